@@ -1,0 +1,1 @@
+//! Block → repository: plan what is new, then compress and publish it.

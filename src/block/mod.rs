@@ -1,0 +1,1 @@
+//! One immutable block directory, and the data directory around it.

@@ -1,0 +1,1 @@
+//! Chunks of samples: framing, encodings, segments.

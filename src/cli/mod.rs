@@ -1,0 +1,118 @@
+//! The command line: the only room that prints, reads the environment, or knows clap.
+//!
+//! Arguments are parsed into [`args`], each command in [`commands`] turns them into calls of the library,
+//! and its result into a report and an [`Outcome`]. Standard output carries results only; progress, remarks
+//! and errors go to standard error.
+
+mod args;
+mod commands;
+mod exit;
+mod terminal;
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+pub use exit::Outcome;
+
+use crate::error::{Error, Result};
+use crate::progress::Progress;
+use crate::raw::ReadMode;
+
+/// What every command gets: where results go, and what was asked for on any command.
+pub(crate) struct Context<'a> {
+    /// Standard output, for results.
+    pub(crate) out: &'a mut dyn Write,
+    /// Whether results are wanted as JSON.
+    pub(crate) json: bool,
+    /// How files are read.
+    pub(crate) read_mode: ReadMode,
+    /// Receives progress and remarks.
+    pub(crate) progress: &'a dyn Progress,
+}
+
+impl Context<'_> {
+    /// Writes one JSON document and a newline to standard output.
+    pub(crate) fn print_json(&mut self, value: &impl serde::Serialize) -> Result<()> {
+        serde_json::to_writer_pretty(&mut *self.out, value)
+            .map_err(io::Error::from)
+            .and_then(|()| self.out.write_all(b"\n"))
+            .map_err(output_error)
+    }
+
+    /// Writes text to standard output.
+    pub(crate) fn print(&mut self, text: impl std::fmt::Display) -> Result<()> {
+        write!(self.out, "{text}").map_err(output_error)
+    }
+}
+
+/// An error while writing results.
+pub(crate) fn output_error(source: io::Error) -> Error {
+    Error::new(crate::ErrorKind::Io, "cannot write to standard output").with_source(source)
+}
+
+/// Runs the command line `arguments` (the program's name first) on the process' own streams.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match args::Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // --help and --version arrive here as well, and belong on standard output with code 0.
+            let usage = error.use_stderr();
+            let _ = error.print();
+            return if usage {
+                Outcome::Usage
+            } else {
+                Outcome::Healthy
+            }
+            .into();
+        }
+    };
+    let threads = cli.global.threads.unwrap_or(0);
+    if let Err(error) = rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build_global()
+    {
+        return fail(&Error::invalid("cannot start worker threads").with_source(error));
+    }
+    let progress = terminal::progress(&cli.global);
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    let mut context = Context {
+        out: &mut out,
+        json: cli.global.json,
+        read_mode: if cli.global.no_mmap {
+            ReadMode::Read
+        } else {
+            ReadMode::Map
+        },
+        progress: &*progress,
+    };
+    let result = commands::run(cli.command, &mut context);
+    let result = result.and_then(|outcome| out.flush().map_err(output_error).map(|()| outcome));
+    match result {
+        Ok(outcome) => outcome.into(),
+        Err(error) if is_broken_pipe(&error) => Outcome::Healthy.into(),
+        Err(error) => fail(&error),
+    }
+}
+
+fn fail(error: &Error) -> ExitCode {
+    let _ = writeln!(io::stderr().lock(), "narthex: {}", error.chain());
+    Outcome::Failed.into()
+}
+
+/// Whoever reads our output has seen enough (`narthex list | head`): that is no failure.
+fn is_broken_pipe(error: &Error) -> bool {
+    let mut next = Some(error as &(dyn std::error::Error + 'static));
+    while let Some(cause) = next {
+        if cause
+            .downcast_ref::<io::Error>()
+            .is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
+        {
+            return true;
+        }
+        next = cause.source();
+    }
+    false
+}

@@ -1,0 +1,174 @@
+//! The one public error: what the caller can do about it ([`ErrorKind`]), one sentence, and the chain of
+//! causes below it.
+//!
+//! `Display` prints one link only; [`Error::chain`] prints the whole chain on one line, outermost first,
+//! which is what the command line shows.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::io;
+use std::path::Path;
+
+use crate::raw::Malformed;
+
+/// Result with narthex' [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What the caller can do about an [`Error`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The bytes are damaged: restore them from elsewhere, or do without.
+    Corrupt,
+    /// The data is of a newer or foreign format: use a newer narthex, or the tool that wrote it.
+    Unsupported,
+    /// What was asked for does not exist.
+    NotFound,
+    /// It exists already, and narthex does not overwrite.
+    AlreadyExists,
+    /// Refused to protect data: the request would mix, overwrite or escape something.
+    Refused,
+    /// The request itself makes no sense (a bad selector, time or name).
+    Invalid,
+    /// The operating system or the store failed: permission, disk full, I/O error.
+    Io,
+}
+
+/// An error with its kind and the chain of its causes.
+#[derive(Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    message: String,
+    source: Option<Box<dyn StdError + Send + Sync + 'static>>,
+}
+
+impl Error {
+    /// A new error without a cause.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Error {
+            kind,
+            message: message.into(),
+            source: None,
+        }
+    }
+
+    /// Damaged data; see [`ErrorKind::Corrupt`].
+    pub fn corrupt(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Corrupt, message)
+    }
+
+    /// Newer or foreign data; see [`ErrorKind::Unsupported`].
+    pub fn unsupported(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Unsupported, message)
+    }
+
+    /// Something asked for that is not there; see [`ErrorKind::NotFound`].
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::NotFound, message)
+    }
+
+    /// A refusal that protects data; see [`ErrorKind::Refused`].
+    pub fn refused(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Refused, message)
+    }
+
+    /// A request that makes no sense; see [`ErrorKind::Invalid`].
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Invalid, message)
+    }
+
+    /// An operating-system error while doing `what` to `path`, for example `"open"`.
+    ///
+    /// The path is attached here, once, by whoever knows it.
+    pub fn io(what: &str, path: &Path, source: io::Error) -> Self {
+        let kind = match source.kind() {
+            io::ErrorKind::NotFound => ErrorKind::NotFound,
+            io::ErrorKind::AlreadyExists => ErrorKind::AlreadyExists,
+            _ => ErrorKind::Io,
+        };
+        Error {
+            kind,
+            message: format!("cannot {what} {}", path.display()),
+            source: Some(Box::new(source)),
+        }
+    }
+
+    /// Puts a sentence in front; the kind stays, `self` becomes the cause.
+    #[must_use]
+    pub fn context(self, message: impl Into<String>) -> Self {
+        Error {
+            kind: self.kind,
+            message: message.into(),
+            source: Some(Box::new(self)),
+        }
+    }
+
+    /// Keeps `source` as the cause of a new error.
+    #[must_use]
+    pub fn with_source(mut self, source: impl StdError + Send + Sync + 'static) -> Self {
+        self.source = Some(Box::new(source));
+        self
+    }
+
+    /// What the caller can do about it.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// The whole chain on one line: `outermost: …: root cause`.
+    pub fn chain(&self) -> String {
+        let mut line = self.message.clone();
+        let mut next = StdError::source(self);
+        while let Some(cause) = next {
+            line.push_str(": ");
+            line.push_str(&cause.to_string());
+            next = cause.source();
+        }
+        line
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source
+            .as_deref()
+            .map(|source| source as &(dyn StdError + 'static))
+    }
+}
+
+/// Attaches the file a [`Malformed`] or an [`io::Error`] came from.
+pub trait InFile<T> {
+    /// Turns the error into an [`Error`] that names `path`.
+    fn in_file(self, path: &Path) -> Result<T>;
+}
+
+impl<T> InFile<T> for Result<T, Malformed> {
+    fn in_file(self, path: &Path) -> Result<T> {
+        self.map_err(|malformed| {
+            Error::new(malformed.kind(), path.display().to_string()).with_source(malformed)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chain_is_one_line_and_says_nothing_twice() {
+        let root = io::Error::from(io::ErrorKind::PermissionDenied);
+        let error = Error::io("open", Path::new("/data/index"), root).context("block 01AB");
+        assert_eq!(error.to_string(), "block 01AB");
+        assert_eq!(
+            error.chain(),
+            "block 01AB: cannot open /data/index: permission denied"
+        );
+        assert_eq!(error.kind(), ErrorKind::Io);
+    }
+}

@@ -1,0 +1,1 @@
+//! The index file of a block.

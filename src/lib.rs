@@ -1,0 +1,41 @@
+//! narthex reads Prometheus TSDB blocks straight from disk. With that it proves that they are sound, says
+//! what is in them, and archives them incrementally so that every night costs only what is new.
+//!
+//! # Map
+//!
+//! * **Read a block**: [`block::Block::open`] finds its files; [`index::Index`] reads series, symbols and
+//!   postings; [`chunk`] decodes samples; [`block::DataDir`] lists a whole data directory; [`wal`] reads
+//!   write-ahead logs.
+//! * **Prove it**: [`verify`] finds every fault, as typed findings.
+//! * **Keep it**: [`archive`] backs a data directory up into a [`repository`] of immutable objects in a
+//!   [`store`].
+//! * **Bring it back**: [`restore`] stages, proves and publishes a valid data directory.
+//! * **Show it**: [`report`] turns results into tables and JSON; `cli` is the command line.
+//!
+//! The reading half (`raw`, `model`, `block`, `index`, `chunk`, `wal`, `verify`) never learns that
+//! repositories exist; the keeping half (`store`, `repository`) never learns what a sample is. They meet in
+//! `archive`, `restore` and `report`.
+//!
+//! # Hostile input
+//!
+//! Any bytes may stand in any file. No function of this crate panics on them, loops for ever, or allocates
+//! more than a small multiple of the file's size; errors name file, section, offset, what was wanted and what
+//! was found.
+
+pub mod archive;
+pub mod block;
+pub mod chunk;
+pub mod cli;
+pub mod error;
+pub mod index;
+pub mod model;
+pub mod progress;
+pub mod raw;
+pub mod report;
+pub mod repository;
+pub mod restore;
+pub mod store;
+pub mod verify;
+pub mod wal;
+
+pub use error::{Error, ErrorKind, Result};

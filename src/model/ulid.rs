@@ -1,0 +1,99 @@
+//! Block identities.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::Millis;
+use crate::error::Error;
+
+/// A ULID: 48 bits of time, 80 random bits, spelled as 26 Crockford base-32 characters.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ulid(ulid::Ulid);
+
+impl Ulid {
+    /// The all-zero ULID, which Prometheus names as parent of out-of-order blocks.
+    pub const ZERO: Ulid = Ulid(ulid::Ulid::nil());
+
+    /// Builds a ULID from its time (only 48 bits count) and random bits (only 80 count).
+    pub fn from_parts(time: Millis, random: u128) -> Self {
+        Ulid(ulid::Ulid::from_parts(
+            time as u64 & 0xffff_ffff_ffff,
+            random,
+        ))
+    }
+
+    /// When it was made, in milliseconds since the Unix epoch.
+    pub fn time(self) -> Millis {
+        self.0.timestamp_ms() as Millis
+    }
+}
+
+impl FromStr for Ulid {
+    type Err = Error;
+
+    /// Accepts what Go's `ulid.ParseStrict` accepts: 26 characters of the alphabet, either case, at most
+    /// 128 bits.
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let strict = text.len() == 26 && text.bytes().next().is_some_and(|first| first <= b'7');
+        ulid::Ulid::from_string(text)
+            .ok()
+            .filter(|parsed| strict && parsed.to_string().eq_ignore_ascii_case(text))
+            .map(Ulid)
+            .ok_or_else(|| Error::invalid(format!("expected a ULID, found {text:?}")))
+    }
+}
+
+impl fmt::Display for Ulid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl fmt::Debug for Ulid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl Serialize for Ulid {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Ulid {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse()
+            .map_err(|e: Error| serde::de::Error::custom(e.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_strict_ulids_parse() {
+        let ulid: Ulid = "01M7ZTB71NJ67GWWE5SXTVHFTH".parse().unwrap();
+        assert_eq!(ulid.to_string(), "01M7ZTB71NJ67GWWE5SXTVHFTH");
+        assert_eq!(
+            "01m7ztb71nj67gwwe5sxtvhfth".parse::<Ulid>().unwrap(),
+            ulid,
+            "either case"
+        );
+        for bad in [
+            "",
+            "01M7ZTB71NJ67GWWE5SXTVHFT",
+            "01M7ZTB71NJ67GWWE5SXTVHFTHX",
+            "81M7ZTB71NJ67GWWE5SXTVHFTH",
+            "01M7ZTB71NJ67GWWE5SXTVHFTI",
+            "01M7ZTB71NJ67GWWE5SXTVHF..",
+            "lost+found",
+        ] {
+            assert!(bad.parse::<Ulid>().is_err(), "{bad}");
+        }
+    }
+}

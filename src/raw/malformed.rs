@@ -1,0 +1,139 @@
+//! What was wrong with some bytes: section, absolute offset, wanted, found.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use crate::error::ErrorKind;
+
+/// A place in a file where the bytes are not what the format says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Malformed {
+    /// Part of the file, as the format names it (`symbol table`, `series`, `chunk data`).
+    pub section: &'static str,
+    /// Absolute offset in the file, in bytes.
+    pub offset: u64,
+    /// What is wrong there.
+    pub problem: Problem,
+}
+
+/// What is wrong at the place a [`Malformed`] names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Problem {
+    /// The section or file ends too early.
+    Truncated {
+        /// Bytes wanted from the offset on.
+        wanted: u64,
+        /// Bytes that were left.
+        found: u64,
+    },
+    /// The stored CRC-32C differs from that of the bytes.
+    Checksum {
+        /// The checksum stored in the file.
+        stored: u32,
+        /// The checksum of the bytes as they are.
+        computed: u32,
+    },
+    /// A value the format does not allow here.
+    Unexpected {
+        /// What the value is, for example `magic number`.
+        what: &'static str,
+        /// What the format wants.
+        wanted: Cow<'static, str>,
+        /// What was found.
+        found: Cow<'static, str>,
+    },
+    /// A version or an encoding that this program does not know.
+    Unknown {
+        /// What is unknown, for example `index version`.
+        what: &'static str,
+        /// Its number in the file.
+        found: u64,
+    },
+}
+
+impl Malformed {
+    /// A value that the format does not allow.
+    #[cold]
+    pub fn unexpected(
+        section: &'static str,
+        offset: u64,
+        what: &'static str,
+        wanted: impl Into<Cow<'static, str>>,
+        found: impl fmt::Display,
+    ) -> Self {
+        let problem = Problem::Unexpected {
+            what,
+            wanted: wanted.into(),
+            found: found.to_string().into(),
+        };
+        Malformed {
+            section,
+            offset,
+            problem,
+        }
+    }
+
+    /// The section or file ends before `wanted` bytes.
+    #[cold]
+    pub fn truncated(section: &'static str, offset: u64, wanted: u64, found: u64) -> Self {
+        Malformed {
+            section,
+            offset,
+            problem: Problem::Truncated { wanted, found },
+        }
+    }
+
+    /// A version or an encoding that this program does not know.
+    #[cold]
+    pub fn unknown(section: &'static str, offset: u64, what: &'static str, found: u64) -> Self {
+        Malformed {
+            section,
+            offset,
+            problem: Problem::Unknown { what, found },
+        }
+    }
+
+    /// The kind of [`Error`](crate::Error) this becomes.
+    pub fn kind(&self) -> ErrorKind {
+        match self.problem {
+            Problem::Unknown { .. } => ErrorKind::Unsupported,
+            Problem::Truncated { .. } | Problem::Checksum { .. } | Problem::Unexpected { .. } => {
+                ErrorKind::Corrupt
+            }
+        }
+    }
+}
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at offset {}: ", self.section, self.offset)?;
+        self.problem.fmt(f)
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Problem::Truncated { wanted, found } => {
+                write!(f, "expected {wanted} more bytes, found {found}")
+            }
+            Problem::Checksum { stored, computed } => {
+                write!(
+                    f,
+                    "expected checksum {stored:08x} as stored, found {computed:08x}"
+                )
+            }
+            Problem::Unexpected {
+                what,
+                wanted,
+                found,
+            } => {
+                write!(f, "expected {what} {wanted}, found {found}")
+            }
+            Problem::Unknown { what, found } => write!(f, "unknown {what} {found}"),
+        }
+    }
+}
+
+impl std::error::Error for Malformed {}

@@ -1,0 +1,18 @@
+//! Ground floor: bytes, without knowing any format.
+//!
+//! [`Reader`] is a cursor over borrowed bytes that cannot panic, always knows the absolute offset it stands
+//! at and the section it reads, and reports what was wanted and what was there as [`Malformed`].
+//! Every length that comes from a file passes through it.
+
+mod bits;
+mod checksum;
+mod malformed;
+mod reader;
+mod source;
+pub(crate) mod varint;
+
+pub use bits::{BitReader, BitWriter};
+pub use checksum::crc32c;
+pub use malformed::{Malformed, Problem};
+pub use reader::Reader;
+pub use source::{FileBytes, ReadMode};

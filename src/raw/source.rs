@@ -1,0 +1,119 @@
+//! Getting a file's bytes: by memory map, or by reading it.
+//!
+//! This is the only file of the crate with `unsafe` in it.
+
+use std::fs::File;
+use std::io::Read;
+use std::ops::Deref;
+use std::path::Path;
+
+use crate::error::{Error, Result};
+
+/// How [`FileBytes::open`] gets at a file's content.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReadMode {
+    /// Map the file into memory: no copy, and the pages belong to the page cache.
+    #[default]
+    Map,
+    /// Read it into memory (`--no-mmap`), for file systems that may truncate or lose files under a reader.
+    Read,
+}
+
+/// The content of one file, immutable while it is held.
+#[derive(Debug)]
+pub enum FileBytes {
+    /// Mapped pages.
+    Mapped(memmap2::Mmap),
+    /// A copy, or an empty file (which cannot be mapped).
+    Owned(Vec<u8>),
+}
+
+impl FileBytes {
+    /// Opens the regular file at `path`.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be opened, is not a regular file, or cannot be mapped or read.
+    pub fn open(path: &Path, mode: ReadMode) -> Result<Self> {
+        let file = File::open(path).map_err(|e| Error::io("open", path, e))?;
+        Self::of(&file, path, mode)
+    }
+
+    /// The content of `file`, already open; `path` is for errors only.
+    ///
+    /// # Errors
+    ///
+    /// As [`FileBytes::open`].
+    pub fn of(mut file: &File, path: &Path, mode: ReadMode) -> Result<Self> {
+        let metadata = file.metadata().map_err(|e| Error::io("stat", path, e))?;
+        if !metadata.is_file() {
+            return Err(Error::invalid(format!(
+                "{} is not a regular file",
+                path.display()
+            )));
+        }
+        if metadata.len() == 0 || mode == ReadMode::Read {
+            let mut bytes = Vec::new();
+            file.read_to_end(&mut bytes)
+                .map_err(|e| Error::io("read", path, e))?;
+            return Ok(FileBytes::Owned(bytes));
+        }
+        #[expect(
+            unsafe_code,
+            reason = "a memory map cannot be made without; see SAFETY"
+        )]
+        // SAFETY: the map is read-only and private. What Rust cannot rule out is that the file changes or
+        // shrinks under it: then a read may see other bytes, or the process gets SIGBUS. Prometheus never
+        // does that to a block: index and segments are written under a temporary directory name and never
+        // modified afterwards; deletion unlinks, which leaves open maps intact. meta.json and tombstones
+        // are replaced by rename, which leaves the old inode to us. Files that are appended to in place
+        // (WAL) only grow. For file systems that break these promises there is `ReadMode::Read`.
+        let map = unsafe { memmap2::Mmap::map(file) };
+        map.map(FileBytes::Mapped)
+            .map_err(|e| Error::io("map", path, e))
+    }
+}
+
+impl Deref for FileBytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            FileBytes::Mapped(map) => map,
+            FileBytes::Owned(bytes) => bytes,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mapped_and_read_bytes_are_the_same_and_empty_files_open() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        for content in [&b""[..], b"some bytes"] {
+            std::fs::write(&path, content).unwrap();
+            assert_eq!(&*FileBytes::open(&path, ReadMode::Map).unwrap(), content);
+            assert_eq!(&*FileBytes::open(&path, ReadMode::Read).unwrap(), content);
+        }
+        assert!(
+            FileBytes::open(dir.path(), ReadMode::Map).is_err(),
+            "a directory is no file"
+        );
+    }
+
+    #[test]
+    fn a_map_outlives_deletion_and_replacement_of_its_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("meta.json");
+        std::fs::write(&path, b"old").unwrap();
+        let bytes = FileBytes::open(&path, ReadMode::Map).unwrap();
+        std::fs::write(dir.path().join("new"), b"newer").unwrap();
+        std::fs::rename(dir.path().join("new"), &path).unwrap();
+        assert_eq!(&*bytes, b"old");
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(&*bytes, b"old");
+    }
+}

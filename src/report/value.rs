@@ -1,0 +1,155 @@
+//! Values with units: how they look to people and in JSON.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use serde_json::{Value as Json, json};
+
+use crate::model::Millis;
+
+/// One value of a report.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// Not known, or not applicable: empty for people, `null` in JSON.
+    None,
+    /// Words.
+    Text(String),
+    /// Several words: joined by spaces for people, an array in JSON.
+    List(Vec<String>),
+    /// A number of things.
+    Count(u64),
+    /// Bytes: `1.5 MiB` for people, a number in JSON.
+    Bytes(u64),
+    /// A point in time of the data: `2026-11-21 19:08:00` (UTC) for people, milliseconds in JSON.
+    Time(Millis),
+    /// A point in time of an event: as [`Value::Time`] for people, RFC 3339 in JSON.
+    Stamp(Millis),
+    /// A span of time: `2h` for people, milliseconds in JSON.
+    Duration(Millis),
+    /// A ratio or average, two decimals for people.
+    Number(f64),
+    /// Yes or no: `yes` or empty for people.
+    Flag(bool),
+}
+
+impl Value {
+    /// Words.
+    pub fn text(text: impl Into<String>) -> Self {
+        Value::Text(text.into())
+    }
+
+    /// Whether the value is right-aligned.
+    pub(super) fn is_number(&self) -> bool {
+        matches!(
+            self,
+            Value::Count(_) | Value::Bytes(_) | Value::Duration(_) | Value::Number(_)
+        )
+    }
+
+    pub(super) fn into_json(self) -> Json {
+        match self {
+            Value::None => Json::Null,
+            Value::Text(text) => Json::String(text),
+            Value::List(items) => json!(items),
+            Value::Count(number) | Value::Bytes(number) => json!(number),
+            Value::Time(millis) | Value::Duration(millis) => json!(millis),
+            Value::Stamp(millis) => json!(rfc3339(millis)),
+            Value::Number(number) => json!(number),
+            Value::Flag(flag) => json!(flag),
+        }
+    }
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Value::None => Ok(()),
+            Value::Text(text) => f.write_str(text),
+            Value::List(items) => f.write_str(&items.join(" ")),
+            Value::Count(number) => write!(f, "{number}"),
+            Value::Bytes(bytes) => f.write_str(&bytes_text(*bytes)),
+            Value::Time(millis) | Value::Stamp(millis) => f.write_str(&time_text(*millis)),
+            Value::Duration(millis) => f.write_str(&duration_text(*millis)),
+            Value::Number(number) => write!(f, "{number:.2}"),
+            Value::Flag(flag) => f.write_str(if *flag { "yes" } else { "" }),
+        }
+    }
+}
+
+/// Bytes as people write them, in powers of 1024: `17 B`, `1.5 MiB`.
+pub fn bytes_text(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let mut size = bytes as f64 / 1024.0;
+    for unit in UNITS {
+        if size < 999.95 {
+            return format!("{size:.1} {unit}");
+        }
+        size /= 1024.0;
+    }
+    format!("{bytes} B")
+}
+
+/// A time as `2026-11-21 19:08:00` UTC, with milliseconds where there are any; the bare number where no calendar reaches.
+pub fn time_text(millis: Millis) -> String {
+    match Timestamp::from_millisecond(millis) {
+        Ok(time) if millis % 1000 == 0 => time.strftime("%Y-%m-%d %H:%M:%S").to_string(),
+        Ok(time) => time.strftime("%Y-%m-%d %H:%M:%S%.3f").to_string(),
+        Err(_) => millis.to_string(),
+    }
+}
+
+/// A time as RFC 3339 in UTC.
+pub fn rfc3339(millis: Millis) -> String {
+    Timestamp::from_millisecond(millis).map_or_else(|_| millis.to_string(), |time| time.to_string())
+}
+
+/// A span as Prometheus writes durations: `2h`, `1d12h`, `90s500ms`; at most the two largest units.
+pub fn duration_text(millis: Millis) -> String {
+    const UNITS: [(u64, &str); 5] = [
+        (86_400_000, "d"),
+        (3_600_000, "h"),
+        (60_000, "m"),
+        (1000, "s"),
+        (1, "ms"),
+    ];
+    if millis == 0 {
+        return "0s".to_owned();
+    }
+    let mut rest = millis.unsigned_abs();
+    let mut text = String::from(if millis < 0 { "-" } else { "" });
+    let mut parts = 0;
+    for (unit, name) in UNITS {
+        if rest >= unit && parts < 2 {
+            text.push_str(&format!("{}{name}", rest / unit));
+            parts += 1;
+        } else if parts > 0 {
+            break;
+        }
+        rest %= unit;
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_times_and_spans_read_as_people_write_them() {
+        assert_eq!(bytes_text(0), "0 B");
+        assert_eq!(bytes_text(1536), "1.5 KiB");
+        assert_eq!(bytes_text(1_048_575), "1.0 MiB");
+        assert_eq!(bytes_text(u64::MAX), "16.0 EiB");
+        assert_eq!(time_text(1_700_000_000_000), "2023-11-14 22:13:20");
+        assert_eq!(time_text(1_700_000_000_007), "2023-11-14 22:13:20.007");
+        assert_eq!(time_text(i64::MAX), i64::MAX.to_string());
+        assert_eq!(rfc3339(1_700_000_000_000), "2023-11-14T22:13:20Z");
+        assert_eq!(duration_text(7_200_000), "2h");
+        assert_eq!(duration_text(129_600_000), "1d12h");
+        assert_eq!(duration_text(239_995), "3m59s");
+        assert_eq!(duration_text(-5), "-5ms");
+    }
+}

@@ -1,0 +1,1 @@
+//! What is kept and how: the on-disk format of a narthex repository.

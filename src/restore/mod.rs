@@ -1,0 +1,1 @@
+//! Repository → directory: plan, stage, prove, publish.

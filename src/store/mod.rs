@@ -1,0 +1,1 @@
+//! The port to wherever objects are kept.

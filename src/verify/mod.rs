@@ -1,0 +1,1 @@
+//! Proofs over the reading rooms: every fault, as typed findings.
