@@ -1,1 +1,144 @@
 //! Chunks of samples: framing, encodings, segments.
+//!
+//! [`decode`] lends every sample of a chunk to a visitor and says how the chunk ended ([`Shape`]). It never
+//! panics, reads each bit once, allocates only for histogram buckets (bounded by the chunk's size), and
+//! reports damage with the offset where decoding stopped; samples before it have been visited.
+//!
+//! Source of all formats: Prometheus `tsdb/chunkenc`; layouts in `docs/tsdb-format.md`.
+
+mod encoding;
+mod float_histogram;
+mod histogram;
+mod histogram_layout;
+mod segment;
+mod start;
+mod varbit;
+mod xor;
+mod xor2;
+mod xor_column;
+
+pub use encoding::Encoding;
+pub use segment::{MAGIC as SEGMENT_MAGIC, Record, SEGMENT_HEADER, Segment};
+
+use crate::model::Sample;
+use crate::raw::{BitReader, Malformed};
+
+/// Section named in errors about a chunk's data.
+const DATA: &str = "chunk data";
+
+/// How a decoded chunk looks, apart from its samples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// Samples, as the chunk's header says and as were visited.
+    pub samples: u32,
+    /// Whether an encoder that takes Prometheus' decisions would have written these bits: shortest codes,
+    /// exact windows, minimal varints. Foreign writers may differ legally; so does a flipped bit
+    /// whose checksum was made anew.
+    pub canonical: bool,
+    /// What stands after the last sample.
+    pub tail: Tail,
+}
+
+/// What stands after the last sample of a chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tail {
+    /// Fewer than 8 zero bits, as written by Prometheus 3.
+    Padding,
+    /// Padding and one zero byte more, as Prometheus before 3.0 sometimes wrote.
+    ExtraZeroByte,
+    /// Something else: this many bits that belong to no sample.
+    Unexpected {
+        /// Number of bits, zero or not.
+        bits: u64,
+    },
+}
+
+/// Decodes a chunk's data (without length, encoding byte and checksum), lending each sample to `visit`.
+///
+/// `at` is the absolute offset of `data` in its file, for errors.
+///
+/// # Errors
+///
+/// [`Malformed`] where decoding had to stop; [`crate::raw::Problem::Unknown`] for an encoding or histogram schema that this
+/// program does not know.
+#[inline]
+pub fn decode(
+    encoding: Encoding,
+    data: &[u8],
+    at: u64,
+    mut visit: impl FnMut(Sample<'_>),
+) -> Result<Shape, Malformed> {
+    match encoding {
+        Encoding::Xor => xor::decode(data, at, |sample| visit(Sample::Float(sample))),
+        Encoding::Xor2 => xor2::decode(data, at, |sample| visit(Sample::Float(sample))),
+        Encoding::Histogram | Encoding::HistogramSt => {
+            let with_start = encoding == Encoding::HistogramSt;
+            histogram::decode(data, at, with_start, |sample| {
+                visit(Sample::Histogram(sample))
+            })
+        }
+        Encoding::FloatHistogram | Encoding::FloatHistogramSt => {
+            let with_start = encoding == Encoding::FloatHistogramSt;
+            let visit = |sample: crate::model::HistogramSample<'_, u64>| {
+                visit(Sample::FloatHistogram(sample));
+            };
+            float_histogram::decode(data, at, with_start, visit)
+        }
+        Encoding::Unknown(byte) => Err(Malformed::unknown(
+            "chunk",
+            at,
+            "chunk encoding",
+            i64::from(byte),
+        )),
+    }
+}
+
+/// The number of samples that the header of a chunk promises, without decoding.
+///
+/// # Errors
+///
+/// When the data is shorter than the header, or the encoding is unknown.
+pub fn promised_samples(encoding: Encoding, data: &[u8], at: u64) -> Result<u32, Malformed> {
+    let count = u32::from(crate::raw::Reader::new(data, at, DATA).u16()?);
+    match encoding {
+        Encoding::Xor | Encoding::Xor2 | Encoding::Histogram | Encoding::FloatHistogram => {
+            Ok(count)
+        }
+        Encoding::HistogramSt | Encoding::FloatHistogramSt => Ok(count & start::COUNT_MASK),
+        Encoding::Unknown(byte) => Err(Malformed::unknown(
+            "chunk",
+            at,
+            "chunk encoding",
+            i64::from(byte),
+        )),
+    }
+}
+
+/// The bit stream of a chunk ended inside a sample.
+#[cold]
+fn exhausted(bits: &BitReader<'_>, at: u64) -> Malformed {
+    Malformed::unexpected(
+        DATA,
+        at + bits.position() / 8,
+        "another sample",
+        "as counted in the header",
+        "the end of the chunk",
+    )
+}
+
+/// What is left once the last sample has been read.
+fn tail(bits: &BitReader<'_>) -> Tail {
+    let mut rest = bits.clone();
+    let left = rest.remaining();
+    if left >= 16 {
+        return Tail::Unexpected { bits: left };
+    }
+    match u32::try_from(left).ok().and_then(|left| rest.bits(left)) {
+        Some(0) if left < 8 => Tail::Padding,
+        Some(0) => Tail::ExtraZeroByte,
+        _ => Tail::Unexpected { bits: left },
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,7 @@ mod args;
 mod commands;
 mod exit;
 mod terminal;
+mod time;
 
 use std::ffi::OsString;
 use std::io::{self, Write};

@@ -11,7 +11,7 @@ pub struct BitReader<'a> {
     bytes: &'a [u8],
     /// Next byte to load.
     next: usize,
-    /// Bits in hand, left-aligned. Bits below `held` may be set: they are bits of `bytes` seen early.
+    /// Bits in hand, left-aligned. Bits below `held` are bits of `bytes` seen early, or zero.
     buffer: u64,
     /// Number of bits in hand that count.
     held: u32,
@@ -49,23 +49,26 @@ impl<'a> BitReader<'a> {
         {
             self.buffer |= u64::from_be_bytes(word) >> self.held;
             self.next += ((63 - self.held) >> 3) as usize;
-            self.held |= 56;
+            self.held |= 0b11_1000;
         } else {
             self.refill_at_end();
         }
     }
 
-    #[cold]
+    /// Fewer than 8 bytes are left: takes as many as fit, with zeros behind them.
+    #[inline(never)]
     fn refill_at_end(&mut self) {
-        while self.held <= 56
-            && let Some(&byte) = self.bytes.get(self.next)
-        {
-            // Clear what an earlier 8-byte load left below `held`, then put the byte there.
-            let keep = !(u64::MAX.checked_shr(self.held).unwrap_or(0));
-            self.buffer = (self.buffer & keep) | (u64::from(byte) << (56 - self.held));
-            self.next += 1;
-            self.held += 8;
+        let rest = self.bytes.get(self.next..).unwrap_or_default();
+        let mut word = [0u8; 8];
+        for (to, from) in word.iter_mut().zip(rest) {
+            *to = *from;
         }
+        self.buffer |= u64::from_be_bytes(word) >> self.held;
+        let taken = (((63 - self.held) >> 3) as usize).min(rest.len());
+        self.next += taken;
+        #[expect(clippy::cast_possible_truncation, reason = "at most 7")]
+        let taken = taken as u32;
+        self.held += taken * 8;
     }
 
     /// The register and how many of its top bits count. Call after [`BitReader::refill`].

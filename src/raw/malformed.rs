@@ -48,7 +48,7 @@ pub enum Problem {
         /// What is unknown, for example `index version`.
         what: &'static str,
         /// Its number in the file.
-        found: u64,
+        found: i64,
     },
 }
 
@@ -86,7 +86,7 @@ impl Malformed {
 
     /// A version or an encoding that this program does not know.
     #[cold]
-    pub fn unknown(section: &'static str, offset: u64, what: &'static str, found: u64) -> Self {
+    pub fn unknown(section: &'static str, offset: u64, what: &'static str, found: i64) -> Self {
         Malformed {
             section,
             offset,

@@ -9,6 +9,8 @@ use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde_json::{Map, Value as Json};
 
 pub use value::Value;
+#[expect(unused_imports, reason = "for the reports to come")]
+pub(crate) use value::{bytes_text, duration_text, rfc3339, time_text};
 
 /// One column of a report about `Row`s.
 #[derive(Debug)]
@@ -112,7 +114,7 @@ mod tests {
         let rows = [(5, "a"), (1024 * 1024, "b")];
         assert_eq!(
             table(&columns, &rows),
-            "SIZE     NAME\n    5 B  a\n1.0 MiB  b\n"
+            "   SIZE  NAME\n    5 B  a\n1.0 MiB  b\n"
         );
         assert_eq!(
             json_rows(&columns, &rows).to_string(),

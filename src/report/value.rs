@@ -77,7 +77,7 @@ impl fmt::Display for Value {
 }
 
 /// Bytes as people write them, in powers of 1024: `17 B`, `1.5 MiB`.
-pub fn bytes_text(bytes: u64) -> String {
+pub(crate) fn bytes_text(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     if bytes < 1024 {
         return format!("{bytes} B");
@@ -93,7 +93,7 @@ pub fn bytes_text(bytes: u64) -> String {
 }
 
 /// A time as `2026-11-21 19:08:00` UTC, with milliseconds where there are any; the bare number where no calendar reaches.
-pub fn time_text(millis: Millis) -> String {
+pub(crate) fn time_text(millis: Millis) -> String {
     match Timestamp::from_millisecond(millis) {
         Ok(time) if millis % 1000 == 0 => time.strftime("%Y-%m-%d %H:%M:%S").to_string(),
         Ok(time) => time.strftime("%Y-%m-%d %H:%M:%S%.3f").to_string(),
@@ -102,12 +102,12 @@ pub fn time_text(millis: Millis) -> String {
 }
 
 /// A time as RFC 3339 in UTC.
-pub fn rfc3339(millis: Millis) -> String {
+pub(crate) fn rfc3339(millis: Millis) -> String {
     Timestamp::from_millisecond(millis).map_or_else(|_| millis.to_string(), |time| time.to_string())
 }
 
 /// A span as Prometheus writes durations: `2h`, `1d12h`, `90s500ms`; at most the two largest units.
-pub fn duration_text(millis: Millis) -> String {
+pub(crate) fn duration_text(millis: Millis) -> String {
     const UNITS: [(u64, &str); 5] = [
         (86_400_000, "d"),
         (3_600_000, "h"),

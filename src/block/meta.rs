@@ -1,0 +1,288 @@
+//! `meta.json`: what a block says of itself.
+//!
+//! Source: Prometheus `tsdb/block.go`, `BlockMeta`. Go matches keys without regard to case, lets the last of
+//! several equal keys win and ignores keys it does not know; so does [`Meta::parse`], which also keeps
+//! the unknown ones (Thanos and Mimir put theirs there).
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value as Json};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{Millis, Ulid};
+
+/// The only version of `meta.json` that Prometheus loads.
+pub const META_VERSION: i64 = 1;
+
+/// What `meta.json` says. Missing keys have the value Go gives them: zero, empty or false.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Meta {
+    /// Identity of the block; the directory should have this name.
+    #[serde(default = "zero_ulid")]
+    pub ulid: Ulid,
+    /// Start of the half-open range of time, in milliseconds.
+    #[serde(default)]
+    pub min_time: Millis,
+    /// End of the half-open range of time, in milliseconds; no sample is that late.
+    #[serde(default)]
+    pub max_time: Millis,
+    /// Counts.
+    #[serde(default)]
+    pub stats: Stats,
+    /// Where the block came from.
+    #[serde(default)]
+    pub compaction: Compaction,
+    /// Version of this file; [`META_VERSION`] is the only one Prometheus loads.
+    #[serde(default)]
+    pub version: i64,
+    /// Every key that is not Prometheus', for example `thanos`.
+    #[serde(flatten)]
+    pub extra: Map<String, Json>,
+}
+
+/// What a block's `meta.json` counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Stats {
+    /// All samples.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub num_samples: u64,
+    /// Float samples; 0 before Prometheus 3.6.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub num_float_samples: u64,
+    /// Native histogram samples; 0 before Prometheus 3.6.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub num_histogram_samples: u64,
+    /// Series.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub num_series: u64,
+    /// Chunks.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub num_chunks: u64,
+    /// Intervals in the `tombstones` file.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub num_tombstones: u64,
+}
+
+/// Where a block came from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Compaction {
+    /// 1 for a block cut from the head, more for each compaction.
+    pub level: i64,
+    /// The level-1 blocks whose samples it holds, sorted.
+    #[serde(
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "null_is_empty"
+    )]
+    pub sources: Vec<Ulid>,
+    /// Everything in it was deleted; Prometheus removes the block at its next reload.
+    #[serde(skip_serializing_if = "is_false")]
+    pub deletable: bool,
+    /// The blocks it was compacted from, in the order they were merged. Prometheus deletes any of them that
+    /// is still there.
+    #[serde(
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "null_is_empty"
+    )]
+    pub parents: Vec<Parent>,
+    /// A compaction of this block failed; Prometheus does not try again.
+    #[serde(skip_serializing_if = "is_false")]
+    pub failed: bool,
+    /// Hints such as `from-out-of-order`.
+    #[serde(
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "null_is_empty"
+    )]
+    pub hints: Vec<String>,
+}
+
+/// A block that went into a compaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Parent {
+    /// Its identity; all zero for blocks cut from out-of-order data.
+    #[serde(default = "zero_ulid")]
+    pub ulid: Ulid,
+    /// Start of its range.
+    #[serde(default)]
+    pub min_time: Millis,
+    /// End of its range, exclusive.
+    #[serde(default)]
+    pub max_time: Millis,
+}
+
+impl Meta {
+    /// The `compaction.hints` that Prometheus 3.14 knows.
+    pub const KNOWN_HINTS: [&str; 3] = [
+        "from-out-of-order",
+        "from-selected-series",
+        "from-stale-series",
+    ];
+
+    /// Parses the content of a `meta.json`.
+    ///
+    /// Any `version` parses; whether it is one Prometheus loads is for the caller to ask.
+    ///
+    /// # Errors
+    ///
+    /// When it is not JSON, or a known key has a value of the wrong type.
+    pub fn parse(content: &[u8]) -> Result<Self> {
+        let malformed = |source: serde_json::Error| {
+            Error::new(ErrorKind::Corrupt, "expected block metadata as JSON").with_source(source)
+        };
+        let mut json: Json = serde_json::from_slice(content).map_err(malformed)?;
+        settle_case(
+            &mut json,
+            &[
+                "ulid",
+                "minTime",
+                "maxTime",
+                "stats",
+                "compaction",
+                "version",
+            ],
+        );
+        if let Some(stats) = json.get_mut("stats") {
+            settle_case(
+                stats,
+                &[
+                    "numSamples",
+                    "numFloatSamples",
+                    "numHistogramSamples",
+                    "numSeries",
+                    "numChunks",
+                    "numTombstones",
+                ],
+            );
+        }
+        if let Some(compaction) = json.get_mut("compaction") {
+            let keys = [
+                "level",
+                "sources",
+                "deletable",
+                "parents",
+                "failed",
+                "hints",
+            ];
+            settle_case(compaction, &keys);
+        }
+        serde_json::from_value(json).map_err(malformed)
+    }
+
+    /// As Prometheus writes it: indented with tabs, keys in its order, no newline at the end.
+    pub fn to_json(&self) -> Vec<u8> {
+        let mut content = Vec::new();
+        let formatter = serde_json::ser::PrettyFormatter::with_indent(b"\t");
+        let mut serializer = serde_json::Serializer::with_formatter(&mut content, formatter);
+        // Serialising plain strings and numbers into a vector has no way to fail.
+        let written = self.serialize(&mut serializer);
+        debug_assert!(written.is_ok());
+        content
+    }
+
+    /// Whether `hint` is among the compaction hints.
+    pub fn has_hint(&self, hint: &str) -> bool {
+        self.compaction.hints.iter().any(|h| h == hint)
+    }
+
+    /// Length of the block's range in milliseconds; 0 when the range is the wrong way round.
+    pub fn duration(&self) -> Millis {
+        self.max_time.saturating_sub(self.min_time).max(0)
+    }
+
+    /// The resolution of a Thanos downsampled block in milliseconds, which Prometheus cannot read.
+    pub fn downsampled(&self) -> Option<Millis> {
+        let resolution = self
+            .extra
+            .get("thanos")?
+            .get("downsample")?
+            .get("resolution")?
+            .as_i64()?;
+        (resolution > 0).then_some(resolution)
+    }
+}
+
+/// Gives known keys in odd spelling (`MinTime`) the one they have here, unless that exists as well.
+fn settle_case(json: &mut Json, keys: &[&str]) {
+    let Json::Object(map) = json else { return };
+    for key in keys {
+        if map.contains_key(*key) {
+            continue;
+        }
+        let odd = map.keys().find(|k| k.eq_ignore_ascii_case(key)).cloned();
+        if let Some(value) = odd.and_then(|odd| map.shift_remove(&odd)) {
+            map.insert((*key).to_owned(), value);
+        }
+    }
+}
+
+/// Go reads JSON `null` as an empty list.
+fn null_is_empty<'de, T, D>(deserializer: D) -> std::result::Result<Vec<T>, D::Error>
+where
+    T: Deserialize<'de>,
+    D: serde::Deserializer<'de>,
+{
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+fn zero_ulid() -> Ulid {
+    Ulid::ZERO
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_false(flag: &bool) -> bool {
+    !*flag
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REGULAR: &str = "{\n\t\"ulid\": \"01M7ZTRF1PQ7K3FCJT989E37AF\",\n\t\"minTime\": 1795290480070,\n\t\"maxTime\": 1795290720000,\n\t\"stats\": {\n\t\t\"numSamples\": 1769089,\n\t\t\"numSeries\": 3826,\n\t\t\"numChunks\": 14421\n\t},\n\t\"compaction\": {\n\t\t\"level\": 1,\n\t\t\"sources\": [\n\t\t\t\"01M7ZTRF1PQ7K3FCJT989E37AF\"\n\t\t]\n\t},\n\t\"version\": 1\n}";
+
+    #[test]
+    fn what_prometheus_wrote_is_written_back_byte_for_byte() {
+        let meta = Meta::parse(REGULAR.as_bytes()).unwrap();
+        assert_eq!(meta.stats.num_series, 3826);
+        assert_eq!(meta.duration(), 239_930);
+        assert_eq!(String::from_utf8(meta.to_json()).unwrap(), REGULAR);
+    }
+
+    #[test]
+    fn odd_but_legal_spellings_parse_as_go_parses_them() {
+        let meta = Meta::parse(
+            br#"{"VERSION":1,"ULID":"01M7ZTRF1PQ7K3FCJT989E37AF","mintime":-5,"maxTime":1,"maxTime":7,
+                "stats":{},"compaction":{"Level":2,"sources":null},
+                "thanos":{"downsample":{"resolution":300000}}}"#,
+        )
+        .unwrap();
+        assert_eq!((meta.version, meta.min_time, meta.max_time), (1, -5, 7));
+        assert_eq!(meta.compaction.level, 2);
+        assert_eq!(meta.downsampled(), Some(300_000));
+        assert!(meta.extra.contains_key("thanos"));
+    }
+
+    #[test]
+    fn what_is_not_metadata_is_an_error() {
+        for bad in [
+            "",
+            "{",
+            "\0\0\0",
+            "[]",
+            r#"{"minTime":"x"}"#,
+            r#"{"ulid":"no"}"#,
+        ] {
+            assert_eq!(
+                Meta::parse(bad.as_bytes()).unwrap_err().kind(),
+                ErrorKind::Corrupt,
+                "{bad}"
+            );
+        }
+    }
+}

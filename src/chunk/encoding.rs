@@ -1,0 +1,97 @@
+//! The one table of chunk encodings.
+
+use std::fmt;
+
+/// How a chunk holds its samples; the byte before its data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Encoding {
+    /// 1: floats, Gorilla compression.
+    Xor,
+    /// 2: native histograms with integer counts.
+    Histogram,
+    /// 3: native histograms with float counts.
+    FloatHistogram,
+    /// 4: floats with optional start timestamps, since Prometheus 3.11.
+    Xor2,
+    /// 5: integer histograms with start timestamps, since 3.14.
+    HistogramSt,
+    /// 6: float histograms with start timestamps, since 3.14.
+    FloatHistogramSt,
+    /// Anything else, for example 255, the aggregates of blocks downsampled by Thanos.
+    Unknown(u8),
+}
+
+impl Encoding {
+    /// The encodings that [`super::decode`] knows.
+    pub const KNOWN: [Encoding; 6] = [
+        Encoding::Xor,
+        Encoding::Histogram,
+        Encoding::FloatHistogram,
+        Encoding::Xor2,
+        Encoding::HistogramSt,
+        Encoding::FloatHistogramSt,
+    ];
+
+    /// The encoding that `byte` stands for.
+    pub fn from_byte(byte: u8) -> Self {
+        match byte {
+            1 => Encoding::Xor,
+            2 => Encoding::Histogram,
+            3 => Encoding::FloatHistogram,
+            4 => Encoding::Xor2,
+            5 => Encoding::HistogramSt,
+            6 => Encoding::FloatHistogramSt,
+            other => Encoding::Unknown(other),
+        }
+    }
+
+    /// The byte that stands for this encoding.
+    pub fn byte(self) -> u8 {
+        match self {
+            Encoding::Xor => 1,
+            Encoding::Histogram => 2,
+            Encoding::FloatHistogram => 3,
+            Encoding::Xor2 => 4,
+            Encoding::HistogramSt => 5,
+            Encoding::FloatHistogramSt => 6,
+            Encoding::Unknown(byte) => byte,
+        }
+    }
+
+    /// Whether the samples are floats.
+    pub fn is_float(self) -> bool {
+        matches!(self, Encoding::Xor | Encoding::Xor2)
+    }
+}
+
+impl fmt::Display for Encoding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Encoding::Xor => "XOR",
+            Encoding::Histogram => "histogram",
+            Encoding::FloatHistogram => "float histogram",
+            Encoding::Xor2 => "XOR2",
+            Encoding::HistogramSt => "histogram ST",
+            Encoding::FloatHistogramSt => "float histogram ST",
+            Encoding::Unknown(255) => "Thanos aggregate (255)",
+            Encoding::Unknown(byte) => return write!(f, "unknown ({byte})"),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_byte_comes_back() {
+        for byte in 0..=255 {
+            let encoding = Encoding::from_byte(byte);
+            assert_eq!(encoding.byte(), byte);
+            assert_eq!(
+                Encoding::KNOWN.contains(&encoding),
+                !matches!(encoding, Encoding::Unknown(_))
+            );
+        }
+    }
+}

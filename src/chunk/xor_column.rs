@@ -1,0 +1,146 @@
+//! Values as XOR with their predecessor: the value half of XOR chunks, and the sum and float columns of
+//! histogram chunks (Prometheus `chunkenc/xor.go`, `xorRead`).
+
+use crate::raw::BitReader;
+
+/// State of one column: the value before, and the window its last change was written in.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct XorColumn {
+    /// Bits of the value before; the next one is coded against it.
+    pub(super) value: u64,
+    /// Bits that the window holds; 0 while no window has been opened.
+    width: u32,
+    /// Zero bits below the window.
+    trailing: u32,
+    /// Whether all codes so far were those Prometheus' encoder chooses.
+    pub(super) canonical: bool,
+}
+
+/// Why a value could not be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ValueFault {
+    /// The bits ran out.
+    Exhausted,
+    /// A window was to be used again before one was opened.
+    NoWindow,
+    /// Leading zeros and width together exceed 64 bits.
+    WindowTooWide,
+}
+
+impl ValueFault {
+    /// The fault in words, as *expected*, *found*.
+    pub(super) fn words(self) -> (&'static str, &'static str) {
+        match self {
+            ValueFault::Exhausted => ("more bits", "the end of the chunk"),
+            ValueFault::NoWindow => ("a first window", "a code that uses the one before"),
+            ValueFault::WindowTooWide => ("a window of at most 64 bits", "a wider one"),
+        }
+    }
+}
+
+impl XorColumn {
+    /// A column whose first value is `value`, with no window yet.
+    pub(super) fn new(value: u64) -> Self {
+        XorColumn {
+            value,
+            width: 0,
+            trailing: 0,
+            canonical: true,
+        }
+    }
+
+    /// Reads the next value: `0` unchanged, `10` + bits in the window before, `11` + 5 + 6 + bits in a new window.
+    #[inline(always)]
+    #[expect(
+        clippy::inline_always,
+        reason = "the innermost step of decoding floats"
+    )]
+    pub(super) fn read(&mut self, bits: &mut BitReader<'_>) -> Result<u64, ValueFault> {
+        bits.refill();
+        let (buffer, _) = bits.peek();
+        if buffer >> 62 == 0b11 {
+            return self.read_new_window(bits, 2);
+        }
+        // Unchanged and reuse share one path without a branch that the processor would have to guess.
+        let changed = (buffer >> 63) as u32 & 1;
+        self.read_in_window(bits, 1 + changed, changed)
+    }
+
+    /// Reads a change in the window before, after a control code of `control` bits; with `changed` 0, no change.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "see `read`")]
+    pub(super) fn read_in_window(
+        &mut self,
+        bits: &mut BitReader<'_>,
+        control: u32,
+        changed: u32,
+    ) -> Result<u64, ValueFault> {
+        let (buffer, held) = bits.peek();
+        let width = self.width * changed;
+        if control + width > held {
+            return self.read_wide(bits, control, width);
+        }
+        if changed > width {
+            return Err(ValueFault::NoWindow);
+        }
+        let xor = buffer << control >> 1 >> (63 - width) << self.trailing;
+        bits.consume(control + width);
+        self.canonical &= xor != 0 || changed == 0;
+        self.value ^= xor;
+        Ok(self.value)
+    }
+
+    /// As `read_in_window` where one load does not hold the bits: wide windows, and the end of the chunk.
+    fn read_wide(
+        &mut self,
+        bits: &mut BitReader<'_>,
+        control: u32,
+        width: u32,
+    ) -> Result<u64, ValueFault> {
+        bits.bits(control).ok_or(ValueFault::Exhausted)?;
+        let xor = bits.bits(width).ok_or(ValueFault::Exhausted)? << self.trailing;
+        self.canonical &= xor != 0;
+        self.value ^= xor;
+        Ok(self.value)
+    }
+
+    /// Reads a new window and the change in it, after a control code of `control` bits.
+    #[inline]
+    pub(super) fn read_new_window(
+        &mut self,
+        bits: &mut BitReader<'_>,
+        control: u32,
+    ) -> Result<u64, ValueFault> {
+        let (buffer, held) = bits.peek();
+        if held < control + 11 {
+            return Err(ValueFault::Exhausted);
+        }
+        let header = (buffer << control >> 53) as u32;
+        bits.consume(control + 11);
+        let leading = header >> 6;
+        // 64 does not fit the six bits and is written as 0.
+        let width = match header & 63 {
+            0 => 64,
+            width => width,
+        };
+        if leading + width > 64 {
+            return Err(ValueFault::WindowTooWide);
+        }
+        let trailing = 64 - leading - width;
+        let xor = bits.bits(width).ok_or(ValueFault::Exhausted)? << trailing;
+        self.canonical &= self.must_open(xor, leading, trailing);
+        self.width = width;
+        self.trailing = trailing;
+        self.value ^= xor;
+        Ok(self.value)
+    }
+
+    /// Whether the encoder would open exactly this window for `xor`: it fits exactly, and the open one
+    /// does not hold the change.
+    fn must_open(&self, xor: u64, leading: u32, trailing: u32) -> bool {
+        let exact = xor.leading_zeros().min(31) == leading && xor.trailing_zeros() == trailing;
+        let old_leading = 64 - self.width - self.trailing;
+        let reusable = self.width > 0 && leading >= old_leading && trailing >= self.trailing;
+        exact && !reusable
+    }
+}

@@ -1,0 +1,146 @@
+//! Points in time and durations as Prometheus users type them.
+
+use jiff::Timestamp;
+
+use crate::error::{Error, Result};
+use crate::model::Millis;
+
+/// A point in time: RFC 3339 (`2026-11-21T19:00:00Z`), a date (`2026-11-21`, midnight UTC), Unix seconds (`1795288080`, `1795288080.5`),
+/// `now`, or a duration before now (`2h`, `-2h`, `7d`).
+///
+/// # Errors
+///
+/// When `text` is none of these.
+pub(crate) fn parse_time(text: &str, now: Millis) -> Result<Millis> {
+    let text = text.trim();
+    if text == "now" {
+        return Ok(now);
+    }
+    if let Ok(time) = text.parse::<Timestamp>() {
+        return Ok(time.as_millisecond());
+    }
+    if let Ok(date) = text.parse::<jiff::civil::Date>()
+        && let Ok(time) = date.to_zoned(jiff::tz::TimeZone::UTC)
+    {
+        return Ok(time.timestamp().as_millisecond());
+    }
+    if let Some(millis) = unix_seconds(text) {
+        return Ok(millis);
+    }
+    let ago = text.strip_prefix('-').unwrap_or(text);
+    parse_duration(ago).map(|duration| now.saturating_sub(duration)).map_err(|_| {
+        Error::invalid(format!(
+            "expected a time such as 2026-11-21T19:00:00Z, 1795288080 or 2h (ago), found {text:?}"
+        ))
+    })
+}
+
+/// The current time in milliseconds.
+pub(crate) fn now() -> Millis {
+    Timestamp::now().as_millisecond()
+}
+
+/// Unix seconds, with up to three decimals that count.
+fn unix_seconds(text: &str) -> Option<Millis> {
+    let (negative, digits) = match text.strip_prefix('-') {
+        Some(digits) => (true, digits),
+        None => (false, text),
+    };
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    if !fraction.bytes().all(|b| b.is_ascii_digit()) || !whole.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let padded: String = fraction.chars().chain("000".chars()).take(3).collect();
+    let millis = whole
+        .parse::<i64>()
+        .ok()?
+        .checked_mul(1000)?
+        .checked_add(padded.parse().ok()?)?;
+    Some(if negative { -millis } else { millis })
+}
+
+/// A duration in Prometheus' notation: `90s`, `1h30m`, `2d`, `1w`, `1y`, `500ms`; units in falling order, each once.
+///
+/// Source: Prometheus `common/model/time.go`, `ParseDuration`.
+///
+/// # Errors
+///
+/// When `text` is not in that notation or does not fit.
+pub(crate) fn parse_duration(text: &str) -> Result<Millis> {
+    const UNITS: [(&str, i64); 7] = [
+        ("y", 365 * 86_400_000),
+        ("w", 7 * 86_400_000),
+        ("d", 86_400_000),
+        ("h", 3_600_000),
+        ("m", 60_000),
+        ("s", 1000),
+        ("ms", 1),
+    ];
+    let wrong = || {
+        Error::invalid(format!(
+            "expected a duration such as 15d or 1h30m, found {text:?}"
+        ))
+    };
+    let mut rest = text;
+    let mut total = 0i64;
+    let mut units = UNITS.iter();
+    while !rest.is_empty() {
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, after) = rest.split_at_checked(digits).ok_or_else(wrong)?;
+        let letters = after.bytes().take_while(u8::is_ascii_alphabetic).count();
+        let (unit, after) = after.split_at_checked(letters).ok_or_else(wrong)?;
+        let (_, millis) = units.find(|(name, _)| *name == unit).ok_or_else(wrong)?;
+        total = number
+            .parse::<i64>()
+            .ok()
+            .and_then(|number| number.checked_mul(*millis))
+            .and_then(|part| total.checked_add(part))
+            .ok_or_else(wrong)?;
+        rest = after;
+    }
+    if text.is_empty() {
+        Err(wrong())
+    } else {
+        Ok(total)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Millis = 1_795_288_080_000;
+
+    #[test]
+    fn times_are_read_as_prometheus_users_write_them() {
+        for (text, millis) in [
+            ("now", NOW),
+            ("2026-11-21T19:08:00Z", NOW),
+            ("2026-11-21T20:08:00+01:00", NOW),
+            ("2026-11-21", NOW - 19 * 3_600_000 - 8 * 60_000),
+            ("1795288080", NOW),
+            ("1795288080.5", NOW + 500),
+            ("-1.25", -1250),
+            ("2h", NOW - 7_200_000),
+            ("-1h30m", NOW - 5_400_000),
+        ] {
+            assert_eq!(parse_time(text, NOW).unwrap(), millis, "{text}");
+        }
+        for bad in [
+            "",
+            "yesterday",
+            "1h1h",
+            "1m1h",
+            "5",
+            "h",
+            "1.5h",
+            "99999999999999999999",
+        ] {
+            if bad != "5" {
+                assert!(parse_time(bad, NOW).is_err(), "{bad}");
+            }
+            assert!(parse_duration(bad).is_err(), "{bad}");
+        }
+        assert_eq!(parse_duration("1y2w3d4h5m6s7ms").unwrap(), 33_019_506_007);
+    }
+}
