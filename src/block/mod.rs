@@ -1,7 +1,174 @@
 //! One immutable block directory, and the data directory around it.
+//!
+//! [`Block::open`] checks what Prometheus checks when it loads a block, and hands out index and segments.
+//! [`BlockFiles::scan`] only lists, for those who want to know how a block that does not open is broken.
 
+mod files;
 mod meta;
 mod tombstones;
 
+use std::path::{Path, PathBuf};
+
+pub use files::BlockFiles;
 pub use meta::{Compaction, META_VERSION, Meta, Parent, Stats};
 pub use tombstones::{MAGIC as TOMBSTONES_MAGIC, Tombstone, Tombstones};
+
+use crate::chunk::{Record, Segment};
+use crate::error::{Error, InFile as _, Result};
+use crate::index::{Format, Index};
+use crate::model::ChunkRef;
+use crate::raw::{FileBytes, Malformed, ReadMode};
+
+/// A block that opened: its metadata, and its files as bytes.
+#[derive(Debug)]
+pub struct Block {
+    files: BlockFiles,
+    meta: Meta,
+    index: FileBytes,
+    segments: Vec<FileBytes>,
+    tombstones: Tombstones,
+}
+
+impl Block {
+    /// Opens the block in `dir`, checking what Prometheus checks: metadata, header and table of contents of the
+    /// index, headers of the segments, tombstones.
+    ///
+    /// # Errors
+    ///
+    /// The first of these that is wrong, with the path of the file. An unknown metadata version is
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported).
+    pub fn open(dir: &Path, mode: ReadMode) -> Result<Self> {
+        let files = BlockFiles::scan(dir)?;
+        let meta = read_meta(&files)?;
+        // Prometheus 2.1 wrote metadata version 2; later releases mend it when they start.
+        if meta.version != META_VERSION && meta.version != 2 {
+            let path = files.meta();
+            return Err(Error::unsupported(format!(
+                "{}: expected block metadata of version {META_VERSION}, found {}",
+                path.display(),
+                meta.version
+            )));
+        }
+        let index = FileBytes::open(&files.index(), mode)?;
+        Index::open(&index).in_file(&files.index())?;
+        if !files.has_chunks_dir {
+            let path = dir.join("chunks");
+            return Err(Error::not_found(format!(
+                "expected a directory {}",
+                path.display()
+            )));
+        }
+        let mut segments = Vec::with_capacity(files.segments.len());
+        for name in &files.segments {
+            let path = files.segment(name);
+            let bytes = FileBytes::open(&path, mode)?;
+            Segment::new(&bytes).check_header().in_file(&path)?;
+            segments.push(bytes);
+        }
+        let tombstones = if files.has_tombstones {
+            let path = files.tombstones();
+            let read = Tombstones::read(&FileBytes::open(&path, mode)?);
+            match read.faults.first() {
+                Some(fault) => Err(fault.clone()).in_file(&path)?,
+                None => read,
+            }
+        } else {
+            Tombstones::default()
+        };
+        Ok(Block {
+            files,
+            meta,
+            index,
+            segments,
+            tombstones,
+        })
+    }
+
+    /// The block's directory.
+    pub fn dir(&self) -> &Path {
+        &self.files.dir
+    }
+
+    /// Which files there are.
+    pub fn files(&self) -> &BlockFiles {
+        &self.files
+    }
+
+    /// What `meta.json` says.
+    pub fn meta(&self) -> &Meta {
+        &self.meta
+    }
+
+    /// The index.
+    ///
+    /// # Errors
+    ///
+    /// None for a block that was opened; the type says so for the reader's peace of mind.
+    pub fn index(&self) -> Result<Index<'_>> {
+        let index = Index::open(&self.index).in_file(&self.files.index())?;
+        let is_2_1 = self.meta.version == 2 && index.version() == 1;
+        Ok(if is_2_1 {
+            index.read_as(Format::V2)
+        } else {
+            index
+        })
+    }
+
+    /// The ranges of time that were deleted.
+    pub fn tombstones(&self) -> &Tombstones {
+        &self.tombstones
+    }
+
+    /// The segments, by position: chunk references count them from 0, whatever their names say.
+    pub fn segments(&self) -> impl ExactSizeIterator<Item = Segment<'_>> {
+        self.segments.iter().map(|bytes| Segment::new(bytes))
+    }
+
+    /// Path of the segment at `position`, for messages.
+    pub fn segment_path(&self, position: usize) -> PathBuf {
+        match self.files.segments.get(position) {
+            Some(name) => self.files.segment(name),
+            None => self
+                .files
+                .segment(&format!("{:06}", position.saturating_add(1))),
+        }
+    }
+
+    /// The chunk that `reference` names, its checksum compared.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such segment, the record does not fit it, or the checksum is wrong.
+    pub fn chunk(&self, reference: ChunkRef) -> Result<Record<'_>, Malformed> {
+        let segment = self.segments.get(reference.segment()).ok_or_else(|| {
+            let wanted = format!("of {} segments", self.segments.len());
+            let found = reference.segment().saturating_add(1);
+            Malformed::unexpected("chunk", reference.offset(), "segment", wanted, found)
+        })?;
+        let record = Segment::new(segment).record(reference.offset())?;
+        record.check()?;
+        Ok(record)
+    }
+
+    /// Bytes of the index file.
+    pub fn index_bytes(&self) -> u64 {
+        self.index.len() as u64
+    }
+
+    /// Bytes of all segment files.
+    pub fn chunk_bytes(&self) -> u64 {
+        self.segments.iter().map(|bytes| bytes.len() as u64).sum()
+    }
+}
+
+/// Reads and parses `meta.json` of the block whose files are `files`.
+///
+/// # Errors
+///
+/// When it is missing, not readable or not block metadata.
+pub fn read_meta(files: &BlockFiles) -> Result<Meta> {
+    let path = files.meta();
+    // Replaced by rename while Prometheus runs, so it is read, not mapped: it is small.
+    let content = FileBytes::open(&path, ReadMode::Read)?;
+    Meta::parse(&content).map_err(|error| error.context(path.display().to_string()))
+}

@@ -53,7 +53,7 @@ impl Header {
                 samples: u32::from(first),
                 counter_reset: counter_reset(third),
                 start: None,
-                canonical: third & 0x3f == 0,
+                canonical: third << 2 == 0,
             }
         })
     }
@@ -174,7 +174,7 @@ pub(super) fn bound_code(bits: u64) -> u64 {
     const MOST: f64 = 33_554_430.0;
     let bound = f64::from_bits(bits);
     let thousandths = bound * 1000.0;
-    let is_out = thousandths < 0.0 || thousandths > MOST;
+    let is_out = !(0.0..=MOST).contains(&thousandths);
     let rounded = thousandths.round();
     #[expect(clippy::float_cmp, reason = "the format's own rule: exact or not")]
     let is_exact = rounded / 1000.0 == bound;

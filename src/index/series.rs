@@ -1,0 +1,220 @@
+//! Series entries: labels as symbols, and the list of chunks.
+
+use super::{Format, SymbolRef};
+use crate::model::{ChunkMeta, ChunkRef, Millis, SeriesRef};
+use crate::raw::{Malformed, Reader, crc32c};
+
+/// Series entries begin at multiples of this, from format version 2 on.
+pub const SERIES_ALIGNMENT: u64 = 16;
+
+/// A decoded series entry. Reuse one for many entries: its vectors keep their memory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Series {
+    /// Names and values of the labels, as symbols.
+    pub labels: Vec<(SymbolRef, SymbolRef)>,
+    /// The chunks, as the index describes them.
+    pub chunks: Vec<ChunkMeta>,
+}
+
+/// A framed series entry, not yet decoded.
+#[derive(Clone, Debug)]
+pub struct SeriesEntry<'a> {
+    /// How postings refer to it.
+    pub reference: SeriesRef,
+    /// Offset of the entry (its length field) in the file.
+    pub offset: u64,
+    /// Offset just behind its checksum.
+    pub end: u64,
+    body: Reader<'a>,
+    stored_crc: u32,
+}
+
+impl<'a> SeriesEntry<'a> {
+    /// Frames the entry that `reference` names, within the series section from `start` to `end`.
+    pub(super) fn at(
+        file: &'a [u8],
+        reference: SeriesRef,
+        start: u64,
+        end: u64,
+        format: Format,
+    ) -> Result<Self, Malformed> {
+        let offset = match format {
+            Format::V1 => Some(reference.0),
+            Format::V2 => reference.0.checked_mul(SERIES_ALIGNMENT),
+        };
+        let offset = offset
+            .filter(|offset| (start..end).contains(offset))
+            .ok_or_else(|| {
+                let wanted = format!("to an entry between offsets {start} and {end}");
+                Malformed::unexpected("series", reference.0, "series reference", wanted, reference)
+            })?;
+        Self::frame(file, offset, end, format)
+    }
+
+    /// Frames the entry at `offset`.
+    fn frame(file: &'a [u8], offset: u64, end: u64, format: Format) -> Result<Self, Malformed> {
+        let section = usize::try_from(offset)
+            .ok()
+            .zip(usize::try_from(end).ok())
+            .and_then(|(start, end)| file.get(start..end.min(file.len())))
+            .ok_or_else(|| Malformed::truncated("series", offset, 1, 0))?;
+        let mut reader = Reader::new(section, offset, "series");
+        let length = reader.count(1)?;
+        let body = reader.sub(length, "series")?;
+        let stored_crc = reader.u32()?;
+        let reference = match format {
+            Format::V1 => SeriesRef(offset),
+            Format::V2 => SeriesRef(offset / SERIES_ALIGNMENT),
+        };
+        Ok(SeriesEntry {
+            reference,
+            offset,
+            end: reader.offset(),
+            body,
+            stored_crc,
+        })
+    }
+
+    /// Compares the stored checksum with that of the entry.
+    ///
+    /// # Errors
+    ///
+    /// [`Malformed`] with both checksums.
+    pub fn check(&self) -> Result<(), Malformed> {
+        let computed = crc32c(self.body.rest());
+        if computed == self.stored_crc {
+            return Ok(());
+        }
+        let problem = crate::raw::Problem::Checksum {
+            stored: self.stored_crc,
+            computed,
+        };
+        Err(Malformed {
+            section: "series",
+            offset: self.offset,
+            problem,
+        })
+    }
+
+    /// Decodes the entry into `series`, whatever its checksum says.
+    ///
+    /// # Errors
+    ///
+    /// When the entry does not hold what its counts promise, or holds more.
+    pub fn decode(&self, series: &mut Series) -> Result<(), Malformed> {
+        let mut body = self.body;
+        series.labels.clear();
+        series.chunks.clear();
+        // Two symbols take at least two bytes, a chunk at least three.
+        let labels = body.count(2)?;
+        series.labels.reserve(labels);
+        for _ in 0..labels {
+            series.labels.push((symbol(&mut body)?, symbol(&mut body)?));
+        }
+        let chunks = body.count(3)?;
+        series.chunks.reserve(chunks);
+        let mut previous = ChunkMeta {
+            min_time: 0,
+            max_time: 0,
+            reference: ChunkRef(0),
+        };
+        for i in 0..chunks {
+            // All arithmetic wraps, as Go's does: overlapping chunks of old writers come out right.
+            let (min_time, length, reference) = if i == 0 {
+                (body.varint()?, body.uvarint()?, body.uvarint()?)
+            } else {
+                let gap = body.uvarint()? as Millis;
+                let length = body.uvarint()?;
+                let step = body.varint()? as u64;
+                let reference = previous.reference.0.wrapping_add(step);
+                (previous.max_time.wrapping_add(gap), length, reference)
+            };
+            let max_time = min_time.wrapping_add(length as Millis);
+            previous = ChunkMeta {
+                min_time,
+                max_time,
+                reference: ChunkRef(reference),
+            };
+            series.chunks.push(previous);
+        }
+        if !body.is_empty() {
+            let found = format!("{} more bytes", body.remaining());
+            return Err(body.unexpected("end of the entry", "after its chunks", found));
+        }
+        Ok(())
+    }
+}
+
+fn symbol(body: &mut Reader<'_>) -> Result<SymbolRef, Malformed> {
+    let at = *body;
+    let symbol = body.uvarint()?;
+    u32::try_from(symbol)
+        .map(SymbolRef)
+        .map_err(|_| at.unexpected("symbol reference", "of 32 bits", symbol))
+}
+
+/// Walks the series entries of an index. After an error it yields nothing more until [`SeriesEntries::resync`].
+#[derive(Clone, Debug)]
+pub struct SeriesEntries<'a> {
+    file: &'a [u8],
+    next: u64,
+    end: u64,
+    format: Format,
+}
+
+impl<'a> SeriesEntries<'a> {
+    pub(super) fn new(file: &'a [u8], start: u64, end: u64, format: Format) -> Self {
+        SeriesEntries {
+            file,
+            next: start,
+            end: end.min(file.len() as u64),
+            format,
+        }
+    }
+
+    /// Offset at which the next entry is looked for, before padding.
+    pub fn position(&self) -> u64 {
+        self.next
+    }
+
+    /// Goes to the next place after `offset` where an entry stands whose checksum is right; `false` if there is none.
+    ///
+    /// Entries of format version 1 are not aligned; a lost place cannot be found again there.
+    pub fn resync(&mut self, offset: u64) -> bool {
+        if self.format == Format::V1 {
+            return false;
+        }
+        let mut candidate = (offset / SERIES_ALIGNMENT + 1) * SERIES_ALIGNMENT;
+        while candidate < self.end {
+            let entry = SeriesEntry::frame(self.file, candidate, self.end, self.format);
+            // An empty body has checksum 0, so zeros alone would look like an entry.
+            if entry.is_ok_and(|entry| !entry.body.is_empty() && entry.check().is_ok()) {
+                self.next = candidate;
+                return true;
+            }
+            candidate += SERIES_ALIGNMENT;
+        }
+        false
+    }
+
+    fn align(&self) -> u64 {
+        match self.format {
+            Format::V1 => self.next,
+            Format::V2 => self.next.next_multiple_of(SERIES_ALIGNMENT),
+        }
+    }
+}
+
+impl<'a> Iterator for SeriesEntries<'a> {
+    type Item = Result<SeriesEntry<'a>, Malformed>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let start = self.align();
+        if self.next >= self.end || start >= self.end {
+            return None;
+        }
+        let entry = SeriesEntry::frame(self.file, start, self.end, self.format);
+        self.next = entry.as_ref().map_or(self.end, |entry| entry.end);
+        Some(entry)
+    }
+}
