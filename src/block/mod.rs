@@ -3,12 +3,14 @@
 //! [`Block::open`] checks what Prometheus checks when it loads a block, and hands out index and segments.
 //! [`BlockFiles::scan`] only lists, for those who want to know how a block that does not open is broken.
 
+mod datadir;
 mod files;
 mod meta;
 mod tombstones;
 
 use std::path::{Path, PathBuf};
 
+pub use datadir::{DataDir, Entry, EntryKind, Place};
 pub use files::BlockFiles;
 pub use meta::{Compaction, META_VERSION, Meta, Parent, Stats};
 pub use tombstones::{MAGIC as TOMBSTONES_MAGIC, Tombstone, Tombstones};

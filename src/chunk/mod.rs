@@ -74,7 +74,7 @@ pub fn decode(
         Encoding::Histogram | Encoding::HistogramSt => {
             let with_start = encoding == Encoding::HistogramSt;
             histogram::decode(data, at, with_start, |sample| {
-                visit(Sample::Histogram(sample))
+                visit(Sample::Histogram(sample));
             })
         }
         Encoding::FloatHistogram | Encoding::FloatHistogramSt => {

@@ -9,7 +9,7 @@ use crate::error::Result;
 /// What to generate.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Args {
-    /// Completions for a shell, for example: narthex generate completions bash > /etc/bash_completion.d/narthex
+    /// Completions for a shell, for example: `narthex generate completions bash`
     Completions {
         /// The shell
         shell: clap_complete::Shell,
