@@ -139,8 +139,7 @@ impl Values {
 
     #[inline]
     fn in_window(&mut self, bits: &mut BitReader<'_>) -> Result<u64, ValueFault> {
-        bits.refill();
-        let value = self.column.read_in_window(bits, 0, 1)?;
+        let value = self.column.read_in_window(bits)?;
         // A stale marker has codes of its own; as a plain value it would also spoil the baseline.
         self.canonical &= value != STALE_NAN;
         Ok(value)
@@ -148,8 +147,7 @@ impl Values {
 
     #[inline]
     fn new_window(&mut self, bits: &mut BitReader<'_>) -> Result<u64, ValueFault> {
-        bits.refill();
-        let value = self.column.read_new_window(bits, 0)?;
+        let value = self.column.read_new_window(bits)?;
         self.canonical &= value != STALE_NAN;
         Ok(value)
     }

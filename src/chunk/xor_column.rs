@@ -50,73 +50,62 @@ impl XorColumn {
     }
 
     /// Reads the next value: `0` unchanged, `10` + bits in the window before, `11` + 5 + 6 + bits in a new window.
+    #[inline]
+    pub(super) fn read(&mut self, bits: &mut BitReader<'_>) -> Result<u64, ValueFault> {
+        bits.refill();
+        self.read_prepared(bits)
+    }
+
+    /// As [`XorColumn::read`], for a reader that was refilled and of which at most 24 bits were consumed since.
     #[inline(always)]
     #[expect(
         clippy::inline_always,
         reason = "the innermost step of decoding floats"
     )]
-    pub(super) fn read(&mut self, bits: &mut BitReader<'_>) -> Result<u64, ValueFault> {
-        bits.refill();
-        let (buffer, _) = bits.peek();
-        if buffer >> 62 == 0b11 {
-            return self.read_new_window(bits, 2);
+    pub(super) fn read_prepared(&mut self, bits: &mut BitReader<'_>) -> Result<u64, ValueFault> {
+        let (buffer, held) = bits.peek();
+        match buffer >> 62 {
+            _ if held < 2 => self.read_at_end(bits),
+            0b00 | 0b01 => {
+                bits.consume(1);
+                Ok(self.value)
+            }
+            0b10 => {
+                bits.consume(2);
+                self.read_in_window(bits)
+            }
+            _ => {
+                bits.consume(2);
+                self.read_new_window(bits)
+            }
         }
-        // Unchanged and reuse share one path without a branch that the processor would have to guess.
-        let changed = (buffer >> 63) as u32 & 1;
-        self.read_in_window(bits, 1 + changed, changed)
     }
 
-    /// Reads a change in the window before, after a control code of `control` bits; with `changed` 0, no change.
-    #[inline(always)]
-    #[expect(clippy::inline_always, reason = "see `read`")]
-    pub(super) fn read_in_window(
-        &mut self,
-        bits: &mut BitReader<'_>,
-        control: u32,
-        changed: u32,
-    ) -> Result<u64, ValueFault> {
-        let (buffer, held) = bits.peek();
-        let width = self.width * changed;
-        if control + width > held {
-            return self.read_wide(bits, control, width);
+    /// Less than a control code of two bits is left, at most.
+    #[cold]
+    fn read_at_end(&self, bits: &mut BitReader<'_>) -> Result<u64, ValueFault> {
+        match bits.bit() {
+            Some(false) => Ok(self.value),
+            _ => Err(ValueFault::Exhausted),
         }
-        if changed > width {
+    }
+
+    /// Reads a change in the window before.
+    #[inline]
+    pub(super) fn read_in_window(&mut self, bits: &mut BitReader<'_>) -> Result<u64, ValueFault> {
+        if self.width == 0 {
             return Err(ValueFault::NoWindow);
         }
-        let xor = buffer << control >> 1 >> (63 - width) << self.trailing;
-        bits.consume(control + width);
-        self.canonical &= xor != 0 || changed == 0;
-        self.value ^= xor;
-        Ok(self.value)
-    }
-
-    /// As `read_in_window` where one load does not hold the bits: wide windows, and the end of the chunk.
-    fn read_wide(
-        &mut self,
-        bits: &mut BitReader<'_>,
-        control: u32,
-        width: u32,
-    ) -> Result<u64, ValueFault> {
-        bits.bits(control).ok_or(ValueFault::Exhausted)?;
-        let xor = bits.bits(width).ok_or(ValueFault::Exhausted)? << self.trailing;
+        let xor = bits.bits(self.width).ok_or(ValueFault::Exhausted)? << self.trailing;
         self.canonical &= xor != 0;
         self.value ^= xor;
         Ok(self.value)
     }
 
-    /// Reads a new window and the change in it, after a control code of `control` bits.
+    /// Reads a new window and the change in it.
     #[inline]
-    pub(super) fn read_new_window(
-        &mut self,
-        bits: &mut BitReader<'_>,
-        control: u32,
-    ) -> Result<u64, ValueFault> {
-        let (buffer, held) = bits.peek();
-        if held < control + 11 {
-            return Err(ValueFault::Exhausted);
-        }
-        let header = (buffer << control >> 53) as u32;
-        bits.consume(control + 11);
+    pub(super) fn read_new_window(&mut self, bits: &mut BitReader<'_>) -> Result<u64, ValueFault> {
+        let header = bits.bits(11).ok_or(ValueFault::Exhausted)? as u32 & 0x7ff;
         let leading = header >> 6;
         // 64 does not fit the six bits and is written as 0.
         let width = match header & 63 {

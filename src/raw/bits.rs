@@ -84,6 +84,20 @@ impl<'a> BitReader<'a> {
         self.held -= count;
     }
 
+    /// Bytes loaded so far, of which the last few may not have been read.
+    #[inline]
+    pub(crate) fn loaded(&self) -> usize {
+        self.next
+    }
+
+    /// Goes on behind the next `count` bits, or to the end.
+    pub(crate) fn skip(&mut self, count: u64) {
+        let position = (self.position() + count).min(self.bytes.len() as u64 * 8);
+        self.next = usize::try_from(position / 8).unwrap_or(self.bytes.len());
+        (self.buffer, self.held) = (0, 0);
+        self.bits((position % 8) as u32 & 7);
+    }
+
     /// One bit.
     #[inline]
     pub fn bit(&mut self) -> Option<bool> {
