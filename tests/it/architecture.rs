@@ -1,0 +1,103 @@
+//! Which room may import which: nothing else enforces directions inside one crate.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Room → the rooms it may import. `error` and `progress` are leaves that every room may use.
+const ALLOWED: &[(&str, &[&str])] = &[
+    ("error", &["raw"]),
+    ("progress", &[]),
+    ("raw", &[]),
+    ("model", &[]),
+    ("index", &["raw", "model"]),
+    ("chunk", &["raw", "model"]),
+    ("wal", &["raw", "model"]),
+    ("block", &["raw", "model", "index", "chunk"]),
+    ("inspect", &["raw", "model", "index", "chunk", "block"]),
+    ("dump", &["raw", "model", "index", "chunk", "block"]),
+    ("verify", &["raw", "model", "index", "chunk", "wal", "block"]),
+    ("store", &[]),
+    ("repository", &["store", "model"]),
+    ("archive", &["raw", "model", "block", "wal", "verify", "repository", "store"]),
+    ("restore", &["raw", "model", "block", "repository", "store"]),
+    (
+        "report",
+        &[
+            "raw", "model", "block", "index", "chunk", "wal", "inspect", "verify", "repository",
+            "store", "archive", "restore",
+        ],
+    ),
+    (
+        "cli",
+        &[
+            "raw", "model", "block", "index", "chunk", "wal", "inspect", "dump", "verify", "store",
+            "repository", "archive", "restore", "report",
+        ],
+    ),
+];
+
+#[test]
+fn rooms_import_only_the_rooms_below_them() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut faults = Vec::new();
+    let mut rooms_seen = 0;
+    for (room, allowed) in ALLOWED {
+        let files = files_of(&src, room);
+        rooms_seen += usize::from(!files.is_empty());
+        for file in files {
+            let text = fs::read_to_string(&file).unwrap();
+            for (number, line) in text.lines().enumerate() {
+                for import in imports(line) {
+                    let free = import == *room || ["error", "progress"].contains(&import);
+                    let is_room = ALLOWED.iter().any(|(name, _)| *name == import);
+                    if is_room && !free && !allowed.contains(&import) {
+                        faults.push(format!("{}:{}: {room} imports {import}", file.display(), number + 1));
+                    }
+                }
+            }
+        }
+    }
+    assert!(rooms_seen > 10, "the table does not fit the tree any more");
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn every_room_stands_in_the_table() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    for entry in fs::read_dir(src).unwrap() {
+        let path = entry.unwrap().path();
+        let room = path.file_stem().unwrap().to_str().unwrap();
+        let known = ALLOWED.iter().any(|(name, _)| *name == room);
+        assert!(known || ["lib", "main"].contains(&room), "{room} is not in the table of rooms");
+    }
+}
+
+/// Names right behind `crate::` in a line of code.
+fn imports(line: &str) -> impl Iterator<Item = &str> {
+    let code = line.split("//").next().unwrap_or_default();
+    code.split("crate::").skip(1).map(|rest| {
+        let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+        &rest[..end]
+    })
+}
+
+fn files_of(src: &Path, room: &str) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    let single = src.join(format!("{room}.rs"));
+    if single.is_file() {
+        files.push(single);
+    }
+    let mut dirs = vec![src.join(room)];
+    while let Some(dir) = dirs.pop() {
+        let Ok(entries) = fs::read_dir(dir) else { continue };
+        for entry in entries {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                dirs.push(path);
+            } else if path.extension().is_some_and(|ext| ext == "rs") {
+                files.push(path);
+            }
+        }
+    }
+    files
+}
