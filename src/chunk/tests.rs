@@ -182,3 +182,142 @@ fn an_extra_zero_byte_of_old_writers_is_told_from_damage() {
         Tail::Unexpected { bits: 16 }
     );
 }
+
+/// A decoder of XOR chunks that reads bit by bit and knows no tricks: what the fast one is held against.
+mod plain {
+    pub(super) struct Bits<'a>(pub(super) &'a [u8], pub(super) usize);
+
+    impl Bits<'_> {
+        fn bit(&mut self) -> Option<u64> {
+            let byte = *self.0.get(self.1 / 8)?;
+            self.1 += 1;
+            Some(u64::from(byte >> (7 - (self.1 - 1) % 8) & 1))
+        }
+
+        fn bits(&mut self, count: u32) -> Option<u64> {
+            (0..count).try_fold(0, |value, _| Some(value << 1 | self.bit()?))
+        }
+
+        fn uvarint(&mut self) -> Option<u64> {
+            let mut value = 0u64;
+            for i in 0..10 {
+                let byte = self.bits(8)?;
+                if i == 9 && byte > 1 {
+                    return None;
+                }
+                value |= (byte & 0x7f) << (7 * i);
+                if byte < 0x80 {
+                    return Some(value);
+                }
+            }
+            None
+        }
+    }
+
+    /// The samples up to the first that cannot be read, and whether all were.
+    pub(super) fn decode(data: &[u8]) -> (Vec<(i64, u64)>, bool) {
+        let mut samples = Vec::new();
+        let whole = run(data, &mut samples).is_some();
+        (samples, whole)
+    }
+
+    fn run(data: &[u8], samples: &mut Vec<(i64, u64)>) -> Option<()> {
+        let count = u16::from_be_bytes([*data.first()?, *data.get(1)?]);
+        let mut bits = Bits(&data[2..], 0);
+        let (mut time, mut delta, mut value) = (0i64, 0i64, 0u64);
+        let mut window = None;
+        for i in 0..count {
+            match i {
+                0 => {
+                    let raw = bits.uvarint()?;
+                    time = (raw >> 1) as i64 ^ -((raw & 1) as i64);
+                    value = bits.bits(64)?;
+                }
+                1 => delta = bits.uvarint()? as i64,
+                _ => {
+                    let width = match () {
+                        () if bits.bit()? == 0 => 0,
+                        () if bits.bit()? == 0 => 14,
+                        () if bits.bit()? == 0 => 17,
+                        () if bits.bit()? == 0 => 20,
+                        () => 64,
+                    };
+                    let raw = bits.bits(width)? as i64;
+                    let short = width > 0 && width < 64;
+                    let wrap = short && raw > 1 << (width - 1);
+                    delta = delta.wrapping_add(if wrap { raw - (1 << width) } else { raw });
+                }
+            }
+            if i > 0 {
+                if bits.bit()? == 1 {
+                    if bits.bit()? == 1 {
+                        let leading = bits.bits(5)? as u32;
+                        let width = match bits.bits(6)? as u32 {
+                            0 => 64,
+                            width => width,
+                        };
+                        if leading + width > 64 {
+                            return None;
+                        }
+                        window = Some((width, 64 - leading - width));
+                    }
+                    let (width, trailing) = window?;
+                    value ^= bits.bits(width)? << trailing;
+                }
+                time = time.wrapping_add(delta);
+            }
+            samples.push((time, value));
+        }
+        Some(())
+    }
+}
+
+/// What the fast decoder says, in the terms of the plain one.
+fn decode_fast(data: &[u8]) -> (Vec<(i64, u64)>, bool) {
+    let mut samples = Vec::new();
+    let whole = decode(Encoding::Xor, data, 0, |sample| {
+        if let Sample::Float(float) = sample {
+            samples.push((float.time, float.bits));
+        }
+    });
+    (samples, whole.is_ok())
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_bytes_decode_as_bit_by_bit(
+        count in 0u16..400,
+        stream in proptest::collection::vec(proptest::num::u8::ANY, 0..300),
+    ) {
+        let data = [&count.to_be_bytes()[..], &stream].concat();
+        proptest::prop_assert_eq!(decode_fast(&data), plain::decode(&data));
+    }
+
+    /// Mostly unchanged samples, as real chunks have them, cut and flipped anywhere.
+    #[test]
+    fn sparse_bits_decode_as_bit_by_bit(
+        count in 0u16..3000,
+        len in 0usize..400,
+        flips in proptest::collection::vec((0usize..3200, 0u8..8), 0..12),
+    ) {
+        let mut data = [&count.to_be_bytes()[..], &[2], &[0; 8], &[30], &vec![0; len]].concat();
+        for (byte, bit) in flips {
+            if let Some(byte) = data.get_mut(2 + byte % (len + 12)) {
+                *byte ^= 1 << bit;
+            }
+        }
+        proptest::prop_assert_eq!(decode_fast(&data), plain::decode(&data));
+    }
+
+    #[test]
+    fn any_bytes_in_any_encoding_do_not_panic(
+        encoding in 0u8..8,
+        data in proptest::collection::vec(proptest::num::u8::ANY, 0..200),
+    ) {
+        let mut visited = 0;
+        let result = decode(Encoding::from_byte(encoding), &data, 0, |_| visited += 1);
+        if let Ok(shape) = result {
+            proptest::prop_assert_eq!(shape.samples, visited);
+        }
+    }
+}

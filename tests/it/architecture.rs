@@ -15,23 +15,59 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("block", &["raw", "model", "index", "chunk"]),
     ("inspect", &["raw", "model", "index", "chunk", "block"]),
     ("dump", &["raw", "model", "index", "chunk", "block"]),
-    ("verify", &["raw", "model", "index", "chunk", "wal", "block"]),
+    (
+        "verify",
+        &["raw", "model", "index", "chunk", "wal", "block"],
+    ),
     ("store", &[]),
     ("repository", &["store", "model"]),
-    ("archive", &["raw", "model", "block", "wal", "verify", "repository", "store"]),
+    (
+        "archive",
+        &[
+            "raw",
+            "model",
+            "block",
+            "wal",
+            "verify",
+            "repository",
+            "store",
+        ],
+    ),
     ("restore", &["raw", "model", "block", "repository", "store"]),
     (
         "report",
         &[
-            "raw", "model", "block", "index", "chunk", "wal", "inspect", "verify", "repository",
-            "store", "archive", "restore",
+            "raw",
+            "model",
+            "block",
+            "index",
+            "chunk",
+            "wal",
+            "inspect",
+            "verify",
+            "repository",
+            "store",
+            "archive",
+            "restore",
         ],
     ),
     (
         "cli",
         &[
-            "raw", "model", "block", "index", "chunk", "wal", "inspect", "dump", "verify", "store",
-            "repository", "archive", "restore", "report",
+            "raw",
+            "model",
+            "block",
+            "index",
+            "chunk",
+            "wal",
+            "inspect",
+            "dump",
+            "verify",
+            "store",
+            "repository",
+            "archive",
+            "restore",
+            "report",
         ],
     ),
 ];
@@ -51,7 +87,11 @@ fn rooms_import_only_the_rooms_below_them() {
                     let free = import == *room || ["error", "progress"].contains(&import);
                     let is_room = ALLOWED.iter().any(|(name, _)| *name == import);
                     if is_room && !free && !allowed.contains(&import) {
-                        faults.push(format!("{}:{}: {room} imports {import}", file.display(), number + 1));
+                        faults.push(format!(
+                            "{}:{}: {room} imports {import}",
+                            file.display(),
+                            number + 1
+                        ));
                     }
                 }
             }
@@ -68,7 +108,10 @@ fn every_room_stands_in_the_table() {
         let path = entry.unwrap().path();
         let room = path.file_stem().unwrap().to_str().unwrap();
         let known = ALLOWED.iter().any(|(name, _)| *name == room);
-        assert!(known || ["lib", "main"].contains(&room), "{room} is not in the table of rooms");
+        assert!(
+            known || ["lib", "main"].contains(&room),
+            "{room} is not in the table of rooms"
+        );
     }
 }
 
@@ -76,7 +119,9 @@ fn every_room_stands_in_the_table() {
 fn imports(line: &str) -> impl Iterator<Item = &str> {
     let code = line.split("//").next().unwrap_or_default();
     code.split("crate::").skip(1).map(|rest| {
-        let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+        let end = rest
+            .find(|c: char| !c.is_alphanumeric() && c != '_')
+            .unwrap_or(rest.len());
         &rest[..end]
     })
 }
@@ -89,7 +134,9 @@ fn files_of(src: &Path, room: &str) -> Vec<PathBuf> {
     }
     let mut dirs = vec![src.join(room)];
     while let Some(dir) = dirs.pop() {
-        let Ok(entries) = fs::read_dir(dir) else { continue };
+        let Ok(entries) = fs::read_dir(dir) else {
+            continue;
+        };
         for entry in entries {
             let path = entry.unwrap().path();
             if path.is_dir() {
