@@ -25,6 +25,8 @@ mod problem;
 mod record;
 mod segment;
 mod summary;
+#[cfg(test)]
+mod writer;
 
 pub use checkpoint::{Checkpoint, Replay};
 pub use compression::{Compression, MAX_RATIO, MAX_RECORD_BYTES};

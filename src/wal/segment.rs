@@ -179,3 +179,190 @@ fn out_of_order(fragment: &Fragment<'_>, inside: bool) -> Broken {
     let at = Reader::new(&[], fragment.offset, "WAL fragment");
     Broken::Damaged(at.unexpected("type", wanted, found))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::writer::SegmentWriter;
+    use super::*;
+
+    /// Offset, compression and payload of each record, and how the segment ends.
+    type Read = (Vec<(u64, Compression, Vec<u8>)>, Option<Broken>);
+
+    fn read(segment: &[u8]) -> Read {
+        let mut records = Records::new(segment);
+        let mut found = Vec::new();
+        loop {
+            match records.next_record() {
+                Ok(Some(r)) => found.push((r.offset, r.compression, r.payload.to_vec())),
+                Ok(None) => return (found, None),
+                Err(broken) => {
+                    assert!(records.next_record().unwrap().is_none(), "fused");
+                    return (found, Some(broken));
+                }
+            }
+        }
+    }
+
+    fn damage(segment: &[u8]) -> String {
+        match read(segment).1 {
+            Some(Broken::Damaged(malformed)) => malformed.to_string(),
+            other => panic!("expected damage, found {other:?}"),
+        }
+    }
+
+    #[test]
+    fn records_of_every_size_and_compression_come_back() {
+        let mut writer = SegmentWriter::default();
+        let mut written = Vec::new();
+        for (i, compression) in [Compression::None, Compression::Snappy, Compression::Zstd]
+            .into_iter()
+            .cycle()
+            .take(30)
+            .enumerate()
+        {
+            let record: Vec<u8> = (0..i * i * i * 9).map(|b| (b * b / 7) as u8).collect();
+            let compression = if record.is_empty() {
+                Compression::None
+            } else {
+                compression
+            };
+            writer.log(&record, compression);
+            written.push((compression, record));
+        }
+        for pad in [false, true] {
+            if pad {
+                writer.pad();
+            }
+            let (found, broken) = read(&writer.bytes);
+            assert_eq!(broken, None);
+            let found: Vec<_> = found
+                .into_iter()
+                .map(|(_, c, payload)| (c, payload))
+                .collect();
+            assert_eq!(found, written);
+        }
+    }
+
+    #[test]
+    fn a_header_never_straddles_pages_and_zeros_between_records_are_padding() {
+        let page = 32 * 1024;
+        for left in 0..=8 {
+            let long = vec![2; page - 7 - left];
+            let segment = SegmentWriter::with([&long[..], &[3; 20]]);
+            let (found, broken) = read(&segment);
+            assert_eq!(broken, None, "{left} bytes left in the page");
+            assert_eq!(found[1].2, [3; 20]);
+        }
+        let (found, broken) = read(&[0; 100_000]);
+        assert_eq!((found.len(), broken), (0, None));
+    }
+
+    #[test]
+    fn every_cut_is_clean_between_records_and_torn_inside_them() {
+        let segment = SegmentWriter::with([&[1; 9][..], &[2; 40_000], &[3; 5]]);
+        let (whole, _) = read(&segment);
+        let ends = [0, 16, 40_030, 40_042].map(|end: usize| end);
+        assert_eq!(segment.len(), ends[3]);
+        for cut in (0..200).chain((200..segment.len()).step_by(97)).chain(ends) {
+            let (found, broken) = read(&segment[..cut]);
+            let sound = ends.iter().rposition(|end| *end <= cut).unwrap();
+            assert_eq!(found, whole[..sound], "cut at {cut}");
+            if ends.contains(&cut) {
+                assert_eq!(broken, None, "cut at {cut}");
+            } else {
+                assert!(matches!(broken, Some(Broken::Torn(_))), "cut at {cut}");
+            }
+        }
+    }
+
+    #[test]
+    fn damage_names_section_offset_wanted_and_found() {
+        let sound = SegmentWriter::with([&[1; 9][..], &[2; 9]]);
+        let mut flipped = sound.clone();
+        flipped[16 + 7] ^= 1;
+        assert!(
+            damage(&flipped).starts_with("WAL fragment at offset 16: expected checksum "),
+            "{}",
+            damage(&flipped)
+        );
+        let mut too_long = sound.clone();
+        too_long[17] = 0x80;
+        assert_eq!(
+            damage(&too_long),
+            "WAL fragment at offset 16: expected length of at most 32761 bytes, found 32777"
+        );
+        let mut beyond_page = sound.clone();
+        beyond_page[17..19].copy_from_slice(&[0x7f, 0xf0]);
+        assert_eq!(
+            damage(&beyond_page),
+            "WAL fragment at offset 16: expected length that ends inside its page, found 32752"
+        );
+        let mut padding = sound.clone();
+        padding.extend([0, 0, 7]);
+        assert_eq!(
+            damage(&padding),
+            "WAL page padding at offset 34: expected byte 0, found another value"
+        );
+    }
+
+    #[test]
+    fn fragments_in_a_wrong_order_are_damage() {
+        for (kinds, wanted) in [
+            (
+                &[1, 3][..],
+                "offset 8: expected type full or first, as no record is open, found middle",
+            ),
+            (
+                &[4],
+                "offset 0: expected type full or first, as no record is open, found last",
+            ),
+            (
+                &[2, 1],
+                "offset 8: expected type middle or last, as a record is open, found full",
+            ),
+            (
+                &[2, 3, 2],
+                "offset 16: expected type middle or last, as a record is open, found first",
+            ),
+            (&[1, 5], "offset 8: expected type from 0 to 4, found 5"),
+        ] {
+            let mut writer = SegmentWriter::default();
+            for kind in kinds {
+                writer.fragment(*kind, b"x");
+            }
+            assert_eq!(damage(&writer.bytes), format!("WAL fragment at {wanted}"));
+        }
+    }
+
+    #[test]
+    fn what_prometheus_overlooks_is_noted() {
+        let mut writer = SegmentWriter::default();
+        writer.fragment(0x21, b"x");
+        writer.fragment(0x08 | 2, b"");
+        writer.fragment(4, b"y");
+        writer.bytes.extend([0x10, 0, 0]);
+        let mut records = Records::new(&writer.bytes);
+        while records.next_record().unwrap().is_some() {}
+        let odd: Vec<_> = records.oddities().iter().collect();
+        let seen = |first, count| super::super::Seen { first, count };
+        assert_eq!(
+            odd,
+            [
+                (Oddity::ReservedBits, seen(0, 2)),
+                (Oddity::MixedCompression, seen(15, 1))
+            ]
+        );
+    }
+
+    #[test]
+    fn a_record_that_does_not_decompress_is_damage_at_its_start() {
+        let mut writer = SegmentWriter::default();
+        writer.fragment(1, b"x");
+        writer.fragment(0x11, b"no zstd");
+        assert_eq!(
+            damage(&writer.bytes),
+            "WAL record at offset 8: expected compressed record that decompresses to at most 1048576 bytes, found \
+             no zstd frame"
+        );
+    }
+}

@@ -279,3 +279,216 @@ pub fn summarize<B: Deref<Target = [u8]>>(
     summary.add_up();
     summary
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::listing::Entry;
+    use super::super::writer::SegmentWriter;
+    use super::*;
+    use crate::error::Error;
+
+    /// One float sample at `time`.
+    fn sample(time: i64) -> Vec<u8> {
+        let base = [&[2][..], &[0; 8], &time.to_be_bytes()].concat();
+        [&base[..], &[0, 0], &[0; 8]].concat()
+    }
+
+    fn segment(time: i64) -> Vec<u8> {
+        SegmentWriter::with([&sample(time)[..], &sample(time + 1)])
+    }
+
+    /// The second record begins after 7 bytes of header and 27 of sample.
+    const CUT: u64 = 34;
+
+    fn torn(time: i64) -> Vec<u8> {
+        let mut bytes = segment(time);
+        bytes.pop();
+        bytes
+    }
+
+    fn damaged(time: i64) -> Vec<u8> {
+        let mut bytes = segment(time);
+        *bytes.last_mut().unwrap() ^= 1;
+        bytes
+    }
+
+    fn summary(log: Log, files: &[(&str, Vec<u8>)]) -> Summary {
+        let listing = Listing::of(files.iter().map(|(path, _)| Entry::file(*path)));
+        summarize(&listing, log, |file| {
+            let found = files.iter().find(|(path, _)| *path == file.path);
+            found
+                .map(|(_, bytes)| &bytes[..])
+                .ok_or_else(|| Error::not_found("gone"))
+        })
+    }
+
+    fn paths(paths: &[&str]) -> Vec<String> {
+        paths.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_sound_wal_is_added_up_from_its_checkpoint_on() {
+        let summary = summary(
+            Log::Wal,
+            &[
+                ("checkpoint.00000004/00000000", segment(50)),
+                ("00000004", damaged(0)),
+                ("00000005", segment(100)),
+                ("00000006", segment(200)),
+                ("00000007", Vec::new()),
+            ],
+        );
+        assert_eq!(summary.problems, []);
+        assert_eq!(summary.outcome(), &Consequence::Nothing);
+        assert_eq!(summary.replayed.samples(), 6);
+        assert_eq!(summary.replayed.times, Some((50, 201)));
+        assert_eq!(summary.dropped, Contents::default());
+        assert_eq!(summary.superseded[0].path, "00000004");
+        assert_eq!(summary.bytes(), 3 * 68);
+    }
+
+    #[test]
+    fn a_torn_tail_is_legal_at_the_end_of_the_log_only() {
+        let at_end = [
+            ("00000000", segment(100)),
+            ("00000001", torn(200)),
+            ("00000002", Vec::new()),
+        ];
+        let live = summary(Log::Wal, &at_end);
+        assert_eq!(live.problems, []);
+        let (tail, malformed) = live.torn_tail().unwrap();
+        assert_eq!((tail.number, tail.sound_bytes), (1, CUT));
+        assert_eq!(malformed.offset, CUT + 7);
+        assert_eq!(live.replayed.times, Some((100, 200)));
+
+        let [first, second, _] = at_end;
+        let early = summary(Log::Wal, &[first, second, ("00000002", segment(300))]);
+        assert_eq!(
+            early.outcome(),
+            &Consequence::Repairs {
+                cut_at: CUT,
+                deletes: paths(&["00000002"])
+            }
+        );
+        assert_eq!(early.torn_tail(), None);
+        assert_eq!(early.dropped.times, Some((300, 301)));
+    }
+
+    #[test]
+    fn damage_in_either_log_costs_all_that_follows_it() {
+        for log in [Log::Wal, Log::Wbl] {
+            let summary = summary(
+                log,
+                &[
+                    ("00000000", segment(100)),
+                    ("00000001", damaged(200)),
+                    ("00000002", segment(300)),
+                    ("00000003", torn(400)),
+                ],
+            );
+            let deletes = paths(&["00000002", "00000003"]);
+            let cut_at = CUT;
+            assert_eq!(summary.outcome(), &Consequence::Repairs { cut_at, deletes });
+            let damage = summary.first_damage().unwrap();
+            assert_eq!((&damage.path[..], damage.offset), ("00000001", Some(CUT)));
+            assert_eq!(summary.replayed.times, Some((100, 200)));
+            assert_eq!(summary.dropped.samples(), 3);
+        }
+    }
+
+    #[test]
+    fn a_damaged_or_torn_checkpoint_costs_the_wal() {
+        for bytes in [damaged(50), torn(50)] {
+            let summary = summary(
+                Log::Wal,
+                &[
+                    ("checkpoint.00000004/00000000", bytes),
+                    ("00000004", segment(90)),
+                    ("00000005", segment(100)),
+                    ("00000006", segment(200)),
+                ],
+            );
+            let deletes = paths(&["00000004", "00000005", "00000006"]);
+            assert_eq!(summary.outcome(), &Consequence::Destroys { deletes });
+            assert_eq!(summary.dropped.times, Some((100, 201)));
+        }
+    }
+
+    #[test]
+    fn a_record_that_does_not_decode_is_dropped_as_a_whole() {
+        let bad = SegmentWriter::with([&sample(1)[..], &[&sample(2)[..], &[0]].concat()]);
+        let summary = summary(Log::Wal, &[("00000000", bad)]);
+        let damage = summary.first_damage().unwrap().to_string();
+        assert!(
+            damage.starts_with("00000000: samples record at offset 34: "),
+            "{damage}"
+        );
+        assert_eq!(summary.replayed.times, Some((1, 1)));
+        assert_eq!(summary.segments[0].sound_bytes, CUT);
+    }
+
+    #[test]
+    fn the_outcome_is_that_of_the_problem_a_start_meets_first() {
+        let missing_and_damaged = summary(Log::Wal, &[("00000003", damaged(1))]);
+        assert_eq!(missing_and_damaged.outcome(), &Consequence::DoesNotStart);
+        let checkpoint_first = summary(
+            Log::Wal,
+            &[
+                ("checkpoint.00000001/00000000", damaged(50)),
+                ("00000005", segment(100)),
+            ],
+        );
+        assert_eq!(
+            checkpoint_first.outcome(),
+            &Consequence::Destroys {
+                deletes: paths(&["00000005"])
+            }
+        );
+        let gap_first = summary(
+            Log::Wal,
+            &[
+                ("checkpoint.00000001/00000000", damaged(50)),
+                ("00000002", segment(100)),
+                ("00000004", segment(100)),
+            ],
+        );
+        assert_eq!(gap_first.outcome(), &Consequence::DoesNotStart);
+    }
+
+    #[test]
+    fn unknown_and_empty_records_are_told_and_do_not_end_the_segment() {
+        let odd = SegmentWriter::with([&[99, 1, 2][..], &[], &[14], &sample(5)]);
+        let summary = summary(Log::Wal, &[("00000000", odd)]);
+        let said: Vec<_> = summary.problems.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            said,
+            [
+                "00000000: empty record, 1 times, first at offset 10 (Prometheus replays everything)",
+                "00000000: unknown record type 14, 1 times, first at offset 17 (Prometheus starts without these \
+                 records)",
+                "00000000: unknown record type 99, 1 times, first at offset 0 (Prometheus starts without these \
+                 records)",
+            ]
+        );
+        assert_eq!(summary.outcome(), &Consequence::Skips);
+        assert_eq!(summary.replayed.times, Some((5, 5)));
+    }
+
+    #[test]
+    fn a_segment_that_does_not_open_is_a_problem_not_an_error() {
+        let listing = Listing::of([Entry::file("00000000"), Entry::file("00000001")]);
+        let summary = summarize(&listing, Log::Wal, |file| {
+            if file.number == 0 {
+                Err(Error::refused("no"))
+            } else {
+                Ok(segment(1))
+            }
+        });
+        assert_eq!(summary.outcome(), &Consequence::DoesNotStart);
+        assert_eq!(
+            summary.first_damage().unwrap().to_string(),
+            "00000000: no (Prometheus does not start)"
+        );
+        assert_eq!(summary.dropped.samples(), 2);
+    }
+}

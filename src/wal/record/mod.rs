@@ -243,4 +243,4 @@ impl<'a, D: Decode<'a>> Iterator for Entries<'a, D> {
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;
