@@ -1,6 +1,7 @@
 //! Decompression of records, with a bound on what comes out.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use crate::raw::Malformed;
 
@@ -15,7 +16,7 @@ pub enum Compression {
     Zstd,
 }
 
-/// How many times larger than its compressed form a record may be, from [`FREE_BYTES`] on.
+/// How many times larger than its compressed form a record may be, from 1 MiB on.
 ///
 /// Snappy cannot exceed 22. With zstd every sample still costs a byte or so for a series reference unlike its
 /// neighbours', so that real records stay well below.
@@ -24,83 +25,104 @@ pub const MAX_RATIO: usize = 256;
 /// Largest record that is decompressed: the size at which Prometheus closes a whole segment.
 pub const MAX_RECORD_BYTES: usize = 128 << 20;
 
-/// Up to this size the ratio does not matter.
+/// Up to this size [`MAX_RATIO`] does not matter.
 const FREE_BYTES: usize = 1 << 20;
 
-/// The bytes of the record `stored`, which stands at `offset` in its segment; `buffer` may be used for them.
-pub(super) fn decompress<'b>(
-    compression: Compression,
-    stored: &'b [u8],
-    offset: u64,
-    buffer: &'b mut Vec<u8>,
-) -> Result<&'b [u8], Malformed> {
-    let limit = limit(stored.len());
-    let decoded = match compression {
-        Compression::None => return Ok(stored),
-        // As Prometheus: whatever the flag says, nothing is nothing.
-        Compression::Snappy | Compression::Zstd if stored.is_empty() => return Ok(stored),
-        Compression::Snappy => snappy(stored, limit, buffer),
-        Compression::Zstd => zstd(stored, limit, buffer),
-    };
-    match decoded {
-        Ok(()) => Ok(buffer),
-        Err(found) => {
-            let wanted = format!("that decompresses to at most {limit} bytes");
-            Err(Malformed::unexpected(
-                "WAL record",
-                offset,
-                "compressed record",
-                wanted,
-                found,
-            ))
-        }
+/// Decompresses records one after the other, and keeps what can be used again.
+#[derive(Default)]
+pub(super) struct Decoder {
+    zstd: Option<zstd::bulk::Decompressor<'static>>,
+    out: Vec<u8>,
+}
+
+impl fmt::Debug for Decoder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Decoder").finish_non_exhaustive()
     }
 }
 
-fn limit(compressed: usize) -> usize {
-    let by_ratio = compressed.saturating_mul(MAX_RATIO);
-    by_ratio.clamp(FREE_BYTES, MAX_RECORD_BYTES)
+impl Decoder {
+    /// The bytes of the record `stored`, which stands at `offset` in its segment.
+    pub(super) fn decode<'b>(
+        &'b mut self,
+        compression: Compression,
+        stored: &'b [u8],
+        offset: u64,
+    ) -> Result<&'b [u8], Malformed> {
+        let limit = limit(stored.len());
+        let decoded = match compression {
+            Compression::None => return Ok(stored),
+            // As Prometheus: whatever the flag says, nothing is nothing.
+            Compression::Snappy | Compression::Zstd if stored.is_empty() => return Ok(stored),
+            Compression::Snappy => self.snappy(stored, limit),
+            Compression::Zstd => self.zstd(stored, limit),
+        };
+        match decoded {
+            Ok(()) => Ok(&self.out),
+            Err(found) => {
+                let wanted = format!("that decompresses to at most {limit} bytes");
+                Err(Malformed::unexpected(
+                    "WAL record",
+                    offset,
+                    "compressed record",
+                    wanted,
+                    found,
+                ))
+            }
+        }
+    }
+
+    fn snappy(&mut self, record: &[u8], limit: usize) -> Result<(), Found> {
+        let len = snap::raw::decompress_len(record).map_err(|e| e.to_string())?;
+        if len > limit {
+            return Err(format!("one of {len} bytes").into());
+        }
+        self.out.clear();
+        self.out.resize(len, 0);
+        let mut decoder = snap::raw::Decoder::new();
+        decoder
+            .decompress(record, &mut self.out)
+            .map_err(|e| e.to_string())?;
+        Ok(())
+    }
+
+    /// In one piece, never streaming: a stream allocates the window that the frame's header asks for.
+    fn zstd(&mut self, record: &[u8], limit: usize) -> Result<(), Found> {
+        let Ok(stated) = zstd::zstd_safe::get_frame_content_size(record) else {
+            return Err("no zstd frame".into());
+        };
+        if let Some(size) = stated.filter(|size| *size > limit as u64) {
+            return Err(format!("one of {size} bytes").into());
+        }
+        let decoder = match &mut self.zstd {
+            Some(decoder) => decoder,
+            none => none.insert(zstd::bulk::Decompressor::new().map_err(|e| e.to_string())?),
+        };
+        // A frame need not say its size, and more frames may follow the first: try larger buffers up to the
+        // limit.
+        let mut capacity = stated
+            .and_then(|size| usize::try_from(size).ok())
+            .unwrap_or(record.len().saturating_mul(4))
+            .clamp(1, limit);
+        loop {
+            self.out.clear();
+            self.out.reserve_exact(capacity);
+            match decoder.decompress_to_buffer(record, &mut self.out) {
+                Ok(len) if len > limit => return Err(format!("one of {len} bytes").into()),
+                Ok(_) => return Ok(()),
+                Err(e) if capacity >= limit => return Err(e.to_string().into()),
+                Err(_) => capacity = capacity.saturating_mul(4).min(limit),
+            }
+        }
+    }
 }
 
 /// What was found instead.
 type Found = Cow<'static, str>;
 
-fn snappy(record: &[u8], limit: usize, out: &mut Vec<u8>) -> Result<(), Found> {
-    let len = snap::raw::decompress_len(record).map_err(|e| e.to_string())?;
-    if len > limit {
-        return Err(format!("one of {len} bytes").into());
-    }
-    out.clear();
-    out.resize(len, 0);
-    let mut decoder = snap::raw::Decoder::new();
-    decoder.decompress(record, out).map_err(|e| e.to_string())?;
-    Ok(())
-}
-
-/// In one piece, never streaming: a stream allocates the window that the frame's header asks for.
-fn zstd(record: &[u8], limit: usize, out: &mut Vec<u8>) -> Result<(), Found> {
-    let mut decoder = zstd::bulk::Decompressor::new().map_err(|e| e.to_string())?;
-    let Ok(stated) = zstd::zstd_safe::get_frame_content_size(record) else {
-        return Err("no zstd frame".into());
-    };
-    if let Some(size) = stated.filter(|size| *size > limit as u64) {
-        return Err(format!("one of {size} bytes").into());
-    }
-    // A frame need not say its size, and more frames may follow the first: try larger buffers up to the limit.
-    let mut capacity = stated
-        .and_then(|size| usize::try_from(size).ok())
-        .unwrap_or(record.len().saturating_mul(4))
-        .clamp(1, limit);
-    loop {
-        out.clear();
-        out.reserve_exact(capacity);
-        match decoder.decompress_to_buffer(record, out) {
-            Ok(_) if out.len() > limit => return Err(format!("one of {} bytes", out.len()).into()),
-            Ok(_) => return Ok(()),
-            Err(e) if capacity >= limit => return Err(e.to_string().into()),
-            Err(_) => capacity = capacity.saturating_mul(4).min(limit),
-        }
-    }
+fn limit(compressed: usize) -> usize {
+    let by_ratio = compressed.saturating_mul(MAX_RATIO);
+    by_ratio.clamp(FREE_BYTES, MAX_RECORD_BYTES)
 }
 
 #[cfg(test)]
@@ -108,7 +130,9 @@ mod tests {
     use super::*;
 
     fn decompressed(compression: Compression, record: &[u8]) -> Result<Vec<u8>, Malformed> {
-        decompress(compression, record, 7, &mut Vec::new()).map(<[u8]>::to_vec)
+        Decoder::default()
+            .decode(compression, record, 7)
+            .map(<[u8]>::to_vec)
     }
 
     #[test]
@@ -146,13 +170,13 @@ mod tests {
             (Compression::Zstd, &unstated),
             (Compression::Snappy, &liar),
         ] {
-            let mut out = Vec::new();
-            let error = decompress(compression, bomb, 7, &mut out).unwrap_err();
+            let mut decoder = Decoder::default();
+            let error = decoder.decode(compression, bomb, 7).unwrap_err();
             assert_eq!(error.offset, 7);
             assert!(
-                out.capacity() <= limit(bomb.len()),
+                decoder.out.capacity() <= limit(bomb.len()),
                 "{} for {}",
-                out.capacity(),
+                decoder.out.capacity(),
                 bomb.len()
             );
         }

@@ -77,14 +77,15 @@ pub enum Consequence {
     Skips,
     /// It starts, but what it logs from then on is not replayed at the start after that.
     LosesNewData,
-    /// It cuts the damaged segment, deletes all later ones, and starts.
+    /// It cuts the damaged segment, deletes all later ones, and starts. When that is a segment of the WAL, this start
+    /// does not replay the WBL.
     Repairs {
         /// What is left of the damaged segment, in bytes.
         cut_at: u64,
         /// Paths of the segments it deletes.
         deletes: Vec<String>,
     },
-    /// It does not start; the files stay as they are.
+    /// It does not start. What is there stays as it is; each attempt may add an empty segment.
     DoesNotStart,
     /// It deletes sound segments and then, as a rule, does not start.
     Destroys {

@@ -1,6 +1,6 @@
 //! Records of one segment: fragments joined and decompressed.
 
-use super::compression::{Compression, decompress};
+use super::compression::{Compression, Decoder};
 use super::oddity::{Oddities, Oddity};
 use super::page::{Fragment, Fragments, Position};
 use crate::raw::{Malformed, Reader};
@@ -9,7 +9,8 @@ use crate::raw::{Malformed, Reader};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Broken {
     /// The segment ends inside a record: its writer was interrupted, or still writes. In the last segment of a
-    /// live or crashed server this is normal.
+    /// live or crashed server this is normal: the next start drops the torn record (and replays the WBL only at the
+    /// start after that).
     #[error("{0}")]
     Torn(Malformed),
     /// The bytes are not what was written.
@@ -46,7 +47,7 @@ pub struct Records<'a> {
     fragments: Fragments<'a>,
     /// The fragments of a record that has several.
     joined: Vec<u8>,
-    decompressed: Vec<u8>,
+    decoder: Decoder,
     whole_until: u64,
     fused: bool,
 }
@@ -65,7 +66,7 @@ impl<'a> Records<'a> {
         Records {
             fragments: Fragments::new(segment),
             joined: Vec::new(),
-            decompressed: Vec::new(),
+            decoder: Decoder::default(),
             whole_until: 0,
             fused: false,
         }
@@ -100,7 +101,9 @@ impl<'a> Records<'a> {
             piece,
         } = record;
         let stored = piece.unwrap_or(&self.joined);
-        let payload = decompress(compression, stored, offset, &mut self.decompressed)
+        let payload = self
+            .decoder
+            .decode(compression, stored, offset)
             .map_err(Broken::Damaged)?;
         self.whole_until = self.fragments.offset();
         self.fused = false;
