@@ -66,6 +66,8 @@ fn real_logs_are_read_to_the_last_byte() {
         "live-snappy/wbl",
         "live-zstd/wal",
         "live-zstd/wbl",
+        "../night-1/wal",
+        "../night-2/wal",
     ] {
         let summary = summary(path);
         assert_eq!(summary.problems, [], "{path}");
@@ -105,6 +107,8 @@ fn real_logs_are_read_to_the_last_byte() {
     live-snappy/wbl: 32768 bytes, 0 + 1 segments, 36 records, 0 series, 114 floats, 0 histograms, 0 tombstones, 0 exemplars, 10 markers, Some((1795313401963, 1795313489935))
     live-zstd/wal: 252755 bytes, 1 + 3 segments, 340 records, 588 series, 38229 floats, 1137 histograms, 2 tombstones, 1340 exemplars, 0 markers, Some((1795313347937, 1795313509934))
     live-zstd/wbl: 32768 bytes, 0 + 1 segments, 35 records, 0 series, 110 floats, 0 histograms, 0 tombstones, 0 exemplars, 10 markers, Some((1795313402939, 1795313489934))
+    ../night-1/wal: 594288 bytes, 1 + 4 segments, 679 records, 278 series, 59073 floats, 1800 histograms, 0 tombstones, 0 exemplars, 0 markers, Some((1795312605855, 1795312717886))
+    ../night-2/wal: 466635 bytes, 1 + 3 segments, 496 records, 278 series, 44280 floats, 1312 histograms, 0 tombstones, 0 exemplars, 0 markers, Some((1795312786358, 1795312867886))
     ");
 }
 
