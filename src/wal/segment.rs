@@ -223,7 +223,10 @@ mod tests {
             .take(30)
             .enumerate()
         {
-            let record: Vec<u8> = (0..i * i * i * 9).map(|b| (b * b / 7) as u8).collect();
+            let record: Vec<u8> = (0..i * i * i * 9)
+                .flat_map(|b| (b * b / 7).to_le_bytes())
+                .step_by(8)
+                .collect();
             let compression = if record.is_empty() {
                 Compression::None
             } else {
@@ -256,13 +259,13 @@ mod tests {
             assert_eq!(broken, None, "{left} bytes left in the page");
             assert_eq!(found[1].2, [3; 20]);
         }
-        let (found, broken) = read(&[0; 100_000]);
+        let (found, broken) = read(&vec![0; 100_000]);
         assert_eq!((found.len(), broken), (0, None));
     }
 
     #[test]
     fn every_cut_is_clean_between_records_and_torn_inside_them() {
-        let segment = SegmentWriter::with([&[1; 9][..], &[2; 40_000], &[3; 5]]);
+        let segment = SegmentWriter::with([&[1; 9][..], &vec![2; 40_000], &[3; 5]]);
         let (whole, _) = read(&segment);
         let ends = [0, 16, 40_030, 40_042].map(|end: usize| end);
         assert_eq!(segment.len(), ends[3]);
