@@ -1,1 +1,53 @@
-//! Write-ahead logs: segments, pages, records, checkpoints.
+//! Write-ahead logs: the `wal/` and `wbl/` directories of a data directory.
+//!
+//! A log is a row of numbered segments, and for the WAL a checkpoint that replaces its oldest ones. A segment
+//! is cut into pages of 32 KiB, a page into fragments with a CRC-32C each; fragments make up records, which may be
+//! compressed as a whole. The formats are those of Prometheus' `tsdb/wlog` and `tsdb/record`.
+//!
+//! * [`Listing`] says what a log directory holds, by names alone, and what of it Prometheus would replay.
+//! * [`Records`] reads the records of one segment, [`RawRecord::decode`] turns one into a typed [`Record`].
+//! * [`summarize`] reads a whole log and says what is in it, where it is damaged and what Prometheus will do
+//!   about that.
+//!
+//! # Hostile input
+//!
+//! Any bytes may stand in a segment. Reading ends with the first damage: what follows it has no known borders.
+//! One record is held at a time; a record that is not compressed is at most as long as its segment, and a
+//! compressed one is refused when it would grow beyond [`MAX_RATIO`] and [`MAX_RECORD_BYTES`].
+
+mod checkpoint;
+mod compression;
+mod contents;
+mod listing;
+mod oddity;
+mod page;
+mod problem;
+mod record;
+mod segment;
+mod summary;
+#[cfg(test)]
+mod writer;
+
+pub use checkpoint::{Checkpoint, Replay};
+pub use compression::{Compression, MAX_RATIO, MAX_RECORD_BYTES};
+pub use contents::Contents;
+pub use listing::{Entry, Extra, Listing, SegmentFile};
+pub use oddity::{Oddities, Oddity, Seen};
+pub use page::PAGE_BYTES;
+pub use problem::{Consequence, Problem, ProblemKind};
+pub use record::{
+    Decode, Entries, ExemplarEntry, Exemplars, HeadChunkRef, HeadSeriesRef, HistogramEntry,
+    Histograms, LabelPairs, MarkerEntry, Markers, MetadataEntry, MetadataList, Record, RecordType,
+    SampleEntry, Samples, SeriesEntry, SeriesList, TombstoneEntry, Tombstones,
+};
+pub use segment::{Broken, RawRecord, Records};
+pub use summary::{End, SegmentSummary, Summary, summarize, summarize_dir};
+
+/// Which of the two logs a directory is. They share the container, not the rules of replay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Log {
+    /// The write-ahead log, `wal/`: everything that was ingested. Replay starts at the newest checkpoint.
+    Wal,
+    /// The write-behind log, `wbl/`: out-of-order samples only. It has no checkpoints and may start anywhere.
+    Wbl,
+}

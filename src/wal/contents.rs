@@ -1,0 +1,113 @@
+//! What records hold, counted.
+
+use std::collections::BTreeMap;
+
+use super::oddity::{Oddities, Oddity};
+use super::record::{HistogramEntry, Record, RecordType};
+use super::segment::RawRecord;
+use crate::model::Millis;
+use crate::raw::Malformed;
+
+/// Counts of what records hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Contents {
+    /// Records by type; those of unknown types are in [`SegmentSummary::oddities`](super::SegmentSummary::oddities).
+    pub records: BTreeMap<RecordType, u64>,
+    /// Series definitions; a series may be defined more than once.
+    pub series: u64,
+    /// Float samples.
+    pub floats: u64,
+    /// Native histograms, with integer or float counts.
+    pub histograms: u64,
+    /// Deletions.
+    pub tombstones: u64,
+    /// Exemplars.
+    pub exemplars: u64,
+    /// Metadata entries.
+    pub metadata: u64,
+    /// Markers of the WBL.
+    pub markers: u64,
+    /// Times of the oldest and the newest sample, float or histogram.
+    pub times: Option<(Millis, Millis)>,
+}
+
+impl Contents {
+    /// Samples of any kind.
+    pub fn samples(&self) -> u64 {
+        self.floats + self.histograms
+    }
+
+    pub(super) fn add(&mut self, other: &Contents) {
+        for (kind, count) in &other.records {
+            *self.records.entry(*kind).or_default() += count;
+        }
+        self.series += other.series;
+        self.floats += other.floats;
+        self.histograms += other.histograms;
+        self.tombstones += other.tombstones;
+        self.exemplars += other.exemplars;
+        self.metadata += other.metadata;
+        self.markers += other.markers;
+        if let Some((min, max)) = other.times {
+            self.see(min);
+            self.see(max);
+        }
+    }
+
+    fn see(&mut self, time: Millis) {
+        let (min, max) = self.times.unwrap_or((time, time));
+        self.times = Some((min.min(time), max.max(time)));
+    }
+
+    fn see_histogram<B>(&mut self, entry: &HistogramEntry<B>, offset: u64, odd: &mut Oddities) {
+        if entry.has_known_schema() {
+            self.see(entry.time);
+            self.histograms += 1;
+        } else {
+            odd.note(Oddity::UnknownSchema, offset);
+        }
+    }
+}
+
+/// Decodes a whole record. A record with an error in it counts for nothing: Prometheus drops it as a whole.
+pub(super) fn contents_of(raw: &RawRecord<'_>, odd: &mut Oddities) -> Result<Contents, Malformed> {
+    let mut contents = Contents::default();
+    let Some(record) = raw.decode()? else {
+        let oddity = raw
+            .type_byte()
+            .map_or(Oddity::EmptyRecord, Oddity::UnknownRecordType);
+        odd.note(oddity, raw.offset);
+        return Ok(contents);
+    };
+    match record {
+        Record::Series(mut list) => contents.series = count(&mut list)?,
+        Record::Tombstones(mut list) => contents.tombstones = count(&mut list)?,
+        Record::Exemplars(mut list) => contents.exemplars = count(&mut list)?,
+        Record::Markers(mut list) => contents.markers = count(&mut list)?,
+        Record::Metadata(mut list) => contents.metadata = count(&mut list)?,
+        Record::Samples(list) => {
+            for entry in list {
+                contents.see(entry?.sample.time);
+                contents.floats += 1;
+            }
+        }
+        Record::Histograms(list) => {
+            for entry in list {
+                contents.see_histogram(&entry?, raw.offset, odd);
+            }
+        }
+        Record::FloatHistograms(list) => {
+            for entry in list {
+                contents.see_histogram(&entry?, raw.offset, odd);
+            }
+        }
+    }
+    if let Some(kind) = raw.type_byte().and_then(RecordType::from_byte) {
+        contents.records.insert(kind, 1);
+    }
+    Ok(contents)
+}
+
+fn count<T>(entries: &mut impl Iterator<Item = Result<T, Malformed>>) -> Result<u64, Malformed> {
+    entries.try_fold(0, |count, entry| entry.map(|_| count + 1))
+}

@@ -1,0 +1,195 @@
+//! What a log directory holds, by names alone.
+
+use std::fs;
+use std::path::Path;
+
+use super::checkpoint::Checkpoint;
+use crate::error::{Error, Result};
+
+/// One entry below a log directory.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Entry {
+    /// Path relative to the log directory, with `/` between its parts.
+    pub path: String,
+    /// Whether it is a real directory, not a link to one.
+    pub directory: bool,
+}
+
+impl Entry {
+    /// A file.
+    pub fn file(path: impl Into<String>) -> Self {
+        Entry {
+            path: path.into(),
+            directory: false,
+        }
+    }
+
+    /// A directory.
+    pub fn directory(path: impl Into<String>) -> Self {
+        Entry {
+            path: path.into(),
+            directory: true,
+        }
+    }
+}
+
+/// A segment, by its name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SegmentFile {
+    /// Its number. Prometheus takes every decimal integer for one, even with a sign.
+    pub number: i64,
+    /// Path relative to the log directory.
+    pub path: String,
+}
+
+impl SegmentFile {
+    /// The file name under which Prometheus opens segment `number`.
+    pub fn name_of(number: i64) -> String {
+        format!("{number:08}")
+    }
+}
+
+/// An entry that is neither a segment nor a checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Extra {
+    /// `checkpoint.N.tmp`: a checkpoint that was never finished; removed at the next start.
+    UnfinishedCheckpoint(String),
+    /// `checkpoint…`, but not a directory: Prometheus does not start.
+    CheckpointNotDirectory(String),
+    /// `NNNNNNNN.repair`: a damaged segment that an interrupted repair has set aside.
+    Repair(String),
+    /// `series_state.json` (feature `fast-startup`, since 3.11); advisory.
+    SeriesState(String),
+    /// Anything else; Prometheus ignores it.
+    Foreign(String),
+}
+
+/// The content of a log directory. Each list is sorted, segments and checkpoints by number.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// The segments beside the checkpoints.
+    pub segments: Vec<SegmentFile>,
+    /// The checkpoints with their segments.
+    pub checkpoints: Vec<Checkpoint>,
+    /// Everything else.
+    pub extras: Vec<Extra>,
+}
+
+impl Listing {
+    /// Lists the log directory at `path`.
+    ///
+    /// # Errors
+    ///
+    /// When it, or a checkpoint in it, cannot be listed.
+    pub fn read(path: &Path) -> Result<Self> {
+        let mut entries = children(path, "")?;
+        let checkpoints: Vec<_> = entries
+            .iter()
+            .filter(|e| is_checkpoint(e))
+            .cloned()
+            .collect();
+        for checkpoint in checkpoints {
+            entries.extend(children(&path.join(&checkpoint.path), &checkpoint.path)?);
+        }
+        Ok(Self::of(entries))
+    }
+
+    /// Sorts `entries`, all that is known of a log directory, by what Prometheus takes them for. The directory
+    /// above a nested path need not be listed.
+    pub fn of(entries: impl IntoIterator<Item = Entry>) -> Self {
+        let mut listing = Listing::default();
+        for entry in entries {
+            listing.add(entry);
+        }
+        listing.segments.sort();
+        listing.merge_checkpoints();
+        listing.extras.sort();
+        listing
+    }
+
+    fn add(&mut self, Entry { path, directory }: Entry) {
+        match path.split_once('/') {
+            Some((parent, name)) => match (Checkpoint::number_of(parent), name.parse()) {
+                (Some(checkpoint), Ok(number)) => self.checkpoints.push(Checkpoint {
+                    number: checkpoint,
+                    path: parent.to_owned(),
+                    segments: vec![SegmentFile { number, path }],
+                }),
+                _ => self.extras.push(Extra::Foreign(path)),
+            },
+            None if let Ok(number) = path.parse() => {
+                self.segments.push(SegmentFile { number, path });
+            }
+            None if path.starts_with(Checkpoint::PREFIX) => self.add_checkpoint(path, directory),
+            None => self.extras.push(extra(path)),
+        }
+    }
+
+    fn add_checkpoint(&mut self, path: String, directory: bool) {
+        if !directory {
+            self.extras.push(Extra::CheckpointNotDirectory(path));
+        } else if let Some(number) = Checkpoint::number_of(&path) {
+            self.checkpoints.push(Checkpoint {
+                number,
+                path,
+                segments: Vec::new(),
+            });
+        } else if path.strip_suffix(".tmp").is_some() {
+            self.extras.push(Extra::UnfinishedCheckpoint(path));
+        } else {
+            self.extras.push(Extra::Foreign(path));
+        }
+    }
+
+    /// A checkpoint was added once for its directory and once for each of its segments.
+    fn merge_checkpoints(&mut self) {
+        self.checkpoints.sort();
+        self.checkpoints.dedup_by(|next, kept| {
+            let same = next.path == kept.path;
+            if same {
+                kept.segments.append(&mut next.segments);
+            }
+            same
+        });
+        for checkpoint in &mut self.checkpoints {
+            checkpoint.segments.sort();
+        }
+    }
+}
+
+fn extra(path: String) -> Extra {
+    if path == "series_state.json" {
+        Extra::SeriesState(path)
+    } else if path
+        .strip_suffix(".repair")
+        .is_some_and(|stem| stem.parse::<i64>().is_ok())
+    {
+        Extra::Repair(path)
+    } else {
+        Extra::Foreign(path)
+    }
+}
+
+fn is_checkpoint(entry: &Entry) -> bool {
+    entry.directory && Checkpoint::number_of(&entry.path).is_some()
+}
+
+/// The entries of the directory at `path`, named relative to the log directory, in which it is called `parent`.
+fn children(path: &Path, parent: &str) -> Result<Vec<Entry>> {
+    let list = || {
+        fs::read_dir(path)?
+            .map(|entry| {
+                let entry = entry?;
+                let name = entry.file_name().to_string_lossy().into_owned();
+                let path = if parent.is_empty() {
+                    name
+                } else {
+                    format!("{parent}/{name}")
+                };
+                let directory = entry.file_type()?.is_dir();
+                Ok(Entry { path, directory })
+            })
+            .collect::<std::io::Result<Vec<_>>>()
+    };
+    list().map_err(|e| Error::io("list", path, e))
+}

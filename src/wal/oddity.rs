@@ -1,0 +1,88 @@
+//! What is unusual in a log without being damage: Prometheus reads on as if nothing were there.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::problem::Consequence;
+
+/// Something that no Prometheus writes, or that this program does not know, and that replay passes over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Oddity {
+    /// A fragment's type byte, or that of a page's padding, has bits set that the format reserves.
+    ReservedBits,
+    /// The fragments of one record disagree about its compression, or it claims two at once.
+    MixedCompression,
+    /// A record without a single byte, not even its type.
+    EmptyRecord,
+    /// A record of a type that this program does not know. Prometheus passes over types that *it* does not know,
+    /// and its next checkpoint drops them.
+    UnknownRecordType(u8),
+    /// A histogram whose schema is none that Prometheus reads; it is passed over.
+    UnknownSchema,
+}
+
+impl Oddity {
+    /// What it does to a replay.
+    pub(super) fn consequence(self) -> Consequence {
+        match self {
+            Oddity::ReservedBits | Oddity::MixedCompression | Oddity::EmptyRecord => {
+                Consequence::Nothing
+            }
+            Oddity::UnknownRecordType(_) | Oddity::UnknownSchema => Consequence::Skips,
+        }
+    }
+}
+
+impl fmt::Display for Oddity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Oddity::ReservedBits => f.write_str("reserved bits set"),
+            Oddity::MixedCompression => f.write_str("fragments disagree about compression"),
+            Oddity::EmptyRecord => f.write_str("empty record"),
+            Oddity::UnknownRecordType(number) => write!(f, "unknown record type {number}"),
+            Oddity::UnknownSchema => f.write_str("histogram of an unknown schema"),
+        }
+    }
+}
+
+/// How often an [`Oddity`] was seen, and where first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Offset of the first one in its segment.
+    pub first: u64,
+    /// How many there are.
+    pub count: u64,
+}
+
+/// The oddities of one segment, counted: a log full of them costs no more memory than one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Oddities(BTreeMap<Oddity, Seen>);
+
+impl Oddities {
+    pub(super) fn note(&mut self, oddity: Oddity, offset: u64) {
+        let first = Seen {
+            first: offset,
+            count: 0,
+        };
+        self.0.entry(oddity).or_insert(first).count += 1;
+    }
+
+    pub(super) fn add(&mut self, others: &Oddities) {
+        for (oddity, seen) in others.iter() {
+            let first = Seen { count: 0, ..seen };
+            let known = self.0.entry(oddity).or_insert(first);
+            known.first = known.first.min(seen.first);
+            known.count += seen.count;
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Each kind that was seen.
+    pub fn iter(&self) -> impl Iterator<Item = (Oddity, Seen)> {
+        self.0.iter().map(|(oddity, seen)| (*oddity, *seen))
+    }
+}

@@ -1,0 +1,175 @@
+//! Pages and fragments: the framing below records.
+
+use super::oddity::{Oddities, Oddity};
+use super::segment::Broken;
+use crate::raw::{Malformed, Problem, Reader};
+
+/// Size of a page. A fragment does not reach beyond the page it starts in; what is left of a page is zero.
+pub const PAGE_BYTES: u64 = 32 * 1024;
+
+/// Type byte, 16-bit length, CRC-32C.
+const HEADER_BYTES: usize = 7;
+
+const SECTION: &str = "WAL fragment";
+
+const POSITION_BITS: u8 = 0x07;
+const SNAPPY_BIT: u8 = 0x08;
+const ZSTD_BIT: u8 = 0x10;
+const RESERVED_BITS: u8 = 0xe0;
+
+/// Which part of its record a fragment is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Position {
+    Full,
+    First,
+    Middle,
+    Last,
+}
+
+impl Position {
+    /// Nothing for the numbers the format leaves free. 0 is no fragment but the end of a page.
+    fn from_bits(bits: u8) -> Option<Self> {
+        match bits {
+            1 => Some(Position::Full),
+            2 => Some(Position::First),
+            3 => Some(Position::Middle),
+            4 => Some(Position::Last),
+            _ => None,
+        }
+    }
+
+    /// Whether a record starts here.
+    pub(super) fn starts(self) -> bool {
+        matches!(self, Position::Full | Position::First)
+    }
+
+    /// Whether a record ends here.
+    pub(super) fn ends(self) -> bool {
+        matches!(self, Position::Full | Position::Last)
+    }
+}
+
+/// A part of a record, its checksum proven.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fragment<'a> {
+    /// Offset of the type byte in the segment.
+    pub(super) offset: u64,
+    pub(super) position: Position,
+    /// The record is compressed with snappy; goes before `zstd`.
+    pub(super) snappy: bool,
+    pub(super) zstd: bool,
+    pub(super) payload: &'a [u8],
+}
+
+/// The fragments of one segment.
+#[derive(Debug)]
+pub(super) struct Fragments<'a> {
+    reader: Reader<'a>,
+    pub(super) oddities: Oddities,
+}
+
+impl<'a> Fragments<'a> {
+    pub(super) fn new(segment: &'a [u8]) -> Self {
+        Fragments {
+            reader: Reader::new(segment, 0, SECTION),
+            oddities: Oddities::default(),
+        }
+    }
+
+    /// Offset of the next byte.
+    pub(super) fn offset(&self) -> u64 {
+        self.reader.offset()
+    }
+
+    /// The next fragment; nothing at the end of the segment.
+    pub(super) fn next_fragment(&mut self) -> Result<Option<Fragment<'a>>, Broken> {
+        while !self.reader.is_empty() {
+            let start = self.reader;
+            let kind = self.reader.u8().map_err(Broken::Torn)?;
+            if kind & RESERVED_BITS != 0 {
+                self.oddities.note(Oddity::ReservedBits, start.offset());
+            }
+            if kind & POSITION_BITS == 0 {
+                if kind & (SNAPPY_BIT | ZSTD_BIT) != 0 {
+                    self.oddities.note(Oddity::ReservedBits, start.offset());
+                }
+                self.skip_padding()?;
+            } else {
+                return self.fragment(start, kind).map(Some);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Passes over the rest of a page, which must be zero.
+    fn skip_padding(&mut self) -> Result<(), Broken> {
+        let in_page = self.reader.offset() % PAGE_BYTES;
+        if in_page == 0 {
+            return Ok(());
+        }
+        let start = self.reader.offset();
+        let rest = usize::try_from(PAGE_BYTES - in_page).unwrap_or(usize::MAX);
+        let len = rest.min(self.reader.remaining());
+        let padding = self.reader.take(len).map_err(Broken::Torn)?;
+        match padding.iter().position(|byte| *byte != 0) {
+            None => Ok(()),
+            Some(at) => Err(Broken::Damaged(Malformed::unexpected(
+                "WAL page padding",
+                start + at as u64,
+                "byte",
+                "0",
+                "another value",
+            ))),
+        }
+    }
+
+    /// The fragment at `start`, of which the type byte `kind` has been read.
+    fn fragment(&mut self, start: Reader<'a>, kind: u8) -> Result<Fragment<'a>, Broken> {
+        let payload = self.payload(start)?;
+        let Some(position) = Position::from_bits(kind & POSITION_BITS) else {
+            let bits = kind & POSITION_BITS;
+            return Err(Broken::Damaged(start.unexpected(
+                "type",
+                "from 0 to 4",
+                bits,
+            )));
+        };
+        Ok(Fragment {
+            offset: start.offset(),
+            position,
+            snappy: kind & SNAPPY_BIT != 0,
+            zstd: kind & ZSTD_BIT != 0,
+            payload,
+        })
+    }
+
+    fn payload(&mut self, start: Reader<'a>) -> Result<&'a [u8], Broken> {
+        let len = usize::from(self.reader.u16().map_err(Broken::Torn)?);
+        let stored = self.reader.u32().map_err(Broken::Torn)?;
+        let max = usize::try_from(PAGE_BYTES).unwrap_or(usize::MAX) - HEADER_BYTES;
+        if len > max {
+            let wanted = format!("of at most {max} bytes");
+            return Err(Broken::Damaged(start.unexpected("length", wanted, len)));
+        }
+        let in_page = start.offset() % PAGE_BYTES + (HEADER_BYTES + len) as u64;
+        let payload = self.reader.take(len).map_err(|truncated| {
+            // A write that was cut short ends inside the page. A length that points beyond the page was never
+            // written that way.
+            if in_page > PAGE_BYTES {
+                let wanted = "that ends inside its page";
+                Broken::Damaged(start.unexpected("length", wanted, len))
+            } else {
+                Broken::Torn(truncated)
+            }
+        })?;
+        let computed = crate::raw::crc32c(payload);
+        if stored != computed {
+            return Err(Broken::Damaged(Malformed {
+                section: SECTION,
+                offset: start.offset(),
+                problem: Problem::Checksum { stored, computed },
+            }));
+        }
+        Ok(payload)
+    }
+}

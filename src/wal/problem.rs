@@ -1,0 +1,185 @@
+//! What is wrong with a log, as data: place, kind, and what Prometheus will do about it.
+
+use std::fmt;
+
+use super::oddity::Oddity;
+use crate::raw::Malformed;
+
+/// Something wrong or unusual at one place of a log directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The file or directory, relative to the log directory; empty for the log directory itself.
+    pub path: String,
+    /// Offset in that file, in bytes, where there is one.
+    pub offset: Option<u64>,
+    /// What is wrong.
+    pub kind: ProblemKind,
+    /// What Prometheus does at its next start because of this, were this the only problem.
+    pub consequence: Consequence,
+}
+
+/// What is wrong at the place a [`Problem`] names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ProblemKind {
+    /// Segments are missing between two that are there.
+    Gap {
+        /// The first that is missing.
+        from: i64,
+        /// The last that is missing.
+        to: i64,
+    },
+    /// Two files have the same segment number.
+    DuplicateNumber(i64),
+    /// A file counts as a segment, but not under the name by which Prometheus opens that segment.
+    OddName {
+        /// That name.
+        wanted: String,
+    },
+    /// The segment that replay starts with is missing.
+    StartMissing {
+        /// Its number: 0, or the checkpoint's plus 1.
+        wanted: i64,
+    },
+    /// No segment is newer than the checkpoint, so that new ones get numbers that replay skips.
+    BehindCheckpoint {
+        /// The checkpoint's number.
+        checkpoint: i64,
+    },
+    /// A file stands where only directories may: Prometheus refuses to look for checkpoints.
+    CheckpointNotDirectory,
+    /// A segment or checkpoint segment could not be opened or read.
+    Unreadable {
+        /// The chain of causes.
+        reason: String,
+    },
+    /// The bytes of a segment are not what was written, or it ends inside a record where it must not.
+    Damaged(Malformed),
+    /// Something unusual that replay passes over.
+    Odd {
+        /// What it is.
+        oddity: Oddity,
+        /// How many of them the segment holds.
+        count: u64,
+    },
+    /// A segment that an interrupted repair has set aside; its records may be missing from the log.
+    RepairLeftover,
+    /// A checkpoint that was never finished.
+    UnfinishedCheckpoint,
+}
+
+/// What Prometheus does about a [`Problem`] at its next start (observed with 3.14).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Consequence {
+    /// Nothing: all that was logged is replayed.
+    Nothing,
+    /// It starts without the records in question.
+    Skips,
+    /// It starts, but what it logs from then on is not replayed at the start after that.
+    LosesNewData,
+    /// It cuts the damaged segment, deletes all later ones, and starts. When that is a segment of the WAL, this start
+    /// does not replay the WBL.
+    Repairs {
+        /// What is left of the damaged segment, in bytes.
+        cut_at: u64,
+        /// Paths of the segments it deletes.
+        deletes: Vec<String>,
+    },
+    /// It does not start. What is there stays as it is; each attempt may add an empty segment.
+    DoesNotStart,
+    /// It deletes sound segments and then, as a rule, does not start.
+    Destroys {
+        /// Paths of the segments it deletes.
+        deletes: Vec<String>,
+    },
+}
+
+impl Problem {
+    /// Whether a segment's content is at fault, not a name or a rarity.
+    pub fn is_damage(&self) -> bool {
+        matches!(
+            self.kind,
+            ProblemKind::Damaged(_) | ProblemKind::Unreadable { .. }
+        )
+    }
+}
+
+impl Consequence {
+    /// Whether replay ends here, so that later problems have no say.
+    pub fn ends_replay(&self) -> bool {
+        match self {
+            Consequence::Nothing | Consequence::Skips | Consequence::LosesNewData => false,
+            Consequence::Repairs { .. }
+            | Consequence::DoesNotStart
+            | Consequence::Destroys { .. } => true,
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.path.is_empty() {
+            write!(f, "{}: ", self.path)?;
+        }
+        self.kind.fmt(f)?;
+        if let (ProblemKind::Odd { .. }, Some(offset)) = (&self.kind, self.offset) {
+            write!(f, ", first at offset {offset}")?;
+        }
+        write!(f, " (Prometheus {})", self.consequence)
+    }
+}
+
+impl fmt::Display for ProblemKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ProblemKind::Gap { from, to } if from == to => write!(f, "segment {from} is missing"),
+            ProblemKind::Gap { from, to } => write!(f, "segments {from} to {to} are missing"),
+            ProblemKind::DuplicateNumber(number) => {
+                write!(f, "segment number {number} occurs twice")
+            }
+            ProblemKind::OddName { wanted } => write!(f, "expected file name {wanted}"),
+            ProblemKind::StartMissing { wanted } => {
+                write!(f, "replay starts with segment {wanted}, which is missing")
+            }
+            ProblemKind::BehindCheckpoint { checkpoint } => {
+                write!(f, "expected a segment newer than checkpoint {checkpoint}")
+            }
+            ProblemKind::CheckpointNotDirectory => f.write_str("expected a directory"),
+            ProblemKind::Unreadable { reason } => f.write_str(reason),
+            ProblemKind::Damaged(malformed) => malformed.fmt(f),
+            ProblemKind::Odd { oddity, count } => write!(f, "{oddity}, {count} times"),
+            ProblemKind::RepairLeftover => f.write_str("set aside by an interrupted repair"),
+            ProblemKind::UnfinishedCheckpoint => f.write_str("unfinished checkpoint"),
+        }
+    }
+}
+
+impl fmt::Display for Consequence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Consequence::Nothing => f.write_str("replays everything"),
+            Consequence::Skips => f.write_str("starts without these records"),
+            Consequence::LosesNewData => {
+                f.write_str("starts, but loses new samples at its next restart")
+            }
+            Consequence::Repairs { deletes, .. } if deletes.is_empty() => {
+                f.write_str("cuts the segment here and starts")
+            }
+            Consequence::Repairs { deletes, .. } => {
+                write!(
+                    f,
+                    "cuts the segment here, deletes {} later segments and starts",
+                    deletes.len()
+                )
+            }
+            Consequence::DoesNotStart => f.write_str("does not start"),
+            Consequence::Destroys { deletes } => {
+                write!(
+                    f,
+                    "deletes {} sound segments and does not start",
+                    deletes.len()
+                )
+            }
+        }
+    }
+}

@@ -1,0 +1,494 @@
+//! What a log holds as a whole, and what Prometheus will make of it.
+
+use std::collections::HashMap;
+use std::ops::Deref;
+use std::path::Path;
+
+use super::Log;
+use super::contents::{Contents, contents_of};
+use super::listing::{Listing, SegmentFile};
+use super::oddity::{Oddities, Oddity, Seen};
+use super::problem::{Consequence, Problem, ProblemKind};
+use super::segment::{Broken, Records};
+use crate::error::Result;
+use crate::raw::{FileBytes, Malformed, ReadMode};
+
+/// How the readable part of a segment ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// With the segment.
+    Clean,
+    /// Inside a record that was not, or not yet, written completely.
+    Torn(Malformed),
+    /// With damage.
+    Damaged(Malformed),
+    /// Before it began: the segment could not be opened.
+    Unreadable(String),
+}
+
+/// One segment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SegmentSummary {
+    /// Its number.
+    pub number: i64,
+    /// Path relative to the log directory.
+    pub path: String,
+    /// Size in bytes.
+    pub bytes: u64,
+    /// Size of what replay keeps, in bytes: up to the end of the last sound record, or all.
+    pub sound_bytes: u64,
+    /// What stands in its sound records.
+    pub contents: Contents,
+    /// What is unusual in it.
+    pub oddities: Oddities,
+    /// How it ends.
+    pub end: End,
+}
+
+impl SegmentSummary {
+    /// Reads segment `file`, whose content is `bytes`, up to its end or the first damage.
+    pub fn of(file: &SegmentFile, bytes: &[u8]) -> Self {
+        let mut records = Records::new(bytes);
+        let mut contents = Contents::default();
+        let mut odd = Oddities::default();
+        let mut sound = 0;
+        let end = loop {
+            match records.next_record() {
+                Ok(None) => break End::Clean,
+                Err(Broken::Torn(malformed)) => break End::Torn(malformed),
+                Err(Broken::Damaged(malformed)) => break End::Damaged(malformed),
+                Ok(Some(record)) => match contents_of(&record, &mut odd) {
+                    Ok(found) => contents.add(&found),
+                    Err(malformed) => break End::Damaged(malformed),
+                },
+            }
+            sound = records.whole_until();
+        };
+        odd.add(records.oddities());
+        let bytes = bytes.len() as u64;
+        SegmentSummary {
+            number: file.number,
+            path: file.path.clone(),
+            bytes,
+            sound_bytes: if end == End::Clean { bytes } else { sound },
+            contents,
+            oddities: odd,
+            end,
+        }
+    }
+
+    /// What is wrong with it; `consequence` is that of damage, given the paths of the segments that are later than
+    /// this one in `all`.
+    fn problems(
+        &self,
+        all: &[SegmentFile],
+        consequence: impl FnOnce(Vec<String>) -> Consequence,
+    ) -> Vec<Problem> {
+        let mut problems = self.odd();
+        let ends = match &self.end {
+            End::Clean => return problems,
+            End::Unreadable(reason) => Problem {
+                path: self.path.clone(),
+                offset: None,
+                kind: ProblemKind::Unreadable {
+                    reason: reason.clone(),
+                },
+                consequence: Consequence::DoesNotStart,
+            },
+            End::Torn(malformed) | End::Damaged(malformed) => {
+                let later = all.iter().filter(|other| other.number > self.number);
+                Problem {
+                    path: self.path.clone(),
+                    offset: Some(malformed.offset),
+                    kind: ProblemKind::Damaged(malformed.clone()),
+                    consequence: consequence(later.map(|other| other.path.clone()).collect()),
+                }
+            }
+        };
+        problems.push(ends);
+        problems
+    }
+
+    fn odd(&self) -> Vec<Problem> {
+        let problem = |(oddity, seen): (Oddity, Seen)| Problem {
+            path: self.path.clone(),
+            offset: Some(seen.first),
+            kind: ProblemKind::Odd {
+                oddity,
+                count: seen.count,
+            },
+            consequence: oddity.consequence(),
+        };
+        self.oddities.iter().map(problem).collect()
+    }
+
+    fn unreadable(file: &SegmentFile, reason: String) -> Self {
+        SegmentSummary {
+            number: file.number,
+            path: file.path.clone(),
+            bytes: 0,
+            sound_bytes: 0,
+            contents: Contents::default(),
+            oddities: Oddities::default(),
+            end: End::Unreadable(reason),
+        }
+    }
+}
+
+/// A whole log as replay sees it.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    /// The segments of the newest checkpoint.
+    pub checkpoint: Vec<SegmentSummary>,
+    /// The segments after it.
+    pub segments: Vec<SegmentSummary>,
+    /// Segments that the checkpoint replaces; they were not read.
+    pub superseded: Vec<SegmentFile>,
+    /// What replay brings back: everything up to the first damage.
+    pub replayed: Contents,
+    /// What stands after the first damage, sound but lost to Prometheus.
+    pub dropped: Contents,
+    /// Everything wrong or unusual, in the order in which a start meets it.
+    pub problems: Vec<Problem>,
+}
+
+impl Summary {
+    /// Size in bytes of all segments that replay reads.
+    pub fn bytes(&self) -> u64 {
+        self.replay_order().map(|segment| segment.bytes).sum()
+    }
+
+    /// The torn record at the end of the log, if there is one: its segment, and where that was cut off.
+    pub fn torn_tail(&self) -> Option<(&SegmentSummary, &Malformed)> {
+        let tail = self.segments.get(self.tail()?)?;
+        match &tail.end {
+            End::Torn(malformed) => Some((tail, malformed)),
+            End::Clean | End::Damaged(_) | End::Unreadable(_) => None,
+        }
+    }
+
+    /// The first damage that replay meets.
+    pub fn first_damage(&self) -> Option<&Problem> {
+        self.problems.iter().find(|problem| problem.is_damage())
+    }
+
+    /// What a start of Prometheus comes to: the first problem that ends it or its replay, else the worst.
+    pub fn outcome(&self) -> &Consequence {
+        let all = || self.problems.iter().map(|problem| &problem.consequence);
+        all()
+            .find(|consequence| consequence.ends_replay())
+            .or_else(|| all().max())
+            .unwrap_or(&Consequence::Nothing)
+    }
+
+    fn replay_order(&self) -> impl Iterator<Item = &SegmentSummary> {
+        self.checkpoint.iter().chain(&self.segments)
+    }
+
+    /// Position of the last segment with anything in it. Every start opens a new one, which stays empty for a while.
+    fn tail(&self) -> Option<usize> {
+        self.segments.iter().rposition(|segment| segment.bytes > 0)
+    }
+
+    /// Adds the problems inside the segments. `all` are the segments beside the checkpoints, read or not.
+    fn judge(&mut self, all: &[SegmentFile]) {
+        let mut problems = Vec::new();
+        for segment in &self.checkpoint {
+            let consequence = |deletes| Consequence::Destroys { deletes };
+            problems.extend(segment.problems(all, consequence));
+        }
+        for (i, segment) in self.segments.iter().enumerate() {
+            if Some(i) == self.tail() && matches!(segment.end, End::Torn(_)) {
+                problems.extend(segment.odd());
+                continue;
+            }
+            let cut_at = segment.sound_bytes;
+            let consequence = |deletes| Consequence::Repairs { cut_at, deletes };
+            problems.extend(segment.problems(all, consequence));
+        }
+        self.problems.extend(problems);
+    }
+
+    /// Puts the problems into the order in which a start meets them.
+    fn sort_problems(&mut self) {
+        let order: HashMap<String, usize> = self
+            .replay_order()
+            .enumerate()
+            .map(|(i, segment)| (segment.path.clone(), i))
+            .collect();
+        let in_checkpoint = self.checkpoint.len();
+        self.problems.sort_by_key(|problem| match problem.kind {
+            ProblemKind::StartMissing { .. } | ProblemKind::BehindCheckpoint { .. } => {
+                (2, in_checkpoint)
+            }
+            _ => match order.get(&problem.path) {
+                None => (0, 0),
+                Some(&i) if i < in_checkpoint => (1, i),
+                Some(&i) => (3, i),
+            },
+        });
+    }
+
+    /// Adds up what the segments hold on either side of the first damage.
+    fn add_up(&mut self) {
+        let (mut replayed, mut dropped) = (Contents::default(), Contents::default());
+        let mut ended = false;
+        for segment in self.replay_order() {
+            let side = if ended { &mut dropped } else { &mut replayed };
+            side.add(&segment.contents);
+            ended |= segment.end != End::Clean;
+        }
+        (self.replayed, self.dropped) = (replayed, dropped);
+    }
+}
+
+/// Reads the log directory at `path`.
+///
+/// # Errors
+///
+/// When the directory cannot be listed. A segment that cannot be read is a problem in the summary.
+pub fn summarize_dir(path: &Path, log: Log, mode: ReadMode) -> Result<Summary> {
+    let listing = Listing::read(path)?;
+    Ok(summarize(&listing, log, |file| {
+        FileBytes::open(&path.join(&file.path), mode)
+    }))
+}
+
+/// Reads the log that `listing` lists; `open` gives the content of a segment. One segment is held at a time.
+pub fn summarize<B: Deref<Target = [u8]>>(
+    listing: &Listing,
+    log: Log,
+    mut open: impl FnMut(&SegmentFile) -> Result<B>,
+) -> Summary {
+    let replay = listing.replay(log);
+    let mut read = |file: &SegmentFile| match open(file) {
+        Ok(bytes) => SegmentSummary::of(file, &bytes),
+        Err(error) => SegmentSummary::unreadable(file, error.chain()),
+    };
+    let checkpoint = replay.checkpoint.map_or(&[][..], |c| &c.segments);
+    let mut summary = Summary {
+        checkpoint: checkpoint.iter().map(&mut read).collect(),
+        segments: replay.segments.into_iter().map(&mut read).collect(),
+        superseded: replay.superseded.into_iter().cloned().collect(),
+        replayed: Contents::default(),
+        dropped: Contents::default(),
+        problems: replay.problems,
+    };
+    summary.judge(&listing.segments);
+    summary.sort_problems();
+    summary.add_up();
+    summary
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::listing::Entry;
+    use super::super::writer::SegmentWriter;
+    use super::*;
+    use crate::error::Error;
+
+    /// One float sample at `time`.
+    fn sample(time: i64) -> Vec<u8> {
+        let base = [&[2][..], &[0; 8], &time.to_be_bytes()].concat();
+        [&base[..], &[0, 0], &[0; 8]].concat()
+    }
+
+    fn segment(time: i64) -> Vec<u8> {
+        SegmentWriter::with([&sample(time)[..], &sample(time + 1)])
+    }
+
+    /// The second record begins after 7 bytes of header and 27 of sample.
+    const CUT: u64 = 34;
+
+    fn torn(time: i64) -> Vec<u8> {
+        let mut bytes = segment(time);
+        bytes.pop();
+        bytes
+    }
+
+    fn damaged(time: i64) -> Vec<u8> {
+        let mut bytes = segment(time);
+        *bytes.last_mut().unwrap() ^= 1;
+        bytes
+    }
+
+    fn summary(log: Log, files: &[(&str, Vec<u8>)]) -> Summary {
+        let listing = Listing::of(files.iter().map(|(path, _)| Entry::file(*path)));
+        summarize(&listing, log, |file| {
+            let found = files.iter().find(|(path, _)| *path == file.path);
+            found
+                .map(|(_, bytes)| &bytes[..])
+                .ok_or_else(|| Error::not_found("gone"))
+        })
+    }
+
+    fn paths(paths: &[&str]) -> Vec<String> {
+        paths.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_sound_wal_is_added_up_from_its_checkpoint_on() {
+        let summary = summary(
+            Log::Wal,
+            &[
+                ("checkpoint.00000004/00000000", segment(50)),
+                ("00000004", damaged(0)),
+                ("00000005", segment(100)),
+                ("00000006", segment(200)),
+                ("00000007", Vec::new()),
+            ],
+        );
+        assert_eq!(summary.problems, []);
+        assert_eq!(summary.outcome(), &Consequence::Nothing);
+        assert_eq!(summary.replayed.samples(), 6);
+        assert_eq!(summary.replayed.times, Some((50, 201)));
+        assert_eq!(summary.dropped, Contents::default());
+        assert_eq!(summary.superseded[0].path, "00000004");
+        assert_eq!(summary.bytes(), 3 * 68);
+    }
+
+    #[test]
+    fn a_torn_tail_is_legal_at_the_end_of_the_log_only() {
+        let at_end = [
+            ("00000000", segment(100)),
+            ("00000001", torn(200)),
+            ("00000002", Vec::new()),
+        ];
+        let live = summary(Log::Wal, &at_end);
+        assert_eq!(live.problems, []);
+        let (tail, malformed) = live.torn_tail().unwrap();
+        assert_eq!((tail.number, tail.sound_bytes), (1, CUT));
+        assert_eq!(malformed.offset, CUT + 7);
+        assert_eq!(live.replayed.times, Some((100, 200)));
+
+        let [first, second, _] = at_end;
+        let early = summary(Log::Wal, &[first, second, ("00000002", segment(300))]);
+        assert_eq!(
+            early.outcome(),
+            &Consequence::Repairs {
+                cut_at: CUT,
+                deletes: paths(&["00000002"])
+            }
+        );
+        assert_eq!(early.torn_tail(), None);
+        assert_eq!(early.dropped.times, Some((300, 301)));
+    }
+
+    #[test]
+    fn damage_in_either_log_costs_all_that_follows_it() {
+        for log in [Log::Wal, Log::Wbl] {
+            let summary = summary(
+                log,
+                &[
+                    ("00000000", segment(100)),
+                    ("00000001", damaged(200)),
+                    ("00000002", segment(300)),
+                    ("00000003", torn(400)),
+                ],
+            );
+            let deletes = paths(&["00000002", "00000003"]);
+            let cut_at = CUT;
+            assert_eq!(summary.outcome(), &Consequence::Repairs { cut_at, deletes });
+            let damage = summary.first_damage().unwrap();
+            assert_eq!((&damage.path[..], damage.offset), ("00000001", Some(CUT)));
+            assert_eq!(summary.replayed.times, Some((100, 200)));
+            assert_eq!(summary.dropped.samples(), 3);
+        }
+    }
+
+    #[test]
+    fn a_damaged_or_torn_checkpoint_costs_the_wal() {
+        for bytes in [damaged(50), torn(50)] {
+            let summary = summary(
+                Log::Wal,
+                &[
+                    ("checkpoint.00000004/00000000", bytes),
+                    ("00000004", segment(90)),
+                    ("00000005", segment(100)),
+                    ("00000006", segment(200)),
+                ],
+            );
+            let deletes = paths(&["00000004", "00000005", "00000006"]);
+            assert_eq!(summary.outcome(), &Consequence::Destroys { deletes });
+            assert_eq!(summary.dropped.times, Some((100, 201)));
+        }
+    }
+
+    #[test]
+    fn a_record_that_does_not_decode_is_dropped_as_a_whole() {
+        let bad = SegmentWriter::with([&sample(1)[..], &[&sample(2)[..], &[0]].concat()]);
+        let summary = summary(Log::Wal, &[("00000000", bad)]);
+        let damage = summary.first_damage().unwrap().to_string();
+        assert!(
+            damage.starts_with("00000000: samples record at offset 34: "),
+            "{damage}"
+        );
+        assert_eq!(summary.replayed.times, Some((1, 1)));
+        assert_eq!(summary.segments[0].sound_bytes, CUT);
+    }
+
+    #[test]
+    fn the_outcome_is_that_of_the_problem_a_start_meets_first() {
+        let missing_and_damaged = summary(Log::Wal, &[("00000003", damaged(1))]);
+        assert_eq!(missing_and_damaged.outcome(), &Consequence::DoesNotStart);
+        let checkpoint_first = summary(
+            Log::Wal,
+            &[
+                ("checkpoint.00000001/00000000", damaged(50)),
+                ("00000005", segment(100)),
+            ],
+        );
+        assert_eq!(
+            checkpoint_first.outcome(),
+            &Consequence::Destroys {
+                deletes: paths(&["00000005"])
+            }
+        );
+        let gap_first = summary(
+            Log::Wal,
+            &[
+                ("checkpoint.00000001/00000000", damaged(50)),
+                ("00000002", segment(100)),
+                ("00000004", segment(100)),
+            ],
+        );
+        assert_eq!(gap_first.outcome(), &Consequence::DoesNotStart);
+    }
+
+    #[test]
+    fn unknown_and_empty_records_are_told_and_do_not_end_the_segment() {
+        let odd = SegmentWriter::with([&[99, 1, 2][..], &[], &[14], &sample(5)]);
+        let summary = summary(Log::Wal, &[("00000000", odd)]);
+        let said: Vec<_> = summary.problems.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            said,
+            [
+                "00000000: empty record, 1 times, first at offset 10 (Prometheus replays everything)",
+                "00000000: unknown record type 14, 1 times, first at offset 17 (Prometheus starts without these \
+                 records)",
+                "00000000: unknown record type 99, 1 times, first at offset 0 (Prometheus starts without these \
+                 records)",
+            ]
+        );
+        assert_eq!(summary.outcome(), &Consequence::Skips);
+        assert_eq!(summary.replayed.times, Some((5, 5)));
+    }
+
+    #[test]
+    fn a_segment_that_does_not_open_is_a_problem_not_an_error() {
+        let listing = Listing::of([Entry::file("00000000"), Entry::file("00000001")]);
+        let summary = summarize(&listing, Log::Wal, |file| {
+            if file.number == 0 {
+                Err(Error::refused("no"))
+            } else {
+                Ok(segment(1))
+            }
+        });
+        assert_eq!(summary.outcome(), &Consequence::DoesNotStart);
+        assert_eq!(
+            summary.first_damage().unwrap().to_string(),
+            "00000000: no (Prometheus does not start)"
+        );
+        assert_eq!(summary.dropped.samples(), 2);
+    }
+}
