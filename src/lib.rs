@@ -22,6 +22,15 @@
 //! more than a small multiple of the file's size; errors name file, section, offset, what was wanted and what
 //! was found.
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::cast_possible_truncation,
+        clippy::float_cmp,
+        reason = "tests know their values"
+    )
+)]
+
 pub mod archive;
 pub mod block;
 pub mod chunk;

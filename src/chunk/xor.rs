@@ -67,7 +67,7 @@ pub(super) fn decode(
         // All samples are read and much is left: that is for `tail` to say.
         None => BitReader::new(rest),
     };
-    short.bits((done % 8) as u32);
+    short.skip(done % 8);
     state.run(&mut short, rest.len(), 0, base + done / 8, &mut visit)?;
 
     let mut rest = BitReader::new(rest);
@@ -143,9 +143,12 @@ impl State {
             let (buffer, held) = bits.peek();
             if buffer >> 48 == 0 && held >= 16 {
                 // Two zero bits are a sample with the same interval and the same value.
-                let zeros = u64::from(buffer.leading_zeros().min(held));
-                let zeros = zeros.min(end.saturating_sub(bits.position()));
-                let run = ((zeros / 2) as u32 & 31).min(self.left);
+                let left = end.saturating_sub(bits.position());
+                let zeros = buffer
+                    .leading_zeros()
+                    .min(held)
+                    .min(u32::try_from(left).unwrap_or(64));
+                let run = (zeros / 2).min(self.left);
                 if run == 0 {
                     return Err(exhausted(bits, base));
                 }
@@ -166,7 +169,7 @@ impl State {
                 // `0`, or `10` and 14 bits: masked, not branched, as processors guess it wrong too often.
                 let long = buffer >> 63;
                 let raw = ((buffer << 2 >> 50) & long.wrapping_neg()) as i64;
-                bits.consume(1 + 15 * (long as u32 & 1));
+                bits.consume(if long == 0 { 1 } else { 16 });
                 self.canonical &= long == 0 || raw != 0;
                 raw - (i64::from(raw > 1 << 13) << 14)
             };

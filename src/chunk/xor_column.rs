@@ -105,7 +105,7 @@ impl XorColumn {
     /// Reads a new window and the change in it.
     #[inline]
     pub(super) fn read_new_window(&mut self, bits: &mut BitReader<'_>) -> Result<u64, ValueFault> {
-        let header = bits.bits(11).ok_or(ValueFault::Exhausted)? as u32 & 0x7ff;
+        let header = bits.bits_u32(11).ok_or(ValueFault::Exhausted)?;
         let leading = header >> 6;
         // 64 does not fit the six bits and is written as 0.
         let width = match header & 63 {

@@ -101,7 +101,7 @@ impl<'a> Symbols<'a> {
         if ordinal >= self.count {
             return None;
         }
-        let mut reader = self.from_sample(ordinal / STRIDE)?;
+        let mut reader = self.reader_at(ordinal / STRIDE)?;
         for _ in 0..ordinal % STRIDE {
             reader.string().ok()?;
         }
@@ -115,7 +115,7 @@ impl<'a> Symbols<'a> {
     }
 
     /// A reader that stands at symbol `sample * STRIDE`.
-    fn from_sample(&self, sample: usize) -> Option<Reader<'a>> {
+    fn reader_at(&self, sample: usize) -> Option<Reader<'a>> {
         let position = *self.sampled.get(sample)? as usize;
         let rest = self.strings.rest().get(position..)?;
         Some(Reader::new(
@@ -128,20 +128,20 @@ impl<'a> Symbols<'a> {
     /// The reference of `string`, by binary search; meaningless in a table that is not sorted.
     pub fn find(&self, string: &[u8]) -> Option<SymbolRef> {
         let first = |sample: usize| {
-            self.from_sample(sample)
+            self.reader_at(sample)
                 .and_then(|mut reader| reader.string().ok())
         };
         let (mut low, mut high) = (0, self.sampled.len());
         while low < high {
             let middle = low.midpoint(high);
             if first(middle)? <= string {
-                low = middle + 1
+                low = middle + 1;
             } else {
-                high = middle
+                high = middle;
             }
         }
         let sample = low.checked_sub(1)?;
-        let mut reader = self.from_sample(sample)?;
+        let mut reader = self.reader_at(sample)?;
         for i in sample * STRIDE..self.count.min((sample + 1) * STRIDE) {
             let offset = reader.offset();
             if reader.string().ok()? == string {

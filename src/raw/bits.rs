@@ -95,7 +95,7 @@ impl<'a> BitReader<'a> {
         let position = (self.position() + count).min(self.bytes.len() as u64 * 8);
         self.next = usize::try_from(position / 8).unwrap_or(self.bytes.len());
         (self.buffer, self.held) = (0, 0);
-        self.bits((position % 8) as u32 & 7);
+        self.bits_u32(u32::from(position.to_le_bytes()[0] & 7));
     }
 
     /// One bit.
@@ -131,6 +131,14 @@ impl<'a> BitReader<'a> {
         let bits = self.buffer >> (64 - count);
         self.consume(count);
         Some(bits)
+    }
+
+    /// `count` bits, at most 32.
+    #[inline]
+    pub(crate) fn bits_u32(&mut self, count: u32) -> Option<u32> {
+        debug_assert!(count <= 32);
+        #[expect(clippy::cast_possible_truncation, reason = "at most 32 bits were read")]
+        self.bits(count).map(|bits| bits as u32)
     }
 
     /// Number of 1 bits before the next 0, at most `max`; the 0 is consumed unless `max` was reached.

@@ -80,12 +80,8 @@ pub fn lines<Row: ?Sized>(columns: &[Column<Row>], row: &Row) -> String {
         .unwrap_or(0);
     let mut text = String::new();
     for column in shown() {
-        let value = (column.value)(row).to_string();
-        text.push_str(
-            &format!("{:<width$}  {value}", column.heading)
-                .trim_end()
-                .to_owned(),
-        );
+        let line = format!("{:<width$}  {}", column.heading, (column.value)(row));
+        text.push_str(line.trim_end());
         text.push('\n');
     }
     text

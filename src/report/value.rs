@@ -1,6 +1,6 @@
 //! Values with units: how they look to people and in JSON.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use jiff::Timestamp;
 use serde_json::{Value as Json, json};
@@ -123,7 +123,7 @@ pub(crate) fn duration_text(millis: Millis) -> String {
     let mut parts = 0;
     for (unit, name) in UNITS {
         if rest >= unit && parts < 2 {
-            text.push_str(&format!("{}{name}", rest / unit));
+            let _ = write!(text, "{}{name}", rest / unit);
             parts += 1;
         } else if parts > 0 {
             break;

@@ -61,7 +61,6 @@ fn real_logs_are_read_to_the_last_byte() {
         "wal-3/wbl",
         "out-of-order/wal",
         "out-of-order/wbl",
-        "snapshot-source/wal",
         "live-snappy/wal",
         "live-snappy/wbl",
         "live-zstd/wal",
@@ -102,7 +101,6 @@ fn real_logs_are_read_to_the_last_byte() {
     wal-3/wbl: 131072 bytes, 0 + 1 segments, 3092 records, 0 series, 2994 floats, 0 histograms, 0 tombstones, 0 exemplars, 98 markers, Some((1699988102549, 1700007091391))
     out-of-order/wal: 1769472 bytes, 0 + 2 segments, 9481 records, 40 series, 64720 floats, 16640 histograms, 0 tombstones, 0 exemplars, 0 markers, Some((1699999200005, 1700031585009))
     out-of-order/wbl: 0 bytes, 0 + 1 segments, 0 records, 0 series, 0 floats, 0 histograms, 0 tombstones, 0 exemplars, 0 markers, None
-    snapshot-source/wal: 1671168 bytes, 0 + 2 segments, 6481 records, 40 series, 61720 floats, 16640 histograms, 0 tombstones, 0 exemplars, 0 markers, Some((1699999200005, 1700031585009))
     live-snappy/wal: 341755 bytes, 1 + 3 segments, 340 records, 608 series, 39569 floats, 1137 histograms, 2 tombstones, 1340 exemplars, 0 markers, Some((1795313347937, 1795313509935))
     live-snappy/wbl: 32768 bytes, 0 + 1 segments, 36 records, 0 series, 114 floats, 0 histograms, 0 tombstones, 0 exemplars, 10 markers, Some((1795313401963, 1795313489935))
     live-zstd/wal: 252755 bytes, 1 + 3 segments, 340 records, 588 series, 38229 floats, 1137 histograms, 2 tombstones, 1340 exemplars, 0 markers, Some((1795313347937, 1795313509934))
