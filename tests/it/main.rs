@@ -9,3 +9,6 @@
 )]
 
 mod architecture;
+
+// What every member of the store port promises; the members are passed in.
+mod store_contract;
