@@ -69,6 +69,14 @@ impl RepoArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Make an empty repository
+    Init(commands::init::Args),
+    /// List the archives of a repository, oldest first
+    Archives(commands::archives::Args),
+    /// Prove that a repository is sound
+    Check(commands::check::Args),
+    /// Show which blocks two archives do not share
+    Diff(commands::diff::Args),
     /// Print shell completions or the man page
     #[command(subcommand)]
     Generate(commands::generate::Args),

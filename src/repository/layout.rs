@@ -19,8 +19,12 @@ pub(super) const ARCHIVES: &str = "archives/";
 /// Prefix of all blocks.
 pub(super) const BLOCKS: &str = "blocks/";
 
+/// Prefix of all WALs.
+pub(super) const WAL: &str = "wal/";
+/// Suffix of all objects in the portable codec.
+pub(super) const OBJECT_SUFFIX: &str = ".tar.zst";
+
 const MANIFEST_SUFFIX: &str = ".json";
-const BLOCK_SUFFIX: &str = ".tar.zst";
 const STAMP_FORMAT: &str = "%Y%m%dT%H%M%SZ";
 
 /// Hexadecimal digits of an [`ArchiveId`], and of the listing digest in a sidecar's name.
@@ -229,13 +233,13 @@ fn is_stamp(text: &str) -> bool {
 
 /// Name of the object that holds a block.
 pub fn block_object(ulid: Ulid, fingerprint: &Fingerprint) -> Result<ObjectName> {
-    ObjectName::new(format!("{BLOCKS}{ulid}/{fingerprint}{BLOCK_SUFFIX}"))
+    ObjectName::new(format!("{BLOCKS}{ulid}/{fingerprint}{OBJECT_SUFFIX}"))
 }
 
 /// Reads the name of a block's object; `None` for sidecars and everything else.
 pub(super) fn parse_block_object(object: &ObjectName) -> Option<(Ulid, Fingerprint)> {
     let (ulid, file) = object.as_str().strip_prefix(BLOCKS)?.split_once('/')?;
-    let fingerprint = file.strip_suffix(BLOCK_SUFFIX)?.parse().ok()?;
+    let fingerprint = file.strip_suffix(OBJECT_SUFFIX)?.parse().ok()?;
     let parsed: Ulid = ulid.parse().ok()?;
     (parsed.to_string() == ulid).then_some((parsed, fingerprint))
 }
@@ -255,13 +259,13 @@ pub fn side_object<'a>(
     let digest = listing.finish().to_string();
     let short = digest.get(..ID_LEN).unwrap_or(&digest);
     ObjectName::new(format!(
-        "{BLOCKS}{ulid}/{fingerprint}.{short}.side{BLOCK_SUFFIX}"
+        "{BLOCKS}{ulid}/{fingerprint}.{short}.side{OBJECT_SUFFIX}"
     ))
 }
 
 /// Name of the object that holds the WAL and WBL of one archive.
 pub fn wal_object(id: &ArchiveId) -> Result<ObjectName> {
-    ObjectName::new(format!("wal/{id}{BLOCK_SUFFIX}"))
+    ObjectName::new(format!("{WAL}{id}{OBJECT_SUFFIX}"))
 }
 
 #[cfg(test)]
@@ -278,7 +282,7 @@ mod tests {
             "wal/checkpoint.00000011/00000000",
             "ä b",
             "...",
-            "a:b",
+            "ab:c",
         ] {
             assert_eq!(FilePath::new(good).unwrap().as_str(), good);
         }

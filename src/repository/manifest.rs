@@ -231,6 +231,12 @@ impl FindingCounts {
         self.by_severity.is_empty() && self.by_kind.is_empty()
     }
 
+    /// How many findings there are.
+    pub fn total(&self) -> u64 {
+        let counts = self.by_kind.values();
+        counts.fold(0, |sum: u64, count| sum.saturating_add(*count))
+    }
+
     /// Adds the counts of `other`.
     pub fn add(&mut self, other: &FindingCounts) {
         for (sum, counts) in [
@@ -251,6 +257,12 @@ impl Archive {
         let blocks = self.blocks.iter().map(StoredBlock::bytes);
         let wal = self.wal.iter().map(StoredWal::bytes);
         blocks.chain(wal).fold(0, u64::saturating_add)
+    }
+
+    /// Total size of the objects it needs, in bytes, whoever else needs them.
+    pub fn stored_bytes(&self) -> u64 {
+        let objects = self.objects().map(|(_, object)| object.bytes);
+        objects.fold(0, u64::saturating_add)
     }
 
     /// The objects it needs, with the block each belongs to; the WAL's belongs to none.
