@@ -7,6 +7,10 @@ use serde::{Deserialize, Deserializer, Serializer, de, ser};
 
 use crate::model::Millis;
 
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes what it serialises by reference"
+)]
 pub(super) fn serialize<S: Serializer>(time: &Millis, serializer: S) -> Result<S::Ok, S::Error> {
     let time = Timestamp::from_millisecond(*time).map_err(ser::Error::custom)?;
     serializer.collect_str(&format_args!("{time:.3}"))

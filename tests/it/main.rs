@@ -10,5 +10,11 @@
 
 mod architecture;
 
+// Small repositories to try things on, shared by the modules below.
+mod keeping;
+// The portable codec: round trips, and hostile objects.
+mod portable;
+// Repositories as a whole: archives, crashes, races, and what `check` finds.
+mod repository;
 // What every member of the store port promises; the members are passed in.
 mod store_contract;

@@ -10,6 +10,7 @@
 
 mod read;
 mod seek_table;
+mod stored;
 mod tar_read;
 mod tar_write;
 mod write;
@@ -17,7 +18,8 @@ mod write;
 use std::fs::File;
 use std::io;
 
-pub use read::{FileEntry, Object, Silent, Visitor, read_stored};
+pub use read::{FileEntry, Object};
+pub use stored::{Silent, Visitor, read_stored};
 pub use write::{Staged, write};
 
 use super::layout::FilePath;

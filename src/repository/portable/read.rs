@@ -1,20 +1,23 @@
 //! Reading an object: single files out of the middle, or everything in order, a batch of frames decompressed in parallel
 //! while the batch before it is consumed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use rayon::prelude::*;
 use zstd::bulk::Decompressor;
 
 use super::seek_table::{FOOTER_BYTES, Frame, SeekTable};
-use super::tar_read::{Entries, Header, TarParser, file_name, padding, parse_header};
-use super::tar_write::BLOCK;
+use super::stored::Visitor;
+use super::tar_read::{
+    Entries, Header, TarParser, belongs, file_name, padding, parse_header, parse_long_name,
+};
+use super::tar_write::{BLOCK, BLOCK_BYTES};
 use super::{MAX_FILES, Root, TAR, frames_in_flight};
 use crate::error::{Error, Result};
 use crate::progress::Progress;
 use crate::raw::Malformed;
-use crate::repository::digest::{Digest, Hasher};
+use crate::repository::digest::Hasher;
 use crate::repository::layout::FilePath;
 use crate::repository::manifest::{PORTABLE, StoredFile, StoredObject};
 use crate::store::{ObjectName, Store};
@@ -41,34 +44,6 @@ pub struct FileEntry {
     pub bytes: u64,
     /// Where it begins in the raw stream.
     offset: u64,
-}
-
-/// Receives the files of an object as they are read.
-pub trait Visitor: Send {
-    /// A file of `bytes` bytes begins.
-    fn begin(&mut self, name: &FilePath, bytes: u64) -> Result<()>;
-    /// More bytes of it.
-    fn data(&mut self, bytes: &[u8]) -> Result<()>;
-    /// It has ended; `sha256` is the digest of the bytes that were passed on.
-    fn end(&mut self, name: &FilePath, sha256: Digest) -> Result<()>;
-}
-
-/// Wants to see nothing: for proofs.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Silent;
-
-impl Visitor for Silent {
-    fn begin(&mut self, _name: &FilePath, _bytes: u64) -> Result<()> {
-        Ok(())
-    }
-
-    fn data(&mut self, _bytes: &[u8]) -> Result<()> {
-        Ok(())
-    }
-
-    fn end(&mut self, _name: &FilePath, _sha256: Digest) -> Result<()> {
-        Ok(())
-    }
 }
 
 impl<'a> Object<'a> {
@@ -107,15 +82,16 @@ impl<'a> Object<'a> {
         let mut long_name = None;
         while entries.len() < MAX_FILES {
             let header = self.read(offset, BLOCK)?;
-            let header = parse_header(&header, offset).map_err(|e| malformed(self.name, e))?;
+            let header = parse_header(&header, offset)
+                .and_then(|header| belongs(&header, long_name.as_deref(), offset).map(|()| header))
+                .map_err(|e| malformed(self.name, e))?;
             offset += BLOCK;
             match header {
                 Header::End => return Ok(entries),
                 Header::LongName(len) => {
-                    let bytes = len.next_multiple_of(BLOCK as usize) as u64;
-                    let mut name = self.read(offset, bytes)?;
-                    name.truncate(len.saturating_sub(1));
-                    long_name = Some(name);
+                    let bytes = len.next_multiple_of(BLOCK_BYTES) as u64;
+                    let name = parse_long_name(&self.read(offset, bytes)?, len, offset);
+                    long_name = Some(name.map_err(|e| malformed(self.name, e))?);
                     offset += bytes;
                 }
                 Header::File(path, bytes) => {
@@ -389,87 +365,6 @@ impl Entries for Files<'_> {
             sidecar: false,
         });
         Ok(())
-    }
-}
-
-/// Reads `stored` and passes those of its files that `files` lists to `visitor`, each proved against its size before it begins and
-/// against its digest before it ends. Files that are not listed are read and skipped.
-///
-/// # Errors
-///
-/// `Unsupported` for an unknown codec; `Corrupt` when the object or a file is not what the manifest says.
-pub fn read_stored<'f>(
-    store: &dyn Store,
-    stored: &StoredObject,
-    root: Root,
-    files: impl IntoIterator<Item = &'f StoredFile>,
-    visitor: &mut dyn Visitor,
-    progress: &dyn Progress,
-) -> Result<()> {
-    let context = |e: Error| e.context(format!("object {}", stored.name));
-    if stored.codec != PORTABLE {
-        return Err(context(Error::unsupported(format!(
-            "expected codec {PORTABLE}, found {:?}: use a newer narthex",
-            stored.codec
-        ))));
-    }
-    let mut listed = Listed {
-        missing: files.into_iter().map(|file| (&file.name, file)).collect(),
-        current: None,
-        visitor,
-    };
-    let object = Object::open(store, &stored.name, root)?;
-    let (found, _) = object.contents(&mut listed, progress)?;
-    if let Some(missing) = listed.missing.keys().next() {
-        return Err(context(Error::corrupt(format!(
-            "expected file {missing}, found none"
-        ))));
-    }
-    if found.sha256 != stored.sha256 || found.bytes != stored.bytes {
-        return Err(context(Error::corrupt(format!(
-            "expected {} bytes with SHA-256 {}, found {} with {}",
-            stored.bytes, stored.sha256, found.bytes, found.sha256
-        ))));
-    }
-    Ok(())
-}
-
-/// Passes on the files that are listed, and holds them to it.
-struct Listed<'f, 'v> {
-    missing: BTreeMap<&'f FilePath, &'f StoredFile>,
-    current: Option<&'f StoredFile>,
-    visitor: &'v mut dyn Visitor,
-}
-
-impl Visitor for Listed<'_, '_> {
-    fn begin(&mut self, name: &FilePath, bytes: u64) -> Result<()> {
-        self.current = self.missing.remove(name);
-        match self.current {
-            Some(file) if file.bytes != bytes => Err(Error::corrupt(format!(
-                "expected file {name} to be {} bytes, found {bytes}",
-                file.bytes
-            ))),
-            Some(_) => self.visitor.begin(name, bytes),
-            None => Ok(()),
-        }
-    }
-
-    fn data(&mut self, bytes: &[u8]) -> Result<()> {
-        match self.current {
-            Some(_) => self.visitor.data(bytes),
-            None => Ok(()),
-        }
-    }
-
-    fn end(&mut self, name: &FilePath, sha256: Digest) -> Result<()> {
-        match self.current {
-            Some(file) if file.sha256 != sha256 => Err(Error::corrupt(format!(
-                "expected file {name} to have SHA-256 {}, found {sha256}",
-                file.sha256
-            ))),
-            Some(_) => self.visitor.end(name, sha256),
-            None => Ok(()),
-        }
     }
 }
 

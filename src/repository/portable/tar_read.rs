@@ -1,13 +1,11 @@
 //! Reading the tar stream. Only what [`super::tar_write`] produces is accepted: regular files, long names in
 //! GNU's way, two zero blocks at the end. The `tar` crate would follow longer promises from hostile bytes than memory allows.
 
-use super::tar_write::BLOCK;
+use super::tar_write::{BLOCK, BLOCK_BYTES};
 use super::{MAX_FILES, Root, TAR};
 use crate::error::{Error, Result};
 use crate::raw::{Malformed, Reader};
 use crate::repository::layout::FilePath;
-
-const HEADER_BYTES: usize = BLOCK as usize;
 
 /// Longest name with its root and the zero after it; see [`FilePath`].
 const MAX_NAME_BYTES: u64 = 2048;
@@ -26,7 +24,7 @@ pub(super) enum Header {
 /// Reads the header that stands at `offset` of the stream.
 pub(super) fn parse_header(bytes: &[u8], offset: u64) -> Result<Header, Malformed> {
     let at = Reader::new(bytes, offset, TAR);
-    let block = at.clone().take(HEADER_BYTES)?;
+    let block = at.clone().take(BLOCK_BYTES)?;
     if block.iter().all(|byte| *byte == 0) {
         return Ok(Header::End);
     }
@@ -45,6 +43,30 @@ pub(super) fn parse_header(bytes: &[u8], offset: u64) -> Result<Header, Malforme
             _ => Err(at.unexpected("name length", format!("up to {MAX_NAME_BYTES}"), bytes)),
         },
         other => Err(at.unexpected("entry type", "0 or L", char::from(other.as_byte()))),
+    }
+}
+
+/// Reads the long name of `len` bytes, the last of them zero, that stands at `offset` of the stream.
+pub(super) fn parse_long_name(bytes: &[u8], len: usize, offset: u64) -> Result<Vec<u8>, Malformed> {
+    let at = Reader::new(bytes, offset, TAR);
+    match at.clone().take(len)? {
+        [name @ .., 0] => Ok(name.to_vec()),
+        _ => Err(at.unexpected("long name", "that ends with a zero", "none")),
+    }
+}
+
+/// A long name must be followed by the file it belongs to; `header` is the one that follows, at `offset`.
+pub(super) fn belongs(
+    header: &Header,
+    long_name: Option<&[u8]>,
+    offset: u64,
+) -> Result<(), Malformed> {
+    match (header, long_name) {
+        (Header::File(..), _) | (_, None) => Ok(()),
+        _ => {
+            let at = Reader::new(&[], offset, TAR);
+            Err(at.unexpected("file", "after its long name", "none"))
+        }
     }
 }
 
@@ -124,8 +146,10 @@ impl TarParser {
     /// Takes some of `bytes`, at least one, and says how many.
     fn step(&mut self, bytes: &[u8], entries: &mut dyn Entries) -> Result<usize> {
         match self.state {
-            State::Header => self.collect(bytes, HEADER_BYTES, |parser, header, start| {
-                match parse_header(header, start).map_err(malformed)? {
+            State::Header => self.collect(bytes, BLOCK_BYTES, |parser, header, start| {
+                let header = parse_header(header, start).map_err(malformed)?;
+                belongs(&header, parser.long_name.as_deref(), start).map_err(malformed)?;
+                match header {
                     Header::LongName(len) => parser.state = State::LongName { len },
                     Header::File(path, bytes) => return parser.begin(path, bytes, entries),
                     Header::End => parser.state = State::End,
@@ -133,9 +157,10 @@ impl TarParser {
                 Ok(())
             }),
             State::LongName { len } => {
-                let padded = len.next_multiple_of(HEADER_BYTES);
-                self.collect(bytes, padded, |parser, name, _| {
-                    parser.long_name = name.get(..len - 1).map(<[u8]>::to_vec);
+                let padded = len.next_multiple_of(BLOCK_BYTES);
+                self.collect(bytes, padded, |parser, name, start| {
+                    let name = parse_long_name(name, len, start).map_err(malformed)?;
+                    parser.long_name = Some(name);
                     parser.state = State::Header;
                     Ok(())
                 })

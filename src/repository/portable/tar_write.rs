@@ -6,7 +6,8 @@ use crate::repository::digest::Hasher;
 use crate::repository::manifest::StoredFile;
 
 /// Tar's unit: headers are one, files are padded to whole ones.
-pub(super) const BLOCK: u64 = 512;
+pub(super) const BLOCK_BYTES: usize = 512;
+pub(super) const BLOCK: u64 = BLOCK_BYTES as u64;
 
 /// What GNU tar calls an entry that carries a long name for the next one.
 const LONG_NAME_ENTRY: &str = "././@LongLink";
@@ -197,7 +198,7 @@ fn header(path: &str, bytes: u64) -> Result<Vec<u8>> {
     let mut all = long.as_bytes().to_vec();
     all.extend_from_slice(path.as_bytes());
     let whole = all.len() + 1;
-    all.resize(whole.next_multiple_of(BLOCK as usize), 0);
+    all.resize(whole.next_multiple_of(BLOCK_BYTES), 0);
     all.extend_from_slice(header.as_bytes());
     Ok(all)
 }

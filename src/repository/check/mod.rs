@@ -3,204 +3,26 @@
 //! The structure is always proved: descriptor, every manifest, every object a manifest names (there, of the right size,
 //! with a sound seek table). The bytes of all objects, or of a share of them, are proved on request.
 
+mod depth;
+mod finding;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::layout::{ARCHIVES, DESCRIPTOR};
+pub use depth::{Depth, Share};
+pub use finding::{Finding, Kind, Report, Severity};
+
+use super::layout::DESCRIPTOR;
 use super::portable::{self, Object, Root};
 use super::select::read_manifest;
 use super::{
-    Archive, ArchiveId, Digest, ManifestName, PORTABLE, StoredFile, StoredObject, read_descriptor,
+    Archive, ArchiveId, ManifestName, PORTABLE, StoredFile, StoredObject, read_descriptor,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Ulid;
 use crate::progress::Progress;
 use crate::store::{ObjectName, Origin, Store};
-
-/// How much a finding matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Severity {
-    /// Nothing that is kept is in danger.
-    Note,
-    /// Something cannot be restored, or cannot be proved.
-    Problem,
-}
-
-/// What can be wrong with a repository.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[non_exhaustive]
-pub enum Kind {
-    /// There are archives, but no descriptor.
-    DescriptorMissing,
-    /// The descriptor cannot be read.
-    DescriptorDamaged,
-    /// A manifest cannot be read: its archive cannot be restored by narthex.
-    ManifestDamaged,
-    /// A manifest is of a newer version: what it names was not checked.
-    ManifestUnsupported,
-    /// Archives expect different bytes of one object.
-    ObjectDisputed,
-    /// An object that an archive needs does not exist.
-    ObjectMissing,
-    /// An object is not what archives expect of it.
-    ObjectDamaged,
-    /// The store fails to read an object.
-    ObjectUnreadable,
-    /// An object is in a codec that this version does not know: it was not checked.
-    ObjectUnsupported,
-    /// An object belongs to no archive: the run that wrote it died or still works. The next run may use it.
-    ObjectUnreferenced,
-    /// An object that was begun and not published: the run that wrote it died or still works.
-    ObjectUnpublished,
-    /// Something that narthex did not write.
-    Foreign,
-}
-
-impl Kind {
-    /// Every kind.
-    pub const ALL: [Kind; 12] = [
-        Kind::DescriptorMissing,
-        Kind::DescriptorDamaged,
-        Kind::ManifestDamaged,
-        Kind::ManifestUnsupported,
-        Kind::ObjectDisputed,
-        Kind::ObjectMissing,
-        Kind::ObjectDamaged,
-        Kind::ObjectUnreadable,
-        Kind::ObjectUnsupported,
-        Kind::ObjectUnreferenced,
-        Kind::ObjectUnpublished,
-        Kind::Foreign,
-    ];
-
-    /// Its name in reports, which does not change between versions.
-    pub fn id(self) -> &'static str {
-        match self {
-            Kind::DescriptorMissing => "descriptor-missing",
-            Kind::DescriptorDamaged => "descriptor-damaged",
-            Kind::ManifestDamaged => "manifest-damaged",
-            Kind::ManifestUnsupported => "manifest-unsupported",
-            Kind::ObjectDisputed => "object-disputed",
-            Kind::ObjectMissing => "object-missing",
-            Kind::ObjectDamaged => "object-damaged",
-            Kind::ObjectUnreadable => "object-unreadable",
-            Kind::ObjectUnsupported => "object-unsupported",
-            Kind::ObjectUnreferenced => "object-unreferenced",
-            Kind::ObjectUnpublished => "object-unpublished",
-            Kind::Foreign => "foreign",
-        }
-    }
-
-    /// How much it matters.
-    pub fn severity(self) -> Severity {
-        match self {
-            Kind::ObjectUnreferenced | Kind::ObjectUnpublished | Kind::Foreign => Severity::Note,
-            _ => Severity::Problem,
-        }
-    }
-}
-
-/// Something that is wrong, or worth knowing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
-    /// What it is.
-    pub kind: Kind,
-    /// The object, or whatever else lies there.
-    pub object: String,
-    /// What was expected and what was found.
-    pub detail: String,
-    /// Archives that need the object, oldest first.
-    pub archives: Vec<ArchiveId>,
-    /// Blocks in the object.
-    pub blocks: Vec<Ulid>,
-    /// Files that cannot be restored, where that is known; the others of the object can.
-    pub files: Vec<String>,
-}
-
-impl Finding {
-    fn new(kind: Kind, object: impl ToString, detail: impl Into<String>) -> Self {
-        Finding {
-            kind,
-            object: object.to_string(),
-            detail: detail.into(),
-            archives: Vec::new(),
-            blocks: Vec::new(),
-            files: Vec::new(),
-        }
-    }
-}
-
-/// How many of the bytes to prove.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Depth {
-    /// None of them: structure only.
-    #[default]
-    Structure,
-    /// All of them.
-    ReadAll,
-    /// Those of a share of the objects.
-    ReadShare(Share),
-}
-
-/// A share of the objects, of about so many percent, which moves on every day: so many percent a
-/// night have proved all objects after 100 divided by so many nights.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Share {
-    percent: u8,
-    day: u64,
-}
-
-impl Share {
-    /// `percent` (at most 100) on the `day`th day since the epoch.
-    pub fn new(percent: u8, day: u64) -> Self {
-        Share {
-            percent: percent.min(100),
-            day,
-        }
-    }
-
-    /// `percent` today.
-    pub fn today(percent: u8) -> Self {
-        let seconds = u64::try_from(Timestamp::now().as_second()).unwrap_or(0);
-        Self::new(percent, seconds / 86_400)
-    }
-
-    /// Objects stand on a circle of 10,000 places by the digest of their name; the share is an arc.
-    fn includes(self, name: &ObjectName) -> bool {
-        const CIRCLE: u64 = 10_000;
-        let [high, low, ..] = *Digest::of(name.as_str().as_bytes()).as_bytes();
-        let place = u64::from(u16::from_be_bytes([high, low])) * CIRCLE >> 16;
-        let arc = u64::from(self.percent) * CIRCLE / 100;
-        let begin = self.day % CIRCLE * arc % CIRCLE;
-        (place + CIRCLE - begin) % CIRCLE < arc
-    }
-}
-
-/// What was proved and what was found.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Report {
-    /// Findings, problems first.
-    pub findings: Vec<Finding>,
-    /// Archives whose manifest can be read.
-    pub archives: u64,
-    /// Objects that belong to them.
-    pub objects: u64,
-    /// Their size in bytes.
-    pub bytes: u64,
-    /// Objects that were read.
-    pub objects_read: u64,
-    /// Bytes that were read of them.
-    pub bytes_read: u64,
-}
-
-impl Report {
-    /// Whether anything is wrong; notes are not.
-    pub fn has_problems(&self) -> bool {
-        let severities = self.findings.iter().map(|finding| finding.kind.severity());
-        severities.max() == Some(Severity::Problem)
-    }
-}
 
 /// Proves the repository in `store`. Writes nothing.
 ///
@@ -217,7 +39,7 @@ pub fn check(store: &dyn Store, depth: Depth, progress: &dyn Progress) -> Result
         expected: BTreeMap::new(),
     };
     checker.descriptor(&listed)?;
-    checker.manifests(&listed)?;
+    checker.manifests(&listed);
     let sound = checker.structure(&listed);
     checker.unreferenced(&listed);
     checker.leftovers()?;
@@ -255,27 +77,25 @@ struct Checker<'a> {
 
 impl Checker<'_> {
     fn descriptor(&mut self, listed: &BTreeMap<ObjectName, u64>) -> Result<()> {
-        let kind = match read_descriptor(self.store) {
-            Ok(_) => return Ok(()),
-            Err(e) if e.kind() == ErrorKind::Unsupported => return Err(e),
-            Err(e) if e.kind() != ErrorKind::NotFound => (Kind::DescriptorDamaged, e),
-            Err(e)
-                if listed
-                    .keys()
-                    .any(|name| ManifestName::parse(name).is_some()) =>
-            {
-                (Kind::DescriptorMissing, e)
-            }
-            Err(e) => return Err(e),
+        let archives = || {
+            listed
+                .keys()
+                .any(|name| ManifestName::parse(name).is_some())
         };
-        let (kind, error) = kind;
-        self.report
-            .findings
-            .push(Finding::new(kind, DESCRIPTOR, error.chain()));
+        let (kind, error) = match read_descriptor(self.store) {
+            Ok(_) => return Ok(()),
+            Err(e) => match e.kind() {
+                ErrorKind::NotFound if archives() => (Kind::DescriptorMissing, e),
+                ErrorKind::NotFound | ErrorKind::Unsupported => return Err(e),
+                _ => (Kind::DescriptorDamaged, e),
+            },
+        };
+        let finding = Finding::new(kind, DESCRIPTOR, error.chain());
+        self.report.findings.push(finding);
         Ok(())
     }
 
-    fn manifests(&mut self, listed: &BTreeMap<ObjectName, u64>) -> Result<()> {
+    fn manifests(&mut self, listed: &BTreeMap<ObjectName, u64>) {
         for name in listed.keys() {
             let Some(parsed) = ManifestName::parse(name) else {
                 continue;
@@ -287,14 +107,13 @@ impl Checker<'_> {
                         ErrorKind::Unsupported => Kind::ManifestUnsupported,
                         _ => Kind::ManifestDamaged,
                     };
-                    let mut finding = Finding::new(kind, name, error.chain());
+                    let mut finding = Finding::new(kind, name.as_str(), error.chain());
                     finding.archives.push(parsed.id);
                     self.report.findings.push(finding);
                 }
             }
         }
         self.report.archives = self.archives.len() as u64;
-        Ok(())
     }
 
     /// Takes note of what `archive` expects.
@@ -380,7 +199,7 @@ impl Checker<'_> {
 
     /// A finding about an object that archives need.
     fn finding(&self, kind: Kind, name: &ObjectName, detail: String) -> Finding {
-        let mut finding = Finding::new(kind, name, detail);
+        let mut finding = Finding::new(kind, name.as_str(), detail);
         let expectations = self.expected.get(name).map_or(&[][..], Vec::as_slice);
         let archives: BTreeSet<usize> = expectations
             .iter()
@@ -413,9 +232,9 @@ impl Checker<'_> {
                 continue;
             }
             self.report.findings.push(if is_ours(name) {
-                Finding::new(Kind::ObjectUnreferenced, name, detail)
+                Finding::new(Kind::ObjectUnreferenced, name.as_str(), detail)
             } else {
-                Finding::new(Kind::Foreign, name, "is not narthex'")
+                Finding::new(Kind::Foreign, name.as_str(), "is not narthex'")
             });
         }
     }
@@ -500,7 +319,7 @@ fn root(block: Option<Ulid>) -> Root {
 fn is_ours(name: &ObjectName) -> bool {
     let name = name.as_str();
     let data = name.starts_with(super::layout::BLOCKS) || name.starts_with(super::layout::WAL);
-    data && name.ends_with(super::layout::OBJECT_SUFFIX) && !name.starts_with(ARCHIVES)
+    data && name.ends_with(super::layout::OBJECT_SUFFIX)
 }
 
 fn kind_of(error: &Error) -> Kind {
@@ -551,9 +370,12 @@ fn damage(mut object: Object<'_>, first: &Error) -> (String, Vec<String>) {
         Ok(entries) => object.files_in(&entries, &numbers),
         Err(_) => Vec::new(),
     };
-    let mut detail = first.chain();
-    if numbers.len() > 1 {
-        detail.push_str(&format!(", and {} more frames", numbers.len() - 1));
+    let files = files.iter().map(ToString::to_string).collect();
+    match numbers.len() {
+        0 | 1 => (first.chain(), files),
+        lost => (
+            format!("{}, and {} more frames", first.chain(), lost - 1),
+            files,
+        ),
     }
-    (detail, files.iter().map(ToString::to_string).collect())
 }
