@@ -1,8 +1,13 @@
 //! Exactly what was typed.
 
+use std::sync::Arc;
+
 use clap::{Args, Parser, Subcommand};
 
 use super::commands;
+use crate::error::Result;
+use crate::repository::Repository;
+use crate::store::{Location, Store};
 
 /// Backs up, verifies and measures Prometheus TSDB blocks.
 #[derive(Debug, Parser)]
@@ -42,8 +47,36 @@ pub(crate) struct Global {
     pub(crate) quiet: bool,
 }
 
+/// Which repository, for every command that needs one.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct RepoArgs {
+    /// Directory of the repository
+    #[arg(long = "repo", env = "NARTHEX_REPO", value_name = "REPO")]
+    location: Location,
+}
+
+impl RepoArgs {
+    /// Where the repository is or will be.
+    pub(crate) fn store(&self) -> Arc<dyn Store> {
+        self.location.store()
+    }
+
+    /// The repository, which must exist.
+    pub(crate) fn open(&self) -> Result<Repository> {
+        Repository::open(self.store())
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Make an empty repository
+    Init(commands::init::Args),
+    /// List the archives of a repository, oldest first
+    Archives(commands::archives::Args),
+    /// Prove that a repository is sound
+    Check(commands::check::Args),
+    /// Show which blocks two archives do not share
+    Diff(commands::diff::Args),
     /// Print shell completions or the man page
     #[command(subcommand)]
     Generate(commands::generate::Args),

@@ -3,6 +3,7 @@
 //! Every subject (blocks, findings, archives …) has one table of [`Column`]s; heading, JSON key, alignment and
 //! explanation of a column are said once, there.
 
+pub mod archives;
 mod value;
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};

@@ -1,1 +1,172 @@
 //! What is kept and how: the on-disk format of a narthex repository.
+//!
+//! A [`Repository`] is a [`Store`] with a descriptor. It holds objects with [blocks](portable) and one manifest for each
+//! [`Archive`]; publishing the manifest commits a backup run. What was published never changes.
+//! `docs/repository-format.md` is the specification.
+//!
+//! This room does not know what a sample is. Everything it reads is hostile: names are checked where they are parsed ([`FilePath`],
+//! [`ObjectName`]), sizes are bounded, and digests are compared.
+
+pub mod check;
+mod diff;
+mod digest;
+mod layout;
+mod manifest;
+pub mod portable;
+mod seal;
+mod select;
+mod stamp;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+pub use diff::{BlockChange, Change, Diff, diff};
+pub use digest::{Digest, Hasher};
+pub use layout::{
+    ArchiveId, FilePath, Fingerprint, ManifestName, block_object, side_object, wal_object,
+};
+pub use manifest::{
+    Archive, Coverage, FindingCounts, Gap, LeftOut, MANIFEST_VERSION, PORTABLE, StoredBlock,
+    StoredFile, StoredObject, StoredWal,
+};
+pub use select::{Archives, Damaged, Latest, SourceFilter};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{Millis, Ulid};
+use crate::store::{ObjectName, Store};
+
+/// Version of the repository format that this program writes, and the newest it reads.
+pub const REPOSITORY_VERSION: u32 = 1;
+
+/// Largest descriptor and manifest that are read, in bytes: a manifest has about 200 for each file.
+const MAX_DESCRIPTOR_BYTES: u64 = 1 << 20;
+const MAX_MANIFEST_BYTES: u64 = 256 << 20;
+
+/// What `narthex.json` says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Descriptor {
+    /// [`REPOSITORY_VERSION`].
+    pub format_version: u32,
+    /// Identity: 32 random hexadecimal digits.
+    pub id: String,
+    /// When it was made.
+    #[serde(with = "stamp")]
+    pub created: Millis,
+}
+
+/// An open repository.
+#[derive(Clone, Debug)]
+pub struct Repository {
+    store: Arc<dyn Store>,
+    descriptor: Descriptor,
+}
+
+impl Repository {
+    /// Makes a new repository in a store that is empty.
+    ///
+    /// # Errors
+    ///
+    /// `AlreadyExists` when there is a repository, `Refused` when there is anything else.
+    pub fn init(store: Arc<dyn Store>) -> Result<Self> {
+        if !store.is_vacant()? {
+            return Err(match read_descriptor(&*store) {
+                Err(e) if e.kind() == ErrorKind::NotFound => Error::refused(format!(
+                    "expected an empty directory for a new repository, found other files in {}",
+                    store.describe()
+                )),
+                _ => already_initialised(&*store),
+            });
+        }
+        let descriptor = Descriptor {
+            format_version: REPOSITORY_VERSION,
+            id: format!("{}{}", ArchiveId::random(), ArchiveId::random()),
+            created: Timestamp::now().as_millisecond(),
+        };
+        match store.put(&descriptor_name()?, &seal::to_bytes(&descriptor)?) {
+            Ok(()) => Ok(Repository { store, descriptor }),
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => Err(already_initialised(&*store)),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Opens the repository in `store`. Writes nothing.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` when there is none, `Unsupported` when it is newer than this program, `Corrupt` when its descriptor is
+    /// damaged.
+    pub fn open(store: Arc<dyn Store>) -> Result<Self> {
+        let descriptor = read_descriptor(&*store)?;
+        Ok(Repository { store, descriptor })
+    }
+
+    /// Opens the repository in `store`, or makes one when the store is empty.
+    pub fn open_or_init(store: Arc<dyn Store>) -> Result<Self> {
+        match Self::open(Arc::clone(&store)) {
+            Err(e) if e.kind() == ErrorKind::NotFound && store.is_vacant()? => {
+                match Self::init(Arc::clone(&store)) {
+                    // Another run has made it meanwhile.
+                    Err(e) if e.kind() == ErrorKind::AlreadyExists => Self::open(store),
+                    made => made,
+                }
+            }
+            opened => opened,
+        }
+    }
+
+    /// Where its objects are.
+    pub fn store(&self) -> &dyn Store {
+        &*self.store
+    }
+
+    /// What its descriptor says.
+    pub fn descriptor(&self) -> &Descriptor {
+        &self.descriptor
+    }
+
+    /// Publishes the manifest of `archive`: the commit point of a backup run. Every object it names must have been
+    /// published before.
+    pub fn commit(&self, archive: &Archive) -> Result<ObjectName> {
+        let name = archive.manifest_name()?.object()?;
+        self.store.put(&name, &archive.to_bytes()?)?;
+        Ok(name)
+    }
+
+    /// Which blocks are stored, in the portable codec, and the size of the object that holds each. One listing, nothing is
+    /// read: an object may be stored without belonging to any archive, when the run that wrote it died.
+    pub fn stored_blocks(&self) -> Result<BTreeMap<(Ulid, Fingerprint), u64>> {
+        let objects = self.store.list(layout::BLOCKS)?;
+        let blocks = objects
+            .iter()
+            .filter_map(|(name, bytes)| Some((layout::parse_block_object(name)?, *bytes)));
+        Ok(blocks.collect())
+    }
+}
+
+fn descriptor_name() -> Result<ObjectName> {
+    ObjectName::new(layout::DESCRIPTOR)
+}
+
+fn already_initialised(store: &dyn Store) -> Error {
+    Error::new(
+        ErrorKind::AlreadyExists,
+        format!("{} is a repository already", store.describe()),
+    )
+}
+
+fn read_descriptor(store: &dyn Store) -> Result<Descriptor> {
+    let name = descriptor_name()?;
+    let bytes = store.get(&name, MAX_DESCRIPTOR_BYTES);
+    let bytes = bytes.map_err(|e| match e.kind() {
+        ErrorKind::NotFound => Error::not_found(format!(
+            "there is no repository in {}: make one with narthex init",
+            store.describe()
+        )),
+        _ => e,
+    })?;
+    seal::from_bytes(&bytes, REPOSITORY_VERSION)
+        .map_err(|e| e.context(format!("{name} of the repository in {}", store.describe())))
+}

@@ -1,1 +1,144 @@
 //! The port to wherever objects are kept.
+//!
+//! A [`Store`] keeps immutable objects under [`ObjectName`]s and knows nothing of what is in them. Every
+//! member keeps the same promises, held by one contract suite (`tests/it/store_contract.rs`):
+//!
+//! * **Complete or absent.** An object becomes visible by [`PendingObject::publish`], whole; until then, and
+//!   after a crash at any moment before, no reader sees any of it. After `publish` has returned, the object
+//!   survives a power cut.
+//! * **Create-only.** A name is published once. Of two writers that race for it exactly one wins, the other gets
+//!   [`AlreadyExists`](crate::ErrorKind::AlreadyExists), and the winner's bytes stay. Nothing is overwritten.
+//! * **Nothing invisible.** What a dead run left behind is not an object, but [`Store::leftovers`] lists it.
+//! * **Bounded.** No method allocates more than the caller allowed or the object holds.
+
+pub mod faulty;
+mod local;
+mod location;
+mod memory;
+mod name;
+
+use std::fmt::Debug;
+use std::io::Write;
+use std::ops::Range;
+
+pub use local::LocalStore;
+pub use location::Location;
+pub use memory::MemoryStore;
+pub use name::ObjectName;
+
+use crate::error::{Error, Result};
+use crate::model::Millis;
+
+/// A place that keeps immutable objects; see the [module](self) for what every member promises.
+pub trait Store: Debug + Send + Sync {
+    /// Begins an object that will be called `name`. Nothing is visible before it is published.
+    ///
+    /// May, but need not, already fail with `AlreadyExists` here.
+    fn create(&self, name: &ObjectName) -> Result<Box<dyn PendingObject>>;
+
+    /// The whole object, at most `max_bytes` of it: a larger one is `Unsupported`, and is not read.
+    fn get(&self, name: &ObjectName, max_bytes: u64) -> Result<Vec<u8>>;
+
+    /// Exactly the bytes of `range`. One that ends beyond the object is `Corrupt`: whoever asks has been told
+    /// that they exist.
+    fn get_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Vec<u8>>;
+
+    /// Size of an object in bytes; `NotFound` when there is none of that name.
+    fn size(&self, name: &ObjectName) -> Result<u64>;
+
+    /// Names and sizes in bytes of all published objects whose name starts with `prefix`, sorted by name.
+    fn list(&self, prefix: &str) -> Result<Vec<(ObjectName, u64)>>;
+
+    /// Removes an object; `NotFound` when there is none of that name.
+    fn delete(&self, name: &ObjectName) -> Result<()>;
+
+    /// Everything in the store's place that is not a published object, sorted by name.
+    fn leftovers(&self) -> Result<Vec<Leftover>>;
+
+    /// Whether nothing is kept here yet: neither objects nor anything of somebody else's.
+    fn is_vacant(&self) -> Result<bool>;
+
+    /// Where it is, for people.
+    fn describe(&self) -> String;
+}
+
+impl dyn Store + '_ {
+    /// Publishes `content` under `name`.
+    ///
+    /// # Errors
+    ///
+    /// `AlreadyExists` when the name is taken; the object that has it stays as it is.
+    pub fn put(&self, name: &ObjectName, content: &[u8]) -> Result<()> {
+        let mut pending = self.create(name)?;
+        pending
+            .write_all(content)
+            .map_err(|e| write_error(name, e))?;
+        pending.publish()
+    }
+}
+
+/// The error for bytes of the pending object `name` that could not be written.
+pub fn write_error(name: &ObjectName, source: std::io::Error) -> Error {
+    Error::new(crate::ErrorKind::Io, format!("cannot write object {name}")).with_source(source)
+}
+
+/// An object being written. Dropped unpublished, it leaves nothing, or at most a [`Leftover`].
+pub trait PendingObject: Write + Send {
+    /// Makes the object durable and visible, whole.
+    ///
+    /// # Errors
+    ///
+    /// `AlreadyExists` when the name is taken: the object that has it stays as it is. After any other error
+    /// the object is absent or complete, but it is not known which.
+    fn publish(self: Box<Self>) -> Result<()>;
+}
+
+/// Something in the store's place that is not a published object.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Leftover {
+    /// What it is called there.
+    pub name: String,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// When it was last written, where the store knows.
+    pub modified: Option<Millis>,
+    /// Where it comes from.
+    pub origin: Origin,
+}
+
+/// Where a [`Leftover`] comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Origin {
+    /// The store's own: an object that some run began and did not publish; that run is dead, or still works.
+    Unpublished,
+    /// Somebody else's.
+    Foreign,
+}
+
+/// What [`Store::get`] says of an object larger than the caller allows.
+pub(crate) fn too_large(name: &ObjectName, bytes: u64, max_bytes: u64) -> Error {
+    Error::unsupported(format!(
+        "expected object {name} to be at most {max_bytes} bytes, found {bytes}"
+    ))
+}
+
+/// What [`Store::get_range`] says of a range that ends beyond the object.
+pub(crate) fn beyond_end(name: &ObjectName, bytes: u64, range: &Range<u64>) -> Error {
+    Error::corrupt(format!(
+        "expected object {name} to hold bytes {} to {}, found {bytes} bytes",
+        range.start, range.end
+    ))
+}
+
+/// What every method says of a name that no object has.
+pub(crate) fn no_object(name: &ObjectName) -> Error {
+    Error::not_found(format!("object {name} does not exist"))
+}
+
+/// What [`PendingObject::publish`] says of a name that is taken.
+pub(crate) fn name_taken(name: &ObjectName) -> Error {
+    Error::new(
+        crate::ErrorKind::AlreadyExists,
+        format!("object {name} exists already"),
+    )
+}

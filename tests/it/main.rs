@@ -9,4 +9,8 @@
 )]
 
 mod architecture;
+mod keeping;
+mod portable;
+mod repository;
+mod store_contract;
 mod wal;

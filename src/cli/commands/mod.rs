@@ -1,6 +1,10 @@
 //! One file per subcommand: from typed arguments to library calls, to a report and an outcome.
 
+pub(super) mod archives;
+pub(super) mod check;
+pub(super) mod diff;
 pub(super) mod generate;
+pub(super) mod init;
 
 use super::args::Command;
 use super::{Context, Outcome};
@@ -9,6 +13,10 @@ use crate::error::Result;
 /// Runs one command.
 pub(super) fn run(command: Command, context: &mut Context<'_>) -> Result<Outcome> {
     match command {
+        Command::Init(args) => init::run(&args, context),
+        Command::Archives(args) => archives::run(&args, context),
+        Command::Check(args) => check::run(&args, context),
+        Command::Diff(args) => diff::run(&args, context),
         Command::Generate(args) => generate::run(&args, context),
     }
 }

@@ -1,0 +1,214 @@
+//! Reports about repositories: archives, their differences, findings of `narthex check`.
+
+use super::{Column, Value};
+use crate::repository::check::{Finding, Severity};
+use crate::repository::{Archive, BlockChange, Change};
+
+/// One row for each archive.
+pub const ARCHIVES: &[Column<Archive>] = &[
+    Column {
+        key: "id",
+        heading: "ID",
+        explanation: "Identity; its beginning is enough where it is unique.",
+        value: |a| Value::text(a.id.as_str()),
+    },
+    Column {
+        key: "time",
+        heading: "TIME",
+        explanation: "When the backup began.",
+        value: |a| Value::Stamp(a.time),
+    },
+    Column {
+        key: "host",
+        heading: "HOST",
+        explanation: "Machine the source was on.",
+        value: |a| Value::text(&a.host),
+    },
+    Column {
+        key: "source_name",
+        heading: "NAME",
+        explanation: "Name of the source, one for each Prometheus server.",
+        value: |a| Value::text(&a.source_name),
+    },
+    Column {
+        key: "source",
+        heading: "SOURCE",
+        explanation: "Data directory that was archived.",
+        value: |a| Value::text(&a.source),
+    },
+    Column {
+        key: "labels",
+        heading: "",
+        explanation: "What else the operator wanted to know it by, as name=value.",
+        value: |a| Value::List(a.labels.iter().map(|(k, v)| format!("{k}={v}")).collect()),
+    },
+    Column {
+        key: "blocks",
+        heading: "BLOCKS",
+        explanation: "Number of blocks.",
+        value: |a| Value::Count(a.blocks.len() as u64),
+    },
+    Column {
+        key: "min_time",
+        heading: "FROM",
+        explanation: "Begin of the first block.",
+        value: |a| time(a.coverage.min_time),
+    },
+    Column {
+        key: "max_time",
+        heading: "UNTIL",
+        explanation: "End of the last block, exclusive.",
+        value: |a| time(a.coverage.max_time),
+    },
+    Column {
+        key: "gaps",
+        heading: "GAPS",
+        explanation: "Number of spans between blocks that no block covers.",
+        value: |a| Value::Count(a.coverage.gaps.len() as u64),
+    },
+    Column {
+        key: "wal_max_time",
+        heading: "WAL UNTIL",
+        explanation: "Time of the last sample in the archived WAL.",
+        value: |a| time(a.wal.as_ref().and_then(|wal| wal.max_time)),
+    },
+    Column {
+        key: "bytes",
+        heading: "SIZE",
+        explanation: "Size of all files, as they restore.",
+        value: |a| Value::Bytes(a.bytes()),
+    },
+    Column {
+        key: "stored_bytes",
+        heading: "STORED",
+        explanation: "Size of all objects it needs, which it may share with other archives.",
+        value: |a| Value::Bytes(a.stored_bytes()),
+    },
+    Column {
+        key: "left_out",
+        heading: "LEFT OUT",
+        explanation: "Number of entries of the data directory that it does not hold.",
+        value: |a| Value::Count(a.left_out.len() as u64),
+    },
+    Column {
+        key: "findings",
+        heading: "FINDINGS",
+        explanation: "Number of faults the verifier found in its blocks.",
+        value: |a| Value::Count(a.findings.total()),
+    },
+    Column {
+        key: "narthex_version",
+        heading: "",
+        explanation: "Version of the narthex that wrote it.",
+        value: |a| Value::text(&a.narthex_version),
+    },
+];
+
+/// One row for each block that two archives do not share.
+pub const CHANGES: &[Column<BlockChange>] = &[
+    Column {
+        key: "change",
+        heading: "CHANGE",
+        explanation: "What became of the block: removed, added, touched (meta.json, tombstones or other small \
+                      files), replaced (index or chunks).",
+        value: |c| {
+            Value::text(match c.change {
+                Change::Removed => "removed",
+                Change::Added => "added",
+                Change::Touched => "touched",
+                Change::Replaced => "replaced",
+            })
+        },
+    },
+    Column {
+        key: "ulid",
+        heading: "BLOCK",
+        explanation: "ULID of the block.",
+        value: |c| Value::text(c.block.ulid.to_string()),
+    },
+    Column {
+        key: "min_time",
+        heading: "FROM",
+        explanation: "Begin of its range.",
+        value: |c| Value::Time(c.block.min_time),
+    },
+    Column {
+        key: "max_time",
+        heading: "UNTIL",
+        explanation: "End of its range, exclusive.",
+        value: |c| Value::Time(c.block.max_time),
+    },
+    Column {
+        key: "level",
+        heading: "LEVEL",
+        explanation: "Compaction level.",
+        value: |c| Value::Count(c.block.level),
+    },
+    Column {
+        key: "samples",
+        heading: "SAMPLES",
+        explanation: "Number of samples.",
+        value: |c| Value::Count(c.block.samples),
+    },
+    Column {
+        key: "bytes",
+        heading: "SIZE",
+        explanation: "Size of its files.",
+        value: |c| Value::Bytes(c.block.bytes()),
+    },
+];
+
+/// One finding of `narthex check`.
+pub const CHECK_FINDINGS: &[Column<Finding>] = &[
+    Column {
+        key: "kind",
+        heading: "finding",
+        explanation: "What was found; see docs/repository-format.md.",
+        value: |f| Value::text(f.kind.id()),
+    },
+    Column {
+        key: "severity",
+        heading: "severity",
+        explanation: "`problem`: something cannot be restored or proved; `note`: nothing kept is in danger.",
+        value: |f| {
+            Value::text(match f.kind.severity() {
+                Severity::Problem => "problem",
+                Severity::Note => "note",
+            })
+        },
+    },
+    Column {
+        key: "object",
+        heading: "object",
+        explanation: "Name in the repository.",
+        value: |f| Value::text(&f.object),
+    },
+    Column {
+        key: "detail",
+        heading: "detail",
+        explanation: "What was expected and what was found.",
+        value: |f| Value::text(&f.detail),
+    },
+    Column {
+        key: "archives",
+        heading: "archives",
+        explanation: "Archives that need the object, oldest first.",
+        value: |f| Value::List(f.archives.iter().map(ToString::to_string).collect()),
+    },
+    Column {
+        key: "blocks",
+        heading: "blocks",
+        explanation: "Blocks in the object.",
+        value: |f| Value::List(f.blocks.iter().map(ToString::to_string).collect()),
+    },
+    Column {
+        key: "files",
+        heading: "files lost",
+        explanation: "Files of the object that cannot be restored, where that is known.",
+        value: |f| Value::List(f.files.clone()),
+    },
+];
+
+fn time(time: Option<i64>) -> Value {
+    time.map_or(Value::None, Value::Time)
+}

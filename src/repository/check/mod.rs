@@ -1,0 +1,381 @@
+//! Proving a repository: everything that is wrong with it, and which archives and blocks that hits.
+//!
+//! The structure is always proved: descriptor, every manifest, every object a manifest names (there, of the right size,
+//! with a sound seek table). The bytes of all objects, or of a share of them, are proved on request.
+
+mod depth;
+mod finding;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+pub use depth::{Depth, Share};
+pub use finding::{Finding, Kind, Report, Severity};
+
+use super::layout::DESCRIPTOR;
+use super::portable::{self, Object, Root};
+use super::select::read_manifest;
+use super::{
+    Archive, ArchiveId, ManifestName, PORTABLE, StoredFile, StoredObject, read_descriptor,
+};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::Ulid;
+use crate::progress::Progress;
+use crate::store::{ObjectName, Origin, Store};
+
+/// Proves the repository in `store`. Writes nothing.
+///
+/// # Errors
+///
+/// When there is no repository, when it is of a newer version, or when the store cannot list its objects. Everything else is a
+/// finding.
+pub fn check(store: &dyn Store, depth: Depth, progress: &dyn Progress) -> Result<Report> {
+    let listed: BTreeMap<ObjectName, u64> = store.list("")?.into_iter().collect();
+    let mut checker = Checker {
+        store,
+        report: Report::default(),
+        archives: Vec::new(),
+        expected: BTreeMap::new(),
+    };
+    checker.descriptor(&listed)?;
+    checker.manifests(&listed);
+    let sound = checker.structure(&listed);
+    checker.unreferenced(&listed);
+    checker.leftovers()?;
+    checker.read(&sound, depth, progress);
+    let mut report = checker.report;
+    report.findings.sort_by_key(|finding| {
+        (
+            std::cmp::Reverse(finding.kind.severity()),
+            finding.kind,
+            finding.object.clone(),
+        )
+    });
+    Ok(report)
+}
+
+/// What some archives expect of one object.
+#[derive(Debug)]
+struct Expectation {
+    object: StoredObject,
+    /// The block in it; `None` for the WAL.
+    block: Option<Ulid>,
+    files: Vec<StoredFile>,
+    /// Positions in [`Checker::archives`].
+    archives: Vec<usize>,
+}
+
+struct Checker<'a> {
+    store: &'a dyn Store,
+    report: Report,
+    /// Readable archives, oldest first.
+    archives: Vec<ArchiveId>,
+    /// By object. Archives mostly agree, so there is mostly one expectation, however many archives there are.
+    expected: BTreeMap<ObjectName, Vec<Expectation>>,
+}
+
+impl Checker<'_> {
+    fn descriptor(&mut self, listed: &BTreeMap<ObjectName, u64>) -> Result<()> {
+        let archives = || {
+            listed
+                .keys()
+                .any(|name| ManifestName::parse(name).is_some())
+        };
+        let (kind, error) = match read_descriptor(self.store) {
+            Ok(_) => return Ok(()),
+            Err(e) => match e.kind() {
+                ErrorKind::NotFound if archives() => (Kind::DescriptorMissing, e),
+                ErrorKind::NotFound | ErrorKind::Unsupported => return Err(e),
+                _ => (Kind::DescriptorDamaged, e),
+            },
+        };
+        let finding = Finding::new(kind, DESCRIPTOR, error.chain());
+        self.report.findings.push(finding);
+        Ok(())
+    }
+
+    fn manifests(&mut self, listed: &BTreeMap<ObjectName, u64>) {
+        for name in listed.keys() {
+            let Some(parsed) = ManifestName::parse(name) else {
+                continue;
+            };
+            match read_manifest(self.store, name) {
+                Ok(archive) => self.expect(archive),
+                Err(error) => {
+                    let kind = match error.kind() {
+                        ErrorKind::Unsupported => Kind::ManifestUnsupported,
+                        _ => Kind::ManifestDamaged,
+                    };
+                    let mut finding = Finding::new(kind, name.as_str(), error.chain());
+                    finding.archives.push(parsed.id);
+                    self.report.findings.push(finding);
+                }
+            }
+        }
+        self.report.archives = self.archives.len() as u64;
+    }
+
+    /// Takes note of what `archive` expects.
+    fn expect(&mut self, archive: Archive) {
+        let number = self.archives.len();
+        self.archives.push(archive.id);
+        let mut expect = |object: &StoredObject, block, files: Vec<StoredFile>| {
+            let known = self.expected.entry(object.name.clone()).or_default();
+            let same = known.iter_mut().find(|known| {
+                known.object == *object && known.block == block && known.files == files
+            });
+            match same {
+                Some(known) => known.archives.push(number),
+                None => known.push(Expectation {
+                    object: object.clone(),
+                    block,
+                    files,
+                    archives: vec![number],
+                }),
+            }
+        };
+        for block in &archive.blocks {
+            for object in block.objects() {
+                let files = block.files_from(object).cloned().collect();
+                expect(object, Some(block.ulid), files);
+            }
+        }
+        if let Some(wal) = archive.wal {
+            expect(&wal.object, None, wal.files);
+        }
+    }
+
+    /// Proves existence, size and seek table of every object that is needed, and returns those worth reading.
+    fn structure(&mut self, listed: &BTreeMap<ObjectName, u64>) -> Vec<ObjectName> {
+        let mut sound = Vec::new();
+        let mut findings = Vec::new();
+        for (name, expectations) in &self.expected {
+            let found = listed.get(name).copied();
+            self.report.objects += 1;
+            self.report.bytes += found.unwrap_or(0);
+            match self.object_structure(expectations, found) {
+                Ok(()) => sound.push(name.clone()),
+                Err((kind, detail)) => findings.push(self.finding(kind, name, detail)),
+            }
+        }
+        self.report.findings.append(&mut findings);
+        sound
+    }
+
+    fn object_structure(
+        &self,
+        expectations: &[Expectation],
+        found: Option<u64>,
+    ) -> Result<(), (Kind, String)> {
+        let Some((first, others)) = expectations.split_first() else {
+            return Ok(());
+        };
+        if others.iter().any(|other| other.object != first.object) {
+            let detail = "expected archives to agree about it, found different sizes or digests";
+            return Err((Kind::ObjectDisputed, detail.to_owned()));
+        }
+        let Some(found) = found else {
+            let detail = format!("expected {} bytes, found no object", first.object.bytes);
+            return Err((Kind::ObjectMissing, detail));
+        };
+        if first.object.codec != PORTABLE {
+            let detail = format!("expected codec {PORTABLE}, found {:?}", first.object.codec);
+            return Err((Kind::ObjectUnsupported, detail));
+        }
+        if first.object.bytes != found {
+            let detail = format!("expected {} bytes, found {found}", first.object.bytes);
+            return Err((Kind::ObjectDamaged, detail));
+        }
+        let object = Object::open(self.store, &first.object.name, root(first.block));
+        let object = object.map_err(|e| (kind_of(&e), e.chain()))?;
+        if object.raw_bytes() == first.object.raw_bytes {
+            return Ok(());
+        }
+        let (wanted, found) = (first.object.raw_bytes, object.raw_bytes());
+        let detail = format!("expected {wanted} raw bytes, found {found}");
+        Err((Kind::ObjectDamaged, detail))
+    }
+
+    /// A finding about an object that archives need.
+    fn finding(&self, kind: Kind, name: &ObjectName, detail: String) -> Finding {
+        let mut finding = Finding::new(kind, name.as_str(), detail);
+        let expectations = self.expected.get(name).map_or(&[][..], Vec::as_slice);
+        let archives: BTreeSet<usize> = expectations
+            .iter()
+            .flat_map(|expectation| expectation.archives.iter().copied())
+            .collect();
+        let blocks: BTreeSet<Ulid> = expectations.iter().filter_map(|e| e.block).collect();
+        let ids = archives
+            .iter()
+            .filter_map(|number| self.archives.get(*number));
+        finding.archives = ids.cloned().collect();
+        finding.blocks = blocks.into_iter().collect();
+        finding
+    }
+
+    fn unreferenced(&mut self, listed: &BTreeMap<ObjectName, u64>) {
+        let lost_manifest = self.report.findings.iter().any(|finding| {
+            matches!(
+                finding.kind,
+                Kind::ManifestDamaged | Kind::ManifestUnsupported
+            )
+        });
+        let detail = if lost_manifest {
+            "belongs to no archive, or to one whose manifest cannot be read"
+        } else {
+            "belongs to no archive: a run that died, or still works, wrote it"
+        };
+        for name in listed.keys() {
+            let own = name.as_str() == DESCRIPTOR || ManifestName::parse(name).is_some();
+            if own || self.expected.contains_key(name) {
+                continue;
+            }
+            self.report.findings.push(if is_ours(name) {
+                Finding::new(Kind::ObjectUnreferenced, name.as_str(), detail)
+            } else {
+                Finding::new(Kind::Foreign, name.as_str(), "is not narthex'")
+            });
+        }
+    }
+
+    fn leftovers(&mut self) -> Result<()> {
+        for leftover in self.store.leftovers()? {
+            let (kind, what) = match leftover.origin {
+                Origin::Unpublished => (Kind::ObjectUnpublished, "was begun and not published"),
+                Origin::Foreign => (Kind::Foreign, "is not narthex'"),
+            };
+            let modified = leftover
+                .modified
+                .and_then(|time| Timestamp::from_millisecond(time).ok());
+            let written =
+                modified.map_or(String::new(), |time| format!(", last written {time:.0}"));
+            let detail = format!("{what}: {} bytes{written}", leftover.bytes);
+            self.report
+                .findings
+                .push(Finding::new(kind, leftover.name, detail));
+        }
+        Ok(())
+    }
+
+    /// Reads those of the objects `sound` that `depth` asks for.
+    fn read(&mut self, sound: &[ObjectName], depth: Depth, progress: &dyn Progress) {
+        let chosen: Vec<_> = sound
+            .iter()
+            .filter(|name| match depth {
+                Depth::Structure => false,
+                Depth::ReadAll => true,
+                Depth::ReadShare(share) => share.includes(name),
+            })
+            .filter_map(|name| Some((name, self.expected.get(name)?)))
+            .collect();
+        if chosen.is_empty() {
+            return;
+        }
+        let raw_bytes = chosen.iter().filter_map(|(_, expected)| expected.first());
+        let total = raw_bytes.fold(0, |sum: u64, e| sum.saturating_add(e.object.raw_bytes));
+        progress.begin("reading", Some(total));
+        let mut findings = Vec::new();
+        for (name, expectations) in chosen {
+            self.report.objects_read += 1;
+            self.report.bytes_read += expectations.first().map_or(0, |e| e.object.bytes);
+            if let Err((kind, detail, files)) = self.read_object(name, expectations, progress) {
+                let mut finding = self.finding(kind, name, detail);
+                finding.files = files;
+                findings.push(finding);
+            }
+        }
+        progress.end();
+        self.report.findings.append(&mut findings);
+    }
+
+    /// Proves every byte of an object; if that fails, finds out which of its files are lost.
+    fn read_object(
+        &self,
+        name: &ObjectName,
+        expectations: &[Expectation],
+        progress: &dyn Progress,
+    ) -> Result<(), (Kind, String, Vec<String>)> {
+        let block = expectations
+            .iter()
+            .find_map(|expectation| expectation.block);
+        let object = Object::open(self.store, name, root(block));
+        let object = object.map_err(|e| (kind_of(&e), e.chain(), Vec::new()))?;
+        match object.contents(&mut portable::Silent, progress) {
+            Ok((found, files)) => compare(expectations, &found, &files),
+            Err(error) => {
+                let (detail, files) = damage(object, &error);
+                Err((kind_of(&error), detail, files))
+            }
+        }
+    }
+}
+
+fn root(block: Option<Ulid>) -> Root {
+    block.map_or(Root::Data, Root::Block)
+}
+
+/// Whether narthex gives such names.
+fn is_ours(name: &ObjectName) -> bool {
+    let name = name.as_str();
+    let data = name.starts_with(super::layout::BLOCKS) || name.starts_with(super::layout::WAL);
+    data && name.ends_with(super::layout::OBJECT_SUFFIX)
+}
+
+fn kind_of(error: &Error) -> Kind {
+    match error.kind() {
+        ErrorKind::Io => Kind::ObjectUnreadable,
+        ErrorKind::NotFound => Kind::ObjectMissing,
+        ErrorKind::Unsupported => Kind::ObjectUnsupported,
+        _ => Kind::ObjectDamaged,
+    }
+}
+
+/// Holds what was read against what was expected.
+fn compare(
+    expectations: &[Expectation],
+    found: &StoredObject,
+    files: &[StoredFile],
+) -> Result<(), (Kind, String, Vec<String>)> {
+    let found_files: BTreeMap<_, _> = files
+        .iter()
+        .map(|file| (&file.name, (file.bytes, file.sha256)))
+        .collect();
+    let expected = expectations
+        .iter()
+        .flat_map(|expectation| &expectation.files);
+    let wrong: BTreeSet<String> = expected
+        .filter(|file| found_files.get(&file.name) != Some(&(file.bytes, file.sha256)))
+        .map(|file| file.name.to_string())
+        .collect();
+    let wanted = expectations
+        .first()
+        .map(|expectation| expectation.object.sha256);
+    let same = wanted == Some(found.sha256);
+    if wrong.is_empty() && same {
+        return Ok(());
+    }
+    let detail = match wanted {
+        Some(wanted) if !same => format!("expected SHA-256 {wanted}, found {}", found.sha256),
+        _ => "expected other files than it holds".to_owned(),
+    };
+    Err((Kind::ObjectDamaged, detail, wrong.into_iter().collect()))
+}
+
+/// Describes a damaged object: the first fault, how many frames are lost, which files they belong to.
+fn damage(mut object: Object<'_>, first: &Error) -> (String, Vec<String>) {
+    let damaged = object.damaged_frames();
+    let numbers: Vec<usize> = damaged.iter().map(|(number, _)| *number).collect();
+    let files = match object.entries() {
+        Ok(entries) => object.files_in(&entries, &numbers),
+        Err(_) => Vec::new(),
+    };
+    let files = files.iter().map(ToString::to_string).collect();
+    match numbers.len() {
+        0 | 1 => (first.chain(), files),
+        lost => (
+            format!("{}, and {} more frames", first.chain(), lost - 1),
+            files,
+        ),
+    }
+}

@@ -1,0 +1,358 @@
+//! Which object is called what, and which file names may come out of a repository.
+
+use std::fmt;
+use std::path::{Component, Path};
+use std::str::FromStr;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::digest::{Digest, Hasher, is_hex};
+use crate::error::{Error, Result};
+use crate::model::{Millis, Ulid};
+use crate::store::ObjectName;
+
+/// Name of the repository descriptor.
+pub(super) const DESCRIPTOR: &str = "narthex.json";
+/// Prefix of all archive manifests.
+pub(super) const ARCHIVES: &str = "archives/";
+/// Prefix of all blocks.
+pub(super) const BLOCKS: &str = "blocks/";
+
+/// Prefix of all WALs.
+pub(super) const WAL: &str = "wal/";
+/// Suffix of all objects in the portable codec.
+pub(super) const OBJECT_SUFFIX: &str = ".tar.zst";
+
+const MANIFEST_SUFFIX: &str = ".json";
+const STAMP_FORMAT: &str = "%Y%m%dT%H%M%SZ";
+
+/// Hexadecimal digits of an [`ArchiveId`], and of the listing digest in a sidecar's name.
+const ID_LEN: usize = 16;
+
+/// Hexadecimal digits of a [`Fingerprint`].
+const FINGERPRINT_LEN: usize = 32;
+
+/// Longest file name in bytes, well inside every limit of tar and of the operating systems.
+const MAX_FILE_NAME_LEN: usize = 1024;
+
+/// Identity of an archive: 16 random lower-case hexadecimal digits.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ArchiveId(String);
+
+impl ArchiveId {
+    /// A new one.
+    pub fn random() -> Self {
+        let random = ulid::Ulid::generate().random();
+        ArchiveId(format!("{:016x}", random & u128::from(u64::MAX)))
+    }
+
+    /// As text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The first eight digits, which are enough for people.
+    pub fn short(&self) -> &str {
+        self.0.get(..8).unwrap_or(&self.0)
+    }
+}
+
+/// Identity of the immutable part of a block (index and chunks) under its ULID: 32 lower-case hexadecimal digits.
+/// Whoever archives decides what they are computed from; a repository only compares them.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Fingerprint(String);
+
+impl Fingerprint {
+    /// The first 128 bits of the SHA-256 digest of `identity`.
+    pub fn of(identity: &[u8]) -> Self {
+        let mut text = Digest::of(identity).to_string();
+        text.truncate(FINGERPRINT_LEN);
+        Fingerprint(text)
+    }
+
+    /// As text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The name of a file inside a block, or inside a data directory for the WAL: relative, made of plain components
+/// separated by `/`, so that it stays below the directory it is joined to.
+///
+/// This is the one gate for names that come from a repository: no absolute path, no `.` or `..`, no empty
+/// component, no backslash, no drive, no control character.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct FilePath(String);
+
+impl FilePath {
+    /// Checks `name`.
+    ///
+    /// # Errors
+    ///
+    /// `Refused`, when it is not of the form above.
+    pub fn new(name: impl Into<String>) -> Result<Self> {
+        let name = name.into();
+        let plain = |component: &str| {
+            let mut parts = Path::new(component).components();
+            matches!(parts.next(), Some(Component::Normal(normal)) if normal == component)
+                && component.len() <= 255
+                && !component.contains(|c: char| c == '\\' || c.is_control())
+        };
+        let drive = name.as_bytes().get(1) == Some(&b':');
+        if name.len() <= MAX_FILE_NAME_LEN && !drive && name.split('/').all(plain) {
+            Ok(FilePath(name))
+        } else {
+            Err(Error::refused(format!(
+                "expected a file name of plain components, found {name:?}"
+            )))
+        }
+    }
+
+    /// As text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl AsRef<Path> for FilePath {
+    fn as_ref(&self) -> &Path {
+        Path::new(&self.0)
+    }
+}
+
+/// Text newtypes that check themselves wherever they are parsed.
+macro_rules! checked_text {
+    ($($name:ident: $check:expr;)*) => {$(
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = Error;
+
+            fn from_str(text: &str) -> Result<Self> {
+                $check(text.to_owned())
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = Error;
+
+            fn try_from(text: String) -> Result<Self> {
+                $check(text)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(checked: $name) -> Self {
+                checked.0
+            }
+        }
+    )*};
+}
+
+checked_text! {
+    ArchiveId: |text| hex(text, ID_LEN, "an archive id").map(ArchiveId);
+    Fingerprint: |text| hex(text, FINGERPRINT_LEN, "a fingerprint").map(Fingerprint);
+    FilePath: FilePath::new;
+}
+
+fn hex(text: String, len: usize, what: &str) -> Result<String> {
+    if is_hex(&text, len) {
+        Ok(text)
+    } else {
+        Err(Error::invalid(format!(
+            "expected {what} of {len} hexadecimal digits, found {text:?}"
+        )))
+    }
+}
+
+/// What the name of a manifest says of its archive.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ManifestName {
+    /// The archive's time in UTC, to the second: `YYYYMMDDThhmmssZ`. As text it sorts by time.
+    pub stamp: String,
+    /// The archive's id.
+    pub id: ArchiveId,
+}
+
+impl ManifestName {
+    /// The name for an archive of `time`.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid`, when `time` lies outside the years 0 to 9999.
+    pub fn new(time: Millis, id: &ArchiveId) -> Result<Self> {
+        let stamp = Timestamp::from_millisecond(time)
+            .map(|time| time.strftime(STAMP_FORMAT).to_string())
+            .ok()
+            .filter(|stamp| is_stamp(stamp));
+        let stamp = stamp.ok_or_else(|| {
+            Error::invalid(format!("expected a time of our era, found {time} ms"))
+        })?;
+        Ok(ManifestName {
+            stamp,
+            id: id.clone(),
+        })
+    }
+
+    /// Reads the name of a manifest; `None` when `object` cannot be one.
+    pub fn parse(object: &ObjectName) -> Option<Self> {
+        let name = object.as_str().strip_prefix(ARCHIVES)?;
+        let (stamp, id) = name.strip_suffix(MANIFEST_SUFFIX)?.split_once('-')?;
+        Some(ManifestName {
+            stamp: Some(stamp).filter(|stamp| is_stamp(stamp))?.to_owned(),
+            id: id.parse().ok()?,
+        })
+    }
+
+    /// The object's name.
+    pub fn object(&self) -> Result<ObjectName> {
+        ObjectName::new(format!(
+            "{ARCHIVES}{}-{}{MANIFEST_SUFFIX}",
+            self.stamp, self.id
+        ))
+    }
+}
+
+/// Whether `text` looks like `20261121T190800Z`.
+fn is_stamp(text: &str) -> bool {
+    const SHAPE: &[u8] = b"00000000T000000Z";
+    let matches = |(byte, shape): (u8, &u8)| match shape {
+        b'0' => byte.is_ascii_digit(),
+        fixed => byte == *fixed,
+    };
+    text.len() == SHAPE.len() && text.bytes().zip(SHAPE).all(matches)
+}
+
+/// Name of the object that holds a block.
+pub fn block_object(ulid: Ulid, fingerprint: &Fingerprint) -> Result<ObjectName> {
+    ObjectName::new(format!("{BLOCKS}{ulid}/{fingerprint}{OBJECT_SUFFIX}"))
+}
+
+/// Reads the name of a block's object; `None` for sidecars and everything else.
+pub(super) fn parse_block_object(object: &ObjectName) -> Option<(Ulid, Fingerprint)> {
+    let (ulid, file) = object.as_str().strip_prefix(BLOCKS)?.split_once('/')?;
+    let fingerprint = file.strip_suffix(OBJECT_SUFFIX)?.parse().ok()?;
+    let parsed: Ulid = ulid.parse().ok()?;
+    (parsed.to_string() == ulid).then_some((parsed, fingerprint))
+}
+
+/// Name of the object that holds the files of a block that differ from what the block's own object holds:
+/// `<fingerprint>.<first 16 digits of the listing's digest>.side.tar.zst`. The listing is what `sha256sum` prints for these files
+/// in order, so that the same files give the same name.
+pub fn side_object<'a>(
+    ulid: Ulid,
+    fingerprint: &Fingerprint,
+    files: impl IntoIterator<Item = (&'a FilePath, Digest)>,
+) -> Result<ObjectName> {
+    let mut listing = Hasher::default();
+    for (name, sha256) in files {
+        listing.update(format!("{sha256}  {name}\n").as_bytes());
+    }
+    let digest = listing.finish().to_string();
+    let short = digest.get(..ID_LEN).unwrap_or(&digest);
+    ObjectName::new(format!(
+        "{BLOCKS}{ulid}/{fingerprint}.{short}.side{OBJECT_SUFFIX}"
+    ))
+}
+
+/// Name of the object that holds the WAL and WBL of one archive.
+pub fn wal_object(id: &ArchiveId) -> Result<ObjectName> {
+    ObjectName::new(format!("{WAL}{id}{OBJECT_SUFFIX}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BLOCK: &str = "01M7ZTB71NJ67GWWE5SXTVHFTH";
+
+    #[test]
+    fn no_file_name_leaves_its_directory() {
+        for good in [
+            "meta.json",
+            "chunks/000001",
+            "wal/checkpoint.00000011/00000000",
+            "ä b",
+            "...",
+            "ab:c",
+        ] {
+            assert_eq!(FilePath::new(good).unwrap().as_str(), good);
+        }
+        for bad in [
+            "",
+            ".",
+            "..",
+            "/",
+            "/etc/passwd",
+            "a/",
+            "a//b",
+            "./a",
+            "a/.",
+            "a/..",
+            "../a",
+            "a/../../b",
+            "a\\..\\b",
+            "C:",
+            "C:\\a",
+            "c:a",
+            "a\0b",
+            "a\nb",
+            "\u{1b}[2J",
+            &"x".repeat(256),
+            &"x/".repeat(600),
+        ] {
+            assert!(FilePath::new(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn names_are_read_as_they_are_written() {
+        let id = ArchiveId::random();
+        let manifest = ManifestName::new(1_795_288_065_445, &id).unwrap();
+        assert_eq!(manifest.stamp, "20261121T190745Z");
+        assert_eq!(
+            ManifestName::parse(&manifest.object().unwrap()),
+            Some(manifest)
+        );
+
+        let ulid: Ulid = BLOCK.parse().unwrap();
+        let fingerprint = Fingerprint::of(b"x");
+        let block = block_object(ulid, &fingerprint).unwrap();
+        assert_eq!(
+            parse_block_object(&block),
+            Some((ulid, fingerprint.clone()))
+        );
+        let file = FilePath::new("meta.json").unwrap();
+        let side = side_object(ulid, &fingerprint, [(&file, Digest::of(b""))]).unwrap();
+        assert_eq!(parse_block_object(&side), None, "a sidecar is no block");
+        assert!(side.as_str().ends_with(".side.tar.zst"));
+    }
+
+    #[test]
+    fn names_that_only_look_alike_are_not_read() {
+        for odd in [
+            "archives/20261121T190745Z-0123456789abcde.json",
+            "archives/20261121T190745Z-0123456789ABCDEF.json",
+            "archives/20261121-190745Z-0123456789abcdef.json",
+            "archives/a/20261121T190745Z-0123456789abcdef.json",
+            "20261121T190745Z-0123456789abcdef.json",
+        ] {
+            assert_eq!(
+                ManifestName::parse(&ObjectName::new(odd).unwrap()),
+                None,
+                "{odd}"
+            );
+        }
+        let fingerprint = Fingerprint::of(b"x");
+        let lower = format!("blocks/{}/{fingerprint}.tar.zst", BLOCK.to_lowercase());
+        assert_eq!(parse_block_object(&ObjectName::new(lower).unwrap()), None);
+    }
+}

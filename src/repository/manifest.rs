@@ -1,0 +1,304 @@
+//! What an archive holds: the manifest, whose publication commits a backup run.
+//!
+//! Every manifest lists all its blocks in full, so that no archive depends on another. Fields that this version
+//! does not know are ignored; times of the data are milliseconds, times of events RFC 3339.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::digest::Digest;
+use super::layout::{ArchiveId, FilePath, Fingerprint, ManifestName};
+use super::seal;
+use crate::error::{Error, Result};
+use crate::model::{Millis, Ulid};
+use crate::store::ObjectName;
+
+/// Version of the manifest format that this program writes, and the newest it reads.
+pub const MANIFEST_VERSION: u32 = 1;
+
+/// Name of the codec this program writes and reads; see [`super::portable`].
+pub const PORTABLE: &str = "portable";
+
+/// One committed backup run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Archive {
+    /// [`MANIFEST_VERSION`].
+    pub format_version: u32,
+    /// Identity.
+    pub id: ArchiveId,
+    /// When the run began to read its source.
+    #[serde(with = "super::stamp")]
+    pub time: Millis,
+    /// The machine the source was on.
+    pub host: String,
+    /// The source's absolute directory.
+    pub source: String,
+    /// Name of the source, one for each Prometheus server.
+    pub source_name: String,
+    /// What else the operator wants to know it by.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// Version of the narthex that wrote it.
+    pub narthex_version: String,
+    /// What of the time line it holds.
+    pub coverage: Coverage,
+    /// All its blocks, by their time.
+    pub blocks: Vec<StoredBlock>,
+    /// WAL and WBL, unless they were left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wal: Option<StoredWal>,
+    /// What the source held and the archive does not.
+    #[serde(default)]
+    pub left_out: Vec<LeftOut>,
+    /// What the verifier found, all blocks together.
+    #[serde(default)]
+    pub findings: FindingCounts,
+}
+
+/// Which time an archive covers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Coverage {
+    /// Begin of the first block; `None` when there is no block.
+    pub min_time: Option<Millis>,
+    /// End of the last block, exclusive.
+    pub max_time: Option<Millis>,
+    /// Spans between them that no block covers.
+    #[serde(default)]
+    pub gaps: Vec<Gap>,
+}
+
+/// A span of time without a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gap {
+    /// Its begin.
+    pub min_time: Millis,
+    /// Its end, exclusive.
+    pub max_time: Millis,
+}
+
+/// One block of an archive. What stands here of `meta.json` is a copy for planning; the file is the truth.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredBlock {
+    /// Identity, and the name of its directory.
+    pub ulid: Ulid,
+    /// Identity of its immutable part.
+    pub fingerprint: Fingerprint,
+    /// Begin of its range.
+    pub min_time: Millis,
+    /// End of its range, exclusive.
+    pub max_time: Millis,
+    /// Compaction level, from 1.
+    pub level: u64,
+    /// The level-1 blocks its samples come from.
+    #[serde(default)]
+    pub sources: Vec<Ulid>,
+    /// The blocks it was compacted from.
+    #[serde(default)]
+    pub parents: Vec<Ulid>,
+    /// Number of series.
+    pub series: u64,
+    /// Number of chunks.
+    pub chunks: u64,
+    /// Number of samples.
+    pub samples: u64,
+    /// The object that holds it, as it was when it was first stored.
+    pub object: StoredObject,
+    /// The object that holds those of its files that have changed since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sidecar: Option<StoredObject>,
+    /// All its files, as they were in this run.
+    pub files: Vec<StoredFile>,
+    /// Directories of the block that hold no file.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub empty_dirs: Vec<FilePath>,
+    /// What the verifier found in it when it was first stored.
+    #[serde(default)]
+    pub findings: FindingCounts,
+}
+
+impl StoredBlock {
+    /// Total size of its files in bytes.
+    pub fn bytes(&self) -> u64 {
+        total_bytes(&self.files)
+    }
+
+    /// The objects it needs.
+    pub fn objects(&self) -> impl Iterator<Item = &StoredObject> {
+        std::iter::once(&self.object).chain(&self.sidecar)
+    }
+
+    /// Those of its files that come from `object`, which is its own or its sidecar.
+    pub fn files_from(&self, object: &StoredObject) -> impl Iterator<Item = &StoredFile> {
+        let sidecar = self.sidecar.as_ref() == Some(object);
+        self.files
+            .iter()
+            .filter(move |file| file.sidecar == sidecar)
+    }
+}
+
+/// WAL and WBL of an archive; names of files begin with `wal/` or `wbl/`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredWal {
+    /// The object that holds them.
+    pub object: StoredObject,
+    /// All their files.
+    pub files: Vec<StoredFile>,
+    /// Time of the first sample in it; `None` when it holds none, or cannot be read.
+    #[serde(default)]
+    pub min_time: Option<Millis>,
+    /// Time of the last sample in it.
+    #[serde(default)]
+    pub max_time: Option<Millis>,
+    /// Samples in it.
+    #[serde(default)]
+    pub samples: u64,
+}
+
+impl StoredWal {
+    /// Total size of its files in bytes.
+    pub fn bytes(&self) -> u64 {
+        total_bytes(&self.files)
+    }
+}
+
+fn total_bytes(files: &[StoredFile]) -> u64 {
+    files
+        .iter()
+        .fold(0, |sum: u64, file| sum.saturating_add(file.bytes))
+}
+
+/// An object and what is needed to trust it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredObject {
+    /// Its name in the store.
+    pub name: ObjectName,
+    /// How it is encoded: [`PORTABLE`], or something a newer narthex knows.
+    pub codec: String,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// Digest of its bytes.
+    pub sha256: Digest,
+    /// Size of what it decodes to, in bytes.
+    pub raw_bytes: u64,
+}
+
+/// One file of a block, or of the WAL.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredFile {
+    /// Its name below the block, or below the data directory.
+    pub name: FilePath,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// Digest of its bytes.
+    pub sha256: Digest,
+    /// Whether it comes from the block's sidecar, and not from the block's own object.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub sidecar: bool,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes what it asks about by reference"
+)]
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
+/// Something of the source that an archive does not hold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// Its name in the data directory; bytes that are no text are replaced.
+    pub name: String,
+    /// Why, as a sentence.
+    pub reason: String,
+}
+
+/// How many findings there are of each severity and of each kind, by the names `narthex verify` gives them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FindingCounts {
+    /// By severity.
+    #[serde(default)]
+    pub by_severity: BTreeMap<String, u64>,
+    /// By kind.
+    #[serde(default)]
+    pub by_kind: BTreeMap<String, u64>,
+}
+
+impl FindingCounts {
+    /// Whether nothing was found.
+    pub fn is_empty(&self) -> bool {
+        self.by_severity.is_empty() && self.by_kind.is_empty()
+    }
+
+    /// How many findings there are.
+    pub fn total(&self) -> u64 {
+        let counts = self.by_kind.values();
+        counts.fold(0, |sum: u64, count| sum.saturating_add(*count))
+    }
+
+    /// Adds the counts of `other`.
+    pub fn add(&mut self, other: &FindingCounts) {
+        for (sum, counts) in [
+            (&mut self.by_severity, &other.by_severity),
+            (&mut self.by_kind, &other.by_kind),
+        ] {
+            for (name, count) in counts {
+                let total = sum.entry(name.clone()).or_default();
+                *total = total.saturating_add(*count);
+            }
+        }
+    }
+}
+
+impl Archive {
+    /// Total size of its files in bytes, WAL included.
+    pub fn bytes(&self) -> u64 {
+        let blocks = self.blocks.iter().map(StoredBlock::bytes);
+        let wal = self.wal.iter().map(StoredWal::bytes);
+        blocks.chain(wal).fold(0, u64::saturating_add)
+    }
+
+    /// Total size of the objects it needs, in bytes, whoever else needs them.
+    pub fn stored_bytes(&self) -> u64 {
+        let objects = self.objects().map(|(_, object)| object.bytes);
+        objects.fold(0, u64::saturating_add)
+    }
+
+    /// The objects it needs, with the block each belongs to; the WAL's belongs to none.
+    pub fn objects(&self) -> impl Iterator<Item = (Option<Ulid>, &StoredObject)> {
+        let blocks = self
+            .blocks
+            .iter()
+            .flat_map(|block| block.objects().map(|object| (Some(block.ulid), object)));
+        blocks.chain(self.wal.iter().map(|wal| (None, &wal.object)))
+    }
+
+    /// The name of its manifest.
+    pub fn manifest_name(&self) -> Result<ManifestName> {
+        ManifestName::new(self.time, &self.id)
+    }
+
+    /// The bytes of its manifest.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        seal::to_bytes(self)
+    }
+
+    /// Reads a manifest.
+    ///
+    /// # Errors
+    ///
+    /// `Unsupported` for a newer version, `Corrupt` when the seal is broken or the content makes no sense.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        let archive: Archive = seal::from_bytes(bytes, MANIFEST_VERSION)?;
+        for block in &archive.blocks {
+            if block.sidecar.is_none() && block.files.iter().any(|file| file.sidecar) {
+                return Err(Error::corrupt(format!(
+                    "expected a sidecar of block {}, found none",
+                    block.ulid
+                )));
+            }
+        }
+        Ok(archive)
+    }
+}

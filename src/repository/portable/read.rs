@@ -1,0 +1,373 @@
+//! Reading an object: single files out of the middle, or everything in order, a batch of frames decompressed in parallel
+//! while the batch before it is consumed.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use rayon::prelude::*;
+use zstd::bulk::Decompressor;
+
+use super::seek_table::{FOOTER_BYTES, Frame, SeekTable};
+use super::stored::Visitor;
+use super::tar_read::{
+    Entries, Header, TarParser, belongs, file_name, padding, parse_header, parse_long_name,
+};
+use super::tar_write::{BLOCK, BLOCK_BYTES};
+use super::{MAX_FILES, Root, TAR, frames_in_flight};
+use crate::error::{Error, Result};
+use crate::progress::Progress;
+use crate::raw::Malformed;
+use crate::repository::digest::Hasher;
+use crate::repository::layout::FilePath;
+use crate::repository::manifest::{PORTABLE, StoredFile, StoredObject};
+use crate::store::{ObjectName, Store};
+
+/// An object, opened: its seek table has been read and fits its size.
+#[derive(Debug)]
+pub struct Object<'a> {
+    store: &'a dyn Store,
+    name: &'a ObjectName,
+    root: Root,
+    table: SeekTable,
+    /// The seek table as it stands in the object.
+    table_bytes: Vec<u8>,
+    /// The frame read last by [`Object::read`], with its position.
+    last: Option<(usize, Vec<u8>)>,
+}
+
+/// A file in an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileEntry {
+    /// Its name below the root.
+    pub name: FilePath,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// Where it begins in the raw stream.
+    offset: u64,
+}
+
+impl<'a> Object<'a> {
+    /// Opens `name`, whose files extract below `root`. Reads only the seek table.
+    pub fn open(store: &'a dyn Store, name: &'a ObjectName, root: Root) -> Result<Self> {
+        let bytes = store.size(name)?;
+        let footer = store.get_range(name, bytes.saturating_sub(FOOTER_BYTES)..bytes)?;
+        let size = SeekTable::size(&footer, bytes).map_err(|e| malformed(name, e))?;
+        let table_bytes = store.get_range(name, bytes.saturating_sub(size)..bytes)?;
+        let table = SeekTable::parse(&table_bytes, bytes.saturating_sub(size))
+            .map_err(|e| malformed(name, e))?;
+        Ok(Object {
+            store,
+            name,
+            root,
+            table,
+            table_bytes,
+            last: None,
+        })
+    }
+
+    /// Its size in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.table.bytes() + self.table_bytes.len() as u64
+    }
+
+    /// Size of the tar stream in it, in bytes.
+    pub fn raw_bytes(&self) -> u64 {
+        self.table.raw_bytes()
+    }
+
+    /// Names and sizes of its files, in their order. Decompresses only frames that hold a header.
+    pub fn entries(&mut self) -> Result<Vec<FileEntry>> {
+        let mut entries = Vec::new();
+        let mut offset = 0;
+        let mut long_name = None;
+        while entries.len() < MAX_FILES {
+            let header = self.read(offset, BLOCK)?;
+            let header = parse_header(&header, offset)
+                .and_then(|header| belongs(&header, long_name.as_deref(), offset).map(|()| header))
+                .map_err(|e| malformed(self.name, e))?;
+            offset += BLOCK;
+            match header {
+                Header::End => return Ok(entries),
+                Header::LongName(len) => {
+                    let bytes = len.next_multiple_of(BLOCK_BYTES) as u64;
+                    let name = parse_long_name(&self.read(offset, bytes)?, len, offset);
+                    long_name = Some(name.map_err(|e| malformed(self.name, e))?);
+                    offset += bytes;
+                }
+                Header::File(path, bytes) => {
+                    let path = long_name.take().unwrap_or(path);
+                    let name = file_name(self.root, &path).map_err(|e| self.context(e))?;
+                    entries.push(FileEntry {
+                        name,
+                        bytes,
+                        offset,
+                    });
+                    offset = offset.saturating_add(bytes).saturating_add(padding(bytes));
+                }
+            }
+        }
+        Err(self.context(Error::unsupported(format!(
+            "expected at most {MAX_FILES} files, found more"
+        ))))
+    }
+
+    /// The content of one file, at most `max_bytes` of it. Only the frames that hold it are read.
+    ///
+    /// Nothing but the frames' checksums is proved here: compare the digest.
+    pub fn read_file(&mut self, entry: &FileEntry, max_bytes: u64) -> Result<Vec<u8>> {
+        if entry.bytes > max_bytes {
+            return Err(self.context(Error::unsupported(format!(
+                "expected file {} to be at most {max_bytes} bytes, found {}",
+                entry.name, entry.bytes
+            ))));
+        }
+        self.read(entry.offset, entry.bytes)
+    }
+
+    /// `len` bytes from `start` on of the raw stream.
+    fn read(&mut self, start: u64, len: u64) -> Result<Vec<u8>> {
+        let end = start.saturating_add(len);
+        if end > self.raw_bytes() {
+            let short =
+                Malformed::truncated(TAR, start, len, self.raw_bytes().saturating_sub(start));
+            return Err(malformed(self.name, short));
+        }
+        let mut bytes = Vec::new();
+        let frames: Vec<_> = self.table.covering(start, end).collect();
+        for (number, frame) in frames {
+            let raw = match self.last.take() {
+                Some((last, raw)) if last == number => raw,
+                _ => self.decompress(number, frame, &self.fetch(frame)?)?,
+            };
+            let within = |offset: u64| {
+                let within = offset.saturating_sub(frame.raw_offset);
+                usize::try_from(within).map_or(raw.len(), |within| within.min(raw.len()))
+            };
+            bytes.extend_from_slice(raw.get(within(start)..within(end)).unwrap_or_default());
+            self.last = Some((number, raw));
+        }
+        Ok(bytes)
+    }
+
+    /// Reads everything and passes every file to `visitor`. Returns what a manifest says of the object and its files, as
+    /// they really are. Progress is in raw bytes.
+    pub fn contents(
+        &self,
+        visitor: &mut dyn Visitor,
+        progress: &dyn Progress,
+    ) -> Result<(StoredObject, Vec<StoredFile>)> {
+        let mut consumer = Consumer {
+            sha256: Hasher::default(),
+            parser: TarParser::new(self.root),
+            files: Files::new(visitor),
+            progress,
+        };
+        let mut ready = Vec::new();
+        for batch in self.batches() {
+            let (next, taken) = rayon::join(
+                || self.decompress_batch(batch),
+                || consumer.take(std::mem::take(&mut ready)),
+            );
+            taken.map_err(|e| self.context(e))?;
+            ready = next?;
+        }
+        let taken = consumer.take(ready).and_then(|()| consumer.parser.finish());
+        taken.map_err(|e| self.context(e))?;
+        consumer.sha256.update(&self.table_bytes);
+        let object = StoredObject {
+            name: self.name.clone(),
+            codec: PORTABLE.to_owned(),
+            bytes: self.bytes(),
+            sha256: consumer.sha256.finish(),
+            raw_bytes: self.raw_bytes(),
+        };
+        Ok((object, consumer.files.done))
+    }
+
+    /// Every frame that cannot be read back, with the reason. Frames are independent: the others can.
+    pub fn damaged_frames(&self) -> Vec<(usize, Error)> {
+        let mut damaged = Vec::new();
+        for batch in self.batches() {
+            let frames = batch.into_par_iter().filter_map(|number| {
+                let frame = self.frame(number).ok()?;
+                let read = self.fetch(frame);
+                let read = read.and_then(|bytes| self.decompress(number, frame, &bytes));
+                read.err().map(|e| (number, e))
+            });
+            damaged.extend(frames.collect::<Vec<_>>());
+        }
+        damaged
+    }
+
+    /// Names of the files that have bytes in any of the frames `numbers`.
+    pub(in crate::repository) fn files_in(
+        &self,
+        entries: &[FileEntry],
+        numbers: &[usize],
+    ) -> Vec<FilePath> {
+        let hit = |entry: &&FileEntry| {
+            let end = entry.offset.saturating_add(entry.bytes);
+            let mut frames = self.table.covering(entry.offset, end);
+            entry.bytes > 0 && frames.any(|(number, _)| numbers.contains(&number))
+        };
+        entries
+            .iter()
+            .filter(hit)
+            .map(|entry| entry.name.clone())
+            .collect()
+    }
+
+    fn batches(&self) -> impl Iterator<Item = Range<usize>> {
+        let (frames, step) = (self.table.frames.len(), frames_in_flight());
+        (0..frames)
+            .step_by(step)
+            .map(move |first| first..frames.min(first + step))
+    }
+
+    fn frame(&self, number: usize) -> Result<Frame> {
+        let frame = self.table.frames.get(number).copied();
+        frame.ok_or_else(|| self.context(Error::not_found(format!("there is no frame {number}"))))
+    }
+
+    fn decompress_batch(&self, frames: Range<usize>) -> Result<Vec<Both>> {
+        let decompressed = frames.into_par_iter().map(|number| {
+            let frame = self.frame(number)?;
+            let compressed = self.fetch(frame)?;
+            let raw = self.decompress(number, frame, &compressed)?;
+            Ok(Both { compressed, raw })
+        });
+        decompressed.collect()
+    }
+
+    /// The compressed bytes of `frame`; the seek table was made to fit the object, so they are no more than it holds.
+    fn fetch(&self, frame: Frame) -> Result<Vec<u8>> {
+        let end = frame.offset + u64::from(frame.bytes);
+        self.store.get_range(self.name, frame.offset..end)
+    }
+
+    fn decompress(&self, number: usize, frame: Frame, compressed: &[u8]) -> Result<Vec<u8>> {
+        decompress(frame, compressed).map_err(|e| {
+            self.context(e.context(format!("frame {number} at offset {}", frame.offset)))
+        })
+    }
+
+    fn context(&self, error: Error) -> Error {
+        error.context(format!("object {}", self.name))
+    }
+}
+
+/// Bit of the frame header's descriptor that says that a content checksum follows (RFC 8878, 3.1.1.1.1).
+const CHECKSUM_FLAG: u8 = 1 << 2;
+
+/// Decompresses exactly one frame, which must carry a checksum.
+fn decompress(frame: Frame, compressed: &[u8]) -> Result<Vec<u8>> {
+    let one = zstd::zstd_safe::find_frame_compressed_size(compressed) == Ok(compressed.len());
+    if !one {
+        return Err(Error::corrupt(
+            "expected one whole zstd frame, found something else",
+        ));
+    }
+    if compressed
+        .get(4)
+        .is_none_or(|descriptor| descriptor & CHECKSUM_FLAG == 0)
+    {
+        return Err(Error::corrupt(
+            "expected a zstd frame with a checksum, found one without",
+        ));
+    }
+    let wanted = usize::try_from(frame.raw_bytes).unwrap_or(usize::MAX);
+    let damaged = |e| Error::corrupt("damaged zstd frame").with_source(e);
+    let raw = Decompressor::new()
+        .and_then(|mut decompressor| decompressor.decompress(compressed, wanted))
+        .map_err(damaged)?;
+    if raw.len() == wanted {
+        return Ok(raw);
+    }
+    Err(Error::corrupt(format!(
+        "expected {wanted} raw bytes, found {}",
+        raw.len()
+    )))
+}
+
+/// A frame, compressed and raw.
+struct Both {
+    compressed: Vec<u8>,
+    raw: Vec<u8>,
+}
+
+/// The end of the pipe: frames arrive in order.
+struct Consumer<'v> {
+    sha256: Hasher,
+    parser: TarParser,
+    files: Files<'v>,
+    progress: &'v dyn Progress,
+}
+
+impl Consumer<'_> {
+    fn take(&mut self, frames: Vec<Both>) -> Result<()> {
+        for frame in frames {
+            self.sha256.update(&frame.compressed);
+            self.parser.push(&frame.raw, &mut self.files)?;
+            self.progress.advance(frame.raw.len() as u64);
+        }
+        Ok(())
+    }
+}
+
+/// Hashes files and passes them on.
+struct Files<'v> {
+    visitor: &'v mut dyn Visitor,
+    current: Option<(FilePath, u64, Hasher)>,
+    names: BTreeSet<FilePath>,
+    done: Vec<StoredFile>,
+}
+
+impl<'v> Files<'v> {
+    fn new(visitor: &'v mut dyn Visitor) -> Self {
+        Files {
+            visitor,
+            current: None,
+            names: BTreeSet::new(),
+            done: Vec::new(),
+        }
+    }
+}
+
+impl Entries for Files<'_> {
+    fn begin(&mut self, name: FilePath, bytes: u64) -> Result<()> {
+        if !self.names.insert(name.clone()) {
+            return Err(Error::corrupt(format!(
+                "expected file {name} once, found it again"
+            )));
+        }
+        self.visitor.begin(&name, bytes)?;
+        self.current = Some((name, bytes, Hasher::default()));
+        Ok(())
+    }
+
+    fn data(&mut self, bytes: &[u8]) -> Result<()> {
+        if let Some((_, _, hasher)) = &mut self.current {
+            hasher.update(bytes);
+        }
+        self.visitor.data(bytes)
+    }
+
+    fn end(&mut self) -> Result<()> {
+        let Some((name, bytes, hasher)) = self.current.take() else {
+            return Ok(());
+        };
+        let sha256 = hasher.finish();
+        self.visitor.end(&name, sha256)?;
+        self.done.push(StoredFile {
+            name,
+            bytes,
+            sha256,
+            sidecar: false,
+        });
+        Ok(())
+    }
+}
+
+fn malformed(name: &ObjectName, malformed: Malformed) -> Error {
+    Error::new(malformed.kind(), format!("object {name}")).with_source(malformed)
+}

@@ -1,0 +1,120 @@
+//! Reading what a manifest promises, and holding the object to it.
+
+use std::collections::BTreeMap;
+
+use super::{Object, Root};
+use crate::error::{Error, Result};
+use crate::progress::Progress;
+use crate::repository::digest::Digest;
+use crate::repository::layout::FilePath;
+use crate::repository::manifest::{PORTABLE, StoredFile, StoredObject};
+use crate::store::Store;
+
+/// Receives the files of an object as they are read.
+pub trait Visitor: Send {
+    /// A file of `bytes` bytes begins.
+    fn begin(&mut self, name: &FilePath, bytes: u64) -> Result<()>;
+    /// More bytes of it.
+    fn data(&mut self, bytes: &[u8]) -> Result<()>;
+    /// It has ended; `sha256` is the digest of the bytes that were passed on.
+    fn end(&mut self, name: &FilePath, sha256: Digest) -> Result<()>;
+}
+
+/// Wants to see nothing: for proofs.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Silent;
+
+impl Visitor for Silent {
+    fn begin(&mut self, _name: &FilePath, _bytes: u64) -> Result<()> {
+        Ok(())
+    }
+
+    fn data(&mut self, _bytes: &[u8]) -> Result<()> {
+        Ok(())
+    }
+
+    fn end(&mut self, _name: &FilePath, _sha256: Digest) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Reads `stored` and passes those of its files that `files` lists to `visitor`, each proved against its size before it begins and
+/// against its digest before it ends. Files that are not listed are read and skipped.
+///
+/// # Errors
+///
+/// `Unsupported` for an unknown codec; `Corrupt` when the object or a file is not what the manifest says.
+pub fn read_stored<'f>(
+    store: &dyn Store,
+    stored: &StoredObject,
+    root: Root,
+    files: impl IntoIterator<Item = &'f StoredFile>,
+    visitor: &mut dyn Visitor,
+    progress: &dyn Progress,
+) -> Result<()> {
+    let context = |e: Error| e.context(format!("object {}", stored.name));
+    if stored.codec != PORTABLE {
+        return Err(context(Error::unsupported(format!(
+            "expected codec {PORTABLE}, found {:?}: use a newer narthex",
+            stored.codec
+        ))));
+    }
+    let mut listed = Listed {
+        missing: files.into_iter().map(|file| (&file.name, file)).collect(),
+        current: None,
+        visitor,
+    };
+    let object = Object::open(store, &stored.name, root)?;
+    let (found, _) = object.contents(&mut listed, progress)?;
+    if let Some(missing) = listed.missing.keys().next() {
+        return Err(context(Error::corrupt(format!(
+            "expected file {missing}, found none"
+        ))));
+    }
+    if found.sha256 != stored.sha256 || found.bytes != stored.bytes {
+        return Err(context(Error::corrupt(format!(
+            "expected {} bytes with SHA-256 {}, found {} with {}",
+            stored.bytes, stored.sha256, found.bytes, found.sha256
+        ))));
+    }
+    Ok(())
+}
+
+/// Passes on the files that are listed, and holds them to it.
+struct Listed<'f, 'v> {
+    missing: BTreeMap<&'f FilePath, &'f StoredFile>,
+    current: Option<&'f StoredFile>,
+    visitor: &'v mut dyn Visitor,
+}
+
+impl Visitor for Listed<'_, '_> {
+    fn begin(&mut self, name: &FilePath, bytes: u64) -> Result<()> {
+        self.current = self.missing.remove(name);
+        match self.current {
+            Some(file) if file.bytes != bytes => Err(Error::corrupt(format!(
+                "expected file {name} to be {} bytes, found {bytes}",
+                file.bytes
+            ))),
+            Some(_) => self.visitor.begin(name, bytes),
+            None => Ok(()),
+        }
+    }
+
+    fn data(&mut self, bytes: &[u8]) -> Result<()> {
+        match self.current {
+            Some(_) => self.visitor.data(bytes),
+            None => Ok(()),
+        }
+    }
+
+    fn end(&mut self, name: &FilePath, sha256: Digest) -> Result<()> {
+        match self.current {
+            Some(file) if file.sha256 != sha256 => Err(Error::corrupt(format!(
+                "expected file {name} to have SHA-256 {}, found {sha256}",
+                file.sha256
+            ))),
+            Some(_) => self.visitor.end(name, sha256),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! A store that fails on purpose: the crashes, full disks and lost replies that tests put an archive through.
+//!
+//! Every call of a [`Store`] or [`PendingObject`] method counts as one operation, numbered from 0, except
+//! `describe`. A test first counts the operations of an undisturbed run, then repeats it with a fault at each of
+//! them in turn.
+
+use std::io::{self, Write};
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Barrier};
+
+use super::{Leftover, ObjectName, PendingObject, Store};
+use crate::error::{Error, ErrorKind, Result};
+
+/// How an operation fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It is not done.
+    Before,
+    /// It is done, but the caller is told that it failed, as when a reply is lost.
+    After,
+    /// A write is half done; any other operation is not done.
+    Torn,
+}
+
+/// When and how a [`FaultyStore`] fails; without any of these it is its inner store.
+#[derive(Clone, Debug, Default)]
+pub struct Faults {
+    /// This operation fails.
+    pub fail_at: Option<(u64, Fault)>,
+    /// This operation fails, and so do all that follow: the process is dead.
+    pub crash_at: Option<(u64, Fault)>,
+    /// Writes fail with "disk full" once this many bytes have been written in all.
+    pub disk_bytes: Option<u64>,
+    /// This operation waits at the barrier before it begins, and again, so that a test can act in between.
+    pub pause_at: Option<(u64, Arc<Barrier>)>,
+}
+
+/// Passes everything to another store, except where its [`Faults`] say otherwise. Clones count together.
+#[derive(Clone, Debug)]
+pub struct FaultyStore {
+    inner: Arc<dyn Store>,
+    faults: Arc<Faults>,
+    counts: Arc<Counts>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    operations: AtomicU64,
+    bytes_written: AtomicU64,
+}
+
+impl FaultyStore {
+    /// Puts `faults` before `inner`.
+    pub fn new(inner: Arc<dyn Store>, faults: Faults) -> Self {
+        FaultyStore {
+            inner,
+            faults: Arc::new(faults),
+            counts: Arc::default(),
+        }
+    }
+
+    /// Operations begun so far.
+    pub fn operations(&self) -> u64 {
+        self.counts.operations.load(Ordering::SeqCst)
+    }
+
+    /// Bytes written into pending objects so far.
+    pub fn bytes_written(&self) -> u64 {
+        self.counts.bytes_written.load(Ordering::SeqCst)
+    }
+
+    /// Counts an operation, waits if it is to wait, and says how it fails.
+    fn begin(&self) -> Option<Fault> {
+        let number = self.counts.operations.fetch_add(1, Ordering::SeqCst);
+        if let Some((at, barrier)) = &self.faults.pause_at
+            && *at == number
+        {
+            barrier.wait();
+            barrier.wait();
+        }
+        let failed = self.faults.fail_at.filter(|(at, _)| *at == number);
+        let crashed = self.faults.crash_at.filter(|(at, _)| *at <= number);
+        match (failed, crashed) {
+            (_, Some((at, _))) if at < number => Some(Fault::Before),
+            (Some((_, fault)), _) | (None, Some((_, fault))) => Some(fault),
+            (None, None) => None,
+        }
+    }
+
+    fn attempt<T>(&self, operation: impl FnOnce(&(dyn Store + 'static)) -> Result<T>) -> Result<T> {
+        match self.begin() {
+            None => operation(&*self.inner),
+            Some(Fault::After) => operation(&*self.inner).and_then(|_| Err(injected())),
+            Some(Fault::Before | Fault::Torn) => Err(injected()),
+        }
+    }
+
+    /// Whether the process whose store this is has "died".
+    fn has_crashed(&self) -> bool {
+        let crash = self.faults.crash_at;
+        crash.is_some_and(|(at, _)| at < self.operations())
+    }
+
+    /// How many of `wanted` bytes still fit on the disk.
+    fn fitting(&self, wanted: usize) -> usize {
+        let written = self.counts.bytes_written.load(Ordering::SeqCst);
+        match self.faults.disk_bytes {
+            Some(disk) => usize::try_from(disk.saturating_sub(written))
+                .map_or(wanted, |room| room.min(wanted)),
+            None => wanted,
+        }
+    }
+}
+
+fn injected() -> Error {
+    Error::new(ErrorKind::Io, "injected fault")
+}
+
+impl Store for FaultyStore {
+    fn create(&self, name: &ObjectName) -> Result<Box<dyn PendingObject>> {
+        let inner = self.attempt(|store| store.create(name))?;
+        Ok(Box::new(Pending {
+            inner: Some(inner),
+            store: self.clone(),
+        }))
+    }
+
+    fn get(&self, name: &ObjectName, max_bytes: u64) -> Result<Vec<u8>> {
+        self.attempt(|store| store.get(name, max_bytes))
+    }
+
+    fn get_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Vec<u8>> {
+        self.attempt(|store| store.get_range(name, range))
+    }
+
+    fn size(&self, name: &ObjectName) -> Result<u64> {
+        self.attempt(|store| store.size(name))
+    }
+
+    fn list(&self, prefix: &str) -> Result<Vec<(ObjectName, u64)>> {
+        self.attempt(|store| store.list(prefix))
+    }
+
+    fn delete(&self, name: &ObjectName) -> Result<()> {
+        self.attempt(|store| store.delete(name))
+    }
+
+    fn leftovers(&self) -> Result<Vec<Leftover>> {
+        self.attempt(Store::leftovers)
+    }
+
+    fn is_vacant(&self) -> Result<bool> {
+        self.attempt(Store::is_vacant)
+    }
+
+    fn describe(&self) -> String {
+        self.inner.describe()
+    }
+}
+
+struct Pending {
+    /// Gone once published.
+    inner: Option<Box<dyn PendingObject>>,
+    store: FaultyStore,
+}
+
+impl Pending {
+    fn write_some(&mut self, bytes: &[u8], count: usize) -> io::Result<usize> {
+        let count = self.store.fitting(count);
+        let some = bytes.get(..count).unwrap_or(bytes);
+        if some.is_empty() && !bytes.is_empty() {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        let inner = self.inner.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
+        let written = inner.write(some)?;
+        let counts = &self.store.counts.bytes_written;
+        counts.fetch_add(written as u64, Ordering::SeqCst);
+        Ok(written)
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        // The dead do not clean up: what the inner store began stays behind as after a kill.
+        if self.store.has_crashed() {
+            std::mem::forget(self.inner.take());
+        }
+    }
+}
+
+impl Write for Pending {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let done = match self.store.begin() {
+            None => return self.write_some(bytes, bytes.len()),
+            Some(Fault::Before) => 0,
+            Some(Fault::Torn) => bytes.len() / 2,
+            Some(Fault::After) => bytes.len(),
+        };
+        if done > 0 {
+            self.write_some(bytes, done)?;
+        }
+        Err(io::Error::other(injected()))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl PendingObject for Pending {
+    fn publish(mut self: Box<Self>) -> Result<()> {
+        let fault = self.store.begin();
+        let published = match fault {
+            Some(Fault::Before | Fault::Torn) => Ok(()),
+            Some(Fault::After) | None => match self.inner.take() {
+                Some(inner) => inner.publish(),
+                None => Ok(()),
+            },
+        };
+        match fault {
+            Some(_) => published.and_then(|()| Err(injected())),
+            None => published,
+        }
+    }
+}

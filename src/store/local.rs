@@ -1,0 +1,430 @@
+//! Objects as files below one directory.
+//!
+//! An object is written to `tmp/<random>` below the root, made durable, then given its name by a hard link, which
+//! fails when the name is taken, where a rename would overwrite. File systems without hard links get a rename that does not
+//! replace. Then the directory is made durable, and the temporary name goes. A crash leaves at worst a
+//! file in `tmp/`, never a part of an object.
+
+use std::fs::{self, DirEntry, File, OpenOptions};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use super::name::{TEMPORARY, is_component};
+use super::{
+    Leftover, ObjectName, Origin, PendingObject, Store, beyond_end, name_taken, no_object,
+    too_large,
+};
+use crate::error::{Error, Result};
+use crate::model::Millis;
+
+/// What a freshly made file system holds at its root; a repository may well be one.
+const LOST_AND_FOUND: &str = "lost+found";
+
+/// Keeps objects as files below a directory, which is created with the first object.
+#[derive(Clone, Debug)]
+pub struct LocalStore {
+    root: PathBuf,
+}
+
+impl LocalStore {
+    /// The store below `root`, which need not exist. Nothing is read or written yet.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        LocalStore { root: root.into() }
+    }
+
+    fn path(&self, name: &ObjectName) -> PathBuf {
+        self.root.join(name.as_str())
+    }
+
+    fn open(&self, name: &ObjectName) -> Result<(File, u64)> {
+        let path = self.path(name);
+        let failed = |e: io::Error| match e.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => no_object(name),
+            _ => Error::io("open", &path, e),
+        };
+        let file = File::open(&path).map_err(failed)?;
+        let metadata = file.metadata().map_err(failed)?;
+        if metadata.is_file() {
+            Ok((file, metadata.len()))
+        } else {
+            Err(no_object(name))
+        }
+    }
+
+    /// Calls `visit` with every file below `dir`: its name from the root on, when that can be an object's, and
+    /// its entry.
+    fn walk(
+        &self,
+        dir: &str,
+        visit: &mut dyn FnMut(Visited, &DirEntry) -> Result<()>,
+    ) -> Result<()> {
+        let path = self.root.join(dir);
+        let entries = match fs::read_dir(&path) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(e) => return Err(Error::io("list", &path, e)),
+        };
+        for entry in entries {
+            let entry = entry.map_err(|e| Error::io("list", &path, e))?;
+            let kind = entry
+                .file_type()
+                .map_err(|e| Error::io("stat", &entry.path(), e))?;
+            let file_name = entry.file_name();
+            let component = file_name.to_str().filter(|text| is_component(text));
+            match component {
+                Some(component) if kind.is_dir() => {
+                    self.walk(&join(dir, component), visit)?;
+                }
+                Some(component) if kind.is_file() => {
+                    visit(Visited::of(join(dir, component)), &entry)?;
+                }
+                _ if dir.is_empty() && file_name == LOST_AND_FOUND => {}
+                _ => visit(
+                    Visited::Foreign(join(dir, &file_name.to_string_lossy())),
+                    &entry,
+                )?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A file met by [`LocalStore::walk`].
+enum Visited {
+    Object(ObjectName),
+    Unpublished(String),
+    Foreign(String),
+}
+
+impl Visited {
+    fn of(name: String) -> Self {
+        if name.split('/').next() == Some(TEMPORARY) {
+            return Visited::Unpublished(name);
+        }
+        match ObjectName::new(name.as_str()) {
+            Ok(object) => Visited::Object(object),
+            Err(_) => Visited::Foreign(name),
+        }
+    }
+}
+
+fn join(dir: &str, component: &str) -> String {
+    if dir.is_empty() {
+        component.to_owned()
+    } else {
+        format!("{dir}/{component}")
+    }
+}
+
+impl Store for LocalStore {
+    fn create(&self, name: &ObjectName) -> Result<Box<dyn PendingObject>> {
+        let dir = self.root.join(TEMPORARY);
+        create_dir_durably(&dir)?;
+        let random = ulid::Ulid::generate();
+        let temporary = dir.join(random.to_string());
+        let file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .open(&temporary)
+            .map_err(|e| Error::io("create", &temporary, e))?;
+        Ok(Box::new(Pending {
+            file,
+            temporary: Temporary(temporary),
+            target: self.path(name),
+            name: name.clone(),
+        }))
+    }
+
+    fn get(&self, name: &ObjectName, max_bytes: u64) -> Result<Vec<u8>> {
+        let (file, bytes) = self.open(name)?;
+        if bytes > max_bytes {
+            return Err(too_large(name, bytes, max_bytes));
+        }
+        read(file, bytes).map_err(|e| Error::io("read", &self.path(name), e))
+    }
+
+    fn get_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Vec<u8>> {
+        let (mut file, bytes) = self.open(name)?;
+        let len = range.end.checked_sub(range.start);
+        let Some(len) = len.filter(|_| range.end <= bytes) else {
+            return Err(beyond_end(name, bytes, &range));
+        };
+        file.seek(SeekFrom::Start(range.start))
+            .and_then(|_| read(file, len))
+            .map_err(|e| Error::io("read", &self.path(name), e))
+    }
+
+    fn size(&self, name: &ObjectName) -> Result<u64> {
+        self.open(name).map(|(_, bytes)| bytes)
+    }
+
+    fn list(&self, prefix: &str) -> Result<Vec<(ObjectName, u64)>> {
+        let dir = prefix.rsplit_once('/').map_or("", |(dir, _)| dir);
+        if !dir.is_empty() && ObjectName::new(dir).is_err() {
+            return Ok(Vec::new());
+        }
+        let mut objects = Vec::new();
+        self.walk(dir, &mut |visited, entry| {
+            if let Visited::Object(name) = visited
+                && name.as_str().starts_with(prefix)
+                && let Some(metadata) = still_there(entry)?
+            {
+                objects.push((name, metadata.len()));
+            }
+            Ok(())
+        })?;
+        objects.sort_unstable();
+        Ok(objects)
+    }
+
+    fn delete(&self, name: &ObjectName) -> Result<()> {
+        self.open(name)?;
+        let path = self.path(name);
+        fs::remove_file(&path).map_err(|e| Error::io("delete", &path, e))?;
+        sync_dir(parent(&path))
+    }
+
+    fn leftovers(&self) -> Result<Vec<Leftover>> {
+        let mut leftovers = Vec::new();
+        self.walk("", &mut |visited, entry| {
+            let (name, origin) = match visited {
+                Visited::Object(_) => return Ok(()),
+                Visited::Unpublished(name) => (name, Origin::Unpublished),
+                Visited::Foreign(name) => (name, Origin::Foreign),
+            };
+            if let Some(metadata) = still_there(entry)? {
+                leftovers.push(Leftover {
+                    name,
+                    bytes: metadata.len(),
+                    modified: metadata.modified().ok().and_then(millis),
+                    origin,
+                });
+            }
+            Ok(())
+        })?;
+        leftovers.sort_unstable();
+        Ok(leftovers)
+    }
+
+    fn is_vacant(&self) -> Result<bool> {
+        let mut entries = match fs::read_dir(&self.root) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(true),
+            Err(e) => return Err(Error::io("list", &self.root, e)),
+        };
+        let own = |name: &std::ffi::OsStr| name == TEMPORARY || name == LOST_AND_FOUND;
+        entries.try_fold(true, |vacant, entry| {
+            let entry = entry.map_err(|e| Error::io("list", &self.root, e))?;
+            Ok(vacant && own(&entry.file_name()))
+        })
+    }
+
+    fn describe(&self) -> String {
+        self.root.display().to_string()
+    }
+}
+
+/// Exactly `len` bytes from where `file` stands; it was just seen to hold them.
+fn read(file: File, len: u64) -> io::Result<Vec<u8>> {
+    let mut content = Vec::with_capacity(usize::try_from(len).map_err(io::Error::other)?);
+    file.take(len).read_to_end(&mut content)?;
+    if content.len() as u64 == len {
+        Ok(content)
+    } else {
+        Err(io::ErrorKind::UnexpectedEof.into())
+    }
+}
+
+/// What is known of an entry, unless another process has removed it since it was listed.
+fn still_there(entry: &DirEntry) -> Result<Option<fs::Metadata>> {
+    match entry.metadata() {
+        Ok(metadata) => Ok(Some(metadata)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(Error::io("stat", &entry.path(), e)),
+    }
+}
+
+fn millis(time: SystemTime) -> Option<Millis> {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    Millis::try_from(since.as_millis()).ok()
+}
+
+/// The directory that holds `path`.
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// Creates `dir` and what is missing above it, each entry durable before the next one relies on it.
+fn create_dir_durably(dir: &Path) -> Result<()> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    let above = parent(dir);
+    create_dir_durably(above)?;
+    match fs::create_dir(dir) {
+        Ok(()) => sync_dir(above),
+        // Another writer was faster.
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => Ok(()),
+        Err(e) => Err(Error::io("create directory", dir, e)),
+    }
+}
+
+fn sync_dir(dir: &Path) -> Result<()> {
+    File::open(dir)
+        .and_then(|opened| opened.sync_all())
+        .map_err(|e| Error::io("sync directory", dir, e))
+}
+
+struct Pending {
+    file: File,
+    temporary: Temporary,
+    target: PathBuf,
+    name: ObjectName,
+}
+
+/// A temporary file, removed when dropped.
+struct Temporary(PathBuf);
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        // What cannot be removed stays listable in `tmp/`.
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+impl Write for Pending {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl PendingObject for Pending {
+    fn publish(self: Box<Self>) -> Result<()> {
+        self.file
+            .sync_all()
+            .map_err(|e| Error::io("sync", &self.temporary.0, e))?;
+        let dir = parent(&self.target);
+        create_dir_durably(dir)?;
+        name_file(&self.temporary.0, &self.target).map_err(|e| match e.kind() {
+            io::ErrorKind::AlreadyExists => name_taken(&self.name),
+            _ => Error::io("publish", &self.target, e),
+        })?;
+        sync_dir(dir)
+    }
+}
+
+/// Gives the file at `temporary` the name `target`, unless that is taken.
+fn name_file(temporary: &Path, target: &Path) -> io::Result<()> {
+    match fs::hard_link(temporary, target) {
+        Err(e) if has_no_hard_links(&e) => rename_without_replacing(temporary, target),
+        result => result,
+    }
+}
+
+/// FAT and many network and user-space file systems answer a hard link with one of these.
+fn has_no_hard_links(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported
+    )
+}
+
+fn rename_without_replacing(from: &Path, to: &Path) -> io::Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE).map_err(io::Error::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorKind;
+
+    fn name(text: &str) -> ObjectName {
+        ObjectName::new(text).unwrap()
+    }
+
+    #[test]
+    fn a_rename_without_replacing_keeps_what_has_the_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+        fs::write(&from, b"new").unwrap();
+        rename_without_replacing(&from, &to).unwrap();
+        assert_eq!(fs::read(&to).unwrap(), b"new");
+        fs::write(&from, b"newer").unwrap();
+        let error = rename_without_replacing(&from, &to).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read(&to).unwrap(), b"new");
+    }
+
+    #[test]
+    fn files_of_dead_runs_and_of_strangers_are_leftovers_and_no_objects() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = LocalStore::new(dir.path());
+        (&store as &dyn Store).put(&name("a/b"), b"kept").unwrap();
+        fs::write(dir.path().join("tmp/01DEAD"), b"half").unwrap();
+        fs::write(dir.path().join("a/my notes.txt"), b"hi").unwrap();
+        fs::create_dir(dir.path().join("lost+found")).unwrap();
+        std::os::unix::fs::symlink("/", dir.path().join("a/loop")).unwrap();
+        let leftovers = store.leftovers().unwrap();
+        let seen: Vec<_> = leftovers
+            .iter()
+            .map(|left| (left.name.as_str(), left.origin))
+            .collect();
+        assert_eq!(
+            seen,
+            [
+                ("a/loop", Origin::Foreign),
+                ("a/my notes.txt", Origin::Foreign),
+                ("tmp/01DEAD", Origin::Unpublished)
+            ]
+        );
+        assert_eq!(store.list("").unwrap(), [(name("a/b"), 4)]);
+    }
+
+    #[test]
+    fn an_unpublished_object_that_is_dropped_leaves_no_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = LocalStore::new(dir.path().join("deep/er"));
+        let mut pending = store.create(&name("a")).unwrap();
+        pending.write_all(b"half").unwrap();
+        assert_eq!(store.leftovers().unwrap().len(), 1);
+        drop(pending);
+        assert_eq!(store.leftovers().unwrap(), []);
+        assert!(store.is_vacant().unwrap());
+    }
+
+    #[test]
+    fn a_fresh_file_system_is_vacant_and_somebody_elses_directory_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = LocalStore::new(dir.path());
+        fs::create_dir(dir.path().join("lost+found")).unwrap();
+        assert!(store.is_vacant().unwrap());
+        fs::create_dir(dir.path().join("photos")).unwrap();
+        assert!(!store.is_vacant().unwrap());
+    }
+
+    #[test]
+    fn a_file_where_the_root_should_be_is_an_error_that_names_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        fs::write(&path, b"").unwrap();
+        let error = (&LocalStore::new(&path) as &dyn Store)
+            .put(&name("a"), b"")
+            .unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+        assert!(
+            error.chain().contains(&path.display().to_string()),
+            "{}",
+            error.chain()
+        );
+    }
+}
