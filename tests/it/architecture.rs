@@ -19,8 +19,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "verify",
         &["raw", "model", "index", "chunk", "wal", "block"],
     ),
-    ("store", &[]),
-    ("repository", &["store", "model"]),
+    ("store", &["model"]),
+    ("repository", &["raw", "model", "store"]),
     (
         "archive",
         &[
