@@ -1,1 +1,5 @@
 //! Block → repository: plan what is new, then compress and publish it.
+
+mod fingerprint;
+mod logs;
+mod source;
