@@ -1,1 +1,3 @@
 //! Repository → directory: plan, stage, prove, publish.
+
+pub mod plan;

@@ -1,0 +1,358 @@
+//! Which blocks a restore brings back. Nothing here reads or writes.
+//!
+//! A level-1 block is an atom: compaction merges whole blocks and writes down which atoms went in
+//! (`compaction.sources`). So two blocks hold the same samples exactly as far as their sources agree, and that,
+//! not their range of time, decides which of them are needed: an out-of-order block overlaps its neighbour in
+//! time and yet holds something else.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::model::{Millis, Ulid};
+use crate::repository::{Gap, StoredBlock};
+
+/// A half-open range of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimeRange {
+    /// Its begin.
+    pub since: Millis,
+    /// Its end, exclusive.
+    pub until: Millis,
+}
+
+impl TimeRange {
+    /// All of time.
+    pub const ALL: TimeRange = TimeRange {
+        since: Millis::MIN,
+        until: Millis::MAX,
+    };
+
+    /// Whether some of the block lies in it.
+    fn touches(self, block: &StoredBlock) -> bool {
+        block.min_time < self.until && block.max_time > self.since
+    }
+}
+
+/// The level-1 blocks whose samples `block` holds; itself, where it does not say.
+pub(crate) fn atoms(block: &StoredBlock) -> BTreeSet<Ulid> {
+    if block.sources.is_empty() {
+        BTreeSet::from([block.ulid])
+    } else {
+        block.sources.iter().copied().collect()
+    }
+}
+
+/// Chooses from `candidates` the fewest blocks that hold everything they all hold of `range`, given that the
+/// blocks of `present` are in the target already.
+///
+/// The most compacted block wins over those it was made from; a block and one of its parents are never both
+/// chosen, because Prometheus would delete the parent. A damaged block is passed over where sound ones hold all
+/// of its samples. The order of the candidates does not matter, except that of several blocks of one ULID the
+/// last counts. The result is sorted by time.
+///
+/// Blocks of one server form a tree, in which the result is the best possible. Where two candidates hold some
+/// samples in common and neither holds all of the other's (blocks of a server that was restored and has since
+/// compacted anew), both are chosen rather than losing samples; Prometheus merges them.
+pub fn choose<'a>(
+    candidates: impl IntoIterator<Item = &'a StoredBlock>,
+    present: &[StoredBlock],
+    range: TimeRange,
+) -> Vec<&'a StoredBlock> {
+    let distinct: BTreeMap<Ulid, &StoredBlock> = candidates
+        .into_iter()
+        .filter(|block| range.touches(block))
+        .map(|block| (block.ulid, block))
+        .collect();
+    let mut candidates = without_replaceable(distinct.into_values().collect());
+    candidates.sort_by_cached_key(|block| {
+        let compacted = (atoms(block).len(), block.level, block.ulid);
+        std::cmp::Reverse(compacted)
+    });
+    let mut selection = Selection::of(present);
+    let chosen = candidates.into_iter().filter(|block| selection.add(block));
+    let mut chosen: Vec<_> = chosen.collect();
+    chosen.sort_by_key(|block| (block.min_time, block.max_time, block.ulid));
+    chosen
+}
+
+/// Drops damaged blocks whose samples the sound ones hold as well.
+fn without_replaceable(candidates: Vec<&StoredBlock>) -> Vec<&StoredBlock> {
+    let (sound, damaged): (Vec<_>, Vec<_>) = candidates
+        .into_iter()
+        .partition(|block| block.findings.is_empty());
+    let held: BTreeSet<Ulid> = sound.iter().copied().flat_map(atoms).collect();
+    let needed = damaged
+        .into_iter()
+        .filter(|block| !atoms(block).is_subset(&held));
+    let mut kept: Vec<_> = needed.collect();
+    kept.extend(sound);
+    kept
+}
+
+/// What has been chosen so far.
+#[derive(Default)]
+struct Selection {
+    blocks: BTreeSet<Ulid>,
+    /// Blocks that Prometheus deletes because a chosen one names them as parents.
+    superseded: BTreeSet<Ulid>,
+    atoms: BTreeSet<Ulid>,
+}
+
+impl Selection {
+    fn of(present: &[StoredBlock]) -> Self {
+        let mut selection = Selection::default();
+        for block in present {
+            selection.insert(block);
+        }
+        selection
+    }
+
+    /// Takes `block` if it brings something new and may stand beside what was taken before.
+    fn add(&mut self, block: &StoredBlock) -> bool {
+        let useful = !atoms(block).is_subset(&self.atoms);
+        let allowed = !self.superseded.contains(&block.ulid)
+            && !block
+                .parents
+                .iter()
+                .any(|parent| self.blocks.contains(parent));
+        if useful && allowed {
+            self.insert(block);
+        }
+        useful && allowed
+    }
+
+    fn insert(&mut self, block: &StoredBlock) {
+        self.blocks.insert(block.ulid);
+        self.superseded.extend(&block.parents);
+        self.atoms.extend(atoms(block));
+    }
+}
+
+/// Spans inside `range`, or between the first and the last block where the range is open, that no block covers.
+pub fn gaps<'a>(blocks: impl IntoIterator<Item = &'a StoredBlock>, range: TimeRange) -> Vec<Gap> {
+    let mut spans: Vec<_> = blocks
+        .into_iter()
+        .filter(|block| block.min_time < block.max_time && range.touches(block))
+        .map(|block| (block.min_time, block.max_time))
+        .collect();
+    spans.sort_unstable();
+    let mut gaps = Vec::new();
+    let mut covered = match range.since {
+        Millis::MIN => spans.first().map_or(Millis::MIN, |span| span.0),
+        since => since,
+    };
+    let end = Some(range.until).filter(|until| *until != Millis::MAX);
+    for (min_time, max_time) in spans.into_iter().chain(end.map(|end| (end, end))) {
+        if min_time > covered {
+            gaps.push(Gap {
+                min_time: covered,
+                max_time: min_time,
+            });
+        }
+        covered = covered.max(max_time);
+    }
+    gaps
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::repository::{
+        Digest, FindingCounts, Fingerprint, PORTABLE, StoredObject, block_object,
+    };
+    use proptest::prelude::*;
+
+    pub(crate) fn ulid(number: u64) -> Ulid {
+        Ulid::from_parts(1_000_000 + number as i64, u128::from(number))
+    }
+
+    /// A block with these atoms (all level-1 ULIDs) and parents; nothing stored.
+    pub(crate) fn block(
+        number: u64,
+        (min_time, max_time): (Millis, Millis),
+        level: u64,
+        sources: &[u64],
+        parents: &[u64],
+    ) -> StoredBlock {
+        let fingerprint = Fingerprint::of(&number.to_be_bytes());
+        StoredBlock {
+            ulid: ulid(number),
+            object: StoredObject {
+                name: block_object(ulid(number), &fingerprint).unwrap(),
+                codec: PORTABLE.to_owned(),
+                bytes: 0,
+                sha256: Digest::of(b""),
+                raw_bytes: 0,
+            },
+            fingerprint,
+            min_time,
+            max_time,
+            level,
+            sources: sources.iter().copied().map(ulid).collect(),
+            parents: parents.iter().copied().map(ulid).collect(),
+            series: 0,
+            chunks: 0,
+            samples: 0,
+            sidecar: None,
+            files: Vec::new(),
+            empty_dirs: Vec::new(),
+            findings: FindingCounts::default(),
+        }
+    }
+
+    fn damaged(mut block: StoredBlock) -> StoredBlock {
+        block.findings.by_severity.insert("error".into(), 1);
+        block
+    }
+
+    fn chosen(blocks: &[StoredBlock], present: &[StoredBlock], range: TimeRange) -> Vec<Ulid> {
+        let chosen = choose(blocks, present, range);
+        chosen.into_iter().map(|block| block.ulid).collect()
+    }
+
+    fn range(since: Millis, until: Millis) -> TimeRange {
+        TimeRange { since, until }
+    }
+
+    /// Three blocks, and what they were compacted into.
+    fn chain() -> Vec<StoredBlock> {
+        vec![
+            block(1, (0, 2), 1, &[1], &[]),
+            block(2, (2, 4), 1, &[2], &[]),
+            block(3, (4, 6), 1, &[3], &[]),
+            block(4, (0, 6), 2, &[1, 2, 3], &[1, 2, 3]),
+            block(5, (6, 8), 1, &[5], &[]),
+        ]
+    }
+
+    #[test]
+    fn the_child_wins_over_its_parents_and_other_time_is_kept() {
+        assert_eq!(chosen(&chain(), &[], TimeRange::ALL), [ulid(4), ulid(5)]);
+        assert_eq!(chosen(&chain(), &[], range(4, 5)), [ulid(4)]);
+        assert_eq!(chosen(&chain(), &[], range(6, 7)), [ulid(5)], "half-open");
+        assert!(chosen(&chain(), &[], range(8, 9)).is_empty());
+    }
+
+    #[test]
+    fn an_out_of_order_block_is_needed_beside_the_one_it_overlaps() {
+        let blocks = [
+            block(1, (0, 2), 1, &[1], &[]),
+            block(2, (0, 2), 1, &[2], &[0]),
+        ];
+        assert_eq!(chosen(&blocks, &[], TimeRange::ALL), [ulid(1), ulid(2)]);
+    }
+
+    #[test]
+    fn a_rewritten_block_replaces_the_one_with_the_same_samples() {
+        let blocks = [
+            block(1, (0, 2), 1, &[1], &[]),
+            block(9, (0, 2), 1, &[1], &[1]),
+        ];
+        assert_eq!(chosen(&blocks, &[], TimeRange::ALL), [ulid(9)]);
+    }
+
+    #[test]
+    fn sound_parents_stand_in_for_a_damaged_child_only_if_they_hold_all_of_it() {
+        let mut blocks = chain();
+        blocks[3] = damaged(blocks[3].clone());
+        let parents = [ulid(1), ulid(2), ulid(3), ulid(5)];
+        assert_eq!(chosen(&blocks, &[], TimeRange::ALL), parents);
+        blocks.remove(1);
+        assert_eq!(chosen(&blocks, &[], TimeRange::ALL), [ulid(4), ulid(5)]);
+    }
+
+    #[test]
+    fn what_is_present_in_any_shape_is_not_chosen_again() {
+        let all = chain();
+        assert_eq!(chosen(&all, &all[3..4], TimeRange::ALL), [ulid(5)]);
+        let with_parent = chosen(&all, &all[0..1], TimeRange::ALL);
+        assert_eq!(
+            with_parent,
+            [ulid(2), ulid(3), ulid(5)],
+            "the child would delete a present parent"
+        );
+    }
+
+    #[test]
+    fn gaps_are_what_no_block_covers_of_the_range() {
+        let blocks = [
+            block(1, (0, 2), 1, &[1], &[]),
+            block(2, (1, 5), 1, &[2], &[]),
+            block(3, (7, 9), 1, &[3], &[]),
+        ];
+        let gap = |min_time, max_time| Gap { min_time, max_time };
+        assert_eq!(gaps(&blocks, TimeRange::ALL), [gap(5, 7)]);
+        assert_eq!(
+            gaps(&blocks, range(-1, 12)),
+            [gap(-1, 0), gap(5, 7), gap(9, 12)]
+        );
+        assert_eq!(gaps(&blocks, range(20, 30)), [gap(20, 30)]);
+        assert!(gaps(&[], TimeRange::ALL).is_empty());
+    }
+
+    /// Everything that ever existed on a server that cut `leaves` blocks and then merged neighbours as `merges`
+    /// says: (position, how many), each a compaction or, for one block, a rewrite.
+    fn history(leaves: u64, merges: &[(usize, usize)]) -> Vec<StoredBlock> {
+        let mut all: Vec<_> = (1..=leaves)
+            .map(|n| block(n, (2 * n as i64, 2 * n as i64 + 2), 1, &[n], &[]))
+            .collect();
+        let mut live = all.clone();
+        for (at, count) in merges {
+            let at = at % live.len();
+            let end = (at + count).min(live.len());
+            let parents: Vec<_> = live.drain(at..end).collect();
+            let mut child = parents[0].clone();
+            child.ulid = ulid(all.len() as u64 + 1);
+            child.max_time = parents.last().unwrap().max_time;
+            child.level = parents.iter().map(|b| b.level).max().unwrap() + 1;
+            child.sources = parents.iter().flat_map(|b| b.sources.clone()).collect();
+            child.parents = parents.iter().map(|b| b.ulid).collect();
+            all.push(child.clone());
+            live.insert(at, child);
+        }
+        all
+    }
+
+    /// How good a selection is: samples held, then few blocks, then high levels. `None` when two of its blocks
+    /// may not stand beside each other.
+    fn score(selection: &[&StoredBlock]) -> Option<(usize, std::cmp::Reverse<usize>, u64)> {
+        let atoms: Vec<_> = selection.iter().flat_map(|block| atoms(block)).collect();
+        let distinct: BTreeSet<_> = atoms.iter().collect();
+        let kin = |a: &&StoredBlock| selection.iter().any(|b| a.parents.contains(&b.ulid));
+        if distinct.len() < atoms.len() || selection.iter().any(kin) {
+            return None;
+        }
+        let levels = selection.iter().map(|block| block.level).sum();
+        Some((atoms.len(), std::cmp::Reverse(selection.len()), levels))
+    }
+
+    proptest! {
+        #[test]
+        fn no_selection_of_a_servers_blocks_is_better_than_the_chosen_one(
+            merges in prop::collection::vec((0usize..8, 1usize..4), 0..5),
+            archived in prop::collection::vec(any::<bool>(), 12),
+            since in 0i64..16,
+            length in 1i64..16,
+        ) {
+            let all = history(6, &merges);
+            let archived: Vec<_> = all
+                .into_iter()
+                .zip(archived)
+                .filter_map(|(block, archived)| archived.then_some(block))
+                .collect();
+            let range = range(since, since + length);
+            let chosen = choose(&archived, &[], range);
+            let touching: Vec<_> = archived.iter().filter(|block| range.touches(block)).collect();
+            let best = (0u32..1 << touching.len())
+                .filter_map(|set| {
+                    let members = touching.iter().enumerate();
+                    let members = members.filter(|(i, _)| set >> i & 1 == 1);
+                    score(&members.map(|(_, block)| *block).collect::<Vec<_>>())
+                })
+                .max();
+            prop_assert_eq!(score(&chosen), best);
+            let mut shuffled = archived.clone();
+            shuffled.reverse();
+            prop_assert_eq!(choose(&shuffled, &[], range), chosen);
+        }
+    }
+}
