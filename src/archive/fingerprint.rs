@@ -5,11 +5,10 @@
 //! of contents and the lengths and checksums of the sections that have one of their own. That is less than
 //! 1 KiB read per block. `meta.json`, `tombstones` and foreign files may change and are compared separately.
 
-use sha2::{Digest, Sha256};
-
-use super::source::{BlockFiles, SourceFile};
+use super::source::{OpenBlock, SourceFile};
 use crate::error::Result;
 use crate::raw::Reader;
+use crate::repository::{Digest, FilePath, Fingerprint};
 
 /// Length of the table of contents: six offsets and a checksum.
 const TOC_BYTES: u64 = 52;
@@ -17,43 +16,53 @@ const TOC_BYTES: u64 = 52;
 const HEADER_BYTES: u64 = 5;
 
 /// Whether a file of a block never changes after the block was published.
-pub(super) fn is_immutable(name: &str) -> bool {
-    name == "index" || name.starts_with("chunks/")
+pub(super) fn is_immutable(name: &FilePath) -> bool {
+    name.as_str() == "index" || name.as_str().starts_with("chunks/")
 }
 
-/// The fingerprint of a block as 32 hexadecimal digits; equal for equal blocks.
+/// The fingerprint of a block; equal for equal blocks.
 ///
 /// A damaged index has a fingerprint too: whatever bytes are found at the places that count.
-pub(super) fn fingerprint(block: &BlockFiles) -> Result<String> {
-    let mut digest = Sha256::new();
-    for file in block.files.iter().filter(|file| is_immutable(&file.name)) {
-        digest.update(format!("{} {}\n", file.name, file.bytes));
-    }
-    if let Some(index) = block.get("index") {
-        for part in index_marks(index)? {
-            digest.update(part);
+pub(super) fn fingerprint(block: &OpenBlock) -> Result<Fingerprint> {
+    let mut identity = Vec::new();
+    for file in &block.files {
+        if is_immutable(&file.name) {
+            identity.extend(format!("{} {}\n", file.name, file.bytes).into_bytes());
         }
     }
-    Ok(short_hex(&digest.finalize()))
+    if let Some(index) = block.get("index") {
+        identity.extend(index_marks(index)?);
+    }
+    Ok(Fingerprint::of(&identity))
 }
 
-/// The first half of a SHA-256 digest in hexadecimal: 128 bits are enough to tell blocks apart.
-pub(super) fn short_hex(digest: &[u8]) -> String {
-    digest.iter().take(16).map(|b| format!("{b:02x}")).collect()
+/// The fingerprint of a block that has the same `cheap` one as another and yet other content, because one of
+/// the two is damaged where the fingerprint does not look.
+pub(super) fn deep_fingerprint<'a>(
+    cheap: &Fingerprint,
+    files: impl IntoIterator<Item = (&'a FilePath, Digest)>,
+) -> Fingerprint {
+    let mut identity = cheap.to_string();
+    for (name, sha256) in files {
+        if is_immutable(name) {
+            identity.push_str(&format!("\n{sha256}  {name}"));
+        }
+    }
+    Fingerprint::of(identity.as_bytes())
 }
 
 /// The bytes of an index that stand for the rest.
-fn index_marks(index: &SourceFile) -> Result<Vec<Vec<u8>>> {
+fn index_marks(index: &SourceFile) -> Result<Vec<u8>> {
     let toc = index.read_at(index.bytes.saturating_sub(TOC_BYTES), TOC_BYTES)?;
-    let mut marks = vec![index.read_at(0, HEADER_BYTES)?];
+    let mut marks = index.read_at(0, HEADER_BYTES)?;
     for offset in checked_sections(&toc) {
         let length = index.read_at(offset, 4)?;
         let content = Reader::new(&length, offset, "section length").u32();
         let checksum = content.map_or(0, |content| offset.saturating_add(4 + u64::from(content)));
-        marks.push(length);
-        marks.push(index.read_at(checksum, 4)?);
+        marks.extend(length);
+        marks.extend(index.read_at(checksum, 4)?);
     }
-    marks.push(toc);
+    marks.extend(toc);
     Ok(marks)
 }
 
@@ -70,7 +79,6 @@ fn checked_sections(toc: &[u8]) -> Vec<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::source::open_block;
     use super::*;
     use std::fs;
     use std::path::Path;
@@ -90,12 +98,12 @@ mod tests {
         bytes
     }
 
-    fn block(dir: &Path, index: &[u8], segment: &[u8], meta: &str) -> String {
+    fn block(dir: &Path, index: &[u8], segment: &[u8], meta: &str) -> Fingerprint {
         fs::create_dir_all(dir.join("chunks")).unwrap();
         fs::write(dir.join("index"), index).unwrap();
         fs::write(dir.join("chunks/000001"), segment).unwrap();
         fs::write(dir.join("meta.json"), meta).unwrap();
-        fingerprint(&open_block(dir).unwrap()).unwrap()
+        fingerprint(&OpenBlock::open(dir).unwrap()).unwrap()
     }
 
     #[test]
@@ -103,7 +111,6 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let index = index();
         let first = block(dir.path(), &index, b"12345678", "{}");
-        assert_eq!(first.len(), 32);
         assert_eq!(first, block(dir.path(), &index, b"12345678", "{ }"));
         assert_ne!(first, block(dir.path(), &index, b"123456789", "{}"));
         for at in [4, 5, 17, 21, 36, 37, index.len() - 1] {
@@ -117,7 +124,7 @@ mod tests {
         )
         .unwrap();
         fs::write(dir.path().join("index"), &index).unwrap();
-        let opened = open_block(dir.path()).unwrap();
+        let opened = OpenBlock::open(dir.path()).unwrap();
         assert_ne!(first, fingerprint(&opened).unwrap());
     }
 

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use super::source::{Miss, SourceFile};
 use crate::error::{Error, ErrorKind, Result};
+use crate::repository::FilePath;
 
 /// How often a log that changes while it is being opened is tried. Checkpoints are minutes apart.
 const MAX_TRIES: usize = 100;
@@ -41,7 +42,7 @@ pub(super) fn open_logs(dir: &Path, before_recheck: &dyn Fn(&Path)) -> Result<Lo
 fn open_log(dir: &Path, name: &str, before_recheck: &dyn Fn(&Path)) -> Result<LogFiles> {
     let path = dir.join(name);
     for _ in 0..MAX_TRIES {
-        match try_open_log(&path, name, before_recheck) {
+        match try_open_log(dir, name, before_recheck) {
             Ok(log) => return Ok(log),
             Err(Miss::Vanished) => {}
             Err(Miss::Unreadable(error)) => return Err(error),
@@ -56,16 +57,15 @@ fn open_log(dir: &Path, name: &str, before_recheck: &dyn Fn(&Path)) -> Result<Lo
     ))
 }
 
-fn try_open_log(path: &Path, name: &str, before_recheck: &dyn Fn(&Path)) -> Result<LogFiles, Miss> {
+fn try_open_log(dir: &Path, name: &str, before_recheck: &dyn Fn(&Path)) -> Result<LogFiles, Miss> {
+    let path = &dir.join(name);
     let Some(listing) = LogListing::of(path)? else {
         return Ok(LogFiles::default());
     };
     let mut files = Vec::new();
     for part in listing.needed() {
-        files.push(SourceFile::open(
-            path.join(&part),
-            format!("{name}/{part}"),
-        )?);
+        let name = FilePath::new(format!("{name}/{part}"))?;
+        files.push(SourceFile::open(dir, name)?);
     }
     before_recheck(path);
     let again = LogListing::of(path)?.ok_or(Miss::Vanished)?;

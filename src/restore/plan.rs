@@ -1,45 +1,13 @@
 //! Which blocks a restore brings back. Nothing here reads or writes.
 //!
-//! A level-1 block is an atom: compaction merges whole blocks and writes down which atoms went in
-//! (`compaction.sources`). So two blocks hold the same samples exactly as far as their sources agree, and that,
-//! not their range of time, decides which of them are needed: an out-of-order block overlaps its neighbour in
-//! time and yet holds something else.
+//! Which blocks are needed is decided by the level-1 blocks that went into them (their [`atoms`]), not by their
+//! range of time: an out-of-order block overlaps its neighbour in time and yet holds something else.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::{Millis, Ulid};
-use crate::repository::{Gap, StoredBlock};
-
-/// A half-open range of time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TimeRange {
-    /// Its begin.
-    pub since: Millis,
-    /// Its end, exclusive.
-    pub until: Millis,
-}
-
-impl TimeRange {
-    /// All of time.
-    pub const ALL: TimeRange = TimeRange {
-        since: Millis::MIN,
-        until: Millis::MAX,
-    };
-
-    /// Whether some of the block lies in it.
-    fn touches(self, block: &StoredBlock) -> bool {
-        block.min_time < self.until && block.max_time > self.since
-    }
-}
-
-/// The level-1 blocks whose samples `block` holds; itself, where it does not say.
-pub(crate) fn atoms(block: &StoredBlock) -> BTreeSet<Ulid> {
-    if block.sources.is_empty() {
-        BTreeSet::from([block.ulid])
-    } else {
-        block.sources.iter().copied().collect()
-    }
-}
+use crate::model::Ulid;
+use crate::repository::StoredBlock;
+use crate::repository::lineage::{TimeRange, atoms, is_damaged};
 
 /// Chooses from `candidates` the fewest blocks that hold everything they all hold of `range`, given that the
 /// blocks of `present` are in the target already.
@@ -76,9 +44,8 @@ pub fn choose<'a>(
 
 /// Drops damaged blocks whose samples the sound ones hold as well.
 fn without_replaceable(candidates: Vec<&StoredBlock>) -> Vec<&StoredBlock> {
-    let (sound, damaged): (Vec<_>, Vec<_>) = candidates
-        .into_iter()
-        .partition(|block| block.findings.is_empty());
+    let (sound, damaged): (Vec<_>, Vec<_>) =
+        candidates.into_iter().partition(|block| !is_damaged(block));
     let held: BTreeSet<Ulid> = sound.iter().copied().flat_map(atoms).collect();
     let needed = damaged
         .into_iter()
@@ -127,77 +94,12 @@ impl Selection {
     }
 }
 
-/// Spans inside `range`, or between the first and the last block where the range is open, that no block covers.
-pub fn gaps<'a>(blocks: impl IntoIterator<Item = &'a StoredBlock>, range: TimeRange) -> Vec<Gap> {
-    let mut spans: Vec<_> = blocks
-        .into_iter()
-        .filter(|block| block.min_time < block.max_time && range.touches(block))
-        .map(|block| (block.min_time, block.max_time))
-        .collect();
-    spans.sort_unstable();
-    let mut gaps = Vec::new();
-    let mut covered = match range.since {
-        Millis::MIN => spans.first().map_or(Millis::MIN, |span| span.0),
-        since => since,
-    };
-    let end = Some(range.until).filter(|until| *until != Millis::MAX);
-    for (min_time, max_time) in spans.into_iter().chain(end.map(|end| (end, end))) {
-        if min_time > covered {
-            gaps.push(Gap {
-                min_time: covered,
-                max_time: min_time,
-            });
-        }
-        covered = covered.max(max_time);
-    }
-    gaps
-}
-
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
-    use crate::repository::{
-        Digest, FindingCounts, Fingerprint, PORTABLE, StoredObject, block_object,
-    };
+    use crate::model::Millis;
+    use crate::repository::lineage::tests::{block, ulid};
     use proptest::prelude::*;
-
-    pub(crate) fn ulid(number: u64) -> Ulid {
-        Ulid::from_parts(1_000_000 + number as i64, u128::from(number))
-    }
-
-    /// A block with these atoms (all level-1 ULIDs) and parents; nothing stored.
-    pub(crate) fn block(
-        number: u64,
-        (min_time, max_time): (Millis, Millis),
-        level: u64,
-        sources: &[u64],
-        parents: &[u64],
-    ) -> StoredBlock {
-        let fingerprint = Fingerprint::of(&number.to_be_bytes());
-        StoredBlock {
-            ulid: ulid(number),
-            object: StoredObject {
-                name: block_object(ulid(number), &fingerprint).unwrap(),
-                codec: PORTABLE.to_owned(),
-                bytes: 0,
-                sha256: Digest::of(b""),
-                raw_bytes: 0,
-            },
-            fingerprint,
-            min_time,
-            max_time,
-            level,
-            sources: sources.iter().copied().map(ulid).collect(),
-            parents: parents.iter().copied().map(ulid).collect(),
-            series: 0,
-            chunks: 0,
-            samples: 0,
-            sidecar: None,
-            files: Vec::new(),
-            empty_dirs: Vec::new(),
-            findings: FindingCounts::default(),
-        }
-    }
 
     fn damaged(mut block: StoredBlock) -> StoredBlock {
         block.findings.by_severity.insert("error".into(), 1);
@@ -270,23 +172,6 @@ pub(crate) mod tests {
             [ulid(2), ulid(3), ulid(5)],
             "the child would delete a present parent"
         );
-    }
-
-    #[test]
-    fn gaps_are_what_no_block_covers_of_the_range() {
-        let blocks = [
-            block(1, (0, 2), 1, &[1], &[]),
-            block(2, (1, 5), 1, &[2], &[]),
-            block(3, (7, 9), 1, &[3], &[]),
-        ];
-        let gap = |min_time, max_time| Gap { min_time, max_time };
-        assert_eq!(gaps(&blocks, TimeRange::ALL), [gap(5, 7)]);
-        assert_eq!(
-            gaps(&blocks, range(-1, 12)),
-            [gap(-1, 0), gap(5, 7), gap(9, 12)]
-        );
-        assert_eq!(gaps(&blocks, range(20, 30)), [gap(20, 30)]);
-        assert!(gaps(&[], TimeRange::ALL).is_empty());
     }
 
     /// Everything that ever existed on a server that cut `leaves` blocks and then merged neighbours as `merges`
