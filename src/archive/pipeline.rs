@@ -1,8 +1,6 @@
 //! From an open block to an object in the repository: verified, compressed, published.
 
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::fingerprint::{deep_fingerprint, is_immutable};
 use super::hooks::{Hooks, Moment};
@@ -19,13 +17,6 @@ use crate::repository::{
     side_object,
 };
 use crate::store::{ObjectName, Store};
-
-/// Blocks of up to this many raw bytes are stored several at a time; a larger one has enough frames to keep all
-/// cores busy by itself.
-const SMALL_BLOCK_BYTES: u64 = 2 * portable::FRAME_BYTES as u64;
-
-/// How many small blocks are stored at a time, at most: each holds its bytes in memory.
-const MAX_SMALL_BLOCKS: usize = 8;
 
 /// Why a block was not stored.
 pub(super) enum Failure {
@@ -93,45 +84,12 @@ impl Pipeline<'_> {
     ///
     /// When the repository fails. Faults of the source are outcomes.
     pub(super) fn run(&self, jobs: &[Job]) -> Result<Vec<Outcome>> {
-        let is_small = |at: &usize| {
-            let job = jobs.get(*at);
-            job.is_some_and(|(survey, _)| survey.bytes <= SMALL_BLOCK_BYTES)
-        };
-        let (small, large): (Vec<_>, Vec<_>) = (0..jobs.len()).partition(is_small);
-        let workers = rayon::current_num_threads().min(MAX_SMALL_BLOCKS);
-        let mut outcomes = self.run_some(jobs, &large, 1)?;
-        outcomes.append(&mut self.run_some(jobs, &small, workers)?);
-        Ok(outcomes.into_values().collect())
-    }
-
-    /// Stores the jobs at these positions on plain threads: [`portable::write`] keeps rayon's workers busy.
-    fn run_some(
-        &self,
-        jobs: &[Job],
-        positions: &[usize],
-        workers: usize,
-    ) -> Result<BTreeMap<usize, Outcome>> {
-        let next = AtomicUsize::new(0);
-        let outcomes = Mutex::new(Ok(BTreeMap::new()));
-        let work = || {
-            while let Some(at) = positions.get(next.fetch_add(1, Ordering::Relaxed))
-                && let Some(job) = jobs.get(*at)
-            {
-                let outcome = self.do_job(job);
-                let mut outcomes = outcomes.lock().unwrap_or_else(PoisonError::into_inner);
-                if !note(&mut outcomes, *at, outcome) {
-                    break;
-                }
-            }
-        };
-        std::thread::scope(|scope| {
-            for _ in 0..workers.min(positions.len()) {
-                scope.spawn(work);
-            }
-        });
-        outcomes
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner)
+        let bytes = |(survey, _): &Job| survey.bytes;
+        portable::spread(jobs, bytes, |job| match self.do_job(job) {
+            Ok(stored) => Ok(Ok(stored)),
+            Err(Failure::Source(miss)) => Ok(Err(miss)),
+            Err(Failure::Store(error)) => Err(error),
+        })
     }
 
     fn do_job(&self, (survey, stored): &Job) -> Result<StoredBlock, Failure> {
@@ -360,23 +318,4 @@ impl Pipeline<'_> {
 fn immutable_digests(block: &OpenBlock) -> Result<Vec<(&SourceFile, Digest)>> {
     let files = block.files.iter().filter(|file| is_immutable(&file.name));
     files.map(|file| Ok((file, file.digest()?))).collect()
-}
-
-/// Notes an outcome, and says whether to go on.
-fn note(
-    outcomes: &mut Result<BTreeMap<usize, Outcome>>,
-    at: usize,
-    outcome: Result<StoredBlock, Failure>,
-) -> bool {
-    let Ok(done) = outcomes else { return false };
-    match outcome {
-        Ok(stored) => {
-            done.insert(at, Ok(stored));
-        }
-        Err(Failure::Source(miss)) => {
-            done.insert(at, Err(miss));
-        }
-        Err(Failure::Store(error)) => *outcomes = Err(error),
-    }
-    outcomes.is_ok()
 }

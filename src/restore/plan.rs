@@ -5,9 +5,170 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::block::Meta;
+use crate::error::{Error, Result};
 use crate::model::Ulid;
-use crate::repository::StoredBlock;
-use crate::repository::lineage::{TimeRange, atoms, is_damaged};
+use crate::repository::lineage::{TimeRange, atoms, gaps, is_damaged};
+use crate::repository::{Archive, Gap, StoredBlock, StoredWal};
+
+/// What of a repository is wanted back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// The archive, exactly as it is.
+    Archive,
+    /// Every sample of this time that any archive of the same source holds.
+    Range(TimeRange),
+    /// These blocks of the archive.
+    Blocks(BTreeSet<Ulid>),
+}
+
+/// What a restore brings back.
+#[derive(Clone, Debug, Default)]
+pub struct Plan<'a> {
+    /// Blocks, by their time.
+    pub blocks: Vec<&'a StoredBlock>,
+    /// WAL and WBL.
+    pub wal: Option<&'a StoredWal>,
+    /// Blocks of the archive that are not brought back, because the target holds what is in them.
+    pub already_there: Vec<Ulid>,
+    /// Whether the logs are not brought back, because the target has them.
+    pub has_wal: bool,
+    /// Spans of the wanted time that no block covers.
+    pub gaps: Vec<Gap>,
+}
+
+impl Plan<'_> {
+    /// Size of everything that is brought back, in bytes.
+    pub fn bytes(&self) -> u64 {
+        let blocks = self.blocks.iter().map(|block| block.bytes());
+        let wal = self.wal.map(StoredWal::bytes);
+        blocks.chain(wal).fold(0, u64::saturating_add)
+    }
+}
+
+/// What a target holds already.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Present {
+    /// Blocks.
+    pub blocks: Vec<Kin>,
+    /// Names of log directories: `wal`, `wbl`.
+    pub logs: Vec<String>,
+}
+
+/// Plans a restore of `wanted` from `archive` into a target that holds `present`. `chain` is every archive of
+/// the same source, oldest first.
+///
+/// # Errors
+///
+/// When a block that is wanted by name is not in the archive, when the archive lists one twice, or when the target
+/// has some of the archive's logs and not the others.
+pub fn plan<'a>(
+    wanted: &Wanted,
+    archive: &'a Archive,
+    chain: &'a [Archive],
+    with_wal: bool,
+    present: &Present,
+) -> Result<Plan<'a>> {
+    let (candidates, range): (Vec<_>, _) = match wanted {
+        Wanted::Archive => (archive.blocks.iter().collect(), TimeRange::ALL),
+        Wanted::Range(range) => {
+            let all = chain.iter().flat_map(|archive| &archive.blocks);
+            (choose(all, &[], *range), *range)
+        }
+        Wanted::Blocks(ulids) => (pick(archive, ulids)?, TimeRange::ALL),
+    };
+    let distinct: BTreeSet<Ulid> = candidates.iter().map(|block| block.ulid).collect();
+    if distinct.len() < candidates.len() {
+        let id = archive.id.short();
+        return Err(Error::corrupt(format!("archive {id} lists a block twice")));
+    }
+    let blocks = match present.blocks.as_slice() {
+        [] => candidates.clone(),
+        present => choose(candidates.iter().copied(), present, TimeRange::ALL),
+    };
+    let wal = archive.wal.as_ref().filter(|_| with_wal);
+    let has_wal = has_logs(wal, &present.logs)?;
+    let taken: BTreeSet<Ulid> = blocks.iter().map(|block| block.ulid).collect();
+    Ok(Plan {
+        already_there: distinct.difference(&taken).copied().collect(),
+        gaps: match wanted {
+            Wanted::Blocks(_) => Vec::new(),
+            Wanted::Archive | Wanted::Range(_) => gaps(candidates, range),
+        },
+        blocks,
+        wal: wal.filter(|_| !has_wal),
+        has_wal,
+    })
+}
+
+/// Whether the logs of `wal` are present, all of them.
+fn has_logs(wal: Option<&StoredWal>, present: &[String]) -> Result<bool> {
+    let files = wal.into_iter().flat_map(|wal| &wal.files);
+    let logs: BTreeSet<_> = files
+        .filter_map(|file| file.name.as_str().split('/').next())
+        .collect();
+    let (there, missing): (Vec<_>, Vec<_>) = logs
+        .into_iter()
+        .partition(|log| present.iter().any(|name| name == log));
+    match (there.first(), missing.first()) {
+        (Some(there), Some(missing)) => Err(Error::refused(format!(
+            "expected both logs in the target or neither, found {there} without {missing}"
+        ))),
+        (there, _) => Ok(there.is_some()),
+    }
+}
+
+fn pick<'a>(archive: &'a Archive, ulids: &BTreeSet<Ulid>) -> Result<Vec<&'a StoredBlock>> {
+    let find = |ulid: &Ulid| {
+        let found = archive.blocks.iter().find(|block| block.ulid == *ulid);
+        found.ok_or_else(|| {
+            Error::not_found(format!(
+                "archive {} has no block {ulid}",
+                archive.id.short()
+            ))
+        })
+    };
+    ulids.iter().map(find).collect()
+}
+
+/// What decides whether blocks may stand beside each other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kin {
+    /// The block.
+    pub ulid: Ulid,
+    /// The level-1 blocks whose samples it holds.
+    pub atoms: BTreeSet<Ulid>,
+    /// The blocks it was compacted from, which Prometheus deletes when it loads this one.
+    pub parents: Vec<Ulid>,
+}
+
+impl From<&StoredBlock> for Kin {
+    fn from(block: &StoredBlock) -> Self {
+        Kin {
+            ulid: block.ulid,
+            atoms: atoms(block),
+            parents: block.parents.clone(),
+        }
+    }
+}
+
+impl Kin {
+    /// A block on disk; `meta` is what its `meta.json` says, if anything.
+    pub fn on_disk(ulid: Ulid, meta: Option<&Meta>) -> Self {
+        let compaction = meta.map(|meta| &meta.compaction);
+        let mut atoms: BTreeSet<Ulid> = BTreeSet::new();
+        atoms.extend(compaction.iter().flat_map(|compaction| &compaction.sources));
+        if atoms.is_empty() {
+            atoms.insert(ulid);
+        }
+        let parents = compaction.iter().flat_map(|compaction| &compaction.parents);
+        Kin {
+            ulid,
+            atoms,
+            parents: parents.map(|parent| parent.ulid).collect(),
+        }
+    }
+}
 
 /// Chooses from `candidates` the fewest blocks that hold everything they all hold of `range`, given that the
 /// blocks of `present` are in the target already.
@@ -22,7 +183,7 @@ use crate::repository::lineage::{TimeRange, atoms, is_damaged};
 /// compacted anew), both are chosen rather than losing samples; Prometheus merges them.
 pub fn choose<'a>(
     candidates: impl IntoIterator<Item = &'a StoredBlock>,
-    present: &[StoredBlock],
+    present: &[Kin],
     range: TimeRange,
 ) -> Vec<&'a StoredBlock> {
     let distinct: BTreeMap<Ulid, &StoredBlock> = candidates
@@ -35,9 +196,12 @@ pub fn choose<'a>(
         let compacted = (atoms(block).len(), block.level, block.ulid);
         std::cmp::Reverse(compacted)
     });
-    let mut selection = Selection::of(present);
-    let chosen = candidates.into_iter().filter(|block| selection.add(block));
-    let mut chosen: Vec<_> = chosen.collect();
+    let mut selection = Selection::default();
+    for block in present {
+        selection.insert(block.clone());
+    }
+    let mut chosen = candidates;
+    chosen.retain(|block| selection.add(Kin::from(*block)));
     chosen.sort_by_key(|block| (block.min_time, block.max_time, block.ulid));
     chosen
 }
@@ -65,17 +229,9 @@ struct Selection {
 }
 
 impl Selection {
-    fn of(present: &[StoredBlock]) -> Self {
-        let mut selection = Selection::default();
-        for block in present {
-            selection.insert(block);
-        }
-        selection
-    }
-
     /// Takes `block` if it brings something new and may stand beside what was taken before.
-    fn add(&mut self, block: &StoredBlock) -> bool {
-        let useful = !atoms(block).is_subset(&self.atoms);
+    fn add(&mut self, block: Kin) -> bool {
+        let useful = !block.atoms.is_subset(&self.atoms);
         let allowed = !self.superseded.contains(&block.ulid)
             && !block
                 .parents
@@ -87,10 +243,10 @@ impl Selection {
         useful && allowed
     }
 
-    fn insert(&mut self, block: &StoredBlock) {
+    fn insert(&mut self, block: Kin) {
         self.blocks.insert(block.ulid);
-        self.superseded.extend(&block.parents);
-        self.atoms.extend(atoms(block));
+        self.superseded.extend(block.parents);
+        self.atoms.extend(block.atoms);
     }
 }
 
@@ -107,7 +263,8 @@ mod tests {
     }
 
     fn chosen(blocks: &[StoredBlock], present: &[StoredBlock], range: TimeRange) -> Vec<Ulid> {
-        let chosen = choose(blocks, present, range);
+        let present: Vec<_> = present.iter().map(Kin::from).collect();
+        let chosen = choose(blocks, &present, range);
         chosen.into_iter().map(|block| block.ulid).collect()
     }
 
