@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
+use crate::block::Block;
 use crate::error::Result;
 use crate::model::Millis;
-use crate::raw::FileBytes;
+use crate::raw::{FileBytes, ReadMode};
 use crate::repository::FindingCounts;
 
 /// Proves what is about to be archived. Called from several threads.
@@ -57,6 +58,28 @@ pub struct Unproven;
 impl Prover for Unproven {
     fn block(&self, _dir: &Path) -> Result<FindingCounts> {
         Ok(FindingCounts::default())
+    }
+
+    fn logs(&self, _segments: &mut dyn Iterator<Item = LogSegment>) -> LogSpan {
+        LogSpan::default()
+    }
+}
+
+/// Proves what opening proves: metadata, headers, table of contents, tombstones.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Opening {
+    /// How files are read.
+    pub read_mode: ReadMode,
+}
+
+impl Prover for Opening {
+    fn block(&self, dir: &Path) -> Result<FindingCounts> {
+        let mut counts = FindingCounts::default();
+        if Block::open(dir, self.read_mode).is_err() {
+            counts.by_severity.insert("error".to_owned(), 1);
+            counts.by_kind.insert("block-does-not-open".to_owned(), 1);
+        }
+        Ok(counts)
     }
 
     fn logs(&self, _segments: &mut dyn Iterator<Item = LogSegment>) -> LogSpan {
