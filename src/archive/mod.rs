@@ -1,1 +1,179 @@
-//! Block → repository: plan what is new, then compress and publish it.
+//! Block → repository: look at what a data directory holds, decide what is new, verify, compress and publish it,
+//! and commit an archive that lists everything.
+//!
+//! The source may be the directory of a running Prometheus: blocks vanish and appear meanwhile, and no race
+//! makes a backup fail or lets a sample slip through. Nothing is ever written there. A run that dies leaves
+//! objects to which no archive refers; the next run takes them over.
+
+mod fingerprint;
+mod hooks;
+mod logs;
+mod pipeline;
+mod plan;
+mod prover;
+mod run;
+mod source;
+mod survey;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+pub use prover::{LogSegment, LogSpan, Opening, Prover, Unproven};
+
+use crate::error::{Error, Result};
+use crate::model::{Millis, Ulid};
+use crate::progress::Progress;
+use crate::raw::ReadMode;
+use crate::repository::{Archive, Repository, SourceFilter, portable};
+use hooks::NoHooks;
+use plan::Action;
+
+/// What is backed up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// Absolute path of the directory: a data directory, a Prometheus snapshot, or one block.
+    pub dir: PathBuf,
+    /// The machine it is on.
+    pub host: String,
+    /// One name for each Prometheus server.
+    pub name: String,
+}
+
+impl Source {
+    /// The source `dir` on `host`; called after both, unless `name` says otherwise.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such directory.
+    pub fn new(dir: &Path, host: String, name: Option<String>) -> Result<Self> {
+        let dir = dir.canonicalize().map_err(|e| Error::io("open", dir, e))?;
+        let name = name.unwrap_or_else(|| format!("{host}:{}", dir.display()));
+        Ok(Source { dir, host, name })
+    }
+
+    /// Finds the archives of this source.
+    fn filter(&self) -> SourceFilter {
+        SourceFilter {
+            host: None,
+            source_name: Some(self.name.clone()),
+        }
+    }
+}
+
+/// How to back up.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Whether WAL and WBL are archived as well.
+    pub logs: bool,
+    /// Compression level of zstd, from 1 to 22.
+    pub level: i32,
+    /// Take the source for the server its name says, whatever its blocks say.
+    pub force: bool,
+    /// What else the archive is to be known by.
+    pub labels: BTreeMap<String, String>,
+    /// How files are read for proofs.
+    pub read_mode: ReadMode,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            logs: true,
+            level: portable::DEFAULT_LEVEL,
+            force: false,
+            labels: BTreeMap::new(),
+            read_mode: ReadMode::default(),
+        }
+    }
+}
+
+/// What a backup did.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The archive that was committed.
+    pub archive: Archive,
+    /// Blocks that no archive had before.
+    pub new_blocks: usize,
+    /// Blocks of which only `meta.json`, tombstones or foreign files had changed.
+    pub updated_blocks: usize,
+    /// Blocks that were archived before as they are.
+    pub unchanged_blocks: usize,
+    /// Bytes of the source that were compressed.
+    pub read_bytes: u64,
+    /// Bytes of the objects they became.
+    pub stored_bytes: u64,
+    /// What is wrong, and what should have been archived and is not, as sentences.
+    pub problems: Vec<String>,
+}
+
+/// Backs `source` up into `repository`, as an archive of `time` (now).
+///
+/// # Errors
+///
+/// When the source is no data directory, seems to be another server than its name says, or the repository fails.
+/// Trouble with single blocks is no error; the report names it.
+pub fn backup(
+    source: &Source,
+    repository: &Repository,
+    options: &Options,
+    time: Millis,
+    prover: &dyn Prover,
+    progress: &dyn Progress,
+) -> Result<Report> {
+    let run = run::Run {
+        source,
+        repository,
+        options,
+        prover,
+        progress,
+        hooks: &NoHooks,
+    };
+    run.archive(time)
+}
+
+/// What a backup would do.
+#[derive(Clone, Debug, Default)]
+pub struct Preview {
+    /// Blocks that would be read and stored, with their size in bytes.
+    pub new: Vec<(Ulid, u64)>,
+    /// Blocks of which only small files would be stored.
+    pub updated: Vec<Ulid>,
+    /// Blocks that are stored already.
+    pub unchanged: Vec<Ulid>,
+    /// What would be left out, with the reason.
+    pub left_out: BTreeMap<String, String>,
+}
+
+/// Says what [`backup`] would do, and writes nothing. Without a repository everything is new.
+///
+/// # Errors
+///
+/// As [`backup`].
+pub fn preview(source: &Source, repository: Option<&Repository>) -> Result<Preview> {
+    let found = survey::survey(&source.dir, &BTreeSet::new(), &NoHooks)?;
+    let mut known = plan::Known::default();
+    if let Some(repository) = repository {
+        let newest = repository.latest(&source.filter())?.archive;
+        known = run::known(repository, newest.as_ref())?;
+        run::solve(repository, &mut known, &found.blocks)?;
+    }
+    let mut preview = Preview::default();
+    for block in &found.blocks {
+        match known.decide(block) {
+            Action::Keep(_) => preview.unchanged.push(block.ulid()),
+            Action::Refresh(_) => preview.updated.push(block.ulid()),
+            Action::Store => preview.new.push((block.ulid(), block.bytes)),
+        }
+    }
+    let left_out = found.left_out.into_iter();
+    preview.left_out = left_out
+        .map(|(name, reason)| (name, reason.to_owned()))
+        .collect();
+    let unreadable = found.unreadable.into_iter();
+    preview
+        .left_out
+        .extend(unreadable.map(|(name, error)| (name, error.chain())));
+    Ok(preview)
+}

@@ -71,6 +71,10 @@ impl RepoArgs {
 pub(crate) enum Command {
     /// Make an empty repository
     Init(commands::init::Args),
+    /// Archive what is new in a data directory
+    Backup(commands::backup::Args),
+    /// Bring an archive, or a range of time, back into a directory
+    Restore(commands::restore::Args),
     /// List the archives of a repository, oldest first
     Archives(commands::archives::Args),
     /// Prove that a repository is sound

@@ -4,6 +4,7 @@
 //! explanation of a column are said once, there.
 
 pub mod archives;
+pub mod backup;
 mod value;
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};

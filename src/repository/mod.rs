@@ -11,6 +11,7 @@ pub mod check;
 mod diff;
 mod digest;
 mod layout;
+pub mod lineage;
 mod manifest;
 pub mod portable;
 mod seal;

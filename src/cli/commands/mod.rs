@@ -1,10 +1,12 @@
 //! One file per subcommand: from typed arguments to library calls, to a report and an outcome.
 
 pub(super) mod archives;
+pub(super) mod backup;
 pub(super) mod check;
 pub(super) mod diff;
 pub(super) mod generate;
 pub(super) mod init;
+pub(super) mod restore;
 
 use super::args::Command;
 use super::{Context, Outcome};
@@ -14,6 +16,8 @@ use crate::error::Result;
 pub(super) fn run(command: Command, context: &mut Context<'_>) -> Result<Outcome> {
     match command {
         Command::Init(args) => init::run(&args, context),
+        Command::Backup(args) => backup::run(&args, context),
+        Command::Restore(args) => restore::run(&args, context),
         Command::Archives(args) => archives::run(&args, context),
         Command::Check(args) => check::run(&args, context),
         Command::Diff(args) => diff::run(&args, context),

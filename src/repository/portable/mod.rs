@@ -10,6 +10,7 @@
 
 mod read;
 mod seek_table;
+mod spread;
 mod stored;
 mod tar_read;
 mod tar_write;
@@ -19,6 +20,7 @@ use std::fs::File;
 use std::io;
 
 pub use read::{FileEntry, Object};
+pub use spread::spread;
 pub use stored::{Silent, Visitor, read_stored};
 pub use write::{Staged, write};
 

@@ -1,0 +1,321 @@
+//! From an open block to an object in the repository: verified, compressed, published.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::fingerprint::{deep_fingerprint, is_immutable};
+use super::hooks::{Hooks, Moment};
+use super::plan::Known;
+use super::prover::Prover;
+use super::source::{Miss, OpenBlock, SourceFile};
+use super::survey::BlockSurvey;
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::Ulid;
+use crate::progress::{Progress, Silent};
+use crate::repository::portable::{self, Object, Root, Staged};
+use crate::repository::{
+    Digest, FindingCounts, Fingerprint, StoredBlock, StoredFile, StoredObject, block_object,
+    side_object,
+};
+use crate::store::{ObjectName, Store};
+
+/// Why a block was not stored.
+pub(super) enum Failure {
+    /// The source's fault: the others go on.
+    Source(Miss),
+    /// The repository's fault: nothing can go on.
+    Store(Error),
+}
+
+impl From<Miss> for Failure {
+    fn from(miss: Miss) -> Self {
+        Failure::Source(miss)
+    }
+}
+
+/// A block to be stored; with what is known of it, if only some of its files have changed.
+pub(super) type Job = (BlockSurvey, Option<StoredBlock>);
+
+/// What became of a block.
+pub(super) type Outcome = Result<StoredBlock, Miss>;
+
+/// Stores blocks.
+pub(super) struct Pipeline<'a> {
+    pub(super) store: &'a dyn Store,
+    pub(super) known: &'a Known,
+    pub(super) prover: &'a dyn Prover,
+    pub(super) level: i32,
+    pub(super) progress: &'a dyn Progress,
+    pub(super) hooks: &'a dyn Hooks,
+    pub(super) traffic: &'a Traffic,
+}
+
+/// Bytes in and out of a [`Pipeline`].
+#[derive(Debug, Default)]
+pub(super) struct Traffic {
+    read: AtomicU64,
+    written: AtomicU64,
+}
+
+impl Traffic {
+    /// Bytes of the source that were compressed.
+    pub(super) fn read(&self) -> u64 {
+        self.read.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of the objects they became.
+    pub(super) fn written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
+    }
+}
+
+/// An immutable part that is in the repository.
+struct Held {
+    fingerprint: Fingerprint,
+    object: StoredObject,
+    /// Everything in the object, which is how the block was when it was stored first.
+    files: Vec<StoredFile>,
+    findings: FindingCounts,
+}
+
+impl Pipeline<'_> {
+    /// Stores blocks, and says what became of each, in their order.
+    ///
+    /// # Errors
+    ///
+    /// When the repository fails. Faults of the source are outcomes.
+    pub(super) fn run(&self, jobs: &[Job]) -> Result<Vec<Outcome>> {
+        let bytes = |(survey, _): &Job| survey.bytes;
+        portable::spread(jobs, bytes, |job| match self.do_job(job) {
+            Ok(stored) => Ok(Ok(stored)),
+            Err(Failure::Source(miss)) => Ok(Err(miss)),
+            Err(Failure::Store(error)) => Err(error),
+        })
+    }
+
+    fn do_job(&self, (survey, stored): &Job) -> Result<StoredBlock, Failure> {
+        match stored {
+            Some(stored) => self.refresh(survey, stored),
+            None => self.store(survey),
+        }
+    }
+
+    /// Stores a block that nothing is known of.
+    fn store(&self, survey: &BlockSurvey) -> Result<StoredBlock, Failure> {
+        let block = OpenBlock::open(&survey.found.dir)?;
+        self.hooks.reached(Moment::BlockOpened(survey.ulid()));
+        let survey = BlockSurvey::of(survey.found.clone(), &block).map_err(Miss::from)?;
+        let findings = self.prover.block(&survey.found.dir).map_err(Miss::from)?;
+        // What looks damaged may be half deleted.
+        if !findings.is_empty() && !block.is_unchanged() {
+            return Err(Miss::Vanished.into());
+        }
+        let held = self.hold(&survey, &block, findings)?;
+        self.complete(&survey, &block, held)
+    }
+
+    /// Stores what has changed of a block whose immutable part is stored.
+    fn refresh(&self, survey: &BlockSurvey, stored: &StoredBlock) -> Result<StoredBlock, Failure> {
+        let block = OpenBlock::open(&survey.found.dir)?;
+        self.hooks.reached(Moment::BlockOpened(survey.ulid()));
+        let now = BlockSurvey::of(survey.found.clone(), &block).map_err(Miss::from)?;
+        if now.fingerprint != survey.fingerprint {
+            return Err(Miss::Vanished.into());
+        }
+        let own = stored.files.iter().filter(|file| !file.sidecar);
+        let held = Held {
+            fingerprint: stored.fingerprint.clone(),
+            object: stored.object.clone(),
+            files: own.cloned().collect(),
+            findings: stored.findings.clone(),
+        };
+        self.complete(&now, &block, held)
+    }
+
+    /// Makes sure that the repository holds the immutable part of `block`.
+    fn hold(
+        &self,
+        survey: &BlockSurvey,
+        block: &OpenBlock,
+        findings: FindingCounts,
+    ) -> Result<Held, Failure> {
+        let held = |fingerprint, (object, files)| Held {
+            fingerprint,
+            object,
+            files,
+            findings,
+        };
+        if let Some(parts) = self.put_or_adopt(survey, &survey.fingerprint, block)? {
+            return Ok(held(survey.fingerprint.clone(), parts));
+        }
+        // The name is taken by something else: one of the two is damaged where the fingerprint does not look.
+        let digests = immutable_digests(block).map_err(Miss::from)?;
+        let names = digests.iter().map(|(file, sha256)| (&file.name, *sha256));
+        let deep = deep_fingerprint(&survey.fingerprint, names);
+        match self.put_or_adopt(survey, &deep, block)? {
+            Some(parts) => Ok(held(deep, parts)),
+            None => Err(Failure::Source(Miss::Unreadable(Error::corrupt(format!(
+                "block {}: both objects that could hold it are damaged",
+                survey.ulid()
+            ))))),
+        }
+    }
+
+    /// Writes the object of a block; or takes the one that has its name, if it holds the same immutable part: a
+    /// run that died may have left it. `None` when it holds something else.
+    fn put_or_adopt(
+        &self,
+        survey: &BlockSurvey,
+        fingerprint: &Fingerprint,
+        block: &OpenBlock,
+    ) -> Result<Option<(StoredObject, Vec<StoredFile>)>, Failure> {
+        let name = block_object(survey.ulid(), fingerprint).map_err(Failure::Store)?;
+        let root = Root::Block(survey.ulid());
+        if !self.known.has_object(&name) {
+            let files: Vec<_> = block.files.iter().collect();
+            match self.write(&name, root, &files)?.publish() {
+                Err(taken) if taken.kind() == ErrorKind::AlreadyExists => {}
+                published => return published.map(Some).map_err(Failure::Store),
+            }
+        }
+        let Some((object, files)) = self.read(&name, root)? else {
+            return Ok(None);
+        };
+        let here = immutable_digests(block).map_err(Miss::from)?;
+        let there: Vec<_> = files
+            .iter()
+            .filter(|file| is_immutable(&file.name))
+            .collect();
+        let same = here.len() == there.len()
+            && here.iter().all(|(file, sha256)| {
+                there
+                    .iter()
+                    .any(|stored| stored.name == file.name && stored.sha256 == *sha256)
+            });
+        if same {
+            self.progress.advance(survey.bytes);
+        }
+        Ok(same.then_some((object, files)))
+    }
+
+    /// The manifest's entry for `block`, with a sidecar for what differs from its own object.
+    fn complete(
+        &self,
+        survey: &BlockSurvey,
+        block: &OpenBlock,
+        held: Held,
+    ) -> Result<StoredBlock, Failure> {
+        let (mut current, own_mutable): (Vec<_>, Vec<_>) = held
+            .files
+            .into_iter()
+            .partition(|file| is_immutable(&file.name));
+        let mut changed = Vec::new();
+        for file in &survey.mutable {
+            let sidecar = !own_mutable.contains(file);
+            if sidecar {
+                changed.push(file);
+            }
+            current.push(StoredFile {
+                sidecar,
+                ..file.clone()
+            });
+        }
+        let sidecar = match changed.as_slice() {
+            [] => None,
+            changed => Some(self.put_sidecar(survey.ulid(), &held.fingerprint, changed, block)?),
+        };
+        let meta = survey.meta.as_ref();
+        let compaction = meta.map(|meta| &meta.compaction);
+        let stats = meta.map(|meta| meta.stats).unwrap_or_default();
+        Ok(StoredBlock {
+            ulid: survey.ulid(),
+            fingerprint: held.fingerprint,
+            min_time: meta.map_or(0, |meta| meta.min_time),
+            max_time: meta.map_or(0, |meta| meta.max_time),
+            level: compaction.map_or(0, |compaction| u64::try_from(compaction.level).unwrap_or(0)),
+            sources: compaction.map_or_else(Vec::new, |compaction| compaction.sources.clone()),
+            parents: survey.parents(),
+            series: stats.num_series,
+            chunks: stats.num_chunks,
+            samples: stats.num_samples,
+            object: held.object,
+            sidecar,
+            files: current,
+            empty_dirs: survey.listing.empty_dirs.clone(),
+            findings: held.findings,
+        })
+    }
+
+    fn put_sidecar(
+        &self,
+        ulid: Ulid,
+        fingerprint: &Fingerprint,
+        changed: &[&StoredFile],
+        block: &OpenBlock,
+    ) -> Result<StoredObject, Failure> {
+        let listing = changed.iter().map(|file| (&file.name, file.sha256));
+        let name = side_object(ulid, fingerprint, listing).map_err(Failure::Store)?;
+        let root = Root::Block(ulid);
+        let is_listed = |files: &[StoredFile]| files.iter().eq(changed.iter().copied());
+        if !self.known.has_object(&name) {
+            let sources = changed
+                .iter()
+                .filter_map(|file| block.get(file.name.as_str()));
+            let staged = self.write(&name, root, &sources.collect::<Vec<_>>())?;
+            if !is_listed(staged.files()) {
+                return Err(Miss::Vanished.into());
+            }
+            match staged.publish() {
+                Err(taken) if taken.kind() == ErrorKind::AlreadyExists => {}
+                published => return published.map(|(object, _)| object).map_err(Failure::Store),
+            }
+        }
+        match self.read(&name, root)? {
+            Some((object, files)) if is_listed(&files) => Ok(object),
+            _ => Err(Miss::Unreadable(Error::corrupt(format!("object {name} is damaged"))).into()),
+        }
+    }
+
+    /// Compresses `files` into an object that is not published yet.
+    pub(super) fn write(
+        &self,
+        name: &ObjectName,
+        root: Root,
+        files: &[&SourceFile],
+    ) -> Result<Staged, Failure> {
+        let sources: Vec<_> = files.iter().map(|file| file.to_store()).collect();
+        let staged = portable::write(self.store, name, root, &sources, self.level, self.progress)
+            .map_err(|error| {
+            if files.iter().any(|file| file.has_failed()) {
+                Failure::Source(Miss::Unreadable(error))
+            } else {
+                Failure::Store(error)
+            }
+        })?;
+        let read = files.iter().map(|file| file.bytes).sum();
+        self.traffic.read.fetch_add(read, Ordering::Relaxed);
+        self.traffic
+            .written
+            .fetch_add(staged.object().bytes, Ordering::Relaxed);
+        Ok(staged)
+    }
+
+    /// What an object holds, all of it read; `None` when it is damaged.
+    fn read(
+        &self,
+        name: &ObjectName,
+        root: Root,
+    ) -> Result<Option<(StoredObject, Vec<StoredFile>)>, Failure> {
+        let read = Object::open(self.store, name, root)
+            .and_then(|object| object.contents(&mut portable::Silent, &Silent));
+        match read {
+            Ok(contents) => Ok(Some(contents)),
+            Err(error) if error.kind() == ErrorKind::Io => Err(Failure::Store(error)),
+            Err(_) => Ok(None),
+        }
+    }
+}
+
+fn immutable_digests(block: &OpenBlock) -> Result<Vec<(&SourceFile, Digest)>> {
+    let files = block.files.iter().filter(|file| is_immutable(&file.name));
+    files.map(|file| Ok((file, file.digest()?))).collect()
+}

@@ -1,0 +1,155 @@
+//! What is new, what is known. Nothing here reads or writes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::fingerprint::{deep_fingerprint, is_immutable};
+use super::survey::BlockSurvey;
+use crate::model::Ulid;
+use crate::repository::lineage::{atoms, is_damaged};
+use crate::repository::{Archive, StoredBlock, StoredFile, StoredObject, block_object};
+use crate::store::ObjectName;
+
+/// What has to be done for a block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Action {
+    /// It is stored as it is.
+    Keep(StoredBlock),
+    /// Its immutable part is stored; files that may change have changed.
+    Refresh(StoredBlock),
+    /// It is not stored, or nothing says how; or what is stored is damaged, and the source may have been mended.
+    Store,
+}
+
+/// How a block of an archive compares with what the repository held before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    /// It was archived before, as it is.
+    None,
+    /// It was archived before, with other `meta.json`, tombstones or foreign files.
+    Updated,
+    /// No archive that was looked at has it.
+    New,
+}
+
+/// What a repository holds of blocks.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    /// Sizes of the objects that exist.
+    objects: BTreeMap<ObjectName, u64>,
+    /// What manifests say of blocks, the latest word last.
+    blocks: BTreeMap<Ulid, Vec<StoredBlock>>,
+}
+
+impl Known {
+    /// Knows that these objects exist, and nothing of what is in them.
+    pub(super) fn new(objects: impl IntoIterator<Item = (ObjectName, u64)>) -> Self {
+        Known {
+            objects: objects.into_iter().collect(),
+            blocks: BTreeMap::new(),
+        }
+    }
+
+    /// Takes in what an archive says, as an older word than what is known already.
+    pub(super) fn learn(&mut self, archive: &Archive) {
+        for block in &archive.blocks {
+            let words = self.blocks.entry(block.ulid).or_default();
+            words.insert(0, block.clone());
+        }
+    }
+
+    /// Whether there is an object of this name.
+    pub(super) fn has_object(&self, name: &ObjectName) -> bool {
+        self.objects.contains_key(name)
+    }
+
+    /// What has to be done for `block`.
+    pub(super) fn decide(&self, block: &BlockSurvey) -> Action {
+        match self.find(block) {
+            Some(stored) if is_damaged(stored) => Action::Store,
+            Some(stored) if is_current(stored, block) && self.holds(stored.sidecar.as_ref()) => {
+                Action::Keep(stored.clone())
+            }
+            Some(stored) => Action::Refresh(stored.clone()),
+            None => Action::Store,
+        }
+    }
+
+    /// Whether an object seems to hold `block`, and no archive learned so far tells of it.
+    pub(super) fn is_riddle(&self, block: &BlockSurvey) -> bool {
+        let object = block_object(block.ulid(), &block.fingerprint);
+        self.find(block).is_none() && object.is_ok_and(|name| self.has_object(&name))
+    }
+
+    /// How a block that is now archived compares with what was known.
+    pub(super) fn change(&self, block: &StoredBlock) -> Change {
+        let words = self.blocks.get(&block.ulid).into_iter().flatten();
+        let same = words.filter(|stored| stored.object == block.object);
+        match same.last() {
+            None => Change::New,
+            Some(stored) if stored.files == block.files => Change::None,
+            Some(_) => Change::Updated,
+        }
+    }
+
+    /// The latest word on a block with this immutable part, if its object is there.
+    fn find(&self, block: &BlockSurvey) -> Option<&StoredBlock> {
+        let words = self.blocks.get(&block.ulid())?;
+        let same = |word: &&StoredBlock| is_same(word, block) && self.holds(Some(&word.object));
+        words.iter().rfind(same)
+    }
+
+    /// Whether the object, if there is to be one, is as long as it was when it was stored.
+    fn holds(&self, object: Option<&StoredObject>) -> bool {
+        object.is_none_or(|object| self.objects.get(&object.name) == Some(&object.bytes))
+    }
+}
+
+/// Whether the immutable parts are the same.
+fn is_same(stored: &StoredBlock, block: &BlockSurvey) -> bool {
+    let files = stored.files.iter().map(|file| (&file.name, file.sha256));
+    stored.fingerprint == block.fingerprint
+        || stored.fingerprint == deep_fingerprint(&block.fingerprint, files)
+}
+
+/// Whether the files that may change, and the empty directories, are the same too.
+fn is_current(stored: &StoredBlock, block: &BlockSurvey) -> bool {
+    let content = |file: &StoredFile| (file.name.clone(), file.sha256);
+    let mutable = stored.files.iter().filter(|file| !is_immutable(&file.name));
+    let before: BTreeSet<_> = mutable.map(content).collect();
+    let now: BTreeSet<_> = block.mutable.iter().map(content).collect();
+    before == now && stored.empty_dirs == block.listing.empty_dirs
+}
+
+/// The blocks that Prometheus would delete when it loads `blocks`, each with the child because of which it would.
+/// A damaged child supersedes nothing: its parents may be all that is left of its samples.
+pub(super) fn superseded<'a>(
+    blocks: impl IntoIterator<Item = &'a StoredBlock>,
+) -> BTreeMap<Ulid, Ulid> {
+    let sound = blocks.into_iter().filter(|block| !is_damaged(block));
+    sound
+        .flat_map(|child| child.parents.iter().map(|parent| (*parent, child.ulid)))
+        .filter(|(parent, child)| *parent != Ulid::ZERO && parent != child)
+        .collect()
+}
+
+/// Whether the blocks here must belong to another server than the one `newest` was made of: both cover some of
+/// the same time, and yet no sample of one is known to the other.
+pub(super) fn is_other_server(newest: &Archive, here: &[BlockSurvey]) -> bool {
+    let known: BTreeSet<Ulid> = newest.blocks.iter().flat_map(atoms).collect();
+    let metas = || {
+        here.iter()
+            .filter_map(|block| Some((block.ulid(), block.meta.as_ref()?)))
+    };
+    let related = metas().any(|(ulid, meta)| {
+        known.contains(&ulid)
+            || meta
+                .compaction
+                .sources
+                .iter()
+                .any(|atom| known.contains(atom))
+    });
+    let overlaps = newest.blocks.iter().any(|stored| {
+        metas().any(|(_, meta)| meta.min_time < stored.max_time && stored.min_time < meta.max_time)
+    });
+    overlaps && !related
+}

@@ -1,0 +1,410 @@
+//! One backup run: logs first, then blocks until none vanishes any more, then the manifest.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use super::hooks::{Hooks, Moment};
+use super::logs::{LogFiles, open_logs};
+use super::pipeline::{Failure, Pipeline, Traffic};
+use super::plan::{Action, Change, Known, is_other_server, superseded};
+use super::prover::{LogSpan, Prover};
+use super::source::Miss;
+use super::survey::{BlockSurvey, Survey, survey};
+use super::{Options, Report, Source};
+use crate::error::{Error, Result};
+use crate::model::{Millis, Ulid};
+use crate::progress::Progress;
+use crate::repository::lineage::{coverage, is_damaged};
+use crate::repository::portable::Root;
+use crate::repository::{
+    Archive, ArchiveId, FindingCounts, LeftOut, MANIFEST_VERSION, Repository, StoredBlock,
+    StoredWal, wal_object,
+};
+
+/// How often the blocks are listed anew because one vanished. Compactions are minutes apart.
+const MAX_PASSES: usize = 100;
+
+/// How often the logs are opened anew because one was cut short while it was being read.
+const MAX_LOG_TRIES: usize = 3;
+
+/// What a run works with.
+pub(super) struct Run<'a> {
+    pub(super) source: &'a Source,
+    pub(super) repository: &'a Repository,
+    pub(super) options: &'a Options,
+    pub(super) prover: &'a dyn Prover,
+    pub(super) progress: &'a dyn Progress,
+    pub(super) hooks: &'a dyn Hooks,
+}
+
+/// What a run has gathered so far.
+#[derive(Default)]
+struct Harvest {
+    known: Known,
+    traffic: Traffic,
+    blocks: BTreeMap<Ulid, Captured>,
+    left_out: BTreeMap<String, String>,
+    /// Left out, although it should be archived; by name.
+    missed: BTreeMap<String, String>,
+    problems: Vec<String>,
+}
+
+/// A block that is in the repository, and where it came from.
+struct Captured {
+    stored: StoredBlock,
+    dir: PathBuf,
+}
+
+impl Harvest {
+    fn stored(&self) -> impl Iterator<Item = &StoredBlock> {
+        self.blocks.values().map(|block| &block.stored)
+    }
+
+    fn capture(&mut self, block: &BlockSurvey, stored: StoredBlock) {
+        let dir = block.found.dir.clone();
+        self.blocks.insert(block.ulid(), Captured { stored, dir });
+    }
+
+    fn miss(&mut self, name: impl Into<String>, error: &Error) {
+        self.missed.insert(name.into(), error.chain());
+    }
+}
+
+impl Run<'_> {
+    /// Makes an archive and commits it.
+    pub(super) fn archive(&self, time: Millis) -> Result<Report> {
+        let id = ArchiveId::random();
+        let mut harvest = Harvest::default();
+        let newest = self.newest(&mut harvest)?;
+        harvest.known = known(self.repository, newest.as_ref())?;
+        let wal = self.harvest(&id, newest.as_ref(), &mut harvest)?;
+        self.settle(&mut harvest);
+        let changes: Vec<_> = harvest
+            .stored()
+            .map(|block| harvest.known.change(block))
+            .collect();
+        let count = |wanted| changes.iter().filter(|change| **change == wanted).count();
+        let report = Report {
+            new_blocks: count(Change::New),
+            updated_blocks: count(Change::Updated),
+            unchanged_blocks: count(Change::None),
+            read_bytes: harvest.traffic.read(),
+            stored_bytes: harvest.traffic.written(),
+            problems: std::mem::take(&mut harvest.problems),
+            archive: self.manifest(id, time, wal, harvest),
+        };
+        self.repository.commit(&report.archive)?;
+        Ok(report)
+    }
+
+    /// The newest archive of this source. Manifests that cannot be read are a problem, but no obstacle.
+    fn newest(&self, harvest: &mut Harvest) -> Result<Option<Archive>> {
+        let latest = self.repository.latest(&self.source.filter())?;
+        let damaged = latest.damaged.iter().map(|damaged| damaged.error.chain());
+        harvest.problems.extend(damaged);
+        Ok(latest.archive)
+    }
+
+    /// Opens the logs, lists the blocks, stores the logs, stores the blocks: in this order no sample slips
+    /// through. When a log shrinks under the reader (the server was started anew and mended it), everything
+    /// starts over.
+    fn harvest(
+        &self,
+        id: &ArchiveId,
+        newest: Option<&Archive>,
+        harvest: &mut Harvest,
+    ) -> Result<Option<StoredWal>> {
+        let mut tries = 1;
+        let (wal, blocks) = loop {
+            harvest.missed.clear();
+            let logs = self.open_logs(harvest);
+            let blocks = self.look(harvest)?;
+            self.refuse_other_server(newest, &blocks)?;
+            self.progress.begin(
+                "backup",
+                Some(bytes_to_read(&harvest.known, &blocks, &logs)),
+            );
+            match self.store_logs(id, &logs, harvest) {
+                Ok(wal) => break (wal, blocks),
+                Err(Failure::Store(error)) => return Err(error),
+                Err(Failure::Source(_)) if tries < MAX_LOG_TRIES => tries += 1,
+                Err(Failure::Source(miss)) => {
+                    harvest.miss("wal", &miss.into_error(&self.source.dir));
+                    break (None, blocks);
+                }
+            }
+        };
+        self.store_blocks(blocks, harvest)?;
+        self.progress.end();
+        Ok(wal)
+    }
+
+    fn open_logs(&self, harvest: &mut Harvest) -> LogFiles {
+        if !self.options.logs {
+            let asked = "left out as asked for";
+            harvest.left_out.insert("wal".into(), asked.into());
+            harvest.left_out.insert("wbl".into(), asked.into());
+            return LogFiles::default();
+        }
+        let opened = |log: &Path| self.hooks.reached(Moment::LogOpened(log));
+        open_logs(&self.source.dir, &opened).unwrap_or_else(|error| {
+            harvest.miss("wal", &error);
+            LogFiles::default()
+        })
+    }
+
+    fn store_logs(
+        &self,
+        id: &ArchiveId,
+        logs: &LogFiles,
+        harvest: &mut Harvest,
+    ) -> Result<Option<StoredWal>, Failure> {
+        for path in &logs.left_out {
+            let name = path.strip_prefix(&self.source.dir).unwrap_or(path);
+            let name = name.to_string_lossy().into_owned();
+            harvest
+                .left_out
+                .insert(name, "not needed for replay".into());
+        }
+        if logs.files.is_empty() {
+            return Ok(None);
+        }
+        let name = wal_object(id).map_err(Failure::Store)?;
+        let files: Vec<_> = logs.files.iter().collect();
+        let staged = self.pipeline(harvest).write(&name, Root::Data, &files)?;
+        let span = self.prove_logs(logs).map_err(Miss::from)?;
+        let (object, files) = staged.publish().map_err(Failure::Store)?;
+        harvest.problems.extend(span.damage);
+        Ok(Some(StoredWal {
+            object,
+            files,
+            min_time: span.min_time,
+            max_time: span.max_time,
+            samples: span.samples,
+        }))
+    }
+
+    fn prove_logs(&self, logs: &LogFiles) -> Result<LogSpan> {
+        let mut failure = None;
+        let mut segments = logs.files.iter().map_while(|file| {
+            let segment = file.to_segment(self.options.read_mode);
+            segment.map_err(|error| failure = Some(error)).ok()
+        });
+        let span = self.prover.logs(&mut segments);
+        failure.map_or(Ok(span), Err)
+    }
+
+    /// Lists the source and looks at every block that has not been captured.
+    fn look(&self, harvest: &mut Harvest) -> Result<Survey> {
+        let captured: BTreeSet<Ulid> = harvest.blocks.keys().copied().collect();
+        let survey = survey(&self.source.dir, &captured, self.hooks)?;
+        let left_out = survey.left_out.iter();
+        let left_out = left_out.map(|(name, reason)| (name.clone(), (*reason).to_owned()));
+        harvest.left_out.extend(left_out);
+        for (name, error) in &survey.unreadable {
+            harvest.miss(name, error);
+        }
+        solve(self.repository, &mut harvest.known, &survey.blocks)?;
+        Ok(survey)
+    }
+
+    fn refuse_other_server(&self, newest: Option<&Archive>, here: &Survey) -> Result<()> {
+        match newest {
+            Some(newest) if !self.options.force && is_other_server(newest, &here.blocks) => {
+                Err(Error::refused(format!(
+                    "archive {} of source {:?} and {} cover the same time and have no block in common: give \
+                     this server a name of its own with --source NAME, or use --force if it is the same one",
+                    newest.id.short(),
+                    self.source.name,
+                    self.source.dir.display(),
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Stores what was looked at, and looks again until one pass has seen nothing vanish.
+    fn store_blocks(&self, first: Survey, harvest: &mut Harvest) -> Result<()> {
+        let mut survey = first;
+        for _ in 0..MAX_PASSES {
+            let mut vanished = survey.vanished;
+            for wave in waves(survey.blocks) {
+                vanished |= self.store_wave(wave, harvest)?;
+            }
+            self.hooks.reached(Moment::PassDone);
+            vanished |= drop_half_deleted(harvest);
+            if !vanished {
+                return Ok(());
+            }
+            let wal = harvest.missed.remove_entry("wal");
+            harvest.missed = wal.into_iter().collect();
+            survey = self.look(harvest)?;
+        }
+        harvest.problems.push(format!(
+            "blocks vanished in each of {MAX_PASSES} passes: some may be missing"
+        ));
+        Ok(())
+    }
+
+    /// Captures blocks, and says whether any of them vanished.
+    fn store_wave(&self, wave: Vec<BlockSurvey>, harvest: &mut Harvest) -> Result<bool> {
+        let superseded = superseded(harvest.stored());
+        let mut jobs = Vec::new();
+        for block in wave {
+            if superseded.contains_key(&block.ulid()) {
+                continue;
+            }
+            match harvest.known.decide(&block) {
+                Action::Keep(stored) => harvest.capture(&block, stored),
+                Action::Refresh(stored) => jobs.push((block, Some(stored))),
+                Action::Store => jobs.push((block, None)),
+            }
+        }
+        let mut vanished = false;
+        let outcomes = self.pipeline(harvest).run(&jobs)?;
+        for ((block, _), outcome) in jobs.iter().zip(outcomes) {
+            match outcome {
+                Ok(stored) => harvest.capture(block, stored),
+                Err(Miss::Vanished) => vanished = true,
+                Err(Miss::Unreadable(error)) => harvest.miss(block.ulid().to_string(), &error),
+            }
+            if block.found.is_link {
+                harvest.problems.push(format!(
+                    "block {} is a symbolic link: it is archived, but Prometheus does not see it",
+                    block.ulid()
+                ));
+            }
+        }
+        Ok(vanished)
+    }
+
+    fn pipeline<'h>(&'h self, harvest: &'h Harvest) -> Pipeline<'h> {
+        Pipeline {
+            store: self.repository.store(),
+            known: &harvest.known,
+            prover: self.prover,
+            level: self.options.level,
+            progress: self.progress,
+            hooks: self.hooks,
+            traffic: &harvest.traffic,
+        }
+    }
+
+    /// Decides what is archived of the blocks that were captured, and says what is wrong with them.
+    fn settle(&self, harvest: &mut Harvest) {
+        for (parent, child) in superseded(harvest.stored()) {
+            harvest.blocks.remove(&parent);
+            let reason = format!("compacted into {child}, which is archived");
+            if self.source.dir.join(parent.to_string()).is_dir() {
+                harvest.left_out.insert(parent.to_string(), reason);
+            }
+        }
+        let damaged = harvest.blocks.values().map(|block| &block.stored);
+        let damaged = damaged.filter(|block| is_damaged(block)).map(|block| {
+            let kinds: Vec<_> = block.findings.by_kind.keys().map(String::as_str).collect();
+            format!(
+                "block {} is damaged ({}); it is archived as it is",
+                block.ulid,
+                kinds.join(", ")
+            )
+        });
+        let damaged: Vec<_> = damaged.collect();
+        let missed = harvest.missed.iter();
+        let missed = missed.map(|(name, reason)| format!("{name} is left out: {reason}"));
+        harvest.problems.extend(missed);
+        harvest.problems.extend(damaged);
+    }
+
+    fn manifest(
+        &self,
+        id: ArchiveId,
+        time: Millis,
+        wal: Option<StoredWal>,
+        harvest: Harvest,
+    ) -> Archive {
+        let mut blocks: Vec<_> = harvest
+            .blocks
+            .into_values()
+            .map(|block| block.stored)
+            .collect();
+        blocks.sort_by_key(|block| (block.min_time, block.max_time, block.ulid));
+        let mut findings = FindingCounts::default();
+        for block in &blocks {
+            findings.add(&block.findings);
+        }
+        let left_out = harvest.left_out.into_iter().chain(harvest.missed);
+        Archive {
+            format_version: MANIFEST_VERSION,
+            id,
+            time,
+            host: self.source.host.clone(),
+            source: self.source.dir.to_string_lossy().into_owned(),
+            source_name: self.source.name.clone(),
+            labels: self.options.labels.clone(),
+            narthex_version: env!("CARGO_PKG_VERSION").to_owned(),
+            coverage: coverage(&blocks),
+            blocks,
+            wal,
+            left_out: left_out
+                .map(|(name, reason)| LeftOut { name, reason })
+                .collect(),
+            findings,
+        }
+    }
+}
+
+/// What is stored, by one listing, and what the newest archive says of it.
+pub(super) fn known(repository: &Repository, newest: Option<&Archive>) -> Result<Known> {
+    let mut known = Known::new(repository.store().list("blocks/")?);
+    if let Some(newest) = newest {
+        known.learn(newest);
+    }
+    Ok(known)
+}
+
+/// Reads older archives until they tell of all objects that seem to hold one of `blocks`. Objects that no archive
+/// tells of were left by a run that died.
+pub(super) fn solve(
+    repository: &Repository,
+    known: &mut Known,
+    blocks: &[BlockSurvey],
+) -> Result<()> {
+    let mut names = repository.manifest_names()?;
+    while blocks.iter().any(|block| known.is_riddle(block))
+        && let Some(name) = names.pop()
+    {
+        // A damaged manifest is the business of `check`; here it just does not help.
+        if let Ok(archive) = repository.archive(&name) {
+            known.learn(&archive);
+        }
+    }
+    Ok(())
+}
+
+/// How much will be read of the source, in bytes.
+fn bytes_to_read(known: &Known, blocks: &Survey, logs: &LogFiles) -> u64 {
+    let new = blocks
+        .blocks
+        .iter()
+        .filter(|block| known.decide(block) == Action::Store);
+    let logs = logs.files.iter().map(|file| file.bytes);
+    new.map(|block| block.bytes).chain(logs).sum()
+}
+
+/// Blocks that others name as parents come after those: with their child captured, they are not needed.
+fn waves(blocks: Vec<BlockSurvey>) -> [Vec<BlockSurvey>; 2] {
+    let parents: BTreeSet<Ulid> = blocks.iter().flat_map(BlockSurvey::parents).collect();
+    let (parents, others) = blocks
+        .into_iter()
+        .partition(|block| parents.contains(&block.ulid()));
+    [others, parents]
+}
+
+/// A block that is damaged and now gone was being deleted file by file. Says whether there was one.
+fn drop_half_deleted(harvest: &mut Harvest) -> bool {
+    let before = harvest.blocks.len();
+    harvest
+        .blocks
+        .retain(|_, block| !is_damaged(&block.stored) || block.dir.is_dir());
+    harvest.blocks.len() < before
+}

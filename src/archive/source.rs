@@ -1,0 +1,357 @@
+//! Files of a live directory, opened before anything is read of them.
+//!
+//! Prometheus never changes a block's index and segments, replaces `meta.json` and `tombstones` by rename, and
+//! deletes by unlinking: an open file therefore keeps the content it had, whatever happens to its name. What
+//! can race is the opening; [`OpenBlock::open`] notices and says [`Miss::Vanished`], never half a block.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::prover::LogSegment;
+use crate::error::{Error, ErrorKind, Result};
+use crate::raw::{FileBytes, ReadMode};
+use crate::repository::{Digest, FilePath, Hasher, portable};
+
+/// How deep directories may be nested inside a block. Prometheus uses one level.
+const MAX_DEPTH: usize = 8;
+
+/// Why a block or log could not be opened as a whole.
+#[derive(Debug)]
+pub(super) enum Miss {
+    /// It was deleted, or is being deleted or replaced: list again.
+    Vanished,
+    /// It is there but cannot be read.
+    Unreadable(Error),
+}
+
+impl Miss {
+    /// As an error about `path`.
+    pub(super) fn into_error(self, path: &Path) -> Error {
+        match self {
+            Miss::Vanished => Error::not_found(format!("{} vanished", path.display())),
+            Miss::Unreadable(error) => error,
+        }
+    }
+}
+
+impl From<Error> for Miss {
+    fn from(error: Error) -> Self {
+        match error.kind() {
+            ErrorKind::NotFound => Miss::Vanished,
+            _ => Miss::Unreadable(error),
+        }
+    }
+}
+
+/// One open file, with the length it had when it was opened.
+#[derive(Debug)]
+pub(super) struct SourceFile {
+    /// Its path below the block, or below the data directory.
+    pub(super) name: FilePath,
+    /// Where it was, for messages.
+    path: PathBuf,
+    /// Its length in bytes; what is appended later does not count.
+    pub(super) bytes: u64,
+    file: File,
+    /// Whether reading it has failed.
+    failed: AtomicBool,
+}
+
+impl SourceFile {
+    /// Opens the regular file `dir`/`name`.
+    pub(super) fn open(dir: &Path, name: FilePath) -> Result<Self> {
+        let path = dir.join(&name);
+        let file = File::open(&path).map_err(|e| Error::io("open", &path, e))?;
+        let metadata = file.metadata().map_err(|e| Error::io("stat", &path, e))?;
+        if !metadata.is_file() {
+            let path = path.display();
+            return Err(Error::invalid(format!("{path} is not a regular file")));
+        }
+        Ok(SourceFile {
+            bytes: metadata.len(),
+            name,
+            path,
+            file,
+            failed: AtomicBool::new(false),
+        })
+    }
+
+    /// At most `length` bytes from `offset` on; fewer where the file ends.
+    pub(super) fn read_at(&self, offset: u64, length: u64) -> Result<Vec<u8>> {
+        let length = length.min(self.bytes.saturating_sub(offset));
+        let length = usize::try_from(length).map_err(|_| self.error(too_large()))?;
+        let mut bytes = vec![0; length];
+        FileExt::read_exact_at(&self.file, &mut bytes, offset).map_err(|e| self.error(e))?;
+        Ok(bytes)
+    }
+
+    /// Its SHA-256 digest.
+    pub(super) fn digest(&self) -> Result<Digest> {
+        const STEP: u64 = 1 << 20;
+        let mut hasher = Hasher::default();
+        let mut offset = 0;
+        while offset < self.bytes {
+            hasher.update(&self.read_at(offset, STEP)?);
+            offset += STEP;
+        }
+        Ok(hasher.finish())
+    }
+
+    /// Whether reading it has failed since it was opened.
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Relaxed)
+    }
+
+    /// As a file to be stored.
+    pub(super) fn to_store(&self) -> portable::SourceFile<'_> {
+        portable::SourceFile {
+            name: self.name.clone(),
+            content: self,
+        }
+    }
+
+    /// As a segment of a log, to be proved.
+    pub(super) fn to_segment(&self, mode: ReadMode) -> Result<LogSegment> {
+        Ok(LogSegment {
+            name: self.name.to_string(),
+            bytes: FileBytes::of(&self.file, &self.path, mode)?,
+            length: usize::try_from(self.bytes).map_err(|_| self.error(too_large()))?,
+        })
+    }
+
+    fn error(&self, source: io::Error) -> Error {
+        Error::io("read", &self.path, source)
+    }
+}
+
+fn too_large() -> io::Error {
+    io::ErrorKind::FileTooLarge.into()
+}
+
+impl portable::Content for SourceFile {
+    fn size(&self) -> io::Result<u64> {
+        Ok(self.bytes)
+    }
+
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        let read = FileExt::read_exact_at(&self.file, buffer, offset);
+        self.failed.fetch_or(read.is_err(), Ordering::Relaxed);
+        read.map_err(|e| io::Error::new(e.kind(), self.error(e).chain()))
+    }
+}
+
+/// All files of a block, open.
+#[derive(Debug)]
+pub(super) struct OpenBlock {
+    /// `meta.json` first, then by name.
+    pub(super) files: Vec<SourceFile>,
+    /// What else the directory holds.
+    pub(super) listing: Listing,
+    dir: PathBuf,
+}
+
+impl OpenBlock {
+    /// Opens all files of the block in `dir`.
+    ///
+    /// The directory is listed again afterwards: a block that is deleted file by file (not by Prometheus, which
+    /// renames first) shows another list, and is not taken.
+    pub(super) fn open(dir: &Path) -> Result<Self, Miss> {
+        let listing = Listing::of(dir)?;
+        let files = listing
+            .files
+            .iter()
+            .map(|name| SourceFile::open(dir, name.clone()));
+        let block = OpenBlock {
+            files: files.collect::<Result<_>>()?,
+            listing,
+            dir: dir.to_owned(),
+        };
+        if block.is_unchanged() {
+            Ok(block)
+        } else {
+            Err(Miss::Vanished)
+        }
+    }
+
+    /// Whether the directory still holds what it held when it was opened.
+    pub(super) fn is_unchanged(&self) -> bool {
+        Listing::of(&self.dir).is_ok_and(|now| now == self.listing)
+    }
+
+    /// The file with this name.
+    pub(super) fn get(&self, name: &str) -> Option<&SourceFile> {
+        self.files.iter().find(|file| file.name.as_str() == name)
+    }
+
+    /// Length of all files together, in bytes.
+    pub(super) fn bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.bytes).sum()
+    }
+}
+
+/// Names of everything below a block directory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Listing {
+    files: Vec<FilePath>,
+    /// Directories that hold nothing.
+    pub(super) empty_dirs: Vec<FilePath>,
+    /// Entries that cannot be archived: sockets, dangling links, names that are no plain text.
+    pub(super) strange: Vec<PathBuf>,
+}
+
+impl Listing {
+    fn of(dir: &Path) -> Result<Self> {
+        let mut listing = Listing::default();
+        listing.add(dir, None, 0)?;
+        listing.files.sort_by_cached_key(|name| {
+            let is_meta = name.as_str() == "meta.json";
+            (!is_meta, name.clone())
+        });
+        listing.empty_dirs.sort();
+        listing.strange.sort();
+        Ok(listing)
+    }
+
+    /// Adds what is in `dir`, which is called `inside` within the block, and says whether there was anything.
+    fn add(&mut self, dir: &Path, inside: Option<&FilePath>, depth: usize) -> Result<bool> {
+        let mut any = false;
+        for entry in fs::read_dir(dir).map_err(|e| Error::io("list", dir, e))? {
+            let path = entry.map_err(|e| Error::io("list", dir, e))?.path();
+            any = true;
+            match (self::name(&path, inside), fs::metadata(&path)) {
+                // A link counts as what it leads to, as it does for Prometheus when it opens the file. Links
+                // to directories could lead in circles; only `chunks` on another disk has a meaning.
+                (Some(name), Ok(target)) if target.is_file() => self.files.push(name),
+                (Some(name), Ok(target))
+                    if target.is_dir()
+                        && depth < MAX_DEPTH
+                        && (!path.is_symlink() || name.as_str() == "chunks") =>
+                {
+                    if !self.add(&path, Some(&name), depth + 1)? {
+                        self.empty_dirs.push(name);
+                    }
+                }
+                (_, Err(error)) if !is_dangling(&path, &error) => {
+                    return Err(Error::io("stat", &path, error));
+                }
+                _ => self.strange.push(path),
+            }
+        }
+        Ok(any)
+    }
+}
+
+/// What the entry at `path` is called within the block; `None` when a repository cannot hold the name.
+fn name(path: &Path, inside: Option<&FilePath>) -> Option<FilePath> {
+    let own = path.file_name()?.to_str()?;
+    let full = match inside {
+        Some(dir) => format!("{dir}/{own}"),
+        None => own.to_owned(),
+    };
+    FilePath::new(full).ok()
+}
+
+/// A link to nothing stays a link to nothing however often one looks; anything else that is not found has just
+/// been deleted.
+fn is_dangling(path: &Path, error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound && path.is_symlink()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::repository::portable::Content as _;
+
+    fn names(block: &OpenBlock) -> Vec<&str> {
+        block.files.iter().map(|file| file.name.as_str()).collect()
+    }
+
+    #[test]
+    fn a_block_is_opened_whole_with_meta_json_first_and_strange_entries_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let block = dir.path();
+        fs::create_dir_all(block.join("chunks")).unwrap();
+        fs::create_dir_all(block.join("a/empty")).unwrap();
+        fs::create_dir_all(block.join("a/b")).unwrap();
+        for name in ["index", "meta.json", "chunks/000001", "a/b/c"] {
+            fs::write(block.join(name), name).unwrap();
+        }
+        std::os::unix::fs::symlink("nowhere", block.join("dangling")).unwrap();
+        let opened = OpenBlock::open(block).unwrap();
+        assert_eq!(
+            names(&opened),
+            ["meta.json", "a/b/c", "chunks/000001", "index"]
+        );
+        fs::write(block.join("back\\slash"), b"").unwrap();
+        let opened = OpenBlock::open(block).unwrap();
+        assert_eq!(
+            opened.listing.strange,
+            [block.join("back\\slash"), block.join("dangling")]
+        );
+        assert_eq!(opened.bytes(), 9 + 5 + 13 + 5);
+        let empty: Vec<_> = opened
+            .listing
+            .empty_dirs
+            .iter()
+            .map(FilePath::as_str)
+            .collect();
+        assert_eq!(empty, ["a/empty"]);
+    }
+
+    #[test]
+    fn links_to_files_and_chunks_are_followed_and_links_that_lead_in_circles_are_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let link = |target: &str, name: &str| {
+            std::os::unix::fs::symlink(target, dir.path().join(name)).unwrap();
+        };
+        fs::create_dir(dir.path().join("disk2")).unwrap();
+        fs::write(dir.path().join("disk2/000001"), b"x").unwrap();
+        link("disk2/000001", "index");
+        link("disk2", "chunks");
+        link("..", "up");
+        link(".", "self");
+        let block = OpenBlock::open(dir.path()).unwrap();
+        assert_eq!(names(&block), ["chunks/000001", "disk2/000001", "index"]);
+        assert_eq!(block.listing.strange.len(), 2);
+    }
+
+    #[test]
+    fn an_open_file_keeps_its_content_and_length() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("00000001");
+        fs::write(&path, b"0123456789").unwrap();
+        let file = SourceFile::open(dir.path(), FilePath::new("00000001").unwrap()).unwrap();
+        fs::OpenOptions::new()
+            .append(true)
+            .open(&path)
+            .and_then(|mut file| io::Write::write_all(&mut file, b"appended"))
+            .unwrap();
+        fs::remove_file(&path).unwrap();
+        assert_eq!(file.size().unwrap(), 10);
+        assert_eq!(file.digest().unwrap(), Digest::of(b"0123456789"));
+        assert_eq!(file.read_at(8, 100).unwrap(), b"89");
+        assert_eq!(file.read_at(100, 100).unwrap(), b"");
+    }
+
+    #[test]
+    fn a_file_that_shrank_is_remembered_as_the_one_that_failed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("index");
+        fs::write(&path, b"0123456789").unwrap();
+        let file = SourceFile::open(dir.path(), FilePath::new("index").unwrap()).unwrap();
+        fs::write(&path, b"0").unwrap();
+        let error = file.read_exact_at(&mut [0; 10], 0).unwrap_err();
+        assert!(error.to_string().contains(&path.display().to_string()));
+        assert!(file.has_failed());
+    }
+
+    #[test]
+    fn a_block_that_is_gone_has_vanished() {
+        let dir = tempfile::tempdir().unwrap();
+        let missing = OpenBlock::open(&dir.path().join("missing"));
+        assert!(matches!(missing, Err(Miss::Vanished)));
+    }
+}

@@ -1,0 +1,181 @@
+//! `narthex backup`: archives what is new in a data directory.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde_json::{Value as Json, json};
+
+use crate::archive::{self, Opening, Options, Preview, Source};
+use crate::cli::args::RepoArgs;
+use crate::cli::{Context, Outcome, time};
+use crate::error::{Error, ErrorKind, Result};
+use crate::report;
+use crate::report::backup::BACKUP;
+use crate::report::bytes_text;
+use crate::repository::Repository;
+use crate::repository::portable::DEFAULT_LEVEL;
+
+/// What to back up, and how.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  narthex backup /var/lib/prometheus --repo /srv/backup/prometheus
+  narthex backup /var/lib/prometheus --repo /srv/backup/prometheus --dry-run
+  narthex backup /data --source prometheus-0 --label cluster=eu1 --json
+
+Prometheus may run. Only blocks that are not in the repository yet are read, except for their meta.json and
+tombstones. The repository is made when its directory does not exist or is empty. Damaged blocks are archived
+as they are; they and whatever had to be left out are named on standard error, with exit code 3.")]
+pub(crate) struct Args {
+    /// A data directory, a Prometheus snapshot, or one block
+    dir: PathBuf,
+    #[command(flatten)]
+    repo: RepoArgs,
+    /// The machine DIR belongs to [default: this one]
+    #[arg(long)]
+    host: Option<String>,
+    /// A name for this Prometheus server, the same every night [default: HOST:DIR]
+    #[arg(long, value_name = "NAME")]
+    source: Option<String>,
+    /// Something else to know the archive by; may be given several times
+    #[arg(long = "label", value_name = "NAME=VALUE", value_parser = parse_label)]
+    labels: Vec<(String, String)>,
+    /// Leave out WAL and WBL, and with them the samples that are in no block yet
+    #[arg(long)]
+    no_wal: bool,
+    /// Compression level of zstd
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_LEVEL, value_parser = clap::value_parser!(i32).range(1..=22))]
+    level: i32,
+    /// Back up even if DIR looks like another server than the one archived under this name before
+    #[arg(long)]
+    force: bool,
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
+    let host = args.host.clone().unwrap_or_else(this_host);
+    let source = Source::new(&args.dir, host, args.source.clone())?;
+    if args.dry_run {
+        return preview(args, &source, context);
+    }
+    let options = Options {
+        logs: !args.no_wal,
+        level: args.level,
+        force: args.force,
+        labels: args.labels.iter().cloned().collect(),
+        read_mode: context.read_mode,
+    };
+    let prover = Opening {
+        read_mode: context.read_mode,
+    };
+    // Nothing is made for a directory that holds nothing to back up.
+    crate::block::DataDir::scan(&source.dir)?;
+    let repository = Repository::open_or_init(args.repo.store())?;
+    let now = time::now();
+    let report = archive::backup(
+        &source,
+        &repository,
+        &options,
+        now,
+        &prover,
+        context.progress,
+    )?;
+    for problem in &report.problems {
+        context.progress.remark(problem);
+    }
+    let left_out = &report.archive.left_out;
+    let left_out = left_out
+        .iter()
+        .map(|left| (&*left.name, &*left.reason))
+        .collect();
+    if context.json {
+        let mut json = report::json(BACKUP, &report);
+        add(&mut json, "left_out", left_out_json(&left_out));
+        add(&mut json, "problems", json!(report.problems));
+        context.print_json(&json)?;
+    } else {
+        context.print(report::lines(BACKUP, &report))?;
+        print_left_out(&left_out, context)?;
+    }
+    Ok(Outcome::problems_if(!report.problems.is_empty()))
+}
+
+fn preview(args: &Args, source: &Source, context: &mut Context<'_>) -> Result<Outcome> {
+    let repository = match args.repo.open() {
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        opened => Some(opened?),
+    };
+    let preview = archive::preview(source, repository.as_ref())?;
+    let left_out = preview.left_out.iter();
+    let left_out = left_out
+        .map(|(name, reason)| (&**name, &**reason))
+        .collect();
+    if context.json {
+        let new = preview.new.iter();
+        let new: Vec<_> = new
+            .map(|(ulid, bytes)| json!({"ulid": ulid, "bytes": bytes}))
+            .collect();
+        context.print_json(&json!({
+            "new": new,
+            "updated": preview.updated,
+            "unchanged": preview.unchanged,
+            "left_out": left_out_json(&left_out),
+        }))?;
+    } else {
+        print_preview(&preview, context)?;
+        print_left_out(&left_out, context)?;
+    }
+    Ok(Outcome::Healthy)
+}
+
+fn print_preview(preview: &Preview, context: &mut Context<'_>) -> Result<()> {
+    for (ulid, bytes) in &preview.new {
+        context.print(format_args!("new        {ulid}  {}\n", bytes_text(*bytes)))?;
+    }
+    for ulid in &preview.updated {
+        context.print(format_args!("updated    {ulid}\n"))?;
+    }
+    for ulid in &preview.unchanged {
+        context.print(format_args!("unchanged  {ulid}\n"))?;
+    }
+    Ok(())
+}
+
+fn print_left_out(left_out: &BTreeMap<&str, &str>, context: &mut Context<'_>) -> Result<()> {
+    for (name, reason) in left_out {
+        context.print(format_args!("left out: {name} ({reason})\n"))?;
+    }
+    Ok(())
+}
+
+fn left_out_json(left_out: &BTreeMap<&str, &str>) -> Json {
+    let entries = left_out.iter();
+    entries
+        .map(|(name, reason)| json!({"name": name, "reason": reason}))
+        .collect()
+}
+
+fn add(json: &mut Json, key: &str, value: Json) {
+    if let Json::Object(members) = json {
+        members.insert(key.to_owned(), value);
+    }
+}
+
+/// The machine's name, without which archives of several machines could not be told apart.
+fn this_host() -> String {
+    rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned()
+}
+
+fn parse_label(text: &str) -> Result<(String, String)> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err(Error::invalid(format!(
+            "expected NAME=VALUE, found {text:?}"
+        ))),
+    }
+}

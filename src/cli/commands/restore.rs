@@ -1,0 +1,206 @@
+//! `narthex restore`: brings an archive, or a range of time, back into a directory.
+
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use crate::cli::args::RepoArgs;
+use crate::cli::{Context, Outcome, time};
+use crate::error::Result;
+use crate::model::{Millis, Ulid};
+use crate::report;
+use crate::report::backup::{RESTORE, gap_text};
+use crate::report::bytes_text;
+use crate::repository::lineage::TimeRange;
+use crate::repository::{Archive, Repository, SourceFilter};
+use crate::restore::{self, Plan, Target, Wanted};
+
+/// What to restore, and where to.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  narthex restore latest --repo /srv/backup/prometheus --target /var/lib/prometheus
+  narthex restore 3f9a --repo /srv/backup/prometheus --target /tmp/then
+  narthex restore latest --target /tmp/november --since 2026-11-01 --until 2026-12-01
+  narthex restore latest --target /tmp/one --block 01M7ZTB71NJ67GWWE5SXTVHFTH
+
+Every file is proved before it becomes visible, nothing is overwritten. Without --since, --until and --block
+the archive comes back exactly as it is, with its WAL. What is damaged in the repository is named on
+standard error and the rest is restored, with exit code 3.")]
+pub(crate) struct Args {
+    /// The beginning of an archive's id, or `latest`
+    archive: String,
+    #[command(flatten)]
+    repo: RepoArgs,
+    /// Where to restore to: a directory that is empty or does not exist
+    #[arg(long, value_name = "DIR")]
+    target: PathBuf,
+    /// With `latest`: of this host
+    #[arg(long)]
+    host: Option<String>,
+    /// With `latest`: of the source of this name
+    #[arg(long, value_name = "NAME")]
+    source: Option<String>,
+    /// Only time from here on, out of all archives of the same source [e.g. 2026-11-21T19:00:00Z, 1795288080, 30d]
+    #[arg(
+        long,
+        value_name = "TIME",
+        allow_hyphen_values = true,
+        conflicts_with = "block"
+    )]
+    since: Option<String>,
+    /// Only time before this, out of all archives of the same source
+    #[arg(
+        long,
+        value_name = "TIME",
+        allow_hyphen_values = true,
+        conflicts_with = "block"
+    )]
+    until: Option<String>,
+    /// Only this block of the archive; may be given several times
+    #[arg(long, value_name = "ULID")]
+    block: Vec<Ulid>,
+    /// Restore WAL and WBL of the archive also with --since, --until or --block
+    #[arg(long, conflicts_with = "no_wal")]
+    wal: bool,
+    /// Do not restore WAL and WBL
+    #[arg(long)]
+    no_wal: bool,
+    /// Restore into a directory that is not empty what is not in it yet
+    #[arg(long)]
+    add_missing: bool,
+    /// Say what would be restored, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+impl Args {
+    fn wanted(&self, now: Millis) -> Result<Wanted> {
+        if !self.block.is_empty() {
+            return Ok(Wanted::Blocks(self.block.iter().copied().collect()));
+        }
+        if self.since.is_none() && self.until.is_none() {
+            return Ok(Wanted::Archive);
+        }
+        let parse = |text: &Option<String>, open| match text {
+            Some(text) => time::parse_time(text, now),
+            None => Ok(open),
+        };
+        Ok(Wanted::Range(TimeRange {
+            since: parse(&self.since, Millis::MIN)?,
+            until: parse(&self.until, Millis::MAX)?,
+        }))
+    }
+}
+
+pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
+    let wanted = args.wanted(time::now())?;
+    let repository = args.repo.open()?;
+    let filter = SourceFilter {
+        host: args.host.clone(),
+        source_name: args.source.clone(),
+    };
+    let archive = repository.find(&args.archive, &filter)?;
+    let (chain, incomplete) = match wanted {
+        Wanted::Range(_) => chain(&repository, &archive, context)?,
+        Wanted::Archive | Wanted::Blocks(_) => (Vec::new(), false),
+    };
+    let target = Target::new(&args.target, args.add_missing)?;
+    for stale in target.stale_stages() {
+        let dir = stale.display();
+        context.progress.remark(&format_args!(
+            "{dir} was left by an interrupted restore; remove it"
+        ));
+    }
+    let with_wal = !args.no_wal && (args.wal || wanted == Wanted::Archive);
+    let present = target.present()?;
+    let plan = restore::plan(&wanted, &archive, &chain, with_wal, &present)?;
+    if args.dry_run {
+        print_plan(&plan, context)?;
+        return Ok(Outcome::problems_if(incomplete));
+    }
+    let report = restore::apply(&plan, repository.store(), &target, context.progress)?;
+    for failed in &report.failed {
+        let (name, error) = (&failed.name, failed.error.chain());
+        context
+            .progress
+            .remark(&format_args!("{name} could not be restored: {error}"));
+    }
+    print_report(&archive, &plan, &report, context)?;
+    Ok(Outcome::problems_if(
+        incomplete || !report.failed.is_empty(),
+    ))
+}
+
+/// All archives of the same source as `archive`, and whether some could not be read.
+fn chain(
+    repository: &Repository,
+    archive: &Archive,
+    context: &Context<'_>,
+) -> Result<(Vec<Archive>, bool)> {
+    let mut all = repository.archives()?;
+    for damaged in &all.damaged {
+        context.progress.remark(&damaged.error.chain());
+    }
+    all.archives
+        .retain(|other| other.source_name == archive.source_name);
+    Ok((all.archives, !all.damaged.is_empty()))
+}
+
+fn print_plan(plan: &Plan<'_>, context: &mut Context<'_>) -> Result<()> {
+    if context.json {
+        let blocks: Vec<_> = plan.blocks.iter().map(|block| block.ulid).collect();
+        return context.print_json(&json!({
+            "blocks": blocks,
+            "already_there": plan.already_there,
+            "wal": plan.wal.is_some(),
+            "bytes": plan.bytes(),
+            "gaps": plan.gaps,
+        }));
+    }
+    for block in &plan.blocks {
+        let (ulid, bytes) = (block.ulid, bytes_text(block.bytes()));
+        context.print(format_args!("restore        {ulid}  {bytes}\n"))?;
+    }
+    if let Some(wal) = plan.wal {
+        let bytes = bytes_text(wal.bytes());
+        context.print(format_args!("restore        WAL  {bytes}\n"))?;
+    }
+    print_rest(plan, context)
+}
+
+fn print_report(
+    archive: &Archive,
+    plan: &Plan<'_>,
+    report: &restore::Report,
+    context: &mut Context<'_>,
+) -> Result<()> {
+    if context.json {
+        let failed = report.failed.iter();
+        let failed = failed.map(|f| json!({"name": f.name, "error": f.error.chain()}));
+        return context.print_json(&json!({
+            "archive": archive.id,
+            "blocks": report.blocks,
+            "already_there": plan.already_there,
+            "wal": report.wal,
+            "bytes": report.bytes,
+            "gaps": plan.gaps,
+            "failed": failed.collect::<Vec<_>>(),
+        }));
+    }
+    context.print(report::lines(RESTORE, report))?;
+    print_rest(plan, context)
+}
+
+fn print_rest(plan: &Plan<'_>, context: &mut Context<'_>) -> Result<()> {
+    for ulid in &plan.already_there {
+        context.print(format_args!("already there  {ulid}\n"))?;
+    }
+    if plan.has_wal {
+        context.print("already there  WAL\n")?;
+    }
+    for gap in &plan.gaps {
+        context.print(format_args!("no block for   {}\n", gap_text(gap)))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,145 @@
+//! Reports about single runs: a backup, a restore.
+
+use super::{Column, Value};
+use crate::archive;
+use crate::model::Millis;
+use crate::report::time_text;
+use crate::repository::Gap;
+use crate::restore;
+
+/// One backup run.
+pub const BACKUP: &[Column<archive::Report>] = &[
+    Column {
+        key: "id",
+        heading: "archive",
+        explanation: "Identity of the archive that was committed.",
+        value: |r| Value::text(r.archive.id.as_str()),
+    },
+    Column {
+        key: "time",
+        heading: "",
+        explanation: "When the backup began.",
+        value: |r| Value::Stamp(r.archive.time),
+    },
+    Column {
+        key: "source_name",
+        heading: "source",
+        explanation: "Name of the source, one for each Prometheus server.",
+        value: |r| Value::text(&r.archive.source_name),
+    },
+    Column {
+        key: "blocks",
+        heading: "blocks",
+        explanation: "Number of blocks in the archive.",
+        value: |r| Value::Count(r.archive.blocks.len() as u64),
+    },
+    Column {
+        key: "new_blocks",
+        heading: "  new",
+        explanation: "Blocks that were archived for the first time.",
+        value: |r| Value::Count(r.new_blocks as u64),
+    },
+    Column {
+        key: "updated_blocks",
+        heading: "  updated",
+        explanation: "Blocks of which only meta.json, tombstones or foreign files had changed.",
+        value: |r| Value::Count(r.updated_blocks as u64),
+    },
+    Column {
+        key: "unchanged_blocks",
+        heading: "  unchanged",
+        explanation: "Blocks that an earlier archive holds as they are; they were not read.",
+        value: |r| Value::Count(r.unchanged_blocks as u64),
+    },
+    Column {
+        key: "bytes",
+        heading: "size",
+        explanation: "Size of all files of the archive, as they restore.",
+        value: |r| Value::Bytes(r.archive.bytes()),
+    },
+    Column {
+        key: "read_bytes",
+        heading: "read",
+        explanation: "Bytes of the source that were compressed in this run.",
+        value: |r| Value::Bytes(r.read_bytes),
+    },
+    Column {
+        key: "stored_bytes",
+        heading: "stored",
+        explanation: "Bytes of the objects they became.",
+        value: |r| Value::Bytes(r.stored_bytes),
+    },
+    Column {
+        key: "ratio",
+        heading: "ratio",
+        explanation: "Bytes read for each byte stored.",
+        value: |r| match r.stored_bytes {
+            0 => Value::None,
+            stored => Value::Number(r.read_bytes as f64 / stored as f64),
+        },
+    },
+    Column {
+        key: "min_time",
+        heading: "from",
+        explanation: "Begin of the first block.",
+        value: |r| time(r.archive.coverage.min_time),
+    },
+    Column {
+        key: "max_time",
+        heading: "until",
+        explanation: "End of the last block, exclusive.",
+        value: |r| time(r.archive.coverage.max_time),
+    },
+    Column {
+        key: "wal_max_time",
+        heading: "WAL until",
+        explanation: "Time of the last sample in the archived WAL.",
+        value: |r| time(r.archive.wal.as_ref().and_then(|wal| wal.max_time)),
+    },
+    Column {
+        key: "wal_bytes",
+        heading: "WAL size",
+        explanation: "Size of the archived WAL and WBL; none when there is none.",
+        value: |r| {
+            let wal = r.archive.wal.as_ref();
+            wal.map_or(Value::None, |wal| Value::Bytes(wal.bytes()))
+        },
+    },
+    Column {
+        key: "gaps",
+        heading: "gaps",
+        explanation: "Spans between the first and the last block that no block covers.",
+        value: |r| Value::List(r.archive.coverage.gaps.iter().map(gap_text).collect()),
+    },
+];
+
+/// One restore.
+pub const RESTORE: &[Column<restore::Report>] = &[
+    Column {
+        key: "blocks",
+        heading: "blocks",
+        explanation: "Number of blocks that were restored.",
+        value: |r| Value::Count(r.blocks.len() as u64),
+    },
+    Column {
+        key: "wal",
+        heading: "WAL",
+        explanation: "Whether WAL and WBL were restored.",
+        value: |r| Value::Flag(r.wal),
+    },
+    Column {
+        key: "bytes",
+        heading: "size",
+        explanation: "Size of all files that were restored.",
+        value: |r| Value::Bytes(r.bytes),
+    },
+];
+
+/// A gap as `2026-11-21 19:08:00..2026-11-21 21:00:00`.
+pub fn gap_text(gap: &Gap) -> String {
+    format!("{}..{}", time_text(gap.min_time), time_text(gap.max_time))
+}
+
+fn time(time: Option<Millis>) -> Value {
+    time.map_or(Value::None, Value::Time)
+}

@@ -1,0 +1,171 @@
+//! What blocks have to do with each other: whose samples they hold, which time they cover. Pure functions over
+//! what manifests say.
+
+use std::collections::BTreeSet;
+
+use super::manifest::{Coverage, Gap, StoredBlock};
+use crate::model::{Millis, Ulid};
+
+/// Severity of findings that are no damage.
+const NOTE: &str = "note";
+
+/// A half-open range of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimeRange {
+    /// Its begin.
+    pub since: Millis,
+    /// Its end, exclusive.
+    pub until: Millis,
+}
+
+impl TimeRange {
+    /// All of time.
+    pub const ALL: TimeRange = TimeRange {
+        since: Millis::MIN,
+        until: Millis::MAX,
+    };
+
+    /// Whether some of the block lies in it.
+    pub fn touches(self, block: &StoredBlock) -> bool {
+        block.min_time < self.until && block.max_time > self.since
+    }
+}
+
+/// The level-1 blocks whose samples `block` holds; itself, where it does not say.
+///
+/// A level-1 block is an atom: compaction merges whole blocks and writes down which atoms went in. So two blocks
+/// hold the same samples exactly as far as their atoms agree.
+pub fn atoms(block: &StoredBlock) -> BTreeSet<Ulid> {
+    if block.sources.is_empty() {
+        BTreeSet::from([block.ulid])
+    } else {
+        block.sources.iter().copied().collect()
+    }
+}
+
+/// Whether the verifier found more in `block` than what is unusual but legal.
+pub fn is_damaged(block: &StoredBlock) -> bool {
+    block.findings.by_severity.keys().any(|name| name != NOTE)
+}
+
+/// Spans inside `range`, or between the first and the last block where the range is open, that no block covers.
+pub fn gaps<'a>(blocks: impl IntoIterator<Item = &'a StoredBlock>, range: TimeRange) -> Vec<Gap> {
+    let mut gaps = Vec::new();
+    let mut covered = Some(range.since).filter(|since| *since != Millis::MIN);
+    let end = Some(range.until).filter(|until| *until != Millis::MAX);
+    for (min_time, max_time) in spans(blocks, range)
+        .into_iter()
+        .chain(end.map(|end| (end, end)))
+    {
+        if let Some(covered) = covered.filter(|covered| *covered < min_time) {
+            gaps.push(Gap {
+                min_time: covered,
+                max_time: min_time,
+            });
+        }
+        covered = covered.max(Some(max_time));
+    }
+    gaps
+}
+
+/// What of the time line `blocks` cover.
+pub fn coverage(blocks: &[StoredBlock]) -> Coverage {
+    let spans = spans(blocks, TimeRange::ALL);
+    Coverage {
+        min_time: spans.iter().map(|span| span.0).min(),
+        max_time: spans.iter().map(|span| span.1).max(),
+        gaps: gaps(blocks, TimeRange::ALL),
+    }
+}
+
+/// Begin and end of the blocks that touch `range` and whose time makes sense, sorted.
+fn spans<'a>(
+    blocks: impl IntoIterator<Item = &'a StoredBlock>,
+    range: TimeRange,
+) -> Vec<(Millis, Millis)> {
+    let mut spans: Vec<_> = blocks
+        .into_iter()
+        .filter(|block| block.min_time < block.max_time && range.touches(block))
+        .map(|block| (block.min_time, block.max_time))
+        .collect();
+    spans.sort_unstable();
+    spans
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::super::digest::Digest;
+    use super::super::layout::{Fingerprint, block_object};
+    use super::super::manifest::{FindingCounts, PORTABLE, StoredObject};
+    use super::*;
+
+    pub(crate) fn ulid(number: u64) -> Ulid {
+        Ulid::from_parts(1_000_000 + number as i64, u128::from(number))
+    }
+
+    /// A block with these atoms (all level-1 ULIDs) and parents; nothing stored.
+    pub(crate) fn block(
+        number: u64,
+        (min_time, max_time): (Millis, Millis),
+        level: u64,
+        sources: &[u64],
+        parents: &[u64],
+    ) -> StoredBlock {
+        let fingerprint = Fingerprint::of(&number.to_be_bytes());
+        StoredBlock {
+            ulid: ulid(number),
+            object: StoredObject {
+                name: block_object(ulid(number), &fingerprint).unwrap(),
+                codec: PORTABLE.to_owned(),
+                bytes: 0,
+                sha256: Digest::of(b""),
+                raw_bytes: 0,
+            },
+            fingerprint,
+            min_time,
+            max_time,
+            level,
+            sources: sources.iter().copied().map(ulid).collect(),
+            parents: parents.iter().copied().map(ulid).collect(),
+            series: 0,
+            chunks: 0,
+            samples: 0,
+            sidecar: None,
+            files: Vec::new(),
+            empty_dirs: Vec::new(),
+            findings: FindingCounts::default(),
+        }
+    }
+
+    fn gap(min_time: Millis, max_time: Millis) -> Gap {
+        Gap { min_time, max_time }
+    }
+
+    #[test]
+    fn gaps_are_what_no_block_covers_of_the_range() {
+        let blocks = [
+            block(1, (0, 2), 1, &[1], &[]),
+            block(2, (1, 5), 1, &[2], &[]),
+            block(3, (7, 9), 1, &[3], &[]),
+            block(4, (6, 6), 1, &[4], &[]),
+        ];
+        let within = |since, until| gaps(&blocks, TimeRange { since, until });
+        assert_eq!(gaps(&blocks, TimeRange::ALL), [gap(5, 7)]);
+        assert_eq!(within(-1, 12), [gap(-1, 0), gap(5, 7), gap(9, 12)]);
+        assert_eq!(within(2, Millis::MAX), [gap(5, 7)]);
+        assert_eq!(within(20, 30), [gap(20, 30)]);
+        assert!(gaps(&[], TimeRange::ALL).is_empty());
+    }
+
+    #[test]
+    fn coverage_of_nothing_is_nothing() {
+        assert_eq!(coverage(&[]), Coverage::default());
+        let blocks = [
+            block(1, (4, 6), 1, &[1], &[]),
+            block(2, (-2, 0), 1, &[2], &[]),
+        ];
+        let covered = coverage(&blocks);
+        assert_eq!((covered.min_time, covered.max_time), (Some(-2), Some(6)));
+        assert_eq!(covered.gaps, [gap(0, 4)]);
+    }
+}
