@@ -6,6 +6,7 @@
 //!
 //! Source of all formats: Prometheus `tsdb/chunkenc`; layouts in `docs/tsdb-format.md`.
 
+pub mod encode;
 mod encoding;
 mod float_histogram;
 mod histogram;
