@@ -12,7 +12,7 @@ mod source;
 pub(crate) mod varint;
 
 pub use bits::{BitReader, BitWriter};
-pub use checksum::crc32c;
+pub use checksum::{crc32c, crc32c_append};
 pub use malformed::{Malformed, Problem};
 pub use reader::Reader;
 pub use source::{FileBytes, ReadMode};

@@ -68,7 +68,12 @@ fn columns<'a>(sample: &HistogramSample<'a, u64>) -> impl Iterator<Item = u64> +
     let zero = 0f64.to_bits();
     let (count, zero_count, positive, negative) = match sample.is_stale() {
         true => (zero, zero, &[][..], &[][..]),
-        false => (sample.count, sample.zero_count, sample.positive, sample.negative),
+        false => (
+            sample.count,
+            sample.zero_count,
+            sample.positive,
+            sample.negative,
+        ),
     };
     [count, zero_count, sample.sum]
         .into_iter()

@@ -100,24 +100,34 @@ impl Frame {
         };
         next_count(self.samples, max)?;
         if self.starts.is_none() && sample.start != 0 {
-            return Err(Error::invalid("this chunk encoding has no start timestamps"));
+            return Err(Error::invalid(
+                "this chunk encoding has no start timestamps",
+            ));
         }
         if self.samples > 0 && sample.counter_reset != self.counter_reset {
-            return Err(Error::invalid("expected one counter-reset header for all samples of a chunk"));
+            return Err(Error::invalid(
+                "expected one counter-reset header for all samples of a chunk",
+            ));
         }
         if sample.is_stale() {
             return Ok(());
         }
         if self.stale {
-            return Err(Error::invalid("expected only stale markers after a stale marker in a chunk"));
+            return Err(Error::invalid(
+                "expected only stale markers after a stale marker in a chunk",
+            ));
         }
         if self.samples > 0 && *sample.layout != self.layout {
-            return Err(Error::invalid("expected one histogram layout for all samples of a chunk"));
+            return Err(Error::invalid(
+                "expected one histogram layout for all samples of a chunk",
+            ));
         }
         let complete = bucket_count(&sample.layout.positive) == Some(sample.positive.len() as u64)
             && bucket_count(&sample.layout.negative) == Some(sample.negative.len() as u64);
         if !complete {
-            return Err(Error::invalid("expected as many histogram buckets as the spans describe"));
+            return Err(Error::invalid(
+                "expected as many histogram buckets as the spans describe",
+            ));
         }
         Ok(())
     }

@@ -46,7 +46,8 @@ fn write_zero_threshold(out: &mut BitWriter, threshold: u64) {
     let exponent = threshold >> 52;
     if threshold << 1 == 0 {
         out.bits(0, 8);
-    } else if threshold & MANTISSA == 0 && (1..=254).contains(&exponent.wrapping_sub(BEFORE_CODES)) {
+    } else if threshold & MANTISSA == 0 && (1..=254).contains(&exponent.wrapping_sub(BEFORE_CODES))
+    {
         out.bits(exponent - BEFORE_CODES, 8);
     } else {
         out.bits(255, 8);
@@ -72,9 +73,15 @@ fn thousandths(bound: f64) -> Option<u64> {
         return None;
     }
     let whole = exact.round();
-    #[expect(clippy::float_cmp, reason = "Prometheus asks whether not a bit is lost")]
+    #[expect(
+        clippy::float_cmp,
+        reason = "Prometheus asks whether not a bit is lost"
+    )]
     let lossless = whole / 1000.0 == bound;
-    #[expect(clippy::cast_possible_truncation, reason = "an integer within the range above")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "an integer within the range above"
+    )]
     lossless.then_some(whole as u64)
 }
 
@@ -108,7 +115,14 @@ mod tests {
         assert_eq!(thousandths(-0.0), Some(0));
         assert_eq!(thousandths(0.005), Some(5));
         assert_eq!(thousandths(33_554.43), Some(33_554_430));
-        for raw in [33_554.431, -1.0, 0.0001, f64::NAN, f64::INFINITY, f64::MIN_POSITIVE] {
+        for raw in [
+            33_554.431,
+            -1.0,
+            0.0001,
+            f64::NAN,
+            f64::INFINITY,
+            f64::MIN_POSITIVE,
+        ] {
             assert_eq!(thousandths(raw), None, "{raw}");
         }
     }

@@ -5,6 +5,7 @@
 //! They do not decide where a chunk ends. Cutting is the business of whoever appends; [`float_chunks`] has
 //! the rule of the compactor.
 
+mod chunk;
 mod delta_column;
 mod float_histogram;
 mod histogram;
@@ -16,6 +17,7 @@ mod xor;
 mod xor2;
 mod xor_column;
 
+pub use chunk::{ChunkEncoder, EncodedChunk, SAMPLES_PER_CHUNK, float_chunks};
 pub use float_histogram::FloatHistogramEncoder;
 pub use histogram::HistogramEncoder;
 pub use xor::XorEncoder;

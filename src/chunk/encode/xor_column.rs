@@ -47,7 +47,13 @@ impl XorColumn {
     /// Writes a value that differs from the one before, after the control code that says where: in the window
     /// `before` it, or in a `new` one.
     #[inline]
-    pub(super) fn write_change(&mut self, out: &mut BitWriter, value: u64, before: Code, new: Code) {
+    pub(super) fn write_change(
+        &mut self,
+        out: &mut BitWriter,
+        value: u64,
+        before: Code,
+        new: Code,
+    ) {
         let change = value ^ self.value;
         self.value = value;
         let exact = Window::around(change);
