@@ -9,6 +9,8 @@
 )]
 
 mod architecture;
+mod encode;
+mod fixtures;
 mod keeping;
 mod portable;
 mod repository;
