@@ -12,6 +12,7 @@ mod float_histogram;
 mod histogram;
 mod histogram_layout;
 mod segment;
+mod segment_writer;
 mod start;
 mod varbit;
 mod xor;
@@ -20,6 +21,7 @@ mod xor_column;
 
 pub use encoding::Encoding;
 pub use segment::{MAGIC as SEGMENT_MAGIC, Record, SEGMENT_HEADER, Segment};
+pub use segment_writer::{SEGMENT_LIMIT, SegmentLayout, SegmentWriter};
 
 use crate::model::Sample;
 use crate::raw::{BitReader, Malformed};

@@ -9,9 +9,12 @@ pub(crate) fn fixture(name: &str) -> PathBuf {
         .join(name)
 }
 
-/// Every block below `fixtures/`, wherever it lies, sorted by path.
+/// Every block below `fixtures/`, wherever it lies, and below the directory that `NARTHEX_TEST_BLOCKS` names, if set.
 pub(crate) fn blocks() -> Vec<PathBuf> {
     let mut blocks = blocks_below(&fixture(""));
+    if let Some(more) = std::env::var_os("NARTHEX_TEST_BLOCKS") {
+        blocks.extend(blocks_below(Path::new(&more)));
+    }
     assert!(blocks.len() > 20, "found {} blocks", blocks.len());
     blocks.sort();
     blocks

@@ -9,6 +9,7 @@
 )]
 
 mod architecture;
+mod block_writer;
 mod encode;
 mod fixtures;
 mod keeping;

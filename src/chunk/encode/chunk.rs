@@ -8,9 +8,9 @@ use crate::model::{FloatSample, Millis, Sample};
 /// The compactor never puts more samples into a chunk (Prometheus `storage/series.go`).
 pub const SAMPLES_PER_CHUNK: u16 = 120;
 
-/// A chunk as it goes into a block.
+/// A chunk as it goes into a block, with its data in `D`: owned if just encoded, borrowed if only copied.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EncodedChunk {
+pub struct EncodedChunk<D = Vec<u8>> {
     /// How the data is encoded.
     pub encoding: Encoding,
     /// Time of the first sample.
@@ -18,7 +18,7 @@ pub struct EncodedChunk {
     /// Time of the last sample.
     pub max_time: Millis,
     /// The chunk's data, without length, encoding byte and checksum.
-    pub data: Vec<u8>,
+    pub data: D,
 }
 
 /// Encodes one chunk of any known encoding.
