@@ -6,8 +6,8 @@ use std::path::Path;
 
 use narthex::ErrorKind;
 use narthex::block::{Block, BlockOptions, BlockWriter, Meta, write_block};
-use narthex::chunk::Encoding;
 use narthex::chunk::encode::{EncodedChunk, float_chunks};
+use narthex::chunk::{Encoding, SEGMENT_LIMIT};
 use narthex::index::{Generation, Index, IndexWriter, Postings, Series, SymbolRef};
 use narthex::model::{ChunkMeta, ChunkRef, FloatSample, Label, Labels};
 use narthex::raw::ReadMode;
@@ -109,6 +109,14 @@ fn assert_same_meta(original: &[u8], again: &[u8]) {
     );
 }
 
+/// The segment limit of a fixture made with another than the usual one is in its name.
+fn segment_limit(dir: &Path) -> u64 {
+    dir.components()
+        .filter_map(|part| part.as_os_str().to_str()?.strip_prefix("segments-of-"))
+        .find_map(|limit| limit.parse().ok())
+        .unwrap_or(SEGMENT_LIMIT)
+}
+
 /// Writes the block in `dir` again, from its decoded index and its chunks, into `parent`.
 fn write_again(dir: &Path, parent: &Path, generation: Generation) -> std::path::PathBuf {
     let block = Block::open(dir, ReadMode::Map).unwrap();
@@ -121,7 +129,7 @@ fn write_again(dir: &Path, parent: &Path, generation: Generation) -> std::path::
         .collect();
     let options = BlockOptions {
         generation,
-        ..BlockOptions::default()
+        segment_limit: segment_limit(dir),
     };
     let mut writer = BlockWriter::create(parent, block.meta().clone(), &symbols, options).unwrap();
     let mut series = Series::default();

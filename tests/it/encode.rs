@@ -1,6 +1,7 @@
 //! Chunks that narthex encodes: they must be what Prometheus writes, bit for bit, and decode to what went in.
 
 use std::collections::BTreeMap;
+use std::fs;
 
 use narthex::block::Block;
 use narthex::chunk::encode::{ChunkEncoder, EncodedChunk, float_chunks};
@@ -16,33 +17,37 @@ use crate::fixtures;
 
 #[test]
 fn samples_encode_to_the_bytes_prometheus_wrote() {
-    let vectors =
-        std::fs::read_to_string(fixtures::fixture("chunks/golden-vectors.jsonl")).unwrap();
-    let mut seen = 0;
-    for line in vectors.lines() {
-        let vector: Json = serde_json::from_str(line).unwrap();
-        let encoding = Encoding::from_byte(u8::try_from(vector["enc"].as_u64().unwrap()).unwrap());
-        let mut encoder = ChunkEncoder::new(encoding).unwrap();
-        let samples = vector["s"].as_array().unwrap();
-        let layout = Golden(&samples[0]).layout();
-        for sample in samples {
-            Golden(sample).push_to(&mut encoder, &layout);
+    for (file, count) in [("golden-vectors.jsonl", 17), ("random-vectors.jsonl", 60)] {
+        let vectors = fs::read_to_string(fixtures::fixture("chunks").join(file)).unwrap();
+        assert_eq!(vectors.lines().count(), count);
+        for line in vectors.lines() {
+            let vector: Json = serde_json::from_str(line).unwrap();
+            let chunk = encode_vector(&vector);
+            let hex: String = chunk
+                .data
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect();
+            let (name, encoding) = (&vector["name"], chunk.encoding);
+            assert_eq!(hex, vector["hex"].as_str().unwrap(), "{name} in {encoding}");
         }
-        let hex: String = encoder
-            .finish()
-            .data
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        assert_eq!(
-            hex,
-            vector["hex"].as_str().unwrap(),
-            "{} in {encoding}",
-            vector["name"]
-        );
-        seen += 1;
     }
-    assert_eq!(seen, 17);
+}
+
+fn encode_vector(vector: &Json) -> EncodedChunk {
+    let encoding = u8::try_from(vector["enc"].as_u64().unwrap()).unwrap();
+    let mut encoder = ChunkEncoder::new(Encoding::from_byte(encoding)).unwrap();
+    let counter_reset = match vector["crh"].as_u64() {
+        None => CounterReset::Unknown,
+        Some(3) => CounterReset::Gauge,
+        other => panic!("{other:?}"),
+    };
+    let samples = vector["s"].as_array().unwrap();
+    let layout = Golden(&samples[0]).layout();
+    for sample in samples {
+        Golden(sample).push_to(&mut encoder, counter_reset, &layout);
+    }
+    encoder.finish()
 }
 
 #[test]
@@ -141,7 +146,12 @@ impl Golden<'_> {
         }
     }
 
-    fn push_to(&self, encoder: &mut ChunkEncoder, layout: &HistogramLayout) {
+    fn push_to(
+        &self,
+        encoder: &mut ChunkEncoder,
+        counter_reset: CounterReset,
+        layout: &HistogramLayout,
+    ) {
         let (start, time) = (self.int(0), self.int(1));
         match encoder.encoding() {
             Encoding::Xor | Encoding::Xor2 => {
@@ -160,7 +170,7 @@ impl Golden<'_> {
                 let sample = HistogramSample {
                     time,
                     start,
-                    counter_reset: CounterReset::Unknown,
+                    counter_reset,
                     layout,
                     sum: self.bits(4),
                     count: self.text(2).parse().unwrap(),
@@ -178,7 +188,7 @@ impl Golden<'_> {
                 let sample = HistogramSample {
                     time,
                     start,
-                    counter_reset: CounterReset::Unknown,
+                    counter_reset,
                     layout,
                     sum: self.bits(4),
                     count: self.bits(2),

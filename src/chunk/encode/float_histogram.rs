@@ -1,7 +1,7 @@
 //! Encodings 3 and 6, native histograms with float counts (Prometheus `chunkenc/float_histogram.go`,
 //! `float_histogram_st.go`).
 
-use super::histogram_frame::Frame;
+use super::histogram_frame::{Frame, as_written};
 use super::xor_column::XorColumn;
 use crate::error::Result;
 use crate::model::HistogramSample;
@@ -32,6 +32,7 @@ impl FloatHistogramEncoder {
     pub fn push(&mut self, sample: &HistogramSample<'_, u64>) -> Result<()> {
         let first = self.frame.samples() == 0;
         self.frame.begin(sample)?;
+        let sample = &as_written(sample);
         let out = &mut self.frame.out;
         if first {
             self.columns = columns(sample).map(XorColumn::new).collect();
@@ -63,19 +64,9 @@ impl FloatHistogramEncoder {
     }
 }
 
-/// All values of a sample in the order of the columns; a stale marker has zero counts and no buckets.
+/// All values of a sample in the order of the columns.
 fn columns<'a>(sample: &HistogramSample<'a, u64>) -> impl Iterator<Item = u64> + use<'a> {
-    let zero = 0f64.to_bits();
-    let (count, zero_count, positive, negative) = match sample.is_stale() {
-        true => (zero, zero, &[][..], &[][..]),
-        false => (
-            sample.count,
-            sample.zero_count,
-            sample.positive,
-            sample.negative,
-        ),
-    };
-    [count, zero_count, sample.sum]
+    [sample.count, sample.zero_count, sample.sum]
         .into_iter()
-        .chain(positive.iter().chain(negative).copied())
+        .chain(sample.positive.iter().chain(sample.negative).copied())
 }

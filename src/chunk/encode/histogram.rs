@@ -2,7 +2,7 @@
 //! `histogram_st.go`).
 
 use super::delta_column::DeltaColumn;
-use super::histogram_frame::Frame;
+use super::histogram_frame::{Frame, as_written};
 use super::varbit::{write_signed, write_unsigned};
 use super::xor_column::XorColumn;
 use crate::error::Result;
@@ -51,6 +51,7 @@ impl HistogramEncoder {
     pub fn push(&mut self, sample: &HistogramSample<'_, i64>) -> Result<()> {
         let first = self.frame.samples() == 0;
         self.frame.begin(sample)?;
+        let sample = &as_written(sample);
         let out = &mut self.frame.out;
         match (first, sample.is_stale()) {
             (true, _) => self.columns.write_first(out, sample),
@@ -79,15 +80,11 @@ impl HistogramEncoder {
 
 impl Columns {
     fn write_first(&mut self, out: &mut BitWriter, sample: &HistogramSample<'_, i64>) {
-        let (count, zero_count) = match sample.is_stale() {
-            true => (0, 0),
-            false => (sample.count, sample.zero_count),
-        };
-        write_unsigned(out, count);
-        write_unsigned(out, zero_count);
+        write_unsigned(out, sample.count);
+        write_unsigned(out, sample.zero_count);
         out.bits(sample.sum, 64);
-        self.count = DeltaColumn::new(count as i64);
-        self.zero_count = DeltaColumn::new(zero_count as i64);
+        self.count = DeltaColumn::new(sample.count as i64);
+        self.zero_count = DeltaColumn::new(sample.zero_count as i64);
         self.sum = XorColumn::new(sample.sum);
         self.buckets = buckets(sample).map(DeltaColumn::new).collect();
         for bucket in buckets(sample) {
@@ -112,11 +109,7 @@ impl Columns {
     }
 }
 
-/// All buckets of a sample; a stale marker has none.
+/// All buckets of a sample in the order of the columns.
 fn buckets<'a>(sample: &HistogramSample<'a, i64>) -> impl Iterator<Item = i64> + use<'a> {
-    let (positive, negative) = match sample.is_stale() {
-        true => (&[][..], &[][..]),
-        false => (sample.positive, sample.negative),
-    };
-    positive.iter().chain(negative).copied()
+    sample.positive.iter().chain(sample.negative).copied()
 }

@@ -46,10 +46,15 @@ impl Frame {
     }
 
     /// Checks that `sample` may be the next and writes what stands before its counts.
-    ///
-    /// The layout of a stale marker, and its buckets, count for nothing, as in Prometheus.
     pub(super) fn begin<B>(&mut self, sample: &HistogramSample<'_, B>) -> Result<()> {
-        self.admit(sample)?;
+        let max = match self.starts {
+            Some(_) => MAX_SAMPLES_WITH_STARTS,
+            None => u16::MAX,
+        };
+        next_count(self.samples, max)?;
+        if let Some(misfit) = self.misfit(sample) {
+            return Err(Error::invalid(misfit));
+        }
         if self.samples == 0 {
             self.counter_reset = sample.counter_reset;
             if !sample.is_stale() {
@@ -93,42 +98,40 @@ impl Frame {
         with_header(self.out, &header)
     }
 
-    fn admit<B>(&self, sample: &HistogramSample<'_, B>) -> Result<()> {
-        let max = match self.starts {
-            Some(_) => MAX_SAMPLES_WITH_STARTS,
-            None => u16::MAX,
-        };
-        next_count(self.samples, max)?;
+    /// What keeps `sample` from being the next, if anything.
+    fn misfit<B>(&self, sample: &HistogramSample<'_, B>) -> Option<&'static str> {
+        let begun = self.samples > 0;
         if self.starts.is_none() && sample.start != 0 {
-            return Err(Error::invalid(
-                "this chunk encoding has no start timestamps",
-            ));
+            return Some("expected no start timestamp in a chunk of this encoding");
         }
-        if self.samples > 0 && sample.counter_reset != self.counter_reset {
-            return Err(Error::invalid(
-                "expected one counter-reset header for all samples of a chunk",
-            ));
+        if begun && sample.counter_reset != self.counter_reset {
+            return Some("expected one counter-reset header for all samples of a chunk");
         }
         if sample.is_stale() {
-            return Ok(());
+            return None;
         }
         if self.stale {
-            return Err(Error::invalid(
-                "expected only stale markers after a stale marker in a chunk",
-            ));
+            return Some("expected only stale markers after a stale marker in a chunk");
         }
-        if self.samples > 0 && *sample.layout != self.layout {
-            return Err(Error::invalid(
-                "expected one histogram layout for all samples of a chunk",
-            ));
+        if begun && *sample.layout != self.layout {
+            return Some("expected one histogram layout for all samples of a chunk");
         }
         let complete = bucket_count(&sample.layout.positive) == Some(sample.positive.len() as u64)
             && bucket_count(&sample.layout.negative) == Some(sample.negative.len() as u64);
-        if !complete {
-            return Err(Error::invalid(
-                "expected as many histogram buckets as the spans describe",
-            ));
-        }
-        Ok(())
+        (!complete).then_some("expected as many histogram buckets as the spans describe")
+    }
+}
+
+/// The sample as Prometheus writes it: a stale marker has no counts and no buckets, whatever came with it.
+pub(super) fn as_written<'a, B: Copy>(sample: &HistogramSample<'a, B>) -> HistogramSample<'a, B> {
+    if !sample.is_stale() {
+        return *sample;
+    }
+    HistogramSample {
+        count: 0,
+        zero_count: 0,
+        positive: &[],
+        negative: &[],
+        ..*sample
     }
 }

@@ -57,12 +57,11 @@ fn write_zero_threshold(out: &mut BitWriter, threshold: u64) {
 
 /// Multiples of 0.001 up to 33,554.43 are written as integers, everything else as it is.
 fn write_bound(out: &mut BitWriter, bits: u64) {
-    match thousandths(f64::from_bits(bits)) {
-        Some(thousandths) => write_unsigned(out, thousandths + 1),
-        None => {
-            out.bit(false);
-            out.bits(bits, 64);
-        }
+    if let Some(thousandths) = thousandths(f64::from_bits(bits)) {
+        write_unsigned(out, thousandths + 1);
+    } else {
+        out.bit(false);
+        out.bits(bits, 64);
     }
 }
 
