@@ -37,6 +37,8 @@ impl Default for BlockOptions {
 pub struct BlockWriter<'a, S> {
     meta: Meta,
     stats: Stats,
+    /// A series went wrong half-way: segments and index do not belong together.
+    torn: bool,
     index: IndexWriter<'a, DurableFile, S>,
     segments: SegmentWriter,
     staging: Staging,
@@ -71,6 +73,7 @@ impl<'a, S: AsRef<[u8]>> BlockWriter<'a, S> {
             index: index.map_err(|e| e.context(staging.dir.display().to_string()))?,
             segments: SegmentWriter::new(chunks, options.segment_limit),
             stats: Stats::default(),
+            torn: false,
             meta,
             staging,
             target,
@@ -82,12 +85,14 @@ impl<'a, S: AsRef<[u8]>> BlockWriter<'a, S> {
     /// # Errors
     ///
     /// As [`IndexWriter::add_series`] and [`SegmentWriter::write_series`], and when a chunk's encoding is unknown.
-    /// The block cannot be finished then.
+    /// The block takes no more series then and cannot be finished.
     pub fn add_series<D: AsRef<[u8]>>(
         &mut self,
         labels: &[(SymbolRef, SymbolRef)],
         chunks: &[EncodedChunk<D>],
     ) -> Result<()> {
+        self.refuse_torn()?;
+        self.torn = true;
         for chunk in chunks {
             self.count(chunk)?;
         }
@@ -105,6 +110,7 @@ impl<'a, S: AsRef<[u8]>> BlockWriter<'a, S> {
             .add_series(labels, &metas)
             .map_err(|e| e.context(self.staging.dir.display().to_string()))?;
         self.stats.num_series += 1;
+        self.torn = false;
         Ok(())
     }
 
@@ -112,9 +118,10 @@ impl<'a, S: AsRef<[u8]>> BlockWriter<'a, S> {
     ///
     /// # Errors
     ///
-    /// When something cannot be written, synced or renamed; then no block appears.
+    /// When something cannot be written, synced or renamed, or a series could not be; then no block appears.
     pub fn finish(mut self) -> Result<PathBuf> {
         let dir = self.staging.dir.clone();
+        self.refuse_torn()?;
         self.segments.finish()?;
         let index = self.index.finish();
         index
@@ -133,6 +140,15 @@ impl<'a, S: AsRef<[u8]>> BlockWriter<'a, S> {
         sync_dir(&dir)?;
         self.staging.publish(&self.target)?;
         Ok(self.target)
+    }
+
+    fn refuse_torn(&self) -> Result<()> {
+        if self.torn {
+            let dir = self.staging.dir.display();
+            let message = format!("a series of {dir} could not be written, so the block cannot be");
+            return Err(Error::refused(message));
+        }
+        Ok(())
     }
 
     fn count<D: AsRef<[u8]>>(&mut self, chunk: &EncodedChunk<D>) -> Result<()> {

@@ -183,6 +183,22 @@ fn segments_are_cut_and_chunks_still_found() {
 }
 
 #[test]
+fn a_block_with_a_series_that_could_not_be_written_does_not_appear() {
+    let parent = tempfile::tempdir().unwrap();
+    let tiny = fixtures::fixture("blocks/tiny/01M7ZTB71NJ67GWWE5SXTVHFTH/meta.json");
+    let meta = Meta::parse(&fs::read(tiny).unwrap()).unwrap();
+    let symbols = ["", "a"];
+    let mut writer =
+        BlockWriter::create(parent.path(), meta, &symbols, BlockOptions::default()).unwrap();
+    let chunks = two_series().into_values().next().unwrap();
+    writer.add_series(&[], &chunks).unwrap_err();
+    let label = [(SymbolRef(1), SymbolRef(1))];
+    writer.add_series(&label, &chunks).unwrap_err();
+    assert_eq!(writer.finish().unwrap_err().kind(), ErrorKind::Refused);
+    assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);
+}
+
+#[test]
 fn an_unfinished_block_leaves_nothing_and_an_existing_one_is_not_touched() {
     let parent = tempfile::tempdir().unwrap();
     let ulid = "01M7ZTB71NJ67GWWE5SXTVHFTH".parse().unwrap();
@@ -225,6 +241,9 @@ fn an_unfinished_block_leaves_nothing_and_an_existing_one_is_not_touched() {
     assert_eq!(left, [dir]);
 }
 
+/// What is wrong with a series, its labels, its chunks.
+type Refused<'a> = (&'a str, &'a [(SymbolRef, SymbolRef)], &'a [ChunkMeta]);
+
 #[test]
 fn the_index_writer_refuses_what_prometheus_refuses() {
     let symbols = ["", "a", "b"];
@@ -235,7 +254,7 @@ fn the_index_writer_refuses_what_prometheus_refuses() {
         reference: ChunkRef(offset),
     };
     let (first, second) = ([label(1, 1)], [label(1, 2)]);
-    let refused: [(&str, &[(SymbolRef, SymbolRef)], &[ChunkMeta]); 7] = [
+    let refused: [Refused<'_>; 7] = [
         ("no labels", &[], &[]),
         ("the same labels", &first, &[]),
         ("an unknown symbol", &[label(1, 3)], &[]),
