@@ -7,6 +7,7 @@ mod datadir;
 mod files;
 mod meta;
 mod tombstones;
+mod writer;
 
 use std::path::{Path, PathBuf};
 
@@ -14,6 +15,7 @@ pub use datadir::{DataDir, Entry, EntryKind, Place};
 pub use files::BlockFiles;
 pub use meta::{Compaction, META_VERSION, Meta, Parent, Stats};
 pub use tombstones::{MAGIC as TOMBSTONES_MAGIC, Tombstone, Tombstones};
+pub use writer::{BlockOptions, BlockWriter, write_block};
 
 use crate::chunk::{Record, Segment};
 use crate::error::{Error, InFile as _, Result};

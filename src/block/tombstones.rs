@@ -33,6 +33,9 @@ pub struct Tombstones {
 }
 
 impl Tombstones {
+    /// The file of a block in which nothing is deleted: magic number, version, the checksum of no records.
+    pub const EMPTY_FILE: [u8; HEADER + CRC] = [0x01, 0x30, 0xba, 0x30, VERSION, 0, 0, 0, 0];
+
     /// Reads the whole file; never fails, but says in `faults` what is wrong.
     pub fn read(content: &[u8]) -> Self {
         let mut result = Tombstones::default();
@@ -100,7 +103,8 @@ mod tests {
 
     #[test]
     fn the_empty_file_of_a_new_block_has_no_records_and_no_faults() {
-        assert_eq!(file(&[]), [0x01, 0x30, 0xba, 0x30, 1, 0, 0, 0, 0]);
+        assert_eq!(file(&[]), Tombstones::EMPTY_FILE);
+        assert_eq!(MAGIC.to_be_bytes(), Tombstones::EMPTY_FILE[..4]);
         assert_eq!(Tombstones::read(&file(&[])), Tombstones::default());
     }
 

@@ -6,11 +6,13 @@
 //!
 //! Source of all formats: Prometheus `tsdb/chunkenc`; layouts in `docs/tsdb-format.md`.
 
+pub mod encode;
 mod encoding;
 mod float_histogram;
 mod histogram;
 mod histogram_layout;
 mod segment;
+mod segment_writer;
 mod start;
 mod varbit;
 mod xor;
@@ -19,6 +21,7 @@ mod xor_column;
 
 pub use encoding::Encoding;
 pub use segment::{MAGIC as SEGMENT_MAGIC, Record, SEGMENT_HEADER, Segment};
+pub use segment_writer::{SEGMENT_LIMIT, SegmentLayout, SegmentWriter};
 
 use crate::model::Sample;
 use crate::raw::{BitReader, Malformed};

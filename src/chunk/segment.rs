@@ -8,8 +8,8 @@ use crate::raw::{Malformed, Reader};
 pub const MAGIC: u32 = 0x85bd_40dd;
 /// Bytes before the first record: magic, version, three bytes of zero.
 pub const SEGMENT_HEADER: u64 = 8;
-const VERSION: u8 = 1;
-const CRC: usize = 4;
+pub(super) const VERSION: u8 = 1;
+pub(super) const CRC: usize = 4;
 
 /// One segment file's bytes.
 #[derive(Clone, Copy, Debug)]

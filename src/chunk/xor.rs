@@ -94,7 +94,7 @@ impl State {
     /// The first sample: both numbers in full.
     fn read_first(bits: &mut BitReader<'_>, base: u64, samples: u32) -> Result<Self, Malformed> {
         let time = bits.varint().ok_or_else(|| exhausted(bits, base))?;
-        let canonical = bits.position() / 8 == uvarint_len(varint::zigzag(time));
+        let canonical = bits.position() / 8 == varint::uvarint_len(varint::zigzag(time));
         let first = bits.bits(64).ok_or_else(|| exhausted(bits, base))?;
         let column = XorColumn::new(first);
         Ok(State {
@@ -110,7 +110,7 @@ impl State {
     fn read_second(&mut self, bits: &mut BitReader<'_>, base: u64) -> Result<(), Malformed> {
         let before = bits.position();
         self.delta = bits.uvarint().ok_or_else(|| exhausted(bits, base))?;
-        self.canonical &= (bits.position() - before) / 8 == uvarint_len(self.delta);
+        self.canonical &= (bits.position() - before) / 8 == varint::uvarint_len(self.delta);
         self.time = self.time.wrapping_add(self.delta as Millis);
         self.column
             .read(bits)
@@ -212,11 +212,6 @@ fn read_longer_time(bits: &mut BitReader<'_>) -> Option<(i64, bool)> {
 fn fits(change: i64, width: u32) -> bool {
     let half = 1i64 << (width - 1);
     (-(half - 1)..=half).contains(&change)
-}
-
-/// Bytes of the minimal LEB128 form.
-pub(super) fn uvarint_len(value: u64) -> u64 {
-    u64::from((64 - value.leading_zeros()).max(1).div_ceil(7))
 }
 
 /// Puts a place to a value that could not be read.

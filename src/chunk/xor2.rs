@@ -2,10 +2,11 @@
 //! and, in the common cases, what became of the value.
 
 use super::start::StartColumn;
-use super::xor::{uvarint_len, value_fault};
+use super::xor::value_fault;
 use super::xor_column::{ValueFault, XorColumn};
 use super::{DATA, Shape, exhausted, tail};
 use crate::model::{FloatSample, Millis, STALE_NAN};
+use crate::raw::varint::{uvarint_len, zigzag};
 use crate::raw::{BitReader, Malformed, Reader};
 
 pub(super) fn decode(
@@ -29,7 +30,7 @@ pub(super) fn decode(
 
     let mut starts = StartColumn::new(start_header);
     let mut time = bits.varint().ok_or_else(|| cut(&bits))?;
-    let mut canonical = bits.position() / 8 == uvarint_len(crate::raw::varint::zigzag(time));
+    let mut canonical = bits.position() / 8 == uvarint_len(zigzag(time));
     let first = bits.bits(64).ok_or_else(|| cut(&bits))?;
     // A stale first value leaves the baseline that later values are coded against at zero.
     let mut values = Values::new(if first == STALE_NAN { 0 } else { first });

@@ -7,11 +7,13 @@
 //! Source: Prometheus `tsdb/index/index.go`; layout in `docs/tsdb-format.md`.
 
 mod label_indices;
+mod output;
 mod postings;
 mod section;
 mod series;
 mod symbols;
 mod toc;
+mod writer;
 
 pub use label_indices::{LabelIndex, LabelIndexEntry, LabelIndices};
 pub use postings::{Postings, PostingsEntry, PostingsTable};
@@ -19,6 +21,7 @@ pub use section::Section;
 pub use series::{SERIES_ALIGNMENT, Series, SeriesEntries, SeriesEntry};
 pub use symbols::{SymbolRef, Symbols};
 pub use toc::{TOC_LEN, Toc};
+pub use writer::{Generation, IndexWriter};
 
 use crate::model::{Label, Labels, SeriesRef};
 use crate::raw::{Malformed, Reader};

@@ -193,9 +193,10 @@ impl<'a> BitReader<'a> {
 #[derive(Clone, Debug, Default)]
 pub struct BitWriter {
     bytes: Vec<u8>,
-    /// Bits not yet in `bytes`, right-aligned; fewer than 8 between calls.
+    /// Bits not yet in `bytes`, left-aligned, zeros below.
     pending: u64,
-    pending_bits: u32,
+    /// Number of bits in `pending`, below 64 between calls.
+    held: u32,
 }
 
 impl BitWriter {
@@ -204,40 +205,42 @@ impl BitWriter {
         BitWriter {
             bytes,
             pending: 0,
-            pending_bits: 0,
+            held: 0,
         }
     }
 
     /// Writes one bit.
+    #[inline]
     pub fn bit(&mut self, bit: bool) {
         self.bits(u64::from(bit), 1);
     }
 
     /// Writes the low `count` bits of `value`; `count` is at most 64.
+    #[inline]
     pub fn bits(&mut self, value: u64, count: u32) {
-        if count > 56 {
-            self.bits(value >> 32, count - 32);
-            self.bits(value, 32);
+        if count == 0 {
             return;
         }
-        let value = value & ((1 << count) - 1);
-        self.pending = self.pending << count | value;
-        self.pending_bits += count;
-        while self.pending_bits >= 8 {
-            self.pending_bits -= 8;
-            self.bytes
-                .push((self.pending >> self.pending_bits & 0xff) as u8);
+        let aligned = value << (64 - count);
+        self.pending |= aligned >> self.held;
+        let held = self.held + count;
+        if held < 64 {
+            self.held = held;
+            return;
         }
-        self.pending &= (1 << self.pending_bits) - 1;
+        self.bytes.extend_from_slice(&self.pending.to_be_bytes());
+        // What did not fit; shifted in two steps because all 64 bits may have.
+        self.pending = aligned << (63 - self.held) << 1;
+        self.held = held - 64;
     }
 
     /// Writes an unsigned LEB128 varint.
-    pub fn uvarint(&mut self, value: u64) {
-        let mut bytes = Vec::with_capacity(varint::MAX_LEN);
-        varint::write_uvarint(&mut bytes, value);
-        for byte in bytes {
-            self.bits(u64::from(byte), 8);
+    pub fn uvarint(&mut self, mut value: u64) {
+        while value >= 0x80 {
+            self.bits(value & 0x7f | 0x80, 8);
+            value >>= 7;
         }
+        self.bits(value, 8);
     }
 
     /// Writes a zig-zag varint.
@@ -247,7 +250,7 @@ impl BitWriter {
 
     /// Bytes begun so far, the unfinished one included.
     pub fn len(&self) -> usize {
-        self.bytes.len() + usize::from(self.pending_bits > 0)
+        self.bytes.len() + self.held.div_ceil(8) as usize
     }
 
     /// Whether nothing was written.
@@ -257,10 +260,9 @@ impl BitWriter {
 
     /// The bytes, the last one padded with zero bits.
     pub fn finish(mut self) -> Vec<u8> {
-        if self.pending_bits > 0 {
-            self.bytes
-                .push((self.pending << (8 - self.pending_bits) & 0xff) as u8);
-        }
+        let unfinished = self.held.div_ceil(8) as usize;
+        self.bytes
+            .extend(self.pending.to_be_bytes().iter().take(unfinished));
         self.bytes
     }
 }

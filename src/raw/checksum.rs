@@ -5,6 +5,11 @@ pub fn crc32c(bytes: &[u8]) -> u32 {
     crc32c::crc32c(bytes)
 }
 
+/// CRC-32C of some bytes followed by `bytes`, when that of the former is `crc`; 0 is that of none.
+pub fn crc32c_append(crc: u32, bytes: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc, bytes)
+}
+
 #[cfg(test)]
 mod tests {
     #[test]

@@ -6,13 +6,15 @@
 
 mod bits;
 mod checksum;
+mod durable;
 mod malformed;
 mod reader;
 mod source;
 pub(crate) mod varint;
 
 pub use bits::{BitReader, BitWriter};
-pub use checksum::crc32c;
+pub use checksum::{crc32c, crc32c_append};
+pub use durable::{DurableFile, sync_dir};
 pub use malformed::{Malformed, Problem};
 pub use reader::Reader;
 pub use source::{FileBytes, ReadMode};

@@ -37,6 +37,12 @@ pub(crate) fn zigzag(value: i64) -> u64 {
     ((value << 1) ^ (value >> 63)) as u64
 }
 
+/// Bytes of the minimal encoding of `value`.
+#[inline]
+pub(crate) fn uvarint_len(value: u64) -> u64 {
+    u64::from((64 - value.leading_zeros()).max(1).div_ceil(7))
+}
+
 /// Appends the minimal encoding of `value`.
 pub(crate) fn write_uvarint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
@@ -70,6 +76,7 @@ mod tests {
             let mut bytes = Vec::new();
             write_uvarint(&mut bytes, value);
             assert_eq!(read_uvarint(&bytes), Some((value, bytes.len())));
+            assert_eq!(uvarint_len(value), bytes.len() as u64);
             for cut in 0..bytes.len() {
                 assert_eq!(read_uvarint(&bytes[..cut]), None);
             }

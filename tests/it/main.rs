@@ -9,6 +9,9 @@
 )]
 
 mod architecture;
+mod block_writer;
+mod encode;
+mod fixtures;
 mod keeping;
 mod portable;
 mod repository;

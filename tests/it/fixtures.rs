@@ -1,0 +1,34 @@
+//! Where the fixtures are. Nothing here looks into them.
+
+use std::path::{Path, PathBuf};
+
+/// The fixture called `name`, a path below `fixtures/`.
+pub(crate) fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("fixtures")
+        .join(name)
+}
+
+/// Every block below `fixtures/`, wherever it lies, and below the directory that `NARTHEX_TEST_BLOCKS` names, if set.
+pub(crate) fn blocks() -> Vec<PathBuf> {
+    let mut blocks = blocks_below(&fixture(""));
+    if let Some(more) = std::env::var_os("NARTHEX_TEST_BLOCKS") {
+        blocks.extend(blocks_below(Path::new(&more)));
+    }
+    assert!(blocks.len() > 20, "found {} blocks", blocks.len());
+    blocks.sort();
+    blocks
+}
+
+/// Every directory below `dir` that holds an index and metadata.
+pub(crate) fn blocks_below(dir: &Path) -> Vec<PathBuf> {
+    if dir.join("index").is_file() && dir.join("meta.json").is_file() {
+        return vec![dir.to_owned()];
+    }
+    std::fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_dir())
+        .flat_map(|path| blocks_below(&path))
+        .collect()
+}
