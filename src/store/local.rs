@@ -9,7 +9,6 @@ use std::fs::{self, DirEntry, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use super::name::{TEMPORARY, is_component};
 use super::{
@@ -17,7 +16,6 @@ use super::{
     too_large,
 };
 use crate::error::{Error, Result};
-use crate::model::Millis;
 
 /// What a freshly made file system holds at its root; a repository may well be one.
 const LOST_AND_FOUND: &str = "lost+found";
@@ -198,7 +196,7 @@ impl Store for LocalStore {
                 leftovers.push(Leftover {
                     name,
                     bytes: metadata.len(),
-                    modified: metadata.modified().ok().and_then(millis),
+                    modified: metadata.modified().ok(),
                     origin,
                 });
             }
@@ -244,11 +242,6 @@ fn still_there(entry: &DirEntry) -> Result<Option<fs::Metadata>> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(Error::io("stat", &entry.path(), e)),
     }
-}
-
-fn millis(time: SystemTime) -> Option<Millis> {
-    let since = time.duration_since(SystemTime::UNIX_EPOCH).ok()?;
-    Millis::try_from(since.as_millis()).ok()
 }
 
 /// The directory that holds `path`.

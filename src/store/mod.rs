@@ -20,6 +20,7 @@ mod name;
 use std::fmt::Debug;
 use std::io::Write;
 use std::ops::Range;
+use std::time::SystemTime;
 
 pub use local::LocalStore;
 pub use location::Location;
@@ -27,7 +28,6 @@ pub use memory::MemoryStore;
 pub use name::ObjectName;
 
 use crate::error::{Error, Result};
-use crate::model::Millis;
 
 /// A place that keeps immutable objects; see the [module](self) for what every member promises.
 pub trait Store: Debug + Send + Sync {
@@ -101,7 +101,7 @@ pub struct Leftover {
     /// Its size in bytes.
     pub bytes: u64,
     /// When it was last written, where the store knows.
-    pub modified: Option<Millis>,
+    pub modified: Option<SystemTime>,
     /// Where it comes from.
     pub origin: Origin,
 }

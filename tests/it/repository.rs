@@ -170,7 +170,7 @@ fn a_damaged_manifest_hides_no_other_and_is_not_passed_over_as_latest() {
     store.overwrite(&object, &bytes);
 
     let all = repository.archives().unwrap();
-    assert_eq!(all.archives, [old.clone()]);
+    assert_eq!(all.archives, std::slice::from_ref(&old));
     assert_eq!(all.damaged[0].name, object);
     let filter = SourceFilter::default();
     let latest = repository.find("latest", &filter).unwrap_err();

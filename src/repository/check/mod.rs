@@ -247,7 +247,7 @@ impl Checker<'_> {
             };
             let modified = leftover
                 .modified
-                .and_then(|time| Timestamp::from_millisecond(time).ok());
+                .and_then(|time| Timestamp::try_from(time).ok());
             let written =
                 modified.map_or(String::new(), |time| format!(", last written {time:.0}"));
             let detail = format!("{what}: {} bytes{written}", leftover.bytes);
