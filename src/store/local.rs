@@ -42,13 +42,13 @@ impl LocalStore {
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => no_object(name),
             _ => Error::io("open", &path, e),
         };
-        let file = File::open(&path).map_err(failed)?;
-        let metadata = file.metadata().map_err(failed)?;
-        if metadata.is_file() {
-            Ok((file, metadata.len()))
-        } else {
-            Err(no_object(name))
+        // Asked before opening: whoever opens a pipe waits for its other end.
+        let metadata = fs::metadata(&path).map_err(failed)?;
+        if !metadata.is_file() {
+            return Err(no_object(name));
         }
+        let file = File::open(&path).map_err(failed)?;
+        Ok((file, metadata.len()))
     }
 
     /// Calls `visit` with every file below `dir`: its name from the root on, when that can be an object's, and
@@ -381,6 +381,18 @@ mod tests {
             ]
         );
         assert_eq!(store.list("").unwrap(), [(name("a/b"), 4)]);
+    }
+
+    #[test]
+    fn a_pipe_with_the_name_of_an_object_is_none_and_nobody_waits_for_it() {
+        use rustix::fs::{CWD, Mode, mkfifoat};
+        let dir = tempfile::tempdir().unwrap();
+        let store = LocalStore::new(dir.path());
+        mkfifoat(CWD, dir.path().join("narthex.json"), Mode::RWXU).unwrap();
+        let error = store.get(&name("narthex.json"), 10).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+        assert_eq!(store.list("").unwrap(), []);
+        assert_eq!(store.leftovers().unwrap()[0].origin, Origin::Foreign);
     }
 
     #[test]

@@ -17,7 +17,7 @@ Examples:
   narthex check --repo /srv/backup/prometheus --read-data
   narthex check --repo /srv/backup/prometheus --read-data=15
 
-With a percentage, every day has its own share of the objects: 15 a night have read all of them after
+With a percentage, every day has its own share of the objects: 15 a night have read all of them after \
 seven nights. Unreferenced objects and leftovers of dead runs are notes; problems give exit code 3.")]
 pub(crate) struct Args {
     #[command(flatten)]

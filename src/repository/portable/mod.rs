@@ -44,9 +44,9 @@ const MAX_FILES: usize = 1 << 20;
 /// The section that errors in the tar stream name.
 const TAR: &str = "tar stream";
 
-/// Frames that one call compresses or decompresses at the same time.
+/// Frames in one batch: two for each thread, so that a slow one does not leave the others idle for long, but at most eight.
 pub fn frames_in_flight() -> usize {
-    rayon::current_num_threads().clamp(1, 8)
+    (2 * rayon::current_num_threads()).clamp(2, 8)
 }
 
 /// Under which directory the files of an object extract by hand.
