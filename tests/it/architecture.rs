@@ -19,7 +19,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "verify",
         &["raw", "model", "index", "chunk", "wal", "block"],
     ),
-    ("store", &["model"]),
+    ("store", &[]),
     ("repository", &["raw", "model", "store"]),
     (
         "archive",

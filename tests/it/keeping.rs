@@ -14,14 +14,14 @@ use narthex::store::{ObjectName, Store};
 use narthex::{ErrorKind, Result};
 
 /// Names and contents.
-pub type Files = BTreeMap<String, Vec<u8>>;
+pub(crate) type Files = BTreeMap<String, Vec<u8>>;
 
-pub fn ulid(number: u8) -> Ulid {
+pub(crate) fn ulid(number: u8) -> Ulid {
     Ulid::from_parts(1_795_288_065_445 + i64::from(number), u128::from(number))
 }
 
 /// Bytes that look random, the same for the same seed.
-pub fn noise(seed: u64, len: usize) -> Vec<u8> {
+pub(crate) fn noise(seed: u64, len: usize) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut next = || {
         state ^= state << 13;
@@ -33,7 +33,7 @@ pub fn noise(seed: u64, len: usize) -> Vec<u8> {
 }
 
 /// The files of a small block.
-pub fn block_files(number: u8) -> Files {
+pub(crate) fn block_files(number: u8) -> Files {
     let seed = u64::from(number);
     BTreeMap::from([
         (
@@ -47,7 +47,7 @@ pub fn block_files(number: u8) -> Files {
     ])
 }
 
-pub fn path(name: &str) -> FilePath {
+pub(crate) fn path(name: &str) -> FilePath {
     FilePath::new(name).unwrap()
 }
 
@@ -62,7 +62,7 @@ fn sources(files: &Files) -> Vec<SourceFile<'_>> {
 }
 
 /// Stores `files` as `name`, or proves that they are stored already.
-pub fn store_files(
+pub(crate) fn store_files(
     store: &dyn Store,
     name: &ObjectName,
     root: Root,
@@ -78,7 +78,11 @@ pub fn store_files(
 }
 
 /// Stores block `number`; with `touched`, its `meta.json` has changed since it was first stored.
-pub fn store_block(store: &dyn Store, number: u8, touched: Option<&[u8]>) -> Result<StoredBlock> {
+pub(crate) fn store_block(
+    store: &dyn Store,
+    number: u8,
+    touched: Option<&[u8]>,
+) -> Result<StoredBlock> {
     let (ulid, fingerprint) = (ulid(number), Fingerprint::of(&[number]));
     let name = block_object(ulid, &fingerprint)?;
     let (object, mut files) = store_files(store, &name, Root::Block(ulid), &block_files(number))?;
@@ -114,7 +118,7 @@ pub fn store_block(store: &dyn Store, number: u8, touched: Option<&[u8]>) -> Res
     })
 }
 
-pub fn wal_files(seed: u64) -> Files {
+pub(crate) fn wal_files(seed: u64) -> Files {
     BTreeMap::from([
         ("wal/00000012".to_owned(), noise(seed, 500)),
         (
@@ -125,7 +129,7 @@ pub fn wal_files(seed: u64) -> Files {
     ])
 }
 
-pub fn store_wal(store: &dyn Store, id: &ArchiveId, seed: u64) -> Result<StoredWal> {
+pub(crate) fn store_wal(store: &dyn Store, id: &ArchiveId, seed: u64) -> Result<StoredWal> {
     let (object, files) = store_files(store, &wal_object(id)?, Root::Data, &wal_files(seed))?;
     Ok(StoredWal {
         object,
@@ -136,7 +140,7 @@ pub fn store_wal(store: &dyn Store, id: &ArchiveId, seed: u64) -> Result<StoredW
     })
 }
 
-pub fn archive(time: Millis, id: ArchiveId, blocks: Vec<StoredBlock>) -> Archive {
+pub(crate) fn archive(time: Millis, id: ArchiveId, blocks: Vec<StoredBlock>) -> Archive {
     Archive {
         format_version: MANIFEST_VERSION,
         id,
@@ -155,7 +159,7 @@ pub fn archive(time: Millis, id: ArchiveId, blocks: Vec<StoredBlock>) -> Archive
 }
 
 /// A backup run in small: blocks, WAL, manifest.
-pub fn back_up(repository: &Repository, time: Millis, blocks: &[u8]) -> Result<Archive> {
+pub(crate) fn back_up(repository: &Repository, time: Millis, blocks: &[u8]) -> Result<Archive> {
     let store = repository.store();
     let stored: Result<Vec<_>> = blocks
         .iter()
@@ -170,8 +174,8 @@ pub fn back_up(repository: &Repository, time: Millis, blocks: &[u8]) -> Result<A
 
 /// Collects files by name.
 #[derive(Default)]
-pub struct Collect {
-    pub files: Files,
+pub(crate) struct Collect {
+    pub(crate) files: Files,
     current: Vec<u8>,
 }
 
@@ -195,7 +199,7 @@ impl Visitor for Collect {
 }
 
 /// Everything an archive restores to, proved on the way; names begin with the block's ULID or `wal/`.
-pub fn restore(store: &dyn Store, archive: &Archive) -> Result<Files> {
+pub(crate) fn restore(store: &dyn Store, archive: &Archive) -> Result<Files> {
     let mut all = Files::new();
     for block in &archive.blocks {
         let root = Root::Block(block.ulid);
@@ -223,7 +227,7 @@ pub fn restore(store: &dyn Store, archive: &Archive) -> Result<Files> {
 }
 
 /// What [`restore`] must give for an archive made by [`back_up`].
-pub fn expected(time: Millis, blocks: &[u8]) -> Files {
+pub(crate) fn expected(time: Millis, blocks: &[u8]) -> Files {
     let mut all = wal_files(time as u64);
     for number in blocks {
         let files = block_files(*number).into_iter();

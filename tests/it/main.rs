@@ -10,6 +10,8 @@
 
 mod architecture;
 mod block_writer;
+mod by_hand;
+mod cli_repository;
 mod encode;
 mod fixtures;
 mod keeping;

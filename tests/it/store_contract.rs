@@ -160,7 +160,10 @@ fn it_is_vacant_until_something_is_kept(store: &dyn Store) {
     assert!(!store.is_vacant().unwrap());
 }
 
-const CONTRACT: [(&str, fn(&dyn Store)); 10] = [
+/// A promise, and a function that tries it on a fresh store.
+type Clause = (&'static str, fn(&dyn Store));
+
+const CONTRACT: [Clause; 10] = [
     (
         "whole and in parts",
         what_is_put_can_be_got_whole_and_in_parts,
