@@ -15,5 +15,6 @@ mod fixtures;
 mod keeping;
 mod portable;
 mod repository;
+mod restoring;
 mod store_contract;
 mod wal;
