@@ -60,9 +60,23 @@ impl Harvest {
         self.blocks.values().map(|block| &block.stored)
     }
 
+    /// Takes a block into the archive, and notes what is odd about it.
     fn capture(&mut self, block: &BlockSurvey, stored: StoredBlock) {
-        let dir = block.found.dir.clone();
-        self.blocks.insert(block.ulid(), Captured { stored, dir });
+        let (ulid, dir) = (block.ulid(), block.found.dir.clone());
+        if block.found.is_link {
+            self.problems.push(format!(
+                "block {ulid} is a symbolic link: it is archived, but Prometheus does not see it"
+            ));
+        }
+        for path in &block.listing.strange {
+            let name = path.strip_prefix(&dir).unwrap_or(path).display();
+            let reason = "expected a file or directory with a plain name";
+            self.problems
+                .push(format!("{ulid}/{name} is left out: {reason}"));
+            self.left_out
+                .insert(format!("{ulid}/{name}"), reason.to_owned());
+        }
+        self.blocks.insert(ulid, Captured { stored, dir });
     }
 
     fn miss(&mut self, name: impl Into<String>, error: &Error) {
@@ -267,12 +281,6 @@ impl Run<'_> {
                 Ok(stored) => harvest.capture(block, stored),
                 Err(Miss::Vanished) => vanished = true,
                 Err(Miss::Unreadable(error)) => harvest.miss(block.ulid().to_string(), &error),
-            }
-            if block.found.is_link {
-                harvest.problems.push(format!(
-                    "block {} is a symbolic link: it is archived, but Prometheus does not see it",
-                    block.ulid()
-                ));
             }
         }
         Ok(vanished)

@@ -1,1 +1,615 @@
-//! Races, crashes and odd sources.
+//! Whole runs: a source that changes under them, stores that fail, odd and damaged sources.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use super::hooks::{Hooks, Moment, NoHooks};
+use super::run::Run;
+use super::*;
+use crate::ErrorKind;
+use crate::block::DataDir;
+use crate::progress::Silent;
+use crate::repository::Archive;
+use crate::repository::portable::{Object, Root};
+use crate::store::faulty::{Fault, Faults, FaultyStore};
+use crate::store::{MemoryStore, Store};
+
+/// Blocks of `fixtures/night-1` by what became of them: two were compacted into one of `night-2`.
+const FIRST: &str = "01M80FJGSDDJPV4DWFG2XR4VJ2";
+const SECOND: &str = "01M80FKE2Z8SDE7SM63DE19N15";
+
+/// What is done to the source at a moment of the run.
+struct At<F: Fn(Moment<'_>) + Sync>(F);
+
+impl<F: Fn(Moment<'_>) + Sync> Hooks for At<F> {
+    fn reached(&self, moment: Moment<'_>) {
+        (self.0)(moment);
+    }
+}
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("fixtures")
+        .join(name)
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
+/// A data directory that may be changed, and a repository.
+struct Bench {
+    dir: tempfile::TempDir,
+    store: MemoryStore,
+    clock: AtomicUsize,
+}
+
+impl Bench {
+    fn of(night: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        copy(&fixture(night), dir.path());
+        Bench {
+            dir,
+            store: MemoryStore::new(),
+            clock: AtomicUsize::new(0),
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn run(&self, store: Arc<dyn Store>, hooks: &dyn Hooks) -> Result<Report> {
+        let source = Source::new(self.dir.path(), "host".into(), Some("test".into()))?;
+        let seconds = self.clock.fetch_add(1, Ordering::Relaxed);
+        let run = Run {
+            source: &source,
+            repository: &Repository::open_or_init(store)?,
+            options: &Options::default(),
+            prover: &Opening::default(),
+            progress: &Silent,
+            hooks,
+        };
+        run.archive(1_795_312_000_000 + 1000 * seconds as i64)
+    }
+
+    fn back_up(&self) -> Report {
+        self.watched(&NoHooks)
+    }
+
+    fn watched(&self, hooks: &dyn Hooks) -> Report {
+        self.run(Arc::new(self.store.clone()), hooks).unwrap()
+    }
+
+    fn blocks(&self) -> Vec<String> {
+        let scanned = DataDir::scan(self.dir.path()).unwrap();
+        scanned.blocks().map(crate::block::Entry::name).collect()
+    }
+
+    fn objects(&self) -> Vec<String> {
+        let listed = self.store.list("blocks/").unwrap();
+        listed
+            .into_iter()
+            .map(|(name, _)| name.to_string())
+            .collect()
+    }
+}
+
+fn ulids(archive: &Archive) -> Vec<String> {
+    let mut ulids: Vec<_> = archive.blocks.iter().map(|b| b.ulid.to_string()).collect();
+    ulids.sort();
+    ulids
+}
+
+fn counts(report: &Report) -> (usize, usize, usize) {
+    let Report {
+        new_blocks,
+        updated_blocks,
+        unchanged_blocks,
+        ..
+    } = report;
+    (*new_blocks, *updated_blocks, *unchanged_blocks)
+}
+
+/// Every file of the archive as the repository gives it back.
+fn contents(bench: &Bench, archive: &Archive) -> BTreeMap<String, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    for block in &archive.blocks {
+        for stored in block.objects() {
+            let mut object =
+                Object::open(&bench.store, &stored.name, Root::Block(block.ulid)).unwrap();
+            let entries = object.entries().unwrap();
+            for file in block.files_from(stored) {
+                let entry = entries
+                    .iter()
+                    .find(|entry| entry.name == file.name)
+                    .unwrap();
+                let content = object.read_file(entry, u64::MAX).unwrap();
+                files.insert(format!("{}/{}", block.ulid, file.name), content);
+            }
+        }
+    }
+    files
+}
+
+/// Every file of the blocks on disk.
+fn on_disk(bench: &Bench) -> BTreeMap<String, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    for block in bench.blocks() {
+        let open = source::OpenBlock::open(&bench.path(&block)).unwrap();
+        for file in open.files {
+            let content = file.read_at(0, u64::MAX).unwrap();
+            files.insert(format!("{block}/{}", file.name), content);
+        }
+    }
+    files
+}
+
+#[test]
+fn a_night_is_stored_whole_and_the_next_costs_only_what_is_new() {
+    let bench = Bench::of("night-1");
+    let first = bench.back_up();
+    assert_eq!(counts(&first), (3, 0, 0));
+    assert!(first.problems.is_empty(), "{:?}", first.problems);
+    assert_eq!(contents(&bench, &first.archive), on_disk(&bench));
+    assert!(first.archive.wal.is_some());
+
+    let again = bench.back_up();
+    assert_eq!(counts(&again), (0, 0, 3));
+    assert_eq!(
+        again.read_bytes,
+        again.archive.wal.as_ref().unwrap().bytes()
+    );
+    assert_eq!(again.archive.blocks, first.archive.blocks);
+
+    for block in bench.blocks() {
+        fs::remove_dir_all(bench.path(&block)).unwrap();
+    }
+    copy(&fixture("night-2"), bench.dir.path());
+    let second = bench.back_up();
+    assert_eq!(counts(&second), (5, 0, 1));
+    assert_eq!(contents(&bench, &second.archive), on_disk(&bench));
+}
+
+#[test]
+fn nothing_is_written_into_the_source() {
+    let bench = Bench::of("night-1");
+    let look = || {
+        let mut seen = Vec::new();
+        let mut todo = vec![bench.dir.path().to_owned()];
+        while let Some(dir) = todo.pop() {
+            seen.push((dir.clone(), fs::metadata(&dir).unwrap().modified().unwrap()));
+            for entry in fs::read_dir(&dir).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    todo.push(path);
+                } else {
+                    seen.push((
+                        path.clone(),
+                        fs::metadata(&path).unwrap().modified().unwrap(),
+                    ));
+                }
+            }
+        }
+        seen.sort();
+        seen
+    };
+    let before = look();
+    bench.back_up();
+    assert_eq!(look(), before);
+}
+
+/// Moves the blocks of night-1 away as Prometheus does, and puts their child in place.
+fn compact(bench: &Bench, parents: &[&str]) -> String {
+    let child = fs::read_dir(fixture("night-2"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .find(|path| {
+            let meta = fs::read(path.join("meta.json")).ok();
+            let meta = meta.and_then(|meta| crate::block::Meta::parse(&meta).ok());
+            meta.is_some_and(|meta| {
+                meta.compaction.level > 1 && !meta.compaction.parents.is_empty()
+            }) && !bench
+                .path(path.file_name().unwrap().to_str().unwrap())
+                .exists()
+        })
+        .unwrap();
+    let name = child.file_name().unwrap().to_str().unwrap().to_owned();
+    copy(&child, &bench.path(&format!("{name}.tmp-for-creation")));
+    fs::rename(
+        bench.path(&format!("{name}.tmp-for-creation")),
+        bench.path(&name),
+    )
+    .unwrap();
+    for parent in parents {
+        let doomed = bench.path(&format!("{parent}.tmp-for-deletion"));
+        fs::rename(bench.path(parent), &doomed).unwrap();
+        fs::remove_dir_all(doomed).unwrap();
+    }
+    name
+}
+
+#[test]
+fn blocks_that_are_compacted_after_the_listing_are_replaced_by_their_child() {
+    let bench = Bench::of("night-1");
+    let done = AtomicBool::new(false);
+    let child = std::sync::Mutex::new(String::new());
+    let report = bench.watched(&At(|moment| {
+        if matches!(moment, Moment::Listed) && !done.swap(true, Ordering::Relaxed) {
+            *child.lock().unwrap() = compact(&bench, &[FIRST, SECOND]);
+        }
+    }));
+    assert!(report.problems.is_empty(), "{:?}", report.problems);
+    assert_eq!(ulids(&report.archive), bench.blocks());
+    assert!(ulids(&report.archive).contains(&child.into_inner().unwrap()));
+    assert_eq!(contents(&bench, &report.archive), on_disk(&bench));
+}
+
+#[test]
+fn blocks_that_are_compacted_while_they_are_read_lead_to_a_whole_archive() {
+    for parent in [FIRST, SECOND] {
+        let bench = Bench::of("night-1");
+        let done = AtomicBool::new(false);
+        let report = bench.watched(&At(|moment| {
+            if let Moment::BlockOpened(ulid) = moment
+                && ulid.to_string() == parent
+                && !done.swap(true, Ordering::Relaxed)
+            {
+                compact(&bench, &[FIRST, SECOND]);
+            }
+        }));
+        assert!(report.problems.is_empty(), "{:?}", report.problems);
+        assert_eq!(ulids(&report.archive), bench.blocks(), "{parent}");
+        assert_eq!(contents(&bench, &report.archive), on_disk(&bench));
+    }
+}
+
+#[test]
+fn a_block_deleted_by_retention_does_not_fail_the_run() {
+    let bench = Bench::of("night-1");
+    let report = bench.watched(&At(|moment| {
+        if matches!(moment, Moment::Listed) && bench.path(FIRST).exists() {
+            fs::remove_dir_all(bench.path(FIRST)).unwrap();
+        }
+    }));
+    assert!(report.problems.is_empty(), "{:?}", report.problems);
+    assert_eq!(ulids(&report.archive), bench.blocks());
+}
+
+#[test]
+fn a_block_that_is_deleted_file_by_file_is_not_archived_by_half() {
+    let bench = Bench::of("night-1");
+    let report = bench.watched(&At(|moment| match moment {
+        Moment::Listed if bench.path(FIRST).exists() => {
+            fs::remove_file(bench.path(FIRST).join("index")).unwrap();
+        }
+        Moment::PassDone if bench.path(FIRST).exists() => {
+            fs::remove_dir_all(bench.path(FIRST)).unwrap();
+        }
+        _ => {}
+    }));
+    assert!(report.problems.is_empty(), "{:?}", report.problems);
+    assert_eq!(ulids(&report.archive), bench.blocks());
+    assert!(!ulids(&report.archive).contains(&FIRST.to_owned()));
+}
+
+#[test]
+fn a_source_whose_blocks_never_hold_still_comes_to_an_end() {
+    let bench = Bench::of("night-1");
+    let passes = AtomicUsize::new(0);
+    let restless = |pass: usize| bench.path(&Ulid::from_parts(1, pass as u128).to_string());
+    let spare = tempfile::tempdir().unwrap();
+    copy(&bench.path(FIRST), spare.path());
+    copy(spare.path(), &restless(0));
+    let report = bench.watched(&At(|moment| {
+        if matches!(moment, Moment::Listed) {
+            let pass = passes.fetch_add(1, Ordering::Relaxed);
+            copy(spare.path(), &restless(pass + 1));
+            fs::remove_dir_all(restless(pass)).unwrap();
+        }
+    }));
+    let [problem] = report.problems.as_slice() else {
+        panic!("one problem, found {:?}", report.problems)
+    };
+    assert!(problem.contains("vanished in each"), "{problem}");
+    assert!(ulids(&report.archive).contains(&FIRST.to_owned()));
+}
+
+#[test]
+fn a_log_that_is_cut_short_while_it_is_read_is_read_anew() {
+    let bench = Bench::of("night-1");
+    let last = last_segment(&bench);
+    let done = AtomicBool::new(false);
+    let report = bench.watched(&At(|moment| {
+        if let Moment::LogOpened(log) = moment
+            && log.ends_with("wal")
+            && !done.swap(true, Ordering::Relaxed)
+        {
+            let segment = fs::OpenOptions::new().write(true).open(&last).unwrap();
+            segment.set_len(100).unwrap();
+        }
+    }));
+    assert!(report.problems.is_empty(), "{:?}", report.problems);
+    let wal = report.archive.wal.unwrap();
+    let stored = wal
+        .files
+        .iter()
+        .find(|file| last.ends_with(file.name.as_str()))
+        .unwrap();
+    assert_eq!(stored.bytes, 100);
+}
+
+#[test]
+fn a_log_that_is_cut_again_and_again_is_left_out_and_named() {
+    let bench = Bench::of("night-1");
+    let last = last_segment(&bench);
+    let length = AtomicUsize::new(100);
+    let report = bench.watched(&At(|moment| {
+        if let Moment::LogOpened(_) = moment {
+            let segment = fs::OpenOptions::new().write(true).open(&last).unwrap();
+            let length = length.fetch_sub(10, Ordering::Relaxed);
+            segment.set_len(length as u64).unwrap();
+        }
+    }));
+    assert!(report.archive.wal.is_none());
+    assert!(
+        report.problems[0].starts_with("wal is left out"),
+        "{:?}",
+        report.problems
+    );
+    assert_eq!(ulids(&report.archive), bench.blocks());
+}
+
+fn last_segment(bench: &Bench) -> PathBuf {
+    let segments = fs::read_dir(bench.path("wal")).unwrap();
+    let segments = segments.map(|entry| entry.unwrap().path());
+    segments.filter(|path| path.is_file()).max().unwrap()
+}
+
+#[test]
+fn a_block_that_prometheus_is_about_to_remove_is_left_out() {
+    let bench = Bench::of("night-1");
+    let meta = bench.path(FIRST).join("meta.json");
+    let deletable = fs::read_to_string(&meta)
+        .unwrap()
+        .replace("\"level\"", "\"deletable\": true, \"level\"");
+    fs::write(&meta, deletable).unwrap();
+    let report = bench.back_up();
+    assert!(!ulids(&report.archive).contains(&FIRST.to_owned()));
+    assert!(
+        report
+            .archive
+            .left_out
+            .iter()
+            .any(|left| left.name == FIRST)
+    );
+    assert!(report.problems.is_empty());
+}
+
+#[test]
+fn parents_are_left_out_beside_their_child_unless_it_is_damaged() {
+    let bench = Bench::of("night-1");
+    let child = compact(&bench, &[]);
+    let report = bench.back_up();
+    let named: Vec<_> = report
+        .archive
+        .left_out
+        .iter()
+        .map(|left| left.name.as_str())
+        .collect();
+    assert!(
+        named.contains(&FIRST) && named.contains(&SECOND),
+        "{named:?}"
+    );
+    let stored = ulids(&report.archive);
+    assert!(stored.contains(&child) && !stored.contains(&FIRST.to_owned()));
+    assert!(
+        !bench.objects().iter().any(|name| name.contains(FIRST)),
+        "not even stored"
+    );
+    assert!(report.problems.is_empty(), "no sample is missing");
+
+    let bench = Bench::of("night-1");
+    let child = compact(&bench, &[]);
+    fs::write(bench.path(&child).join("index"), b"rubbish").unwrap();
+    let report = bench.back_up();
+    assert_eq!(ulids(&report.archive), bench.blocks());
+    assert_eq!(report.problems.len(), 1);
+}
+
+#[test]
+fn what_may_change_in_a_block_travels_with_every_archive() {
+    let bench = Bench::of("night-1");
+    let first = bench.back_up().archive;
+    fs::write(bench.path(FIRST).join("no-compact-mark.json"), b"{}").unwrap();
+    let meta = bench.path(FIRST).join("meta.json");
+    let failed = fs::read_to_string(&meta)
+        .unwrap()
+        .replace("\"level\"", "\"failed\": true, \"level\"");
+    fs::write(&meta, failed).unwrap();
+    let second = bench.back_up();
+    assert_eq!(counts(&second), (0, 1, 2));
+    assert_eq!(contents(&bench, &second.archive), on_disk(&bench));
+    assert_ne!(
+        contents(&bench, &first),
+        on_disk(&bench),
+        "the first is as it was"
+    );
+    let objects = bench.objects();
+    assert_eq!(counts(&bench.back_up()), (0, 0, 3));
+    assert_eq!(bench.objects(), objects);
+
+    fs::remove_file(bench.path(FIRST).join("no-compact-mark.json")).unwrap();
+    let fourth = bench.back_up();
+    assert_eq!(contents(&bench, &fourth.archive), on_disk(&bench));
+}
+
+#[test]
+fn a_damaged_block_is_archived_as_it_is_and_again_once_it_is_mended() {
+    let bench = Bench::of("night-1");
+    let segment = bench.path(FIRST).join("chunks/000001");
+    let sound = fs::read(&segment).unwrap();
+    let mut damaged = sound.clone();
+    damaged[0] ^= 1;
+    fs::write(&segment, &damaged).unwrap();
+    let first = bench.back_up();
+    assert_eq!(contents(&bench, &first.archive), on_disk(&bench));
+    assert!(first.problems.iter().any(|problem| problem.contains(FIRST)));
+    let again = bench.back_up();
+    assert_eq!(again.archive.blocks, first.archive.blocks);
+    assert_eq!(again.problems, first.problems, "it is still damaged");
+
+    fs::write(&segment, &sound).unwrap();
+    let mended = bench.back_up();
+    assert!(mended.problems.is_empty());
+    assert_eq!(contents(&bench, &mended.archive), on_disk(&bench));
+    assert_eq!(
+        counts(&bench.back_up()),
+        (0, 0, 3),
+        "and is known from now on"
+    );
+}
+
+#[test]
+fn an_object_that_was_cut_short_is_stored_anew_under_another_name() {
+    let bench = Bench::of("night-1");
+    bench.back_up();
+    for (name, bytes) in bench.store.list("blocks/").unwrap() {
+        let content = bench.store.get(&name, bytes).unwrap();
+        bench.store.overwrite(&name, &content[..content.len() / 2]);
+    }
+    let healed = bench.back_up();
+    assert!(healed.problems.is_empty(), "{:?}", healed.problems);
+    assert_eq!(contents(&bench, &healed.archive), on_disk(&bench));
+}
+
+#[test]
+fn blocks_without_sense_are_archived_byte_for_byte() {
+    let bench = Bench::of("night-1");
+    let odd = bench.path("01M80FJGSDDJPV4DWFG2XR4VJX");
+    fs::create_dir_all(odd.join("empty/dir")).unwrap();
+    fs::write(odd.join("meta.json"), b"{").unwrap();
+    fs::write(odd.join("notes.txt"), b"hello").unwrap();
+    std::os::unix::fs::symlink("nowhere", odd.join("dangling")).unwrap();
+    let report = bench.back_up();
+    assert_eq!(contents(&bench, &report.archive), on_disk(&bench));
+    let stored = report
+        .archive
+        .blocks
+        .iter()
+        .find(|block| block.level == 0)
+        .unwrap();
+    assert_eq!(stored.empty_dirs.len(), 1);
+    let problems = report.problems.join("\n");
+    assert!(
+        problems.contains("dangling") && problems.contains("is damaged"),
+        "{problems}"
+    );
+}
+
+#[test]
+fn another_server_is_refused_under_the_same_name() {
+    let bench = Bench::of("night-1");
+    bench.back_up();
+    // The same time, other blocks.
+    for name in bench.blocks() {
+        let stranger = format!("02{}", &name[2..]);
+        let meta = fs::read_to_string(bench.path(&name).join("meta.json")).unwrap();
+        fs::write(
+            bench.path(&name).join("meta.json"),
+            meta.replace("\"01", "\"02"),
+        )
+        .unwrap();
+        fs::rename(bench.path(&name), bench.path(&stranger)).unwrap();
+    }
+    let refused = bench
+        .run(Arc::new(bench.store.clone()), &NoHooks)
+        .unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Refused);
+    assert!(refused.to_string().contains("--source"), "{refused}");
+    assert_eq!(
+        bench.store.list("wal/").unwrap().len(),
+        1,
+        "nothing was written"
+    );
+}
+
+#[test]
+fn a_directory_without_blocks_and_logs_is_refused() {
+    let bench = Bench::of("night-1");
+    for entry in fs::read_dir(bench.dir.path()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            fs::remove_dir_all(path).unwrap();
+        } else {
+            fs::remove_file(path).unwrap();
+        }
+    }
+    let refused = bench
+        .run(Arc::new(bench.store.clone()), &NoHooks)
+        .unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Invalid);
+}
+
+#[test]
+fn a_run_that_dies_at_any_operation_spoils_nothing_and_the_next_takes_its_blocks_over() {
+    let counted = {
+        let bench = Bench::of("night-1");
+        let store = FaultyStore::new(Arc::new(bench.store.clone()), Faults::default());
+        bench.run(Arc::new(store.clone()), &NoHooks).unwrap();
+        store.operations()
+    };
+    for at in 0..counted {
+        for fault in [Fault::Before, Fault::After, Fault::Torn] {
+            let bench = Bench::of("night-1");
+            let faults = Faults {
+                crash_at: Some((at, fault)),
+                ..Faults::default()
+            };
+            let dying = FaultyStore::new(Arc::new(bench.store.clone()), faults);
+            let outcome = bench.run(Arc::new(dying), &NoHooks);
+            let left = bench.objects();
+            let committed = bench.store.list("archives/").unwrap().len();
+            assert!(committed == 0 || fault == Fault::After, "{at} {fault:?}");
+            assert!(outcome.is_err(), "{at} {fault:?}");
+
+            let next = bench.back_up();
+            assert!(
+                next.problems.is_empty(),
+                "{at} {fault:?}: {:?}",
+                next.problems
+            );
+            assert_eq!(contents(&bench, &next.archive), on_disk(&bench));
+            assert_eq!(
+                bench.objects().len(),
+                3,
+                "{at} {fault:?}: {left:?} was taken over"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_full_disk_is_an_error_and_commits_nothing() {
+    let bench = Bench::of("night-1");
+    let faults = Faults {
+        disk_bytes: Some(100_000),
+        ..Faults::default()
+    };
+    let full = FaultyStore::new(Arc::new(bench.store.clone()), faults);
+    let error = bench.run(Arc::new(full), &NoHooks).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Io);
+    assert!(bench.store.list("archives/").unwrap().is_empty());
+}

@@ -49,23 +49,39 @@ pub fn is_damaged(block: &StoredBlock) -> bool {
 }
 
 /// Spans inside `range`, or between the first and the last block where the range is open, that no block covers.
+///
+/// A block begins with its first sample, not where the one before it ends: a span shorter than a twentieth of
+/// both its neighbours is the pause between two scrapes, and no gap.
 pub fn gaps<'a>(blocks: impl IntoIterator<Item = &'a StoredBlock>, range: TimeRange) -> Vec<Gap> {
-    let mut gaps = Vec::new();
-    let mut covered = Some(range.since).filter(|since| *since != Millis::MIN);
-    let end = Some(range.until).filter(|until| *until != Millis::MAX);
-    for (min_time, max_time) in spans(blocks, range)
+    let edge = |time, open| Some((time, time)).filter(|_| time != open);
+    let spans = spans(blocks, range)
         .into_iter()
-        .chain(end.map(|end| (end, end)))
-    {
-        if let Some(covered) = covered.filter(|covered| *covered < min_time) {
+        .chain(edge(range.until, Millis::MAX));
+    let mut before = edge(range.since, Millis::MIN);
+    let mut gaps = Vec::new();
+    for span in spans {
+        let Some(earlier) = before else {
+            before = Some(span);
+            continue;
+        };
+        if span.0.saturating_sub(earlier.1) > pause(earlier, span) {
             gaps.push(Gap {
-                min_time: covered,
-                max_time: min_time,
+                min_time: earlier.1,
+                max_time: span.0,
             });
         }
-        covered = covered.max(Some(max_time));
+        if span.1 > earlier.1 {
+            before = Some(span);
+        }
     }
     gaps
+}
+
+/// How long a pause between two neighbours may be; the edges of a range have no length and no say.
+fn pause(earlier: (Millis, Millis), later: (Millis, Millis)) -> Millis {
+    let lengths = [earlier, later].map(|(begin, end)| end.saturating_sub(begin));
+    let shorter = lengths.into_iter().filter(|length| *length > 0).min();
+    shorter.unwrap_or(0) / 20
 }
 
 /// What of the time line `blocks` cover.
@@ -154,6 +170,14 @@ pub(crate) mod tests {
         assert_eq!(within(-1, 12), [gap(-1, 0), gap(5, 7), gap(9, 12)]);
         assert_eq!(within(2, Millis::MAX), [gap(5, 7)]);
         assert_eq!(within(20, 30), [gap(20, 30)]);
+        let hours = [
+            block(1, (7, 7_200_000), 1, &[1], &[]),
+            block(2, (7_214_993, 14_400_000), 1, &[2], &[]),
+        ];
+        assert!(
+            gaps(&hours, TimeRange::ALL).is_empty(),
+            "one scrape interval"
+        );
         assert!(gaps(&[], TimeRange::ALL).is_empty());
     }
 

@@ -17,5 +17,6 @@ mod fixtures;
 mod keeping;
 mod portable;
 mod repository;
+mod restoring;
 mod store_contract;
 mod wal;
