@@ -180,7 +180,10 @@ impl<'a> SeriesEntries<'a> {
             next: start,
             end: end.min(file.len() as u64),
             format,
-            patience: end.min(file.len() as u64).saturating_sub(start).saturating_mul(PATIENCE),
+            patience: end
+                .min(file.len() as u64)
+                .saturating_sub(start)
+                .saturating_mul(PATIENCE),
         }
     }
 

@@ -26,7 +26,10 @@ pub const FINDINGS: &[Column<Finding>] = &[
         key: "block",
         heading: "BLOCK",
         explanation: "ULID of the block.",
-        value: |f| f.block.map_or(Value::None, |ulid| Value::text(ulid.to_string())),
+        value: |f| {
+            f.block
+                .map_or(Value::None, |ulid| Value::text(ulid.to_string()))
+        },
     },
     Column {
         key: "path",
@@ -50,19 +53,29 @@ pub const FINDINGS: &[Column<Finding>] = &[
         key: "series",
         heading: "SERIES",
         explanation: "A selector for the series concerned.",
-        value: |f| f.series.as_ref().map_or(Value::None, |labels| Value::text(labels.to_string())),
+        value: |f| {
+            f.series
+                .as_ref()
+                .map_or(Value::None, |labels| Value::text(labels.to_string()))
+        },
     },
     Column {
         key: "minTime",
         heading: "FROM",
         explanation: "Time of the first sample that is lost or wrong, in milliseconds since the Unix epoch.",
-        value: |f| f.loss.map_or(Value::None, |loss| Value::Time(loss.min_time)),
+        value: |f| {
+            f.loss
+                .map_or(Value::None, |loss| Value::Time(loss.min_time))
+        },
     },
     Column {
         key: "maxTime",
         heading: "TO",
         explanation: "Time of the last one, in milliseconds since the Unix epoch.",
-        value: |f| f.loss.map_or(Value::None, |loss| Value::Time(loss.max_time)),
+        value: |f| {
+            f.loss
+                .map_or(Value::None, |loss| Value::Time(loss.max_time))
+        },
     },
     Column {
         key: "chunks",
@@ -74,7 +87,11 @@ pub const FINDINGS: &[Column<Finding>] = &[
         key: "samples",
         heading: "SAMPLES",
         explanation: "Number of samples concerned, where the damage leaves a way to know.",
-        value: |f| f.loss.and_then(|loss| loss.samples).map_or(Value::None, Value::Count),
+        value: |f| {
+            f.loss
+                .and_then(|loss| loss.samples)
+                .map_or(Value::None, Value::Count)
+        },
     },
     Column {
         key: "detail",
@@ -141,13 +158,21 @@ pub const BLOCKS: &[Column<BlockVerdict>] = &[
         key: "minTime",
         heading: "FROM",
         explanation: "Time of the first sample, in milliseconds since the Unix epoch.",
-        value: |b| b.stats.times.map_or(Value::None, |(min, _)| Value::Time(min)),
+        value: |b| {
+            b.stats
+                .times
+                .map_or(Value::None, |(min, _)| Value::Time(min))
+        },
     },
     Column {
         key: "maxTime",
         heading: "TO",
         explanation: "Time of the last sample, in milliseconds since the Unix epoch.",
-        value: |b| b.stats.times.map_or(Value::None, |(_, max)| Value::Time(max)),
+        value: |b| {
+            b.stats
+                .times
+                .map_or(Value::None, |(_, max)| Value::Time(max))
+        },
     },
     Column {
         key: "series",
@@ -197,7 +222,11 @@ fn problems(findings: &Findings) -> u64 {
 /// A finding as one line: severity, kind, place, what was found, whose samples, what Prometheus does.
 pub fn line(finding: &Finding) -> String {
     let severity = finding.kind.severity();
-    let mut line = format!("{severity:<8} {:<24} {}", finding.kind, finding.path.display());
+    let mut line = format!(
+        "{severity:<8} {:<24} {}",
+        finding.kind,
+        finding.path.display()
+    );
     if let Some(offset) = finding.offset {
         line.push_str(&format!(" at {offset}"));
     }
@@ -253,10 +282,17 @@ pub fn text(verdict: &Verdict, with_notes: bool) -> String {
     };
     let omitted: u64 = collections().map(Findings::omitted).sum();
     if omitted > 0 {
-        text.push_str(&format!("… and {omitted} more findings of the kinds above\n"));
+        text.push_str(&format!(
+            "… and {omitted} more findings of the kinds above\n"
+        ));
     }
     for kind in shown.iter().filter(|kind| kind.severity() > Severity::Note) {
-        text.push_str(&format!("{:<8} {kind}: {} To do: {}.\n", "", kind.sentence(), kind.remedy()));
+        text.push_str(&format!(
+            "{:<8} {kind}: {} To do: {}.\n",
+            "",
+            kind.sentence(),
+            kind.remedy()
+        ));
     }
     if !text.is_empty() {
         text.push('\n');

@@ -131,9 +131,7 @@ fn verify_files(subject: Subject<'_>, directory: Option<Ulid>, verdict: &mut Blo
         return;
     };
     let totals = verify_index(subject, &opened, &segments, meta, findings);
-    subject
-        .progress
-        .advance(opened.index.bytes().len() as u64);
+    subject.progress.advance(opened.index.bytes().len() as u64);
     let index = Some((opened.index, &totals.lost));
     if let Some(tombstones) = &tombstones {
         tombstones::check(&subject, tombstones, index, findings);
@@ -204,7 +202,9 @@ fn verify_index(
     {
         postings.compare(lists, findings);
     }
-    let values = lists.filter(|lists| lists.comparable).map(|lists| lists.values);
+    let values = lists
+        .filter(|lists| lists.comparable)
+        .map(|lists| lists.values);
     label_indices::check(&subject, opened, &keys, values, findings);
     totals
 }
@@ -220,9 +220,15 @@ fn report_absent(
         let (kind, detail) = match segments.get(position) {
             Some(segment) => (
                 Kind::SegmentTruncated,
-                format!("expected a chunk at offset {offset}, found the end of the file at {}", segment.len()),
+                format!(
+                    "expected a chunk at offset {offset}, found the end of the file at {}",
+                    segment.len()
+                ),
             ),
-            None => (Kind::SegmentMissing, format!("expected segment {}", position.saturating_add(1))),
+            None => (
+                Kind::SegmentMissing,
+                format!("expected segment {}", position.saturating_add(1)),
+            ),
         };
         findings.add(kind, || Finding {
             offset: Some(offset),

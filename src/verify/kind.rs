@@ -80,7 +80,8 @@ const RESTORE: &str = "restore the block from an archive; if there is none, expo
 const LEAVE: &str = "nothing to do";
 const WRITER: &str =
     "find out which program wrote the block; Prometheus does not write this any more";
-const HARMLESS: &str = "check the disk: something changed bytes that nobody reads; the block itself can stay";
+const HARMLESS: &str =
+    "check the disk: something changed bytes that nobody reads; the block itself can stay";
 const WAL: &str = "back up the log before Prometheus is started on it";
 
 macro_rules! kinds {

@@ -31,7 +31,11 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     let options = Options {
-        depth: if args.quick { Depth::Quick } else { Depth::Full },
+        depth: if args.quick {
+            Depth::Quick
+        } else {
+            Depth::Full
+        },
         read_mode: context.read_mode,
     };
     let mut outcome = Outcome::Healthy;

@@ -225,7 +225,10 @@ impl<'a> Chunks<'a> {
                     *first = offset.min(*first);
                     *lost = lost.and(loss);
                 };
-                self.absent.entry(position).and_modify(add).or_insert((offset, loss));
+                self.absent
+                    .entry(position)
+                    .and_modify(add)
+                    .or_insert((offset, loss));
             }
         }
     }

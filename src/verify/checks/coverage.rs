@@ -146,7 +146,10 @@ impl Gaps<'_> {
             findings.add(Kind::SegmentGarbage, || Finding {
                 offset: Some(offset),
                 section: Some("chunk"),
-                detail: format!("expected a chunk, found {} bytes of something else", gap.end - offset),
+                detail: format!(
+                    "expected a chunk, found {} bytes of something else",
+                    gap.end - offset
+                ),
                 ..self.finding(Kind::SegmentGarbage, position)
             });
         }
@@ -165,7 +168,10 @@ impl Gaps<'_> {
             offset: Some(record.offset),
             section: Some("chunk"),
             loss: Some(loss),
-            detail: format!("expected a series that refers to this chunk ({})", record.encoding),
+            detail: format!(
+                "expected a series that refers to this chunk ({})",
+                record.encoding
+            ),
             ..self.finding(Kind::ChunkUnreferenced, position)
         });
     }

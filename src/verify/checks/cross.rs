@@ -41,7 +41,11 @@ fn same_ulid(known: &Known<'_>, add: &mut dyn FnMut(Kind, &BlockVerdict, String)
     by_ulid.sort_by_key(|(block, meta)| (meta.ulid, &block.dir));
     for ((first, a), (second, b)) in by_ulid.iter().zip(by_ulid.iter().skip(1)) {
         if a.ulid == b.ulid {
-            let detail = format!("expected one block {}, found it in {} as well", a.ulid, first.dir.display());
+            let detail = format!(
+                "expected one block {}, found it in {} as well",
+                a.ulid,
+                first.dir.display()
+            );
             add(Kind::UlidDuplicate, second, detail);
         }
     }
@@ -54,18 +58,30 @@ fn families(known: &Known<'_>, add: &mut dyn FnMut(Kind, &BlockVerdict, String))
             if meta.ulid == theirs.ulid {
                 continue;
             }
-            let is_parent = meta.compaction.parents.iter().any(|p| p.ulid == theirs.ulid);
+            let is_parent = meta
+                .compaction
+                .parents
+                .iter()
+                .any(|p| p.ulid == theirs.ulid);
             let (small, big) = (&theirs.compaction.sources, &meta.compaction.sources);
             let is_held = small.iter().all(|source| big.binary_search(source).is_ok());
             if is_parent && is_held {
-                add(Kind::ParentPresent, other, format!("compacted into {}", meta.ulid));
+                add(
+                    Kind::ParentPresent,
+                    other,
+                    format!("compacted into {}", meta.ulid),
+                );
             } else if is_parent {
                 let detail = format!("expected all its sources in {}, found others", meta.ulid);
                 add(Kind::ParentUncovered, other, detail);
             } else if is_held && !small.is_empty() && same_family(meta, theirs) {
                 let is_older = (big.len(), child.ulid) < (small.len(), other.ulid);
                 if big.len() > small.len() || is_older {
-                    add(Kind::SourcesDuplicate, other, format!("all its sources are in {}", meta.ulid));
+                    add(
+                        Kind::SourcesDuplicate,
+                        other,
+                        format!("all its sources are in {}", meta.ulid),
+                    );
                 }
             }
         }
@@ -74,10 +90,10 @@ fn families(known: &Known<'_>, add: &mut dyn FnMut(Kind, &BlockVerdict, String))
 
 /// Shards and downsampled blocks share their sources legally; so does what was selected from a block.
 fn same_family(a: &Meta, b: &Meta) -> bool {
-    let is_selected = |meta: &Meta| {
-        meta.has_hint("from-selected-series") || meta.has_hint("from-stale-series")
-    };
-    a.extra.get("thanos").map(labels_and_resolution) == b.extra.get("thanos").map(labels_and_resolution)
+    let is_selected =
+        |meta: &Meta| meta.has_hint("from-selected-series") || meta.has_hint("from-stale-series");
+    a.extra.get("thanos").map(labels_and_resolution)
+        == b.extra.get("thanos").map(labels_and_resolution)
         && !is_selected(a)
         && !is_selected(b)
 }
@@ -94,7 +110,11 @@ fn overlaps(known: &Known<'_>, add: &mut dyn FnMut(Kind, &BlockVerdict, String))
             && meta.min_time < end
             && ulid != meta.ulid
         {
-            let detail = format!("from {} to {}, as does {ulid}", meta.min_time, end.min(meta.max_time));
+            let detail = format!(
+                "from {} to {}, as does {ulid}",
+                meta.min_time,
+                end.min(meta.max_time)
+            );
             add(Kind::BlocksOverlap, block, detail);
         }
         if latest.is_none_or(|(_, end)| meta.max_time > end) {

@@ -119,7 +119,9 @@ impl<'a> PostingsCheck<'a> {
         let mut rest: Vec<_> = lists.values_mut().collect();
         rest.sort_unstable_by_key(|list| list.entry.map(|entry| entry.offset));
         for list in rest {
-            list.skip_to(SeriesRef(u64::MAX), |extra| self.report_extra(extra, findings));
+            list.skip_to(SeriesRef(u64::MAX), |extra| {
+                self.report_extra(extra, findings)
+            });
         }
     }
 
@@ -133,19 +135,31 @@ impl<'a> PostingsCheck<'a> {
         let table = self.opened.index.toc().postings_table;
         let (section, offset, of) = match list.entry {
             Some(found) => ("postings", found.list, describe(found)),
-            None => ("postings offset table", table, "a label that has none".to_owned()),
+            None => (
+                "postings offset table",
+                table,
+                "a label that has none".to_owned(),
+            ),
         };
         findings.add(Kind::PostingsMissing, || Finding {
             series: self.opened.labels(series),
             ..self
                 .subject
                 .in_index(Kind::PostingsMissing, section, offset)
-                .saying(format!("expected reference {} in the list of {of}", entry.reference))
+                .saying(format!(
+                    "expected reference {} in the list of {of}",
+                    entry.reference
+                ))
         });
     }
 
     fn report_extra(&self, extra: Extra<'_>, findings: &mut Findings) {
-        let Extra { entry, postings, position, reference } = extra;
+        let Extra {
+            entry,
+            postings,
+            position,
+            reference,
+        } = extra;
         if self.may_be_lost(reference) {
             return;
         }
@@ -162,7 +176,11 @@ impl<'a> PostingsCheck<'a> {
             (Kind::PostingsDangling, detail)
         };
         findings.add(kind, || Finding {
-            series: if exists { self.opened.labels(&series) } else { shown_pair(entry) },
+            series: if exists {
+                self.opened.labels(&series)
+            } else {
+                shown_pair(entry)
+            },
             ..self
                 .subject
                 .in_index(kind, "postings", postings.offset_of(position))
@@ -223,7 +241,9 @@ struct Compared<'a> {
 
 impl<'a> Compared<'a> {
     fn new(entry: Option<PostingsEntry<'a>>, postings: Option<Postings<'a>>) -> Self {
-        let refs = postings.iter().flat_map(|postings| postings.iter().zip(0..));
+        let refs = postings
+            .iter()
+            .flat_map(|postings| postings.iter().zip(0..));
         let mut refs: Vec<_> = refs.collect();
         refs.sort_unstable();
         refs.dedup_by_key(|(reference, _)| *reference);

@@ -24,7 +24,9 @@ pub(in crate::verify) fn block(subject: &Subject<'_>, findings: &mut Findings) {
         } else {
             Kind::ForeignEntry
         };
-        findings.add(kind, || subject.finding(kind, subject.files.dir.join(other)));
+        findings.add(kind, || {
+            subject.finding(kind, subject.files.dir.join(other))
+        });
     }
 }
 

@@ -114,12 +114,22 @@ impl<'a> Walk<'a> {
         let entry = match next {
             Ok(entry) => entry,
             Err(malformed) => {
-                self.skip(aligned(self.opened.index, position), None, &malformed, findings);
+                self.skip(
+                    aligned(self.opened.index, position),
+                    None,
+                    &malformed,
+                    findings,
+                );
                 return None;
             }
         };
         if self.in_step {
-            check_padding(&self.subject, self.opened.index, position..entry.offset, findings);
+            check_padding(
+                &self.subject,
+                self.opened.index,
+                position..entry.offset,
+                findings,
+            );
         }
         if let Err(malformed) = entry.check() {
             self.skip(entry.offset, Some(&entry), &malformed, findings);
@@ -152,7 +162,11 @@ impl<'a> Walk<'a> {
             _ => self.entries.resync(offset),
         };
         self.done = !goes_on;
-        let resumed = if goes_on { self.entries.position() } else { end };
+        let resumed = if goes_on {
+            self.entries.position()
+        } else {
+            end
+        };
         self.lost.add(offset..resumed);
         let kind = match entry {
             Some(_) => Kind::SeriesChecksum,
@@ -195,7 +209,10 @@ impl<'a> Walk<'a> {
             findings.add(Kind::IndexGarbage, || {
                 self.subject
                     .in_index(Kind::IndexGarbage, "series", position)
-                    .saying(format!("expected the end of the section, found {} bytes more", end - position))
+                    .saying(format!(
+                        "expected the end of the section, found {} bytes more",
+                        end - position
+                    ))
             });
         }
     }

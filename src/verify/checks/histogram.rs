@@ -99,7 +99,9 @@ impl Histograms {
             && count < before
         {
             self.fail(Kind::HistogramCounts, || {
-                format!("expected at least the {before} observations that a bucket had, found {count}")
+                format!(
+                    "expected at least the {before} observations that a bucket had, found {count}"
+                )
             });
         }
     }
@@ -181,14 +183,24 @@ fn layout_fault(layout: &HistogramLayout) -> Option<String> {
     if !layout.negative.is_empty() {
         return Some("expected no negative buckets beside custom bounds".to_owned());
     }
-    let bounds: Vec<f64> = layout.custom_bounds.iter().map(|b| f64::from_bits(*b)).collect();
+    let bounds: Vec<f64> = layout
+        .custom_bounds
+        .iter()
+        .map(|b| f64::from_bits(*b))
+        .collect();
     if !bounds.iter().all(|bound| bound.is_finite()) || !bounds.is_sorted_by(|a, b| a < b) {
-        return Some(format!("expected finite ascending bucket bounds, found {bounds:?}"));
+        return Some(format!(
+            "expected finite ascending bucket bounds, found {bounds:?}"
+        ));
     }
     // The bucket above the last bound is that of infinity.
     let end = last_index(&layout.positive);
-    (end > bounds.len() as i64 + 1)
-        .then(|| format!("expected at most {} buckets, found index {end}", bounds.len() + 1))
+    (end > bounds.len() as i64 + 1).then(|| {
+        format!(
+            "expected at most {} buckets, found index {end}",
+            bounds.len() + 1
+        )
+    })
 }
 
 fn span_fault(spans: &[Span]) -> Option<String> {

@@ -80,12 +80,18 @@ impl<'a> Opened<'a> {
                 self.index = Index::assume(
                     self.index.bytes(),
                     self.index.format(),
-                    Toc { series: section.end, ..toc },
+                    Toc {
+                        series: section.end,
+                        ..toc
+                    },
                 );
                 findings.add(Kind::IndexLayout, || {
                     subject
                         .in_index(Kind::IndexLayout, SYMBOLS, section.start)
-                        .saying(format!("expected the end at offset {}, found {}", toc.series, section.end))
+                        .saying(format!(
+                            "expected the end at offset {}, found {}",
+                            toc.series, section.end
+                        ))
                 });
             }
             Ok(section) if section.end == toc.series => {
@@ -101,7 +107,10 @@ impl<'a> Opened<'a> {
                 findings.add(Kind::SymbolsMalformed, || {
                     subject
                         .in_index(Kind::SymbolsMalformed, SYMBOLS, toc.symbols)
-                        .saying(format!("expected a length up to offset {}, found another", toc.series))
+                        .saying(format!(
+                            "expected a length up to offset {}, found another",
+                            toc.series
+                        ))
                 });
             }
         }
@@ -217,7 +226,10 @@ fn own_toc(subject: &Subject<'_>, bytes: &[u8], findings: &mut Findings) -> Opti
     }
     offsets.push(("postings offset table", toc.postings_table));
     offsets.push(("table of contents", end));
-    let is_odd = offsets.iter().zip(offsets.iter().skip(1)).find(|(a, b)| a.1 > b.1);
+    let is_odd = offsets
+        .iter()
+        .zip(offsets.iter().skip(1))
+        .find(|(a, b)| a.1 > b.1);
     let detail = match is_odd {
         Some(((first, at), (second, next))) => {
             format!("expected {first} before {second}, found offsets {at} and {next}")
@@ -247,7 +259,9 @@ fn recover(bytes: &[u8], format: Format) -> Option<(Toc, bool)> {
         postings: end,
         postings_table: end,
     };
-    let symbols = Index::assume(bytes, format, unknown).symbol_section().ok()?;
+    let symbols = Index::assume(bytes, format, unknown)
+        .symbol_section()
+        .ok()?;
     let series = symbols.end;
     let index = Index::assume(bytes, format, Toc { series, ..unknown });
     let last = SoundEntries::of(index).last();
@@ -371,7 +385,10 @@ impl UsedSymbols {
             findings.add(Kind::SymbolUnused, || {
                 subject
                     .in_index(Kind::SymbolUnused, SYMBOLS, opened.index.toc().symbols)
-                    .saying(format!("{count} of {} symbols, the first is {first:?}", symbols.len()))
+                    .saying(format!(
+                        "{count} of {} symbols, the first is {first:?}",
+                        symbols.len()
+                    ))
             });
         }
     }

@@ -71,7 +71,13 @@ impl Check<'_> {
         if table.end != toc.postings_table {
             let found = format!("offset {}", table.end);
             let wanted = format!("at offset {}", toc.postings_table);
-            return Err(Malformed::unexpected("label index offset table", table.start, "its end", wanted, found));
+            return Err(Malformed::unexpected(
+                "label index offset table",
+                table.start,
+                "its end",
+                wanted,
+                found,
+            ));
         }
         for entry in self.indices.entries(&table)? {
             if let Err(malformed) = entry.and_then(|entry| self.one(entry, findings)) {
@@ -81,7 +87,13 @@ impl Check<'_> {
         if self.sound && self.next != toc.postings {
             let found = format!("offset {}", self.next);
             let wanted = format!("at offset {}", toc.postings);
-            return Err(Malformed::unexpected("label index", self.next, "the end of the last one", wanted, found));
+            return Err(Malformed::unexpected(
+                "label index",
+                self.next,
+                "the end of the last one",
+                wanted,
+                found,
+            ));
         }
         Ok(())
     }
@@ -100,11 +112,20 @@ impl Check<'_> {
         Ok(())
     }
 
-    fn one(&mut self, entry: LabelIndexEntry<'_>, findings: &mut Findings) -> Result<(), Malformed> {
+    fn one(
+        &mut self,
+        entry: LabelIndexEntry<'_>,
+        findings: &mut Findings,
+    ) -> Result<(), Malformed> {
         let section = self.indices.section(entry.index)?;
         let aligned = self.next.next_multiple_of(4);
         if section.start == aligned {
-            check_padding(self.subject, self.opened.index, self.next..aligned, findings);
+            check_padding(
+                self.subject,
+                self.opened.index,
+                self.next..aligned,
+                findings,
+            );
         } else {
             // Written in no particular order before Prometheus 2.15, so only the end of all of them tells.
             self.next = self.next.max(section.start);
@@ -114,7 +135,10 @@ impl Check<'_> {
             self.fail(Kind::LabelIndexChecksum, malformed, findings);
             return Ok(());
         }
-        let name = self.opened.sound_symbols().and_then(|symbols| symbols.find(entry.name));
+        let name = self
+            .opened
+            .sound_symbols()
+            .and_then(|symbols| symbols.find(entry.name));
         let Some(name) = name else {
             self.sound = false;
             return Ok(());

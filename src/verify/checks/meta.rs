@@ -40,21 +40,33 @@ pub(in crate::verify) fn check(
     match meta.version {
         META_VERSION => {}
         2 => find(Kind::MetaVersion2, "expected version 1, found 2".to_owned()),
-        other => find(Kind::MetaVersion, format!("expected version 1, found {other}")),
+        other => find(
+            Kind::MetaVersion,
+            format!("expected version 1, found {other}"),
+        ),
     }
     if let Some(directory) = directory.filter(|directory| *directory != meta.ulid) {
-        find(Kind::MetaUlid, format!("expected {directory}, found {}", meta.ulid));
+        find(
+            Kind::MetaUlid,
+            format!("expected {directory}, found {}", meta.ulid),
+        );
     }
     if meta.min_time >= meta.max_time {
         let (min, max) = (meta.min_time, meta.max_time);
-        find(Kind::MetaRange, format!("expected an end after {min}, found {max}"));
+        find(
+            Kind::MetaRange,
+            format!("expected an end after {min}, found {max}"),
+        );
     }
     if let Some(detail) = lineage_fault(meta) {
         find(Kind::MetaLineage, detail);
     }
     for hint in &meta.compaction.hints {
         if !Meta::KNOWN_HINTS.contains(&hint.as_str()) {
-            find(Kind::MetaHint, format!("expected a known hint, found {hint:?}"));
+            find(
+                Kind::MetaHint,
+                format!("expected a known hint, found {hint:?}"),
+            );
         }
     }
     if meta.compaction.deletable {
@@ -64,14 +76,20 @@ pub(in crate::verify) fn check(
         find(Kind::BlockFailed, String::new());
     }
     if let Some(resolution) = meta.downsampled() {
-        find(Kind::BlockDownsampled, format!("one aggregate every {resolution} ms"));
+        find(
+            Kind::BlockDownsampled,
+            format!("one aggregate every {resolution} ms"),
+        );
     }
 }
 
 fn lineage_fault(meta: &Meta) -> Option<String> {
     let compaction = &meta.compaction;
     if compaction.level < 1 {
-        return Some(format!("expected a level of at least 1, found {}", compaction.level));
+        return Some(format!(
+            "expected a level of at least 1, found {}",
+            compaction.level
+        ));
     }
     if compaction.sources.is_empty() {
         return Some("expected at least one source, found none".to_owned());
@@ -79,7 +97,11 @@ fn lineage_fault(meta: &Meta) -> Option<String> {
     if !compaction.sources.is_sorted_by(|a, b| a < b) {
         return Some("expected sources to ascend".to_owned());
     }
-    if compaction.parents.iter().any(|parent| parent.ulid == meta.ulid) {
+    if compaction
+        .parents
+        .iter()
+        .any(|parent| parent.ulid == meta.ulid)
+    {
         return Some("expected other blocks as parents, found the block itself".to_owned());
     }
     let is_cut_from_head = compaction.level == 1 && compaction.parents.is_empty();
@@ -115,7 +137,11 @@ pub(in crate::verify) fn check_stats(
         compare("chunks", stats.num_chunks, counts.chunks);
         let all_counted = counts.uncounted == 0 && counts.aggregates == 0;
         if all_counted {
-            compare("samples", stats.num_samples, counts.floats + counts.histograms);
+            compare(
+                "samples",
+                stats.num_samples,
+                counts.floats + counts.histograms,
+            );
             // Prometheus before 3.6 did not count them apart; 3.11 and 3.12 left XOR2 samples out.
             let is_split = stats.num_float_samples + stats.num_histogram_samples > 0;
             let without_xor2 = counts.floats - counts.xor2;
@@ -123,7 +149,11 @@ pub(in crate::verify) fn check_stats(
                 compare("float samples", stats.num_float_samples, counts.floats);
             }
             if is_split {
-                compare("histogram samples", stats.num_histogram_samples, counts.histograms);
+                compare(
+                    "histogram samples",
+                    stats.num_histogram_samples,
+                    counts.histograms,
+                );
             }
         }
     }
@@ -147,9 +177,19 @@ pub(in crate::verify) fn check_declared_files(
     meta: &Meta,
     findings: &mut Findings,
 ) {
-    let declared = meta.extra.get("thanos").and_then(|thanos| thanos.get("files"));
-    for file in declared.and_then(|files| files.as_array()).into_iter().flatten() {
-        let path = file.get("rel_path").and_then(|path| path.as_str()).map(Path::new);
+    let declared = meta
+        .extra
+        .get("thanos")
+        .and_then(|thanos| thanos.get("files"));
+    for file in declared
+        .and_then(|files| files.as_array())
+        .into_iter()
+        .flatten()
+    {
+        let path = file
+            .get("rel_path")
+            .and_then(|path| path.as_str())
+            .map(Path::new);
         let Some(path) = path.filter(|path| stays_below(path)) else {
             continue;
         };
@@ -172,5 +212,6 @@ pub(in crate::verify) fn check_declared_files(
 
 /// Whether a path from the file leads to somewhere below the block.
 fn stays_below(path: &Path) -> bool {
-    path.components().all(|part| matches!(part, Component::Normal(_)))
+    path.components()
+        .all(|part| matches!(part, Component::Normal(_)))
 }

@@ -65,7 +65,8 @@ impl<'a> PostingsCheck<'a> {
                         totals.comparable = false;
                         if comparable {
                             findings.add(Kind::PostingsTableMalformed, || {
-                                self.subject.malformed_index(Kind::PostingsTableMalformed, &malformed)
+                                self.subject
+                                    .malformed_index(Kind::PostingsTableMalformed, &malformed)
                             });
                         }
                     }
@@ -74,7 +75,10 @@ impl<'a> PostingsCheck<'a> {
             if batch.is_empty() {
                 break;
             }
-            let lists: Vec<_> = batch.par_iter().map(|entry| self.check_list(*entry)).collect();
+            let lists: Vec<_> = batch
+                .par_iter()
+                .map(|entry| self.check_list(*entry))
+                .collect();
             for (list, found) in lists {
                 findings.append(found);
                 totals.comparable &= list.pair.is_some() || list.is_reported;
@@ -104,7 +108,8 @@ impl<'a> PostingsCheck<'a> {
             Ok(section) => section,
             Err(malformed) => {
                 findings.add(Kind::PostingsTableMalformed, || {
-                    self.subject.malformed_index(Kind::PostingsTableMalformed, &malformed)
+                    self.subject
+                        .malformed_index(Kind::PostingsTableMalformed, &malformed)
                 });
                 return None;
             }
@@ -112,7 +117,8 @@ impl<'a> PostingsCheck<'a> {
         if let Err(malformed) = &section.checksum {
             sound = false;
             findings.add(Kind::PostingsTableChecksum, || {
-                self.subject.malformed_index(Kind::PostingsTableChecksum, malformed)
+                self.subject
+                    .malformed_index(Kind::PostingsTableChecksum, malformed)
             });
         }
         let end = (index.bytes().len().saturating_sub(TOC_LEN)) as u64;
@@ -120,7 +126,10 @@ impl<'a> PostingsCheck<'a> {
             findings.add(Kind::IndexGarbage, || {
                 self.subject
                     .in_index(Kind::IndexGarbage, "postings offset table", section.end)
-                    .saying(format!("expected the table of contents, found {} other bytes before it", end.abs_diff(section.end)))
+                    .saying(format!(
+                        "expected the table of contents, found {} other bytes before it",
+                        end.abs_diff(section.end)
+                    ))
             });
         }
         match PostingsTable::read(section.content) {
@@ -128,7 +137,8 @@ impl<'a> PostingsCheck<'a> {
             Err(malformed) => {
                 if section.checksum.is_ok() {
                     findings.add(Kind::PostingsTableMalformed, || {
-                        self.subject.malformed_index(Kind::PostingsTableMalformed, &malformed)
+                        self.subject
+                            .malformed_index(Kind::PostingsTableMalformed, &malformed)
                     });
                 }
                 None
@@ -144,14 +154,21 @@ impl<'a> PostingsCheck<'a> {
         findings: &mut Findings,
     ) {
         let ascends = before.is_none_or(|b| (b.name, b.value) < (entry.name, entry.value));
-        if ascends || self.opened.index.format() == crate::index::Format::V1 || !self.opened.symbols_are_sound {
+        if ascends
+            || self.opened.index.format() == crate::index::Format::V1
+            || !self.opened.symbols_are_sound
+        {
             return;
         }
         findings.add(Kind::PostingsTableUnsorted, || Finding {
             series: shown_pair(entry),
             ..self
                 .subject
-                .in_index(Kind::PostingsTableUnsorted, "postings offset table", entry.offset)
+                .in_index(
+                    Kind::PostingsTableUnsorted,
+                    "postings offset table",
+                    entry.offset,
+                )
                 .saying("expected label pairs to ascend")
         });
     }
@@ -178,14 +195,20 @@ impl<'a> PostingsCheck<'a> {
                 ..self
                     .subject
                     .in_index(Kind::PostingsExtra, "postings offset table", entry.offset)
-                    .saying("expected a label of some series, found one that is not among the symbols")
+                    .saying(
+                        "expected a label of some series, found one that is not among the symbols",
+                    )
             });
         }
-        let read = self.opened.index.postings_section(entry.list).and_then(|section| {
-            list.extent = section.start..section.end;
-            list.is_damaged = section.checksum.is_err();
-            section.checksum.clone().map(|()| section)
-        });
+        let read = self
+            .opened
+            .index
+            .postings_section(entry.list)
+            .and_then(|section| {
+                list.extent = section.start..section.end;
+                list.is_damaged = section.checksum.is_err();
+                section.checksum.clone().map(|()| section)
+            });
         let kind = if list.is_damaged {
             Kind::PostingsChecksum
         } else {
@@ -220,7 +243,11 @@ impl<'a> PostingsCheck<'a> {
                     series: shown_pair(entry),
                     ..self
                         .subject
-                        .in_index(Kind::PostingsUnsorted, "postings", postings.offset_of(position))
+                        .in_index(
+                            Kind::PostingsUnsorted,
+                            "postings",
+                            postings.offset_of(position),
+                        )
                         .saying(format!("expected references to ascend, found {reference}"))
                 });
             }
@@ -286,7 +313,10 @@ impl Extents {
                     check
                         .subject
                         .in_index(Kind::PostingsShared, "postings", extent.start)
-                        .saying(format!("expected a list from offset {covered} on, found {}", extent.start))
+                        .saying(format!(
+                            "expected a list from offset {covered} on, found {}",
+                            extent.start
+                        ))
                 });
             } else if first && extent.start == aligned {
                 check_padding(&check.subject, index, covered..aligned, findings);
@@ -295,7 +325,10 @@ impl Extents {
                     check
                         .subject
                         .in_index(Kind::IndexGarbage, "postings", covered)
-                        .saying(format!("expected a list that the table names, found {} other bytes", extent.start - covered))
+                        .saying(format!(
+                            "expected a list that the table names, found {} other bytes",
+                            extent.start - covered
+                        ))
                 });
             }
             first = false;

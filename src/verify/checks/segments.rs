@@ -192,15 +192,25 @@ mod tests {
 
     #[test]
     fn position_counts_unless_only_the_names_explain_the_index() {
-        assert_eq!(arranged(&["000001", "000002"], Some(1)), ["000001", "000002"]);
+        assert_eq!(
+            arranged(&["000001", "000002"], Some(1)),
+            ["000001", "000002"]
+        );
         assert_eq!(arranged(&["000002"], Some(0)), ["000002"], "renamed");
-        assert_eq!(arranged(&["000002"], Some(1)), ["-000001", "000002"], "lost");
+        assert_eq!(
+            arranged(&["000002"], Some(1)),
+            ["-000001", "000002"],
+            "lost"
+        );
         assert_eq!(
             arranged(&["000001", "000003"], Some(2)),
             ["000001", "-000002", "000003"]
         );
         assert_eq!(arranged(&["000001"], Some(1)), ["000001", "-000002"]);
-        assert_eq!(arranged(&["000000", "000005"], Some(3)), ["000000", "000005"]);
+        assert_eq!(
+            arranged(&["000000", "000005"], Some(3)),
+            ["000000", "000005"]
+        );
         assert_eq!(arranged(&["000001"], Some(u32::MAX)), ["000001"]);
         assert_eq!(arranged(&["000001"], None), ["000001"]);
     }

@@ -153,7 +153,9 @@ impl<'a> Worker<'a> {
                 Err(malformed) => {
                     self.totals.lost.add(entry.offset..entry.end);
                     self.findings.add(Kind::SeriesMalformed, || {
-                        self.check.subject.malformed_index(Kind::SeriesMalformed, &malformed)
+                        self.check
+                            .subject
+                            .malformed_index(Kind::SeriesMalformed, &malformed)
                     });
                     self.series = series;
                 }
@@ -165,7 +167,13 @@ impl<'a> Worker<'a> {
         (self.totals, self.findings)
     }
 
-    fn find(&mut self, kind: Kind, entry: &SeriesEntry<'_>, series: &Series, detail: impl FnOnce() -> String) {
+    fn find(
+        &mut self,
+        kind: Kind,
+        entry: &SeriesEntry<'_>,
+        series: &Series,
+        detail: impl FnOnce() -> String,
+    ) {
         let check = self.check;
         self.findings.add(kind, || Finding {
             series: check.opened.labels(series),
@@ -183,10 +191,14 @@ impl<'a> Worker<'a> {
         let mut before: Option<SymbolRef> = None;
         self.totals.pairs.add(keys.mix(ALL_SERIES, entry.reference));
         for &(name, value) in &series.labels {
-            self.totals.pairs.add(keys.mix((name, value), entry.reference));
+            self.totals
+                .pairs
+                .add(keys.mix((name, value), entry.reference));
             self.used.set(name);
             self.used.set(value);
-            let missing = [name, value].into_iter().find(|symbol| !opened.has_symbol(*symbol));
+            let missing = [name, value]
+                .into_iter()
+                .find(|symbol| !opened.has_symbol(*symbol));
             if let Some(SymbolRef(symbol)) = missing {
                 self.find(Kind::SymbolMissing, entry, series, || {
                     format!("expected a symbol of the table, found reference {symbol}")
@@ -205,12 +217,16 @@ impl<'a> Worker<'a> {
                 } else {
                     Kind::LabelUnsorted
                 };
-                self.find(kind, entry, series, || "expected label names to ascend".to_owned());
+                self.find(kind, entry, series, || {
+                    "expected label names to ascend".to_owned()
+                });
             }
             before = Some(name);
         }
         if series.labels.is_empty() {
-            self.find(Kind::SeriesNoLabels, entry, series, || "expected at least one label".to_owned());
+            self.find(Kind::SeriesNoLabels, entry, series, || {
+                "expected at least one label".to_owned()
+            });
         } else {
             self.check_order(entry, series, sorted);
         }
@@ -223,14 +239,21 @@ impl<'a> Worker<'a> {
         }
         let opened = self.check.opened;
         let by_string = |a: &(SymbolRef, SymbolRef), b: &(SymbolRef, SymbolRef)| {
-            opened.compare(a.0, b.0).then_with(|| opened.compare(a.1, b.1))
+            opened
+                .compare(a.0, b.0)
+                .then_with(|| opened.compare(a.1, b.1))
         };
         let compare = |a: &[(SymbolRef, SymbolRef)], b: &[(SymbolRef, SymbolRef)]| {
-            let differ = a.iter().zip(b).map(|(a, b)| by_string(a, b)).find(|order| order.is_ne());
+            let differ = a
+                .iter()
+                .zip(b)
+                .map(|(a, b)| by_string(a, b))
+                .find(|order| order.is_ne());
             differ.unwrap_or(a.len().cmp(&b.len()))
         };
         let mut order = compare(&self.before.labels, &series.labels);
-        let names_sorted = |labels: &[(SymbolRef, SymbolRef)]| labels.is_sorted_by(|a, b| by_string(a, b).is_le());
+        let names_sorted =
+            |labels: &[(SymbolRef, SymbolRef)]| labels.is_sorted_by(|a, b| by_string(a, b).is_le());
         if order.is_ge() && !(sorted && names_sorted(&self.before.labels)) {
             // Labels out of order are a fault of their own; they do not put the series out of order as well.
             let mut both = [self.before.labels.clone(), series.labels.clone()];
@@ -254,7 +277,9 @@ impl<'a> Worker<'a> {
 
     fn check_chunks(&mut self, entry: &SeriesEntry<'_>, series: &Series) {
         if series.chunks.is_empty() {
-            self.find(Kind::SeriesNoChunks, entry, series, || "expected at least one chunk".to_owned());
+            self.find(Kind::SeriesNoChunks, entry, series, || {
+                "expected at least one chunk".to_owned()
+            });
         }
         let opened = self.check.opened;
         let labels = || opened.labels(series);
@@ -266,7 +291,10 @@ impl<'a> Worker<'a> {
                 self.findings.add(kind, || Finding {
                     series: labels(),
                     loss: Some(loss(chunk, None)),
-                    ..check.subject.in_index(kind, "series", entry.offset).saying(detail)
+                    ..check
+                        .subject
+                        .in_index(kind, "series", entry.offset)
+                        .saying(detail)
                 });
             }
             self.chunks.check(chunk, &labels, &mut self.findings);
@@ -279,7 +307,10 @@ impl<'a> Worker<'a> {
     fn odd_times(&self, before: Option<ChunkMeta>, chunk: ChunkMeta) -> Option<(Kind, String)> {
         let (min, max) = (chunk.min_time, chunk.max_time);
         if min > max {
-            return Some((Kind::ChunkRange, format!("expected an end after {min}, found {max}")));
+            return Some((
+                Kind::ChunkRange,
+                format!("expected an end after {min}, found {max}"),
+            ));
         }
         if let Some(before) = before
             && min <= before.max_time
@@ -290,12 +321,15 @@ impl<'a> Worker<'a> {
             } else {
                 Kind::ChunkOverlap
             };
-            let detail = format!("expected a chunk after the one before ({from} to {to}), found {min} to {max}");
+            let detail = format!(
+                "expected a chunk after the one before ({from} to {to}), found {min} to {max}"
+            );
             return Some((kind, detail));
         }
         let (from, to) = self.check.range?;
         (min < from || max >= to).then(|| {
-            let detail = format!("expected times from {from} up to and without {to}, found {min} to {max}");
+            let detail =
+                format!("expected times from {from} up to and without {to}, found {min} to {max}");
             (Kind::ChunkOutsideBlock, detail)
         })
     }

@@ -23,7 +23,9 @@ pub(in crate::verify) fn read(
         Ok(content) => content,
         Err(error) => {
             findings.add(Kind::Unreadable, || {
-                subject.finding(Kind::Unreadable, path).saying(error.chain())
+                subject
+                    .finding(Kind::Unreadable, path)
+                    .saying(error.chain())
             });
             return None;
         }
@@ -60,7 +62,10 @@ pub(in crate::verify) fn check(
             findings.add(Kind::TombstoneRange, || {
                 finding(
                     Kind::TombstoneRange,
-                    format!("series {}: expected an end from {min} on, found {max}", record.series),
+                    format!(
+                        "series {}: expected an end from {min} on, found {max}",
+                        record.series
+                    ),
                 )
             });
         }
