@@ -81,6 +81,8 @@ pub(crate) enum Command {
     Check(commands::check::Args),
     /// Show which blocks two archives do not share
     Diff(commands::diff::Args),
+    /// Find every fault in blocks: structure, checksums, samples, and what Prometheus will do about it
+    Verify(commands::verify::Args),
     /// Print shell completions or the man page
     #[command(subcommand)]
     Generate(commands::generate::Args),

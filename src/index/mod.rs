@@ -68,6 +68,18 @@ impl<'a> Index<'a> {
         })
     }
 
+    /// An index whose table of contents was found in some other way than at its end: to read on where
+    /// [`Index::open`] refuses.
+    pub fn assume(bytes: &'a [u8], format: Format, toc: Toc) -> Self {
+        let version = if format == Format::V1 { 1 } else { 2 };
+        Index {
+            bytes,
+            version,
+            format,
+            toc,
+        }
+    }
+
     /// Checks magic number and version, and returns the version.
     ///
     /// # Errors

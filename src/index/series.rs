@@ -75,6 +75,11 @@ impl<'a> SeriesEntry<'a> {
         })
     }
 
+    /// Whether there is nothing in it, not even counts: what zeros look like.
+    pub fn is_empty(&self) -> bool {
+        self.body.is_empty()
+    }
+
     /// Compares the stored checksum with that of the entry.
     ///
     /// # Errors
@@ -160,7 +165,13 @@ pub struct SeriesEntries<'a> {
     next: u64,
     end: u64,
     format: Format,
+    /// Bytes that [`SeriesEntries::resync`] may still look at.
+    patience: u64,
 }
+
+/// How often [`SeriesEntries::resync`] may look at each byte, on average. Lengths in a damaged section may all claim the rest
+/// of the file, and without a bound each would be believed once more.
+const PATIENCE: u64 = 64;
 
 impl<'a> SeriesEntries<'a> {
     pub(super) fn new(file: &'a [u8], start: u64, end: u64, format: Format) -> Self {
@@ -169,6 +180,10 @@ impl<'a> SeriesEntries<'a> {
             next: start,
             end: end.min(file.len() as u64),
             format,
+            patience: end
+                .min(file.len() as u64)
+                .saturating_sub(start)
+                .saturating_mul(PATIENCE),
         }
     }
 
@@ -177,7 +192,8 @@ impl<'a> SeriesEntries<'a> {
         self.next
     }
 
-    /// Goes to the next place after `offset` where an entry stands whose checksum is right; `false` if there is none.
+    /// Goes to the next place after `offset` where an entry stands whose checksum is right; `false` if there is none, or
+    /// if the section is so badly damaged that looking for one has taken too long.
     ///
     /// Entries of format version 1 are not aligned; a lost place cannot be found again there.
     pub fn resync(&mut self, offset: u64) -> bool {
@@ -188,9 +204,17 @@ impl<'a> SeriesEntries<'a> {
         while candidate < self.end {
             let entry = SeriesEntry::frame(self.file, candidate, self.end, self.format);
             // An empty body has checksum 0, so zeros alone would look like an entry.
-            if entry.is_ok_and(|entry| !entry.body.is_empty() && entry.check().is_ok()) {
-                self.next = candidate;
-                return true;
+            if let Ok(entry) = entry.as_ref()
+                && !entry.is_empty()
+            {
+                let Some(patience) = self.patience.checked_sub(entry.end - entry.offset) else {
+                    return false;
+                };
+                self.patience = patience;
+                if entry.check().is_ok() {
+                    self.next = candidate;
+                    return true;
+                }
             }
             candidate += SERIES_ALIGNMENT;
         }

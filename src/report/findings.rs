@@ -1,0 +1,375 @@
+//! How findings look, and the blocks they were found in.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value as Json, json};
+
+use super::{Column, Value, bytes_text, json as row, json_rows, table, time_text};
+use crate::block::Place;
+use crate::verify::{BlockVerdict, Finding, Findings, Kind, Loss, Severity, Verdict};
+
+/// One finding. For people it is a line of its own: see [`line()`].
+pub const FINDINGS: &[Column<Finding>] = &[
+    Column {
+        key: "kind",
+        heading: "KIND",
+        explanation: "What it is: a stable id, explained in docs/findings.md.",
+        value: |f| Value::text(f.kind.id()),
+    },
+    Column {
+        key: "severity",
+        heading: "SEVERITY",
+        explanation: "How bad it is: note, warning, damaged or fatal. Notes are no problem.",
+        value: |f| Value::text(f.kind.severity().to_string()),
+    },
+    Column {
+        key: "block",
+        heading: "BLOCK",
+        explanation: "ULID of the block.",
+        value: |f| {
+            f.block
+                .map_or(Value::None, |ulid| Value::text(ulid.to_string()))
+        },
+    },
+    Column {
+        key: "path",
+        heading: "PATH",
+        explanation: "The file or directory.",
+        value: |f| Value::text(f.path.display().to_string()),
+    },
+    Column {
+        key: "offset",
+        heading: "OFFSET",
+        explanation: "Where in the file, in bytes.",
+        value: |f| f.offset.map_or(Value::None, Value::Count),
+    },
+    Column {
+        key: "section",
+        heading: "SECTION",
+        explanation: "Part of the file, as the format names it.",
+        value: |f| f.section.map_or(Value::None, Value::text),
+    },
+    Column {
+        key: "series",
+        heading: "SERIES",
+        explanation: "A selector for the series concerned.",
+        value: |f| {
+            f.series
+                .as_ref()
+                .map_or(Value::None, |labels| Value::text(labels.to_string()))
+        },
+    },
+    Column {
+        key: "minTime",
+        heading: "FROM",
+        explanation: "Time of the first sample that is lost or wrong, in milliseconds since the Unix epoch.",
+        value: |f| {
+            f.loss
+                .map_or(Value::None, |loss| Value::Time(loss.min_time))
+        },
+    },
+    Column {
+        key: "maxTime",
+        heading: "TO",
+        explanation: "Time of the last one, in milliseconds since the Unix epoch.",
+        value: |f| {
+            f.loss
+                .map_or(Value::None, |loss| Value::Time(loss.max_time))
+        },
+    },
+    Column {
+        key: "chunks",
+        heading: "CHUNKS",
+        explanation: "Number of chunks concerned.",
+        value: |f| f.loss.map_or(Value::None, |loss| Value::Count(loss.chunks)),
+    },
+    Column {
+        key: "samples",
+        heading: "SAMPLES",
+        explanation: "Number of samples concerned, where the damage leaves a way to know.",
+        value: |f| {
+            f.loss
+                .and_then(|loss| loss.samples)
+                .map_or(Value::None, Value::Count)
+        },
+    },
+    Column {
+        key: "detail",
+        heading: "DETAIL",
+        explanation: "What was expected and what was found.",
+        value: |f| Value::text(&f.detail),
+    },
+    Column {
+        key: "meaning",
+        heading: "",
+        explanation: "What this kind of finding means.",
+        value: |f| Value::text(f.kind.sentence()),
+    },
+    Column {
+        key: "prometheus",
+        heading: "",
+        explanation: "What Prometheus does about it.",
+        value: |f| Value::text(f.kind.consequence().to_string()),
+    },
+    Column {
+        key: "remedy",
+        heading: "",
+        explanation: "What to do about it.",
+        value: |f| Value::text(f.kind.remedy()),
+    },
+];
+
+/// A block that was verified.
+pub const BLOCKS: &[Column<BlockVerdict>] = &[
+    Column {
+        key: "ulid",
+        heading: "BLOCK",
+        explanation: "ULID of the block.",
+        value: |b| {
+            let name = b.ulid.map(|ulid| ulid.to_string());
+            Value::text(name.unwrap_or_else(|| b.dir.display().to_string()))
+        },
+    },
+    Column {
+        key: "path",
+        heading: "",
+        explanation: "Its directory.",
+        value: |b| Value::text(b.dir.display().to_string()),
+    },
+    Column {
+        key: "verdict",
+        heading: "VERDICT",
+        explanation: "healthy, or the worst severity among its findings.",
+        value: |b| Value::text(word(&b.findings)),
+    },
+    Column {
+        key: "problems",
+        heading: "PROBLEMS",
+        explanation: "Number of findings that are more than notes.",
+        value: |b| Value::Count(problems(&b.findings)),
+    },
+    Column {
+        key: "notes",
+        heading: "NOTES",
+        explanation: "Number of findings that are notes.",
+        value: |b| Value::Count(b.findings.of_severity(Severity::Note)),
+    },
+    Column {
+        key: "minTime",
+        heading: "FROM",
+        explanation: "Time of the first sample, in milliseconds since the Unix epoch.",
+        value: |b| {
+            b.stats
+                .times
+                .map_or(Value::None, |(min, _)| Value::Time(min))
+        },
+    },
+    Column {
+        key: "maxTime",
+        heading: "TO",
+        explanation: "Time of the last sample, in milliseconds since the Unix epoch.",
+        value: |b| {
+            b.stats
+                .times
+                .map_or(Value::None, |(_, max)| Value::Time(max))
+        },
+    },
+    Column {
+        key: "series",
+        heading: "SERIES",
+        explanation: "Number of series that could be read.",
+        value: |b| Value::Count(b.stats.series),
+    },
+    Column {
+        key: "chunks",
+        heading: "CHUNKS",
+        explanation: "Number of chunks that the index names.",
+        value: |b| Value::Count(b.stats.chunks),
+    },
+    Column {
+        key: "samples",
+        heading: "SAMPLES",
+        explanation: "Number of samples in the chunks that could be read.",
+        value: |b| Value::Count(b.stats.samples),
+    },
+    Column {
+        key: "histograms",
+        heading: "",
+        explanation: "Of those, native histograms.",
+        value: |b| Value::Count(b.stats.histograms),
+    },
+    Column {
+        key: "bytes",
+        heading: "SIZE",
+        explanation: "Bytes of the index and the segments.",
+        value: |b| Value::Bytes(b.stats.bytes),
+    },
+];
+
+/// What is said of findings as a whole.
+fn word(findings: &Findings) -> String {
+    match findings.worst() {
+        None | Some(Severity::Note) => "healthy".to_owned(),
+        Some(severity) => severity.to_string(),
+    }
+}
+
+fn problems(findings: &Findings) -> u64 {
+    let all: u64 = findings.counts().map(|(_, count)| count).sum();
+    all - findings.of_severity(Severity::Note)
+}
+
+/// A finding as one line: severity, kind, place, what was found, whose samples, what Prometheus does.
+pub fn line(finding: &Finding) -> String {
+    let severity = finding.kind.severity();
+    let mut line = format!(
+        "{severity:<8} {:<24} {}",
+        finding.kind,
+        finding.path.display()
+    );
+    if let Some(offset) = finding.offset {
+        line.push_str(&format!(" at {offset}"));
+    }
+    if let Some(section) = finding.section {
+        line.push_str(&format!(" ({section})"));
+    }
+    line.push_str(": ");
+    let said = if finding.detail.is_empty() {
+        finding.kind.sentence().trim_end_matches('.')
+    } else {
+        &finding.detail
+    };
+    line.push_str(said);
+    if let Some(series) = &finding.series {
+        line.push_str(&format!("; {series}"));
+    }
+    if let Some(loss) = finding.loss {
+        line.push_str(&format!("; {}", loss_text(loss)));
+    }
+    if severity > Severity::Note {
+        line.push_str(&format!("; Prometheus: {}", finding.kind.consequence()));
+    }
+    // A path or a label may hold anything.
+    line.replace(char::is_control, "\u{fffd}")
+}
+
+fn loss_text(loss: Loss) -> String {
+    let mut text = String::new();
+    if let Some(samples) = loss.samples {
+        text.push_str(&format!("{samples} samples in "));
+    }
+    let plural = if loss.chunks == 1 { "chunk" } else { "chunks" };
+    let (from, to) = (time_text(loss.min_time), time_text(loss.max_time));
+    text.push_str(&format!("{} {plural} from {from} to {to}", loss.chunks));
+    text
+}
+
+/// What was found at a path, for people: a line for each finding (notes only `with_notes`), one for each block, and
+/// one for all.
+pub fn text(verdict: &Verdict, with_notes: bool) -> String {
+    let mut text = String::new();
+    let mut shown = BTreeSet::new();
+    for finding in verdict.all_findings() {
+        if with_notes || finding.kind.severity() > Severity::Note {
+            text.push_str(&line(finding));
+            text.push('\n');
+            shown.insert(finding.kind);
+        }
+    }
+    let collections = || {
+        let blocks = verdict.blocks.iter().map(|block| &block.findings);
+        blocks.chain([&verdict.findings])
+    };
+    let omitted: u64 = collections().map(Findings::omitted).sum();
+    if omitted > 0 {
+        text.push_str(&format!(
+            "… and {omitted} more findings of the kinds above\n"
+        ));
+    }
+    for kind in shown.iter().filter(|kind| kind.severity() > Severity::Note) {
+        text.push_str(&format!(
+            "{:<8} {kind}: {} To do: {}.\n",
+            "",
+            kind.sentence(),
+            kind.remedy()
+        ));
+    }
+    if !text.is_empty() {
+        text.push('\n');
+    }
+    if !verdict.blocks.is_empty() {
+        text.push_str(&table(BLOCKS, &verdict.blocks));
+    }
+    text.push_str(&total(verdict, collections().map(problems).sum()));
+    text
+}
+
+fn total(verdict: &Verdict, problems: u64) -> String {
+    let blocks = verdict.blocks.len();
+    let samples: u64 = verdict.blocks.iter().map(|block| block.stats.samples).sum();
+    let bytes: u64 = verdict.blocks.iter().map(|block| block.stats.bytes).sum();
+    let outcome = match problems {
+        0 => "healthy".to_owned(),
+        1 => "1 problem".to_owned(),
+        more => format!("{more} problems"),
+    };
+    let noun = if blocks == 1 { "block" } else { "blocks" };
+    format!(
+        "{}: {outcome}; {blocks} {noun}, {samples} samples, {}\n",
+        verdict.path.display(),
+        bytes_text(bytes)
+    )
+}
+
+/// What was found at a path, for programs.
+pub fn to_json(verdict: &Verdict) -> Json {
+    let blocks = verdict.blocks.iter().map(|block| {
+        let mut object = row(BLOCKS, block);
+        add_findings(&mut object, &block.findings);
+        object
+    });
+    let place = match verdict.place {
+        Place::DataDir => "data directory",
+        Place::PrometheusSnapshot => "Prometheus snapshot",
+        Place::Block => "block",
+    };
+    let mut object = json!({
+        "path": verdict.path.display().to_string(),
+        "place": place,
+        "healthy": !verdict.has_problems(),
+        "blocks": blocks.collect::<Vec<_>>(),
+    });
+    add_findings(&mut object, &verdict.findings);
+    object
+}
+
+fn add_findings(object: &mut Json, findings: &Findings) {
+    let count = |(kind, count): (Kind, u64)| (kind.id().to_owned(), json!(count));
+    let kept: Vec<_> = findings.iter().cloned().collect();
+    if let Json::Object(object) = object {
+        let counts: Map<_, _> = findings.counts().map(count).collect();
+        object.insert("findings".to_owned(), json_rows(FINDINGS, &kept));
+        object.insert("counts".to_owned(), Json::Object(counts));
+    }
+}
+
+/// The reference of all kinds of findings, in Markdown: `docs/findings.md`.
+pub fn reference() -> String {
+    let mut text = String::from(
+        "# Findings\n\n\
+        What `narthex verify` can find. This page is made from the table in `src/verify/kind.rs` and held equal to it by a\n\
+        test; ids are never renamed.\n\n\
+        Severities: a *note* is legal but unusual and does not count as a problem (exit code 0). A *warning* is not as it\n\
+        should be, but every sample is there and is served. *Damaged*: samples are lost, wrong or out of reach. *Fatal*: the whole\n\
+        block, or the server, is. Of each kind the first 1,000 in a block are listed and the rest are counted.\n\n\
+        | id | severity | meaning | Prometheus | what to do |\n|---|---|---|---|---|\n",
+    );
+    for kind in Kind::ALL {
+        let (severity, consequence) = (kind.severity(), kind.consequence());
+        let (sentence, remedy) = (kind.sentence(), kind.remedy());
+        text.push_str(&format!(
+            "| `{kind}` | {severity} | {sentence} | {consequence} | {remedy} |\n"
+        ));
+    }
+    text
+}

@@ -1,0 +1,258 @@
+//! One block: which check comes after which.
+
+use std::path::{Path, PathBuf};
+
+use super::checks::chunks::Absent;
+use super::checks::index::Opened;
+use super::checks::label_indices;
+use super::checks::pairs::Keys;
+use super::checks::postings::PostingsCheck;
+use super::checks::segments::Segments;
+use super::checks::series::{SeriesCheck, SeriesTotals};
+use super::checks::{Subject, coverage, directory, meta, open, tombstones};
+use super::{Finding, Findings, Kind, Options};
+use crate::block::{BlockFiles, Meta};
+use crate::model::{Millis, Ulid};
+use crate::progress::Progress;
+use crate::raw::FileBytes;
+
+/// What was counted while a block was verified.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BlockStats {
+    /// Series whose entries could be read.
+    pub series: u64,
+    /// Chunks they refer to.
+    pub chunks: u64,
+    /// Samples in the chunks that could be read. Quick verification believes the chunks' headers.
+    pub samples: u64,
+    /// Of those, native histograms.
+    pub histograms: u64,
+    /// Bytes of index, segments and tombstones.
+    pub bytes: u64,
+    /// Time of the first and the last sample, by the index.
+    pub times: Option<(Millis, Millis)>,
+}
+
+/// What was found in a block.
+#[derive(Debug)]
+pub struct BlockVerdict {
+    /// The block's directory.
+    pub dir: PathBuf,
+    /// The name of the directory as ULID, or else the one `meta.json` gives.
+    pub ulid: Option<Ulid>,
+    /// What `meta.json` says, if it can be read.
+    pub meta: Option<Meta>,
+    /// What was counted.
+    pub stats: BlockStats,
+    /// What is wrong or unusual, by file and offset.
+    pub findings: Findings,
+}
+
+/// Verifies the block in `dir`. Never fails: a block that cannot be read at all has a finding that says so.
+///
+/// `progress` is told of bytes, not of phases, so that several blocks can be one phase.
+pub fn verify_block(dir: &Path, options: Options, progress: &dyn Progress) -> BlockVerdict {
+    let directory = directory_ulid(dir);
+    let mut findings = Findings::default();
+    let files = BlockFiles::scan(dir).unwrap_or_else(|error| {
+        findings.add(Kind::Unreadable, || {
+            let files = BlockFiles::default();
+            let subject = Subject {
+                ulid: directory,
+                files: &files,
+                options,
+                progress,
+            };
+            subject
+                .finding(Kind::Unreadable, dir.to_owned())
+                .saying(error.chain())
+        });
+        BlockFiles {
+            dir: dir.to_owned(),
+            ..BlockFiles::default()
+        }
+    });
+    let mut verdict = BlockVerdict {
+        dir: dir.to_owned(),
+        ulid: directory,
+        meta: None,
+        stats: BlockStats::default(),
+        findings,
+    };
+    if verdict.findings.has_problems() {
+        return verdict;
+    }
+    let subject = Subject {
+        ulid: directory,
+        files: &files,
+        options,
+        progress,
+    };
+    verdict.meta = meta::read(&subject, &mut verdict.findings);
+    verdict.ulid = directory.or(verdict.meta.as_ref().map(|meta| meta.ulid));
+    let subject = Subject {
+        ulid: verdict.ulid,
+        ..subject
+    };
+    verify_files(subject, directory, &mut verdict);
+    verdict.findings.sort();
+    verdict
+}
+
+/// The ULID that the directory's name is.
+fn directory_ulid(dir: &Path) -> Option<Ulid> {
+    let full = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
+    full.file_name()?.to_str()?.parse().ok()
+}
+
+fn verify_files(subject: Subject<'_>, directory: Option<Ulid>, verdict: &mut BlockVerdict) {
+    let findings = &mut verdict.findings;
+    directory::block(&subject, findings);
+    let meta = verdict.meta.as_ref();
+    if let Some(meta) = meta {
+        meta::check(&subject, meta, directory, findings);
+        meta::check_declared_files(&subject, meta, findings);
+    }
+    let tombstones = tombstones::read(&subject, findings);
+    let bytes = index_bytes(&subject, findings);
+    let is_2_1 = meta.is_some_and(|meta| meta.version == 2);
+    let opened = bytes
+        .as_ref()
+        .and_then(|bytes| Opened::open(&subject, bytes, is_2_1, findings));
+    let last = || opened.as_ref().and_then(Opened::last_chunk);
+    let segments = Segments::open(&subject, last, findings);
+    verdict.stats.bytes = segments.bytes() + bytes.as_ref().map_or(0, |bytes| bytes.len() as u64);
+
+    let Some(opened) = opened else {
+        if let Some(found) = coverage::walk_all(&subject, &segments, findings) {
+            verdict.stats.chunks = found.chunks;
+            verdict.stats.samples = found.samples.unwrap_or(0);
+        }
+        return;
+    };
+    let totals = verify_index(subject, &opened, &segments, meta, findings);
+    subject.progress.advance(opened.index.bytes().len() as u64);
+    let index = Some((opened.index, &totals.lost));
+    if let Some(tombstones) = &tombstones {
+        tombstones::check(&subject, tombstones, index, findings);
+    }
+    let intervals = tombstones
+        .as_ref()
+        .map(|found| (found.records.len() as u64, tombstones::merged(found)));
+    if let Some(meta) = meta.filter(|_| opened.toc_is_sound) {
+        meta::check_stats(&subject, meta, &totals, intervals, findings);
+    }
+    verdict.stats = BlockStats {
+        series: totals.series,
+        chunks: totals.counts.chunks,
+        samples: totals.counts.floats + totals.counts.histograms,
+        histograms: totals.counts.histograms,
+        times: totals.times,
+        ..verdict.stats
+    };
+}
+
+fn index_bytes(subject: &Subject<'_>, findings: &mut Findings) -> Option<FileBytes> {
+    let path = subject.files.index();
+    let kind = if subject.files.has_index {
+        Kind::Unreadable
+    } else {
+        Kind::IndexMissing
+    };
+    match open(&path, subject.options.read_mode) {
+        Ok(bytes) => Some(bytes),
+        Err(error) => {
+            findings.add(kind, || subject.finding(kind, path).saying(error.chain()));
+            None
+        }
+    }
+}
+
+/// Series with their chunks, then what no series refers to, then postings.
+fn verify_index(
+    subject: Subject<'_>,
+    opened: &Opened<'_>,
+    segments: &Segments,
+    meta: Option<&Meta>,
+    findings: &mut Findings,
+) -> SeriesTotals {
+    let keys = Keys::random();
+    let series = SeriesCheck {
+        subject,
+        opened,
+        segments,
+        range: meta.and_then(meta::range),
+        keys: &keys,
+    };
+    let mut totals = series.run(findings);
+    report_absent(&subject, segments, &totals.absent, findings);
+    report_aggregates(&subject, meta, &totals, findings);
+    let series_lost = !totals.lost.is_empty() || !opened.toc_is_sound;
+    std::mem::take(&mut totals.coverage).check(&subject, segments, series_lost, findings);
+
+    let postings = PostingsCheck {
+        subject,
+        opened,
+        keys: &keys,
+        lost: &totals.lost,
+    };
+    let lists = postings.run(findings);
+    if let Some(lists) = lists.as_ref().filter(|lists| lists.comparable)
+        && (lists.pairs != totals.pairs || !lists.damaged.is_empty())
+    {
+        postings.compare(lists, findings);
+    }
+    let values = lists
+        .filter(|lists| lists.comparable)
+        .map(|lists| lists.values);
+    label_indices::check(&subject, opened, &keys, values, findings);
+    totals
+}
+
+/// One finding for each segment that is missing or ends too early.
+fn report_absent(
+    subject: &Subject<'_>,
+    segments: &Segments,
+    absent: &Absent,
+    findings: &mut Findings,
+) {
+    for (&position, &(offset, loss)) in absent {
+        let (kind, detail) = match segments.get(position) {
+            Some(segment) => (
+                Kind::SegmentTruncated,
+                format!(
+                    "expected a chunk at offset {offset}, found the end of the file at {}",
+                    segment.len()
+                ),
+            ),
+            None => (
+                Kind::SegmentMissing,
+                format!("expected segment {}", position.saturating_add(1)),
+            ),
+        };
+        findings.add(kind, || Finding {
+            offset: Some(offset),
+            loss: Some(loss),
+            ..subject
+                .finding(kind, segments.path(subject, position))
+                .saying(detail)
+        });
+    }
+}
+
+/// Thanos aggregates in a block that does not say it was downsampled.
+fn report_aggregates(
+    subject: &Subject<'_>,
+    meta: Option<&Meta>,
+    totals: &SeriesTotals,
+    findings: &mut Findings,
+) {
+    let count = totals.counts.aggregates;
+    if count > 0 && meta.is_none_or(|meta| meta.downsampled().is_none()) {
+        findings.add(Kind::BlockDownsampled, || {
+            subject
+                .finding(Kind::BlockDownsampled, subject.files.dir.join("chunks"))
+                .saying(format!("{count} chunks are aggregates"))
+        });
+    }
+}

@@ -1,0 +1,455 @@
+//! One chunk after the other, as the series refer to them: where it is, its checksum, its samples.
+
+use std::collections::BTreeMap;
+
+use super::Subject;
+use super::coverage::Coverage;
+use super::histogram::{HistogramFault, Histograms};
+use super::segments::Segments;
+use crate::chunk::{self, Encoding, Record, SEGMENT_HEADER, Shape, Tail};
+use crate::model::{ChunkMeta, Labels, Millis, Sample};
+use crate::raw::{Malformed, Problem};
+use crate::verify::{Finding, Findings, Kind, Loss};
+
+/// What has been counted in chunks.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::verify) struct ChunkCounts {
+    /// Chunks the index names.
+    pub(in crate::verify) chunks: u64,
+    /// Of those, chunks whose samples could not be counted.
+    pub(in crate::verify) uncounted: u64,
+    /// Float samples.
+    pub(in crate::verify) floats: u64,
+    /// Of those, samples in encoding XOR2.
+    pub(in crate::verify) xor2: u64,
+    /// Histogram samples.
+    pub(in crate::verify) histograms: u64,
+    /// Thanos aggregates.
+    pub(in crate::verify) aggregates: u64,
+    /// Bytes of the chunk records that were read.
+    pub(in crate::verify) bytes: u64,
+}
+
+impl ChunkCounts {
+    fn count(&mut self, encoding: Encoding, samples: u32) {
+        let samples = u64::from(samples);
+        if encoding.is_float() {
+            self.floats += samples;
+        } else {
+            self.histograms += samples;
+        }
+        if encoding == Encoding::Xor2 {
+            self.xor2 += samples;
+        }
+    }
+
+    pub(in crate::verify) fn add(&mut self, other: ChunkCounts) {
+        self.chunks += other.chunks;
+        self.uncounted += other.uncounted;
+        self.floats += other.floats;
+        self.xor2 += other.xor2;
+        self.histograms += other.histograms;
+        self.aggregates += other.aggregates;
+        self.bytes += other.bytes;
+    }
+}
+
+/// Most missing segments that are told apart.
+const MOST_ABSENT: usize = 1000;
+
+/// Chunks that are not there, by the position of the segment they should be in: the first offset asked for, and
+/// what is lost.
+pub(in crate::verify) type Absent = BTreeMap<usize, (u64, Loss)>;
+
+/// Checks chunks in the order in which the index names them.
+pub(in crate::verify) struct Chunks<'a> {
+    subject: Subject<'a>,
+    segments: &'a Segments,
+    /// Where the next chunk should stand, if the references are without gaps.
+    expected: Option<(usize, u64)>,
+    histograms: Histograms,
+    pub(in crate::verify) counts: ChunkCounts,
+    pub(in crate::verify) coverage: Coverage,
+    pub(in crate::verify) absent: Absent,
+}
+
+/// A chunk, whose it is, and how to say so.
+#[derive(Clone, Copy)]
+struct Named<'a> {
+    meta: ChunkMeta,
+    series: &'a dyn Fn() -> Option<Labels>,
+}
+
+impl<'a> Chunks<'a> {
+    /// Begins behind the chunk `before`, or with the first chunk of all.
+    pub(in crate::verify) fn new(
+        subject: Subject<'a>,
+        segments: &'a Segments,
+        before: Option<ChunkMeta>,
+    ) -> Self {
+        let mut chunks = Chunks {
+            subject,
+            segments,
+            expected: Some((0, SEGMENT_HEADER)),
+            histograms: Histograms::default(),
+            counts: ChunkCounts::default(),
+            coverage: Coverage::default(),
+            absent: Absent::new(),
+        };
+        if let Some(before) = before {
+            let position = before.reference.segment();
+            let record = chunks.sound(position, before.reference.offset());
+            chunks.expected = record.map(|record| (position, record.end));
+        }
+        chunks
+    }
+
+    /// Checks the chunk that `meta` describes.
+    #[inline]
+    pub(in crate::verify) fn check(
+        &mut self,
+        meta: ChunkMeta,
+        series: &dyn Fn() -> Option<Labels>,
+        findings: &mut Findings,
+    ) {
+        self.counts.chunks += 1;
+        let position = meta.reference.segment();
+        let named = Named { meta, series };
+        let segments = self.segments;
+        let Some(segment) = segments.get(position) else {
+            return self.lose(named, None, findings);
+        };
+        let record = match segment.record(meta.reference.offset()) {
+            Ok(record) => record,
+            Err(malformed) => return self.lose(named, Some(malformed), findings),
+        };
+        if let Err(malformed) = record.check() {
+            return self.damaged(named, &record, &malformed, findings);
+        }
+        self.coverage.add(position, record.offset, record.end);
+        self.expected = Some((position, record.end));
+        self.counts.bytes += record.end - record.offset;
+        match record.encoding {
+            Encoding::Unknown(255) => self.counts.aggregates += 1,
+            _ if self.subject.is_full() => self.decode(named, &record, findings),
+            _ => self.promise(named, &record, findings),
+        }
+    }
+
+    /// The record at a place, if it is sound.
+    fn sound(&self, position: usize, offset: u64) -> Option<Record<'a>> {
+        let segments = self.segments;
+        let record = segments.get(position)?.record(offset).ok()?;
+        record.check().ok().map(|()| record)
+    }
+
+    /// Where the next chunk should stand, with the step into the next segment taken.
+    fn next_place(&self) -> Option<(usize, u64)> {
+        let (position, offset) = self.expected?;
+        let at_end = self
+            .segments
+            .get(position)
+            .is_some_and(|segment| segment.len() == offset);
+        Some(if at_end {
+            (position + 1, SEGMENT_HEADER)
+        } else {
+            (position, offset)
+        })
+    }
+
+    /// A reference that leads to nothing, while the chunk it should lead to is sound, is itself what is wrong.
+    #[cold]
+    fn is_reference_wrong(&mut self, named: Named<'_>, findings: &mut Findings) -> bool {
+        let meta = named.meta;
+        let Some((position, offset)) = self.next_place() else {
+            return false;
+        };
+        if (position, offset) == (meta.reference.segment(), meta.reference.offset()) {
+            return false;
+        }
+        let Some(record) = self.sound(position, offset) else {
+            return false;
+        };
+        self.coverage.add(position, record.offset, record.end);
+        self.expected = Some((position, record.end));
+        self.counts.bytes += record.end - record.offset;
+        let samples = chunk::promised_samples(record.encoding, record.data, 0).ok();
+        if let Some(samples) = samples {
+            self.counts.count(record.encoding, samples);
+        }
+        let detail = format!(
+            "expected a reference to the next chunk, {:06}:{offset}, found {}",
+            position + 1,
+            meta.reference
+        );
+        self.find(Kind::ChunkReference, named, samples, findings, |finding| {
+            finding.saying(detail)
+        });
+        true
+    }
+
+    /// No record fits the place the index names.
+    #[cold]
+    fn lose(&mut self, named: Named<'_>, malformed: Option<Malformed>, findings: &mut Findings) {
+        if self.is_reference_wrong(named, findings) {
+            return;
+        }
+        self.counts.uncounted += 1;
+        self.expected = None;
+        let meta = named.meta;
+        let (position, offset) = (meta.reference.segment(), meta.reference.offset());
+        let len = self.segments.get(position).map(|segment| segment.len());
+        match malformed {
+            Some(malformed) if len.is_some_and(|len| offset < len) => {
+                self.coverage.add_open(position, offset);
+                let reaches_end = matches!(malformed.problem, Problem::Truncated { .. });
+                let kind = if offset < SEGMENT_HEADER {
+                    Kind::ChunkReference
+                } else {
+                    Kind::ChunkMalformed
+                };
+                self.find(kind, named, None, findings, |finding| {
+                    let finding = finding.at(&malformed);
+                    if reaches_end {
+                        let detail = format!("{} in the segment", finding.detail);
+                        return finding.saying(detail);
+                    }
+                    finding
+                });
+            }
+            _ => {
+                let loss = loss(meta, None);
+                // A damaged index may name four billion segments.
+                let position = position.min(self.segments.len() + MOST_ABSENT);
+                let add = |(first, lost): &mut (u64, Loss)| {
+                    *first = offset.min(*first);
+                    *lost = lost.and(loss);
+                };
+                self.absent
+                    .entry(position)
+                    .and_modify(add)
+                    .or_insert((offset, loss));
+            }
+        }
+    }
+
+    /// The checksum is wrong: of the chunk, or of what a wrong reference leads to.
+    #[cold]
+    fn damaged(
+        &mut self,
+        named: Named<'_>,
+        record: &Record<'_>,
+        malformed: &Malformed,
+        findings: &mut Findings,
+    ) {
+        if self.is_reference_wrong(named, findings) {
+            return;
+        }
+        let position = named.meta.reference.segment();
+        self.counts.uncounted += 1;
+        self.coverage.add_open(position, record.offset);
+        self.expected = Some((position, record.end));
+        let samples = chunk::promised_samples(record.encoding, record.data, 0).ok();
+        self.find(Kind::ChunkChecksum, named, samples, findings, |finding| {
+            finding.at(malformed)
+        });
+    }
+
+    /// Counts what the header promises, without decoding.
+    fn promise(&mut self, named: Named<'_>, record: &Record<'_>, findings: &mut Findings) {
+        match chunk::promised_samples(record.encoding, record.data, record.data_offset) {
+            Ok(samples) => self.counts.count(record.encoding, samples),
+            Err(malformed) => self.undecodable(named, &malformed, findings),
+        }
+    }
+
+    #[inline]
+    fn decode(&mut self, named: Named<'_>, record: &Record<'_>, findings: &mut Findings) {
+        let mut times = Times::new();
+        let decoded = if record.encoding.is_float() {
+            decode_floats(record, &mut times)
+        } else {
+            self.histograms.decode(record, &mut times)
+        };
+        match decoded {
+            Ok(shape) => {
+                self.counts.count(record.encoding, shape.samples);
+                let histograms = self.histograms.fault.take();
+                if !is_plain(shape, times, named.meta) || histograms.is_some() {
+                    self.judge(named, record, shape, times, histograms, findings);
+                }
+            }
+            Err(malformed) => self.undecodable(named, &malformed, findings),
+        }
+    }
+
+    #[cold]
+    fn undecodable(&mut self, named: Named<'_>, malformed: &Malformed, findings: &mut Findings) {
+        self.counts.uncounted += 1;
+        let kind = match malformed.problem {
+            Problem::Unknown { .. } => Kind::ChunkEncoding,
+            Problem::Truncated { .. } | Problem::Checksum { .. } | Problem::Unexpected { .. } => {
+                Kind::ChunkMalformed
+            }
+        };
+        self.find(kind, named, None, findings, |finding| finding.at(malformed));
+    }
+
+    /// Says what is not as it should be in a chunk that could be decoded.
+    #[cold]
+    fn judge(
+        &mut self,
+        named: Named<'_>,
+        record: &Record<'_>,
+        shape: Shape,
+        times: Times,
+        histograms: Option<HistogramFault>,
+        findings: &mut Findings,
+    ) {
+        let meta = named.meta;
+        let samples = Some(shape.samples);
+        let mut find = |kind, detail: String| {
+            self.find(kind, named, samples, findings, |finding| Finding {
+                section: Some("chunk data"),
+                offset: Some(record.data_offset),
+                ..finding.saying(detail)
+            });
+        };
+        if shape.samples == 0 {
+            return find(Kind::ChunkEmpty, "expected at least one sample".to_owned());
+        }
+        if let Tail::Unexpected { bits } = shape.tail {
+            let detail = format!(
+                "expected the end of the chunk after {} samples, found {bits} more bits",
+                shape.samples
+            );
+            return find(Kind::ChunkCount, detail);
+        }
+        if let Some((before, after)) = times.out_of_order(record) {
+            let detail = format!("expected a time after {before}, found {after}");
+            return find(Kind::ChunkOrder, detail);
+        }
+        if (times.first, times.last) != (meta.min_time, meta.max_time) {
+            let detail = format!(
+                "expected samples from {} to {} as the index says, found {} to {}",
+                meta.min_time, meta.max_time, times.first, times.last
+            );
+            return find(Kind::ChunkTime, detail);
+        }
+        if let Some(HistogramFault { kind, detail }) = histograms {
+            return find(kind, detail);
+        }
+        if !shape.canonical {
+            let detail = "expected the codes that Prometheus' encoder chooses".to_owned();
+            find(Kind::ChunkNotCanonical, detail);
+        }
+    }
+
+    fn find(
+        &self,
+        kind: Kind,
+        named: Named<'_>,
+        samples: Option<u32>,
+        findings: &mut Findings,
+        complete: impl FnOnce(Finding) -> Finding,
+    ) {
+        findings.add(kind, || {
+            let reference = named.meta.reference;
+            let path = self.segments.path(&self.subject, reference.segment());
+            complete(Finding {
+                offset: Some(reference.offset()),
+                section: Some("chunk"),
+                series: (named.series)(),
+                loss: Some(loss(named.meta, samples)),
+                ..self.subject.finding(kind, path)
+            })
+        });
+    }
+}
+
+/// What is lost with the chunk that `meta` describes.
+pub(in crate::verify) fn loss(meta: ChunkMeta, samples: Option<u32>) -> Loss {
+    Loss {
+        min_time: meta.min_time,
+        max_time: meta.max_time,
+        chunks: 1,
+        samples: samples.map(u64::from),
+    }
+}
+
+/// Whether there is nothing to say of a chunk.
+fn is_plain(shape: Shape, times: Times, meta: ChunkMeta) -> bool {
+    let tidy = shape.canonical && shape.tail != Tail::Unexpected { bits: 0 };
+    tidy && !matches!(shape.tail, Tail::Unexpected { .. })
+        && shape.samples > 0
+        && times.ascending
+        && (times.first, times.last) == (meta.min_time, meta.max_time)
+}
+
+/// Decodes a float chunk. Apart from `decode` so that the compiler makes one tight loop of it.
+#[inline(never)]
+fn decode_floats(record: &Record<'_>, times: &mut Times) -> Result<Shape, Malformed> {
+    let mut seen = *times;
+    let shape = chunk::decode(record.encoding, record.data, record.data_offset, |sample| {
+        seen.see(sample.time());
+    });
+    *times = seen;
+    shape
+}
+
+/// The times of a chunk's samples.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::verify) struct Times {
+    first: Millis,
+    last: Millis,
+    any: bool,
+    ascending: bool,
+}
+
+impl Times {
+    pub(in crate::verify) fn new() -> Self {
+        Times {
+            first: 0,
+            last: 0,
+            any: false,
+            ascending: true,
+        }
+    }
+
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "once for every sample")]
+    pub(in crate::verify) fn see(&mut self, time: Millis) {
+        self.ascending &= time > self.last || !self.any;
+        if !self.any {
+            self.first = time;
+            self.any = true;
+        }
+        self.last = time;
+    }
+
+    /// The first pair of times that are not in order, found by decoding once more.
+    #[cold]
+    fn out_of_order(self, record: &Record<'_>) -> Option<(Millis, Millis)> {
+        if self.ascending {
+            return None;
+        }
+        let mut last = None;
+        let mut found = None;
+        let decoded = chunk::decode(
+            record.encoding,
+            record.data,
+            record.data_offset,
+            |sample: Sample<'_>| {
+                let time = sample.time();
+                if found.is_none()
+                    && let Some(last) = last
+                    && time <= last
+                {
+                    found = Some((last, time));
+                }
+                last = Some(time);
+            },
+        );
+        decoded.ok().and(found)
+    }
+}

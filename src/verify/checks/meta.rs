@@ -1,0 +1,217 @@
+//! What a block says of itself, alone and against its data.
+
+use std::path::{Component, Path};
+
+use super::Subject;
+use super::series::SeriesTotals;
+use crate::block::{META_VERSION, Meta, read_meta};
+use crate::model::Millis;
+use crate::verify::{Findings, Kind};
+
+/// Reads `meta.json` and checks what can be checked without the data.
+pub(in crate::verify) fn read(subject: &Subject<'_>, findings: &mut Findings) -> Option<Meta> {
+    let path = subject.files.meta();
+    let kind = if subject.files.has_meta {
+        Kind::MetaMalformed
+    } else {
+        Kind::MetaMissing
+    };
+    match super::open(&path, subject.options.read_mode).and_then(|_| read_meta(subject.files)) {
+        Ok(meta) => Some(meta),
+        Err(error) => {
+            findings.add(kind, || subject.finding(kind, path).saying(error.chain()));
+            None
+        }
+    }
+}
+
+/// Checks `meta` by itself and against the directory's name.
+pub(in crate::verify) fn check(
+    subject: &Subject<'_>,
+    meta: &Meta,
+    directory: Option<crate::model::Ulid>,
+    findings: &mut Findings,
+) {
+    let mut find = |kind, detail: String| {
+        findings.add(kind, || {
+            subject.finding(kind, subject.files.meta()).saying(detail)
+        });
+    };
+    match meta.version {
+        META_VERSION => {}
+        2 => find(Kind::MetaVersion2, "expected version 1, found 2".to_owned()),
+        other => find(
+            Kind::MetaVersion,
+            format!("expected version 1, found {other}"),
+        ),
+    }
+    if let Some(directory) = directory.filter(|directory| *directory != meta.ulid) {
+        find(
+            Kind::MetaUlid,
+            format!("expected {directory}, found {}", meta.ulid),
+        );
+    }
+    if meta.min_time >= meta.max_time {
+        let (min, max) = (meta.min_time, meta.max_time);
+        find(
+            Kind::MetaRange,
+            format!("expected an end after {min}, found {max}"),
+        );
+    }
+    if let Some(detail) = lineage_fault(meta) {
+        find(Kind::MetaLineage, detail);
+    }
+    for hint in &meta.compaction.hints {
+        if !Meta::KNOWN_HINTS.contains(&hint.as_str()) {
+            find(
+                Kind::MetaHint,
+                format!("expected a known hint, found {hint:?}"),
+            );
+        }
+    }
+    if meta.compaction.deletable {
+        find(Kind::BlockDeletable, String::new());
+    }
+    if meta.compaction.failed {
+        find(Kind::BlockFailed, String::new());
+    }
+    if let Some(resolution) = meta.downsampled() {
+        find(
+            Kind::BlockDownsampled,
+            format!("one aggregate every {resolution} ms"),
+        );
+    }
+}
+
+fn lineage_fault(meta: &Meta) -> Option<String> {
+    let compaction = &meta.compaction;
+    if compaction.level < 1 {
+        return Some(format!(
+            "expected a level of at least 1, found {}",
+            compaction.level
+        ));
+    }
+    if compaction.sources.is_empty() {
+        return Some("expected at least one source, found none".to_owned());
+    }
+    if !compaction.sources.is_sorted_by(|a, b| a < b) {
+        return Some("expected sources to ascend".to_owned());
+    }
+    if compaction
+        .parents
+        .iter()
+        .any(|parent| parent.ulid == meta.ulid)
+    {
+        return Some("expected other blocks as parents, found the block itself".to_owned());
+    }
+    let is_cut_from_head = compaction.level == 1 && compaction.parents.is_empty();
+    // Thanos rewrites level-1 blocks under new ULIDs and keeps their sources.
+    let is_plain = is_cut_from_head && meta.extra.is_empty();
+    (is_plain && compaction.sources != [meta.ulid])
+        .then(|| "expected a block of level 1 to be its own source".to_owned())
+}
+
+/// The block's range of time, unless it makes no sense.
+pub(in crate::verify) fn range(meta: &Meta) -> Option<(Millis, Millis)> {
+    (meta.min_time < meta.max_time).then_some((meta.min_time, meta.max_time))
+}
+
+/// Compares the counts in `meta` with those of the data; `tombstones` are the intervals, as records and as merged.
+pub(in crate::verify) fn check_stats(
+    subject: &Subject<'_>,
+    meta: &Meta,
+    totals: &SeriesTotals,
+    tombstones: Option<(u64, u64)>,
+    findings: &mut Findings,
+) {
+    let stats = meta.stats;
+    let counts = totals.counts;
+    let mut odd = Vec::new();
+    let mut compare = |what: &str, said: u64, found: u64| {
+        if said != found {
+            odd.push(format!("{said} {what}, found {found}"));
+        }
+    };
+    if totals.lost.is_empty() {
+        compare("series", stats.num_series, totals.series);
+        compare("chunks", stats.num_chunks, counts.chunks);
+        let all_counted = counts.uncounted == 0 && counts.aggregates == 0;
+        if all_counted {
+            compare(
+                "samples",
+                stats.num_samples,
+                counts.floats + counts.histograms,
+            );
+            // Prometheus before 3.6 did not count them apart; 3.11 and 3.12 left XOR2 samples out.
+            let is_split = stats.num_float_samples + stats.num_histogram_samples > 0;
+            let without_xor2 = counts.floats - counts.xor2;
+            if is_split && stats.num_float_samples != without_xor2 {
+                compare("float samples", stats.num_float_samples, counts.floats);
+            }
+            if is_split {
+                compare(
+                    "histogram samples",
+                    stats.num_histogram_samples,
+                    counts.histograms,
+                );
+            }
+        }
+    }
+    if let Some((records, merged)) = tombstones
+        && stats.num_tombstones != merged
+    {
+        compare("tombstones", stats.num_tombstones, records);
+    }
+    if !odd.is_empty() {
+        findings.add(Kind::MetaStats, || {
+            subject
+                .finding(Kind::MetaStats, subject.files.meta())
+                .saying(format!("expected {}", odd.join("; ")))
+        });
+    }
+}
+
+/// Compares the sizes of files with those that a Thanos section declares.
+pub(in crate::verify) fn check_declared_files(
+    subject: &Subject<'_>,
+    meta: &Meta,
+    findings: &mut Findings,
+) {
+    let declared = meta
+        .extra
+        .get("thanos")
+        .and_then(|thanos| thanos.get("files"));
+    for file in declared
+        .and_then(|files| files.as_array())
+        .into_iter()
+        .flatten()
+    {
+        let path = file
+            .get("rel_path")
+            .and_then(|path| path.as_str())
+            .map(Path::new);
+        let Some(path) = path.filter(|path| stays_below(path)) else {
+            continue;
+        };
+        // meta.json itself is declared without a size: it cannot know its own.
+        let Some(size) = file.get("size_bytes").and_then(serde_json::Value::as_u64) else {
+            continue;
+        };
+        let path = subject.files.dir.join(path);
+        let found = std::fs::metadata(&path).ok().map(|metadata| metadata.len());
+        if found != Some(size) {
+            let found = found.map_or("no such file".to_owned(), |found| found.to_string());
+            findings.add(Kind::DeclaredSize, || {
+                subject
+                    .finding(Kind::DeclaredSize, path)
+                    .saying(format!("expected {size} bytes, found {found}"))
+            });
+        }
+    }
+}
+
+/// Whether a path from the file leads to somewhere below the block.
+fn stays_below(path: &Path) -> bool {
+    path.components()
+        .all(|part| matches!(part, Component::Normal(_)))
+}

@@ -1,0 +1,102 @@
+//! The checks, one file for each subject. What they find goes into [`Findings`](super::Findings); what
+//! they learn goes to the next.
+
+pub(super) mod chunks;
+pub(super) mod coverage;
+pub(super) mod cross;
+pub(super) mod differences;
+pub(super) mod directory;
+pub(super) mod entries;
+pub(super) mod histogram;
+pub(super) mod index;
+pub(super) mod label_indices;
+pub(super) mod meta;
+pub(super) mod pairs;
+pub(super) mod postings;
+pub(super) mod segments;
+pub(super) mod series;
+pub(super) mod tombstones;
+
+use std::path::{Path, PathBuf};
+
+use super::{Depth, Finding, Kind, Options};
+use crate::block::BlockFiles;
+use crate::error::{Error, Result};
+use crate::model::Ulid;
+use crate::progress::Progress;
+use crate::raw::{FileBytes, Malformed, ReadMode};
+
+/// The block under verification.
+#[derive(Clone, Copy)]
+pub(super) struct Subject<'a> {
+    pub(super) ulid: Option<Ulid>,
+    pub(super) files: &'a BlockFiles,
+    pub(super) options: Options,
+    pub(super) progress: &'a dyn Progress,
+}
+
+impl Subject<'_> {
+    /// A finding about the file or directory at `path`.
+    pub(super) fn finding(&self, kind: Kind, path: PathBuf) -> Finding {
+        Finding {
+            kind,
+            block: self.ulid,
+            path,
+            offset: None,
+            section: None,
+            series: None,
+            loss: None,
+            detail: String::new(),
+        }
+    }
+
+    /// A finding about the index.
+    pub(super) fn in_index(&self, kind: Kind, section: &'static str, offset: u64) -> Finding {
+        Finding {
+            offset: Some(offset),
+            section: Some(section),
+            ..self.finding(kind, self.files.index())
+        }
+    }
+
+    /// A finding about the index, in the words of `malformed`.
+    pub(super) fn malformed_index(&self, kind: Kind, malformed: &Malformed) -> Finding {
+        self.in_index(kind, malformed.section, malformed.offset)
+            .saying(malformed.problem.to_string())
+    }
+
+    /// Whether chunks are decoded.
+    pub(super) fn is_full(&self) -> bool {
+        self.options.depth == Depth::Full
+    }
+}
+
+impl Finding {
+    /// With what was wanted and found.
+    pub(super) fn saying(self, detail: impl Into<String>) -> Self {
+        Finding {
+            detail: detail.into(),
+            ..self
+        }
+    }
+
+    /// With a place and words from `malformed`.
+    pub(super) fn at(self, malformed: &Malformed) -> Self {
+        Finding {
+            offset: Some(malformed.offset),
+            section: Some(malformed.section),
+            detail: malformed.problem.to_string(),
+            ..self
+        }
+    }
+}
+
+/// Opens the regular file at `path`. Opening a named pipe would wait for its writer for ever, so the type is asked first.
+pub(super) fn open(path: &Path, mode: ReadMode) -> Result<FileBytes> {
+    let metadata = std::fs::metadata(path).map_err(|e| Error::io("stat", path, e))?;
+    if !metadata.is_file() {
+        let path = path.display();
+        return Err(Error::invalid(format!("{path} is not a regular file")));
+    }
+    FileBytes::open(path, mode)
+}

@@ -1,0 +1,352 @@
+//! Postings: every list for itself, and all of them against the series.
+
+use std::collections::HashSet;
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::Subject;
+use super::entries::{Lost, check_padding};
+use super::index::Opened;
+use super::pairs::{ALL_SERIES, Keys, Pair, PairSum};
+use crate::index::{Postings, PostingsEntry, PostingsTable, TOC_LEN};
+use crate::model::{Label, Labels, SeriesRef};
+use crate::verify::{Finding, Findings, Kind};
+
+/// What is needed to check postings.
+pub(in crate::verify) struct PostingsCheck<'a> {
+    pub(in crate::verify) subject: Subject<'a>,
+    pub(in crate::verify) opened: &'a Opened<'a>,
+    pub(in crate::verify) keys: &'a Keys,
+    /// Series entries that could not be read.
+    pub(in crate::verify) lost: &'a Lost,
+}
+
+/// What the lists hold.
+#[derive(Default)]
+pub(in crate::verify) struct PostingsTotals {
+    /// Sum over the entries of all sound lists.
+    pub(in crate::verify) pairs: PairSum,
+    /// Sum over the label pairs that have a list.
+    pub(in crate::verify) values: PairSum,
+    /// Label pairs whose list is damaged.
+    pub(in crate::verify) damaged: HashSet<Pair>,
+    /// Whether all pairs could be understood, so that the sums can be compared.
+    pub(in crate::verify) comparable: bool,
+}
+
+/// Lists that are checked at a time.
+const BATCH: usize = 4096;
+
+impl<'a> PostingsCheck<'a> {
+    /// Checks the offset table and every list in it.
+    pub(in crate::verify) fn run(&self, findings: &mut Findings) -> Option<PostingsTotals> {
+        if !self.opened.has_postings {
+            return None;
+        }
+        let (table, comparable) = self.table(findings)?;
+        let mut totals = PostingsTotals {
+            comparable,
+            ..PostingsTotals::default()
+        };
+        let mut extents = Extents::default();
+        let mut entries = table.iter();
+        let mut before: Option<PostingsEntry<'_>> = None;
+        loop {
+            let mut batch = Vec::with_capacity(BATCH.min(table.len()));
+            for entry in entries.by_ref().take(BATCH) {
+                match entry {
+                    Ok(entry) => {
+                        self.check_order(before, entry, findings);
+                        before = Some(entry);
+                        batch.push(entry);
+                    }
+                    Err(malformed) => {
+                        totals.comparable = false;
+                        if comparable {
+                            findings.add(Kind::PostingsTableMalformed, || {
+                                self.subject
+                                    .malformed_index(Kind::PostingsTableMalformed, &malformed)
+                            });
+                        }
+                    }
+                }
+            }
+            if batch.is_empty() {
+                break;
+            }
+            let lists: Vec<_> = batch
+                .par_iter()
+                .map(|entry| self.check_list(*entry))
+                .collect();
+            for (list, found) in lists {
+                findings.append(found);
+                totals.comparable &= list.pair.is_some() || list.is_reported;
+                match list.pair {
+                    Some(pair) if list.is_damaged => {
+                        totals.damaged.insert(pair);
+                    }
+                    _ => totals.pairs.append(list.sum),
+                }
+                if let Some(pair) = list.pair.filter(|pair| *pair != ALL_SERIES) {
+                    totals.values.add(self.keys.mix(pair, SeriesRef(u64::MAX)));
+                }
+                extents.add(list.extent);
+            }
+        }
+        if self.opened.toc_is_sound {
+            extents.check(self, findings);
+        }
+        Some(totals)
+    }
+
+    /// The offset table, and whether what stands in it can be believed.
+    fn table(&self, findings: &mut Findings) -> Option<(PostingsTable<'a>, bool)> {
+        let mut sound = self.opened.sound_symbols().is_some();
+        let index = self.opened.index;
+        let section = match index.postings_table_section() {
+            Ok(section) => section,
+            Err(malformed) => {
+                findings.add(Kind::PostingsTableMalformed, || {
+                    self.subject
+                        .malformed_index(Kind::PostingsTableMalformed, &malformed)
+                });
+                return None;
+            }
+        };
+        if let Err(malformed) = &section.checksum {
+            sound = false;
+            findings.add(Kind::PostingsTableChecksum, || {
+                self.subject
+                    .malformed_index(Kind::PostingsTableChecksum, malformed)
+            });
+        }
+        let end = (index.bytes().len().saturating_sub(TOC_LEN)) as u64;
+        if self.opened.toc_is_sound && section.checksum.is_ok() && section.end != end {
+            findings.add(Kind::IndexGarbage, || {
+                self.subject
+                    .in_index(Kind::IndexGarbage, "postings offset table", section.end)
+                    .saying(format!(
+                        "expected the table of contents, found {} other bytes before it",
+                        end.abs_diff(section.end)
+                    ))
+            });
+        }
+        match PostingsTable::read(section.content) {
+            Ok(table) => Some((table, sound)),
+            Err(malformed) => {
+                if section.checksum.is_ok() {
+                    findings.add(Kind::PostingsTableMalformed, || {
+                        self.subject
+                            .malformed_index(Kind::PostingsTableMalformed, &malformed)
+                    });
+                }
+                None
+            }
+        }
+    }
+
+    /// Tables of version 1 were not sorted.
+    fn check_order(
+        &self,
+        before: Option<PostingsEntry<'_>>,
+        entry: PostingsEntry<'_>,
+        findings: &mut Findings,
+    ) {
+        let ascends = before.is_none_or(|b| (b.name, b.value) < (entry.name, entry.value));
+        if ascends
+            || self.opened.index.format() == crate::index::Format::V1
+            || !self.opened.symbols_are_sound
+        {
+            return;
+        }
+        findings.add(Kind::PostingsTableUnsorted, || Finding {
+            series: shown_pair(entry),
+            ..self
+                .subject
+                .in_index(
+                    Kind::PostingsTableUnsorted,
+                    "postings offset table",
+                    entry.offset,
+                )
+                .saying("expected label pairs to ascend")
+        });
+    }
+
+    /// The label pair of an entry as symbols.
+    pub(super) fn pair(&self, entry: PostingsEntry<'_>) -> Option<Pair> {
+        if entry.name.is_empty() && entry.value.is_empty() {
+            return Some(ALL_SERIES);
+        }
+        let symbols = self.opened.sound_symbols()?;
+        Some((symbols.find(entry.name)?, symbols.find(entry.value)?))
+    }
+
+    fn check_list(&self, entry: PostingsEntry<'_>) -> (List, Findings) {
+        let mut findings = Findings::default();
+        let mut list = List {
+            pair: self.pair(entry),
+            ..List::default()
+        };
+        if list.pair.is_none() && self.opened.sound_symbols().is_some() {
+            list.is_reported = true;
+            findings.add(Kind::PostingsExtra, || Finding {
+                series: shown_pair(entry),
+                ..self
+                    .subject
+                    .in_index(Kind::PostingsExtra, "postings offset table", entry.offset)
+                    .saying(
+                        "expected a label of some series, found one that is not among the symbols",
+                    )
+            });
+        }
+        let read = self
+            .opened
+            .index
+            .postings_section(entry.list)
+            .and_then(|section| {
+                list.extent = section.start..section.end;
+                list.is_damaged = section.checksum.is_err();
+                section.checksum.clone().map(|()| section)
+            });
+        let kind = if list.is_damaged {
+            Kind::PostingsChecksum
+        } else {
+            Kind::PostingsMalformed
+        };
+        match read.and_then(|section| Postings::read(&section)) {
+            Ok(postings) => self.sum(entry, &postings, &mut list, &mut findings),
+            Err(malformed) => {
+                list.is_damaged = true;
+                findings.add(kind, || Finding {
+                    series: shown_pair(entry),
+                    ..self.subject.malformed_index(kind, &malformed)
+                });
+            }
+        }
+        (list, findings)
+    }
+
+    fn sum(
+        &self,
+        entry: PostingsEntry<'_>,
+        postings: &Postings<'_>,
+        list: &mut List,
+        findings: &mut Findings,
+    ) {
+        let format = self.opened.index.format();
+        let pair = list.pair.unwrap_or(ALL_SERIES);
+        let mut before: Option<SeriesRef> = None;
+        for (position, reference) in postings.iter().enumerate() {
+            if before.is_some_and(|before| before >= reference) {
+                findings.add(Kind::PostingsUnsorted, || Finding {
+                    series: shown_pair(entry),
+                    ..self
+                        .subject
+                        .in_index(
+                            Kind::PostingsUnsorted,
+                            "postings",
+                            postings.offset_of(position),
+                        )
+                        .saying(format!("expected references to ascend, found {reference}"))
+                });
+            }
+            before = Some(reference);
+            if list.pair.is_some() && !self.lost.may_hold(reference, format) {
+                list.sum.add(self.keys.mix(pair, reference));
+            }
+        }
+    }
+}
+
+/// One list.
+#[derive(Default)]
+struct List {
+    pair: Option<Pair>,
+    /// Its pair is not known, and that has been said.
+    is_reported: bool,
+    is_damaged: bool,
+    sum: PairSum,
+    extent: Range<u64>,
+}
+
+/// The label pair of an entry, as a selector can be made of it; nothing for the list of all series.
+pub(in crate::verify) fn shown_pair(entry: PostingsEntry<'_>) -> Option<Labels> {
+    let is_all = entry.name.is_empty() && entry.value.is_empty();
+    let is_short = entry.name.len() + entry.value.len() < 4096;
+    (!is_all && is_short).then(|| {
+        Labels(vec![Label {
+            name: entry.name.into(),
+            value: entry.value.into(),
+        }])
+    })
+}
+
+/// Where lists stand. They normally follow one another; each irregularity costs one element.
+#[derive(Default)]
+struct Extents(Vec<Range<u64>>);
+
+impl Extents {
+    fn add(&mut self, extent: Range<u64>) {
+        match self.0.last_mut() {
+            Some(last) if last.end == extent.start => last.end = extent.end,
+            _ if extent.is_empty() => {}
+            _ => self.0.push(extent),
+        }
+    }
+
+    /// The lists fill the section between the entries before it and the tables behind it, and do not overlap.
+    fn check(mut self, check: &PostingsCheck<'_>, findings: &mut Findings) {
+        let toc = check.opened.index.toc();
+        let index = check.opened.index;
+        let end = match index.label_indices() {
+            Some(_) => toc.label_indices_table,
+            None => toc.postings_table,
+        };
+        self.0.sort_unstable_by_key(|extent| extent.start);
+        let mut covered = toc.postings;
+        let mut first = true;
+        for extent in self.0.into_iter().chain([end..end]) {
+            let aligned = covered.next_multiple_of(4);
+            if extent.start < covered {
+                findings.add(Kind::PostingsShared, || {
+                    check
+                        .subject
+                        .in_index(Kind::PostingsShared, "postings", extent.start)
+                        .saying(format!(
+                            "expected a list from offset {covered} on, found {}",
+                            extent.start
+                        ))
+                });
+            } else if first && extent.start == aligned {
+                check_padding(&check.subject, index, covered..aligned, findings);
+            } else if extent.start > covered && check.can_tell_gaps(findings) {
+                findings.add(Kind::IndexGarbage, || {
+                    check
+                        .subject
+                        .in_index(Kind::IndexGarbage, "postings", covered)
+                        .saying(format!(
+                            "expected a list that the table names, found {} other bytes",
+                            extent.start - covered
+                        ))
+                });
+            }
+            first = false;
+            covered = covered.max(extent.end);
+        }
+    }
+}
+
+impl PostingsCheck<'_> {
+    /// Whether a gap between lists is a fault of its own: a damaged list or table leaves some.
+    fn can_tell_gaps(&self, findings: &Findings) -> bool {
+        [
+            Kind::PostingsMalformed,
+            Kind::PostingsTableChecksum,
+            Kind::PostingsTableMalformed,
+            Kind::PostingsChecksum,
+        ]
+        .iter()
+        .all(|kind| findings.count(*kind) == 0)
+    }
+}

@@ -1,0 +1,110 @@
+//! Deleted ranges of time.
+
+use super::Subject;
+use super::entries::Lost;
+use crate::block::Tombstones;
+use crate::index::Index;
+use crate::raw::Problem;
+use crate::verify::{Finding, Findings, Kind};
+
+/// Reads the tombstones of the block and checks the file; nothing when there is none, or it cannot be read.
+pub(in crate::verify) fn read(
+    subject: &Subject<'_>,
+    findings: &mut Findings,
+) -> Option<Tombstones> {
+    let path = subject.files.tombstones();
+    if !subject.files.has_tombstones {
+        findings.add(Kind::TombstonesMissing, || {
+            subject.finding(Kind::TombstonesMissing, path)
+        });
+        return Some(Tombstones::default());
+    }
+    let content = match super::open(&path, subject.options.read_mode) {
+        Ok(content) => content,
+        Err(error) => {
+            findings.add(Kind::Unreadable, || {
+                subject
+                    .finding(Kind::Unreadable, path)
+                    .saying(error.chain())
+            });
+            return None;
+        }
+    };
+    let tombstones = Tombstones::read(&content);
+    for malformed in &tombstones.faults {
+        let kind = match malformed.problem {
+            Problem::Checksum { .. } => Kind::TombstonesChecksum,
+            Problem::Truncated { .. } | Problem::Unexpected { .. } | Problem::Unknown { .. } => {
+                Kind::TombstonesMalformed
+            }
+        };
+        findings.add(kind, || subject.finding(kind, path.clone()).at(malformed));
+    }
+    tombstones.faults.is_empty().then_some(tombstones)
+}
+
+/// Checks that each record is for a series of `index`, and a range.
+pub(in crate::verify) fn check(
+    subject: &Subject<'_>,
+    tombstones: &Tombstones,
+    index: Option<(Index<'_>, &Lost)>,
+    findings: &mut Findings,
+) {
+    let finding = |kind, detail: String| Finding {
+        section: Some("tombstones"),
+        ..subject
+            .finding(kind, subject.files.tombstones())
+            .saying(detail)
+    };
+    for record in &tombstones.records {
+        let (min, max) = (record.min_time, record.max_time);
+        if min > max {
+            findings.add(Kind::TombstoneRange, || {
+                finding(
+                    Kind::TombstoneRange,
+                    format!(
+                        "series {}: expected an end from {min} on, found {max}",
+                        record.series
+                    ),
+                )
+            });
+        }
+        let is_gone = index.is_some_and(|(index, lost)| {
+            let found = index.series_at(record.series);
+            let is_sound = found.is_ok_and(|entry| entry.check().is_ok() && !entry.is_empty());
+            !is_sound && !lost.may_hold(record.series, index.format())
+        });
+        if is_gone {
+            findings.add(Kind::TombstoneSeries, || {
+                finding(
+                    Kind::TombstoneSeries,
+                    format!("expected references to series, found {}", record.series),
+                )
+            });
+        }
+    }
+}
+
+/// How many intervals Prometheus counts: those of one series that overlap or touch are one.
+pub(in crate::verify) fn merged(tombstones: &Tombstones) -> u64 {
+    let mut records: Vec<_> = tombstones
+        .records
+        .iter()
+        .map(|record| (record.series, record.min_time, record.max_time))
+        .collect();
+    records.sort_unstable();
+    let mut count = 0;
+    let mut before = None;
+    for (series, min, max) in records {
+        before = match before {
+            Some((same, end)) if same == series && min <= i64::saturating_add(end, 1) => {
+                Some((series, end.max(max)))
+            }
+            _ => {
+                count += 1;
+                Some((series, max))
+            }
+        };
+    }
+    count
+}

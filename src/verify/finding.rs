@@ -1,0 +1,195 @@
+//! Findings, and the collection that keeps memory bounded however much is broken.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::kind::{Kind, Severity};
+use crate::model::{Labels, Millis, Ulid};
+
+/// Most findings of one kind that are kept for one block. The others are counted.
+pub const KEPT_PER_KIND: u64 = 1000;
+
+/// Something that verification noticed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// What it is.
+    pub kind: Kind,
+    /// The block, by the ULID it claims or the name of its directory.
+    pub block: Option<Ulid>,
+    /// The file or directory.
+    pub path: PathBuf,
+    /// Offset in the file, in bytes.
+    pub offset: Option<u64>,
+    /// Part of the file, as the format names it.
+    pub section: Option<&'static str>,
+    /// Labels of the series concerned; they print as a selector for it.
+    pub series: Option<Labels>,
+    /// What is lost or wrong because of it.
+    pub loss: Option<Loss>,
+    /// What was wanted and what was found.
+    pub detail: String,
+}
+
+/// What a fault puts out of reach, as far as that is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Loss {
+    /// Time of the first sample concerned.
+    pub min_time: Millis,
+    /// Time of the last one.
+    pub max_time: Millis,
+    /// Number of chunks concerned.
+    pub chunks: u64,
+    /// Number of samples concerned, where the damage leaves a way to know.
+    pub samples: Option<u64>,
+}
+
+impl Loss {
+    /// Both together.
+    #[must_use]
+    pub fn and(self, other: Loss) -> Loss {
+        Loss {
+            min_time: self.min_time.min(other.min_time),
+            max_time: self.max_time.max(other.max_time),
+            chunks: self.chunks + other.chunks,
+            samples: self.samples.zip(other.samples).map(|(a, b)| a + b),
+        }
+    }
+}
+
+/// Findings with a count for each kind. Of every kind the first [`KEPT_PER_KIND`] are kept.
+#[derive(Clone, Debug, Default)]
+pub struct Findings {
+    kept: Vec<Finding>,
+    counts: BTreeMap<Kind, u64>,
+}
+
+impl Findings {
+    /// Counts a finding, and keeps it if there is room; only then it is made.
+    pub fn add(&mut self, kind: Kind, make: impl FnOnce() -> Finding) {
+        let count = self.counts.entry(kind).or_insert(0);
+        *count += 1;
+        if *count <= KEPT_PER_KIND {
+            let finding = make();
+            debug_assert_eq!(finding.kind, kind);
+            self.kept.push(finding);
+        }
+    }
+
+    /// Adds those of `other`, which come later.
+    pub fn append(&mut self, other: Findings) {
+        for finding in other.kept {
+            let before = self.count(finding.kind);
+            let kept = self.counts.entry(finding.kind).or_insert(0);
+            if before < KEPT_PER_KIND {
+                self.kept.push(finding);
+            }
+            *kept += 1;
+        }
+        for (kind, count) in other.counts {
+            let beyond = count.saturating_sub(KEPT_PER_KIND);
+            *self.counts.entry(kind).or_insert(0) += beyond;
+        }
+    }
+
+    /// Puts them in the order of files and offsets.
+    pub fn sort(&mut self) {
+        self.kept.sort_by(|a, b| {
+            (&a.path, a.offset, a.kind, &a.detail).cmp(&(&b.path, b.offset, b.kind, &b.detail))
+        });
+    }
+
+    /// Those that were kept.
+    pub fn iter(&self) -> std::slice::Iter<'_, Finding> {
+        self.kept.iter()
+    }
+
+    /// How many there are of `kind`, kept or not.
+    pub fn count(&self, kind: Kind) -> u64 {
+        self.counts.get(&kind).copied().unwrap_or(0)
+    }
+
+    /// How many there are of each kind, kept or not.
+    pub fn counts(&self) -> impl Iterator<Item = (Kind, u64)> + '_ {
+        self.counts.iter().map(|(kind, count)| (*kind, *count))
+    }
+
+    /// How many are of `severity`.
+    pub fn of_severity(&self, severity: Severity) -> u64 {
+        self.counts()
+            .filter(|(kind, _)| kind.severity() == severity)
+            .map(|(_, count)| count)
+            .sum()
+    }
+
+    /// The worst severity among them.
+    pub fn worst(&self) -> Option<Severity> {
+        self.counts.keys().map(|kind| kind.severity()).max()
+    }
+
+    /// Whether any of them is more than a note.
+    pub fn has_problems(&self) -> bool {
+        self.worst() > Some(Severity::Note)
+    }
+
+    /// How many are not kept.
+    pub fn omitted(&self) -> u64 {
+        self.counts.values().sum::<u64>() - self.kept.len() as u64
+    }
+}
+
+impl<'a> IntoIterator for &'a Findings {
+    type Item = &'a Finding;
+    type IntoIter = std::slice::Iter<'a, Finding>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn finding(kind: Kind, offset: u64) -> Finding {
+        Finding {
+            kind,
+            block: None,
+            path: PathBuf::from("index"),
+            offset: Some(offset),
+            section: None,
+            series: None,
+            loss: None,
+            detail: String::new(),
+        }
+    }
+
+    fn many(kind: Kind, offsets: std::ops::Range<u64>) -> Findings {
+        let mut findings = Findings::default();
+        for offset in offsets {
+            findings.add(kind, || finding(kind, offset));
+        }
+        findings
+    }
+
+    #[test]
+    fn the_first_of_each_kind_are_kept_and_all_are_counted() {
+        let mut all = many(Kind::ChunkChecksum, 0..700);
+        all.append(many(Kind::ChunkChecksum, 700..2200));
+        all.append(many(Kind::IndexPadding, 0..1));
+        assert_eq!(all.count(Kind::ChunkChecksum), 2200);
+        assert_eq!(all.omitted(), 1200);
+        let last = all
+            .iter()
+            .rev()
+            .find(|finding| finding.kind == Kind::ChunkChecksum);
+        assert_eq!(last.unwrap().offset, Some(999));
+        assert_eq!(all.worst(), Some(Severity::Damaged));
+        assert_eq!(all.of_severity(Severity::Warning), 1);
+    }
+
+    #[test]
+    fn notes_are_no_problem() {
+        assert!(!many(Kind::SymbolUnused, 0..1).has_problems());
+        assert!(!Findings::default().has_problems());
+    }
+}

@@ -1,0 +1,302 @@
+//! The one table of what `verify` can find. Ids are a promise to scripts: they are never renamed, and
+//! `docs/findings.md` is held equal to this table by a test.
+
+use std::fmt;
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    /// Legal, but unusual: worth knowing, nothing to mend. Does not count as a problem.
+    Note,
+    /// Not as it should be, but every sample is there and is served.
+    Warning,
+    /// Samples are lost, wrong or out of reach.
+    Damaged,
+    /// The whole block is out of reach: the server does not start, or leaves the block out.
+    Fatal,
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Severity::Note => "note",
+            Severity::Warning => "warning",
+            Severity::Damaged => "damaged",
+            Severity::Fatal => "fatal",
+        })
+    }
+}
+
+/// What Prometheus does about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Consequence {
+    /// It does not notice, or does not mind.
+    Nothing,
+    /// It removes what is concerned at its next start or reload.
+    Deletes,
+    /// It logs a line and serves without the block.
+    SkipsBlock,
+    /// Compactions that read it fail, again and again.
+    FailsCompaction,
+    /// Queries that touch it fail.
+    FailsQueries,
+    /// Queries that touch it return too little or something wrong, without a word.
+    WrongAnswers,
+    /// It drops what stands in the log behind this place, and starts.
+    DropsLog,
+    /// It does not start.
+    DoesNotStart,
+    /// It does not start, and the attempt destroys data.
+    Destroys,
+}
+
+impl fmt::Display for Consequence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Consequence::Nothing => "nothing",
+            Consequence::Deletes => "deletes it",
+            Consequence::SkipsBlock => "serves without the block",
+            Consequence::FailsCompaction => "fails to compact it",
+            Consequence::FailsQueries => "fails queries that touch it",
+            Consequence::WrongAnswers => "answers wrongly without a word",
+            Consequence::DropsLog => "drops the rest of the log",
+            Consequence::DoesNotStart => "does not start",
+            Consequence::Destroys => "does not start, and destroys data trying",
+        })
+    }
+}
+
+/// What the table says of one kind.
+#[derive(Debug)]
+struct Entry {
+    id: &'static str,
+    severity: Severity,
+    consequence: Consequence,
+    sentence: &'static str,
+    remedy: &'static str,
+}
+
+const RESTORE: &str = "restore the block from an archive; if there is none, export what is readable and move the block away";
+const LEAVE: &str = "nothing to do";
+const WRITER: &str =
+    "find out which program wrote the block; Prometheus does not write this any more";
+const HARMLESS: &str =
+    "check the disk: something changed bytes that nobody reads; the block itself can stay";
+const WAL: &str = "back up the log before Prometheus is started on it";
+
+macro_rules! kinds {
+    ($($(#[$heading:meta])* $variant:ident $id:literal $severity:ident $consequence:ident $sentence:literal $remedy:expr;)*) => {
+        /// What was found: one member for each row of the table.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[non_exhaustive]
+        pub enum Kind {
+            $(#[doc = $sentence] $variant,)*
+        }
+
+        impl Kind {
+            /// All of them, in the order of the table.
+            pub const ALL: &[Kind] = &[$(Kind::$variant,)*];
+
+            fn entry(self) -> &'static Entry {
+                match self {
+                    $(Kind::$variant => &Entry {
+                        id: $id,
+                        severity: Severity::$severity,
+                        consequence: Consequence::$consequence,
+                        sentence: $sentence,
+                        remedy: $remedy,
+                    },)*
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    // Directories and files.
+    Unreadable "unreadable" Fatal DoesNotStart "A file or directory that belongs to the block cannot be read." "mend its permissions or the file system, then verify again";
+    ForeignEntry "foreign-entry" Note Nothing "Something lies here that is not Prometheus'." LEAVE;
+    LeftoverFile "leftover-file" Note Nothing "An interrupted writer left a file that Prometheus neither reads nor removes." "remove it while no server runs";
+    LeftoverDirectory "leftover-directory" Note Deletes "A directory is being written or removed, or was when the server died." "if no server runs, it can be removed";
+    Sandbox "sandbox" Note Nothing "A reader of the database that was killed left its working directory." "remove it";
+    BlockMisspelled "block-misspelled" Warning Nothing "The block's directory is not spelled in upper case: it is served, but never deleted." "rename the directory while no server runs";
+    BlockSymlink "block-symlink" Warning SkipsBlock "The block's directory is a symbolic link, which Prometheus does not follow." "put the block itself there, or a bind mount";
+    BlockDeletable "block-deletable" Note Deletes "The block is marked as deletable: everything in it was deleted." LEAVE;
+    BlockFailed "block-failed" Warning FailsCompaction "A compaction of this block failed; Prometheus will not compact it again." "see what else is found in the block, or in the others of that compaction";
+    BlockDownsampled "block-downsampled" Note FailsQueries "The block was downsampled by Thanos: its chunks are aggregates that Prometheus cannot read." "keep it away from Prometheus' data directory";
+    DeclaredSize "declared-size" Damaged FailsQueries "A file is not of the size that the block's Thanos section declares, or is missing." "upload or copy the block again";
+
+    // meta.json.
+    MetaMissing "meta-missing" Fatal SkipsBlock "meta.json is missing." RESTORE;
+    MetaMalformed "meta-malformed" Fatal SkipsBlock "meta.json is not block metadata." RESTORE;
+    MetaVersion "meta-version" Fatal SkipsBlock "meta.json has a version that Prometheus does not load." RESTORE;
+    MetaVersion2 "meta-version-2" Note Nothing "meta.json has version 2, as Prometheus 2.1 wrote; a later release mends it when it starts." LEAVE;
+    MetaUlid "meta-ulid" Warning Nothing "The block's own ULID is not the name of its directory." "find out which of the two is right: is this meta.json that of another block?";
+    MetaRange "meta-range" Damaged WrongAnswers "The block's range of time is empty or the wrong way round: it is never queried." RESTORE;
+    MetaLineage "meta-lineage" Warning Nothing "Level, sources or parents of the block contradict one another." WRITER;
+    MetaHint "meta-hint" Note Nothing "A compaction hint is unknown." LEAVE;
+    MetaStats "meta-stats" Warning Nothing "The numbers in meta.json are not those of the data." "if data is not damaged, only the numbers are wrong: is this meta.json that of another block?";
+
+    // The index as a file.
+    IndexMissing "index-missing" Fatal DoesNotStart "The index is missing." RESTORE;
+    IndexHeader "index-header" Fatal DoesNotStart "The index does not begin as an index does." RESTORE;
+    IndexVersion "index-version" Fatal DoesNotStart "The index has a version that is not known." "use a newer narthex, or see which program wrote it";
+    IndexToc "index-toc" Fatal DoesNotStart "The table of contents at the end of the index is cut off or damaged." RESTORE;
+    IndexLayout "index-layout" Fatal DoesNotStart "The sections of the index are not where its table of contents says, or do not follow one another." RESTORE;
+    IndexPadding "index-padding" Warning Nothing "Filling bytes in the index are not zero." HARMLESS;
+    IndexGarbage "index-garbage" Warning Nothing "The index has bytes that belong to nothing." HARMLESS;
+
+    // Symbols.
+    SymbolsChecksum "symbols-checksum" Fatal DoesNotStart "The checksum of the symbol table is wrong: some label name or value is damaged." RESTORE;
+    SymbolsMalformed "symbols-malformed" Fatal DoesNotStart "The symbol table cannot be read." RESTORE;
+    SymbolUnsorted "symbol-unsorted" Damaged WrongAnswers "The symbols are not in order, so some are not found." RESTORE;
+    SymbolDuplicate "symbol-duplicate" Damaged WrongAnswers "A symbol stands in the table twice." RESTORE;
+    SymbolNotUtf8 "symbol-not-utf8" Note Nothing "A label name or value is not UTF-8." LEAVE;
+    SymbolUnused "symbol-unused" Note Nothing "Symbols stand in the table that no series uses, as in most blocks cut from a head." LEAVE;
+
+    // Series.
+    SeriesChecksum "series-checksum" Damaged FailsQueries "The checksum of a series entry is wrong." RESTORE;
+    SeriesMalformed "series-malformed" Damaged FailsQueries "A series entry cannot be read." RESTORE;
+    SeriesNoLabels "series-no-labels" Damaged FailsCompaction "A series has no labels." WRITER;
+    SeriesNoChunks "series-no-chunks" Warning Nothing "A series has no chunks." WRITER;
+    SeriesUnsorted "series-unsorted" Damaged FailsCompaction "The series are not in the order of their labels." RESTORE;
+    SeriesDuplicate "series-duplicate" Damaged FailsCompaction "Two series have the same labels." WRITER;
+    SymbolMissing "symbol-missing" Damaged FailsQueries "A series refers to a symbol that does not exist." RESTORE;
+    LabelUnsorted "label-unsorted" Warning FailsCompaction "The labels of a series are not in order, as writers before Prometheus 2.8 could leave them." WRITER;
+    LabelDuplicate "label-duplicate" Warning FailsCompaction "A series has two labels of one name." WRITER;
+    LabelEmpty "label-empty" Note Nothing "A label has an empty name or value." LEAVE;
+
+    // What series say of chunks.
+    ChunkRange "chunk-range" Damaged WrongAnswers "A chunk ends before it begins, by the index." RESTORE;
+    ChunkOverlap "chunk-overlap" Warning FailsCompaction "Chunks of one series overlap or are out of order, as writers before Prometheus 2.51 could leave them." WRITER;
+    ChunkDuplicate "chunk-duplicate" Warning FailsCompaction "A series has two chunks for the same range of time." WRITER;
+    ChunkOutsideBlock "chunk-outside-block" Warning WrongAnswers "A chunk lies, wholly or in part, outside the block's range of time, where queries do not look." "if many chunks do, the range in meta.json is wrong";
+
+    // Postings.
+    PostingsTableChecksum "postings-table-checksum" Fatal DoesNotStart "The checksum of the postings offset table is wrong." RESTORE;
+    PostingsTableMalformed "postings-table-malformed" Fatal DoesNotStart "The postings offset table cannot be read." RESTORE;
+    PostingsTableUnsorted "postings-table-unsorted" Damaged WrongAnswers "The postings offset table is not in order, so label values are not found." RESTORE;
+    PostingsChecksum "postings-checksum" Damaged FailsQueries "The checksum of a postings list is wrong." RESTORE;
+    PostingsMalformed "postings-malformed" Damaged FailsQueries "A postings list cannot be read." RESTORE;
+    PostingsUnsorted "postings-unsorted" Damaged WrongAnswers "The references in a postings list do not ascend." RESTORE;
+    PostingsMissing "postings-missing" Damaged WrongAnswers "A series is not in the postings list of one of its labels." RESTORE;
+    PostingsExtra "postings-extra" Damaged WrongAnswers "A postings list names a series that does not have the label." RESTORE;
+    PostingsDangling "postings-dangling" Damaged FailsQueries "A postings list refers to a place where no series is." RESTORE;
+    PostingsShared "postings-shared" Damaged WrongAnswers "Two label pairs have postings lists that overlap." RESTORE;
+
+    // Label indices, which nobody reads.
+    LabelIndexChecksum "label-index-checksum" Warning Nothing "The checksum of a label index, or of their offset table, is wrong; nobody reads them." HARMLESS;
+    LabelIndexMalformed "label-index-malformed" Warning Nothing "A label index, or their offset table, cannot be read; nobody reads them." HARMLESS;
+    LabelIndexContent "label-index-content" Warning Nothing "The label indices do not list the values that the postings have; nobody reads them." HARMLESS;
+
+    // Segments.
+    ChunksMissing "chunks-missing" Fatal DoesNotStart "The directory chunks is missing." RESTORE;
+    SegmentHeader "segment-header" Fatal DoesNotStart "A segment does not begin as segments do." RESTORE;
+    SegmentEmpty "segment-empty" Fatal DoesNotStart "A segment is an empty file." RESTORE;
+    SegmentPadding "segment-padding" Warning Nothing "The three filling bytes of a segment's header are not zero." HARMLESS;
+    SegmentNames "segment-names" Warning Nothing "The segments are not called 000001, 000002 … without a gap; Prometheus counts them by position." "see whether a segment is missing";
+    SegmentMissing "segment-missing" Damaged FailsQueries "The index refers to a segment that is not there." RESTORE;
+    SegmentTruncated "segment-truncated" Damaged FailsQueries "The index refers to chunks behind the end of a segment." RESTORE;
+    SegmentGarbage "segment-garbage" Warning Nothing "A segment has bytes that belong to no chunk." HARMLESS;
+    ChunksForeign "chunks-foreign" Damaged FailsQueries "The chunks are sound, but not those that the index refers to: index and segments are of different blocks." RESTORE;
+
+    // Chunks.
+    ChunkReference "chunk-reference" Damaged FailsQueries "A reference in the index does not lead to a chunk." RESTORE;
+    ChunkShared "chunk-shared" Warning WrongAnswers "Two references lead to the same chunk, or to overlapping ones." WRITER;
+    ChunkUnreferenced "chunk-unreferenced" Warning WrongAnswers "A sound chunk is there that no series refers to." "its samples can be read, but not to which series they belong";
+    ChunkOrphaned "chunk-orphaned" Note Nothing "Chunks are there whose series entries are damaged: their samples are what is lost." RESTORE;
+    ChunkChecksum "chunk-checksum" Damaged FailsQueries "The checksum of a chunk is wrong." RESTORE;
+    ChunkMalformed "chunk-malformed" Damaged FailsQueries "A chunk cannot be decoded to its end." RESTORE;
+    ChunkEncoding "chunk-encoding" Damaged FailsQueries "A chunk has an encoding or a histogram schema that is not known." "use a newer narthex, or see which program wrote it";
+    ChunkEmpty "chunk-empty" Warning Nothing "A chunk holds no samples." WRITER;
+    ChunkCount "chunk-count" Damaged WrongAnswers "Something stands behind the last sample of a chunk: its header counts too few samples." RESTORE;
+    ChunkOrder "chunk-order" Damaged WrongAnswers "The samples of a chunk are not in order of time." RESTORE;
+    ChunkTime "chunk-time" Damaged WrongAnswers "A chunk does not begin or end at the times the index gives, so queries may pass it over." RESTORE;
+    ChunkNotCanonical "chunk-not-canonical" Note Nothing "A chunk is not encoded as Prometheus would encode its samples." LEAVE;
+    HistogramLayout "histogram-layout" Damaged WrongAnswers "The spans or bounds of a histogram chunk are not possible." RESTORE;
+    HistogramCounts "histogram-counts" Damaged WrongAnswers "The counts of a histogram are not possible." RESTORE;
+    HistogramShortfall "histogram-shortfall" Note Nothing "The buckets of a histogram hold fewer observations than its count says." LEAVE;
+
+    // Tombstones.
+    TombstonesMissing "tombstones-missing" Note Nothing "There is no tombstones file, so nothing is deleted; Prometheus snapshots of the block fail." LEAVE;
+    TombstonesChecksum "tombstones-checksum" Fatal DoesNotStart "The checksum of the tombstones file is wrong." "restore the file from an archive; without it, deleted samples come back";
+    TombstonesMalformed "tombstones-malformed" Fatal DoesNotStart "The tombstones file cannot be read." "restore the file from an archive; without it, deleted samples come back";
+    TombstoneSeries "tombstone-series" Warning Nothing "A tombstone is for a series that does not exist." "are these the tombstones of another block?";
+    TombstoneRange "tombstone-range" Warning Nothing "A tombstone ends before it begins." WRITER;
+
+    // Between blocks.
+    BlocksOverlap "blocks-overlap" Note Nothing "Two blocks overlap in time; the next compaction merges them." LEAVE;
+    UlidDuplicate "ulid-duplicate" Warning Nothing "Two directories hold a block of the same ULID." "remove one of them";
+    SourcesDuplicate "sources-duplicate" Warning Nothing "The samples of a block are in another one as well: its sources are all among the other's." "remove the smaller block";
+    ParentPresent "parent-present" Warning Deletes "A block is still there beside the one that was compacted from it." LEAVE;
+    ParentUncovered "parent-uncovered" Damaged Deletes "A block is named as parent by one that does not hold all its samples; Prometheus deletes it nevertheless." "move the child away before Prometheus is started";
+
+    // Write-ahead logs.
+    WalNote "wal-note" Note Nothing "A write-ahead log holds something unusual." LEAVE;
+    WalUnusual "wal-unusual" Warning Nothing "A write-ahead log holds something that replay passes over." WAL;
+    WalDamaged "wal-damaged" Damaged DropsLog "A write-ahead log is damaged: replay ends here, and what follows is dropped." WAL;
+    WalBroken "wal-broken" Fatal DoesNotStart "A write-ahead log cannot be replayed." WAL;
+    WalDestructive "wal-destructive" Fatal Destroys "A write-ahead log is damaged in a way that makes Prometheus delete the rest of it." "do not start Prometheus on this directory: copy it first, then restore the log or remove its checkpoint";
+}
+
+impl Kind {
+    /// Its stable id, for example `chunk-checksum`.
+    pub fn id(self) -> &'static str {
+        self.entry().id
+    }
+
+    /// How bad it is.
+    pub fn severity(self) -> Severity {
+        self.entry().severity
+    }
+
+    /// What Prometheus does about it.
+    pub fn consequence(self) -> Consequence {
+        self.entry().consequence
+    }
+
+    /// What it means, in one sentence.
+    pub fn sentence(self) -> &'static str {
+        self.entry().sentence
+    }
+
+    /// What to do about it.
+    pub fn remedy(self) -> &'static str {
+        self.entry().remedy
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.id())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_unique_and_kebab_case() {
+        let mut ids: Vec<_> = Kind::ALL.iter().map(|kind| kind.id()).collect();
+        for id in &ids {
+            assert!(
+                id.bytes()
+                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'),
+                "{id}"
+            );
+        }
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), Kind::ALL.len());
+    }
+
+    #[test]
+    fn what_is_lost_to_prometheus_is_never_a_mere_note() {
+        for kind in Kind::ALL {
+            if kind.severity() == Severity::Fatal {
+                assert!(kind.consequence() >= Consequence::SkipsBlock, "{kind}");
+            }
+        }
+    }
+}
