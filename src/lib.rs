@@ -37,6 +37,7 @@ pub mod chunk;
 pub mod cli;
 pub mod error;
 pub mod index;
+pub mod inspect;
 pub mod model;
 pub mod progress;
 pub mod raw;

@@ -81,6 +81,7 @@ pub(crate) enum Command {
     Check(commands::check::Args),
     /// Show which blocks two archives do not share
     Diff(commands::diff::Args),
+    List(commands::list::Args),
     /// Print shell completions or the man page
     #[command(subcommand)]
     Generate(commands::generate::Args),

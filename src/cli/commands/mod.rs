@@ -7,6 +7,7 @@ pub(super) mod diff;
 pub(super) mod generate;
 pub(super) mod init;
 pub(super) mod restore;
+pub(super) mod list;
 
 use super::args::Command;
 use super::{Context, Outcome};
@@ -21,6 +22,7 @@ pub(super) fn run(command: Command, context: &mut Context<'_>) -> Result<Outcome
         Command::Archives(args) => archives::run(&args, context),
         Command::Check(args) => check::run(&args, context),
         Command::Diff(args) => diff::run(&args, context),
+        Command::List(args) => list::run(&args, context),
         Command::Generate(args) => generate::run(&args, context),
     }
 }
