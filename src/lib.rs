@@ -35,6 +35,7 @@ pub mod archive;
 pub mod block;
 pub mod chunk;
 pub mod cli;
+pub mod dump;
 pub mod error;
 pub mod index;
 pub mod inspect;

@@ -6,6 +6,7 @@
 pub mod archives;
 pub mod backup;
 pub mod blocks;
+pub mod dump;
 mod value;
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};

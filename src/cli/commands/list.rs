@@ -10,13 +10,15 @@ use crate::error::Result;
 use crate::inspect::Listing;
 use crate::report::blocks;
 
-/// List blocks: time range, level, series, samples, sizes; gaps and overlaps are marked
-///
-/// Reads metadata and file sizes only. Blocks whose metadata cannot be read are listed with the reason.
+/// What to list.
 #[derive(clap::Args, Debug)]
-#[command(
-    after_help = "Examples:\n  narthex list /var/lib/prometheus\n  narthex list --json data | jq '.directories[].blocks[].ulid'"
-)]
+#[command(after_help = "\
+Examples:
+  narthex list /var/lib/prometheus
+  narthex list data --json | jq '.directories[].blocks[].ulid'
+
+Reads metadata and file sizes only. Blocks whose metadata cannot be read are listed with the reason, and the exit
+code is 3.")]
 pub(crate) struct Args {
     /// Data directories, Prometheus snapshots or blocks
     #[arg(required = true, value_name = "PATH")]

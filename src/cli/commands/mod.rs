@@ -4,10 +4,11 @@ pub(super) mod archives;
 pub(super) mod backup;
 pub(super) mod check;
 pub(super) mod diff;
+pub(super) mod dump;
 pub(super) mod generate;
 pub(super) mod init;
-pub(super) mod restore;
 pub(super) mod list;
+pub(super) mod restore;
 
 use super::args::Command;
 use super::{Context, Outcome};
@@ -16,13 +17,14 @@ use crate::error::Result;
 /// Runs one command.
 pub(super) fn run(command: Command, context: &mut Context<'_>) -> Result<Outcome> {
     match command {
+        Command::List(args) => list::run(&args, context),
+        Command::Dump(args) => dump::run(&args, context),
         Command::Init(args) => init::run(&args, context),
         Command::Backup(args) => backup::run(&args, context),
         Command::Restore(args) => restore::run(&args, context),
         Command::Archives(args) => archives::run(&args, context),
         Command::Check(args) => check::run(&args, context),
         Command::Diff(args) => diff::run(&args, context),
-        Command::List(args) => list::run(&args, context),
         Command::Generate(args) => generate::run(&args, context),
     }
 }
