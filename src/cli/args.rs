@@ -69,6 +69,10 @@ impl RepoArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// List blocks: time range, level, series, samples, sizes; gaps and overlaps are marked
+    List(commands::list::Args),
+    /// Write samples as text, skipping and counting what is damaged
+    Dump(commands::dump::Args),
     /// Make an empty repository
     Init(commands::init::Args),
     /// Archive what is new in a data directory

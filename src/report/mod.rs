@@ -6,6 +6,8 @@
 pub mod archives;
 pub mod backup;
 pub mod findings;
+pub mod blocks;
+pub mod dump;
 mod value;
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
@@ -25,6 +27,15 @@ pub struct Column<Row: ?Sized> {
     pub explanation: &'static str,
     /// The value for a row.
     pub value: fn(&Row) -> Value,
+}
+
+/// `amount` per thing, where there are any.
+pub(crate) fn ratio(amount: u64, things: u64) -> Value {
+    if things == 0 {
+        Value::None
+    } else {
+        Value::Number(amount as f64 / things as f64)
+    }
 }
 
 /// The rows as a table for people, with one line per row.

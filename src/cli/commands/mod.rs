@@ -4,8 +4,10 @@ pub(super) mod archives;
 pub(super) mod backup;
 pub(super) mod check;
 pub(super) mod diff;
+pub(super) mod dump;
 pub(super) mod generate;
 pub(super) mod init;
+pub(super) mod list;
 pub(super) mod restore;
 pub(super) mod verify;
 
@@ -16,6 +18,8 @@ use crate::error::Result;
 /// Runs one command.
 pub(super) fn run(command: Command, context: &mut Context<'_>) -> Result<Outcome> {
     match command {
+        Command::List(args) => list::run(&args, context),
+        Command::Dump(args) => dump::run(&args, context),
         Command::Init(args) => init::run(&args, context),
         Command::Backup(args) => backup::run(&args, context),
         Command::Restore(args) => restore::run(&args, context),

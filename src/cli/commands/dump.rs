@@ -1,0 +1,91 @@
+//! `narthex dump`: samples as text.
+
+use std::path::PathBuf;
+
+use crate::block::DataDir;
+use crate::cli::time::{now, parse_time};
+use crate::cli::{Context, Outcome};
+use crate::dump::{self, Format, Options, Selector, Sources};
+use crate::error::Result;
+use crate::model::Millis;
+use crate::report;
+
+/// What to dump, and how.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Examples:
+  narthex dump data --match 'up{job=\"node\"}' --since 2d
+  narthex dump data/01M7ZTB71NJ67GWWE5SXTVHFTH --format json | jq .value
+  narthex dump data --format openmetrics > samples.txt
+
+Times: 2026-11-21T19:00:00Z, 2026-11-21, Unix seconds, now, or 2h (ago).
+
+Series of several blocks are merged as a query would merge them, deleted ranges are left out. What is damaged is
+named on standard error, skipped and counted, and the exit code is 3. Only blocks are read: samples that are still
+in the write-ahead log are not dumped.")]
+pub(crate) struct Args {
+    /// A data directory, a Prometheus snapshot or a block
+    path: PathBuf,
+    /// Series to dump, as a PromQL selector; may be repeated [default: all]
+    #[arg(short, long = "match", value_name = "SELECTOR")]
+    matches: Vec<Selector>,
+    /// First point in time
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    since: Option<String>,
+    /// Last point in time
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    until: Option<String>,
+    /// What lines look like [default: text, with --json: json]
+    #[arg(long)]
+    format: Option<FormatName>,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum FormatName {
+    /// As promtool tsdb dump prints samples
+    Text,
+    /// As promtool tsdb dump-openmetrics does; without native histograms
+    Openmetrics,
+    /// One JSON object per sample; says everything
+    Json,
+}
+
+pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
+    let options = args.options(context.json)?;
+    let dir = DataDir::scan(&args.path)?;
+    let sources = Sources::open(&dir, &options, context.read_mode);
+    let progress = context.progress;
+    for block in &sources.unreadable {
+        progress.remark(&report::dump::unreadable(block));
+    }
+    let mut report = |problem: dump::Problem| progress.remark(&problem);
+    let tally = dump::dump(&sources.blocks, &options, context.out, &mut report)?;
+    for line in report::dump::closing(&tally) {
+        progress.remark(&line);
+    }
+    let problems = sources.are_incomplete() || tally.has_problems();
+    Ok(Outcome::problems_if(problems))
+}
+
+impl Args {
+    fn options(&self, json: bool) -> Result<Options> {
+        let now = now();
+        let time = |text: &Option<String>, default: Millis| match text {
+            Some(text) => parse_time(text, now),
+            None => Ok(default),
+        };
+        let format = match self.format {
+            Some(FormatName::Openmetrics) => Format::OpenMetrics,
+            Some(FormatName::Json) => Format::Json,
+            Some(FormatName::Text) => Format::Text,
+            None if json => Format::Json,
+            None => Format::Text,
+        };
+        Ok(Options {
+            selectors: self.matches.clone(),
+            since: time(&self.since, Millis::MIN)?,
+            until: time(&self.until, Millis::MAX)?,
+            format,
+        })
+    }
+}

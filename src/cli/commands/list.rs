@@ -1,0 +1,83 @@
+//! `narthex list`: blocks by time, from metadata and file sizes.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use crate::block::{DataDir, Place};
+use crate::cli::{Context, Outcome};
+use crate::error::Result;
+use crate::inspect::Listing;
+use crate::report::blocks;
+
+/// What to list.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Examples:
+  narthex list /var/lib/prometheus
+  narthex list data --json | jq '.directories[].blocks[].ulid'
+
+Reads metadata and file sizes only. Blocks whose metadata cannot be read are listed with the reason, and the exit
+code is 3.")]
+pub(crate) struct Args {
+    /// Data directories, Prometheus snapshots or blocks
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+}
+
+/// What is listed together: one directory, or the blocks of one that were named singly.
+struct Group {
+    path: PathBuf,
+    place: Place,
+    listings: Vec<Listing>,
+}
+
+pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
+    let mut groups: Vec<Group> = Vec::new();
+    for path in &args.paths {
+        let dir = DataDir::scan(path)?;
+        let listing = Listing::of(&dir);
+        let (path, place) = (shown_path(&dir), dir.place());
+        match groups
+            .iter_mut()
+            .find(|group| group.path == path && group.place == place)
+        {
+            Some(group) if place == Place::Block => group.listings.push(listing),
+            _ => groups.push(Group {
+                path,
+                place,
+                listings: vec![listing],
+            }),
+        }
+    }
+    let listed: Vec<_> = groups
+        .into_iter()
+        .map(|group| (group.path, group.place, Listing::joined(group.listings)))
+        .collect();
+    if context.json {
+        let directories: Vec<_> = listed
+            .iter()
+            .map(|(path, place, listing)| blocks::json(path, *place, listing))
+            .collect();
+        context.print_json(&json!({ "directories": directories }))?;
+    } else {
+        for (i, (path, _, listing)) in listed.iter().enumerate() {
+            if listed.len() > 1 {
+                let blank = if i == 0 { "" } else { "\n" };
+                context.print(format_args!("{blank}{}:\n", path.display()))?;
+            }
+            context.print(blocks::text(listing))?;
+        }
+    }
+    let problems = listed.iter().any(|(_, _, listing)| listing.has_problems());
+    Ok(Outcome::problems_if(problems))
+}
+
+/// Blocks that were named singly are listed under the directory they lie in.
+fn shown_path(dir: &DataDir) -> PathBuf {
+    match (dir.place(), dir.path().parent()) {
+        (Place::Block, Some(parent)) if parent != Path::new("") => parent.to_owned(),
+        (Place::Block, _) => PathBuf::from("."),
+        _ => dir.path().to_owned(),
+    }
+}

@@ -1,0 +1,111 @@
+//! Lines on their way to the output.
+
+use std::io::{self, Write};
+
+use super::format::{Format, LabelSlices};
+use super::tally::Tally;
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{STALE_NAN, Sample};
+
+/// The buffer is written out from this size on.
+const FULL: usize = 256 * 1024;
+
+/// Puts lines together and writes them out in large pieces.
+pub(super) struct Lines<'o> {
+    out: &'o mut dyn Write,
+    format: Format,
+    /// What every line of the current series begins with.
+    prefix: Vec<u8>,
+    buffer: Vec<u8>,
+    /// The first failure to write; nothing is written after it.
+    failed: Option<io::Error>,
+}
+
+impl<'o> Lines<'o> {
+    pub(super) fn new(out: &'o mut dyn Write, format: Format) -> Self {
+        Lines {
+            out,
+            format,
+            prefix: Vec::new(),
+            buffer: Vec::with_capacity(FULL * 2),
+            failed: None,
+        }
+    }
+
+    pub(super) fn format(&self) -> Format {
+        self.format
+    }
+
+    /// Lines from now on belong to the series with these labels.
+    pub(super) fn series(&mut self, labels: &LabelSlices<'_>) {
+        self.prefix.clear();
+        self.format.prefix(labels, &mut self.prefix);
+    }
+
+    /// Writes a sample of the current series.
+    #[inline]
+    pub(super) fn sample(&mut self, sample: &Sample<'_>, tally: &mut Tally) {
+        let start = self.buffer.len();
+        self.buffer.extend_from_slice(&self.prefix);
+        if self.format.body(sample, &mut self.buffer) {
+            tally.samples += 1;
+            count_unsaid(self.format, sample, tally);
+        } else {
+            self.buffer.truncate(start);
+            tally.unsayable += 1;
+        }
+        if self.buffer.len() >= FULL {
+            self.write_out();
+        }
+    }
+
+    /// Writes a sample of the current series whose body was made before.
+    pub(super) fn line(&mut self, body: &[u8]) {
+        self.buffer.extend_from_slice(&self.prefix);
+        self.buffer.extend_from_slice(body);
+        if self.buffer.len() >= FULL {
+            self.write_out();
+        }
+    }
+
+    /// Samples are lent to closures that cannot fail, so a failure waits here for [`Lines::check`].
+    fn write_out(&mut self) {
+        if self.failed.is_none() {
+            self.failed = self.out.write_all(&self.buffer).err();
+        }
+        self.buffer.clear();
+    }
+
+    /// Whether everything so far could be written.
+    pub(super) fn check(&mut self) -> Result<()> {
+        match self.failed.take() {
+            None => Ok(()),
+            Some(error) => {
+                Err(Error::new(ErrorKind::Io, "cannot write samples").with_source(error))
+            }
+        }
+    }
+
+    /// Writes what is left.
+    pub(super) fn finish(mut self) -> Result<()> {
+        self.buffer.extend_from_slice(self.format.footer());
+        self.write_out();
+        self.check()
+    }
+}
+
+/// Counts what the format does not say of a sample it writes.
+#[inline]
+pub(super) fn count_unsaid(format: Format, sample: &Sample<'_>, tally: &mut Tally) {
+    let (start, stale) = match sample {
+        Sample::Float(float) => (float.start, float.bits == STALE_NAN),
+        Sample::Histogram(histogram) => (histogram.start, histogram.is_stale()),
+        Sample::FloatHistogram(histogram) => (histogram.start, histogram.is_stale()),
+    };
+    if start != 0 && !format.tells_start_timestamps() {
+        tally.starts_unsaid += 1;
+    }
+    if stale && !format.tells_stale_markers() {
+        tally.stale_as_nan += 1;
+    }
+}

@@ -1,0 +1,245 @@
+//! The selected series of one block, in the order of its index.
+
+use std::cmp::Ordering;
+use std::collections::HashMap;
+
+use super::candidates::Candidates;
+use super::filter::Filter;
+use super::problem::{Lost, Problem};
+use super::selector::Selector;
+use crate::block::Block;
+use crate::chunk;
+use crate::index::{Index, Series, SeriesEntry, Symbols};
+use crate::model::{ChunkMeta, Label, Labels, Millis, Sample, SeriesRef};
+use crate::raw::Malformed;
+
+/// A deleted range of time, both ends included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Interval {
+    pub(super) min_time: Millis,
+    pub(super) max_time: Millis,
+}
+
+/// Stands at one series of a block. As a heap's element it is greater the earlier its labels come.
+pub(super) struct BlockSeries<'a> {
+    block: &'a Block,
+    /// Position of the block among all that are dumped.
+    pub(super) position: usize,
+    /// Series entries read so far, selected or not.
+    pub(super) seen: u64,
+    index: Index<'a>,
+    symbols: Symbols<'a>,
+    candidates: Candidates<'a>,
+    filter: Filter<'a>,
+    deleted: HashMap<SeriesRef, Vec<Interval>>,
+    reference: SeriesRef,
+    series: Series,
+    labels: Vec<(&'a [u8], &'a [u8])>,
+}
+
+impl<'a> BlockSeries<'a> {
+    /// Stands before the first series of `block`, whose index is `index`.
+    ///
+    /// # Errors
+    ///
+    /// When there is no symbol table to read labels with.
+    pub(super) fn open(
+        block: &'a Block,
+        index: Index<'a>,
+        position: usize,
+        selectors: &'a [Selector],
+    ) -> Result<Self, Malformed> {
+        let symbols = index.symbols()?;
+        Ok(BlockSeries {
+            block,
+            position,
+            seen: 0,
+            candidates: Candidates::of(&index, selectors),
+            filter: Filter::new(selectors, &symbols),
+            deleted: deleted_intervals(block),
+            index,
+            symbols,
+            reference: SeriesRef::default(),
+            series: Series::default(),
+            labels: Vec::new(),
+        })
+    }
+
+    /// Moves to the next selected series; `false` when there is none. Entries that cannot be read go to `report`.
+    pub(super) fn advance(&mut self, report: &mut dyn FnMut(Problem)) -> bool {
+        while let Some(entry) = self.candidates.next(&self.index) {
+            let fault = match entry {
+                Ok(entry) => {
+                    self.seen += 1;
+                    match self.take(&entry) {
+                        Ok(true) => return true,
+                        Ok(false) => continue,
+                        Err(fault) => self.entry_problem(&entry, fault),
+                    }
+                }
+                Err(fault) => Problem::of_index(self.block, fault, self.candidates.loss()),
+            };
+            report(fault);
+        }
+        false
+    }
+
+    /// Reads an entry; `false` when it is not selected.
+    fn take(&mut self, entry: &SeriesEntry<'a>) -> Result<bool, Malformed> {
+        // Decoded before the checksum is looked at: a problem report says as much as can be read.
+        let decoded = entry.decode(&mut self.series);
+        entry.check()?;
+        decoded?;
+        if !self
+            .filter
+            .selects(&self.series, &self.symbols, entry.offset)?
+        {
+            return Ok(false);
+        }
+        self.labels.clear();
+        for (name, value) in &self.series.labels {
+            let name = self.symbols.get(*name, entry.offset)?;
+            self.labels
+                .push((name, self.symbols.get(*value, entry.offset)?));
+        }
+        self.reference = entry.reference;
+        Ok(true)
+    }
+
+    fn entry_problem(&self, entry: &SeriesEntry<'a>, fault: Malformed) -> Problem {
+        let chunks = &self.series.chunks;
+        let labels = self.index.labels(&self.symbols, &self.series, entry.offset);
+        Problem {
+            series: labels.ok().filter(|labels| !labels.0.is_empty()),
+            span: chunks
+                .first()
+                .zip(chunks.last())
+                .map(|(first, last)| (first.min_time, last.max_time)),
+            ..Problem::of_index(self.block, fault, Lost::Series)
+        }
+    }
+
+    /// Labels of the series.
+    pub(super) fn labels(&self) -> &[(&'a [u8], &'a [u8])] {
+        &self.labels
+    }
+
+    /// Chunks of the series.
+    pub(super) fn chunks(&self) -> &[ChunkMeta] {
+        &self.series.chunks
+    }
+
+    /// Deleted ranges of the series, sorted; none of them touch.
+    pub(super) fn deleted(&self) -> &[Interval] {
+        self.deleted
+            .get(&self.reference)
+            .map_or(&[], |intervals| intervals)
+    }
+
+    /// Lends the samples of a chunk to `visit` and returns the offset of the chunk's data.
+    ///
+    /// # Errors
+    ///
+    /// The fault at which decoding stopped, and how many samples the chunk's header promises if there is one.
+    pub(super) fn decode(
+        &self,
+        chunk: &ChunkMeta,
+        visit: impl FnMut(Sample<'_>),
+    ) -> Result<u64, (Malformed, Option<u32>)> {
+        let record = self
+            .block
+            .chunk(chunk.reference)
+            .map_err(|fault| (fault, self.promised(chunk)))?;
+        chunk::decode(record.encoding, record.data, record.data_offset, visit)
+            .map(|_| record.data_offset)
+            .map_err(|fault| (fault, self.promised(chunk)))
+    }
+
+    /// The number of samples in the header of a chunk, whatever its checksum says.
+    fn promised(&self, chunk: &ChunkMeta) -> Option<u32> {
+        let segment = self.block.segments().nth(chunk.reference.segment())?;
+        let record = segment.record(chunk.reference.offset()).ok()?;
+        chunk::promised_samples(record.encoding, record.data, record.data_offset).ok()
+    }
+
+    /// A fault of a chunk of this series.
+    pub(super) fn chunk_problem(&self, chunk: &ChunkMeta, fault: Malformed, lost: Lost) -> Problem {
+        let label = |(name, value): &(&[u8], &[u8])| Label {
+            name: (*name).into(),
+            value: (*value).into(),
+        };
+        Problem {
+            block: self.block.meta().ulid,
+            file: self.block.segment_path(chunk.reference.segment()),
+            fault,
+            series: Some(Labels(self.labels.iter().map(label).collect())),
+            span: Some((chunk.min_time, chunk.max_time)),
+            lost,
+        }
+    }
+
+    /// The problem of a chunk at `offset` whose samples begin or end elsewhere than the index says.
+    pub(super) fn range_problem(
+        &self,
+        chunk: &ChunkMeta,
+        found: Option<(Millis, Millis)>,
+        offset: u64,
+    ) -> Option<Problem> {
+        if found == Some((chunk.min_time, chunk.max_time)) {
+            return None;
+        }
+        let wanted = format!(
+            "from {} to {}, as in the index",
+            chunk.min_time, chunk.max_time
+        );
+        let found = match found {
+            Some((first, last)) => format!("{first} to {last}"),
+            None => "no samples".to_owned(),
+        };
+        let fault = Malformed::unexpected("chunk data", offset, "samples", wanted, found);
+        Some(self.chunk_problem(chunk, fault, Lost::Nothing))
+    }
+}
+
+impl Ord for BlockSeries<'_> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (&other.labels, other.position).cmp(&(&self.labels, self.position))
+    }
+}
+
+impl PartialOrd for BlockSeries<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for BlockSeries<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for BlockSeries<'_> {}
+
+/// The block's tombstones by series, intervals that overlap or touch made one.
+fn deleted_intervals(block: &Block) -> HashMap<SeriesRef, Vec<Interval>> {
+    let mut records = block.tombstones().records.clone();
+    records.sort_by_key(|record| (record.series, record.min_time));
+    let mut deleted: HashMap<SeriesRef, Vec<Interval>> = HashMap::new();
+    for record in records
+        .iter()
+        .filter(|record| record.min_time <= record.max_time)
+    {
+        let intervals = deleted.entry(record.series).or_default();
+        match intervals.last_mut() {
+            Some(last) if record.min_time <= last.max_time.saturating_add(1) => {
+                last.max_time = last.max_time.max(record.max_time);
+            }
+            _ => intervals.push(Interval {
+                min_time: record.min_time,
+                max_time: record.max_time,
+            }),
+        }
+    }
+    deleted
+}

@@ -1,0 +1,83 @@
+//! Opening the blocks of a directory that a dump needs.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use super::Options;
+use crate::block::{Block, BlockFiles, DataDir, Entry, Meta, read_meta};
+use crate::error::{Error, Result};
+use crate::model::Ulid;
+use crate::raw::ReadMode;
+
+/// The blocks of a directory that hold samples of the time asked for.
+#[derive(Debug, Default)]
+pub struct Sources {
+    /// Blocks that opened.
+    pub blocks: Vec<Block>,
+    /// Blocks that did not.
+    pub unreadable: Vec<Unreadable>,
+}
+
+/// A block that cannot be dumped.
+#[derive(Debug)]
+pub struct Unreadable {
+    /// Its directory.
+    pub dir: PathBuf,
+    /// Why.
+    pub error: Error,
+    /// A block that can be dumped and was compacted from this one: nothing is missing, and Prometheus ignores this one as
+    /// well.
+    pub superseded_by: Option<Ulid>,
+}
+
+impl Sources {
+    /// Opens the blocks in `dir` that `options` concern. A block that vanishes meanwhile was deleted by Prometheus, and is
+    /// left out.
+    pub fn open(dir: &DataDir, options: &Options, mode: ReadMode) -> Self {
+        let mut sources = Sources::default();
+        let mut children: HashMap<Ulid, Ulid> = HashMap::new();
+        let mut failed = Vec::new();
+        for entry in dir.blocks() {
+            match open(entry, options, mode) {
+                Ok((meta, block)) => {
+                    let parents = meta.compaction.parents.iter();
+                    children.extend(parents.map(|parent| (parent.ulid, meta.ulid)));
+                    sources.blocks.extend(block);
+                }
+                Err(_) if !entry.path.exists() => {}
+                Err(error) => failed.push((entry, error)),
+            }
+        }
+        let unreadable = failed.into_iter().map(|(entry, error)| Unreadable {
+            dir: entry.path.clone(),
+            error,
+            superseded_by: entry.ulid.and_then(|ulid| children.get(&ulid).copied()),
+        });
+        sources.unreadable = unreadable.collect();
+        sources
+    }
+
+    /// Whether samples may be missing from a dump of these blocks.
+    pub fn are_incomplete(&self) -> bool {
+        self.unreadable
+            .iter()
+            .any(|block| block.superseded_by.is_none())
+    }
+}
+
+/// The metadata, and the block if it holds samples of the time asked for.
+fn open(entry: &Entry, options: &Options, mode: ReadMode) -> Result<(Meta, Option<Block>)> {
+    let meta = read_meta(&BlockFiles::scan(&entry.path)?)?;
+    if meta.downsampled().is_some() {
+        return Err(Error::unsupported(
+            "downsampled by Thanos: it holds aggregates, not samples",
+        ));
+    }
+    let concerned = meta.min_time <= options.until && meta.max_time > options.since;
+    let block = if concerned {
+        Some(Block::open(&entry.path, mode)?)
+    } else {
+        None
+    };
+    Ok((meta, block))
+}

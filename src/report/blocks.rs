@@ -1,0 +1,377 @@
+//! The report of `narthex list`: blocks by time, with what stands out about each.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use serde_json::{Value as Json, json};
+
+use super::{Column, Value, bytes_text, duration_text, json_rows, table, time_text};
+use crate::block::{EntryKind, Place};
+use crate::inspect::{Gap, ListedBlock, Listing, OtherEntry, Totals, UnreadableBlock};
+use crate::model::Ulid;
+
+/// What `narthex list` says of each block.
+pub const COLUMNS: &[Column<ListedBlock>] = &[
+    Column {
+        key: "ulid",
+        heading: "ULID",
+        explanation: "Identity of the block, as its metadata says.",
+        value: |block| Value::text(block.meta.ulid.to_string()),
+    },
+    Column {
+        key: "path",
+        heading: "",
+        explanation: "The block's directory.",
+        value: |block| Value::text(block.dir.display().to_string()),
+    },
+    Column {
+        key: "min_time",
+        heading: "MIN TIME",
+        explanation: "Start of the block's range, in milliseconds since the Unix epoch.",
+        value: |block| Value::Time(block.meta.min_time),
+    },
+    Column {
+        key: "max_time",
+        heading: "MAX TIME",
+        explanation: "End of the block's range, exclusive, in milliseconds since the Unix epoch.",
+        value: |block| Value::Time(block.meta.max_time),
+    },
+    Column {
+        key: "duration",
+        heading: "DURATION",
+        explanation: "Length of the block's range, in milliseconds.",
+        value: |block| Value::Duration(block.meta.duration()),
+    },
+    Column {
+        key: "level",
+        heading: "LEVEL",
+        explanation: "Compaction level: 1 for blocks cut from the head.",
+        value: |block| u64::try_from(block.meta.compaction.level).map_or(Value::None, Value::Count),
+    },
+    Column {
+        key: "source_count",
+        heading: "SOURCES",
+        explanation: "Number of level-1 blocks that went into the block.",
+        value: |block| Value::Count(block.meta.compaction.sources.len() as u64),
+    },
+    Column {
+        key: "sources",
+        heading: "",
+        explanation: "The level-1 blocks that went into the block.",
+        value: |block| ulids(&block.meta.compaction.sources),
+    },
+    Column {
+        key: "series",
+        heading: "SERIES",
+        explanation: "Number of series, as the metadata says.",
+        value: |block| Value::Count(block.meta.stats.num_series),
+    },
+    Column {
+        key: "chunks",
+        heading: "CHUNKS",
+        explanation: "Number of chunks, as the metadata says.",
+        value: |block| Value::Count(block.meta.stats.num_chunks),
+    },
+    Column {
+        key: "samples",
+        heading: "SAMPLES",
+        explanation: "Number of samples, as the metadata says.",
+        value: |block| Value::Count(block.meta.stats.num_samples),
+    },
+    Column {
+        key: "index_bytes",
+        heading: "INDEX",
+        explanation: "Size of the index file, in bytes.",
+        value: |block| Value::Bytes(block.index_bytes),
+    },
+    Column {
+        key: "chunk_bytes",
+        heading: "SEGMENTS",
+        explanation: "Size of all segment files, in bytes.",
+        value: |block| Value::Bytes(block.chunk_bytes),
+    },
+    Column {
+        key: "bytes_per_sample",
+        heading: "B/SAMPLE",
+        explanation: "Bytes of index and segments per sample.",
+        value: |block| {
+            let bytes = block.index_bytes.saturating_add(block.chunk_bytes);
+            super::ratio(bytes, block.meta.stats.num_samples)
+        },
+    },
+    Column {
+        key: "hints",
+        heading: "HINTS",
+        explanation: "Compaction hints, for example from-out-of-order.",
+        value: |block| Value::List(block.meta.compaction.hints.clone()),
+    },
+    Column {
+        key: "gap_before",
+        heading: "",
+        explanation: "Length of the hole before the block, in milliseconds; null without one.",
+        value: |block| {
+            block
+                .gap
+                .map_or(Value::None, |gap| Value::Duration(gap.duration()))
+        },
+    },
+    Column {
+        key: "overlaps",
+        heading: "",
+        explanation: "Blocks whose range overlaps this one's, at most 16 of them.",
+        value: |block| ulids(&block.overlaps),
+    },
+    Column {
+        key: "superseded_by",
+        heading: "",
+        explanation: "The block this one was compacted into, if that is there as well.",
+        value: |block| {
+            block
+                .superseded_by
+                .map_or(Value::None, |child| Value::text(child.to_string()))
+        },
+    },
+    Column {
+        key: "missing",
+        heading: "",
+        explanation: "Files the block lacks and cannot be opened without.",
+        value: |block| Value::List(block.missing.iter().map(ToString::to_string).collect()),
+    },
+    Column {
+        key: "notes",
+        heading: "NOTES",
+        explanation: "What stands out: gaps, overlaps, missing files, marks, odd names.",
+        value: |block| Value::Text(notes(block).join("; ")),
+    },
+];
+
+/// The sums under the table.
+pub const TOTALS: &[Column<Totals>] = &[
+    Column {
+        key: "blocks",
+        heading: "blocks",
+        explanation: "Number of blocks whose metadata can be read.",
+        value: |totals| Value::Count(totals.blocks),
+    },
+    Column {
+        key: "min_time",
+        heading: "min time",
+        explanation: "Start of the earliest block, in milliseconds since the Unix epoch.",
+        value: |totals| Value::Time(totals.min_time),
+    },
+    Column {
+        key: "max_time",
+        heading: "max time",
+        explanation: "End of the latest block, exclusive, in milliseconds since the Unix epoch.",
+        value: |totals| Value::Time(totals.max_time),
+    },
+    Column {
+        key: "chunks",
+        heading: "chunks",
+        explanation: "Chunks of all blocks.",
+        value: |totals| Value::Count(totals.chunks),
+    },
+    Column {
+        key: "samples",
+        heading: "samples",
+        explanation: "Samples of all blocks; those in overlapping blocks count more than once.",
+        value: |totals| Value::Count(totals.samples),
+    },
+    Column {
+        key: "index_bytes",
+        heading: "index",
+        explanation: "Size of all index files, in bytes.",
+        value: |totals| Value::Bytes(totals.index_bytes),
+    },
+    Column {
+        key: "chunk_bytes",
+        heading: "segments",
+        explanation: "Size of all segment files, in bytes.",
+        value: |totals| Value::Bytes(totals.chunk_bytes),
+    },
+    Column {
+        key: "bytes_per_sample",
+        heading: "B/sample",
+        explanation: "Bytes of index and segments per sample.",
+        value: |totals| {
+            let bytes = totals.index_bytes.saturating_add(totals.chunk_bytes);
+            super::ratio(bytes, totals.samples)
+        },
+    },
+];
+
+const UNREADABLE: &[Column<UnreadableBlock>] = &[
+    Column {
+        key: "path",
+        heading: "",
+        explanation: "The block's directory.",
+        value: |block| Value::text(block.dir.display().to_string()),
+    },
+    Column {
+        key: "reason",
+        heading: "",
+        explanation: "Why its metadata cannot be read.",
+        value: |block| Value::text(&block.reason),
+    },
+];
+
+const OTHERS: &[Column<OtherEntry>] = &[
+    Column {
+        key: "name",
+        heading: "",
+        explanation: "File name of the entry.",
+        value: |other| Value::text(other.entry.name()),
+    },
+    Column {
+        key: "kind",
+        heading: "",
+        explanation: "What the entry is.",
+        value: |other| Value::text(kind_text(other.entry.kind)),
+    },
+    Column {
+        key: "bytes",
+        heading: "",
+        explanation: "Bytes of all regular files in it.",
+        value: |other| Value::Bytes(other.bytes),
+    },
+];
+
+/// The listing of one directory as text for people.
+pub fn text(listing: &Listing) -> String {
+    let mut text = String::new();
+    if listing.blocks.is_empty() {
+        text.push_str("no blocks\n");
+    } else {
+        text.push_str(&table(COLUMNS, &listing.blocks));
+        text.push_str(&totals_line(&listing.totals()));
+    }
+    for block in &listing.unreadable {
+        let _ = writeln!(
+            text,
+            "unreadable: {}: {}",
+            block.dir.display(),
+            block.reason
+        );
+    }
+    if !listing.others.is_empty() {
+        let others: Vec<_> = listing.others.iter().map(other_text).collect();
+        let _ = writeln!(text, "also there: {}", others.join(", "));
+    }
+    text
+}
+
+/// The listing of the directory at `path` as a JSON object.
+pub fn json(path: &Path, place: Place, listing: &Listing) -> Json {
+    json!({
+        "path": path.display().to_string(),
+        "place": match place {
+            Place::DataDir => "data directory",
+            Place::PrometheusSnapshot => "Prometheus snapshot",
+            Place::Block => "block",
+        },
+        "blocks": json_rows(COLUMNS, &listing.blocks),
+        "unreadable": json_rows(UNREADABLE, &listing.unreadable),
+        "others": json_rows(OTHERS, &listing.others),
+        "totals": super::json(TOTALS, &listing.totals()),
+    })
+}
+
+fn totals_line(totals: &Totals) -> String {
+    format!(
+        "total: {} {}, {} to {}, {} samples in {} chunks, index {}, segments {}\n",
+        totals.blocks,
+        if totals.blocks == 1 {
+            "block"
+        } else {
+            "blocks"
+        },
+        time_text(totals.min_time),
+        time_text(totals.max_time),
+        totals.samples,
+        totals.chunks,
+        bytes_text(totals.index_bytes),
+        bytes_text(totals.chunk_bytes),
+    )
+}
+
+fn other_text(other: &OtherEntry) -> String {
+    let size = match other.bytes {
+        0 => String::new(),
+        bytes => format!(" {}", bytes_text(bytes)),
+    };
+    match other.entry.kind {
+        EntryKind::BeingCreated
+        | EntryKind::BeingDeleted
+        | EntryKind::Temporary
+        | EntryKind::Sandbox
+        | EntryKind::Foreign => {
+            let kind = kind_text(other.entry.kind);
+            format!("{}{size} ({kind})", other.entry.name())
+        }
+        _ => format!("{}{size}", other.entry.name()),
+    }
+}
+
+fn ulids(ulids: &[Ulid]) -> Value {
+    Value::List(ulids.iter().map(ToString::to_string).collect())
+}
+
+fn notes(block: &ListedBlock) -> Vec<String> {
+    let mut notes = Vec::new();
+    if !block.missing.is_empty() {
+        notes.push(format!("{} missing", block.missing.join(" and ")));
+    }
+    if let Some(gap) = block.gap {
+        notes.push(format!(
+            "gap of {} before",
+            duration_text(Gap::duration(gap))
+        ));
+    }
+    match &*block.overlaps {
+        [] => {}
+        [other] => notes.push(format!("overlaps {other}")),
+        [other, more @ ..] => notes.push(format!("overlaps {other} and {} more", more.len())),
+    }
+    if let Some(child) = block.superseded_by {
+        notes.push(format!("superseded by {child}"));
+    }
+    if block.meta.compaction.deletable {
+        notes.push("marked deletable".to_owned());
+    }
+    if block.meta.compaction.failed {
+        notes.push("compaction failed".to_owned());
+    }
+    if block.meta.stats.num_tombstones > 0 {
+        notes.push(format!("{} tombstones", block.meta.stats.num_tombstones));
+    }
+    if let Some(resolution) = block.meta.downsampled() {
+        notes.push(format!("downsampled to {}", duration_text(resolution)));
+    }
+    if let Some(ulid) = block.directory_ulid {
+        notes.push(format!("directory is called {ulid}"));
+    }
+    if let Some(oddity) = block.oddity {
+        notes.push(kind_text(oddity).to_owned());
+    }
+    notes
+}
+
+fn kind_text(kind: EntryKind) -> &'static str {
+    match kind {
+        EntryKind::Block => "block",
+        EntryKind::MisspelledBlock => "name not in upper case: Prometheus never deletes it",
+        EntryKind::SymlinkedBlock => "symbolic link: Prometheus does not see it",
+        EntryKind::BeingCreated => "block being created",
+        EntryKind::BeingDeleted => "block being deleted",
+        EntryKind::Temporary => "left over",
+        EntryKind::Wal => "write-ahead log",
+        EntryKind::Wbl => "out-of-order log",
+        EntryKind::ChunksHead => "chunks of the head",
+        EntryKind::ChunkSnapshot => "chunk snapshot",
+        EntryKind::Snapshots => "Prometheus snapshots",
+        EntryKind::Lock => "lock",
+        EntryKind::QueryLog => "query log",
+        EntryKind::Sandbox => "left by promtool",
+        EntryKind::Foreign => "not Prometheus'",
+    }
+}

@@ -1,0 +1,95 @@
+//! The closing words of `narthex dump`.
+
+use crate::dump::{Tally, Unreadable};
+
+/// Why a block is not in the dump.
+pub fn unreadable(block: &Unreadable) -> String {
+    let dir = block.dir.display();
+    match block.superseded_by {
+        Some(child) => format!("{dir} not read, nor needed: {child} was compacted from it"),
+        None => format!("{dir} not dumped: {}", block.error.chain()),
+    }
+}
+
+/// What was dumped, left out and lost: one sentence each.
+pub fn closing(tally: &Tally) -> Vec<String> {
+    let blocks = tally.blocks.len() as u64;
+    let mut lines = vec![format!(
+        "dumped {} of {} from {}",
+        counted(tally.samples, "sample"),
+        counted(tally.series, "series"),
+        counted(blocks, "block")
+    )];
+    for (count, noun, sentence) in [
+        (
+            tally.deleted,
+            "sample",
+            "left out because they were deleted",
+        ),
+        (
+            tally.duplicates,
+            "sample",
+            "left out because another block has the same time",
+        ),
+        (
+            tally.unsayable,
+            "sample",
+            "left out because the format cannot say native histograms",
+        ),
+        (tally.stale_as_nan, "stale marker", "written as NaN"),
+        (
+            tally.starts_unsaid,
+            "sample",
+            "written without their start timestamp",
+        ),
+        (
+            tally.replaced_labels,
+            "series",
+            "written with labels that are not UTF-8 replaced",
+        ),
+        (
+            tally.lost_series,
+            "series",
+            "or parts of the index not readable",
+        ),
+        (tally.lost_chunks, "chunk", "not readable"),
+        (tally.lost_samples, "sample", "known to be lost"),
+    ] {
+        if count > 0 {
+            lines.push(format!("{} {sentence}", counted(count, noun)));
+        }
+    }
+    lines
+}
+
+/// `1 block`, `2 blocks`; *series* is its own plural.
+fn counted(count: u64, noun: &str) -> String {
+    let plural = if count == 1 || noun == "series" {
+        ""
+    } else {
+        "s"
+    };
+    format!("{count} {noun}{plural}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_happened_is_said() {
+        let tally = Tally {
+            series: 2,
+            samples: 1,
+            lost_chunks: 1,
+            ..Tally::default()
+        };
+        assert_eq!(
+            closing(&tally),
+            [
+                "dumped 1 sample of 2 series from 0 blocks",
+                "1 chunk not readable"
+            ]
+        );
+    }
+}
