@@ -1,5 +1,6 @@
 //! Commands that read a data directory leave no trace in it, and need no permission to write there.
 
+use std::ffi::OsStr;
 use std::path::Path;
 use std::process::Command;
 
@@ -28,20 +29,28 @@ fn reading_commands_and_backup_change_nothing_in_a_directory_they_cannot_write_t
     }
 }
 
-/// `narthex ARGUMENTS DATA` where `data` is mounted read-only, if this process may do that.
+/// `narthex ARGUMENTS DATA` with `data` mounted read-only, where this process may mount.
 fn read_only(data: &Path, arguments: &[&str]) -> Command {
-    const MOUNTED: &str = r#"mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" && ! touch "$0"/x 2>/dev/null && "$@" "$0""#;
     let mut plain = narthex(arguments);
     plain.arg(data);
-    let may_mount = Command::new("unshare")
-        .args(["--map-root-user", "--mount", "true"])
+    let may_mount = mounted(data, "true".as_ref(), &[])
         .output()
         .is_ok_and(|output| output.status.success());
-    if !may_mount {
-        return plain;
+    if may_mount {
+        mounted(data, plain.get_program(), arguments)
+    } else {
+        plain
     }
-    let mut mounted = Command::new("unshare");
-    mounted.args(["--map-root-user", "--mount", "sh", "-c", MOUNTED]);
-    mounted.arg(data).arg(plain.get_program()).args(arguments);
-    mounted
+}
+
+/// `PROGRAM ARGUMENTS DATA` in a mount namespace of its own, in which `data` is read-only.
+fn mounted(data: &Path, program: &OsStr, arguments: &[&str]) -> Command {
+    const SCRIPT: &str = r#"
+        mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" || exit
+        ! touch "$0"/new 2>/dev/null || exit
+        exec "$@" "$0""#;
+    let mut command = Command::new("unshare");
+    command.args(["--map-root-user", "--mount", "sh", "-c", SCRIPT]);
+    command.arg(data).arg(program).args(arguments);
+    command
 }
