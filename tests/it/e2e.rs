@@ -6,10 +6,12 @@
 //! else `tests/prometheus/bin/prometheus`, which `.ci/run` builds; `promtool` beside it).
 
 mod answer;
+mod deployment;
 mod dump;
 mod http;
 mod killed_backup;
 mod killed_server;
+mod late_target;
 mod program;
 mod read_only;
 mod running_server;

@@ -1,3 +1,6 @@
+// The Prometheus 3.x (0.314.0 as a module is release 3.14.0) that .ci/run builds for the tests in tests/it/e2e.
+// Another release: go get -tool github.com/prometheus/prometheus/cmd/{prometheus,promtool}@v0.NNN.N
+
 module narthex/tests/prometheus
 
 go 1.25.8

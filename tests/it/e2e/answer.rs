@@ -31,12 +31,12 @@ impl Answer {
     }
 
     /// The samples of `self` that `other` does not have, or has with another value, as lines of text.
-    pub(crate) fn missing_from(&self, other: &Self, until: i64) -> Vec<String> {
+    pub(crate) fn missing_from(&self, other: &Self) -> Vec<String> {
         let none = BTreeMap::new();
         let mut missing = Vec::new();
         for (labels, samples) in &self.0 {
             let others = other.0.get(labels).unwrap_or(&none);
-            for (time, value) in samples.range(..=until) {
+            for (time, value) in samples {
                 if others.get(time) != Some(value) {
                     let found = others.get(time).map_or("nothing", String::as_str);
                     missing.push(format!("{labels} {value} @{time}, found {found}"));

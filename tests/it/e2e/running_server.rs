@@ -4,7 +4,7 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use super::answer::assert_none;
+use super::answer::{Answer, assert_none};
 use super::program::{archives, backup, check, restore, run};
 use super::server::{Server, wait_until};
 use super::tools::{Release, Tools};
@@ -28,7 +28,8 @@ fn archives_answer_as_the_server_did(release: Release) {
     let data = home.path().join("data");
     let repository = home.path().join("repository");
 
-    let server = Server::scraping_itself(&tools, &data);
+    let server = Server::scraping(&tools, &data);
+    wait_until("a first scrape", || server.everything().samples() > 0);
     let mut promised = vec![back_up(&server, &data, &repository)];
     wait_until("a first block", || !tree::metas(&data).is_empty());
     // Pauses that share no divisor with the four seconds of a block: each run meets another moment of its making.
@@ -48,20 +49,19 @@ fn archives_answer_as_the_server_did(release: Release) {
         restore(id, &repository, &target);
         promtool_accepts(&tools, &target);
         let restored = Server::answering_from(&tools, &target).everything();
-        let lost = known.missing_from(&restored, promised);
+        let lost = promised.missing_from(&restored);
         assert_none(
             &lost,
             "samples were answered before the backup but not restored",
         );
-        let invented = restored.missing_from(&known, i64::MAX);
+        let invented = restored.missing_from(&known);
         assert_none(&invented, "restored samples were never answered");
     }
 }
 
-/// Backs up the live directory; returns the time up to which everything had been scraped before that.
-fn back_up(server: &Server, data: &Path, repository: &Path) -> i64 {
-    wait_until("a first scrape", || server.has_scraped());
-    let promised = server.last_scrape();
+/// Backs up the live directory; returns what the server could answer just before.
+fn back_up(server: &Server, data: &Path, repository: &Path) -> Answer {
+    let promised = server.everything();
     run(&mut backup(data, repository), &[0]);
     promised
 }

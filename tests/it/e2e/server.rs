@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::answer::Answer;
 use super::http;
+use super::late_target;
 use super::tools::{Release, Tools};
 
 /// Level-1 blocks of four seconds, compacted ones of twelve and 36: minutes show what takes weeks elsewhere.
@@ -18,6 +19,9 @@ const SHORT_BLOCKS: [&str; 2] = [
     "--storage.tsdb.min-block-duration=4s",
     "--storage.tsdb.max-block-duration=36s",
 ];
+
+/// Without it a server refuses late samples; a WBL that is there already is read in any case.
+const OUT_OF_ORDER: &str = "storage: {tsdb: {out_of_order_time_window: 10m}}\n";
 
 /// How long anything may take on a busy machine before a test gives up.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -32,23 +36,27 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts a server that scrapes itself four times a second into `data`, in short blocks.
-    pub(crate) fn scraping_itself(tools: &Tools, data: &Path) -> Self {
+    /// Starts a server that scrapes itself and a late target four times a second into `data`, in short blocks.
+    pub(crate) fn scraping(tools: &Tools, data: &Path) -> Self {
+        let late = late_target::start();
         Self::start(tools, data, &SHORT_BLOCKS, |port| {
             let native = match tools.release {
                 Release::Packaged => "",
                 Release::Current => ", scrape_native_histograms: true",
             };
             format!(
-                "global: {{scrape_interval: 250ms, scrape_timeout: 250ms{native}}}\n\
-                 scrape_configs: [{{job_name: self, static_configs: [{{targets: ['127.0.0.1:{port}']}}]}}]\n"
+                "{OUT_OF_ORDER}\
+                 global: {{scrape_interval: 250ms, scrape_timeout: 250ms{native}}}\n\
+                 scrape_configs:\n\
+                 - {{job_name: self, static_configs: [{{targets: ['127.0.0.1:{port}']}}]}}\n\
+                 - {{job_name: late, static_configs: [{{targets: ['127.0.0.1:{late}']}}]}}\n"
             )
         })
     }
 
     /// Starts a server that only answers from `data`.
     pub(crate) fn answering_from(tools: &Tools, data: &Path) -> Self {
-        Self::start(tools, data, &[], |_| "scrape_configs: []\n".to_owned())
+        Self::start(tools, data, &[], |_| OUT_OF_ORDER.to_owned())
     }
 
     /// Another process may take the port that was free a moment ago: then another port is tried.
@@ -129,25 +137,6 @@ impl Server {
     /// Every sample of every series that the server can answer.
     pub(crate) fn everything(&self) -> Answer {
         Answer::from_matrix(&self.query(r#"{__name__=~".+"}[1d]"#))
-    }
-
-    /// Whether a first scrape can be queried.
-    pub(crate) fn has_scraped(&self) -> bool {
-        self.query("up")
-            .as_array()
-            .is_some_and(|series| !series.is_empty())
-    }
-
-    /// The time, in milliseconds, of the last scrape that can be queried; its samples are in the WAL by then.
-    pub(crate) fn last_scrape(&self) -> i64 {
-        let result = self.query("max(timestamp(up)) * 1000");
-        let text = result[0]["value"][1].as_str().unwrap();
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "a time in milliseconds is an integer far below 2^53"
-        )]
-        let milliseconds = text.parse::<f64>().unwrap().round() as i64;
-        milliseconds
     }
 
     fn query(&self, expression: &str) -> Value {
