@@ -12,6 +12,7 @@ mod architecture;
 mod block_writer;
 mod by_hand;
 mod cli_repository;
+mod e2e;
 mod encode;
 mod fixtures;
 mod keeping;

@@ -1,0 +1,79 @@
+//! Backups of a server that scrapes, cuts blocks, compacts and truncates its WAL meanwhile.
+
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use super::answer::{Answer, assert_none};
+use super::program::{archives, backup, check, restore, run};
+use super::server::{Server, wait_until};
+use super::tools::{Release, Tools};
+use super::tree;
+
+#[test]
+fn archives_of_a_running_packaged_server_answer_as_it_did() {
+    archives_answer_as_the_server_did(Release::Packaged);
+}
+
+#[test]
+fn archives_of_a_running_current_server_answer_as_it_did() {
+    archives_answer_as_the_server_did(Release::Current);
+}
+
+fn archives_answer_as_the_server_did(release: Release) {
+    let Some(tools) = Tools::find_or_skip(release) else {
+        return;
+    };
+    let home = tempfile::tempdir().unwrap();
+    let data = home.path().join("data");
+    let repository = home.path().join("repository");
+
+    let server = Server::scraping(&tools, &data);
+    wait_until("a first scrape", || server.everything().samples() > 0);
+    let mut promised = vec![back_up(&server, &data, &repository)];
+    wait_until("a first block", || !tree::metas(&data).is_empty());
+    // Pauses that share no divisor with the four seconds of a block: each run meets another moment of its making.
+    for pause in [0, 1_300, 2_900, 3_700, 5_300].map(Duration::from_millis) {
+        thread::sleep(pause);
+        promised.push(back_up(&server, &data, &repository));
+    }
+    wait_until("a compacted block", || tree::holds_compacted_block(&data));
+    promised.push(back_up(&server, &data, &repository));
+    let known = server.everything();
+    run(check(&repository).arg("--read-data"), &[0]);
+
+    let ids = archives(&repository);
+    assert_eq!(ids.len(), promised.len());
+    for (id, promised) in ids.iter().zip(promised) {
+        let target = home.path().join(id);
+        restore(id, &repository, &target);
+        promtool_accepts(&tools, &target);
+        let restored = Server::answering_from(&tools, &target).everything();
+        let lost = promised.missing_from(&restored);
+        assert_none(
+            &lost,
+            "samples were answered before the backup but not restored",
+        );
+        let invented = restored.missing_from(&known);
+        assert_none(&invented, "restored samples were never answered");
+    }
+}
+
+/// Backs up the live directory; returns what the server could answer just before.
+fn back_up(server: &Server, data: &Path, repository: &Path) -> Answer {
+    let promised = server.everything();
+    run(&mut backup(data, repository), &[0]);
+    promised
+}
+
+fn promtool_accepts(tools: &Tools, data: &Path) {
+    let listing = tools.promtool(&["tsdb", "list"], data);
+    let metas = tree::metas(data);
+    for meta in &metas {
+        let ulid = meta["ulid"].as_str().unwrap();
+        assert!(listing.contains(ulid), "{ulid} is not in\n{listing}");
+    }
+    if !metas.is_empty() {
+        tools.promtool(&["tsdb", "analyze"], data);
+    }
+}

@@ -1,0 +1,172 @@
+//! A real Prometheus on a port of this machine, for as long as the value lives.
+
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::answer::Answer;
+use super::http;
+use super::late_target;
+use super::tools::{Release, Tools};
+
+/// Level-1 blocks of four seconds, compacted ones of twelve and 36: minutes show what takes weeks elsewhere.
+const SHORT_BLOCKS: [&str; 2] = [
+    "--storage.tsdb.min-block-duration=4s",
+    "--storage.tsdb.max-block-duration=36s",
+];
+
+/// Without it a server refuses late samples; a WBL that is there already is read in any case.
+const OUT_OF_ORDER: &str = "storage: {tsdb: {out_of_order_time_window: 10m}}\n";
+
+/// How long anything may take on a busy machine before a test gives up.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// A running server; dropping it kills it.
+#[derive(Debug)]
+pub(crate) struct Server {
+    process: Child,
+    port: u16,
+    /// Holds the configuration and the server's log.
+    home: tempfile::TempDir,
+}
+
+impl Server {
+    /// Starts a server that scrapes itself and a late target four times a second into `data`, in short blocks.
+    pub(crate) fn scraping(tools: &Tools, data: &Path) -> Self {
+        let late = late_target::start();
+        Self::start(tools, data, &SHORT_BLOCKS, |port| {
+            let native = match tools.release {
+                Release::Packaged => "",
+                Release::Current => ", scrape_native_histograms: true",
+            };
+            format!(
+                "{OUT_OF_ORDER}\
+                 global: {{scrape_interval: 250ms, scrape_timeout: 250ms{native}}}\n\
+                 scrape_configs:\n\
+                 - {{job_name: self, static_configs: [{{targets: ['127.0.0.1:{port}']}}]}}\n\
+                 - {{job_name: late, static_configs: [{{targets: ['127.0.0.1:{late}']}}]}}\n"
+            )
+        })
+    }
+
+    /// Starts a server that only answers from `data`.
+    pub(crate) fn answering_from(tools: &Tools, data: &Path) -> Self {
+        Self::start(tools, data, &[], |_| OUT_OF_ORDER.to_owned())
+    }
+
+    /// Another process may take the port that was free a moment ago: then another port is tried.
+    fn start(
+        tools: &Tools,
+        data: &Path,
+        flags: &[&str],
+        configuration: impl Fn(u16) -> String,
+    ) -> Self {
+        let mut failures = String::new();
+        for _ in 0..3 {
+            let mut server = Self::spawn(tools, data, flags, &configuration);
+            if server.becomes_ready() {
+                return server;
+            }
+            failures.push_str(&server.log());
+        }
+        panic!(
+            "prometheus does not start on {}:\n{failures}",
+            data.display()
+        );
+    }
+
+    fn spawn(
+        tools: &Tools,
+        data: &Path,
+        flags: &[&str],
+        configuration: impl Fn(u16) -> String,
+    ) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let port = free_port();
+        let file = home.path().join("prometheus.yml");
+        fs::write(&file, configuration(port)).unwrap();
+        let log = File::create(home.path().join("log")).unwrap();
+        let process = Command::new(&tools.prometheus)
+            .arg(format!("--config.file={}", file.display()))
+            .arg(format!("--storage.tsdb.path={}", data.display()))
+            .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+            .args(flags)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        Self {
+            process,
+            port,
+            home,
+        }
+    }
+
+    /// Waits until the server answers; `false` when it ended instead.
+    fn becomes_ready(&mut self) -> bool {
+        let begun = Instant::now();
+        while begun.elapsed() < PATIENCE {
+            if self.process.try_wait().unwrap().is_some() {
+                return false;
+            }
+            if http::get(self.port, "/-/ready").is_ok() {
+                return true;
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+        false
+    }
+
+    /// What the server has written to its log.
+    fn log(&self) -> String {
+        fs::read_to_string(self.home.path().join("log")).unwrap_or_default()
+    }
+
+    /// Kills the server the hard way: nothing is flushed, nothing tidied up.
+    pub(crate) fn kill(mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+
+    /// Every sample of every series that the server can answer.
+    pub(crate) fn everything(&self) -> Answer {
+        Answer::from_matrix(&self.query(r#"{__name__=~".+"}[1d]"#))
+    }
+
+    fn query(&self, expression: &str) -> Value {
+        let path = format!("/api/v1/query?query={}", http::percent_encoded(expression));
+        let body = http::get(self.port, &path).unwrap();
+        let mut answer: Value = serde_json::from_str(&body).unwrap();
+        answer["data"]["result"].take()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        if thread::panicking() {
+            eprintln!("log of the server on port {}:\n{}", self.port, self.log());
+        }
+    }
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+/// Waits until `condition` holds, looking every few milliseconds.
+pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !condition() {
+        assert!(begun.elapsed() < PATIENCE, "waited in vain for {what}");
+        thread::sleep(Duration::from_millis(2));
+    }
+}
