@@ -42,13 +42,10 @@ pub(super) fn deep_fingerprint<'a>(
     cheap: &Fingerprint,
     files: impl IntoIterator<Item = (&'a FilePath, Digest)>,
 ) -> Fingerprint {
-    let mut identity = cheap.to_string();
-    for (name, sha256) in files {
-        if is_immutable(name) {
-            identity.push_str(&format!("\n{sha256}  {name}"));
-        }
-    }
-    Fingerprint::of(identity.as_bytes())
+    let files = files.into_iter().filter(|(name, _)| is_immutable(name));
+    let lines = files.map(|(name, sha256)| format!("{sha256}  {name}"));
+    let identity: Vec<_> = std::iter::once(cheap.to_string()).chain(lines).collect();
+    Fingerprint::of(identity.join("\n").as_bytes())
 }
 
 /// The bytes of an index that stand for the rest.

@@ -6,24 +6,80 @@
 //! has changed or a listed segment has vanished once everything is open, the set is not coherent, and is
 //! opened anew.
 
-use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::source::{Miss, SourceFile};
 use crate::error::{Error, ErrorKind, Result};
+use crate::model::Millis;
+use crate::raw::ReadMode;
 use crate::repository::FilePath;
+use crate::wal::{Consequence, Entry, Extra, Listing, Log, Replay, SegmentFile, summarize};
 
 /// How often a log that changes while it is being opened is tried. Checkpoints are minutes apart.
 const MAX_TRIES: usize = 100;
 
+/// The logs and the names of their directories, in the order in which they are opened.
+const LOGS: [(Log, &str); 2] = [(Log::Wbl, "wbl"), (Log::Wal, "wal")];
+
 /// The open files of `wbl` and `wal`.
 #[derive(Debug, Default)]
 pub(super) struct LogFiles {
-    /// Segments of the WBL, then the newest checkpoint, then the segments after it; in replay order.
+    /// What a replay reads, in its order; the WBL first.
     pub(super) files: Vec<SourceFile>,
-    /// What lies in the directories and is not needed for replay.
+    /// What else lies in the directories.
     pub(super) left_out: Vec<PathBuf>,
+}
+
+/// What the logs hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct LogSpan {
+    /// Time of the first sample.
+    pub(super) min_time: Option<Millis>,
+    /// Time of the last sample.
+    pub(super) max_time: Option<Millis>,
+    /// Number of samples.
+    pub(super) samples: u64,
+    /// What is wrong with them, as sentences. A torn end is not: the server was writing.
+    pub(super) problems: Vec<String>,
+}
+
+impl LogFiles {
+    /// Reads the logs and says what a replay would bring back.
+    pub(super) fn prove(&self, mode: ReadMode) -> LogSpan {
+        let mut span = LogSpan::default();
+        for (log, dir) in LOGS {
+            self.prove_log(log, dir, mode, &mut span);
+        }
+        span
+    }
+
+    fn prove_log(&self, log: Log, dir: &str, mode: ReadMode, span: &mut LogSpan) {
+        let names = self.files.iter().map(|file| file.name.as_str());
+        let inside = names.filter_map(|name| name.strip_prefix(dir)?.strip_prefix('/'));
+        let listing = Listing::of(inside.map(Entry::file));
+        if listing == Listing::default() {
+            return;
+        }
+        let summary = summarize(&listing, log, |segment| {
+            let name = format!("{dir}/{}", segment.path);
+            let file = self.files.iter().find(|file| file.name.as_str() == name);
+            file.ok_or_else(|| Error::not_found(name))?.content(mode)
+        });
+        if let Some((min, max)) = summary.replayed.times {
+            span.min_time = Some(span.min_time.map_or(min, |time| time.min(min)));
+            span.max_time = span.max_time.max(Some(max));
+        }
+        span.samples += summary.replayed.samples();
+        let problems = summary.problems.iter();
+        let problems = problems.filter(|problem| problem.consequence != Consequence::Nothing);
+        span.problems
+            .extend(problems.map(|problem| format!("{dir}/{problem}")));
+    }
+
+    /// Length of all files together, in bytes.
+    pub(super) fn bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.bytes).sum()
+    }
 }
 
 /// Opens the logs of the data directory `dir`; a log that does not exist has no files.
@@ -31,19 +87,19 @@ pub(super) struct LogFiles {
 /// `before_recheck` is called between opening and listing again (tests make things vanish there).
 pub(super) fn open_logs(dir: &Path, before_recheck: &dyn Fn(&Path)) -> Result<LogFiles> {
     let mut logs = LogFiles::default();
-    for name in ["wbl", "wal"] {
-        let log = open_log(dir, name, before_recheck)?;
-        logs.files.extend(log.files);
-        logs.left_out.extend(log.left_out);
+    for (log, name) in LOGS {
+        let opened = open_log(dir, log, name, before_recheck)?;
+        logs.files.extend(opened.files);
+        logs.left_out.extend(opened.left_out);
     }
     Ok(logs)
 }
 
-fn open_log(dir: &Path, name: &str, before_recheck: &dyn Fn(&Path)) -> Result<LogFiles> {
-    let path = dir.join(name);
+fn open_log(dir: &Path, log: Log, name: &str, before_recheck: &dyn Fn(&Path)) -> Result<LogFiles> {
     for _ in 0..MAX_TRIES {
-        match try_open_log(dir, name, before_recheck) {
-            Ok(log) => return Ok(log),
+        match try_open_log(dir, log, name, before_recheck) {
+            Ok(opened) => return Ok(opened),
+            Err(Miss::Vanished) if !dir.join(name).exists() => return Ok(LogFiles::default()),
             Err(Miss::Vanished) => {}
             Err(Miss::Unreadable(error)) => return Err(error),
         }
@@ -52,161 +108,74 @@ fn open_log(dir: &Path, name: &str, before_recheck: &dyn Fn(&Path)) -> Result<Lo
         ErrorKind::Io,
         format!(
             "{} changed {MAX_TRIES} times while it was being opened",
-            path.display()
+            dir.join(name).display()
         ),
     ))
 }
 
-fn try_open_log(dir: &Path, name: &str, before_recheck: &dyn Fn(&Path)) -> Result<LogFiles, Miss> {
-    let path = &dir.join(name);
-    let Some(listing) = LogListing::of(path)? else {
-        return Ok(LogFiles::default());
-    };
-    let mut files = Vec::new();
-    for part in listing.needed() {
-        let name = FilePath::new(format!("{name}/{part}"))?;
-        files.push(SourceFile::open(dir, name)?);
+fn try_open_log(
+    dir: &Path,
+    log: Log,
+    name: &str,
+    before_recheck: &dyn Fn(&Path),
+) -> Result<LogFiles, Miss> {
+    let path = dir.join(name);
+    let listing = Listing::read(&path)?;
+    let replay = listing.replay(log);
+    let mut opened = LogFiles::default();
+    for segment in needed(&replay) {
+        let name = FilePath::new(format!("{name}/{}", segment.path))?;
+        opened.files.push(SourceFile::open(dir, name)?);
     }
-    before_recheck(path);
-    let again = LogListing::of(path)?.ok_or(Miss::Vanished)?;
-    if !again.still_has(&listing) {
+    before_recheck(&path);
+    let again = Listing::read(&path)?;
+    if !still_has(&again.replay(log), &replay) {
         return Err(Miss::Vanished);
     }
-    Ok(LogFiles {
-        files,
-        left_out: listing.not_needed(path),
-    })
+    let left_out = not_needed(&listing, &replay);
+    opened.left_out = left_out.map(|name| path.join(name)).collect();
+    Ok(opened)
 }
 
-/// What a log directory held.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct LogListing {
-    /// Segment files by number.
-    segments: BTreeMap<u64, String>,
-    /// The newest checkpoint, and the segments inside it by number.
-    checkpoint: Option<Checkpoint>,
-    others: Vec<String>,
+/// What a replay reads.
+fn needed<'a>(replay: &'a Replay<'a>) -> impl Iterator<Item = &'a SegmentFile> {
+    let inside = replay.checkpoint.iter().flat_map(|point| &point.segments);
+    inside.chain(replay.segments.iter().copied())
 }
 
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Checkpoint {
-    number: u64,
-    name: String,
-    segments: BTreeMap<u64, String>,
+/// What else there is, by name.
+fn not_needed<'a>(
+    listing: &'a Listing,
+    replay: &'a Replay<'a>,
+) -> impl Iterator<Item = &'a String> {
+    let old = listing.checkpoints.iter();
+    let old = old.filter(|point| Some(*point) != replay.checkpoint);
+    let extras = listing.extras.iter().map(|extra| match extra {
+        Extra::UnfinishedCheckpoint(name)
+        | Extra::CheckpointNotDirectory(name)
+        | Extra::Repair(name)
+        | Extra::SeriesState(name)
+        | Extra::Foreign(name) => name,
+    });
+    let superseded = replay.superseded.iter().map(|segment| &segment.path);
+    superseded.chain(old.map(|point| &point.path)).chain(extras)
 }
 
-impl LogListing {
-    /// Lists the log at `path`; `None` when there is none.
-    fn of(path: &Path) -> Result<Option<Self>> {
-        let Some(names) = list(path)? else {
-            return Ok(None);
-        };
-        let mut listing = LogListing::default();
-        let mut checkpoints = BTreeMap::new();
-        for (name, is_dir) in names {
-            match (
-                number(&name),
-                name.strip_prefix("checkpoint.").and_then(number),
-            ) {
-                (Some(number), _) if !is_dir => {
-                    listing.segments.insert(number, name);
-                }
-                (_, Some(number)) if is_dir => {
-                    checkpoints.insert(number, name);
-                }
-                _ => listing.others.push(name),
-            }
-        }
-        if let Some((number, name)) = checkpoints.pop_last() {
-            listing.checkpoint = Checkpoint::of(path, number, name)?;
-        }
-        listing.others.extend(checkpoints.into_values());
-        Ok(Some(listing))
-    }
-
-    /// Paths, relative to the log, of what a replay reads.
-    fn needed(&self) -> Vec<String> {
-        let inside = self.checkpoint.iter().flat_map(|checkpoint| {
-            let segments = checkpoint.segments.values();
-            segments.map(|segment| format!("{}/{segment}", checkpoint.name))
-        });
-        inside.chain(self.segments_to_replay().cloned()).collect()
-    }
-
-    fn segments_to_replay(&self) -> impl Iterator<Item = &String> {
-        let replaced = self.checkpoint.as_ref().map(|checkpoint| checkpoint.number);
-        self.segments
+/// Whether everything that `earlier` needed is still there, under the same newest checkpoint. Newer segments do
+/// not matter: what they hold was written after the backup began.
+fn still_has(now: &Replay<'_>, earlier: &Replay<'_>) -> bool {
+    now.checkpoint == earlier.checkpoint
+        && earlier
+            .segments
             .iter()
-            .filter(move |(number, _)| replaced.is_none_or(|replaced| **number > replaced))
-            .map(|(_, name)| name)
-    }
-
-    fn not_needed(&self, path: &Path) -> Vec<PathBuf> {
-        let needed: Vec<_> = self.segments_to_replay().collect();
-        self.segments
-            .values()
-            .filter(|name| !needed.contains(name))
-            .chain(&self.others)
-            .map(|name| path.join(name))
-            .collect()
-    }
-
-    /// Whether everything that `earlier` needed is still there, under the same newest checkpoint. Newer
-    /// segments do not matter: what they hold was written after the backup began.
-    fn still_has(&self, earlier: &LogListing) -> bool {
-        self.checkpoint == earlier.checkpoint
-            && earlier
-                .segments_to_replay()
-                .all(|name| self.segments.values().any(|here| here == name))
-    }
-}
-
-impl Checkpoint {
-    /// `None` when it was deleted since its directory was listed.
-    fn of(path: &Path, number: u64, name: String) -> Result<Option<Self>> {
-        let Some(names) = list(&path.join(&name))? else {
-            return Ok(None);
-        };
-        let segments = names
-            .into_iter()
-            .filter_map(|(name, is_dir)| Some((self::number(&name)?, name)).filter(|_| !is_dir));
-        Ok(Some(Checkpoint {
-            number,
-            segments: segments.collect(),
-            name,
-        }))
-    }
-}
-
-/// Names in a directory and whether each is a directory; `None` when there is no such directory. Names that are
-/// not UTF-8 mean nothing to Prometheus.
-fn list(path: &Path) -> Result<Option<Vec<(String, bool)>>> {
-    let entries = match fs::read_dir(path) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(Error::io("list", path, error)),
-    };
-    let mut names = Vec::new();
-    for entry in entries {
-        let entry = entry.map_err(|e| Error::io("list", path, e))?;
-        if let Ok(name) = entry.file_name().into_string() {
-            names.push((name, entry.path().is_dir()));
-        }
-    }
-    names.sort();
-    Ok(Some(names))
-}
-
-/// Segment and checkpoint numbers are decimal, with any number of leading zeros.
-fn number(text: &str) -> Option<u64> {
-    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    text.parse().ok().filter(|_| digits)
+            .all(|segment| now.segments.contains(segment))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::cell::Cell;
+    use std::fs;
 
     fn write(dir: &Path, names: &[&str]) {
         for name in names {
@@ -257,9 +226,9 @@ mod tests {
             left_out,
             [
                 "00000010",
+                "checkpoint.00000003",
                 "checkpoint.00000011.tmp",
                 "series_state.json",
-                "checkpoint.00000003"
             ]
         );
     }

@@ -20,7 +20,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-pub use prover::{LogSegment, LogSpan, Opening, Prover, Unproven};
+pub use prover::{Opening, Prover};
 
 use crate::error::{Error, Result};
 use crate::model::{Millis, Ulid};

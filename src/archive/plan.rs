@@ -82,9 +82,8 @@ impl Known {
 
     /// How a block that is now archived compares with what was known.
     pub(super) fn change(&self, block: &StoredBlock) -> Change {
-        let words = self.blocks.get(&block.ulid).into_iter().flatten();
-        let same = words.filter(|stored| stored.object == block.object);
-        match same.last() {
+        let mut words = self.blocks.get(&block.ulid).into_iter().flatten();
+        match words.rfind(|stored| stored.object == block.object) {
             None => Change::New,
             Some(stored) if stored.files == block.files => Change::None,
             Some(_) => Change::Updated,

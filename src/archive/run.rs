@@ -7,7 +7,7 @@ use super::hooks::{Hooks, Moment};
 use super::logs::{LogFiles, open_logs};
 use super::pipeline::{Failure, Pipeline, Traffic};
 use super::plan::{Action, Change, Known, is_other_server, superseded};
-use super::prover::{LogSpan, Prover};
+use super::prover::Prover;
 use super::source::Miss;
 use super::survey::{BlockSurvey, Survey, survey};
 use super::{Options, Report, Source};
@@ -186,9 +186,9 @@ impl Run<'_> {
         let name = wal_object(id).map_err(Failure::Store)?;
         let files: Vec<_> = logs.files.iter().collect();
         let staged = self.pipeline(harvest).write(&name, Root::Data, &files)?;
-        let span = self.prove_logs(logs).map_err(Miss::from)?;
+        let span = logs.prove(self.options.read_mode);
         let (object, files) = staged.publish().map_err(Failure::Store)?;
-        harvest.problems.extend(span.damage);
+        harvest.problems.extend(span.problems);
         Ok(Some(StoredWal {
             object,
             files,
@@ -196,16 +196,6 @@ impl Run<'_> {
             max_time: span.max_time,
             samples: span.samples,
         }))
-    }
-
-    fn prove_logs(&self, logs: &LogFiles) -> Result<LogSpan> {
-        let mut failure = None;
-        let mut segments = logs.files.iter().map_while(|file| {
-            let segment = file.to_segment(self.options.read_mode);
-            segment.map_err(|error| failure = Some(error)).ok()
-        });
-        let span = self.prover.logs(&mut segments);
-        failure.map_or(Ok(span), Err)
     }
 
     /// Lists the source and looks at every block that has not been captured.
@@ -395,8 +385,7 @@ fn bytes_to_read(known: &Known, blocks: &Survey, logs: &LogFiles) -> u64 {
         .blocks
         .iter()
         .filter(|block| known.decide(block) == Action::Store);
-    let logs = logs.files.iter().map(|file| file.bytes);
-    new.map(|block| block.bytes).chain(logs).sum()
+    logs.bytes() + new.map(|block| block.bytes).sum::<u64>()
 }
 
 /// Blocks that others name as parents come after those: with their child captured, they are not needed.

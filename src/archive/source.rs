@@ -6,11 +6,11 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::ops::Deref;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::prover::LogSegment;
 use crate::error::{Error, ErrorKind, Result};
 use crate::raw::{FileBytes, ReadMode};
 use crate::repository::{Digest, FilePath, Hasher, portable};
@@ -113,10 +113,9 @@ impl SourceFile {
         }
     }
 
-    /// As a segment of a log, to be proved.
-    pub(super) fn to_segment(&self, mode: ReadMode) -> Result<LogSegment> {
-        Ok(LogSegment {
-            name: self.name.to_string(),
+    /// Its content, to be proved.
+    pub(super) fn content(&self, mode: ReadMode) -> Result<Content> {
+        Ok(Content {
             bytes: FileBytes::of(&self.file, &self.path, mode)?,
             length: usize::try_from(self.bytes).map_err(|_| self.error(too_large()))?,
         })
@@ -124,6 +123,20 @@ impl SourceFile {
 
     fn error(&self, source: io::Error) -> Error {
         Error::io("read", &self.path, source)
+    }
+}
+
+/// The content of a [`SourceFile`], without what was appended since it was opened.
+pub(super) struct Content {
+    bytes: FileBytes,
+    length: usize,
+}
+
+impl Deref for Content {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or(&self.bytes)
     }
 }
 
@@ -332,6 +345,9 @@ mod tests {
         fs::remove_file(&path).unwrap();
         assert_eq!(file.size().unwrap(), 10);
         assert_eq!(file.digest().unwrap(), Digest::of(b"0123456789"));
+        for mode in [ReadMode::Map, ReadMode::Read] {
+            assert_eq!(&*file.content(mode).unwrap(), b"0123456789");
+        }
         assert_eq!(file.read_at(8, 100).unwrap(), b"89");
         assert_eq!(file.read_at(100, 100).unwrap(), b"");
     }

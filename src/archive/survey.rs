@@ -1,5 +1,6 @@
 //! A cheap look at the source: what it holds, and enough of every block to know whether it is stored already.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -8,7 +9,7 @@ use rayon::prelude::*;
 use super::fingerprint::{fingerprint, is_immutable};
 use super::hooks::{Hooks, Moment};
 use super::source::{Listing, Miss, OpenBlock};
-use crate::block::{DataDir, Entry, EntryKind, Meta};
+use crate::block::{self, DataDir, EntryKind, Meta};
 use crate::error::{Error, Result};
 use crate::model::Ulid;
 use crate::repository::{Fingerprint, StoredFile};
@@ -113,11 +114,11 @@ pub(super) fn survey(dir: &Path, known: &BTreeSet<Ulid>, hooks: &dyn Hooks) -> R
             (true, _) => {
                 let block = locate(entry)?;
                 // Two spellings of one ULID: Prometheus' own comes first.
-                if found.contains_key(&block.ulid) {
+                if let Entry::Vacant(place) = found.entry(block.ulid) {
+                    place.insert(block);
+                } else {
                     let reason = "another spelling of a block that is archived";
                     survey.left_out.insert(entry.name(), reason);
-                } else {
-                    found.insert(block.ulid, block);
                 }
             }
             (false, Some(reason)) => {
@@ -157,19 +158,18 @@ fn look(found: Found) -> Result<BlockSurvey, Miss> {
 }
 
 /// A block given by itself may lie in a directory of any name; then its metadata says what it is.
-fn locate(entry: &Entry) -> Result<Found> {
+fn locate(entry: &block::Entry) -> Result<Found> {
     let nameless = || {
         Error::invalid(format!(
             "expected a block in a directory named by its ULID, found {}",
             entry.path.display()
         ))
     };
-    let ulid = match entry.ulid {
-        Some(ulid) => ulid,
-        None => {
-            let meta = std::fs::read(entry.path.join("meta.json")).map_err(|_| nameless())?;
-            Meta::parse(&meta).map_err(|_| nameless())?.ulid
-        }
+    let ulid = if let Some(ulid) = entry.ulid {
+        ulid
+    } else {
+        let meta = std::fs::read(entry.path.join("meta.json")).map_err(|_| nameless())?;
+        Meta::parse(&meta).map_err(|_| nameless())?.ulid
     };
     Ok(Found {
         ulid,

@@ -72,7 +72,7 @@ impl Target {
     }
 
     fn blocks(&self) -> Result<Vec<Kin>> {
-        if self.entries.iter().all(|name| is_harmless(name)) {
+        if self.entries.iter().all(is_harmless) {
             return Ok(Vec::new());
         }
         let scanned = match DataDir::scan(&self.dir) {

@@ -273,7 +273,7 @@ fn what_is_damaged_is_named_and_the_rest_restored() {
             .map(|failed| failed.name.clone())
             .collect();
         let victim = victim.map_or("wal".to_owned(), |ulid| ulid.to_string());
-        assert_eq!(failed, [victim.clone()]);
+        assert_eq!(failed, std::slice::from_ref(&victim));
         assert!(!bench.dir().join(victim).exists());
         let rest = report.blocks.len() + usize::from(report.wal);
         assert_eq!(

@@ -75,7 +75,7 @@ mod tests {
     #[test]
     fn results_come_in_the_order_of_the_items_whatever_their_size() {
         let items: Vec<u64> = (0..100).collect();
-        let size = |item: &u64| if item % 3 == 0 { u64::MAX } else { 0 };
+        let size = |item: &u64| if item.is_multiple_of(3) { u64::MAX } else { 0 };
         let doubled = spread(&items, size, |item| Ok(item * 2)).unwrap();
         assert!(doubled.into_iter().eq((0..100).map(|item| item * 2)));
     }
