@@ -61,6 +61,11 @@ impl RepoArgs {
         self.location.store()
     }
 
+    /// Where the repository is or will be, as typed.
+    pub(crate) fn location(&self) -> &Location {
+        &self.location
+    }
+
     /// The repository, which must exist.
     pub(crate) fn open(&self) -> Result<Repository> {
         Repository::open(self.store())

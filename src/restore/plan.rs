@@ -60,8 +60,8 @@ pub struct Present {
 ///
 /// # Errors
 ///
-/// When a block that is wanted by name is not in the archive, when the archive lists one twice, or when the target
-/// has some of the archive's logs and not the others.
+/// When nothing of what is wanted exists, when the archive lists a block twice, or when the target has some of the
+/// archive's logs and not the others.
 pub fn plan<'a>(
     wanted: &Wanted,
     archive: &'a Archive,
@@ -88,6 +88,12 @@ pub fn plan<'a>(
     };
     let wal = archive.wal.as_ref().filter(|_| with_wal);
     let has_wal = has_logs(wal, &present.logs)?;
+    if candidates.is_empty() && wal.is_none() {
+        return Err(Error::not_found(match wanted {
+            Wanted::Range(_) => "no archive holds anything of this time",
+            Wanted::Archive | Wanted::Blocks(_) => "the archive holds nothing of this",
+        }));
+    }
     let taken: BTreeSet<Ulid> = blocks.iter().map(|block| block.ulid).collect();
     Ok(Plan {
         already_there: distinct.difference(&taken).copied().collect(),

@@ -9,6 +9,7 @@
 )]
 
 mod architecture;
+mod backup_command;
 mod block_writer;
 mod by_hand;
 mod cli_repository;

@@ -14,6 +14,7 @@ use crate::report::backup::BACKUP;
 use crate::report::bytes_text;
 use crate::repository::Repository;
 use crate::repository::portable::DEFAULT_LEVEL;
+use crate::store::Location;
 
 /// What to back up, and how.
 #[derive(Debug, clap::Args)]
@@ -57,6 +58,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     let host = args.host.clone().unwrap_or_else(this_host);
     let source = Source::new(&args.dir, host, args.source.clone())?;
+    refuse_inside(&source, &args.repo)?;
     if args.dry_run {
         return preview(args, &source, context);
     }
@@ -100,6 +102,21 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
         print_left_out(&left_out, context)?;
     }
     Ok(Outcome::problems_if(!report.problems.is_empty()))
+}
+
+/// A repository in the data directory would be lost with it.
+fn refuse_inside(source: &Source, repo: &RepoArgs) -> Result<()> {
+    let Location::Local(dir) = repo.location();
+    let full = std::path::absolute(dir).map_err(|e| Error::io("find", dir, e))?;
+    // The repository need not exist yet.
+    let existing = full.ancestors().find_map(|dir| dir.canonicalize().ok());
+    if existing.is_some_and(|existing| existing.starts_with(&source.dir)) {
+        return Err(Error::refused(format!(
+            "repository {} lies in the directory that is to be backed up",
+            full.display()
+        )));
+    }
+    Ok(())
 }
 
 fn preview(args: &Args, source: &Source, context: &mut Context<'_>) -> Result<Outcome> {

@@ -1,0 +1,192 @@
+//! `narthex backup` and `narthex restore` as a user runs them: output, exit codes, what is refused.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+struct Ran {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+impl Ran {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|_| panic!("no JSON: {}", self.err))
+    }
+}
+
+fn narthex(dir: &Path, arguments: &[&str]) -> Ran {
+    let output = Command::new(env!("CARGO_BIN_EXE_narthex"))
+        .args(arguments)
+        .env_remove("NARTHEX_REPO")
+        .current_dir(dir)
+        .output()
+        .unwrap();
+    Ran {
+        code: output.status.code().unwrap(),
+        out: String::from_utf8(output.stdout).unwrap(),
+        err: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+fn fixture(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("fixtures")
+        .join(name);
+    path.to_str().unwrap().to_owned()
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let to = to.join(path.file_name().unwrap());
+        if path.is_dir() {
+            copy(&path, &to);
+        } else {
+            fs::copy(&path, to).unwrap();
+        }
+    }
+}
+
+/// A place to work in, with a copy of the first night in `data`.
+fn place() -> (tempfile::TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    copy(Path::new(&fixture("night-1")), &data);
+    (dir, data)
+}
+
+#[test]
+fn two_nights_are_backed_up_and_the_second_restored() {
+    let dir = tempfile::tempdir().unwrap();
+    for (night, new, unchanged) in [("night-1", 3, 0), ("night-2", 5, 1)] {
+        let arguments = [
+            "backup",
+            &fixture(night),
+            "--repo",
+            "repo",
+            "--source",
+            "p",
+            "--json",
+        ];
+        let ran = narthex(dir.path(), &arguments);
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        let json = ran.json();
+        assert_eq!(json["new_blocks"], new);
+        assert_eq!(json["unchanged_blocks"], unchanged);
+        assert!(json["wal_max_time"].as_i64() >= json["max_time"].as_i64());
+    }
+    let ran = narthex(
+        dir.path(),
+        &["restore", "latest", "--repo", "repo", "--target", "t"],
+    );
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(
+        ran.out.starts_with("blocks  6\nWAL     yes\n"),
+        "{}",
+        ran.out
+    );
+    let again = narthex(
+        dir.path(),
+        &["restore", "latest", "--repo", "repo", "--target", "t"],
+    );
+    assert_eq!(again.code, 1);
+    assert!(again.err.contains("--add-missing"), "{}", again.err);
+    let nothing = [
+        "restore",
+        "latest",
+        "--repo",
+        "repo",
+        "--target",
+        "u",
+        "--until",
+        "1970-01-02",
+    ];
+    let ran = narthex(dir.path(), &nothing);
+    assert_eq!(ran.code, 1);
+    assert!(!dir.path().join("u").exists());
+}
+
+#[test]
+fn damage_is_archived_and_told_by_the_exit_code() {
+    let (dir, data) = place();
+    fs::write(data.join("01M80FJGSDDJPV4DWFG2XR4VJ2/index"), b"no index").unwrap();
+    let ran = narthex(dir.path(), &["backup", "data", "--repo", "repo"]);
+    assert_eq!(ran.code, 3);
+    assert!(
+        ran.err
+            .contains("block 01M80FJGSDDJPV4DWFG2XR4VJ2 is damaged"),
+        "{}",
+        ran.err
+    );
+    let ran = narthex(
+        dir.path(),
+        &["restore", "latest", "--repo", "repo", "--target", "t"],
+    );
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let index = dir.path().join("t/01M80FJGSDDJPV4DWFG2XR4VJ2/index");
+    assert_eq!(fs::read(index).unwrap(), b"no index");
+}
+
+#[test]
+fn dry_runs_write_nothing() {
+    let (dir, _) = place();
+    let ran = narthex(
+        dir.path(),
+        &["backup", "data", "--repo", "repo", "--dry-run"],
+    );
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert_eq!(ran.out.matches("new  ").count(), 3);
+    assert!(!dir.path().join("repo").exists());
+    narthex(dir.path(), &["backup", "data", "--repo", "repo"]);
+    let preview = narthex(
+        dir.path(),
+        &["backup", "data", "--repo", "repo", "--dry-run", "--json"],
+    );
+    assert_eq!(preview.json()["unchanged"].as_array().unwrap().len(), 3);
+    let arguments = [
+        "restore",
+        "latest",
+        "--repo",
+        "repo",
+        "--target",
+        "t",
+        "--dry-run",
+    ];
+    assert_eq!(narthex(dir.path(), &arguments).code, 0);
+    assert!(!dir.path().join("t").exists());
+}
+
+#[test]
+fn nothing_is_made_where_nothing_can_be_backed_up() {
+    let (dir, data) = place();
+    fs::create_dir(dir.path().join("empty")).unwrap();
+    for source in ["empty", "missing"] {
+        let ran = narthex(dir.path(), &["backup", source, "--repo", "repo"]);
+        assert_eq!(ran.code, 1);
+        assert!(ran.err.contains(source), "{}", ran.err);
+    }
+    for repo in ["data/repo", "data"] {
+        let ran = narthex(dir.path(), &["backup", "data", "--repo", repo]);
+        assert_eq!(ran.code, 1);
+        assert!(ran.err.contains("to be backed up"), "{}", ran.err);
+    }
+    assert!(!dir.path().join("repo").exists() && !data.join("repo").exists());
+}
+
+#[test]
+fn options_that_make_no_sense_are_wrong_usage() {
+    let (dir, _) = place();
+    for extra in [["--level", "0"], ["--level", "23"], ["--label", "novalue"]] {
+        let arguments = [&["backup", "data", "--repo", "repo"][..], &extra].concat();
+        assert_eq!(narthex(dir.path(), &arguments).code, 2, "{extra:?}");
+    }
+    let both = [
+        "restore", "latest", "--repo", "r", "--target", "t", "--wal", "--no-wal",
+    ];
+    assert_eq!(narthex(dir.path(), &both).code, 2);
+}
