@@ -10,7 +10,6 @@ mod hooks;
 mod logs;
 mod pipeline;
 mod plan;
-mod prover;
 mod run;
 mod source;
 mod survey;
@@ -20,13 +19,11 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-pub use prover::{Opening, Prover};
-
 use crate::error::{Error, Result};
 use crate::model::{Millis, Ulid};
 use crate::progress::Progress;
-use crate::raw::ReadMode;
 use crate::repository::{Archive, Repository, SourceFilter, portable};
+use crate::verify;
 use hooks::NoHooks;
 use plan::Action;
 
@@ -73,8 +70,8 @@ pub struct Options {
     pub force: bool,
     /// What else the archive is to be known by.
     pub labels: BTreeMap<String, String>,
-    /// How files are read for proofs.
-    pub read_mode: ReadMode,
+    /// How deeply new blocks are verified, and how files are read for that.
+    pub verify: verify::Options,
 }
 
 impl Default for Options {
@@ -84,7 +81,7 @@ impl Default for Options {
             level: portable::DEFAULT_LEVEL,
             force: false,
             labels: BTreeMap::new(),
-            read_mode: ReadMode::default(),
+            verify: verify::Options::default(),
         }
     }
 }
@@ -119,14 +116,12 @@ pub fn backup(
     repository: &Repository,
     options: &Options,
     time: Millis,
-    prover: &dyn Prover,
     progress: &dyn Progress,
 ) -> Result<Report> {
     let run = run::Run {
         source,
         repository,
         options,
-        prover,
         progress,
         hooks: &NoHooks,
     };

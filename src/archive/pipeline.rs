@@ -2,10 +2,10 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::Options;
 use super::fingerprint::{deep_fingerprint, is_immutable};
 use super::hooks::{Hooks, Moment};
 use super::plan::Known;
-use super::prover::Prover;
 use super::source::{Miss, OpenBlock, SourceFile};
 use super::survey::BlockSurvey;
 use crate::error::{Error, ErrorKind, Result};
@@ -17,6 +17,7 @@ use crate::repository::{
     side_object,
 };
 use crate::store::{ObjectName, Store};
+use crate::verify::{Findings, verify_block};
 
 /// Why a block was not stored.
 pub(super) enum Failure {
@@ -42,8 +43,7 @@ pub(super) type Outcome = Result<StoredBlock, Miss>;
 pub(super) struct Pipeline<'a> {
     pub(super) store: &'a dyn Store,
     pub(super) known: &'a Known,
-    pub(super) prover: &'a dyn Prover,
-    pub(super) level: i32,
+    pub(super) options: &'a Options,
     pub(super) progress: &'a dyn Progress,
     pub(super) hooks: &'a dyn Hooks,
     pub(super) traffic: &'a Traffic,
@@ -104,7 +104,8 @@ impl Pipeline<'_> {
         let block = OpenBlock::open(&survey.found.dir)?;
         self.hooks.reached(Moment::BlockOpened(survey.ulid()));
         let survey = BlockSurvey::of(survey.found.clone(), &block).map_err(Miss::from)?;
-        let findings = self.prover.block(&survey.found.dir).map_err(Miss::from)?;
+        let verdict = verify_block(&survey.found.dir, self.options.verify, &Silent);
+        let findings = count(&verdict.findings);
         // What looks damaged may be half deleted.
         if !findings.is_empty() && !block.is_unchanged() {
             return Err(Miss::Vanished.into());
@@ -283,8 +284,15 @@ impl Pipeline<'_> {
         files: &[&SourceFile],
     ) -> Result<Staged, Failure> {
         let sources: Vec<_> = files.iter().map(|file| file.to_store()).collect();
-        let staged = portable::write(self.store, name, root, &sources, self.level, self.progress)
-            .map_err(|error| {
+        let staged = portable::write(
+            self.store,
+            name,
+            root,
+            &sources,
+            self.options.level,
+            self.progress,
+        )
+        .map_err(|error| {
             if files.iter().any(|file| file.has_failed()) {
                 Failure::Source(Miss::Unreadable(error))
             } else {
@@ -318,4 +326,15 @@ impl Pipeline<'_> {
 fn immutable_digests(block: &OpenBlock) -> Result<Vec<(&SourceFile, Digest)>> {
     let files = block.files.iter().filter(|file| is_immutable(&file.name));
     files.map(|file| Ok((file, file.digest()?))).collect()
+}
+
+/// The findings in the words of a manifest.
+fn count(findings: &Findings) -> FindingCounts {
+    let mut counts = FindingCounts::default();
+    for (kind, count) in findings.counts() {
+        let severity = kind.severity().to_string();
+        *counts.by_severity.entry(severity).or_default() += count;
+        counts.by_kind.insert(kind.id().to_owned(), count);
+    }
+    counts
 }

@@ -7,14 +7,13 @@ use super::hooks::{Hooks, Moment};
 use super::logs::{LogFiles, open_logs};
 use super::pipeline::{Failure, Pipeline, Traffic};
 use super::plan::{Action, Change, Known, is_other_server, superseded};
-use super::prover::Prover;
 use super::source::Miss;
 use super::survey::{BlockSurvey, Survey, survey};
 use super::{Options, Report, Source};
 use crate::error::{Error, Result};
 use crate::model::{Millis, Ulid};
 use crate::progress::Progress;
-use crate::repository::lineage::{coverage, is_damaged};
+use crate::repository::lineage::{coverage, has_problems, is_damaged};
 use crate::repository::portable::Root;
 use crate::repository::{
     Archive, ArchiveId, FindingCounts, LeftOut, MANIFEST_VERSION, Repository, StoredBlock,
@@ -32,7 +31,6 @@ pub(super) struct Run<'a> {
     pub(super) source: &'a Source,
     pub(super) repository: &'a Repository,
     pub(super) options: &'a Options,
-    pub(super) prover: &'a dyn Prover,
     pub(super) progress: &'a dyn Progress,
     pub(super) hooks: &'a dyn Hooks,
 }
@@ -186,7 +184,7 @@ impl Run<'_> {
         let name = wal_object(id).map_err(Failure::Store)?;
         let files: Vec<_> = logs.files.iter().collect();
         let staged = self.pipeline(harvest).write(&name, Root::Data, &files)?;
-        let span = logs.prove(self.options.read_mode);
+        let span = logs.prove(self.options.verify.read_mode);
         let (object, files) = staged.publish().map_err(Failure::Store)?;
         harvest.problems.extend(span.problems);
         Ok(Some(StoredWal {
@@ -280,8 +278,7 @@ impl Run<'_> {
         Pipeline {
             store: self.repository.store(),
             known: &harvest.known,
-            prover: self.prover,
-            level: self.options.level,
+            options: self.options,
             progress: self.progress,
             hooks: self.hooks,
             traffic: &harvest.traffic,
@@ -297,20 +294,20 @@ impl Run<'_> {
                 harvest.left_out.insert(parent.to_string(), reason);
             }
         }
-        let damaged = harvest.blocks.values().map(|block| &block.stored);
-        let damaged = damaged.filter(|block| is_damaged(block)).map(|block| {
+        let stored = harvest.blocks.values().map(|block| &block.stored);
+        let faulty = stored.filter(|block| has_problems(block)).map(|block| {
             let kinds: Vec<_> = block.findings.by_kind.keys().map(String::as_str).collect();
+            let kinds = kinds.join(", ");
             format!(
-                "block {} is damaged ({}); it is archived as it is",
-                block.ulid,
-                kinds.join(", ")
+                "block {} has faults and is archived as it is: {kinds}",
+                block.ulid
             )
         });
-        let damaged: Vec<_> = damaged.collect();
+        let faulty: Vec<_> = faulty.collect();
         let missed = harvest.missed.iter();
         let missed = missed.map(|(name, reason)| format!("{name} is left out: {reason}"));
         harvest.problems.extend(missed);
-        harvest.problems.extend(damaged);
+        harvest.problems.extend(faulty);
     }
 
     fn manifest(

@@ -78,7 +78,6 @@ impl Bench {
             source: &source,
             repository: &Repository::open_or_init(store)?,
             options: &Options::default(),
-            prover: &Opening::default(),
             progress: &Silent,
             hooks,
         };
@@ -514,7 +513,7 @@ fn blocks_without_sense_are_archived_byte_for_byte() {
     assert_eq!(stored.empty_dirs.len(), 1);
     let problems = report.problems.join("\n");
     assert!(
-        problems.contains("dangling") && problems.contains("is damaged"),
+        problems.contains("dangling") && problems.contains("has faults"),
         "{problems}"
     );
 }

@@ -5,9 +5,9 @@
 
 pub mod archives;
 pub mod backup;
-pub mod findings;
 pub mod blocks;
 pub mod dump;
+pub mod findings;
 mod value;
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};

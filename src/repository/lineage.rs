@@ -6,8 +6,9 @@ use std::collections::BTreeSet;
 use super::manifest::{Coverage, Gap, StoredBlock};
 use crate::model::{Millis, Ulid};
 
-/// Severity of findings that are no damage.
+/// Severities, as `narthex verify` calls them, of findings that are legal, and of those that cost no sample.
 const NOTE: &str = "note";
+const WARNING: &str = "warning";
 
 /// A half-open range of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,9 +44,16 @@ pub fn atoms(block: &StoredBlock) -> BTreeSet<Ulid> {
     }
 }
 
-/// Whether the verifier found more in `block` than what is unusual but legal.
+/// Whether the verifier found samples of `block` lost, wrong or out of reach.
 pub fn is_damaged(block: &StoredBlock) -> bool {
-    block.findings.by_severity.keys().any(|name| name != NOTE)
+    let mut severities = block.findings.by_severity.keys();
+    severities.any(|severity| severity != NOTE && severity != WARNING)
+}
+
+/// Whether the verifier found more in `block` than what is unusual but legal.
+pub fn has_problems(block: &StoredBlock) -> bool {
+    let mut severities = block.findings.by_severity.keys();
+    severities.any(|severity| severity != NOTE)
 }
 
 /// Spans inside `range`, or between the first and the last block where the range is open, that no block covers.

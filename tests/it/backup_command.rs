@@ -119,7 +119,7 @@ fn damage_is_archived_and_told_by_the_exit_code() {
     assert_eq!(ran.code, 3);
     assert!(
         ran.err
-            .contains("block 01M80FJGSDDJPV4DWFG2XR4VJ2 is damaged"),
+            .contains("block 01M80FJGSDDJPV4DWFG2XR4VJ2 has faults"),
         "{}",
         ran.err
     );

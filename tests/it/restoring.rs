@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use narthex::archive::{self, Opening, Options, Source};
+use narthex::archive::{self, Options, Source};
 use narthex::model::Ulid;
 use narthex::progress::Silent;
 use narthex::repository::lineage::TimeRange;
@@ -77,14 +77,7 @@ impl Bench {
 fn back_up(dir: &Path, repository: &Repository, time: i64) -> Archive {
     let source = Source::new(dir, "host".into(), Some("test".into())).unwrap();
     let options = Options::default();
-    let report = archive::backup(
-        &source,
-        repository,
-        &options,
-        time,
-        &Opening::default(),
-        &Silent,
-    );
+    let report = archive::backup(&source, repository, &options, time, &Silent);
     report.unwrap().archive
 }
 

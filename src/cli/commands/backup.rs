@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value as Json, json};
 
-use crate::archive::{self, Opening, Options, Preview, Source};
+use crate::archive::{self, Options, Preview, Source};
 use crate::cli::args::RepoArgs;
 use crate::cli::{Context, Outcome, time};
 use crate::error::{Error, ErrorKind, Result};
@@ -15,6 +15,7 @@ use crate::report::bytes_text;
 use crate::repository::Repository;
 use crate::repository::portable::DEFAULT_LEVEL;
 use crate::store::Location;
+use crate::verify;
 
 /// What to back up, and how.
 #[derive(Debug, clap::Args)]
@@ -67,23 +68,16 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
         level: args.level,
         force: args.force,
         labels: args.labels.iter().cloned().collect(),
-        read_mode: context.read_mode,
-    };
-    let prover = Opening {
-        read_mode: context.read_mode,
+        verify: verify::Options {
+            read_mode: context.read_mode,
+            ..verify::Options::default()
+        },
     };
     // Nothing is made for a directory that holds nothing to back up.
     crate::block::DataDir::scan(&source.dir)?;
     let repository = Repository::open_or_init(args.repo.store())?;
     let now = time::now();
-    let report = archive::backup(
-        &source,
-        &repository,
-        &options,
-        now,
-        &prover,
-        context.progress,
-    )?;
+    let report = archive::backup(&source, &repository, &options, now, context.progress)?;
     for problem in &report.problems {
         context.progress.remark(problem);
     }
