@@ -241,7 +241,7 @@ fn a_chunk_that_is_damaged_under_a_right_checksum_is_kept_as_far_as_it_decodes()
     let ran = copy.narthex("dump", &[]);
     assert_eq!((ran.code, lines(&ran.out)), (3, 6), "{}", ran.err);
     assert!(
-        problems(&ran)[0].ends_with("; 1 samples skipped"),
+        problems(&ran)[0].ends_with("; 1 sample skipped"),
         "{}",
         ran.err
     );
@@ -266,7 +266,7 @@ fn a_chunk_whose_times_differ_from_the_index_is_dumped_and_named() {
         ran.err
     );
     assert!(
-        problems[1].contains("meta.json: stats at offset 0: expected number of samples 6, found 5"),
+        problems[1].contains("meta.json: expected 6 samples, found 5"),
         "{}",
         ran.err
     );
@@ -359,7 +359,7 @@ fn every_block_dumps_as_many_samples_as_its_metadata_promises() {
         let meta = block.meta().clone();
         let blocks = [block];
         let tally = narthex::dump::dump(&blocks, &options, &mut out, &mut |problem| {
-            panic!("{problem}")
+            panic!("{problem:?}")
         })
         .unwrap();
         assert_eq!(

@@ -58,7 +58,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     for block in &sources.unreadable {
         progress.remark(&report::dump::unreadable(block));
     }
-    let mut report = |problem: dump::Problem| progress.remark(&problem);
+    let mut report = |problem: dump::Problem| progress.remark(&report::dump::problem(&problem));
     let tally = dump::dump(&sources.blocks, &options, context.out, &mut report)?;
     for line in report::dump::closing(&tally) {
         progress.remark(&line);
