@@ -22,7 +22,7 @@ use std::collections::BinaryHeap;
 use std::io::Write;
 
 pub use format::Format;
-pub use problem::{Lost, Problem};
+pub use problem::{Fault, Lost, Problem};
 pub use selector::{Matcher, Selector};
 pub use sources::{Sources, Unreadable};
 pub use tally::{BlockTally, Tally};
@@ -98,7 +98,7 @@ pub fn dump(
             Ok(series) => run.advance(series, &mut heads),
             Err(fault) => {
                 let lost = Lost::Block(block.meta().stats.num_samples);
-                run.problem(Problem::of_index(block, fault, lost));
+                run.problem(position, Problem::of_index(block, fault, lost));
             }
         }
     }
@@ -130,8 +130,8 @@ struct Run<'a, 'o> {
 }
 
 impl Run<'_, '_> {
-    fn problem(&mut self, problem: Problem) {
-        self.tally.count(&problem);
+    fn problem(&mut self, position: usize, problem: Problem) {
+        self.tally.count(position, &problem);
         (self.report)(problem);
     }
 
@@ -142,7 +142,7 @@ impl Run<'_, '_> {
         heads: &mut BinaryHeap<BlockSeries<'a>>,
     ) {
         let position = series.position;
-        let found = series.advance(&mut |problem| self.problem(problem));
+        let found = series.advance(&mut |problem| self.problem(position, problem));
         if let Some(block) = self.tally.blocks.get_mut(position) {
             block.series = series.seen;
         }
@@ -222,7 +222,7 @@ impl Run<'_, '_> {
             Ok(at) => series.range_problem(chunk, range, at),
         };
         if let Some(problem) = problem {
-            self.problem(problem);
+            self.problem(series.position, problem);
         }
     }
 
@@ -236,7 +236,7 @@ impl Run<'_, '_> {
                 continue;
             };
             for problem in read.broken_promises(block) {
-                self.problem(problem);
+                self.problem(position, problem);
             }
         }
     }

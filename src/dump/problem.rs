@@ -14,14 +14,43 @@ pub struct Problem {
     pub block: Ulid,
     /// The file.
     pub file: PathBuf,
-    /// What is wrong, and where in the file.
-    pub fault: Malformed,
+    /// What is wrong.
+    pub fault: Fault,
     /// The series concerned, as far as it is known.
     pub series: Option<Labels>,
     /// First and last millisecond concerned, as far as they are known.
     pub span: Option<(Millis, Millis)>,
     /// What is missing from the dump because of it.
     pub lost: Lost,
+}
+
+/// What is wrong with a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It is damaged.
+    Malformed(Malformed),
+    /// It promises another number of things than there are, what is known to be lost included.
+    Promise {
+        /// Which things.
+        things: &'static str,
+        /// How many it promises.
+        promised: u64,
+        /// How many there are.
+        found: u64,
+    },
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::Malformed(malformed) => malformed.fmt(f),
+            Fault::Promise {
+                things,
+                promised,
+                found,
+            } => write!(f, "expected {promised} {things}, found {found}"),
+        }
+    }
 }
 
 /// What is missing from a dump.
@@ -41,41 +70,27 @@ pub enum Lost {
 }
 
 impl Problem {
+    /// What a block's metadata promises and the block does not keep.
+    pub(super) fn of_meta(block: &Block, fault: Fault) -> Self {
+        Problem {
+            block: block.meta().ulid,
+            file: block.files().meta(),
+            fault,
+            series: None,
+            span: None,
+            lost: Lost::Nothing,
+        }
+    }
+
     /// A fault of the block's index.
     pub(super) fn of_index(block: &Block, fault: Malformed, lost: Lost) -> Self {
         Problem {
             block: block.meta().ulid,
             file: block.files().index(),
-            fault,
+            fault: Fault::Malformed(fault),
             series: None,
             span: None,
             lost,
-        }
-    }
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "block {}: {}: {}",
-            self.block,
-            self.file.display(),
-            self.fault
-        )?;
-        if let Some(series) = &self.series {
-            write!(f, "; series {series}")?;
-        }
-        if let Some((first, last)) = self.span {
-            write!(f, "; {first} to {last} ms")?;
-        }
-        match self.lost {
-            Lost::Nothing => Ok(()),
-            Lost::Samples(None) => f.write_str("; an unknown number of samples skipped"),
-            Lost::Samples(Some(samples)) => write!(f, "; {samples} samples skipped"),
-            Lost::Series => f.write_str("; series skipped"),
-            Lost::SeriesUnknown => f.write_str("; an unknown number of series skipped"),
-            Lost::Block(samples) => write!(f, "; block with {samples} samples skipped"),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use super::candidates::Candidates;
 use super::filter::Filter;
-use super::problem::{Lost, Problem};
+use super::problem::{Fault, Lost, Problem};
 use super::selector::Selector;
 use crate::block::Block;
 use crate::chunk;
@@ -171,7 +171,7 @@ impl<'a> BlockSeries<'a> {
         Problem {
             block: self.block.meta().ulid,
             file: self.block.segment_path(chunk.reference.segment()),
-            fault,
+            fault: Fault::Malformed(fault),
             series: Some(Labels(self.labels.iter().map(label).collect())),
             span: Some((chunk.min_time, chunk.max_time)),
             lost,

@@ -1,9 +1,8 @@
 //! What was dumped, left out and lost.
 
 use super::format::{Format, LabelSlices, are_utf8};
-use super::problem::{Lost, Problem};
+use super::problem::{Fault, Lost, Problem};
 use crate::block::Block;
-use crate::raw::Malformed;
 
 /// The counts of one dump.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,6 +44,8 @@ pub struct BlockTally {
     pub chunks: u64,
     /// Samples decoded, deleted ones and duplicates included.
     pub samples: u64,
+    /// Samples known to be lost in damaged chunks.
+    pub lost: u64,
 }
 
 impl Tally {
@@ -60,13 +61,18 @@ impl Tally {
         self.problems > 0 || self.unsayable > 0
     }
 
-    pub(super) fn count(&mut self, problem: &Problem) {
+    /// Counts a problem of the block at `position`.
+    pub(super) fn count(&mut self, position: usize, problem: &Problem) {
         self.problems += 1;
         match problem.lost {
             Lost::Nothing => {}
             Lost::Samples(samples) => {
+                let samples = u64::from(samples.unwrap_or(0));
                 self.lost_chunks += 1;
-                self.lost_samples += u64::from(samples.unwrap_or(0));
+                self.lost_samples += samples;
+                if let Some(block) = self.blocks.get_mut(position) {
+                    block.lost += samples;
+                }
             }
             Lost::Series | Lost::SeriesUnknown => self.lost_series += 1,
             Lost::Block(samples) => self.lost_samples = self.lost_samples.saturating_add(samples),
@@ -85,19 +91,19 @@ impl BlockTally {
     pub(super) fn broken_promises(self, block: &Block) -> impl Iterator<Item = Problem> {
         let stats = block.meta().stats;
         [
-            ("number of series", stats.num_series, self.series),
-            ("number of chunks", stats.num_chunks, self.chunks),
-            ("number of samples", stats.num_samples, self.samples),
+            ("series", stats.num_series, self.series),
+            ("chunks", stats.num_chunks, self.chunks),
+            ("samples", stats.num_samples, self.samples + self.lost),
         ]
         .into_iter()
-        .filter(|(_, promised, read)| promised != read)
-        .map(|(what, promised, read)| Problem {
-            file: block.files().meta(),
-            ..Problem::of_index(
-                block,
-                Malformed::unexpected("stats", 0, what, promised.to_string(), read),
-                Lost::Nothing,
-            )
+        .filter(|(_, promised, found)| promised != found)
+        .map(|(things, promised, found)| {
+            let fault = Fault::Promise {
+                things,
+                promised,
+                found,
+            };
+            Problem::of_meta(block, fault)
         })
     }
 }

@@ -319,7 +319,7 @@ fn describe(entry: &Entry, files: &BlockFiles, meta: Meta) -> ListedBlock {
 }
 
 /// Bytes of the regular files at and below `path`; links are not followed, what cannot be seen counts nothing.
-fn bytes_below(path: &Path) -> u64 {
+pub(super) fn bytes_below(path: &Path) -> u64 {
     let mut bytes = 0u64;
     let mut pending = vec![path.to_owned()];
     while let Some(path) = pending.pop() {

@@ -342,7 +342,7 @@ fn notes(block: &ListedBlock) -> Vec<String> {
         notes.push("compaction failed".to_owned());
     }
     if block.meta.stats.num_tombstones > 0 {
-        notes.push(format!("{} tombstones", block.meta.stats.num_tombstones));
+        notes.push(format!("tombstones: {}", block.meta.stats.num_tombstones));
     }
     if let Some(resolution) = block.meta.downsampled() {
         notes.push(format!("downsampled to {}", duration_text(resolution)));

@@ -106,7 +106,7 @@ pub(crate) fn rfc3339(millis: Millis) -> String {
     Timestamp::from_millisecond(millis).map_or_else(|_| millis.to_string(), |time| time.to_string())
 }
 
-/// A span as Prometheus writes durations: `2h`, `1d12h`, `90s500ms`; at most the two largest units.
+/// A span as Prometheus writes durations: `2h`, `1d12h`, `90s500ms`; rounded to the two largest units.
 pub(crate) fn duration_text(millis: Millis) -> String {
     const UNITS: [(u64, &str); 5] = [
         (86_400_000, "d"),
@@ -119,6 +119,10 @@ pub(crate) fn duration_text(millis: Millis) -> String {
         return "0s".to_owned();
     }
     let mut rest = millis.unsigned_abs();
+    let largest = UNITS.iter().position(|(unit, _)| rest >= *unit);
+    let smallest = largest.and_then(|largest| UNITS.get(largest + 1));
+    let precision = smallest.map_or(1, |(unit, _)| *unit);
+    rest = rest.saturating_add(precision / 2) / precision * precision;
     let mut text = String::from(if millis < 0 { "-" } else { "" });
     let mut parts = 0;
     for (unit, name) in UNITS {
@@ -149,7 +153,10 @@ mod tests {
         assert_eq!(rfc3339(1_700_000_000_000), "2023-11-14T22:13:20Z");
         assert_eq!(duration_text(7_200_000), "2h");
         assert_eq!(duration_text(129_600_000), "1d12h");
-        assert_eq!(duration_text(239_995), "3m59s");
+        assert_eq!(duration_text(7_199_995), "2h");
+        assert_eq!(duration_text(239_995), "4m");
+        assert_eq!(duration_text(239_400), "3m59s");
+        assert_eq!(duration_text(29_645), "29s645ms");
         assert_eq!(duration_text(-5), "-5ms");
     }
 }

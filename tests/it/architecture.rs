@@ -44,6 +44,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "chunk",
             "wal",
             "inspect",
+            "dump",
             "verify",
             "repository",
             "store",

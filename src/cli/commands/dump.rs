@@ -58,7 +58,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     for block in &sources.unreadable {
         progress.remark(&report::dump::unreadable(block));
     }
-    let mut report = |problem: dump::Problem| progress.remark(&problem);
+    let mut report = |problem: dump::Problem| progress.remark(&report::dump::problem(&problem));
     let tally = dump::dump(&sources.blocks, &options, context.out, &mut report)?;
     for line in report::dump::closing(&tally) {
         progress.remark(&line);
@@ -74,12 +74,10 @@ impl Args {
             Some(text) => parse_time(text, now),
             None => Ok(default),
         };
-        let format = match self.format {
-            Some(FormatName::Openmetrics) => Format::OpenMetrics,
-            Some(FormatName::Json) => Format::Json,
-            Some(FormatName::Text) => Format::Text,
-            None if json => Format::Json,
-            None => Format::Text,
+        let format = match (self.format, json) {
+            (Some(FormatName::Text), _) | (None, false) => Format::Text,
+            (Some(FormatName::Openmetrics), _) => Format::OpenMetrics,
+            (Some(FormatName::Json), _) | (None, true) => Format::Json,
         };
         Ok(Options {
             selectors: self.matches.clone(),

@@ -175,9 +175,8 @@ impl<'a> Cursor<'a> {
 
     /// A string in double, single or back quotes; only the last has no escapes.
     fn string(&mut self) -> Result<Vec<u8>, Fault> {
-        let quote = match self.peek() {
-            Some(quote @ ('"' | '\'' | '`')) => quote,
-            _ => return Err(self.expected("a quoted string")),
+        let Some(quote @ ('"' | '\'' | '`')) = self.peek() else {
+            return Err(self.expected("a quoted string"));
         };
         self.next();
         let mut value = Vec::new();

@@ -1,0 +1,61 @@
+//! `narthex inspect`: everything about single blocks.
+
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use crate::block::{Block, DataDir};
+use crate::cli::{Context, Outcome};
+use crate::error::Result;
+use crate::inspect::inspect;
+use crate::report;
+
+/// What to inspect.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Examples:
+  narthex inspect data/01M7ZTB71NJ67GWWE5SXTVHFTH
+  narthex inspect data --json | jq '.blocks[] | {ulid, scrape_interval, full_chunks}'
+
+Reads the index and the header and checksum of every chunk. What cannot be read is named on standard error, and
+the exit code is 3; narthex verify finds all faults.")]
+pub(crate) struct Args {
+    /// Blocks, or directories with blocks
+    #[arg(required = true, value_name = "BLOCK")]
+    paths: Vec<PathBuf>,
+}
+
+pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
+    let mut inspected = Vec::new();
+    let mut problems = false;
+    let mut first = true;
+    for path in &args.paths {
+        let dir = DataDir::scan(path)?;
+        for entry in dir.blocks() {
+            let block = Block::open(&entry.path, context.read_mode).and_then(|block| inspect(&block));
+            let block = match block {
+                Ok(block) => block,
+                Err(error) => {
+                    context.progress.remark(&error.chain());
+                    problems = true;
+                    continue;
+                }
+            };
+            for fault in report::inspect::faults(&block) {
+                context.progress.remark(&fault);
+                problems = true;
+            }
+            if context.json {
+                inspected.push(report::inspect::json(&block));
+            } else {
+                let blank = if first { "" } else { "\n\n" };
+                context.print(format_args!("{blank}{}", report::inspect::text(&block)))?;
+            }
+            first = false;
+        }
+    }
+    if context.json {
+        context.print_json(&json!({ "blocks": inspected }))?;
+    }
+    Ok(Outcome::problems_if(problems))
+}

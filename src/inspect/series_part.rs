@@ -1,0 +1,254 @@
+//! What the series of a block and their chunks are like: one parallel pass over the series entries.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::index_part::SymbolUse;
+use super::{Distribution, Faults};
+use crate::block::Block;
+use crate::chunk::{self, Encoding, Record};
+use crate::index::{Index, Series};
+use crate::model::{ChunkMeta, Millis, Sample};
+use crate::raw::Malformed;
+
+/// Series entries that one task reads.
+const TASK: usize = 1024;
+
+/// Chunks of one encoding.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EncodingCounts {
+    /// Chunks.
+    pub chunks: u64,
+    /// Samples in them, as their headers say.
+    pub samples: u64,
+    /// Bytes of their data, without length, encoding byte and checksum.
+    pub bytes: u64,
+}
+
+/// What one pass over series and chunks finds.
+#[derive(Clone, Debug, Default)]
+pub struct SeriesCounts {
+    /// Series entries that can be read.
+    pub series: u64,
+    /// Chunks by encoding; only those whose checksum is right.
+    pub encodings: BTreeMap<Encoding, EncodingCounts>,
+    /// Chunks of a series.
+    pub chunks_per_series: Distribution,
+    /// Samples of a float chunk.
+    pub float_samples: Distribution,
+    /// Bytes of a float chunk's data.
+    pub float_bytes: Distribution,
+    /// Samples of a histogram chunk.
+    pub histogram_samples: Distribution,
+    /// Bytes of a histogram chunk's data.
+    pub histogram_bytes: Distribution,
+    /// Buckets of each sample of a histogram chunk.
+    pub histogram_buckets: Distribution,
+    /// Average distances of samples in chunks, in milliseconds rounded to three digits, with the samples of these chunks.
+    pub intervals: BTreeMap<Millis, u64>,
+}
+
+/// A task's share of the counts, and what it found wrong.
+#[derive(Default)]
+struct Share {
+    counts: SeriesCounts,
+    faults: Faults,
+    series: Series,
+}
+
+pub(super) fn series(block: &Block, index: &Index<'_>, used: &SymbolUse, faults: &mut Faults) -> SeriesCounts {
+    let tasks = split(index, faults);
+    // Each share holds a few arrays: a handful per thread balance well enough.
+    let shares = rayon::current_num_threads() * 8;
+    let whole = tasks
+        .par_iter()
+        .with_min_len(tasks.len().div_ceil(shares))
+        .fold(Share::default, |mut share, task| {
+            share.read(block, index, used, task);
+            share
+        })
+        .reduce(Share::default, Share::merge);
+    faults.merge(whole.faults);
+    whole.counts
+}
+
+/// Cuts the series section into parts that begin and end with an entry. Only lengths are read for it.
+fn split(index: &Index<'_>, faults: &mut Faults) -> Vec<Range<u64>> {
+    let mut tasks = Vec::new();
+    let mut entries = index.series();
+    let mut start = entries.position();
+    let mut count = 0;
+    while let Some(entry) = entries.next() {
+        match entry {
+            Ok(entry) => {
+                count += 1;
+                if count % TASK == 0 {
+                    tasks.push(start..entry.end);
+                    start = entry.end;
+                }
+            }
+            Err(fault) => {
+                tasks.push(start..fault.offset);
+                entries.resync(fault.offset);
+                start = entries.position();
+                faults.index(fault);
+            }
+        }
+    }
+    tasks.push(start..entries.position());
+    tasks
+}
+
+impl Share {
+    fn read(&mut self, block: &Block, index: &Index<'_>, used: &SymbolUse, task: &Range<u64>) {
+        for entry in index.series_between(task.start, task.end) {
+            let read = entry.and_then(|entry| {
+                entry.check()?;
+                entry.decode(&mut self.series)
+            });
+            if let Err(fault) = read {
+                self.faults.index(fault);
+                continue;
+            }
+            let Share { counts, faults, series } = self;
+            counts.series += 1;
+            counts.chunks_per_series.record(series.chunks.len() as u64);
+            for (name, value) in &series.labels {
+                used.mark(*name);
+                used.mark(*value);
+            }
+            for chunk in &series.chunks {
+                if let Err(fault) = counts.chunk(block, chunk) {
+                    faults.segment(block, chunk.reference.segment(), fault);
+                }
+            }
+        }
+    }
+
+    fn merge(mut self, other: Share) -> Share {
+        self.faults.merge(other.faults);
+        self.counts.merge(&other.counts);
+        self
+    }
+}
+
+impl SeriesCounts {
+    /// Chunks of all encodings.
+    pub fn chunks(&self) -> u64 {
+        self.encodings.values().map(|counts| counts.chunks).sum()
+    }
+
+    /// Samples of all encodings.
+    pub fn samples(&self) -> u64 {
+        self.encodings.values().map(|counts| counts.samples).sum()
+    }
+
+    /// The distance of samples that most samples have, and their share of all in chunks of more than one: a guess at the scrape
+    /// interval.
+    pub fn scrape_interval(&self) -> Option<(Millis, f64)> {
+        let all: u64 = self.intervals.values().sum();
+        let (interval, samples) = self.intervals.iter().max_by_key(|(_, samples)| **samples)?;
+        Some((*interval, *samples as f64 / all as f64))
+    }
+
+    fn chunk(&mut self, block: &Block, chunk: &ChunkMeta) -> Result<(), Malformed> {
+        let record = block.chunk(chunk.reference)?;
+        let bytes = record.data.len() as u64;
+        let counts = self.encodings.entry(record.encoding).or_default();
+        counts.chunks += 1;
+        counts.bytes += bytes;
+        let samples = u64::from(chunk::promised_samples(record.encoding, record.data, record.data_offset)?);
+        counts.samples += samples;
+        if record.encoding.is_float() {
+            self.float_samples.record(samples);
+            self.float_bytes.record(bytes);
+        } else {
+            self.histogram_samples.record(samples);
+            self.histogram_bytes.record(bytes);
+            self.histogram_buckets.record(buckets(&record)?);
+        }
+        if let Some(interval) = average_distance(chunk, samples) {
+            *self.intervals.entry(interval).or_default() += samples;
+        }
+        Ok(())
+    }
+
+    fn merge(&mut self, other: &SeriesCounts) {
+        self.series += other.series;
+        for (encoding, more) in &other.encodings {
+            let counts = self.encodings.entry(*encoding).or_default();
+            counts.chunks += more.chunks;
+            counts.samples += more.samples;
+            counts.bytes += more.bytes;
+        }
+        for (interval, samples) in &other.intervals {
+            *self.intervals.entry(*interval).or_default() += samples;
+        }
+        self.chunks_per_series.merge(&other.chunks_per_series);
+        self.float_samples.merge(&other.float_samples);
+        self.float_bytes.merge(&other.float_bytes);
+        self.histogram_samples.merge(&other.histogram_samples);
+        self.histogram_bytes.merge(&other.histogram_bytes);
+        self.histogram_buckets.merge(&other.histogram_buckets);
+    }
+}
+
+/// Buckets of a histogram chunk's samples; a stale marker among them has none.
+fn buckets(record: &Record<'_>) -> Result<u64, Malformed> {
+    let mut most = 0;
+    chunk::decode(record.encoding, record.data, record.data_offset, |sample| {
+        let buckets = match sample {
+            Sample::Float(_) => 0,
+            Sample::Histogram(sample) => sample.positive.len() + sample.negative.len(),
+            Sample::FloatHistogram(sample) => sample.positive.len() + sample.negative.len(),
+        };
+        most = most.max(buckets as u64);
+    })?;
+    Ok(most)
+}
+
+/// The average distance of a chunk's samples, rounded to three digits: scrapes come a little early or late.
+fn average_distance(chunk: &ChunkMeta, samples: u64) -> Option<Millis> {
+    let length = chunk.max_time.checked_sub(chunk.min_time).filter(|length| *length > 0)?;
+    let gaps = samples.checked_sub(1).filter(|gaps| *gaps > 0)?;
+    let average = (length.unsigned_abs() + gaps / 2) / gaps;
+    let mut unit = 1u64;
+    while average / unit >= 1000 {
+        unit *= 10;
+    }
+    Millis::try_from((average + unit / 2) / unit * unit).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ChunkRef;
+
+    #[test]
+    fn distances_are_rounded_to_three_digits() {
+        let distance = |length: Millis, samples: u64| {
+            let chunk = ChunkMeta {
+                min_time: -5,
+                max_time: length - 5,
+                reference: ChunkRef(0),
+            };
+            average_distance(&chunk, samples)
+        };
+        assert_eq!(distance(119 * 15_000 + 40, 120), Some(15_000));
+        assert_eq!(distance(119 * 15_000 - 40, 120), Some(15_000));
+        assert_eq!(distance(119 * 500 + 30, 120), Some(500));
+        assert_eq!(distance(59_999, 2), Some(60_000));
+        assert_eq!(distance(126_049, 2), Some(126_000));
+        assert_eq!(distance(0, 1), None);
+        assert_eq!(distance(0, 2), None);
+        assert_eq!(distance(1, 1), None);
+        let wide = ChunkMeta {
+            min_time: Millis::MIN,
+            max_time: Millis::MAX,
+            reference: ChunkRef(0),
+        };
+        assert_eq!(average_distance(&wide, 2), None);
+    }
+}
