@@ -11,9 +11,11 @@
 mod architecture;
 mod block_writer;
 mod encode;
+mod faults;
 mod fixtures;
 mod keeping;
 mod portable;
 mod repository;
+mod sick;
 mod store_contract;
 mod wal;
