@@ -345,10 +345,12 @@ pub fn to_json(verdict: &Verdict) -> Json {
 
 fn add_findings(object: &mut Json, findings: &Findings) {
     let count = |(kind, count): (Kind, u64)| (kind.id().to_owned(), json!(count));
-    let kept: Vec<_> = findings.iter().cloned().collect();
     if let Json::Object(object) = object {
         let counts: Map<_, _> = findings.counts().map(count).collect();
-        object.insert("findings".to_owned(), json_rows(FINDINGS, &kept));
+        object.insert(
+            "findings".to_owned(),
+            json_rows(FINDINGS, findings.as_slice()),
+        );
         object.insert("counts".to_owned(), Json::Object(counts));
     }
 }

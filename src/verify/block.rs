@@ -12,6 +12,7 @@ use super::checks::series::{SeriesCheck, SeriesTotals};
 use super::checks::{Subject, coverage, directory, meta, open, tombstones};
 use super::{Finding, Findings, Kind, Options};
 use crate::block::{BlockFiles, Meta};
+use crate::error::Result;
 use crate::model::{Millis, Ulid};
 use crate::progress::Progress;
 use crate::raw::FileBytes;
@@ -48,41 +49,24 @@ pub struct BlockVerdict {
     pub findings: Findings,
 }
 
-/// Verifies the block in `dir`. Never fails: a block that cannot be read at all has a finding that says so.
+/// Verifies the block in `dir`. Whatever is wrong in it is a finding.
 ///
 /// `progress` is told of bytes, not of phases, so that several blocks can be one phase.
-pub fn verify_block(dir: &Path, options: Options, progress: &dyn Progress) -> BlockVerdict {
+///
+/// # Errors
+///
+/// When the directory cannot be listed; [`NotFound`](crate::ErrorKind::NotFound) when there is none.
+pub fn verify_block(dir: &Path, options: Options, progress: &dyn Progress) -> Result<BlockVerdict> {
+    let files = BlockFiles::scan(dir)?;
     let directory = directory_ulid(dir);
-    let mut findings = Findings::default();
-    let files = BlockFiles::scan(dir).unwrap_or_else(|error| {
-        findings.add(Kind::Unreadable, || {
-            let files = BlockFiles::default();
-            let subject = Subject {
-                ulid: directory,
-                files: &files,
-                options,
-                progress,
-            };
-            subject
-                .finding(Kind::Unreadable, dir.to_owned())
-                .saying(error.chain())
-        });
-        BlockFiles {
-            dir: dir.to_owned(),
-            ..BlockFiles::default()
-        }
-    });
     let mut verdict = BlockVerdict {
         dir: dir.to_owned(),
         ulid: directory,
         meta: None,
         stats: BlockStats::default(),
-        findings,
+        findings: Findings::default(),
     };
-    if verdict.findings.has_problems() {
-        return verdict;
-    }
-    let subject = Subject {
+    let mut subject = Subject {
         ulid: directory,
         files: &files,
         options,
@@ -90,13 +74,10 @@ pub fn verify_block(dir: &Path, options: Options, progress: &dyn Progress) -> Bl
     };
     verdict.meta = meta::read(&subject, &mut verdict.findings);
     verdict.ulid = directory.or(verdict.meta.as_ref().map(|meta| meta.ulid));
-    let subject = Subject {
-        ulid: verdict.ulid,
-        ..subject
-    };
+    subject.ulid = verdict.ulid;
     verify_files(subject, directory, &mut verdict);
     verdict.findings.sort();
-    verdict
+    Ok(verdict)
 }
 
 /// The ULID that the directory's name is.
@@ -187,6 +168,7 @@ fn verify_index(
     let mut totals = series.run(findings);
     report_absent(&subject, segments, &totals.absent, findings);
     report_aggregates(&subject, meta, &totals, findings);
+    report_foreign(&subject, segments, &totals, findings);
     let series_lost = !totals.lost.is_empty() || !opened.toc_is_sound;
     std::mem::take(&mut totals.coverage).check(&subject, segments, series_lost, findings);
 
@@ -236,6 +218,29 @@ fn report_absent(
             ..subject
                 .finding(kind, segments.path(subject, position))
                 .saying(detail)
+        });
+    }
+}
+
+/// When most references lead astray in segments that are sound, they are references to other segments.
+fn report_foreign(
+    subject: &Subject<'_>,
+    segments: &Segments,
+    totals: &SeriesTotals,
+    findings: &mut Findings,
+) {
+    let astray: u64 = [Kind::ChunkChecksum, Kind::ChunkMalformed, Kind::ChunkTime]
+        .into_iter()
+        .map(|kind| findings.count(kind))
+        .sum();
+    if astray * 2 > totals.counts.chunks && coverage::is_sound_by_itself(segments) {
+        findings.add(Kind::ChunksForeign, || {
+            subject
+                .finding(Kind::ChunksForeign, subject.files.dir.join("chunks"))
+                .saying(format!(
+                    "{astray} of {} references do not fit chunks that are themselves sound",
+                    totals.counts.chunks
+                ))
         });
     }
 }

@@ -99,6 +99,11 @@ impl Findings {
     }
 
     /// Those that were kept.
+    pub fn as_slice(&self) -> &[Finding] {
+        &self.kept
+    }
+
+    /// Those that were kept.
     pub fn iter(&self) -> std::slice::Iter<'_, Finding> {
         self.kept.iter()
     }

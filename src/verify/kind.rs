@@ -42,6 +42,8 @@ pub enum Consequence {
     FailsQueries,
     /// Queries that touch it return too little or something wrong, without a word.
     WrongAnswers,
+    /// It starts, but what it logs from then on is lost at the start after that.
+    LosesNewData,
     /// It drops what stands in the log behind this place, and starts.
     DropsLog,
     /// It does not start.
@@ -59,6 +61,7 @@ impl fmt::Display for Consequence {
             Consequence::FailsCompaction => "fails to compact it",
             Consequence::FailsQueries => "fails queries that touch it",
             Consequence::WrongAnswers => "answers wrongly without a word",
+            Consequence::LosesNewData => "loses what it logs from now on",
             Consequence::DropsLog => "drops the rest of the log",
             Consequence::DoesNotStart => "does not start",
             Consequence::Destroys => "does not start, and destroys data trying",
@@ -197,6 +200,7 @@ kinds! {
     SegmentNames "segment-names" Warning Nothing "The segments are not called 000001, 000002 … without a gap; Prometheus counts them by position." "see whether a segment is missing";
     SegmentMissing "segment-missing" Damaged FailsQueries "The index refers to a segment that is not there." RESTORE;
     SegmentTruncated "segment-truncated" Damaged FailsQueries "The index refers to chunks behind the end of a segment." RESTORE;
+    SegmentOversize "segment-oversize" Note Nothing "A segment is larger than 512 MiB, which Prometheus makes only for a single chunk or when told to." LEAVE;
     SegmentGarbage "segment-garbage" Warning Nothing "A segment has bytes that belong to no chunk." HARMLESS;
     ChunksForeign "chunks-foreign" Damaged FailsQueries "The chunks are sound, but not those that the index refers to: index and segments are of different blocks." RESTORE;
 
@@ -234,6 +238,7 @@ kinds! {
     // Write-ahead logs.
     WalNote "wal-note" Note Nothing "A write-ahead log holds something unusual." LEAVE;
     WalUnusual "wal-unusual" Warning Nothing "A write-ahead log holds something that replay passes over." WAL;
+    WalBehind "wal-behind" Damaged LosesNewData "The segments of the log are older than its checkpoint, so that new ones are not replayed." WAL;
     WalDamaged "wal-damaged" Damaged DropsLog "A write-ahead log is damaged: replay ends here, and what follows is dropped." WAL;
     WalBroken "wal-broken" Fatal DoesNotStart "A write-ahead log cannot be replayed." WAL;
     WalDestructive "wal-destructive" Fatal Destroys "A write-ahead log is damaged in a way that makes Prometheus delete the rest of it." "do not start Prometheus on this directory: copy it first, then restore the log or remove its checkpoint";

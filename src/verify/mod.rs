@@ -24,7 +24,7 @@ pub use finding::{Finding, Findings, KEPT_PER_KIND, Loss};
 pub use kind::{Consequence, Kind, Severity};
 
 use crate::block::{DataDir, Place};
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::progress::Progress;
 use crate::raw::ReadMode;
 
@@ -84,11 +84,21 @@ pub fn verify(path: &Path, options: Options, progress: &dyn Progress) -> Result<
     progress.begin("verify", Some(checks::directory::bytes(&scanned)));
     let mut findings = Findings::default();
     checks::directory::data_dir(&scanned, &mut findings);
-    let blocks: Vec<_> = scanned
-        .blocks()
-        .map(|entry| verify_block(&entry.path, options, progress))
-        .collect();
-    checks::cross::compare(path, &blocks, &mut findings);
+    checks::wal::check(&scanned, options.read_mode, &mut findings);
+    let mut blocks = Vec::new();
+    for entry in scanned.blocks() {
+        match verify_block(&entry.path, options, progress) {
+            Ok(block) => blocks.push(block),
+            // A server at work has compacted or deleted it meanwhile.
+            Err(error) if error.kind() == ErrorKind::NotFound && !entry.path.exists() => {
+                progress.remark(&format_args!("{} has vanished", entry.path.display()));
+            }
+            Err(error) => findings.add(Kind::Unreadable, || {
+                checks::directory::about(Kind::Unreadable, entry).saying(error.chain())
+            }),
+        }
+    }
+    checks::cross::compare(&blocks, &mut findings);
     progress.end();
     findings.sort();
     Ok(Verdict {

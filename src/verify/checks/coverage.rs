@@ -215,6 +215,19 @@ fn loss_of(record: &Record<'_>) -> Loss {
     super::chunks::loss(meta, Some(samples))
 }
 
+/// Whether every segment is made of sound chunks from end to end.
+pub(in crate::verify) fn is_sound_by_itself(segments: &Segments) -> bool {
+    (0..segments.len()).all(|position| {
+        segments.get(position).is_some_and(|segment| {
+            let mut offset = SEGMENT_HEADER;
+            while let Some(record) = sound_record(segment, offset, segment.len()) {
+                offset = record.end;
+            }
+            offset == segment.len()
+        })
+    })
+}
+
 /// Walks all segments without an index, for a block whose index is gone: says what is damaged, and counts the rest.
 pub(in crate::verify) fn walk_all(
     subject: &Subject<'_>,

@@ -1,13 +1,11 @@
 //! What blocks say of one another.
 
-use std::path::Path;
-
 use crate::block::Meta;
 use crate::model::Ulid;
 use crate::verify::{BlockVerdict, Finding, Findings, Kind};
 
-/// Compares the blocks of the directory at `path`.
-pub(in crate::verify) fn compare(path: &Path, blocks: &[BlockVerdict], findings: &mut Findings) {
+/// Compares the blocks of one directory.
+pub(in crate::verify) fn compare(blocks: &[BlockVerdict], findings: &mut Findings) {
     let mut known: Vec<(&BlockVerdict, &Meta)> = blocks
         .iter()
         .filter_map(|block| Some((block, block.meta.as_ref()?)))
@@ -17,11 +15,7 @@ pub(in crate::verify) fn compare(path: &Path, blocks: &[BlockVerdict], findings:
         findings.add(kind, || Finding {
             kind,
             block: block.ulid,
-            path: if block.dir.as_os_str().is_empty() {
-                path.to_owned()
-            } else {
-                block.dir.clone()
-            },
+            path: block.dir.clone(),
             offset: None,
             section: None,
             series: None,

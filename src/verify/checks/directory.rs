@@ -47,7 +47,8 @@ pub(in crate::verify) fn data_dir(scanned: &DataDir, findings: &mut Findings) {
     }
 }
 
-fn about(kind: Kind, entry: &Entry) -> Finding {
+/// A finding about an entry of a data directory.
+pub(in crate::verify) fn about(kind: Kind, entry: &Entry) -> Finding {
     Finding {
         kind,
         block: entry.ulid,

@@ -16,6 +16,7 @@ pub(super) mod postings;
 pub(super) mod segments;
 pub(super) mod series;
 pub(super) mod tombstones;
+pub(super) mod wal;
 
 use std::path::{Path, PathBuf};
 

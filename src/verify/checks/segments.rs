@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::Subject;
-use crate::chunk::{SEGMENT_HEADER, Segment};
+use crate::chunk::{SEGMENT_HEADER, SEGMENT_LIMIT, Segment};
 use crate::model::ChunkRef;
 use crate::raw::FileBytes;
 use crate::verify::{Findings, Kind};
@@ -148,6 +148,12 @@ fn check_header(
     } else if let Err(malformed) = segment.check_header() {
         findings.add(Kind::SegmentHeader, || {
             finding(Kind::SegmentHeader).at(&malformed)
+        });
+    }
+    if segment.len() > SEGMENT_LIMIT {
+        let detail = format!("found {} bytes", segment.len());
+        findings.add(Kind::SegmentOversize, || {
+            finding(Kind::SegmentOversize).saying(detail)
         });
     }
     if segment.len() >= SEGMENT_HEADER && !segment.has_clean_padding() {
