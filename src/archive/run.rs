@@ -153,9 +153,12 @@ impl Run<'_> {
 
     fn open_logs(&self, harvest: &mut Harvest) -> LogFiles {
         if !self.options.logs {
-            let asked = "left out as asked for";
-            harvest.left_out.insert("wal".into(), asked.into());
-            harvest.left_out.insert("wbl".into(), asked.into());
+            for log in ["wal", "wbl"] {
+                if self.source.dir.join(log).is_dir() {
+                    let asked = "left out as asked for".to_owned();
+                    harvest.left_out.insert(log.to_owned(), asked);
+                }
+            }
             return LogFiles::default();
         }
         let opened = |log: &Path| self.hooks.reached(Moment::LogOpened(log));
