@@ -5,16 +5,17 @@
 
 pub mod archives;
 pub mod backup;
-pub mod findings;
 pub mod blocks;
 pub mod dump;
+pub mod findings;
+pub mod inspect;
 mod value;
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde_json::{Map, Value as Json};
 
 pub use value::Value;
-pub(crate) use value::{bytes_text, duration_text, rfc3339, time_text};
+pub(crate) use value::{bytes_text, duration_text, time_text};
 
 /// One column of a report about `Row`s.
 #[derive(Debug)]
