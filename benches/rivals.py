@@ -201,7 +201,8 @@ def main():
     if not args.corpus or not Path(NARTHEX).exists():
         parser.error("set NARTHEX_CORPUS and build with cargo build --release first")
     # A data directory is a folder of block directories; the largest one and its largest block are measured.
-    data = max((p for p in Path(args.corpus).iterdir() if any(p.glob("01*/meta.json"))), key=mib)
+    # A folder called `blocks` is a pool, with parents beside their children, and not a data directory.
+    data = max((p for p in Path(args.corpus).iterdir() if p.name != "blocks" and any(p.glob("01*/meta.json"))), key=mib)
     block = max((p for p in data.iterdir() if p.name.startswith("01")), key=mib)
     print("| what | narthex | rival | ratio | on |\n|---|--:|--:|--:|---|")
     with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR", "/tmp")) as scratch:

@@ -76,6 +76,8 @@ impl RepoArgs {
 pub(crate) enum Command {
     /// List blocks: time range, level, series, samples, sizes; gaps and overlaps are marked
     List(commands::list::Args),
+    /// Say everything about a block: sections, symbols, labels, encodings, chunk sizes, deletions
+    Inspect(commands::inspect::Args),
     /// Write samples as text, skipping and counting what is damaged
     Dump(commands::dump::Args),
     /// Make an empty repository

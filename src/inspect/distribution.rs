@@ -107,7 +107,11 @@ impl Distribution {
         let first = position(min);
         let mut buckets: Vec<Bucket> = (first..=position(max))
             .map(|position| Bucket {
-                from: if min == 0 && position == 0 { 0 } else { position.saturating_mul(width).saturating_add(1) },
+                from: if min == 0 && position == 0 {
+                    0
+                } else {
+                    position.saturating_mul(width).saturating_add(1)
+                },
                 to: position.saturating_add(1).saturating_mul(width),
                 count: 0,
             })
@@ -155,17 +159,44 @@ mod tests {
         let distribution = of(&[1, 60, 119, 120, 120, 121]);
         let with = |value: u64| {
             let buckets = distribution.buckets();
-            *buckets.iter().find(|bucket| (bucket.from..=bucket.to).contains(&value)).unwrap()
+            *buckets
+                .iter()
+                .find(|bucket| (bucket.from..=bucket.to).contains(&value))
+                .unwrap()
         };
-        assert_eq!(with(120), Bucket { from: 101, to: 120, count: 3 });
-        assert_eq!(with(121), Bucket { from: 121, to: 140, count: 1 });
+        assert_eq!(
+            with(120),
+            Bucket {
+                from: 101,
+                to: 120,
+                count: 3
+            }
+        );
+        assert_eq!(
+            with(121),
+            Bucket {
+                from: 121,
+                to: 140,
+                count: 1
+            }
+        );
     }
 
     #[test]
     fn nothing_has_no_extremes_and_zero_is_counted() {
         assert_eq!(of(&[]).buckets(), []);
-        assert_eq!((of(&[]).min(), of(&[]).max(), of(&[]).percentile(50)), (None, None, None));
-        assert_eq!(of(&[0, 0]).buckets(), [Bucket { from: 0, to: 1, count: 2 }]);
+        assert_eq!(
+            (of(&[]).min(), of(&[]).max(), of(&[]).percentile(50)),
+            (None, None, None)
+        );
+        assert_eq!(
+            of(&[0, 0]).buckets(),
+            [Bucket {
+                from: 0,
+                to: 1,
+                count: 2
+            }]
+        );
     }
 
     proptest! {

@@ -28,7 +28,11 @@ pub(super) fn sections(index: &Index<'_>) -> Vec<IndexSection> {
     starts.retain(|(name, _)| toc.has_label_indices() || *name != "label indices");
     starts.push(("table of contents", file.saturating_sub(TOC_LEN as u64)));
     starts.sort_by_key(|(_, offset)| *offset);
-    let ends = starts.iter().skip(1).map(|(_, offset)| *offset).chain([file]);
+    let ends = starts
+        .iter()
+        .skip(1)
+        .map(|(_, offset)| *offset)
+        .chain([file]);
     let mut sections: Vec<_> = starts
         .iter()
         .zip(ends)

@@ -131,7 +131,9 @@ pub fn inspect(block: &Block) -> Result<Inspection> {
         has_label_indices: index.toc().has_label_indices(),
         index_bytes: block.index_bytes(),
         sections: index_part::sections(&index),
-        segments: names.zip(block.segments().map(|segment| segment.len())).collect(),
+        segments: names
+            .zip(block.segments().map(|segment| segment.len()))
+            .collect(),
         symbols: used.count(&symbols),
         labels,
         postings,

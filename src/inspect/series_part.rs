@@ -58,7 +58,12 @@ struct Share {
     series: Series,
 }
 
-pub(super) fn series(block: &Block, index: &Index<'_>, used: &SymbolUse, faults: &mut Faults) -> SeriesCounts {
+pub(super) fn series(
+    block: &Block,
+    index: &Index<'_>,
+    used: &SymbolUse,
+    faults: &mut Faults,
+) -> SeriesCounts {
     let tasks = split(index, faults);
     // Each share holds a few arrays: a handful per thread balance well enough.
     let shares = rayon::current_num_threads() * 8;
@@ -112,7 +117,11 @@ impl Share {
                 self.faults.index(fault);
                 continue;
             }
-            let Share { counts, faults, series } = self;
+            let Share {
+                counts,
+                faults,
+                series,
+            } = self;
             counts.series += 1;
             counts.chunks_per_series.record(series.chunks.len() as u64);
             for (name, value) in &series.labels {
@@ -159,7 +168,11 @@ impl SeriesCounts {
         let counts = self.encodings.entry(record.encoding).or_default();
         counts.chunks += 1;
         counts.bytes += bytes;
-        let samples = u64::from(chunk::promised_samples(record.encoding, record.data, record.data_offset)?);
+        let samples = u64::from(chunk::promised_samples(
+            record.encoding,
+            record.data,
+            record.data_offset,
+        )?);
         counts.samples += samples;
         if record.encoding.is_float() {
             self.float_samples.record(samples);
@@ -211,7 +224,10 @@ fn buckets(record: &Record<'_>) -> Result<u64, Malformed> {
 
 /// The average distance of a chunk's samples, rounded to three digits: scrapes come a little early or late.
 fn average_distance(chunk: &ChunkMeta, samples: u64) -> Option<Millis> {
-    let length = chunk.max_time.checked_sub(chunk.min_time).filter(|length| *length > 0)?;
+    let length = chunk
+        .max_time
+        .checked_sub(chunk.min_time)
+        .filter(|length| *length > 0)?;
     let gaps = samples.checked_sub(1).filter(|gaps| *gaps > 0)?;
     let average = (length.unsigned_abs() + gaps / 2) / gaps;
     let mut unit = 1u64;

@@ -302,9 +302,9 @@ const ENCODINGS: &[Column<(Encoding, EncodingCounts)>] = &[
 ];
 
 /// A distribution with its key in JSON and its name for people.
-type Named<'a> = (&'static str, &'static str, &'a Distribution);
+type Named = (&'static str, &'static str, Distribution);
 
-const DISTRIBUTIONS: &[Column<Named<'_>>] = &[
+const DISTRIBUTIONS: &[Column<Named>] = &[
     Column {
         key: "of",
         heading: "DISTRIBUTION",
@@ -341,11 +341,11 @@ const DISTRIBUTIONS: &[Column<Named<'_>>] = &[
     },
 ];
 
-const fn percentile<'a>(
+const fn percentile(
     key: &'static str,
     heading: &'static str,
-    value: fn(&Named<'a>) -> Value,
-) -> Column<Named<'a>> {
+    value: fn(&Named) -> Value,
+) -> Column<Named> {
     Column {
         key,
         heading,
@@ -469,7 +469,12 @@ pub fn text(block: &Inspection) -> String {
     }
     section(shown(LABELS, &block.labels, LABELS_SHOWN, "label names"));
     if !block.tombstones.is_empty() {
-        section(shown(DELETIONS, &block.tombstones, DELETIONS_SHOWN, "deleted ranges"));
+        section(shown(
+            DELETIONS,
+            &block.tombstones,
+            DELETIONS_SHOWN,
+            "deleted ranges",
+        ));
     }
     if !block.others.is_empty() {
         section(table(FILES, &block.others));
@@ -501,10 +506,16 @@ pub fn json(block: &Inspection) -> Json {
     object.extend([
         ("sections".to_owned(), json_rows(SECTIONS, &sections(block))),
         ("segments".to_owned(), Json::Array(segments)),
-        ("encodings".to_owned(), json_rows(ENCODINGS, &encodings(block))),
+        (
+            "encodings".to_owned(),
+            json_rows(ENCODINGS, &encodings(block)),
+        ),
         ("distributions".to_owned(), Json::Object(distributions)),
         ("labels".to_owned(), json_rows(LABELS, &block.labels)),
-        ("tombstones".to_owned(), json_rows(DELETIONS, &block.tombstones)),
+        (
+            "tombstones".to_owned(),
+            json_rows(DELETIONS, &block.tombstones),
+        ),
         ("foreign_files".to_owned(), json_rows(FILES, &block.others)),
         ("faults".to_owned(), json!(faults(block))),
     ]);
@@ -536,37 +547,72 @@ fn segment_bytes(block: &Inspection) -> u64 {
 
 fn sections(block: &Inspection) -> Vec<(IndexSection, u64)> {
     let sections = block.sections.iter();
-    sections.map(|section| (*section, block.index_bytes)).collect()
+    sections
+        .map(|section| (*section, block.index_bytes))
+        .collect()
 }
 
 fn encodings(block: &Inspection) -> Vec<(Encoding, EncodingCounts)> {
     let encodings = block.series.encodings.iter();
-    encodings.map(|(encoding, counts)| (*encoding, *counts)).collect()
+    encodings
+        .map(|(encoding, counts)| (*encoding, *counts))
+        .collect()
 }
 
-fn distributions(block: &Inspection) -> Vec<Named<'_>> {
+fn distributions(block: &Inspection) -> Vec<Named> {
     let series = &block.series;
-    let mut named = vec![
-        ("chunks_per_series", "chunks per series", &series.chunks_per_series),
-        ("float_samples", "samples per float chunk", &series.float_samples),
+    [
+        (
+            "chunks_per_series",
+            "chunks per series",
+            &series.chunks_per_series,
+        ),
+        (
+            "float_samples",
+            "samples per float chunk",
+            &series.float_samples,
+        ),
         ("float_bytes", "bytes per float chunk", &series.float_bytes),
-        ("histogram_samples", "samples per histogram chunk", &series.histogram_samples),
-        ("histogram_bytes", "bytes per histogram chunk", &series.histogram_bytes),
-        ("histogram_buckets", "buckets per histogram", &series.histogram_buckets),
-    ];
-    named.retain(|(_, _, values)| values.count() > 0);
-    named
+        (
+            "histogram_samples",
+            "samples per histogram chunk",
+            &series.histogram_samples,
+        ),
+        (
+            "histogram_bytes",
+            "bytes per histogram chunk",
+            &series.histogram_bytes,
+        ),
+        (
+            "histogram_buckets",
+            "buckets per histogram",
+            &series.histogram_buckets,
+        ),
+    ]
+    .into_iter()
+    .filter(|(_, _, values)| values.count() > 0)
+    .map(|(key, name, values)| (key, name, values.clone()))
+    .collect()
 }
 
 /// A histogram: one line per bucket, with its borders, share and count.
 fn bars(values: &Distribution) -> String {
     let buckets = values.buckets();
-    let most = buckets.iter().map(|bucket| bucket.count).max().unwrap_or(0).max(1);
+    let most = buckets
+        .iter()
+        .map(|bucket| bucket.count)
+        .max()
+        .unwrap_or(0)
+        .max(1);
     let ranges: Vec<_> = buckets
         .iter()
         .map(|bucket| format!("{}–{}", bucket.from, bucket.to))
         .collect();
-    let width = ranges.iter().map(|range| range.chars().count()).max().unwrap_or(0);
+    let width = ranges
+        .iter()
+        .map(|range| range.chars().count())
+        .max()
+        .unwrap_or(0);
     let mut text = String::new();
     for (bucket, range) in buckets.iter().zip(&ranges) {
         let percent = bucket.count as f64 * 100.0 / values.count() as f64;
@@ -598,7 +644,11 @@ mod tests {
         fn check<Row>(columns: &[Column<Row>]) {
             for (i, column) in columns.iter().enumerate() {
                 assert!(column.explanation.ends_with('.'), "{}", column.key);
-                assert!(columns[..i].iter().all(|other| other.key != column.key), "{}", column.key);
+                assert!(
+                    columns[..i].iter().all(|other| other.key != column.key),
+                    "{}",
+                    column.key
+                );
             }
         }
         check(OVERVIEW);

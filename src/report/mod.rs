@@ -8,13 +8,13 @@ pub mod backup;
 pub mod blocks;
 pub mod dump;
 pub mod findings;
+pub mod inspect;
 mod value;
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde_json::{Map, Value as Json};
 
 pub use value::Value;
-#[expect(unused_imports, reason = "for the reports to come")]
 pub(crate) use value::{bytes_text, duration_text, rfc3339, time_text};
 
 /// One column of a report about `Row`s.

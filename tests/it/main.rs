@@ -18,6 +18,7 @@ mod e2e;
 mod encode;
 mod faults;
 mod fixtures;
+mod inspect;
 mod keeping;
 mod list;
 mod portable;

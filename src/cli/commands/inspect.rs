@@ -32,7 +32,8 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     for path in &args.paths {
         let dir = DataDir::scan(path)?;
         for entry in dir.blocks() {
-            let block = Block::open(&entry.path, context.read_mode).and_then(|block| inspect(&block));
+            let block =
+                Block::open(&entry.path, context.read_mode).and_then(|block| inspect(&block));
             let block = match block {
                 Ok(block) => block,
                 Err(error) => {

@@ -7,6 +7,7 @@ pub(super) mod diff;
 pub(super) mod dump;
 pub(super) mod generate;
 pub(super) mod init;
+pub(super) mod inspect;
 pub(super) mod list;
 pub(super) mod restore;
 pub(super) mod verify;
@@ -19,6 +20,7 @@ use crate::error::Result;
 pub(super) fn run(command: Command, context: &mut Context<'_>) -> Result<Outcome> {
     match command {
         Command::List(args) => list::run(&args, context),
+        Command::Inspect(args) => inspect::run(&args, context),
         Command::Dump(args) => dump::run(&args, context),
         Command::Init(args) => init::run(&args, context),
         Command::Backup(args) => backup::run(&args, context),

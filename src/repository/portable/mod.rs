@@ -30,7 +30,7 @@ use crate::model::Ulid;
 use crate::raw::FileBytes;
 
 /// Compression level used where none is asked for.
-pub const DEFAULT_LEVEL: i32 = 3;
+pub const DEFAULT_LEVEL: i32 = 2;
 
 /// Raw bytes in every frame but the last.
 pub const FRAME_BYTES: usize = 4 << 20;
