@@ -5,6 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::answer::assert_none;
+use super::late_target::LATE_FOR;
 use super::program::{backup, restore, run};
 use super::server::{Server, wait_until};
 use super::tools::{Release, Tools};
@@ -25,7 +26,8 @@ fn killed_at_every_moment(release: Release) {
     let Some(tools) = Tools::find_or_skip(release) else {
         return;
     };
-    let moments: [fn(&Path); 4] = [
+    let moments: [fn(&Path); 5] = [
+        before_the_first_block,
         any_time,
         writing_a_block,
         deleting_a_block,
@@ -37,6 +39,14 @@ fn killed_at_every_moment(release: Release) {
             scope.spawn(move || killed_at(tools, moment));
         }
     });
+}
+
+fn before_the_first_block(data: &Path) {
+    let wbl = data.join("wbl/00000000");
+    wait_until("a late sample", || {
+        wbl.metadata().is_ok_and(|wbl| wbl.len() > 0)
+    });
+    thread::sleep(LATE_FOR);
 }
 
 fn any_time(data: &Path) {

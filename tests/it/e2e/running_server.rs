@@ -5,6 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::answer::{Answer, assert_none};
+use super::late_target::LATE_FOR;
 use super::program::{archives, backup, check, restore, run};
 use super::server::{Server, wait_until};
 use super::tools::{Release, Tools};
@@ -30,6 +31,8 @@ fn archives_answer_as_the_server_did(release: Release) {
 
     let server = Server::scraping(&tools, &data);
     wait_until("a first scrape", || server.everything().samples() > 0);
+    // Late samples are in the WBL now, and nowhere else.
+    thread::sleep(LATE_FOR);
     let mut promised = vec![back_up(&server, &data, &repository)];
     wait_until("a first block", || !tree::metas(&data).is_empty());
     // Pauses that share no divisor with the four seconds of a block: each run meets another moment of its making.
