@@ -375,3 +375,14 @@ pub fn reference() -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_about_findings_is_the_table() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/findings.md");
+        assert_eq!(std::fs::read_to_string(path).unwrap(), reference());
+    }
+}

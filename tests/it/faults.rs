@@ -522,7 +522,8 @@ fn a_reference_that_is_off_by_one() {
     let (second, _) = sick.chunks(SEGMENT)[2];
     sick.edit("index", |bytes| {
         let entry = at(offset);
-        let reference = u8::try_from(second & 0x7f).unwrap() | 0x80;
+        let continues = if second < 128 { 0 } else { 0x80 };
+        let reference = u8::try_from(second & 0x7f | continues).unwrap();
         let place = (entry..entry + 40)
             .rev()
             .find(|&i| bytes[i] == reference)
@@ -587,7 +588,7 @@ fn a_chunk_that_is_wrong_under_a_right_checksum() {
 
     let sick = loose.write();
     recode(&sick, offset, |chunk| chunk[1] = 9);
-    assert_found(&sick, &[("chunk-encoding", SEGMENT, Some(offset))]);
+    assert_found(&sick, &[("chunk-encoding", SEGMENT, Some(offset + 2))]);
 
     // One length byte, the encoding, two bytes of count.
     let sick = loose.write();
@@ -896,8 +897,8 @@ fn metadata_that_is_not_true() {
 
     for change in [
         |compaction: &mut serde_json::Value| compaction["level"] = json!(0),
-        |compaction| compaction["sources"] = json!([]),
-        |compaction| compaction["sources"] = json!([crate::sick::ULID]),
+        |compaction: &mut serde_json::Value| compaction["sources"] = json!([]),
+        |compaction: &mut serde_json::Value| compaction["sources"] = json!([crate::sick::ULID]),
     ] {
         let sick = Sick::copy_of(NEW);
         sick.edit_meta(|meta| change(&mut meta["compaction"]));

@@ -13,6 +13,8 @@ mod block_writer;
 mod encode;
 mod faults;
 mod fixtures;
+mod harness;
+mod hostile;
 mod keeping;
 mod portable;
 mod repository;

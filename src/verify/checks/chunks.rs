@@ -157,7 +157,8 @@ impl<'a> Chunks<'a> {
         })
     }
 
-    /// A reference that leads to nothing, while the chunk it should lead to is sound, is itself what is wrong.
+    /// A reference that leads to nothing, while the next chunk is sound and has the times that the index gives, is itself
+    /// what is wrong.
     #[cold]
     fn is_reference_wrong(&mut self, named: Named<'_>, findings: &mut Findings) -> bool {
         let meta = named.meta;
@@ -167,7 +168,10 @@ impl<'a> Chunks<'a> {
         if (position, offset) == (meta.reference.segment(), meta.reference.offset()) {
             return false;
         }
-        let Some(record) = self.sound(position, offset) else {
+        let is_meant = |record: &Record<'_>| {
+            times_of(record).is_some_and(|times| times == (meta.min_time, meta.max_time))
+        };
+        let Some(record) = self.sound(position, offset).filter(is_meant) else {
             return false;
         };
         self.coverage.add(position, record.offset, record.end);
@@ -377,10 +381,18 @@ pub(in crate::verify) fn loss(meta: ChunkMeta, samples: Option<u32>) -> Loss {
     }
 }
 
+/// Times of the first and the last sample of a chunk.
+fn times_of(record: &Record<'_>) -> Option<(Millis, Millis)> {
+    let mut times = Times::new();
+    let see = |sample: Sample<'_>| times.see(sample.time());
+    chunk::decode(record.encoding, record.data, record.data_offset, see).ok()?;
+    times.any.then_some((times.first, times.last))
+}
+
 /// Whether there is nothing to say of a chunk.
 fn is_plain(shape: Shape, times: Times, meta: ChunkMeta) -> bool {
-    let tidy = shape.canonical && shape.tail != Tail::Unexpected { bits: 0 };
-    tidy && !matches!(shape.tail, Tail::Unexpected { .. })
+    shape.canonical
+        && !matches!(shape.tail, Tail::Unexpected { .. })
         && shape.samples > 0
         && times.ascending
         && (times.first, times.last) == (meta.min_time, meta.max_time)

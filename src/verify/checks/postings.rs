@@ -57,7 +57,9 @@ impl<'a> PostingsCheck<'a> {
             for entry in entries.by_ref().take(BATCH) {
                 match entry {
                     Ok(entry) => {
-                        self.check_order(before, entry, findings);
+                        if comparable {
+                            self.check_order(before, entry, findings);
+                        }
                         before = Some(entry);
                         batch.push(entry);
                     }
@@ -77,7 +79,7 @@ impl<'a> PostingsCheck<'a> {
             }
             let lists: Vec<_> = batch
                 .par_iter()
-                .map(|entry| self.check_list(*entry))
+                .map(|entry| self.check_list(*entry, comparable))
                 .collect();
             for (list, found) in lists {
                 findings.append(found);
@@ -154,10 +156,7 @@ impl<'a> PostingsCheck<'a> {
         findings: &mut Findings,
     ) {
         let ascends = before.is_none_or(|b| (b.name, b.value) < (entry.name, entry.value));
-        if ascends
-            || self.opened.index.format() == crate::index::Format::V1
-            || !self.opened.symbols_are_sound
-        {
+        if ascends || self.opened.index.format() == crate::index::Format::V1 {
             return;
         }
         findings.add(Kind::PostingsTableUnsorted, || Finding {
@@ -182,13 +181,14 @@ impl<'a> PostingsCheck<'a> {
         Some((symbols.find(entry.name)?, symbols.find(entry.value)?))
     }
 
-    fn check_list(&self, entry: PostingsEntry<'_>) -> (List, Findings) {
+    /// Checks the list of one entry; `believed` says whether the entry itself can be.
+    fn check_list(&self, entry: PostingsEntry<'_>, believed: bool) -> (List, Findings) {
         let mut findings = Findings::default();
         let mut list = List {
-            pair: self.pair(entry),
+            pair: if believed { self.pair(entry) } else { None },
             ..List::default()
         };
-        if list.pair.is_none() && self.opened.sound_symbols().is_some() {
+        if list.pair.is_none() && believed {
             list.is_reported = true;
             findings.add(Kind::PostingsExtra, || Finding {
                 series: shown_pair(entry),
