@@ -306,7 +306,7 @@ impl Extents {
         self.0.sort_unstable_by_key(|extent| extent.start);
         let mut covered = toc.postings;
         let mut first = true;
-        for extent in self.0.into_iter().chain([end..end]) {
+        for extent in self.0.into_iter().chain(std::iter::once(end..end)) {
             let aligned = covered.next_multiple_of(4);
             if extent.start < covered {
                 findings.add(Kind::PostingsShared, || {
@@ -320,7 +320,7 @@ impl Extents {
                 });
             } else if first && extent.start == aligned {
                 check_padding(&check.subject, index, covered..aligned, findings);
-            } else if extent.start > covered && check.can_tell_gaps(findings) {
+            } else if extent.start > covered && can_tell_gaps(findings) {
                 findings.add(Kind::IndexGarbage, || {
                     check
                         .subject
@@ -337,16 +337,14 @@ impl Extents {
     }
 }
 
-impl PostingsCheck<'_> {
-    /// Whether a gap between lists is a fault of its own: a damaged list or table leaves some.
-    fn can_tell_gaps(&self, findings: &Findings) -> bool {
-        [
-            Kind::PostingsMalformed,
-            Kind::PostingsTableChecksum,
-            Kind::PostingsTableMalformed,
-            Kind::PostingsChecksum,
-        ]
-        .iter()
-        .all(|kind| findings.count(*kind) == 0)
-    }
+/// Whether a gap between lists is a fault of its own: a damaged list or table leaves some.
+fn can_tell_gaps(findings: &Findings) -> bool {
+    [
+        Kind::PostingsMalformed,
+        Kind::PostingsTableChecksum,
+        Kind::PostingsTableMalformed,
+        Kind::PostingsChecksum,
+    ]
+    .iter()
+    .all(|kind| findings.count(*kind) == 0)
 }
