@@ -1,6 +1,7 @@
 //! How findings look, and the blocks they were found in.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use serde_json::{Map, Value as Json, json};
 
@@ -221,59 +222,70 @@ fn problems(findings: &Findings) -> u64 {
 
 /// A finding as one line: severity, kind, place, what was found, whose samples, what Prometheus does.
 pub fn line(finding: &Finding) -> String {
-    let severity = finding.kind.severity();
-    let mut line = format!(
-        "{severity:<8} {:<24} {}",
-        finding.kind,
-        finding.path.display()
-    );
-    if let Some(offset) = finding.offset {
-        line.push_str(&format!(" at {offset}"));
-    }
-    if let Some(section) = finding.section {
-        line.push_str(&format!(" ({section})"));
-    }
-    line.push_str(": ");
-    let said = if finding.detail.is_empty() {
-        finding.kind.sentence().trim_end_matches('.')
-    } else {
-        &finding.detail
-    };
-    line.push_str(said);
-    if let Some(series) = &finding.series {
-        line.push_str(&format!("; {series}"));
-    }
-    if let Some(loss) = finding.loss {
-        line.push_str(&format!("; {}", loss_text(loss)));
-    }
-    if severity > Severity::Note {
-        line.push_str(&format!("; Prometheus: {}", finding.kind.consequence()));
-    }
     // A path or a label may hold anything.
-    line.replace(char::is_control, "\u{fffd}")
+    Line(finding)
+        .to_string()
+        .replace(char::is_control, "\u{fffd}")
 }
 
-fn loss_text(loss: Loss) -> String {
-    let mut text = String::new();
-    if let Some(samples) = loss.samples {
-        text.push_str(&format!("{samples} samples in "));
+struct Line<'a>(&'a Finding);
+
+impl fmt::Display for Line<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let finding = self.0;
+        let severity = finding.kind.severity();
+        let path = finding.path.display();
+        write!(f, "{severity:<8} {:<24} {path}", finding.kind)?;
+        if let Some(offset) = finding.offset {
+            write!(f, " at {offset}")?;
+        }
+        if let Some(section) = finding.section {
+            write!(f, " ({section})")?;
+        }
+        if finding.detail.is_empty() {
+            write!(f, ": {}", finding.kind.sentence().trim_end_matches('.'))?;
+        } else {
+            write!(f, ": {}", finding.detail)?;
+        }
+        if let Some(series) = &finding.series {
+            write!(f, "; {series}")?;
+        }
+        if let Some(loss) = finding.loss {
+            write!(f, "; {}", Lost(loss))?;
+        }
+        if severity > Severity::Note {
+            write!(f, "; Prometheus: {}", finding.kind.consequence())?;
+        }
+        Ok(())
     }
-    let plural = if loss.chunks == 1 { "chunk" } else { "chunks" };
-    let (from, to) = (time_text(loss.min_time), time_text(loss.max_time));
-    text.push_str(&format!("{} {plural} from {from} to {to}", loss.chunks));
-    text
 }
 
-/// What was found at a path, for people: a line for each finding (notes only `with_notes`), one for each block, and
-/// one for all.
+struct Lost(Loss);
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Lost(loss) = self;
+        if let Some(samples) = loss.samples {
+            write!(f, "{samples} samples in ")?;
+        }
+        let noun = if loss.chunks == 1 { "chunk" } else { "chunks" };
+        let (from, to) = (time_text(loss.min_time), time_text(loss.max_time));
+        write!(f, "{} {noun} from {from} to {to}", loss.chunks)
+    }
+}
+
+/// What was found at a path, for people: a line for each finding (notes only `with_notes`), what to do about
+/// each kind of problem, a line for each block, and one for all.
 pub fn text(verdict: &Verdict, with_notes: bool) -> String {
-    let mut text = String::new();
-    let mut shown = BTreeSet::new();
+    let mut lines = Vec::new();
+    let mut problem_kinds = BTreeSet::new();
     for finding in verdict.all_findings() {
-        if with_notes || finding.kind.severity() > Severity::Note {
-            text.push_str(&line(finding));
-            text.push('\n');
-            shown.insert(finding.kind);
+        let is_problem = finding.kind.severity() > Severity::Note;
+        if with_notes || is_problem {
+            lines.push(line(finding));
+        }
+        if is_problem {
+            problem_kinds.insert(finding.kind);
         }
     }
     let collections = || {
@@ -282,26 +294,23 @@ pub fn text(verdict: &Verdict, with_notes: bool) -> String {
     };
     let omitted: u64 = collections().map(Findings::omitted).sum();
     if omitted > 0 {
-        text.push_str(&format!(
-            "… and {omitted} more findings of the kinds above\n"
-        ));
+        lines.push(format!("… and {omitted} more findings of the same kinds"));
     }
-    for kind in shown.iter().filter(|kind| kind.severity() > Severity::Note) {
-        text.push_str(&format!(
-            "{:<8} {kind}: {} To do: {}.\n",
-            "",
-            kind.sentence(),
-            kind.remedy()
-        ));
+    if !lines.is_empty() {
+        lines.push(String::new());
     }
-    if !text.is_empty() {
-        text.push('\n');
+    for kind in &problem_kinds {
+        let (sentence, remedy) = (kind.sentence(), kind.remedy());
+        lines.push(format!("{kind}: {sentence} What to do: {remedy}."));
+    }
+    if !problem_kinds.is_empty() {
+        lines.push(String::new());
     }
     if !verdict.blocks.is_empty() {
-        text.push_str(&table(BLOCKS, &verdict.blocks));
+        lines.push(table(BLOCKS, &verdict.blocks));
     }
-    text.push_str(&total(verdict, collections().map(problems).sum()));
-    text
+    lines.push(total(verdict, collections().map(problems).sum()));
+    lines.join("\n")
 }
 
 fn total(verdict: &Verdict, problems: u64) -> String {
@@ -357,21 +366,29 @@ fn add_findings(object: &mut Json, findings: &Findings) {
 
 /// The reference of all kinds of findings, in Markdown: `docs/findings.md`.
 pub fn reference() -> String {
-    let mut text = String::from(
-        "# Findings\n\n\
+    let heading = "# Findings\n\n\
         What `narthex verify` can find. This page is made from the table in `src/verify/kind.rs` and held equal to it by a\n\
         test; ids are never renamed.\n\n\
         Severities: a *note* is legal but unusual and does not count as a problem (exit code 0). A *warning* is not as it\n\
         should be, but every sample is there and is served. *Damaged*: samples are lost, wrong or out of reach. *Fatal*: the whole\n\
         block, or the server, is. Of each kind the first 1,000 in a block are listed and the rest are counted.\n\n\
-        | id | severity | meaning | Prometheus | what to do |\n|---|---|---|---|---|\n",
-    );
-    for kind in Kind::ALL {
+        | id | severity | meaning | Prometheus | what to do |\n|---|---|---|---|---|\n";
+    let row = |kind: &Kind| {
         let (severity, consequence) = (kind.severity(), kind.consequence());
         let (sentence, remedy) = (kind.sentence(), kind.remedy());
-        text.push_str(&format!(
-            "| `{kind}` | {severity} | {sentence} | {consequence} | {remedy} |\n"
-        ));
+        format!("| `{kind}` | {severity} | {sentence} | {consequence} | {remedy} |\n")
+    };
+    let rows = Kind::ALL.iter().map(row);
+    std::iter::once(heading.to_owned()).chain(rows).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_about_findings_is_the_table() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/findings.md");
+        assert_eq!(std::fs::read_to_string(path).unwrap(), reference());
     }
-    text
 }

@@ -18,6 +18,8 @@ mod e2e;
 mod encode;
 mod faults;
 mod fixtures;
+mod harness;
+mod hostile;
 mod inspect;
 mod keeping;
 mod list;

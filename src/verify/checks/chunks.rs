@@ -6,8 +6,9 @@ use super::Subject;
 use super::coverage::Coverage;
 use super::histogram::{HistogramFault, Histograms};
 use super::segments::Segments;
+use super::times::{Times, decode_floats, times_of};
 use crate::chunk::{self, Encoding, Record, SEGMENT_HEADER, Shape, Tail};
-use crate::model::{ChunkMeta, Labels, Millis, Sample};
+use crate::model::{ChunkMeta, Labels};
 use crate::raw::{Malformed, Problem};
 use crate::verify::{Finding, Findings, Kind, Loss};
 
@@ -157,7 +158,8 @@ impl<'a> Chunks<'a> {
         })
     }
 
-    /// A reference that leads to nothing, while the chunk it should lead to is sound, is itself what is wrong.
+    /// A reference that leads to nothing, while the next chunk is sound and has the times that the index gives, is itself
+    /// what is wrong.
     #[cold]
     fn is_reference_wrong(&mut self, named: Named<'_>, findings: &mut Findings) -> bool {
         let meta = named.meta;
@@ -167,7 +169,10 @@ impl<'a> Chunks<'a> {
         if (position, offset) == (meta.reference.segment(), meta.reference.offset()) {
             return false;
         }
-        let Some(record) = self.sound(position, offset) else {
+        let is_meant = |record: &Record<'_>| {
+            times_of(record).is_some_and(|times| times == (meta.min_time, meta.max_time))
+        };
+        let Some(record) = self.sound(position, offset).filter(is_meant) else {
             return false;
         };
         self.coverage.add(position, record.offset, record.end);
@@ -379,77 +384,9 @@ pub(in crate::verify) fn loss(meta: ChunkMeta, samples: Option<u32>) -> Loss {
 
 /// Whether there is nothing to say of a chunk.
 fn is_plain(shape: Shape, times: Times, meta: ChunkMeta) -> bool {
-    let tidy = shape.canonical && shape.tail != Tail::Unexpected { bits: 0 };
-    tidy && !matches!(shape.tail, Tail::Unexpected { .. })
+    shape.canonical
+        && !matches!(shape.tail, Tail::Unexpected { .. })
         && shape.samples > 0
         && times.ascending
         && (times.first, times.last) == (meta.min_time, meta.max_time)
-}
-
-/// Decodes a float chunk. Apart from `decode` so that the compiler makes one tight loop of it.
-#[inline(never)]
-fn decode_floats(record: &Record<'_>, times: &mut Times) -> Result<Shape, Malformed> {
-    let mut seen = *times;
-    let shape = chunk::decode(record.encoding, record.data, record.data_offset, |sample| {
-        seen.see(sample.time());
-    });
-    *times = seen;
-    shape
-}
-
-/// The times of a chunk's samples.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::verify) struct Times {
-    first: Millis,
-    last: Millis,
-    any: bool,
-    ascending: bool,
-}
-
-impl Times {
-    pub(in crate::verify) fn new() -> Self {
-        Times {
-            first: 0,
-            last: 0,
-            any: false,
-            ascending: true,
-        }
-    }
-
-    #[inline(always)]
-    #[expect(clippy::inline_always, reason = "once for every sample")]
-    pub(in crate::verify) fn see(&mut self, time: Millis) {
-        self.ascending &= time > self.last || !self.any;
-        if !self.any {
-            self.first = time;
-            self.any = true;
-        }
-        self.last = time;
-    }
-
-    /// The first pair of times that are not in order, found by decoding once more.
-    #[cold]
-    fn out_of_order(self, record: &Record<'_>) -> Option<(Millis, Millis)> {
-        if self.ascending {
-            return None;
-        }
-        let mut last = None;
-        let mut found = None;
-        let decoded = chunk::decode(
-            record.encoding,
-            record.data,
-            record.data_offset,
-            |sample: Sample<'_>| {
-                let time = sample.time();
-                if found.is_none()
-                    && let Some(last) = last
-                    && time <= last
-                {
-                    found = Some((last, time));
-                }
-                last = Some(time);
-            },
-        );
-        decoded.ok().and(found)
-    }
 }

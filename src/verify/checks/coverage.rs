@@ -191,7 +191,7 @@ impl Gaps<'_> {
 }
 
 /// The record at `offset`, if it is sound and ends by `end`.
-fn sound_record<'a>(segment: Segment<'a>, offset: u64, end: u64) -> Option<Record<'a>> {
+fn sound_record(segment: Segment<'_>, offset: u64, end: u64) -> Option<Record<'_>> {
     let record = segment.record(offset).ok().filter(|r| r.end <= end)?;
     record.check().ok().map(|()| record)
 }

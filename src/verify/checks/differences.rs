@@ -108,7 +108,7 @@ impl<'a> PostingsCheck<'a> {
             for pair in pairs_of(series) {
                 if let Some(list) = lists.get_mut(&pair) {
                     let found = list.skip_to(entry.reference, |extra| {
-                        self.report_extra(extra, findings);
+                        self.report_extra(&extra, findings);
                     });
                     if !found {
                         self.report_missing(list, entry, series, findings);
@@ -120,7 +120,7 @@ impl<'a> PostingsCheck<'a> {
         rest.sort_unstable_by_key(|list| list.entry.map(|entry| entry.offset));
         for list in rest {
             list.skip_to(SeriesRef(u64::MAX), |extra| {
-                self.report_extra(extra, findings)
+                self.report_extra(&extra, findings);
             });
         }
     }
@@ -153,8 +153,8 @@ impl<'a> PostingsCheck<'a> {
         });
     }
 
-    fn report_extra(&self, extra: Extra<'_>, findings: &mut Findings) {
-        let Extra {
+    fn report_extra(&self, extra: &Extra<'_>, findings: &mut Findings) {
+        let &Extra {
             entry,
             postings,
             position,

@@ -1,7 +1,7 @@
 //! What must hold for native histograms (Prometheus `model/histogram`, `Validate`, and the rules by which its
 //! appenders begin a new chunk).
 
-use super::chunks::Times;
+use super::times::Times;
 use crate::chunk::{self, Record, Shape};
 use crate::model::{CounterReset, HistogramLayout, HistogramSample, Sample, Span};
 use crate::raw::Malformed;

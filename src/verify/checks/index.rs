@@ -261,7 +261,8 @@ fn recover(bytes: &[u8], format: Format) -> Option<(Toc, bool)> {
     };
     let symbols = Index::assume(bytes, format, unknown)
         .symbol_section()
-        .ok()?;
+        .ok()
+        .filter(|symbols| !symbols.content.is_empty())?;
     let series = symbols.end;
     let index = Index::assume(bytes, format, Toc { series, ..unknown });
     let last = SoundEntries::of(index).last();

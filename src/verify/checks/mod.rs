@@ -15,6 +15,7 @@ pub(super) mod pairs;
 pub(super) mod postings;
 pub(super) mod segments;
 pub(super) mod series;
+pub(super) mod times;
 pub(super) mod tombstones;
 pub(super) mod wal;
 

@@ -57,7 +57,9 @@ impl<'a> PostingsCheck<'a> {
             for entry in entries.by_ref().take(BATCH) {
                 match entry {
                     Ok(entry) => {
-                        self.check_order(before, entry, findings);
+                        if comparable {
+                            self.check_order(before, entry, findings);
+                        }
                         before = Some(entry);
                         batch.push(entry);
                     }
@@ -77,7 +79,7 @@ impl<'a> PostingsCheck<'a> {
             }
             let lists: Vec<_> = batch
                 .par_iter()
-                .map(|entry| self.check_list(*entry))
+                .map(|entry| self.check_list(*entry, comparable))
                 .collect();
             for (list, found) in lists {
                 findings.append(found);
@@ -154,10 +156,7 @@ impl<'a> PostingsCheck<'a> {
         findings: &mut Findings,
     ) {
         let ascends = before.is_none_or(|b| (b.name, b.value) < (entry.name, entry.value));
-        if ascends
-            || self.opened.index.format() == crate::index::Format::V1
-            || !self.opened.symbols_are_sound
-        {
+        if ascends || self.opened.index.format() == crate::index::Format::V1 {
             return;
         }
         findings.add(Kind::PostingsTableUnsorted, || Finding {
@@ -182,13 +181,14 @@ impl<'a> PostingsCheck<'a> {
         Some((symbols.find(entry.name)?, symbols.find(entry.value)?))
     }
 
-    fn check_list(&self, entry: PostingsEntry<'_>) -> (List, Findings) {
+    /// Checks the list of one entry; `believed` says whether the entry itself can be.
+    fn check_list(&self, entry: PostingsEntry<'_>, believed: bool) -> (List, Findings) {
         let mut findings = Findings::default();
         let mut list = List {
-            pair: self.pair(entry),
+            pair: if believed { self.pair(entry) } else { None },
             ..List::default()
         };
-        if list.pair.is_none() && self.opened.sound_symbols().is_some() {
+        if list.pair.is_none() && believed {
             list.is_reported = true;
             findings.add(Kind::PostingsExtra, || Finding {
                 series: shown_pair(entry),
@@ -306,7 +306,7 @@ impl Extents {
         self.0.sort_unstable_by_key(|extent| extent.start);
         let mut covered = toc.postings;
         let mut first = true;
-        for extent in self.0.into_iter().chain([end..end]) {
+        for extent in self.0.into_iter().chain(std::iter::once(end..end)) {
             let aligned = covered.next_multiple_of(4);
             if extent.start < covered {
                 findings.add(Kind::PostingsShared, || {
@@ -320,7 +320,7 @@ impl Extents {
                 });
             } else if first && extent.start == aligned {
                 check_padding(&check.subject, index, covered..aligned, findings);
-            } else if extent.start > covered && check.can_tell_gaps(findings) {
+            } else if extent.start > covered && can_tell_gaps(findings) {
                 findings.add(Kind::IndexGarbage, || {
                     check
                         .subject
@@ -337,16 +337,14 @@ impl Extents {
     }
 }
 
-impl PostingsCheck<'_> {
-    /// Whether a gap between lists is a fault of its own: a damaged list or table leaves some.
-    fn can_tell_gaps(&self, findings: &Findings) -> bool {
-        [
-            Kind::PostingsMalformed,
-            Kind::PostingsTableChecksum,
-            Kind::PostingsTableMalformed,
-            Kind::PostingsChecksum,
-        ]
-        .iter()
-        .all(|kind| findings.count(*kind) == 0)
-    }
+/// Whether a gap between lists is a fault of its own: a damaged list or table leaves some.
+fn can_tell_gaps(findings: &Findings) -> bool {
+    [
+        Kind::PostingsMalformed,
+        Kind::PostingsTableChecksum,
+        Kind::PostingsTableMalformed,
+        Kind::PostingsChecksum,
+    ]
+    .iter()
+    .all(|kind| findings.count(*kind) == 0)
 }

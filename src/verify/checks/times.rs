@@ -1,0 +1,81 @@
+//! The times of a chunk's samples: all that the innermost loop of verification keeps of them.
+
+use crate::chunk::{self, Record, Shape};
+use crate::model::{Millis, Sample};
+use crate::raw::Malformed;
+
+/// Decodes a float chunk. Apart from `decode` so that the compiler makes one tight loop of it.
+#[inline(never)]
+pub(super) fn decode_floats(record: &Record<'_>, times: &mut Times) -> Result<Shape, Malformed> {
+    let mut seen = *times;
+    let shape = chunk::decode(record.encoding, record.data, record.data_offset, |sample| {
+        seen.see(sample.time());
+    });
+    *times = seen;
+    shape
+}
+
+/// The times of a chunk's samples.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::verify) struct Times {
+    pub(super) first: Millis,
+    pub(super) last: Millis,
+    any: bool,
+    pub(super) ascending: bool,
+}
+
+impl Times {
+    pub(in crate::verify) fn new() -> Self {
+        Times {
+            first: 0,
+            last: 0,
+            any: false,
+            ascending: true,
+        }
+    }
+
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "once for every sample")]
+    pub(in crate::verify) fn see(&mut self, time: Millis) {
+        self.ascending &= time > self.last || !self.any;
+        if !self.any {
+            self.first = time;
+            self.any = true;
+        }
+        self.last = time;
+    }
+
+    /// The first pair of times that are not in order, found by decoding once more.
+    #[cold]
+    pub(super) fn out_of_order(self, record: &Record<'_>) -> Option<(Millis, Millis)> {
+        if self.ascending {
+            return None;
+        }
+        let mut last = None;
+        let mut found = None;
+        let decoded = chunk::decode(
+            record.encoding,
+            record.data,
+            record.data_offset,
+            |sample: Sample<'_>| {
+                let time = sample.time();
+                if found.is_none()
+                    && let Some(last) = last
+                    && time <= last
+                {
+                    found = Some((last, time));
+                }
+                last = Some(time);
+            },
+        );
+        decoded.ok().and(found)
+    }
+}
+
+/// Times of the first and the last sample of a chunk.
+pub(super) fn times_of(record: &Record<'_>) -> Option<(Millis, Millis)> {
+    let mut times = Times::new();
+    let see = |sample: Sample<'_>| times.see(sample.time());
+    chunk::decode(record.encoding, record.data, record.data_offset, see).ok()?;
+    times.any.then_some((times.first, times.last))
+}

@@ -1,0 +1,159 @@
+//! meta.json and tombstones.
+
+use std::collections::BTreeSet;
+
+use narthex::verify::Depth;
+use serde_json::json;
+
+use super::{NEW, SEGMENT, assert_found, assert_noted, findings, is_problem};
+use crate::sick::{Loose, Sick, ULID, seal};
+
+#[test]
+fn metadata_that_cannot_be_read() {
+    for (content, kind) in [
+        (&b""[..], "meta-malformed"),
+        (b"{\"ulid\": \"01M7", "meta-malformed"),
+        (&[0; 300], "meta-malformed"),
+        (
+            br#"{"ulid":"01M7ZTB71NJ67GWWE5SXTVHFTH","version":7}"#,
+            "meta-version",
+        ),
+    ] {
+        let sick = Sick::copy_of("blocks/tiny");
+        sick.write("meta.json", content);
+        let found = findings(&sick.dir, Depth::Full);
+        assert!(
+            found
+                .iter()
+                .any(|f| f.kind.id() == kind && f.path == sick.path("meta.json"))
+        );
+    }
+    let sick = Sick::copy_of("blocks/tiny");
+    sick.remove("meta.json");
+    assert_found(&sick, &[("meta-missing", "meta.json", None)]);
+}
+
+#[test]
+fn metadata_that_is_not_true() {
+    let meta = "meta.json";
+    let sick = Sick::copy_of(NEW);
+    sick.edit_meta(|meta| meta["stats"]["numSamples"] = json!(7));
+    assert_found(&sick, &[("meta-stats", meta, None)]);
+
+    let sick = Sick::copy_of(NEW);
+    sick.edit_meta(|meta| meta["maxTime"] = json!(meta["maxTime"].as_i64().unwrap() - 120_000));
+    assert_found(&sick, &[("chunk-outside-block", "index", None)]);
+
+    let sick = Sick::copy_of(NEW);
+    sick.edit_meta(|meta| meta["minTime"] = json!(meta["maxTime"].as_i64().unwrap() + 1));
+    assert_found(&sick, &[("meta-range", meta, None)]);
+
+    let sick = Sick::copy_of(NEW);
+    sick.edit_meta(|meta| {
+        meta["ulid"] = json!(ULID);
+        meta["compaction"]["sources"] = json!([ULID]);
+    });
+    assert_found(&sick, &[("meta-ulid", meta, None)]);
+
+    let (sick, other) = (Sick::copy_of("blocks/tiny"), Sick::copy_of(NEW));
+    sick.write(meta, &other.read(meta));
+    let found = findings(&sick.dir, Depth::Full);
+    let kinds: BTreeSet<_> = found
+        .iter()
+        .filter(|f| is_problem(f))
+        .map(|f| f.kind.id())
+        .collect();
+    assert!(
+        kinds.contains("meta-ulid") && kinds.contains("meta-stats"),
+        "{kinds:?}"
+    );
+
+    for change in [
+        |compaction: &mut serde_json::Value| compaction["level"] = json!(0),
+        |compaction: &mut serde_json::Value| compaction["sources"] = json!([]),
+        |compaction: &mut serde_json::Value| compaction["sources"] = json!([ULID]),
+    ] {
+        let sick = Sick::copy_of(NEW);
+        sick.edit_meta(|meta| change(&mut meta["compaction"]));
+        assert_found(&sick, &[("meta-lineage", meta, None)]);
+    }
+}
+
+#[test]
+fn states_that_are_legal_are_noted_only() {
+    let sick = Sick::copy_of("blocks/tiny");
+    sick.edit_meta(|meta| meta["compaction"]["deletable"] = json!(true));
+    assert_noted(&sick, "block-deletable");
+    let sick = Sick::copy_of("blocks/tiny");
+    sick.edit_meta(|meta| meta["compaction"]["hints"] = json!(["from-the-future"]));
+    assert_noted(&sick, "meta-hint");
+    let sick = Sick::copy_of("blocks/tiny");
+    sick.edit_meta(|meta| meta["version"] = json!(2));
+    assert_noted(&sick, "meta-version-2");
+    let sick = Sick::copy_of("blocks/tiny");
+    sick.remove("tombstones");
+    assert_noted(&sick, "tombstones-missing");
+    let sick = Sick::copy_of("blocks/tiny");
+    sick.edit_meta(|meta| meta["compaction"]["failed"] = json!(true));
+    assert_found(&sick, &[("block-failed", "meta.json", None)]);
+}
+
+#[test]
+fn blocks_of_thanos() {
+    let mut loose = Loose::healthy();
+    for chunk in loose
+        .series
+        .iter_mut()
+        .flat_map(|series| &mut series.chunks)
+    {
+        chunk.encoding = 255;
+    }
+    let sick = loose.write();
+    sick.edit_meta(|meta| meta["thanos"] = json!({"downsample": {"resolution": 300_000}}));
+    assert_noted(&sick, "block-downsampled");
+
+    let sick = Sick::copy_of("blocks/tiny");
+    sick.edit_meta(|meta| {
+        meta["thanos"] = json!({"files": [
+            {"rel_path": "index", "size_bytes": 276},
+            {"rel_path": "chunks/000001", "size_bytes": 68},
+            {"rel_path": "../../etc/passwd", "size_bytes": 1},
+            {"rel_path": "meta.json"},
+        ]});
+    });
+    assert_found(&sick, &[("declared-size", SEGMENT, None)]);
+}
+
+#[test]
+fn tombstones_that_are_damaged_or_senseless() {
+    for content in [
+        &b""[..],
+        &[0x01, 0x30, 0xba, 0x30],
+        &[0x01, 0x30, 0xba, 0x30, 1, 0, 0, 0],
+    ] {
+        let sick = Sick::copy_of("blocks/tiny");
+        sick.write("tombstones", content);
+        assert_found(&sick, &[("tombstones-malformed", "tombstones", None)]);
+    }
+    let with = |records: &[u8]| {
+        let sick = Sick::copy_of("blocks/tiny");
+        sick.edit_meta(|meta| meta["stats"]["numTombstones"] = json!(1));
+        let mut content = [&[0x01, 0x30, 0xba, 0x30, 1][..], records, &[0; 4]].concat();
+        let end = content.len() - 4;
+        seal(&mut content, 5, end);
+        sick.write("tombstones", &content);
+        sick
+    };
+    assert_found(&with(&[3, 2, 4]), &[]);
+    assert_found(
+        &with(&[4, 2, 4]),
+        &[("tombstone-series", "tombstones", None)],
+    );
+    assert_found(
+        &with(&[3, 4, 2]),
+        &[("tombstone-range", "tombstones", None)],
+    );
+    let sick = with(&[3, 2, 4]);
+    sick.flip("tombstones", 6);
+    assert_found(&sick, &[("tombstones-checksum", "tombstones", None)]);
+}
