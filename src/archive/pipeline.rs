@@ -104,8 +104,8 @@ impl Pipeline<'_> {
         let block = OpenBlock::open(&survey.found.dir)?;
         self.hooks.reached(Moment::BlockOpened(survey.ulid()));
         let survey = BlockSurvey::of(survey.found.clone(), &block).map_err(Miss::from)?;
-        let verdict = verify_block(&survey.found.dir, self.options.verify, &Silent)
-            .map_err(Miss::from)?;
+        let verdict =
+            verify_block(&survey.found.dir, self.options.verify, &Silent).map_err(Miss::from)?;
         let findings = count(&verdict.findings);
         // What looks damaged may be half deleted.
         if !findings.is_empty() && !block.is_unchanged() {

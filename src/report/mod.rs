@@ -15,7 +15,7 @@ use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde_json::{Map, Value as Json};
 
 pub use value::Value;
-pub(crate) use value::{bytes_text, duration_text, rfc3339, time_text};
+pub(crate) use value::{bytes_text, duration_text, time_text};
 
 /// One column of a report about `Row`s.
 #[derive(Debug)]
