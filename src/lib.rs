@@ -27,6 +27,7 @@
     allow(
         clippy::cast_possible_truncation,
         clippy::float_cmp,
+        clippy::format_push_string,
         reason = "tests know their values"
     )
 )]

@@ -5,6 +5,9 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::print_stderr,
+    clippy::cast_possible_truncation,
+    clippy::format_collect,
+    clippy::naive_bytecount,
     reason = "a test says what it expects by unwrapping; clippy.toml only knows the functions marked #[test]"
 )]
 

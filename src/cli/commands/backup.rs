@@ -25,8 +25,8 @@ Examples:
   narthex backup /var/lib/prometheus --repo /srv/backup/prometheus --dry-run
   narthex backup /data --source prometheus-0 --label cluster=eu1 --json
 
-Prometheus may run. Only blocks that are not in the repository yet are read, except for their meta.json and
-tombstones. The repository is made when its directory does not exist or is empty. Damaged blocks are archived
+Prometheus may run. Only blocks that are not in the repository yet are read, except for their meta.json and \
+tombstones. The repository is made when its directory does not exist or is empty. Damaged blocks are archived \
 as they are; they and whatever had to be left out are named on standard error, with exit code 3.")]
 pub(crate) struct Args {
     /// A data directory, a Prometheus snapshot, or one block

@@ -20,8 +20,8 @@ Examples:
 
 Times: 2026-11-21T19:00:00Z, 2026-11-21, Unix seconds, now, or 2h (ago).
 
-Series of several blocks are merged as a query would merge them, deleted ranges are left out. What is damaged is
-named on standard error, skipped and counted, and the exit code is 3. Only blocks are read: samples that are still
+Series of several blocks are merged as a query would merge them, deleted ranges are left out. What is damaged is \
+named on standard error, skipped and counted, and the exit code is 3. Only blocks are read: samples that are still \
 in the write-ahead log are not dumped.")]
 pub(crate) struct Args {
     /// A data directory, a Prometheus snapshot or a block

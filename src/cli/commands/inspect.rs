@@ -17,7 +17,7 @@ Examples:
   narthex inspect data/01M7ZTB71NJ67GWWE5SXTVHFTH
   narthex inspect data --json | jq '.blocks[] | {ulid, scrape_interval, full_chunks}'
 
-Reads the index and the header and checksum of every chunk. What cannot be read is named on standard error, and
+Reads the index and the header and checksum of every chunk. What cannot be read is named on standard error, and \
 the exit code is 3; narthex verify finds all faults.")]
 pub(crate) struct Args {
     /// Blocks, or directories with blocks

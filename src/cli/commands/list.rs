@@ -17,7 +17,7 @@ Examples:
   narthex list /var/lib/prometheus
   narthex list data --json | jq '.directories[].blocks[].ulid'
 
-Reads metadata and file sizes only. Blocks whose metadata cannot be read are listed with the reason, and the exit
+Reads metadata and file sizes only. Blocks whose metadata cannot be read are listed with the reason, and the exit \
 code is 3.")]
 pub(crate) struct Args {
     /// Data directories, Prometheus snapshots or blocks

@@ -24,8 +24,8 @@ Examples:
   narthex restore latest --target /tmp/november --since 2026-11-01 --until 2026-12-01
   narthex restore latest --target /tmp/one --block 01M7ZTB71NJ67GWWE5SXTVHFTH
 
-Every file is proved before it becomes visible, nothing is overwritten. Without --since, --until and --block
-the archive comes back exactly as it is, with its WAL. What is damaged in the repository is named on
+Every file is proved before it becomes visible, nothing is overwritten. Without --since, --until and --block \
+the archive comes back exactly as it is, with its WAL. What is damaged in the repository is named on \
 standard error and the rest is restored, with exit code 3.")]
 pub(crate) struct Args {
     /// The beginning of an archive's id, or `latest`
