@@ -11,6 +11,7 @@ mod corpus;
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use narthex::dump::{Format, Options, Selector, dump};
+use narthex::progress::Silent;
 
 fn main() {
     divan::main();
@@ -18,7 +19,7 @@ fn main() {
 
 fn run(bencher: Bencher<'_, '_>, options: &Options) {
     let blocks = corpus::blocks();
-    let dumped = || dump(&blocks, options, &mut std::io::sink(), &mut |_| {}).unwrap();
+    let dumped = || dump(&blocks, options, &mut std::io::sink(), &Silent, &mut |_| {}).unwrap();
     bencher
         .counter(ItemsCount::new(dumped().samples))
         .bench(dumped);

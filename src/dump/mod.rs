@@ -30,6 +30,7 @@ pub use tally::{BlockTally, Tally};
 use crate::block::Block;
 use crate::error::Result;
 use crate::model::{ChunkMeta, Millis};
+use crate::progress::Progress;
 use lines::Lines;
 use overlap::Overlap;
 use series::{BlockSeries, Interval};
@@ -71,7 +72,8 @@ impl Options {
     }
 }
 
-/// Writes the samples of `blocks` to `out`. What is damaged goes to `report`, as soon as it is seen.
+/// Writes the samples of `blocks` to `out`. What is damaged goes to `report`, as soon as it is seen; `progress` is told how many
+/// bytes of chunks were read.
 ///
 /// Where blocks overlap and hold different samples for the same time, the block that begins later wins.
 ///
@@ -82,6 +84,7 @@ pub fn dump(
     blocks: &[Block],
     options: &Options,
     out: &mut dyn Write,
+    progress: &dyn Progress,
     report: &mut dyn FnMut(Problem),
 ) -> Result<Tally> {
     let mut order: Vec<&Block> = blocks.iter().collect();
@@ -92,6 +95,9 @@ pub fn dump(
         tally: Tally::new(&order),
         report,
     };
+    let everything = options.selectors.is_empty();
+    let total = order.iter().map(|block| block.chunk_bytes()).sum();
+    progress.begin("dump", everything.then_some(total));
     let mut heads = BinaryHeap::with_capacity(order.len());
     for (position, block) in order.iter().enumerate() {
         match BlockSeries::open(block, block.index()?, position, &options.selectors) {
@@ -111,11 +117,12 @@ pub fn dump(
         {
             same.extend(heads.pop());
         }
-        run.series(&same)?;
+        progress.advance(run.series(&same)?);
         for series in same {
             run.advance(series, &mut heads);
         }
     }
+    progress.end();
     run.check_promises(&order);
     run.lines.finish()?;
     Ok(run.tally)
@@ -151,8 +158,8 @@ impl Run<'_, '_> {
         }
     }
 
-    /// Dumps one series, which stands at the head of `same`.
-    fn series(&mut self, same: &[BlockSeries<'_>]) -> Result<()> {
+    /// Dumps one series, which stands at the head of `same`, and returns how many bytes of chunks were read.
+    fn series(&mut self, same: &[BlockSeries<'_>]) -> Result<u64> {
         let mut chunks: Vec<(ChunkMeta, &BlockSeries<'_>)> = Vec::new();
         for series in same {
             let wanted = series
@@ -163,15 +170,17 @@ impl Run<'_, '_> {
         }
         chunks.sort_by_key(|(chunk, series)| (chunk.min_time, series.position, chunk.reference));
         let Some((_, series)) = chunks.first() else {
-            return Ok(());
+            return Ok(0);
         };
         let before = self.tally.samples;
+        let mut bytes = 0;
         self.lines.series(series.labels());
         let mut overlap = Overlap::default();
         for (i, (chunk, series)) in chunks.iter().enumerate() {
             let next = chunks.get(i + 1).map(|(next, _)| next.min_time);
             let alone = overlap.is_empty() && next.is_none_or(|next| next > chunk.max_time);
-            self.chunk(chunk, series, if alone { None } else { Some(&mut overlap) });
+            let into = if alone { None } else { Some(&mut overlap) };
+            bytes += self.chunk(chunk, series, into);
             overlap.drain_before(next, &mut self.lines, &mut self.tally);
             self.lines.check()?;
         }
@@ -180,16 +189,16 @@ impl Run<'_, '_> {
             self.tally
                 .count_labels(series.labels(), self.options.format);
         }
-        Ok(())
+        Ok(bytes)
     }
 
-    /// Dumps the samples of one chunk, directly or into `overlap`.
+    /// Dumps the samples of one chunk, directly or into `overlap`, and returns the bytes of its data.
     fn chunk(
         &mut self,
         chunk: &ChunkMeta,
         series: &BlockSeries<'_>,
         mut overlap: Option<&mut Overlap>,
-    ) {
+    ) -> u64 {
         let mut range: Option<(Millis, Millis)> = None;
         let mut samples = 0u32;
         let options = self.options;
@@ -214,16 +223,17 @@ impl Run<'_, '_> {
             block.chunks += 1;
             block.samples += u64::from(samples);
         }
-        let problem = match read {
+        let (bytes, problem) = match read {
+            Ok(data) => (data.len, series.range_problem(chunk, range, data.offset)),
             Err((fault, promised)) => {
                 let lost = Lost::Samples(promised.map(|promised| promised.saturating_sub(samples)));
-                Some(series.chunk_problem(chunk, fault, lost))
+                (0, Some(series.chunk_problem(chunk, fault, lost)))
             }
-            Ok(at) => series.range_problem(chunk, range, at),
         };
         if let Some(problem) = problem {
             self.problem(series.position, problem);
         }
+        bytes
     }
 
     /// Compares what was read with what the metadata promises, where everything was asked for.

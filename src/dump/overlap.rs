@@ -92,3 +92,76 @@ impl Overlap {
         self.bodies = kept;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dump::format::Format;
+    use crate::model::FloatSample;
+
+    /// Pushes samples as block, time, value; what is written when drained before each of `limits`, and the tally.
+    fn drained(
+        samples: &[(usize, Millis, f64)],
+        limits: &[Option<Millis>],
+    ) -> (Vec<String>, Tally) {
+        let (mut tally, mut overlap) = (Tally::default(), Overlap::default());
+        let mut ignored = Vec::new();
+        let mut lines = Lines::new(&mut ignored, Format::Text);
+        for (block, time, value) in samples {
+            let sample = FloatSample {
+                time: *time,
+                start: 0,
+                bits: value.to_bits(),
+            };
+            overlap.push(&Sample::Float(sample), *block, &mut lines, &mut tally);
+        }
+        let mut pieces = Vec::new();
+        for limit in limits {
+            let mut out = Vec::new();
+            let mut lines = Lines::new(&mut out, Format::Text);
+            overlap.drain_before(*limit, &mut lines, &mut tally);
+            lines.finish().unwrap();
+            pieces.push(String::from_utf8(out).unwrap());
+        }
+        (pieces, tally)
+    }
+
+    #[test]
+    fn samples_come_in_order_once_and_from_the_later_block() {
+        let samples = [
+            (0, 10, 1.0),
+            (0, 20, 2.0),
+            (0, 30, 3.0),
+            (1, 15, 4.0),
+            (1, 20, 5.0),
+            (2, 20, 6.0),
+        ];
+        let (pieces, tally) = drained(&samples, &[None]);
+        assert_eq!(pieces, ["1 10\n4 15\n6 20\n3 30\n"]);
+        assert_eq!((tally.samples, tally.duplicates), (4, 2));
+    }
+
+    #[test]
+    fn samples_wait_until_nothing_can_come_before_them() {
+        let samples = [(0, 30, 3.0), (0, 10, 1.0), (1, 20, 2.0)];
+        let (pieces, _) = drained(&samples, &[Some(10), Some(20), Some(20), None]);
+        assert_eq!(pieces, ["", "1 10\n", "", "2 20\n3 30\n"]);
+    }
+
+    #[test]
+    fn what_waits_is_bounded() {
+        let (mut out, mut tally, mut overlap) = (Vec::new(), Tally::default(), Overlap::default());
+        let mut lines = Lines::new(&mut out, Format::Text);
+        // A body of 24 bytes each.
+        for time in 0..3_000_000 {
+            let sample = FloatSample {
+                time: Millis::MIN + time,
+                start: 0,
+                bits: 0.1f64.to_bits(),
+            };
+            overlap.push(&Sample::Float(sample), 0, &mut lines, &mut tally);
+            assert!(overlap.bodies.len() < LIMIT + 24);
+        }
+        assert!(tally.samples > 0 && !overlap.is_empty());
+    }
+}

@@ -20,6 +20,14 @@ pub(super) struct Interval {
     pub(super) max_time: Millis,
 }
 
+/// Where the data of a chunk stand.
+pub(super) struct ChunkData {
+    /// Absolute offset in the segment.
+    pub(super) offset: u64,
+    /// Bytes.
+    pub(super) len: u64,
+}
+
 /// Stands at one series of a block. As a heap's element it is greater the earlier its labels come.
 pub(super) struct BlockSeries<'a> {
     block: &'a Block,
@@ -136,7 +144,7 @@ impl<'a> BlockSeries<'a> {
             .map_or(&[], |intervals| intervals)
     }
 
-    /// Lends the samples of a chunk to `visit` and returns the offset of the chunk's data.
+    /// Lends the samples of a chunk to `visit`.
     ///
     /// # Errors
     ///
@@ -145,13 +153,16 @@ impl<'a> BlockSeries<'a> {
         &self,
         chunk: &ChunkMeta,
         visit: impl FnMut(Sample<'_>),
-    ) -> Result<u64, (Malformed, Option<u32>)> {
+    ) -> Result<ChunkData, (Malformed, Option<u32>)> {
         let record = self
             .block
             .chunk(chunk.reference)
             .map_err(|fault| (fault, self.promised(chunk)))?;
         chunk::decode(record.encoding, record.data, record.data_offset, visit)
-            .map(|_| record.data_offset)
+            .map(|_| ChunkData {
+                offset: record.data_offset,
+                len: record.data.len() as u64,
+            })
             .map_err(|fault| (fault, self.promised(chunk)))
     }
 

@@ -200,7 +200,7 @@ pub const TOTALS: &[Column<Totals>] = &[
     },
 ];
 
-const UNREADABLE: &[Column<UnreadableBlock>] = &[
+pub(super) const UNREADABLE: &[Column<UnreadableBlock>] = &[
     Column {
         key: "path",
         heading: "",
@@ -215,7 +215,7 @@ const UNREADABLE: &[Column<UnreadableBlock>] = &[
     },
 ];
 
-const OTHERS: &[Column<OtherEntry>] = &[
+pub(super) const OTHERS: &[Column<OtherEntry>] = &[
     Column {
         key: "name",
         heading: "",

@@ -9,6 +9,7 @@ pub mod blocks;
 pub mod dump;
 pub mod findings;
 pub mod inspect;
+pub mod reference;
 mod value;
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};

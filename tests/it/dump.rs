@@ -5,6 +5,7 @@ use std::fs;
 
 use narthex::block::Block;
 use narthex::index::Series;
+use narthex::progress::Silent;
 use narthex::raw::{ReadMode, crc32c};
 use proptest::prelude::*;
 use serde_json::Value as Json;
@@ -14,13 +15,9 @@ use crate::reading::{Copy, Ran, narthex};
 
 /// The first lines and some from every part of a long dump.
 fn excerpt(text: &str) -> String {
-    let lines: Vec<_> = text.lines().collect();
+    let lines: Vec<_> = text.split_inclusive('\n').collect();
     let step = (lines.len() / 12).max(1);
-    lines
-        .into_iter()
-        .step_by(step)
-        .map(|line| format!("{line}\n"))
-        .collect()
+    lines.into_iter().step_by(step).collect()
 }
 
 fn lines(text: &str) -> usize {
@@ -161,9 +158,8 @@ fn selectors_and_times_choose_what_is_dumped() {
     let chosen = |arguments: &[&str], keep: &dyn Fn(&str) -> bool| {
         let arguments = [&["dump", "blocks/child-of-three"], arguments].concat();
         let expected: String = all
-            .lines()
-            .filter(|line| keep(line))
-            .map(|line| format!("{line}\n"))
+            .split_inclusive('\n')
+            .filter(|line| keep(line.trim_end()))
             .collect();
         assert!(!expected.is_empty());
         assert_eq!(narthex(&arguments).out, expected, "{arguments:?}");
@@ -277,7 +273,7 @@ fn a_damaged_series_entry_costs_that_series_only() {
     let copy = Copy::of("blocks/child-of-three");
     let index = fs::read(copy.block.join("index")).unwrap();
     let toc = narthex::index::Index::open(&index).unwrap().toc();
-    let first = toc.series.next_multiple_of(16) as usize;
+    let first = usize::try_from(toc.series.next_multiple_of(16)).unwrap();
     copy.edit("index", |index| index[first + 4] ^= 1);
     let ran = copy.narthex("dump", &[]);
     assert_eq!(ran.code, 3);
@@ -316,7 +312,7 @@ fn damaged_postings_hide_no_series() {
     ] {
         copy.edit("index", |index| {
             for at in damaged {
-                index[at as usize] ^= 0x40;
+                index[usize::try_from(at).unwrap()] ^= 0x40;
             }
         });
         assert_eq!(copy.narthex("dump", &selector).out, sound);
@@ -358,7 +354,7 @@ fn every_block_dumps_as_many_samples_as_its_metadata_promises() {
         };
         let meta = block.meta().clone();
         let blocks = [block];
-        let tally = narthex::dump::dump(&blocks, &options, &mut out, &mut |problem| {
+        let tally = narthex::dump::dump(&blocks, &options, &mut out, &Silent, &mut |problem| {
             panic!("{problem:?}")
         })
         .unwrap();
@@ -403,8 +399,8 @@ proptest! {
             let mut out = Vec::new();
             let mut problems = 0;
             let options = narthex::dump::Options::default();
-            let tally = narthex::dump::dump(&[block], &options, &mut out, &mut |_| problems += 1).unwrap();
-            let written = out.iter().filter(|byte| **byte == b'\n').count() as u64;
+            let tally = narthex::dump::dump(&[block], &options, &mut out, &Silent, &mut |_| problems += 1).unwrap();
+            let written = lines(std::str::from_utf8(&out).unwrap()) as u64;
             prop_assert_eq!((tally.samples, tally.problems), (written, problems));
         }
     }

@@ -1,5 +1,6 @@
 //! `narthex dump`: samples as text.
 
+use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
 
 use crate::block::DataDir;
@@ -8,6 +9,7 @@ use crate::cli::{Context, Outcome};
 use crate::dump::{self, Format, Options, Selector, Sources};
 use crate::error::Result;
 use crate::model::Millis;
+use crate::progress::{Progress, Silent};
 use crate::report;
 
 /// What to dump, and how.
@@ -59,7 +61,13 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
         progress.remark(&report::dump::unreadable(block));
     }
     let mut report = |problem: dump::Problem| progress.remark(&report::dump::problem(&problem));
-    let tally = dump::dump(&sources.blocks, &options, context.out, &mut report)?;
+    // A bar in between the lines would spoil both.
+    let watched: &dyn Progress = if io::stdout().is_terminal() {
+        &Silent
+    } else {
+        progress
+    };
+    let tally = dump::dump(&sources.blocks, &options, context.out, watched, &mut report)?;
     for line in report::dump::closing(&tally) {
         progress.remark(&line);
     }

@@ -1,4 +1,4 @@
-//! One JSON object per line and sample. Keys are documented in `docs/dump.md`.
+//! One JSON object per line and sample. Keys are explained in `docs/report-columns.md`.
 
 use super::LabelSlices;
 use super::histogram::Buckets;

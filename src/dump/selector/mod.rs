@@ -265,7 +265,7 @@ mod tests {
                 '\\' => text.push_str("\\\\"),
                 '\n' => text.push_str("\\n"),
                 c if c == quote => text.extend(['\\', c]),
-                c if c.is_control() => text.push_str(&format!("\\U{:08x}", u32::from(c))),
+                c if c.is_control() => text.extend(format!("\\U{:08x}", u32::from(c)).chars()),
                 c => text.push(c),
             }
         }

@@ -1,25 +1,15 @@
-//! The report of `narthex inspect`: everything about one block.
+//! What is said of a block, and of each of its parts.
 
-use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use serde_json::{Map, Value as Json, json};
-
-use super::{Column, Value, json_rows, lines, ratio, table};
 use crate::chunk::Encoding;
 use crate::inspect::{
     Bucket, Deletion, Distribution, EncodingCounts, FULL_CHUNK, IndexSection, Inspection, LabelName,
 };
-
-/// Label names that people are shown.
-const LABELS_SHOWN: usize = 20;
-/// Deletions that people are shown.
-const DELETIONS_SHOWN: usize = 20;
-/// Longest bar of a histogram, in characters.
-const BAR: u64 = 40;
+use crate::report::{Column, Value, ratio};
 
 /// What is said of the block as a whole.
-pub const OVERVIEW: &[Column<Inspection>] = &[
+pub(in crate::report) const OVERVIEW: &[Column<Inspection>] = &[
     Column {
         key: "ulid",
         heading: "block",
@@ -235,7 +225,7 @@ pub const OVERVIEW: &[Column<Inspection>] = &[
     },
 ];
 
-const SECTIONS: &[Column<(IndexSection, u64)>] = &[
+pub(in crate::report) const SECTIONS: &[Column<(IndexSection, u64)>] = &[
     Column {
         key: "name",
         heading: "INDEX SECTION",
@@ -262,7 +252,7 @@ const SECTIONS: &[Column<(IndexSection, u64)>] = &[
     },
 ];
 
-const ENCODINGS: &[Column<(Encoding, EncodingCounts)>] = &[
+pub(in crate::report) const ENCODINGS: &[Column<(Encoding, EncodingCounts)>] = &[
     Column {
         key: "encoding",
         heading: "ENCODING",
@@ -302,9 +292,9 @@ const ENCODINGS: &[Column<(Encoding, EncodingCounts)>] = &[
 ];
 
 /// A distribution with its key in JSON and its name for people.
-type Named = (&'static str, &'static str, Distribution);
+pub(in crate::report) type Named = (&'static str, &'static str, Distribution);
 
-const DISTRIBUTIONS: &[Column<Named>] = &[
+pub(in crate::report) const DISTRIBUTIONS: &[Column<Named>] = &[
     Column {
         key: "of",
         heading: "DISTRIBUTION",
@@ -358,7 +348,7 @@ fn value_at(values: &Distribution, percent: u8) -> Value {
     values.percentile(percent).map_or(Value::None, Value::Count)
 }
 
-const BUCKETS: &[Column<Bucket>] = &[
+pub(in crate::report) const BUCKETS: &[Column<Bucket>] = &[
     Column {
         key: "from",
         heading: "",
@@ -379,7 +369,7 @@ const BUCKETS: &[Column<Bucket>] = &[
     },
 ];
 
-const LABELS: &[Column<LabelName>] = &[
+pub(in crate::report) const LABELS: &[Column<LabelName>] = &[
     Column {
         key: "name",
         heading: "LABEL NAME",
@@ -406,7 +396,7 @@ const LABELS: &[Column<LabelName>] = &[
     },
 ];
 
-const DELETIONS: &[Column<Deletion>] = &[
+pub(in crate::report) const DELETIONS: &[Column<Deletion>] = &[
     Column {
         key: "min_time",
         heading: "DELETED FROM",
@@ -436,7 +426,7 @@ const DELETIONS: &[Column<Deletion>] = &[
     },
 ];
 
-const FILES: &[Column<(PathBuf, u64)>] = &[
+pub(in crate::report) const FILES: &[Column<(PathBuf, u64)>] = &[
     Column {
         key: "name",
         heading: "FOREIGN FILE",
@@ -451,226 +441,6 @@ const FILES: &[Column<(PathBuf, u64)>] = &[
     },
 ];
 
-/// The block as text for people.
-pub fn text(block: &Inspection) -> String {
-    let mut text = lines(OVERVIEW, block);
-    let mut section = |content: String| {
-        text.push('\n');
-        text.push_str(&content);
-    };
-    section(table(SECTIONS, &sections(block)));
-    section(table(ENCODINGS, &encodings(block)));
-    let distributions = distributions(block);
-    section(table(DISTRIBUTIONS, &distributions));
-    for (_, name, values) in &distributions {
-        if !name.starts_with("chunks") {
-            section(format!("{name}\n{}", bars(values)));
-        }
-    }
-    section(shown(LABELS, &block.labels, LABELS_SHOWN, "label names"));
-    if !block.tombstones.is_empty() {
-        section(shown(
-            DELETIONS,
-            &block.tombstones,
-            DELETIONS_SHOWN,
-            "deleted ranges",
-        ));
-    }
-    if !block.others.is_empty() {
-        section(table(FILES, &block.others));
-    }
-    text
-}
-
-/// The block as a JSON object.
-pub fn json(block: &Inspection) -> Json {
-    let mut object = match super::json(OVERVIEW, block) {
-        Json::Object(object) => object,
-        other => return other,
-    };
-    let segments: Vec<_> = block
-        .segments
-        .iter()
-        .map(|(name, bytes)| json!({ "name": name, "bytes": bytes }))
-        .collect();
-    let distributions: Map<String, Json> = distributions(block)
-        .iter()
-        .map(|named| {
-            let mut of = super::json(DISTRIBUTIONS, named);
-            if let Some(of) = of.as_object_mut() {
-                of.insert("buckets".to_owned(), json_rows(BUCKETS, &named.2.buckets()));
-            }
-            (named.0.to_owned(), of)
-        })
-        .collect();
-    object.extend([
-        ("sections".to_owned(), json_rows(SECTIONS, &sections(block))),
-        ("segments".to_owned(), Json::Array(segments)),
-        (
-            "encodings".to_owned(),
-            json_rows(ENCODINGS, &encodings(block)),
-        ),
-        ("distributions".to_owned(), Json::Object(distributions)),
-        ("labels".to_owned(), json_rows(LABELS, &block.labels)),
-        (
-            "tombstones".to_owned(),
-            json_rows(DELETIONS, &block.tombstones),
-        ),
-        ("foreign_files".to_owned(), json_rows(FILES, &block.others)),
-        ("faults".to_owned(), json!(faults(block))),
-    ]);
-    Json::Object(object)
-}
-
-/// What could not be read, one line each; the last says how many more there are.
-pub fn faults(block: &Inspection) -> Vec<String> {
-    let index = block.dir.join("index");
-    let mut lines: Vec<String> = block
-        .faults
-        .first
-        .iter()
-        .map(|(file, fault)| {
-            let file = file.as_ref().unwrap_or(&index);
-            format!("{}: {fault}", file.display())
-        })
-        .collect();
-    let more = block.faults.count.saturating_sub(lines.len() as u64);
-    if more > 0 {
-        lines.push(format!("{}: {more} more faults", block.dir.display()));
-    }
-    lines
-}
-
 fn segment_bytes(block: &Inspection) -> u64 {
     block.segments.iter().map(|(_, bytes)| bytes).sum()
-}
-
-fn sections(block: &Inspection) -> Vec<(IndexSection, u64)> {
-    let sections = block.sections.iter();
-    sections
-        .map(|section| (*section, block.index_bytes))
-        .collect()
-}
-
-fn encodings(block: &Inspection) -> Vec<(Encoding, EncodingCounts)> {
-    let encodings = block.series.encodings.iter();
-    encodings
-        .map(|(encoding, counts)| (*encoding, *counts))
-        .collect()
-}
-
-fn distributions(block: &Inspection) -> Vec<Named> {
-    let series = &block.series;
-    [
-        (
-            "chunks_per_series",
-            "chunks per series",
-            &series.chunks_per_series,
-        ),
-        (
-            "float_samples",
-            "samples per float chunk",
-            &series.float_samples,
-        ),
-        ("float_bytes", "bytes per float chunk", &series.float_bytes),
-        (
-            "histogram_samples",
-            "samples per histogram chunk",
-            &series.histogram_samples,
-        ),
-        (
-            "histogram_bytes",
-            "bytes per histogram chunk",
-            &series.histogram_bytes,
-        ),
-        (
-            "histogram_buckets",
-            "buckets per histogram",
-            &series.histogram_buckets,
-        ),
-    ]
-    .into_iter()
-    .filter(|(_, _, values)| values.count() > 0)
-    .map(|(key, name, values)| (key, name, values.clone()))
-    .collect()
-}
-
-/// A histogram: one line per bucket, with its borders, share and count.
-fn bars(values: &Distribution) -> String {
-    let buckets = values.buckets();
-    let most = buckets
-        .iter()
-        .map(|bucket| bucket.count)
-        .max()
-        .unwrap_or(0)
-        .max(1);
-    let ranges: Vec<_> = buckets
-        .iter()
-        .map(|bucket| format!("{}–{}", bucket.from, bucket.to))
-        .collect();
-    let width = ranges
-        .iter()
-        .map(|range| range.chars().count())
-        .max()
-        .unwrap_or(0);
-    let mut text = String::new();
-    for (bucket, range) in buckets.iter().zip(&ranges) {
-        let percent = bucket.count as f64 * 100.0 / values.count() as f64;
-        let marks = bucket.count.saturating_mul(BAR).div_ceil(most);
-        let bar = "#".repeat(usize::try_from(marks).unwrap_or(0));
-        let count = bucket.count;
-        let line = format!("  {range:>width$}  {percent:5.1} %  {count:>9}  {bar}");
-        let _ = writeln!(text, "{}", line.trim_end());
-    }
-    text
-}
-
-/// A table of the first rows, and how many there are.
-fn shown<Row>(columns: &[Column<Row>], rows: &[Row], limit: usize, what: &str) -> String {
-    let first = rows.get(..limit).unwrap_or(rows);
-    let mut text = table(columns, first);
-    if rows.len() > first.len() {
-        let _ = writeln!(text, "… of {} {what}; all of them with --json", rows.len());
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn keys_are_unique_and_every_column_is_explained() {
-        fn check<Row>(columns: &[Column<Row>]) {
-            for (i, column) in columns.iter().enumerate() {
-                assert!(column.explanation.ends_with('.'), "{}", column.key);
-                assert!(
-                    columns[..i].iter().all(|other| other.key != column.key),
-                    "{}",
-                    column.key
-                );
-            }
-        }
-        check(OVERVIEW);
-        check(SECTIONS);
-        check(ENCODINGS);
-        check(DISTRIBUTIONS);
-        check(LABELS);
-        check(DELETIONS);
-        check(FILES);
-        check(super::super::blocks::COLUMNS);
-        check(super::super::blocks::TOTALS);
-    }
-
-    #[test]
-    fn bars_show_borders_share_and_count() {
-        let mut values = Distribution::default();
-        for value in [60, 119, 120, 120] {
-            values.record(value);
-        }
-        assert_eq!(
-            bars(&values),
-            "    51–60   25.0 %          1  ##############\n    61–70    0.0 %          0\n    71–80    0.0 %          0\n    81–90    0.0 %          0\n   91–100    0.0 %          0\n  101–110    0.0 %          0\n  111–120   75.0 %          3  ########################################\n"
-        );
-    }
 }

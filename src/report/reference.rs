@@ -1,0 +1,122 @@
+//! The reference of JSON keys, `docs/report-columns.md`, made from the tables of columns.
+
+use std::fmt::Write as _;
+
+use super::inspect::columns as inspect;
+use super::{Column, blocks};
+
+const HEADING: &str = "\
+# What reading commands print as JSON
+
+This page is made from the tables of columns in `src/report` and held equal to them by a test. Keys are stable: new ones may be
+added, none is renamed. Times are milliseconds since the Unix epoch, spans of time are milliseconds, sizes are bytes. `null` means not
+known or not applicable.
+
+";
+
+const LIST: &str = "\
+## `narthex list --json`
+
+One object with the key `directories`: a list with one object per directory, blocks that were named singly being put together. Each has
+`path`; `place`, which is `data directory`, `Prometheus snapshot` or `block`; and `blocks`, `unreadable`, `others` and `totals`.
+
+";
+
+const INSPECT: &str = "\
+## `narthex inspect --json`
+
+One object with the key `blocks`: a list with one object per block, with the keys of the first table and `sections`,
+`encodings`, `labels`, `tombstones` and `foreign_files`, which are lists of objects with the keys of the other tables; `segments`, a list of objects with `name` and
+`bytes`; `distributions`, an object with one object per distribution; and `faults`, a list of sentences.
+
+";
+
+const DUMP: &str = "\
+## `narthex dump --format json`
+
+One object per line and sample.
+
+| key | meaning |
+|---|---|
+| `labels` | The labels of the series as an object. Bytes that are not UTF-8 are replaced by U+FFFD. |
+| `time` | Time of the sample, in milliseconds since the Unix epoch. |
+| `start` | Its start timestamp, in milliseconds since the Unix epoch; missing where there is none. |
+| `value` | Value of a float sample: a number, or one of the strings `NaN`, `+Inf`, `-Inf`, and `stale` for the marker that ends a series. |
+| `bits` | The value's IEEE-754 bits as 16 hexadecimal digits, for a NaN that is neither the stale marker nor `7ff8000000000001`; else missing. |
+| `histogram` | A native histogram instead of `value`: an object with the keys below. |
+
+### In `histogram`
+
+| key | meaning |
+|---|---|
+| `kind` | `integer` or `float`: how counts are stored. |
+| `counter_reset` | What the chunk says of a reset before its first sample: `unknown`, `no`, `yes`; or `gauge`. |
+| `sum`, `count` | Sum and number of observations; `sum` is the string `stale` in a stale marker. |
+| `schema` | Resolution: −4 to 8 for exponential buckets, −53 for custom bounds. |
+| `zero_threshold`, `zero_count` | Width of the zero bucket, and observations in it. |
+| `custom_bounds` | Upper bounds of the buckets, for schema −53. |
+| `positive_spans`, `negative_spans` | Runs of buckets: objects with `offset`, the index of the first bucket or the buckets skipped since the span before, and `length`. |
+| `positive_buckets`, `negative_buckets` | Observations in each of these buckets, not cumulated. |
+";
+
+/// The page, in Markdown.
+pub fn reference() -> String {
+    let mut page = HEADING.to_owned();
+    page.push_str(LIST);
+    keys(&mut page, "`blocks`", blocks::COLUMNS);
+    keys(&mut page, "`unreadable`", blocks::UNREADABLE);
+    keys(&mut page, "`others`", blocks::OTHERS);
+    keys(&mut page, "`totals`", blocks::TOTALS);
+    page.push_str(INSPECT);
+    keys(&mut page, "A block", inspect::OVERVIEW);
+    keys(&mut page, "`sections`", inspect::SECTIONS);
+    keys(&mut page, "`encodings`", inspect::ENCODINGS);
+    keys(&mut page, "`labels`", inspect::LABELS);
+    keys(&mut page, "`tombstones`", inspect::DELETIONS);
+    keys(&mut page, "`foreign_files`", inspect::FILES);
+    keys(&mut page, "`distributions`", inspect::DISTRIBUTIONS);
+    keys(&mut page, "`buckets` of a distribution", inspect::BUCKETS);
+    page.push_str(DUMP);
+    page
+}
+
+fn keys<Row>(page: &mut String, title: &str, columns: &[Column<Row>]) {
+    let _ = writeln!(page, "### {title}\n\n| key | meaning |\n|---|---|");
+    for column in columns {
+        let _ = writeln!(page, "| `{}` | {} |", column.key, column.explanation);
+    }
+    page.push('\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_about_json_keys_is_the_tables() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/report-columns.md");
+        assert_eq!(std::fs::read_to_string(path).unwrap(), reference());
+    }
+
+    #[test]
+    fn keys_are_unique_and_every_column_is_explained() {
+        fn check<Row>(columns: &[Column<Row>]) {
+            for (i, column) in columns.iter().enumerate() {
+                assert!(column.explanation.ends_with('.'), "{}", column.key);
+                assert!(
+                    columns[..i].iter().all(|other| other.key != column.key),
+                    "{}",
+                    column.key
+                );
+            }
+        }
+        check(blocks::COLUMNS);
+        check(blocks::TOTALS);
+        check(inspect::OVERVIEW);
+        check(inspect::SECTIONS);
+        check(inspect::ENCODINGS);
+        check(inspect::DISTRIBUTIONS);
+        check(inspect::LABELS);
+        check(inspect::DELETIONS);
+    }
+}
