@@ -254,27 +254,50 @@ impl Pipeline<'_> {
         changed: &[&StoredFile],
         block: &OpenBlock,
     ) -> Result<StoredObject, Failure> {
-        let listing = changed.iter().map(|file| (&file.name, file.sha256));
-        let name = side_object(ulid, fingerprint, listing).map_err(Failure::Store)?;
+        // The second name is for the day on which the first is taken by something damaged.
+        for attempt in 0..2 {
+            let listing = changed.iter().map(|file| (&file.name, file.sha256));
+            let name = side_object(ulid, fingerprint, listing, attempt).map_err(Failure::Store)?;
+            if let Some(object) = self.put_or_adopt_sidecar(ulid, &name, changed, block)? {
+                return Ok(object);
+            }
+        }
+        let damaged =
+            format!("both objects that could hold the changed files of {ulid} are damaged");
+        Err(Miss::Unreadable(Error::corrupt(damaged)).into())
+    }
+
+    /// Writes a sidecar, or takes the one that has its name. `None` when that one is damaged.
+    fn put_or_adopt_sidecar(
+        &self,
+        ulid: Ulid,
+        name: &ObjectName,
+        changed: &[&StoredFile],
+        block: &OpenBlock,
+    ) -> Result<Option<StoredObject>, Failure> {
         let root = Root::Block(ulid);
         let is_listed = |files: &[StoredFile]| files.iter().eq(changed.iter().copied());
-        if !self.known.has_object(&name) {
+        if !self.known.has_object(name) {
             let sources = changed
                 .iter()
                 .filter_map(|file| block.get(file.name.as_str()));
-            let staged = self.write(&name, root, &sources.collect::<Vec<_>>())?;
+            let staged = self.write(name, root, &sources.collect::<Vec<_>>())?;
             if !is_listed(staged.files()) {
                 return Err(Miss::Vanished.into());
             }
             match staged.publish() {
                 Err(taken) if taken.kind() == ErrorKind::AlreadyExists => {}
-                published => return published.map(|(object, _)| object).map_err(Failure::Store),
+                published => {
+                    return published
+                        .map(|(object, _)| Some(object))
+                        .map_err(Failure::Store);
+                }
             }
         }
-        match self.read(&name, root)? {
-            Some((object, files)) if is_listed(&files) => Ok(object),
-            _ => Err(Miss::Unreadable(Error::corrupt(format!("object {name} is damaged"))).into()),
-        }
+        let read = self.read(name, root)?;
+        Ok(read
+            .filter(|(_, files)| is_listed(files))
+            .map(|(object, _)| object))
     }
 
     /// Compresses `files` into an object that is not published yet.

@@ -23,6 +23,10 @@ use crate::index::{Format, Index};
 use crate::model::ChunkRef;
 use crate::raw::{FileBytes, Malformed, ReadMode};
 
+/// Largest `meta.json` that is read: a parsed one takes many times its size in memory. The longest of real ones, with Thanos'
+/// file lists and a year of sources, stay far below.
+const MAX_META_BYTES: u64 = 16 << 20;
+
 /// A block that opened: its metadata, and its files as bytes.
 #[derive(Debug)]
 pub struct Block {
@@ -173,6 +177,15 @@ impl Block {
 pub fn read_meta(files: &BlockFiles) -> Result<Meta> {
     let path = files.meta();
     // Replaced by rename while Prometheus runs, so it is read, not mapped: it is small.
+    let bytes = std::fs::metadata(&path)
+        .map_err(|e| Error::io("stat", &path, e))?
+        .len();
+    if bytes > MAX_META_BYTES {
+        let path = path.display();
+        return Err(Error::corrupt(format!(
+            "{path}: expected at most {MAX_META_BYTES} bytes of metadata, found {bytes}"
+        )));
+    }
     let content = FileBytes::open(&path, ReadMode::Read)?;
     Meta::parse(&content).map_err(|error| error.context(path.display().to_string()))
 }

@@ -70,6 +70,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             .into();
         }
     };
+    raise_open_files();
     let threads = cli.global.threads.unwrap_or(0);
     if let Err(error) = rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
@@ -96,6 +97,18 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) if is_broken_pipe(&error) => Outcome::Healthy.into(),
         Err(error) => fail(&error),
     }
+}
+
+/// Lets the process open as many files as it may: a large data directory has more segments than the usual soft
+/// limit of 1,024. Where that is not possible, whatever cannot be opened is named.
+fn raise_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    let _ = setrlimit(Resource::Nofile, raised);
 }
 
 fn fail(error: &Error) -> ExitCode {

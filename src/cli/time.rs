@@ -16,6 +16,10 @@ pub(crate) fn parse_time(text: &str, now: Millis) -> Result<Millis> {
     if text == "now" {
         return Ok(now);
     }
+    // Before dates: `20000101` is a number of seconds, not an ISO date without dashes.
+    if let Some(millis) = unix_seconds(text) {
+        return Ok(millis);
+    }
     if let Ok(time) = text.parse::<Timestamp>() {
         return Ok(time.as_millisecond());
     }
@@ -23,9 +27,6 @@ pub(crate) fn parse_time(text: &str, now: Millis) -> Result<Millis> {
         && let Ok(time) = date.to_zoned(jiff::tz::TimeZone::UTC)
     {
         return Ok(time.timestamp().as_millisecond());
-    }
-    if let Some(millis) = unix_seconds(text) {
-        return Ok(millis);
     }
     let ago = text.strip_prefix('-').unwrap_or(text);
     parse_duration(ago).map(|duration| now.saturating_sub(duration)).map_err(|_| {

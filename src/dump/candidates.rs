@@ -4,13 +4,13 @@ use std::vec;
 
 use super::problem::Lost;
 use super::selector::Selector;
-use crate::index::{Index, Postings, PostingsTable, SeriesEntries, SeriesEntry};
+use crate::index::{Index, Postings, PostingsTable, SeriesEntry, SoundEntries};
 use crate::model::SeriesRef;
 use crate::raw::Malformed;
 
 /// Series entries in index order: all of them, or those that postings name.
 pub(super) enum Candidates<'a> {
-    All(SeriesEntries<'a>),
+    All(SoundEntries<'a>),
     Listed(vec::IntoIter<SeriesRef>),
 }
 
@@ -20,23 +20,17 @@ impl<'a> Candidates<'a> {
     pub(super) fn of(index: &Index<'a>, selectors: &[Selector]) -> Self {
         match from_postings(index, selectors) {
             Some(references) => Candidates::Listed(references.into_iter()),
-            None => Candidates::All(index.series()),
+            None => Candidates::All(index.sound_series()),
         }
     }
 
-    /// The next entry. After one that cannot be framed it goes on where the next sound one stands.
+    /// The next entry. After one that is damaged it goes on where the next sound one stands.
     pub(super) fn next(&mut self, index: &Index<'a>) -> Option<Result<SeriesEntry<'a>, Malformed>> {
         match self {
             Candidates::Listed(references) => references
                 .next()
                 .map(|reference| index.series_at(reference)),
-            Candidates::All(entries) => {
-                let entry = entries.next()?;
-                if let Err(fault) = &entry {
-                    entries.resync(fault.offset);
-                }
-                Some(entry)
-            }
+            Candidates::All(entries) => entries.next(),
         }
     }
 

@@ -18,7 +18,7 @@ mod writer;
 pub use label_indices::{LabelIndex, LabelIndexEntry, LabelIndices};
 pub use postings::{Postings, PostingsEntry, PostingsTable};
 pub use section::Section;
-pub use series::{SERIES_ALIGNMENT, Series, SeriesEntries, SeriesEntry};
+pub use series::{SERIES_ALIGNMENT, Series, SeriesEntries, SeriesEntry, SoundEntries};
 pub use symbols::{SymbolRef, Symbols};
 pub use toc::{TOC_LEN, Toc};
 pub use writer::{Generation, IndexWriter};
@@ -157,6 +157,11 @@ impl<'a> Index<'a> {
             self.toc.series_end(),
             self.format,
         )
+    }
+
+    /// The series entries whose checksum is right, and an error for each damaged stretch between them.
+    pub fn sound_series(&self) -> SoundEntries<'a> {
+        SoundEntries(self.series())
     }
 
     /// The series entries in the part of the file from `start` to `end`, for reading in parallel.

@@ -229,6 +229,38 @@ impl<'a> SeriesEntries<'a> {
     }
 }
 
+/// Walks the series entries whose checksum is right. What is not one is an error, once for each damaged stretch;
+/// the walk goes on with the next sound entry behind it. A damaged length thus hides no sound series.
+#[derive(Clone, Debug)]
+pub struct SoundEntries<'a>(pub(super) SeriesEntries<'a>);
+
+impl SoundEntries<'_> {
+    /// Offset at which the next entry is looked for, before padding.
+    pub fn position(&self) -> u64 {
+        self.0.position()
+    }
+}
+
+impl<'a> Iterator for SoundEntries<'a> {
+    type Item = Result<SeriesEntry<'a>, Malformed>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let start = self.0.align();
+        let entry = self.0.next()?;
+        // An empty body has checksum 0, so zeros alone would look like an entry.
+        let sound = entry.and_then(|entry| match entry.body.is_empty() {
+            true => Err(entry
+                .body
+                .unexpected("a series", "with labels", "an empty entry")),
+            false => entry.check().map(|()| entry),
+        });
+        if sound.is_err() && self.0.format == Format::V2 && !self.0.resync(start) {
+            self.0.next = self.0.end;
+        }
+        Some(sound)
+    }
+}
+
 impl<'a> Iterator for SeriesEntries<'a> {
     type Item = Result<SeriesEntry<'a>, Malformed>;
 

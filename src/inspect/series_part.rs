@@ -79,13 +79,15 @@ pub(super) fn series(
     whole.counts
 }
 
-/// Cuts the series section into parts that begin and end with an entry. Only lengths are read for it.
+/// Cuts the series section into parts that hold sound entries only.
 fn split(index: &Index<'_>, faults: &mut Faults) -> Vec<Range<u64>> {
     let mut tasks = Vec::new();
-    let mut entries = index.series();
+    let mut entries = index.sound_series();
     let mut start = entries.position();
     let mut count = 0;
-    while let Some(entry) = entries.next() {
+    loop {
+        let position = entries.position();
+        let Some(entry) = entries.next() else { break };
         match entry {
             Ok(entry) => {
                 count += 1;
@@ -95,8 +97,7 @@ fn split(index: &Index<'_>, faults: &mut Faults) -> Vec<Range<u64>> {
                 }
             }
             Err(fault) => {
-                tasks.push(start..fault.offset);
-                entries.resync(fault.offset);
+                tasks.push(start..position);
                 start = entries.position();
                 faults.index(fault);
             }

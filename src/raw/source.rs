@@ -35,6 +35,11 @@ impl FileBytes {
     ///
     /// When it cannot be opened, is not a regular file, or cannot be mapped or read.
     pub fn open(path: &Path, mode: ReadMode) -> Result<Self> {
+        // Asked before it is opened: opening a named pipe waits for a writer that may never come.
+        let metadata = std::fs::metadata(path).map_err(|e| Error::io("open", path, e))?;
+        if !metadata.is_file() {
+            return Err(not_regular(path));
+        }
         let file = File::open(path).map_err(|e| Error::io("open", path, e))?;
         Self::of(&file, path, mode)
     }
@@ -47,10 +52,7 @@ impl FileBytes {
     pub fn of(mut file: &File, path: &Path, mode: ReadMode) -> Result<Self> {
         let metadata = file.metadata().map_err(|e| Error::io("stat", path, e))?;
         if !metadata.is_file() {
-            return Err(Error::invalid(format!(
-                "{} is not a regular file",
-                path.display()
-            )));
+            return Err(not_regular(path));
         }
         if metadata.len() == 0 || mode == ReadMode::Read {
             let mut bytes = Vec::new();
@@ -72,6 +74,10 @@ impl FileBytes {
         map.map(FileBytes::Mapped)
             .map_err(|e| Error::io("map", path, e))
     }
+}
+
+fn not_regular(path: &Path) -> Error {
+    Error::invalid(format!("{} is not a regular file", path.display()))
 }
 
 impl Deref for FileBytes {

@@ -246,13 +246,18 @@ pub(super) fn parse_block_object(object: &ObjectName) -> Option<(Ulid, Fingerpri
 
 /// Name of the object that holds the files of a block that differ from what the block's own object holds:
 /// `<fingerprint>.<first 16 digits of the listing's digest>.side.tar.zst`. The listing is what `sha256sum` prints for these files
-/// in order, so that the same files give the same name.
+/// in order, so that the same files give the same name. A second `attempt` begins the listing with a line
+/// `again`: for when the first name is taken by something damaged.
 pub fn side_object<'a>(
     ulid: Ulid,
     fingerprint: &Fingerprint,
     files: impl IntoIterator<Item = (&'a FilePath, Digest)>,
+    attempt: u32,
 ) -> Result<ObjectName> {
     let mut listing = Hasher::default();
+    if attempt > 0 {
+        listing.update(b"again\n");
+    }
     for (name, sha256) in files {
         listing.update(format!("{sha256}  {name}\n").as_bytes());
     }
@@ -331,7 +336,7 @@ mod tests {
             Some((ulid, fingerprint.clone()))
         );
         let file = FilePath::new("meta.json").unwrap();
-        let side = side_object(ulid, &fingerprint, [(&file, Digest::of(b""))]).unwrap();
+        let side = side_object(ulid, &fingerprint, [(&file, Digest::of(b""))], 0).unwrap();
         assert_eq!(parse_block_object(&side), None, "a sidecar is no block");
         assert!(side.as_str().ends_with(".side.tar.zst"));
     }

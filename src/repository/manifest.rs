@@ -3,7 +3,7 @@
 //! Every manifest lists all its blocks in full, so that no archive depends on another. Fields that this version
 //! does not know are ignored; times of the data are milliseconds, times of events RFC 3339.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -291,7 +291,21 @@ impl Archive {
     /// `Unsupported` for a newer version, `Corrupt` when the seal is broken or the content makes no sense.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let archive: Archive = seal::from_bytes(bytes, MANIFEST_VERSION)?;
+        let mut ulids = BTreeSet::new();
         for block in &archive.blocks {
+            if !ulids.insert(block.ulid) {
+                let ulid = block.ulid;
+                return Err(Error::corrupt(format!(
+                    "expected block {ulid} once, found it twice"
+                )));
+            }
+            refuse_clashes(
+                block
+                    .files
+                    .iter()
+                    .map(|file| &file.name)
+                    .chain(&block.empty_dirs),
+            )?;
             if block.sidecar.is_none() && block.files.iter().any(|file| file.sidecar) {
                 return Err(Error::corrupt(format!(
                     "expected a sidecar of block {}, found none",
@@ -299,6 +313,32 @@ impl Archive {
                 )));
             }
         }
+        refuse_clashes(
+            archive
+                .wal
+                .iter()
+                .flat_map(|wal| &wal.files)
+                .map(|file| &file.name),
+        )?;
         Ok(archive)
     }
+}
+
+/// Refuses paths of which one names the same file as another, or a directory that another takes for a file.
+fn refuse_clashes<'a>(paths: impl Iterator<Item = &'a FilePath>) -> Result<()> {
+    let mut sorted: Vec<_> = paths.map(FilePath::as_str).collect();
+    // `/` sorts before whatever else a name may go on with only among components.
+    sorted.sort_by(|a, b| a.split('/').cmp(b.split('/')));
+    for pair in sorted.windows(2) {
+        if let [above, below] = pair
+            && below
+                .strip_prefix(above)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        {
+            return Err(Error::corrupt(format!(
+                "expected distinct files, found {above} and {below}"
+            )));
+        }
+    }
+    Ok(())
 }

@@ -162,6 +162,12 @@ fn read_descriptor(store: &dyn Store) -> Result<Descriptor> {
     let name = descriptor_name()?;
     let bytes = store.get(&name, MAX_DESCRIPTOR_BYTES);
     let bytes = bytes.map_err(|e| match e.kind() {
+        ErrorKind::NotFound if store.is_vacant().is_ok_and(|vacant| !vacant) => {
+            Error::not_found(format!(
+                "{} is not empty and is no repository: it has no {name}",
+                store.describe()
+            ))
+        }
         ErrorKind::NotFound => Error::not_found(format!(
             "there is no repository in {}: make one with narthex init",
             store.describe()

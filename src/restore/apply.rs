@@ -85,6 +85,8 @@ pub fn apply(
         report.blocks.push(block.ulid);
         report.bytes = report.bytes.saturating_add(block.bytes());
     }
+    // A WAL says that the restore is complete: nothing of it may survive a power cut that a block does not.
+    stage.sync()?;
     for log in logs {
         stage.publish(&format!("{STAGED_LOGS}/{log}"), log)?;
         report.wal = true;

@@ -238,7 +238,8 @@ impl Selection {
     /// Takes `block` if it brings something new and may stand beside what was taken before.
     fn add(&mut self, block: Kin) -> bool {
         let useful = !block.atoms.is_subset(&self.atoms);
-        let allowed = !self.superseded.contains(&block.ulid)
+        let allowed = !self.blocks.contains(&block.ulid)
+            && !self.superseded.contains(&block.ulid)
             && !block
                 .parents
                 .iter()

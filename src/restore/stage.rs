@@ -64,7 +64,11 @@ impl Target {
 
     /// What it holds already.
     pub fn present(&self) -> Result<Present> {
-        let has = |log: &&str| self.entries.iter().any(|entry| entry == log);
+        // A log directory without files holds no sample: it does not stand in for the archive's.
+        let is_empty = |log: &str| {
+            fs::read_dir(self.dir.join(log)).is_ok_and(|mut entries| entries.next().is_none())
+        };
+        let has = |log: &&str| self.entries.iter().any(|entry| entry == log) && !is_empty(log);
         Ok(Present {
             blocks: self.blocks()?,
             logs: LOGS.into_iter().filter(has).map(str::to_owned).collect(),
@@ -143,6 +147,10 @@ impl<'t> Stage<'t> {
     /// Renames what was staged as `staged` to `name` in the target, where nothing may have this name.
     pub(super) fn publish(&self, staged: &str, name: &str) -> Result<()> {
         let (from, to) = (self.path(staged), self.target.dir.join(name));
+        if LOGS.contains(&name) {
+            // An empty log directory may be there, see `Target::present`; one with files stays and stops us.
+            let _ = fs::remove_dir(&to);
+        }
         if to.symlink_metadata().is_ok() {
             let taken = io::Error::from(Io::AlreadyExists);
             return Err(Error::io("restore to", &to, taken));
@@ -150,9 +158,14 @@ impl<'t> Stage<'t> {
         fs::rename(&from, &to).map_err(|e| Error::io("restore to", &to, e))
     }
 
+    /// Makes what was published so far durable.
+    pub(super) fn sync(&self) -> Result<()> {
+        sync_dir(&self.target.dir)
+    }
+
     /// Makes what was published durable, and removes the hidden directory.
     pub(super) fn finish(mut self) -> Result<()> {
-        sync_dir(&self.target.dir)?;
+        self.sync()?;
         for dir in &self.target.missing {
             sync_dir(
                 dir.parent()

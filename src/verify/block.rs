@@ -9,7 +9,7 @@ use super::checks::pairs::Keys;
 use super::checks::postings::PostingsCheck;
 use super::checks::segments::Segments;
 use super::checks::series::{SeriesCheck, SeriesTotals};
-use super::checks::{Subject, coverage, directory, meta, open, tombstones};
+use super::checks::{Subject, coverage, directory, meta, tombstones};
 use super::{Finding, Findings, Kind, Options};
 use crate::block::{BlockFiles, Meta};
 use crate::error::Result;
@@ -140,7 +140,7 @@ fn index_bytes(subject: &Subject<'_>, findings: &mut Findings) -> Option<FileByt
     } else {
         Kind::IndexMissing
     };
-    match open(&path, subject.options.read_mode) {
+    match FileBytes::open(&path, subject.options.read_mode) {
         Ok(bytes) => Some(bytes),
         Err(error) => {
             findings.add(kind, || subject.finding(kind, path).saying(error.chain()));
@@ -229,11 +229,13 @@ fn report_foreign(
     totals: &SeriesTotals,
     findings: &mut Findings,
 ) {
+    // A wrong time alone is a damaged index; another block's segments also answer with records that do not begin there.
+    let unframed = findings.count(Kind::ChunkChecksum) + findings.count(Kind::ChunkMalformed);
     let astray: u64 = [Kind::ChunkChecksum, Kind::ChunkMalformed, Kind::ChunkTime]
         .into_iter()
         .map(|kind| findings.count(kind))
         .sum();
-    if astray * 2 > totals.counts.chunks && coverage::is_sound_by_itself(segments) {
+    if unframed > 0 && astray * 2 > totals.counts.chunks && coverage::is_sound_by_itself(segments) {
         findings.add(Kind::ChunksForeign, || {
             subject
                 .finding(Kind::ChunksForeign, subject.files.dir.join("chunks"))

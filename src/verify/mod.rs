@@ -88,7 +88,10 @@ pub fn verify(path: &Path, options: Options, progress: &dyn Progress) -> Result<
     let mut blocks = Vec::new();
     for entry in scanned.blocks() {
         match verify_block(&entry.path, options, progress) {
-            Ok(block) => blocks.push(block),
+            Ok(block) if !block.findings.has_problems() || entry.path.exists() => {
+                blocks.push(block)
+            }
+            Ok(_) => progress.remark(&format_args!("{} has vanished", entry.path.display())),
             // A server at work has compacted or deleted it meanwhile.
             Err(error) if error.kind() == ErrorKind::NotFound && !entry.path.exists() => {
                 progress.remark(&format_args!("{} has vanished", entry.path.display()));

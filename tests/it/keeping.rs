@@ -90,7 +90,7 @@ pub(crate) fn store_block(
     if let Some(meta) = touched {
         let side = Files::from([("meta.json".to_owned(), meta.to_vec())]);
         let listing = [(&path("meta.json"), Digest::of(meta))];
-        let name = side_object(ulid, &fingerprint, listing)?;
+        let name = side_object(ulid, &fingerprint, listing, 0)?;
         let (object, mut replaced) = store_files(store, &name, Root::Block(ulid), &side)?;
         files.retain(|file| file.name.as_str() != "meta.json");
         for file in &mut replaced {

@@ -598,7 +598,7 @@ fn sidecars_are_called_by_their_content() {
     let path = crate::keeping::path("meta.json");
     let digest = narthex::repository::Digest::of;
     let fingerprint = narthex::repository::Fingerprint::of(b"x");
-    let named = |content: &[u8]| side_object(ulid(1), &fingerprint, [(&path, digest(content))]);
+    let named = |content: &[u8]| side_object(ulid(1), &fingerprint, [(&path, digest(content))], 0);
     assert_eq!(named(b"a").unwrap(), named(b"a").unwrap());
     assert_ne!(named(b"a").unwrap(), named(b"b").unwrap());
 }

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::cli::args::RepoArgs;
 use crate::cli::{Context, Outcome, time};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::{Millis, Ulid};
 use crate::report;
 use crate::report::backup::{RESTORE, gap_text};
@@ -86,10 +86,16 @@ impl Args {
             Some(text) => time::parse_time(text, now),
             None => Ok(open),
         };
-        Ok(Wanted::Range(TimeRange {
+        let range = TimeRange {
             since: parse(&self.since, Millis::MIN)?,
             until: parse(&self.until, Millis::MAX)?,
-        }))
+        };
+        if range.since >= range.until {
+            return Err(Error::invalid(
+                "expected --since before --until, found it after",
+            ));
+        }
+        Ok(Wanted::Range(range))
     }
 }
 
@@ -113,6 +119,14 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
         ));
     }
     let with_wal = !args.no_wal && (args.wal || wanted == Wanted::Archive);
+    if let (Wanted::Range(range), false, Some(wal)) = (&wanted, with_wal, &archive.wal)
+        && wal.max_time.is_some_and(|last| last >= range.since)
+        && !args.no_wal
+    {
+        context.progress.remark(
+            &"the WAL of the archive reaches into this range and is not restored; add it with --wal",
+        );
+    }
     let present = target.present()?;
     let plan = restore::plan(&wanted, &archive, &chain, with_wal, &present)?;
     if args.dry_run {

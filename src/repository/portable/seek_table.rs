@@ -18,6 +18,8 @@ const SKIPPABLE_MAGIC: u32 = 0x184D_2A5E;
 const SEEKABLE_MAGIC: u32 = 0x8F92_EAB1;
 const SECTION: &str = "seek table";
 
+/// Magic number, frame header, one block, content checksum: no zstd frame is shorter. It bounds the number of frames.
+const MIN_FRAME_BYTES: u32 = 13;
 /// Bytes of the footer, with which an object ends.
 pub(super) const FOOTER_BYTES: u64 = 9;
 const HEADER_BYTES: u64 = 8;
@@ -134,6 +136,10 @@ impl SeekTable {
         while reader.remaining() as u64 > FOOTER_BYTES {
             let at = reader;
             let (bytes, raw_bytes) = (u32_le(&mut reader)?, u32_le(&mut reader)?);
+            if bytes < MIN_FRAME_BYTES {
+                let wanted = format!("{MIN_FRAME_BYTES} or more");
+                return Err(at.unexpected("compressed size of a frame", wanted, bytes));
+            }
             if raw_bytes == 0 || raw_bytes > super::MAX_FRAME_BYTES {
                 let wanted = format!("from 1 to {}", super::MAX_FRAME_BYTES);
                 return Err(at.unexpected("raw size of a frame", wanted, raw_bytes));

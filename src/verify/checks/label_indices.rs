@@ -141,6 +141,16 @@ impl Check<'_> {
             .and_then(|symbols| symbols.find(entry.name));
         let Some(name) = name else {
             self.sound = false;
+            if self.opened.sound_symbols().is_some() {
+                let table = "label index offset table";
+                findings.add(Kind::LabelIndexContent, || {
+                    self.subject
+                        .in_index(Kind::LabelIndexContent, table, section.start)
+                        .saying(
+                            "expected the name of a label, found one that is not among the symbols",
+                        )
+                });
+            }
             return Ok(());
         };
         for value in LabelIndex::read(&section)?.iter() {

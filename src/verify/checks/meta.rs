@@ -16,7 +16,7 @@ pub(in crate::verify) fn read(subject: &Subject<'_>, findings: &mut Findings) ->
     } else {
         Kind::MetaMissing
     };
-    match super::open(&path, subject.options.read_mode).and_then(|_| read_meta(subject.files)) {
+    match read_meta(subject.files) {
         Ok(meta) => Some(meta),
         Err(error) => {
             findings.add(kind, || subject.finding(kind, path).saying(error.chain()));
@@ -143,7 +143,7 @@ pub(in crate::verify) fn check_stats(
                 counts.floats + counts.histograms,
             );
             // Prometheus before 3.6 did not count them apart; 3.11 and 3.12 left XOR2 samples out.
-            let is_split = stats.num_float_samples + stats.num_histogram_samples > 0;
+            let is_split = stats.num_float_samples > 0 || stats.num_histogram_samples > 0;
             let without_xor2 = counts.floats - counts.xor2;
             if is_split && stats.num_float_samples != without_xor2 {
                 compare("float samples", stats.num_float_samples, counts.floats);

@@ -19,14 +19,13 @@ pub(super) mod times;
 pub(super) mod tombstones;
 pub(super) mod wal;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::{Depth, Finding, Kind, Options};
 use crate::block::BlockFiles;
-use crate::error::{Error, Result};
 use crate::model::Ulid;
 use crate::progress::Progress;
-use crate::raw::{FileBytes, Malformed, ReadMode};
+use crate::raw::Malformed;
 
 /// The block under verification.
 #[derive(Clone, Copy)]
@@ -91,14 +90,4 @@ impl Finding {
             ..self
         }
     }
-}
-
-/// Opens the regular file at `path`. Opening a named pipe would wait for its writer for ever, so the type is asked first.
-pub(super) fn open(path: &Path, mode: ReadMode) -> Result<FileBytes> {
-    let metadata = std::fs::metadata(path).map_err(|e| Error::io("stat", path, e))?;
-    if !metadata.is_file() {
-        let path = path.display();
-        return Err(Error::invalid(format!("{path} is not a regular file")));
-    }
-    FileBytes::open(path, mode)
 }

@@ -237,24 +237,32 @@ impl<'a> PostingsCheck<'a> {
         let format = self.opened.index.format();
         let pair = list.pair.unwrap_or(ALL_SERIES);
         let mut before: Option<SeriesRef> = None;
+        // One finding a list, however many references are out of order: a hostile table may name one list many times.
+        let mut unsorted: Option<(usize, SeriesRef)> = None;
+        let mut more = 0u64;
         for (position, reference) in postings.iter().enumerate() {
             if before.is_some_and(|before| before >= reference) {
-                findings.add(Kind::PostingsUnsorted, || Finding {
-                    series: shown_pair(entry),
-                    ..self
-                        .subject
-                        .in_index(
-                            Kind::PostingsUnsorted,
-                            "postings",
-                            postings.offset_of(position),
-                        )
-                        .saying(format!("expected references to ascend, found {reference}"))
-                });
+                match unsorted {
+                    None => unsorted = Some((position, reference)),
+                    Some(_) => more += 1,
+                }
             }
             before = Some(reference);
             if list.pair.is_some() && !self.lost.may_hold(reference, format) {
                 list.sum.add(self.keys.mix(pair, reference));
             }
+        }
+        if let Some((position, reference)) = unsorted {
+            let offset = postings.offset_of(position);
+            findings.add(Kind::PostingsUnsorted, || Finding {
+                series: shown_pair(entry),
+                ..self
+                    .subject
+                    .in_index(Kind::PostingsUnsorted, "postings", offset)
+                    .saying(format!(
+                        "expected references to ascend, found {reference}, and {more} more out of order"
+                    ))
+            });
         }
     }
 }

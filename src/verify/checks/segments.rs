@@ -115,7 +115,7 @@ const MOST_MISSING: usize = 4096;
 
 fn open_slot(subject: &Subject<'_>, name: &str, findings: &mut Findings) -> Slot {
     let path = subject.files.segment(name);
-    let bytes = match super::open(&path, subject.options.read_mode) {
+    let bytes = match FileBytes::open(&path, subject.options.read_mode) {
         Ok(bytes) => bytes,
         Err(error) => {
             findings.add(Kind::Unreadable, || {

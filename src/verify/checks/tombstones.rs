@@ -4,7 +4,7 @@ use super::Subject;
 use super::entries::Lost;
 use crate::block::Tombstones;
 use crate::index::Index;
-use crate::raw::Problem;
+use crate::raw::{FileBytes, Problem};
 use crate::verify::{Finding, Findings, Kind};
 
 /// Reads the tombstones of the block and checks the file; nothing when there is none, or it cannot be read.
@@ -19,7 +19,7 @@ pub(in crate::verify) fn read(
         });
         return Some(Tombstones::default());
     }
-    let content = match super::open(&path, subject.options.read_mode) {
+    let content = match FileBytes::open(&path, subject.options.read_mode) {
         Ok(content) => content,
         Err(error) => {
             findings.add(Kind::Unreadable, || {
