@@ -169,9 +169,12 @@ pub struct SeriesEntries<'a> {
     patience: u64,
 }
 
-/// How often [`SeriesEntries::resync`] may look at each byte, on average. Lengths in a damaged section may all claim the rest
-/// of the file, and without a bound each would be believed once more.
-const PATIENCE: u64 = 64;
+/// How often [`SeriesEntries::resync`] may look at each byte, on average. Any bytes can be taken for a length, and without a bound
+/// each would be believed.
+const PATIENCE: u64 = 256;
+
+/// Longest entry that [`SeriesEntries::resync`] finds, in bytes: room for several thousand chunks of one series.
+const RESYNC_LEN: u64 = 1 << 16;
 
 impl<'a> SeriesEntries<'a> {
     pub(super) fn new(file: &'a [u8], start: u64, end: u64, format: Format) -> Self {
@@ -206,6 +209,7 @@ impl<'a> SeriesEntries<'a> {
             // An empty body has checksum 0, so zeros alone would look like an entry.
             if let Ok(entry) = entry.as_ref()
                 && !entry.is_empty()
+                && entry.end - entry.offset <= RESYNC_LEN
             {
                 let Some(patience) = self.patience.checked_sub(entry.end - entry.offset) else {
                     return false;

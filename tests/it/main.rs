@@ -32,4 +32,5 @@ mod repository;
 mod restoring;
 mod sick;
 mod store_contract;
+mod verify;
 mod wal;

@@ -123,14 +123,6 @@ impl<'a> Walk<'a> {
                 return None;
             }
         };
-        if self.in_step {
-            check_padding(
-                &self.subject,
-                self.opened.index,
-                position..entry.offset,
-                findings,
-            );
-        }
         if let Err(malformed) = entry.check() {
             self.skip(entry.offset, Some(&entry), &malformed, findings);
             return None;
@@ -141,6 +133,14 @@ impl<'a> Walk<'a> {
                 Malformed::unexpected("series", entry.offset, "an entry", "with counts", found);
             self.skip(entry.offset, None, &malformed, findings);
             return None;
+        }
+        if self.in_step {
+            check_padding(
+                &self.subject,
+                self.opened.index,
+                position..entry.offset,
+                findings,
+            );
         }
         self.in_step = true;
         Some(entry)
