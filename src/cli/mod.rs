@@ -1,6 +1,6 @@
 //! The command line: the only room that prints, reads the environment, or knows clap.
 //!
-//! Arguments are parsed into [`args`], each command in [`commands`] turns them into calls of the library,
+//! Arguments are parsed into `args`, each command in `commands` turns them into calls of the library,
 //! and its result into a report and an [`Outcome`]. Standard output carries results only; progress, remarks
 //! and errors go to standard error.
 

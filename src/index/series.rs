@@ -252,11 +252,13 @@ impl<'a> Iterator for SoundEntries<'a> {
         let start = self.0.align();
         let entry = self.0.next()?;
         // An empty body has checksum 0, so zeros alone would look like an entry.
-        let sound = entry.and_then(|entry| match entry.body.is_empty() {
-            true => Err(entry
-                .body
-                .unexpected("a series", "with labels", "an empty entry")),
-            false => entry.check().map(|()| entry),
+        let sound = entry.and_then(|entry| {
+            if entry.body.is_empty() {
+                return Err(entry
+                    .body
+                    .unexpected("a series", "with labels", "an empty entry"));
+            }
+            entry.check().map(|()| entry)
         });
         if sound.is_err() && self.0.format == Format::V2 && !self.0.resync(start) {
             self.0.next = self.0.end;

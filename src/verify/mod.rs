@@ -89,7 +89,7 @@ pub fn verify(path: &Path, options: Options, progress: &dyn Progress) -> Result<
     for entry in scanned.blocks() {
         match verify_block(&entry.path, options, progress) {
             Ok(block) if !block.findings.has_problems() || entry.path.exists() => {
-                blocks.push(block)
+                blocks.push(block);
             }
             Ok(_) => progress.remark(&format_args!("{} has vanished", entry.path.display())),
             // A server at work has compacted or deleted it meanwhile.

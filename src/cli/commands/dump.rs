@@ -7,7 +7,7 @@ use crate::block::DataDir;
 use crate::cli::time::{now, parse_time};
 use crate::cli::{Context, Outcome};
 use crate::dump::{self, Format, Options, Selector, Sources};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::Millis;
 use crate::progress::{Progress, Silent};
 use crate::report;
@@ -87,10 +87,17 @@ impl Args {
             (Some(FormatName::Openmetrics), _) => Format::OpenMetrics,
             (Some(FormatName::Json), _) | (None, true) => Format::Json,
         };
+        let since = time(&self.since, Millis::MIN)?;
+        let until = time(&self.until, Millis::MAX)?;
+        if since > until {
+            return Err(Error::invalid(
+                "expected --since before --until, found it after",
+            ));
+        }
         Ok(Options {
             selectors: self.matches.clone(),
-            since: time(&self.since, Millis::MIN)?,
-            until: time(&self.until, Millis::MAX)?,
+            since,
+            until,
             format,
         })
     }

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::model::{Millis, Ulid};
 use crate::report;
 use crate::report::backup::{RESTORE, gap_text};
-use crate::report::bytes_text;
+use crate::report::{Value, bytes_text};
 use crate::repository::lineage::TimeRange;
 use crate::repository::{Archive, Repository, SourceFilter};
 use crate::restore::{self, Plan, Target, Wanted};
@@ -202,6 +202,12 @@ fn print_report(
             "failed": failed.collect::<Vec<_>>(),
         }));
     }
+    let (id, source, time) = (
+        archive.id.short(),
+        &archive.source_name,
+        Value::Stamp(archive.time),
+    );
+    context.print(format_args!("archive {id} of {source}, {time}\n"))?;
     context.print(report::lines(RESTORE, report))?;
     print_rest(plan, context)
 }

@@ -173,17 +173,17 @@ mod tests {
     #[test]
     fn a_table_reads_back_and_finds_the_frames_of_any_range() {
         let mut table = SeekTable::default();
-        table.push(10, 100);
         table.push(20, 100);
-        table.push(5, 50);
+        table.push(30, 100);
+        table.push(15, 50);
         let bytes = table.to_bytes().unwrap();
         let footer = &bytes[bytes.len() - 9..];
-        let object_bytes = 35 + bytes.len() as u64;
+        let object_bytes = 65 + bytes.len() as u64;
         assert_eq!(
             SeekTable::size(footer, object_bytes).unwrap(),
             bytes.len() as u64
         );
-        assert_eq!(SeekTable::parse(&bytes, 35).unwrap(), table);
+        assert_eq!(SeekTable::parse(&bytes, 65).unwrap(), table);
         let covering =
             |start, end| -> Vec<usize> { table.covering(start, end).map(|(i, _)| i).collect() };
         assert_eq!(covering(0, 1), [0]);
@@ -195,10 +195,11 @@ mod tests {
     #[test]
     fn a_table_that_does_not_fit_its_object_is_refused() {
         let mut table = SeekTable::default();
-        table.push(10, 100);
+        table.push(20, 100);
         let bytes = table.to_bytes().unwrap();
+        assert!(SeekTable::parse(&bytes, 20).is_ok());
         assert!(
-            SeekTable::parse(&bytes, 11).is_err(),
+            SeekTable::parse(&bytes, 21).is_err(),
             "frames must end where the table begins"
         );
         let footer = &bytes[bytes.len() - 9..];
@@ -207,10 +208,16 @@ mod tests {
             "more frames than bytes"
         );
         let mut huge = SeekTable::default();
-        huge.push(10, u32::MAX);
+        huge.push(20, u32::MAX);
         assert!(
-            SeekTable::parse(&huge.to_bytes().unwrap(), 10).is_err(),
+            SeekTable::parse(&huge.to_bytes().unwrap(), 20).is_err(),
             "a bomb"
+        );
+        let mut nothing = SeekTable::default();
+        nothing.push(0, 100);
+        assert!(
+            SeekTable::parse(&nothing.to_bytes().unwrap(), 0).is_err(),
+            "frames of no bytes, of which millions would fit"
         );
     }
 }
