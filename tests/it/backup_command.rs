@@ -86,7 +86,7 @@ fn two_nights_are_backed_up_and_the_second_restored() {
     );
     assert_eq!(ran.code, 0, "{}", ran.err);
     assert!(
-        ran.out.starts_with("blocks  6\nWAL     yes\n"),
+        ran.out.contains("\nblocks  6\nWAL     yes\n"),
         "{}",
         ran.out
     );
