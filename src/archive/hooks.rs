@@ -19,6 +19,8 @@ pub(super) enum Moment<'a> {
     Listed,
     /// All files of this block are open; none has been read as a whole.
     BlockOpened(Ulid),
+    /// An out-of-order compaction is under way and is waited for.
+    Waiting,
     /// All blocks of a pass are stored or have vanished.
     PassDone,
 }

@@ -13,7 +13,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::Millis;
 use crate::raw::ReadMode;
 use crate::repository::FilePath;
-use crate::wal::{Consequence, Entry, Extra, Listing, Log, Replay, SegmentFile, summarize};
+use crate::wal::{
+    Consequence, Entry, Extra, Listing, Log, Record, Records, Replay, SegmentFile, summarize,
+};
 
 /// How often a log that changes while it is being opened is tried. Checkpoints are minutes apart.
 const MAX_TRIES: usize = 100;
@@ -76,10 +78,37 @@ impl LogFiles {
             .extend(problems.map(|problem| format!("{dir}/{problem}")));
     }
 
+    /// The WBL segment that an out-of-order compaction was working on when the logs were opened.
+    ///
+    /// Such a compaction begins a new segment and logs markers with reference 0 there. Replay takes them as "all
+    /// that was logged for this series before is elsewhere", but until the compaction has written its blocks it is
+    /// nowhere else; then the segments before the markers are deleted. So while the one just before them is
+    /// there, logs and blocks together do not bring every sample back.
+    pub(super) fn compacting(&self, mode: ReadMode) -> Option<&Path> {
+        let in_wbl = |file: &&SourceFile| file.name.as_str().starts_with("wbl/");
+        let segments: Vec<_> = self.files.iter().filter(in_wbl).collect();
+        let pairs = segments.iter().zip(segments.iter().skip(1));
+        let disowned = pairs.filter(|(_, next)| next.content(mode).is_ok_and(|c| disowns(&c)));
+        disowned.last().map(|(segment, _)| segment.path())
+    }
+
     /// Length of all files together, in bytes.
     pub(super) fn bytes(&self) -> u64 {
         self.files.iter().map(|file| file.bytes).sum()
     }
+}
+
+/// Whether a segment holds a marker with reference 0.
+fn disowns(segment: &[u8]) -> bool {
+    let mut records = Records::new(segment);
+    while let Ok(Some(record)) = records.next_record() {
+        if let Ok(Some(Record::Markers(markers))) = record.decode()
+            && markers.flatten().any(|marker| marker.chunk.0 == 0)
+        {
+            return true;
+        }
+    }
+    false
 }
 
 /// Opens the logs of the data directory `dir`; a log that does not exist has no files.

@@ -18,6 +18,7 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::model::{Millis, Ulid};
@@ -70,6 +71,8 @@ pub struct Options {
     pub force: bool,
     /// What else the archive is to be known by.
     pub labels: BTreeMap<String, String>,
+    /// How long an out-of-order compaction that is under way is waited for.
+    pub patience: Duration,
     /// How deeply new blocks are verified, and how files are read for that.
     pub verify: verify::Options,
 }
@@ -81,6 +84,7 @@ impl Default for Options {
             level: portable::DEFAULT_LEVEL,
             force: false,
             labels: BTreeMap::new(),
+            patience: Duration::from_secs(60),
             verify: verify::Options::default(),
         }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use super::hooks::{Hooks, Moment};
 use super::logs::{LogFiles, open_logs};
@@ -22,6 +23,9 @@ use crate::repository::{
 
 /// How often the blocks are listed anew because one vanished. Compactions are minutes apart.
 const MAX_PASSES: usize = 100;
+
+/// How often a compaction that is waited for is looked at.
+const POLL: Duration = Duration::from_millis(50);
 
 /// How often the logs are opened anew because one was cut short while it was being read.
 const MAX_LOG_TRIES: usize = 3;
@@ -127,7 +131,7 @@ impl Run<'_> {
         harvest: &mut Harvest,
     ) -> Result<Option<StoredWal>> {
         let mut tries = 1;
-        let (wal, blocks) = loop {
+        let (wal, blocks, compacting) = loop {
             harvest.missed.clear();
             let logs = self.open_logs(harvest);
             let blocks = self.look(harvest)?;
@@ -136,19 +140,43 @@ impl Run<'_> {
                 "backup",
                 Some(bytes_to_read(&harvest.known, &blocks, &logs)),
             );
+            let compacting = logs.compacting(self.options.verify.read_mode);
+            let compacting = compacting.map(Path::to_owned);
             match self.store_logs(id, &logs, harvest) {
-                Ok(wal) => break (wal, blocks),
+                Ok(wal) => break (wal, blocks, compacting),
                 Err(Failure::Store(error)) => return Err(error),
                 Err(Failure::Source(_)) if tries < MAX_LOG_TRIES => tries += 1,
                 Err(Failure::Source(miss)) => {
                     harvest.miss("wal", &miss.into_error(&self.source.dir));
-                    break (None, blocks);
+                    break (None, blocks, None);
                 }
             }
         };
         self.store_blocks(blocks, harvest)?;
+        if let Some(segment) = compacting {
+            self.await_compaction(&segment, harvest);
+            let blocks = self.look(harvest)?;
+            self.store_blocks(blocks, harvest)?;
+        }
         self.progress.end();
         Ok(wal)
+    }
+
+    /// Waits until the compaction that works on the WBL `segment` has written its blocks and deletes the segment.
+    /// It never does when the server has died meanwhile.
+    fn await_compaction(&self, segment: &Path, harvest: &mut Harvest) {
+        let begun = Instant::now();
+        while segment.exists() && begun.elapsed() < self.options.patience {
+            self.hooks.reached(Moment::Waiting);
+            std::thread::sleep(POLL);
+        }
+        if segment.exists() {
+            harvest.problems.push(format!(
+                "an out-of-order compaction did not end within {} s: Prometheus will not replay some samples of \
+                 the WBL, which is archived as it is",
+                self.options.patience.as_secs()
+            ));
+        }
     }
 
     fn open_logs(&self, harvest: &mut Harvest) -> LogFiles {

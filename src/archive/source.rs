@@ -100,6 +100,11 @@ impl SourceFile {
         Ok(hasher.finish())
     }
 
+    /// Where it was when it was opened.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Whether reading it has failed since it was opened.
     pub(super) fn has_failed(&self) -> bool {
         self.failed.load(Ordering::Relaxed)

@@ -77,7 +77,10 @@ impl Bench {
         let run = Run {
             source: &source,
             repository: &Repository::open_or_init(store)?,
-            options: &Options::default(),
+            options: &Options {
+                patience: Duration::from_millis(200),
+                ..Options::default()
+            },
             progress: &Silent,
             hooks,
         };
@@ -369,6 +372,68 @@ fn a_log_that_is_cut_again_and_again_is_left_out_and_named() {
         report.problems
     );
     assert_eq!(ulids(&report.archive), bench.blocks());
+}
+
+/// One page-aligned WBL record of `payload`: type of fragment, length, checksum (not compressed).
+fn wbl_segment(payload: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(payload.len()).unwrap();
+    let checksum = crate::raw::crc32c(payload);
+    [
+        &[1][..],
+        &length.to_be_bytes(),
+        &checksum.to_be_bytes(),
+        payload,
+    ]
+    .concat()
+}
+
+/// The source in the middle of an out-of-order compaction: new segment, marker of series 1 with reference 0.
+fn begin_compaction(bench: &Bench) {
+    fs::create_dir(bench.path("wbl")).unwrap();
+    let sample = [
+        &[2][..],
+        &1u64.to_be_bytes(),
+        &7u64.to_be_bytes(),
+        &[0, 0],
+        &[0; 8],
+    ]
+    .concat();
+    fs::write(bench.path("wbl/00000005"), wbl_segment(&sample)).unwrap();
+    let marker = [&[5][..], &1u64.to_be_bytes(), &0u64.to_be_bytes()].concat();
+    fs::write(bench.path("wbl/00000006"), wbl_segment(&marker)).unwrap();
+}
+
+#[test]
+fn an_out_of_order_compaction_is_waited_for_and_its_block_archived() {
+    let bench = Bench::of("night-1");
+    let spare = tempfile::tempdir().unwrap();
+    fs::rename(bench.path(FIRST), spare.path().join(FIRST)).unwrap();
+    begin_compaction(&bench);
+    let report = bench.watched(&At(|moment| {
+        if matches!(moment, Moment::Waiting) && !bench.path(FIRST).exists() {
+            copy(&spare.path().join(FIRST), &bench.path(FIRST));
+            fs::remove_file(bench.path("wbl/00000005")).unwrap();
+        }
+    }));
+    assert!(report.problems.is_empty(), "{:?}", report.problems);
+    assert!(ulids(&report.archive).contains(&FIRST.to_owned()));
+}
+
+#[test]
+fn an_out_of_order_compaction_that_died_is_named_and_one_that_has_ended_is_not_waited_for() {
+    let bench = Bench::of("night-1");
+    begin_compaction(&bench);
+    let problems = bench.back_up().problems;
+    assert!(
+        problems
+            .iter()
+            .any(|problem| problem.contains("did not end")),
+        "{problems:?}"
+    );
+
+    fs::remove_file(bench.path("wbl/00000005")).unwrap();
+    let report = bench.watched(&At(|moment| assert!(!matches!(moment, Moment::Waiting))));
+    assert!(report.problems.is_empty(), "{:?}", report.problems);
 }
 
 fn last_segment(bench: &Bench) -> PathBuf {

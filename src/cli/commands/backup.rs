@@ -72,6 +72,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
             read_mode: context.read_mode,
             ..verify::Options::default()
         },
+        ..Options::default()
     };
     // Nothing is made for a directory that holds nothing to back up.
     crate::block::DataDir::scan(&source.dir)?;
