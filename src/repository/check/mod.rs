@@ -365,7 +365,9 @@ fn compare(
 /// Describes a damaged object: the first fault, how many frames are lost, which files they belong to.
 fn damage(mut object: Object<'_>, first: &Error) -> (String, Vec<String>) {
     let damaged = object.damaged_frames();
-    let numbers: Vec<usize> = damaged.iter().map(|(number, _)| *number).collect();
+    let numbers: BTreeSet<usize> = damaged.iter().map(|(number, _)| *number).collect();
+    // Frames are read by many threads, and whichever stumbled first is chance.
+    let first = damaged.first().map_or(first, |(_, error)| error);
     let files = match object.entries() {
         Ok(entries) => object.files_in(&entries, &numbers),
         Err(_) => Vec::new(),

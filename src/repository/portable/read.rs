@@ -203,7 +203,7 @@ impl<'a> Object<'a> {
     pub(in crate::repository) fn files_in(
         &self,
         entries: &[FileEntry],
-        numbers: &[usize],
+        numbers: &BTreeSet<usize>,
     ) -> Vec<FilePath> {
         let hit = |entry: &&FileEntry| {
             let end = entry.offset.saturating_add(entry.bytes);
