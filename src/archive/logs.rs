@@ -88,8 +88,8 @@ impl LogFiles {
         let in_wbl = |file: &&SourceFile| file.name.as_str().starts_with("wbl/");
         let segments: Vec<_> = self.files.iter().filter(in_wbl).collect();
         let pairs = segments.iter().zip(segments.iter().skip(1));
-        let disowned = pairs.filter(|(_, next)| next.content(mode).is_ok_and(|c| disowns(&c)));
-        disowned.last().map(|(segment, _)| segment.path())
+        let mut disowned = pairs.filter(|(_, next)| next.content(mode).is_ok_and(|c| disowns(&c)));
+        disowned.next_back().map(|(segment, _)| segment.path())
     }
 
     /// Length of all files together, in bytes.

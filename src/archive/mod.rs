@@ -84,7 +84,7 @@ impl Default for Options {
             level: portable::DEFAULT_LEVEL,
             force: false,
             labels: BTreeMap::new(),
-            patience: Duration::from_secs(60),
+            patience: Duration::from_mins(1),
             verify: verify::Options::default(),
         }
     }
