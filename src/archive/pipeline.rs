@@ -331,7 +331,7 @@ impl Pipeline<'_> {
         Ok(staged)
     }
 
-    /// What an object holds, all of it read; `None` when it is damaged.
+    /// What an object holds that is to be relied on, all of it read; `None` when it is damaged.
     fn read(
         &self,
         name: &ObjectName,
@@ -340,7 +340,11 @@ impl Pipeline<'_> {
         let read = Object::open(self.store, name, root)
             .and_then(|object| object.contents(&mut portable::Silent, &Silent));
         match read {
-            Ok(contents) => Ok(Some(contents)),
+            // Whoever published it may have died before it was durable.
+            Ok(contents) => {
+                self.store.settle(name).map_err(Failure::Store)?;
+                Ok(Some(contents))
+            }
             Err(error) if error.kind() == ErrorKind::Io => Err(Failure::Store(error)),
             Err(_) => Ok(None),
         }

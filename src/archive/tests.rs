@@ -666,6 +666,33 @@ fn a_run_that_dies_at_any_operation_spoils_nothing_and_the_next_takes_its_blocks
 }
 
 #[test]
+fn what_a_dead_run_had_not_made_durable_survives_a_power_cut_once_an_archive_relies_on_it() {
+    let counted = {
+        let bench = Bench::of("night-1");
+        let store = FaultyStore::new(Arc::new(bench.store.clone()), Faults::default());
+        bench.run(Arc::new(store.clone()), &NoHooks).unwrap();
+        store.operations()
+    };
+    let mut adopted = 0;
+    for at in 0..counted {
+        let bench = Bench::of("night-1");
+        let faults = Faults {
+            crash_at: Some((at, Fault::After)),
+            ..Faults::default()
+        };
+        let dying = FaultyStore::new(Arc::new(bench.store.clone()), faults);
+        assert!(bench.run(Arc::new(dying.clone()), &NoHooks).is_err());
+        let left = bench.objects();
+        let next = dying.reopened(Faults::default());
+        let report = bench.run(Arc::new(next.clone()), &NoHooks).unwrap();
+        next.cut_power().unwrap();
+        assert_eq!(contents(&bench, &report.archive), on_disk(&bench), "{at}");
+        adopted += left.len();
+    }
+    assert!(adopted > 0);
+}
+
+#[test]
 fn a_full_disk_is_an_error_and_commits_nothing() {
     let bench = Bench::of("night-1");
     let faults = Faults {

@@ -4,10 +4,11 @@
 //! `describe`. A test first counts the operations of an undisturbed run, then repeats it with a fault at each of
 //! them in turn.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Barrier};
+use std::sync::{Arc, Barrier, Mutex, MutexGuard, PoisonError};
 
 use super::{Leftover, ObjectName, PendingObject, Store};
 use crate::error::{Error, ErrorKind, Result};
@@ -42,6 +43,8 @@ pub struct FaultyStore {
     inner: Arc<dyn Store>,
     faults: Arc<Faults>,
     counts: Arc<Counts>,
+    /// Objects that are visible, and that a power cut would take.
+    unsettled: Arc<Mutex<BTreeSet<ObjectName>>>,
 }
 
 #[derive(Debug, Default)]
@@ -57,7 +60,34 @@ impl FaultyStore {
             inner,
             faults: Arc::new(faults),
             counts: Arc::default(),
+            unsettled: Arc::default(),
         }
+    }
+
+    /// The same place after the process has died and another one, with these faults, uses it.
+    #[must_use]
+    pub fn reopened(&self, faults: Faults) -> Self {
+        FaultyStore {
+            faults: Arc::new(faults),
+            counts: Arc::default(),
+            ..self.clone()
+        }
+    }
+
+    /// Takes every object whose publishing was reported as failed and that nobody has settled since.
+    ///
+    /// # Errors
+    ///
+    /// When the inner store cannot delete one.
+    pub fn cut_power(&self) -> Result<()> {
+        let lost = std::mem::take(&mut *self.unsettled());
+        lost.iter().try_for_each(|name| self.inner.delete(name))
+    }
+
+    fn unsettled(&self) -> MutexGuard<'_, BTreeSet<ObjectName>> {
+        self.unsettled
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Operations begun so far.
@@ -122,6 +152,7 @@ impl Store for FaultyStore {
         let inner = self.attempt(|store| store.create(name))?;
         Ok(Box::new(Pending {
             inner: Some(inner),
+            name: name.clone(),
             store: self.clone(),
         }))
     }
@@ -146,6 +177,12 @@ impl Store for FaultyStore {
         self.attempt(|store| store.delete(name))
     }
 
+    fn settle(&self, name: &ObjectName) -> Result<()> {
+        self.attempt(|store| store.settle(name))?;
+        self.unsettled().remove(name);
+        Ok(())
+    }
+
     fn leftovers(&self) -> Result<Vec<Leftover>> {
         self.attempt(Store::leftovers)
     }
@@ -162,6 +199,7 @@ impl Store for FaultyStore {
 struct Pending {
     /// Gone once published.
     inner: Option<Box<dyn PendingObject>>,
+    name: ObjectName,
     store: FaultyStore,
 }
 
@@ -218,6 +256,9 @@ impl PendingObject for Pending {
                 None => Ok(()),
             },
         };
+        if fault == Some(Fault::After) && published.is_ok() {
+            self.store.unsettled().insert(self.name.clone());
+        }
         match fault {
             Some(_) => published.and_then(|()| Err(injected())),
             None => published,

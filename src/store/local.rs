@@ -5,7 +5,7 @@
 //! replace. Then the directory is made durable, and the temporary name goes. A crash leaves at worst a
 //! file in `tmp/`, never a part of an object.
 
-use std::fs::{self, DirEntry, File, OpenOptions};
+use std::fs::{self, DirEntry, File, FileType, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -36,6 +36,15 @@ impl LocalStore {
         self.root.join(name.as_str())
     }
 
+    /// Makes the entries of `dir`, of the root and of what is between them durable: another writer may have
+    /// made any of them and not have come to that.
+    fn sync_dirs(&self, dir: &Path) -> Result<()> {
+        let inside = |dir: &&Path| dir.starts_with(&self.root);
+        dir.ancestors()
+            .take_while(inside)
+            .try_for_each(|dir| sync_dir(own(dir)))
+    }
+
     fn open(&self, name: &ObjectName) -> Result<(File, u64)> {
         let path = self.path(name);
         let failed = |e: io::Error| match e.kind() {
@@ -44,11 +53,22 @@ impl LocalStore {
         };
         // Asked before opening: whoever opens a pipe waits for its other end.
         let metadata = fs::metadata(&path).map_err(failed)?;
-        if !metadata.is_file() {
+        if !metadata.is_file() || self.inner_link(dir_of(name)).is_some() {
             return Err(no_object(name));
         }
         let file = File::open(&path).map_err(failed)?;
         Ok((file, metadata.len()))
+    }
+
+    /// The first directory on the way to `dir` that is a link, below the first level, where links are not
+    /// followed: see [`kind_of`].
+    fn inner_link(&self, dir: &str) -> Option<PathBuf> {
+        let ends = dir.match_indices('/').map(|(at, _)| at).skip(1);
+        let inner = ends.chain([dir.len()]).filter_map(|end| dir.get(..end));
+        let mut paths = inner
+            .filter(|dir| dir.contains('/'))
+            .map(|dir| self.root.join(dir));
+        paths.find(|path| path.is_symlink())
     }
 
     /// Calls `visit` with every file below `dir`: its name from the root on, when that can be an object's, and
@@ -66,9 +86,7 @@ impl LocalStore {
         };
         for entry in entries {
             let entry = entry.map_err(|e| Error::io("list", &path, e))?;
-            let kind = entry
-                .file_type()
-                .map_err(|e| Error::io("stat", &entry.path(), e))?;
+            let kind = kind_of(&entry, dir).map_err(|e| Error::io("stat", &entry.path(), e))?;
             let file_name = entry.file_name();
             let component = file_name.to_str().filter(|text| is_component(text));
             match component {
@@ -87,6 +105,24 @@ impl LocalStore {
         }
         Ok(())
     }
+}
+
+/// What an entry of `dir` is. A link to a file is that file, and a link to a directory at the first level (`blocks`
+/// on another disk) is that directory; further down it could lead in circles and stays a link.
+fn kind_of(entry: &DirEntry, dir: &str) -> io::Result<FileType> {
+    let kind = entry.file_type()?;
+    if !kind.is_symlink() {
+        return Ok(kind);
+    }
+    match fs::metadata(entry.path()) {
+        Ok(target) if target.is_file() || dir.is_empty() => Ok(target.file_type()),
+        _ => Ok(kind),
+    }
+}
+
+/// The name of the directory that `name` is in.
+fn dir_of(name: &ObjectName) -> &str {
+    name.as_str().rsplit_once('/').map_or("", |(dir, _)| dir)
 }
 
 /// A file met by [`LocalStore::walk`].
@@ -130,7 +166,7 @@ impl Store for LocalStore {
         Ok(Box::new(Pending {
             file,
             temporary: Temporary(temporary),
-            target: self.path(name),
+            store: self.clone(),
             name: name.clone(),
         }))
     }
@@ -160,7 +196,7 @@ impl Store for LocalStore {
 
     fn list(&self, prefix: &str) -> Result<Vec<(ObjectName, u64)>> {
         let dir = prefix.rsplit_once('/').map_or("", |(dir, _)| dir);
-        if !dir.is_empty() && ObjectName::new(dir).is_err() {
+        if !dir.is_empty() && (ObjectName::new(dir).is_err() || self.inner_link(dir).is_some()) {
             return Ok(Vec::new());
         }
         let mut objects = Vec::new();
@@ -182,6 +218,13 @@ impl Store for LocalStore {
         let path = self.path(name);
         fs::remove_file(&path).map_err(|e| Error::io("delete", &path, e))?;
         sync_dir(parent(&path))
+    }
+
+    fn settle(&self, name: &ObjectName) -> Result<()> {
+        let (file, _) = self.open(name)?;
+        let path = self.path(name);
+        file.sync_all().map_err(|e| Error::io("sync", &path, e))?;
+        self.sync_dirs(parent(&path))
     }
 
     fn leftovers(&self) -> Result<Vec<Leftover>> {
@@ -237,7 +280,8 @@ fn read(file: File, len: u64) -> io::Result<Vec<u8>> {
 
 /// What is known of an entry, unless another process has removed it since it was listed.
 fn still_there(entry: &DirEntry) -> Result<Option<fs::Metadata>> {
-    match entry.metadata() {
+    // A link counts as what it leads to, if anything.
+    match fs::metadata(entry.path()).or_else(|_| entry.metadata()) {
         Ok(metadata) => Ok(Some(metadata)),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(Error::io("stat", &entry.path(), e)),
@@ -246,9 +290,15 @@ fn still_there(entry: &DirEntry) -> Result<Option<fs::Metadata>> {
 
 /// The directory that holds `path`.
 fn parent(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        _ => Path::new("."),
+    own(path.parent().unwrap_or(path))
+}
+
+/// The current directory under a name that can be opened.
+fn own(dir: &Path) -> &Path {
+    if dir == Path::new("") {
+        Path::new(".")
+    } else {
+        dir
     }
 }
 
@@ -276,7 +326,7 @@ fn sync_dir(dir: &Path) -> Result<()> {
 struct Pending {
     file: File,
     temporary: Temporary,
-    target: PathBuf,
+    store: LocalStore,
     name: ObjectName,
 }
 
@@ -305,13 +355,20 @@ impl PendingObject for Pending {
         self.file
             .sync_all()
             .map_err(|e| Error::io("sync", &self.temporary.0, e))?;
-        let dir = parent(&self.target);
-        create_dir_durably(dir)?;
-        name_file(&self.temporary.0, &self.target).map_err(|e| match e.kind() {
+        let target = self.store.path(&self.name);
+        let dir = parent(&target);
+        if let Some(link) = self.store.inner_link(dir_of(&self.name)) {
+            let link = link.display();
+            return Err(Error::refused(format!(
+                "expected a directory, found the link {link}"
+            )));
+        }
+        fs::create_dir_all(dir).map_err(|e| Error::io("create directory", dir, e))?;
+        name_file(&self.temporary.0, &target).map_err(|e| match e.kind() {
             io::ErrorKind::AlreadyExists => name_taken(&self.name),
-            _ => Error::io("publish", &self.target, e),
+            _ => Error::io("publish", &target, e),
         })?;
-        sync_dir(dir)
+        self.store.sync_dirs(dir)
     }
 }
 
@@ -381,6 +438,59 @@ mod tests {
             ]
         );
         assert_eq!(store.list("").unwrap(), [(name("a/b"), 4)]);
+    }
+
+    #[test]
+    fn a_first_level_directory_and_an_object_may_be_links_and_lists_and_reads_agree() {
+        use std::os::unix::fs::symlink;
+        let dir = tempfile::tempdir().unwrap();
+        let (root, other) = (dir.path().join("repo"), dir.path().join("other"));
+        fs::create_dir_all(&root).unwrap();
+        fs::create_dir_all(other.join("X")).unwrap();
+        fs::write(other.join("X/a"), b"whole").unwrap();
+        symlink(&other, root.join("blocks")).unwrap();
+        symlink(other.join("X/a"), root.join("one.json")).unwrap();
+        symlink(&other, other.join("circle")).unwrap();
+        symlink(".", root.join("self")).unwrap();
+        let store = LocalStore::new(&root);
+        (&store as &dyn Store)
+            .put(&name("blocks/Y/b"), b"new")
+            .unwrap();
+
+        let listed: Vec<_> = ["blocks/X/a", "blocks/Y/b", "one.json"].map(name).into();
+        let all = store.list("").unwrap();
+        let (own, through_self): (Vec<_>, Vec<_>) = all
+            .into_iter()
+            .partition(|(name, _)| !name.as_str().starts_with("self/"));
+        assert_eq!(
+            own,
+            [
+                (listed[0].clone(), 5),
+                (listed[1].clone(), 3),
+                (listed[2].clone(), 5)
+            ]
+        );
+        assert!(
+            through_self
+                .iter()
+                .all(|(name, _)| store.size(name).is_ok())
+        );
+        assert_eq!(store.list("blocks/Y/").unwrap(), own[1..2]);
+        assert_eq!(store.list("blocks/circle/X/").unwrap(), []);
+        for (name, bytes) in &own {
+            assert_eq!(store.get(name, 10).unwrap().len() as u64, *bytes);
+        }
+        let circle = name("blocks/circle/X/a");
+        assert_eq!(
+            store.get(&circle, 10).unwrap_err().kind(),
+            ErrorKind::NotFound
+        );
+        let refused = (&store as &dyn Store)
+            .put(&name("blocks/circle/c"), b"")
+            .unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Refused);
+        let leftovers = store.leftovers().unwrap();
+        assert!(leftovers.iter().any(|left| left.name == "blocks/circle"));
     }
 
     #[test]

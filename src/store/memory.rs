@@ -95,6 +95,10 @@ impl Store for MemoryStore {
         }
     }
 
+    fn settle(&self, name: &ObjectName) -> Result<()> {
+        self.object(name).map(drop)
+    }
+
     fn leftovers(&self) -> Result<Vec<Leftover>> {
         Ok(Vec::new())
     }

@@ -4,8 +4,8 @@
 //! member keeps the same promises, held by one contract suite (`tests/it/store_contract.rs`):
 //!
 //! * **Complete or absent.** An object becomes visible by [`PendingObject::publish`], whole; until then, and
-//!   after a crash at any moment before, no reader sees any of it. After `publish` has returned, the object
-//!   survives a power cut.
+//!   after a crash at any moment before, no reader sees any of it. After `publish` or [`Store::settle`] has
+//!   returned, the object survives a power cut; one that is merely visible need not.
 //! * **Create-only.** A name is published once. Of two writers that race for it exactly one wins, the other gets
 //!   [`AlreadyExists`](crate::ErrorKind::AlreadyExists), and the winner's bytes stay. Nothing is overwritten.
 //! * **Nothing invisible.** What a dead run left behind is not an object, but [`Store::leftovers`] lists it.
@@ -51,6 +51,10 @@ pub trait Store: Debug + Send + Sync {
 
     /// Removes an object; `NotFound` when there is none of that name.
     fn delete(&self, name: &ObjectName) -> Result<()>;
+
+    /// Makes an object durable that this process has not published: whoever did may have died before it was.
+    /// Whoever relies on it needs this first. `NotFound` when there is none of that name.
+    fn settle(&self, name: &ObjectName) -> Result<()>;
 
     /// Everything in the store's place that is not a published object, sorted by name.
     fn leftovers(&self) -> Result<Vec<Leftover>>;

@@ -49,6 +49,7 @@ fn what_is_not_there_is_not_found(store: &dyn Store) {
             store.get_range(&absent, 0..0).unwrap_err(),
             store.size(&absent).unwrap_err(),
             store.delete(&absent).unwrap_err(),
+            store.settle(&absent).unwrap_err(),
         ] {
             assert_eq!(error.kind(), ErrorKind::NotFound, "{absent}");
             assert!(error.to_string().contains(absent.as_str()));
@@ -152,6 +153,17 @@ fn what_is_deleted_is_gone_and_its_name_is_free(store: &dyn Store) {
     assert_eq!(store.get(&name("a/b"), 3).unwrap(), b"new");
 }
 
+fn what_others_have_published_can_be_settled(store: &dyn Store) {
+    let object = name("blocks/x/a.tar.zst");
+    let absent = store.settle(&object).unwrap_err();
+    assert_eq!(absent.kind(), ErrorKind::NotFound);
+    store.put(&object, b"whole").unwrap();
+    store.settle(&object).unwrap();
+    store.settle(&object).unwrap();
+    assert_eq!(store.get(&object, 5).unwrap(), b"whole");
+    assert_eq!(store.leftovers().unwrap(), []);
+}
+
 fn it_is_vacant_until_something_is_kept(store: &dyn Store) {
     assert!(store.is_vacant().unwrap());
     drop(store.create(&name("a")).unwrap());
@@ -163,7 +175,7 @@ fn it_is_vacant_until_something_is_kept(store: &dyn Store) {
 /// A promise, and a function that tries it on a fresh store.
 type Clause = (&'static str, fn(&dyn Store));
 
-const CONTRACT: [Clause; 10] = [
+const CONTRACT: [Clause; 11] = [
     (
         "whole and in parts",
         what_is_put_can_be_got_whole_and_in_parts,
@@ -182,6 +194,7 @@ const CONTRACT: [Clause; 10] = [
         lists_are_sorted_and_hold_what_begins_with_the_prefix,
     ),
     ("delete", what_is_deleted_is_gone_and_its_name_is_free),
+    ("settled", what_others_have_published_can_be_settled),
     ("vacant", it_is_vacant_until_something_is_kept),
 ];
 
@@ -296,4 +309,24 @@ fn a_single_fault_passes_and_a_pause_lets_others_act() {
         assert_eq!(reader.join().unwrap().unwrap(), 9);
     });
     assert_eq!(faulty.operations(), 2);
+}
+
+#[test]
+fn a_power_cut_takes_what_was_not_acknowledged_unless_it_was_settled() {
+    let inner = MemoryStore::new();
+    let lost_reply = |at| Faults {
+        fail_at: Some((at, Fault::After)),
+        ..Faults::default()
+    };
+    // Operations: create, write, publish.
+    let faulty = FaultyStore::new(Arc::new(inner.clone()), lost_reply(2));
+    let put = |store: &dyn Store, object: &str| store.put(&name(object), b"x");
+    assert!(put(&faulty, "a").is_err());
+    put(&faulty, "acknowledged").unwrap();
+    let next = faulty.reopened(lost_reply(2));
+    assert!(put(&next, "b").is_err());
+    next.settle(&name("b")).unwrap();
+    assert_eq!(names(&inner, ""), ["a", "acknowledged", "b"]);
+    next.cut_power().unwrap();
+    assert_eq!(names(&inner, ""), ["acknowledged", "b"]);
 }
