@@ -145,16 +145,18 @@ pub struct Preview {
     pub left_out: BTreeMap<String, String>,
 }
 
-/// Says what [`backup`] would do, and writes nothing. Without a repository everything is new.
+/// Says what [`backup`] would do, and writes nothing. Without a repository everything is new. `force` is as in
+/// [`Options`].
 ///
 /// # Errors
 ///
 /// As [`backup`].
-pub fn preview(source: &Source, repository: Option<&Repository>) -> Result<Preview> {
+pub fn preview(source: &Source, repository: Option<&Repository>, force: bool) -> Result<Preview> {
     let found = survey::survey(&source.dir, &BTreeSet::new(), &NoHooks)?;
     let mut known = plan::Known::default();
     if let Some(repository) = repository {
         let newest = repository.latest(&source.filter())?.archive;
+        run::refuse_other_server(source, force, newest.as_ref(), &found)?;
         known = run::known(repository, newest.as_ref())?;
         run::solve(repository, &mut known, &found.blocks)?;
     }

@@ -317,7 +317,9 @@ impl Pipeline<'_> {
             self.progress,
         )
         .map_err(|error| {
-            if files.iter().any(|file| file.has_failed()) {
+            if files.iter().any(|file| file.has_vanished()) {
+                Failure::Source(Miss::Vanished)
+            } else if files.iter().any(|file| file.has_failed()) {
                 Failure::Source(Miss::Unreadable(error))
             } else {
                 Failure::Store(error)

@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::model::{Millis, Ulid};
 use crate::progress::Progress;
 use crate::repository::lineage::{coverage, has_problems, is_damaged};
-use crate::repository::portable::Root;
+use crate::repository::portable::{Root, Staged};
 use crate::repository::{
     Archive, ArchiveId, FindingCounts, LeftOut, MANIFEST_VERSION, Repository, StoredBlock,
     StoredWal, wal_object,
@@ -93,7 +93,7 @@ impl Run<'_> {
         let mut harvest = Harvest::default();
         let newest = self.newest(&mut harvest)?;
         harvest.known = known(self.repository, newest.as_ref())?;
-        let wal = self.harvest(&id, newest.as_ref(), &mut harvest)?;
+        let (wal, staged) = self.harvest(&id, newest.as_ref(), &mut harvest)?.unzip();
         self.settle(&mut harvest);
         let changes: Vec<_> = harvest
             .stored()
@@ -109,7 +109,11 @@ impl Run<'_> {
             problems: std::mem::take(&mut harvest.problems),
             archive: self.manifest(id, time, wal, harvest),
         };
-        self.repository.commit(&report.archive)?;
+        // The logs appear last, when little is left that can fail: without the manifest they are of no use to
+        // anybody, whereas the next run takes the blocks over.
+        let manifest = self.repository.stage(&report.archive)?;
+        staged.map(Staged::publish).transpose()?;
+        manifest.publish()?;
         Ok(report)
     }
 
@@ -121,7 +125,7 @@ impl Run<'_> {
         Ok(latest.archive)
     }
 
-    /// Opens the logs, lists the blocks, stores the logs, stores the blocks: in this order no sample slips
+    /// Opens the logs, lists the blocks, reads the logs, stores the blocks: in this order no sample slips
     /// through. When a log shrinks under the reader (the server was started anew and mended it), everything
     /// starts over.
     fn harvest(
@@ -129,20 +133,20 @@ impl Run<'_> {
         id: &ArchiveId,
         newest: Option<&Archive>,
         harvest: &mut Harvest,
-    ) -> Result<Option<StoredWal>> {
+    ) -> Result<Option<(StoredWal, Staged)>> {
         let mut tries = 1;
         let (wal, blocks, compacting) = loop {
             harvest.missed.clear();
             let logs = self.open_logs(harvest);
             let blocks = self.look(harvest)?;
-            self.refuse_other_server(newest, &blocks)?;
+            refuse_other_server(self.source, self.options.force, newest, &blocks)?;
             self.progress.begin(
                 "backup",
                 Some(bytes_to_read(&harvest.known, &blocks, &logs)),
             );
             let compacting = logs.compacting(self.options.verify.read_mode);
             let compacting = compacting.map(Path::to_owned);
-            match self.store_logs(id, &logs, harvest) {
+            match self.stage_logs(id, &logs, harvest) {
                 Ok(wal) => break (wal, blocks, compacting),
                 Err(Failure::Store(error)) => return Err(error),
                 Err(Failure::Source(_)) if tries < MAX_LOG_TRIES => tries += 1,
@@ -196,12 +200,13 @@ impl Run<'_> {
         })
     }
 
-    fn store_logs(
+    /// Writes the object of the logs, which is not published yet.
+    fn stage_logs(
         &self,
         id: &ArchiveId,
         logs: &LogFiles,
         harvest: &mut Harvest,
-    ) -> Result<Option<StoredWal>, Failure> {
+    ) -> Result<Option<(StoredWal, Staged)>, Failure> {
         for path in &logs.left_out {
             let name = path.strip_prefix(&self.source.dir).unwrap_or(path);
             let name = name.to_string_lossy().into_owned();
@@ -216,15 +221,15 @@ impl Run<'_> {
         let files: Vec<_> = logs.files.iter().collect();
         let staged = self.pipeline(harvest).write(&name, Root::Data, &files)?;
         let span = logs.prove(self.options.verify.read_mode);
-        let (object, files) = staged.publish().map_err(Failure::Store)?;
         harvest.problems.extend(span.problems);
-        Ok(Some(StoredWal {
-            object,
-            files,
+        let wal = StoredWal {
+            object: staged.object().clone(),
+            files: staged.files().to_vec(),
             min_time: span.min_time,
             max_time: span.max_time,
             samples: span.samples,
-        }))
+        };
+        Ok(Some((wal, staged)))
     }
 
     /// Lists the source and looks at every block that has not been captured.
@@ -239,21 +244,6 @@ impl Run<'_> {
         }
         solve(self.repository, &mut harvest.known, &survey.blocks)?;
         Ok(survey)
-    }
-
-    fn refuse_other_server(&self, newest: Option<&Archive>, here: &Survey) -> Result<()> {
-        match newest {
-            Some(newest) if !self.options.force && is_other_server(newest, &here.blocks) => {
-                Err(Error::refused(format!(
-                    "archive {} of source {:?} and {} cover the same time and have no block in common: give \
-                     this server a name of its own with --source NAME, or use --force if it is the same one",
-                    newest.id.short(),
-                    self.source.name,
-                    self.source.dir.display(),
-                )))
-            }
-            _ => Ok(()),
-        }
     }
 
     /// Stores what was looked at, and looks again until one pass has seen nothing vanish.
@@ -376,6 +366,27 @@ impl Run<'_> {
                 .collect(),
             findings,
         }
+    }
+}
+
+/// Refuses, unless `force` is set, what must be another server than `newest` was made of.
+pub(super) fn refuse_other_server(
+    source: &Source,
+    force: bool,
+    newest: Option<&Archive>,
+    here: &Survey,
+) -> Result<()> {
+    match newest {
+        Some(newest) if !force && is_other_server(newest, &here.blocks) => {
+            Err(Error::refused(format!(
+                "archive {} of source {:?} and {} cover the same time and have no block in common: give \
+                 this server a name of its own with --source NAME, or use --force if it is the same one",
+                newest.id.short(),
+                source.name,
+                source.dir.display(),
+            )))
+        }
+        _ => Ok(()),
     }
 }
 

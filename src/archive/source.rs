@@ -3,13 +3,20 @@
 //! Prometheus never changes a block's index and segments, replaces `meta.json` and `tombstones` by rename, and
 //! deletes by unlinking: an open file therefore keeps the content it had, whatever happens to its name. What
 //! can race is the opening; [`OpenBlock::open`] notices and says [`Miss::Vanished`], never half a block.
+//!
+//! A process may have only so many files open. Beyond half of that, files are opened anew for each read, and one
+//! that is then gone, or another one under its name, makes the whole block vanish.
 
 use std::fs::{self, File};
 use std::io;
 use std::ops::Deref;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::SystemTime;
+
+use rustix::process::{Resource, getrlimit};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::raw::{FileBytes, ReadMode};
@@ -55,14 +62,94 @@ pub(super) struct SourceFile {
     path: PathBuf,
     /// Its length in bytes; what is appended later does not count.
     pub(super) bytes: u64,
-    file: File,
+    handle: Handle,
     /// Whether reading it has failed.
     failed: AtomicBool,
+    /// Whether that was because its name leads to it no longer.
+    vanished: AtomicBool,
+}
+
+#[derive(Debug)]
+enum Handle {
+    Held {
+        file: File,
+        _slot: Slot,
+    },
+    /// To be opened anew for each read.
+    Named(Identity),
+}
+
+/// What tells a file from another that has taken its name, and stays when something is appended.
+#[derive(Debug, PartialEq, Eq)]
+struct Identity {
+    device: u64,
+    inode: u64,
+    /// An inode may be used again. Not every file system knows.
+    created: Option<SystemTime>,
+}
+
+impl Identity {
+    fn of(metadata: &fs::Metadata) -> Self {
+        Identity {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            created: metadata.created().ok(),
+        }
+    }
+}
+
+/// How many files are held open, of how many that may be.
+#[derive(Debug)]
+struct Slots {
+    held: AtomicUsize,
+    max: OnceLock<usize>,
+}
+
+/// Half of what the process may open; the rest is for everything else.
+static SLOTS: Slots = Slots::new();
+
+impl Slots {
+    const fn new() -> Self {
+        Slots {
+            held: AtomicUsize::new(0),
+            max: OnceLock::new(),
+        }
+    }
+
+    fn max(&self) -> usize {
+        *self.max.get_or_init(|| {
+            let limit = getrlimit(Resource::Nofile).current;
+            let half = limit.map(|limit| usize::try_from(limit / 2));
+            half.and_then(Result::ok).unwrap_or(usize::MAX)
+        })
+    }
+
+    fn take(&'static self) -> Option<Slot> {
+        let more = |held: usize| (held < self.max()).then_some(held + 1);
+        let taken = self
+            .held
+            .try_update(Ordering::Relaxed, Ordering::Relaxed, more);
+        taken.ok().map(|_| Slot(self))
+    }
+}
+
+/// Leave to hold one file open.
+#[derive(Debug)]
+struct Slot(&'static Slots);
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.held.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl SourceFile {
     /// Opens the regular file `dir`/`name`.
     pub(super) fn open(dir: &Path, name: FilePath) -> Result<Self> {
+        Self::open_within(&SLOTS, dir, name)
+    }
+
+    fn open_within(slots: &'static Slots, dir: &Path, name: FilePath) -> Result<Self> {
         let path = dir.join(&name);
         let file = File::open(&path).map_err(|e| Error::io("open", &path, e))?;
         let metadata = file.metadata().map_err(|e| Error::io("stat", &path, e))?;
@@ -74,9 +161,38 @@ impl SourceFile {
             bytes: metadata.len(),
             name,
             path,
-            file,
+            handle: match slots.take() {
+                Some(slot) => Handle::Held { file, _slot: slot },
+                None => Handle::Named(Identity::of(&metadata)),
+            },
             failed: AtomicBool::new(false),
+            vanished: AtomicBool::new(false),
         })
+    }
+
+    /// Reads from the file, which may have to be opened for that.
+    fn with_file<T>(&self, read: impl FnOnce(&File) -> io::Result<T>) -> io::Result<T> {
+        match &self.handle {
+            Handle::Held { file, .. } => read(file),
+            Handle::Named(identity) => {
+                let file = File::open(&self.path)?;
+                if Identity::of(&file.metadata()?) == *identity {
+                    read(&file)
+                } else {
+                    Err(io::ErrorKind::NotFound.into())
+                }
+            }
+        }
+    }
+
+    fn fill(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        let read = self.with_file(|file| FileExt::read_exact_at(file, buffer, offset));
+        if let Err(error) = &read {
+            self.failed.store(true, Ordering::Relaxed);
+            let vanished = error.kind() == io::ErrorKind::NotFound;
+            self.vanished.fetch_or(vanished, Ordering::Relaxed);
+        }
+        read
     }
 
     /// At most `length` bytes from `offset` on; fewer where the file ends.
@@ -84,7 +200,7 @@ impl SourceFile {
         let length = length.min(self.bytes.saturating_sub(offset));
         let length = usize::try_from(length).map_err(|_| self.error(too_large()))?;
         let mut bytes = vec![0; length];
-        FileExt::read_exact_at(&self.file, &mut bytes, offset).map_err(|e| self.error(e))?;
+        self.fill(&mut bytes, offset).map_err(|e| self.error(e))?;
         Ok(bytes)
     }
 
@@ -110,6 +226,11 @@ impl SourceFile {
         self.failed.load(Ordering::Relaxed)
     }
 
+    /// Whether it could not be read because it is gone.
+    pub(super) fn has_vanished(&self) -> bool {
+        self.vanished.load(Ordering::Relaxed)
+    }
+
     /// As a file to be stored.
     pub(super) fn to_store(&self) -> portable::SourceFile<'_> {
         portable::SourceFile {
@@ -121,7 +242,12 @@ impl SourceFile {
     /// Its content, to be proved.
     pub(super) fn content(&self, mode: ReadMode) -> Result<Content> {
         Ok(Content {
-            bytes: FileBytes::of(&self.file, &self.path, mode)?,
+            bytes: match mode {
+                ReadMode::Read => FileBytes::Owned(self.read_at(0, self.bytes)?),
+                mode => self
+                    .with_file(|file| Ok(FileBytes::of(file, &self.path, mode)))
+                    .map_err(|e| self.error(e))??,
+            },
             length: usize::try_from(self.bytes).map_err(|_| self.error(too_large()))?,
         })
     }
@@ -155,8 +281,7 @@ impl portable::Content for SourceFile {
     }
 
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        let read = FileExt::read_exact_at(&self.file, buffer, offset);
-        self.failed.fetch_or(read.is_err(), Ordering::Relaxed);
+        let read = self.fill(buffer, offset);
         read.map_err(|e| io::Error::new(e.kind(), self.error(e).chain()))
     }
 }
@@ -177,11 +302,15 @@ impl OpenBlock {
     /// The directory is listed again afterwards: a block that is deleted file by file (not by Prometheus, which
     /// renames first) shows another list, and is not taken.
     pub(super) fn open(dir: &Path) -> Result<Self, Miss> {
+        Self::open_within(&SLOTS, dir)
+    }
+
+    fn open_within(slots: &'static Slots, dir: &Path) -> Result<Self, Miss> {
         let listing = Listing::of(dir)?;
         let files = listing
             .files
             .iter()
-            .map(|name| SourceFile::open(dir, name.clone()));
+            .map(|name| SourceFile::open_within(slots, dir, name.clone()));
         let block = OpenBlock {
             files: files.collect::<Result<_>>()?,
             listing,
@@ -350,7 +479,7 @@ mod tests {
         fs::remove_file(&path).unwrap();
         assert_eq!(file.size().unwrap(), 10);
         assert_eq!(file.digest().unwrap(), Digest::of(b"0123456789"));
-        for mode in [ReadMode::Map, ReadMode::Read] {
+        for mode in [ReadMode::Map, ReadMode::Read, ReadMode::Read] {
             assert_eq!(&*file.content(mode).unwrap(), b"0123456789");
         }
         assert_eq!(file.read_at(8, 100).unwrap(), b"89");
@@ -367,6 +496,39 @@ mod tests {
         let error = file.read_exact_at(&mut [0; 10], 0).unwrap_err();
         assert!(error.to_string().contains(&path.display().to_string()));
         assert!(file.has_failed());
+    }
+
+    #[test]
+    fn of_many_files_few_are_open_and_one_that_is_gone_or_replaced_makes_the_block_vanish() {
+        static FEW: Slots = Slots::new();
+        FEW.max.set(2).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join("chunks").join(name);
+        fs::create_dir(dir.path().join("chunks")).unwrap();
+        let names = ["000001", "000002", "000003", "000004", "000005"];
+        for name in names {
+            fs::write(path(name), name).unwrap();
+        }
+        let block = OpenBlock::open_within(&FEW, dir.path()).unwrap();
+        let read = |file: &SourceFile| file.read_exact_at(&mut [0; 6], 0);
+        assert_eq!(FEW.held.load(Ordering::Relaxed), 2);
+        assert!(block.files.iter().all(|file| read(file).is_ok()));
+        for (file, name) in block.files.iter().zip(names) {
+            assert_eq!(file.digest().unwrap(), Digest::of(name.as_bytes()));
+            assert_eq!(&*file.content(ReadMode::Map).unwrap(), name.as_bytes());
+        }
+        fs::remove_file(path("000001")).unwrap();
+        fs::remove_file(path("000004")).unwrap();
+        fs::write(path("new"), "000005").unwrap();
+        fs::rename(path("new"), path("000005")).unwrap();
+        let lost: Vec<_> = block.files.iter().map(|file| read(file).is_err()).collect();
+        assert_eq!(lost, [false, false, false, true, true]);
+        let vanished: Vec<_> = block.files.iter().map(SourceFile::has_vanished).collect();
+        assert_eq!(vanished, lost);
+        let gone = block.files[3].digest().unwrap_err();
+        assert!(matches!(Miss::from(gone), Miss::Vanished));
+        drop(block);
+        assert_eq!(FEW.held.load(Ordering::Relaxed), 0);
     }
 
     #[test]

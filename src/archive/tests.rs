@@ -603,6 +603,11 @@ fn another_server_is_refused_under_the_same_name() {
         .unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Refused);
     assert!(refused.to_string().contains("--source"), "{refused}");
+    let source = Source::new(bench.dir.path(), "host".into(), Some("test".into())).unwrap();
+    let repository = Repository::open(Arc::new(bench.store.clone())).unwrap();
+    let preview = |force| preview(&source, Some(&repository), force);
+    assert_eq!(preview(false).unwrap_err().kind(), ErrorKind::Refused);
+    assert_eq!(preview(true).unwrap().new.len(), 3);
     assert_eq!(
         bench.store.list("wal/").unwrap().len(),
         1,
@@ -690,6 +695,27 @@ fn what_a_dead_run_had_not_made_durable_survives_a_power_cut_once_an_archive_rel
         adopted += left.len();
     }
     assert!(adopted > 0);
+}
+
+#[test]
+fn a_run_that_fails_leaves_no_logs_behind_that_no_archive_can_name() {
+    let failing = |fail_at| {
+        let bench = Bench::of("night-1");
+        let faults = Faults {
+            fail_at,
+            ..Faults::default()
+        };
+        let store = FaultyStore::new(Arc::new(bench.store.clone()), faults);
+        let outcome = bench.run(Arc::new(store.clone()), &NoHooks);
+        let logs = bench.store.list("wal/").unwrap().len();
+        (outcome.is_ok(), logs, store.operations())
+    };
+    let (_, _, counted) = failing(None);
+    // Whether a manifest exists whose publishing failed is not known, so its logs stay.
+    for at in 0..counted - 1 {
+        let (done, logs, _) = failing(Some((at, Fault::Before)));
+        assert_eq!(logs, usize::from(done), "{at}");
+    }
 }
 
 #[test]

@@ -37,7 +37,7 @@ pub use select::{Archives, Damaged, Latest, SourceFilter};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Millis, Ulid};
-use crate::store::{ObjectName, Store};
+use crate::store::{ObjectName, PendingObject, Store};
 
 /// Version of the repository format that this program writes, and the newest it reads.
 pub const REPOSITORY_VERSION: u32 = 1;
@@ -131,9 +131,14 @@ impl Repository {
     /// Publishes the manifest of `archive`: the commit point of a backup run. Every object it names must have been
     /// published before.
     pub fn commit(&self, archive: &Archive) -> Result<ObjectName> {
+        self.stage(archive)?.publish()?;
+        archive.manifest_name()?.object()
+    }
+
+    /// Writes the manifest of `archive`; publishing it is [`Repository::commit`].
+    pub fn stage(&self, archive: &Archive) -> Result<Box<dyn PendingObject>> {
         let name = archive.manifest_name()?.object()?;
-        self.store.put(&name, &archive.to_bytes()?)?;
-        Ok(name)
+        self.store.stage(&name, &archive.to_bytes()?)
     }
 
     /// Which blocks are stored, in the portable codec, and the size of the object that holds each. One listing, nothing is

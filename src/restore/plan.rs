@@ -37,7 +37,15 @@ pub struct Plan<'a> {
     pub gaps: Vec<Gap>,
 }
 
-impl Plan<'_> {
+impl<'a> Plan<'a> {
+    /// Blocks that were damaged when they were archived, and that nothing sound can replace.
+    pub fn damaged(&self) -> impl Iterator<Item = &'a StoredBlock> {
+        self.blocks
+            .iter()
+            .copied()
+            .filter(|block| is_damaged(block))
+    }
+
     /// Size of everything that is brought back, in bytes.
     pub fn bytes(&self) -> u64 {
         let blocks = self.blocks.iter().map(|block| block.bytes());
@@ -181,8 +189,8 @@ impl Kin {
 ///
 /// The most compacted block wins over those it was made from; a block and one of its parents are never both
 /// chosen, because Prometheus would delete the parent. A damaged block is passed over where sound ones hold all
-/// of its samples. The order of the candidates does not matter, except that of several blocks of one ULID the
-/// last counts. The result is sorted by time.
+/// of its samples, be they of `range` or not. The order of the candidates does not matter, except that of several
+/// blocks of one ULID the last sound one counts, or else the last. The result is sorted by time.
 ///
 /// Blocks of one server form a tree, in which the result is the best possible. Where two candidates hold some
 /// samples in common and neither holds all of the other's (blocks of a server that was restored and has since
@@ -192,12 +200,15 @@ pub fn choose<'a>(
     present: &[Kin],
     range: TimeRange,
 ) -> Vec<&'a StoredBlock> {
-    let distinct: BTreeMap<Ulid, &StoredBlock> = candidates
-        .into_iter()
-        .filter(|block| range.touches(block))
-        .map(|block| (block.ulid, block))
-        .collect();
+    let mut distinct: BTreeMap<Ulid, &StoredBlock> = BTreeMap::new();
+    for block in candidates {
+        let known = distinct.entry(block.ulid).or_insert(block);
+        if is_damaged(known) || !is_damaged(block) {
+            *known = block;
+        }
+    }
     let mut candidates = without_replaceable(distinct.into_values().collect());
+    candidates.retain(|block| range.touches(block));
     candidates.sort_by_cached_key(|block| {
         let compacted = (atoms(block).len(), block.level, block.ulid);
         std::cmp::Reverse(compacted)
@@ -261,6 +272,7 @@ impl Selection {
 mod tests {
     use super::*;
     use crate::model::Millis;
+    use crate::repository::Fingerprint;
     use crate::repository::lineage::tests::{block, ulid};
     use proptest::prelude::*;
 
@@ -324,6 +336,33 @@ mod tests {
         assert_eq!(chosen(&blocks, &[], TimeRange::ALL), parents);
         blocks.remove(1);
         assert_eq!(chosen(&blocks, &[], TimeRange::ALL), [ulid(4), ulid(5)]);
+    }
+
+    #[test]
+    fn sound_parents_of_the_wanted_time_stand_in_for_a_damaged_child_of_a_longer_one() {
+        let mut blocks = chain();
+        blocks[3] = damaged(blocks[3].clone());
+        assert_eq!(chosen(&blocks, &[], range(4, 5)), [ulid(3)]);
+        assert_eq!(chosen(&blocks, &[], range(1, 3)), [ulid(1), ulid(2)]);
+    }
+
+    #[test]
+    fn of_several_words_on_a_block_the_last_sound_one_counts() {
+        let named = |name: &str, mut block: StoredBlock| {
+            block.fingerprint = Fingerprint::of(name.as_bytes());
+            block
+        };
+        let sound = |name| named(name, block(1, (0, 2), 1, &[1], &[]));
+        let broken = |name| damaged(sound(name));
+        for (words, best) in [
+            (vec![sound("a"), sound("b")], "b"),
+            (vec![sound("a"), broken("b")], "a"),
+            (vec![broken("a"), sound("b"), broken("c")], "b"),
+            (vec![broken("a"), broken("b")], "b"),
+        ] {
+            let chosen = choose(&words, &[], TimeRange::ALL);
+            assert_eq!(chosen, [&named(best, chosen[0].clone())]);
+        }
     }
 
     #[test]

@@ -73,11 +73,20 @@ impl dyn Store + '_ {
     ///
     /// `AlreadyExists` when the name is taken; the object that has it stays as it is.
     pub fn put(&self, name: &ObjectName, content: &[u8]) -> Result<()> {
+        self.stage(name, content)?.publish()
+    }
+
+    /// Writes `content`, to be published under `name`.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written; perhaps `AlreadyExists`.
+    pub fn stage(&self, name: &ObjectName, content: &[u8]) -> Result<Box<dyn PendingObject>> {
         let mut pending = self.create(name)?;
         pending
             .write_all(content)
             .map_err(|e| write_error(name, e))?;
-        pending.publish()
+        Ok(pending)
     }
 }
 

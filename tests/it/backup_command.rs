@@ -133,6 +133,64 @@ fn damage_is_archived_and_told_by_the_exit_code() {
 }
 
 #[test]
+fn a_damaged_block_comes_back_with_a_remark_and_exit_3() {
+    let (dir, data) = place();
+    let block = "01M80FJGSDDJPV4DWFG2XR4VJ2";
+    fs::write(data.join(block).join("index"), b"no index").unwrap();
+    narthex(dir.path(), &["backup", "data", "--repo", "repo"]);
+    let restore = |more: &[&str]| {
+        let common = ["restore", "latest", "--repo", "repo", "--target"];
+        narthex(dir.path(), &[&common[..], more].concat())
+    };
+    for ran in [
+        restore(&["t"]),
+        restore(&["u", "--since", "2000-01-01"]),
+        restore(&["v", "--since", "2000-01-01", "--dry-run"]),
+    ] {
+        assert_eq!(ran.code, 3, "{}", ran.err);
+        assert!(
+            ran.err.contains(&format!("block {block} was damaged")),
+            "{}",
+            ran.err
+        );
+    }
+    assert!(dir.path().join("t").join(block).is_dir());
+    let sound = restore(&["w", "--block", "01M80FKE2Z8SDE7SM63DE19N15"]);
+    assert_eq!(sound.code, 0, "{}", sound.err);
+}
+
+#[test]
+fn a_block_of_more_segments_than_may_be_open_is_archived_whole() {
+    let (dir, data) = place();
+    let chunks = data.join("01M80FJGSDDJPV4DWFG2XR4VJ2/chunks");
+    for number in 2..200 {
+        fs::copy(chunks.join("000001"), chunks.join(format!("{number:06}"))).unwrap();
+    }
+    let ran = Command::new("sh")
+        .args(["-c", "ulimit -n 40 && exec \"$@\"", "sh"])
+        .arg(env!("CARGO_BIN_EXE_narthex"))
+        .args(["backup", "data", "--repo", "repo", "--json"])
+        .current_dir(dir.path())
+        .output()
+        .unwrap();
+    let json: Value = serde_json::from_slice(&ran.stdout).unwrap();
+    assert_eq!(
+        json["new_blocks"],
+        3,
+        "{}",
+        String::from_utf8_lossy(&ran.stderr)
+    );
+    narthex(
+        dir.path(),
+        &["restore", "latest", "--repo", "repo", "--target", "t"],
+    );
+    let back = dir.path().join("t/01M80FJGSDDJPV4DWFG2XR4VJ2/chunks");
+    assert_eq!(fs::read_dir(&back).unwrap().count(), 199);
+    let content = |dir: &Path| fs::read(dir.join("000199")).unwrap();
+    assert_eq!(content(&back), content(&chunks));
+}
+
+#[test]
 fn dry_runs_write_nothing() {
     let (dir, _) = place();
     let ran = narthex(

@@ -119,7 +119,7 @@ fn preview(args: &Args, source: &Source, context: &mut Context<'_>) -> Result<Ou
         Err(error) if error.kind() == ErrorKind::NotFound => None,
         opened => Some(opened?),
     };
-    let preview = archive::preview(source, repository.as_ref())?;
+    let preview = archive::preview(source, repository.as_ref(), args.force)?;
     let left_out = preview.left_out.iter();
     let left_out = left_out
         .map(|(name, reason)| (&**name, &**reason))

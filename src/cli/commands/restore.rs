@@ -26,7 +26,9 @@ Examples:
 
 Every file is proved before it becomes visible, nothing is overwritten. Without --since, --until and --block \
 the archive comes back exactly as it is, with its WAL. What is damaged in the repository is named on \
-standard error and the rest is restored, with exit code 3.")]
+standard error and the rest is restored, with exit code 3. Blocks that were damaged when they were archived \
+come back as they were, unless --since or --until finds sound ones with the same samples; they are named too, \
+with exit code 3.")]
 pub(crate) struct Args {
     /// The beginning of an archive's id, or `latest`
     archive: String,
@@ -129,6 +131,16 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     }
     let present = target.present()?;
     let plan = restore::plan(&wanted, &archive, &chain, with_wal, &present)?;
+    let mut incomplete = incomplete;
+    for block in plan.damaged() {
+        incomplete = true;
+        let kinds: Vec<_> = block.findings.by_kind.keys().map(String::as_str).collect();
+        context.progress.remark(&format_args!(
+            "block {} was damaged when it was archived and comes back as it was: {}",
+            block.ulid,
+            kinds.join(", ")
+        ));
+    }
     if args.dry_run {
         print_plan(&plan, context)?;
         return Ok(Outcome::problems_if(incomplete));
