@@ -244,7 +244,7 @@ impl SourceFile {
         Ok(Content {
             bytes: match mode {
                 ReadMode::Read => FileBytes::Owned(self.read_at(0, self.bytes)?),
-                mode => self
+                ReadMode::Map => self
                     .with_file(|file| Ok(FileBytes::of(file, &self.path, mode)))
                     .map_err(|e| self.error(e))??,
             },

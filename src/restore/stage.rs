@@ -1,9 +1,11 @@
 //! The target directory, and the hidden directory in it where files are written and proved.
 
+use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind as Io, Write as _};
 use std::path::{Path, PathBuf};
+use std::thread::{self, JoinHandle};
 
 use super::plan::{Kin, Present};
 use crate::block::{DataDir, Meta};
@@ -16,6 +18,9 @@ const STAGE_PREFIX: &str = ".narthex-restore-";
 
 /// The directories that logs are in. `wal` comes last: with it, a restore is complete.
 pub(super) const LOGS: [&str; 2] = ["wbl", "wal"];
+
+/// How many files of one block may be on their way to the disk while the next one is written.
+const MAX_SYNCING: usize = 4;
 
 /// Where a restore goes to.
 #[derive(Clone, Debug)]
@@ -196,7 +201,8 @@ impl Drop for Stage<'_> {
 pub(super) struct Writer {
     root: PathBuf,
     current: Option<(PathBuf, File)>,
-    files: Vec<PathBuf>,
+    /// Files that are complete and on their way to the disk.
+    syncing: VecDeque<(PathBuf, JoinHandle<io::Result<()>>)>,
     /// Set when the target failed, not the repository: then nothing can go on.
     failed: bool,
 }
@@ -208,7 +214,7 @@ impl Writer {
         Ok(Writer {
             root,
             current: None,
-            files: Vec::new(),
+            syncing: VecDeque::new(),
             failed: false,
         })
     }
@@ -227,13 +233,22 @@ impl Writer {
 
     /// Makes everything durable: files, then the directories they are in.
     pub(super) fn sync(&mut self) -> Result<()> {
-        for path in std::mem::take(&mut self.files) {
-            let synced = File::open(&path).and_then(|file| file.sync_all());
-            self.check("sync", &path, synced)?;
-        }
+        self.await_syncs(0)?;
         let synced = sync_tree(&self.root);
         self.failed |= synced.is_err();
         synced
+    }
+
+    /// Waits until at most `max` files are on their way to the disk.
+    fn await_syncs(&mut self, max: usize) -> Result<()> {
+        while self.syncing.len() > max
+            && let Some((path, thread)) = self.syncing.pop_front()
+        {
+            let gone = |_| Err(io::Error::other("the thread that synced it has died"));
+            let synced = thread.join().unwrap_or_else(gone);
+            self.check("sync", &path, synced)?;
+        }
+        Ok(())
     }
 
     /// Tells trouble with the target from trouble that the names themselves make, when a manifest says that
@@ -277,8 +292,14 @@ impl Visitor for Writer {
     }
 
     fn end(&mut self, _name: &FilePath, _sha256: Digest) -> Result<()> {
-        self.files.extend(self.current.take().map(|(path, _)| path));
-        Ok(())
+        let Some((path, file)) = self.current.take() else {
+            return Ok(());
+        };
+        // The disk works on this file while the next one is computed.
+        let begun = thread::Builder::new().spawn(move || file.sync_all());
+        let thread = self.check("sync", &path, begun)?;
+        self.syncing.push_back((path, thread));
+        self.await_syncs(MAX_SYNCING)
     }
 }
 

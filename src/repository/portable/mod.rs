@@ -8,6 +8,7 @@
 //! plain threads. A call from a rayon worker may be interrupted by another one on the same
 //! stack, so do not spread objects over rayon's workers: the frames of one object keep them busy.
 
+mod buffer;
 mod read;
 mod seek_table;
 mod spread;
@@ -44,9 +45,10 @@ const MAX_FILES: usize = 1 << 20;
 /// The section that errors in the tar stream name.
 const TAR: &str = "tar stream";
 
-/// Frames in one batch: two for each thread, so that a slow one does not leave the others idle for long, but at most eight.
+/// Frames in one batch: two for each thread, so that a slow one does not leave the others idle for long, but at most four,
+/// because of the memory and because two large objects are in work at a time.
 pub fn frames_in_flight() -> usize {
-    (2 * rayon::current_num_threads()).clamp(2, 8)
+    (2 * rayon::current_num_threads()).clamp(2, 4)
 }
 
 /// Under which directory the files of an object extract by hand.

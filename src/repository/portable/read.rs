@@ -7,6 +7,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 use zstd::bulk::Decompressor;
 
+use super::buffer::Buffer;
 use super::seek_table::{FOOTER_BYTES, Frame, SeekTable};
 use super::stored::Visitor;
 use super::tar_read::{
@@ -32,7 +33,7 @@ pub struct Object<'a> {
     /// The seek table as it stands in the object.
     table_bytes: Vec<u8>,
     /// The frame read last by [`Object::read`], with its position.
-    last: Option<(usize, Vec<u8>)>,
+    last: Option<(usize, Buffer)>,
 }
 
 /// A file in an object.
@@ -164,14 +165,14 @@ impl<'a> Object<'a> {
         };
         let mut ready = Vec::new();
         for batch in self.batches() {
-            let (next, taken) = rayon::join(
-                || self.decompress_batch(batch),
-                || consumer.take(std::mem::take(&mut ready)),
-            );
+            let (next, taken) =
+                rayon::join(|| self.decompress_batch(batch), || consumer.take(&ready));
             taken.map_err(|e| self.context(e))?;
             ready = next?;
         }
-        let taken = consumer.take(ready).and_then(|()| consumer.parser.finish());
+        let taken = consumer
+            .take(&ready)
+            .and_then(|()| consumer.parser.finish());
         taken.map_err(|e| self.context(e))?;
         consumer.sha256.update(&self.table_bytes);
         let object = StoredObject {
@@ -229,8 +230,8 @@ impl<'a> Object<'a> {
         frame.ok_or_else(|| self.context(Error::not_found(format!("there is no frame {number}"))))
     }
 
-    fn decompress_batch(&self, frames: Range<usize>) -> Result<Vec<Both>> {
-        let decompressed = frames.into_par_iter().map(|number| {
+    fn decompress_batch(&self, numbers: Range<usize>) -> Result<Vec<Both>> {
+        let decompressed = numbers.into_par_iter().map(|number| {
             let frame = self.frame(number)?;
             let compressed = self.fetch(frame)?;
             let raw = self.decompress(number, frame, &compressed)?;
@@ -245,7 +246,7 @@ impl<'a> Object<'a> {
         self.store.get_range(self.name, frame.offset..end)
     }
 
-    fn decompress(&self, number: usize, frame: Frame, compressed: &[u8]) -> Result<Vec<u8>> {
+    fn decompress(&self, number: usize, frame: Frame, compressed: &[u8]) -> Result<Buffer> {
         decompress(frame, compressed).map_err(|e| {
             self.context(e.context(format!("frame {number} at offset {}", frame.offset)))
         })
@@ -260,7 +261,7 @@ impl<'a> Object<'a> {
 const CHECKSUM_FLAG: u8 = 1 << 2;
 
 /// Decompresses exactly one frame, which must carry a checksum.
-fn decompress(frame: Frame, compressed: &[u8]) -> Result<Vec<u8>> {
+fn decompress(frame: Frame, compressed: &[u8]) -> Result<Buffer> {
     let one = zstd::zstd_safe::find_frame_compressed_size(compressed) == Ok(compressed.len());
     if !one {
         return Err(Error::corrupt(
@@ -277,8 +278,10 @@ fn decompress(frame: Frame, compressed: &[u8]) -> Result<Vec<u8>> {
     }
     let wanted = usize::try_from(frame.raw_bytes).unwrap_or(usize::MAX);
     let damaged = |e| Error::corrupt("damaged zstd frame").with_source(e);
-    let raw = Decompressor::new()
-        .and_then(|mut decompressor| decompressor.decompress(compressed, wanted))
+    let mut raw = Buffer::default();
+    raw.reserve_exact(wanted);
+    Decompressor::new()
+        .and_then(|mut decompressor| decompressor.decompress_to_buffer(compressed, &mut *raw))
         .map_err(damaged)?;
     if raw.len() == wanted {
         return Ok(raw);
@@ -292,7 +295,7 @@ fn decompress(frame: Frame, compressed: &[u8]) -> Result<Vec<u8>> {
 /// A frame, compressed and raw.
 struct Both {
     compressed: Vec<u8>,
-    raw: Vec<u8>,
+    raw: Buffer,
 }
 
 /// The end of the pipe: frames arrive in order.
@@ -304,13 +307,22 @@ struct Consumer<'v> {
 }
 
 impl Consumer<'_> {
-    fn take(&mut self, frames: Vec<Both>) -> Result<()> {
-        for frame in frames {
-            self.sha256.update(&frame.compressed);
-            self.parser.push(&frame.raw, &mut self.files)?;
-            self.progress.advance(frame.raw.len() as u64);
-        }
-        Ok(())
+    fn take(&mut self, frames: &[Both]) -> Result<()> {
+        let (sha256, parser, files) = (&mut self.sha256, &mut self.parser, &mut self.files);
+        let progress = self.progress;
+        let hash = || {
+            for frame in frames {
+                sha256.update(&frame.compressed);
+            }
+        };
+        let pass_on = || {
+            frames.iter().try_for_each(|frame| {
+                parser.push(&frame.raw, files)?;
+                progress.advance(frame.raw.len() as u64);
+                Ok(())
+            })
+        };
+        rayon::join(hash, pass_on).1
     }
 }
 
@@ -346,10 +358,11 @@ impl Entries for Files<'_> {
     }
 
     fn data(&mut self, bytes: &[u8]) -> Result<()> {
-        if let Some((_, _, hasher)) = &mut self.current {
-            hasher.update(bytes);
+        let visitor = &mut *self.visitor;
+        match &mut self.current {
+            Some((_, _, hasher)) => rayon::join(|| hasher.update(bytes), || visitor.data(bytes)).1,
+            None => visitor.data(bytes),
         }
-        self.visitor.data(bytes)
     }
 
     fn end(&mut self) -> Result<()> {

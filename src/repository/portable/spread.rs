@@ -7,12 +7,15 @@ use std::sync::{Mutex, PoisonError};
 use super::FRAME_BYTES;
 use crate::error::Result;
 
-/// Objects of up to this many raw bytes are worked on several at a time; a larger one has enough frames to keep
-/// all cores busy by itself.
+/// Objects of more raw bytes than this are large: such a one has enough frames to keep all cores busy by itself, most
+/// of the time.
 const SMALL_BYTES: u64 = 2 * FRAME_BYTES as u64;
 
-/// How many small objects are in work at a time, at most: each holds its bytes in memory.
-const MAX_SMALL: usize = 8;
+/// How many objects are in work at a time, at most: each holds some of its bytes in memory.
+const MAX_OBJECTS: usize = 6;
+
+/// How many of them are large, at most: while one waits for the disk, the other computes.
+const MAX_LARGE: usize = 2;
 
 /// Does `work` for every item, each about objects with `bytes` raw bytes, and returns what came of them in their
 /// order. Items are spread over plain threads, because a call that writes or reads an object keeps rayon's
@@ -26,30 +29,19 @@ pub fn spread<T: Sync, R: Send>(
     bytes: impl Fn(&T) -> u64,
     work: impl Fn(&T) -> Result<R> + Sync,
 ) -> Result<Vec<R>> {
-    let (small, large): (Vec<_>, Vec<_>) = items
-        .iter()
-        .enumerate()
-        .partition(|(_, item)| bytes(item) <= SMALL_BYTES);
-    let workers = rayon::current_num_threads().min(MAX_SMALL);
-    let mut done = on_threads(&large, 1, &work)?;
-    done.append(&mut on_threads(&small, workers, &work)?);
-    Ok(done.into_values().collect())
-}
-
-fn on_threads<T: Sync, R: Send>(
-    items: &[(usize, &T)],
-    workers: usize,
-    work: &(impl Fn(&T) -> Result<R> + Sync),
-) -> Result<BTreeMap<usize, R>> {
-    let next = AtomicUsize::new(0);
+    let mut queue: Vec<_> = items.iter().enumerate().collect();
+    queue.sort_by_cached_key(|(_, item)| std::cmp::Reverse(bytes(item)));
+    let is_large = |(_, item): &(usize, &T)| bytes(item) > SMALL_BYTES;
+    let small = queue.split_off(queue.partition_point(is_large));
+    let queues = [Queue::new(queue), Queue::new(small)];
     let done = Mutex::new(Ok(BTreeMap::new()));
-    let worker = || {
-        while let Some((at, item)) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
+    let worker = |queues: &[Queue<'_, T>]| {
+        while let Some((at, item)) = queues.iter().find_map(Queue::next) {
             let result = work(item);
             let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
             match (&mut *done, result) {
                 (Ok(results), Ok(result)) => {
-                    results.insert(*at, result);
+                    results.insert(at, result);
                 }
                 (Ok(_), Err(error)) => *done = Err(error),
                 (Err(_), _) => {}
@@ -59,12 +51,37 @@ fn on_threads<T: Sync, R: Send>(
             }
         }
     };
+    let workers = rayon::current_num_threads().min(MAX_OBJECTS);
     std::thread::scope(|scope| {
-        for _ in 0..workers.min(items.len()) {
-            scope.spawn(worker);
+        for number in 0..workers.min(items.len()) {
+            let (worker, both) = (&worker, &queues[..]);
+            let only_small = both.get(1..).unwrap_or_default();
+            scope.spawn(move || worker(if number < MAX_LARGE { both } else { only_small }));
         }
     });
-    done.into_inner().unwrap_or_else(PoisonError::into_inner)
+    let done = done.into_inner().unwrap_or_else(PoisonError::into_inner)?;
+    Ok(done.into_values().collect())
+}
+
+/// Items that wait, with their places in the order.
+struct Queue<'a, T> {
+    items: Vec<(usize, &'a T)>,
+    next: AtomicUsize,
+}
+
+impl<'a, T> Queue<'a, T> {
+    fn new(items: Vec<(usize, &'a T)>) -> Self {
+        Queue {
+            items,
+            next: AtomicUsize::new(0),
+        }
+    }
+
+    fn next(&self) -> Option<(usize, &'a T)> {
+        self.items
+            .get(self.next.fetch_add(1, Ordering::Relaxed))
+            .copied()
+    }
 }
 
 #[cfg(test)]
@@ -92,6 +109,6 @@ mod tests {
             },
         );
         assert!(failed.is_err());
-        assert_eq!(begun.into_inner(), 1);
+        assert!(begun.into_inner() <= MAX_LARGE);
     }
 }

@@ -92,9 +92,9 @@ impl<'a> TarStream<'a> {
             })
     }
 
-    /// The `len` bytes from `start` on.
-    pub(super) fn read(&self, start: u64, len: usize) -> Result<Vec<u8>> {
-        let mut raw = vec![0; len];
+    /// Reads `len` bytes from `start` on into `raw`, which is empty.
+    pub(super) fn read(&self, start: u64, len: usize, raw: &mut Vec<u8>) -> Result<()> {
+        raw.resize(len, 0);
         for (piece, offset, within) in self.touching(start, len) {
             let Some(target) = raw.get_mut(within) else {
                 continue;
@@ -112,7 +112,7 @@ impl<'a> TarStream<'a> {
                 }
             }
         }
-        Ok(raw)
+        Ok(())
     }
 }
 

@@ -3,11 +3,13 @@
 
 use std::io::Write as _;
 use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 use zstd::bulk::Compressor;
-use zstd::zstd_safe::CParameter;
+use zstd::zstd_safe::{CParameter, compress_bound};
 
+use super::buffer::Buffer;
 use super::seek_table::SeekTable;
 use super::tar_write::{FileDigests, TarStream};
 use super::{FRAME_BYTES, Root, SourceFile, frames_in_flight};
@@ -80,16 +82,18 @@ pub fn write(
         files: FileDigests::new(&stream),
         progress,
     };
+    let source = Source {
+        stream: &stream,
+        level,
+        idle: Mutex::default(),
+    };
     let mut ready = Vec::new();
     for batch in batches(stream.bytes()) {
-        let (next, taken) = rayon::join(
-            || compress(&stream, batch, level),
-            || output.take(std::mem::take(&mut ready)),
-        );
+        let (next, taken) = rayon::join(|| source.frames(batch), || output.take(&ready));
         taken?;
         ready = next?;
     }
-    output.take(ready)?;
+    output.take(&ready)?;
     output.finish()
 }
 
@@ -105,33 +109,51 @@ fn batches(bytes: u64) -> impl Iterator<Item = Range<u64>> {
 /// A frame, raw and compressed.
 struct Frame {
     start: u64,
-    raw: Vec<u8>,
-    compressed: Vec<u8>,
+    raw: Buffer,
+    compressed: Buffer,
 }
 
-fn compress(stream: &TarStream<'_>, frames: Range<u64>, level: i32) -> Result<Vec<Frame>> {
-    frames
-        .into_par_iter()
-        .map_init(
-            || compressor(level),
-            |compressor, number| {
-                let start = number * FRAME_BYTES as u64;
-                let rest = usize::try_from(stream.bytes() - start).unwrap_or(usize::MAX);
-                let raw = stream.read(start, rest.min(FRAME_BYTES))?;
-                let compressed = match compressor {
-                    Ok(compressor) => compressor.compress(&raw),
-                    Err(e) => Err(std::io::Error::new(e.kind(), e.to_string())),
-                };
-                let compressed = compressed
-                    .map_err(|e| Error::new(ErrorKind::Io, "cannot compress").with_source(e))?;
-                Ok(Frame {
-                    start,
-                    raw,
-                    compressed,
-                })
-            },
-        )
-        .collect()
+/// Makes frames of a stream.
+struct Source<'a> {
+    stream: &'a TarStream<'a>,
+    level: i32,
+    /// Compressors that nobody uses at the moment: they have much memory of their own.
+    idle: Mutex<Vec<Compressor<'static>>>,
+}
+
+impl Source<'_> {
+    fn frames(&self, numbers: Range<u64>) -> Result<Vec<Frame>> {
+        numbers
+            .into_par_iter()
+            .map(|number| self.frame(number))
+            .collect()
+    }
+
+    fn frame(&self, number: u64) -> Result<Frame> {
+        let start = number * FRAME_BYTES as u64;
+        let rest = usize::try_from(self.stream.bytes() - start).unwrap_or(usize::MAX);
+        let mut raw = Buffer::default();
+        self.stream.read(start, rest.min(FRAME_BYTES), &mut raw)?;
+        let compressed = self
+            .compress(&raw)
+            .map_err(|e| Error::new(ErrorKind::Io, "cannot compress").with_source(e))?;
+        Ok(Frame {
+            start,
+            raw,
+            compressed,
+        })
+    }
+
+    fn compress(&self, raw: &[u8]) -> std::io::Result<Buffer> {
+        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let reused = idle().pop();
+        let mut compressor = reused.map_or_else(|| compressor(self.level), Ok)?;
+        let mut compressed = Buffer::default();
+        compressed.reserve_exact(compress_bound(raw.len()));
+        compressor.compress_to_buffer(raw, &mut *compressed)?;
+        idle().push(compressor);
+        Ok(compressed)
+    }
 }
 
 /// Without the content checksum a flipped bit would extract silently by hand.
@@ -152,28 +174,31 @@ struct Output<'s, 'a> {
 }
 
 impl Output<'_, '_> {
-    fn take(&mut self, frames: Vec<Frame>) -> Result<()> {
+    fn take(&mut self, frames: &[Frame]) -> Result<()> {
         for frame in frames {
             let size = |len: usize| u32::try_from(len).map_err(|_| too_large());
             self.table
                 .push(size(frame.compressed.len())?, size(frame.raw.len())?);
-            self.put(&frame.compressed)?;
-            self.files.update(frame.start, &frame.raw);
-            self.progress.advance(frame.raw.len() as u64);
         }
-        Ok(())
-    }
-
-    fn put(&mut self, bytes: &[u8]) -> Result<()> {
-        self.sha256.update(bytes);
-        self.pending
-            .write_all(bytes)
-            .map_err(|e| write_error(self.name, e))
+        let (files, sha256, pending) = (&mut self.files, &mut self.sha256, &mut self.pending);
+        let (name, progress) = (self.name, self.progress);
+        let hash_files = || {
+            for frame in frames {
+                files.update(frame.start, &frame.raw);
+                progress.advance(frame.raw.len() as u64);
+            }
+        };
+        let put = || {
+            frames
+                .iter()
+                .try_for_each(|frame| put(pending, sha256, name, &frame.compressed))
+        };
+        rayon::join(hash_files, put).1
     }
 
     fn finish(mut self) -> Result<Staged> {
         let table = self.table.to_bytes().ok_or_else(too_large)?;
-        self.put(&table)?;
+        put(&mut self.pending, &mut self.sha256, self.name, &table)?;
         Ok(Staged {
             object: StoredObject {
                 name: self.name.clone(),
@@ -186,6 +211,16 @@ impl Output<'_, '_> {
             pending: self.pending,
         })
     }
+}
+
+fn put(
+    pending: &mut Box<dyn PendingObject>,
+    sha256: &mut Hasher,
+    name: &ObjectName,
+    bytes: &[u8],
+) -> Result<()> {
+    sha256.update(bytes);
+    pending.write_all(bytes).map_err(|e| write_error(name, e))
 }
 
 #[cold]
