@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use super::commands;
 use crate::error::Result;
@@ -19,14 +19,35 @@ use crate::store::{Location, Store};
     subcommand_required = true,
     arg_required_else_help = true
 )]
-#[command(
-    after_help = "Exit codes: 0 done and healthy; 1 could not do it; 2 wrong usage; 3 done, but problems were found or something was left out."
-)]
+#[command(after_help = "\
+Examples:
+  narthex verify /var/lib/prometheus
+  narthex backup /var/lib/prometheus --repo /srv/backup/prometheus
+  narthex archives --repo /srv/backup/prometheus
+  narthex restore latest --repo /srv/backup/prometheus --target /tmp/restored
+
+narthex COMMAND --help has more. With NARTHEX_REPO set, --repo can be left out.")]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+/// What every help text ends with.
+const EXIT_CODES: &str = "Exit codes: 0 done and healthy; 1 could not do it; 2 wrong usage; 3 done, but problems \
+                          were found or something was left out.";
+
+/// The command line as it is parsed and explained.
+pub(crate) fn command() -> clap::Command {
+    with_exit_codes(Cli::command())
+}
+
+fn with_exit_codes(command: clap::Command) -> clap::Command {
+    let own = command.get_after_help().map(ToString::to_string);
+    let help: Vec<_> = own.into_iter().chain([EXIT_CODES.to_owned()]).collect();
+    let command = command.after_help(help.join("\n\n"));
+    command.mut_subcommands(with_exit_codes)
 }
 
 /// Options of every command.
@@ -42,7 +63,7 @@ pub(crate) struct Global {
     /// Read files into memory instead of mapping them (for unreliable network file systems)
     #[arg(long, global = true)]
     pub(crate) no_mmap: bool,
-    /// No progress on standard error
+    /// Show no progress; remarks and errors are shown all the same
     #[arg(short, long, global = true)]
     pub(crate) quiet: bool,
 }
@@ -50,7 +71,7 @@ pub(crate) struct Global {
 /// Which repository, for every command that needs one.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct RepoArgs {
-    /// Directory of the repository
+    /// Directory of the repository; `NARTHEX_REPO` may say it instead
     #[arg(long = "repo", env = "NARTHEX_REPO", value_name = "REPO")]
     location: Location,
 }
@@ -94,7 +115,7 @@ pub(crate) enum Command {
     Diff(commands::diff::Args),
     /// Find every fault in blocks: structure, checksums, samples, and what Prometheus will do about it
     Verify(commands::verify::Args),
-    /// Print shell completions or the man page
+    /// Make shell completions or man pages
     #[command(subcommand)]
     Generate(commands::generate::Args),
 }

@@ -14,7 +14,7 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::FromArgMatches as _;
 
 pub use exit::Outcome;
 
@@ -56,7 +56,10 @@ pub(crate) fn output_error(source: io::Error) -> Error {
 
 /// Runs the command line `arguments` (the program's name first) on the process' own streams.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match args::Cli::try_parse_from(arguments) {
+    let parsed = args::command()
+        .try_get_matches_from(arguments)
+        .and_then(|matches| args::Cli::from_arg_matches(&matches));
+    let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => {
             // --help and --version arrive here as well, and belong on standard output with code 0.

@@ -191,10 +191,67 @@ fn every_finding_is_in_the_document() {
     }
 }
 
+/// Every command, by the help of its parent.
+fn commands(of: &[&str]) -> Vec<String> {
+    let help = narthex_help(of);
+    let listed = help.split("Commands:\n").nth(1).unwrap_or_default();
+    let listed = listed.lines().take_while(|line| !line.is_empty());
+    let named = listed.filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+    let names = named.filter_map(|line| line.split_whitespace().next());
+    names
+        .filter(|name| *name != "help")
+        .map(str::to_owned)
+        .collect()
+}
+
+fn narthex_help(command: &[&str]) -> String {
+    stdout(&narthex(&[command, &["--help"]].concat(), Path::new("x")))
+}
+
 #[test]
-fn help_has_examples() {
-    for command in ["init", "archives", "check", "diff"] {
-        let help = stdout(&narthex(&[command, "--help"], Path::new("x")));
-        assert!(help.contains("Examples:\n  narthex "), "{help}");
+fn every_help_has_an_example_and_the_exit_codes_and_explains_every_option() {
+    let mut all: Vec<Vec<String>> = vec![Vec::new()];
+    for command in commands(&[]) {
+        all.extend(
+            commands(&[&command])
+                .into_iter()
+                .map(|sub| vec![command.clone(), sub]),
+        );
+        all.push(vec![command]);
     }
+    assert!(all.len() > 13, "{all:?}");
+    for command in all {
+        let command: Vec<&str> = command.iter().map(String::as_str).collect();
+        let help = narthex_help(&command);
+        assert!(help.contains("Exit codes: 0 done"), "{help}");
+        assert!(help.contains("\nExamples:\n  narthex "), "{help}");
+        let lines: Vec<&str> = help.lines().collect();
+        for pair in lines
+            .windows(2)
+            .filter(|pair| pair[0].starts_with(' ') && pair[0].trim().starts_with('-'))
+        {
+            let explained = pair[0].trim().contains("  ") || pair[1].starts_with("     ");
+            assert!(explained, "{}", pair[0]);
+        }
+    }
+}
+
+#[test]
+fn man_pages_are_written_for_every_command_into_a_new_directory() {
+    let dir = tempfile::tempdir().unwrap();
+    let target = dir.path().join("man/man1");
+    let made = narthex(
+        &["generate", "man", target.to_str().unwrap()],
+        Path::new("x"),
+    );
+    assert_eq!(made.status.code(), Some(0), "{}", stderr(&made));
+    for page in ["narthex.1", "narthex-backup.1", "narthex-generate-man.1"] {
+        let page = std::fs::read_to_string(target.join(page)).unwrap();
+        assert!(page.contains("Exit codes"), "{page}");
+    }
+    let file = dir.path().join("file");
+    std::fs::write(&file, b"").unwrap();
+    let failed = narthex(&["generate", "man", file.to_str().unwrap()], Path::new("x"));
+    assert_eq!(failed.status.code(), Some(1));
+    assert!(stderr(&failed).contains(file.to_str().unwrap()));
 }

@@ -25,8 +25,8 @@ Examples:
   narthex backup /var/lib/prometheus --repo /srv/backup/prometheus --dry-run
   narthex backup /data --source prometheus-0 --label cluster=eu1 --json
 
-Prometheus may run. Only blocks that are not in the repository yet are read, except for their meta.json and \
-tombstones. The repository is made when its directory does not exist or is empty. Damaged blocks are archived \
+Prometheus may run. Blocks that are in the repository already are not read, except for meta.json, tombstones \
+and less than 1 KiB of the index. The repository is made when its directory does not exist or is empty. Damaged blocks are archived \
 as they are; they and whatever had to be left out are named on standard error, with exit code 3.")]
 pub(crate) struct Args {
     /// A data directory, a Prometheus snapshot, or one block
@@ -45,7 +45,7 @@ pub(crate) struct Args {
     /// Leave out WAL and WBL, and with them the samples that are in no block yet
     #[arg(long)]
     no_wal: bool,
-    /// Compression level of zstd
+    /// Compression level of zstd, from 1 (fast) to 22 (small)
     #[arg(long, value_name = "N", default_value_t = DEFAULT_LEVEL, value_parser = clap::value_parser!(i32).range(1..=22))]
     level: i32,
     /// Back up even if DIR looks like another server than the one archived under this name before

@@ -18,7 +18,7 @@ Examples:
 pub(crate) struct Args {
     /// The earlier archive: the beginning of its id, or latest
     a: String,
-    /// The later archive
+    /// The later archive, likewise
     b: String,
     #[command(flatten)]
     repo: RepoArgs,

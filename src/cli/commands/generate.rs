@@ -1,33 +1,46 @@
 //! `narthex generate`: shell completions and man pages, from the same description as `--help`.
 
-use clap::{CommandFactory as _, Subcommand};
+use clap::Subcommand;
 
-use crate::cli::args::Cli;
-use crate::cli::{Context, Outcome, output_error};
-use crate::error::Result;
+use crate::cli::args;
+use crate::cli::{Context, Outcome};
+use crate::error::{Error, Result};
 
 /// What to generate.
 #[derive(Debug, Subcommand)]
+#[command(after_help = "\
+Examples:
+  narthex generate completions bash > /etc/bash_completion.d/narthex
+  narthex generate man /usr/local/share/man/man1")]
 pub(crate) enum Args {
-    /// Completions for a shell, for example: `narthex generate completions bash`
+    /// Print completions for a shell
+    #[command(after_help = "\
+Examples:
+  narthex generate completions bash > /etc/bash_completion.d/narthex
+  narthex generate completions zsh > /usr/local/share/zsh/site-functions/_narthex")]
     Completions {
         /// The shell
         shell: clap_complete::Shell,
     },
-    /// Manual pages in roff, into DIR, for example: narthex generate man /usr/local/share/man/man1
+    /// Write one man page for each command into a directory
+    #[command(after_help = "\
+Examples:
+  narthex generate man /usr/local/share/man/man1")]
     Man {
-        /// Where to put narthex.1, narthex-backup.1 …; must exist
+        /// Where to put narthex.1, narthex-backup.1 and so on; made if need be
         dir: std::path::PathBuf,
     },
 }
 
-pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
-    match args {
+pub(crate) fn run(what: &Args, context: &mut Context<'_>) -> Result<Outcome> {
+    match what {
         Args::Completions { shell } => {
-            clap_complete::generate(*shell, &mut Cli::command(), "narthex", context.out);
+            clap_complete::generate(*shell, &mut args::command(), "narthex", context.out);
         }
         Args::Man { dir } => {
-            clap_mangen::generate_to(Cli::command(), dir).map_err(output_error)?;
+            std::fs::create_dir_all(dir)
+                .and_then(|()| clap_mangen::generate_to(args::command(), dir))
+                .map_err(|e| Error::io("write man pages to", dir, e))?;
         }
     }
     Ok(Outcome::Healthy)

@@ -27,8 +27,8 @@ Examples:
 Every file is proved before it becomes visible, nothing is overwritten. Without --since, --until and --block \
 the archive comes back exactly as it is, with its WAL. What is damaged in the repository is named on \
 standard error and the rest is restored, with exit code 3. Blocks that were damaged when they were archived \
-come back as they were, unless --since or --until finds sound ones with the same samples; they are named too, \
-with exit code 3.")]
+come back as they were, and are named. With --since or --until sound blocks with the same samples are \
+preferred; where there are none, the exit code is 3.")]
 pub(crate) struct Args {
     /// The beginning of an archive's id, or `latest`
     archive: String,
@@ -43,7 +43,7 @@ pub(crate) struct Args {
     /// With `latest`: of the source of this name
     #[arg(long, value_name = "NAME")]
     source: Option<String>,
-    /// Only time from here on, out of all archives of the same source [e.g. 2026-11-21T19:00:00Z, 1795288080, 30d]
+    /// Only time from here on, out of all archives of the same source [e.g. 2026-11-21T19:00:00Z, 1795288080, 30d (ago)]
     #[arg(
         long,
         value_name = "TIME",
@@ -51,7 +51,7 @@ pub(crate) struct Args {
         conflicts_with = "block"
     )]
     since: Option<String>,
-    /// Only time before this, out of all archives of the same source
+    /// Only time before this, out of all archives of the same source; whole blocks come back
     #[arg(
         long,
         value_name = "TIME",
@@ -131,9 +131,10 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     }
     let present = target.present()?;
     let plan = restore::plan(&wanted, &archive, &chain, with_wal, &present)?;
-    let mut incomplete = incomplete;
+    // The archive as it is is what was asked for; a range of time is to be brought back whole.
+    let incomplete =
+        incomplete || matches!(wanted, Wanted::Range(_)) && plan.damaged().next().is_some();
     for block in plan.damaged() {
-        incomplete = true;
         let kinds: Vec<_> = block.findings.by_kind.keys().map(String::as_str).collect();
         context.progress.remark(&format_args!(
             "block {} was damaged when it was archived and comes back as it was: {}",

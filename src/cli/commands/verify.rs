@@ -15,8 +15,7 @@ Examples:
   narthex verify --quick /var/lib/prometheus/01M7ZTB71NJ67GWWE5SXTVHFTH
   narthex verify --json /backup/prometheus | jq '.verified[].blocks[].findings[]'
 
-Nothing is written to the directories. Exit code 0: healthy (there may be notes); 3: problems were found; 1: a path could \
-not be looked at.")]
+Nothing is written to the directories. Notes leave the exit code at 0, any other finding makes it 3.")]
 pub(crate) struct Args {
     /// Data directories, Prometheus snapshots or blocks
     #[arg(required = true, value_name = "PATH")]
