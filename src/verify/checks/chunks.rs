@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Subject;
 use super::again::{Again, Known, Place};
+use super::counts::ChunkCounts;
 use super::coverage::Coverage;
 use super::histogram::{HistogramFault, Histograms};
 use super::segments::Segments;
@@ -12,49 +13,6 @@ use crate::chunk::{self, Encoding, Record, SEGMENT_HEADER, Shape, Tail};
 use crate::model::{ChunkMeta, Labels};
 use crate::raw::{Malformed, Problem};
 use crate::verify::{Finding, Findings, Kind, Loss};
-
-/// What has been counted in chunks.
-#[derive(Clone, Copy, Debug, Default)]
-pub(in crate::verify) struct ChunkCounts {
-    /// Chunks the index names.
-    pub(in crate::verify) chunks: u64,
-    /// Of those, chunks whose samples could not be counted.
-    pub(in crate::verify) uncounted: u64,
-    /// Float samples.
-    pub(in crate::verify) floats: u64,
-    /// Of those, samples in encoding XOR2.
-    pub(in crate::verify) xor2: u64,
-    /// Histogram samples.
-    pub(in crate::verify) histograms: u64,
-    /// Thanos aggregates.
-    pub(in crate::verify) aggregates: u64,
-    /// Bytes of the chunk records that were read.
-    pub(in crate::verify) bytes: u64,
-}
-
-impl ChunkCounts {
-    fn count(&mut self, encoding: Encoding, samples: u32) {
-        let samples = u64::from(samples);
-        if encoding.is_float() {
-            self.floats += samples;
-        } else {
-            self.histograms += samples;
-        }
-        if encoding == Encoding::Xor2 {
-            self.xor2 += samples;
-        }
-    }
-
-    pub(in crate::verify) fn add(&mut self, other: ChunkCounts) {
-        self.chunks += other.chunks;
-        self.uncounted += other.uncounted;
-        self.floats += other.floats;
-        self.xor2 += other.xor2;
-        self.histograms += other.histograms;
-        self.aggregates += other.aggregates;
-        self.bytes += other.bytes;
-    }
-}
 
 /// Most missing segments that are told apart.
 const MOST_ABSENT: usize = 1000;

@@ -4,6 +4,7 @@
 pub(super) mod again;
 pub(super) mod budget;
 pub(super) mod chunks;
+pub(super) mod counts;
 pub(super) mod coverage;
 pub(super) mod cross;
 pub(super) mod differences;

@@ -4,7 +4,8 @@ use rayon::prelude::*;
 
 use super::Subject;
 use super::again::{Again, Place};
-use super::chunks::{Absent, ChunkCounts, Chunks, loss};
+use super::chunks::{Absent, Chunks, loss};
+use super::counts::ChunkCounts;
 use super::coverage::Coverage;
 use super::entries::{Batch, Lost, Walk};
 use super::index::{Opened, UsedSymbols};
