@@ -71,29 +71,20 @@ pub struct Compaction {
     /// 1 for a block cut from the head, more for each compaction.
     pub level: i64,
     /// The level-1 blocks whose samples it holds, sorted.
-    #[serde(
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_is_empty"
-    )]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub sources: Vec<Ulid>,
     /// Everything in it was deleted; Prometheus removes the block at its next reload.
     #[serde(skip_serializing_if = "is_false")]
     pub deletable: bool,
     /// The blocks it was compacted from, in the order they were merged. Prometheus deletes any of them that
     /// is still there.
-    #[serde(
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_is_empty"
-    )]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub parents: Vec<Parent>,
     /// A compaction of this block failed; Prometheus does not try again.
     #[serde(skip_serializing_if = "is_false")]
     pub failed: bool,
     /// Hints such as `from-out-of-order`.
-    #[serde(
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_is_empty"
-    )]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub hints: Vec<String>,
 }
 
@@ -132,40 +123,17 @@ impl Meta {
             Error::new(ErrorKind::Corrupt, "expected block metadata as JSON").with_source(source)
         };
         let mut json: Json = serde_json::from_slice(content).map_err(malformed)?;
-        settle_case(
-            &mut json,
-            &[
-                "ulid",
-                "minTime",
-                "maxTime",
-                "stats",
-                "compaction",
-                "version",
-            ],
-        );
-        if let Some(stats) = json.get_mut("stats") {
-            settle_case(
-                stats,
-                &[
-                    "numSamples",
-                    "numFloatSamples",
-                    "numHistogramSamples",
-                    "numSeries",
-                    "numChunks",
-                    "numTombstones",
-                ],
-            );
+        settle(&mut json, &KEYS);
+        for (object, keys) in OBJECTS {
+            if let Some(object) = json.get_mut(object) {
+                settle(object, keys);
+            }
         }
-        if let Some(compaction) = json.get_mut("compaction") {
-            let keys = [
-                "level",
-                "sources",
-                "deletable",
-                "parents",
-                "failed",
-                "hints",
-            ];
-            settle_case(compaction, &keys);
+        let parents = json
+            .get_mut("compaction")
+            .and_then(|c| c.get_mut("parents"));
+        for parent in parents.and_then(Json::as_array_mut).into_iter().flatten() {
+            settle(parent, &PARENT_KEYS);
         }
         serde_json::from_value(json).map_err(malformed)
     }
@@ -203,27 +171,59 @@ impl Meta {
     }
 }
 
-/// Gives known keys in odd spelling (`MinTime`) the one they have here, unless that exists as well.
-fn settle_case(json: &mut Json, keys: &[&str]) {
+/// Prometheus' keys of `meta.json`.
+const KEYS: [&str; 6] = [
+    "ulid",
+    "minTime",
+    "maxTime",
+    "stats",
+    "compaction",
+    "version",
+];
+
+/// Prometheus' keys of the objects in it.
+const OBJECTS: [(&str, &[&str]); 2] = [
+    (
+        "stats",
+        &[
+            "numSamples",
+            "numFloatSamples",
+            "numHistogramSamples",
+            "numSeries",
+            "numChunks",
+            "numTombstones",
+        ],
+    ),
+    (
+        "compaction",
+        &[
+            "level",
+            "sources",
+            "deletable",
+            "parents",
+            "failed",
+            "hints",
+        ],
+    ),
+];
+
+const PARENT_KEYS: [&str; 3] = ["ulid", "minTime", "maxTime"];
+
+/// Gives known keys in odd spelling (`MinTime`) the one they have here, unless that exists as well; and takes those
+/// away whose value is `null`, which Go reads as if they were not there.
+fn settle(json: &mut Json, keys: &[&str]) {
     let Json::Object(map) = json else { return };
     for key in keys {
-        if map.contains_key(*key) {
-            continue;
+        if !map.contains_key(*key) {
+            let odd = map.keys().find(|k| k.eq_ignore_ascii_case(key)).cloned();
+            if let Some(value) = odd.and_then(|odd| map.shift_remove(&odd)) {
+                map.insert((*key).to_owned(), value);
+            }
         }
-        let odd = map.keys().find(|k| k.eq_ignore_ascii_case(key)).cloned();
-        if let Some(value) = odd.and_then(|odd| map.shift_remove(&odd)) {
-            map.insert((*key).to_owned(), value);
+        if map.get(*key).is_some_and(Json::is_null) {
+            map.shift_remove(*key);
         }
     }
-}
-
-/// Go reads JSON `null` as an empty list.
-fn null_is_empty<'de, T, D>(deserializer: D) -> std::result::Result<Vec<T>, D::Error>
-where
-    T: Deserialize<'de>,
-    D: serde::Deserializer<'de>,
-{
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 fn zero_ulid() -> Ulid {
@@ -266,6 +266,30 @@ mod tests {
         assert_eq!(meta.compaction.level, 2);
         assert_eq!(meta.downsampled(), Some(300_000));
         assert!(meta.extra.contains_key("thanos"));
+    }
+
+    #[test]
+    fn null_is_read_as_if_the_key_were_not_there() {
+        let null = br#"{"ulid":null,"minTime":null,"maxTime":null,"stats":null,"compaction":null,"version":null}"#;
+        assert_eq!(Meta::parse(null).unwrap(), Meta::parse(b"{}").unwrap());
+        let inside = br#"{"STATS":{"numSeries":null},"compaction":{"level":null,"sources":null,"Parents":null,
+            "hints":null,"failed":null,"deletable":null}}"#;
+        assert_eq!(Meta::parse(inside).unwrap(), Meta::parse(b"{}").unwrap());
+        let parent = br#"{"compaction":{"parents":[{"ULID":null,"minTime":null,"maxTime":3}]}}"#;
+        let parents = Meta::parse(parent).unwrap().compaction.parents;
+        assert_eq!(
+            parents,
+            [Parent {
+                ulid: Ulid::ZERO,
+                min_time: 0,
+                max_time: 3
+            }]
+        );
+        let thanos = Meta::parse(br#"{"thanos":null}"#).unwrap();
+        assert!(
+            thanos.extra.contains_key("thanos"),
+            "not a key of Prometheus"
+        );
     }
 
     #[test]

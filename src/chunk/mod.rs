@@ -23,7 +23,7 @@ pub use encoding::Encoding;
 pub use segment::{MAGIC as SEGMENT_MAGIC, Record, SEGMENT_HEADER, Segment};
 pub use segment_writer::{SEGMENT_LIMIT, SegmentLayout, SegmentWriter};
 
-use crate::model::Sample;
+use crate::model::{FloatSample, Millis, Sample};
 use crate::raw::{BitReader, Malformed};
 
 /// Section named in errors about a chunk's data.
@@ -72,7 +72,10 @@ pub fn decode(
     mut visit: impl FnMut(Sample<'_>),
 ) -> Result<Shape, Malformed> {
     match encoding {
-        Encoding::Xor => xor::decode(data, at, |sample| visit(Sample::Float(sample))),
+        Encoding::Xor => {
+            let each = Each(|sample| visit(Sample::Float(sample)));
+            xor::decode(data, at, each).map(|(shape, _)| shape)
+        }
         Encoding::Xor2 => xor2::decode(data, at, |sample| visit(Sample::Float(sample))),
         Encoding::Histogram | Encoding::HistogramSt => {
             let with_start = encoding == Encoding::HistogramSt;
@@ -87,12 +90,68 @@ pub fn decode(
             };
             float_histogram::decode(data, at, with_start, visit)
         }
-        Encoding::Unknown(byte) => Err(Malformed::unknown(
-            "chunk",
-            at,
-            "chunk encoding",
-            i64::from(byte),
-        )),
+        Encoding::Unknown(_) => Err(unknown(encoding, at)),
+    }
+}
+
+/// Takes the samples of a chunk of floats: [`decode_floats`] for inner loops that keep little.
+pub trait VisitFloats {
+    /// Takes the first sample.
+    #[inline]
+    fn first(&mut self, sample: FloatSample) {
+        self.sample(sample);
+    }
+
+    /// Takes the next sample.
+    fn sample(&mut self, sample: FloatSample);
+
+    /// Takes `count` samples more with the value of `before`, each `interval` milliseconds after the one before it.
+    #[inline]
+    fn repeat(&mut self, before: FloatSample, interval: u64, count: u32) {
+        let mut sample = before;
+        for _ in 0..count {
+            sample.time = sample.time.wrapping_add(interval as Millis);
+            self.sample(sample);
+        }
+    }
+}
+
+/// A closure that takes one sample after the other.
+struct Each<F>(F);
+
+impl<F: FnMut(FloatSample)> VisitFloats for Each<F> {
+    #[inline]
+    fn sample(&mut self, sample: FloatSample) {
+        (self.0)(sample);
+    }
+}
+
+/// Decodes a chunk of floats as [`decode`] does, and hands `visit` back.
+///
+/// # Errors
+///
+/// As [`decode`]; any encoding that is not one of floats is unknown here.
+#[inline]
+pub fn decode_floats<V: VisitFloats>(
+    encoding: Encoding,
+    data: &[u8],
+    at: u64,
+    mut visit: V,
+) -> Result<(Shape, V), Malformed> {
+    match encoding {
+        Encoding::Xor => xor::decode(data, at, visit),
+        Encoding::Xor2 => {
+            let mut is_first = true;
+            let shape = xor2::decode(data, at, |sample| {
+                if std::mem::take(&mut is_first) {
+                    visit.first(sample);
+                } else {
+                    visit.sample(sample);
+                }
+            });
+            shape.map(|shape| (shape, visit))
+        }
+        other => Err(unknown(other, at)),
     }
 }
 
@@ -108,21 +167,27 @@ pub fn promised_samples(encoding: Encoding, data: &[u8], at: u64) -> Result<u32,
             Ok(count)
         }
         Encoding::HistogramSt | Encoding::FloatHistogramSt => Ok(count & start::COUNT_MASK),
-        Encoding::Unknown(byte) => Err(Malformed::unknown(
-            "chunk",
-            at,
-            "chunk encoding",
-            i64::from(byte),
-        )),
+        Encoding::Unknown(_) => Err(unknown(encoding, at)),
     }
+}
+
+#[cold]
+fn unknown(encoding: Encoding, at: u64) -> Malformed {
+    let byte = i64::from(encoding.byte());
+    Malformed::unknown("chunk", at, "chunk encoding", byte)
 }
 
 /// The bit stream of a chunk ended inside a sample.
 #[cold]
 fn exhausted(bits: &BitReader<'_>, at: u64) -> Malformed {
+    exhausted_at(at + bits.position() / 8)
+}
+
+#[cold]
+fn exhausted_at(offset: u64) -> Malformed {
     Malformed::unexpected(
         DATA,
-        at + bits.position() / 8,
+        offset,
         "another sample",
         "as counted in the header",
         "the end of the chunk",
@@ -131,7 +196,7 @@ fn exhausted(bits: &BitReader<'_>, at: u64) -> Malformed {
 
 /// What is left once the last sample has been read.
 fn tail(bits: &BitReader<'_>) -> Tail {
-    let mut rest = bits.clone();
+    let mut rest = *bits;
     let left = rest.remaining();
     if left >= 16 {
         return Tail::Unexpected { bits: left };

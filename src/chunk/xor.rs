@@ -6,9 +6,9 @@
 //! and what a processor would guess wrong (a time code of 1 or 16 bits) is computed instead of branched on.
 
 use super::xor_column::{ValueFault, XorColumn};
-use super::{DATA, Shape, exhausted, tail};
+use super::{DATA, Shape, VisitFloats, exhausted_at, tail};
 use crate::model::{FloatSample, Millis};
-use crate::raw::{BitReader, Malformed, Reader, varint};
+use crate::raw::{BitReader, FastBits, Malformed, Reader, varint};
 
 /// Payload bits after 2 and 3 leading ones of a timestamp code; four ones mean 64 bits.
 const LONGER_TIME_BITS: [(u32, u32); 2] = [(17, 14), (20, 17)];
@@ -18,37 +18,50 @@ const SAMPLE_BYTES: usize = 19;
 /// The last bytes of a chunk are decoded from a copy of this size, with at least 8 bytes of zeros behind them.
 const END_BYTES: usize = 64;
 
-pub(super) fn decode(
+/// Lends every sample to `visit`, which stays in registers if it is small, and hands it back.
+#[inline]
+pub(super) fn decode<V: VisitFloats>(
     data: &[u8],
     at: u64,
-    mut visit: impl FnMut(FloatSample),
-) -> Result<Shape, Malformed> {
+    visit: V,
+) -> Result<(Shape, V), Malformed> {
+    match FastBits::find() {
+        Some(fast) => fast.run(|| decode_with(data, at, visit)),
+        None => decode_with(data, at, visit),
+    }
+}
+
+#[inline(always)]
+#[expect(
+    clippy::inline_always,
+    reason = "compiled for the processor, see `FastBits`"
+)]
+fn decode_with<V: VisitFloats>(
+    data: &[u8],
+    at: u64,
+    mut visit: V,
+) -> Result<(Shape, V), Malformed> {
     let mut header = Reader::new(data, at, DATA);
     let samples = u32::from(header.u16()?);
     let base = header.offset();
     let stream = header.rest();
-    let mut bits = BitReader::new(stream);
     if samples == 0 {
-        return Ok(Shape {
-            samples,
-            canonical: true,
-            tail: tail(&bits),
-        });
+        return Ok((shape(samples, true, &BitReader::new(stream)), visit));
     }
-    let mut state = State::read_first(&mut bits, base, samples)?;
-    visit(state.sample());
+    let (mut state, used) = State::read_first(stream, base, samples)?;
+    visit.first(state.sample());
     if samples == 1 {
-        return Ok(Shape {
-            samples,
-            canonical: state.canonical,
-            tail: tail(&bits),
-        });
+        let mut bits = BitReader::new(stream);
+        bits.skip(used as u64 * 8);
+        return Ok((shape(samples, state.canonical, &bits), visit));
     }
-    state.read_second(&mut bits, base)?;
-    visit(state.sample());
+    let mut bits;
+    (state, bits) = state.read_second(stream, used, base)?;
+    visit.sample(state.sample());
 
     // The bulk, as long as no sample can reach the end …
-    state.run(&mut bits, stream.len(), SAMPLE_BYTES + 8, base, &mut visit)?;
+    let margin = SAMPLE_BYTES + 8;
+    (state, bits, visit) = state.run(bits, (stream.len(), margin), base, visit)?;
     // … and the end, from a copy. `done` bits of the stream lie before it.
     let done = bits.position();
     let rest = usize::try_from(done / 8)
@@ -68,19 +81,25 @@ pub(super) fn decode(
         None => BitReader::new(rest),
     };
     short.skip(done % 8);
-    state.run(&mut short, rest.len(), 0, base + done / 8, &mut visit)?;
+    let base = base + done / 8;
+    (state, short, visit) = state.run(short, (rest.len(), 0), base, visit)?;
 
     let mut rest = BitReader::new(rest);
     rest.skip(short.position());
     let canonical = state.canonical && state.column.canonical;
-    Ok(Shape {
-        samples,
-        canonical,
-        tail: tail(&rest),
-    })
+    Ok((shape(samples, canonical, &rest), visit))
 }
 
-/// What one sample hands to the next.
+fn shape(samples: u32, canonical: bool, rest: &BitReader<'_>) -> Shape {
+    Shape {
+        samples,
+        canonical,
+        tail: tail(rest),
+    }
+}
+
+/// What one sample hands to the next. It goes from hand to hand by value, so that it can stay in registers.
+#[derive(Clone, Copy)]
 struct State {
     time: Millis,
     delta: u64,
@@ -91,78 +110,94 @@ struct State {
 }
 
 impl State {
-    /// The first sample: both numbers in full.
-    fn read_first(bits: &mut BitReader<'_>, base: u64, samples: u32) -> Result<Self, Malformed> {
-        let time = bits.varint().ok_or_else(|| exhausted(bits, base))?;
-        let canonical = bits.position() / 8 == varint::uvarint_len(varint::zigzag(time));
-        let first = bits.bits(64).ok_or_else(|| exhausted(bits, base))?;
-        let column = XorColumn::new(first);
-        Ok(State {
-            time,
+    /// The first sample, both numbers in full; and how many bytes they take.
+    #[inline]
+    fn read_first(stream: &[u8], base: u64, samples: u32) -> Result<(Self, usize), Malformed> {
+        let cut = |at: usize| exhausted_at(base + at as u64);
+        let (time, time_len) = varint::read_uvarint(stream).ok_or_else(|| cut(0))?;
+        let value = stream
+            .get(time_len..)
+            .and_then(<[u8]>::first_chunk)
+            .ok_or_else(|| cut(time_len))?;
+        let canonical = time_len as u64 == varint::uvarint_len(time);
+        let state = State {
+            time: varint::unzigzag(time),
             delta: 0,
-            column,
+            column: XorColumn::new(u64::from_be_bytes(*value)),
             canonical,
             left: samples - 1,
-        })
+        };
+        Ok((state, time_len + 8))
     }
 
-    /// The second sample: its distance in time in full.
-    fn read_second(&mut self, bits: &mut BitReader<'_>, base: u64) -> Result<(), Malformed> {
-        let before = bits.position();
-        self.delta = bits.uvarint().ok_or_else(|| exhausted(bits, base))?;
-        self.canonical &= (bits.position() - before) / 8 == varint::uvarint_len(self.delta);
+    /// The second sample, `used` bytes from the beginning: its distance in time in full, and its value.
+    #[inline(never)]
+    fn read_second(
+        mut self,
+        stream: &[u8],
+        used: usize,
+        base: u64,
+    ) -> Result<(Self, BitReader<'_>), Malformed> {
+        let rest = stream.get(used..).unwrap_or_default();
+        let (delta, len) =
+            varint::read_uvarint(rest).ok_or_else(|| exhausted_at(base + used as u64))?;
+        self.canonical &= len as u64 == varint::uvarint_len(delta);
+        self.delta = delta;
         self.time = self.time.wrapping_add(self.delta as Millis);
+        let mut bits = BitReader::new(stream);
+        bits.skip((used + len) as u64 * 8);
         self.column
-            .read(bits)
-            .map_err(|fault| value_fault(fault, bits, base))?;
+            .read(&mut bits)
+            .map_err(|fault| value_fault(fault, &bits, base))?;
         self.left -= 1;
-        Ok(())
+        Ok((self, bits))
     }
 
     fn sample(&self) -> FloatSample {
-        FloatSample {
-            time: self.time,
-            start: 0,
-            bits: self.column.value,
-        }
+        sample(self.time, self.column.value)
     }
 
     /// Reads samples as long as there are any, and `margin` bytes of the stream's `len` are left.
-    #[inline]
-    fn run(
-        &mut self,
-        bits: &mut BitReader<'_>,
-        len: usize,
-        margin: usize,
+    #[inline(always)]
+    #[expect(
+        clippy::inline_always,
+        reason = "only inlined code has state in registers"
+    )]
+    fn run<V: VisitFloats>(
+        mut self,
+        mut bits: BitReader<'_>,
+        (len, margin): (usize, usize),
         base: u64,
-        visit: &mut impl FnMut(FloatSample),
-    ) -> Result<(), Malformed> {
+        mut visit: V,
+    ) -> Result<(Self, BitReader<'_>, V), Malformed> {
         let end = len as u64 * 8;
         while self.left > 0 && bits.loaded() + margin <= len + 8 {
             bits.refill();
             let (buffer, held) = bits.peek();
             if buffer >> 48 == 0 && held >= 16 {
                 // Two zero bits are a sample with the same interval and the same value.
-                let left = end.saturating_sub(bits.position());
-                let zeros = buffer
-                    .leading_zeros()
-                    .min(held)
-                    .min(u32::try_from(left).unwrap_or(64));
+                let mut zeros = buffer.leading_zeros().min(held);
+                if margin == 0 {
+                    let rest = end.saturating_sub(bits.position());
+                    zeros = zeros.min(u32::try_from(rest).unwrap_or(64));
+                }
                 let run = (zeros / 2).min(self.left);
                 if run == 0 {
-                    return Err(exhausted(bits, base));
+                    return Err(exhausted_at(base + bits.position() / 8));
                 }
                 bits.consume(run * 2);
                 self.left -= run;
-                for _ in 0..run {
-                    self.time = self.time.wrapping_add(self.delta as Millis);
-                    visit(self.sample());
-                }
+                visit.repeat(self.sample(), self.delta, run);
+                self.time = self
+                    .time
+                    .wrapping_add(self.delta.wrapping_mul(u64::from(run)) as Millis);
                 continue;
             }
             let change = if buffer >> 62 == 0b11 {
+                let (after, read) = read_longer_time(bits);
+                bits = after;
                 let (change, shortest) =
-                    read_longer_time(bits).ok_or_else(|| exhausted(bits, base))?;
+                    read.ok_or_else(|| exhausted_at(base + bits.position() / 8))?;
                 self.canonical &= shortest;
                 change
             } else {
@@ -174,23 +209,41 @@ impl State {
                 raw - (i64::from(raw > 1 << 13) << 14)
             };
             self.delta = self.delta.wrapping_add(change as u64);
-            let value = self.column.read_prepared(bits);
+            let value = self.column.read_prepared(&mut bits);
             self.time = self.time.wrapping_add(self.delta as Millis);
-            if bits.position() > end {
-                return Err(exhausted(bits, base));
+            if margin == 0 && bits.position() > end {
+                return Err(exhausted_at(base + bits.position() / 8));
             }
-            value.map_err(|fault| value_fault(fault, bits, base))?;
+            if let Err(fault) = value {
+                return Err(value_fault_at(fault, base + bits.position() / 8));
+            }
             self.left -= 1;
-            visit(self.sample());
+            visit.sample(self.sample());
         }
-        Ok(())
+        Ok((self, bits, visit))
+    }
+}
+
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "once for every sample")]
+fn sample(time: Millis, bits: u64) -> FloatSample {
+    FloatSample {
+        time,
+        start: 0,
+        bits,
     }
 }
 
 /// Reads a delta of delta of 17, 20 or 64 bits, after `110`, `1110` or `1111`, and whether that code was the
 /// shortest.
 #[cold]
-fn read_longer_time(bits: &mut BitReader<'_>) -> Option<(i64, bool)> {
+#[inline(never)]
+fn read_longer_time(mut bits: BitReader<'_>) -> (BitReader<'_>, Option<(i64, bool)>) {
+    let read = longer_time(&mut bits);
+    (bits, read)
+}
+
+fn longer_time(bits: &mut BitReader<'_>) -> Option<(i64, bool)> {
     let ones = bits.ones(4)?;
     let Some(&(width, below)) = LONGER_TIME_BITS.get(ones.saturating_sub(2) as usize) else {
         let change = bits.bits(64)? as i64;
@@ -217,12 +270,11 @@ fn fits(change: i64, width: u32) -> bool {
 /// Puts a place to a value that could not be read.
 #[cold]
 pub(super) fn value_fault(fault: ValueFault, bits: &BitReader<'_>, base: u64) -> Malformed {
+    value_fault_at(fault, base + bits.position() / 8)
+}
+
+#[cold]
+fn value_fault_at(fault: ValueFault, offset: u64) -> Malformed {
     let (wanted, found) = fault.words();
-    Malformed::unexpected(
-        DATA,
-        base + bits.position() / 8,
-        "a value with",
-        wanted,
-        found,
-    )
+    Malformed::unexpected(DATA, offset, "a value with", wanted, found)
 }

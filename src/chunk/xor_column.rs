@@ -65,7 +65,11 @@ impl XorColumn {
     pub(super) fn read_prepared(&mut self, bits: &mut BitReader<'_>) -> Result<u64, ValueFault> {
         let (buffer, held) = bits.peek();
         match buffer >> 62 {
-            _ if held < 2 => self.read_at_end(bits),
+            _ if held < 2 => {
+                let (after, read) = self.read_at_end(*bits);
+                *bits = after;
+                read
+            }
             0b00 | 0b01 => {
                 bits.consume(1);
                 Ok(self.value)
@@ -83,15 +87,18 @@ impl XorColumn {
 
     /// Less than a control code of two bits is left, at most.
     #[cold]
-    fn read_at_end(&self, bits: &mut BitReader<'_>) -> Result<u64, ValueFault> {
-        match bits.bit() {
+    #[inline(never)]
+    fn read_at_end(self, mut bits: BitReader<'_>) -> (BitReader<'_>, Result<u64, ValueFault>) {
+        let read = match bits.bit() {
             Some(false) => Ok(self.value),
             _ => Err(ValueFault::Exhausted),
-        }
+        };
+        (bits, read)
     }
 
     /// Reads a change in the window before.
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "as above")]
     pub(super) fn read_in_window(&mut self, bits: &mut BitReader<'_>) -> Result<u64, ValueFault> {
         if self.width == 0 {
             return Err(ValueFault::NoWindow);
@@ -103,7 +110,8 @@ impl XorColumn {
     }
 
     /// Reads a new window and the change in it.
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "as above")]
     pub(super) fn read_new_window(&mut self, bits: &mut BitReader<'_>) -> Result<u64, ValueFault> {
         let header = bits.bits_u32(11).ok_or(ValueFault::Exhausted)?;
         let leading = header >> 6;
@@ -126,7 +134,8 @@ impl XorColumn {
 
     /// Whether the encoder would open exactly this window for `xor`: it fits exactly, and the open one
     /// does not hold the change.
-    fn must_open(&self, xor: u64, leading: u32, trailing: u32) -> bool {
+    #[inline]
+    fn must_open(self, xor: u64, leading: u32, trailing: u32) -> bool {
         let exact = xor.leading_zeros().min(31) == leading && xor.trailing_zeros() == trailing;
         let old_leading = 64 - self.width - self.trailing;
         let reusable = self.width > 0 && leading >= old_leading && trailing >= self.trailing;

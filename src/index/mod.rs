@@ -207,6 +207,13 @@ impl<'a> Index<'a> {
         Section::at(self.bytes, self.toc.postings_table, "postings offset table")
     }
 
+    /// Bytes of the framed section at `offset` as its length field says, without reading it; nothing where none fits.
+    pub fn section_len(&self, offset: u64) -> Option<u64> {
+        let rest = self.bytes.get(usize::try_from(offset).ok()?..)?;
+        let len = u64::from(Reader::new(rest, offset, "section").u32().ok()?) + 8;
+        (len <= rest.len() as u64).then_some(len)
+    }
+
     /// The frame of the postings list at `offset`.
     ///
     /// # Errors

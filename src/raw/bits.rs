@@ -6,7 +6,7 @@
 use super::varint;
 
 /// Reads bits from a byte slice. Running out of bits is `None`, never a panic.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct BitReader<'a> {
     bytes: &'a [u8],
     /// Next byte to load.
@@ -51,13 +51,16 @@ impl<'a> BitReader<'a> {
             self.next += ((63 - self.held) >> 3) as usize;
             self.held |= 0b11_1000;
         } else {
-            self.refill_at_end();
+            *self = self.refilled_at_end();
         }
     }
 
     /// Fewer than 8 bytes are left: takes as many as fit, with zeros behind them.
+    ///
+    /// By value, as everything that is rare: a reader whose address is handed out cannot stay in registers.
+    #[cold]
     #[inline(never)]
-    fn refill_at_end(&mut self) {
+    fn refilled_at_end(mut self) -> Self {
         let rest = self.bytes.get(self.next..).unwrap_or_default();
         let mut word = [0u8; 8];
         for (to, from) in word.iter_mut().zip(rest) {
@@ -69,16 +72,19 @@ impl<'a> BitReader<'a> {
         #[expect(clippy::cast_possible_truncation, reason = "at most 7")]
         let taken = taken as u32;
         self.held += taken * 8;
+        self
     }
 
     /// The register and how many of its top bits count. Call after [`BitReader::refill`].
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "the decoders' innermost step")]
     pub(crate) fn peek(&self) -> (u64, u32) {
         (self.buffer, self.held)
     }
 
     /// Drops `count` bits; the caller has checked that they are in hand and that `count < 64`.
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "the decoders' innermost step")]
     pub(crate) fn consume(&mut self, count: u32) {
         self.buffer <<= count;
         self.held -= count;
@@ -113,24 +119,40 @@ impl<'a> BitReader<'a> {
     }
 
     /// `count` bits, at most 64, as the low bits of the result.
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "the decoders' innermost step")]
     pub fn bits(&mut self, count: u32) -> Option<u64> {
-        if count > 56 {
-            let high = self.bits(count - 32)?;
-            return Some(high << 32 | self.bits(32)?);
+        if count == 0 {
+            return Some(0);
         }
         if self.held < count {
             self.refill();
             if self.held < count {
-                return None;
+                let (after, bits) = self.bits_in_two(count);
+                *self = after;
+                return bits;
             }
-        }
-        if count == 0 {
-            return Some(0);
         }
         let bits = self.buffer >> (64 - count);
         self.consume(count);
         Some(bits)
+    }
+
+    /// More bits than the register holds: more than there are, or more than fit it at once.
+    #[cold]
+    #[inline(never)]
+    fn bits_in_two(mut self, count: u32) -> (Self, Option<u64>) {
+        if count <= 56 || self.remaining() < u64::from(count) {
+            return (self, None);
+        }
+        let first = self.held;
+        let high = self.buffer >> (64 - first);
+        (self.buffer, self.held) = (0, 0);
+        self.refill();
+        let second = count - first;
+        let low = self.buffer >> (64 - second);
+        self.consume(second);
+        (self, Some(high << second | low))
     }
 
     /// `count` bits, at most 32.
@@ -183,7 +205,7 @@ impl<'a> BitReader<'a> {
 
     /// Whether only padding is left: fewer than 8 bits, all zero.
     pub fn at_end(&self) -> bool {
-        let mut rest = self.clone();
+        let mut rest = *self;
         let left = rest.remaining();
         left < 8 && u32::try_from(left).ok().and_then(|left| rest.bits(left)) == Some(0)
     }

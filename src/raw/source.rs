@@ -1,6 +1,6 @@
 //! Getting a file's bytes: by memory map, or by reading it.
 //!
-//! This is the only file of the crate with `unsafe` in it.
+//! This file and `processor.rs` are the only ones of the crate with `unsafe` in them.
 
 use std::fs::File;
 use std::io::Read;

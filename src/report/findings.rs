@@ -63,10 +63,11 @@ pub const FINDINGS: &[Column<Finding>] = &[
     Column {
         key: "minTime",
         heading: "FROM",
-        explanation: "Time of the first sample that is lost or wrong, in milliseconds since the Unix epoch.",
+        explanation: "Time of the first sample that is lost or wrong, in milliseconds since the Unix epoch, where it is known.",
         value: |f| {
             f.loss
-                .map_or(Value::None, |loss| Value::Time(loss.min_time))
+                .and_then(|loss| loss.times)
+                .map_or(Value::None, |(first, _)| Value::Time(first))
         },
     },
     Column {
@@ -75,7 +76,8 @@ pub const FINDINGS: &[Column<Finding>] = &[
         explanation: "Time of the last one, in milliseconds since the Unix epoch.",
         value: |f| {
             f.loss
-                .map_or(Value::None, |loss| Value::Time(loss.max_time))
+                .and_then(|loss| loss.times)
+                .map_or(Value::None, |(_, last)| Value::Time(last))
         },
     },
     Column {
@@ -269,8 +271,11 @@ impl fmt::Display for Lost {
             write!(f, "{samples} samples in ")?;
         }
         let noun = if loss.chunks == 1 { "chunk" } else { "chunks" };
-        let (from, to) = (time_text(loss.min_time), time_text(loss.max_time));
-        write!(f, "{} {noun} from {from} to {to}", loss.chunks)
+        write!(f, "{} {noun}", loss.chunks)?;
+        match loss.times {
+            Some((first, last)) => write!(f, " from {} to {}", time_text(first), time_text(last)),
+            None => f.write_str(" of unknown time"),
+        }
     }
 }
 

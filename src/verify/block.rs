@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::checks::budget::Budget;
 use super::checks::chunks::Absent;
 use super::checks::index::Opened;
 use super::checks::label_indices;
@@ -177,6 +178,7 @@ fn verify_index(
         opened,
         keys: &keys,
         lost: &totals.lost,
+        budget: Budget::of(opened.index.bytes().len() as u64),
     };
     let lists = postings.run(findings);
     if let Some(lists) = lists.as_ref().filter(|lists| lists.comparable)

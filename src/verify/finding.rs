@@ -33,10 +33,8 @@ pub struct Finding {
 /// What a fault puts out of reach, as far as that is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Loss {
-    /// Time of the first sample concerned.
-    pub min_time: Millis,
-    /// Time of the last one.
-    pub max_time: Millis,
+    /// Times of the first and the last sample concerned; nothing where neither the index nor the chunks tell.
+    pub times: Option<(Millis, Millis)>,
     /// Number of chunks concerned.
     pub chunks: u64,
     /// Number of samples concerned, where the damage leaves a way to know.
@@ -48,8 +46,10 @@ impl Loss {
     #[must_use]
     pub fn and(self, other: Loss) -> Loss {
         Loss {
-            min_time: self.min_time.min(other.min_time),
-            max_time: self.max_time.max(other.max_time),
+            times: match (self.times, other.times) {
+                (Some((a, b)), Some((c, d))) => Some((a.min(c), b.max(d))),
+                (known, other) => known.or(other),
+            },
             chunks: self.chunks + other.chunks,
             samples: self.samples.zip(other.samples).map(|(a, b)| a + b),
         }

@@ -14,6 +14,7 @@
 mod architecture;
 mod backup_command;
 mod block_writer;
+mod bounds;
 mod by_hand;
 mod cli_repository;
 mod dump;

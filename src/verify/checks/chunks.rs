@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::Subject;
+use super::again::{Again, Known, Place};
+use super::counts::ChunkCounts;
 use super::coverage::Coverage;
 use super::histogram::{HistogramFault, Histograms};
 use super::segments::Segments;
@@ -11,49 +13,6 @@ use crate::chunk::{self, Encoding, Record, SEGMENT_HEADER, Shape, Tail};
 use crate::model::{ChunkMeta, Labels};
 use crate::raw::{Malformed, Problem};
 use crate::verify::{Finding, Findings, Kind, Loss};
-
-/// What has been counted in chunks.
-#[derive(Clone, Copy, Debug, Default)]
-pub(in crate::verify) struct ChunkCounts {
-    /// Chunks the index names.
-    pub(in crate::verify) chunks: u64,
-    /// Of those, chunks whose samples could not be counted.
-    pub(in crate::verify) uncounted: u64,
-    /// Float samples.
-    pub(in crate::verify) floats: u64,
-    /// Of those, samples in encoding XOR2.
-    pub(in crate::verify) xor2: u64,
-    /// Histogram samples.
-    pub(in crate::verify) histograms: u64,
-    /// Thanos aggregates.
-    pub(in crate::verify) aggregates: u64,
-    /// Bytes of the chunk records that were read.
-    pub(in crate::verify) bytes: u64,
-}
-
-impl ChunkCounts {
-    fn count(&mut self, encoding: Encoding, samples: u32) {
-        let samples = u64::from(samples);
-        if encoding.is_float() {
-            self.floats += samples;
-        } else {
-            self.histograms += samples;
-        }
-        if encoding == Encoding::Xor2 {
-            self.xor2 += samples;
-        }
-    }
-
-    pub(in crate::verify) fn add(&mut self, other: ChunkCounts) {
-        self.chunks += other.chunks;
-        self.uncounted += other.uncounted;
-        self.floats += other.floats;
-        self.xor2 += other.xor2;
-        self.histograms += other.histograms;
-        self.aggregates += other.aggregates;
-        self.bytes += other.bytes;
-    }
-}
 
 /// Most missing segments that are told apart.
 const MOST_ABSENT: usize = 1000;
@@ -66,6 +25,11 @@ pub(in crate::verify) type Absent = BTreeMap<usize, (u64, Loss)>;
 pub(in crate::verify) struct Chunks<'a> {
     subject: Subject<'a>,
     segments: &'a Segments,
+    again: &'a Again,
+    /// Everything that was read so far lies before this place.
+    pub(in crate::verify) frontier: Place,
+    /// Whether the chunk in hand lies there as well.
+    is_repeated: bool,
     /// Where the next chunk should stand, if the references are without gaps.
     expected: Option<(usize, u64)>,
     histograms: Histograms,
@@ -82,15 +46,20 @@ struct Named<'a> {
 }
 
 impl<'a> Chunks<'a> {
-    /// Begins behind the chunk `before`, or with the first chunk of all.
+    /// Begins behind the chunk `before`, or with the first chunk of all. What lies before `frontier` may have been read.
     pub(in crate::verify) fn new(
         subject: Subject<'a>,
         segments: &'a Segments,
+        again: &'a Again,
+        frontier: Place,
         before: Option<ChunkMeta>,
     ) -> Self {
         let mut chunks = Chunks {
             subject,
             segments,
+            again,
+            frontier,
+            is_repeated: false,
             expected: Some((0, SEGMENT_HEADER)),
             histograms: Histograms::default(),
             counts: ChunkCounts::default(),
@@ -116,6 +85,10 @@ impl<'a> Chunks<'a> {
         self.counts.chunks += 1;
         let position = meta.reference.segment();
         let named = Named { meta, series };
+        self.is_repeated = (position, meta.reference.offset()) < self.frontier;
+        if self.is_repeated && self.is_settled(named, findings) {
+            return;
+        }
         let segments = self.segments;
         let Some(segment) = segments.get(position) else {
             return self.lose(named, None, findings);
@@ -124,6 +97,7 @@ impl<'a> Chunks<'a> {
             Ok(record) => record,
             Err(malformed) => return self.lose(named, Some(malformed), findings),
         };
+        self.frontier = self.frontier.max((position, record.end));
         if let Err(malformed) = record.check() {
             return self.damaged(named, &record, &malformed, findings);
         }
@@ -137,10 +111,60 @@ impl<'a> Chunks<'a> {
         }
     }
 
-    /// The record at a place, if it is sound.
+    /// Settles a reference to a chunk that may have been read before: what is remembered need not be read again, and
+    /// what cannot be remembered is read a limited number of times.
+    #[cold]
+    fn is_settled(&mut self, named: Named<'_>, findings: &mut Findings) -> bool {
+        let meta = named.meta;
+        let (position, offset) = (meta.reference.segment(), meta.reference.offset());
+        if let Some(known) = self.again.find(meta.reference)
+            && known
+                .times
+                .is_none_or(|times| times == (meta.min_time, meta.max_time))
+        {
+            self.coverage.add(position, offset, known.end);
+            self.expected = Some((position, known.end));
+            self.counts.bytes += known.end - offset;
+            self.counts.count(known.encoding, known.samples);
+            return true;
+        }
+        let segments = self.segments;
+        let record = segments.get(position).map(|segment| segment.record(offset));
+        let Some(Ok(record)) = record else {
+            return false;
+        };
+        if self.again.budget.take(record.end - offset) {
+            return false;
+        }
+        self.counts.uncounted += 1;
+        self.coverage.add_open(position, offset);
+        self.expected = None;
+        self.find(Kind::ChunkShared, named, None, findings, |finding| {
+            let detail = "expected a chunk of its own, found one of too many that are shared to read it again";
+            finding.saying(detail)
+        });
+        true
+    }
+
+    #[cold]
+    fn remember(&self, meta: ChunkMeta, record: &Record<'_>, samples: u32) {
+        let is_full = self.subject.is_full();
+        let known = Known {
+            end: record.end,
+            encoding: record.encoding,
+            samples,
+            times: is_full.then_some((meta.min_time, meta.max_time)),
+        };
+        self.again.remember(meta.reference, known);
+    }
+
+    /// The record at a place, if it is sound, and if so much may be read out of order.
     fn sound(&self, position: usize, offset: u64) -> Option<Record<'a>> {
         let segments = self.segments;
         let record = segments.get(position)?.record(offset).ok()?;
+        if !self.again.budget.take(record.end - offset) {
+            return None;
+        }
         record.check().ok().map(|()| record)
     }
 
@@ -263,7 +287,12 @@ impl<'a> Chunks<'a> {
     /// Counts what the header promises, without decoding.
     fn promise(&mut self, named: Named<'_>, record: &Record<'_>, findings: &mut Findings) {
         match chunk::promised_samples(record.encoding, record.data, record.data_offset) {
-            Ok(samples) => self.counts.count(record.encoding, samples),
+            Ok(samples) => {
+                self.counts.count(record.encoding, samples);
+                if self.is_repeated {
+                    self.remember(named.meta, record, samples);
+                }
+            }
             Err(malformed) => self.undecodable(named, &malformed, findings),
         }
     }
@@ -282,6 +311,8 @@ impl<'a> Chunks<'a> {
                 let histograms = self.histograms.fault.take();
                 if !is_plain(shape, times, named.meta) || histograms.is_some() {
                     self.judge(named, record, shape, times, histograms, findings);
+                } else if self.is_repeated {
+                    self.remember(named.meta, record, shape.samples);
                 }
             }
             Err(malformed) => self.undecodable(named, &malformed, findings),
@@ -375,8 +406,7 @@ impl<'a> Chunks<'a> {
 /// What is lost with the chunk that `meta` describes.
 pub(in crate::verify) fn loss(meta: ChunkMeta, samples: Option<u32>) -> Loss {
     Loss {
-        min_time: meta.min_time,
-        max_time: meta.max_time,
+        times: Some((meta.min_time, meta.max_time)),
         chunks: 1,
         samples: samples.map(u64::from),
     }

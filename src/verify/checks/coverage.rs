@@ -3,7 +3,7 @@
 use super::Subject;
 use super::segments::Segments;
 use crate::chunk::{self, Record, SEGMENT_HEADER, Segment};
-use crate::model::{ChunkMeta, ChunkRef, Millis};
+use crate::model::{Millis, Sample};
 use crate::verify::{Finding, Findings, Kind, Loss};
 
 /// Consecutive records that are referred to, from `start` to `end` in one segment.
@@ -156,7 +156,7 @@ impl Gaps<'_> {
     }
 
     fn unreferenced(&mut self, position: usize, record: &Record<'_>, findings: &mut Findings) {
-        let loss = loss_of(record);
+        let loss = loss_of(self.subject, record);
         if self.series_lost {
             self.orphans = Some(match self.orphans {
                 None => (position, record.offset, loss),
@@ -196,23 +196,31 @@ fn sound_record(segment: Segment<'_>, offset: u64, end: u64) -> Option<Record<'_
     record.check().ok().map(|()| record)
 }
 
-/// What a chunk holds that the index says nothing of.
-fn loss_of(record: &Record<'_>) -> Loss {
+/// What a chunk holds that the index says nothing of; times only where chunks are decoded.
+fn loss_of(subject: &Subject<'_>, record: &Record<'_>) -> Loss {
     let mut times: Option<(Millis, Millis)> = None;
     let mut samples = 0;
-    // Whatever can be decoded counts.
-    let _ = chunk::decode(record.encoding, record.data, record.data_offset, |sample| {
-        let time = sample.time();
-        times = Some(times.map_or((time, time), |(min, max)| (min.min(time), max.max(time))));
-        samples += 1;
-    });
-    let (min_time, max_time) = times.unwrap_or_default();
-    let meta = ChunkMeta {
-        min_time,
-        max_time,
-        reference: ChunkRef::default(),
+    let decoded = if subject.is_full() {
+        // Whatever can be decoded counts.
+        let see = |sample: Sample<'_>| {
+            let time = sample.time();
+            times = Some(times.map_or((time, time), |(min, max)| (min.min(time), max.max(time))));
+            samples += 1;
+        };
+        chunk::decode(record.encoding, record.data, record.data_offset, see).is_ok()
+    } else {
+        false
     };
-    super::chunks::loss(meta, Some(samples))
+    let promised = || chunk::promised_samples(record.encoding, record.data, record.data_offset);
+    Loss {
+        times,
+        chunks: 1,
+        samples: if decoded {
+            Some(samples)
+        } else {
+            promised().ok().map(u64::from)
+        },
+    }
 }
 
 /// Whether every segment is made of sound chunks from end to end.
@@ -254,7 +262,7 @@ pub(in crate::verify) fn walk_all(
             offset = record.end;
             match record.check() {
                 Ok(()) => {
-                    let loss = loss_of(&record);
+                    let loss = loss_of(subject, &record);
                     total = Some(total.map_or(loss, |total| total.and(loss)));
                 }
                 Err(malformed) => findings.add(Kind::ChunkChecksum, || {

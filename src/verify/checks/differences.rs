@@ -165,7 +165,10 @@ impl<'a> PostingsCheck<'a> {
         }
         let mut series = Series::default();
         let exists = self.opened.index.series_at(reference).is_ok_and(|found| {
-            found.check().is_ok() && !found.is_empty() && found.decode(&mut series).is_ok()
+            self.budget.take(found.end - found.offset)
+                && found.check().is_ok()
+                && !found.is_empty()
+                && found.decode(&mut series).is_ok()
         });
         let (kind, detail) = if exists {
             let of = describe(entry);

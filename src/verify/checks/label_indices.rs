@@ -1,7 +1,10 @@
 //! Label indices of Prometheus before 3.7. Nobody reads them, so what is wrong with them hurts nobody; but it
 //! shows that bytes have changed.
 
+use std::ops::Range;
+
 use super::Subject;
+use super::budget::Budget;
 use super::entries::check_padding;
 use super::index::Opened;
 use super::pairs::{Keys, PairSum};
@@ -29,7 +32,9 @@ pub(in crate::verify) fn check(
         keys,
         found: PairSum::default(),
         sound: true,
-        next: opened.index.toc().label_indices,
+        framed: true,
+        extents: Vec::new(),
+        budget: Budget::of(opened.index.bytes().len() as u64),
     };
     if let Err(malformed) = check.table(findings) {
         check.fail(Kind::LabelIndexMalformed, &malformed, findings);
@@ -51,8 +56,11 @@ struct Check<'a> {
     keys: &'a Keys,
     found: PairSum,
     sound: bool,
-    /// Where the next label index should begin, but for padding.
-    next: u64,
+    /// Whether it is known of all label indices where they stand.
+    framed: bool,
+    /// Where they stand. They normally follow one another; each irregularity costs one element.
+    extents: Vec<Range<u64>>,
+    budget: Budget,
 }
 
 impl Check<'_> {
@@ -84,24 +92,62 @@ impl Check<'_> {
                 self.fail(Kind::LabelIndexMalformed, &malformed, findings);
             }
         }
-        if self.sound && self.next != toc.postings {
-            let found = format!("offset {}", self.next);
-            let wanted = format!("at offset {}", toc.postings);
-            return Err(Malformed::unexpected(
-                "label index",
-                self.next,
-                "the end of the last one",
-                wanted,
-                found,
-            ));
+        if !self.framed {
+            return Ok(());
         }
-        Ok(())
+        let end = self.check_gaps(findings);
+        if end == toc.postings {
+            return Ok(());
+        }
+        let wanted = format!("at offset {}", toc.postings);
+        let found = format!("offset {end}");
+        let what = "the end of the last one";
+        Err(Malformed::unexpected(
+            "label index",
+            end,
+            what,
+            wanted,
+            found,
+        ))
+    }
+
+    /// Looks at the bytes between label indices and returns where the last one ends. Before Prometheus 2.15 the table
+    /// named them in no particular order.
+    fn check_gaps(&mut self, findings: &mut Findings) -> u64 {
+        self.extents.sort_unstable_by_key(|extent| extent.start);
+        let mut covered = self.opened.index.toc().label_indices;
+        for extent in &self.extents {
+            let aligned = covered.next_multiple_of(4);
+            if extent.start == aligned {
+                let padding = covered..aligned;
+                check_padding(self.subject, self.opened.index, padding, findings);
+            } else if extent.start > covered {
+                findings.add(Kind::IndexGarbage, || {
+                    self.subject
+                        .in_index(Kind::IndexGarbage, "label index", covered)
+                        .saying(format!(
+                            "expected a label index that the table names, found {} other bytes",
+                            extent.start - covered
+                        ))
+                });
+            }
+            covered = covered.max(extent.end);
+        }
+        covered
+    }
+
+    /// Whether the label index at `offset` may be read: how often several names may share one is limited.
+    fn may_read(&self, offset: u64) -> bool {
+        let is_new = self.extents.last().is_none_or(|last| last.end <= offset);
+        let len = self.opened.index.section_len(offset).unwrap_or(0);
+        is_new || self.budget.take(len)
     }
 
     /// Without the table, the label indices still follow one another.
     fn walk(&mut self, findings: &mut Findings) -> Result<(), Malformed> {
         let end = self.opened.index.toc().postings;
-        let mut at = self.next.next_multiple_of(4);
+        self.framed = false;
+        let mut at = self.opened.index.toc().label_indices.next_multiple_of(4);
         while at < end {
             let section = self.indices.section(at)?;
             at = section.end.next_multiple_of(4);
@@ -117,20 +163,27 @@ impl Check<'_> {
         entry: LabelIndexEntry<'_>,
         findings: &mut Findings,
     ) -> Result<(), Malformed> {
-        let section = self.indices.section(entry.index)?;
-        let aligned = self.next.next_multiple_of(4);
-        if section.start == aligned {
-            check_padding(
-                self.subject,
-                self.opened.index,
-                self.next..aligned,
-                findings,
-            );
-        } else {
-            // Written in no particular order before Prometheus 2.15, so only the end of all of them tells.
-            self.next = self.next.max(section.start);
+        if !self.may_read(entry.index) {
+            (self.sound, self.framed) = (false, false);
+            findings.add(Kind::LabelIndexContent, || {
+                let table = "label index offset table";
+                self.subject
+                    .in_index(Kind::LabelIndexContent, table, entry.offset)
+                    .saying("expected a label index of its own, found one that many names share")
+            });
+            return Ok(());
         }
-        self.next = self.next.max(section.end);
+        let section = match self.indices.section(entry.index) {
+            Ok(section) => section,
+            Err(malformed) => {
+                self.framed = false;
+                return Err(malformed);
+            }
+        };
+        match self.extents.last_mut() {
+            Some(last) if last.end == section.start => last.end = section.end,
+            _ => self.extents.push(section.start..section.end),
+        }
         if let Err(malformed) = &section.checksum {
             self.fail(Kind::LabelIndexChecksum, malformed, findings);
             return Ok(());

@@ -1,7 +1,10 @@
 //! The checks, one file for each subject. What they find goes into [`Findings`](super::Findings); what
 //! they learn goes to the next.
 
+pub(super) mod again;
+pub(super) mod budget;
 pub(super) mod chunks;
+pub(super) mod counts;
 pub(super) mod coverage;
 pub(super) mod cross;
 pub(super) mod differences;

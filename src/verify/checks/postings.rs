@@ -6,10 +6,11 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::Subject;
+use super::budget::Budget;
 use super::entries::{Lost, check_padding};
 use super::index::Opened;
 use super::pairs::{ALL_SERIES, Keys, Pair, PairSum};
-use crate::index::{Postings, PostingsEntry, PostingsTable, TOC_LEN};
+use crate::index::{Index, Postings, PostingsEntry, PostingsTable, TOC_LEN};
 use crate::model::{Label, Labels, SeriesRef};
 use crate::verify::{Finding, Findings, Kind};
 
@@ -20,6 +21,8 @@ pub(in crate::verify) struct PostingsCheck<'a> {
     pub(in crate::verify) keys: &'a Keys,
     /// Series entries that could not be read.
     pub(in crate::verify) lost: &'a Lost,
+    /// For series entries that wrong references lead to.
+    pub(in crate::verify) budget: Budget,
 }
 
 /// What the lists hold.
@@ -50,6 +53,11 @@ impl<'a> PostingsCheck<'a> {
             ..PostingsTotals::default()
         };
         let mut extents = Extents::default();
+        let mut repeats = Repeats {
+            index: self.opened.index,
+            frontier: 0,
+            budget: Budget::of(self.opened.index.bytes().len() as u64),
+        };
         let mut entries = table.iter();
         let mut before: Option<PostingsEntry<'_>> = None;
         loop {
@@ -77,9 +85,13 @@ impl<'a> PostingsCheck<'a> {
             if batch.is_empty() {
                 break;
             }
+            let batch: Vec<_> = batch
+                .into_iter()
+                .map(|entry| (entry, repeats.may_read(entry.list)))
+                .collect();
             let lists: Vec<_> = batch
                 .par_iter()
-                .map(|entry| self.check_list(*entry, comparable))
+                .map(|(entry, may_read)| self.check_list(*entry, comparable, *may_read))
                 .collect();
             for (list, found) in lists {
                 findings.append(found);
@@ -181,8 +193,14 @@ impl<'a> PostingsCheck<'a> {
         Some((symbols.find(entry.name)?, symbols.find(entry.value)?))
     }
 
-    /// Checks the list of one entry; `believed` says whether the entry itself can be.
-    fn check_list(&self, entry: PostingsEntry<'_>, believed: bool) -> (List, Findings) {
+    /// Checks the list of one entry; `believed` says whether the entry itself can be. A list that may not be read is
+    /// one that many entries share.
+    fn check_list(
+        &self,
+        entry: PostingsEntry<'_>,
+        believed: bool,
+        may_read: bool,
+    ) -> (List, Findings) {
         let mut findings = Findings::default();
         let mut list = List {
             pair: if believed { self.pair(entry) } else { None },
@@ -199,6 +217,20 @@ impl<'a> PostingsCheck<'a> {
                         "expected a label of some series, found one that is not among the symbols",
                     )
             });
+        }
+        if !may_read {
+            findings.add(Kind::PostingsShared, || Finding {
+                series: shown_pair(entry),
+                ..self
+                    .subject
+                    .in_index(Kind::PostingsShared, "postings offset table", entry.offset)
+                    .saying("expected a list of its own, found one that many label pairs share")
+            });
+            let unread = List {
+                is_reported: false,
+                ..List::default()
+            };
+            return (unread, findings);
         }
         let read = self
             .opened
@@ -264,6 +296,26 @@ impl<'a> PostingsCheck<'a> {
                     ))
             });
         }
+    }
+}
+
+/// Which lists have been read before.
+struct Repeats<'a> {
+    index: Index<'a>,
+    /// Where the list ends that ends last of all so far.
+    frontier: u64,
+    budget: Budget,
+}
+
+impl Repeats<'_> {
+    /// Whether the list at `offset` may be read: the first time always, again within limits.
+    fn may_read(&mut self, offset: u64) -> bool {
+        let len = self.index.section_len(offset).unwrap_or(0);
+        if offset >= self.frontier {
+            self.frontier = offset.saturating_add(len);
+            return true;
+        }
+        self.budget.take(len)
     }
 }
 

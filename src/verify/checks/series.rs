@@ -3,7 +3,9 @@
 use rayon::prelude::*;
 
 use super::Subject;
-use super::chunks::{Absent, ChunkCounts, Chunks, loss};
+use super::again::{Again, Place};
+use super::chunks::{Absent, Chunks, loss};
+use super::counts::ChunkCounts;
 use super::coverage::Coverage;
 use super::entries::{Batch, Lost, Walk};
 use super::index::{Opened, UsedSymbols};
@@ -38,6 +40,8 @@ pub(in crate::verify) struct SeriesTotals {
     pub(in crate::verify) coverage: Coverage,
     /// Chunks that are not there.
     pub(in crate::verify) absent: Absent,
+    /// All chunks that were read lie before this place.
+    frontier: Place,
     /// Sum over all labels of all series.
     pub(in crate::verify) pairs: PairSum,
 }
@@ -51,6 +55,8 @@ impl SeriesCheck<'_> {
         let mut totals = SeriesTotals::default();
         let used = UsedSymbols::of(self.opened);
         let mut walk = Walk::new(self.subject, self.opened);
+        let again = Again::of(self.segments.bytes());
+        let mut frontier = Place::default();
         let in_hand = rayon::current_num_threads() * BATCHES_PER_THREAD;
         loop {
             let batches: Vec<_> = (0..in_hand)
@@ -61,10 +67,11 @@ impl SeriesCheck<'_> {
             }
             let reports: Vec<_> = batches
                 .par_iter()
-                .map(|batch| Worker::new(self, &used, batch).run(batch))
+                .map(|batch| Worker::new(self, &used, (&again, frontier), batch).run(batch))
                 .collect();
             for (report, found) in reports {
                 self.subject.progress.advance(report.counts.bytes);
+                frontier = frontier.max(report.frontier);
                 totals.add(report);
                 findings.append(found);
             }
@@ -122,7 +129,12 @@ struct Worker<'a> {
 }
 
 impl<'a> Worker<'a> {
-    fn new(check: &'a SeriesCheck<'a>, used: &'a UsedSymbols, batch: &Batch<'a>) -> Self {
+    fn new(
+        check: &'a SeriesCheck<'a>,
+        used: &'a UsedSymbols,
+        (again, frontier): (&'a Again, Place),
+        batch: &Batch<'a>,
+    ) -> Self {
         let mut before = Series::default();
         let decoded = batch.before.as_ref().map(|entry| entry.decode(&mut before));
         if !matches!(decoded, Some(Ok(()))) {
@@ -132,7 +144,7 @@ impl<'a> Worker<'a> {
         Worker {
             check,
             used,
-            chunks: Chunks::new(check.subject, check.segments, last),
+            chunks: Chunks::new(check.subject, check.segments, again, frontier, last),
             totals: SeriesTotals::default(),
             findings: Findings::default(),
             series: Series::default(),
@@ -162,6 +174,7 @@ impl<'a> Worker<'a> {
             }
         }
         self.totals.counts = self.chunks.counts;
+        self.totals.frontier = self.chunks.frontier;
         self.totals.coverage = self.chunks.coverage;
         self.totals.absent = self.chunks.absent;
         (self.totals, self.findings)

@@ -1,18 +1,17 @@
 //! The times of a chunk's samples: all that the innermost loop of verification keeps of them.
 
-use crate::chunk::{self, Record, Shape};
-use crate::model::{Millis, Sample};
+use crate::chunk::{self, Record, Shape, VisitFloats};
+use crate::model::{FloatSample, Millis, Sample};
 use crate::raw::Malformed;
 
 /// Decodes a float chunk. Apart from `decode` so that the compiler makes one tight loop of it.
 #[inline(never)]
 pub(super) fn decode_floats(record: &Record<'_>, times: &mut Times) -> Result<Shape, Malformed> {
-    let mut seen = *times;
-    let shape = chunk::decode(record.encoding, record.data, record.data_offset, |sample| {
-        seen.see(sample.time());
-    });
+    let (record, visit) = (*record, *times);
+    let (shape, seen) =
+        chunk::decode_floats(record.encoding, record.data, record.data_offset, visit)?;
     *times = seen;
-    shape
+    Ok(shape)
 }
 
 /// The times of a chunk's samples.
@@ -45,6 +44,17 @@ impl Times {
         self.last = time;
     }
 
+    /// Times that go backwards or wrap around.
+    #[cold]
+    #[inline(never)]
+    fn see_each(mut self, mut time: Millis, interval: u64, count: u32) -> Self {
+        for _ in 0..count {
+            time = time.wrapping_add(interval as Millis);
+            self.see(time);
+        }
+        self
+    }
+
     /// The first pair of times that are not in order, found by decoding once more.
     #[cold]
     pub(super) fn out_of_order(self, record: &Record<'_>) -> Option<(Millis, Millis)> {
@@ -69,6 +79,33 @@ impl Times {
             },
         );
         decoded.ok().and(found)
+    }
+}
+
+impl VisitFloats for Times {
+    fn first(&mut self, sample: FloatSample) {
+        self.see(sample.time);
+    }
+
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "once for every sample")]
+    fn sample(&mut self, sample: FloatSample) {
+        self.ascending &= sample.time > self.last;
+        self.last = sample.time;
+    }
+
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "once for every other sample")]
+    fn repeat(&mut self, before: FloatSample, interval: u64, count: u32) {
+        let last = i64::try_from(interval)
+            .ok()
+            .filter(|interval| *interval > 0)
+            .and_then(|interval| interval.checked_mul(i64::from(count)))
+            .and_then(|passed| before.time.checked_add(passed));
+        match last {
+            Some(last) => self.last = last,
+            None => *self = self.see_each(before.time, interval, count),
+        }
     }
 }
 

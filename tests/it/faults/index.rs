@@ -2,6 +2,8 @@
 
 use narthex::verify::{Depth, Kind};
 
+use narthex::index::Index;
+
 use super::{NEW, OLD, assert_found, assert_noted, findings, is_problem};
 use crate::sick::{List, Loose, Sick, at, seal_section};
 
@@ -240,4 +242,36 @@ fn postings_that_do_not_say_what_the_series_say() {
 
     let sick = spoilt(|lists| lists.swap(2, 3));
     assert_found(&sick, &[("postings-table-unsorted", "index", None)]);
+}
+
+#[test]
+fn label_indices_that_the_table_does_not_name() {
+    let sick = Sick::copy_of(OLD);
+    let content = sick.read("index");
+    let index = Index::open(&content).unwrap();
+    let indices = index.label_indices().unwrap();
+    let table = indices.table_section().unwrap();
+    let entries: Vec<_> = indices
+        .entries(&table)
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    let (gap, named) = (entries[0], entries[1]);
+    // The offset ends the entry, behind its count of strings, a length and the name.
+    let place = |offset: u64, name: &[u8]| at(offset) + 2 + name.len();
+    let from = place(named.offset, named.name);
+    let to = place(gap.offset, gap.name);
+    let len = at(entries[2].offset) - from;
+    assert_eq!(at(named.offset) - to, len, "offsets of the same length");
+    sick.edit("index", |bytes| {
+        bytes.copy_within(from..from + len, to);
+        seal_section(bytes, table.start);
+    });
+    assert_found(
+        &sick,
+        &[
+            ("label-index-content", "index", None),
+            ("index-garbage", "index", Some(index.toc().label_indices)),
+        ],
+    );
 }

@@ -131,7 +131,7 @@ fn bytes_in_segments_that_belong_to_no_chunk() {
     );
     let found = findings(&sick.dir, Depth::Full);
     let loss = found.iter().find(|f| is_problem(f)).unwrap().loss.unwrap();
-    assert_eq!((loss.min_time, loss.samples), (START, Some(5)));
+    assert_eq!((loss.times.unwrap().0, loss.samples), (START, Some(5)));
 }
 
 #[test]
@@ -143,4 +143,33 @@ fn index_and_chunks_of_different_blocks() {
         found.iter().any(|f| f.kind == Kind::ChunksForeign),
         "{found:#?}"
     );
+}
+
+/// Its bytes are sound, but nothing in them or in the index tells a time.
+#[test]
+fn what_nobody_knows_the_time_of_is_not_put_into_1970() {
+    let mut loose = Loose::healthy();
+    loose.series[1].chunks[0].listed = false;
+    loose.series[1].chunks[0].data.truncate(2);
+    let sick = loose.write();
+    for depth in [Depth::Full, Depth::Quick] {
+        let found = findings(&sick.dir, depth);
+        let loss = found.iter().find(|f| is_problem(f)).unwrap().loss.unwrap();
+        assert_eq!((loss.times, loss.samples), (None, Some(5)));
+    }
+}
+
+#[test]
+fn quick_verification_does_not_decode_chunks_without_a_series() {
+    let mut loose = Loose::healthy();
+    loose.series[1].chunks[0].listed = false;
+    let sick = loose.write();
+    let loss = |depth| {
+        let found = findings(&sick.dir, depth);
+        found.iter().find(|f| is_problem(f)).unwrap().loss.unwrap()
+    };
+    let times = Some((START, START + 4 * 15_000));
+    assert_eq!(loss(Depth::Full).times, times);
+    assert_eq!(loss(Depth::Quick).times, None);
+    assert_eq!(loss(Depth::Quick).samples, Some(5));
 }

@@ -1,0 +1,47 @@
+//! What is counted while chunks are checked.
+
+use crate::chunk::Encoding;
+
+/// What has been counted in chunks.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::verify) struct ChunkCounts {
+    /// Chunks the index names.
+    pub(in crate::verify) chunks: u64,
+    /// Of those, chunks whose samples could not be counted.
+    pub(in crate::verify) uncounted: u64,
+    /// Float samples.
+    pub(in crate::verify) floats: u64,
+    /// Of those, samples in encoding XOR2.
+    pub(in crate::verify) xor2: u64,
+    /// Histogram samples.
+    pub(in crate::verify) histograms: u64,
+    /// Thanos aggregates.
+    pub(in crate::verify) aggregates: u64,
+    /// Bytes of the chunk records that were read.
+    pub(in crate::verify) bytes: u64,
+}
+
+impl ChunkCounts {
+    /// Counts the samples of a chunk.
+    pub(super) fn count(&mut self, encoding: Encoding, samples: u32) {
+        let samples = u64::from(samples);
+        if encoding.is_float() {
+            self.floats += samples;
+        } else {
+            self.histograms += samples;
+        }
+        if encoding == Encoding::Xor2 {
+            self.xor2 += samples;
+        }
+    }
+
+    pub(in crate::verify) fn add(&mut self, other: ChunkCounts) {
+        self.chunks += other.chunks;
+        self.uncounted += other.uncounted;
+        self.floats += other.floats;
+        self.xor2 += other.xor2;
+        self.histograms += other.histograms;
+        self.aggregates += other.aggregates;
+        self.bytes += other.bytes;
+    }
+}

@@ -1,0 +1,152 @@
+//! Time and memory stay within bounds, whatever a block holds and however large it is.
+
+use std::time::{Duration, Instant};
+
+use narthex::chunk::Encoding;
+use narthex::progress::Silent;
+use narthex::verify::{Depth, Options, verify_block};
+
+use crate::sick::{Loose, LooseChunk, START, floats};
+
+/// A few bytes of reference name a hundred kilobytes of chunk, a hundred thousand times.
+#[test]
+fn a_chunk_that_many_references_share_is_not_decoded_for_each_of_them() {
+    const SHARED: usize = 100_000;
+    const SAMPLES: u16 = 60_000;
+    let mut loose = Loose::healthy();
+    loose.series.truncate(1);
+    let big = floats(
+        Encoding::Xor,
+        (0..i64::from(SAMPLES)).map(|k| START + k * k % 977 + 1000 * k),
+    );
+    let again = LooseChunk {
+        data: SAMPLES.to_be_bytes().to_vec(),
+        shared: true,
+        ..big.clone()
+    };
+    let mut wrong = again.clone();
+    wrong.max -= 1;
+    let mut chunks = vec![big];
+    chunks.extend(std::iter::repeat_n(again, SHARED));
+    chunks.push(wrong);
+    loose.series[0].chunks = chunks;
+    let sick = loose.write();
+    for depth in [Depth::Full, Depth::Quick] {
+        let options = Options {
+            depth,
+            ..Options::default()
+        };
+        let started = Instant::now();
+        let verdict = verify_block(&sick.dir, options, &Silent).unwrap();
+        // Six billion samples take minutes.
+        assert!(started.elapsed() < Duration::from_secs(20), "{depth:?}");
+        let count = |id: &str| {
+            let counts = verdict.findings.counts();
+            let found = counts.filter(|(kind, _)| kind.id() == id);
+            found.map(|(_, count)| count).sum::<u64>()
+        };
+        assert!(count("chunk-shared") > 0);
+        assert_eq!(count("chunk-time"), u64::from(depth == Depth::Full));
+        assert_eq!(
+            verdict.stats.samples,
+            (SHARED as u64 + 2) * u64::from(SAMPLES)
+        );
+    }
+}
+
+#[cfg(target_os = "linux")]
+mod memory {
+    use std::fs;
+    use std::path::Path;
+    use std::process::{Command, Stdio};
+    use std::time::Duration;
+
+    use assert_cmd::cargo::CommandCargoExt as _;
+    use narthex::block::{BlockOptions, BlockWriter, Meta};
+    use narthex::chunk::Encoding;
+    use narthex::chunk::encode::float_chunks;
+    use narthex::index::SymbolRef;
+    use narthex::model::FloatSample;
+
+    const SERIES: u32 = 300_000;
+    /// Labels that take few values: each with ten.
+    const COMMON: u32 = 8;
+    /// What is promised for a block of any size.
+    const LIMIT_KIB: u64 = 256 << 10;
+
+    /// A block in which each series has ten labels, two of them with values of its own.
+    fn write_block(parent: &Path) {
+        let mut symbols = Vec::new();
+        symbols.extend((0..COMMON).map(|name| format!("a_name_{name}")));
+        symbols.extend((0..10).map(|value| format!("b_value_{value}")));
+        symbols.extend(["c_container".to_owned(), "d_id".to_owned()]);
+        symbols.extend((0..SERIES).map(|k| format!("e_container-of-some-pod-{k:08}")));
+        symbols.extend((0..SERIES).map(|k| format!("f_id-{k:08}")));
+        let values = COMMON;
+        let own_names = values + 10;
+        let own = own_names + 2;
+        let meta = Meta::parse(
+            br#"{"ulid":"01M7ZTB71NJ67GWWE5SXTVHFTH","minTime":0,"maxTime":7200000,
+                "compaction":{"level":1,"sources":["01M7ZTB71NJ67GWWE5SXTVHFTH"]},"version":1}"#,
+        )
+        .unwrap();
+        let sample = |k: i64| FloatSample {
+            time: 15_000 * k,
+            start: 0,
+            bits: (k as f64).to_bits(),
+        };
+        let chunks = float_chunks((0..8).map(sample), Encoding::Xor).unwrap();
+        let mut writer =
+            BlockWriter::create(parent, meta, &symbols, BlockOptions::default()).unwrap();
+        for k in 0..SERIES {
+            // Series must ascend, so the digits of their number are the values of the common labels.
+            let digit = |name: u32| k / 10u32.pow(COMMON - 1 - name) % 10;
+            let mut labels: Vec<_> = (0..COMMON)
+                .map(|name| (SymbolRef(name), SymbolRef(values + digit(name))))
+                .collect();
+            labels.push((SymbolRef(own_names), SymbolRef(own + k)));
+            labels.push((SymbolRef(own_names + 1), SymbolRef(own + SERIES + k)));
+            writer.add_series(&labels, &chunks).unwrap();
+        }
+        writer.finish().unwrap();
+    }
+
+    /// The largest anonymous memory in KiB that was seen while `narthex` ran with `arguments`.
+    fn peak(arguments: &[&str]) -> u64 {
+        let mut child = Command::cargo_bin("narthex")
+            .unwrap()
+            .args(arguments)
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let status = format!("/proc/{}/status", child.id());
+        let mut peak = 0;
+        loop {
+            if let Some(ended) = child.try_wait().unwrap() {
+                assert!(ended.success(), "{arguments:?}: {ended}");
+                return peak;
+            }
+            let text = fs::read_to_string(&status).unwrap_or_default();
+            let line = text.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+            let kib = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+            peak = peak.max(kib.unwrap_or(0));
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    #[test]
+    fn a_block_of_300_000_series_is_verified_and_archived_in_256_mib() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("data");
+        fs::create_dir(&data).unwrap();
+        write_block(&data);
+        let (data, repo) = (data.to_str().unwrap(), dir.path().join("repo"));
+        let verified = peak(&["verify", "--quiet", data]);
+        let archived = peak(&["backup", "--quiet", data, "--repo", repo.to_str().unwrap()]);
+        for (what, peak) in [("verify", verified), ("backup", archived)] {
+            assert!(peak > 1 << 10, "{what} was seen with {peak} KiB only");
+            assert!(peak < LIMIT_KIB, "{what} took {peak} KiB");
+        }
+        eprintln!("anonymous memory: verify {verified} KiB, backup {archived} KiB");
+    }
+}
