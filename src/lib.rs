@@ -41,6 +41,7 @@ pub mod error;
 pub mod index;
 pub mod inspect;
 pub mod model;
+pub mod pack;
 pub mod progress;
 pub mod raw;
 pub mod report;

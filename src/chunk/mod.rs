@@ -21,7 +21,9 @@ mod xor_column;
 
 pub use encoding::Encoding;
 pub use segment::{MAGIC as SEGMENT_MAGIC, Record, SEGMENT_HEADER, Segment};
-pub use segment_writer::{SEGMENT_LIMIT, SegmentLayout, SegmentWriter};
+pub use segment_writer::{
+    SEGMENT_LIMIT, SegmentLayout, SegmentWriter, put_record, record_len, segment_header,
+};
 
 use crate::model::{FloatSample, Millis, Sample};
 use crate::raw::{BitReader, Malformed};

@@ -82,7 +82,7 @@ impl SegmentLayout {
 }
 
 /// Bytes of the record of a chunk whose data has `length` bytes.
-fn record_len(length: u64) -> u64 {
+pub fn record_len(length: u64) -> u64 {
     varint::uvarint_len(length) + ENCODING_BYTE + length + CRC as u64
 }
 
@@ -118,12 +118,15 @@ impl SegmentWriter {
     ) -> Result<Vec<ChunkRef>> {
         let lengths = chunks.clone().map(|(_, data)| data.len());
         let references = self.layout.place(lengths)?;
+        let mut record = Vec::new();
         for (reference, (encoding, data)) in references.iter().zip(chunks) {
             if reference.segment() >= self.files {
                 self.begin_segment()?;
             }
             if let Some(file) = &mut self.open {
-                write_record(file, encoding, data)?;
+                record.clear();
+                put_record(&mut record, encoding, data);
+                file.append(&record)?;
             }
         }
         Ok(references)
@@ -149,14 +152,19 @@ impl SegmentWriter {
     }
 }
 
-fn write_record(file: &mut DurableFile, encoding: Encoding, data: &[u8]) -> Result<()> {
-    let mut length = Vec::with_capacity(varint::MAX_LEN);
-    varint::write_uvarint(&mut length, data.len() as u64);
+/// First bytes of a segment file.
+pub fn segment_header() -> [u8; 8] {
+    let [a, b, c, d] = MAGIC.to_be_bytes();
+    [a, b, c, d, VERSION, 0, 0, 0]
+}
+
+/// Appends a chunk record to `out`: length, encoding, data, checksum.
+pub fn put_record(out: &mut Vec<u8>, encoding: Encoding, data: &[u8]) {
+    varint::write_uvarint(out, data.len() as u64);
+    out.push(encoding.byte());
+    out.extend_from_slice(data);
     let crc = crc32c_append(crc32c(&[encoding.byte()]), data);
-    file.append(&length)?;
-    file.append(&[encoding.byte()])?;
-    file.append(data)?;
-    file.append(&crc.to_be_bytes())
+    out.extend_from_slice(&crc.to_be_bytes());
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "verify",
         &["raw", "model", "index", "chunk", "wal", "block"],
     ),
+    ("pack", &["raw", "model", "index", "chunk"]),
     ("store", &[]),
     ("repository", &["raw", "model", "store"]),
     (

@@ -1,0 +1,252 @@
+//! Columns out.
+
+use super::predict::Predictor;
+use super::reference::{Kept, KeptColumn, Reference};
+use super::scale::Scale;
+use super::search::add;
+use super::streams::{Stream, StreamReaders, Streams};
+use super::{
+    BITS, DURATION, FLAT, GO_NAN, MAX_EXPONENT, MAX_REFERENCES, MICRO, MULTIPLE, NAN, OTHER,
+    PREDICTOR, RATIO, REFERENCES_SHIFT, SCALE_CODE, STALE, WITH_CORRECTIONS, WITH_DIVISOR,
+    WITH_SPECIALS,
+};
+use crate::model::{Millis, STALE_NAN};
+use crate::pack::entropy::ResidualReader;
+use crate::raw::{Malformed, Reader};
+
+/// Reads the columns of a group in the order in which they were written.
+///
+/// Lengths of columns come from the caller, who has bounded them; a count in a stream never makes this allocate.
+#[derive(Debug)]
+pub(in crate::pack) struct ColumnReader<'a> {
+    streams: StreamReaders<'a>,
+    residuals: ResidualReader<'a>,
+    kept: Kept,
+}
+
+impl<'a> ColumnReader<'a> {
+    /// Reads from `streams` and the section of residuals, which stands at `offset`.
+    pub(in crate::pack) fn new(
+        streams: &'a Streams,
+        residuals: &'a [u8],
+        offset: u64,
+    ) -> Result<Self, Malformed> {
+        Ok(ColumnReader {
+            streams: streams.readers(),
+            residuals: ResidualReader::new(residuals, offset)?,
+            kept: Kept::default(),
+        })
+    }
+
+    /// Makes times known that columns have, and returns their number.
+    pub(in crate::pack) fn add_times(&mut self, times: &[Millis]) -> usize {
+        self.kept.add_times(times)
+    }
+
+    /// A stream, for facts that are not about columns.
+    #[inline]
+    pub(in crate::pack) fn stream(&mut self, stream: Stream) -> &mut Reader<'a> {
+        self.streams.get(stream)
+    }
+
+    /// Appends the next column, of `count` floats, to `out`. `times` is their number if the column has a place.
+    pub(in crate::pack) fn floats(
+        &mut self,
+        count: usize,
+        times: Option<usize>,
+        out: &mut Vec<u64>,
+    ) -> Result<(), Malformed> {
+        let (scale, code) = self.scale()?;
+        let mut integers = Vec::new();
+        self.column(count, times, &mut integers)?;
+        let start = out.len();
+        if code & WITH_CORRECTIONS == 0 {
+            out.extend(integers.iter().map(|k| scale.float(*k)));
+        } else {
+            let mut corrections = Vec::new();
+            self.column(count, None, &mut corrections)?;
+            let pairs = integers.iter().zip(&corrections);
+            out.extend(pairs.map(|(k, correction)| scale.corrected(*k, *correction)));
+        }
+        if code & WITH_SPECIALS != 0 {
+            self.specials(out.get_mut(start..).unwrap_or_default())?;
+        }
+        if let Some(times) = times {
+            self.kept.columns.push(KeptColumn {
+                values: integers,
+                scale,
+                times,
+            });
+        }
+        Ok(())
+    }
+
+    /// Appends the next column, of `count` integers, to `out`.
+    pub(in crate::pack) fn integers(
+        &mut self,
+        count: usize,
+        out: &mut Vec<i64>,
+    ) -> Result<(), Malformed> {
+        let mut column = Vec::new();
+        self.column(count, None, &mut column)?;
+        out.append(&mut column);
+        Ok(())
+    }
+
+    /// Checks that everything was read.
+    pub(in crate::pack) fn finish(self) -> Result<(), Malformed> {
+        self.streams.finish()?;
+        self.residuals.finish()
+    }
+
+    fn scale(&mut self) -> Result<(Scale, u8), Malformed> {
+        let scales = self.streams.get(Stream::Scales);
+        let at = *scales;
+        let code = scales.u8()?;
+        let scale = match code & SCALE_CODE {
+            e if e <= MAX_EXPONENT => Scale::Decimal(e),
+            e if (MULTIPLE..=MULTIPLE + MAX_EXPONENT).contains(&e) => Scale::Multiple(e - MULTIPLE),
+            DURATION => Scale::Duration,
+            MICRO => Scale::Micro,
+            RATIO => {
+                let denominator = scales.uvarint()?;
+                let denominator = u32::try_from(denominator).ok().filter(|d| *d > 0);
+                Scale::Ratio(
+                    denominator
+                        .ok_or_else(|| at.unexpected("denominator", "of 32 bits", "another"))?,
+                )
+            }
+            BITS => Scale::Bits,
+            other => {
+                return Err(Malformed::unknown(
+                    at.section(),
+                    at.offset(),
+                    "scale",
+                    i64::from(other),
+                ));
+            }
+        };
+        Ok((scale, code))
+    }
+
+    /// Puts special values in their places.
+    fn specials(&mut self, floats: &mut [u64]) -> Result<(), Malformed> {
+        let specials = self.streams.get(Stream::Specials);
+        let mut rest = floats;
+        for _ in 0..specials.count(3)? {
+            let at = *specials;
+            let (gap, length) = (specials.uvarint()?, specials.uvarint()?);
+            let bits = match specials.u8()? {
+                STALE => STALE_NAN,
+                NAN => GO_NAN,
+                OTHER => specials.u64()?,
+                other => {
+                    return Err(Malformed::unknown(
+                        at.section(),
+                        at.offset(),
+                        "special value",
+                        i64::from(other),
+                    ));
+                }
+            };
+            let split = usize::try_from(gap)
+                .ok()
+                .zip(usize::try_from(length).ok())
+                .and_then(|(gap, length)| {
+                    let (_, behind) = rest.split_at_mut_checked(gap)?;
+                    behind.split_at_mut_checked(length)
+                });
+            let Some((run, behind)) = split else {
+                return Err(at.unexpected(
+                    "special values",
+                    "within their column",
+                    format!("{length} after {gap}"),
+                ));
+            };
+            run.fill(bits);
+            rest = behind;
+        }
+        Ok(())
+    }
+
+    fn column(
+        &mut self,
+        count: usize,
+        times: Option<usize>,
+        out: &mut Vec<i64>,
+    ) -> Result<(), Malformed> {
+        if count == 0 {
+            return Ok(());
+        }
+        let plans = self.streams.get(Stream::Plans);
+        let at = *plans;
+        let byte = plans.u8()?;
+        let predictor = Predictor::from_number(byte & PREDICTOR)
+            .filter(|_| byte & 0x80 == 0)
+            .ok_or_else(|| {
+                Malformed::unknown(at.section(), at.offset(), "plan", i64::from(byte))
+            })?;
+        let divisor = if byte & WITH_DIVISOR == 0 {
+            1
+        } else {
+            self.divisor()?
+        };
+        let first = self.streams.get(Stream::Firsts).varint()?;
+        let references = (byte >> REFERENCES_SHIFT) & MAX_REFERENCES;
+        let references: Vec<Reference> = (0..references)
+            .map(|_| self.reference(times))
+            .collect::<Result<_, _>>()?;
+        out.push(if divisor == 1 {
+            first
+        } else {
+            first.wrapping_div(divisor)
+        });
+        if byte & FLAT == 0 {
+            let hint = self.streams.get(Stream::Hints).u8()?;
+            self.residuals.read(count - 1, hint, out)?;
+        } else {
+            out.resize(count, 0);
+        }
+        predictor.restore(out);
+        if let Some(times) = times {
+            for reference in references {
+                add(&mut self.kept, times, divisor, reference, out);
+            }
+        }
+        if divisor != 1 {
+            let base = first.wrapping_rem(divisor);
+            out.iter_mut()
+                .for_each(|k| *k = k.wrapping_mul(divisor).wrapping_add(base));
+        }
+        Ok(())
+    }
+
+    fn divisor(&mut self) -> Result<i64, Malformed> {
+        let divisors = self.streams.get(Stream::Divisors);
+        let at = *divisors;
+        let divisor = divisors.uvarint()?;
+        i64::try_from(divisor)
+            .ok()
+            .filter(|divisor| *divisor > 1)
+            .ok_or_else(|| at.unexpected("divisor", "from 2 on", divisor))
+    }
+
+    fn reference(&mut self, times: Option<usize>) -> Result<Reference, Malformed> {
+        let references = self.streams.get(Stream::References);
+        let at = *references;
+        let number = references.uvarint()?;
+        let back = usize::try_from(number >> 2).unwrap_or(usize::MAX);
+        let column = self
+            .kept
+            .columns
+            .len()
+            .checked_sub(back)
+            .filter(|_| back > 0 && times.is_some());
+        Ok(Reference {
+            column: column
+                .ok_or_else(|| at.unexpected("reference", "to an earlier column", back))?,
+            negative: number & 2 != 0,
+            interpolate: number & 1 != 0,
+        })
+    }
+}

@@ -1,0 +1,237 @@
+//! Which earlier columns help to predict a column: tried on a few samples first, then on all.
+
+use std::collections::HashMap;
+
+use super::predict::{Predictor, cost};
+use super::reference::{Kept, Reference};
+use super::scale::Scale;
+
+/// Columns of the same times that are tried: the parts of a sum stand close together.
+const SAME_TIMES: usize = 40;
+/// Columns of the same metric that are tried: replicas stand next to each other.
+const SAME_METRIC: usize = 12;
+/// Pairs of neighbouring samples that a column is tried on.
+const PROBES: usize = 24;
+/// A column that leaves fewer bits for each sample than this needs no help.
+const CHEAP: u64 = 2 * 16;
+/// What a reference costs to write down, in sixteenths of a bit.
+const PRICE: u64 = 24 * 16;
+
+/// The columns that are worth trying.
+#[derive(Debug, Default)]
+pub(super) struct Candidates {
+    by_times: HashMap<usize, Vec<usize>>,
+    by_metric: HashMap<u32, Vec<usize>>,
+}
+
+/// A way to predict a column.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) references: Vec<Reference>,
+    /// What is left once the references have been subtracted.
+    pub(super) rest: Vec<i64>,
+    pub(super) predictor: Predictor,
+    pub(super) cost: u64,
+}
+
+/// The column that is to be predicted.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Target<'a> {
+    /// Its numbers, divided by `divisor`.
+    pub(super) values: &'a [i64],
+    pub(super) divisor: i64,
+    pub(super) scale: Scale,
+    pub(super) times: usize,
+    /// What columns of the same metric share.
+    pub(super) metric: u32,
+}
+
+impl Candidates {
+    /// Adds a column, numbered among those kept, whose prediction left `cost` sixteenths of a bit.
+    pub(super) fn add(&mut self, column: usize, target: &Target<'_>, cost: u64) {
+        if cost < CHEAP * target.values.len() as u64 {
+            return;
+        }
+        self.by_times.entry(target.times).or_default().push(column);
+        self.by_metric
+            .entry(target.metric)
+            .or_default()
+            .push(column);
+    }
+
+    /// The best prediction of `target` from at most two other columns, if that is better than `alone`, which is what
+    /// its own past makes of it.
+    pub(super) fn search(
+        &self,
+        kept: &mut Kept,
+        target: &Target<'_>,
+        alone: (Predictor, u64),
+    ) -> Option<Found> {
+        if alone.1 < CHEAP * target.values.len() as u64 {
+            return None;
+        }
+        let mut best: Option<Found> = None;
+        for round in 0..2 {
+            let (values, cost) = match &best {
+                None => (target.values, alone.1),
+                Some(found) => (&found.rest[..], found.cost),
+            };
+            if cost < CHEAP * values.len() as u64 {
+                break;
+            }
+            let Some(reference) = self.probe(kept, target, values, round > 0) else {
+                break;
+            };
+            let mut rest = values.to_vec();
+            subtract(kept, target, reference, &mut rest);
+            let (predictor, new_cost) = Predictor::best(&rest);
+            if new_cost + PRICE > cost - cost / 32 {
+                break;
+            }
+            let mut references = best.map_or_else(Vec::new, |found| found.references);
+            references.push(reference);
+            best = Some(Found {
+                references,
+                rest,
+                predictor,
+                cost: new_cost,
+            });
+        }
+        best
+    }
+
+    /// The reference that leaves least of a few steps of `values`.
+    fn probe(
+        &self,
+        kept: &mut Kept,
+        target: &Target<'_>,
+        values: &[i64],
+        same_times_only: bool,
+    ) -> Option<Reference> {
+        let count = values.len();
+        let pairs = PROBES.min(count / 2);
+        let places: Vec<usize> = (0..pairs)
+            .flat_map(|i| {
+                let at = (i * (count - 1)) / pairs.max(1);
+                [at, at + 1]
+            })
+            .collect();
+        let own: Vec<i64> = places
+            .iter()
+            .filter_map(|at| values.get(*at).copied())
+            .collect();
+        let mut best: Option<(u64, Reference)> = None;
+        let mut seen = Vec::new();
+        let mut consider = |kept: &mut Kept, reference: Reference| {
+            kept.expected_at(reference, target.times, &places, &mut seen);
+            let left = steps_left(&own, &seen, target.divisor);
+            if best.is_none_or(|best| left < best.0) {
+                best = Some((left, reference));
+            }
+        };
+        for &column in last(self.by_times.get(&target.times), SAME_TIMES) {
+            if fits(kept, column, target) {
+                for negative in [false, true] {
+                    consider(
+                        kept,
+                        Reference {
+                            column,
+                            negative,
+                            interpolate: false,
+                        },
+                    );
+                }
+            }
+        }
+        if !same_times_only {
+            for &column in last(self.by_metric.get(&target.metric), SAME_METRIC) {
+                let same_times = kept
+                    .columns
+                    .get(column)
+                    .is_none_or(|other| other.times == target.times);
+                if fits(kept, column, target) && !same_times {
+                    for interpolate in [false, true] {
+                        consider(
+                            kept,
+                            Reference {
+                                column,
+                                negative: false,
+                                interpolate,
+                            },
+                        );
+                    }
+                }
+            }
+        }
+        best.map(|(_, reference)| reference)
+    }
+}
+
+fn last(columns: Option<&Vec<usize>>, count: usize) -> &[usize] {
+    columns.map_or(&[], |columns| {
+        columns
+            .get(columns.len().saturating_sub(count)..)
+            .unwrap_or_default()
+    })
+}
+
+fn fits(kept: &Kept, column: usize, target: &Target<'_>) -> bool {
+    kept.columns
+        .get(column)
+        .is_some_and(|other| other.scale == target.scale)
+}
+
+/// What is left of the steps between the pairs in `own` once those in `other` are subtracted, in sixteenths of a bit.
+fn steps_left(own: &[i64], other: &[i64], divisor: i64) -> u64 {
+    let (own, _) = own.as_chunks::<2>();
+    let (other, _) = other.as_chunks::<2>();
+    own.iter()
+        .zip(other)
+        .map(|([a, b], [c, d])| {
+            let expected = d.wrapping_sub(*c);
+            let expected = if divisor == 1 {
+                expected
+            } else {
+                expected.div_euclid(divisor)
+            };
+            cost(b.wrapping_sub(*a).wrapping_sub(expected))
+        })
+        .sum()
+}
+
+/// Subtracts from `values` what `reference` says of them.
+fn subtract(kept: &mut Kept, target: &Target<'_>, reference: Reference, values: &mut [i64]) {
+    let mut expected = Vec::new();
+    kept.expected(reference, target.times, &mut expected);
+    let first = expected.first().copied().unwrap_or(0);
+    for (value, expected) in values.iter_mut().zip(&expected) {
+        *value = value.wrapping_sub(relative(*expected, first, target.divisor));
+    }
+}
+
+/// Adds to `values` what `reference` says of them: undoes [`subtract`].
+pub(super) fn add(
+    kept: &mut Kept,
+    times: usize,
+    divisor: i64,
+    reference: Reference,
+    values: &mut [i64],
+) {
+    let mut expected = Vec::new();
+    kept.expected(reference, times, &mut expected);
+    let first = expected.first().copied().unwrap_or(0);
+    for (value, expected) in values.iter_mut().zip(&expected) {
+        *value = value.wrapping_add(relative(*expected, first, divisor));
+    }
+}
+
+/// How far `expected` has moved from where it was `first`, in units of `divisor`, rounded down.
+#[inline]
+fn relative(expected: i64, first: i64, divisor: i64) -> i64 {
+    let moved = expected.wrapping_sub(first);
+    if divisor == 1 {
+        moved
+    } else {
+        moved.wrapping_div_euclid(divisor.max(1))
+    }
+}

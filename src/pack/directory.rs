@@ -1,0 +1,299 @@
+//! The frame of a pack: header, directory, trailer.
+//!
+//! The directory stands at the end, because it is known last; the trailer says where. It has the place, length and checksum of every
+//! section, and what is in each group, so that a few series can be read without the rest.
+
+use super::part;
+use crate::model::Millis;
+use crate::raw::varint::{write_uvarint, write_varint};
+use crate::raw::{Malformed, Problem, Reader};
+
+/// First bytes of a pack, and last.
+pub(super) const MAGIC: [u8; 8] = *b"narthexP";
+/// Version of the format.
+pub(super) const VERSION: u8 = 1;
+/// Bytes before the first section: magic number, version, three zeros.
+pub(super) const HEADER_LEN: u64 = 12;
+/// Bytes behind the directory: its offset, length and checksum, and the magic number.
+pub(super) const TRAILER_LEN: u64 = 24;
+/// Largest directory a reader accepts, in bytes: a group of four MiB takes some hundred bytes of it.
+const MAX_DIRECTORY: usize = 64 << 20;
+const LEVEL: i32 = 9;
+const SECTION: &str = "pack directory";
+
+/// Where a section stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Section {
+    /// Offset in the pack, in bytes.
+    pub(super) offset: u64,
+    /// Length in bytes.
+    pub(super) length: u64,
+    /// CRC-32 (IEEE) of its bytes.
+    pub(super) checksum: u32,
+}
+
+/// A group, and what is in it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct GroupEntry {
+    pub(super) section: Section,
+    /// The timelines that no group before had; length 0 if there are none.
+    pub(super) timelines: Section,
+    /// How many those are.
+    pub(super) timeline_count: u64,
+    /// Groups before this one whose timelines it needs, too.
+    pub(super) needs: Vec<u64>,
+    pub(super) series: u64,
+    pub(super) chunks: u64,
+    pub(super) samples: u64,
+    /// Bytes of the chunks' data, unpacked.
+    pub(super) chunk_bytes: u64,
+    /// Time of the first sample, and of the last.
+    pub(super) min_time: Millis,
+    pub(super) max_time: Millis,
+    /// Labels of the first series, and of the last: for each label its name and value, each after its length.
+    pub(super) first_labels: Vec<u8>,
+    pub(super) last_labels: Vec<u8>,
+}
+
+/// All sections of a pack.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Directory {
+    pub(super) labels: Section,
+    pub(super) groups: Vec<GroupEntry>,
+}
+
+/// Where the directory stands, as the trailer says.
+pub(super) fn read_trailer(bytes: &[u8], offset: u64) -> Result<Section, Malformed> {
+    let mut reader = Reader::new(bytes, offset, "pack trailer");
+    let mut word = |len| {
+        let bytes = reader.take(len)?;
+        Ok(bytes
+            .iter()
+            .rev()
+            .fold(0u64, |word, byte| word << 8 | u64::from(*byte)))
+    };
+    let (directory, length, checksum) = (word(8)?, word(4)?, word(4)?);
+    let magic = reader.take(MAGIC.len())?;
+    if magic != MAGIC {
+        return Err(reader.unexpected("magic number", "narthexP", magic.escape_ascii()));
+    }
+    if directory.checked_add(length) != Some(offset) {
+        let found = format!("one of {length} bytes at {directory}");
+        return Err(reader.unexpected("directory", format!("that ends at offset {offset}"), found));
+    }
+    Ok(Section {
+        offset: directory,
+        length,
+        checksum: u32::try_from(checksum).unwrap_or(0),
+    })
+}
+
+/// Checks the header of a pack.
+pub(super) fn check_header(bytes: &[u8]) -> Result<(), Malformed> {
+    let mut reader = Reader::new(bytes, 0, "pack header");
+    let magic = reader.take(MAGIC.len())?;
+    if magic != MAGIC {
+        return Err(reader.unexpected("magic number", "narthexP", magic.escape_ascii()));
+    }
+    match reader.u8()? {
+        VERSION => Ok(()),
+        other => Err(Malformed::unknown(
+            "pack header",
+            8,
+            "pack version",
+            i64::from(other),
+        )),
+    }
+}
+
+/// Header of a pack.
+pub(super) fn header() -> Vec<u8> {
+    let mut bytes = MAGIC.to_vec();
+    bytes.extend([VERSION, 0, 0, 0]);
+    bytes
+}
+
+impl Section {
+    /// Compares the checksum with that of `bytes`.
+    pub(super) fn check(&self, bytes: &[u8], section: &'static str) -> Result<(), Malformed> {
+        let computed = crc32fast::hash(bytes);
+        if computed == self.checksum {
+            return Ok(());
+        }
+        let problem = Problem::Checksum {
+            stored: self.checksum,
+            computed,
+        };
+        Err(Malformed {
+            section,
+            offset: self.offset,
+            problem,
+        })
+    }
+
+    fn write(self, out: &mut Vec<u8>) {
+        write_uvarint(out, self.offset);
+        write_uvarint(out, self.length);
+        out.extend_from_slice(&self.checksum.to_be_bytes());
+    }
+
+    fn read(reader: &mut Reader<'_>, end: u64) -> Result<Self, Malformed> {
+        let at = *reader;
+        let section = Section {
+            offset: reader.uvarint()?,
+            length: reader.uvarint()?,
+            checksum: reader.u32()?,
+        };
+        let fits = section
+            .offset
+            .checked_add(section.length)
+            .is_some_and(|last| last <= end);
+        if fits {
+            Ok(section)
+        } else {
+            Err(at.unexpected("section", format!("that ends before {end}"), section.offset))
+        }
+    }
+}
+
+impl Directory {
+    /// The directory, to stand at `offset`, and the trailer.
+    pub(super) fn write(&self, offset: u64) -> std::io::Result<Vec<u8>> {
+        let mut content = Vec::new();
+        self.labels.write(&mut content);
+        write_uvarint(&mut content, self.groups.len() as u64);
+        for group in &self.groups {
+            group.section.write(&mut content);
+            group.timelines.write(&mut content);
+            write_uvarint(&mut content, group.timeline_count);
+            write_uvarint(&mut content, group.needs.len() as u64);
+            group
+                .needs
+                .iter()
+                .for_each(|needed| write_uvarint(&mut content, *needed));
+            for number in [group.series, group.chunks, group.samples, group.chunk_bytes] {
+                write_uvarint(&mut content, number);
+            }
+            write_varint(&mut content, group.min_time);
+            write_varint(&mut content, group.max_time);
+            for labels in [&group.first_labels, &group.last_labels] {
+                write_uvarint(&mut content, labels.len() as u64);
+                content.extend_from_slice(labels);
+            }
+        }
+        let mut bytes = Vec::new();
+        part::write(&content, LEVEL, &mut bytes)?;
+        let checksum = crc32fast::hash(&bytes);
+        let length = u32::try_from(bytes.len()).map_err(|_| std::io::ErrorKind::FileTooLarge)?;
+        bytes.extend_from_slice(&offset.to_le_bytes());
+        bytes.extend_from_slice(&length.to_le_bytes());
+        bytes.extend_from_slice(&checksum.to_le_bytes());
+        bytes.extend_from_slice(&MAGIC);
+        Ok(bytes)
+    }
+
+    /// Reads the directory `bytes`, which stands at `offset`: behind all sections.
+    pub(super) fn read(bytes: &[u8], offset: u64) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(bytes, offset, SECTION);
+        let content = part::read(&mut reader, MAX_DIRECTORY)?;
+        let mut reader = Reader::new(&content, offset, SECTION);
+        let labels = Section::read(&mut reader, offset)?;
+        let count = reader.count(30)?;
+        let mut groups = Vec::with_capacity(count);
+        for number in 0..count as u64 {
+            let section = Section::read(&mut reader, offset)?;
+            let timelines = Section::read(&mut reader, offset)?;
+            let timeline_count = reader.uvarint()?;
+            let needs = (0..reader.count(1)?)
+                .map(|_| reader.uvarint())
+                .collect::<Result<Vec<_>, _>>()?;
+            if let Some(needed) = needs.iter().find(|needed| **needed >= number) {
+                return Err(reader.unexpected("group", format!("before {number}"), needed));
+            }
+            groups.push(GroupEntry {
+                section,
+                timelines,
+                timeline_count,
+                needs,
+                series: reader.uvarint()?,
+                chunks: reader.uvarint()?,
+                samples: reader.uvarint()?,
+                chunk_bytes: reader.uvarint()?,
+                min_time: reader.varint()?,
+                max_time: reader.varint()?,
+                first_labels: reader.string()?.to_vec(),
+                last_labels: reader.string()?.to_vec(),
+            });
+        }
+        if !reader.is_empty() {
+            return Err(reader.unexpected("the end", "after the last group", "more bytes"));
+        }
+        Ok(Directory { labels, groups })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn directory() -> Directory {
+        let section = |offset| Section {
+            offset,
+            length: 10,
+            checksum: 7,
+        };
+        let group = GroupEntry {
+            section: section(22),
+            timelines: section(12),
+            timeline_count: 3,
+            series: 5,
+            chunks: 9,
+            samples: 100,
+            chunk_bytes: 1000,
+            min_time: -5,
+            max_time: 5,
+            first_labels: b"a".to_vec(),
+            ..GroupEntry::default()
+        };
+        let next = GroupEntry {
+            needs: vec![0],
+            section: section(32),
+            ..group.clone()
+        };
+        Directory {
+            labels: section(12),
+            groups: vec![group, next],
+        }
+    }
+
+    #[test]
+    fn a_directory_comes_back_and_every_cut_is_noticed() {
+        let bytes = directory().write(42).unwrap();
+        let (content, trailer) =
+            bytes.split_at(bytes.len() - usize::try_from(TRAILER_LEN).unwrap());
+        let section = read_trailer(trailer, 42 + content.len() as u64).unwrap();
+        assert_eq!((section.offset, section.length), (42, content.len() as u64));
+        section.check(content, SECTION).unwrap();
+        assert_eq!(Directory::read(content, 42).unwrap(), directory());
+        for cut in 0..content.len() {
+            assert!(Directory::read(&content[..cut], 42).is_err());
+        }
+        for cut in 0..trailer.len() {
+            assert!(read_trailer(&trailer[..cut], 42).is_err());
+        }
+    }
+
+    #[test]
+    fn sections_beyond_the_directory_and_needs_of_later_groups_are_refused() {
+        let damaged = |change: &dyn Fn(&mut Directory)| {
+            let mut directory = directory();
+            change(&mut directory);
+            let bytes = directory.write(42).unwrap();
+            Directory::read(&bytes[..bytes.len() - 24], 42)
+        };
+        assert!(damaged(&|_| ()).is_ok());
+        assert!(damaged(&|d| d.labels.length = 31).is_err());
+        assert!(damaged(&|d| d.labels.offset = u64::MAX).is_err());
+        assert!(damaged(&|d| d.groups[1].needs = vec![1]).is_err());
+    }
+}

@@ -1,0 +1,107 @@
+//! Residuals out.
+
+use super::context::Context;
+use super::rans::Decoder;
+use super::table::{Lookup, Tables};
+use super::{SECTION, expand};
+use crate::raw::{BitReader, Malformed, Reader};
+
+/// Reads what a [`ResidualWriter`](super::ResidualWriter) wrote, column by column.
+#[derive(Debug)]
+pub(in crate::pack) struct ResidualReader<'a> {
+    lookup: Lookup,
+    tokens: Decoder<'a>,
+    low: BitReader<'a>,
+    offset: u64,
+}
+
+impl<'a> ResidualReader<'a> {
+    /// Reads the tables of the section `bytes`, which stands at `offset`.
+    ///
+    /// # Errors
+    ///
+    /// When it is cut off or a table is none.
+    pub(in crate::pack) fn new(bytes: &'a [u8], offset: u64) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(bytes, offset, SECTION);
+        let tables = Tables::read(&mut reader)?;
+        let low = reader.count(1)?;
+        let low = BitReader::new(reader.take(low)?);
+        let tokens = Decoder::new(reader.rest())
+            .ok_or_else(|| reader.unexpected("states", "of a decoder", "something else"))?;
+        Ok(ResidualReader {
+            lookup: tables.lookup(),
+            tokens,
+            low,
+            offset,
+        })
+    }
+
+    /// Appends the next column, of `count` residuals, to `out`.
+    ///
+    /// # Errors
+    ///
+    /// When there are no more. Memory grows with what was read: a hostile count alone reserves nothing.
+    pub(in crate::pack) fn read(
+        &mut self,
+        count: usize,
+        hint: u8,
+        out: &mut Vec<i64>,
+    ) -> Result<(), Malformed> {
+        let mut context = Context::new(hint);
+        for _ in 0..count {
+            let residual = self.next(&mut context).ok_or_else(|| self.exhausted())?;
+            out.push(residual);
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn next(&mut self, context: &mut Context) -> Option<i64> {
+        let (token, frequency, bias) = self.lookup.get(context.number(), self.tokens.slot())?;
+        self.tokens.advance(frequency, bias)?;
+        if token == 0 {
+            context.update(0);
+            return Some(0);
+        }
+        let (low_bits, negative) = expand(token);
+        let magnitude = 1u64 << low_bits | self.low.bits(low_bits)?;
+        context.update(magnitude);
+        let value = magnitude as i64;
+        Some(if negative {
+            value.wrapping_neg()
+        } else {
+            value
+        })
+    }
+
+    /// Checks that nothing is left.
+    ///
+    /// # Errors
+    ///
+    /// When there are more residuals than were asked for, or the decoder is not where the encoder began.
+    pub(in crate::pack) fn finish(self) -> Result<(), Malformed> {
+        if self.tokens.is_done() && self.low.at_end() {
+            return Ok(());
+        }
+        let found = "more of them, or damage";
+        Err(Malformed::unexpected(
+            SECTION,
+            self.offset,
+            "the end",
+            "after the last residual",
+            found,
+        ))
+    }
+
+    #[cold]
+    fn exhausted(&self) -> Malformed {
+        let found = "the end";
+        Malformed::unexpected(
+            SECTION,
+            self.offset,
+            "another residual",
+            "as counted",
+            found,
+        )
+    }
+}

@@ -1,0 +1,55 @@
+//! Residuals in.
+
+use super::context::Context;
+use super::rans::Encoder;
+use super::table::{Counts, Tables};
+use super::token;
+use crate::raw::BitWriter;
+use crate::raw::varint::write_uvarint;
+
+/// Gathers the residuals of columns, one column after the other.
+#[derive(Debug, Default)]
+pub(in crate::pack) struct ResidualWriter {
+    /// Context and token of every residual.
+    tokens: Vec<(u8, u8)>,
+    counts: Counts,
+    /// The bits below the leading one of every magnitude.
+    low: BitWriter,
+}
+
+impl ResidualWriter {
+    /// Appends a column. The reader must be given the same `hint`.
+    pub(in crate::pack) fn push(&mut self, residuals: &[i64], hint: u8) {
+        let mut context = Context::new(hint);
+        self.tokens.reserve(residuals.len());
+        for &residual in residuals {
+            let (token, low_bits) = token(residual);
+            let number = context.number();
+            self.counts.add(number, token);
+            #[expect(clippy::cast_possible_truncation, reason = "there are 256 contexts")]
+            self.tokens.push((number as u8, token));
+            let magnitude = residual.unsigned_abs();
+            if low_bits > 0 {
+                self.low.bits(magnitude & ((1 << low_bits) - 1), low_bits);
+            }
+            context.update(magnitude);
+        }
+    }
+
+    /// The section: tables, length of the low bits in bytes, the low bits, the tokens.
+    pub(in crate::pack) fn finish(self) -> Vec<u8> {
+        let tables = Tables::new(&self.counts);
+        let mut encoder = Encoder::new();
+        for (at, &(context, token)) in self.tokens.iter().enumerate().rev() {
+            encoder.put(at, tables.share(usize::from(context), token));
+        }
+        let mut out = Vec::new();
+        tables.write(&mut out);
+        let low = self.low.finish();
+        write_uvarint(&mut out, low.len() as u64);
+        out.extend_from_slice(&low);
+        out.extend_from_slice(&encoder.finish());
+        // The decoder takes the states in turns; with an odd number of tokens it ends on the other one.
+        out
+    }
+}

@@ -1,0 +1,118 @@
+//! Groups: consecutive series, packed and unpacked without the rest.
+//!
+//! Writing has three steps, so that groups are packed in parallel and yet give the same bytes however many threads
+//! there are: [`scan`] decodes the chunks of a group; [`Scanned::place`] finds their timelines, one group after the other;
+//! [`write()`] packs the columns. [`read()`] gives the chunks back.
+
+mod histogram;
+mod read;
+mod scan;
+mod write;
+
+pub(super) use read::{parts, read};
+pub(super) use scan::{Scanned, scan};
+pub(super) use write::write;
+
+use crate::chunk::Encoding;
+use crate::model::Millis;
+
+/// Samples after which a group is closed.
+pub(super) const GROUP_SAMPLES: usize = 1 << 20;
+/// Bytes of chunk data after which a group is closed.
+pub(super) const GROUP_BYTES: usize = 4 << 20;
+/// Most samples a reader accepts in a group: bounds what a hostile pack can make it allocate.
+pub(super) const MAX_GROUP_SAMPLES: usize = 1 << 22;
+
+/// A chunk that is to be packed, as index and segment describe it.
+#[derive(Clone, Copy, Debug)]
+pub struct SourceChunk<'a> {
+    /// How it is encoded.
+    pub encoding: Encoding,
+    /// Its data, without length, encoding byte and checksum.
+    pub data: &'a [u8],
+    /// Time of the first sample, according to the index.
+    pub min_time: Millis,
+    /// Time of the last sample, according to the index.
+    pub max_time: Millis,
+}
+
+/// A series that is to be packed.
+#[derive(Clone, Debug)]
+pub struct SourceSeries<'a> {
+    /// Equal for series of one metric; helps to find what is alike.
+    pub metric: u32,
+    /// Its chunks, in their order.
+    pub chunks: Vec<SourceChunk<'a>>,
+}
+
+/// A chunk that was unpacked; its data lies in the group's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnpackedChunk {
+    /// How it is encoded.
+    pub encoding: Encoding,
+    /// Length of its data in bytes.
+    pub length: usize,
+    /// Time of its first sample.
+    pub min_time: Millis,
+    /// Time of its last sample.
+    pub max_time: Millis,
+}
+
+/// A group that was unpacked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unpacked {
+    /// Number of chunks of each series.
+    pub series: Vec<usize>,
+    /// The chunks of all series.
+    pub chunks: Vec<UnpackedChunk>,
+    /// The data of all chunks, one behind the other.
+    pub data: Vec<u8>,
+}
+
+/// How the samples of a series are cut into chunks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum ChunkShape {
+    /// An encoding that columns hold, and the number of samples.
+    Packed(Encoding, u32),
+    /// The chunk is kept as it is; its samples are in no column.
+    Verbatim,
+}
+
+impl ChunkShape {
+    fn samples(self) -> usize {
+        match self {
+            ChunkShape::Packed(_, samples) => samples as usize,
+            ChunkShape::Verbatim => 0,
+        }
+    }
+}
+
+/// Bits of a series' kind that say what its values are.
+const VALUES: u8 = 0x03;
+/// A whole number, always the same.
+const CONSTANT_INTEGER: u8 = 0;
+/// Another float, always the same.
+const CONSTANT_BITS: u8 = 1;
+/// A column.
+const COLUMN: u8 = 2;
+/// There are none.
+const NO_VALUES: u8 = 3;
+/// Flag in a series' kind: a column of start timestamps follows.
+const WITH_STARTS: u8 = 0x04;
+/// Flag in a series' kind: histogram chunks follow.
+const WITH_HISTOGRAMS: u8 = 0x08;
+
+/// Where a shape's times are: there are none; in a column of their own; more than that: in so many runs of a timeline more than
+/// [`OWN_TIMES`].
+const NO_TIMES: u64 = 0;
+const OWN_TIMES: u64 = 1;
+
+/// Codes of exceptions: a chunk kept as it is, one with a zero byte behind its samples.
+const VERBATIM: u8 = 0;
+const EXTRA_ZERO: u8 = 1;
+
+/// In a XOR chunk of one and the same value, where the value stands: behind the sample count and the first time.
+fn value_offset(data: &[u8]) -> Option<usize> {
+    let (_, length) = crate::raw::varint::read_uvarint(data.get(2..)?)?;
+    Some(2 + length).filter(|at| data.len() >= at + 8)
+}

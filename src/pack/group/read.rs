@@ -1,0 +1,486 @@
+//! Unpacking a group.
+
+use std::collections::HashMap;
+
+use super::histogram::HistogramChunk;
+use super::write::Successors;
+use super::{
+    COLUMN, CONSTANT_BITS, CONSTANT_INTEGER, ChunkShape, EXTRA_ZERO, MAX_GROUP_SAMPLES, NO_TIMES,
+    NO_VALUES, OWN_TIMES, Unpacked, UnpackedChunk, VALUES, VERBATIM, WITH_HISTOGRAMS, WITH_STARTS,
+    value_offset,
+};
+use crate::chunk::Encoding;
+use crate::chunk::encode::{ChunkEncoder, XorEncoder};
+use crate::error::Error;
+use crate::model::{FloatSample, Millis, Sample};
+use crate::pack::column::{ColumnReader, Stream, Streams};
+use crate::pack::timeline::{Run, times_of};
+use crate::raw::{Malformed, Reader};
+
+/// Unpacks the group `bytes`, which stands at `offset`; `timeline` gives the timelines it refers to.
+///
+/// # Errors
+///
+/// Where the group is damaged. Memory is bounded by [`MAX_GROUP_SAMPLES`] and the group's size.
+pub(in crate::pack) fn read<'t>(
+    bytes: &[u8],
+    offset: u64,
+    timeline: impl Fn(usize) -> Option<&'t [Millis]>,
+) -> Result<Unpacked, Malformed> {
+    let mut reader = Reader::new(bytes, offset, "group");
+    let streams = Streams::read(&mut reader)?;
+    let mut columns = ColumnReader::new(&streams, reader.rest(), reader.offset())?;
+    let exceptions = read_exceptions(&mut columns)?;
+    let shapes = read_shapes(&mut columns, timeline)?;
+    let count = columns.stream(Stream::Series).count(1)?;
+    let mut group = GroupReader {
+        columns,
+        shapes,
+        exceptions,
+        budget: MAX_GROUP_SAMPLES,
+        offset,
+        successors: Successors::default(),
+        unpacked: Unpacked::default(),
+        values: Vec::new(),
+    };
+    for _ in 0..count {
+        group.read_series()?;
+    }
+    if !group.exceptions.is_empty() {
+        return Err(group.malformed("exceptions", "of chunks that exist", "others"));
+    }
+    group.columns.finish()?;
+    Ok(group.unpacked)
+}
+
+/// What a group consists of: the name of each part, and its bytes.
+///
+/// # Errors
+///
+/// As [`read()`].
+pub(in crate::pack) fn parts(
+    bytes: &[u8],
+    offset: u64,
+) -> Result<Vec<(&'static str, u64)>, Malformed> {
+    let mut reader = Reader::new(bytes, offset, "group");
+    let streams = Streams::read(&mut reader)?;
+    let mut parts: Vec<_> = Stream::ALL
+        .iter()
+        .map(|stream| stream.name())
+        .zip(streams.stored().iter().copied())
+        .collect();
+    parts.push(("residuals", reader.remaining() as u64));
+    Ok(parts)
+}
+
+/// Times of series and how they are cut into chunks.
+struct Shape {
+    times: Vec<Millis>,
+    chunks: Vec<ChunkShape>,
+    /// Chunks of a series that is always 0, and where in each the value stands; made when first needed.
+    template: Option<Vec<(Vec<u8>, usize)>>,
+}
+
+enum Exception<'a> {
+    ExtraZero,
+    Verbatim(UnpackedChunk, &'a [u8]),
+}
+
+struct GroupReader<'a> {
+    columns: ColumnReader<'a>,
+    shapes: Vec<Shape>,
+    exceptions: HashMap<usize, Exception<'a>>,
+    /// Samples that the rest of the group may have.
+    budget: usize,
+    offset: u64,
+    successors: Successors,
+    unpacked: Unpacked,
+    values: Vec<u64>,
+}
+
+impl GroupReader<'_> {
+    fn read_series(&mut self) -> Result<(), Malformed> {
+        let code = self.columns.stream(Stream::ShapeOfSeries).uvarint()?;
+        let number = self.successors.number(code);
+        let Some((number, mut shape)) =
+            number.and_then(|number| Some((number, self.take_shape(number)?)))
+        else {
+            return Err(self.malformed("shape", "that exists", code));
+        };
+        let read = self.read_series_of(number, &mut shape);
+        if let Some(place) = self.shapes.get_mut(number) {
+            *place = shape;
+        }
+        read
+    }
+
+    /// Lends a shape out; an empty one stands in for it.
+    fn take_shape(&mut self, number: usize) -> Option<Shape> {
+        let empty = Shape {
+            times: Vec::new(),
+            chunks: Vec::new(),
+            template: None,
+        };
+        Some(std::mem::replace(self.shapes.get_mut(number)?, empty))
+    }
+
+    fn read_series_of(&mut self, number: usize, shape: &mut Shape) -> Result<(), Malformed> {
+        let kind = self.columns.stream(Stream::Series).u8()?;
+        if kind & !(VALUES | WITH_STARTS | WITH_HISTOGRAMS) != 0 {
+            return Err(self.malformed("kind of series", "below 16", kind));
+        }
+        let samples = shape.times.len();
+        let Some(left) = self.budget.checked_sub(samples) else {
+            return Err(self.malformed("group", "of up to 4,194,304 samples", "more"));
+        };
+        self.budget = left;
+        self.unpacked.series.push(shape.chunks.len());
+        self.values.clear();
+        let constant = match kind & VALUES {
+            CONSTANT_INTEGER => {
+                Some((self.columns.stream(Stream::Constants).varint()? as f64).to_bits())
+            }
+            CONSTANT_BITS => Some(self.columns.stream(Stream::Constants).u64()?),
+            COLUMN => {
+                let mut values = std::mem::take(&mut self.values);
+                self.columns.floats(samples, Some(number), &mut values)?;
+                self.values = values;
+                None
+            }
+            _ => None,
+        };
+        if (kind & VALUES == NO_VALUES) != (samples == 0) {
+            return Err(self.malformed(
+                "values",
+                format!("of {samples} samples"),
+                format!("kind {kind}"),
+            ));
+        }
+        if let Some(bits) = constant
+            && kind & (WITH_STARTS | WITH_HISTOGRAMS) == 0
+            && self.write_constant(shape, bits)?
+        {
+            return Ok(());
+        }
+        if let Some(bits) = constant {
+            self.values.resize(samples, bits);
+        }
+        let mut starts = Vec::new();
+        if kind & WITH_STARTS != 0 {
+            self.columns.integers(samples, &mut starts)?;
+        }
+        let values = std::mem::take(&mut self.values);
+        let written = self.write_chunks(shape, &values, &starts);
+        self.values = values;
+        written
+    }
+
+    /// Writes the chunks of a series that is always the same from the shape's template; `false` if there can be none.
+    fn write_constant(&mut self, shape: &mut Shape, bits: u64) -> Result<bool, Malformed> {
+        if shape.template.is_none() {
+            shape.template = template(&shape.times, &shape.chunks);
+        }
+        let first = self.unpacked.chunks.len();
+        let numbers = first..first + shape.chunks.len();
+        let is_plain = self.exceptions.is_empty()
+            || numbers
+                .clone()
+                .all(|number| !self.exceptions.contains_key(&number));
+        let Some(template) = shape.template.as_ref().filter(|_| is_plain) else {
+            return Ok(false);
+        };
+        let mut times = &shape.times[..];
+        for ((data, at), chunk) in template.iter().zip(&shape.chunks) {
+            let own = self.take_times(&mut times, *chunk)?;
+            let start = self.unpacked.data.len();
+            self.unpacked.data.extend_from_slice(data);
+            if let Some(value) = self.unpacked.data.get_mut(start + at..start + at + 8) {
+                value.copy_from_slice(&bits.to_be_bytes());
+            }
+            self.unpacked
+                .chunks
+                .push(packed(Encoding::Xor, data.len(), own));
+        }
+        Ok(true)
+    }
+
+    fn write_chunks(
+        &mut self,
+        shape: &Shape,
+        values: &[u64],
+        starts: &[Millis],
+    ) -> Result<(), Malformed> {
+        let (mut times, mut values, mut starts) = (&shape.times[..], values, starts);
+        for &chunk in &shape.chunks {
+            let exception = self.exceptions.remove(&self.unpacked.chunks.len());
+            let ChunkShape::Packed(encoding, _) = chunk else {
+                let Some(Exception::Verbatim(verbatim, data)) = exception else {
+                    return Err(self.malformed("chunk", "kept as it is", "none"));
+                };
+                self.unpacked.data.extend_from_slice(data);
+                self.unpacked.chunks.push(verbatim);
+                continue;
+            };
+            let own = self.take_times(&mut times, chunk)?;
+            let (own_values, rest) = values.split_at_checked(own.len()).unwrap_or_default();
+            values = rest;
+            let (own_starts, rest) = starts.split_at_checked(own.len()).unwrap_or_default();
+            starts = rest;
+            let start = self.unpacked.data.len();
+            self.encode(encoding, own, own_values, own_starts)?;
+            if matches!(exception, Some(Exception::ExtraZero)) {
+                self.unpacked.data.push(0);
+            }
+            let length = self.unpacked.data.len() - start;
+            self.unpacked.chunks.push(packed(encoding, length, own));
+        }
+        Ok(())
+    }
+
+    /// The times of a chunk, which are the first of `times`.
+    fn take_times<'s>(
+        &self,
+        times: &mut &'s [Millis],
+        chunk: ChunkShape,
+    ) -> Result<&'s [Millis], Malformed> {
+        let Some((own, rest)) = times.split_at_checked(chunk.samples()) else {
+            return Err(self.malformed("chunk", "with as many times as samples", "fewer"));
+        };
+        *times = rest;
+        Ok(own)
+    }
+
+    /// Appends the data of a chunk, made as Prometheus' encoder makes it.
+    fn encode(
+        &mut self,
+        encoding: Encoding,
+        times: &[Millis],
+        values: &[u64],
+        starts: &[Millis],
+    ) -> Result<(), Malformed> {
+        let misfit = |error: Error| {
+            Malformed::unexpected(
+                "group",
+                self.offset,
+                "samples",
+                "that their encoding takes",
+                error.chain(),
+            )
+        };
+        let data = match encoding {
+            Encoding::Xor if starts.iter().all(|start| *start == 0) => {
+                let mut encoder = XorEncoder::new();
+                for (time, bits) in times.iter().zip(values) {
+                    encoder.push(*time, *bits).map_err(misfit)?;
+                }
+                encoder.finish()
+            }
+            Encoding::Xor | Encoding::Xor2 => {
+                let mut encoder = ChunkEncoder::new(encoding).map_err(misfit)?;
+                for (at, (time, bits)) in times.iter().zip(values).enumerate() {
+                    let start = starts.get(at).copied().unwrap_or(0);
+                    let sample = FloatSample {
+                        time: *time,
+                        start,
+                        bits: *bits,
+                    };
+                    encoder.push(&Sample::Float(sample)).map_err(misfit)?;
+                }
+                encoder.finish().data
+            }
+            Encoding::Histogram
+            | Encoding::HistogramSt
+            | Encoding::FloatHistogram
+            | Encoding::FloatHistogramSt => {
+                let floats = matches!(
+                    encoding,
+                    Encoding::FloatHistogram | Encoding::FloatHistogramSt
+                );
+                let histogram =
+                    HistogramChunk::read(&mut self.columns, values, floats, &mut self.budget)?;
+                let mut encoder = ChunkEncoder::new(encoding).map_err(misfit)?;
+                histogram.samples(times, starts, values, |sample| {
+                    encoder.push(sample).map_err(misfit)
+                })?;
+                encoder.finish().data
+            }
+            Encoding::Unknown(_) => {
+                return Err(self.malformed("encoding", "that columns hold", encoding));
+            }
+        };
+        self.unpacked.data.extend_from_slice(&data);
+        Ok(())
+    }
+
+    #[cold]
+    fn malformed(
+        &self,
+        what: &'static str,
+        wanted: impl Into<std::borrow::Cow<'static, str>>,
+        found: impl std::fmt::Display,
+    ) -> Malformed {
+        Malformed::unexpected("group", self.offset, what, wanted, found)
+    }
+}
+
+fn packed(encoding: Encoding, length: usize, times: &[Millis]) -> UnpackedChunk {
+    UnpackedChunk {
+        encoding,
+        length,
+        min_time: times.first().copied().unwrap_or(0),
+        max_time: times.last().copied().unwrap_or(0),
+    }
+}
+
+/// The chunks of a series that is always 0; `None` if not all of its chunks are XOR.
+fn template(times: &[Millis], chunks: &[ChunkShape]) -> Option<Vec<(Vec<u8>, usize)>> {
+    let mut rest = times;
+    let chunk = |chunk: &ChunkShape| {
+        if !matches!(chunk, ChunkShape::Packed(Encoding::Xor, _)) {
+            return None;
+        }
+        let (own, behind) = rest.split_at_checked(chunk.samples())?;
+        rest = behind;
+        let mut encoder = XorEncoder::new();
+        for time in own {
+            encoder.push(*time, 0).ok()?;
+        }
+        let data = encoder.finish();
+        let at = value_offset(&data)?;
+        Some((data, at))
+    };
+    chunks.iter().map(chunk).collect()
+}
+
+fn read_shapes<'t>(
+    columns: &mut ColumnReader<'_>,
+    timeline: impl Fn(usize) -> Option<&'t [Millis]>,
+) -> Result<Vec<Shape>, Malformed> {
+    let count = columns.stream(Stream::Shapes).count(2)?;
+    let mut left = MAX_GROUP_SAMPLES;
+    let mut shapes = Vec::with_capacity(count);
+    for _ in 0..count {
+        let shape = read_shape(columns, &timeline, &mut left)?;
+        columns.add_times(&shape.times);
+        shapes.push(shape);
+    }
+    Ok(shapes)
+}
+
+fn read_shape<'t>(
+    columns: &mut ColumnReader<'_>,
+    timeline: impl Fn(usize) -> Option<&'t [Millis]>,
+    left: &mut usize,
+) -> Result<Shape, Malformed> {
+    let stream = columns.stream(Stream::Shapes);
+    let at = *stream;
+    let too_many = || at.unexpected("shapes", "of up to 4,194,304 samples", "more");
+    let times = match stream.uvarint()? {
+        NO_TIMES => Vec::new(),
+        OWN_TIMES => {
+            let count = usize::try_from(stream.uvarint()?)
+                .ok()
+                .filter(|count| *count <= *left);
+            let mut times = Vec::new();
+            columns.integers(count.ok_or_else(too_many)?, &mut times)?;
+            times
+        }
+        runs => {
+            let number = stream.uvarint()?;
+            let runs = (OWN_TIMES..runs)
+                .map(|_| read_run(stream))
+                .collect::<Result<Vec<_>, _>>()?;
+            let line = usize::try_from(number).ok().and_then(&timeline);
+            let found = line.and_then(|line| times_of(line, &runs));
+            found.ok_or_else(|| {
+                at.unexpected("times", "within a timeline", format!("some of {number}"))
+            })?
+        }
+    };
+    *left = left.checked_sub(times.len()).ok_or_else(too_many)?;
+    let stream = columns.stream(Stream::Shapes);
+    let count = stream.count(1)?;
+    let mut chunks = Vec::with_capacity(count);
+    let mut samples = 0;
+    for _ in 0..count {
+        let encoding = stream.u8()?;
+        if encoding == 0 {
+            chunks.push(ChunkShape::Verbatim);
+            continue;
+        }
+        let count = stream.uvarint()?;
+        let count = u32::try_from(count)
+            .ok()
+            .filter(|count| *count > 0 && *count <= u32::from(u16::MAX));
+        let count =
+            count.ok_or_else(|| at.unexpected("chunk", "of 1 to 65,535 samples", "another"))?;
+        let shape = ChunkShape::Packed(Encoding::from_byte(encoding), count);
+        samples += shape.samples();
+        chunks.push(shape);
+    }
+    if samples != times.len() {
+        return Err(at.unexpected("chunks", format!("of {} samples", times.len()), samples));
+    }
+    Ok(Shape {
+        times,
+        chunks,
+        template: None,
+    })
+}
+
+fn read_run(stream: &mut Reader<'_>) -> Result<Run, Malformed> {
+    let (skip, length) = (stream.uvarint()?, stream.uvarint()?);
+    Ok(Run {
+        skip: usize::try_from(skip).unwrap_or(usize::MAX),
+        length: usize::try_from(length).unwrap_or(usize::MAX),
+    })
+}
+
+fn read_exceptions<'a>(
+    columns: &mut ColumnReader<'a>,
+) -> Result<HashMap<usize, Exception<'a>>, Malformed> {
+    let count = columns.stream(Stream::Exceptions).count(2)?;
+    let mut exceptions = HashMap::with_capacity(count);
+    let mut next = 0usize;
+    for _ in 0..count {
+        let stream = columns.stream(Stream::Exceptions);
+        let at = *stream;
+        let gap = stream.uvarint()?;
+        let chunk = usize::try_from(gap)
+            .ok()
+            .and_then(|gap| next.checked_add(gap));
+        let chunk =
+            chunk.ok_or_else(|| at.unexpected("exception", "of a chunk of the group", gap))?;
+        next = chunk.saturating_add(1);
+        let exception = match stream.u8()? {
+            EXTRA_ZERO => Exception::ExtraZero,
+            VERBATIM => {
+                let encoding = Encoding::from_byte(stream.u8()?);
+                let min_time = stream.varint()?;
+                let max_time = min_time.wrapping_add(stream.varint()?);
+                let length = stream.uvarint()?;
+                let length = usize::try_from(length).unwrap_or(usize::MAX);
+                let data = columns.stream(Stream::Verbatim).take(length)?;
+                Exception::Verbatim(
+                    UnpackedChunk {
+                        encoding,
+                        length,
+                        min_time,
+                        max_time,
+                    },
+                    data,
+                )
+            }
+            other => {
+                return Err(Malformed::unknown(
+                    at.section(),
+                    at.offset(),
+                    "exception",
+                    i64::from(other),
+                ));
+            }
+        };
+        exceptions.insert(chunk, exception);
+    }
+    Ok(exceptions)
+}

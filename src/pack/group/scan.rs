@@ -1,0 +1,336 @@
+//! Decoding the chunks of a group.
+
+use std::collections::HashMap;
+
+use super::histogram::HistogramChunk;
+use super::{ChunkShape, SourceChunk, SourceSeries, value_offset};
+use crate::chunk::{Encoding, Tail, decode};
+use crate::model::{Millis, Sample};
+use crate::pack::timeline::{Slice, Timelines};
+
+/// A group whose chunks have been decoded.
+#[derive(Debug, Default)]
+pub(in crate::pack) struct Scanned<'a> {
+    pub(super) shapes: Vec<Shape>,
+    pub(super) series: Vec<ScannedSeries>,
+    /// Values of the series that are not constant: of histograms their sums.
+    pub(super) values: Vec<u64>,
+    pub(super) exceptions: Vec<Exception<'a>>,
+    /// Whether each chunk has its samples in order of time, between the times that the index says.
+    pub(in crate::pack) is_sound: bool,
+}
+
+/// Times of a series and how they are cut into chunks; shared by all series that are alike in this.
+#[derive(Debug)]
+pub(super) struct Shape {
+    pub(super) times: Vec<Millis>,
+    pub(super) chunks: Vec<ChunkShape>,
+    /// The times as part of a timeline, if [`Scanned::place`] has found one.
+    pub(super) slice: Option<Slice>,
+}
+
+/// What a series holds.
+#[derive(Debug)]
+pub(super) struct ScannedSeries {
+    pub(super) metric: u32,
+    pub(super) shape: usize,
+    pub(super) values: Values,
+    /// Start timestamps, if any is not 0.
+    pub(super) starts: Option<Vec<Millis>>,
+    pub(super) histograms: Vec<HistogramChunk>,
+}
+
+/// Values of a series.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Values {
+    None,
+    /// All alike.
+    Constant(u64),
+    /// In the group's vector from here on, one for each of the shape's times.
+    Column(usize),
+}
+
+/// A chunk that is not what the encoder makes of its samples.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Exception<'a> {
+    /// Number of the chunk in the group.
+    pub(super) chunk: usize,
+    pub(super) what: What<'a>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum What<'a> {
+    /// It cannot be made from samples at all.
+    Verbatim(SourceChunk<'a>),
+    /// A zero byte stands behind its samples.
+    ExtraZero,
+}
+
+/// Decodes the chunks of `series`. What cannot be decoded, or would not be encoded the same, is kept as it is.
+pub(in crate::pack) fn scan<'a>(series: &[SourceSeries<'a>]) -> Scanned<'a> {
+    let mut scanner = Scanner {
+        scanned: Scanned {
+            is_sound: true,
+            ..Scanned::default()
+        },
+        ..Scanner::default()
+    };
+    let mut chunk = 0;
+    for one in series {
+        if !scanner.take_from_template(one) {
+            scanner.decode(one, chunk);
+        }
+        chunk += one.chunks.len();
+    }
+    scanner.scanned
+}
+
+impl Scanned<'_> {
+    /// Finds the timelines of the group. Groups of a pack must come in their order.
+    pub(in crate::pack) fn place(&mut self, timelines: &mut Timelines) {
+        for shape in &mut self.shapes {
+            if !shape.times.is_empty() {
+                shape.slice = timelines.place(&shape.times);
+            }
+        }
+    }
+}
+
+impl Scanned<'_> {
+    /// Numbers of the timelines that the group refers to.
+    pub(in crate::pack) fn timelines(&self) -> impl Iterator<Item = usize> {
+        self.shapes
+            .iter()
+            .filter_map(|shape| Some(shape.slice.as_ref()?.timeline))
+    }
+
+    /// Number of chunks that are kept as they are.
+    pub(in crate::pack) fn verbatim(&self) -> u64 {
+        let verbatim = |exception: &&Exception<'_>| matches!(exception.what, What::Verbatim(_));
+        self.exceptions.iter().filter(verbatim).count() as u64
+    }
+}
+
+#[derive(Debug, Default)]
+struct Scanner<'a> {
+    scanned: Scanned<'a>,
+    shapes: HashMap<ShapeKey, Vec<usize>>,
+    templates: HashMap<Vec<u8>, Vec<Template<'a>>>,
+    times: Vec<Millis>,
+    values: Vec<u64>,
+    starts: Vec<Millis>,
+}
+
+/// First time, last time, number of times and of chunks.
+type ShapeKey = (Option<Millis>, Option<Millis>, usize, usize);
+
+/// The chunks of a constant series. Others that have the same shape differ from them in the values only, so most constant
+/// series need no decoding.
+#[derive(Debug)]
+struct Template<'a> {
+    shape: usize,
+    chunks: Vec<SourceChunk<'a>>,
+}
+
+impl<'a> Template<'a> {
+    /// The value of `series`, if it is constant and of this shape.
+    fn value_of(&self, series: &SourceSeries<'_>) -> Option<[u8; 8]> {
+        if series.chunks.len() != self.chunks.len() {
+            return None;
+        }
+        let mut found = None;
+        for (chunk, template) in series.chunks.iter().zip(&self.chunks) {
+            let at = value_offset(template.data)?;
+            let (before, value, behind) = around(chunk.data, at)?;
+            let (template_before, _, template_behind) = around(template.data, at)?;
+            let same = chunk.encoding == Encoding::Xor
+                && chunk.min_time == template.min_time
+                && chunk.max_time == template.max_time
+                && before == template_before
+                && behind == template_behind;
+            if !same || found.is_some_and(|found| found != value) {
+                return None;
+            }
+            found = Some(value);
+        }
+        found
+    }
+}
+
+/// What stands before the eight bytes at `at`, those bytes, and what stands behind.
+fn around(data: &[u8], at: usize) -> Option<(&[u8], [u8; 8], &[u8])> {
+    let (before, rest) = data.split_at_checked(at)?;
+    let (value, behind) = rest.split_first_chunk::<8>()?;
+    Some((before, *value, behind))
+}
+
+/// Sample count and first time of a series' first chunk: what templates are looked up by.
+fn template_key(series: &SourceSeries<'_>) -> Option<Vec<u8>> {
+    let first = series
+        .chunks
+        .first()
+        .filter(|chunk| chunk.encoding == Encoding::Xor)?;
+    let at = value_offset(first.data)?;
+    first.data.get(..at).map(<[u8]>::to_vec)
+}
+
+impl<'a> Scanner<'a> {
+    fn take_from_template(&mut self, series: &SourceSeries<'a>) -> bool {
+        let templates = template_key(series).and_then(|key| self.templates.get(&key));
+        let found = templates.into_iter().flatten().find_map(|template| {
+            let value = template.value_of(series)?;
+            Some((template.shape, value))
+        });
+        let Some((shape, value)) = found else {
+            return false;
+        };
+        self.scanned.series.push(ScannedSeries {
+            metric: series.metric,
+            shape,
+            values: Values::Constant(u64::from_be_bytes(value)),
+            starts: None,
+            histograms: Vec::new(),
+        });
+        true
+    }
+
+    fn decode(&mut self, series: &SourceSeries<'a>, first_chunk: usize) {
+        self.times.clear();
+        self.values.clear();
+        self.starts.clear();
+        let mut chunks = Vec::with_capacity(series.chunks.len());
+        let mut histograms = Vec::new();
+        let mut is_plain = true;
+        for (at, chunk) in series.chunks.iter().enumerate() {
+            let number = first_chunk + at;
+            let done = (self.times.len(), self.values.len(), self.starts.len());
+            let tail = self.decode_chunk(chunk, &mut histograms);
+            let what = match tail {
+                Some(Tail::Padding) => None,
+                Some(Tail::ExtraZeroByte) => Some(What::ExtraZero),
+                Some(Tail::Unexpected { .. }) | None => {
+                    self.times.truncate(done.0);
+                    self.values.truncate(done.1);
+                    self.starts.truncate(done.2);
+                    Some(What::Verbatim(*chunk))
+                }
+            };
+            is_plain &= what.is_none() && chunk.encoding == Encoding::Xor;
+            let samples = u32::try_from(self.times.len() - done.0).unwrap_or(u32::MAX);
+            chunks.push(match what {
+                Some(What::Verbatim(_)) => ChunkShape::Verbatim,
+                _ => ChunkShape::Packed(chunk.encoding, samples),
+            });
+            self.scanned.exceptions.extend(what.map(|what| Exception {
+                chunk: number,
+                what,
+            }));
+            self.check_times(chunk, done.0);
+        }
+        let shape = self.shape(chunks);
+        let values = match self.values.split_first() {
+            None => Values::None,
+            Some((first, rest)) if rest.iter().all(|value| value == first) => {
+                Values::Constant(*first)
+            }
+            Some(_) => {
+                let start = self.scanned.values.len();
+                self.scanned.values.extend_from_slice(&self.values);
+                Values::Column(start)
+            }
+        };
+        if is_plain
+            && matches!(values, Values::Constant(_))
+            && let Some(key) = template_key(series)
+        {
+            let chunks = series.chunks.clone();
+            self.templates
+                .entry(key)
+                .or_default()
+                .push(Template { shape, chunks });
+        }
+        self.scanned.series.push(ScannedSeries {
+            metric: series.metric,
+            shape,
+            values,
+            starts: self
+                .starts
+                .iter()
+                .any(|start| *start != 0)
+                .then(|| self.starts.clone()),
+            histograms,
+        });
+    }
+
+    /// Appends the samples of a chunk; `None` if it cannot be rebuilt from them.
+    fn decode_chunk(
+        &mut self,
+        chunk: &SourceChunk<'_>,
+        histograms: &mut Vec<HistogramChunk>,
+    ) -> Option<Tail> {
+        let mut open = None;
+        let (times, values, starts) = (&mut self.times, &mut self.values, &mut self.starts);
+        let shape = decode(chunk.encoding, chunk.data, 0, |sample| {
+            times.push(sample.time());
+            match sample {
+                Sample::Float(sample) => {
+                    values.push(sample.bits);
+                    starts.push(sample.start);
+                }
+                Sample::Histogram(sample) => {
+                    values.push(sample.sum);
+                    starts.push(sample.start);
+                    open.get_or_insert_with(|| HistogramChunk::new(&sample))
+                        .push_integers(&sample);
+                }
+                Sample::FloatHistogram(sample) => {
+                    values.push(sample.sum);
+                    starts.push(sample.start);
+                    open.get_or_insert_with(|| HistogramChunk::new(&sample))
+                        .push_floats(&sample);
+                }
+            }
+        })
+        .ok()
+        // A chunk without samples has no times to say when it is.
+        .filter(|shape| shape.canonical && shape.samples > 0)?;
+        if let Some(histogram) = open {
+            histograms.push(histogram);
+        }
+        Some(shape.tail)
+    }
+
+    /// Notes if the samples of a chunk, those from `first` on, are not what the index says.
+    fn check_times(&mut self, chunk: &SourceChunk<'_>, first: usize) {
+        let times = self.times.get(first..).unwrap_or_default();
+        let ends = (times.first(), times.last()) == (Some(&chunk.min_time), Some(&chunk.max_time));
+        self.scanned.is_sound &= ends && times.is_sorted_by(|a, b| a < b);
+    }
+
+    /// The number of the shape of `times` cut into `chunks`.
+    fn shape(&mut self, chunks: Vec<ChunkShape>) -> usize {
+        let times = &self.times;
+        let key = (
+            times.first().copied(),
+            times.last().copied(),
+            times.len(),
+            chunks.len(),
+        );
+        let alike = self.shapes.entry(key).or_default();
+        let shapes = &mut self.scanned.shapes;
+        let known = alike.iter().copied().find(|number| {
+            shapes
+                .get(*number)
+                .is_some_and(|shape| shape.chunks == chunks && shape.times == *times)
+        });
+        known.unwrap_or_else(|| {
+            alike.push(shapes.len());
+            shapes.push(Shape {
+                times: times.clone(),
+                chunks,
+                slice: None,
+            });
+            shapes.len() - 1
+        })
+    }
+}

@@ -1,0 +1,450 @@
+//! Symbols and label sets of a pack.
+//!
+//! The labels of a series mostly follow from one another (a pod has one namespace) and from the series before (metrics
+//! come with the same instances in the same order). So a value is written only where two simple guesses fail; which
+//! guess holds for which label makes a *pattern*, and patterns repeat.
+
+use std::collections::HashMap;
+
+use super::part;
+use crate::index::SymbolRef;
+use crate::raw::varint::{write_uvarint, write_varint};
+use crate::raw::{Malformed, Reader};
+
+/// The labels of a series as positions in the pack's symbols.
+pub(super) type LabelRefs = Vec<(SymbolRef, SymbolRef)>;
+
+/// Compression level: labels are few, and are written once.
+const LEVEL: i32 = 19;
+/// Compression level of labels above this size in bytes.
+const LEVEL_OF_MANY: i32 = 9;
+const MANY: usize = 4 << 20;
+
+/// Largest part a reader accepts, in bytes: bounds what a hostile pack can make it allocate.
+const MAX_PART: usize = 1 << 29;
+
+/// The section that errors name.
+const SECTION: &str = "labels";
+
+/// How a label's value is found.
+mod guess {
+    /// As it followed the value before it in this series, the last time.
+    pub(super) const NEIGHBOUR: u8 = 0;
+    /// As it followed, from series to series, the value that the series before has.
+    pub(super) const SUCCESSOR: u8 = 1;
+    /// Written down.
+    pub(super) const EXPLICIT: u8 = 2;
+}
+
+/// The parts of the section, in their order.
+const PARTS: usize = 6;
+
+/// Writes the labels of a pack's series, one after the other.
+#[derive(Debug, Default)]
+pub(super) struct LabelWriter {
+    guesser: Guesser,
+    series: u64,
+    names: Dictionary<Vec<u32>>,
+    patterns: Dictionary<Vec<u8>>,
+    names_of_series: Vec<u8>,
+    patterns_of_series: Vec<u8>,
+    values: Vec<u8>,
+}
+
+/// The labels of a pack.
+#[derive(Debug)]
+pub(super) struct Labels {
+    symbols: Vec<Box<[u8]>>,
+    series: u64,
+    names: Vec<Vec<u32>>,
+    patterns: Vec<Vec<u8>>,
+    names_of_series: Vec<u8>,
+    patterns_of_series: Vec<u8>,
+    values: Vec<u8>,
+    offset: u64,
+}
+
+impl LabelWriter {
+    /// Appends a series.
+    pub(super) fn push(&mut self, labels: &[(SymbolRef, SymbolRef)]) {
+        self.series += 1;
+        let names: Vec<u32> = labels.iter().map(|(name, _)| name.0).collect();
+        let mut pattern = Vec::with_capacity(labels.len());
+        self.guesser.begin();
+        for (name, value) in labels {
+            let guesses = self.guesser.guess(name.0);
+            pattern.push(if guesses.neighbour == Some(value.0) {
+                guess::NEIGHBOUR
+            } else if guesses.successor == Some(value.0) {
+                guess::SUCCESSOR
+            } else {
+                let step = i64::from(value.0) - i64::from(guesses.last_explicit);
+                write_varint(&mut self.values, step);
+                self.guesser.explicit(name.0, value.0);
+                guess::EXPLICIT
+            });
+            self.guesser.see(name.0, value.0);
+        }
+        write_uvarint(&mut self.names_of_series, self.names.number(names));
+        write_uvarint(&mut self.patterns_of_series, self.patterns.number(pattern));
+    }
+
+    /// Appends the section to `out`: symbols, number of series, dictionaries, and what each series takes from them.
+    pub(super) fn finish<'s>(
+        self,
+        symbols: impl Iterator<Item = &'s [u8]>,
+        out: &mut Vec<u8>,
+    ) -> std::io::Result<()> {
+        let mut dictionaries = Vec::new();
+        write_uvarint(&mut dictionaries, self.series);
+        write_uvarint(&mut dictionaries, self.names.entries.len() as u64);
+        for names in self.names.in_order() {
+            write_uvarint(&mut dictionaries, names.len() as u64);
+            names
+                .iter()
+                .for_each(|name| write_uvarint(&mut dictionaries, u64::from(*name)));
+        }
+        write_uvarint(&mut dictionaries, self.patterns.entries.len() as u64);
+        for pattern in self.patterns.in_order() {
+            write_uvarint(&mut dictionaries, pattern.len() as u64);
+            dictionaries.extend_from_slice(pattern);
+        }
+        let (lengths, text) = front_code(symbols);
+        let parts: [&Vec<u8>; PARTS] = [
+            &lengths,
+            &text,
+            &dictionaries,
+            &self.names_of_series,
+            &self.patterns_of_series,
+            &self.values,
+        ];
+        for part in parts {
+            let level = if part.len() > MANY {
+                LEVEL_OF_MANY
+            } else {
+                LEVEL
+            };
+            part::write(part, level, out)?;
+        }
+        Ok(())
+    }
+}
+
+impl Labels {
+    /// Reads what [`LabelWriter::finish`] wrote.
+    pub(super) fn read(bytes: &[u8], offset: u64) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(bytes, offset, SECTION);
+        let mut part = || part::read(&mut reader, MAX_PART);
+        let (lengths, text, dictionaries) = (part()?, part()?, part()?);
+        let (names_of_series, patterns_of_series, values) = (part()?, part()?, part()?);
+        if !reader.is_empty() {
+            return Err(reader.unexpected("the end", "of the labels", "more bytes"));
+        }
+        let symbols = front_decode(&lengths, &text, offset)?;
+        let mut reader = Reader::new(&dictionaries, offset, SECTION);
+        let series = reader.uvarint()?;
+        let symbol = |reader: &mut Reader<'_>| {
+            let at = *reader;
+            let symbol = reader.uvarint()?;
+            u32::try_from(symbol)
+                .ok()
+                .filter(|symbol| (*symbol as usize) < symbols.len())
+                .ok_or_else(|| at.unexpected("symbol", format!("of {}", symbols.len()), symbol))
+        };
+        let names = (0..reader.count(1)?)
+            .map(|_| (0..reader.count(1)?).map(|_| symbol(&mut reader)).collect())
+            .collect::<Result<Vec<Vec<u32>>, Malformed>>()?;
+        let patterns = (0..reader.count(1)?)
+            .map(|_| reader.string().map(<[u8]>::to_vec))
+            .collect::<Result<_, _>>()?;
+        if series > names_of_series.len() as u64 {
+            return Err(reader.unexpected(
+                "series",
+                format!("up to {}", names_of_series.len()),
+                series,
+            ));
+        }
+        Ok(Labels {
+            symbols,
+            series,
+            names,
+            patterns,
+            names_of_series,
+            patterns_of_series,
+            values,
+            offset,
+        })
+    }
+
+    /// The symbols, in the order of the strings, used or not.
+    pub(super) fn symbols(&self) -> &[Box<[u8]>] {
+        &self.symbols
+    }
+
+    /// Number of series.
+    pub(super) fn series(&self) -> u64 {
+        self.series
+    }
+
+    /// The labels of all series, in their order.
+    pub(super) fn iter(&self) -> LabelIter<'_> {
+        let reader = |bytes| Reader::new(bytes, self.offset, SECTION);
+        LabelIter {
+            labels: self,
+            guesser: Guesser::default(),
+            left: self.series,
+            names: reader(&self.names_of_series),
+            patterns: reader(&self.patterns_of_series),
+            values: reader(&self.values),
+        }
+    }
+}
+
+/// Walks the labels of a pack's series.
+#[derive(Debug)]
+pub(super) struct LabelIter<'a> {
+    labels: &'a Labels,
+    guesser: Guesser,
+    left: u64,
+    names: Reader<'a>,
+    patterns: Reader<'a>,
+    values: Reader<'a>,
+}
+
+impl LabelIter<'_> {
+    /// Puts the labels of the next series into `out`; `false` when there are no more.
+    ///
+    /// # Errors
+    ///
+    /// When they do not make sense; nothing more must be asked for then.
+    pub(super) fn next(&mut self, out: &mut LabelRefs) -> Result<bool, Malformed> {
+        out.clear();
+        if self.left == 0 {
+            return Ok(false);
+        }
+        self.left -= 1;
+        let names = entry(&self.labels.names, &mut self.names)?;
+        let pattern = entry(&self.labels.patterns, &mut self.patterns)?;
+        if names.len() != pattern.len() {
+            return Err(self.patterns.unexpected(
+                "pattern",
+                format!("of {} labels", names.len()),
+                pattern.len(),
+            ));
+        }
+        self.guesser.begin();
+        for (&name, code) in names.iter().zip(pattern) {
+            let guesses = self.guesser.guess(name);
+            let value = match *code {
+                guess::NEIGHBOUR => guesses.neighbour,
+                guess::SUCCESSOR => guesses.successor,
+                guess::EXPLICIT => {
+                    let value = self
+                        .values
+                        .varint()?
+                        .checked_add(i64::from(guesses.last_explicit));
+                    let value = value.and_then(|value| u32::try_from(value).ok());
+                    value.inspect(|value| self.guesser.explicit(name, *value))
+                }
+                _ => None,
+            };
+            let value = value.filter(|value| (*value as usize) < self.labels.symbols.len());
+            let value = value.ok_or_else(|| {
+                self.values
+                    .unexpected("label value", "that is a symbol", "another")
+            })?;
+            self.guesser.see(name, value);
+            out.push((SymbolRef(name), SymbolRef(value)));
+        }
+        Ok(true)
+    }
+}
+
+fn entry<'a, T>(entries: &'a [T], numbers: &mut Reader<'_>) -> Result<&'a T, Malformed> {
+    let at = *numbers;
+    let number = numbers.uvarint()?;
+    usize::try_from(number)
+        .ok()
+        .and_then(|number| entries.get(number))
+        .ok_or_else(|| at.unexpected("entry", format!("of {}", entries.len()), number))
+}
+
+/// Entries, numbered in the order of their first use.
+#[derive(Debug)]
+struct Dictionary<K> {
+    entries: HashMap<K, u64>,
+}
+
+impl<K> Default for Dictionary<K> {
+    fn default() -> Self {
+        Dictionary {
+            entries: HashMap::new(),
+        }
+    }
+}
+
+impl<K: Eq + std::hash::Hash> Dictionary<K> {
+    fn number(&mut self, key: K) -> u64 {
+        let next = self.entries.len() as u64;
+        *self.entries.entry(key).or_insert(next)
+    }
+
+    fn in_order(&self) -> impl Iterator<Item = &K> {
+        let mut entries: Vec<_> = self.entries.iter().collect();
+        entries.sort_unstable_by_key(|(_, number)| **number);
+        entries.into_iter().map(|(key, _)| key)
+    }
+}
+
+/// Guesses values of labels from what was seen.
+#[derive(Debug, Default)]
+struct Guesser {
+    /// Which value a name had behind the value of the label before.
+    neighbours: HashMap<(u32, u32), u32>,
+    /// Which value a name had in the series behind one that had some value.
+    successors: HashMap<(u32, u32), u32>,
+    /// What each name had last, and what was written down for it last.
+    last: HashMap<u32, u32>,
+    explicit: HashMap<u32, u32>,
+    /// The value of the label before, in this series.
+    before: u32,
+}
+
+struct Guesses {
+    neighbour: Option<u32>,
+    successor: Option<u32>,
+    last_explicit: u32,
+}
+
+impl Guesser {
+    /// Begins a series.
+    fn begin(&mut self) {
+        self.before = u32::MAX;
+    }
+
+    fn guess(&self, name: u32) -> Guesses {
+        let last = self.last.get(&name).copied();
+        Guesses {
+            neighbour: self.neighbours.get(&(name, self.before)).copied(),
+            successor: last.and_then(|last| self.successors.get(&(name, last)).copied()),
+            last_explicit: self.explicit.get(&name).copied().unwrap_or(0),
+        }
+    }
+
+    fn explicit(&mut self, name: u32, value: u32) {
+        self.explicit.insert(name, value);
+    }
+
+    fn see(&mut self, name: u32, value: u32) {
+        self.neighbours.insert((name, self.before), value);
+        if let Some(last) = self.last.insert(name, value) {
+            self.successors.insert((name, last), value);
+        }
+        self.before = value;
+    }
+}
+
+/// Sorted strings as lengths (shared with the one before, own) and own text.
+fn front_code<'s>(symbols: impl Iterator<Item = &'s [u8]>) -> (Vec<u8>, Vec<u8>) {
+    let (mut lengths, mut text) = (Vec::new(), Vec::new());
+    let mut last: &[u8] = &[];
+    for symbol in symbols {
+        let shared = symbol.iter().zip(last).take_while(|(a, b)| a == b).count();
+        let own = symbol.get(shared..).unwrap_or_default();
+        write_uvarint(&mut lengths, shared as u64);
+        write_uvarint(&mut lengths, own.len() as u64);
+        text.extend_from_slice(own);
+        last = symbol;
+    }
+    (lengths, text)
+}
+
+fn front_decode(lengths: &[u8], text: &[u8], offset: u64) -> Result<Vec<Box<[u8]>>, Malformed> {
+    let mut lengths = Reader::new(lengths, offset, SECTION);
+    let mut text = Reader::new(text, offset, SECTION);
+    let mut symbols: Vec<Box<[u8]>> = Vec::new();
+    let mut symbol = Vec::new();
+    // Shared beginnings repeat text: without a bound, a few bytes could become any number.
+    let mut left = MAX_PART;
+    while !lengths.is_empty() {
+        let at = lengths;
+        let shared = lengths.uvarint()?;
+        let own = lengths.uvarint()?;
+        let shared = usize::try_from(shared)
+            .ok()
+            .filter(|shared| *shared <= symbol.len());
+        let shared = shared
+            .ok_or_else(|| at.unexpected("symbol", "that begins like the one before", "another"))?;
+        symbol.truncate(shared);
+        symbol.extend_from_slice(text.take(usize::try_from(own).unwrap_or(usize::MAX))?);
+        left = left
+            .checked_sub(symbol.len())
+            .ok_or_else(|| at.unexpected("symbols", "of up to 512 MiB", "more"))?;
+        symbols.push(symbol.as_slice().into());
+    }
+    Ok(symbols)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn round_trip(symbols: &[Vec<u8>], series: &[LabelRefs]) -> usize {
+        let mut writer = LabelWriter::default();
+        series.iter().for_each(|labels| writer.push(labels));
+        let mut bytes = Vec::new();
+        writer
+            .finish(symbols.iter().map(Vec::as_slice), &mut bytes)
+            .unwrap();
+        let labels = Labels::read(&bytes, 0).unwrap();
+        assert!(
+            labels
+                .symbols()
+                .iter()
+                .map(|symbol| &**symbol)
+                .eq(symbols.iter().map(Vec::as_slice))
+        );
+        let (mut iter, mut found) = (labels.iter(), Vec::new());
+        for expected in series {
+            assert!(iter.next(&mut found).unwrap());
+            assert_eq!(&found, expected);
+        }
+        assert!(!iter.next(&mut found).unwrap());
+        bytes.len()
+    }
+
+    #[test]
+    fn the_same_targets_under_every_metric_cost_next_to_nothing() {
+        let symbols: Vec<Vec<u8>> = (0..400)
+            .map(|i| format!("symbol-{i:04}").into_bytes())
+            .collect();
+        let label = |name: u32, value: u32| (SymbolRef(name), SymbolRef(value));
+        let series: Vec<LabelRefs> = (0..200)
+            .flat_map(|metric| {
+                (0..50).map(move |pod| {
+                    vec![
+                        label(0, 100 + metric),
+                        label(1, 300 + pod),
+                        label(2, 350 + pod / 7),
+                    ]
+                })
+            })
+            .collect();
+        let bytes = round_trip(&symbols, &series);
+        assert!(bytes < 900, "{bytes} bytes for 10,000 series");
+    }
+
+    proptest! {
+        #[test]
+        fn any_labels_come_back(
+            symbols in prop::collection::btree_set(prop::collection::vec(any::<u8>(), 0..12), 1..40),
+            picks in prop::collection::vec(prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>()), 0..6), 0..60),
+        ) {
+            let symbols: Vec<Vec<u8>> = symbols.into_iter().collect();
+            let pick = |index: &prop::sample::Index| SymbolRef(u32::try_from(index.index(symbols.len())).unwrap());
+            let series: Vec<LabelRefs> = picks.iter().map(|labels| labels.iter().map(|(name, value)| (pick(name), pick(value))).collect()).collect();
+            round_trip(&symbols, &series);
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! Parts: bytes compressed by zstd, after their length and their length as stored.
+
+use std::io::Read as _;
+
+use crate::raw::varint::write_uvarint;
+use crate::raw::{Malformed, Reader};
+
+/// Appends a part to `out`, compressed where that makes it shorter.
+pub(super) fn write(content: &[u8], level: i32, out: &mut Vec<u8>) -> std::io::Result<()> {
+    let compressed = zstd::bulk::compress(content, level)?;
+    let stored = if compressed.len() < content.len() {
+        &compressed
+    } else {
+        content
+    };
+    write_uvarint(out, content.len() as u64);
+    write_uvarint(out, stored.len() as u64);
+    out.extend_from_slice(stored);
+    Ok(())
+}
+
+/// Reads a part of at most `max` bytes; memory grows with what really comes out of it.
+pub(super) fn read(reader: &mut Reader<'_>, max: usize) -> Result<Vec<u8>, Malformed> {
+    let at = *reader;
+    let length = reader.uvarint()?;
+    let fits = usize::try_from(length).ok().filter(|length| *length <= max);
+    let length =
+        fits.ok_or_else(|| at.unexpected("length", format!("up to {max} bytes"), length))?;
+    let stored = reader.count(1)?;
+    let stored = reader.take(stored)?;
+    if stored.len() == length {
+        return Ok(stored.to_vec());
+    }
+    let mut content = Vec::new();
+    let decoded = zstd::stream::read::Decoder::with_buffer(stored)
+        .and_then(|decoder| decoder.take(length as u64 + 1).read_to_end(&mut content));
+    match decoded {
+        Ok(decoded) if decoded == length => Ok(content),
+        Ok(_) => Err(at.unexpected("content", format!("of {length} bytes"), "another length")),
+        Err(e) => Err(at.unexpected("content", "compressed by zstd", e)),
+    }
+}

@@ -1,0 +1,350 @@
+//! Packing a block.
+
+use std::io::Write;
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::directory::{Directory, GroupEntry, Section, header};
+use super::group::{self, Scanned, Unpacked, scan};
+use super::index::IndexProof;
+use super::labels::{LabelWriter, Labels};
+use super::source::{BlockBytes, Source, SourceGroup, Unpackable};
+use super::timeline::{self, Timelines};
+use crate::error::{Error, ErrorKind, Result};
+use crate::index::{Generation, Series, SymbolRef, Symbols};
+use crate::model::Millis;
+use crate::raw::varint::write_uvarint;
+
+/// A block that was packed, and proved to come back byte for byte.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Packed {
+    /// Length of the pack in bytes.
+    pub bytes: u64,
+    /// Number of chunks in each segment.
+    pub segments: Vec<u64>,
+    /// How the index is rebuilt; `None` when it must be kept as it is.
+    pub index: Option<Generation>,
+    /// Number of series, chunks and samples.
+    pub series: u64,
+    /// See `series`.
+    pub chunks: u64,
+    /// See `series`.
+    pub samples: u64,
+    /// Times of the first and the last sample, if there is any.
+    pub times: Option<(Millis, Millis)>,
+    /// Chunks that were kept as they are.
+    pub verbatim: u64,
+    /// Whether each chunk has its samples in order of time, within the times that the index gives for it.
+    pub is_sound: bool,
+}
+
+/// Packs `block` into `out`; `advance` hears of each group how many bytes of chunks are done.
+///
+/// Everything is read back and compared before this returns: the chunks of every group as soon as it is packed, the
+/// index at the end. What was written must be thrown away if this fails or returns [`Unpackable`].
+///
+/// # Errors
+///
+/// When `out` cannot be written.
+pub fn write_pack(
+    block: &BlockBytes<'_>,
+    out: &mut dyn Write,
+    advance: &(dyn Fn(u64) + Sync),
+) -> Result<Result<Packed, Unpackable>> {
+    let source = match Source::open(block) {
+        Ok(source) => source,
+        Err(why) => return Ok(Err(why)),
+    };
+    let mut writer = Writer {
+        out: Output { out, position: 0 },
+        directory: Directory::default(),
+        timelines: Timelines::default(),
+        group_of_timeline: Vec::new(),
+    };
+    writer.out.put(&header())?;
+    let labels = match writer.put_labels(&source)? {
+        Ok(labels) => labels,
+        Err(why) => return Ok(Err(why)),
+    };
+    let generation = Generation::of(&source.index.toc());
+    let mut proof = IndexProof::new(block.index, generation, &labels);
+    let mut packed = Packed {
+        bytes: 0,
+        segments: Vec::new(),
+        index: None,
+        series: 0,
+        chunks: 0,
+        samples: 0,
+        times: None,
+        verbatim: 0,
+        is_sound: true,
+    };
+    let mut groups = source.groups();
+    loop {
+        // As many groups at a time as there are threads: their timelines are found one after the other.
+        let mut wave = Vec::new();
+        while wave.len() < rayon::current_num_threads() {
+            match groups.next() {
+                Ok(Some(group)) => wave.push(group),
+                Ok(None) => break,
+                Err(why) => return Ok(Err(why)),
+            }
+        }
+        if wave.is_empty() {
+            break;
+        }
+        match writer.put_wave(&source.symbols, &wave, &mut proof, &mut packed, advance)? {
+            Ok(()) => {}
+            Err(why) => return Ok(Err(why)),
+        }
+    }
+    packed.segments = match groups.finish() {
+        Ok(segments) => segments,
+        Err(why) => return Ok(Err(why)),
+    };
+    packed.index = proof.finish().then_some(generation);
+    packed.bytes = writer.finish()?;
+    Ok(Ok(packed))
+}
+
+struct Output<'o> {
+    out: &'o mut dyn Write,
+    position: u64,
+}
+
+impl Output<'_> {
+    fn put(&mut self, bytes: &[u8]) -> Result<()> {
+        self.out
+            .write_all(bytes)
+            .map_err(|e| Error::new(ErrorKind::Io, "cannot write the pack").with_source(e))?;
+        self.position += bytes.len() as u64;
+        Ok(())
+    }
+
+    fn put_section(&mut self, bytes: &[u8]) -> Result<Section> {
+        let section = Section {
+            offset: self.position,
+            length: bytes.len() as u64,
+            checksum: crc32fast::hash(bytes),
+        };
+        self.put(bytes)?;
+        Ok(section)
+    }
+}
+
+struct Writer<'o> {
+    out: Output<'o>,
+    directory: Directory,
+    timelines: Timelines,
+    /// For each timeline the group that has it.
+    group_of_timeline: Vec<u64>,
+}
+
+/// A group on its way into the pack.
+struct Member<'a> {
+    scanned: Scanned<'a>,
+    /// The timelines it is the first to have.
+    new_lines: Range<usize>,
+}
+
+/// A group that was packed and came back.
+struct Proved {
+    bytes: Vec<u8>,
+    timelines: Vec<u8>,
+    unpacked: Unpacked,
+}
+
+impl Writer<'_> {
+    /// Writes the labels of all series, and reads them back.
+    fn put_labels(&mut self, source: &Source<'_>) -> Result<Result<Labels, Unpackable>> {
+        let mut writer = LabelWriter::default();
+        let mut series = Series::default();
+        for entry in source.index.series() {
+            if let Err(why) = entry.and_then(|entry| entry.decode(&mut series)) {
+                return Ok(Err(why.into()));
+            }
+            writer.push(&series.labels);
+        }
+        let symbols = source.symbols.iter().map(|(_, symbol)| symbol);
+        let mut bytes = Vec::new();
+        writer
+            .finish(symbols, &mut bytes)
+            .map_err(compressor_failed)?;
+        self.directory.labels = self.out.put_section(&bytes)?;
+        Ok(Labels::read(&bytes, self.directory.labels.offset).map_err(Unpackable::from))
+    }
+
+    fn put_wave(
+        &mut self,
+        symbols: &Symbols<'_>,
+        wave: &[SourceGroup<'_>],
+        proof: &mut IndexProof<'_, '_>,
+        packed: &mut Packed,
+        advance: &(dyn Fn(u64) + Sync),
+    ) -> Result<Result<(), Unpackable>> {
+        let scanned: Vec<Scanned<'_>> = wave.par_iter().map(|group| scan(&group.series)).collect();
+        let members: Vec<Member<'_>> = scanned
+            .into_iter()
+            .map(|mut scanned| {
+                let first = self.timelines.lines().len();
+                scanned.place(&mut self.timelines);
+                Member {
+                    scanned,
+                    new_lines: first..self.timelines.lines().len(),
+                }
+            })
+            .collect();
+        let timelines = &self.timelines;
+        let proved: Vec<Result<Option<Proved>>> = members
+            .par_iter()
+            .zip(wave)
+            .map(|(member, group)| {
+                let proved = pack_and_prove(member, group, timelines);
+                advance(group.chunk_bytes);
+                proved
+            })
+            .collect();
+        for ((member, group), proved) in members.iter().zip(wave).zip(proved) {
+            let Some(proved) = proved? else {
+                return Ok(Err(Unpackable::Unusual(
+                    "its chunks do not come back as they were",
+                )));
+            };
+            self.put_group(symbols, member, group, &proved)?;
+            proof.add(&proved.unpacked, &mut group.places.iter().copied());
+            packed.series += group.series.len() as u64;
+            packed.chunks += group.chunks;
+            packed.samples += group.samples;
+            packed.verbatim += member.scanned.verbatim();
+            packed.is_sound &= member.scanned.is_sound;
+            if group.chunks > 0 {
+                let times = packed.times.unwrap_or((group.min_time, group.max_time));
+                packed.times = Some((times.0.min(group.min_time), times.1.max(group.max_time)));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    fn put_group(
+        &mut self,
+        symbols: &Symbols<'_>,
+        member: &Member<'_>,
+        group: &SourceGroup<'_>,
+        proved: &Proved,
+    ) -> Result<()> {
+        let number = self.directory.groups.len() as u64;
+        self.group_of_timeline.resize(member.new_lines.end, number);
+        let of = |line: usize| self.group_of_timeline.get(line).copied();
+        let mut needs: Vec<u64> = member
+            .scanned
+            .timelines()
+            .filter_map(of)
+            .filter(|needed| *needed != number)
+            .collect();
+        needs.sort_unstable();
+        needs.dedup();
+        let [first, last] = match &group.ends {
+            Some(ends) => ends.each_ref().map(|labels| label_strings(symbols, labels)),
+            None => [Vec::new(), Vec::new()],
+        };
+        let timelines = if proved.timelines.is_empty() {
+            Section::default()
+        } else {
+            self.out.put_section(&proved.timelines)?
+        };
+        let section = self.out.put_section(&proved.bytes)?;
+        self.directory.groups.push(GroupEntry {
+            section,
+            timelines,
+            timeline_count: member.new_lines.len() as u64,
+            needs,
+            series: group.series.len() as u64,
+            chunks: group.chunks,
+            samples: group.samples,
+            chunk_bytes: group.chunk_bytes,
+            min_time: group.min_time,
+            max_time: group.max_time,
+            first_labels: first,
+            last_labels: last,
+        });
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<u64> {
+        let directory = self
+            .directory
+            .write(self.out.position)
+            .map_err(compressor_failed)?;
+        self.out.put(&directory)?;
+        Ok(self.out.position)
+    }
+}
+
+/// Packs a group, unpacks it, and compares; `None` if it is not the same.
+fn pack_and_prove(
+    member: &Member<'_>,
+    group: &SourceGroup<'_>,
+    timelines: &Timelines,
+) -> Result<Option<Proved>> {
+    let lines = timelines.lines();
+    let new_lines = lines.get(member.new_lines.clone()).unwrap_or_default();
+    let mut timeline_bytes = Vec::new();
+    if !new_lines.is_empty() {
+        timeline::write(new_lines, &mut timeline_bytes).map_err(compressor_failed)?;
+        let read = timeline::read(&timeline_bytes, 0, usize::MAX);
+        if !read.is_ok_and(|read| read == new_lines) {
+            return Ok(None);
+        }
+    }
+    let mut bytes = Vec::new();
+    group::write(&member.scanned, &mut bytes).map_err(compressor_failed)?;
+    let Ok(unpacked) = group::read(&bytes, 0, |number| lines.get(number).map(|line| &**line))
+    else {
+        return Ok(None);
+    };
+    let same = is_same(&unpacked, group);
+    Ok(same.then_some(Proved {
+        bytes,
+        timelines: timeline_bytes,
+        unpacked,
+    }))
+}
+
+/// Whether the chunks of `unpacked` are those of `group`, byte for byte.
+fn is_same(unpacked: &Unpacked, group: &SourceGroup<'_>) -> bool {
+    let counts = group.series.iter().map(|series| series.chunks.len());
+    let mut rest = &unpacked.data[..];
+    let mut chunks = unpacked.chunks.iter();
+    let same_chunks = group
+        .series
+        .iter()
+        .flat_map(|series| &series.chunks)
+        .all(|source| {
+            let Some(chunk) = chunks.next() else {
+                return false;
+            };
+            let (data, behind) = rest.split_at_checked(chunk.length).unwrap_or_default();
+            rest = behind;
+            chunk.encoding == source.encoding && data == source.data
+        });
+    same_chunks
+        && rest.is_empty()
+        && chunks.next().is_none()
+        && unpacked.series.iter().copied().eq(counts)
+}
+
+/// Names and values of labels, each after its length.
+fn label_strings(symbols: &Symbols<'_>, labels: &[(SymbolRef, SymbolRef)]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for symbol in labels.iter().flat_map(|(name, value)| [name, value]) {
+        let string = symbols.get(*symbol, 0).unwrap_or_default();
+        write_uvarint(&mut out, string.len() as u64);
+        out.extend_from_slice(string);
+    }
+    out
+}
+
+fn compressor_failed(source: std::io::Error) -> Error {
+    Error::new(ErrorKind::Io, "cannot compress").with_source(source)
+}
