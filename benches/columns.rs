@@ -38,16 +38,28 @@ fn main() {
         .num_threads(std::env::var("THREADS").map_or(1, |threads| threads.parse().unwrap()))
         .build_global()
         .unwrap();
+    let runs = std::env::var("RUNS").map_or(1, |runs| runs.parse().unwrap());
     let mut total: BTreeMap<&'static str, u64> = BTreeMap::new();
     let (mut raw_sum, mut packed_sum, mut samples_sum) = (0, 0, 0);
     let (mut pack_time, mut unpack_time) = (0.0, 0.0);
-    println!("{:26} {:>12} {:>11} {:>6} {:>9} {:>9} {:>9}", "block", "bytes", "packed", "ratio", "B/sample", "pack MB/s", "back MB/s");
+    println!(
+        "{:26} {:>12} {:>11} {:>6} {:>9} {:>9} {:>9}",
+        "block", "bytes", "packed", "ratio", "B/sample", "pack MB/s", "back MB/s"
+    );
     for block in corpus::blocks() {
         let index = block.index().unwrap().bytes();
-        let files: Vec<Vec<u8>> = (0..block.segments().len()).map(|at| std::fs::read(block.segment_path(at)).unwrap()).collect();
-        let bytes = BlockBytes { index, segments: files.iter().map(Vec::as_slice).collect() };
+        let files: Vec<Vec<u8>> = (0..block.segments().len())
+            .map(|at| std::fs::read(block.segment_path(at)).unwrap())
+            .collect();
+        let bytes = BlockBytes {
+            index,
+            segments: files.iter().map(Vec::as_slice).collect(),
+        };
         let raw: u64 = index.len() as u64 + files.iter().map(|file| file.len() as u64).sum::<u64>();
         let mut pack = Vec::new();
+        for _ in 1..runs {
+            let _ = write_pack(&bytes, &mut std::io::sink(), &|_| ()).unwrap();
+        }
         let start = Instant::now();
         let packed = match write_pack(&bytes, &mut pack, &|_| ()).unwrap() {
             Ok(packed) => packed,
@@ -62,7 +74,13 @@ fn main() {
         let (mut segments, mut index_back) = (Segments::default(), Vec::new());
         let start = Instant::now();
         let generation = packed.index;
-        read.unpack(&packed.segments, &mut segments, generation.map(|generation| (generation, &mut index_back as &mut dyn std::io::Write)), &|_| ()).unwrap();
+        read.unpack(
+            &packed.segments,
+            &mut segments,
+            generation.map(|generation| (generation, &mut index_back as &mut dyn std::io::Write)),
+            &|_| (),
+        )
+        .unwrap();
         let back = start.elapsed().as_secs_f64();
         unpack_time += back;
         assert!(segments.0 == files, "segments differ");
@@ -71,11 +89,22 @@ fn main() {
         let labels = parts[0].1;
         println!(
             "{:26} {raw:12} {:11} {:6.2} {:9.4} {:9.1} {:9.1}  {}{}labels {:.1} %",
-            block.meta().ulid, pack.len(), raw as f64 / pack.len() as f64,
+            block.meta().ulid,
+            pack.len(),
+            raw as f64 / pack.len() as f64,
             (pack.len() as u64 - labels) as f64 / packed.samples.max(1) as f64,
-            raw as f64 / seconds / 1e6, raw as f64 / back / 1e6,
-            if generation.is_none() { "index verbatim, " } else { "" },
-            if packed.verbatim > 0 { format!("{} chunks verbatim, ", packed.verbatim) } else { String::new() },
+            raw as f64 / seconds / 1e6,
+            raw as f64 / back / 1e6,
+            if generation.is_none() {
+                "index verbatim, "
+            } else {
+                ""
+            },
+            if packed.verbatim > 0 {
+                format!("{} chunks verbatim, ", packed.verbatim)
+            } else {
+                String::new()
+            },
             labels as f64 * 100.0 / pack.len() as f64,
         );
         for (name, bytes) in parts {
@@ -85,11 +114,19 @@ fn main() {
         packed_sum += pack.len() as u64;
         samples_sum += packed.samples;
     }
-    println!("\n{raw_sum} bytes, {packed_sum} packed: {:.2}; {:.4} B/sample; pack {:.1} MB/s, back {:.1} MB/s",
-        raw_sum as f64 / packed_sum as f64, packed_sum as f64 / samples_sum as f64, raw_sum as f64 / pack_time / 1e6, raw_sum as f64 / unpack_time / 1e6);
+    println!(
+        "\n{raw_sum} bytes, {packed_sum} packed: {:.2}; {:.4} B/sample; pack {:.1} MB/s, back {:.1} MB/s",
+        raw_sum as f64 / packed_sum as f64,
+        packed_sum as f64 / samples_sum as f64,
+        raw_sum as f64 / pack_time / 1e6,
+        raw_sum as f64 / unpack_time / 1e6
+    );
     let mut total: Vec<_> = total.into_iter().collect();
     total.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
     for (name, bytes) in total {
-        println!("{bytes:12} {:5.1} %  {name}", bytes as f64 * 100.0 / packed_sum as f64);
+        println!(
+            "{bytes:12} {:5.1} %  {name}",
+            bytes as f64 * 100.0 / packed_sum as f64
+        );
     }
 }

@@ -4,8 +4,7 @@
 //! come with the same instances in the same order). So a value is written only where two simple guesses fail; which
 //! guess holds for which label makes a *pattern*, and patterns repeat.
 
-use std::collections::HashMap;
-
+use super::hash::NumberMap;
 use super::part;
 use crate::index::SymbolRef;
 use crate::raw::varint::{write_uvarint, write_varint};
@@ -15,7 +14,7 @@ use crate::raw::{Malformed, Reader};
 pub(super) type LabelRefs = Vec<(SymbolRef, SymbolRef)>;
 
 /// Compression level: labels are few, and are written once.
-const LEVEL: i32 = 19;
+const LEVEL: i32 = 12;
 /// Compression level of labels above this size in bytes.
 const LEVEL_OF_MANY: i32 = 9;
 const MANY: usize = 4 << 20;
@@ -272,13 +271,13 @@ fn entry<'a, T>(entries: &'a [T], numbers: &mut Reader<'_>) -> Result<&'a T, Mal
 /// Entries, numbered in the order of their first use.
 #[derive(Debug)]
 struct Dictionary<K> {
-    entries: HashMap<K, u64>,
+    entries: NumberMap<K, u64>,
 }
 
 impl<K> Default for Dictionary<K> {
     fn default() -> Self {
         Dictionary {
-            entries: HashMap::new(),
+            entries: NumberMap::default(),
         }
     }
 }
@@ -300,12 +299,12 @@ impl<K: Eq + std::hash::Hash> Dictionary<K> {
 #[derive(Debug, Default)]
 struct Guesser {
     /// Which value a name had behind the value of the label before.
-    neighbours: HashMap<(u32, u32), u32>,
+    neighbours: NumberMap<(u32, u32), u32>,
     /// Which value a name had in the series behind one that had some value.
-    successors: HashMap<(u32, u32), u32>,
+    successors: NumberMap<(u32, u32), u32>,
     /// What each name had last, and what was written down for it last.
-    last: HashMap<u32, u32>,
-    explicit: HashMap<u32, u32>,
+    last: NumberMap<u32, u32>,
+    explicit: NumberMap<u32, u32>,
     /// The value of the label before, in this series.
     before: u32,
 }

@@ -17,6 +17,7 @@ mod column;
 mod directory;
 mod entropy;
 mod group;
+mod hash;
 mod index;
 mod labels;
 mod part;

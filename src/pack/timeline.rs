@@ -3,10 +3,10 @@
 //! A series that begins late, ends early or misses some scrapes is a slice of its target's timeline. Timelines are numbered over
 //! a whole pack; each stands in the section of the group that had it first.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::column::{ColumnReader, ColumnWriter, Stream, Streams};
+use super::hash::NumberMap;
 use crate::model::Millis;
 use crate::raw::varint::write_uvarint;
 use crate::raw::{Malformed, Reader};
@@ -38,7 +38,7 @@ pub(super) struct Timelines {
     lines: Vec<Arc<[Millis]>>,
     /// Times in all of them.
     times: usize,
-    by_time: HashMap<Millis, usize>,
+    by_time: NumberMap<Millis, usize>,
 }
 
 impl Timelines {

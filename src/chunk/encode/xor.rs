@@ -1,16 +1,18 @@
 //! Encoding 1, XOR (Prometheus `chunkenc/xor.go`).
 
+use super::next_count;
 use super::varbit::fits;
 use super::xor_column::XorColumn;
-use super::{next_count, with_header};
 use crate::error::Result;
 use crate::model::Millis;
-use crate::raw::BitWriter;
+use crate::raw::{BitWriter, FastBits};
 
 /// Encodes float samples as XOR chunk data.
 #[derive(Clone, Debug)]
 pub struct XorEncoder {
     out: BitWriter,
+    /// Where the chunk begins in `out`.
+    start: usize,
     samples: u16,
     time: Millis,
     delta: i64,
@@ -26,8 +28,17 @@ impl Default for XorEncoder {
 impl XorEncoder {
     /// An encoder for one chunk.
     pub fn new() -> Self {
+        Self::after(Vec::new())
+    }
+
+    /// An encoder for one chunk, whose data is appended to `before`.
+    pub fn after(before: Vec<u8>) -> Self {
+        let start = before.len();
+        let mut bytes = before;
+        bytes.extend_from_slice(&[0; 2]);
         XorEncoder {
-            out: BitWriter::after(vec![0; 2]),
+            out: BitWriter::after(bytes),
+            start,
             samples: 0,
             time: 0,
             delta: 0,
@@ -40,7 +51,8 @@ impl XorEncoder {
     /// # Errors
     ///
     /// When the chunk holds 65,535 samples already.
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "compiled for each kind of processor")]
     pub fn push(&mut self, time: Millis, bits: u64) -> Result<()> {
         let samples = next_count(self.samples, u16::MAX)?;
         let delta = time.wrapping_sub(self.time);
@@ -65,6 +77,24 @@ impl XorEncoder {
         Ok(())
     }
 
+    /// Appends samples, as many as there are both times and values.
+    ///
+    /// # Errors
+    ///
+    /// As [`XorEncoder::push`].
+    pub fn push_all(&mut self, times: &[Millis], values: &[u64]) -> Result<()> {
+        let mut push = || {
+            times
+                .iter()
+                .zip(values)
+                .try_for_each(|(time, bits)| self.push(*time, *bits))
+        };
+        match FastBits::find() {
+            Some(fast) => fast.run(push),
+            None => push(),
+        }
+    }
+
     /// Samples so far.
     pub fn samples(&self) -> u16 {
         self.samples
@@ -72,12 +102,16 @@ impl XorEncoder {
 
     /// Size of the data so far, in bytes.
     pub fn size(&self) -> usize {
-        self.out.len()
+        self.out.len() - self.start
     }
 
-    /// The chunk's data.
+    /// The chunk's data, behind what it was appended to.
     pub fn finish(self) -> Vec<u8> {
-        with_header(self.out, &self.samples.to_be_bytes())
+        let mut bytes = self.out.finish();
+        if let Some(header) = bytes.get_mut(self.start..self.start + 2) {
+            header.copy_from_slice(&self.samples.to_be_bytes());
+        }
+        bytes
     }
 }
 

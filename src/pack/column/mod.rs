@@ -45,6 +45,8 @@ const MAX_REFERENCES: u8 = 3;
 const WITH_DIVISOR: u8 = 0x20;
 /// The prediction is always right: there are no residuals.
 const FLAT: u8 = 0x40;
+/// Residuals other than zero are rare: their distances, then they themselves.
+const SPARSE: u8 = 0x80;
 
 /// Codes of special values.
 const STALE: u8 = 0;

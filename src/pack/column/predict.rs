@@ -2,6 +2,8 @@
 //!
 //! All arithmetic wraps: whatever numbers a column holds, guess and residual undo each other exactly.
 
+use crate::raw::FastBits;
+
 /// How a column is predicted. The numbers are those of the format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Predictor {
@@ -24,6 +26,9 @@ const HALF: i64 = 1 << (FRACTION - 1);
 /// Weight of the newest number in a running mean: 1 / 2^this.
 const DECAY: u32 = 3;
 
+/// Numbers of a column that predictors are tried on.
+const PROBE: usize = 160;
+
 impl Predictor {
     pub(super) const ALL: [Predictor; 5] = [
         Predictor::Zero,
@@ -45,12 +50,19 @@ impl Predictor {
 
     /// About how many sixteenths of a bit the residuals of `values` take.
     pub(super) fn cost(self, values: &[i64]) -> u64 {
-        let mut sum = 0;
-        self.each_residual(values, |residual| sum += cost(residual));
-        sum
+        let sum = || {
+            let mut sum = 0;
+            self.each_residual(values, |residual| sum += cost(residual));
+            sum
+        };
+        match FastBits::find() {
+            Some(fast) => fast.run(sum),
+            None => sum(),
+        }
     }
 
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "compiled for each kind of processor")]
     fn each_residual(self, values: &[i64], visit: impl FnMut(i64)) {
         match self {
             Predictor::Zero => residuals::<Zero>(values, visit),
@@ -82,23 +94,19 @@ impl Predictor {
         if changes.by_ref().take(values.len() / 16 + 1).count() <= values.len() / 16 {
             return (Predictor::Last, last);
         }
-        let others = [
-            Predictor::Zero,
-            Predictor::Linear,
-            Predictor::Level,
-            Predictor::Slope,
-        ];
-        let costs = others.map(|predictor| (predictor, predictor.cost(values)));
-        costs
+        let probe = values.get(..values.len().min(PROBE)).unwrap_or_default();
+        let best = Self::ALL
             .into_iter()
-            .fold((Predictor::Last, last), |best, other| {
-                if other.1 < best.1 { other } else { best }
-            })
+            .min_by_key(|predictor| predictor.cost(probe));
+        let best = best.map(|predictor| (predictor, predictor.cost(values)));
+        best.filter(|best| best.1 < last)
+            .unwrap_or((Predictor::Last, last))
     }
 }
 
 /// About how many sixteenths of a bit `residual` takes: 16 log₂(2 |residual| + 1).
-#[inline]
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "compiled for each kind of processor")]
 pub(super) fn cost(residual: i64) -> u64 {
     let odd = residual.unsigned_abs().saturating_mul(2) | 1;
     let length = 63 - odd.leading_zeros();
@@ -112,7 +120,8 @@ trait Guess {
     fn see(&mut self, value: i64);
 }
 
-#[inline]
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "compiled for each kind of processor")]
 fn residuals<G: Guess>(values: &[i64], mut visit: impl FnMut(i64)) {
     let Some((&first, rest)) = values.split_first() else {
         return;

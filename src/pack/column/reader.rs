@@ -7,7 +7,7 @@ use super::search::add;
 use super::streams::{Stream, StreamReaders, Streams};
 use super::{
     BITS, DURATION, FLAT, GO_NAN, MAX_EXPONENT, MAX_REFERENCES, MICRO, MULTIPLE, NAN, OTHER,
-    PREDICTOR, RATIO, REFERENCES_SHIFT, SCALE_CODE, STALE, WITH_CORRECTIONS, WITH_DIVISOR,
+    PREDICTOR, RATIO, REFERENCES_SHIFT, SCALE_CODE, SPARSE, STALE, WITH_CORRECTIONS, WITH_DIVISOR,
     WITH_SPECIALS,
 };
 use crate::model::{Millis, STALE_NAN};
@@ -181,11 +181,9 @@ impl<'a> ColumnReader<'a> {
         let plans = self.streams.get(Stream::Plans);
         let at = *plans;
         let byte = plans.u8()?;
-        let predictor = Predictor::from_number(byte & PREDICTOR)
-            .filter(|_| byte & 0x80 == 0)
-            .ok_or_else(|| {
-                Malformed::unknown(at.section(), at.offset(), "plan", i64::from(byte))
-            })?;
+        let predictor = Predictor::from_number(byte & PREDICTOR).ok_or_else(|| {
+            Malformed::unknown(at.section(), at.offset(), "plan", i64::from(byte))
+        })?;
         let divisor = if byte & WITH_DIVISOR == 0 {
             1
         } else {
@@ -201,11 +199,18 @@ impl<'a> ColumnReader<'a> {
         } else {
             first.wrapping_div(divisor)
         });
-        if byte & FLAT == 0 {
-            let hint = self.streams.get(Stream::Hints).u8()?;
-            self.residuals.read(count - 1, hint, out)?;
-        } else {
-            out.resize(count, 0);
+        match byte & (FLAT | SPARSE) {
+            0 => self.residuals(count - 1, out)?,
+            SPARSE => self.sparse_residuals(count, out)?,
+            FLAT => out.resize(count, 0),
+            _ => {
+                return Err(Malformed::unknown(
+                    at.section(),
+                    at.offset(),
+                    "plan",
+                    i64::from(byte),
+                ));
+            }
         }
         predictor.restore(out);
         if let Some(times) = times {
@@ -217,6 +222,44 @@ impl<'a> ColumnReader<'a> {
             let base = first.wrapping_rem(divisor);
             out.iter_mut()
                 .for_each(|k| *k = k.wrapping_mul(divisor).wrapping_add(base));
+        }
+        Ok(())
+    }
+
+    fn residuals(&mut self, count: usize, out: &mut Vec<i64>) -> Result<(), Malformed> {
+        let hint = self.streams.get(Stream::Hints).u8()?;
+        self.residuals.read(count, hint, out)
+    }
+
+    /// Fills `out` up to `count` with residuals most of which are zero.
+    fn sparse_residuals(&mut self, count: usize, out: &mut Vec<i64>) -> Result<(), Malformed> {
+        let counts = self.streams.get(Stream::Counts);
+        let at = *counts;
+        let changes = counts.uvarint()?;
+        let fits = usize::try_from(changes)
+            .ok()
+            .filter(|changes| *changes < count);
+        let changes =
+            fits.ok_or_else(|| at.unexpected("changes", format!("below {count}"), changes))?;
+        let (mut gaps, mut residuals) = (Vec::new(), Vec::new());
+        self.residuals(changes, &mut gaps)?;
+        self.residuals(changes, &mut residuals)?;
+        let mut place = out.len();
+        out.resize(count, 0);
+        for (gap, residual) in gaps.iter().zip(residuals) {
+            let slot = usize::try_from(*gap)
+                .ok()
+                .and_then(|gap| place.checked_add(gap));
+            let slot = slot.and_then(|at| Some((at, out.get_mut(at)?)));
+            let Some((at_slot, slot)) = slot else {
+                return Err(at.unexpected(
+                    "changes",
+                    "within their column",
+                    format!("one after {gap}"),
+                ));
+            };
+            *slot = residual;
+            place = at_slot + 1;
         }
         Ok(())
     }

@@ -1,10 +1,10 @@
 //! Columns that help to predict others: a sum and its parts, the same gauge seen by another target a moment before.
 
-use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::scale::Scale;
 use crate::model::Millis;
+use crate::pack::hash::NumberMap;
 
 /// An earlier column of the group, and how it is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub(super) struct KeptColumn {
 pub(super) struct Kept {
     pub(super) columns: Vec<KeptColumn>,
     times: Vec<Rc<[Millis]>>,
-    alignments: HashMap<(usize, usize), Rc<Alignment>>,
+    alignments: NumberMap<(usize, usize), Rc<Alignment>>,
 }
 
 /// For each sample of one column, where another column stands at that time.
@@ -118,7 +118,7 @@ impl KeptColumn {
 
 fn align(
     all: &[Rc<[Millis]>],
-    known: &mut HashMap<(usize, usize), Rc<Alignment>>,
+    known: &mut NumberMap<(usize, usize), Rc<Alignment>>,
     own: usize,
     other: usize,
 ) -> Rc<Alignment> {

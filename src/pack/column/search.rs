@@ -1,10 +1,9 @@
 //! Which earlier columns help to predict a column: tried on a few samples first, then on all.
 
-use std::collections::HashMap;
-
 use super::predict::{Predictor, cost};
 use super::reference::{Kept, Reference};
 use super::scale::Scale;
+use crate::pack::hash::NumberMap;
 
 /// Columns of the same times that are tried: the parts of a sum stand close together.
 const SAME_TIMES: usize = 40;
@@ -20,8 +19,8 @@ const PRICE: u64 = 24 * 16;
 /// The columns that are worth trying.
 #[derive(Debug, Default)]
 pub(super) struct Candidates {
-    by_times: HashMap<usize, Vec<usize>>,
-    by_metric: HashMap<u32, Vec<usize>>,
+    by_times: NumberMap<usize, Vec<usize>>,
+    by_metric: NumberMap<u32, Vec<usize>>,
 }
 
 /// A way to predict a column.

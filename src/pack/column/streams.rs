@@ -21,6 +21,8 @@ pub(in crate::pack) enum Stream {
     Plans,
     /// How large residuals are at first.
     Hints,
+    /// How many residuals of sparse columns are not zero.
+    Counts,
     /// First numbers of columns.
     Firsts,
     /// Common factors of columns.
@@ -38,7 +40,7 @@ pub(in crate::pack) enum Stream {
 }
 
 impl Stream {
-    pub(in crate::pack) const ALL: [Stream; 14] = [
+    pub(in crate::pack) const ALL: [Stream; 15] = [
         Stream::Series,
         Stream::Shapes,
         Stream::ShapeOfSeries,
@@ -46,6 +48,7 @@ impl Stream {
         Stream::Scales,
         Stream::Plans,
         Stream::Hints,
+        Stream::Counts,
         Stream::Firsts,
         Stream::Divisors,
         Stream::References,
@@ -65,6 +68,7 @@ impl Stream {
             Stream::Scales => "scales",
             Stream::Plans => "plans",
             Stream::Hints => "hints",
+            Stream::Counts => "counts of changes",
             Stream::Firsts => "first values",
             Stream::Divisors => "divisors",
             Stream::References => "references",
@@ -77,7 +81,7 @@ impl Stream {
 }
 
 /// Compression level of the streams: they are small beside the residuals.
-const LEVEL: i32 = 9;
+const LEVEL: i32 = 6;
 
 /// Largest stream a reader accepts, in bytes: bounds what a hostile pack can make it allocate.
 const MAX_STREAM: usize = 64 << 20;

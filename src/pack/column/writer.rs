@@ -6,8 +6,8 @@ use super::scale::{Scale, gcd};
 use super::search::{Candidates, Found, Target};
 use super::streams::{Stream, StreamsWriter};
 use super::{
-    FLAT, OTHER, REFERENCES_SHIFT, WITH_CORRECTIONS, WITH_DIVISOR, WITH_SPECIALS, is_special,
-    scale_code, special_code,
+    FLAT, OTHER, REFERENCES_SHIFT, SPARSE, WITH_CORRECTIONS, WITH_DIVISOR, WITH_SPECIALS,
+    is_special, scale_code, special_code,
 };
 use crate::model::Millis;
 use crate::pack::entropy::{ResidualWriter, hint};
@@ -21,6 +21,9 @@ pub(in crate::pack) struct Place {
     /// What columns of the same metric share; only the writer needs it.
     pub(in crate::pack) metric: u32,
 }
+
+/// From so many residuals for each that is not zero on, a column is sparse.
+const SAMPLES_PER_CHANGE: usize = 8;
 
 /// Writes the columns of a group.
 #[derive(Debug, Default)]
@@ -180,7 +183,13 @@ impl ColumnWriter {
 
     /// Writes a column whose residuals are in `scratch`.
     fn write(&mut self, first: i64, divisor: i64, plan: &Found) {
-        let flat = self.scratch.iter().all(|residual| *residual == 0);
+        let changes = self
+            .scratch
+            .iter()
+            .filter(|residual| **residual != 0)
+            .count();
+        let flat = changes == 0;
+        let sparse = !flat && changes <= self.scratch.len() / SAMPLES_PER_CHANGE;
         #[expect(clippy::cast_possible_truncation, reason = "at most two references")]
         let mut byte = plan.predictor as u8 | (plan.references.len() as u8) << REFERENCES_SHIFT;
         if divisor != 1 {
@@ -190,18 +199,48 @@ impl ColumnWriter {
         if flat {
             byte |= FLAT;
         }
+        if sparse {
+            byte |= SPARSE;
+        }
         self.streams.get(Stream::Plans).push(byte);
         write_varint(self.streams.get(Stream::Firsts), first);
         for reference in &plan.references {
             let back = self.kept.columns.len() - reference.column;
             write_reference(self.streams.get(Stream::References), back, *reference);
         }
-        if !flat {
-            let hint = hint(&self.scratch);
-            self.streams.get(Stream::Hints).push(hint);
-            self.residuals.push(&self.scratch, hint);
+        if sparse {
+            let (gaps, residuals) = split_sparse(&self.scratch);
+            write_uvarint(self.streams.get(Stream::Counts), gaps.len() as u64);
+            self.push_residuals(&gaps);
+            self.push_residuals(&residuals);
+        } else if !flat {
+            let residuals = std::mem::take(&mut self.scratch);
+            self.push_residuals(&residuals);
+            self.scratch = residuals;
         }
     }
+
+    fn push_residuals(&mut self, residuals: &[i64]) {
+        let hint = hint(residuals);
+        self.streams.get(Stream::Hints).push(hint);
+        self.residuals.push(residuals, hint);
+    }
+}
+
+/// How many zeros stand before each residual that is none, and those residuals.
+fn split_sparse(residuals: &[i64]) -> (Vec<i64>, Vec<i64>) {
+    let (mut gaps, mut values) = (Vec::new(), Vec::new());
+    let mut gap = 0;
+    for &residual in residuals {
+        if residual == 0 {
+            gap += 1;
+        } else {
+            gaps.push(gap);
+            values.push(residual);
+            gap = 0;
+        }
+    }
+    (gaps, values)
 }
 
 fn write_reference(out: &mut Vec<u8>, back: usize, reference: Reference) {

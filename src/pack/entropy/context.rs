@@ -8,7 +8,7 @@ const FRACTION: u32 = 8;
 /// Weight of the newest magnitude in the average: 1 / 2^this.
 const DECAY: u32 = 2;
 /// Larger magnitudes count as this one: the average must not overflow.
-const MAX_MAGNITUDE: u64 = 1 << 54;
+const MAX_MAGNITUDE: u64 = 1 << 52;
 
 /// A running average of the magnitudes of one column's residuals.
 #[derive(Clone, Copy, Debug)]
@@ -34,14 +34,13 @@ impl Context {
     /// The number of this context: twice the logarithm of the average, rounded down, and whether the last residual was zero.
     #[inline]
     pub(super) fn number(self) -> usize {
-        let length = 64 - self.average.leading_zeros();
-        let magnitude = if length < 2 {
-            length
-        } else {
-            let half = (self.average >> (length - 2)) & 1;
-            2 * length - 2 + u32::from(half != 0)
-        };
-        (magnitude as usize) << 1 | usize::from(self.after_zero)
+        // Two bits more, so that there always is a bit below the leading one.
+        let scaled = self.average << 2 | 3;
+        let length = 64 - scaled.leading_zeros();
+        let half = scaled >> (length - 2) & 1;
+        #[expect(clippy::cast_possible_truncation, reason = "0 or 1")]
+        let magnitude = 2 * length as usize + half as usize;
+        magnitude << 1 | usize::from(self.after_zero)
     }
 
     /// Goes on behind a residual of this magnitude.

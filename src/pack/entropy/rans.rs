@@ -4,7 +4,7 @@
 //! [`TOTAL`]. The encoder runs backwards, so that the decoder runs forwards.
 
 /// Binary logarithm of [`TOTAL`].
-pub(super) const SCALE: u32 = 12;
+pub(super) const SCALE: u32 = 11;
 /// Sum of the frequencies in a table.
 pub(super) const TOTAL: u32 = 1 << SCALE;
 /// Smallest state between tokens; also the state in which the encoder begins and the decoder must end.
@@ -56,7 +56,7 @@ impl Encoder {
 }
 
 /// Decodes tokens.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Decoder<'a> {
     /// The state of the next token, and that of the one after it.
     states: [u32; 2],

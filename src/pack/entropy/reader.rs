@@ -4,7 +4,7 @@ use super::context::Context;
 use super::rans::Decoder;
 use super::table::{Lookup, Tables};
 use super::{SECTION, expand};
-use crate::raw::{BitReader, Malformed, Reader};
+use crate::raw::{BitReader, FastBits, Malformed, Reader};
 
 /// Reads what a [`ResidualWriter`](super::ResidualWriter) wrote, column by column.
 #[derive(Debug)]
@@ -40,38 +40,32 @@ impl<'a> ResidualReader<'a> {
     ///
     /// # Errors
     ///
-    /// When there are no more. Memory grows with what was read: a hostile count alone reserves nothing.
+    /// When there are no more. A damaged section can hold any number of residuals in no bytes at all: the caller bounds `count`.
     pub(in crate::pack) fn read(
         &mut self,
         count: usize,
         hint: u8,
         out: &mut Vec<i64>,
     ) -> Result<(), Malformed> {
-        let mut context = Context::new(hint);
-        for _ in 0..count {
-            let residual = self.next(&mut context).ok_or_else(|| self.exhausted())?;
-            out.push(residual);
-        }
-        Ok(())
+        let read = match FastBits::find() {
+            Some(fast) => fast.run(|| self.read_all(count, hint, out)),
+            None => self.read_all(count, hint, out),
+        };
+        read.ok_or_else(|| self.exhausted())
     }
 
-    #[inline]
-    fn next(&mut self, context: &mut Context) -> Option<i64> {
-        let (token, frequency, bias) = self.lookup.get(context.number(), self.tokens.slot())?;
-        self.tokens.advance(frequency, bias)?;
-        if token == 0 {
-            context.update(0);
-            return Some(0);
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "compiled for each kind of processor")]
+    fn read_all(&mut self, count: usize, hint: u8, out: &mut Vec<i64>) -> Option<()> {
+        let mut context = Context::new(hint);
+        // In registers for the time of the loop.
+        let (mut tokens, mut low) = (self.tokens, self.low);
+        out.reserve(count);
+        for _ in 0..count {
+            out.push(next(&self.lookup, &mut tokens, &mut low, &mut context)?);
         }
-        let (low_bits, negative) = expand(token);
-        let magnitude = 1u64 << low_bits | self.low.bits(low_bits)?;
-        context.update(magnitude);
-        let value = magnitude as i64;
-        Some(if negative {
-            value.wrapping_neg()
-        } else {
-            value
-        })
+        (self.tokens, self.low) = (tokens, low);
+        Some(())
     }
 
     /// Checks that nothing is left.
@@ -104,4 +98,29 @@ impl<'a> ResidualReader<'a> {
             found,
         )
     }
+}
+
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "the innermost step")]
+fn next(
+    lookup: &Lookup,
+    tokens: &mut Decoder<'_>,
+    low: &mut BitReader<'_>,
+    context: &mut Context,
+) -> Option<i64> {
+    let (token, frequency, bias) = lookup.get(context.number(), tokens.slot())?;
+    tokens.advance(frequency, bias)?;
+    if token == 0 {
+        context.update(0);
+        return Some(0);
+    }
+    let (low_bits, negative) = expand(token);
+    let magnitude = 1u64 << low_bits | low.bits(low_bits)?;
+    context.update(magnitude);
+    let value = magnitude as i64;
+    Some(if negative {
+        value.wrapping_neg()
+    } else {
+        value
+    })
 }

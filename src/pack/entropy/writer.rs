@@ -4,8 +4,8 @@ use super::context::Context;
 use super::rans::Encoder;
 use super::table::{Counts, Tables};
 use super::token;
-use crate::raw::BitWriter;
 use crate::raw::varint::write_uvarint;
+use crate::raw::{BitWriter, FastBits};
 
 /// Gathers the residuals of columns, one column after the other.
 #[derive(Debug, Default)]
@@ -20,6 +20,15 @@ pub(in crate::pack) struct ResidualWriter {
 impl ResidualWriter {
     /// Appends a column. The reader must be given the same `hint`.
     pub(in crate::pack) fn push(&mut self, residuals: &[i64], hint: u8) {
+        match FastBits::find() {
+            Some(fast) => fast.run(|| self.push_all(residuals, hint)),
+            None => self.push_all(residuals, hint),
+        }
+    }
+
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "compiled for each kind of processor")]
+    fn push_all(&mut self, residuals: &[i64], hint: u8) {
         let mut context = Context::new(hint);
         self.tokens.reserve(residuals.len());
         for &residual in residuals {
@@ -49,7 +58,6 @@ impl ResidualWriter {
         write_uvarint(&mut out, low.len() as u64);
         out.extend_from_slice(&low);
         out.extend_from_slice(&encoder.finish());
-        // The decoder takes the states in turns; with an odd number of tokens it ends on the other one.
         out
     }
 }

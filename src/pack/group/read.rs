@@ -1,7 +1,5 @@
 //! Unpacking a group.
 
-use std::collections::HashMap;
-
 use super::histogram::HistogramChunk;
 use super::write::Successors;
 use super::{
@@ -14,6 +12,7 @@ use crate::chunk::encode::{ChunkEncoder, XorEncoder};
 use crate::error::Error;
 use crate::model::{FloatSample, Millis, Sample};
 use crate::pack::column::{ColumnReader, Stream, Streams};
+use crate::pack::hash::NumberMap;
 use crate::pack::timeline::{Run, times_of};
 use crate::raw::{Malformed, Reader};
 
@@ -89,7 +88,7 @@ enum Exception<'a> {
 struct GroupReader<'a> {
     columns: ColumnReader<'a>,
     shapes: Vec<Shape>,
-    exceptions: HashMap<usize, Exception<'a>>,
+    exceptions: NumberMap<usize, Exception<'a>>,
     /// Samples that the rest of the group may have.
     budget: usize,
     offset: u64,
@@ -269,11 +268,10 @@ impl GroupReader<'_> {
         };
         let data = match encoding {
             Encoding::Xor if starts.iter().all(|start| *start == 0) => {
-                let mut encoder = XorEncoder::new();
-                for (time, bits) in times.iter().zip(values) {
-                    encoder.push(*time, *bits).map_err(misfit)?;
-                }
-                encoder.finish()
+                let mut encoder = XorEncoder::after(std::mem::take(&mut self.unpacked.data));
+                encoder.push_all(times, values).map_err(misfit)?;
+                self.unpacked.data = encoder.finish();
+                return Ok(());
             }
             Encoding::Xor | Encoding::Xor2 => {
                 let mut encoder = ChunkEncoder::new(encoding).map_err(misfit)?;
@@ -438,9 +436,9 @@ fn read_run(stream: &mut Reader<'_>) -> Result<Run, Malformed> {
 
 fn read_exceptions<'a>(
     columns: &mut ColumnReader<'a>,
-) -> Result<HashMap<usize, Exception<'a>>, Malformed> {
+) -> Result<NumberMap<usize, Exception<'a>>, Malformed> {
     let count = columns.stream(Stream::Exceptions).count(2)?;
-    let mut exceptions = HashMap::with_capacity(count);
+    let mut exceptions = NumberMap::default();
     let mut next = 0usize;
     for _ in 0..count {
         let stream = columns.stream(Stream::Exceptions);

@@ -1,11 +1,11 @@
 //! Decoding the chunks of a group.
 
-use std::collections::HashMap;
-
 use super::histogram::HistogramChunk;
 use super::{ChunkShape, SourceChunk, SourceSeries, value_offset};
-use crate::chunk::{Encoding, Tail, decode};
-use crate::model::{Millis, Sample};
+use crate::chunk::encode::ChunkEncoder;
+use crate::chunk::{self, Encoding, Tail, VisitFloats, decode, decode_floats};
+use crate::model::{FloatSample, Millis, Sample};
+use crate::pack::hash::NumberMap;
 use crate::pack::timeline::{Slice, Timelines};
 
 /// A group whose chunks have been decoded.
@@ -114,11 +114,36 @@ impl Scanned<'_> {
 #[derive(Debug, Default)]
 struct Scanner<'a> {
     scanned: Scanned<'a>,
-    shapes: HashMap<ShapeKey, Vec<usize>>,
-    templates: HashMap<Vec<u8>, Vec<Template<'a>>>,
+    shapes: NumberMap<ShapeKey, Vec<usize>>,
+    templates: NumberMap<Vec<u8>, Vec<Template<'a>>>,
     times: Vec<Millis>,
     values: Vec<u64>,
     starts: Vec<Millis>,
+}
+
+/// Takes the samples of a XOR chunk.
+struct Floats<'v> {
+    times: &'v mut Vec<Millis>,
+    values: &'v mut Vec<u64>,
+}
+
+impl VisitFloats for Floats<'_> {
+    #[inline]
+    fn sample(&mut self, sample: FloatSample) {
+        self.times.push(sample.time);
+        self.values.push(sample.bits);
+    }
+
+    #[inline]
+    fn repeat(&mut self, before: FloatSample, interval: u64, count: u32) {
+        let mut time = before.time;
+        self.times.extend((0..count).map(|_| {
+            time = time.wrapping_add(interval as Millis);
+            time
+        }));
+        self.values
+            .resize(self.values.len() + count as usize, before.bits);
+    }
 }
 
 /// First time, last time, number of times and of chunks.
@@ -268,36 +293,59 @@ impl<'a> Scanner<'a> {
         chunk: &SourceChunk<'_>,
         histograms: &mut Vec<HistogramChunk>,
     ) -> Option<Tail> {
-        let mut open = None;
+        let shape = if chunk.encoding == Encoding::Xor {
+            let floats = Floats {
+                times: &mut self.times,
+                values: &mut self.values,
+            };
+            let (shape, _) = decode_floats(chunk.encoding, chunk.data, 0, floats).ok()?;
+            shape
+        } else {
+            self.decode_other(chunk, histograms)?
+        };
+        // A chunk without samples has no times to say when it is.
+        (shape.canonical && shape.samples > 0).then_some(shape.tail)
+    }
+
+    /// Appends the samples of a chunk with start timestamps or histograms.
+    fn decode_other(
+        &mut self,
+        chunk: &SourceChunk<'_>,
+        histograms: &mut Vec<HistogramChunk>,
+    ) -> Option<chunk::Shape> {
+        let mut open: Option<HistogramChunk> = None;
+        let mut encoder = ChunkEncoder::new(chunk.encoding).ok()?;
+        let mut same = true;
+        // Samples of XOR chunks before have no start timestamps.
+        self.starts.resize(self.times.len(), 0);
         let (times, values, starts) = (&mut self.times, &mut self.values, &mut self.starts);
         let shape = decode(chunk.encoding, chunk.data, 0, |sample| {
+            same &= encoder.push(&sample).is_ok();
             times.push(sample.time());
-            match sample {
-                Sample::Float(sample) => {
-                    values.push(sample.bits);
-                    starts.push(sample.start);
-                }
+            let (bits, start) = match sample {
+                Sample::Float(sample) => (sample.bits, sample.start),
                 Sample::Histogram(sample) => {
-                    values.push(sample.sum);
-                    starts.push(sample.start);
                     open.get_or_insert_with(|| HistogramChunk::new(&sample))
                         .push_integers(&sample);
+                    (sample.sum, sample.start)
                 }
                 Sample::FloatHistogram(sample) => {
-                    values.push(sample.sum);
-                    starts.push(sample.start);
                     open.get_or_insert_with(|| HistogramChunk::new(&sample))
                         .push_floats(&sample);
+                    (sample.sum, sample.start)
                 }
-            }
+            };
+            values.push(bits);
+            starts.push(start);
         })
-        .ok()
-        // A chunk without samples has no times to say when it is.
-        .filter(|shape| shape.canonical && shape.samples > 0)?;
-        if let Some(histogram) = open {
-            histograms.push(histogram);
+        .ok()?;
+        let data = encoder.finish().data;
+        let behind = chunk.data.strip_prefix(data.as_slice())?;
+        if !same || !matches!(behind, [] | [0]) {
+            return None;
         }
-        Some(shape.tail)
+        histograms.extend(open);
+        Some(shape)
     }
 
     /// Notes if the samples of a chunk, those from `first` on, are not what the index says.
@@ -305,6 +353,15 @@ impl<'a> Scanner<'a> {
         let times = self.times.get(first..).unwrap_or_default();
         let ends = (times.first(), times.last()) == (Some(&chunk.min_time), Some(&chunk.max_time));
         self.scanned.is_sound &= ends && times.is_sorted_by(|a, b| a < b);
+    }
+
+    /// The start timestamps, one for each sample, if any is not 0.
+    fn starts(&mut self) -> Option<Vec<Millis>> {
+        let any = self.starts.iter().any(|start| *start != 0);
+        any.then(|| {
+            self.starts.resize(self.times.len(), 0);
+            self.starts.clone()
+        })
     }
 
     /// The number of the shape of `times` cut into `chunks`.

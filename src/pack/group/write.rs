@@ -1,13 +1,12 @@
 //! Packing a scanned group.
 
-use std::collections::HashMap;
-
 use super::scan::{Exception, Scanned, ScannedSeries, Shape, Values, What};
 use super::{
     COLUMN, CONSTANT_BITS, CONSTANT_INTEGER, ChunkShape, EXTRA_ZERO, NO_TIMES, NO_VALUES,
     OWN_TIMES, VERBATIM, WITH_HISTOGRAMS, WITH_STARTS,
 };
 use crate::pack::column::{ColumnWriter, Place, Stream};
+use crate::pack::hash::NumberMap;
 use crate::raw::varint::{write_uvarint, write_varint};
 
 /// Packs a group whose timelines have been found, and appends it to `out`.
@@ -144,7 +143,7 @@ fn write_exceptions(writer: &mut ColumnWriter, exceptions: &[Exception<'_>]) {
 #[derive(Debug, Default)]
 pub(super) struct Successors {
     last: usize,
-    followed_by: HashMap<usize, usize>,
+    followed_by: NumberMap<usize, usize>,
 }
 
 impl Successors {
