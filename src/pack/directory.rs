@@ -182,7 +182,7 @@ impl Directory {
             }
         }
         let mut bytes = Vec::new();
-        part::write(&content, LEVEL, &mut bytes)?;
+        part::write(&content, &mut part::Compressor::new(LEVEL)?, &mut bytes)?;
         let checksum = crc32fast::hash(&bytes);
         let length = u32::try_from(bytes.len()).map_err(|_| std::io::ErrorKind::FileTooLarge)?;
         bytes.extend_from_slice(&offset.to_le_bytes());

@@ -123,7 +123,7 @@ impl LabelWriter {
             } else {
                 LEVEL
             };
-            part::write(part, level, out)?;
+            part::write(part, &mut part::Compressor::new(level)?, out)?;
         }
         Ok(())
     }

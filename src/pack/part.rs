@@ -2,13 +2,26 @@
 
 use std::io::Read as _;
 
+pub(super) use zstd::bulk::Compressor;
+
 use crate::raw::varint::write_uvarint;
 use crate::raw::{Malformed, Reader};
 
+/// Shorter parts only grow by being compressed.
+const WORTH_COMPRESSING: usize = 20;
+
 /// Appends a part to `out`, compressed where that makes it shorter.
-pub(super) fn write(content: &[u8], level: i32, out: &mut Vec<u8>) -> std::io::Result<()> {
-    let compressed = zstd::bulk::compress(content, level)?;
-    let stored = if compressed.len() < content.len() {
+pub(super) fn write(
+    content: &[u8],
+    compressor: &mut Compressor<'_>,
+    out: &mut Vec<u8>,
+) -> std::io::Result<()> {
+    let compressed = if content.len() < WORTH_COMPRESSING {
+        Vec::new()
+    } else {
+        compressor.compress(content)?
+    };
+    let stored = if !compressed.is_empty() && compressed.len() < content.len() {
         &compressed
     } else {
         content

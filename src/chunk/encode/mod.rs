@@ -20,7 +20,7 @@ mod xor_column;
 pub use chunk::{ChunkEncoder, EncodedChunk, SAMPLES_PER_CHUNK, float_chunks};
 pub use float_histogram::FloatHistogramEncoder;
 pub use histogram::HistogramEncoder;
-pub use xor::XorEncoder;
+pub use xor::{TimeCodes, XorEncoder};
 pub use xor2::Xor2Encoder;
 
 use crate::error::{Error, Result};
@@ -31,12 +31,12 @@ use crate::raw::BitWriter;
 fn next_count(samples: u16, max: u16) -> Result<u16> {
     match samples.checked_add(1).filter(|count| *count <= max) {
         Some(count) => Ok(count),
-        None => Err(full(max)),
+        None => Err(too_many(max)),
     }
 }
 
 #[cold]
-fn full(max: u16) -> Error {
+fn too_many(max: u16) -> Error {
     Error::invalid(format!("expected at most {max} samples in a chunk"))
 }
 

@@ -1,9 +1,9 @@
 //! Encoding 1, XOR (Prometheus `chunkenc/xor.go`).
 
-use super::next_count;
 use super::varbit::fits;
-use super::xor_column::XorColumn;
-use crate::error::Result;
+use super::xor_column::{Code, XorColumn};
+use super::{next_count, too_many};
+use crate::error::{Error, Result};
 use crate::model::Millis;
 use crate::raw::{BitWriter, FastBits};
 
@@ -77,22 +77,36 @@ impl XorEncoder {
         Ok(())
     }
 
-    /// Appends samples, as many as there are both times and values.
+    /// Appends the samples of a whole chunk: `times`, and as many values, to an encoder that has none yet.
     ///
     /// # Errors
     ///
-    /// As [`XorEncoder::push`].
-    pub fn push_all(&mut self, times: &[Millis], values: &[u64]) -> Result<()> {
+    /// When there are more than 65,535, or more of one than of the other.
+    pub fn push_all(&mut self, times: &TimeCodes, values: &[u64]) -> Result<()> {
+        if times.codes.len() != values.len() || self.samples > 0 {
+            return Err(Error::invalid("expected as many values as times"));
+        }
+        self.samples = u16::try_from(values.len()).map_err(|_| too_many(u16::MAX))?;
         let mut push = || {
-            times
-                .iter()
-                .zip(values)
-                .try_for_each(|(time, bits)| self.push(*time, *bits))
+            let mut pairs = times.codes.iter().zip(values);
+            if let Some((_, first)) = pairs.next() {
+                self.out.varint(times.first);
+                self.out.bits(*first, 64);
+                self.values = XorColumn::new(*first);
+            }
+            if let Some((_, second)) = pairs.next() {
+                self.out.uvarint(times.delta);
+                self.values.write(&mut self.out, *second);
+            }
+            for (code, value) in pairs {
+                self.values.write_behind(&mut self.out, *code, *value);
+            }
         };
         match FastBits::find() {
             Some(fast) => fast.run(push),
             None => push(),
         }
+        Ok(())
     }
 
     /// Samples so far.
@@ -115,17 +129,53 @@ impl XorEncoder {
     }
 }
 
-#[inline]
-fn write_change_of_delta(out: &mut BitWriter, change: i64) {
-    if change == 0 {
-        return out.bit(false);
-    }
-    for (prefix, prefix_width, width) in [(0b10, 2, 14), (0b110, 3, 17), (0b1110, 4, 20)] {
-        if fits(change, width) {
-            out.bits(prefix, prefix_width);
-            return out.bits(change as u64, width);
+/// The times of a chunk as they are written: the same for all series that were scraped together.
+#[derive(Clone, Debug, Default)]
+pub struct TimeCodes {
+    /// Time of the first sample, and from there to the second.
+    first: Millis,
+    delta: u64,
+    /// For every sample the code of its time; those of the first two stand for nothing.
+    codes: Vec<Code>,
+}
+
+impl TimeCodes {
+    /// The codes of `times`.
+    pub fn new(times: &[Millis]) -> Self {
+        let mut codes = Vec::with_capacity(times.len());
+        let (mut time, mut delta) = (0, 0);
+        for (at, next) in times.iter().enumerate() {
+            let step = next.wrapping_sub(time);
+            codes.push(if at < 2 {
+                Code(0, 0)
+            } else {
+                change_of_delta(step.wrapping_sub(delta))
+            });
+            (time, delta) = (*next, step);
+        }
+        let first = times.first().copied().unwrap_or(0);
+        TimeCodes {
+            first,
+            delta: times.get(1).map_or(0, |second| second.wrapping_sub(first)) as u64,
+            codes,
         }
     }
-    out.bits(0b1111, 4);
-    out.bits(change as u64, 64);
+}
+
+/// The code of a change of delta; one of 68 bits has its 64 low bits here, and its `1111` is understood.
+fn change_of_delta(change: i64) -> Code {
+    if change == 0 {
+        return Code(0, 1);
+    }
+    for (prefix, prefix_width, width) in [(0b10u64, 2, 14), (0b110, 3, 17), (0b1110, 4, 20)] {
+        if fits(change, width) {
+            let low = change as u64 & ((1 << width) - 1);
+            return Code(prefix << width | low, prefix_width + width);
+        }
+    }
+    Code(change as u64, 68)
+}
+
+fn write_change_of_delta(out: &mut BitWriter, change: i64) {
+    change_of_delta(change).write(out);
 }

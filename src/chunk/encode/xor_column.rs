@@ -10,6 +10,20 @@ const MAX_LEADING: u32 = 31;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Code(pub(super) u64, pub(super) u32);
 
+impl Code {
+    /// Writes the code; one of more than 64 bits begins with ones.
+    #[inline]
+    pub(super) fn write(self, out: &mut BitWriter) {
+        let Code(bits, width) = self;
+        if width > 64 {
+            out.bits((1 << (width - 64)) - 1, width - 64);
+            out.bits(bits, 64);
+        } else {
+            out.bits(bits, width);
+        }
+    }
+}
+
 /// State of one column: the value before, and the window its last change was written in.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct XorColumn {
@@ -41,6 +55,22 @@ impl XorColumn {
             out.bit(false);
         } else {
             self.write_change(out, value, Code(0b10, 2), Code(0b11, 2));
+        }
+    }
+
+    /// Writes a code and the next value behind it.
+    #[inline]
+    pub(super) fn write_behind(&mut self, out: &mut BitWriter, code: Code, value: u64) {
+        // Room for the value's own code in one step.
+        let Code(bits, width) = code;
+        if width > 62 {
+            code.write(out);
+            self.write(out, value);
+        } else if value == self.value {
+            out.bits(bits << 1, width + 1);
+        } else {
+            let (before, new) = (bits << 2 | 0b10, bits << 2 | 0b11);
+            self.write_change(out, value, Code(before, width + 2), Code(new, width + 2));
         }
     }
 

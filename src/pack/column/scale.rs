@@ -155,27 +155,23 @@ fn inverse(e: u8) -> f64 {
 /// The number of places that all of `floats` need, and their integers.
 fn decimal(floats: &[u64]) -> Option<(u8, Vec<i64>)> {
     let mut places = 0;
-    let mut integers = Vec::with_capacity(floats.len());
-    for bits in floats {
-        loop {
-            let k = Scale::Decimal(places)
-                .exactly(*bits)
-                .filter(|k| (*k as f64).abs() < EXACT);
-            if let Some(k) = k {
-                integers.push(k);
-                break;
-            }
-            // What was scaled so far has too few places; the last pass scales all anew.
-            places += 1;
-            if places > MAX_EXPONENT {
-                return None;
-            }
-        }
+    loop {
+        // One pass for the guess that so many places are enough, up to the first value that needs more.
+        let mut integers = Vec::with_capacity(floats.len());
+        let small = |k: &i64| k.unsigned_abs() < EXACT as u64;
+        let exactly = |bits: &u64| Scale::Decimal(places).exactly(*bits).filter(small);
+        integers.extend(floats.iter().map_while(exactly));
+        let Some(needs_more) = floats.get(integers.len()) else {
+            return Some((places, integers));
+        };
+        let enough = |places: &u8| {
+            Scale::Decimal(*places)
+                .exactly(*needs_more)
+                .filter(small)
+                .is_some()
+        };
+        places = (places + 1..=MAX_EXPONENT).find(enough)?;
     }
-    if places > 0 {
-        integers = Scale::Decimal(places).all_exactly(floats)?;
-    }
-    Some((places, integers))
 }
 
 /// The least common denominator of most of `floats`, found by continued fractions.

@@ -6,11 +6,11 @@ use super::scale::Scale;
 use crate::pack::hash::NumberMap;
 
 /// Columns of the same times that are tried: the parts of a sum stand close together.
-const SAME_TIMES: usize = 40;
+const SAME_TIMES: usize = 24;
 /// Columns of the same metric that are tried: replicas stand next to each other.
-const SAME_METRIC: usize = 12;
+const SAME_METRIC: usize = 8;
 /// Pairs of neighbouring samples that a column is tried on.
-const PROBES: usize = 24;
+const PROBES: usize = 16;
 /// A column that leaves fewer bits for each sample than this needs no help.
 const CHEAP: u64 = 2 * 16;
 /// What a reference costs to write down, in sixteenths of a bit.

@@ -99,9 +99,10 @@ impl StreamsWriter {
 
     /// Appends all streams to `out`, as parts in their order.
     pub(in crate::pack) fn finish(self, out: &mut Vec<u8>) -> std::io::Result<()> {
+        let mut compressor = part::Compressor::new(LEVEL)?;
         self.0
             .iter()
-            .try_for_each(|stream| part::write(stream, LEVEL, out))
+            .try_for_each(|stream| part::write(stream, &mut compressor, out))
     }
 }
 

@@ -8,7 +8,7 @@ use super::{
     value_offset,
 };
 use crate::chunk::Encoding;
-use crate::chunk::encode::{ChunkEncoder, XorEncoder};
+use crate::chunk::encode::{ChunkEncoder, TimeCodes, XorEncoder};
 use crate::error::Error;
 use crate::model::{FloatSample, Millis, Sample};
 use crate::pack::column::{ColumnReader, Stream, Streams};
@@ -78,6 +78,22 @@ struct Shape {
     chunks: Vec<ChunkShape>,
     /// Chunks of a series that is always 0, and where in each the value stands; made when first needed.
     template: Option<Vec<(Vec<u8>, usize)>>,
+    /// The times of each chunk as XOR chunks have them; made when first needed.
+    codes: Vec<TimeCodes>,
+}
+
+impl Shape {
+    fn make_codes(&mut self) {
+        if self.codes.is_empty() {
+            let mut rest = &self.times[..];
+            let codes = self.chunks.iter().map(|chunk| {
+                let (own, behind) = rest.split_at_checked(chunk.samples()).unwrap_or_default();
+                rest = behind;
+                TimeCodes::new(own)
+            });
+            self.codes = codes.collect();
+        }
+    }
 }
 
 enum Exception<'a> {
@@ -119,6 +135,7 @@ impl GroupReader<'_> {
             times: Vec::new(),
             chunks: Vec::new(),
             template: None,
+            codes: Vec::new(),
         };
         Some(std::mem::replace(self.shapes.get_mut(number)?, empty))
     }
@@ -205,12 +222,13 @@ impl GroupReader<'_> {
 
     fn write_chunks(
         &mut self,
-        shape: &Shape,
+        shape: &mut Shape,
         values: &[u64],
         starts: &[Millis],
     ) -> Result<(), Malformed> {
+        shape.make_codes();
         let (mut times, mut values, mut starts) = (&shape.times[..], values, starts);
-        for &chunk in &shape.chunks {
+        for (&chunk, codes) in shape.chunks.iter().zip(&shape.codes) {
             let exception = self.exceptions.remove(&self.unpacked.chunks.len());
             let ChunkShape::Packed(encoding, _) = chunk else {
                 let Some(Exception::Verbatim(verbatim, data)) = exception else {
@@ -226,7 +244,15 @@ impl GroupReader<'_> {
             let (own_starts, rest) = starts.split_at_checked(own.len()).unwrap_or_default();
             starts = rest;
             let start = self.unpacked.data.len();
-            self.encode(encoding, own, own_values, own_starts)?;
+            if encoding == Encoding::Xor && own_starts.iter().all(|start| *start == 0) {
+                let mut encoder = XorEncoder::after(std::mem::take(&mut self.unpacked.data));
+                encoder
+                    .push_all(codes, own_values)
+                    .map_err(|error| misfit(self.offset, &error))?;
+                self.unpacked.data = encoder.finish();
+            } else {
+                self.encode(encoding, own, own_values, own_starts)?;
+            }
             if matches!(exception, Some(Exception::ExtraZero)) {
                 self.unpacked.data.push(0);
             }
@@ -257,22 +283,9 @@ impl GroupReader<'_> {
         values: &[u64],
         starts: &[Millis],
     ) -> Result<(), Malformed> {
-        let misfit = |error: Error| {
-            Malformed::unexpected(
-                "group",
-                self.offset,
-                "samples",
-                "that their encoding takes",
-                error.chain(),
-            )
-        };
+        let offset = self.offset;
+        let misfit = |error: Error| misfit(offset, &error);
         let data = match encoding {
-            Encoding::Xor if starts.iter().all(|start| *start == 0) => {
-                let mut encoder = XorEncoder::after(std::mem::take(&mut self.unpacked.data));
-                encoder.push_all(times, values).map_err(misfit)?;
-                self.unpacked.data = encoder.finish();
-                return Ok(());
-            }
             Encoding::Xor | Encoding::Xor2 => {
                 let mut encoder = ChunkEncoder::new(encoding).map_err(misfit)?;
                 for (at, (time, bits)) in times.iter().zip(values).enumerate() {
@@ -319,6 +332,17 @@ impl GroupReader<'_> {
     ) -> Malformed {
         Malformed::unexpected("group", self.offset, what, wanted, found)
     }
+}
+
+#[cold]
+fn misfit(offset: u64, error: &Error) -> Malformed {
+    Malformed::unexpected(
+        "group",
+        offset,
+        "samples",
+        "that their encoding takes",
+        error.chain(),
+    )
 }
 
 fn packed(encoding: Encoding, length: usize, times: &[Millis]) -> UnpackedChunk {
@@ -423,6 +447,7 @@ fn read_shape<'t>(
         times,
         chunks,
         template: None,
+        codes: Vec::new(),
     })
 }
 
