@@ -198,7 +198,7 @@ impl Directory {
         let content = part::read(&mut reader, MAX_DIRECTORY)?;
         let mut reader = Reader::new(&content, offset, SECTION);
         let labels = Section::read(&mut reader, offset)?;
-        let count = reader.count(30)?;
+        let count = reader.count(22)?;
         let mut groups = Vec::with_capacity(count);
         for number in 0..count as u64 {
             let section = Section::read(&mut reader, offset)?;
