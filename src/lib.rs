@@ -36,6 +36,7 @@ pub mod archive;
 pub mod block;
 pub mod chunk;
 pub mod cli;
+pub mod dense;
 pub mod dump;
 pub mod error;
 pub mod index;

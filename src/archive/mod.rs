@@ -5,6 +5,7 @@
 //! makes a backup fail or lets a sample slip through. Nothing is ever written there. A run that dies leaves
 //! objects to which no archive refers; the next run takes them over.
 
+mod densely;
 mod fingerprint;
 mod hooks;
 mod logs;
@@ -60,9 +61,21 @@ impl Source {
     }
 }
 
+/// How blocks are stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Codec {
+    /// Decoded and packed, where that brings back the same bytes; else portable.
+    #[default]
+    Dense,
+    /// As a tar in zstd frames, which anything can read.
+    Portable,
+}
+
 /// How to back up.
 #[derive(Clone, Debug)]
 pub struct Options {
+    /// How new blocks are stored.
+    pub codec: Codec,
     /// Whether WAL and WBL are archived as well.
     pub logs: bool,
     /// Compression level of zstd, from 1 to 22.
@@ -80,6 +93,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Options {
+            codec: Codec::default(),
             logs: true,
             level: portable::DEFAULT_LEVEL,
             force: false,

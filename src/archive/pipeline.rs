@@ -2,19 +2,20 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::Options;
+use super::densely::is_same_part;
 use super::fingerprint::{deep_fingerprint, is_immutable};
 use super::hooks::{Hooks, Moment};
 use super::plan::Known;
 use super::source::{Miss, OpenBlock, SourceFile};
 use super::survey::BlockSurvey;
+use super::{Codec, Options};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Ulid;
 use crate::progress::{Progress, Silent};
 use crate::repository::portable::{self, Object, Root, Staged};
 use crate::repository::{
-    Digest, FindingCounts, Fingerprint, StoredBlock, StoredFile, StoredObject, block_object,
-    side_object,
+    Digest, FilePath, FindingCounts, Fingerprint, StoredBlock, StoredFile, StoredObject,
+    block_object, side_object,
 };
 use crate::store::{ObjectName, Store};
 use crate::verify::{Findings, verify_block};
@@ -66,15 +67,22 @@ impl Traffic {
     pub(super) fn written(&self) -> u64 {
         self.written.load(Ordering::Relaxed)
     }
+
+    /// Counts `read` bytes that became `written`.
+    pub(super) fn add(&self, read: u64, written: u64) {
+        self.read.fetch_add(read, Ordering::Relaxed);
+        self.written.fetch_add(written, Ordering::Relaxed);
+    }
 }
 
 /// An immutable part that is in the repository.
-struct Held {
-    fingerprint: Fingerprint,
-    object: StoredObject,
-    /// Everything in the object, which is how the block was when it was stored first.
-    files: Vec<StoredFile>,
-    findings: FindingCounts,
+pub(super) struct Held {
+    pub(super) fingerprint: Fingerprint,
+    pub(super) object: StoredObject,
+    pub(super) packs: Vec<StoredObject>,
+    /// Everything in these, which is how the block was when it was stored first.
+    pub(super) files: Vec<StoredFile>,
+    pub(super) findings: FindingCounts,
 }
 
 impl Pipeline<'_> {
@@ -104,6 +112,11 @@ impl Pipeline<'_> {
         let block = OpenBlock::open(&survey.found.dir)?;
         self.hooks.reached(Moment::BlockOpened(survey.ulid()));
         let survey = BlockSurvey::of(survey.found.clone(), &block).map_err(Miss::from)?;
+        if self.options.codec == Codec::Dense
+            && let Some(stored) = self.store_densely(&survey, &block)?
+        {
+            return Ok(stored);
+        }
         let verdict =
             verify_block(&survey.found.dir, self.options.verify, &Silent).map_err(Miss::from)?;
         let findings = count(&verdict.findings);
@@ -127,6 +140,7 @@ impl Pipeline<'_> {
         let held = Held {
             fingerprint: stored.fingerprint.clone(),
             object: stored.object.clone(),
+            packs: stored.packs.clone(),
             files: own.cloned().collect(),
             findings: stored.findings.clone(),
         };
@@ -143,6 +157,7 @@ impl Pipeline<'_> {
         let held = |fingerprint, (object, files)| Held {
             fingerprint,
             object,
+            packs: Vec::new(),
             files,
             findings,
         };
@@ -183,16 +198,7 @@ impl Pipeline<'_> {
             return Ok(None);
         };
         let here = immutable_digests(block).map_err(Miss::from)?;
-        let there: Vec<_> = files
-            .iter()
-            .filter(|file| is_immutable(&file.name))
-            .collect();
-        let same = here.len() == there.len()
-            && here.iter().all(|(file, sha256)| {
-                there
-                    .iter()
-                    .any(|stored| stored.name == file.name && stored.sha256 == *sha256)
-            });
+        let same = is_same_part(&here, &files);
         if same {
             self.progress.advance(survey.bytes);
         }
@@ -200,7 +206,7 @@ impl Pipeline<'_> {
     }
 
     /// The manifest's entry for `block`, with a sidecar for what differs from its own object.
-    fn complete(
+    pub(super) fn complete(
         &self,
         survey: &BlockSurvey,
         block: &OpenBlock,
@@ -240,6 +246,7 @@ impl Pipeline<'_> {
             chunks: stats.num_chunks,
             samples: stats.num_samples,
             object: held.object,
+            packs: held.packs,
             sidecar,
             files: current,
             empty_dirs: survey.listing.empty_dirs.clone(),
@@ -307,7 +314,19 @@ impl Pipeline<'_> {
         root: Root,
         files: &[&SourceFile],
     ) -> Result<Staged, Failure> {
-        let sources: Vec<_> = files.iter().map(|file| file.to_store()).collect();
+        self.write_with(name, root, files, None)
+    }
+
+    /// Like [`Pipeline::write`], with one more file that is not from the source.
+    pub(super) fn write_with(
+        &self,
+        name: &ObjectName,
+        root: Root,
+        files: &[&SourceFile],
+        extra: Option<(FilePath, &Vec<u8>)>,
+    ) -> Result<Staged, Failure> {
+        let mut sources: Vec<_> = files.iter().map(|file| file.to_store()).collect();
+        sources.extend(extra.map(|(name, content)| portable::SourceFile { name, content }));
         let staged = portable::write(
             self.store,
             name,
@@ -326,15 +345,12 @@ impl Pipeline<'_> {
             }
         })?;
         let read = files.iter().map(|file| file.bytes).sum();
-        self.traffic.read.fetch_add(read, Ordering::Relaxed);
-        self.traffic
-            .written
-            .fetch_add(staged.object().bytes, Ordering::Relaxed);
+        self.traffic.add(read, staged.object().bytes);
         Ok(staged)
     }
 
     /// What an object holds that is to be relied on, all of it read; `None` when it is damaged.
-    fn read(
+    pub(super) fn read(
         &self,
         name: &ObjectName,
         root: Root,
@@ -353,13 +369,13 @@ impl Pipeline<'_> {
     }
 }
 
-fn immutable_digests(block: &OpenBlock) -> Result<Vec<(&SourceFile, Digest)>> {
+pub(super) fn immutable_digests(block: &OpenBlock) -> Result<Vec<(&SourceFile, Digest)>> {
     let files = block.files.iter().filter(|file| is_immutable(&file.name));
     files.map(|file| Ok((file, file.digest()?))).collect()
 }
 
 /// The findings in the words of a manifest.
-fn count(findings: &Findings) -> FindingCounts {
+pub(super) fn count(findings: &Findings) -> FindingCounts {
     let mut counts = FindingCounts::default();
     for (kind, count) in findings.counts() {
         let severity = kind.severity().to_string();

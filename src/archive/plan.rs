@@ -6,7 +6,9 @@ use super::fingerprint::{deep_fingerprint, is_immutable};
 use super::survey::BlockSurvey;
 use crate::model::Ulid;
 use crate::repository::lineage::{atoms, is_damaged};
-use crate::repository::{Archive, StoredBlock, StoredFile, StoredObject, block_object};
+use crate::repository::{
+    Archive, StoredBlock, StoredFile, StoredObject, block_object, recipe_object,
+};
 use crate::store::ObjectName;
 
 /// What has to be done for a block.
@@ -76,8 +78,12 @@ impl Known {
 
     /// Whether an object seems to hold `block`, and no archive learned so far tells of it.
     pub(super) fn is_riddle(&self, block: &BlockSurvey) -> bool {
-        let object = block_object(block.ulid(), &block.fingerprint);
-        self.find(block).is_none() && object.is_ok_and(|name| self.has_object(&name))
+        let names = [
+            block_object(block.ulid(), &block.fingerprint),
+            recipe_object(block.ulid(), &block.fingerprint),
+        ];
+        let mut names = names.into_iter().flatten();
+        self.find(block).is_none() && names.any(|name| self.has_object(&name))
     }
 
     /// How a block that is now archived compares with what was known.
@@ -93,8 +99,13 @@ impl Known {
     /// The latest word on a block with this immutable part, if its object is there.
     fn find(&self, block: &BlockSurvey) -> Option<&StoredBlock> {
         let words = self.blocks.get(&block.ulid())?;
-        let same = |word: &&StoredBlock| is_same(word, block) && self.holds(Some(&word.object));
-        words.iter().rfind(same)
+        let is_held = |word: &StoredBlock| {
+            let mut objects = std::iter::once(&word.object).chain(&word.packs);
+            objects.all(|object| self.holds(Some(object)))
+        };
+        words
+            .iter()
+            .rfind(|word| is_same(word, block) && is_held(word))
     }
 
     /// Whether the object, if there is to be one, is as long as it was when it was stored.

@@ -69,6 +69,7 @@ impl BlockSurvey {
                 bytes: file.bytes,
                 sha256: file.digest()?,
                 sidecar: false,
+                packed: false,
             })
         });
         Ok(BlockSurvey {

@@ -35,7 +35,8 @@ pub struct Packed {
     pub times: Option<(Millis, Millis)>,
     /// Chunks that were kept as they are.
     pub verbatim: u64,
-    /// Whether each chunk has its samples in order of time, within the times that the index gives for it.
+    /// Whether each chunk has its samples in order of time, within the times that the index gives for it. Histograms have rules
+    /// of their own and are not looked at: with them, a block does not count as sound.
     pub is_sound: bool,
 }
 

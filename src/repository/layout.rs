@@ -18,11 +18,15 @@ pub(super) const DESCRIPTOR: &str = "narthex.json";
 pub(super) const ARCHIVES: &str = "archives/";
 /// Prefix of all blocks.
 pub(super) const BLOCKS: &str = "blocks/";
-
+/// Prefix of all packs.
+pub(super) const PACKS: &str = "packs/";
 /// Prefix of all WALs.
 pub(super) const WAL: &str = "wal/";
 /// Suffix of all objects in the portable codec.
 pub(super) const OBJECT_SUFFIX: &str = ".tar.zst";
+
+/// Suffix of all packs.
+pub(super) const PACK_SUFFIX: &str = ".pack";
 
 const MANIFEST_SUFFIX: &str = ".json";
 const STAMP_FORMAT: &str = "%Y%m%dT%H%M%SZ";
@@ -234,6 +238,18 @@ fn is_stamp(text: &str) -> bool {
 /// Name of the object that holds a block.
 pub fn block_object(ulid: Ulid, fingerprint: &Fingerprint) -> Result<ObjectName> {
     ObjectName::new(format!("{BLOCKS}{ulid}/{fingerprint}{OBJECT_SUFFIX}"))
+}
+
+/// Name of the object that says how a block in the dense codec is rebuilt, and holds its other files.
+pub fn recipe_object(ulid: Ulid, fingerprint: &Fingerprint) -> Result<ObjectName> {
+    ObjectName::new(format!(
+        "{BLOCKS}{ulid}/{fingerprint}.recipe{OBJECT_SUFFIX}"
+    ))
+}
+
+/// Name of the pack with the samples of a block in the dense codec.
+pub fn pack_object(ulid: Ulid, fingerprint: &Fingerprint) -> Result<ObjectName> {
+    ObjectName::new(format!("{PACKS}{ulid}/{fingerprint}{PACK_SUFFIX}"))
 }
 
 /// Reads the name of a block's object; `None` for sidecars and everything else.

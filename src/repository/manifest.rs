@@ -17,8 +17,14 @@ use crate::store::ObjectName;
 /// Version of the manifest format that this program writes, and the newest it reads.
 pub const MANIFEST_VERSION: u32 = 1;
 
-/// Name of the codec this program writes and reads; see [`super::portable`].
+/// Codec of objects that hold files, all of them whole; see [`super::portable`].
 pub const PORTABLE: &str = "portable";
+
+/// Codec of objects that hold some files of a block, like [`PORTABLE`] ones, and say how the others are rebuilt from packs.
+pub const DENSE: &str = "dense";
+
+/// Codec of packs.
+pub const PACK: &str = "pack";
 
 /// One committed backup run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -104,6 +110,9 @@ pub struct StoredBlock {
     pub samples: u64,
     /// The object that holds it, as it was when it was first stored.
     pub object: StoredObject,
+    /// The packs from which the rest of it is rebuilt, if its object is in the dense codec.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub packs: Vec<StoredObject>,
     /// The object that holds those of its files that have changed since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sidecar: Option<StoredObject>,
@@ -125,15 +134,28 @@ impl StoredBlock {
 
     /// The objects it needs.
     pub fn objects(&self) -> impl Iterator<Item = &StoredObject> {
+        std::iter::once(&self.object)
+            .chain(&self.packs)
+            .chain(&self.sidecar)
+    }
+
+    /// The objects that hold files of it whole: its own and its sidecar.
+    pub fn file_objects(&self) -> impl Iterator<Item = &StoredObject> {
         std::iter::once(&self.object).chain(&self.sidecar)
     }
 
-    /// Those of its files that come from `object`, which is its own or its sidecar.
+    /// Those of its files that `object`, one that it needs, holds whole.
     pub fn files_from(&self, object: &StoredObject) -> impl Iterator<Item = &StoredFile> {
         let sidecar = self.sidecar.as_ref() == Some(object);
+        let own = self.object == *object;
         self.files
             .iter()
-            .filter(move |file| file.sidecar == sidecar)
+            .filter(move |file| !file.packed && (own || sidecar) && file.sidecar == sidecar)
+    }
+
+    /// Those of its files that are rebuilt from its packs.
+    pub fn packed_files(&self) -> impl Iterator<Item = &StoredFile> {
+        self.files.iter().filter(|file| file.packed)
     }
 }
 
@@ -173,7 +195,7 @@ fn total_bytes(files: &[StoredFile]) -> u64 {
 pub struct StoredObject {
     /// Its name in the store.
     pub name: ObjectName,
-    /// How it is encoded: [`PORTABLE`], or something a newer narthex knows.
+    /// How it is encoded: [`PORTABLE`], [`DENSE`], [`PACK`], or something a newer narthex knows.
     pub codec: String,
     /// Its size in bytes.
     pub bytes: u64,
@@ -181,6 +203,17 @@ pub struct StoredObject {
     pub sha256: Digest,
     /// Size of what it decodes to, in bytes.
     pub raw_bytes: u64,
+}
+
+impl StoredObject {
+    /// The same object, whose files are only part of what can be made of it.
+    #[must_use]
+    pub fn in_dense_codec(self) -> Self {
+        StoredObject {
+            codec: DENSE.to_owned(),
+            ..self
+        }
+    }
 }
 
 /// One file of a block, or of the WAL.
@@ -195,6 +228,9 @@ pub struct StoredFile {
     /// Whether it comes from the block's sidecar, and not from the block's own object.
     #[serde(default, skip_serializing_if = "is_false")]
     pub sidecar: bool,
+    /// Whether no object holds it whole: it is rebuilt from the block's packs.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub packed: bool,
 }
 
 #[expect(
@@ -306,6 +342,12 @@ impl Archive {
                     .map(|file| &file.name)
                     .chain(&block.empty_dirs),
             )?;
+            if block.packs.is_empty() && block.packed_files().next().is_some() {
+                return Err(Error::corrupt(format!(
+                    "expected a pack of block {}, found none",
+                    block.ulid
+                )));
+            }
             if block.sidecar.is_none() && block.files.iter().any(|file| file.sidecar) {
                 return Err(Error::corrupt(format!(
                     "expected a sidecar of block {}, found none",

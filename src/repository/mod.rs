@@ -27,11 +27,12 @@ use serde::{Deserialize, Serialize};
 pub use diff::{BlockChange, Change, Diff, diff};
 pub use digest::{Digest, Hasher};
 pub use layout::{
-    ArchiveId, FilePath, Fingerprint, ManifestName, block_object, side_object, wal_object,
+    ArchiveId, FilePath, Fingerprint, ManifestName, block_object, pack_object, recipe_object,
+    side_object, wal_object,
 };
 pub use manifest::{
-    Archive, Coverage, FindingCounts, Gap, LeftOut, MANIFEST_VERSION, PORTABLE, StoredBlock,
-    StoredFile, StoredObject, StoredWal,
+    Archive, Coverage, DENSE, FindingCounts, Gap, LeftOut, MANIFEST_VERSION, PACK, PORTABLE,
+    StoredBlock, StoredFile, StoredObject, StoredWal,
 };
 pub use select::{Archives, Damaged, Latest, SourceFilter};
 

@@ -2,6 +2,7 @@
 
 use super::plan::Plan;
 use super::stage::{LOGS, Stage, Target, Writer};
+use crate::dense::read_packed;
 use crate::error::{Error, Result};
 use crate::model::Ulid;
 use crate::progress::Progress;
@@ -119,8 +120,14 @@ impl Work<'_> {
 
     fn write_block(&self, block: &StoredBlock, writer: &mut Writer) -> Result<()> {
         let root = Root::Block(block.ulid);
-        for object in block.objects() {
+        for object in block.file_objects() {
             self.write_object(object, root, block.files_from(object), writer)?;
+        }
+        if !block.packs.is_empty() {
+            let mut index = writer.beside();
+            let written = read_packed(self.store, block, writer, &mut index, self.progress);
+            writer.join(index);
+            written?;
         }
         for dir in &block.empty_dirs {
             writer.make_dir(dir.as_str())?;

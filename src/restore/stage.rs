@@ -219,6 +219,22 @@ impl Writer {
         })
     }
 
+    /// Another writer below the same directory, for files that are written at the same time.
+    pub(super) fn beside(&self) -> Self {
+        Writer {
+            root: self.root.clone(),
+            current: None,
+            syncing: VecDeque::new(),
+            failed: false,
+        }
+    }
+
+    /// Takes over what a writer beside this one has begun.
+    pub(super) fn join(&mut self, other: Writer) {
+        self.syncing.extend(other.syncing);
+        self.failed |= other.failed;
+    }
+
     /// Whether the target failed.
     pub(super) fn has_failed(&self) -> bool {
         self.failed

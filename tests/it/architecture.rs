@@ -22,9 +22,12 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("pack", &["raw", "model", "index", "chunk"]),
     ("store", &[]),
     ("repository", &["raw", "model", "store"]),
+    ("dense", &["model", "index", "pack", "repository", "store"]),
     (
         "archive",
         &[
+            "dense",
+            "pack",
             "raw",
             "model",
             "block",
@@ -34,7 +37,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "store",
         ],
     ),
-    ("restore", &["raw", "model", "block", "repository", "store"]),
+    (
+        "restore",
+        &["raw", "model", "block", "repository", "store", "dense"],
+    ),
     (
         "report",
         &[

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value as Json, json};
 
-use crate::archive::{self, Options, Preview, Source};
+use crate::archive::{self, Codec, Options, Preview, Source};
 use crate::cli::args::RepoArgs;
 use crate::cli::{Context, Outcome, time};
 use crate::error::{Error, ErrorKind, Result};
@@ -45,7 +45,10 @@ pub(crate) struct Args {
     /// Leave out WAL and WBL, and with them the samples that are in no block yet
     #[arg(long)]
     no_wal: bool,
-    /// Compression level of zstd, from 1 (fast) to 22 (small)
+    /// How new blocks are stored: dense (packed, a fraction of the size) or portable (tar in zstd, readable without narthex)
+    #[arg(long, value_enum, default_value_t = CodecArg::Dense)]
+    codec: CodecArg,
+    /// Compression level of zstd for whatever is stored portable, from 1 (fast) to 22 (small)
     #[arg(long, value_name = "N", default_value_t = DEFAULT_LEVEL, value_parser = clap::value_parser!(i32).range(1..=22))]
     level: i32,
     /// Back up even if DIR looks like another server than the one archived under this name before
@@ -56,6 +59,22 @@ pub(crate) struct Args {
     dry_run: bool,
 }
 
+/// A codec, as typed.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum CodecArg {
+    Dense,
+    Portable,
+}
+
+impl From<CodecArg> for Codec {
+    fn from(typed: CodecArg) -> Self {
+        match typed {
+            CodecArg::Dense => Codec::Dense,
+            CodecArg::Portable => Codec::Portable,
+        }
+    }
+}
+
 pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     let host = args.host.clone().unwrap_or_else(this_host);
     let source = Source::new(&args.dir, host, args.source.clone())?;
@@ -64,6 +83,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
         return preview(args, &source, context);
     }
     let options = Options {
+        codec: args.codec.into(),
         logs: !args.no_wal,
         level: args.level,
         force: args.force,

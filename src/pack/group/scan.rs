@@ -16,7 +16,7 @@ pub(in crate::pack) struct Scanned<'a> {
     /// Values of the series that are not constant: of histograms their sums.
     pub(super) values: Vec<u64>,
     pub(super) exceptions: Vec<Exception<'a>>,
-    /// Whether each chunk has its samples in order of time, between the times that the index says.
+    /// Whether each chunk holds floats in order of time, between the times that the index says.
     pub(in crate::pack) is_sound: bool,
 }
 
@@ -274,15 +274,12 @@ impl<'a> Scanner<'a> {
                 .or_default()
                 .push(Template { shape, chunks });
         }
+        let starts = self.starts();
         self.scanned.series.push(ScannedSeries {
             metric: series.metric,
             shape,
             values,
-            starts: self
-                .starts
-                .iter()
-                .any(|start| *start != 0)
-                .then(|| self.starts.clone()),
+            starts,
             histograms,
         });
     }
@@ -352,7 +349,8 @@ impl<'a> Scanner<'a> {
     fn check_times(&mut self, chunk: &SourceChunk<'_>, first: usize) {
         let times = self.times.get(first..).unwrap_or_default();
         let ends = (times.first(), times.last()) == (Some(&chunk.min_time), Some(&chunk.max_time));
-        self.scanned.is_sound &= ends && times.is_sorted_by(|a, b| a < b);
+        self.scanned.is_sound &=
+            ends && times.is_sorted_by(|a, b| a < b) && chunk.encoding.is_float();
     }
 
     /// The start timestamps, one for each sample, if any is not 0.

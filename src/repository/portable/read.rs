@@ -376,6 +376,7 @@ impl Entries for Files<'_> {
             bytes,
             sha256,
             sidecar: false,
+            packed: false,
         });
         Ok(())
     }

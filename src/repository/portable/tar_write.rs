@@ -170,6 +170,7 @@ impl<'s, 'a> FileDigests<'s, 'a> {
                     bytes,
                     sha256: hasher.finish(),
                     sidecar: false,
+                    packed: false,
                 })
             })
             .collect()

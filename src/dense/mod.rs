@@ -1,0 +1,13 @@
+//! Blocks in the dense codec: where [`pack`](crate::pack)s and the [`repository`](crate::repository) meet.
+//!
+//! Such a block has an object of its own, the *recipe object*: a portable one that holds the files which are kept
+//! whole (`meta.json`, tombstones, whatever else) and the [`Recipe`], which says how the index and the segments are rebuilt from a
+//! pack. `docs/repository-format.md` has the layout.
+
+mod read;
+mod recipe;
+mod write;
+
+pub use read::{digests, read_packed};
+pub use recipe::{RECIPE_FILE, Recipe, SegmentRecipe};
+pub use write::{StagedPack, stage_pack};

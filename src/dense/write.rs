@@ -1,0 +1,104 @@
+//! Packing a block into a repository.
+
+use std::io::Write;
+
+use crate::error::Result;
+use crate::pack::{BlockBytes, Packed, Unpackable, write_pack};
+use crate::repository::{Digest, Hasher, PACK, StoredObject};
+use crate::store::{ObjectName, PendingObject, Store};
+
+/// A pack that is written and proved, but not published yet.
+#[must_use = "nothing is stored before it is published"]
+pub struct StagedPack {
+    pending: Box<dyn PendingObject>,
+    object: StoredObject,
+    packed: Packed,
+}
+
+impl std::fmt::Debug for StagedPack {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("StagedPack").field(&self.object).finish()
+    }
+}
+
+impl StagedPack {
+    /// The object, as it will be.
+    pub fn object(&self) -> &StoredObject {
+        &self.object
+    }
+
+    /// What is in it.
+    pub fn packed(&self) -> &Packed {
+        &self.packed
+    }
+
+    /// Publishes the pack.
+    ///
+    /// # Errors
+    ///
+    /// `AlreadyExists` when the name is taken. The same block always makes the same pack: compare digests.
+    pub fn publish(self) -> Result<StoredObject> {
+        self.pending.publish()?;
+        Ok(self.object)
+    }
+}
+
+/// Packs `block` as the object `name`; `advance` hears how many bytes of chunks are done.
+///
+/// # Errors
+///
+/// When the store fails. That a block cannot be packed is no error.
+pub fn stage_pack(
+    store: &dyn Store,
+    name: &ObjectName,
+    block: &BlockBytes<'_>,
+    advance: &(dyn Fn(u64) + Sync),
+) -> Result<Result<StagedPack, Unpackable>> {
+    let mut out = Hashing {
+        pending: store.create(name)?,
+        sha256: Hasher::default(),
+    };
+    let packed = match write_pack(block, &mut out, advance)
+        .map_err(|e| e.context(format!("object {name}")))?
+    {
+        Ok(packed) => packed,
+        Err(why) => return Ok(Err(why)),
+    };
+    let segments = block.segments.iter().map(|segment| segment.len() as u64);
+    let object = StoredObject {
+        name: name.clone(),
+        codec: PACK.to_owned(),
+        bytes: packed.bytes,
+        sha256: out.finish(),
+        raw_bytes: segments.sum::<u64>() + block.index.len() as u64,
+    };
+    Ok(Ok(StagedPack {
+        pending: out.pending,
+        object,
+        packed,
+    }))
+}
+
+/// Hashes what it passes on.
+struct Hashing {
+    pending: Box<dyn PendingObject>,
+    sha256: Hasher,
+}
+
+impl Hashing {
+    fn finish(&mut self) -> Digest {
+        std::mem::take(&mut self.sha256).finish()
+    }
+}
+
+impl Write for Hashing {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let written = self.pending.write(bytes)?;
+        self.sha256.update(bytes.get(..written).unwrap_or(bytes));
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.pending.flush()
+    }
+}
