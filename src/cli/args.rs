@@ -109,6 +109,10 @@ pub(crate) enum Command {
     Restore(commands::restore::Args),
     /// List the archives of a repository, oldest first
     Archives(commands::archives::Args),
+    /// Write a stored block as a plain tar
+    Export(commands::export::Args),
+    /// Say where the bytes of a repository are
+    Stats(commands::stats::Args),
     /// Prove that a repository is sound
     Check(commands::check::Args),
     /// Show which blocks two archives do not share

@@ -6,8 +6,10 @@
 
 mod read;
 mod recipe;
+mod stats;
 mod write;
 
 pub use read::{digests, read_packed};
-pub use recipe::{RECIPE_FILE, Recipe, SegmentRecipe};
+pub use recipe::{IndexRecipe, RECIPE_FILE, Recipe, SegmentRecipe};
+pub use stats::{CodecStats, PartStats, Stats, stats};
 pub use write::{StagedPack, stage_pack};

@@ -165,10 +165,17 @@ impl Outputs<'_> {
 }
 
 /// A pack in a store.
-struct StoredPack<'s> {
+pub(super) struct StoredPack<'s> {
     store: &'s dyn Store,
     name: &'s ObjectName,
     bytes: u64,
+}
+
+impl<'s> StoredPack<'s> {
+    /// The pack `name`, of so many bytes.
+    pub(super) fn new(store: &'s dyn Store, name: &'s ObjectName, bytes: u64) -> Self {
+        StoredPack { store, name, bytes }
+    }
 }
 
 impl PackBytes for StoredPack<'_> {

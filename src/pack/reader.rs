@@ -112,13 +112,10 @@ impl<'p, P: PackBytes + ?Sized> Pack<'p, P> {
         Ok(parts)
     }
 
-    /// Samples in all groups, and bytes of their chunks' data, unpacked.
-    pub fn samples_and_chunk_bytes(&self) -> (u64, u64) {
-        let groups = &self.directory.groups;
-        (
-            groups.iter().map(|group| group.samples).sum(),
-            groups.iter().map(|group| group.chunk_bytes).sum(),
-        )
+    /// Samples in all groups.
+    pub fn samples(&self) -> u64 {
+        let samples = self.directory.groups.iter().map(|group| group.samples);
+        samples.fold(0, u64::saturating_add)
     }
 
     /// Unpacks a whole block: segments of so many chunks each, and the index, if it is to be rebuilt.

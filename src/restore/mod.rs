@@ -6,9 +6,11 @@
 //! name that Prometheus would load. Nothing that exists is ever overwritten.
 
 mod apply;
+mod export;
 pub mod plan;
 mod stage;
 
 pub use apply::{Failed, Report, apply};
+pub use export::export_tar;
 pub use plan::{Kin, Plan, Present, Wanted, plan};
 pub use stage::Target;

@@ -44,6 +44,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "report",
         &[
+            "dense",
             "raw",
             "model",
             "block",
@@ -62,6 +63,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
+            "dense",
             "raw",
             "model",
             "block",

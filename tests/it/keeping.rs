@@ -111,6 +111,7 @@ pub(crate) fn store_block(
         chunks: 2,
         samples: 240,
         object,
+        packs: Vec::new(),
         sidecar,
         files,
         empty_dirs: Vec::new(),

@@ -1,9 +1,10 @@
 //! `narthex dump`: samples as text.
 
 use std::io::{self, IsTerminal as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::block::DataDir;
+use crate::cli::stored::{Need, StoredArgs};
 use crate::cli::time::{now, parse_time};
 use crate::cli::{Context, Outcome};
 use crate::dump::{self, Format, Options, Selector, Sources};
@@ -19,6 +20,7 @@ Examples:
   narthex dump data --match 'up{job=\"node\"}' --since 2d
   narthex dump data/01M7ZTB71NJ67GWWE5SXTVHFTH --format json | jq .value
   narthex dump data --format openmetrics > samples.txt
+  narthex dump --archive latest --repo /srv/backup/prometheus --match up
 
 Times: 2026-11-21T19:00:00Z, 2026-11-21, Unix seconds, now, or 2h (ago).
 
@@ -27,7 +29,10 @@ named on standard error, skipped and counted, and the exit code is 3. Only block
 in the write-ahead log are not dumped.")]
 pub(crate) struct Args {
     /// A data directory, a Prometheus snapshot or a block
-    path: PathBuf,
+    #[arg(required_unless_present = "archive")]
+    path: Option<PathBuf>,
+    #[command(flatten)]
+    stored: StoredArgs,
     /// Series to dump, as a PromQL selector; may be repeated [default: all]
     #[arg(short, long = "match", value_name = "SELECTOR")]
     matches: Vec<Selector>,
@@ -54,7 +59,10 @@ enum FormatName {
 
 pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     let options = args.options(context.json)?;
-    let dir = DataDir::scan(&args.path)?;
+    let paths: Vec<PathBuf> = args.path.iter().cloned().collect();
+    let opened = args.stored.open(&paths, Need::Blocks, context)?;
+    let path = opened.paths.first().map_or(Path::new(""), PathBuf::as_path);
+    let dir = DataDir::scan(path)?;
     let sources = Sources::open(&dir, &options, context.read_mode);
     let progress = context.progress;
     for block in &sources.unreadable {
@@ -71,7 +79,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     for line in report::dump::closing(&tally) {
         progress.remark(&line);
     }
-    let problems = sources.are_incomplete() || tally.has_problems();
+    let problems = opened.incomplete || sources.are_incomplete() || tally.has_problems();
     Ok(Outcome::problems_if(problems))
 }
 

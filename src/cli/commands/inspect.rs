@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use crate::block::{Block, DataDir};
+use crate::cli::stored::{Need, StoredArgs};
 use crate::cli::{Context, Outcome};
 use crate::error::Result;
 use crate::inspect::inspect;
@@ -15,21 +16,25 @@ use crate::report;
 #[command(after_help = "\
 Examples:
   narthex inspect data/01M7ZTB71NJ67GWWE5SXTVHFTH
+  narthex inspect 01M7ZTB71NJ67GWWE5SXTVHFTH --archive latest --repo /srv/backup/prometheus
   narthex inspect data --json | jq '.blocks[] | {ulid, scrape_interval, full_chunks}'
 
 Reads the index and the header and checksum of every chunk. What cannot be read is named on standard error, and \
 the exit code is 3; narthex verify finds all faults.")]
 pub(crate) struct Args {
     /// Blocks, or directories with blocks
-    #[arg(required = true, value_name = "BLOCK")]
+    #[arg(required_unless_present = "archive", value_name = "BLOCK")]
     paths: Vec<PathBuf>,
+    #[command(flatten)]
+    stored: StoredArgs,
 }
 
 pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     let mut inspected = Vec::new();
-    let mut problems = false;
+    let opened = args.stored.open(&args.paths, Need::Blocks, context)?;
+    let mut problems = opened.incomplete;
     let mut first = true;
-    for path in &args.paths {
+    for path in &opened.paths {
         let dir = DataDir::scan(path)?;
         for entry in dir.blocks() {
             let block =

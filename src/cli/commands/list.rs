@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use crate::block::{DataDir, Place};
+use crate::cli::stored::{Need, StoredArgs};
 use crate::cli::{Context, Outcome};
 use crate::error::Result;
 use crate::inspect::Listing;
@@ -15,14 +16,17 @@ use crate::report::blocks;
 #[command(after_help = "\
 Examples:
   narthex list /var/lib/prometheus
+  narthex list --archive latest --repo /srv/backup/prometheus
   narthex list data --json | jq '.directories[].blocks[].ulid'
 
 Reads metadata and file sizes only. Blocks whose metadata cannot be read are listed with the reason, and the exit \
 code is 3.")]
 pub(crate) struct Args {
     /// Data directories, Prometheus snapshots or blocks
-    #[arg(required = true, value_name = "PATH")]
+    #[arg(required_unless_present = "archive", value_name = "PATH")]
     paths: Vec<PathBuf>,
+    #[command(flatten)]
+    stored: StoredArgs,
 }
 
 /// What is listed together: one directory, or the blocks of one that were named singly.
@@ -34,7 +38,8 @@ struct Group {
 
 pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     let mut groups: Vec<Group> = Vec::new();
-    for path in &args.paths {
+    let opened = args.stored.open(&args.paths, Need::Sizes, context)?;
+    for path in &opened.paths {
         let dir = DataDir::scan(path)?;
         let listing = Listing::of(&dir);
         let (path, place) = (shown_path(&dir), dir.place());
@@ -69,7 +74,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
             context.print(blocks::text(listing))?;
         }
     }
-    let problems = listed.iter().any(|(_, _, listing)| listing.has_problems());
+    let problems = opened.incomplete || listed.iter().any(|(_, _, listing)| listing.has_problems());
     Ok(Outcome::problems_if(problems))
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::cli::stored::{Need, StoredArgs};
 use crate::cli::{Context, Outcome};
 use crate::error::Result;
 use crate::report::findings;
@@ -13,13 +14,16 @@ use crate::verify::{Depth, Options, verify};
 Examples:
   narthex verify /var/lib/prometheus
   narthex verify --quick /var/lib/prometheus/01M7ZTB71NJ67GWWE5SXTVHFTH
+  narthex verify --archive latest --repo /srv/backup/prometheus
   narthex verify --json /backup/prometheus | jq '.verified[].blocks[].findings[]'
 
 Nothing is written to the directories. Notes leave the exit code at 0, any other finding makes it 3.")]
 pub(crate) struct Args {
     /// Data directories, Prometheus snapshots or blocks
-    #[arg(required = true, value_name = "PATH")]
+    #[arg(required_unless_present = "archive", value_name = "PATH")]
     paths: Vec<PathBuf>,
+    #[command(flatten)]
+    stored: StoredArgs,
     /// Check structure and checksums only, without decoding chunks
     #[arg(long)]
     quick: bool,
@@ -37,10 +41,13 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
         },
         read_mode: context.read_mode,
     };
-    let mut outcome = Outcome::Healthy;
+    let opened = args
+        .stored
+        .open(&args.paths, Need::BlocksAndLogs, context)?;
+    let mut outcome = Outcome::problems_if(opened.incomplete);
     let mut failure = None;
     let mut documents = Vec::new();
-    for path in &args.paths {
+    for path in &opened.paths {
         match verify(path, options, context.progress) {
             Ok(verdict) => {
                 outcome = outcome.max(Outcome::problems_if(verdict.has_problems()));

@@ -1,0 +1,77 @@
+//! `narthex export`: a stored block as a plain tar.
+
+use std::fs::File;
+use std::io::{self, IsTerminal as _};
+use std::os::fd::AsFd as _;
+
+use crate::cli::args::RepoArgs;
+use crate::cli::{Context, Outcome, output_error};
+use crate::error::{Error, Result};
+use crate::model::Ulid;
+use crate::repository::SourceFilter;
+use crate::restore::export_tar;
+
+/// Which block, out of which archive.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  narthex export 01M7ZTB71NJ67GWWE5SXTVHFTH --repo /srv/backup/prometheus > block.tar
+  narthex export 01M7ZTB71NJ67GWWE5SXTVHFTH --archive 3f9a | tar -x -C /tmp
+
+Writes the block as it was to standard output, whatever codec it is stored in: tar -x makes a directory that \
+Prometheus and promtool open. Every file is proved; if one is damaged the stream ends early, with exit code 1.")]
+pub(crate) struct Args {
+    /// ULID of the block
+    block: Ulid,
+    #[command(flatten)]
+    repo: RepoArgs,
+    /// The beginning of an archive's id, or `latest`
+    #[arg(long, value_name = "ARCHIVE", default_value = "latest")]
+    archive: String,
+    /// With `latest`: of this host
+    #[arg(long)]
+    host: Option<String>,
+    /// With `latest`: of the source of this name
+    #[arg(long, value_name = "NAME")]
+    source: Option<String>,
+    /// What is written
+    #[arg(long, value_enum, default_value_t = Format::Tar)]
+    format: Format,
+}
+
+/// Formats of an exported block.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Format {
+    /// A tar stream with the files below a directory that is called as the block
+    Tar,
+}
+
+pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
+    if io::stdout().is_terminal() {
+        return Err(Error::invalid(
+            "expected standard output to be a file or a pipe, found a terminal: add > block.tar",
+        ));
+    }
+    let repository = args.repo.open()?;
+    let filter = SourceFilter {
+        host: args.host.clone(),
+        source_name: args.source.clone(),
+    };
+    let archive = repository.find(&args.archive, &filter)?;
+    let block = archive.blocks.iter().find(|block| block.ulid == args.block);
+    let block = block.ok_or_else(|| {
+        Error::not_found(format!(
+            "archive {} has no block {}",
+            archive.id.short(),
+            args.block
+        ))
+    })?;
+    // Files are passed on by whichever thread has them, and standard output's lock belongs to one.
+    let stdout = io::stdout().as_fd().try_clone_to_owned();
+    let stdout = File::from(stdout.map_err(output_error)?);
+    let mut out = io::BufWriter::with_capacity(1 << 20, stdout);
+    match args.format {
+        Format::Tar => export_tar(repository.store(), block, &mut out, context.progress)?,
+    }
+    Ok(Outcome::Healthy)
+}

@@ -1,0 +1,178 @@
+//! Reading commands on stored blocks: a copy of what they need, in a temporary directory.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use super::Context;
+use crate::error::{Error, Result};
+use crate::model::Ulid;
+use crate::repository::portable::{Object, Root};
+use crate::repository::{Archive, Repository, SourceFilter, StoredBlock};
+use crate::restore::{self, Present, Target, Wanted};
+use crate::store::Location;
+
+/// Largest small file (`meta.json`, tombstones) that is fetched for a skeleton, in bytes.
+const MAX_SMALL: u64 = 16 << 20;
+
+/// An archive to read instead of a directory.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Reading an archive")]
+pub(crate) struct StoredArgs {
+    /// Read blocks of this archive (the beginning of its id, or `latest`); paths are then ULIDs of blocks. They are unpacked into a
+    /// temporary directory (TMPDIR), which must have room for them
+    #[arg(long, value_name = "ARCHIVE")]
+    archive: Option<String>,
+    /// With --archive: directory of the repository; `NARTHEX_REPO` may say it instead
+    #[arg(long, env = "NARTHEX_REPO", value_name = "REPO", requires = "archive")]
+    repo: Option<Location>,
+}
+
+/// What of each block is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// Metadata, and files of the right size with nothing in them.
+    Sizes,
+    /// Everything.
+    Blocks,
+    /// Everything, and the logs.
+    BlocksAndLogs,
+}
+
+/// What is to be read, and the temporary directory it is in, if any.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    /// Directories to read.
+    pub(crate) paths: Vec<PathBuf>,
+    /// Whether something of the archive could not be read; it has been named.
+    pub(crate) incomplete: bool,
+    _copy: Option<TempDir>,
+}
+
+impl StoredArgs {
+    /// The directories `paths`; or, with an archive, a copy of its blocks that `paths` name, all of them if none is named.
+    pub(crate) fn open(
+        &self,
+        paths: &[PathBuf],
+        need: Need,
+        context: &Context<'_>,
+    ) -> Result<Opened> {
+        let Some(selector) = &self.archive else {
+            return Ok(Opened {
+                paths: paths.to_vec(),
+                incomplete: false,
+                _copy: None,
+            });
+        };
+        let missing =
+            || Error::invalid("expected --repo or NARTHEX_REPO beside --archive, found neither");
+        let repository = Repository::open(self.repo.as_ref().ok_or_else(missing)?.store())?;
+        let archive = repository.find(selector, &SourceFilter::default())?;
+        let ulids = paths
+            .iter()
+            .map(|path| ulid(path))
+            .collect::<Result<Vec<_>>>()?;
+        let copy = tempfile::Builder::new().prefix("narthex-").tempdir();
+        let copy = copy.map_err(|e| Error::io("make a directory in", &std::env::temp_dir(), e))?;
+        let dir = copy.path().join(format!("archive-{}", archive.id.short()));
+        let incomplete = match need {
+            Need::Sizes => sketch(&repository, &archive, &ulids, &dir)?,
+            Need::Blocks | Need::BlocksAndLogs => {
+                let logs = need == Need::BlocksAndLogs && ulids.is_empty();
+                unpack(&repository, &archive, &ulids, logs, &dir, context)?
+            }
+        };
+        let paths = if ulids.is_empty() {
+            vec![dir]
+        } else {
+            ulids
+                .iter()
+                .map(|ulid| dir.join(ulid.to_string()))
+                .collect()
+        };
+        Ok(Opened {
+            paths,
+            incomplete,
+            _copy: Some(copy),
+        })
+    }
+}
+
+fn ulid(path: &Path) -> Result<Ulid> {
+    let parsed = path.to_str().and_then(|text| text.parse().ok());
+    parsed.ok_or_else(|| {
+        let path = path.display();
+        Error::invalid(format!(
+            "expected the ULID of a block beside --archive, found {path}"
+        ))
+    })
+}
+
+fn unpack(
+    repository: &Repository,
+    archive: &Archive,
+    ulids: &[Ulid],
+    logs: bool,
+    dir: &Path,
+    context: &Context<'_>,
+) -> Result<bool> {
+    let wanted = if ulids.is_empty() {
+        Wanted::Archive
+    } else {
+        Wanted::Blocks(ulids.iter().copied().collect())
+    };
+    let target = Target::new(dir, false)?;
+    let plan = restore::plan(&wanted, archive, &[], logs, &Present::default())?;
+    let report = restore::apply(&plan, repository.store(), &target, context.progress)?;
+    for failed in &report.failed {
+        context
+            .progress
+            .remark(&format_args!("{}: {}", failed.name, failed.error.chain()));
+    }
+    Ok(!report.failed.is_empty())
+}
+
+/// Makes blocks whose small files are real, and whose others have nothing but their size.
+fn sketch(repository: &Repository, archive: &Archive, ulids: &[Ulid], dir: &Path) -> Result<bool> {
+    fs::create_dir_all(dir).map_err(|e| Error::io("create", dir, e))?;
+    for ulid in ulids {
+        if !archive.blocks.iter().any(|block| block.ulid == *ulid) {
+            let id = archive.id.short();
+            return Err(Error::not_found(format!(
+                "archive {id} has no block {ulid}"
+            )));
+        }
+    }
+    let chosen = |block: &&StoredBlock| ulids.is_empty() || ulids.contains(&block.ulid);
+    for block in archive.blocks.iter().filter(chosen) {
+        let dir = dir.join(block.ulid.to_string());
+        for file in &block.files {
+            let path = dir.join(&file.name);
+            let parent = path.parent().unwrap_or(&dir);
+            fs::create_dir_all(parent).map_err(|e| Error::io("create", parent, e))?;
+            let made = File::create_new(&path).and_then(|made| made.set_len(file.bytes));
+            made.map_err(|e| Error::io("create", &path, e))?;
+        }
+        for object in block.file_objects() {
+            let mut stored =
+                Object::open(repository.store(), &object.name, Root::Block(block.ulid))?;
+            let entries = stored.entries()?;
+            for file in block
+                .files_from(object)
+                .filter(|file| is_small(file.name.as_str()))
+            {
+                if let Some(entry) = entries.iter().find(|entry| entry.name == file.name) {
+                    let path = dir.join(&file.name);
+                    let content = stored.read_file(entry, MAX_SMALL)?;
+                    fs::write(&path, content).map_err(|e| Error::io("write", &path, e))?;
+                }
+            }
+        }
+    }
+    Ok(false)
+}
+
+fn is_small(name: &str) -> bool {
+    ["meta.json", "tombstones"].contains(&name)
+}

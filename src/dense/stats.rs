@@ -1,0 +1,140 @@
+//! Where the bytes of a repository are: by codec, and for packs by what is in them.
+
+use std::collections::BTreeMap;
+
+use super::read::StoredPack;
+use crate::error::Result;
+use crate::pack::Pack;
+use crate::progress::Progress;
+use crate::repository::{Archive, PACK, StoredObject};
+use crate::store::{ObjectName, Store};
+
+/// What blocks and logs in one codec take.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CodecStats {
+    /// The codec: `dense`, `portable`; `wal` for logs, which are always portable.
+    pub codec: String,
+    /// Distinct blocks, or logs, in it.
+    pub items: u64,
+    /// Size of their files in bytes, each counted once.
+    pub raw_bytes: u64,
+    /// Size of the objects that hold them, in bytes.
+    pub stored_bytes: u64,
+    /// Samples in them.
+    pub samples: u64,
+}
+
+/// What one kind of column takes in all packs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartStats {
+    /// What it is.
+    pub name: &'static str,
+    /// Bytes it takes.
+    pub bytes: u64,
+    /// Bytes of all packs.
+    pub of_bytes: u64,
+    /// Samples in all packs.
+    pub of_samples: u64,
+}
+
+/// What a repository consists of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Number of archives.
+    pub archives: u64,
+    /// Size of the files of all archives in bytes, as often as archives hold them.
+    pub logical_bytes: u64,
+    /// By codec.
+    pub codecs: Vec<CodecStats>,
+    /// What packs consist of, largest first.
+    pub parts: Vec<PartStats>,
+}
+
+/// Adds up what `archives` need of `store`. With `parts`, every pack is read.
+///
+/// # Errors
+///
+/// When a pack cannot be read.
+pub fn stats(
+    store: &dyn Store,
+    archives: &[Archive],
+    parts: bool,
+    progress: &dyn Progress,
+) -> Result<Stats> {
+    let mut codecs: BTreeMap<&str, CodecStats> = BTreeMap::new();
+    let mut seen: BTreeMap<&ObjectName, ()> = BTreeMap::new();
+    let mut packs: Vec<&StoredObject> = Vec::new();
+    let mut logical_bytes = 0u64;
+    for archive in archives {
+        logical_bytes = logical_bytes.saturating_add(archive.bytes());
+        for block in &archive.blocks {
+            let codec = codecs.entry(&block.object.codec).or_default();
+            if seen.insert(&block.object.name, ()).is_none() {
+                codec.items += 1;
+                codec.raw_bytes = codec.raw_bytes.saturating_add(block.bytes());
+                codec.samples = codec.samples.saturating_add(block.samples);
+                codec.stored_bytes += block.object.bytes;
+            }
+            for object in block.packs.iter().chain(&block.sidecar) {
+                if seen.insert(&object.name, ()).is_none() {
+                    codec.stored_bytes += object.bytes;
+                    packs.extend(Some(object).filter(|object| object.codec == PACK));
+                }
+            }
+        }
+        if let Some(wal) = &archive.wal {
+            let codec = codecs.entry("wal").or_default();
+            codec.items += 1;
+            codec.raw_bytes = codec.raw_bytes.saturating_add(wal.bytes());
+            codec.samples = codec.samples.saturating_add(wal.samples);
+            codec.stored_bytes += wal.object.bytes;
+        }
+    }
+    let named = codecs.into_iter().map(|(codec, stats)| CodecStats {
+        codec: codec.to_owned(),
+        ..stats
+    });
+    Ok(Stats {
+        archives: archives.len() as u64,
+        logical_bytes,
+        codecs: named.collect(),
+        parts: if parts {
+            part_stats(store, &packs, progress)?
+        } else {
+            Vec::new()
+        },
+    })
+}
+
+fn part_stats(
+    store: &dyn Store,
+    packs: &[&StoredObject],
+    progress: &dyn Progress,
+) -> Result<Vec<PartStats>> {
+    let of_bytes = packs.iter().map(|pack| pack.bytes).sum();
+    progress.begin("reading packs", Some(of_bytes));
+    let mut of_samples = 0;
+    let mut sums: BTreeMap<&'static str, u64> = BTreeMap::new();
+    for object in packs {
+        let stored = StoredPack::new(store, &object.name, object.bytes);
+        let read = Pack::open(&stored).and_then(|pack| Ok((pack.parts()?, pack.samples())));
+        let (parts, samples) = read.map_err(|e| e.context(format!("object {}", object.name)))?;
+        of_samples += samples;
+        for (name, bytes) in parts {
+            *sums.entry(name).or_default() += bytes;
+        }
+        progress.advance(object.bytes);
+    }
+    progress.end();
+    let parts = sums.into_iter().filter(|(_, bytes)| *bytes > 0);
+    let mut parts: Vec<_> = parts
+        .map(|(name, bytes)| PartStats {
+            name,
+            bytes,
+            of_bytes,
+            of_samples,
+        })
+        .collect();
+    parts.sort_by_key(|part| (std::cmp::Reverse(part.bytes), part.name));
+    Ok(parts)
+}
