@@ -11,9 +11,10 @@ use super::run::Run;
 use super::*;
 use crate::ErrorKind;
 use crate::block::DataDir;
+use crate::dense::read_packed;
 use crate::progress::Silent;
-use crate::repository::Archive;
-use crate::repository::portable::{Object, Root};
+use crate::repository::portable::{Root, Visitor, read_stored};
+use crate::repository::{Archive, Digest, FilePath};
 use crate::store::faulty::{Fault, Faults, FaultyStore};
 use crate::store::{MemoryStore, Store};
 
@@ -101,11 +102,9 @@ impl Bench {
     }
 
     fn objects(&self) -> Vec<String> {
-        let listed = self.store.list("blocks/").unwrap();
-        listed
-            .into_iter()
-            .map(|(name, _)| name.to_string())
-            .collect()
+        let listed = ["blocks/", "packs/"].map(|prefix| self.store.list(prefix).unwrap());
+        let names = listed.into_iter().flatten();
+        names.map(|(name, _)| name.to_string()).collect()
     }
 }
 
@@ -125,23 +124,46 @@ fn counts(report: &Report) -> (usize, usize, usize) {
     (*new_blocks, *updated_blocks, *unchanged_blocks)
 }
 
+/// Keeps files in memory.
+#[derive(Default)]
+struct Kept {
+    files: BTreeMap<String, Vec<u8>>,
+    open: String,
+}
+
+impl Visitor for Kept {
+    fn begin(&mut self, name: &FilePath, _bytes: u64) -> Result<()> {
+        self.open = name.to_string();
+        let fresh = self.files.insert(self.open.clone(), Vec::new());
+        assert_eq!(fresh, None, "{name} comes once");
+        Ok(())
+    }
+
+    fn data(&mut self, bytes: &[u8]) -> Result<()> {
+        self.files.get_mut(&self.open).unwrap().extend(bytes);
+        Ok(())
+    }
+
+    fn end(&mut self, _name: &FilePath, _sha256: Digest) -> Result<()> {
+        Ok(())
+    }
+}
+
 /// Every file of the archive as the repository gives it back.
 fn contents(bench: &Bench, archive: &Archive) -> BTreeMap<String, Vec<u8>> {
     let mut files = BTreeMap::new();
     for block in &archive.blocks {
-        for stored in block.objects() {
-            let mut object =
-                Object::open(&bench.store, &stored.name, Root::Block(block.ulid)).unwrap();
-            let entries = object.entries().unwrap();
-            for file in block.files_from(stored) {
-                let entry = entries
-                    .iter()
-                    .find(|entry| entry.name == file.name)
-                    .unwrap();
-                let content = object.read_file(entry, u64::MAX).unwrap();
-                files.insert(format!("{}/{}", block.ulid, file.name), content);
-            }
+        let (mut kept, mut index) = (Kept::default(), Kept::default());
+        let root = Root::Block(block.ulid);
+        for object in block.file_objects() {
+            let wanted = block.files_from(object);
+            read_stored(&bench.store, object, root, wanted, &mut kept, &Silent).unwrap();
         }
+        if !block.packs.is_empty() {
+            read_packed(&bench.store, block, &mut kept, &mut index, &Silent).unwrap();
+        }
+        let found = kept.files.into_iter().chain(index.files);
+        files.extend(found.map(|(name, content)| (format!("{}/{name}", block.ulid), content)));
     }
     files
 }
@@ -663,7 +685,7 @@ fn a_run_that_dies_at_any_operation_spoils_nothing_and_the_next_takes_its_blocks
             assert_eq!(contents(&bench, &next.archive), on_disk(&bench));
             assert_eq!(
                 bench.objects().len(),
-                3,
+                6,
                 "{at} {fault:?}: {left:?} was taken over"
             );
         }
