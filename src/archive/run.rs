@@ -392,7 +392,9 @@ pub(super) fn refuse_other_server(
 
 /// What is stored, by one listing, and what the newest archive says of it.
 pub(super) fn known(repository: &Repository, newest: Option<&Archive>) -> Result<Known> {
-    let mut known = Known::new(repository.store().list("blocks/")?);
+    let mut objects = repository.store().list("blocks/")?;
+    objects.append(&mut repository.store().list("packs/")?);
+    let mut known = Known::new(objects);
     if let Some(newest) = newest {
         known.learn(newest);
     }

@@ -196,7 +196,7 @@ fn a_file_that_is_not_what_the_manifest_says_is_corrupt_and_never_ends() {
 #[test]
 fn an_unknown_codec_is_unsupported() {
     let (store, mut object, listed) = stored(&block_files(1), Root::Data);
-    object.codec = "dense".to_owned();
+    object.codec = "denser".to_owned();
     let error = read(&store, &object, Root::Data, &listed).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported);
 }

@@ -547,7 +547,7 @@ fn what_belongs_to_no_archive_is_a_note() {
 fn an_unknown_codec_is_listed_and_not_called_damaged() {
     let (store, repository) = memory();
     let mut block = store_block(&store, 1, None).unwrap();
-    block.object.codec = "dense".to_owned();
+    block.object.codec = "denser".to_owned();
     repository
         .commit(&archive(FIRST, ArchiveId::random(), vec![block]))
         .unwrap();
