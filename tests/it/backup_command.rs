@@ -6,19 +6,19 @@ use std::process::Command;
 
 use serde_json::Value;
 
-struct Ran {
-    code: i32,
-    out: String,
-    err: String,
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 impl Ran {
-    fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.out).unwrap_or_else(|_| panic!("no JSON: {}", self.err))
     }
 }
 
-fn narthex(dir: &Path, arguments: &[&str]) -> Ran {
+pub(crate) fn narthex(dir: &Path, arguments: &[&str]) -> Ran {
     let output = Command::new(env!("CARGO_BIN_EXE_narthex"))
         .args(arguments)
         .env_remove("NARTHEX_REPO")

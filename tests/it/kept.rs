@@ -1,0 +1,69 @@
+//! Repositories that earlier releases wrote: they restore for ever.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use narthex::progress::Silent;
+use narthex::repository::{Digest, Repository};
+use narthex::restore::{Present, Target, Wanted, apply, plan};
+use narthex::store::LocalStore;
+
+use crate::fixtures::fixture;
+
+/// What `sha256sum` says of every file below `dir`, in the order of their names, under `prefix`.
+fn listing(dir: &Path, prefix: &str) -> String {
+    let mut files = Vec::new();
+    let mut dirs = vec![dir.to_owned()];
+    while let Some(next) = dirs.pop() {
+        for entry in fs::read_dir(next).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                dirs.push(path);
+            } else {
+                files.push(path);
+            }
+        }
+    }
+    files.sort();
+    let mut text = String::new();
+    for path in files {
+        let name = path.strip_prefix(dir).unwrap().display().to_string();
+        let digest = Digest::of(&fs::read(&path).unwrap());
+        writeln!(text, "{digest}  {prefix}/{name}").unwrap();
+    }
+    text
+}
+
+#[test]
+fn every_archive_of_every_kept_repository_restores_to_the_same_bytes() {
+    let mut archives = 0;
+    for entry in fs::read_dir(fixture("repositories")).unwrap() {
+        let dir = entry.unwrap().path();
+        if !dir.is_dir() {
+            continue;
+        }
+        let repository =
+            Repository::open(Arc::new(LocalStore::new(dir.join("repository")))).unwrap();
+        let mut found = String::new();
+        for archive in repository.archives().unwrap().archives {
+            let scratch = tempfile::tempdir().unwrap();
+            let target = scratch.path().join("back");
+            let wanted = plan(&Wanted::Archive, &archive, &[], true, &Present::default()).unwrap();
+            let report = apply(
+                &wanted,
+                repository.store(),
+                &Target::new(&target, false).unwrap(),
+                &Silent,
+            )
+            .unwrap();
+            assert!(report.failed.is_empty(), "{:?}", report.failed);
+            found += &listing(&target, archive.id.as_str());
+            archives += 1;
+        }
+        let wanted = fs::read_to_string(dir.join("files.sha256")).unwrap();
+        assert_eq!(found, wanted, "{}", dir.display());
+    }
+    assert!(archives >= 3, "found {archives} archives");
+}
