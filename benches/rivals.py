@@ -5,7 +5,7 @@
     NARTHEX_CORPUS=DIR python3 benches/rivals.py [--runs 5] [--only NAME]
 
 DIR holds data directories (folders of block directories). Rivals that are not installed are named and left out:
-promtool, zstd, tar (Debian packages prometheus, zstd, tar) and pypdu (PyPI).
+promtool, zstd, tar (Debian packages prometheus, zstd, tar) and pypdu (PyPI). Chains of blocks are best measured one by one.
 
 Wall time is what passed; CPU is user plus system time of the process; anonymous memory is the largest RssAnon seen
 while it ran, so mapped pages of the page cache do not count. Each figure is the median of the runs. Pairs are run in
@@ -134,7 +134,7 @@ def compare_backup(args, data, scratch):
 
     def backup():
         fresh(repo)
-        return Run([NARTHEX, "--quiet", "backup", str(data), "--repo", str(repo)])
+        return Run([NARTHEX, "--quiet", "backup", str(data), "--repo", str(repo), "--codec", "portable"])
 
     def restore():
         fresh(target)
@@ -153,19 +153,54 @@ def compare_backup(args, data, scratch):
     size = mib(data)
     for key, name in (("wall", "time"), ("cpu", "CPU time")):
         ours, theirs = median(results["ours"], key), median(results["theirs"], key)
-        row(f"`backup` of new blocks, verified, against `tar \\| zstd -T0 -3`: {name}", f"{ours:.2f} s", f"{theirs:.2f} s",
+        row(f"`backup --codec portable` of new blocks, verified, against `tar \\| zstd -T0 -3`: {name}", f"{ours:.2f} s", f"{theirs:.2f} s",
             f"**{ours / theirs:.2f}**", f"{size:.0f} MiB, {len(blocks.split())} blocks")
     row("… stored", f"{mib(repo):.1f} MiB", f"{archive.stat().st_size / 2**20:.1f} MiB",
         f"{mib(repo) * 2**20 / archive.stat().st_size:.2f}", "")
     row("… anonymous memory", f"{median(results['ours'], 'memory'):.0f} MiB", "–", "–", "")
     results = in_turns(args.runs, ours=restore, theirs=untar)
     ours, theirs = median(results["ours"], "wall"), median(results["theirs"], "wall")
-    row("`restore`, proved and synced, against `zstd -dc \\| tar x`: time", f"{ours:.2f} s", f"{theirs:.2f} s",
+    row("`restore` from the portable codec, proved and synced, against `zstd -dc \\| tar x`: time", f"{ours:.2f} s", f"{theirs:.2f} s",
         f"**{ours / theirs:.2f}**", "")
     synced = in_turns(args.runs, ours=restore, theirs=lambda: Run(
         f"rm -rf {target}; mkdir {target}; zstd -q -dc {archive} | tar -x -C {target}; sync -f {target}", shell=True))
     ours, theirs = median(synced["ours"], "wall"), median(synced["theirs"], "wall")
     row("… against `zstd -dc \\| tar x; sync -f`", f"{ours:.2f} s", f"{theirs:.2f} s", f"**{ours / theirs:.2f}**", "")
+
+
+def compare_dense(args, data, scratch):
+    """The dense codec, on one core, against zstd on a tar of the same blocks."""
+    repo, target, tar = scratch / "dense", scratch / "dense-restored", scratch / "all.tar"
+    best = scratch / "all.19.zst"
+    blocks = " ".join(sorted(p.name for p in data.iterdir() if p.name.startswith("01")))
+    Run(f"tar -c -C {data} -f {tar} {blocks}; zstd -q -19 --long=27 -T0 -f {tar} -o {best}", shell=True)
+
+    def backup(threads):
+        shutil.rmtree(repo, ignore_errors=True)
+        return Run([NARTHEX, "--quiet", "--threads", threads, "backup", str(data), "--repo", str(repo)], cores="0" if threads == "1" else None)
+
+    def restore():
+        shutil.rmtree(target, ignore_errors=True)
+        return Run([NARTHEX, "--quiet", "--threads", "1", "restore", "latest", "--repo", str(repo), "--target", str(target)], cores="0")
+
+    def zstd(level):
+        return Run(["zstd", "-q", f"-{level}", "-T1", "-c", str(tar), "-o", "/dev/null", "-f"], cores="0")
+
+    size = mib(data)
+    results = in_turns(args.runs, ours=lambda: backup("1"), nine=lambda: zstd(9), three=lambda: zstd(3))
+    ours = median(results["ours"], "cpu")
+    for level, key in ((9, "nine"), (3, "three")):
+        theirs = median(results[key], "cpu")
+        row(f"`backup` into the dense codec, proved, one core, against `zstd -{level}`: CPU time", f"{ours:.2f} s", f"{theirs:.2f} s",
+            f"**{theirs / ours:.2f}× the speed**", f"{data.parent.name}/{data.name}, {size:.0f} MiB")
+    wide = in_turns(args.runs, ours=lambda: backup("2"))
+    row("… with two threads: time, anonymous memory", f"{median(wide['ours'], 'wall'):.2f} s, {median(wide['ours'], 'memory'):.0f} MiB", "–", "–", "")
+    stored, theirs = mib(repo), best.stat().st_size / 2**20
+    row("… stored, against `zstd -19 --long=27`", f"{stored:.2f} MiB", f"{theirs:.2f} MiB", f"**{stored / theirs:.3f}**", f"1/{size / stored:.2f} of the blocks")
+    results = in_turns(args.runs, ours=restore, theirs=lambda: Run(["zstd", "-q", "-d", "-T1", "--long=27", "-c", str(best), "-o", "/dev/null", "-f"], cores="0"))
+    ours, theirs = median(results["ours"], "cpu"), median(results["theirs"], "cpu")
+    row("`restore` from the dense codec, proved, one core, against `zstd -d` of that: CPU time", f"{ours:.2f} s", f"{theirs:.2f} s",
+        f"**{theirs / ours:.2f}× the speed**", "")
 
 
 def unchanged(args, data, scratch):
@@ -196,7 +231,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", type=Path, default=os.environ.get("NARTHEX_CORPUS"), help="folder of data directories")
     parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--only", help="verify, inspect, backup or unchanged")
+    parser.add_argument("--only", help="verify, inspect, backup, dense or unchanged")
     args = parser.parse_args()
     if not args.corpus or not Path(NARTHEX).exists():
         parser.error("set NARTHEX_CORPUS and build with cargo build --release first")
@@ -211,6 +246,7 @@ def main():
             "verify": lambda: compare_verify(args, block, scratch),
             "inspect": lambda: compare_inspect(args, block, scratch),
             "backup": lambda: compare_backup(args, data, scratch),
+            "dense": lambda: compare_dense(args, data, scratch),
             "unchanged": lambda: unchanged(args, data, scratch),
         }
         for name, compare in wanted.items():

@@ -1,6 +1,5 @@
 //! Recovering without narthex: the commands of `docs/recover-by-hand.md`, run as they stand there with the real tools.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -10,6 +9,7 @@ use narthex::repository::portable::{FRAME_BYTES, Root};
 use narthex::repository::{ArchiveId, LeftOut, Repository};
 use narthex::store::LocalStore;
 
+use crate::fixtures::tree;
 use crate::keeping::{
     Files, archive, back_up, block_files, expected, noise, store_block, store_files, store_wal,
     ulid, wal_files,
@@ -56,23 +56,6 @@ fn run(script: &str, repo: &Path, target: &Path, manifest: &Path) -> bool {
     output.status.success()
 }
 
-fn read_tree(dir: &Path) -> Files {
-    let mut files = BTreeMap::new();
-    let mut dirs = vec![dir.to_owned()];
-    while let Some(next) = dirs.pop() {
-        for entry in fs::read_dir(next).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                dirs.push(path);
-            } else {
-                let name = path.strip_prefix(dir).unwrap().to_str().unwrap().to_owned();
-                files.insert(name, fs::read(&path).unwrap());
-            }
-        }
-    }
-    files
-}
-
 struct Place {
     dir: tempfile::TempDir,
     repository: Repository,
@@ -100,7 +83,7 @@ impl Place {
     }
 
     fn target(&self) -> Files {
-        read_tree(&self.dir.path().join("target"))
+        tree(&self.dir.path().join("target"))
     }
 }
 

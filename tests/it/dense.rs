@@ -6,25 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::backup_command::narthex;
-use crate::fixtures::{blocks, fixture};
-
-/// Every file below `dir`, by its path there.
-fn tree(dir: &Path) -> BTreeMap<String, Vec<u8>> {
-    let mut files = BTreeMap::new();
-    let mut dirs = vec![dir.to_owned()];
-    while let Some(next) = dirs.pop() {
-        for entry in fs::read_dir(next).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                dirs.push(path);
-            } else {
-                let name = path.strip_prefix(dir).unwrap().to_str().unwrap().to_owned();
-                files.insert(name, fs::read(&path).unwrap());
-            }
-        }
-    }
-    files
-}
+use crate::fixtures::{blocks, fixture, tree};
 
 fn copy(from: &Path, to: &Path) {
     for (name, content) in tree(from) {

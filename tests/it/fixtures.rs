@@ -1,5 +1,7 @@
 //! Where the fixtures are. Nothing here looks into them.
 
+use std::collections::BTreeMap;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The fixture called `name`, a path below `fixtures/`.
@@ -31,4 +33,22 @@ pub(crate) fn blocks_below(dir: &Path) -> Vec<PathBuf> {
         .filter(|path| path.is_dir())
         .flat_map(|path| blocks_below(&path))
         .collect()
+}
+
+/// Every file below `dir`, by its path there.
+pub(crate) fn tree(dir: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    let mut dirs = vec![dir.to_owned()];
+    while let Some(next) = dirs.pop() {
+        for entry in fs::read_dir(next).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                dirs.push(path);
+            } else {
+                let name = path.strip_prefix(dir).unwrap().to_str().unwrap().to_owned();
+                files.insert(name, fs::read(&path).unwrap());
+            }
+        }
+    }
+    files
 }

@@ -10,28 +10,13 @@ use narthex::repository::{Digest, Repository};
 use narthex::restore::{Present, Target, Wanted, apply, plan};
 use narthex::store::LocalStore;
 
-use crate::fixtures::fixture;
+use crate::fixtures::{fixture, tree};
 
 /// What `sha256sum` says of every file below `dir`, in the order of their names, under `prefix`.
 fn listing(dir: &Path, prefix: &str) -> String {
-    let mut files = Vec::new();
-    let mut dirs = vec![dir.to_owned()];
-    while let Some(next) = dirs.pop() {
-        for entry in fs::read_dir(next).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                dirs.push(path);
-            } else {
-                files.push(path);
-            }
-        }
-    }
-    files.sort();
     let mut text = String::new();
-    for path in files {
-        let name = path.strip_prefix(dir).unwrap().display().to_string();
-        let digest = Digest::of(&fs::read(&path).unwrap());
-        writeln!(text, "{digest}  {prefix}/{name}").unwrap();
+    for (name, content) in tree(dir) {
+        writeln!(text, "{}  {prefix}/{name}", Digest::of(&content)).unwrap();
     }
     text
 }
