@@ -8,6 +8,7 @@
 //! Layout in `docs/repository-format.md`, section "Residuals".
 
 mod context;
+mod lanes;
 mod rans;
 mod reader;
 mod table;

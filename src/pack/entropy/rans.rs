@@ -1,7 +1,10 @@
-//! rANS (Jarek Duda, "Asymmetric numeral systems", arXiv:1311.2540), with two states in turns.
+//! rANS (Jarek Duda, "Asymmetric numeral systems", arXiv:1311.2540), with [`LANES`] states in turns.
 //!
 //! A state is 32 bits wide, at least [`LOW`] between tokens, and is refilled by words of 16 bits. Frequencies add up to
 //! [`TOTAL`]. The encoder runs backwards, so that the decoder runs forwards.
+
+/// Number of states: what one waits for, the others need not.
+pub(super) const LANES: usize = 4;
 
 /// Binary logarithm of [`TOTAL`].
 pub(super) const SCALE: u32 = 11;
@@ -20,7 +23,7 @@ pub(super) struct Share {
 /// Encodes tokens given in reverse order.
 #[derive(Debug)]
 pub(super) struct Encoder {
-    states: [u32; 2],
+    states: [u32; LANES],
     /// Words, the last one first.
     words: Vec<u16>,
 }
@@ -28,7 +31,7 @@ pub(super) struct Encoder {
 impl Encoder {
     pub(super) fn new() -> Self {
         Encoder {
-            states: [LOW; 2],
+            states: [LOW; LANES],
             words: Vec::new(),
         }
     }
@@ -36,8 +39,9 @@ impl Encoder {
     /// Puts token number `at` in front of those put so far. Its frequency is not zero.
     #[inline]
     pub(super) fn put(&mut self, at: usize, share: Share) {
-        let [even, odd] = &mut self.states;
-        let state = if at.is_multiple_of(2) { even } else { odd };
+        let Some(state) = self.states.get_mut(at % LANES) else {
+            return;
+        };
         if u64::from(*state) >= u64::from(share.frequency) << (32 - SCALE) {
             #[expect(clippy::cast_possible_truncation, reason = "the low half goes out")]
             self.words.push(*state as u16);
@@ -47,7 +51,7 @@ impl Encoder {
         *state = ((*state / frequency) << SCALE) + *state % frequency + share.start;
     }
 
-    /// Both states, then the words in the order in which a decoder wants them; little-endian.
+    /// All states, then the words in the order in which a decoder wants them; little-endian.
     pub(super) fn finish(self) -> Vec<u8> {
         let states = self.states.iter().flat_map(|state| state.to_le_bytes());
         let words = self.words.iter().rev().flat_map(|word| word.to_le_bytes());
@@ -55,50 +59,57 @@ impl Encoder {
     }
 }
 
-/// Decodes tokens.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Decoder<'a> {
-    /// The state of the next token, and that of the one after it.
-    states: [u32; 2],
-    words: &'a [u8],
+/// The states of a decoder, that of the next token first.
+pub(super) type States = [u32; LANES];
+
+/// Reads the states that [`Encoder::finish`] wrote, and the words behind them; `None` if there are too few bytes or a state cannot
+/// be.
+pub(super) fn begin(bytes: &[u8]) -> Option<(States, Words<'_>)> {
+    let (states, bytes) = bytes.split_first_chunk::<{ 4 * LANES }>()?;
+    let mut found = [LOW; LANES];
+    for (state, bytes) in found.iter_mut().zip(states.as_chunks::<4>().0) {
+        *state = u32::from_le_bytes(*bytes);
+    }
+    let possible = found.iter().all(|state| *state >= LOW);
+    possible.then_some((found, Words { bytes, next: 0 }))
 }
 
-impl<'a> Decoder<'a> {
-    /// Reads what [`Encoder::finish`] wrote; `None` if it is too short or cannot be.
-    pub(super) fn new(bytes: &'a [u8]) -> Option<Self> {
-        let (first, rest) = bytes.split_first_chunk::<4>()?;
-        let (second, words) = rest.split_first_chunk::<4>()?;
-        let states = [u32::from_le_bytes(*first), u32::from_le_bytes(*second)];
-        states
-            .iter()
-            .all(|state| *state >= LOW)
-            .then_some(Decoder { states, words })
-    }
+/// Where in its table the next token of a state stands: below [`TOTAL`].
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "a part of the innermost step")]
+pub(super) fn slot(state: u32) -> usize {
+    (state & (TOTAL - 1)) as usize
+}
 
-    /// Where in its table the next token stands: below [`TOTAL`].
-    #[inline]
-    pub(super) fn slot(&self) -> u32 {
-        self.states[0] & (TOTAL - 1)
-    }
+/// The words of a decoder.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Words<'a> {
+    bytes: &'a [u8],
+    next: usize,
+}
 
-    /// Goes on behind a token that begins `bias` below its slot; `None` when the words have run out.
-    #[inline]
-    pub(super) fn advance(&mut self, frequency: u32, bias: u32) -> Option<()> {
+impl Words<'_> {
+    /// The state behind a token that begins `bias` below its slot; `None` when the words have run out.
+    ///
+    /// Whether a state needs a word is as good as random, so nothing here branches on it.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "a part of the innermost step")]
+    pub(super) fn advance(&mut self, state: u32, frequency: u32, bias: u32) -> Option<u32> {
         // At most 2^12 × 2^20: `frequency` is at most TOTAL and `bias` below it.
-        let mut state = frequency
-            .wrapping_mul(self.states[0] >> SCALE)
-            .wrapping_add(bias);
-        if state < LOW {
-            let (word, rest) = self.words.split_first_chunk::<2>()?;
-            state = state << 16 | u32::from(u16::from_le_bytes(*word));
-            self.words = rest;
-        }
-        self.states = [self.states[1], state];
-        Some(())
+        let state = frequency.wrapping_mul(state >> SCALE).wrapping_add(bias);
+        let needs = u32::from(state < LOW);
+        let next = self.bytes.get(self.next..);
+        let word = match next.and_then(<[u8]>::first_chunk::<2>) {
+            Some(word) => u32::from(u16::from_le_bytes(*word)),
+            None if needs == 1 => return None,
+            None => 0,
+        };
+        self.next += 2 * needs as usize;
+        Some(state << (16 * needs) | (word & needs.wrapping_neg()))
     }
 
-    /// Whether everything has been read, and nothing was damaged on the way.
-    pub(super) fn is_done(&self) -> bool {
-        self.states == [LOW; 2] && self.words.is_empty()
+    /// Whether all have been read.
+    pub(super) fn is_empty(&self) -> bool {
+        self.next == self.bytes.len()
     }
 }

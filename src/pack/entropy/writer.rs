@@ -1,7 +1,8 @@
 //! Residuals in.
 
 use super::context::Context;
-use super::rans::Encoder;
+use super::lanes;
+use super::rans::{Encoder, LANES};
 use super::table::{Counts, Tables};
 use super::token;
 use crate::raw::varint::write_uvarint;
@@ -29,20 +30,34 @@ impl ResidualWriter {
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "compiled for each kind of processor")]
     fn push_all(&mut self, residuals: &[i64], hint: u8) {
-        let mut context = Context::new(hint);
         self.tokens.reserve(residuals.len());
-        for &residual in residuals {
-            let (token, low_bits) = token(residual);
-            let number = context.number();
-            self.counts.add(number, token);
-            #[expect(clippy::cast_possible_truncation, reason = "there are 256 contexts")]
-            self.tokens.push((number as u8, token));
-            let magnitude = residual.unsigned_abs();
-            if low_bits > 0 {
-                self.low.bits(magnitude & ((1 << low_bits) - 1), low_bits);
-            }
-            context.update(magnitude);
+        let ([first, second, third, fourth], behind) = lanes::split(residuals);
+        let [mut a, mut b, mut c, mut d] = [Context::new(hint); LANES];
+        let rounds = first.iter().zip(second).zip(third).zip(fourth);
+        for (((first, second), third), fourth) in rounds {
+            self.push_one(*first, &mut a);
+            self.push_one(*second, &mut b);
+            self.push_one(*third, &mut c);
+            self.push_one(*fourth, &mut d);
         }
+        for residual in behind {
+            self.push_one(*residual, &mut d);
+        }
+    }
+
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "the innermost step")]
+    fn push_one(&mut self, residual: i64, context: &mut Context) {
+        let (token, low_bits) = token(residual);
+        let number = context.number();
+        self.counts.add(number, token);
+        #[expect(clippy::cast_possible_truncation, reason = "there are 256 contexts")]
+        self.tokens.push((number as u8, token));
+        let magnitude = residual.unsigned_abs();
+        if low_bits > 0 {
+            self.low.bits(magnitude & ((1 << low_bits) - 1), low_bits);
+        }
+        context.update(magnitude);
     }
 
     /// The section: tables, length of the low bits in bytes, the low bits, the tokens.
