@@ -195,7 +195,11 @@ impl Directory {
     /// Reads the directory `bytes`, which stands at `offset`: behind all sections.
     pub(super) fn read(bytes: &[u8], offset: u64) -> Result<Self, Malformed> {
         let mut reader = Reader::new(bytes, offset, SECTION);
-        let content = part::read(&mut reader, MAX_DIRECTORY)?;
+        let content = part::read(
+            &mut reader,
+            &mut part::Decompressor::default(),
+            MAX_DIRECTORY,
+        )?;
         let mut reader = Reader::new(&content, offset, SECTION);
         let labels = Section::read(&mut reader, offset)?;
         let count = reader.count(30)?;

@@ -2,7 +2,7 @@
 //!
 //! All arithmetic wraps: whatever numbers a column holds, guess and residual undo each other exactly.
 
-use crate::raw::FastBits;
+use crate::raw::{Work, run};
 
 /// How a column is predicted. The numbers are those of the format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,15 +50,10 @@ impl Predictor {
 
     /// About how many sixteenths of a bit the residuals of `values` take.
     pub(super) fn cost(self, values: &[i64]) -> u64 {
-        let sum = || {
-            let mut sum = 0;
-            self.each_residual(values, |residual| sum += cost(residual));
-            sum
-        };
-        match FastBits::find() {
-            Some(fast) => fast.run(sum),
-            None => sum(),
-        }
+        run(Cost {
+            predictor: self,
+            values,
+        })
     }
 
     #[inline(always)]
@@ -101,6 +96,24 @@ impl Predictor {
         let best = best.map(|predictor| (predictor, predictor.cost(values)));
         best.filter(|best| best.1 < last)
             .unwrap_or((Predictor::Last, last))
+    }
+}
+
+/// See [`Predictor::cost`].
+struct Cost<'a> {
+    predictor: Predictor,
+    values: &'a [i64],
+}
+
+impl Work for Cost<'_> {
+    type Done = u64;
+
+    #[inline(always)]
+    fn work(self) -> u64 {
+        let mut sum = 0;
+        self.predictor
+            .each_residual(self.values, |residual| sum += cost(residual));
+        sum
     }
 }
 

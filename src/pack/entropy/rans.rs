@@ -7,7 +7,7 @@
 pub(super) const LANES: usize = 4;
 
 /// Binary logarithm of [`TOTAL`].
-pub(super) const SCALE: u32 = 11;
+pub(super) const SCALE: u32 = 10;
 /// Sum of the frequencies in a table.
 pub(super) const TOTAL: u32 = 1 << SCALE;
 /// Smallest state between tokens; also the state in which the encoder begins and the decoder must end.

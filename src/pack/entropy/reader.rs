@@ -4,7 +4,7 @@ use super::context::Context;
 use super::rans::{LANES, LOW, States, Words, slot};
 use super::table::{Lookup, Tables};
 use super::{SECTION, lanes, rans};
-use crate::raw::{BitReader, FastBits, Malformed, Reader};
+use crate::raw::{BitReader, Malformed, Reader, Work, run};
 
 /// Reads what a [`ResidualWriter`](super::ResidualWriter) wrote, column by column.
 #[derive(Debug)]
@@ -52,10 +52,12 @@ impl<'a> ResidualReader<'a> {
         hint: u8,
         out: &mut Vec<i64>,
     ) -> Result<(), Malformed> {
-        let read = match FastBits::find() {
-            Some(fast) => fast.run(|| self.read_all(count, hint, out)),
-            None => self.read_all(count, hint, out),
-        };
+        let read = run(Read {
+            reader: &mut *self,
+            count,
+            hint,
+            out,
+        });
         read.ok_or_else(|| self.exhausted())
     }
 
@@ -122,6 +124,23 @@ impl<'a> ResidualReader<'a> {
             "as counted",
             found,
         )
+    }
+}
+
+/// See [`ResidualReader::read`].
+struct Read<'r, 'a> {
+    reader: &'r mut ResidualReader<'a>,
+    count: usize,
+    hint: u8,
+    out: &'r mut Vec<i64>,
+}
+
+impl Work for Read<'_, '_> {
+    type Done = Option<()>;
+
+    #[inline(always)]
+    fn work(self) -> Option<()> {
+        self.reader.read_all(self.count, self.hint, self.out)
     }
 }
 

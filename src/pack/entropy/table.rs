@@ -7,7 +7,7 @@ use crate::raw::varint::write_uvarint;
 use crate::raw::{Malformed, Reader};
 
 /// Neighbouring contexts share a table until it has seen so many tokens: below that, a table costs more than it saves.
-const WORTH_A_TABLE: u64 = 300;
+const WORTH_A_TABLE: u64 = 3000;
 
 /// One table: the share of each token.
 type Table = [Share; TOKENS];

@@ -6,7 +6,7 @@ use super::rans::{Encoder, LANES};
 use super::table::{Counts, Tables};
 use super::token;
 use crate::raw::varint::write_uvarint;
-use crate::raw::{BitWriter, FastBits};
+use crate::raw::{BitWriter, Work, run};
 
 /// Gathers the residuals of columns, one column after the other.
 #[derive(Debug, Default)]
@@ -21,10 +21,11 @@ pub(in crate::pack) struct ResidualWriter {
 impl ResidualWriter {
     /// Appends a column. The reader must be given the same `hint`.
     pub(in crate::pack) fn push(&mut self, residuals: &[i64], hint: u8) {
-        match FastBits::find() {
-            Some(fast) => fast.run(|| self.push_all(residuals, hint)),
-            None => self.push_all(residuals, hint),
-        }
+        run(Push {
+            writer: self,
+            residuals,
+            hint,
+        });
     }
 
     #[inline(always)]
@@ -74,5 +75,21 @@ impl ResidualWriter {
         out.extend_from_slice(&low);
         out.extend_from_slice(&encoder.finish());
         out
+    }
+}
+
+/// See [`ResidualWriter::push`].
+struct Push<'a> {
+    writer: &'a mut ResidualWriter,
+    residuals: &'a [i64],
+    hint: u8,
+}
+
+impl Work for Push<'_> {
+    type Done = ();
+
+    #[inline(always)]
+    fn work(self) {
+        self.writer.push_all(self.residuals, self.hint);
     }
 }
