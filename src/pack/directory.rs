@@ -156,6 +156,9 @@ impl Section {
     }
 }
 
+/// Fewest bytes that a group takes: two sections of six, and ten numbers.
+const MIN_ENTRY: usize = 22;
+
 impl Directory {
     /// The directory, to stand at `offset`, and the trailer.
     pub(super) fn write(&self, offset: u64) -> std::io::Result<Vec<u8>> {
@@ -202,7 +205,7 @@ impl Directory {
         )?;
         let mut reader = Reader::new(&content, offset, SECTION);
         let labels = Section::read(&mut reader, offset)?;
-        let count = reader.count(30)?;
+        let count = reader.count(MIN_ENTRY)?;
         let mut groups = Vec::with_capacity(count);
         for number in 0..count as u64 {
             let section = Section::read(&mut reader, offset)?;

@@ -5,7 +5,7 @@ use super::varbit::fits;
 use super::xor_column::{Code, MAX_LEADING};
 use crate::error::{Error, Result};
 use crate::model::Millis;
-use crate::raw::varint::{MAX_LEN, write_uvarint, write_varint};
+use crate::raw::varint::{MAX_LEN, zigzag};
 use crate::raw::{BitSink, Work, run};
 
 /// Sample count, first time, first value and second time never take more bytes than this.
@@ -109,22 +109,14 @@ impl Work for Chunk<'_> {
         let mut sink = BitSink::new(self.out);
         sink.bits(u64::from(self.samples), 16);
         let mut pairs = self.times.codes.iter().zip(self.values);
-        let mut varint = Vec::with_capacity(MAX_LEN);
         if let Some((_, first)) = pairs.next() {
-            write_varint(&mut varint, self.times.first);
-            varint
-                .iter()
-                .for_each(|byte| sink.bits(u64::from(*byte), 8));
+            write_uvarint(&mut sink, zigzag(self.times.first));
             sink.long_bits(*first, 64);
         }
         let mut before = self.values.first().copied().unwrap_or(0);
         let mut window = Window::NONE;
         if let Some((_, second)) = pairs.next() {
-            varint.clear();
-            write_uvarint(&mut varint, self.times.delta);
-            varint
-                .iter()
-                .for_each(|byte| sink.bits(u64::from(*byte), 8));
+            write_uvarint(&mut sink, self.times.delta);
             window = window.write(&mut sink, Code(0, 0), *second ^ before);
             before = *second;
         }
@@ -134,6 +126,19 @@ impl Work for Chunk<'_> {
         }
         sink.len()
     }
+}
+
+#[inline(always)]
+#[expect(
+    clippy::inline_always,
+    reason = "only inlined code has the sink in registers"
+)]
+fn write_uvarint(sink: &mut BitSink<'_>, mut value: u64) {
+    while value >= 0x80 {
+        sink.bits(value & 0x7f | 0x80, 8);
+        value >>= 7;
+    }
+    sink.bits(value, 8);
 }
 
 /// The bits of a change that are written: all but so many at either end.

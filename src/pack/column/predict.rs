@@ -28,6 +28,8 @@ const DECAY: u32 = 3;
 
 /// Numbers of a column that predictors are tried on.
 const PROBE: usize = 96;
+/// Longer columns are judged by two stretches of this length.
+const STRETCH: usize = 96;
 
 impl Predictor {
     pub(super) const ALL: [Predictor; 5] = [
@@ -50,6 +52,20 @@ impl Predictor {
 
     /// About how many sixteenths of a bit the residuals of `values` take.
     pub(super) fn cost(self, values: &[i64]) -> u64 {
+        let middle = values.len() / 2;
+        let (Some(begin), Some(later)) =
+            (values.get(..STRETCH), values.get(middle..middle + STRETCH))
+        else {
+            return self.cost_of_all(values);
+        };
+        if values.len() <= 3 * STRETCH {
+            return self.cost_of_all(values);
+        }
+        let cost = self.cost_of_all(begin) + self.cost_of_all(later);
+        cost * values.len() as u64 / (2 * STRETCH) as u64
+    }
+
+    fn cost_of_all(self, values: &[i64]) -> u64 {
         run(Cost {
             predictor: self,
             values,
