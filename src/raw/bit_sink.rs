@@ -29,6 +29,26 @@ impl<'a> BitSink<'a> {
         }
     }
 
+    /// The bits behind the whole bytes, and how many they are: what [`BitSink::resume`] needs to go on.
+    pub(crate) fn pending(&self) -> (u64, u32) {
+        (self.pending, self.held)
+    }
+
+    /// Writes to the beginning of `bytes`, behind bits that [`BitSink::pending`] told of.
+    pub(crate) fn resume(bytes: &'a mut [u8], (pending, held): (u64, u32)) -> Self {
+        BitSink {
+            bytes,
+            next: 0,
+            pending,
+            held,
+        }
+    }
+
+    /// Whole bytes written.
+    pub(crate) fn whole(&self) -> usize {
+        self.next
+    }
+
     /// Writes the low `count` bits of `value`, which has no others; at most 56.
     #[inline(always)]
     #[expect(

@@ -27,7 +27,7 @@ const HALF: i64 = 1 << (FRACTION - 1);
 const DECAY: u32 = 3;
 
 /// Numbers of a column that predictors are tried on.
-const PROBE: usize = 96;
+const PROBE: usize = 64;
 /// Longer columns are judged by two stretches of this length.
 const STRETCH: usize = 96;
 

@@ -282,10 +282,7 @@ fn shares(frequencies: &[u32; TOKENS]) -> Table {
     let mut table = [Share::default(); TOKENS];
     let mut start = 0;
     for (share, frequency) in table.iter_mut().zip(frequencies) {
-        *share = Share {
-            start,
-            frequency: *frequency,
-        };
+        *share = Share::new(start, *frequency);
         start += frequency;
     }
     table
