@@ -4,6 +4,7 @@
 //! NARTHEX_CORPUS=DIR cargo bench --bench columns
 //! ```
 //!
+//! Speeds are bytes of block per second of processor time, the median of `RUNS` runs, with `THREADS` threads.
 //! Without `NARTHEX_CORPUS` it runs on the fixtures. Everything is proved on the way: what comes back is compared with the source.
 
 #![allow(
@@ -16,7 +17,6 @@
 mod corpus;
 
 use std::collections::BTreeMap;
-use std::time::Instant;
 
 use narthex::error::Result;
 use narthex::pack::{BlockBytes, Pack, SegmentSink, write_pack};
@@ -31,6 +31,32 @@ impl SegmentSink for Segments {
         self.0[position].extend_from_slice(bytes);
         Ok(())
     }
+}
+
+/// Seconds of processor time that this process has used so far: other work on the machine does not count. Only Linux tells.
+fn cpu_seconds() -> f64 {
+    let nanoseconds = |task: std::io::Result<std::fs::DirEntry>| -> u64 {
+        let stat = std::fs::read_to_string(task.unwrap().path().join("schedstat"));
+        stat.ok()
+            .and_then(|stat| stat.split(' ').next()?.parse().ok())
+            .unwrap_or(0)
+    };
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+    tasks.map(nanoseconds).sum::<u64>() as f64 / 1e9
+}
+
+/// What `work` returns when it runs for the last time of `runs`, and the median of the seconds it takes.
+fn timed<T>(runs: usize, mut work: impl FnMut() -> T) -> (T, f64) {
+    let mut once = || {
+        let start = cpu_seconds();
+        let done = work();
+        (done, cpu_seconds() - start)
+    };
+    let mut seconds: Vec<f64> = (1..runs).map(|_| once().1).collect();
+    let (done, last) = once();
+    seconds.push(last);
+    seconds.sort_by(f64::total_cmp);
+    (done, seconds[seconds.len() / 2])
 }
 
 fn main() {
@@ -56,32 +82,29 @@ fn main() {
             segments: files.iter().map(Vec::as_slice).collect(),
         };
         let raw: u64 = index.len() as u64 + files.iter().map(|file| file.len() as u64).sum::<u64>();
-        let mut pack = Vec::new();
-        for _ in 1..runs {
-            let _ = write_pack(&bytes, &mut std::io::sink(), &|_| ()).unwrap();
-        }
-        let start = Instant::now();
-        let packed = match write_pack(&bytes, &mut pack, &|_| ()).unwrap() {
+        let ((pack, packed), seconds) = timed(runs, || {
+            let mut pack = Vec::new();
+            let packed = write_pack(&bytes, &mut pack, &|_| ()).unwrap();
+            (pack, packed)
+        });
+        let packed = match packed {
             Ok(packed) => packed,
             Err(why) => {
                 println!("{:26} cannot be packed: {why}", block.meta().ulid);
                 continue;
             }
         };
-        let seconds = start.elapsed().as_secs_f64();
         pack_time += seconds;
         let read = Pack::open(&pack[..]).unwrap();
-        let (mut segments, mut index_back) = (Segments::default(), Vec::new());
-        let start = Instant::now();
         let generation = packed.index;
-        read.unpack(
-            &packed.segments,
-            &mut segments,
-            generation.map(|generation| (generation, &mut index_back as &mut dyn std::io::Write)),
-            &|_| (),
-        )
-        .unwrap();
-        let back = start.elapsed().as_secs_f64();
+        let ((segments, index_back), back) = timed(runs, || {
+            let (mut segments, mut index) = (Segments::default(), Vec::new());
+            let out =
+                generation.map(|generation| (generation, &mut index as &mut dyn std::io::Write));
+            read.unpack(&packed.segments, &mut segments, out, &|_| ())
+                .unwrap();
+            (segments, index)
+        });
         unpack_time += back;
         assert!(segments.0 == files, "segments differ");
         assert!(generation.is_none() || index_back == index, "index differs");

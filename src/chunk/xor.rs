@@ -8,7 +8,7 @@
 use super::xor_column::{ValueFault, XorColumn};
 use super::{DATA, Shape, VisitFloats, exhausted_at, tail};
 use crate::model::{FloatSample, Millis};
-use crate::raw::{BitReader, FastBits, Malformed, Reader, varint};
+use crate::raw::{BitReader, Malformed, Reader, Work, run, varint};
 
 /// Payload bits after 2 and 3 leading ones of a timestamp code; four ones mean 64 bits.
 const LONGER_TIME_BITS: [(u32, u32); 2] = [(17, 14), (20, 17)];
@@ -25,17 +25,27 @@ pub(super) fn decode<V: VisitFloats>(
     at: u64,
     visit: V,
 ) -> Result<(Shape, V), Malformed> {
-    match FastBits::find() {
-        Some(fast) => fast.run(|| decode_with(data, at, visit)),
-        None => decode_with(data, at, visit),
+    run(Decode { data, at, visit })
+}
+
+/// A chunk that is being decoded.
+struct Decode<'a, V> {
+    data: &'a [u8],
+    at: u64,
+    visit: V,
+}
+
+impl<V: VisitFloats> Work for Decode<'_, V> {
+    type Done = Result<(Shape, V), Malformed>;
+
+    #[inline(always)]
+    fn work(self) -> Self::Done {
+        decode_with(self.data, self.at, self.visit)
     }
 }
 
 #[inline(always)]
-#[expect(
-    clippy::inline_always,
-    reason = "compiled for the processor, see `FastBits`"
-)]
+#[expect(clippy::inline_always, reason = "compiled for each kind of processor")]
 fn decode_with<V: VisitFloats>(
     data: &[u8],
     at: u64,

@@ -156,6 +156,9 @@ impl Section {
     }
 }
 
+/// Fewest bytes that a group takes: two sections of six, and ten numbers.
+const MIN_ENTRY: usize = 22;
+
 impl Directory {
     /// The directory, to stand at `offset`, and the trailer.
     pub(super) fn write(&self, offset: u64) -> std::io::Result<Vec<u8>> {
@@ -195,10 +198,14 @@ impl Directory {
     /// Reads the directory `bytes`, which stands at `offset`: behind all sections.
     pub(super) fn read(bytes: &[u8], offset: u64) -> Result<Self, Malformed> {
         let mut reader = Reader::new(bytes, offset, SECTION);
-        let content = part::read(&mut reader, MAX_DIRECTORY)?;
+        let content = part::read(
+            &mut reader,
+            &mut part::Decompressor::default(),
+            MAX_DIRECTORY,
+        )?;
         let mut reader = Reader::new(&content, offset, SECTION);
         let labels = Section::read(&mut reader, offset)?;
-        let count = reader.count(22)?;
+        let count = reader.count(MIN_ENTRY)?;
         let mut groups = Vec::with_capacity(count);
         for number in 0..count as u64 {
             let section = Section::read(&mut reader, offset)?;

@@ -4,6 +4,8 @@
 //! come with the same instances in the same order). So a value is written only where two simple guesses fail; which
 //! guess holds for which label makes a *pattern*, and patterns repeat.
 
+use std::collections::hash_map::Entry;
+
 use super::hash::NumberMap;
 use super::part;
 use crate::index::SymbolRef;
@@ -71,18 +73,19 @@ impl LabelWriter {
         let mut pattern = Vec::with_capacity(labels.len());
         self.guesser.begin();
         for (name, value) in labels {
-            let guesses = self.guesser.guess(name.0);
-            pattern.push(if guesses.neighbour == Some(value.0) {
-                guess::NEIGHBOUR
-            } else if guesses.successor == Some(value.0) {
-                guess::SUCCESSOR
-            } else {
-                let step = i64::from(value.0) - i64::from(guesses.last_explicit);
-                write_varint(&mut self.values, step);
-                self.guesser.explicit(name.0, value.0);
-                guess::EXPLICIT
+            self.guesser.step(name.0, |guesses| {
+                let code = if guesses.neighbour == Some(value.0) {
+                    guess::NEIGHBOUR
+                } else if guesses.successor == Some(value.0) {
+                    guess::SUCCESSOR
+                } else {
+                    let step = i64::from(value.0) - i64::from(guesses.last_explicit);
+                    write_varint(&mut self.values, step);
+                    guess::EXPLICIT
+                };
+                pattern.push(code);
+                Some((value.0, code))
             });
-            self.guesser.see(name.0, value.0);
         }
         write_uvarint(&mut self.names_of_series, self.names.number(names));
         write_uvarint(&mut self.patterns_of_series, self.patterns.number(pattern));
@@ -133,7 +136,8 @@ impl Labels {
     /// Reads what [`LabelWriter::finish`] wrote.
     pub(super) fn read(bytes: &[u8], offset: u64) -> Result<Self, Malformed> {
         let mut reader = Reader::new(bytes, offset, SECTION);
-        let mut part = || part::read(&mut reader, MAX_PART);
+        let mut decompressor = part::Decompressor::default();
+        let mut part = || part::read(&mut reader, &mut decompressor, MAX_PART);
         let (lengths, text, dictionaries) = (part()?, part()?, part()?);
         let (names_of_series, patterns_of_series, values) = (part()?, part()?, part()?);
         if !reader.is_empty() {
@@ -228,26 +232,25 @@ impl LabelIter<'_> {
         }
         self.guesser.begin();
         for (&name, code) in names.iter().zip(pattern) {
-            let guesses = self.guesser.guess(name);
-            let value = match *code {
-                guess::NEIGHBOUR => guesses.neighbour,
-                guess::SUCCESSOR => guesses.successor,
-                guess::EXPLICIT => {
-                    let value = self
-                        .values
-                        .varint()?
-                        .checked_add(i64::from(guesses.last_explicit));
-                    let value = value.and_then(|value| u32::try_from(value).ok());
-                    value.inspect(|value| self.guesser.explicit(name, *value))
-                }
-                _ => None,
-            };
-            let value = value.filter(|value| (*value as usize) < self.labels.symbols.len());
+            let (values, symbols) = (&mut self.values, self.labels.symbols.len());
+            let value = self.guesser.step(name, |guesses| {
+                let value = match *code {
+                    guess::NEIGHBOUR => guesses.neighbour,
+                    guess::SUCCESSOR => guesses.successor,
+                    guess::EXPLICIT => {
+                        let step = values.varint().ok()?;
+                        let value = step.checked_add(i64::from(guesses.last_explicit));
+                        value.and_then(|value| u32::try_from(value).ok())
+                    }
+                    _ => None,
+                };
+                let value = value.filter(|value| (*value as usize) < symbols);
+                value.map(|value| (value, *code))
+            });
             let value = value.ok_or_else(|| {
                 self.values
                     .unexpected("label value", "that is a symbol", "another")
             })?;
-            self.guesser.see(name, value);
             out.push((SymbolRef(name), SymbolRef(value)));
         }
         Ok(true)
@@ -297,13 +300,22 @@ struct Guesser {
     neighbours: NumberMap<(u32, u32), u32>,
     /// Which value a name had in the series behind one that had some value.
     successors: NumberMap<(u32, u32), u32>,
-    /// What each name had last, and what was written down for it last.
-    last: NumberMap<u32, u32>,
-    explicit: NumberMap<u32, u32>,
+    names: NumberMap<u32, Name>,
     /// The value of the label before, in this series.
     before: u32,
 }
 
+/// What is known of a label name.
+#[derive(Debug, Default)]
+struct Name {
+    /// The value it had last.
+    last: Option<u32>,
+    /// The value that was written down for it last.
+    explicit: u32,
+}
+
+/// What the value of a label may be.
+#[derive(Clone, Copy, Debug)]
 struct Guesses {
     neighbour: Option<u32>,
     successor: Option<u32>,
@@ -316,25 +328,38 @@ impl Guesser {
         self.before = u32::MAX;
     }
 
-    fn guess(&self, name: u32) -> Guesses {
-        let last = self.last.get(&name).copied();
-        Guesses {
-            neighbour: self.neighbours.get(&(name, self.before)).copied(),
-            successor: last.and_then(|last| self.successors.get(&(name, last)).copied()),
-            last_explicit: self.explicit.get(&name).copied().unwrap_or(0),
+    /// Goes on behind the next label, of this name. `choose` says from the guesses what its value is, and how that was found.
+    fn step(
+        &mut self,
+        name: u32,
+        choose: impl FnOnce(Guesses) -> Option<(u32, u8)>,
+    ) -> Option<u32> {
+        let known = self.names.entry(name).or_default();
+        // Each place is looked up once, for the guess and for what turns out to be right.
+        let neighbour = self.neighbours.entry((name, self.before));
+        let successor = known.last.map(|last| self.successors.entry((name, last)));
+        let (value, code) = choose(Guesses {
+            neighbour: found(&neighbour),
+            successor: successor.as_ref().and_then(found),
+            last_explicit: known.explicit,
+        })?;
+        neighbour.insert_entry(value);
+        if let Some(successor) = successor {
+            successor.insert_entry(value);
         }
-    }
-
-    fn explicit(&mut self, name: u32, value: u32) {
-        self.explicit.insert(name, value);
-    }
-
-    fn see(&mut self, name: u32, value: u32) {
-        self.neighbours.insert((name, self.before), value);
-        if let Some(last) = self.last.insert(name, value) {
-            self.successors.insert((name, last), value);
+        known.last = Some(value);
+        if code == guess::EXPLICIT {
+            known.explicit = value;
         }
         self.before = value;
+        Some(value)
+    }
+}
+
+fn found(entry: &Entry<'_, (u32, u32), u32>) -> Option<u32> {
+    match entry {
+        Entry::Occupied(entry) => Some(*entry.get()),
+        Entry::Vacant(_) => None,
     }
 }
 

@@ -3,6 +3,8 @@
 use std::io::Read as _;
 
 pub(super) use zstd::bulk::Compressor;
+use zstd::stream::read::Decoder;
+use zstd::zstd_safe::DCtx;
 
 use crate::raw::varint::write_uvarint;
 use crate::raw::{Malformed, Reader};
@@ -32,8 +34,22 @@ pub(super) fn write(
     Ok(())
 }
 
+/// Reads parts, one after the other.
+#[derive(Default)]
+pub(super) struct Decompressor(DCtx<'static>);
+
+impl std::fmt::Debug for Decompressor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Decompressor")
+    }
+}
+
 /// Reads a part of at most `max` bytes; memory grows with what really comes out of it.
-pub(super) fn read(reader: &mut Reader<'_>, max: usize) -> Result<Vec<u8>, Malformed> {
+pub(super) fn read(
+    reader: &mut Reader<'_>,
+    decompressor: &mut Decompressor,
+    max: usize,
+) -> Result<Vec<u8>, Malformed> {
     let at = *reader;
     let length = reader.uvarint()?;
     let fits = usize::try_from(length).ok().filter(|length| *length <= max);
@@ -45,8 +61,9 @@ pub(super) fn read(reader: &mut Reader<'_>, max: usize) -> Result<Vec<u8>, Malfo
         return Ok(stored.to_vec());
     }
     let mut content = Vec::new();
-    let decoded = zstd::stream::read::Decoder::with_buffer(stored)
-        .and_then(|decoder| decoder.take(length as u64 + 1).read_to_end(&mut content));
+    let decoded = Decoder::with_context(stored, &mut decompressor.0)
+        .take(length as u64 + 1)
+        .read_to_end(&mut content);
     match decoded {
         Ok(decoded) if decoded == length => Ok(content),
         Ok(_) => Err(at.unexpected("content", format!("of {length} bytes"), "another length")),

@@ -4,6 +4,7 @@
 //! at and the section it reads, and reports what was wanted and what was there as [`Malformed`].
 //! Every length that comes from a file passes through it.
 
+mod bit_sink;
 mod bits;
 mod checksum;
 mod durable;
@@ -13,10 +14,11 @@ mod reader;
 mod source;
 pub(crate) mod varint;
 
+pub(crate) use bit_sink::BitSink;
 pub use bits::{BitReader, BitWriter};
 pub use checksum::{crc32c, crc32c_append};
 pub use durable::{DurableFile, sync_dir};
 pub use malformed::{Malformed, Problem};
-pub(crate) use processor::FastBits;
+pub(crate) use processor::{Work, run};
 pub use reader::Reader;
 pub use source::{FileBytes, ReadMode};

@@ -15,12 +15,14 @@ mod start;
 mod varbit;
 mod xor;
 mod xor2;
+mod xor_chunks;
 mod xor_column;
 
 pub use chunk::{ChunkEncoder, EncodedChunk, SAMPLES_PER_CHUNK, float_chunks};
 pub use float_histogram::FloatHistogramEncoder;
 pub use histogram::HistogramEncoder;
-pub use xor::{TimeCodes, XorEncoder};
+pub use xor::XorEncoder;
+pub use xor_chunks::{TimeCodes, XorChunks};
 pub use xor2::Xor2Encoder;
 
 use crate::error::{Error, Result};

@@ -4,7 +4,7 @@
 use crate::raw::BitWriter;
 
 /// More leading zeros than this are not counted: the field has five bits.
-const MAX_LEADING: u32 = 31;
+pub(super) const MAX_LEADING: u32 = 31;
 
 /// A control code: its bits and how many they are.
 #[derive(Clone, Copy, Debug)]
@@ -55,22 +55,6 @@ impl XorColumn {
             out.bit(false);
         } else {
             self.write_change(out, value, Code(0b10, 2), Code(0b11, 2));
-        }
-    }
-
-    /// Writes a code and the next value behind it.
-    #[inline]
-    pub(super) fn write_behind(&mut self, out: &mut BitWriter, code: Code, value: u64) {
-        // Room for the value's own code in one step.
-        let Code(bits, width) = code;
-        if width > 62 {
-            code.write(out);
-            self.write(out, value);
-        } else if value == self.value {
-            out.bits(bits << 1, width + 1);
-        } else {
-            let (before, new) = (bits << 2 | 0b10, bits << 2 | 0b11);
-            self.write_change(out, value, Code(before, width + 2), Code(new, width + 2));
         }
     }
 

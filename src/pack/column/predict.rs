@@ -2,7 +2,7 @@
 //!
 //! All arithmetic wraps: whatever numbers a column holds, guess and residual undo each other exactly.
 
-use crate::raw::FastBits;
+use crate::raw::{Work, run};
 
 /// How a column is predicted. The numbers are those of the format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +27,9 @@ const HALF: i64 = 1 << (FRACTION - 1);
 const DECAY: u32 = 3;
 
 /// Numbers of a column that predictors are tried on.
-const PROBE: usize = 96;
+const PROBE: usize = 64;
+/// Longer columns are judged by two stretches of this length.
+const STRETCH: usize = 96;
 
 impl Predictor {
     pub(super) const ALL: [Predictor; 5] = [
@@ -50,15 +52,24 @@ impl Predictor {
 
     /// About how many sixteenths of a bit the residuals of `values` take.
     pub(super) fn cost(self, values: &[i64]) -> u64 {
-        let sum = || {
-            let mut sum = 0;
-            self.each_residual(values, |residual| sum += cost(residual));
-            sum
+        let middle = values.len() / 2;
+        let (Some(begin), Some(later)) =
+            (values.get(..STRETCH), values.get(middle..middle + STRETCH))
+        else {
+            return self.cost_of_all(values);
         };
-        match FastBits::find() {
-            Some(fast) => fast.run(sum),
-            None => sum(),
+        if values.len() <= 3 * STRETCH {
+            return self.cost_of_all(values);
         }
+        let cost = self.cost_of_all(begin) + self.cost_of_all(later);
+        cost * values.len() as u64 / (2 * STRETCH) as u64
+    }
+
+    fn cost_of_all(self, values: &[i64]) -> u64 {
+        run(Cost {
+            predictor: self,
+            values,
+        })
     }
 
     #[inline(always)]
@@ -101,6 +112,24 @@ impl Predictor {
         let best = best.map(|predictor| (predictor, predictor.cost(values)));
         best.filter(|best| best.1 < last)
             .unwrap_or((Predictor::Last, last))
+    }
+}
+
+/// See [`Predictor::cost`].
+struct Cost<'a> {
+    predictor: Predictor,
+    values: &'a [i64],
+}
+
+impl Work for Cost<'_> {
+    type Done = u64;
+
+    #[inline(always)]
+    fn work(self) -> u64 {
+        let mut sum = 0;
+        self.predictor
+            .each_residual(self.values, |residual| sum += cost(residual));
+        sum
     }
 }
 

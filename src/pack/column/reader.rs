@@ -61,7 +61,7 @@ impl<'a> ColumnReader<'a> {
         self.column(count, times, &mut integers)?;
         let start = out.len();
         if code & WITH_CORRECTIONS == 0 {
-            out.extend(integers.iter().map(|k| scale.float(*k)));
+            scale.floats(&integers, out);
         } else {
             let mut corrections = Vec::new();
             self.column(count, None, &mut corrections)?;

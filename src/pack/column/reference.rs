@@ -71,28 +71,35 @@ impl Kept {
         }
     }
 
-    /// Like [`Kept::expected`], of the samples `at` only.
-    pub(super) fn expected_at(
+    /// What column number `number` says of the steps from the samples `at` to those behind them, in two ways: of the same times, for
+    /// and against; of others, without and with interpolation.
+    pub(super) fn steps(
         &mut self,
-        reference: Reference,
+        number: usize,
         times: usize,
         at: &[usize],
-        out: &mut Vec<i64>,
+        out: &mut Vec<[i64; 2]>,
     ) {
         out.clear();
-        let Some(column) = self.columns.get(reference.column) else {
+        let Some(column) = self.columns.get(number) else {
             return;
         };
         if column.times == times {
-            out.extend(at.iter().filter_map(|at| column.values.get(*at)));
+            let step = |at: &usize| match column.values.get(*at..at + 2) {
+                Some([a, b]) => [b.wrapping_sub(*a), a.wrapping_sub(*b)],
+                _ => [0; 2],
+            };
+            out.extend(at.iter().map(step));
         } else {
             let alignment = align(&self.times, &mut self.alignments, times, column.times);
-            let places = at.iter().filter_map(|at| alignment.0.get(*at));
-            out.extend(places.map(|place| column.at(*place, reference.interpolate)));
-        }
-        if reference.negative {
-            out.iter_mut()
-                .for_each(|value| *value = value.wrapping_neg());
+            let step = |at: &usize| match alignment.0.get(*at..at + 2) {
+                Some([a, b]) => [false, true].map(|interpolate| {
+                    let (a, b) = (column.at(*a, interpolate), column.at(*b, interpolate));
+                    b.wrapping_sub(a)
+                }),
+                _ => [0; 2],
+            };
+            out.extend(at.iter().map(step));
         }
     }
 }

@@ -63,6 +63,34 @@ impl Scale {
         }
     }
 
+    /// Appends the floats for `integers` to `out`.
+    pub(super) fn floats(self, integers: &[i64], out: &mut Vec<u64>) {
+        match self {
+            // A loop of its own, as nearly all columns are such.
+            Scale::Decimal(0) => out.extend(integers.iter().map(|k| (*k as f64).to_bits())),
+            _ => out.extend(integers.iter().map(|k| self.float(*k))),
+        }
+    }
+
+    /// Integers for `floats`, if they all are whole numbers of moderate size; the first few decide for most that are not.
+    pub(super) fn whole(floats: &[u64]) -> Option<Vec<i64>> {
+        const BLOCK: usize = 32;
+        let mut integers = Vec::with_capacity(floats.len());
+        for block in floats.chunks(BLOCK) {
+            let mut all_whole = true;
+            integers.extend(block.iter().map(|bits| {
+                #[expect(clippy::cast_possible_truncation, reason = "compared with the value")]
+                let k = f64::from_bits(*bits) as i64;
+                all_whole &= (k as f64).to_bits() == *bits && k.unsigned_abs() < EXACT as u64;
+                k
+            }));
+            if !all_whole {
+                return None;
+            }
+        }
+        Some(integers)
+    }
+
     /// The integer whose float is `bits` or near it; `None` when there is none that is near.
     #[inline]
     pub(super) fn integer(self, bits: u64) -> Option<i64> {
@@ -117,6 +145,9 @@ impl Scale {
 
     /// The exact scale that suits `floats`, with their integers; and whether it leaves nothing to wish for.
     pub(super) fn exact(floats: &[u64]) -> Option<(Self, Vec<i64>, bool)> {
+        if let Some(integers) = Scale::whole(floats) {
+            return Some((Scale::Decimal(0), integers, true));
+        }
         let decimal = match decimal(floats) {
             Some((places, integers)) if places <= PLAIN_EXPONENT => {
                 return Some((Scale::Decimal(places), integers, true));

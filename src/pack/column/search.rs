@@ -1,9 +1,10 @@
 //! Which earlier columns help to predict a column: tried on a few samples first, then on all.
 
 use super::predict::{Predictor, cost};
-use super::reference::{Kept, Reference};
+use super::reference::{Kept, KeptColumn, Reference};
 use super::scale::Scale;
 use crate::pack::hash::NumberMap;
+use crate::raw::{Work, run};
 
 /// Columns of the same times that are tried: the parts of a sum stand close together.
 const SAME_TIMES: usize = 24;
@@ -110,59 +111,59 @@ impl Candidates {
         let count = values.len();
         let pairs = PROBES.min(count / 2);
         let places: Vec<usize> = (0..pairs)
-            .flat_map(|i| {
-                let at = (i * (count - 1)) / pairs.max(1);
-                [at, at + 1]
-            })
+            .map(|i| (i * (count - 1)) / pairs.max(1))
             .collect();
         let own: Vec<i64> = places
             .iter()
-            .filter_map(|at| values.get(*at).copied())
+            .map(|at| match values.get(*at..at + 2) {
+                Some([a, b]) => b.wrapping_sub(*a),
+                _ => 0,
+            })
             .collect();
-        let mut best: Option<(u64, Reference)> = None;
-        let mut seen = Vec::new();
-        let mut consider = |kept: &mut Kept, reference: Reference| {
-            kept.expected_at(reference, target.times, &places, &mut seen);
-            let left = steps_left(&own, &seen, target.divisor);
-            if best.is_none_or(|best| left < best.0) {
-                best = Some((left, reference));
+        // What does not even help here is not worth trying on all samples.
+        let alone: u64 = own.iter().map(|step| cost(*step)).sum();
+        let mut best = (alone - alone / 32, None);
+        let mut steps = Vec::with_capacity(pairs);
+        let mut consider = |kept: &mut Kept, ways: [Reference; 2]| {
+            let [Reference { column, .. }, _] = ways;
+            kept.steps(column, target.times, &places, &mut steps);
+            let left = run(StepsLeft {
+                own: &own,
+                steps: &steps,
+                divisor: target.divisor,
+            });
+            for (left, reference) in left.into_iter().zip(ways) {
+                if left < best.0 {
+                    best = (left, Some(reference));
+                }
             }
         };
         for &column in last(self.by_times.get(&target.times), SAME_TIMES) {
-            if fits(kept, column, target) {
-                for negative in [false, true] {
-                    consider(
-                        kept,
-                        Reference {
-                            column,
-                            negative,
-                            interpolate: false,
-                        },
-                    );
-                }
+            if !fits(kept, column, target) {
+                continue;
             }
+            let way = |negative| Reference {
+                column,
+                negative,
+                interpolate: false,
+            };
+            consider(kept, [false, true].map(way));
         }
         if !same_times_only {
             for &column in last(self.by_metric.get(&target.metric), SAME_METRIC) {
-                let same_times = kept
-                    .columns
-                    .get(column)
-                    .is_none_or(|other| other.times == target.times);
-                if fits(kept, column, target) && !same_times {
-                    for interpolate in [false, true] {
-                        consider(
-                            kept,
-                            Reference {
-                                column,
-                                negative: false,
-                                interpolate,
-                            },
-                        );
-                    }
+                let same_times = |other: &KeptColumn| other.times == target.times;
+                let tried = kept.columns.get(column).is_none_or(same_times);
+                if !tried && fits(kept, column, target) {
+                    let way = |interpolate| Reference {
+                        column,
+                        negative: false,
+                        interpolate,
+                    };
+                    consider(kept, [false, true].map(way));
                 }
             }
         }
-        best.map(|(_, reference)| reference)
+        best.1
     }
 }
 
@@ -180,22 +181,26 @@ fn fits(kept: &Kept, column: usize, target: &Target<'_>) -> bool {
         .is_some_and(|other| other.scale == target.scale)
 }
 
-/// What is left of the steps between the pairs in `own` once those in `other` are subtracted, in sixteenths of a bit.
-fn steps_left(own: &[i64], other: &[i64], divisor: i64) -> u64 {
-    let (own, _) = own.as_chunks::<2>();
-    let (other, _) = other.as_chunks::<2>();
-    own.iter()
-        .zip(other)
-        .map(|([a, b], [c, d])| {
-            let expected = d.wrapping_sub(*c);
-            let expected = if divisor == 1 {
-                expected
-            } else {
-                expected.div_euclid(divisor)
-            };
-            cost(b.wrapping_sub(*a).wrapping_sub(expected))
-        })
-        .sum()
+/// What is left of the steps in `own` once those in `steps` are subtracted, in sixteenths of a bit, either way.
+struct StepsLeft<'a> {
+    own: &'a [i64],
+    steps: &'a [[i64; 2]],
+    divisor: i64,
+}
+
+impl Work for StepsLeft<'_> {
+    type Done = [u64; 2];
+
+    #[inline(always)]
+    fn work(self) -> [u64; 2] {
+        let mut left = [0; 2];
+        for (own, steps) in self.own.iter().zip(self.steps) {
+            for (left, step) in left.iter_mut().zip(steps) {
+                *left += cost(own.wrapping_sub(relative(*step, 0, self.divisor)));
+            }
+        }
+        left
+    }
 }
 
 /// Subtracts from `values` what `reference` says of them.

@@ -120,11 +120,12 @@ impl Streams {
     pub(in crate::pack) fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         let offset = reader.offset();
         let mut raw = Vec::with_capacity(Stream::ALL.len());
+        let mut decompressor = part::Decompressor::default();
         let mut sizes = Vec::with_capacity(Stream::ALL.len());
         for stream in Stream::ALL {
             let start = reader.offset();
             *reader = reader.named(stream.name());
-            raw.push(part::read(reader, MAX_STREAM)?);
+            raw.push(part::read(reader, &mut decompressor, MAX_STREAM)?);
             sizes.push(reader.offset() - start);
         }
         Ok(Streams {

@@ -50,9 +50,15 @@ impl ColumnWriter {
     /// Writes a column of floats as IEEE-754 bits. One that has a place may refer to those before it that have one, and
     /// may be referred to.
     pub(in crate::pack) fn floats(&mut self, floats: &[u64], place: Option<Place>) {
-        let (with_specials, cleaned) = self.specials(floats);
-        let floats = cleaned.as_deref().unwrap_or(floats);
-        let (scale, integers, corrections) = to_integers(floats);
+        // Whole numbers, the most frequent by far, are never special.
+        let whole = Scale::whole(floats);
+        let (with_specials, (scale, integers, corrections)) = if let Some(integers) = whole {
+            (false, (Scale::Decimal(0), integers, None))
+        } else {
+            let (with_specials, cleaned) = self.specials(floats);
+            let floats = cleaned.as_deref().unwrap_or(floats);
+            (with_specials, to_integers(floats))
+        };
         let mut code = scale_code(scale);
         if with_specials {
             code |= WITH_SPECIALS;
@@ -140,18 +146,19 @@ impl ColumnWriter {
             return;
         };
         let divisor = common_divisor(integers);
-        let mut values: Vec<i64> = Vec::with_capacity(integers.len());
-        if divisor == 1 {
-            values.extend_from_slice(integers);
+        let divided: Vec<i64>;
+        let values = if divisor == 1 {
+            integers
         } else {
             // Differences are divided, not the numbers themselves: only those are sure to be multiples.
             let start = first.wrapping_div(divisor);
             let steps = integers
                 .iter()
                 .map(|k| k.wrapping_sub(first).wrapping_div(divisor));
-            values.extend(steps.map(|steps| start.wrapping_add(steps)));
-        }
-        let alone = Predictor::best(&values);
+            divided = steps.map(|steps| start.wrapping_add(steps)).collect();
+            &divided
+        };
+        let alone = Predictor::best(values);
         let mut plan = Found {
             references: Vec::new(),
             rest: Vec::new(),
@@ -160,7 +167,7 @@ impl ColumnWriter {
         };
         if let Some((place, scale)) = place {
             let target = Target {
-                values: &values,
+                values,
                 divisor,
                 scale,
                 times: place.times,
@@ -173,7 +180,7 @@ impl ColumnWriter {
                 .add(self.kept.columns.len(), &target, plan.cost);
         }
         let rest = if plan.references.is_empty() {
-            &values
+            values
         } else {
             &plan.rest
         };

@@ -54,10 +54,12 @@ impl Context {
 
 /// Bits of the mean magnitude of `residuals`: where the context of a column had best start.
 pub(in crate::pack) fn hint(residuals: &[i64]) -> u8 {
-    let sum: u128 = residuals.iter().map(|r| u128::from(r.unsigned_abs())).sum();
-    let mean = sum / (residuals.len() as u128).max(1);
+    let sum = residuals.iter().fold(0u64, |sum, residual| {
+        sum.saturating_add(residual.unsigned_abs().min(MAX_MAGNITUDE))
+    });
+    let mean = sum / (residuals.len() as u64).max(1);
     #[expect(clippy::cast_possible_truncation, reason = "at most 64")]
-    let bits = (128 - mean.leading_zeros()) as u8;
+    let bits = (64 - mean.leading_zeros()) as u8;
     bits
 }
 

@@ -8,6 +8,7 @@
 //! Layout in `docs/repository-format.md`, section "Residuals".
 
 mod context;
+mod lanes;
 mod rans;
 mod reader;
 mod table;
@@ -27,12 +28,9 @@ const SECTION: &str = "residuals";
 #[inline]
 fn token(residual: i64) -> (u8, u32) {
     let length = 64 - residual.unsigned_abs().leading_zeros();
-    if length == 0 {
-        return (0, 0);
-    }
     #[expect(clippy::cast_possible_truncation, reason = "at most 128")]
-    let token = (2 * length - 1 + u32::from(residual < 0)) as u8;
-    (token, length - 1)
+    let token = (2 * length + u32::from(residual < 0)).saturating_sub(1) as u8;
+    (token, length.saturating_sub(1))
 }
 
 /// How many bits of the magnitude follow a token, and its sign.

@@ -1,10 +1,13 @@
-//! rANS (Jarek Duda, "Asymmetric numeral systems", arXiv:1311.2540), with two states in turns.
+//! rANS (Jarek Duda, "Asymmetric numeral systems", arXiv:1311.2540), with [`LANES`] states in turns.
 //!
 //! A state is 32 bits wide, at least [`LOW`] between tokens, and is refilled by words of 16 bits. Frequencies add up to
 //! [`TOTAL`]. The encoder runs backwards, so that the decoder runs forwards.
 
+/// Number of states: what one waits for, the others need not.
+pub(super) const LANES: usize = 4;
+
 /// Binary logarithm of [`TOTAL`].
-pub(super) const SCALE: u32 = 11;
+pub(super) const SCALE: u32 = 10;
 /// Sum of the frequencies in a table.
 pub(super) const TOTAL: u32 = 1 << SCALE;
 /// Smallest state between tokens; also the state in which the encoder begins and the decoder must end.
@@ -15,90 +18,162 @@ pub(super) const LOW: u32 = 1 << 16;
 pub(super) struct Share {
     pub(super) start: u32,
     pub(super) frequency: u32,
+    /// For dividing by the frequency: a multiplication takes a fifth of the time.
+    inverse: u64,
+}
+
+/// Fraction bits of an inverse.
+const INVERSE: u32 = 42;
+
+impl Share {
+    pub(super) fn new(start: u32, frequency: u32) -> Self {
+        Share {
+            start,
+            frequency,
+            inverse: (1 << INVERSE) / u64::from(frequency.max(1)) + 1,
+        }
+    }
+
+    /// `state` divided by the frequency, rounded down; `state` is below 2^(32 − [`SCALE`]) times the frequency.
+    ///
+    /// The inverse exceeds the true one by at most 1, so the product is too large by less than `state`: below 2^42 / frequency. So
+    /// it never reaches the next whole number. Nor does it reach 2^64.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "a part of an innermost step")]
+    fn divide(self, state: u32) -> u32 {
+        #[expect(clippy::cast_possible_truncation, reason = "at most `state`")]
+        let quotient = (u64::from(state).wrapping_mul(self.inverse) >> INVERSE) as u32;
+        quotient
+    }
 }
 
 /// Encodes tokens given in reverse order.
 #[derive(Debug)]
 pub(super) struct Encoder {
-    states: [u32; 2],
-    /// Words, the last one first.
+    states: [u32; LANES],
+    /// Words, filled from the end; each token takes at most one.
     words: Vec<u16>,
+    /// Where the last one put stands.
+    first: usize,
 }
 
 impl Encoder {
-    pub(super) fn new() -> Self {
+    /// An encoder for at most so many tokens.
+    pub(super) fn new(tokens: usize) -> Self {
         Encoder {
-            states: [LOW; 2],
-            words: Vec::new(),
+            states: [LOW; LANES],
+            // One more, as there always is a place for another word, needed or not.
+            words: vec![0; tokens + 1],
+            first: tokens + 1,
         }
     }
 
     /// Puts token number `at` in front of those put so far. Its frequency is not zero.
     #[inline]
     pub(super) fn put(&mut self, at: usize, share: Share) {
-        let [even, odd] = &mut self.states;
-        let state = if at.is_multiple_of(2) { even } else { odd };
-        if u64::from(*state) >= u64::from(share.frequency) << (32 - SCALE) {
-            #[expect(clippy::cast_possible_truncation, reason = "the low half goes out")]
-            self.words.push(*state as u16);
-            *state >>= 16;
-        }
-        let frequency = share.frequency.max(1);
-        *state = ((*state / frequency) << SCALE) + *state % frequency + share.start;
+        let Some(state) = self.states.get_mut(at % LANES) else {
+            return;
+        };
+        let Some(place) = self.words.get_mut(self.first - 1) else {
+            return;
+        };
+        #[expect(clippy::cast_possible_truncation, reason = "the low half goes out")]
+        let word = *state as u16;
+        *place = word;
+        let full = u64::from(*state) >= u64::from(share.frequency) << (32 - SCALE);
+        self.first -= usize::from(full);
+        let kept = *state >> (16 * u32::from(full));
+        let quotient = share.divide(kept);
+        let rest = kept.wrapping_sub(quotient.wrapping_mul(share.frequency));
+        *state = (quotient << SCALE)
+            .wrapping_add(rest)
+            .wrapping_add(share.start);
     }
 
-    /// Both states, then the words in the order in which a decoder wants them; little-endian.
-    pub(super) fn finish(self) -> Vec<u8> {
-        let states = self.states.iter().flat_map(|state| state.to_le_bytes());
-        let words = self.words.iter().rev().flat_map(|word| word.to_le_bytes());
-        states.chain(words).collect()
+    /// All states, then the words in the order in which a decoder wants them; little-endian.
+    pub(super) fn finish(self, out: &mut Vec<u8>) {
+        let words = self.words.get(self.first..).unwrap_or_default();
+        out.reserve(4 * LANES + 2 * words.len());
+        out.extend(self.states.iter().flat_map(|state| state.to_le_bytes()));
+        out.extend(words.iter().flat_map(|word| word.to_le_bytes()));
     }
 }
 
-/// Decodes tokens.
+/// The states of a decoder, that of the next token first.
+pub(super) type States = [u32; LANES];
+
+/// Reads the states that [`Encoder::finish`] wrote, and the words behind them; `None` if there are too few bytes or a state cannot
+/// be.
+pub(super) fn begin(bytes: &[u8]) -> Option<(States, Words<'_>)> {
+    let (states, bytes) = bytes.split_first_chunk::<{ 4 * LANES }>()?;
+    let mut found = [LOW; LANES];
+    for (state, bytes) in found.iter_mut().zip(states.as_chunks::<4>().0) {
+        *state = u32::from_le_bytes(*bytes);
+    }
+    let possible = found.iter().all(|state| *state >= LOW);
+    possible.then_some((found, Words { bytes, next: 0 }))
+}
+
+/// Where in its table the next token of a state stands: below [`TOTAL`].
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "a part of the innermost step")]
+pub(super) fn slot(state: u32) -> usize {
+    (state & (TOTAL - 1)) as usize
+}
+
+/// The words of a decoder.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Decoder<'a> {
-    /// The state of the next token, and that of the one after it.
-    states: [u32; 2],
-    words: &'a [u8],
+pub(super) struct Words<'a> {
+    bytes: &'a [u8],
+    next: usize,
 }
 
-impl<'a> Decoder<'a> {
-    /// Reads what [`Encoder::finish`] wrote; `None` if it is too short or cannot be.
-    pub(super) fn new(bytes: &'a [u8]) -> Option<Self> {
-        let (first, rest) = bytes.split_first_chunk::<4>()?;
-        let (second, words) = rest.split_first_chunk::<4>()?;
-        let states = [u32::from_le_bytes(*first), u32::from_le_bytes(*second)];
-        states
-            .iter()
-            .all(|state| *state >= LOW)
-            .then_some(Decoder { states, words })
-    }
-
-    /// Where in its table the next token stands: below [`TOTAL`].
-    #[inline]
-    pub(super) fn slot(&self) -> u32 {
-        self.states[0] & (TOTAL - 1)
-    }
-
-    /// Goes on behind a token that begins `bias` below its slot; `None` when the words have run out.
-    #[inline]
-    pub(super) fn advance(&mut self, frequency: u32, bias: u32) -> Option<()> {
+impl Words<'_> {
+    /// The state behind a token that begins `bias` below its slot; `None` when the words have run out.
+    ///
+    /// Whether a state needs a word is as good as random, so nothing here branches on it.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "a part of the innermost step")]
+    pub(super) fn advance(&mut self, state: u32, frequency: u32, bias: u32) -> Option<u32> {
         // At most 2^12 × 2^20: `frequency` is at most TOTAL and `bias` below it.
-        let mut state = frequency
-            .wrapping_mul(self.states[0] >> SCALE)
-            .wrapping_add(bias);
-        if state < LOW {
-            let (word, rest) = self.words.split_first_chunk::<2>()?;
-            state = state << 16 | u32::from(u16::from_le_bytes(*word));
-            self.words = rest;
-        }
-        self.states = [self.states[1], state];
-        Some(())
+        let state = frequency.wrapping_mul(state >> SCALE).wrapping_add(bias);
+        let needs = u32::from(state < LOW);
+        let next = self.bytes.get(self.next..);
+        let word = match next.and_then(<[u8]>::first_chunk::<2>) {
+            Some(word) => u32::from(u16::from_le_bytes(*word)),
+            None if needs == 1 => return None,
+            None => 0,
+        };
+        self.next += 2 * needs as usize;
+        Some(state << (16 * needs) | (word & needs.wrapping_neg()))
     }
 
-    /// Whether everything has been read, and nothing was damaged on the way.
-    pub(super) fn is_done(&self) -> bool {
-        self.states == [LOW; 2] && self.words.is_empty()
+    /// Whether all have been read.
+    pub(super) fn is_empty(&self) -> bool {
+        self.next == self.bytes.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inverses_divide_exactly() {
+        for frequency in 1..=TOTAL {
+            let share = Share::new(0, frequency);
+            let end = u64::from(frequency) << (32 - SCALE);
+            let multiples =
+                (1..=64u64).map(|i| end * i / 64 / u64::from(frequency) * u64::from(frequency));
+            for state in multiples.flat_map(|state| [state.saturating_sub(1), state, state + 1]) {
+                if let Some(state) = u32::try_from(state).ok().filter(|_| state < end) {
+                    assert_eq!(
+                        share.divide(state),
+                        state / frequency,
+                        "{state} / {frequency}"
+                    );
+                }
+            }
+        }
     }
 }

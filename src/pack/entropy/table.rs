@@ -1,13 +1,13 @@
 //! Frequency tables: counted, rounded to a power of two, written down.
 
-use super::TOKENS;
 use super::context::CONTEXTS;
 use super::rans::{Share, TOTAL};
+use super::{TOKENS, expand};
 use crate::raw::varint::write_uvarint;
 use crate::raw::{Malformed, Reader};
 
 /// Neighbouring contexts share a table until it has seen so many tokens: below that, a table costs more than it saves.
-const WORTH_A_TABLE: u64 = 300;
+const WORTH_A_TABLE: u64 = 3000;
 
 /// One table: the share of each token.
 type Table = [Share; TOKENS];
@@ -177,44 +177,80 @@ impl Tables {
         Ok(Tables { map, tables })
     }
 
-    /// For every context and slot the token there, as [`Lookup`] packs it.
+    /// For every context and slot the token there.
     pub(super) fn lookup(&self) -> Lookup {
-        let mut entries = Vec::with_capacity(self.tables.len().max(1) * TOTAL as usize);
+        let mut entries = Vec::with_capacity(self.tables.len() * TOTAL as usize);
         for table in &self.tables {
-            for (token, share) in (0u32..).zip(table) {
+            for (token, share) in (0u8..).zip(table) {
                 entries.extend(
-                    (0..share.frequency)
-                        .map(|bias| (share.frequency - 1) << 20 | bias << 8 | token),
+                    (0..share.frequency).map(|bias| Entry::new(token, share.frequency, bias)),
                 );
             }
         }
         Lookup {
-            map: self.map,
+            bases: self.map.map(|table| usize::from(table) * TOTAL as usize),
             entries,
         }
     }
 }
 
-/// What a decoder looks up: for each table and slot 12 bits of frequency less one, 12 of distance from the token's
-/// first slot, 8 of token.
+/// What a decoder looks up.
 #[derive(Debug)]
 pub(super) struct Lookup {
-    map: [u8; CONTEXTS],
-    entries: Vec<u32>,
+    /// For each context where the entries of its table begin.
+    bases: [usize; CONTEXTS],
+    /// For each table and slot what stands there.
+    entries: Vec<Entry>,
 }
 
 impl Lookup {
-    /// Token, frequency and bias at `slot` in the table of `context`; `None` when the section has no tables.
+    /// What stands at `slot` in the table of `context`; `None` when the section has no tables.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "a part of the innermost step")]
+    pub(super) fn get(&self, context: usize, slot: usize) -> Option<Entry> {
+        let base = self.bases.get(context)?;
+        self.entries.get(base + slot).copied()
+    }
+}
+
+/// A token, its frequency, and its distance from the token's first slot, in 32 bits: number of low bits (6 bits), sign (1), whether
+/// it is another than zero (1), distance (12), frequency less one (12).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entry(u32);
+
+impl Entry {
+    fn new(token: u8, frequency: u32, bias: u32) -> Self {
+        let (low_bits, negative) = expand(token);
+        let flags = u32::from(negative) << 6 | u32::from(token != 0) << 7;
+        Entry((frequency - 1) << 20 | bias << 8 | flags | low_bits)
+    }
+
     #[inline]
-    pub(super) fn get(&self, context: usize, slot: u32) -> Option<(u8, u32, u32)> {
-        let table = usize::from(*self.map.get(context)?);
-        let entry = *self.entries.get(table * TOTAL as usize + slot as usize)?;
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "the low 8 bits are the token"
-        )]
-        let token = entry as u8;
-        Some((token, (entry >> 20) + 1, entry >> 8 & 0xfff))
+    pub(super) fn frequency(self) -> u32 {
+        (self.0 >> 20) + 1
+    }
+
+    #[inline]
+    pub(super) fn bias(self) -> u32 {
+        self.0 >> 8 & 0xfff
+    }
+
+    /// How many bits of the magnitude follow.
+    #[inline]
+    pub(super) fn low_bits(self) -> u32 {
+        self.0 & 63
+    }
+
+    /// -1 for negative residuals, else 0.
+    #[inline]
+    pub(super) fn sign(self) -> i64 {
+        (i64::from(self.0 >> 6) & 1).wrapping_neg()
+    }
+
+    /// 0 for zero, else all ones.
+    #[inline]
+    pub(super) fn zero_mask(self) -> u64 {
+        (u64::from(self.0 >> 7) & 1).wrapping_neg()
     }
 }
 
@@ -246,10 +282,7 @@ fn shares(frequencies: &[u32; TOKENS]) -> Table {
     let mut table = [Share::default(); TOKENS];
     let mut start = 0;
     for (share, frequency) in table.iter_mut().zip(frequencies) {
-        *share = Share {
-            start,
-            frequency: *frequency,
-        };
+        *share = Share::new(start, *frequency);
         start += frequency;
     }
     table

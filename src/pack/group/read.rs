@@ -8,7 +8,7 @@ use super::{
     value_offset,
 };
 use crate::chunk::Encoding;
-use crate::chunk::encode::{ChunkEncoder, TimeCodes, XorEncoder};
+use crate::chunk::encode::{ChunkEncoder, TimeCodes, XorChunks, XorEncoder};
 use crate::error::Error;
 use crate::model::{FloatSample, Millis, Sample};
 use crate::pack::column::{ColumnReader, Stream, Streams};
@@ -39,6 +39,7 @@ pub(in crate::pack) fn read<'t>(
         budget: MAX_GROUP_SAMPLES,
         offset,
         successors: Successors::default(),
+        xor: XorChunks::default(),
         unpacked: Unpacked::default(),
         values: Vec::new(),
     };
@@ -109,6 +110,7 @@ struct GroupReader<'a> {
     budget: usize,
     offset: u64,
     successors: Successors,
+    xor: XorChunks,
     unpacked: Unpacked,
     values: Vec<u64>,
 }
@@ -245,11 +247,9 @@ impl GroupReader<'_> {
             starts = rest;
             let start = self.unpacked.data.len();
             if encoding == Encoding::Xor && own_starts.iter().all(|start| *start == 0) {
-                let mut encoder = XorEncoder::after(std::mem::take(&mut self.unpacked.data));
-                encoder
-                    .push_all(codes, own_values)
-                    .map_err(|error| misfit(self.offset, &error))?;
-                self.unpacked.data = encoder.finish();
+                let data = self.xor.encode(codes, own_values);
+                let data = data.map_err(|error| misfit(self.offset, &error))?;
+                self.unpacked.data.extend_from_slice(data);
             } else {
                 self.encode(encoding, own, own_values, own_starts)?;
             }

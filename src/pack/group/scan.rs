@@ -3,7 +3,7 @@
 use super::histogram::HistogramChunk;
 use super::{ChunkShape, SourceChunk, SourceSeries, value_offset};
 use crate::chunk::encode::ChunkEncoder;
-use crate::chunk::{self, Encoding, Tail, VisitFloats, decode, decode_floats};
+use crate::chunk::{self, Encoding, Tail, VisitFloats, decode, decode_floats, promised_samples};
 use crate::model::{FloatSample, Millis, Sample};
 use crate::pack::hash::NumberMap;
 use crate::pack::timeline::{Slice, Timelines};
@@ -122,27 +122,39 @@ struct Scanner<'a> {
 }
 
 /// Takes the samples of a XOR chunk.
+///
+/// Its slices have room for as many as the chunk says it has: unlike vectors that grow, they stay in registers.
 struct Floats<'v> {
-    times: &'v mut Vec<Millis>,
-    values: &'v mut Vec<u64>,
+    times: &'v mut [Millis],
+    values: &'v mut [u64],
+    /// Samples so far.
+    done: usize,
 }
 
 impl VisitFloats for Floats<'_> {
     #[inline]
     fn sample(&mut self, sample: FloatSample) {
-        self.times.push(sample.time);
-        self.values.push(sample.bits);
+        if let Some(time) = self.times.get_mut(self.done) {
+            *time = sample.time;
+        }
+        if let Some(value) = self.values.get_mut(self.done) {
+            *value = sample.bits;
+        }
+        self.done += 1;
     }
 
     #[inline]
     fn repeat(&mut self, before: FloatSample, interval: u64, count: u32) {
+        let end = self.done + count as usize;
         let mut time = before.time;
-        self.times.extend((0..count).map(|_| {
+        for slot in self.times.get_mut(self.done..end).unwrap_or_default() {
             time = time.wrapping_add(interval as Millis);
-            time
-        }));
-        self.values
-            .resize(self.values.len() + count as usize, before.bits);
+            *slot = time;
+        }
+        if let Some(values) = self.values.get_mut(self.done..end) {
+            values.fill(before.bits);
+        }
+        self.done = end;
     }
 }
 
@@ -291,11 +303,19 @@ impl<'a> Scanner<'a> {
         histograms: &mut Vec<HistogramChunk>,
     ) -> Option<Tail> {
         let shape = if chunk.encoding == Encoding::Xor {
+            let samples = promised_samples(chunk.encoding, chunk.data, 0).ok()? as usize;
+            let (times, values) = (self.times.len(), self.values.len());
+            self.times.resize(times + samples, 0);
+            self.values.resize(values + samples, 0);
             let floats = Floats {
-                times: &mut self.times,
-                values: &mut self.values,
+                times: self.times.get_mut(times..)?,
+                values: self.values.get_mut(values..)?,
+                done: 0,
             };
-            let (shape, _) = decode_floats(chunk.encoding, chunk.data, 0, floats).ok()?;
+            let (shape, floats) = decode_floats(chunk.encoding, chunk.data, 0, floats).ok()?;
+            if floats.done != samples {
+                return None;
+            }
             shape
         } else {
             self.decode_other(chunk, histograms)?
