@@ -65,8 +65,12 @@ impl Hasher for Fold {
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        for chunk in bytes.chunks(8) {
-            let number = chunk
+        let (words, rest) = bytes.as_chunks::<8>();
+        for word in words {
+            self.write_u64(u64::from_le_bytes(*word));
+        }
+        if !rest.is_empty() {
+            let number = rest
                 .iter()
                 .fold(0, |number, byte| number << 8 | u64::from(*byte));
             self.write_u64(number);

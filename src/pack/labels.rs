@@ -4,7 +4,9 @@
 //! come with the same instances in the same order). So a value is written only where two simple guesses fail; which
 //! guess holds for which label makes a *pattern*, and patterns repeat.
 
+use std::borrow::Borrow;
 use std::collections::hash_map::Entry;
+use std::hash::Hash;
 
 use super::hash::NumberMap;
 use super::part;
@@ -50,6 +52,8 @@ pub(super) struct LabelWriter {
     names_of_series: Vec<u8>,
     patterns_of_series: Vec<u8>,
     values: Vec<u8>,
+    /// Names and pattern of a series.
+    scratch: (Vec<u32>, Vec<u8>),
 }
 
 /// The labels of a pack.
@@ -69,8 +73,10 @@ impl LabelWriter {
     /// Appends a series.
     pub(super) fn push(&mut self, labels: &[(SymbolRef, SymbolRef)]) {
         self.series += 1;
-        let names: Vec<u32> = labels.iter().map(|(name, _)| name.0).collect();
-        let mut pattern = Vec::with_capacity(labels.len());
+        let (names, pattern) = &mut self.scratch;
+        names.clear();
+        names.extend(labels.iter().map(|(name, _)| name.0));
+        pattern.clear();
         self.guesser.begin();
         for (name, value) in labels {
             self.guesser.step(name.0, |guesses| {
@@ -87,8 +93,14 @@ impl LabelWriter {
                 Some((value.0, code))
             });
         }
-        write_uvarint(&mut self.names_of_series, self.names.number(names));
-        write_uvarint(&mut self.patterns_of_series, self.patterns.number(pattern));
+        write_uvarint(
+            &mut self.names_of_series,
+            self.names.number(names.as_slice()),
+        );
+        write_uvarint(
+            &mut self.patterns_of_series,
+            self.patterns.number(pattern.as_slice()),
+        );
     }
 
     /// Appends the section to `out`: symbols, number of series, dictionaries, and what each series takes from them.
@@ -280,10 +292,18 @@ impl<K> Default for Dictionary<K> {
     }
 }
 
-impl<K: Eq + std::hash::Hash> Dictionary<K> {
-    fn number(&mut self, key: K) -> u64 {
+impl<K: Eq + Hash> Dictionary<K> {
+    fn number<Q>(&mut self, key: &Q) -> u64
+    where
+        K: Borrow<Q>,
+        Q: Eq + Hash + ToOwned<Owned = K> + ?Sized,
+    {
+        if let Some(number) = self.entries.get(key) {
+            return *number;
+        }
         let next = self.entries.len() as u64;
-        *self.entries.entry(key).or_insert(next)
+        self.entries.insert(key.to_owned(), next);
+        next
     }
 
     fn in_order(&self) -> impl Iterator<Item = &K> {

@@ -52,22 +52,37 @@ impl Kept {
         self.times.len() - 1
     }
 
-    /// What `reference` says of the samples at `times`; empty when there is no such column.
-    pub(super) fn expected(&mut self, reference: Reference, times: usize, out: &mut Vec<i64>) {
-        out.clear();
+    /// Has `combine` change each of `values`, which are at `times`, by how far `reference` says that they have moved since the first.
+    /// Changes nothing when there is no such column.
+    pub(super) fn combine(
+        &mut self,
+        reference: Reference,
+        times: usize,
+        values: &mut [i64],
+        combine: impl Fn(&mut i64, i64),
+    ) {
         let Some(column) = self.columns.get(reference.column) else {
             return;
         };
+        let moved = |expected: i64, first: i64| {
+            if reference.negative {
+                first.wrapping_sub(expected)
+            } else {
+                expected.wrapping_sub(first)
+            }
+        };
         if column.times == times {
-            out.extend_from_slice(&column.values);
+            let first = column.values.first().copied().unwrap_or(0);
+            for (value, expected) in values.iter_mut().zip(&column.values) {
+                combine(value, moved(*expected, first));
+            }
         } else {
             let alignment = align(&self.times, &mut self.alignments, times, column.times);
             let at = |place: &Place| column.at(*place, reference.interpolate);
-            out.extend(alignment.0.iter().map(at));
-        }
-        if reference.negative {
-            out.iter_mut()
-                .for_each(|value| *value = value.wrapping_neg());
+            let first = alignment.0.first().map_or(0, at);
+            for (value, place) in values.iter_mut().zip(&alignment.0) {
+                combine(value, moved(at(place), first));
+            }
         }
     }
 

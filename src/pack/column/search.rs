@@ -196,7 +196,7 @@ impl Work for StepsLeft<'_> {
         let mut left = [0; 2];
         for (own, steps) in self.own.iter().zip(self.steps) {
             for (left, step) in left.iter_mut().zip(steps) {
-                *left += cost(own.wrapping_sub(relative(*step, 0, self.divisor)));
+                *left += cost(own.wrapping_sub(relative(*step, self.divisor)));
             }
         }
         left
@@ -205,12 +205,9 @@ impl Work for StepsLeft<'_> {
 
 /// Subtracts from `values` what `reference` says of them.
 fn subtract(kept: &mut Kept, target: &Target<'_>, reference: Reference, values: &mut [i64]) {
-    let mut expected = Vec::new();
-    kept.expected(reference, target.times, &mut expected);
-    let first = expected.first().copied().unwrap_or(0);
-    for (value, expected) in values.iter_mut().zip(&expected) {
-        *value = value.wrapping_sub(relative(*expected, first, target.divisor));
-    }
+    kept.combine(reference, target.times, values, |value, moved| {
+        *value = value.wrapping_sub(relative(moved, target.divisor));
+    });
 }
 
 /// Adds to `values` what `reference` says of them: undoes [`subtract`].
@@ -221,18 +218,14 @@ pub(super) fn add(
     reference: Reference,
     values: &mut [i64],
 ) {
-    let mut expected = Vec::new();
-    kept.expected(reference, times, &mut expected);
-    let first = expected.first().copied().unwrap_or(0);
-    for (value, expected) in values.iter_mut().zip(&expected) {
-        *value = value.wrapping_add(relative(*expected, first, divisor));
-    }
+    kept.combine(reference, times, values, |value, moved| {
+        *value = value.wrapping_add(relative(moved, divisor));
+    });
 }
 
-/// How far `expected` has moved from where it was `first`, in units of `divisor`, rounded down.
+/// `moved` in units of `divisor`, rounded down.
 #[inline]
-fn relative(expected: i64, first: i64, divisor: i64) -> i64 {
-    let moved = expected.wrapping_sub(first);
+fn relative(moved: i64, divisor: i64) -> i64 {
     if divisor == 1 {
         moved
     } else {

@@ -117,7 +117,6 @@ struct Scanner<'a> {
     shapes: NumberMap<ShapeKey, Vec<usize>>,
     templates: NumberMap<Vec<u8>, Vec<Template<'a>>>,
     times: Vec<Millis>,
-    values: Vec<u64>,
     starts: Vec<Millis>,
 }
 
@@ -233,21 +232,25 @@ impl<'a> Scanner<'a> {
 
     fn decode(&mut self, series: &SourceSeries<'a>, first_chunk: usize) {
         self.times.clear();
-        self.values.clear();
+        let first_value = self.scanned.values.len();
         self.starts.clear();
         let mut chunks = Vec::with_capacity(series.chunks.len());
         let mut histograms = Vec::new();
         let mut is_plain = true;
         for (at, chunk) in series.chunks.iter().enumerate() {
             let number = first_chunk + at;
-            let done = (self.times.len(), self.values.len(), self.starts.len());
+            let done = (
+                self.times.len(),
+                self.scanned.values.len(),
+                self.starts.len(),
+            );
             let tail = self.decode_chunk(chunk, &mut histograms);
             let what = match tail {
                 Some(Tail::Padding) => None,
                 Some(Tail::ExtraZeroByte) => Some(What::ExtraZero),
                 Some(Tail::Unexpected { .. }) | None => {
                     self.times.truncate(done.0);
-                    self.values.truncate(done.1);
+                    self.scanned.values.truncate(done.1);
                     self.starts.truncate(done.2);
                     Some(What::Verbatim(*chunk))
                 }
@@ -265,17 +268,17 @@ impl<'a> Scanner<'a> {
             self.check_times(chunk, done.0);
         }
         let shape = self.shape(chunks);
-        let values = match self.values.split_first() {
+        let own = self.scanned.values.get(first_value..).unwrap_or_default();
+        let values = match own.split_first() {
             None => Values::None,
             Some((first, rest)) if rest.iter().all(|value| value == first) => {
                 Values::Constant(*first)
             }
-            Some(_) => {
-                let start = self.scanned.values.len();
-                self.scanned.values.extend_from_slice(&self.values);
-                Values::Column(start)
-            }
+            Some(_) => Values::Column(first_value),
         };
+        if !matches!(values, Values::Column(_)) {
+            self.scanned.values.truncate(first_value);
+        }
         if is_plain
             && matches!(values, Values::Constant(_))
             && let Some(key) = template_key(series)
@@ -304,12 +307,12 @@ impl<'a> Scanner<'a> {
     ) -> Option<Tail> {
         let shape = if chunk.encoding == Encoding::Xor {
             let samples = promised_samples(chunk.encoding, chunk.data, 0).ok()? as usize;
-            let (times, values) = (self.times.len(), self.values.len());
+            let (times, values) = (self.times.len(), self.scanned.values.len());
             self.times.resize(times + samples, 0);
-            self.values.resize(values + samples, 0);
+            self.scanned.values.resize(values + samples, 0);
             let floats = Floats {
                 times: self.times.get_mut(times..)?,
-                values: self.values.get_mut(values..)?,
+                values: self.scanned.values.get_mut(values..)?,
                 done: 0,
             };
             let (shape, floats) = decode_floats(chunk.encoding, chunk.data, 0, floats).ok()?;
@@ -335,7 +338,7 @@ impl<'a> Scanner<'a> {
         let mut same = true;
         // Samples of XOR chunks before have no start timestamps.
         self.starts.resize(self.times.len(), 0);
-        let (times, values, starts) = (&mut self.times, &mut self.values, &mut self.starts);
+        let (times, values, starts) = (&mut self.times, &mut self.scanned.values, &mut self.starts);
         let shape = decode(chunk.encoding, chunk.data, 0, |sample| {
             same &= encoder.push(&sample).is_ok();
             times.push(sample.time());
