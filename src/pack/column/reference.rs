@@ -197,25 +197,36 @@ mod tests {
         (kept, offset)
     }
 
+    /// How far column 0 has moved since its first sample, seen at `times`.
+    fn moved(kept: &mut Kept, times: usize, reference: Reference) -> Vec<i64> {
+        let mut out = vec![0; 5];
+        kept.combine(reference, times, &mut out, |value, moved| *value = moved);
+        out
+    }
+
+    fn reference(column: usize, negative: bool, interpolate: bool) -> Reference {
+        Reference {
+            column,
+            negative,
+            interpolate,
+        }
+    }
+
     #[test]
     fn another_column_is_seen_at_ones_own_times() {
         let (mut kept, times) = kept();
-        let mut expected = |negative, interpolate| {
-            let mut out = Vec::new();
-            let reference = Reference {
-                column: 0,
-                negative,
-                interpolate,
-            };
-            kept.expected(reference, times, &mut out);
-            let mut some = Vec::new();
-            kept.expected_at(reference, times, &[1, 3], &mut some);
-            assert_eq!(some, [out[1], out[3]]);
-            out
+        let mut seen = |negative, interpolate| {
+            let reference = reference(0, negative, interpolate);
+            moved(&mut kept, times, reference)
         };
-        assert_eq!(expected(false, false), [100, 100, 200, 400, 300]);
-        assert_eq!(expected(false, true), [100, 100, 300, 310, 300]);
-        assert_eq!(expected(true, false), [-100, -100, -200, -400, -300]);
+        assert_eq!(seen(false, false), [0, 0, 100, 300, 200]);
+        assert_eq!(seen(false, true), [0, 0, 200, 210, 200]);
+        assert_eq!(seen(true, false), [0, 0, -100, -300, -200]);
+        let mut steps = Vec::new();
+        kept.steps(0, times, &[1, 3], &mut steps);
+        assert_eq!(steps, [[100, 200], [-100, -10]]);
+        kept.steps(0, 0, &[1, 2], &mut steps);
+        assert_eq!(steps, [[200, -200], [-100, 100]]);
     }
 
     #[test]
@@ -228,26 +239,7 @@ mod tests {
             scale: Scale::Bits,
             times: a,
         });
-        let mut out = Vec::new();
-        kept.expected(
-            Reference {
-                column: 0,
-                negative: true,
-                interpolate: true,
-            },
-            b,
-            &mut out,
-        );
-        assert_eq!(out.len(), 3);
-        kept.expected(
-            Reference {
-                column: 9,
-                negative: true,
-                interpolate: true,
-            },
-            b,
-            &mut out,
-        );
-        assert!(out.is_empty());
+        moved(&mut kept, b, reference(0, true, true));
+        assert_eq!(moved(&mut kept, b, reference(9, true, true)), [0; 5]);
     }
 }
