@@ -27,6 +27,8 @@ mod hostile;
 mod inspect;
 mod keeping;
 mod list;
+mod pack;
+mod pack_bounds;
 mod portable;
 mod reading;
 mod repository;

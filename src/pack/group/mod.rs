@@ -20,53 +20,62 @@ use crate::model::Millis;
 pub(super) const GROUP_SAMPLES: usize = 1 << 20;
 /// Bytes of chunk data after which a group is closed.
 pub(super) const GROUP_BYTES: usize = 4 << 20;
-/// Most samples a reader accepts in a group: bounds what a hostile pack can make it allocate.
+/// Series after which a group is closed; also the most that a reader accepts.
+pub(super) const GROUP_SERIES: usize = 1 << 18;
+/// Chunks after which a group is closed.
+pub(super) const GROUP_CHUNKS: usize = 1 << 18;
+/// Samples and counts of histograms after which a group is closed.
+pub(super) const GROUP_COUNTS: usize = 1 << 21;
+/// Most samples a reader accepts in a group, counts of histograms among them; and again in its shapes. Bounds what a hostile
+/// pack can make it allocate. Chunks of histograms that have more are kept as they are.
 pub(super) const MAX_GROUP_SAMPLES: usize = 1 << 22;
+/// Most chunks a reader accepts in a group, and again in its shapes.
+pub(super) const MAX_GROUP_CHUNKS: usize = 1 << 20;
 
 /// A chunk that is to be packed, as index and segment describe it.
 #[derive(Clone, Copy, Debug)]
-pub struct SourceChunk<'a> {
+pub(in crate::pack) struct SourceChunk<'a> {
     /// How it is encoded.
-    pub encoding: Encoding,
+    pub(in crate::pack) encoding: Encoding,
     /// Its data, without length, encoding byte and checksum.
-    pub data: &'a [u8],
+    pub(in crate::pack) data: &'a [u8],
     /// Time of the first sample, according to the index.
-    pub min_time: Millis,
+    pub(in crate::pack) min_time: Millis,
     /// Time of the last sample, according to the index.
-    pub max_time: Millis,
+    pub(in crate::pack) max_time: Millis,
 }
 
 /// A series that is to be packed.
 #[derive(Clone, Debug)]
-pub struct SourceSeries<'a> {
+pub(in crate::pack) struct SourceSeries<'a> {
     /// Equal for series of one metric; helps to find what is alike.
-    pub metric: u32,
+    pub(in crate::pack) metric: u32,
     /// Its chunks, in their order.
-    pub chunks: Vec<SourceChunk<'a>>,
+    pub(in crate::pack) chunks: Vec<SourceChunk<'a>>,
 }
 
 /// A chunk that was unpacked; its data lies in the group's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct UnpackedChunk {
+pub(in crate::pack) struct UnpackedChunk {
     /// How it is encoded.
-    pub encoding: Encoding,
+    pub(in crate::pack) encoding: Encoding,
     /// Length of its data in bytes.
-    pub length: usize,
+    pub(in crate::pack) length: usize,
     /// Time of its first sample.
-    pub min_time: Millis,
+    pub(in crate::pack) min_time: Millis,
     /// Time of its last sample.
-    pub max_time: Millis,
+    pub(in crate::pack) max_time: Millis,
 }
 
 /// A group that was unpacked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Unpacked {
+pub(in crate::pack) struct Unpacked {
     /// Number of chunks of each series.
-    pub series: Vec<usize>,
+    pub(in crate::pack) series: Vec<usize>,
     /// The chunks of all series.
-    pub chunks: Vec<UnpackedChunk>,
+    pub(in crate::pack) chunks: Vec<UnpackedChunk>,
     /// The data of all chunks, one behind the other.
-    pub data: Vec<u8>,
+    pub(in crate::pack) data: Vec<u8>,
 }
 
 /// How the samples of a series are cut into chunks.
@@ -79,6 +88,10 @@ enum ChunkShape {
 }
 
 impl ChunkShape {
+    fn is_histogram(self) -> bool {
+        matches!(self, ChunkShape::Packed(encoding, _) if !encoding.is_float())
+    }
+
     fn samples(self) -> usize {
         match self {
             ChunkShape::Packed(_, samples) => samples as usize,
