@@ -173,6 +173,32 @@ pub fn promised_samples(encoding: Encoding, data: &[u8], at: u64) -> Result<u32,
     }
 }
 
+/// How many counts each sample of a chunk has that is not stale: none if it is of floats; else count, zero count and buckets.
+///
+/// # Errors
+///
+/// When the beginning of the data is damaged, or the encoding is unknown.
+pub fn counts_per_sample(encoding: Encoding, data: &[u8]) -> Result<usize, Malformed> {
+    match encoding {
+        Encoding::Xor | Encoding::Xor2 => Ok(0),
+        Encoding::Histogram
+        | Encoding::FloatHistogram
+        | Encoding::HistogramSt
+        | Encoding::FloatHistogramSt => {
+            let mut reader = crate::raw::Reader::new(data, 0, DATA);
+            // The header is as long in either form.
+            histogram_layout::Header::read(&mut reader, false)?;
+            let mut bits = BitReader::new(reader.rest());
+            let read = histogram_layout::read_layout(&mut bits, reader.offset())?;
+            Ok(read
+                .positive
+                .saturating_add(read.negative)
+                .saturating_add(2))
+        }
+        Encoding::Unknown(_) => Err(unknown(encoding, 0)),
+    }
+}
+
 #[cold]
 fn unknown(encoding: Encoding, at: u64) -> Malformed {
     let byte = i64::from(encoding.byte());

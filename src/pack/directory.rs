@@ -16,6 +16,8 @@ pub(super) const VERSION: u8 = 1;
 pub(super) const HEADER_LEN: u64 = 12;
 /// Bytes behind the directory: its offset, length and checksum, and the magic number.
 pub(super) const TRAILER_LEN: u64 = 24;
+/// No group takes fewer bytes: two for each of its streams, twelve for residuals.
+const MIN_GROUP: u64 = 42;
 /// Largest directory a reader accepts, in bytes: a group of four MiB takes some hundred bytes of it.
 const MAX_DIRECTORY: usize = 64 << 20;
 const LEVEL: i32 = 9;
@@ -35,9 +37,9 @@ pub(super) struct Section {
 /// A group, and what is in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct GroupEntry {
-    pub(super) section: Section,
     /// The timelines that no group before had; length 0 if there are none.
     pub(super) timelines: Section,
+    pub(super) section: Section,
     /// How many those are.
     pub(super) timeline_count: u64,
     /// Groups before this one whose timelines it needs, too.
@@ -96,7 +98,10 @@ pub(super) fn check_header(bytes: &[u8]) -> Result<(), Malformed> {
         return Err(reader.unexpected("magic number", "narthexP", magic.escape_ascii()));
     }
     match reader.u8()? {
-        VERSION => Ok(()),
+        VERSION => match reader.take(3)? {
+            [0, 0, 0] => Ok(()),
+            other => Err(reader.unexpected("reserved bytes", "of zeros", other.escape_ascii())),
+        },
         other => Err(Malformed::unknown(
             "pack header",
             8,
@@ -137,21 +142,23 @@ impl Section {
         out.extend_from_slice(&self.checksum.to_be_bytes());
     }
 
-    fn read(reader: &mut Reader<'_>, end: u64) -> Result<Self, Malformed> {
+    /// Reads a section that stands at `start`, directly behind the one before, and does not reach beyond `end`.
+    ///
+    /// Sections that overlap would turn a few bytes into any number of groups; bytes between two would be protected by nothing.
+    fn read(reader: &mut Reader<'_>, start: u64, end: u64) -> Result<Self, Malformed> {
         let at = *reader;
         let section = Section {
             offset: reader.uvarint()?,
             length: reader.uvarint()?,
             checksum: reader.u32()?,
         };
-        let fits = section
-            .offset
-            .checked_add(section.length)
-            .is_some_and(|last| last <= end);
-        if fits {
+        let last = section.offset.checked_add(section.length);
+        if section.offset == start && last.is_some_and(|last| last <= end) {
             Ok(section)
         } else {
-            Err(at.unexpected("section", format!("that ends before {end}"), section.offset))
+            let wanted = format!("that begins at {start} and ends before {end}");
+            let found = format!("one of {} bytes at {}", section.length, section.offset);
+            Err(at.unexpected("section", wanted, found))
         }
     }
 }
@@ -166,8 +173,8 @@ impl Directory {
         self.labels.write(&mut content);
         write_uvarint(&mut content, self.groups.len() as u64);
         for group in &self.groups {
-            group.section.write(&mut content);
             group.timelines.write(&mut content);
+            group.section.write(&mut content);
             write_uvarint(&mut content, group.timeline_count);
             write_uvarint(&mut content, group.needs.len() as u64);
             group
@@ -204,18 +211,28 @@ impl Directory {
             MAX_DIRECTORY,
         )?;
         let mut reader = Reader::new(&content, offset, SECTION);
-        let labels = Section::read(&mut reader, offset)?;
+        let labels = Section::read(&mut reader, HEADER_LEN, offset)?;
+        let mut end = labels.offset + labels.length;
+        let at = reader;
         let count = reader.count(MIN_ENTRY)?;
+        let most = (offset - end) / MIN_GROUP;
+        if count as u64 > most {
+            return Err(at.unexpected("groups", format!("of up to {most}"), count));
+        }
         let mut groups = Vec::with_capacity(count);
         for number in 0..count as u64 {
-            let section = Section::read(&mut reader, offset)?;
-            let timelines = Section::read(&mut reader, offset)?;
+            let timelines = Section::read(&mut reader, end, offset)?;
+            end += timelines.length;
+            let section = Section::read(&mut reader, end, offset)?;
+            end += section.length;
             let timeline_count = reader.uvarint()?;
             let needs = (0..reader.count(1)?)
                 .map(|_| reader.uvarint())
                 .collect::<Result<Vec<_>, _>>()?;
-            if let Some(needed) = needs.iter().find(|needed| **needed >= number) {
-                return Err(reader.unexpected("group", format!("before {number}"), needed));
+            if !needs.is_sorted_by(|a, b| a < b) || needs.last().is_some_and(|last| *last >= number)
+            {
+                let wanted = format!("in ascending order and before {number}");
+                return Err(reader.unexpected("groups needed", wanted, "others"));
             }
             groups.push(GroupEntry {
                 section,
@@ -235,6 +252,10 @@ impl Directory {
         if !reader.is_empty() {
             return Err(reader.unexpected("the end", "after the last group", "more bytes"));
         }
+        if end != offset {
+            let wanted = format!("up to the directory at {offset}");
+            return Err(reader.unexpected("sections", wanted, format!("the last up to {end}")));
+        }
         Ok(Directory { labels, groups })
     }
 }
@@ -250,8 +271,11 @@ mod tests {
             checksum: 7,
         };
         let group = GroupEntry {
-            section: section(22),
-            timelines: section(12),
+            timelines: section(22),
+            section: Section {
+                length: 90,
+                ..section(32)
+            },
             timeline_count: 3,
             series: 5,
             chunks: 9,
@@ -264,7 +288,14 @@ mod tests {
         };
         let next = GroupEntry {
             needs: vec![0],
-            section: section(32),
+            timelines: Section {
+                length: 0,
+                ..section(122)
+            },
+            section: Section {
+                length: 50,
+                ..section(122)
+            },
             ..group.clone()
         };
         Directory {
@@ -275,15 +306,18 @@ mod tests {
 
     #[test]
     fn a_directory_comes_back_and_every_cut_is_noticed() {
-        let bytes = directory().write(42).unwrap();
+        let bytes = directory().write(172).unwrap();
         let (content, trailer) =
             bytes.split_at(bytes.len() - usize::try_from(TRAILER_LEN).unwrap());
-        let section = read_trailer(trailer, 42 + content.len() as u64).unwrap();
-        assert_eq!((section.offset, section.length), (42, content.len() as u64));
+        let section = read_trailer(trailer, 172 + content.len() as u64).unwrap();
+        assert_eq!(
+            (section.offset, section.length),
+            (172, content.len() as u64)
+        );
         section.check(content, SECTION).unwrap();
-        assert_eq!(Directory::read(content, 42).unwrap(), directory());
+        assert_eq!(Directory::read(content, 172).unwrap(), directory());
         for cut in 0..content.len() {
-            assert!(Directory::read(&content[..cut], 42).is_err());
+            assert!(Directory::read(&content[..cut], 172).is_err());
         }
         for cut in 0..trailer.len() {
             assert!(read_trailer(&trailer[..cut], 42).is_err());
@@ -291,15 +325,20 @@ mod tests {
     }
 
     #[test]
-    fn sections_beyond_the_directory_and_needs_of_later_groups_are_refused() {
+    fn sections_that_do_not_follow_one_another_and_needs_of_later_groups_are_refused() {
         let damaged = |change: &dyn Fn(&mut Directory)| {
             let mut directory = directory();
             change(&mut directory);
-            let bytes = directory.write(42).unwrap();
-            Directory::read(&bytes[..bytes.len() - 24], 42)
+            let bytes = directory.write(172).unwrap();
+            Directory::read(&bytes[..bytes.len() - 24], 172)
         };
         assert!(damaged(&|_| ()).is_ok());
         assert!(damaged(&|d| d.labels.length = 31).is_err());
+        assert!(damaged(&|d| d.groups[1].section.length = 51).is_err());
+        assert!(damaged(&|d| d.groups[1].section.length = 49).is_err());
+        assert!(damaged(&|d| d.groups[1].section = d.groups[0].section).is_err());
+        assert!(damaged(&|d| d.groups[0].section.offset += 1).is_err());
+        assert!(damaged(&|d| d.groups = vec![GroupEntry::default(); 4]).is_err());
         assert!(damaged(&|d| d.labels.offset = u64::MAX).is_err());
         assert!(damaged(&|d| d.groups[1].needs = vec![1]).is_err());
     }

@@ -23,8 +23,13 @@ const LEVEL: i32 = 12;
 const LEVEL_OF_MANY: i32 = 9;
 const MANY: usize = 4 << 20;
 
-/// Largest part a reader accepts, in bytes: bounds what a hostile pack can make it allocate.
-const MAX_PART: usize = 1 << 29;
+/// Most bytes a reader accepts in all parts together, and again in what they expand to: bounds what a hostile pack can
+/// make it allocate.
+const MAX_BYTES: usize = 1 << 29;
+/// What each symbol or entry of a dictionary takes in memory beside its content, in bytes.
+const OVERHEAD: usize = 24;
+/// Most labels that all series have together: bounds the time that a hostile pack can take.
+const MAX_LABELS: usize = 1 << 28;
 
 /// The section that errors name.
 const SECTION: &str = "labels";
@@ -149,13 +154,19 @@ impl Labels {
     pub(super) fn read(bytes: &[u8], offset: u64) -> Result<Self, Malformed> {
         let mut reader = Reader::new(bytes, offset, SECTION);
         let mut decompressor = part::Decompressor::default();
-        let mut part = || part::read(&mut reader, &mut decompressor, MAX_PART);
+        let mut left = MAX_BYTES;
+        let mut part = || {
+            let part = part::read(&mut reader, &mut decompressor, left)?;
+            left -= part.len();
+            Ok::<_, Malformed>(part)
+        };
         let (lengths, text, dictionaries) = (part()?, part()?, part()?);
         let (names_of_series, patterns_of_series, values) = (part()?, part()?, part()?);
         if !reader.is_empty() {
             return Err(reader.unexpected("the end", "of the labels", "more bytes"));
         }
-        let symbols = front_decode(&lengths, &text, offset)?;
+        let mut room = Room(MAX_BYTES);
+        let symbols = front_decode(&lengths, &text, offset, &mut room)?;
         let mut reader = Reader::new(&dictionaries, offset, SECTION);
         let series = reader.uvarint()?;
         let symbol = |reader: &mut Reader<'_>| {
@@ -167,18 +178,27 @@ impl Labels {
                 .ok_or_else(|| at.unexpected("symbol", format!("of {}", symbols.len()), symbol))
         };
         let names = (0..reader.count(1)?)
-            .map(|_| (0..reader.count(1)?).map(|_| symbol(&mut reader)).collect())
+            .map(|_| {
+                let count = reader.count(1)?;
+                room.take(&reader, count * size_of::<u32>())?;
+                (0..count).map(|_| symbol(&mut reader)).collect()
+            })
             .collect::<Result<Vec<Vec<u32>>, Malformed>>()?;
         let patterns = (0..reader.count(1)?)
-            .map(|_| reader.string().map(<[u8]>::to_vec))
+            .map(|_| {
+                let pattern = reader.string()?;
+                room.take(&reader, pattern.len())?;
+                Ok(pattern.to_vec())
+            })
             .collect::<Result<_, _>>()?;
-        if series > names_of_series.len() as u64 {
-            return Err(reader.unexpected(
-                "series",
-                format!("up to {}", names_of_series.len()),
-                series,
-            ));
+        if !reader.is_empty() {
+            return Err(reader.unexpected("the end", "of the dictionaries", "more bytes"));
         }
+        check_series(
+            series,
+            &names,
+            Reader::new(&names_of_series, offset, SECTION),
+        )?;
         Ok(Labels {
             symbols,
             series,
@@ -230,7 +250,13 @@ impl LabelIter<'_> {
     pub(super) fn next(&mut self, out: &mut LabelRefs) -> Result<bool, Malformed> {
         out.clear();
         if self.left == 0 {
-            return Ok(false);
+            let parts = [self.names, self.patterns, self.values];
+            return match parts.iter().find(|part| !part.is_empty()) {
+                None => Ok(false),
+                Some(part) => {
+                    Err(part.unexpected("the end", "after the last series", "more bytes"))
+                }
+            };
         }
         self.left -= 1;
         let names = entry(&self.labels.names, &mut self.names)?;
@@ -398,13 +424,47 @@ fn front_code<'s>(symbols: impl Iterator<Item = &'s [u8]>) -> (Vec<u8>, Vec<u8>)
     (lengths, text)
 }
 
-fn front_decode(lengths: &[u8], text: &[u8], offset: u64) -> Result<Vec<Box<[u8]>>, Malformed> {
+/// Bytes that labels may still expand to.
+struct Room(usize);
+
+impl Room {
+    /// Takes room for a symbol or an entry of so many bytes.
+    fn take(&mut self, at: &Reader<'_>, bytes: usize) -> Result<(), Malformed> {
+        let left = self.0.checked_sub(bytes.saturating_add(OVERHEAD));
+        self.0 = left.ok_or_else(|| at.unexpected("labels", "of up to 512 MiB", "more"))?;
+        Ok(())
+    }
+}
+
+/// Checks that `series` series take their names from `numbers`, and do not have too many labels.
+fn check_series(series: u64, names: &[Vec<u32>], mut numbers: Reader<'_>) -> Result<(), Malformed> {
+    let mut left = MAX_LABELS;
+    let mut found = 0;
+    while !numbers.is_empty() {
+        let at = numbers;
+        let labels = entry(names, &mut numbers)?.len();
+        found += 1;
+        left = left.checked_sub(labels).ok_or_else(|| {
+            at.unexpected("series", format!("of up to {MAX_LABELS} labels"), "more")
+        })?;
+    }
+    if found == series {
+        return Ok(());
+    }
+    Err(numbers.unexpected("series", format!("as counted, {series}"), found))
+}
+
+fn front_decode(
+    lengths: &[u8],
+    text: &[u8],
+    offset: u64,
+    room: &mut Room,
+) -> Result<Vec<Box<[u8]>>, Malformed> {
     let mut lengths = Reader::new(lengths, offset, SECTION);
     let mut text = Reader::new(text, offset, SECTION);
     let mut symbols: Vec<Box<[u8]>> = Vec::new();
     let mut symbol = Vec::new();
     // Shared beginnings repeat text: without a bound, a few bytes could become any number.
-    let mut left = MAX_PART;
     while !lengths.is_empty() {
         let at = lengths;
         let shared = lengths.uvarint()?;
@@ -416,10 +476,11 @@ fn front_decode(lengths: &[u8], text: &[u8], offset: u64) -> Result<Vec<Box<[u8]
             .ok_or_else(|| at.unexpected("symbol", "that begins like the one before", "another"))?;
         symbol.truncate(shared);
         symbol.extend_from_slice(text.take(usize::try_from(own).unwrap_or(usize::MAX))?);
-        left = left
-            .checked_sub(symbol.len())
-            .ok_or_else(|| at.unexpected("symbols", "of up to 512 MiB", "more"))?;
+        room.take(&at, symbol.len())?;
         symbols.push(symbol.as_slice().into());
+    }
+    if !text.is_empty() {
+        return Err(text.unexpected("the end", "after the last symbol", "more bytes"));
     }
     Ok(symbols)
 }

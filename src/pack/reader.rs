@@ -118,6 +118,12 @@ impl<'p, P: PackBytes + ?Sized> Pack<'p, P> {
         samples.fold(0, u64::saturating_add)
     }
 
+    /// Chunks in all groups.
+    pub fn chunks(&self) -> u64 {
+        let groups = self.directory.groups.iter();
+        groups.fold(0, |sum, group| sum.saturating_add(group.chunks))
+    }
+
     /// Unpacks a whole block: segments of so many chunks each, and the index, if it is to be rebuilt.
     ///
     /// Groups are unpacked in parallel, as many at a time as there are threads; `advance` hears of each how many bytes of chunks are
@@ -133,6 +139,7 @@ impl<'p, P: PackBytes + ?Sized> Pack<'p, P> {
         index: Option<(Generation, &mut dyn Write)>,
         advance: &(dyn Fn(u64) + Sync),
     ) -> Result<()> {
+        self.check_counts(segments)?;
         let labels = self.labels()?;
         let mut index = match index {
             Some((generation, out)) => Some(IndexBuilder::new(out, generation, &labels)?),
@@ -140,10 +147,11 @@ impl<'p, P: PackBytes + ?Sized> Pack<'p, P> {
         };
         let mut files = SegmentFiles::new(segments, sink);
         let mut timelines = Vec::new();
+        let mut left = MAX_TIMES;
         for wave in self.directory.groups.chunks(rayon::current_num_threads()) {
             let mut sections = Vec::with_capacity(wave.len());
             for entry in wave {
-                self.read_timelines(entry, &mut timelines)?;
+                self.read_timelines(entry, &mut timelines, &mut left)?;
                 sections.push(read_section(self.bytes, entry.section, "group")?);
             }
             let line = |number: usize| timelines.get(number).map(|line: &Arc<[Millis]>| &**line);
@@ -152,9 +160,10 @@ impl<'p, P: PackBytes + ?Sized> Pack<'p, P> {
                 .zip(wave)
                 .map(|(bytes, entry)| {
                     let unpacked =
-                        group::read(bytes, entry.section.offset, line).map_err(malformed);
+                        group::read(bytes, entry.section.offset, line).map_err(malformed)?;
+                    check_group(&unpacked, entry).map_err(malformed)?;
                     advance(entry.chunk_bytes);
-                    unpacked
+                    Ok(unpacked)
                 })
                 .collect::<Result<_>>()?;
             for group in unpacked {
@@ -168,14 +177,45 @@ impl<'p, P: PackBytes + ?Sized> Pack<'p, P> {
         index.map_or(Ok(()), |index| index.finish().map(|_| ()))
     }
 
-    fn read_timelines(&self, entry: &GroupEntry, timelines: &mut Vec<Arc<[Millis]>>) -> Result<()> {
-        if entry.timelines.length == 0 {
+    /// Checks that the groups have as many chunks as the segments, before any is unpacked: a few bytes can stand for very many.
+    fn check_counts(&self, segments: &[u64]) -> Result<()> {
+        let wanted = segments
+            .iter()
+            .fold(0u64, |sum, count| sum.saturating_add(*count));
+        let found = self.chunks();
+        if wanted == found {
             return Ok(());
         }
-        let bytes = read_section(self.bytes, entry.timelines, "timelines")?;
-        let known: usize = timelines.iter().map(|line| line.len()).sum();
-        let left = MAX_TIMES.saturating_sub(known);
-        let lines = timeline::read(&bytes, entry.timelines.offset, left).map_err(malformed)?;
+        Err(Error::corrupt(format!(
+            "expected a pack of as many chunks as the segments have, {wanted}, found {found}"
+        )))
+    }
+
+    /// Appends the timelines that `entry` is the first to have; `left` is how many times there may still be.
+    fn read_timelines(
+        &self,
+        entry: &GroupEntry,
+        timelines: &mut Vec<Arc<[Millis]>>,
+        left: &mut usize,
+    ) -> Result<()> {
+        let mut lines = Vec::new();
+        if entry.timelines.length > 0 {
+            let bytes = read_section(self.bytes, entry.timelines, "timelines")?;
+            lines = timeline::read(&bytes, entry.timelines.offset, *left).map_err(malformed)?;
+        }
+        if lines.len() as u64 != entry.timeline_count {
+            let wanted = format!("of {}, as the directory says", entry.timeline_count);
+            let offset = entry.timelines.offset;
+            let found = lines.len();
+            return Err(malformed(Malformed::unexpected(
+                "timelines",
+                offset,
+                "number",
+                wanted,
+                found,
+            )));
+        }
+        *left -= lines.iter().map(|line| line.len()).sum::<usize>();
         timelines.extend(lines);
         Ok(())
     }
@@ -272,6 +312,27 @@ impl<'s> SegmentFiles<'s> {
         }
         Ok(())
     }
+}
+
+/// Checks that a group holds what the directory says.
+fn check_group(group: &Unpacked, entry: &GroupEntry) -> std::result::Result<(), Malformed> {
+    let found = [group.series.len(), group.chunks.len(), group.data.len()].map(|len| len as u64);
+    let wanted = [entry.series, entry.chunks, entry.chunk_bytes];
+    if found == wanted {
+        return Ok(());
+    }
+    let words = |[series, chunks, bytes]: [u64; 3]| {
+        format!("{series} series, {chunks} chunks and {bytes} bytes of them")
+    };
+    let wanted = format!("of {}, as the directory says", words(wanted));
+    let offset = entry.section.offset;
+    Err(Malformed::unexpected(
+        "group",
+        offset,
+        "content",
+        wanted,
+        words(found),
+    ))
 }
 
 /// Reads a section and compares its checksum.

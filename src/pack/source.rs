@@ -1,7 +1,10 @@
 //! A block as it comes from disk, walked in the only order that can be packed: that of its series, chunk behind chunk.
 
-use super::group::{GROUP_BYTES, GROUP_SAMPLES, MAX_GROUP_SAMPLES, SourceChunk, SourceSeries};
-use crate::chunk::{SEGMENT_HEADER, Segment, promised_samples, record_len};
+use super::group::{
+    GROUP_BYTES, GROUP_CHUNKS, GROUP_COUNTS, GROUP_SAMPLES, GROUP_SERIES, MAX_GROUP_CHUNKS,
+    MAX_GROUP_SAMPLES, SourceChunk, SourceSeries,
+};
+use crate::chunk::{SEGMENT_HEADER, Segment, counts_per_sample, promised_samples, record_len};
 use crate::index::{Format, Index, Series, SymbolRef, Symbols};
 use crate::model::{ChunkRef, Millis};
 use crate::raw::Malformed;
@@ -91,6 +94,8 @@ pub(super) struct SourceGroup<'a> {
     pub(super) series: Vec<SourceSeries<'a>>,
     pub(super) chunks: u64,
     pub(super) samples: u64,
+    /// Counts of its histograms.
+    counts: usize,
     pub(super) chunk_bytes: u64,
     pub(super) min_time: Millis,
     pub(super) max_time: Millis,
@@ -127,6 +132,7 @@ struct Pending<'a> {
     series: SourceSeries<'a>,
     places: Vec<ChunkRef>,
     samples: usize,
+    counts: usize,
     bytes: usize,
 }
 
@@ -142,7 +148,14 @@ impl<'a> Groups<'_, 'a> {
             let Some(next) = next else {
                 break;
             };
-            let full = group.samples as usize + next.samples > GROUP_SAMPLES
+            let samples = group.samples as usize + next.samples;
+            let full = samples > GROUP_SAMPLES
+                || samples
+                    .saturating_add(group.counts)
+                    .saturating_add(next.counts)
+                    > GROUP_COUNTS
+                || group.series.len() >= GROUP_SERIES
+                || group.places.len() + next.places.len() > GROUP_CHUNKS
                 || group.chunk_bytes as usize + next.bytes > GROUP_BYTES;
             if full && !group.series.is_empty() {
                 self.pending = Some(next);
@@ -171,6 +184,7 @@ impl<'a> Groups<'_, 'a> {
         let mut series = std::mem::take(&mut self.series);
         entry.decode(&mut series)?;
         let mut samples = 0;
+        let mut counts = 0usize;
         let mut bytes = 0;
         let mut places = Vec::with_capacity(series.chunks.len());
         let mut chunks = Vec::with_capacity(series.chunks.len());
@@ -206,7 +220,10 @@ impl<'a> Groups<'_, 'a> {
                 *count += 1;
             }
             // A chunk that does not even say how many samples it has is kept as it is, and has none.
-            samples += promised_samples(record.encoding, record.data, 0).unwrap_or(0) as usize;
+            let promised = promised_samples(record.encoding, record.data, 0).unwrap_or(0) as usize;
+            let each = counts_per_sample(record.encoding, record.data).unwrap_or(0);
+            samples += promised;
+            counts = counts.saturating_add(promised.saturating_mul(each));
             bytes += record.data.len();
             chunks.push(SourceChunk {
                 encoding: record.encoding,
@@ -220,6 +237,11 @@ impl<'a> Groups<'_, 'a> {
                 "a series has more than 4,194,304 samples",
             ));
         }
+        if chunks.len() > MAX_GROUP_CHUNKS {
+            return Err(Unpackable::Unusual(
+                "a series has more than 1,048,576 chunks",
+            ));
+        }
         let labels = series.labels.clone();
         self.series = series;
         Ok(Some(Pending {
@@ -230,6 +252,7 @@ impl<'a> Groups<'_, 'a> {
             labels,
             places,
             samples,
+            counts,
             bytes,
         }))
     }
@@ -278,6 +301,7 @@ impl<'a> SourceGroup<'a> {
         }
         self.places.extend_from_slice(&next.places);
         self.samples += next.samples as u64;
+        self.counts = self.counts.saturating_add(next.counts);
         self.chunk_bytes += next.bytes as u64;
         self.ends = Some(match self.ends.take() {
             None => [next.labels.clone(), next.labels],

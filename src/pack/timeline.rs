@@ -138,7 +138,12 @@ pub(super) fn read(
     let mut reader = Reader::new(bytes, offset, "timelines");
     let streams = Streams::read(&mut reader)?;
     let mut columns = ColumnReader::new(&streams, reader.rest(), reader.offset())?;
-    let count = columns.stream(Stream::Shapes).count(1)?;
+    let lengths = columns.stream(Stream::Shapes);
+    let at = *lengths;
+    let count = lengths.count(1)?;
+    if count > max_times {
+        return Err(at.unexpected("timelines", format!("of up to {max_times} times"), count));
+    }
     let mut lines = Vec::with_capacity(count);
     let mut left = max_times;
     for _ in 0..count {
@@ -147,9 +152,9 @@ pub(super) fn read(
         let length = lengths.uvarint()?;
         let fits = usize::try_from(length)
             .ok()
-            .filter(|length| *length <= left);
-        let length = fits
-            .ok_or_else(|| at.unexpected("timeline", format!("of up to {left} times"), length))?;
+            .filter(|length| *length > 0 && *length <= left);
+        let length =
+            fits.ok_or_else(|| at.unexpected("timeline", format!("of 1 to {left} times"), length))?;
         left -= length;
         let mut line = Vec::new();
         columns.integers(length, &mut line)?;

@@ -249,11 +249,7 @@ impl Writer<'_> {
             Some(ends) => ends.each_ref().map(|labels| label_strings(symbols, labels)),
             None => [Vec::new(), Vec::new()],
         };
-        let timelines = if proved.timelines.is_empty() {
-            Section::default()
-        } else {
-            self.out.put_section(&proved.timelines)?
-        };
+        let timelines = self.out.put_section(&proved.timelines)?;
         let section = self.out.put_section(&proved.bytes)?;
         self.directory.groups.push(GroupEntry {
             section,

@@ -2,9 +2,14 @@
 //! and the fuzz targets in `tests/fuzz` call these functions.
 
 use narthex::block::{Meta, Tombstones};
-use narthex::chunk::{Encoding, Segment, decode, promised_samples};
-use narthex::index::{Format, Index, LabelIndex, Postings, Series, SeriesEntries, Toc};
-use narthex::model::SeriesRef;
+use narthex::chunk::{Encoding, Segment, decode, promised_samples, put_record, segment_header};
+use narthex::error::Result;
+use narthex::index::{
+    Format, Generation, Index, IndexWriter, LabelIndex, Postings, Series, SeriesEntries, SymbolRef,
+    Toc,
+};
+use narthex::model::{ChunkMeta, ChunkRef, SeriesRef};
+use narthex::pack::{BlockBytes, Pack, SegmentSink, write_pack};
 use narthex::wal::Records;
 
 /// An index: as its own table of contents says, and as one that is made up.
@@ -123,4 +128,175 @@ pub(crate) fn wal(bytes: &[u8]) {
     while let Ok(Some(record)) = records.next_record() {
         let _ = record.decode();
     }
+}
+
+/// Keeps the segments that are unpacked.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Segments(pub(crate) Vec<Vec<u8>>);
+
+impl SegmentSink for Segments {
+    fn segment(&mut self, position: usize, bytes: &[u8]) -> Result<()> {
+        self.0.resize(position + 1, Vec::new());
+        self.0[position].extend_from_slice(bytes);
+        Ok(())
+    }
+}
+
+/// A pack.
+pub(crate) fn pack(bytes: &[u8]) {
+    let Ok(pack) = Pack::open(bytes) else {
+        return;
+    };
+    let _ = (pack.parts(), pack.samples(), pack.chunks());
+    let (mut segments, mut index) = (Segments::default(), Vec::new());
+    let rebuilt: Option<(Generation, &mut dyn std::io::Write)> =
+        Some((Generation::Plain, &mut index));
+    if pack
+        .unpack(&[pack.chunks()], &mut segments, rebuilt, &|_| ())
+        .is_err()
+    {
+        let _ = pack.unpack(&[pack.chunks()], &mut Segments::default(), None, &|_| ());
+    }
+}
+
+/// A pack whose checksums are right, of sections that `bytes` hold: labels, timelines and one group, the first two after their length
+/// in two bytes; behind these lengths, what the directory says of the group.
+pub(crate) fn sections_of_a_pack(bytes: &[u8]) {
+    let Some((numbers, rest)) = bytes.split_first_chunk::<8>() else {
+        return;
+    };
+    let number = |at: usize| u16::from_be_bytes([numbers[at], numbers[at + 1]]);
+    let take = |bytes: &[u8], len: u16| {
+        let (taken, rest) = bytes.split_at(bytes.len().min(usize::from(len)));
+        (taken.to_vec(), rest.to_vec())
+    };
+    let (labels, rest) = take(rest, number(0));
+    let (timelines, group) = take(&rest, number(2));
+    let timeline_count = u64::from(number(4));
+    let chunks = u64::from(number(6));
+    let entry = GroupParts {
+        timelines,
+        group,
+        numbers: vec![timeline_count, 0, 1, chunks, chunks, 0, 0, 0, 0, 0],
+    };
+    pack(&pack_of(&labels, &[entry]));
+}
+
+/// A group as a pack holds it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct GroupParts {
+    pub(crate) timelines: Vec<u8>,
+    pub(crate) group: Vec<u8>,
+    /// What the directory says behind the places of the sections, as varints.
+    pub(crate) numbers: Vec<u64>,
+}
+
+/// A pack of these sections, with checksums that are right.
+pub(crate) fn pack_of(labels: &[u8], groups: &[GroupParts]) -> Vec<u8> {
+    let mut pack = b"narthexP\x01\0\0\0".to_vec();
+    let mut directory = Vec::new();
+    let section = |pack: &mut Vec<u8>, directory: &mut Vec<u8>, bytes: &[u8]| {
+        uvarint(directory, pack.len() as u64);
+        uvarint(directory, bytes.len() as u64);
+        directory.extend(crc32fast::hash(bytes).to_be_bytes());
+        pack.extend_from_slice(bytes);
+    };
+    section(&mut pack, &mut directory, labels);
+    uvarint(&mut directory, groups.len() as u64);
+    for group in groups {
+        section(&mut pack, &mut directory, &group.timelines);
+        section(&mut pack, &mut directory, &group.group);
+        for number in &group.numbers {
+            uvarint(&mut directory, *number);
+        }
+    }
+    with_directory(pack, &directory)
+}
+
+/// Puts a directory of this content behind the sections of a pack, and the trailer.
+pub(crate) fn with_directory(mut pack: Vec<u8>, content: &[u8]) -> Vec<u8> {
+    let offset = pack.len() as u64;
+    let mut part = Vec::new();
+    uvarint(&mut part, content.len() as u64);
+    uvarint(&mut part, content.len() as u64);
+    part.extend_from_slice(content);
+    pack.extend_from_slice(&part);
+    pack.extend(offset.to_le_bytes());
+    pack.extend((part.len() as u32).to_le_bytes());
+    pack.extend(crc32fast::hash(&part).to_le_bytes());
+    pack.extend(b"narthexP");
+    pack
+}
+
+pub(crate) fn uvarint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push((value & 0x7f) as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+/// A chunk that a series may have: its encoding and its data.
+pub(crate) type AnyChunk = (u8, Vec<u8>);
+
+/// Packs a block of series with these chunks and unpacks it again: every segment comes back as it was.
+pub(crate) fn chunks_are_kept(series: &[Vec<AnyChunk>]) {
+    let (index, segment) = block_of(series);
+    let block = BlockBytes {
+        index: &index,
+        segments: vec![&segment],
+    };
+    let mut bytes = Vec::new();
+    let packed = write_pack(&block, &mut bytes, &|_| ()).unwrap().unwrap();
+    assert_eq!(packed.bytes, bytes.len() as u64);
+    let pack = Pack::open(&bytes[..]).unwrap();
+    let (mut segments, mut rebuilt) = (Segments::default(), Vec::new());
+    let generation = packed.index;
+    let out: &mut dyn std::io::Write = &mut rebuilt;
+    let out = generation.map(|generation| (generation, out));
+    pack.unpack(&packed.segments, &mut segments, out, &|_| ())
+        .unwrap();
+    assert_eq!(segments.0, [segment]);
+    assert!(generation.is_none() || rebuilt == index);
+}
+
+/// Index and segment of a block of series with these chunks. What the index says of the times of chunks is made up.
+pub(crate) fn block_of(series: &[Vec<AnyChunk>]) -> (Vec<u8>, Vec<u8>) {
+    let mut symbols = vec!["n".to_owned()];
+    symbols.extend((0..series.len()).map(|number| format!("v{number:06}")));
+    let mut segment = segment_header().to_vec();
+    let mut writer = IndexWriter::new(Vec::new(), Generation::Plain, &symbols).unwrap();
+    for (number, chunks) in (1..).zip(series) {
+        let mut metas = Vec::new();
+        for (at, (encoding, data)) in (0..).zip(chunks) {
+            let offset = u32::try_from(segment.len()).unwrap();
+            put_record(&mut segment, Encoding::from_byte(*encoding), data);
+            metas.push(ChunkMeta {
+                min_time: at * 10,
+                max_time: at * 10 + 5,
+                reference: ChunkRef::new(0, offset),
+            });
+        }
+        let labels = [(SymbolRef(0), SymbolRef(number))];
+        writer.add_series(&labels, &metas).unwrap();
+    }
+    (writer.finish().unwrap(), segment)
+}
+
+/// Chunks that `bytes` describe: for each a byte that says whether it begins a series and how it is encoded, its length, its data.
+pub(crate) fn described_chunks(bytes: &[u8]) {
+    let mut series: Vec<Vec<AnyChunk>> = Vec::new();
+    let mut rest = bytes;
+    while let Some((&[what, high, low], behind)) = rest.split_first_chunk::<3>() {
+        let length = usize::from(u16::from_be_bytes([high, low]));
+        let (data, behind) = behind.split_at(length.min(behind.len()));
+        rest = behind;
+        if series.is_empty() || what & 0x80 != 0 {
+            series.push(Vec::new());
+        }
+        if let Some(last) = series.last_mut() {
+            last.push((what & 7, data.to_vec()));
+        }
+    }
+    chunks_are_kept(&series);
 }

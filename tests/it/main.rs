@@ -29,6 +29,8 @@ mod inspect;
 mod keeping;
 mod kept;
 mod list;
+mod pack;
+mod pack_bounds;
 mod portable;
 mod reading;
 mod repository;

@@ -26,13 +26,31 @@ pub(super) struct KeptColumn {
     pub(super) times: usize,
 }
 
+/// Times that columns have.
+#[derive(Debug)]
+struct Times {
+    times: Rc<[Millis]>,
+    ascend: bool,
+}
+
+impl Times {
+    /// The times as far as others may be placed among them. Those that jump about cannot be searched, and in a hostile pack a walk for
+    /// each column of a few samples would take hours.
+    fn searchable(&self) -> &[Millis] {
+        if self.ascend { &self.times } else { &[] }
+    }
+}
+
 /// All columns of a group so far, and the times they have.
 #[derive(Debug, Default)]
 pub(super) struct Kept {
     pub(super) columns: Vec<KeptColumn>,
-    times: Vec<Rc<[Millis]>>,
+    times: Vec<Times>,
     alignments: NumberMap<(usize, usize), Rc<Alignment>>,
 }
+
+/// So many samples are looked at one by one before the rest is searched.
+const STEPS: usize = 4;
 
 /// For each sample of one column, where another column stands at that time.
 #[derive(Debug)]
@@ -48,7 +66,10 @@ struct Place {
 impl Kept {
     /// Makes times known, and returns their number.
     pub(super) fn add_times(&mut self, times: &[Millis]) -> usize {
-        self.times.push(times.into());
+        self.times.push(Times {
+            times: times.into(),
+            ascend: times.is_sorted(),
+        });
         self.times.len() - 1
     }
 
@@ -139,23 +160,31 @@ impl KeptColumn {
 }
 
 fn align(
-    all: &[Rc<[Millis]>],
+    all: &[Times],
     known: &mut NumberMap<(usize, usize), Rc<Alignment>>,
     own: usize,
     other: usize,
 ) -> Rc<Alignment> {
     let entry = known.entry((own, other));
-    let times = |number: usize| all.get(number).map_or(&[][..], |times| &**times);
-    Rc::clone(entry.or_insert_with(|| Rc::new(Alignment::new(times(own), times(other)))))
+    let make = || {
+        let own = all.get(own).map_or(&[][..], |own| &own.times);
+        let other = all.get(other).map_or(&[][..], Times::searchable);
+        Rc::new(Alignment::new(own, other))
+    };
+    Rc::clone(entry.or_insert_with(make))
 }
 
 impl Alignment {
     fn new(own: &[Millis], other: &[Millis]) -> Self {
         let mut at = 0usize;
         let place = |time: &Millis| {
-            while other.get(at + 1).is_some_and(|next| next <= time) {
-                at += 1;
-            }
+            let later = other.get(at + 1..).unwrap_or_default();
+            at += match later.get(..STEPS).unwrap_or(later) {
+                near if near.last().is_some_and(|last| last <= time) => {
+                    later.partition_point(|next| next <= time)
+                }
+                near => near.iter().take_while(|next| *next <= time).count(),
+            };
             let fraction = match (other.get(at), other.get(at + 1)) {
                 (Some(before), Some(after)) => part(*time, *before, *after),
                 _ => 0,
@@ -227,6 +256,28 @@ mod tests {
         assert_eq!(steps, [[100, 200], [-100, -10]]);
         kept.steps(0, 0, &[1, 2], &mut steps);
         assert_eq!(steps, [[200, -200], [-100, 100]]);
+    }
+
+    #[test]
+    fn a_few_samples_among_very_many_are_placed_without_walking_past_all_of_them() {
+        let mut kept = Kept::default();
+        let many: Vec<Millis> = (0..1 << 20).map(|k| k * 3).collect();
+        let all = kept.add_times(&many);
+        kept.columns.push(KeptColumn {
+            values: many.clone(),
+            scale: Scale::Decimal(0),
+            times: all,
+        });
+        // A walk of a million steps for each takes minutes.
+        for k in 0..100_000 {
+            let time = 3_000_000 - k;
+            let few = kept.add_times(&[time, time + 1, time + 100]);
+            let mut out = [0; 3];
+            let reference = reference(0, false, true);
+            kept.combine(reference, few, &mut out, |value, moved| *value = moved);
+            let off = |(found, ahead): (&i64, i64)| (found - ahead).abs();
+            assert!(out.iter().zip([0, 1, 100]).map(off).all(|off| off <= 1));
+        }
     }
 
     #[test]

@@ -83,8 +83,8 @@ impl Stream {
 /// Compression level of the streams: they are small beside the residuals.
 const LEVEL: i32 = 6;
 
-/// Largest stream a reader accepts, in bytes: bounds what a hostile pack can make it allocate.
-const MAX_STREAM: usize = 64 << 20;
+/// Most bytes a reader accepts in the streams of a group together: bounds what a hostile pack can make it allocate.
+const MAX_STREAMS: usize = 64 << 20;
 
 /// The streams of a group while it is written.
 #[derive(Debug, Default)]
@@ -119,13 +119,16 @@ impl Streams {
     /// Reads what [`StreamsWriter::finish`] wrote.
     pub(in crate::pack) fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         let offset = reader.offset();
+        let mut left = MAX_STREAMS;
         let mut raw = Vec::with_capacity(Stream::ALL.len());
         let mut decompressor = part::Decompressor::default();
         let mut sizes = Vec::with_capacity(Stream::ALL.len());
         for stream in Stream::ALL {
             let start = reader.offset();
             *reader = reader.named(stream.name());
-            raw.push(part::read(reader, &mut decompressor, MAX_STREAM)?);
+            let bytes = part::read(reader, &mut decompressor, left)?;
+            left -= bytes.len();
+            raw.push(bytes);
             sizes.push(reader.offset() - start);
         }
         Ok(Streams {

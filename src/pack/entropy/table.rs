@@ -137,7 +137,8 @@ impl Tables {
             for _ in 0..reader.count(2)? {
                 let table = reader.u8()?;
                 let length = reader.uvarint()?;
-                if usize::from(table) >= count.max(1) || length > CONTEXTS as u64 {
+                let left = slots.len() as u64;
+                if usize::from(table) >= count.max(1) || length == 0 || length > left {
                     return Err(reader.unexpected(
                         "run of contexts",
                         format!("that use one of {count} tables"),
@@ -149,6 +150,9 @@ impl Tables {
                         *slot = table;
                     }
                 }
+            }
+            if slots.len() > 0 {
+                return Err(reader.unexpected("runs of contexts", "that reach all", "fewer"));
             }
         }
         let mut tables = Vec::with_capacity(count);

@@ -122,6 +122,15 @@ impl HistogramChunk {
         };
         let columns = stream.uvarint()?;
         let length = sums.iter().filter(|sum| **sum != STALE_NAN).count();
+        // Stale samples have no counts; each other one has two and its buckets.
+        let buckets = buckets(&layout.positive).saturating_add(buckets(&layout.negative));
+        let wanted = match length {
+            0 => 0,
+            _ => buckets.saturating_add(2) as u64,
+        };
+        if columns != wanted {
+            return Err(at.unexpected("counts", format!("of {wanted} columns"), columns));
+        }
         let spent = usize::try_from(columns)
             .ok()
             .and_then(|columns| columns.checked_mul(length.max(1)));

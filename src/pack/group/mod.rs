@@ -20,8 +20,17 @@ use crate::model::Millis;
 pub(super) const GROUP_SAMPLES: usize = 1 << 20;
 /// Bytes of chunk data after which a group is closed.
 pub(super) const GROUP_BYTES: usize = 4 << 20;
-/// Most samples a reader accepts in a group: bounds what a hostile pack can make it allocate.
+/// Series after which a group is closed; also the most that a reader accepts.
+pub(super) const GROUP_SERIES: usize = 1 << 18;
+/// Chunks after which a group is closed.
+pub(super) const GROUP_CHUNKS: usize = 1 << 18;
+/// Samples and counts of histograms after which a group is closed.
+pub(super) const GROUP_COUNTS: usize = 1 << 21;
+/// Most samples a reader accepts in a group, counts of histograms among them; and again in its shapes. Bounds what a hostile
+/// pack can make it allocate. Chunks of histograms that have more are kept as they are.
 pub(super) const MAX_GROUP_SAMPLES: usize = 1 << 22;
+/// Most chunks a reader accepts in a group, and again in its shapes.
+pub(super) const MAX_GROUP_CHUNKS: usize = 1 << 20;
 
 /// A chunk that is to be packed, as index and segment describe it.
 #[derive(Clone, Copy, Debug)]
@@ -79,6 +88,10 @@ enum ChunkShape {
 }
 
 impl ChunkShape {
+    fn is_histogram(self) -> bool {
+        matches!(self, ChunkShape::Packed(encoding, _) if !encoding.is_float())
+    }
+
     fn samples(self) -> usize {
         match self {
             ChunkShape::Packed(_, samples) => samples as usize,

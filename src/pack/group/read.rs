@@ -3,9 +3,9 @@
 use super::histogram::HistogramChunk;
 use super::write::Successors;
 use super::{
-    COLUMN, CONSTANT_BITS, CONSTANT_INTEGER, ChunkShape, EXTRA_ZERO, MAX_GROUP_SAMPLES, NO_TIMES,
-    NO_VALUES, OWN_TIMES, Unpacked, UnpackedChunk, VALUES, VERBATIM, WITH_HISTOGRAMS, WITH_STARTS,
-    value_offset,
+    COLUMN, CONSTANT_BITS, CONSTANT_INTEGER, ChunkShape, EXTRA_ZERO, GROUP_SERIES,
+    MAX_GROUP_CHUNKS, MAX_GROUP_SAMPLES, NO_TIMES, NO_VALUES, OWN_TIMES, Unpacked, UnpackedChunk,
+    VALUES, VERBATIM, WITH_HISTOGRAMS, WITH_STARTS, value_offset,
 };
 use crate::chunk::Encoding;
 use crate::chunk::encode::{ChunkEncoder, TimeCodes, XorChunks, XorEncoder};
@@ -30,8 +30,13 @@ pub(in crate::pack) fn read<'t>(
     let streams = Streams::read(&mut reader)?;
     let mut columns = ColumnReader::new(&streams, reader.rest(), reader.offset())?;
     let exceptions = read_exceptions(&mut columns)?;
-    let shapes = read_shapes(&mut columns, timeline)?;
-    let count = columns.stream(Stream::Series).count(1)?;
+    let series = columns.stream(Stream::Series);
+    let at = *series;
+    let count = series.count(1)?;
+    if count > GROUP_SERIES {
+        return Err(at.unexpected("series", format!("of up to {GROUP_SERIES}"), count));
+    }
+    let shapes = read_shapes(&mut columns, count, timeline)?;
     let mut group = GroupReader {
         columns,
         shapes,
@@ -152,6 +157,14 @@ impl GroupReader<'_> {
             return Err(self.malformed("group", "of up to 4,194,304 samples", "more"));
         };
         self.budget = left;
+        if shape.chunks.len() > MAX_GROUP_CHUNKS - self.unpacked.chunks.len() {
+            let wanted = format!("of up to {MAX_GROUP_CHUNKS} chunks");
+            return Err(self.malformed("group", wanted, "more"));
+        }
+        let has_histograms = shape.chunks.iter().any(|chunk| chunk.is_histogram());
+        if has_histograms != (kind & WITH_HISTOGRAMS != 0) {
+            return Err(self.malformed("kind of series", "that fits its chunks", kind));
+        }
         self.unpacked.series.push(shape.chunks.len());
         self.values.clear();
         let constant = match kind & VALUES {
@@ -240,6 +253,9 @@ impl GroupReader<'_> {
                 self.unpacked.chunks.push(verbatim);
                 continue;
             };
+            if matches!(exception, Some(Exception::Verbatim(..))) {
+                return Err(self.malformed("chunk", "in columns", "one kept as it is, too"));
+            }
             let own = self.take_times(&mut times, chunk)?;
             let (own_values, rest) = values.split_at_checked(own.len()).unwrap_or_default();
             values = rest;
@@ -374,12 +390,28 @@ fn template(times: &[Millis], chunks: &[ChunkShape]) -> Option<Vec<(Vec<u8>, usi
     chunks.iter().map(chunk).collect()
 }
 
+/// What the shapes of a group may still hold.
+struct Room {
+    samples: usize,
+    chunks: usize,
+}
+
+/// Reads the shapes of a group of so many series, of which each has one.
 fn read_shapes<'t>(
     columns: &mut ColumnReader<'_>,
+    series: usize,
     timeline: impl Fn(usize) -> Option<&'t [Millis]>,
 ) -> Result<Vec<Shape>, Malformed> {
-    let count = columns.stream(Stream::Shapes).count(2)?;
-    let mut left = MAX_GROUP_SAMPLES;
+    let stream = columns.stream(Stream::Shapes);
+    let at = *stream;
+    let count = stream.count(2)?;
+    if count > series {
+        return Err(at.unexpected("shapes", format!("of {series} series"), count));
+    }
+    let mut left = Room {
+        samples: MAX_GROUP_SAMPLES,
+        chunks: MAX_GROUP_CHUNKS,
+    };
     let mut shapes = Vec::with_capacity(count);
     for _ in 0..count {
         let shape = read_shape(columns, &timeline, &mut left)?;
@@ -392,7 +424,7 @@ fn read_shapes<'t>(
 fn read_shape<'t>(
     columns: &mut ColumnReader<'_>,
     timeline: impl Fn(usize) -> Option<&'t [Millis]>,
-    left: &mut usize,
+    left: &mut Room,
 ) -> Result<Shape, Malformed> {
     let stream = columns.stream(Stream::Shapes);
     let at = *stream;
@@ -402,12 +434,15 @@ fn read_shape<'t>(
         OWN_TIMES => {
             let count = usize::try_from(stream.uvarint()?)
                 .ok()
-                .filter(|count| *count <= *left);
+                .filter(|count| *count <= left.samples);
             let mut times = Vec::new();
             columns.integers(count.ok_or_else(too_many)?, &mut times)?;
             times
         }
         runs => {
+            if runs - OWN_TIMES > left.samples as u64 {
+                return Err(too_many());
+            }
             let number = stream.uvarint()?;
             let runs = (OWN_TIMES..runs)
                 .map(|_| read_run(stream))
@@ -419,9 +454,16 @@ fn read_shape<'t>(
             })?
         }
     };
-    *left = left.checked_sub(times.len()).ok_or_else(too_many)?;
+    let samples = left.samples.checked_sub(times.len());
+    left.samples = samples.ok_or_else(too_many)?;
     let stream = columns.stream(Stream::Shapes);
+    let at = *stream;
     let count = stream.count(1)?;
+    let Some(rest) = left.chunks.checked_sub(count) else {
+        let wanted = format!("of up to {MAX_GROUP_CHUNKS} chunks");
+        return Err(at.unexpected("shapes", wanted, "more"));
+    };
+    left.chunks = rest;
     let mut chunks = Vec::with_capacity(count);
     let mut samples = 0;
     for _ in 0..count {
@@ -462,7 +504,13 @@ fn read_run(stream: &mut Reader<'_>) -> Result<Run, Malformed> {
 fn read_exceptions<'a>(
     columns: &mut ColumnReader<'a>,
 ) -> Result<NumberMap<usize, Exception<'a>>, Malformed> {
-    let count = columns.stream(Stream::Exceptions).count(2)?;
+    let stream = columns.stream(Stream::Exceptions);
+    let at = *stream;
+    let count = stream.count(2)?;
+    if count > MAX_GROUP_CHUNKS {
+        let wanted = format!("of up to {MAX_GROUP_CHUNKS} chunks");
+        return Err(at.unexpected("exceptions", wanted, count));
+    }
     let mut exceptions = NumberMap::default();
     let mut next = 0usize;
     for _ in 0..count {

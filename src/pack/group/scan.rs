@@ -1,7 +1,7 @@
 //! Decoding the chunks of a group.
 
 use super::histogram::HistogramChunk;
-use super::{ChunkShape, SourceChunk, SourceSeries, value_offset};
+use super::{ChunkShape, MAX_GROUP_SAMPLES, SourceChunk, SourceSeries, value_offset};
 use crate::chunk::encode::ChunkEncoder;
 use crate::chunk::{self, Encoding, Tail, VisitFloats, decode, decode_floats, promised_samples};
 use crate::model::{FloatSample, Millis, Sample};
@@ -68,7 +68,12 @@ pub(super) enum What<'a> {
 
 /// Decodes the chunks of `series`. What cannot be decoded, or would not be encoded the same, is kept as it is.
 pub(in crate::pack) fn scan<'a>(series: &[SourceSeries<'a>]) -> Scanned<'a> {
+    let chunks = series.iter().flat_map(|series| &series.chunks);
+    let samples: usize = chunks
+        .map(|chunk| promised_samples(chunk.encoding, chunk.data, 0).unwrap_or(0) as usize)
+        .sum();
     let mut scanner = Scanner {
+        counts_left: MAX_GROUP_SAMPLES.saturating_sub(samples),
         scanned: Scanned {
             is_sound: true,
             ..Scanned::default()
@@ -118,6 +123,8 @@ struct Scanner<'a> {
     templates: NumberMap<Vec<u8>, Vec<Template<'a>>>,
     times: Vec<Millis>,
     starts: Vec<Millis>,
+    /// Counts of histograms that readers still have room for.
+    counts_left: usize,
 }
 
 /// Takes the samples of a XOR chunk.
@@ -193,6 +200,22 @@ impl<'a> Template<'a> {
     }
 }
 
+/// Count, zero count and buckets of a sample, if it has any.
+fn counts_of(sample: &Sample<'_>) -> usize {
+    let (stale, buckets) = match sample {
+        Sample::Float(_) => return 0,
+        Sample::Histogram(sample) => (
+            sample.is_stale(),
+            sample.positive.len() + sample.negative.len(),
+        ),
+        Sample::FloatHistogram(sample) => (
+            sample.is_stale(),
+            sample.positive.len() + sample.negative.len(),
+        ),
+    };
+    if stale { 0 } else { 2 + buckets }
+}
+
 /// What stands before the eight bytes at `at`, those bytes, and what stands behind.
 fn around(data: &[u8], at: usize) -> Option<(&[u8], [u8; 8], &[u8])> {
     let (before, rest) = data.split_at_checked(at)?;
@@ -244,6 +267,7 @@ impl<'a> Scanner<'a> {
                 self.scanned.values.len(),
                 self.starts.len(),
             );
+            let histograms_done = histograms.len();
             let tail = self.decode_chunk(chunk, &mut histograms);
             let what = match tail {
                 Some(Tail::Padding) => None,
@@ -252,6 +276,7 @@ impl<'a> Scanner<'a> {
                     self.times.truncate(done.0);
                     self.scanned.values.truncate(done.1);
                     self.starts.truncate(done.2);
+                    histograms.truncate(histograms_done);
                     Some(What::Verbatim(*chunk))
                 }
             };
@@ -336,11 +361,17 @@ impl<'a> Scanner<'a> {
         let mut open: Option<HistogramChunk> = None;
         let mut encoder = ChunkEncoder::new(chunk.encoding).ok()?;
         let mut same = true;
+        let mut counts_left = self.counts_left;
         // Samples of XOR chunks before have no start timestamps.
         self.starts.resize(self.times.len(), 0);
         let (times, values, starts) = (&mut self.times, &mut self.scanned.values, &mut self.starts);
         let shape = decode(chunk.encoding, chunk.data, 0, |sample| {
-            same &= encoder.push(&sample).is_ok();
+            let fits = counts_left.checked_sub(counts_of(&sample));
+            counts_left = fits.unwrap_or(0);
+            same &= fits.is_some() && encoder.push(&sample).is_ok();
+            if !same {
+                return;
+            }
             times.push(sample.time());
             let (bits, start) = match sample {
                 Sample::Float(sample) => (sample.bits, sample.start),
@@ -365,6 +396,7 @@ impl<'a> Scanner<'a> {
             return None;
         }
         histograms.extend(open);
+        self.counts_left = counts_left;
         Some(shape)
     }
 
