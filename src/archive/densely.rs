@@ -30,7 +30,7 @@ struct Packable<'b> {
 
 /// What became of an attempt to store a block under some name.
 enum Attempt {
-    Held(Held),
+    Held(Box<Held>),
     /// The name is taken by something else.
     Taken,
     /// The block cannot be packed.
@@ -88,7 +88,7 @@ impl Pipeline<'_> {
         let mut fingerprint = survey.fingerprint.clone();
         for _ in 0..2 {
             match self.attempt(survey, &fingerprint, block, &source)? {
-                Attempt::Held(held) => return self.complete(survey, block, held).map(Some),
+                Attempt::Held(held) => return self.complete(survey, block, *held).map(Some),
                 Attempt::Unpackable => return Ok(None),
                 Attempt::Taken => {
                     let digests = immutable_digests(block).map_err(Miss::from)?;
@@ -157,13 +157,13 @@ impl Pipeline<'_> {
                 self.adopt_dense(&name, survey, fingerprint, block)
             }
             Err(error) => Err(Failure::Store(error)),
-            Ok((object, files)) => Ok(Attempt::Held(Held {
+            Ok((object, files)) => Ok(Attempt::Held(Box::new(Held {
                 fingerprint: fingerprint.clone(),
                 object: object.in_dense_codec(),
                 packs: vec![pack],
                 files: own_files(files, packed_files),
                 findings,
-            })),
+            }))),
         }
     }
 
@@ -225,13 +225,13 @@ impl Pipeline<'_> {
             return Err(Miss::Vanished.into());
         }
         self.progress.advance(survey.bytes);
-        Ok(Attempt::Held(Held {
+        Ok(Attempt::Held(Box::new(Held {
             fingerprint: fingerprint.clone(),
             object: object.in_dense_codec(),
             packs: vec![pack],
             files,
             findings,
-        }))
+        })))
     }
 
     /// What is wrong with a block that was packed. That its chunks and its index came back as they were proves most of what

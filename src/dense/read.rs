@@ -179,7 +179,7 @@ impl<'s> StoredPack<'s> {
 }
 
 impl PackBytes for StoredPack<'_> {
-    fn len(&self) -> u64 {
+    fn length(&self) -> u64 {
         self.bytes
     }
 

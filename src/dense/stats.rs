@@ -1,6 +1,6 @@
 //! Where the bytes of a repository are: by codec, and for packs by what is in them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::read::StoredPack;
 use crate::error::Result;
@@ -62,21 +62,21 @@ pub fn stats(
     progress: &dyn Progress,
 ) -> Result<Stats> {
     let mut codecs: BTreeMap<&str, CodecStats> = BTreeMap::new();
-    let mut seen: BTreeMap<&ObjectName, ()> = BTreeMap::new();
+    let mut seen: BTreeSet<&ObjectName> = BTreeSet::new();
     let mut packs: Vec<&StoredObject> = Vec::new();
     let mut logical_bytes = 0u64;
     for archive in archives {
         logical_bytes = logical_bytes.saturating_add(archive.bytes());
         for block in &archive.blocks {
             let codec = codecs.entry(&block.object.codec).or_default();
-            if seen.insert(&block.object.name, ()).is_none() {
+            if seen.insert(&block.object.name) {
                 codec.items += 1;
                 codec.raw_bytes = codec.raw_bytes.saturating_add(block.bytes());
                 codec.samples = codec.samples.saturating_add(block.samples);
                 codec.stored_bytes += block.object.bytes;
             }
             for object in block.packs.iter().chain(&block.sidecar) {
-                if seen.insert(&object.name, ()).is_none() {
+                if seen.insert(&object.name) {
                     codec.stored_bytes += object.bytes;
                     packs.extend(Some(object).filter(|object| object.codec == PACK));
                 }

@@ -44,7 +44,6 @@ impl Hasher for Fold {
         let product = u128::from(self.0 ^ number) * 0x9e37_79b9_7f4a_7c15;
         #[expect(clippy::cast_possible_truncation, reason = "both halves are used")]
         let low = product as u64;
-        #[expect(clippy::cast_possible_truncation, reason = "both halves are used")]
         let high = (product >> 64) as u64;
         self.0 = (low ^ high).rotate_left(23);
     }

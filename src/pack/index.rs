@@ -22,7 +22,7 @@ impl<'l, W: Write> IndexBuilder<'l, W> {
     pub(super) fn new(out: W, generation: Generation, labels: &'l Labels) -> Result<Self> {
         Ok(IndexBuilder {
             index: IndexWriter::new(out, generation, labels.symbols())?,
-            labels: labels.iter(),
+            labels: labels.walk(),
             refs: Vec::new(),
             metas: Vec::new(),
         })

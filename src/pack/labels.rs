@@ -119,9 +119,9 @@ impl LabelWriter {
         write_uvarint(&mut dictionaries, self.names.entries.len() as u64);
         for names in self.names.in_order() {
             write_uvarint(&mut dictionaries, names.len() as u64);
-            names
-                .iter()
-                .for_each(|name| write_uvarint(&mut dictionaries, u64::from(*name)));
+            for name in names {
+                write_uvarint(&mut dictionaries, u64::from(*name));
+            }
         }
         write_uvarint(&mut dictionaries, self.patterns.entries.len() as u64);
         for pattern in self.patterns.in_order() {
@@ -217,7 +217,7 @@ impl Labels {
     }
 
     /// The labels of all series, in their order.
-    pub(super) fn iter(&self) -> LabelIter<'_> {
+    pub(super) fn walk(&self) -> LabelIter<'_> {
         let reader = |bytes| Reader::new(bytes, self.offset, SECTION);
         LabelIter {
             labels: self,
@@ -492,7 +492,9 @@ mod tests {
 
     fn round_trip(symbols: &[Vec<u8>], series: &[LabelRefs]) -> usize {
         let mut writer = LabelWriter::default();
-        series.iter().for_each(|labels| writer.push(labels));
+        for labels in series {
+            writer.push(labels);
+        }
         let mut bytes = Vec::new();
         writer
             .finish(symbols.iter().map(Vec::as_slice), &mut bytes)
@@ -505,7 +507,7 @@ mod tests {
                 .map(|symbol| &**symbol)
                 .eq(symbols.iter().map(Vec::as_slice))
         );
-        let (mut iter, mut found) = (labels.iter(), Vec::new());
+        let (mut iter, mut found) = (labels.walk(), Vec::new());
         for expected in series {
             assert!(iter.next(&mut found).unwrap());
             assert_eq!(&found, expected);

@@ -24,7 +24,7 @@ const MAX_SECTION: u64 = 512 << 20;
 /// Bytes of a pack, wherever they are kept.
 pub trait PackBytes: Sync {
     /// Length of the pack.
-    fn len(&self) -> u64;
+    fn length(&self) -> u64;
 
     /// Exactly the bytes from `offset` on.
     ///
@@ -35,8 +35,8 @@ pub trait PackBytes: Sync {
 }
 
 impl PackBytes for [u8] {
-    fn len(&self) -> u64 {
-        <[u8]>::len(self) as u64
+    fn length(&self) -> u64 {
+        self.len() as u64
     }
 
     fn read(&self, offset: u64, length: u64) -> Result<Vec<u8>> {
@@ -71,7 +71,7 @@ impl<'p, P: PackBytes + ?Sized> Pack<'p, P> {
     ///
     /// When they are damaged, or of a version this program does not know.
     pub fn open(bytes: &'p P) -> Result<Self> {
-        let length = bytes.len();
+        let length = bytes.length();
         if length < HEADER_LEN + TRAILER_LEN {
             return Err(Error::corrupt(format!(
                 "expected a pack, found {length} bytes"
@@ -107,7 +107,7 @@ impl<'p, P: PackBytes + ?Sized> Pack<'p, P> {
         }
         add(
             "directory",
-            self.bytes.len().saturating_sub(sections) + HEADER_LEN,
+            self.bytes.length().saturating_sub(sections) + HEADER_LEN,
         );
         Ok(parts)
     }

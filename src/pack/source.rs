@@ -148,7 +148,9 @@ impl<'a> Groups<'_, 'a> {
             let Some(next) = next else {
                 break;
             };
-            let samples = group.samples as usize + next.samples;
+            let samples = usize::try_from(group.samples)
+                .unwrap_or(usize::MAX)
+                .saturating_add(next.samples);
             let full = samples > GROUP_SAMPLES
                 || samples
                     .saturating_add(group.counts)
@@ -156,7 +158,7 @@ impl<'a> Groups<'_, 'a> {
                     > GROUP_COUNTS
                 || group.series.len() >= GROUP_SERIES
                 || group.places.len() + next.places.len() > GROUP_CHUNKS
-                || group.chunk_bytes as usize + next.bytes > GROUP_BYTES;
+                || group.chunk_bytes + next.bytes as u64 > GROUP_BYTES as u64;
             if full && !group.series.is_empty() {
                 self.pending = Some(next);
                 break;

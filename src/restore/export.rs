@@ -11,7 +11,8 @@ use crate::repository::{Digest, FilePath, StoredBlock};
 use crate::store::Store;
 
 /// Bytes of one tar block.
-const BLOCK: u64 = 512;
+const BLOCK_BYTES: usize = 512;
+const BLOCK: u64 = BLOCK_BYTES as u64;
 
 /// Writes the files of `block` to `out` as a tar stream, below a directory that is called as its ULID. An index that is rebuilt
 /// is kept in an unnamed temporary file meanwhile, because a tar stream has one file after the other.
@@ -68,7 +69,7 @@ impl TarOut<'_> {
     }
 
     fn finish(mut self) -> Result<()> {
-        self.put(&[0; 2 * BLOCK as usize])?;
+        self.put(&[0; 2 * BLOCK_BYTES])?;
         self.out.flush().map_err(write_error)
     }
 }
@@ -91,7 +92,7 @@ impl Visitor for TarOut<'_> {
             long.set_cksum();
             self.put(long.as_bytes())?;
             let mut content = path.clone().into_bytes();
-            content.resize((content.len() + 1).next_multiple_of(BLOCK as usize), 0);
+            content.resize((content.len() + 1).next_multiple_of(BLOCK_BYTES), 0);
             self.put(&content)?;
             let short: String = path.chars().take(60).collect();
             let _ = header.set_path(short);

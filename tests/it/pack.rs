@@ -112,7 +112,7 @@ fn small_blocks() -> [Block; 3] {
 }
 
 fn assert_located(error: &Error) {
-    let text = error.chain().to_string();
+    let text = error.chain().clone();
     assert!(
         text.contains(" at offset ") || text.contains("expected a pack, found"),
         "{text}"
@@ -162,7 +162,7 @@ fn take_apart(pack: &[u8]) -> (Vec<u8>, Vec<GroupParts>) {
             numbers.extend((0..needs + 6).map(|_| read_uvarint(&mut rest)));
             for _ in 0..2 {
                 let length = read_uvarint(&mut rest);
-                numbers.push(0);
+                numbers.extend([0]);
                 rest = &rest[length as usize..];
             }
             GroupParts {
@@ -186,9 +186,10 @@ fn read_part(rest: &mut &[u8]) -> Vec<u8> {
     let (length, stored) = (read_uvarint(rest) as usize, read_uvarint(rest) as usize);
     let (bytes, behind) = rest.split_at(stored);
     *rest = behind;
-    match stored == length {
-        true => bytes.to_vec(),
-        false => zstd::decode_all(bytes).unwrap(),
+    if stored == length {
+        bytes.to_vec()
+    } else {
+        zstd::decode_all(bytes).unwrap()
     }
 }
 

@@ -49,7 +49,9 @@ fn streams(given: &[(usize, Vec<u8>)]) -> Vec<u8> {
 
 fn uvarints(numbers: &[u64]) -> Vec<u8> {
     let mut out = Vec::new();
-    numbers.iter().for_each(|number| uvarint(&mut out, *number));
+    for number in numbers {
+        uvarint(&mut out, *number);
+    }
     out
 }
 
@@ -67,7 +69,9 @@ fn harm(timelines: Vec<u8>, group: Vec<u8>, [timeline_count, series, chunks]: [u
 
 fn labels(parts: [&[u8]; 6]) -> Vec<u8> {
     let mut out = Vec::new();
-    parts.iter().for_each(|part| put_compressed(&mut out, part));
+    for part in parts {
+        put_compressed(&mut out, part);
+    }
     out
 }
 
@@ -80,7 +84,7 @@ fn harm_of(pack: &[u8], chunks: u64, with_index: bool) -> String {
     let unpacked = Pack::open(pack)
         .and_then(|pack| pack.unpack(&[chunks], &mut Segments::default(), out, &|_| ()));
     assert!(started.elapsed() < Duration::from_secs(20));
-    unpacked.map_or_else(|error| error.chain().to_string(), |()| "nothing".to_owned())
+    unpacked.map_or_else(|error| error.chain().clone(), |()| "nothing".to_owned())
 }
 
 fn assert_says(found: &str, wanted: &str) {

@@ -125,6 +125,7 @@ impl Work for Cost<'_> {
     type Done = u64;
 
     #[inline(always)]
+    #[expect(clippy::inline_always, reason = "compiled for each kind of processor")]
     fn work(self) -> u64 {
         let mut sum = 0;
         self.predictor
@@ -138,7 +139,7 @@ impl Work for Cost<'_> {
 #[expect(clippy::inline_always, reason = "compiled for each kind of processor")]
 pub(super) fn cost(residual: i64) -> u64 {
     let odd = residual.unsigned_abs().saturating_mul(2) | 1;
-    let length = 63 - odd.leading_zeros();
+    let length = odd.ilog2();
     let below = (odd << (63 - length)) >> 59 & 15;
     u64::from(length) << 4 | below
 }

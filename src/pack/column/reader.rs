@@ -220,8 +220,9 @@ impl<'a> ColumnReader<'a> {
         }
         if divisor != 1 {
             let base = first.wrapping_rem(divisor);
-            out.iter_mut()
-                .for_each(|k| *k = k.wrapping_mul(divisor).wrapping_add(base));
+            for k in out.iter_mut() {
+                *k = k.wrapping_mul(divisor).wrapping_add(base);
+            }
         }
         Ok(())
     }

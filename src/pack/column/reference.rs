@@ -149,7 +149,7 @@ impl KeptColumn {
             return here;
         }
         let next = self.values.get(at + 1).copied().unwrap_or(here);
-        let step = i128::from(next.wrapping_sub(here)) * i128::from(place.fraction) >> 16;
+        let step = (i128::from(next.wrapping_sub(here)) * i128::from(place.fraction)) >> 16;
         #[expect(
             clippy::cast_possible_truncation,
             reason = "less than a difference of 64 bits"

@@ -41,9 +41,7 @@ impl Share {
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "a part of an innermost step")]
     fn divide(self, state: u32) -> u32 {
-        #[expect(clippy::cast_possible_truncation, reason = "at most `state`")]
-        let quotient = (u64::from(state).wrapping_mul(self.inverse) >> INVERSE) as u32;
-        quotient
+        (u64::from(state).wrapping_mul(self.inverse) >> INVERSE) as u32
     }
 }
 

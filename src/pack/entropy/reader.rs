@@ -139,6 +139,7 @@ impl Work for Read<'_, '_> {
     type Done = Option<()>;
 
     #[inline(always)]
+    #[expect(clippy::inline_always, reason = "compiled for each kind of processor")]
     fn work(self) -> Option<()> {
         self.reader.read_all(self.count, self.hint, self.out)
     }

@@ -83,13 +83,15 @@ impl HistogramChunk {
         match &self.counts {
             Counts::Integers(columns) => {
                 write_uvarint(out, columns.len() as u64);
-                columns.iter().for_each(|column| writer.integers(column));
+                for column in columns {
+                    writer.integers(column);
+                }
             }
             Counts::Floats(columns) => {
                 write_uvarint(out, columns.len() as u64);
-                columns
-                    .iter()
-                    .for_each(|column| writer.floats(column, None));
+                for column in columns {
+                    writer.floats(column, None);
+                }
             }
         }
     }
@@ -191,7 +193,7 @@ impl HistogramChunk {
     }
 
     /// A sample from its row of counts: count, zero count, buckets.
-    fn sample<'a, B: Copy>(
+    fn sample<'a, B>(
         &'a self,
         time: Millis,
         start: Millis,
@@ -200,11 +202,11 @@ impl HistogramChunk {
         positive: usize,
     ) -> HistogramSample<'a, B>
     where
-        B: AsCount,
+        B: IntoCount + Copy,
     {
         let (counts, buckets) = row.split_at_checked(2).unwrap_or_default();
         let (positive, negative) = buckets.split_at_checked(positive).unwrap_or((buckets, &[]));
-        let count = |at: usize| counts.get(at).copied().map_or(0, AsCount::as_count);
+        let count = |at: usize| counts.get(at).copied().map_or(0, IntoCount::into_count);
         HistogramSample {
             time,
             start,
@@ -220,18 +222,18 @@ impl HistogramChunk {
 }
 
 /// A number of a row as a sample holds counts.
-trait AsCount {
-    fn as_count(self) -> u64;
+trait IntoCount {
+    fn into_count(self) -> u64;
 }
 
-impl AsCount for i64 {
-    fn as_count(self) -> u64 {
+impl IntoCount for i64 {
+    fn into_count(self) -> u64 {
         self as u64
     }
 }
 
-impl AsCount for u64 {
-    fn as_count(self) -> u64 {
+impl IntoCount for u64 {
+    fn into_count(self) -> u64 {
         self
     }
 }

@@ -475,7 +475,7 @@ fn read_shape<'t>(
         let count = stream.uvarint()?;
         let count = u32::try_from(count)
             .ok()
-            .filter(|count| *count > 0 && *count <= u32::from(u16::MAX));
+            .filter(|count| *count > 0 && u16::try_from(*count).is_ok());
         let count =
             count.ok_or_else(|| at.unexpected("chunk", "of 1 to 65,535 samples", "another"))?;
         let shape = ChunkShape::Packed(Encoding::from_byte(encoding), count);

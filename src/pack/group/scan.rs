@@ -175,7 +175,7 @@ struct Template<'a> {
     chunks: Vec<SourceChunk<'a>>,
 }
 
-impl<'a> Template<'a> {
+impl Template<'_> {
     /// The value of `series`, if it is constant and of this shape.
     fn value_of(&self, series: &SourceSeries<'_>) -> Option<[u8; 8]> {
         if series.chunks.len() != self.chunks.len() {
