@@ -39,6 +39,7 @@ impl<V: VisitFloats> Work for Decode<'_, V> {
     type Done = Result<(Shape, V), Malformed>;
 
     #[inline(always)]
+    #[expect(clippy::inline_always, reason = "compiled for each kind of processor")]
     fn work(self) -> Self::Done {
         decode_with(self.data, self.at, self.visit)
     }

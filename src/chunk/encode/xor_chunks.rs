@@ -105,6 +105,7 @@ impl Work for Chunk<'_> {
     type Done = usize;
 
     #[inline(always)]
+    #[expect(clippy::inline_always, reason = "compiled for each kind of processor")]
     fn work(self) -> usize {
         let mut sink = BitSink::new(self.out);
         sink.bits(u64::from(self.samples), 16);

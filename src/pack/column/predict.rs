@@ -125,6 +125,7 @@ impl Work for Cost<'_> {
     type Done = u64;
 
     #[inline(always)]
+    #[expect(clippy::inline_always, reason = "compiled for each kind of processor")]
     fn work(self) -> u64 {
         let mut sum = 0;
         self.predictor

@@ -200,22 +200,34 @@ mod tests {
     #[test]
     fn another_column_is_seen_at_ones_own_times() {
         let (mut kept, times) = kept();
-        let mut expected = |negative, interpolate| {
-            let mut out = Vec::new();
+        let mut moved = |negative, interpolate| {
             let reference = Reference {
                 column: 0,
                 negative,
                 interpolate,
             };
-            kept.expected(reference, times, &mut out);
-            let mut some = Vec::new();
-            kept.expected_at(reference, times, &[1, 3], &mut some);
-            assert_eq!(some, [out[1], out[3]]);
-            out
+            moved(&mut kept, reference, times, 5)
         };
-        assert_eq!(expected(false, false), [100, 100, 200, 400, 300]);
-        assert_eq!(expected(false, true), [100, 100, 300, 310, 300]);
-        assert_eq!(expected(true, false), [-100, -100, -200, -400, -300]);
+        assert_eq!(moved(false, false), [0, 0, 100, 300, 200]);
+        assert_eq!(moved(false, true), [0, 0, 200, 210, 200]);
+        assert_eq!(moved(true, false), [0, 0, -100, -300, -200]);
+    }
+
+    #[test]
+    fn steps_are_those_of_the_whole_column() {
+        let (mut kept, times) = kept();
+        let mut steps = Vec::new();
+        kept.steps(0, times, &[1, 2, 9], &mut steps);
+        assert_eq!(steps, [[100, 200], [200, 10], [0, 0]]);
+        kept.steps(0, 0, &[0, 2], &mut steps);
+        assert_eq!(steps, [[100, -100], [-100, 100]]);
+    }
+
+    /// How far `count` samples at `times` have moved.
+    fn moved(kept: &mut Kept, reference: Reference, times: usize, count: usize) -> Vec<i64> {
+        let mut values = vec![0; count];
+        kept.combine(reference, times, &mut values, |value, moved| *value = moved);
+        values
     }
 
     #[test]
@@ -228,26 +240,13 @@ mod tests {
             scale: Scale::Bits,
             times: a,
         });
-        let mut out = Vec::new();
-        kept.expected(
-            Reference {
-                column: 0,
-                negative: true,
-                interpolate: true,
-            },
-            b,
-            &mut out,
-        );
-        assert_eq!(out.len(), 3);
-        kept.expected(
-            Reference {
-                column: 9,
-                negative: true,
-                interpolate: true,
-            },
-            b,
-            &mut out,
-        );
-        assert!(out.is_empty());
+        let reference = |column| Reference {
+            column,
+            negative: true,
+            interpolate: true,
+        };
+        // One sample more than there are times.
+        assert_eq!(moved(&mut kept, reference(0), b, 4).len(), 4);
+        assert_eq!(moved(&mut kept, reference(9), b, 3), [0; 3]);
     }
 }

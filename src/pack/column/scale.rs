@@ -41,6 +41,7 @@ const INVERSES: [f64; MAX_EXPONENT as usize + 1] = [
 
 /// Integers up to this size are exact as floats.
 const EXACT: f64 = 9_007_199_254_740_992.0;
+const EXACT_INTEGER: u64 = 1 << 53;
 
 /// Adding and subtracting this rounds a float below 2^51 to the nearest integer, ties to even.
 const ROUNDER: f64 = 6_755_399_441_055_744.0;
@@ -81,7 +82,7 @@ impl Scale {
             integers.extend(block.iter().map(|bits| {
                 #[expect(clippy::cast_possible_truncation, reason = "compared with the value")]
                 let k = f64::from_bits(*bits) as i64;
-                all_whole &= (k as f64).to_bits() == *bits && k.unsigned_abs() < EXACT as u64;
+                all_whole &= (k as f64).to_bits() == *bits && k.unsigned_abs() < EXACT_INTEGER;
                 k
             }));
             if !all_whole {
@@ -189,7 +190,7 @@ fn decimal(floats: &[u64]) -> Option<(u8, Vec<i64>)> {
     loop {
         // One pass for the guess that so many places are enough, up to the first value that needs more.
         let mut integers = Vec::with_capacity(floats.len());
-        let small = |k: &i64| k.unsigned_abs() < EXACT as u64;
+        let small = |k: &i64| k.unsigned_abs() < EXACT_INTEGER;
         let exactly = |bits: &u64| Scale::Decimal(places).exactly(*bits).filter(small);
         integers.extend(floats.iter().map_while(exactly));
         let Some(needs_more) = floats.get(integers.len()) else {

@@ -192,6 +192,7 @@ impl Work for StepsLeft<'_> {
     type Done = [u64; 2];
 
     #[inline(always)]
+    #[expect(clippy::inline_always, reason = "compiled for each kind of processor")]
     fn work(self) -> [u64; 2] {
         let mut left = [0; 2];
         for (own, steps) in self.own.iter().zip(self.steps) {

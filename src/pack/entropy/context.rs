@@ -38,7 +38,6 @@ impl Context {
         let scaled = self.average << 2 | 3;
         let length = 64 - scaled.leading_zeros();
         let half = scaled >> (length - 2) & 1;
-        #[expect(clippy::cast_possible_truncation, reason = "0 or 1")]
         let magnitude = 2 * length as usize + half as usize;
         magnitude << 1 | usize::from(self.after_zero)
     }

@@ -121,6 +121,7 @@ impl Work for Push<'_> {
     type Done = ();
 
     #[inline(always)]
+    #[expect(clippy::inline_always, reason = "compiled for each kind of processor")]
     fn work(self) {
         self.writer.push_all(self.residuals, self.hint);
     }
