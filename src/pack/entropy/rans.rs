@@ -36,8 +36,8 @@ impl Share {
 
     /// `state` divided by the frequency, rounded down; `state` is below 2^(32 − [`SCALE`]) times the frequency.
     ///
-    /// The inverse exceeds the true one by at most 1, so the product is too large by less than `state`: below 2^42 / frequency. So
-    /// it never reaches the next whole number. Nor does it reach 2^64.
+    /// The inverse exceeds the true one by at most 1, so the product is too large by at most `state`: less than 2^42 / frequency, as no
+    /// frequency exceeds 2^10. So it never reaches the next whole number. Nor does it reach 2^64.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "a part of an innermost step")]
     fn divide(self, state: u32) -> u32 {

@@ -207,6 +207,9 @@ impl LowBits<'_> {
 #[cold]
 #[inline(never)]
 fn bits_at(bytes: &[u8], position: usize, count: u32) -> Option<u64> {
+    if count == 0 {
+        return Some(0);
+    }
     let mut reader = BitReader::new(bytes.get(position / 8..)?);
     reader.skip(position as u64 % 8);
     reader.bits(count)

@@ -129,3 +129,54 @@ fn value_offset(data: &[u8]) -> Option<usize> {
     let (_, length) = crate::raw::varint::read_uvarint(data.get(2..)?)?;
     Some(2 + length).filter(|at| data.len() >= at + 8)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chunk::encode::{ChunkEncoder, EncodedChunk};
+    use crate::model::{FloatSample, Sample};
+    use crate::pack::timeline::Timelines;
+
+    fn chunk(encoding: Encoding, start: Millis, times: std::ops::Range<i64>) -> EncodedChunk {
+        let mut encoder = ChunkEncoder::new(encoding).unwrap();
+        for time in times {
+            let bits = (time as f64 / 4.0).to_bits();
+            let sample = FloatSample { time, start, bits };
+            encoder.push(&Sample::Float(sample)).unwrap();
+        }
+        encoder.finish()
+    }
+
+    #[test]
+    fn series_whose_later_chunks_have_no_start_timestamps_come_back() {
+        let encoded = [
+            chunk(Encoding::Xor2, 5, 10..70),
+            chunk(Encoding::Xor, 0, 70..130),
+        ];
+        let series = SourceSeries {
+            metric: 0,
+            chunks: encoded
+                .iter()
+                .map(|chunk| SourceChunk {
+                    encoding: chunk.encoding,
+                    data: &chunk.data,
+                    min_time: chunk.min_time,
+                    max_time: chunk.max_time,
+                })
+                .collect(),
+        };
+        let mut scanned = scan(&[series]);
+        assert_eq!((scanned.verbatim(), scanned.is_sound), (0, true));
+        let mut timelines = Timelines::default();
+        scanned.place(&mut timelines);
+        let mut bytes = Vec::new();
+        write(&scanned, &mut bytes).unwrap();
+        let line = |number: usize| timelines.lines().get(number).map(|line| &**line);
+        let unpacked = read(&bytes, 0, line).unwrap();
+        assert_eq!(unpacked.series, [2]);
+        assert_eq!(
+            unpacked.data,
+            [&encoded[0].data[..], &encoded[1].data].concat()
+        );
+    }
+}
