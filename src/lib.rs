@@ -7,14 +7,16 @@
 //!   postings; [`chunk`] decodes samples; [`block::DataDir`] lists a whole data directory; [`wal`] reads
 //!   write-ahead logs.
 //! * **Prove it**: [`verify`] finds every fault, as typed findings.
+//! * **Pack it**: [`pack`] stores samples as columns and brings back the same bits; [`dense`] keeps such blocks in a
+//!   repository.
 //! * **Keep it**: [`archive`] backs a data directory up into a [`repository`] of immutable objects in a
 //!   [`store`].
 //! * **Bring it back**: [`restore`] stages, proves and publishes a valid data directory.
 //! * **Show it**: [`report`] turns results into tables and JSON; `cli` is the command line.
 //!
-//! The reading half (`raw`, `model`, `block`, `index`, `chunk`, `wal`, `verify`) never learns that
+//! The reading half (`raw`, `model`, `block`, `index`, `chunk`, `wal`, `verify`, `pack`) never learns that
 //! repositories exist; the keeping half (`store`, `repository`) never learns what a sample is. They meet in
-//! `archive`, `restore` and `report`.
+//! `dense`, `archive`, `restore` and `report`.
 //!
 //! # Hostile input
 //!
