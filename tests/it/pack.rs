@@ -70,7 +70,8 @@ fn every_fixture_comes_back_byte_for_byte_and_its_index_is_rebuilt() {
         let block = Block::read(&dir);
         let (packed, pack) = block.pack().unwrap();
         assert!(packed.index.is_some(), "{}", dir.display());
-        assert!(packed.is_sound, "{}", dir.display());
+        let histograms = |encodings: &[u64; 256]| [2, 3, 5, 6].map(|id: usize| encodings[id]);
+        let before = histograms(&encodings);
         assert_eq!(packed.verbatim, 0, "{}", dir.display());
         assert!(block.is_in(&packed, &pack).unwrap(), "{}", dir.display());
         assert!(
@@ -82,6 +83,9 @@ fn every_fixture_comes_back_byte_for_byte_and_its_index_is_rebuilt() {
                 encodings[usize::from(encoding)] += 1;
             }
         }
+        // Histograms have rules of their own, which packing does not look at.
+        let only_floats = histograms(&encodings) == before;
+        assert_eq!(packed.is_sound, only_floats, "{}", dir.display());
     }
     assert!(
         encodings[1..=6].iter().all(|count| *count > 0),

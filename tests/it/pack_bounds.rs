@@ -41,9 +41,9 @@ fn streams(given: &[(usize, Vec<u8>)]) -> Vec<u8> {
         let content = given.iter().find(|(given, _)| *given == number);
         put_compressed(&mut out, content.map_or(&[], |(_, content)| content));
     }
-    // No table, both kinds of context use it, no low bits, two states at rest.
+    // No table, both kinds of context use it, no low bits, four states at rest.
     out.extend([0, 1, 0, 0x80, 1, 1, 0, 0x80, 1, 0]);
-    out.extend([0, 0, 1, 0, 0, 0, 1, 0]);
+    out.extend([0, 0, 1, 0].repeat(4));
     out
 }
 
