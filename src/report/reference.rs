@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::inspect::columns as inspect;
-use super::{Column, blocks};
+use super::{Column, blocks, stats};
 
 const HEADING: &str = "\
 # What reading commands print as JSON
@@ -28,6 +28,14 @@ const INSPECT: &str = "\
 One object with the key `blocks`: a list with one object per block, with the keys of the first table and `sections`,
 `encodings`, `labels`, `tombstones` and `foreign_files`, which are lists of objects with the keys of the other tables; `segments`, a list of objects with `name` and
 `bytes`; `distributions`, an object with one object per distribution; and `faults`, a list of sentences.
+
+";
+
+const STATS: &str = "\
+## `narthex stats --json`
+
+One object with the keys `totals`, an object; `codecs`, a list with one object per codec; and `parts`, a list with one object per kind of
+column in packs, empty with `--quick`.
 
 ";
 
@@ -76,6 +84,10 @@ pub fn reference() -> String {
     keys(&mut page, "`foreign_files`", inspect::FILES);
     keys(&mut page, "`distributions`", inspect::DISTRIBUTIONS);
     keys(&mut page, "`buckets` of a distribution", inspect::BUCKETS);
+    page.push_str(STATS);
+    keys(&mut page, "`totals` of a repository", stats::TOTALS);
+    keys(&mut page, "`codecs`", stats::CODECS);
+    keys(&mut page, "`parts`", stats::PARTS);
     page.push_str(DUMP);
     page
 }
@@ -118,5 +130,8 @@ mod tests {
         check(inspect::DISTRIBUTIONS);
         check(inspect::LABELS);
         check(inspect::DELETIONS);
+        check(stats::TOTALS);
+        check(stats::CODECS);
+        check(stats::PARTS);
     }
 }
