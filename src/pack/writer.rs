@@ -13,7 +13,7 @@ use super::source::{BlockBytes, Source, SourceGroup, Unpackable};
 use super::timeline::{self, Timelines};
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::{Generation, Series, SymbolRef, Symbols};
-use crate::model::Millis;
+use crate::raw::Malformed;
 use crate::raw::varint::write_uvarint;
 
 /// A block that was packed, and proved to come back byte for byte.
@@ -31,8 +31,6 @@ pub struct Packed {
     pub chunks: u64,
     /// See `series`.
     pub samples: u64,
-    /// Times of the first and the last sample, if there is any.
-    pub times: Option<(Millis, Millis)>,
     /// Chunks that were kept as they are.
     pub verbatim: u64,
     /// Whether each chunk has its samples in order of time, within the times that the index gives for it. Histograms have rules
@@ -53,10 +51,43 @@ pub fn write_pack(
     out: &mut dyn Write,
     advance: &(dyn Fn(u64) + Sync),
 ) -> Result<Result<Packed, Unpackable>> {
-    let source = match Source::open(block) {
-        Ok(source) => source,
-        Err(why) => return Ok(Err(why)),
-    };
+    match pack(block, out, advance) {
+        Ok(packed) => Ok(Ok(packed)),
+        Err(Stop::Unpackable(why)) => Ok(Err(why)),
+        Err(Stop::Failed(error)) => Err(error),
+    }
+}
+
+/// Why packing ended early.
+enum Stop {
+    Unpackable(Unpackable),
+    Failed(Error),
+}
+
+impl From<Unpackable> for Stop {
+    fn from(why: Unpackable) -> Self {
+        Stop::Unpackable(why)
+    }
+}
+
+impl From<Malformed> for Stop {
+    fn from(malformed: Malformed) -> Self {
+        Stop::Unpackable(malformed.into())
+    }
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Stop::Failed(error)
+    }
+}
+
+fn pack(
+    block: &BlockBytes<'_>,
+    out: &mut dyn Write,
+    advance: &(dyn Fn(u64) + Sync),
+) -> Result<Packed, Stop> {
+    let source = Source::open(block)?;
     let mut writer = Writer {
         out: Output { out, position: 0 },
         directory: Directory::default(),
@@ -64,10 +95,7 @@ pub fn write_pack(
         group_of_timeline: Vec::new(),
     };
     writer.out.put(&header())?;
-    let labels = match writer.put_labels(&source)? {
-        Ok(labels) => labels,
-        Err(why) => return Ok(Err(why)),
-    };
+    let labels = writer.put_labels(&source)?;
     let generation = Generation::of(&source.index.toc());
     let mut proof = IndexProof::new(block.index, generation, &labels);
     let mut packed = Packed {
@@ -77,7 +105,6 @@ pub fn write_pack(
         series: 0,
         chunks: 0,
         samples: 0,
-        times: None,
         verbatim: 0,
         is_sound: true,
     };
@@ -86,27 +113,20 @@ pub fn write_pack(
         // As many groups at a time as there are threads: their timelines are found one after the other.
         let mut wave = Vec::new();
         while wave.len() < rayon::current_num_threads() {
-            match groups.next() {
-                Ok(Some(group)) => wave.push(group),
-                Ok(None) => break,
-                Err(why) => return Ok(Err(why)),
-            }
+            let Some(group) = groups.next()? else {
+                break;
+            };
+            wave.push(group);
         }
         if wave.is_empty() {
             break;
         }
-        match writer.put_wave(&source.symbols, &wave, &mut proof, &mut packed, advance)? {
-            Ok(()) => {}
-            Err(why) => return Ok(Err(why)),
-        }
+        writer.put_wave(&source.symbols, &wave, &mut proof, &mut packed, advance)?;
     }
-    packed.segments = match groups.finish() {
-        Ok(segments) => segments,
-        Err(why) => return Ok(Err(why)),
-    };
+    packed.segments = groups.finish()?;
     packed.index = proof.finish().then_some(generation);
     packed.bytes = writer.finish()?;
-    Ok(Ok(packed))
+    Ok(packed)
 }
 
 struct Output<'o> {
@@ -158,13 +178,11 @@ struct Proved {
 
 impl Writer<'_> {
     /// Writes the labels of all series, and reads them back.
-    fn put_labels(&mut self, source: &Source<'_>) -> Result<Result<Labels, Unpackable>> {
+    fn put_labels(&mut self, source: &Source<'_>) -> Result<Labels, Stop> {
         let mut writer = LabelWriter::default();
         let mut series = Series::default();
         for entry in source.index.series() {
-            if let Err(why) = entry.and_then(|entry| entry.decode(&mut series)) {
-                return Ok(Err(why.into()));
-            }
+            entry?.decode(&mut series)?;
             writer.push(&series.labels);
         }
         let symbols = source.symbols.iter().map(|(_, symbol)| symbol);
@@ -173,7 +191,7 @@ impl Writer<'_> {
             .finish(symbols, &mut bytes)
             .map_err(compressor_failed)?;
         self.directory.labels = self.out.put_section(&bytes)?;
-        Ok(Labels::read(&bytes, self.directory.labels.offset).map_err(Unpackable::from))
+        Ok(Labels::read(&bytes, self.directory.labels.offset)?)
     }
 
     fn put_wave(
@@ -183,7 +201,7 @@ impl Writer<'_> {
         proof: &mut IndexProof<'_, '_>,
         packed: &mut Packed,
         advance: &(dyn Fn(u64) + Sync),
-    ) -> Result<Result<(), Unpackable>> {
+    ) -> Result<(), Stop> {
         let scanned: Vec<Scanned<'_>> = wave.par_iter().map(|group| scan(&group.series)).collect();
         let members: Vec<Member<'_>> = scanned
             .into_iter()
@@ -208,9 +226,7 @@ impl Writer<'_> {
             .collect();
         for ((member, group), proved) in members.iter().zip(wave).zip(proved) {
             let Some(proved) = proved? else {
-                return Ok(Err(Unpackable::Unusual(
-                    "its chunks do not come back as they were",
-                )));
+                return Err(Unpackable::Unusual("its chunks do not come back as they were").into());
             };
             self.put_group(symbols, member, group, &proved)?;
             proof.add(&proved.unpacked, &mut group.places.iter().copied());
@@ -219,12 +235,8 @@ impl Writer<'_> {
             packed.samples += group.samples;
             packed.verbatim += member.scanned.verbatim();
             packed.is_sound &= member.scanned.is_sound;
-            if group.chunks > 0 {
-                let times = packed.times.unwrap_or((group.min_time, group.max_time));
-                packed.times = Some((times.0.min(group.min_time), times.1.max(group.max_time)));
-            }
         }
-        Ok(Ok(()))
+        Ok(())
     }
 
     fn put_group(
