@@ -7,6 +7,7 @@
 mod histogram;
 mod read;
 mod scan;
+mod shape;
 mod write;
 
 pub(super) use read::{parts, read};

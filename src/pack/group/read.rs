@@ -1,19 +1,19 @@
 //! Unpacking a group.
 
 use super::histogram::HistogramChunk;
+use super::shape::{Shape, read_shapes, template};
 use super::write::Successors;
 use super::{
     COLUMN, CONSTANT_BITS, CONSTANT_INTEGER, ChunkShape, EXTRA_ZERO, GROUP_SERIES,
-    MAX_GROUP_CHUNKS, MAX_GROUP_SAMPLES, NO_TIMES, NO_VALUES, OWN_TIMES, Unpacked, UnpackedChunk,
-    VALUES, VERBATIM, WITH_HISTOGRAMS, WITH_STARTS, value_offset,
+    MAX_GROUP_CHUNKS, MAX_GROUP_SAMPLES, NO_VALUES, Unpacked, UnpackedChunk, VALUES, VERBATIM,
+    WITH_HISTOGRAMS, WITH_STARTS,
 };
 use crate::chunk::Encoding;
-use crate::chunk::encode::{ChunkEncoder, TimeCodes, XorChunks, XorEncoder};
+use crate::chunk::encode::{ChunkEncoder, XorChunks};
 use crate::error::Error;
 use crate::model::{FloatSample, Millis, Sample};
 use crate::pack::column::{ColumnReader, Stream, Streams};
 use crate::pack::hash::NumberMap;
-use crate::pack::timeline::{Run, times_of};
 use crate::raw::{Malformed, Reader};
 
 /// Unpacks the group `bytes`, which stands at `offset`; `timeline` gives the timelines it refers to.
@@ -78,30 +78,6 @@ pub(in crate::pack) fn parts(
     Ok(parts)
 }
 
-/// Times of series and how they are cut into chunks.
-struct Shape {
-    times: Vec<Millis>,
-    chunks: Vec<ChunkShape>,
-    /// Chunks of a series that is always 0, and where in each the value stands; made when first needed.
-    template: Option<Vec<(Vec<u8>, usize)>>,
-    /// The times of each chunk as XOR chunks have them; made when first needed.
-    codes: Vec<TimeCodes>,
-}
-
-impl Shape {
-    fn make_codes(&mut self) {
-        if self.codes.is_empty() {
-            let mut rest = &self.times[..];
-            let codes = self.chunks.iter().map(|chunk| {
-                let (own, behind) = rest.split_at_checked(chunk.samples()).unwrap_or_default();
-                rest = behind;
-                TimeCodes::new(own)
-            });
-            self.codes = codes.collect();
-        }
-    }
-}
-
 enum Exception<'a> {
     ExtraZero,
     Verbatim(UnpackedChunk, &'a [u8]),
@@ -138,13 +114,7 @@ impl GroupReader<'_> {
 
     /// Lends a shape out; an empty one stands in for it.
     fn take_shape(&mut self, number: usize) -> Option<Shape> {
-        let empty = Shape {
-            times: Vec::new(),
-            chunks: Vec::new(),
-            template: None,
-            codes: Vec::new(),
-        };
-        Some(std::mem::replace(self.shapes.get_mut(number)?, empty))
+        self.shapes.get_mut(number).map(std::mem::take)
     }
 
     fn read_series_of(&mut self, number: usize, shape: &mut Shape) -> Result<(), Malformed> {
@@ -368,137 +338,6 @@ fn packed(encoding: Encoding, length: usize, times: &[Millis]) -> UnpackedChunk 
         min_time: times.first().copied().unwrap_or(0),
         max_time: times.last().copied().unwrap_or(0),
     }
-}
-
-/// The chunks of a series that is always 0; `None` if not all of its chunks are XOR.
-fn template(times: &[Millis], chunks: &[ChunkShape]) -> Option<Vec<(Vec<u8>, usize)>> {
-    let mut rest = times;
-    let chunk = |chunk: &ChunkShape| {
-        if !matches!(chunk, ChunkShape::Packed(Encoding::Xor, _)) {
-            return None;
-        }
-        let (own, behind) = rest.split_at_checked(chunk.samples())?;
-        rest = behind;
-        let mut encoder = XorEncoder::new();
-        for time in own {
-            encoder.push(*time, 0).ok()?;
-        }
-        let data = encoder.finish();
-        let at = value_offset(&data)?;
-        Some((data, at))
-    };
-    chunks.iter().map(chunk).collect()
-}
-
-/// What the shapes of a group may still hold.
-struct Room {
-    samples: usize,
-    chunks: usize,
-}
-
-/// Reads the shapes of a group of so many series, of which each has one.
-fn read_shapes<'t>(
-    columns: &mut ColumnReader<'_>,
-    series: usize,
-    timeline: impl Fn(usize) -> Option<&'t [Millis]>,
-) -> Result<Vec<Shape>, Malformed> {
-    let stream = columns.stream(Stream::Shapes);
-    let at = *stream;
-    let count = stream.count(2)?;
-    if count > series {
-        return Err(at.unexpected("shapes", format!("of {series} series"), count));
-    }
-    let mut left = Room {
-        samples: MAX_GROUP_SAMPLES,
-        chunks: MAX_GROUP_CHUNKS,
-    };
-    let mut shapes = Vec::with_capacity(count);
-    for _ in 0..count {
-        let shape = read_shape(columns, &timeline, &mut left)?;
-        columns.add_times(&shape.times);
-        shapes.push(shape);
-    }
-    Ok(shapes)
-}
-
-fn read_shape<'t>(
-    columns: &mut ColumnReader<'_>,
-    timeline: impl Fn(usize) -> Option<&'t [Millis]>,
-    left: &mut Room,
-) -> Result<Shape, Malformed> {
-    let stream = columns.stream(Stream::Shapes);
-    let at = *stream;
-    let too_many = || at.unexpected("shapes", "of up to 4,194,304 samples", "more");
-    let times = match stream.uvarint()? {
-        NO_TIMES => Vec::new(),
-        OWN_TIMES => {
-            let count = usize::try_from(stream.uvarint()?)
-                .ok()
-                .filter(|count| *count <= left.samples);
-            let mut times = Vec::new();
-            columns.integers(count.ok_or_else(too_many)?, &mut times)?;
-            times
-        }
-        runs => {
-            if runs - OWN_TIMES > left.samples as u64 {
-                return Err(too_many());
-            }
-            let number = stream.uvarint()?;
-            let runs = (OWN_TIMES..runs)
-                .map(|_| read_run(stream))
-                .collect::<Result<Vec<_>, _>>()?;
-            let line = usize::try_from(number).ok().and_then(&timeline);
-            let found = line.and_then(|line| times_of(line, &runs));
-            found.ok_or_else(|| {
-                at.unexpected("times", "within a timeline", format!("some of {number}"))
-            })?
-        }
-    };
-    let samples = left.samples.checked_sub(times.len());
-    left.samples = samples.ok_or_else(too_many)?;
-    let stream = columns.stream(Stream::Shapes);
-    let at = *stream;
-    let count = stream.count(1)?;
-    let Some(rest) = left.chunks.checked_sub(count) else {
-        let wanted = format!("of up to {MAX_GROUP_CHUNKS} chunks");
-        return Err(at.unexpected("shapes", wanted, "more"));
-    };
-    left.chunks = rest;
-    let mut chunks = Vec::with_capacity(count);
-    let mut samples = 0;
-    for _ in 0..count {
-        let encoding = stream.u8()?;
-        if encoding == 0 {
-            chunks.push(ChunkShape::Verbatim);
-            continue;
-        }
-        let count = stream.uvarint()?;
-        let count = u32::try_from(count)
-            .ok()
-            .filter(|count| *count > 0 && u16::try_from(*count).is_ok());
-        let count =
-            count.ok_or_else(|| at.unexpected("chunk", "of 1 to 65,535 samples", "another"))?;
-        let shape = ChunkShape::Packed(Encoding::from_byte(encoding), count);
-        samples += shape.samples();
-        chunks.push(shape);
-    }
-    if samples != times.len() {
-        return Err(at.unexpected("chunks", format!("of {} samples", times.len()), samples));
-    }
-    Ok(Shape {
-        times,
-        chunks,
-        template: None,
-        codes: Vec::new(),
-    })
-}
-
-fn read_run(stream: &mut Reader<'_>) -> Result<Run, Malformed> {
-    let (skip, length) = (stream.uvarint()?, stream.uvarint()?);
-    Ok(Run {
-        skip: usize::try_from(skip).unwrap_or(usize::MAX),
-        length: usize::try_from(length).unwrap_or(usize::MAX),
-    })
 }
 
 fn read_exceptions<'a>(
