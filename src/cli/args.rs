@@ -6,7 +6,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use super::commands;
 use crate::error::Result;
-use crate::repository::Repository;
+use crate::repository::{Repository, SourceFilter};
 use crate::store::{Location, Store};
 
 /// Backs up, verifies and measures Prometheus TSDB blocks.
@@ -68,11 +68,14 @@ pub(crate) struct Global {
     pub(crate) quiet: bool,
 }
 
+/// The environment variable that says where the repository is when `--repo` does not.
+pub(crate) const REPO_VARIABLE: &str = "NARTHEX_REPO";
+
 /// Which repository, for every command that needs one.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct RepoArgs {
     /// Directory of the repository; `NARTHEX_REPO` may say it instead
-    #[arg(long = "repo", env = "NARTHEX_REPO", value_name = "REPO")]
+    #[arg(long = "repo", env = REPO_VARIABLE, value_name = "REPO")]
     location: Location,
 }
 
@@ -90,6 +93,27 @@ impl RepoArgs {
     /// The repository, which must exist.
     pub(crate) fn open(&self) -> Result<Repository> {
         Repository::open(self.store())
+    }
+}
+
+/// Which archives, for commands that go through all of them.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct SourceArgs {
+    /// Only archives from this host
+    #[arg(long)]
+    host: Option<String>,
+    /// Only archives of the source of this name
+    #[arg(long, value_name = "NAME")]
+    source: Option<String>,
+}
+
+impl SourceArgs {
+    /// What an archive must be to be meant.
+    pub(crate) fn filter(&self) -> SourceFilter {
+        SourceFilter {
+            host: self.host.clone(),
+            source_name: self.source.clone(),
+        }
     }
 }
 

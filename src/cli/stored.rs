@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use super::Context;
+use super::args::REPO_VARIABLE;
 use crate::error::{Error, Result};
 use crate::model::Ulid;
 use crate::repository::portable::{Object, Root};
@@ -25,7 +26,8 @@ pub(crate) struct StoredArgs {
     #[arg(long, value_name = "ARCHIVE")]
     archive: Option<String>,
     /// With --archive: directory of the repository; `NARTHEX_REPO` may say it instead
-    #[arg(long, env = "NARTHEX_REPO", value_name = "REPO", requires = "archive")]
+    // No `env` here: clap takes a variable that is set for an option that is given, and would ask for --archive.
+    #[arg(long, value_name = "REPO", requires = "archive")]
     repo: Option<Location>,
 }
 
@@ -65,9 +67,7 @@ impl StoredArgs {
                 _copy: None,
             });
         };
-        let missing =
-            || Error::invalid("expected --repo or NARTHEX_REPO beside --archive, found neither");
-        let repository = Repository::open(self.repo.as_ref().ok_or_else(missing)?.store())?;
+        let repository = Repository::open(self.location()?.store())?;
         let archive = repository.find(selector, &SourceFilter::default())?;
         let ulids = paths
             .iter()
@@ -77,7 +77,10 @@ impl StoredArgs {
         let copy = copy.map_err(|e| Error::io("make a directory in", &std::env::temp_dir(), e))?;
         let dir = copy.path().join(format!("archive-{}", archive.id.short()));
         let incomplete = match need {
-            Need::Sizes => sketch(&repository, &archive, &ulids, &dir)?,
+            Need::Sizes => {
+                sketch(&repository, &archive, &ulids, &dir)?;
+                false
+            }
             Need::Blocks | Need::BlocksAndLogs => {
                 let logs = need == Need::BlocksAndLogs && ulids.is_empty();
                 unpack(&repository, &archive, &ulids, logs, &dir, context)?
@@ -96,6 +99,16 @@ impl StoredArgs {
             incomplete,
             _copy: Some(copy),
         })
+    }
+
+    fn location(&self) -> Result<Location> {
+        match (&self.repo, std::env::var(REPO_VARIABLE)) {
+            (Some(typed), _) => Ok(typed.clone()),
+            (None, Ok(set)) => set.parse(),
+            (None, Err(_)) => Err(Error::invalid(format!(
+                "expected --repo or {REPO_VARIABLE} beside --archive, found neither"
+            ))),
+        }
     }
 }
 
@@ -134,7 +147,7 @@ fn unpack(
 }
 
 /// Makes blocks whose small files are real, and whose others have nothing but their size.
-fn sketch(repository: &Repository, archive: &Archive, ulids: &[Ulid], dir: &Path) -> Result<bool> {
+fn sketch(repository: &Repository, archive: &Archive, ulids: &[Ulid], dir: &Path) -> Result<()> {
     fs::create_dir_all(dir).map_err(|e| Error::io("create", dir, e))?;
     for ulid in ulids {
         if !archive.blocks.iter().any(|block| block.ulid == *ulid) {
@@ -170,7 +183,7 @@ fn sketch(repository: &Repository, archive: &Archive, ulids: &[Ulid], dir: &Path
             }
         }
     }
-    Ok(false)
+    Ok(())
 }
 
 fn is_small(name: &str) -> bool {

@@ -10,6 +10,7 @@ use narthex::repository::check::Kind;
 use narthex::store::LocalStore;
 use serde_json::Value;
 
+use crate::fixtures::fixture;
 use crate::keeping::back_up;
 
 const FIRST: i64 = 1_795_288_065_445;
@@ -254,4 +255,27 @@ fn man_pages_are_written_for_every_command_into_a_new_directory() {
     let failed = narthex(&["generate", "man", file.to_str().unwrap()], Path::new("x"));
     assert_eq!(failed.status.code(), Some(1));
     assert!(stderr(&failed).contains(file.to_str().unwrap()));
+}
+
+#[test]
+fn the_variable_says_where_an_archive_is_and_is_no_matter_to_reading_a_directory() {
+    let dir = tempfile::tempdir().unwrap();
+    let repo = dir.path().join("repo");
+    let data = fixture("night-2");
+    let data = data.to_str().unwrap();
+    let backup = narthex(&["backup", data], &repo);
+    assert_eq!(backup.status.code(), Some(0), "{}", stderr(&backup));
+    for arguments in [
+        &["list", data][..],
+        &["verify", "--quick", data],
+        &["dump", "--match", "up", data],
+        &["list", "--archive", "latest"],
+        &["verify", "--quick", "--archive", "latest"],
+    ] {
+        let read = narthex(arguments, &repo);
+        assert_eq!(read.status.code(), Some(0), "{}", stderr(&read));
+        assert!(!read.stdout.is_empty(), "{arguments:?}");
+    }
+    let no_archive = narthex(&["list", data, "--repo", "repo"], &repo);
+    assert_eq!(no_archive.status.code(), Some(2));
 }

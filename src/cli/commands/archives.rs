@@ -2,12 +2,11 @@
 
 use serde_json::json;
 
-use crate::cli::args::RepoArgs;
+use crate::cli::args::{RepoArgs, SourceArgs};
 use crate::cli::{Context, Outcome};
 use crate::error::Result;
 use crate::report;
 use crate::report::archives::ARCHIVES;
-use crate::repository::SourceFilter;
 
 /// Which archives.
 #[derive(Debug, clap::Args)]
@@ -21,19 +20,12 @@ A manifest that cannot be read is reported on standard error, with exit code 3."
 pub(crate) struct Args {
     #[command(flatten)]
     repo: RepoArgs,
-    /// Only archives from this host
-    #[arg(long)]
-    host: Option<String>,
-    /// Only archives of the source of this name
-    #[arg(long, value_name = "NAME")]
-    source: Option<String>,
+    #[command(flatten)]
+    sources: SourceArgs,
 }
 
 pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
-    let filter = SourceFilter {
-        host: args.host.clone(),
-        source_name: args.source.clone(),
-    };
+    let filter = args.sources.filter();
     let mut all = args.repo.open()?.archives()?;
     all.archives.retain(|archive| filter.matches(archive));
     for damaged in &all.damaged {

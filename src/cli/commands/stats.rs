@@ -2,13 +2,12 @@
 
 use serde_json::json;
 
-use crate::cli::args::RepoArgs;
+use crate::cli::args::{RepoArgs, SourceArgs};
 use crate::cli::{Context, Outcome};
 use crate::dense::stats;
 use crate::error::Result;
 use crate::report;
 use crate::report::stats::{CODECS, PARTS, TOTALS};
-use crate::repository::SourceFilter;
 
 /// Which archives, and how closely.
 #[derive(Debug, clap::Args)]
@@ -23,22 +22,15 @@ reported on standard error, with exit code 3.")]
 pub(crate) struct Args {
     #[command(flatten)]
     repo: RepoArgs,
-    /// Only archives from this host
-    #[arg(long)]
-    host: Option<String>,
-    /// Only archives of the source of this name
-    #[arg(long, value_name = "NAME")]
-    source: Option<String>,
+    #[command(flatten)]
+    sources: SourceArgs,
     /// Read manifests only: do not look into packs
     #[arg(long)]
     quick: bool,
 }
 
 pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
-    let filter = SourceFilter {
-        host: args.host.clone(),
-        source_name: args.source.clone(),
-    };
+    let filter = args.sources.filter();
     let repository = args.repo.open()?;
     let mut all = repository.archives()?;
     all.archives.retain(|archive| filter.matches(archive));
