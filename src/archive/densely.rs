@@ -4,9 +4,14 @@ use super::fingerprint::{deep_fingerprint, is_immutable};
 use super::pipeline::{Failure, Held, Pipeline, count, immutable_digests};
 use super::source::{Content, Miss, OpenBlock, SourceFile};
 use super::survey::BlockSurvey;
-use crate::dense::{RECIPE_FILE, Recipe, SegmentRecipe, StagedPack, digests, stage_pack};
+use crate::dense::{
+    Entry, NewEntry, RECIPE_FILE, Recipe, SPLICE_FILE, SegmentRecipe, StagedPack, digests,
+    stage_pack,
+};
 use crate::error::{Error, ErrorKind, Result};
-use crate::pack::{BlockBytes, Packed};
+use crate::index::Generation;
+use crate::model::{Millis, Ulid};
+use crate::pack::{BlockBytes, Plan, Selection, Splice, plan};
 use crate::progress::Silent;
 use crate::repository::portable::Root;
 use crate::repository::{
@@ -22,10 +27,35 @@ const INDEX: &str = "index";
 /// Bytes of a pack that are read at a time.
 const STEP: u64 = 4 << 20;
 
+/// A pack of which a block needs fewer than one chunk in so many is left alone: it would have to be read for little.
+const MIN_SHARE: u64 = 16;
+
 /// The files whose place a pack takes.
 struct Packable<'b> {
     index: Content,
     segments: Vec<(&'b SourceFile, Content)>,
+}
+
+/// A block whose samples are stored, or ready to be.
+struct Stored {
+    /// The packs it is spliced from.
+    packs: Vec<StoredObject>,
+    /// The pack that holds what none of them has.
+    own: Option<StagedOwn>,
+    splice: Splice,
+    /// How the index is rebuilt; `None` when it must be kept as it is.
+    index: Option<Generation>,
+    /// Number of chunks in each segment.
+    segments: Vec<u64>,
+    /// Whether all its chunks were found sound.
+    is_sound: bool,
+}
+
+/// A pack that is not published yet, and what is to be remembered of it.
+struct StagedOwn {
+    staged: StagedPack,
+    entry: NewEntry,
+    is_sound: bool,
 }
 
 /// What became of an attempt to store a block under some name.
@@ -42,7 +72,7 @@ impl<'b> Packable<'b> {
     fn of(pipeline: &Pipeline<'_>, block: &'b OpenBlock) -> Result<Option<Self>> {
         let Some(index) = block
             .get(INDEX)
-            .filter(|_| block.get(RECIPE_FILE).is_none())
+            .filter(|_| block.get(RECIPE_FILE).is_none() && block.get(SPLICE_FILE).is_none())
         else {
             return Ok(None);
         };
@@ -114,43 +144,56 @@ impl Pipeline<'_> {
         if self.known.has_object(&name) {
             return self.adopt_dense(&name, survey, fingerprint, block);
         }
-        let pack = pack_object(survey.ulid(), fingerprint).map_err(Failure::Store)?;
-        let (staged, digests) = rayon::join(
-            || {
-                let advance = |bytes| self.progress.advance(bytes);
-                stage_pack(self.store, &pack, &source.bytes(), &advance)
-            },
+        let (stored, digests) = rayon::join(
+            || self.pack_up(survey, fingerprint, source),
             || immutable_digests(block),
         );
-        let Ok(staged) = staged.map_err(Failure::Store)? else {
+        let Some(stored) = stored? else {
             return Ok(Attempt::Unpackable);
         };
         let digests = digests.map_err(Miss::from)?;
-        let findings = self.verify_packed(survey, staged.packed())?;
+        let findings = self.verify_packed(survey, &stored)?;
         if !findings.is_empty() && !block.is_unchanged() {
             return Err(Miss::Vanished.into());
         }
-        let packed = staged.packed().clone();
-        let packed_files = packed_files(&packed, &digests);
+        let packed_files = packed_files(stored.index.is_some(), &digests);
         self.progress
             .advance(survey.bytes.saturating_sub(chunk_bytes(source)));
-        self.traffic
-            .add(staged.object().raw_bytes, staged.object().bytes);
-        let Some(pack) = self.publish_pack(staged)? else {
-            return Ok(Attempt::Taken);
-        };
-        let recipe = recipe(&pack, &packed, source)
+        let Stored {
+            mut packs,
+            own,
+            splice,
+            ..
+        } = stored;
+        if let Some(StagedOwn {
+            staged,
+            entry,
+            is_sound,
+        }) = own
+        {
+            self.traffic.add(0, staged.object().bytes);
+            let Some(pack) = self.publish_pack(staged)? else {
+                return Ok(Attempt::Taken);
+            };
+            self.cache.keep(entry, self.store, &pack, is_sound);
+            packs.push(pack);
+        }
+        let read: u64 = packed_files.iter().map(|file| file.bytes).sum();
+        self.traffic.add(read, 0);
+        let recipe = recipe(&packs, &splice, stored.index, &stored.segments, source)
             .to_bytes()
             .map_err(Failure::Store)?;
         let whole = block.files.iter();
         let whole =
             whole.filter(|file| !packed_files.iter().any(|packed| packed.name == file.name));
-        let extra = (FilePath::new(RECIPE_FILE).map_err(Failure::Store)?, &recipe);
+        let splice = Some(splice).filter(|splice| !splice.is_plain());
+        let splice = splice.map(|splice| (SPLICE_FILE, splice.to_bytes()));
+        let extra: Vec<_> = splice.into_iter().chain([(RECIPE_FILE, recipe)]).collect();
         let written = self.write_with(
             &name,
             Root::Block(survey.ulid()),
             &whole.collect::<Vec<_>>(),
-            Some(extra),
+            &extra,
         )?;
         match written.publish() {
             Err(taken) if taken.kind() == ErrorKind::AlreadyExists => {
@@ -160,11 +203,122 @@ impl Pipeline<'_> {
             Ok((object, files)) => Ok(Attempt::Held(Box::new(Held {
                 fingerprint: fingerprint.clone(),
                 object: object.in_dense_codec(),
-                packs: vec![pack],
+                packs,
                 files: own_files(files, packed_files),
                 findings,
             }))),
         }
+    }
+
+    /// Finds out which packs hold the block, and writes what none of them has into a new one. `None` if the block cannot be packed.
+    fn pack_up(
+        &self,
+        survey: &BlockSurvey,
+        fingerprint: &Fingerprint,
+        source: &Packable<'_>,
+    ) -> Result<Option<Stored>, Failure> {
+        if let Some((packs, plan)) = self.splice(survey, source)? {
+            let own = match &plan.own {
+                None => None,
+                Some(selection) => {
+                    let name = own_pack(survey.ulid(), fingerprint, &packs, selection)?;
+                    let Some(own) = self.stage(&name, source, Some(selection))? else {
+                        return Ok(None);
+                    };
+                    Some(own)
+                }
+            };
+            return Ok(Some(Stored {
+                is_sound: plan.is_sound && own.as_ref().is_none_or(|own| own.is_sound),
+                packs,
+                own,
+                splice: plan.splice,
+                index: Some(plan.index),
+                segments: plan.segments,
+            }));
+        }
+        let name = pack_object(survey.ulid(), fingerprint).map_err(Failure::Store)?;
+        let own = self.stage(&name, source, None)?;
+        Ok(own.map(|own| Stored {
+            packs: Vec::new(),
+            splice: Splice::default(),
+            index: own.staged.packed().index,
+            segments: own.staged.packed().segments.clone(),
+            is_sound: own.is_sound,
+            own: Some(own),
+        }))
+    }
+
+    fn stage(
+        &self,
+        name: &ObjectName,
+        source: &Packable<'_>,
+        selection: Option<&Selection>,
+    ) -> Result<Option<StagedOwn>, Failure> {
+        let advance = |bytes| self.progress.advance(bytes);
+        let mut entry = self.cache.begin();
+        let staged = stage_pack(
+            self.store,
+            name,
+            &source.bytes(),
+            selection,
+            &mut entry,
+            &advance,
+        );
+        let staged = staged.map_err(Failure::Store)?;
+        Ok(staged.ok().map(|staged| StagedOwn {
+            is_sound: staged.packed().is_sound,
+            staged,
+            entry,
+        }))
+    }
+
+    /// How the block follows from packs that are stored already; `None` if it has nothing in common with any.
+    fn splice(
+        &self,
+        survey: &BlockSurvey,
+        source: &Packable<'_>,
+    ) -> Result<Option<(Vec<StoredObject>, Plan)>, Failure> {
+        let mut packs = self.known.relatives(survey);
+        let range = survey
+            .meta
+            .as_ref()
+            .map(|meta| (meta.min_time, meta.max_time));
+        let range = range.unwrap_or((Millis::MIN, Millis::MAX));
+        while !packs.is_empty() {
+            let plan = match self.plan(&packs, range, source) {
+                Ok(plan) => plan,
+                Err(error) if error.kind() == ErrorKind::Io => return Err(Failure::Store(error)),
+                // A pack that is damaged, or of a newer version, is as good as none.
+                Err(_) => None,
+            };
+            let Some(plan) = plan else {
+                return Ok(None);
+            };
+            let uses = plan.uses.iter();
+            let useful: Vec<bool> = uses
+                .map(|uses| uses.taken * MIN_SHARE > uses.offered)
+                .collect();
+            if useful.iter().all(|useful| *useful) {
+                return Ok(Some((packs, plan)));
+            }
+            let mut useful = useful.into_iter();
+            packs.retain(|_| useful.next().unwrap_or(false));
+        }
+        Ok(None)
+    }
+
+    fn plan(
+        &self,
+        packs: &[StoredObject],
+        range: (Millis, Millis),
+        source: &Packable<'_>,
+    ) -> Result<Option<Plan>> {
+        let entries = packs.iter().map(|pack| self.cache.recall(self.store, pack));
+        let entries: Vec<_> = entries.collect::<Result<_>>()?;
+        let known = entries.iter().map(Entry::known);
+        let mut known: Vec<_> = known.collect::<Result<_>>()?;
+        Ok(plan(&source.bytes(), range, &mut known)?.ok())
     }
 
     /// Publishes a pack; or takes the one that has its name, if it is the same. `None` when it is another one.
@@ -195,7 +349,7 @@ impl Pipeline<'_> {
         let Some((object, files)) = self.read(name, root)? else {
             return Ok(Attempt::Taken);
         };
-        let (pack, packed_files) = match digests(self.store, name, survey.ulid(), &Silent) {
+        let (names, packed_files) = match digests(self.store, name, survey.ulid(), &Silent) {
             Ok(rebuilt) => rebuilt,
             Err(error) if error.kind() == ErrorKind::Io => return Err(Failure::Store(error)),
             Err(_) => return Ok(Attempt::Taken),
@@ -205,19 +359,10 @@ impl Pipeline<'_> {
         if !is_same_part(&here, &files) {
             return Ok(Attempt::Taken);
         }
-        self.store.settle(&pack).map_err(Failure::Store)?;
-        let (bytes, sha256) = self.hash(&pack).map_err(Failure::Store)?;
-        let raw_bytes = files
-            .iter()
-            .filter(|file| file.packed)
-            .map(|file| file.bytes);
-        let pack = StoredObject {
-            name: pack,
-            codec: PACK.to_owned(),
-            bytes,
-            sha256,
-            raw_bytes: raw_bytes.sum(),
-        };
+        let mut packs = Vec::with_capacity(names.len());
+        for name in names {
+            packs.push(self.adopt_pack(name, &files).map_err(Failure::Store)?);
+        }
         let verdict =
             verify_block(&survey.found.dir, self.options.verify, &Silent).map_err(Miss::from)?;
         let findings = count(&verdict.findings);
@@ -228,10 +373,27 @@ impl Pipeline<'_> {
         Ok(Attempt::Held(Box::new(Held {
             fingerprint: fingerprint.clone(),
             object: object.in_dense_codec(),
-            packs: vec![pack],
+            packs,
             files,
             findings,
         })))
+    }
+
+    /// What a manifest says of a pack that none describes so far; others are known.
+    fn adopt_pack(&self, name: ObjectName, files: &[StoredFile]) -> Result<StoredObject> {
+        if let Some(known) = self.known.pack(&name) {
+            return Ok(known.clone());
+        }
+        self.store.settle(&name)?;
+        let (bytes, sha256) = self.hash(&name)?;
+        let packed = files.iter().filter(|file| file.packed);
+        Ok(StoredObject {
+            name,
+            codec: PACK.to_owned(),
+            bytes,
+            sha256,
+            raw_bytes: packed.map(|file| file.bytes).sum(),
+        })
     }
 
     /// What is wrong with a block that was packed. That its chunks and its index came back as they were proves most of what
@@ -239,10 +401,10 @@ impl Pipeline<'_> {
     fn verify_packed(
         &self,
         survey: &BlockSurvey,
-        packed: &Packed,
+        stored: &Stored,
     ) -> Result<FindingCounts, Failure> {
         let asked = self.options.verify;
-        let is_proved = packed.is_sound && packed.index.is_some();
+        let is_proved = stored.is_sound && stored.index.is_some();
         let depth = if is_proved { Depth::Quick } else { asked.depth };
         let verify = |depth| verify_block(&survey.found.dir, Options { depth, ..asked }, &Silent);
         let verdict = verify(depth).map_err(Miss::from)?;
@@ -286,19 +448,40 @@ fn chunk_bytes(source: &Packable<'_>) -> u64 {
     source.segments.iter().map(|(file, _)| file.bytes).sum()
 }
 
-fn recipe(pack: &StoredObject, packed: &Packed, source: &Packable<'_>) -> Recipe {
-    let segments = source.segments.iter().zip(&packed.segments);
+/// The name of a pack that holds what `packs` lack of a block. Another night, with other packs, it is another.
+fn own_pack(
+    ulid: Ulid,
+    fingerprint: &Fingerprint,
+    packs: &[StoredObject],
+    selection: &Selection,
+) -> Result<ObjectName, Failure> {
+    let mut identity = fingerprint.as_str().as_bytes().to_vec();
+    for pack in packs {
+        identity.extend_from_slice(pack.sha256.as_bytes());
+    }
+    identity.extend(selection.identity());
+    pack_object(ulid, &Fingerprint::of(&identity)).map_err(Failure::Store)
+}
+
+fn recipe(
+    packs: &[StoredObject],
+    splice: &Splice,
+    index: Option<Generation>,
+    chunks: &[u64],
+    source: &Packable<'_>,
+) -> Recipe {
+    let segments = source.segments.iter().zip(chunks);
     let segments = segments.map(|((file, _), chunks)| SegmentRecipe {
         name: file.name.clone(),
         chunks: *chunks,
     });
-    Recipe::new(pack.name.clone(), packed.index, segments.collect())
+    let packs = packs.iter().map(|pack| pack.name.clone());
+    Recipe::new(packs.collect(), splice, index, segments.collect())
 }
 
-/// The files that are rebuilt from the pack.
-fn packed_files(packed: &Packed, digests: &[(&SourceFile, Digest)]) -> Vec<StoredFile> {
-    let is_packed =
-        |name: &FilePath| is_segment(name) || (name.as_str() == INDEX && packed.index.is_some());
+/// The files that are rebuilt from packs.
+fn packed_files(with_index: bool, digests: &[(&SourceFile, Digest)]) -> Vec<StoredFile> {
+    let is_packed = |name: &FilePath| is_segment(name) || (name.as_str() == INDEX && with_index);
     let files = digests.iter().filter(|(file, _)| is_packed(&file.name));
     files
         .map(|(file, sha256)| StoredFile {
@@ -314,7 +497,7 @@ fn packed_files(packed: &Packed, digests: &[(&SourceFile, Digest)]) -> Vec<Store
 /// The files of a block, those in its recipe object and those in its pack, without the recipe.
 fn own_files(whole: Vec<StoredFile>, packed: Vec<StoredFile>) -> Vec<StoredFile> {
     let mut files = whole;
-    files.retain(|file| file.name.as_str() != RECIPE_FILE);
+    files.retain(|file| !matches!(file.name.as_str(), RECIPE_FILE | SPLICE_FILE));
     files.extend(packed);
     files
 }

@@ -11,6 +11,7 @@ mod hooks;
 mod logs;
 mod pipeline;
 mod plan;
+mod relatives;
 mod run;
 mod source;
 mod survey;
@@ -86,6 +87,8 @@ pub struct Options {
     pub labels: BTreeMap<String, String>,
     /// How long an out-of-order compaction that is under way is waited for.
     pub patience: Duration,
+    /// Directory in which what is known of packs is remembered; without one they are read back when they are needed.
+    pub cache: Option<PathBuf>,
     /// How deeply new blocks are verified, and how files are read for that.
     pub verify: verify::Options,
 }
@@ -99,6 +102,7 @@ impl Default for Options {
             force: false,
             labels: BTreeMap::new(),
             patience: Duration::from_mins(1),
+            cache: None,
             verify: verify::Options::default(),
         }
     }

@@ -9,6 +9,7 @@ use super::plan::Known;
 use super::source::{Miss, OpenBlock, SourceFile};
 use super::survey::BlockSurvey;
 use super::{Codec, Options};
+use crate::dense::Cache;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Ulid;
 use crate::progress::{Progress, Silent};
@@ -48,6 +49,7 @@ pub(super) struct Pipeline<'a> {
     pub(super) progress: &'a dyn Progress,
     pub(super) hooks: &'a dyn Hooks,
     pub(super) traffic: &'a Traffic,
+    pub(super) cache: &'a Cache,
 }
 
 /// Bytes in and out of a [`Pipeline`].
@@ -314,19 +316,22 @@ impl Pipeline<'_> {
         root: Root,
         files: &[&SourceFile],
     ) -> Result<Staged, Failure> {
-        self.write_with(name, root, files, None)
+        self.write_with(name, root, files, &[])
     }
 
-    /// Like [`Pipeline::write`], with one more file that is not from the source.
+    /// Like [`Pipeline::write`], with more files that are not from the source.
     pub(super) fn write_with(
         &self,
         name: &ObjectName,
         root: Root,
         files: &[&SourceFile],
-        extra: Option<(FilePath, &Vec<u8>)>,
+        extra: &[(&str, Vec<u8>)],
     ) -> Result<Staged, Failure> {
         let mut sources: Vec<_> = files.iter().map(|file| file.to_store()).collect();
-        sources.extend(extra.map(|(name, content)| portable::SourceFile { name, content }));
+        for (name, content) in extra {
+            let name = FilePath::new(*name).map_err(Failure::Store)?;
+            sources.push(portable::SourceFile { name, content });
+        }
         let staged = portable::write(
             self.store,
             name,

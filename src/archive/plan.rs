@@ -59,6 +59,22 @@ impl Known {
         }
     }
 
+    /// The latest words on blocks that are stored in packs, all of which are there.
+    pub(super) fn held(&self) -> impl Iterator<Item = &StoredBlock> {
+        let is_held = |word: &&StoredBlock| {
+            !word.packs.is_empty() && word.packs.iter().all(|pack| self.holds(Some(pack)))
+        };
+        let words = self.blocks.values();
+        words.filter_map(move |words| words.iter().rev().find(is_held))
+    }
+
+    /// What some archive says of the pack `name`.
+    pub(super) fn pack(&self, name: &ObjectName) -> Option<&StoredObject> {
+        let blocks = self.blocks.values().flatten();
+        let mut packs = blocks.flat_map(|block| &block.packs);
+        packs.find(|pack| pack.name == *name)
+    }
+
     /// Whether there is an object of this name.
     pub(super) fn has_object(&self, name: &ObjectName) -> bool {
         self.objects.contains_key(name)

@@ -11,6 +11,7 @@ use super::plan::{Action, Change, Known, is_other_server, superseded};
 use super::source::Miss;
 use super::survey::{BlockSurvey, Survey, survey};
 use super::{Options, Report, Source};
+use crate::dense::Cache;
 use crate::error::{Error, Result};
 use crate::model::{Millis, Ulid};
 use crate::progress::Progress;
@@ -43,6 +44,7 @@ pub(super) struct Run<'a> {
 #[derive(Default)]
 struct Harvest {
     known: Known,
+    cache: Cache,
     traffic: Traffic,
     blocks: BTreeMap<Ulid, Captured>,
     left_out: BTreeMap<String, String>,
@@ -90,7 +92,12 @@ impl Run<'_> {
     /// Makes an archive and commits it.
     pub(super) fn archive(&self, time: Millis) -> Result<Report> {
         let id = ArchiveId::random();
-        let mut harvest = Harvest::default();
+        let cache = self.options.cache.as_ref();
+        let cache = cache.map(|dir| Cache::new(dir, &self.repository.descriptor().id));
+        let mut harvest = Harvest {
+            cache: cache.unwrap_or_default(),
+            ..Harvest::default()
+        };
         let newest = self.newest(&mut harvest)?;
         harvest.known = known(self.repository, newest.as_ref())?;
         let (wal, staged) = self.harvest(&id, newest.as_ref(), &mut harvest)?.unzip();
@@ -100,6 +107,7 @@ impl Run<'_> {
             .map(|block| harvest.known.change(block))
             .collect();
         let count = |wanted| changes.iter().filter(|change| **change == wanted).count();
+        let cache = std::mem::take(&mut harvest.cache);
         let report = Report {
             new_blocks: count(Change::New),
             updated_blocks: count(Change::Updated),
@@ -114,6 +122,7 @@ impl Run<'_> {
         let manifest = self.repository.stage(&report.archive)?;
         staged.map(Staged::publish).transpose()?;
         manifest.publish()?;
+        cache.sweep();
         Ok(report)
     }
 
@@ -303,6 +312,7 @@ impl Run<'_> {
             progress: self.progress,
             hooks: self.hooks,
             traffic: &harvest.traffic,
+            cache: &harvest.cache,
         }
     }
 

@@ -4,12 +4,14 @@
 //! whole (`meta.json`, tombstones, whatever else) and the [`Recipe`], which says how the index and the segments are rebuilt from a
 //! pack. `docs/repository-format.md` has the layout.
 
+mod cache;
 mod read;
 mod recipe;
 mod stats;
 mod write;
 
+pub use cache::{Cache, Entry, NewEntry};
 pub use read::{digests, read_packed};
-pub use recipe::{IndexRecipe, RECIPE_FILE, Recipe, SegmentRecipe};
+pub use recipe::{IndexRecipe, RECIPE_FILE, Recipe, SPLICE_FILE, SegmentRecipe};
 pub use stats::{CodecStats, PartStats, Stats, stats};
 pub use write::{StagedPack, stage_pack};

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use super::recipe::Recipe;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Ulid;
-use crate::pack::{Pack, PackBytes, SegmentSink};
+use crate::pack::{Pack, PackBytes, SegmentSink, Splice, unpack};
 use crate::progress::Progress;
 use crate::repository::portable::{Object, Root, Silent, Visitor};
 use crate::repository::{FilePath, Hasher, StoredBlock, StoredFile, StoredObject};
@@ -35,15 +35,20 @@ pub fn read_packed(
     let context = |e: Error| e.context(format!("object {}", block.object.name));
     let mut object = Object::open(store, &block.object.name, Root::Block(block.ulid))?;
     let recipe = Recipe::read(&mut object).map_err(context)?;
+    let splice = recipe.read_splice(&mut object).map_err(context)?;
     let wanted: Vec<&StoredFile> = block.packed_files().collect();
-    let pack = the_pack(&recipe, &block.packs).map_err(context)?;
+    check_packs(&recipe, &block.packs).map_err(context)?;
     let mut outputs = Outputs {
         segments: Files::new(&wanted, segments),
         index: Files::new(&wanted, index),
     };
+    let packs = block.packs.iter();
+    let packs: Vec<_> = packs
+        .map(|pack| StoredPack::new(store, &pack.name, pack.bytes))
+        .collect();
     outputs
-        .rebuild(store, &pack.name, pack.bytes, &recipe, progress)
-        .map_err(|e| e.context(format!("object {}", pack.name)))?;
+        .rebuild(&packs, &recipe, &splice, progress)
+        .map_err(context)?;
     let rebuilt = outputs.done();
     for file in wanted {
         match rebuilt.iter().find(|rebuilt| rebuilt.name == file.name) {
@@ -60,44 +65,42 @@ pub fn read_packed(
     Ok(())
 }
 
-/// Rebuilds what the recipe object `name` and its pack hold, and says what the files are: for objects that no manifest
-/// describes. The pack's own description is that of its size only.
+/// Rebuilds what the recipe object `name` and its packs hold, and says which packs they are and what the files are: for objects that no
+/// manifest describes.
 ///
 /// # Errors
 ///
-/// When it does not come back; when there is no such pack.
+/// When it does not come back; when a pack is missing.
 pub fn digests(
     store: &dyn Store,
     name: &ObjectName,
     ulid: Ulid,
     progress: &dyn Progress,
-) -> Result<(ObjectName, Vec<StoredFile>)> {
+) -> Result<(Vec<ObjectName>, Vec<StoredFile>)> {
     let mut object = Object::open(store, name, Root::Block(ulid))?;
     let recipe = Recipe::read(&mut object)?;
-    let [pack] = recipe.packs.as_slice() else {
-        return Err(one_pack(recipe.packs.len()));
-    };
-    let bytes = store.size(pack)?;
+    let splice = recipe.read_splice(&mut object)?;
+    let packs = recipe
+        .packs
+        .iter()
+        .map(|pack| Ok(StoredPack::new(store, pack, store.size(pack)?)));
+    let packs: Vec<_> = packs.collect::<Result<_>>()?;
     let (mut segments, mut index) = (Silent, Silent);
     let mut outputs = Outputs {
         segments: Files::new(&[], &mut segments),
         index: Files::new(&[], &mut index),
     };
-    outputs.rebuild(store, pack, bytes, &recipe, progress)?;
-    Ok((pack.clone(), outputs.done()))
+    outputs.rebuild(&packs, &recipe, &splice, progress)?;
+    let done = outputs.done();
+    Ok((recipe.packs, done))
 }
 
-fn the_pack<'p>(recipe: &Recipe, packs: &'p [StoredObject]) -> Result<&'p StoredObject> {
-    match (recipe.packs.as_slice(), packs) {
-        ([name], [pack]) if *name == pack.name => Ok(pack),
-        ([_], [_]) => Err(Error::corrupt("expected the pack that the manifest names")),
-        (names, _) => Err(one_pack(names.len())),
+fn check_packs(recipe: &Recipe, packs: &[StoredObject]) -> Result<()> {
+    if recipe.packs.iter().eq(packs.iter().map(|pack| &pack.name)) {
+        return Ok(());
     }
-}
-
-fn one_pack(found: usize) -> Error {
-    Error::unsupported(format!(
-        "expected a recipe of one pack, found {found}: use a newer narthex"
+    Err(Error::corrupt(
+        "expected a recipe of the packs that the manifest names, in their order",
     ))
 }
 
@@ -117,14 +120,15 @@ struct Outputs<'v> {
 impl Outputs<'_> {
     fn rebuild(
         &mut self,
-        store: &dyn Store,
-        name: &ObjectName,
-        bytes: u64,
+        packs: &[StoredPack<'_>],
         recipe: &Recipe,
+        splice: &Splice,
         progress: &dyn Progress,
     ) -> Result<()> {
-        let stored = StoredPack { store, name, bytes };
-        let pack = Pack::open(&stored)?;
+        let packs: Vec<_> = packs
+            .iter()
+            .map(|pack| Pack::open(pack).map_err(|e| e.context(pack.describe())))
+            .collect::<Result<_>>()?;
         let counts: Vec<u64> = recipe
             .segments
             .iter()
@@ -137,11 +141,13 @@ impl Outputs<'_> {
         };
         let advance = |bytes| progress.advance(bytes);
         match recipe.index {
-            None => pack.unpack(&counts, &mut segments, None, &advance)?,
+            None => unpack(&packs, splice, &counts, &mut segments, None, &advance)?,
             Some(generation) => {
                 self.index.begin(FilePath::new(INDEX)?)?;
                 let mut index = io::BufWriter::with_capacity(STEP, &mut self.index);
-                pack.unpack(
+                unpack(
+                    &packs,
+                    splice,
                     &counts,
                     &mut segments,
                     Some((generation.into(), &mut index)),
@@ -165,6 +171,7 @@ impl Outputs<'_> {
 }
 
 /// A pack in a store.
+#[derive(Debug)]
 pub(super) struct StoredPack<'s> {
     store: &'s dyn Store,
     name: &'s ObjectName,
@@ -172,6 +179,11 @@ pub(super) struct StoredPack<'s> {
 }
 
 impl<'s> StoredPack<'s> {
+    /// The pack that a manifest describes.
+    pub(super) fn of(store: &'s dyn Store, object: &'s StoredObject) -> Self {
+        StoredPack::new(store, &object.name, object.bytes)
+    }
+
     /// The pack `name`, of so many bytes.
     pub(super) fn new(store: &'s dyn Store, name: &'s ObjectName, bytes: u64) -> Self {
         StoredPack { store, name, bytes }
@@ -181,6 +193,10 @@ impl<'s> StoredPack<'s> {
 impl PackBytes for StoredPack<'_> {
     fn length(&self) -> u64 {
         self.bytes
+    }
+
+    fn describe(&self) -> String {
+        format!("object {}", self.name)
     }
 
     fn read(&self, offset: u64, length: u64) -> Result<Vec<u8>> {

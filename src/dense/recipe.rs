@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::index::Generation;
+use crate::pack::Splice;
 use crate::repository::{FilePath, portable};
 use crate::store::ObjectName;
 
@@ -11,19 +12,28 @@ use crate::store::ObjectName;
 /// codec.
 pub const RECIPE_FILE: &str = "narthex.recipe.json";
 
-/// Version of the recipe format that this program writes, and the newest it reads.
-const RECIPE_VERSION: u32 = 1;
+/// Name of the splice among the files of a recipe object, if there is one.
+pub const SPLICE_FILE: &str = "narthex.splice";
+
+/// Newest version of the recipe format that this program writes and reads. A recipe of one pack that needs no splice is of version 1.
+const RECIPE_VERSION: u32 = 2;
 
 /// Largest recipe that is read, in bytes: a segment of 512 MiB takes about 50.
 const MAX_RECIPE_BYTES: u64 = 16 << 20;
 
+/// Largest splice that is read, in bytes.
+const MAX_SPLICE_BYTES: u64 = 1 << 30;
+
 /// How index and segments of a block follow from packs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recipe {
-    /// `1`.
+    /// `1` or `2`.
     pub format_version: u32,
-    /// The packs: one, in this version.
+    /// The packs. Later ones are looked at first where samples differ.
     pub packs: Vec<ObjectName>,
+    /// Whether the block is more than all chunks of the packs in order of time: then a file [`SPLICE_FILE`] says how it follows.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub splice: bool,
     /// Which sections the rebuilt index has; missing when the index is kept whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub index: Option<IndexRecipe>,
@@ -69,11 +79,18 @@ impl From<IndexRecipe> for Generation {
 }
 
 impl Recipe {
-    /// A recipe of one pack.
-    pub fn new(pack: ObjectName, index: Option<Generation>, segments: Vec<SegmentRecipe>) -> Self {
+    /// A recipe over `packs`.
+    pub fn new(
+        packs: Vec<ObjectName>,
+        splice: &Splice,
+        index: Option<Generation>,
+        segments: Vec<SegmentRecipe>,
+    ) -> Self {
+        let is_simple = packs.len() == 1 && splice.is_plain();
         Recipe {
-            format_version: RECIPE_VERSION,
-            packs: vec![pack],
+            format_version: if is_simple { 1 } else { RECIPE_VERSION },
+            packs,
+            splice: !splice.is_plain(),
             index: index.map(IndexRecipe::from),
             segments,
         }
@@ -113,6 +130,32 @@ impl Recipe {
         }
         serde_json::from_slice(&content).map_err(damaged)
     }
+
+    /// Reads the splice in `object`, whose recipe this is.
+    ///
+    /// # Errors
+    ///
+    /// When it is missing or damaged.
+    pub fn read_splice(&self, object: &mut portable::Object<'_>) -> Result<Splice> {
+        if !self.splice {
+            return Ok(Splice::default());
+        }
+        let entries = object.entries()?;
+        let entry = entries
+            .iter()
+            .find(|entry| entry.name.as_str() == SPLICE_FILE);
+        let missing = || Error::corrupt(format!("expected a file {SPLICE_FILE}, found none"));
+        let content = object.read_file(entry.ok_or_else(missing)?, MAX_SPLICE_BYTES)?;
+        Splice::read(&content).map_err(|e| e.context(SPLICE_FILE))
+    }
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes what it asks about by reference"
+)]
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 #[derive(Deserialize)]

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use crate::error::Result;
-use crate::pack::{BlockBytes, Packed, Unpackable, write_pack};
+use crate::pack::{BlockBytes, Packed, Selection, Unpackable, write_part};
 use crate::repository::{Digest, Hasher, PACK, StoredObject};
 use crate::store::{ObjectName, PendingObject, Store};
 
@@ -43,7 +43,8 @@ impl StagedPack {
     }
 }
 
-/// Packs `block` as the object `name`; `advance` hears how many bytes of chunks are done.
+/// Packs `block`, or a selection of it, as the object `name`; `digests` receives what is to be remembered of its series;
+/// `advance` hears how many bytes of chunks are done.
 ///
 /// # Errors
 ///
@@ -52,13 +53,15 @@ pub fn stage_pack(
     store: &dyn Store,
     name: &ObjectName,
     block: &BlockBytes<'_>,
+    selection: Option<&Selection>,
+    digests: &mut dyn Write,
     advance: &(dyn Fn(u64) + Sync),
 ) -> Result<Result<StagedPack, Unpackable>> {
     let mut out = Hashing {
         pending: store.create(name)?,
         sha256: Hasher::default(),
     };
-    let packed = match write_pack(block, &mut out, advance)
+    let packed = match write_part(block, selection, &mut out, digests, advance)
         .map_err(|e| e.context(format!("object {name}")))?
     {
         Ok(packed) => packed,

@@ -216,6 +216,11 @@ impl Labels {
         &self.symbols
     }
 
+    /// Number of series.
+    pub(super) fn series(&self) -> u64 {
+        self.series
+    }
+
     /// The labels of all series, in their order.
     pub(super) fn walk(&self) -> LabelIter<'_> {
         let reader = |bytes| Reader::new(bytes, self.offset, SECTION);

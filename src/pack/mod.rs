@@ -14,18 +14,26 @@
 //! allocate (`group::MAX_GROUP_SAMPLES`, `timeline::MAX_TIMES`) and check every number before they use it.
 
 mod column;
+mod digests;
 mod directory;
 mod entropy;
 mod group;
 mod hash;
 mod index;
 mod labels;
+mod lines;
 mod part;
 mod reader;
+mod segments;
+mod selection;
 mod source;
+mod splice;
 mod timeline;
 mod writer;
 
-pub use reader::{Pack, PackBytes, SegmentSink};
+pub use reader::{Pack, PackBytes};
+pub use segments::SegmentSink;
+pub use selection::Selection;
 pub use source::{BlockBytes, Unpackable};
-pub use writer::{Packed, write_pack};
+pub use splice::{KnownPack, Plan, Splice, plan, unpack};
+pub use writer::{Packed, write_pack, write_part};

@@ -1,21 +1,19 @@
-//! Unpacking: groups of a pack, and whole blocks.
+//! Reading a pack: its directory, its labels, its groups.
 
 use std::io::Write;
-use std::sync::Arc;
 
-use rayon::prelude::*;
-
+use super::digests::SeriesDigest;
 use super::directory::{
     Directory, GroupEntry, HEADER_LEN, Section, TRAILER_LEN, check_header, read_trailer,
 };
 use super::group::{self, Unpacked};
-use super::index::IndexBuilder;
 use super::labels::Labels;
-use super::timeline::{self, MAX_TIMES};
-use crate::chunk::{SEGMENT_HEADER, put_record, segment_header};
-use crate::error::{Error, Result};
+use super::lines::Lines;
+use super::segments::SegmentSink;
+use super::splice::{Splice, unpack};
+use super::timeline;
+use crate::error::{Error, ErrorKind, Result};
 use crate::index::Generation;
-use crate::model::{ChunkRef, Millis};
 use crate::raw::Malformed;
 
 /// Largest section of a pack that is read, in bytes. A group holds some MiB of chunks; labels of millions of series some hundred MiB.
@@ -32,6 +30,11 @@ pub trait PackBytes: Sync {
     ///
     /// When they cannot be read.
     fn read(&self, offset: u64, length: u64) -> Result<Vec<u8>>;
+
+    /// What it is, for errors.
+    fn describe(&self) -> String {
+        "pack".to_owned()
+    }
 }
 
 impl PackBytes for [u8] {
@@ -49,12 +52,6 @@ impl PackBytes for [u8] {
             .map(<[u8]>::to_vec)
             .ok_or_else(|| Error::corrupt("expected more bytes of a pack"))
     }
-}
-
-/// Receives the segments of a block while it is unpacked.
-pub trait SegmentSink {
-    /// More bytes of the segment that has this position, counted from 0. Segments come one after the other.
-    fn segment(&mut self, position: usize, bytes: &[u8]) -> Result<()>;
 }
 
 /// A pack whose directory has been read.
@@ -112,6 +109,17 @@ impl<'p, P: PackBytes + ?Sized> Pack<'p, P> {
         Ok(parts)
     }
 
+    /// The two ends of the pack that hold everything but groups: up to which offset, and from which on.
+    pub fn ends(&self) -> (u64, u64) {
+        let labels = self.directory.labels;
+        let groups = self.directory.groups.last();
+        let head = labels.offset + labels.length;
+        (
+            head,
+            groups.map_or(head, |group| group.section.offset + group.section.length),
+        )
+    }
+
     /// Samples in all groups.
     pub fn samples(&self) -> u64 {
         let samples = self.directory.groups.iter().map(|group| group.samples);
@@ -124,14 +132,11 @@ impl<'p, P: PackBytes + ?Sized> Pack<'p, P> {
         groups.fold(0, |sum, group| sum.saturating_add(group.chunks))
     }
 
-    /// Unpacks a whole block: segments of so many chunks each, and the index, if it is to be rebuilt.
-    ///
-    /// Groups are unpacked in parallel, as many at a time as there are threads; `advance` hears of each how many bytes of chunks are
-    /// done.
+    /// Unpacks a block that has this pack and no other; see [`unpack`].
     ///
     /// # Errors
     ///
-    /// When the pack is damaged, or something cannot be written.
+    /// As [`unpack`].
     pub fn unpack(
         &self,
         segments: &[u64],
@@ -139,178 +144,117 @@ impl<'p, P: PackBytes + ?Sized> Pack<'p, P> {
         index: Option<(Generation, &mut dyn Write)>,
         advance: &(dyn Fn(u64) + Sync),
     ) -> Result<()> {
-        self.check_counts(segments)?;
-        let labels = self.labels()?;
-        let mut index = match index {
-            Some((generation, out)) => Some(IndexBuilder::new(out, generation, &labels)?),
-            None => None,
-        };
-        let mut files = SegmentFiles::new(segments, sink);
-        let mut timelines = Vec::new();
-        let mut left = MAX_TIMES;
-        for wave in self.directory.groups.chunks(rayon::current_num_threads()) {
-            let mut sections = Vec::with_capacity(wave.len());
-            for entry in wave {
-                self.read_timelines(entry, &mut timelines, &mut left)?;
-                sections.push(read_section(self.bytes, entry.section, "group")?);
-            }
-            let line = |number: usize| timelines.get(number).map(|line: &Arc<[Millis]>| &**line);
-            let unpacked: Vec<Unpacked> = sections
-                .par_iter()
-                .zip(wave)
-                .map(|(bytes, entry)| {
-                    let unpacked =
-                        group::read(bytes, entry.section.offset, line).map_err(malformed)?;
-                    check_group(&unpacked, entry).map_err(malformed)?;
-                    advance(entry.chunk_bytes);
-                    Ok(unpacked)
-                })
-                .collect::<Result<_>>()?;
-            for group in unpacked {
-                let places = files.put(&group)?;
-                if let Some(index) = &mut index {
-                    index.add(&group, &mut places.into_iter())?;
-                }
-            }
-        }
-        files.finish()?;
-        index.map_or(Ok(()), |index| index.finish().map(|_| ()))
+        let packs = std::slice::from_ref(self);
+        unpack(packs, &Splice::default(), segments, sink, index, advance)
     }
 
-    /// Checks that the groups have as many chunks as the segments, before any is unpacked: a few bytes can stand for very many.
-    fn check_counts(&self, segments: &[u64]) -> Result<()> {
-        let wanted = segments
-            .iter()
-            .fold(0u64, |sum, count| sum.saturating_add(*count));
-        let found = self.chunks();
-        if wanted == found {
+    /// Writes digests of all series into `out`, as [`write_part`](super::write_part) does.
+    ///
+    /// # Errors
+    ///
+    /// When the pack is damaged, or `out` cannot be written.
+    pub fn digests(&self, out: &mut dyn Write) -> Result<()> {
+        let mut lines = Lines::new(self.groups());
+        for (number, entry) in self.groups().iter().enumerate() {
+            self.load_lines(&mut lines, number)?;
+            let group = self.unpack_group(entry, &self.read_group(entry)?, &lines)?;
+            let mut digests = Vec::new();
+            for series in group.all_series() {
+                SeriesDigest::of(&series).write(&mut digests);
+            }
+            out.write_all(&digests)
+                .map_err(|e| Error::new(ErrorKind::Io, "cannot write digests").with_source(e))?;
+        }
+        Ok(())
+    }
+
+    /// What the pack is, for errors.
+    pub(super) fn describe(&self) -> String {
+        self.bytes.describe()
+    }
+
+    /// The groups, as the directory describes them.
+    pub(super) fn groups(&self) -> &[GroupEntry] {
+        &self.directory.groups
+    }
+
+    /// Reads the timelines that group `number` needs, those that are not in `lines` yet.
+    pub(super) fn load_lines(&self, lines: &mut Lines, number: usize) -> Result<()> {
+        let Some(entry) = self.directory.groups.get(number) else {
             return Ok(());
+        };
+        let needs = entry
+            .needs
+            .iter()
+            .filter_map(|need| usize::try_from(*need).ok());
+        for group in needs.chain([number]) {
+            let Some(entry) = self
+                .directory
+                .groups
+                .get(group)
+                .filter(|_| !lines.has(group))
+            else {
+                continue;
+            };
+            let mut own = Vec::new();
+            if entry.timelines.length > 0 {
+                let bytes = read_section(self.bytes, entry.timelines, "timelines")?;
+                let room = lines.room();
+                own = timeline::read(&bytes, entry.timelines.offset, room).map_err(malformed)?;
+            }
+            if own.len() as u64 != entry.timeline_count {
+                let wanted = format!("of {}, as the directory says", entry.timeline_count);
+                let (offset, found) = (entry.timelines.offset, own.len());
+                return Err(malformed(Malformed::unexpected(
+                    "timelines",
+                    offset,
+                    "number",
+                    wanted,
+                    found,
+                )));
+            }
+            lines.put(group, own);
         }
-        Err(Error::corrupt(format!(
-            "expected a pack of as many chunks as the segments have, {wanted}, found {found}"
-        )))
+        Ok(())
     }
 
-    /// Appends the timelines that `entry` is the first to have; `left` is how many times there may still be.
-    fn read_timelines(
+    /// The bytes of a group, as stored.
+    pub(super) fn read_group(&self, entry: &GroupEntry) -> Result<Vec<u8>> {
+        read_section(self.bytes, entry.section, "group")
+    }
+
+    /// Unpacks a group that was read, whose timelines are in `lines`.
+    pub(super) fn unpack_group(
         &self,
         entry: &GroupEntry,
-        timelines: &mut Vec<Arc<[Millis]>>,
-        left: &mut usize,
-    ) -> Result<()> {
-        let mut lines = Vec::new();
-        if entry.timelines.length > 0 {
-            let bytes = read_section(self.bytes, entry.timelines, "timelines")?;
-            lines = timeline::read(&bytes, entry.timelines.offset, *left).map_err(malformed)?;
-        }
-        if lines.len() as u64 != entry.timeline_count {
-            let wanted = format!("of {}, as the directory says", entry.timeline_count);
-            let offset = entry.timelines.offset;
-            let found = lines.len();
+        bytes: &[u8],
+        lines: &Lines,
+    ) -> Result<Unpacked> {
+        let line = |number: usize| lines.get(number);
+        let unpacked = group::read(bytes, entry.section.offset, line).map_err(malformed)?;
+        check_group(&unpacked, entry).map_err(malformed)?;
+        Ok(unpacked)
+    }
+
+    /// Symbols and labels of all series.
+    pub(super) fn labels(&self) -> Result<Labels> {
+        let section = self.directory.labels;
+        let bytes = read_section(self.bytes, section, "labels")?;
+        let labels = Labels::read(&bytes, section.offset).map_err(malformed)?;
+        let groups = self.directory.groups.iter();
+        let series = groups.fold(0u64, |sum, group| sum.saturating_add(group.series));
+        if labels.series() != series {
+            let wanted = format!("of {series} series, as many as the groups have");
+            let offset = section.offset;
             return Err(malformed(Malformed::unexpected(
-                "timelines",
+                "labels",
                 offset,
                 "number",
                 wanted,
-                found,
+                labels.series(),
             )));
         }
-        *left -= lines.iter().map(|line| line.len()).sum::<usize>();
-        timelines.extend(lines);
-        Ok(())
-    }
-
-    fn labels(&self) -> Result<Labels> {
-        let section = self.directory.labels;
-        Labels::read(
-            &read_section(self.bytes, section, "labels")?,
-            section.offset,
-        )
-        .map_err(malformed)
-    }
-}
-
-/// Puts chunks into segments.
-struct SegmentFiles<'s> {
-    sink: &'s mut dyn SegmentSink,
-    /// Chunks still to come in the open segment, and how many the later ones have.
-    left: u64,
-    later: std::slice::Iter<'s, u64>,
-    /// Number of segments begun.
-    begun: u32,
-    /// Bytes in the open one.
-    position: u64,
-    buffer: Vec<u8>,
-}
-
-impl<'s> SegmentFiles<'s> {
-    fn new(segments: &'s [u64], sink: &'s mut dyn SegmentSink) -> Self {
-        SegmentFiles {
-            sink,
-            left: 0,
-            later: segments.iter(),
-            begun: 0,
-            position: 0,
-            buffer: Vec::new(),
-        }
-    }
-
-    /// Writes the chunks of a group, and says where each stands.
-    fn put(&mut self, group: &Unpacked) -> Result<Vec<ChunkRef>> {
-        let mut rest = &group.data[..];
-        let mut places = Vec::with_capacity(group.chunks.len());
-        for chunk in &group.chunks {
-            while self.left == 0 {
-                self.begin_segment()?;
-            }
-            let (data, behind) = rest.split_at_checked(chunk.length).unwrap_or_default();
-            rest = behind;
-            let offset = u32::try_from(self.position)
-                .map_err(|_| Error::corrupt("expected segments below 4 GiB, found a longer one"))?;
-            places.push(ChunkRef::new(self.begun - 1, offset));
-            let before = self.buffer.len();
-            put_record(&mut self.buffer, chunk.encoding, data);
-            self.position += (self.buffer.len() - before) as u64;
-            self.left -= 1;
-        }
-        self.flush()?;
-        Ok(places)
-    }
-
-    /// Begins the next segment that has chunks; segments without any get their header, too.
-    fn begin_segment(&mut self) -> Result<()> {
-        let Some(chunks) = self.later.next() else {
-            return Err(Error::corrupt(
-                "expected as many chunks as the segments have, found more",
-            ));
-        };
-        self.flush()?;
-        self.begun += 1;
-        self.left = *chunks;
-        self.buffer.extend_from_slice(&segment_header());
-        self.position = SEGMENT_HEADER;
-        self.flush()
-    }
-
-    fn flush(&mut self) -> Result<()> {
-        if !self.buffer.is_empty() {
-            self.sink
-                .segment(self.begun.saturating_sub(1) as usize, &self.buffer)?;
-            self.buffer.clear();
-        }
-        Ok(())
-    }
-
-    fn finish(mut self) -> Result<()> {
-        while self.left == 0 && !self.later.as_slice().is_empty() {
-            self.begin_segment()?;
-        }
-        if self.left > 0 {
-            return Err(Error::corrupt(
-                "expected as many chunks as the segments have, found fewer",
-            ));
-        }
-        Ok(())
+        Ok(labels)
     }
 }
 
@@ -352,6 +296,6 @@ fn read_section<P: PackBytes + ?Sized>(
     Ok(content)
 }
 
-fn malformed(malformed: Malformed) -> Error {
+pub(super) fn malformed(malformed: Malformed) -> Error {
     Error::new(malformed.kind(), "damaged pack").with_source(malformed)
 }

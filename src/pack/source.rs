@@ -73,15 +73,14 @@ impl<'a> Source<'a> {
     }
 
     /// Walks the chunks of all series, which must fill the segments in the order of the series.
-    pub(super) fn groups(&self) -> Groups<'_, 'a> {
-        Groups {
+    pub(super) fn walk(&self) -> Walk<'_, 'a> {
+        Walk {
             source: self,
             entries: self.index.series(),
             place: Place {
                 segment: 0,
                 offset: SEGMENT_HEADER,
             },
-            pending: None,
             series: Series::default(),
             chunks_in_segments: vec![0; self.segments.len()],
         }
@@ -112,14 +111,12 @@ struct Place {
     offset: u64,
 }
 
-/// The groups of a block.
+/// The series of a block, in their order.
 #[derive(Debug)]
-pub(super) struct Groups<'s, 'a> {
+pub(super) struct Walk<'s, 'a> {
     source: &'s Source<'a>,
     entries: crate::index::SeriesEntries<'a>,
     place: Place,
-    /// The series that did not fit the group before.
-    pending: Option<Pending<'a>>,
     series: Series,
     /// Number of chunks in each segment so far.
     chunks_in_segments: Vec<u64>,
@@ -127,23 +124,34 @@ pub(super) struct Groups<'s, 'a> {
 
 /// A series that was read: its labels, its chunks, and how many samples they have.
 #[derive(Debug)]
-struct Pending<'a> {
-    labels: Vec<(SymbolRef, SymbolRef)>,
-    series: SourceSeries<'a>,
-    places: Vec<ChunkRef>,
+pub(super) struct WalkedSeries<'a> {
+    pub(super) labels: Vec<(SymbolRef, SymbolRef)>,
+    pub(super) series: SourceSeries<'a>,
+    /// Where its chunks stand.
+    pub(super) places: Vec<ChunkRef>,
     samples: usize,
     counts: usize,
     bytes: usize,
 }
 
-impl<'a> Groups<'_, 'a> {
-    /// The next group; `None` behind the last.
-    pub(super) fn next(&mut self) -> Result<Option<SourceGroup<'a>>, Unpackable> {
+/// Cuts series into groups.
+#[derive(Debug, Default)]
+pub(super) struct Grouping<'a> {
+    /// The series that did not fit the group before.
+    pending: Option<WalkedSeries<'a>>,
+}
+
+impl<'a> Grouping<'a> {
+    /// The next group, of series that `next_series` gives; `None` behind the last.
+    pub(super) fn next(
+        &mut self,
+        mut next_series: impl FnMut() -> Result<Option<WalkedSeries<'a>>, Unpackable>,
+    ) -> Result<Option<SourceGroup<'a>>, Unpackable> {
         let mut group = SourceGroup::default();
         loop {
             let next = match self.pending.take() {
                 Some(pending) => Some(pending),
-                None => self.read_series()?,
+                None => next_series()?,
             };
             let Some(next) = next else {
                 break;
@@ -157,7 +165,7 @@ impl<'a> Groups<'_, 'a> {
                     .saturating_add(next.counts)
                     > GROUP_COUNTS
                 || group.series.len() >= GROUP_SERIES
-                || group.places.len() + next.places.len() > GROUP_CHUNKS
+                || group.chunks + next.series.chunks.len() as u64 > GROUP_CHUNKS as u64
                 || group.chunk_bytes + next.bytes as u64 > GROUP_BYTES as u64;
             if full && !group.series.is_empty() {
                 self.pending = Some(next);
@@ -167,7 +175,46 @@ impl<'a> Groups<'_, 'a> {
         }
         Ok((!group.series.is_empty()).then_some(group))
     }
+}
 
+impl<'a> WalkedSeries<'a> {
+    /// A series of these chunks.
+    pub(super) fn new(
+        labels: Vec<(SymbolRef, SymbolRef)>,
+        series: SourceSeries<'a>,
+        places: Vec<ChunkRef>,
+    ) -> Result<Self, Unpackable> {
+        let (mut samples, mut counts, mut bytes) = (0usize, 0usize, 0);
+        for chunk in &series.chunks {
+            // A chunk that does not even say how many samples it has is kept as it is, and has none.
+            let promised = promised_samples(chunk.encoding, chunk.data, 0).unwrap_or(0) as usize;
+            let each = counts_per_sample(chunk.encoding, chunk.data).unwrap_or(0);
+            samples += promised;
+            counts = counts.saturating_add(promised.saturating_mul(each));
+            bytes += chunk.data.len();
+        }
+        if samples > MAX_GROUP_SAMPLES {
+            return Err(Unpackable::Unusual(
+                "a series has more than 4,194,304 samples",
+            ));
+        }
+        if series.chunks.len() > MAX_GROUP_CHUNKS {
+            return Err(Unpackable::Unusual(
+                "a series has more than 1,048,576 chunks",
+            ));
+        }
+        Ok(WalkedSeries {
+            labels,
+            series,
+            places,
+            samples,
+            counts,
+            bytes,
+        })
+    }
+}
+
+impl<'a> Walk<'_, 'a> {
     /// Number of chunks in each segment, once all series have been read.
     pub(super) fn finish(self) -> Result<Vec<u64>, Unpackable> {
         let mut place = self.place;
@@ -177,7 +224,8 @@ impl<'a> Groups<'_, 'a> {
         Ok(self.chunks_in_segments)
     }
 
-    fn read_series(&mut self) -> Result<Option<Pending<'a>>, Unpackable> {
+    /// The next series; `None` behind the last.
+    pub(super) fn next(&mut self) -> Result<Option<WalkedSeries<'a>>, Unpackable> {
         let Some(entry) = self.entries.next() else {
             return Ok(None);
         };
@@ -185,9 +233,6 @@ impl<'a> Groups<'_, 'a> {
         entry.check()?;
         let mut series = std::mem::take(&mut self.series);
         entry.decode(&mut series)?;
-        let mut samples = 0;
-        let mut counts = 0usize;
-        let mut bytes = 0;
         let mut places = Vec::with_capacity(series.chunks.len());
         let mut chunks = Vec::with_capacity(series.chunks.len());
         for meta in &series.chunks {
@@ -221,12 +266,6 @@ impl<'a> Groups<'_, 'a> {
             if let Some(count) = self.chunks_in_segments.get_mut(wanted.segment) {
                 *count += 1;
             }
-            // A chunk that does not even say how many samples it has is kept as it is, and has none.
-            let promised = promised_samples(record.encoding, record.data, 0).unwrap_or(0) as usize;
-            let each = counts_per_sample(record.encoding, record.data).unwrap_or(0);
-            samples += promised;
-            counts = counts.saturating_add(promised.saturating_mul(each));
-            bytes += record.data.len();
             chunks.push(SourceChunk {
                 encoding: record.encoding,
                 data: record.data,
@@ -234,29 +273,10 @@ impl<'a> Groups<'_, 'a> {
                 max_time: meta.max_time,
             });
         }
-        if samples > MAX_GROUP_SAMPLES {
-            return Err(Unpackable::Unusual(
-                "a series has more than 4,194,304 samples",
-            ));
-        }
-        if chunks.len() > MAX_GROUP_CHUNKS {
-            return Err(Unpackable::Unusual(
-                "a series has more than 1,048,576 chunks",
-            ));
-        }
         let labels = series.labels.clone();
         self.series = series;
-        Ok(Some(Pending {
-            series: SourceSeries {
-                metric: self.metric(&labels),
-                chunks,
-            },
-            labels,
-            places,
-            samples,
-            counts,
-            bytes,
-        }))
+        let metric = self.metric(&labels);
+        WalkedSeries::new(labels, SourceSeries { metric, chunks }, places).map(Some)
     }
 
     /// Goes to the beginning of the next segment, if this one ends here.
@@ -292,7 +312,7 @@ impl<'a> Groups<'_, 'a> {
 }
 
 impl<'a> SourceGroup<'a> {
-    fn add(&mut self, next: Pending<'a>) {
+    fn add(&mut self, next: WalkedSeries<'a>) {
         for chunk in &next.series.chunks {
             if self.chunks == 0 {
                 (self.min_time, self.max_time) = (chunk.min_time, chunk.max_time);

@@ -5,14 +5,17 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::digests::SeriesDigest;
 use super::directory::{Directory, GroupEntry, Section, header};
 use super::group::{self, Scanned, Unpacked, scan};
 use super::index::IndexProof;
-use super::labels::{LabelWriter, Labels};
-use super::source::{BlockBytes, Source, SourceGroup, Unpackable};
+use super::labels::{LabelIter, LabelRefs, LabelWriter, Labels};
+use super::selection::{SelectedWalk, Selection, SelectionCursor};
+use super::source::{BlockBytes, Grouping, Source, SourceGroup, Unpackable};
 use super::timeline::{self, Timelines};
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::{Generation, Series, SymbolRef, Symbols};
+use crate::model::ChunkMeta;
 use crate::raw::Malformed;
 use crate::raw::varint::write_uvarint;
 
@@ -51,7 +54,23 @@ pub fn write_pack(
     out: &mut dyn Write,
     advance: &(dyn Fn(u64) + Sync),
 ) -> Result<Result<Packed, Unpackable>> {
-    match pack(block, out, advance) {
+    write_part(block, None, out, &mut std::io::sink(), advance)
+}
+
+/// Like [`write_pack`]; with a `selection` only that part of `block` is packed, and neither segments nor index are told of. `digests`
+/// receives what [`KnownPack`](super::KnownPack) needs to recognize the series later.
+///
+/// # Errors
+///
+/// When `out` or `digests` cannot be written.
+pub fn write_part(
+    block: &BlockBytes<'_>,
+    selection: Option<&Selection>,
+    out: &mut dyn Write,
+    digests: &mut dyn Write,
+    advance: &(dyn Fn(u64) + Sync),
+) -> Result<Result<Packed, Unpackable>> {
+    match pack(block, selection, out, digests, advance) {
         Ok(packed) => Ok(Ok(packed)),
         Err(Stop::Unpackable(why)) => Ok(Err(why)),
         Err(Stop::Failed(error)) => Err(error),
@@ -59,7 +78,7 @@ pub fn write_pack(
 }
 
 /// Why packing ended early.
-enum Stop {
+pub(super) enum Stop {
     Unpackable(Unpackable),
     Failed(Error),
 }
@@ -84,20 +103,29 @@ impl From<Error> for Stop {
 
 fn pack(
     block: &BlockBytes<'_>,
+    selection: Option<&Selection>,
     out: &mut dyn Write,
+    digests: &mut dyn Write,
     advance: &(dyn Fn(u64) + Sync),
 ) -> Result<Packed, Stop> {
     let source = Source::open(block)?;
     let mut writer = Writer {
         out: Output { out, position: 0 },
+        digests,
         directory: Directory::default(),
         timelines: Timelines::default(),
         group_of_timeline: Vec::new(),
     };
     writer.out.put(&header())?;
-    let labels = writer.put_labels(&source)?;
+    let labels = writer.put_labels(&source, selection)?;
     let generation = Generation::of(&source.index.toc());
-    let mut proof = IndexProof::new(block.index, generation, &labels);
+    let symbols: Vec<&[u8]> = labels.symbols().iter().map(|symbol| &**symbol).collect();
+    // Of a part there is no index.
+    let mut proof = selection.is_none().then(|| Proof {
+        labels: labels.walk(),
+        refs: LabelRefs::new(),
+        index: IndexProof::new(block.index, generation, &symbols),
+    });
     let mut packed = Packed {
         bytes: 0,
         segments: Vec::new(),
@@ -108,12 +136,13 @@ fn pack(
         verbatim: 0,
         is_sound: true,
     };
-    let mut groups = source.groups();
+    let mut walk = SelectedWalk::new(&source, selection);
+    let mut grouping = Grouping::default();
     loop {
         // As many groups at a time as there are threads: their timelines are found one after the other.
         let mut wave = Vec::new();
         while wave.len() < rayon::current_num_threads() {
-            let Some(group) = groups.next()? else {
+            let Some(group) = grouping.next(|| walk.next())? else {
                 break;
             };
             wave.push(group);
@@ -121,12 +150,46 @@ fn pack(
         if wave.is_empty() {
             break;
         }
-        writer.put_wave(&source.symbols, &wave, &mut proof, &mut packed, advance)?;
+        writer.put_wave(&source.symbols, &wave, proof.as_mut(), &mut packed, advance)?;
     }
-    packed.segments = groups.finish()?;
-    packed.index = proof.finish().then_some(generation);
+    if let Some(proof) = proof {
+        packed.segments = walk.finish()?;
+        packed.index = proof.finish().then_some(generation);
+    }
     packed.bytes = writer.finish()?;
     Ok(packed)
+}
+
+/// Proves the index from what was read back.
+struct Proof<'a, 'l> {
+    labels: LabelIter<'l>,
+    refs: LabelRefs,
+    index: IndexProof<'a, 'l>,
+}
+
+impl Proof<'_, '_> {
+    /// Adds the series of a group, whose chunks stand where `group` says.
+    fn add(&mut self, unpacked: &Unpacked, group: &SourceGroup<'_>) -> Result<(), Stop> {
+        let mut chunks = unpacked.chunks.iter().zip(&group.places);
+        for count in &unpacked.series {
+            self.labels.next(&mut self.refs)?;
+            let metas = chunks
+                .by_ref()
+                .take(*count)
+                .map(|(chunk, reference)| ChunkMeta {
+                    min_time: chunk.min_time,
+                    max_time: chunk.max_time,
+                    reference: *reference,
+                });
+            self.index.add(&self.refs, metas);
+        }
+        Ok(())
+    }
+
+    /// Whether the index is the original.
+    fn finish(mut self) -> bool {
+        matches!(self.labels.next(&mut self.refs), Ok(false)) && self.index.finish()
+    }
 }
 
 struct Output<'o> {
@@ -156,6 +219,7 @@ impl Output<'_> {
 
 struct Writer<'o> {
     out: Output<'o>,
+    digests: &'o mut dyn Write,
     directory: Directory,
     timelines: Timelines,
     /// For each timeline the group that has it.
@@ -172,23 +236,45 @@ struct Member<'a> {
 /// A group that was packed and came back.
 struct Proved {
     bytes: Vec<u8>,
+    digests: Vec<u8>,
     timelines: Vec<u8>,
     unpacked: Unpacked,
 }
 
 impl Writer<'_> {
-    /// Writes the labels of all series, and reads them back.
-    fn put_labels(&mut self, source: &Source<'_>) -> Result<Labels, Stop> {
+    /// Writes the labels of all series, or those of the selected ones, and reads them back.
+    fn put_labels(
+        &mut self,
+        source: &Source<'_>,
+        selection: Option<&Selection>,
+    ) -> Result<Labels, Stop> {
         let mut writer = LabelWriter::default();
         let mut series = Series::default();
+        let places = selection.map(|selection| selection.symbol_places(source.symbols.len()));
+        let mut cursor = SelectionCursor::new(selection);
         for entry in source.index.series() {
             entry?.decode(&mut series)?;
+            if !cursor.pass(series.chunks.len()) {
+                continue;
+            }
+            if let Some(places) = &places {
+                for symbol in series
+                    .labels
+                    .iter_mut()
+                    .flat_map(|(name, value)| [name, value])
+                {
+                    let place = places.get(symbol.0 as usize).copied();
+                    *symbol = SymbolRef(place.unwrap_or(u32::MAX));
+                }
+            }
             writer.push(&series.labels);
         }
-        let symbols = source.symbols.iter().map(|(_, symbol)| symbol);
+        let is_in =
+            |symbol: &SymbolRef| selection.is_none_or(|selection| selection.has_symbol(*symbol));
+        let symbols = source.symbols.iter().filter(|(number, _)| is_in(number));
         let mut bytes = Vec::new();
         writer
-            .finish(symbols, &mut bytes)
+            .finish(symbols.map(|(_, symbol)| symbol), &mut bytes)
             .map_err(compressor_failed)?;
         self.directory.labels = self.out.put_section(&bytes)?;
         Ok(Labels::read(&bytes, self.directory.labels.offset)?)
@@ -198,7 +284,7 @@ impl Writer<'_> {
         &mut self,
         symbols: &Symbols<'_>,
         wave: &[SourceGroup<'_>],
-        proof: &mut IndexProof<'_, '_>,
+        mut proof: Option<&mut Proof<'_, '_>>,
         packed: &mut Packed,
         advance: &(dyn Fn(u64) + Sync),
     ) -> Result<(), Stop> {
@@ -229,7 +315,12 @@ impl Writer<'_> {
                 return Err(Unpackable::Unusual("its chunks do not come back as they were").into());
             };
             self.put_group(symbols, member, group, &proved)?;
-            proof.add(&proved.unpacked, &mut group.places.iter().copied());
+            self.digests
+                .write_all(&proved.digests)
+                .map_err(|e| Error::new(ErrorKind::Io, "cannot write digests").with_source(e))?;
+            if let Some(proof) = &mut proof {
+                proof.add(&proved.unpacked, group)?;
+            }
             packed.series += group.series.len() as u64;
             packed.chunks += group.chunks;
             packed.samples += group.samples;
@@ -313,8 +404,13 @@ fn pack_and_prove(
         return Ok(None);
     };
     let same = is_same(&unpacked, group);
+    let mut digests = Vec::new();
+    for series in &group.series {
+        SeriesDigest::of(&series.chunks).write(&mut digests);
+    }
     Ok(same.then_some(Proved {
         bytes,
+        digests,
         timelines: timeline_bytes,
         unpacked,
     }))

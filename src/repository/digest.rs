@@ -27,6 +27,12 @@ impl Digest {
     }
 }
 
+impl From<[u8; 32]> for Digest {
+    fn from(bytes: [u8; 32]) -> Self {
+        Digest(bytes)
+    }
+}
+
 /// Computes a [`Digest`] piece by piece.
 #[derive(Clone, Debug, Default)]
 pub struct Hasher(Sha256);

@@ -81,8 +81,11 @@ fn harm_of(pack: &[u8], chunks: u64, with_index: bool) -> String {
     let mut index = Vec::new();
     let out: &mut dyn std::io::Write = &mut index;
     let out = with_index.then_some((Generation::Plain, out));
-    let unpacked = Pack::open(pack)
-        .and_then(|pack| pack.unpack(&[chunks], &mut Segments::default(), out, &|_| ()));
+    let unpacked = Pack::open(pack).and_then(|pack| match out {
+        // Groups without labels: only their digests make somebody look at them.
+        None => pack.digests(&mut std::io::sink()),
+        out => pack.unpack(&[chunks], &mut Segments::default(), out, &|_| ()),
+    });
     assert!(started.elapsed() < Duration::from_secs(20));
     unpacked.map_or_else(|error| error.chain().clone(), |()| "nothing".to_owned())
 }

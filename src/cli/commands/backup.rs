@@ -51,6 +51,13 @@ pub(crate) struct Args {
     /// Compression level of zstd for whatever is stored portable, from 1 (fast) to 22 (small)
     #[arg(long, value_name = "N", default_value_t = DEFAULT_LEVEL, value_parser = clap::value_parser!(i32).range(1..=22))]
     level: i32,
+    /// Where what is known of stored packs is remembered; it may be lost at any time
+    /// [default: narthex in $XDG_CACHE_HOME or ~/.cache]
+    #[arg(long, value_name = "DIR", env = "NARTHEX_CACHE_DIR")]
+    cache_dir: Option<PathBuf>,
+    /// Remember nothing: read packs back where new blocks repeat their samples
+    #[arg(long, conflicts_with = "cache_dir")]
+    no_cache: bool,
     /// Back up even if DIR looks like another server than the one archived under this name before
     #[arg(long)]
     force: bool,
@@ -88,6 +95,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
         level: args.level,
         force: args.force,
         labels: args.labels.iter().cloned().collect(),
+        cache: cache_dir(args),
         verify: verify::Options {
             read_mode: context.read_mode,
             ..verify::Options::default()
@@ -117,6 +125,21 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
         print_left_out(&left_out, context)?;
     }
     Ok(Outcome::problems_if(!report.problems.is_empty()))
+}
+
+/// Where packs are remembered: as asked for, or where the XDG Base Directory Specification says.
+fn cache_dir(args: &Args) -> Option<PathBuf> {
+    if args.no_cache {
+        return None;
+    }
+    let variable = |name| {
+        std::env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|dir| dir.is_absolute())
+    };
+    let home = || Some(variable("HOME")?.join(".cache"));
+    let default = || Some(variable("XDG_CACHE_HOME").or_else(home)?.join("narthex"));
+    args.cache_dir.clone().or_else(default)
 }
 
 /// A repository in the data directory would be lost with it.

@@ -12,7 +12,7 @@ mod write;
 
 pub(super) use read::{parts, read};
 pub(super) use scan::{Scanned, scan};
-pub(super) use write::write;
+pub(super) use write::{Successors, write};
 
 use crate::chunk::Encoding;
 use crate::model::Millis;
@@ -77,6 +77,33 @@ pub(in crate::pack) struct Unpacked {
     pub(in crate::pack) chunks: Vec<UnpackedChunk>,
     /// The data of all chunks, one behind the other.
     pub(in crate::pack) data: Vec<u8>,
+}
+
+impl Unpacked {
+    /// The chunks of each series.
+    pub(in crate::pack) fn all_series(&self) -> impl Iterator<Item = Vec<SourceChunk<'_>>> {
+        let (mut chunks, mut data) = (self.chunks.iter(), &self.data[..]);
+        self.series.iter().map(move |count| {
+            let own = chunks.by_ref().take(*count).map(|chunk| {
+                let (own, behind) = data.split_at_checked(chunk.length).unwrap_or_default();
+                data = behind;
+                chunk.with(own)
+            });
+            own.collect()
+        })
+    }
+}
+
+impl UnpackedChunk {
+    /// The chunk, whose data is `data`.
+    pub(in crate::pack) fn with(self, data: &[u8]) -> SourceChunk<'_> {
+        SourceChunk {
+            encoding: self.encoding,
+            data,
+            min_time: self.min_time,
+            max_time: self.max_time,
+        }
+    }
 }
 
 /// How the samples of a series are cut into chunks.

@@ -141,13 +141,14 @@ fn write_exceptions(writer: &mut ColumnWriter, exceptions: &[Exception<'_>]) {
 
 /// Numbers that tend to follow one another: 0 stands for what followed the last time, others for themselves plus one.
 #[derive(Debug, Default)]
-pub(super) struct Successors {
+pub(in crate::pack) struct Successors {
     last: usize,
     followed_by: NumberMap<usize, usize>,
 }
 
 impl Successors {
-    fn code(&mut self, number: usize) -> u64 {
+    /// What stands for `number`.
+    pub(in crate::pack) fn code(&mut self, number: usize) -> u64 {
         let expected = self.followed_by.insert(self.last, number);
         self.last = number;
         if expected == Some(number) {
@@ -158,7 +159,7 @@ impl Successors {
     }
 
     /// The number that `code` stands for; `None` for 0 where nothing has followed yet.
-    pub(super) fn number(&mut self, code: u64) -> Option<usize> {
+    pub(in crate::pack) fn number(&mut self, code: u64) -> Option<usize> {
         let number = match code.checked_sub(1) {
             None => self.followed_by.get(&self.last).copied()?,
             Some(number) => usize::try_from(number).ok()?,

@@ -1,0 +1,85 @@
+//! Which packs are likely to hold samples of a block. Nothing here reads or writes.
+
+use std::collections::BTreeSet;
+
+use super::plan::Known;
+use super::survey::BlockSurvey;
+use crate::model::{Millis, Ulid};
+use crate::repository::lineage::atoms;
+use crate::repository::{StoredBlock, StoredObject};
+
+/// Most packs a block is spliced from: beyond that, looking at each label set in all of them would take longer than packing anew.
+const MAX_PACKS: usize = 512;
+
+impl Known {
+    /// Packs that may hold samples of `block`, in order of time.
+    pub(super) fn relatives(&self, block: &BlockSurvey) -> Vec<StoredObject> {
+        let Some(meta) = &block.meta else {
+            return Vec::new();
+        };
+        let sources = &meta.compaction.sources;
+        let kin = Kin {
+            ulid: block.ulid(),
+            atoms: match sources.as_slice() {
+                [] => BTreeSet::from([block.ulid()]),
+                sources => sources.iter().copied().collect(),
+            },
+            parents: block.parents().into_iter().collect(),
+            range: (meta.min_time, meta.max_time),
+        };
+        let mut chosen = choose(&kin, self.held());
+        chosen.sort_by_key(|stored| (stored.min_time, stored.max_time, stored.ulid));
+        let mut packs: Vec<StoredObject> = Vec::new();
+        for pack in chosen.iter().flat_map(|stored| &stored.packs) {
+            if !packs.iter().any(|known| known.name == pack.name) {
+                packs.push(pack.clone());
+            }
+        }
+        if packs.len() > MAX_PACKS {
+            return Vec::new();
+        }
+        packs
+    }
+}
+
+/// What is known of a block's descent.
+struct Kin {
+    ulid: Ulid,
+    atoms: BTreeSet<Ulid>,
+    parents: BTreeSet<Ulid>,
+    range: (Millis, Millis),
+}
+
+/// Blocks that are likely to hold samples of a block, as few as hold all that are known.
+///
+/// First those that hold the same level-1 blocks, the largest first. Where some of these are in none, a block that covers the same time
+/// may hold the same samples, too: a Prometheus snapshot's head block, or one of a copy of the data that went on living.
+fn choose<'k>(kin: &Kin, known: impl Iterator<Item = &'k StoredBlock>) -> Vec<&'k StoredBlock> {
+    let known: Vec<_> = known.map(|stored| (stored, atoms(stored))).collect();
+    let shared = |atoms: &BTreeSet<Ulid>| atoms.intersection(&kin.atoms).count();
+    let is_kin = |stored: &&StoredBlock, atoms: &BTreeSet<Ulid>| {
+        shared(atoms) > 0 || stored.ulid == kin.ulid || kin.parents.contains(&stored.ulid)
+    };
+    let (mut related, others): (Vec<_>, Vec<_>) = known
+        .iter()
+        .partition(|(stored, atoms)| is_kin(stored, atoms));
+    related.sort_by_key(|(stored, atoms)| {
+        (std::cmp::Reverse(shared(atoms)), atoms.len(), stored.ulid)
+    });
+    let mut missing = kin.atoms.clone();
+    let mut chosen = Vec::new();
+    for (stored, atoms) in related {
+        let stored: &StoredBlock = stored;
+        let is_parent = kin.parents.contains(&stored.ulid) || stored.ulid == kin.ulid;
+        if is_parent || atoms.iter().any(|atom| missing.contains(atom)) {
+            missing.retain(|atom| !atoms.contains(atom));
+            chosen.push(stored);
+        }
+    }
+    if !missing.is_empty() {
+        let (since, until) = kin.range;
+        let overlaps = |stored: &&StoredBlock| stored.min_time < until && since < stored.max_time;
+        chosen.extend(others.iter().map(|(stored, _)| *stored).filter(overlaps));
+    }
+    chosen
+}

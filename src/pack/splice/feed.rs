@@ -1,0 +1,195 @@
+//! The chunks of several packs, series by series.
+
+use std::collections::VecDeque;
+
+use rayon::prelude::*;
+
+use crate::error::{Error, Result};
+use crate::pack::directory::GroupEntry;
+use crate::pack::group::{SourceChunk, Unpacked};
+use crate::pack::lines::Lines;
+use crate::pack::{Pack, PackBytes};
+use crate::raw::Reader;
+
+/// Unpacks groups in the order in which they will be needed, several at a time.
+pub(super) struct Feed<'p, P: ?Sized> {
+    inputs: Vec<Input<'p, P>>,
+    /// Pack and number of all groups, in the order of their first label sets. A pack may lie about these: then groups are unpacked
+    /// later than would be good, but none is kept for long.
+    schedule: VecDeque<(usize, usize)>,
+    advance: &'p (dyn Fn(u64) + Sync),
+}
+
+struct Input<'p, P: ?Sized> {
+    pack: &'p Pack<'p, P>,
+    lines: Lines,
+    /// The group that is to be unpacked next.
+    next: usize,
+    unpacked: VecDeque<Unpacked>,
+    at: Position,
+}
+
+/// The next series of the first unpacked group.
+#[derive(Clone, Copy, Debug, Default)]
+struct Position {
+    series: usize,
+    chunk: usize,
+    data: usize,
+}
+
+impl<'p, P: PackBytes + ?Sized> Feed<'p, P> {
+    /// The chunks of `packs`; `advance` hears of each group how many bytes of chunks are done.
+    pub(super) fn new(packs: &'p [Pack<'p, P>], advance: &'p (dyn Fn(u64) + Sync)) -> Self {
+        let inputs = packs.iter().map(|pack| Input {
+            pack,
+            lines: Lines::new(pack.groups()),
+            next: 0,
+            unpacked: VecDeque::new(),
+            at: Position::default(),
+        });
+        let groups = packs.iter().enumerate().flat_map(|(number, pack)| {
+            let groups = pack.groups().iter().enumerate();
+            groups.map(move |(group, entry)| (number, group, entry))
+        });
+        let mut schedule: Vec<_> = groups.collect();
+        if packs.len() > 1 {
+            schedule.sort_by_cached_key(|(_, _, entry)| first_labels(entry));
+        }
+        Feed {
+            inputs: inputs.collect(),
+            schedule: schedule
+                .into_iter()
+                .map(|(pack, group, _)| (pack, group))
+                .collect(),
+            advance,
+        }
+    }
+
+    /// Makes sure that [`Feed::chunks`] has the next series of pack `number`.
+    ///
+    /// # Errors
+    ///
+    /// When the pack is damaged, or has no more series.
+    pub(super) fn prepare(&mut self, number: usize) -> Result<()> {
+        loop {
+            let input = self.input(number)?;
+            match input.unpacked.front() {
+                Some(group) if input.at.series < group.series.len() => return Ok(()),
+                Some(_) => {
+                    input.unpacked.pop_front();
+                    input.at = Position::default();
+                }
+                None => self.unpack_wave(number)?,
+            }
+        }
+    }
+
+    /// The chunks that pack `number` has of its next series.
+    pub(super) fn chunks(&self, number: usize) -> impl Iterator<Item = SourceChunk<'_>> {
+        let input = self.inputs.get(number);
+        let group = input.and_then(|input| Some((input.unpacked.front()?, input.at)));
+        let found = group.and_then(|(group, at)| {
+            let count = *group.series.get(at.series)?;
+            let chunks = group.chunks.get(at.chunk..at.chunk + count)?;
+            Some((chunks, group.data.get(at.data..)?))
+        });
+        let (chunks, mut data) = found.unwrap_or_default();
+        chunks.iter().map(move |chunk| {
+            let (own, behind) = data.split_at_checked(chunk.length).unwrap_or_default();
+            data = behind;
+            chunk.with(own)
+        })
+    }
+
+    /// Goes to the series behind.
+    pub(super) fn advance(&mut self, number: usize) {
+        let Some(input) = self.inputs.get_mut(number) else {
+            return;
+        };
+        let Some(group) = input.unpacked.front() else {
+            return;
+        };
+        let at = &mut input.at;
+        let count = group.series.get(at.series).copied().unwrap_or(0);
+        let chunks = group
+            .chunks
+            .get(at.chunk..at.chunk + count)
+            .unwrap_or_default();
+        at.data += chunks.iter().map(|chunk| chunk.length).sum::<usize>();
+        at.chunk += count;
+        at.series += 1;
+    }
+
+    fn input(&mut self, number: usize) -> Result<&mut Input<'p, P>> {
+        self.inputs
+            .get_mut(number)
+            .ok_or_else(|| Error::corrupt("expected more packs"))
+    }
+
+    /// Unpacks the next group of pack `number`, and others that will be needed soon: as many as there are threads.
+    fn unpack_wave(&mut self, number: usize) -> Result<()> {
+        let threads = rayon::current_num_threads();
+        let kept: usize = self.inputs.iter().map(|input| input.unpacked.len()).sum();
+        let room = (self.inputs.len() + threads)
+            .saturating_sub(kept)
+            .clamp(1, threads);
+        let input = self.input(number)?;
+        if input.next == input.pack.groups().len() {
+            return Err(Error::corrupt(
+                "expected as many series as labels, found fewer",
+            ));
+        }
+        let mut wave = vec![(number, input.next)];
+        input.next += 1;
+        while wave.len() < room
+            && let Some((pack, group)) = self.schedule.pop_front()
+        {
+            // What was unpacked out of turn is behind its pack's next; what comes too early waits for its turn.
+            if let Some(input) = self.inputs.get_mut(pack)
+                && input.next == group
+            {
+                input.next += 1;
+                wave.push((pack, group));
+            }
+        }
+        let mut jobs = Vec::with_capacity(wave.len());
+        for (number, group) in wave {
+            let input = self.input(number)?;
+            let pack = input.pack;
+            let Some(entry) = pack.groups().get(group) else {
+                continue;
+            };
+            let lines = pack.load_lines(&mut input.lines, group);
+            let bytes = lines.and_then(|()| pack.read_group(entry));
+            jobs.push((
+                number,
+                entry,
+                bytes.map_err(|e| e.context(pack.describe()))?,
+            ));
+        }
+        let (inputs, advance) = (&self.inputs, self.advance);
+        let unpacked: Vec<Unpacked> = jobs
+            .par_iter()
+            .map(|(number, entry, bytes)| {
+                let Some(input) = inputs.get(*number) else {
+                    return Ok(Unpacked::default());
+                };
+                let unpacked = input.pack.unpack_group(entry, bytes, &input.lines);
+                let unpacked = unpacked.map_err(|e| e.context(input.pack.describe()))?;
+                advance(entry.chunk_bytes);
+                Ok(unpacked)
+            })
+            .collect::<Result<_>>()?;
+        for ((number, _, _), group) in jobs.into_iter().zip(unpacked) {
+            self.input(number)?.unpacked.push_back(group);
+        }
+        Ok(())
+    }
+}
+
+/// The labels of a group's first series, for sorting.
+fn first_labels(entry: &GroupEntry) -> Vec<Vec<u8>> {
+    let mut reader = Reader::new(&entry.first_labels, 0, "pack directory");
+    let strings = std::iter::from_fn(|| reader.string().ok().map(<[u8]>::to_vec));
+    strings.collect()
+}

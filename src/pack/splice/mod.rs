@@ -1,0 +1,164 @@
+//! Blocks from several packs.
+//!
+//! Compaction writes samples again that are stored already. So a block need not have a pack of its own that holds all of it: it
+//! is *spliced* from the packs that hold its samples, and what none of them has goes into a pack of its own. All
+//! packs are walked at once, label set by label set; the chunks they have of a series are its *candidates*, and where
+//! compaction only put blocks behind one another, the block's chunks are the candidates in order of time. For other series a
+//! [`Program`](program::Program) says which candidates are taken and which samples are cut into new chunks.
+//!
+//! [`plan()`] finds out how a block follows from packs that are known by digests of their series; [`unpack`] rebuilds a
+//! block. Every byte is in `docs/pack-format.md`.
+
+mod diff;
+mod feed;
+mod known;
+mod plan;
+mod program;
+mod union;
+mod unpack;
+
+pub use known::KnownPack;
+pub use plan::{Plan, plan};
+pub use unpack::unpack;
+
+use super::group::Successors;
+use crate::error::{Error, Result};
+use crate::model::Millis;
+use crate::raw::varint::{write_uvarint, write_varint};
+use crate::raw::{Malformed, Reader};
+use program::{Program, SECTION};
+
+/// First bytes of a splice.
+const MAGIC: [u8; 8] = *b"narthexS";
+/// Version of the format.
+const VERSION: u8 = 1;
+
+/// How a block differs from all chunks of its packs in order of time. The default is: not at all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Splice {
+    /// Chunks that do not touch this half-open range of time are no candidates.
+    range: Option<(Millis, Millis)>,
+    /// Positions, in the union of the packs' symbols, of those that the block does not have. Ascending.
+    dropped: Vec<u32>,
+    programs: Vec<Program>,
+    /// Positions of series, in the union of the packs' label sets, and the program of each. Ascending.
+    exceptions: Vec<(u64, usize)>,
+}
+
+impl Splice {
+    /// Whether the block is all chunks of its packs in order of time.
+    pub fn is_plain(&self) -> bool {
+        *self == Splice::default()
+    }
+
+    /// Number of series that do not just take all chunks of the packs.
+    pub fn exceptions(&self) -> usize {
+        self.exceptions.len()
+    }
+
+    /// As bytes.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut out = MAGIC.to_vec();
+        out.push(VERSION);
+        out.push(u8::from(self.range.is_some()));
+        if let Some((since, until)) = self.range {
+            write_varint(&mut out, since);
+            write_varint(&mut out, until);
+        }
+        write_uvarint(&mut out, self.dropped.len() as u64);
+        let mut next = 0;
+        for symbol in &self.dropped {
+            write_uvarint(&mut out, u64::from(*symbol - next));
+            next = symbol + 1;
+        }
+        write_uvarint(&mut out, self.programs.len() as u64);
+        for program in &self.programs {
+            program.write(&mut out);
+        }
+        write_uvarint(&mut out, self.exceptions.len() as u64);
+        let mut next = 0;
+        let mut programs = Successors::default();
+        for (series, program) in &self.exceptions {
+            write_uvarint(&mut out, series - next);
+            next = series + 1;
+            write_uvarint(&mut out, programs.code(*program));
+        }
+        out
+    }
+
+    /// Reads what [`Splice::to_bytes`] wrote.
+    ///
+    /// # Errors
+    ///
+    /// When it is damaged, or of a version this program does not know.
+    pub fn read(bytes: &[u8]) -> Result<Self> {
+        let read = || {
+            let mut reader = Reader::new(bytes, 0, SECTION);
+            let magic = reader.take(MAGIC.len())?;
+            if magic != MAGIC {
+                return Err(reader.unexpected("magic number", "narthexS", magic.escape_ascii()));
+            }
+            let version = reader.u8()?;
+            if version != VERSION {
+                return Err(Malformed::unknown(
+                    SECTION,
+                    8,
+                    "version",
+                    i64::from(version),
+                ));
+            }
+            Splice::read_content(&mut reader)
+        };
+        read().map_err(|e| Error::new(e.kind(), "damaged splice").with_source(e))
+    }
+
+    fn read_content(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        let range = match reader.u8()? {
+            0 => None,
+            1 => Some((reader.varint()?, reader.varint()?)),
+            other => return Err(reader.unexpected("range", "or none", other)),
+        };
+        let mut next = 0u64;
+        let dropped = (0..reader.count(1)?).map(|_| {
+            let at = *reader;
+            let symbol = next.checked_add(reader.uvarint()?);
+            let symbol = symbol.and_then(|symbol| u32::try_from(symbol).ok());
+            let symbol =
+                symbol.ok_or_else(|| at.unexpected("symbol", "below 4,294,967,296", "another"))?;
+            next = u64::from(symbol) + 1;
+            Ok(symbol)
+        });
+        let dropped = dropped.collect::<Result<_, Malformed>>()?;
+        let programs = (0..reader.count(1)?).map(|_| Program::read(reader));
+        let programs: Vec<Program> = programs.collect::<Result<_, _>>()?;
+        let mut next = 0u64;
+        let mut successors = Successors::default();
+        let exceptions = (0..reader.count(2)?).map(|_| {
+            let at = *reader;
+            let series = next.checked_add(reader.uvarint()?);
+            let program = successors.number(reader.uvarint()?);
+            let program = program.filter(|program| *program < programs.len());
+            let found = series.and_then(|series| Some((series, program?)));
+            let (series, program) = found
+                .ok_or_else(|| at.unexpected("exception", "of a program that exists", "another"))?;
+            next = series.saturating_add(1);
+            Ok((series, program))
+        });
+        let exceptions = exceptions.collect::<Result<_, Malformed>>()?;
+        if !reader.is_empty() {
+            return Err(reader.unexpected("the end", "after the last exception", "more bytes"));
+        }
+        Ok(Splice {
+            range,
+            dropped,
+            programs,
+            exceptions,
+        })
+    }
+
+    /// Whether a chunk with samples from `min_time` to `max_time` is a candidate.
+    fn admits(&self, min_time: Millis, max_time: Millis) -> bool {
+        self.range
+            .is_none_or(|(since, until)| max_time >= since && min_time < until)
+    }
+}
