@@ -29,7 +29,7 @@ const MAX_SPLICE_BYTES: u64 = 1 << 30;
 pub struct Recipe {
     /// `1` or `2`.
     pub format_version: u32,
-    /// The packs. Later ones are looked at first where samples differ.
+    /// The packs, in the order of which the splice speaks.
     pub packs: Vec<ObjectName>,
     /// Whether the block is more than all chunks of the packs in order of time: then a file [`SPLICE_FILE`] says how it follows.
     #[serde(default, skip_serializing_if = "is_false")]

@@ -24,6 +24,28 @@ pub enum CounterReset {
     Gauge,
 }
 
+impl CounterReset {
+    /// As the two bits of a chunk's header.
+    pub fn bits(self) -> u8 {
+        match self {
+            CounterReset::Unknown => 0,
+            CounterReset::NotReset => 1,
+            CounterReset::Reset => 2,
+            CounterReset::Gauge => 3,
+        }
+    }
+
+    /// What the last two bits of `bits` stand for.
+    pub fn from_bits(bits: u8) -> Self {
+        match bits & 3 {
+            0 => CounterReset::Unknown,
+            1 => CounterReset::NotReset,
+            2 => CounterReset::Reset,
+            _ => CounterReset::Gauge,
+        }
+    }
+}
+
 /// What all samples of a histogram chunk share.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HistogramLayout {

@@ -1,9 +1,8 @@
 //! What is done to the chunks that packs hold of a series to get those of the block.
 
-use super::program::{Candidate, Program, Recode, Step, encode, pool, sort};
-use crate::chunk::encode::{EncodedChunk, SAMPLES_PER_CHUNK};
-use crate::chunk::{Encoding, decode};
-use crate::model::{FloatSample, Sample};
+use super::program::{Candidate, Output, Program, Recode, Step, pool, sort};
+use super::sample::{OwnedSample, decode_into, encode, make_chunks};
+use crate::chunk::encode::EncodedChunk;
 use crate::pack::group::SourceChunk;
 
 /// How the chunks of a series follow.
@@ -171,12 +170,9 @@ impl Search<'_, '_> {
         let mut samples = Vec::new();
         let mut outputs = Vec::new();
         for chunk in wanted {
-            let first = samples.len();
-            decode_into(chunk, &mut samples)?;
-            let own = samples.get(first..)?;
-            outputs.push((chunk.encoding, u32::try_from(own.len()).ok()?));
+            outputs.push(decode_plain(chunk, &mut samples)?);
         }
-        if !samples.is_sorted_by(|a, b| a.time < b.time) {
+        if !samples.is_sorted_by(|a, b| a.time() < b.time()) {
             return None;
         }
         let mut rest = &known[..];
@@ -192,21 +188,23 @@ impl Search<'_, '_> {
             }
         };
         for sample in &samples {
-            let before = rest.partition_point(|known| known.time < sample.time);
-            leave(before, &mut runs);
+            let before = rest.partition_point(|known| known.time() < sample.time());
             rest = rest.get(before..)?;
-            match rest.split_first() {
-                Some((first, behind)) if first.time == sample.time => {
-                    if *first != *sample {
-                        new.push(*sample);
-                    }
-                    rest = behind;
-                }
-                _ => new.push(*sample),
-            }
+            let alike = rest.partition_point(|known| known.time() == sample.time());
+            let (alike, behind) = rest.split_at_checked(alike)?;
+            rest = behind;
+            let found = alike.iter().position(|known| known.is_same(sample));
+            // A new one will come behind those that the packs have of the same time.
+            let chosen = found.unwrap_or(alike.len());
+            leave(before + chosen, &mut runs);
             match runs.last_mut() {
                 Some((take, 0)) => *take += 1,
                 _ => runs.push((1, 0)),
+            }
+            if found.is_some() {
+                leave(alike.len() - chosen - 1, &mut runs);
+            } else {
+                new.push(sample.clone());
             }
         }
         leave(rest.len(), &mut runs);
@@ -219,49 +217,24 @@ impl Search<'_, '_> {
                 runs,
                 outputs,
             },
-            made: make(&new)?,
+            made: make_chunks(&new).ok()?,
         })
     }
 }
 
-/// Appends the samples of a chunk of floats; `None` if they would not be encoded like that.
-fn decode_into(chunk: &SourceChunk<'_>, samples: &mut Vec<FloatSample>) -> Option<()> {
-    if !chunk.encoding.is_float() {
-        return None;
-    }
+/// Appends the samples of a chunk, and says how they are encoded; `None` if they would not be encoded like that.
+fn decode_plain(chunk: &SourceChunk<'_>, samples: &mut Vec<OwnedSample>) -> Option<Output> {
     let first = samples.len();
-    decode(chunk.encoding, chunk.data, 0, |sample| {
-        if let Sample::Float(sample) = sample {
-            samples.push(sample);
-        }
-    })
-    .ok()?;
+    let header = decode_into(chunk, samples).ok()?;
     let own = samples.get(first..)?;
-    let ends = (own.first()?.time, own.last()?.time);
+    let ends = (own.first()?.time(), own.last()?.time());
     let is_plain = ends == (chunk.min_time, chunk.max_time)
-        && encode(chunk.encoding, own).is_ok_and(|data| data == chunk.data);
-    is_plain.then_some(())
-}
-
-/// Chunks of `samples`.
-fn make(samples: &[FloatSample]) -> Option<Vec<EncodedChunk>> {
-    let with_starts = samples.iter().any(|sample| sample.start != 0);
-    let encoding = if with_starts {
-        Encoding::Xor2
-    } else {
-        Encoding::Xor
-    };
-    let chunks = samples
-        .chunks(usize::from(SAMPLES_PER_CHUNK))
-        .map(|samples| {
-            Some(EncodedChunk {
-                encoding,
-                min_time: samples.first()?.time,
-                max_time: samples.last()?.time,
-                data: encode(encoding, samples).ok()?,
-            })
-        });
-    chunks.collect()
+        && encode(chunk.encoding, header, own).is_ok_and(|data| data == chunk.data);
+    is_plain.then_some(Output {
+        encoding: chunk.encoding,
+        samples: u32::try_from(own.len()).ok()?,
+        counter_reset: header.bits(),
+    })
 }
 
 fn borrowed(chunk: &EncodedChunk) -> SourceChunk<'_> {

@@ -14,6 +14,7 @@ mod feed;
 mod known;
 mod plan;
 mod program;
+mod sample;
 mod union;
 mod unpack;
 

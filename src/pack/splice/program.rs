@@ -1,9 +1,9 @@
 //! How the chunks of a series follow from those that packs hold of it.
 
-use crate::chunk::encode::ChunkEncoder;
-use crate::chunk::{Encoding, decode};
+use super::sample::{OwnedSample, decode_into, encode};
+use crate::chunk::Encoding;
 use crate::error::{Error, Result};
-use crate::model::{FloatSample, Sample};
+use crate::model::CounterReset;
 use crate::pack::group::{MAX_GROUP_SAMPLES, SourceChunk};
 use crate::raw::varint::write_uvarint;
 use crate::raw::{Malformed, Reader};
@@ -38,8 +38,18 @@ pub(in crate::pack) struct Recode {
     pub(in crate::pack) chunks: u64,
     /// So many samples are taken, and then so many left out; and so on. What is behind the last is left out, too.
     pub(in crate::pack) runs: Vec<(u64, u64)>,
-    /// The new chunks: how they are encoded, and how many samples each has.
-    pub(in crate::pack) outputs: Vec<(Encoding, u32)>,
+    /// The new chunks.
+    pub(in crate::pack) outputs: Vec<Output>,
+}
+
+/// A chunk that is encoded anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(in crate::pack) struct Output {
+    pub(in crate::pack) encoding: Encoding,
+    /// How many samples it has.
+    pub(in crate::pack) samples: u32,
+    /// Its counter-reset header, as the file has it; 0 for floats.
+    pub(in crate::pack) counter_reset: u8,
 }
 
 /// What steps are called in the file.
@@ -78,9 +88,12 @@ impl Program {
                         write_uvarint(out, *skip);
                     }
                     write_uvarint(out, recode.outputs.len() as u64);
-                    for (encoding, samples) in &recode.outputs {
-                        out.push(encoding.byte());
-                        write_uvarint(out, u64::from(*samples));
+                    for output in &recode.outputs {
+                        out.push(output.encoding.byte());
+                        if !output.encoding.is_float() {
+                            out.push(output.counter_reset);
+                        }
+                        write_uvarint(out, u64::from(output.samples));
                     }
                 }
             }
@@ -99,16 +112,7 @@ impl Program {
                     let runs =
                         (0..reader.count(2)?).map(|_| Ok((reader.uvarint()?, reader.uvarint()?)));
                     let runs = runs.collect::<Result<_, Malformed>>()?;
-                    let outputs = (0..reader.count(2)?).map(|_| {
-                        let encoding = Encoding::from_byte(reader.u8()?);
-                        let at = *reader;
-                        let samples = reader.uvarint()?;
-                        let samples = u16::try_from(samples).ok().filter(|samples| *samples > 0);
-                        let samples = samples.ok_or_else(|| {
-                            at.unexpected("chunk", "of 1 to 65,535 samples", "another")
-                        })?;
-                        Ok((encoding, u32::from(samples)))
-                    });
+                    let outputs = (0..reader.count(2)?).map(|_| Output::read(reader));
                     let outputs = outputs.collect::<Result<_, Malformed>>()?;
                     Step::Recode(Recode {
                         chunks,
@@ -163,6 +167,23 @@ impl Program {
     }
 }
 
+impl Output {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        let encoding = Encoding::from_byte(reader.u8()?);
+        let counter_reset = if encoding.is_float() { 0 } else { reader.u8()? };
+        let at = *reader;
+        let samples = reader.uvarint()?;
+        let samples = u16::try_from(samples).ok().filter(|samples| *samples > 0);
+        let samples =
+            samples.ok_or_else(|| at.unexpected("chunk", "of 1 to 65,535 samples", "another"))?;
+        Ok(Output {
+            encoding,
+            samples: u32::from(samples),
+            counter_reset,
+        })
+    }
+}
+
 impl Recode {
     fn run(
         &self,
@@ -184,17 +205,18 @@ impl Recode {
                 .ok_or_else(|| misfit("more samples than the chunks have"))?;
         }
         let mut rest = &taken[..];
-        for (encoding, samples) in &self.outputs {
-            let split = rest.split_at_checked(*samples as usize);
+        for output in &self.outputs {
+            let split = rest.split_at_checked(output.samples as usize);
             let (own, behind) =
                 split.ok_or_else(|| misfit("chunks of more samples than are taken"))?;
             rest = behind;
-            let chunk = encode(*encoding, own)?;
+            let header = CounterReset::from_bits(output.counter_reset);
+            let chunk = encode(output.encoding, header, own)?;
             emit(SourceChunk {
-                encoding: *encoding,
+                encoding: output.encoding,
                 data: &chunk,
-                min_time: own.first().map_or(0, |sample| sample.time),
-                max_time: own.last().map_or(0, |sample| sample.time),
+                min_time: own.first().map_or(0, OwnedSample::time),
+                max_time: own.last().map_or(0, OwnedSample::time),
             })?;
         }
         if rest.is_empty() {
@@ -205,44 +227,24 @@ impl Recode {
     }
 }
 
-/// The chunk of `samples` as Prometheus encodes it.
+/// The samples of `candidates` in order of time, and of their packs; what is the same in two packs once.
 ///
 /// # Errors
 ///
-/// When the encoding does not hold them.
-pub(in crate::pack) fn encode(encoding: Encoding, samples: &[FloatSample]) -> Result<Vec<u8>> {
-    let mut encoder = ChunkEncoder::new(encoding)?;
-    for sample in samples {
-        encoder.push(&Sample::Float(*sample))?;
-    }
-    Ok(encoder.finish().data)
-}
-
-/// The samples of `candidates` in order of time; of several at one time that of the last pack.
-///
-/// # Errors
-///
-/// When a chunk does not hold floats, is damaged, or there are too many samples.
-pub(in crate::pack) fn pool(candidates: &[Candidate<'_>]) -> Result<Vec<FloatSample>> {
+/// When a chunk is damaged, or there are too many samples.
+pub(super) fn pool(candidates: &[Candidate<'_>]) -> Result<Vec<OwnedSample>> {
     let mut pool = Vec::new();
+    let mut samples = Vec::new();
     for candidate in candidates {
-        let chunk = candidate.chunk;
-        if !chunk.encoding.is_float() {
-            return Err(misfit("chunks of floats"));
-        }
-        decode(chunk.encoding, chunk.data, 0, |sample| {
-            if let Sample::Float(sample) = sample {
-                pool.push((candidate.pack, sample));
-            }
-        })
-        .map_err(|e| Error::new(e.kind(), "damaged chunk in a pack").with_source(e))?;
+        decode_into(&candidate.chunk, &mut samples)
+            .map_err(|e| Error::new(e.kind(), "damaged chunk in a pack").with_source(e))?;
+        pool.extend(samples.drain(..).map(|sample| (candidate.pack, sample)));
         if pool.len() > MAX_GROUP_SAMPLES {
             return Err(misfit("up to 4,194,304 samples"));
         }
     }
-    // Later packs first, so that they stay when what has the same time is removed.
-    pool.sort_by_key(|(pack, sample)| (sample.time, std::cmp::Reverse(*pack)));
-    pool.dedup_by_key(|(_, sample)| sample.time);
+    pool.sort_by_key(|(pack, sample)| (sample.time(), *pack));
+    pool.dedup_by(|(_, b), (_, a)| a.time() == b.time() && a.is_same(b));
     Ok(pool.into_iter().map(|(_, sample)| sample).collect())
 }
 
