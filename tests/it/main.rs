@@ -17,6 +17,7 @@ mod block_writer;
 mod bounds;
 mod by_hand;
 mod cli_repository;
+mod cut;
 mod dense;
 mod dump;
 mod e2e;
