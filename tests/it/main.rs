@@ -22,6 +22,7 @@ mod dense;
 mod dump;
 mod e2e;
 mod encode;
+mod exact;
 mod faults;
 mod fixtures;
 mod harness;

@@ -139,6 +139,12 @@ impl Server {
         Answer::from_matrix(&self.query(r#"{__name__=~".+"}[1d]"#))
     }
 
+    /// The samples of the series that `selector` selects, from the day before `end` (milliseconds) to the second after it.
+    pub(crate) fn range_until(&self, selector: &str, end: i64) -> Answer {
+        let end = end / 1000 + 1;
+        Answer::from_matrix(&self.query(&format!("{selector}[1d] @ {end}")))
+    }
+
     fn query(&self, expression: &str) -> Value {
         let path = format!("/api/v1/query?query={}", http::percent_encoded(expression));
         let body = http::get(self.port, &path).unwrap();
