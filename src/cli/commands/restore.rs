@@ -31,8 +31,8 @@ Examples:
 Give a colleague one job's last hour, and nothing else:
   narthex restore latest --target /tmp/api --since 1h --exact --match '{job=\"api\"}'
 
-Every file is proved before it becomes visible, nothing is overwritten. Without --since, --until and --block \
-the archive comes back exactly as it is, with its WAL. What is damaged in the repository is named on \
+Every file is proved before it becomes visible, nothing is overwritten. Without --since, --until, --block \
+and --exact the archive comes back exactly as it is, with its WAL. What is damaged in the repository is named on \
 standard error and the rest is restored, with exit code 3. Blocks that were damaged when they were archived \
 come back as they were, and are named. With --since or --until sound blocks with the same samples are \
 preferred; where there are none, the exit code is 3.
@@ -41,7 +41,7 @@ With --exact a block that reaches beyond the wanted time, or holds series that a
 block with a new ULID: samples from --since on and before --until, of series that a --match selects, without deleted \
 ones. Other blocks come back as they were. New blocks are verified in full before they become visible; until then \
 their originals lie beside them, for which there must be room. Damaged blocks are not cut but named, with exit code 3. \
-A write-ahead log cannot be cut and is left out: samples that are in no block yet do not come back. When nothing at \
+It needs an empty target. A write-ahead log cannot be cut and is left out: samples that are in no block yet do not come back. When nothing at \
 all is left, the exit code is 1.")]
 pub(crate) struct Args {
     /// The beginning of an archive's id, or `latest`

@@ -3,6 +3,11 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use narthex::block::Block;
+use narthex::cut::{Part, cut_block};
+use narthex::model::Ulid;
+use narthex::raw::ReadMode;
+
 use super::program::{backup, narthex, run};
 use super::server::Server;
 use super::tools::{Release, Tools};
@@ -18,6 +23,48 @@ fn a_packaged_server_answers_from_cut_blocks_what_was_wanted() {
 #[test]
 fn a_current_server_answers_from_cut_blocks_what_was_wanted() {
     cut_blocks_answer(Release::Current);
+}
+
+#[test]
+fn a_block_with_deletions_is_cut_to_the_chunks_that_prometheus_makes_of_it() {
+    let Some(tools) = Tools::find_or_skip(Release::Current) else {
+        return;
+    };
+    let mut compared = 0;
+    for name in ["night-1", "blocks/encodings-456"] {
+        let home = tempfile::tempdir().unwrap();
+        let (data, ours) = (home.path().join("data"), home.path().join("ours"));
+        for made in [&data, &ours] {
+            std::fs::create_dir(made).unwrap();
+        }
+        for meta in tree::metas(&fixture(name)) {
+            let ulid = meta["ulid"].as_str().unwrap();
+            tree::copy(&fixture(name).join(ulid), &data.join(ulid));
+        }
+        Server::clean_tombstones(&tools, &data);
+        for meta in tree::metas(&data) {
+            let Some(parent) = meta["compaction"]["parents"][0]["ulid"].as_str() else {
+                continue;
+            };
+            let original = fixture(name).join(parent);
+            if meta["compaction"]["level"] != 1 || !original.is_dir() {
+                continue;
+            }
+            let block = Block::open(&original, ReadMode::Map).unwrap();
+            assert!(!block.tombstones().records.is_empty());
+            let everything = Part::new(i64::MIN, i64::MAX, Vec::new());
+            let made = cut_block(&block, &everything, &ours, Ulid::generate());
+            let made = made.unwrap().unwrap();
+            let theirs = data.join(meta["ulid"].as_str().unwrap());
+            let chunks = |block: &Path| tree::files(&block.join("chunks"));
+            assert!(chunks(&made) == chunks(&theirs), "{name} {parent}");
+            let stats = tree::metas(&ours).remove(0)["stats"].clone();
+            assert_eq!(stats, meta["stats"]);
+            std::fs::remove_dir_all(made).unwrap();
+            compared += 1;
+        }
+    }
+    assert!(compared >= 2, "compared {compared} blocks");
 }
 
 fn cut_blocks_answer(release: Release) {

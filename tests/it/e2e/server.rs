@@ -59,6 +59,14 @@ impl Server {
         Self::start(tools, data, &[], |_| OUT_OF_ORDER.to_owned())
     }
 
+    /// Starts a server on `data` that rewrites every block with deletions, and waits until it has.
+    pub(crate) fn clean_tombstones(tools: &Tools, data: &Path) {
+        let server = Self::start(tools, data, &["--web.enable-admin-api"], |_| {
+            OUT_OF_ORDER.to_owned()
+        });
+        http::post(server.port, "/api/v1/admin/tsdb/clean_tombstones").unwrap();
+    }
+
     /// Another process may take the port that was free a moment ago: then another port is tried.
     fn start(
         tools: &Tools,
