@@ -9,7 +9,7 @@ use crate::model::SeriesRef;
 use crate::raw::Malformed;
 
 /// Series entries in index order: all of them, or those that postings name.
-pub(super) enum Candidates<'a> {
+pub(crate) enum Candidates<'a> {
     All(SoundEntries<'a>),
     Listed(vec::IntoIter<SeriesRef>),
 }
@@ -17,7 +17,7 @@ pub(super) enum Candidates<'a> {
 impl<'a> Candidates<'a> {
     /// The candidates for any of `selectors`. Postings are used when each selector pins some label to one value and they are
     /// sound; otherwise every entry is read, so that damaged postings hide nothing.
-    pub(super) fn of(index: &Index<'a>, selectors: &[Selector]) -> Self {
+    pub(crate) fn of(index: &Index<'a>, selectors: &[Selector]) -> Self {
         match from_postings(index, selectors) {
             Some(references) => Candidates::Listed(references.into_iter()),
             None => Candidates::All(index.sound_series()),
@@ -25,7 +25,7 @@ impl<'a> Candidates<'a> {
     }
 
     /// The next entry. After one that is damaged it goes on where the next sound one stands.
-    pub(super) fn next(&mut self, index: &Index<'a>) -> Option<Result<SeriesEntry<'a>, Malformed>> {
+    pub(crate) fn next(&mut self, index: &Index<'a>) -> Option<Result<SeriesEntry<'a>, Malformed>> {
         match self {
             Candidates::Listed(references) => references
                 .next()

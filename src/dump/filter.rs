@@ -7,7 +7,7 @@ use crate::index::{Series, SymbolRef, Symbols};
 use crate::raw::Malformed;
 
 /// Selectors, prepared for one block: names as symbols, and a memory of the values seen.
-pub(super) struct Filter<'a> {
+pub(crate) struct Filter<'a> {
     /// One list of tests per selector; a series passes when one list passes.
     selectors: Vec<Vec<Test<'a>>>,
 }
@@ -23,7 +23,7 @@ struct Test<'a> {
 }
 
 impl<'a> Filter<'a> {
-    pub(super) fn new(selectors: &'a [Selector], symbols: &Symbols<'_>) -> Self {
+    pub(crate) fn new(selectors: &'a [Selector], symbols: &Symbols<'_>) -> Self {
         let mut selectors: Vec<Vec<_>> = selectors
             .iter()
             .map(|selector| selector.matchers().iter().map(Test::new).collect())
@@ -38,7 +38,7 @@ impl<'a> Filter<'a> {
     /// # Errors
     ///
     /// When a label's value is not in the symbol table.
-    pub(super) fn selects(
+    pub(crate) fn selects(
         &mut self,
         series: &Series,
         symbols: &Symbols<'_>,

@@ -27,13 +27,17 @@ pub use selector::{Matcher, Selector};
 pub use sources::{Sources, Unreadable};
 pub use tally::{BlockTally, Tally};
 
+pub(crate) use candidates::Candidates;
+pub(crate) use filter::Filter;
+pub(crate) use series::{Interval, deleted_intervals};
+
 use crate::block::Block;
 use crate::error::Result;
 use crate::model::{ChunkMeta, Millis};
 use crate::progress::Progress;
 use lines::Lines;
 use overlap::Overlap;
-use series::{BlockSeries, Interval};
+use series::BlockSeries;
 
 /// What to dump, and how.
 #[derive(Clone, Debug)]
@@ -253,7 +257,7 @@ impl Run<'_, '_> {
 }
 
 /// Whether `time` lies in one of the intervals, which are sorted and do not touch.
-fn is_deleted(intervals: &[Interval], time: Millis) -> bool {
+pub(crate) fn is_deleted(intervals: &[Interval], time: Millis) -> bool {
     let after = intervals.partition_point(|interval| interval.max_time < time);
     intervals
         .get(after)

@@ -15,9 +15,9 @@ use crate::raw::Malformed;
 
 /// A deleted range of time, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Interval {
-    pub(super) min_time: Millis,
-    pub(super) max_time: Millis,
+pub(crate) struct Interval {
+    pub(crate) min_time: Millis,
+    pub(crate) max_time: Millis,
 }
 
 /// Where the data of a chunk stand.
@@ -233,7 +233,7 @@ impl PartialEq for BlockSeries<'_> {
 impl Eq for BlockSeries<'_> {}
 
 /// The block's tombstones by series, intervals that overlap or touch made one.
-fn deleted_intervals(block: &Block) -> HashMap<SeriesRef, Vec<Interval>> {
+pub(crate) fn deleted_intervals(block: &Block) -> HashMap<SeriesRef, Vec<Interval>> {
     let mut records = block.tombstones().records.clone();
     records.sort_by_key(|record| (record.series, record.min_time));
     let mut deleted: HashMap<SeriesRef, Vec<Interval>> = HashMap::new();

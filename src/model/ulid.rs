@@ -24,6 +24,11 @@ impl Ulid {
         ))
     }
 
+    /// A new one: of this moment, and random.
+    pub fn generate() -> Self {
+        Ulid(ulid::Ulid::generate())
+    }
+
     /// When it was made, in milliseconds since the Unix epoch.
     pub fn time(self) -> Millis {
         self.0.timestamp_ms() as Millis

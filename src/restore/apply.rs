@@ -1,5 +1,6 @@
 //! Carrying a plan out.
 
+use super::exact::Cut;
 use super::plan::Plan;
 use super::stage::{LOGS, Stage, Target, Writer};
 use crate::dense::read_packed;
@@ -13,8 +14,10 @@ use crate::store::Store;
 /// What a restore did.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// Blocks that are in the target now.
+    /// Blocks that are in the target now, under the ULIDs they have there.
     pub blocks: Vec<Ulid>,
+    /// What became of the blocks that were to be cut.
+    pub cut: Vec<Cut>,
     /// Whether the WAL is.
     pub wal: bool,
     /// Bytes that were written.
@@ -37,7 +40,7 @@ pub struct Failed {
 /// # Errors
 ///
 /// When the target fails (disk full, permission denied, a name that is taken), in which case nothing that was staged is
-/// left; or when nothing at all could be restored. Damage in the repository is not an error as long as
+/// left; or when nothing at all could be restored, or nothing is left of blocks that are cut. Damage in the repository is not an error as long as
 /// anything else is restored: the report names it.
 pub fn apply(
     plan: &Plan<'_>,
@@ -54,11 +57,18 @@ pub fn apply(
     };
     let mut report = Report::default();
     let bytes = |block: &&StoredBlock| block.bytes();
-    let outcomes = spread(&plan.blocks, bytes, |block| work.stage_block(block))?;
+    let outcomes = spread(&plan.blocks, bytes, |block| match &plan.exact {
+        Some(exact) if exact.cuts(block) => work.stage_cut(block, exact),
+        _ => work.stage_whole(block),
+    })?;
     let mut staged = Vec::new();
     for (block, outcome) in plan.blocks.iter().zip(outcomes) {
         match outcome {
-            Ok(()) => staged.push(*block),
+            Ok(Staged::Whole) => staged.push((block.ulid, block.bytes())),
+            Ok(Staged::Cut(cut)) => {
+                staged.extend(cut.block.map(|made| (made.ulid, made.bytes)));
+                report.cut.push(cut);
+            }
             Err(error) => report.fail(block.ulid.to_string(), error),
         }
     }
@@ -80,11 +90,17 @@ pub fn apply(
             .error
             .context(format!("nothing could be restored: {name}")));
     }
-    for block in staged {
-        let name = block.ulid.to_string();
+    if staged.is_empty() && logs.is_empty() && !report.cut.is_empty() {
+        let count = report.cut.len();
+        return Err(Error::not_found(format!(
+            "nothing is left of the {count} blocks of this time: no series that is selected has a sample there"
+        )));
+    }
+    for (ulid, bytes) in staged {
+        let name = ulid.to_string();
         stage.publish(&name, &name)?;
-        report.blocks.push(block.ulid);
-        report.bytes = report.bytes.saturating_add(block.bytes());
+        report.blocks.push(ulid);
+        report.bytes = report.bytes.saturating_add(bytes);
     }
     // A WAL says that the restore is complete: nothing of it may survive a power cut that a block does not.
     stage.sync()?;
@@ -103,17 +119,31 @@ impl Report {
 }
 
 /// What became of one block, or of the logs: its own damage, or staged.
-type Outcome = Result<()>;
+pub(super) type Outcome<T = ()> = Result<T>;
 
-struct Work<'a> {
+/// How a block is staged.
+pub(super) enum Staged {
+    /// As it was.
+    Whole,
+    /// What is wanted of it.
+    Cut(Cut),
+}
+
+pub(super) struct Work<'a> {
     store: &'a dyn Store,
-    stage: &'a Stage<'a>,
+    pub(super) stage: &'a Stage<'a>,
     progress: &'a dyn Progress,
 }
 
 impl Work<'_> {
-    fn stage_block(&self, block: &StoredBlock) -> Result<Outcome> {
-        let mut writer = Writer::new(self.stage.path(&block.ulid.to_string()))?;
+    fn stage_whole(&self, block: &StoredBlock) -> Result<Outcome<Staged>> {
+        let staged = self.stage_block(block, &block.ulid.to_string())?;
+        Ok(staged.map(|()| Staged::Whole))
+    }
+
+    /// Stages `block` as it was, under `name`.
+    pub(super) fn stage_block(&self, block: &StoredBlock, name: &str) -> Result<Outcome> {
+        let mut writer = Writer::new(self.stage.path(name))?;
         let staged = self.write_block(block, &mut writer);
         settle(&writer, staged)
     }

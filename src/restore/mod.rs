@@ -4,13 +4,18 @@
 //! proved by its SHA-256 digest and made durable; then block after block is renamed into place, and the WAL
 //! last. A crash at any moment leaves whole blocks and perhaps the hidden directory, never half a block under a
 //! name that Prometheus would load. Nothing that exists is ever overwritten.
+//!
+//! A block that is cut ([`Exact`]) is staged whole and proved first; what is cut out of it is verified like any block of a
+//! stranger before it is renamed into place.
 
 mod apply;
+mod exact;
 mod export;
 pub mod plan;
 mod stage;
 
 pub use apply::{Failed, Report, apply};
+pub use exact::{Cut, CutBlock, Exact};
 pub use export::export_tar;
 pub use plan::{Kin, Plan, Present, Wanted, plan};
 pub use stage::Target;

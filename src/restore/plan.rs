@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::exact::Exact;
 use crate::block::Meta;
 use crate::error::{Error, Result};
 use crate::model::Ulid;
@@ -35,6 +36,8 @@ pub struct Plan<'a> {
     pub has_wal: bool,
     /// Spans of the wanted time that no block covers.
     pub gaps: Vec<Gap>,
+    /// What blocks are cut down to; without it they come back whole.
+    pub exact: Option<Exact>,
 }
 
 impl<'a> Plan<'a> {
@@ -46,7 +49,12 @@ impl<'a> Plan<'a> {
             .filter(|block| is_damaged(block))
     }
 
-    /// Size of everything that is brought back, in bytes.
+    /// Whether `block` is cut, and does not come back as it was.
+    pub fn cuts(&self, block: &StoredBlock) -> bool {
+        self.exact.as_ref().is_some_and(|exact| exact.cuts(block))
+    }
+
+    /// Size of everything that is brought back, in bytes; of a block that is cut, before.
     pub fn bytes(&self) -> u64 {
         let blocks = self.blocks.iter().map(|block| block.bytes());
         let wal = self.wal.map(StoredWal::bytes);
@@ -112,6 +120,7 @@ pub fn plan<'a>(
         blocks,
         wal: wal.filter(|_| !has_wal),
         has_wal,
+        exact: None,
     })
 }
 

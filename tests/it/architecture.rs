@@ -15,6 +15,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("block", &["raw", "model", "index", "chunk"]),
     ("inspect", &["raw", "model", "index", "chunk", "block"]),
     ("dump", &["raw", "model", "index", "chunk", "block"]),
+    ("cut", &["raw", "model", "index", "chunk", "block", "dump"]),
     (
         "verify",
         &["raw", "model", "index", "chunk", "wal", "block"],
@@ -39,7 +40,16 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     (
         "restore",
-        &["raw", "model", "block", "repository", "store", "dense"],
+        &[
+            "raw",
+            "model",
+            "block",
+            "cut",
+            "verify",
+            "repository",
+            "store",
+            "dense",
+        ],
     ),
     (
         "report",
@@ -72,6 +82,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "wal",
             "inspect",
             "dump",
+            "cut",
             "verify",
             "store",
             "repository",

@@ -135,18 +135,34 @@ mod memory {
     }
 
     #[test]
-    fn a_block_of_300_000_series_is_verified_and_archived_in_256_mib() {
+    fn a_block_of_300_000_series_is_verified_archived_and_cut_in_256_mib() {
         let dir = tempfile::tempdir().unwrap();
         let data = dir.path().join("data");
         fs::create_dir(&data).unwrap();
         write_block(&data);
         let (data, repo) = (data.to_str().unwrap(), dir.path().join("repo"));
         let verified = peak(&["verify", "--quiet", data]);
-        let archived = peak(&["backup", "--quiet", data, "--repo", repo.to_str().unwrap()]);
-        for (what, peak) in [("verify", verified), ("backup", archived)] {
+        let repo = repo.to_str().unwrap();
+        let archived = peak(&["backup", "--quiet", data, "--repo", repo]);
+        let target = dir.path().join("part");
+        // Every series stays, and every chunk is trimmed.
+        let cut = peak(
+            &[
+                &["restore", "latest", "--quiet", "--repo", repo, "--target"][..],
+                &[target.to_str().unwrap(), "--exact", "--until", "60"],
+            ]
+            .concat(),
+        );
+        for (what, peak) in [
+            ("verify", verified),
+            ("backup", archived),
+            ("restore --exact", cut),
+        ] {
             assert!(peak > 1 << 10, "{what} was seen with {peak} KiB only");
             assert!(peak < LIMIT_KIB, "{what} took {peak} KiB");
         }
-        eprintln!("anonymous memory: verify {verified} KiB, backup {archived} KiB");
+        eprintln!(
+            "anonymous memory: verify {verified} KiB, backup {archived} KiB, restore --exact {cut} KiB"
+        );
     }
 }

@@ -8,6 +8,7 @@
 mod answer;
 mod deployment;
 mod dump;
+mod exact;
 mod http;
 mod killed_backup;
 mod killed_server;

@@ -6,17 +6,21 @@ use serde_json::json;
 
 use crate::cli::args::RepoArgs;
 use crate::cli::{Context, Outcome, time};
+use crate::cut::Part;
+use crate::dump::Selector;
 use crate::error::{Error, Result};
 use crate::model::{Millis, Ulid};
+use crate::raw::ReadMode;
 use crate::report;
 use crate::report::backup::{RESTORE, gap_text};
 use crate::report::{Value, bytes_text};
 use crate::repository::lineage::TimeRange;
 use crate::repository::{Archive, Repository, SourceFilter};
-use crate::restore::{self, Plan, Target, Wanted};
+use crate::restore::{self, Cut, Exact, Plan, Target, Wanted};
 
 /// What to restore, and where to.
 #[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("bounds").args(["since", "until", "matches"]).multiple(true))]
 #[command(after_help = "\
 Examples:
   narthex restore latest --repo /srv/backup/prometheus --target /var/lib/prometheus
@@ -24,11 +28,21 @@ Examples:
   narthex restore latest --target /tmp/november --since 2026-11-01 --until 2026-12-01
   narthex restore latest --target /tmp/one --block 01M7ZTB71NJ67GWWE5SXTVHFTH
 
-Every file is proved before it becomes visible, nothing is overwritten. Without --since, --until and --block \
-the archive comes back exactly as it is, with its WAL. What is damaged in the repository is named on \
+Give a colleague one job's last hour, and nothing else:
+  narthex restore latest --target /tmp/api --since 1h --exact --match '{job=\"api\"}'
+
+Every file is proved before it becomes visible, nothing is overwritten. Without --since, --until, --block \
+and --exact the archive comes back exactly as it is, with its WAL. What is damaged in the repository is named on \
 standard error and the rest is restored, with exit code 3. Blocks that were damaged when they were archived \
 come back as they were, and are named. With --since or --until sound blocks with the same samples are \
-preferred; where there are none, the exit code is 3.")]
+preferred; where there are none, the exit code is 3.
+
+With --exact a block that reaches beyond the wanted time, or holds series that are not wanted, is replaced by a new \
+block with a new ULID: samples from --since on and before --until, of series that a --match selects, without deleted \
+ones. Other blocks come back as they were. New blocks are verified in full before they become visible; until then \
+their originals lie beside them, for which there must be room. Damaged blocks are not cut but named, with exit code 3. \
+It needs an empty target. A write-ahead log cannot be cut and is left out: samples that are in no block yet do not come back. When nothing at \
+all is left, the exit code is 1.")]
 pub(crate) struct Args {
     /// The beginning of an archive's id, or `latest`
     archive: String,
@@ -51,7 +65,7 @@ pub(crate) struct Args {
         conflicts_with = "block"
     )]
     since: Option<String>,
-    /// Only time before this, out of all archives of the same source; whole blocks come back
+    /// Only time before this, out of all archives of the same source; whole blocks come back, unless --exact is given
     #[arg(
         long,
         value_name = "TIME",
@@ -59,6 +73,12 @@ pub(crate) struct Args {
         conflicts_with = "block"
     )]
     until: Option<String>,
+    /// Cut blocks: bring back nothing but the time of --since and --until and the series of --match
+    #[arg(long, requires = "bounds", conflicts_with_all = ["wal", "add_missing"])]
+    exact: bool,
+    /// Only these series, as a PromQL selector; may be repeated
+    #[arg(short, long = "match", value_name = "SELECTOR", requires = "exact")]
+    matches: Vec<Selector>,
     /// Only this block of the archive; may be given several times
     #[arg(long, value_name = "ULID")]
     block: Vec<Ulid>,
@@ -99,6 +119,15 @@ impl Args {
         }
         Ok(Wanted::Range(range))
     }
+
+    /// What blocks are to be cut down to, if they are.
+    fn exact(&self, wanted: &Wanted, read_mode: ReadMode) -> Option<Exact> {
+        let range = range(wanted);
+        self.exact.then(|| Exact {
+            part: Part::new(range.since, range.until, self.matches.clone()),
+            read_mode,
+        })
+    }
 }
 
 pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
@@ -120,24 +149,29 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
             "{dir} was left by an interrupted restore; remove it"
         ));
     }
-    let with_wal = !args.no_wal && (args.wal || wanted == Wanted::Archive);
-    if let (Wanted::Range(range), false, Some(wal)) = (&wanted, with_wal, &archive.wal)
-        && wal.max_time.is_some_and(|last| last >= range.since)
-        && !args.no_wal
-    {
-        context.progress.remark(
-            &"the WAL of the archive reaches into this range and is not restored; add it with --wal",
-        );
+    let with_wal = !args.no_wal && !args.exact && (args.wal || wanted == Wanted::Archive);
+    if !with_wal && !args.no_wal {
+        remark_wal(args, &wanted, &archive, context);
     }
     let present = target.present()?;
-    let plan = restore::plan(&wanted, &archive, &chain, with_wal, &present)?;
+    let mut plan = restore::plan(&wanted, &archive, &chain, with_wal, &present)?;
+    plan.exact = args.exact(&wanted, context.read_mode);
     // The archive as it is is what was asked for; a range of time is to be brought back whole.
-    let incomplete =
-        incomplete || matches!(wanted, Wanted::Range(_)) && plan.damaged().next().is_some();
+    let mut damaged = plan.damaged();
+    let incomplete = incomplete
+        || match wanted {
+            Wanted::Range(_) => damaged.next().is_some(),
+            Wanted::Archive | Wanted::Blocks(_) => damaged.any(|block| plan.cuts(block)),
+        };
     for block in plan.damaged() {
         let kinds: Vec<_> = block.findings.by_kind.keys().map(String::as_str).collect();
+        let then = if plan.cuts(block) {
+            "cannot be cut"
+        } else {
+            "comes back as it was"
+        };
         context.progress.remark(&format_args!(
-            "block {} was damaged when it was archived and comes back as it was: {}",
+            "block {} was damaged when it was archived and {then}: {}",
             block.ulid,
             kinds.join(", ")
         ));
@@ -159,6 +193,34 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     ))
 }
 
+/// The time that is wanted.
+fn range(wanted: &Wanted) -> TimeRange {
+    match wanted {
+        Wanted::Range(range) => *range,
+        Wanted::Archive | Wanted::Blocks(_) => TimeRange::ALL,
+    }
+}
+
+/// Says so if the archive's WAL, which is not restored, may hold something that is wanted.
+fn remark_wal(args: &Args, wanted: &Wanted, archive: &Archive, context: &Context<'_>) {
+    let range = range(wanted);
+    let wal = archive.wal.as_ref();
+    let touches = wal
+        .filter(|wal| wal.max_time.is_some_and(|last| last >= range.since))
+        .is_some_and(|wal| wal.min_time.is_none_or(|first| first < range.until));
+    let remark = match wanted {
+        _ if !touches => return,
+        _ if args.exact => {
+            "the WAL of the archive may hold samples that are wanted; it cannot be cut and is left out"
+        }
+        Wanted::Range(_) => {
+            "the WAL of the archive reaches into this range and is not restored; add it with --wal"
+        }
+        Wanted::Archive | Wanted::Blocks(_) => return,
+    };
+    context.progress.remark(&remark);
+}
+
 /// All archives of the same source as `archive`, and whether some could not be read.
 fn chain(
     repository: &Repository,
@@ -177,8 +239,11 @@ fn chain(
 fn print_plan(plan: &Plan<'_>, context: &mut Context<'_>) -> Result<()> {
     if context.json {
         let blocks: Vec<_> = plan.blocks.iter().map(|block| block.ulid).collect();
+        let to_cut = plan.blocks.iter().filter(|block| plan.cuts(block));
+        let to_cut: Vec<_> = to_cut.map(|block| block.ulid).collect();
         return context.print_json(&json!({
             "blocks": blocks,
+            "to_cut": to_cut,
             "already_there": plan.already_there,
             "wal": plan.wal.is_some(),
             "bytes": plan.bytes(),
@@ -187,7 +252,8 @@ fn print_plan(plan: &Plan<'_>, context: &mut Context<'_>) -> Result<()> {
     }
     for block in &plan.blocks {
         let (ulid, bytes) = (block.ulid, bytes_text(block.bytes()));
-        context.print(format_args!("restore        {ulid}  {bytes}\n"))?;
+        let verb = if plan.cuts(block) { "cut" } else { "restore" };
+        context.print(format_args!("{verb:<13}  {ulid}  {bytes}\n"))?;
     }
     if let Some(wal) = plan.wal {
         let bytes = bytes_text(wal.bytes());
@@ -208,6 +274,7 @@ fn print_report(
         return context.print_json(&json!({
             "archive": archive.id,
             "blocks": report.blocks,
+            "cut": report.cut.iter().map(cut_json).collect::<Vec<_>>(),
             "already_there": plan.already_there,
             "wal": report.wal,
             "bytes": report.bytes,
@@ -222,7 +289,29 @@ fn print_report(
     );
     context.print(format_args!("archive {id} of {source}, {time}\n"))?;
     context.print(report::lines(RESTORE, report))?;
+    for cut in &report.cut {
+        let original = cut.original;
+        match &cut.block {
+            Some(made) => {
+                let (ulid, series, samples) = (made.ulid, made.series, made.samples);
+                context.print(format_args!(
+                    "cut            {original} to {ulid}: {samples} samples of {series} series\n"
+                ))?;
+            }
+            None => context.print(format_args!("nothing of     {original}\n"))?,
+        }
+    }
     print_rest(plan, context)
+}
+
+/// A block that was to be cut; `block`, `series` and `samples` are null when nothing is left of it.
+fn cut_json(cut: &Cut) -> serde_json::Value {
+    json!({
+        "original": cut.original,
+        "block": cut.block.map(|made| made.ulid),
+        "series": cut.block.map(|made| made.series),
+        "samples": cut.block.map(|made| made.samples),
+    })
 }
 
 fn print_rest(plan: &Plan<'_>, context: &mut Context<'_>) -> Result<()> {

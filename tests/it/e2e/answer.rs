@@ -30,6 +30,16 @@ impl Answer {
         self.0.values().map(BTreeMap::len).sum()
     }
 
+    /// The samples from `since` on and before `until`, in milliseconds; series that have none are left out.
+    pub(crate) fn within(&self, since: i64, until: i64) -> Self {
+        let series = self.0.iter().map(|(labels, samples)| {
+            let samples = samples.range(since..until);
+            let samples = samples.map(|(time, value)| (*time, value.clone()));
+            (labels.clone(), samples.collect::<BTreeMap<_, _>>())
+        });
+        Self(series.filter(|(_, samples)| !samples.is_empty()).collect())
+    }
+
     /// The samples of `self` that `other` does not have, or has with another value, as lines of text.
     pub(crate) fn missing_from(&self, other: &Self) -> Vec<String> {
         let none = BTreeMap::new();

@@ -9,17 +9,29 @@ use std::time::Duration;
 ///
 /// HTTP/1.0 spares us chunked bodies: the answer ends where the connection does.
 pub(crate) fn get(port: u16, path: &str) -> io::Result<String> {
+    ask(port, "GET", path, "200")
+}
+
+/// Asks for `POST path` without a body; the answer must be 204, which has none either.
+pub(crate) fn post(port: u16, path: &str) -> io::Result<()> {
+    ask(port, "POST", path, "204").map(|_| ())
+}
+
+fn ask(port: u16, method: &str, path: &str, wanted: &str) -> io::Result<String> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
     stream.set_read_timeout(Some(Duration::from_mins(1)))?;
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n")?;
+    write!(
+        stream,
+        "{method} {path} HTTP/1.0\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n"
+    )?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
     let status = head.split(' ').nth(1);
-    if status == Some("200") {
+    if status == Some(wanted) {
         Ok(body.to_owned())
     } else {
-        Err(io::Error::other(format!("GET {path}: {head}\n{body}")))
+        Err(io::Error::other(format!("{method} {path}: {head}\n{body}")))
     }
 }
 

@@ -59,6 +59,14 @@ impl Server {
         Self::start(tools, data, &[], |_| OUT_OF_ORDER.to_owned())
     }
 
+    /// Starts a server on `data` that rewrites every block with deletions, and waits until it has.
+    pub(crate) fn clean_tombstones(tools: &Tools, data: &Path) {
+        let server = Self::start(tools, data, &["--web.enable-admin-api"], |_| {
+            OUT_OF_ORDER.to_owned()
+        });
+        http::post(server.port, "/api/v1/admin/tsdb/clean_tombstones").unwrap();
+    }
+
     /// Another process may take the port that was free a moment ago: then another port is tried.
     fn start(
         tools: &Tools,
@@ -137,6 +145,12 @@ impl Server {
     /// Every sample of every series that the server can answer.
     pub(crate) fn everything(&self) -> Answer {
         Answer::from_matrix(&self.query(r#"{__name__=~".+"}[1d]"#))
+    }
+
+    /// The samples of the series that `selector` selects, from the day before `end` (milliseconds) to the second after it.
+    pub(crate) fn range_until(&self, selector: &str, end: i64) -> Answer {
+        let end = end / 1000 + 1;
+        Answer::from_matrix(&self.query(&format!("{selector}[1d] @ {end}")))
     }
 
     fn query(&self, expression: &str) -> Value {
