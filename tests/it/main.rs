@@ -36,6 +36,7 @@ mod reading;
 mod repository;
 mod restoring;
 mod sick;
+mod simulator;
 mod store_contract;
 mod verify;
 mod wal;
