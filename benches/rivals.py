@@ -4,8 +4,10 @@
     cargo build --release
     NARTHEX_CORPUS=DIR python3 benches/rivals.py [--runs 5] [--only NAME]
 
-DIR holds data directories (folders of block directories). Rivals that are not installed are named and left out:
-promtool, zstd, tar (Debian packages prometheus, zstd, tar) and pypdu (PyPI). Chains of blocks are best measured one by one.
+DIR holds data directories (folders of block directories). Rivals: promtool, zstd, tar (Debian packages prometheus, zstd, tar)
+and pypdu (PyPI); for `--only chain` restic 0.19 or newer, as `restic` on the path or in RESTIC, without which its row says so.
+Chains of blocks are best measured one by one: `--only chain` archives the folders `night-*` of DIR, in the order of their
+names, as the nights of one server.
 
 Wall time is what passed; CPU is user plus system time of the process; anonymous memory is the largest RssAnon seen
 while it ran, so mapped pages of the page cache do not count. Each figure is the median of the runs. Pairs are run in
@@ -13,6 +15,8 @@ turns, so that whatever else the machine does hits both.
 """
 
 import argparse
+import filecmp
+import json
 import os
 import shutil
 import statistics
@@ -24,6 +28,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+RESTIC = os.environ.get("RESTIC", shutil.which("restic"))
 NARTHEX = os.environ.get("NARTHEX", str(ROOT / "target/release/narthex"))
 PYPDU = """
 import sys, pypdu
@@ -129,9 +134,6 @@ def compare_backup(args, data, scratch):
     repo, archive, target = scratch / "repo", scratch / "tar.zst", scratch / "restored"
     blocks = " ".join(sorted(p.name for p in data.iterdir() if p.name.startswith("01")))
 
-    def fresh(path):
-        shutil.rmtree(path, ignore_errors=True)
-
     def backup():
         fresh(repo)
         return Run([NARTHEX, "--quiet", "backup", str(data), "--repo", str(repo), "--codec", "portable"])
@@ -227,11 +229,158 @@ def unchanged(args, data, scratch):
     row("`list` of 1,000 blocks", f"{median(results['listing'], 'wall'):.2f} s", "–", "–", "")
 
 
+def backup_night(directory, repo):
+    """Archives a directory as that of the server `prod`."""
+    return Run([NARTHEX, "--quiet", "--json", "backup", str(directory), "--repo", str(repo), "--source", "prod", "--host", "prod"])
+
+
+def fresh(path):
+    """The same path, with nothing there."""
+    shutil.rmtree(path, ignore_errors=True)
+    return path
+
+
+def sources(block):
+    """The level-1 blocks whose samples a block directory holds."""
+    return frozenset(json.loads((block / "meta.json").read_text())["compaction"].get("sources") or [block.name])
+
+
+def size(blocks):
+    """Size of index and chunks of these blocks in MiB."""
+    return sum((block / "index").stat().st_size / 2**20 + mib(block / "chunks") for block in blocks)
+
+
+def blocks_of(night):
+    """The block directories in a data directory."""
+    return sorted(p for p in night.iterdir() if (p / "meta.json").is_file())
+
+
+def link(blocks, directory):
+    """A data directory of these blocks, whose files are links."""
+    for block in blocks:
+        shutil.copytree(block, directory / block.name, copy_function=os.link)
+
+
+def once(nights):
+    """Blocks that hold each sample of all nights once: those of the last night and, newest night and largest first, what they lack."""
+    chosen, covered = [], set()
+    for night in reversed(nights):
+        for block in sorted(blocks_of(night), key=lambda block: -len(sources(block))):
+            held = sources(block)
+            if held.isdisjoint(covered):
+                chosen.append(block)
+                covered |= held
+            elif not held <= covered:
+                sys.exit(f"{block} shares only some of its sources with newer blocks: there is no copy with each sample once")
+    return chosen
+
+
+def same_tree(a, b):
+    """Whether two directories hold the same files with the same bytes."""
+    files = [sorted(f.relative_to(top) for f in top.rglob("*") if f.is_file()) for top in (a, b)]
+    return files[0] == files[1] and all(filecmp.cmp(a / f, b / f, shallow=False) for f in files[0])
+
+
+class Night:
+    """What a night of a chain brought, and what the repository grew by."""
+
+    def __init__(self, directory, seen):
+        held = frozenset().union(*seen.values()) if seen else frozenset()
+        self.directory = directory
+        self.fresh = [block for block in blocks_of(directory) if block.name not in seen]
+        # Blocks whose samples the nights before had all: compaction and nothing else.
+        self.rewritten = [block for block in self.fresh if sources(block) <= held]
+        self.archive = self.grown = self.rewrites = None
+
+    def back_up(self, repo, scratch):
+        """Into `repo`; and, to learn what the rewritten blocks add, without them into a copy of it."""
+        before = mib(repo)
+        if self.rewritten:
+            rest, copy = fresh(scratch / "rest"), fresh(scratch / "rest-repo")
+            link([block for block in blocks_of(self.directory) if block not in self.rewritten], rest)
+            shutil.copytree(repo, copy)
+            backup_night(rest, copy)
+        self.archive = json.loads(backup_night(self.directory, repo).out)["id"]
+        self.grown = mib(repo) - before
+        if self.rewritten:
+            self.rewrites = mib(repo) - mib(copy)
+
+
+def compare_chain(args, directories, scratch):
+    """All nights of one server in one repository, beside one copy of its samples, restic, and the night's own directories."""
+    repo, before, copy, target = (scratch / name for name in ("chain", "before", "once", "chain-restored"))
+    Run([NARTHEX, "--quiet", "init", "--repo", str(repo)])
+    seen, nights, heaviest = {}, [], None
+    for directory in directories:
+        night = Night(directory, seen)
+        if night.rewritten and size(night.rewritten) > size(heaviest.rewritten if heaviest else []):
+            heaviest = night
+            shutil.copytree(repo, fresh(before))
+        night.back_up(repo, scratch)
+        seen |= {block.name: sources(block) for block in night.fresh}
+        nights.append(night)
+    for night in nights:
+        new = size(night.fresh)
+        row(f"{night.directory.name}: the repository grows by, of the bytes of new blocks", f"{night.grown:.3f} MiB", f"{new:.1f} MiB",
+            f"{night.grown / new:.4f}" if new else "–", f"{len(night.fresh)} new blocks")
+        if night.rewritten:
+            old = size(night.rewritten)
+            row("… of which by blocks that hold old samples only", f"{night.rewrites:.4f} MiB", f"{old:.1f} MiB",
+                f"**{night.rewrites / old:.5f}**", f"{len(night.rewritten)} blocks")
+    link(once(directories), copy)
+    backup_night(copy, scratch / "once-repo")
+    ours, theirs = mib(repo), mib(scratch / "once-repo")
+    row("all archives kept, against one dense copy of each sample", f"{ours:.3f} MiB", f"{theirs:.3f} MiB", f"**{ours / theirs:.3f}**",
+        f"{directories[0].parent.name}, {len(nights)} nights; must: at most 1.10")
+    compare_restic(directories, ours, scratch)
+    same = 0
+    for night in nights:
+        Run([NARTHEX, "--quiet", "restore", night.archive, "--repo", str(repo), "--target", str(fresh(target))])
+        same += same_tree(night.directory, target)
+    row("archives restored, byte for byte the night's directory", f"{same}", f"{len(nights)}", "", "must: all")
+    if heaviest:
+        compare_heaviest(args, heaviest, before, scratch)
+
+
+def compare_restic(directories, ours, scratch):
+    """The same nights in restic, at its best compression. Its directory has the same name each night, as a server's has."""
+    if not RESTIC:
+        row("… against restic `--compression max`", f"{ours:.3f} MiB", "not installed", "–", "")
+        return
+    repo, current = scratch / "restic", scratch / "current"
+    restic = f"RESTIC_PASSWORD=x {RESTIC} --repo {repo} --no-cache --quiet --compression max"
+    Run(f"{restic} init", shell=True)
+    for directory in directories:
+        link(blocks_of(directory), fresh(current))
+        Run(f"{restic} backup {current}", shell=True)
+    version = " ".join(Run([RESTIC, "version"]).out.decode().split()[:2])
+    row("… against restic `--compression max`", f"{ours:.3f} MiB", f"{mib(repo):.3f} MiB", f"**1/{mib(repo) / ours:.2f}**",
+        f"{version}; must: at most 1/5")
+
+
+def compare_heaviest(args, night, before, scratch):
+    """What the night with the most rewritten bytes takes, against its new blocks in an empty repository."""
+    repo, new = scratch / "timed", scratch / "new"
+    link(night.fresh, new)
+
+    def chained():
+        shutil.copytree(before, fresh(repo))
+        return backup_night(night.directory, repo)
+
+    chained()  # warms the page cache
+    results = in_turns(args.runs, ours=chained, theirs=lambda: backup_night(new, fresh(repo)))
+    for key, name in (("wall", "time"), ("cpu", "CPU time")):
+        ours, theirs = median(results["ours"], key), median(results["theirs"], key)
+        row(f"`backup` of the heaviest compaction night, against its new blocks into an empty repository: {name}", f"{ours:.2f} s",
+            f"{theirs:.2f} s", f"**{ours / theirs:.2f}**", f"{night.directory.name}, {size(night.rewritten):.0f} of {size(night.fresh):.0f} MiB rewritten")
+    row("… anonymous memory", f"{median(results['ours'], 'memory'):.0f} MiB", f"{median(results['theirs'], 'memory'):.0f} MiB", "", "")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", type=Path, default=os.environ.get("NARTHEX_CORPUS"), help="folder of data directories")
     parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--only", help="verify, inspect, backup, dense or unchanged")
+    parser.add_argument("--only", help="verify, inspect, backup, dense, unchanged or chain")
     args = parser.parse_args()
     if not args.corpus or not Path(NARTHEX).exists():
         parser.error("set NARTHEX_CORPUS and build with cargo build --release first")
@@ -239,6 +388,9 @@ def main():
     # A folder called `blocks` is a pool, with parents beside their children, and not a data directory.
     data = max((p for p in Path(args.corpus).iterdir() if p.name != "blocks" and any(p.glob("01*/meta.json"))), key=mib)
     block = max((p for p in data.iterdir() if p.name.startswith("01")), key=mib)
+    nights = sorted(p for p in Path(args.corpus).iterdir() if p.name.startswith("night-") and blocks_of(p))
+    if args.only == "chain" and not nights:
+        parser.error(f"expected folders night-* with blocks in {args.corpus}, found none")
     print("| what | narthex | rival | ratio | on |\n|---|--:|--:|--:|---|")
     with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR", "/tmp")) as scratch:
         scratch = Path(scratch)
@@ -248,9 +400,10 @@ def main():
             "backup": lambda: compare_backup(args, data, scratch),
             "dense": lambda: compare_dense(args, data, scratch),
             "unchanged": lambda: unchanged(args, data, scratch),
+            "chain": lambda: compare_chain(args, nights, scratch),
         }
         for name, compare in wanted.items():
-            if args.only in (None, name):
+            if args.only in (None, name) and (nights or name != "chain"):
                 compare()
 
 

@@ -38,6 +38,7 @@ mod reading;
 mod repository;
 mod restoring;
 mod sick;
+mod simulator;
 mod store_contract;
 mod verify;
 mod wal;
