@@ -40,6 +40,8 @@ pub(super) struct Known {
     objects: BTreeMap<ObjectName, u64>,
     /// What manifests say of blocks, the latest word last.
     blocks: BTreeMap<Ulid, Vec<StoredBlock>>,
+    /// Blocks that this run has stored.
+    fresh: Vec<StoredBlock>,
 }
 
 impl Known {
@@ -47,7 +49,7 @@ impl Known {
     pub(super) fn new(objects: impl IntoIterator<Item = (ObjectName, u64)>) -> Self {
         Known {
             objects: objects.into_iter().collect(),
-            blocks: BTreeMap::new(),
+            ..Known::default()
         }
     }
 
@@ -59,18 +61,23 @@ impl Known {
         }
     }
 
+    /// Takes in a block that this run has stored: others may repeat its samples.
+    pub(super) fn take_in(&mut self, block: StoredBlock) {
+        self.fresh.push(block);
+    }
+
     /// The latest words on blocks that are stored in packs, all of which are there.
     pub(super) fn held(&self) -> impl Iterator<Item = &StoredBlock> {
-        let is_held = |word: &&StoredBlock| {
-            !word.packs.is_empty() && word.packs.iter().all(|pack| self.holds(Some(pack)))
-        };
+        let is_held = |word: &&StoredBlock| word.packs.iter().all(|pack| self.holds(Some(pack)));
         let words = self.blocks.values();
-        words.filter_map(move |words| words.iter().rev().find(is_held))
+        let told = words.filter_map(move |words| words.iter().rev().find(is_held));
+        let held = self.fresh.iter().chain(told);
+        held.filter(|word| !word.packs.is_empty())
     }
 
     /// What some archive says of the pack `name`.
     pub(super) fn pack(&self, name: &ObjectName) -> Option<&StoredObject> {
-        let blocks = self.blocks.values().flatten();
+        let blocks = self.fresh.iter().chain(self.blocks.values().flatten());
         let mut packs = blocks.flat_map(|block| &block.packs);
         packs.find(|pack| pack.name == *name)
     }

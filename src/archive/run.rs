@@ -31,6 +31,9 @@ const POLL: Duration = Duration::from_millis(50);
 /// How often the logs are opened anew because one was cut short while it was being read.
 const MAX_LOG_TRIES: usize = 3;
 
+/// How many archives are looked at for those of other sources.
+const MAX_OTHERS: usize = 50;
+
 /// What a run works with.
 pub(super) struct Run<'a> {
     pub(super) source: &'a Source,
@@ -296,7 +299,10 @@ impl Run<'_> {
         let outcomes = self.pipeline(harvest).run(&jobs)?;
         for ((block, _), outcome) in jobs.iter().zip(outcomes) {
             match outcome {
-                Ok(stored) => harvest.capture(block, stored),
+                Ok(stored) => {
+                    harvest.known.take_in(stored.clone());
+                    harvest.capture(block, stored);
+                }
                 Err(Miss::Vanished) => vanished = true,
                 Err(Miss::Unreadable(error)) => harvest.miss(block.ulid().to_string(), &error),
             }
@@ -405,10 +411,26 @@ pub(super) fn known(repository: &Repository, newest: Option<&Archive>) -> Result
     let mut objects = repository.store().list("blocks/")?;
     objects.append(&mut repository.store().list("packs/")?);
     let mut known = Known::new(objects);
-    if let Some(newest) = newest {
-        known.learn(newest);
+    match newest {
+        Some(newest) => known.learn(newest),
+        // Perhaps it is a copy of one that is archived under another name, or a Prometheus snapshot of it.
+        None => learn_others(repository, &mut known)?,
     }
     Ok(known)
+}
+
+/// Learns what the newest archives say, one of each source.
+fn learn_others(repository: &Repository, known: &mut Known) -> Result<()> {
+    let names = repository.manifest_names()?;
+    let mut sources = BTreeSet::new();
+    for name in names.iter().rev().take(MAX_OTHERS) {
+        if let Ok(archive) = repository.archive(name)
+            && sources.insert((archive.host.clone(), archive.source_name.clone()))
+        {
+            known.learn(&archive);
+        }
+    }
+    Ok(())
 }
 
 /// Reads older archives until they tell of all objects that seem to hold one of `blocks`. Objects that no archive

@@ -22,6 +22,7 @@ pub(crate) fn narthex(dir: &Path, arguments: &[&str]) -> Ran {
     let output = Command::new(env!("CARGO_BIN_EXE_narthex"))
         .args(arguments)
         .env_remove("NARTHEX_REPO")
+        .env("NARTHEX_CACHE_DIR", dir.join("cache"))
         .current_dir(dir)
         .output()
         .unwrap();

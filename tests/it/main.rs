@@ -39,6 +39,8 @@ mod repository;
 mod restoring;
 mod sick;
 mod simulator;
+mod splice;
+mod spliced;
 mod store_contract;
 mod verify;
 mod wal;

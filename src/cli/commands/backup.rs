@@ -56,7 +56,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR", env = "NARTHEX_CACHE_DIR")]
     cache_dir: Option<PathBuf>,
     /// Remember nothing: read packs back where new blocks repeat their samples
-    #[arg(long, conflicts_with = "cache_dir")]
+    #[arg(long)]
     no_cache: bool,
     /// Back up even if DIR looks like another server than the one archived under this name before
     #[arg(long)]

@@ -144,7 +144,11 @@ pub(super) fn encode(
     Ok(encoder.finish().data)
 }
 
-fn push(encoder: &mut ChunkEncoder, counter_reset: CounterReset, sample: &OwnedSample) -> Result<()> {
+fn push(
+    encoder: &mut ChunkEncoder,
+    counter_reset: CounterReset,
+    sample: &OwnedSample,
+) -> Result<()> {
     encoder.push(&match sample {
         OwnedSample::Float(sample) => Sample::Float(*sample),
         OwnedSample::Histogram(sample) => Sample::Histogram(sample.lend(counter_reset)),

@@ -9,7 +9,11 @@ use serde_json::Value;
 /// A command line of `narthex`, not started yet.
 pub(crate) fn narthex<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_narthex"));
-    command.env_remove("NARTHEX_REPO").args(arguments);
+    let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache");
+    command
+        .env_remove("NARTHEX_REPO")
+        .env("NARTHEX_CACHE_DIR", cache)
+        .args(arguments);
     command
 }
 
