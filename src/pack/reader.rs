@@ -157,7 +157,7 @@ impl<'p, P: PackBytes + ?Sized> Pack<'p, P> {
         let mut lines = Lines::new(self.groups());
         for (number, entry) in self.groups().iter().enumerate() {
             self.load_lines(&mut lines, number)?;
-            let group = self.unpack_group(entry, &self.read_group(entry)?, &lines)?;
+            let group = unpack_group(entry, &self.read_group(entry)?, &lines)?;
             let mut digests = Vec::new();
             for series in group.all_series() {
                 SeriesDigest::of(&series).write(&mut digests);
@@ -223,19 +223,6 @@ impl<'p, P: PackBytes + ?Sized> Pack<'p, P> {
         read_section(self.bytes, entry.section, "group")
     }
 
-    /// Unpacks a group that was read, whose timelines are in `lines`.
-    pub(super) fn unpack_group(
-        &self,
-        entry: &GroupEntry,
-        bytes: &[u8],
-        lines: &Lines,
-    ) -> Result<Unpacked> {
-        let line = |number: usize| lines.get(number);
-        let unpacked = group::read(bytes, entry.section.offset, line).map_err(malformed)?;
-        check_group(&unpacked, entry).map_err(malformed)?;
-        Ok(unpacked)
-    }
-
     /// Symbols and labels of all series.
     pub(super) fn labels(&self) -> Result<Labels> {
         let section = self.directory.labels;
@@ -256,6 +243,14 @@ impl<'p, P: PackBytes + ?Sized> Pack<'p, P> {
         }
         Ok(labels)
     }
+}
+
+/// Unpacks a group that was read, whose timelines are in `lines`.
+pub(super) fn unpack_group(entry: &GroupEntry, bytes: &[u8], lines: &Lines) -> Result<Unpacked> {
+    let line = |number: usize| lines.get(number);
+    let unpacked = group::read(bytes, entry.section.offset, line).map_err(malformed)?;
+    check_group(&unpacked, entry).map_err(malformed)?;
+    Ok(unpacked)
 }
 
 /// Checks that a group holds what the directory says.

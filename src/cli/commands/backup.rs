@@ -52,7 +52,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = DEFAULT_LEVEL, value_parser = clap::value_parser!(i32).range(1..=22))]
     level: i32,
     /// Where what is known of stored packs is remembered; it may be lost at any time
-    /// [default: narthex in $XDG_CACHE_HOME or ~/.cache]
+    /// [default: narthex in `$XDG_CACHE_HOME` or ~/.cache]
     #[arg(long, value_name = "DIR", env = "NARTHEX_CACHE_DIR")]
     cache_dir: Option<PathBuf>,
     /// Remember nothing: read packs back where new blocks repeat their samples

@@ -93,17 +93,15 @@ impl Search<'_, '_> {
         for (next_known, next_chunk) in ends {
             let candidates = self.known.get(known..next_known).unwrap_or_default();
             let wanted = self.chunks.get(chunk..next_chunk).unwrap_or_default();
-            match self.stretch(candidates, wanted) {
-                Some(stretch) => {
-                    let fate = Fate::Recode(stretches.len());
-                    fates.extend(candidates.iter().map(|candidate| (*candidate, fate)));
-                    stretches.push(stretch);
-                }
-                None => {
-                    fates.extend(candidates.iter().map(|candidate| (*candidate, Fate::Skip)));
-                    difference.own.extend(chunk..next_chunk);
-                }
+            let stretch = self.stretch(candidates, wanted);
+            let fate = stretch
+                .as_ref()
+                .map_or(Fate::Skip, |_| Fate::Recode(stretches.len()));
+            fates.extend(candidates.iter().map(|candidate| (*candidate, fate)));
+            if stretch.is_none() {
+                difference.own.extend(chunk..next_chunk);
             }
+            stretches.extend(stretch);
             fates.extend(
                 self.known
                     .get(next_known)
@@ -260,12 +258,12 @@ fn program(mut fates: Vec<(Candidate<'_>, Fate)>, stretches: &[Stretch]) -> Prog
     for (_, fate) in fates {
         match (fate, steps.last_mut()) {
             (Fate::Take, Some(Step::Take(count))) | (Fate::Skip, Some(Step::Skip(count))) => {
-                *count += 1
+                *count += 1;
             }
             (Fate::Take, _) => steps.push(Step::Take(1)),
             (Fate::Skip, _) => steps.push(Step::Skip(1)),
             (Fate::Recode(_), Some(Step::Recode(recode))) if last == Some(fate) => {
-                recode.chunks += 1
+                recode.chunks += 1;
             }
             (Fate::Recode(number), _) => {
                 let recode = stretches.get(number).map(|stretch| stretch.recode.clone());
