@@ -144,7 +144,7 @@ fn splice(block: &Block, packs: &[&Packed]) -> (Plan, u64) {
         &|_| (),
     )
     .unwrap();
-    assert_eq!(segments.0, [block.segment.clone()]);
+    assert!(segments.0 == std::slice::from_ref(&block.segment));
     assert!(index == block.index);
     (plan, stored)
 }

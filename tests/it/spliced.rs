@@ -229,9 +229,9 @@ fn a_cache_that_is_gone_stale_or_damaged_changes_nothing_in_the_repository() {
     };
     assert_eq!(sound, archive(&flipped, &[]));
     let cut = |cache: &Path| {
-        entries(cache)
-            .iter()
-            .for_each(|path| fs::write(path, b"short").unwrap())
+        for path in entries(cache) {
+            fs::write(path, b"short").unwrap();
+        }
     };
     assert_eq!(sound, archive(&cut, &[]));
 }
