@@ -1,7 +1,7 @@
 //! Storing a block in the dense codec: packed and proved, with a recipe beside it.
 
 use super::fingerprint::{deep_fingerprint, is_immutable};
-use super::pipeline::{Failure, Held, Pipeline, count, immutable_digests};
+use super::pipeline::{Failure, Held, Pipeline, count, if_there, immutable_digests};
 use super::source::{Content, Miss, OpenBlock, SourceFile};
 use super::survey::BlockSurvey;
 use crate::dense::{RECIPE_FILE, Recipe, SegmentRecipe, StagedPack, digests, stage_pack};
@@ -31,7 +31,7 @@ struct Packable<'b> {
 /// What became of an attempt to store a block under some name.
 enum Attempt {
     Held(Box<Held>),
-    /// The name is taken by something else.
+    /// The name is taken by something else, or by something that is about to be deleted.
     Taken,
     /// The block cannot be packed.
     Unpackable,
@@ -98,7 +98,7 @@ impl Pipeline<'_> {
             }
         }
         Err(Failure::Source(Miss::Unreadable(Error::corrupt(format!(
-            "block {}: both objects that could hold it are damaged",
+            "block {}: both objects that could hold it are damaged or about to be deleted",
             survey.ulid()
         )))))
     }
@@ -111,10 +111,13 @@ impl Pipeline<'_> {
         source: &Packable<'_>,
     ) -> Result<Attempt, Failure> {
         let name = recipe_object(survey.ulid(), fingerprint).map_err(Failure::Store)?;
+        let pack = pack_object(survey.ulid(), fingerprint).map_err(Failure::Store)?;
+        if self.known.is_condemned(&name) || self.known.is_condemned(&pack) {
+            return Ok(Attempt::Taken);
+        }
         if self.known.has_object(&name) {
             return self.adopt_dense(&name, survey, fingerprint, block);
         }
-        let pack = pack_object(survey.ulid(), fingerprint).map_err(Failure::Store)?;
         let (staged, digests) = rayon::join(
             || {
                 let advance = |bytes| self.progress.advance(bytes);
@@ -174,13 +177,13 @@ impl Pipeline<'_> {
             Err(taken) if taken.kind() == ErrorKind::AlreadyExists => {}
             published => return published.map(Some).map_err(Failure::Store),
         }
-        let found = self.hash(&wanted.name).map_err(Failure::Store)?;
-        if found != (wanted.bytes, wanted.sha256) {
+        let found = if_there(self.hash(&wanted.name))?;
+        if found != Some((wanted.bytes, wanted.sha256)) {
             return Ok(None);
         }
         // Whoever published it may have died before it was durable.
-        self.store.settle(&wanted.name).map_err(Failure::Store)?;
-        Ok(Some(wanted))
+        let settled = if_there(self.store.settle(&wanted.name))?;
+        Ok(settled.map(|()| wanted))
     }
 
     /// Takes a recipe object that a run has left which died, if it and its pack hold the same block.
@@ -205,8 +208,11 @@ impl Pipeline<'_> {
         if !is_same_part(&here, &files) {
             return Ok(Attempt::Taken);
         }
-        self.store.settle(&pack).map_err(Failure::Store)?;
-        let (bytes, sha256) = self.hash(&pack).map_err(Failure::Store)?;
+        let settled = if_there(self.store.settle(&pack))?;
+        let hashed = if_there(self.hash(&pack))?;
+        let Some(((), (bytes, sha256))) = settled.zip(hashed) else {
+            return Ok(Attempt::Taken);
+        };
         let raw_bytes = files
             .iter()
             .filter(|file| file.packed)

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use super::commit::commit;
 use super::hooks::{Hooks, Moment};
 use super::logs::{LogFiles, open_logs};
 use super::pipeline::{Failure, Pipeline, Traffic};
@@ -16,6 +17,7 @@ use crate::model::{Millis, Ulid};
 use crate::progress::Progress;
 use crate::repository::lineage::{coverage, has_problems, is_damaged};
 use crate::repository::portable::{Root, Staged};
+use crate::repository::trash::Trash;
 use crate::repository::{
     Archive, ArchiveId, FindingCounts, LeftOut, MANIFEST_VERSION, Repository, StoredBlock,
     StoredWal, wal_object,
@@ -89,6 +91,7 @@ impl Harvest {
 impl Run<'_> {
     /// Makes an archive and commits it.
     pub(super) fn archive(&self, time: Millis) -> Result<Report> {
+        let begun = Instant::now();
         let id = ArchiveId::random();
         let mut harvest = Harvest::default();
         let newest = self.newest(&mut harvest)?;
@@ -109,11 +112,9 @@ impl Run<'_> {
             problems: std::mem::take(&mut harvest.problems),
             archive: self.manifest(id, time, wal, harvest),
         };
-        // The logs appear last, when little is left that can fail: without the manifest they are of no use to
-        // anybody, whereas the next run takes the blocks over.
-        let manifest = self.repository.stage(&report.archive)?;
-        staged.map(Staged::publish).transpose()?;
-        manifest.publish()?;
+        let passed = i64::try_from(begun.elapsed().as_millis()).unwrap_or(i64::MAX);
+        let now = time.saturating_add(passed);
+        commit(self.repository, &report.archive, staged, now)?;
         Ok(report)
     }
 
@@ -394,7 +395,7 @@ pub(super) fn refuse_other_server(
 pub(super) fn known(repository: &Repository, newest: Option<&Archive>) -> Result<Known> {
     let mut objects = repository.store().list("blocks/")?;
     objects.append(&mut repository.store().list("packs/")?);
-    let mut known = Known::new(objects);
+    let mut known = Known::new(objects, Trash::list(repository.store())?);
     if let Some(newest) = newest {
         known.learn(newest);
     }

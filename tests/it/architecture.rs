@@ -22,6 +22,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("pack", &["raw", "model", "index", "chunk"]),
     ("store", &[]),
     ("repository", &["raw", "model", "store"]),
+    ("retain", &["model", "repository", "store"]),
     ("dense", &["model", "index", "pack", "repository", "store"]),
     (
         "archive",
@@ -58,6 +59,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "store",
             "archive",
             "restore",
+            "retain",
         ],
     ),
     (
@@ -77,6 +79,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "repository",
             "archive",
             "restore",
+            "retain",
             "report",
         ],
     ),

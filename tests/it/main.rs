@@ -35,6 +35,7 @@ mod portable;
 mod reading;
 mod repository;
 mod restoring;
+mod retain;
 mod sick;
 mod store_contract;
 mod verify;
