@@ -154,3 +154,47 @@ fn a_prune_that_stands_still_while_a_backup_begins_and_ends_while_that_stands_st
         }
     }
 }
+
+#[test]
+fn a_backup_that_stands_still_while_a_prune_begins_and_ends_while_that_stands_still_loses_nothing()
+{
+    let bench = Bench::new(Codec::Portable);
+    let now = START + 30 * DAY;
+    let operations = bench.operations(|store| prune(store, 0, now));
+    let of_backup = bench.operations(|store| bench.back_up(store, now));
+    let mut refused = 0;
+    for stop in (of_backup - 14)..of_backup {
+        for at in 0..operations {
+            let what = format!("backup before {stop}, prune before {at}");
+            let store = bench.again();
+            let barrier = Arc::new(Barrier::new(2));
+            let faults = Faults {
+                pause_at: Some((stop, Arc::clone(&barrier))),
+                ..Faults::default()
+            };
+            let slow = FaultyStore::new(Arc::new(store.clone()), faults);
+            let mut made = None;
+            let pruned = std::thread::scope(|scope| {
+                let running = scope.spawn(|| bench.back_up(&slow, now));
+                barrier.wait();
+                // The prune comes to `at`, the backup ends, the prune goes on.
+                interrupted(
+                    &store,
+                    at,
+                    None,
+                    |faulty| prune(faulty, 0, now),
+                    || {
+                        barrier.wait();
+                        made = Some(running.join().unwrap());
+                    },
+                )
+            });
+            assert!(pruned.is_ok(), "{what}: {}", chain(&pruned));
+            let made = made.unwrap();
+            refused += u64::from(chain(&made).contains("a prune is deleting"));
+            assert_eq!(archives(&store), if made.is_ok() { 2 } else { 1 }, "{what}");
+            bench.assert_whole(&store, &what);
+        }
+    }
+    assert!(refused > 0, "no backup met a warrant at its end");
+}
