@@ -66,7 +66,7 @@ pub(crate) struct Args {
     /// Say which archives would be removed, and do nothing
     #[arg(long)]
     dry_run: bool,
-    /// Run prune afterwards
+    /// Run prune afterwards; with --dry-run it says what it would do with all archives still there
     #[arg(long)]
     prune: bool,
     #[command(flatten)]
