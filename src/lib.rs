@@ -12,11 +12,12 @@
 //! * **Cut it**: [`cut`] makes a block that holds only some series, or some time, of another.
 //! * **Keep it**: [`archive`] backs a data directory up into a [`repository`] of immutable objects in a
 //!   [`store`].
+//! * **Let go**: [`retain`] forgets archives by a policy and deletes what no archive needs.
 //! * **Bring it back**: [`restore`] stages, proves and publishes a valid data directory.
 //! * **Show it**: [`report`] turns results into tables and JSON; `cli` is the command line.
 //!
 //! The reading half (`raw`, `model`, `block`, `index`, `chunk`, `wal`, `verify`, `cut`, `pack`) never learns that
-//! repositories exist; the keeping half (`store`, `repository`) never learns what a sample is. They meet in
+//! repositories exist; the keeping half (`store`, `repository`, `retain`) never learns what a sample is. They meet in
 //! `dense`, `archive`, `restore` and `report`.
 //!
 //! # Hostile input
@@ -52,6 +53,7 @@ pub mod raw;
 pub mod report;
 pub mod repository;
 pub mod restore;
+pub mod retain;
 pub mod store;
 pub mod verify;
 pub mod wal;

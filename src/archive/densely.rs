@@ -1,7 +1,7 @@
 //! Storing a block in the dense codec: packed and proved, with a recipe beside it.
 
 use super::fingerprint::{deep_fingerprint, is_immutable};
-use super::pipeline::{Failure, Held, Pipeline, count, immutable_digests};
+use super::pipeline::{Failure, Held, Pipeline, count, if_there, immutable_digests};
 use super::source::{Content, Miss, OpenBlock, SourceFile};
 use super::survey::BlockSurvey;
 use crate::dense::{
@@ -61,7 +61,7 @@ struct StagedOwn {
 /// What became of an attempt to store a block under some name.
 enum Attempt {
     Held(Box<Held>),
-    /// The name is taken by something else.
+    /// The name is taken by something else, or by something that is about to be deleted.
     Taken,
     /// The block cannot be packed.
     Unpackable,
@@ -128,7 +128,7 @@ impl Pipeline<'_> {
             }
         }
         Err(Failure::Source(Miss::Unreadable(Error::corrupt(format!(
-            "block {}: both objects that could hold it are damaged",
+            "block {}: both objects that could hold it are damaged or about to be deleted",
             survey.ulid()
         )))))
     }
@@ -141,6 +141,10 @@ impl Pipeline<'_> {
         source: &Packable<'_>,
     ) -> Result<Attempt, Failure> {
         let name = recipe_object(survey.ulid(), fingerprint).map_err(Failure::Store)?;
+        let pack = pack_object(survey.ulid(), fingerprint).map_err(Failure::Store)?;
+        if self.known.is_condemned(&name) || self.known.is_condemned(&pack) {
+            return Ok(Attempt::Taken);
+        }
         if self.known.has_object(&name) {
             return self.adopt_dense(&name, survey, fingerprint, block);
         }
@@ -221,7 +225,7 @@ impl Pipeline<'_> {
             let own = match &plan.own {
                 None => None,
                 Some(selection) => {
-                    let name = own_pack(survey.ulid(), fingerprint, &packs, selection)?;
+                    let name = self.own_pack(survey.ulid(), fingerprint, &packs, selection)?;
                     let Some(own) = self.stage(&name, source, Some(selection))? else {
                         return Ok(None);
                     };
@@ -247,6 +251,29 @@ impl Pipeline<'_> {
             is_sound: own.is_sound,
             own: Some(own),
         }))
+    }
+
+    /// The name of a pack that holds what `packs` lack of a block. Another night, with other packs, it is another.
+    fn own_pack(
+        &self,
+        ulid: Ulid,
+        fingerprint: &Fingerprint,
+        packs: &[StoredObject],
+        selection: &Selection,
+    ) -> Result<ObjectName, Failure> {
+        let mut identity = fingerprint.as_str().as_bytes().to_vec();
+        for pack in packs {
+            identity.extend_from_slice(pack.sha256.as_bytes());
+        }
+        identity.extend(selection.identity());
+        loop {
+            let name = pack_object(ulid, &Fingerprint::of(&identity)).map_err(Failure::Store)?;
+            // What is about to be deleted is not to be stored again under its name.
+            if !self.known.is_condemned(&name) {
+                return Ok(name);
+            }
+            identity.push(0);
+        }
     }
 
     fn stage(
@@ -328,13 +355,13 @@ impl Pipeline<'_> {
             Err(taken) if taken.kind() == ErrorKind::AlreadyExists => {}
             published => return published.map(Some).map_err(Failure::Store),
         }
-        let found = self.hash(&wanted.name).map_err(Failure::Store)?;
-        if found != (wanted.bytes, wanted.sha256) {
+        let found = if_there(self.hash(&wanted.name))?;
+        if found != Some((wanted.bytes, wanted.sha256)) {
             return Ok(None);
         }
         // Whoever published it may have died before it was durable.
-        self.store.settle(&wanted.name).map_err(Failure::Store)?;
-        Ok(Some(wanted))
+        let settled = if_there(self.store.settle(&wanted.name))?;
+        Ok(settled.map(|()| wanted))
     }
 
     /// Takes a recipe object that a run has left which died, if it and its pack hold the same block.
@@ -361,7 +388,10 @@ impl Pipeline<'_> {
         }
         let mut packs = Vec::with_capacity(names.len());
         for name in names {
-            packs.push(self.adopt_pack(name, &files).map_err(Failure::Store)?);
+            let Some(pack) = self.adopt_pack(name, &files)? else {
+                return Ok(Attempt::Taken);
+            };
+            packs.push(pack);
         }
         let verdict =
             verify_block(&survey.found.dir, self.options.verify, &Silent).map_err(Miss::from)?;
@@ -379,21 +409,30 @@ impl Pipeline<'_> {
         })))
     }
 
-    /// What a manifest says of a pack that none describes so far; others are known.
-    fn adopt_pack(&self, name: ObjectName, files: &[StoredFile]) -> Result<StoredObject> {
-        if let Some(known) = self.known.pack(&name) {
-            return Ok(known.clone());
+    /// What a manifest says of a pack, also of one that none has described so far; `None` when it is gone, or about to be.
+    fn adopt_pack(
+        &self,
+        name: ObjectName,
+        files: &[StoredFile],
+    ) -> Result<Option<StoredObject>, Failure> {
+        if self.known.is_condemned(&name) {
+            return Ok(None);
         }
-        self.store.settle(&name)?;
-        let (bytes, sha256) = self.hash(&name)?;
-        let packed = files.iter().filter(|file| file.packed);
-        Ok(StoredObject {
-            name,
-            codec: PACK.to_owned(),
-            bytes,
-            sha256,
-            raw_bytes: packed.map(|file| file.bytes).sum(),
-        })
+        if let Some(known) = self.known.pack(&name) {
+            return Ok(Some(known.clone()));
+        }
+        let settled = if_there(self.store.settle(&name))?;
+        let hashed = if_there(self.hash(&name))?;
+        Ok(settled.zip(hashed).map(|((), (bytes, sha256))| {
+            let packed = files.iter().filter(|file| file.packed);
+            StoredObject {
+                name,
+                codec: PACK.to_owned(),
+                bytes,
+                sha256,
+                raw_bytes: packed.map(|file| file.bytes).sum(),
+            }
+        }))
     }
 
     /// What is wrong with a block that was packed. That its chunks and its index came back as they were proves most of what
@@ -446,21 +485,6 @@ pub(super) fn is_same_part(here: &[(&SourceFile, Digest)], files: &[StoredFile])
 
 fn chunk_bytes(source: &Packable<'_>) -> u64 {
     source.segments.iter().map(|(file, _)| file.bytes).sum()
-}
-
-/// The name of a pack that holds what `packs` lack of a block. Another night, with other packs, it is another.
-fn own_pack(
-    ulid: Ulid,
-    fingerprint: &Fingerprint,
-    packs: &[StoredObject],
-    selection: &Selection,
-) -> Result<ObjectName, Failure> {
-    let mut identity = fingerprint.as_str().as_bytes().to_vec();
-    for pack in packs {
-        identity.extend_from_slice(pack.sha256.as_bytes());
-    }
-    identity.extend(selection.identity());
-    pack_object(ulid, &Fingerprint::of(&identity)).map_err(Failure::Store)
 }
 
 fn recipe(

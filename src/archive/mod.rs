@@ -5,6 +5,7 @@
 //! makes a backup fail or lets a sample slip through. Nothing is ever written there. A run that dies leaves
 //! objects to which no archive refers; the next run takes them over.
 
+mod commit;
 mod densely;
 mod fingerprint;
 mod hooks;

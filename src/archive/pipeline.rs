@@ -173,14 +173,14 @@ impl Pipeline<'_> {
         match self.put_or_adopt(survey, &deep, block)? {
             Some(parts) => Ok(held(deep, parts)),
             None => Err(Failure::Source(Miss::Unreadable(Error::corrupt(format!(
-                "block {}: both objects that could hold it are damaged",
+                "block {}: both objects that could hold it are damaged or about to be deleted",
                 survey.ulid()
             ))))),
         }
     }
 
     /// Writes the object of a block; or takes the one that has its name, if it holds the same immutable part: a
-    /// run that died may have left it. `None` when it holds something else.
+    /// run that died may have left it. `None` when it holds something else, or is about to be deleted.
     fn put_or_adopt(
         &self,
         survey: &BlockSurvey,
@@ -188,6 +188,9 @@ impl Pipeline<'_> {
         block: &OpenBlock,
     ) -> Result<Option<(StoredObject, Vec<StoredFile>)>, Failure> {
         let name = block_object(survey.ulid(), fingerprint).map_err(Failure::Store)?;
+        if self.known.is_condemned(&name) {
+            return Ok(None);
+        }
         let root = Root::Block(survey.ulid());
         if !self.known.has_object(&name) {
             let files: Vec<_> = block.files.iter().collect();
@@ -271,12 +274,13 @@ impl Pipeline<'_> {
                 return Ok(object);
             }
         }
-        let damaged =
-            format!("both objects that could hold the changed files of {ulid} are damaged");
+        let damaged = format!(
+            "both objects that could hold the changed files of {ulid} are damaged or about to be deleted"
+        );
         Err(Miss::Unreadable(Error::corrupt(damaged)).into())
     }
 
-    /// Writes a sidecar, or takes the one that has its name. `None` when that one is damaged.
+    /// Writes a sidecar, or takes the one that has its name. `None` when that one is damaged or about to be deleted.
     fn put_or_adopt_sidecar(
         &self,
         ulid: Ulid,
@@ -284,6 +288,9 @@ impl Pipeline<'_> {
         changed: &[&StoredFile],
         block: &OpenBlock,
     ) -> Result<Option<StoredObject>, Failure> {
+        if self.known.is_condemned(name) {
+            return Ok(None);
+        }
         let root = Root::Block(ulid);
         let is_listed = |files: &[StoredFile]| files.iter().eq(changed.iter().copied());
         if !self.known.has_object(name) {
@@ -364,13 +371,18 @@ impl Pipeline<'_> {
             .and_then(|object| object.contents(&mut portable::Silent, &Silent));
         match read {
             // Whoever published it may have died before it was durable.
-            Ok(contents) => {
-                self.store.settle(name).map_err(Failure::Store)?;
-                Ok(Some(contents))
-            }
+            Ok(contents) => Ok(if_there(self.store.settle(name))?.map(|()| contents)),
             Err(error) if error.kind() == ErrorKind::Io => Err(Failure::Store(error)),
             Err(_) => Ok(None),
         }
+    }
+}
+
+/// What was asked of an object that may have been deleted since it was seen; `None` when it has been.
+pub(super) fn if_there<T>(result: Result<T>) -> Result<Option<T>, Failure> {
+    match result {
+        Err(gone) if gone.kind() == ErrorKind::NotFound => Ok(None),
+        result => result.map(Some).map_err(Failure::Store),
     }
 }
 

@@ -6,6 +6,7 @@ use super::fingerprint::{deep_fingerprint, is_immutable};
 use super::survey::BlockSurvey;
 use crate::model::Ulid;
 use crate::repository::lineage::{atoms, is_damaged};
+use crate::repository::trash::Trash;
 use crate::repository::{
     Archive, StoredBlock, StoredFile, StoredObject, block_object, recipe_object,
 };
@@ -38,6 +39,8 @@ pub(super) enum Change {
 pub(super) struct Known {
     /// Sizes of the objects that exist.
     objects: BTreeMap<ObjectName, u64>,
+    /// What is about to be deleted.
+    trash: Trash,
     /// What manifests say of blocks, the latest word last.
     blocks: BTreeMap<Ulid, Vec<StoredBlock>>,
     /// Blocks that this run has stored.
@@ -45,10 +48,11 @@ pub(super) struct Known {
 }
 
 impl Known {
-    /// Knows that these objects exist, and nothing of what is in them.
-    pub(super) fn new(objects: impl IntoIterator<Item = (ObjectName, u64)>) -> Self {
+    /// Knows that these objects exist, and nothing of what is in them; and which of them `trash` condemns.
+    pub(super) fn new(objects: impl IntoIterator<Item = (ObjectName, u64)>, trash: Trash) -> Self {
         Known {
             objects: objects.into_iter().collect(),
+            trash,
             ..Known::default()
         }
     }
@@ -85,6 +89,11 @@ impl Known {
     /// Whether there is an object of this name.
     pub(super) fn has_object(&self, name: &ObjectName) -> bool {
         self.objects.contains_key(name)
+    }
+
+    /// Whether an object of this name is about to be deleted: it must not be relied on, and the name not be used.
+    pub(super) fn is_condemned(&self, name: &ObjectName) -> bool {
+        self.trash.is_condemned(name)
     }
 
     /// What has to be done for `block`.
@@ -131,9 +140,12 @@ impl Known {
             .rfind(|word| is_same(word, block) && is_held(word))
     }
 
-    /// Whether the object, if there is to be one, is as long as it was when it was stored.
+    /// Whether the object, if there is to be one, is as long as it was when it was stored, and will stay.
     fn holds(&self, object: Option<&StoredObject>) -> bool {
-        object.is_none_or(|object| self.objects.get(&object.name) == Some(&object.bytes))
+        object.is_none_or(|object| {
+            self.objects.get(&object.name) == Some(&object.bytes)
+                && !self.is_condemned(&object.name)
+        })
     }
 }
 

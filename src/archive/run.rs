@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use super::commit::commit;
 use super::hooks::{Hooks, Moment};
 use super::logs::{LogFiles, open_logs};
 use super::pipeline::{Failure, Pipeline, Traffic};
@@ -17,6 +18,7 @@ use crate::model::{Millis, Ulid};
 use crate::progress::Progress;
 use crate::repository::lineage::{coverage, has_problems, is_damaged};
 use crate::repository::portable::{Root, Staged};
+use crate::repository::trash::Trash;
 use crate::repository::{
     Archive, ArchiveId, FindingCounts, LeftOut, MANIFEST_VERSION, Repository, StoredBlock,
     StoredWal, wal_object,
@@ -94,6 +96,7 @@ impl Harvest {
 impl Run<'_> {
     /// Makes an archive and commits it.
     pub(super) fn archive(&self, time: Millis) -> Result<Report> {
+        let begun = Instant::now();
         let id = ArchiveId::random();
         let cache = self.options.cache.as_ref();
         let cache = cache.map(|dir| Cache::new(dir, &self.repository.descriptor().id));
@@ -120,11 +123,9 @@ impl Run<'_> {
             problems: std::mem::take(&mut harvest.problems),
             archive: self.manifest(id, time, wal, harvest),
         };
-        // The logs appear last, when little is left that can fail: without the manifest they are of no use to
-        // anybody, whereas the next run takes the blocks over.
-        let manifest = self.repository.stage(&report.archive)?;
-        staged.map(Staged::publish).transpose()?;
-        manifest.publish()?;
+        let passed = i64::try_from(begun.elapsed().as_millis()).unwrap_or(i64::MAX);
+        let now = time.saturating_add(passed);
+        commit(self.repository, &report.archive, staged, now)?;
         cache.sweep();
         Ok(report)
     }
@@ -410,7 +411,7 @@ pub(super) fn refuse_other_server(
 pub(super) fn known(repository: &Repository, newest: Option<&Archive>) -> Result<Known> {
     let mut objects = repository.store().list("blocks/")?;
     objects.append(&mut repository.store().list("packs/")?);
-    let mut known = Known::new(objects);
+    let mut known = Known::new(objects, Trash::list(repository.store())?);
     match newest {
         Some(newest) => known.learn(newest),
         // Perhaps it is a copy of one that is archived under another name, or a Prometheus snapshot of it.

@@ -133,6 +133,10 @@ pub(crate) enum Command {
     Restore(commands::restore::Args),
     /// List the archives of a repository, oldest first
     Archives(commands::archives::Args),
+    /// Remove archives by a policy, or by their ids
+    Forget(commands::forget::Args),
+    /// Delete what no archive needs: mark it in one run, delete it in a later one
+    Prune(commands::prune::Args),
     /// Write a stored block as a plain tar
     Export(commands::export::Args),
     /// Say where the bytes of a repository are

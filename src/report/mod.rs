@@ -10,6 +10,7 @@ pub mod dump;
 pub mod findings;
 pub mod inspect;
 pub mod reference;
+pub mod retain;
 pub mod stats;
 mod value;
 

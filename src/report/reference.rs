@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 
 use super::inspect::columns as inspect;
-use super::{Column, blocks, stats};
+use super::{Column, blocks, retain, stats};
 
 const HEADING: &str = "\
-# What reading commands print as JSON
+# What commands print as JSON
 
 This page is made from the tables of columns in `src/report` and held equal to them by a test. Keys are stable: new ones may be
 added, none is renamed. Times are milliseconds since the Unix epoch, spans of time are milliseconds, sizes are bytes. `null` means not
@@ -36,6 +36,23 @@ const STATS: &str = "\
 
 One object with the keys `totals`, an object; `codecs`, a list with one object per codec; and `parts`, a list with one object per kind of
 column in packs, empty with `--quick`.
+
+";
+
+const FORGET: &str = "\
+## `narthex forget --json`
+
+One object with the keys `archives`, a list with one object per archive that was considered; `damaged`, a list of objects with `object`
+and `error`, for manifests that cannot be read and stay; `removed_damaged`, a list of names of such manifests that were removed because their ids
+were given; `dry_run`; and, with `--prune`, `prune`, an object as of `narthex prune --json`.
+
+";
+
+const PRUNE: &str = "\
+## `narthex prune --json`
+
+One object with the keys of the first table, `dry_run`, and `items`, a list with one object for each object that no archive needs, or that
+was marked although one does.
 
 ";
 
@@ -88,6 +105,11 @@ pub fn reference() -> String {
     keys(&mut page, "`totals` of a repository", stats::TOTALS);
     keys(&mut page, "`codecs`", stats::CODECS);
     keys(&mut page, "`parts`", stats::PARTS);
+    page.push_str(FORGET);
+    keys(&mut page, "`archives`", retain::DECISIONS);
+    page.push_str(PRUNE);
+    keys(&mut page, "A prune", retain::PRUNED);
+    keys(&mut page, "`items`", retain::ITEMS);
     page.push_str(DUMP);
     page
 }
@@ -133,5 +155,8 @@ mod tests {
         check(stats::TOTALS);
         check(stats::CODECS);
         check(stats::PARTS);
+        check(retain::DECISIONS);
+        check(retain::PRUNED);
+        check(retain::ITEMS);
     }
 }

@@ -5,6 +5,8 @@ use std::path::{Component, Path};
 use std::str::FromStr;
 
 use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 use super::digest::{Digest, Hasher, is_hex};
@@ -27,6 +29,15 @@ pub(super) const OBJECT_SUFFIX: &str = ".tar.zst";
 
 /// Suffix of all packs.
 pub(super) const PACK_SUFFIX: &str = ".pack";
+
+/// Prefix of the claims of backups that are about to commit.
+pub(super) const CLAIMS: &str = "claims/";
+/// Prefix of marks and warrants.
+pub(super) const TRASH: &str = "trash/";
+/// Prefix of all marks.
+pub(super) const MARKS: &str = "trash/marks/";
+/// Prefix of all warrants.
+pub(super) const WARRANTS: &str = "trash/warrants/";
 
 const MANIFEST_SUFFIX: &str = ".json";
 const STAMP_FORMAT: &str = "%Y%m%dT%H%M%SZ";
@@ -193,15 +204,8 @@ impl ManifestName {
     ///
     /// `Invalid`, when `time` lies outside the years 0 to 9999.
     pub fn new(time: Millis, id: &ArchiveId) -> Result<Self> {
-        let stamp = Timestamp::from_millisecond(time)
-            .map(|time| time.strftime(STAMP_FORMAT).to_string())
-            .ok()
-            .filter(|stamp| is_stamp(stamp));
-        let stamp = stamp.ok_or_else(|| {
-            Error::invalid(format!("expected a time of our era, found {time} ms"))
-        })?;
         Ok(ManifestName {
-            stamp,
+            stamp: stamp_of(time)?,
             id: id.clone(),
         })
     }
@@ -223,6 +227,26 @@ impl ManifestName {
             self.stamp, self.id
         ))
     }
+}
+
+/// `time` in UTC, cut to the second: `20261121T190800Z`.
+///
+/// # Errors
+///
+/// `Invalid`, when `time` lies outside the years 0 to 9999.
+pub(super) fn stamp_of(time: Millis) -> Result<String> {
+    let stamp = Timestamp::from_millisecond(time)
+        .map(|time| time.strftime(STAMP_FORMAT).to_string())
+        .ok()
+        .filter(|stamp| is_stamp(stamp));
+    stamp.ok_or_else(|| Error::invalid(format!("expected a time of our era, found {time} ms")))
+}
+
+/// The time a stamp says; `None` when `text` is none.
+pub(super) fn time_of(text: &str) -> Option<Millis> {
+    let time = DateTime::strptime(STAMP_FORMAT, text).ok()?;
+    let time = time.to_zoned(TimeZone::UTC).ok()?;
+    Some(time.timestamp().as_millisecond()).filter(|_| is_stamp(text))
 }
 
 /// Whether `text` looks like `20261121T190800Z`.
@@ -282,6 +306,30 @@ pub fn side_object<'a>(
     ObjectName::new(format!(
         "{BLOCKS}{ulid}/{fingerprint}.{short}.side{OBJECT_SUFFIX}"
     ))
+}
+
+/// Whether narthex gives such names to objects with data: to blocks with their recipes and sidecars, packs and WALs. Only
+/// such objects are ever deleted because no archive names them.
+pub fn is_data(object: &ObjectName) -> bool {
+    let name = object.as_str();
+    if let Some(file) = name.strip_prefix(WAL) {
+        return file
+            .strip_suffix(OBJECT_SUFFIX)
+            .is_some_and(|id| is_hex(id, ID_LEN));
+    }
+    let of_block = |prefix: &str, suffix: &str| {
+        let (ulid, file) = name.strip_prefix(prefix)?.split_once('/')?;
+        let mut words = file.strip_suffix(suffix)?.split('.');
+        let parsed: Ulid = ulid.parse().ok()?;
+        let is_word =
+            |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        Some(
+            parsed.to_string() == ulid
+                && is_hex(words.next()?, FINGERPRINT_LEN)
+                && words.all(is_word),
+        )
+    };
+    of_block(BLOCKS, OBJECT_SUFFIX) == Some(true) || of_block(PACKS, PACK_SUFFIX) == Some(true)
 }
 
 /// Name of the object that holds the WAL and WBL of one archive.
@@ -355,6 +403,49 @@ mod tests {
         let side = side_object(ulid, &fingerprint, [(&file, Digest::of(b""))], 0).unwrap();
         assert_eq!(parse_block_object(&side), None, "a sidecar is no block");
         assert!(side.as_str().ends_with(".side.tar.zst"));
+    }
+
+    #[test]
+    fn a_stamp_is_read_as_it_is_written() {
+        let stamp = stamp_of(1_795_288_065_445).unwrap();
+        assert_eq!(time_of(&stamp), Some(1_795_288_065_000));
+        assert!(stamp_of(i64::MAX).is_err());
+        for odd in [
+            "",
+            "20261121T190745",
+            "20261321T190745Z",
+            "2026-11-21T19:07:45Z",
+        ] {
+            assert_eq!(time_of(odd), None, "{odd}");
+        }
+    }
+
+    #[test]
+    fn data_is_told_from_what_only_lies_beside_it() {
+        let ulid: Ulid = BLOCK.parse().unwrap();
+        let (fingerprint, file) = (Fingerprint::of(b"x"), FilePath::new("meta.json").unwrap());
+        for ours in [
+            block_object(ulid, &fingerprint),
+            recipe_object(ulid, &fingerprint),
+            pack_object(ulid, &fingerprint),
+            side_object(ulid, &fingerprint, [(&file, Digest::of(b""))], 1),
+            wal_object(&ArchiveId::random()),
+        ] {
+            assert!(is_data(ours.as_ref().unwrap()), "{ours:?}");
+        }
+        let digits = fingerprint.as_str();
+        for odd in [
+            "narthex.json".to_owned(),
+            "wal/notes.tar.zst".to_owned(),
+            "blocks/backup.tar.zst".to_owned(),
+            format!("blocks/{BLOCK}/backup.tar.zst"),
+            format!("blocks/{BLOCK}/{digits}.tar"),
+            format!("blocks/{BLOCK}/{digits}.my_copy.tar.zst"),
+            format!("blocks/{}/{digits}.tar.zst", BLOCK.to_lowercase()),
+            format!("packs/{BLOCK}/old/{digits}.pack"),
+        ] {
+            assert!(!is_data(&ObjectName::new(odd.as_str()).unwrap()), "{odd}");
+        }
     }
 
     #[test]

@@ -8,15 +8,18 @@
 //! [`ObjectName`]), sizes are bounded, and digests are compared.
 
 pub mod check;
+pub mod claim;
 mod diff;
 mod digest;
 mod layout;
+pub mod lease;
 pub mod lineage;
 mod manifest;
 pub mod portable;
 mod seal;
 mod select;
 mod stamp;
+pub mod trash;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,8 +30,8 @@ use serde::{Deserialize, Serialize};
 pub use diff::{BlockChange, Change, Diff, diff};
 pub use digest::{Digest, Hasher};
 pub use layout::{
-    ArchiveId, FilePath, Fingerprint, ManifestName, block_object, pack_object, recipe_object,
-    side_object, wal_object,
+    ArchiveId, FilePath, Fingerprint, ManifestName, block_object, is_data, pack_object,
+    recipe_object, side_object, wal_object,
 };
 pub use manifest::{
     Archive, Coverage, DENSE, FindingCounts, Gap, LeftOut, MANIFEST_VERSION, PACK, PORTABLE,
@@ -130,7 +133,7 @@ impl Repository {
     }
 
     /// Publishes the manifest of `archive`: the commit point of a backup run. Every object it names must have been
-    /// published before.
+    /// published before. Beside a prune that is not enough: see [`claim`].
     pub fn commit(&self, archive: &Archive) -> Result<ObjectName> {
         self.stage(archive)?.publish()?;
         archive.manifest_name()?.object()
@@ -140,6 +143,15 @@ impl Repository {
     pub fn stage(&self, archive: &Archive) -> Result<Box<dyn PendingObject>> {
         let name = archive.manifest_name()?.object()?;
         self.store.stage(&name, &archive.to_bytes()?)
+    }
+
+    /// What lies where blocks, packs and logs are kept, and its size, whether an archive names it or not.
+    pub fn data_objects(&self) -> Result<Vec<(ObjectName, u64)>> {
+        let mut objects = Vec::new();
+        for prefix in [layout::BLOCKS, layout::PACKS, layout::WAL] {
+            objects.append(&mut self.store.list(prefix)?);
+        }
+        Ok(objects)
     }
 
     /// Which blocks are stored, in the portable codec, and the size of the object that holds each. One listing, nothing is

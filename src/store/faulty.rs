@@ -187,6 +187,10 @@ impl Store for FaultyStore {
         self.attempt(Store::leftovers)
     }
 
+    fn remove_leftover(&self, leftover: &Leftover) -> Result<()> {
+        self.attempt(|store| store.remove_leftover(leftover))
+    }
+
     fn is_vacant(&self) -> Result<bool> {
         self.attempt(Store::is_vacant)
     }

@@ -12,10 +12,13 @@ use std::path::{Path, PathBuf};
 
 use super::name::{TEMPORARY, is_component};
 use super::{
-    Leftover, ObjectName, Origin, PendingObject, Store, beyond_end, name_taken, no_object,
-    too_large,
+    Leftover, ObjectName, Origin, PendingObject, Store, beyond_end, name_taken, no_leftover,
+    no_object, not_left_over, too_large,
 };
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
+
+/// How often an object is given its name when its directory is removed at the same moment.
+const MAX_TRIES: u32 = 100;
 
 /// What a freshly made file system holds at its root; a repository may well be one.
 const LOST_AND_FOUND: &str = "lost+found";
@@ -43,6 +46,23 @@ impl LocalStore {
         dir.ancestors()
             .take_while(inside)
             .try_for_each(|dir| sync_dir(own(dir)))
+    }
+
+    /// Removes `dir` and the directories above it that are empty, up to the first level, and makes the last change durable.
+    fn remove_empty_dirs(&self, dir: &str) -> Result<()> {
+        let ends = dir.match_indices('/').map(|(at, _)| at).rev();
+        let dirs = [dir.len()].into_iter().chain(ends);
+        for dir in dirs.filter_map(|end| dir.get(..end)) {
+            // One that is not empty fails, as it should; writers make a directory again that goes under their hands.
+            if !dir.contains('/') || fs::remove_dir(self.root.join(dir)).is_err() {
+                return match sync_dir(own(&self.root.join(dir))) {
+                    // Another process has removed it since.
+                    Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
+                    synced => synced,
+                };
+            }
+        }
+        Ok(())
     }
 
     fn open(&self, name: &ObjectName) -> Result<(File, u64)> {
@@ -216,8 +236,11 @@ impl Store for LocalStore {
     fn delete(&self, name: &ObjectName) -> Result<()> {
         self.open(name)?;
         let path = self.path(name);
-        fs::remove_file(&path).map_err(|e| Error::io("delete", &path, e))?;
-        sync_dir(parent(&path))
+        fs::remove_file(&path).map_err(|e| match e.kind() {
+            io::ErrorKind::NotFound => no_object(name),
+            _ => Error::io("delete", &path, e),
+        })?;
+        self.remove_empty_dirs(dir_of(name))
     }
 
     fn settle(&self, name: &ObjectName) -> Result<()> {
@@ -247,6 +270,27 @@ impl Store for LocalStore {
         })?;
         leftovers.sort_unstable();
         Ok(leftovers)
+    }
+
+    fn remove_leftover(&self, leftover: &Leftover) -> Result<()> {
+        let is_plain = leftover.name.split('/').all(is_component);
+        let own = leftover.name.strip_prefix(TEMPORARY);
+        if leftover.origin != Origin::Unpublished
+            || !is_plain
+            || !own.is_some_and(|rest| rest.starts_with('/'))
+        {
+            return Err(not_left_over(leftover, "something of somebody else's"));
+        }
+        let path = self.root.join(&leftover.name);
+        let failed = |e: io::Error| match e.kind() {
+            io::ErrorKind::NotFound => no_leftover(leftover),
+            _ => Error::io("delete", &path, e),
+        };
+        let metadata = fs::metadata(&path).map_err(failed)?;
+        if metadata.modified().ok() != leftover.modified {
+            return Err(not_left_over(leftover, "one that was written just now"));
+        }
+        fs::remove_file(&path).map_err(failed)
     }
 
     fn is_vacant(&self) -> Result<bool> {
@@ -363,12 +407,24 @@ impl PendingObject for Pending {
                 "expected a directory, found the link {link}"
             )));
         }
-        fs::create_dir_all(dir).map_err(|e| Error::io("create directory", dir, e))?;
-        name_file(&self.temporary.0, &target).map_err(|e| match e.kind() {
-            io::ErrorKind::AlreadyExists => name_taken(&self.name),
-            _ => Error::io("publish", &target, e),
-        })?;
-        self.store.sync_dirs(dir)
+        let mut tries = 1..MAX_TRIES;
+        // Whoever deletes the last object in a directory removes the directory.
+        let mut again =
+            |e: &io::Error| e.kind() == io::ErrorKind::NotFound && tries.next().is_some();
+        loop {
+            match fs::create_dir_all(dir) {
+                Err(e) if again(&e) => continue,
+                made => made.map_err(|e| Error::io("create directory", dir, e))?,
+            }
+            match name_file(&self.temporary.0, &target) {
+                Ok(()) => return self.store.sync_dirs(dir),
+                Err(e) if again(&e) => {}
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+                    return Err(name_taken(&self.name));
+                }
+                Err(e) => return Err(Error::io("publish", &target, e)),
+            }
+        }
     }
 }
 
@@ -515,6 +571,67 @@ mod tests {
         drop(pending);
         assert_eq!(store.leftovers().unwrap(), []);
         assert!(store.is_vacant().unwrap());
+    }
+
+    #[test]
+    fn only_what_a_dead_run_has_left_is_removed_and_only_if_nobody_has_written_to_it_since() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = LocalStore::new(dir.path().join("repo"));
+        let mut pending = store.create(&name("a")).unwrap();
+        pending.write_all(b"half").unwrap();
+        fs::write(dir.path().join("precious"), b"mine").unwrap();
+        fs::write(dir.path().join("repo/my notes.txt"), b"mine").unwrap();
+        let listed = store.leftovers().unwrap();
+        let foreign = &listed[0];
+        let refused = |leftover: &Leftover| store.remove_leftover(leftover).unwrap_err().kind();
+        assert_eq!(refused(foreign), ErrorKind::Refused);
+        for escape in ["tmp/../../precious", "tmp", "tmpx/a", "my notes.txt"] {
+            let name = escape.to_owned();
+            let escape = Leftover {
+                name,
+                ..listed[1].clone()
+            };
+            assert_eq!(refused(&escape), ErrorKind::Refused, "{escape:?}");
+        }
+        let older = Leftover {
+            modified: Some(std::time::SystemTime::UNIX_EPOCH),
+            ..listed[1].clone()
+        };
+        assert_eq!(refused(&older), ErrorKind::Refused);
+        store.remove_leftover(&listed[1]).unwrap();
+        assert_eq!(refused(&listed[1]), ErrorKind::NotFound);
+        assert_eq!(store.leftovers().unwrap().len(), 1);
+        let error = pending.publish().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound, "its writer is told");
+        assert_eq!(fs::read(dir.path().join("precious")).unwrap(), b"mine");
+    }
+
+    #[test]
+    fn the_last_object_of_a_directory_takes_it_along_and_writers_do_not_mind() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = LocalStore::new(dir.path());
+        let put = |object: &str| (&store as &dyn Store).put(&name(object), b"x");
+        put("blocks/X/deep/a").unwrap();
+        put("blocks/X/b").unwrap();
+        store.delete(&name("blocks/X/deep/a")).unwrap();
+        assert!(dir.path().join("blocks/X").is_dir());
+        assert!(!dir.path().join("blocks/X/deep").exists());
+        store.delete(&name("blocks/X/b")).unwrap();
+        assert!(!dir.path().join("blocks/X").exists());
+        assert!(dir.path().join("blocks").is_dir(), "it may be a link");
+
+        std::thread::scope(|scope| {
+            for writer in 0..4 {
+                let (store, put) = (&store, &put);
+                scope.spawn(move || {
+                    for _ in 0..100 {
+                        let object = format!("blocks/Y/{writer}");
+                        put(&object).unwrap();
+                        store.delete(&name(&object)).unwrap();
+                    }
+                });
+            }
+        });
     }
 
     #[test]

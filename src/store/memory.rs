@@ -6,7 +6,8 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{
-    Leftover, ObjectName, PendingObject, Store, beyond_end, name_taken, no_object, too_large,
+    Leftover, ObjectName, Origin, PendingObject, Store, beyond_end, name_taken, no_leftover,
+    no_object, not_left_over, too_large,
 };
 use crate::error::Result;
 
@@ -101,6 +102,13 @@ impl Store for MemoryStore {
 
     fn leftovers(&self) -> Result<Vec<Leftover>> {
         Ok(Vec::new())
+    }
+
+    fn remove_leftover(&self, leftover: &Leftover) -> Result<()> {
+        Err(match leftover.origin {
+            Origin::Unpublished => no_leftover(leftover),
+            Origin::Foreign => not_left_over(leftover, "something of somebody else's"),
+        })
     }
 
     fn is_vacant(&self) -> Result<bool> {

@@ -59,6 +59,10 @@ pub trait Store: Debug + Send + Sync {
     /// Everything in the store's place that is not a published object, sorted by name.
     fn leftovers(&self) -> Result<Vec<Leftover>>;
 
+    /// Removes an unpublished object that a dead run has left; a run that still works on it fails. `NotFound` when it is
+    /// gone, `Refused` when it is somebody else's or has been written since it was listed.
+    fn remove_leftover(&self, leftover: &Leftover) -> Result<()>;
+
     /// Whether nothing is kept here yet: neither objects nor anything of somebody else's.
     fn is_vacant(&self) -> Result<bool>;
 
@@ -140,6 +144,19 @@ pub(crate) fn beyond_end(name: &ObjectName, bytes: u64, range: &Range<u64>) -> E
     Error::corrupt(format!(
         "expected object {name} to hold bytes {} to {}, found {bytes} bytes",
         range.start, range.end
+    ))
+}
+
+/// What [`Store::remove_leftover`] says of what is not there.
+pub(crate) fn no_leftover(leftover: &Leftover) -> Error {
+    Error::not_found(format!("{} does not exist", leftover.name))
+}
+
+/// What [`Store::remove_leftover`] says of what is not a dead run's, or seems not to be.
+pub(crate) fn not_left_over(leftover: &Leftover, found: &str) -> Error {
+    Error::refused(format!(
+        "expected {} to be what a dead run has left, found {found}",
+        leftover.name
     ))
 }
 

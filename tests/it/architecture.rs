@@ -23,6 +23,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("pack", &["raw", "model", "index", "chunk"]),
     ("store", &[]),
     ("repository", &["raw", "model", "store"]),
+    ("retain", &["model", "repository", "store"]),
     ("dense", &["model", "index", "pack", "repository", "store"]),
     (
         "archive",
@@ -68,6 +69,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "store",
             "archive",
             "restore",
+            "retain",
         ],
     ),
     (
@@ -88,6 +90,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "repository",
             "archive",
             "restore",
+            "retain",
             "report",
         ],
     ),

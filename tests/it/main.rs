@@ -37,6 +37,7 @@ mod portable;
 mod reading;
 mod repository;
 mod restoring;
+mod retain;
 mod sick;
 mod simulator;
 mod splice;

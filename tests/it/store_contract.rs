@@ -4,7 +4,7 @@ use std::sync::{Arc, Barrier};
 
 use narthex::ErrorKind;
 use narthex::store::faulty::{Fault, Faults, FaultyStore};
-use narthex::store::{LocalStore, MemoryStore, ObjectName, Store};
+use narthex::store::{Leftover, LocalStore, MemoryStore, ObjectName, Origin, Store};
 
 fn name(text: &str) -> ObjectName {
     ObjectName::new(text).unwrap()
@@ -172,10 +172,34 @@ fn it_is_vacant_until_something_is_kept(store: &dyn Store) {
     assert!(!store.is_vacant().unwrap());
 }
 
+fn only_what_dead_runs_left_can_be_removed_beside_objects(store: &dyn Store) {
+    store.put(&name("a"), b"kept").unwrap();
+    let mut pending = store.create(&name("b")).unwrap();
+    pending.write_all(b"half").unwrap();
+    for leftover in store.leftovers().unwrap() {
+        assert_eq!(leftover.origin, Origin::Unpublished);
+        store.remove_leftover(&leftover).unwrap();
+    }
+    assert_eq!(store.leftovers().unwrap(), []);
+    let invented = |name: &str, origin| Leftover {
+        name: name.to_owned(),
+        bytes: 4,
+        modified: None,
+        origin,
+    };
+    let gone = invented("tmp/gone", Origin::Unpublished);
+    let gone = store.remove_leftover(&gone).unwrap_err();
+    assert_eq!(gone.kind(), ErrorKind::NotFound);
+    let theirs = invented("a", Origin::Foreign);
+    let refused = store.remove_leftover(&theirs).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Refused);
+    assert_eq!(store.get(&name("a"), 4).unwrap(), b"kept");
+}
+
 /// A promise, and a function that tries it on a fresh store.
 type Clause = (&'static str, fn(&dyn Store));
 
-const CONTRACT: [Clause; 11] = [
+const CONTRACT: [Clause; 12] = [
     (
         "whole and in parts",
         what_is_put_can_be_got_whole_and_in_parts,
@@ -195,6 +219,10 @@ const CONTRACT: [Clause; 11] = [
     ),
     ("delete", what_is_deleted_is_gone_and_its_name_is_free),
     ("settled", what_others_have_published_can_be_settled),
+    (
+        "leftovers",
+        only_what_dead_runs_left_can_be_removed_beside_objects,
+    ),
     ("vacant", it_is_vacant_until_something_is_kept),
 ];
 

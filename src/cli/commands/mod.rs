@@ -6,10 +6,12 @@ pub(super) mod check;
 pub(super) mod diff;
 pub(super) mod dump;
 pub(super) mod export;
+pub(super) mod forget;
 pub(super) mod generate;
 pub(super) mod init;
 pub(super) mod inspect;
 pub(super) mod list;
+pub(super) mod prune;
 pub(super) mod restore;
 pub(super) mod stats;
 pub(super) mod verify;
@@ -31,6 +33,8 @@ pub(super) fn run(command: Command, context: &mut Context<'_>) -> Result<Outcome
         Command::Check(args) => check::run(&args, context),
         Command::Diff(args) => diff::run(&args, context),
         Command::Stats(args) => stats::run(&args, context),
+        Command::Forget(args) => forget::run(&args, context),
+        Command::Prune(args) => prune::run(&args, context),
         Command::Export(args) => export::run(&args, context),
         Command::Verify(args) => verify::run(&args, context),
         Command::Generate(args) => generate::run(&args, context),

@@ -34,7 +34,10 @@ pub enum Kind {
     ObjectUnreadable,
     /// An object is in a codec that this version does not know: it was not checked.
     ObjectUnsupported,
-    /// An object belongs to no archive: the run that wrote it died or still works. The next run may use it.
+    /// The claim of a backup cannot be read: `prune` refuses to work until it expires.
+    ClaimDamaged,
+    /// An object belongs to no archive: its archives were forgotten, or the run that wrote it died or still works. The next
+    /// run may use it.
     ObjectUnreferenced,
     /// An object that was begun and not published: the run that wrote it died or still works.
     ObjectUnpublished,
@@ -44,7 +47,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Kind; 12] = [
+    pub const ALL: [Kind; 13] = [
         Kind::DescriptorMissing,
         Kind::DescriptorDamaged,
         Kind::ManifestDamaged,
@@ -54,6 +57,7 @@ impl Kind {
         Kind::ObjectDamaged,
         Kind::ObjectUnreadable,
         Kind::ObjectUnsupported,
+        Kind::ClaimDamaged,
         Kind::ObjectUnreferenced,
         Kind::ObjectUnpublished,
         Kind::Foreign,
@@ -80,6 +84,7 @@ impl Kind {
             Kind::ObjectDamaged => ("object-damaged", Severity::Problem),
             Kind::ObjectUnreadable => ("object-unreadable", Severity::Problem),
             Kind::ObjectUnsupported => ("object-unsupported", Severity::Problem),
+            Kind::ClaimDamaged => ("claim-damaged", Severity::Problem),
             Kind::ObjectUnreferenced => ("object-unreferenced", Severity::Note),
             Kind::ObjectUnpublished => ("object-unpublished", Severity::Note),
             Kind::Foreign => ("foreign", Severity::Note),

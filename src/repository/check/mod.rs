@@ -13,12 +13,14 @@ use jiff::Timestamp;
 pub use depth::{Depth, Share};
 pub use finding::{Finding, Kind, Report, Severity};
 
+use super::claim::{claim_time, read_claim};
 use super::layout::DESCRIPTOR;
 use super::portable::{self, Object, Root};
 use super::select::read_manifest;
+use super::trash::{self, Trash};
 use super::{
     Archive, ArchiveId, DENSE, Hasher, ManifestName, PACK, PORTABLE, StoredFile, StoredObject,
-    read_descriptor,
+    is_data, read_descriptor,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Ulid;
@@ -42,6 +44,7 @@ pub fn check(store: &dyn Store, depth: Depth, progress: &dyn Progress) -> Result
     checker.descriptor(&listed)?;
     checker.manifests(&listed);
     let sound = checker.structure(&listed);
+    checker.claims(&listed);
     checker.unreferenced(&listed);
     checker.leftovers()?;
     checker.read(&sound, depth, progress);
@@ -231,18 +234,42 @@ impl Checker<'_> {
         let detail = if lost_manifest {
             "belongs to no archive, or to one whose manifest cannot be read"
         } else {
-            "belongs to no archive: a run that died, or still works, wrote it"
+            "belongs to no archive: it was forgotten, or a run that died or still works wrote it"
         };
+        let trash = Trash::of(listed.keys());
         for name in listed.keys() {
-            let own = name.as_str() == DESCRIPTOR || ManifestName::parse(name).is_some();
+            let own = name.as_str() == DESCRIPTOR
+                || ManifestName::parse(name).is_some()
+                || trash::is_notice(name)
+                || claim_time(name).is_some();
             if own || self.expected.contains_key(name) {
                 continue;
             }
-            self.report.findings.push(if is_ours(name) {
+            self.report.findings.push(if is_data(name) {
+                let since = trash.marked_since(name);
+                let marked = since.and_then(|time| Timestamp::from_millisecond(time).ok());
+                let marked = marked.map_or(String::new(), |time| {
+                    format!("; marked for prune since {time:.0}")
+                });
+                let detail = format!("{detail}{marked}");
                 Finding::new(Kind::ObjectUnreferenced, name.as_str(), detail)
             } else {
                 Finding::new(Kind::Foreign, name.as_str(), "is not narthex'")
             });
+        }
+    }
+
+    /// Proves the claims: one that cannot be read keeps prune from knowing what is needed, until it expires.
+    fn claims(&mut self, listed: &BTreeMap<ObjectName, u64>) {
+        let claims = listed.keys().filter(|name| claim_time(name).is_some());
+        for name in claims {
+            match read_claim(self.store, name) {
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    let finding = Finding::new(Kind::ClaimDamaged, name.as_str(), error.chain());
+                    self.report.findings.push(finding);
+                }
+                _ => {}
+            }
         }
     }
 
@@ -360,16 +387,6 @@ fn root(block: Option<Ulid>) -> Root {
 fn share(total: u64, part: u64, whole: u64) -> u64 {
     let share = u128::from(total) * u128::from(part) / u128::from(whole.max(1));
     u64::try_from(share).unwrap_or(total)
-}
-
-/// Whether narthex gives such names.
-fn is_ours(name: &ObjectName) -> bool {
-    let name = name.as_str();
-    if name.starts_with(super::layout::PACKS) {
-        return name.ends_with(super::layout::PACK_SUFFIX);
-    }
-    let data = name.starts_with(super::layout::BLOCKS) || name.starts_with(super::layout::WAL);
-    data && name.ends_with(super::layout::OBJECT_SUFFIX)
 }
 
 fn kind_of(error: &Error) -> Kind {

@@ -9,7 +9,8 @@ use super::program::{narthex, run};
 fn the_command_lines_of_the_deployment_examples_are_understood() {
     for (file, wanted) in [
         ("narthex-backup.service", 2),
-        ("narthex.cron", 2),
+        ("narthex-prune.service", 1),
+        ("narthex.cron", 3),
         ("kubernetes-cronjob.yaml", 1),
     ] {
         let path = Path::new(env!("CARGO_MANIFEST_DIR"))

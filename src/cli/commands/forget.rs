@@ -1,0 +1,158 @@
+//! `narthex forget`: removes archives by a policy, or by their ids.
+
+use clap::ArgGroup;
+use serde_json::{Value as Json, json};
+
+use super::prune::{self, GraceArgs};
+use crate::cli::args::{RepoArgs, SourceArgs};
+use crate::cli::{Context, Outcome};
+use crate::error::Result;
+use crate::report;
+use crate::report::retain::DECISIONS;
+use crate::retain::{Forgotten, Keep, Policy, Selection, Span, forget};
+
+/// Which archives to keep, or to remove.
+#[derive(Debug, clap::Args)]
+#[command(group = ArgGroup::new("policy").multiple(true).args([
+    "keep_last", "keep_hourly", "keep_daily", "keep_weekly", "keep_monthly", "keep_yearly", "keep_within",
+]))]
+#[command(group = ArgGroup::new("what").multiple(true).required(true).args([
+    "ids", "keep_last", "keep_hourly", "keep_daily", "keep_weekly", "keep_monthly", "keep_yearly", "keep_within",
+    "all",
+]))]
+#[command(after_help = "\
+Examples:
+  narthex forget --keep-daily 7 --keep-weekly 4 --keep-monthly 12 --dry-run
+  narthex forget --keep-daily 7 --keep-within 1m --source prometheus-0 --prune
+  narthex forget 4f1c 77ab
+
+Words are those of restic: an archive is kept when any of them wants it, and every group of archives of one host and source is \
+looked at by itself. --keep-daily 7 keeps the newest archive of each of the last seven days that have one; the oldest archive of all is kept while \
+a word has some left to give. Hours, days, ISO weeks, months and years are those of UTC. No policy empties a group, and a \
+manifest that cannot be read is never removed by a policy: it is named, with exit code 3. \
+Forgetting frees no bytes: prune does.")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    repo: RepoArgs,
+    /// Remove these archives (beginnings of their ids) instead of going by a policy
+    #[arg(value_name = "ID", conflicts_with = "policy")]
+    ids: Vec<String>,
+    /// Keep the N newest archives (a number, or `unlimited`)
+    #[arg(short = 'l', long, value_name = "N", allow_hyphen_values = true)]
+    keep_last: Option<Keep>,
+    /// Keep the newest archive of each of the last N hours that have one
+    #[arg(short = 'H', long, value_name = "N", allow_hyphen_values = true)]
+    keep_hourly: Option<Keep>,
+    /// Keep the newest archive of each of the last N days that have one
+    #[arg(short = 'd', long, value_name = "N", allow_hyphen_values = true)]
+    keep_daily: Option<Keep>,
+    /// Keep the newest archive of each of the last N ISO weeks that have one
+    #[arg(short = 'w', long, value_name = "N", allow_hyphen_values = true)]
+    keep_weekly: Option<Keep>,
+    /// Keep the newest archive of each of the last N months that have one
+    #[arg(short = 'm', long, value_name = "N", allow_hyphen_values = true)]
+    keep_monthly: Option<Keep>,
+    /// Keep the newest archive of each of the last N years that have one
+    #[arg(short = 'y', long, value_name = "N", allow_hyphen_values = true)]
+    keep_yearly: Option<Keep>,
+    /// Keep all archives that are at most so much older than the newest: 1y5m7d2h (here m is a month), also w
+    #[arg(long, value_name = "SPAN")]
+    keep_within: Option<Span>,
+    #[command(flatten)]
+    sources: SourceArgs,
+    /// Let a server go for good: a group may lose its last archive. Without a policy --host or --source must say which
+    #[arg(long = "unsafe-allow-remove-all")]
+    all: bool,
+    /// Say which archives would be removed, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Run prune afterwards; with --dry-run it says what it would do with all archives still there
+    #[arg(long)]
+    prune: bool,
+    #[command(flatten)]
+    grace: GraceArgs,
+}
+
+impl Args {
+    fn selection(&self) -> Selection {
+        if !self.ids.is_empty() {
+            return Selection::Ids(self.ids.clone());
+        }
+        let or_none = Option::unwrap_or_default;
+        Selection::Policy(Policy {
+            last: or_none(self.keep_last),
+            hourly: or_none(self.keep_hourly),
+            daily: or_none(self.keep_daily),
+            weekly: or_none(self.keep_weekly),
+            monthly: or_none(self.keep_monthly),
+            yearly: or_none(self.keep_yearly),
+            within: self.keep_within.clone(),
+        })
+    }
+}
+
+pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
+    let repository = args.repo.open()?;
+    let filter = args.sources.filter();
+    let forgotten = forget(
+        &repository,
+        &args.selection(),
+        &filter,
+        args.all,
+        args.dry_run,
+    )?;
+    for damaged in &forgotten.damaged {
+        context.progress.remark(&damaged.error.chain());
+    }
+    let mut json = to_json(&forgotten, args.dry_run);
+    if !context.json {
+        print(&forgotten, args.dry_run, context)?;
+    }
+    if args.prune && !forgotten.damaged.is_empty() {
+        let reason = "not pruned: what an archive needs whose manifest cannot be read is not known";
+        context.progress.remark(&reason);
+    } else if args.prune {
+        let options = args.grace.options(args.dry_run);
+        let pruned = prune::run_prune(&repository, options)?;
+        if context.json {
+            if let Json::Object(members) = &mut json {
+                members.insert("prune".to_owned(), prune::to_json(&pruned, options));
+            }
+        } else {
+            context.print("\n")?;
+            prune::print(&pruned, options, context)?;
+        }
+    }
+    if context.json {
+        context.print_json(&json)?;
+    }
+    Ok(Outcome::problems_if(!forgotten.damaged.is_empty()))
+}
+
+fn to_json(forgotten: &Forgotten, dry_run: bool) -> Json {
+    let damaged = forgotten.damaged.iter();
+    let damaged: Vec<_> = damaged
+        .map(|damaged| json!({"object": damaged.name, "error": damaged.error.chain()}))
+        .collect();
+    json!({
+        "archives": report::json_rows(DECISIONS, &forgotten.decisions),
+        "damaged": damaged,
+        "removed_damaged": forgotten.removed_damaged,
+        "dry_run": dry_run,
+    })
+}
+
+fn print(forgotten: &Forgotten, dry_run: bool, context: &mut Context<'_>) -> Result<()> {
+    if !forgotten.decisions.is_empty() {
+        context.print(report::table(DECISIONS, &forgotten.decisions))?;
+    }
+    for name in &forgotten.removed_damaged {
+        context.print(format_args!("remove  {name} (damaged)\n"))?;
+    }
+    let (removed, would) = (forgotten.removed(), if dry_run { "would be " } else { "" });
+    let kept = forgotten.decisions.iter().filter(|made| made.is_kept());
+    context.print(format_args!(
+        "{removed} archives {would}removed, {} kept\n",
+        kept.count()
+    ))
+}

@@ -1,0 +1,107 @@
+//! `narthex prune`: deletes what no archive needs.
+
+use serde_json::{Value as Json, json};
+
+use crate::cli::args::RepoArgs;
+use crate::cli::{Context, Outcome, time};
+use crate::error::Result;
+use crate::model::Millis;
+use crate::report::retain::{ITEMS, PRUNED};
+use crate::report::{self, bytes_text, time_text};
+use crate::repository::Repository;
+use crate::retain::{Fate, Options, Pruned, prune};
+
+/// How to prune.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  narthex prune --repo /srv/backup/prometheus
+  narthex prune --repo /srv/backup/prometheus --dry-run
+  narthex prune --json | jq '{deleted_bytes, waiting_bytes, all_due}'
+
+What no archive names is marked in one run and deleted by the first run that comes after the grace period, if it is still \
+not named. So bytes become free with the second of two weekly runs. Backups may run meanwhile and lose nothing; a backup that takes longer \
+than the grace period may find what it has stored gone, and then fails and has to be run again. \
+When the disk is full, --grace 0s deletes at once. Unpublished files of dead runs go after the grace period, at least after a day.")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    repo: RepoArgs,
+    #[command(flatten)]
+    grace: GraceArgs,
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// How long to wait.
+#[derive(Debug, clap::Args)]
+pub(crate) struct GraceArgs {
+    /// How long an object stays marked before it is deleted; longer than any backup takes
+    #[arg(long, value_name = "DURATION", default_value = "3d", value_parser = time::parse_duration)]
+    grace: Millis,
+}
+
+impl GraceArgs {
+    pub(super) fn options(&self, dry_run: bool) -> Options {
+        Options {
+            grace: self.grace,
+            dry_run,
+        }
+    }
+}
+
+pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
+    let repository = args.repo.open()?;
+    let options = args.grace.options(args.dry_run);
+    let pruned = run_prune(&repository, options)?;
+    if context.json {
+        context.print_json(&to_json(&pruned, options))?;
+    } else {
+        print(&pruned, options, context)?;
+    }
+    Ok(Outcome::Healthy)
+}
+
+/// Prunes now.
+pub(super) fn run_prune(repository: &Repository, options: Options) -> Result<Pruned> {
+    prune(repository, options, time::now())
+}
+
+/// The result as JSON.
+pub(super) fn to_json(pruned: &Pruned, options: Options) -> Json {
+    let mut json = report::json(PRUNED, pruned);
+    if let Json::Object(members) = &mut json {
+        members.insert("dry_run".to_owned(), json!(options.dry_run));
+        let items = report::json_rows(ITEMS, &pruned.items);
+        members.insert("items".to_owned(), items);
+    }
+    json
+}
+
+/// The result for people.
+pub(super) fn print(pruned: &Pruned, options: Options, context: &mut Context<'_>) -> Result<()> {
+    if !pruned.items.is_empty() {
+        context.print(format_args!("{}\n", report::table(ITEMS, &pruned.items)))?;
+    }
+    let would = if options.dry_run { "would be " } else { "" };
+    let (deleted, deleted_bytes) = pruned.of(Fate::Deleted);
+    context.print(format_args!(
+        "{} objects of {} are needed; {deleted} of {} {would}deleted\n",
+        pruned.needed_objects,
+        bytes_text(pruned.needed_bytes),
+        bytes_text(deleted_bytes),
+    ))?;
+    let (marked, marked_bytes) = pruned.of(Fate::Marked);
+    let (waiting, waiting_bytes) = pruned.of(Fate::Waiting);
+    let pending = pruned.items.iter();
+    let pending = pending.filter(|item| matches!(item.fate, Fate::Marked | Fate::Waiting));
+    if let Some(due) = pending.filter_map(|item| item.due).max() {
+        let (count, bytes) = (marked + waiting, marked_bytes.saturating_add(waiting_bytes));
+        context.print(format_args!(
+            "{count} of {} are not needed: a prune after {} deletes them\n",
+            bytes_text(bytes),
+            time_text(due),
+        ))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,153 @@
+//! Claims: what a backup that is about to commit relies on.
+//!
+//! A backup publishes its claim, then looks whether anybody has a [warrant](super::trash) to delete what it names, then publishes its
+//! manifest, then removes the claim. A deleter issues its warrant, then reads claims, then manifests. Whichever of the two comes
+//! second sees the other, as both show first and look afterwards; no clock is asked.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::layout::{ArchiveId, CLAIMS, ManifestName, time_of};
+use super::select::read_manifest;
+use super::{Repository, lease, seal};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::Millis;
+use crate::store::{ObjectName, Store};
+
+/// Version of claims that this program writes, and the newest it reads.
+const CLAIM_VERSION: u32 = 1;
+
+/// Largest claim that is read, in bytes: it has about 100 for each object.
+const MAX_CLAIM_BYTES: u64 = 256 << 20;
+
+/// What a backup is about to rely on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claim {
+    format_version: u32,
+    /// The archive that is about to be committed.
+    archive: ArchiveId,
+    /// When it was made.
+    #[serde(with = "super::stamp")]
+    time: Millis,
+    /// Every object the archive names.
+    objects: BTreeSet<ObjectName>,
+}
+
+impl Claim {
+    /// Publishes the claim that archive `archive` is about to name `objects`, and returns its name.
+    pub fn publish(
+        store: &dyn Store,
+        archive: &ArchiveId,
+        objects: BTreeSet<ObjectName>,
+        now: Millis,
+    ) -> Result<ObjectName> {
+        let name = ManifestName::new(now, archive)?;
+        let name = ObjectName::new(format!("{CLAIMS}{}-{}.json", name.stamp, name.id))?;
+        let claim = Claim {
+            format_version: CLAIM_VERSION,
+            archive: archive.clone(),
+            time: now,
+            objects,
+        };
+        store.put(&name, &seal::to_bytes(&claim)?)?;
+        Ok(name)
+    }
+}
+
+/// When the claim `name` was made, to the second; `None` when no claim has such a name.
+pub(super) fn claim_time(name: &ObjectName) -> Option<Millis> {
+    let rest = name.as_str().strip_prefix(CLAIMS)?.strip_suffix(".json")?;
+    let (stamp, id) = rest.split_once('-')?;
+    id.parse::<ArchiveId>().ok()?;
+    time_of(stamp)
+}
+
+/// Reads the objects of a claim.
+pub(super) fn read_claim(store: &dyn Store, name: &ObjectName) -> Result<BTreeSet<ObjectName>> {
+    let bytes = store.get(name, MAX_CLAIM_BYTES)?;
+    let claim = seal::from_bytes::<Claim>(&bytes, CLAIM_VERSION);
+    let claim = claim.map_err(|e| e.context(format!("claim {name}")))?;
+    Ok(claim.objects)
+}
+
+/// The claims of runs that must have died: they count no more.
+pub fn expired_claims(store: &dyn Store, now: Millis) -> Result<Vec<ObjectName>> {
+    let claims = store.list(CLAIMS)?.into_iter().map(|(name, _)| name);
+    let expired =
+        claims.filter(|name| claim_time(name).is_some_and(|time| lease::has_expired(time, now)));
+    Ok(expired.collect())
+}
+
+/// The objects that manifests and claims name.
+#[derive(Clone, Debug, Default)]
+pub struct References {
+    objects: BTreeSet<ObjectName>,
+    /// Claims and manifests that have been read. They never change.
+    read: BTreeSet<ObjectName>,
+}
+
+impl References {
+    /// Reads the claims, except those in `expired`, and then the manifests that have not been read yet. What has been seen once stays
+    /// referenced, even if its manifest has been removed meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// When one of them cannot be read or is of a newer version, or when something else lies among the manifests: what is
+    /// referenced cannot be known then.
+    pub fn refresh(&mut self, repository: &Repository, expired: &[ObjectName]) -> Result<()> {
+        let store = repository.store();
+        // In this order: a claim goes after its manifest has come.
+        for (name, _) in store.list(CLAIMS)? {
+            if claim_time(&name).is_some() && !expired.contains(&name) {
+                self.learn(&name, || read_claim(store, &name))?;
+            }
+        }
+        for (name, _) in store.list(super::layout::ARCHIVES)? {
+            if ManifestName::parse(&name).is_none() {
+                return Err(unknown(
+                    &name,
+                    Error::invalid("this is no name of a manifest"),
+                ));
+            }
+            self.learn(&name, || {
+                let archive = read_manifest(store, &name)?;
+                let objects = archive.objects();
+                Ok(objects.map(|(_, object)| object.name.clone()).collect())
+            })?;
+        }
+        Ok(())
+    }
+
+    fn learn(
+        &mut self,
+        name: &ObjectName,
+        read: impl FnOnce() -> Result<BTreeSet<ObjectName>>,
+    ) -> Result<()> {
+        if self.read.contains(name) {
+            return Ok(());
+        }
+        match read() {
+            Ok(mut objects) => {
+                self.objects.append(&mut objects);
+                self.read.insert(name.clone());
+                Ok(())
+            }
+            // Removed since it was listed: an archive that was forgotten, or a run that has ended.
+            Err(gone) if gone.kind() == ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(unknown(name, error)),
+        }
+    }
+
+    /// Whether an archive names `object`, or is about to.
+    pub fn contains(&self, object: &ObjectName) -> bool {
+        self.objects.contains(object)
+    }
+}
+
+fn unknown(name: &ObjectName, error: Error) -> Error {
+    error.context(format!(
+        "cannot tell what is needed, so nothing is deleted: {name} must be readable, or be removed (narthex check says \
+         more, narthex forget ID removes a damaged manifest)"
+    ))
+}

@@ -1,0 +1,336 @@
+//! Deleting what no archive needs, in two runs: the first marks it, a later one deletes it.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant, UNIX_EPOCH};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::Millis;
+use crate::repository::claim::{References, expired_claims};
+use crate::repository::lease::{LEASE, TRUST};
+use crate::repository::trash::{Notices, Trash, delete_if_there, issue_warrant, mark};
+use crate::repository::{ArchiveId, Repository, is_data};
+use crate::store::{Leftover, ObjectName, Origin, Store};
+
+/// How long an object stays marked before it is deleted, unless somebody says otherwise, in milliseconds: three days. That is longer
+/// than a backup run takes, whose objects no archive names until it ends, and shorter than the week between two prunes.
+pub const DEFAULT_GRACE: Millis = 3 * 86_400_000;
+
+/// How to prune.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// How long an object stays marked before it is deleted, in milliseconds.
+    pub grace: Millis,
+    /// Only say what would be done.
+    pub dry_run: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            grace: DEFAULT_GRACE,
+            dry_run: false,
+        }
+    }
+}
+
+/// What becomes of something that no archive names, or that none named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fate {
+    /// It is marked now.
+    Marked,
+    /// It has been marked for less than the grace.
+    Waiting,
+    /// It is deleted.
+    Deleted,
+    /// It was marked, and an archive or a running backup names it again: the mark is taken off.
+    Unmarked,
+}
+
+impl Fate {
+    /// Its name in reports.
+    pub fn id(self) -> &'static str {
+        match self {
+            Fate::Marked => "marked",
+            Fate::Waiting => "waiting",
+            Fate::Deleted => "deleted",
+            Fate::Unmarked => "unmarked",
+        }
+    }
+}
+
+/// Something that no archive names, or that none named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Item {
+    /// The object, or the file in `tmp/`.
+    pub name: String,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// What becomes of it.
+    pub fate: Fate,
+    /// Since when it is marked.
+    pub since: Option<Millis>,
+    /// From when on a prune may delete it.
+    pub due: Option<Millis>,
+}
+
+/// What [`prune`] did, or would do.
+#[derive(Clone, Debug, Default)]
+pub struct Pruned {
+    /// All that no archive names, and what was marked although one does; by name.
+    pub items: Vec<Item>,
+    /// Objects that archives or running backups name.
+    pub needed_objects: u64,
+    /// Their size in bytes.
+    pub needed_bytes: u64,
+}
+
+impl Pruned {
+    /// The number of items with this fate, and their size in bytes.
+    pub fn of(&self, fate: Fate) -> (u64, u64) {
+        let items = self.items.iter().filter(|item| item.fate == fate);
+        items.fold((0, 0), |(count, bytes), item| {
+            (count + 1, item.bytes.saturating_add(bytes))
+        })
+    }
+}
+
+/// Marks at `now` what no archive names, deletes what has been marked for long enough, and sweeps up after dead runs. Other runs may
+/// work on the repository meanwhile.
+///
+/// # Errors
+///
+/// When a manifest or a claim cannot be read, as it cannot be told then what is needed; or when the repository
+/// fails. Whatever was done until then was right, and the next run goes on.
+pub fn prune(repository: &Repository, options: Options, now: Millis) -> Result<Pruned> {
+    let store = repository.store();
+    // Objects first: whatever is named later by a manifest that is not seen here is not looked at here either.
+    let mut objects: BTreeMap<_, _> = repository.data_objects()?.into_iter().collect();
+    objects.retain(|name, _| is_data(name));
+    let mut trash = Trash::list(store)?;
+    let expired = expired_claims(store, now)?;
+    if !options.dry_run {
+        // Before anything is decided: a run that is not dead after all finds its claim gone and looks again.
+        expired
+            .iter()
+            .try_for_each(|claim| delete_if_there(store, claim))?;
+        trash.sweep_warrants(store, now)?;
+    }
+    let mut references = References::default();
+    references.refresh(repository, &expired)?;
+    let mut run = Run {
+        repository,
+        id: ArchiveId::random(),
+        options,
+        now,
+        begun: Instant::now(),
+        trash,
+        references,
+        pruned: Pruned::default(),
+    };
+    let due = run.sort(&objects)?;
+    run.delete(due)?;
+    run.sweep_marks(&objects)?;
+    run.sweep_leftovers()?;
+    run.pruned.items.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(run.pruned)
+}
+
+struct Run<'a> {
+    repository: &'a Repository,
+    id: ArchiveId,
+    options: Options,
+    now: Millis,
+    begun: Instant,
+    trash: Trash,
+    references: References,
+    pruned: Pruned,
+}
+
+/// An object to be deleted.
+struct Due {
+    object: ObjectName,
+    item: Item,
+    /// The warrant of this run.
+    warrant: ObjectName,
+}
+
+impl Run<'_> {
+    fn store(&self) -> &dyn Store {
+        self.repository.store()
+    }
+
+    fn notices(&self, object: &ObjectName) -> Notices {
+        let notices = self.trash.objects.get(object);
+        notices.cloned().unwrap_or_default()
+    }
+
+    /// Marks, unmarks, and returns what may be deleted, with a warrant for each.
+    fn sort(&mut self, objects: &BTreeMap<ObjectName, u64>) -> Result<Vec<Due>> {
+        let mut due = Vec::new();
+        for (object, bytes) in objects {
+            let notices = self.notices(object);
+            if self.references.contains(object) {
+                self.spare(object, *bytes, &notices)?;
+                continue;
+            }
+            let since = since(&notices, self.now);
+            let mut item = Item {
+                name: object.to_string(),
+                bytes: *bytes,
+                fate: Fate::Deleted,
+                since: Some(since.unwrap_or(self.now)),
+                due: Some(since.unwrap_or(self.now).saturating_add(self.options.grace)),
+            };
+            if item.due.is_some_and(|due| due > self.now) {
+                item.fate = match since {
+                    Some(_) => Fate::Waiting,
+                    None => self.mark(object, &notices)?,
+                };
+            } else if !self.options.dry_run {
+                let warrant = issue_warrant(self.store(), object, &self.id, self.now)?;
+                due.push(Due {
+                    object: object.clone(),
+                    item,
+                    warrant,
+                });
+                continue;
+            }
+            self.pruned.items.push(item);
+        }
+        Ok(due)
+    }
+
+    fn mark(&self, object: &ObjectName, notices: &Notices) -> Result<Fate> {
+        if !self.options.dry_run {
+            mark(self.store(), object, self.now)?;
+            // Those from the future, which would never be old.
+            let mut marks = notices.marks.keys();
+            marks.try_for_each(|mark| delete_if_there(self.store(), mark))?;
+        }
+        Ok(Fate::Marked)
+    }
+
+    /// Takes the marks off an object that is needed.
+    fn spare(&mut self, object: &ObjectName, bytes: u64, notices: &Notices) -> Result<()> {
+        self.pruned.needed_objects += 1;
+        self.pruned.needed_bytes = self.pruned.needed_bytes.saturating_add(bytes);
+        let Some(since) = notices.marked_since() else {
+            return Ok(());
+        };
+        if !self.options.dry_run {
+            self.trash.unmark(self.store(), object)?;
+        }
+        self.pruned.items.push(Item {
+            name: object.to_string(),
+            bytes,
+            fate: Fate::Unmarked,
+            since: Some(since),
+            due: None,
+        });
+        Ok(())
+    }
+
+    /// Deletes what is still not needed now that its warrant is out.
+    fn delete(&mut self, due: Vec<Due>) -> Result<()> {
+        if due.is_empty() {
+            return Ok(());
+        }
+        let mut left = due.into_iter();
+        let result = self
+            .references
+            .refresh(self.repository, &[])
+            .and_then(|()| left.by_ref().try_for_each(|due| self.execute(due)));
+        if result.is_err() {
+            // What was not come to is free again at once; a warrant that cannot be removed expires.
+            for due in left {
+                let _ = delete_if_there(self.store(), &due.warrant);
+            }
+        }
+        result
+    }
+
+    fn execute(&mut self, due: Due) -> Result<()> {
+        let mut item = due.item;
+        if self.references.contains(&due.object) {
+            item.fate = Fate::Unmarked;
+            item.due = None;
+            self.pruned.needed_objects += 1;
+            self.pruned.needed_bytes = self.pruned.needed_bytes.saturating_add(item.bytes);
+        } else {
+            self.refuse_late()?;
+            delete_if_there(self.store(), &due.object)?;
+        }
+        self.trash.unmark(self.store(), &due.object)?;
+        // Last: from now on the name may be used again.
+        delete_if_there(self.store(), &due.warrant)?;
+        self.pruned.items.push(item);
+        Ok(())
+    }
+
+    /// A run that stood still for so long may be taken for dead, and its warrants be taken over.
+    fn refuse_late(&self) -> Result<()> {
+        if self.begun.elapsed() < Duration::from_millis(TRUST.unsigned_abs()) {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::Io,
+            "the repository is too slow: prune stops after half a day, and the next one goes on",
+        ))
+    }
+
+    /// Takes marks off what is gone.
+    fn sweep_marks(&self, objects: &BTreeMap<ObjectName, u64>) -> Result<()> {
+        if self.options.dry_run {
+            return Ok(());
+        }
+        let marked = self.trash.objects.keys();
+        let mut gone = marked.filter(|object| !objects.contains_key(*object));
+        gone.try_for_each(|object| self.trash.unmark(self.store(), object))
+    }
+
+    /// Removes unpublished objects that nobody has written to for as long as the grace, and at least for a day.
+    fn sweep_leftovers(&mut self) -> Result<()> {
+        let age = self.options.grace.max(LEASE);
+        for leftover in self.store().leftovers()? {
+            let Some(since) =
+                modified(&leftover).filter(|_| leftover.origin == Origin::Unpublished)
+            else {
+                continue;
+            };
+            let due = since.saturating_add(age);
+            let mut fate = Fate::Waiting;
+            if due <= self.now {
+                fate = Fate::Deleted;
+                if !self.options.dry_run {
+                    match self.store().remove_leftover(&leftover) {
+                        Err(e) if e.kind() == ErrorKind::NotFound => continue,
+                        Err(e) if e.kind() == ErrorKind::Refused => fate = Fate::Waiting,
+                        removed => removed?,
+                    }
+                }
+            }
+            self.pruned.items.push(Item {
+                name: leftover.name,
+                bytes: leftover.bytes,
+                fate,
+                since: Some(since),
+                due: Some(due),
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Since when an object is marked. A mark from the future counts for nothing: it would never be old.
+fn since(notices: &Notices, now: Millis) -> Option<Millis> {
+    let marks = notices.marks.values().copied();
+    marks
+        .filter(|time| *time <= now.saturating_add(LEASE))
+        .min()
+}
+
+fn modified(leftover: &Leftover) -> Option<Millis> {
+    let since = leftover.modified?;
+    let since = since.duration_since(UNIX_EPOCH).ok()?;
+    Millis::try_from(since.as_millis()).ok()
+}
