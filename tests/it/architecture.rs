@@ -29,6 +29,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "archive",
         &[
             "dense",
+            "index",
             "pack",
             "raw",
             "model",
