@@ -16,6 +16,7 @@ mod late_target;
 mod program;
 mod read_only;
 mod running_server;
+mod samples_once;
 mod server;
 mod tools;
 mod tree;

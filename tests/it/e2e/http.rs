@@ -17,6 +17,11 @@ pub(crate) fn post(port: u16, path: &str) -> io::Result<()> {
     ask(port, "POST", path, "204").map(|_| ())
 }
 
+/// The body of the answer to `POST path` without a body, when the answer is 200.
+pub(crate) fn post_for_answer(port: u16, path: &str) -> io::Result<String> {
+    ask(port, "POST", path, "200")
+}
+
 fn ask(port: u16, method: &str, path: &str, wanted: &str) -> io::Result<String> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
     stream.set_read_timeout(Some(Duration::from_mins(1)))?;

@@ -15,9 +15,10 @@ use super::late_target;
 use super::tools::{Release, Tools};
 
 /// Level-1 blocks of four seconds, compacted ones of twelve and 36: minutes show what takes weeks elsewhere.
-const SHORT_BLOCKS: [&str; 2] = [
+const SHORT_BLOCKS: [&str; 3] = [
     "--storage.tsdb.min-block-duration=4s",
     "--storage.tsdb.max-block-duration=36s",
+    "--web.enable-admin-api",
 ];
 
 /// Without it a server refuses late samples; a WBL that is there already is read in any case.
@@ -140,6 +141,20 @@ impl Server {
     pub(crate) fn kill(mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
+    }
+
+    /// Makes a snapshot with the head in it, and gives the name of its directory in `snapshots/`.
+    pub(crate) fn snapshot(&self) -> String {
+        let body = http::post_for_answer(self.port, "/api/v1/admin/tsdb/snapshot").unwrap();
+        let answer: Value = serde_json::from_str(&body).unwrap();
+        answer["data"]["name"].as_str().unwrap().to_owned()
+    }
+
+    /// Deletes all samples so far of the series that `selector` selects.
+    pub(crate) fn delete_series(&self, selector: &str) {
+        let selector = http::percent_encoded(selector);
+        let path = format!("/api/v1/admin/tsdb/delete_series?match[]={selector}");
+        http::post(self.port, &path).unwrap();
     }
 
     /// Every sample of every series that the server can answer.
