@@ -8,8 +8,12 @@ use crate::model::{Millis, Ulid};
 use crate::repository::lineage::atoms;
 use crate::repository::{StoredBlock, StoredObject};
 
-/// Most packs a block is spliced from: beyond that, looking at each label set in all of them would take longer than packing anew.
+/// Most packs a block is spliced from.
 const MAX_PACKS: usize = 512;
+
+/// Most series that these have together. Label sets of all are in memory at a time, some 64 bytes for each series of each pack:
+/// 1 GiB, for a backup as for whoever restores the block.
+const MAX_SERIES: u64 = 1 << 24;
 
 impl Known {
     /// Packs that may hold samples of `block`, in order of time.
@@ -29,17 +33,41 @@ impl Known {
         };
         let mut chosen = choose(&kin, self.held());
         chosen.sort_by_key(|stored| (stored.min_time, stored.max_time, stored.ulid));
-        let mut packs: Vec<StoredObject> = Vec::new();
-        for pack in chosen.iter().flat_map(|stored| &stored.packs) {
-            if !packs.iter().any(|known| known.name == pack.name) {
-                packs.push(pack.clone());
+        let mut packs: Vec<(&StoredObject, u64)> = Vec::new();
+        for stored in &chosen {
+            for pack in &stored.packs {
+                if !packs.iter().any(|(known, _)| known.name == pack.name) {
+                    packs.push((pack, stored.series));
+                }
             }
         }
-        if packs.len() > MAX_PACKS {
-            return Vec::new();
-        }
-        packs
+        within_bounds(packs).cloned().collect()
     }
+}
+
+/// Those of `packs`, each with the number of its series at most, that a splice may have: the largest, in the order that all have.
+fn within_bounds<'k>(
+    packs: Vec<(&'k StoredObject, u64)>,
+) -> impl Iterator<Item = &'k StoredObject> {
+    let mut by_size: Vec<usize> = (0..packs.len()).collect();
+    by_size.sort_by_key(|at| {
+        packs
+            .get(*at)
+            .map(|(pack, _)| std::cmp::Reverse(pack.bytes))
+    });
+    let mut left = MAX_SERIES;
+    let mut taken: BTreeSet<usize> = BTreeSet::new();
+    for at in by_size {
+        let series = packs.get(at).map_or(0, |(_, series)| *series);
+        if let Some(rest) = left.checked_sub(series).filter(|_| taken.len() < MAX_PACKS) {
+            left = rest;
+            taken.insert(at);
+        }
+    }
+    let packs = packs.into_iter().enumerate();
+    packs
+        .filter(move |(at, _)| taken.contains(at))
+        .map(|(_, (pack, _))| pack)
 }
 
 /// What is known of a block's descent.
@@ -82,4 +110,79 @@ fn choose<'k>(kin: &Kin, known: impl Iterator<Item = &'k StoredBlock>) -> Vec<&'
         chosen.extend(others.iter().map(|(stored, _)| *stored).filter(overlaps));
     }
     chosen
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::repository::lineage::tests::{block, ulid};
+
+    fn kin(atoms: &[u64], parents: &[u64], range: (Millis, Millis)) -> Kin {
+        Kin {
+            ulid: ulid(99),
+            atoms: atoms.iter().copied().map(ulid).collect(),
+            parents: parents.iter().copied().map(ulid).collect(),
+            range,
+        }
+    }
+
+    fn chosen(kin: &Kin, known: &[StoredBlock]) -> Vec<u64> {
+        let chosen = choose(kin, known.iter());
+        let number = |stored: &&StoredBlock| (0..100).find(|number| ulid(*number) == stored.ulid);
+        let mut numbers: Vec<u64> = chosen.iter().filter_map(number).collect();
+        numbers.sort_unstable();
+        numbers
+    }
+
+    #[test]
+    fn as_few_blocks_as_hold_all_known_sources_are_chosen() {
+        let known = [
+            block(1, (0, 2), 1, &[1], &[]),
+            block(2, (2, 4), 1, &[2], &[]),
+            block(10, (0, 6), 2, &[1, 2, 3], &[1, 2, 3]),
+            block(4, (6, 8), 1, &[4], &[]),
+            block(5, (8, 10), 1, &[5], &[]),
+        ];
+        let compacted = kin(&[1, 2, 3, 4], &[10, 4], (0, 8));
+        assert_eq!(chosen(&compacted, &known), [4, 10]);
+        let unseen = kin(&[4, 6], &[], (6, 8));
+        assert_eq!(chosen(&unseen, &known), [4]);
+    }
+
+    #[test]
+    fn where_sources_are_unknown_blocks_of_the_same_time_may_help() {
+        let snapshot = [
+            block(1, (0, 7), 1, &[1], &[]),
+            block(2, (20, 30), 1, &[2], &[]),
+        ];
+        assert_eq!(chosen(&kin(&[3], &[], (5, 9)), &snapshot), [1]);
+        assert!(
+            chosen(&kin(&[3], &[], (7, 9)), &snapshot).is_empty(),
+            "ends are exclusive"
+        );
+    }
+
+    #[test]
+    fn a_block_rewritten_without_its_deletions_is_found_by_its_parent() {
+        let known = [block(1, (0, 7), 1, &[1], &[])];
+        assert_eq!(chosen(&kin(&[3], &[1], (20, 30)), &known), [1]);
+    }
+
+    #[test]
+    fn the_largest_packs_are_taken_when_all_would_be_too_many() {
+        let objects: Vec<StoredObject> = (0..4)
+            .map(|number| StoredObject {
+                bytes: [10, 40, 30, 20][number as usize],
+                ..block(number, (0, 1), 1, &[], &[]).object
+            })
+            .collect();
+        let packs = |series| objects.iter().map(|object| (object, series)).collect();
+        let bytes = |series| {
+            let taken = within_bounds(packs(series));
+            taken.map(|object| object.bytes).collect::<Vec<_>>()
+        };
+        assert_eq!(bytes(1000), [10, 40, 30, 20]);
+        assert_eq!(bytes(MAX_SERIES / 3), [40, 30, 20]);
+        assert!(bytes(MAX_SERIES + 1).is_empty());
+    }
 }
