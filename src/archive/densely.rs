@@ -217,7 +217,7 @@ impl Pipeline<'_> {
         fingerprint: &Fingerprint,
         source: &Packable<'_>,
     ) -> Result<Option<Stored>, Failure> {
-        if let Some((packs, plan)) = self.splice(survey, source)? {
+        if let Some((packs, plan)) = self.splice(survey, source) {
             let own = match &plan.own {
                 None => None,
                 Some(selection) => {
@@ -278,7 +278,7 @@ impl Pipeline<'_> {
         &self,
         survey: &BlockSurvey,
         source: &Packable<'_>,
-    ) -> Result<Option<(Vec<StoredObject>, Plan)>, Failure> {
+    ) -> Option<(Vec<StoredObject>, Plan)> {
         let mut packs = self.known.relatives(survey);
         let range = survey
             .meta
@@ -286,26 +286,20 @@ impl Pipeline<'_> {
             .map(|meta| (meta.min_time, meta.max_time));
         let range = range.unwrap_or((Millis::MIN, Millis::MAX));
         while !packs.is_empty() {
-            let plan = match self.plan(&packs, range, source) {
-                Ok(plan) => plan,
-                Err(error) if error.kind() == ErrorKind::Io => return Err(Failure::Store(error)),
-                // A pack that is damaged, or of a newer version, is as good as none.
-                Err(_) => None,
-            };
-            let Some(plan) = plan else {
-                return Ok(None);
-            };
+            // A pack that is damaged, gone or of a newer version is as good as none; and so is one of which nothing can be remembered, as
+            // the disk is full. That costs bytes, not the backup: a store that fails altogether does so again when the block is written.
+            let plan = self.plan(&packs, range, source).ok()??;
             let uses = plan.uses.iter();
             let useful: Vec<bool> = uses
                 .map(|uses| uses.taken * MIN_SHARE > uses.offered)
                 .collect();
             if useful.iter().all(|useful| *useful) {
-                return Ok(Some((packs, plan)));
+                return Recipe::can_have(&plan.splice).then_some((packs, plan));
             }
             let mut useful = useful.into_iter();
             packs.retain(|_| useful.next().unwrap_or(false));
         }
-        Ok(None)
+        None
     }
 
     fn plan(
