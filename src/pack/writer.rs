@@ -416,7 +416,8 @@ fn pack_and_prove(
     }))
 }
 
-/// Whether the chunks of `unpacked` are those of `group`, byte for byte.
+/// Whether the chunks of `unpacked` are those of `group`, byte for byte and with the same times: blocks that are spliced from a pack rest on
+/// both.
 fn is_same(unpacked: &Unpacked, group: &SourceGroup<'_>) -> bool {
     let counts = group.series.iter().map(|series| series.chunks.len());
     let mut rest = &unpacked.data[..];
@@ -431,7 +432,8 @@ fn is_same(unpacked: &Unpacked, group: &SourceGroup<'_>) -> bool {
             };
             let (data, behind) = rest.split_at_checked(chunk.length).unwrap_or_default();
             rest = behind;
-            chunk.encoding == source.encoding && data == source.data
+            let times = (chunk.min_time, chunk.max_time) == (source.min_time, source.max_time);
+            times && chunk.encoding == source.encoding && data == source.data
         });
     same_chunks
         && rest.is_empty()
