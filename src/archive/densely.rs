@@ -219,23 +219,23 @@ impl Pipeline<'_> {
     ) -> Result<Option<Stored>, Failure> {
         if let Some((packs, plan)) = self.splice(survey, source) {
             let own = match &plan.own {
-                None => None,
+                None => Some(None),
                 Some(selection) => {
                     let name = own_pack(survey.ulid(), fingerprint, &packs, selection)?;
-                    let Some(own) = self.stage(&name, source, Some(selection))? else {
-                        return Ok(None);
-                    };
-                    Some(own)
+                    self.stage(&name, source, Some(selection))?.map(Some)
                 }
             };
-            return Ok(Some(Stored {
-                is_sound: plan.is_sound && own.as_ref().is_none_or(|own| own.is_sound),
-                packs,
-                own,
-                splice: plan.splice,
-                index: Some(plan.index),
-                segments: plan.segments,
-            }));
+            // What cannot be packed in part may yet be packed as a whole: its index is kept then.
+            if let Some(own) = own {
+                return Ok(Some(Stored {
+                    is_sound: plan.is_sound && own.as_ref().is_none_or(|own| own.is_sound),
+                    packs,
+                    own,
+                    splice: plan.splice,
+                    index: Some(plan.index),
+                    segments: plan.segments,
+                }));
+            }
         }
         let name = pack_object(survey.ulid(), fingerprint).map_err(Failure::Store)?;
         let own = self.stage(&name, source, None)?;

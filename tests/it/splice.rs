@@ -41,6 +41,16 @@ fn encode(samples: &[(Millis, u64)]) -> EncodedChunk {
 impl Block {
     /// A block of `series`; `symbols` are values beyond those in use.
     fn of(series: &Series, symbols: &[u32], range: (Millis, Millis)) -> Self {
+        Block::with(series, symbols, range, |_| ())
+    }
+
+    /// The same, whose index says of the chunks of a series what `change` makes of it.
+    fn with(
+        series: &Series,
+        symbols: &[u32],
+        range: (Millis, Millis),
+        change: impl Fn(&mut Vec<ChunkMeta>),
+    ) -> Self {
         let mut table: Vec<String> = series
             .keys()
             .chain(symbols)
@@ -67,6 +77,7 @@ impl Block {
                     reference: ChunkRef::new(0, offset),
                 });
             }
+            change(&mut metas);
             let labels = [(place("name"), place(&format!("value-{number:04}")))];
             index.add_series(&labels, &metas).unwrap();
         }
@@ -527,4 +538,21 @@ proptest! {
         content.extend(exceptions.iter().flat_map(|(series, program)| [*series, *program]));
         crate::harness::splice(&content);
     }
+}
+
+#[test]
+fn times_that_an_index_makes_up_are_neither_known_nor_packed_in_part() {
+    let lie = |chunks: &mut Vec<ChunkMeta>| chunks[0].max_time += 1;
+    let (series, _) = block(0..100, 30);
+    let lying = Block::with(&series, &[], (0, 1000), lie);
+    let packed = Packed::whole(&lying);
+    // The same block again: its chunks are known, but not with these times.
+    let plan = plan(&lying.bytes(), lying.range, &mut [packed.known()])
+        .unwrap()
+        .unwrap();
+    let own = plan.own.as_ref().unwrap();
+    assert_eq!(own.chunks(), 40);
+    let (mut pack, mut digests) = (Vec::new(), Vec::new());
+    let written = write_part(&lying.bytes(), Some(own), &mut pack, &mut digests, &|_| ());
+    assert!(written.unwrap().is_err(), "to be packed as a whole");
 }
