@@ -27,6 +27,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "archive",
         &[
+            "index",
             "dense",
             "pack",
             "raw",
