@@ -221,25 +221,25 @@ impl Pipeline<'_> {
         fingerprint: &Fingerprint,
         source: &Packable<'_>,
     ) -> Result<Option<Stored>, Failure> {
-        if let Some((packs, plan)) = self.splice(survey, source)? {
+        if let Some((packs, plan)) = self.splice(survey, source) {
             let own = match &plan.own {
-                None => None,
+                None => Some(None),
                 Some(selection) => {
                     let name = self.own_pack(survey.ulid(), fingerprint, &packs, selection)?;
-                    let Some(own) = self.stage(&name, source, Some(selection))? else {
-                        return Ok(None);
-                    };
-                    Some(own)
+                    self.stage(&name, source, Some(selection))?.map(Some)
                 }
             };
-            return Ok(Some(Stored {
-                is_sound: plan.is_sound && own.as_ref().is_none_or(|own| own.is_sound),
-                packs,
-                own,
-                splice: plan.splice,
-                index: Some(plan.index),
-                segments: plan.segments,
-            }));
+            // What cannot be packed in part may yet be packed as a whole: its index is kept then.
+            if let Some(own) = own {
+                return Ok(Some(Stored {
+                    is_sound: plan.is_sound && own.as_ref().is_none_or(|own| own.is_sound),
+                    packs,
+                    own,
+                    splice: plan.splice,
+                    index: Some(plan.index),
+                    segments: plan.segments,
+                }));
+            }
         }
         let name = pack_object(survey.ulid(), fingerprint).map_err(Failure::Store)?;
         let own = self.stage(&name, source, None)?;
@@ -305,7 +305,7 @@ impl Pipeline<'_> {
         &self,
         survey: &BlockSurvey,
         source: &Packable<'_>,
-    ) -> Result<Option<(Vec<StoredObject>, Plan)>, Failure> {
+    ) -> Option<(Vec<StoredObject>, Plan)> {
         let mut packs = self.known.relatives(survey);
         let range = survey
             .meta
@@ -313,26 +313,20 @@ impl Pipeline<'_> {
             .map(|meta| (meta.min_time, meta.max_time));
         let range = range.unwrap_or((Millis::MIN, Millis::MAX));
         while !packs.is_empty() {
-            let plan = match self.plan(&packs, range, source) {
-                Ok(plan) => plan,
-                Err(error) if error.kind() == ErrorKind::Io => return Err(Failure::Store(error)),
-                // A pack that is damaged, or of a newer version, is as good as none.
-                Err(_) => None,
-            };
-            let Some(plan) = plan else {
-                return Ok(None);
-            };
+            // A pack that is damaged, gone or of a newer version is as good as none; and so is one of which nothing can be remembered, as
+            // the disk is full. That costs bytes, not the backup: a store that fails altogether does so again when the block is written.
+            let plan = self.plan(&packs, range, source).ok()??;
             let uses = plan.uses.iter();
             let useful: Vec<bool> = uses
                 .map(|uses| uses.taken * MIN_SHARE > uses.offered)
                 .collect();
             if useful.iter().all(|useful| *useful) {
-                return Ok(Some((packs, plan)));
+                return Recipe::can_have(&plan.splice).then_some((packs, plan));
             }
             let mut useful = useful.into_iter();
             packs.retain(|_| useful.next().unwrap_or(false));
         }
-        Ok(None)
+        None
     }
 
     fn plan(

@@ -179,8 +179,36 @@ pub fn promised_samples(encoding: Encoding, data: &[u8], at: u64) -> Result<u32,
 ///
 /// When the beginning of the data is damaged, or the encoding is unknown.
 pub fn counts_per_sample(encoding: Encoding, data: &[u8]) -> Result<usize, Malformed> {
+    let layout = read_layout(encoding, data)?;
+    Ok(layout.map_or(0, |read| {
+        read.positive
+            .saturating_add(read.negative)
+            .saturating_add(2)
+    }))
+}
+
+/// How many numbers each sample of a chunk has that outlives its chunk: none beside time and value if it is of floats; else its counts, as
+/// [`counts_per_sample`] says, and what its layout consists of.
+///
+/// # Errors
+///
+/// As [`counts_per_sample`].
+pub(crate) fn numbers_per_sample(encoding: Encoding, data: &[u8]) -> Result<usize, Malformed> {
+    let layout = read_layout(encoding, data)?;
+    Ok(layout.map_or(0, |read| {
+        let spans = read.layout.positive.len() + read.layout.negative.len();
+        let counts = read.positive.saturating_add(read.negative);
+        counts.saturating_add(2 + 2 * spans + read.layout.custom_bounds.len())
+    }))
+}
+
+/// The layout of a chunk of histograms; `None` if it is of floats.
+fn read_layout(
+    encoding: Encoding,
+    data: &[u8],
+) -> Result<Option<histogram_layout::ReadLayout>, Malformed> {
     match encoding {
-        Encoding::Xor | Encoding::Xor2 => Ok(0),
+        Encoding::Xor | Encoding::Xor2 => Ok(None),
         Encoding::Histogram
         | Encoding::FloatHistogram
         | Encoding::HistogramSt
@@ -189,11 +217,7 @@ pub fn counts_per_sample(encoding: Encoding, data: &[u8]) -> Result<usize, Malfo
             // The header is as long in either form.
             histogram_layout::Header::read(&mut reader, false)?;
             let mut bits = BitReader::new(reader.rest());
-            let read = histogram_layout::read_layout(&mut bits, reader.offset())?;
-            Ok(read
-                .positive
-                .saturating_add(read.negative)
-                .saturating_add(2))
+            histogram_layout::read_layout(&mut bits, reader.offset()).map(Some)
         }
         Encoding::Unknown(_) => Err(unknown(encoding, 0)),
     }

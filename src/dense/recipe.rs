@@ -1,5 +1,7 @@
 //! How a block is rebuilt.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -21,8 +23,11 @@ const RECIPE_VERSION: u32 = 2;
 /// Largest recipe that is read, in bytes: a segment of 512 MiB takes about 50.
 const MAX_RECIPE_BYTES: u64 = 16 << 20;
 
-/// Largest splice that is read, in bytes.
-const MAX_SPLICE_BYTES: u64 = 1 << 30;
+/// Largest splice that is written and read, in bytes.
+const MAX_SPLICE_BYTES: u64 = 128 << 20;
+
+/// Most packs of a recipe that is read: all are open at once.
+const MAX_PACKS: usize = 1024;
 
 /// How index and segments of a block follow from packs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,16 +124,36 @@ impl Recipe {
             .iter()
             .find(|entry| entry.name.as_str() == RECIPE_FILE);
         let missing = || Error::corrupt(format!("expected a file {RECIPE_FILE}, found none"));
-        let content = object.read_file(entry.ok_or_else(missing)?, MAX_RECIPE_BYTES)?;
+        Recipe::parse(&object.read_file(entry.ok_or_else(missing)?, MAX_RECIPE_BYTES)?)
+    }
+
+    /// The recipe in the file `content`.
+    fn parse(content: &[u8]) -> Result<Self> {
         let damaged = |cause| Error::corrupt(format!("damaged {RECIPE_FILE}")).with_source(cause);
-        let version: Version = serde_json::from_slice(&content).map_err(damaged)?;
+        let version: Version = serde_json::from_slice(content).map_err(damaged)?;
         if version.format_version > u64::from(RECIPE_VERSION) {
             return Err(Error::unsupported(format!(
                 "expected a recipe of version {RECIPE_VERSION} at most, found {}: use a newer narthex",
                 version.format_version
             )));
         }
-        serde_json::from_slice(&content).map_err(damaged)
+        let recipe: Recipe = serde_json::from_slice(content).map_err(damaged)?;
+        let each: BTreeSet<_> = recipe.packs.iter().collect();
+        if each.len() < recipe.packs.len() || each.len() > MAX_PACKS {
+            return Err(Error::corrupt(format!(
+                "damaged {RECIPE_FILE}: expected up to {MAX_PACKS} packs, each once, found {} of which {} are different",
+                recipe.packs.len(),
+                each.len()
+            )));
+        }
+        Ok(recipe)
+    }
+
+    /// Whether `splice` comes back from its bytes: a very large one does not.
+    pub fn can_have(splice: &Splice) -> bool {
+        let bytes = splice.to_bytes();
+        bytes.len() as u64 <= MAX_SPLICE_BYTES
+            && Splice::read(&bytes).is_ok_and(|read| read == *splice)
     }
 
     /// Reads the splice in `object`, whose recipe this is.
@@ -161,4 +186,28 @@ fn is_false(flag: &bool) -> bool {
 #[derive(Deserialize)]
 struct Version {
     format_version: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packs_without_number_and_packs_that_are_named_twice_are_refused() {
+        let names = |count: usize| (0..count).map(|number| format!("packs/{number}"));
+        let of = |packs: Vec<String>| {
+            let packs = packs.iter().map(|name| ObjectName::new(name).unwrap());
+            let splice = Splice::default();
+            let recipe = Recipe::new(packs.collect(), &splice, None, Vec::new());
+            Recipe::parse(&recipe.to_bytes().unwrap())
+        };
+        assert_eq!(
+            of(names(MAX_PACKS).collect()).unwrap().packs.len(),
+            MAX_PACKS
+        );
+        for packs in [names(10_000).collect(), vec!["packs/0".to_owned(); 2]] {
+            let found = of(packs).unwrap_err().chain();
+            assert!(found.contains("up to 1024 packs, each once"), "{found}");
+        }
+    }
 }

@@ -112,6 +112,7 @@ fn pack(
     let mut writer = Writer {
         out: Output { out, position: 0 },
         digests,
+        is_part: selection.is_some(),
         directory: Directory::default(),
         timelines: Timelines::default(),
         group_of_timeline: Vec::new(),
@@ -220,6 +221,8 @@ impl Output<'_> {
 struct Writer<'o> {
     out: Output<'o>,
     digests: &'o mut dyn Write,
+    /// Whether only part of the block is packed: then no index tells whether the times of chunks come back.
+    is_part: bool,
     directory: Directory,
     timelines: Timelines,
     /// For each timeline the group that has it.
@@ -300,12 +303,12 @@ impl Writer<'_> {
                 }
             })
             .collect();
-        let timelines = &self.timelines;
+        let (timelines, with_times) = (&self.timelines, self.is_part);
         let proved: Vec<Result<Option<Proved>>> = members
             .par_iter()
             .zip(wave)
             .map(|(member, group)| {
-                let proved = pack_and_prove(member, group, timelines);
+                let proved = pack_and_prove(member, group, timelines, with_times);
                 advance(group.chunk_bytes);
                 proved
             })
@@ -386,6 +389,7 @@ fn pack_and_prove(
     member: &Member<'_>,
     group: &SourceGroup<'_>,
     timelines: &Timelines,
+    with_times: bool,
 ) -> Result<Option<Proved>> {
     let lines = timelines.lines();
     let new_lines = lines.get(member.new_lines.clone()).unwrap_or_default();
@@ -403,10 +407,11 @@ fn pack_and_prove(
     else {
         return Ok(None);
     };
-    let same = is_same(&unpacked, group);
+    let same = is_same(&unpacked, group, with_times);
     let mut digests = Vec::new();
-    for series in &group.series {
-        SeriesDigest::of(&series.chunks).write(&mut digests);
+    // Of what comes back: an index may say other times of a chunk than its samples have.
+    for series in unpacked.all_series() {
+        SeriesDigest::of(&series).write(&mut digests);
     }
     Ok(same.then_some(Proved {
         bytes,
@@ -416,8 +421,8 @@ fn pack_and_prove(
     }))
 }
 
-/// Whether the chunks of `unpacked` are those of `group`, byte for byte.
-fn is_same(unpacked: &Unpacked, group: &SourceGroup<'_>) -> bool {
+/// Whether the chunks of `unpacked` are those of `group`, byte for byte; `with_times` asks for the times that the index says, too.
+fn is_same(unpacked: &Unpacked, group: &SourceGroup<'_>, with_times: bool) -> bool {
     let counts = group.series.iter().map(|series| series.chunks.len());
     let mut rest = &unpacked.data[..];
     let mut chunks = unpacked.chunks.iter();
@@ -431,7 +436,8 @@ fn is_same(unpacked: &Unpacked, group: &SourceGroup<'_>) -> bool {
             };
             let (data, behind) = rest.split_at_checked(chunk.length).unwrap_or_default();
             rest = behind;
-            chunk.encoding == source.encoding && data == source.data
+            let times = (chunk.min_time, chunk.max_time) == (source.min_time, source.max_time);
+            (times || !with_times) && chunk.encoding == source.encoding && data == source.data
         });
     same_chunks
         && rest.is_empty()

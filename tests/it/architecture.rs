@@ -28,6 +28,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "archive",
         &[
+            "index",
             "dense",
             "index",
             "pack",

@@ -1,15 +1,21 @@
 //! Reads bytes as each of the file formats, as far as that goes. Nothing here may panic or hang, whatever the bytes: property tests
 //! and the fuzz targets in `tests/fuzz` call these functions.
 
+use std::sync::OnceLock;
+
 use narthex::block::{Meta, Tombstones};
+use narthex::chunk::encode::ChunkEncoder;
 use narthex::chunk::{Encoding, Segment, decode, promised_samples, put_record, segment_header};
 use narthex::error::Result;
 use narthex::index::{
     Format, Generation, Index, IndexWriter, LabelIndex, Postings, Series, SeriesEntries, SymbolRef,
     Toc,
 };
-use narthex::model::{ChunkMeta, ChunkRef, SeriesRef};
-use narthex::pack::{BlockBytes, Pack, SegmentSink, write_pack};
+use narthex::model::{
+    ChunkMeta, ChunkRef, CounterReset, FloatSample, HistogramLayout, HistogramSample, Sample,
+    SeriesRef, Span,
+};
+use narthex::pack::{BlockBytes, Pack, SegmentSink, Splice, unpack, write_pack};
 use narthex::wal::Records;
 
 /// An index: as its own table of contents says, and as one that is made up.
@@ -157,6 +163,99 @@ pub(crate) fn pack(bytes: &[u8]) {
     {
         let _ = pack.unpack(&[pack.chunks()], &mut Segments::default(), None, &|_| ());
     }
+}
+
+/// A splice of this content, over packs that share series and times.
+pub(crate) fn splice(content: &[u8]) {
+    static PACKS: OnceLock<[Vec<u8>; 2]> = OnceLock::new();
+    let packs = PACKS.get_or_init(|| [small_pack(2, 0), small_pack(3, 150)]);
+    let Ok(splice) = Splice::read(&[&b"narthexS\x01"[..], content].concat()) else {
+        return;
+    };
+    assert_eq!(
+        Splice::read(&splice.to_bytes()).ok().as_ref(),
+        Some(&splice)
+    );
+    let packs: Vec<_> = packs
+        .iter()
+        .map(|pack| Pack::open(&pack[..]).unwrap())
+        .collect();
+    for packs in [&packs[..], &packs[..1]] {
+        let (mut segments, mut index) = (Segments::default(), Vec::new());
+        let rebuilt: Option<(Generation, &mut dyn std::io::Write)> =
+            Some((Generation::Plain, &mut index));
+        let _ = unpack(packs, &splice, &[u64::MAX], &mut segments, rebuilt, &|_| ());
+    }
+}
+
+/// A pack of every `step`-th of 12 series, each of four chunks of ten samples from the time `since` on; the last is of histograms.
+fn small_pack(step: usize, since: i64) -> Vec<u8> {
+    let symbols: Vec<String> = (0..12)
+        .map(|number| format!("{number:02}"))
+        .chain(["name".into()])
+        .collect();
+    let layout = HistogramLayout {
+        positive: vec![Span {
+            offset: 0,
+            length: 2,
+        }],
+        ..HistogramLayout::default()
+    };
+    let mut segment = segment_header().to_vec();
+    let mut index = IndexWriter::new(Vec::new(), Generation::Plain, &symbols).unwrap();
+    for number in (0..11u32).step_by(step).chain([11]) {
+        let mut metas = Vec::new();
+        for chunk in 0..4 {
+            let encoding = if number == 11 {
+                Encoding::Histogram
+            } else {
+                Encoding::Xor
+            };
+            let mut encoder = ChunkEncoder::new(encoding).unwrap();
+            for at in 0..10 {
+                let time = since + 100 * chunk + 10 * at;
+                let sample = if number == 11 {
+                    Sample::Histogram(HistogramSample {
+                        time,
+                        start: 0,
+                        counter_reset: CounterReset::Gauge,
+                        layout: &layout,
+                        sum: 0,
+                        count: 2 * time.unsigned_abs(),
+                        zero_count: 0,
+                        positive: &[time, 0],
+                        negative: &[],
+                    })
+                } else {
+                    Sample::Float(FloatSample {
+                        time,
+                        start: 0,
+                        bits: f64::from(number).to_bits(),
+                    })
+                };
+                encoder.push(&sample).unwrap();
+            }
+            let chunk = encoder.finish();
+            let offset = u32::try_from(segment.len()).unwrap();
+            put_record(&mut segment, chunk.encoding, &chunk.data);
+            metas.push(ChunkMeta {
+                min_time: chunk.min_time,
+                max_time: chunk.max_time,
+                reference: ChunkRef::new(0, offset),
+            });
+        }
+        index
+            .add_series(&[(SymbolRef(12), SymbolRef(number))], &metas)
+            .unwrap();
+    }
+    let index = index.finish().unwrap();
+    let block = BlockBytes {
+        index: &index,
+        segments: vec![&segment],
+    };
+    let mut pack = Vec::new();
+    write_pack(&block, &mut pack, &|_| ()).unwrap().unwrap();
+    pack
 }
 
 /// A pack whose checksums are right, of sections that `bytes` hold: labels, timelines and one group, the first two after their length

@@ -31,6 +31,7 @@ mod inspect;
 mod keeping;
 mod kept;
 mod list;
+mod nights;
 mod pack;
 mod pack_bounds;
 mod portable;

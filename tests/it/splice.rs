@@ -41,6 +41,16 @@ fn encode(samples: &[(Millis, u64)]) -> EncodedChunk {
 impl Block {
     /// A block of `series`; `symbols` are values beyond those in use.
     fn of(series: &Series, symbols: &[u32], range: (Millis, Millis)) -> Self {
+        Block::with(series, symbols, range, |_| ())
+    }
+
+    /// The same, whose index says of the chunks of a series what `change` makes of it.
+    fn with(
+        series: &Series,
+        symbols: &[u32],
+        range: (Millis, Millis),
+        change: impl Fn(&mut Vec<ChunkMeta>),
+    ) -> Self {
         let mut table: Vec<String> = series
             .keys()
             .chain(symbols)
@@ -67,6 +77,7 @@ impl Block {
                     reference: ChunkRef::new(0, offset),
                 });
             }
+            change(&mut metas);
             let labels = [(place("name"), place(&format!("value-{number:04}")))];
             index.add_series(&labels, &metas).unwrap();
         }
@@ -443,4 +454,105 @@ proptest! {
             let _ = unpack(&packs, &splice, &[100], &mut Segments::default(), Some((Generation::Plain, out)), &|_| ());
         }
     }
+}
+
+#[test]
+fn a_series_without_chunks_that_only_a_pack_has_does_not_come_back() {
+    let (mut parent, _) = block(0..100, 30);
+    let child = parent.clone();
+    parent.insert(90, Vec::new());
+    let range = (0, 1000);
+    let packed = Packed::whole(&Block::of(&parent, &[], range));
+    let (plan, stored) = splice(&Block::of(&child, &[90], range), &[&packed]);
+    assert_eq!((plan.splice.exceptions(), stored), (1, 0));
+}
+
+#[test]
+fn samples_beyond_the_time_that_a_block_claims_come_back_too() {
+    let parent = Series::from([(0, vec![samples(0, 0..100), samples(0, 200..210)])]);
+    let packed = Packed::whole(&spanning(&parent));
+    // The last chunk begins within the range and ends behind it; what is new of it is all behind.
+    let child = Series::from([(0, vec![samples(0, 0..102)])]);
+    splice(&Block::of(&child, &[], (0, 995)), &[&packed]);
+}
+
+#[test]
+fn a_pack_whose_symbols_are_not_sorted_is_not_spliced() {
+    let mut labels = Vec::new();
+    for part in [&[0, 1, 0, 1], &b"ba"[..], &[0, 0, 0], &[], &[], &[]] {
+        crate::pack::put_part(&mut labels, part);
+    }
+    let pack = crate::harness::pack_of(&labels, &[]);
+    let known = KnownPack::new(
+        Pack::open(&pack[..]).unwrap(),
+        Box::new(std::io::empty()),
+        true,
+    );
+    let (_, block) = block(0..10, 5);
+    let found = plan(&block.bytes(), block.range, &mut [known]).unwrap();
+    let found = found.unwrap_err().to_string();
+    assert_eq!(found, "symbols of a pack are not sorted");
+}
+
+#[test]
+fn splices_that_do_nothing_at_length_or_expand_without_end_are_refused() {
+    let found = |content: &[u8]| {
+        let bytes = [&b"narthexS\x01\0"[..], content].concat();
+        Splice::read(&bytes)
+            .map_err(|error| error.chain())
+            .unwrap_err()
+    };
+    let assert_says = |found: String, wanted: &str| {
+        assert!(found.contains(wanted), "expected {wanted}, found {found}");
+    };
+    // Nothing dropped, one program of one step.
+    assert_says(found(&[0, 1, 1, 0, 0, 0]), "step of one chunk at least");
+    assert_says(found(&[0, 1, 1, 1, 0, 0]), "step of one chunk at least");
+    assert_says(
+        found(&[0, 1, 1, 2, 0, 0, 0, 0]),
+        "step of one chunk at least",
+    );
+    assert_says(
+        found(&[0, 1, 1, 2, 1, 2, 1, 1, 0, 0, 0, 0]),
+        "run of samples, found one of none",
+    );
+    let mut dropped = Vec::new();
+    crate::harness::uvarint(&mut dropped, 140 << 20);
+    dropped.resize(dropped.len() + (140 << 20), 0);
+    assert_says(found(&dropped), "splice of up to 512 MiB");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+    #[test]
+    fn splices_of_any_content_are_refused_or_run(
+        dropped in proptest::collection::vec(0u8..4, 0..3),
+        programs in proptest::collection::vec(proptest::collection::vec(0u8..12, 0..16), 0..3),
+        exceptions in proptest::collection::vec((0u8..6, 0u8..3), 0..6),
+    ) {
+        let mut content = vec![0, u8::try_from(dropped.len()).unwrap()];
+        content.extend(&dropped);
+        content.push(u8::try_from(programs.len()).unwrap());
+        content.extend(programs.concat());
+        content.push(u8::try_from(exceptions.len()).unwrap());
+        content.extend(exceptions.iter().flat_map(|(series, program)| [*series, *program]));
+        crate::harness::splice(&content);
+    }
+}
+
+#[test]
+fn times_that_an_index_makes_up_are_neither_known_nor_packed_in_part() {
+    let lie = |chunks: &mut Vec<ChunkMeta>| chunks[0].max_time += 1;
+    let (series, _) = block(0..100, 30);
+    let lying = Block::with(&series, &[], (0, 1000), lie);
+    let packed = Packed::whole(&lying);
+    // The same block again: its chunks are known, but not with these times.
+    let plan = plan(&lying.bytes(), lying.range, &mut [packed.known()])
+        .unwrap()
+        .unwrap();
+    let own = plan.own.as_ref().unwrap();
+    assert_eq!(own.chunks(), 40);
+    let (mut pack, mut digests) = (Vec::new(), Vec::new());
+    let written = write_part(&lying.bytes(), Some(own), &mut pack, &mut digests, &|_| ());
+    assert!(written.unwrap().is_err(), "to be packed as a whole");
 }

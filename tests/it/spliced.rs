@@ -282,3 +282,27 @@ fn a_copy_that_went_on_living_shares_the_samples_of_both_lives() {
     assert!(bench.bytes() - before < apart.bytes() * 3 / 4);
     bench.assert_restores(id(&second), &NIGHTS[1..]);
 }
+
+#[test]
+fn a_disk_that_has_no_room_for_what_is_to_be_remembered_costs_bytes_but_no_backup() {
+    let bench = Bench::new();
+    let nowhere = ["--no-wal", "--cache-dir", "file/cache"];
+    fs::write(bench.path().join("file"), "in the way").unwrap();
+    bench.archive(&NIGHTS[..1], &nowhere);
+    fs::remove_dir_all(bench.path().join("data")).unwrap();
+    copy(&fixture(NIGHTS[1]), &bench.path().join("data"));
+    let backup = [
+        "backup", "data", "--repo", "repo", "--host", "h", "--source", "s",
+    ];
+    let ran = std::process::Command::new(env!("CARGO_BIN_EXE_narthex"))
+        .args([&backup[..], &nowhere].concat())
+        .env("TMPDIR", "file/none")
+        .current_dir(bench.path())
+        .output()
+        .unwrap();
+    let err = String::from_utf8_lossy(&ran.stderr);
+    assert_eq!(ran.status.code(), Some(0), "{err}");
+    let second = bench.manifests().pop().unwrap();
+    assert_eq!(packs(stored(&second, SPLICED)).len(), 1, "packed as new");
+    bench.assert_restores(id(&second), &NIGHTS[1..]);
+}

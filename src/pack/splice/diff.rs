@@ -1,9 +1,9 @@
 //! What is done to the chunks that packs hold of a series to get those of the block.
 
 use super::program::{Candidate, Output, Program, Recode, Step, pool, sort};
-use super::sample::{OwnedSample, decode_into, encode, make_chunks};
+use super::sample::{OwnedSample, decode_into, encode, make_chunks, weight};
 use crate::chunk::encode::EncodedChunk;
-use crate::pack::group::SourceChunk;
+use crate::pack::group::{MAX_GROUP_SAMPLES, SourceChunk};
 
 /// How the chunks of a series follow.
 #[derive(Debug, Default)]
@@ -162,6 +162,11 @@ impl Search<'_, '_> {
     /// are not what the encoder makes of their samples.
     fn stretch(&self, candidates: &[Candidate<'_>], wanted: &[SourceChunk<'_>]) -> Option<Stretch> {
         if candidates.is_empty() || wanted.is_empty() {
+            return None;
+        }
+        // As many as will be read again.
+        let numbers = wanted.iter().map(weight);
+        if numbers.fold(0, usize::saturating_add) > MAX_GROUP_SAMPLES {
             return None;
         }
         let known = pool(candidates).ok()?;

@@ -15,6 +15,8 @@ use crate::pack::{Pack, PackBytes};
 pub struct KnownPack<'k, P: ?Sized> {
     pub(super) pack: Pack<'k, P>,
     digests: Box<dyn Read + 'k>,
+    /// Times of the first sample of the pack and of the last; `None` if it has none.
+    ends: Option<(Millis, Millis)>,
     /// Whether each chunk was found to hold its samples in order, within its times, when the pack was written.
     pub(super) is_sound: bool,
     /// The series behind the one that [`KnownPack::next`] gave last.
@@ -41,7 +43,10 @@ impl<P: ?Sized> std::fmt::Debug for KnownPack<'_, P> {
 impl<'k, P: PackBytes + ?Sized> KnownPack<'k, P> {
     /// The pack `pack`; `digests` is what [`write_pack`](crate::pack::write_pack) or [`Pack::digests`] have written of it.
     pub fn new(pack: Pack<'k, P>, digests: Box<dyn Read + 'k>, is_sound: bool) -> Self {
+        let groups = pack.groups().iter();
+        let ends = groups.map(|group| (group.min_time, group.max_time));
         KnownPack {
+            ends: ends.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))),
             lines: Lines::new(pack.groups()),
             pack,
             digests,
@@ -53,8 +58,8 @@ impl<'k, P: PackBytes + ?Sized> KnownPack<'k, P> {
 
     /// Whether all samples of the pack lie in the half-open `range`.
     pub(super) fn is_within(&self, range: (Millis, Millis)) -> bool {
-        let mut groups = self.pack.groups().iter();
-        groups.all(|group| group.min_time >= range.0 && group.max_time < range.1)
+        self.ends
+            .is_none_or(|(first, last)| first >= range.0 && last < range.1)
     }
 
     /// Goes to the next series, and gives its digest if it is known.

@@ -27,12 +27,14 @@ use crate::error::{Error, Result};
 use crate::model::Millis;
 use crate::raw::varint::{write_uvarint, write_varint};
 use crate::raw::{Malformed, Reader};
-use program::{Program, SECTION};
+use program::{Program, Room, SECTION};
 
 /// First bytes of a splice.
 const MAGIC: [u8; 8] = *b"narthexS";
 /// Version of the format.
 const VERSION: u8 = 1;
+/// Most bytes that a splice takes in memory: bounds what a hostile one can make a reader allocate.
+const MAX_MEMORY: usize = 1 << 29;
 
 /// How a block differs from all chunks of its packs in order of time. The default is: not at all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -67,9 +69,10 @@ impl Splice {
             write_varint(&mut out, until);
         }
         write_uvarint(&mut out, self.dropped.len() as u64);
-        let mut next = 0;
+        let mut next = 0u64;
         for symbol in &self.dropped {
-            write_uvarint(&mut out, u64::from(*symbol - next));
+            let symbol = u64::from(*symbol);
+            write_uvarint(&mut out, symbol.saturating_sub(next));
             next = symbol + 1;
         }
         write_uvarint(&mut out, self.programs.len() as u64);
@@ -77,11 +80,11 @@ impl Splice {
             program.write(&mut out);
         }
         write_uvarint(&mut out, self.exceptions.len() as u64);
-        let mut next = 0;
+        let mut next = 0u64;
         let mut programs = Successors::default();
         for (series, program) in &self.exceptions {
-            write_uvarint(&mut out, series - next);
-            next = series + 1;
+            write_uvarint(&mut out, series.saturating_sub(next));
+            next = series.saturating_add(1);
             write_uvarint(&mut out, programs.code(*program));
         }
         out
@@ -119,8 +122,9 @@ impl Splice {
             1 => Some((reader.varint()?, reader.varint()?)),
             other => return Err(reader.unexpected("range", "or none", other)),
         };
+        let mut room = Room(MAX_MEMORY);
         let mut next = 0u64;
-        let dropped = (0..reader.count(1)?).map(|_| {
+        let dropped = (0..room.count::<u32>(reader, 1)?).map(|_| {
             let at = *reader;
             let symbol = next.checked_add(reader.uvarint()?);
             let symbol = symbol.and_then(|symbol| u32::try_from(symbol).ok());
@@ -130,11 +134,12 @@ impl Splice {
             Ok(symbol)
         });
         let dropped = dropped.collect::<Result<_, Malformed>>()?;
-        let programs = (0..reader.count(1)?).map(|_| Program::read(reader));
+        let programs = room.count::<Program>(reader, 1)?;
+        let programs = (0..programs).map(|_| Program::read(reader, &mut room));
         let programs: Vec<Program> = programs.collect::<Result<_, _>>()?;
         let mut next = 0u64;
         let mut successors = Successors::default();
-        let exceptions = (0..reader.count(2)?).map(|_| {
+        let exceptions = (0..room.count::<(u64, usize)>(reader, 2)?).map(|_| {
             let at = *reader;
             let series = next.checked_add(reader.uvarint()?);
             let program = successors.number(reader.uvarint()?);

@@ -129,6 +129,10 @@ impl<P: PackBytes + ?Sized> Planner<'_, '_, P> {
             .iter()
             .map(|labels| labels.symbols().iter().map(|symbol| &**symbol).collect());
         let mut union = Union::of(tables.chain([symbols.clone()]).collect());
+        // A pack may hold whatever symbols an index had that is kept whole; a union of those is not the same with fewer of them.
+        if !union.symbols.is_sorted_by(|a, b| a < b) {
+            return Err(Unpackable::Unusual("symbols of a pack are not sorted").into());
+        }
         let mut places = std::mem::take(&mut union.places);
         let own_places = places.pop().unwrap_or_default();
         let mut planner = Planner {
@@ -280,10 +284,13 @@ impl<P: PackBytes + ?Sized> Planner<'_, '_, P> {
     /// A series that packs have and the block does not.
     fn drop_series(&mut self, members: &[usize]) -> Result<()> {
         let mut offered = 0;
+        // A series without chunks would come back as one, if there is but this pack.
+        let mut is_empty = true;
         for member in members {
             if let Some(known) = self.known.get_mut(*member) {
                 let digest = known.next();
                 if let Some(digest) = digest.filter(|_| known.is_within(self.range)) {
+                    is_empty &= digest.chunks == 0;
                     offered += u64::from(digest.chunks);
                     self.count(*member, u64::from(digest.chunks), 0);
                     continue;
@@ -293,6 +300,7 @@ impl<P: PackBytes + ?Sized> Planner<'_, '_, P> {
                     chunk.max_time >= self.range.0 && chunk.min_time < self.range.1
                 });
                 let inside = inside.count() as u64;
+                is_empty &= chunks.is_empty();
                 self.is_cut |= inside < chunks.len() as u64;
                 offered += inside;
                 self.count(*member, inside, 0);
@@ -300,6 +308,8 @@ impl<P: PackBytes + ?Sized> Planner<'_, '_, P> {
         }
         if offered > 0 {
             self.except(Program(vec![Step::Skip(offered)]));
+        } else if is_empty {
+            self.except(Program::default());
         }
         self.union_series += 1;
         Ok(())
@@ -393,7 +403,9 @@ impl<P: PackBytes + ?Sized> Planner<'_, '_, P> {
                 }
             }
         }
-        let may_make = self.made < MAX_MADE;
+        // Chunks that are made must be candidates, too: so their samples may not lie outside the range.
+        let is_inside = |chunk: &SourceChunk<'_>| chunk.min_time >= since && chunk.max_time < until;
+        let may_make = self.made < MAX_MADE && chunks.iter().all(is_inside);
         let mut offered: Vec<(usize, u64)> = Vec::with_capacity(parts.len());
         for (member, _) in parts {
             let of_member = candidates

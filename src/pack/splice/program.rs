@@ -1,6 +1,6 @@
 //! How the chunks of a series follow from those that packs hold of it.
 
-use super::sample::{OwnedSample, decode_into, encode};
+use super::sample::{OwnedSample, decode_into, encode, weight};
 use crate::chunk::Encoding;
 use crate::error::{Error, Result};
 use crate::model::CounterReset;
@@ -52,6 +52,33 @@ pub(in crate::pack) struct Output {
     pub(in crate::pack) counter_reset: u8,
 }
 
+/// Bytes that what is read of a splice may still take in memory: its file may be small, as what repeats is compressed well.
+pub(super) struct Room(pub(super) usize);
+
+impl Room {
+    /// Reads a number of `T` that follow, each of at least `item_bytes` bytes in the file, and takes room for them.
+    pub(super) fn count<T>(
+        &mut self,
+        reader: &mut Reader<'_>,
+        item_bytes: usize,
+    ) -> Result<usize, Malformed> {
+        let at = *reader;
+        let count = reader.count(item_bytes)?;
+        let left = self.0.checked_sub(count.saturating_mul(size_of::<T>()));
+        self.0 = left.ok_or_else(|| at.unexpected("splice", "of up to 512 MiB", "more"))?;
+        Ok(count)
+    }
+}
+
+/// A number of things, one at least.
+fn positive(reader: &mut Reader<'_>) -> Result<u64, Malformed> {
+    let at = *reader;
+    match reader.uvarint()? {
+        0 => Err(at.unexpected("step", "of one chunk at least", 0)),
+        count => Ok(count),
+    }
+}
+
 /// What steps are called in the file.
 const TAKE: u8 = 0;
 const SKIP: u8 = 1;
@@ -101,25 +128,16 @@ impl Program {
     }
 
     /// Reads what [`Program::write`] wrote.
-    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
-        let steps = (0..reader.count(2)?).map(|_| {
+    ///
+    /// Steps and runs must be about something: so a program takes no longer than what it is run over, however often it is used.
+    pub(super) fn read(reader: &mut Reader<'_>, room: &mut Room) -> Result<Self, Malformed> {
+        let steps = room.count::<Step>(reader, 2)?;
+        let steps = (0..steps).map(|_| {
             let at = reader.offset();
             Ok(match reader.u8()? {
-                TAKE => Step::Take(reader.uvarint()?),
-                SKIP => Step::Skip(reader.uvarint()?),
-                RECODE => {
-                    let chunks = reader.uvarint()?;
-                    let runs =
-                        (0..reader.count(2)?).map(|_| Ok((reader.uvarint()?, reader.uvarint()?)));
-                    let runs = runs.collect::<Result<_, Malformed>>()?;
-                    let outputs = (0..reader.count(2)?).map(|_| Output::read(reader));
-                    let outputs = outputs.collect::<Result<_, Malformed>>()?;
-                    Step::Recode(Recode {
-                        chunks,
-                        runs,
-                        outputs,
-                    })
-                }
+                TAKE => Step::Take(positive(reader)?),
+                SKIP => Step::Skip(positive(reader)?),
+                RECODE => Step::Recode(Recode::read(reader, room)?),
                 other => return Err(Malformed::unknown(SECTION, at, "step", i64::from(other))),
             })
         });
@@ -185,6 +203,28 @@ impl Output {
 }
 
 impl Recode {
+    fn read(reader: &mut Reader<'_>, room: &mut Room) -> Result<Self, Malformed> {
+        let chunks = positive(reader)?;
+        let count = room.count::<(u64, u64)>(reader, 2)?;
+        let runs = (1..=count).map(|number| {
+            let at = *reader;
+            let (take, skip) = (reader.uvarint()?, reader.uvarint()?);
+            if (take == 0 && number > 1) || (skip == 0 && number < count) {
+                return Err(at.unexpected("run", "of samples", "one of none"));
+            }
+            Ok((take, skip))
+        });
+        let runs = runs.collect::<Result<_, Malformed>>()?;
+        let count = room.count::<Output>(reader, 2)?;
+        let outputs = (0..count).map(|_| Output::read(reader));
+        let outputs = outputs.collect::<Result<_, Malformed>>()?;
+        Ok(Recode {
+            chunks,
+            runs,
+            outputs,
+        })
+    }
+
     fn run(
         &self,
         candidates: &[Candidate<'_>],
@@ -235,13 +275,15 @@ impl Recode {
 pub(super) fn pool(candidates: &[Candidate<'_>]) -> Result<Vec<OwnedSample>> {
     let mut pool = Vec::new();
     let mut samples = Vec::new();
+    let mut room = MAX_GROUP_SAMPLES;
     for candidate in candidates {
+        // Before they are decoded: a few bytes can claim very many.
+        let left = room.checked_sub(weight(&candidate.chunk));
+        room =
+            left.ok_or_else(|| misfit("up to 4,194,304 samples, counts of histograms among them"))?;
         decode_into(&candidate.chunk, &mut samples)
             .map_err(|e| Error::new(e.kind(), "damaged chunk in a pack").with_source(e))?;
         pool.extend(samples.drain(..).map(|sample| (candidate.pack, sample)));
-        if pool.len() > MAX_GROUP_SAMPLES {
-            return Err(misfit("up to 4,194,304 samples"));
-        }
     }
     pool.sort_by_key(|(pack, sample)| (sample.time(), *pack));
     pool.dedup_by(|(_, b), (_, a)| a.time() == b.time() && a.is_same(b));
@@ -253,4 +295,49 @@ fn misfit(wanted: &'static str) -> Error {
     Error::corrupt(format!(
         "damaged splice: expected a program that asks for {wanted}"
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chunk::encode::ChunkEncoder;
+    use crate::model::{HistogramLayout, HistogramSample, Sample, Span};
+
+    #[test]
+    fn histograms_that_claim_counts_without_number_are_not_decoded() {
+        let layout = HistogramLayout {
+            positive: vec![Span {
+                offset: 0,
+                length: 1000,
+            }],
+            ..HistogramLayout::default()
+        };
+        let sample = Sample::Histogram(HistogramSample {
+            time: 0,
+            start: 0,
+            counter_reset: CounterReset::Unknown,
+            layout: &layout,
+            sum: 0,
+            count: 0,
+            zero_count: 0,
+            positive: &[0; 1000],
+            negative: &[],
+        });
+        let mut encoder = ChunkEncoder::new(Encoding::Histogram).unwrap();
+        encoder.push(&sample).unwrap();
+        let mut data = encoder.finish().data;
+        let found = |data: &[u8]| {
+            let chunk = SourceChunk {
+                encoding: Encoding::Histogram,
+                data,
+                min_time: 0,
+                max_time: 0,
+            };
+            pool(&[Candidate { pack: 0, chunk }]).map_err(|e| e.chain())
+        };
+        assert_eq!(found(&data).unwrap().len(), 1);
+        data[..2].fill(0xff);
+        let error = found(&data).unwrap_err();
+        assert!(error.contains("up to 4,194,304 samples"), "{error}");
+    }
 }

@@ -1,7 +1,7 @@
 //! Samples that outlive their chunk.
 
 use crate::chunk::encode::{ChunkEncoder, EncodedChunk, SAMPLES_PER_CHUNK};
-use crate::chunk::{Encoding, decode};
+use crate::chunk::{Encoding, decode, numbers_per_sample, promised_samples};
 use crate::error::Result;
 use crate::model::{CounterReset, FloatSample, HistogramLayout, HistogramSample, Millis, Sample};
 use crate::pack::group::SourceChunk;
@@ -125,6 +125,13 @@ pub(super) fn decode_into(
         });
     })?;
     Ok(header)
+}
+
+/// How many numbers the samples of `chunk` have together, or more.
+pub(super) fn weight(chunk: &SourceChunk<'_>) -> usize {
+    let samples = promised_samples(chunk.encoding, chunk.data, 0).unwrap_or(0) as usize;
+    let each = numbers_per_sample(chunk.encoding, chunk.data).unwrap_or(0);
+    samples.saturating_mul(each.saturating_add(1))
 }
 
 /// The data of the chunk that Prometheus makes of `samples`.
