@@ -11,10 +11,6 @@ use crate::repository::{StoredBlock, StoredObject};
 /// Most packs a block is spliced from.
 const MAX_PACKS: usize = 512;
 
-/// Most series that these have together. Label sets of all are in memory at a time, some 64 bytes for each series of each pack:
-/// 1 GiB, for a backup as for whoever restores the block.
-const MAX_SERIES: u64 = 1 << 24;
-
 impl Known {
     /// Packs that may hold samples of `block`, in order of time.
     pub(super) fn relatives(&self, block: &BlockSurvey) -> Vec<StoredObject> {
@@ -33,41 +29,15 @@ impl Known {
         };
         let mut chosen = choose(&kin, self.held());
         chosen.sort_by_key(|stored| (stored.min_time, stored.max_time, stored.ulid));
-        let mut packs: Vec<(&StoredObject, u64)> = Vec::new();
-        for stored in &chosen {
-            for pack in &stored.packs {
-                if !packs.iter().any(|(known, _)| known.name == pack.name) {
-                    packs.push((pack, stored.series));
-                }
+        let mut packs: Vec<StoredObject> = Vec::new();
+        for pack in chosen.iter().flat_map(|stored| &stored.packs) {
+            if !packs.iter().any(|known| known.name == pack.name) {
+                packs.push(pack.clone());
             }
         }
-        within_bounds(packs).cloned().collect()
-    }
-}
-
-/// Those of `packs`, each with the number of its series at most, that a splice may have: the largest, in the order that all have.
-fn within_bounds<'k>(
-    packs: Vec<(&'k StoredObject, u64)>,
-) -> impl Iterator<Item = &'k StoredObject> {
-    let mut by_size: Vec<usize> = (0..packs.len()).collect();
-    by_size.sort_by_key(|at| {
+        packs.truncate(MAX_PACKS);
         packs
-            .get(*at)
-            .map(|(pack, _)| std::cmp::Reverse(pack.bytes))
-    });
-    let mut left = MAX_SERIES;
-    let mut taken: BTreeSet<usize> = BTreeSet::new();
-    for at in by_size {
-        let series = packs.get(at).map_or(0, |(_, series)| *series);
-        if let Some(rest) = left.checked_sub(series).filter(|_| taken.len() < MAX_PACKS) {
-            left = rest;
-            taken.insert(at);
-        }
     }
-    let packs = packs.into_iter().enumerate();
-    packs
-        .filter(move |(at, _)| taken.contains(at))
-        .map(|(_, (pack, _))| pack)
 }
 
 /// What is known of a block's descent.
@@ -166,23 +136,5 @@ mod tests {
     fn a_block_rewritten_without_its_deletions_is_found_by_its_parent() {
         let known = [block(1, (0, 7), 1, &[1], &[])];
         assert_eq!(chosen(&kin(&[3], &[1], (20, 30)), &known), [1]);
-    }
-
-    #[test]
-    fn the_largest_packs_are_taken_when_all_would_be_too_many() {
-        let objects: Vec<StoredObject> = (0..4)
-            .map(|number| StoredObject {
-                bytes: [10, 40, 30, 20][number as usize],
-                ..block(number, (0, 1), 1, &[], &[]).object
-            })
-            .collect();
-        let packs = |series| objects.iter().map(|object| (object, series)).collect();
-        let bytes = |series| {
-            let taken = within_bounds(packs(series));
-            taken.map(|object| object.bytes).collect::<Vec<_>>()
-        };
-        assert_eq!(bytes(1000), [10, 40, 30, 20]);
-        assert_eq!(bytes(MAX_SERIES / 3), [40, 30, 20]);
-        assert!(bytes(MAX_SERIES + 1).is_empty());
     }
 }

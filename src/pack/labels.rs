@@ -10,6 +10,7 @@ use std::hash::Hash;
 
 use super::hash::NumberMap;
 use super::part;
+use super::symbols::SymbolTable;
 use crate::index::SymbolRef;
 use crate::raw::varint::{write_uvarint, write_varint};
 use crate::raw::{Malformed, Reader};
@@ -30,6 +31,9 @@ const MAX_BYTES: usize = 1 << 29;
 const OVERHEAD: usize = 24;
 /// Most labels that all series have together: bounds the time that a hostile pack can take.
 const MAX_LABELS: usize = 1 << 28;
+
+/// What a symbol takes in memory while label sets are walked, in bytes: where it is, and what is guessed from it.
+const SYMBOL_MEMORY: usize = 64;
 
 /// The section that errors name.
 const SECTION: &str = "labels";
@@ -64,7 +68,9 @@ pub(super) struct LabelWriter {
 /// The labels of a pack.
 #[derive(Debug)]
 pub(super) struct Labels {
-    symbols: Vec<Box<[u8]>>,
+    symbols: SymbolTable,
+    /// Number of symbols, also when they have been taken.
+    symbol_count: usize,
     series: u64,
     names: Vec<Vec<u32>>,
     patterns: Vec<Vec<u8>>,
@@ -200,6 +206,7 @@ impl Labels {
             Reader::new(&names_of_series, offset, SECTION),
         )?;
         Ok(Labels {
+            symbol_count: symbols.len(),
             symbols,
             series,
             names,
@@ -212,8 +219,24 @@ impl Labels {
     }
 
     /// The symbols, in the order of the strings, used or not.
-    pub(super) fn symbols(&self) -> &[Box<[u8]>] {
+    pub(super) fn symbols(&self) -> &SymbolTable {
         &self.symbols
+    }
+
+    /// Takes the symbols away; label sets can be walked without.
+    pub(super) fn take_symbols(&mut self) -> SymbolTable {
+        std::mem::take(&mut self.symbols)
+    }
+
+    /// How many bytes it takes to walk these, about.
+    pub(super) fn memory(&self) -> u64 {
+        let streams = [
+            &self.names_of_series,
+            &self.patterns_of_series,
+            &self.values,
+        ];
+        let streams: usize = streams.iter().map(|stream| stream.len()).sum();
+        (self.symbol_count * SYMBOL_MEMORY + self.symbols.bytes() + streams) as u64
     }
 
     /// Number of series.
@@ -275,7 +298,7 @@ impl LabelIter<'_> {
         }
         self.guesser.begin();
         for (&name, code) in names.iter().zip(pattern) {
-            let (values, symbols) = (&mut self.values, self.labels.symbols.len());
+            let (values, symbols) = (&mut self.values, self.labels.symbol_count);
             let value = self.guesser.step(name, |guesses| {
                 let value = match *code {
                     guess::NEIGHBOUR => guesses.neighbour,
@@ -464,10 +487,10 @@ fn front_decode(
     text: &[u8],
     offset: u64,
     room: &mut Room,
-) -> Result<Vec<Box<[u8]>>, Malformed> {
+) -> Result<SymbolTable, Malformed> {
     let mut lengths = Reader::new(lengths, offset, SECTION);
     let mut text = Reader::new(text, offset, SECTION);
-    let mut symbols: Vec<Box<[u8]>> = Vec::new();
+    let mut symbols = SymbolTable::default();
     let mut symbol = Vec::new();
     // Shared beginnings repeat text: without a bound, a few bytes could become any number.
     while !lengths.is_empty() {
@@ -482,7 +505,8 @@ fn front_decode(
         symbol.truncate(shared);
         symbol.extend_from_slice(text.take(usize::try_from(own).unwrap_or(usize::MAX))?);
         room.take(&at, symbol.len())?;
-        symbols.push(symbol.as_slice().into());
+        let pushed = symbols.push(&symbol);
+        pushed.ok_or_else(|| at.unexpected("symbols", "of up to 4 GiB", "more"))?;
     }
     if !text.is_empty() {
         return Err(text.unexpected("the end", "after the last symbol", "more bytes"));
@@ -509,7 +533,6 @@ mod tests {
             labels
                 .symbols()
                 .iter()
-                .map(|symbol| &**symbol)
                 .eq(symbols.iter().map(Vec::as_slice))
         );
         let (mut iter, mut found) = (labels.walk(), Vec::new());

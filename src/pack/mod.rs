@@ -28,6 +28,7 @@ mod segments;
 mod selection;
 mod source;
 mod splice;
+mod symbols;
 mod timeline;
 mod writer;
 

@@ -223,25 +223,31 @@ impl<'p, P: PackBytes + ?Sized> Pack<'p, P> {
         read_section(self.bytes, entry.section, "group")
     }
 
-    /// Symbols and labels of all series.
-    pub(super) fn labels(&self) -> Result<Labels> {
-        let section = self.directory.labels;
-        let bytes = read_section(self.bytes, section, "labels")?;
-        let labels = Labels::read(&bytes, section.offset).map_err(malformed)?;
+    /// The section of labels, as stored.
+    pub(super) fn label_section(&self) -> Result<Vec<u8>> {
+        read_section(self.bytes, self.directory.labels, "labels")
+    }
+
+    /// Symbols and labels of all series, from their section.
+    pub(super) fn parse_labels(&self, section: &[u8]) -> Result<Labels> {
+        let labels = Labels::read(section, self.directory.labels.offset).map_err(malformed)?;
+        self.check_series(&labels)?;
+        Ok(labels)
+    }
+
+    /// Checks that `labels` are of as many series as the groups have.
+    pub(super) fn check_series(&self, labels: &Labels) -> Result<()> {
         let groups = self.directory.groups.iter();
         let series = groups.fold(0u64, |sum, group| sum.saturating_add(group.series));
-        if labels.series() != series {
-            let wanted = format!("of {series} series, as many as the groups have");
-            let offset = section.offset;
-            return Err(malformed(Malformed::unexpected(
-                "labels",
-                offset,
-                "number",
-                wanted,
-                labels.series(),
-            )));
+        if labels.series() == series {
+            return Ok(());
         }
-        Ok(labels)
+        let offset = self.directory.labels.offset;
+        let wanted = format!("of {series} series, as many as the groups have");
+        let found = labels.series();
+        Err(malformed(Malformed::unexpected(
+            "labels", offset, "number", wanted, found,
+        )))
     }
 }
 

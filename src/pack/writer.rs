@@ -120,7 +120,7 @@ fn pack(
     writer.out.put(&header())?;
     let labels = writer.put_labels(&source, selection)?;
     let generation = Generation::of(&source.index.toc());
-    let symbols: Vec<&[u8]> = labels.symbols().iter().map(|symbol| &**symbol).collect();
+    let symbols: Vec<&[u8]> = labels.symbols().iter().collect();
     // Of a part there is no index.
     let mut proof = selection.is_none().then(|| Proof {
         labels: labels.walk(),

@@ -15,6 +15,7 @@ mod known;
 mod plan;
 mod program;
 mod sample;
+mod tables;
 mod union;
 mod unpack;
 

@@ -6,6 +6,7 @@ use super::Splice;
 use super::diff::{Difference, difference};
 use super::known::KnownPack;
 use super::program::{Candidate, Program, Step};
+use super::tables::read_tables;
 use super::union::{Merge, Union};
 use crate::error::{Error, Result};
 use crate::index::{Generation, SymbolRef};
@@ -15,15 +16,20 @@ use crate::pack::digests::SeriesDigest;
 use crate::pack::group::SourceChunk;
 use crate::pack::hash::NumberMap;
 use crate::pack::index::IndexProof;
-use crate::pack::labels::{LabelRefs, Labels};
+use crate::pack::labels::LabelRefs;
 use crate::pack::reader::malformed;
 use crate::pack::selection::Selection;
 use crate::pack::source::{BlockBytes, Source, Unpackable, WalkedSeries};
+use crate::pack::symbols::SymbolTable;
 use crate::raw::Malformed;
 
 /// Most bytes of chunks that are made for a block's own pack: they stay in memory until it is written. Series beyond that are
 /// stored as the block has them.
 const MAX_MADE: usize = 64 << 20;
+
+/// Most bytes that label sets and groups of the packs of a block take together, about, when it is planned and when it is rebuilt. Packs
+/// beyond that are of no use.
+const MAX_MEMORY: u64 = 1 << 30;
 
 /// How a block follows from packs, proved: whoever has these packs, and the selection in one more, has the block.
 #[derive(Clone, Debug)]
@@ -121,17 +127,21 @@ impl<P: PackBytes + ?Sized> Planner<'_, '_, P> {
         let source = Source::open(block)?;
         let generation = Generation::of(&source.index.toc());
         let symbols: Vec<&[u8]> = source.symbols.iter().map(|(_, symbol)| symbol).collect();
-        let labels: Vec<Labels> = known
+        let packs = known.iter().map(|known| &known.pack);
+        let (mut tables, _) = read_tables(packs, MAX_MEMORY)?;
+        let theirs = tables
             .iter()
-            .map(|known| known.pack.labels())
-            .collect::<Result<_>>()?;
-        let tables = labels
-            .iter()
-            .map(|labels| labels.symbols().iter().map(|symbol| &**symbol).collect());
-        let mut union = Union::of(tables.chain([symbols.clone()]).collect());
+            .map(|table| Box::new(table.symbols.iter()) as Box<_>);
+        let own = Box::new(symbols.iter().copied()) as Box<_>;
+        let Some(mut union) = Union::of(theirs.chain([own]).collect()) else {
+            return Err(Unpackable::Unusual("there are more than 4 GiB of symbols").into());
+        };
         // A pack may hold whatever symbols an index had that is kept whole; a union of those is not the same with fewer of them.
-        if !union.symbols.is_sorted_by(|a, b| a < b) {
+        if !union.is_sorted {
             return Err(Unpackable::Unusual("symbols of a pack are not sorted").into());
+        }
+        for table in &mut tables {
+            table.symbols = SymbolTable::default();
         }
         let mut places = std::mem::take(&mut union.places);
         let own_places = places.pop().unwrap_or_default();
@@ -149,7 +159,7 @@ impl<P: PackBytes + ?Sized> Planner<'_, '_, P> {
             chunks: 0,
         };
         planner.compare_symbols(union.symbols.len(), &own_places, &places);
-        let mut merge = Merge::new(&labels, places, true).map_err(malformed)?;
+        let mut merge = Merge::new(&tables, places, true).map_err(malformed)?;
         let mut proof = IndexProof::new(block.index, generation, &symbols);
         let mut walk = source.walk();
         let mut members = Vec::new();

@@ -1,52 +1,61 @@
 //! Symbols and label sets of several packs as one.
 
-use std::cmp::{Ordering, Reverse};
+use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use super::tables::Table;
 use crate::index::SymbolRef;
-use crate::pack::labels::{LabelIter, LabelRefs, Labels};
+use crate::pack::labels::{LabelIter, LabelRefs};
+use crate::pack::symbols::SymbolTable;
 use crate::raw::Malformed;
 
 /// Stands for a symbol that is in one of the tables, but not in the union.
 const DROPPED: u32 = u32::MAX;
 
 /// The symbols of several tables, sorted, each once; and where those of each table are in it.
-#[derive(Debug)]
-pub(in crate::pack) struct Union<'s> {
-    pub(in crate::pack) symbols: Vec<&'s [u8]>,
+#[derive(Debug, Default)]
+pub(in crate::pack) struct Union {
+    pub(in crate::pack) symbols: SymbolTable,
     /// For each table and each of its symbols, the symbol's position in the union.
     pub(in crate::pack) places: Vec<Vec<u32>>,
+    /// Whether the symbols are sorted, as they are if those of all tables are.
+    pub(in crate::pack) is_sorted: bool,
 }
 
-impl<'s> Union<'s> {
-    /// The union of `tables`, each of which is sorted.
-    pub(in crate::pack) fn of(tables: Vec<Vec<&'s [u8]>>) -> Self {
-        let mut places: Vec<Vec<u32>> = tables
-            .iter()
-            .map(|table| Vec::with_capacity(table.len()))
-            .collect();
-        let mut rest: Vec<_> = tables.into_iter().map(Vec::into_iter).collect();
+impl Union {
+    /// The union of `tables`, each of which is sorted; `None` when it is too large.
+    pub(in crate::pack) fn of<'s>(
+        tables: Vec<Box<dyn Iterator<Item = &'s [u8]> + 's>>,
+    ) -> Option<Self> {
+        let mut tables = tables;
+        let mut union = Union {
+            places: vec![Vec::new(); tables.len()],
+            is_sorted: true,
+            ..Union::default()
+        };
         let mut heap: BinaryHeap<Reverse<(&[u8], usize)>> = BinaryHeap::new();
-        for (table, symbols) in rest.iter_mut().enumerate() {
+        for (table, symbols) in tables.iter_mut().enumerate() {
             heap.extend(symbols.next().map(|symbol| Reverse((symbol, table))));
         }
-        let mut symbols: Vec<&[u8]> = Vec::new();
+        let mut last: Option<&[u8]> = None;
         while let Some(Reverse((symbol, table))) = heap.pop() {
-            if symbols.last() != Some(&symbol) {
-                symbols.push(symbol);
+            if last != Some(symbol) {
+                union.is_sorted &= last.is_none_or(|last| last < symbol);
+                union.symbols.push(symbol)?;
+                last = Some(symbol);
             }
-            let place = u32::try_from(symbols.len() - 1).unwrap_or(DROPPED);
-            if let Some(places) = places.get_mut(table) {
+            let place = u32::try_from(union.symbols.len() - 1).unwrap_or(DROPPED);
+            if let Some(places) = union.places.get_mut(table) {
                 places.push(place);
             }
-            let next = rest.get_mut(table).and_then(Iterator::next);
+            let next = tables.get_mut(table).and_then(Iterator::next);
             heap.extend(next.map(|symbol| Reverse((symbol, table))));
         }
-        Union { symbols, places }
+        Some(union)
     }
 
     /// The symbols without those at the positions `dropped`, and for each symbol of the union its position among them.
-    pub(in crate::pack) fn without(&self, dropped: &[u32]) -> (Vec<&'s [u8]>, Vec<u32>) {
+    pub(in crate::pack) fn without(&self, dropped: &[u32]) -> (Vec<&[u8]>, Vec<u32>) {
         let mut dropped = dropped.iter().copied().peekable();
         let mut kept = Vec::with_capacity(self.symbols.len());
         let mut places = Vec::with_capacity(self.symbols.len());
@@ -55,7 +64,7 @@ impl<'s> Union<'s> {
                 places.push(DROPPED);
             } else {
                 places.push(u32::try_from(kept.len()).unwrap_or(DROPPED));
-                kept.push(*symbol);
+                kept.push(symbol);
             }
         }
         (kept, places)
@@ -74,6 +83,8 @@ pub(in crate::pack) struct Merge<'l> {
 #[derive(Debug)]
 struct Input<'l> {
     labels: LabelIter<'l>,
+    /// The packs that have these label sets.
+    packs: &'l [usize],
     /// Where its symbols are in the union.
     places: Vec<u32>,
     /// Its next label set, in symbols of the union; `None` behind the last.
@@ -81,15 +92,16 @@ struct Input<'l> {
 }
 
 impl<'l> Merge<'l> {
-    /// The label sets of `labels`, whose symbols are at `places` of a union. They are held to their order if `is_sorted`.
-    pub(in crate::pack) fn new(
-        labels: impl IntoIterator<Item = &'l Labels>,
+    /// The label sets of `tables`, whose symbols are at `places` of a union. They are held to their order if `is_sorted`.
+    pub(super) fn new(
+        tables: &'l [Table],
         places: Vec<Vec<u32>>,
         is_sorted: bool,
     ) -> Result<Self, Malformed> {
-        let inputs = labels.into_iter().zip(places).map(|(labels, places)| {
+        let inputs = tables.iter().zip(places).map(|(table, places)| {
             let mut input = Input {
-                labels: labels.walk(),
+                labels: table.labels.walk(),
+                packs: &table.packs,
                 places,
                 next: Some(LabelRefs::new()),
             };
@@ -109,44 +121,30 @@ impl<'l> Merge<'l> {
         members: &mut Vec<usize>,
     ) -> Result<Option<&LabelRefs>, Malformed> {
         members.clear();
-        for (number, input) in self.inputs.iter().enumerate() {
-            let Some(next) = &input.next else {
-                continue;
-            };
-            let first = members.first().and_then(|first| self.inputs.get(*first));
-            let order = first
-                .and_then(|first| first.next.as_ref())
-                .map(|first| next.cmp(first));
-            match order {
-                Some(Ordering::Greater) => {}
-                Some(Ordering::Equal) => members.push(number),
-                Some(Ordering::Less) | None => {
-                    members.clear();
-                    members.push(number);
-                }
+        let next = self
+            .inputs
+            .iter()
+            .filter_map(|input| input.next.as_ref())
+            .min();
+        let Some(next) = next else {
+            return Ok(None);
+        };
+        if self.is_sorted && !self.labels.is_empty() && *next <= self.labels {
+            let wanted = "in the order of their labels";
+            return Err(Malformed::unexpected(
+                "labels", 0, "series", wanted, "others",
+            ));
+        }
+        self.labels.clone_from(next);
+        for input in &mut self.inputs {
+            if input.next.as_ref() == Some(&self.labels) {
+                members.extend_from_slice(input.packs);
+                input.advance()?;
             }
         }
-        for (at, member) in members.iter().enumerate() {
-            let Some(input) = self.inputs.get_mut(*member) else {
-                continue;
-            };
-            if at == 0
-                && let Some(next) = &mut input.next
-            {
-                std::mem::swap(&mut self.labels, next);
-            }
-            input.advance()?;
-            if self.is_sorted && input.next.as_ref().is_some_and(|next| *next <= self.labels) {
-                return Err(Malformed::unexpected(
-                    "labels",
-                    0,
-                    "series",
-                    "in the order of their labels",
-                    "others",
-                ));
-            }
-        }
-        Ok((!members.is_empty()).then_some(&self.labels))
+        // Tables are in the order of their first packs, and packs of several may alternate.
+        members.sort_unstable();
+        Ok(Some(&self.labels))
     }
 }
 
@@ -178,12 +176,20 @@ mod tests {
 
     #[test]
     fn a_union_has_every_symbol_once_and_knows_where_they_come_from() {
-        let tables: Vec<Vec<&[u8]>> = vec![vec![b"a", b"c"], vec![], vec![b"a", b"b", b"d"]];
-        let union = Union::of(tables);
-        assert_eq!(union.symbols, [b"a", b"b", b"c", b"d"]);
+        let tables: [&[&[u8]]; 3] = [&[b"a", b"c"], &[], &[b"a", b"b", b"d"]];
+        let of = |tables: &[&'static [&'static [u8]]]| {
+            let tables = tables
+                .iter()
+                .map(|table| Box::new(table.iter().copied()) as Box<_>);
+            Union::of(tables.collect()).unwrap()
+        };
+        let union = of(&tables);
+        assert!(union.symbols.iter().eq([b"a", b"b", b"c", b"d"]));
+        assert!(union.is_sorted);
         assert_eq!(union.places, [vec![0, 2], vec![], vec![0, 1, 3]]);
         let (kept, places) = union.without(&[0, 2]);
         assert_eq!(kept, [b"b", b"d"]);
         assert_eq!(places, [DROPPED, 0, DROPPED, 1]);
+        assert!(!of(&[&[b"b", b"a"]]).is_sorted);
     }
 }

@@ -5,15 +5,20 @@ use std::io::Write;
 use super::Splice;
 use super::feed::Feed;
 use super::program::{Candidate, sort};
+use super::tables::read_tables;
 use super::union::{Merge, Union};
 use crate::error::{Error, Result};
 use crate::index::{Generation, IndexWriter, SymbolRef};
 use crate::model::ChunkMeta;
 use crate::pack::group::SourceChunk;
-use crate::pack::labels::{LabelRefs, Labels};
+use crate::pack::labels::LabelRefs;
 use crate::pack::reader::malformed;
 use crate::pack::segments::{SegmentFiles, SegmentSink};
+use crate::pack::symbols::SymbolTable;
 use crate::pack::{Pack, PackBytes};
+
+/// Most bytes that label sets and groups of all packs take together, about. More than a planner allows itself: another one may have been more generous.
+const MAX_MEMORY: u64 = 4 << 30;
 
 /// Rebuilds a block from `packs`: segments of so many chunks each, and the index, if it is to be rebuilt.
 ///
@@ -31,19 +36,26 @@ pub fn unpack<P: PackBytes + ?Sized>(
     index: Option<(Generation, &mut dyn Write)>,
     advance: &(dyn Fn(u64) + Sync),
 ) -> Result<()> {
-    let labels: Vec<Labels> = packs
+    let (mut tables, is_complete) = read_tables(packs.iter(), MAX_MEMORY)?;
+    if !is_complete {
+        return Err(Error::unsupported(format!(
+            "expected packs whose labels and groups take up to {MAX_MEMORY} bytes together, found more"
+        )));
+    }
+    let symbols = tables
         .iter()
-        .map(|pack| pack.labels().map_err(|e| e.context(pack.describe())))
-        .collect::<Result<_>>()?;
-    let tables = labels
-        .iter()
-        .map(|labels| labels.symbols().iter().map(|symbol| &**symbol).collect());
-    let mut union = Union::of(tables.collect());
-    let (symbols, places) = union.without(&splice.dropped);
+        .map(|table| Box::new(table.symbols.iter()) as Box<_>);
+    let union = Union::of(symbols.collect());
+    let mut union =
+        union.ok_or_else(|| Error::unsupported("expected symbols of up to 4 GiB, found more"))?;
+    for table in &mut tables {
+        table.symbols = SymbolTable::default();
+    }
     // The series of one pack come back in whatever order they have.
     let is_sorted = packs.len() > 1;
     let places_of_packs = std::mem::take(&mut union.places);
-    let mut merge = Merge::new(&labels, places_of_packs, is_sorted).map_err(malformed)?;
+    let mut merge = Merge::new(&tables, places_of_packs, is_sorted).map_err(malformed)?;
+    let (symbols, places) = union.without(&splice.dropped);
     let mut block = Rebuilt {
         files: SegmentFiles::new(segments, sink),
         index: match index {
