@@ -5,13 +5,11 @@ use super::pipeline::{Failure, Held, Pipeline, count, if_there, immutable_digest
 use super::source::{Content, Miss, OpenBlock, SourceFile};
 use super::survey::BlockSurvey;
 use crate::dense::{
-    Entry, NewEntry, RECIPE_FILE, Recipe, SPLICE_FILE, SegmentRecipe, StagedPack, digests,
-    stage_pack,
+    NewEntry, RECIPE_FILE, Recipe, SPLICE_FILE, SegmentRecipe, StagedPack, digests, stage_pack,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::Generation;
-use crate::model::{Millis, Ulid};
-use crate::pack::{BlockBytes, Plan, Selection, Splice, plan};
+use crate::pack::{BlockBytes, Selection, Splice};
 use crate::progress::Silent;
 use crate::repository::portable::Root;
 use crate::repository::{
@@ -26,9 +24,6 @@ const INDEX: &str = "index";
 
 /// Bytes of a pack that are read at a time.
 const STEP: u64 = 4 << 20;
-
-/// A pack of which a block needs fewer than one chunk in so many is left alone: it would have to be read for little.
-const MIN_SHARE: u64 = 16;
 
 /// The files whose place a pack takes.
 struct Packable<'b> {
@@ -221,7 +216,7 @@ impl Pipeline<'_> {
         fingerprint: &Fingerprint,
         source: &Packable<'_>,
     ) -> Result<Option<Stored>, Failure> {
-        if let Some((packs, plan)) = self.splice(survey, source) {
+        if let Some((packs, plan)) = self.splice(survey, &source.bytes()) {
             let own = match &plan.own {
                 None => Some(None),
                 Some(selection) => {
@@ -253,29 +248,6 @@ impl Pipeline<'_> {
         }))
     }
 
-    /// The name of a pack that holds what `packs` lack of a block. Another night, with other packs, it is another.
-    fn own_pack(
-        &self,
-        ulid: Ulid,
-        fingerprint: &Fingerprint,
-        packs: &[StoredObject],
-        selection: &Selection,
-    ) -> Result<ObjectName, Failure> {
-        let mut identity = fingerprint.as_str().as_bytes().to_vec();
-        for pack in packs {
-            identity.extend_from_slice(pack.sha256.as_bytes());
-        }
-        identity.extend(selection.identity());
-        loop {
-            let name = pack_object(ulid, &Fingerprint::of(&identity)).map_err(Failure::Store)?;
-            // What is about to be deleted is not to be stored again under its name.
-            if !self.known.is_condemned(&name) {
-                return Ok(name);
-            }
-            identity.push(0);
-        }
-    }
-
     fn stage(
         &self,
         name: &ObjectName,
@@ -298,48 +270,6 @@ impl Pipeline<'_> {
             staged,
             entry,
         }))
-    }
-
-    /// How the block follows from packs that are stored already; `None` if it has nothing in common with any.
-    fn splice(
-        &self,
-        survey: &BlockSurvey,
-        source: &Packable<'_>,
-    ) -> Option<(Vec<StoredObject>, Plan)> {
-        let mut packs = self.known.relatives(survey);
-        let range = survey
-            .meta
-            .as_ref()
-            .map(|meta| (meta.min_time, meta.max_time));
-        let range = range.unwrap_or((Millis::MIN, Millis::MAX));
-        while !packs.is_empty() {
-            // A pack that is damaged, gone or of a newer version is as good as none; and so is one of which nothing can be remembered, as
-            // the disk is full. That costs bytes, not the backup: a store that fails altogether does so again when the block is written.
-            let plan = self.plan(&packs, range, source).ok()??;
-            let uses = plan.uses.iter();
-            let useful: Vec<bool> = uses
-                .map(|uses| uses.taken * MIN_SHARE > uses.offered)
-                .collect();
-            if useful.iter().all(|useful| *useful) {
-                return Recipe::can_have(&plan.splice).then_some((packs, plan));
-            }
-            let mut useful = useful.into_iter();
-            packs.retain(|_| useful.next().unwrap_or(false));
-        }
-        None
-    }
-
-    fn plan(
-        &self,
-        packs: &[StoredObject],
-        range: (Millis, Millis),
-        source: &Packable<'_>,
-    ) -> Result<Option<Plan>> {
-        let entries = packs.iter().map(|pack| self.cache.recall(self.store, pack));
-        let entries: Vec<_> = entries.collect::<Result<_>>()?;
-        let known = entries.iter().map(Entry::known);
-        let mut known: Vec<_> = known.collect::<Result<_>>()?;
-        Ok(plan(&source.bytes(), range, &mut known)?.ok())
     }
 
     /// Publishes a pack; or takes the one that has its name, if it is the same. `None` when it is another one.

@@ -15,6 +15,7 @@ mod plan;
 mod relatives;
 mod run;
 mod source;
+mod splicing;
 mod survey;
 #[cfg(test)]
 mod tests;

@@ -12,6 +12,7 @@ use crate::fixtures::{fixture, tree};
 /// Three level-1 blocks become one of level 2, of which two were seen.
 const NIGHTS: [&str; 2] = ["night-1", "night-2"];
 const SPLICED: &str = "01M80FP6SVCTE08DH9VF94DFK4";
+const PARENT: &str = "01M80FJGSDDJPV4DWFG2XR4VJ2";
 
 fn copy(from: &Path, to: &Path) {
     for (name, content) in tree(from) {
@@ -247,11 +248,10 @@ fn a_cache_that_cannot_be_written_is_no_obstacle() {
     bench.assert_restores(id(&second), &NIGHTS[1..]);
 }
 
-#[test]
-fn damaged_packs_are_not_relied_on_when_they_have_to_be_read() {
-    let bench = Bench::new();
-    bench.archive(&NIGHTS[..1], &["--no-wal"]);
-    for name in bench.files("repo/packs").keys() {
+/// Flips a bit in the middle of each pack whose name contains `part`.
+fn damage_packs(bench: &Bench, part: &str) {
+    let names = bench.files("repo/packs").into_keys();
+    for name in names.filter(|name| name.contains(part)) {
         let path = bench.path().join("repo/packs").join(name);
         let mut bytes = fs::read(&path).unwrap();
         let middle = bytes.len() / 2;
@@ -265,8 +265,18 @@ fn damaged_packs_are_not_relied_on_when_they_have_to_be_read() {
         fs::set_permissions(&path, permissions).unwrap();
         fs::write(&path, bytes).unwrap();
     }
-    let second = bench.archive(&NIGHTS[1..], &["--no-wal", "--no-cache"]);
-    assert_eq!(packs(stored(&second, SPLICED)).len(), 1, "packed as new");
+}
+
+#[test]
+fn damaged_packs_are_not_relied_on_when_they_have_to_be_read() {
+    for (part, packs_left) in [("", 1), (PARENT, 2)] {
+        let bench = Bench::new();
+        bench.archive(&NIGHTS[..1], &["--no-wal"]);
+        damage_packs(&bench, part);
+        let second = bench.archive(&NIGHTS[1..], &["--no-wal", "--no-cache"]);
+        let packs = packs(stored(&second, SPLICED));
+        assert_eq!(packs.len(), packs_left, "its own, and those that are sound");
+    }
 }
 
 #[test]

@@ -82,27 +82,34 @@ pub(in crate::pack) struct Unpacked {
 impl Unpacked {
     /// The chunks of each series.
     pub(in crate::pack) fn all_series(&self) -> impl Iterator<Item = Vec<SourceChunk<'_>>> {
-        let (mut chunks, mut data) = (self.chunks.iter(), &self.data[..]);
+        let (mut chunk, mut data) = (0, 0);
         self.series.iter().map(move |count| {
-            let own = chunks.by_ref().take(*count).map(|chunk| {
-                let (own, behind) = data.split_at_checked(chunk.length).unwrap_or_default();
-                data = behind;
-                chunk.with(own)
-            });
-            own.collect()
+            let own: Vec<_> = self.chunks_from(chunk, data, *count).collect();
+            chunk += count;
+            data += own.iter().map(|chunk| chunk.data.len()).sum::<usize>();
+            own
         })
     }
-}
 
-impl UnpackedChunk {
-    /// The chunk, whose data is `data`.
-    pub(in crate::pack) fn with(self, data: &[u8]) -> SourceChunk<'_> {
-        SourceChunk {
-            encoding: self.encoding,
-            data,
-            min_time: self.min_time,
-            max_time: self.max_time,
-        }
+    /// So many chunks from the one of this number on, whose data stands at `data`.
+    pub(in crate::pack) fn chunks_from(
+        &self,
+        chunk: usize,
+        data: usize,
+        count: usize,
+    ) -> impl Iterator<Item = SourceChunk<'_>> {
+        let mut data = self.data.get(data..).unwrap_or_default();
+        let chunks = self.chunks.iter().skip(chunk).take(count);
+        chunks.map(move |chunk| {
+            let (own, behind) = data.split_at_checked(chunk.length).unwrap_or_default();
+            data = behind;
+            SourceChunk {
+                encoding: chunk.encoding,
+                data: own,
+                min_time: chunk.min_time,
+                max_time: chunk.max_time,
+            }
+        })
     }
 }
 

@@ -89,16 +89,9 @@ impl<'p, P: PackBytes + ?Sized> Feed<'p, P> {
     pub(super) fn chunks(&self, number: usize) -> impl Iterator<Item = SourceChunk<'_>> {
         let input = self.inputs.get(number);
         let group = input.and_then(|input| Some((input.unpacked.front()?, input.at)));
-        let found = group.and_then(|(group, at)| {
-            let count = *group.series.get(at.series)?;
-            let chunks = group.chunks.get(at.chunk..at.chunk + count)?;
-            Some((chunks, group.data.get(at.data..)?))
-        });
-        let (chunks, mut data) = found.unwrap_or_default();
-        chunks.iter().map(move |chunk| {
-            let (own, behind) = data.split_at_checked(chunk.length).unwrap_or_default();
-            data = behind;
-            chunk.with(own)
+        group.into_iter().flat_map(|(group, at)| {
+            let count = group.series.get(at.series).copied().unwrap_or(0);
+            group.chunks_from(at.chunk, at.data, count)
         })
     }
 

@@ -87,17 +87,10 @@ impl<'k, P: PackBytes + ?Sized> KnownPack<'k, P> {
         let found = self.group.as_ref().and_then(|group| {
             let at = usize::try_from(number - group.series.start).ok()?;
             let [chunk, data] = group.starts.get(at).copied()?;
-            let chunks = group.unpacked.chunks.get(chunk..)?;
-            let chunks = chunks.get(..*group.unpacked.series.get(at)?)?;
-            Some((chunks, group.unpacked.data.get(data..)?))
+            let count = *group.unpacked.series.get(at)?;
+            Some(group.unpacked.chunks_from(chunk, data, count).collect())
         });
-        let (chunks, mut data) = found.unwrap_or_default();
-        let chunks = chunks.iter().map(|chunk| {
-            let (own, behind) = data.split_at_checked(chunk.length).unwrap_or_default();
-            data = behind;
-            chunk.with(own)
-        });
-        Ok(chunks.collect())
+        Ok(found.unwrap_or_default())
     }
 
     /// Unpacks the group that has the series `number`.

@@ -23,7 +23,7 @@ pub use known::KnownPack;
 pub use plan::{Plan, plan};
 pub use unpack::unpack;
 
-use super::group::Successors;
+use super::group::{SourceChunk, Successors};
 use crate::error::{Error, Result};
 use crate::model::Millis;
 use crate::raw::varint::{write_uvarint, write_varint};
@@ -163,9 +163,13 @@ impl Splice {
         })
     }
 
-    /// Whether a chunk with samples from `min_time` to `max_time` is a candidate.
-    fn admits(&self, min_time: Millis, max_time: Millis) -> bool {
-        self.range
-            .is_none_or(|(since, until)| max_time >= since && min_time < until)
+    /// Whether a chunk is a candidate.
+    fn admits(&self, chunk: &SourceChunk<'_>) -> bool {
+        self.range.is_none_or(|range| touches(range, chunk))
     }
+}
+
+/// Whether a chunk has its first or its last sample in the half-open `range`, or spans it.
+fn touches((since, until): (Millis, Millis), chunk: &SourceChunk<'_>) -> bool {
+    chunk.max_time >= since && chunk.min_time < until
 }

@@ -2,13 +2,13 @@
 
 use std::cmp::Ordering;
 
-use super::Splice;
 use super::diff::{Difference, difference};
 use super::known::KnownPack;
 use super::program::{Candidate, Program, Step};
 use super::tables::read_tables;
 use super::union::{Merge, Union};
-use crate::error::{Error, Result};
+use super::{Splice, touches};
+use crate::error::Result;
 use crate::index::{Generation, SymbolRef};
 use crate::model::{ChunkMeta, Millis};
 use crate::pack::PackBytes;
@@ -21,7 +21,7 @@ use crate::pack::reader::malformed;
 use crate::pack::selection::Selection;
 use crate::pack::source::{BlockBytes, Source, Unpackable, WalkedSeries};
 use crate::pack::symbols::SymbolTable;
-use crate::raw::Malformed;
+use crate::pack::writer::Stop;
 
 /// Most bytes of chunks that are made for a block's own pack: they stay in memory until it is written. Series beyond that are
 /// stored as the block has them.
@@ -73,30 +73,6 @@ pub fn plan<P: PackBytes + ?Sized>(
         Ok(plan) => Ok(Ok(plan)),
         Err(Stop::Unpackable(why)) => Ok(Err(why)),
         Err(Stop::Failed(error)) => Err(error),
-    }
-}
-
-/// Why planning ended early.
-enum Stop {
-    Unpackable(Unpackable),
-    Failed(Error),
-}
-
-impl From<Unpackable> for Stop {
-    fn from(why: Unpackable) -> Self {
-        Stop::Unpackable(why)
-    }
-}
-
-impl From<Malformed> for Stop {
-    fn from(malformed: Malformed) -> Self {
-        Stop::Unpackable(malformed.into())
-    }
-}
-
-impl From<Error> for Stop {
-    fn from(error: Error) -> Self {
-        Stop::Failed(error)
     }
 }
 
@@ -249,16 +225,12 @@ impl<P: PackBytes + ?Sized> Planner<'_, '_, P> {
                 "chunks of a series do not begin one after the other",
             ));
         }
-        if chunks.iter().any(|chunk| !self.is_in_range(chunk)) {
+        if chunks.iter().any(|chunk| !touches(self.range, chunk)) {
             return Err(Unpackable::Unusual(
                 "a chunk is not in the time that meta.json says",
             ));
         }
         Ok(())
-    }
-
-    fn is_in_range(&self, chunk: &SourceChunk<'_>) -> bool {
-        chunk.max_time >= self.range.0 && chunk.min_time < self.range.1
     }
 
     /// A series that no pack has.
@@ -306,9 +278,7 @@ impl<P: PackBytes + ?Sized> Planner<'_, '_, P> {
                     continue;
                 }
                 let chunks = known.chunks()?;
-                let inside = chunks.iter().filter(|chunk| {
-                    chunk.max_time >= self.range.0 && chunk.min_time < self.range.1
-                });
+                let inside = chunks.iter().filter(|chunk| touches(self.range, chunk));
                 let inside = inside.count() as u64;
                 is_empty &= chunks.is_empty();
                 self.is_cut |= inside < chunks.len() as u64;
@@ -403,7 +373,7 @@ impl<P: PackBytes + ?Sized> Planner<'_, '_, P> {
                 None => known.chunks()?,
             };
             for chunk in theirs {
-                if chunk.max_time >= since && chunk.min_time < until {
+                if touches(self.range, &chunk) {
                     candidates.push(Candidate {
                         pack: *member,
                         chunk,

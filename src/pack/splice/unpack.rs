@@ -84,7 +84,7 @@ pub fn unpack<P: PackBytes + ?Sized>(
                     chunk,
                 })
             })
-            .filter(|candidate| splice.admits(candidate.chunk.min_time, candidate.chunk.max_time));
+            .filter(|candidate| splice.admits(&candidate.chunk));
         if program.is_none() && members.len() == 1 {
             // The order of a pack is the block's: chunks may overlap, and come back as they were.
             candidates
