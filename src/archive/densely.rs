@@ -5,7 +5,8 @@ use super::pipeline::{Failure, Held, Pipeline, count, if_there, immutable_digest
 use super::source::{Content, Miss, OpenBlock, SourceFile};
 use super::survey::BlockSurvey;
 use crate::dense::{
-    NewEntry, RECIPE_FILE, Recipe, SPLICE_FILE, SegmentRecipe, StagedPack, digests, stage_pack,
+    NewEntry, RECIPE_FILE, Recipe, SPLICE_FILE, SegmentRecipe, StagedPack, comes_back, digests,
+    stage_pack,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::Generation;
@@ -44,6 +45,15 @@ struct Stored {
     segments: Vec<u64>,
     /// Whether all its chunks were found sound.
     is_sound: bool,
+}
+
+/// A block that comes back from packs that are all stored.
+struct Proved {
+    packs: Vec<StoredObject>,
+    recipe: Recipe,
+    splice: Splice,
+    /// The files that do.
+    files: Vec<StoredFile>,
 }
 
 /// A pack that is not published yet, and what is to be remembered of it.
@@ -143,27 +153,53 @@ impl Pipeline<'_> {
         if self.known.has_object(&name) {
             return self.adopt_dense(&name, survey, fingerprint, block);
         }
-        let (stored, digests) = rayon::join(
-            || self.pack_up(survey, fingerprint, source),
-            || immutable_digests(block),
-        );
-        let Some(stored) = stored? else {
-            return Ok(Attempt::Unpackable);
-        };
-        let digests = digests.map_err(Miss::from)?;
-        let findings = self.verify_packed(survey, &stored)?;
-        if !findings.is_empty() && !block.is_unchanged() {
-            return Err(Miss::Vanished.into());
+        for may_splice in [true, false] {
+            let (stored, digests) = rayon::join(
+                || self.pack_up(survey, fingerprint, source, may_splice),
+                || immutable_digests(block),
+            );
+            let Some(stored) = stored? else {
+                return Ok(Attempt::Unpackable);
+            };
+            let digests = digests.map_err(Miss::from)?;
+            let findings = self.verify_packed(survey, &stored)?;
+            if !findings.is_empty() && !block.is_unchanged() {
+                return Err(Miss::Vanished.into());
+            }
+            let is_spliced = !stored.packs.is_empty();
+            let packed_files = packed_files(stored.index.is_some(), &digests);
+            let read: u64 = packed_files.iter().map(|file| file.bytes).sum();
+            let Some(proved) = self.prove(survey, stored, source, packed_files)? else {
+                if is_spliced {
+                    continue;
+                }
+                break;
+            };
+            self.progress
+                .advance(survey.bytes.saturating_sub(chunk_bytes(source)));
+            self.traffic.add(read, 0);
+            return self.put_recipe(&name, survey, fingerprint, block, proved, findings);
         }
-        let packed_files = packed_files(stored.index.is_some(), &digests);
-        self.progress
-            .advance(survey.bytes.saturating_sub(chunk_bytes(source)));
+        Ok(Attempt::Taken)
+    }
+
+    /// Publishes what is new of a block, and rebuilds what was spliced; `None` when that does not come back, or a name is taken.
+    fn prove(
+        &self,
+        survey: &BlockSurvey,
+        stored: Stored,
+        source: &Packable<'_>,
+        files: Vec<StoredFile>,
+    ) -> Result<Option<Proved>, Failure> {
         let Stored {
             mut packs,
             own,
             splice,
+            index,
+            segments,
             ..
         } = stored;
+        let is_spliced = !packs.is_empty();
         if let Some(StagedOwn {
             staged,
             entry,
@@ -172,16 +208,46 @@ impl Pipeline<'_> {
         {
             self.traffic.add(0, staged.object().bytes);
             let Some(pack) = self.publish_pack(staged)? else {
-                return Ok(Attempt::Taken);
+                return Ok(None);
             };
             self.cache.keep(entry, self.store, &pack, is_sound);
             packs.push(pack);
         }
-        let read: u64 = packed_files.iter().map(|file| file.bytes).sum();
-        self.traffic.add(read, 0);
-        let recipe = recipe(&packs, &splice, stored.index, &stored.segments, source)
-            .to_bytes()
-            .map_err(Failure::Store)?;
+        let recipe = recipe(&packs, &splice, index, &segments, source);
+        // A pack that holds all of the block was proved while it was written.
+        if is_spliced && !comes_back(self.store, &packs, &recipe, &splice, &files) {
+            self.progress.remark(&format!(
+                "block {} does not come back from the packs that seem to hold its samples: they are stored again; \
+                 narthex check --read-data says whether a pack is damaged",
+                survey.ulid()
+            ));
+            return Ok(None);
+        }
+        Ok(Some(Proved {
+            packs,
+            recipe,
+            splice,
+            files,
+        }))
+    }
+
+    /// Publishes the recipe object of a block that is proved.
+    fn put_recipe(
+        &self,
+        name: &ObjectName,
+        survey: &BlockSurvey,
+        fingerprint: &Fingerprint,
+        block: &OpenBlock,
+        proved: Proved,
+        findings: FindingCounts,
+    ) -> Result<Attempt, Failure> {
+        let Proved {
+            packs,
+            recipe,
+            splice,
+            files: packed_files,
+        } = proved;
+        let recipe = recipe.to_bytes().map_err(Failure::Store)?;
         let whole = block.files.iter();
         let whole =
             whole.filter(|file| !packed_files.iter().any(|packed| packed.name == file.name));
@@ -189,14 +255,14 @@ impl Pipeline<'_> {
         let splice = splice.map(|splice| (SPLICE_FILE, splice.to_bytes()));
         let extra: Vec<_> = splice.into_iter().chain([(RECIPE_FILE, recipe)]).collect();
         let written = self.write_with(
-            &name,
+            name,
             Root::Block(survey.ulid()),
             &whole.collect::<Vec<_>>(),
             &extra,
         )?;
         match written.publish() {
             Err(taken) if taken.kind() == ErrorKind::AlreadyExists => {
-                self.adopt_dense(&name, survey, fingerprint, block)
+                self.adopt_dense(name, survey, fingerprint, block)
             }
             Err(error) => Err(Failure::Store(error)),
             Ok((object, files)) => Ok(Attempt::Held(Box::new(Held {
@@ -215,8 +281,9 @@ impl Pipeline<'_> {
         survey: &BlockSurvey,
         fingerprint: &Fingerprint,
         source: &Packable<'_>,
+        may_splice: bool,
     ) -> Result<Option<Stored>, Failure> {
-        if let Some((packs, plan)) = self.splice(survey, &source.bytes()) {
+        if may_splice && let Some((packs, plan)) = self.splice(survey, &source.bytes()) {
             let own = match &plan.own {
                 None => Some(None),
                 Some(selection) => {

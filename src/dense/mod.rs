@@ -11,7 +11,7 @@ mod stats;
 mod write;
 
 pub use cache::{Cache, Entry, NewEntry};
-pub use read::{digests, read_packed};
+pub use read::{comes_back, digests, read_packed};
 pub use recipe::{IndexRecipe, RECIPE_FILE, Recipe, SPLICE_FILE, SegmentRecipe};
 pub use stats::{CodecStats, PartStats, Stats, stats};
 pub use write::{StagedPack, stage_pack};

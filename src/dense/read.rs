@@ -6,7 +6,7 @@ use super::recipe::Recipe;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Ulid;
 use crate::pack::{Pack, PackBytes, SegmentSink, Splice, unpack};
-use crate::progress::Progress;
+use crate::progress::{self, Progress};
 use crate::repository::portable::{Object, Root, Silent, Visitor};
 use crate::repository::{FilePath, Hasher, StoredBlock, StoredFile, StoredObject};
 use crate::store::{ObjectName, Store};
@@ -93,6 +93,31 @@ pub fn digests(
     outputs.rebuild(&packs, &recipe, &splice, progress)?;
     let done = outputs.done();
     Ok((recipe.packs, done))
+}
+
+/// Whether the files `wanted` come back, to their last byte, when `recipe` is carried out over `packs`.
+pub fn comes_back(
+    store: &dyn Store,
+    packs: &[StoredObject],
+    recipe: &Recipe,
+    splice: &Splice,
+    wanted: &[StoredFile],
+) -> bool {
+    let names: Vec<&StoredFile> = wanted.iter().collect();
+    let (mut segments, mut index) = (Silent, Silent);
+    let mut outputs = Outputs {
+        segments: Files::new(&names, &mut segments),
+        index: Files::new(&names, &mut index),
+    };
+    let packs = packs.iter().map(|pack| StoredPack::of(store, pack));
+    let packs: Vec<_> = packs.collect();
+    let rebuilt = outputs.rebuild(&packs, recipe, splice, &progress::Silent);
+    let done = outputs.done();
+    let same = |wanted: &StoredFile| {
+        let mut alike = done.iter().filter(|file| file.name == wanted.name);
+        alike.any(|file| file.sha256 == wanted.sha256 && file.bytes == wanted.bytes)
+    };
+    rebuilt.is_ok() && done.len() == wanted.len() && wanted.iter().all(same)
 }
 
 fn check_packs(recipe: &Recipe, packs: &[StoredObject]) -> Result<()> {
