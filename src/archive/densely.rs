@@ -215,7 +215,7 @@ impl Pipeline<'_> {
         }
         let recipe = recipe(&packs, &splice, index, &segments, source);
         // A pack that holds all of the block was proved while it was written.
-        if is_spliced && !comes_back(self.store, &packs, &recipe, &splice, &files) {
+        if is_spliced && !comes_back(self.store, &packs, &recipe, &splice, &source.bytes()) {
             self.progress.remark(&format!(
                 "block {} does not come back from the packs that seem to hold its samples: they are stored again; \
                  narthex check --read-data says whether a pack is damaged",

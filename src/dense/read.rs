@@ -5,8 +5,8 @@ use std::io::{self, Write};
 use super::recipe::Recipe;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Ulid;
-use crate::pack::{Pack, PackBytes, SegmentSink, Splice, unpack};
-use crate::progress::{self, Progress};
+use crate::pack::{BlockBytes, Pack, PackBytes, SegmentSink, Splice, unpack};
+use crate::progress::Progress;
 use crate::repository::portable::{Object, Root, Silent, Visitor};
 use crate::repository::{FilePath, Hasher, StoredBlock, StoredFile, StoredObject};
 use crate::store::{ObjectName, Store};
@@ -95,29 +95,74 @@ pub fn digests(
     Ok((recipe.packs, done))
 }
 
-/// Whether the files `wanted` come back, to their last byte, when `recipe` is carried out over `packs`.
+/// Whether the segments of `block`, and its index if the recipe says how, come back to their last byte when `recipe` is carried out over
+/// `packs`.
 pub fn comes_back(
     store: &dyn Store,
     packs: &[StoredObject],
     recipe: &Recipe,
     splice: &Splice,
-    wanted: &[StoredFile],
+    block: &BlockBytes<'_>,
 ) -> bool {
-    let names: Vec<&StoredFile> = wanted.iter().collect();
-    let (mut segments, mut index) = (Silent, Silent);
-    let mut outputs = Outputs {
-        segments: Files::new(&names, &mut segments),
-        index: Files::new(&names, &mut index),
+    let stored: Vec<_> = packs
+        .iter()
+        .map(|pack| StoredPack::of(store, pack))
+        .collect();
+    let opened = stored.iter().map(Pack::open).collect::<Result<Vec<_>>>();
+    let Ok(packs) = opened else {
+        return false;
     };
-    let packs = packs.iter().map(|pack| StoredPack::of(store, pack));
-    let packs: Vec<_> = packs.collect();
-    let rebuilt = outputs.rebuild(&packs, recipe, splice, &progress::Silent);
-    let done = outputs.done();
-    let same = |wanted: &StoredFile| {
-        let mut alike = done.iter().filter(|file| file.name == wanted.name);
-        alike.any(|file| file.sha256 == wanted.sha256 && file.bytes == wanted.bytes)
+    let counts: Vec<u64> = recipe
+        .segments
+        .iter()
+        .map(|segment| segment.chunks)
+        .collect();
+    let mut segments = SameSegments {
+        rest: block.segments.clone(),
     };
-    rebuilt.is_ok() && done.len() == wanted.len() && wanted.iter().all(same)
+    let mut index = Same { rest: block.index };
+    let out = recipe.index.map(|generation| {
+        let out: &mut dyn Write = &mut index;
+        (generation.into(), out)
+    });
+    let unpacked = unpack(&packs, splice, &counts, &mut segments, out, &|_| ());
+    unpacked.is_ok()
+        && segments.rest.iter().all(|rest| rest.is_empty())
+        && (recipe.index.is_none() || index.rest.is_empty())
+}
+
+/// Compares what is written to it.
+struct Same<'b> {
+    /// What is still to come.
+    rest: &'b [u8],
+}
+
+impl Write for Same<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let behind = self.rest.strip_prefix(bytes);
+        self.rest = behind.ok_or_else(|| io::Error::other("it differs"))?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Compares segments.
+struct SameSegments<'b> {
+    /// Of each segment what is still to come.
+    rest: Vec<&'b [u8]>,
+}
+
+impl SegmentSink for SameSegments<'_> {
+    fn segment(&mut self, position: usize, bytes: &[u8]) -> Result<()> {
+        let rest = self.rest.get_mut(position);
+        let behind = rest.and_then(|rest| Some((rest.strip_prefix(bytes)?, rest)));
+        let (behind, rest) = behind.ok_or_else(|| Error::corrupt("expected another segment"))?;
+        *rest = behind;
+        Ok(())
+    }
 }
 
 fn check_packs(recipe: &Recipe, packs: &[StoredObject]) -> Result<()> {
