@@ -60,7 +60,6 @@ struct Proved {
 struct StagedOwn {
     staged: StagedPack,
     entry: NewEntry,
-    is_sound: bool,
 }
 
 /// What became of an attempt to store a block under some name.
@@ -200,12 +199,8 @@ impl Pipeline<'_> {
             ..
         } = stored;
         let is_spliced = !packs.is_empty();
-        if let Some(StagedOwn {
-            staged,
-            entry,
-            is_sound,
-        }) = own
-        {
+        if let Some(StagedOwn { staged, entry }) = own {
+            let is_sound = staged.packed().is_sound;
             self.traffic.add(0, staged.object().bytes);
             let Some(pack) = self.publish_pack(staged)? else {
                 return Ok(None);
@@ -294,7 +289,8 @@ impl Pipeline<'_> {
             // What cannot be packed in part may yet be packed as a whole: its index is kept then.
             if let Some(own) = own {
                 return Ok(Some(Stored {
-                    is_sound: plan.is_sound && own.as_ref().is_none_or(|own| own.is_sound),
+                    is_sound: plan.is_sound
+                        && own.as_ref().is_none_or(|own| own.staged.packed().is_sound),
                     packs,
                     own,
                     splice: plan.splice,
@@ -310,7 +306,7 @@ impl Pipeline<'_> {
             splice: Splice::default(),
             index: own.staged.packed().index,
             segments: own.staged.packed().segments.clone(),
-            is_sound: own.is_sound,
+            is_sound: own.staged.packed().is_sound,
             own: Some(own),
         }))
     }
@@ -332,11 +328,7 @@ impl Pipeline<'_> {
             &advance,
         );
         let staged = staged.map_err(Failure::Store)?;
-        Ok(staged.ok().map(|staged| StagedOwn {
-            is_sound: staged.packed().is_sound,
-            staged,
-            entry,
-        }))
+        Ok(staged.ok().map(|staged| StagedOwn { staged, entry }))
     }
 
     /// Publishes a pack; or takes the one that has its name, if it is the same. `None` when it is another one.

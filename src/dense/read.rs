@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use super::recipe::Recipe;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Ulid;
-use crate::pack::{BlockBytes, Pack, PackBytes, SegmentSink, Splice, unpack};
+use crate::pack::{BlockBytes, Compare, Pack, PackBytes, SegmentSink, Splice, unpack};
 use crate::progress::Progress;
 use crate::repository::portable::{Object, Root, Silent, Visitor};
 use crate::repository::{FilePath, Hasher, StoredBlock, StoredFile, StoredObject};
@@ -117,51 +117,32 @@ pub fn comes_back(
         .iter()
         .map(|segment| segment.chunks)
         .collect();
-    let mut segments = SameSegments {
-        rest: block.segments.clone(),
-    };
-    let mut index = Same { rest: block.index };
+    let segments = block.segments.iter();
+    let mut segments = SameSegments(segments.map(|segment| Compare::new(segment)).collect());
+    let mut index = Compare::new(block.index);
     let out = recipe.index.map(|generation| {
         let out: &mut dyn Write = &mut index;
         (generation.into(), out)
     });
     let unpacked = unpack(&packs, splice, &counts, &mut segments, out, &|_| ());
     unpacked.is_ok()
-        && segments.rest.iter().all(|rest| rest.is_empty())
-        && (recipe.index.is_none() || index.rest.is_empty())
+        && segments.0.iter().all(Compare::is_complete)
+        && (recipe.index.is_none() || index.is_complete())
 }
 
-/// Compares what is written to it.
-struct Same<'b> {
-    /// What is still to come.
-    rest: &'b [u8],
-}
-
-impl Write for Same<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let behind = self.rest.strip_prefix(bytes);
-        self.rest = behind.ok_or_else(|| io::Error::other("it differs"))?;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// Compares segments.
-struct SameSegments<'b> {
-    /// Of each segment what is still to come.
-    rest: Vec<&'b [u8]>,
-}
+/// Compares segments with what is expected of each.
+struct SameSegments<'b>(Vec<Compare<'b>>);
 
 impl SegmentSink for SameSegments<'_> {
     fn segment(&mut self, position: usize, bytes: &[u8]) -> Result<()> {
-        let rest = self.rest.get_mut(position);
-        let behind = rest.and_then(|rest| Some((rest.strip_prefix(bytes)?, rest)));
-        let (behind, rest) = behind.ok_or_else(|| Error::corrupt("expected another segment"))?;
-        *rest = behind;
-        Ok(())
+        let same = self
+            .0
+            .get_mut(position)
+            .map(|segment| segment.write_all(bytes));
+        match same {
+            Some(Ok(())) => Ok(()),
+            _ => Err(Error::corrupt("expected another segment")),
+        }
     }
 }
 

@@ -1,7 +1,6 @@
 //! The proof that an index follows from labels and chunks.
 
-use std::io::{self, Write};
-
+use super::compare::Compare;
 use super::labels::LabelRefs;
 use crate::index::{Generation, IndexWriter};
 use crate::model::ChunkMeta;
@@ -17,7 +16,7 @@ pub(super) struct IndexProof<'a, 's> {
 impl<'a, 's> IndexProof<'a, 's> {
     /// Begins with the index `original`, whose symbols are `symbols`.
     pub(super) fn new(original: &'a [u8], generation: Generation, symbols: &'s [&'s [u8]]) -> Self {
-        let out = Compare { expected: original };
+        let out = Compare::new(original);
         IndexProof {
             index: IndexWriter::new(out, generation, symbols).ok(),
             metas: Vec::new(),
@@ -39,27 +38,6 @@ impl<'a, 's> IndexProof<'a, 's> {
     /// Whether the rebuilt index is the original, to its last byte.
     pub(super) fn finish(self) -> bool {
         let out = self.index.and_then(|index| index.finish().ok());
-        out.is_some_and(|out| out.expected.is_empty())
-    }
-}
-/// Compares what is written to it.
-#[derive(Debug)]
-struct Compare<'a> {
-    expected: &'a [u8],
-}
-
-impl Write for Compare<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self.expected.split_at_checked(bytes.len()) {
-            Some((same, rest)) if same == bytes => {
-                self.expected = rest;
-                Ok(bytes.len())
-            }
-            _ => Err(io::Error::other("the rebuilt index differs")),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+        out.is_some_and(|out| out.is_complete())
     }
 }

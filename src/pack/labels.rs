@@ -18,6 +18,17 @@ use crate::raw::{Malformed, Reader};
 /// The labels of a series as positions in the pack's symbols.
 pub(super) type LabelRefs = Vec<(SymbolRef, SymbolRef)>;
 
+/// Says where symbols are in another table.
+pub(super) fn move_to(labels: &mut LabelRefs, places: &[u32]) {
+    for symbol in labels.iter_mut().flat_map(|(name, value)| [name, value]) {
+        // Labels are checked against their own symbols when they are read.
+        symbol.0 = places.get(symbol.0 as usize).copied().unwrap_or(NOWHERE);
+    }
+}
+
+/// Stands for a symbol that is not in the other table.
+pub(super) const NOWHERE: u32 = u32::MAX;
+
 /// Compression level: labels are few, and are written once.
 const LEVEL: i32 = 12;
 /// Compression level of labels above this size in bytes.

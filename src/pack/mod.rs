@@ -14,6 +14,7 @@
 //! allocate (`group::MAX_GROUP_SAMPLES`, `timeline::MAX_TIMES`) and check every number before they use it.
 
 mod column;
+mod compare;
 mod digests;
 mod directory;
 mod entropy;
@@ -32,6 +33,7 @@ mod symbols;
 mod timeline;
 mod writer;
 
+pub use compare::Compare;
 pub use reader::{Pack, PackBytes};
 pub use segments::SegmentSink;
 pub use selection::Selection;

@@ -164,12 +164,7 @@ impl<'s: 'a, 'a> SelectedWalk<'s, 'a> {
             let own = own.filter(|(at, _)| selection.chunks.get(first + at));
             let mut chunks: Vec<_> = own.map(|(_, chunk)| chunk).collect();
             let made = selection.made.get(&number).into_iter().flatten();
-            chunks.extend(made.map(|chunk| SourceChunk {
-                encoding: chunk.encoding,
-                data: chunk.data.as_slice(),
-                min_time: chunk.min_time,
-                max_time: chunk.max_time,
-            }));
+            chunks.extend(made.map(SourceChunk::from));
             chunks.sort_by_key(|chunk| chunk.min_time);
             let metric = walked.series.metric;
             let series = SourceSeries { metric, chunks };

@@ -9,7 +9,7 @@ use super::digests::SeriesDigest;
 use super::directory::{Directory, GroupEntry, Section, header};
 use super::group::{self, Scanned, Unpacked, scan};
 use super::index::IndexProof;
-use super::labels::{LabelIter, LabelRefs, LabelWriter, Labels};
+use super::labels::{LabelIter, LabelRefs, LabelWriter, Labels, move_to};
 use super::selection::{SelectedWalk, Selection, SelectionCursor};
 use super::source::{BlockBytes, Grouping, Source, SourceGroup, Unpackable};
 use super::timeline::{self, Timelines};
@@ -261,14 +261,7 @@ impl Writer<'_> {
                 continue;
             }
             if let Some(places) = &places {
-                for symbol in series
-                    .labels
-                    .iter_mut()
-                    .flat_map(|(name, value)| [name, value])
-                {
-                    let place = places.get(symbol.0 as usize).copied();
-                    *symbol = SymbolRef(place.unwrap_or(u32::MAX));
-                }
+                move_to(&mut series.labels, places);
             }
             writer.push(&series.labels);
         }

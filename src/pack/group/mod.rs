@@ -15,6 +15,7 @@ pub(super) use scan::{Scanned, scan};
 pub(super) use write::{Successors, write};
 
 use crate::chunk::Encoding;
+use crate::chunk::encode::EncodedChunk;
 use crate::model::Millis;
 
 /// Samples after which a group is closed.
@@ -44,6 +45,17 @@ pub(in crate::pack) struct SourceChunk<'a> {
     pub(in crate::pack) min_time: Millis,
     /// Time of the last sample, according to the index.
     pub(in crate::pack) max_time: Millis,
+}
+
+impl<'a> From<&'a EncodedChunk> for SourceChunk<'a> {
+    fn from(chunk: &'a EncodedChunk) -> Self {
+        SourceChunk {
+            encoding: chunk.encoding,
+            data: &chunk.data,
+            min_time: chunk.min_time,
+            max_time: chunk.max_time,
+        }
+    }
 }
 
 /// A series that is to be packed.
@@ -168,7 +180,7 @@ fn value_offset(data: &[u8]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chunk::encode::{ChunkEncoder, EncodedChunk};
+    use crate::chunk::encode::ChunkEncoder;
     use crate::model::{FloatSample, Sample};
     use crate::pack::timeline::Timelines;
 
@@ -190,15 +202,7 @@ mod tests {
         ];
         let series = SourceSeries {
             metric: 0,
-            chunks: encoded
-                .iter()
-                .map(|chunk| SourceChunk {
-                    encoding: chunk.encoding,
-                    data: &chunk.data,
-                    min_time: chunk.min_time,
-                    max_time: chunk.max_time,
-                })
-                .collect(),
+            chunks: encoded.iter().map(SourceChunk::from).collect(),
         };
         let mut scanned = scan(&[series]);
         assert_eq!((scanned.verbatim(), scanned.is_sound), (0, true));

@@ -122,7 +122,7 @@ impl Search<'_, '_> {
         for (number, stretch) in stretches.iter().enumerate() {
             let made = stretch.made.iter().map(|chunk| Candidate {
                 pack: self.own,
-                chunk: borrowed(chunk),
+                chunk: chunk.into(),
             });
             fates.extend(made.map(|candidate| (candidate, Fate::Recode(number))));
         }
@@ -240,15 +240,6 @@ fn decode_plain(chunk: &SourceChunk<'_>, samples: &mut Vec<OwnedSample>) -> Opti
     })
 }
 
-fn borrowed(chunk: &EncodedChunk) -> SourceChunk<'_> {
-    SourceChunk {
-        encoding: chunk.encoding,
-        data: &chunk.data,
-        min_time: chunk.min_time,
-        max_time: chunk.max_time,
-    }
-}
-
 fn is_same(a: &SourceChunk<'_>, b: &SourceChunk<'_>) -> bool {
     a.encoding == b.encoding
         && (a.min_time, a.max_time) == (b.min_time, b.max_time)
@@ -292,7 +283,7 @@ fn is_proved(
 ) -> bool {
     let mut candidates = known.to_vec();
     let verbatim = found.own.iter().filter_map(|at| chunks.get(*at)).copied();
-    let made = found.made.iter().map(borrowed);
+    let made = found.made.iter().map(SourceChunk::from);
     candidates.extend(
         verbatim
             .chain(made)

@@ -16,7 +16,7 @@ use crate::pack::digests::SeriesDigest;
 use crate::pack::group::SourceChunk;
 use crate::pack::hash::NumberMap;
 use crate::pack::index::IndexProof;
-use crate::pack::labels::LabelRefs;
+use crate::pack::labels::{LabelRefs, move_to};
 use crate::pack::reader::malformed;
 use crate::pack::selection::Selection;
 use crate::pack::source::{BlockBytes, Source, Unpackable, WalkedSeries};
@@ -142,21 +142,8 @@ impl<P: PackBytes + ?Sized> Planner<'_, '_, P> {
         let mut own_labels = LabelRefs::new();
         let mut theirs = merge.next(&mut members).map_err(malformed)?;
         while let Some(walked) = walk.next()? {
-            let place = |symbol: SymbolRef| {
-                SymbolRef(
-                    own_places
-                        .get(symbol.0 as usize)
-                        .copied()
-                        .unwrap_or(u32::MAX),
-                )
-            };
-            own_labels.clear();
-            own_labels.extend(
-                walked
-                    .labels
-                    .iter()
-                    .map(|(name, value)| (place(*name), place(*value))),
-            );
+            own_labels.clone_from(&walked.labels);
+            move_to(&mut own_labels, &own_places);
             planner.check(&walked)?;
             let chunks = walked.series.chunks.iter().zip(&walked.places);
             proof.add(
@@ -356,18 +343,11 @@ impl<P: PackBytes + ?Sized> Planner<'_, '_, P> {
         let (since, until) = self.range;
         let mut candidates = Vec::new();
         let mut is_cut = false;
-        // The packs are borrowed one by one, for as long as the candidates are looked at.
-        let mut rest = &mut *self.known;
-        let mut skipped = 0;
-        for (member, part) in parts {
-            let (_, behind) = rest
-                .split_at_mut_checked(member - skipped)
-                .unwrap_or_default();
-            let Some((known, behind)) = behind.split_first_mut() else {
-                break;
+        let mut parts_left = parts.iter().peekable();
+        for (number, known) in self.known.iter_mut().enumerate() {
+            let Some((_, part)) = parts_left.next_if(|(member, _)| *member == number) else {
+                continue;
             };
-            rest = behind;
-            skipped = member + 1;
             let theirs = match part {
                 Some(part) => chunks.get(part.clone()).unwrap_or_default().to_vec(),
                 None => known.chunks()?,
@@ -375,7 +355,7 @@ impl<P: PackBytes + ?Sized> Planner<'_, '_, P> {
             for chunk in theirs {
                 if touches(self.range, &chunk) {
                     candidates.push(Candidate {
-                        pack: *member,
+                        pack: number,
                         chunk,
                     });
                 } else {

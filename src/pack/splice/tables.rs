@@ -77,3 +77,42 @@ pub(super) fn read_tables<'p, P: PackBytes + ?Sized + 'p>(
         is_complete,
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::pack::{BlockBytes, write_pack};
+
+    fn pack_of(fixture: &str) -> Vec<u8> {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("fixtures/blocks")
+            .join(fixture);
+        let file = |name: &str| std::fs::read(dir.join(name)).unwrap();
+        let (index, segment) = (file("index"), file("chunks/000001"));
+        let block = BlockBytes {
+            index: &index,
+            segments: vec![&segment],
+        };
+        let mut pack = Vec::new();
+        write_pack(&block, &mut pack, &|_| ()).unwrap().unwrap();
+        pack
+    }
+
+    #[test]
+    fn packs_of_the_same_label_sets_share_them_and_what_exceeds_the_limit_is_left_out() {
+        let tiny = pack_of("tiny/01M7ZTB71NJ67GWWE5SXTVHFTH");
+        let other = pack_of("child-of-three/01M7ZSW0E54S2QBYR3D192CSMG");
+        let packs = [&tiny, &other, &tiny].map(|pack| Pack::open(&pack[..]).unwrap());
+        let read = |limit| {
+            let (tables, is_complete) = read_tables(packs.iter(), limit).unwrap();
+            let packs = tables.into_iter().map(|table| table.packs);
+            (packs.collect::<Vec<_>>(), is_complete)
+        };
+        assert_eq!(read(u64::MAX), (vec![vec![0, 2], vec![1]], true));
+        assert_eq!(read(0), (vec![], false));
+        // The small ones fit, the one between them does not.
+        assert_eq!(read(10_000), (vec![vec![0, 2]], false));
+    }
+}

@@ -4,13 +4,9 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use super::tables::Table;
-use crate::index::SymbolRef;
-use crate::pack::labels::{LabelIter, LabelRefs};
+use crate::pack::labels::{LabelIter, LabelRefs, NOWHERE, move_to};
 use crate::pack::symbols::SymbolTable;
 use crate::raw::Malformed;
-
-/// Stands for a symbol that is in one of the tables, but not in the union.
-const DROPPED: u32 = u32::MAX;
 
 /// The symbols of several tables, sorted, each once; and where those of each table are in it.
 #[derive(Debug, Default)]
@@ -44,7 +40,7 @@ impl Union {
                 union.symbols.push(symbol)?;
                 last = Some(symbol);
             }
-            let place = u32::try_from(union.symbols.len() - 1).unwrap_or(DROPPED);
+            let place = u32::try_from(union.symbols.len() - 1).unwrap_or(NOWHERE);
             if let Some(places) = union.places.get_mut(table) {
                 places.push(place);
             }
@@ -61,9 +57,9 @@ impl Union {
         let mut places = Vec::with_capacity(self.symbols.len());
         for (at, symbol) in self.symbols.iter().enumerate() {
             if dropped.next_if(|next| *next as usize == at).is_some() {
-                places.push(DROPPED);
+                places.push(NOWHERE);
             } else {
-                places.push(u32::try_from(kept.len()).unwrap_or(DROPPED));
+                places.push(u32::try_from(kept.len()).unwrap_or(NOWHERE));
                 kept.push(symbol);
             }
         }
@@ -157,15 +153,7 @@ impl Input<'_> {
             self.next = None;
             return Ok(());
         }
-        for symbol in next.iter_mut().flat_map(|(name, value)| [name, value]) {
-            // Labels are checked against their symbols when they are read.
-            *symbol = SymbolRef(
-                self.places
-                    .get(symbol.0 as usize)
-                    .copied()
-                    .unwrap_or(DROPPED),
-            );
-        }
+        move_to(next, &self.places);
         Ok(())
     }
 }
@@ -189,7 +177,7 @@ mod tests {
         assert_eq!(union.places, [vec![0, 2], vec![], vec![0, 1, 3]]);
         let (kept, places) = union.without(&[0, 2]);
         assert_eq!(kept, [b"b", b"d"]);
-        assert_eq!(places, [DROPPED, 0, DROPPED, 1]);
+        assert_eq!(places, [NOWHERE, 0, NOWHERE, 1]);
         assert!(!of(&[&[b"b", b"a"]]).is_sorted);
     }
 }

@@ -8,10 +8,10 @@ use super::program::{Candidate, sort};
 use super::tables::read_tables;
 use super::union::{Merge, Union};
 use crate::error::{Error, Result};
-use crate::index::{Generation, IndexWriter, SymbolRef};
+use crate::index::{Generation, IndexWriter};
 use crate::model::ChunkMeta;
 use crate::pack::group::SourceChunk;
-use crate::pack::labels::LabelRefs;
+use crate::pack::labels::{LabelRefs, move_to};
 use crate::pack::reader::malformed;
 use crate::pack::segments::{SegmentFiles, SegmentSink};
 use crate::pack::symbols::SymbolTable;
@@ -141,20 +141,8 @@ impl<W: Write> Rebuilt<'_, W> {
         if let Some(index) = &mut self.index
             && (may_be_empty || !self.metas.is_empty())
         {
-            self.labels.clear();
-            let place = |symbol: SymbolRef| {
-                SymbolRef(
-                    self.places
-                        .get(symbol.0 as usize)
-                        .copied()
-                        .unwrap_or(u32::MAX),
-                )
-            };
-            self.labels.extend(
-                labels
-                    .iter()
-                    .map(|(name, value)| (place(*name), place(*value))),
-            );
+            self.labels.clone_from(labels);
+            move_to(&mut self.labels, &self.places);
             index.add_series(&self.labels, &self.metas)?;
         }
         self.metas.clear();
