@@ -14,12 +14,7 @@ const MAX_BUCKETS: u64 = 1 << 20;
 
 /// The counter-reset header: the top two bits of `byte`.
 pub(super) fn counter_reset(byte: u8) -> CounterReset {
-    match byte >> 6 {
-        0 => CounterReset::Unknown,
-        1 => CounterReset::NotReset,
-        2 => CounterReset::Reset,
-        _ => CounterReset::Gauge,
-    }
+    CounterReset::from_bits(byte >> 6)
 }
 
 /// The header of a histogram chunk, both forms: samples, counter reset, start-timestamp byte.

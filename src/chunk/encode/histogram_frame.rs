@@ -84,12 +84,7 @@ impl Frame {
     }
 
     pub(super) fn finish(self) -> Vec<u8> {
-        let counter_reset = match self.counter_reset {
-            CounterReset::Unknown => 0u8,
-            CounterReset::NotReset => 1,
-            CounterReset::Reset => 2,
-            CounterReset::Gauge => 3,
-        } << 6;
+        let counter_reset = self.counter_reset.bits() << 6;
         let [high, low] = self.samples.to_be_bytes();
         let header = match self.starts {
             None => [high, low, counter_reset],

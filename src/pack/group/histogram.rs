@@ -61,12 +61,7 @@ impl HistogramChunk {
 
     pub(super) fn write(&self, writer: &mut ColumnWriter) {
         let out = writer.stream(Stream::Histograms);
-        out.push(match self.counter_reset {
-            CounterReset::Unknown => 0,
-            CounterReset::NotReset => 1,
-            CounterReset::Reset => 2,
-            CounterReset::Gauge => 3,
-        });
+        out.push(self.counter_reset.bits());
         write_varint(out, self.layout.schema);
         out.extend_from_slice(&self.layout.zero_threshold.to_be_bytes());
         for spans in [&self.layout.positive, &self.layout.negative] {

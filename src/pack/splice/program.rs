@@ -188,7 +188,11 @@ impl Program {
 impl Output {
     fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         let encoding = Encoding::from_byte(reader.u8()?);
+        let at = *reader;
         let counter_reset = if encoding.is_float() { 0 } else { reader.u8()? };
+        if counter_reset > 3 {
+            return Err(at.unexpected("counter-reset header", "of 0 to 3", counter_reset));
+        }
         let at = *reader;
         let samples = reader.uvarint()?;
         let samples = u16::try_from(samples).ok().filter(|samples| *samples > 0);
