@@ -5,11 +5,13 @@
 //! writer may become cleverer without a new format. Both are used in lockstep: columns come back in the order in which
 //! they went in, and the caller knows how long each is.
 
+mod fit;
 mod predict;
 mod reader;
 mod reference;
 mod scale;
 mod search;
+mod sketch;
 mod streams;
 mod writer;
 

@@ -2,6 +2,7 @@
 //!
 //! All arithmetic wraps: whatever numbers a column holds, guess and residual undo each other exactly.
 
+use super::fit::Habit;
 use crate::raw::{Work, run};
 
 /// How a column is predicted. The numbers are those of the format.
@@ -17,6 +18,8 @@ pub(super) enum Predictor {
     Level = 3,
     /// The number before plus a running mean of steps: counters at a noisy rate.
     Slope = 4,
+    /// The number before plus what its last two steps usually lead to: what swings, or jumps back.
+    Habit = 5,
 }
 
 /// Fraction bits of the running means.
@@ -32,12 +35,13 @@ const PROBE: usize = 64;
 const STRETCH: usize = 96;
 
 impl Predictor {
-    pub(super) const ALL: [Predictor; 5] = [
+    pub(super) const ALL: [Predictor; 6] = [
         Predictor::Zero,
         Predictor::Last,
         Predictor::Linear,
         Predictor::Level,
         Predictor::Slope,
+        Predictor::Habit,
     ];
 
     pub(super) fn from_number(number: u8) -> Option<Self> {
@@ -81,6 +85,7 @@ impl Predictor {
             Predictor::Linear => residuals::<Linear>(values, visit),
             Predictor::Level => residuals::<Level>(values, visit),
             Predictor::Slope => residuals::<Slope>(values, visit),
+            Predictor::Habit => residuals::<Habitual>(values, visit),
         }
     }
 
@@ -92,6 +97,7 @@ impl Predictor {
             Predictor::Linear => restore::<Linear>(column),
             Predictor::Level => restore::<Level>(column),
             Predictor::Slope => restore::<Slope>(column),
+            Predictor::Habit => restore::<Habitual>(column),
         }
     }
 
@@ -267,6 +273,29 @@ impl Guess for Slope {
             Some(mean) => mean.see(step),
             None => self.step = Some(Mean::new(step)),
         }
+        self.last = value;
+    }
+}
+
+struct Habitual {
+    last: i64,
+    habit: Habit,
+}
+
+impl Guess for Habitual {
+    fn new(first: i64) -> Self {
+        Habitual {
+            last: first,
+            habit: Habit::default(),
+        }
+    }
+    #[inline]
+    fn next(&self) -> i64 {
+        self.last.wrapping_add(self.habit.guess())
+    }
+    #[inline]
+    fn see(&mut self, value: i64) {
+        self.habit.see(value.wrapping_sub(self.last));
         self.last = value;
     }
 }

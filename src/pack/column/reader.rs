@@ -1,7 +1,7 @@
 //! Columns out.
 
 use super::predict::Predictor;
-use super::reference::{Kept, KeptColumn, Reference};
+use super::reference::{Kept, KeptColumn, Reference, Way};
 use super::scale::Scale;
 use super::search::add;
 use super::streams::{Stream, StreamReaders, Streams};
@@ -214,7 +214,7 @@ impl<'a> ColumnReader<'a> {
         }
         predictor.restore(out);
         if let Some(times) = times {
-            for reference in references {
+            for reference in references.into_iter().rev() {
                 add(&mut self.kept, times, divisor, reference, out);
             }
         }
@@ -280,6 +280,13 @@ impl<'a> ColumnReader<'a> {
         let at = *references;
         let number = references.uvarint()?;
         let back = usize::try_from(number >> 2).unwrap_or(usize::MAX);
+        let [along, interpolated, against, fitted] = Way::ALL;
+        let way = match number & 3 {
+            0 => along,
+            1 => interpolated,
+            2 => against,
+            _ => fitted,
+        };
         let column = self
             .kept
             .columns
@@ -289,8 +296,7 @@ impl<'a> ColumnReader<'a> {
         Ok(Reference {
             column: column
                 .ok_or_else(|| at.unexpected("reference", "to an earlier column", back))?,
-            negative: number & 2 != 0,
-            interpolate: number & 1 != 0,
+            way,
         })
     }
 }

@@ -11,10 +11,29 @@ use crate::pack::hash::NumberMap;
 pub(super) struct Reference {
     /// Its number among the columns kept.
     pub(super) column: usize,
-    /// Its numbers count against, not for.
-    pub(super) negative: bool,
-    /// Between two of its samples: on the line through them; else the earlier one.
-    pub(super) interpolate: bool,
+    /// How.
+    pub(super) way: Way,
+}
+
+/// How a column helps to predict another. The numbers are those of the format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// It moves as far. Between two of its samples the earlier one counts.
+    Along = 0,
+    /// It moves as far. Between two of its samples the line through them counts.
+    Interpolated = 1,
+    /// It moves as far the other way.
+    Against = 2,
+    /// It moves so many times as far as it lately did, see [`Fit`](super::fit::Fit). Between two of its samples the line through them counts.
+    Fitted = 3,
+}
+
+impl Way {
+    pub(super) const ALL: [Way; 4] = [Way::Along, Way::Interpolated, Way::Against, Way::Fitted];
+
+    fn interpolates(self) -> bool {
+        matches!(self, Way::Interpolated | Way::Fitted)
+    }
 }
 
 /// A column that later ones may refer to.
@@ -80,13 +99,13 @@ impl Kept {
         reference: Reference,
         times: usize,
         values: &mut [i64],
-        combine: impl Fn(&mut i64, i64),
+        mut combine: impl FnMut(&mut i64, i64),
     ) {
         let Some(column) = self.columns.get(reference.column) else {
             return;
         };
         let moved = |expected: i64, first: i64| {
-            if reference.negative {
+            if reference.way == Way::Against {
                 first.wrapping_sub(expected)
             } else {
                 expected.wrapping_sub(first)
@@ -99,7 +118,7 @@ impl Kept {
             }
         } else {
             let alignment = align(&self.times, &mut self.alignments, times, column.times);
-            let at = |place: &Place| column.at(*place, reference.interpolate);
+            let at = |place: &Place| column.at(*place, reference.way.interpolates());
             let first = alignment.0.first().map_or(0, at);
             for (value, place) in values.iter_mut().zip(&alignment.0) {
                 combine(value, moved(at(place), first));
@@ -233,24 +252,18 @@ mod tests {
         out
     }
 
-    fn reference(column: usize, negative: bool, interpolate: bool) -> Reference {
-        Reference {
-            column,
-            negative,
-            interpolate,
-        }
+    fn reference(column: usize, way: Way) -> Reference {
+        Reference { column, way }
     }
 
     #[test]
     fn another_column_is_seen_at_ones_own_times() {
         let (mut kept, times) = kept();
-        let mut seen = |negative, interpolate| {
-            let reference = reference(0, negative, interpolate);
-            moved(&mut kept, times, reference)
-        };
-        assert_eq!(seen(false, false), [0, 0, 100, 300, 200]);
-        assert_eq!(seen(false, true), [0, 0, 200, 210, 200]);
-        assert_eq!(seen(true, false), [0, 0, -100, -300, -200]);
+        let mut seen = |way| moved(&mut kept, times, reference(0, way));
+        assert_eq!(seen(Way::Along), [0, 0, 100, 300, 200]);
+        assert_eq!(seen(Way::Interpolated), [0, 0, 200, 210, 200]);
+        assert_eq!(seen(Way::Fitted), [0, 0, 200, 210, 200]);
+        assert_eq!(seen(Way::Against), [0, 0, -100, -300, -200]);
         let mut steps = Vec::new();
         kept.steps(0, times, &[1, 3], &mut steps);
         assert_eq!(steps, [[100, 200], [-100, -10]]);
@@ -273,7 +286,7 @@ mod tests {
             let time = 3_000_000 - k;
             let few = kept.add_times(&[time, time + 1, time + 100]);
             let mut out = [0; 3];
-            let reference = reference(0, false, true);
+            let reference = reference(0, Way::Interpolated);
             kept.combine(reference, few, &mut out, |value, moved| *value = moved);
             let off = |(found, ahead): (&i64, i64)| (found - ahead).abs();
             assert!(out.iter().zip([0, 1, 100]).map(off).all(|off| off <= 1));
@@ -290,7 +303,7 @@ mod tests {
             scale: Scale::Bits,
             times: a,
         });
-        moved(&mut kept, b, reference(0, true, true));
-        assert_eq!(moved(&mut kept, b, reference(9, true, true)), [0; 5]);
+        moved(&mut kept, b, reference(0, Way::Fitted));
+        assert_eq!(moved(&mut kept, b, reference(9, Way::Fitted)), [0; 5]);
     }
 }

@@ -1,8 +1,10 @@
 //! Which earlier columns help to predict a column: tried on a few samples first, then on all.
 
+use super::fit::Fitting;
 use super::predict::{Predictor, cost};
-use super::reference::{Kept, KeptColumn, Reference};
+use super::reference::{Kept, KeptColumn, Reference, Way};
 use super::scale::Scale;
+use super::sketch::Sketch;
 use crate::pack::hash::NumberMap;
 use crate::raw::{Work, run};
 
@@ -17,11 +19,21 @@ const CHEAP: u64 = 2 * 16;
 /// What a reference costs to write down, in sixteenths of a bit.
 const PRICE: u64 = 24 * 16;
 
+/// A column that leaves fewer bits for each sample than this is not compared with others by its sketch.
+const CALM: u64 = 8;
+/// Columns of the same times whose sketches are compared.
+const SKETCHES: usize = 1024;
+/// Those of them that are tried.
+const LIKE: usize = 2;
+/// Below this likeness a column cannot tell much of another: at most 2 % of its bits.
+const LIKENESS: f32 = 0.2;
+
 /// The columns that are worth trying.
 #[derive(Debug, Default)]
 pub(super) struct Candidates {
     by_times: NumberMap<usize, Vec<usize>>,
     by_metric: NumberMap<u32, Vec<usize>>,
+    sketches: NumberMap<usize, Vec<(usize, Sketch)>>,
 }
 
 /// A way to predict a column.
@@ -49,6 +61,12 @@ pub(super) struct Target<'a> {
 impl Candidates {
     /// Adds a column, numbered among those kept, whose prediction left `cost` sixteenths of a bit.
     pub(super) fn add(&mut self, column: usize, target: &Target<'_>, cost: u64) {
+        if cost >= CALM * target.values.len() as u64
+            && let Some(sketch) = Sketch::of(target.values)
+        {
+            let sketches = self.sketches.entry(target.times).or_default();
+            sketches.push((column, sketch));
+        }
         if cost < CHEAP * target.values.len() as u64 {
             return;
         }
@@ -62,6 +80,18 @@ impl Candidates {
     /// The best prediction of `target` from at most two other columns, if that is better than `alone`, which is what
     /// its own past makes of it.
     pub(super) fn search(
+        &self,
+        kept: &mut Kept,
+        target: &Target<'_>,
+        alone: (Predictor, u64),
+    ) -> Option<Found> {
+        let equal = self.search_equal(kept, target, alone);
+        let cost = equal.as_ref().map_or(alone.1, |found| found.cost);
+        self.search_fitted(kept, target, cost).or(equal)
+    }
+
+    /// As [`Candidates::search`], with columns that move as far as this one.
+    fn search_equal(
         &self,
         kept: &mut Kept,
         target: &Target<'_>,
@@ -96,6 +126,43 @@ impl Candidates {
                 predictor,
                 cost: new_cost,
             });
+        }
+        best
+    }
+
+    /// The best prediction from one column that moves in some proportion to this one, if it costs less than `cost`.
+    fn search_fitted(&self, kept: &mut Kept, target: &Target<'_>, cost: u64) -> Option<Found> {
+        if cost < CALM * target.values.len() as u64 {
+            return None;
+        }
+        let sketch = Sketch::of(target.values)?;
+        let mut like = [(LIKENESS, None); LIKE];
+        for (column, other) in last(self.sketches.get(&target.times), SKETCHES) {
+            let mut next = (sketch.likeness(other), Some(*column));
+            for place in &mut like {
+                if next.0 > place.0 {
+                    std::mem::swap(place, &mut next);
+                }
+            }
+        }
+        let mut best: Option<Found> = None;
+        for column in like.into_iter().filter_map(|(_, column)| column) {
+            let reference = Reference {
+                column,
+                way: Way::Fitted,
+            };
+            let mut rest = target.values.to_vec();
+            subtract(kept, target, reference, &mut rest);
+            let (predictor, new_cost) = Predictor::best(&rest);
+            let least = best.as_ref().map_or(cost - cost / 64, |found| found.cost);
+            if new_cost + PRICE < least {
+                best = Some(Found {
+                    references: vec![reference],
+                    rest,
+                    predictor,
+                    cost: new_cost,
+                });
+            }
         }
         best
     }
@@ -142,24 +209,20 @@ impl Candidates {
             if !fits(kept, column, target) {
                 continue;
             }
-            let way = |negative| Reference {
-                column,
-                negative,
-                interpolate: false,
-            };
-            consider(kept, [false, true].map(way));
+            consider(
+                kept,
+                [Way::Along, Way::Against].map(|way| Reference { column, way }),
+            );
         }
         if !same_times_only {
             for &column in last(self.by_metric.get(&target.metric), SAME_METRIC) {
                 let same_times = |other: &KeptColumn| other.times == target.times;
                 let tried = kept.columns.get(column).is_none_or(same_times);
                 if !tried && fits(kept, column, target) {
-                    let way = |interpolate| Reference {
-                        column,
-                        negative: false,
-                        interpolate,
-                    };
-                    consider(kept, [false, true].map(way));
+                    consider(
+                        kept,
+                        [Way::Along, Way::Interpolated].map(|way| Reference { column, way }),
+                    );
                 }
             }
         }
@@ -167,7 +230,7 @@ impl Candidates {
     }
 }
 
-fn last(columns: Option<&Vec<usize>>, count: usize) -> &[usize] {
+fn last<T>(columns: Option<&Vec<T>>, count: usize) -> &[T] {
     columns.map_or(&[], |columns| {
         columns
             .get(columns.len().saturating_sub(count)..)
@@ -206,6 +269,13 @@ impl Work for StepsLeft<'_> {
 
 /// Subtracts from `values` what `reference` says of them.
 fn subtract(kept: &mut Kept, target: &Target<'_>, reference: Reference, values: &mut [i64]) {
+    if reference.way == Way::Fitted {
+        let mut fitting = Fitting::default();
+        kept.combine(reference, target.times, values, |value, moved| {
+            fitting.subtract(value, moved);
+        });
+        return;
+    }
     kept.combine(reference, target.times, values, |value, moved| {
         *value = value.wrapping_sub(relative(moved, target.divisor));
     });
@@ -219,6 +289,13 @@ pub(super) fn add(
     reference: Reference,
     values: &mut [i64],
 ) {
+    if reference.way == Way::Fitted {
+        let mut fitting = Fitting::default();
+        kept.combine(reference, times, values, |value, moved| {
+            fitting.add(value, moved);
+        });
+        return;
+    }
     kept.combine(reference, times, values, |value, moved| {
         *value = value.wrapping_add(relative(moved, divisor));
     });

@@ -251,8 +251,7 @@ fn split_sparse(residuals: &[i64]) -> (Vec<i64>, Vec<i64>) {
 }
 
 fn write_reference(out: &mut Vec<u8>, back: usize, reference: Reference) {
-    let flags = u64::from(reference.negative) << 1 | u64::from(reference.interpolate);
-    write_uvarint(out, (back as u64) << 2 | flags);
+    write_uvarint(out, (back as u64) << 2 | reference.way as u64);
 }
 
 /// The greatest common divisor of the differences in a column.

@@ -1,0 +1,229 @@
+//! Weights that follow the data: how far a column moves when another one does, or when it has just moved itself.
+//!
+//! A weight is the ratio of two decaying sums, as in a regression on the last few dozen samples. Reader and writer compute it from
+//! what both know, so it is never written down. All of it is IEEE-754 arithmetic in the order in which it stands here, each operation
+//! rounded on its own: that is part of the format. Whatever numbers a column holds, a guess is some number, the same on both sides.
+
+/// Share of a sum that fades with each sample.
+const FADE: f64 = 1.0 / 64.0;
+/// Weight of the newest miss in the usual one.
+const NEWEST: f64 = 1.0 / 16.0;
+/// A miss counts as at most so many usual ones: one jump must not spoil the weights.
+const MOST: f64 = 3.0;
+/// Two steps say less than one alone when their sums' determinant is below this share of its largest value.
+const SINGULAR: f64 = 1.0 / 1_048_576.0;
+
+/// The whole number nearest to `guess`, halves away from zero; the nearest of 64 bits if it is larger, zero if it is none.
+#[inline]
+fn nearest(guess: f64) -> i64 {
+    #[expect(clippy::cast_possible_truncation, reason = "saturates, as the format says")]
+    let whole = (guess + 0.5f64.copysign(guess)) as i64;
+    whole
+}
+
+/// How far guesses usually miss.
+#[derive(Clone, Copy, Debug, Default)]
+struct Misses(f64);
+
+impl Misses {
+    /// What `miss` counts as.
+    #[inline]
+    fn tame(&mut self, miss: f64) -> f64 {
+        if self.0 < 1.0 {
+            self.0 = miss.abs();
+            return miss;
+        }
+        let most = MOST * self.0;
+        let tamed = miss.max(-most).min(most);
+        self.0 += (tamed.abs() - self.0) * NEWEST;
+        tamed
+    }
+}
+
+/// How far a column moves for each step of another.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Fit {
+    both: f64,
+    other: f64,
+    misses: Misses,
+}
+
+impl Fit {
+    /// What the step of the column should be when the other's is `other`. Must be followed by [`Fit::see`].
+    #[inline]
+    pub(super) fn guess(&self, other: i64) -> i64 {
+        nearest(self.expect(other as f64))
+    }
+
+    #[inline]
+    fn expect(&self, other: f64) -> f64 {
+        self.both / (self.other + 1.0) * other
+    }
+
+    /// Learns that the column's step was `step` when the other's was `other`.
+    #[inline]
+    pub(super) fn see(&mut self, other: i64, step: i64) {
+        let other = other as f64;
+        let expected = self.expect(other);
+        if !expected.is_finite() {
+            *self = Fit::default();
+            return;
+        }
+        let step = expected + self.misses.tame(step as f64 - expected);
+        self.both += other * step - self.both * FADE;
+        self.other += other * other - self.other * FADE;
+    }
+}
+
+/// How far a column moves after its last two steps.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Habit {
+    steps: [f64; 2],
+    /// Sums of products: of the last step with itself, with the one before, and of that with itself.
+    squares: [f64; 3],
+    /// Sums of products with the step that came of it.
+    both: [f64; 2],
+    misses: Misses,
+}
+
+impl Habit {
+    /// What the next step should be.
+    #[inline]
+    pub(super) fn guess(&self) -> i64 {
+        nearest(self.expect())
+    }
+
+    #[inline]
+    fn expect(&self) -> f64 {
+        let [last, before] = self.steps;
+        let [aa, ab, bb] = self.squares;
+        let [a, b] = self.both;
+        let (aa, bb) = (aa + 1.0, bb + 1.0);
+        let most = aa * bb;
+        let determinant = most - ab * ab;
+        if determinant > most * SINGULAR {
+            ((a * bb - b * ab) * last + (b * aa - a * ab) * before) / determinant
+        } else {
+            a / aa * last
+        }
+    }
+
+    /// Learns that the next step was `step`.
+    #[inline]
+    pub(super) fn see(&mut self, step: i64) {
+        let step = step as f64;
+        let expected = self.expect();
+        if !expected.is_finite() {
+            *self = Habit::default();
+            return;
+        }
+        let tamed = expected + self.misses.tame(step - expected);
+        let [last, before] = self.steps;
+        let [aa, ab, bb] = &mut self.squares;
+        *aa += last * last - *aa * FADE;
+        *ab += last * before - *ab * FADE;
+        *bb += before * before - *bb * FADE;
+        let [a, b] = &mut self.both;
+        *a += last * tamed - *a * FADE;
+        *b += before * tamed - *b * FADE;
+        self.steps = [step, last];
+    }
+}
+
+/// Takes a [`Fit`] along a column, which it changes, and another, which it only sees.
+#[derive(Debug, Default)]
+pub(super) struct Fitting {
+    fit: Fit,
+    /// What the column was, before or after it was changed, and how far the other had moved.
+    last: Option<(i64, i64)>,
+    /// All guesses so far.
+    guessed: i64,
+}
+
+impl Fitting {
+    /// Subtracts from the next number what the guesses so far add up to. The other column has moved by `moved` since its first number.
+    #[inline]
+    pub(super) fn subtract(&mut self, value: &mut i64, moved: i64) {
+        if let Some((last, before)) = self.last {
+            let other = moved.wrapping_sub(before);
+            self.guessed = self.guessed.wrapping_add(self.fit.guess(other));
+            self.fit.see(other, value.wrapping_sub(last));
+        }
+        self.last = Some((*value, moved));
+        *value = value.wrapping_sub(self.guessed);
+    }
+
+    /// Undoes [`Fitting::subtract`].
+    #[inline]
+    pub(super) fn add(&mut self, value: &mut i64, moved: i64) {
+        let rest = *value;
+        if let Some((last, before)) = self.last {
+            let other = moved.wrapping_sub(before);
+            let guess = self.fit.guess(other);
+            self.guessed = self.guessed.wrapping_add(guess);
+            let step = rest.wrapping_sub(last).wrapping_add(guess);
+            self.fit.see(other, step);
+        }
+        self.last = Some((rest, moved));
+        *value = rest.wrapping_add(self.guessed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn subtracted(values: &[i64], moved: &[i64]) -> Vec<i64> {
+        let (mut rest, mut fitting) = (values.to_vec(), Fitting::default());
+        for (value, moved) in rest.iter_mut().zip(moved) {
+            fitting.subtract(value, *moved);
+        }
+        rest
+    }
+
+    #[test]
+    fn a_guess_is_the_nearest_whole_number() {
+        let cases = [(0.5, 1), (0.49, 0), (-0.5, -1), (2.5, 3), (-1.49, -1)];
+        for (guess, whole) in cases {
+            assert_eq!(nearest(guess), whole, "{guess}");
+        }
+        assert_eq!(nearest(f64::NAN), 0);
+        assert_eq!((nearest(1e300), nearest(-1e300)), (i64::MAX, i64::MIN));
+    }
+
+    #[test]
+    fn a_column_that_moves_in_proportion_leaves_nothing_after_a_few_samples() {
+        let moved: Vec<i64> = (0..200).map(|i| i * 1_000 + (i * i * 7_919) % 997).collect();
+        let values: Vec<i64> = moved.iter().map(|moved| 5 + moved * -3).collect();
+        let rest = subtracted(&values, &moved);
+        let steps: Vec<i64> = rest.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        assert!(steps[20..].iter().all(|step| step.abs() <= 3), "{steps:?}");
+    }
+
+    #[test]
+    fn a_column_that_swings_is_seen_through() {
+        // x'' = -k x has two weights.
+        let values: Vec<i64> = (0..200).map(|i| ((f64::from(i) / 5.0).sin() * 1e6) as i64).collect();
+        let mut habit = Habit::default();
+        let mut misses = Vec::new();
+        for pair in values.windows(2) {
+            let step = pair[1] - pair[0];
+            misses.push((habit.guess() - step).abs());
+            habit.see(step);
+        }
+        assert!(misses[20..].iter().all(|miss| *miss < 2_000), "{misses:?}");
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_subtracted_can_be_added_again(pairs in prop::collection::vec((any::<i64>().prop_flat_map(|wide| (0u32..64).prop_map(move |shift| wide >> shift)), any::<i64>()), 1..200)) {
+            let (values, moved): (Vec<i64>, Vec<i64>) = pairs.into_iter().unzip();
+            let (mut back, mut fitting) = (subtracted(&values, &moved), Fitting::default());
+            for (value, moved) in back.iter_mut().zip(&moved) {
+                fitting.add(value, *moved);
+            }
+            prop_assert_eq!(back, values);
+        }
+    }
+}
