@@ -10,8 +10,10 @@ use crate::raw::{Malformed, Problem, Reader};
 
 /// First bytes of a pack, and last.
 pub(super) const MAGIC: [u8; 8] = *b"narthexP";
-/// Version of the format.
-pub(super) const VERSION: u8 = 1;
+/// Version of the format that is written.
+pub(super) const VERSION: u8 = 2;
+/// The oldest version that is read. It is like the newest, but for a predictor and a kind of reference that it does not have.
+const OLDEST: u8 = 1;
 /// Bytes before the first section: magic number, version, three zeros.
 pub(super) const HEADER_LEN: u64 = 12;
 /// Bytes behind the directory: its offset, length and checksum, and the magic number.
@@ -98,7 +100,7 @@ pub(super) fn check_header(bytes: &[u8]) -> Result<(), Malformed> {
         return Err(reader.unexpected("magic number", "narthexP", magic.escape_ascii()));
     }
     match reader.u8()? {
-        VERSION => match reader.take(3)? {
+        OLDEST..=VERSION => match reader.take(3)? {
             [0, 0, 0] => Ok(()),
             other => Err(reader.unexpected("reserved bytes", "of zeros", other.escape_ascii())),
         },

@@ -340,7 +340,8 @@ mod tests {
         let column = |f: &dyn Fn(i64) -> i64| (0..400).map(f).collect::<Vec<_>>();
         let best = |values: &[i64]| Predictor::best(values).0;
         assert_eq!(best(&column(&|i| i / 100)), Predictor::Last);
-        assert_eq!(best(&column(&|i| i * i)), Predictor::Linear);
+        assert_eq!(best(&column(&|i| i * 1_000_003)), Predictor::Linear);
+        assert_eq!(best(&column(&|i| i * i)), Predictor::Habit);
         assert_eq!(best(&column(&|i| 1_000_000 + noise(i))), Predictor::Level);
         let mut total = 0;
         let steps: Vec<_> = (0..400)

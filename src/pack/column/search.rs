@@ -19,14 +19,12 @@ const CHEAP: u64 = 2 * 16;
 /// What a reference costs to write down, in sixteenths of a bit.
 const PRICE: u64 = 24 * 16;
 
-/// A column that leaves fewer bits for each sample than this is not compared with others by its sketch.
-const CALM: u64 = 8;
+/// A column that leaves fewer sixteenths of a bit for each sample than this is not compared with others by its sketch.
+const CALM: u64 = 1;
 /// Columns of the same times whose sketches are compared.
-const SKETCHES: usize = 1024;
-/// Those of them that are tried.
-const LIKE: usize = 2;
-/// Below this likeness a column cannot tell much of another: at most 2 % of its bits.
-const LIKENESS: f32 = 0.2;
+const SKETCHES: usize = 128;
+/// Below this likeness a column tells little of another: at most a twentieth of a bit a sample.
+const LIKENESS: f32 = 0.3;
 
 /// The columns that are worth trying.
 #[derive(Debug, Default)]
@@ -136,35 +134,24 @@ impl Candidates {
             return None;
         }
         let sketch = Sketch::of(target.values)?;
-        let mut like = [(LIKENESS, None); LIKE];
-        for (column, other) in last(self.sketches.get(&target.times), SKETCHES) {
-            let mut next = (sketch.likeness(other), Some(*column));
-            for place in &mut like {
-                if next.0 > place.0 {
-                    std::mem::swap(place, &mut next);
-                }
-            }
-        }
-        let mut best: Option<Found> = None;
-        for column in like.into_iter().filter_map(|(_, column)| column) {
-            let reference = Reference {
-                column,
-                way: Way::Fitted,
-            };
-            let mut rest = target.values.to_vec();
-            subtract(kept, target, reference, &mut rest);
-            let (predictor, new_cost) = Predictor::best(&rest);
-            let least = best.as_ref().map_or(cost - cost / 64, |found| found.cost);
-            if new_cost + PRICE < least {
-                best = Some(Found {
-                    references: vec![reference],
-                    rest,
-                    predictor,
-                    cost: new_cost,
-                });
-            }
-        }
-        best
+        let sketches = last(self.sketches.get(&target.times), SKETCHES).iter();
+        let likeness = sketches.map(|(column, other)| (sketch.likeness(other), *column));
+        let (_, column) = likeness
+            .filter(|(likeness, _)| *likeness > LIKENESS)
+            .max_by(|a, b| a.0.total_cmp(&b.0))?;
+        let reference = Reference {
+            column,
+            way: Way::Fitted,
+        };
+        let mut rest = target.values.to_vec();
+        subtract(kept, target, reference, &mut rest);
+        let (predictor, new_cost) = Predictor::best(&rest);
+        (new_cost + PRICE < cost - cost / 64).then(|| Found {
+            references: vec![reference],
+            rest,
+            predictor,
+            cost: new_cost,
+        })
     }
 
     /// The reference that leaves least of a few steps of `values`.

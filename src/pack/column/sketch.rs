@@ -14,7 +14,10 @@ pub(super) struct Sketch([f32; STEPS]);
 impl Sketch {
     /// Of steps spread evenly over `values`; none when there are fewer or nothing moves.
     pub(super) fn of(values: &[i64]) -> Option<Self> {
-        let count = values.len().checked_sub(1).filter(|count| *count >= STEPS)?;
+        let count = values
+            .len()
+            .checked_sub(1)
+            .filter(|count| *count >= STEPS)?;
         let mut steps = [0.0; STEPS];
         let mut sum = 0.0;
         for (i, step) in steps.iter_mut().enumerate() {
@@ -60,7 +63,8 @@ mod tests {
     #[test]
     fn columns_that_move_together_look_alike() {
         let noise = |i: i64, seed: i64| (i * i * 31 + i * seed) % 101 - 50;
-        let column = |f: &dyn Fn(i64) -> i64| Sketch::of(&(0..500).map(f).collect::<Vec<_>>()).unwrap();
+        let column =
+            |f: &dyn Fn(i64) -> i64| Sketch::of(&(0..500).map(f).collect::<Vec<_>>()).unwrap();
         let a = column(&|i| noise(i, 7_919));
         let doubled = column(&|i| 1_000 - 2 * noise(i, 7_919));
         let another = column(&|i| noise(i, 104_729));
@@ -73,7 +77,9 @@ mod tests {
         assert!(Sketch::of(&[5; 1_000]).is_none());
         assert!(Sketch::of(&(0..100).collect::<Vec<_>>()).is_none());
         assert!(Sketch::of(&[]).is_none());
-        let extremes: Vec<i64> = (0..300).map(|i| if i % 2 == 0 { i64::MIN } else { i64::MAX }).collect();
+        let extremes: Vec<i64> = (0..300)
+            .map(|i| if i % 2 == 0 { i64::MIN } else { i64::MAX })
+            .collect();
         Sketch::of(&extremes);
     }
 }
