@@ -6,11 +6,11 @@ use super::inspect::columns as inspect;
 use super::{Column, blocks, retain, stats};
 
 const HEADING: &str = "\
-# What commands print as JSON
+# What commands print as JSON and CSV
 
 This page is made from the tables of columns in `src/report` and held equal to them by a test. Keys are stable: new ones may be
-added, none is renamed. Times are milliseconds since the Unix epoch, spans of time are milliseconds, sizes are bytes. `null` means not
-known or not applicable.
+added, none is renamed. Numbers are as they are, in the unit of their column; the unit is left out for words. `null`, in CSV nothing, means not
+known or not applicable. CSV has the keys as its first line, in this order.
 
 ";
 
@@ -115,9 +115,16 @@ pub fn reference() -> String {
 }
 
 fn keys<Row>(page: &mut String, title: &str, columns: &[Column<Row>]) {
-    let _ = writeln!(page, "### {title}\n\n| key | meaning |\n|---|---|");
+    let _ = writeln!(
+        page,
+        "### {title}\n\n| key | unit | meaning |\n|---|---|---|"
+    );
     for column in columns {
-        let _ = writeln!(page, "| `{}` | {} |", column.key, column.explanation);
+        let _ = writeln!(
+            page,
+            "| `{}` | {} | {} |",
+            column.key, column.unit, column.explanation
+        );
     }
     page.push('\n');
 }
@@ -125,11 +132,27 @@ fn keys<Row>(page: &mut String, title: &str, columns: &[Column<Row>]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::Unit;
 
     #[test]
     fn the_page_about_json_keys_is_the_tables() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/report-columns.md");
+        if std::env::var_os("NARTHEX_WRITE_REFERENCE").is_some() {
+            std::fs::write(path, reference()).unwrap();
+        }
         assert_eq!(std::fs::read_to_string(path).unwrap(), reference());
+    }
+
+    #[test]
+    fn every_unit_has_a_name_of_its_own() {
+        for (i, unit) in Unit::ALL.into_iter().enumerate() {
+            assert!(
+                Unit::ALL[..i]
+                    .iter()
+                    .all(|other| other.name() != unit.name()),
+                "{unit}"
+            );
+        }
     }
 
     #[test]
