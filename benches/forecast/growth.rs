@@ -4,7 +4,6 @@ use narthex::forecast::{KnownBlock, Past};
 use narthex::model::{Millis, Ulid};
 
 pub(crate) const HOUR: Millis = 3_600_000;
-pub(crate) const DAY: Millis = 24 * HOUR;
 
 /// A Monday, midnight UTC.
 const START: Millis = 1_767_571_200_000;

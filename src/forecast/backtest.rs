@@ -17,6 +17,9 @@ const CUTS: usize = 24;
 /// Fewest errors from which an interval is made.
 const ERRORS: usize = 5;
 
+/// With fewer points no level is chosen before others.
+const FEW: usize = 12;
+
 /// A trend must be so much better than a level to be believed: it does more harm when it is wrong.
 const TREND_HANDICAP: f64 = 1.15;
 
@@ -84,7 +87,11 @@ pub(super) fn choose(series: &Series, horizon: f64) -> Option<Chosen> {
             error: tried.mean(),
             chosen: false,
         });
-        // What came before a clear step is over, whatever it foretold before.
+        // With few points every choice is chance, and what came before a clear step is over, whatever it foretold before.
+        let simple = !model.has_trend() && model != Model::Blend && model != Model::SinceStep;
+        if points.len() < FEW && simple {
+            continue;
+        }
         if step.is_some_and(|step| fit.since < step) {
             continue;
         }
@@ -157,6 +164,19 @@ struct Tried {
     errors: Vec<(f64, f64)>,
     /// Errors without sign of the trials that went at least half as far as wanted.
     long: Vec<f64>,
+}
+
+impl Chosen {
+    /// The error that 80 % of forecasts over `days` stay below. Beyond what was tried it grows with the root of time for a level, as that of
+    /// a random walk does, and with time for a trend.
+    pub(super) fn error_at(&self, days: f64) -> Option<f64> {
+        // Real servers are never that even.
+        const LEAST: f64 = 0.01;
+        let tried = self.error80?.max(LEAST);
+        let beyond = (days / self.tried_days.max(1e-9)).max(1.0);
+        let trend = self.model.has_trend();
+        Some(tried * if trend { beyond } else { beyond.sqrt() })
+    }
 }
 
 impl Tried {
@@ -237,7 +257,7 @@ pub fn held_back(past: &Past) -> Option<HeldBack> {
     Some(HeldBack {
         model: chosen.model,
         error: signed(&chosen.fit),
-        error80: chosen.error80,
+        error80: chosen.error_at(days),
         mean_error: signed(&mean),
     })
 }

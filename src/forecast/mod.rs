@@ -28,7 +28,7 @@ use crate::model::Millis;
 use ahead::Ahead;
 use backtest::Chosen;
 use disk::Disk;
-use robust::slope_interval;
+use robust::{Z80, slope_interval};
 use series::{DAY, Series};
 
 /// Ten years of 365 days: nothing is said of later times.
@@ -272,7 +272,7 @@ pub fn forecast(past: &Past, options: &Options) -> Forecast {
         result.cautions.push(Caution::NoHistory);
         return result;
     };
-    let error = error_at(&chosen, horizon_days);
+    let error = chosen.error_at(horizon_days);
     let ahead = Ahead::new(&chosen.fit, series.start, series.width);
     result.scores.clone_from(&chosen.scores);
     result.model = Some(chosen.model);
@@ -289,28 +289,13 @@ pub fn forecast(past: &Past, options: &Options) -> Forecast {
     result
 }
 
-/// The error that 80 % of forecasts stay below, at the end of the horizon. Beyond what was tried it grows with the root of time for a
-/// level, as that of a random walk does, and with time for a trend.
-fn error_at(chosen: &Chosen, days: f64) -> Option<f64> {
-    // One part in a hundred at least: real servers are never that even.
-    const LEAST: f64 = 0.01;
-    let tried = chosen.error80?.max(LEAST);
-    let beyond = (days / chosen.tried_days.max(1e-9)).max(1.0);
-    let factor = if chosen.model.has_trend() {
-        beyond
-    } else {
-        beyond.sqrt()
-    };
-    Some(tried * factor)
-}
-
 fn describe_rate(result: &mut Forecast, series: &Series, chosen: &Chosen) {
     let fit = &chosen.fit;
     let seen = series.points.iter().filter(|point| point.at >= fit.since);
     let (bytes, samples) = seen.fold((0.0, 0.0), |(bytes, samples), p| {
         (bytes + p.bytes * p.days, samples + p.samples * p.days)
     });
-    result.bytes_per_day = Estimate::scaled(fit.rate, chosen.error80);
+    result.bytes_per_day = Estimate::scaled(fit.rate, chosen.error_at(0.0));
     if samples > 0.0 && bytes > 0.0 {
         result.bytes_per_sample = bytes / samples;
         result.samples_per_second = fit.rate / result.bytes_per_sample / 86_400.0;
@@ -321,7 +306,7 @@ fn describe_rate(result: &mut Forecast, series: &Series, chosen: &Chosen) {
     let month = |slope: f64| slope * 30.0 / fit.rate;
     if fit.rate > 0.0 {
         let slope = robust::theil_sen(&level).slope;
-        let bounds = slope_interval(&level).map(|(low, high)| (month(low), month(high)));
+        let bounds = slope_interval(&level, Z80).map(|(low, high)| (month(low), month(high)));
         result.growth = Estimate {
             value: month(slope),
             bounds,

@@ -84,10 +84,14 @@ pub(super) fn theil_sen(points: &[Weighted]) -> Line {
     }
 }
 
-/// An interval that holds the slope in 80 % of cases, where errors of neighbours are independent: from the ranks of the slopes of all pairs, by
-/// the normal approximation of Kendall's statistic (Sen 1968). `None` for fewer than five points.
-pub(super) fn slope_interval(points: &[Weighted]) -> Option<(f64, f64)> {
-    const Z: f64 = 1.2816;
+/// Standard deviations to both sides within which 80 % of a normal distribution lie, and 99 %.
+pub(super) const Z80: f64 = 1.2816;
+pub(super) const Z99: f64 = 2.5758;
+
+/// An interval that holds the slope as often as a normal value lies within `z` standard deviations, where errors of neighbours are
+/// independent: from the ranks of the slopes of all pairs, by the normal approximation of Kendall's statistic (Sen 1968). `None` for
+/// fewer than five points.
+pub(super) fn slope_interval(points: &[Weighted], z: f64) -> Option<(f64, f64)> {
     let points = thinned(points);
     if points.len() < 5 {
         return None;
@@ -95,7 +99,7 @@ pub(super) fn slope_interval(points: &[Weighted]) -> Option<(f64, f64)> {
     let n = points.len() as f64;
     let slopes = slopes(&points);
     let pairs = slopes.len() as f64;
-    let spread = Z * (n * (n - 1.0) * (2.0 * n + 5.0) / 18.0).sqrt() / pairs.max(1.0) / 2.0;
+    let spread = z * (n * (n - 1.0) * (2.0 * n + 5.0) / 18.0).sqrt() / pairs.max(1.0) / 2.0;
     let low = quantile(&slopes, (0.5 - spread).max(0.0))?;
     let high = quantile(&slopes, (0.5 + spread).min(1.0))?;
     Some((low, high))
@@ -198,9 +202,9 @@ mod tests {
         data[7].value = 1e6;
         let line = theil_sen(&data);
         assert!((line.slope - 3.0).abs() < 0.1, "{line:?}");
-        let (low, high) = slope_interval(&data).unwrap();
+        let (low, high) = slope_interval(&data, Z80).unwrap();
         assert!(low <= 3.0 && 3.0 <= high && high - low < 0.5);
-        assert_eq!(slope_interval(&data[..4]), None);
+        assert_eq!(slope_interval(&data[..4], Z80), None);
     }
 
     #[test]
