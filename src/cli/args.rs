@@ -173,6 +173,8 @@ pub(crate) enum Command {
     Forget(commands::forget::Args),
     /// Delete what no archive needs: mark it in one run, delete it in a later one
     Prune(commands::prune::Args),
+    /// Say how a server grows, when its disk is full, and what a retention needs
+    Forecast(commands::forecast::Args),
     /// Write a stored block as a plain tar
     Export(commands::export::Args),
     /// Say where the bytes of a repository are

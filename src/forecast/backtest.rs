@@ -102,7 +102,8 @@ pub(super) fn choose(series: &Series, horizon: f64) -> Option<Chosen> {
         };
         // After a step too young to be tried, its level is as good as anything.
         let rank = tried.mean().map_or(f64::MAX, |error| error * handicap);
-        if best.as_ref().is_none_or(|(least, ..)| rank < *least) {
+        // Of two that are as good, the simpler.
+        if best.as_ref().is_none_or(|(least, ..)| rank + 1e-6 < *least) {
             best = Some((rank, model, tried.long, fit));
         }
     }

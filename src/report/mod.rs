@@ -8,6 +8,7 @@ pub mod backup;
 pub mod blocks;
 pub mod dump;
 pub mod findings;
+pub mod forecast;
 pub mod inspect;
 pub mod reference;
 pub mod retain;

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::inspect::columns as inspect;
-use super::{Column, blocks, retain, stats};
+use super::{Column, blocks, forecast, retain, stats};
 
 const HEADING: &str = "\
 # What commands print as JSON and CSV
@@ -53,6 +53,14 @@ const PRUNE: &str = "\
 
 One object with the keys of the first table, `dry_run`, and `items`, a list with one object for each object that no archive needs, or that
 was marked although one does.
+
+";
+
+const FORECAST: &str = "\
+## `narthex forecast --json`
+
+One object with the keys of the first table; `levels`, a list with one object per compaction level; `models`, a list with one object per model that
+was tried; and `cautions`, a list of sentences. `--csv` prints one line, with the keys of the first table.
 
 ";
 
@@ -110,6 +118,10 @@ pub fn reference() -> String {
     page.push_str(PRUNE);
     keys(&mut page, "A prune", retain::PRUNED);
     keys(&mut page, "`items`", retain::ITEMS);
+    page.push_str(FORECAST);
+    keys(&mut page, "A forecast", forecast::FORECAST);
+    keys(&mut page, "`levels`", forecast::LEVELS);
+    keys(&mut page, "`models`", forecast::MODELS);
     page.push_str(DUMP);
     page
 }
@@ -181,5 +193,8 @@ mod tests {
         check(retain::DECISIONS);
         check(retain::PRUNED);
         check(retain::ITEMS);
+        check(forecast::FORECAST);
+        check(forecast::LEVELS);
+        check(forecast::MODELS);
     }
 }
