@@ -3,7 +3,7 @@
 use narthex::forecast::{KnownBlock, Past};
 use narthex::model::{Millis, Ulid};
 
-pub(crate) const HOUR: Millis = 3_600_000;
+const HOUR: Millis = 3_600_000;
 
 /// A Monday, midnight UTC.
 const START: Millis = 1_767_571_200_000;
@@ -42,20 +42,44 @@ pub(crate) const GROWTHS: &[Growth] = &[
     growth("constant, noise of 20 %", 30, 0.2, |_, _| 1.0),
     growth("constant, five days", 5, 0.05, |_, _| 1.0),
     growth("trend, +50 %", 30, 0.05, |share, _| 1.0 + 0.5 * share),
-    growth("trend, +50 %, 150 days", 150, 0.05, |share, _| 1.0 + 0.5 * share),
+    growth("trend, +50 %, 150 days", 150, 0.05, |share, _| {
+        1.0 + 0.5 * share
+    }),
     growth("trend, −40 %", 60, 0.05, |share, _| 1.0 - 0.4 * share),
     growth("exponential, ×3", 90, 0.05, |share, _| 3f64.powf(share)),
-    growth("step ×1.6 at a third", 30, 0.05, |share, _| if share < 0.33 { 1.0 } else { 1.6 }),
-    growth("step ×1.6 shortly before the cut", 60, 0.05, |share, _| if share < 0.58 { 1.0 } else { 1.6 }),
-    growth("step ×0.5 at a third", 30, 0.05, |share, _| if share < 0.33 { 1.0 } else { 0.5 }),
-    growth("two steps", 60, 0.05, |share, _| if share < 0.2 { 1.0 } else if share < 0.45 { 1.5 } else { 1.2 }),
+    growth("step ×1.6 at a third", 30, 0.05, |share, _| {
+        if share < 0.33 { 1.0 } else { 1.6 }
+    }),
+    growth("step ×1.6 shortly before the cut", 60, 0.05, |share, _| {
+        if share < 0.58 { 1.0 } else { 1.6 }
+    }),
+    growth("step ×0.5 at a third", 30, 0.05, |share, _| {
+        if share < 0.33 { 1.0 } else { 0.5 }
+    }),
+    growth("two steps", 60, 0.05, |share, _| {
+        if share < 0.2 {
+            1.0
+        } else if share < 0.45 {
+            1.5
+        } else {
+            1.2
+        }
+    }),
     growth("weekly wave", 40, 0.05, |_, day| weekly(day)),
     growth("weekly wave, 100 days", 100, 0.05, |_, day| weekly(day)),
-    growth("weekly and daily wave", 60, 0.05, |_, day| weekly(day) * daily(day)),
+    growth("weekly and daily wave", 60, 0.05, |_, day| {
+        weekly(day) * daily(day)
+    }),
     growth("daily wave", 10, 0.05, |_, day| daily(day)),
-    growth("weekly wave and trend", 90, 0.05, |share, day| weekly(day) * (1.0 + 0.5 * share)),
-    growth("weekly wave and step", 90, 0.05, |share, day| weekly(day) * if share < 0.4 { 1.0 } else { 1.5 }),
-    growth("step, then trend", 90, 0.05, |share, _| if share < 0.25 { 0.6 } else { 1.0 + 0.4 * share }),
+    growth("weekly wave and trend", 90, 0.05, |share, day| {
+        weekly(day) * (1.0 + 0.5 * share)
+    }),
+    growth("weekly wave and step", 90, 0.05, |share, day| {
+        weekly(day) * if share < 0.4 { 1.0 } else { 1.5 }
+    }),
+    growth("step, then trend", 90, 0.05, |share, _| {
+        if share < 0.25 { 0.6 } else { 1.0 + 0.4 * share }
+    }),
 ];
 
 const fn growth(name: &'static str, days: i64, noise: f64, rate: fn(f64, f64) -> f64) -> Growth {
@@ -68,10 +92,10 @@ const fn growth(name: &'static str, days: i64, noise: f64, rate: fn(f64, f64) ->
 }
 
 /// Even noise from −1 to 1, the same for the same seed.
-pub(crate) struct Noise(pub(crate) u64);
+struct Noise(u64);
 
 impl Noise {
-    pub(crate) fn next(&mut self) -> f64 {
+    fn next(&mut self) -> f64 {
         // SplitMix64.
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -82,7 +106,7 @@ impl Noise {
 }
 
 /// Samples a second where `rate` is 1.
-pub(crate) const SAMPLES: f64 = 10_000.0;
+const SAMPLES: f64 = 10_000.0;
 
 /// The past of a server that grows like this.
 pub(crate) fn past(growth: &Growth, view: View, seed: u64) -> Past {
@@ -91,7 +115,8 @@ pub(crate) fn past(growth: &Growth, view: View, seed: u64) -> Past {
     let mut levels: Vec<Vec<KnownBlock>> = vec![Vec::new()];
     for cut in 0..cuts {
         let day = (cut as f64 + 0.5) / 12.0;
-        let rate = (growth.rate)(day / growth.days as f64, day) * (1.0 + growth.noise * noise.next());
+        let rate =
+            (growth.rate)(day / growth.days as f64, day) * (1.0 + growth.noise * noise.next());
         let samples = rate * SAMPLES * 7200.0;
         levels[0].push(KnownBlock {
             ulid: Ulid::from_parts(0, cut as u128 + 1),

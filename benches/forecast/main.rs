@@ -27,7 +27,9 @@ use narthex::inspect::Listing;
 
 fn main() {
     let seeds = std::env::var("SEEDS").map_or(20, |seeds| seeds.parse().unwrap());
-    println!("| history | known from | model | error | worst | mean of all before | within bounds |");
+    println!(
+        "| history | known from | model | error | worst | mean of all before | within bounds |"
+    );
     println!("|---|---|---|--:|--:|--:|--:|");
     for growth in GROWTHS {
         for view in [View::Archives, View::Directory] {
@@ -40,7 +42,10 @@ fn main() {
     let Ok(corpus) = std::env::var("NARTHEX_CORPUS") else {
         return;
     };
-    let mut chains: Vec<_> = fs::read_dir(corpus).unwrap().map(|e| e.unwrap().path()).collect();
+    let mut chains: Vec<_> = fs::read_dir(corpus)
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .collect();
     chains.sort();
     for chain in chains {
         let blocks = chain.join("blocks");
@@ -61,8 +66,14 @@ fn row(name: &str, view: &str, tried: &[HeldBack]) {
     let count = tried.len().max(1) as f64;
     let mean = |of: fn(&HeldBack) -> f64| tried.iter().map(of).sum::<f64>() / count * 100.0;
     let worst = tried.iter().map(|t| t.error.abs()).fold(0.0, f64::max) * 100.0;
-    let bounded: Vec<_> = tried.iter().filter_map(|t| Some((t.error.abs(), t.error80?))).collect();
-    let within = bounded.iter().filter(|(error, bound)| error <= bound).count();
+    let bounded: Vec<_> = tried
+        .iter()
+        .filter_map(|t| Some((t.error.abs(), t.error80?)))
+        .collect();
+    let within = bounded
+        .iter()
+        .filter(|(error, bound)| error <= bound)
+        .count();
     let mut models: Vec<_> = tried.iter().map(|t| t.model.id()).collect();
     models.sort_unstable();
     let usual = models.chunk_by(|a, b| a == b).max_by_key(|same| same.len());

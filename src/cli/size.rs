@@ -44,7 +44,13 @@ fn parse(text: &str, plain: Plain) -> Result<u64> {
     let mut letters = unit.chars();
     let power = match letters.next().map(|c| c.to_ascii_uppercase()) {
         None | Some('B') => 0,
-        Some(prefix) => PREFIXES.iter().position(|p| *p == prefix).ok_or_else(wrong)? + 1,
+        Some(prefix) => {
+            PREFIXES
+                .iter()
+                .position(|p| *p == prefix)
+                .ok_or_else(wrong)?
+                + 1
+        }
     };
     let base: u64 = match (power, letters.as_str()) {
         (0, "") | (1.., "i" | "iB") => 1024,
@@ -90,8 +96,22 @@ mod tests {
     #[test]
     fn what_is_no_size_is_refused() {
         for bad in [
-            "", "GiB", ".", "1.2.3GiB", "5XB", "-1GiB", "1Gib", "16EiB", "1BB", "1Bi", "ten", "1e9",
-            "99999999999999999999999999999999999999999999999GiB", "1.0000000000GB", "é", "1é",
+            "",
+            "GiB",
+            ".",
+            "1.2.3GiB",
+            "5XB",
+            "-1GiB",
+            "1Gib",
+            "16EiB",
+            "1BB",
+            "1Bi",
+            "ten",
+            "1e9",
+            "99999999999999999999999999999999999999999999999GiB",
+            "1.0000000000GB",
+            "é",
+            "1é",
         ] {
             let error = parse_disk(bad).unwrap_err().to_string();
             assert!(error.contains("500GiB"), "{bad}: {error}");

@@ -17,6 +17,9 @@ const CUTS: usize = 24;
 /// Fewest errors from which an interval is made.
 const ERRORS: usize = 5;
 
+/// Bounds are given up to this many times as far ahead as could be tried.
+const FARTHEST: f64 = 10.0;
+
 /// With fewer points no level is chosen before others.
 const FEW: usize = 12;
 
@@ -148,7 +151,10 @@ fn ahead(series: &Series, horizon: f64) -> usize {
 
 /// Positions at which `count` points are cut, evenly spread over all but the first third.
 fn cuts(count: usize) -> Vec<usize> {
-    let (first, last) = ((count / 3).max(2), count.saturating_sub((count / 12).max(1)));
+    let (first, last) = (
+        (count / 3).max(2),
+        count.saturating_sub((count / 12).max(1)),
+    );
     let span = last.saturating_sub(first);
     let steps = span.min(CUTS - 1);
     if last < first {
@@ -169,12 +175,15 @@ struct Tried {
 
 impl Chosen {
     /// The error that 80 % of forecasts over `days` stay below. Beyond what was tried it grows with the root of time for a level, as that of
-    /// a random walk does, and with time for a trend.
+    /// a random walk does, and with time for a trend; ten times as far nothing is said.
     pub(super) fn error_at(&self, days: f64) -> Option<f64> {
         // Real servers are never that even.
         const LEAST: f64 = 0.01;
         let tried = self.error80?.max(LEAST);
         let beyond = (days / self.tried_days.max(1e-9)).max(1.0);
+        if beyond > FARTHEST {
+            return None;
+        }
         let trend = self.model.has_trend();
         Some(tried * if trend { beyond } else { beyond.sqrt() })
     }
@@ -208,7 +217,11 @@ impl Tried {
 
     fn mean(&self) -> Option<f64> {
         let weight: f64 = self.errors.iter().map(|(_, weight)| weight).sum();
-        let sum: f64 = self.errors.iter().map(|(error, weight)| error * weight).sum();
+        let sum: f64 = self
+            .errors
+            .iter()
+            .map(|(error, weight)| error * weight)
+            .sum();
         (weight > 0.0).then(|| sum / weight)
     }
 }
@@ -238,9 +251,9 @@ pub struct HeldBack {
 /// where one side of it is empty.
 pub fn held_back(past: &Past) -> Option<HeldBack> {
     let all = History::of(past);
-    let wanted = all.min_time().saturating_add(
-        all.max_time().saturating_sub(all.min_time()) / 3 * 2,
-    );
+    let wanted = all
+        .min_time()
+        .saturating_add(all.max_time().saturating_sub(all.min_time()) / 3 * 2);
     let borders = all.spans.iter().map(|span| span.max_time);
     let cut = borders.min_by_key(|border| border.abs_diff(wanted))?;
     let before = Series::of(&History::of(&past.until(cut)));

@@ -128,7 +128,8 @@ impl<'a> Disk<'a> {
         if let Some(limit) = now.retention_size {
             let limit = limit as f64;
             result.size_retention = Some(longest_for(|r| self.counted(r, at) <= limit));
-            result.size_binds = self.first(|days| self.kept(days, 1.0) + self.head_at(days) > limit);
+            result.size_binds =
+                self.first(|days| self.kept(days, 1.0) + self.head_at(days) > limit);
         }
         result.time_binds = now.retention.and_then(|r| self.time_binds(r));
         result.binds_first = match (result.time_binds, result.size_binds) {
@@ -281,7 +282,9 @@ impl Need {
 /// Bytes of series records in the WAL: about what the index of a level-1 block needs for the same labels.
 fn labels_bytes(history: &History) -> f64 {
     let first = history.levels.first();
-    first.map_or(0.0, |cost| cost.index_bytes as f64 / cost.blocks.max(1) as f64)
+    first.map_or(0.0, |cost| {
+        cost.index_bytes as f64 / cost.blocks.max(1) as f64
+    })
 }
 
 /// The longest retention that is good, by halving; 0 when none is.

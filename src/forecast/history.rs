@@ -85,7 +85,11 @@ impl History {
             let own = levels.iter().find(|cost| cost.level == level);
             let own = own.map_or(1.0, |cost| cost.index_share);
             // A merged index is never larger than its parts; a measurement that says so saw other data.
-            if own > 0.0 { (settled / own).min(1.0) } else { 1.0 }
+            if own > 0.0 {
+                (settled / own).min(1.0)
+            } else {
+                1.0
+            }
         };
         let (spans, overlapping) = disjoint(&ranked(&blocks), share);
         let latest = blocks.iter().max_by_key(|b| (b.max_time, b.duration()));

@@ -34,6 +34,9 @@ use series::{DAY, Series};
 /// Ten years of 365 days: nothing is said of later times.
 pub const FOREVER: Millis = 3650 * 86_400_000;
 
+/// A history of less than three days says nothing of months.
+const SHORT: Millis = 3 * 86_400_000;
+
 /// What a forecast is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -133,8 +136,8 @@ pub struct Forecast {
     pub bytes_per_sample: f64,
     /// Series of the newest block.
     pub series: u64,
-    /// Growth of the rate in 30 days, as a share of the rate now.
-    pub growth: Estimate,
+    /// Growth of the rate in 30 days, as a share of the rate now; `None` for a history of less than three days.
+    pub growth: Option<Estimate>,
     /// How far ahead was looked.
     pub horizon: Millis,
     /// Bytes of blocks a day at the end of the horizon.
@@ -196,7 +199,7 @@ pub enum Caution {
     NoHistory,
     /// The history is shorter than three days, or has fewer than six spans.
     ShortHistory,
-    /// The models could not be tried often enough to say how far they err.
+    /// The models could not be tried often enough, or far enough ahead, to say how far they err over the horizon.
     NoInterval,
     /// The horizon is longer than what could be tried on the history; the days that were.
     LongHorizon(f64),
@@ -220,7 +223,7 @@ impl fmt::Display for Caution {
                 "the history is short (less than three days, or fewer than six spans): take the figures for a first impression",
             ),
             Caution::NoInterval => f.write_str(
-                "there is too little history to say how far a forecast errs: no bounds are given",
+                "there is too little history to say how far a forecast over this horizon errs: it has no bounds",
             ),
             Caution::LongHorizon(days) => write!(
                 f,
@@ -304,19 +307,19 @@ fn describe_rate(result: &mut Forecast, series: &Series, chosen: &Chosen) {
     let mut level = model::deseasoned(&series.points, season);
     level.retain(|point| chosen.step.is_none_or(|step| point.at >= step));
     let month = |slope: f64| slope * 30.0 / fit.rate;
-    if fit.rate > 0.0 {
+    if fit.rate > 0.0 && result.history >= SHORT {
         let slope = robust::theil_sen(&level).slope;
         let bounds = slope_interval(&level, Z80).map(|(low, high)| (month(low), month(high)));
-        result.growth = Estimate {
+        result.growth = Some(Estimate {
             value: month(slope),
             bounds,
-        };
+        });
     }
 }
 
 fn cautions(history: &History, chosen: &Chosen, result: &Forecast) -> Vec<Caution> {
     let mut cautions = Vec::new();
-    if result.history < 3 * 86_400_000 || result.spans < 6 {
+    if result.history < SHORT || result.spans < 6 {
         cautions.push(Caution::ShortHistory);
     }
     if result.error80.is_none() {

@@ -70,7 +70,6 @@ impl Model {
             Model::Trend | Model::LastTrend | Model::Exponential | Model::TrendSinceStep
         )
     }
-
 }
 
 /// A model with its numbers.

@@ -68,7 +68,8 @@ impl Season {
 fn places(points: &[Point], width: Millis, period: Millis) -> Option<i64> {
     let places = period.checked_div(width)?;
     let slots = points.last()?.slot.saturating_sub(points.first()?.slot) + 1;
-    let enough = points.len() as f64 >= WHOLE * places as f64 && slots as f64 >= WHOLE * places as f64;
+    let enough =
+        points.len() as f64 >= WHOLE * places as f64 && slots as f64 >= WHOLE * places as f64;
     (period % width == 0 && places >= PLACES && enough).then_some(places)
 }
 
@@ -118,7 +119,11 @@ struct Sum {
 
 impl Sum {
     fn mean(self) -> f64 {
-        if self.count > 0.0 { self.sum / self.count } else { 1.0 }
+        if self.count > 0.0 {
+            self.sum / self.count
+        } else {
+            1.0
+        }
     }
 }
 

@@ -127,21 +127,21 @@ pub const FORECAST: &[Column<Forecast>] = &[
         heading: "growth in 30 days",
         unit: Unit::Percent,
         explanation: "Slope of the rate since its last step, in 30 days, beside the rate now; the model may leave it out as chance.",
-        value: |f| known(f, percent(Some(f.growth.value))),
+        value: |f| percent(f.growth.map(|growth| growth.value)),
     },
     Column {
         key: "growth_low",
         heading: "… at least",
         unit: Unit::Percent,
         explanation: "Lower bound of it, for independent errors.",
-        value: |f| percent(f.growth.bounds.map(|(low, _)| low)),
+        value: |f| percent(f.growth.and_then(|g| g.bounds).map(|(low, _)| low)),
     },
     Column {
         key: "growth_high",
         heading: "… at most",
         unit: Unit::Percent,
         explanation: "Upper bound of it, for independent errors.",
-        value: |f| percent(f.growth.bounds.map(|(_, high)| high)),
+        value: |f| percent(f.growth.and_then(|g| g.bounds).map(|(_, high)| high)),
     },
     Column {
         key: "horizon",
@@ -226,14 +226,20 @@ pub const FORECAST: &[Column<Forecast>] = &[
         heading: "beyond retention",
         unit: Unit::Bytes,
         explanation: "Bytes of samples older than the retention: Prometheus deletes whole blocks, so up to one of the largest.",
-        value: |f| f.retained_bytes.map_or(Value::None, |_| bytes(f.overhang_bytes)),
+        value: |f| {
+            f.retained_bytes
+                .map_or(Value::None, |_| bytes(f.overhang_bytes))
+        },
     },
     Column {
         key: "needed_bytes",
         heading: "needed in all",
         unit: Unit::Bytes,
         explanation: "Bytes that the retention needs at the end of the horizon: retained blocks, those beyond, room to compact, WAL and head.",
-        value: |f| f.needed_bytes.map_or(Value::None, |needed| bytes(needed.value)),
+        value: |f| {
+            f.needed_bytes
+                .map_or(Value::None, |needed| bytes(needed.value))
+        },
     },
     Column {
         key: "needed_bytes_low",
@@ -303,7 +309,10 @@ pub const FORECAST: &[Column<Forecast>] = &[
         heading: "disk full",
         unit: Unit::None,
         explanation: "`now`: compaction may already find no room; `later`; or `never`, which is not within ten years.",
-        value: |f| f.full.map_or(Value::None, |full| Value::text(full_text(full))),
+        value: |f| {
+            f.full
+                .map_or(Value::None, |full| Value::text(full_text(full)))
+        },
     },
     Column {
         key: "full_at",
@@ -312,7 +321,9 @@ pub const FORECAST: &[Column<Forecast>] = &[
         explanation: "When the disk is full: blocks, room to compact, WAL and head are more than it holds.",
         value: |f| {
             let at = f.full.and_then(|full| full.when);
-            at.map_or(Value::None, |when| Value::Time(f.as_of.saturating_add(when)))
+            at.map_or(Value::None, |when| {
+                Value::Time(f.as_of.saturating_add(when))
+            })
         },
     },
     Column {
@@ -480,14 +491,21 @@ pub fn json(forecast: &Forecast) -> Json {
 /// The forecast for people: what is known of it, line by line, then levels, models and cautions.
 pub fn text(forecast: &Forecast) -> String {
     let lines = || known_columns(forecast);
-    let width = lines().map(|(column, _)| column.heading.chars().count()).max();
+    let width = lines()
+        .map(|(column, _)| column.heading.chars().count())
+        .max();
     let width = width.unwrap_or(0);
     let mut text = String::new();
     for (column, value) in lines() {
         if PARAGRAPHS.contains(&column.key) {
             text.push('\n');
         }
-        let _ = writeln!(text, "{:<width$}  {}", column.heading, with_unit(column, &value));
+        let _ = writeln!(
+            text,
+            "{:<width$}  {}",
+            column.heading,
+            with_unit(column, &value)
+        );
     }
     if !forecast.scores.is_empty() {
         let _ = write!(text, "\n{}", super::table(LEVELS, &forecast.levels));
