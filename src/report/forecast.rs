@@ -49,7 +49,7 @@ pub const FORECAST: &[Column<Forecast>] = &[
         key: "model",
         heading: "model",
         unit: Unit::None,
-        explanation: "What goes on, chosen because it would have foretold the history best.",
+        explanation: "What goes on: what would have foretold the history best, or an average where there is too little to choose by.",
         value: |f| f.model.map_or(Value::None, |model| Value::text(model.id())),
     },
     Column {

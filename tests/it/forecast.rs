@@ -211,7 +211,7 @@ fn archives_are_the_history_of_what_prometheus_has_deleted() {
             &repo,
             "--host",
             "h",
-            "--name",
+            "--source",
             "p",
             "--no-cache",
         ];
@@ -247,7 +247,7 @@ fn archives_are_the_history_of_what_prometheus_has_deleted() {
         &repo,
         "--host",
         "h",
-        "--name",
+        "--source",
         "other",
         "--no-cache",
     ];
