@@ -144,7 +144,9 @@ pub(crate) fn past(growth: &Growth, view: View, seed: u64) -> Past {
             let mut until = START;
             for level in levels.iter().rev() {
                 let rest: Vec<_> = level.iter().filter(|b| b.min_time >= until).collect();
-                rest.iter().for_each(|block| keep(block));
+                for block in &rest {
+                    keep(block);
+                }
                 until = rest.last().map_or(until, |block| block.max_time);
             }
         }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use crate::error::{Error, Result};
 use crate::forecast::{KnownBlock, Past, Present};
 use crate::model::Millis;
-use crate::repository::{Archive, StoredBlock};
+use crate::repository::{Archive, StoredBlock, StoredWal};
 
 /// The past of the one server that `archives` (oldest first) are of. The present is that of the last. `now` is the time after which no
 /// block begins.
@@ -43,7 +43,7 @@ pub fn past(archives: &[Archive], now: Option<Millis>) -> Result<Past> {
     past.present = Present {
         block_bytes: blocks().fold(0, |sum, block| sum.saturating_add(block.bytes())),
         min_time: blocks().map(|block| block.min_time).min(),
-        head_bytes: latest.wal.as_ref().map(|wal| wal.bytes()),
+        head_bytes: latest.wal.as_ref().map(StoredWal::bytes),
     };
     Ok(past)
 }

@@ -119,7 +119,7 @@ impl<'a> Disk<'a> {
             result.safe_retention = result
                 .error80
                 .map(|_| longest_for(|r| self.need(r, at).sum() * risk <= disk));
-            let full = |risk| self.first(|days| self.used(days, risk) > disk);
+            let full = |risk| first(|days| self.used(days, risk) > disk);
             result.full = Some(Full {
                 when: full(1.0),
                 earliest: full(1.0 + self.error),
@@ -129,8 +129,7 @@ impl<'a> Disk<'a> {
         if let Some(limit) = now.retention_size {
             let limit = limit as f64;
             result.size_retention = Some(longest_for(|r| self.counted(r, at) <= limit));
-            result.size_binds =
-                self.first(|days| self.kept(days, 1.0) + self.head_at(days) > limit);
+            result.size_binds = first(|days| self.kept(days, 1.0) + self.head_at(days) > limit);
         }
         result.time_binds = now.retention.and_then(|r| self.time_binds(r));
         result.binds_first = match (result.time_binds, result.size_binds) {
@@ -252,18 +251,18 @@ impl<'a> Disk<'a> {
         let block = self.block_bytes(self.longest_block(self.options.retention), days);
         all.min(limit) + block * risk
     }
+}
 
-    /// The first day on which something holds, within ten years; to a sixteenth of a day.
-    fn first(&self, holds: impl Fn(f64) -> bool) -> When {
-        if holds(0.0) {
-            return Some(0);
-        }
-        let days = FOREVER / 86_400_000;
-        let day = (1..=days).find(|day| holds(*day as f64))? as f64;
-        let parts = (0..16).map(|part| day - 1.0 + f64::from(part) / 16.0);
-        let when = parts.into_iter().find(|at| holds(*at)).unwrap_or(day);
-        Some(millis(when))
+/// The first day on which something holds, within ten years; to a sixteenth of a day.
+fn first(holds: impl Fn(f64) -> bool) -> When {
+    if holds(0.0) {
+        return Some(0);
     }
+    let days = FOREVER / 86_400_000;
+    let day = (1..=days).find(|day| holds(*day as f64))? as f64;
+    let parts = (0..16).map(|part| day - 1.0 + f64::from(part) / 16.0);
+    let when = parts.into_iter().find(|at| holds(*at)).unwrap_or(day);
+    Some(millis(when))
 }
 
 /// What a retention needs, in bytes.

@@ -212,7 +212,7 @@ mod tests {
         let noise = |i: i32| f64::from(i * 7 % 5);
         let steps = (0..60).map(|i| noise(i) + [100.0, 150.0, 300.0][i as usize / 20]);
         assert_eq!(last_step(&points(steps)), Some(39.5));
-        assert_eq!(last_step(&points((0..60).map(|i| f64::from(i)))), None);
+        assert_eq!(last_step(&points((0..60).map(f64::from))), None);
         assert_eq!(last_step(&points((0..60).map(noise))), None);
         assert_eq!(last_step(&points([1.0, 2.0])), None);
     }

@@ -31,7 +31,7 @@ impl Season {
     pub(super) fn fit(points: &[Point], width: Millis, period: Millis) -> Option<Self> {
         let places = places(points, width, period)?;
         let sums = sums(&ratios(points, places), places);
-        let factors = sums.into_iter().map(|sum| sum.mean()).collect();
+        let factors = sums.into_iter().map(Sum::mean).collect();
         Some(Season { period, factors }.normal())
     }
 
