@@ -28,13 +28,13 @@ use narthex::inspect::Listing;
 fn main() {
     let seeds = std::env::var("SEEDS").map_or(20, |seeds| seeds.parse().unwrap());
     println!(
-        "| history | known from | model | error | worst | mean of all before | within bounds |"
+        "| history | known from | model | error | worst | mean of all before | last span | within bounds |"
     );
-    println!("|---|---|---|--:|--:|--:|--:|");
+    println!("|---|---|---|--:|--:|--:|--:|--:|");
     for growth in GROWTHS {
         for view in [View::Archives, View::Directory] {
             let tried: Vec<_> = (1..=seeds)
-                .filter_map(|seed| held_back(&past(growth, view, seed)))
+                .filter_map(|seed| held_back(&past(growth, view, seed), 2.0 / 3.0))
                 .collect();
             row(growth.name, &format!("{view:?}").to_lowercase(), &tried);
         }
@@ -58,8 +58,20 @@ fn main() {
 fn real(chain: &Path, blocks: &Path) {
     let listing = Listing::of(&DataDir::scan(blocks).unwrap());
     let name = chain.file_name().unwrap().to_string_lossy();
-    let tried = held_back(&Past::of_listing(&listing, None));
-    row(&name, "archives", &tried.into_iter().collect::<Vec<_>>());
+    let past = Past::of_listing(&listing, None);
+    let at = |cuts: &[f64]| -> Vec<_> {
+        let tried = cuts.iter().filter_map(|cut| held_back(&past, *cut));
+        tried.collect()
+    };
+    row(&name, "archives", &at(&[2.0 / 3.0]));
+    let cuts: Vec<_> = (8..=17)
+        .map(|twentieth| f64::from(twentieth) / 20.0)
+        .collect();
+    row(
+        &format!("{name}, cut at ten places"),
+        "archives",
+        &at(&cuts),
+    );
 }
 
 fn row(name: &str, view: &str, tried: &[HeldBack]) {
@@ -78,10 +90,11 @@ fn row(name: &str, view: &str, tried: &[HeldBack]) {
     models.sort_unstable();
     let usual = models.chunk_by(|a, b| a == b).max_by_key(|same| same.len());
     println!(
-        "| {name} | {view} | {} | {:.1} % | {worst:.1} % | {:.1} % | {} |",
+        "| {name} | {view} | {} | {:.1} % | {worst:.1} % | {:.1} % | {:.1} % | {} |",
         usual.map_or("–", |same| same[0]),
         mean(|t| t.error.abs()),
         mean(|t| t.mean_error.abs()),
+        mean(|t| t.last_error.abs()),
         if bounded.is_empty() {
             "–".to_owned()
         } else {

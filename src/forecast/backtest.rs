@@ -3,7 +3,7 @@
 //!
 //! Source of the method: L. J. Tashman, Out-of-sample tests of forecasting accuracy, 2000 (rolling origin).
 
-use super::history::History;
+use super::history::{History, HistorySpan};
 use super::model::{Fit, Model, deseasoned};
 use super::past::Past;
 use super::robust::{last_step, quantile};
@@ -234,44 +234,49 @@ fn error(fit: &Fit, points: &[Point]) -> Option<f64> {
     (real > 0.0).then(|| (said - real).abs() / real)
 }
 
-/// How the last third of a history was foretold from the first two.
+/// How part of a history was foretold from what lies before it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct HeldBack {
-    /// The model that was chosen without knowing the last third.
+    /// The model that was chosen without knowing that part.
     pub model: Model,
-    /// The error of the last third's bytes, as a share of them; positive when too much was foretold.
+    /// The error of its bytes, as a share of them; positive when too much was foretold.
     pub error: f64,
     /// The share that the error was said to stay below in 80 % of cases, if that was said.
     pub error80: Option<f64>,
     /// The error that the mean of everything before makes, for comparison.
     pub mean_error: f64,
+    /// The error that the last span before makes, if it went on as it is.
+    pub last_error: f64,
 }
 
-/// Foretells the last third of `past` from the blocks before it. The cut is at the border of blocks that is nearest to two thirds. `None`
-/// where one side of it is empty.
-pub fn held_back(past: &Past) -> Option<HeldBack> {
+/// Foretells what comes behind the share `cut` of `past`, for up to a third of it, from the blocks before: with two thirds, the last third.
+/// The cut is at the nearest border of blocks. `None` where one side of it is empty.
+pub fn held_back(past: &Past, cut: f64) -> Option<HeldBack> {
     let all = History::of(past);
-    let wanted = all
-        .min_time()
-        .saturating_add(all.max_time().saturating_sub(all.min_time()) / 3 * 2);
+    let whole = all.max_time().saturating_sub(all.min_time());
+    let wanted = super::time_at(all.min_time(), cut * whole as f64 / DAY);
     let borders = all.spans.iter().map(|span| span.max_time);
     let cut = borders.min_by_key(|border| border.abs_diff(wanted))?;
     let before = Series::of(&History::of(&past.until(cut)));
-    let behind = all.spans.iter().filter(|span| span.min_time >= cut);
+    let end = cut.saturating_add(whole / 3);
+    let third = |span: &&HistorySpan| span.min_time >= cut && span.min_time < end;
+    let behind = all.spans.iter().filter(third);
     let behind: Vec<_> = behind.copied().collect();
     let days: f64 = behind.last()?.max_time.saturating_sub(cut) as f64 / DAY;
     let chosen = choose(&before, days)?;
     let points = points(&behind, before.start, before.width);
+    let real: f64 = points.iter().map(|p| p.bytes * p.days).sum();
     let signed = |fit: &Fit| {
-        let real: f64 = points.iter().map(|p| p.bytes * p.days).sum();
         let said = points.iter().map(|p| fit.rate_at(p.at, p.slot) * p.days);
         (said.sum::<f64>() - real) / real
     };
+    let last = before.points.last()?.bytes * points.iter().map(|p| p.days).sum::<f64>();
     let mean = Fit::new(Model::Mean, &before.points, None)?;
     Some(HeldBack {
         model: chosen.model,
         error: signed(&chosen.fit),
         error80: chosen.error_at(days),
         mean_error: signed(&mean),
+        last_error: (last - real) / real,
     })
 }

@@ -12,6 +12,9 @@ use crate::fixtures::fixture;
 use crate::reading::{Copy, narthex, narthex_in};
 use growth::{GROWTHS, View, past};
 
+/// Where the last third begins.
+const CUT: f64 = 2.0 / 3.0;
+
 #[test]
 fn the_last_third_of_generated_histories_is_foretold_within_ten_percent() {
     let mut sum = 0.0;
@@ -19,7 +22,7 @@ fn the_last_third_of_generated_histories_is_foretold_within_ten_percent() {
     for growth in GROWTHS {
         for view in [View::Archives, View::Directory] {
             for seed in 1..=3 {
-                let tried = held_back(&past(growth, view, seed)).unwrap();
+                let tried = held_back(&past(growth, view, seed), CUT).unwrap();
                 let error = tried.error.abs();
                 assert!(error < 0.10, "{} {view:?} {seed}: {tried:?}", growth.name);
                 if view == View::Archives {
@@ -39,7 +42,7 @@ fn bounds_hold_about_as_often_as_they_say() {
     let mut tried = 0;
     for growth in GROWTHS {
         for seed in 11..=14 {
-            let result = held_back(&past(growth, View::Archives, seed)).unwrap();
+            let result = held_back(&past(growth, View::Archives, seed), CUT).unwrap();
             if let Some(bound) = result.error80 {
                 tried += 1;
                 held += usize::from(result.error.abs() <= bound);
@@ -96,11 +99,11 @@ fn chain(name: &str) -> Past {
 
 #[test]
 fn the_last_third_of_real_chains_is_foretold_better_than_by_the_mean() {
-    let unique = held_back(&chain("chain-unique")).unwrap();
+    let unique = held_back(&chain("chain-unique"), CUT).unwrap();
     assert!(unique.error.abs() < 0.05, "{unique:?}");
-    // 76 minutes in which bytes a sample rose from 1.9 to 3.0 and fell to 1.8 again: the last block, the mean and every trend are
-    // further off. What can be asked is that the bounds say so.
-    let pods = held_back(&chain("chain-pods")).unwrap();
+    // 76 minutes in which bytes a sample rose from 1.9 to 3.0 and fell to 1.8 again: no simple rule comes within 10 % (the last span is
+    // 12 % off, the mean 19 %). What can be asked is that the bounds say so.
+    let pods = held_back(&chain("chain-pods"), CUT).unwrap();
     assert!(
         pods.error.abs() < 0.18 && pods.error80.unwrap() > pods.error.abs(),
         "{pods:?}"
