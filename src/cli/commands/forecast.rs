@@ -21,7 +21,7 @@ use crate::store::Location;
 Examples:
   narthex forecast /var/lib/prometheus --disk 500GiB
   narthex forecast --repo /srv/backup/prometheus --retention 90d --disk 500GiB
-  narthex forecast /var/lib/prometheus --repo /srv/backup/prometheus --retention 15d --retention-size 400GB
+  narthex forecast /var/lib/prometheus --retention 15d --retention-size 400GB --repo /srv/backup
   narthex forecast /var/lib/prometheus --disk 500GiB --json | jq '.full_in / 86400000'
 
 Growth follows from the blocks' metadata and sizes. A repository knows blocks that Prometheus has deleted, so its history is longer; \
