@@ -14,9 +14,10 @@
 //!   [`store`].
 //! * **Let go**: [`retain`] forgets archives by a policy and deletes what no archive needs.
 //! * **Bring it back**: [`restore`] stages, proves and publishes a valid data directory.
+//! * **Look ahead**: [`forecast`] says from the blocks of the past when a disk is full and what a retention needs.
 //! * **Show it**: [`report`] turns results into tables and JSON; `cli` is the command line.
 //!
-//! The reading half (`raw`, `model`, `block`, `index`, `chunk`, `wal`, `verify`, `cut`, `pack`) never learns that
+//! The reading half (`raw`, `model`, `block`, `index`, `chunk`, `wal`, `verify`, `cut`, `pack`, `forecast`) never learns that
 //! repositories exist; the keeping half (`store`, `repository`, `retain`) never learns what a sample is. They meet in
 //! `dense`, `archive`, `restore` and `report`.
 //!
@@ -44,6 +45,7 @@ pub mod cut;
 pub mod dense;
 pub mod dump;
 pub mod error;
+pub mod forecast;
 pub mod index;
 pub mod inspect;
 pub mod model;

@@ -10,6 +10,7 @@ mod densely;
 mod fingerprint;
 mod hooks;
 mod logs;
+mod past;
 mod pipeline;
 mod plan;
 mod relatives;
@@ -30,6 +31,7 @@ use crate::progress::Progress;
 use crate::repository::{Archive, Repository, SourceFilter, portable};
 use crate::verify;
 use hooks::NoHooks;
+pub use past::past;
 use plan::Action;
 
 /// What is backed up.

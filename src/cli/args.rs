@@ -68,6 +68,42 @@ pub(crate) struct Global {
     pub(crate) quiet: bool,
 }
 
+/// How results are written, for commands whose tables can be CSV and Markdown as well.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct OutputArgs {
+    /// Print one table as CSV: keys as in JSON, numbers as they are
+    #[arg(long, conflicts_with_all = ["json", "markdown"])]
+    csv: bool,
+    /// Print tables as Markdown
+    #[arg(long, conflicts_with = "json")]
+    markdown: bool,
+}
+
+/// How results are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Output {
+    /// Tables for people.
+    Text,
+    /// One JSON document.
+    Json,
+    /// Comma-separated values.
+    Csv,
+    /// Markdown tables.
+    Markdown,
+}
+
+impl OutputArgs {
+    /// What was asked for; `json` is the global option.
+    pub(crate) fn output(self, json: bool) -> Output {
+        match (json, self.csv, self.markdown) {
+            (true, _, _) => Output::Json,
+            (_, true, _) => Output::Csv,
+            (_, _, true) => Output::Markdown,
+            _ => Output::Text,
+        }
+    }
+}
+
 /// The environment variable that says where the repository is when `--repo` does not.
 pub(crate) const REPO_VARIABLE: &str = "NARTHEX_REPO";
 
@@ -137,6 +173,8 @@ pub(crate) enum Command {
     Forget(commands::forget::Args),
     /// Delete what no archive needs: mark it in one run, delete it in a later one
     Prune(commands::prune::Args),
+    /// Say how a server grows, when its disk is full, and what a retention needs
+    Forecast(commands::forecast::Args),
     /// Write a stored block as a plain tar
     Export(commands::export::Args),
     /// Say where the bytes of a repository are

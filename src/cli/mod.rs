@@ -7,6 +7,7 @@
 mod args;
 mod commands;
 mod exit;
+mod size;
 mod stored;
 mod terminal;
 mod time;

@@ -1,6 +1,6 @@
 //! Reports about repositories: archives, their differences, findings of `narthex check`.
 
-use super::{Column, Value};
+use super::{Column, Unit, Value};
 use crate::repository::check::{Finding, Severity};
 use crate::repository::{Archive, BlockChange, Change};
 
@@ -9,96 +9,112 @@ pub const ARCHIVES: &[Column<Archive>] = &[
     Column {
         key: "id",
         heading: "ID",
+        unit: Unit::None,
         explanation: "Identity; its beginning is enough where it is unique.",
         value: |a| Value::text(a.id.as_str()),
     },
     Column {
         key: "time",
         heading: "TIME",
+        unit: Unit::Stamp,
         explanation: "When the backup began.",
         value: |a| Value::Stamp(a.time),
     },
     Column {
         key: "host",
         heading: "HOST",
+        unit: Unit::None,
         explanation: "Machine the source was on.",
         value: |a| Value::text(&a.host),
     },
     Column {
         key: "source_name",
         heading: "NAME",
+        unit: Unit::None,
         explanation: "Name of the source, one for each Prometheus server.",
         value: |a| Value::text(&a.source_name),
     },
     Column {
         key: "source",
         heading: "SOURCE",
+        unit: Unit::None,
         explanation: "Data directory that was archived.",
         value: |a| Value::text(&a.source),
     },
     Column {
         key: "labels",
         heading: "",
+        unit: Unit::None,
         explanation: "What else the operator wanted to know it by, as name=value.",
         value: |a| Value::List(a.labels.iter().map(|(k, v)| format!("{k}={v}")).collect()),
     },
     Column {
         key: "blocks",
         heading: "BLOCKS",
+        unit: Unit::Count,
         explanation: "Number of blocks.",
         value: |a| Value::Count(a.blocks.len() as u64),
     },
     Column {
         key: "min_time",
         heading: "FROM",
+        unit: Unit::Time,
         explanation: "Begin of the first block.",
         value: |a| time(a.coverage.min_time),
     },
     Column {
         key: "max_time",
         heading: "UNTIL",
+        unit: Unit::Time,
         explanation: "End of the last block, exclusive.",
         value: |a| time(a.coverage.max_time),
     },
     Column {
         key: "gaps",
         heading: "GAPS",
+        unit: Unit::Count,
         explanation: "Number of spans between blocks that no block covers.",
         value: |a| Value::Count(a.coverage.gaps.len() as u64),
     },
     Column {
         key: "wal_max_time",
         heading: "WAL UNTIL",
+        unit: Unit::Time,
         explanation: "Time of the last sample in the archived WAL.",
         value: |a| time(a.wal.as_ref().and_then(|wal| wal.max_time)),
     },
     Column {
         key: "bytes",
         heading: "SIZE",
+        unit: Unit::Bytes,
         explanation: "Size of all files, as they restore.",
         value: |a| Value::Bytes(a.bytes()),
     },
     Column {
         key: "stored_bytes",
         heading: "STORED",
+        unit: Unit::Bytes,
         explanation: "Size of all objects it needs, which it may share with other archives.",
         value: |a| Value::Bytes(a.stored_bytes()),
     },
     Column {
         key: "left_out",
         heading: "LEFT OUT",
+        unit: Unit::Count,
         explanation: "Number of entries of the data directory that it does not hold.",
         value: |a| Value::Count(a.left_out.len() as u64),
     },
     Column {
         key: "findings",
         heading: "FINDINGS",
+        unit: Unit::Count,
         explanation: "Number of faults the verifier found in its blocks.",
         value: |a| Value::Count(a.findings.total()),
     },
     Column {
         key: "narthex_version",
         heading: "",
+        unit: Unit::None,
         explanation: "Version of the narthex that wrote it.",
         value: |a| Value::text(&a.narthex_version),
     },
@@ -109,6 +125,7 @@ pub const CHANGES: &[Column<BlockChange>] = &[
     Column {
         key: "change",
         heading: "CHANGE",
+        unit: Unit::None,
         explanation: "What became of the block: removed, added, touched (meta.json, tombstones or other small \
                       files), replaced (index or chunks).",
         value: |c| {
@@ -123,36 +140,42 @@ pub const CHANGES: &[Column<BlockChange>] = &[
     Column {
         key: "ulid",
         heading: "BLOCK",
+        unit: Unit::None,
         explanation: "ULID of the block.",
         value: |c| Value::text(c.block.ulid.to_string()),
     },
     Column {
         key: "min_time",
         heading: "FROM",
+        unit: Unit::Time,
         explanation: "Begin of its range.",
         value: |c| Value::Time(c.block.min_time),
     },
     Column {
         key: "max_time",
         heading: "UNTIL",
+        unit: Unit::Time,
         explanation: "End of its range, exclusive.",
         value: |c| Value::Time(c.block.max_time),
     },
     Column {
         key: "level",
         heading: "LEVEL",
+        unit: Unit::Count,
         explanation: "Compaction level.",
         value: |c| Value::Count(c.block.level),
     },
     Column {
         key: "samples",
         heading: "SAMPLES",
+        unit: Unit::Count,
         explanation: "Number of samples.",
         value: |c| Value::Count(c.block.samples),
     },
     Column {
         key: "bytes",
         heading: "SIZE",
+        unit: Unit::Bytes,
         explanation: "Size of its files.",
         value: |c| Value::Bytes(c.block.bytes()),
     },
@@ -163,12 +186,14 @@ pub const CHECK_FINDINGS: &[Column<Finding>] = &[
     Column {
         key: "kind",
         heading: "finding",
+        unit: Unit::None,
         explanation: "What was found; see docs/repository-format.md.",
         value: |f| Value::text(f.kind.id()),
     },
     Column {
         key: "severity",
         heading: "severity",
+        unit: Unit::None,
         explanation: "`problem`: something cannot be restored or proved; `note`: nothing kept is in danger.",
         value: |f| {
             Value::text(match f.kind.severity() {
@@ -180,30 +205,35 @@ pub const CHECK_FINDINGS: &[Column<Finding>] = &[
     Column {
         key: "object",
         heading: "object",
+        unit: Unit::None,
         explanation: "Name in the repository.",
         value: |f| Value::text(&f.object),
     },
     Column {
         key: "detail",
         heading: "detail",
+        unit: Unit::None,
         explanation: "What was expected and what was found.",
         value: |f| Value::text(&f.detail),
     },
     Column {
         key: "archives",
         heading: "archives",
+        unit: Unit::None,
         explanation: "Archives that need the object, oldest first.",
         value: |f| Value::List(f.archives.iter().map(ToString::to_string).collect()),
     },
     Column {
         key: "blocks",
         heading: "blocks",
+        unit: Unit::None,
         explanation: "Blocks in the object.",
         value: |f| Value::List(f.blocks.iter().map(ToString::to_string).collect()),
     },
     Column {
         key: "files",
         heading: "files lost",
+        unit: Unit::None,
         explanation: "Files of the object that cannot be restored, where that is known.",
         value: |f| Value::List(f.files.clone()),
     },

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value as Json, json};
 
-use super::{Column, Value, bytes_text, duration_text, json_rows, table, time_text};
+use super::{Column, Unit, Value, bytes_text, duration_text, json_rows, table, time_text};
 use crate::block::{EntryKind, Place};
 use crate::inspect::{Gap, ListedBlock, Listing, OtherEntry, Totals, UnreadableBlock};
 use crate::model::Ulid;
@@ -15,84 +15,98 @@ pub const COLUMNS: &[Column<ListedBlock>] = &[
     Column {
         key: "ulid",
         heading: "ULID",
+        unit: Unit::None,
         explanation: "Identity of the block, as its metadata says.",
         value: |block| Value::text(block.meta.ulid.to_string()),
     },
     Column {
         key: "path",
         heading: "",
+        unit: Unit::None,
         explanation: "The block's directory.",
         value: |block| Value::text(block.dir.display().to_string()),
     },
     Column {
         key: "min_time",
         heading: "MIN TIME",
+        unit: Unit::Time,
         explanation: "Start of the block's range, in milliseconds since the Unix epoch.",
         value: |block| Value::Time(block.meta.min_time),
     },
     Column {
         key: "max_time",
         heading: "MAX TIME",
+        unit: Unit::Time,
         explanation: "End of the block's range, exclusive, in milliseconds since the Unix epoch.",
         value: |block| Value::Time(block.meta.max_time),
     },
     Column {
         key: "duration",
         heading: "DURATION",
+        unit: Unit::Millis,
         explanation: "Length of the block's range, in milliseconds.",
         value: |block| Value::Duration(block.meta.duration()),
     },
     Column {
         key: "level",
         heading: "LEVEL",
+        unit: Unit::Count,
         explanation: "Compaction level: 1 for blocks cut from the head.",
         value: |block| u64::try_from(block.meta.compaction.level).map_or(Value::None, Value::Count),
     },
     Column {
         key: "source_count",
         heading: "SOURCES",
+        unit: Unit::Count,
         explanation: "Number of level-1 blocks that went into the block.",
         value: |block| Value::Count(block.meta.compaction.sources.len() as u64),
     },
     Column {
         key: "sources",
         heading: "",
+        unit: Unit::None,
         explanation: "The level-1 blocks that went into the block.",
         value: |block| ulids(&block.meta.compaction.sources),
     },
     Column {
         key: "series",
         heading: "SERIES",
+        unit: Unit::Count,
         explanation: "Number of series, as the metadata says.",
         value: |block| Value::Count(block.meta.stats.num_series),
     },
     Column {
         key: "chunks",
         heading: "CHUNKS",
+        unit: Unit::Count,
         explanation: "Number of chunks, as the metadata says.",
         value: |block| Value::Count(block.meta.stats.num_chunks),
     },
     Column {
         key: "samples",
         heading: "SAMPLES",
+        unit: Unit::Count,
         explanation: "Number of samples, as the metadata says.",
         value: |block| Value::Count(block.meta.stats.num_samples),
     },
     Column {
         key: "index_bytes",
         heading: "INDEX",
+        unit: Unit::Bytes,
         explanation: "Size of the index file, in bytes.",
         value: |block| Value::Bytes(block.index_bytes),
     },
     Column {
         key: "chunk_bytes",
         heading: "SEGMENTS",
+        unit: Unit::Bytes,
         explanation: "Size of all segment files, in bytes.",
         value: |block| Value::Bytes(block.chunk_bytes),
     },
     Column {
         key: "bytes_per_sample",
         heading: "B/SAMPLE",
+        unit: Unit::BytesPerSample,
         explanation: "Bytes of index and segments per sample.",
         value: |block| {
             let bytes = block.index_bytes.saturating_add(block.chunk_bytes);
@@ -102,12 +116,14 @@ pub const COLUMNS: &[Column<ListedBlock>] = &[
     Column {
         key: "hints",
         heading: "HINTS",
+        unit: Unit::None,
         explanation: "Compaction hints, for example from-out-of-order.",
         value: |block| Value::List(block.meta.compaction.hints.clone()),
     },
     Column {
         key: "gap_before",
         heading: "",
+        unit: Unit::Millis,
         explanation: "Length of the hole before the block, in milliseconds; null without one.",
         value: |block| {
             block
@@ -118,12 +134,14 @@ pub const COLUMNS: &[Column<ListedBlock>] = &[
     Column {
         key: "overlaps",
         heading: "",
+        unit: Unit::None,
         explanation: "Blocks whose range overlaps this one's, at most 16 of them.",
         value: |block| ulids(&block.overlaps),
     },
     Column {
         key: "superseded_by",
         heading: "",
+        unit: Unit::None,
         explanation: "The block this one was compacted into, if that is there as well.",
         value: |block| {
             block
@@ -134,12 +152,14 @@ pub const COLUMNS: &[Column<ListedBlock>] = &[
     Column {
         key: "missing",
         heading: "",
+        unit: Unit::None,
         explanation: "Files the block lacks and cannot be opened without.",
         value: |block| Value::List(block.missing.iter().map(ToString::to_string).collect()),
     },
     Column {
         key: "notes",
         heading: "NOTES",
+        unit: Unit::None,
         explanation: "What stands out: gaps, overlaps, missing files, marks, odd names.",
         value: |block| Value::Text(notes(block).join("; ")),
     },
@@ -150,48 +170,56 @@ pub const TOTALS: &[Column<Totals>] = &[
     Column {
         key: "blocks",
         heading: "blocks",
+        unit: Unit::Count,
         explanation: "Number of blocks whose metadata can be read.",
         value: |totals| Value::Count(totals.blocks),
     },
     Column {
         key: "min_time",
         heading: "min time",
+        unit: Unit::Time,
         explanation: "Start of the earliest block, in milliseconds since the Unix epoch.",
         value: |totals| Value::Time(totals.min_time),
     },
     Column {
         key: "max_time",
         heading: "max time",
+        unit: Unit::Time,
         explanation: "End of the latest block, exclusive, in milliseconds since the Unix epoch.",
         value: |totals| Value::Time(totals.max_time),
     },
     Column {
         key: "chunks",
         heading: "chunks",
+        unit: Unit::Count,
         explanation: "Chunks of all blocks.",
         value: |totals| Value::Count(totals.chunks),
     },
     Column {
         key: "samples",
         heading: "samples",
+        unit: Unit::Count,
         explanation: "Samples of all blocks; those in overlapping blocks count more than once.",
         value: |totals| Value::Count(totals.samples),
     },
     Column {
         key: "index_bytes",
         heading: "index",
+        unit: Unit::Bytes,
         explanation: "Size of all index files, in bytes.",
         value: |totals| Value::Bytes(totals.index_bytes),
     },
     Column {
         key: "chunk_bytes",
         heading: "segments",
+        unit: Unit::Bytes,
         explanation: "Size of all segment files, in bytes.",
         value: |totals| Value::Bytes(totals.chunk_bytes),
     },
     Column {
         key: "bytes_per_sample",
         heading: "B/sample",
+        unit: Unit::BytesPerSample,
         explanation: "Bytes of index and segments per sample.",
         value: |totals| {
             let bytes = totals.index_bytes.saturating_add(totals.chunk_bytes);
@@ -204,12 +232,14 @@ pub(super) const UNREADABLE: &[Column<UnreadableBlock>] = &[
     Column {
         key: "path",
         heading: "",
+        unit: Unit::None,
         explanation: "The block's directory.",
         value: |block| Value::text(block.dir.display().to_string()),
     },
     Column {
         key: "reason",
         heading: "",
+        unit: Unit::None,
         explanation: "Why its metadata cannot be read.",
         value: |block| Value::text(&block.reason),
     },
@@ -219,18 +249,21 @@ pub(super) const OTHERS: &[Column<OtherEntry>] = &[
     Column {
         key: "name",
         heading: "",
+        unit: Unit::None,
         explanation: "File name of the entry.",
         value: |other| Value::text(other.entry.name()),
     },
     Column {
         key: "kind",
         heading: "",
+        unit: Unit::None,
         explanation: "What the entry is.",
         value: |other| Value::text(kind_text(other.entry.kind)),
     },
     Column {
         key: "bytes",
         heading: "",
+        unit: Unit::Bytes,
         explanation: "Bytes of all regular files in it.",
         value: |other| Value::Bytes(other.bytes),
     },

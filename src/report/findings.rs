@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde_json::{Map, Value as Json, json};
 
-use super::{Column, Value, bytes_text, json as row, json_rows, table, time_text};
+use super::{Column, Unit, Value, bytes_text, json as row, json_rows, table, time_text};
 use crate::block::Place;
 use crate::verify::{BlockVerdict, Finding, Findings, Kind, Loss, Severity, Verdict};
 
@@ -14,18 +14,21 @@ pub const FINDINGS: &[Column<Finding>] = &[
     Column {
         key: "kind",
         heading: "KIND",
+        unit: Unit::None,
         explanation: "What it is: a stable id, explained in docs/findings.md.",
         value: |f| Value::text(f.kind.id()),
     },
     Column {
         key: "severity",
         heading: "SEVERITY",
+        unit: Unit::None,
         explanation: "How bad it is: note, warning, damaged or fatal. Notes are no problem.",
         value: |f| Value::text(f.kind.severity().to_string()),
     },
     Column {
         key: "block",
         heading: "BLOCK",
+        unit: Unit::None,
         explanation: "ULID of the block.",
         value: |f| {
             f.block
@@ -35,24 +38,28 @@ pub const FINDINGS: &[Column<Finding>] = &[
     Column {
         key: "path",
         heading: "PATH",
+        unit: Unit::None,
         explanation: "The file or directory.",
         value: |f| Value::text(f.path.display().to_string()),
     },
     Column {
         key: "offset",
         heading: "OFFSET",
+        unit: Unit::Bytes,
         explanation: "Where in the file, in bytes.",
         value: |f| f.offset.map_or(Value::None, Value::Count),
     },
     Column {
         key: "section",
         heading: "SECTION",
+        unit: Unit::None,
         explanation: "Part of the file, as the format names it.",
         value: |f| f.section.map_or(Value::None, Value::text),
     },
     Column {
         key: "series",
         heading: "SERIES",
+        unit: Unit::None,
         explanation: "A selector for the series concerned.",
         value: |f| {
             f.series
@@ -63,6 +70,7 @@ pub const FINDINGS: &[Column<Finding>] = &[
     Column {
         key: "minTime",
         heading: "FROM",
+        unit: Unit::Time,
         explanation: "Time of the first sample that is lost or wrong, in milliseconds since the Unix epoch, where it is known.",
         value: |f| {
             f.loss
@@ -73,6 +81,7 @@ pub const FINDINGS: &[Column<Finding>] = &[
     Column {
         key: "maxTime",
         heading: "TO",
+        unit: Unit::Time,
         explanation: "Time of the last one, in milliseconds since the Unix epoch.",
         value: |f| {
             f.loss
@@ -83,12 +92,14 @@ pub const FINDINGS: &[Column<Finding>] = &[
     Column {
         key: "chunks",
         heading: "CHUNKS",
+        unit: Unit::Count,
         explanation: "Number of chunks concerned.",
         value: |f| f.loss.map_or(Value::None, |loss| Value::Count(loss.chunks)),
     },
     Column {
         key: "samples",
         heading: "SAMPLES",
+        unit: Unit::Count,
         explanation: "Number of samples concerned, where the damage leaves a way to know.",
         value: |f| {
             f.loss
@@ -99,24 +110,28 @@ pub const FINDINGS: &[Column<Finding>] = &[
     Column {
         key: "detail",
         heading: "DETAIL",
+        unit: Unit::None,
         explanation: "What was expected and what was found.",
         value: |f| Value::text(&f.detail),
     },
     Column {
         key: "meaning",
         heading: "",
+        unit: Unit::None,
         explanation: "What this kind of finding means.",
         value: |f| Value::text(f.kind.sentence()),
     },
     Column {
         key: "prometheus",
         heading: "",
+        unit: Unit::None,
         explanation: "What Prometheus does about it.",
         value: |f| Value::text(f.kind.consequence().to_string()),
     },
     Column {
         key: "remedy",
         heading: "",
+        unit: Unit::None,
         explanation: "What to do about it.",
         value: |f| Value::text(f.kind.remedy()),
     },
@@ -127,6 +142,7 @@ pub const BLOCKS: &[Column<BlockVerdict>] = &[
     Column {
         key: "ulid",
         heading: "BLOCK",
+        unit: Unit::None,
         explanation: "ULID of the block.",
         value: |b| {
             let name = b.ulid.map(|ulid| ulid.to_string());
@@ -136,30 +152,35 @@ pub const BLOCKS: &[Column<BlockVerdict>] = &[
     Column {
         key: "path",
         heading: "",
+        unit: Unit::None,
         explanation: "Its directory.",
         value: |b| Value::text(b.dir.display().to_string()),
     },
     Column {
         key: "verdict",
         heading: "VERDICT",
+        unit: Unit::None,
         explanation: "healthy, or the worst severity among its findings.",
         value: |b| Value::text(word(&b.findings)),
     },
     Column {
         key: "problems",
         heading: "PROBLEMS",
+        unit: Unit::Count,
         explanation: "Number of findings that are more than notes.",
         value: |b| Value::Count(problems(&b.findings)),
     },
     Column {
         key: "notes",
         heading: "NOTES",
+        unit: Unit::Count,
         explanation: "Number of findings that are notes.",
         value: |b| Value::Count(b.findings.of_severity(Severity::Note)),
     },
     Column {
         key: "minTime",
         heading: "FROM",
+        unit: Unit::Time,
         explanation: "Time of the first sample, in milliseconds since the Unix epoch.",
         value: |b| {
             b.stats
@@ -170,6 +191,7 @@ pub const BLOCKS: &[Column<BlockVerdict>] = &[
     Column {
         key: "maxTime",
         heading: "TO",
+        unit: Unit::Time,
         explanation: "Time of the last sample, in milliseconds since the Unix epoch.",
         value: |b| {
             b.stats
@@ -180,30 +202,35 @@ pub const BLOCKS: &[Column<BlockVerdict>] = &[
     Column {
         key: "series",
         heading: "SERIES",
+        unit: Unit::Count,
         explanation: "Number of series that could be read.",
         value: |b| Value::Count(b.stats.series),
     },
     Column {
         key: "chunks",
         heading: "CHUNKS",
+        unit: Unit::Count,
         explanation: "Number of chunks that the index names.",
         value: |b| Value::Count(b.stats.chunks),
     },
     Column {
         key: "samples",
         heading: "SAMPLES",
+        unit: Unit::Count,
         explanation: "Number of samples in the chunks that could be read.",
         value: |b| Value::Count(b.stats.samples),
     },
     Column {
         key: "histograms",
         heading: "",
+        unit: Unit::Count,
         explanation: "Of those, native histograms.",
         value: |b| Value::Count(b.stats.histograms),
     },
     Column {
         key: "bytes",
         heading: "SIZE",
+        unit: Unit::Bytes,
         explanation: "Bytes of the index and the segments.",
         value: |b| Value::Bytes(b.stats.bytes),
     },

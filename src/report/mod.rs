@@ -1,6 +1,6 @@
 //! How results look. Nothing is computed here: rows come in, tables and JSON go out.
 //!
-//! Every subject (blocks, findings, archives …) has one table of [`Column`]s; heading, JSON key, alignment and
+//! Every subject (blocks, findings, archives …) has one table of [`Column`]s; heading, key in JSON and CSV, unit and
 //! explanation of a column are said once, there.
 
 pub mod archives;
@@ -8,26 +8,33 @@ pub mod backup;
 pub mod blocks;
 pub mod dump;
 pub mod findings;
+pub mod forecast;
 pub mod inspect;
 pub mod reference;
 pub mod retain;
 pub mod stats;
+mod text_formats;
+mod unit;
 mod value;
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde_json::{Map, Value as Json};
 
+pub use text_formats::{csv, markdown};
+pub use unit::Unit;
 pub use value::Value;
 pub(crate) use value::{bytes_text, duration_text, time_text};
 
 /// One column of a report about `Row`s.
 #[derive(Debug)]
 pub struct Column<Row: ?Sized> {
-    /// Key in JSON.
+    /// Key in JSON and CSV.
     pub key: &'static str,
-    /// Heading in the table for people; empty: the column is in JSON only.
+    /// Heading in the table for people; empty: the column is in JSON and CSV only.
     pub heading: &'static str,
-    /// What it means, with its unit, in one sentence.
+    /// What its numbers count or measure.
+    pub unit: Unit,
+    /// What it means, in one sentence.
     pub explanation: &'static str,
     /// The value for a row.
     pub value: fn(&Row) -> Value,
@@ -114,12 +121,14 @@ mod tests {
             Column {
                 key: "size",
                 heading: "SIZE",
+                unit: Unit::Bytes,
                 explanation: "Size in bytes.",
                 value: |r| Value::Bytes(r.0),
             },
             Column {
                 key: "name",
                 heading: "NAME",
+                unit: Unit::None,
                 explanation: "Name.",
                 value: |r| Value::text(r.1),
             },

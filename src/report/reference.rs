@@ -3,14 +3,14 @@
 use std::fmt::Write as _;
 
 use super::inspect::columns as inspect;
-use super::{Column, blocks, retain, stats};
+use super::{Column, blocks, forecast, retain, stats};
 
 const HEADING: &str = "\
-# What commands print as JSON
+# What commands print as JSON and CSV
 
 This page is made from the tables of columns in `src/report` and held equal to them by a test. Keys are stable: new ones may be
-added, none is renamed. Times are milliseconds since the Unix epoch, spans of time are milliseconds, sizes are bytes. `null` means not
-known or not applicable.
+added, none is renamed. Numbers are as they are, in the unit of their column; the unit is left out for words. `null`, in CSV nothing, means not
+known or not applicable. CSV has the keys as its first line, in this order.
 
 ";
 
@@ -53,6 +53,14 @@ const PRUNE: &str = "\
 
 One object with the keys of the first table, `dry_run`, and `items`, a list with one object for each object that no archive needs, or that
 was marked although one does.
+
+";
+
+const FORECAST: &str = "\
+## `narthex forecast --json`
+
+One object with the keys of the first table; `levels`, a list with one object per compaction level; `models`, a list with one object per model that
+was tried; and `cautions`, a list of sentences. `--csv` prints one line, with the keys of the first table.
 
 ";
 
@@ -110,14 +118,25 @@ pub fn reference() -> String {
     page.push_str(PRUNE);
     keys(&mut page, "A prune", retain::PRUNED);
     keys(&mut page, "`items`", retain::ITEMS);
+    page.push_str(FORECAST);
+    keys(&mut page, "A forecast", forecast::FORECAST);
+    keys(&mut page, "`levels`", forecast::LEVELS);
+    keys(&mut page, "`models`", forecast::MODELS);
     page.push_str(DUMP);
     page
 }
 
 fn keys<Row>(page: &mut String, title: &str, columns: &[Column<Row>]) {
-    let _ = writeln!(page, "### {title}\n\n| key | meaning |\n|---|---|");
+    let _ = writeln!(
+        page,
+        "### {title}\n\n| key | unit | meaning |\n|---|---|---|"
+    );
     for column in columns {
-        let _ = writeln!(page, "| `{}` | {} |", column.key, column.explanation);
+        let _ = writeln!(
+            page,
+            "| `{}` | {} | {} |",
+            column.key, column.unit, column.explanation
+        );
     }
     page.push('\n');
 }
@@ -125,11 +144,27 @@ fn keys<Row>(page: &mut String, title: &str, columns: &[Column<Row>]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::Unit;
 
     #[test]
     fn the_page_about_json_keys_is_the_tables() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/report-columns.md");
+        if std::env::var_os("NARTHEX_WRITE_REFERENCE").is_some() {
+            std::fs::write(path, reference()).unwrap();
+        }
         assert_eq!(std::fs::read_to_string(path).unwrap(), reference());
+    }
+
+    #[test]
+    fn every_unit_has_a_name_of_its_own() {
+        for (i, unit) in Unit::ALL.into_iter().enumerate() {
+            assert!(
+                Unit::ALL[..i]
+                    .iter()
+                    .all(|other| other.name() != unit.name()),
+                "{unit}"
+            );
+        }
     }
 
     #[test]
@@ -158,5 +193,8 @@ mod tests {
         check(retain::DECISIONS);
         check(retain::PRUNED);
         check(retain::ITEMS);
+        check(forecast::FORECAST);
+        check(forecast::LEVELS);
+        check(forecast::MODELS);
     }
 }

@@ -1,6 +1,6 @@
 //! Reports about letting go: what was forgotten, what was pruned.
 
-use super::{Column, Value};
+use super::{Column, Unit, Value};
 use crate::retain::{Decision, Fate, Item, Pruned};
 
 /// One row for each archive that `forget` considered.
@@ -8,36 +8,42 @@ pub const DECISIONS: &[Column<Decision>] = &[
     Column {
         key: "fate",
         heading: "FATE",
+        unit: Unit::None,
         explanation: "keep or remove.",
         value: |d| Value::text(if d.is_kept() { "keep" } else { "remove" }),
     },
     Column {
         key: "id",
         heading: "ID",
+        unit: Unit::None,
         explanation: "Identity of the archive.",
         value: |d| Value::text(d.archive.id.as_str()),
     },
     Column {
         key: "time",
         heading: "TIME",
+        unit: Unit::Stamp,
         explanation: "When its backup began.",
         value: |d| Value::Stamp(d.archive.time),
     },
     Column {
         key: "host",
         heading: "HOST",
+        unit: Unit::None,
         explanation: "Machine the source was on.",
         value: |d| Value::text(&d.archive.host),
     },
     Column {
         key: "source_name",
         heading: "NAME",
+        unit: Unit::None,
         explanation: "Name of the source; host and source make a group, to which a policy is applied by itself.",
         value: |d| Value::text(&d.archive.source_name),
     },
     Column {
         key: "reasons",
         heading: "REASONS",
+        unit: Unit::None,
         explanation: "Why it is kept: the words of the policy that want it; empty for one that is removed.",
         value: |d| Value::List(d.reasons.clone()),
     },
@@ -48,30 +54,35 @@ pub const ITEMS: &[Column<Item>] = &[
     Column {
         key: "fate",
         heading: "FATE",
+        unit: Unit::None,
         explanation: "marked (now), waiting (marked before), deleted, or unmarked (it is needed again).",
         value: |i| Value::text(i.fate.id()),
     },
     Column {
         key: "object",
         heading: "OBJECT",
+        unit: Unit::None,
         explanation: "Name in the repository; of a run that died in tmp/.",
         value: |i| Value::text(&i.name),
     },
     Column {
         key: "bytes",
         heading: "SIZE",
+        unit: Unit::Bytes,
         explanation: "Its size.",
         value: |i| Value::Bytes(i.bytes),
     },
     Column {
         key: "since",
         heading: "MARKED",
+        unit: Unit::Stamp,
         explanation: "Since when it is marked; in tmp/, when it was last written.",
         value: |i| stamp(i.since),
     },
     Column {
         key: "due",
         heading: "DUE",
+        unit: Unit::Stamp,
         explanation: "From when on a prune may delete it.",
         value: |i| stamp(i.due),
     },
@@ -82,60 +93,70 @@ pub const PRUNED: &[Column<Pruned>] = &[
     Column {
         key: "needed_objects",
         heading: "needed objects",
+        unit: Unit::Count,
         explanation: "Number of objects that archives or running backups need.",
         value: |p| Value::Count(p.needed_objects),
     },
     Column {
         key: "needed_bytes",
         heading: "needed",
+        unit: Unit::Bytes,
         explanation: "Their size.",
         value: |p| Value::Bytes(p.needed_bytes),
     },
     Column {
         key: "deleted_objects",
         heading: "deleted objects",
+        unit: Unit::Count,
         explanation: "Number of objects that were deleted, files in tmp/ included.",
         value: |p| Value::Count(p.of(Fate::Deleted).0),
     },
     Column {
         key: "deleted_bytes",
         heading: "deleted",
+        unit: Unit::Bytes,
         explanation: "Their size.",
         value: |p| Value::Bytes(p.of(Fate::Deleted).1),
     },
     Column {
         key: "marked_objects",
         heading: "marked objects",
+        unit: Unit::Count,
         explanation: "Number of objects that are marked since now and will be deleted unless they are needed again.",
         value: |p| Value::Count(p.of(Fate::Marked).0),
     },
     Column {
         key: "marked_bytes",
         heading: "marked",
+        unit: Unit::Bytes,
         explanation: "Their size.",
         value: |p| Value::Bytes(p.of(Fate::Marked).1),
     },
     Column {
         key: "waiting_objects",
         heading: "waiting objects",
+        unit: Unit::Count,
         explanation: "Number of objects that were marked before and not for long enough.",
         value: |p| Value::Count(p.of(Fate::Waiting).0),
     },
     Column {
         key: "waiting_bytes",
         heading: "waiting",
+        unit: Unit::Bytes,
         explanation: "Their size.",
         value: |p| Value::Bytes(p.of(Fate::Waiting).1),
     },
     Column {
         key: "unmarked_objects",
         heading: "unmarked objects",
+        unit: Unit::Count,
         explanation: "Number of objects that were marked and are needed again.",
         value: |p| Value::Count(p.of(Fate::Unmarked).0),
     },
     Column {
         key: "all_due",
         heading: "all free from",
+        unit: Unit::Stamp,
         explanation: "From when on a prune may delete all that is marked or waiting.",
         value: |p| {
             stamp(

@@ -46,6 +46,20 @@ impl Value {
         )
     }
 
+    /// The value for machines in text without types: numbers as in JSON, nothing for [`Value::None`], list items joined by spaces.
+    pub(super) fn raw_text(&self) -> String {
+        match self {
+            Value::None => String::new(),
+            Value::Text(text) => text.clone(),
+            Value::List(items) => items.join(" "),
+            Value::Count(number) | Value::Bytes(number) => number.to_string(),
+            Value::Time(millis) | Value::Duration(millis) => millis.to_string(),
+            Value::Stamp(millis) => rfc3339(*millis),
+            Value::Number(number) => number.to_string(),
+            Value::Flag(flag) => flag.to_string(),
+        }
+    }
+
     pub(super) fn into_json(self) -> Json {
         match self {
             Value::None => Json::Null,

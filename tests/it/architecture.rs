@@ -14,6 +14,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("wal", &["raw", "model"]),
     ("block", &["raw", "model", "index", "chunk"]),
     ("inspect", &["raw", "model", "index", "chunk", "block"]),
+    ("forecast", &["model", "block", "inspect"]),
     ("dump", &["raw", "model", "index", "chunk", "block"]),
     ("cut", &["raw", "model", "index", "chunk", "block", "dump"]),
     (
@@ -30,6 +31,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &[
             "index",
             "dense",
+            "forecast",
             "index",
             "pack",
             "raw",
@@ -65,6 +67,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "chunk",
             "wal",
             "inspect",
+            "forecast",
             "dump",
             "verify",
             "repository",
@@ -85,6 +88,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "chunk",
             "wal",
             "inspect",
+            "forecast",
             "dump",
             "cut",
             "verify",

@@ -25,6 +25,7 @@ mod encode;
 mod exact;
 mod faults;
 mod fixtures;
+mod forecast;
 mod harness;
 mod hostile;
 mod inspect;

@@ -6,6 +6,7 @@ pub(super) mod check;
 pub(super) mod diff;
 pub(super) mod dump;
 pub(super) mod export;
+pub(super) mod forecast;
 pub(super) mod forget;
 pub(super) mod generate;
 pub(super) mod init;
@@ -35,6 +36,7 @@ pub(super) fn run(command: Command, context: &mut Context<'_>) -> Result<Outcome
         Command::Stats(args) => stats::run(&args, context),
         Command::Forget(args) => forget::run(&args, context),
         Command::Prune(args) => prune::run(&args, context),
+        Command::Forecast(args) => forecast::run(&args, context),
         Command::Export(args) => export::run(&args, context),
         Command::Verify(args) => verify::run(&args, context),
         Command::Generate(args) => generate::run(&args, context),

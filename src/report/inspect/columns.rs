@@ -6,49 +6,56 @@ use crate::chunk::Encoding;
 use crate::inspect::{
     Bucket, Deletion, Distribution, EncodingCounts, FULL_CHUNK, IndexSection, Inspection, LabelName,
 };
-use crate::report::{Column, Value, ratio};
+use crate::report::{Column, Unit, Value, ratio};
 
 /// What is said of the block as a whole.
 pub(in crate::report) const OVERVIEW: &[Column<Inspection>] = &[
     Column {
         key: "ulid",
         heading: "block",
+        unit: Unit::None,
         explanation: "Identity of the block, as its metadata says.",
         value: |block| Value::text(block.meta.ulid.to_string()),
     },
     Column {
         key: "path",
         heading: "directory",
+        unit: Unit::None,
         explanation: "The block's directory.",
         value: |block| Value::text(block.dir.display().to_string()),
     },
     Column {
         key: "min_time",
         heading: "min time",
+        unit: Unit::Time,
         explanation: "Start of the block's range, in milliseconds since the Unix epoch.",
         value: |block| Value::Time(block.meta.min_time),
     },
     Column {
         key: "max_time",
         heading: "max time",
+        unit: Unit::Time,
         explanation: "End of the block's range, exclusive, in milliseconds since the Unix epoch.",
         value: |block| Value::Time(block.meta.max_time),
     },
     Column {
         key: "duration",
         heading: "duration",
+        unit: Unit::Millis,
         explanation: "Length of the block's range, in milliseconds.",
         value: |block| Value::Duration(block.meta.duration()),
     },
     Column {
         key: "level",
         heading: "level",
+        unit: Unit::Count,
         explanation: "Compaction level: 1 for blocks cut from the head.",
         value: |block| u64::try_from(block.meta.compaction.level).map_or(Value::None, Value::Count),
     },
     Column {
         key: "sources",
         heading: "sources",
+        unit: Unit::None,
         explanation: "The level-1 blocks that went into the block.",
         value: |block| {
             let sources = block.meta.compaction.sources.iter();
@@ -58,6 +65,7 @@ pub(in crate::report) const OVERVIEW: &[Column<Inspection>] = &[
     Column {
         key: "parents",
         heading: "parents",
+        unit: Unit::None,
         explanation: "The blocks it was compacted from.",
         value: |block| {
             let parents = block.meta.compaction.parents.iter();
@@ -67,30 +75,35 @@ pub(in crate::report) const OVERVIEW: &[Column<Inspection>] = &[
     Column {
         key: "hints",
         heading: "hints",
+        unit: Unit::None,
         explanation: "Compaction hints, for example from-out-of-order.",
         value: |block| Value::List(block.meta.compaction.hints.clone()),
     },
     Column {
         key: "series",
         heading: "series",
+        unit: Unit::Count,
         explanation: "Series entries in the index.",
         value: |block| Value::Count(block.series.series),
     },
     Column {
         key: "chunks",
         heading: "chunks",
+        unit: Unit::Count,
         explanation: "Chunks that series refer to and whose checksum is right.",
         value: |block| Value::Count(block.series.chunks()),
     },
     Column {
         key: "samples",
         heading: "samples",
+        unit: Unit::Count,
         explanation: "Samples in these chunks, as their headers say.",
         value: |block| Value::Count(block.series.samples()),
     },
     Column {
         key: "scrape_interval",
         heading: "scrape interval",
+        unit: Unit::Millis,
         explanation: "The distance most samples have in their chunk, in milliseconds: a guess.",
         value: |block| {
             let interval = block.series.scrape_interval();
@@ -100,6 +113,7 @@ pub(in crate::report) const OVERVIEW: &[Column<Inspection>] = &[
     Column {
         key: "scrape_interval_share",
         heading: "… of samples",
+        unit: Unit::Share,
         explanation: "The share of samples that have this distance, from 0 to 1.",
         value: |block| {
             let interval = block.series.scrape_interval();
@@ -109,36 +123,42 @@ pub(in crate::report) const OVERVIEW: &[Column<Inspection>] = &[
     Column {
         key: "index_bytes",
         heading: "index",
+        unit: Unit::Bytes,
         explanation: "Size of the index file, in bytes.",
         value: |block| Value::Bytes(block.index_bytes),
     },
     Column {
         key: "index_version",
         heading: "index version",
+        unit: Unit::Count,
         explanation: "Version byte of the index file.",
         value: |block| Value::Count(block.index_version.into()),
     },
     Column {
         key: "label_indices",
         heading: "label indices",
+        unit: Unit::Flag,
         explanation: "Whether the index has label indices, which Prometheus wrote until 3.6.",
         value: |block| Value::Flag(block.has_label_indices),
     },
     Column {
         key: "chunk_bytes",
         heading: "segments",
+        unit: Unit::Bytes,
         explanation: "Size of all segment files, in bytes.",
         value: |block| Value::Bytes(segment_bytes(block)),
     },
     Column {
         key: "segment_count",
         heading: "… files",
+        unit: Unit::Count,
         explanation: "Number of segment files.",
         value: |block| Value::Count(block.segments.len() as u64),
     },
     Column {
         key: "bytes_per_sample",
         heading: "bytes/sample",
+        unit: Unit::BytesPerSample,
         explanation: "Bytes of index and segments per sample.",
         value: |block| {
             let bytes = block.index_bytes.saturating_add(segment_bytes(block));
@@ -148,6 +168,7 @@ pub(in crate::report) const OVERVIEW: &[Column<Inspection>] = &[
     Column {
         key: "full_chunks",
         heading: "full chunks",
+        unit: Unit::Share,
         explanation: "Share of float chunks with 120 samples or more, from 0 to 1.",
         value: |block| {
             let samples = &block.series.float_samples;
@@ -157,6 +178,7 @@ pub(in crate::report) const OVERVIEW: &[Column<Inspection>] = &[
     Column {
         key: "fullness",
         heading: "fullness",
+        unit: Unit::Share,
         explanation: "Samples of an average float chunk, as a share of 120.",
         value: |block| {
             let samples = &block.series.float_samples;
@@ -166,60 +188,70 @@ pub(in crate::report) const OVERVIEW: &[Column<Inspection>] = &[
     Column {
         key: "symbols",
         heading: "symbols",
+        unit: Unit::Count,
         explanation: "Strings in the symbol table.",
         value: |block| Value::Count(block.symbols.count),
     },
     Column {
         key: "symbol_bytes",
         heading: "… size",
+        unit: Unit::Bytes,
         explanation: "Bytes of these strings.",
         value: |block| Value::Bytes(block.symbols.bytes),
     },
     Column {
         key: "unused_symbols",
         heading: "… unused",
+        unit: Unit::Count,
         explanation: "Symbols that no series uses; Prometheus leaves some.",
         value: |block| Value::Count(block.symbols.unused),
     },
     Column {
         key: "unused_symbol_bytes",
         heading: "… their size",
+        unit: Unit::Bytes,
         explanation: "Bytes of the symbols that no series uses.",
         value: |block| Value::Bytes(block.symbols.unused_bytes),
     },
     Column {
         key: "label_names",
         heading: "label names",
+        unit: Unit::Count,
         explanation: "Different label names.",
         value: |block| Value::Count(block.labels.len() as u64),
     },
     Column {
         key: "label_pairs",
         heading: "label pairs",
+        unit: Unit::Count,
         explanation: "Different pairs of label name and value: postings lists.",
         value: |block| Value::Count(block.postings.lists),
     },
     Column {
         key: "postings_entries",
         heading: "postings",
+        unit: Unit::Count,
         explanation: "Entries of all postings lists: label pairs of all series together.",
         value: |block| Value::Count(block.postings.entries),
     },
     Column {
         key: "longest_postings",
         heading: "… longest list",
+        unit: Unit::Count,
         explanation: "Series that carry the most common label pair.",
         value: |block| Value::Count(block.postings.longest),
     },
     Column {
         key: "tombstone_count",
         heading: "tombstones",
+        unit: Unit::Count,
         explanation: "Deleted ranges in the tombstones file.",
         value: |block| Value::Count(block.tombstones.len() as u64),
     },
     Column {
         key: "fault_count",
         heading: "faults",
+        unit: Unit::Count,
         explanation: "Parts that could not be read; narthex verify says more.",
         value: |block| Value::Count(block.faults.count),
     },
@@ -229,24 +261,28 @@ pub(in crate::report) const SECTIONS: &[Column<(IndexSection, u64)>] = &[
     Column {
         key: "name",
         heading: "INDEX SECTION",
+        unit: Unit::None,
         explanation: "What the section is.",
         value: |(section, _)| Value::text(section.name),
     },
     Column {
         key: "offset",
         heading: "OFFSET",
+        unit: Unit::Bytes,
         explanation: "Where it begins, in bytes.",
         value: |(section, _)| Value::Count(section.offset),
     },
     Column {
         key: "bytes",
         heading: "SIZE",
+        unit: Unit::Bytes,
         explanation: "Its length in bytes, padding behind it included.",
         value: |(section, _)| Value::Bytes(section.bytes),
     },
     Column {
         key: "share",
         heading: "SHARE",
+        unit: Unit::Share,
         explanation: "Its share of the index file, from 0 to 1.",
         value: |(section, file)| ratio(section.bytes, *file),
     },
@@ -256,36 +292,42 @@ pub(in crate::report) const ENCODINGS: &[Column<(Encoding, EncodingCounts)>] = &
     Column {
         key: "encoding",
         heading: "ENCODING",
+        unit: Unit::None,
         explanation: "How the chunks hold their samples.",
         value: |(encoding, _)| Value::text(encoding.to_string()),
     },
     Column {
         key: "id",
         heading: "",
+        unit: Unit::Count,
         explanation: "The byte that stands for the encoding.",
         value: |(encoding, _)| Value::Count(encoding.byte().into()),
     },
     Column {
         key: "chunks",
         heading: "CHUNKS",
+        unit: Unit::Count,
         explanation: "Number of chunks.",
         value: |(_, counts)| Value::Count(counts.chunks),
     },
     Column {
         key: "samples",
         heading: "SAMPLES",
+        unit: Unit::Count,
         explanation: "Samples in them.",
         value: |(_, counts)| Value::Count(counts.samples),
     },
     Column {
         key: "bytes",
         heading: "SIZE",
+        unit: Unit::Bytes,
         explanation: "Bytes of their data, without length, encoding byte and checksum.",
         value: |(_, counts)| Value::Bytes(counts.bytes),
     },
     Column {
         key: "bytes_per_sample",
         heading: "B/SAMPLE",
+        unit: Unit::BytesPerSample,
         explanation: "Bytes of data per sample.",
         value: |(_, counts)| ratio(counts.bytes, counts.samples),
     },
@@ -298,24 +340,28 @@ pub(in crate::report) const DISTRIBUTIONS: &[Column<Named>] = &[
     Column {
         key: "of",
         heading: "DISTRIBUTION",
+        unit: Unit::None,
         explanation: "What is counted.",
         value: |(_, name, _)| Value::text(*name),
     },
     Column {
         key: "count",
         heading: "COUNT",
+        unit: Unit::Count,
         explanation: "Number of values.",
         value: |(_, _, values)| Value::Count(values.count()),
     },
     Column {
         key: "min",
         heading: "MIN",
+        unit: Unit::Count,
         explanation: "Smallest value.",
         value: |(_, _, values)| values.min().map_or(Value::None, Value::Count),
     },
     Column {
         key: "avg",
         heading: "AVG",
+        unit: Unit::Count,
         explanation: "Mean of the values.",
         value: |(_, _, values)| ratio(values.sum(), values.count()),
     },
@@ -326,6 +372,7 @@ pub(in crate::report) const DISTRIBUTIONS: &[Column<Named>] = &[
     Column {
         key: "max",
         heading: "MAX",
+        unit: Unit::Count,
         explanation: "Largest value.",
         value: |(_, _, values)| values.max().map_or(Value::None, Value::Count),
     },
@@ -339,6 +386,7 @@ const fn percentile(
     Column {
         key,
         heading,
+        unit: Unit::Count,
         explanation: "The value that this percentage of values do not exceed.",
         value,
     }
@@ -352,18 +400,21 @@ pub(in crate::report) const BUCKETS: &[Column<Bucket>] = &[
     Column {
         key: "from",
         heading: "",
+        unit: Unit::Count,
         explanation: "Smallest value that counts.",
         value: |bucket| Value::Count(bucket.from),
     },
     Column {
         key: "to",
         heading: "",
+        unit: Unit::Count,
         explanation: "Largest value that counts.",
         value: |bucket| Value::Count(bucket.to),
     },
     Column {
         key: "count",
         heading: "",
+        unit: Unit::Count,
         explanation: "Number of values.",
         value: |bucket| Value::Count(bucket.count),
     },
@@ -373,24 +424,28 @@ pub(in crate::report) const LABELS: &[Column<LabelName>] = &[
     Column {
         key: "name",
         heading: "LABEL NAME",
+        unit: Unit::None,
         explanation: "The name; bytes that are not UTF-8 are replaced.",
         value: |label| Value::text(String::from_utf8_lossy(&label.name)),
     },
     Column {
         key: "values",
         heading: "VALUES",
+        unit: Unit::Count,
         explanation: "Different values.",
         value: |label| Value::Count(label.values),
     },
     Column {
         key: "value_bytes",
         heading: "THEIR SIZE",
+        unit: Unit::Bytes,
         explanation: "Bytes of these values.",
         value: |label| Value::Bytes(label.value_bytes),
     },
     Column {
         key: "series",
         heading: "SERIES",
+        unit: Unit::Count,
         explanation: "Series that carry the label.",
         value: |label| Value::Count(label.series),
     },
@@ -400,24 +455,28 @@ pub(in crate::report) const DELETIONS: &[Column<Deletion>] = &[
     Column {
         key: "min_time",
         heading: "DELETED FROM",
+        unit: Unit::Time,
         explanation: "First deleted millisecond since the Unix epoch.",
         value: |deletion| Value::Time(deletion.min_time),
     },
     Column {
         key: "max_time",
         heading: "TO",
+        unit: Unit::Time,
         explanation: "Last deleted millisecond since the Unix epoch.",
         value: |deletion| Value::Time(deletion.max_time),
     },
     Column {
         key: "reference",
         heading: "",
+        unit: Unit::Count,
         explanation: "The series, as the index refers to it.",
         value: |deletion| Value::Count(deletion.reference.0),
     },
     Column {
         key: "series",
         heading: "OF SERIES",
+        unit: Unit::None,
         explanation: "The series' labels, if there is such a series.",
         value: |deletion| {
             let labels = deletion.labels.as_ref();
@@ -430,12 +489,14 @@ pub(in crate::report) const FILES: &[Column<(PathBuf, u64)>] = &[
     Column {
         key: "name",
         heading: "FOREIGN FILE",
+        unit: Unit::None,
         explanation: "Path below the block's directory.",
         value: |(name, _)| Value::text(name.display().to_string()),
     },
     Column {
         key: "bytes",
         heading: "SIZE",
+        unit: Unit::Bytes,
         explanation: "Its size in bytes.",
         value: |(_, bytes)| Value::Bytes(*bytes),
     },

@@ -1,0 +1,67 @@
+//! What archives know of a server's past, for forecasts: every manifest lists all blocks with their sizes, also those Prometheus has
+//! deleted since.
+
+use std::collections::BTreeSet;
+
+use crate::error::{Error, Result};
+use crate::forecast::{KnownBlock, Past, Present};
+use crate::model::Millis;
+use crate::repository::{Archive, StoredBlock, StoredWal};
+
+/// The past of the one server that `archives` (oldest first) are of. The present is that of the last. `now` is the time after which no
+/// block begins.
+///
+/// # Errors
+///
+/// `NotFound` when there is no archive, `Invalid` when they are of several servers.
+pub fn past(archives: &[Archive], now: Option<Millis>) -> Result<Past> {
+    let servers: BTreeSet<(&str, &str)> = archives
+        .iter()
+        .map(|archive| (archive.host.as_str(), archive.source_name.as_str()))
+        .collect();
+    if servers.len() > 1 {
+        let named: Vec<_> = servers
+            .iter()
+            .map(|(host, name)| format!("{name:?} on {host:?}"))
+            .collect();
+        return Err(Error::invalid(format!(
+            "expected archives of one source, found {}: choose one with --source or --host",
+            named.join(", ")
+        )));
+    }
+    let latest = archives
+        .last()
+        .ok_or_else(|| Error::not_found("there is no such archive"))?;
+    let mut past = Past::default();
+    for archive in archives {
+        for block in &archive.blocks {
+            let name = format!("block {} of archive {}", block.ulid, archive.id.short());
+            past.add(known(block), name, now);
+        }
+    }
+    let blocks = || latest.blocks.iter().map(known);
+    past.present = Present {
+        block_bytes: blocks().fold(0, |sum, block| sum.saturating_add(block.bytes())),
+        min_time: blocks().map(|block| block.min_time).min(),
+        head_bytes: latest.wal.as_ref().map(StoredWal::bytes),
+    };
+    Ok(past)
+}
+
+fn known(block: &StoredBlock) -> KnownBlock {
+    let sum = |wanted: fn(&str) -> bool| {
+        let files = block.files.iter().filter(|f| wanted(f.name.as_str()));
+        files.fold(0u64, |sum, file| sum.saturating_add(file.bytes))
+    };
+    KnownBlock {
+        ulid: block.ulid,
+        min_time: block.min_time,
+        max_time: block.max_time,
+        level: block.level.max(1),
+        sources: block.sources.clone(),
+        samples: block.samples,
+        series: block.series,
+        chunk_bytes: sum(|name| name.starts_with("chunks/")),
+        index_bytes: sum(|name| name == "index"),
+    }
+}

@@ -1,0 +1,120 @@
+//! Sizes as people type them.
+
+use crate::error::{Error, Result};
+
+/// What `KB`, `MB`, `GB` … mean; `KiB`, `MiB`, `GiB` … and `Ki`, `Mi`, `Gi` … are powers of 1024 everywhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Plain {
+    /// Powers of 1000, as disks are sold.
+    Decimal,
+    /// Powers of 1024, as Prometheus takes them.
+    Binary,
+}
+
+/// The size of a disk: `500GiB`, `500Gi`, `500GB` (powers of 1000), or a number of bytes.
+///
+/// # Errors
+///
+/// When `text` is none of these, or does not fit 64 bits.
+pub(crate) fn parse_disk(text: &str) -> Result<u64> {
+    parse(text, Plain::Decimal)
+}
+
+/// A size as `--storage.tsdb.retention.size` takes it: `500GB` is `500GiB` there.
+///
+/// Source: Prometheus `common`'s `alecthomas/units`, `Base2Bytes`; documentation: "units are powers of 2".
+///
+/// # Errors
+///
+/// As [`parse_disk`].
+pub(crate) fn parse_retention(text: &str) -> Result<u64> {
+    parse(text, Plain::Binary)
+}
+
+fn parse(text: &str, plain: Plain) -> Result<u64> {
+    const PREFIXES: [char; 6] = ['K', 'M', 'G', 'T', 'P', 'E'];
+    let wrong = || Error::invalid(format!("expected a size such as 500GiB, found {text:?}"));
+    let typed = text.trim();
+    let digits = typed
+        .bytes()
+        .take_while(|b| b.is_ascii_digit() || *b == b'.')
+        .count();
+    let (number, unit) = typed.split_at_checked(digits).ok_or_else(wrong)?;
+    let unit = unit.trim_start();
+    let mut letters = unit.chars();
+    let power = match letters.next().map(|c| c.to_ascii_uppercase()) {
+        None | Some('B') => 0,
+        Some(prefix) => {
+            PREFIXES
+                .iter()
+                .position(|p| *p == prefix)
+                .ok_or_else(wrong)?
+                + 1
+        }
+    };
+    let base: u64 = match (power, letters.as_str()) {
+        (0, "") | (1.., "i" | "iB") => 1024,
+        (1.., "" | "B") if plain == Plain::Binary => 1024,
+        (1.., "" | "B") => 1000,
+        _ => return Err(wrong()),
+    };
+    let power = u32::try_from(power).map_err(|_| wrong())?;
+    let unit = base.checked_pow(power).ok_or_else(wrong)?;
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    if !number.bytes().any(|b| b.is_ascii_digit()) || fraction.contains('.') || fraction.len() > 9 {
+        return Err(wrong());
+    }
+    let whole: u128 = format!("{whole}{fraction}").parse().map_err(|_| wrong())?;
+    let scale = 10u128.pow(u32::try_from(fraction.len()).map_err(|_| wrong())?);
+    let bytes = whole.checked_mul(u128::from(unit)).ok_or_else(wrong)? / scale;
+    u64::try_from(bytes).map_err(|_| wrong())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gigabytes_are_decimal_on_disks_and_binary_for_prometheus() {
+        for (text, disk, retention) in [
+            ("0", 0, 0),
+            ("512", 512, 512),
+            ("512B", 512, 512),
+            ("1GB", 1_000_000_000, 1 << 30),
+            ("1G", 1_000_000_000, 1 << 30),
+            ("1GiB", 1 << 30, 1 << 30),
+            ("1.5Gi", 3 << 29, 3 << 29),
+            (" 2 tib ", 2 << 40, 2 << 40),
+            ("15EiB", 15 << 60, 15 << 60),
+        ] {
+            let text = text.replace("tib", "TiB");
+            assert_eq!(parse_disk(&text).unwrap(), disk, "{text}");
+            assert_eq!(parse_retention(&text).unwrap(), retention, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_size_is_refused() {
+        for bad in [
+            "",
+            "GiB",
+            ".",
+            "1.2.3GiB",
+            "5XB",
+            "-1GiB",
+            "1Gib",
+            "16EiB",
+            "1BB",
+            "1Bi",
+            "ten",
+            "1e9",
+            "99999999999999999999999999999999999999999999999GiB",
+            "1.0000000000GB",
+            "é",
+            "1é",
+        ] {
+            let error = parse_disk(bad).unwrap_err().to_string();
+            assert!(error.contains("500GiB"), "{bad}: {error}");
+        }
+    }
+}
