@@ -23,8 +23,8 @@ const PRICE: u64 = 24 * 16;
 const CALM: u64 = 1;
 /// Columns of the same times whose sketches are compared.
 const SKETCHES: usize = 128;
-/// Below this likeness a column tells little of another: at most a twentieth of a bit a sample.
-const LIKENESS: f32 = 0.3;
+/// A column that does not seem to save this share of the bits is not tried.
+const WORTH: u64 = 64;
 
 /// The columns that are worth trying.
 #[derive(Debug, Default)]
@@ -136,9 +136,12 @@ impl Candidates {
         let sketch = Sketch::of(target.values)?;
         let sketches = last(self.sketches.get(&target.times), SKETCHES).iter();
         let likeness = sketches.map(|(column, other)| (sketch.likeness(other), *column));
-        let (_, column) = likeness
-            .filter(|(likeness, _)| *likeness > LIKENESS)
-            .max_by(|a, b| a.0.total_cmp(&b.0))?;
+        let (likeness, column) = likeness.max_by(|a, b| a.0.total_cmp(&b.0))?;
+        // Of noise that goes along so far, this many sixteenths of a bit go away with what it goes along with.
+        let saved = -8.0 * (1.0 - likeness * likeness).max(f32::EPSILON).log2();
+        if saved * target.values.len() as f32 <= (cost / WORTH + PRICE) as f32 {
+            return None;
+        }
         let reference = Reference {
             column,
             way: Way::Fitted,
@@ -146,7 +149,7 @@ impl Candidates {
         let mut rest = target.values.to_vec();
         subtract(kept, target, reference, &mut rest);
         let (predictor, new_cost) = Predictor::best(&rest);
-        (new_cost + PRICE < cost - cost / 64).then(|| Found {
+        (new_cost + PRICE < cost - cost / WORTH).then(|| Found {
             references: vec![reference],
             rest,
             predictor,
