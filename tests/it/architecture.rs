@@ -17,6 +17,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("dump", &["raw", "model", "index", "chunk", "block"]),
     ("cut", &["raw", "model", "index", "chunk", "block", "dump"]),
     (
+        "capacity",
+        &["raw", "model", "index", "chunk", "block", "inspect", "dump"],
+    ),
+    (
         "verify",
         &["raw", "model", "index", "chunk", "wal", "block"],
     ),
@@ -65,6 +69,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "chunk",
             "wal",
             "inspect",
+            "capacity",
             "dump",
             "verify",
             "repository",
@@ -85,6 +90,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "chunk",
             "wal",
             "inspect",
+            "capacity",
             "dump",
             "cut",
             "verify",

@@ -1,0 +1,188 @@
+//! Why a chunk ended where it does.
+//!
+//! Prometheus' head ends a chunk of floats at 120 samples, or when its data nears 1,024 bytes; it aims at the end of a block's range, so
+//! that a series' chunks in it are equally long, and never crosses that end. Histogram chunks end at 1,024 bytes, and where a counter was
+//! reset or buckets disappear (Prometheus `tsdb/head_append.go`, `appendPreprocessor`, `histogramsAppendPreprocessor`).
+//! Compaction keeps chunks as they are, except where they overlap. What a block shows is therefore enough for a good guess.
+
+use super::walk::ChunkView;
+use crate::chunk::Encoding;
+use crate::inspect::FULL_CHUNK;
+use crate::model::Millis;
+
+/// Range of a level-1 block, at whose end every chunk ends, unless the server was told otherwise.
+const BLOCK_RANGE: Millis = 2 * 3_600_000;
+/// Data from this size on is full: 1,024 bytes less room for one more sample of 19 bytes.
+const FULL_BYTES: usize = 1024 - 19;
+
+/// Why a chunk ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Cut {
+    /// It has 120 samples or more.
+    Full,
+    /// Its data is as long as chunks get.
+    Size,
+    /// The next chunk lies in the next range of two hours.
+    RangeEnd,
+    /// It and the chunks behind it divide the rest of the range of two hours evenly.
+    Even,
+    /// The next chunk begins with a counter reset.
+    CounterReset,
+    /// The next chunk has other buckets, or another kind of samples.
+    Layout,
+    /// No samples for five intervals or more before the next chunk.
+    Gap,
+    /// The next chunk begins before this one ends.
+    Overlap,
+    /// It is the series' last chunk, and the block ends there.
+    BlockEnd,
+    /// It is the series' last chunk, and the block goes on.
+    SeriesEnd,
+    /// Nothing of this.
+    Unknown,
+}
+
+impl Cut {
+    /// All reasons.
+    pub const ALL: [Cut; 11] = [
+        Cut::Full,
+        Cut::Size,
+        Cut::RangeEnd,
+        Cut::Even,
+        Cut::CounterReset,
+        Cut::Layout,
+        Cut::Gap,
+        Cut::Overlap,
+        Cut::BlockEnd,
+        Cut::SeriesEnd,
+        Cut::Unknown,
+    ];
+
+    /// A word for it, stable.
+    pub fn id(self) -> &'static str {
+        match self {
+            Cut::Full => "full",
+            Cut::Size => "size",
+            Cut::RangeEnd => "range-end",
+            Cut::Even => "spread-evenly",
+            Cut::CounterReset => "counter-reset",
+            Cut::Layout => "layout-change",
+            Cut::Gap => "gap",
+            Cut::Overlap => "overlap",
+            Cut::BlockEnd => "block-end",
+            Cut::SeriesEnd => "series-end",
+            Cut::Unknown => "unknown",
+        }
+    }
+
+    /// What it means.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Cut::Full => "120 samples or more",
+            Cut::Size => "1,005 bytes of data or more",
+            Cut::RangeEnd => "end of a range of two hours",
+            Cut::Even => "rest of a range of two hours divided evenly",
+            Cut::CounterReset => "a histogram's counter was reset",
+            Cut::Layout => "other buckets, or another kind of samples",
+            Cut::Gap => "no samples for five intervals or more",
+            Cut::Overlap => "the next chunk begins earlier: out of order or compacted",
+            Cut::BlockEnd => "end of the block",
+            Cut::SeriesEnd => "the series ended before the block",
+            Cut::Unknown => "a restart, or another writer",
+        }
+    }
+
+    /// Why `chunk` ended, given the one after it, and the end of the block (exclusive) or of what precedes it by a few intervals.
+    pub(super) fn of(
+        chunk: &ChunkView<'_>,
+        next: Option<&ChunkView<'_>>,
+        block_end: Millis,
+    ) -> Cut {
+        let interval = interval(chunk);
+        if u64::from(chunk.samples) >= FULL_CHUNK && chunk.record.encoding.is_float() {
+            return Cut::Full;
+        }
+        if chunk.record.data.len() >= FULL_BYTES {
+            return Cut::Size;
+        }
+        let max = chunk.meta.max_time;
+        let Some(next) = next else {
+            let rest = block_end.saturating_sub(max);
+            return if rest <= interval.saturating_mul(3).max(1) {
+                Cut::BlockEnd
+            } else {
+                Cut::SeriesEnd
+            };
+        };
+        if next.meta.min_time <= max {
+            return Cut::Overlap;
+        }
+        let range = chunk.meta.min_time.div_euclid(BLOCK_RANGE);
+        if range != next.meta.min_time.div_euclid(BLOCK_RANGE) {
+            return Cut::RangeEnd;
+        }
+        if kind(chunk.record.encoding) != kind(next.record.encoding) {
+            return Cut::Layout;
+        }
+        if !next.record.encoding.is_float() {
+            return match next.record.data.get(2).map(|flags| flags >> 6) {
+                // The two highest bits: 2 says that the counter was reset.
+                Some(2) => Cut::CounterReset,
+                _ if next.meta.min_time.saturating_sub(max) >= interval.saturating_mul(5) => {
+                    Cut::Gap
+                }
+                _ => Cut::Layout,
+            };
+        }
+        if next.meta.min_time.saturating_sub(max) >= interval.saturating_mul(5) {
+            return Cut::Gap;
+        }
+        let end = range.saturating_add(1).saturating_mul(BLOCK_RANGE);
+        if is_even(chunk.meta.min_time, next.meta.min_time, end, interval) {
+            return Cut::Even;
+        }
+        Cut::Unknown
+    }
+}
+
+/// Whether chunks of the length of the one from `start` to `next` fill the time to `end`.
+fn is_even(start: Millis, next: Millis, end: Millis, interval: Millis) -> bool {
+    let (Some(rest), Some(length)) = (end.checked_sub(start), next.checked_sub(start)) else {
+        return false;
+    };
+    if length <= 0 {
+        return false;
+    }
+    let chunks = rest.saturating_add(length / 2) / length;
+    chunks >= 1 && (rest / chunks).abs_diff(length) <= interval.unsigned_abs().max(1)
+}
+
+/// The average distance of a chunk's samples; at least a millisecond.
+fn interval(chunk: &ChunkView<'_>) -> Millis {
+    let length = chunk.meta.max_time.saturating_sub(chunk.meta.min_time);
+    let gaps = Millis::from(chunk.samples).saturating_sub(1).max(1);
+    (length / gaps).max(1)
+}
+
+fn kind(encoding: Encoding) -> u8 {
+    match encoding {
+        Encoding::Xor | Encoding::Xor2 => 0,
+        Encoding::Histogram | Encoding::HistogramSt => 1,
+        Encoding::FloatHistogram | Encoding::FloatHistogramSt => 2,
+        Encoding::Unknown(byte) => byte,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn even_chunks_fill_the_rest_of_the_range() {
+        assert!(is_even(0, 2_400_000, BLOCK_RANGE, 15_000));
+        assert!(is_even(10_000, 2_410_000, BLOCK_RANGE, 15_000));
+        assert!(!is_even(0, 3_000_000, BLOCK_RANGE, 15_000));
+        assert!(!is_even(0, 0, BLOCK_RANGE, 15_000));
+        assert!(!is_even(Millis::MIN, Millis::MAX, BLOCK_RANGE, 1));
+    }
+}
