@@ -1,6 +1,6 @@
 //! Block after block into one analysis.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 
@@ -16,8 +16,9 @@ use super::walk::{Selection, Walked};
 use crate::block::Block;
 use crate::chunk::SEGMENT_HEADER;
 use crate::error::{InFile as _, Result};
-use crate::inspect::{Distribution, Faults, SeriesCounts, sections};
+use crate::inspect::{Distribution, FULL_CHUNK, Faults, SeriesCounts, sections};
 use crate::model::{Millis, Ulid};
+use crate::raw::Malformed;
 
 /// What to analyse, and how closely.
 #[derive(Clone, Debug, Default)]
@@ -112,6 +113,26 @@ pub struct Totals {
     pub label_pairs: u64,
     /// Labels of all these series together.
     pub postings: u64,
+    /// Different series.
+    pub series: u64,
+    /// Series entries with one sample.
+    pub one_sample: u64,
+    /// The distance most samples have, an average of each chunk; zero where none is known.
+    pub interval: Millis,
+    /// Bits of times and values, if samples were read.
+    pub bits: Bits,
+    /// Chunks of floats.
+    pub float_chunks: u64,
+    /// Those with 120 samples or more.
+    pub full_chunks: u64,
+    /// Samples of chunks of floats.
+    pub float_samples: u64,
+    /// Blocks that begin before an earlier one ends.
+    pub overlapping: u64,
+    /// Blocks that another one was compacted from.
+    pub superseded: u64,
+    /// Parts that could not be read.
+    pub faults: u64,
 }
 
 /// Takes blocks.
@@ -136,6 +157,7 @@ pub struct Analysis {
     pub histogram_buckets: Distribution,
     /// Whether the samples themselves were read.
     pub extended: bool,
+    totals: Totals,
     pub(super) cuts: BTreeMap<Cut, (u64, u64)>,
     pub(super) parts: Vec<Part>,
     pub(super) pairs: PairTable,
@@ -186,6 +208,20 @@ impl Analyzer {
         analysis.lives.add(&costs, &mut tally, window);
         analysis.scrapes.add(&costs, &tally);
         analysis.pairs.add(&costs, std::mem::take(&mut tally.pairs));
+        if tally.unlisted > 0 {
+            let found = format!("{} that are in none", tally.unlisted);
+            faults.index(Malformed::unexpected(
+                "postings",
+                index.toc().postings,
+                "labels of series",
+                "in a postings list each",
+                found,
+            ));
+        }
+        // Of several blocks it must be said whose index it is.
+        for (file, _) in &mut faults.first {
+            file.get_or_insert_with(|| block.files().index());
+        }
         let count = faults.count;
         analysis.block(walked, &tally, count);
         analysis.counts.merge(&tally.counts);
@@ -205,6 +241,7 @@ impl Analyzer {
         self.analysis
             .blocks
             .sort_by_key(|block| (block.min_time, block.ulid));
+        self.analysis.totals = self.analysis.sum();
         self.analysis
     }
 }
@@ -292,7 +329,11 @@ impl Analysis {
     }
 
     /// Sums over all blocks.
-    pub fn totals(&self) -> Totals {
+    pub fn totals(&self) -> &Totals {
+        &self.totals
+    }
+
+    fn sum(&self) -> Totals {
         let sum =
             |of: fn(&BlockRow) -> u64| self.blocks.iter().map(of).fold(0, u64::saturating_add);
         Totals {
@@ -314,6 +355,36 @@ impl Analysis {
                 .iter()
                 .map(|(_, pair)| u64::from(pair.tally.series))
                 .fold(0, u64::saturating_add),
+            series: self.series(),
+            one_sample: u64::from(self.whole.one_sample),
+            interval: self.counts.scrape_interval().map_or(0, |(found, _)| found),
+            bits: self.bits,
+            float_chunks: self.counts.float_samples.count(),
+            full_chunks: self.counts.float_samples.at_least(FULL_CHUNK),
+            float_samples: self.counts.float_samples.sum(),
+            overlapping: self.overlapping(),
+            superseded: self.superseded(),
+            faults: self.faults.count,
         }
+    }
+
+    fn overlapping(&self) -> u64 {
+        let mut end = Millis::MIN;
+        let mut count = 0;
+        for block in &self.blocks {
+            count += u64::from(block.min_time < end);
+            end = end.max(block.max_time);
+        }
+        count
+    }
+
+    fn superseded(&self) -> u64 {
+        let parents: BTreeSet<Ulid> = self
+            .blocks
+            .iter()
+            .flat_map(|block| block.parents.iter().copied())
+            .collect();
+        let blocks = self.blocks.iter();
+        blocks.filter(|block| parents.contains(&block.ulid)).count() as u64
     }
 }

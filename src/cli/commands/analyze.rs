@@ -1,0 +1,206 @@
+//! `narthex analyze`: where the bytes go, and who is to blame.
+
+use std::path::PathBuf;
+
+use crate::block::{Block, BlockFiles, DataDir, read_meta};
+use crate::capacity::{Analyzer, Options, Rank, Selection};
+use crate::cli::args::{Output, OutputArgs};
+use crate::cli::stored::{Need, StoredArgs};
+use crate::cli::time::{now, parse_time};
+use crate::cli::{Context, Outcome};
+use crate::dump::Selector;
+use crate::error::{Error, Result};
+use crate::model::Millis;
+use crate::report::analyze::{self, Form, Sheet};
+
+/// Rows of each table when nothing else is said.
+const TOP: usize = 10;
+/// Pairs in JSON when nothing else is said.
+const PAIRS: usize = 1000;
+
+/// What to analyse.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Examples:
+  narthex analyze data
+  narthex analyze data --by metric --csv > metrics.csv
+  narthex analyze data/01M7ZTB71NJ67GWWE5SXTVHFTH --by label=pod --top 20
+  narthex analyze data --match '{job=\"node\"}' --since 1d --extended
+  narthex analyze --archive latest --repo /srv/backup/prometheus --json | jq '.metrics[:5]'
+
+Times: 2026-11-21T19:00:00Z, 2026-11-21, Unix seconds, now, or 2h (ago). A chunk counts as a whole if it may hold samples of the time.
+
+Reads the index, and of every chunk header and checksum. With --extended also the samples: for bits of times and values, missed scrapes, \
+gaps and histogram buckets.
+
+Rows of metrics, jobs and values add up to the size of all files: what no series bears has a row of its own. Bytes of labels and pairs are given \
+twice: what they cost by themselves, which adds up, and bytes of the series that carry them, which overlap.
+
+Several blocks are added up; a sample that two of them hold counts twice, as it is stored twice. What cannot be read is named on standard error \
+and counted, and the exit code is 3.")]
+pub(crate) struct Args {
+    /// Data directories, Prometheus snapshots or blocks
+    #[arg(required_unless_present = "archive", value_name = "DIR|BLOCK")]
+    paths: Vec<PathBuf>,
+    #[command(flatten)]
+    stored: StoredArgs,
+    /// Series to analyse, as a PromQL selector; may be repeated [default: all]
+    #[arg(short, long = "match", value_name = "SELECTOR")]
+    matches: Vec<Selector>,
+    /// First point in time
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    since: Option<String>,
+    /// Last point in time
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    until: Option<String>,
+    /// Print one table, in full: metric, job, label=NAME, label, pair, pair-series, pair-churn, metric-label, look, churn, churn-job, turnover,
+    /// scrape, chunk, encoding, cut, part, block or summary
+    #[arg(long, value_name = "TABLE", value_parser = parse_sheet)]
+    by: Option<Sheet>,
+    /// At most so many rows of each table [default: 10, in full with --by and --json]
+    #[arg(long, value_name = "N")]
+    top: Option<usize>,
+    /// Read the samples, too
+    #[arg(long)]
+    extended: bool,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+fn parse_sheet(text: &str) -> std::result::Result<Sheet, String> {
+    Ok(match text {
+        "metric" => Sheet::Values(b"__name__".to_vec()),
+        "job" => Sheet::Values(b"job".to_vec()),
+        "label" => Sheet::Labels,
+        "pair" => Sheet::Pairs(Rank::Carried),
+        "pair-series" => Sheet::Pairs(Rank::Series),
+        "pair-churn" => Sheet::Pairs(Rank::Uncovered),
+        "metric-label" => Sheet::Cross,
+        "look" => Sheet::Looks,
+        "churn" => Sheet::Steps,
+        "churn-job" => Sheet::Jobs,
+        "turnover" => Sheet::Turnover,
+        "scrape" => Sheet::Scrapes,
+        "chunk" => Sheet::Distributions,
+        "encoding" => Sheet::Encodings,
+        "cut" => Sheet::Cuts,
+        "part" => Sheet::Parts,
+        "block" => Sheet::Blocks,
+        "summary" => Sheet::Summary,
+        other => match other.strip_prefix("label=") {
+            Some(name) if !name.is_empty() => Sheet::Values(name.as_bytes().to_vec()),
+            _ => {
+                return Err(
+                    "expected metric, job, label=NAME, label, pair or another table, see --help"
+                        .to_owned(),
+                );
+            }
+        },
+    })
+}
+
+pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
+    let selection = args.selection()?;
+    let opened = args.stored.open(&args.paths, Need::Blocks, context)?;
+    let mut problems = opened.incomplete;
+    let mut dirs = Vec::new();
+    for path in &opened.paths {
+        let blocks = DataDir::scan(path)?;
+        dirs.extend(blocks.blocks().map(|entry| entry.path.clone()));
+    }
+    // A block that is named twice, or with its directory, is one.
+    dirs.sort();
+    dirs.dedup();
+    let mut analyzer = Analyzer::new(Options {
+        selection: selection.clone(),
+        extended: args.extended,
+        several_blocks: dirs.len() > 1,
+    });
+    let mut analysed = 0;
+    context.progress.begin("analyze", Some(dirs.len() as u64));
+    for dir in &dirs {
+        match analyze_block(dir, &selection, &mut analyzer, context) {
+            Ok(Some(faults)) => {
+                analysed += 1;
+                problems |= faults > 0;
+            }
+            Ok(None) => {}
+            Err(error) => {
+                context.progress.remark(&error.chain());
+                problems = true;
+            }
+        }
+        context.progress.advance(1);
+    }
+    context.progress.end();
+    if analysed == 0 && problems {
+        return Err(Error::corrupt("no block could be analysed"));
+    }
+    let analysis = analyzer.finish();
+    for fault in analyze::faults(&analysis) {
+        context.progress.remark(&fault);
+    }
+    let form = match args.output.output(context.json) {
+        Output::Json => {
+            let printed = match &args.by {
+                Some(sheet) => analyze::json_sheet(&analysis, sheet, args.top),
+                None => analyze::json(&analysis, args.top, PAIRS),
+            };
+            context.print_json(&printed)?;
+            return Ok(Outcome::problems_if(problems));
+        }
+        Output::Text => Form::Text,
+        Output::Csv => Form::Csv,
+        Output::Markdown => Form::Markdown,
+    };
+    let printed = match (&args.by, form) {
+        (Some(sheet), _) => analyze::sheet(&analysis, sheet, args.top, form),
+        (None, Form::Csv) => {
+            let metrics = Sheet::Values(b"__name__".to_vec());
+            analyze::sheet(&analysis, &metrics, args.top, form)
+        }
+        (None, Form::Text | Form::Markdown) => {
+            analyze::text(&analysis, args.top.unwrap_or(TOP), form)
+        }
+    };
+    context.print(printed)?;
+    Ok(Outcome::problems_if(problems))
+}
+
+/// Adds the block in `dir` if it holds samples of the time asked for, and says how many parts of it could not be read.
+fn analyze_block(
+    dir: &std::path::Path,
+    selection: &Selection,
+    analyzer: &mut Analyzer,
+    context: &Context<'_>,
+) -> Result<Option<u64>> {
+    let meta = read_meta(&BlockFiles::scan(dir)?)?;
+    if meta.min_time > selection.until || meta.max_time <= selection.since {
+        return Ok(None);
+    }
+    analyzer
+        .add(&Block::open(dir, context.read_mode)?)
+        .map(Some)
+}
+
+impl Args {
+    fn selection(&self) -> Result<Selection> {
+        let now = now();
+        let time = |text: &Option<String>, default: Millis| match text {
+            Some(text) => parse_time(text, now),
+            None => Ok(default),
+        };
+        let since = time(&self.since, Millis::MIN)?;
+        let until = time(&self.until, Millis::MAX)?;
+        if since > until {
+            return Err(Error::invalid(
+                "expected --since before --until, found it after",
+            ));
+        }
+        Ok(Selection {
+            selectors: self.matches.clone(),
+            since,
+            until,
+        })
+    }
+}
