@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use super::churn::Lives;
 use super::costs::Costs;
 use super::cross::Cross;
-use super::cuts::Cut;
+use super::cuts::{Cut, CutRow};
 use super::decode::Bits;
 use super::pairs::{PairTable, Wide};
 use super::scrapes::ScrapeCounts;
@@ -321,11 +321,16 @@ impl Analysis {
         &self.parts
     }
 
-    /// Why chunks ended: chunks, and samples in them.
-    pub fn cuts(&self) -> Vec<(Cut, u64, u64)> {
+    /// Why chunks ended.
+    pub fn cuts(&self) -> Vec<CutRow> {
         let cuts = self.cuts.iter();
-        cuts.map(|(cut, (chunks, samples))| (*cut, *chunks, *samples))
-            .collect()
+        cuts.map(|(cut, (chunks, samples))| CutRow {
+            cut: *cut,
+            chunks: *chunks,
+            samples: *samples,
+            of_chunks: self.totals.chunks,
+        })
+        .collect()
     }
 
     /// Sums over all blocks.

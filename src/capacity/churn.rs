@@ -31,7 +31,7 @@ const LENGTHS: [Millis; 12] = [
 pub(super) struct Lives {
     several: bool,
     /// Sorted by their ids, if there are several blocks.
-    lives: Vec<(u128, Lived)>,
+    all: Vec<(u128, Lived)>,
     jobs: Vec<Vec<u8>>,
     known_jobs: BTreeMap<Vec<u8>, u32>,
     range: Option<(Millis, Millis)>,
@@ -135,7 +135,7 @@ impl Lives {
             more.push((id, lived));
         }
         if !self.several {
-            self.lives.append(&mut more);
+            self.all.append(&mut more);
             return;
         }
         more.sort_unstable_by_key(|(id, _)| *id);
@@ -155,9 +155,9 @@ impl Lives {
 
     /// Adds the series of another block; both are sorted.
     fn join(&mut self, more: Vec<(u128, Lived)>) {
-        let known = std::mem::take(&mut self.lives);
+        let known = std::mem::take(&mut self.all);
         if known.is_empty() {
-            self.lives = more;
+            self.all = more;
             return;
         }
         let mut all = Vec::with_capacity(known.len().max(more.len()));
@@ -176,7 +176,7 @@ impl Lives {
                 _ => all.push((id, lived)),
             }
         }
-        self.lives = all;
+        self.all = all;
     }
 }
 
@@ -191,7 +191,7 @@ impl Lived {
 impl Analysis {
     /// Different series of all blocks.
     pub fn series(&self) -> u64 {
-        self.lives.lives.len() as u64
+        self.lives.all.len() as u64
     }
 
     /// Births and deaths in each part of the range: at most 24, of a round length. A series is there from the start if its first sample comes
@@ -220,7 +220,7 @@ impl Analysis {
             steps_index(time.clamp(min, max - 1).div_euclid(step) - first).min(last)
         };
         let mut there = 0u64;
-        for (_, lived) in &self.lives.lives {
+        for (_, lived) in &self.lives.all {
             if self.is_from_start(lived) {
                 there += 1;
             } else if let Some(step) = steps.get_mut(at(lived.first)) {
@@ -255,7 +255,7 @@ impl Analysis {
                 (churn, Vec::new())
             })
             .collect();
-        for (_, lived) in &self.lives.lives {
+        for (_, lived) in &self.lives.all {
             let Some((job, lengths)) = jobs.get_mut(lived.job as usize) else {
                 continue;
             };

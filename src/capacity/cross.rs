@@ -54,15 +54,15 @@ impl Cross {
                 }
             }
         }
-        let wanted: BTreeMap<&[u8], ()> = largest
+        let wanted: BTreeSet<&[u8]> = largest
             .iter()
-            .filter_map(|(_, value)| Some((costs.symbols().at(*value as usize)?, ())))
+            .filter_map(|(_, value)| costs.symbols().at(*value as usize))
             .collect();
         let Ok(table) = walked.index.postings_table() else {
             return;
         };
         for entry in table.iter().map_while(Result::ok) {
-            if entry.name != b"__name__" || !wanted.contains_key(entry.value) {
+            if entry.name != b"__name__" || !wanted.contains(entry.value) {
                 continue;
             }
             let list = walked.index.postings_section(entry.list);

@@ -6,7 +6,7 @@
 //! Compaction keeps chunks as they are, except where they overlap. What a block shows is therefore enough for a good guess.
 
 use super::walk::ChunkView;
-use crate::chunk::Encoding;
+use crate::chunk::{Encoding, counts_per_sample};
 use crate::inspect::FULL_CHUNK;
 use crate::model::Millis;
 
@@ -40,6 +40,19 @@ pub enum Cut {
     SeriesEnd,
     /// Nothing of this.
     Unknown,
+}
+
+/// How many chunks end for a reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CutRow {
+    /// The reason.
+    pub cut: Cut,
+    /// Chunks.
+    pub chunks: u64,
+    /// Samples in them.
+    pub samples: u64,
+    /// Chunks of all reasons.
+    pub of_chunks: u64,
 }
 
 impl Cut {
@@ -125,14 +138,13 @@ impl Cut {
             return Cut::Layout;
         }
         if !next.record.encoding.is_float() {
-            return match next.record.data.get(2).map(|flags| flags >> 6) {
-                // The two highest bits: 2 says that the counter was reset.
-                Some(2) => Cut::CounterReset,
-                _ if next.meta.min_time.saturating_sub(max) >= interval.saturating_mul(5) => {
-                    Cut::Gap
-                }
-                _ => Cut::Layout,
-            };
+            // The two highest bits behind the count: 2 says that the counter was reset.
+            if next.record.data.get(2).is_some_and(|flags| flags >> 6 == 2) {
+                return Cut::CounterReset;
+            }
+            if counts(chunk) != counts(next) {
+                return Cut::Layout;
+            }
         }
         if next.meta.min_time.saturating_sub(max) >= interval.saturating_mul(5) {
             return Cut::Gap;
@@ -154,7 +166,14 @@ fn is_even(start: Millis, next: Millis, end: Millis, interval: Millis) -> bool {
         return false;
     }
     let chunks = rest.saturating_add(length / 2) / length;
-    chunks >= 1 && (rest / chunks).abs_diff(length) <= interval.unsigned_abs().max(1)
+    // Of many short chunks any number fills the rest.
+    let is_telling = length / chunks.max(1) > interval.saturating_mul(4);
+    chunks >= 1 && is_telling && (rest / chunks).abs_diff(length) <= interval.unsigned_abs().max(1)
+}
+
+/// Counts of each sample of a histogram chunk.
+fn counts(chunk: &ChunkView<'_>) -> Option<usize> {
+    counts_per_sample(chunk.record.encoding, chunk.record.data).ok()
 }
 
 /// The average distance of a chunk's samples; at least a millisecond.
@@ -182,6 +201,7 @@ mod tests {
         assert!(is_even(0, 2_400_000, BLOCK_RANGE, 15_000));
         assert!(is_even(10_000, 2_410_000, BLOCK_RANGE, 15_000));
         assert!(!is_even(0, 3_000_000, BLOCK_RANGE, 15_000));
+        assert!(!is_even(7_000, 37_000, BLOCK_RANGE, 500));
         assert!(!is_even(0, 0, BLOCK_RANGE, 15_000));
         assert!(!is_even(Millis::MIN, Millis::MAX, BLOCK_RANGE, 1));
     }

@@ -166,7 +166,7 @@ impl Times<'_> {
     }
 
     fn flush(&mut self) {
-        if self.run > 0 && self.delta > 0 && self.delta <= i64::MAX as u64 {
+        if self.run > 0 && self.delta > 0 && i64::try_from(self.delta).is_ok() {
             self.decoded
                 .count(self.job, three_digits(self.delta), self.run);
         }

@@ -1,5 +1,8 @@
 //! Label values that look as if they never came back: ids, addresses, points in time.
 
+/// Whether a value looks like something.
+type Test = fn(&str) -> bool;
+
 /// What a value looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Look {
@@ -43,7 +46,7 @@ impl Look {
     /// What `value` looks like, if like any.
     pub fn of(value: &[u8]) -> Option<Look> {
         let text = std::str::from_utf8(value).ok()?;
-        let looks: [(Look, fn(&str) -> bool); 6] = [
+        let looks: [(Look, Test); 6] = [
             (Look::Uuid, is_uuid),
             (Look::Address, is_address),
             (Look::Time, is_time),
@@ -88,9 +91,8 @@ fn is_time(text: &str) -> bool {
         };
         return whole.parse().is_ok_and(|number| range.contains(&number));
     }
-    let (date, time) = match text.split_once(['T', ' ']) {
-        Some((date, time)) => (date, time),
-        None => return false,
+    let Some((date, time)) = text.split_once(['T', ' ']) else {
+        return false;
     };
     let is_date = date.len() == 10
         && date.bytes().enumerate().all(|(i, byte)| match i {

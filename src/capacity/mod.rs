@@ -32,7 +32,7 @@ mod walk;
 pub use analyzer::{Analysis, Analyzer, BlockRow, Options, Part, Totals};
 pub use churn::{JobChurn, Step, Turnover};
 pub use costs::{Costs, NameCost, NameId, PairCost, PairId};
-pub use cuts::Cut;
+pub use cuts::{Cut, CutRow};
 pub use decode::Bits;
 pub use fixed::Share;
 pub use groups::{CrossRow, Group, LabelRow, LookRow, PairRow, Rank, What};

@@ -11,7 +11,7 @@ use crate::cli::{Context, Outcome};
 use crate::dump::Selector;
 use crate::error::{Error, Result};
 use crate::model::Millis;
-use crate::report::analyze::{self, Form, Sheet};
+use crate::report::analyze::{self, Form, Printed, Sheet};
 
 /// Rows of each table when nothing else is said.
 const TOP: usize = 10;
@@ -141,29 +141,24 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
         context.progress.remark(&fault);
     }
     let form = match args.output.output(context.json) {
-        Output::Json => {
-            let printed = match &args.by {
-                Some(sheet) => analyze::json_sheet(&analysis, sheet, args.top),
-                None => analyze::json(&analysis, args.top, PAIRS),
-            };
-            context.print_json(&printed)?;
-            return Ok(Outcome::problems_if(problems));
-        }
+        Output::Json => Form::Json,
         Output::Text => Form::Text,
         Output::Csv => Form::Csv,
         Output::Markdown => Form::Markdown,
     };
+    let metrics = Sheet::Values(b"__name__".to_vec());
     let printed = match (&args.by, form) {
         (Some(sheet), _) => analyze::sheet(&analysis, sheet, args.top, form),
-        (None, Form::Csv) => {
-            let metrics = Sheet::Values(b"__name__".to_vec());
-            analyze::sheet(&analysis, &metrics, args.top, form)
-        }
+        (None, Form::Json) => Printed::Json(analyze::json(&analysis, args.top, PAIRS)),
+        (None, Form::Csv) => analyze::sheet(&analysis, &metrics, args.top, form),
         (None, Form::Text | Form::Markdown) => {
-            analyze::text(&analysis, args.top.unwrap_or(TOP), form)
+            Printed::Lines(analyze::text(&analysis, args.top.unwrap_or(TOP), form))
         }
     };
-    context.print(printed)?;
+    match printed {
+        Printed::Lines(lines) => context.print(lines)?,
+        Printed::Json(json) => context.print_json(&json)?,
+    }
     Ok(Outcome::problems_if(problems))
 }
 

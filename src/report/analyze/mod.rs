@@ -64,23 +64,51 @@ pub enum Form {
     Csv,
     /// Markdown.
     Markdown,
+    /// A JSON array of objects.
+    Json,
+}
+
+/// A table in one of its forms.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Printed {
+    /// Lines.
+    Lines(String),
+    /// JSON.
+    Json(Json),
 }
 
 impl Form {
-    fn of<Row>(self, columns: &[Column<Row>], rows: &[Row]) -> String {
-        match self {
+    fn of<Row>(self, columns: &[Column<Row>], rows: &[Row]) -> Printed {
+        Printed::Lines(match self {
             Form::Text => table(columns, rows),
             Form::Csv => csv(columns, rows),
             Form::Markdown => markdown(columns, rows),
+            Form::Json => return Printed::Json(json_rows(columns, rows)),
+        })
+    }
+}
+
+impl Printed {
+    fn lines(self) -> String {
+        match self {
+            Printed::Lines(lines) => lines,
+            Printed::Json(json) => json.to_string(),
+        }
+    }
+
+    fn json(self) -> Json {
+        match self {
+            Printed::Lines(lines) => Json::String(lines),
+            Printed::Json(json) => json,
         }
     }
 }
 
 /// One sheet, with at most `top` rows where rows are ranked.
-pub fn sheet(analysis: &Analysis, sheet: &Sheet, top: Option<usize>, form: Form) -> String {
+pub fn sheet(analysis: &Analysis, sheet: &Sheet, top: Option<usize>, form: Form) -> Printed {
     let most = top.unwrap_or(usize::MAX);
     match sheet {
-        Sheet::Summary if form == Form::Text => lines(SUMMARY, analysis.totals()),
+        Sheet::Summary if form == Form::Text => Printed::Lines(lines(SUMMARY, analysis.totals())),
         Sheet::Summary => form.of(SUMMARY, &[*analysis.totals()]),
         Sheet::Blocks => form.of(BLOCKS, &analysis.blocks),
         Sheet::Parts => form.of(PARTS, &parts(analysis)),
@@ -102,7 +130,7 @@ pub fn sheet(analysis: &Analysis, sheet: &Sheet, top: Option<usize>, form: Form)
             let rows = distributions(&analysis.counts, &analysis.histogram_buckets);
             form.of(DISTRIBUTIONS, &rows)
         }
-        Sheet::Cuts => form.of(CUTS, &cuts(analysis)),
+        Sheet::Cuts => form.of(CUTS, &analysis.cuts()),
     }
 }
 
@@ -120,12 +148,12 @@ pub fn text(analysis: &Analysis, top: usize, form: Form) -> String {
         if !title.is_empty() {
             let _ = match form {
                 Form::Markdown => writeln!(text, "## {title}\n"),
-                Form::Text | Form::Csv => writeln!(text, "{title}"),
+                Form::Text | Form::Csv | Form::Json => writeln!(text, "{title}"),
             };
         }
         text.push_str(content);
     };
-    let of = |which: &Sheet| sheet(analysis, which, Some(top), form);
+    let of = |which: &Sheet| sheet(analysis, which, Some(top), form).lines();
     section("", &of(&Sheet::Summary));
     if analysis.blocks.len() > 1 {
         section("Blocks", &of(&Sheet::Blocks));
@@ -145,7 +173,7 @@ pub fn text(analysis: &Analysis, top: usize, form: Form) -> String {
     let cross = analysis.cross(METRICS_WITH_LABELS, LABELS_OF_A_METRIC);
     section(
         "Metrics by series, and the labels that make them",
-        &form.of(CROSS, &cross),
+        &form.of(CROSS, &cross).lines(),
     );
     section("Values that may never come back", &of(&Sheet::Looks));
     section("Series that come and go", &of(&Sheet::Steps));
@@ -165,62 +193,34 @@ pub fn text(analysis: &Analysis, top: usize, form: Form) -> String {
     text
 }
 
-/// Everything, as one JSON object; at most `top` pairs, and as many rows of other tables if `all` is not set.
+/// Everything, as one JSON object: at most `top` rows where rows are ranked; of pairs, at most `pairs` if that is not said.
 pub fn json(analysis: &Analysis, top: Option<usize>, pairs: usize) -> Json {
-    let most = top.unwrap_or(usize::MAX);
-    let encodings = analysis.counts.encodings.iter();
-    let encodings: Vec<_> = encodings.map(|(id, counts)| (*id, *counts)).collect();
-    let pairs = |by| json_rows(PAIRS, &analysis.pairs(by, Some(top.unwrap_or(pairs))));
+    let of = |which: &Sheet| sheet(analysis, which, top, Form::Json).json();
+    let pairs = |by| {
+        let top = top.or(Some(pairs));
+        sheet(analysis, &Sheet::Pairs(by), top, Form::Json).json()
+    };
     json!({
         "summary": super::json(SUMMARY, analysis.totals()),
-        "blocks": json_rows(BLOCKS, &analysis.blocks),
-        "parts": json_rows(PARTS, &parts(analysis)),
-        "metrics": json_rows(GROUPS, &analysis.groups(b"__name__", top)),
-        "jobs": json_rows(GROUPS, &analysis.groups(b"job", top)),
-        "labels": json_rows(LABELS, first(&analysis.labels(), most)),
+        "blocks": of(&Sheet::Blocks),
+        "parts": of(&Sheet::Parts),
+        "metrics": of(&values("__name__")),
+        "jobs": of(&values("job")),
+        "labels": of(&Sheet::Labels),
         "pairs": pairs(Rank::Carried),
         "common_pairs": pairs(Rank::Series),
         "churning_pairs": pairs(Rank::Uncovered),
-        "metric_labels": json_rows(CROSS, &analysis.cross(most, most)),
-        "looks": json_rows(LOOKS, first(&analysis.looks(), most)),
-        "churn": json_rows(STEPS, &analysis.steps()),
-        "churn_by_job": json_rows(JOBS, first(&analysis.job_churn(), most)),
-        "turnover": json_rows(TURNOVER, first(&analysis.turnover(), most)),
-        "scrapes": json_rows(SCRAPES, &analysis.scrapes()),
-        "encodings": json_rows(ENCODINGS, &encodings),
+        "metric_labels": of(&Sheet::Cross),
+        "looks": of(&Sheet::Looks),
+        "churn": of(&Sheet::Steps),
+        "churn_by_job": of(&Sheet::Jobs),
+        "turnover": of(&Sheet::Turnover),
+        "scrapes": of(&Sheet::Scrapes),
+        "encodings": of(&Sheet::Encodings),
         "distributions": distributions_json(&distributions(&analysis.counts, &analysis.histogram_buckets)),
-        "cuts": json_rows(CUTS, &cuts(analysis)),
+        "cuts": of(&Sheet::Cuts),
         "faults": faults(analysis),
     })
-}
-
-/// The rows of one sheet as a JSON array.
-pub fn json_sheet(analysis: &Analysis, which: &Sheet, top: Option<usize>) -> Json {
-    let most = top.unwrap_or(usize::MAX);
-    match which {
-        Sheet::Summary => Json::Array(vec![super::json(SUMMARY, analysis.totals())]),
-        Sheet::Blocks => json_rows(BLOCKS, &analysis.blocks),
-        Sheet::Parts => json_rows(PARTS, &parts(analysis)),
-        Sheet::Values(label) => json_rows(GROUPS, &analysis.groups(label, top)),
-        Sheet::Labels => json_rows(LABELS, first(&analysis.labels(), most)),
-        Sheet::Pairs(by) => json_rows(PAIRS, &analysis.pairs(*by, top)),
-        Sheet::Cross => json_rows(CROSS, &analysis.cross(most, most)),
-        Sheet::Looks => json_rows(LOOKS, first(&analysis.looks(), most)),
-        Sheet::Steps => json_rows(STEPS, &analysis.steps()),
-        Sheet::Jobs => json_rows(JOBS, first(&analysis.job_churn(), most)),
-        Sheet::Turnover => json_rows(TURNOVER, first(&analysis.turnover(), most)),
-        Sheet::Scrapes => json_rows(SCRAPES, &analysis.scrapes()),
-        Sheet::Encodings => {
-            let encodings = analysis.counts.encodings.iter();
-            let rows: Vec<_> = encodings.map(|(id, counts)| (*id, *counts)).collect();
-            json_rows(ENCODINGS, &rows)
-        }
-        Sheet::Distributions => json_rows(
-            DISTRIBUTIONS,
-            &distributions(&analysis.counts, &analysis.histogram_buckets),
-        ),
-        Sheet::Cuts => json_rows(CUTS, &cuts(analysis)),
-    }
 }
 
 /// What could not be read, one line each; the last says how many more there are.
@@ -240,12 +240,6 @@ fn parts(analysis: &Analysis) -> Vec<(crate::capacity::Part, u64)> {
         .filter(|part| part.bytes > 0)
         .map(|part| (part.clone(), all))
         .collect()
-}
-
-fn cuts(analysis: &Analysis) -> Vec<((crate::capacity::Cut, u64, u64), u64)> {
-    let all = analysis.totals().chunks;
-    let cuts = analysis.cuts().into_iter();
-    cuts.map(|cut| (cut, all)).collect()
 }
 
 fn first<Row>(rows: &[Row], most: usize) -> &[Row] {
