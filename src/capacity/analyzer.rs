@@ -1,6 +1,6 @@
 //! Block after block into one analysis.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
@@ -158,7 +158,7 @@ pub struct Analysis {
     /// Whether the samples themselves were read.
     pub extended: bool,
     totals: Totals,
-    pub(super) cuts: BTreeMap<Cut, (u64, u64)>,
+    cuts: [(u64, u64); Cut::ALL.len()],
     pub(super) parts: Vec<Part>,
     pub(super) pairs: PairTable,
     pub(super) whole: PairTally,
@@ -194,6 +194,7 @@ impl Analyzer {
         let index = block.index()?;
         let mut faults = Faults::default();
         let costs = Costs::measure(&index, &mut faults).in_file(&block.files().index())?;
+        block.release_index(&(index.toc().postings..block.index_bytes()));
         let walked = Walked {
             block,
             index,
@@ -205,6 +206,7 @@ impl Analyzer {
         let mut tally = tally(walked, &self.options, window, ids, &mut faults);
         let analysis = &mut self.analysis;
         analysis.cross.add(walked, &tally.pairs);
+        block.release_index(&(index.toc().series..block.index_bytes()));
         analysis.lives.add(&costs, &mut tally, window);
         analysis.scrapes.add(&costs, &tally);
         analysis.pairs.add(&costs, std::mem::take(&mut tally.pairs));
@@ -227,8 +229,7 @@ impl Analyzer {
         analysis.counts.merge(&tally.counts);
         analysis.bits.add(tally.decoded.bits);
         analysis.histogram_buckets.merge(&tally.decoded.buckets);
-        for (cut, (chunks, samples)) in &tally.cuts {
-            let known = analysis.cuts.entry(*cut).or_default();
+        for (known, (chunks, samples)) in analysis.cuts.iter_mut().zip(tally.cuts) {
             known.0 += chunks;
             known.1 += samples;
         }
@@ -323,14 +324,15 @@ impl Analysis {
 
     /// Why chunks ended.
     pub fn cuts(&self) -> Vec<CutRow> {
-        let cuts = self.cuts.iter();
-        cuts.map(|(cut, (chunks, samples))| CutRow {
-            cut: *cut,
-            chunks: *chunks,
-            samples: *samples,
-            of_chunks: self.totals.chunks,
-        })
-        .collect()
+        let cuts = Cut::ALL.into_iter().zip(self.cuts);
+        cuts.filter(|(_, (chunks, _))| *chunks > 0)
+            .map(|(cut, (chunks, samples))| CutRow {
+                cut,
+                chunks,
+                samples,
+                of_chunks: self.totals.chunks,
+            })
+            .collect()
     }
 
     /// Sums over all blocks.

@@ -1,8 +1,8 @@
 //! Why a chunk ended where it does.
 //!
-//! Prometheus' head ends a chunk of floats at 120 samples, or when its data nears 1,024 bytes; it aims at the end of a block's range, so
-//! that a series' chunks in it are equally long, and never crosses that end. Histogram chunks end at 1,024 bytes, and where a counter was
-//! reset or buckets disappear (Prometheus `tsdb/head_append.go`, `appendPreprocessor`, `histogramsAppendPreprocessor`).
+//! Prometheus' head ends a chunk of floats at 120 samples (at up to 240, when that makes the chunks up to the end of a block's range
+//! equally long), or when its data nears 1,024 bytes, and never crosses the end of a range. Histogram chunks end at 1,024 bytes, and where a counter
+//! was reset or buckets change (Prometheus `tsdb/head_append.go`, `appendPreprocessor`, `histogramsAppendPreprocessor`).
 //! Compaction keeps chunks as they are, except where they overlap. What a block shows is therefore enough for a good guess.
 
 use super::walk::ChunkView;
@@ -24,8 +24,6 @@ pub enum Cut {
     Size,
     /// The next chunk lies in the next range of two hours.
     RangeEnd,
-    /// It and the chunks behind it divide the rest of the range of two hours evenly.
-    Even,
     /// The next chunk begins with a counter reset.
     CounterReset,
     /// The next chunk has other buckets, or another kind of samples.
@@ -38,7 +36,7 @@ pub enum Cut {
     BlockEnd,
     /// It is the series' last chunk, and the block goes on.
     SeriesEnd,
-    /// Nothing of this.
+    /// Nothing of this: a restart, a range of other length, another writer.
     Unknown,
 }
 
@@ -57,11 +55,10 @@ pub struct CutRow {
 
 impl Cut {
     /// All reasons.
-    pub const ALL: [Cut; 11] = [
+    pub const ALL: [Cut; 10] = [
         Cut::Full,
         Cut::Size,
         Cut::RangeEnd,
-        Cut::Even,
         Cut::CounterReset,
         Cut::Layout,
         Cut::Gap,
@@ -77,7 +74,6 @@ impl Cut {
             Cut::Full => "full",
             Cut::Size => "size",
             Cut::RangeEnd => "range-end",
-            Cut::Even => "spread-evenly",
             Cut::CounterReset => "counter-reset",
             Cut::Layout => "layout-change",
             Cut::Gap => "gap",
@@ -94,14 +90,13 @@ impl Cut {
             Cut::Full => "120 samples or more",
             Cut::Size => "1,005 bytes of data or more",
             Cut::RangeEnd => "end of a range of two hours",
-            Cut::Even => "rest of a range of two hours divided evenly",
             Cut::CounterReset => "a histogram's counter was reset",
             Cut::Layout => "other buckets, or another kind of samples",
             Cut::Gap => "no samples for five intervals or more",
             Cut::Overlap => "the next chunk begins earlier: out of order or compacted",
             Cut::BlockEnd => "end of the block",
             Cut::SeriesEnd => "the series ended before the block",
-            Cut::Unknown => "a restart, or another writer",
+            Cut::Unknown => "a restart, a shorter range of blocks, or another writer",
         }
     }
 
@@ -149,26 +144,8 @@ impl Cut {
         if next.meta.min_time.saturating_sub(max) >= interval.saturating_mul(5) {
             return Cut::Gap;
         }
-        let end = range.saturating_add(1).saturating_mul(BLOCK_RANGE);
-        if is_even(chunk.meta.min_time, next.meta.min_time, end, interval) {
-            return Cut::Even;
-        }
         Cut::Unknown
     }
-}
-
-/// Whether chunks of the length of the one from `start` to `next` fill the time to `end`.
-fn is_even(start: Millis, next: Millis, end: Millis, interval: Millis) -> bool {
-    let (Some(rest), Some(length)) = (end.checked_sub(start), next.checked_sub(start)) else {
-        return false;
-    };
-    if length <= 0 {
-        return false;
-    }
-    let chunks = rest.saturating_add(length / 2) / length;
-    // Of many short chunks any number fills the rest.
-    let is_telling = length / chunks.max(1) > interval.saturating_mul(4);
-    chunks >= 1 && is_telling && (rest / chunks).abs_diff(length) <= interval.unsigned_abs().max(1)
 }
 
 /// Counts of each sample of a histogram chunk.
@@ -189,20 +166,5 @@ fn kind(encoding: Encoding) -> u8 {
         Encoding::Histogram | Encoding::HistogramSt => 1,
         Encoding::FloatHistogram | Encoding::FloatHistogramSt => 2,
         Encoding::Unknown(byte) => byte,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn even_chunks_fill_the_rest_of_the_range() {
-        assert!(is_even(0, 2_400_000, BLOCK_RANGE, 15_000));
-        assert!(is_even(10_000, 2_410_000, BLOCK_RANGE, 15_000));
-        assert!(!is_even(0, 3_000_000, BLOCK_RANGE, 15_000));
-        assert!(!is_even(7_000, 37_000, BLOCK_RANGE, 500));
-        assert!(!is_even(0, 0, BLOCK_RANGE, 15_000));
-        assert!(!is_even(Millis::MIN, Millis::MAX, BLOCK_RANGE, 1));
     }
 }

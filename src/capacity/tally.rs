@@ -1,6 +1,6 @@
 //! What one pass over a block counts.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::Options;
@@ -97,7 +97,8 @@ pub(super) struct Tally {
     /// Series that are not selected: their chunks' bytes, and their part of the index.
     pub(super) left_out: PairTally,
     pub(super) counts: SeriesCounts,
-    pub(super) cuts: BTreeMap<Cut, (u64, u64)>,
+    /// Chunks, and samples in them, by why they ended.
+    pub(super) cuts: [(u64, u64); Cut::ALL.len()],
     /// Samples by job and average distance of their chunk.
     pub(super) averages: HashMap<(Option<PairId>, Millis), u64>,
     pub(super) lives: Vec<Life>,
@@ -149,6 +150,7 @@ pub(super) fn tally(
         },
         Tally::merge,
     )
+    .with_intervals()
 }
 
 fn job_of(view: &SeriesView<'_, '_>, costs: &Costs<'_>, job: Option<NameId>) -> Option<PairId> {
@@ -221,16 +223,37 @@ impl Tally {
         self.counts
             .chunks_per_series
             .record(view.chunks.len() as u64);
+        // Most chunks of a series have the same distance.
+        let mut run: Option<(Millis, u64)> = None;
         for (i, chunk) in view.chunks.iter().enumerate() {
             let samples = u64::from(chunk.samples);
-            self.counts.add(&chunk.meta, &chunk.record, samples);
+            self.counts.add(&chunk.record, samples);
             if let Some(interval) = average_distance(&chunk.meta, samples) {
-                *self.averages.entry((job, interval)).or_default() += samples;
+                match &mut run {
+                    Some((known, sum)) if *known == interval => *sum += samples,
+                    _ => self.averages(job, run.replace((interval, samples))),
+                }
             }
             let cut = Cut::of(chunk, view.chunks.get(i + 1), window.max);
-            let (chunks, in_them) = self.cuts.entry(cut).or_default();
-            *chunks += 1;
-            *in_them += samples;
+            if let Some((chunks, in_them)) = self.cuts.get_mut(cut as usize) {
+                *chunks += 1;
+                *in_them += samples;
+            }
+        }
+        self.averages(job, run);
+    }
+
+    /// Fills in what [`SeriesCounts::add`] leaves to the caller.
+    fn with_intervals(mut self) -> Self {
+        for ((_, interval), samples) in &self.averages {
+            *self.counts.intervals.entry(*interval).or_default() += samples;
+        }
+        self
+    }
+
+    fn averages(&mut self, job: Option<PairId>, run: Option<(Millis, u64)>) {
+        if let Some((interval, samples)) = run {
+            *self.averages.entry((job, interval)).or_default() += samples;
         }
     }
 
@@ -241,10 +264,9 @@ impl Tally {
         self.whole.add(&other.whole);
         self.left_out.add(&other.left_out);
         self.counts.merge(&other.counts);
-        for (cut, (chunks, samples)) in other.cuts {
-            let mine = self.cuts.entry(cut).or_default();
-            mine.0 += chunks;
-            mine.1 += samples;
+        for (mine, theirs) in self.cuts.iter_mut().zip(other.cuts) {
+            mine.0 += theirs.0;
+            mine.1 += theirs.1;
         }
         for (key, samples) in other.averages {
             *self.averages.entry(key).or_default() += samples;
@@ -274,8 +296,11 @@ pub(super) fn window(walked: Walked<'_>) -> Window {
             };
             let promised =
                 crate::chunk::promised_samples(record.encoding, record.data, record.data_offset);
-            if let Ok(samples) = promised {
-                counts.add(chunk, &record, u64::from(samples));
+            if let Some(interval) = promised
+                .ok()
+                .and_then(|samples| average_distance(chunk, samples.into()))
+            {
+                *counts.intervals.entry(interval).or_default() += 1;
             }
         }
     }

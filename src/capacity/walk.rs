@@ -134,7 +134,7 @@ pub fn fold_series<A: Send>(
     visit: impl Fn(&mut A, &SeriesView<'_, '_>, &mut Faults) + Sync,
     merge: impl Fn(A, A) -> A + Sync,
 ) -> A {
-    let parts = sound_parts(&walked.index, faults);
+    let parts = parts(walked, faults);
     let next = AtomicUsize::new(0);
     let done = (0..workers.max(1))
         .into_par_iter()
@@ -179,11 +179,19 @@ pub fn for_each_series(
         selection,
     };
     let mut reader = Reader::new(walked);
-    for part in sound_parts(&index, faults) {
+    for part in parts(walked, faults) {
         reader.part(&part, |view, _| visit(&costs, view));
     }
     faults.merge(reader.faults);
     Ok(())
+}
+
+/// Parts of sound entries. Pages are given back behind the reader, here and in [`Reader`]: no more of a block than what is just read should count
+/// as memory.
+fn parts(walked: Walked<'_>, faults: &mut Faults) -> Vec<Range<u64>> {
+    sound_parts(&walked.index, faults, |part| {
+        walked.block.release_index(part)
+    })
 }
 
 /// Reads parts of the series section; its vectors keep their memory.
@@ -195,6 +203,8 @@ struct Reader<'a> {
     pairs: Vec<Option<PairId>>,
     chunks: Vec<ChunkView<'a>>,
     faults: Faults,
+    /// The part of a segment that was read last.
+    touched: (usize, Range<u64>),
 }
 
 impl<'a> Reader<'a> {
@@ -207,7 +217,26 @@ impl<'a> Reader<'a> {
             pairs: Vec::new(),
             chunks: Vec::new(),
             faults: Faults::default(),
+            touched: (0, 0..0),
         }
+    }
+
+    /// Remembers that a record was read.
+    fn touch(&mut self, segment: usize, record: &Record<'_>) {
+        let (of, part) = &mut self.touched;
+        if *of == segment && !part.is_empty() {
+            part.start = part.start.min(record.offset);
+            part.end = part.end.max(record.end);
+            return;
+        }
+        self.release();
+        self.touched = (segment, record.offset..record.end);
+    }
+
+    fn release(&mut self) {
+        let (segment, part) = &mut self.touched;
+        self.walked.block.release_segment(*segment, part);
+        part.end = part.start;
     }
 
     fn part(&mut self, part: &Range<u64>, mut visit: impl FnMut(&SeriesView<'_, '_>, &mut Faults)) {
@@ -228,6 +257,8 @@ impl<'a> Reader<'a> {
                 Err(fault) => self.faults.index(fault),
             }
         }
+        self.release();
+        self.walked.block.release_index(part);
     }
 
     fn show(
@@ -255,7 +286,8 @@ impl<'a> Reader<'a> {
         self.chunks.clear();
         let (mut chunk_bytes, mut other_chunk_bytes, mut samples) = (0u64, 0u64, 0u64);
         let mut concerned = false;
-        for meta in &self.series.chunks {
+        let metas = std::mem::take(&mut self.series.chunks);
+        for meta in &metas {
             if !(chosen && self.walked.selection.concerns(meta)) {
                 if let Ok(record) = record(&self.segments, meta) {
                     other_chunk_bytes =
@@ -268,6 +300,7 @@ impl<'a> Reader<'a> {
                 Ok(chunk) => {
                     chunk_bytes = chunk_bytes.saturating_add(chunk.bytes());
                     samples = samples.saturating_add(u64::from(chunk.samples));
+                    self.touch(meta.reference.segment(), &chunk.record);
                     self.chunks.push(chunk);
                 }
                 Err(fault) => {
@@ -280,6 +313,7 @@ impl<'a> Reader<'a> {
                 }
             }
         }
+        self.series.chunks = metas;
         let all = self.walked.selection.since == Millis::MIN
             && self.walked.selection.until == Millis::MAX;
         let view = SeriesView {

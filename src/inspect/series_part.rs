@@ -64,7 +64,7 @@ pub(super) fn series(
     used: &SymbolUse,
     faults: &mut Faults,
 ) -> SeriesCounts {
-    let tasks = sound_parts(index, faults);
+    let tasks = sound_parts(index, faults, |_| ());
     // Each share holds a few arrays: a handful per thread balance well enough.
     let shares = rayon::current_num_threads() * 8;
     let whole = tasks
@@ -79,9 +79,17 @@ pub(super) fn series(
     whole.counts
 }
 
-/// Cuts the series section into parts that hold sound entries only.
-pub(crate) fn sound_parts(index: &Index<'_>, faults: &mut Faults) -> Vec<Range<u64>> {
-    let mut tasks = Vec::new();
+/// Cuts the series section into parts that hold sound entries only; `made` is told of each as soon as it is read.
+pub(crate) fn sound_parts(
+    index: &Index<'_>,
+    faults: &mut Faults,
+    mut made: impl FnMut(&Range<u64>),
+) -> Vec<Range<u64>> {
+    let mut parts = Vec::new();
+    let mut push = |part: Range<u64>| {
+        made(&part);
+        parts.push(part);
+    };
     let mut entries = index.sound_series();
     let mut start = entries.position();
     let mut count = 0;
@@ -92,19 +100,19 @@ pub(crate) fn sound_parts(index: &Index<'_>, faults: &mut Faults) -> Vec<Range<u
             Ok(entry) => {
                 count += 1;
                 if count % TASK == 0 {
-                    tasks.push(start..entry.end);
+                    push(start..entry.end);
                     start = entry.end;
                 }
             }
             Err(fault) => {
-                tasks.push(start..position);
+                push(start..position);
                 start = entries.position();
                 faults.index(fault);
             }
         }
     }
-    tasks.push(start..entries.position());
-    tasks
+    push(start..entries.position());
+    parts
 }
 
 impl Share {
@@ -174,23 +182,26 @@ impl SeriesCounts {
             record.data_offset,
         )?);
         counts.samples += samples;
-        self.sizes(chunk, &record, samples);
+        self.sizes(&record, samples);
+        if let Some(interval) = average_distance(chunk, samples) {
+            *self.intervals.entry(interval).or_default() += samples;
+        }
         if !record.encoding.is_float() {
             self.histogram_buckets.record(buckets(&record)?);
         }
         Ok(())
     }
 
-    /// Counts a chunk of so many samples, without looking at its data.
-    pub(crate) fn add(&mut self, chunk: &ChunkMeta, record: &Record<'_>, samples: u64) {
+    /// Counts a chunk of so many samples, without looking at its data, all but [`SeriesCounts::intervals`].
+    pub(crate) fn add(&mut self, record: &Record<'_>, samples: u64) {
         let counts = self.encodings.entry(record.encoding).or_default();
         counts.chunks += 1;
         counts.bytes += record.data.len() as u64;
         counts.samples += samples;
-        self.sizes(chunk, record, samples);
+        self.sizes(record, samples);
     }
 
-    fn sizes(&mut self, chunk: &ChunkMeta, record: &Record<'_>, samples: u64) {
+    fn sizes(&mut self, record: &Record<'_>, samples: u64) {
         let bytes = record.data.len() as u64;
         if record.encoding.is_float() {
             self.float_samples.record(samples);
@@ -198,9 +209,6 @@ impl SeriesCounts {
         } else {
             self.histogram_samples.record(samples);
             self.histogram_bytes.record(bytes);
-        }
-        if let Some(interval) = average_distance(chunk, samples) {
-            *self.intervals.entry(interval).or_default() += samples;
         }
     }
 

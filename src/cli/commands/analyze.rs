@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use crate::block::{Block, BlockFiles, DataDir, read_meta};
+use crate::block::{Block, BlockFiles, read_meta};
 use crate::capacity::{Analyzer, Options, Rank, Selection};
 use crate::cli::args::{Output, OutputArgs};
-use crate::cli::stored::{Need, StoredArgs};
+use crate::cli::stored::StoredArgs;
 use crate::cli::time::{now, parse_time};
 use crate::cli::{Context, Outcome};
 use crate::dump::Selector;
@@ -101,40 +101,38 @@ fn parse_sheet(text: &str) -> std::result::Result<Sheet, String> {
 
 pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     let selection = args.selection()?;
-    let opened = args.stored.open(&args.paths, Need::Blocks, context)?;
-    let mut problems = opened.incomplete;
-    let mut dirs = Vec::new();
-    for path in &opened.paths {
-        let blocks = DataDir::scan(path)?;
-        dirs.extend(blocks.blocks().map(|entry| entry.path.clone()));
-    }
-    // A block that is named twice, or with its directory, is one.
-    dirs.sort();
-    dirs.dedup();
+    let concerns = |min, max| min <= selection.until && max > selection.since;
+    let blocks = args.stored.blocks(&args.paths, concerns)?;
     let mut analyzer = Analyzer::new(Options {
         selection: selection.clone(),
         extended: args.extended,
-        several_blocks: dirs.len() > 1,
+        several_blocks: blocks.len() > 1,
     });
+    let mut problems = false;
     let mut analysed = 0;
-    context.progress.begin("analyze", Some(dirs.len() as u64));
-    for dir in &dirs {
-        match analyze_block(dir, &selection, &mut analyzer, context) {
-            Ok(Some(faults)) => {
+    let incomplete = blocks.for_each(context, |dir| {
+        let meta = BlockFiles::scan(dir).and_then(|files| read_meta(&files));
+        if meta.is_ok_and(|meta| !concerns(meta.min_time, meta.max_time)) {
+            return Ok(());
+        }
+        let block = Block::open(dir, context.read_mode);
+        match block.and_then(|block| analyzer.add(&block)) {
+            Ok(faults) => {
                 analysed += 1;
                 problems |= faults > 0;
             }
-            Ok(None) => {}
             Err(error) => {
                 context.progress.remark(&error.chain());
                 problems = true;
             }
         }
-        context.progress.advance(1);
-    }
-    context.progress.end();
+        Ok(())
+    })?;
+    problems |= incomplete;
     if analysed == 0 && problems {
-        return Err(Error::corrupt("no block could be analysed"));
+        return Err(Error::corrupt(
+            "expected a block that can be read, found none",
+        ));
     }
     let analysis = analyzer.finish();
     for fault in analyze::faults(&analysis) {
@@ -160,22 +158,6 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
         Printed::Json(json) => context.print_json(&json)?,
     }
     Ok(Outcome::problems_if(problems))
-}
-
-/// Adds the block in `dir` if it holds samples of the time asked for, and says how many parts of it could not be read.
-fn analyze_block(
-    dir: &std::path::Path,
-    selection: &Selection,
-    analyzer: &mut Analyzer,
-    context: &Context<'_>,
-) -> Result<Option<u64>> {
-    let meta = read_meta(&BlockFiles::scan(dir)?)?;
-    if meta.min_time > selection.until || meta.max_time <= selection.since {
-        return Ok(None);
-    }
-    analyzer
-        .add(&Block::open(dir, context.read_mode)?)
-        .map(Some)
 }
 
 impl Args {

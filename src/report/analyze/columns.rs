@@ -895,7 +895,7 @@ pub(in crate::report) const CUTS: &[Column<CutRow>] = &[
         key: "reason",
         heading: "CHUNKS END BY",
         unit: Unit::None,
-        explanation: "Why chunks end, as far as a block shows: full, size, range-end, spread-evenly, counter-reset, layout-change, gap, overlap, block-end, series-end or unknown.",
+        explanation: "Why chunks end, as far as a block shows: full, size, range-end, counter-reset, layout-change, gap, overlap, block-end, series-end or unknown.",
         value: |c| Value::text(c.cut.id()),
     },
     Column {
