@@ -893,3 +893,36 @@ fn a_block_that_is_named_twice_counts_once() {
         blocks(&["night-1"])
     );
 }
+
+#[test]
+fn an_archive_is_analysed_as_the_directory_it_came_from() {
+    let dir = tempfile::tempdir().unwrap();
+    let repo = dir.path().join("repo");
+    let repo = repo.to_str().unwrap();
+    assert_eq!(narthex(&["init", "--repo", repo]).code, 0);
+    let backup = narthex(&["backup", "night-1", "--no-cache", "--repo", repo]);
+    assert_eq!(backup.code, 0, "{}", backup.err);
+    let archived = narthex(&[
+        "analyze",
+        "--archive",
+        "latest",
+        "--repo",
+        repo,
+        "--by",
+        "job",
+        "--csv",
+    ]);
+    let plain = narthex(&["analyze", "night-1", "--by", "job", "--csv"]);
+    assert_eq!((archived.code, &*archived.err), (0, ""));
+    assert_eq!(archived.out, plain.out);
+    assert!(plain.out.lines().count() > 2, "{}", plain.out);
+    let unknown = [
+        "analyze",
+        "--archive",
+        "latest",
+        "--repo",
+        repo,
+        "01M7ZTB71NJ67GWWE5SXTVHFTH",
+    ];
+    assert_eq!(narthex(&unknown).code, 1);
+}
