@@ -10,8 +10,9 @@ use crate::model::{FloatSample, Millis, Sample};
 use crate::raw::Malformed;
 use crate::raw::varint::{uvarint_len, zigzag};
 
-/// Distances that are counted in a list before they go to the map.
-const NEAR: usize = 24;
+/// Distances below this, in milliseconds, are counted in an array before they go to the map: scrapes come a little early or late, so that a
+/// series has a few dozen of them.
+const NEAR: usize = 1 << 16;
 
 /// Bits of the samples of chunks of encoding XOR, in which times and values are told apart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,7 +33,10 @@ pub(super) struct Decoded {
     pub(super) distances: HashMap<(Option<PairId>, u64), u64>,
     /// Buckets of each sample of a histogram chunk.
     pub(super) buckets: Distribution,
-    near: Vec<(u64, u64)>,
+    /// How often each distance occurs in a series.
+    near: Vec<u64>,
+    /// Those of them that do.
+    met: Vec<u64>,
 }
 
 impl Decoded {
@@ -47,15 +51,20 @@ impl Decoded {
         for chunk in chunks {
             if let Some(distance) = before.and_then(|before| distance(before, chunk.meta.min_time))
             {
-                self.count(job, three_digits(distance), 1);
+                self.count(job, distance, 1);
             }
             before = Some(before.unwrap_or(Millis::MIN).max(chunk.meta.max_time));
             if let Err(malformed) = self.chunk(chunk, job) {
                 fault(chunk.meta.reference.segment(), malformed);
             }
         }
-        for (distance, count) in std::mem::take(&mut self.near) {
-            *self.distances.entry((job, distance)).or_default() += count;
+        for distance in self.met.drain(..) {
+            let slot = usize::try_from(distance)
+                .ok()
+                .and_then(|at| self.near.get_mut(at));
+            let count = slot.map_or(0, std::mem::take);
+            let rounded = three_digits(distance);
+            *self.distances.entry((job, rounded)).or_default() += count;
         }
     }
 
@@ -95,7 +104,7 @@ impl Decoded {
         decode(record.encoding, record.data, record.data_offset, |sample| {
             let time = sample.time();
             if let Some(distance) = before.and_then(|before| distance(before, time)) {
-                self.count(job, three_digits(distance), 1);
+                self.count(job, distance, 1);
             }
             before = Some(time);
             let buckets = match sample {
@@ -113,15 +122,23 @@ impl Decoded {
 
     #[inline]
     fn count(&mut self, job: Option<PairId>, distance: u64, more: u64) {
-        if let Some((_, count)) = self.near.iter_mut().find(|(near, _)| *near == distance) {
-            *count += more;
-            return;
+        if self.near.is_empty() {
+            self.near = vec![0; NEAR];
         }
-        if self.near.len() >= NEAR {
-            *self.distances.entry((job, distance)).or_default() += more;
+        let slot = usize::try_from(distance)
+            .ok()
+            .and_then(|at| self.near.get_mut(at));
+        let Some(slot) = slot else {
+            *self
+                .distances
+                .entry((job, three_digits(distance)))
+                .or_default() += more;
             return;
+        };
+        if *slot == 0 {
+            self.met.push(distance);
         }
-        self.near.push((distance, more));
+        *slot += more;
     }
 
     pub(super) fn merge(&mut self, other: Decoded) {
@@ -167,8 +184,7 @@ impl Times<'_> {
 
     fn flush(&mut self) {
         if self.run > 0 && self.delta > 0 && i64::try_from(self.delta).is_ok() {
-            self.decoded
-                .count(self.job, three_digits(self.delta), self.run);
+            self.decoded.count(self.job, self.delta, self.run);
         }
         self.run = 0;
     }

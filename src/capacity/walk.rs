@@ -190,7 +190,7 @@ pub fn for_each_series(
 /// as memory.
 fn parts(walked: Walked<'_>, faults: &mut Faults) -> Vec<Range<u64>> {
     sound_parts(&walked.index, faults, |part| {
-        walked.block.release_index(part)
+        walked.block.release_index(part);
     })
 }
 

@@ -74,8 +74,11 @@ fn varint_len(mut number: u64) -> f64 {
     len
 }
 
+/// Series, what pairs cost by themselves, and what names do.
+type Slowly = (Vec<Slow>, BTreeMap<Pair, f64>, BTreeMap<Vec<u8>, f64>);
+
 /// All series of a block, with the bytes of the index shared out in floating point.
-fn slow(block: &Block) -> (Vec<Slow>, BTreeMap<Pair, f64>, BTreeMap<Vec<u8>, f64>) {
+fn slow(block: &Block) -> Slowly {
     let index = block.index().unwrap();
     let symbols = index.symbols().unwrap();
     let mut all = Vec::new();
@@ -534,7 +537,7 @@ fn samples_say_what_they_cost_and_how_far_they_are_apart() {
             for chunk in &series.chunks {
                 let mut times = Vec::new();
                 let shape = decode(chunk.encoding, &chunk.data, 0, |sample| {
-                    times.push(sample.time())
+                    times.push(sample.time());
                 })
                 .unwrap();
                 let joined = last
@@ -626,13 +629,16 @@ fn an_index_of_format_1_is_counted_as_well() {
     let mut loose = Loose::healthy();
     loose.version = 1;
     let sick = loose.write();
-    let (v1, v2) = (analyse(&[sick.dir.clone()], Options::default()), {
-        let sick = Loose::healthy().write();
-        let block = Block::open(&sick.dir, ReadMode::Map).unwrap();
-        let (series, ..) = slow(&block);
-        assert_eq!(series.len(), 4);
-        analyse(&[sick.dir.clone()], Options::default())
-    });
+    let (v1, v2) = (
+        analyse(std::slice::from_ref(&sick.dir), Options::default()),
+        {
+            let sick = Loose::healthy().write();
+            let block = Block::open(&sick.dir, ReadMode::Map).unwrap();
+            let (series, ..) = slow(&block);
+            assert_eq!(series.len(), 4);
+            analyse(std::slice::from_ref(&sick.dir), Options::default())
+        },
+    );
     for analysis in [&v1, &v2] {
         assert_eq!(analysis.faults.count, 0, "{:?}", analysis.faults);
         assert_eq!(sum(&analysis.groups(b"job", None)), analysis.totals().bytes);
@@ -656,12 +662,12 @@ fn chunks_outside_the_range_of_the_metadata_make_no_monsters() {
     let mut loose = Loose::healthy();
     loose.range = Some((crate::sick::START + 20_000, crate::sick::START + 50_000));
     let sick = loose.write();
-    let analysis = analyse(&[sick.dir.clone()], Options::default());
+    let analysis = analyse(std::slice::from_ref(&sick.dir), Options::default());
     assert!(analysis.labels().iter().all(|label| label.uncovered == 0));
     let mut loose = Loose::healthy();
     loose.range = Some((i64::MIN, i64::MAX));
     let sick = loose.write();
-    let analysis = analyse(&[sick.dir.clone()], Options::default());
+    let analysis = analyse(std::slice::from_ref(&sick.dir), Options::default());
     assert!(analysis.labels().iter().all(|label| label.uncovered <= 4));
     assert!(!analysis.steps().is_empty());
 }
