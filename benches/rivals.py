@@ -37,7 +37,7 @@ print(sum(len(s.samples.as_vector()) for s in pypdu.load(sys.argv[1])))
 
 
 class Run:
-    """One process: wall and CPU seconds, peak anonymous memory in MiB, standard output."""
+    """One process: wall and CPU seconds, peak anonymous memory and peak resident memory (mapped files count) in MiB, standard output."""
 
     def __init__(self, command, shell=False, cores=None):
         started, before = time.monotonic(), os.times()
@@ -47,7 +47,7 @@ class Run:
             ["bash", "-o", "pipefail", "-c", command] if shell else command,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )
-        peak = [0]
+        peak = [0, 0]
         watcher = threading.Thread(target=self._watch, args=(process.pid, peak), daemon=True)
         watcher.start()
         self.out, err = process.communicate()
@@ -56,6 +56,7 @@ class Run:
         self.cpu = (after.children_user - before.children_user) + (after.children_system - before.children_system)
         watcher.join()
         self.memory = peak[0] / 1024
+        self.resident = peak[1] / 1024
         if process.returncode not in (0, 3):
             sys.exit(f"{command} ended with {process.returncode}: {err.decode()[-500:]}")
 
@@ -70,6 +71,8 @@ class Run:
             if not anonymous:
                 return
             peak[0] = max(peak[0], int(anonymous[0].split()[1]))
+            resident = [line for line in status.splitlines() if line.startswith("VmHWM")]
+            peak[1] = max(peak[1], int(resident[0].split()[1]))
             time.sleep(0.002)
 
 
@@ -128,6 +131,32 @@ def compare_inspect(args, block, scratch):
         ours, theirs = median(results["ours"], key), median(results["theirs"], key)
         row(f"`inspect` against `promtool tsdb analyze --extended`: {name}", f"{ours:.3f} {unit}", f"{theirs:.3f} {unit}",
             f"**{ours / theirs:.2f}**", f"{mib(block):.0f} MiB block")
+
+
+def compare_analyze(args, block, scratch):
+    alone = scratch / "rival"
+    if not alone.exists():
+        shutil.copytree(block, alone / block.name)
+    many = Path(args.million) if args.million else None
+    cases = [(block, alone, f"{mib(block):.0f} MiB block")]
+    if many:
+        large = next(p for p in many.iterdir() if p.name.startswith("01"))
+        cases.append((large, many, "a million series with ten labels"))
+    for path, directory, note in cases:
+        for flag in ([], ["--extended"]):
+            results = in_turns(
+                args.runs,
+                ours=lambda: Run([NARTHEX, "analyze", str(path), *flag]),
+                plain=lambda: Run([NARTHEX, "analyze", str(path)]),
+                theirs=lambda: Run(["promtool", "tsdb", "analyze", *flag, str(directory), path.name]),
+            )
+            name = " ".join(["promtool tsdb analyze", *flag])
+            ways = [("ours", " ".join(["analyze", *flag]))] + ([("plain", "analyze")] if flag else [])
+            for way, what in ways:
+                for key, unit, measure in (("wall", "s", "time"), ("cpu", "s", "CPU time"), ("resident", "MiB", "memory, mapped pages included")):
+                    ours, theirs = median(results[way], key), median(results["theirs"], key)
+                    row(f"`{what}` against `{name}`: {measure}", f"{ours:.3f} {unit}", f"{theirs:.3f} {unit}",
+                        f"**{ours / theirs:.2f}**", note)
 
 
 def compare_backup(args, data, scratch):
@@ -380,7 +409,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", type=Path, default=os.environ.get("NARTHEX_CORPUS"), help="folder of data directories")
     parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--only", help="verify, inspect, backup, dense, unchanged or chain")
+    parser.add_argument("--only", help="verify, inspect, analyze, backup, dense, unchanged or chain")
+    parser.add_argument("--million", type=Path, help="for analyze: folder that `cargo bench --bench analyze -- FOLDER` has filled")
     args = parser.parse_args()
     if not args.corpus or not Path(NARTHEX).exists():
         parser.error("set NARTHEX_CORPUS and build with cargo build --release first")
@@ -397,6 +427,7 @@ def main():
         wanted = {
             "verify": lambda: compare_verify(args, block, scratch),
             "inspect": lambda: compare_inspect(args, block, scratch),
+            "analyze": lambda: compare_analyze(args, block, scratch),
             "backup": lambda: compare_backup(args, data, scratch),
             "dense": lambda: compare_dense(args, data, scratch),
             "unchanged": lambda: unchanged(args, data, scratch),

@@ -7,6 +7,7 @@
 //!   postings; [`chunk`] decodes samples; [`block::DataDir`] lists a whole data directory; [`wal`] reads
 //!   write-ahead logs.
 //! * **Prove it**: [`verify`] finds every fault, as typed findings.
+//! * **Measure it**: [`capacity`] says where the bytes of blocks go, and which labels, jobs and metrics are to blame.
 //! * **Pack it**: [`pack`] stores samples as columns and brings back the same bits; [`dense`] keeps such blocks in a
 //!   repository.
 //! * **Cut it**: [`cut`] makes a block that holds only some series, or some time, of another.
@@ -17,7 +18,7 @@
 //! * **Look ahead**: [`forecast`] says from the blocks of the past when a disk is full and what a retention needs.
 //! * **Show it**: [`report`] turns results into tables and JSON; `cli` is the command line.
 //!
-//! The reading half (`raw`, `model`, `block`, `index`, `chunk`, `wal`, `verify`, `cut`, `pack`, `forecast`) never learns that
+//! The reading half (`raw`, `model`, `block`, `index`, `chunk`, `wal`, `verify`, `capacity`, `forecast`, `cut`, `pack`) never learns that
 //! repositories exist; the keeping half (`store`, `repository`, `retain`) never learns what a sample is. They meet in
 //! `dense`, `archive`, `restore` and `report`.
 //!
@@ -39,6 +40,7 @@
 
 pub mod archive;
 pub mod block;
+pub mod capacity;
 pub mod chunk;
 pub mod cli;
 pub mod cut;

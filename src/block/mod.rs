@@ -9,6 +9,7 @@ mod meta;
 mod tombstones;
 mod writer;
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 pub use datadir::{DataDir, Entry, EntryKind, Place};
@@ -158,6 +159,18 @@ impl Block {
         Ok(record)
     }
 
+    /// Says that this part of the index is not needed soon, as [`FileBytes::release`].
+    pub fn release_index(&self, part: &Range<u64>) {
+        release(&self.index, part);
+    }
+
+    /// Says that this part of the segment at `position` is not needed soon, as [`FileBytes::release`].
+    pub fn release_segment(&self, position: usize, part: &Range<u64>) {
+        if let Some(segment) = self.segments.get(position) {
+            release(segment, part);
+        }
+    }
+
     /// Bytes of the index file.
     pub fn index_bytes(&self) -> u64 {
         self.index.len() as u64
@@ -167,6 +180,11 @@ impl Block {
     pub fn chunk_bytes(&self) -> u64 {
         self.segments.iter().map(|bytes| bytes.len() as u64).sum()
     }
+}
+
+fn release(file: &FileBytes, part: &Range<u64>) {
+    let place = |offset| usize::try_from(offset).unwrap_or(usize::MAX);
+    file.release(place(part.start), place(part.end));
 }
 
 /// Reads and parses `meta.json` of the block whose files are `files`.

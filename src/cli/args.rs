@@ -159,6 +159,8 @@ pub(crate) enum Command {
     List(commands::list::Args),
     /// Say everything about a block: sections, symbols, labels, encodings, chunk sizes, deletions
     Inspect(commands::inspect::Args),
+    /// Say where the bytes of blocks go: by metric, job, label and pair; cardinality, churn, scrapes, chunks
+    Analyze(commands::analyze::Args),
     /// Write samples as text, skipping and counting what is damaged
     Dump(commands::dump::Args),
     /// Make an empty repository

@@ -1,5 +1,6 @@
 //! Reading commands on stored blocks: a copy of what they need, in a temporary directory.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
@@ -7,8 +8,9 @@ use tempfile::TempDir;
 
 use super::Context;
 use super::args::REPO_VARIABLE;
+use crate::block::DataDir;
 use crate::error::{Error, Result};
-use crate::model::Ulid;
+use crate::model::{Millis, Ulid};
 use crate::repository::portable::{Object, Root};
 use crate::repository::{Archive, Repository, SourceFilter, StoredBlock};
 use crate::restore::{self, Present, Target, Wanted};
@@ -101,6 +103,53 @@ impl StoredArgs {
         })
     }
 
+    /// The blocks in the directories `paths`; or, with an archive, its blocks that `paths` name, all of them if none is named. Those of whose
+    /// range of time (its end exclusive) `concerns` says no are left out, as far as that is known without reading them.
+    pub(crate) fn blocks(
+        &self,
+        paths: &[PathBuf],
+        concerns: impl Fn(Millis, Millis) -> bool,
+    ) -> Result<Blocks> {
+        let Some(selector) = &self.archive else {
+            let mut dirs = Vec::new();
+            for path in paths {
+                let dir = DataDir::scan(path)?;
+                dirs.extend(dir.blocks().map(|entry| entry.path.clone()));
+            }
+            // A block that is named twice, or beside its directory, is one.
+            let mut seen = BTreeSet::new();
+            dirs.retain(|dir| seen.insert(dir.canonicalize().unwrap_or_else(|_| dir.clone())));
+            return Ok(Blocks::Dirs(dirs));
+        };
+        let repository = Repository::open(self.location()?.store())?;
+        let archive = repository.find(selector, &SourceFilter::default())?;
+        let named = paths
+            .iter()
+            .map(|path| ulid(path))
+            .collect::<Result<BTreeSet<_>>>()?;
+        if let Some(unknown) = named
+            .iter()
+            .find(|ulid| !archive.blocks.iter().any(|block| block.ulid == **ulid))
+        {
+            let id = archive.id.short();
+            return Err(Error::not_found(format!(
+                "archive {id} has no block {unknown}"
+            )));
+        }
+        let chosen = archive
+            .blocks
+            .iter()
+            .filter(|block| named.is_empty() || named.contains(&block.ulid))
+            .filter(|block| concerns(block.min_time, block.max_time))
+            .map(|block| block.ulid)
+            .collect();
+        Ok(Blocks::Stored {
+            repository,
+            archive: Box::new(archive),
+            chosen,
+        })
+    }
+
     fn location(&self) -> Result<Location> {
         match (&self.repo, std::env::var(REPO_VARIABLE)) {
             (Some(typed), _) => Ok(typed.clone()),
@@ -109,6 +158,70 @@ impl StoredArgs {
                 "expected --repo or {REPO_VARIABLE} beside --archive, found neither"
             ))),
         }
+    }
+}
+
+/// Blocks that are read one after the other.
+#[derive(Debug)]
+pub(crate) enum Blocks {
+    /// Directories of blocks.
+    Dirs(Vec<PathBuf>),
+    /// Blocks of an archive.
+    Stored {
+        /// The repository.
+        repository: Repository,
+        /// The archive.
+        archive: Box<Archive>,
+        /// Which of its blocks.
+        chosen: Vec<Ulid>,
+    },
+}
+
+impl Blocks {
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Blocks::Dirs(dirs) => dirs.len(),
+            Blocks::Stored { chosen, .. } => chosen.len(),
+        }
+    }
+
+    /// Calls `visit` with the directory of each block. Blocks of an archive are unpacked one by one, and removed behind `visit`: there never
+    /// is more than one. Returns whether something of the archive could not be read; it has been named.
+    pub(crate) fn for_each(
+        &self,
+        context: &Context<'_>,
+        mut visit: impl FnMut(&Path) -> Result<()>,
+    ) -> Result<bool> {
+        let (repository, archive, chosen) = match self {
+            Blocks::Dirs(dirs) => {
+                context.progress.begin("read", Some(dirs.len() as u64));
+                for dir in dirs {
+                    visit(dir)?;
+                    context.progress.advance(1);
+                }
+                context.progress.end();
+                return Ok(false);
+            }
+            Blocks::Stored {
+                repository,
+                archive,
+                chosen,
+            } => (repository, archive, chosen),
+        };
+        let mut incomplete = false;
+        for ulid in chosen {
+            let copy = tempfile::Builder::new().prefix("narthex-").tempdir();
+            let copy =
+                copy.map_err(|e| Error::io("make a directory in", &std::env::temp_dir(), e))?;
+            let dir = copy.path().join(format!("archive-{}", archive.id.short()));
+            incomplete |= unpack(repository, archive, &[*ulid], false, &dir, context)?;
+            let block = dir.join(ulid.to_string());
+            if block.is_dir() {
+                visit(&block)?;
+            }
+        }
+        Ok(incomplete)
     }
 }
 

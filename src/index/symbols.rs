@@ -127,6 +127,21 @@ impl<'a> Symbols<'a> {
 
     /// The reference of `string`, by binary search; meaningless in a table that is not sorted.
     pub fn find(&self, string: &[u8]) -> Option<SymbolRef> {
+        let (ordinal, offset) = self.locate(string)?;
+        match self.format {
+            Format::V1 => u32::try_from(offset),
+            Format::V2 => u32::try_from(ordinal),
+        }
+        .ok()
+        .map(SymbolRef)
+    }
+
+    /// The ordinal of `string`, by binary search; meaningless in a table that is not sorted.
+    pub fn position(&self, string: &[u8]) -> Option<usize> {
+        self.locate(string).map(|(ordinal, _)| ordinal)
+    }
+
+    fn locate(&self, string: &[u8]) -> Option<(usize, u64)> {
         let first = |sample: usize| {
             self.reader_at(sample)
                 .and_then(|mut reader| reader.string().ok())
@@ -145,14 +160,48 @@ impl<'a> Symbols<'a> {
         for i in sample * STRIDE..self.count.min((sample + 1) * STRIDE) {
             let offset = reader.offset();
             if reader.string().ok()? == string {
-                return match self.format {
-                    Format::V1 => u32::try_from(offset),
-                    Format::V2 => u32::try_from(i),
-                }
-                .ok()
-                .map(SymbolRef);
+                return Some((i, offset));
             }
         }
         None
+    }
+
+    /// The strings from the one with this ordinal on, with their ordinals.
+    pub fn iter_from(&self, ordinal: usize) -> impl Iterator<Item = (usize, &'a [u8])> + use<'a> {
+        let mut rest = self.reader_at(ordinal / STRIDE);
+        let begin = ordinal / STRIDE * STRIDE;
+        (begin..self.count)
+            .map_while(move |i| Some((i, rest.as_mut()?.string().ok()?)))
+            .skip(ordinal - begin)
+    }
+
+    /// The ordinal of `reference`, if there is such a symbol.
+    pub fn ordinal(&self, reference: SymbolRef) -> Option<usize> {
+        match self.format {
+            Format::V2 => Some(reference.0 as usize).filter(|ordinal| *ordinal < self.count),
+            Format::V1 => self.ordinal_at(u64::from(reference.0)),
+        }
+    }
+
+    /// The ordinal of the string that begins at `offset`.
+    fn ordinal_at(&self, offset: u64) -> Option<usize> {
+        let position = u32::try_from(offset.checked_sub(self.strings.offset())?).ok()?;
+        let sample = self
+            .sampled
+            .partition_point(|start| *start <= position)
+            .checked_sub(1)?;
+        let mut reader = self.reader_at(sample)?;
+        for i in sample * STRIDE..self.count.min((sample + 1) * STRIDE) {
+            if reader.offset() == offset {
+                return Some(i);
+            }
+            reader.string().ok()?;
+        }
+        None
+    }
+
+    /// The string with this ordinal.
+    pub fn at(&self, ordinal: usize) -> Option<&'a [u8]> {
+        self.by_ordinal(ordinal)
     }
 }

@@ -19,7 +19,7 @@ pub struct IndexSection {
 }
 
 /// The sections of the index in file order; they cover the whole file.
-pub(super) fn sections(index: &Index<'_>) -> Vec<IndexSection> {
+pub(crate) fn sections(index: &Index<'_>) -> Vec<IndexSection> {
     let file = index.bytes().len() as u64;
     let toc = index.toc();
     let mut starts = vec![("header", 0)];

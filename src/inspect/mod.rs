@@ -12,9 +12,11 @@ mod series_part;
 use std::path::PathBuf;
 
 pub use distribution::{Bucket, Distribution};
+pub(crate) use index_part::sections;
 pub use index_part::{IndexSection, LabelName, PostingsCounts, SymbolCounts};
 pub use listing::{Gap, ListedBlock, Listing, OtherEntry, Totals, UnreadableBlock};
 pub use series_part::{EncodingCounts, SeriesCounts};
+pub(crate) use series_part::{average_distance, sound_parts, three_digits};
 
 use crate::block::{Block, Meta};
 use crate::error::{InFile as _, Result};
@@ -84,11 +86,11 @@ pub struct Faults {
 }
 
 impl Faults {
-    fn index(&mut self, fault: Malformed) {
+    pub(crate) fn index(&mut self, fault: Malformed) {
         self.push(None, fault);
     }
 
-    fn segment(&mut self, block: &Block, segment: usize, fault: Malformed) {
+    pub(crate) fn segment(&mut self, block: &Block, segment: usize, fault: Malformed) {
         self.push(Some(block.segment_path(segment)), fault);
     }
 
@@ -99,7 +101,7 @@ impl Faults {
         }
     }
 
-    fn merge(&mut self, other: Faults) {
+    pub(crate) fn merge(&mut self, other: Faults) {
         self.count += other.count;
         let room = FAULTS_KEPT.saturating_sub(self.first.len());
         self.first.extend(other.first.into_iter().take(room));

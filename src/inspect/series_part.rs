@@ -64,7 +64,7 @@ pub(super) fn series(
     used: &SymbolUse,
     faults: &mut Faults,
 ) -> SeriesCounts {
-    let tasks = split(index, faults);
+    let tasks = sound_parts(index, faults, |_| ());
     // Each share holds a few arrays: a handful per thread balance well enough.
     let shares = rayon::current_num_threads() * 8;
     let whole = tasks
@@ -79,9 +79,17 @@ pub(super) fn series(
     whole.counts
 }
 
-/// Cuts the series section into parts that hold sound entries only.
-fn split(index: &Index<'_>, faults: &mut Faults) -> Vec<Range<u64>> {
-    let mut tasks = Vec::new();
+/// Cuts the series section into parts that hold sound entries only; `made` is told of each as soon as it is read.
+pub(crate) fn sound_parts(
+    index: &Index<'_>,
+    faults: &mut Faults,
+    mut made: impl FnMut(&Range<u64>),
+) -> Vec<Range<u64>> {
+    let mut parts = Vec::new();
+    let mut push = |part: Range<u64>| {
+        made(&part);
+        parts.push(part);
+    };
     let mut entries = index.sound_series();
     let mut start = entries.position();
     let mut count = 0;
@@ -92,19 +100,19 @@ fn split(index: &Index<'_>, faults: &mut Faults) -> Vec<Range<u64>> {
             Ok(entry) => {
                 count += 1;
                 if count % TASK == 0 {
-                    tasks.push(start..entry.end);
+                    push(start..entry.end);
                     start = entry.end;
                 }
             }
             Err(fault) => {
-                tasks.push(start..position);
+                push(start..position);
                 start = entries.position();
                 faults.index(fault);
             }
         }
     }
-    tasks.push(start..entries.position());
-    tasks
+    push(start..entries.position());
+    parts
 }
 
 impl Share {
@@ -165,31 +173,46 @@ impl SeriesCounts {
 
     fn chunk(&mut self, block: &Block, chunk: &ChunkMeta) -> Result<(), Malformed> {
         let record = block.chunk(chunk.reference)?;
-        let bytes = record.data.len() as u64;
         let counts = self.encodings.entry(record.encoding).or_default();
         counts.chunks += 1;
-        counts.bytes += bytes;
+        counts.bytes += record.data.len() as u64;
         let samples = u64::from(chunk::promised_samples(
             record.encoding,
             record.data,
             record.data_offset,
         )?);
         counts.samples += samples;
+        self.sizes(&record, samples);
+        if let Some(interval) = average_distance(chunk, samples) {
+            *self.intervals.entry(interval).or_default() += samples;
+        }
+        if !record.encoding.is_float() {
+            self.histogram_buckets.record(buckets(&record)?);
+        }
+        Ok(())
+    }
+
+    /// Counts a chunk of so many samples, without looking at its data, all but [`SeriesCounts::intervals`].
+    pub(crate) fn add(&mut self, record: &Record<'_>, samples: u64) {
+        let counts = self.encodings.entry(record.encoding).or_default();
+        counts.chunks += 1;
+        counts.bytes += record.data.len() as u64;
+        counts.samples += samples;
+        self.sizes(record, samples);
+    }
+
+    fn sizes(&mut self, record: &Record<'_>, samples: u64) {
+        let bytes = record.data.len() as u64;
         if record.encoding.is_float() {
             self.float_samples.record(samples);
             self.float_bytes.record(bytes);
         } else {
             self.histogram_samples.record(samples);
             self.histogram_bytes.record(bytes);
-            self.histogram_buckets.record(buckets(&record)?);
         }
-        if let Some(interval) = average_distance(chunk, samples) {
-            *self.intervals.entry(interval).or_default() += samples;
-        }
-        Ok(())
     }
 
-    fn merge(&mut self, other: &SeriesCounts) {
+    pub(crate) fn merge(&mut self, other: &SeriesCounts) {
         self.series += other.series;
         for (encoding, more) in &other.encodings {
             let counts = self.encodings.entry(*encoding).or_default();
@@ -224,18 +247,25 @@ fn buckets(record: &Record<'_>) -> Result<u64, Malformed> {
 }
 
 /// The average distance of a chunk's samples, rounded to three digits: scrapes come a little early or late.
-fn average_distance(chunk: &ChunkMeta, samples: u64) -> Option<Millis> {
+pub(crate) fn average_distance(chunk: &ChunkMeta, samples: u64) -> Option<Millis> {
     let length = chunk
         .max_time
         .checked_sub(chunk.min_time)
         .filter(|length| *length > 0)?;
     let gaps = samples.checked_sub(1).filter(|gaps| *gaps > 0)?;
-    let average = (length.unsigned_abs() + gaps / 2) / gaps;
+    Millis::try_from(three_digits(
+        length.unsigned_abs().saturating_add(gaps / 2) / gaps,
+    ))
+    .ok()
+}
+
+/// A number rounded to three digits.
+pub(crate) fn three_digits(number: u64) -> u64 {
     let mut unit = 1u64;
-    while average / unit >= 1000 {
+    while number / unit >= 1000 {
         unit *= 10;
     }
-    Millis::try_from((average + unit / 2) / unit * unit).ok()
+    number.saturating_add(unit / 2) / unit * unit
 }
 
 #[cfg(test)]

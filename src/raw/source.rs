@@ -76,6 +76,27 @@ impl FileBytes {
     }
 }
 
+impl FileBytes {
+    /// Says that the bytes from `start` to `end` are not needed soon, so that mapped pages of them do not count as memory of this process. They
+    /// can be read all the same, from the page cache or the file.
+    pub fn release(&self, start: usize, end: usize) {
+        let FileBytes::Mapped(map) = self else {
+            return;
+        };
+        let end = end.min(map.len());
+        let Some(len) = end.checked_sub(start).filter(|len| *len > 0) else {
+            return;
+        };
+        #[expect(unsafe_code, reason = "memmap2 cannot know what is mapped; see SAFETY")]
+        // SAFETY: the map is read-only and of a file. Pages that are dropped are read from the file when they are touched again, and
+        // hold what they held before: nothing could have written to them.
+        let advised =
+            unsafe { map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, start, len) };
+        // Advice that is not taken costs memory and nothing else.
+        drop(advised);
+    }
+}
+
 fn not_regular(path: &Path) -> Error {
     Error::invalid(format!("{} is not a regular file", path.display()))
 }
@@ -108,6 +129,29 @@ mod tests {
             FileBytes::open(dir.path(), ReadMode::Map).is_err(),
             "a directory is no file"
         );
+    }
+
+    #[test]
+    fn released_bytes_are_still_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        let content: Vec<u8> = (0..100_000u32).map(|i| (i % 251) as u8).collect();
+        std::fs::write(&path, &content).unwrap();
+        for mode in [ReadMode::Map, ReadMode::Read] {
+            let bytes = FileBytes::open(&path, mode).unwrap();
+            assert_eq!(&*bytes, &content[..]);
+            for (start, end) in [
+                (0, 100_000),
+                (5000, 9000),
+                (7, 8),
+                (9, 3),
+                (99_999, usize::MAX),
+                (usize::MAX, 0),
+            ] {
+                bytes.release(start, end);
+                assert_eq!(&*bytes, &content[..]);
+            }
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Every subject (blocks, findings, archives …) has one table of [`Column`]s; heading, key in JSON and CSV, unit and
 //! explanation of a column are said once, there.
 
+pub mod analyze;
 pub mod archives;
 pub mod backup;
 pub mod blocks;

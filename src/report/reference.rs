@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::analyze::columns as analyze;
 use super::inspect::columns as inspect;
 use super::{Column, blocks, forecast, retain, stats};
 
@@ -28,6 +29,16 @@ const INSPECT: &str = "\
 One object with the key `blocks`: a list with one object per block, with the keys of the first table and `sections`,
 `encodings`, `labels`, `tombstones` and `foreign_files`, which are lists of objects with the keys of the other tables; `segments`, a list of objects with `name` and
 `bytes`; `distributions`, an object with one object per distribution; and `faults`, a list of sentences.
+
+";
+
+const ANALYZE: &str = "\
+## `narthex analyze --json`
+
+One object. `summary` is an object with the keys of the first table; `distributions`, an object with one object per distribution, as of
+`narthex inspect --json`; `faults`, a list of sentences. All other keys are lists of objects with the keys of the table of the same name; `jobs`
+is as `metrics`, and `common_pairs` and `churning_pairs` are as `pairs`, of which there are at most 1,000 without `--top`. `encodings` is as of
+`narthex inspect --json`. With `--by` it is one of these lists alone.
 
 ";
 
@@ -109,6 +120,20 @@ pub fn reference() -> String {
     keys(&mut page, "`foreign_files`", inspect::FILES);
     keys(&mut page, "`distributions`", inspect::DISTRIBUTIONS);
     keys(&mut page, "`buckets` of a distribution", inspect::BUCKETS);
+    page.push_str(ANALYZE);
+    keys(&mut page, "`summary`", analyze::SUMMARY);
+    keys(&mut page, "`blocks` of an analysis", analyze::BLOCKS);
+    keys(&mut page, "`parts`: kinds of bytes", analyze::PARTS);
+    keys(&mut page, "`metrics`", analyze::GROUPS);
+    keys(&mut page, "`labels`: label names", analyze::LABELS);
+    keys(&mut page, "`pairs`", analyze::PAIRS);
+    keys(&mut page, "`metric_labels`", analyze::CROSS);
+    keys(&mut page, "`looks`", analyze::LOOKS);
+    keys(&mut page, "`churn`", analyze::STEPS);
+    keys(&mut page, "`churn_by_job`", analyze::JOBS);
+    keys(&mut page, "`turnover`", analyze::TURNOVER);
+    keys(&mut page, "`scrapes`", analyze::SCRAPES);
+    keys(&mut page, "`cuts`", analyze::CUTS);
     page.push_str(STATS);
     keys(&mut page, "`totals` of a repository", stats::TOTALS);
     keys(&mut page, "`codecs`", stats::CODECS);
@@ -187,6 +212,19 @@ mod tests {
         check(inspect::DISTRIBUTIONS);
         check(inspect::LABELS);
         check(inspect::DELETIONS);
+        check(analyze::SUMMARY);
+        check(analyze::BLOCKS);
+        check(analyze::PARTS);
+        check(analyze::GROUPS);
+        check(analyze::LABELS);
+        check(analyze::PAIRS);
+        check(analyze::CROSS);
+        check(analyze::LOOKS);
+        check(analyze::STEPS);
+        check(analyze::JOBS);
+        check(analyze::TURNOVER);
+        check(analyze::SCRAPES);
+        check(analyze::CUTS);
         check(stats::TOTALS);
         check(stats::CODECS);
         check(stats::PARTS);

@@ -18,6 +18,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("dump", &["raw", "model", "index", "chunk", "block"]),
     ("cut", &["raw", "model", "index", "chunk", "block", "dump"]),
     (
+        "capacity",
+        &["raw", "model", "index", "chunk", "block", "inspect", "dump"],
+    ),
+    (
         "verify",
         &["raw", "model", "index", "chunk", "wal", "block"],
     ),
@@ -68,6 +72,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "wal",
             "inspect",
             "forecast",
+            "capacity",
             "dump",
             "verify",
             "repository",
@@ -89,6 +94,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "wal",
             "inspect",
             "forecast",
+            "capacity",
             "dump",
             "cut",
             "verify",

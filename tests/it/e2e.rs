@@ -5,6 +5,7 @@
 //! the packaged one (`prometheus` and `promtool` on the PATH) and the current one (`NARTHEX_PROMETHEUS3`,
 //! else `tests/prometheus/bin/prometheus`, which `.ci/run` builds; `promtool` beside it).
 
+mod analyze;
 mod answer;
 mod deployment;
 mod dump;

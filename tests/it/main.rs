@@ -11,6 +11,7 @@
     reason = "a test says what it expects by unwrapping; clippy.toml only knows the functions marked #[test]"
 )]
 
+mod analyze;
 mod architecture;
 mod backup_command;
 mod block_writer;

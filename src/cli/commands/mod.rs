@@ -1,5 +1,6 @@
 //! One file per subcommand: from typed arguments to library calls, to a report and an outcome.
 
+pub(super) mod analyze;
 pub(super) mod archives;
 pub(super) mod backup;
 pub(super) mod check;
@@ -26,6 +27,7 @@ pub(super) fn run(command: Command, context: &mut Context<'_>) -> Result<Outcome
     match command {
         Command::List(args) => list::run(&args, context),
         Command::Inspect(args) => inspect::run(&args, context),
+        Command::Analyze(args) => analyze::run(&args, context),
         Command::Dump(args) => dump::run(&args, context),
         Command::Init(args) => init::run(&args, context),
         Command::Backup(args) => backup::run(&args, context),

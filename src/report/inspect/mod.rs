@@ -8,7 +8,11 @@ use serde_json::{Map, Value as Json, json};
 
 use super::{Column, json_rows, lines, table};
 use crate::chunk::Encoding;
-use crate::inspect::{Distribution, EncodingCounts, IndexSection, Inspection};
+use std::path::Path;
+
+use crate::inspect::{
+    Distribution, EncodingCounts, Faults, IndexSection, Inspection, SeriesCounts,
+};
 use columns::{
     BUCKETS, DELETIONS, DISTRIBUTIONS, ENCODINGS, FILES, LABELS, Named, OVERVIEW, SECTIONS,
 };
@@ -29,7 +33,7 @@ pub fn text(block: &Inspection) -> String {
     };
     section(table(SECTIONS, &sections(block)));
     section(table(ENCODINGS, &encodings(block)));
-    let distributions = distributions(block);
+    let distributions = distributions_of(block);
     section(table(DISTRIBUTIONS, &distributions));
     for (_, name, values) in &distributions {
         if !name.starts_with("chunks") {
@@ -62,16 +66,6 @@ pub fn json(block: &Inspection) -> Json {
         .iter()
         .map(|(name, bytes)| json!({ "name": name, "bytes": bytes }))
         .collect();
-    let distributions: Map<String, Json> = distributions(block)
-        .iter()
-        .map(|named| {
-            let mut of = super::json(DISTRIBUTIONS, named);
-            if let Some(of) = of.as_object_mut() {
-                of.insert("buckets".to_owned(), json_rows(BUCKETS, &named.2.buckets()));
-            }
-            (named.0.to_owned(), of)
-        })
-        .collect();
     object.extend([
         ("sections".to_owned(), json_rows(SECTIONS, &sections(block))),
         ("segments".to_owned(), Json::Array(segments)),
@@ -79,7 +73,10 @@ pub fn json(block: &Inspection) -> Json {
             "encodings".to_owned(),
             json_rows(ENCODINGS, &encodings(block)),
         ),
-        ("distributions".to_owned(), Json::Object(distributions)),
+        (
+            "distributions".to_owned(),
+            distributions_json(&distributions_of(block)),
+        ),
         ("labels".to_owned(), json_rows(LABELS, &block.labels)),
         (
             "tombstones".to_owned(),
@@ -94,18 +91,22 @@ pub fn json(block: &Inspection) -> Json {
 /// What could not be read, one line each; the last says how many more there are.
 pub fn faults(block: &Inspection) -> Vec<String> {
     let index = block.dir.join("index");
-    let mut lines: Vec<String> = block
-        .faults
+    fault_lines(&block.faults, &index, &block.dir)
+}
+
+/// One line for each fault that is kept; the last says how many more there are in `place`. Those without a file are in `index`.
+pub(super) fn fault_lines(faults: &Faults, index: &Path, place: &Path) -> Vec<String> {
+    let mut lines: Vec<String> = faults
         .first
         .iter()
         .map(|(file, fault)| {
-            let file = file.as_ref().unwrap_or(&index);
+            let file = file.as_deref().unwrap_or(index);
             format!("{}: {fault}", file.display())
         })
         .collect();
-    let more = block.faults.count.saturating_sub(lines.len() as u64);
+    let more = faults.count.saturating_sub(lines.len() as u64);
     if more > 0 {
-        lines.push(format!("{}: {more} more faults", block.dir.display()));
+        lines.push(format!("{}: {more} more faults", place.display()));
     }
     lines
 }
@@ -124,8 +125,24 @@ fn encodings(block: &Inspection) -> Vec<(Encoding, EncodingCounts)> {
         .collect()
 }
 
-fn distributions(block: &Inspection) -> Vec<Named> {
-    let series = &block.series;
+fn distributions_of(block: &Inspection) -> Vec<Named> {
+    distributions(&block.series, &block.series.histogram_buckets)
+}
+
+/// Distributions by their key, each with its buckets.
+pub(super) fn distributions_json(distributions: &[Named]) -> Json {
+    let by_key = distributions.iter().map(|named| {
+        let mut of = super::json(DISTRIBUTIONS, named);
+        if let Some(of) = of.as_object_mut() {
+            of.insert("buckets".to_owned(), json_rows(BUCKETS, &named.2.buckets()));
+        }
+        (named.0.to_owned(), of)
+    });
+    Json::Object(by_key.collect::<Map<_, _>>())
+}
+
+/// The distributions of chunks that are not empty.
+pub(super) fn distributions(series: &SeriesCounts, histogram_buckets: &Distribution) -> Vec<Named> {
     [
         (
             "chunks_per_series",
@@ -151,7 +168,7 @@ fn distributions(block: &Inspection) -> Vec<Named> {
         (
             "histogram_buckets",
             "buckets per histogram",
-            &series.histogram_buckets,
+            histogram_buckets,
         ),
     ]
     .into_iter()
@@ -161,7 +178,7 @@ fn distributions(block: &Inspection) -> Vec<Named> {
 }
 
 /// A histogram: one line per bucket, with its borders, share and count.
-fn bars(values: &Distribution) -> String {
+pub(super) fn bars(values: &Distribution) -> String {
     let buckets = values.buckets();
     let most = buckets
         .iter()

@@ -1,0 +1,170 @@
+//! Why a chunk ended where it does.
+//!
+//! Prometheus' head ends a chunk of floats at 120 samples (at up to 240, when that makes the chunks up to the end of a block's range
+//! equally long), or when its data nears 1,024 bytes, and never crosses the end of a range. Histogram chunks end at 1,024 bytes, and where a counter
+//! was reset or buckets change (Prometheus `tsdb/head_append.go`, `appendPreprocessor`, `histogramsAppendPreprocessor`).
+//! Compaction keeps chunks as they are, except where they overlap. What a block shows is therefore enough for a good guess.
+
+use super::walk::ChunkView;
+use crate::chunk::{Encoding, counts_per_sample};
+use crate::inspect::FULL_CHUNK;
+use crate::model::Millis;
+
+/// Range of a level-1 block, at whose end every chunk ends, unless the server was told otherwise.
+const BLOCK_RANGE: Millis = 2 * 3_600_000;
+/// Data from this size on is full: 1,024 bytes less room for one more sample of 19 bytes.
+const FULL_BYTES: usize = 1024 - 19;
+
+/// Why a chunk ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Cut {
+    /// It has 120 samples or more.
+    Full,
+    /// Its data is as long as chunks get.
+    Size,
+    /// The next chunk lies in the next range of two hours.
+    RangeEnd,
+    /// The next chunk begins with a counter reset.
+    CounterReset,
+    /// The next chunk has other buckets, or another kind of samples.
+    Layout,
+    /// No samples for five intervals or more before the next chunk.
+    Gap,
+    /// The next chunk begins before this one ends.
+    Overlap,
+    /// It is the series' last chunk, and the block ends there.
+    BlockEnd,
+    /// It is the series' last chunk, and the block goes on.
+    SeriesEnd,
+    /// Nothing of this: a restart, a range of other length, another writer.
+    Unknown,
+}
+
+/// How many chunks end for a reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CutRow {
+    /// The reason.
+    pub cut: Cut,
+    /// Chunks.
+    pub chunks: u64,
+    /// Samples in them.
+    pub samples: u64,
+    /// Chunks of all reasons.
+    pub of_chunks: u64,
+}
+
+impl Cut {
+    /// All reasons.
+    pub const ALL: [Cut; 10] = [
+        Cut::Full,
+        Cut::Size,
+        Cut::RangeEnd,
+        Cut::CounterReset,
+        Cut::Layout,
+        Cut::Gap,
+        Cut::Overlap,
+        Cut::BlockEnd,
+        Cut::SeriesEnd,
+        Cut::Unknown,
+    ];
+
+    /// A word for it, stable.
+    pub fn id(self) -> &'static str {
+        match self {
+            Cut::Full => "full",
+            Cut::Size => "size",
+            Cut::RangeEnd => "range-end",
+            Cut::CounterReset => "counter-reset",
+            Cut::Layout => "layout-change",
+            Cut::Gap => "gap",
+            Cut::Overlap => "overlap",
+            Cut::BlockEnd => "block-end",
+            Cut::SeriesEnd => "series-end",
+            Cut::Unknown => "unknown",
+        }
+    }
+
+    /// What it means.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Cut::Full => "120 samples or more",
+            Cut::Size => "1,005 bytes of data or more",
+            Cut::RangeEnd => "end of a range of two hours",
+            Cut::CounterReset => "a histogram's counter was reset",
+            Cut::Layout => "other buckets, or another kind of samples",
+            Cut::Gap => "no samples for five intervals or more",
+            Cut::Overlap => "the next chunk begins earlier: out of order or compacted",
+            Cut::BlockEnd => "end of the block",
+            Cut::SeriesEnd => "the series ended before the block",
+            Cut::Unknown => "a restart, a shorter range of blocks, or another writer",
+        }
+    }
+
+    /// Why `chunk` ended, given the one after it, and the end of the block (exclusive) or of what precedes it by a few intervals.
+    pub(super) fn of(
+        chunk: &ChunkView<'_>,
+        next: Option<&ChunkView<'_>>,
+        block_end: Millis,
+    ) -> Cut {
+        let interval = interval(chunk);
+        if u64::from(chunk.samples) >= FULL_CHUNK && chunk.record.encoding.is_float() {
+            return Cut::Full;
+        }
+        if chunk.record.data.len() >= FULL_BYTES {
+            return Cut::Size;
+        }
+        let max = chunk.meta.max_time;
+        let Some(next) = next else {
+            let rest = block_end.saturating_sub(max);
+            return if rest <= interval.saturating_mul(3).max(1) {
+                Cut::BlockEnd
+            } else {
+                Cut::SeriesEnd
+            };
+        };
+        if next.meta.min_time <= max {
+            return Cut::Overlap;
+        }
+        let range = chunk.meta.min_time.div_euclid(BLOCK_RANGE);
+        if range != next.meta.min_time.div_euclid(BLOCK_RANGE) {
+            return Cut::RangeEnd;
+        }
+        if kind(chunk.record.encoding) != kind(next.record.encoding) {
+            return Cut::Layout;
+        }
+        if !next.record.encoding.is_float() {
+            // The two highest bits behind the count: 2 says that the counter was reset.
+            if next.record.data.get(2).is_some_and(|flags| flags >> 6 == 2) {
+                return Cut::CounterReset;
+            }
+            if counts(chunk) != counts(next) {
+                return Cut::Layout;
+            }
+        }
+        if next.meta.min_time.saturating_sub(max) >= interval.saturating_mul(5) {
+            return Cut::Gap;
+        }
+        Cut::Unknown
+    }
+}
+
+/// Counts of each sample of a histogram chunk.
+fn counts(chunk: &ChunkView<'_>) -> Option<usize> {
+    counts_per_sample(chunk.record.encoding, chunk.record.data).ok()
+}
+
+/// The average distance of a chunk's samples; at least a millisecond.
+fn interval(chunk: &ChunkView<'_>) -> Millis {
+    let length = chunk.meta.max_time.saturating_sub(chunk.meta.min_time);
+    let gaps = Millis::from(chunk.samples).saturating_sub(1).max(1);
+    (length / gaps).max(1)
+}
+
+fn kind(encoding: Encoding) -> u8 {
+    match encoding {
+        Encoding::Xor | Encoding::Xor2 => 0,
+        Encoding::Histogram | Encoding::HistogramSt => 1,
+        Encoding::FloatHistogram | Encoding::FloatHistogramSt => 2,
+        Encoding::Unknown(byte) => byte,
+    }
+}

@@ -1,0 +1,41 @@
+//! Where the bytes of blocks go, and which labels, jobs and metrics are to blame.
+//!
+//! An [`Analyzer`] takes blocks one by one, opened or unpacked for the time of a call, and ends in an [`Analysis`] of all of them.
+//!
+//! **Every byte belongs to something.** A chunk's record and a series entry belong to their series; so does what the series bears of the
+//! index beside its entry ([`Costs`]). What belongs to all (header, table of contents, the list of all series, symbols that nobody uses,
+//! headers of segments, what no series refers to) is a row of its own. Rows of a partition (metrics, jobs, the values of one
+//! label) add up to the size of the files exactly, see [`Analysis::groups`].
+//!
+//! **Several blocks**: bytes, chunks and samples are sums; a sample that two blocks hold counts twice, as it is stored twice. Series are told
+//! apart by their labels, so that one that lives in several blocks is one where births and deaths are counted.
+//!
+//! **Damage** goes to [`Analysis::faults`]; everything else is counted. Bytes that cannot be read belong to all.
+//!
+//! Memory: about 100 bytes for each different label pair, 24 for each series of a single block, 48 for each different series of several; while
+//! a block is read, 24 bytes for each of its pairs and 56 more for each thread.
+
+mod analyzer;
+mod churn;
+mod costs;
+mod cross;
+mod cuts;
+mod decode;
+mod fixed;
+mod groups;
+mod lookalike;
+mod pairs;
+mod scrapes;
+mod tally;
+mod walk;
+
+pub use analyzer::{Analysis, Analyzer, BlockRow, Options, Part, Totals};
+pub use churn::{JobChurn, Step, Turnover};
+pub use costs::{Costs, NameCost, NameId, PairCost, PairId};
+pub use cuts::{Cut, CutRow};
+pub use decode::Bits;
+pub use fixed::Share;
+pub use groups::{CrossRow, Group, LabelRow, LookRow, PairRow, Rank, What};
+pub use lookalike::Look;
+pub use scrapes::Scrapes;
+pub use walk::{ChunkView, Selection, SeriesView, Walked, fold_series, for_each_series};

@@ -1,0 +1,351 @@
+//! What one pass over a block counts.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use super::Options;
+use super::costs::{Costs, NameId, PairId};
+use super::cuts::Cut;
+use super::decode::Decoded;
+use super::walk::{SeriesView, Walked, fold_series};
+use crate::index::{Series, Symbols};
+use crate::inspect::{Faults, SeriesCounts, average_distance};
+use crate::model::Millis;
+
+/// Memory that the counters of pairs may take in all workers together, in bytes.
+const PAIR_MEMORY: usize = 256 << 20;
+/// A series begins or ends with the block if it does so within this time of it: after it, queries no longer see its last sample.
+const LOOKBACK: Millis = 5 * 60_000;
+/// Series entries that are looked at to guess the scrape interval.
+const GUESSED_FROM: usize = 2000;
+
+/// What is counted of a label pair.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct PairTally {
+    /// Series that carry it.
+    pub(super) series: u32,
+    /// Those that have one sample.
+    pub(super) one_sample: u32,
+    /// Those that are there when the block begins.
+    pub(super) starts: u32,
+    /// Those that begin later.
+    pub(super) births: u32,
+    /// Those that end before the block does.
+    pub(super) deaths: u32,
+    pub(super) chunks: u32,
+    pub(super) samples: u64,
+    pub(super) chunk_bytes: u64,
+    /// What they bear of the index, in units of a share.
+    pub(super) index: u64,
+    /// Milliseconds of the block they do not cover.
+    pub(super) uncovered: u64,
+}
+
+impl PairTally {
+    pub(super) fn add(&mut self, other: &PairTally) {
+        self.series = self.series.saturating_add(other.series);
+        self.one_sample = self.one_sample.saturating_add(other.one_sample);
+        self.starts = self.starts.saturating_add(other.starts);
+        self.births = self.births.saturating_add(other.births);
+        self.deaths = self.deaths.saturating_add(other.deaths);
+        self.chunks = self.chunks.saturating_add(other.chunks);
+        self.samples = self.samples.saturating_add(other.samples);
+        self.chunk_bytes = self.chunk_bytes.saturating_add(other.chunk_bytes);
+        self.index = self.index.saturating_add(other.index);
+        self.uncovered = self.uncovered.saturating_add(other.uncovered);
+    }
+}
+
+/// When a series lived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Life {
+    pub(super) first: Millis,
+    pub(super) last: Millis,
+    pub(super) job: Option<PairId>,
+    pub(super) samples: u32,
+}
+
+/// The range of time of a block that counts, and what beside its borders still belongs to them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Window {
+    pub(super) min: Millis,
+    /// Exclusive.
+    pub(super) max: Millis,
+    pub(super) slack: Millis,
+}
+
+impl Window {
+    /// Milliseconds of the window that a series from `first` to `last` does not cover. Unlike promtool's this does not wrap where chunks
+    /// lie outside the block's range.
+    fn uncovered(self, span: Option<(Millis, Millis)>) -> u64 {
+        let length = self.max.saturating_sub(self.min).max(0);
+        let covered = span.map_or(0, |(first, last)| {
+            last.min(self.max)
+                .saturating_sub(first.max(self.min))
+                .max(0)
+        });
+        length.saturating_sub(covered).max(0).unsigned_abs()
+    }
+}
+
+/// Everything one pass counts.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    pub(super) pairs: Vec<PairTally>,
+    /// Series that count.
+    pub(super) whole: PairTally,
+    /// Series that are not selected: their chunks' bytes, and their part of the index.
+    pub(super) left_out: PairTally,
+    pub(super) counts: SeriesCounts,
+    /// Chunks, and samples in them, by why they ended.
+    pub(super) cuts: [(u64, u64); Cut::ALL.len()],
+    /// Samples by job and average distance of their chunk.
+    pub(super) averages: HashMap<(Option<PairId>, Millis), u64>,
+    pub(super) lives: Vec<Life>,
+    /// Identities of these series, if they were asked for.
+    pub(super) ids: Vec<u128>,
+    pub(super) decoded: Decoded,
+    /// Labels for which there is no postings list.
+    pub(super) unlisted: u64,
+}
+
+/// Goes through the series of a block.
+pub(super) fn tally(
+    walked: Walked<'_>,
+    options: &Options,
+    window: Window,
+    with_ids: bool,
+    faults: &mut Faults,
+) -> Tally {
+    let costs = walked.costs;
+    let pairs = costs.pairs().len();
+    let per_worker = pairs.saturating_mul(size_of::<PairTally>()).max(1);
+    let workers = rayon::current_num_threads().min((PAIR_MEMORY / per_worker).max(1));
+    let job = costs.find_name(b"job");
+    let hashes = with_ids.then(|| hashes(costs.symbols()));
+    fold_series(
+        walked,
+        workers,
+        faults,
+        || Tally {
+            pairs: vec![PairTally::default(); pairs],
+            ..Tally::default()
+        },
+        |tally, view, faults| {
+            tally.series(view, costs, job, window);
+            if !view.selected {
+                return;
+            }
+            if let Some(hashes) = &hashes {
+                tally.ids.push(identity(view, costs.symbols(), hashes));
+            }
+            if options.extended {
+                let job = job_of(view, costs, job);
+                tally
+                    .decoded
+                    .series(view.chunks, job, &mut |segment, fault| {
+                        faults.segment(walked.block, segment, fault);
+                    });
+            }
+        },
+        Tally::merge,
+    )
+    .with_intervals()
+}
+
+fn job_of(view: &SeriesView<'_, '_>, costs: &Costs<'_>, job: Option<NameId>) -> Option<PairId> {
+    let job = job?;
+    let mut pairs = view.pairs.iter().flatten();
+    pairs
+        .find(|pair| {
+            let cost = costs.pairs().get(**pair as usize);
+            cost.is_some_and(|cost| cost.name == job)
+        })
+        .copied()
+}
+
+impl Tally {
+    fn series(
+        &mut self,
+        view: &SeriesView<'_, '_>,
+        costs: &Costs<'_>,
+        job: Option<NameId>,
+        window: Window,
+    ) {
+        let index = view.index_bytes().0;
+        let others = view.other_chunk_bytes;
+        self.left_out.chunk_bytes = self.left_out.chunk_bytes.saturating_add(others);
+        if !view.selected {
+            self.left_out.series = self.left_out.series.saturating_add(1);
+            self.left_out.index = self.left_out.index.saturating_add(index);
+            return;
+        }
+        let span = view.min_time().zip(view.max_time());
+        let late = |first: Millis| first.saturating_sub(window.min) > window.slack;
+        let early = |last: Millis| window.max.saturating_sub(last) > window.slack;
+        let flag = |is: bool| u32::from(is);
+        let one = PairTally {
+            series: 1,
+            one_sample: flag(view.samples == 1),
+            starts: flag(span.is_some_and(|(first, _)| !late(first))),
+            births: flag(span.is_some_and(|(first, _)| late(first))),
+            deaths: flag(span.is_some_and(|(_, last)| early(last))),
+            chunks: u32::try_from(view.chunks.len()).unwrap_or(u32::MAX),
+            samples: view.samples,
+            chunk_bytes: view.chunk_bytes,
+            index,
+            uncovered: window.uncovered(span),
+        };
+        self.whole.add(&one);
+        for pair in view.pairs {
+            match pair.and_then(|pair| self.pairs.get_mut(pair as usize)) {
+                Some(tally) => tally.add(&one),
+                None => self.unlisted += 1,
+            }
+        }
+        let job = job_of(view, costs, job);
+        if let Some((first, last)) = span {
+            self.lives.push(Life {
+                first,
+                last,
+                job,
+                samples: u32::try_from(view.samples).unwrap_or(u32::MAX),
+            });
+        } else {
+            self.lives.push(Life {
+                first: window.max,
+                last: window.max,
+                job,
+                samples: 0,
+            });
+        }
+        self.counts.series += 1;
+        self.counts
+            .chunks_per_series
+            .record(view.chunks.len() as u64);
+        // Most chunks of a series have the same distance.
+        let mut run: Option<(Millis, u64)> = None;
+        for (i, chunk) in view.chunks.iter().enumerate() {
+            let samples = u64::from(chunk.samples);
+            self.counts.add(&chunk.record, samples);
+            if let Some(interval) = average_distance(&chunk.meta, samples) {
+                match &mut run {
+                    Some((known, sum)) if *known == interval => *sum += samples,
+                    _ => self.averages(job, run.replace((interval, samples))),
+                }
+            }
+            let cut = Cut::of(chunk, view.chunks.get(i + 1), window.max);
+            if let Some((chunks, in_them)) = self.cuts.get_mut(cut as usize) {
+                *chunks += 1;
+                *in_them += samples;
+            }
+        }
+        self.averages(job, run);
+    }
+
+    /// Fills in what [`SeriesCounts::add`] leaves to the caller.
+    fn with_intervals(mut self) -> Self {
+        for ((_, interval), samples) in &self.averages {
+            *self.counts.intervals.entry(*interval).or_default() += samples;
+        }
+        self
+    }
+
+    fn averages(&mut self, job: Option<PairId>, run: Option<(Millis, u64)>) {
+        if let Some((interval, samples)) = run {
+            *self.averages.entry((job, interval)).or_default() += samples;
+        }
+    }
+
+    fn merge(mut self, other: Tally) -> Tally {
+        for (mine, theirs) in self.pairs.iter_mut().zip(&other.pairs) {
+            mine.add(theirs);
+        }
+        self.whole.add(&other.whole);
+        self.left_out.add(&other.left_out);
+        self.counts.merge(&other.counts);
+        for (mine, theirs) in self.cuts.iter_mut().zip(other.cuts) {
+            mine.0 += theirs.0;
+            mine.1 += theirs.1;
+        }
+        for (key, samples) in other.averages {
+            *self.averages.entry(key).or_default() += samples;
+        }
+        self.lives.extend(other.lives);
+        self.ids.extend(other.ids);
+        self.decoded.merge(other.decoded);
+        self.unlisted += other.unlisted;
+        self
+    }
+}
+
+/// The window of a block: what of its range is wanted, and the slack at its borders, three scrapes long.
+pub(super) fn window(walked: Walked<'_>) -> Window {
+    let meta = walked.block.meta();
+    let selection = walked.selection;
+    let mut counts = SeriesCounts::default();
+    let mut series = Series::default();
+    let entries = walked.index.series().map_while(Result::ok);
+    for entry in entries.take(GUESSED_FROM) {
+        if entry.decode(&mut series).is_err() {
+            continue;
+        }
+        for chunk in series.chunks.iter().take(1) {
+            let Ok(record) = walked.block.chunk(chunk.reference) else {
+                continue;
+            };
+            let promised =
+                crate::chunk::promised_samples(record.encoding, record.data, record.data_offset);
+            if let Some(interval) = promised
+                .ok()
+                .and_then(|samples| average_distance(chunk, samples.into()))
+            {
+                *counts.intervals.entry(interval).or_default() += 1;
+            }
+        }
+    }
+    let interval = counts
+        .scrape_interval()
+        .map_or(LOOKBACK, |(found, _)| found);
+    Window {
+        min: meta.min_time.max(selection.since),
+        max: meta.max_time.min(selection.until.saturating_add(1)),
+        slack: interval.saturating_mul(3).clamp(1, LOOKBACK),
+    }
+}
+
+/// A hash of 128 bits for each symbol.
+fn hashes(symbols: &Symbols<'_>) -> Vec<u128> {
+    symbols.iter().map(|(_, string)| hash(string)).collect()
+}
+
+pub(super) fn hash(string: &[u8]) -> u128 {
+    let half = |seed: u64| {
+        let mut hasher = DefaultHasher::new();
+        seed.hash(&mut hasher);
+        string.hash(&mut hasher);
+        u128::from(hasher.finish())
+    };
+    half(1) << 64 | half(2)
+}
+
+/// The same number for the same labels, in whatever block. Two of a thousand million different label sets share one with a probability below
+/// 10⁻²⁰.
+fn identity(view: &SeriesView<'_, '_>, symbols: &Symbols<'_>, hashes: &[u128]) -> u128 {
+    /// An odd number without a pattern: digits of π.
+    const FACTOR: u128 = 0x243f_6a88_85a3_08d3_1319_8a2e_0370_7345;
+    let hash_of = |symbol| {
+        let ordinal = symbols.ordinal(symbol);
+        ordinal
+            .and_then(|ordinal| hashes.get(ordinal))
+            .copied()
+            .unwrap_or(0)
+    };
+    let mix = |number: u128| {
+        let number = (number ^ number >> 64).wrapping_mul(FACTOR);
+        (number ^ number >> 59).wrapping_mul(FACTOR)
+    };
+    view.labels.iter().fold(FACTOR, |id, (name, value)| {
+        mix(id.rotate_left(31) ^ mix(hash_of(*name)).wrapping_add(hash_of(*value)))
+    })
+}

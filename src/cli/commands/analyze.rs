@@ -1,0 +1,183 @@
+//! `narthex analyze`: where the bytes go, and who is to blame.
+
+use std::path::PathBuf;
+
+use crate::block::{Block, BlockFiles, read_meta};
+use crate::capacity::{Analyzer, Options, Rank, Selection};
+use crate::cli::args::{Output, OutputArgs};
+use crate::cli::stored::StoredArgs;
+use crate::cli::time::{now, parse_time};
+use crate::cli::{Context, Outcome};
+use crate::dump::Selector;
+use crate::error::{Error, Result};
+use crate::model::Millis;
+use crate::report::analyze::{self, Form, Printed, Sheet};
+
+/// Rows of each table when nothing else is said.
+const TOP: usize = 10;
+/// Pairs in JSON when nothing else is said.
+const PAIRS: usize = 1000;
+
+/// What to analyse.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Examples:
+  narthex analyze data
+  narthex analyze data --by metric --csv > metrics.csv
+  narthex analyze data/01M7ZTB71NJ67GWWE5SXTVHFTH --by label=pod --top 20
+  narthex analyze data --match '{job=\"node\"}' --since 1d --extended
+  narthex analyze --archive latest --repo /srv/backup/prometheus --json | jq '.metrics[:5]'
+
+Times: 2026-11-21T19:00:00Z, 2026-11-21, Unix seconds, now, or 2h (ago). A chunk counts as a whole if it may hold samples of the time.
+
+Reads the index, and of every chunk header and checksum. With --extended also the samples: for bits of times and values, missed scrapes, \
+gaps and histogram buckets.
+
+Rows of metrics, jobs and values add up to the size of all files: what no series bears has a row of its own. Bytes of labels and pairs are given \
+twice: what they cost by themselves, which adds up, and bytes of the series that carry them, which overlap.
+
+Several blocks are added up; a sample that two of them hold counts twice, as it is stored twice. What cannot be read is named on standard error \
+and counted, and the exit code is 3.")]
+pub(crate) struct Args {
+    /// Data directories, Prometheus snapshots or blocks
+    #[arg(required_unless_present = "archive", value_name = "DIR|BLOCK")]
+    paths: Vec<PathBuf>,
+    #[command(flatten)]
+    stored: StoredArgs,
+    /// Series to analyse, as a PromQL selector; may be repeated [default: all]
+    #[arg(short, long = "match", value_name = "SELECTOR")]
+    matches: Vec<Selector>,
+    /// First point in time
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    since: Option<String>,
+    /// Last point in time
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    until: Option<String>,
+    /// Print one table, in full: metric, job, label=NAME, label, pair, pair-series, pair-churn, metric-label, look, churn, churn-job, turnover,
+    /// scrape, chunk, encoding, cut, part, block or summary
+    #[arg(long, value_name = "TABLE", value_parser = parse_sheet)]
+    by: Option<Sheet>,
+    /// At most so many rows of each table [default: 10, in full with --by and --json]
+    #[arg(long, value_name = "N")]
+    top: Option<usize>,
+    /// Read the samples, too
+    #[arg(long)]
+    extended: bool,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+fn parse_sheet(text: &str) -> std::result::Result<Sheet, String> {
+    Ok(match text {
+        "metric" => Sheet::Values(b"__name__".to_vec()),
+        "job" => Sheet::Values(b"job".to_vec()),
+        "label" => Sheet::Labels,
+        "pair" => Sheet::Pairs(Rank::Carried),
+        "pair-series" => Sheet::Pairs(Rank::Series),
+        "pair-churn" => Sheet::Pairs(Rank::Uncovered),
+        "metric-label" => Sheet::Cross,
+        "look" => Sheet::Looks,
+        "churn" => Sheet::Steps,
+        "churn-job" => Sheet::Jobs,
+        "turnover" => Sheet::Turnover,
+        "scrape" => Sheet::Scrapes,
+        "chunk" => Sheet::Distributions,
+        "encoding" => Sheet::Encodings,
+        "cut" => Sheet::Cuts,
+        "part" => Sheet::Parts,
+        "block" => Sheet::Blocks,
+        "summary" => Sheet::Summary,
+        other => match other.strip_prefix("label=") {
+            Some(name) if !name.is_empty() => Sheet::Values(name.as_bytes().to_vec()),
+            _ => {
+                return Err(
+                    "expected metric, job, label=NAME, label, pair or another table, see --help"
+                        .to_owned(),
+                );
+            }
+        },
+    })
+}
+
+pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
+    let selection = args.selection()?;
+    let concerns = |min, max| min <= selection.until && max > selection.since;
+    let blocks = args.stored.blocks(&args.paths, concerns)?;
+    let mut analyzer = Analyzer::new(Options {
+        selection: selection.clone(),
+        extended: args.extended,
+        several_blocks: blocks.len() > 1,
+    });
+    let mut problems = false;
+    let mut analysed = 0;
+    let incomplete = blocks.for_each(context, |dir| {
+        let meta = BlockFiles::scan(dir).and_then(|files| read_meta(&files));
+        if meta.is_ok_and(|meta| !concerns(meta.min_time, meta.max_time)) {
+            return Ok(());
+        }
+        let block = Block::open(dir, context.read_mode);
+        match block.and_then(|block| analyzer.add(&block)) {
+            Ok(faults) => {
+                analysed += 1;
+                problems |= faults > 0;
+            }
+            Err(error) => {
+                context.progress.remark(&error.chain());
+                problems = true;
+            }
+        }
+        Ok(())
+    })?;
+    problems |= incomplete;
+    if analysed == 0 && problems {
+        return Err(Error::corrupt(
+            "expected a block that can be read, found none",
+        ));
+    }
+    let analysis = analyzer.finish();
+    for fault in analyze::faults(&analysis) {
+        context.progress.remark(&fault);
+    }
+    let form = match args.output.output(context.json) {
+        Output::Json => Form::Json,
+        Output::Text => Form::Text,
+        Output::Csv => Form::Csv,
+        Output::Markdown => Form::Markdown,
+    };
+    let metrics = Sheet::Values(b"__name__".to_vec());
+    let printed = match (&args.by, form) {
+        (Some(sheet), _) => analyze::sheet(&analysis, sheet, args.top, form),
+        (None, Form::Json) => Printed::Json(analyze::json(&analysis, args.top, PAIRS)),
+        (None, Form::Csv) => analyze::sheet(&analysis, &metrics, args.top, form),
+        (None, Form::Text | Form::Markdown) => {
+            Printed::Lines(analyze::text(&analysis, args.top.unwrap_or(TOP), form))
+        }
+    };
+    match printed {
+        Printed::Lines(lines) => context.print(lines)?,
+        Printed::Json(json) => context.print_json(&json)?,
+    }
+    Ok(Outcome::problems_if(problems))
+}
+
+impl Args {
+    fn selection(&self) -> Result<Selection> {
+        let now = now();
+        let time = |text: &Option<String>, default: Millis| match text {
+            Some(text) => parse_time(text, now),
+            None => Ok(default),
+        };
+        let since = time(&self.since, Millis::MIN)?;
+        let until = time(&self.until, Millis::MAX)?;
+        if since > until {
+            return Err(Error::invalid(
+                "expected --since before --until, found it after",
+            ));
+        }
+        Ok(Selection {
+            selectors: self.matches.clone(),
+            since,
+            until,
+        })
+    }
+}
