@@ -57,6 +57,7 @@ pub mod repository;
 pub mod restore;
 pub mod retain;
 pub mod store;
+pub mod usage;
 pub mod verify;
 pub mod wal;
 

@@ -82,6 +82,18 @@ impl Matcher {
     }
 }
 
+/// A regular expression as matchers and relabeling have it: anchored at both ends, with `.` matching line breaks.
+///
+/// # Errors
+///
+/// When `pattern` is none.
+pub(crate) fn anchored(pattern: &str) -> Result<Regex> {
+    syntax::anchored_regex(pattern).map_err(|cause| {
+        let message = format!("expected a regular expression, found {pattern:?}");
+        Error::invalid(message).with_source(cause)
+    })
+}
+
 impl FromStr for Selector {
     type Err = Error;
 
