@@ -60,5 +60,6 @@ pub mod store;
 pub mod usage;
 pub mod verify;
 pub mod wal;
+pub mod whatif;
 
 pub use error::{Error, ErrorKind, Result};

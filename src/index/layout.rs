@@ -76,10 +76,17 @@ impl IndexLayout {
             }
         }
         if self.generation == Generation::LabelIndices {
-            let entries = indices.iter().map(|(name, offset)| entry_len(&[*name], *offset));
+            let entries = indices
+                .iter()
+                .map(|(name, offset)| entry_len(&[*name], *offset));
             self.position += FRAME + 4 + entries.sum::<u64>();
         }
         self.position + FRAME + 4 + table + TOC_LEN as u64
+    }
+
+    /// Bytes that these chunks take in the entry of their series.
+    pub fn chunks_len(chunks: &[ChunkMeta]) -> u64 {
+        chunks_len(chunks)
     }
 
     fn pad(&mut self, alignment: u64) {
@@ -87,7 +94,6 @@ impl IndexLayout {
     }
 }
 
-/// Bytes that the chunks of a series take in its entry.
 fn chunks_len(chunks: &[ChunkMeta]) -> u64 {
     let mut len = uvarint_len(chunks.len() as u64);
     let mut before: Option<&ChunkMeta> = None;

@@ -124,19 +124,16 @@ impl Usage {
             return MetricUse::Used;
         }
         let mut guess = None;
-        for pattern in self.patterns.values() {
+        for (text, pattern) in &self.patterns {
             if pattern.regex.is_match(metric) && consider(&pattern.users) {
                 if !pattern.guessed {
                     return MetricUse::Used;
                 }
-                guess = guess.or_else(|| Some(pattern.regex.as_str()));
+                guess = guess.or(Some(text));
             }
         }
         match (guess, dead) {
-            (Some(guess), _) => {
-                let text = guess.strip_prefix("^(?s:").unwrap_or(guess);
-                MetricUse::Pattern(text.strip_suffix(")$").unwrap_or(text).to_owned())
-            }
+            (Some(guess), _) => MetricUse::Pattern(guess.clone()),
             (None, Some(recording)) => MetricUse::Recording(recording),
             (None, None) => MetricUse::Unused,
         }
@@ -156,9 +153,10 @@ impl Usage {
         self.recorded.contains(metric)
     }
 
-    /// A file with an expression that names the label.
-    pub fn label(&self, name: &str) -> Option<&Path> {
-        self.labels.get(name).map(PathBuf::as_path)
+    /// Labels that expressions name, each with a file that does.
+    pub fn labels(&self) -> impl Iterator<Item = (&str, &Path)> {
+        let labels = self.labels.iter();
+        labels.map(|(label, path)| (label.as_str(), path.as_path()))
     }
 
     fn problem(&mut self, path: &Path, reason: &str) {

@@ -230,7 +230,10 @@ mod tests {
         ] {
             let error = parse(&text).unwrap_err().chain().to_string();
             println!("{error}");
-            assert!(error.contains("levels") || error.contains("recursion"), "{error}");
+            assert!(
+                error.contains("levels") || error.contains("recursion"),
+                "{error}"
+            );
         }
     }
 

@@ -5,18 +5,20 @@
 //! encodes the samples of some series, and says how many. Nothing is attributed: bytes that several series share, as symbols, are
 //! saved only when the last of them is gone.
 //!
-//! Memory: for each block that is looked at (as many at a time as there are threads) 16 bytes for each symbol, and for each scenario four
-//! more; about 32 bytes for each label pair; and when labels are dropped 24 bytes for each series and 16 for each symbol.
+//! Memory: for each block that is looked at (as many at a time as there are threads) 24 bytes for each label pair, and for each scenario 20
+//! more and four for each symbol; when labels are dropped, 24 bytes for each series and 16 for each symbol, and the chunks' entries of
+//! those series that get the same labels.
 
 mod block;
 mod collide;
+mod fate;
+mod layout;
 mod scenario;
 mod snippet;
-mod table;
+mod sources;
 mod thin;
 mod unused;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use rayon::prelude::*;
@@ -24,11 +26,11 @@ use rayon::prelude::*;
 pub use collide::{Collision, Collisions};
 pub use scenario::{Pattern, Scenario, Selected};
 pub use snippet::{Snippet, snippet};
-pub use unused::{UnusedMetric, UnusedMetrics, unused};
+pub use sources::{Sources, Superseded};
+pub use unused::{Origin, UnusedMetric, UnusedMetrics, unused};
 
 use crate::block::{Block, Meta};
-use crate::dump::Selector;
-use crate::error::Error;
+use crate::inspect::Faults;
 use crate::model::Millis;
 use crate::raw::Malformed;
 
@@ -48,10 +50,8 @@ pub struct WhatIf {
     pub covered: Millis,
     /// One for each scenario, in their order.
     pub outcomes: Vec<Outcome>,
-    /// What each metric costs.
-    pub metrics: BTreeMap<Vec<u8>, MetricCosts>,
     /// What could not be read.
-    pub faults: Faults,
+    pub missing: Missing,
 }
 
 /// Amounts of a directory's blocks.
@@ -132,18 +132,46 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Bytes that would be saved; negative when more would be needed.
-    pub fn saved_bytes(&self) -> i64 {
-        let bytes = |amounts: &Amounts| i64::try_from(amounts.bytes()).unwrap_or(i64::MAX);
-        bytes(&self.before).saturating_sub(bytes(&self.after))
+    /// What would be saved of an amount; negative when more would be needed.
+    pub fn saved(&self, amount: fn(&Amounts) -> u64) -> i64 {
+        let signed = |amounts| i64::try_from(amount(amounts)).unwrap_or(i64::MAX);
+        signed(&self.before).saturating_sub(signed(&self.after))
+    }
+
+    /// The share of all bytes that would be saved, in percent.
+    pub fn saved_percent(&self) -> Option<f64> {
+        percent(self.saved(Amounts::bytes) as f64, self.before.bytes())
     }
 
     /// Bytes saved of each day's, as the blocks now cover days.
-    pub fn saved_per_day(&self) -> Option<f64> {
+    pub fn saved_per_day(&self) -> Option<i64> {
         let per_day = |amounts: &Amounts, covered: Millis| {
-            (covered > 0).then(|| amounts.bytes() as f64 * DAY / covered as f64)
+            let days = covered as f64 / DAY;
+            (covered > 0).then(|| scaled(amounts.bytes(), 1.0 / days))
         };
-        Some(per_day(&self.before, self.covered)? - per_day(&self.after, self.covered_after)?)
+        let signed = |bytes| i64::try_from(bytes).unwrap_or(i64::MAX);
+        let before = per_day(&self.before, self.covered)?;
+        let after = per_day(&self.after, self.covered_after)?;
+        Some(signed(before).saturating_sub(signed(after)))
+    }
+}
+
+/// How many hundredths of `whole` a part is.
+fn percent(part: f64, whole: u64) -> Option<f64> {
+    (whole > 0).then(|| part * 100.0 / whole as f64)
+}
+
+impl Measured {
+    /// The share of the bytes that was encoded anew, in percent.
+    pub fn percent(&self) -> Option<f64> {
+        percent(self.measured_bytes as f64, self.bytes)
+    }
+
+    fn add(&mut self, other: Measured) {
+        self.series += other.series;
+        self.measured_series += other.measured_series;
+        self.bytes += other.bytes;
+        self.measured_bytes += other.measured_bytes;
     }
 }
 
@@ -160,82 +188,52 @@ pub struct Measured {
     pub measured_bytes: u64,
 }
 
-/// What the series of one metric take by themselves.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct MetricCosts {
-    /// Series; one that is in several blocks counts in each.
-    pub series: u64,
-    /// Samples.
-    pub samples: u64,
-    /// Bytes of their chunks.
-    pub chunk_bytes: u64,
-    /// Bytes of their entries in the index, and of the postings that name them.
-    pub index_bytes: u64,
-    /// Whether a selector of those that were asked for selects one of its series.
-    pub selected: bool,
-}
-
 /// What could not be read.
 #[derive(Clone, Debug, Default)]
-pub struct Faults {
-    /// The first of each block, with the file.
+pub struct Missing {
+    /// The first faults of each block, with the file.
     pub first: Vec<(PathBuf, Malformed)>,
-    /// How many there are; chunks and series that are damaged are not part of any amount but the sizes of files.
+    /// How many there are. Series and chunks that are damaged are part of the sizes of files and of nothing else: they are taken to stay.
     pub count: u64,
-    /// Series entries that cannot be read, as far as one can be told from the next.
-    pub series: u64,
-    /// Chunks that cannot be read.
-    pub chunks: u64,
-    /// Blocks that cannot be read at all.
+    /// Blocks that cannot be read at all, each with the reason.
     pub blocks: Vec<String>,
 }
 
-impl Faults {
-    fn merge(&mut self, other: Faults) {
-        self.first.extend(other.first);
-        self.count += other.count;
-        self.series += other.series;
-        self.chunks += other.chunks;
-        self.blocks.extend(other.blocks);
-    }
-
-    fn push(&mut self, file: PathBuf, fault: Malformed) {
-        self.count += 1;
-        if self.first.len() < FAULTS_KEPT {
-            self.first.push((file, fault));
-        }
-    }
-
-    /// Whether anything is missing.
+impl Missing {
+    /// Whether there is anything.
     pub fn is_any(&self) -> bool {
         self.count > 0 || !self.blocks.is_empty()
     }
+
+    fn add(&mut self, block: &Block, faults: Faults) {
+        self.count += faults.count;
+        let index = block.files().index();
+        let first = faults.first.into_iter().take(FAULTS_KEPT);
+        let first = first.map(|(file, fault)| (file.unwrap_or_else(|| index.clone()), fault));
+        self.first.extend(first);
+    }
 }
 
-/// Measures what each of `scenarios` would leave of `blocks`, which no other block supersedes. `selectors` are looked for in all series
-/// ([`MetricCosts::selected`]).
+/// Measures what each of `scenarios` would leave of `blocks`, which no other block supersedes.
 ///
-/// Damage is no error: it goes to [`WhatIf::faults`].
-pub fn what_if(blocks: &[Block], scenarios: &[Scenario], selectors: &[Selector]) -> WhatIf {
+/// Damage is no error: it goes to [`WhatIf::missing`].
+pub fn what_if(blocks: &[Block], scenarios: &[Scenario]) -> WhatIf {
     let each: Vec<_> = blocks
         .par_iter()
-        .map(|block| block::measure(block, scenarios, selectors))
+        .map(|block| block::measure(block, scenarios))
         .collect();
     let covered = covered(blocks.iter().map(Block::meta));
     let mut whole = WhatIf {
         covered,
-        outcomes: scenarios.iter().map(|scenario| Outcome::of(scenario)).collect(),
+        outcomes: scenarios.iter().map(Outcome::of).collect(),
         ..WhatIf::default()
     };
     let mut groups: Vec<collide::Groups> = Vec::new();
     groups.resize_with(scenarios.len(), collide::Groups::default);
     for (block, measured) in blocks.iter().zip(each) {
         match measured {
-            Ok(measured) => whole.add(measured, &mut groups),
-            Err(error) => {
-                let error = error.context(block.dir().display().to_string());
-                whole.faults.blocks.push(Error::chain(&error).to_string());
-            }
+            Ok(measured) => whole.add(block, measured, &mut groups),
+            Err(error) => whole.missing.blocks.push(error.chain().to_string()),
         }
     }
     for ((outcome, scenario), groups) in whole.outcomes.iter_mut().zip(scenarios).zip(groups) {
@@ -254,27 +252,22 @@ pub fn what_if(blocks: &[Block], scenarios: &[Scenario], selectors: &[Selector])
 }
 
 impl WhatIf {
-    fn add(&mut self, block: block::Measured, groups: &mut [collide::Groups]) {
-        self.present = self.present.plus(block.present);
-        for (name, costs) in block.metrics {
-            let sum = self.metrics.entry(name).or_default();
-            sum.series += costs.series;
-            sum.samples += costs.samples;
-            sum.chunk_bytes += costs.chunk_bytes;
-            sum.index_bytes += costs.index_bytes;
-            sum.selected |= costs.selected;
-        }
-        for ((outcome, groups), share) in self.outcomes.iter_mut().zip(groups).zip(block.shares) {
+    /// Whether series would collide in any scenario.
+    pub fn collides(&self) -> bool {
+        let mut collisions = self.outcomes.iter().filter_map(|it| it.collisions.as_ref());
+        collisions.any(|collisions| collisions.groups > 0)
+    }
+
+    fn add(&mut self, block: &Block, share: block::BlockShare, groups: &mut [collide::Groups]) {
+        self.present = self.present.plus(share.present);
+        for ((outcome, groups), share) in self.outcomes.iter_mut().zip(groups).zip(share.shares) {
             outcome.after = outcome.after.plus(share.after);
-            if let (Some(sum), Some(more)) = (&mut outcome.measured, share.measured) {
-                sum.series += more.series;
-                sum.measured_series += more.measured_series;
-                sum.bytes += more.bytes;
-                sum.measured_bytes += more.measured_bytes;
+            if let Some(sum) = &mut outcome.measured {
+                sum.add(share.measured);
             }
             groups.merge(share.groups);
         }
-        self.faults.merge(block.faults);
+        self.missing.add(block, share.faults);
     }
 }
 

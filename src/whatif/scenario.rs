@@ -53,6 +53,8 @@ impl FromStr for Pattern {
 /// labels are dropped, then the interval is made longer, then the retention changes.
 #[derive(Clone, Debug, Default)]
 pub struct Scenario {
+    /// What to call it instead of listing its changes.
+    pub title: Option<String>,
     /// Series of metrics that one of these matches are dropped.
     pub drop_metrics: Vec<Pattern>,
     /// Series that one of these selects are dropped.
@@ -89,6 +91,28 @@ impl FromStr for Selected {
 }
 
 impl Scenario {
+    /// The metrics that `pattern` matches, which nothing uses, are dropped.
+    pub fn unused(pattern: Pattern) -> Self {
+        Scenario {
+            title: Some("drop unused metrics".to_owned()),
+            drop_metrics: vec![pattern],
+            ..Scenario::default()
+        }
+    }
+
+    /// Labels that would be dropped among `labels`.
+    pub fn dropped<'a, T>(
+        &self,
+        labels: impl Iterator<Item = (&'a str, T)>,
+    ) -> impl Iterator<Item = (&'a str, T)> {
+        labels.filter(|(label, _)| {
+            let patterns = &self.drop_labels;
+            patterns
+                .iter()
+                .any(|pattern| pattern.matches(label.as_bytes()))
+        })
+    }
+
     /// Each change alone, and behind them all together if there are several.
     ///
     /// # Errors
@@ -144,13 +168,8 @@ impl Scenario {
         Ok(())
     }
 
-    /// Whether it changes which series there are or what they are called.
-    pub(super) fn changes_series(&self) -> bool {
-        !self.drop_metrics.is_empty() || !self.drop_series.is_empty() || !self.drop_labels.is_empty()
-    }
-
     /// How many kinds of changes and patterns there are.
-    fn changes(&self) -> usize {
+    pub(super) fn changes(&self) -> usize {
         self.drop_metrics.len()
             + self.drop_series.len()
             + self.drop_labels.len()
@@ -162,6 +181,9 @@ impl Scenario {
 impl fmt::Display for Scenario {
     /// The change in words; *all together* if there are several.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(title) = &self.title {
+            return f.write_str(title);
+        }
         if self.changes() > 1 {
             return f.write_str("all together");
         }
@@ -174,10 +196,10 @@ impl fmt::Display for Scenario {
         for pattern in &self.drop_labels {
             write!(f, "drop label {}", pattern.text())?;
         }
-        for interval in &self.interval {
+        if let Some(interval) = &self.interval {
             write!(f, "interval {}", in_seconds(*interval))?;
         }
-        for retention in &self.retention {
+        if let Some(retention) = &self.retention {
             write!(f, "retention {}", in_days(*retention))?;
         }
         for (i, selected) in self.within.iter().enumerate() {

@@ -20,6 +20,13 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "capacity",
         &["raw", "model", "index", "chunk", "block", "inspect", "dump"],
     ),
+    ("usage", &["dump"]),
+    (
+        "whatif",
+        &[
+            "raw", "model", "index", "chunk", "block", "inspect", "dump", "capacity", "usage",
+        ],
+    ),
     (
         "verify",
         &["raw", "model", "index", "chunk", "wal", "block"],
@@ -70,6 +77,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "wal",
             "inspect",
             "capacity",
+            "usage",
+            "whatif",
             "dump",
             "verify",
             "repository",
@@ -91,6 +100,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "wal",
             "inspect",
             "capacity",
+            "usage",
+            "whatif",
             "dump",
             "cut",
             "verify",

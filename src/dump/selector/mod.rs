@@ -14,6 +14,9 @@ use crate::error::{Error, Result};
 /// The label that holds a metric's name.
 pub(super) const METRIC_NAME: &[u8] = b"__name__";
 
+/// What anchors a regular expression as Prometheus does: at both ends, and `.` matches line breaks.
+pub(crate) const ANCHORED: (&str, &str) = ("^(?s:", ")$");
+
 /// A series selector: matchers that must all hold.
 #[derive(Clone, Debug)]
 pub struct Selector {
@@ -69,6 +72,24 @@ impl Matcher {
             // As in Go, bytes that are not UTF-8 match what U+FFFD matches.
             Condition::Matches(regex) => regex.is_match(&String::from_utf8_lossy(value)),
             Condition::MatchesNot(regex) => !regex.is_match(&String::from_utf8_lossy(value)),
+        }
+    }
+
+    /// The condition as a regular expression to be anchored at both ends, and whether it must not match.
+    pub(crate) fn as_regex(&self) -> (String, bool) {
+        let inner = |regex: &Regex| {
+            let text = regex.as_str();
+            let inner = text.strip_prefix(ANCHORED.0);
+            let inner = inner.and_then(|text| text.strip_suffix(ANCHORED.1));
+            inner.unwrap_or(text).to_owned()
+        };
+        let literal = |value: &[u8]| regex::escape(&String::from_utf8_lossy(value));
+        match &self.condition {
+            Condition::Equal(value) => (literal(value), false),
+            Condition::NotEqual(value) if value.is_empty() => (".+".to_owned(), false),
+            Condition::NotEqual(value) => (literal(value), true),
+            Condition::Matches(regex) => (inner(regex), false),
+            Condition::MatchesNot(regex) => (inner(regex), true),
         }
     }
 

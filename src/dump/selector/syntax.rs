@@ -2,7 +2,7 @@
 
 use regex::Regex;
 
-use super::{Condition, METRIC_NAME, Matcher};
+use super::{ANCHORED, Condition, METRIC_NAME, Matcher};
 
 /// Why a selector does not parse, and where.
 pub(super) struct Fault {
@@ -277,5 +277,6 @@ fn anchored(pattern: &[u8], at: usize) -> Result<Regex, Fault> {
 pub(super) fn anchored_regex(pattern: &str) -> std::result::Result<Regex, regex::Error> {
     // Alone first: a pattern such as `a)|(b` must not escape from the group it is put into.
     Regex::new(pattern)?;
-    Regex::new(&format!("^(?s:{pattern})$"))
+    let (before, after) = ANCHORED;
+    Regex::new(&format!("{before}{pattern}{after}"))
 }
