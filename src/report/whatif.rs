@@ -13,6 +13,8 @@ use crate::whatif::{
 
 /// Rows of a list that people are shown.
 const SHOWN: usize = 20;
+/// Collisions that people are shown of a change.
+const COLLISIONS_SHOWN: usize = 10;
 
 /// What is said of each change.
 pub(super) const OUTCOMES: &[Column<Outcome>] = &[
@@ -343,21 +345,21 @@ pub fn text(
             markdown,
         ));
     }
+    let mut most = 0;
     for outcome in &what_if.outcomes {
-        if let Some(collisions) = outcome.collisions.as_ref().filter(|it| it.groups > 0) {
-            let mut part = title(
-                &format!("{}: series that would collide", outcome.name),
-                markdown,
-            );
-            part.push_str(&rows(COLLISIONS, &collisions.first, SHOWN, markdown));
-            more(
-                &mut part,
-                collisions.groups,
-                collisions.first.len() as u64,
-                "label sets",
-            );
-            parts.push(part);
-        }
+        // What several changes do together is worth a list only if it is more than each does alone.
+        let collisions = outcome.collisions.as_ref();
+        let Some(collisions) = collisions.filter(|it| it.groups > most) else {
+            continue;
+        };
+        most = collisions.groups;
+        let heading = format!("{}: series that would collide", outcome.name);
+        let mut part = title(&heading, markdown);
+        let first = &collisions.first;
+        part.push_str(&rows(COLLISIONS, first, COLLISIONS_SHOWN, markdown));
+        let shown = first.len().min(COLLISIONS_SHOWN) as u64;
+        more(&mut part, collisions.groups, shown, "label sets");
+        parts.push(part);
     }
     if let Some(uses) = uses {
         for (heading, metrics) in [

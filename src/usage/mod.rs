@@ -27,6 +27,8 @@ use walk::{DashboardVariables, Found, Purpose};
 const MAX_FILE: u64 = 16 << 20;
 /// Most patterns and selectors that are kept; each is a compiled regular expression.
 const MAX_PATTERNS: usize = 10_000;
+/// Longest chain of recording rules that is followed. Real ones have a few links.
+const MAX_CHAIN: usize = 100;
 /// How deep files may stand below a directory that was named.
 const MAX_DEPTH: usize = 8;
 
@@ -100,11 +102,11 @@ impl Usage {
                         usage.problem(path, "expected rule files or dashboards, found none");
                     }
                     Ok(()) => {}
-                    Err(error) => usage.problem(path, &error.chain().to_string()),
+                    Err(error) => usage.problem(path, &error.chain()),
                 }
                 for file in files {
                     if let Err(error) = usage.file(&file, kind) {
-                        usage.problem(&file, &error.chain().to_string());
+                        usage.problem(&file, &error.chain());
                     }
                 }
             }
@@ -195,9 +197,9 @@ impl Usage {
                 Kind::Rules => {
                     walk::rules(document, &mut found);
                     let dialect = Dialect { variables: None };
-                    found
-                        .iter()
-                        .for_each(|it| self.expression(path, it, dialect));
+                    for it in &found {
+                        self.expression(path, it, dialect);
+                    }
                 }
                 Kind::Dashboard => {
                     let variables = DashboardVariables::of(document);
@@ -205,9 +207,9 @@ impl Usage {
                     let dialect = Dialect {
                         variables: Some(&variables),
                     };
-                    found
-                        .iter()
-                        .for_each(|it| self.expression(path, it, dialect));
+                    for it in &found {
+                        self.expression(path, it, dialect);
+                    }
                 }
             }
         }
@@ -304,21 +306,28 @@ impl Usage {
     /// Finds the recording rules that are used, and makes their uses direct ones.
     fn settle(&mut self) {
         let mut open: Vec<String> = self.recorded.iter().cloned().collect();
-        loop {
-            let (used, rest): (Vec<_>, Vec<_>) = open
-                .into_iter()
-                .partition(|name| matches!(self.of(name), MetricUse::Used | MetricUse::Pattern(_)));
+        for _ in 0..MAX_CHAIN {
+            let is_used =
+                |name: &String| matches!(self.of(name), MetricUse::Used | MetricUse::Pattern(_));
+            let (used, rest): (Vec<_>, Vec<_>) = open.into_iter().partition(is_used);
             if used.is_empty() {
-                break;
+                return;
             }
-            let used: BTreeSet<String> = used.into_iter().collect();
-            let exact = self.exact.values_mut();
-            let patterns = self.patterns.values_mut().map(|pattern| &mut pattern.users);
-            let selectors = self.selectors.values_mut().map(|(_, users)| users);
-            for users in exact.chain(patterns).chain(selectors) {
-                users.directly |= !users.recordings.is_disjoint(&used);
-            }
+            self.use_recordings(used);
             open = rest;
+        }
+        // Whatever stands behind so long a chain counts as used.
+        self.use_recordings(open);
+    }
+
+    /// Makes the uses by these recording rules direct ones.
+    fn use_recordings(&mut self, names: Vec<String>) {
+        let names: BTreeSet<String> = names.into_iter().collect();
+        let exact = self.exact.values_mut();
+        let patterns = self.patterns.values_mut().map(|pattern| &mut pattern.users);
+        let selectors = self.selectors.values_mut().map(|(_, users)| users);
+        for users in exact.chain(patterns).chain(selectors) {
+            users.directly |= !users.recordings.is_disjoint(&names);
         }
     }
 }

@@ -60,7 +60,7 @@ pub(super) struct References {
 pub(super) enum Named {
     /// By its name.
     Exactly(String),
-    /// By a regular expression that was written as one, anchored at both ends.
+    /// By a regular expression that was written as one, or by variables whose values are known; anchored at both ends.
     Matching(String),
     /// By text with variables in it, as a regular expression.
     Pattern(String),
@@ -462,7 +462,7 @@ impl<'a> Reader<'a> {
             if selects {
                 self.at += 1;
                 let named = alternatives(values);
-                self.selector(Some(Named::Pattern(named)))?;
+                self.selector(Some(Named::Matching(named)))?;
             }
         } else if selects {
             self.at += 1;
@@ -554,27 +554,35 @@ impl<'a> Reader<'a> {
         match (comparison, plain(value)) {
             ("=", _) => self.name(value),
             ("=~", Some(regex)) => Named::Matching(regex),
-            _ => Named::Pattern(self.pattern(value, str::to_owned)),
+            _ => self.pattern(value, str::to_owned),
         }
     }
 
     fn name(&self, parts: &[Part]) -> Named {
         match plain(parts) {
             Some(name) => Named::Exactly(name),
-            None => Named::Pattern(self.pattern(parts, regex::escape)),
+            None => self.pattern(parts, regex::escape),
         }
     }
 
-    /// The parts as one regular expression.
-    fn pattern(&self, parts: &[Part], text: fn(&str) -> String) -> String {
-        let part = |part: &Part| match part {
-            Part::Text(literal) => text(literal),
-            Part::Variable(name) => {
-                let values = self.dialect.variables.and_then(|known| known.values(name));
-                values.map_or(ANY.to_owned(), alternatives)
+    /// The parts as one regular expression, which is no guess if the values of all variables are known.
+    fn pattern(&self, parts: &[Part], text: fn(&str) -> String) -> Named {
+        let (mut pattern, mut guessed) = (String::new(), false);
+        for part in parts {
+            match part {
+                Part::Text(literal) => pattern.push_str(&text(literal)),
+                Part::Variable(name) => {
+                    let values = self.dialect.variables.and_then(|known| known.values(name));
+                    guessed |= values.is_none();
+                    pattern.push_str(&values.map_or(ANY.to_owned(), alternatives));
+                }
             }
-        };
-        parts.iter().map(part).collect()
+        }
+        if guessed {
+            Named::Pattern(pattern)
+        } else {
+            Named::Matching(pattern)
+        }
     }
 }
 
@@ -721,7 +729,10 @@ mod tests {
             ),
             ("node_$metric{job=~\"$job\"}", pattern("node_.*")),
             ("node_[[metric]]_x[[[interval]]]", pattern("node_.*_x")),
-            ("x_${jobs:regex}", pattern("x_(?:api_up|db\\.up)")),
+            (
+                "x_${jobs:regex}",
+                Named::Matching("x_(?:api_up|db\\.up)".to_owned()),
+            ),
             ("{__name__=~\"$m.*\"}", pattern(".*.*")),
             ("{__name__=\"$m.x\"}", pattern(".*\\.x")),
             (

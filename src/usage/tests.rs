@@ -50,6 +50,16 @@ fn a_recording_rule_uses_only_when_its_result_is_used() {
 }
 
 #[test]
+fn a_chain_of_rules_that_is_too_long_to_follow_counts_as_used() {
+    // In the worst order: each round finds one more.
+    let link = |i: usize| format!("  - {{record: 'r{i:04}', expr: 'r{:04}'}}\n", i + 1);
+    let chain: String = (0..300).map(link).collect();
+    let text = format!("groups:\n- rules:\n{chain}  - {{alert: A, expr: r0000}}\n");
+    let usage = usage(&[&text], &[]);
+    assert_used(&usage, &["r0000", "r0050", "r0299", "r0300"]);
+}
+
+#[test]
 fn rules_are_found_in_every_wrapping() {
     let usage = usage(
         &[

@@ -228,8 +228,7 @@ mod tests {
                 "]".repeat(60)
             ),
         ] {
-            let error = parse(&text).unwrap_err().chain().to_string();
-            println!("{error}");
+            let error = parse(&text).unwrap_err().chain();
             assert!(
                 error.contains("levels") || error.contains("recursion"),
                 "{error}"

@@ -228,9 +228,9 @@ impl<'a> Plan<'a> {
                 pairs.for_each(|pair| count(&mut self.gone, *pair));
                 return;
             }
-            Fate::Changes => {
+            Fate::Changes | Fate::Thins => {
                 self.candidates += 1;
-                let lost = self.judge.lost(view.pairs, costs);
+                let lost = self.judge.lost(view.pairs, costs, fate);
                 lost.for_each(|pair| count(&mut self.gone, pair));
             }
             Fate::Stays => {}
@@ -273,7 +273,7 @@ impl<'a> Plan<'a> {
         if fate == Fate::Goes {
             return Ok(());
         }
-        let interval = self.scenario.interval.filter(|_| fate == Fate::Changes);
+        let interval = self.scenario.interval.filter(|_| fate != Fate::Stays);
         let kept = self.judge.kept(view.pairs, costs, fate);
         let kept = kept.map(|(_, label)| label);
         let Some(layout) = &mut self.layout else {
@@ -293,7 +293,7 @@ impl<'a> Plan<'a> {
         }
         let string = |ordinal: u32| costs.symbols().at(ordinal as usize).unwrap_or_default();
         let strings = |(name, value): Label| (string(name), string(value));
-        let lost = self.judge.lost(view.pairs, costs);
+        let lost = self.judge.lost(view.pairs, costs, fate);
         group.add(pieces, lost.map(|pair| strings(label(pair, costs))));
         if group.series < members {
             return Ok(());

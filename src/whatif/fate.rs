@@ -1,7 +1,7 @@
 //! What a scenario does to each series of a block, told by its labels.
 
 use super::layout::Label;
-use super::{Pattern, Scenario};
+use super::{Pattern, SYNTHETIC, Scenario};
 use crate::capacity::{Costs, SeriesView};
 use crate::dump::{Filter, Selector};
 use crate::index::Series;
@@ -15,6 +15,8 @@ pub(super) enum Fate {
     Stays,
     /// It stays, and loses labels or samples if there is anything to lose.
     Changes,
+    /// It stays with all its labels, because relabeling never sees it, but can be scraped less often.
+    Thins,
 }
 
 /// The selectors of a scenario, kept for as long as filters borrow them.
@@ -42,7 +44,9 @@ pub(super) struct Judge<'a> {
     names: Vec<bool>,
     /// By number of the label pair, whether series of that metric are dropped; empty if no metrics are.
     metrics: Vec<bool>,
-    /// Whether series without a metric name are.
+    /// By number of the label pair, whether series of that metric are made by Prometheus itself.
+    synthetic: Vec<bool>,
+    /// Whether series without a metric name are dropped.
     nameless: bool,
     drop: Option<Filter<'a>>,
     within: Option<Filter<'a>>,
@@ -62,6 +66,10 @@ impl<'a> Judge<'a> {
             let value = || symbols.at(pair.value as usize).unwrap_or_default();
             Some(pair.name) == metric && any(&scenario.drop_metrics, value())
         });
+        let synthetic = costs.pairs().iter().map(|pair| {
+            let value = || symbols.at(pair.value as usize).unwrap_or_default();
+            Some(pair.name) == metric && SYNTHETIC.iter().any(|name| name.as_bytes() == value())
+        });
         let filter = |selectors: &'a [Selector]| {
             (!selectors.is_empty()).then(|| Filter::new(selectors, symbols))
         };
@@ -72,6 +80,7 @@ impl<'a> Judge<'a> {
             } else {
                 metrics.collect()
             },
+            synthetic: synthetic.collect(),
             nameless: any(&scenario.drop_metrics, b""),
             drop: filter(&selectors.drop),
             within: filter(&selectors.within),
@@ -81,30 +90,26 @@ impl<'a> Judge<'a> {
 
     /// The fate of a series.
     pub(super) fn fate(&mut self, view: &SeriesView<'_, '_>, costs: &Costs<'_>) -> Fate {
+        let is = |pairs: &[bool], pair: &u32| pairs.get(*pair as usize).copied().unwrap_or(false);
+        let mut pairs = view.pairs.iter().flatten();
+        let synthetic = pairs.any(|pair| is(&self.synthetic, pair));
+        if !synthetic && self.is_dropped(view, costs) {
+            return Fate::Goes;
+        }
+        match selects(&mut self.within, &mut self.series, view, costs) {
+            Some(false) => Fate::Stays,
+            _ if synthetic => Fate::Thins,
+            _ => Fate::Changes,
+        }
+    }
+
+    fn is_dropped(&mut self, view: &SeriesView<'_, '_>, costs: &Costs<'_>) -> bool {
         if self.nameless && !view.labels.iter().any(|(name, _)| is_metric(*name, costs)) {
-            return Fate::Goes;
+            return true;
         }
-        let dropped = |pair: u32| self.metrics.get(pair as usize).copied().unwrap_or(false);
-        if view.pairs.iter().flatten().any(|pair| dropped(*pair)) {
-            return Fate::Goes;
-        }
-        if self.drop.is_some() || self.within.is_some() {
-            self.series.labels.clear();
-            self.series.labels.extend_from_slice(view.labels);
-        }
-        // A label that is no symbol has been reported by whoever read the series.
-        let selects = |filter: &mut Option<Filter<'_>>| {
-            let filter = filter.as_mut()?;
-            let selected = filter.selects(&self.series, costs.symbols(), view.reference.0);
-            Some(selected.unwrap_or(false))
-        };
-        if selects(&mut self.drop) == Some(true) {
-            Fate::Goes
-        } else if selects(&mut self.within) == Some(false) {
-            Fate::Stays
-        } else {
-            Fate::Changes
-        }
+        let dropped = |pair: &u32| self.metrics.get(*pair as usize).copied().unwrap_or(false);
+        view.pairs.iter().flatten().any(dropped)
+            || selects(&mut self.drop, &mut self.series, view, costs) == Some(true)
     }
 
     /// The labels that a series of this fate keeps; those that damaged postings lack are left out.
@@ -126,13 +131,31 @@ impl<'a> Judge<'a> {
         &self,
         pairs: &[Option<u32>],
         costs: &Costs<'_>,
+        fate: Fate,
     ) -> impl Iterator<Item = u32> {
-        pairs.iter().flatten().copied().filter(move |id| {
-            let pair = costs.pairs().get(*id as usize);
-            let name = pair.map_or(u32::MAX, |pair| pair.name);
-            self.names.get(name as usize).copied().unwrap_or(false)
-        })
+        let all = pairs.iter().flatten().copied();
+        all.filter(move |_| fate == Fate::Changes)
+            .filter(move |id| {
+                let pair = costs.pairs().get(*id as usize);
+                let name = pair.map_or(u32::MAX, |pair| pair.name);
+                self.names.get(name as usize).copied().unwrap_or(false)
+            })
     }
+}
+
+/// Whether a filter, if there is one, selects a series.
+fn selects(
+    filter: &mut Option<Filter<'_>>,
+    series: &mut Series,
+    view: &SeriesView<'_, '_>,
+    costs: &Costs<'_>,
+) -> Option<bool> {
+    let filter = filter.as_mut()?;
+    series.labels.clear();
+    series.labels.extend_from_slice(view.labels);
+    // A label that is no symbol has been reported by whoever read the series.
+    let selected = filter.selects(series, costs.symbols(), view.reference.0);
+    Some(selected.unwrap_or(false))
 }
 
 fn is_metric(name: crate::index::SymbolRef, costs: &Costs<'_>) -> bool {

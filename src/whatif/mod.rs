@@ -5,6 +5,9 @@
 //! encodes the samples of some series, and says how many. Nothing is attributed: bytes that several series share, as symbols, are
 //! saved only when the last of them is gone.
 //!
+//! Relabeling does not see what Prometheus makes itself (`up`, `scrape_duration_seconds` …, `ALERTS`): such series keep their labels and
+//! stay. Results of recording rules are not told from other metrics here.
+//!
 //! Memory: for each block that is looked at (as many at a time as there are threads) 24 bytes for each label pair, and for each scenario 20
 //! more and four for each symbol; when labels are dropped, 24 bytes for each series and 16 for each symbol, and the chunks' entries of
 //! those series that get the same labels.
@@ -33,6 +36,21 @@ use crate::block::{Block, Meta};
 use crate::inspect::Faults;
 use crate::model::Millis;
 use crate::raw::Malformed;
+
+/// Metrics that Prometheus makes itself, at each scrape or for each alert. `metric_relabel_configs` never see them.
+const SYNTHETIC: [&str; 11] = [
+    "up",
+    "scrape_duration_seconds",
+    "scrape_samples_scraped",
+    "scrape_samples_post_metric_relabeling",
+    "scrape_series_added",
+    "scrape_timeout_seconds",
+    "scrape_sample_limit",
+    "scrape_body_size_bytes",
+    "scrape_native_histogram_bucket_limit",
+    "ALERTS",
+    "ALERTS_FOR_STATE",
+];
 
 /// Milliseconds of a day.
 const DAY: f64 = 86_400_000.0;
@@ -233,7 +251,7 @@ pub fn what_if(blocks: &[Block], scenarios: &[Scenario]) -> WhatIf {
     for (block, measured) in blocks.iter().zip(each) {
         match measured {
             Ok(measured) => whole.add(block, measured, &mut groups),
-            Err(error) => whole.missing.blocks.push(error.chain().to_string()),
+            Err(error) => whole.missing.blocks.push(error.chain()),
         }
     }
     for ((outcome, scenario), groups) in whole.outcomes.iter_mut().zip(scenarios).zip(groups) {

@@ -197,10 +197,10 @@ impl fmt::Display for Scenario {
             write!(f, "drop label {}", pattern.text())?;
         }
         if let Some(interval) = &self.interval {
-            write!(f, "interval {}", in_seconds(*interval))?;
+            write!(f, "interval {}", one_unit(*interval))?;
         }
         if let Some(retention) = &self.retention {
-            write!(f, "retention {}", in_days(*retention))?;
+            write!(f, "retention {}", one_unit(*retention))?;
         }
         for (i, selected) in self.within.iter().enumerate() {
             let word = if i == 0 { "of" } else { "or" };
@@ -210,19 +210,17 @@ impl fmt::Display for Scenario {
     }
 }
 
-fn in_seconds(millis: Millis) -> String {
-    if millis % 1000 == 0 {
-        format!("{}s", millis / 1000)
-    } else {
-        format!("{millis}ms")
-    }
-}
-
-fn in_days(millis: Millis) -> String {
-    const DAY: Millis = 86_400_000;
-    if millis % DAY == 0 {
-        format!("{}d", millis / DAY)
-    } else {
-        in_seconds(millis)
-    }
+/// A duration as Prometheus' configuration has it: one unit.
+pub(super) fn one_unit(millis: Millis) -> String {
+    const UNITS: [(Millis, &str); 4] = [
+        (86_400_000, "d"),
+        (3_600_000, "h"),
+        (60_000, "m"),
+        (1000, "s"),
+    ];
+    let largest = UNITS.iter().find(|(unit, _)| millis % unit == 0);
+    largest.map_or_else(
+        || format!("{millis}ms"),
+        |(unit, name)| format!("{}{name}", millis / unit),
+    )
 }

@@ -5,9 +5,9 @@
 
 use std::fmt::Write as _;
 
+use super::scenario::one_unit;
 use super::{Pattern, Scenario, Selected};
 use crate::dump::{Matcher, Selector};
-use crate::model::Millis;
 
 /// Longest regular expression of one rule, in bytes, where it can be split.
 const RULE_BYTES: usize = 2000;
@@ -61,12 +61,12 @@ pub fn snippet(scenario: &Scenario) -> Snippet {
     }
     let mut yaml = String::new();
     if let Some(interval) = scenario.interval {
-        let _ = writeln!(yaml, "scrape_interval: {}", prometheus_duration(interval));
+        let _ = writeln!(yaml, "scrape_interval: {}", one_unit(interval));
         notes.extend(scope(&scenario.within));
     }
     yaml.push_str(&rules.finish());
     if let Some(retention) = scenario.retention {
-        let retention = prometheus_duration(retention);
+        let retention = one_unit(retention);
         notes.push(format!(
             "retention is a flag of the server: --storage.tsdb.retention.time={retention}"
         ));
@@ -253,22 +253,6 @@ fn split(pattern: &Pattern) -> Vec<String> {
 /// Text as YAML. JSON's strings are those of YAML in double quotes.
 fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
-}
-
-/// A duration as Prometheus' configuration has it: one unit.
-fn prometheus_duration(millis: Millis) -> String {
-    const UNITS: [(Millis, &str); 4] = [
-        (86_400_000, "d"),
-        (3_600_000, "h"),
-        (60_000, "m"),
-        (1000, "s"),
-    ];
-    for (unit, name) in UNITS {
-        if millis % unit == 0 {
-            return format!("{}{name}", millis / unit);
-        }
-    }
-    format!("{millis}ms")
 }
 
 #[cfg(test)]

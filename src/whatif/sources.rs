@@ -48,7 +48,7 @@ impl Sources {
             }
             match Block::open(&listed.dir, mode) {
                 Ok(block) => sources.blocks.push(block),
-                Err(error) => sources.unreadable.push(error.chain().to_string()),
+                Err(error) => sources.unreadable.push(error.chain()),
             }
             if !listed.overlaps.is_empty() {
                 sources.overlapping.push(listed.dir);

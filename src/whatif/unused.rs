@@ -1,25 +1,10 @@
 //! Metrics that no rule and no dashboard uses.
 
-use super::Pattern;
+use super::{Pattern, SYNTHETIC};
 use crate::block::Block;
 use crate::capacity::{Analysis, Analyzer, Options, Selection, What};
 use crate::error::Result;
 use crate::usage::{MetricUse, Usage};
-
-/// Metrics that Prometheus makes at each scrape. Relabeling never sees them.
-const SYNTHETIC: [&str; 11] = [
-    "up",
-    "scrape_duration_seconds",
-    "scrape_samples_scraped",
-    "scrape_samples_post_metric_relabeling",
-    "scrape_series_added",
-    "scrape_timeout_seconds",
-    "scrape_sample_limit",
-    "scrape_body_size_bytes",
-    "scrape_native_histogram_bucket_limit",
-    "ALERTS",
-    "ALERTS_FOR_STATE",
-];
 
 /// The metrics of blocks, held against their uses.
 #[derive(Clone, Debug, Default)]
