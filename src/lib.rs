@@ -10,6 +10,8 @@
 //! * **Measure it**: [`capacity`] says where the bytes of blocks go, and which labels, jobs and metrics are to blame.
 //! * **Pack it**: [`pack`] stores samples as columns and brings back the same bits; [`dense`] keeps such blocks in a
 //!   repository.
+//! * **What if**: [`whatif`] says what dropping metrics or labels or scraping less often would save; [`usage`] which metrics rules and
+//!   dashboards use.
 //! * **Cut it**: [`cut`] makes a block that holds only some series, or some time, of another.
 //! * **Keep it**: [`archive`] backs a data directory up into a [`repository`] of immutable objects in a
 //!   [`store`].
@@ -59,7 +61,9 @@ pub mod repository;
 pub mod restore;
 pub mod retain;
 pub mod store;
+pub mod usage;
 pub mod verify;
 pub mod wal;
+pub mod whatif;
 
 pub use error::{Error, ErrorKind, Result};

@@ -178,12 +178,21 @@ pub fn for_each_series(
         costs: &costs,
         selection,
     };
+    each_series(walked, faults, |view| visit(&costs, view));
+    Ok(())
+}
+
+/// As [`for_each_series`], for names and pairs that are measured already.
+pub fn each_series(
+    walked: Walked<'_>,
+    faults: &mut Faults,
+    mut visit: impl FnMut(&SeriesView<'_, '_>),
+) {
     let mut reader = Reader::new(walked);
     for part in parts(walked, faults) {
-        reader.part(&part, |view, _| visit(&costs, view));
+        reader.part(&part, |view, _| visit(view));
     }
     faults.merge(reader.faults);
-    Ok(())
 }
 
 /// Parts of sound entries. Pages are given back behind the reader, here and in [`Reader`]: no more of a block than what is just read should count

@@ -161,6 +161,8 @@ pub(crate) enum Command {
     Inspect(commands::inspect::Args),
     /// Say where the bytes of blocks go: by metric, job, label and pair; cardinality, churn, scrapes, chunks
     Analyze(commands::analyze::Args),
+    /// Say what dropping metrics or labels, a longer interval or another retention would save, and which metrics nobody uses
+    Whatif(commands::whatif::Args),
     /// Write samples as text, skipping and counting what is damaged
     Dump(commands::dump::Args),
     /// Make an empty repository

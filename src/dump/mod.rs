@@ -29,6 +29,7 @@ pub use tally::{BlockTally, Tally};
 
 pub(crate) use candidates::Candidates;
 pub(crate) use filter::Filter;
+pub(crate) use selector::anchored;
 pub(crate) use series::{Interval, deleted_intervals};
 
 use crate::block::Block;

@@ -7,6 +7,7 @@
 //! Source: Prometheus `tsdb/index/index.go`; layout in `docs/tsdb-format.md`.
 
 mod label_indices;
+mod layout;
 mod output;
 mod postings;
 mod section;
@@ -16,6 +17,7 @@ mod toc;
 mod writer;
 
 pub use label_indices::{LabelIndex, LabelIndexEntry, LabelIndices};
+pub use layout::IndexLayout;
 pub use postings::{Postings, PostingsEntry, PostingsTable};
 pub use section::Section;
 pub use series::{SERIES_ALIGNMENT, Series, SeriesEntries, SeriesEntry, SoundEntries};

@@ -17,6 +17,7 @@ pub mod stats;
 mod text_formats;
 mod unit;
 mod value;
+pub mod whatif;
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde_json::{Map, Value as Json};

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::analyze::columns as analyze;
 use super::inspect::columns as inspect;
-use super::{Column, blocks, forecast, retain, stats};
+use super::{Column, blocks, forecast, retain, stats, whatif};
 
 const HEADING: &str = "\
 # What commands print as JSON and CSV
@@ -39,6 +39,17 @@ One object. `summary` is an object with the keys of the first table; `distributi
 `narthex inspect --json`; `faults`, a list of sentences. All other keys are lists of objects with the keys of the table of the same name; `jobs`
 is as `metrics`, and `common_pairs` and `churning_pairs` are as `pairs`, of which there are at most 1,000 without `--top`. `encodings` is as of
 `narthex inspect --json`. With `--by` it is one of these lists alone.
+
+";
+
+const WHATIF: &str = "\
+## `narthex whatif --json`
+
+One object with the keys `covered`, the milliseconds that blocks cover; `changes`, a list with one object per change; `collisions`, a list with one
+object per change that drops labels, with `change` and `first`, a list of the first label sets; `snippet`, configuration to paste; and `notes`, a
+list of sentences about it. With `--rules` or `--dashboards` there are also `metrics`, the number of metrics in the blocks; `unused` and `guessed`,
+lists of metrics that nothing uses and that only a name with variables may mean; `files` and `expressions`, how many were read; and
+`problems`, a list of sentences: with any, `unused` is not certain.
 
 ";
 
@@ -134,6 +145,10 @@ pub fn reference() -> String {
     keys(&mut page, "`turnover`", analyze::TURNOVER);
     keys(&mut page, "`scrapes`", analyze::SCRAPES);
     keys(&mut page, "`cuts`", analyze::CUTS);
+    page.push_str(WHATIF);
+    keys(&mut page, "`changes`", whatif::OUTCOMES);
+    keys(&mut page, "`first` of `collisions`", whatif::COLLISIONS);
+    keys(&mut page, "`unused` and `guessed`", whatif::METRICS);
     page.push_str(STATS);
     keys(&mut page, "`totals` of a repository", stats::TOTALS);
     keys(&mut page, "`codecs`", stats::CODECS);
@@ -225,6 +240,9 @@ mod tests {
         check(analyze::TURNOVER);
         check(analyze::SCRAPES);
         check(analyze::CUTS);
+        check(whatif::OUTCOMES);
+        check(whatif::COLLISIONS);
+        check(whatif::METRICS);
         check(stats::TOTALS);
         check(stats::CODECS);
         check(stats::PARTS);

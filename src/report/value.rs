@@ -20,6 +20,10 @@ pub enum Value {
     Count(u64),
     /// Bytes: `1.5 MiB` for people, a number in JSON.
     Bytes(u64),
+    /// A difference of bytes: as [`Value::Bytes`], with a sign if it is negative.
+    ByteChange(i64),
+    /// A difference of numbers of things.
+    CountChange(i64),
     /// A point in time of the data: `2026-11-21 19:08:00` (UTC) for people, milliseconds in JSON.
     Time(Millis),
     /// A point in time of an event: as [`Value::Time`] for people, RFC 3339 in JSON.
@@ -42,7 +46,12 @@ impl Value {
     pub(super) fn is_number(&self) -> bool {
         matches!(
             self,
-            Value::Count(_) | Value::Bytes(_) | Value::Duration(_) | Value::Number(_)
+            Value::Count(_)
+                | Value::Bytes(_)
+                | Value::ByteChange(_)
+                | Value::CountChange(_)
+                | Value::Duration(_)
+                | Value::Number(_)
         )
     }
 
@@ -53,6 +62,7 @@ impl Value {
             Value::Text(text) => text.clone(),
             Value::List(items) => items.join(" "),
             Value::Count(number) | Value::Bytes(number) => number.to_string(),
+            Value::ByteChange(number) | Value::CountChange(number) => number.to_string(),
             Value::Time(millis) | Value::Duration(millis) => millis.to_string(),
             Value::Stamp(millis) => rfc3339(*millis),
             Value::Number(number) => number.to_string(),
@@ -66,6 +76,7 @@ impl Value {
             Value::Text(text) => Json::String(text),
             Value::List(items) => json!(items),
             Value::Count(number) | Value::Bytes(number) => json!(number),
+            Value::ByteChange(number) | Value::CountChange(number) => json!(number),
             Value::Time(millis) | Value::Duration(millis) => json!(millis),
             Value::Stamp(millis) => json!(rfc3339(millis)),
             Value::Number(number) => json!(number),
@@ -82,6 +93,11 @@ impl fmt::Display for Value {
             Value::List(items) => f.write_str(&items.join(" ")),
             Value::Count(number) => write!(f, "{number}"),
             Value::Bytes(bytes) => f.write_str(&bytes_text(*bytes)),
+            Value::ByteChange(bytes) => {
+                let sign = if *bytes < 0 { "-" } else { "" };
+                write!(f, "{sign}{}", bytes_text(bytes.unsigned_abs()))
+            }
+            Value::CountChange(number) => write!(f, "{number}"),
             Value::Time(millis) | Value::Stamp(millis) => f.write_str(&time_text(*millis)),
             Value::Duration(millis) => f.write_str(&duration_text(*millis)),
             Value::Number(number) => write!(f, "{number:.2}"),

@@ -21,6 +21,13 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "capacity",
         &["raw", "model", "index", "chunk", "block", "inspect", "dump"],
     ),
+    ("usage", &["dump"]),
+    (
+        "whatif",
+        &[
+            "raw", "model", "index", "chunk", "block", "inspect", "dump", "capacity", "usage",
+        ],
+    ),
     (
         "verify",
         &["raw", "model", "index", "chunk", "wal", "block"],
@@ -73,6 +80,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "inspect",
             "forecast",
             "capacity",
+            "usage",
+            "whatif",
             "dump",
             "verify",
             "repository",
@@ -95,6 +104,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "inspect",
             "forecast",
             "capacity",
+            "usage",
+            "whatif",
             "dump",
             "cut",
             "verify",

@@ -21,3 +21,4 @@ mod samples_once;
 mod server;
 mod tools;
 mod tree;
+mod whatif;

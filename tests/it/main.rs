@@ -48,3 +48,4 @@ mod spliced;
 mod store_contract;
 mod verify;
 mod wal;
+mod whatif;

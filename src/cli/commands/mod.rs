@@ -17,6 +17,7 @@ pub(super) mod prune;
 pub(super) mod restore;
 pub(super) mod stats;
 pub(super) mod verify;
+pub(super) mod whatif;
 
 use super::args::Command;
 use super::{Context, Outcome};
@@ -28,6 +29,7 @@ pub(super) fn run(command: Command, context: &mut Context<'_>) -> Result<Outcome
         Command::List(args) => list::run(&args, context),
         Command::Inspect(args) => inspect::run(&args, context),
         Command::Analyze(args) => analyze::run(&args, context),
+        Command::Whatif(args) => whatif::run(&args, context),
         Command::Dump(args) => dump::run(&args, context),
         Command::Init(args) => init::run(&args, context),
         Command::Backup(args) => backup::run(&args, context),

@@ -14,6 +14,9 @@ use crate::error::{Error, Result};
 /// The label that holds a metric's name.
 pub(super) const METRIC_NAME: &[u8] = b"__name__";
 
+/// What anchors a regular expression as Prometheus does: at both ends, and `.` matches line breaks.
+pub(crate) const ANCHORED: (&str, &str) = ("^(?s:", ")$");
+
 /// A series selector: matchers that must all hold.
 #[derive(Clone, Debug)]
 pub struct Selector {
@@ -72,6 +75,24 @@ impl Matcher {
         }
     }
 
+    /// The condition as a regular expression to be anchored at both ends, and whether it must not match.
+    pub(crate) fn as_regex(&self) -> (String, bool) {
+        let inner = |regex: &Regex| {
+            let text = regex.as_str();
+            let inner = text.strip_prefix(ANCHORED.0);
+            let inner = inner.and_then(|text| text.strip_suffix(ANCHORED.1));
+            inner.unwrap_or(text).to_owned()
+        };
+        let literal = |value: &[u8]| regex::escape(&String::from_utf8_lossy(value));
+        match &self.condition {
+            Condition::Equal(value) => (literal(value), false),
+            Condition::NotEqual(value) if value.is_empty() => (".+".to_owned(), false),
+            Condition::NotEqual(value) => (literal(value), true),
+            Condition::Matches(regex) => (inner(regex), false),
+            Condition::MatchesNot(regex) => (inner(regex), true),
+        }
+    }
+
     /// The one value that meets the condition, unless that is the empty string: then series without the label are
     /// meant as well.
     pub(super) fn only_value(&self) -> Option<&[u8]> {
@@ -80,6 +101,18 @@ impl Matcher {
             _ => None,
         }
     }
+}
+
+/// A regular expression as matchers and relabeling have it: anchored at both ends, with `.` matching line breaks.
+///
+/// # Errors
+///
+/// When `pattern` is none.
+pub(crate) fn anchored(pattern: &str) -> Result<Regex> {
+    syntax::anchored_regex(pattern).map_err(|cause| {
+        let message = format!("expected a regular expression, found {pattern:?}");
+        Error::invalid(message).with_source(cause)
+    })
 }
 
 impl FromStr for Selector {

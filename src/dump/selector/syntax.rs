@@ -2,7 +2,7 @@
 
 use regex::Regex;
 
-use super::{Condition, METRIC_NAME, Matcher};
+use super::{ANCHORED, Condition, METRIC_NAME, Matcher};
 
 /// Why a selector does not parse, and where.
 pub(super) struct Fault {
@@ -270,8 +270,13 @@ fn anchored(pattern: &[u8], at: usize) -> Result<Regex, Fault> {
         cause,
     };
     let pattern = std::str::from_utf8(pattern).map_err(|_| wrong(None))?;
+    anchored_regex(pattern).map_err(|cause| wrong(Some(cause)))
+}
+
+/// As [`anchored`].
+pub(super) fn anchored_regex(pattern: &str) -> std::result::Result<Regex, regex::Error> {
     // Alone first: a pattern such as `a)|(b` must not escape from the group it is put into.
-    Regex::new(pattern)
-        .and_then(|_| Regex::new(&format!("^(?s:{pattern})$")))
-        .map_err(|cause| wrong(Some(cause)))
+    Regex::new(pattern)?;
+    let (before, after) = ANCHORED;
+    Regex::new(&format!("{before}{pattern}{after}"))
 }

@@ -55,6 +55,28 @@ impl Server {
         })
     }
 
+    /// Starts a server that scrapes itself four times a second into `data`, with `scrape` in its scrape configuration.
+    pub(crate) fn scraping_itself(tools: &Tools, data: &Path, scrape: &str) -> Self {
+        let scrape = scrape.replace('\n', "\n  ");
+        Self::start(tools, data, &[], |port| {
+            format!(
+                "scrape_configs:\n\
+                 - job_name: self\n  \
+                   static_configs: [{{targets: ['127.0.0.1:{port}']}}]\n  \
+                   scrape_interval: 250ms\n  \
+                   scrape_timeout: 250ms\n  \
+                   {scrape}\n"
+            )
+        })
+    }
+
+    /// The labels of all series, as JSON objects.
+    pub(crate) fn series(&self) -> Vec<Value> {
+        let series = self.query(r#"{__name__=~".+"}"#);
+        let series = series.as_array().unwrap().iter();
+        series.map(|series| series["metric"].clone()).collect()
+    }
+
     /// Starts a server that only answers from `data`.
     pub(crate) fn answering_from(tools: &Tools, data: &Path) -> Self {
         Self::start(tools, data, &[], |_| OUT_OF_ORDER.to_owned())

@@ -1,0 +1,448 @@
+//! Which metrics rule files and dashboards use, found out without any server.
+//!
+//! [`Usage::read`] takes rule files (of Prometheus, Thanos, Mimir and Loki, their APIs' answers, `PrometheusRule` resources, alerts
+//! of Grafana) and dashboards (any schema of Grafana's, exports, library panels, config maps), and [`Usage::of`] says of a
+//! metric whether anything uses it. What cannot be read is a [`Problem`]: whoever has some does not know what is unused.
+//!
+//! In doubt a metric is used. Expressions are not run: a metric that a matcher on another label excludes is used all the same.
+
+mod promql;
+mod walk;
+mod yaml;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use regex::Regex;
+use serde_json::Value;
+
+use crate::dump::{Selector, anchored};
+use crate::error::{Error, Result};
+use promql::{Dialect, Named, Refusal, references};
+use walk::{DashboardVariables, Found, Purpose};
+
+/// Largest file that is read, in bytes: its tree of values takes many times as much.
+const MAX_FILE: u64 = 16 << 20;
+/// Most patterns and selectors that are kept; each is a compiled regular expression.
+const MAX_PATTERNS: usize = 10_000;
+/// Longest chain of recording rules that is followed. Real ones have a few links.
+const MAX_CHAIN: usize = 100;
+/// How deep files may stand below a directory that was named.
+const MAX_DEPTH: usize = 8;
+
+/// What rule files and dashboards use.
+#[derive(Debug, Default)]
+pub struct Usage {
+    /// Files that were read, at least in part.
+    pub files: u64,
+    /// Expressions that were read.
+    pub expressions: u64,
+    /// Expressions of other languages, which name no metrics: those with a `|`.
+    pub other_languages: u64,
+    /// What could not be read, and expressions that may use anything.
+    pub problems: Vec<Problem>,
+    exact: BTreeMap<String, Users>,
+    patterns: BTreeMap<String, Pattern>,
+    selectors: BTreeMap<String, (Selector, Users)>,
+    recorded: BTreeSet<String>,
+    labels: BTreeMap<String, PathBuf>,
+}
+
+/// What keeps the list of unused metrics from being certain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The file.
+    pub path: PathBuf,
+    /// Why, on one line.
+    pub reason: String,
+}
+
+/// What a metric is used by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MetricUse {
+    /// An alert, a dashboard, or a recording rule whose result is used, by its name or a regular expression.
+    Used,
+    /// Only by text with variables in it, which could mean the metric: this is it as a regular expression.
+    Pattern(String),
+    /// Only by recording rules whose results nothing uses: this is the first of them.
+    Recording(String),
+    /// Nothing.
+    Unused,
+}
+
+/// Who uses something.
+#[derive(Clone, Debug, Default)]
+struct Users {
+    /// An alert or a dashboard does.
+    directly: bool,
+    /// Names of metrics that recording rules make of it.
+    recordings: BTreeSet<String>,
+}
+
+#[derive(Clone, Debug)]
+struct Pattern {
+    regex: Regex,
+    /// Whether it comes from text with variables.
+    guessed: bool,
+    users: Users,
+}
+
+impl Usage {
+    /// Reads rule files and dashboards. A directory stands for the files in it and below it whose names end with `.yaml`, `.yml`, `.rules` or
+    /// `.json`.
+    pub fn read(rules: &[PathBuf], dashboards: &[PathBuf]) -> Self {
+        let mut usage = Usage::default();
+        for (paths, kind) in [(rules, Kind::Rules), (dashboards, Kind::Dashboard)] {
+            for path in paths {
+                let mut files = Vec::new();
+                match listed(path, MAX_DEPTH, &mut files) {
+                    Ok(()) if files.is_empty() => {
+                        usage.problem(path, "expected rule files or dashboards, found none");
+                    }
+                    Ok(()) => {}
+                    Err(error) => usage.problem(path, &error.chain()),
+                }
+                for file in files {
+                    if let Err(error) = usage.file(&file, kind) {
+                        usage.problem(&file, &error.chain());
+                    }
+                }
+            }
+        }
+        usage.settle();
+        usage
+    }
+
+    /// What uses `metric`, as far as its name tells; [`Usage::selectors`] may use it as well.
+    pub fn of(&self, metric: &str) -> MetricUse {
+        let mut dead = None;
+        let mut consider = |users: &Users| {
+            dead = dead.take().or_else(|| users.recordings.first().cloned());
+            users.directly
+        };
+        if self.exact.get(metric).is_some_and(&mut consider) {
+            return MetricUse::Used;
+        }
+        let mut guess = None;
+        for (text, pattern) in &self.patterns {
+            if pattern.regex.is_match(metric) && consider(&pattern.users) {
+                if !pattern.guessed {
+                    return MetricUse::Used;
+                }
+                guess = guess.or(Some(text));
+            }
+        }
+        match (guess, dead) {
+            (Some(guess), _) => MetricUse::Pattern(guess.clone()),
+            (None, Some(recording)) => MetricUse::Recording(recording),
+            (None, None) => MetricUse::Unused,
+        }
+    }
+
+    /// Selectors without a metric name in alerts, dashboards and recording rules that are used: each uses the metrics of the series it
+    /// selects.
+    pub fn selectors(&self) -> impl Iterator<Item = &Selector> {
+        let selectors = self.selectors.values();
+        selectors
+            .filter(|(_, users)| users.directly)
+            .map(|(selector, _)| selector)
+    }
+
+    /// Whether a recording rule makes `metric`.
+    pub fn is_recorded(&self, metric: &str) -> bool {
+        self.recorded.contains(metric)
+    }
+
+    /// Labels that expressions name, each with a file that does.
+    pub fn labels(&self) -> impl Iterator<Item = (&str, &Path)> {
+        let labels = self.labels.iter();
+        labels.map(|(label, path)| (label.as_str(), path.as_path()))
+    }
+
+    fn problem(&mut self, path: &Path, reason: &str) {
+        self.problems.push(Problem {
+            path: path.to_owned(),
+            reason: reason.to_owned(),
+        });
+    }
+
+    fn file(&mut self, path: &Path, kind: Kind) -> Result<()> {
+        let text = read_text(path)?;
+        let documents = parse(&text)?;
+        let mut documents: Vec<Value> = documents.into_iter().filter(|it| !it.is_null()).collect();
+        let mut embedded = Vec::new();
+        for document in &documents {
+            for (name, text) in wrapped(document) {
+                let more = parse(text).map_err(|error| error.context(name.to_owned()))?;
+                embedded.extend(more);
+            }
+        }
+        documents.extend(embedded);
+        let looks_right = match kind {
+            Kind::Rules => walk::is_rules,
+            Kind::Dashboard => walk::is_dashboard,
+        };
+        if !documents.iter().any(looks_right) {
+            return Err(Error::invalid(match kind {
+                Kind::Rules => "expected groups of rules, found none",
+                Kind::Dashboard => "expected a dashboard with panels, found none",
+            }));
+        }
+        self.files += 1;
+        for document in &documents {
+            let mut found = Vec::new();
+            match kind {
+                Kind::Rules => {
+                    walk::rules(document, &mut found);
+                    let dialect = Dialect { variables: None };
+                    for it in &found {
+                        self.expression(path, it, dialect);
+                    }
+                }
+                Kind::Dashboard => {
+                    let variables = DashboardVariables::of(document);
+                    walk::dashboard(document, &variables, &mut found);
+                    let dialect = Dialect {
+                        variables: Some(&variables),
+                    };
+                    for it in &found {
+                        self.expression(path, it, dialect);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn expression(&mut self, path: &Path, found: &Found<'_>, dialect: Dialect<'_>) {
+        if let Purpose::Recording(name) = found.purpose {
+            self.recorded.insert(name.to_owned());
+        }
+        if found.purpose == Purpose::MetricNames {
+            let regex = format!(".*(?:{}).*", found.expression);
+            self.expressions += 1;
+            self.named(path, Named::Pattern(regex), found);
+            return;
+        }
+        match references(found.expression, dialect) {
+            Ok(references) => {
+                self.expressions += 1;
+                for named in references.metrics {
+                    self.named(path, named, found);
+                }
+                for label in references.labels {
+                    self.labels.entry(label).or_insert_with(|| path.to_owned());
+                }
+            }
+            Err(Refusal::NotPromQl) => self.other_languages += 1,
+            Err(Refusal::Broken(reason)) => {
+                let reason = format!("{reason} in {}", excerpt(found.expression));
+                self.problem(path, &reason);
+            }
+        }
+    }
+
+    fn named(&mut self, path: &Path, named: Named, found: &Found<'_>) {
+        if self.patterns.len() + self.selectors.len() > MAX_PATTERNS {
+            let reason = format!("expected at most {MAX_PATTERNS} patterns and selectors in all");
+            if self
+                .problems
+                .last()
+                .is_none_or(|last| last.reason != reason)
+            {
+                self.problem(path, &reason);
+            }
+            return;
+        }
+        let result = match named {
+            Named::Exactly(name) => {
+                self.exact.entry(name).or_default().add(found.purpose);
+                Ok(())
+            }
+            Named::Matching(regex) => self.pattern(&regex, false, found.purpose),
+            Named::Pattern(regex) => self.pattern(&regex, true, found.purpose),
+            Named::Selector(text) => self.selector(text, found.purpose),
+            Named::Anything(text) => {
+                let reason = format!("{text} may use any metric");
+                Err(Error::invalid(reason))
+            }
+        };
+        if let Err(error) = result {
+            let reason = format!("{} in {}", error.chain(), excerpt(found.expression));
+            self.problem(path, &reason);
+        }
+    }
+
+    fn pattern(&mut self, regex: &str, guessed: bool, purpose: Purpose<'_>) -> Result<()> {
+        if let Some(known) = self.patterns.get_mut(regex) {
+            known.guessed &= guessed;
+            known.users.add(purpose);
+            return Ok(());
+        }
+        let mut pattern = Pattern {
+            regex: anchored(regex)?,
+            guessed,
+            users: Users::default(),
+        };
+        pattern.users.add(purpose);
+        self.patterns.insert(regex.to_owned(), pattern);
+        Ok(())
+    }
+
+    fn selector(&mut self, text: String, purpose: Purpose<'_>) -> Result<()> {
+        if let Some((_, users)) = self.selectors.get_mut(&text) {
+            users.add(purpose);
+            return Ok(());
+        }
+        let mut users = Users::default();
+        users.add(purpose);
+        let selector = text.parse()?;
+        self.selectors.insert(text, (selector, users));
+        Ok(())
+    }
+
+    /// Finds the recording rules that are used, and makes their uses direct ones.
+    fn settle(&mut self) {
+        let mut open: Vec<String> = self.recorded.iter().cloned().collect();
+        for _ in 0..MAX_CHAIN {
+            let is_used =
+                |name: &String| matches!(self.of(name), MetricUse::Used | MetricUse::Pattern(_));
+            let (used, rest): (Vec<_>, Vec<_>) = open.into_iter().partition(is_used);
+            if used.is_empty() {
+                return;
+            }
+            self.use_recordings(used);
+            open = rest;
+        }
+        // Whatever stands behind so long a chain counts as used.
+        self.use_recordings(open);
+    }
+
+    /// Makes the uses by these recording rules direct ones.
+    fn use_recordings(&mut self, names: Vec<String>) {
+        let names: BTreeSet<String> = names.into_iter().collect();
+        let exact = self.exact.values_mut();
+        let patterns = self.patterns.values_mut().map(|pattern| &mut pattern.users);
+        let selectors = self.selectors.values_mut().map(|(_, users)| users);
+        for users in exact.chain(patterns).chain(selectors) {
+            users.directly |= !users.recordings.is_disjoint(&names);
+        }
+    }
+}
+
+impl Users {
+    fn add(&mut self, purpose: Purpose<'_>) {
+        match purpose {
+            Purpose::Alert | Purpose::Dashboard | Purpose::MetricNames => self.directly = true,
+            Purpose::Recording(name) => {
+                self.recordings.insert(name.to_owned());
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Rules,
+    Dashboard,
+}
+
+/// The files that `path` stands for, sorted.
+fn listed(path: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<()> {
+    let kind = fs::metadata(path).map_err(|e| Error::io("stat", path, e))?;
+    if !kind.is_dir() {
+        files.push(path.to_owned());
+        return Ok(());
+    }
+    let entries = fs::read_dir(path).map_err(|e| Error::io("list", path, e))?;
+    let mut paths = Vec::new();
+    for entry in entries {
+        paths.push(entry.map_err(|e| Error::io("list", path, e))?.path());
+    }
+    paths.sort();
+    for path in paths {
+        let ending = path.extension().and_then(|ending| ending.to_str());
+        if path.is_dir() {
+            let depth = depth.checked_sub(1).ok_or_else(|| {
+                let path = path.display();
+                Error::invalid(format!("{path}: expected at most {MAX_DEPTH} levels"))
+            })?;
+            // Kubernetes mounts config maps as `..data` and a directory of versions behind it: both are the same files.
+            let hidden = path
+                .file_name()
+                .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+            if !hidden {
+                listed(&path, depth, files)?;
+            }
+        } else if matches!(ending, Some("yaml" | "yml" | "rules" | "json")) {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
+
+fn read_text(path: &Path) -> Result<String> {
+    let file = File::open(path).map_err(|e| Error::io("open", path, e))?;
+    let mut text = String::new();
+    let mut bounded = file.take(MAX_FILE + 1);
+    bounded
+        .read_to_string(&mut text)
+        .map_err(|e| Error::io("read", path, e))?;
+    if text.len() as u64 > MAX_FILE {
+        return Err(Error::invalid(format!(
+            "expected at most {MAX_FILE} bytes, found more"
+        )));
+    }
+    Ok(text)
+}
+
+/// All documents of a text that is JSON or YAML.
+fn parse(text: &str) -> Result<Vec<Value>> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    if text.trim_start().starts_with(['{', '[']) {
+        let json = serde_json::from_str(text);
+        // YAML's flow style begins as JSON does.
+        return json.map(|value| vec![value]).or_else(|error| {
+            yaml::parse(text).map_err(|_| Error::corrupt("expected JSON").with_source(error))
+        });
+    }
+    yaml::parse(text)
+}
+
+/// Texts of files within a Kubernetes resource, with their names.
+fn wrapped(document: &Value) -> Vec<(&str, &str)> {
+    let mut found = Vec::new();
+    let items = document.get("items").and_then(Value::as_array);
+    for item in items.into_iter().flatten().chain([document]) {
+        let fields = match item.get("kind").and_then(Value::as_str) {
+            Some("ConfigMap") => item.get("data"),
+            Some("GrafanaDashboard") => item.get("spec"),
+            _ => None,
+        };
+        for (name, value) in fields.and_then(Value::as_object).into_iter().flatten() {
+            let is_file = name == "json"
+                || [".json", ".yaml", ".yml", ".rules"]
+                    .iter()
+                    .any(|end| name.ends_with(end));
+            if let Some(text) = value.as_str().filter(|_| is_file) {
+                found.push((name.as_str(), text));
+            }
+        }
+    }
+    found
+}
+
+/// The beginning of an expression, on one line.
+fn excerpt(expression: &str) -> String {
+    let words: Vec<_> = expression.split_whitespace().collect();
+    let line = words.join(" ");
+    match line.char_indices().nth(80) {
+        Some((end, _)) => format!("{}…", line.get(..end).unwrap_or_default()),
+        None => line,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,781 @@
+//! Which metrics and labels a PromQL expression names.
+//!
+//! This is a lexer with a little memory, not a parser: it takes expressions of releases it has never heard of, and those with
+//! Grafana's variables in any place. Where it must guess it takes a name for a metric, because a metric that is wrongly said to
+//! be used costs some bytes, and one that is wrongly said to be unused costs a dashboard.
+//!
+//! Source: Prometheus `promql/parser/lex.go` and `generated_parser.y`; Grafana "Variable syntax".
+
+use std::collections::BTreeSet;
+
+/// What stands for any text in a regular expression.
+const ANY: &str = ".*";
+/// Longest expression that is read, in bytes.
+const MAX_EXPRESSION: usize = 64 << 10;
+/// Longest variable, in bytes.
+const MAX_VARIABLE: usize = 1000;
+
+/// Operators that take `(labels)` before or after their arguments, and may have a metric's name elsewhere.
+const AGGREGATIONS: [&str; 14] = [
+    "sum",
+    "avg",
+    "count",
+    "min",
+    "max",
+    "group",
+    "stddev",
+    "stdvar",
+    "topk",
+    "bottomk",
+    "count_values",
+    "quantile",
+    "limitk",
+    "limit_ratio",
+];
+/// Words before a list of labels.
+const LISTS: [&str; 6] = [
+    "by",
+    "without",
+    "on",
+    "ignoring",
+    "group_left",
+    "group_right",
+];
+/// Other words that are no metrics.
+const WORDS: [&str; 10] = [
+    "and", "or", "unless", "atan2", "bool", "offset", "inf", "nan", "smoothed", "anchored",
+];
+
+/// What an expression names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct References {
+    /// Metrics.
+    pub(super) metrics: BTreeSet<Named>,
+    /// Labels in matchers and in lists behind `by`, `on` and the like.
+    pub(super) labels: BTreeSet<String>,
+}
+
+/// How a metric is named.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Named {
+    /// By its name.
+    Exactly(String),
+    /// By a regular expression that was written as one, or by variables whose values are known; anchored at both ends.
+    Matching(String),
+    /// By text with variables in it, as a regular expression.
+    Pattern(String),
+    /// By other labels only: a selector.
+    Selector(String),
+    /// By nothing that says which: text of the expression.
+    Anything(String),
+}
+
+/// What is understood beside PromQL.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Dialect<'a> {
+    /// Replacements of Grafana's variables, if there are variables: regular expressions, by name.
+    pub(super) variables: Option<&'a dyn Variables>,
+}
+
+/// The variables of a dashboard.
+pub(super) trait Variables: std::fmt::Debug {
+    /// All values of a variable, where the dashboard lists them.
+    fn values(&self, name: &str) -> Option<&[String]>;
+}
+
+/// Why an expression is not read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// It is of another language: it has a `|`, which PromQL has not.
+    NotPromQl,
+    /// *expected …, found …*
+    Broken(String),
+}
+
+/// Part of a text with variables.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Part {
+    Text(String),
+    Variable(String),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Token {
+    /// A word: letters, digits, underscores, colons and variables.
+    Word(Vec<Part>),
+    /// The content of a string.
+    Text(Vec<Part>),
+    /// One of `=`, `!=`, `=~`, `!~`.
+    Comparison(&'static str),
+    Number,
+    /// Brackets with all that stands in them.
+    Range,
+    Sign(char),
+}
+
+/// What `expression` names.
+///
+/// # Errors
+///
+/// When it is evidently no PromQL, or ends within a string or braces.
+pub(super) fn references(
+    expression: &str,
+    dialect: Dialect<'_>,
+) -> std::result::Result<References, Refusal> {
+    if expression.len() > MAX_EXPRESSION {
+        return Err(Refusal::Broken(format!(
+            "expected an expression of at most {MAX_EXPRESSION} bytes, found {}",
+            expression.len()
+        )));
+    }
+    let mut lexer = Lexer {
+        text: expression,
+        at: 0,
+        variables: dialect.variables.is_some(),
+    };
+    let mut tokens = Vec::new();
+    while let Some(token) = lexer.next()? {
+        tokens.push(token);
+    }
+    if tokens.contains(&Token::Sign('|')) {
+        return Err(Refusal::NotPromQl);
+    }
+    let mut reader = Reader {
+        tokens: &tokens,
+        at: 0,
+        dialect,
+        found: References::default(),
+    };
+    reader.read()?;
+    Ok(reader.found)
+}
+
+struct Lexer<'a> {
+    text: &'a str,
+    at: usize,
+    variables: bool,
+}
+
+impl<'a> Lexer<'a> {
+    fn rest(&self) -> &'a str {
+        self.text.get(self.at..).unwrap_or_default()
+    }
+
+    fn peek(&self) -> Option<char> {
+        self.rest().chars().next()
+    }
+
+    fn bump(&mut self) -> Option<char> {
+        let next = self.peek()?;
+        self.at += next.len_utf8();
+        Some(next)
+    }
+
+    fn eat(&mut self, token: &str) -> bool {
+        let eaten = self.rest().starts_with(token);
+        if eaten {
+            self.at += token.len();
+        }
+        eaten
+    }
+
+    fn next(&mut self) -> Result<Option<Token>, Refusal> {
+        loop {
+            match self.peek() {
+                None => return Ok(None),
+                Some(c) if c.is_whitespace() => {
+                    self.bump();
+                }
+                Some('#') => {
+                    let end = self.rest().find('\n').unwrap_or(self.rest().len());
+                    self.at += end;
+                }
+                Some(_) => return self.token().map(Some),
+            }
+        }
+    }
+
+    fn token(&mut self) -> Result<Token, Refusal> {
+        if let Some(word) = self.word() {
+            return Ok(Token::Word(word));
+        }
+        for comparison in ["=~", "!~", "!=", "=="] {
+            if self.eat(comparison) {
+                return Ok(match comparison {
+                    "==" => Token::Sign('='),
+                    other => Token::Comparison(other),
+                });
+            }
+        }
+        if self.eat("=") {
+            return Ok(Token::Comparison("="));
+        }
+        match self.peek() {
+            Some(quote @ ('"' | '\'' | '`')) => self.string(quote).map(Token::Text),
+            Some('[') => self.range(),
+            Some(c) if c.is_ascii_digit() => {
+                self.number();
+                Ok(Token::Number)
+            }
+            _ => Ok(Token::Sign(self.bump().unwrap_or(' '))),
+        }
+    }
+
+    fn number(&mut self) {
+        while self
+            .peek()
+            .is_some_and(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.'))
+        {
+            self.bump();
+        }
+        // A unit can be a variable: `5$unit`.
+        while self.variable().is_some() {}
+    }
+
+    fn word(&mut self) -> Option<Vec<Part>> {
+        let mut parts = Vec::new();
+        let mut text = String::new();
+        loop {
+            if let Some(name) = self.variable() {
+                if !text.is_empty() {
+                    parts.push(Part::Text(std::mem::take(&mut text)));
+                }
+                parts.push(Part::Variable(name));
+                continue;
+            }
+            match self.peek() {
+                Some(c)
+                    if c.is_alphabetic()
+                        || matches!(c, '_' | ':')
+                        || c.is_numeric() && !(text.is_empty() && parts.is_empty()) =>
+                {
+                    self.bump();
+                    text.push(c);
+                }
+                _ => break,
+            }
+        }
+        if !text.is_empty() {
+            parts.push(Part::Text(text));
+        }
+        (!parts.is_empty()).then_some(parts)
+    }
+
+    /// `$name`, `${name}`, `${name:format}`, `${name.field}`, `[[name]]`, `[[name:format]]`; `{{ template }}` of Helm and Jinja.
+    fn variable(&mut self) -> Option<String> {
+        let rest = self.rest();
+        if rest.starts_with("{{") {
+            let end = find(rest, "}}")?;
+            self.at += end + 2;
+            return Some(String::new());
+        }
+        if !self.variables {
+            return None;
+        }
+        let (open, close) = if rest.starts_with("${") {
+            ("${", "}")
+        } else if rest.starts_with("[[") {
+            ("[[", "]]")
+        } else if rest.starts_with('$') {
+            let name = rest.get(1..)?;
+            let end = name
+                .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+                .unwrap_or(name.len());
+            let name = name.get(..end).filter(|name| !name.is_empty())?;
+            self.at += 1 + end;
+            return Some(name.to_owned());
+        } else {
+            return None;
+        };
+        let inner = rest.get(open.len()..)?;
+        let end = find(inner, close)?;
+        let name = inner.get(..end)?;
+        let first = name.chars().next()?;
+        if !first.is_ascii_alphabetic() && first != '_' {
+            return None;
+        }
+        self.at += open.len() + end + close.len();
+        let length = name
+            .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+            .unwrap_or(name.len());
+        name.get(..length).map(str::to_owned)
+    }
+
+    fn string(&mut self, quote: char) -> Result<Vec<Part>, Refusal> {
+        let start = self.at;
+        self.bump();
+        let mut parts = Vec::new();
+        let mut text = String::new();
+        loop {
+            if let Some(name) = self.variable() {
+                parts.push(Part::Text(std::mem::take(&mut text)));
+                parts.push(Part::Variable(name));
+                continue;
+            }
+            match self.bump() {
+                None => {
+                    return Err(self.broken(&format!("a closing {quote}"), start));
+                }
+                Some(c) if c == quote => break,
+                Some('\\') if quote != '`' => match self.bump() {
+                    Some('n') => text.push('\n'),
+                    Some('t') => text.push('\t'),
+                    Some('r') => text.push('\r'),
+                    Some(c @ ('\\' | '"' | '\'')) => text.push(c),
+                    Some(kind @ ('x' | 'u' | 'U')) => match self.escape(kind) {
+                        Some(c) => text.push(c),
+                        None => return Err(self.broken("an escape sequence", self.at)),
+                    },
+                    // Rarely written; a text with a wrong escape is still a text.
+                    Some(c) => text.extend(['\\', c]),
+                    None => return Err(self.broken(&format!("a closing {quote}"), start)),
+                },
+                Some(c) => text.push(c),
+            }
+        }
+        parts.push(Part::Text(text));
+        Ok(parts)
+    }
+
+    fn escape(&mut self, kind: char) -> Option<char> {
+        let digits = match kind {
+            'x' => 2,
+            'u' => 4,
+            _ => 8,
+        };
+        let number = u32::from_str_radix(self.rest().get(..digits)?, 16).ok()?;
+        self.at += digits;
+        char::from_u32(number)
+    }
+
+    /// Skips `[5m]`, `[5m:1m]`, `[$__rate_interval]`, `[max_of(step(), 5m)]`.
+    fn range(&mut self) -> Result<Token, Refusal> {
+        let start = self.at;
+        let mut depth = 0u32;
+        loop {
+            if self.variable().is_some() {
+                continue;
+            }
+            match self.bump() {
+                None => return Err(self.broken("a closing ]", start)),
+                Some('[') => depth += 1,
+                Some(']') => {
+                    depth -= 1;
+                    if depth == 0 {
+                        return Ok(Token::Range);
+                    }
+                }
+                Some(_) => {}
+            }
+        }
+    }
+
+    fn broken(&self, wanted: &str, at: usize) -> Refusal {
+        let before = self.text.get(..at).unwrap_or_default();
+        let column = before.chars().count() + 1;
+        Refusal::Broken(format!(
+            "expected {wanted} for column {column}, found the end"
+        ))
+    }
+}
+
+struct Reader<'a> {
+    tokens: &'a [Token],
+    at: usize,
+    dialect: Dialect<'a>,
+    found: References,
+}
+
+impl<'a> Reader<'a> {
+    fn token(&self, ahead: usize) -> Option<&'a Token> {
+        self.tokens.get(self.at + ahead)
+    }
+
+    fn read(&mut self) -> Result<(), Refusal> {
+        while let Some(token) = self.token(0) {
+            self.at += 1;
+            match token {
+                Token::Word(parts) => self.word(parts)?,
+                Token::Sign('{') => self.selector(None)?,
+                Token::Text(_)
+                | Token::Comparison(_)
+                | Token::Number
+                | Token::Range
+                | Token::Sign(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn word(&mut self, parts: &[Part]) -> Result<(), Refusal> {
+        let next = self.token(0);
+        let selects = matches!(next, Some(Token::Sign('{')));
+        if let [Part::Text(word)] = parts {
+            let lower = word.to_ascii_lowercase();
+            if LISTS.contains(&lower.as_str()) && !selects {
+                if matches!(next, Some(Token::Sign('('))) {
+                    self.list();
+                }
+                return Ok(());
+            }
+            // `sum(…)`, `sum by (…) (…)`, `rate(…)`
+            let before_list = matches!(next, Some(Token::Word(parts)) if is_list_word(parts));
+            let operator = AGGREGATIONS.contains(&lower.as_str()) && before_list;
+            if matches!(next, Some(Token::Sign('('))) || operator {
+                return Ok(());
+            }
+            let is_word = WORDS.contains(&lower.as_str());
+            let after_word = matches!(lower.as_str(), "inf" | "nan");
+            if is_word && (after_word || !selects) || word.chars().all(|c| c == ':') {
+                return Ok(());
+            }
+        } else if matches!(next, Some(Token::Sign('('))) {
+            // A function whose name is a variable: `${function}(metric[5m])`.
+            return Ok(());
+        }
+        if let [Part::Variable(name)] = parts {
+            return self.variable(name, selects);
+        }
+        let named = self.name(parts);
+        if selects {
+            self.at += 1;
+            self.selector(Some(named))
+        } else {
+            self.found.metrics.insert(named);
+            Ok(())
+        }
+    }
+
+    /// A variable alone can stand for anything: a number, a metric, a whole expression.
+    fn variable(&mut self, name: &str, selects: bool) -> Result<(), Refusal> {
+        let ranges = matches!(self.token(0), Some(Token::Range));
+        let values = self.dialect.variables.and_then(|known| known.values(name));
+        if let Some(values) = values {
+            for value in values {
+                // A value is text of the dashboard like any other, but not looked into a second time.
+                let plain = Dialect { variables: None };
+                if let Ok(more) = references(value, plain) {
+                    self.found.metrics.extend(more.metrics);
+                    self.found.labels.extend(more.labels);
+                }
+            }
+            if selects {
+                self.at += 1;
+                let named = alternatives(values);
+                self.selector(Some(Named::Matching(named)))?;
+            }
+        } else if selects {
+            self.at += 1;
+            self.selector(Some(Named::Pattern(ANY.to_owned())))?;
+        } else if ranges {
+            self.found
+                .metrics
+                .insert(Named::Anything(format!("${name}")));
+        }
+        Ok(())
+    }
+
+    /// A list of labels in parentheses.
+    fn list(&mut self) {
+        self.at += 1;
+        while let Some(token) = self.token(0) {
+            self.at += 1;
+            match token {
+                Token::Sign(')') => break,
+                Token::Word(parts) | Token::Text(parts) => {
+                    if let Some(label) = plain(parts) {
+                        self.found.labels.insert(label);
+                    }
+                }
+                Token::Comparison(_) | Token::Number | Token::Range | Token::Sign(_) => {}
+            }
+        }
+    }
+
+    /// What stands between braces, the opening one being read; `name` is what stood before them.
+    fn selector(&mut self, mut name: Option<Named>) -> Result<(), Refusal> {
+        let mut matchers = Vec::new();
+        let mut complete = true;
+        loop {
+            let Some(token) = self.token(0) else {
+                return Err(Refusal::Broken(
+                    "expected a closing }, found the end".to_owned(),
+                ));
+            };
+            self.at += 1;
+            match (token, self.token(0), self.token(1)) {
+                (Token::Sign('}'), _, _) => break,
+                (
+                    Token::Word(label) | Token::Text(label),
+                    Some(Token::Comparison(comparison)),
+                    Some(Token::Text(value)),
+                ) => {
+                    self.at += 2;
+                    let label = plain(label);
+                    let positive = comparison.starts_with('=');
+                    if label.as_deref() == Some("__name__") && positive {
+                        let found = self.by_name(comparison, value);
+                        // Two matchers on the name: both are kept, which keeps too much rather than too little.
+                        if let Some(earlier) = name.replace(found) {
+                            self.found.metrics.insert(earlier);
+                        }
+                    } else if let Some(label) = label {
+                        match plain(value) {
+                            Some(value) => matchers.push(format!("{label:?}{comparison}{value:?}")),
+                            None => complete = false,
+                        }
+                        self.found.labels.insert(label);
+                    }
+                }
+                // A quoted metric name, Prometheus 3.0 and later.
+                (Token::Text(text), _, _) => name = Some(self.name(text)),
+                // `foo{$filter}` and whatever else may be there.
+                (Token::Word(_), _, _) => complete = false,
+                (Token::Comparison(_) | Token::Number | Token::Range | Token::Sign(_), _, _) => {}
+            }
+        }
+        let selector = (!matchers.is_empty()).then(|| format!("{{{}}}", matchers.join(",")));
+        let named = match (name, selector) {
+            // A name that can be anything says less than the other labels.
+            (Some(Named::Pattern(any)), Some(selector)) if any == ANY => Named::Selector(selector),
+            (Some(Named::Pattern(any)), None) if any == ANY => {
+                Named::Anything("$metric{…}".to_owned())
+            }
+            (Some(name), _) => name,
+            (None, Some(selector)) => Named::Selector(selector),
+            (None, None) if complete => return Ok(()),
+            (None, None) => Named::Anything("{…}".to_owned()),
+        };
+        self.found.metrics.insert(named);
+        Ok(())
+    }
+
+    fn by_name(&self, comparison: &str, value: &[Part]) -> Named {
+        match (comparison, plain(value)) {
+            ("=", _) => self.name(value),
+            ("=~", Some(regex)) => Named::Matching(regex),
+            _ => self.pattern(value, str::to_owned),
+        }
+    }
+
+    fn name(&self, parts: &[Part]) -> Named {
+        match plain(parts) {
+            Some(name) => Named::Exactly(name),
+            None => self.pattern(parts, regex::escape),
+        }
+    }
+
+    /// The parts as one regular expression, which is no guess if the values of all variables are known.
+    fn pattern(&self, parts: &[Part], text: fn(&str) -> String) -> Named {
+        let (mut pattern, mut guessed) = (String::new(), false);
+        for part in parts {
+            match part {
+                Part::Text(literal) => pattern.push_str(&text(literal)),
+                Part::Variable(name) => {
+                    let values = self.dialect.variables.and_then(|known| known.values(name));
+                    guessed |= values.is_none();
+                    pattern.push_str(&values.map_or(ANY.to_owned(), alternatives));
+                }
+            }
+        }
+        if guessed {
+            Named::Pattern(pattern)
+        } else {
+            Named::Matching(pattern)
+        }
+    }
+}
+
+/// Any of `values`.
+fn alternatives(values: &[String]) -> String {
+    let escaped: Vec<_> = values.iter().map(|value| regex::escape(value)).collect();
+    format!("(?:{})", escaped.join("|"))
+}
+
+fn is_list_word(parts: &[Part]) -> bool {
+    matches!(parts, [Part::Text(word)] if LISTS.contains(&word.to_ascii_lowercase().as_str()))
+}
+
+/// The text, if there is no variable in it.
+fn plain(parts: &[Part]) -> Option<String> {
+    let mut whole = String::new();
+    for part in parts {
+        match part {
+            Part::Text(text) => whole.push_str(text),
+            Part::Variable(_) => return None,
+        }
+    }
+    Some(whole)
+}
+
+/// Where `close` stands in `text`, if it is not far away.
+fn find(text: &str, close: &str) -> Option<usize> {
+    let windows = text.as_bytes().windows(close.len());
+    windows
+        .take(MAX_VARIABLE)
+        .position(|window| window == close.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// `$jobs` has two values, other variables any.
+    #[derive(Debug)]
+    struct Jobs([String; 2]);
+
+    impl Variables for Jobs {
+        fn values(&self, name: &str) -> Option<&[String]> {
+            (name == "jobs").then_some(&self.0)
+        }
+    }
+
+    fn read(expression: &str) -> References {
+        references(expression, Dialect { variables: None }).unwrap()
+    }
+
+    fn read_dashboard(expression: &str) -> References {
+        let jobs = Jobs(["api_up".to_owned(), "db.up".to_owned()]);
+        let dialect = Dialect {
+            variables: Some(&jobs),
+        };
+        references(expression, dialect).unwrap()
+    }
+
+    fn exact(names: &[&str]) -> BTreeSet<Named> {
+        names
+            .iter()
+            .map(|name| Named::Exactly((*name).to_owned()))
+            .collect()
+    }
+
+    #[test]
+    fn metrics_are_told_from_functions_keywords_and_labels() {
+        for (expression, metrics) in [
+            ("up", &["up"][..]),
+            ("up == bool 1", &["up"]),
+            ("sum by (job, le) (rate(a_total[5m]))", &["a_total"]),
+            (
+                "sum(rate(a_total[5m])) by(job) / on (x) group_left (y) b",
+                &["a_total", "b"],
+            ),
+            ("SUM BY (job) (a) OR b UNLESS c", &["a", "b", "c"]),
+            (
+                "histogram_quantile(0.9, sum without(instance)(rate(h_bucket{le!=\"x\"}[5m:1m] offset 5m)))",
+                &["h_bucket"],
+            ),
+            (
+                "job:a:rate5m{x='}', y=`#`} # not b\n + c",
+                &["job:a:rate5m", "c"],
+            ),
+            ("a @ end() + b @ 1609746000 offset -5m", &["a", "b"]),
+            (
+                "label_replace(a, \"dst\", \"$1\", \"src\", \"(.*)\")",
+                &["a"],
+            ),
+            (
+                "{\"http.requests\", job=\"x\"} + {__name__=\"b\"}",
+                &["http.requests", "b"],
+            ),
+            ("sum({\"a b\"}) by (\"l.m\")", &["a b"]),
+            ("count_values(\"version\", build_info)", &["build_info"]),
+            ("topk(3, a) atan2 -Inf + NaN + 0x1F + 1e3 + 5m", &["a"]),
+            (
+                "count + sum{x=\"1\"} + on{x=\"1\"}",
+                &["count", "sum", "on"],
+            ),
+            ("absent_over_time(a{}[1h])", &["a"]),
+            ("vector(1)", &[]),
+            ("{}", &[]),
+            ("a[max(step(), 5m)]", &["a"]),
+            ("métrique_total > 0", &["métrique_total"]),
+        ] {
+            assert_eq!(read(expression).metrics, exact(metrics), "{expression}");
+        }
+    }
+
+    #[test]
+    fn labels_are_those_of_matchers_and_lists() {
+        let found = read("sum by (job, \"l.m\") (a{le=\"1\"} * on (x) group_left (y) b)");
+        let labels: Vec<_> = found.labels.iter().map(String::as_str).collect();
+        assert_eq!(labels, ["job", "l.m", "le", "x", "y"]);
+    }
+
+    #[test]
+    fn names_by_regex_and_by_other_labels_are_kept_apart() {
+        let only = |named: Named| BTreeSet::from([named]);
+        let matching = Named::Matching("a|b_.+".to_owned());
+        assert_eq!(
+            read("{__name__=~\"a|b_.+\", x=\"1\"}").metrics,
+            only(matching)
+        );
+        let selector = Named::Selector("{\"job\"=\"x\",\"a\"!=\"\"}".to_owned());
+        assert_eq!(read("{job=\"x\",a!=\"\"}").metrics, only(selector));
+        let selector = Named::Selector("{\"__name__\"!~\"go_.*\",\"job\"=\"x\"}".to_owned());
+        assert_eq!(
+            read("{__name__!~\"go_.*\",job=\"x\"}").metrics,
+            only(selector)
+        );
+    }
+
+    #[test]
+    fn variables_of_dashboards_become_patterns() {
+        let pattern = |text: &str| Named::Pattern(text.to_owned());
+        for (expression, named) in [
+            (
+                "rate(${prefix}_total[$__rate_interval])",
+                pattern(".*_total"),
+            ),
+            ("node_$metric{job=~\"$job\"}", pattern("node_.*")),
+            ("node_[[metric]]_x[[[interval]]]", pattern("node_.*_x")),
+            (
+                "x_${jobs:regex}",
+                Named::Matching("x_(?:api_up|db\\.up)".to_owned()),
+            ),
+            ("{__name__=~\"$m.*\"}", pattern(".*.*")),
+            ("{__name__=\"$m.x\"}", pattern(".*\\.x")),
+            (
+                "$metric{job=\"x\"}",
+                Named::Selector("{\"job\"=\"x\"}".to_owned()),
+            ),
+            (
+                "$metric{job=\"$job\"}",
+                Named::Anything("$metric{…}".to_owned()),
+            ),
+            ("rate($metric[5m])", Named::Anything("$metric".to_owned())),
+            ("{job=~\"$job\"}", Named::Anything("{…}".to_owned())),
+        ] {
+            let found = read_dashboard(expression).metrics;
+            assert_eq!(found, BTreeSet::from([named]), "{expression}");
+        }
+        assert_eq!(
+            read_dashboard("topk($n, ${fn}(a[$i])) > $limit").metrics,
+            exact(&["a"])
+        );
+        assert_eq!(
+            read_dashboard("sum($jobs)").metrics,
+            exact(&["api_up", "db", "up"])
+        );
+        assert_eq!(read("a{x=~\"b$\"}").metrics, exact(&["a"]));
+    }
+
+    #[test]
+    fn another_language_and_half_an_expression_are_refused() {
+        let refused = |text: &str| references(text, Dialect { variables: None }).unwrap_err();
+        assert_eq!(refused("{app=\"x\"} |= \"error\""), Refusal::NotPromQl);
+        for text in ["a{b=\"c", "a{b=\"c\"", "a[5m", "'", "a{b=\"\\uZZZZ\"}"] {
+            assert!(matches!(refused(text), Refusal::Broken(_)), "{text}");
+        }
+        assert_eq!(read("a{b=~\"c|d\"}").metrics, exact(&["a"]));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_or_refused(text in "[a-z${}\\[\\]()\"'`=~!|#,. \\\\0-9é]{0,60}") {
+            let jobs = Jobs(["a".to_owned(), "b".to_owned()]);
+            let _ = references(&text, Dialect { variables: Some(&jobs) });
+            let _ = references(&text, Dialect { variables: None });
+        }
+    }
+}
