@@ -9,6 +9,7 @@
 //! * **Prove it**: [`verify`] finds every fault, as typed findings.
 //! * **Pack it**: [`pack`] stores samples as columns and brings back the same bits; [`dense`] keeps such blocks in a
 //!   repository.
+//! * **Hold it against another**: [`compare`] says what two sets of blocks do not share, by metric, series and sample.
 //! * **Cut it**: [`cut`] makes a block that holds only some series, or some time, of another.
 //! * **Keep it**: [`archive`] backs a data directory up into a [`repository`] of immutable objects in a
 //!   [`store`].
@@ -16,7 +17,7 @@
 //! * **Bring it back**: [`restore`] stages, proves and publishes a valid data directory.
 //! * **Show it**: [`report`] turns results into tables and JSON; `cli` is the command line.
 //!
-//! The reading half (`raw`, `model`, `block`, `index`, `chunk`, `wal`, `verify`, `cut`, `pack`) never learns that
+//! The reading half (`raw`, `model`, `block`, `index`, `chunk`, `wal`, `verify`, `cut`, `compare`, `pack`) never learns that
 //! repositories exist; the keeping half (`store`, `repository`, `retain`) never learns what a sample is. They meet in
 //! `dense`, `archive`, `restore` and `report`.
 //!
@@ -40,6 +41,7 @@ pub mod archive;
 pub mod block;
 pub mod chunk;
 pub mod cli;
+pub mod compare;
 pub mod cut;
 pub mod dense;
 pub mod dump;

@@ -6,6 +6,7 @@
 pub mod archives;
 pub mod backup;
 pub mod blocks;
+pub mod compare;
 pub mod dump;
 pub mod findings;
 pub mod inspect;

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::inspect::columns as inspect;
-use super::{Column, blocks, retain, stats};
+use super::{Column, archives, blocks, compare, retain, stats};
 
 const HEADING: &str = "\
 # What commands print as JSON
@@ -36,6 +36,17 @@ const STATS: &str = "\
 
 One object with the keys `totals`, an object; `codecs`, a list with one object per codec; and `parts`, a list with one object per kind of
 column in packs, empty with `--quick`.
+
+";
+
+const DIFF: &str = "\
+## `narthex diff --json`
+
+Of the block lists of two archives: one object with the keys `a` and `b`, which are ids; `shared`, a number of blocks; and `changes`.
+
+Of the samples of two sides: one object with the keys `equal`, which is `files`, `samples`, `series` or `none`; `complete`, whether everything
+could be read; `sides`, `counts`, `files` (null where files were not compared), and the lists `metrics` (the largest changes first), `only_in_a` and
+`only_in_b`, `differences`, `covered_only_by_a` and `covered_only_by_b`. `metrics`, `only_in_a`, `only_in_b` and `differences` are as long as `--top` lets them.
 
 ";
 
@@ -105,6 +116,19 @@ pub fn reference() -> String {
     keys(&mut page, "`totals` of a repository", stats::TOTALS);
     keys(&mut page, "`codecs`", stats::CODECS);
     keys(&mut page, "`parts`", stats::PARTS);
+    page.push_str(DIFF);
+    keys(&mut page, "`changes`", archives::CHANGES);
+    keys(&mut page, "`sides`", compare::SIDES);
+    keys(&mut page, "`counts`", compare::COUNTS);
+    keys(&mut page, "`files`", compare::FILES);
+    keys(&mut page, "`metrics`", compare::METRICS);
+    keys(&mut page, "`only_in_a`, `only_in_b`", compare::SERIES);
+    keys(&mut page, "`differences`", compare::DIFFERENCES);
+    keys(
+        &mut page,
+        "`covered_only_by_a`, `covered_only_by_b`",
+        compare::RANGES,
+    );
     page.push_str(FORGET);
     keys(&mut page, "`archives`", retain::DECISIONS);
     page.push_str(PRUNE);
@@ -155,6 +179,14 @@ mod tests {
         check(stats::TOTALS);
         check(stats::CODECS);
         check(stats::PARTS);
+        check(archives::CHANGES);
+        check(compare::SIDES);
+        check(compare::COUNTS);
+        check(compare::FILES);
+        check(compare::METRICS);
+        check(compare::SERIES);
+        check(compare::DIFFERENCES);
+        check(compare::RANGES);
         check(retain::DECISIONS);
         check(retain::PRUNED);
         check(retain::ITEMS);

@@ -18,6 +18,8 @@ pub enum Value {
     List(Vec<String>),
     /// A number of things.
     Count(u64),
+    /// A difference of numbers: with its sign for people.
+    Change(i64),
     /// Bytes: `1.5 MiB` for people, a number in JSON.
     Bytes(u64),
     /// A point in time of the data: `2026-11-21 19:08:00` (UTC) for people, milliseconds in JSON.
@@ -42,7 +44,11 @@ impl Value {
     pub(super) fn is_number(&self) -> bool {
         matches!(
             self,
-            Value::Count(_) | Value::Bytes(_) | Value::Duration(_) | Value::Number(_)
+            Value::Count(_)
+                | Value::Change(_)
+                | Value::Bytes(_)
+                | Value::Duration(_)
+                | Value::Number(_)
         )
     }
 
@@ -52,7 +58,7 @@ impl Value {
             Value::Text(text) => Json::String(text),
             Value::List(items) => json!(items),
             Value::Count(number) | Value::Bytes(number) => json!(number),
-            Value::Time(millis) | Value::Duration(millis) => json!(millis),
+            Value::Change(number) | Value::Time(number) | Value::Duration(number) => json!(number),
             Value::Stamp(millis) => json!(rfc3339(millis)),
             Value::Number(number) => json!(number),
             Value::Flag(flag) => json!(flag),
@@ -67,6 +73,8 @@ impl fmt::Display for Value {
             Value::Text(text) => f.write_str(text),
             Value::List(items) => f.write_str(&items.join(" ")),
             Value::Count(number) => write!(f, "{number}"),
+            Value::Change(0) => f.write_str("0"),
+            Value::Change(number) => write!(f, "{number:+}"),
             Value::Bytes(bytes) => f.write_str(&bytes_text(*bytes)),
             Value::Time(millis) | Value::Stamp(millis) => f.write_str(&time_text(*millis)),
             Value::Duration(millis) => f.write_str(&duration_text(*millis)),

@@ -16,6 +16,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("inspect", &["raw", "model", "index", "chunk", "block"]),
     ("dump", &["raw", "model", "index", "chunk", "block"]),
     ("cut", &["raw", "model", "index", "chunk", "block", "dump"]),
+    ("compare", &["raw", "model", "block", "dump"]),
     (
         "verify",
         &["raw", "model", "index", "chunk", "wal", "block"],
@@ -66,6 +67,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "wal",
             "inspect",
             "dump",
+            "compare",
             "verify",
             "repository",
             "store",
@@ -87,6 +89,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "inspect",
             "dump",
             "cut",
+            "compare",
             "verify",
             "store",
             "repository",
