@@ -14,9 +14,6 @@ mod join;
 mod metrics;
 mod side;
 
-#[cfg(test)]
-mod tests;
-
 use crate::block::Block;
 use crate::dump::{self, Problem};
 use crate::error::Result;

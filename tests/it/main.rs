@@ -17,6 +17,7 @@ mod block_writer;
 mod bounds;
 mod by_hand;
 mod cli_repository;
+mod compare;
 mod cut;
 mod dense;
 mod dump;

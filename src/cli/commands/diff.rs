@@ -335,7 +335,10 @@ impl Args {
                 ranges.len(),
             )?;
         }
-        if let Some(difference) = files.and_then(|files| files.first_difference) {
+        // Sides with other samples have other files, too.
+        if equality >= Equality::Samples
+            && let Some(difference) = files.and_then(|files| files.first_difference)
+        {
             context.print(format_args!("\nFiles differ: {difference}\n"))?;
         }
         context.print(format_args!("\n{}\n", verdict(equality, complete)))
