@@ -19,7 +19,7 @@
 //!
 //! The reading half (`raw`, `model`, `block`, `index`, `chunk`, `wal`, `verify`, `cut`, `compare`, `pack`) never learns that
 //! repositories exist; the keeping half (`store`, `repository`, `retain`) never learns what a sample is. They meet in
-//! `dense`, `archive`, `restore` and `report`.
+//! `dense`, `archive`, `restore` and `report`; [`statistics`] are what the one leaves in the other about a block.
 //!
 //! # Hostile input
 //!
@@ -56,6 +56,7 @@ pub mod report;
 pub mod repository;
 pub mod restore;
 pub mod retain;
+pub mod statistics;
 pub mod store;
 pub mod verify;
 pub mod wal;

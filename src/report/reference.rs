@@ -37,6 +37,8 @@ const STATS: &str = "\
 One object with the keys `totals`, an object; `codecs`, a list with one object per codec; and `parts`, a list with one object per kind of
 column in packs, empty with `--quick`.
 
+With `--by`: one object with the keys `archive`, an id; `totals`, an object; and `rows`, a list with one object per metric, job, or both, the largest first.
+
 ";
 
 const DIFF: &str = "\
@@ -116,6 +118,8 @@ pub fn reference() -> String {
     keys(&mut page, "`totals` of a repository", stats::TOTALS);
     keys(&mut page, "`codecs`", stats::CODECS);
     keys(&mut page, "`parts`", stats::PARTS);
+    keys(&mut page, "`totals` with `--by`", stats::ROW_TOTALS);
+    keys(&mut page, "`rows`", stats::ROWS);
     page.push_str(DIFF);
     keys(&mut page, "`changes`", archives::CHANGES);
     keys(&mut page, "`sides`", compare::SIDES);
@@ -179,6 +183,8 @@ mod tests {
         check(stats::TOTALS);
         check(stats::CODECS);
         check(stats::PARTS);
+        check(stats::ROWS);
+        check(stats::ROW_TOTALS);
         check(archives::CHANGES);
         check(compare::SIDES);
         check(compare::COUNTS);

@@ -26,9 +26,11 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("repository", &["raw", "model", "store"]),
     ("retain", &["model", "repository", "store"]),
     ("dense", &["model", "index", "pack", "repository", "store"]),
+    ("statistics", &["raw", "model", "repository", "store"]),
     (
         "archive",
         &[
+            "statistics",
             "index",
             "dense",
             "index",
@@ -58,6 +60,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "report",
         &[
+            "statistics",
             "dense",
             "raw",
             "model",
@@ -79,6 +82,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
+            "statistics",
             "dense",
             "raw",
             "model",
