@@ -1,7 +1,9 @@
 //! The bytes of statistics; `docs/repository-format.md` has the layout.
 //!
-//! Columns, because they compress: names share beginnings with their neighbours, and series of one job have the same number of samples, so
-//! that what differs from the row before is mostly nothing. The object they stand in is compressed, so they are not.
+//! Columns, because they compress: each name stands once, and series of one job have the same number of samples, so that what differs from
+//! the row before is mostly nothing. The object they stand in is compressed, so they are not.
+
+use std::collections::BTreeSet;
 
 use super::{Amounts, LONGEST_NAME, MOST_ROWS, Row, Statistics};
 use crate::error::{Error, Result};
@@ -26,35 +28,42 @@ const COLUMNS: [Column; 3] = [
     (|a| a.entry_bytes, |a| &mut a.entry_bytes),
 ];
 
+/// What ends a name. Names that have it in them have no row.
+pub(super) const END: u8 = 0;
+
 pub(super) fn write(statistics: &Statistics) -> Vec<u8> {
     let mut out = vec![VERSION];
     let rows = &statistics.rows;
-    let jobs: Vec<&[Row]> = rows.chunk_by(|a, b| a.job == b.job).collect();
-    write_uvarint(&mut out, jobs.len() as u64);
-    let mut strings = Vec::new();
-    for job in &jobs {
-        let name = job.first().and_then(|row| row.job.as_deref());
-        write_uvarint(&mut out, name.map_or(0, |name| name.len() as u64 + 1));
-        strings.extend_from_slice(name.unwrap_or_default());
+    let names = |name: fn(&Row) -> Option<&[u8]>| -> Vec<&[u8]> {
+        let distinct: BTreeSet<_> = rows.iter().filter_map(name).collect();
+        distinct.into_iter().collect()
+    };
+    let (jobs, metrics) = (
+        names(|row| row.job.as_deref()),
+        names(|row| row.metric.as_deref()),
+    );
+    for count in [jobs.len(), metrics.len(), rows.len()] {
+        write_uvarint(&mut out, count as u64);
     }
-    for job in &jobs {
-        write_uvarint(&mut out, job.len() as u64);
+    for name in jobs.iter().chain(&metrics) {
+        out.extend_from_slice(name);
+        out.push(END);
     }
-    let mut before: &[u8] = &[];
-    let mut suffixes = Vec::with_capacity(rows.len());
-    for row in rows {
-        let name = row.metric.as_deref().unwrap_or_default();
-        let shared = before.iter().zip(name).take_while(|(a, b)| a == b).count();
-        write_uvarint(&mut out, shared as u64);
-        let suffix = name.get(shared..).unwrap_or_default();
-        suffixes.push(row.metric.as_ref().map(|_| suffix));
-        before = name;
+    let absent = [None].into_iter();
+    for job in absent.chain(jobs.iter().copied().map(Some)) {
+        let of_job = rows.iter().filter(|row| row.job.as_deref() == job);
+        write_uvarint(&mut out, of_job.count() as u64);
     }
-    for suffix in &suffixes {
-        write_uvarint(&mut out, suffix.map_or(0, |suffix| suffix.len() as u64 + 1));
-        strings.extend_from_slice(suffix.unwrap_or_default());
+    for of_job in rows.chunk_by(|a, b| a.job == b.job) {
+        let mut before = 0;
+        for row in of_job {
+            let number = row.metric.as_deref().map_or(0, |metric| {
+                metrics.partition_point(|other| *other < metric) as u64 + 1
+            });
+            write_uvarint(&mut out, number.wrapping_sub(before));
+            before = number;
+        }
     }
-    out.extend_from_slice(&strings);
     for row in rows {
         write_uvarint(&mut out, row.amounts.series);
     }
@@ -94,51 +103,43 @@ pub(super) fn read(bytes: &[u8]) -> Result<Statistics> {
 
 fn read_columns(reader: &mut Reader<'_>) -> Result<Statistics, Malformed> {
     let jobs = count(reader, "number of jobs")?;
-    let lengths = (0..jobs)
-        .map(|_| name_length(reader))
-        .collect::<Result<Vec<_>, _>>()?;
-    let mut rows_of = Vec::with_capacity(jobs);
-    let mut rows = 0usize;
-    for _ in 0..jobs {
-        let at = reader.offset();
-        let of_job = count(reader, "number of rows")?;
-        rows = rows.saturating_add(of_job);
-        if rows > MAX_ROWS {
-            return Err(too_many(at, "number of rows", rows as u64));
-        }
-        rows_of.push(of_job);
-    }
-    let shared = (0..rows)
-        .map(|_| name_length_of(reader, 0))
-        .collect::<Result<Vec<_>, _>>()?;
-    let suffixes = (0..rows)
-        .map(|_| name_length(reader))
-        .collect::<Result<Vec<_>, _>>()?;
+    let metrics = count(reader, "number of metrics")?;
+    let rows = count(reader, "number of rows")?;
+    let jobs = names(reader, jobs)?;
+    let metrics = names(reader, metrics)?;
     let mut statistics = Statistics::default();
-    for (length, rows) in lengths.into_iter().zip(rows_of) {
-        let job: Option<Box<[u8]>> = match length {
-            Some(length) => Some(reader.take(length)?.into()),
-            None => None,
-        };
-        statistics.rows.extend((0..rows).map(|_| Row {
-            job: job.clone(),
-            ..Row::default()
-        }));
-    }
-    let mut before: Vec<u8> = Vec::new();
-    for ((row, shared), suffix) in statistics.rows.iter_mut().zip(shared).zip(suffixes) {
-        let Some(suffix) = suffix else {
-            before.clear();
-            continue;
-        };
-        if shared > before.len() || shared + suffix > LONGEST_NAME {
-            let wanted = "a name that begins like the one before";
-            let found = format!("{shared} shared bytes of {}", before.len());
-            return Err(reader.unexpected("name", wanted, found));
+    for job in [None].into_iter().chain(jobs.into_iter().map(Some)) {
+        let at = reader.offset();
+        let of_job = count(reader, "number of rows of a job")?;
+        if statistics.rows.len() + of_job > rows {
+            return Err(too_large(at, "number of rows of a job", of_job as u64));
         }
-        before.truncate(shared);
-        before.extend_from_slice(reader.take(suffix)?);
-        row.metric = Some(before.as_slice().into());
+        let row = Row {
+            job: job.map(Into::into),
+            ..Row::default()
+        };
+        statistics.rows.extend(std::iter::repeat_n(row, of_job));
+    }
+    if statistics.rows.len() != rows {
+        let found = statistics.rows.len();
+        return Err(reader.unexpected("number of rows", format!("{rows}"), found));
+    }
+    for of_job in statistics.rows.chunk_by_mut(|a, b| a.job == b.job) {
+        let mut number = 0usize;
+        for row in of_job {
+            let at = reader.offset();
+            let more = reader.uvarint()?;
+            let next = usize::try_from(more).map_or(usize::MAX, |more| number.saturating_add(more));
+            number = next;
+            row.metric = match number.checked_sub(1) {
+                None => None,
+                Some(position) => {
+                    let metric = metrics.get(position);
+                    let metric = metric.ok_or_else(|| too_large(at, "number of a metric", more))?;
+                    Some((*metric).into())
+                }
+            };
+        }
     }
     for row in &mut statistics.rows {
         row.amounts.series = reader.uvarint()?;
@@ -183,25 +184,25 @@ fn count(reader: &mut Reader<'_>, what: &'static str) -> Result<usize, Malformed
     let checked = usize::try_from(count).ok();
     checked
         .filter(|count| *count <= MAX_ROWS)
-        .ok_or_else(|| too_many(at, what, count))
+        .ok_or_else(|| too_large(at, what, count))
 }
 
-/// The length of a name; `None` when there is no name.
-fn name_length(reader: &mut Reader<'_>) -> Result<Option<usize>, Malformed> {
-    let length = name_length_of(reader, 1)?;
-    Ok(length.checked_sub(1))
+/// So many names.
+fn names<'a>(reader: &mut Reader<'a>, count: usize) -> Result<Vec<&'a [u8]>, Malformed> {
+    let mut names = Vec::with_capacity(count);
+    for _ in 0..count {
+        let mut bytes = reader.rest().iter().take(LONGEST_NAME + 1);
+        let Some(length) = bytes.position(|byte| *byte == END) else {
+            let wanted = format!("a name of at most {LONGEST_NAME} bytes and a zero byte");
+            return Err(reader.unexpected("name", wanted, "none"));
+        };
+        names.push(reader.take(length)?);
+        reader.take(1)?;
+    }
+    Ok(names)
 }
 
-fn name_length_of(reader: &mut Reader<'_>, more: usize) -> Result<usize, Malformed> {
-    let at = reader.offset();
-    let length = reader.uvarint()?;
-    let checked = usize::try_from(length).ok();
-    checked
-        .filter(|length| *length <= LONGEST_NAME + more)
-        .ok_or_else(|| too_many(at, "length of a name", length))
-}
-
-fn too_many(at: u64, what: &'static str, found: u64) -> Malformed {
+fn too_large(at: u64, what: &'static str, found: u64) -> Malformed {
     Malformed::unexpected(SECTION, at, what, "a smaller one".to_owned(), found)
 }
 
@@ -293,16 +294,21 @@ mod tests {
     }
 
     #[test]
-    fn names_that_share_much_cannot_take_much_memory() {
-        // One job, many rows, each longer than the longest name by sharing all of the one before.
-        let mut bytes = vec![VERSION, 1, 0, 2];
-        for shared in [0, LONGEST_NAME as u64] {
-            write_uvarint(&mut bytes, shared);
+    fn counts_that_do_not_fit_are_refused() {
+        // One metric "a", one row without a job.
+        let sound = [1, 0, 1, 1, b'a', 0, 1, 1, 5, 20, 40, 60, 0, 0, 0, 0, 0];
+        let read_back = read(&sound).unwrap();
+        assert_eq!(read_back.rows[0].metric.as_deref(), Some(&b"a"[..]));
+        assert_eq!(read_back.totals().samples, 10);
+        for (at, value) in [(1, 1), (2, 2), (3, 2), (3, 0), (5, b'b'), (6, 2), (7, 2)] {
+            let mut bytes = sound;
+            bytes[at] = value;
+            let error = read(&bytes).unwrap_err();
+            assert_eq!(error.kind(), crate::ErrorKind::Corrupt, "{at}: {value}");
         }
-        for suffix in [LONGEST_NAME as u64 + 1, 2] {
-            write_uvarint(&mut bytes, suffix);
-        }
-        bytes.resize(bytes.len() + LONGEST_NAME + 64, b'a');
-        assert_eq!(read(&bytes).unwrap_err().kind(), crate::ErrorKind::Corrupt);
+        let mut long = vec![1, 0, 1, 1];
+        long.extend([b'a'; LONGEST_NAME + 1]);
+        long.extend([0; 40]);
+        assert!(read(&long).is_err());
     }
 }

@@ -90,12 +90,14 @@ impl Statistics {
                 _ => distinct.push(row),
             }
         }
-        let is_short =
-            |name: &Option<Box<[u8]>>| name.as_ref().is_none_or(|name| name.len() <= LONGEST_NAME);
-        let is_short = |row: &Row| is_short(&row.job) && is_short(&row.metric);
+        let is_plain = |name: &Option<Box<[u8]>>| {
+            name.as_ref()
+                .is_none_or(|name| name.len() <= LONGEST_NAME && !name.contains(&format::END))
+        };
+        let is_plain = |row: &Row| is_plain(&row.job) && is_plain(&row.metric);
         // The order of names decides among rows of one size.
-        distinct.sort_by_key(|row| (!is_short(row), Reverse(row.amounts.bytes())));
-        let kept = distinct.iter().take_while(|row| is_short(row)).count();
+        distinct.sort_by_key(|row| (!is_plain(row), Reverse(row.amounts.bytes())));
+        let kept = distinct.iter().take_while(|row| is_plain(row)).count();
         let others = distinct.split_off(kept.min(MOST_ROWS));
         distinct.sort_by_cached_key(by_name);
         let mut rest = Amounts::default();

@@ -28,12 +28,43 @@ fn dumped(dir: &str) -> BTreeMap<(String, i64), String> {
     let samples = ran.out.lines().map(|line| {
         let mut sample: Json = serde_json::from_str(line).unwrap();
         let labels = sample["labels"].take().to_string();
+        if let Some(histogram) = sample["histogram"].as_object_mut() {
+            plain(histogram);
+        }
         (
             (labels, sample["time"].as_i64().unwrap()),
             sample.to_string(),
         )
     });
     samples.collect()
+}
+
+/// Takes out of a histogram what depends on where chunks begin: spans that are laid out in another way, resets.
+fn plain(histogram: &mut serde_json::Map<String, Json>) {
+    if histogram["counter_reset"] != "gauge" {
+        histogram.remove("counter_reset");
+    }
+    for side in ["positive", "negative"] {
+        let spans = histogram.remove(&format!("{side}_spans"));
+        let Some(Json::Array(spans)) = spans else {
+            continue;
+        };
+        let buckets = histogram.get_mut(&format!("{side}_buckets")).unwrap();
+        let mut counts = buckets.take().as_array().unwrap().clone().into_iter();
+        let mut filled = Vec::new();
+        let mut index = 0;
+        for span in spans {
+            index += span["offset"].as_i64().unwrap();
+            for _ in 0..span["length"].as_i64().unwrap() {
+                let count = counts.next().unwrap();
+                if count.as_f64() != Some(0.0) {
+                    filled.push(Json::from(vec![Json::from(index), count]));
+                }
+                index += 1;
+            }
+        }
+        *buckets = Json::Array(filled);
+    }
 }
 
 #[test]
@@ -230,7 +261,7 @@ fn a_block_that_does_not_open_is_named() {
 #[test]
 fn what_exists_is_a_path_and_a_prefix_makes_an_archive() {
     let fixtures = fixture("");
-    let repo = fixtures.join("repositories/v1");
+    let repo = fixtures.join("repositories/v1/repository");
     let listed = narthex(&["archives", "--json", "--repo", text(&repo)]);
     let listed: Json = serde_json::from_str(&listed.out).unwrap();
     let id = listed["archives"][0]["id"].as_str().unwrap();
@@ -284,7 +315,10 @@ fn a_restored_archive_is_proved_and_a_missing_series_is_not() {
     let (_, json) = diff(&[&["night-1", text(&whole)], &prove[..]].concat());
     assert_eq!(json["equal"], "files");
 
-    let part = restore("part", &["--exact", "--match", "{__name__!=\"up\"}"]);
+    let part = restore(
+        "part",
+        &["--exact", "--match", "{__name__=~\".+\",__name__!=\"up\"}"],
+    );
     let (ran, json) = diff(&[&["archive:latest", text(&part)], &prove[..]].concat());
     assert_eq!((ran.code, &json["equal"]), (3, &Json::from("none")));
     let only = json["only_in_a"].as_array().unwrap();

@@ -44,6 +44,7 @@ mod sick;
 mod simulator;
 mod splice;
 mod spliced;
+mod statistics;
 mod store_contract;
 mod verify;
 mod wal;
