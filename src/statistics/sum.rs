@@ -36,6 +36,9 @@ pub struct SumRow {
     pub amounts: Amounts,
 }
 
+/// Job and metric of a row.
+type Key = (Option<Box<[u8]>>, Option<Box<[u8]>>);
+
 /// The statistics of an archive.
 #[derive(Debug, Default)]
 pub struct Sum {
@@ -56,7 +59,7 @@ pub struct Sum {
 /// Adds up the statistics of the blocks of `archive`. Blocks are independent: samples that two of them hold count twice.
 pub fn sum(store: &dyn Store, archive: &Archive, by: By, progress: &dyn Progress) -> Sum {
     let mut sum = Sum::default();
-    let mut rows: BTreeMap<(Option<Box<[u8]>>, Option<Box<[u8]>>), SumRow> = BTreeMap::new();
+    let mut rows: BTreeMap<Key, SumRow> = BTreeMap::new();
     progress.begin("statistics", None);
     for block in &archive.blocks {
         match read(store, block) {

@@ -100,7 +100,7 @@ impl From<Level> for Equality {
 /// What an argument stands for.
 enum Named {
     Path(PathBuf),
-    Archive(Archive),
+    Archive(Box<Archive>),
 }
 
 /// One side, ready to be read.
@@ -247,7 +247,7 @@ impl Args {
         };
         let archive = opened.find(selector, &SourceFilter::default());
         *repository = Some(opened);
-        archive.map(Named::Archive)
+        archive.map(|archive| Named::Archive(Box::new(archive)))
     }
 
     fn print(
