@@ -12,6 +12,7 @@
 //!   repository.
 //! * **What if**: [`whatif`] says what dropping metrics or labels or scraping less often would save; [`usage`] which metrics rules and
 //!   dashboards use.
+//! * **Hold it against another**: [`compare`] says what two sets of blocks do not share, by metric, series and sample.
 //! * **Cut it**: [`cut`] makes a block that holds only some series, or some time, of another.
 //! * **Keep it**: [`archive`] backs a data directory up into a [`repository`] of immutable objects in a
 //!   [`store`].
@@ -20,9 +21,9 @@
 //! * **Look ahead**: [`forecast`] says from the blocks of the past when a disk is full and what a retention needs.
 //! * **Show it**: [`report`] turns results into tables and JSON; `cli` is the command line.
 //!
-//! The reading half (`raw`, `model`, `block`, `index`, `chunk`, `wal`, `verify`, `capacity`, `forecast`, `cut`, `pack`) never learns that
+//! The reading half (`raw`, `model`, `block`, `index`, `chunk`, `wal`, `verify`, `capacity`, `whatif`, `forecast`, `compare`, `cut`, `pack`) never learns that
 //! repositories exist; the keeping half (`store`, `repository`, `retain`) never learns what a sample is. They meet in
-//! `dense`, `archive`, `restore` and `report`.
+//! `dense`, `archive`, `restore` and `report`; [`statistics`] are what the one leaves in the other about a block.
 //!
 //! # Hostile input
 //!
@@ -45,6 +46,7 @@ pub mod block;
 pub mod capacity;
 pub mod chunk;
 pub mod cli;
+pub mod compare;
 pub mod cut;
 pub mod dense;
 pub mod dump;
@@ -60,6 +62,7 @@ pub mod report;
 pub mod repository;
 pub mod restore;
 pub mod retain;
+pub mod statistics;
 pub mod store;
 pub mod usage;
 pub mod verify;

@@ -1,8 +1,9 @@
 //! Storing a block in the dense codec: packed and proved, with a recipe beside it.
 
 use super::fingerprint::{deep_fingerprint, is_immutable};
-use super::pipeline::{Failure, Held, Pipeline, count, if_there, immutable_digests};
+use super::pipeline::{Failure, Held, Pipeline, if_there, immutable_digests};
 use super::source::{Content, Miss, OpenBlock, SourceFile};
+use super::statistics::Verified;
 use super::survey::BlockSurvey;
 use crate::dense::{
     NewEntry, RECIPE_FILE, Recipe, SPLICE_FILE, SegmentRecipe, StagedPack, comes_back, digests,
@@ -14,14 +15,17 @@ use crate::pack::{BlockBytes, Selection, Splice};
 use crate::progress::Silent;
 use crate::repository::portable::Root;
 use crate::repository::{
-    Digest, FilePath, FindingCounts, Fingerprint, Hasher, PACK, StoredBlock, StoredFile,
+    Digest, FilePath, Fingerprint, Hasher, PACK, STATISTICS_FILE, StoredBlock, StoredFile,
     StoredObject, pack_object, recipe_object,
 };
 use crate::store::ObjectName;
-use crate::verify::{Depth, Options, verify_block};
+use crate::verify::Depth;
 
 /// Name of the index file.
 const INDEX: &str = "index";
+
+/// What a recipe object holds beside files of its block.
+const OWN_FILES: [&str; 3] = [RECIPE_FILE, SPLICE_FILE, STATISTICS_FILE];
 
 /// Bytes of a pack that are read at a time.
 const STEP: u64 = 4 << 20;
@@ -76,7 +80,7 @@ impl<'b> Packable<'b> {
     fn of(pipeline: &Pipeline<'_>, block: &'b OpenBlock) -> Result<Option<Self>> {
         let Some(index) = block
             .get(INDEX)
-            .filter(|_| block.get(RECIPE_FILE).is_none() && block.get(SPLICE_FILE).is_none())
+            .filter(|_| OWN_FILES.iter().all(|name| block.get(name).is_none()))
         else {
             return Ok(None);
         };
@@ -161,8 +165,8 @@ impl Pipeline<'_> {
                 return Ok(Attempt::Unpackable);
             };
             let digests = digests.map_err(Miss::from)?;
-            let findings = self.verify_packed(survey, &stored)?;
-            if !findings.is_empty() && !block.is_unchanged() {
+            let verified = self.verify_packed(survey, block, &stored)?;
+            if !verified.findings.is_empty() && !block.is_unchanged() {
                 return Err(Miss::Vanished.into());
             }
             let is_spliced = !stored.packs.is_empty();
@@ -177,7 +181,7 @@ impl Pipeline<'_> {
             self.progress
                 .advance(survey.bytes.saturating_sub(chunk_bytes(source)));
             self.traffic.add(read, 0);
-            return self.put_recipe(&name, survey, fingerprint, block, proved, findings);
+            return self.put_recipe(&name, survey, fingerprint, block, proved, verified);
         }
         Ok(Attempt::Taken)
     }
@@ -234,7 +238,7 @@ impl Pipeline<'_> {
         fingerprint: &Fingerprint,
         block: &OpenBlock,
         proved: Proved,
-        findings: FindingCounts,
+        verified: Verified,
     ) -> Result<Attempt, Failure> {
         let Proved {
             packs,
@@ -248,7 +252,10 @@ impl Pipeline<'_> {
             whole.filter(|file| !packed_files.iter().any(|packed| packed.name == file.name));
         let splice = Some(splice).filter(|splice| !splice.is_plain());
         let splice = splice.map(|splice| (SPLICE_FILE, splice.to_bytes()));
-        let extra: Vec<_> = splice.into_iter().chain([(RECIPE_FILE, recipe)]).collect();
+        let statistics = verified.statistics.map(|bytes| (STATISTICS_FILE, bytes));
+        let has_statistics = statistics.is_some();
+        let extra = statistics.into_iter().chain(splice);
+        let extra: Vec<_> = extra.chain([(RECIPE_FILE, recipe)]).collect();
         let written = self.write_with(
             name,
             Root::Block(survey.ulid()),
@@ -263,9 +270,10 @@ impl Pipeline<'_> {
             Ok((object, files)) => Ok(Attempt::Held(Box::new(Held {
                 fingerprint: fingerprint.clone(),
                 object: object.in_dense_codec(),
+                statistics: has_statistics,
                 packs,
                 files: own_files(files, packed_files),
-                findings,
+                findings: verified.findings,
             }))),
         }
     }
@@ -364,6 +372,9 @@ impl Pipeline<'_> {
             Err(error) if error.kind() == ErrorKind::Io => return Err(Failure::Store(error)),
             Err(_) => return Ok(Attempt::Taken),
         };
+        let statistics = files
+            .iter()
+            .any(|file| file.name.as_str() == STATISTICS_FILE);
         let files = own_files(files, packed_files);
         let here = immutable_digests(block).map_err(Miss::from)?;
         if !is_same_part(&here, &files) {
@@ -376,19 +387,18 @@ impl Pipeline<'_> {
             };
             packs.push(pack);
         }
-        let verdict =
-            verify_block(&survey.found.dir, self.options.verify, &Silent).map_err(Miss::from)?;
-        let findings = count(&verdict.findings);
-        if !findings.is_empty() && !block.is_unchanged() {
+        let verified = self.verify(survey, block, self.options.verify.depth)?;
+        if !verified.findings.is_empty() && !block.is_unchanged() {
             return Err(Miss::Vanished.into());
         }
         self.progress.advance(survey.bytes);
         Ok(Attempt::Held(Box::new(Held {
             fingerprint: fingerprint.clone(),
             object: object.in_dense_codec(),
+            statistics,
             packs,
             files,
-            findings,
+            findings: verified.findings,
         })))
     }
 
@@ -423,19 +433,18 @@ impl Pipeline<'_> {
     fn verify_packed(
         &self,
         survey: &BlockSurvey,
+        block: &OpenBlock,
         stored: &Stored,
-    ) -> Result<FindingCounts, Failure> {
-        let asked = self.options.verify;
+    ) -> Result<Verified, Failure> {
+        let asked = self.options.verify.depth;
         let is_proved = stored.is_sound && stored.index.is_some();
-        let depth = if is_proved { Depth::Quick } else { asked.depth };
-        let verify = |depth| verify_block(&survey.found.dir, Options { depth, ..asked }, &Silent);
-        let verdict = verify(depth).map_err(Miss::from)?;
-        if depth == asked.depth || !verdict.findings.has_problems() {
-            return Ok(count(&verdict.findings));
+        let depth = if is_proved { Depth::Quick } else { asked };
+        let verified = self.verify(survey, block, depth)?;
+        if depth == asked || !verified.has_problems {
+            return Ok(verified);
         }
         // Where something is wrong all is to be known.
-        let verdict = verify(asked.depth).map_err(Miss::from)?;
-        Ok(count(&verdict.findings))
+        self.verify(survey, block, asked)
     }
 
     /// Size and digest of an object.
@@ -504,7 +513,7 @@ fn packed_files(with_index: bool, digests: &[(&SourceFile, Digest)]) -> Vec<Stor
 /// The files of a block, those in its recipe object and those in its pack, without the recipe.
 fn own_files(whole: Vec<StoredFile>, packed: Vec<StoredFile>) -> Vec<StoredFile> {
     let mut files = whole;
-    files.retain(|file| !matches!(file.name.as_str(), RECIPE_FILE | SPLICE_FILE));
+    files.retain(|file| !OWN_FILES.contains(&file.name.as_str()));
     files.extend(packed);
     files
 }

@@ -17,6 +17,7 @@ mod relatives;
 mod run;
 mod source;
 mod splicing;
+mod statistics;
 mod survey;
 #[cfg(test)]
 mod tests;

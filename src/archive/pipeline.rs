@@ -7,6 +7,7 @@ use super::fingerprint::{deep_fingerprint, is_immutable};
 use super::hooks::{Hooks, Moment};
 use super::plan::Known;
 use super::source::{Miss, OpenBlock, SourceFile};
+use super::statistics::{Verified, take_statistics};
 use super::survey::BlockSurvey;
 use super::{Codec, Options};
 use crate::dense::Cache;
@@ -15,11 +16,11 @@ use crate::model::Ulid;
 use crate::progress::{Progress, Silent};
 use crate::repository::portable::{self, Object, Root, Staged};
 use crate::repository::{
-    Digest, FilePath, FindingCounts, Fingerprint, StoredBlock, StoredFile, StoredObject,
-    block_object, side_object,
+    Digest, FilePath, FindingCounts, Fingerprint, STATISTICS_FILE, StoredBlock, StoredFile,
+    StoredObject, block_object, side_object,
 };
 use crate::store::{ObjectName, Store};
-use crate::verify::{Findings, verify_block};
+use crate::verify::Findings;
 
 /// Why a block was not stored.
 pub(super) enum Failure {
@@ -81,6 +82,8 @@ impl Traffic {
 pub(super) struct Held {
     pub(super) fingerprint: Fingerprint,
     pub(super) object: StoredObject,
+    /// Whether the object holds statistics.
+    pub(super) statistics: bool,
     pub(super) packs: Vec<StoredObject>,
     /// Everything in these, which is how the block was when it was stored first.
     pub(super) files: Vec<StoredFile>,
@@ -119,14 +122,12 @@ impl Pipeline<'_> {
         {
             return Ok(stored);
         }
-        let verdict =
-            verify_block(&survey.found.dir, self.options.verify, &Silent).map_err(Miss::from)?;
-        let findings = count(&verdict.findings);
+        let verified = self.verify(&survey, &block, self.options.verify.depth)?;
         // What looks damaged may be half deleted.
-        if !findings.is_empty() && !block.is_unchanged() {
+        if !verified.findings.is_empty() && !block.is_unchanged() {
             return Err(Miss::Vanished.into());
         }
-        let held = self.hold(&survey, &block, findings)?;
+        let held = self.hold(&survey, &block, verified)?;
         self.complete(&survey, &block, held)
     }
 
@@ -142,6 +143,7 @@ impl Pipeline<'_> {
         let held = Held {
             fingerprint: stored.fingerprint.clone(),
             object: stored.object.clone(),
+            statistics: stored.statistics,
             packs: stored.packs.clone(),
             files: own.cloned().collect(),
             findings: stored.findings.clone(),
@@ -154,23 +156,33 @@ impl Pipeline<'_> {
         &self,
         survey: &BlockSurvey,
         block: &OpenBlock,
-        findings: FindingCounts,
+        verified: Verified,
     ) -> Result<Held, Failure> {
-        let held = |fingerprint, (object, files)| Held {
+        let Verified {
+            findings,
+            statistics,
+            ..
+        } = verified;
+        let held = |fingerprint, (object, mut files)| Held {
             fingerprint,
             object,
+            statistics: take_statistics(&mut files, block),
             packs: Vec::new(),
             files,
             findings,
         };
-        if let Some(parts) = self.put_or_adopt(survey, &survey.fingerprint, block)? {
+        let extra: Vec<_> = statistics
+            .into_iter()
+            .map(|bytes| (STATISTICS_FILE, bytes))
+            .collect();
+        if let Some(parts) = self.put_or_adopt(survey, &survey.fingerprint, block, &extra)? {
             return Ok(held(survey.fingerprint.clone(), parts));
         }
         // The name is taken by something else: one of the two is damaged where the fingerprint does not look.
         let digests = immutable_digests(block).map_err(Miss::from)?;
         let names = digests.iter().map(|(file, sha256)| (&file.name, *sha256));
         let deep = deep_fingerprint(&survey.fingerprint, names);
-        match self.put_or_adopt(survey, &deep, block)? {
+        match self.put_or_adopt(survey, &deep, block, &extra)? {
             Some(parts) => Ok(held(deep, parts)),
             None => Err(Failure::Source(Miss::Unreadable(Error::corrupt(format!(
                 "block {}: both objects that could hold it are damaged or about to be deleted",
@@ -186,6 +198,7 @@ impl Pipeline<'_> {
         survey: &BlockSurvey,
         fingerprint: &Fingerprint,
         block: &OpenBlock,
+        extra: &[(&str, Vec<u8>)],
     ) -> Result<Option<(StoredObject, Vec<StoredFile>)>, Failure> {
         let name = block_object(survey.ulid(), fingerprint).map_err(Failure::Store)?;
         if self.known.is_condemned(&name) {
@@ -194,7 +207,7 @@ impl Pipeline<'_> {
         let root = Root::Block(survey.ulid());
         if !self.known.has_object(&name) {
             let files: Vec<_> = block.files.iter().collect();
-            match self.write(&name, root, &files)?.publish() {
+            match self.write_with(&name, root, &files, extra)?.publish() {
                 Err(taken) if taken.kind() == ErrorKind::AlreadyExists => {}
                 published => return published.map(Some).map_err(Failure::Store),
             }
@@ -251,6 +264,7 @@ impl Pipeline<'_> {
             chunks: stats.num_chunks,
             samples: stats.num_samples,
             object: held.object,
+            statistics: held.statistics,
             packs: held.packs,
             sidecar,
             files: current,

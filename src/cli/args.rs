@@ -185,7 +185,7 @@ pub(crate) enum Command {
     Stats(commands::stats::Args),
     /// Prove that a repository is sound
     Check(commands::check::Args),
-    /// Show which blocks two archives do not share
+    /// Compare blocks, directories and archives: series, samples, coverage; prove that they are equal
     Diff(commands::diff::Args),
     /// Find every fault in blocks: structure, checksums, samples, and what Prometheus will do about it
     Verify(commands::verify::Args),

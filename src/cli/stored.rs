@@ -54,38 +54,35 @@ pub(crate) struct Opened {
     _copy: Option<TempDir>,
 }
 
-impl StoredArgs {
-    /// The directories `paths`; or, with an archive, a copy of its blocks that `paths` name, all of them if none is named.
-    pub(crate) fn open(
-        &self,
-        paths: &[PathBuf],
+impl Opened {
+    /// Directories that are there.
+    pub(crate) fn of_paths(paths: Vec<PathBuf>) -> Self {
+        Opened {
+            paths,
+            incomplete: false,
+            _copy: None,
+        }
+    }
+
+    /// A copy of the blocks `ulids` of `archive`, of all of them if none is named.
+    pub(crate) fn of_archive(
+        repository: &Repository,
+        archive: &Archive,
+        ulids: &[Ulid],
         need: Need,
         context: &Context<'_>,
-    ) -> Result<Opened> {
-        let Some(selector) = &self.archive else {
-            return Ok(Opened {
-                paths: paths.to_vec(),
-                incomplete: false,
-                _copy: None,
-            });
-        };
-        let repository = Repository::open(self.location()?.store())?;
-        let archive = repository.find(selector, &SourceFilter::default())?;
-        let ulids = paths
-            .iter()
-            .map(|path| ulid(path))
-            .collect::<Result<Vec<_>>>()?;
+    ) -> Result<Self> {
         let copy = tempfile::Builder::new().prefix("narthex-").tempdir();
         let copy = copy.map_err(|e| Error::io("make a directory in", &std::env::temp_dir(), e))?;
         let dir = copy.path().join(format!("archive-{}", archive.id.short()));
         let incomplete = match need {
             Need::Sizes => {
-                sketch(&repository, &archive, &ulids, &dir)?;
+                sketch(repository, archive, ulids, &dir)?;
                 false
             }
             Need::Blocks | Need::BlocksAndLogs => {
                 let logs = need == Need::BlocksAndLogs && ulids.is_empty();
-                unpack(&repository, &archive, &ulids, logs, &dir, context)?
+                unpack(repository, archive, ulids, logs, &dir, context)?
             }
         };
         let paths = if ulids.is_empty() {
@@ -101,6 +98,27 @@ impl StoredArgs {
             incomplete,
             _copy: Some(copy),
         })
+    }
+}
+
+impl StoredArgs {
+    /// The directories `paths`; or, with an archive, a copy of its blocks that `paths` name, all of them if none is named.
+    pub(crate) fn open(
+        &self,
+        paths: &[PathBuf],
+        need: Need,
+        context: &Context<'_>,
+    ) -> Result<Opened> {
+        let Some(selector) = &self.archive else {
+            return Ok(Opened::of_paths(paths.to_vec()));
+        };
+        let repository = Repository::open(self.location()?.store())?;
+        let archive = repository.find(selector, &SourceFilter::default())?;
+        let ulids = paths
+            .iter()
+            .map(|path| ulid(path))
+            .collect::<Result<Vec<_>>>()?;
+        Opened::of_archive(&repository, &archive, &ulids, need, context)
     }
 
     /// The blocks in the directories `paths`; or, with an archive, its blocks that `paths` name, all of them if none is named. Those of whose

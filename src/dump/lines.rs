@@ -4,8 +4,9 @@ use std::io::{self, Write};
 
 use super::format::{Format, LabelSlices};
 use super::tally::Tally;
+use super::walk::Sink;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{STALE_NAN, Sample};
+use crate::model::{Millis, STALE_NAN, Sample};
 
 /// The buffer is written out from this size on.
 const FULL: usize = 256 * 1024;
@@ -29,42 +30,6 @@ impl<'o> Lines<'o> {
             prefix: Vec::new(),
             buffer: Vec::with_capacity(FULL * 2),
             failed: None,
-        }
-    }
-
-    pub(super) fn format(&self) -> Format {
-        self.format
-    }
-
-    /// Lines from now on belong to the series with these labels.
-    pub(super) fn series(&mut self, labels: &LabelSlices<'_>) {
-        self.prefix.clear();
-        self.format.prefix(labels, &mut self.prefix);
-    }
-
-    /// Writes a sample of the current series.
-    #[inline]
-    pub(super) fn sample(&mut self, sample: &Sample<'_>, tally: &mut Tally) {
-        let start = self.buffer.len();
-        self.buffer.extend_from_slice(&self.prefix);
-        if self.format.body(sample, &mut self.buffer) {
-            tally.samples += 1;
-            count_unsaid(self.format, sample, tally);
-        } else {
-            self.buffer.truncate(start);
-            tally.unsayable += 1;
-        }
-        if self.buffer.len() >= FULL {
-            self.write_out();
-        }
-    }
-
-    /// Writes a sample of the current series whose body was made before.
-    pub(super) fn line(&mut self, body: &[u8]) {
-        self.buffer.extend_from_slice(&self.prefix);
-        self.buffer.extend_from_slice(body);
-        if self.buffer.len() >= FULL {
-            self.write_out();
         }
     }
 
@@ -94,9 +59,52 @@ impl<'o> Lines<'o> {
     }
 }
 
+impl Sink for Lines<'_> {
+    fn begin(&mut self, labels: &LabelSlices<'_>) {
+        self.prefix.clear();
+        self.format.prefix(labels, &mut self.prefix);
+    }
+
+    fn body(&mut self, sample: &Sample<'_>, body: &mut Vec<u8>, tally: &mut Tally) -> bool {
+        let said = self.format.body(sample, body);
+        if said {
+            count_unsaid(self.format, sample, tally);
+        }
+        said
+    }
+
+    fn take(&mut self, _time: Millis, body: &[u8]) {
+        self.buffer.extend_from_slice(&self.prefix);
+        self.buffer.extend_from_slice(body);
+        if self.buffer.len() >= FULL {
+            self.write_out();
+        }
+    }
+
+    #[inline]
+    fn sample(&mut self, sample: &Sample<'_>, tally: &mut Tally) {
+        let start = self.buffer.len();
+        self.buffer.extend_from_slice(&self.prefix);
+        if self.format.body(sample, &mut self.buffer) {
+            tally.samples += 1;
+            count_unsaid(self.format, sample, tally);
+        } else {
+            self.buffer.truncate(start);
+            tally.unsayable += 1;
+        }
+        if self.buffer.len() >= FULL {
+            self.write_out();
+        }
+    }
+
+    fn end(&mut self, labels: &LabelSlices<'_>, tally: &mut Tally) {
+        tally.count_labels(labels, self.format);
+    }
+}
+
 /// Counts what the format does not say of a sample it writes.
 #[inline]
-pub(super) fn count_unsaid(format: Format, sample: &Sample<'_>, tally: &mut Tally) {
+fn count_unsaid(format: Format, sample: &Sample<'_>, tally: &mut Tally) {
     let (start, stale) = match sample {
         Sample::Float(float) => (float.start, float.bits == STALE_NAN),
         Sample::Histogram(histogram) => (histogram.start, histogram.is_stale()),

@@ -17,8 +17,8 @@ mod selector;
 mod series;
 mod sources;
 mod tally;
+mod walk;
 
-use std::collections::BinaryHeap;
 use std::io::Write;
 
 pub use format::Format;
@@ -29,16 +29,16 @@ pub use tally::{BlockTally, Tally};
 
 pub(crate) use candidates::Candidates;
 pub(crate) use filter::Filter;
+pub(crate) use format::LabelSlices;
 pub(crate) use selector::anchored;
 pub(crate) use series::{Interval, deleted_intervals};
+pub(crate) use walk::{Sink, Walk};
 
 use crate::block::Block;
 use crate::error::Result;
 use crate::model::{ChunkMeta, Millis};
 use crate::progress::Progress;
 use lines::Lines;
-use overlap::Overlap;
-use series::BlockSeries;
 
 /// What to dump, and how.
 #[derive(Clone, Debug)]
@@ -92,169 +92,22 @@ pub fn dump(
     progress: &dyn Progress,
     report: &mut dyn FnMut(Problem),
 ) -> Result<Tally> {
-    let mut order: Vec<&Block> = blocks.iter().collect();
-    order.sort_by_key(|block| (block.meta().min_time, block.meta().ulid));
-    let mut run = Run {
-        options,
-        lines: Lines::new(out, options.format),
-        tally: Tally::new(&order),
-        report,
-    };
     let everything = options.selectors.is_empty();
-    let total = order.iter().map(|block| block.chunk_bytes()).sum();
+    let total = blocks.iter().map(Block::chunk_bytes).sum();
     progress.begin("dump", everything.then_some(total));
-    let mut heads = BinaryHeap::with_capacity(order.len());
-    for (position, block) in order.iter().enumerate() {
-        match BlockSeries::open(block, block.index()?, position, &options.selectors) {
-            Ok(series) => run.advance(series, &mut heads),
-            Err(fault) => {
-                let lost = Lost::Block(block.meta().stats.num_samples);
-                run.problem(position, Problem::of_index(block, fault, lost));
-            }
+    let mut walk = Walk::open(blocks, options, Lines::new(out, options.format), report)?;
+    while walk.next_series(report) {
+        let mut bytes = 0;
+        while let Some(read) = walk.step(report) {
+            bytes += read;
+            walk.sink.check()?;
         }
-    }
-    while let Some(first) = heads.pop() {
-        let mut same = vec![first];
-        while let Some(next) = heads.peek()
-            && same
-                .first()
-                .is_some_and(|first| first.labels() == next.labels())
-        {
-            same.extend(heads.pop());
-        }
-        progress.advance(run.series(&same)?);
-        for series in same {
-            run.advance(series, &mut heads);
-        }
+        progress.advance(bytes);
     }
     progress.end();
-    run.check_promises(&order);
-    run.lines.finish()?;
-    Ok(run.tally)
-}
-
-/// One call of [`dump`].
-struct Run<'a, 'o> {
-    options: &'a Options,
-    lines: Lines<'o>,
-    tally: Tally,
-    report: &'o mut dyn FnMut(Problem),
-}
-
-impl Run<'_, '_> {
-    fn problem(&mut self, position: usize, problem: Problem) {
-        self.tally.count(position, &problem);
-        (self.report)(problem);
-    }
-
-    /// Moves on to the next selected series of a block, and puts it among the heads if there is one.
-    fn advance<'a>(
-        &mut self,
-        mut series: BlockSeries<'a>,
-        heads: &mut BinaryHeap<BlockSeries<'a>>,
-    ) {
-        let position = series.position;
-        let found = series.advance(&mut |problem| self.problem(position, problem));
-        if let Some(block) = self.tally.blocks.get_mut(position) {
-            block.series = series.seen;
-        }
-        if found {
-            heads.push(series);
-        }
-    }
-
-    /// Dumps one series, which stands at the head of `same`, and returns how many bytes of chunks were read.
-    fn series(&mut self, same: &[BlockSeries<'_>]) -> Result<u64> {
-        let mut chunks: Vec<(ChunkMeta, &BlockSeries<'_>)> = Vec::new();
-        for series in same {
-            let wanted = series
-                .chunks()
-                .iter()
-                .filter(|chunk| self.options.concerns(chunk));
-            chunks.extend(wanted.map(|chunk| (*chunk, series)));
-        }
-        chunks.sort_by_key(|(chunk, series)| (chunk.min_time, series.position, chunk.reference));
-        let Some((_, series)) = chunks.first() else {
-            return Ok(0);
-        };
-        let before = self.tally.samples;
-        let mut bytes = 0;
-        self.lines.series(series.labels());
-        let mut overlap = Overlap::default();
-        for (i, (chunk, series)) in chunks.iter().enumerate() {
-            let next = chunks.get(i + 1).map(|(next, _)| next.min_time);
-            let alone = overlap.is_empty() && next.is_none_or(|next| next > chunk.max_time);
-            let into = if alone { None } else { Some(&mut overlap) };
-            bytes += self.chunk(chunk, series, into);
-            overlap.drain_before(next, &mut self.lines, &mut self.tally);
-            self.lines.check()?;
-        }
-        if self.tally.samples > before {
-            self.tally.series += 1;
-            self.tally
-                .count_labels(series.labels(), self.options.format);
-        }
-        Ok(bytes)
-    }
-
-    /// Dumps the samples of one chunk, directly or into `overlap`, and returns the bytes of its data.
-    fn chunk(
-        &mut self,
-        chunk: &ChunkMeta,
-        series: &BlockSeries<'_>,
-        mut overlap: Option<&mut Overlap>,
-    ) -> u64 {
-        let mut range: Option<(Millis, Millis)> = None;
-        let mut samples = 0u32;
-        let options = self.options;
-        let (lines, tally) = (&mut self.lines, &mut self.tally);
-        let read = series.decode(chunk, |sample| {
-            let time = sample.time();
-            samples += 1;
-            range = Some((range.map_or(time, |(first, _)| first), time));
-            if time < options.since || time > options.until {
-                return;
-            }
-            if is_deleted(series.deleted(), time) {
-                tally.deleted += 1;
-                return;
-            }
-            match &mut overlap {
-                Some(overlap) => overlap.push(&sample, series.position, lines, tally),
-                None => lines.sample(&sample, tally),
-            }
-        });
-        if let Some(block) = self.tally.blocks.get_mut(series.position) {
-            block.chunks += 1;
-            block.samples += u64::from(samples);
-        }
-        let (bytes, problem) = match read {
-            Ok(data) => (data.len, series.range_problem(chunk, range, data.offset)),
-            Err((fault, promised)) => {
-                let lost = Lost::Samples(promised.map(|promised| promised.saturating_sub(samples)));
-                (0, Some(series.chunk_problem(chunk, fault, lost)))
-            }
-        };
-        if let Some(problem) = problem {
-            self.problem(series.position, problem);
-        }
-        bytes
-    }
-
-    /// Compares what was read with what the metadata promises, where everything was asked for.
-    fn check_promises(&mut self, blocks: &[&Block]) {
-        if !self.options.is_everything() {
-            return;
-        }
-        for (position, block) in blocks.iter().enumerate() {
-            let Some(read) = self.tally.blocks.get(position).copied() else {
-                continue;
-            };
-            for problem in read.broken_promises(block) {
-                self.problem(position, problem);
-            }
-        }
-    }
+    walk.check_promises(report);
+    walk.sink.finish()?;
+    Ok(walk.tally)
 }
 
 /// Whether `time` lies in one of the intervals, which are sorted and do not touch.

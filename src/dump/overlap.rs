@@ -4,8 +4,8 @@ use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 use std::ops::Range;
 
-use super::lines::{Lines, count_unsaid};
 use super::tally::Tally;
+use super::walk::Sink;
 use crate::model::{Millis, Sample};
 
 /// So many bytes may wait. Overlapping chunks of real blocks need a fraction of it; a damaged index in which everything
@@ -74,15 +74,14 @@ impl Overlap {
         &mut self,
         sample: &Sample<'_>,
         position: usize,
-        lines: &mut Lines<'_>,
+        sink: &mut impl Sink,
         tally: &mut Tally,
     ) {
         if self.size() >= LIMIT {
-            self.drain_before(None, lines, tally);
+            self.drain_before(None, sink, tally);
         }
         let start = self.bodies.len();
-        if lines.format().body(sample, &mut self.bodies) {
-            count_unsaid(lines.format(), sample, tally);
+        if sink.body(sample, &mut self.bodies, tally) {
             self.waiting.push(Reverse(Waiting {
                 time: sample.time(),
                 block: Reverse(position),
@@ -100,7 +99,7 @@ impl Overlap {
     pub(super) fn drain_before(
         &mut self,
         limit: Option<Millis>,
-        lines: &mut Lines<'_>,
+        sink: &mut impl Sink,
         tally: &mut Tally,
     ) {
         let mut last = None;
@@ -112,7 +111,10 @@ impl Overlap {
             if last.replace(sample.time) == Some(sample.time) {
                 tally.duplicates += 1;
             } else {
-                lines.line(self.bodies.get(sample.body).unwrap_or_default());
+                sink.take(
+                    sample.time,
+                    self.bodies.get(sample.body).unwrap_or_default(),
+                );
                 tally.samples += 1;
             }
         }
@@ -141,6 +143,7 @@ impl Overlap {
 mod tests {
     use super::*;
     use crate::dump::format::Format;
+    use crate::dump::lines::Lines;
     use crate::model::FloatSample;
 
     /// Pushes samples as block, time, value; what is written when drained before each of `limits`, and the tally.

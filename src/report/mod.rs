@@ -7,6 +7,7 @@ pub mod analyze;
 pub mod archives;
 pub mod backup;
 pub mod blocks;
+pub mod compare;
 pub mod dump;
 pub mod findings;
 pub mod forecast;

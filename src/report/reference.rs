@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::analyze::columns as analyze;
 use super::inspect::columns as inspect;
-use super::{Column, blocks, forecast, retain, stats, whatif};
+use super::{Column, archives, blocks, compare, forecast, retain, stats, whatif};
 
 const HEADING: &str = "\
 # What commands print as JSON and CSV
@@ -58,6 +58,19 @@ const STATS: &str = "\
 
 One object with the keys `totals`, an object; `codecs`, a list with one object per codec; and `parts`, a list with one object per kind of
 column in packs, empty with `--quick`.
+
+With `--by`: one object with the keys `archive`, an id; `totals`, an object; and `rows`, a list with one object per metric, job, or both, the largest first.
+
+";
+
+const DIFF: &str = "\
+## `narthex diff --json`
+
+Of the block lists of two archives: one object with the keys `a` and `b`, which are ids; `shared`, a number of blocks; and `changes`.
+
+Of the samples of two sides: one object with the keys `equal`, which is `files`, `samples`, `series` or `none`; `complete`, whether everything
+could be read; `sides`, `counts`, `files` (null where files were not compared), and the lists `metrics` (the largest changes first), `only_in_a` and
+`only_in_b`, `differences`, `covered_only_by_a` and `covered_only_by_b`. `metrics`, `only_in_a`, `only_in_b` and `differences` are as long as `--top` lets them.
 
 ";
 
@@ -153,6 +166,21 @@ pub fn reference() -> String {
     keys(&mut page, "`totals` of a repository", stats::TOTALS);
     keys(&mut page, "`codecs`", stats::CODECS);
     keys(&mut page, "`parts`", stats::PARTS);
+    keys(&mut page, "`totals` with `--by`", stats::ROW_TOTALS);
+    keys(&mut page, "`rows`", stats::ROWS);
+    page.push_str(DIFF);
+    keys(&mut page, "`changes`", archives::CHANGES);
+    keys(&mut page, "`sides`", compare::SIDES);
+    keys(&mut page, "`counts`", compare::COUNTS);
+    keys(&mut page, "`files`", compare::FILES);
+    keys(&mut page, "`metrics`", compare::METRICS);
+    keys(&mut page, "`only_in_a`, `only_in_b`", compare::SERIES);
+    keys(&mut page, "`differences`", compare::DIFFERENCES);
+    keys(
+        &mut page,
+        "`covered_only_by_a`, `covered_only_by_b`",
+        compare::RANGES,
+    );
     page.push_str(FORGET);
     keys(&mut page, "`archives`", retain::DECISIONS);
     page.push_str(PRUNE);
@@ -246,6 +274,16 @@ mod tests {
         check(stats::TOTALS);
         check(stats::CODECS);
         check(stats::PARTS);
+        check(stats::ROWS);
+        check(stats::ROW_TOTALS);
+        check(archives::CHANGES);
+        check(compare::SIDES);
+        check(compare::COUNTS);
+        check(compare::FILES);
+        check(compare::METRICS);
+        check(compare::SERIES);
+        check(compare::DIFFERENCES);
+        check(compare::RANGES);
         check(retain::DECISIONS);
         check(retain::PRUNED);
         check(retain::ITEMS);

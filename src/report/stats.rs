@@ -2,6 +2,7 @@
 
 use super::{Column, Unit, Value, ratio};
 use crate::dense::{CodecStats, PartStats, Stats};
+use crate::statistics::{Sum, SumRow};
 
 /// The repository as a whole.
 pub const TOTALS: &[Column<Stats>] = &[
@@ -129,4 +130,130 @@ pub const PARTS: &[Column<PartStats>] = &[
 
 fn sum(stats: &Stats, of: fn(&CodecStats) -> u64) -> u64 {
     stats.codecs.iter().map(of).fold(0, u64::saturating_add)
+}
+
+/// One row for each metric, job, or both, of an archive.
+pub const ROWS: &[Column<SumRow>] = &[
+    Column {
+        key: "job",
+        heading: "JOB",
+        unit: Unit::None,
+        explanation: "Value of the label `job`; null where there is none, or jobs are put together.",
+        value: |r| name(r.job.as_deref()),
+    },
+    Column {
+        key: "metric",
+        heading: "METRIC",
+        unit: Unit::None,
+        explanation: "Name of the metric; null where there is none, or metrics are put together.",
+        value: |r| name(r.metric.as_deref()),
+    },
+    Column {
+        key: "blocks",
+        heading: "BLOCKS",
+        unit: Unit::Count,
+        explanation: "Blocks in which it is among the largest, so that they say how much there is of it.",
+        value: |r| Value::Count(r.blocks),
+    },
+    Column {
+        key: "series",
+        heading: "SERIES",
+        unit: Unit::Count,
+        explanation: "The most series in one of these blocks.",
+        value: |r| Value::Count(r.most_series),
+    },
+    Column {
+        key: "samples",
+        heading: "SAMPLES",
+        unit: Unit::Count,
+        explanation: "Samples in these blocks, deleted ones included; those that two blocks hold count twice.",
+        value: |r| Value::Count(r.amounts.samples),
+    },
+    Column {
+        key: "chunk_bytes",
+        heading: "CHUNKS",
+        unit: Unit::Bytes,
+        explanation: "Size of their chunk records: length, encoding, data, checksum.",
+        value: |r| Value::Bytes(r.amounts.chunk_bytes),
+    },
+    Column {
+        key: "entry_bytes",
+        heading: "ENTRIES",
+        unit: Unit::Bytes,
+        explanation: "Size of their series entries in the index, without padding; symbols and postings are no metric's own.",
+        value: |r| Value::Bytes(r.amounts.entry_bytes),
+    },
+    Column {
+        key: "bytes_per_sample",
+        heading: "PER SAMPLE",
+        unit: Unit::Ratio,
+        explanation: "Bytes of chunks and entries per sample.",
+        value: |r| ratio(r.amounts.bytes(), r.amounts.samples),
+    },
+];
+
+/// All rows together.
+pub const ROW_TOTALS: &[Column<Sum>] = &[
+    Column {
+        key: "blocks",
+        heading: "blocks",
+        unit: Unit::Count,
+        explanation: "Blocks with statistics.",
+        value: |s| Value::Count(s.blocks),
+    },
+    Column {
+        key: "blocks_without",
+        heading: "blocks without",
+        unit: Unit::Count,
+        explanation: "Blocks that were stored without statistics, or whose statistics cannot be read: nothing of them is in rows and totals.",
+        value: |s| Value::Count(s.without + s.damaged.len() as u64),
+    },
+    Column {
+        key: "samples",
+        heading: "samples",
+        unit: Unit::Count,
+        explanation: "Samples in these blocks.",
+        value: |s| Value::Count(s.totals.samples),
+    },
+    Column {
+        key: "chunk_bytes",
+        heading: "chunks",
+        unit: Unit::Bytes,
+        explanation: "Size of all chunk records.",
+        value: |s| Value::Bytes(s.totals.chunk_bytes),
+    },
+    Column {
+        key: "entry_bytes",
+        heading: "series entries",
+        unit: Unit::Bytes,
+        explanation: "Size of all series entries.",
+        value: |s| Value::Bytes(s.totals.entry_bytes),
+    },
+    Column {
+        key: "rest_samples",
+        heading: "samples in no row",
+        unit: Unit::Count,
+        explanation: "Samples of what is not among the largest of its block: they are in the totals and in no row.",
+        value: |s| Value::Count(s.rest.samples),
+    },
+    Column {
+        key: "rest_chunk_bytes",
+        heading: "chunks in no row",
+        unit: Unit::Bytes,
+        explanation: "Size of their chunk records.",
+        value: |s| Value::Bytes(s.rest.chunk_bytes),
+    },
+    Column {
+        key: "rest_entry_bytes",
+        heading: "entries in no row",
+        unit: Unit::Bytes,
+        explanation: "Size of their series entries.",
+        value: |s| Value::Bytes(s.rest.entry_bytes),
+    },
+];
+
+fn name(bytes: Option<&[u8]>) -> Value {
+    bytes.map_or(Value::None, |bytes| {
+        Value::text(String::from_utf8_lossy(bytes))
+    })
 }

@@ -18,12 +18,14 @@ pub enum Value {
     List(Vec<String>),
     /// A number of things.
     Count(u64),
+    /// A difference of numbers: with its sign for people.
+    Change(i64),
     /// Bytes: `1.5 MiB` for people, a number in JSON.
     Bytes(u64),
     /// A difference of bytes: as [`Value::Bytes`], with a sign if it is negative.
-    ByteChange(i64),
+    SignedBytes(i64),
     /// A difference of numbers of things.
-    CountChange(i64),
+    SignedCount(i64),
     /// A point in time of the data: `2026-11-21 19:08:00` (UTC) for people, milliseconds in JSON.
     Time(Millis),
     /// A point in time of an event: as [`Value::Time`] for people, RFC 3339 in JSON.
@@ -47,9 +49,10 @@ impl Value {
         matches!(
             self,
             Value::Count(_)
+                | Value::Change(_)
                 | Value::Bytes(_)
-                | Value::ByteChange(_)
-                | Value::CountChange(_)
+                | Value::SignedBytes(_)
+                | Value::SignedCount(_)
                 | Value::Duration(_)
                 | Value::Number(_)
         )
@@ -62,7 +65,9 @@ impl Value {
             Value::Text(text) => text.clone(),
             Value::List(items) => items.join(" "),
             Value::Count(number) | Value::Bytes(number) => number.to_string(),
-            Value::ByteChange(number) | Value::CountChange(number) => number.to_string(),
+            Value::Change(number) | Value::SignedBytes(number) | Value::SignedCount(number) => {
+                number.to_string()
+            }
             Value::Time(millis) | Value::Duration(millis) => millis.to_string(),
             Value::Stamp(millis) => rfc3339(*millis),
             Value::Number(number) => number.to_string(),
@@ -76,7 +81,9 @@ impl Value {
             Value::Text(text) => Json::String(text),
             Value::List(items) => json!(items),
             Value::Count(number) | Value::Bytes(number) => json!(number),
-            Value::ByteChange(number) | Value::CountChange(number) => json!(number),
+            Value::Change(number) | Value::SignedBytes(number) | Value::SignedCount(number) => {
+                json!(number)
+            }
             Value::Time(millis) | Value::Duration(millis) => json!(millis),
             Value::Stamp(millis) => json!(rfc3339(millis)),
             Value::Number(number) => json!(number),
@@ -92,12 +99,14 @@ impl fmt::Display for Value {
             Value::Text(text) => f.write_str(text),
             Value::List(items) => f.write_str(&items.join(" ")),
             Value::Count(number) => write!(f, "{number}"),
+            Value::Change(0) => f.write_str("0"),
+            Value::Change(number) => write!(f, "{number:+}"),
             Value::Bytes(bytes) => f.write_str(&bytes_text(*bytes)),
-            Value::ByteChange(bytes) => {
+            Value::SignedBytes(bytes) => {
                 let sign = if *bytes < 0 { "-" } else { "" };
                 write!(f, "{sign}{}", bytes_text(bytes.unsigned_abs()))
             }
-            Value::CountChange(number) => write!(f, "{number}"),
+            Value::SignedCount(number) => write!(f, "{number}"),
             Value::Time(millis) | Value::Stamp(millis) => f.write_str(&time_text(*millis)),
             Value::Duration(millis) => f.write_str(&duration_text(*millis)),
             Value::Number(number) => write!(f, "{number:.2}"),

@@ -44,7 +44,7 @@ pub(super) const OUTCOMES: &[Column<Outcome>] = &[
         heading: "series",
         unit: Unit::Count,
         explanation: "Series entries that go.",
-        value: |outcome| Value::CountChange(outcome.saved(|amounts| amounts.series)),
+        value: |outcome| Value::SignedCount(outcome.saved(|amounts| amounts.series)),
     },
     Column {
         key: "samples",
@@ -65,7 +65,7 @@ pub(super) const OUTCOMES: &[Column<Outcome>] = &[
         heading: "samples",
         unit: Unit::Count,
         explanation: "Samples that go; negative when more are kept.",
-        value: |outcome| Value::CountChange(outcome.saved(|amounts| amounts.samples)),
+        value: |outcome| Value::SignedCount(outcome.saved(|amounts| amounts.samples)),
     },
     Column {
         key: "chunk_bytes",
@@ -86,7 +86,7 @@ pub(super) const OUTCOMES: &[Column<Outcome>] = &[
         heading: "chunks",
         unit: Unit::Bytes,
         explanation: "Bytes of segment files that are saved.",
-        value: |outcome| Value::ByteChange(outcome.saved(|amounts| amounts.chunk_bytes)),
+        value: |outcome| Value::SignedBytes(outcome.saved(|amounts| amounts.chunk_bytes)),
     },
     Column {
         key: "index_bytes",
@@ -107,7 +107,7 @@ pub(super) const OUTCOMES: &[Column<Outcome>] = &[
         heading: "index",
         unit: Unit::Bytes,
         explanation: "Bytes of index files that are saved.",
-        value: |outcome| Value::ByteChange(outcome.saved(|amounts| amounts.index_bytes)),
+        value: |outcome| Value::SignedBytes(outcome.saved(|amounts| amounts.index_bytes)),
     },
     Column {
         key: "bytes",
@@ -128,7 +128,7 @@ pub(super) const OUTCOMES: &[Column<Outcome>] = &[
         heading: "saved",
         unit: Unit::Bytes,
         explanation: "Bytes of segment and index files that are saved; negative when more are needed.",
-        value: |outcome| Value::ByteChange(outcome.saved(Amounts::bytes)),
+        value: |outcome| Value::SignedBytes(outcome.saved(Amounts::bytes)),
     },
     Column {
         key: "percent_saved",
@@ -145,7 +145,7 @@ pub(super) const OUTCOMES: &[Column<Outcome>] = &[
         value: |outcome| {
             outcome
                 .saved_per_day()
-                .map_or(Value::None, Value::ByteChange)
+                .map_or(Value::None, Value::SignedBytes)
         },
     },
     Column {

@@ -154,6 +154,7 @@ pub(crate) mod tests {
             series: 0,
             chunks: 0,
             samples: 0,
+            statistics: false,
             packs: Vec::new(),
             sidecar: None,
             files: Vec::new(),

@@ -26,6 +26,9 @@ pub const DENSE: &str = "dense";
 /// Codec of packs.
 pub const PACK: &str = "pack";
 
+/// The file in a block's object, beside those of the block, that holds its statistics; see [`StoredBlock::statistics`].
+pub const STATISTICS_FILE: &str = "narthex.statistics";
+
 /// One committed backup run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Archive {
@@ -110,6 +113,9 @@ pub struct StoredBlock {
     pub samples: u64,
     /// The object that holds it, as it was when it was first stored.
     pub object: StoredObject,
+    /// Whether its object also holds [`STATISTICS_FILE`], which is no file of the block.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub statistics: bool,
     /// The packs from which the rest of it is rebuilt, if its object is in the dense codec.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub packs: Vec<StoredObject>,

@@ -35,7 +35,7 @@ pub use layout::{
 };
 pub use manifest::{
     Archive, Coverage, DENSE, FindingCounts, Gap, LeftOut, MANIFEST_VERSION, PACK, PORTABLE,
-    StoredBlock, StoredFile, StoredObject, StoredWal,
+    STATISTICS_FILE, StoredBlock, StoredFile, StoredObject, StoredWal,
 };
 pub use select::{Archives, Damaged, Latest, SourceFilter};
 

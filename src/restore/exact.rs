@@ -62,6 +62,7 @@ impl Exact {
         let options = Options {
             depth: Depth::Full,
             read_mode: self.read_mode,
+            ..Options::default()
         };
         let verdict = verify_block(&dir, options, &Silent)?;
         refuse_unsound(stored, &verdict)?;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::checks::budget::Budget;
 use super::checks::chunks::Absent;
+use super::checks::groups::Group;
 use super::checks::index::Opened;
 use super::checks::label_indices;
 use super::checks::pairs::Keys;
@@ -46,6 +47,8 @@ pub struct BlockVerdict {
     pub meta: Option<Meta>,
     /// What was counted.
     pub stats: BlockStats,
+    /// The same by job and metric, in no order, if that was asked for and the index could be opened.
+    pub groups: Vec<Group>,
     /// What is wrong or unusual, by file and offset.
     pub findings: Findings,
 }
@@ -65,6 +68,7 @@ pub fn verify_block(dir: &Path, options: Options, progress: &dyn Progress) -> Re
         ulid: directory,
         meta: None,
         stats: BlockStats::default(),
+        groups: Vec::new(),
         findings: Findings::default(),
     };
     let mut subject = Subject {
@@ -124,6 +128,7 @@ fn verify_files(subject: Subject<'_>, directory: Option<Ulid>, verdict: &mut Blo
     if let Some(meta) = meta.filter(|_| opened.toc_is_sound) {
         meta::check_stats(&subject, meta, &totals, intervals, findings);
     }
+    verdict.groups = totals.groups.named(&opened);
     verdict.stats = BlockStats {
         series: totals.series,
         chunks: totals.counts.chunks,

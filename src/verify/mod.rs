@@ -20,6 +20,7 @@ mod kind;
 use std::path::{Path, PathBuf};
 
 pub use block::{BlockStats, BlockVerdict, verify_block};
+pub use checks::groups::Group;
 pub use finding::{Finding, Findings, KEPT_PER_KIND, Loss};
 pub use kind::{Consequence, Kind, Severity};
 
@@ -45,6 +46,8 @@ pub struct Options {
     pub depth: Depth,
     /// How files are read.
     pub read_mode: ReadMode,
+    /// Whether to count by job and metric.
+    pub by_group: bool,
 }
 
 /// What was found at a path.

@@ -17,6 +17,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("forecast", &["model", "block", "inspect"]),
     ("dump", &["raw", "model", "index", "chunk", "block"]),
     ("cut", &["raw", "model", "index", "chunk", "block", "dump"]),
+    ("compare", &["raw", "model", "block", "dump"]),
     (
         "capacity",
         &["raw", "model", "index", "chunk", "block", "inspect", "dump"],
@@ -37,9 +38,11 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("repository", &["raw", "model", "store"]),
     ("retain", &["model", "repository", "store"]),
     ("dense", &["model", "index", "pack", "repository", "store"]),
+    ("statistics", &["raw", "model", "repository", "store"]),
     (
         "archive",
         &[
+            "statistics",
             "index",
             "dense",
             "forecast",
@@ -70,6 +73,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "report",
         &[
+            "statistics",
             "dense",
             "raw",
             "model",
@@ -83,6 +87,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "usage",
             "whatif",
             "dump",
+            "compare",
             "verify",
             "repository",
             "store",
@@ -94,6 +99,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
+            "statistics",
             "dense",
             "raw",
             "model",
@@ -108,6 +114,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "whatif",
             "dump",
             "cut",
+            "compare",
             "verify",
             "store",
             "repository",

@@ -114,6 +114,7 @@ pub(crate) fn store_block(
         packs: Vec::new(),
         sidecar,
         files,
+        statistics: false,
         empty_dirs: Vec::new(),
         findings: FindingCounts::default(),
     })

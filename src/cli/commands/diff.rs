@@ -1,37 +1,152 @@
-//! `narthex diff`: what two archives do not share.
+//! `narthex diff`: what two archives or directories do not share.
+
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use crate::cli::args::RepoArgs;
+use crate::block::DataDir;
+use crate::cli::args::REPO_VARIABLE;
+use crate::cli::stored::{Need, Opened};
+use crate::cli::time::{now, parse_time};
 use crate::cli::{Context, Outcome};
-use crate::error::Result;
+use crate::compare::{self, Comparison, Equality, Files, MetricChange, compare, same_files};
+use crate::dump::{self, Selector, Sources};
+use crate::error::{Error, Result};
+use crate::model::Millis;
 use crate::report;
 use crate::report::archives::CHANGES;
-use crate::repository::{SourceFilter, diff};
+use crate::report::compare::{
+    COUNTS, DIFFERENCES, FILES, METRICS, RANGES, SERIES, SIDES, Side, equality_key, verdict,
+};
+use crate::repository::{Archive, Repository, SourceFilter, diff};
+use crate::store::Location;
 
-/// Which two archives.
+/// What an archive is marked with, so that it is none of the files.
+const ARCHIVE_PREFIX: &str = "archive:";
+
+/// Which two, and how closely.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  narthex diff 3f2a 91bc --repo /srv/backup/prometheus
-  narthex diff 3f2a latest --repo /srv/backup/prometheus")]
+  narthex diff 3f2a latest --repo /srv/backup/prometheus
+  narthex diff latest /tmp/restored --repo /srv/backup/prometheus --prove
+  narthex diff data-replica-0 data-replica-1 --prove=series
+  narthex diff monday/data tuesday/data --match '{job=\"node\"}' --top 50
+
+A and B are paths or archives. What exists as a path is a path; anything else is an archive of --repo: latest, or the beginning of \
+an id. archive:latest is an archive whatever files there are, ./latest is a path.
+
+Of two archives only the lists of blocks are compared, unless --content or another option about samples is given. Otherwise all samples are \
+read as a query would see them: overlapping blocks merged, deleted ranges left out, however blocks are cut or compacted. Archives are \
+unpacked into a temporary directory (TMPDIR), which must have room for them. Samples in write-ahead logs are not compared.
+
+That A and B differ is a result: the exit code is 0. With --prove it is 3 unless they are equal to the level asked for and could be \
+read completely.")]
 pub(crate) struct Args {
-    /// The earlier archive: the beginning of its id, or latest
+    /// The first: a data directory, a Prometheus snapshot, a block; or an archive
     a: String,
-    /// The later archive, likewise
+    /// The second, likewise
     b: String,
-    #[command(flatten)]
-    repo: RepoArgs,
+    /// Directory of the repository archives are in; `NARTHEX_REPO` may say it instead
+    #[arg(long, env = REPO_VARIABLE, value_name = "REPO")]
+    repo: Option<Location>,
+    /// Compare the samples of two archives, not their lists of blocks
+    #[arg(long)]
+    content: bool,
+    /// Exit with 3 unless A and B are equal: in all samples, or as the level says
+    #[arg(
+        long,
+        value_name = "LEVEL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "samples"
+    )]
+    prove: Option<Level>,
+    /// Series to compare, as a PromQL selector; may be repeated [default: all]
+    #[arg(short, long = "match", value_name = "SELECTOR")]
+    matches: Vec<Selector>,
+    /// First point in time
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    since: Option<String>,
+    /// Last point in time
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    until: Option<String>,
+    /// The most metrics, series and samples to name; all are counted. 0: all
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    top: usize,
+}
+
+/// How equal the sides must be.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Level {
+    /// The same blocks, every file byte for byte
+    Files,
+    /// The same samples, bit for bit, whatever blocks they are in
+    Samples,
+    /// The same series, whatever their samples: as replicas that scrape the same targets
+    Series,
+}
+
+impl From<Level> for Equality {
+    fn from(level: Level) -> Self {
+        match level {
+            Level::Files => Equality::Files,
+            Level::Samples => Equality::Samples,
+            Level::Series => Equality::Series,
+        }
+    }
+}
+
+/// What an argument stands for.
+enum Named {
+    Path(PathBuf),
+    Archive(Box<Archive>),
+}
+
+/// One side, ready to be read.
+struct Readable {
+    sources: Sources,
+    incomplete: bool,
+    _opened: Opened,
 }
 
 pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
-    let repository = args.repo.open()?;
-    let all = SourceFilter::default();
+    let selection = args.selection()?;
+    let mut repository = None;
+    let a = args.named(&args.a, &mut repository)?;
+    let b = args.named(&args.b, &mut repository)?;
+    if let (Named::Archive(a), Named::Archive(b)) = (&a, &b)
+        && !args.wants_content()
+    {
+        return block_lists(a, b, context);
+    }
     let (a, b) = (
-        repository.find(&args.a, &all)?,
-        repository.find(&args.b, &all)?,
+        open(a, repository.as_ref(), &selection, context)?,
+        open(b, repository.as_ref(), &selection, context)?,
     );
-    let diff = diff(&a, &b);
+    let options = compare::Options {
+        selection,
+        named: if args.top == 0 { usize::MAX } else { args.top },
+    };
+    let (blocks_a, blocks_b) = (&a.sources.blocks, &b.sources.blocks);
+    let files = if args.is_everything() {
+        Some(same_files(blocks_a, blocks_b)?)
+    } else {
+        None
+    };
+    let progress = context.progress;
+    let mut report = |side, problem| progress.remark(&report::compare::problem(side, &problem));
+    let found = compare(blocks_a, blocks_b, &options, progress, &mut report)?;
+    let complete = !(found.has_problems() || a.incomplete || b.incomplete);
+    let equality = found.equality(files.as_ref());
+    args.print(&found, files, complete, context)?;
+    let refuted = args.prove.is_some_and(|level| equality < level.into());
+    Ok(Outcome::problems_if(!complete || refuted))
+}
+
+/// Compares what two archives list.
+fn block_lists(a: &Archive, b: &Archive, context: &mut Context<'_>) -> Result<Outcome> {
+    let diff = diff(a, b);
     if context.json {
         let changes = report::json_rows(CHANGES, &diff.changes);
         context.print_json(
@@ -48,4 +163,184 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
         ))?;
     }
     Ok(Outcome::Healthy)
+}
+
+fn open(
+    named: Named,
+    repository: Option<&Repository>,
+    selection: &dump::Options,
+    context: &Context<'_>,
+) -> Result<Readable> {
+    let opened = match (named, repository) {
+        (Named::Archive(archive), Some(repository)) => {
+            Opened::of_archive(repository, &archive, &[], Need::Blocks, context)?
+        }
+        (Named::Archive(_), None) => return Err(no_repository()),
+        (Named::Path(path), _) => Opened::of_paths(vec![path]),
+    };
+    let path = opened.paths.first().map_or(Path::new(""), PathBuf::as_path);
+    let sources = Sources::open(&DataDir::scan(path)?, selection, context.read_mode);
+    for block in &sources.unreadable {
+        context.progress.remark(&report::dump::unreadable(block));
+    }
+    Ok(Readable {
+        incomplete: opened.incomplete || sources.are_incomplete(),
+        sources,
+        _opened: opened,
+    })
+}
+
+fn no_repository() -> Error {
+    Error::invalid(format!(
+        "expected --repo or {REPO_VARIABLE} for an archive, found neither"
+    ))
+}
+
+impl Args {
+    /// Whether two archives are to be compared by their samples.
+    fn wants_content(&self) -> bool {
+        self.content || self.prove.is_some() || !self.is_everything()
+    }
+
+    fn is_everything(&self) -> bool {
+        self.matches.is_empty() && self.since.is_none() && self.until.is_none()
+    }
+
+    fn selection(&self) -> Result<dump::Options> {
+        let now = now();
+        let time = |text: &Option<String>, default: Millis| match text {
+            Some(text) => parse_time(text, now),
+            None => Ok(default),
+        };
+        let (since, until) = (
+            time(&self.since, Millis::MIN)?,
+            time(&self.until, Millis::MAX)?,
+        );
+        if since > until {
+            return Err(Error::invalid(
+                "expected --since before --until, found it after",
+            ));
+        }
+        Ok(dump::Options {
+            selectors: self.matches.clone(),
+            since,
+            until,
+            ..dump::Options::default()
+        })
+    }
+
+    fn named(&self, text: &str, repository: &mut Option<Repository>) -> Result<Named> {
+        let selector = match text.strip_prefix(ARCHIVE_PREFIX) {
+            Some(selector) => selector,
+            None if Path::new(text).exists() => return Ok(Named::Path(text.into())),
+            None if text.contains('/') => {
+                return Err(Error::not_found(format!("there is no directory {text}")));
+            }
+            None => text,
+        };
+        let Some(location) = &self.repo else {
+            return Err(no_repository().context(format!("{text} is no directory")));
+        };
+        let opened = match repository.take() {
+            Some(opened) => opened,
+            None => Repository::open(location.store())?,
+        };
+        let archive = opened.find(selector, &SourceFilter::default());
+        *repository = Some(opened);
+        archive.map(|archive| Named::Archive(Box::new(archive)))
+    }
+
+    fn print(
+        &self,
+        found: &Comparison,
+        files: Option<Files>,
+        complete: bool,
+        context: &mut Context<'_>,
+    ) -> Result<()> {
+        let side = |name, source: &str, totals: &compare::Totals| Side {
+            name,
+            source: source.to_owned(),
+            totals: totals.clone(),
+        };
+        let sides = [side("a", &self.a, &found.a), side("b", &self.b, &found.b)];
+        let top = if self.top == 0 { usize::MAX } else { self.top };
+        let changed = found.metrics.iter().filter(|metric| metric.is_changed());
+        let total = changed.clone().count();
+        let changed: Vec<MetricChange> = changed.take(top).cloned().collect();
+        let equality = found.equality(files.as_ref());
+        if context.json {
+            return context.print_json(&json!({
+                "equal": equality_key(equality),
+                "complete": complete,
+                "sides": report::json_rows(SIDES, &sides),
+                "counts": report::json(COUNTS, found),
+                "files": files.as_ref().map(|files| report::json(FILES, files)),
+                "metrics": report::json_rows(METRICS, &changed),
+                "only_in_a": report::json_rows(SERIES, &found.only_in_a),
+                "only_in_b": report::json_rows(SERIES, &found.only_in_b),
+                "differences": report::json_rows(DIFFERENCES, &found.differences),
+                "covered_only_by_a": report::json_rows(RANGES, &found.covered_by_a),
+                "covered_only_by_b": report::json_rows(RANGES, &found.covered_by_b),
+            }));
+        }
+        context.print(report::table(SIDES, &sides))?;
+        context.print(format_args!("\n{}", report::lines(COUNTS, found)))?;
+        let of_all = |shown: usize, total: u64| {
+            if shown as u64 == total {
+                String::new()
+            } else {
+                format!(" ({shown} of {total})")
+            }
+        };
+        let mut section = |title: &str, more: String, table: String, rows: usize| {
+            if rows == 0 {
+                return Ok(());
+            }
+            context.print(format_args!("\n{title}{more}:\n{table}"))
+        };
+        let samples = found.samples.only_a + found.samples.only_b + found.samples.different;
+        let (a, b) = (found.only_in_a.as_slice(), found.only_in_b.as_slice());
+        section(
+            "Metrics that differ, largest changes first",
+            of_all(changed.len(), total as u64),
+            report::table(METRICS, &changed),
+            changed.len(),
+        )?;
+        section(
+            "Series only in A",
+            of_all(a.len(), found.series.only_a),
+            report::table(SERIES, a),
+            a.len(),
+        )?;
+        section(
+            "Series only in B",
+            of_all(b.len(), found.series.only_b),
+            report::table(SERIES, b),
+            b.len(),
+        )?;
+        section(
+            "Samples that differ",
+            of_all(found.differences.len(), samples),
+            report::table(DIFFERENCES, &found.differences),
+            found.differences.len(),
+        )?;
+        for (title, ranges) in [
+            ("Covered by blocks of A only", &found.covered_by_a),
+            ("Covered by blocks of B only", &found.covered_by_b),
+        ] {
+            section(
+                title,
+                String::new(),
+                report::table(RANGES, ranges),
+                ranges.len(),
+            )?;
+        }
+        // Sides with other samples have other files, too.
+        if equality >= Equality::Samples
+            && let Some(difference) = files.and_then(|files| files.first_difference)
+        {
+            context.print(format_args!("\nFiles differ: {difference}\n"))?;
+        }
+        context.print(format_args!("\n{}\n", verdict(equality, complete)))
+    }
 }

@@ -40,6 +40,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
             Depth::Full
         },
         read_mode: context.read_mode,
+        ..Options::default()
     };
     let opened = args
         .stored

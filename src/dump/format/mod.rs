@@ -16,7 +16,7 @@ pub(super) use quote::are_utf8;
 use crate::model::Sample;
 
 /// Labels of a series as name and value, borrowed from the index.
-pub(super) type LabelSlices<'a> = [(&'a [u8], &'a [u8])];
+pub(crate) type LabelSlices<'a> = [(&'a [u8], &'a [u8])];
 
 /// What dumped samples look like.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

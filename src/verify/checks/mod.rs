@@ -10,6 +10,7 @@ pub(super) mod cross;
 pub(super) mod differences;
 pub(super) mod directory;
 pub(super) mod entries;
+pub(super) mod groups;
 pub(super) mod histogram;
 pub(super) mod index;
 pub(super) mod label_indices;

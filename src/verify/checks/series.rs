@@ -8,6 +8,7 @@ use super::chunks::{Absent, Chunks, loss};
 use super::counts::ChunkCounts;
 use super::coverage::Coverage;
 use super::entries::{Batch, Lost, Walk};
+use super::groups::{GroupLabels, Groups};
 use super::index::{Opened, UsedSymbols};
 use super::pairs::{ALL_SERIES, Keys, PairSum};
 use super::segments::Segments;
@@ -44,6 +45,8 @@ pub(in crate::verify) struct SeriesTotals {
     frontier: Place,
     /// Sum over all labels of all series.
     pub(in crate::verify) pairs: PairSum,
+    /// Counts by job and metric.
+    pub(in crate::verify) groups: Groups,
 }
 
 /// Batches that are in hand at a time for each thread.
@@ -57,6 +60,8 @@ impl SeriesCheck<'_> {
         let mut walk = Walk::new(self.subject, self.opened);
         let again = Again::of(self.segments.bytes());
         let mut frontier = Place::default();
+        let by_group = self.subject.options.by_group;
+        let labels = by_group.then(|| GroupLabels::of(self.opened));
         let in_hand = rayon::current_num_threads() * BATCHES_PER_THREAD;
         loop {
             let batches: Vec<_> = (0..in_hand)
@@ -67,7 +72,7 @@ impl SeriesCheck<'_> {
             }
             let reports: Vec<_> = batches
                 .par_iter()
-                .map(|batch| Worker::new(self, &used, (&again, frontier), batch).run(batch))
+                .map(|batch| Worker::new(self, &used, (&again, frontier), batch).run(batch, labels))
                 .collect();
             for (report, found) in reports {
                 self.subject.progress.advance(report.counts.bytes);
@@ -107,6 +112,7 @@ impl SeriesTotals {
             entry.and_modify(add).or_insert((offset, loss));
         }
         self.pairs.append(later.pairs);
+        self.groups.append(later.groups);
     }
 
     #[inline]
@@ -152,14 +158,19 @@ impl<'a> Worker<'a> {
         }
     }
 
-    fn run(mut self, batch: &Batch<'a>) -> (SeriesTotals, Findings) {
+    fn run(mut self, batch: &Batch<'a>, labels: Option<GroupLabels>) -> (SeriesTotals, Findings) {
         for entry in &batch.entries {
             let mut series = std::mem::take(&mut self.series);
             match entry.decode(&mut series) {
                 Ok(()) => {
                     self.totals.series += 1;
                     self.check_labels(entry, &series);
+                    let before = self.chunks.counts;
                     self.check_chunks(entry, &series);
+                    if let Some(labels) = labels {
+                        let counts = (before, self.chunks.counts);
+                        self.totals.groups.add(labels, entry, &series, counts);
+                    }
                     self.series = std::mem::replace(&mut self.before, series);
                 }
                 Err(malformed) => {

@@ -1,0 +1,238 @@
+//! Series of several blocks, merged as a query would merge them, one chunk at a time.
+
+use std::collections::BinaryHeap;
+
+use super::format::LabelSlices;
+use super::overlap::Overlap;
+use super::problem::{Lost, Problem};
+use super::series::BlockSeries;
+use super::tally::Tally;
+use super::{Options, is_deleted};
+use crate::block::Block;
+use crate::error::Result;
+use crate::model::{ChunkMeta, Millis, Sample};
+
+/// Where merged samples go to.
+pub(crate) trait Sink {
+    /// Samples from now on belong to the series with these labels.
+    fn begin(&mut self, labels: &LabelSlices<'_>);
+
+    /// Appends to `body` what is to be kept of a sample that may have to wait for earlier ones; `false` and nothing when there are no
+    /// words for it.
+    fn body(&mut self, sample: &Sample<'_>, body: &mut Vec<u8>, tally: &mut Tally) -> bool;
+
+    /// Takes a sample whose body was made before.
+    fn take(&mut self, time: Millis, body: &[u8]);
+
+    /// Takes a sample, and counts it.
+    fn sample(&mut self, sample: &Sample<'_>, tally: &mut Tally);
+
+    /// The series had samples, and has no more.
+    fn end(&mut self, labels: &LabelSlices<'_>, tally: &mut Tally);
+}
+
+/// Stands at one series of several blocks, which is read chunk by chunk.
+pub(crate) struct Walk<'a, S> {
+    options: &'a Options,
+    blocks: Vec<&'a Block>,
+    heads: BinaryHeap<BlockSeries<'a>>,
+    /// The series as each block has it.
+    same: Vec<BlockSeries<'a>>,
+    /// Its chunks in the order of their time, with the position in `same`.
+    chunks: Vec<(ChunkMeta, usize)>,
+    /// Chunks that were read.
+    read: usize,
+    /// Samples taken before the series began.
+    before: u64,
+    overlap: Overlap,
+    pub(crate) tally: Tally,
+    pub(crate) sink: S,
+}
+
+impl<'a, S: Sink> Walk<'a, S> {
+    /// Stands before the first series of `blocks`.
+    ///
+    /// # Errors
+    ///
+    /// When an index cannot be opened at all. Other damage goes to `report`.
+    pub(crate) fn open(
+        blocks: &'a [Block],
+        options: &'a Options,
+        sink: S,
+        report: &mut dyn FnMut(Problem),
+    ) -> Result<Self> {
+        let mut order: Vec<&Block> = blocks.iter().collect();
+        order.sort_by_key(|block| (block.meta().min_time, block.meta().ulid));
+        let mut walk = Walk {
+            options,
+            heads: BinaryHeap::with_capacity(order.len()),
+            same: Vec::new(),
+            chunks: Vec::new(),
+            read: 0,
+            before: 0,
+            overlap: Overlap::default(),
+            tally: Tally::new(&order),
+            sink,
+            blocks: order,
+        };
+        for position in 0..walk.blocks.len() {
+            let Some(&block) = walk.blocks.get(position) else {
+                break;
+            };
+            match BlockSeries::open(block, block.index()?, position, &options.selectors) {
+                Ok(series) => walk.advance(series, report),
+                Err(fault) => {
+                    let lost = Lost::Block(block.meta().stats.num_samples);
+                    walk.problem(position, Problem::of_index(block, fault, lost), report);
+                }
+            }
+        }
+        Ok(walk)
+    }
+
+    /// Moves to the next series that may have samples; `false` when there is none. What was not read of the series before is
+    /// skipped.
+    pub(crate) fn next_series(&mut self, report: &mut dyn FnMut(Problem)) -> bool {
+        loop {
+            for series in std::mem::take(&mut self.same) {
+                self.advance(series, report);
+            }
+            let Some(first) = self.heads.pop() else {
+                return false;
+            };
+            self.same.push(first);
+            while let Some(next) = self.heads.peek()
+                && self.labels() == next.labels()
+            {
+                self.same.extend(self.heads.pop());
+            }
+            self.list_chunks();
+            if !self.chunks.is_empty() {
+                self.before = self.tally.samples;
+                if let Some(series) = self.same.first() {
+                    self.sink.begin(series.labels());
+                }
+                return true;
+            }
+        }
+    }
+
+    /// Labels of the series.
+    pub(crate) fn labels(&self) -> &[(&'a [u8], &'a [u8])] {
+        self.same.first().map_or(&[], BlockSeries::labels)
+    }
+
+    /// Reads the next chunk of the series, and returns how many bytes its data are; `None` when there is none.
+    pub(crate) fn step(&mut self, report: &mut dyn FnMut(Problem)) -> Option<u64> {
+        let &(chunk, same) = self.chunks.get(self.read)?;
+        self.read += 1;
+        let next = self.chunks.get(self.read).map(|(next, _)| next.min_time);
+        let alone = self.overlap.is_empty() && next.is_none_or(|next| next > chunk.max_time);
+        let bytes = self.chunk(&chunk, same, !alone, report);
+        self.overlap
+            .drain_before(next, &mut self.sink, &mut self.tally);
+        if next.is_none()
+            && self.tally.samples > self.before
+            && let Some(series) = self.same.first()
+        {
+            self.tally.series += 1;
+            self.sink.end(series.labels(), &mut self.tally);
+        }
+        Some(bytes)
+    }
+
+    /// Compares what was read with what the metadata promises, where everything was asked for.
+    pub(crate) fn check_promises(&mut self, report: &mut dyn FnMut(Problem)) {
+        if !self.options.is_everything() {
+            return;
+        }
+        for (position, block) in self.blocks.clone().into_iter().enumerate() {
+            let Some(read) = self.tally.blocks.get(position).copied() else {
+                continue;
+            };
+            for problem in read.broken_promises(block) {
+                self.problem(position, problem, report);
+            }
+        }
+    }
+
+    fn problem(&mut self, position: usize, problem: Problem, report: &mut dyn FnMut(Problem)) {
+        self.tally.count(position, &problem);
+        report(problem);
+    }
+
+    /// Moves on to the next selected series of a block, and puts it among the heads if there is one.
+    fn advance(&mut self, mut series: BlockSeries<'a>, report: &mut dyn FnMut(Problem)) {
+        let position = series.position;
+        let found = series.advance(&mut |problem| self.problem(position, problem, report));
+        if let Some(block) = self.tally.blocks.get_mut(position) {
+            block.series = series.seen;
+        }
+        if found {
+            self.heads.push(series);
+        }
+    }
+
+    fn list_chunks(&mut self) {
+        self.chunks.clear();
+        self.read = 0;
+        for (position, series) in self.same.iter().enumerate() {
+            let chunks = series.chunks().iter();
+            let wanted = chunks.filter(|chunk| self.options.concerns(chunk));
+            self.chunks.extend(wanted.map(|chunk| (*chunk, position)));
+        }
+        let block = |same: usize| self.same.get(same).map(|series| series.position);
+        self.chunks
+            .sort_by_key(|(chunk, same)| (chunk.min_time, block(*same), chunk.reference));
+    }
+
+    /// Takes the samples of one chunk, directly or by way of the overlap, and returns the bytes of its data.
+    fn chunk(
+        &mut self,
+        chunk: &ChunkMeta,
+        same: usize,
+        overlaps: bool,
+        report: &mut dyn FnMut(Problem),
+    ) -> u64 {
+        let Some(series) = self.same.get(same) else {
+            return 0;
+        };
+        let mut range: Option<(Millis, Millis)> = None;
+        let mut samples = 0u32;
+        let (options, sink) = (self.options, &mut self.sink);
+        let (tally, overlap) = (&mut self.tally, &mut self.overlap);
+        let position = series.position;
+        let read = series.decode(chunk, |sample| {
+            let time = sample.time();
+            samples += 1;
+            range = Some((range.map_or(time, |(first, _)| first), time));
+            if time < options.since || time > options.until {
+                return;
+            }
+            if is_deleted(series.deleted(), time) {
+                tally.deleted += 1;
+                return;
+            }
+            if overlaps {
+                overlap.push(&sample, position, sink, tally);
+            } else {
+                sink.sample(&sample, tally);
+            }
+        });
+        if let Some(block) = tally.blocks.get_mut(position) {
+            block.chunks += 1;
+            block.samples += u64::from(samples);
+        }
+        let (bytes, problem) = match read {
+            Ok(data) => (data.len, series.range_problem(chunk, range, data.offset)),
+            Err((fault, promised)) => {
+                let lost = Lost::Samples(promised.map(|promised| promised.saturating_sub(samples)));
+                (0, Some(series.chunk_problem(chunk, fault, lost)))
+            }
+        };
+        if let Some(problem) = problem {
+            self.problem(position, problem, report);
+        }
+        bytes
+    }
+}

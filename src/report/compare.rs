@@ -1,0 +1,489 @@
+//! Reports about two sets of blocks: what they do not share.
+
+use super::{Column, Unit, Value};
+use crate::compare::{
+    self, Comparison, Contrast, Difference, Equality, Files, MetricChange, NamedSeries, Range,
+    Totals,
+};
+use crate::dump;
+use crate::model::STALE_NAN;
+
+/// One side, and where it comes from.
+#[derive(Debug)]
+pub struct Side {
+    /// `a` or `b`.
+    pub name: &'static str,
+    /// As it was typed.
+    pub source: String,
+    /// What it holds.
+    pub totals: Totals,
+}
+
+/// One row for each side.
+pub const SIDES: &[Column<Side>] = &[
+    Column {
+        key: "side",
+        heading: "SIDE",
+        unit: Unit::None,
+        explanation: "`a` or `b`.",
+        value: |s| Value::text(s.name),
+    },
+    Column {
+        key: "source",
+        heading: "SOURCE",
+        unit: Unit::None,
+        explanation: "The directory or archive, as it was typed.",
+        value: |s| Value::text(&s.source),
+    },
+    Column {
+        key: "blocks",
+        heading: "BLOCKS",
+        unit: Unit::Count,
+        explanation: "Blocks that were read.",
+        value: |s| Value::Count(s.totals.blocks),
+    },
+    Column {
+        key: "series",
+        heading: "SERIES",
+        unit: Unit::Count,
+        explanation: "Series with samples; those of several blocks that have the same labels are one.",
+        value: |s| Value::Count(s.totals.series),
+    },
+    Column {
+        key: "samples",
+        heading: "SAMPLES",
+        unit: Unit::Count,
+        explanation: "Samples that a query would find: each time once, deleted ones left out.",
+        value: |s| Value::Count(s.totals.samples),
+    },
+    Column {
+        key: "chunk_bytes",
+        heading: "CHUNKS",
+        unit: Unit::Bytes,
+        explanation: "Size of the data of the chunks they were read from.",
+        value: |s| Value::Bytes(s.totals.chunk_bytes),
+    },
+    Column {
+        key: "deleted",
+        heading: "",
+        unit: Unit::Count,
+        explanation: "Samples left out because tombstones delete them.",
+        value: |s| Value::Count(s.totals.deleted),
+    },
+    Column {
+        key: "duplicates",
+        heading: "",
+        unit: Unit::Count,
+        explanation: "Samples left out because another block has one for the same time.",
+        value: |s| Value::Count(s.totals.duplicates),
+    },
+    Column {
+        key: "problems",
+        heading: "",
+        unit: Unit::Count,
+        explanation: "Things that could not be read, or were not what the block says of them.",
+        value: |s| Value::Count(s.totals.problems),
+    },
+    Column {
+        key: "unsorted",
+        heading: "",
+        unit: Unit::Count,
+        explanation: "Series that stand in the wrong order; if there are any, counts of differences are too high.",
+        value: |s| Value::Count(s.totals.unsorted),
+    },
+    Column {
+        key: "content_sha256",
+        heading: "CONTENT",
+        unit: Unit::None,
+        explanation: "Digest of all series and samples, whatever blocks they stand in; see docs/compare.md.",
+        value: |s| Value::text(s.totals.content.to_string()),
+    },
+    Column {
+        key: "labels_sha256",
+        heading: "",
+        unit: Unit::None,
+        explanation: "Digest of the labels of all series with samples; see docs/compare.md.",
+        value: |s| Value::text(s.totals.labels.to_string()),
+    },
+];
+
+/// How many series and samples differ.
+pub const COUNTS: &[Column<Comparison>] = &[
+    Column {
+        key: "series_only_a",
+        heading: "series only in A",
+        unit: Unit::Count,
+        explanation: "Series of which only A has samples.",
+        value: |c| Value::Count(c.series.only_a),
+    },
+    Column {
+        key: "series_only_b",
+        heading: "series only in B",
+        unit: Unit::Count,
+        explanation: "Series of which only B has samples.",
+        value: |c| Value::Count(c.series.only_b),
+    },
+    Column {
+        key: "series_equal",
+        heading: "series equal",
+        unit: Unit::Count,
+        explanation: "Series that both sides have with the same samples.",
+        value: |c| Value::Count(c.series.equal),
+    },
+    Column {
+        key: "series_different",
+        heading: "series different",
+        unit: Unit::Count,
+        explanation: "Series that both sides have, with some sample that differs.",
+        value: |c| Value::Count(c.series.different),
+    },
+    Column {
+        key: "series_grew",
+        heading: "  grew",
+        unit: Unit::Count,
+        explanation: "Of the different series, those with more samples in B.",
+        value: |c| Value::Count(c.series.grew),
+    },
+    Column {
+        key: "series_shrank",
+        heading: "  shrank",
+        unit: Unit::Count,
+        explanation: "Of the different series, those with fewer samples in B.",
+        value: |c| Value::Count(c.series.shrank),
+    },
+    Column {
+        key: "series_other_range",
+        heading: "  other range",
+        unit: Unit::Count,
+        explanation: "Of the different series, those that begin or end at another time.",
+        value: |c| Value::Count(c.series.other_range),
+    },
+    Column {
+        key: "samples_equal",
+        heading: "samples equal",
+        unit: Unit::Count,
+        explanation: "Samples of series that both sides have, equal bit for bit.",
+        value: |c| Value::Count(c.samples.equal),
+    },
+    Column {
+        key: "samples_only_a",
+        heading: "samples only in A",
+        unit: Unit::Count,
+        explanation: "Samples of series that both sides have, for whose time B has none.",
+        value: |c| Value::Count(c.samples.only_a),
+    },
+    Column {
+        key: "samples_only_b",
+        heading: "samples only in B",
+        unit: Unit::Count,
+        explanation: "Samples of series that both sides have, for whose time A has none.",
+        value: |c| Value::Count(c.samples.only_b),
+    },
+    Column {
+        key: "samples_different",
+        heading: "samples different",
+        unit: Unit::Count,
+        explanation: "Samples of series that both sides have, with another value for the same time.",
+        value: |c| Value::Count(c.samples.different),
+    },
+];
+
+/// One row for each metric.
+pub const METRICS: &[Column<MetricChange>] = &[
+    Column {
+        key: "metric",
+        heading: "METRIC",
+        unit: Unit::None,
+        explanation: "Name of the metric; null for series that have none.",
+        value: |m| match &m.metric {
+            Some(name) => Value::text(String::from_utf8_lossy(name)),
+            None => Value::None,
+        },
+    },
+    Column {
+        key: "series_a",
+        heading: "SERIES A",
+        unit: Unit::Count,
+        explanation: "Its series in A.",
+        value: |m| Value::Count(m.a.series),
+    },
+    Column {
+        key: "series_b",
+        heading: "SERIES B",
+        unit: Unit::Count,
+        explanation: "Its series in B.",
+        value: |m| Value::Count(m.b.series),
+    },
+    Column {
+        key: "only_a",
+        heading: "ONLY A",
+        unit: Unit::Count,
+        explanation: "Series that only A has.",
+        value: |m| Value::Count(m.only_a),
+    },
+    Column {
+        key: "only_b",
+        heading: "ONLY B",
+        unit: Unit::Count,
+        explanation: "Series that only B has.",
+        value: |m| Value::Count(m.only_b),
+    },
+    Column {
+        key: "different",
+        heading: "DIFFERENT",
+        unit: Unit::Count,
+        explanation: "Series that both have, with some sample that differs.",
+        value: |m| Value::Count(m.different),
+    },
+    Column {
+        key: "samples_a",
+        heading: "",
+        unit: Unit::Count,
+        explanation: "Its samples in A.",
+        value: |m| Value::Count(m.a.samples),
+    },
+    Column {
+        key: "samples_b",
+        heading: "SAMPLES B",
+        unit: Unit::Count,
+        explanation: "Its samples in B.",
+        value: |m| Value::Count(m.b.samples),
+    },
+    Column {
+        key: "samples_change",
+        heading: "CHANGE",
+        unit: Unit::Count,
+        explanation: "Samples in B less those in A.",
+        value: |m| Value::Change(m.samples_change()),
+    },
+    Column {
+        key: "samples_growth",
+        heading: "%",
+        unit: Unit::Percent,
+        explanation: "The same in percent of A.",
+        value: |m| percent(m.samples_growth()),
+    },
+    Column {
+        key: "chunk_bytes_a",
+        heading: "",
+        unit: Unit::Bytes,
+        explanation: "Size of the data of its chunks in A.",
+        value: |m| Value::Bytes(m.a.chunk_bytes),
+    },
+    Column {
+        key: "chunk_bytes_b",
+        heading: "CHUNKS B",
+        unit: Unit::Bytes,
+        explanation: "Size of the data of its chunks in B.",
+        value: |m| Value::Bytes(m.b.chunk_bytes),
+    },
+    Column {
+        key: "chunk_bytes_change",
+        heading: "BYTES",
+        unit: Unit::Bytes,
+        explanation: "Chunk bytes in B less those in A.",
+        value: |m| Value::Change(m.bytes_change()),
+    },
+    Column {
+        key: "chunk_bytes_growth",
+        heading: "%",
+        unit: Unit::Percent,
+        explanation: "The same in percent of A.",
+        value: |m| percent(m.bytes_growth()),
+    },
+];
+
+/// One row for each series that only one side has.
+pub const SERIES: &[Column<NamedSeries>] = &[
+    Column {
+        key: "series",
+        heading: "SERIES",
+        unit: Unit::None,
+        explanation: "Its labels, as a selector.",
+        value: |s| Value::text(s.labels.to_string()),
+    },
+    Column {
+        key: "samples",
+        heading: "SAMPLES",
+        unit: Unit::Count,
+        explanation: "Its samples.",
+        value: |s| Value::Count(s.samples),
+    },
+    Column {
+        key: "min_time",
+        heading: "FIRST",
+        unit: Unit::Time,
+        explanation: "Time of the first.",
+        value: |s| Value::Time(s.min_time),
+    },
+    Column {
+        key: "max_time",
+        heading: "LAST",
+        unit: Unit::Time,
+        explanation: "Time of the last.",
+        value: |s| Value::Time(s.max_time),
+    },
+];
+
+/// One row for each sample that differs.
+pub const DIFFERENCES: &[Column<Difference>] = &[
+    Column {
+        key: "series",
+        heading: "SERIES",
+        unit: Unit::None,
+        explanation: "Labels of the series, as a selector.",
+        value: |d| Value::text(d.labels.to_string()),
+    },
+    Column {
+        key: "time",
+        heading: "TIME",
+        unit: Unit::Time,
+        explanation: "Time of the sample.",
+        value: |d| Value::Time(d.time),
+    },
+    Column {
+        key: "differs",
+        heading: "DIFFERS",
+        unit: Unit::None,
+        explanation: "In what: `only in a`, `only in b`, `kind` (a float and a histogram, or integer and float counts), `value` (for a \
+                      histogram: number or sum of observations), `start` (the start timestamp), `buckets`.",
+        value: |d| {
+            Value::text(match d.contrast {
+                Contrast::OnlyInA => "only in a",
+                Contrast::OnlyInB => "only in b",
+                Contrast::Kind => "kind",
+                Contrast::Value => "value",
+                Contrast::Start => "start",
+                Contrast::Buckets => "buckets",
+            })
+        },
+    },
+    Column {
+        key: "a",
+        heading: "A",
+        unit: Unit::None,
+        explanation: "Value in A, as words; null where it has none.",
+        value: |d| d.a.map_or(Value::None, sample),
+    },
+    Column {
+        key: "b",
+        heading: "B",
+        unit: Unit::None,
+        explanation: "Value in B, as words; null where it has none.",
+        value: |d| d.b.map_or(Value::None, sample),
+    },
+];
+
+/// One row for each range of time that only one side's blocks cover.
+pub const RANGES: &[Column<Range>] = &[
+    Column {
+        key: "min_time",
+        heading: "FROM",
+        unit: Unit::Time,
+        explanation: "Its begin.",
+        value: |r| Value::Time(r.min_time),
+    },
+    Column {
+        key: "max_time",
+        heading: "UNTIL",
+        unit: Unit::Time,
+        explanation: "Its end, exclusive.",
+        value: |r| Value::Time(r.max_time),
+    },
+];
+
+/// What became of comparing files.
+pub const FILES: &[Column<Files>] = &[
+    Column {
+        key: "same",
+        heading: "files the same",
+        unit: Unit::Count,
+        explanation: "Files that were compared and are the same.",
+        value: |f| Value::Count(f.same),
+    },
+    Column {
+        key: "bytes",
+        heading: "bytes the same",
+        unit: Unit::Bytes,
+        explanation: "Their size.",
+        value: |f| Value::Bytes(f.bytes),
+    },
+    Column {
+        key: "first_difference",
+        heading: "first difference",
+        unit: Unit::None,
+        explanation: "What differs; nothing was compared after it.",
+        value: |f| f.first_difference.clone().map_or(Value::None, Value::Text),
+    },
+];
+
+/// How far the sides are equal, as a key.
+pub fn equality_key(equality: Equality) -> &'static str {
+    match equality {
+        Equality::None => "none",
+        Equality::Series => "series",
+        Equality::Samples => "samples",
+        Equality::Files => "files",
+    }
+}
+
+/// How far the sides are equal, as a sentence.
+pub fn verdict(equality: Equality, is_complete: bool) -> String {
+    let equal = match equality {
+        Equality::None => "different: not even the series are the same",
+        Equality::Series => "different samples of the same series",
+        Equality::Samples => "equal: all samples are the same, bit for bit",
+        Equality::Files => "equal: all files are the same, byte for byte",
+    };
+    if is_complete {
+        equal.to_owned()
+    } else {
+        format!("{equal}, as far as they could be read")
+    }
+}
+
+/// A problem on one line, with the side it is on.
+pub fn problem(side: compare::SideName, problem: &dump::Problem) -> String {
+    let problem = super::dump::problem(problem);
+    match side {
+        compare::SideName::A => format!("A: {problem}"),
+        compare::SideName::B => format!("B: {problem}"),
+    }
+}
+
+fn percent(growth: Option<f64>) -> Value {
+    growth.map_or(Value::None, Value::Number)
+}
+
+/// A sample as words.
+fn sample(value: compare::Value) -> Value {
+    Value::Text(match value {
+        compare::Value::Float(bits) => float(bits),
+        compare::Value::Histogram { sum, .. } | compare::Value::FloatHistogram { sum, .. }
+            if sum == STALE_NAN =>
+        {
+            "stale histogram".to_owned()
+        }
+        compare::Value::Histogram { count, sum } => {
+            format!("histogram: count {count}, sum {}", float(sum))
+        }
+        compare::Value::FloatHistogram { count, sum } => {
+            format!(
+                "float histogram: count {}, sum {}",
+                float(count),
+                float(sum)
+            )
+        }
+    })
+}
+
+fn float(bits: u64) -> String {
+    let value = f64::from_bits(bits);
+    if bits == STALE_NAN {
+        "stale".to_owned()
+    } else if value.is_nan() {
+        format!("NaN ({bits:016x})")
+    } else {
+        value.to_string()
+    }
+}
