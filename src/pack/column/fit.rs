@@ -253,6 +253,40 @@ mod tests {
         );
     }
 
+    #[test]
+    fn guesses_stay_what_they_are() {
+        // From a reader of its own, written after docs/pack-format.md: packs that are stored rest on every bit of the arithmetic.
+        let moves = |i: i64| (i * i * 7_919 + i * 31) % 1_009 - 300;
+        let step = |i: i64| {
+            let jump = if i == 11 { 5_000 } else { 0 };
+            3 * moves(i) + (i * i * i + 5 * i) % 41 - 20 + jump
+        };
+        let (mut fit, mut habit) = (Fit::default(), Habit::default());
+        let (mut fitted, mut usual) = (Vec::new(), Vec::new());
+        for i in 0..40 {
+            fitted.push(fit.guess(moves(i)));
+            fit.see(moves(i), step(i));
+            usual.push(habit.guess());
+            habit.see(step(i));
+        }
+        assert_eq!(
+            fitted,
+            [
+                0, 1800, 476, 1300, 1202, 196, 1286, 1463, 732, 2092, -463, 2089, 825, 1657, 1417,
+                155, 1281, 1372, 429, 1862, 2260, 1625, -44, 662, 321, 2287, -13, -32, 2229, 224,
+                500, -217, 1322, 1883, 1468, 80, 930, 806, -293, 847
+            ]
+        );
+        assert_eq!(
+            usual,
+            [
+                0, 0, -3317, -6437, -2302, -1933, -871, -263, -287, -201, 561, 143, -2525, 5012,
+                304, 550, 397, 119, 443, 409, 233, 654, 723, 443, 64, 236, 374, 707, -4, 264, 725,
+                128, 118, 93, 623, 749, 454, 130, 379, 216
+            ]
+        );
+    }
+
     proptest! {
         #[test]
         fn what_is_subtracted_can_be_added_again(pairs in prop::collection::vec((any::<i64>().prop_flat_map(|wide| (0u32..64).prop_map(move |shift| wide >> shift)), any::<i64>()), 1..200)) {
