@@ -1,5 +1,6 @@
 //! Repositories that earlier releases wrote: they restore for ever.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
@@ -48,7 +49,11 @@ fn every_archive_of_every_kept_repository_restores_to_the_same_bytes() {
             archives += 1;
         }
         let wanted = fs::read_to_string(dir.join("files.sha256")).unwrap();
-        assert_eq!(found, wanted, "{}", dir.display());
+        // Archives are in the order of their times here, and of their file names there.
+        let sorted = |text: &str| text.lines().map(str::to_owned).collect::<BTreeSet<_>>();
+        let (found, wanted) = (sorted(&found), sorted(&wanted));
+        let differ: Vec<_> = found.symmetric_difference(&wanted).collect();
+        assert!(differ.is_empty(), "{}: {differ:#?}", dir.display());
     }
-    assert!(archives >= 3, "found {archives} archives");
+    assert!(archives >= 8, "found {archives} archives");
 }
