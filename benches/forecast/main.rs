@@ -28,9 +28,9 @@ use narthex::inspect::Listing;
 fn main() {
     let seeds = std::env::var("SEEDS").map_or(20, |seeds| seeds.parse().unwrap());
     println!(
-        "| history | known from | model | error | worst | mean of all before | last span | within bounds |"
+        "| history | known from | model | error | worst | of the size then | mean of all before | last span | within bounds |"
     );
-    println!("|---|---|---|--:|--:|--:|--:|--:|");
+    println!("|---|---|---|--:|--:|--:|--:|--:|--:|");
     for growth in GROWTHS {
         for view in [View::Archives, View::Directory] {
             let tried: Vec<_> = (1..=seeds)
@@ -90,9 +90,10 @@ fn row(name: &str, view: &str, tried: &[HeldBack]) {
     models.sort_unstable();
     let usual = models.chunk_by(|a, b| a == b).max_by_key(|same| same.len());
     println!(
-        "| {name} | {view} | {} | {:.1} % | {worst:.1} % | {:.1} % | {:.1} % | {} |",
+        "| {name} | {view} | {} | {:.1} % | {worst:.1} % | {:.1} % | {:.1} % | {:.1} % | {} |",
         usual.map_or("–", |same| same[0]),
         mean(|t| t.error.abs()),
+        mean(|t| t.size_error.abs()),
         mean(|t| t.mean_error.abs()),
         mean(|t| t.last_error.abs()),
         if bounded.is_empty() {

@@ -241,6 +241,8 @@ pub struct HeldBack {
     pub model: Model,
     /// The error of its bytes, as a share of them; positive when too much was foretold.
     pub error: f64,
+    /// The same as a share of everything there is at the end, were nothing deleted: how far off the size is.
+    pub size_error: f64,
     /// The share that the error was said to stay below in 80 % of cases, if that was said.
     pub error80: Option<f64>,
     /// The error that the mean of everything before makes, for comparison.
@@ -271,10 +273,13 @@ pub fn held_back(past: &Past, cut: f64) -> Option<HeldBack> {
         (said.sum::<f64>() - real) / real
     };
     let last = before.points.last()?.bytes * points.iter().map(|p| p.days).sum::<f64>();
+    let known: f64 = before.points.iter().map(|p| p.bytes * p.days).sum();
     let mean = Fit::new(Model::Mean, &before.points, None)?;
+    let error = signed(&chosen.fit);
     Some(HeldBack {
         model: chosen.model,
-        error: signed(&chosen.fit),
+        error,
+        size_error: error * real / (known + real),
         error80: chosen.error_at(days),
         mean_error: signed(&mean),
         last_error: (last - real) / real,
