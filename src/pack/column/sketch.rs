@@ -39,7 +39,9 @@ impl Sketch {
             return None;
         }
         let scale = squares.sqrt().recip();
-        steps.iter_mut().for_each(|step| *step *= scale);
+        for step in &mut steps {
+            *step *= scale;
+        }
         Some(Sketch(steps))
     }
 
