@@ -362,8 +362,13 @@ pub fn text(
         parts.push(part);
     }
     if let Some(uses) = uses {
+        let unused = if uses.usage.problems.is_empty() {
+            "metrics that nothing uses"
+        } else {
+            "metrics that nothing uses, as far as files could be read: NOT CERTAIN"
+        };
         for (heading, metrics) in [
-            ("metrics that nothing uses", &uses.unused.unused),
+            (unused, &uses.unused.unused),
             (
                 "metrics that only names with variables may use",
                 &uses.unused.guessed,

@@ -15,7 +15,7 @@ use std::fs::{self, File};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use regex::Regex;
+use regex::{Regex, RegexBuilder};
 use serde_json::Value;
 
 use crate::dump::{Selector, anchored};
@@ -27,6 +27,8 @@ use walk::{DashboardVariables, Found, Purpose};
 const MAX_FILE: u64 = 16 << 20;
 /// Most patterns and selectors that are kept; each is a compiled regular expression.
 const MAX_PATTERNS: usize = 10_000;
+/// Most bytes of compiled regular expressions, about; short ones can take much.
+const MAX_COMPILED: usize = 256 << 20;
 /// Longest chain of recording rules that is followed. Real ones have a few links.
 const MAX_CHAIN: usize = 100;
 /// How deep files may stand below a directory that was named.
@@ -48,6 +50,8 @@ pub struct Usage {
     selectors: BTreeMap<String, (Selector, Users)>,
     recorded: BTreeSet<String>,
     labels: BTreeMap<String, PathBuf>,
+    /// Bytes that regular expressions take, about.
+    compiled: usize,
 }
 
 /// What keeps the list of unused metrics from being certain.
@@ -115,6 +119,18 @@ impl Usage {
         usage
     }
 
+    /// As [`Usage::read`], for text that is read as a rule file and as a dashboard; `path` is what problems name.
+    pub fn of_text(path: &Path, text: &str) -> Self {
+        let mut usage = Usage::default();
+        for kind in [Kind::Rules, Kind::Dashboard] {
+            if let Err(error) = usage.text(path, text, kind) {
+                usage.problem(path, &error.chain());
+            }
+        }
+        usage.settle();
+        usage
+    }
+
     /// What uses `metric`, as far as its name tells; [`Usage::selectors`] may use it as well.
     pub fn of(&self, metric: &str) -> MetricUse {
         let mut dead = None;
@@ -169,8 +185,11 @@ impl Usage {
     }
 
     fn file(&mut self, path: &Path, kind: Kind) -> Result<()> {
-        let text = read_text(path)?;
-        let documents = parse(&text)?;
+        self.text(path, &read_text(path)?, kind)
+    }
+
+    fn text(&mut self, path: &Path, text: &str, kind: Kind) -> Result<()> {
+        let documents = parse(text)?;
         let mut documents: Vec<Value> = documents.into_iter().filter(|it| !it.is_null()).collect();
         let mut embedded = Vec::new();
         for document in &documents {
@@ -245,8 +264,11 @@ impl Usage {
     }
 
     fn named(&mut self, path: &Path, named: Named, found: &Found<'_>) {
-        if self.patterns.len() + self.selectors.len() > MAX_PATTERNS {
-            let reason = format!("expected at most {MAX_PATTERNS} patterns and selectors in all");
+        if self.patterns.len() + self.selectors.len() > MAX_PATTERNS || self.compiled > MAX_COMPILED
+        {
+            let reason = format!(
+                "expected at most {MAX_PATTERNS} patterns and selectors of {MAX_COMPILED} bytes in all, found more"
+            );
             if self
                 .problems
                 .last()
@@ -282,7 +304,7 @@ impl Usage {
             return Ok(());
         }
         let mut pattern = Pattern {
-            regex: anchored(regex)?,
+            regex: self.compile(regex)?,
             guessed,
             users: Users::default(),
         };
@@ -298,9 +320,29 @@ impl Usage {
         }
         let mut users = Users::default();
         users.add(purpose);
-        let selector = text.parse()?;
+        let selector: Selector = text.parse()?;
+        for matcher in selector.matchers() {
+            self.compile(&matcher.as_regex().0)?;
+        }
         self.selectors.insert(text, (selector, users));
         Ok(())
+    }
+
+    /// Compiles a regular expression, and counts what it takes.
+    fn compile(&mut self, regex: &str) -> Result<Regex> {
+        // What does not compile takes time, if nothing else.
+        const FAILED: usize = 1 << 20;
+        let compiled = anchored(regex);
+        let fits = |size: &usize| {
+            let text = compiled.as_ref().map_or("", Regex::as_str);
+            RegexBuilder::new(text).size_limit(*size).build().is_ok()
+        };
+        let sizes = [16 << 10, 256 << 10, 2 << 20];
+        self.compiled += match &compiled {
+            Ok(_) => sizes.into_iter().find(fits).unwrap_or(10 << 20),
+            Err(_) => FAILED,
+        };
+        compiled
     }
 
     /// Finds the recording rules that are used, and makes their uses direct ones.

@@ -12,6 +12,8 @@ use std::collections::BTreeSet;
 const ANY: &str = ".*";
 /// Longest expression that is read, in bytes.
 const MAX_EXPRESSION: usize = 64 << 10;
+/// Most matchers of a selector that count; each may be a compiled regular expression.
+const MAX_MATCHERS: usize = 30;
 /// Longest variable, in bytes.
 const MAX_VARIABLE: usize = 1000;
 
@@ -529,11 +531,24 @@ impl<'a> Reader<'a> {
                 }
                 // A quoted metric name, Prometheus 3.0 and later.
                 (Token::Text(text), _, _) => name = Some(self.name(text)),
+                // `{a="x" or b="y"}` of VictoriaMetrics: what stands before selects by itself.
+                (Token::Word(word), _, _) if plain(word).as_deref() == Some("or") => {
+                    let before = std::mem::take(&mut matchers);
+                    self.selected(name.clone(), &before, complete);
+                }
                 // `foo{$filter}` and whatever else may be there.
                 (Token::Word(_), _, _) => complete = false,
                 (Token::Comparison(_) | Token::Number | Token::Range | Token::Sign(_), _, _) => {}
             }
         }
+        self.selected(name, &matchers, complete);
+        Ok(())
+    }
+
+    /// Adds what braces select: a name that may be known, and matchers; `complete` if that is all they say.
+    fn selected(&mut self, name: Option<Named>, matchers: &[String], complete: bool) {
+        // Fewer matchers select more.
+        let matchers = matchers.get(..MAX_MATCHERS).unwrap_or(matchers);
         let selector = (!matchers.is_empty()).then(|| format!("{{{}}}", matchers.join(",")));
         let named = match (name, selector) {
             // A name that can be anything says less than the other labels.
@@ -543,11 +558,10 @@ impl<'a> Reader<'a> {
             }
             (Some(name), _) => name,
             (None, Some(selector)) => Named::Selector(selector),
-            (None, None) if complete => return Ok(()),
+            (None, None) if complete => return,
             (None, None) => Named::Anything("{…}".to_owned()),
         };
         self.found.metrics.insert(named);
-        Ok(())
     }
 
     fn by_name(&self, comparison: &str, value: &[Part]) -> Named {
@@ -712,6 +726,15 @@ mod tests {
         );
         let selector = Named::Selector("{\"job\"=\"x\",\"a\"!=\"\"}".to_owned());
         assert_eq!(read("{job=\"x\",a!=\"\"}").metrics, only(selector));
+        let by_job = |job: &str| Named::Selector(format!("{{\"job\"={job:?}}}"));
+        assert_eq!(
+            read("sum({job=\"x\" or job=\"y\"})").metrics,
+            BTreeSet::from([by_job("x"), by_job("y")])
+        );
+        assert_eq!(
+            read("a{job=\"x\" or __name__=\"b\"}").metrics,
+            exact(&["a", "b"])
+        );
         let selector = Named::Selector("{\"__name__\"!~\"go_.*\",\"job\"=\"x\"}".to_owned());
         assert_eq!(
             read("{__name__!~\"go_.*\",job=\"x\"}").metrics,

@@ -161,6 +161,45 @@ fn regexes_and_variables_keep_what_they_match() {
 }
 
 #[test]
+fn a_variable_that_can_have_other_values_than_those_listed_can_be_anything() {
+    let custom = |more: &str, query: &str| {
+        format!(
+            r#"{{"panels":[{{"expr":"x_${{m}}"}}],
+            "templating":{{"list":[{{"type":"custom","name":"m","query":"{query}"{more}}}]}}}}"#
+        )
+    };
+    let known = usage(&[], &[&custom("", "one,two")]);
+    assert_used(&known, &["x_one", "x_two"]);
+    assert_eq!(known.of("x_three"), MetricUse::Unused);
+    for open in [
+        custom(r#","allValue":".*""#, "one,two"),
+        custom("", r"one\\,two"),
+        custom("", "one,two").replace("custom", "textbox"),
+    ] {
+        let found = usage(&[], &[&open]).of("x_three");
+        assert_eq!(found, MetricUse::Pattern("x_.*".to_owned()), "{open}");
+    }
+    // Dashboards of one file that give one name to two variables.
+    let (one, two) = (custom("", "one"), custom("", "two"));
+    let both = usage(&[], &[&format!("[{one},{two}]")]);
+    assert_used(&both, &["x_one", "x_two"]);
+}
+
+#[test]
+fn regexes_that_compile_to_much_are_refused_together() {
+    let rule = |i: usize| format!("{{alert: A, expr: '{{__name__=~\"{i}(\\w{{50}}){{2}}\"}}'}}");
+    let rules: Vec<_> = (0..200).map(rule).collect();
+    let text = format!("groups: [{{rules: [{}]}}]", rules.join(", "));
+    let usage = usage(&[&text], &[]);
+    assert_eq!(usage.problems.len(), 1, "{:?}", reasons(&usage));
+    assert!(
+        reasons(&usage)[0]
+            .contains("expected at most 10000 patterns and selectors of 268435456 bytes")
+    );
+    assert!(usage.patterns.len() < 150, "{}", usage.patterns.len());
+}
+
+#[test]
 fn what_cannot_be_read_is_named() {
     let usage = usage(
         &[
