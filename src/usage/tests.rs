@@ -1,5 +1,7 @@
 //! Whole files, as people have them.
 
+use std::fs;
+
 use super::*;
 
 fn usage(rules: &[&str], dashboards: &[&str]) -> Usage {
