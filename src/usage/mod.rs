@@ -28,6 +28,8 @@ use walk::{DashboardVariables, Found, Purpose};
 const MAX_PATTERNS: usize = 10_000;
 /// Most bytes of compiled regular expressions, about; short ones can take much.
 const MAX_COMPILED: usize = 256 << 20;
+/// Most names that recording rules may have: each is held against each pattern.
+const MAX_RECORDED: usize = 20_000;
 /// Longest chain of recording rules that is followed. Real ones have a few links.
 const MAX_CHAIN: usize = 100;
 
@@ -181,6 +183,14 @@ impl Usage {
         });
     }
 
+    /// As [`problem`](Self::problem), unless the last one has the same reason.
+    fn problem_once(&mut self, path: &Path, reason: &str) {
+        let last = self.problems.last();
+        if last.is_none_or(|last| last.reason != reason) {
+            self.problem(path, reason);
+        }
+    }
+
     fn file(&mut self, path: &Path, kind: Kind) -> Result<()> {
         self.text(path, &read_text(path)?, kind)
     }
@@ -235,6 +245,12 @@ impl Usage {
     fn expression(&mut self, path: &Path, found: &Found<'_>, dialect: Dialect<'_>) {
         if let Purpose::Recording(name) = found.purpose {
             self.recorded.insert(name.to_owned());
+            if self.recorded.len() > MAX_RECORDED {
+                self.recorded.remove(name);
+                let reason = format!("expected recording rules of at most {MAX_RECORDED} names");
+                self.problem_once(path, &reason);
+                return;
+            }
         }
         if found.purpose == Purpose::MetricNames {
             let regex = format!(".*(?:{}).*", found.expression);
@@ -266,13 +282,7 @@ impl Usage {
             let reason = format!(
                 "expected at most {MAX_PATTERNS} patterns and selectors of {MAX_COMPILED} bytes in all, found more"
             );
-            if self
-                .problems
-                .last()
-                .is_none_or(|last| last.reason != reason)
-            {
-                self.problem(path, &reason);
-            }
+            self.problem_once(path, &reason);
             return;
         }
         let result = match named {
@@ -342,32 +352,62 @@ impl Usage {
         compiled
     }
 
-    /// Finds the recording rules that are used, and makes their uses direct ones.
+    /// Finds the recording rules that are used, and makes their uses direct ones. Each rule meets each regular expression once, whatever
+    /// the number of links.
     fn settle(&mut self) {
         let mut open: Vec<String> = self.recorded.iter().cloned().collect();
+        let mut direct = Direct::default();
+        for (name, users) in &self.exact {
+            direct.names.extend(users.directly.then(|| name.clone()));
+        }
+        let patterns = self.patterns.values().filter(|it| it.users.directly);
+        direct.regexes = patterns.map(|it| it.regex.clone()).collect();
         for _ in 0..MAX_CHAIN {
-            let is_used =
-                |name: &String| matches!(self.of(name), MetricUse::Used | MetricUse::Pattern(_));
-            let (used, rest): (Vec<_>, Vec<_>) = open.into_iter().partition(is_used);
+            let (used, rest): (Vec<_>, Vec<_>) =
+                open.into_iter().partition(|name| direct.uses(name));
             if used.is_empty() {
                 return;
             }
-            self.use_recordings(used);
+            direct = self.use_recordings(used);
             open = rest;
         }
         // Whatever stands behind so long a chain counts as used.
         self.use_recordings(open);
     }
 
-    /// Makes the uses by these recording rules direct ones.
-    fn use_recordings(&mut self, names: Vec<String>) {
+    /// Makes the uses by these recording rules direct ones, and returns those that were not.
+    fn use_recordings(&mut self, names: Vec<String>) -> Direct {
         let names: BTreeSet<String> = names.into_iter().collect();
-        let exact = self.exact.values_mut();
-        let patterns = self.patterns.values_mut().map(|pattern| &mut pattern.users);
-        let selectors = self.selectors.values_mut().map(|(_, users)| users);
-        for users in exact.chain(patterns).chain(selectors) {
-            users.directly |= !users.recordings.is_disjoint(&names);
+        let becomes = |users: &mut Users| {
+            let becomes = !users.directly && !users.recordings.is_disjoint(&names);
+            users.directly |= becomes;
+            becomes
+        };
+        let mut direct = Direct::default();
+        for (name, users) in &mut self.exact {
+            direct.names.extend(becomes(users).then(|| name.clone()));
         }
+        for pattern in self.patterns.values_mut() {
+            let regex = becomes(&mut pattern.users).then(|| pattern.regex.clone());
+            direct.regexes.extend(regex);
+        }
+        for (_, users) in self.selectors.values_mut() {
+            becomes(users);
+        }
+        direct
+    }
+}
+
+/// What is used directly, and has not been followed to recording rules.
+#[derive(Default)]
+struct Direct {
+    names: BTreeSet<String>,
+    regexes: Vec<Regex>,
+}
+
+impl Direct {
+    fn uses(&self, name: &str) -> bool {
+        self.names.contains(name) || self.regexes.iter().any(|regex| regex.is_match(name))
     }
 }
 

@@ -62,6 +62,37 @@ fn a_chain_of_rules_that_is_too_long_to_follow_counts_as_used() {
 }
 
 #[test]
+fn a_recording_rule_that_a_regex_of_a_used_one_matches_is_used() {
+    let usage = usage(
+        &["groups: [{rules: [{alert: A, expr: 'x:one'},
+            {record: 'x:one', expr: '{__name__=~\"y:.*\"}'},
+            {record: 'y:two', expr: 'sum(b) + {job=\"j\"}'},
+            {record: 'z:two', expr: 'c'}]}]"],
+        &[],
+    );
+    assert_used(&usage, &["x:one", "y:two", "b"]);
+    assert_eq!(usage.of("c"), MetricUse::Recording("z:two".to_owned()));
+    assert_eq!(usage.selectors().count(), 1);
+}
+
+#[test]
+fn too_many_recording_rules_are_named_and_cost_no_square_of_time() {
+    let rule = |i: usize| format!("{{record: 'r{i}', expr: '{{__name__=~\"r{}x*\"}}'}}", i + 1);
+    let rules: Vec<_> = (0..MAX_RECORDED + 10).map(rule).collect();
+    let alert = "{alert: A, expr: r0}";
+    let text = format!("groups: [{{rules: [{alert}, {}]}}]", rules.join(", "));
+    let usage = usage(&[&text], &[]);
+    assert!(
+        reasons(&usage)
+            .iter()
+            .any(|reason| reason.contains("at most 20000 names")),
+        "{:?}",
+        usage.problems.len()
+    );
+    assert!(usage.problems.len() < 5, "{}", usage.problems.len());
+}
+
+#[test]
 fn rules_are_found_in_every_wrapping() {
     let usage = usage(
         &[
