@@ -35,14 +35,17 @@ pub fn past(archives: &[Archive], now: Option<Millis>) -> Result<Past> {
     let mut past = Past::default();
     for archive in archives {
         for block in &archive.blocks {
-            let name = format!("block {} of archive {}", block.ulid, archive.id.short());
-            past.add(known(block), name, now);
+            // Every archive lists it again: it is named once.
+            past.add(known(block), format!("block {}", block.ulid), now);
         }
     }
     let blocks = || latest.blocks.iter().map(known);
     past.present = Present {
         block_bytes: blocks().fold(0, |sum, block| sum.saturating_add(block.bytes())),
-        min_time: blocks().map(|block| block.min_time).min(),
+        min_time: blocks()
+            .filter(|block| past.has(block.ulid))
+            .map(|block| block.min_time)
+            .min(),
         head_bytes: latest.wal.as_ref().map(StoredWal::bytes),
     };
     Ok(past)

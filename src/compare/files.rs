@@ -30,8 +30,15 @@ pub struct Files {
 ///
 /// When a directory or a file cannot be read, or is neither.
 pub fn same_files(a: &[Block], b: &[Block]) -> Result<Files> {
-    let (a, b) = (by_ulid(a), by_ulid(b));
     let mut files = Files::default();
+    for (side, blocks) in [("A", a), ("B", b)] {
+        if by_ulid(blocks).len() < blocks.len() {
+            let difference = format!("{side} has several blocks of one ULID");
+            files.first_difference = Some(difference);
+            return Ok(files);
+        }
+    }
+    let (a, b) = (by_ulid(a), by_ulid(b));
     let ulids: BTreeSet<&Ulid> = a.keys().chain(b.keys()).collect();
     let mut pairs = Vec::new();
     for ulid in ulids {

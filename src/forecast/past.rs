@@ -129,6 +129,11 @@ impl Past {
         }
     }
 
+    /// Whether a block is part of it.
+    pub fn has(&self, ulid: Ulid) -> bool {
+        self.blocks.contains_key(&ulid)
+    }
+
     /// The blocks, by ULID.
     pub fn blocks(&self) -> impl Iterator<Item = &KnownBlock> {
         self.blocks.values()

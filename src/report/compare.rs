@@ -254,7 +254,7 @@ pub const METRICS: &[Column<MetricChange>] = &[
         heading: "CHANGE",
         unit: Unit::Count,
         explanation: "Samples in B less those in A.",
-        value: |m| Value::Change(m.samples_change()),
+        value: |m| Value::SignedCount(m.samples_change()),
     },
     Column {
         key: "samples_growth",
@@ -282,7 +282,7 @@ pub const METRICS: &[Column<MetricChange>] = &[
         heading: "BYTES",
         unit: Unit::Bytes,
         explanation: "Chunk bytes in B less those in A.",
-        value: |m| Value::Change(m.bytes_change()),
+        value: |m| Value::SignedBytes(m.bytes_change()),
     },
     Column {
         key: "chunk_bytes_growth",

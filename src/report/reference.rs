@@ -159,9 +159,17 @@ pub fn reference() -> String {
     keys(&mut page, "`scrapes`", analyze::SCRAPES);
     keys(&mut page, "`cuts`", analyze::CUTS);
     page.push_str(WHATIF);
-    keys(&mut page, "`changes`", whatif::OUTCOMES);
-    keys(&mut page, "`first` of `collisions`", whatif::COLLISIONS);
-    keys(&mut page, "`unused` and `guessed`", whatif::METRICS);
+    keys(&mut page, "`changes`", whatif::columns::OUTCOMES);
+    keys(
+        &mut page,
+        "`first` of `collisions`",
+        whatif::columns::COLLISIONS,
+    );
+    keys(
+        &mut page,
+        "`unused` and `guessed`",
+        whatif::columns::METRICS,
+    );
     page.push_str(STATS);
     keys(&mut page, "`totals` of a repository", stats::TOTALS);
     keys(&mut page, "`codecs`", stats::CODECS);
@@ -268,9 +276,9 @@ mod tests {
         check(analyze::TURNOVER);
         check(analyze::SCRAPES);
         check(analyze::CUTS);
-        check(whatif::OUTCOMES);
-        check(whatif::COLLISIONS);
-        check(whatif::METRICS);
+        check(whatif::columns::OUTCOMES);
+        check(whatif::columns::COLLISIONS);
+        check(whatif::columns::METRICS);
         check(stats::TOTALS);
         check(stats::CODECS);
         check(stats::PARTS);

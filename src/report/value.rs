@@ -18,13 +18,11 @@ pub enum Value {
     List(Vec<String>),
     /// A number of things.
     Count(u64),
-    /// A difference of numbers: with its sign for people.
-    Change(i64),
     /// Bytes: `1.5 MiB` for people, a number in JSON.
     Bytes(u64),
     /// A difference of bytes: as [`Value::Bytes`], with a sign if it is negative.
     SignedBytes(i64),
-    /// A difference of numbers of things.
+    /// A difference of numbers of things: with a sign if it is negative.
     SignedCount(i64),
     /// A point in time of the data: `2026-11-21 19:08:00` (UTC) for people, milliseconds in JSON.
     Time(Millis),
@@ -49,7 +47,6 @@ impl Value {
         matches!(
             self,
             Value::Count(_)
-                | Value::Change(_)
                 | Value::Bytes(_)
                 | Value::SignedBytes(_)
                 | Value::SignedCount(_)
@@ -65,9 +62,7 @@ impl Value {
             Value::Text(text) => text.clone(),
             Value::List(items) => items.join(" "),
             Value::Count(number) | Value::Bytes(number) => number.to_string(),
-            Value::Change(number) | Value::SignedBytes(number) | Value::SignedCount(number) => {
-                number.to_string()
-            }
+            Value::SignedBytes(number) | Value::SignedCount(number) => number.to_string(),
             Value::Time(millis) | Value::Duration(millis) => millis.to_string(),
             Value::Stamp(millis) => rfc3339(*millis),
             Value::Number(number) => number.to_string(),
@@ -81,7 +76,7 @@ impl Value {
             Value::Text(text) => Json::String(text),
             Value::List(items) => json!(items),
             Value::Count(number) | Value::Bytes(number) => json!(number),
-            Value::Change(number) | Value::SignedBytes(number) | Value::SignedCount(number) => {
+            Value::SignedBytes(number) | Value::SignedCount(number) => {
                 json!(number)
             }
             Value::Time(millis) | Value::Duration(millis) => json!(millis),
@@ -99,8 +94,6 @@ impl fmt::Display for Value {
             Value::Text(text) => f.write_str(text),
             Value::List(items) => f.write_str(&items.join(" ")),
             Value::Count(number) => write!(f, "{number}"),
-            Value::Change(0) => f.write_str("0"),
-            Value::Change(number) => write!(f, "{number:+}"),
             Value::Bytes(bytes) => f.write_str(&bytes_text(*bytes)),
             Value::SignedBytes(bytes) => {
                 let sign = if *bytes < 0 { "-" } else { "" };

@@ -6,31 +6,32 @@
 //!
 //! In doubt a metric is used. Expressions are not run: a metric that a matcher on another label excludes is used all the same.
 
+mod files;
+mod lexer;
 mod promql;
 mod walk;
 mod yaml;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use regex::Regex;
+use regex::{Regex, RegexBuilder};
 use serde_json::Value;
 
 use crate::dump::{Selector, anchored};
 use crate::error::{Error, Result};
+use files::{listed, parse, read_text, wrapped};
 use promql::{Dialect, Named, Refusal, references};
 use walk::{DashboardVariables, Found, Purpose};
 
-/// Largest file that is read, in bytes: its tree of values takes many times as much.
-const MAX_FILE: u64 = 16 << 20;
 /// Most patterns and selectors that are kept; each is a compiled regular expression.
 const MAX_PATTERNS: usize = 10_000;
+/// Most bytes of compiled regular expressions, about; short ones can take much.
+const MAX_COMPILED: usize = 256 << 20;
+/// Most names that recording rules may have: each is held against each pattern.
+const MAX_RECORDED: usize = 20_000;
 /// Longest chain of recording rules that is followed. Real ones have a few links.
 const MAX_CHAIN: usize = 100;
-/// How deep files may stand below a directory that was named.
-const MAX_DEPTH: usize = 8;
 
 /// What rule files and dashboards use.
 #[derive(Debug, Default)]
@@ -48,6 +49,8 @@ pub struct Usage {
     selectors: BTreeMap<String, (Selector, Users)>,
     recorded: BTreeSet<String>,
     labels: BTreeMap<String, PathBuf>,
+    /// Bytes that regular expressions take, about.
+    compiled: usize,
 }
 
 /// What keeps the list of unused metrics from being certain.
@@ -97,7 +100,7 @@ impl Usage {
         for (paths, kind) in [(rules, Kind::Rules), (dashboards, Kind::Dashboard)] {
             for path in paths {
                 let mut files = Vec::new();
-                match listed(path, MAX_DEPTH, &mut files) {
+                match listed(path, &mut files) {
                     Ok(()) if files.is_empty() => {
                         usage.problem(path, "expected rule files or dashboards, found none");
                     }
@@ -109,6 +112,18 @@ impl Usage {
                         usage.problem(&file, &error.chain());
                     }
                 }
+            }
+        }
+        usage.settle();
+        usage
+    }
+
+    /// As [`Usage::read`], for text that is read as a rule file and as a dashboard; `path` is what problems name.
+    pub fn of_text(path: &Path, text: &str) -> Self {
+        let mut usage = Usage::default();
+        for kind in [Kind::Rules, Kind::Dashboard] {
+            if let Err(error) = usage.text(path, text, kind) {
+                usage.problem(path, &error.chain());
             }
         }
         usage.settle();
@@ -168,9 +183,20 @@ impl Usage {
         });
     }
 
+    /// As [`problem`](Self::problem), unless the last one has the same reason.
+    fn problem_once(&mut self, path: &Path, reason: &str) {
+        let last = self.problems.last();
+        if last.is_none_or(|last| last.reason != reason) {
+            self.problem(path, reason);
+        }
+    }
+
     fn file(&mut self, path: &Path, kind: Kind) -> Result<()> {
-        let text = read_text(path)?;
-        let documents = parse(&text)?;
+        self.text(path, &read_text(path)?, kind)
+    }
+
+    fn text(&mut self, path: &Path, text: &str, kind: Kind) -> Result<()> {
+        let documents = parse(text)?;
         let mut documents: Vec<Value> = documents.into_iter().filter(|it| !it.is_null()).collect();
         let mut embedded = Vec::new();
         for document in &documents {
@@ -219,6 +245,12 @@ impl Usage {
     fn expression(&mut self, path: &Path, found: &Found<'_>, dialect: Dialect<'_>) {
         if let Purpose::Recording(name) = found.purpose {
             self.recorded.insert(name.to_owned());
+            if self.recorded.len() > MAX_RECORDED {
+                self.recorded.remove(name);
+                let reason = format!("expected recording rules of at most {MAX_RECORDED} names");
+                self.problem_once(path, &reason);
+                return;
+            }
         }
         if found.purpose == Purpose::MetricNames {
             let regex = format!(".*(?:{}).*", found.expression);
@@ -245,15 +277,12 @@ impl Usage {
     }
 
     fn named(&mut self, path: &Path, named: Named, found: &Found<'_>) {
-        if self.patterns.len() + self.selectors.len() > MAX_PATTERNS {
-            let reason = format!("expected at most {MAX_PATTERNS} patterns and selectors in all");
-            if self
-                .problems
-                .last()
-                .is_none_or(|last| last.reason != reason)
-            {
-                self.problem(path, &reason);
-            }
+        if self.patterns.len() + self.selectors.len() > MAX_PATTERNS || self.compiled > MAX_COMPILED
+        {
+            let reason = format!(
+                "expected at most {MAX_PATTERNS} patterns and selectors of {MAX_COMPILED} bytes in all, found more"
+            );
+            self.problem_once(path, &reason);
             return;
         }
         let result = match named {
@@ -282,7 +311,7 @@ impl Usage {
             return Ok(());
         }
         let mut pattern = Pattern {
-            regex: anchored(regex)?,
+            regex: self.compile(regex)?,
             guessed,
             users: Users::default(),
         };
@@ -298,37 +327,87 @@ impl Usage {
         }
         let mut users = Users::default();
         users.add(purpose);
-        let selector = text.parse()?;
+        let selector: Selector = text.parse()?;
+        for matcher in selector.matchers() {
+            self.compile(&matcher.as_regex().0)?;
+        }
         self.selectors.insert(text, (selector, users));
         Ok(())
     }
 
-    /// Finds the recording rules that are used, and makes their uses direct ones.
+    /// Compiles a regular expression, and counts what it takes.
+    fn compile(&mut self, regex: &str) -> Result<Regex> {
+        // What does not compile takes time, if nothing else.
+        const FAILED: usize = 1 << 20;
+        let compiled = anchored(regex);
+        let fits = |size: &usize| {
+            let text = compiled.as_ref().map_or("", Regex::as_str);
+            RegexBuilder::new(text).size_limit(*size).build().is_ok()
+        };
+        let sizes = [16 << 10, 256 << 10, 2 << 20];
+        self.compiled += match &compiled {
+            Ok(_) => sizes.into_iter().find(fits).unwrap_or(10 << 20),
+            Err(_) => FAILED,
+        };
+        compiled
+    }
+
+    /// Finds the recording rules that are used, and makes their uses direct ones. Each rule meets each regular expression once, whatever
+    /// the number of links.
     fn settle(&mut self) {
         let mut open: Vec<String> = self.recorded.iter().cloned().collect();
+        let mut direct = Direct::default();
+        for (name, users) in &self.exact {
+            direct.names.extend(users.directly.then(|| name.clone()));
+        }
+        let patterns = self.patterns.values().filter(|it| it.users.directly);
+        direct.regexes = patterns.map(|it| it.regex.clone()).collect();
         for _ in 0..MAX_CHAIN {
-            let is_used =
-                |name: &String| matches!(self.of(name), MetricUse::Used | MetricUse::Pattern(_));
-            let (used, rest): (Vec<_>, Vec<_>) = open.into_iter().partition(is_used);
+            let (used, rest): (Vec<_>, Vec<_>) =
+                open.into_iter().partition(|name| direct.uses(name));
             if used.is_empty() {
                 return;
             }
-            self.use_recordings(used);
+            direct = self.use_recordings(used);
             open = rest;
         }
         // Whatever stands behind so long a chain counts as used.
         self.use_recordings(open);
     }
 
-    /// Makes the uses by these recording rules direct ones.
-    fn use_recordings(&mut self, names: Vec<String>) {
+    /// Makes the uses by these recording rules direct ones, and returns those that were not.
+    fn use_recordings(&mut self, names: Vec<String>) -> Direct {
         let names: BTreeSet<String> = names.into_iter().collect();
-        let exact = self.exact.values_mut();
-        let patterns = self.patterns.values_mut().map(|pattern| &mut pattern.users);
-        let selectors = self.selectors.values_mut().map(|(_, users)| users);
-        for users in exact.chain(patterns).chain(selectors) {
-            users.directly |= !users.recordings.is_disjoint(&names);
+        let becomes = |users: &mut Users| {
+            let becomes = !users.directly && !users.recordings.is_disjoint(&names);
+            users.directly |= becomes;
+            becomes
+        };
+        let mut direct = Direct::default();
+        for (name, users) in &mut self.exact {
+            direct.names.extend(becomes(users).then(|| name.clone()));
         }
+        for pattern in self.patterns.values_mut() {
+            let regex = becomes(&mut pattern.users).then(|| pattern.regex.clone());
+            direct.regexes.extend(regex);
+        }
+        for (_, users) in self.selectors.values_mut() {
+            becomes(users);
+        }
+        direct
+    }
+}
+
+/// What is used directly, and has not been followed to recording rules.
+#[derive(Default)]
+struct Direct {
+    names: BTreeSet<String>,
+    regexes: Vec<Regex>,
+}
+
+impl Direct {
+    fn uses(&self, name: &str) -> bool {
+        self.names.contains(name) || self.regexes.iter().any(|regex| regex.is_match(name))
     }
 }
 
@@ -347,91 +426,6 @@ impl Users {
 enum Kind {
     Rules,
     Dashboard,
-}
-
-/// The files that `path` stands for, sorted.
-fn listed(path: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<()> {
-    let kind = fs::metadata(path).map_err(|e| Error::io("stat", path, e))?;
-    if !kind.is_dir() {
-        files.push(path.to_owned());
-        return Ok(());
-    }
-    let entries = fs::read_dir(path).map_err(|e| Error::io("list", path, e))?;
-    let mut paths = Vec::new();
-    for entry in entries {
-        paths.push(entry.map_err(|e| Error::io("list", path, e))?.path());
-    }
-    paths.sort();
-    for path in paths {
-        let ending = path.extension().and_then(|ending| ending.to_str());
-        if path.is_dir() {
-            let depth = depth.checked_sub(1).ok_or_else(|| {
-                let path = path.display();
-                Error::invalid(format!("{path}: expected at most {MAX_DEPTH} levels"))
-            })?;
-            // Kubernetes mounts config maps as `..data` and a directory of versions behind it: both are the same files.
-            let hidden = path
-                .file_name()
-                .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-            if !hidden {
-                listed(&path, depth, files)?;
-            }
-        } else if matches!(ending, Some("yaml" | "yml" | "rules" | "json")) {
-            files.push(path);
-        }
-    }
-    Ok(())
-}
-
-fn read_text(path: &Path) -> Result<String> {
-    let file = File::open(path).map_err(|e| Error::io("open", path, e))?;
-    let mut text = String::new();
-    let mut bounded = file.take(MAX_FILE + 1);
-    bounded
-        .read_to_string(&mut text)
-        .map_err(|e| Error::io("read", path, e))?;
-    if text.len() as u64 > MAX_FILE {
-        return Err(Error::invalid(format!(
-            "expected at most {MAX_FILE} bytes, found more"
-        )));
-    }
-    Ok(text)
-}
-
-/// All documents of a text that is JSON or YAML.
-fn parse(text: &str) -> Result<Vec<Value>> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    if text.trim_start().starts_with(['{', '[']) {
-        let json = serde_json::from_str(text);
-        // YAML's flow style begins as JSON does.
-        return json.map(|value| vec![value]).or_else(|error| {
-            yaml::parse(text).map_err(|_| Error::corrupt("expected JSON").with_source(error))
-        });
-    }
-    yaml::parse(text)
-}
-
-/// Texts of files within a Kubernetes resource, with their names.
-fn wrapped(document: &Value) -> Vec<(&str, &str)> {
-    let mut found = Vec::new();
-    let items = document.get("items").and_then(Value::as_array);
-    for item in items.into_iter().flatten().chain([document]) {
-        let fields = match item.get("kind").and_then(Value::as_str) {
-            Some("ConfigMap") => item.get("data"),
-            Some("GrafanaDashboard") => item.get("spec"),
-            _ => None,
-        };
-        for (name, value) in fields.and_then(Value::as_object).into_iter().flatten() {
-            let is_file = name == "json"
-                || [".json", ".yaml", ".yml", ".rules"]
-                    .iter()
-                    .any(|end| name.ends_with(end));
-            if let Some(text) = value.as_str().filter(|_| is_file) {
-                found.push((name.as_str(), text));
-            }
-        }
-    }
-    found
 }
 
 /// The beginning of an expression, on one line.

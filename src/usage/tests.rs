@@ -1,5 +1,7 @@
 //! Whole files, as people have them.
 
+use std::fs;
+
 use super::*;
 
 fn usage(rules: &[&str], dashboards: &[&str]) -> Usage {
@@ -57,6 +59,37 @@ fn a_chain_of_rules_that_is_too_long_to_follow_counts_as_used() {
     let text = format!("groups:\n- rules:\n{chain}  - {{alert: A, expr: r0000}}\n");
     let usage = usage(&[&text], &[]);
     assert_used(&usage, &["r0000", "r0050", "r0299", "r0300"]);
+}
+
+#[test]
+fn a_recording_rule_that_a_regex_of_a_used_one_matches_is_used() {
+    let usage = usage(
+        &["groups: [{rules: [{alert: A, expr: 'x:one'},
+            {record: 'x:one', expr: '{__name__=~\"y:.*\"}'},
+            {record: 'y:two', expr: 'sum(b) + {job=\"j\"}'},
+            {record: 'z:two', expr: 'c'}]}]"],
+        &[],
+    );
+    assert_used(&usage, &["x:one", "y:two", "b"]);
+    assert_eq!(usage.of("c"), MetricUse::Recording("z:two".to_owned()));
+    assert_eq!(usage.selectors().count(), 1);
+}
+
+#[test]
+fn too_many_recording_rules_are_named_and_cost_no_square_of_time() {
+    let rule = |i: usize| format!("{{record: 'r{i}', expr: '{{__name__=~\"r{}x*\"}}'}}", i + 1);
+    let rules: Vec<_> = (0..MAX_RECORDED + 10).map(rule).collect();
+    let alert = "{alert: A, expr: r0}";
+    let text = format!("groups: [{{rules: [{alert}, {}]}}]", rules.join(", "));
+    let usage = usage(&[&text], &[]);
+    assert!(
+        reasons(&usage)
+            .iter()
+            .any(|reason| reason.contains("at most 20000 names")),
+        "{:?}",
+        usage.problems.len()
+    );
+    assert!(usage.problems.len() < 5, "{}", usage.problems.len());
 }
 
 #[test]
@@ -158,6 +191,45 @@ fn regexes_and_variables_keep_what_they_match() {
     assert_eq!(usage.selectors().count(), 1);
     let labels: Vec<_> = usage.labels().map(|(label, _)| label).collect();
     assert_eq!(labels, ["job"]);
+}
+
+#[test]
+fn a_variable_that_can_have_other_values_than_those_listed_can_be_anything() {
+    let custom = |more: &str, query: &str| {
+        format!(
+            r#"{{"panels":[{{"expr":"x_${{m}}"}}],
+            "templating":{{"list":[{{"type":"custom","name":"m","query":"{query}"{more}}}]}}}}"#
+        )
+    };
+    let known = usage(&[], &[&custom("", "one,two")]);
+    assert_used(&known, &["x_one", "x_two"]);
+    assert_eq!(known.of("x_three"), MetricUse::Unused);
+    for open in [
+        custom(r#","allValue":".*""#, "one,two"),
+        custom("", r"one\\,two"),
+        custom("", "one,two").replace("custom", "textbox"),
+    ] {
+        let found = usage(&[], &[&open]).of("x_three");
+        assert_eq!(found, MetricUse::Pattern("x_.*".to_owned()), "{open}");
+    }
+    // Dashboards of one file that give one name to two variables.
+    let (one, two) = (custom("", "one"), custom("", "two"));
+    let both = usage(&[], &[&format!("[{one},{two}]")]);
+    assert_used(&both, &["x_one", "x_two"]);
+}
+
+#[test]
+fn regexes_that_compile_to_much_are_refused_together() {
+    let rule = |i: usize| format!("{{alert: A, expr: '{{__name__=~\"{i}(\\w{{50}}){{2}}\"}}'}}");
+    let rules: Vec<_> = (0..200).map(rule).collect();
+    let text = format!("groups: [{{rules: [{}]}}]", rules.join(", "));
+    let usage = usage(&[&text], &[]);
+    assert_eq!(usage.problems.len(), 1, "{:?}", reasons(&usage));
+    assert!(
+        reasons(&usage)[0]
+            .contains("expected at most 10000 patterns and selectors of 268435456 bytes")
+    );
+    assert!(usage.patterns.len() < 150, "{}", usage.patterns.len());
 }
 
 #[test]

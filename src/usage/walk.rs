@@ -123,15 +123,15 @@ pub(super) fn is_dashboard(value: &Value) -> bool {
 /// Variables of a dashboard.
 #[derive(Debug, Default)]
 pub(super) struct DashboardVariables {
-    /// Values of those that the dashboard lists.
-    values: HashMap<String, Vec<String>>,
+    /// Values of those that the dashboard lists; nothing for one that can have others. Dashboards of one file share them.
+    values: HashMap<String, Option<Vec<String>>>,
     /// Data source kinds of those that choose one.
     sources: HashMap<String, String>,
 }
 
 impl Variables for DashboardVariables {
     fn values(&self, name: &str) -> Option<&[String]> {
-        self.values.get(name).map(Vec::as_slice)
+        self.values.get(name)?.as_deref()
     }
 }
 
@@ -174,28 +174,42 @@ impl DashboardVariables {
             if let Some(plugin) = plugin {
                 self.sources.insert(name.to_owned(), plugin.to_owned());
             }
-        } else if ["custom", "constant"]
-            .iter()
-            .any(|known| kind.starts_with(known))
-        {
-            let query = text(spec, "query").unwrap_or_default();
-            let values: Vec<String> = if kind.starts_with("constant") {
-                vec![query.to_owned()]
-            } else {
-                // `text : value` is one value with another text.
-                let value = |item: &str| {
-                    let value = item.split_once(" : ").map_or(item, |(_, value)| value);
-                    value.trim().to_owned()
-                };
-                query.split(',').map(value).collect()
-            };
-            let bytes: usize = values.iter().map(String::len).sum();
-            let usable = values.len() <= MAX_VALUES && bytes <= MAX_VALUE_BYTES;
-            if usable && values.iter().all(|value| !value.is_empty()) {
-                self.values.insert(name.to_owned(), values);
+        } else {
+            let values = listed_values(&kind, spec);
+            let known = self.values.entry(name.to_owned());
+            let known = known.or_insert_with(|| Some(Vec::new()));
+            match (known.as_mut(), values) {
+                (Some(known), Some(values)) => known.extend(values),
+                (_, None) => *known = None,
+                (None, Some(_)) => {}
             }
         }
     }
+}
+
+/// All values of a variable, if they are listed and it can have no others.
+fn listed_values(kind: &str, spec: &Map<String, Value>) -> Option<Vec<String>> {
+    let query = text(spec, "query").unwrap_or_default();
+    let values: Vec<String> = if kind.starts_with("constant") {
+        vec![query.to_owned()]
+    } else if kind.starts_with("custom") {
+        // What *All* stands for can be set to anything.
+        let all = text(spec, "allValue").unwrap_or_default();
+        // `text : value` is one value with another text; a comma in a value has a backslash before it.
+        let value = |item: &str| {
+            let value = item.split_once(" : ").map_or(item, |(_, value)| value);
+            value.trim().to_owned()
+        };
+        if !all.is_empty() || query.contains("\\,") {
+            return None;
+        }
+        query.split(',').map(value).collect()
+    } else {
+        return None;
+    };
+    let bytes: usize = values.iter().map(String::len).sum();
+    let usable = values.len() <= MAX_VALUES && bytes <= MAX_VALUE_BYTES;
+    (usable && values.iter().all(|value| !value.is_empty())).then_some(values)
 }
 
 /// All expressions of panels, annotations and variables below `value`.

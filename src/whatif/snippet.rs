@@ -68,7 +68,7 @@ pub fn snippet(scenario: &Scenario) -> Snippet {
     if let Some(retention) = scenario.retention {
         let retention = one_unit(retention);
         notes.push(format!(
-            "retention is a flag of the server: --storage.tsdb.retention.time={retention}"
+            "retention is a flag of the server: --storage.tsdb.retention.time={retention}; what it needs with growth, WAL and compaction says narthex forecast --retention {retention}"
         ));
     }
     Snippet { yaml, notes }
@@ -140,34 +140,31 @@ impl Rules {
     fn delete(&mut self, condition: &[(&'static str, String)], names: &[String]) {
         for name in names {
             let mut fields = condition.to_vec();
-            fields.push(("target_label", name.clone()));
+            fields.push(("target_label", list_item(name)));
             fields.push(("replacement", quoted("")));
             self.rule(&fields);
         }
     }
 
-    /// The fields that say which series a rule is for. What must not match is marked beforehand, because a rule cannot say *not*.
+    /// The fields that say which series a rule is for. What must not match is marked beforehand, because a rule cannot say *not*; so is what
+    /// asks for the begin or the end of a value, which are not those of several values joined.
     fn condition(&mut self, selector: &Selector) -> Vec<(&'static str, String)> {
         let (mut labels, mut regexes) = (Vec::new(), Vec::new());
+        let one = selector.matchers().len() == 1;
         for matcher in selector.matchers() {
             let (regex, negated) = matcher.as_regex();
             let name = label(matcher);
             if negated {
-                let temporary = self.temporary();
-                self.rule(&[
-                    ("source_labels", format!("[{}]", list_item(&name))),
-                    ("regex", quoted(&regex)),
-                    ("target_label", temporary.clone()),
-                    ("replacement", quoted("1")),
-                ]);
-                labels.push(temporary);
+                labels.push(self.mark(&name, &regex));
                 regexes.push(String::new());
+            } else if !one && has_anchor(&regex) {
+                labels.push(self.mark(&name, &regex));
+                regexes.push("1".to_owned());
             } else {
                 labels.push(list_item(&name));
                 regexes.push(regex);
             }
         }
-        let one = regexes.len() == 1;
         let grouped = |regex: &String| {
             let plain = one || !regex.contains('|') && !regex.contains("(?");
             if plain {
@@ -183,6 +180,18 @@ impl Rules {
         }
         fields.push(("regex", quoted(&regexes.join(SEPARATOR))));
         fields
+    }
+
+    /// Marks series whose label `name` matches, and returns the label that says so with a 1.
+    fn mark(&mut self, name: &str, regex: &str) -> String {
+        let temporary = self.temporary();
+        self.rule(&[
+            ("source_labels", format!("[{}]", list_item(name))),
+            ("regex", quoted(regex)),
+            ("target_label", temporary.clone()),
+            ("replacement", quoted("1")),
+        ]);
+        temporary
     }
 
     fn temporary(&mut self) -> String {
@@ -208,13 +217,21 @@ fn label(matcher: &Matcher) -> String {
     String::from_utf8_lossy(matcher.name()).into_owned()
 }
 
-/// A label name in a list: quoted where it is not what names were before Prometheus 3.
+/// A label name as YAML: quoted where it is not what names were before Prometheus 3, or where YAML takes it for something else.
 fn list_item(name: &str) -> String {
-    if is_name(name) {
+    const WORDS: [&str; 9] = ["null", "true", "false", "yes", "no", "on", "off", "y", "n"];
+    let is_word = WORDS.iter().any(|word| word.eq_ignore_ascii_case(name));
+    if is_name(name) && !is_word {
         name.to_owned()
     } else {
         quoted(name)
     }
+}
+
+/// Whether a regular expression may ask where its text begins or ends, or words do.
+fn has_anchor(regex: &str) -> bool {
+    let anchors = ["^", "$", r"\A", r"\z", r"\b", r"\B"];
+    anchors.iter().any(|anchor| regex.contains(anchor))
 }
 
 /// The labels that `pattern` names one by one.
@@ -316,6 +333,42 @@ mod tests {
     }
 
     #[test]
+    fn what_asks_for_the_end_of_a_value_is_marked_beforehand_where_values_are_joined() {
+        let snippet = snippet(&Scenario {
+            drop_series: within(&["{job=\"x\",env=~\"^prod$\"}", "{env=~\"^prod$\"}"]),
+            ..scenario()
+        });
+        let expected = r#"metric_relabel_configs:
+  - source_labels: [env]
+    regex: "^prod$"
+    target_label: __tmp_narthex_1
+    replacement: "1"
+  - source_labels: [job, __tmp_narthex_1]
+    separator: "\u0001"
+    regex: "x\u00011"
+    action: drop
+  - source_labels: [env]
+    regex: "^prod$"
+    action: drop
+  - regex: "__tmp_narthex_.*"
+    action: labeldrop
+"#;
+        assert_eq!(snippet.yaml, expected);
+    }
+
+    #[test]
+    fn labels_that_yaml_takes_for_something_else_are_quoted() {
+        let snippet = snippet(&Scenario {
+            drop_labels: patterns(&["null"]),
+            within: within(&["{on=\"x\"}"]),
+            ..scenario()
+        });
+        for part in ["source_labels: [\"on\"]\n", "target_label: \"null\"\n"] {
+            assert!(snippet.yaml.contains(part), "{}", snippet.yaml);
+        }
+    }
+
+    #[test]
     fn labels_of_some_series_are_replaced_by_nothing() {
         let one = snippet(&Scenario {
             drop_labels: patterns(&["pod"]),
@@ -367,7 +420,9 @@ mod tests {
         assert_eq!(snippet.yaml, "scrape_interval: 90s\n");
         assert_eq!(
             snippet.notes,
-            ["retention is a flag of the server: --storage.tsdb.retention.time=90d"]
+            [
+                "retention is a flag of the server: --storage.tsdb.retention.time=90d; what it needs with growth, WAL and compaction says narthex forecast --retention 90d"
+            ]
         );
     }
 }

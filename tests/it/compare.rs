@@ -284,6 +284,38 @@ fn what_exists_is_a_path_and_a_prefix_makes_an_archive() {
 }
 
 #[test]
+fn nothing_proves_nothing_and_part_of_a_file_is_no_file() {
+    let tiny = "blocks/tiny";
+    let nobody = ["--match", "{job=\"nobody\"}"];
+    let (ran, _) = diff(&[&[tiny, tiny], &nobody[..]].concat());
+    assert_eq!(ran.code, 0);
+    assert!(ran.err.contains("nothing was compared"), "{}", ran.err);
+    for level in ["--prove", "--prove=series"] {
+        let (ran, _) = diff(&[&[tiny, tiny, level], &nobody[..]].concat());
+        assert_eq!(ran.code, 3, "{level}");
+    }
+    let ran = narthex(&["diff", tiny, tiny, "--prove=files", "--match", "up"]);
+    assert_eq!((ran.code, &*ran.out), (1, ""));
+    assert!(ran.err.contains("part of a file"), "{}", ran.err);
+}
+
+#[test]
+fn a_block_that_is_there_twice_is_not_the_same_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let tiny = fixture("blocks/tiny");
+    let block = fs::read_dir(&tiny).unwrap().next().unwrap().unwrap();
+    for name in ["01M7ZTB71NJ67GWWE5SXTVHFTH", "01M7ZTB71NJ67GWWE5SXTVHFTJ"] {
+        let copy = dir.path().join(name);
+        fs::create_dir_all(copy.join("chunks")).unwrap();
+        for file in ["meta.json", "index", "chunks/000001"] {
+            fs::copy(block.path().join(file), copy.join(file)).unwrap();
+        }
+    }
+    let (_, json) = diff(&["blocks/tiny", text(dir.path())]);
+    assert_eq!(json["equal"], "samples", "{json}");
+}
+
+#[test]
 fn a_restored_archive_is_proved_and_a_missing_series_is_not() {
     let dir = tempfile::tempdir().unwrap();
     let repo = dir.path().join("repo");

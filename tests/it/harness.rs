@@ -1,6 +1,7 @@
 //! Reads bytes as each of the file formats, as far as that goes. Nothing here may panic or hang, whatever the bytes: property tests
 //! and the fuzz targets in `tests/fuzz` call these functions.
 
+use std::path::Path;
 use std::sync::OnceLock;
 
 use narthex::block::{Meta, Tombstones};
@@ -16,7 +17,24 @@ use narthex::model::{
     SeriesRef, Span,
 };
 use narthex::pack::{BlockBytes, Pack, SegmentSink, Splice, unpack, write_pack};
+use narthex::statistics::Statistics;
+use narthex::usage::Usage;
 use narthex::wal::Records;
+
+/// A rule file and a dashboard.
+pub(crate) fn usage(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let usage = Usage::of_text(Path::new("text"), &text);
+    let _ = usage.of("up");
+    assert!(usage.files <= 2);
+}
+
+/// Statistics of a stored block.
+pub(crate) fn statistics(bytes: &[u8]) {
+    if let Ok(found) = Statistics::from_bytes(bytes) {
+        let _ = found.totals();
+    }
+}
 
 /// An index: as its own table of contents says, and as one that is made up.
 pub(crate) fn index(bytes: &[u8]) {

@@ -139,6 +139,47 @@ fn every_file_of_the_fixtures_is_read_as_every_format() {
     }
 }
 
+/// Rule files and dashboards.
+const USAGE: [&str; 3] = [
+    "rules/alerts.yaml",
+    "rules/operator.yml",
+    "dashboards/prometheus.json",
+];
+
+/// What means something in YAML, JSON, PromQL or dashboards.
+const YAML: [&str; 30] = [
+    "&a ",
+    "*a",
+    "<<: *a\n",
+    "- ",
+    ": ",
+    "? ",
+    "[",
+    "]",
+    "{",
+    "}",
+    "\"",
+    "'",
+    "|\n",
+    ">\n",
+    "#",
+    "!!str ",
+    "%YAML 1.2\n",
+    "---\n",
+    "...\n",
+    "\t",
+    "\n",
+    "\\",
+    "${x}",
+    "[[",
+    "{{",
+    "`",
+    "=~",
+    "(",
+    "\u{feff}",
+    "\0",
+];
+
 fn read_as_everything(bytes: &[u8]) {
     harness::index(bytes);
     harness::segment(bytes);
@@ -146,6 +187,8 @@ fn read_as_everything(bytes: &[u8]) {
     harness::tombstones(bytes);
     harness::meta(bytes);
     harness::wal(bytes);
+    harness::usage(bytes);
+    harness::statistics(bytes);
 }
 
 proptest! {
@@ -181,6 +224,19 @@ proptest! {
         content in prop::collection::vec(any::<u8>(), 0..2000),
     ) {
         read_as_everything(&content);
+    }
+
+    #[test]
+    fn rule_files_and_dashboards_with_arbitrary_changes_are_survived(
+        file in 0..USAGE.len(),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), 0..YAML.len()), 1..20),
+    ) {
+        let mut bytes = fs::read(fixtures::fixture("usage").join(USAGE[file])).unwrap();
+        for (place, piece) in &changes {
+            let place = place.index(bytes.len());
+            bytes.splice(place..place, YAML[*piece].bytes());
+        }
+        harness::usage(&bytes);
     }
 
     #[test]

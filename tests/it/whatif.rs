@@ -536,6 +536,35 @@ fn damage_is_named_and_the_rest_is_measured() {
 }
 
 #[test]
+fn an_archive_is_measured_as_the_directory_it_is_of() {
+    let dir = tempfile::tempdir().unwrap();
+    let repo = dir.path().join("repo").display().to_string();
+    let backed = narthex(&["backup", "night-2", "--repo", &repo, "--no-cache"]);
+    assert_eq!(backed.code, 0, "{}", backed.err);
+    let change = [
+        "--drop-metric",
+        "go_.*",
+        "--drop-label",
+        "handler",
+        "--json",
+    ];
+    let here = narthex(&[&["whatif", "night-2"], &change[..]].concat());
+    let archive = ["whatif", "--archive", "latest", "--repo", &repo];
+    let stored = narthex(&[&archive, &change[..]].concat());
+    assert_eq!((stored.code, &stored.out), (here.code, &here.out));
+    let none = narthex(&[
+        "whatif",
+        "--archive",
+        "nosuch",
+        "--repo",
+        &repo,
+        "--interval",
+        "1m",
+    ]);
+    assert_eq!(none.code, 1);
+}
+
+#[test]
 fn what_makes_no_sense_is_refused() {
     for (arguments, part) in [
         (&[][..], "expected a change"),
@@ -550,6 +579,10 @@ fn what_makes_no_sense_is_refused() {
         (&["--interval", "0s"], "expected a positive interval"),
         (&["--drop-metric", "("], "expected a regular expression"),
         (&["--drop-series", "{}"], "expected at least one matcher"),
+        (
+            &["--rules", "usage/nowhere"],
+            "expected a rule file or dashboard that can be read, found none",
+        ),
     ] {
         let ran = narthex(&[&["whatif", "night-1"], arguments].concat());
         assert!([1, 2].contains(&ran.code), "{arguments:?}");

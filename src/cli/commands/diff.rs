@@ -40,8 +40,8 @@ Of two archives only the lists of blocks are compared, unless --content or anoth
 read as a query would see them: overlapping blocks merged, deleted ranges left out, however blocks are cut or compacted. Archives are \
 unpacked into a temporary directory (TMPDIR), which must have room for them. Samples in write-ahead logs are not compared.
 
-That A and B differ is a result: the exit code is 0. With --prove it is 3 unless they are equal to the level asked for and could be \
-read completely.")]
+That A and B differ is a result: the exit code is 0. It is 3 if anything could not be read; with --prove also unless they are equal to the level \
+asked for, and if neither has a series, because then nothing was proved.")]
 pub(crate) struct Args {
     /// The first: a data directory, a Prometheus snapshot, a block; or an archive
     a: String,
@@ -139,8 +139,16 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     let found = compare(blocks_a, blocks_b, &options, progress, &mut report)?;
     let complete = !(found.has_problems() || a.incomplete || b.incomplete);
     let equality = found.equality(files.as_ref());
+    let is_empty = found.a.series == 0 && found.b.series == 0;
     args.print(&found, files, complete, context)?;
-    let refuted = args.prove.is_some_and(|level| equality < level.into());
+    if is_empty {
+        context
+            .progress
+            .remark(&"neither side has a series with samples: nothing was compared");
+    }
+    let refuted = args
+        .prove
+        .is_some_and(|level| is_empty || equality < level.into());
     Ok(Outcome::problems_if(!complete || refuted))
 }
 
@@ -207,6 +215,11 @@ impl Args {
     }
 
     fn selection(&self) -> Result<dump::Options> {
+        if matches!(self.prove, Some(Level::Files)) && !self.is_everything() {
+            return Err(Error::invalid(
+                "expected --prove=samples or --prove=series beside --match, --since or --until, found --prove=files: part of a file is no file",
+            ));
+        }
         let now = now();
         let time = |text: &Option<String>, default: Millis| match text {
             Some(text) => parse_time(text, now),

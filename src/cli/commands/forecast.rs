@@ -124,6 +124,13 @@ fn of_archives(location: &Location, args: &Args, now: Option<Millis>) -> Result<
     let filter = args.sources.filter();
     let mut all = Repository::open(location.store())?.archives()?;
     all.archives.retain(|archive| filter.matches(archive));
+    if all.archives.is_empty() && !all.damaged.is_empty() {
+        let reasons: Vec<_> = all.damaged.iter().map(|it| it.error.chain()).collect();
+        return Err(Error::corrupt(format!(
+            "expected an archive that can be read, found none: {}",
+            reasons.join("; ")
+        )));
+    }
     let mut past = archive::past(&all.archives, now)?;
     for damaged in &all.damaged {
         past.leave_out(damaged.name.to_string(), damaged.error.chain());

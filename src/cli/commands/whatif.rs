@@ -24,7 +24,7 @@ Examples:
   narthex whatif data --rules rules/ --dashboards dashboards/ --csv > unused.csv
 
 Series and labels that go are counted: each block is laid out anew without them, so sizes are those that files would have. A longer interval is \
-estimated: some series are encoded anew, and the report says how many. Retention multiplies what a day takes now.
+estimated: some series are encoded anew, and the report says how many. Retention multiplies what a day takes now; narthex forecast knows growth, and what a server needs beside it.
 
 Series that a dropped label alone tells apart collide: Prometheus would drop samples. They are named, and the exit code is 3.
 
@@ -82,11 +82,20 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     let say = |lines: Vec<String>| lines.iter().for_each(|line| progress.remark(line));
     say(sources.unreadable.clone());
     say(report::whatif::sources(&sources));
+    if sources.blocks.is_empty() {
+        progress.remark(&"there is no block to go by");
+    }
 
     let mut pasted = wanted.clone();
     let mut uses: Option<(Usage, UnusedMetrics)> = None;
     if looks_for_uses {
         let usage = Usage::read(&args.rules, &args.dashboards);
+        if usage.files == 0 {
+            say(report::whatif::problems(&usage));
+            return Err(Error::invalid(
+                "expected a rule file or dashboard that can be read, found none: that says nothing of metrics",
+            ));
+        }
         let unused = unused(&sources.blocks, &usage);
         if let Some(pattern) = unused.pattern()? {
             let scenario = Scenario::unused(pattern.clone());

@@ -14,7 +14,7 @@ const CHANGES: [&str; 11] = [
     "--drop-metric",
     "go_memstats_.*|process_open_fds",
     "--drop-series",
-    r#"{__name__=~"prometheus_http_.*",handler!="/metrics"}"#,
+    r#"{__name__=~"^prometheus_http_.*$",handler!="/metrics"}"#,
     "--drop-series",
     r#"prometheus_tsdb_head_chunks{job!~"x|y"}"#,
     "--drop-label",

@@ -1,0 +1,255 @@
+//! The report of `narthex whatif`: what changes would save, what would collide, and what nobody uses.
+
+pub(super) mod columns;
+
+use std::fmt::Write as _;
+
+use serde_json::{Value as Json, json};
+
+use super::{Column, json_rows, table};
+use crate::usage::Usage;
+use crate::whatif::{Missing, Scenario, Snippet, Sources, UnusedMetrics, WhatIf};
+use columns::{COLLISIONS, METRICS, OUTCOMES};
+
+/// Rows of a list that people are shown.
+const SHOWN: usize = 20;
+/// Collisions that people are shown of a change.
+const COLLISIONS_SHOWN: usize = 10;
+
+/// What rule files and dashboards were held against the blocks, and what came of it.
+#[derive(Debug)]
+pub struct Uses<'a> {
+    /// What they use.
+    pub usage: &'a Usage,
+    /// What they do not.
+    pub unused: &'a UnusedMetrics,
+}
+
+/// The whole report as text for people, or as Markdown.
+pub fn text(
+    what_if: &WhatIf,
+    uses: Option<&Uses<'_>>,
+    snippet: &Snippet,
+    markdown: bool,
+) -> String {
+    let mut parts = Vec::new();
+    if !what_if.outcomes.is_empty() {
+        parts.push(rows(
+            OUTCOMES,
+            &what_if.outcomes,
+            what_if.outcomes.len(),
+            markdown,
+        ));
+    }
+    let mut most = 0;
+    for outcome in &what_if.outcomes {
+        // What several changes do together is worth a list only if it is more than each does alone.
+        let collisions = outcome.collisions.as_ref();
+        let Some(collisions) = collisions.filter(|it| it.groups > most) else {
+            continue;
+        };
+        most = collisions.groups;
+        let heading = format!("{}: series that would collide", outcome.name);
+        let mut part = title(&heading, markdown);
+        let first = &collisions.first;
+        part.push_str(&rows(COLLISIONS, first, COLLISIONS_SHOWN, markdown));
+        let shown = first.len().min(COLLISIONS_SHOWN) as u64;
+        more(&mut part, collisions.groups, shown, "label sets");
+        parts.push(part);
+    }
+    if let Some(uses) = uses {
+        let unused = if uses.usage.problems.is_empty() {
+            "metrics that nothing uses"
+        } else {
+            "metrics that nothing uses, as far as files could be read: NOT CERTAIN"
+        };
+        for (heading, metrics) in [
+            (unused, &uses.unused.unused),
+            (
+                "metrics that only names with variables may use",
+                &uses.unused.guessed,
+            ),
+        ] {
+            if metrics.is_empty() {
+                continue;
+            }
+            let mut part = title(heading, markdown);
+            part.push_str(&rows(METRICS, metrics, SHOWN, markdown));
+            more(
+                &mut part,
+                metrics.len() as u64,
+                metrics.len().min(SHOWN) as u64,
+                "metrics",
+            );
+            parts.push(part);
+        }
+    }
+    if !snippet.yaml.is_empty() {
+        let mut part = title("for each scrape configuration concerned", markdown);
+        if markdown {
+            let _ = write!(part, "```yaml\n{}```\n", snippet.yaml);
+        } else {
+            part.push_str(&snippet.yaml);
+        }
+        parts.push(part);
+    }
+    parts.join("\n")
+}
+
+fn title(text: &str, markdown: bool) -> String {
+    if markdown {
+        format!("## {text}\n\n")
+    } else {
+        format!("{text}\n")
+    }
+}
+
+fn rows<Row>(columns: &[Column<Row>], rows: &[Row], limit: usize, markdown: bool) -> String {
+    let first = rows.get(..limit).unwrap_or(rows);
+    if markdown {
+        super::markdown(columns, first)
+    } else {
+        table(columns, first)
+    }
+}
+
+fn more(text: &mut String, all: u64, shown: u64, what: &str) {
+    if all > shown {
+        let _ = writeln!(text, "\n… of {all} {what}");
+    }
+}
+
+/// The whole report as a JSON object.
+pub fn json(what_if: &WhatIf, uses: Option<&Uses<'_>>, snippet: &Snippet) -> Json {
+    let collisions: Vec<_> = what_if
+        .outcomes
+        .iter()
+        .filter_map(|outcome| {
+            let collisions = outcome.collisions.as_ref()?;
+            let first = json_rows(COLLISIONS, &collisions.first);
+            Some(json!({ "change": outcome.name, "first": first }))
+        })
+        .collect();
+    let mut object = json!({
+        "covered": what_if.covered,
+        "changes": json_rows(OUTCOMES, &what_if.outcomes),
+        "collisions": collisions,
+        "snippet": snippet.yaml,
+        "notes": snippet.notes,
+    });
+    if let (Some(uses), Some(object)) = (uses, object.as_object_mut()) {
+        let unused = uses.unused;
+        object.extend([
+            ("metrics".to_owned(), json!(unused.metrics)),
+            ("unused".to_owned(), json_rows(METRICS, &unused.unused)),
+            ("guessed".to_owned(), json_rows(METRICS, &unused.guessed)),
+            ("files".to_owned(), json!(uses.usage.files)),
+            ("expressions".to_owned(), json!(uses.usage.expressions)),
+            ("problems".to_owned(), json!(problems(uses.usage))),
+        ]);
+    }
+    object
+}
+
+/// One table as CSV: metrics that nothing uses if uses were looked at, otherwise changes.
+pub fn csv(what_if: &WhatIf, uses: Option<&Uses<'_>>) -> String {
+    match uses {
+        Some(uses) => super::csv(METRICS, &uses.unused.unused),
+        None => super::csv(OUTCOMES, &what_if.outcomes),
+    }
+}
+
+/// What should be known of the blocks that were taken, one sentence each.
+pub fn sources(sources: &Sources) -> Vec<String> {
+    let mut lines = Vec::new();
+    for superseded in &sources.superseded {
+        let dir = superseded.dir.display();
+        lines.push(format!(
+            "{dir} does not count: {} was compacted from it",
+            superseded.by
+        ));
+    }
+    if !sources.overlapping.is_empty() {
+        lines.push(format!(
+            "{} blocks overlap others: samples that several hold count more than once",
+            sources.overlapping.len()
+        ));
+    }
+    lines
+}
+
+/// What could not be read of blocks, one line each; the last says how many more there are.
+pub fn missing(missing: &Missing) -> Vec<String> {
+    let faults = missing.first.iter();
+    let mut lines: Vec<String> = faults
+        .map(|(file, fault)| format!("{}: {fault}", file.display()))
+        .collect();
+    let more = missing.count.saturating_sub(lines.len() as u64);
+    if more > 0 {
+        lines.push(format!("{more} more faults"));
+    }
+    lines.extend(missing.blocks.iter().cloned());
+    if missing.is_any() {
+        lines.push(format!(
+            "{} series entries, chunks or tables and {} blocks could not be read and are taken to stay as they are",
+            missing.count,
+            missing.blocks.len()
+        ));
+    }
+    lines
+}
+
+/// What makes collisions worth a warning, one sentence for each change that has some.
+pub fn warnings(what_if: &WhatIf) -> Vec<String> {
+    let mut lines = Vec::new();
+    for outcome in &what_if.outcomes {
+        let Some(collisions) = &outcome.collisions else {
+            continue;
+        };
+        if collisions.groups > 0 {
+            lines.push(format!(
+                "{}: {} label sets would be shared by {} series entries at the same time: Prometheus would drop about {} samples of them",
+                outcome.name, collisions.groups, collisions.series, collisions.lost_samples
+            ));
+        }
+        if collisions.successions > 0 {
+            lines.push(format!(
+                "{}: {} label sets would be shared by series that only follow each other, which loses nothing",
+                outcome.name, collisions.successions
+            ));
+        }
+    }
+    lines
+}
+
+/// What rule files and dashboards leave uncertain, one line each, and what they were.
+pub fn problems(usage: &Usage) -> Vec<String> {
+    let line =
+        |problem: &crate::usage::Problem| format!("{}: {}", problem.path.display(), problem.reason);
+    usage.problems.iter().map(line).collect()
+}
+
+/// Labels that would be dropped although expressions name them, one sentence each.
+pub fn used_labels(scenario: &Scenario, usage: &Usage) -> Vec<String> {
+    let dropped = scenario.dropped(usage.labels());
+    dropped
+        .map(|(label, path)| {
+            format!(
+                "label {label} would be dropped, but {} names it",
+                path.display()
+            )
+        })
+        .collect()
+}
+
+/// What was read of rule files and dashboards.
+pub fn usage(usage: &Usage) -> String {
+    let mut line = format!(
+        "read {} expressions in {} files",
+        usage.expressions, usage.files
+    );
+    if usage.other_languages > 0 {
+        let _ = write!(line, "; {} more are no PromQL", usage.other_languages);
+    }
+    line
+}
