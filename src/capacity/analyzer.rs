@@ -185,7 +185,8 @@ impl Analyzer {
         Analyzer { options, analysis }
     }
 
-    /// Adds a block, and returns how many parts of it could not be read.
+    /// Adds a block, and returns how many parts of it could not be read. Blocks come by their start, earlier ones first: whether a series
+    /// is born is asked of those before.
     ///
     /// # Errors
     ///
@@ -202,9 +203,12 @@ impl Analyzer {
             selection: &self.options.selection,
         };
         let window = window(walked);
-        let ids = self.options.several_blocks;
-        let mut tally = tally(walked, &self.options, window, ids, &mut faults);
         let analysis = &mut self.analysis;
+        let mut tally = tally(walked, &self.options, window, &analysis.lives, &mut faults);
+        if analysis.lives.era(window).grows {
+            analysis.pairs.forget_ends();
+            analysis.whole.ends = 0;
+        }
         analysis.cross.add(walked, &tally.pairs);
         block.release_index(&(index.toc().series..block.index_bytes()));
         analysis.lives.add(&costs, &mut tally, window);

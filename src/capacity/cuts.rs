@@ -5,6 +5,7 @@
 //! was reset or buckets change (Prometheus `tsdb/head_append.go`, `appendPreprocessor`, `histogramsAppendPreprocessor`).
 //! Compaction keeps chunks as they are, except where they overlap. What a block shows is therefore enough for a good guess.
 
+use super::tally::Window;
 use super::walk::ChunkView;
 use crate::chunk::{Encoding, counts_per_sample};
 use crate::inspect::FULL_CHUNK;
@@ -100,13 +101,16 @@ impl Cut {
         }
     }
 
-    /// Why `chunk` ended, given the one after it, and the end of the block (exclusive) or of what precedes it by a few intervals.
+    /// Why `chunk` ended, given the one after it, and the block's window.
     pub(super) fn of(
         chunk: &ChunkView<'_>,
         next: Option<&ChunkView<'_>>,
-        block_end: Millis,
+        window: Window,
     ) -> Cut {
-        let interval = interval(chunk);
+        // A single sample has no distance: the next chunk's is as good.
+        let interval = interval(chunk)
+            .or_else(|| next.and_then(interval))
+            .unwrap_or(window.interval);
         if u64::from(chunk.samples) >= FULL_CHUNK && chunk.record.encoding.is_float() {
             return Cut::Full;
         }
@@ -115,7 +119,7 @@ impl Cut {
         }
         let max = chunk.meta.max_time;
         let Some(next) = next else {
-            let rest = block_end.saturating_sub(max);
+            let rest = window.max.saturating_sub(max);
             return if rest <= interval.saturating_mul(3).max(1) {
                 Cut::BlockEnd
             } else {
@@ -153,11 +157,13 @@ fn counts(chunk: &ChunkView<'_>) -> Option<usize> {
     counts_per_sample(chunk.record.encoding, chunk.record.data).ok()
 }
 
-/// The average distance of a chunk's samples; at least a millisecond.
-fn interval(chunk: &ChunkView<'_>) -> Millis {
+/// The average distance of a chunk's samples, if it has several; at least a millisecond.
+fn interval(chunk: &ChunkView<'_>) -> Option<Millis> {
     let length = chunk.meta.max_time.saturating_sub(chunk.meta.min_time);
-    let gaps = Millis::from(chunk.samples).saturating_sub(1).max(1);
-    (length / gaps).max(1)
+    let gaps = Millis::from(chunk.samples)
+        .checked_sub(1)
+        .filter(|gaps| *gaps > 0)?;
+    Some((length / gaps).max(1))
 }
 
 fn kind(encoding: Encoding) -> u8 {

@@ -46,9 +46,9 @@ pub struct Group {
     pub of_samples: u64,
     /// Series with one sample.
     pub one_sample: u64,
-    /// Series that begin after their block.
+    /// Different series that begin after the first block does.
     pub born: u64,
-    /// Series that end before their block.
+    /// Different series that end before the last block does.
     pub died: u64,
     /// How many series the time would fill that they do not cover of their blocks; what promtool calls churning.
     pub uncovered: u64,
@@ -185,8 +185,8 @@ impl Analysis {
             of_bytes: totals.bytes,
             of_samples: totals.samples,
             one_sample: tally.one_sample.into(),
-            born: tally.births.into(),
-            died: tally.deaths.into(),
+            born: tally.born.into(),
+            died: tally.fresh.saturating_sub(tally.ends).into(),
             uncovered: tally.uncovered.checked_div(per_series).unwrap_or(0),
         };
         let count = pairs.len();
@@ -405,9 +405,9 @@ fn difference(all: &PairTally, part: &PairTally) -> PairTally {
     PairTally {
         series: all.series.saturating_sub(part.series),
         one_sample: all.one_sample.saturating_sub(part.one_sample),
-        starts: all.starts.saturating_sub(part.starts),
-        births: all.births.saturating_sub(part.births),
-        deaths: all.deaths.saturating_sub(part.deaths),
+        fresh: all.fresh.saturating_sub(part.fresh),
+        born: all.born.saturating_sub(part.born),
+        ends: all.ends.saturating_sub(part.ends),
         chunks: all.chunks.saturating_sub(part.chunks),
         samples: all.samples.saturating_sub(part.samples),
         chunk_bytes: all.chunk_bytes.saturating_sub(part.chunk_bytes),

@@ -30,7 +30,7 @@ mod tally;
 mod walk;
 
 pub use analyzer::{Analysis, Analyzer, BlockRow, Options, Part, Totals};
-pub use churn::{JobChurn, Step, Turnover};
+pub use churn::{JobChurn, JobStep, Step, Turnover};
 pub use costs::{Costs, NameCost, NameId, PairCost, PairId};
 pub use cuts::{Cut, CutRow};
 pub use decode::Bits;

@@ -215,6 +215,15 @@ impl PairTable {
         }
     }
 
+    /// Forgets which series are at the end: it has moved on.
+    pub(super) fn forget_ends(&mut self) {
+        for values in self.names.values_mut() {
+            for row in &mut values.rows {
+                row.tally.ends = 0;
+            }
+        }
+    }
+
     /// All pairs with their names.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], Pair<'_>)> {
         self.names
