@@ -322,10 +322,7 @@ impl Analysis {
         };
         let length = max.abs_diff(min);
         let fits = |step: &u64| length.div_ceil(*step) <= STEPS;
-        let step = LENGTHS
-            .into_iter()
-            .find(fits)
-            .unwrap_or(length / STEPS + 1);
+        let step = LENGTHS.into_iter().find(fits).unwrap_or(length / STEPS + 1);
         let step = Millis::try_from(step).unwrap_or(Millis::MAX);
         let first = min.div_euclid(step);
         let count = max.saturating_sub(1).div_euclid(step) - first + 1;
@@ -361,7 +358,10 @@ impl Analysis {
             if let Some(step) = died.and_then(|at| steps.get_mut(at)) {
                 step.died += 1;
             }
-            if let Some(passed) = born.filter(|_| born == died).and_then(|at| passed.get_mut(at)) {
+            if let Some(passed) = born
+                .filter(|_| born == died)
+                .and_then(|at| passed.get_mut(at))
+            {
                 *passed += 1;
             }
         }

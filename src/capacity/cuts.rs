@@ -13,13 +13,15 @@ use crate::model::Millis;
 
 /// Range of a level-1 block, at whose end every chunk ends, unless the server was told otherwise.
 const BLOCK_RANGE: Millis = 2 * 3_600_000;
-/// Data from this size on is full: 1,024 bytes less room for one more sample of 19 bytes.
+/// Data that is longer is full: 1,024 bytes less room for one more sample of 19 bytes.
 const FULL_BYTES: usize = 1024 - 19;
+/// The shortest chunk when those up to the end of a range are made equally long: four times the 29 intervals of its first 30 samples.
+const EQUAL_CHUNK: u32 = 4 * 29;
 
 /// Why a chunk ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Cut {
-    /// It has 120 samples or more.
+    /// It has 120 samples or more; or a few less, and the next chunk follows at once.
     Full,
     /// Its data is as long as chunks get.
     Size,
@@ -88,8 +90,8 @@ impl Cut {
     /// What it means.
     pub fn meaning(self) -> &'static str {
         match self {
-            Cut::Full => "120 samples or more",
-            Cut::Size => "1,005 bytes of data or more",
+            Cut::Full => "120 samples or more, or nearly so",
+            Cut::Size => "more than 1,005 bytes of data",
             Cut::RangeEnd => "end of a range of two hours",
             Cut::CounterReset => "a histogram's counter was reset",
             Cut::Layout => "other buckets, or another kind of samples",
@@ -102,11 +104,7 @@ impl Cut {
     }
 
     /// Why `chunk` ended, given the one after it, and the block's window.
-    pub(super) fn of(
-        chunk: &ChunkView<'_>,
-        next: Option<&ChunkView<'_>>,
-        window: Window,
-    ) -> Cut {
+    pub(super) fn of(chunk: &ChunkView<'_>, next: Option<&ChunkView<'_>>, window: Window) -> Cut {
         // A single sample has no distance: the next chunk's is as good.
         let interval = interval(chunk)
             .or_else(|| next.and_then(interval))
@@ -114,7 +112,7 @@ impl Cut {
         if u64::from(chunk.samples) >= FULL_CHUNK && chunk.record.encoding.is_float() {
             return Cut::Full;
         }
-        if chunk.record.data.len() >= FULL_BYTES {
+        if chunk.record.data.len() > FULL_BYTES {
             return Cut::Size;
         }
         let max = chunk.meta.max_time;
@@ -147,6 +145,9 @@ impl Cut {
         }
         if next.meta.min_time.saturating_sub(max) >= interval.saturating_mul(5) {
             return Cut::Gap;
+        }
+        if chunk.record.encoding.is_float() && chunk.samples >= EQUAL_CHUNK {
+            return Cut::Full;
         }
         Cut::Unknown
     }

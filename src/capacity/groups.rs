@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use super::analyzer::Analysis;
+use super::cross::METRICS;
 use super::fixed::{FRACTION, apportion};
 use super::lookalike::Look;
 use super::pairs::Pair;
@@ -110,6 +111,9 @@ pub struct CrossRow {
     pub metric: String,
     /// Its series.
     pub metric_series: u64,
+    /// Those of them that were looked at: fewer where the metric is in a block in which 20 others have more series, or where the index is
+    /// damaged. Then values and series are at least so many.
+    pub looked_at: u64,
     /// The label.
     pub label: String,
     /// Different values the label has among these series.
@@ -320,13 +324,25 @@ impl Analysis {
     /// The metrics with most series, of each the labels with most different values: at most `labels` of each.
     pub fn cross(&self, metrics: usize, labels: usize) -> Vec<CrossRow> {
         let mut rows = Vec::new();
-        for (metric, found) in self.cross.largest().into_iter().take(metrics) {
+        let names = self.pairs.names.get(&b"__name__"[..]);
+        let mut largest: Vec<_> = self
+            .cross
+            .metrics()
+            .map(|(metric, found)| {
+                let whole = names.and_then(|names| names.find(metric));
+                let series = whole.map_or(found.series, |pair| pair.tally.series.into());
+                (Reverse(series), metric, found)
+            })
+            .collect();
+        largest.sort_by_key(|(series, metric, _)| (*series, *metric));
+        for (Reverse(series), metric, found) in largest.into_iter().take(metrics.min(METRICS)) {
             let mut of_metric: Vec<_> = found
                 .labels
                 .iter()
                 .map(|(label, seen)| CrossRow {
                     metric: lossy(metric),
-                    metric_series: found.series,
+                    metric_series: series,
+                    looked_at: found.series,
                     label: lossy(label),
                     values: seen.values.len() as u64,
                     series: seen.series,

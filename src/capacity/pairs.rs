@@ -104,6 +104,13 @@ impl Values {
         self.rows.iter().map(|row| self.lend(row))
     }
 
+    pub(super) fn find(&self, value: &[u8]) -> Option<Pair<'_>> {
+        let at = self
+            .rows
+            .binary_search_by(|row| self.string(row).cmp(value));
+        Some(self.lend(self.rows.get(at.ok()?)?))
+    }
+
     fn lend<'a>(&'a self, row: &'a Row) -> Pair<'a> {
         Pair {
             value: self.string(row),

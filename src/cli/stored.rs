@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::Context;
 use super::args::REPO_VARIABLE;
-use crate::block::DataDir;
+use crate::block::{BlockFiles, DataDir, read_meta};
 use crate::error::{Error, Result};
 use crate::model::{Millis, Ulid};
 use crate::repository::portable::{Object, Root};
@@ -121,8 +121,9 @@ impl StoredArgs {
         Opened::of_archive(&repository, &archive, &ulids, need, context)
     }
 
-    /// The blocks in the directories `paths`; or, with an archive, its blocks that `paths` name, all of them if none is named. Those of whose
-    /// range of time (its end exclusive) `concerns` says no are left out, as far as that is known without reading them.
+    /// The blocks in the directories `paths`; or, with an archive, its blocks that `paths` name, all of them if none is named. They are sorted by
+    /// their start. Those of whose range of time (its end exclusive) `concerns` says no are left out; those whose metadata cannot be
+    /// read come last.
     pub(crate) fn blocks(
         &self,
         paths: &[PathBuf],
@@ -137,7 +138,29 @@ impl StoredArgs {
             // A block that is named twice, or beside its directory, is one.
             let mut seen = BTreeSet::new();
             dirs.retain(|dir| seen.insert(dir.canonicalize().unwrap_or_else(|_| dir.clone())));
-            return Ok(Blocks::Dirs(dirs));
+            let mut blocks: Vec<_> = dirs
+                .into_iter()
+                .map(|dir| {
+                    (
+                        BlockFiles::scan(&dir).and_then(|files| read_meta(&files)),
+                        dir,
+                    )
+                })
+                .filter(|(meta, _)| {
+                    let meta = meta.as_ref();
+                    meta.map_or(true, |meta| concerns(meta.min_time, meta.max_time))
+                })
+                .map(|(meta, dir)| {
+                    (
+                        meta.map_or(LAST, |meta| by_time(meta.min_time, meta.max_time)),
+                        dir,
+                    )
+                })
+                .collect();
+            blocks.sort();
+            return Ok(Blocks::Dirs(
+                blocks.into_iter().map(|(_, dir)| dir).collect(),
+            ));
         };
         let repository = Repository::open(self.location()?.store())?;
         let archive = repository.find(selector, &SourceFilter::default())?;
@@ -154,13 +177,15 @@ impl StoredArgs {
                 "archive {id} has no block {unknown}"
             )));
         }
-        let chosen = archive
+        let mut chosen: Vec<_> = archive
             .blocks
             .iter()
             .filter(|block| named.is_empty() || named.contains(&block.ulid))
             .filter(|block| concerns(block.min_time, block.max_time))
-            .map(|block| block.ulid)
+            .map(|block| (by_time(block.min_time, block.max_time), block.ulid))
             .collect();
+        chosen.sort();
+        let chosen = chosen.into_iter().map(|(_, ulid)| ulid).collect();
         Ok(Blocks::Stored {
             repository,
             archive: Box::new(archive),
@@ -177,6 +202,13 @@ impl StoredArgs {
             ))),
         }
     }
+}
+
+/// After all that is [`by_time`].
+const LAST: (bool, Millis, Millis) = (true, 0, 0);
+
+fn by_time(min: Millis, max: Millis) -> (bool, Millis, Millis) {
+    (false, min, max)
 }
 
 /// Blocks that are read one after the other.

@@ -155,6 +155,7 @@ pub fn reference() -> String {
     keys(&mut page, "`looks`", analyze::LOOKS);
     keys(&mut page, "`churn`", analyze::STEPS);
     keys(&mut page, "`churn_by_job`", analyze::JOBS);
+    keys(&mut page, "`churn_by_time_and_job`", analyze::JOB_STEPS);
     keys(&mut page, "`turnover`", analyze::TURNOVER);
     keys(&mut page, "`scrapes`", analyze::SCRAPES);
     keys(&mut page, "`cuts`", analyze::CUTS);
@@ -265,6 +266,7 @@ mod tests {
         check(analyze::LOOKS);
         check(analyze::STEPS);
         check(analyze::JOBS);
+        check(analyze::JOB_STEPS);
         check(analyze::TURNOVER);
         check(analyze::SCRAPES);
         check(analyze::CUTS);
