@@ -197,6 +197,9 @@ impl Analyzer {
     pub fn add(&mut self, block: &Block) -> Result<u64> {
         let index = block.index()?;
         let mut faults = Faults::default();
+        for (path, fault) in block.faults() {
+            faults.push(Some(path.clone()), fault.clone());
+        }
         let costs = Costs::measure(&index, &mut faults).in_file(&block.files().index())?;
         block.release_index(&(index.toc().postings..block.index_bytes()));
         let walked = Walked {

@@ -114,7 +114,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     let mut problems = false;
     let mut analysed = 0;
     let incomplete = blocks.for_each(context, |dir| {
-        let block = Block::open(dir, context.read_mode);
+        let block = Block::open_damaged(dir, context.read_mode);
         match block.and_then(|block| analyzer.add(&block)) {
             Ok(faults) => {
                 analysed += 1;
