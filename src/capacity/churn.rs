@@ -182,10 +182,9 @@ impl Lives {
                 .entry(life.job)
                 .or_insert_with(|| self.job(costs, &life));
             let id = ids.next().unwrap_or_default();
-            let (first, last) = life.span.unwrap_or((Millis::MAX, Millis::MIN));
             let lived = Lived {
-                first,
-                last,
+                first: life.first,
+                last: life.last,
                 job,
                 samples: life.samples,
             };

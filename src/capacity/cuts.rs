@@ -1,6 +1,6 @@
 //! Why a chunk ended where it does.
 //!
-//! Prometheus' head ends a chunk of floats at 120 samples (at up to 240, when that makes the chunks up to the end of a block's range
+//! Prometheus' head ends a chunk of floats at 120 samples (at 116 to 240, when that makes the chunks up to the end of a block's range
 //! equally long), or when its data nears 1,024 bytes, and never crosses the end of a range. Histogram chunks end at 1,024 bytes, and where a counter
 //! was reset or buckets change (Prometheus `tsdb/head_append.go`, `appendPreprocessor`, `histogramsAppendPreprocessor`).
 //! Compaction keeps chunks as they are, except where they overlap. What a block shows is therefore enough for a good guess.

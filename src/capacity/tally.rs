@@ -60,8 +60,9 @@ impl PairTally {
 /// When a series lived, in one block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Life {
-    /// Nothing where no chunk could be read.
-    pub(super) span: Option<(Millis, Millis)>,
+    /// First and last sample; from a later to an earlier time where no chunk could be read.
+    pub(super) first: Millis,
+    pub(super) last: Millis,
     pub(super) job: Option<PairId>,
     pub(super) samples: u32,
 }
@@ -209,8 +210,10 @@ impl Tally {
             }
         }
         let job = job_of(view, costs, job);
+        let (first, last) = span.unwrap_or((Millis::MAX, Millis::MIN));
         self.lives.push(Life {
-            span,
+            first,
+            last,
             job,
             samples: u32::try_from(view.samples).unwrap_or(u32::MAX),
         });

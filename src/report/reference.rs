@@ -37,7 +37,7 @@ const ANALYZE: &str = "\
 
 One object. `summary` is an object with the keys of the first table; `distributions`, an object with one object per distribution, as of
 `narthex inspect --json`; `faults`, a list of sentences. All other keys are lists of objects with the keys of the table of the same name; `jobs`
-is as `metrics`, and `common_pairs` and `churning_pairs` are as `pairs`, of which there are at most 1,000 without `--top`. `encodings` is as of
+is as `metrics`, and `common_pairs` and `churning_pairs` are as `pairs`, of which there are at most 1,000 without `--top`; `churn_by_time_and_job` has at most 100 jobs. `encodings` is as of
 `narthex inspect --json`. With `--by` it is one of these lists alone.
 
 ";
