@@ -227,6 +227,15 @@ pub(crate) enum Blocks {
     },
 }
 
+/// What could not be visited.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Left {
+    /// Whether something could not be read.
+    pub(crate) incomplete: bool,
+    /// Blocks of which nothing could.
+    pub(crate) blocks: u64,
+}
+
 impl Blocks {
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
@@ -237,12 +246,12 @@ impl Blocks {
     }
 
     /// Calls `visit` with the directory of each block. Blocks of an archive are unpacked one by one, and removed behind `visit`: there never
-    /// is more than one. Returns whether something of the archive could not be read; it has been named.
+    /// is more than one. What of the archive cannot be read is named, and the other blocks are visited all the same.
     pub(crate) fn for_each(
         &self,
         context: &Context<'_>,
         mut visit: impl FnMut(&Path) -> Result<()>,
-    ) -> Result<bool> {
+    ) -> Result<Left> {
         let (repository, archive, chosen) = match self {
             Blocks::Dirs(dirs) => {
                 context.progress.begin("read", Some(dirs.len() as u64));
@@ -251,7 +260,7 @@ impl Blocks {
                     context.progress.advance(1);
                 }
                 context.progress.end();
-                return Ok(false);
+                return Ok(Left::default());
             }
             Blocks::Stored {
                 repository,
@@ -259,19 +268,27 @@ impl Blocks {
                 chosen,
             } => (repository, archive, chosen),
         };
-        let mut incomplete = false;
+        let mut left = Left::default();
         for ulid in chosen {
             let copy = tempfile::Builder::new().prefix("narthex-").tempdir();
             let copy =
                 copy.map_err(|e| Error::io("make a directory in", &std::env::temp_dir(), e))?;
             let dir = copy.path().join(format!("archive-{}", archive.id.short()));
-            incomplete |= unpack(repository, archive, &[*ulid], false, &dir, context)?;
+            match unpack(repository, archive, &[*ulid], false, &dir, context) {
+                Ok(incomplete) => left.incomplete |= incomplete,
+                Err(error) => {
+                    context.progress.remark(&error.chain());
+                    left.incomplete = true;
+                }
+            }
             let block = dir.join(ulid.to_string());
             if block.is_dir() {
                 visit(&block)?;
+            } else {
+                left.blocks += 1;
             }
         }
-        Ok(incomplete)
+        Ok(left)
     }
 }
 

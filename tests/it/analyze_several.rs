@@ -384,3 +384,46 @@ fn a_block_that_cannot_be_opened_is_counted_and_one_without_blocks_says_so() {
     assert_eq!((ran.code, &rows[0]["min_time"]), (0, &Json::Null));
     assert!(ran.err.contains("nothing was analysed"), "{}", ran.err);
 }
+
+#[test]
+fn a_block_of_an_archive_that_cannot_be_unpacked_does_not_keep_the_others_from_being_analysed() {
+    let copy = Copy::of("night-2");
+    let repo = tempfile::tempdir().unwrap();
+    let place = repo.path().to_str().unwrap();
+    assert_eq!(narthex_in(copy.path(), &["init", "--repo", place]).code, 0);
+    let backup = ["backup", ".", "--no-cache", "--repo", place];
+    assert_eq!(narthex_in(copy.path(), &backup).code, 0);
+    let analyze = || {
+        let arguments = [
+            "analyze",
+            "--archive",
+            "latest",
+            "--repo",
+            place,
+            "--by",
+            "summary",
+            "--json",
+        ];
+        narthex_in(copy.path(), &arguments)
+    };
+    let blocks = |out: &str| {
+        let rows: Json = serde_json::from_str(out).unwrap();
+        let number = |key: &str| rows[0][key].as_u64().unwrap();
+        (number("blocks"), number("unreadable"))
+    };
+    let (all, none) = blocks(&analyze().out);
+    assert!(all > 1 && none == 0);
+    let objects = fs::read_dir(repo.path().join("blocks")).unwrap();
+    let lost: BTreeSet<_> = objects.map(|entry| entry.unwrap().path()).collect();
+    let lost = lost.first().unwrap();
+    fs::remove_dir_all(lost).unwrap();
+    let ran = analyze();
+    assert_eq!(
+        (ran.code, blocks(&ran.out)),
+        (3, (all - 1, 1)),
+        "{}",
+        ran.err
+    );
+    let ulid = lost.file_name().unwrap().to_str().unwrap();
+    assert!(ran.err.contains(ulid), "{}", ran.err);
+}

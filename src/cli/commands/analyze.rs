@@ -36,6 +36,8 @@ gaps and histogram buckets.
 Rows of metrics, jobs and values add up to the size of all files: what no series bears has a row of its own. Bytes of labels and pairs are given \
 twice: what they cost by themselves, which adds up, and bytes of the series that carry them, which overlap.
 
+With --csv and without --by the table is that of metrics.
+
 Blocks only: the head of a data directory (wal) is not read.
 
 Several blocks are added up; a sample that two of them hold counts twice, as it is stored twice. What cannot be read is named on standard error \
@@ -113,7 +115,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     });
     let mut problems = false;
     let mut analysed = 0;
-    let incomplete = blocks.for_each(context, |dir| {
+    let left = blocks.for_each(context, |dir| {
         let block = Block::open_damaged(dir, context.read_mode);
         match block.and_then(|block| analyzer.add(&block)) {
             Ok(faults) => {
@@ -128,7 +130,10 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
         }
         Ok(())
     })?;
-    problems |= incomplete;
+    problems |= left.incomplete;
+    for _ in 0..left.blocks {
+        analyzer.skip();
+    }
     if analysed == 0 && problems {
         return Err(Error::corrupt(
             "expected a block that can be read, found none",
