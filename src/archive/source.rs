@@ -243,7 +243,7 @@ impl SourceFile {
     pub(super) fn content(&self, mode: ReadMode) -> Result<Content> {
         Ok(Content {
             bytes: match mode {
-                ReadMode::Read => FileBytes::Owned(self.read_at(0, self.bytes)?),
+                ReadMode::Read => self.read_at(0, self.bytes)?.into(),
                 ReadMode::Map => self
                     .with_file(|file| Ok(FileBytes::of(file, &self.path, mode)))
                     .map_err(|e| self.error(e))??,

@@ -36,6 +36,7 @@ pub struct Block {
     index: FileBytes,
     segments: Vec<FileBytes>,
     tombstones: Tombstones,
+    faults: Vec<(PathBuf, Malformed)>,
 }
 
 impl Block {
@@ -47,6 +48,19 @@ impl Block {
     /// The first of these that is wrong, with the path of the file. An unknown metadata version is
     /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported).
     pub fn open(dir: &Path, mode: ReadMode) -> Result<Self> {
+        let block = Self::open_damaged(dir, mode)?;
+        match block.faults.first() {
+            Some((path, fault)) => Err(fault.clone()).in_file(path),
+            None => Ok(block),
+        }
+    }
+
+    /// As [`Block::open`], for readers that go on as far as they can: wrong headers of segments and wrong tombstones are [`Block::faults`].
+    ///
+    /// # Errors
+    ///
+    /// When metadata or table of contents are wrong, or a file cannot be read.
+    pub fn open_damaged(dir: &Path, mode: ReadMode) -> Result<Self> {
         let files = BlockFiles::scan(dir)?;
         let meta = read_meta(&files)?;
         // Prometheus 2.1 wrote metadata version 2; later releases mend it when they start.
@@ -67,20 +81,25 @@ impl Block {
                 path.display()
             )));
         }
+        let mut faults = Vec::new();
         let mut segments = Vec::with_capacity(files.segments.len());
         for name in &files.segments {
             let path = files.segment(name);
             let bytes = FileBytes::open(&path, mode)?;
-            Segment::new(&bytes).check_header().in_file(&path)?;
+            if let Err(fault) = Segment::new(&bytes).check_header() {
+                faults.push((path, fault));
+            }
             segments.push(bytes);
         }
         let tombstones = if files.has_tombstones {
             let path = files.tombstones();
             let read = Tombstones::read(&FileBytes::open(&path, mode)?);
-            match read.faults.first() {
-                Some(fault) => Err(fault.clone()).in_file(&path)?,
-                None => read,
-            }
+            faults.extend(
+                read.faults
+                    .iter()
+                    .map(|fault| (path.clone(), fault.clone())),
+            );
+            read
         } else {
             Tombstones::default()
         };
@@ -90,7 +109,13 @@ impl Block {
             index,
             segments,
             tombstones,
+            faults,
         })
+    }
+
+    /// What is wrong with headers of segments and with tombstones; nothing after [`Block::open`].
+    pub fn faults(&self) -> &[(PathBuf, Malformed)] {
+        &self.faults
     }
 
     /// The block's directory.

@@ -87,10 +87,10 @@ pub struct Part {
 pub struct Totals {
     /// Blocks.
     pub blocks: u64,
-    /// Start of the earliest block.
-    pub min_time: Millis,
-    /// End of the latest block, exclusive.
-    pub max_time: Millis,
+    /// Start of the earliest block; nothing without blocks.
+    pub min_time: Option<Millis>,
+    /// End of the latest block, exclusive; nothing without blocks.
+    pub max_time: Option<Millis>,
     /// Length of all blocks together.
     pub block_time: u64,
     /// Series entries that count.
@@ -127,6 +127,8 @@ pub struct Totals {
     pub full_chunks: u64,
     /// Samples of chunks of floats.
     pub float_samples: u64,
+    /// Blocks that could not be read at all: nothing of them is in any other number.
+    pub unreadable: u64,
     /// Blocks that begin before an earlier one ends.
     pub overlapping: u64,
     /// Blocks that another one was compacted from.
@@ -158,6 +160,7 @@ pub struct Analysis {
     /// Whether the samples themselves were read.
     pub extended: bool,
     totals: Totals,
+    unreadable: u64,
     cuts: [(u64, u64); Cut::ALL.len()],
     pub(super) parts: Vec<Part>,
     pub(super) pairs: PairTable,
@@ -185,7 +188,8 @@ impl Analyzer {
         Analyzer { options, analysis }
     }
 
-    /// Adds a block, and returns how many parts of it could not be read.
+    /// Adds a block, and returns how many parts of it could not be read. Blocks come by their start, earlier ones first: whether a series
+    /// is born is asked of those before.
     ///
     /// # Errors
     ///
@@ -193,6 +197,9 @@ impl Analyzer {
     pub fn add(&mut self, block: &Block) -> Result<u64> {
         let index = block.index()?;
         let mut faults = Faults::default();
+        for (path, fault) in block.faults() {
+            faults.push(Some(path.clone()), fault.clone());
+        }
         let costs = Costs::measure(&index, &mut faults).in_file(&block.files().index())?;
         block.release_index(&(index.toc().postings..block.index_bytes()));
         let walked = Walked {
@@ -202,9 +209,12 @@ impl Analyzer {
             selection: &self.options.selection,
         };
         let window = window(walked);
-        let ids = self.options.several_blocks;
-        let mut tally = tally(walked, &self.options, window, ids, &mut faults);
         let analysis = &mut self.analysis;
+        let mut tally = tally(walked, &self.options, window, &analysis.lives, &mut faults);
+        if analysis.lives.era(window).grows {
+            analysis.pairs.forget_ends();
+            analysis.whole.ends = 0;
+        }
         analysis.cross.add(walked, &tally.pairs);
         block.release_index(&(index.toc().series..block.index_bytes()));
         analysis.lives.add(&costs, &mut tally, window);
@@ -235,6 +245,11 @@ impl Analyzer {
         }
         analysis.faults.merge(faults);
         Ok(count)
+    }
+
+    /// Counts a block that could not even be opened, or not be added.
+    pub fn skip(&mut self) {
+        self.analysis.unreadable += 1;
     }
 
     /// The analysis of the blocks that were added.
@@ -345,8 +360,8 @@ impl Analysis {
             |of: fn(&BlockRow) -> u64| self.blocks.iter().map(of).fold(0, u64::saturating_add);
         Totals {
             blocks: self.blocks.len() as u64,
-            min_time: self.blocks.iter().map(|b| b.min_time).min().unwrap_or(0),
-            max_time: self.blocks.iter().map(|b| b.max_time).max().unwrap_or(0),
+            min_time: self.blocks.iter().map(|b| b.min_time).min(),
+            max_time: self.blocks.iter().map(|b| b.max_time).max(),
             block_time: sum(|b| b.max_time.saturating_sub(b.min_time).max(0).unsigned_abs()),
             series_entries: sum(|b| b.series),
             left_out: u64::from(self.left_out.series),
@@ -369,6 +384,7 @@ impl Analysis {
             float_chunks: self.counts.float_samples.count(),
             full_chunks: self.counts.float_samples.at_least(FULL_CHUNK),
             float_samples: self.counts.float_samples.sum(),
+            unreadable: self.unreadable,
             overlapping: self.overlapping(),
             superseded: self.superseded(),
             faults: self.faults.count,

@@ -6,12 +6,13 @@ use super::analyzer::Analysis;
 use super::costs::Costs;
 use super::pairs::Values;
 use super::tally::{Life, Tally, Window};
+use super::walk::SeriesView;
 use crate::model::Millis;
 
-/// Steps that a range of time is divided into, at most.
-const STEPS: i64 = 24;
+/// Steps that a range of time is divided into, at most; one more where it does not begin with a step.
+const STEPS: u64 = 24;
 /// Lengths of steps.
-const LENGTHS: [Millis; 12] = [
+const LENGTHS: [u64; 12] = [
     60_000,
     300_000,
     900_000,
@@ -38,13 +39,57 @@ pub(super) struct Lives {
     slack: Millis,
 }
 
-/// When a series lived.
+/// When a series lived: from a later to an earlier time where no chunk could be read.
 #[derive(Clone, Copy, Debug)]
 struct Lived {
     first: Millis,
     last: Millis,
     job: u32,
     samples: u32,
+}
+
+/// The range of all blocks so far, the one that is read included.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Era {
+    min: Millis,
+    max: Millis,
+    slack: Millis,
+    /// Whether it ends later than without that block: whoever lived until then is not at the end any more.
+    pub(super) grows: bool,
+}
+
+/// What an entry of a series adds to what is known of it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Change {
+    /// It has samples, and is in no block before.
+    pub(super) fresh: bool,
+    /// And begins after the start of the era.
+    pub(super) born: bool,
+    /// It is there at the end of the era, and no block before said so.
+    pub(super) ends: bool,
+}
+
+impl Era {
+    /// What `view` adds, given the time in which the blocks before saw the series.
+    pub(super) fn of(self, view: &SeriesView<'_, '_>, known: Option<(Millis, Millis)>) -> Change {
+        let Some((first, last)) = view.min_time().zip(view.max_time()) else {
+            return Change::default();
+        };
+        let counted = known.is_some_and(|(_, last)| self.is_to_end(last)) && !self.grows;
+        Change {
+            fresh: known.is_none(),
+            born: known.is_none() && !self.is_from_start(first),
+            ends: self.is_to_end(last) && !counted,
+        }
+    }
+
+    fn is_from_start(self, first: Millis) -> bool {
+        first.saturating_sub(self.min) <= self.slack
+    }
+
+    fn is_to_end(self, last: Millis) -> bool {
+        self.max.saturating_sub(last) <= self.slack
+    }
 }
 
 /// What happened in a part of the range.
@@ -60,8 +105,19 @@ pub struct Step {
     pub born: u64,
     /// Series whose last sample lies in it.
     pub died: u64,
+    /// Series that were there when it began and are there when it ends.
+    pub survived: u64,
     /// Series that are there when it ends.
     pub after: u64,
+}
+
+/// What happened to the series of a job in a part of the range.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JobStep {
+    /// The job; nothing for series without one.
+    pub job: Option<String>,
+    /// What happened.
+    pub step: Step,
 }
 
 /// What happened to the series of a job.
@@ -92,15 +148,15 @@ pub struct Turnover {
     pub label: String,
     /// Different values.
     pub values: u64,
-    /// Values that no series had when its block began.
+    /// Values that no series had from the start of the range.
     pub new_values: u64,
-    /// Series that were born in a block and carry the label.
+    /// Different series that were born later and carry the label.
     pub born: u64,
     /// Those of them with a value that was new.
     pub born_with_new: u64,
-    /// Values of which no series lived until its block ended.
+    /// Values of which no series lived until the end of the range.
     pub gone_values: u64,
-    /// Series that died in a block with such a value.
+    /// Different series with such a value.
     pub died_with_gone: u64,
 }
 
@@ -113,9 +169,9 @@ impl Lives {
     }
 
     pub(super) fn add(&mut self, costs: &Costs<'_>, tally: &mut Tally, window: Window) {
-        let range = self.range.unwrap_or((window.min, window.max));
-        self.range = Some((range.0.min(window.min), range.1.max(window.max)));
-        self.slack = self.slack.max(window.slack);
+        let era = self.era(window);
+        self.range = Some((era.min, era.max));
+        self.slack = era.slack;
         let lives = std::mem::take(&mut tally.lives);
         let mut numbers = BTreeMap::new();
         let mut more: Vec<(u128, Lived)> = Vec::with_capacity(lives.len());
@@ -140,6 +196,36 @@ impl Lives {
         }
         more.sort_unstable_by_key(|(id, _)| *id);
         self.join(more);
+    }
+
+    /// The range with another block.
+    pub(super) fn era(&self, window: Window) -> Era {
+        let (min, max) = self.range.unwrap_or((window.min, window.max));
+        let slack = self.slack.max(window.slack);
+        Era {
+            min: min.min(window.min),
+            max: max.max(window.max),
+            slack,
+            grows: window.max.saturating_sub(max) > slack,
+        }
+    }
+
+    /// The time in which the blocks so far saw a series.
+    pub(super) fn span(&self, id: u128) -> Option<(Millis, Millis)> {
+        // Ids are spread evenly: nearly all are close to where they are expected.
+        let count = self.all.len();
+        let guess = (id >> 64).saturating_mul(count as u128) >> 64;
+        let guess = usize::try_from(guess).unwrap_or(0);
+        let margin = 4 * count.isqrt() + 16;
+        let end = guess.saturating_add(margin).min(count);
+        let near = self.all.get(guess.saturating_sub(margin)..end);
+        let near = near.filter(|near| {
+            let ends = near.first().zip(near.last());
+            ends.is_some_and(|(first, last)| first.0 <= id && id <= last.0)
+        });
+        let near = near.unwrap_or(&self.all);
+        let at = near.binary_search_by_key(&id, |(id, _)| *id).ok()?;
+        near.get(at)?.1.span()
     }
 
     fn job(&mut self, costs: &Costs<'_>, life: &Life) -> u32 {
@@ -181,6 +267,10 @@ impl Lives {
 }
 
 impl Lived {
+    fn span(&self) -> Option<(Millis, Millis)> {
+        (self.first <= self.last).then_some((self.first, self.last))
+    }
+
     fn join(known: &mut Lived, other: Lived) {
         known.first = known.first.min(other.first);
         known.last = known.last.max(other.last);
@@ -194,18 +284,48 @@ impl Analysis {
         self.lives.all.len() as u64
     }
 
-    /// Births and deaths in each part of the range: at most 24, of a round length. A series is there from the start if its first sample comes
-    /// within three scrapes of it, five minutes at most; in the same way it is there at the end.
+    /// Births and deaths in each part of the range: at most 25, of a round length. A series is there from the start if its first sample comes
+    /// within three scrapes of it, five minutes at most; in the same way it is there at the end. Series of which no chunk could be read
+    /// are not counted.
     pub fn steps(&self) -> Vec<Step> {
+        self.steps_of(1, |_| Some(0)).pop().unwrap_or_default()
+    }
+
+    /// The same for each of the jobs with most births, at most `top`.
+    pub fn job_steps(&self, top: usize) -> Vec<JobStep> {
+        let mut jobs = self.ranked_jobs();
+        jobs.truncate(top);
+        let places: BTreeMap<u32, usize> = (0..)
+            .zip(&jobs)
+            .map(|(place, (number, _))| (*number, place))
+            .collect();
+        let steps = self.steps_of(jobs.len(), |lived| places.get(&lived.job).copied());
+        let of_job = jobs.into_iter().zip(steps);
+        of_job
+            .flat_map(|((_, churn), steps)| {
+                steps.into_iter().map(move |step| JobStep {
+                    job: churn.job.clone(),
+                    step,
+                })
+            })
+            .collect()
+    }
+
+    /// The steps of `groups` groups of series.
+    fn steps_of(&self, groups: usize, group: impl Fn(&Lived) -> Option<usize>) -> Vec<Vec<Step>> {
         let Some((min, max)) = self.lives.range.filter(|(min, max)| min < max) else {
             return Vec::new();
         };
-        let length = max.saturating_sub(min);
-        let fits = |step: &Millis| length / step < STEPS;
+        let Some(era) = self.era() else {
+            return Vec::new();
+        };
+        let length = max.abs_diff(min);
+        let fits = |step: &u64| length.div_ceil(*step) <= STEPS;
         let step = LENGTHS.into_iter().find(fits).unwrap_or(length / STEPS + 1);
+        let step = Millis::try_from(step).unwrap_or(Millis::MAX);
         let first = min.div_euclid(step);
         let count = max.saturating_sub(1).div_euclid(step) - first + 1;
-        let mut steps: Vec<Step> = (0..count)
+        let steps: Vec<Step> = (0..count)
             .map(|i| {
                 let start = (first + i).saturating_mul(step);
                 Step {
@@ -219,29 +339,65 @@ impl Analysis {
             let last = steps_index(count - 1);
             steps_index(time.clamp(min, max - 1).div_euclid(step) - first).min(last)
         };
-        let mut there = 0u64;
+        // Beside the steps: series that are there at first, and series that came and went within each step.
+        let mut all = vec![(steps, 0u64, vec![0u64; steps_index(count)]); groups];
         for (_, lived) in &self.lives.all {
-            if self.is_from_start(lived) {
-                there += 1;
-            } else if let Some(step) = steps.get_mut(at(lived.first)) {
+            let Some((steps, there, passed)) = group(lived).and_then(|at| all.get_mut(at)) else {
+                continue;
+            };
+            let Some((first, last)) = lived.span() else {
+                continue;
+            };
+            let born = (!era.is_from_start(first)).then(|| at(first));
+            let died = (!era.is_to_end(last)).then(|| at(last));
+            *there += u64::from(born.is_none());
+            if let Some(step) = born.and_then(|at| steps.get_mut(at)) {
                 step.born += 1;
             }
-            if !self.is_to_end(lived)
-                && let Some(step) = steps.get_mut(at(lived.last))
-            {
+            if let Some(step) = died.and_then(|at| steps.get_mut(at)) {
                 step.died += 1;
             }
+            if let Some(passed) = born
+                .filter(|_| born == died)
+                .and_then(|at| passed.get_mut(at))
+            {
+                *passed += 1;
+            }
         }
-        for step in &mut steps {
-            step.before = there;
-            there = (there + step.born).saturating_sub(step.died);
-            step.after = there;
-        }
-        steps
+        all.into_iter()
+            .map(|(mut steps, mut there, passed)| {
+                for (step, passed) in steps.iter_mut().zip(passed) {
+                    step.before = there;
+                    step.survived = (there + passed).saturating_sub(step.died);
+                    there = (there + step.born).saturating_sub(step.died);
+                    step.after = there;
+                }
+                steps
+            })
+            .collect()
+    }
+
+    fn era(&self) -> Option<Era> {
+        let (min, max) = self.lives.range?;
+        Some(Era {
+            min,
+            max,
+            slack: self.lives.slack,
+            grows: false,
+        })
     }
 
     /// Births and deaths by job: those with most births first.
     pub fn job_churn(&self) -> Vec<JobChurn> {
+        let jobs = self.ranked_jobs().into_iter();
+        jobs.map(|(_, churn)| churn).collect()
+    }
+
+    /// Jobs with their numbers.
+    fn ranked_jobs(&self) -> Vec<(u32, JobChurn)> {
+        let Some(era) = self.era() else {
+            return Vec::new();
+        };
         let mut jobs: Vec<(JobChurn, Vec<Millis>)> = self
             .lives
             .jobs
@@ -259,26 +415,29 @@ impl Analysis {
             let Some((job, lengths)) = jobs.get_mut(lived.job as usize) else {
                 continue;
             };
-            let (start, end) = (self.is_from_start(lived), self.is_to_end(lived));
             job.series += 1;
+            let Some((first, last)) = lived.span() else {
+                continue;
+            };
+            let (start, end) = (era.is_from_start(first), era.is_to_end(last));
             job.from_start += u64::from(start);
             job.born += u64::from(!start);
             job.died += u64::from(!end);
             job.survived += u64::from(start && end);
             job.one_sample += u64::from(lived.samples == 1);
-            lengths.push(lived.last.saturating_sub(lived.first));
+            lengths.push(last.saturating_sub(first));
         }
-        let mut churn: Vec<_> = jobs
-            .into_iter()
-            .map(|(mut job, mut lengths)| {
+        let mut churn: Vec<_> = (0..)
+            .zip(jobs)
+            .map(|(number, (mut job, mut lengths))| {
                 let middle = lengths.len().saturating_sub(1) / 2;
                 if middle < lengths.len() {
                     job.median_life = *lengths.select_nth_unstable(middle).1;
                 }
-                job
+                (number, job)
             })
             .collect();
-        churn.sort_by(|a, b| (b.born, &a.job).cmp(&(a.born, &b.job)));
+        churn.sort_by(|(_, a), (_, b)| (b.born, &a.job).cmp(&(a.born, &b.job)));
         churn
     }
 
@@ -295,16 +454,6 @@ impl Analysis {
         });
         rows
     }
-
-    fn is_from_start(&self, lived: &Lived) -> bool {
-        let (min, _) = self.lives.range.unwrap_or_default();
-        lived.first.saturating_sub(min) <= self.lives.slack
-    }
-
-    fn is_to_end(&self, lived: &Lived) -> bool {
-        let (_, max) = self.lives.range.unwrap_or_default();
-        max.saturating_sub(lived.last) <= self.lives.slack
-    }
 }
 
 fn steps_index(number: i64) -> usize {
@@ -319,14 +468,14 @@ fn turnover(name: &[u8], values: &Values) -> Turnover {
     };
     for pair in values.iter() {
         let tally = pair.tally;
-        row.born += u64::from(tally.births);
-        if tally.starts == 0 && tally.births > 0 {
+        row.born += u64::from(tally.born);
+        if tally.born == tally.fresh && tally.born > 0 {
             row.new_values += 1;
-            row.born_with_new += u64::from(tally.births);
+            row.born_with_new += u64::from(tally.born);
         }
-        if tally.deaths == tally.series && tally.deaths > 0 {
+        if tally.ends == 0 && tally.fresh > 0 {
             row.gone_values += 1;
-            row.died_with_gone += u64::from(tally.deaths);
+            row.died_with_gone += u64::from(tally.fresh);
         }
     }
     row

@@ -7,8 +7,10 @@ use super::walk::Walked;
 use crate::dump::Filter;
 use crate::index::{Postings, Series};
 
-/// Metrics of a block that are looked at.
+/// Metrics of a block that are looked at; of further blocks, those of earlier ones as well.
 pub(super) const METRICS: usize = 20;
+/// Metrics of all blocks.
+const METRICS_KEPT: usize = 200;
 
 /// Label names of a metric that are counted; each takes a bit for each symbol.
 const NAMES: usize = 256;
@@ -38,7 +40,7 @@ struct Seen {
 }
 
 impl Cross {
-    /// Adds the metrics of a block that have most series.
+    /// Adds the metrics of a block that have most series, and those that had in a block before.
     pub(super) fn add(&mut self, walked: Walked<'_>, tallies: &[PairTally]) {
         let costs = walked.costs;
         let Some(name) = costs.find_name(b"__name__") else {
@@ -58,18 +60,21 @@ impl Cross {
             .iter()
             .filter_map(|(_, value)| costs.symbols().at(*value as usize))
             .collect();
+        let known: BTreeSet<Box<[u8]>> = self.metrics.keys().cloned().collect();
         let Ok(table) = walked.index.postings_table() else {
             return;
         };
         for entry in table.iter().map_while(Result::ok) {
-            if entry.name != b"__name__" || !wanted.contains(entry.value) {
+            let is_new = || wanted.contains(entry.value) && self.metrics.len() < METRICS_KEPT;
+            if entry.name != b"__name__" || !(known.contains(entry.value) || is_new()) {
                 continue;
             }
-            let list = walked.index.postings_section(entry.list);
-            let Some(list) = list.ok().and_then(|list| Postings::read(&list).ok()) else {
-                continue;
-            };
-            self.metric(walked, entry.value, &list);
+            // A damaged list may name any series; it is among the faults already.
+            let list = walked.index.postings_section(entry.list).ok();
+            let list = list.filter(|list| list.checksum.is_ok());
+            if let Some(list) = list.and_then(|list| Postings::read(&list).ok()) {
+                self.metric(walked, entry.value, &list);
+            }
         }
     }
 
@@ -138,15 +143,9 @@ impl Cross {
         }
     }
 
-    /// The metrics, those with most series first, with their labels.
-    pub(super) fn largest(&self) -> Vec<(&[u8], &Metric)> {
-        let mut metrics: Vec<_> = self
-            .metrics
-            .iter()
-            .map(|(name, metric)| (&**name, metric))
-            .collect();
-        metrics.sort_by_key(|(name, metric)| (std::cmp::Reverse(metric.series), *name));
-        metrics.truncate(METRICS);
-        metrics
+    /// The metrics with their labels.
+    pub(super) fn metrics(&self) -> impl Iterator<Item = (&[u8], &Metric)> {
+        let metrics = self.metrics.iter();
+        metrics.map(|(name, metric)| (&**name, metric))
     }
 }

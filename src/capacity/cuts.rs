@@ -1,10 +1,11 @@
 //! Why a chunk ended where it does.
 //!
-//! Prometheus' head ends a chunk of floats at 120 samples (at up to 240, when that makes the chunks up to the end of a block's range
+//! Prometheus' head ends a chunk of floats at 120 samples (at 116 to 240, when that makes the chunks up to the end of a block's range
 //! equally long), or when its data nears 1,024 bytes, and never crosses the end of a range. Histogram chunks end at 1,024 bytes, and where a counter
 //! was reset or buckets change (Prometheus `tsdb/head_append.go`, `appendPreprocessor`, `histogramsAppendPreprocessor`).
 //! Compaction keeps chunks as they are, except where they overlap. What a block shows is therefore enough for a good guess.
 
+use super::tally::Window;
 use super::walk::ChunkView;
 use crate::chunk::{Encoding, counts_per_sample};
 use crate::inspect::FULL_CHUNK;
@@ -12,13 +13,15 @@ use crate::model::Millis;
 
 /// Range of a level-1 block, at whose end every chunk ends, unless the server was told otherwise.
 const BLOCK_RANGE: Millis = 2 * 3_600_000;
-/// Data from this size on is full: 1,024 bytes less room for one more sample of 19 bytes.
+/// Data that is longer is full: 1,024 bytes less room for one more sample of 19 bytes.
 const FULL_BYTES: usize = 1024 - 19;
+/// The shortest chunk when those up to the end of a range are made equally long: four times the 29 intervals of its first 30 samples.
+const EQUAL_CHUNK: u32 = 4 * 29;
 
 /// Why a chunk ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Cut {
-    /// It has 120 samples or more.
+    /// It has 120 samples or more; or a few less, and the next chunk follows at once.
     Full,
     /// Its data is as long as chunks get.
     Size,
@@ -87,8 +90,8 @@ impl Cut {
     /// What it means.
     pub fn meaning(self) -> &'static str {
         match self {
-            Cut::Full => "120 samples or more",
-            Cut::Size => "1,005 bytes of data or more",
+            Cut::Full => "120 samples or more, or nearly so",
+            Cut::Size => "more than 1,005 bytes of data",
             Cut::RangeEnd => "end of a range of two hours",
             Cut::CounterReset => "a histogram's counter was reset",
             Cut::Layout => "other buckets, or another kind of samples",
@@ -100,22 +103,21 @@ impl Cut {
         }
     }
 
-    /// Why `chunk` ended, given the one after it, and the end of the block (exclusive) or of what precedes it by a few intervals.
-    pub(super) fn of(
-        chunk: &ChunkView<'_>,
-        next: Option<&ChunkView<'_>>,
-        block_end: Millis,
-    ) -> Cut {
-        let interval = interval(chunk);
+    /// Why `chunk` ended, given the one after it, and the block's window.
+    pub(super) fn of(chunk: &ChunkView<'_>, next: Option<&ChunkView<'_>>, window: Window) -> Cut {
+        // A single sample has no distance: the next chunk's is as good.
+        let interval = interval(chunk)
+            .or_else(|| next.and_then(interval))
+            .unwrap_or(window.interval);
         if u64::from(chunk.samples) >= FULL_CHUNK && chunk.record.encoding.is_float() {
             return Cut::Full;
         }
-        if chunk.record.data.len() >= FULL_BYTES {
+        if chunk.record.data.len() > FULL_BYTES {
             return Cut::Size;
         }
         let max = chunk.meta.max_time;
         let Some(next) = next else {
-            let rest = block_end.saturating_sub(max);
+            let rest = window.max.saturating_sub(max);
             return if rest <= interval.saturating_mul(3).max(1) {
                 Cut::BlockEnd
             } else {
@@ -144,6 +146,9 @@ impl Cut {
         if next.meta.min_time.saturating_sub(max) >= interval.saturating_mul(5) {
             return Cut::Gap;
         }
+        if chunk.record.encoding.is_float() && chunk.samples >= EQUAL_CHUNK {
+            return Cut::Full;
+        }
         Cut::Unknown
     }
 }
@@ -153,11 +158,13 @@ fn counts(chunk: &ChunkView<'_>) -> Option<usize> {
     counts_per_sample(chunk.record.encoding, chunk.record.data).ok()
 }
 
-/// The average distance of a chunk's samples; at least a millisecond.
-fn interval(chunk: &ChunkView<'_>) -> Millis {
+/// The average distance of a chunk's samples, if it has several; at least a millisecond.
+fn interval(chunk: &ChunkView<'_>) -> Option<Millis> {
     let length = chunk.meta.max_time.saturating_sub(chunk.meta.min_time);
-    let gaps = Millis::from(chunk.samples).saturating_sub(1).max(1);
-    (length / gaps).max(1)
+    let gaps = Millis::from(chunk.samples)
+        .checked_sub(1)
+        .filter(|gaps| *gaps > 0)?;
+    Some((length / gaps).max(1))
 }
 
 fn kind(encoding: Encoding) -> u8 {

@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use super::analyzer::Analysis;
+use super::cross::METRICS;
 use super::fixed::{FRACTION, apportion};
 use super::lookalike::Look;
 use super::pairs::Pair;
@@ -46,9 +47,9 @@ pub struct Group {
     pub of_samples: u64,
     /// Series with one sample.
     pub one_sample: u64,
-    /// Series that begin after their block.
+    /// Different series that begin after the first block does.
     pub born: u64,
-    /// Series that end before their block.
+    /// Different series that end before the last block does.
     pub died: u64,
     /// How many series the time would fill that they do not cover of their blocks; what promtool calls churning.
     pub uncovered: u64,
@@ -110,6 +111,9 @@ pub struct CrossRow {
     pub metric: String,
     /// Its series.
     pub metric_series: u64,
+    /// Those of them that were looked at: fewer where the metric is in a block in which 20 others have more series, or where the index is
+    /// damaged. Then values and series are at least so many.
+    pub looked_at: u64,
     /// The label.
     pub label: String,
     /// Different values the label has among these series.
@@ -185,8 +189,8 @@ impl Analysis {
             of_bytes: totals.bytes,
             of_samples: totals.samples,
             one_sample: tally.one_sample.into(),
-            born: tally.births.into(),
-            died: tally.deaths.into(),
+            born: tally.born.into(),
+            died: tally.fresh.saturating_sub(tally.ends).into(),
             uncovered: tally.uncovered.checked_div(per_series).unwrap_or(0),
         };
         let count = pairs.len();
@@ -320,13 +324,25 @@ impl Analysis {
     /// The metrics with most series, of each the labels with most different values: at most `labels` of each.
     pub fn cross(&self, metrics: usize, labels: usize) -> Vec<CrossRow> {
         let mut rows = Vec::new();
-        for (metric, found) in self.cross.largest().into_iter().take(metrics) {
+        let names = self.pairs.names.get(&b"__name__"[..]);
+        let mut largest: Vec<_> = self
+            .cross
+            .metrics()
+            .map(|(metric, found)| {
+                let whole = names.and_then(|names| names.find(metric));
+                let series = whole.map_or(found.series, |pair| pair.tally.series.into());
+                (Reverse(series), metric, found)
+            })
+            .collect();
+        largest.sort_by_key(|(series, metric, _)| (*series, *metric));
+        for (Reverse(series), metric, found) in largest.into_iter().take(metrics.min(METRICS)) {
             let mut of_metric: Vec<_> = found
                 .labels
                 .iter()
                 .map(|(label, seen)| CrossRow {
                     metric: lossy(metric),
-                    metric_series: found.series,
+                    metric_series: series,
+                    looked_at: found.series,
                     label: lossy(label),
                     values: seen.values.len() as u64,
                     series: seen.series,
@@ -405,9 +421,9 @@ fn difference(all: &PairTally, part: &PairTally) -> PairTally {
     PairTally {
         series: all.series.saturating_sub(part.series),
         one_sample: all.one_sample.saturating_sub(part.one_sample),
-        starts: all.starts.saturating_sub(part.starts),
-        births: all.births.saturating_sub(part.births),
-        deaths: all.deaths.saturating_sub(part.deaths),
+        fresh: all.fresh.saturating_sub(part.fresh),
+        born: all.born.saturating_sub(part.born),
+        ends: all.ends.saturating_sub(part.ends),
         chunks: all.chunks.saturating_sub(part.chunks),
         samples: all.samples.saturating_sub(part.samples),
         chunk_bytes: all.chunk_bytes.saturating_sub(part.chunk_bytes),

@@ -12,8 +12,8 @@
 //!
 //! **Damage** goes to [`Analysis::faults`]; everything else is counted. Bytes that cannot be read belong to all.
 //!
-//! Memory: about 100 bytes for each different label pair, 24 for each series of a single block, 48 for each different series of several; while
-//! a block is read, 24 bytes for each of its pairs and 56 more for each thread.
+//! Memory: about 100 bytes for each different label pair, 48 for each different series; while a block is read, 24 bytes for each of its pairs
+//! and 56 more for each thread, and 32 for each of its series, 48 of one of several blocks.
 
 mod analyzer;
 mod churn;
@@ -30,7 +30,7 @@ mod tally;
 mod walk;
 
 pub use analyzer::{Analysis, Analyzer, BlockRow, Options, Part, Totals};
-pub use churn::{JobChurn, Step, Turnover};
+pub use churn::{JobChurn, JobStep, Step, Turnover};
 pub use costs::{Costs, NameCost, NameId, PairCost, PairId};
 pub use cuts::{Cut, CutRow};
 pub use decode::Bits;

@@ -104,6 +104,13 @@ impl Values {
         self.rows.iter().map(|row| self.lend(row))
     }
 
+    pub(super) fn find(&self, value: &[u8]) -> Option<Pair<'_>> {
+        let at = self
+            .rows
+            .binary_search_by(|row| self.string(row).cmp(value));
+        Some(self.lend(self.rows.get(at.ok()?)?))
+    }
+
     fn lend<'a>(&'a self, row: &'a Row) -> Pair<'a> {
         Pair {
             value: self.string(row),
@@ -212,6 +219,15 @@ impl PairTable {
             }
             let known = self.names.entry(costs.name_of(name).into()).or_default();
             *known = std::mem::take(known).joined(values);
+        }
+    }
+
+    /// Forgets which series are at the end: it has moved on.
+    pub(super) fn forget_ends(&mut self) {
+        for values in self.names.values_mut() {
+            for row in &mut values.rows {
+                row.tally.ends = 0;
+            }
         }
     }
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::Options;
+use super::churn::{Change, Lives};
 use super::costs::{Costs, NameId, PairId};
 use super::cuts::Cut;
 use super::decode::Decoded;
@@ -26,12 +27,12 @@ pub(super) struct PairTally {
     pub(super) series: u32,
     /// Those that have one sample.
     pub(super) one_sample: u32,
-    /// Those that are there when the block begins.
-    pub(super) starts: u32,
-    /// Those that begin later.
-    pub(super) births: u32,
-    /// Those that end before the block does.
-    pub(super) deaths: u32,
+    /// Different ones of them, as far as they have samples.
+    pub(super) fresh: u32,
+    /// Those of the different ones that are not there when the first block begins.
+    pub(super) born: u32,
+    /// Those of the different ones that are there when the last block so far ends.
+    pub(super) ends: u32,
     pub(super) chunks: u32,
     pub(super) samples: u64,
     pub(super) chunk_bytes: u64,
@@ -45,9 +46,9 @@ impl PairTally {
     pub(super) fn add(&mut self, other: &PairTally) {
         self.series = self.series.saturating_add(other.series);
         self.one_sample = self.one_sample.saturating_add(other.one_sample);
-        self.starts = self.starts.saturating_add(other.starts);
-        self.births = self.births.saturating_add(other.births);
-        self.deaths = self.deaths.saturating_add(other.deaths);
+        self.fresh = self.fresh.saturating_add(other.fresh);
+        self.born = self.born.saturating_add(other.born);
+        self.ends = self.ends.saturating_add(other.ends);
         self.chunks = self.chunks.saturating_add(other.chunks);
         self.samples = self.samples.saturating_add(other.samples);
         self.chunk_bytes = self.chunk_bytes.saturating_add(other.chunk_bytes);
@@ -56,9 +57,10 @@ impl PairTally {
     }
 }
 
-/// When a series lived.
+/// When a series lived, in one block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Life {
+    /// First and last sample; from a later to an earlier time where no chunk could be read.
     pub(super) first: Millis,
     pub(super) last: Millis,
     pub(super) job: Option<PairId>,
@@ -72,6 +74,8 @@ pub(super) struct Window {
     /// Exclusive.
     pub(super) max: Millis,
     pub(super) slack: Millis,
+    /// The scrape interval, as far as it can be guessed.
+    pub(super) interval: Millis,
 }
 
 impl Window {
@@ -114,7 +118,7 @@ pub(super) fn tally(
     walked: Walked<'_>,
     options: &Options,
     window: Window,
-    with_ids: bool,
+    lives: &Lives,
     faults: &mut Faults,
 ) -> Tally {
     let costs = walked.costs;
@@ -122,7 +126,8 @@ pub(super) fn tally(
     let per_worker = pairs.saturating_mul(size_of::<PairTally>()).max(1);
     let workers = rayon::current_num_threads().min((PAIR_MEMORY / per_worker).max(1));
     let job = costs.find_name(b"job");
-    let hashes = with_ids.then(|| hashes(costs.symbols()));
+    let hashes = options.several_blocks.then(|| hashes(costs.symbols()));
+    let era = lives.era(window);
     fold_series(
         walked,
         workers,
@@ -132,12 +137,15 @@ pub(super) fn tally(
             ..Tally::default()
         },
         |tally, view, faults| {
-            tally.series(view, costs, job, window);
+            let mut known = None;
+            if let Some(hashes) = hashes.as_ref().filter(|_| view.selected) {
+                let id = identity(view, costs.symbols(), hashes);
+                tally.ids.push(id);
+                known = lives.span(id);
+            }
+            tally.series(view, costs, job, window, era.of(view, known));
             if !view.selected {
                 return;
-            }
-            if let Some(hashes) = &hashes {
-                tally.ids.push(identity(view, costs.symbols(), hashes));
             }
             if options.extended {
                 let job = job_of(view, costs, job);
@@ -171,6 +179,7 @@ impl Tally {
         costs: &Costs<'_>,
         job: Option<NameId>,
         window: Window,
+        change: Change,
     ) {
         let index = view.index_bytes().0;
         let others = view.other_chunk_bytes;
@@ -181,15 +190,12 @@ impl Tally {
             return;
         }
         let span = view.min_time().zip(view.max_time());
-        let late = |first: Millis| first.saturating_sub(window.min) > window.slack;
-        let early = |last: Millis| window.max.saturating_sub(last) > window.slack;
-        let flag = |is: bool| u32::from(is);
         let one = PairTally {
             series: 1,
-            one_sample: flag(view.samples == 1),
-            starts: flag(span.is_some_and(|(first, _)| !late(first))),
-            births: flag(span.is_some_and(|(first, _)| late(first))),
-            deaths: flag(span.is_some_and(|(_, last)| early(last))),
+            one_sample: u32::from(view.samples == 1),
+            fresh: u32::from(change.fresh),
+            born: u32::from(change.born),
+            ends: u32::from(change.ends),
             chunks: u32::try_from(view.chunks.len()).unwrap_or(u32::MAX),
             samples: view.samples,
             chunk_bytes: view.chunk_bytes,
@@ -204,21 +210,13 @@ impl Tally {
             }
         }
         let job = job_of(view, costs, job);
-        if let Some((first, last)) = span {
-            self.lives.push(Life {
-                first,
-                last,
-                job,
-                samples: u32::try_from(view.samples).unwrap_or(u32::MAX),
-            });
-        } else {
-            self.lives.push(Life {
-                first: window.max,
-                last: window.max,
-                job,
-                samples: 0,
-            });
-        }
+        let (first, last) = span.unwrap_or((Millis::MAX, Millis::MIN));
+        self.lives.push(Life {
+            first,
+            last,
+            job,
+            samples: u32::try_from(view.samples).unwrap_or(u32::MAX),
+        });
         self.counts.series += 1;
         self.counts
             .chunks_per_series
@@ -234,7 +232,7 @@ impl Tally {
                     _ => self.averages(job, run.replace((interval, samples))),
                 }
             }
-            let cut = Cut::of(chunk, view.chunks.get(i + 1), window.max);
+            let cut = Cut::of(chunk, view.chunks.get(i + 1), window);
             if let Some((chunks, in_them)) = self.cuts.get_mut(cut as usize) {
                 *chunks += 1;
                 *in_them += samples;
@@ -311,6 +309,7 @@ pub(super) fn window(walked: Walked<'_>) -> Window {
         min: meta.min_time.max(selection.since),
         max: meta.max_time.min(selection.until.saturating_add(1)),
         slack: interval.saturating_mul(3).clamp(1, LOOKBACK),
+        interval,
     }
 }
 

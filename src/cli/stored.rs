@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::Context;
 use super::args::REPO_VARIABLE;
-use crate::block::DataDir;
+use crate::block::{BlockFiles, DataDir, read_meta};
 use crate::error::{Error, Result};
 use crate::model::{Millis, Ulid};
 use crate::repository::portable::{Object, Root};
@@ -121,8 +121,9 @@ impl StoredArgs {
         Opened::of_archive(&repository, &archive, &ulids, need, context)
     }
 
-    /// The blocks in the directories `paths`; or, with an archive, its blocks that `paths` name, all of them if none is named. Those of whose
-    /// range of time (its end exclusive) `concerns` says no are left out, as far as that is known without reading them.
+    /// The blocks in the directories `paths`; or, with an archive, its blocks that `paths` name, all of them if none is named. They are sorted by
+    /// their start. Those of whose range of time (its end exclusive) `concerns` says no are left out; those whose metadata cannot be
+    /// read come last.
     pub(crate) fn blocks(
         &self,
         paths: &[PathBuf],
@@ -137,7 +138,29 @@ impl StoredArgs {
             // A block that is named twice, or beside its directory, is one.
             let mut seen = BTreeSet::new();
             dirs.retain(|dir| seen.insert(dir.canonicalize().unwrap_or_else(|_| dir.clone())));
-            return Ok(Blocks::Dirs(dirs));
+            let mut blocks: Vec<_> = dirs
+                .into_iter()
+                .map(|dir| {
+                    (
+                        BlockFiles::scan(&dir).and_then(|files| read_meta(&files)),
+                        dir,
+                    )
+                })
+                .filter(|(meta, _)| {
+                    let meta = meta.as_ref();
+                    meta.map_or(true, |meta| concerns(meta.min_time, meta.max_time))
+                })
+                .map(|(meta, dir)| {
+                    (
+                        meta.map_or(LAST, |meta| by_time(meta.min_time, meta.max_time)),
+                        dir,
+                    )
+                })
+                .collect();
+            blocks.sort();
+            return Ok(Blocks::Dirs(
+                blocks.into_iter().map(|(_, dir)| dir).collect(),
+            ));
         };
         let repository = Repository::open(self.location()?.store())?;
         let archive = repository.find(selector, &SourceFilter::default())?;
@@ -154,13 +177,15 @@ impl StoredArgs {
                 "archive {id} has no block {unknown}"
             )));
         }
-        let chosen = archive
+        let mut chosen: Vec<_> = archive
             .blocks
             .iter()
             .filter(|block| named.is_empty() || named.contains(&block.ulid))
             .filter(|block| concerns(block.min_time, block.max_time))
-            .map(|block| block.ulid)
+            .map(|block| (by_time(block.min_time, block.max_time), block.ulid))
             .collect();
+        chosen.sort();
+        let chosen = chosen.into_iter().map(|(_, ulid)| ulid).collect();
         Ok(Blocks::Stored {
             repository,
             archive: Box::new(archive),
@@ -179,6 +204,13 @@ impl StoredArgs {
     }
 }
 
+/// After all that is [`by_time`].
+const LAST: (bool, Millis, Millis) = (true, 0, 0);
+
+fn by_time(min: Millis, max: Millis) -> (bool, Millis, Millis) {
+    (false, min, max)
+}
+
 /// Blocks that are read one after the other.
 #[derive(Debug)]
 pub(crate) enum Blocks {
@@ -195,6 +227,15 @@ pub(crate) enum Blocks {
     },
 }
 
+/// What could not be visited.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Left {
+    /// Whether something could not be read.
+    pub(crate) incomplete: bool,
+    /// Blocks of which nothing could.
+    pub(crate) blocks: u64,
+}
+
 impl Blocks {
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
@@ -205,12 +246,12 @@ impl Blocks {
     }
 
     /// Calls `visit` with the directory of each block. Blocks of an archive are unpacked one by one, and removed behind `visit`: there never
-    /// is more than one. Returns whether something of the archive could not be read; it has been named.
+    /// is more than one. What of the archive cannot be read is named, and the other blocks are visited all the same.
     pub(crate) fn for_each(
         &self,
         context: &Context<'_>,
         mut visit: impl FnMut(&Path) -> Result<()>,
-    ) -> Result<bool> {
+    ) -> Result<Left> {
         let (repository, archive, chosen) = match self {
             Blocks::Dirs(dirs) => {
                 context.progress.begin("read", Some(dirs.len() as u64));
@@ -219,7 +260,7 @@ impl Blocks {
                     context.progress.advance(1);
                 }
                 context.progress.end();
-                return Ok(false);
+                return Ok(Left::default());
             }
             Blocks::Stored {
                 repository,
@@ -227,19 +268,27 @@ impl Blocks {
                 chosen,
             } => (repository, archive, chosen),
         };
-        let mut incomplete = false;
+        let mut left = Left::default();
         for ulid in chosen {
             let copy = tempfile::Builder::new().prefix("narthex-").tempdir();
             let copy =
                 copy.map_err(|e| Error::io("make a directory in", &std::env::temp_dir(), e))?;
             let dir = copy.path().join(format!("archive-{}", archive.id.short()));
-            incomplete |= unpack(repository, archive, &[*ulid], false, &dir, context)?;
+            match unpack(repository, archive, &[*ulid], false, &dir, context) {
+                Ok(incomplete) => left.incomplete |= incomplete,
+                Err(error) => {
+                    context.progress.remark(&error.chain());
+                    left.incomplete = true;
+                }
+            }
             let block = dir.join(ulid.to_string());
             if block.is_dir() {
                 visit(&block)?;
+            } else {
+                left.blocks += 1;
             }
         }
-        Ok(incomplete)
+        Ok(left)
     }
 }
 

@@ -94,7 +94,7 @@ impl Faults {
         self.push(Some(block.segment_path(segment)), fault);
     }
 
-    fn push(&mut self, file: Option<PathBuf>, fault: Malformed) {
+    pub(crate) fn push(&mut self, file: Option<PathBuf>, fault: Malformed) {
         self.count += 1;
         if self.first.len() < FAULTS_KEPT {
             self.first.push((file, fault));

@@ -20,12 +20,22 @@ pub enum ReadMode {
 }
 
 /// The content of one file, immutable while it is held.
+// What is inside is nobody else's to make: `release` relies on every map being one of a file.
 #[derive(Debug)]
-pub enum FileBytes {
-    /// Mapped pages.
+pub struct FileBytes(Content);
+
+#[derive(Debug)]
+enum Content {
+    /// Mapped pages of a file, shared and never written to.
     Mapped(memmap2::Mmap),
     /// A copy, or an empty file (which cannot be mapped).
     Owned(Vec<u8>),
+}
+
+impl From<Vec<u8>> for FileBytes {
+    fn from(bytes: Vec<u8>) -> Self {
+        FileBytes(Content::Owned(bytes))
+    }
 }
 
 impl FileBytes {
@@ -58,29 +68,27 @@ impl FileBytes {
             let mut bytes = Vec::new();
             file.read_to_end(&mut bytes)
                 .map_err(|e| Error::io("read", path, e))?;
-            return Ok(FileBytes::Owned(bytes));
+            return Ok(bytes.into());
         }
         #[expect(
             unsafe_code,
             reason = "a memory map cannot be made without; see SAFETY"
         )]
-        // SAFETY: the map is read-only and private. What Rust cannot rule out is that the file changes or
+        // SAFETY: the map is read-only. What Rust cannot rule out is that the file changes or
         // shrinks under it: then a read may see other bytes, or the process gets SIGBUS. Prometheus never
         // does that to a block: index and segments are written under a temporary directory name and never
         // modified afterwards; deletion unlinks, which leaves open maps intact. meta.json and tombstones
         // are replaced by rename, which leaves the old inode to us. Files that are appended to in place
         // (WAL) only grow. For file systems that break these promises there is `ReadMode::Read`.
         let map = unsafe { memmap2::Mmap::map(file) };
-        map.map(FileBytes::Mapped)
+        map.map(|map| FileBytes(Content::Mapped(map)))
             .map_err(|e| Error::io("map", path, e))
     }
-}
 
-impl FileBytes {
     /// Says that the bytes from `start` to `end` are not needed soon, so that mapped pages of them do not count as memory of this process. They
-    /// can be read all the same, from the page cache or the file.
+    /// can be read all the same, from the page cache or the file. Advice only: where it cannot be given, nothing happens.
     pub fn release(&self, start: usize, end: usize) {
-        let FileBytes::Mapped(map) = self else {
+        let Content::Mapped(map) = &self.0 else {
             return;
         };
         let end = end.min(map.len());
@@ -88,8 +96,12 @@ impl FileBytes {
             return;
         };
         #[expect(unsafe_code, reason = "memmap2 cannot know what is mapped; see SAFETY")]
-        // SAFETY: the map is read-only and of a file. Pages that are dropped are read from the file when they are touched again, and
-        // hold what they held before: nothing could have written to them.
+        // SAFETY: MADV_DONTNEED may change what slices of the map hold if pages are anonymous, or private and written to: they would
+        // come back as zeros, or as the file has them. Neither is possible here. Every map is made by `Mmap::map` in this file, of a
+        // file, shared, and read-only; nobody else can make a `Content::Mapped`. Its pages are those of the page cache, which
+        // dropping does not change: the next access, by whoever holds a slice, maps the same page again. Whole pages are dropped,
+        // also what of them lies beside the range, to which the same applies. If the file is changed or cut meanwhile, reads see
+        // what they would see without this, see `FileBytes::of`.
         let advised =
             unsafe { map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, start, len) };
         // Advice that is not taken costs memory and nothing else.
@@ -105,9 +117,9 @@ impl Deref for FileBytes {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        match self {
-            FileBytes::Mapped(map) => map,
-            FileBytes::Owned(bytes) => bytes,
+        match &self.0 {
+            Content::Mapped(map) => map,
+            Content::Owned(bytes) => bytes,
         }
     }
 }

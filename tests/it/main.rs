@@ -12,6 +12,7 @@
 )]
 
 mod analyze;
+mod analyze_several;
 mod architecture;
 mod backup_command;
 mod block_writer;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::block::{Block, BlockFiles, read_meta};
+use crate::block::Block;
 use crate::capacity::{Analyzer, Options, Rank, Selection};
 use crate::cli::args::{Output, OutputArgs};
 use crate::cli::stored::StoredArgs;
@@ -36,6 +36,10 @@ gaps and histogram buckets.
 Rows of metrics, jobs and values add up to the size of all files: what no series bears has a row of its own. Bytes of labels and pairs are given \
 twice: what they cost by themselves, which adds up, and bytes of the series that carry them, which overlap.
 
+With --csv and without --by the table is that of metrics.
+
+Blocks only: the head of a data directory (wal) is not read.
+
 Several blocks are added up; a sample that two of them hold counts twice, as it is stored twice. What cannot be read is named on standard error \
 and counted, and the exit code is 3.")]
 pub(crate) struct Args {
@@ -53,8 +57,8 @@ pub(crate) struct Args {
     /// Last point in time
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     until: Option<String>,
-    /// Print one table, in full: metric, job, label=NAME, label, pair, pair-series, pair-churn, metric-label, look, churn, churn-job, turnover,
-    /// scrape, chunk, encoding, cut, part, block or summary
+    /// Print one table, in full: metric, job, label=NAME, label, pair, pair-series, pair-churn, metric-label, look, churn, churn-job,
+    /// churn-time-job, turnover, scrape, chunk, encoding, cut, part, block or summary
     #[arg(long, value_name = "TABLE", value_parser = parse_sheet)]
     by: Option<Sheet>,
     /// At most so many rows of each table [default: 10, in full with --by and --json]
@@ -79,6 +83,7 @@ fn parse_sheet(text: &str) -> std::result::Result<Sheet, String> {
         "look" => Sheet::Looks,
         "churn" => Sheet::Steps,
         "churn-job" => Sheet::Jobs,
+        "churn-time-job" => Sheet::JobSteps,
         "turnover" => Sheet::Turnover,
         "scrape" => Sheet::Scrapes,
         "chunk" => Sheet::Distributions,
@@ -110,12 +115,8 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     });
     let mut problems = false;
     let mut analysed = 0;
-    let incomplete = blocks.for_each(context, |dir| {
-        let meta = BlockFiles::scan(dir).and_then(|files| read_meta(&files));
-        if meta.is_ok_and(|meta| !concerns(meta.min_time, meta.max_time)) {
-            return Ok(());
-        }
-        let block = Block::open(dir, context.read_mode);
+    let left = blocks.for_each(context, |dir| {
+        let block = Block::open_damaged(dir, context.read_mode);
         match block.and_then(|block| analyzer.add(&block)) {
             Ok(faults) => {
                 analysed += 1;
@@ -123,16 +124,25 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
             }
             Err(error) => {
                 context.progress.remark(&error.chain());
+                analyzer.skip();
                 problems = true;
             }
         }
         Ok(())
     })?;
-    problems |= incomplete;
+    problems |= left.incomplete;
+    for _ in 0..left.blocks {
+        analyzer.skip();
+    }
     if analysed == 0 && problems {
         return Err(Error::corrupt(
             "expected a block that can be read, found none",
         ));
+    }
+    if analysed == 0 {
+        context
+            .progress
+            .remark(&"no block of this time: nothing was analysed, for the head (wal) is not read");
     }
     let analysis = analyzer.finish();
     for fault in analyze::faults(&analysis) {

@@ -11,10 +11,12 @@ use super::inspect::{bars, distributions, distributions_json};
 use super::{Column, csv, json_rows, lines, markdown, table};
 use crate::capacity::{Analysis, Rank};
 use columns::{
-    BLOCKS, CROSS, CUTS, GROUPS, JOBS, LABELS, LOOKS, PAIRS, PARTS, SCRAPES, STEPS, SUMMARY,
-    TURNOVER,
+    BLOCKS, CROSS, CUTS, GROUPS, JOB_STEPS, JOBS, LABELS, LOOKS, PAIRS, PARTS, SCRAPES, STEPS,
+    SUMMARY, TURNOVER,
 };
 
+/// Jobs whose births and deaths are shown in time when nothing else is said.
+const JOBS_IN_TIME: usize = 100;
 /// Labels of each metric for people.
 const LABELS_OF_A_METRIC: usize = 3;
 /// Metrics for people whose labels are shown.
@@ -43,6 +45,8 @@ pub enum Sheet {
     Steps,
     /// Births and deaths by job.
     Jobs,
+    /// Births and deaths in time by job.
+    JobSteps,
     /// Labels whose values come and go.
     Turnover,
     /// How regularly jobs are scraped.
@@ -119,6 +123,7 @@ pub fn sheet(analysis: &Analysis, sheet: &Sheet, top: Option<usize>, form: Form)
         Sheet::Looks => form.of(LOOKS, first(&analysis.looks(), most)),
         Sheet::Steps => form.of(STEPS, &analysis.steps()),
         Sheet::Jobs => form.of(JOBS, first(&analysis.job_churn(), most)),
+        Sheet::JobSteps => form.of(JOB_STEPS, &analysis.job_steps(top.unwrap_or(JOBS_IN_TIME))),
         Sheet::Turnover => form.of(TURNOVER, first(&analysis.turnover(), most)),
         Sheet::Scrapes => form.of(SCRAPES, &analysis.scrapes()),
         Sheet::Encodings => {
@@ -214,6 +219,7 @@ pub fn json(analysis: &Analysis, top: Option<usize>, pairs: usize) -> Json {
         "looks": of(&Sheet::Looks),
         "churn": of(&Sheet::Steps),
         "churn_by_job": of(&Sheet::Jobs),
+        "churn_by_time_and_job": of(&Sheet::JobSteps),
         "turnover": of(&Sheet::Turnover),
         "scrapes": of(&Sheet::Scrapes),
         "encodings": of(&Sheet::Encodings),

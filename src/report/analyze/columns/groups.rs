@@ -1,0 +1,349 @@
+//! What is said of metrics, jobs, values, labels and pairs.
+
+use super::percent;
+use crate::capacity::{CrossRow, Group, LabelRow, LookRow, PairRow, What};
+use crate::report::{Column, Unit, Value, ratio};
+
+/// One row for each part of a partition.
+pub(in crate::report) const GROUPS: &[Column<Group>] = &[
+    Column {
+        key: "value",
+        heading: "VALUE",
+        unit: Unit::None,
+        explanation: "The value that these series have of the label; or in parentheses what else it is: (others), (without the label), (not selected), (shared by all).",
+        value: |g| {
+            Value::Text(match &g.what {
+                What::Value(value) => value.clone(),
+                What::Others(count) => format!("({count} others)"),
+                What::Without => "(without the label)".to_owned(),
+                What::NotSelected => "(not selected)".to_owned(),
+                What::Shared => "(shared by all)".to_owned(),
+            })
+        },
+    },
+    Column {
+        key: "kind",
+        heading: "",
+        unit: Unit::None,
+        explanation: "What the row is: value, others, without, not-selected or shared.",
+        value: |g| {
+            Value::text(match &g.what {
+                What::Value(_) => "value",
+                What::Others(_) => "others",
+                What::Without => "without",
+                What::NotSelected => "not-selected",
+                What::Shared => "shared",
+            })
+        },
+    },
+    Column {
+        key: "bytes",
+        heading: "BYTES",
+        unit: Unit::Bytes,
+        explanation: "Bytes of their chunks, and what they bear of indexes; all rows add up to the size of all files.",
+        value: |g| Value::Bytes(g.bytes()),
+    },
+    Column {
+        key: "share",
+        heading: "%",
+        unit: Unit::Percent,
+        explanation: "Its share of all files.",
+        value: |g| percent(g.bytes(), g.of_bytes),
+    },
+    Column {
+        key: "chunk_bytes",
+        heading: "CHUNK BYTES",
+        unit: Unit::Bytes,
+        explanation: "Bytes of their chunks, with length, encoding and checksum.",
+        value: |g| Value::Bytes(g.chunk_bytes),
+    },
+    Column {
+        key: "index_bytes",
+        heading: "INDEX BYTES",
+        unit: Unit::Bytes,
+        explanation: "What they bear of indexes: series entries, entries in postings lists, and equal shares of what belongs to label pairs they carry.",
+        value: |g| Value::Bytes(g.index_bytes),
+    },
+    Column {
+        key: "series",
+        heading: "SERIES",
+        unit: Unit::Count,
+        explanation: "Series; one that is in several blocks counts in each.",
+        value: |g| Value::Count(g.series),
+    },
+    Column {
+        key: "chunks",
+        heading: "",
+        unit: Unit::Count,
+        explanation: "Chunks.",
+        value: |g| Value::Count(g.chunks),
+    },
+    Column {
+        key: "samples",
+        heading: "SAMPLES",
+        unit: Unit::Count,
+        explanation: "Samples.",
+        value: |g| Value::Count(g.samples),
+    },
+    Column {
+        key: "sample_share",
+        heading: "",
+        unit: Unit::Percent,
+        explanation: "Their share of all samples that were asked for.",
+        value: |g| percent(g.samples, g.of_samples),
+    },
+    Column {
+        key: "bytes_per_sample",
+        heading: "B/SAMPLE",
+        unit: Unit::BytesPerSample,
+        explanation: "Bytes for each sample.",
+        value: |g| ratio(g.bytes(), g.samples),
+    },
+    Column {
+        key: "one_sample_series",
+        heading: "",
+        unit: Unit::Count,
+        explanation: "Series with one sample.",
+        value: |g| Value::Count(g.one_sample),
+    },
+    Column {
+        key: "born",
+        heading: "BORN",
+        unit: Unit::Count,
+        explanation: "Different series that begin more than three scrapes after the first block does.",
+        value: |g| Value::Count(g.born),
+    },
+    Column {
+        key: "died",
+        heading: "DIED",
+        unit: Unit::Count,
+        explanation: "Different series that end more than three scrapes before the last block does.",
+        value: |g| Value::Count(g.died),
+    },
+    Column {
+        key: "uncovered",
+        heading: "",
+        unit: Unit::Count,
+        explanation: "How many series would fill the time that they do not cover of their blocks: what promtool calls most involved in churning.",
+        value: |g| Value::Count(g.uncovered),
+    },
+];
+
+/// One row for each label name.
+pub(in crate::report) const LABELS: &[Column<LabelRow>] = &[
+    Column {
+        key: "name",
+        heading: "LABEL",
+        unit: Unit::None,
+        explanation: "The name; bytes that are not UTF-8 are replaced.",
+        value: |l| Value::text(&l.name),
+    },
+    Column {
+        key: "values",
+        heading: "VALUES",
+        unit: Unit::Count,
+        explanation: "Different values.",
+        value: |l| Value::Count(l.values),
+    },
+    Column {
+        key: "value_bytes",
+        heading: "THEIR LENGTH",
+        unit: Unit::Bytes,
+        explanation: "Bytes of these values, each counted once.",
+        value: |l| Value::Bytes(l.value_bytes),
+    },
+    Column {
+        key: "series",
+        heading: "SERIES",
+        unit: Unit::Count,
+        explanation: "Series that carry it; one that is in several blocks counts in each.",
+        value: |l| Value::Count(l.series),
+    },
+    Column {
+        key: "own_bytes",
+        heading: "OWN BYTES",
+        unit: Unit::Bytes,
+        explanation: "What the label costs: postings lists, their entries in the offset table, symbols, label index. These add up over all labels.",
+        value: |l| Value::Bytes(l.own_bytes),
+    },
+    Column {
+        key: "own_share",
+        heading: "%",
+        unit: Unit::Percent,
+        explanation: "Share of these bytes of all files.",
+        value: |l| percent(l.own_bytes, l.of_bytes),
+    },
+    Column {
+        key: "carried_bytes",
+        heading: "BYTES OF SERIES",
+        unit: Unit::Bytes,
+        explanation: "Bytes of the series that carry it. They overlap: a series counts for each of its labels.",
+        value: |l| Value::Bytes(l.carried_bytes),
+    },
+    Column {
+        key: "uncovered",
+        heading: "UNCOVERED",
+        unit: Unit::Count,
+        explanation: "How many series would fill the time that the series that carry it do not cover of their blocks: what promtool calls most involved in churning.",
+        value: |l| Value::Count(l.uncovered),
+    },
+];
+
+/// One row for each label pair.
+pub(in crate::report) const PAIRS: &[Column<PairRow>] = &[
+    Column {
+        key: "name",
+        heading: "LABEL",
+        unit: Unit::None,
+        explanation: "Name of the label; bytes that are not UTF-8 are replaced.",
+        value: |p| Value::text(&p.name),
+    },
+    Column {
+        key: "value",
+        heading: "VALUE",
+        unit: Unit::None,
+        explanation: "Its value; bytes that are not UTF-8 are replaced.",
+        value: |p| Value::text(&p.value),
+    },
+    Column {
+        key: "series",
+        heading: "SERIES",
+        unit: Unit::Count,
+        explanation: "Series that carry the pair; one that is in several blocks counts in each.",
+        value: |p| Value::Count(p.series),
+    },
+    Column {
+        key: "samples",
+        heading: "SAMPLES",
+        unit: Unit::Count,
+        explanation: "Their samples.",
+        value: |p| Value::Count(p.samples),
+    },
+    Column {
+        key: "own_bytes",
+        heading: "OWN BYTES",
+        unit: Unit::Bytes,
+        explanation: "What the pair costs: its postings list, the entry in the offset table, its value's symbol. These add up over all pairs, but for rounding.",
+        value: |p| Value::Bytes(p.own_bytes),
+    },
+    Column {
+        key: "carried_bytes",
+        heading: "BYTES OF SERIES",
+        unit: Unit::Bytes,
+        explanation: "Bytes of the series that carry it. They overlap: a series counts for each of its pairs.",
+        value: |p| Value::Bytes(p.carried_bytes),
+    },
+    Column {
+        key: "carried_share",
+        heading: "%",
+        unit: Unit::Percent,
+        explanation: "Share of these bytes of all files.",
+        value: |p| percent(p.carried_bytes, p.of_bytes),
+    },
+    Column {
+        key: "uncovered",
+        heading: "UNCOVERED",
+        unit: Unit::Count,
+        explanation: "How many series would fill the time that these series do not cover of their blocks: what promtool calls most involved in churning.",
+        value: |p| Value::Count(p.uncovered),
+    },
+];
+
+/// One row for each label of a metric.
+pub(in crate::report) const CROSS: &[Column<CrossRow>] = &[
+    Column {
+        key: "metric",
+        heading: "METRIC",
+        unit: Unit::None,
+        explanation: "Name of the metric.",
+        value: |c| Value::text(&c.metric),
+    },
+    Column {
+        key: "metric_series",
+        heading: "SERIES",
+        unit: Unit::Count,
+        explanation: "Its series; one that is in several blocks counts in each.",
+        value: |c| Value::Count(c.metric_series),
+    },
+    Column {
+        key: "looked_at",
+        heading: "LOOKED AT",
+        unit: Unit::Count,
+        explanation: "Those of its series whose labels were counted: fewer where the metric is in a block in which 20 others have more series, or where the index is damaged; values are then at least so many.",
+        value: |c| Value::Count(c.looked_at),
+    },
+    Column {
+        key: "label",
+        heading: "LABEL",
+        unit: Unit::None,
+        explanation: "Name of the label.",
+        value: |c| Value::text(&c.label),
+    },
+    Column {
+        key: "values",
+        heading: "VALUES",
+        unit: Unit::Count,
+        explanation: "Different values that the label has in the series that were looked at.",
+        value: |c| Value::Count(c.values),
+    },
+    Column {
+        key: "series",
+        heading: "WITH LABEL",
+        unit: Unit::Count,
+        explanation: "Those of them that carry the label.",
+        value: |c| Value::Count(c.series),
+    },
+];
+
+/// One row for each label whose values look alike.
+pub(in crate::report) const LOOKS: &[Column<LookRow>] = &[
+    Column {
+        key: "label",
+        heading: "LABEL",
+        unit: Unit::None,
+        explanation: "Name of the label.",
+        value: |l| Value::text(&l.label),
+    },
+    Column {
+        key: "look",
+        heading: "LOOKS LIKE",
+        unit: Unit::None,
+        explanation: "What values look like: uuid, address, timestamp, hash, pod or number.",
+        value: |l| Value::text(l.look.id()),
+    },
+    Column {
+        key: "values",
+        heading: "VALUES",
+        unit: Unit::Count,
+        explanation: "Values that look like it.",
+        value: |l| Value::Count(l.values),
+    },
+    Column {
+        key: "share",
+        heading: "%",
+        unit: Unit::Percent,
+        explanation: "Their share of the label's values.",
+        value: |l| percent(l.values, l.of_values),
+    },
+    Column {
+        key: "series",
+        heading: "SERIES",
+        unit: Unit::Count,
+        explanation: "Series that carry one of them.",
+        value: |l| Value::Count(l.series),
+    },
+    Column {
+        key: "own_bytes",
+        heading: "OWN BYTES",
+        unit: Unit::Bytes,
+        explanation: "What these pairs cost by themselves.",
+        value: |l| Value::Bytes(l.own_bytes),
+    },
+    Column {
+        key: "example",
+        heading: "FOR EXAMPLE",
+        unit: Unit::None,
+        explanation: "The first of these values.",
+        value: |l| Value::text(&l.example),
+    },
+];
