@@ -1,0 +1,117 @@
+//! The command: what it prints, in each format, of directories and archives.
+
+use super::*;
+
+#[test]
+fn a_real_block_is_shown_at_a_glance() {
+    let ran = narthex(&[
+        "analyze",
+        "night-1/01M80FKE4V4C8GPJHYD9T1D87F",
+        "--extended",
+        "--top",
+        "3",
+    ]);
+    insta::assert_snapshot!(ran.out);
+    assert_eq!((ran.code, &*ran.err), (0, ""));
+}
+
+#[test]
+fn json_csv_and_markdown_hold_the_same_rows() {
+    let block = "blocks/child-of-three";
+    for table in [
+        "metric",
+        "job",
+        "label=instance",
+        "label",
+        "pair",
+        "pair-series",
+        "pair-churn",
+        "metric-label",
+        "look",
+        "churn",
+        "churn-job",
+        "churn-time-job",
+        "turnover",
+        "scrape",
+        "chunk",
+        "encoding",
+        "cut",
+        "part",
+        "block",
+        "summary",
+    ] {
+        let run = |form: &str| narthex(&["analyze", block, "--by", table, form]);
+        let json: Json = serde_json::from_str(&run("--json").out).unwrap();
+        let rows = json.as_array().unwrap();
+        let csv = run("--csv").out;
+        assert_eq!(csv.lines().count(), rows.len() + 1, "{table}");
+        if let Some(row) = rows.first() {
+            let keys: Vec<_> = row.as_object().unwrap().keys().cloned().collect();
+            assert_eq!(csv.lines().next().unwrap(), keys.join(","));
+        }
+        let markdown = run("--markdown").out;
+        assert_eq!(markdown.lines().count(), rows.len() + 2, "{table}");
+        assert!(!narthex(&["analyze", block, "--by", table]).out.is_empty());
+    }
+    let whole: Json =
+        serde_json::from_str(&narthex(&["analyze", block, "--json", "--top", "1"]).out).unwrap();
+    insta::assert_snapshot!(serde_json::to_string_pretty(&whole).unwrap());
+    for wrong in [
+        &["--by", "nothing"][..],
+        &["--csv", "--json"],
+        &["--csv", "--markdown"],
+        &["--by", "label="],
+    ] {
+        assert_eq!(
+            narthex(&[&["analyze", block], wrong].concat()).code,
+            2,
+            "{wrong:?}"
+        );
+    }
+}
+
+#[test]
+fn a_block_that_is_named_twice_counts_once() {
+    let blocks = |paths: &[&str]| {
+        let ran = narthex(&[&["analyze", "--by", "summary", "--json"], paths].concat());
+        let summary: Json = serde_json::from_str(&ran.out).unwrap();
+        summary[0]["blocks"].as_u64().unwrap()
+    };
+    assert_eq!(
+        blocks(&["night-1", "night-1/01M80FKE4V4C8GPJHYD9T1D87F"]),
+        blocks(&["night-1"])
+    );
+}
+
+#[test]
+fn an_archive_is_analysed_as_the_directory_it_came_from() {
+    let dir = tempfile::tempdir().unwrap();
+    let repo = dir.path().join("repo");
+    let repo = repo.to_str().unwrap();
+    assert_eq!(narthex(&["init", "--repo", repo]).code, 0);
+    let backup = narthex(&["backup", "night-1", "--no-cache", "--repo", repo]);
+    assert_eq!(backup.code, 0, "{}", backup.err);
+    let archived = narthex(&[
+        "analyze",
+        "--archive",
+        "latest",
+        "--repo",
+        repo,
+        "--by",
+        "job",
+        "--csv",
+    ]);
+    let plain = narthex(&["analyze", "night-1", "--by", "job", "--csv"]);
+    assert_eq!((archived.code, &*archived.err), (0, ""));
+    assert_eq!(archived.out, plain.out);
+    assert!(plain.out.lines().count() > 2, "{}", plain.out);
+    let unknown = [
+        "analyze",
+        "--archive",
+        "latest",
+        "--repo",
+        repo,
+        "01M7ZTB71NJ67GWWE5SXTVHFTH",
+    ];
+    assert_eq!(narthex(&unknown).code, 1);
+}
