@@ -153,7 +153,7 @@ fn analyze(blocks: &[Block], selection: Selection) -> Analysis {
         several_blocks: false,
     });
     for block in blocks {
-        // A block without symbols has no metrics that could be named.
+        // A block without symbols has no metrics that could be named; `what_if` says so.
         let _ = analyzer.add(block);
     }
     analyzer.finish()

@@ -162,14 +162,14 @@ pub(in crate::report) const SUMMARY: &[Column<Totals>] = &[
     },
     Column {
         key: "full_chunks",
-        heading: "full chunks",
+        heading: "full chunks, %",
         unit: Unit::Percent,
         explanation: "Share of float chunks with 120 samples or more.",
         value: |t| percent(t.full_chunks, t.float_chunks),
     },
     Column {
         key: "fullness",
-        heading: "fullness",
+        heading: "fullness, %",
         unit: Unit::Percent,
         explanation: "Samples of an average float chunk, as a share of 120.",
         value: |t| percent(t.float_samples, t.float_chunks.saturating_mul(FULL_CHUNK)),
