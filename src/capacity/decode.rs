@@ -6,7 +6,7 @@ use super::costs::PairId;
 use super::walk::ChunkView;
 use crate::chunk::{Encoding, Tail, VisitFloats, decode, decode_floats};
 use crate::inspect::{Distribution, three_digits};
-use crate::model::{FloatSample, Millis, Sample};
+use crate::model::{FloatSample, Millis};
 use crate::raw::Malformed;
 use crate::raw::varint::{uvarint_len, zigzag};
 
@@ -107,12 +107,7 @@ impl Decoded {
                 self.count(job, distance, 1);
             }
             before = Some(time);
-            let buckets = match sample {
-                Sample::Float(_) => 0,
-                Sample::Histogram(sample) => sample.positive.len() + sample.negative.len(),
-                Sample::FloatHistogram(sample) => sample.positive.len() + sample.negative.len(),
-            };
-            most = most.max(buckets as u64);
+            most = most.max(sample.buckets() as u64);
         })?;
         if !record.encoding.is_float() {
             self.buckets.record(most);

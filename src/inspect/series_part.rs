@@ -10,7 +10,7 @@ use super::{Distribution, Faults};
 use crate::block::Block;
 use crate::chunk::{self, Encoding, Record};
 use crate::index::{Index, Series};
-use crate::model::{ChunkMeta, Millis, Sample};
+use crate::model::{ChunkMeta, Millis};
 use crate::raw::Malformed;
 
 /// Series entries that one task reads.
@@ -236,12 +236,7 @@ impl SeriesCounts {
 fn buckets(record: &Record<'_>) -> Result<u64, Malformed> {
     let mut most = 0;
     chunk::decode(record.encoding, record.data, record.data_offset, |sample| {
-        let buckets = match sample {
-            Sample::Float(_) => 0,
-            Sample::Histogram(sample) => sample.positive.len() + sample.negative.len(),
-            Sample::FloatHistogram(sample) => sample.positive.len() + sample.negative.len(),
-        };
-        most = most.max(buckets as u64);
+        most = most.max(sample.buckets() as u64);
     })?;
     Ok(most)
 }

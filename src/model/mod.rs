@@ -90,6 +90,15 @@ impl Sample<'_> {
             Sample::FloatHistogram(sample) => sample.time,
         }
     }
+
+    /// Buckets of a histogram; a float has none, and neither has a stale marker among histograms.
+    pub fn buckets(&self) -> usize {
+        match self {
+            Sample::Float(_) => 0,
+            Sample::Histogram(sample) => sample.positive.len() + sample.negative.len(),
+            Sample::FloatHistogram(sample) => sample.positive.len() + sample.negative.len(),
+        }
+    }
 }
 
 /// A float sample.

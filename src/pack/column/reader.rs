@@ -280,12 +280,11 @@ impl<'a> ColumnReader<'a> {
         let at = *references;
         let number = references.uvarint()?;
         let back = usize::try_from(number >> 2).unwrap_or(usize::MAX);
-        let [along, interpolated, against, fitted] = Way::ALL;
         let way = match number & 3 {
-            0 => along,
-            1 => interpolated,
-            2 => against,
-            _ => fitted,
+            0 => Way::Along,
+            1 => Way::Interpolated,
+            2 => Way::Against,
+            _ => Way::Fitted,
         };
         let column = self
             .kept

@@ -29,8 +29,6 @@ pub(super) enum Way {
 }
 
 impl Way {
-    pub(super) const ALL: [Way; 4] = [Way::Along, Way::Interpolated, Way::Against, Way::Fitted];
-
     fn interpolates(self) -> bool {
         matches!(self, Way::Interpolated | Way::Fitted)
     }

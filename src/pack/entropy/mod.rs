@@ -5,7 +5,7 @@
 //! that depend on a *context*: how large the residuals just before were. Contexts are shared by all columns of a
 //! group, so a column of a few hundred samples pays for no table of its own.
 //!
-//! Layout in `docs/repository-format.md`, section "Residuals".
+//! Layout in `docs/pack-format.md`, section 4.1.
 
 mod context;
 mod lanes;
