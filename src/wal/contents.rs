@@ -27,6 +27,9 @@ pub struct Contents {
     pub metadata: u64,
     /// Markers of the WBL.
     pub markers: u64,
+    /// The time before which a start of Prometheus 3.16 or newer replays no sample that came in order: the newest that a
+    /// minimum valid time record says. Starts heed it as the first record of the newest checkpoint only, and there it is.
+    pub min_valid_time: Option<Millis>,
     /// Times of the oldest and the newest sample, float or histogram.
     pub times: Option<(Millis, Millis)>,
 }
@@ -48,6 +51,7 @@ impl Contents {
         self.exemplars += other.exemplars;
         self.metadata += other.metadata;
         self.markers += other.markers;
+        self.min_valid_time = self.min_valid_time.max(other.min_valid_time);
         if let Some((min, max)) = other.times {
             self.see(min);
             self.see(max);
@@ -85,6 +89,8 @@ pub(super) fn contents_of(raw: &RawRecord<'_>, odd: &mut Oddities) -> Result<Con
         Record::Exemplars(mut list) => contents.exemplars = count(&mut list)?,
         Record::Markers(mut list) => contents.markers = count(&mut list)?,
         Record::Metadata(mut list) => contents.metadata = count(&mut list)?,
+        Record::MinValidTime(Some(time)) => contents.min_valid_time = Some(time),
+        Record::MinValidTime(None) => odd.note(Oddity::MinValidTimeLength, raw.offset),
         Record::Samples(list) => {
             for entry in list {
                 contents.see(entry?.sample.time);

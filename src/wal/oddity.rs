@@ -19,15 +19,18 @@ pub enum Oddity {
     UnknownRecordType(u8),
     /// A histogram whose schema is none that Prometheus reads; it is passed over.
     UnknownSchema,
+    /// A minimum valid time record that is not nine bytes long; a start says so and goes by the blocks alone.
+    MinValidTimeLength,
 }
 
 impl Oddity {
     /// What it does to a replay.
     pub(super) fn consequence(self) -> Consequence {
         match self {
-            Oddity::ReservedBits | Oddity::MixedCompression | Oddity::EmptyRecord => {
-                Consequence::Nothing
-            }
+            Oddity::ReservedBits
+            | Oddity::MixedCompression
+            | Oddity::EmptyRecord
+            | Oddity::MinValidTimeLength => Consequence::Nothing,
             Oddity::UnknownRecordType(_) | Oddity::UnknownSchema => Consequence::Skips,
         }
     }
@@ -41,6 +44,9 @@ impl fmt::Display for Oddity {
             Oddity::EmptyRecord => f.write_str("empty record"),
             Oddity::UnknownRecordType(number) => write!(f, "unknown record type {number}"),
             Oddity::UnknownSchema => f.write_str("histogram of an unknown schema"),
+            Oddity::MinValidTimeLength => {
+                f.write_str("minimum valid time record of another length than 9 bytes")
+            }
         }
     }
 }

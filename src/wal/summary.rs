@@ -283,6 +283,7 @@ pub fn summarize<B: Deref<Target = [u8]>>(
 #[cfg(test)]
 mod tests {
     use super::super::listing::Entry;
+    use super::super::record::RecordType;
     use super::super::writer::SegmentWriter;
     use super::*;
     use crate::error::Error;
@@ -457,21 +458,39 @@ mod tests {
 
     #[test]
     fn unknown_and_empty_records_are_told_and_do_not_end_the_segment() {
-        let odd = SegmentWriter::with([&[99, 1, 2][..], &[], &[14], &sample(5)]);
+        let odd = SegmentWriter::with([&[99, 1, 2][..], &[], &[15], &[14, 0], &sample(5)]);
         let summary = summary(Log::Wal, &[("00000000", odd)]);
         let said: Vec<_> = summary.problems.iter().map(ToString::to_string).collect();
         assert_eq!(
             said,
             [
                 "00000000: empty record, 1 times, first at offset 10 (Prometheus replays everything)",
-                "00000000: unknown record type 14, 1 times, first at offset 17 (Prometheus starts without these \
+                "00000000: unknown record type 15, 1 times, first at offset 17 (Prometheus starts without these \
                  records)",
                 "00000000: unknown record type 99, 1 times, first at offset 0 (Prometheus starts without these \
                  records)",
+                "00000000: minimum valid time record of another length than 9 bytes, 1 times, first at offset 25 \
+                 (Prometheus replays everything)",
             ]
         );
         assert_eq!(summary.outcome(), &Consequence::Skips);
         assert_eq!(summary.replayed.times, Some((5, 5)));
+    }
+
+    #[test]
+    fn the_minimum_valid_time_of_a_checkpoint_is_read_and_counted() {
+        let record = [&[14][..], &1_795_939_200_000_i64.to_be_bytes()].concat();
+        let checkpoint = SegmentWriter::with([&record[..], &sample(5)]);
+        let summary = summary(
+            Log::Wal,
+            &[
+                ("checkpoint.00000001/00000000", checkpoint),
+                ("00000002", segment(7)),
+            ],
+        );
+        assert_eq!(summary.problems, []);
+        assert_eq!(summary.replayed.min_valid_time, Some(1_795_939_200_000));
+        assert_eq!(summary.replayed.records[&RecordType::MinValidTime], 1);
     }
 
     #[test]

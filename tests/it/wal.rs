@@ -249,6 +249,7 @@ fn decode(record: &RawRecord<'_>) {
         Ok(Some(Record::Metadata(list))) => list.count(),
         Ok(Some(Record::Histograms(list))) => list.count(),
         Ok(Some(Record::FloatHistograms(list))) => list.count(),
+        Ok(Some(Record::MinValidTime(time))) => usize::from(time.is_some()),
     };
     assert!(entries <= most, "an entry takes at least one byte");
 }

@@ -10,6 +10,7 @@ mod series;
 use std::fmt;
 
 use super::segment::RawRecord;
+use crate::model::Millis;
 use crate::raw::{Malformed, Reader};
 
 pub use histograms::{HistogramEntry, Histograms};
@@ -57,11 +58,13 @@ pub enum RecordType {
     HistogramSamplesV2 = 12,
     /// Float histograms of both kinds with start timestamps (since 3.12).
     FloatHistogramSamplesV2 = 13,
+    /// At the head of a checkpoint: samples before this time are not replayed (since 3.16).
+    MinValidTime = 14,
 }
 
 impl RecordType {
     /// All of them, by number.
-    pub const ALL: [RecordType; 13] = [
+    pub const ALL: [RecordType; 14] = [
         RecordType::Series,
         RecordType::Samples,
         RecordType::Tombstones,
@@ -75,6 +78,7 @@ impl RecordType {
         RecordType::SamplesV2,
         RecordType::HistogramSamplesV2,
         RecordType::FloatHistogramSamplesV2,
+        RecordType::MinValidTime,
     ];
 
     /// The type with that number, if it is known.
@@ -100,6 +104,7 @@ impl RecordType {
             RecordType::SamplesV2 => "samples v2 record",
             RecordType::HistogramSamplesV2 => "histogram samples v2 record",
             RecordType::FloatHistogramSamplesV2 => "float histogram samples v2 record",
+            RecordType::MinValidTime => "minimum valid time record",
         }
     }
 }
@@ -123,6 +128,8 @@ pub enum Record<'a> {
     Histograms(Entries<'a, Histograms<i64>>),
     /// Histograms with float counts.
     FloatHistograms(Entries<'a, Histograms<u64>>),
+    /// Minimum valid time; nothing if the record has another length than it must: no start fails because of that.
+    MinValidTime(Option<Millis>),
 }
 
 impl<'b> RawRecord<'b> {
@@ -165,6 +172,10 @@ impl<'b> RawRecord<'b> {
             }
             RecordType::FloatHistogramSamplesV2 => {
                 Record::FloatHistograms(source.with_start_times(Histograms::new))
+            }
+            RecordType::MinValidTime => {
+                let time = content.try_into().ok();
+                Record::MinValidTime(time.map(Millis::from_be_bytes))
             }
         };
         Ok(Some(record))

@@ -338,13 +338,28 @@ fn a_record_of_its_type_byte_alone_is_an_empty_list() {
             Record::Metadata(list) => list.count(),
             Record::Histograms(list) => list.count(),
             Record::FloatHistograms(list) => list.count(),
+            // The only type that is no list.
+            Record::MinValidTime(time) => usize::from(time.is_some()),
         };
         assert_eq!(entries, 0, "{kind:?}");
         assert_eq!(RecordType::from_byte(kind as u8), Some(kind));
     }
-    for unknown in [0, 14, 255] {
+    for unknown in [0, 15, 255] {
         assert_eq!(RecordType::from_byte(unknown), None);
     }
+}
+
+#[test]
+fn a_minimum_valid_time_is_eight_bytes_big_endian_and_nothing_else() {
+    // The first record of a checkpoint of Prometheus 3.16.
+    let payload = bytes("0e000001a0c51ff100");
+    let found = |payload: &[u8]| match decode(payload) {
+        Record::MinValidTime(time) => time,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(found(&payload), Some(1_790_013_600_000));
+    assert_eq!(found(&payload[..8]), None);
+    assert_eq!(found(&[&payload[..], &[0]].concat()), None);
 }
 
 #[test]
