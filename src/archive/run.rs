@@ -20,8 +20,8 @@ use crate::repository::lineage::{coverage, has_problems, is_damaged};
 use crate::repository::portable::{Root, Staged};
 use crate::repository::trash::Trash;
 use crate::repository::{
-    Archive, ArchiveId, FindingCounts, LeftOut, MANIFEST_VERSION, Repository, StoredBlock,
-    StoredWal, wal_object,
+    Archive, ArchiveId, FindingCounts, LeftOut, MANIFEST_VERSION, Mended, PLAIN_MANIFEST_VERSION,
+    Repository, StoredBlock, StoredWal, wal_object,
 };
 
 /// How often the blocks are listed anew because one vanished. Compactions are minutes apart.
@@ -121,7 +121,7 @@ impl Run<'_> {
             read_bytes: harvest.traffic.read(),
             stored_bytes: harvest.traffic.written(),
             problems: std::mem::take(&mut harvest.problems),
-            archive: self.manifest(id, time, wal, harvest),
+            archive: self.manifest(id, time, wal, harvest)?,
         };
         let passed = i64::try_from(begun.elapsed().as_millis()).unwrap_or(i64::MAX);
         let now = time.saturating_add(passed);
@@ -354,7 +354,13 @@ impl Run<'_> {
         time: Millis,
         wal: Option<StoredWal>,
         harvest: Harvest,
-    ) -> Archive {
+    ) -> Result<Archive> {
+        let mended = Mended::list(self.repository.store())?;
+        let format_version = if mended.is_empty() {
+            PLAIN_MANIFEST_VERSION
+        } else {
+            MANIFEST_VERSION
+        };
         let mut blocks: Vec<_> = harvest
             .blocks
             .into_values()
@@ -366,8 +372,8 @@ impl Run<'_> {
             findings.add(&block.findings);
         }
         let left_out = harvest.left_out.into_iter().chain(harvest.missed);
-        Archive {
-            format_version: MANIFEST_VERSION,
+        Ok(Archive {
+            format_version,
             id,
             time,
             host: self.source.host.clone(),
@@ -375,6 +381,7 @@ impl Run<'_> {
             source_name: self.source.name.clone(),
             labels: self.options.labels.clone(),
             narthex_version: env!("CARGO_PKG_VERSION").to_owned(),
+            repository: Some(self.repository.descriptor().id.clone()),
             coverage: coverage(&blocks),
             blocks,
             wal,
@@ -382,7 +389,7 @@ impl Run<'_> {
                 .map(|(name, reason)| LeftOut { name, reason })
                 .collect(),
             findings,
-        }
+        })
     }
 }
 

@@ -10,9 +10,8 @@ use crate::pack::Splice;
 use crate::repository::{FilePath, portable};
 use crate::store::ObjectName;
 
-/// Name of the recipe among the files of a recipe object. A block that has a file of this name is stored in the portable
-/// codec.
-pub const RECIPE_FILE: &str = "narthex.recipe.json";
+// A block that has a file of this name is stored in the portable codec.
+pub use crate::repository::RECIPE_FILE;
 
 /// Name of the splice among the files of a recipe object, if there is one.
 pub const SPLICE_FILE: &str = "narthex.splice";

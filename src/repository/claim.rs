@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::layout::{ArchiveId, CLAIMS, ManifestName, time_of};
 use super::select::read_manifest;
-use super::{Repository, lease, seal};
+use super::{Mended, Repository, lease, original, recipe_packs, seal};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Millis;
 use crate::store::{ObjectName, Store};
@@ -116,6 +116,21 @@ impl References {
                 Ok(objects.map(|(_, object)| object.name.clone()).collect())
             })?;
         }
+        self.learn_mended(store)
+    }
+
+    /// Reads the recipes of replacements that are needed: their packs are needed, too.
+    fn learn_mended(&mut self, store: &dyn Store) -> Result<()> {
+        // A pack of one may be replaced itself, which [`References::contains`] knows.
+        for name in Mended::list(store)?.names() {
+            if self.contains(name) {
+                self.learn(name, || match recipe_packs(store, name) {
+                    // What cannot be read brings nothing back, and needs nothing.
+                    Err(error) if error.kind() == ErrorKind::Corrupt => Ok(BTreeSet::new()),
+                    packs => Ok(packs?.into_iter().collect()),
+                })?;
+            }
+        }
         Ok(())
     }
 
@@ -139,9 +154,11 @@ impl References {
         }
     }
 
-    /// Whether an archive names `object`, or is about to.
+    /// Whether an archive names `object`, or is about to; or names what it stands in for; or whether it is a pack of a replacement
+    /// that is needed.
     pub fn contains(&self, object: &ObjectName) -> bool {
         self.objects.contains(object)
+            || original(object).is_some_and(|original| self.objects.contains(&original))
     }
 }
 

@@ -39,6 +39,11 @@ pub(super) const MARKS: &str = "trash/marks/";
 /// Prefix of all warrants.
 pub(super) const WARRANTS: &str = "trash/warrants/";
 
+/// Prefix of the marks of objects that were seen damaged.
+pub(super) const DAMAGE: &str = "damage/";
+/// Prefix of objects that stand in for damaged ones.
+pub(super) const MENDED: &str = "mended/";
+
 const MANIFEST_SUFFIX: &str = ".json";
 const STAMP_FORMAT: &str = "%Y%m%dT%H%M%SZ";
 
@@ -311,6 +316,9 @@ pub fn side_object<'a>(
 /// Whether narthex gives such names to objects with data: to blocks with their recipes and sidecars, packs and WALs. Only
 /// such objects are ever deleted because no archive names them.
 pub fn is_data(object: &ObjectName) -> bool {
+    if let Some(original) = super::mended::original(object) {
+        return is_data(&original);
+    }
     let name = object.as_str();
     if let Some(file) = name.strip_prefix(WAL) {
         return file
@@ -330,6 +338,26 @@ pub fn is_data(object: &ObjectName) -> bool {
         )
     };
     of_block(BLOCKS, OBJECT_SUFFIX) == Some(true) || of_block(PACKS, PACK_SUFFIX) == Some(true)
+}
+
+/// The name of an object as one component of another name: `_` for each `/`. Names of data hold no `_` of their own, but for
+/// those of mended objects behind their first component.
+pub(super) fn flat(object: &ObjectName) -> String {
+    object.as_str().replace('/', "_")
+}
+
+/// The object whose [`flat`] name is `text`, if there can be one.
+pub(super) fn unflat(text: &str) -> Option<ObjectName> {
+    let prefix = MENDED.trim_end_matches('/');
+    let mended = text
+        .strip_prefix(prefix)
+        .and_then(|rest| rest.strip_prefix('_'));
+    let name = match mended {
+        Some(rest) => format!("{MENDED}{rest}"),
+        None => text.replace('_', "/"),
+    };
+    let name = ObjectName::new(name).ok()?;
+    (flat(&name) == text).then_some(name)
 }
 
 /// Name of the object that holds the WAL and WBL of one archive.

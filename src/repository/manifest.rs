@@ -14,8 +14,12 @@ use crate::error::{Error, Result};
 use crate::model::{Millis, Ulid};
 use crate::store::ObjectName;
 
-/// Version of the manifest format that this program writes, and the newest it reads.
-pub const MANIFEST_VERSION: u32 = 1;
+/// Newest version of the manifest format that this program writes and reads.
+pub const MANIFEST_VERSION: u32 = 2;
+
+/// Version of manifests of repositories without replacements (see [`Mended`](super::Mended)). Older programs do not know that a replacement needs
+/// packs: their `prune` must refuse to work where there is one.
+pub const PLAIN_MANIFEST_VERSION: u32 = 1;
 
 /// Codec of objects that hold files, all of them whole; see [`super::portable`].
 pub const PORTABLE: &str = "portable";
@@ -32,7 +36,7 @@ pub const STATISTICS_FILE: &str = "narthex.statistics";
 /// One committed backup run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Archive {
-    /// [`MANIFEST_VERSION`].
+    /// [`PLAIN_MANIFEST_VERSION`], or [`MANIFEST_VERSION`].
     pub format_version: u32,
     /// Identity.
     pub id: ArchiveId,
@@ -50,6 +54,9 @@ pub struct Archive {
     pub labels: BTreeMap<String, String>,
     /// Version of the narthex that wrote it.
     pub narthex_version: String,
+    /// Identity of the repository, so that it is not lost with the descriptor; archives of older programs do not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repository: Option<String>,
     /// What of the time line it holds.
     pub coverage: Coverage,
     /// All its blocks, by their time.

@@ -9,12 +9,14 @@
 
 pub mod check;
 pub mod claim;
+pub mod damage;
 mod diff;
 mod digest;
 mod layout;
 pub mod lease;
 pub mod lineage;
 mod manifest;
+mod mended;
 pub mod portable;
 mod seal;
 mod select;
@@ -34,9 +36,11 @@ pub use layout::{
     recipe_object, side_object, wal_object,
 };
 pub use manifest::{
-    Archive, Coverage, DENSE, FindingCounts, Gap, LeftOut, MANIFEST_VERSION, PACK, PORTABLE,
-    STATISTICS_FILE, StoredBlock, StoredFile, StoredObject, StoredWal,
+    Archive, Coverage, DENSE, FindingCounts, Gap, LeftOut, MANIFEST_VERSION, PACK,
+    PLAIN_MANIFEST_VERSION, PORTABLE, STATISTICS_FILE, StoredBlock, StoredFile, StoredObject,
+    StoredWal,
 };
+pub use mended::{Mended, RECIPE_FILE, mended_object, original, recipe_packs};
 pub use select::{Archives, Damaged, Latest, SourceFilter};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -145,10 +149,10 @@ impl Repository {
         self.store.stage(&name, &archive.to_bytes()?)
     }
 
-    /// What lies where blocks, packs and logs are kept, and its size, whether an archive names it or not.
+    /// What lies where blocks, packs, logs and replacements are kept, and its size, whether an archive names it or not.
     pub fn data_objects(&self) -> Result<Vec<(ObjectName, u64)>> {
         let mut objects = Vec::new();
-        for prefix in [layout::BLOCKS, layout::PACKS, layout::WAL] {
+        for prefix in [layout::BLOCKS, layout::PACKS, layout::WAL, layout::MENDED] {
             objects.append(&mut self.store.list(prefix)?);
         }
         Ok(objects)

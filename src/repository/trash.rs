@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::layout::{ArchiveId, MARKS, TRASH, WARRANTS, is_data, stamp_of, time_of};
+use super::layout::{ArchiveId, MARKS, TRASH, WARRANTS, flat, is_data, stamp_of, time_of, unflat};
 use super::{lease, seal};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Millis;
@@ -134,7 +134,7 @@ impl Name {
             (None, None) => return None,
         };
         let (object, last) = rest.strip_suffix(SUFFIX)?.rsplit_once('.')?;
-        let object = ObjectName::new(object.replace('_', "/")).ok()?;
+        let object = unflat(object)?;
         let parsed = if is_mark {
             Name::Mark(object, time_of(last)?)
         } else {
@@ -145,7 +145,7 @@ impl Name {
         own.is_ok_and(|own| own == *name).then_some(parsed)
     }
 
-    /// The name. Names of data hold no `_`, so it can stand for `/` and all of `trash/` is two directories.
+    /// The name. All of `trash/` is two directories.
     fn object_name(&self) -> Result<ObjectName> {
         let (prefix, object, last) = match self {
             Name::Mark(object, time) => (MARKS, object, stamp_of(*time)?),
@@ -158,7 +158,7 @@ impl Name {
                 "expected an object with data, found {object}"
             )));
         }
-        let flat = object.as_str().replace('/', "_");
+        let flat = flat(object);
         ObjectName::new(format!("{prefix}{flat}.{last}{SUFFIX}"))
     }
 }

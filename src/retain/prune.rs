@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Millis;
 use crate::repository::claim::{References, expired_claims};
+use crate::repository::damage::Damage;
 use crate::repository::lease::{LEASE, TRUST};
 use crate::repository::trash::{Notices, Trash, delete_if_there, issue_warrant, mark};
 use crate::repository::{ArchiveId, Repository, is_data};
@@ -278,14 +279,24 @@ impl Run<'_> {
         ))
     }
 
-    /// Takes marks off what is gone.
+    /// Takes marks off what is gone, also those of damage.
     fn sweep_marks(&self, objects: &BTreeMap<ObjectName, u64>) -> Result<()> {
         if self.options.dry_run {
             return Ok(());
         }
         let marked = self.trash.objects.keys();
         let mut gone = marked.filter(|object| !objects.contains_key(*object));
-        gone.try_for_each(|object| self.trash.unmark(self.store(), object))
+        gone.try_for_each(|object| self.trash.unmark(self.store(), object))?;
+        // What was seen damaged and is gone: that it is missing can be seen without a mark.
+        let damage = Damage::list(self.store())?;
+        let is_deleted = |object: &ObjectName| {
+            let mut items = self.pruned.items.iter();
+            items.any(|item| item.fate == Fate::Deleted && item.name == object.as_str())
+        };
+        let mut gone = damage
+            .objects()
+            .filter(|object| !objects.contains_key(*object) || is_deleted(object));
+        gone.try_for_each(|object| damage.clear(self.store(), object))
     }
 
     /// Removes unpublished objects that nobody has written to for as long as the grace, and at least for a day.

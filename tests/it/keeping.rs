@@ -6,9 +6,9 @@ use narthex::model::{Millis, Ulid};
 use narthex::progress::Silent;
 use narthex::repository::portable::{self, Root, SourceFile, Visitor};
 use narthex::repository::{
-    Archive, ArchiveId, Coverage, Digest, FilePath, FindingCounts, Fingerprint, MANIFEST_VERSION,
-    Repository, StoredBlock, StoredFile, StoredObject, StoredWal, block_object, side_object,
-    wal_object,
+    Archive, ArchiveId, Coverage, Digest, FilePath, FindingCounts, Fingerprint,
+    PLAIN_MANIFEST_VERSION, Repository, StoredBlock, StoredFile, StoredObject, StoredWal,
+    block_object, side_object, wal_object,
 };
 use narthex::store::{ObjectName, Store};
 use narthex::{ErrorKind, Result};
@@ -144,7 +144,7 @@ pub(crate) fn store_wal(store: &dyn Store, id: &ArchiveId, seed: u64) -> Result<
 
 pub(crate) fn archive(time: Millis, id: ArchiveId, blocks: Vec<StoredBlock>) -> Archive {
     Archive {
-        format_version: MANIFEST_VERSION,
+        format_version: PLAIN_MANIFEST_VERSION,
         id,
         time,
         host: "mon1".to_owned(),
@@ -152,6 +152,7 @@ pub(crate) fn archive(time: Millis, id: ArchiveId, blocks: Vec<StoredBlock>) -> 
         source_name: "mon1:/var/lib/prometheus".to_owned(),
         labels: BTreeMap::new(),
         narthex_version: "0.1.0".to_owned(),
+        repository: None,
         coverage: Coverage::default(),
         blocks,
         wal: None,

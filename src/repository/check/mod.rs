@@ -14,6 +14,7 @@ pub use depth::{Depth, Share};
 pub use finding::{Finding, Kind, Report, Severity};
 
 use super::claim::{claim_time, read_claim};
+use super::damage;
 use super::layout::DESCRIPTOR;
 use super::portable::{self, Object, Root};
 use super::select::read_manifest;
@@ -241,6 +242,7 @@ impl Checker<'_> {
             let own = name.as_str() == DESCRIPTOR
                 || ManifestName::parse(name).is_some()
                 || trash::is_notice(name)
+                || damage::is_mark(name)
                 || claim_time(name).is_some();
             if own || self.expected.contains_key(name) {
                 continue;

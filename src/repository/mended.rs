@@ -1,0 +1,180 @@
+//! Replacements: objects that stand in for damaged ones.
+//!
+//! What was published never changes, so a damaged object stays as it is, and what it held is stored anew as
+//! `mended/<object>.<digits>`. A replacement holds the same content: the same bytes; or for the object of a block every file of the block, in
+//! itself or by a recipe over packs that may be others; or for a sidecar or a log the same files. Nothing rests on its name: who reads it
+//! holds what comes out to the digests of the manifest. It is needed for as long as the object that it stands in for, and so are the packs of its
+//! recipe.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::ArchiveId;
+use super::digest::is_hex;
+use super::layout::{BLOCKS, DESCRIPTOR, MENDED, flat, is_data, unflat};
+use super::portable::{Object, Root};
+use crate::error::{Error, Result};
+use crate::model::Ulid;
+use crate::store::{ObjectName, Store};
+
+/// Name of the recipe among the files of a recipe object.
+pub const RECIPE_FILE: &str = "narthex.recipe.json";
+
+/// How the names of recipe objects end.
+const RECIPE_SUFFIX: &str = ".recipe.tar.zst";
+
+/// Largest recipe that is read, in bytes.
+const MAX_RECIPE_BYTES: u64 = 16 << 20;
+
+/// Hexadecimal digits behind the name of the object that is replaced.
+const DIGITS: usize = 16;
+
+/// A new name for a replacement of `object`; if that is a replacement itself, for one of what it stands in for.
+///
+/// # Errors
+///
+/// `Invalid` when `object` is neither data nor the descriptor.
+pub fn mended_object(object: &ObjectName) -> Result<ObjectName> {
+    let original = original(object).unwrap_or_else(|| object.clone());
+    if !can_be_mended(&original) {
+        return Err(Error::invalid(format!(
+            "expected an object with data, found {object}"
+        )));
+    }
+    let name = format!("{MENDED}{}.{}", flat(&original), ArchiveId::random());
+    ObjectName::new(name)
+}
+
+fn can_be_mended(object: &ObjectName) -> bool {
+    object.as_str() == DESCRIPTOR || (!object.as_str().starts_with(MENDED) && is_data(object))
+}
+
+/// What the replacement `object` stands in for; `None` when it is none.
+pub fn original(object: &ObjectName) -> Option<ObjectName> {
+    let rest = object.as_str().strip_prefix(MENDED)?;
+    let (flat, digits) = rest.rsplit_once('.')?;
+    let original = unflat(flat).filter(can_be_mended)?;
+    is_hex(digits, DIGITS).then_some(original)
+}
+
+/// All replacements of a repository, by one look.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mended {
+    /// The replacements of each object, with their sizes in bytes.
+    by_original: BTreeMap<ObjectName, Vec<(ObjectName, u64)>>,
+}
+
+impl Mended {
+    /// Lists what there is. Nothing is read.
+    pub fn list(store: &dyn Store) -> Result<Self> {
+        Ok(Mended::of(store.list(MENDED)?))
+    }
+
+    /// What these objects are of replacements.
+    pub fn of(listed: impl IntoIterator<Item = (ObjectName, u64)>) -> Self {
+        let mut mended = Mended::default();
+        for (name, bytes) in listed {
+            if let Some(original) = original(&name) {
+                let all = mended.by_original.entry(original).or_default();
+                all.push((name, bytes));
+            }
+        }
+        mended
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.by_original.is_empty()
+    }
+
+    /// The replacements of `object`, with their sizes in bytes: to be tried where the object fails. Those of what it stands in for, if
+    /// it is one itself.
+    pub fn of_object(&self, object: &ObjectName) -> &[(ObjectName, u64)] {
+        let original = original(object);
+        let all = self.by_original.get(original.as_ref().unwrap_or(object));
+        all.map_or(&[], Vec::as_slice)
+    }
+
+    /// Every replacement.
+    pub fn names(&self) -> impl Iterator<Item = &ObjectName> {
+        self.by_original.values().flatten().map(|(name, _)| name)
+    }
+}
+
+/// The packs of the recipe in the object `name` or in the replacement of that name; none if it holds no recipe.
+///
+/// # Errors
+///
+/// When it cannot be read.
+pub fn recipe_packs(store: &dyn Store, name: &ObjectName) -> Result<Vec<ObjectName>> {
+    #[derive(Deserialize)]
+    struct Packs {
+        packs: Vec<ObjectName>,
+    }
+    let original = original(name);
+    let Some(ulid) = block_of(original.as_ref().unwrap_or(name)) else {
+        return Ok(Vec::new());
+    };
+    let mut object = Object::open(store, name, Root::Block(ulid))?;
+    let entries = object.entries()?;
+    let entry = entries
+        .iter()
+        .find(|entry| entry.name.as_str() == RECIPE_FILE);
+    let Some(entry) = entry else {
+        return Ok(Vec::new());
+    };
+    let content = object.read_file(entry, MAX_RECIPE_BYTES)?;
+    let recipe: Packs = serde_json::from_slice(&content)
+        .map_err(|cause| Error::corrupt(format!("damaged {RECIPE_FILE}")).with_source(cause))?;
+    Ok(recipe.packs)
+}
+
+/// The block whose recipe object has this name.
+fn block_of(name: &ObjectName) -> Option<Ulid> {
+    let (ulid, file) = name.as_str().strip_prefix(BLOCKS)?.split_once('/')?;
+    file.ends_with(RECIPE_SUFFIX)
+        .then(|| ulid.parse().ok())
+        .flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> ObjectName {
+        ObjectName::new(text).unwrap()
+    }
+
+    #[test]
+    fn a_replacement_says_what_it_stands_in_for() {
+        let pack = name("packs/01M7ZTB71NJ67GWWE5SXTVHFTH/0123456789abcdef0123456789abcdef.pack");
+        let first = mended_object(&pack).unwrap();
+        assert_eq!(original(&first), Some(pack.clone()));
+        let second = mended_object(&first).unwrap();
+        assert_eq!(
+            original(&second),
+            Some(pack.clone()),
+            "not one of the first"
+        );
+        let all = Mended::of([(first.clone(), 1), (second.clone(), 2), (pack.clone(), 3)]);
+        assert_eq!(all.of_object(&pack).len(), 2);
+        assert_eq!(all.of_object(&first), all.of_object(&pack));
+        assert!(is_data(&first) && !is_data(&mended_object(&name(DESCRIPTOR)).unwrap()));
+        assert_eq!(unflat(&flat(&first)), Some(first));
+    }
+
+    #[test]
+    fn what_only_looks_like_a_replacement_is_none() {
+        for odd in [
+            "mended/notes.0123456789abcdef",
+            "mended/narthex.json",
+            "mended/archives_x.json.0123456789abcdef",
+            "mended/wal_0123456789abcdef.tar.zst.0123456789ABCDEF",
+            "mended/mended_narthex.json.0123456789abcdef.0123456789abcdef",
+        ] {
+            assert_eq!(original(&name(odd)), None, "{odd}");
+        }
+        assert!(mended_object(&name("archives/x.json")).is_err());
+    }
+}
