@@ -1,5 +1,6 @@
 //! From an open block to an object in the repository: verified, compressed, published.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::densely::is_same_part;
@@ -252,7 +253,7 @@ impl Pipeline<'_> {
         let meta = survey.meta.as_ref();
         let compaction = meta.map(|meta| &meta.compaction);
         let stats = meta.map(|meta| meta.stats).unwrap_or_default();
-        Ok(StoredBlock {
+        Ok(survey.tell(StoredBlock {
             ulid: survey.ulid(),
             fingerprint: held.fingerprint,
             min_time: meta.map_or(0, |meta| meta.min_time),
@@ -260,6 +261,9 @@ impl Pipeline<'_> {
             level: compaction.map_or(0, |compaction| u64::try_from(compaction.level).unwrap_or(0)),
             sources: compaction.map_or_else(Vec::new, |compaction| compaction.sources.clone()),
             parents: survey.parents(),
+            resolution: None,
+            external_labels: BTreeMap::new(),
+            hints: Vec::new(),
             series: stats.num_series,
             chunks: stats.num_chunks,
             samples: stats.num_samples,
@@ -270,7 +274,7 @@ impl Pipeline<'_> {
             files: current,
             empty_dirs: survey.listing.empty_dirs.clone(),
             findings: held.findings,
-        })
+        }))
     }
 
     fn put_sidecar(

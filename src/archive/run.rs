@@ -291,7 +291,7 @@ impl Run<'_> {
                 continue;
             }
             match harvest.known.decide(&block) {
-                Action::Keep(stored) => harvest.capture(&block, stored),
+                Action::Keep(stored) => harvest.capture(&block, block.tell(stored)),
                 Action::Refresh(stored) => jobs.push((block, Some(stored))),
                 Action::Store => jobs.push((block, None)),
             }

@@ -12,11 +12,14 @@ use super::source::{Listing, Miss, OpenBlock};
 use crate::block::{self, DataDir, EntryKind, Meta};
 use crate::error::{Error, Result};
 use crate::model::Ulid;
-use crate::repository::{Fingerprint, StoredFile};
+use crate::repository::{Fingerprint, StoredBlock, StoredFile};
 
 /// Longest `meta.json` that is read for what it says. Real ones have some KiB; a longer one is archived like any
 /// other file.
 const MAX_META_BYTES: u64 = 16 << 20;
+
+/// Most bytes of external labels and hints that a manifest repeats of one block.
+const MAX_TOLD_BYTES: usize = 4096;
 
 /// What a look at the source tells.
 #[derive(Debug, Default)]
@@ -85,6 +88,23 @@ impl BlockSurvey {
     /// The block's identity.
     pub(super) fn ulid(&self) -> Ulid {
         self.found.ulid
+    }
+
+    /// `stored`, which is this block, with what its `meta.json` says of the samples it holds: an archive made by an earlier version does not.
+    pub(super) fn tell(&self, mut stored: StoredBlock) -> StoredBlock {
+        let Some(meta) = &self.meta else {
+            return stored;
+        };
+        let stream = meta.stream();
+        let texts = stream.labels.iter().flat_map(|(name, value)| [name, value]);
+        let texts = texts.chain(&meta.compaction.hints);
+        // What is left out here is read from the block's object when it matters.
+        if texts.map(|text| text.len() + 1).sum::<usize>() <= MAX_TOLD_BYTES {
+            stored.resolution = Some(stream.resolution);
+            stored.external_labels = stream.labels;
+            stored.hints.clone_from(&meta.compaction.hints);
+        }
+        stored
     }
 
     /// The blocks it was compacted from; the all-zero ULID of out-of-order blocks is none.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Millis, Ulid};
+use crate::model::{Content, Kin, Millis, Stream, Ulid};
 
 /// The only version of `meta.json` that Prometheus loads.
 pub const META_VERSION: i64 = 1;
@@ -161,13 +161,28 @@ impl Meta {
 
     /// The resolution of a Thanos downsampled block in milliseconds, which Prometheus cannot read.
     pub fn downsampled(&self) -> Option<Millis> {
-        let resolution = self
-            .extra
-            .get("thanos")?
-            .get("downsample")?
-            .get("resolution")?
-            .as_i64()?;
-        (resolution > 0).then_some(resolution)
+        let stream = self.stream();
+        stream.is_aggregate().then_some(stream.resolution)
+    }
+
+    /// Which of its sources' samples the block holds.
+    pub fn stream(&self) -> Stream {
+        let hints = self.compaction.hints.iter().map(String::as_str);
+        Stream::of_metadata(self.extra.get("thanos"), hints)
+    }
+
+    /// What the block, which lies in a directory called `ulid`, is to others.
+    pub fn kin(&self, ulid: Ulid) -> Kin {
+        let compaction = &self.compaction;
+        let parents = compaction.parents.iter().map(|parent| parent.ulid);
+        let content = Content {
+            series: self.stats.num_series,
+            chunks: self.stats.num_chunks,
+            samples: self.stats.num_samples,
+            digest: None,
+        };
+        let kin = Kin::new(ulid, &compaction.sources, parents.collect(), self.stream());
+        Kin { content, ..kin }
     }
 }
 

@@ -1,12 +1,16 @@
 //! The vocabulary all rooms share: identities, references, labels, samples. No I/O, no format.
 
 mod histogram;
+mod kin;
 mod labels;
+mod stream;
 mod ulid;
 
 pub use self::ulid::Ulid;
 pub use histogram::{CounterReset, HistogramLayout, HistogramSample, Span};
+pub use kin::{Content, Family, Held, Kin, families, inherit_atoms};
 pub use labels::{Label, Labels};
+pub use stream::{SHARD_LABEL, Shard, Stream};
 
 use std::fmt;
 

@@ -3,8 +3,9 @@
 
 use std::collections::BTreeSet;
 
+use super::digest::Hasher;
 use super::manifest::{Coverage, Gap, StoredBlock};
-use crate::model::{Millis, Ulid};
+use crate::model::{Content, Kin, Millis, Stream, Ulid};
 
 /// Severities, as `narthex verify` calls them, of findings that are legal, and of those that cost no sample.
 const NOTE: &str = "note";
@@ -34,13 +35,48 @@ impl TimeRange {
 
 /// The level-1 blocks whose samples `block` holds; itself, where it does not say.
 ///
-/// A level-1 block is an atom: compaction merges whole blocks and writes down which atoms went in. So two blocks
-/// hold the same samples exactly as far as their atoms agree.
+/// A level-1 block is an atom: compaction merges whole blocks and writes down which atoms went in. Two blocks
+/// can hold the same samples only as far as their atoms agree; whether they do, [`kin`] tells.
 pub fn atoms(block: &StoredBlock) -> BTreeSet<Ulid> {
     if block.sources.is_empty() {
         BTreeSet::from([block.ulid])
     } else {
         block.sources.iter().copied().collect()
+    }
+}
+
+/// What of its atoms' samples `block` holds, as far as the manifest says.
+pub fn stream(block: &StoredBlock) -> Stream {
+    Stream {
+        resolution: block.resolution.unwrap_or(0).max(0),
+        labels: block.external_labels.clone(),
+        selected: Stream::is_selected(block.hints.iter().map(String::as_str)),
+    }
+}
+
+/// What `block` is to others.
+pub fn kin(block: &StoredBlock) -> Kin {
+    let mut digest = Hasher::default();
+    let is_data = |name: &str| name == "index" || name.starts_with("chunks/");
+    let mut data: Vec<_> = block.files.iter().collect();
+    data.retain(|file| is_data(file.name.as_str()));
+    data.sort_by_key(|file| &file.name);
+    for file in data {
+        digest.update(file.name.as_str().as_bytes());
+        digest.update(&[0]);
+        digest.update(file.sha256.as_bytes());
+    }
+    Kin {
+        ulid: block.ulid,
+        atoms: atoms(block),
+        parents: block.parents.clone(),
+        stream: stream(block),
+        content: Content {
+            series: block.series,
+            chunks: block.chunks,
+            samples: block.samples,
+            digest: Some(*digest.finish().as_bytes()),
+        },
     }
 }
 
@@ -151,6 +187,9 @@ pub(crate) mod tests {
             level,
             sources: sources.iter().copied().map(ulid).collect(),
             parents: parents.iter().copied().map(ulid).collect(),
+            resolution: Some(0),
+            external_labels: std::collections::BTreeMap::new(),
+            hints: Vec::new(),
             series: 0,
             chunks: 0,
             samples: 0,

@@ -112,6 +112,16 @@ pub struct StoredBlock {
     /// The blocks it was compacted from.
     #[serde(default)]
     pub parents: Vec<Ulid>,
+    /// Resolution in milliseconds of a block that holds aggregates, 0 for samples. `None` where the manifest does not say, and then neither labels
+    /// nor hints are known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolution: Option<Millis>,
+    /// Its external labels: cluster, replica, tenant, shard.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub external_labels: BTreeMap<String, String>,
+    /// Its compaction hints.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hints: Vec<String>,
     /// Number of series.
     pub series: u64,
     /// Number of chunks.

@@ -21,6 +21,7 @@ pub mod portable;
 mod seal;
 mod select;
 mod stamp;
+mod streams;
 pub mod trash;
 
 use std::collections::BTreeMap;
@@ -42,6 +43,7 @@ pub use manifest::{
 };
 pub use mended::{Mended, RECIPE_FILE, mended_object, original, recipe_packs};
 pub use select::{Archives, Damaged, Latest, SourceFilter};
+pub use streams::{learn_streams, read_meta};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Millis, Ulid};

@@ -11,7 +11,7 @@ use crate::model::Ulid;
 use crate::progress::Silent;
 use crate::raw::ReadMode;
 use crate::repository::StoredBlock;
-use crate::repository::lineage::is_damaged;
+use crate::repository::lineage::{is_damaged, stream};
 use crate::verify::{BlockVerdict, Depth, Kind, Options, Severity, verify_block};
 
 /// What blocks are cut down to.
@@ -46,9 +46,9 @@ pub struct CutBlock {
 }
 
 impl Exact {
-    /// Whether `block` holds, or may hold, something that is not wanted.
+    /// Whether `block` holds, or may hold, something that is not wanted. Blocks of aggregates are not cut: an aggregate stands for a span of time.
     pub fn cuts(&self, block: &StoredBlock) -> bool {
-        !self.part.is_all_of(block.min_time, block.max_time)
+        !stream(block).is_aggregate() && !self.part.is_all_of(block.min_time, block.max_time)
     }
 
     /// Writes what is wanted of the block in `whole`, which is `stored`, beside it, and verifies it.

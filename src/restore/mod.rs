@@ -9,13 +9,15 @@
 //! stranger before it is renamed into place.
 
 mod apply;
+mod choose;
 mod exact;
 mod export;
 pub mod plan;
 mod stage;
 
 pub use apply::{Failed, Report, apply};
+pub use choose::{Choice, choose};
 pub use exact::{Cut, CutBlock, Exact};
 pub use export::export_tar;
-pub use plan::{Kin, Plan, Present, Wanted, plan};
+pub use plan::{Plan, Present, Wanted, plan};
 pub use stage::Target;

@@ -7,9 +7,10 @@ use std::io::{self, ErrorKind as Io, Write as _};
 use std::path::{Path, PathBuf};
 use std::thread::{self, JoinHandle};
 
-use super::plan::{Kin, Present};
+use super::plan::Present;
 use crate::block::{DataDir, Meta};
 use crate::error::{Error, ErrorKind, Result};
+use crate::model::{Kin, Stream};
 use crate::repository::portable::Visitor;
 use crate::repository::{ArchiveId, Digest, FilePath};
 
@@ -91,7 +92,11 @@ impl Target {
         let blocks = scanned.blocks().filter_map(|entry| {
             let meta = fs::read(entry.path.join("meta.json")).ok();
             let meta = meta.and_then(|content| Meta::parse(&content).ok());
-            Some(Kin::on_disk(entry.ulid?, meta.as_ref()))
+            let ulid = entry.ulid?;
+            Some(match meta {
+                Some(meta) => meta.kin(ulid),
+                None => Kin::new(ulid, &[], Vec::new(), Stream::default()),
+            })
         });
         Ok(blocks.collect())
     }

@@ -1,5 +1,6 @@
 //! `narthex restore`: brings an archive, or a range of time, back into a directory.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use serde_json::json;
@@ -15,8 +16,8 @@ use crate::report;
 use crate::report::backup::{RESTORE, gap_text};
 use crate::report::{Value, bytes_text};
 use crate::repository::lineage::TimeRange;
-use crate::repository::{Archive, Repository, SourceFilter};
-use crate::restore::{self, Cut, Exact, Plan, Target, Wanted};
+use crate::repository::{Archive, Repository, SourceFilter, StoredBlock, learn_streams};
+use crate::restore::{self, Cut, Exact, Plan, Present, Target, Wanted};
 
 /// What to restore, and where to.
 #[derive(Debug, clap::Args)]
@@ -137,8 +138,8 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
         host: args.host.clone(),
         source_name: args.source.clone(),
     };
-    let archive = repository.find(&args.archive, &filter)?;
-    let (chain, incomplete) = match wanted {
+    let mut archive = repository.find(&args.archive, &filter)?;
+    let (mut chain, incomplete) = match wanted {
         Wanted::Range(_) => chain(&repository, &archive, context)?,
         Wanted::Archive | Wanted::Blocks(_) => (Vec::new(), false),
     };
@@ -154,8 +155,17 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
         remark_wal(args, &wanted, &archive, context);
     }
     let present = target.present()?;
+    learn(
+        &repository,
+        &wanted,
+        &mut archive,
+        &mut chain,
+        &present,
+        context,
+    )?;
     let mut plan = restore::plan(&wanted, &archive, &chain, with_wal, &present)?;
     plan.exact = args.exact(&wanted, context.read_mode);
+    let incomplete = incomplete | remark_choice(&plan, &wanted, context);
     // The archive as it is is what was asked for; a range of time is to be brought back whole.
     let mut damaged = plan.damaged();
     let incomplete = incomplete
@@ -191,6 +201,85 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     Ok(Outcome::problems_if(
         incomplete || !report.failed.is_empty(),
     ))
+}
+
+/// Fills in what blocks hold of their sources where manifests of earlier versions do not say and it matters: of blocks that may hold the same,
+/// and of those that come back.
+fn learn(
+    repository: &Repository,
+    wanted: &Wanted,
+    archive: &mut Archive,
+    chain: &mut [Archive],
+    present: &Present,
+    context: &Context<'_>,
+) -> Result<()> {
+    let store = repository.store();
+    let mut asked = BTreeSet::new();
+    loop {
+        let archives = match wanted {
+            Wanted::Range(_) => &mut *chain,
+            Wanted::Archive | Wanted::Blocks(_) => std::slice::from_mut(&mut *archive),
+        };
+        for (ulid, error) in learn_streams(store, archives, &asked) {
+            let error = error.chain();
+            context.progress.remark(&format_args!(
+                "block {ulid}: cannot read what it holds of its sources: {error}"
+            ));
+        }
+        let plan = restore::plan(wanted, archive, chain, false, present)?;
+        let unknown = plan.blocks.iter().filter(|b| b.resolution.is_none());
+        let before = asked.len();
+        asked.extend(unknown.map(|block| block.ulid));
+        if asked.len() == before {
+            return Ok(());
+        }
+    }
+}
+
+/// Says what was chosen of blocks that hold the same, or do not go together. Returns whether something that was asked for does not come back, or a
+/// Prometheus cannot answer from it.
+fn remark_choice(plan: &Plan<'_>, wanted: &Wanted, context: &Context<'_>) -> bool {
+    let say = |what: std::fmt::Arguments<'_>| context.progress.remark(&what);
+    for block in &plan.aggregates_left_out {
+        let (ulid, every) = (block.ulid, resolution_text(block));
+        say(format_args!(
+            "block {ulid} holds aggregates of {every} and is left out: finer blocks hold its time"
+        ));
+    }
+    for ulids in &plan.doubtful {
+        let ulids: Vec<_> = ulids.iter().map(ToString::to_string).collect();
+        let ulids = ulids.join(", ");
+        say(format_args!(
+            "blocks of the same sources may be parts or copies, and all are taken: {ulids}"
+        ));
+    }
+    for block in &plan.excluded {
+        let ulid = block.ulid;
+        say(format_args!(
+            "block {ulid} holds samples that nothing else does and is left out: Prometheus would delete it, or its parent, \
+             beside the others; restore it alone with --block {ulid}"
+        ));
+    }
+    let mut aggregates = 0u64;
+    for block in plan.aggregates() {
+        aggregates += 1;
+        let (ulid, every) = (block.ulid, resolution_text(block));
+        let whole = match plan.exact {
+            Some(_) => "; it is not cut and comes back whole",
+            None => "",
+        };
+        say(format_args!(
+            "block {ulid} holds aggregates of {every}: a Prometheus starts with it, and cannot answer queries of its time{whole}"
+        ));
+    }
+    // The archive as it is is what was asked for.
+    let is_archive = !matches!(wanted, Wanted::Range(_)) && plan.exact.is_none();
+    !plan.excluded.is_empty() || aggregates > 0 && !is_archive
+}
+
+/// How far apart the samples of a block of aggregates are.
+fn resolution_text(block: &StoredBlock) -> Value {
+    Value::Duration(block.resolution.unwrap_or(0))
 }
 
 /// The time that is wanted.
@@ -248,6 +337,10 @@ fn print_plan(plan: &Plan<'_>, context: &mut Context<'_>) -> Result<()> {
             "wal": plan.wal.is_some(),
             "bytes": plan.bytes(),
             "gaps": plan.gaps,
+            "aggregates": ulids(plan.aggregates()),
+            "aggregates_left_out": ulids(plan.aggregates_left_out.iter().copied()),
+            "doubtful": plan.doubtful,
+            "excluded": ulids(plan.excluded.iter().copied()),
         }));
     }
     for block in &plan.blocks {
@@ -279,6 +372,10 @@ fn print_report(
             "wal": report.wal,
             "bytes": report.bytes,
             "gaps": plan.gaps,
+            "aggregates": ulids(plan.aggregates()),
+            "aggregates_left_out": ulids(plan.aggregates_left_out.iter().copied()),
+            "doubtful": plan.doubtful,
+            "excluded": ulids(plan.excluded.iter().copied()),
             "failed": failed.collect::<Vec<_>>(),
         }));
     }
@@ -304,6 +401,10 @@ fn print_report(
     print_rest(plan, context)
 }
 
+fn ulids<'a>(blocks: impl Iterator<Item = &'a StoredBlock>) -> Vec<Ulid> {
+    blocks.map(|block| block.ulid).collect()
+}
+
 /// A block that was to be cut; `block`, `series` and `samples` are null when nothing is left of it.
 fn cut_json(cut: &Cut) -> serde_json::Value {
     json!({
@@ -320,6 +421,14 @@ fn print_rest(plan: &Plan<'_>, context: &mut Context<'_>) -> Result<()> {
     }
     if plan.has_wal {
         context.print("already there  WAL\n")?;
+    }
+    for block in plan.aggregates() {
+        let (ulid, every) = (block.ulid, resolution_text(block));
+        context.print(format_args!("aggregates     {ulid}  of {every}\n"))?;
+    }
+    let left_out = plan.aggregates_left_out.iter().chain(&plan.excluded);
+    for block in left_out {
+        context.print(format_args!("left out       {}\n", block.ulid))?;
     }
     for gap in &plan.gaps {
         context.print(format_args!("no block for   {}\n", gap_text(gap)))?;

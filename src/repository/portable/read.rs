@@ -78,7 +78,18 @@ impl<'a> Object<'a> {
 
     /// Names and sizes of its files, in their order. Decompresses only frames that hold a header.
     pub fn entries(&mut self) -> Result<Vec<FileEntry>> {
-        let mut entries = Vec::new();
+        self.entries_until(|_| false)
+    }
+
+    /// The file called `name`, if there is one. Decompresses nothing behind it.
+    pub fn entry(&mut self, name: &FilePath) -> Result<Option<FileEntry>> {
+        let mut entries = self.entries_until(|entry| entry.name == *name)?;
+        Ok(entries.pop().filter(|last| last.name == *name))
+    }
+
+    /// Its files up to the first that is `wanted`.
+    fn entries_until(&mut self, wanted: impl Fn(&FileEntry) -> bool) -> Result<Vec<FileEntry>> {
+        let mut entries: Vec<FileEntry> = Vec::new();
         let mut offset = 0;
         let mut long_name = None;
         while entries.len() < MAX_FILES {
@@ -103,6 +114,9 @@ impl<'a> Object<'a> {
                         bytes,
                         offset,
                     });
+                    if entries.last().is_some_and(&wanted) {
+                        return Ok(entries);
+                    }
                     offset = offset.saturating_add(bytes).saturating_add(padding(bytes));
                 }
             }
