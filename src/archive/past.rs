@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use crate::error::{Error, Result};
 use crate::forecast::{KnownBlock, Past, Present};
 use crate::model::Millis;
+use crate::repository::lineage::stream;
 use crate::repository::{Archive, StoredBlock, StoredWal};
 
 /// The past of the one server that `archives` (oldest first) are of. The present is that of the last. `now` is the time after which no
@@ -62,6 +63,7 @@ fn known(block: &StoredBlock) -> KnownBlock {
         max_time: block.max_time,
         level: block.level.max(1),
         sources: block.sources.clone(),
+        stream: stream(block),
         samples: block.samples,
         series: block.series,
         chunk_bytes: sum(|name| name.starts_with("chunks/")),

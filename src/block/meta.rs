@@ -182,7 +182,11 @@ impl Meta {
             digest: None,
         };
         let kin = Kin::new(ulid, &compaction.sources, parents.collect(), self.stream());
-        Kin { content, ..kin }
+        Kin {
+            range: (self.min_time, self.max_time),
+            content,
+            ..kin
+        }
     }
 }
 

@@ -3,14 +3,15 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::lanes::{Lane, add_up};
 use super::past::{KnownBlock, Past};
-use crate::model::{Millis, Ulid};
+use crate::model::{Held, Kin, Millis, Stream, Ulid, families};
 
 /// History that lies further back than this, counted from its end, is not looked at: five years. It bounds everything that follows, whatever
 /// times blocks claim.
 const REACH: Millis = 5 * 366 * 86_400_000;
 
-/// A span of time that one block stands for; spans do not overlap.
+/// A span of time that one block stands for, or one of each stream; spans do not overlap.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct HistorySpan {
     /// Its begin.
@@ -23,7 +24,7 @@ pub struct HistorySpan {
     pub chunk_bytes: f64,
     /// Bytes of index in this time, as they will be once compaction has reached the highest level seen.
     pub index_bytes: f64,
-    /// Compaction level of the block.
+    /// Compaction level of the block, the highest of several.
     pub level: u64,
 }
 
@@ -66,15 +67,17 @@ pub struct History {
     pub too_old: u64,
     /// Median range of the level-1 blocks, rounded to minutes; Prometheus' default of two hours when there are none.
     pub head_range: Millis,
-    /// Series of the block that ends last, the longest of these.
+    /// Series of the block that ends last, the longest of these; with those that other streams have at that time.
     pub series: u64,
 }
 
 impl History {
     /// The history that `past` knows. Samples that several blocks hold, because one was compacted from the others, count once, and as the
-    /// smallest blocks say it: their times are the most exact. Where other blocks overlap, the one with more samples a second counts.
+    /// smallest blocks say it: their times are the most exact. Where other blocks overlap, the one with more samples a second counts. Shards of the same
+    /// sources count together, and so do blocks of different external labels.
     pub fn of(past: &Past) -> Self {
-        let mut blocks: Vec<&KnownBlock> = past.blocks().collect();
+        let together = together(past);
+        let mut blocks: Vec<&KnownBlock> = together.iter().collect();
         let end = blocks.iter().map(|block| block.max_time).max().unwrap_or(0);
         let all = blocks.len();
         blocks.retain(|block| block.max_time > end.saturating_sub(REACH));
@@ -91,14 +94,36 @@ impl History {
                 1.0
             }
         };
-        let (spans, overlapping) = disjoint(&ranked(&blocks), share);
+        let lanes: Vec<Lane> = ranked(&blocks)
+            .values()
+            .map(|ranked| {
+                let (spans, overlapping) = disjoint(ranked, share);
+                let latest = ranked.iter().map(|(_, block)| *block);
+                let latest = latest.max_by_key(|b| (b.max_time, b.duration()));
+                Lane {
+                    spans,
+                    overlapping,
+                    latest: latest.map(|b| (b.min_time, b.max_time, b.series)),
+                }
+            })
+            .collect();
         let latest = blocks.iter().max_by_key(|b| (b.max_time, b.duration()));
+        let series = match (lanes.as_slice(), latest) {
+            (_, None) => 0,
+            ([_], Some(latest)) => latest.series,
+            (lanes, Some(latest)) => {
+                let latest = (latest.min_time, latest.max_time);
+                let series = lanes.iter().map(|lane| lane.series_at(latest));
+                series.fold(0, u64::saturating_add)
+            }
+        };
+        let (spans, overlapping) = add_up(lanes);
         History {
             spans,
             overlapping,
             too_old,
             head_range: head_range(&blocks),
-            series: latest.map_or(0, |block| block.series),
+            series,
             levels,
         }
     }
@@ -125,30 +150,56 @@ impl History {
 type Ranked<'a> = (Rank, &'a KnownBlock);
 type Rank = (bool, Reverse<u64>, Ulid);
 
-/// The blocks that count. A block all of whose sources are in smaller blocks tells nothing new; one with some of them counts only for time
+/// The blocks of `past`, those that only together hold what there is of their sources as one, and of copies one.
+fn together(past: &Past) -> Vec<KnownBlock> {
+    let blocks: Vec<&KnownBlock> = past.blocks().collect();
+    let kins: Vec<Kin> = blocks.iter().map(|block| block.kin()).collect();
+    let mut together: Vec<KnownBlock> = Vec::with_capacity(blocks.len());
+    for family in families(&kins) {
+        let mut members = family.members.iter().filter_map(|at| blocks.get(*at));
+        let Some(first) = members.next() else {
+            continue;
+        };
+        let mut sum = KnownBlock {
+            stream: family.stream.clone(),
+            ..(*first).clone()
+        };
+        for other in members {
+            sum.take_in(other);
+        }
+        together.push(sum);
+    }
+    together.sort_by_key(|block| block.ulid);
+    together
+}
+
+/// The blocks that count, by stream. A block all of whose sources are in smaller blocks tells nothing new; one with some of them counts only for time
 /// that no other stands for.
-fn ranked<'a>(blocks: &[&'a KnownBlock]) -> Vec<Ranked<'a>> {
+fn ranked<'a>(blocks: &[&'a KnownBlock]) -> BTreeMap<&'a Stream, Vec<Ranked<'a>>> {
     let mut by_size = blocks.to_vec();
     by_size.sort_by_key(|block| (block.origins().len(), block.level, block.ulid));
-    let mut told: BTreeSet<Ulid> = BTreeSet::new();
-    let mut ranked = Vec::new();
+    let mut told = Held::default();
+    let mut ranked: BTreeMap<_, Vec<Ranked<'a>>> = BTreeMap::new();
     for block in by_size {
         let origins = block.origins();
-        let known = origins.iter().filter(|ulid| told.contains(ulid)).count();
+        let stream = &block.stream;
+        let is_told = |ulid: &&Ulid| told.has(**ulid, stream) || told.has_merged(**ulid, stream);
+        let known = origins.iter().filter(is_told).count();
         if known == origins.len() {
             continue;
         }
-        told.extend(origins);
+        told.add(&origins.iter().copied().collect(), stream);
         let seconds = (block.duration() / 1000).max(1) as u64;
         let density = Reverse(block.samples / seconds);
-        ranked.push(((known > 0, density, block.ulid), block));
+        let rank = (known > 0, density, block.ulid);
+        ranked.entry(stream).or_default().push((rank, block));
     }
     ranked
 }
 
 /// Sweeps over time and gives every stretch to the block that is believed most. Also says how many blocks lost time to one that
 /// has none of their sources.
-fn disjoint(ranked: &[Ranked<'_>], share: impl Fn(u64) -> f64) -> (Vec<HistorySpan>, u64) {
+fn disjoint(ranked: &[Ranked<'_>], share: impl Fn(u64) -> f64 + Copy) -> (Vec<HistorySpan>, u64) {
     let mut events: Vec<(Millis, bool, Ranked<'_>)> = Vec::with_capacity(ranked.len() * 2);
     for &(rank, block) in ranked {
         events.push((block.min_time, true, (rank, block)));

@@ -9,6 +9,7 @@ mod ahead;
 mod backtest;
 mod disk;
 mod history;
+mod lanes;
 mod model;
 mod past;
 mod robust;

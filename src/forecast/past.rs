@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::block::EntryKind;
 use crate::inspect::Listing;
-use crate::model::{Millis, Ulid};
+use crate::model::{Content, Kin, Millis, Stream, Ulid};
 
 /// Longest range of a block that is believed, 366 days. Prometheus' own limit is 31 days; compactors beside it stay below a year.
 const LONGEST: Millis = 366 * 86_400_000;
@@ -25,6 +25,8 @@ pub struct KnownBlock {
     pub level: u64,
     /// The level-1 blocks its samples come from; itself when none are named.
     pub sources: Vec<Ulid>,
+    /// Which of their samples it holds.
+    pub stream: Stream,
     /// Samples in it.
     pub samples: u64,
     /// Series in it.
@@ -46,6 +48,21 @@ impl KnownBlock {
         self.max_time.saturating_sub(self.min_time)
     }
 
+    /// Adds another part of the same sources.
+    pub(super) fn take_in(&mut self, other: &KnownBlock) {
+        self.min_time = self.min_time.min(other.min_time);
+        self.max_time = self.max_time.max(other.max_time);
+        self.level = self.level.max(other.level);
+        for (sum, part) in [
+            (&mut self.samples, other.samples),
+            (&mut self.series, other.series),
+            (&mut self.chunk_bytes, other.chunk_bytes),
+            (&mut self.index_bytes, other.index_bytes),
+        ] {
+            *sum = sum.saturating_add(part);
+        }
+    }
+
     /// The level-1 blocks it stands for.
     pub(super) fn origins(&self) -> &[Ulid] {
         if self.sources.is_empty() {
@@ -53,6 +70,17 @@ impl KnownBlock {
         } else {
             &self.sources
         }
+    }
+
+    /// What it is to other blocks.
+    pub(super) fn kin(&self) -> Kin {
+        let content = Content {
+            series: self.series,
+            samples: self.samples,
+            ..Content::default()
+        };
+        let kin = Kin::new(self.ulid, &self.sources, Vec::new(), self.stream.clone());
+        Kin { content, ..kin }
     }
 
     /// Why it cannot be part of a history, if it cannot.
@@ -104,10 +132,10 @@ pub struct Past {
 }
 
 impl Past {
-    /// Adds a block, unless its times cannot be true: then it is named in [`Past::left_out`]. `now` is the time after which no
+    /// Adds a block, unless its times cannot be true: then it is named in [`Past::left_out`]. Aggregates say nothing of Prometheus' disk and are passed over. `now` is the time after which no
     /// block begins.
     pub fn add(&mut self, block: KnownBlock, name: impl Into<String>, now: Option<Millis>) {
-        if self.blocks.contains_key(&block.ulid) {
+        if self.blocks.contains_key(&block.ulid) || block.stream.is_aggregate() {
             return;
         }
         match block.fault(now) {
@@ -140,7 +168,7 @@ impl Past {
     }
 
     /// What the listing of one directory knows. Blocks that cannot be read, or lack files, are left out and named; so are those whose times
-    /// cannot be true. Downsampled blocks say nothing of Prometheus' disk and are passed over.
+    /// cannot be true.
     pub fn of_listing(listing: &Listing, now: Option<Millis>) -> Self {
         let mut past = Past::default();
         for unreadable in &listing.unreadable {
@@ -166,9 +194,6 @@ impl Past {
                 past.leave_out(name, format!("expected {missing}, found none"));
                 continue;
             }
-            if block.meta.downsampled().is_some() {
-                continue;
-            }
             let meta = &block.meta;
             let known = KnownBlock {
                 ulid: meta.ulid,
@@ -176,6 +201,7 @@ impl Past {
                 max_time: meta.max_time,
                 level: u64::try_from(meta.compaction.level).unwrap_or(0).max(1),
                 sources: meta.compaction.sources.clone(),
+                stream: meta.stream(),
                 samples: meta.stats.num_samples,
                 series: meta.stats.num_series,
                 chunk_bytes: block.chunk_bytes,

@@ -1,7 +1,7 @@
 //! Histories against brute force, disks against sums on paper, and times nobody has seen.
 
 use super::*;
-use crate::model::Ulid;
+use crate::model::{SHARD_LABEL, Stream, Ulid};
 
 const HOUR: Millis = 3_600_000;
 const DAY_MS: Millis = 24 * HOUR;
@@ -14,6 +14,7 @@ fn block(number: u128, min_time: Millis, max_time: Millis) -> KnownBlock {
         max_time,
         level: 1,
         sources: Vec::new(),
+        stream: Stream::default(),
         samples: 1000,
         series: 10,
         chunk_bytes: 900,
@@ -122,6 +123,52 @@ fn a_compacted_block_and_its_parents_count_once_as_the_parents_say() {
         .collect();
     assert_eq!(times, [(0, 1), (1, 2), (2, 1)]);
     assert_eq!((some.covered(), some.overlapping), (3 * HOUR, 0));
+}
+
+/// A part of what went into two level-1 blocks.
+fn part(number: u128, labels: &[(&str, &str)]) -> KnownBlock {
+    let labels = labels.iter().map(|(n, v)| ((*n).into(), (*v).into()));
+    KnownBlock {
+        level: 2,
+        sources: vec![Ulid::from_parts(0, 1), Ulid::from_parts(0, 2)],
+        stream: Stream {
+            labels: labels.collect(),
+            ..Stream::default()
+        },
+        ..block(number, 0, 2 * HOUR)
+    }
+}
+
+#[test]
+fn shards_and_tenants_add_up_and_aggregates_do_not_count() {
+    let shard = |number: u128| {
+        let id = format!("{number}_of_4");
+        part(10 + number, &[(SHARD_LABEL, &id)])
+    };
+    let count = |blocks: Vec<KnownBlock>| {
+        let history = History::of(&past(blocks));
+        let samples: f64 = history.spans.iter().map(|span| span.samples).sum();
+        (samples.round(), history.series, history.overlapping)
+    };
+    assert_eq!(count((1..=4).map(shard).collect()), (4000.0, 40, 0));
+    assert_eq!(count((1..=3).map(shard).collect()), (3000.0, 30, 0));
+    let tenants = vec![part(8, &[("tenant", "a")]), part(9, &[("tenant", "b")])];
+    assert_eq!(count(tenants), (2000.0, 20, 0));
+    // What the shards were split from says the same, once.
+    let unsplit = [block(1, 0, HOUR), block(2, HOUR, 2 * HOUR)];
+    let with_shards = unsplit.iter().cloned().chain((1..=4).map(shard));
+    assert_eq!(count(with_shards.collect()), (2000.0, 10, 0));
+    // Replicas and what they were merged into.
+    let mut replicas = unsplit;
+    for (replica, block) in replicas.iter_mut().enumerate() {
+        let labels = &mut block.stream.labels;
+        labels.insert("replica".into(), replica.to_string());
+    }
+    let merged = replicas.into_iter().chain([part(8, &[])]);
+    assert_eq!(count(merged.collect()).0, 2000.0);
+    let mut aggregate = part(7, &[]);
+    aggregate.stream.resolution = 300_000;
+    assert_eq!(count(vec![aggregate, part(8, &[])]), (1000.0, 10, 0));
 }
 
 #[test]

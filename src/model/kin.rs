@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::{Stream, Ulid};
+use super::{Millis, Stream, Ulid};
 
 /// Most atoms that are added for blocks that were rewritten, over all blocks. A directory where everything was rewritten a hundred times stays far below.
 const MAX_INHERITED: usize = 1 << 20;
@@ -20,6 +20,8 @@ pub struct Kin {
     pub atoms: BTreeSet<Ulid>,
     /// The blocks it was compacted from, which Prometheus deletes when it loads this one.
     pub parents: Vec<Ulid>,
+    /// Begin of its time, and its end, exclusive.
+    pub range: (Millis, Millis),
     /// Which of these samples it holds.
     pub stream: Stream,
     /// How much there is of them.
@@ -59,6 +61,7 @@ impl Kin {
             ulid,
             atoms,
             parents,
+            range: (0, 0),
             stream,
             content: Content::default(),
         }
@@ -74,18 +77,21 @@ impl Kin {
 
 /// Gives blocks that Prometheus rewrote without their deleted samples, and what was compacted from such blocks, the atoms of what they replace.
 ///
-/// `clean_tombstones` makes a block of level 1 whose only source is itself and whose parent is the old one, whatever that one was made of.
+/// `clean_tombstones` makes a block of level 1 and of the same time whose only source is itself and whose parent is the old one, whatever that one was
+/// made of.
 pub fn inherit_atoms(blocks: &mut [Kin]) {
-    let atoms: HashMap<Ulid, &Kin> = blocks.iter().map(|kin| (kin.ulid, kin)).collect();
-    let is_rewritten = |kin: &&Kin| {
-        kin.atoms.len() == 1
-            && kin.atoms.contains(&kin.ulid)
-            && kin.parents.iter().any(|parent| *parent != Ulid::ZERO)
-    };
-    let replaced: HashMap<Ulid, Vec<Ulid>> = blocks
+    let known: HashMap<Ulid, &Kin> = blocks.iter().map(|kin| (kin.ulid, kin)).collect();
+    let is_rewritten = |kin: &&Kin| kin.atoms.len() == 1 && kin.atoms.contains(&kin.ulid);
+    let replaced: HashMap<Ulid, Vec<&Kin>> = blocks
         .iter()
         .filter(is_rewritten)
-        .map(|kin| (kin.ulid, kin.parents.clone()))
+        .map(|kin| {
+            let parents = kin.parents.iter().filter_map(|parent| known.get(parent));
+            let within =
+                |parent: &&&Kin| kin.range.0 <= parent.range.0 && parent.range.1 <= kin.range.1;
+            (kin.ulid, parents.filter(within).copied().collect())
+        })
+        .filter(|(_, parents): &(_, Vec<_>)| !parents.is_empty())
         .collect();
     if replaced.is_empty() {
         return;
@@ -96,19 +102,11 @@ pub fn inherit_atoms(blocks: &mut [Kin]) {
         let mut own = kin.atoms.clone();
         let mut pending: Vec<Ulid> = own.iter().copied().collect();
         while let Some(atom) = pending.pop() {
-            for parent in replaced.get(&atom).into_iter().flatten() {
-                let of_parent = atoms.get(parent).map(|kin| &kin.atoms);
-                let new = of_parent
-                    .into_iter()
-                    .flatten()
-                    .copied()
-                    .chain(of_parent.is_none().then_some(*parent))
-                    .filter(|atom| *atom != Ulid::ZERO);
-                for atom in new {
-                    if budget > 0 && own.insert(atom) {
-                        budget -= 1;
-                        pending.push(atom);
-                    }
+            let parents = replaced.get(&atom).into_iter().flatten();
+            for atom in parents.flat_map(|parent| &parent.atoms) {
+                if budget > 0 && own.insert(*atom) {
+                    budget -= 1;
+                    pending.push(*atom);
                 }
             }
         }
@@ -232,13 +230,12 @@ impl Held {
 
     /// Adds `stream` of `atoms`.
     pub fn add(&mut self, atoms: &BTreeSet<Ulid>, stream: &Stream) {
-        let number = match self.numbers.get(stream) {
-            Some(number) => *number,
-            None => {
-                self.numbers.insert(stream.clone(), self.streams.len());
-                self.streams.push(stream.clone());
-                self.streams.len() - 1
-            }
+        let number = if let Some(number) = self.numbers.get(stream) {
+            *number
+        } else {
+            self.numbers.insert(stream.clone(), self.streams.len());
+            self.streams.push(stream.clone());
+            self.streams.len() - 1
         };
         for atom in atoms {
             let numbers = self.atoms.entry(*atom).or_default();
@@ -251,6 +248,14 @@ impl Held {
     /// Whether `stream` of all `atoms` is there.
     pub fn covers(&self, atoms: &BTreeSet<Ulid>, stream: &Stream) -> bool {
         atoms.iter().all(|atom| self.has(*atom, stream))
+    }
+
+    /// Whether something of `atom` is there that was merged into what `stream` holds of it, and is not just a shard of it.
+    pub fn has_merged(&self, atom: Ulid, stream: &Stream) -> bool {
+        let numbers = self.atoms.get(&atom).into_iter().flatten();
+        numbers
+            .filter_map(|number| self.streams.get(*number))
+            .any(|held| held.shard().is_none() && stream.covers(held))
     }
 
     /// Whether `stream` of `atom` is there.
@@ -331,7 +336,9 @@ mod tests {
             kin(8, &[8], &[7]),
             kin(9, &[8, 10], &[8, 10]),
             kin(11, &[11], &[0]),
+            kin(12, &[12], &[7]),
         ];
+        blocks[4].range = (1, 2);
         inherit_atoms(&mut blocks);
         let numbers = |at: usize| -> Vec<u64> {
             (0..20)

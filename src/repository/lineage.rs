@@ -70,6 +70,7 @@ pub fn kin(block: &StoredBlock) -> Kin {
         ulid: block.ulid,
         atoms: atoms(block),
         parents: block.parents.clone(),
+        range: (block.min_time, block.max_time),
         stream: stream(block),
         content: Content {
             series: block.series,

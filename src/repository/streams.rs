@@ -24,7 +24,7 @@ pub fn learn_streams(
 ) -> Vec<(Ulid, Error)> {
     let mut asked = in_question(archives.iter().flat_map(|archive| &archive.blocks));
     asked.extend(also);
-    let mut learned: BTreeMap<(Ulid, Digest), Option<(Stream, Vec<String>)>> = BTreeMap::new();
+    let mut learned: BTreeMap<(Ulid, Digest), Option<Told>> = BTreeMap::new();
     let mut failed = Vec::new();
     let blocks = archives.iter_mut().flat_map(|archive| &mut archive.blocks);
     for block in blocks.filter(|block| block.resolution.is_none() && asked.contains(&block.ulid)) {
@@ -33,16 +33,16 @@ pub fn learn_streams(
         };
         let known = learned.entry((block.ulid, file.sha256));
         let learned = known.or_insert_with(|| match read_meta(store, block) {
-            Ok(content) => told(&content),
+            Ok(content) => Some(told(&content)),
             Err(error) => {
                 failed.push((block.ulid, error));
                 None
             }
         });
-        if let Some((stream, hints)) = learned {
-            block.resolution = Some(stream.resolution);
-            block.external_labels.clone_from(&stream.labels);
-            block.hints.clone_from(hints);
+        if let Some(told) = learned {
+            block.resolution = Some(told.stream.resolution);
+            block.external_labels.clone_from(&told.stream.labels);
+            block.hints.clone_from(&told.hints);
         }
     }
     failed
@@ -50,8 +50,14 @@ pub fn learn_streams(
 
 const META: &str = "meta.json";
 
-/// What metadata says; a file that is no metadata says that it holds all there is.
-fn told(content: &[u8]) -> Option<(Stream, Vec<String>)> {
+/// What metadata says of what a block holds.
+struct Told {
+    stream: Stream,
+    hints: Vec<String>,
+}
+
+/// Reads metadata; a file that is no metadata says that the block holds all there is.
+fn told(content: &[u8]) -> Told {
     let json: Json = serde_json::from_slice(content).unwrap_or_default();
     let hints = json
         .get("compaction")
@@ -60,7 +66,7 @@ fn told(content: &[u8]) -> Option<(Stream, Vec<String>)> {
     let hints = hints.into_iter().flatten().filter_map(Json::as_str);
     let hints: Vec<String> = hints.map(str::to_owned).collect();
     let stream = Stream::of_metadata(json.get("thanos"), hints.iter().map(String::as_str));
-    Some((stream, hints))
+    Told { stream, hints }
 }
 
 /// The `meta.json` of a stored block, proved by its digest.

@@ -87,6 +87,7 @@ fn chain(name: &str) -> Past {
                 .iter()
                 .map(ulid)
                 .collect(),
+            stream: narthex::model::Stream::default(),
             samples: number("samples"),
             series: number("series"),
             chunk_bytes: number("chunkBytes"),

@@ -1,5 +1,6 @@
 //! `narthex forecast`: how a server grows, and what its disk must hold.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use crate::archive;
@@ -12,7 +13,7 @@ use crate::inspect::Listing;
 use crate::model::Millis;
 use crate::report;
 use crate::report::forecast::{FORECAST, json, markdown, text};
-use crate::repository::Repository;
+use crate::repository::{Repository, learn_streams};
 use crate::store::Location;
 
 /// What to look at, and what is planned.
@@ -122,7 +123,8 @@ fn of_directory(dir: &std::path::Path, now: Option<Millis>) -> Result<Past> {
 
 fn of_archives(location: &Location, args: &Args, now: Option<Millis>) -> Result<Past> {
     let filter = args.sources.filter();
-    let mut all = Repository::open(location.store())?.archives()?;
+    let repository = Repository::open(location.store())?;
+    let mut all = repository.archives()?;
     all.archives.retain(|archive| filter.matches(archive));
     if all.archives.is_empty() && !all.damaged.is_empty() {
         let reasons: Vec<_> = all.damaged.iter().map(|it| it.error.chain()).collect();
@@ -131,7 +133,11 @@ fn of_archives(location: &Location, args: &Args, now: Option<Millis>) -> Result<
             reasons.join("; ")
         )));
     }
+    let unknown = learn_streams(repository.store(), &mut all.archives, &BTreeSet::new());
     let mut past = archive::past(&all.archives, now)?;
+    for (ulid, error) in unknown {
+        past.leave_out(format!("block {ulid}"), error.chain());
+    }
     for damaged in &all.damaged {
         past.leave_out(damaged.name.to_string(), damaged.error.chain());
     }

@@ -1,7 +1,9 @@
 //! What blocks say of one another.
 
+use std::collections::HashMap;
+
 use crate::block::Meta;
-use crate::model::Ulid;
+use crate::model::{Held, Kin, Ulid, inherit_atoms};
 use crate::verify::{BlockVerdict, Finding, Findings, Kind};
 
 /// Compares the blocks of one directory.
@@ -47,53 +49,53 @@ fn same_ulid(known: &Known<'_>, add: &mut dyn FnMut(Kind, &BlockVerdict, String)
 
 /// Blocks that were compacted from one another, or hold the same samples.
 fn families(known: &Known<'_>, add: &mut dyn FnMut(Kind, &BlockVerdict, String)) {
-    for (child, meta) in known {
-        for (other, theirs) in known {
-            if meta.ulid == theirs.ulid {
+    let mut kins: Vec<Kin> = known.iter().map(|(_, meta)| meta.kin(meta.ulid)).collect();
+    inherit_atoms(&mut kins);
+    let mut children: HashMap<Ulid, Vec<Kin>> = HashMap::new();
+    for kin in &kins {
+        for parent in kin.parents.iter().filter(|parent| **parent != kin.ulid) {
+            children.entry(*parent).or_default().push(kin.clone());
+        }
+    }
+    for ((other, theirs), small) in known.iter().zip(&kins) {
+        let Some(children) = children.get(&theirs.ulid) else {
+            continue;
+        };
+        let ulids: Vec<_> = children.iter().map(|kin| kin.ulid.to_string()).collect();
+        let ulids = ulids.join(", ");
+        if Held::by(children).covers(&small.atoms, &small.stream) {
+            add(
+                Kind::ParentPresent,
+                other,
+                format!("compacted into {ulids}"),
+            );
+        } else {
+            let detail = format!("expected all its sources in {ulids}, found others");
+            add(Kind::ParentUncovered, other, detail);
+        }
+    }
+    for ((child, meta), big) in known.iter().zip(&kins) {
+        for ((other, theirs), small) in known.iter().zip(&kins) {
+            let is_known = big.parents.contains(&small.ulid) || meta.ulid == theirs.ulid;
+            if is_known || theirs.compaction.sources.is_empty() || !repeats(big, small) {
                 continue;
             }
-            let is_parent = meta
-                .compaction
-                .parents
-                .iter()
-                .any(|p| p.ulid == theirs.ulid);
-            let (small, big) = (&theirs.compaction.sources, &meta.compaction.sources);
-            let is_held = small.iter().all(|source| big.binary_search(source).is_ok());
-            if is_parent && is_held {
-                add(
-                    Kind::ParentPresent,
-                    other,
-                    format!("compacted into {}", meta.ulid),
-                );
-            } else if is_parent {
-                let detail = format!("expected all its sources in {}, found others", meta.ulid);
-                add(Kind::ParentUncovered, other, detail);
-            } else if is_held && !small.is_empty() && same_family(meta, theirs) {
-                let is_older = (big.len(), child.ulid) < (small.len(), other.ulid);
-                if big.len() > small.len() || is_older {
-                    add(
-                        Kind::SourcesDuplicate,
-                        other,
-                        format!("all its sources are in {}", meta.ulid),
-                    );
-                }
+            let is_older = (big.atoms.len(), child.ulid) < (small.atoms.len(), other.ulid);
+            if big.atoms.len() > small.atoms.len() || is_older {
+                let detail = format!("all its sources are in {}", meta.ulid);
+                add(Kind::SourcesDuplicate, other, detail);
             }
         }
     }
 }
 
-/// Shards and downsampled blocks share their sources legally; so does what was selected from a block.
-fn same_family(a: &Meta, b: &Meta) -> bool {
-    let is_selected =
-        |meta: &Meta| meta.has_hint("from-selected-series") || meta.has_hint("from-stale-series");
-    a.extra.get("thanos").map(labels_and_resolution)
-        == b.extra.get("thanos").map(labels_and_resolution)
-        && !is_selected(a)
-        && !is_selected(b)
-}
-
-fn labels_and_resolution(thanos: &serde_json::Value) -> [Option<&serde_json::Value>; 2] {
-    [thanos.get("labels"), thanos.get("downsample")]
+/// Whether all that `small` holds must be in `big`. Shards and downsampled blocks share their sources legally, so does what was selected from a block;
+/// and blocks of the same sources that differ may be parts of a whole.
+fn repeats(big: &Kin, small: &Kin) -> bool {
+    let is_alike = big.stream == small.stream && !big.stream.selected;
+    is_alike
+        && small.atoms.is_subset(&big.atoms)
+        && (small.atoms.len() < big.atoms.len() || big.is_copy_of(small))
 }
 
 /// Blocks that overlap the one before, or another before that which ends later.
