@@ -157,7 +157,7 @@ fn shards_and_tenants_add_up_and_aggregates_do_not_count() {
     // What the shards were split from says the same, once.
     let unsplit = [block(1, 0, HOUR), block(2, HOUR, 2 * HOUR)];
     let with_shards = unsplit.iter().cloned().chain((1..=4).map(shard));
-    assert_eq!(count(with_shards.collect()), (2000.0, 10, 0));
+    assert_eq!(count(with_shards.collect()), (2000.0, 40, 0));
     // Replicas and what they were merged into.
     let mut replicas = unsplit;
     for (replica, block) in replicas.iter_mut().enumerate() {
