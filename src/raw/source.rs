@@ -1,12 +1,12 @@
 //! Getting a file's bytes: by memory map, or by reading it.
-//!
-//! This file and `processor.rs` are the only ones of the crate with `unsafe` in them.
 
 use std::fs::File;
 use std::io::Read;
 use std::ops::Deref;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
+use super::map::{Map, Unreadable};
 use crate::error::{Error, Result};
 
 /// How [`FileBytes::open`] gets at a file's content.
@@ -20,14 +20,13 @@ pub enum ReadMode {
 }
 
 /// The content of one file, immutable while it is held.
-// What is inside is nobody else's to make: `release` relies on every map being one of a file.
 #[derive(Debug)]
 pub struct FileBytes(Content);
 
 #[derive(Debug)]
 enum Content {
     /// Mapped pages of a file, shared and never written to.
-    Mapped(memmap2::Mmap),
+    Mapped(Map),
     /// A copy, or an empty file (which cannot be mapped).
     Owned(Vec<u8>),
 }
@@ -45,12 +44,7 @@ impl FileBytes {
     ///
     /// When it cannot be opened, is not a regular file, or cannot be mapped or read.
     pub fn open(path: &Path, mode: ReadMode) -> Result<Self> {
-        // Asked before it is opened: opening a named pipe waits for a writer that may never come.
-        let metadata = std::fs::metadata(path).map_err(|e| Error::io("open", path, e))?;
-        if !metadata.is_file() {
-            return Err(not_regular(path));
-        }
-        let file = File::open(path).map_err(|e| Error::io("open", path, e))?;
+        let file = open_file(path).map_err(|e| Error::io("open", path, e))?;
         Self::of(&file, path, mode)
     }
 
@@ -70,43 +64,34 @@ impl FileBytes {
                 .map_err(|e| Error::io("read", path, e))?;
             return Ok(bytes.into());
         }
-        #[expect(
-            unsafe_code,
-            reason = "a memory map cannot be made without; see SAFETY"
-        )]
-        // SAFETY: the map is read-only. What Rust cannot rule out is that the file changes or
-        // shrinks under it: then a read may see other bytes, or the process gets SIGBUS. Prometheus never
-        // does that to a block: index and segments are written under a temporary directory name and never
-        // modified afterwards; deletion unlinks, which leaves open maps intact. meta.json and tombstones
-        // are replaced by rename, which leaves the old inode to us. Files that are appended to in place
-        // (WAL) only grow. For file systems that break these promises there is `ReadMode::Read`.
-        let map = unsafe { memmap2::Mmap::map(file) };
-        map.map(|map| FileBytes(Content::Mapped(map)))
+        Map::new(file, path)
+            .map(|map| FileBytes(Content::Mapped(map)))
             .map_err(|e| Error::io("map", path, e))
     }
 
     /// Says that the bytes from `start` to `end` are not needed soon, so that mapped pages of them do not count as memory of this process. They
     /// can be read all the same, from the page cache or the file. Advice only: where it cannot be given, nothing happens.
     pub fn release(&self, start: usize, end: usize) {
-        let Content::Mapped(map) = &self.0 else {
-            return;
-        };
-        let end = end.min(map.len());
-        let Some(len) = end.checked_sub(start).filter(|len| *len > 0) else {
-            return;
-        };
-        #[expect(unsafe_code, reason = "memmap2 cannot know what is mapped; see SAFETY")]
-        // SAFETY: MADV_DONTNEED may change what slices of the map hold if pages are anonymous, or private and written to: they would
-        // come back as zeros, or as the file has them. Neither is possible here. Every map is made by `Mmap::map` in this file, of a
-        // file, shared, and read-only; nobody else can make a `Content::Mapped`. Its pages are those of the page cache, which
-        // dropping does not change: the next access, by whoever holds a slice, maps the same page again. Whole pages are dropped,
-        // also what of them lies beside the range, to which the same applies. If the file is changed or cut meanwhile, reads see
-        // what they would see without this, see `FileBytes::of`.
-        let advised =
-            unsafe { map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, start, len) };
-        // Advice that is not taken costs memory and nothing else.
-        drop(advised);
+        if let Content::Mapped(map) = &self.0 {
+            map.release(start, end);
+        }
     }
+
+    /// The pages of the file that the disk could not read so far, which were taken for zeros. `None` for a file that was
+    /// read into memory: then opening it failed.
+    pub fn unreadable(&self) -> Option<Unreadable> {
+        match &self.0 {
+            Content::Mapped(map) => map.unreadable(),
+            Content::Owned(_) => None,
+        }
+    }
+}
+
+/// Opens `path` for reading. A named pipe is not waited for: it opens at once, and is no regular file.
+fn open_file(path: &Path) -> std::io::Result<File> {
+    let not_waiting = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
+    let flags = i32::try_from(not_waiting.bits()).unwrap_or(0);
+    File::options().read(true).custom_flags(flags).open(path)
 }
 
 fn not_regular(path: &Path) -> Error {

@@ -11,9 +11,9 @@ use super::checks::pairs::Keys;
 use super::checks::postings::PostingsCheck;
 use super::checks::segments::Segments;
 use super::checks::series::{SeriesCheck, SeriesTotals};
-use super::checks::{Subject, coverage, directory, meta, tombstones};
+use super::checks::{Subject, coverage, directory, meta, tombstones, unreadable};
 use super::{Finding, Findings, Kind, Options};
-use crate::block::{BlockFiles, Meta};
+use crate::block::{BlockFiles, Meta, Tombstones};
 use crate::error::Result;
 use crate::model::{Millis, Ulid};
 use crate::progress::Progress;
@@ -109,26 +109,38 @@ fn verify_files(subject: Subject<'_>, directory: Option<Ulid>, verdict: &mut Blo
     let segments = Segments::open(&subject, last, findings);
     verdict.stats.bytes = segments.bytes() + bytes.as_ref().map_or(0, |bytes| bytes.len() as u64);
 
-    let Some(opened) = opened else {
-        if let Some(found) = coverage::walk_all(&subject, &segments, findings) {
-            verdict.stats.chunks = found.chunks;
-            verdict.stats.samples = found.samples.unwrap_or(0);
-        }
-        return;
-    };
-    let totals = verify_index(subject, &opened, &segments, meta, findings);
+    if let Some(opened) = &opened {
+        verify_opened(subject, opened, &segments, tombstones.as_ref(), verdict);
+    } else if let Some(found) = coverage::walk_all(&subject, &segments, findings) {
+        verdict.stats.chunks = found.chunks;
+        verdict.stats.samples = found.samples.unwrap_or(0);
+    }
+    for file in bytes.iter().chain(segments.files()) {
+        unreadable::report(&subject, file, &mut verdict.findings);
+    }
+}
+
+/// What an index that opened, its segments and tombstones say of each other.
+fn verify_opened(
+    subject: Subject<'_>,
+    opened: &Opened<'_>,
+    segments: &Segments,
+    tombstones: Option<&Tombstones>,
+    verdict: &mut BlockVerdict,
+) {
+    let findings = &mut verdict.findings;
+    let meta = verdict.meta.as_ref();
+    let totals = verify_index(subject, opened, segments, meta, findings);
     subject.progress.advance(opened.index.bytes().len() as u64);
     let index = Some((opened.index, &totals.lost));
-    if let Some(tombstones) = &tombstones {
+    if let Some(tombstones) = tombstones {
         tombstones::check(&subject, tombstones, index, findings);
     }
-    let intervals = tombstones
-        .as_ref()
-        .map(|found| (found.records.len() as u64, tombstones::merged(found)));
+    let intervals = tombstones.map(|found| (found.records.len() as u64, tombstones::merged(found)));
     if let Some(meta) = meta.filter(|_| opened.toc_is_sound) {
         meta::check_stats(&subject, meta, &totals, intervals, findings);
     }
-    verdict.groups = totals.groups.named(&opened);
+    verdict.groups = totals.groups.named(opened);
     verdict.stats = BlockStats {
         series: totals.series,
         chunks: totals.counts.chunks,

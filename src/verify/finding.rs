@@ -91,6 +91,21 @@ impl Findings {
         }
     }
 
+    /// Takes out those of the kept ones that `wanted` selects.
+    pub(super) fn take(&mut self, wanted: impl Fn(&Finding) -> bool) -> Vec<Finding> {
+        let taken: Vec<_> = self
+            .kept
+            .extract_if(.., |finding| wanted(finding))
+            .collect();
+        for finding in &taken {
+            if let Some(count) = self.counts.get_mut(&finding.kind) {
+                *count -= 1;
+            }
+        }
+        self.counts.retain(|_, count| *count > 0);
+        taken
+    }
+
     /// Puts them in the order of files and offsets.
     pub fn sort(&mut self) {
         self.kept.sort_by(|a, b| {

@@ -46,6 +46,8 @@ pub enum Consequence {
     LosesNewData,
     /// It drops what stands in the log behind this place, and starts.
     DropsLog,
+    /// It dies as soon as it reads there: when it starts, for a query, or when it compacts.
+    Crashes,
     /// It does not start.
     DoesNotStart,
     /// It does not start, and the attempt destroys data.
@@ -63,6 +65,7 @@ impl fmt::Display for Consequence {
             Consequence::WrongAnswers => "answers wrongly without a word",
             Consequence::LosesNewData => "loses what it logs from now on",
             Consequence::DropsLog => "drops the rest of the log",
+            Consequence::Crashes => "crashes when it reads it",
             Consequence::DoesNotStart => "does not start",
             Consequence::Destroys => "does not start, and destroys data trying",
         })
@@ -118,6 +121,7 @@ macro_rules! kinds {
 kinds! {
     // Directories and files.
     Unreadable "unreadable" Fatal DoesNotStart "A file or directory that belongs to the block cannot be read." "mend its permissions or the file system, then verify again";
+    PageUnreadable "page-unreadable" Fatal Crashes "The disk cannot read part of a file." "stop the server, copy what can be read to another disk, restore the block from an archive";
     ForeignEntry "foreign-entry" Note Nothing "Something lies here that is not Prometheus'." LEAVE;
     LeftoverFile "leftover-file" Note Nothing "An interrupted writer left a file that Prometheus neither reads nor removes." "remove it while no server runs";
     LeftoverDirectory "leftover-directory" Note Deletes "A directory is being written or removed, or was when the server died." "if no server runs, it can be removed";

@@ -21,6 +21,7 @@ pub(super) mod segments;
 pub(super) mod series;
 pub(super) mod times;
 pub(super) mod tombstones;
+pub(super) mod unreadable;
 pub(super) mod wal;
 
 use std::path::PathBuf;

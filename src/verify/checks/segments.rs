@@ -74,6 +74,11 @@ impl Segments {
         })
     }
 
+    /// The files that could be opened.
+    pub(in crate::verify) fn files(&self) -> impl Iterator<Item = &FileBytes> {
+        self.slots.iter().filter_map(|slot| slot.bytes.as_ref())
+    }
+
     /// Bytes of all segments.
     pub(in crate::verify) fn bytes(&self) -> u64 {
         let len = |slot: &Slot| slot.bytes.as_ref().map_or(0, |bytes| bytes.len() as u64);

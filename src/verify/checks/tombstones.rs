@@ -3,6 +3,7 @@
 use super::Subject;
 use super::budget::Budget;
 use super::entries::Lost;
+use super::unreadable;
 use crate::block::Tombstones;
 use crate::index::Index;
 use crate::raw::{FileBytes, Problem};
@@ -41,6 +42,7 @@ pub(in crate::verify) fn read(
         };
         findings.add(kind, || subject.finding(kind, path.clone()).at(malformed));
     }
+    unreadable::report(subject, &content, findings);
     tombstones.faults.is_empty().then_some(tombstones)
 }
 

@@ -1,0 +1,54 @@
+//! Pages that the disk cannot read: what is found wrong in them has one cause, and is one finding.
+
+use super::Subject;
+use crate::raw::{FileBytes, Unreadable};
+use crate::verify::{Finding, Findings, Kind};
+
+/// Reports the pages of `content` that could not be read. Findings about what lies in them, or in a chunk that reaches into
+/// them, are replaced by one, which has their losses.
+pub(in crate::verify) fn report(
+    subject: &Subject<'_>,
+    content: &FileBytes,
+    findings: &mut Findings,
+) {
+    let Some(unreadable) = content.unreadable() else {
+        return;
+    };
+    let caused = findings.take(|finding| is_caused(finding, &unreadable));
+    let losses = caused.iter().filter_map(|finding| finding.loss);
+    let loss = losses.reduce(|all, next| all.and(next));
+    findings.add(Kind::PageUnreadable, || Finding {
+        offset: unreadable.offsets.first().copied(),
+        loss,
+        ..subject
+            .finding(Kind::PageUnreadable, unreadable.path.clone())
+            .saying(words(&unreadable))
+    });
+}
+
+fn words(unreadable: &Unreadable) -> String {
+    let bytes = unreadable.page_bytes;
+    match unreadable.offsets.as_slice() {
+        [_] => {
+            format!("the disk cannot read {bytes} bytes from here on, which were taken for zeros")
+        }
+        pages => format!(
+            "the disk cannot read {} pages of {bytes} bytes, which were taken for zeros, up to offset {}",
+            unreadable.pages,
+            pages.last().copied().unwrap_or(0).saturating_add(bytes)
+        ),
+    }
+}
+
+fn is_caused(finding: &Finding, unreadable: &Unreadable) -> bool {
+    let Some(offset) = finding.offset.filter(|_| finding.path == unreadable.path) else {
+        return false;
+    };
+    // A chunk's finding stands where the chunk begins, which may be in the page before.
+    let in_segment = unreadable
+        .path
+        .parent()
+        .is_some_and(|dir| dir.ends_with("chunks"));
+    let reach = if in_segment { unreadable.page_bytes } else { 0 };
+    unreadable.covers(offset) || unreadable.covers(offset.saturating_add(reach))
+}
