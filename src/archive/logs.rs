@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use super::source::{Miss, SourceFile};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Millis;
-use crate::raw::ReadMode;
+use crate::raw::{Links, ReadMode};
 use crate::repository::FilePath;
 use crate::wal::{
     Consequence, Entry, Extra, Listing, Log, Record, Records, Replay, SegmentFile, summarize,
@@ -111,22 +111,32 @@ fn disowns(segment: &[u8]) -> bool {
     false
 }
 
-/// Opens the logs of the data directory `dir`; a log that does not exist has no files.
+/// Opens the logs of the data directory `dir`; a log that does not exist has no files. `links` is for links below `dir`.
 ///
 /// `before_recheck` is called between opening and listing again (tests make things vanish there).
-pub(super) fn open_logs(dir: &Path, before_recheck: &dyn Fn(&Path)) -> Result<LogFiles> {
+pub(super) fn open_logs(
+    dir: &Path,
+    links: Links,
+    before_recheck: &dyn Fn(&Path),
+) -> Result<LogFiles> {
     let mut logs = LogFiles::default();
     for (log, name) in LOGS {
-        let opened = open_log(dir, log, name, before_recheck)?;
+        let opened = open_log(dir, links, (log, name), before_recheck)?;
         logs.files.extend(opened.files);
         logs.left_out.extend(opened.left_out);
     }
     Ok(logs)
 }
 
-fn open_log(dir: &Path, log: Log, name: &str, before_recheck: &dyn Fn(&Path)) -> Result<LogFiles> {
+fn open_log(
+    dir: &Path,
+    links: Links,
+    log: (Log, &str),
+    before_recheck: &dyn Fn(&Path),
+) -> Result<LogFiles> {
+    let name = log.1;
     for _ in 0..MAX_TRIES {
-        match try_open_log(dir, log, name, before_recheck) {
+        match try_open_log(dir, links, log, before_recheck) {
             Ok(opened) => return Ok(opened),
             Err(Miss::Vanished) if !dir.join(name).exists() => return Ok(LogFiles::default()),
             Err(Miss::Vanished) => {}
@@ -144,8 +154,8 @@ fn open_log(dir: &Path, log: Log, name: &str, before_recheck: &dyn Fn(&Path)) ->
 
 fn try_open_log(
     dir: &Path,
-    log: Log,
-    name: &str,
+    links: Links,
+    (log, name): (Log, &str),
     before_recheck: &dyn Fn(&Path),
 ) -> Result<LogFiles, Miss> {
     let path = dir.join(name);
@@ -154,7 +164,7 @@ fn try_open_log(
     let mut opened = LogFiles::default();
     for segment in needed(&replay) {
         let name = FilePath::new(format!("{name}/{}", segment.path))?;
-        opened.files.push(SourceFile::open(dir, name)?);
+        opened.files.push(SourceFile::open(dir, name, links)?);
     }
     before_recheck(&path);
     let again = Listing::read(&path)?;
@@ -235,7 +245,7 @@ mod tests {
                 "wbl/00000004",
             ],
         );
-        let logs = open_logs(dir.path(), &|_| ()).unwrap();
+        let logs = open_logs(dir.path(), Links::Refused, &|_| ()).unwrap();
         assert_eq!(
             names(&logs),
             [
@@ -265,7 +275,12 @@ mod tests {
     #[test]
     fn a_directory_without_logs_has_none() {
         let dir = tempfile::tempdir().unwrap();
-        assert!(open_logs(dir.path(), &|_| ()).unwrap().files.is_empty());
+        assert!(
+            open_logs(dir.path(), Links::Refused, &|_| ())
+                .unwrap()
+                .files
+                .is_empty()
+        );
     }
 
     #[test]
@@ -276,7 +291,7 @@ mod tests {
             &["wal/00000000", "wal/00000001", "wal/00000002"],
         );
         let tries = Cell::new(0);
-        let logs = open_logs(dir.path(), &|log| {
+        let logs = open_logs(dir.path(), Links::Refused, &|log| {
             tries.set(tries.get() + 1);
             if tries.get() == 1 {
                 write(dir.path(), &["wal/checkpoint.00000001/00000000"]);
@@ -296,7 +311,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         write(dir.path(), &["wbl/00000007", "wbl/00000008"]);
         let tries = Cell::new(0);
-        let logs = open_logs(dir.path(), &|log| {
+        let logs = open_logs(dir.path(), Links::Refused, &|log| {
             tries.set(tries.get() + 1);
             write(dir.path(), &["wbl/00000009"]);
             if tries.get() == 1 {
@@ -313,7 +328,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         write(dir.path(), &["wal/00000000"]);
         let next = Cell::new(0);
-        let error = open_logs(dir.path(), &|log| {
+        let error = open_logs(dir.path(), Links::Refused, &|log| {
             fs::remove_file(log.join(format!("{:08}", next.get()))).unwrap();
             next.set(next.get() + 1);
             fs::write(log.join(format!("{:08}", next.get())), b"x").unwrap();

@@ -29,6 +29,7 @@ use std::time::Duration;
 use crate::error::{Error, Result};
 use crate::model::{Millis, Ulid};
 use crate::progress::Progress;
+use crate::raw::Links;
 use crate::repository::{Archive, Repository, SourceFilter, portable};
 use crate::verify;
 use hooks::NoHooks;
@@ -86,6 +87,8 @@ pub struct Options {
     pub logs: bool,
     /// Compression level of zstd, from 1 to 22.
     pub level: i32,
+    /// Whether links inside the source's blocks and logs are followed.
+    pub links: Links,
     /// Take the source for the server its name says, whatever its blocks say.
     pub force: bool,
     /// What else the archive is to be known by.
@@ -104,6 +107,7 @@ impl Default for Options {
             codec: Codec::default(),
             logs: true,
             level: portable::DEFAULT_LEVEL,
+            links: Links::default(),
             force: false,
             labels: BTreeMap::new(),
             patience: Duration::from_mins(1),
@@ -168,14 +172,19 @@ pub struct Preview {
     pub left_out: BTreeMap<String, String>,
 }
 
-/// Says what [`backup`] would do, and writes nothing. Without a repository everything is new. `force` is as in
-/// [`Options`].
+/// Says what [`backup`] would do, and writes nothing. Without a repository everything is new. `links` and `force`
+/// are as in [`Options`].
 ///
 /// # Errors
 ///
 /// As [`backup`].
-pub fn preview(source: &Source, repository: Option<&Repository>, force: bool) -> Result<Preview> {
-    let found = survey::survey(&source.dir, &BTreeSet::new(), &NoHooks)?;
+pub fn preview(
+    source: &Source,
+    repository: Option<&Repository>,
+    links: Links,
+    force: bool,
+) -> Result<Preview> {
+    let found = survey::survey(&source.dir, &BTreeSet::new(), links, &NoHooks)?;
     let mut known = plan::Known::default();
     if let Some(repository) = repository {
         let newest = repository.latest(&source.filter())?.archive;
@@ -191,10 +200,17 @@ pub fn preview(source: &Source, repository: Option<&Repository>, force: bool) ->
             Action::Store => preview.new.push((block.ulid(), block.bytes)),
         }
     }
+    for block in &found.blocks {
+        let strange = block.listing.strange.iter();
+        preview.left_out.extend(strange.map(|(path, reason)| {
+            let name = path.strip_prefix(&source.dir).unwrap_or(path);
+            (name.to_string_lossy().into_owned(), (*reason).to_owned())
+        }));
+    }
     let left_out = found.left_out.into_iter();
-    preview.left_out = left_out
-        .map(|(name, reason)| (name, reason.to_owned()))
-        .collect();
+    preview
+        .left_out
+        .extend(left_out.map(|(name, reason)| (name, reason.to_owned())));
     let unreadable = found.unreadable.into_iter();
     preview
         .left_out

@@ -21,7 +21,7 @@ use crate::repository::{
     StoredObject, block_object, side_object,
 };
 use crate::store::{ObjectName, Store};
-use crate::verify::Findings;
+use crate::verify::{Findings, Kind};
 
 /// Why a block was not stored.
 pub(super) enum Failure {
@@ -115,13 +115,24 @@ impl Pipeline<'_> {
 
     /// Stores a block that nothing is known of.
     fn store(&self, survey: &BlockSurvey) -> Result<StoredBlock, Failure> {
-        let block = OpenBlock::open(&survey.found.dir)?;
+        let (block, mut stored) = self.store_as_it_is(survey)?;
+        if block.files.iter().any(SourceFile::has_holes) {
+            mark(&mut stored.findings, Kind::PageUnreadable);
+        }
+        if block.listing.lacks_part(&survey.found.dir) {
+            mark(&mut stored.findings, Kind::Unreadable);
+        }
+        Ok(stored)
+    }
+
+    fn store_as_it_is(&self, survey: &BlockSurvey) -> Result<(OpenBlock, StoredBlock), Failure> {
+        let block = survey.found.open(self.options.links)?;
         self.hooks.reached(Moment::BlockOpened(survey.ulid()));
         let survey = BlockSurvey::of(survey.found.clone(), &block).map_err(Miss::from)?;
         if self.options.codec == Codec::Dense
             && let Some(stored) = self.store_densely(&survey, &block)?
         {
-            return Ok(stored);
+            return Ok((block, stored));
         }
         let verified = self.verify(&survey, &block, self.options.verify.depth)?;
         // What looks damaged may be half deleted.
@@ -129,12 +140,13 @@ impl Pipeline<'_> {
             return Err(Miss::Vanished.into());
         }
         let held = self.hold(&survey, &block, verified)?;
-        self.complete(&survey, &block, held)
+        let stored = self.complete(&survey, &block, held)?;
+        Ok((block, stored))
     }
 
     /// Stores what has changed of a block whose immutable part is stored.
     fn refresh(&self, survey: &BlockSurvey, stored: &StoredBlock) -> Result<StoredBlock, Failure> {
-        let block = OpenBlock::open(&survey.found.dir)?;
+        let block = survey.found.open(self.options.links)?;
         self.hooks.reached(Moment::BlockOpened(survey.ulid()));
         let now = BlockSurvey::of(survey.found.clone(), &block).map_err(Miss::from)?;
         if now.fingerprint != survey.fingerprint {
@@ -407,6 +419,16 @@ pub(super) fn if_there<T>(result: Result<T>) -> Result<Option<T>, Failure> {
 pub(super) fn immutable_digests(block: &OpenBlock) -> Result<Vec<(&SourceFile, Digest)>> {
     let files = block.files.iter().filter(|file| is_immutable(&file.name));
     files.map(|file| Ok((file, file.digest()?))).collect()
+}
+
+/// Counts a finding of this kind, if there is none yet: what was stored lacks something that verification, which reads
+/// files in another way, may have seen.
+fn mark(findings: &mut FindingCounts, kind: Kind) {
+    if !findings.by_kind.contains_key(kind.id()) {
+        findings.by_kind.insert(kind.id().to_owned(), 1);
+        let severity = kind.severity().to_string();
+        *findings.by_severity.entry(severity).or_default() += 1;
+    }
 }
 
 /// The findings in the words of a manifest.

@@ -77,13 +77,12 @@ impl Harvest {
                 "block {ulid} is a symbolic link: it is archived, but Prometheus does not see it"
             ));
         }
-        for path in &block.listing.strange {
+        for (path, reason) in &block.listing.strange {
             let name = path.strip_prefix(&dir).unwrap_or(path).display();
-            let reason = "expected a file or directory with a plain name";
             self.problems
                 .push(format!("{ulid}/{name} is left out: {reason}"));
             self.left_out
-                .insert(format!("{ulid}/{name}"), reason.to_owned());
+                .insert(format!("{ulid}/{name}"), (*reason).to_owned());
         }
         self.blocks.insert(ulid, Captured { stored, dir });
     }
@@ -207,7 +206,7 @@ impl Run<'_> {
             return LogFiles::default();
         }
         let opened = |log: &Path| self.hooks.reached(Moment::LogOpened(log));
-        open_logs(&self.source.dir, &opened).unwrap_or_else(|error| {
+        open_logs(&self.source.dir, self.options.links, &opened).unwrap_or_else(|error| {
             harvest.miss("wal", &error);
             LogFiles::default()
         })
@@ -248,7 +247,7 @@ impl Run<'_> {
     /// Lists the source and looks at every block that has not been captured.
     fn look(&self, harvest: &mut Harvest) -> Result<Survey> {
         let captured: BTreeSet<Ulid> = harvest.blocks.keys().copied().collect();
-        let survey = survey(&self.source.dir, &captured, self.hooks)?;
+        let survey = survey(&self.source.dir, &captured, self.options.links, self.hooks)?;
         let left_out = survey.left_out.iter();
         let left_out = left_out.map(|(name, reason)| (name.clone(), (*reason).to_owned()));
         harvest.left_out.extend(left_out);

@@ -7,19 +7,20 @@
 //! A process may have only so many files open. Beyond half of that, files are opened anew for each read, and one
 //! that is then gone, or another one under its name, makes the whole block vanish.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::ops::Deref;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
+use rustix::fs::FileType;
 use rustix::process::{Resource, getrlimit};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::raw::{FileBytes, ReadMode};
+use crate::raw::{FileBytes, Folder, FolderEntry, Links, ReadMode};
 use crate::repository::{Digest, FilePath, Hasher, portable};
 
 /// How deep directories may be nested inside a block. Prometheus uses one level.
@@ -67,6 +68,8 @@ pub(super) struct SourceFile {
     failed: AtomicBool,
     /// Whether that was because its name leads to it no longer.
     vanished: AtomicBool,
+    /// Whether there are pages of it that the disk cannot read, which are taken for zeros.
+    has_holes: Arc<AtomicBool>,
 }
 
 #[derive(Debug)]
@@ -89,7 +92,7 @@ struct Identity {
 }
 
 impl Identity {
-    fn of(metadata: &fs::Metadata) -> Self {
+    fn of(metadata: &std::fs::Metadata) -> Self {
         Identity {
             device: metadata.dev(),
             inode: metadata.ino(),
@@ -144,19 +147,15 @@ impl Drop for Slot {
 }
 
 impl SourceFile {
-    /// Opens the regular file `dir`/`name`.
-    pub(super) fn open(dir: &Path, name: FilePath) -> Result<Self> {
-        Self::open_within(&SLOTS, dir, name)
+    /// Opens the regular file `name` in the directory `dir`, which may itself be reached through links.
+    pub(super) fn open(dir: &Path, name: FilePath, links: Links) -> Result<Self> {
+        Self::open_within(&SLOTS, &Folder::open(dir, links)?, name)
     }
 
-    fn open_within(slots: &'static Slots, dir: &Path, name: FilePath) -> Result<Self> {
-        let path = dir.join(&name);
-        let file = File::open(&path).map_err(|e| Error::io("open", &path, e))?;
+    fn open_within(slots: &'static Slots, dir: &Folder, name: FilePath) -> Result<Self> {
+        let path = dir.path().join(&name);
+        let file = dir.file(name.as_ref())?;
         let metadata = file.metadata().map_err(|e| Error::io("stat", &path, e))?;
-        if !metadata.is_file() {
-            let path = path.display();
-            return Err(Error::invalid(format!("{path} is not a regular file")));
-        }
         Ok(SourceFile {
             bytes: metadata.len(),
             name,
@@ -167,6 +166,7 @@ impl SourceFile {
             },
             failed: AtomicBool::new(false),
             vanished: AtomicBool::new(false),
+            has_holes: Arc::default(),
         })
     }
 
@@ -175,7 +175,11 @@ impl SourceFile {
         match &self.handle {
             Handle::Held { file, .. } => read(file),
             Handle::Named(identity) => {
-                let file = File::open(&self.path)?;
+                let flags = rustix::fs::OFlags::NONBLOCK.bits();
+                let file = File::options()
+                    .read(true)
+                    .custom_flags(i32::try_from(flags).unwrap_or(0))
+                    .open(&self.path)?;
                 if Identity::of(&file.metadata()?) == *identity {
                     read(&file)
                 } else {
@@ -186,7 +190,13 @@ impl SourceFile {
     }
 
     fn fill(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        let read = self.with_file(|file| FileExt::read_exact_at(file, buffer, offset));
+        let read = self.with_file(|file| match FileExt::read_exact_at(file, buffer, offset) {
+            Err(error) if is_bad_sector(&error) => {
+                self.has_holes.store(true, Ordering::Relaxed);
+                read_around(buffer, offset, |page, at| file.read_exact_at(page, at))
+            }
+            read => read,
+        });
         if let Err(error) = &read {
             self.failed.store(true, Ordering::Relaxed);
             let vanished = error.kind() == io::ErrorKind::NotFound;
@@ -231,6 +241,12 @@ impl SourceFile {
         self.vanished.load(Ordering::Relaxed)
     }
 
+    /// Whether there are pages of it that the disk cannot read, as far as it was read. They are taken for zeros, wherever
+    /// it is read.
+    pub(super) fn has_holes(&self) -> bool {
+        self.has_holes.load(Ordering::Relaxed)
+    }
+
     /// As a file to be stored.
     pub(super) fn to_store(&self) -> portable::SourceFile<'_> {
         portable::SourceFile {
@@ -249,6 +265,7 @@ impl SourceFile {
                     .map_err(|e| self.error(e))??,
             },
             length: usize::try_from(self.bytes).map_err(|_| self.error(too_large()))?,
+            has_holes: Arc::clone(&self.has_holes),
         })
     }
 
@@ -261,6 +278,15 @@ impl SourceFile {
 pub(super) struct Content {
     bytes: FileBytes,
     length: usize,
+    has_holes: Arc<AtomicBool>,
+}
+
+impl Drop for Content {
+    fn drop(&mut self) {
+        if self.bytes.unreadable().is_some() {
+            self.has_holes.store(true, Ordering::Relaxed);
+        }
+    }
 }
 
 impl Deref for Content {
@@ -269,6 +295,35 @@ impl Deref for Content {
     fn deref(&self) -> &[u8] {
         self.bytes.get(..self.length).unwrap_or(&self.bytes)
     }
+}
+
+/// The smallest part of a disk that is lost by itself; also what a map would lose.
+const PAGE: usize = 4096;
+
+/// Whether a device failed, and not the file system or this program.
+fn is_bad_sector(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())
+}
+
+/// Fills `buffer` with what stands from `offset` on, with zeros for pages that `read` cannot read.
+fn read_around(
+    buffer: &mut [u8],
+    offset: u64,
+    read: impl Fn(&mut [u8], u64) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut at = offset;
+    let mut rest = buffer;
+    while !rest.is_empty() {
+        let into_page = usize::try_from(at % PAGE as u64).unwrap_or(0);
+        let (part, behind) = rest.split_at_mut((PAGE - into_page).min(rest.len()));
+        match read(part, at) {
+            Err(error) if is_bad_sector(&error) => part.fill(0),
+            read => read?,
+        }
+        at = at.saturating_add(part.len() as u64);
+        rest = behind;
+    }
+    Ok(())
 }
 
 fn too_large() -> io::Error {
@@ -293,28 +348,33 @@ pub(super) struct OpenBlock {
     pub(super) files: Vec<SourceFile>,
     /// What else the directory holds.
     pub(super) listing: Listing,
-    dir: PathBuf,
+    dir: Folder,
 }
 
 impl OpenBlock {
-    /// Opens all files of the block in `dir`.
+    /// Opens all files of the block in `dir`, which must not be a link itself where links are refused.
     ///
     /// The directory is listed again afterwards: a block that is deleted file by file (not by Prometheus, which
     /// renames first) shows another list, and is not taken.
-    pub(super) fn open(dir: &Path) -> Result<Self, Miss> {
-        Self::open_within(&SLOTS, dir)
+    pub(super) fn open(dir: &Path, links: Links) -> Result<Self, Miss> {
+        Self::open_within(&SLOTS, Folder::open_entry(dir, links)?)
     }
 
-    fn open_within(slots: &'static Slots, dir: &Path) -> Result<Self, Miss> {
-        let listing = Listing::of(dir)?;
+    /// As [`OpenBlock::open`], for a block that was given by itself: it may be reached through links.
+    pub(super) fn open_given(dir: &Path, links: Links) -> Result<Self, Miss> {
+        Self::open_within(&SLOTS, Folder::open(dir, links)?)
+    }
+
+    fn open_within(slots: &'static Slots, dir: Folder) -> Result<Self, Miss> {
+        let listing = Listing::of(&dir)?;
         let files = listing
             .files
             .iter()
-            .map(|name| SourceFile::open_within(slots, dir, name.clone()));
+            .map(|name| SourceFile::open_within(slots, &dir, name.clone()));
         let block = OpenBlock {
             files: files.collect::<Result<_>>()?,
             listing,
-            dir: dir.to_owned(),
+            dir,
         };
         if block.is_unchanged() {
             Ok(block)
@@ -323,9 +383,9 @@ impl OpenBlock {
         }
     }
 
-    /// Whether the directory still holds what it held when it was opened.
+    /// Whether the directory still holds what it held when it was opened, and still has its name.
     pub(super) fn is_unchanged(&self) -> bool {
-        Listing::of(&self.dir).is_ok_and(|now| now == self.listing)
+        self.dir.path().is_dir() && Listing::of(&self.dir).is_ok_and(|now| now == self.listing)
     }
 
     /// The file with this name.
@@ -345,12 +405,12 @@ pub(super) struct Listing {
     files: Vec<FilePath>,
     /// Directories that hold nothing.
     pub(super) empty_dirs: Vec<FilePath>,
-    /// Entries that cannot be archived: sockets, dangling links, names that are no plain text.
-    pub(super) strange: Vec<PathBuf>,
+    /// Entries that cannot be archived, and why.
+    pub(super) strange: Vec<(PathBuf, &'static str)>,
 }
 
 impl Listing {
-    fn of(dir: &Path) -> Result<Self> {
+    fn of(dir: &Folder) -> Result<Self> {
         let mut listing = Listing::default();
         listing.add(dir, None, 0)?;
         listing.files.sort_by_cached_key(|name| {
@@ -362,29 +422,49 @@ impl Listing {
         Ok(listing)
     }
 
+    /// Whether something that Prometheus would read is not among the files.
+    pub(super) fn lacks_part(&self, dir: &Path) -> bool {
+        self.strange.iter().any(|(path, _)| {
+            let name = path.strip_prefix(dir).unwrap_or(path);
+            let first = name.components().next();
+            let parts = ["meta.json", "index", "tombstones", "chunks"];
+            first.is_some_and(|first| parts.iter().any(|part| first.as_os_str() == *part))
+        })
+    }
+
     /// Adds what is in `dir`, which is called `inside` within the block, and says whether there was anything.
-    fn add(&mut self, dir: &Path, inside: Option<&FilePath>, depth: usize) -> Result<bool> {
-        let mut any = false;
-        for entry in fs::read_dir(dir).map_err(|e| Error::io("list", dir, e))? {
-            let path = entry.map_err(|e| Error::io("list", dir, e))?.path();
-            any = true;
-            match (self::name(&path, inside), fs::metadata(&path)) {
-                // A link counts as what it leads to, as it does for Prometheus when it opens the file. Links
-                // to directories could lead in circles; only `chunks` on another disk has a meaning.
-                (Some(name), Ok(target)) if target.is_file() => self.files.push(name),
-                (Some(name), Ok(target))
-                    if target.is_dir()
-                        && depth < MAX_DEPTH
-                        && (!path.is_symlink() || name.as_str() == "chunks") =>
+    fn add(&mut self, dir: &Folder, inside: Option<&FilePath>, depth: usize) -> Result<bool> {
+        let entries = dir.entries()?;
+        let any = !entries.is_empty();
+        for FolderEntry {
+            name,
+            kind,
+            is_link,
+        } in entries
+        {
+            let path = dir.path().join(&name);
+            let Some(full) = self::name(&path, inside) else {
+                self.strange
+                    .push((path, "expected a name that is plain text"));
+                continue;
+            };
+            match kind {
+                FileType::RegularFile => self.files.push(full),
+                // Links to directories could lead in circles; only `chunks` on another disk has a meaning.
+                FileType::Directory
+                    if depth < MAX_DEPTH && (!is_link || full.as_str() == "chunks") =>
                 {
-                    if !self.add(&path, Some(&name), depth + 1)? {
-                        self.empty_dirs.push(name);
+                    if !self.add(&dir.folder(name.as_ref())?, Some(&full), depth + 1)? {
+                        self.empty_dirs.push(full);
                     }
                 }
-                (_, Err(error)) if !is_dangling(&path, &error) => {
-                    return Err(Error::io("stat", &path, error));
-                }
-                _ => self.strange.push(path),
+                FileType::Symlink => self.strange.push((
+                    path,
+                    "it is a symbolic link, which is not followed (--follow-links follows those that lead somewhere)",
+                )),
+                _ => self
+                    .strange
+                    .push((path, "expected a regular file or a directory")),
             }
         }
         Ok(any)
@@ -401,16 +481,16 @@ fn name(path: &Path, inside: Option<&FilePath>) -> Option<FilePath> {
     FilePath::new(full).ok()
 }
 
-/// A link to nothing stays a link to nothing however often one looks; anything else that is not found has just
-/// been deleted.
-fn is_dangling(path: &Path, error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::NotFound && path.is_symlink()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::repository::portable::Content as _;
+    use std::fs;
+
+    fn strange(block: &OpenBlock) -> Vec<PathBuf> {
+        let strange = block.listing.strange.iter();
+        strange.map(|(path, _)| path.clone()).collect()
+    }
 
     fn names(block: &OpenBlock) -> Vec<&str> {
         block.files.iter().map(|file| file.name.as_str()).collect()
@@ -427,15 +507,15 @@ mod tests {
             fs::write(block.join(name), name).unwrap();
         }
         std::os::unix::fs::symlink("nowhere", block.join("dangling")).unwrap();
-        let opened = OpenBlock::open(block).unwrap();
+        let opened = OpenBlock::open(block, Links::Refused).unwrap();
         assert_eq!(
             names(&opened),
             ["meta.json", "a/b/c", "chunks/000001", "index"]
         );
         fs::write(block.join("back\\slash"), b"").unwrap();
-        let opened = OpenBlock::open(block).unwrap();
+        let opened = OpenBlock::open(block, Links::Refused).unwrap();
         assert_eq!(
-            opened.listing.strange,
+            strange(&opened),
             [block.join("back\\slash"), block.join("dangling")]
         );
         assert_eq!(opened.bytes(), 9 + 5 + 13 + 5);
@@ -449,20 +529,53 @@ mod tests {
     }
 
     #[test]
-    fn links_to_files_and_chunks_are_followed_and_links_that_lead_in_circles_are_not() {
+    fn links_are_named_and_those_to_files_and_chunks_followed_only_when_asked_for() {
         let dir = tempfile::tempdir().unwrap();
+        let block = dir.path().join("block");
         let link = |target: &str, name: &str| {
-            std::os::unix::fs::symlink(target, dir.path().join(name)).unwrap();
+            std::os::unix::fs::symlink(target, block.join(name)).unwrap();
         };
-        fs::create_dir(dir.path().join("disk2")).unwrap();
-        fs::write(dir.path().join("disk2/000001"), b"x").unwrap();
+        fs::create_dir_all(block.join("disk2")).unwrap();
+        fs::write(block.join("disk2/000001"), b"x").unwrap();
         link("disk2/000001", "index");
         link("disk2", "chunks");
         link("..", "up");
         link(".", "self");
-        let block = OpenBlock::open(dir.path()).unwrap();
-        assert_eq!(names(&block), ["chunks/000001", "disk2/000001", "index"]);
-        assert_eq!(block.listing.strange.len(), 2);
+        let refused = OpenBlock::open(&block, Links::Refused).unwrap();
+        assert_eq!(names(&refused), ["disk2/000001"]);
+        let left_out = ["chunks", "index", "self", "up"].map(|name| block.join(name));
+        assert_eq!(strange(&refused), left_out);
+        assert!(refused.listing.lacks_part(&block));
+        let followed = OpenBlock::open(&block, Links::Followed).unwrap();
+        assert_eq!(names(&followed), ["chunks/000001", "disk2/000001", "index"]);
+        assert_eq!(followed.listing.strange.len(), 2);
+        assert!(!followed.listing.lacks_part(&block));
+        std::os::unix::fs::symlink("block", dir.path().join("linked")).unwrap();
+        let linked = dir.path().join("linked");
+        assert!(OpenBlock::open(&linked, Links::Refused).is_err());
+        let given = OpenBlock::open_given(&linked, Links::Refused).unwrap();
+        assert_eq!(names(&given), ["disk2/000001"]);
+    }
+
+    #[test]
+    fn pages_that_the_disk_cannot_read_are_zeros_and_the_others_are_read() {
+        let failing = |page: &mut [u8], at: u64| {
+            if at / PAGE as u64 == 1 {
+                return Err(rustix::io::Errno::IO.into());
+            }
+            page.fill(7);
+            Ok(())
+        };
+        let mut buffer = vec![1; 2 * PAGE + 200];
+        read_around(&mut buffer, PAGE as u64 - 100, failing).unwrap();
+        assert!(buffer[..100].iter().all(|byte| *byte == 7));
+        assert!(buffer[100..100 + PAGE].iter().all(|byte| *byte == 0));
+        assert!(buffer[100 + PAGE..].iter().all(|byte| *byte == 7));
+        let other = |_: &mut [u8], _: u64| Err(io::ErrorKind::UnexpectedEof.into());
+        assert!(
+            read_around(&mut buffer, 0, other).is_err(),
+            "not the disk's fault"
+        );
     }
 
     #[test]
@@ -470,7 +583,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("00000001");
         fs::write(&path, b"0123456789").unwrap();
-        let file = SourceFile::open(dir.path(), FilePath::new("00000001").unwrap()).unwrap();
+        let file = SourceFile::open(
+            dir.path(),
+            FilePath::new("00000001").unwrap(),
+            Links::Refused,
+        )
+        .unwrap();
         fs::OpenOptions::new()
             .append(true)
             .open(&path)
@@ -491,7 +609,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("index");
         fs::write(&path, b"0123456789").unwrap();
-        let file = SourceFile::open(dir.path(), FilePath::new("index").unwrap()).unwrap();
+        let file =
+            SourceFile::open(dir.path(), FilePath::new("index").unwrap(), Links::Refused).unwrap();
         fs::write(&path, b"0").unwrap();
         let error = file.read_exact_at(&mut [0; 10], 0).unwrap_err();
         assert!(error.to_string().contains(&path.display().to_string()));
@@ -509,7 +628,8 @@ mod tests {
         for name in names {
             fs::write(path(name), name).unwrap();
         }
-        let block = OpenBlock::open_within(&FEW, dir.path()).unwrap();
+        let block = OpenBlock::open_within(&FEW, Folder::open(dir.path(), Links::Refused).unwrap())
+            .unwrap();
         let read = |file: &SourceFile| file.read_exact_at(&mut [0; 6], 0);
         assert_eq!(FEW.held.load(Ordering::Relaxed), 2);
         assert!(block.files.iter().all(|file| read(file).is_ok()));
@@ -534,7 +654,7 @@ mod tests {
     #[test]
     fn a_block_that_is_gone_has_vanished() {
         let dir = tempfile::tempdir().unwrap();
-        let missing = OpenBlock::open(&dir.path().join("missing"));
+        let missing = OpenBlock::open(&dir.path().join("missing"), Links::Refused);
         assert!(matches!(missing, Err(Miss::Vanished)));
     }
 }

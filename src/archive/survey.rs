@@ -12,6 +12,7 @@ use super::source::{Listing, Miss, OpenBlock};
 use crate::block::{self, DataDir, EntryKind, Meta};
 use crate::error::{Error, Result};
 use crate::model::Ulid;
+use crate::raw::Links;
 use crate::repository::{Fingerprint, StoredBlock, StoredFile};
 
 /// Longest `meta.json` that is read for what it says. Real ones have some KiB; a longer one is archived like any
@@ -43,6 +44,19 @@ pub(super) struct Found {
     pub(super) dir: PathBuf,
     /// Whether that is a symbolic link, so that Prometheus does not see the block.
     pub(super) is_link: bool,
+    /// Whether it is what the user named, and not found in a data directory.
+    pub(super) is_given: bool,
+}
+
+impl Found {
+    /// Opens the block.
+    pub(super) fn open(&self, links: Links) -> Result<OpenBlock, Miss> {
+        if self.is_given {
+            OpenBlock::open_given(&self.dir, links)
+        } else {
+            OpenBlock::open(&self.dir, links)
+        }
+    }
 }
 
 /// What a look at a block tells.
@@ -125,7 +139,12 @@ fn read_meta(block: &OpenBlock) -> Result<Option<Meta>> {
 }
 
 /// Looks at the directory `dir` and at all blocks in it, except those in `known`.
-pub(super) fn survey(dir: &Path, known: &BTreeSet<Ulid>, hooks: &dyn Hooks) -> Result<Survey> {
+pub(super) fn survey(
+    dir: &Path,
+    known: &BTreeSet<Ulid>,
+    links: Links,
+    hooks: &dyn Hooks,
+) -> Result<Survey> {
     let scanned = DataDir::scan(dir)?;
     hooks.reached(Moment::Listed);
     let mut survey = Survey::default();
@@ -133,7 +152,7 @@ pub(super) fn survey(dir: &Path, known: &BTreeSet<Ulid>, hooks: &dyn Hooks) -> R
     for entry in scanned.entries() {
         match (entry.kind.is_block(), left_out(entry.kind)) {
             (true, _) => {
-                let block = locate(entry)?;
+                let block = locate(entry, dir)?;
                 // Two spellings of one ULID: Prometheus' own comes first.
                 if let Entry::Vacant(place) = found.entry(block.ulid) {
                     place.insert(block);
@@ -151,7 +170,7 @@ pub(super) fn survey(dir: &Path, known: &BTreeSet<Ulid>, hooks: &dyn Hooks) -> R
     found.retain(|ulid, _| !known.contains(ulid));
     let looks = found
         .into_par_iter()
-        .map(|(ulid, found)| (ulid, look(found)));
+        .map(|(ulid, found)| (ulid, look(found, links)));
     for (ulid, look) in looks.collect::<Vec<_>>() {
         match look {
             Ok(block)
@@ -173,13 +192,13 @@ pub(super) fn survey(dir: &Path, known: &BTreeSet<Ulid>, hooks: &dyn Hooks) -> R
     Ok(survey)
 }
 
-fn look(found: Found) -> Result<BlockSurvey, Miss> {
-    let block = OpenBlock::open(&found.dir)?;
+fn look(found: Found, links: Links) -> Result<BlockSurvey, Miss> {
+    let block = found.open(links)?;
     Ok(BlockSurvey::of(found, &block)?)
 }
 
 /// A block given by itself may lie in a directory of any name; then its metadata says what it is.
-fn locate(entry: &block::Entry) -> Result<Found> {
+fn locate(entry: &block::Entry, source: &Path) -> Result<Found> {
     let nameless = || {
         Error::invalid(format!(
             "expected a block in a directory named by its ULID, found {}",
@@ -196,6 +215,7 @@ fn locate(entry: &block::Entry) -> Result<Found> {
         ulid,
         dir: entry.path.clone(),
         is_link: entry.kind == EntryKind::SymlinkedBlock,
+        is_given: entry.path == source,
     })
 }
 

@@ -172,7 +172,7 @@ fn contents(bench: &Bench, archive: &Archive) -> BTreeMap<String, Vec<u8>> {
 fn on_disk(bench: &Bench) -> BTreeMap<String, Vec<u8>> {
     let mut files = BTreeMap::new();
     for block in bench.blocks() {
-        let open = source::OpenBlock::open(&bench.path(&block)).unwrap();
+        let open = source::OpenBlock::open(&bench.path(&block), Links::Refused).unwrap();
         for file in open.files {
             let content = file.read_at(0, u64::MAX).unwrap();
             files.insert(format!("{block}/{}", file.name), content);
@@ -627,7 +627,7 @@ fn another_server_is_refused_under_the_same_name() {
     assert!(refused.to_string().contains("--source"), "{refused}");
     let source = Source::new(bench.dir.path(), "host".into(), Some("test".into())).unwrap();
     let repository = Repository::open(Arc::new(bench.store.clone())).unwrap();
-    let preview = |force| preview(&source, Some(&repository), force);
+    let preview = |force| preview(&source, Some(&repository), Links::Refused, force);
     assert_eq!(preview(false).unwrap_err().kind(), ErrorKind::Refused);
     assert_eq!(preview(true).unwrap().new.len(), 3);
     assert_eq!(

@@ -97,11 +97,25 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let result = commands::run(cli.command, &mut context);
     let result = result.and_then(|outcome| out.flush().map_err(output_error).map(|()| outcome));
+    let lost = name_unreadable(&*progress);
     match result {
+        Ok(Outcome::Healthy) if lost => Outcome::Problems.into(),
         Ok(outcome) => outcome.into(),
         Err(error) if is_broken_pipe(&error) => Outcome::Healthy.into(),
         Err(error) => fail(&error),
     }
+}
+
+/// Names the pages of files that were read as zeros because the disk cannot read them, whichever command did, and
+/// says whether there were any.
+fn name_unreadable(progress: &dyn Progress) -> bool {
+    let unreadable = crate::raw::take_unreadable();
+    for file in &unreadable {
+        progress.remark(&format!(
+            "{file}: what lies there was taken for zeros, so what is said of it is not to be relied on"
+        ));
+    }
+    !unreadable.is_empty()
 }
 
 /// Lets the process open as many files as it may: a large data directory has more segments than the usual soft

@@ -9,6 +9,7 @@ use crate::archive::{self, Codec, Options, Preview, Source};
 use crate::cli::args::RepoArgs;
 use crate::cli::{Context, Outcome, time};
 use crate::error::{Error, ErrorKind, Result};
+use crate::raw::Links;
 use crate::report;
 use crate::report::backup::BACKUP;
 use crate::report::bytes_text;
@@ -45,6 +46,10 @@ pub(crate) struct Args {
     /// Leave out WAL and WBL, and with them the samples that are in no block yet
     #[arg(long)]
     no_wal: bool,
+    /// Follow symbolic links inside blocks and logs, and blocks that are links. Without it they are left out and named: whoever owns DIR
+    /// could have any file archived that the user running the backup may read
+    #[arg(long)]
+    follow_links: bool,
     /// How new blocks are stored: dense (packed, a fraction of the size) or portable (tar in zstd, readable without narthex)
     #[arg(long, value_enum, default_value_t = CodecArg::Dense)]
     codec: CodecArg,
@@ -82,6 +87,16 @@ impl From<CodecArg> for Codec {
     }
 }
 
+impl Args {
+    fn links(&self) -> Links {
+        if self.follow_links {
+            Links::Followed
+        } else {
+            Links::Refused
+        }
+    }
+}
+
 pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     let host = args.host.clone().unwrap_or_else(this_host);
     let source = Source::new(&args.dir, host, args.source.clone())?;
@@ -93,6 +108,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
         codec: args.codec.into(),
         logs: !args.no_wal,
         level: args.level,
+        links: args.links(),
         force: args.force,
         labels: args.labels.iter().cloned().collect(),
         cache: cache_dir(args),
@@ -162,7 +178,7 @@ fn preview(args: &Args, source: &Source, context: &mut Context<'_>) -> Result<Ou
         Err(error) if error.kind() == ErrorKind::NotFound => None,
         opened => Some(opened?),
     };
-    let preview = archive::preview(source, repository.as_ref(), args.force)?;
+    let preview = archive::preview(source, repository.as_ref(), args.links(), args.force)?;
     let left_out = preview.left_out.iter();
     let left_out = left_out
         .map(|(name, reason)| (&**name, &**reason))
