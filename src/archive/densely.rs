@@ -93,6 +93,12 @@ impl<'b> Packable<'b> {
         }))
     }
 
+    /// Whether there are pages that could not be read, and were taken for zeros.
+    fn has_holes(&self) -> bool {
+        let segments = self.segments.iter().map(|(_, content)| content);
+        segments.chain([&self.index]).any(Content::has_holes)
+    }
+
     fn bytes(&self) -> BlockBytes<'_> {
         BlockBytes {
             index: &self.index,
@@ -165,6 +171,10 @@ impl Pipeline<'_> {
                 return Ok(Attempt::Unpackable);
             };
             let digests = digests.map_err(Miss::from)?;
+            // What was packed was mapped, and what was digested was read: with pages that cannot be read, the two may differ.
+            if source.has_holes() || block.files.iter().any(SourceFile::has_holes) {
+                return Ok(Attempt::Unpackable);
+            }
             let verified = self.verify_packed(survey, block, &stored)?;
             if !verified.findings.is_empty() && !block.is_unchanged() {
                 return Err(Miss::Vanished.into());

@@ -281,9 +281,16 @@ pub(super) struct Content {
     has_holes: Arc<AtomicBool>,
 }
 
+impl Content {
+    /// Whether there are pages that could not be read so far, and were taken for zeros.
+    pub(super) fn has_holes(&self) -> bool {
+        self.bytes.unreadable().is_some()
+    }
+}
+
 impl Drop for Content {
     fn drop(&mut self) {
-        if self.bytes.unreadable().is_some() {
+        if self.has_holes() {
             self.has_holes.store(true, Ordering::Relaxed);
         }
     }

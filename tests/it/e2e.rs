@@ -10,6 +10,7 @@ mod answer;
 mod deployment;
 mod dump;
 mod exact;
+mod hostile_machine;
 mod http;
 mod killed_backup;
 mod killed_server;

@@ -1,0 +1,316 @@
+//! What belongs here: data directories whose owner, or whose disk, cannot be trusted.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::program::{backup, narthex, restore, run};
+use super::tree::{copy, fixture};
+
+fn block_of(data: &Path) -> PathBuf {
+    let entries = fs::read_dir(data)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let mut blocks: Vec<_> = entries
+        .filter(|path| path.join("chunks/000001").is_file())
+        .collect();
+    blocks.sort();
+    blocks.swap_remove(0)
+}
+
+fn stderr(output: &std::process::Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// A data directory, and a file beside it that its owner cannot read.
+fn home() -> (tempfile::TempDir, PathBuf, PathBuf) {
+    let home = tempfile::tempdir().unwrap();
+    let data = home.path().join("data");
+    copy(&fixture("night-1"), &data);
+    let secret = home.path().join("secret");
+    fs::write(&secret, b"root:$6$not-for-everybody").unwrap();
+    (home, data, secret)
+}
+
+/// Whether any file below `dir` holds `bytes`, packed or not.
+fn restored_holds(repository: &Path, bytes: &[u8]) -> bool {
+    let target = tempfile::tempdir().unwrap();
+    let target = target.path().join("restored");
+    let mut command = narthex(["restore", "latest"]);
+    command
+        .arg("--repo")
+        .arg(repository)
+        .arg("--target")
+        .arg(&target);
+    run(&mut command, &[0, 3]);
+    let mut dirs = vec![target];
+    while let Some(dir) = dirs.pop() {
+        for entry in fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                dirs.push(path);
+            } else if fs::read(&path)
+                .unwrap()
+                .windows(bytes.len())
+                .any(|part| part == bytes)
+            {
+                return true;
+            }
+        }
+    }
+    false
+}
+
+#[test]
+fn links_below_a_data_directory_are_named_and_nothing_they_lead_to_is_archived() {
+    for place in [
+        "foreign",
+        "tombstones",
+        "chunks/000002",
+        "index",
+        "meta.json",
+        "wal",
+        "wal/00000005",
+    ] {
+        let (home, data, secret) = home();
+        let path = if place.starts_with("wal") {
+            data.join(place)
+        } else {
+            block_of(&data).join(place)
+        };
+        if path.is_dir() {
+            let moved = home.path().join("moved");
+            fs::rename(&path, &moved).unwrap();
+            fs::copy(&secret, moved.join("00000099")).unwrap();
+            symlink(&moved, &path).unwrap();
+        } else {
+            let _ = fs::remove_file(&path);
+            symlink(&secret, &path).unwrap();
+        }
+        let repository = home.path().join("repository");
+        let output = run(&mut backup(&data, &repository), &[3]);
+        let said = stderr(&output);
+        let name = place.rsplit('/').next().unwrap();
+        assert!(
+            said.contains(name) && said.contains("symbolic link"),
+            "{place}: {said}"
+        );
+        assert!(
+            !restored_holds(&repository, b"not-for-everybody"),
+            "{place}"
+        );
+    }
+}
+
+#[test]
+fn a_block_that_lacks_a_linked_part_counts_as_damaged_and_one_with_followed_links_is_whole() {
+    let (home, data, _) = home();
+    let block = block_of(&data);
+    let index = home.path().join("index");
+    fs::rename(block.join("index"), &index).unwrap();
+    symlink(&index, block.join("index")).unwrap();
+    let repository = home.path().join("repository");
+    run(&mut backup(&data, &repository), &[3]);
+    let archives = run(
+        narthex(["archives", "--json", "--repo"]).arg(&repository),
+        &[0, 3],
+    );
+    let archives: serde_json::Value = serde_json::from_slice(&archives.stdout).unwrap();
+    assert_ne!(archives["archives"][0]["findings"], 0, "{archives}");
+    let whole = home.path().join("whole");
+    run(backup(&data, &whole).arg("--follow-links"), &[0]);
+    let target = home.path().join("restored");
+    restore("latest", &whole, &target);
+    let restored = target.join(block.file_name().unwrap()).join("index");
+    assert_eq!(fs::read(restored).unwrap(), fs::read(index).unwrap());
+}
+
+#[test]
+fn a_data_directory_and_a_repository_reached_through_links_work() {
+    let (home, data, _) = home();
+    let (linked, repository) = (
+        home.path().join("linked"),
+        home.path().join("linked-repository"),
+    );
+    symlink(&data, &linked).unwrap();
+    fs::create_dir(home.path().join("repository")).unwrap();
+    symlink(home.path().join("repository"), &repository).unwrap();
+    run(&mut backup(&linked, &repository), &[0]);
+    restore("latest", &repository, &home.path().join("restored"));
+}
+
+/// `SCRIPT` with a file system of its own of some pages at `$1`, filled to the brim but for what `SCRIPT` makes of it; nothing where this process may
+/// not mount.
+fn with_full_disk(mount: &Path, script: &str, arguments: &[&Path]) -> Option<std::process::Output> {
+    let may_mount = Command::new("unshare")
+        .args(["--map-root-user", "--mount", "mount", "-t", "tmpfs", "none"])
+        .arg(mount)
+        .output()
+        .is_ok_and(|output| output.status.success());
+    if !may_mount {
+        assert!(
+            std::env::var_os("NARTHEX_REQUIRE_E2E").is_none(),
+            "expected to be allowed to mount"
+        );
+        eprintln!("SKIPPED: pages that cannot be read: this process may not mount");
+        return None;
+    }
+    let mut command = Command::new("unshare");
+    command.args(["--map-root-user", "--mount", "sh", "-ec", script, "sh"]);
+    command
+        .arg(mount)
+        .args(arguments)
+        .env_remove("NARTHEX_REPO");
+    Some(command.output().unwrap())
+}
+
+/// A page of a file that has no place on its disk: a map of it fails as one of a bad sector does.
+const HOLE: &str = r#"
+    mount -t tmpfs -o size=8m none "$1"
+    cp -r "$2"/. "$1"
+    segment=$(ls -S "$1"/*/chunks/000001 | head -n 1)
+    size=$(stat -c %s "$segment")
+    cp "$segment" "$1"/whole
+    rm "$segment"
+    truncate -s "$size" "$segment"
+    dd if="$1"/whole of="$segment" bs=4096 count=1 conv=notrunc status=none
+    dd if="$1"/whole of="$segment" bs=4096 skip=2 seek=2 conv=notrunc status=none
+    rm "$1"/whole
+    dd if=/dev/zero of="$1"/fill bs=4096 status=none 2>/dev/null || true
+    shift 2
+    exec "$@"
+"#;
+
+#[test]
+fn a_page_that_the_disk_cannot_read_is_one_finding_and_ends_no_command() {
+    let program = Path::new(env!("CARGO_BIN_EXE_narthex"));
+    let home = tempfile::tempdir().unwrap();
+    let (mount, repository) = (home.path().join("mount"), home.path().join("repository"));
+    fs::create_dir(&mount).unwrap();
+    let fixture = fixture("night-1");
+    let run = |arguments: &[&str]| {
+        let mut all = vec![&*fixture, program];
+        all.extend(arguments.iter().map(Path::new));
+        with_full_disk(&mount, HOLE, &all)
+    };
+    let data = mount.to_str().unwrap();
+    let Some(verified) = run(&["verify", "--json", data]) else {
+        return;
+    };
+    assert_eq!(verified.status.code(), Some(3), "{}", stderr(&verified));
+    let json: serde_json::Value = serde_json::from_slice(&verified.stdout).unwrap();
+    let text = json.to_string();
+    assert_eq!(
+        text.matches("\"page-unreadable\"").count(),
+        2,
+        "one finding, one count: {text}"
+    );
+    assert!(!text.contains("\"chunk-checksum\""), "{text}");
+    for arguments in [
+        &["verify", "--quick", data][..],
+        &["inspect", data],
+        &["analyze", data],
+        &["dump", data],
+        &[
+            "backup",
+            data,
+            "--no-cache",
+            "--repo",
+            repository.to_str().unwrap(),
+        ],
+    ] {
+        let output = run(arguments).unwrap();
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(3), "{arguments:?}: {said}");
+        assert!(
+            said.contains("cannot read") && said.contains("000001"),
+            "{arguments:?}: {said}"
+        );
+    }
+    let archives = super::program::run(
+        narthex(["archives", "--json", "--repo"]).arg(&repository),
+        &[0, 3],
+    );
+    let archives: serde_json::Value = serde_json::from_slice(&archives.stdout).unwrap();
+    let blocks = fs::read_dir(&fixture)
+        .unwrap()
+        .filter(|entry| entry.as_ref().unwrap().path().join("index").exists());
+    assert_eq!(
+        archives["archives"][0]["blocks"],
+        blocks.count(),
+        "all blocks are archived: {archives}"
+    );
+}
+
+/// Preloaded into narthex, it makes one page of one file unreadable for `pread`, as a bad sector is.
+const BAD_SECTOR: &str = r#"
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+ssize_t pread64(int fd, void *to, size_t length, off64_t at) {
+    static ssize_t (*real)(int, void *, size_t, off64_t);
+    if (!real) real = dlsym(RTLD_NEXT, "pread64");
+    char link[64], path[4096];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t n = readlink(link, path, sizeof path - 1);
+    if (n > 0) {
+        path[n] = 0;
+        if (strcmp(path, getenv("BAD_FILE")) == 0 && at < 8192 && at + (off64_t)length > 4096) {
+            errno = EIO;
+            return -1;
+        }
+    }
+    return real(fd, to, length, at);
+}
+"#;
+
+#[test]
+fn a_block_with_a_bad_sector_is_archived_but_for_its_page_and_named() {
+    let (home, data, _) = home();
+    let source = home.path().join("bad_sector.c");
+    let library = home.path().join("bad_sector.so");
+    fs::write(&source, BAD_SECTOR).unwrap();
+    let mut compiler = Command::new("cc");
+    compiler
+        .args(["-shared", "-fPIC", "-o"])
+        .arg(&library)
+        .arg(&source)
+        .arg("-ldl");
+    assert!(compiler.status().unwrap().success());
+    let block = block_of(&data);
+    let segment = block.join("chunks/000001").canonicalize().unwrap();
+    let sound = fs::read(&segment).unwrap();
+    assert!(sound.len() > 8192);
+    let repository = home.path().join("repository");
+    let mut command = backup(&data, &repository);
+    command
+        .env("LD_PRELOAD", &library)
+        .env("BAD_FILE", &segment);
+    let said = stderr(&run(&mut command, &[3]));
+    assert!(said.contains("page-unreadable"), "{said}");
+    let target = home.path().join("restored");
+    let mut command = narthex(["restore", "latest"]);
+    command
+        .arg("--repo")
+        .arg(&repository)
+        .arg("--target")
+        .arg(&target);
+    run(&mut command, &[0, 3]);
+    let mut expected = sound.clone();
+    expected[4096..8192].fill(0);
+    let name = block.file_name().unwrap();
+    let restored = fs::read(target.join(name).join("chunks/000001")).unwrap();
+    assert!(restored == expected, "all but the page came back");
+    // The next night, on a disk that was mended, the block is read again.
+    run(&mut backup(&data, &repository), &[0]);
+    let target = home.path().join("mended");
+    restore("latest", &repository, &target);
+    assert!(fs::read(target.join(name).join("chunks/000001")).unwrap() == sound);
+}
