@@ -2,7 +2,7 @@
 
 use super::Subject;
 use crate::raw::{FileBytes, Unreadable};
-use crate::verify::{Finding, Findings, Kind};
+use crate::verify::{Finding, Findings, Kind, Loss};
 
 /// Reports the pages of `content` that could not be read. Findings about what lies in them, or in a chunk that reaches into
 /// them, are replaced by one, which has their losses.
@@ -16,7 +16,7 @@ pub(in crate::verify) fn report(
     };
     let caused = findings.take(|finding| is_caused(finding, &unreadable));
     let losses = caused.iter().filter_map(|finding| finding.loss);
-    let loss = losses.reduce(|all, next| all.and(next));
+    let loss = losses.reduce(Loss::and);
     findings.add(Kind::PageUnreadable, || Finding {
         offset: unreadable.offsets.first().copied(),
         loss,
