@@ -6,6 +6,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -67,7 +68,8 @@ impl Cache {
     /// Begins an entry.
     pub fn begin(&self) -> NewEntry {
         let file = self.dir.as_ref().and_then(|dir| {
-            fs::create_dir_all(dir).ok()?;
+            let mut making = fs::DirBuilder::new();
+            making.recursive(true).mode(0o700).create(dir).ok()?;
             tempfile::Builder::new()
                 .prefix("new-")
                 .tempfile_in(dir)

@@ -4,10 +4,14 @@
 //! fails when the name is taken, where a rename would overwrite. File systems without hard links get a rename that does not
 //! replace. Then the directory is made durable, and the temporary name goes. A crash leaves at worst a
 //! file in `tmp/`, never a part of an object.
+//!
+//! Files are for their owner alone (0600, directories 0700), as samples and labels are nobody else's business. Below a root
+//! with the set-group-ID bit, which is how directories are shared, they are for its group as well (0640, directories 0770).
 
 use std::fs::{self, DirEntry, File, FileType, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write};
 use std::ops::Range;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use super::name::{TEMPORARY, is_component};
@@ -23,6 +27,24 @@ const MAX_TRIES: u32 = 100;
 /// What a freshly made file system holds at its root; a repository may well be one.
 const LOST_AND_FOUND: &str = "lost+found";
 
+/// Permissions of what is made, less the process' mask.
+#[derive(Clone, Copy, Debug)]
+struct Modes {
+    for_group: bool,
+}
+
+impl Modes {
+    fn file(self) -> u32 {
+        if self.for_group { 0o640 } else { 0o600 }
+    }
+
+    fn dir(self) -> fs::DirBuilder {
+        let mut builder = fs::DirBuilder::new();
+        builder.mode(if self.for_group { 0o770 } else { 0o700 });
+        builder
+    }
+}
+
 /// Keeps objects as files below a directory, which is created with the first object.
 #[derive(Clone, Debug)]
 pub struct LocalStore {
@@ -33,6 +55,13 @@ impl LocalStore {
     /// The store below `root`, which need not exist. Nothing is read or written yet.
     pub fn new(root: impl Into<PathBuf>) -> Self {
         LocalStore { root: root.into() }
+    }
+
+    /// Permissions of new files and directories.
+    fn modes(&self) -> Modes {
+        Modes {
+            for_group: fs::metadata(&self.root).is_ok_and(|root| root.mode() & 0o2000 != 0),
+        }
     }
 
     fn path(&self, name: &ObjectName) -> PathBuf {
@@ -175,12 +204,14 @@ fn join(dir: &str, component: &str) -> String {
 impl Store for LocalStore {
     fn create(&self, name: &ObjectName) -> Result<Box<dyn PendingObject>> {
         let dir = self.root.join(TEMPORARY);
-        create_dir_durably(&dir)?;
+        let modes = self.modes();
+        create_dir_durably(&dir, modes)?;
         let random = ulid::Ulid::generate();
         let temporary = dir.join(random.to_string());
         let file = OpenOptions::new()
             .write(true)
             .create_new(true)
+            .mode(modes.file())
             .open(&temporary)
             .map_err(|e| Error::io("create", &temporary, e))?;
         Ok(Box::new(Pending {
@@ -347,13 +378,13 @@ fn own(dir: &Path) -> &Path {
 }
 
 /// Creates `dir` and what is missing above it, each entry durable before the next one relies on it.
-fn create_dir_durably(dir: &Path) -> Result<()> {
+fn create_dir_durably(dir: &Path, modes: Modes) -> Result<()> {
     if dir.is_dir() {
         return Ok(());
     }
     let above = parent(dir);
-    create_dir_durably(above)?;
-    match fs::create_dir(dir) {
+    create_dir_durably(above, modes)?;
+    match modes.dir().create(dir) {
         Ok(()) => sync_dir(above),
         // Another writer was faster.
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => Ok(()),
@@ -411,8 +442,10 @@ impl PendingObject for Pending {
         // Whoever deletes the last object in a directory removes the directory.
         let mut again =
             |e: &io::Error| e.kind() == io::ErrorKind::NotFound && tries.next().is_some();
+        let mut making = self.store.modes().dir();
+        making.recursive(true);
         loop {
-            match fs::create_dir_all(dir) {
+            match making.create(dir) {
                 Err(e) if again(&e) => continue,
                 made => made.map_err(|e| Error::io("create directory", dir, e))?,
             }
@@ -456,6 +489,38 @@ mod tests {
 
     fn name(text: &str) -> ObjectName {
         ObjectName::new(text).unwrap()
+    }
+
+    fn modes_of(dir: &Path) -> (u32, u32) {
+        let store = LocalStore::new(dir);
+        let object = name("blocks/a/b");
+        let mut pending = store.create(&object).unwrap();
+        pending.write_all(b"x").unwrap();
+        pending.publish().unwrap();
+        let mode = |path: &str| fs::metadata(dir.join(path)).unwrap().mode() & 0o777;
+        assert_eq!(mode("tmp"), mode("blocks/a"));
+        (mode("blocks/a"), mode("blocks/a/b"))
+    }
+
+    #[test]
+    fn objects_are_for_their_owner_alone_unless_the_root_is_shared_with_a_group() {
+        let home = tempfile::tempdir().unwrap();
+        assert_eq!(modes_of(&home.path().join("new")), (0o700, 0o600));
+        let root = fs::metadata(home.path().join("new")).unwrap().mode();
+        assert_eq!(root & 0o777, 0o700);
+        let made_before = home.path().join("made");
+        fs::create_dir(&made_before).unwrap();
+        assert_eq!(modes_of(&made_before), (0o700, 0o600));
+        let shared = home.path().join("shared");
+        fs::create_dir(&shared).unwrap();
+        fs::set_permissions(
+            &shared,
+            std::os::unix::fs::PermissionsExt::from_mode(0o2770),
+        )
+        .unwrap();
+        let (dir, file) = modes_of(&shared);
+        // The process' mask may take the group's right to write.
+        assert_eq!((dir & 0o757, file), (0o750, 0o640));
     }
 
     #[test]
