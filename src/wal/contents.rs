@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use super::follow::Follow;
 use super::oddity::{Oddities, Oddity};
-use super::record::{HistogramEntry, Record, RecordType};
+use super::record::{HistogramEntry, Record, RecordType, SampleEntry};
 use super::segment::RawRecord;
 use crate::model::Millis;
 use crate::raw::Malformed;
@@ -63,10 +64,17 @@ impl Contents {
         self.times = Some((min.min(time), max.max(time)));
     }
 
-    fn see_histogram<B>(&mut self, entry: &HistogramEntry<B>, offset: u64, odd: &mut Oddities) {
+    fn see_histogram<B>(
+        &mut self,
+        entry: &HistogramEntry<B>,
+        offset: u64,
+        odd: &mut Oddities,
+        follow: &mut Follow,
+    ) {
         if entry.has_known_schema() {
             self.see(entry.time);
             self.histograms += 1;
+            follow.sample(entry.series, entry.time);
         } else {
             odd.note(Oddity::UnknownSchema, offset);
         }
@@ -74,7 +82,11 @@ impl Contents {
 }
 
 /// Decodes a whole record. A record with an error in it counts for nothing: Prometheus drops it as a whole.
-pub(super) fn contents_of(raw: &RawRecord<'_>, odd: &mut Oddities) -> Result<Contents, Malformed> {
+pub(super) fn contents_of(
+    raw: &RawRecord<'_>,
+    odd: &mut Oddities,
+    follow: &mut Follow,
+) -> Result<Contents, Malformed> {
     let mut contents = Contents::default();
     let Some(record) = raw.decode()? else {
         let oddity = raw
@@ -84,27 +96,59 @@ pub(super) fn contents_of(raw: &RawRecord<'_>, odd: &mut Oddities) -> Result<Con
         return Ok(contents);
     };
     match record {
-        Record::Series(mut list) => contents.series = count(&mut list)?,
-        Record::Tombstones(mut list) => contents.tombstones = count(&mut list)?,
-        Record::Exemplars(mut list) => contents.exemplars = count(&mut list)?,
-        Record::Markers(mut list) => contents.markers = count(&mut list)?,
-        Record::Metadata(mut list) => contents.metadata = count(&mut list)?,
-        Record::MinValidTime(Some(time)) => contents.min_valid_time = Some(time),
+        Record::Series(list) => {
+            for entry in list {
+                follow.define(entry?.series);
+                contents.series += 1;
+            }
+        }
+        Record::Tombstones(list) => {
+            for entry in list {
+                let entry = entry?;
+                follow.tombstone(entry.series, entry.min_time, entry.max_time);
+                contents.tombstones += 1;
+            }
+        }
+        Record::Exemplars(list) => {
+            for entry in list {
+                let entry = entry?;
+                follow.exemplar(entry.series, entry.time);
+                contents.exemplars += 1;
+            }
+        }
+        Record::Markers(list) => {
+            for entry in list {
+                follow.marker(entry?.series);
+                contents.markers += 1;
+            }
+        }
+        Record::Metadata(list) => {
+            for entry in list {
+                follow.metadata(entry?.series);
+                contents.metadata += 1;
+            }
+        }
+        Record::MinValidTime(Some(time)) => {
+            follow.raise_min_valid_time(time);
+            contents.min_valid_time = Some(time);
+        }
         Record::MinValidTime(None) => odd.note(Oddity::MinValidTimeLength, raw.offset),
         Record::Samples(list) => {
             for entry in list {
-                contents.see(entry?.sample.time);
+                let SampleEntry { series, sample } = entry?;
+                contents.see(sample.time);
                 contents.floats += 1;
+                follow.sample(series, sample.time);
             }
         }
         Record::Histograms(list) => {
             for entry in list {
-                contents.see_histogram(&entry?, raw.offset, odd);
+                contents.see_histogram(&entry?, raw.offset, odd, follow);
             }
         }
         Record::FloatHistograms(list) => {
             for entry in list {
-                contents.see_histogram(&entry?, raw.offset, odd);
+                contents.see_histogram(&entry?, raw.offset, odd, follow);
             }
         }
     }
@@ -112,8 +156,4 @@ pub(super) fn contents_of(raw: &RawRecord<'_>, odd: &mut Oddities) -> Result<Con
         contents.records.insert(kind, 1);
     }
     Ok(contents)
-}
-
-fn count<T>(entries: &mut impl Iterator<Item = Result<T, Malformed>>) -> Result<u64, Malformed> {
-    entries.try_fold(0, |count, entry| entry.map(|_| count + 1))
 }

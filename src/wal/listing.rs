@@ -1,6 +1,7 @@
 //! What a log directory holds, by names alone.
 
 use std::fs;
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 
 use super::checkpoint::Checkpoint;
@@ -11,8 +12,73 @@ use crate::error::{Error, Result};
 pub struct Entry {
     /// Path relative to the log directory, with `/` between its parts.
     pub path: String,
-    /// Whether it is a real directory, not a link to one.
-    pub directory: bool,
+    /// What it is.
+    pub kind: EntryType,
+}
+
+/// What an entry of a log directory is. Segments count by what a link leads to, for so Prometheus opens them; a link
+/// is no directory of a checkpoint.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum EntryType {
+    /// A regular file.
+    #[default]
+    File,
+    /// A directory with nothing in it.
+    EmptyDirectory,
+    /// A directory that holds something.
+    Directory,
+    /// A named pipe: who opens it waits for a writer.
+    Pipe,
+    /// A socket, a device, a link to nothing.
+    Other,
+}
+
+impl EntryType {
+    /// Whether it is a directory.
+    pub fn is_directory(self) -> bool {
+        matches!(self, EntryType::Directory | EntryType::EmptyDirectory)
+    }
+
+    /// Its name, with an article.
+    pub fn name(self) -> &'static str {
+        match self {
+            EntryType::File => "a file",
+            EntryType::EmptyDirectory => "an empty directory",
+            EntryType::Directory => "a directory",
+            EntryType::Pipe => "a named pipe",
+            EntryType::Other => "neither a file nor a directory",
+        }
+    }
+
+    /// What lies at `path`, which itself is of `own` type.
+    fn of(path: &Path, own: fs::FileType) -> std::io::Result<Self> {
+        if own.is_symlink() {
+            return Ok(match fs::metadata(path) {
+                Ok(target) if target.is_dir() => EntryType::Directory,
+                Ok(target) => EntryType::of_file(target.file_type()),
+                Err(_) => EntryType::Other,
+            });
+        }
+        if own.is_dir() {
+            let empty = fs::read_dir(path)?.next().is_none();
+            return Ok(if empty {
+                EntryType::EmptyDirectory
+            } else {
+                EntryType::Directory
+            });
+        }
+        Ok(EntryType::of_file(own))
+    }
+
+    fn of_file(kind: fs::FileType) -> Self {
+        if kind.is_file() {
+            EntryType::File
+        } else if kind.is_fifo() {
+            EntryType::Pipe
+        } else {
+            EntryType::Other
+        }
+    }
 }
 
 impl Entry {
@@ -20,7 +86,7 @@ impl Entry {
     pub fn file(path: impl Into<String>) -> Self {
         Entry {
             path: path.into(),
-            directory: false,
+            kind: EntryType::File,
         }
     }
 
@@ -28,7 +94,7 @@ impl Entry {
     pub fn directory(path: impl Into<String>) -> Self {
         Entry {
             path: path.into(),
-            directory: true,
+            kind: EntryType::EmptyDirectory,
         }
     }
 }
@@ -40,9 +106,20 @@ pub struct SegmentFile {
     pub number: i64,
     /// Path relative to the log directory.
     pub path: String,
+    /// What it is; replay goes well with files only.
+    pub kind: EntryType,
 }
 
 impl SegmentFile {
+    /// The segment `number`, a file at `path`.
+    pub fn new(number: i64, path: impl Into<String>) -> Self {
+        SegmentFile {
+            number,
+            path: path.into(),
+            kind: EntryType::File,
+        }
+    }
+
     /// The file name under which Prometheus opens segment `number`.
     pub fn name_of(number: i64) -> String {
         format!("{number:08}")
@@ -107,20 +184,20 @@ impl Listing {
         listing
     }
 
-    fn add(&mut self, Entry { path, directory }: Entry) {
+    fn add(&mut self, Entry { path, kind }: Entry) {
         match path.split_once('/') {
             Some((parent, name)) => match (Checkpoint::number_of(parent), name.parse()) {
                 (Some(checkpoint), Ok(number)) => self.checkpoints.push(Checkpoint {
                     number: checkpoint,
                     path: parent.to_owned(),
-                    segments: vec![SegmentFile { number, path }],
+                    segments: vec![SegmentFile { number, path, kind }],
                 }),
                 _ => self.extras.push(Extra::Foreign(path)),
             },
             None if let Ok(number) = path.parse() => {
-                self.segments.push(SegmentFile { number, path });
+                self.segments.push(SegmentFile { number, path, kind });
             }
-            None if path.starts_with(Checkpoint::PREFIX) => self.add_checkpoint(path, directory),
+            None if path.starts_with(Checkpoint::PREFIX) => self.add_checkpoint(path, kind.is_directory()),
             None => self.extras.push(extra(path)),
         }
     }
@@ -171,7 +248,7 @@ fn extra(path: String) -> Extra {
 }
 
 fn is_checkpoint(entry: &Entry) -> bool {
-    entry.directory && Checkpoint::number_of(&entry.path).is_some()
+    entry.kind.is_directory() && Checkpoint::number_of(&entry.path).is_some()
 }
 
 /// The entries of the directory at `path`, named relative to the log directory, in which it is called `parent`.
@@ -181,13 +258,17 @@ fn children(path: &Path, parent: &str) -> Result<Vec<Entry>> {
             .map(|entry| {
                 let entry = entry?;
                 let name = entry.file_name().to_string_lossy().into_owned();
+                let own = entry.file_type()?;
+                let mut kind = EntryType::of(&entry.path(), own)?;
+                if own.is_symlink() && name.starts_with(Checkpoint::PREFIX) {
+                    kind = EntryType::Other;
+                }
                 let path = if parent.is_empty() {
                     name
                 } else {
                     format!("{parent}/{name}")
                 };
-                let directory = entry.file_type()?.is_dir();
-                Ok(Entry { path, directory })
+                Ok(Entry { path, kind })
             })
             .collect::<std::io::Result<Vec<_>>>()
     };

@@ -7,22 +7,27 @@
 //! * [`Listing`] says what a log directory holds, by names alone, and what of it Prometheus would replay.
 //! * [`Records`] reads the records of one segment, [`RawRecord::decode`] turns one into a typed [`Record`].
 //! * [`summarize`] reads a whole log and says what is in it, where it is damaged and what Prometheus will do
-//!   about that.
+//!   about that; [`follow`] says as well which entries belong to no series.
+//! * [`Logs`] reads both logs of a data directory that way.
 //!
 //! # Hostile input
 //!
 //! Any bytes may stand in a segment. Reading ends with the first damage: what follows it has no known borders.
 //! One record is held at a time; a record that is not compressed is at most as long as its segment, and a
-//! compressed one is refused when it would grow beyond [`MAX_RATIO`] and [`MAX_RECORD_BYTES`].
+//! compressed one is refused when it would grow beyond [`MAX_RATIO`] and [`MAX_RECORD_BYTES`]. Which series are defined
+//! is kept in pages of bits, of which there are at most so many; what then does not fit is said not to have been followed.
 
 mod checkpoint;
 mod compression;
 mod contents;
+mod follow;
 mod listing;
+mod logs;
 mod oddity;
 mod page;
 mod problem;
 mod record;
+mod refs;
 mod segment;
 mod summary;
 #[cfg(test)]
@@ -31,7 +36,9 @@ mod writer;
 pub use checkpoint::{Checkpoint, Replay};
 pub use compression::{Compression, MAX_RATIO, MAX_RECORD_BYTES};
 pub use contents::Contents;
-pub use listing::{Entry, Extra, Listing, SegmentFile};
+pub use follow::{Follow, Undefined};
+pub use listing::{Entry, EntryType, Extra, Listing, SegmentFile};
+pub use logs::{LogSpan, Logs};
 pub use oddity::{Oddities, Oddity, Seen};
 pub use page::PAGE_BYTES;
 pub use problem::{Consequence, Problem, ProblemKind};
@@ -41,7 +48,7 @@ pub use record::{
     SampleEntry, Samples, SeriesEntry, SeriesList, TombstoneEntry, Tombstones,
 };
 pub use segment::{Broken, RawRecord, Records};
-pub use summary::{End, SegmentSummary, Summary, summarize, summarize_dir};
+pub use summary::{End, SegmentSummary, Summary, follow, summarize, summarize_dir};
 
 /// Which of the two logs a directory is. They share the container, not the rules of replay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -50,4 +57,14 @@ pub enum Log {
     Wal,
     /// The write-behind log, `wbl/`: out-of-order samples only. It has no checkpoints and may start anywhere.
     Wbl,
+}
+
+impl Log {
+    /// The name of its directory.
+    pub fn name(self) -> &'static str {
+        match self {
+            Log::Wal => "wal",
+            Log::Wbl => "wbl",
+        }
+    }
 }

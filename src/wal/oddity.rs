@@ -27,10 +27,10 @@ impl Oddity {
     /// What it does to a replay.
     pub(super) fn consequence(self) -> Consequence {
         match self {
-            Oddity::ReservedBits
-            | Oddity::MixedCompression
-            | Oddity::EmptyRecord
-            | Oddity::MinValidTimeLength => Consequence::Nothing,
+            Oddity::ReservedBits | Oddity::EmptyRecord | Oddity::MinValidTimeLength => {
+                Consequence::Nothing
+            }
+            Oddity::MixedCompression => Consequence::CutsInOldReleases,
             Oddity::UnknownRecordType(_) | Oddity::UnknownSchema => Consequence::Skips,
         }
     }

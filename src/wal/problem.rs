@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::follow::Undefined;
+use super::listing::EntryType;
 use super::oddity::Oddity;
 use crate::raw::Malformed;
 
@@ -53,6 +55,19 @@ pub enum ProblemKind {
         /// The chain of causes.
         reason: String,
     },
+    /// Something else than a file stands where a segment must.
+    NotAFile(EntryType),
+    /// The log ends inside a record: its writer was interrupted, or still writes.
+    TornTail {
+        /// Where, and what was expected there.
+        malformed: Malformed,
+        /// How many bytes of the record there are.
+        bytes: u64,
+    },
+    /// The newest checkpoint is sound but defines no series.
+    EmptyCheckpoint,
+    /// Entries refer to series that nothing before them defines.
+    Undefined(Undefined),
     /// The bytes of a segment are not what was written, or it ends inside a record where it must not.
     Damaged(Malformed),
     /// Something unusual that replay passes over.
@@ -68,13 +83,17 @@ pub enum ProblemKind {
     UnfinishedCheckpoint,
 }
 
-/// What Prometheus does about a [`Problem`] at its next start (observed with 3.14).
+/// What Prometheus does about a [`Problem`] at its next start (observed with 2.42 and 3.16).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Consequence {
     /// Nothing: all that was logged is replayed.
     Nothing,
+    /// It cuts the torn record off and starts; it replays the WBL only at the start after that.
+    CutsTail,
     /// It starts without the records in question.
     Skips,
+    /// Releases up to 2.42 misread the record or cut the segment there and delete all later ones; 3.14 and newer read it.
+    CutsInOldReleases,
     /// It starts, but what it logs from then on is not replayed at the start after that.
     LosesNewData,
     /// It cuts the damaged segment, deletes all later ones, and starts. When that is a segment of the WAL, this start
@@ -99,7 +118,15 @@ impl Problem {
     pub fn is_damage(&self) -> bool {
         matches!(
             self.kind,
-            ProblemKind::Damaged(_) | ProblemKind::Unreadable { .. }
+            ProblemKind::Damaged(_) | ProblemKind::Unreadable { .. } | ProblemKind::NotAFile(_)
+        )
+    }
+
+    /// Whether no sample is lost because of it.
+    pub fn is_harmless(&self) -> bool {
+        matches!(
+            self.consequence,
+            Consequence::Nothing | Consequence::CutsTail
         )
     }
 }
@@ -108,7 +135,11 @@ impl Consequence {
     /// Whether replay ends here, so that later problems have no say.
     pub fn ends_replay(&self) -> bool {
         match self {
-            Consequence::Nothing | Consequence::Skips | Consequence::LosesNewData => false,
+            Consequence::Nothing
+            | Consequence::CutsTail
+            | Consequence::Skips
+            | Consequence::CutsInOldReleases
+            | Consequence::LosesNewData => false,
             Consequence::Repairs { .. }
             | Consequence::DoesNotStart
             | Consequence::Destroys { .. } => true,
@@ -146,6 +177,14 @@ impl fmt::Display for ProblemKind {
             }
             ProblemKind::CheckpointNotDirectory => f.write_str("expected a directory"),
             ProblemKind::Unreadable { reason } => f.write_str(reason),
+            ProblemKind::NotAFile(found) => write!(f, "expected a file, found {}", found.name()),
+            ProblemKind::TornTail { malformed, bytes } => {
+                write!(f, "{malformed}: the record is torn after {bytes} bytes")
+            }
+            ProblemKind::EmptyCheckpoint => {
+                f.write_str("expected series in the checkpoint, found none")
+            }
+            ProblemKind::Undefined(undefined) => undefined.fmt(f),
             ProblemKind::Damaged(malformed) => malformed.fmt(f),
             ProblemKind::Odd { oddity, count } => write!(f, "{oddity}, {count} times"),
             ProblemKind::RepairLeftover => f.write_str("set aside by an interrupted repair"),
@@ -158,7 +197,13 @@ impl fmt::Display for Consequence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Consequence::Nothing => f.write_str("replays everything"),
+            Consequence::CutsTail => f.write_str(
+                "cuts it off and starts; it replays the WBL only at the start after that",
+            ),
             Consequence::Skips => f.write_str("starts without these records"),
+            Consequence::CutsInOldReleases => f.write_str(
+                "3.14 and newer read it; 2.42 misreads the record, or cuts the segment here and deletes all later ones",
+            ),
             Consequence::LosesNewData => {
                 f.write_str("starts, but loses new samples at its next restart")
             }

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use super::Log;
 use super::contents::{Contents, contents_of};
-use super::listing::{Listing, SegmentFile};
+use super::follow::{Follow, Undefined};
+use super::listing::{EntryType, Listing, SegmentFile};
 use super::oddity::{Oddities, Oddity, Seen};
 use super::problem::{Consequence, Problem, ProblemKind};
 use super::segment::{Broken, Records};
@@ -24,6 +25,8 @@ pub enum End {
     Damaged(Malformed),
     /// Before it began: the segment could not be opened.
     Unreadable(String),
+    /// Before it began: it is no file.
+    NotAFile(EntryType),
 }
 
 /// One segment.
@@ -48,6 +51,10 @@ pub struct SegmentSummary {
 impl SegmentSummary {
     /// Reads segment `file`, whose content is `bytes`, up to its end or the first damage.
     pub fn of(file: &SegmentFile, bytes: &[u8]) -> Self {
+        Self::following(file, bytes, &mut Follow::default())
+    }
+
+    fn following(file: &SegmentFile, bytes: &[u8], follow: &mut Follow) -> Self {
         let mut records = Records::new(bytes);
         let mut contents = Contents::default();
         let mut odd = Oddities::default();
@@ -57,14 +64,23 @@ impl SegmentSummary {
                 Ok(None) => break End::Clean,
                 Err(Broken::Torn(malformed)) => break End::Torn(malformed),
                 Err(Broken::Damaged(malformed)) => break End::Damaged(malformed),
-                Ok(Some(record)) => match contents_of(&record, &mut odd) {
-                    Ok(found) => contents.add(&found),
-                    Err(malformed) => break End::Damaged(malformed),
+                Ok(Some(record)) => match contents_of(&record, &mut odd, follow) {
+                    Ok(found) => {
+                        contents.add(&found);
+                        follow.commit(&file.path, record.offset);
+                    }
+                    Err(malformed) => {
+                        follow.discard();
+                        break End::Damaged(malformed);
+                    }
                 },
             }
             sound = records.whole_until();
         };
         odd.add(records.oddities());
+        if end != End::Clean {
+            follow.end();
+        }
         let bytes = bytes.len() as u64;
         SegmentSummary {
             number: file.number,
@@ -95,6 +111,22 @@ impl SegmentSummary {
                 },
                 consequence: Consequence::DoesNotStart,
             },
+            End::NotAFile(found) => {
+                let later = all.iter().filter(|other| other.number > self.number);
+                let later = later.map(|other| other.path.clone()).collect();
+                Problem {
+                    path: self.path.clone(),
+                    offset: None,
+                    kind: ProblemKind::NotAFile(*found),
+                    consequence: match found {
+                        EntryType::EmptyDirectory => consequence(later),
+                        EntryType::Directory => Consequence::Destroys { deletes: later },
+                        EntryType::File | EntryType::Pipe | EntryType::Other => {
+                            Consequence::DoesNotStart
+                        }
+                    },
+                }
+            }
             End::Torn(malformed) | End::Damaged(malformed) => {
                 let later = all.iter().filter(|other| other.number > self.number);
                 Problem {
@@ -122,7 +154,12 @@ impl SegmentSummary {
         self.oddities.iter().map(problem).collect()
     }
 
-    fn unreadable(file: &SegmentFile, reason: String) -> Self {
+    /// What replay does not keep of it.
+    fn torn_bytes(&self) -> u64 {
+        self.bytes.saturating_sub(self.sound_bytes)
+    }
+
+    fn ended(file: &SegmentFile, end: End) -> Self {
         SegmentSummary {
             number: file.number,
             path: file.path.clone(),
@@ -130,7 +167,7 @@ impl SegmentSummary {
             sound_bytes: 0,
             contents: Contents::default(),
             oddities: Oddities::default(),
-            end: End::Unreadable(reason),
+            end,
         }
     }
 }
@@ -148,6 +185,9 @@ pub struct Summary {
     pub replayed: Contents,
     /// What stands after the first damage, sound but lost to Prometheus.
     pub dropped: Contents,
+    /// Entries that replay passes over because nothing before them defines their series. Nothing unless the log was
+    /// [followed](follow).
+    pub undefined: Undefined,
     /// Everything wrong or unusual, in the order in which a start meets it.
     pub problems: Vec<Problem>,
 }
@@ -163,7 +203,7 @@ impl Summary {
         let tail = self.segments.get(self.tail()?)?;
         match &tail.end {
             End::Torn(malformed) => Some((tail, malformed)),
-            End::Clean | End::Damaged(_) | End::Unreadable(_) => None,
+            End::Clean | End::Damaged(_) | End::Unreadable(_) | End::NotAFile(_) => None,
         }
     }
 
@@ -198,8 +238,19 @@ impl Summary {
             problems.extend(segment.problems(all, consequence));
         }
         for (i, segment) in self.segments.iter().enumerate() {
-            if Some(i) == self.tail() && matches!(segment.end, End::Torn(_)) {
+            if Some(i) == self.tail()
+                && let End::Torn(malformed) = &segment.end
+            {
                 problems.extend(segment.odd());
+                problems.push(Problem {
+                    path: segment.path.clone(),
+                    offset: Some(segment.sound_bytes),
+                    kind: ProblemKind::TornTail {
+                        malformed: malformed.clone(),
+                        bytes: segment.torn_bytes(),
+                    },
+                    consequence: Consequence::CutsTail,
+                });
                 continue;
             }
             let cut_at = segment.sound_bytes;
@@ -207,6 +258,39 @@ impl Summary {
             problems.extend(segment.problems(all, consequence));
         }
         self.problems.extend(problems);
+    }
+
+    /// Adds what was found while series were followed; `checkpoint` is the path of the newest checkpoint.
+    fn judge_series(&mut self, found: Undefined, checkpoint: Option<&str>) {
+        let lost = found.samples > 0 || found.lost_track;
+        if let Some(path) = checkpoint
+            && self.checkpoint.iter().all(|segment| segment.contents.series == 0 && segment.end == End::Clean)
+        {
+            self.problems.push(Problem {
+                path: path.to_owned(),
+                offset: None,
+                kind: ProblemKind::EmptyCheckpoint,
+                consequence: if lost {
+                    Consequence::Skips
+                } else {
+                    Consequence::Nothing
+                },
+            });
+        }
+        if !found.is_empty() || found.lost_track {
+            let (path, offset) = found.first.clone().unzip();
+            self.problems.push(Problem {
+                path: path.unwrap_or_default(),
+                offset,
+                kind: ProblemKind::Undefined(found.clone()),
+                consequence: if lost {
+                    Consequence::Skips
+                } else {
+                    Consequence::Nothing
+                },
+            });
+        }
+        self.undefined = found;
     }
 
     /// Puts the problems into the order in which a start meets them.
@@ -255,15 +339,50 @@ pub fn summarize_dir(path: &Path, log: Log, mode: ReadMode) -> Result<Summary> {
 }
 
 /// Reads the log that `listing` lists; `open` gives the content of a segment. One segment is held at a time.
+/// Which series entries belong to is not asked, see [`follow`].
 pub fn summarize<B: Deref<Target = [u8]>>(
     listing: &Listing,
     log: Log,
+    open: impl FnMut(&SegmentFile) -> Result<B>,
+) -> Summary {
+    let mut blind = Follow::default();
+    blind.end();
+    read(listing, log, &mut blind, open)
+}
+
+/// As [`summarize`]; `series` says which series the entries belong to, and says so of the WBL when that is read after the WAL.
+pub fn follow<B: Deref<Target = [u8]>>(
+    listing: &Listing,
+    log: Log,
+    series: &mut Follow,
+    open: impl FnMut(&SegmentFile) -> Result<B>,
+) -> Summary {
+    series.begin(log);
+    let mut summary = read(listing, log, series, open);
+    let checkpoint = listing.replay(log).checkpoint.map(|point| &point.path[..]);
+    summary.judge_series(series.take_found(), checkpoint);
+    summary.sort_problems();
+    summary
+}
+
+fn read<B: Deref<Target = [u8]>>(
+    listing: &Listing,
+    log: Log,
+    series: &mut Follow,
     mut open: impl FnMut(&SegmentFile) -> Result<B>,
 ) -> Summary {
     let replay = listing.replay(log);
-    let mut read = |file: &SegmentFile| match open(file) {
-        Ok(bytes) => SegmentSummary::of(file, &bytes),
-        Err(error) => SegmentSummary::unreadable(file, error.chain()),
+    let mut read = |file: &SegmentFile| {
+        let end = if file.kind != EntryType::File {
+            End::NotAFile(file.kind)
+        } else {
+            match open(file) {
+                Ok(bytes) => return SegmentSummary::following(file, &bytes, series),
+                Err(error) => End::Unreadable(error.chain()),
+            }
+        };
+        series.end();
+        SegmentSummary::ended(file, end)
     };
     let checkpoint = replay.checkpoint.map_or(&[][..], |c| &c.segments);
     let mut summary = Summary {
@@ -272,6 +391,7 @@ pub fn summarize<B: Deref<Target = [u8]>>(
         superseded: replay.superseded.into_iter().cloned().collect(),
         replayed: Contents::default(),
         dropped: Contents::default(),
+        undefined: Undefined::default(),
         problems: replay.problems,
     };
     summary.judge(&listing.segments);
