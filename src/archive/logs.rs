@@ -14,7 +14,7 @@ use crate::model::Millis;
 use crate::raw::{Links, ReadMode};
 use crate::repository::FilePath;
 use crate::wal::{
-    Consequence, Entry, Extra, Listing, Log, Record, Records, Replay, SegmentFile, summarize,
+    Entry, Extra, Follow, Listing, Log, Record, Records, Replay, SegmentFile, follow,
 };
 
 /// How often a log that changes while it is being opened is tried. Checkpoints are minutes apart.
@@ -46,23 +46,26 @@ pub(super) struct LogSpan {
 }
 
 impl LogFiles {
-    /// Reads the logs and says what a replay would bring back.
-    pub(super) fn prove(&self, mode: ReadMode) -> LogSpan {
+    /// Reads the logs and says what a replay would bring back. Samples of the WAL before `blocks_end`, the end of the newest block
+    /// that was not made of out-of-order samples, are not missed.
+    pub(super) fn prove(&self, blocks_end: Option<Millis>, mode: ReadMode) -> LogSpan {
         let mut span = LogSpan::default();
-        for (log, dir) in LOGS {
-            self.prove_log(log, dir, mode, &mut span);
+        let mut series = Follow::new(blocks_end.unwrap_or(Millis::MIN));
+        for log in [Log::Wal, Log::Wbl] {
+            self.prove_log(log, &mut series, mode, &mut span);
         }
         span
     }
 
-    fn prove_log(&self, log: Log, dir: &str, mode: ReadMode, span: &mut LogSpan) {
+    fn prove_log(&self, log: Log, series: &mut Follow, mode: ReadMode, span: &mut LogSpan) {
+        let dir = log.name();
         let names = self.files.iter().map(|file| file.name.as_str());
         let inside = names.filter_map(|name| name.strip_prefix(dir)?.strip_prefix('/'));
         let listing = Listing::of(inside.map(Entry::file));
         if listing == Listing::default() {
             return;
         }
-        let summary = summarize(&listing, log, |segment| {
+        let summary = follow(&listing, log, series, |segment| {
             let name = format!("{dir}/{}", segment.path);
             let file = self.files.iter().find(|file| file.name.as_str() == name);
             file.ok_or_else(|| Error::not_found(name))?.content(mode)
@@ -73,7 +76,7 @@ impl LogFiles {
         }
         span.samples += summary.replayed.samples();
         let problems = summary.problems.iter();
-        let problems = problems.filter(|problem| problem.consequence != Consequence::Nothing);
+        let problems = problems.filter(|problem| !problem.is_harmless());
         span.problems
             .extend(problems.map(|problem| format!("{dir}/{problem}")));
     }

@@ -158,7 +158,7 @@ impl Run<'_> {
             );
             let compacting = logs.compacting(self.options.verify.read_mode);
             let compacting = compacting.map(Path::to_owned);
-            match self.stage_logs(id, &logs, harvest) {
+            match self.stage_logs(id, &logs, blocks.in_order_end(), harvest) {
                 Ok(wal) => break (wal, blocks, compacting),
                 Err(Failure::Store(error)) => return Err(error),
                 Err(Failure::Source(_)) if tries < MAX_LOG_TRIES => tries += 1,
@@ -217,6 +217,7 @@ impl Run<'_> {
         &self,
         id: &ArchiveId,
         logs: &LogFiles,
+        blocks_end: Option<Millis>,
         harvest: &mut Harvest,
     ) -> Result<Option<(StoredWal, Staged)>, Failure> {
         for path in &logs.left_out {
@@ -232,7 +233,7 @@ impl Run<'_> {
         let name = wal_object(id).map_err(Failure::Store)?;
         let files: Vec<_> = logs.files.iter().collect();
         let staged = self.pipeline(harvest).write(&name, Root::Data, &files)?;
-        let span = logs.prove(self.options.verify.read_mode);
+        let span = logs.prove(blocks_end, self.options.verify.read_mode);
         harvest.problems.extend(span.problems);
         let wal = StoredWal {
             object: staged.object().clone(),

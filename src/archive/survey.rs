@@ -11,7 +11,7 @@ use super::hooks::{Hooks, Moment};
 use super::source::{Listing, Miss, OpenBlock};
 use crate::block::{self, DataDir, EntryKind, Meta};
 use crate::error::{Error, Result};
-use crate::model::Ulid;
+use crate::model::{Millis, Ulid};
 use crate::raw::Links;
 use crate::repository::{Fingerprint, StoredBlock, StoredFile};
 
@@ -33,6 +33,15 @@ pub(super) struct Survey {
     pub(super) unreadable: BTreeMap<String, Error>,
     /// What is not archived, by name, with the reason.
     pub(super) left_out: BTreeMap<String, &'static str>,
+}
+
+impl Survey {
+    /// The end of the newest block that was not made of out-of-order samples.
+    pub(super) fn in_order_end(&self) -> Option<Millis> {
+        let metas = self.blocks.iter().filter_map(|block| block.meta.as_ref());
+        let in_order = metas.filter(|meta| meta.is_in_order());
+        in_order.map(|meta| meta.max_time).max()
+    }
 }
 
 /// Where a block is.

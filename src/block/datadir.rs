@@ -7,8 +7,9 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::{BlockFiles, Meta, read_meta};
 use crate::error::{Error, Result};
-use crate::model::Ulid;
+use crate::model::{Millis, Ulid};
 
 /// What kind of directory was scanned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,6 +165,17 @@ impl DataDir {
     /// The blocks, also those behind symbolic links, by name.
     pub fn blocks(&self) -> impl Iterator<Item = &Entry> {
         self.entries.iter().filter(|entry| entry.kind.is_block())
+    }
+
+    /// The end of the newest block with samples that came in order: a start of Prometheus replays no older samples of the WAL. Nothing when there is
+    /// no such block whose metadata can be read.
+    pub fn in_order_end(&self) -> Option<Millis> {
+        let metas = self.blocks().filter_map(|entry| {
+            let files = BlockFiles::scan(&entry.path).ok()?;
+            read_meta(&files).ok()
+        });
+        let in_order = metas.filter(Meta::is_in_order);
+        in_order.map(|meta| meta.max_time).max()
     }
 
     /// Where the entry of this kind is, for kinds that occur once ([`EntryKind::Wal`] …).

@@ -149,6 +149,11 @@ impl Meta {
         content
     }
 
+    /// Whether the block holds what came in order of time, so that a start of Prometheus expects no older samples in the WAL.
+    pub fn is_in_order(&self) -> bool {
+        !Self::KNOWN_HINTS.iter().any(|hint| self.has_hint(hint))
+    }
+
     /// Whether `hint` is among the compaction hints.
     pub fn has_hint(&self, hint: &str) -> bool {
         self.compaction.hints.iter().any(|h| h == hint)

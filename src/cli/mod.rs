@@ -7,6 +7,7 @@
 mod args;
 mod commands;
 mod exit;
+mod logs;
 mod size;
 mod stored;
 mod terminal;

@@ -9,6 +9,7 @@ use super::{Column, Unit, Value, bytes_text, duration_text, json_rows, table, ti
 use crate::block::{EntryKind, Place};
 use crate::inspect::{Gap, ListedBlock, Listing, OtherEntry, Totals, UnreadableBlock};
 use crate::model::Ulid;
+use crate::wal::LogFacts;
 
 /// What `narthex list` says of each block.
 pub const COLUMNS: &[Column<ListedBlock>] = &[
@@ -269,8 +270,8 @@ pub(super) const OTHERS: &[Column<OtherEntry>] = &[
     },
 ];
 
-/// The listing of one directory as text for people.
-pub fn text(listing: &Listing) -> String {
+/// The listing of one directory as text for people; `logs` are those it holds.
+pub fn text(listing: &Listing, logs: &[LogFacts]) -> String {
     let mut text = String::new();
     if listing.blocks.is_empty() {
         text.push_str("no blocks\n");
@@ -286,6 +287,9 @@ pub fn text(listing: &Listing) -> String {
             block.reason
         );
     }
+    if !logs.is_empty() {
+        text.push_str(&super::logs::text(logs));
+    }
     if !listing.others.is_empty() {
         let others: Vec<_> = listing.others.iter().map(other_text).collect();
         let _ = writeln!(text, "also there: {}", others.join(", "));
@@ -293,8 +297,8 @@ pub fn text(listing: &Listing) -> String {
     text
 }
 
-/// The listing of the directory at `path` as a JSON object.
-pub fn json(path: &Path, place: Place, listing: &Listing) -> Json {
+/// The listing of the directory at `path` as a JSON object; `logs` are those it holds.
+pub fn json(path: &Path, place: Place, listing: &Listing, logs: &[LogFacts]) -> Json {
     json!({
         "path": path.display().to_string(),
         "place": match place {
@@ -305,6 +309,7 @@ pub fn json(path: &Path, place: Place, listing: &Listing) -> Json {
         "blocks": json_rows(COLUMNS, &listing.blocks),
         "unreadable": json_rows(UNREADABLE, &listing.unreadable),
         "others": json_rows(OTHERS, &listing.others),
+        "logs": super::logs::json(logs),
         "totals": super::json(TOTALS, &listing.totals()),
     })
 }

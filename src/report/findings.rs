@@ -8,6 +8,7 @@ use serde_json::{Map, Value as Json, json};
 use super::{Column, Unit, Value, bytes_text, json as row, json_rows, table, time_text};
 use crate::block::Place;
 use crate::verify::{BlockVerdict, Finding, Findings, Kind, Loss, Severity, Verdict};
+use crate::wal::Logs;
 
 /// One finding. For people it is a line of its own: see [`line()`].
 pub const FINDINGS: &[Column<Finding>] = &[
@@ -294,16 +295,21 @@ struct Lost(Loss);
 impl fmt::Display for Lost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Lost(loss) = self;
-        if let Some(samples) = loss.samples {
-            write!(f, "{samples} samples in ")?;
+        match (loss.samples, loss.chunks) {
+            (Some(samples), 0) => write!(f, "{samples} samples")?,
+            (Some(samples), chunks) => write!(f, "{samples} samples in {}", counted(chunks))?,
+            (None, chunks) => f.write_str(&counted(chunks))?,
         }
-        let noun = if loss.chunks == 1 { "chunk" } else { "chunks" };
-        write!(f, "{} {noun}", loss.chunks)?;
         match loss.times {
             Some((first, last)) => write!(f, " from {} to {}", time_text(first), time_text(last)),
             None => f.write_str(" of unknown time"),
         }
     }
+}
+
+fn counted(chunks: u64) -> String {
+    let noun = if chunks == 1 { "chunk" } else { "chunks" };
+    format!("{chunks} {noun}")
 }
 
 /// What was found at a path, for people: a line for each finding (notes only `with_notes`), what to do about
@@ -340,6 +346,9 @@ pub fn text(verdict: &Verdict, with_notes: bool) -> String {
     }
     if !verdict.blocks.is_empty() {
         lines.push(table(BLOCKS, &verdict.blocks));
+    }
+    if let Some(logs) = &verdict.logs {
+        lines.push(super::logs::text(&logs.facts()));
     }
     lines.push(total(verdict, collections().map(problems).sum()));
     lines.join("\n")
@@ -380,6 +389,10 @@ pub fn to_json(verdict: &Verdict) -> Json {
         "healthy": !verdict.has_problems(),
         "blocks": blocks.collect::<Vec<_>>(),
     });
+    let logs = verdict.logs.as_ref().map(Logs::facts).unwrap_or_default();
+    if let Json::Object(object) = &mut object {
+        object.insert("logs".to_owned(), super::logs::json(&logs));
+    }
     add_findings(&mut object, &verdict.findings);
     object
 }

@@ -12,6 +12,7 @@ pub mod dump;
 pub mod findings;
 pub mod forecast;
 pub mod inspect;
+pub mod logs;
 pub mod reference;
 pub mod retain;
 pub mod stats;

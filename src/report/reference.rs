@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::analyze::columns as analyze;
 use super::inspect::columns as inspect;
-use super::{Column, archives, blocks, compare, forecast, retain, stats, whatif};
+use super::{Column, archives, blocks, compare, forecast, logs, retain, stats, whatif};
 
 const HEADING: &str = "\
 # What commands print as JSON and CSV
@@ -19,7 +19,8 @@ const LIST: &str = "\
 ## `narthex list --json`
 
 One object with the key `directories`: a list with one object per directory, blocks that were named singly being put together. Each has
-`path`; `place`, which is `data directory`, `Prometheus snapshot` or `block`; and `blocks`, `unreadable`, `others` and `totals`.
+`path`; `place`, which is `data directory`, `Prometheus snapshot` or `block`; and `blocks`, `unreadable`, `others`, `logs` and `totals`. `logs` is a list with one object
+per log of a data directory, in `narthex verify --json` too.
 
 ";
 
@@ -134,6 +135,7 @@ pub fn reference() -> String {
     keys(&mut page, "`blocks`", blocks::COLUMNS);
     keys(&mut page, "`unreadable`", blocks::UNREADABLE);
     keys(&mut page, "`others`", blocks::OTHERS);
+    keys(&mut page, "`logs`", logs::LOGS);
     keys(&mut page, "`totals`", blocks::TOTALS);
     page.push_str(INSPECT);
     keys(&mut page, "A block", inspect::OVERVIEW);
@@ -258,6 +260,7 @@ mod tests {
         }
         check(blocks::COLUMNS);
         check(blocks::TOTALS);
+        check(logs::LOGS);
         check(inspect::OVERVIEW);
         check(inspect::SECTIONS);
         check(inspect::ENCODINGS);

@@ -42,6 +42,8 @@ pub enum Consequence {
     FailsQueries,
     /// Queries that touch it return too little or something wrong, without a word.
     WrongAnswers,
+    /// It starts, and passes over what is concerned.
+    SkipsRecords,
     /// It starts, but what it logs from then on is lost at the start after that.
     LosesNewData,
     /// It drops what stands in the log behind this place, and starts.
@@ -63,6 +65,7 @@ impl fmt::Display for Consequence {
             Consequence::FailsCompaction => "fails to compact it",
             Consequence::FailsQueries => "fails queries that touch it",
             Consequence::WrongAnswers => "answers wrongly without a word",
+            Consequence::SkipsRecords => "starts without what is concerned",
             Consequence::LosesNewData => "loses what it logs from now on",
             Consequence::DropsLog => "drops the rest of the log",
             Consequence::Crashes => "crashes when it reads it",
@@ -241,7 +244,11 @@ kinds! {
 
     // Write-ahead logs.
     WalNote "wal-note" Note Nothing "A write-ahead log holds something unusual." LEAVE;
-    WalUnusual "wal-unusual" Warning Nothing "A write-ahead log holds something that replay passes over." WAL;
+    WalTorn "wal-torn" Note Nothing "A write-ahead log ends inside a record, as that of a server at work or of one that was killed does; the start that cuts it off replays the WBL only the next time." LEAVE;
+    WalCompressionFlags "wal-compression-flags" Warning DropsLog "The fragments of a record disagree about its compression: Prometheus 3.14 and newer go by the last one and read it; 2.42 misreads the record, or cuts the log there." WAL;
+    WalUnknownSeries "wal-unknown-series" Damaged SkipsRecords "A write-ahead log holds samples of series that nothing before them in the log defines." "restore the log from an archive; the samples can be read, but not to which series they belong";
+    WalCheckpointEmpty "wal-checkpoint-empty" Damaged SkipsRecords "The newest checkpoint defines no series, though the log behind it needs them." "restore the log from an archive";
+    WalUnusual "wal-unusual" Warning SkipsRecords "A write-ahead log holds something that replay passes over." WAL;
     WalBehind "wal-behind" Damaged LosesNewData "The segments of the log are older than its checkpoint, so that new ones are not replayed." WAL;
     WalDamaged "wal-damaged" Damaged DropsLog "A write-ahead log is damaged: replay ends here, and what follows is dropped." WAL;
     WalBroken "wal-broken" Fatal DoesNotStart "A write-ahead log cannot be replayed." WAL;

@@ -28,6 +28,7 @@ use crate::block::{DataDir, Place};
 use crate::error::{ErrorKind, Result};
 use crate::progress::Progress;
 use crate::raw::ReadMode;
+use crate::wal::Logs;
 
 /// How much is proven.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,6 +60,8 @@ pub struct Verdict {
     pub place: Place,
     /// The blocks in it, by name of their directories.
     pub blocks: Vec<BlockVerdict>,
+    /// The logs, for a data directory that has any.
+    pub logs: Option<Logs>,
     /// What concerns no single block.
     pub findings: Findings,
 }
@@ -87,7 +90,7 @@ pub fn verify(path: &Path, options: Options, progress: &dyn Progress) -> Result<
     progress.begin("verify", Some(checks::directory::bytes(&scanned)));
     let mut findings = Findings::default();
     checks::directory::data_dir(&scanned, &mut findings);
-    checks::wal::check(&scanned, options.read_mode, &mut findings);
+    let logs = checks::wal::check(&scanned, options.read_mode, &mut findings);
     let mut blocks = Vec::new();
     for entry in scanned.blocks() {
         match verify_block(&entry.path, options, progress) {
@@ -111,6 +114,7 @@ pub fn verify(path: &Path, options: Options, progress: &dyn Progress) -> Result<
         path: path.to_owned(),
         place: scanned.place(),
         blocks,
+        logs,
         findings,
     })
 }

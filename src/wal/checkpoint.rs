@@ -38,6 +38,14 @@ pub struct Replay<'a> {
     pub problems: Vec<Problem>,
 }
 
+impl<'a> Replay<'a> {
+    /// What it reads, in its order.
+    pub fn files(&self) -> impl DoubleEndedIterator<Item = &'a SegmentFile> + '_ {
+        let checkpoint = self.checkpoint.map_or(&[][..], |point| &point.segments);
+        checkpoint.iter().chain(self.segments.iter().copied())
+    }
+}
+
 impl Listing {
     /// What Prometheus replays of this directory as a `log` of that kind.
     pub fn replay(&self, log: Log) -> Replay<'_> {

@@ -80,11 +80,16 @@ impl fmt::Display for Undefined {
             (self.markers, "markers"),
         ];
         let counts = counts.iter().filter(|(count, _)| *count > 0);
-        let counts: Vec<_> = counts.map(|(count, noun)| format!("{count} {noun}")).collect();
+        let counts: Vec<_> = counts
+            .map(|(count, noun)| format!("{count} {noun}"))
+            .collect();
         if !counts.is_empty() {
             let of = counts.join(", ");
             let series = self.series;
-            write!(f, "{of} refer to {series} series that nothing before them defines")?;
+            write!(
+                f,
+                "{of} refer to {series} series that nothing before them defines"
+            )?;
         }
         if self.lost_track {
             let and = if counts.is_empty() { "" } else { "; " };
@@ -228,10 +233,7 @@ impl Follow {
     fn is_lost(&mut self, series: HeadSeriesRef, time: Option<Millis>) -> bool {
         let dropped_anyway =
             self.log == Log::Wal && time.is_some_and(|time| time < self.min_valid_time);
-        if self.ended
-            || dropped_anyway
-            || self.defined.contains(series.0)
-            || self.defined.is_full()
+        if self.ended || dropped_anyway || self.defined.contains(series.0) || self.defined.is_full()
         {
             return false;
         }

@@ -197,7 +197,9 @@ impl Listing {
             None if let Ok(number) = path.parse() => {
                 self.segments.push(SegmentFile { number, path, kind });
             }
-            None if path.starts_with(Checkpoint::PREFIX) => self.add_checkpoint(path, kind.is_directory()),
+            None if path.starts_with(Checkpoint::PREFIX) => {
+                self.add_checkpoint(path, kind.is_directory());
+            }
             None => self.extras.push(extra(path)),
         }
     }

@@ -1,11 +1,12 @@
 //! Both logs of a data directory, read as a start of Prometheus reads them.
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use super::Log;
 use super::follow::Follow;
-use super::listing::Listing;
-use super::summary::{Summary, follow};
+use super::listing::{Listing, SegmentFile};
+use super::summary::{SegmentSummary, Summary, follow};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Millis;
 use crate::raw::{FileBytes, ReadMode};
@@ -22,55 +23,153 @@ pub struct Logs {
     /// The time before which a start drops samples of the WAL: the end of the newest block, or what the checkpoint says.
     /// [`Millis::MIN`] when there is neither.
     pub min_valid_time: Millis,
+    /// The end of the newest block that was not made of out-of-order samples.
+    pub blocks_end: Option<Millis>,
 }
 
-/// What logs hold, at a glance.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LogSpan {
-    /// Samples that a replay reads, those included that it drops since blocks hold them.
-    pub samples: u64,
-    /// Times of the oldest and the newest of them.
-    pub times: Option<(Millis, Millis)>,
-    /// Length of the segments in bytes.
+/// One log at a glance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogFacts {
+    /// Which one.
+    pub log: Log,
+    /// Segments that a replay reads, those of the checkpoint included.
+    pub segments: u64,
+    /// Their length in bytes.
     pub bytes: u64,
+    /// Samples that a replay reads, those included that it drops since blocks hold them. Nothing when the log was not
+    /// read whole.
+    pub samples: Option<u64>,
+    /// Times of the oldest and the newest sample; of those in its first and last segments when it was not read whole.
+    pub times: Option<(Millis, Millis)>,
+    /// Series definitions.
+    pub series: Option<u64>,
+    /// Samples whose series nothing defines; a replay passes them over.
+    pub unknown: Option<u64>,
+    /// Sound samples behind the first damage; they are lost to a replay.
+    pub dropped: Option<u64>,
+    /// Bytes of a record that is torn off at the end.
+    pub torn_bytes: Option<u64>,
+    /// The hole between the newest block and the oldest sample of the WAL in milliseconds, where there is one.
+    pub gap: Option<Millis>,
 }
 
-impl LogSpan {
-    /// Of one log.
-    pub fn of(summary: &Summary) -> Self {
-        LogSpan {
-            samples: summary.replayed.samples(),
-            times: summary.replayed.times,
+impl LogFacts {
+    fn of(log: Log, summary: &Summary, blocks_end: Option<Millis>) -> Self {
+        let torn = summary.torn_tail();
+        LogFacts {
+            log,
+            segments: summary.checkpoint.len() as u64 + summary.segments.len() as u64,
             bytes: summary.bytes(),
+            samples: Some(summary.replayed.samples()),
+            times: summary.replayed.times,
+            series: Some(summary.replayed.series),
+            unknown: Some(summary.undefined.samples),
+            dropped: Some(summary.dropped.samples()),
+            torn_bytes: Some(
+                torn.map_or(0, |(tail, _)| tail.bytes.saturating_sub(tail.sound_bytes)),
+            ),
+            gap: gap(
+                summary.replayed.times,
+                blocks_end.filter(|_| log == Log::Wal),
+            ),
         }
     }
 
-    /// Both together.
-    #[must_use]
-    pub fn and(self, other: LogSpan) -> LogSpan {
-        LogSpan {
-            samples: self.samples.saturating_add(other.samples),
-            times: match (self.times, other.times) {
-                (Some((a, b)), Some((c, d))) => Some((a.min(c), b.max(d))),
-                (known, other) => known.or(other),
-            },
-            bytes: self.bytes.saturating_add(other.bytes),
+    /// The logs of the data directory `dir`, without reading more of a log than its first and last segments when both have more
+    /// than `max_bytes`; none where there is none. `blocks_end` is as of [`Logs::read`].
+    ///
+    /// # Errors
+    ///
+    /// When a log cannot be listed.
+    pub fn glance(
+        dir: &Path,
+        blocks_end: Option<Millis>,
+        max_bytes: u64,
+        mode: ReadMode,
+    ) -> Result<Vec<Self>> {
+        let mut glances = Vec::new();
+        for log in [Log::Wal, Log::Wbl] {
+            match Listing::read(&dir.join(log.name())) {
+                Ok(listing) => glances.push(Glance { dir, log, listing }),
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let bytes = glances.iter().map(Glance::bytes);
+        if bytes.fold(0, u64::saturating_add) > max_bytes {
+            return Ok(glances
+                .iter()
+                .map(|log| log.facts(blocks_end, mode))
+                .collect());
+        }
+        let mut logs = Logs::read(dir, blocks_end, mode);
+        match logs.unreadable.pop() {
+            Some((_, error)) => Err(error),
+            None => Ok(logs.facts()),
         }
     }
+}
 
-    /// The hole between `blocks_end`, the end of the newest block, and the first sample, in milliseconds; nothing when there is none.
-    pub fn gap(&self, blocks_end: Millis) -> Option<Millis> {
-        let (first, _) = self.times?;
-        Some(first.saturating_sub(blocks_end)).filter(|gap| *gap > 0)
+/// A log that is too long to be read whole just to say what it holds.
+struct Glance<'a> {
+    dir: &'a Path,
+    log: Log,
+    listing: Listing,
+}
+
+impl Glance<'_> {
+    fn path(&self, file: &SegmentFile) -> PathBuf {
+        self.dir.join(self.log.name()).join(&file.path)
     }
+
+    fn bytes(&self) -> u64 {
+        let replay = self.listing.replay(self.log);
+        let length = |file| fs::metadata(self.path(file)).map_or(0, |found| found.len());
+        replay.files().map(length).fold(0, u64::saturating_add)
+    }
+
+    fn facts(&self, blocks_end: Option<Millis>, mode: ReadMode) -> LogFacts {
+        let replay = self.listing.replay(self.log);
+        let times = |file: &SegmentFile| {
+            let bytes = FileBytes::open(&self.path(file), mode).ok()?;
+            SegmentSummary::of(file, &bytes).contents.times
+        };
+        let (first, last) = (
+            replay.files().find_map(times),
+            replay.files().rev().find_map(times),
+        );
+        let times = first.zip(last);
+        let times = times.map(|(first, last)| (first.0.min(last.0), first.1.max(last.1)));
+        LogFacts {
+            log: self.log,
+            segments: replay.files().count() as u64,
+            bytes: self.bytes(),
+            samples: None,
+            times,
+            series: None,
+            unknown: None,
+            dropped: None,
+            torn_bytes: None,
+            gap: gap(times, blocks_end.filter(|_| self.log == Log::Wal)),
+        }
+    }
+}
+
+/// The hole between `blocks_end` and the first of `times`.
+fn gap(times: Option<(Millis, Millis)>, blocks_end: Option<Millis>) -> Option<Millis> {
+    let (first, _) = times?;
+    Some(first.saturating_sub(blocks_end?)).filter(|gap| *gap > 0)
 }
 
 impl Logs {
-    /// Reads `wal` and `wbl` of the data directory `dir`. Samples of the WAL before `min_valid_time`, the end of the newest
+    /// Reads `wal` and `wbl` of the data directory `dir`. Samples of the WAL before `blocks_end`, the end of the newest
     /// block that was not made of out-of-order samples, are not missed when nothing defines their series.
-    pub fn read(dir: &Path, min_valid_time: Option<Millis>, mode: ReadMode) -> Self {
-        let mut series = Follow::new(min_valid_time.unwrap_or(Millis::MIN));
-        let mut logs = Logs::default();
+    pub fn read(dir: &Path, blocks_end: Option<Millis>, mode: ReadMode) -> Self {
+        let mut series = Follow::new(blocks_end.unwrap_or(Millis::MIN));
+        let mut logs = Logs {
+            blocks_end,
+            ..Logs::default()
+        };
         logs.wal = logs.read_one(dir, Log::Wal, &mut series, mode);
         logs.wbl = logs.read_one(dir, Log::Wbl, &mut series, mode);
         logs.min_valid_time = series.min_valid_time();
@@ -103,10 +202,10 @@ impl Logs {
         wal.chain(self.wbl.iter().map(|summary| (Log::Wbl, summary)))
     }
 
-    /// What both hold.
-    pub fn span(&self) -> LogSpan {
+    /// Each of them at a glance.
+    pub fn facts(&self) -> Vec<LogFacts> {
         self.iter()
-            .map(|(_, summary)| LogSpan::of(summary))
-            .fold(LogSpan::default(), LogSpan::and)
+            .map(|(log, summary)| LogFacts::of(log, summary, self.blocks_end))
+            .collect()
     }
 }

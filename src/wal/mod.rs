@@ -38,7 +38,7 @@ pub use compression::{Compression, MAX_RATIO, MAX_RECORD_BYTES};
 pub use contents::Contents;
 pub use follow::{Follow, Undefined};
 pub use listing::{Entry, EntryType, Extra, Listing, SegmentFile};
-pub use logs::{LogSpan, Logs};
+pub use logs::{LogFacts, Logs};
 pub use oddity::{Oddities, Oddity, Seen};
 pub use page::PAGE_BYTES;
 pub use problem::{Consequence, Problem, ProblemKind};

@@ -264,7 +264,10 @@ impl Summary {
     fn judge_series(&mut self, found: Undefined, checkpoint: Option<&str>) {
         let lost = found.samples > 0 || found.lost_track;
         if let Some(path) = checkpoint
-            && self.checkpoint.iter().all(|segment| segment.contents.series == 0 && segment.end == End::Clean)
+            && self
+                .checkpoint
+                .iter()
+                .all(|segment| segment.contents.series == 0 && segment.end == End::Clean)
         {
             self.problems.push(Problem {
                 path: path.to_owned(),
@@ -373,13 +376,13 @@ fn read<B: Deref<Target = [u8]>>(
 ) -> Summary {
     let replay = listing.replay(log);
     let mut read = |file: &SegmentFile| {
-        let end = if file.kind != EntryType::File {
-            End::NotAFile(file.kind)
-        } else {
+        let end = if file.kind == EntryType::File {
             match open(file) {
                 Ok(bytes) => return SegmentSummary::following(file, &bytes, series),
                 Err(error) => End::Unreadable(error.chain()),
             }
+        } else {
+            End::NotAFile(file.kind)
         };
         series.end();
         SegmentSummary::ended(file, end)
@@ -476,7 +479,12 @@ mod tests {
             ("00000002", Vec::new()),
         ];
         let live = summary(Log::Wal, &at_end);
-        assert_eq!(live.problems, []);
+        assert_eq!(live.outcome(), &Consequence::CutsTail);
+        assert!(live.problems.iter().all(Problem::is_harmless));
+        assert_eq!(
+            live.problems[0].kind.to_string(),
+            "WAL fragment at offset 41: expected 27 more bytes, found 26: the record is torn after 33 bytes"
+        );
         let (tail, malformed) = live.torn_tail().unwrap();
         assert_eq!((tail.number, tail.sound_bytes), (1, CUT));
         assert_eq!(malformed.offset, CUT + 7);
@@ -611,6 +619,165 @@ mod tests {
         assert_eq!(summary.problems, []);
         assert_eq!(summary.replayed.min_valid_time, Some(1_795_939_200_000));
         assert_eq!(summary.replayed.records[&RecordType::MinValidTime], 1);
+    }
+
+    /// Definitions of series with one label each.
+    fn series(references: &[u64]) -> Vec<u8> {
+        let one = |reference: &u64| [&reference.to_be_bytes()[..], b"\x01\x01a\x01b"].concat();
+        let all: Vec<_> = references.iter().map(one).collect();
+        [&[1][..], &all.concat()].concat()
+    }
+
+    /// A sample of each of the series, all at `time`.
+    fn samples(references: &[u64], time: i64) -> Vec<u8> {
+        references
+            .iter()
+            .flat_map(|reference| {
+                [
+                    &[2][..],
+                    &reference.to_be_bytes(),
+                    &time.to_be_bytes(),
+                    &[0, 0],
+                    &[0; 8],
+                ]
+                .concat()
+            })
+            .collect()
+    }
+
+    fn followed(log: Log, series: &mut Follow, files: &[(&str, Vec<u8>)]) -> Summary {
+        let listing = Listing::of(files.iter().map(|(path, _)| Entry::file(*path)));
+        follow(&listing, log, series, |file| {
+            let found = files.iter().find(|(path, _)| *path == file.path);
+            found
+                .map(|(_, bytes)| &bytes[..])
+                .ok_or_else(|| Error::not_found("gone"))
+        })
+    }
+
+    #[test]
+    fn samples_count_as_lost_until_their_series_is_defined_and_ever_after_if_it_never_is() {
+        let early = SegmentWriter::with([
+            &samples(&[7], 10)[..],
+            &series(&[7]),
+            &samples(&[7], 11),
+            &samples(&[9], 12),
+            &samples(&[9], 13),
+        ]);
+        let mut known = Follow::default();
+        let wal = followed(Log::Wal, &mut known, &[("00000000", early)]);
+        let undefined = &wal.undefined;
+        assert_eq!((undefined.samples, undefined.series), (3, 2));
+        assert_eq!(undefined.times, Some((10, 13)));
+        assert_eq!(undefined.first, Some(("00000000".into(), 0)));
+        assert_eq!(wal.outcome(), &Consequence::Skips);
+
+        let late = SegmentWriter::with([&samples(&[7], 5)[..], &samples(&[9], 6)]);
+        let wbl = followed(Log::Wbl, &mut known, &[("00000003", late)]);
+        assert_eq!((wbl.undefined.samples, wbl.undefined.series), (1, 1));
+        assert_eq!(wbl.undefined.first, Some(("00000003".into(), 34)));
+    }
+
+    #[test]
+    fn samples_that_blocks_hold_are_not_missed_except_in_the_wbl() {
+        let log = SegmentWriter::with([&samples(&[7], 99)[..], &samples(&[7], 100)]);
+        let mut known = Follow::new(100);
+        let wal = followed(Log::Wal, &mut known, &[("00000000", log.clone())]);
+        assert_eq!(wal.undefined.samples, 1);
+        let wbl = followed(Log::Wbl, &mut known, &[("00000000", log.clone())]);
+        assert_eq!(wbl.undefined.samples, 2);
+
+        // A checkpoint may say a later time than the blocks.
+        let checkpoint = SegmentWriter::with([&[&[14][..], &101_i64.to_be_bytes()].concat()[..]]);
+        let files = [
+            ("checkpoint.00000001/00000000", checkpoint),
+            ("00000002", log),
+        ];
+        let mut known = Follow::new(100);
+        let wal = followed(Log::Wal, &mut known, &files);
+        assert_eq!(wal.undefined, Undefined::default());
+        assert_eq!(known.min_valid_time(), 101);
+        assert!(
+            wal.problems.iter().all(Problem::is_harmless),
+            "{:?}",
+            wal.problems
+        );
+    }
+
+    #[test]
+    fn a_checkpoint_without_series_is_a_problem_where_the_log_needs_them() {
+        let segment = SegmentWriter::with([&samples(&[7], 10)[..]]);
+        let files = [
+            ("checkpoint.00000001/00000000", Vec::new()),
+            ("00000002", segment),
+        ];
+        let wal = followed(Log::Wal, &mut Follow::default(), &files);
+        let kinds: Vec<_> = wal.problems.iter().map(|p| p.kind.to_string()).collect();
+        assert_eq!(
+            kinds,
+            [
+                "expected series in the checkpoint, found none",
+                "1 samples refer to 1 series that nothing before them defines"
+            ]
+        );
+        assert!(!wal.problems[0].is_harmless());
+    }
+
+    #[test]
+    fn what_replay_drops_as_a_whole_is_not_told_twice() {
+        let mut broken = SegmentWriter::with([&series(&[7])[..], &samples(&[8], 10)]);
+        *broken.last_mut().unwrap() ^= 1;
+        let files = [
+            ("00000000", broken),
+            ("00000001", SegmentWriter::with([&samples(&[9], 11)[..]])),
+        ];
+        let wal = followed(Log::Wal, &mut Follow::default(), &files);
+        assert_eq!(wal.undefined, Undefined::default());
+        assert_eq!(wal.dropped.samples(), 1);
+    }
+
+    #[test]
+    fn a_series_that_was_logged_as_gone_is_not_defined_any_more() {
+        let gone = [
+            &[3][..],
+            &7_u64.to_be_bytes(),
+            b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",
+            b"\xfe\xff\xff\xff\xff\xff\xff\xff\xff\x01",
+        ]
+        .concat();
+        let log = SegmentWriter::with([
+            &series(&[7])[..],
+            &samples(&[7], 10),
+            &gone,
+            &samples(&[7], 11),
+        ]);
+        let wal = followed(Log::Wal, &mut Follow::default(), &[("00000000", log)]);
+        assert_eq!((wal.replayed.tombstones, wal.undefined.samples), (1, 1));
+    }
+
+    #[test]
+    fn something_else_than_a_file_costs_what_a_start_makes_of_it() {
+        let outcome = |kind| {
+            let mut listing = Listing::of(["00000000", "00000001", "00000002"].map(Entry::file));
+            listing.segments[1].kind = kind;
+            let summary = summarize(&listing, Log::Wal, |_| Ok(Vec::new()));
+            summary.outcome().clone()
+        };
+        let deletes = paths(&["00000002"]);
+        assert_eq!(
+            outcome(EntryType::EmptyDirectory),
+            Consequence::Repairs {
+                cut_at: 0,
+                deletes: deletes.clone()
+            }
+        );
+        assert_eq!(
+            outcome(EntryType::Directory),
+            Consequence::Destroys { deletes }
+        );
+        for kind in [EntryType::Pipe, EntryType::Other] {
+            assert_eq!(outcome(kind), Consequence::DoesNotStart);
+        }
     }
 
     #[test]

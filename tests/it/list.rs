@@ -52,7 +52,15 @@ fn json_has_a_fixed_set_of_keys() {
     assert_eq!(directory["place"], "data directory");
     let keys =
         |value: &Json| -> BTreeSet<String> { value.as_object().unwrap().keys().cloned().collect() };
-    let expected = ["path", "place", "blocks", "unreadable", "others", "totals"];
+    let expected = [
+        "path",
+        "place",
+        "blocks",
+        "logs",
+        "unreadable",
+        "others",
+        "totals",
+    ];
     assert_eq!(keys(directory), expected.map(str::to_owned).into());
     let expected = [
         "blocks",

@@ -4,7 +4,7 @@ use assert_cmd::Command;
 use serde_json::Value as Json;
 
 use crate::fixtures::fixture;
-use crate::sick::Sick;
+use crate::sick::{Sick, copy};
 
 fn narthex() -> Command {
     let mut command = Command::cargo_bin("narthex").unwrap();
@@ -106,4 +106,74 @@ fn reading_instead_of_mapping_and_looking_quickly_find_the_same_damage() {
     for option in ["--no-mmap", "--quick", "--threads=1"] {
         narthex().arg(option).arg(&sick.dir).assert().code(3);
     }
+}
+
+#[test]
+fn samples_of_series_that_the_log_does_not_define_are_counted_and_a_log_is_always_named() {
+    let home = tempfile::tempdir().unwrap();
+    let data = home.path().join("data");
+    copy(&fixture("wal/live-snappy"), &data);
+    let said = |dir: &std::path::Path, code| {
+        let output = narthex().arg("--json").arg(dir).assert().code(code);
+        let said: Json = serde_json::from_slice(&output.get_output().stdout).unwrap();
+        said["verified"][0].clone()
+    };
+    let sound = said(&data, 0);
+    let wal = &sound["logs"][0];
+    assert_eq!(
+        (&wal["log"], &wal["samples"]),
+        (&"wal".into(), &40_706.into())
+    );
+    assert_eq!(
+        (&wal["unknown_samples"], &wal["torn_bytes"]),
+        (&0.into(), &0.into())
+    );
+    assert_eq!(sound["logs"][1]["log"], "wbl");
+
+    std::fs::write(data.join("wal/checkpoint.00000008/00000000"), b"").unwrap();
+    let empty = said(&data, 3);
+    let lost = empty["logs"][0]["unknown_samples"].as_u64().unwrap();
+    assert!(lost > 30_000, "{lost}");
+    let findings = empty["findings"].as_array().unwrap();
+    let kinds: Vec<_> = findings
+        .iter()
+        .map(|f| f["kind"].as_str().unwrap())
+        .collect();
+    assert!(kinds.contains(&"wal-checkpoint-empty"), "{kinds:?}");
+    let unknown = findings
+        .iter()
+        .find(|f| f["kind"] == "wal-unknown-series")
+        .unwrap();
+    assert_eq!(unknown["samples"], lost);
+    assert!(unknown["minTime"].is_i64());
+    assert!(
+        unknown["detail"]
+            .as_str()
+            .unwrap()
+            .contains(" series that nothing before them defines")
+    );
+}
+
+#[test]
+fn a_wbl_without_its_wal_is_lost_and_a_torn_tail_is_a_note() {
+    let home = tempfile::tempdir().unwrap();
+    let data = home.path().join("data");
+    copy(&fixture("wal/live-snappy"), &data);
+    let last = data.join("wal/00000011");
+    let whole = std::fs::read(&last).unwrap();
+    std::fs::write(&last, &whole[..whole.len() - 40_000]).unwrap();
+    let output = narthex().args(["--notes"]).arg(&data).assert().code(0);
+    let said = text(&output.get_output().stdout);
+    assert!(
+        said.contains("wal-torn") && said.contains("the record is torn after"),
+        "{said}"
+    );
+
+    std::fs::remove_dir_all(data.join("wal")).unwrap();
+    let output = narthex().arg(&data).assert().code(3);
+    let said = text(&output.get_output().stdout);
+    assert!(
+        said.contains("wal-unknown-series") && said.contains("; 114 samples from"),
+        "{said}"
+    );
 }

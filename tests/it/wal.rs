@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use narthex::raw::{FileBytes, ReadMode, crc32c};
 use narthex::wal::{
-    Compression, Consequence, End, Entry, Listing, Log, MAX_RECORD_BYTES, RawRecord, Record,
-    Records, SegmentFile, SegmentSummary, Summary, summarize, summarize_dir,
+    Compression, Consequence, End, Entry, EntryType, Listing, Log, MAX_RECORD_BYTES, RawRecord,
+    Record, Records, SegmentFile, SegmentSummary, Summary, summarize, summarize_dir,
 };
 use proptest::prelude::*;
 
@@ -27,11 +27,7 @@ fn summary(path: &str) -> Summary {
 }
 
 fn segment(bytes: &[u8]) -> SegmentSummary {
-    let file = SegmentFile {
-        number: 0,
-        path: "00000000".into(),
-    };
-    SegmentSummary::of(&file, bytes)
+    SegmentSummary::of(&SegmentFile::new(0, "00000000"), bytes)
 }
 
 /// The whole records in the first `len` bytes of a segment.
@@ -225,6 +221,14 @@ fn mapped_read_and_captured_files_give_the_same_summary() {
     assert_eq!(captured.replayed, mapped.replayed);
 }
 
+const KINDS: [EntryType; 5] = [
+    EntryType::File,
+    EntryType::EmptyDirectory,
+    EntryType::Directory,
+    EntryType::Pipe,
+    EntryType::Other,
+];
+
 /// Reads everything there is in `bytes`, taken for a segment.
 fn exhaust(bytes: &[u8]) {
     let mut records = Records::new(bytes);
@@ -289,11 +293,11 @@ proptest! {
     #[test]
     fn any_names_are_sorted_and_judged(
         names in prop::collection::vec("(checkpoint\\.)?[-+0-9x]{0,20}(/[0-9a]{0,3})?(\\.tmp|\\.repair)?", 0..8),
-        directories in any::<u8>(),
+        kinds in any::<u8>(),
     ) {
         let entries = names.iter().enumerate().map(|(i, name)| Entry {
             path: name.clone(),
-            directory: directories >> i & 1 == 1,
+            kind: KINDS[usize::from(kinds.wrapping_add(i as u8) % 5)],
         });
         let listing = Listing::of(entries);
         for log in [Log::Wal, Log::Wbl] {

@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use crate::block::{DataDir, Place};
+use crate::cli::logs;
 use crate::cli::stored::{Need, StoredArgs};
 use crate::cli::{Context, Outcome};
 use crate::error::Result;
 use crate::inspect::Listing;
 use crate::report::blocks;
+use crate::wal::LogFacts;
 
 /// What to list.
 #[derive(clap::Args, Debug)]
@@ -19,7 +21,7 @@ Examples:
   narthex list --archive latest --repo /srv/backup/prometheus
   narthex list data --json | jq '.directories[].blocks[].ulid'
 
-Reads metadata and file sizes only. Blocks whose metadata cannot be read are listed with the reason, and the exit \
+Reads metadata and file sizes of blocks; logs of up to 1 GiB are read whole, of longer ones the first and last segments. Blocks whose metadata cannot be read are listed with the reason, and the exit \
 code is 3.")]
 pub(crate) struct Args {
     /// Data directories, Prometheus snapshots or blocks
@@ -34,13 +36,17 @@ struct Group {
     path: PathBuf,
     place: Place,
     listings: Vec<Listing>,
+    logs: Vec<LogFacts>,
 }
 
 pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     let mut groups: Vec<Group> = Vec::new();
+    let mut incomplete = false;
     let opened = args.stored.open(&args.paths, Need::Sizes, context)?;
     for path in &opened.paths {
         let dir = DataDir::scan(path)?;
+        let (logs, unread) = logs::glance(&dir, context);
+        incomplete |= unread;
         let listing = Listing::of(&dir);
         let (path, place) = (shown_path(&dir), dir.place());
         match groups
@@ -52,29 +58,41 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
                 path,
                 place,
                 listings: vec![listing],
+                logs,
             }),
         }
     }
     let listed: Vec<_> = groups
         .into_iter()
-        .map(|group| (group.path, group.place, Listing::joined(group.listings)))
+        .map(|group| {
+            (
+                group.path,
+                group.place,
+                Listing::joined(group.listings),
+                group.logs,
+            )
+        })
         .collect();
     if context.json {
         let directories: Vec<_> = listed
             .iter()
-            .map(|(path, place, listing)| blocks::json(path, *place, listing))
+            .map(|(path, place, listing, logs)| blocks::json(path, *place, listing, logs))
             .collect();
         context.print_json(&json!({ "directories": directories }))?;
     } else {
-        for (i, (path, _, listing)) in listed.iter().enumerate() {
+        for (i, (path, _, listing, logs)) in listed.iter().enumerate() {
             if listed.len() > 1 {
                 let blank = if i == 0 { "" } else { "\n" };
                 context.print(format_args!("{blank}{}:\n", path.display()))?;
             }
-            context.print(blocks::text(listing))?;
+            context.print(blocks::text(listing, logs))?;
         }
     }
-    let problems = opened.incomplete || listed.iter().any(|(_, _, listing)| listing.has_problems());
+    let problems = opened.incomplete
+        || incomplete
+        || listed
+            .iter()
+            .any(|(_, _, listing, _)| listing.has_problems());
     Ok(Outcome::problems_if(problems))
 }
 

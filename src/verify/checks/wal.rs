@@ -4,38 +4,53 @@ use std::path::Path;
 
 use crate::block::{DataDir, EntryKind};
 use crate::raw::ReadMode;
-use crate::verify::{Finding, Findings, Kind};
-use crate::wal::{Consequence, Log, Problem, ProblemKind, summarize_dir};
+use crate::verify::{Finding, Findings, Kind, Loss};
+use crate::wal::{Consequence, Logs, Oddity, Problem, ProblemKind};
 
-/// Reads the logs of a data directory.
-pub(in crate::verify) fn check(scanned: &DataDir, mode: ReadMode, findings: &mut Findings) {
-    let logs = [(EntryKind::Wal, Log::Wal), (EntryKind::Wbl, Log::Wbl)];
-    for (entry, log) in logs {
-        let Some(dir) = scanned.find(entry) else {
-            continue;
-        };
-        match summarize_dir(dir, log, mode) {
-            Ok(summary) => {
-                for problem in &summary.problems {
-                    let kind = kind_of(&problem.consequence);
-                    findings.add(kind, || about(kind, dir, problem));
-                }
-            }
-            Err(error) => findings.add(Kind::Unreadable, || {
-                plain(Kind::Unreadable, dir).saying(error.chain())
-            }),
+/// Reads the logs of a data directory; nothing where there are none.
+pub(in crate::verify) fn check(
+    scanned: &DataDir,
+    mode: ReadMode,
+    findings: &mut Findings,
+) -> Option<Logs> {
+    let is_log = |kind| scanned.find(kind).is_some();
+    if !is_log(EntryKind::Wal) && !is_log(EntryKind::Wbl) {
+        return None;
+    }
+    let logs = Logs::read(scanned.path(), scanned.in_order_end(), mode);
+    for (log, summary) in logs.iter() {
+        let dir = scanned.path().join(log.name());
+        for problem in &summary.problems {
+            let kind = kind_of(problem);
+            findings.add(kind, || about(kind, &dir, problem));
         }
     }
+    for (log, error) in &logs.unreadable {
+        findings.add(Kind::Unreadable, || {
+            plain(Kind::Unreadable, &scanned.path().join(log.name())).saying(error.chain())
+        });
+    }
+    Some(logs)
 }
 
-fn kind_of(consequence: &Consequence) -> Kind {
-    match consequence {
-        Consequence::Nothing => Kind::WalNote,
-        Consequence::Skips => Kind::WalUnusual,
-        Consequence::LosesNewData => Kind::WalBehind,
-        Consequence::Repairs { .. } => Kind::WalDamaged,
-        Consequence::DoesNotStart => Kind::WalBroken,
-        Consequence::Destroys { .. } => Kind::WalDestructive,
+fn kind_of(problem: &Problem) -> Kind {
+    match (&problem.kind, &problem.consequence) {
+        (_, Consequence::Nothing) => Kind::WalNote,
+        (ProblemKind::Undefined(_), _) => Kind::WalUnknownSeries,
+        (ProblemKind::EmptyCheckpoint, _) => Kind::WalCheckpointEmpty,
+        (
+            ProblemKind::Odd {
+                oddity: Oddity::MixedCompression,
+                ..
+            },
+            _,
+        ) => Kind::WalCompressionFlags,
+        (_, Consequence::CutsTail) => Kind::WalTorn,
+        (_, Consequence::Skips) => Kind::WalUnusual,
+        (_, Consequence::LosesNewData) => Kind::WalBehind,
+        (_, Consequence::Repairs { .. } | Consequence::CutsInOldReleases) => Kind::WalDamaged,
+        (_, Consequence::DoesNotStart) => Kind::WalBroken,
+        (_, Consequence::Destroys { .. }) => Kind::WalDestructive,
     }
 }
 
@@ -61,6 +76,14 @@ fn about(kind: Kind, dir: &Path, problem: &Problem) -> Finding {
     let detail = format!("{} (a start {})", finding.detail, problem.consequence);
     Finding {
         offset: problem.offset,
+        loss: match &problem.kind {
+            ProblemKind::Undefined(undefined) if undefined.samples > 0 => Some(Loss {
+                times: undefined.times,
+                chunks: 0,
+                samples: Some(undefined.samples),
+            }),
+            _ => None,
+        },
         ..finding.saying(detail)
     }
 }
