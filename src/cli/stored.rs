@@ -11,10 +11,14 @@ use super::args::REPO_VARIABLE;
 use crate::block::{BlockFiles, DataDir, read_meta};
 use crate::error::{Error, Result};
 use crate::model::{Millis, Ulid};
+use crate::report;
+use crate::repository::copies::Copies;
 use crate::repository::portable::{Object, Root};
-use crate::repository::{Archive, Repository, SourceFilter, StoredBlock};
-use crate::restore::{self, Present, Target, Wanted};
-use crate::store::Location;
+use crate::repository::{
+    Archive, Digest, Repository, SourceFilter, StoredBlock, StoredFile, StoredObject,
+};
+use crate::restore::{self, Detour, Present, Target, Wanted, fetch_file};
+use crate::store::{Location, Store};
 
 /// Largest small file (`meta.json`, tombstones) that is fetched for a skeleton, in bytes.
 const MAX_SMALL: u64 = 16 << 20;
@@ -76,10 +80,7 @@ impl Opened {
         let copy = copy.map_err(|e| Error::io("make a directory in", &std::env::temp_dir(), e))?;
         let dir = copy.path().join(format!("archive-{}", archive.id.short()));
         let incomplete = match need {
-            Need::Sizes => {
-                sketch(repository, archive, ulids, &dir)?;
-                false
-            }
+            Need::Sizes => sketch(repository, archive, ulids, &dir, context)?,
             Need::Blocks | Need::BlocksAndLogs => {
                 let logs = need == Need::BlocksAndLogs && ulids.is_empty();
                 unpack(repository, archive, ulids, logs, &dir, context)?
@@ -317,7 +318,11 @@ fn unpack(
     };
     let target = Target::new(dir, false)?;
     let plan = restore::plan(&wanted, archive, &[], logs, &Present::default())?;
-    let report = restore::apply(&plan, repository.store(), &target, context.progress)?;
+    let copies = Copies::new(repository)?;
+    let report = restore::apply(&plan, &copies, &target, context.progress)?;
+    for detour in &report.detours {
+        context.progress.remark(&report::backup::detour(detour));
+    }
     for failed in &report.failed {
         context
             .progress
@@ -326,8 +331,17 @@ fn unpack(
     Ok(!report.failed.is_empty())
 }
 
-/// Makes blocks whose small files are real, and whose others have nothing but their size.
-fn sketch(repository: &Repository, archive: &Archive, ulids: &[Ulid], dir: &Path) -> Result<()> {
+/// Makes blocks whose small files are real, and whose others have nothing but their size. Whether a small file could not be read; it
+/// has been named, and nothing but its size is there.
+fn sketch(
+    repository: &Repository,
+    archive: &Archive,
+    ulids: &[Ulid],
+    dir: &Path,
+    context: &Context<'_>,
+) -> Result<bool> {
+    let mut incomplete = false;
+    let copies = Copies::new(repository)?;
     fs::create_dir_all(dir).map_err(|e| Error::io("create", dir, e))?;
     for ulid in ulids {
         if !archive.blocks.iter().any(|block| block.ulid == *ulid) {
@@ -347,23 +361,54 @@ fn sketch(repository: &Repository, archive: &Archive, ulids: &[Ulid], dir: &Path
             let made = File::create_new(&path).and_then(|made| made.set_len(file.bytes));
             made.map_err(|e| Error::io("create", &path, e))?;
         }
-        for object in block.file_objects() {
-            let mut stored =
-                Object::open(repository.store(), &object.name, Root::Block(block.ulid))?;
-            let entries = stored.entries()?;
-            for file in block
-                .files_from(object)
-                .filter(|file| is_small(file.name.as_str()))
-            {
-                if let Some(entry) = entries.iter().find(|entry| entry.name == file.name) {
-                    let path = dir.join(&file.name);
-                    let content = stored.read_file(entry, MAX_SMALL)?;
-                    fs::write(&path, content).map_err(|e| Error::io("write", &path, e))?;
-                }
-            }
+        let small = |file: &&StoredFile| is_small(file.name.as_str()) && !file.packed;
+        for file in block.files.iter().filter(small) {
+            let content = match read_small(repository.store(), block, file) {
+                Ok(content) => content,
+                Err(damage) => match fetch_file(&copies, block, file, MAX_SMALL) {
+                    Ok((content, from)) => {
+                        context.progress.remark(&report::backup::detour(&Detour {
+                            name: format!("{} of {}", file.name, block.ulid),
+                            reason: damage,
+                            from,
+                        }));
+                        content
+                    }
+                    Err(error) => {
+                        let (name, ulid) = (&file.name, block.ulid);
+                        let error = error.chain();
+                        context
+                            .progress
+                            .remark(&format_args!("{name} of {ulid}: {error}"));
+                        incomplete = true;
+                        continue;
+                    }
+                },
+            };
+            let path = dir.join(&file.name);
+            fs::write(&path, content).map_err(|e| Error::io("write", &path, e))?;
         }
     }
-    Ok(())
+    Ok(incomplete)
+}
+
+/// A small file out of its own object, proved.
+fn read_small(store: &dyn Store, block: &StoredBlock, file: &StoredFile) -> Result<Vec<u8>> {
+    let mut objects = block.file_objects();
+    let holds = |object: &&StoredObject| block.files_from(object).any(|held| held == file);
+    let missing = || Error::corrupt(format!("expected file {}, found none", file.name));
+    let object = objects.find(holds).ok_or_else(missing)?;
+    let mut stored = Object::open(store, &object.name, Root::Block(block.ulid))?;
+    let entries = stored.entries()?;
+    let entry = entries.iter().find(|entry| entry.name == file.name);
+    let content = stored.read_file(entry.ok_or_else(missing)?, MAX_SMALL)?;
+    if Digest::of(&content) == file.sha256 {
+        return Ok(content);
+    }
+    Err(Error::corrupt(format!(
+        "object {}: expected file {} to have SHA-256 {}, found another",
+        object.name, file.name, file.sha256
+    )))
 }
 
 fn is_small(name: &str) -> bool {

@@ -33,7 +33,7 @@ pub fn read_packed(
     progress: &dyn Progress,
 ) -> Result<()> {
     let context = |e: Error| e.context(format!("object {}", block.object.name));
-    let mut object = Object::open(store, &block.object.name, Root::Block(block.ulid))?;
+    let mut object = Object::open_damaged(store, &block.object.name, Root::Block(block.ulid))?;
     let recipe = Recipe::read(&mut object).map_err(context)?;
     let splice = recipe.read_splice(&mut object).map_err(context)?;
     let wanted: Vec<&StoredFile> = block.packed_files().collect();

@@ -118,12 +118,8 @@ impl Recipe {
     ///
     /// When there is none, it is damaged, or of a newer version.
     pub fn read(object: &mut portable::Object<'_>) -> Result<Self> {
-        let entries = object.entries()?;
-        let entry = entries
-            .iter()
-            .find(|entry| entry.name.as_str() == RECIPE_FILE);
-        let missing = || Error::corrupt(format!("expected a file {RECIPE_FILE}, found none"));
-        Recipe::parse(&object.read_file(entry.ok_or_else(missing)?, MAX_RECIPE_BYTES)?)
+        let entry = find(object, RECIPE_FILE)?;
+        Recipe::parse(&object.read_file(&entry, MAX_RECIPE_BYTES)?)
     }
 
     /// The recipe in the file `content`.
@@ -164,14 +160,19 @@ impl Recipe {
         if !self.splice {
             return Ok(Splice::default());
         }
-        let entries = object.entries()?;
-        let entry = entries
-            .iter()
-            .find(|entry| entry.name.as_str() == SPLICE_FILE);
-        let missing = || Error::corrupt(format!("expected a file {SPLICE_FILE}, found none"));
-        let content = object.read_file(entry.ok_or_else(missing)?, MAX_SPLICE_BYTES)?;
+        let entry = find(object, SPLICE_FILE)?;
+        let content = object.read_file(&entry, MAX_SPLICE_BYTES)?;
         Splice::read(&content).map_err(|e| e.context(SPLICE_FILE))
     }
+}
+
+/// The file `name` of `object`, even if files behind it cannot be read.
+fn find(object: &mut portable::Object<'_>, name: &str) -> Result<portable::FileEntry> {
+    let (entries, end) = object.readable_entries();
+    let mut entries = entries.into_iter();
+    let found = entries.find(|entry| entry.name.as_str() == name);
+    let missing = || Error::corrupt(format!("expected a file {name}, found none"));
+    found.ok_or_else(|| end.unwrap_or_else(missing))
 }
 
 #[expect(

@@ -154,6 +154,29 @@ pub const RESTORE: &[Column<restore::Report>] = &[
     },
 ];
 
+/// A [`Detour`](restore::Detour) as a sentence.
+pub fn detour(detour: &restore::Detour) -> String {
+    format!(
+        "{} comes back whole, from {}: {}",
+        detour.name,
+        if detour.from.is_empty() {
+            "its own objects".to_owned()
+        } else {
+            detour.from.join(", ")
+        },
+        detour.reason.chain()
+    )
+}
+
+/// A [`Detour`](restore::Detour) as JSON: `name`, `from` (objects), `reason`.
+pub fn detour_json(detour: &restore::Detour) -> serde_json::Value {
+    serde_json::json!({
+        "name": detour.name,
+        "from": detour.from,
+        "reason": detour.reason.chain(),
+    })
+}
+
 /// A gap as `2026-11-21 19:08:00..2026-11-21 21:00:00`.
 pub fn gap_text(gap: &Gap) -> String {
     format!("{}..{}", time_text(gap.min_time), time_text(gap.max_time))

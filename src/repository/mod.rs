@@ -9,6 +9,7 @@
 
 pub mod check;
 pub mod claim;
+pub mod copies;
 pub mod damage;
 mod diff;
 mod digest;

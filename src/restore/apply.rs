@@ -1,15 +1,17 @@
 //! Carrying a plan out.
 
 use super::exact::Cut;
+use super::fetch::{Detour, Sink as _, fetch_block, fetch_wal};
 use super::plan::Plan;
 use super::stage::{LOGS, Stage, Target, Writer};
 use crate::dense::read_packed;
 use crate::error::{Error, Result};
 use crate::model::Ulid;
 use crate::progress::Progress;
+use crate::repository::copies::Copies;
 use crate::repository::portable::{Root, read_stored, spread};
 use crate::repository::{StoredBlock, StoredFile, StoredObject, StoredWal};
-use crate::store::Store;
+use std::sync::{Mutex, PoisonError};
 
 /// What a restore did.
 #[derive(Debug, Default)]
@@ -24,6 +26,8 @@ pub struct Report {
     pub bytes: u64,
     /// What could not be restored.
     pub failed: Vec<Failed>,
+    /// What came whole, and not from its own objects alone.
+    pub detours: Vec<Detour>,
 }
 
 /// Something that could not be restored, and why.
@@ -35,7 +39,7 @@ pub struct Failed {
     pub error: Error,
 }
 
-/// Brings back what `plan` says, from `store` into `target`.
+/// Brings back what `plan` says, from the repository of `copies` into `target`. What is damaged is looked for in all of the repository.
 ///
 /// # Errors
 ///
@@ -44,16 +48,17 @@ pub struct Failed {
 /// anything else is restored: the report names it.
 pub fn apply(
     plan: &Plan<'_>,
-    store: &dyn Store,
+    copies: &Copies,
     target: &Target,
     progress: &dyn Progress,
 ) -> Result<Report> {
     let stage = Stage::new(target)?;
     progress.begin("restore", Some(plan.bytes()));
     let work = Work {
-        store,
+        copies,
         stage: &stage,
         progress,
+        detours: Mutex::default(),
     };
     let mut report = Report::default();
     let bytes = |block: &&StoredBlock| block.bytes();
@@ -81,6 +86,7 @@ pub fn apply(
         }
     }
     progress.end();
+    report.detours = work.detours();
     if staged.is_empty()
         && logs.is_empty()
         && let Some(failed) = report.failed.pop()
@@ -130,12 +136,18 @@ pub(super) enum Staged {
 }
 
 pub(super) struct Work<'a> {
-    store: &'a dyn Store,
+    copies: &'a Copies,
     pub(super) stage: &'a Stage<'a>,
     progress: &'a dyn Progress,
+    detours: Mutex<Vec<Detour>>,
 }
 
 impl Work<'_> {
+    fn detours(self) -> Vec<Detour> {
+        let detours = self.detours.into_inner();
+        detours.unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn stage_whole(&self, block: &StoredBlock) -> Result<Outcome<Staged>> {
         let staged = self.stage_block(block, &block.ulid.to_string())?;
         Ok(staged.map(|()| Staged::Whole))
@@ -144,8 +156,41 @@ impl Work<'_> {
     /// Stages `block` as it was, under `name`.
     pub(super) fn stage_block(&self, block: &StoredBlock, name: &str) -> Result<Outcome> {
         let mut writer = Writer::new(self.stage.path(name))?;
-        let staged = self.write_block(block, &mut writer);
+        let straight = match self.doubt(block.objects()) {
+            Some(doubt) => Err(doubt),
+            None => self.write_block(block, &mut writer),
+        };
+        let staged = match straight {
+            Err(damage) if !writer.has_failed() => self.fetch_block(block, damage, &mut writer),
+            straight => straight,
+        };
+        let staged = staged.and_then(|()| {
+            for dir in &block.empty_dirs {
+                writer.make_dir(dir.as_str())?;
+            }
+            writer.sync()
+        });
         settle(&writer, staged)
+    }
+
+    /// Why one of `objects` is not to be read straight away: it has a mark of damage, or not the size it should have.
+    fn doubt<'o>(&self, mut objects: impl Iterator<Item = &'o StoredObject>) -> Option<Error> {
+        objects.find_map(|object| {
+            let name = &object.name;
+            if self.copies.is_marked(name) {
+                return Some(Error::corrupt(format!(
+                    "object {name} has a mark of damage"
+                )));
+            }
+            match self.copies.store().size(name) {
+                Ok(bytes) if bytes == object.bytes => None,
+                Ok(bytes) => Some(Error::corrupt(format!(
+                    "object {name}: expected {} bytes, found {bytes}",
+                    object.bytes
+                ))),
+                Err(error) => Some(error),
+            }
+        })
     }
 
     fn write_block(&self, block: &StoredBlock, writer: &mut Writer) -> Result<()> {
@@ -155,14 +200,27 @@ impl Work<'_> {
         }
         if !block.packs.is_empty() {
             let mut index = writer.beside();
-            let written = read_packed(self.store, block, writer, &mut index, self.progress);
+            let store = self.copies.store();
+            let written = read_packed(store, block, writer, &mut index, self.progress);
             writer.join(index);
             written?;
         }
-        for dir in &block.empty_dirs {
-            writer.make_dir(dir.as_str())?;
-        }
-        writer.sync()
+        Ok(())
+    }
+
+    fn fetch_block(&self, block: &StoredBlock, damage: Error, writer: &mut Writer) -> Result<()> {
+        writer.clear()?;
+        let mut index = writer.beside();
+        let fetched = fetch_block(self.copies, block, writer, &mut index);
+        writer.join(index);
+        let detour = fetched?.outcome(&block.ulid.to_string(), Some(damage))?;
+        self.took(detour);
+        Ok(())
+    }
+
+    fn took(&self, detour: Detour) {
+        let detours = self.detours.lock();
+        detours.unwrap_or_else(PoisonError::into_inner).push(detour);
     }
 
     fn write_object<'f>(
@@ -172,7 +230,14 @@ impl Work<'_> {
         files: impl Iterator<Item = &'f StoredFile>,
         writer: &mut Writer,
     ) -> Result<()> {
-        read_stored(self.store, object, root, files, writer, self.progress)
+        read_stored(
+            self.copies.store(),
+            object,
+            root,
+            files,
+            writer,
+            self.progress,
+        )
     }
 
     /// Stages the logs and says which there are.
@@ -183,9 +248,20 @@ impl Work<'_> {
             return Ok(Err(refused));
         }
         let mut writer = Writer::new(self.stage.path(STAGED_LOGS))?;
-        let staged = self
-            .write_object(&wal.object, Root::Data, wal.files.iter(), &mut writer)
-            .and_then(|()| writer.sync());
+        let straight = match self.doubt(std::iter::once(&wal.object)) {
+            Some(doubt) => Err(doubt),
+            None => self.write_object(&wal.object, Root::Data, wal.files.iter(), &mut writer),
+        };
+        let staged = match straight {
+            Err(damage) if !writer.has_failed() => {
+                writer.clear()?;
+                fetch_wal(self.copies, wal, &mut writer)
+                    .and_then(|fetched| fetched.outcome("wal", Some(damage)))
+                    .map(|detour| self.took(detour))
+            }
+            straight => straight,
+        };
+        let staged = staged.and_then(|()| writer.sync());
         let has = |log: &&str| wal.files.iter().any(|file| log_of(file) == Some(log));
         Ok(settle(&writer, staged)?.map(|()| LOGS.into_iter().filter(has).collect()))
     }

@@ -3,9 +3,12 @@
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, Write};
 
+use super::fetch::{Detour, fetch_block};
+use super::stage::Writer;
 use crate::dense::read_packed;
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress::Progress;
+use crate::repository::copies::Copies;
 use crate::repository::portable::{Root, Visitor, read_stored};
 use crate::repository::{Digest, FilePath, StoredBlock};
 use crate::store::Store;
@@ -17,15 +20,18 @@ const BLOCK: u64 = BLOCK_BYTES as u64;
 /// Writes the files of `block` to `out` as a tar stream, below a directory that is called as its ULID. An index that is rebuilt
 /// is kept in an unnamed temporary file meanwhile, because a tar stream has one file after the other.
 ///
+/// The objects are read through once before the first byte is written. If one of them is damaged, the block is put together from whatever
+/// is sound, in a temporary directory; the answer says where it came from.
+///
 /// # Errors
 ///
-/// When the block is damaged in the repository, or `out` cannot be written. What was written then is of no use.
+/// When nothing in the repository gives a file of the block, or `out` cannot be written. What was written then is of no use.
 pub fn export_tar(
-    store: &dyn Store,
+    copies: &Copies,
     block: &StoredBlock,
     out: &mut (dyn Write + Send),
     progress: &dyn Progress,
-) -> Result<()> {
+) -> Result<Option<Detour>> {
     progress.begin("export", Some(block.bytes()));
     let mut tar = TarOut {
         out,
@@ -33,24 +39,63 @@ pub fn export_tar(
         left: 0,
         padding: 0,
     };
+    let is_sound = block.objects().all(|object| copies.is_sound(object));
+    let detour = if is_sound {
+        export_straight(copies.store(), block, &mut tar, progress)?;
+        None
+    } else {
+        Some(export_fetched(copies, block, &mut tar)?)
+    };
+    progress.end();
+    tar.finish()?;
+    Ok(detour)
+}
+
+fn export_straight(
+    store: &dyn Store,
+    block: &StoredBlock,
+    tar: &mut TarOut<'_>,
+    progress: &dyn Progress,
+) -> Result<()> {
     let root = Root::Block(block.ulid);
     for object in block.file_objects() {
-        read_stored(
-            store,
-            object,
-            root,
-            block.files_from(object),
-            &mut tar,
-            progress,
-        )?;
+        let files = block.files_from(object);
+        read_stored(store, object, root, files, tar, progress)?;
     }
     if !block.packs.is_empty() {
         let mut index = Spool::new()?;
-        read_packed(store, block, &mut tar, &mut index, progress)?;
-        index.pass_on(&mut tar)?;
+        read_packed(store, block, tar, &mut index, progress)?;
+        index.pass_on(tar)?;
     }
-    progress.end();
-    tar.finish()
+    Ok(())
+}
+
+/// Puts the block together on disk first: what turns out wrong cannot be taken back from a stream.
+fn export_fetched(copies: &Copies, block: &StoredBlock, tar: &mut TarOut<'_>) -> Result<Detour> {
+    let dir = tempfile::Builder::new().prefix("narthex-").tempdir();
+    let dir = dir.map_err(|e| Error::io("make a directory in", &std::env::temp_dir(), e))?;
+    let whole = dir.path().join(block.ulid.to_string());
+    let mut writer = Writer::new(whole.clone())?;
+    let mut index = writer.beside();
+    let fetched = fetch_block(copies, block, &mut writer, &mut index);
+    writer.join(index);
+    let detour = fetched?.outcome(&block.ulid.to_string(), None)?;
+    let mut buffer = vec![0; 1 << 20];
+    for stored in &block.files {
+        let path = whole.join(&stored.name);
+        let mut file = File::open(&path).map_err(|e| Error::io("open", &path, e))?;
+        tar.begin(&stored.name, stored.bytes)?;
+        loop {
+            let read = file.read(&mut buffer);
+            let read = read.map_err(|e| Error::io("read", &path, e))?;
+            match buffer.get(..read) {
+                Some(bytes) if !bytes.is_empty() => tar.data(bytes)?,
+                _ => break,
+            }
+        }
+        tar.end(&stored.name, stored.sha256)?;
+    }
+    Ok(detour)
 }
 
 /// Writes files as entries of a tar stream.

@@ -12,6 +12,7 @@ mod apply;
 mod choose;
 mod exact;
 mod export;
+mod fetch;
 pub mod plan;
 mod stage;
 
@@ -19,5 +20,6 @@ pub use apply::{Failed, Report, apply};
 pub use choose::{Choice, choose};
 pub use exact::{Cut, CutBlock, Exact};
 pub use export::export_tar;
+pub use fetch::{Detour, fetch_file};
 pub use plan::{Plan, Present, Wanted, plan};
 pub use stage::Target;

@@ -7,6 +7,7 @@ use std::io::{self, ErrorKind as Io, Write as _};
 use std::path::{Path, PathBuf};
 use std::thread::{self, JoinHandle};
 
+use super::fetch::Sink;
 use super::plan::Present;
 use crate::block::{DataDir, Meta};
 use crate::error::{Error, ErrorKind, Result};
@@ -240,9 +241,13 @@ impl Writer {
         self.failed |= other.failed;
     }
 
-    /// Whether the target failed.
-    pub(super) fn has_failed(&self) -> bool {
-        self.failed
+    /// Removes what has been written, to begin anew.
+    pub(super) fn clear(&mut self) -> Result<()> {
+        self.current = None;
+        self.await_syncs(0)?;
+        let removed = fs::remove_dir_all(&self.root).and_then(|()| fs::create_dir(&self.root));
+        let root = self.root.clone();
+        self.check("remove", &root, removed)
     }
 
     /// Makes the directory `name`.
@@ -321,6 +326,24 @@ impl Visitor for Writer {
         let thread = self.check("sync", &path, begun)?;
         self.syncing.push_back((path, thread));
         self.await_syncs(MAX_SYNCING)
+    }
+}
+
+impl Sink for Writer {
+    fn takes(&self, _name: &FilePath) -> bool {
+        true
+    }
+
+    fn abandon(&mut self) -> Result<()> {
+        let Some((path, _)) = self.current.take() else {
+            return Ok(());
+        };
+        let removed = fs::remove_file(&path);
+        self.check("remove", &path, removed)
+    }
+
+    fn has_failed(&self) -> bool {
+        self.failed
     }
 }
 

@@ -10,6 +10,7 @@ use narthex::model::Millis;
 use narthex::progress::Silent;
 use narthex::raw::ReadMode;
 use narthex::repository::Repository;
+use narthex::repository::copies::Copies;
 use narthex::restore::{self, Exact, Present, Target, Wanted};
 use narthex::store::LocalStore;
 use narthex::store::faulty::{Fault, Faults, FaultyStore};
@@ -339,12 +340,16 @@ fn a_repository_that_fails_at_any_operation_never_leaves_a_block_that_is_not_cut
     let target = here.path().join("a/b");
     let run = |faults| {
         let failing = FaultyStore::new(store.clone(), faults);
-        let outcome = restore::apply(
-            &plan,
-            &failing,
-            &Target::new(&target, false).unwrap(),
-            &Silent,
-        );
+        let repository = Repository::open(Arc::new(failing.clone()));
+        let copies = repository.and_then(|repository| Copies::new(&repository));
+        let outcome = copies.and_then(|copies| {
+            restore::apply(
+                &plan,
+                &copies,
+                &Target::new(&target, false).unwrap(),
+                &Silent,
+            )
+        });
         (outcome, failing.operations())
     };
     let (_, operations) = run(Faults::default());

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use narthex::progress::Silent;
+use narthex::repository::copies::Copies;
 use narthex::repository::{Digest, Repository};
 use narthex::restore::{Present, Target, Wanted, apply, plan};
 use narthex::store::LocalStore;
@@ -39,7 +40,7 @@ fn every_archive_of_every_kept_repository_restores_to_the_same_bytes() {
             let wanted = plan(&Wanted::Archive, &archive, &[], true, &Present::default()).unwrap();
             let report = apply(
                 &wanted,
-                repository.store(),
+                &Copies::new(&repository).unwrap(),
                 &Target::new(&target, false).unwrap(),
                 &Silent,
             )

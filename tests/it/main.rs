@@ -45,6 +45,7 @@ mod restoring;
 mod retain;
 mod sick;
 mod simulator;
+mod sound;
 mod splice;
 mod spliced;
 mod statistics;

@@ -8,7 +8,9 @@ use crate::cli::args::RepoArgs;
 use crate::cli::{Context, Outcome, output_error};
 use crate::error::{Error, Result};
 use crate::model::Ulid;
+use crate::report::backup as report;
 use crate::repository::SourceFilter;
+use crate::repository::copies::Copies;
 use crate::restore::export_tar;
 
 /// Which block, out of which archive.
@@ -19,7 +21,8 @@ Examples:
   narthex export 01M7ZTB71NJ67GWWE5SXTVHFTH --archive 3f9a | tar -x -C /tmp
 
 Writes the block as it was to standard output, whatever codec it is stored in: tar -x makes a directory that \
-Prometheus and promtool open. Every file is proved; if one is damaged the stream ends early, with exit code 1.")]
+Prometheus and promtool open. Every file is proved. If an object of the block is damaged, its content is taken from wherever else in \
+the repository it is sound, which is named on standard error; if it is nowhere, the exit code is 1.")]
 pub(crate) struct Args {
     /// ULID of the block
     block: Ulid,
@@ -71,7 +74,12 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     let stdout = File::from(stdout.map_err(output_error)?);
     let mut out = io::BufWriter::with_capacity(1 << 20, stdout);
     match args.format {
-        Format::Tar => export_tar(repository.store(), block, &mut out, context.progress)?,
+        Format::Tar => {
+            let copies = Copies::new(&repository)?;
+            if let Some(detour) = export_tar(&copies, block, &mut out, context.progress)? {
+                context.progress.remark(&report::detour(&detour));
+            }
+        }
     }
     Ok(Outcome::Healthy)
 }

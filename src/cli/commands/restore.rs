@@ -13,8 +13,9 @@ use crate::error::{Error, Result};
 use crate::model::{Millis, Ulid};
 use crate::raw::ReadMode;
 use crate::report;
-use crate::report::backup::{RESTORE, gap_text};
+use crate::report::backup::{RESTORE, detour_json, gap_text};
 use crate::report::{Value, bytes_text};
+use crate::repository::copies::Copies;
 use crate::repository::lineage::TimeRange;
 use crate::repository::{Archive, Repository, SourceFilter, StoredBlock, learn_streams};
 use crate::restore::{self, Cut, Exact, Plan, Present, Target, Wanted};
@@ -190,7 +191,11 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
         print_plan(&plan, context)?;
         return Ok(Outcome::problems_if(incomplete));
     }
-    let report = restore::apply(&plan, repository.store(), &target, context.progress)?;
+    let copies = Copies::new(&repository)?;
+    let report = restore::apply(&plan, &copies, &target, context.progress)?;
+    for detour in &report.detours {
+        context.progress.remark(&report::backup::detour(detour));
+    }
     for failed in &report.failed {
         let (name, error) = (&failed.name, failed.error.chain());
         context
@@ -377,6 +382,7 @@ fn print_report(
             "doubtful": plan.doubtful,
             "excluded": ulids(plan.excluded.iter().copied()),
             "failed": failed.collect::<Vec<_>>(),
+            "taken": report.detours.iter().map(detour_json).collect::<Vec<_>>(),
         }));
     }
     let (id, source, time) = (

@@ -14,7 +14,7 @@ use super::tar_read::{
     Entries, Header, TarParser, belongs, file_name, padding, parse_header, parse_long_name,
 };
 use super::tar_write::{BLOCK, BLOCK_BYTES};
-use super::{MAX_FILES, Root, TAR, frames_in_flight};
+use super::{FRAME_BYTES, MAX_FILES, MAX_FRAME_BYTES, Root, TAR, frames_in_flight};
 use crate::error::{Error, Result};
 use crate::progress::Progress;
 use crate::raw::Malformed;
@@ -66,6 +66,31 @@ impl<'a> Object<'a> {
         })
     }
 
+    /// Opens `name` even if its seek table is damaged or was cut off: its frames are then found one after the other, as far as they
+    /// can be told. What is read of it must be proved.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read, or begins with no whole frame.
+    pub fn open_damaged(store: &'a dyn Store, name: &'a ObjectName, root: Root) -> Result<Self> {
+        let damage = match Self::open(store, name, root) {
+            Err(damage) if damage.kind() != crate::ErrorKind::NotFound => damage,
+            opened => return opened,
+        };
+        let table = find_frames(store, name)?;
+        if table.frames.is_empty() {
+            return Err(damage);
+        }
+        Ok(Object {
+            store,
+            name,
+            root,
+            table,
+            table_bytes: Vec::new(),
+            last: None,
+        })
+    }
+
     /// Its size in bytes.
     pub fn bytes(&self) -> u64 {
         self.table.bytes() + self.table_bytes.len() as u64
@@ -78,18 +103,31 @@ impl<'a> Object<'a> {
 
     /// Names and sizes of its files, in their order. Decompresses only frames that hold a header.
     pub fn entries(&mut self) -> Result<Vec<FileEntry>> {
-        self.entries_until(|_| false)
+        let mut entries = Vec::new();
+        self.list_into(&mut entries, |_| false)?;
+        Ok(entries)
     }
 
     /// The file called `name`, if there is one. Decompresses nothing behind it.
     pub fn entry(&mut self, name: &FilePath) -> Result<Option<FileEntry>> {
-        let mut entries = self.entries_until(|entry| entry.name == *name)?;
+        let mut entries = Vec::new();
+        self.list_into(&mut entries, |entry| entry.name == *name)?;
         Ok(entries.pop().filter(|last| last.name == *name))
     }
 
-    /// Its files up to the first that is `wanted`.
-    fn entries_until(&mut self, wanted: impl Fn(&FileEntry) -> bool) -> Result<Vec<FileEntry>> {
-        let mut entries: Vec<FileEntry> = Vec::new();
+    /// The files up to the first header that cannot be read, and why that is, if there is one.
+    pub fn readable_entries(&mut self) -> (Vec<FileEntry>, Option<Error>) {
+        let mut entries = Vec::new();
+        let listed = self.list_into(&mut entries, |_| false);
+        (entries, listed.err())
+    }
+
+    /// Puts its files into `entries`, up to the first that is `wanted`.
+    fn list_into(
+        &mut self,
+        entries: &mut Vec<FileEntry>,
+        wanted: impl Fn(&FileEntry) -> bool,
+    ) -> Result<()> {
         let mut offset = 0;
         let mut long_name = None;
         while entries.len() < MAX_FILES {
@@ -99,7 +137,7 @@ impl<'a> Object<'a> {
                 .map_err(|e| malformed(self.name, e))?;
             offset += BLOCK;
             match header {
-                Header::End => return Ok(entries),
+                Header::End => return Ok(()),
                 Header::LongName(len) => {
                     let bytes = len.next_multiple_of(BLOCK_BYTES) as u64;
                     let name = parse_long_name(&self.read(offset, bytes)?, len, offset);
@@ -115,7 +153,7 @@ impl<'a> Object<'a> {
                         offset,
                     });
                     if entries.last().is_some_and(&wanted) {
-                        return Ok(entries);
+                        return Ok(());
                     }
                     offset = offset.saturating_add(bytes).saturating_add(padding(bytes));
                 }
@@ -124,6 +162,25 @@ impl<'a> Object<'a> {
         Err(self.context(Error::unsupported(format!(
             "expected at most {MAX_FILES} files, found more"
         ))))
+    }
+
+    /// Passes one file to `visitor`, piece by piece. Only the frames that hold it are read.
+    ///
+    /// # Errors
+    ///
+    /// When a frame of it cannot be read, or `visitor` says so; part of the file has been passed on then.
+    pub fn pass_on(&mut self, entry: &FileEntry, visitor: &mut dyn Visitor) -> Result<()> {
+        visitor.begin(&entry.name, entry.bytes)?;
+        let mut hasher = Hasher::default();
+        let mut done = 0;
+        while done < entry.bytes {
+            let step = (entry.bytes - done).min(FRAME_BYTES as u64);
+            let bytes = self.read(entry.offset.saturating_add(done), step)?;
+            hasher.update(&bytes);
+            visitor.data(&bytes)?;
+            done += step;
+        }
+        visitor.end(&entry.name, hasher.finish())
     }
 
     /// The content of one file, at most `max_bytes` of it. Only the frames that hold it are read.
@@ -268,6 +325,45 @@ impl<'a> Object<'a> {
 
     fn context(&self, error: Error) -> Error {
         error.context(format!("object {}", self.name))
+    }
+}
+
+/// Bytes that are read at a time where frames are looked for.
+const WINDOW: u64 = 1 << 20;
+
+/// Most bytes that one frame takes: a little more than its content where that does not compress.
+const MAX_COMPRESSED: usize = 2 * MAX_FRAME_BYTES as usize;
+
+/// The frames of an object from its begin on, up to the first that is none.
+fn find_frames(store: &dyn Store, name: &ObjectName) -> Result<SeekTable> {
+    let total = store.size(name)?;
+    let mut table = SeekTable::default();
+    let (mut window, mut read) = (Vec::new(), 0);
+    let mut at = 0;
+    loop {
+        let rest = window.get(at..).unwrap_or_default();
+        let found = zstd::zstd_safe::find_frame_compressed_size(rest).ok();
+        if let Some(bytes) = found {
+            let raw = zstd::zstd_safe::get_frame_content_size(rest).ok().flatten();
+            let raw = raw.and_then(|raw| u32::try_from(raw).ok());
+            let raw = raw.filter(|raw| (1..=MAX_FRAME_BYTES).contains(raw));
+            let (Some(raw), Ok(stored)) = (raw, u32::try_from(bytes)) else {
+                // The seek table is a frame without content.
+                return Ok(table);
+            };
+            table.push(stored, raw);
+            at += bytes;
+            continue;
+        }
+        if read == total || rest.len() > MAX_COMPRESSED {
+            return Ok(table);
+        }
+        window.drain(..at);
+        at = 0;
+        // A frame that is not complete yet is looked at again when there is twice as much of it, not for each megabyte.
+        let step = WINDOW.max(window.len() as u64).min(total - read);
+        window.append(&mut store.get_range(name, read..read + step)?);
+        read += step;
     }
 }
 

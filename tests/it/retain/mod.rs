@@ -15,6 +15,7 @@ use narthex::archive::{self, Codec, Options, Report, Source};
 use narthex::model::Millis;
 use narthex::progress::Silent;
 use narthex::repository::check::{Depth, check};
+use narthex::repository::copies::Copies;
 use narthex::repository::{Archive, Repository};
 use narthex::restore::{Present, Target, Wanted, apply, plan};
 use narthex::retain::{self, Pruned};
@@ -175,7 +176,13 @@ fn restore(repository: &Repository, archive: &Archive) -> Files {
     let target = scratch.path().join("back");
     let wanted = plan(&Wanted::Archive, archive, &[], true, &Present::default()).unwrap();
     let target_dir = Target::new(&target, false).unwrap();
-    let report = apply(&wanted, repository.store(), &target_dir, &Silent).unwrap();
+    let report = apply(
+        &wanted,
+        &Copies::new(repository).unwrap(),
+        &target_dir,
+        &Silent,
+    )
+    .unwrap();
     assert!(report.failed.is_empty(), "{:?}", report.failed);
     tree(&target)
 }

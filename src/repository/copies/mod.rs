@@ -1,0 +1,268 @@
+//! Where content is found when the object that a manifest names does not give it.
+//!
+//! Nothing here is asked for, or read, before something turns out to be damaged, except one listing of the marks of damage.
+//! Each object is read through at most once to compute its digest, however many others might be looked for in it.
+
+mod redirect;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+pub use redirect::Redirected;
+
+use super::damage::Damage;
+use super::digest::{Digest, Hasher};
+use super::{Archive, Archives, Mended, Repository, StoredBlock, StoredObject};
+use crate::error::Result;
+use crate::model::Ulid;
+use crate::store::{ObjectName, Store};
+
+/// Bytes of an object that are read at a time to compute its digest.
+const STEP: u64 = 4 << 20;
+
+/// Most replacements of one object that are tried.
+const MAX_MENDED: usize = 4;
+
+/// Most lengths for which the digest of one object is computed.
+const MAX_LENGTHS: usize = 3;
+
+/// Most blocks of one ULID that are tried.
+const MAX_VARIANTS: usize = 64;
+
+/// All that a repository holds, for whoever finds something of it damaged.
+#[derive(Debug)]
+pub struct Copies {
+    repository: Repository,
+    damage: Damage,
+    archives: OnceLock<ByUlid>,
+    listed: OnceLock<Listed>,
+    digests: Mutex<BTreeMap<ObjectName, Digests>>,
+}
+
+/// All archives, and where each block is in them.
+#[derive(Debug, Default)]
+struct ByUlid {
+    archives: Archives,
+    /// Positions of archives, and of blocks in them; the latest first.
+    blocks: BTreeMap<Ulid, Vec<(usize, usize)>>,
+}
+
+/// What lies in the store.
+#[derive(Debug, Default)]
+struct Listed {
+    by_bytes: BTreeMap<u64, Vec<ObjectName>>,
+    bytes: BTreeMap<ObjectName, u64>,
+    mended: Mended,
+}
+
+/// Digests of the first so many bytes of an object; `None` for what cannot be read.
+type Digests = Vec<(u64, Option<Digest>)>;
+
+/// Where the content of an object may be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The object that is read.
+    pub name: ObjectName,
+    /// How many of its bytes, from the first on.
+    pub bytes: u64,
+    /// Why it is believed to hold the content.
+    pub trust: Trust,
+}
+
+/// Why a [`Place`] is believed to hold the content of an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// It is the object, and its bytes are those that the manifest says.
+    Sound,
+    /// The object's first bytes are those that the manifest says; others follow them.
+    TooLong,
+    /// Another object has these bytes.
+    Elsewhere,
+    /// It was written to replace the object. Whatever comes out of it must be proved.
+    Mended,
+    /// It is the object, and damaged: parts of it may be sound. Whatever comes out of it must be proved.
+    Damaged,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.trust {
+            Trust::TooLong => write!(f, "the first {} bytes of {}", self.bytes, self.name),
+            Trust::Damaged => write!(f, "what is sound of {}", self.name),
+            Trust::Sound | Trust::Elsewhere | Trust::Mended => write!(f, "{}", self.name),
+        }
+    }
+}
+
+impl Copies {
+    /// Lists the marks of damage of `repository`, and nothing else.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be listed.
+    pub fn new(repository: &Repository) -> Result<Self> {
+        Ok(Copies {
+            damage: Damage::list(repository.store())?,
+            repository: repository.clone(),
+            archives: OnceLock::new(),
+            listed: OnceLock::new(),
+            digests: Mutex::default(),
+        })
+    }
+
+    /// Where the objects are.
+    pub fn store(&self) -> &dyn Store {
+        self.repository.store()
+    }
+
+    /// Whether somebody found `object` damaged.
+    pub fn is_marked(&self, object: &ObjectName) -> bool {
+        self.damage.contains(object)
+    }
+
+    /// Whether an object that `block` needs has a mark of damage.
+    pub fn distrusts(&self, block: &StoredBlock) -> bool {
+        !self.damage.is_empty() && block.objects().any(|object| self.is_marked(&object.name))
+    }
+
+    /// All archives that can be read, oldest first; none when they cannot be listed.
+    pub fn archives(&self) -> &[Archive] {
+        &self.by_ulid().archives.archives
+    }
+
+    fn by_ulid(&self) -> &ByUlid {
+        self.archives.get_or_init(|| {
+            let archives = self.repository.archives().unwrap_or_default();
+            let mut blocks: BTreeMap<Ulid, Vec<_>> = BTreeMap::new();
+            for (number, archive) in archives.archives.iter().enumerate().rev() {
+                for (at, block) in archive.blocks.iter().enumerate() {
+                    blocks.entry(block.ulid).or_default().push((number, at));
+                }
+            }
+            ByUlid { archives, blocks }
+        })
+    }
+
+    /// What archives say of the block `ulid`, each way it is stored once: those without a mark of damage first, then the
+    /// latest first. At most 64.
+    pub fn variants(&self, ulid: Ulid) -> Vec<&StoredBlock> {
+        let mut variants: Vec<&StoredBlock> = Vec::new();
+        let known = self.by_ulid();
+        let places = known.blocks.get(&ulid).into_iter().flatten();
+        let archives = &known.archives.archives;
+        let block = |(archive, block): &(usize, usize)| archives.get(*archive)?.blocks.get(*block);
+        for block in places.filter_map(block) {
+            let is_new = |known: &&StoredBlock| {
+                known.object != block.object
+                    || known.sidecar != block.sidecar
+                    || known.packs != block.packs
+                    || known.files != block.files
+            };
+            if variants.len() == MAX_VARIANTS {
+                break;
+            }
+            if variants.iter().all(is_new) {
+                variants.push(block);
+            }
+        }
+        variants.sort_by_key(|block| self.distrusts(block));
+        variants
+    }
+
+    /// Whether `object` is what its manifest says, to the last byte, and has no mark of damage. Reads it.
+    pub fn is_sound(&self, object: &StoredObject) -> bool {
+        !self.is_marked(&object.name)
+            && self.bytes(&object.name) == Some(object.bytes)
+            && self.digest(&object.name, object.bytes) == Some(object.sha256)
+    }
+
+    /// Where the content of `object` may be read, most trusted first. Reads the object, and others of its size.
+    pub fn places(&self, object: &StoredObject) -> Vec<Place> {
+        let listed = self.listed();
+        let mut places = Vec::new();
+        let own = listed.bytes.get(&object.name).copied();
+        let place = |name: &ObjectName, bytes, trust| Place {
+            name: name.clone(),
+            bytes,
+            trust,
+        };
+        let is = |name: &ObjectName| self.digest(name, object.bytes) == Some(object.sha256);
+        let mut is_whole = false;
+        if let Some(own) = own.filter(|own| *own >= object.bytes) {
+            is_whole = is(&object.name);
+            if is_whole {
+                let trust = if own == object.bytes {
+                    Trust::Sound
+                } else {
+                    Trust::TooLong
+                };
+                places.push(place(&object.name, object.bytes, trust));
+            }
+        }
+        if !is_whole {
+            let same_size = listed.by_bytes.get(&object.bytes).into_iter().flatten();
+            let mut others = same_size.filter(|name| **name != object.name);
+            if let Some(other) = others.find(|name| is(name)) {
+                places.push(place(other, object.bytes, Trust::Elsewhere));
+            }
+        }
+        let mut mended: Vec<_> = listed.mended.of_object(&object.name).iter().collect();
+        mended.sort_by_key(|(name, _)| self.is_marked(name));
+        let mended = mended.into_iter().take(MAX_MENDED);
+        places.extend(mended.map(|(name, bytes)| place(name, *bytes, Trust::Mended)));
+        if let Some(own) = own.filter(|_| !is_whole) {
+            places.push(place(&object.name, own, Trust::Damaged));
+        }
+        places
+    }
+
+    /// Whether an object of this name is in the store, and how many bytes it has.
+    pub fn bytes(&self, name: &ObjectName) -> Option<u64> {
+        self.listed().bytes.get(name).copied()
+    }
+
+    fn listed(&self) -> &Listed {
+        self.listed.get_or_init(|| {
+            let mut listed = Listed::default();
+            let objects = self.repository.data_objects().unwrap_or_default();
+            listed.mended = Mended::of(objects.iter().cloned());
+            for (name, bytes) in objects {
+                listed.by_bytes.entry(bytes).or_default().push(name.clone());
+                listed.bytes.insert(name, bytes);
+            }
+            listed
+        })
+    }
+
+    /// The digest of the first `bytes` bytes of an object; `None` when they cannot be read.
+    fn digest(&self, name: &ObjectName, bytes: u64) -> Option<Digest> {
+        let lock = || self.digests.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = lock().get(name) {
+            if let Some((_, digest)) = known.iter().find(|(of, _)| *of == bytes) {
+                return *digest;
+            }
+            // Manifests may claim any number of lengths for one object, and none is worth reading it once more.
+            if known.len() >= MAX_LENGTHS {
+                return None;
+            }
+        }
+        let digest = digest(self.store(), name, bytes).ok();
+        lock()
+            .entry(name.clone())
+            .or_default()
+            .push((bytes, digest));
+        digest
+    }
+}
+
+fn digest(store: &dyn Store, name: &ObjectName, bytes: u64) -> Result<Digest> {
+    let mut hasher = Hasher::default();
+    let mut at = 0;
+    while at < bytes {
+        let end = bytes.min(at + STEP);
+        hasher.update(&store.get_range(name, at..end)?);
+        at = end;
+    }
+    Ok(hasher.finish())
+}

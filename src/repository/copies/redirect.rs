@@ -1,0 +1,89 @@
+//! A store in which some names stand for other objects.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use super::Place;
+use crate::error::Result;
+use crate::store::{Leftover, ObjectName, PendingObject, Store, beyond_end};
+
+/// Reads some objects in other [`Place`]s than their own. It is for reading: whatever writes goes to the names as they are.
+#[derive(Debug)]
+pub struct Redirected<'s> {
+    store: &'s dyn Store,
+    places: BTreeMap<ObjectName, Place>,
+}
+
+impl<'s> Redirected<'s> {
+    /// `store`, with nothing redirected.
+    pub fn new(store: &'s dyn Store) -> Self {
+        Redirected {
+            store,
+            places: BTreeMap::new(),
+        }
+    }
+
+    /// Reads `name` in `place` from here on.
+    pub fn redirect(&mut self, name: &ObjectName, place: Place) {
+        self.places.insert(name.clone(), place);
+    }
+}
+
+impl Store for Redirected<'_> {
+    fn create(&self, name: &ObjectName) -> Result<Box<dyn PendingObject>> {
+        self.store.create(name)
+    }
+
+    fn get(&self, name: &ObjectName, max_bytes: u64) -> Result<Vec<u8>> {
+        match self.places.get(name) {
+            Some(place) if place.bytes <= max_bytes => {
+                self.store.get_range(&place.name, 0..place.bytes)
+            }
+            Some(place) => self.store.get(&place.name, max_bytes),
+            None => self.store.get(name, max_bytes),
+        }
+    }
+
+    fn get_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Vec<u8>> {
+        match self.places.get(name) {
+            Some(place) if range.end <= place.bytes => self.store.get_range(&place.name, range),
+            Some(place) => Err(beyond_end(&place.name, place.bytes, &range)),
+            None => self.store.get_range(name, range),
+        }
+    }
+
+    fn size(&self, name: &ObjectName) -> Result<u64> {
+        match self.places.get(name) {
+            Some(place) => Ok(place.bytes),
+            None => self.store.size(name),
+        }
+    }
+
+    fn list(&self, prefix: &str) -> Result<Vec<(ObjectName, u64)>> {
+        self.store.list(prefix)
+    }
+
+    fn delete(&self, name: &ObjectName) -> Result<()> {
+        self.store.delete(name)
+    }
+
+    fn settle(&self, name: &ObjectName) -> Result<()> {
+        self.store.settle(name)
+    }
+
+    fn leftovers(&self) -> Result<Vec<Leftover>> {
+        self.store.leftovers()
+    }
+
+    fn remove_leftover(&self, leftover: &Leftover) -> Result<()> {
+        self.store.remove_leftover(leftover)
+    }
+
+    fn is_vacant(&self) -> Result<bool> {
+        self.store.is_vacant()
+    }
+
+    fn describe(&self) -> String {
+        self.store.describe()
+    }
+}

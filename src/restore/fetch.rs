@@ -1,0 +1,547 @@
+//! Bringing the files of a block from wherever they are sound.
+//!
+//! This is the slow way, for what does not come from its own objects as it should. Files are fetched one by one: from what is
+//! sound of the block's own objects, from objects with the same bytes, from those that replace damaged ones, and from the
+//! objects of other archives that hold the same block. Whichever it is, a file counts only when its bytes have the digest that the
+//! manifest says.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::dense::read_packed;
+use crate::error::{Error, Result};
+use crate::progress::Silent;
+use crate::repository::copies::{Copies, Place, Redirected, Trust};
+use crate::repository::portable::{Object, Root, Visitor};
+use crate::repository::{
+    DENSE, Digest, FilePath, PACK, PORTABLE, StoredBlock, StoredFile, StoredObject, StoredWal,
+    recipe_packs,
+};
+
+/// Receives files, and forgets those that turn out wrong.
+pub(super) trait Sink: Visitor {
+    /// Whether it can take the file `name` next.
+    fn takes(&self, name: &FilePath) -> bool;
+    /// Forgets what it was given of the file that has begun and not ended.
+    fn abandon(&mut self) -> Result<()>;
+    /// Whether it is the sink that failed, not what it was given.
+    fn has_failed(&self) -> bool;
+}
+
+/// Something that did not come from its own objects, or not from them alone.
+#[derive(Debug)]
+pub struct Detour {
+    /// The block's ULID, or `wal`.
+    pub name: String,
+    /// What is wrong with its own objects.
+    pub reason: Error,
+    /// Where the content came from, in words.
+    pub from: Vec<String>,
+}
+
+/// What was found of something.
+#[derive(Debug, Default)]
+pub(super) struct Fetched {
+    /// Files that nothing gives.
+    pub(super) missing: Vec<FilePath>,
+    /// Where the others came from.
+    pub(super) from: Vec<String>,
+    /// The first thing that went wrong.
+    error: Option<Error>,
+}
+
+impl Fetched {
+    /// The way it took, or why it did not come whole. `first` is what is wrong with its own objects.
+    pub(super) fn outcome(self, name: &str, first: Option<Error>) -> Result<Detour> {
+        let reason = first.or(self.error);
+        let reason = reason.unwrap_or_else(|| Error::corrupt("its objects are marked as damaged"));
+        if let Some(missing) = self.missing.first() {
+            let more = match self.missing.len() - 1 {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            return Err(reason.context(format!(
+                "expected {missing}{more} from some object, found it sound in none"
+            )));
+        }
+        Ok(Detour {
+            name: name.to_owned(),
+            reason,
+            from: self.from,
+        })
+    }
+}
+
+/// Brings the files of `block`: segments into `segments`, a rebuilt index into `index`, all others into `segments`.
+///
+/// # Errors
+///
+/// When a sink fails. What cannot be fetched is in the answer.
+pub(super) fn fetch_block(
+    copies: &Copies,
+    block: &StoredBlock,
+    segments: &mut dyn Sink,
+    index: &mut dyn Sink,
+) -> Result<Fetched> {
+    let mut fetch = Fetch::new(copies, &block.files);
+    let root = Root::Block(block.ulid);
+    let mut variants = copies.variants(block.ulid);
+    variants.retain(|variant| *variant != block);
+    let own = if copies.distrusts(block) {
+        let marked = variants.iter().position(|other| copies.distrusts(other));
+        marked.unwrap_or(variants.len())
+    } else {
+        0
+    };
+    variants.insert(own, block);
+    for variant in variants {
+        let is_own = variant == block;
+        for object in variant.file_objects() {
+            let files: Vec<_> = variant.files_from(object).collect();
+            fetch.take_object(object, root, &files, is_own, segments)?;
+        }
+        fetch.take_packs(variant, is_own, segments, index)?;
+        if fetch.is_complete() {
+            break;
+        }
+    }
+    Ok(fetch.done())
+}
+
+/// Brings the files of `wal` into `sink`.
+///
+/// # Errors
+///
+/// When the sink fails.
+pub(super) fn fetch_wal(copies: &Copies, wal: &StoredWal, sink: &mut dyn Sink) -> Result<Fetched> {
+    let mut fetch = Fetch::new(copies, &wal.files);
+    let files: Vec<_> = wal.files.iter().collect();
+    fetch.take_object(&wal.object, Root::Data, &files, true, sink)?;
+    Ok(fetch.done())
+}
+
+/// The content of one file of `block` that is not rebuilt, at most `max_bytes` of it, from wherever it is sound.
+///
+/// # Errors
+///
+/// When nothing gives it.
+pub fn fetch_file(
+    copies: &Copies,
+    block: &StoredBlock,
+    file: &StoredFile,
+    max_bytes: u64,
+) -> Result<(Vec<u8>, Vec<String>)> {
+    let mut kept = Kept {
+        max_bytes,
+        content: Vec::new(),
+    };
+    let wanted = std::slice::from_ref(file);
+    let mut fetch = Fetch::new(copies, wanted);
+    let mut variants = copies.variants(block.ulid);
+    variants.retain(|variant| *variant != block);
+    variants.insert(0, block);
+    for variant in variants {
+        for object in variant.file_objects() {
+            let files: Vec<_> = variant.files_from(object).collect();
+            let root = Root::Block(block.ulid);
+            fetch.take_object(object, root, &files, variant == block, &mut kept)?;
+        }
+    }
+    let from = fetch.done().outcome(&block.ulid.to_string(), None)?.from;
+    Ok((kept.content, from))
+}
+
+/// What is wanted, and what has come so far.
+struct Fetch<'c> {
+    copies: &'c Copies,
+    wanted: BTreeMap<&'c FilePath, &'c StoredFile>,
+    done: BTreeSet<FilePath>,
+    from: Vec<String>,
+    error: Option<Error>,
+}
+
+impl<'c> Fetch<'c> {
+    fn new(copies: &'c Copies, files: &'c [StoredFile]) -> Self {
+        Fetch {
+            copies,
+            wanted: files.iter().map(|file| (&file.name, file)).collect(),
+            done: BTreeSet::new(),
+            from: Vec::new(),
+            error: None,
+        }
+    }
+
+    fn is_complete(&self) -> bool {
+        self.done.len() == self.wanted.len()
+    }
+
+    fn done(self) -> Fetched {
+        let missing = self.wanted.into_keys();
+        Fetched {
+            missing: missing
+                .filter(|name| !self.done.contains(*name))
+                .cloned()
+                .collect(),
+            from: self.from,
+            error: self.error,
+        }
+    }
+
+    /// Whether any of `files` is wanted, as it is there, and has not come yet.
+    fn needs<'f>(&self, files: impl IntoIterator<Item = &'f StoredFile>) -> bool {
+        files
+            .into_iter()
+            .any(|file| is_wanted(&self.wanted, file) && !self.done.contains(&file.name))
+    }
+
+    fn fail(&mut self, error: Error) {
+        self.error.get_or_insert(error);
+    }
+
+    /// Takes what `object` has of `files`.
+    fn take_object(
+        &mut self,
+        object: &StoredObject,
+        root: Root,
+        files: &[&StoredFile],
+        is_own: bool,
+        sink: &mut dyn Sink,
+    ) -> Result<()> {
+        if !self.needs(files.iter().copied()) {
+            return Ok(());
+        }
+        if ![PORTABLE, DENSE].contains(&object.codec.as_str()) {
+            let (name, codec) = (&object.name, &object.codec);
+            self.fail(Error::unsupported(format!(
+                "object {name}: expected codec {PORTABLE} or {DENSE}, found {codec:?}: use a newer narthex"
+            )));
+            return Ok(());
+        }
+        let places = self.copies.places(object);
+        if !matches!(places.first(), Some(place) if place.trust == Trust::Sound) {
+            self.fail(damage(object, self.copies));
+        }
+        for place in places {
+            let before = self.done.len();
+            let read = self.take_place(object, &place, root, sink);
+            if sink.has_failed() {
+                return read;
+            }
+            if let Err(error) = read {
+                self.fail(error);
+            }
+            if self.done.len() > before && !(is_own && place.trust == Trust::Sound) {
+                self.from.push(place.to_string());
+            }
+            if !self.needs(files.iter().copied()) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn take_place(
+        &mut self,
+        object: &StoredObject,
+        place: &Place,
+        root: Root,
+        sink: &mut dyn Sink,
+    ) -> Result<()> {
+        let mut store = Redirected::new(self.copies.store());
+        store.redirect(&object.name, place.clone());
+        let mut opened = Object::open_damaged(&store, &object.name, root)?;
+        let (entries, end) = opened.readable_entries();
+        let mut first = end;
+        for entry in entries {
+            let mut proof = Proof::new(&self.wanted, &self.done, sink);
+            let passed = opened.pass_on(&entry, &mut proof);
+            let proved = proof.finish();
+            if sink.has_failed() {
+                return passed;
+            }
+            if let Err(error) = passed {
+                first.get_or_insert(error);
+            }
+            self.done.extend(proved?);
+        }
+        first.map_or(Ok(()), Err)
+    }
+
+    /// Takes what can be rebuilt of `block`.
+    fn take_packs(
+        &mut self,
+        block: &StoredBlock,
+        is_own: bool,
+        segments: &mut dyn Sink,
+        index: &mut dyn Sink,
+    ) -> Result<()> {
+        if !self.needs(&block.files) {
+            return Ok(());
+        }
+        for recipe in self.copies.places(&block.object) {
+            let mut rebuilt = block.clone();
+            if recipe.trust == Trust::Mended {
+                // A replacement holds the whole block, in itself or by a recipe of its own.
+                let before = self.done.len();
+                let read =
+                    self.take_place(&block.object, &recipe, Root::Block(block.ulid), segments);
+                if self.done.len() > before && !self.from.contains(&recipe.to_string()) {
+                    self.from.push(recipe.to_string());
+                }
+                if segments.has_failed() {
+                    return read;
+                }
+                match self.packs_of(&recipe) {
+                    Ok(packs) => rebuilt.packs = packs,
+                    Err(error) => self.fail(error),
+                }
+                rebuilt.files.iter_mut().for_each(|file| file.packed = true);
+            }
+            if rebuilt.packs.is_empty() || !self.needs(rebuilt.packed_files()) {
+                continue;
+            }
+            self.rebuild(&rebuilt, &recipe, is_own, segments, index)?;
+            if !self.needs(&block.files) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Carries out the recipe in `recipe` over the packs of `block`, each read wherever it is sound.
+    fn rebuild(
+        &mut self,
+        block: &StoredBlock,
+        recipe: &Place,
+        is_own: bool,
+        segments: &mut dyn Sink,
+        index: &mut dyn Sink,
+    ) -> Result<()> {
+        let mut store = Redirected::new(self.copies.store());
+        store.redirect(&block.object.name, recipe.clone());
+        let places = block.packs.iter().map(|pack| self.copies.places(pack));
+        let places: Vec<_> = places.collect();
+        for (pack, places) in block.packs.iter().zip(&places) {
+            if !matches!(places.first(), Some(place) if place.trust == Trust::Sound) {
+                self.fail(damage(pack, self.copies));
+            }
+        }
+        for choice in choices(&places) {
+            let mut block = block.clone();
+            for (pack, place) in block.packs.iter_mut().zip(&choice) {
+                pack.bytes = place.bytes;
+                store.redirect(&pack.name, (*place).clone());
+            }
+            let mut proofs = (
+                Proof::new(&self.wanted, &self.done, segments),
+                Proof::new(&self.wanted, &self.done, index),
+            );
+            let read = read_packed(&store, &block, &mut proofs.0, &mut proofs.1, &Silent);
+            let proved = (proofs.0.finish(), proofs.1.finish());
+            if segments.has_failed() || index.has_failed() {
+                return read;
+            }
+            let mut proved = (proved.0?, proved.1?);
+            proved.0.append(&mut proved.1);
+            if !proved.0.is_empty() {
+                let used = choice.into_iter().chain([recipe]);
+                let used = used.filter(|place| !is_own || place.trust != Trust::Sound);
+                for place in used.map(Place::to_string) {
+                    if !self.from.contains(&place) {
+                        self.from.push(place);
+                    }
+                }
+            }
+            self.done.extend(proved.0);
+            if let Err(error) = read {
+                self.fail(error);
+            }
+            if !self.needs(block.packed_files()) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The packs that the recipe in `place` names, as some archive knows them, or as they are.
+    fn packs_of(&self, place: &Place) -> Result<Vec<StoredObject>> {
+        let names = recipe_packs(self.copies.store(), &place.name)?;
+        if names.is_empty() {
+            return Ok(Vec::new());
+        }
+        let archives = self.copies.archives().iter();
+        let blocks = archives.flat_map(|archive| &archive.blocks);
+        let packs = blocks.flat_map(|block| &block.packs);
+        let wanted: BTreeSet<_> = names.iter().collect();
+        let known: BTreeMap<_, _> = packs
+            .filter(|pack| wanted.contains(&pack.name))
+            .map(|pack| (&pack.name, pack))
+            .collect();
+        let missing = |name| Error::not_found(format!("object {name} does not exist"));
+        let described = names.iter().map(|name| match known.get(name) {
+            Some(pack) => Ok((*pack).clone()),
+            // No manifest says what it should be: the files that come out of it are the proof.
+            None => Ok(StoredObject {
+                name: name.clone(),
+                codec: PACK.to_owned(),
+                bytes: self.copies.bytes(name).ok_or_else(|| missing(name))?,
+                sha256: Digest::of(b""),
+                raw_bytes: 0,
+            }),
+        });
+        described.collect()
+    }
+}
+
+/// Which places to try together: all the best, then the second best of those that have one, and so on.
+fn choices(places: &[Vec<Place>]) -> Vec<Vec<&Place>> {
+    let rounds = places.iter().map(Vec::len).max().unwrap_or(0);
+    let choice = |round: usize| {
+        let chosen = places
+            .iter()
+            .map(|places| places.get(round).or(places.last()));
+        chosen.collect::<Option<Vec<_>>>()
+    };
+    (0..rounds).filter_map(choice).collect()
+}
+
+/// What is wrong with `object`, which is not sound.
+fn damage(object: &StoredObject, copies: &Copies) -> Error {
+    let (name, wanted) = (&object.name, object.bytes);
+    match copies.bytes(name) {
+        None => Error::not_found(format!("object {name} does not exist")),
+        Some(found) if found != wanted => Error::corrupt(format!(
+            "object {name}: expected {wanted} bytes, found {found}"
+        )),
+        Some(_) => Error::corrupt(format!(
+            "object {name}: expected SHA-256 {}, found another",
+            object.sha256
+        )),
+    }
+}
+
+fn is_wanted(wanted: &BTreeMap<&FilePath, &StoredFile>, file: &StoredFile) -> bool {
+    let found = wanted.get(&file.name);
+    found.is_some_and(|wanted| wanted.sha256 == file.sha256 && wanted.bytes == file.bytes)
+}
+
+/// Passes on files that are wanted and have not come, and keeps account of those that were proved.
+struct Proof<'p> {
+    wanted: &'p BTreeMap<&'p FilePath, &'p StoredFile>,
+    before: &'p BTreeSet<FilePath>,
+    sink: &'p mut dyn Sink,
+    current: Option<&'p StoredFile>,
+    /// Bytes of it that have come.
+    bytes: u64,
+    proved: BTreeSet<FilePath>,
+}
+
+impl<'p> Proof<'p> {
+    fn new(
+        wanted: &'p BTreeMap<&'p FilePath, &'p StoredFile>,
+        before: &'p BTreeSet<FilePath>,
+        sink: &'p mut dyn Sink,
+    ) -> Self {
+        Proof {
+            wanted,
+            before,
+            sink,
+            current: None,
+            bytes: 0,
+            proved: BTreeSet::new(),
+        }
+    }
+
+    /// What was proved; a file that has begun and not ended is forgotten.
+    fn finish(self) -> Result<BTreeSet<FilePath>> {
+        if self.current.is_some() {
+            self.sink.abandon()?;
+        }
+        Ok(self.proved)
+    }
+}
+
+impl Visitor for Proof<'_> {
+    fn begin(&mut self, name: &FilePath, bytes: u64) -> Result<()> {
+        let wanted = self.wanted.get(name).copied();
+        let wanted = wanted.filter(|file| {
+            file.bytes == bytes
+                && !self.before.contains(name)
+                && !self.proved.contains(name)
+                && self.sink.takes(name)
+        });
+        if let Some(file) = wanted {
+            self.sink.begin(name, file.bytes)?;
+            self.current = Some(file);
+            self.bytes = 0;
+        }
+        Ok(())
+    }
+
+    fn data(&mut self, bytes: &[u8]) -> Result<()> {
+        match self.current {
+            Some(_) => {
+                self.bytes = self.bytes.saturating_add(bytes.len() as u64);
+                self.sink.data(bytes)
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn end(&mut self, name: &FilePath, sha256: Digest) -> Result<()> {
+        let Some(file) = self.current.take() else {
+            return Ok(());
+        };
+        if file.sha256 != sha256 || file.bytes != self.bytes {
+            self.sink.abandon()?;
+            return Err(Error::corrupt(format!(
+                "expected file {name} to be {} bytes with SHA-256 {}, found {} with {sha256}",
+                file.bytes, file.sha256, self.bytes
+            )));
+        }
+        self.sink.end(name, sha256)?;
+        self.proved.insert(name.clone());
+        Ok(())
+    }
+}
+
+/// Keeps one small file.
+struct Kept {
+    max_bytes: u64,
+    content: Vec<u8>,
+}
+
+impl Visitor for Kept {
+    fn begin(&mut self, name: &FilePath, bytes: u64) -> Result<()> {
+        if bytes > self.max_bytes {
+            return Err(Error::unsupported(format!(
+                "expected file {name} to be at most {} bytes, found {bytes}",
+                self.max_bytes
+            )));
+        }
+        Ok(())
+    }
+
+    fn data(&mut self, bytes: &[u8]) -> Result<()> {
+        self.content.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn end(&mut self, _name: &FilePath, _sha256: Digest) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl Sink for Kept {
+    fn takes(&self, _name: &FilePath) -> bool {
+        true
+    }
+
+    fn abandon(&mut self) -> Result<()> {
+        self.content.clear();
+        Ok(())
+    }
+
+    fn has_failed(&self) -> bool {
+        false
+    }
+}
