@@ -1,5 +1,8 @@
 //! Storing a block in the dense codec: packed and proved, with a recipe beside it.
 
+use std::collections::BTreeMap;
+use std::sync::{MutexGuard, PoisonError};
+
 use super::fingerprint::{deep_fingerprint, is_immutable};
 use super::pipeline::{Failure, Held, Pipeline, if_there, immutable_digests};
 use super::source::{Content, Miss, OpenBlock, SourceFile};
@@ -11,15 +14,19 @@ use crate::dense::{
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::Generation;
+use crate::model::Ulid;
 use crate::pack::{BlockBytes, Selection, Splice};
 use crate::progress::Silent;
 use crate::repository::portable::Root;
 use crate::repository::{
     Digest, FilePath, Fingerprint, Hasher, PACK, STATISTICS_FILE, StoredBlock, StoredFile,
-    StoredObject, pack_object, recipe_object,
+    StoredObject, mended_object, pack_object, recipe_object,
 };
 use crate::store::ObjectName;
 use crate::verify::Depth;
+
+/// How often a block is planned, each time without packs that turned out to be damaged, before it is packed whole or given up.
+const MAX_PLANS: usize = 4;
 
 /// Name of the index file.
 const INDEX: &str = "index";
@@ -66,11 +73,37 @@ struct StagedOwn {
     entry: NewEntry,
 }
 
+/// What the objects of a block are to be called.
+struct Names {
+    recipe: ObjectName,
+    /// The pack, if it holds all of the block.
+    pack: ObjectName,
+}
+
+impl Names {
+    fn of(ulid: Ulid, fingerprint: &Fingerprint) -> Result<Self, Failure> {
+        Ok(Names {
+            recipe: recipe_object(ulid, fingerprint).map_err(Failure::Store)?,
+            pack: pack_object(ulid, fingerprint).map_err(Failure::Store)?,
+        })
+    }
+
+    /// New names, of objects that stand in for these.
+    fn mended(&self) -> Result<Self, Failure> {
+        Ok(Names {
+            recipe: mended_object(&self.recipe).map_err(Failure::Store)?,
+            pack: mended_object(&self.pack).map_err(Failure::Store)?,
+        })
+    }
+}
+
 /// What became of an attempt to store a block under some name.
 enum Attempt {
     Held(Box<Held>),
     /// The name is taken by something else, or by something that is about to be deleted.
     Taken,
+    /// What has the name is damaged, or names what is.
+    Damaged,
     /// The block cannot be packed.
     Unpackable,
 }
@@ -130,19 +163,22 @@ impl Pipeline<'_> {
             return Ok(None);
         };
         let mut fingerprint = survey.fingerprint.clone();
-        for _ in 0..2 {
-            match self.attempt(survey, &fingerprint, block, &source)? {
+        let mut names = Names::of(survey.ulid(), &fingerprint)?;
+        for attempt in 0..3 {
+            match self.attempt(survey, &fingerprint, &names, block, &source)? {
                 Attempt::Held(held) => return self.complete(survey, block, *held).map(Some),
                 Attempt::Unpackable => return Ok(None),
-                Attempt::Taken => {
+                Attempt::Taken if attempt == 0 => {
                     let digests = immutable_digests(block).map_err(Miss::from)?;
-                    let names = digests.iter().map(|(file, sha256)| (&file.name, *sha256));
-                    fingerprint = deep_fingerprint(&survey.fingerprint, names);
+                    let files = digests.iter().map(|(file, sha256)| (&file.name, *sha256));
+                    fingerprint = deep_fingerprint(&survey.fingerprint, files);
+                    names = Names::of(survey.ulid(), &fingerprint)?;
                 }
+                Attempt::Taken | Attempt::Damaged => names = names.mended()?,
             }
         }
         Err(Failure::Source(Miss::Unreadable(Error::corrupt(format!(
-            "block {}: both objects that could hold it are damaged or about to be deleted",
+            "block {}: what is stored of it does not come back",
             survey.ulid()
         )))))
     }
@@ -151,20 +187,25 @@ impl Pipeline<'_> {
         &self,
         survey: &BlockSurvey,
         fingerprint: &Fingerprint,
+        names: &Names,
         block: &OpenBlock,
         source: &Packable<'_>,
     ) -> Result<Attempt, Failure> {
-        let name = recipe_object(survey.ulid(), fingerprint).map_err(Failure::Store)?;
-        let pack = pack_object(survey.ulid(), fingerprint).map_err(Failure::Store)?;
-        if self.known.is_condemned(&name) || self.known.is_condemned(&pack) {
+        let (name, pack) = (&names.recipe, &names.pack);
+        if self.known.is_condemned(name) || self.known.is_condemned(pack) {
             return Ok(Attempt::Taken);
         }
-        if self.known.has_object(&name) {
-            return self.adopt_dense(&name, survey, fingerprint, block);
+        if self.known.has_object(name) {
+            return self.adopt_dense(name, survey, fingerprint, block);
         }
-        for may_splice in [true, false] {
+        if self.known.is_spoiled(name) || self.known.is_spoiled(pack) {
+            return Ok(Attempt::Damaged);
+        }
+        let mut may_splice = true;
+        for _ in 0..MAX_PLANS {
+            let suspects = self.suspects().len();
             let (stored, digests) = rayon::join(
-                || self.pack_up(survey, fingerprint, source, may_splice),
+                || self.pack_up(survey, fingerprint, pack, source, may_splice),
                 || immutable_digests(block),
             );
             let Some(stored) = stored? else {
@@ -184,6 +225,8 @@ impl Pipeline<'_> {
             let read: u64 = packed_files.iter().map(|file| file.bytes).sum();
             let Some(proved) = self.prove(survey, stored, source, packed_files)? else {
                 if is_spliced {
+                    // What the plan was built on may have turned out to be damaged: the next one goes without.
+                    may_splice = self.suspects().len() > suspects;
                     continue;
                 }
                 break;
@@ -191,7 +234,7 @@ impl Pipeline<'_> {
             self.progress
                 .advance(survey.bytes.saturating_sub(chunk_bytes(source)));
             self.traffic.add(read, 0);
-            return self.put_recipe(&name, survey, fingerprint, block, proved, verified);
+            return self.put_recipe(name, survey, fingerprint, block, proved, verified);
         }
         Ok(Attempt::Taken)
     }
@@ -225,9 +268,9 @@ impl Pipeline<'_> {
         let recipe = recipe(&packs, &splice, index, &segments, source);
         // A pack that holds all of the block was proved while it was written.
         if is_spliced && !comes_back(self.store, &packs, &recipe, &splice, &source.bytes()) {
+            self.suspect(&packs)?;
             self.progress.remark(&format!(
-                "block {} does not come back from the packs that seem to hold its samples: they are stored again; \
-                 narthex check --read-data says whether a pack is damaged",
+                "block {} does not come back from the packs that seem to hold its samples: they are stored again",
                 survey.ulid()
             ));
             return Ok(None);
@@ -288,11 +331,13 @@ impl Pipeline<'_> {
         }
     }
 
-    /// Finds out which packs hold the block, and writes what none of them has into a new one. `None` if the block cannot be packed.
+    /// Finds out which packs hold the block, and writes what none of them has into a new one; one that holds all of the block is called
+    /// `whole`. `None` if the block cannot be packed.
     fn pack_up(
         &self,
         survey: &BlockSurvey,
         fingerprint: &Fingerprint,
+        whole: &ObjectName,
         source: &Packable<'_>,
         may_splice: bool,
     ) -> Result<Option<Stored>, Failure> {
@@ -317,8 +362,7 @@ impl Pipeline<'_> {
                 }));
             }
         }
-        let name = pack_object(survey.ulid(), fingerprint).map_err(Failure::Store)?;
-        let own = self.stage(&name, source, None)?;
+        let own = self.stage(whole, source, None)?;
         Ok(own.map(|own| Stored {
             packs: Vec::new(),
             splice: Splice::default(),
@@ -375,12 +419,12 @@ impl Pipeline<'_> {
     ) -> Result<Attempt, Failure> {
         let root = Root::Block(survey.ulid());
         let Some((object, files)) = self.read(name, root)? else {
-            return Ok(Attempt::Taken);
+            return Ok(Attempt::Damaged);
         };
         let (names, packed_files) = match digests(self.store, name, survey.ulid(), &Silent) {
             Ok(rebuilt) => rebuilt,
             Err(error) if error.kind() == ErrorKind::Io => return Err(Failure::Store(error)),
-            Err(_) => return Ok(Attempt::Taken),
+            Err(_) => return Ok(Attempt::Damaged),
         };
         let statistics = files
             .iter()
@@ -393,7 +437,7 @@ impl Pipeline<'_> {
         let mut packs = Vec::with_capacity(names.len());
         for name in names {
             let Some(pack) = self.adopt_pack(name, &files)? else {
-                return Ok(Attempt::Taken);
+                return Ok(Attempt::Damaged);
             };
             packs.push(pack);
         }
@@ -455,6 +499,30 @@ impl Pipeline<'_> {
         }
         // Where something is wrong all is to be known.
         self.verify(survey, block, asked)
+    }
+
+    /// What turned out to be damaged so far.
+    pub(super) fn suspects(&self) -> MutexGuard<'_, BTreeMap<ObjectName, String>> {
+        self.suspects.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Finds out which of `packs` are damaged.
+    fn suspect(&self, packs: &[StoredObject]) -> Result<(), Failure> {
+        for pack in packs {
+            let found = if_there(self.hash(&pack.name))?;
+            if found == Some((pack.bytes, pack.sha256)) {
+                continue;
+            }
+            let found = match found {
+                None => "expected an object, found none".to_owned(),
+                Some((bytes, sha256)) => format!(
+                    "expected {} bytes with SHA-256 {}, found {bytes} with {sha256}",
+                    pack.bytes, pack.sha256
+                ),
+            };
+            self.suspects().insert(pack.name.clone(), found);
+        }
+        Ok(())
     }
 
     /// Size and digest of an object.

@@ -1,6 +1,7 @@
 //! From an open block to an object in the repository: verified, compressed, published.
 
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::densely::is_same_part;
@@ -18,7 +19,7 @@ use crate::progress::{Progress, Silent};
 use crate::repository::portable::{self, Object, Root, Staged};
 use crate::repository::{
     Digest, FilePath, FindingCounts, Fingerprint, STATISTICS_FILE, StoredBlock, StoredFile,
-    StoredObject, block_object, side_object,
+    StoredObject, block_object, mended_object, side_object,
 };
 use crate::store::{ObjectName, Store};
 use crate::verify::{Findings, Kind};
@@ -52,6 +53,8 @@ pub(super) struct Pipeline<'a> {
     pub(super) hooks: &'a dyn Hooks,
     pub(super) traffic: &'a Traffic,
     pub(super) cache: &'a Cache,
+    /// Receives objects that turn out to be damaged, and what is wrong with each.
+    pub(super) suspects: &'a Mutex<BTreeMap<ObjectName, String>>,
 }
 
 /// Bytes in and out of a [`Pipeline`].
@@ -188,20 +191,29 @@ impl Pipeline<'_> {
             .into_iter()
             .map(|bytes| (STATISTICS_FILE, bytes))
             .collect();
-        if let Some(parts) = self.put_or_adopt(survey, &survey.fingerprint, block, &extra)? {
-            return Ok(held(survey.fingerprint.clone(), parts));
+        let cheap = &survey.fingerprint;
+        let name = block_object(survey.ulid(), cheap).map_err(Failure::Store)?;
+        if let Some(parts) = self.put_or_adopt(survey, &name, block, &extra)? {
+            return Ok(held(cheap.clone(), parts));
         }
-        // The name is taken by something else: one of the two is damaged where the fingerprint does not look.
-        let digests = immutable_digests(block).map_err(Miss::from)?;
-        let names = digests.iter().map(|(file, sha256)| (&file.name, *sha256));
-        let deep = deep_fingerprint(&survey.fingerprint, names);
-        match self.put_or_adopt(survey, &deep, block, &extra)? {
-            Some(parts) => Ok(held(deep, parts)),
-            None => Err(Failure::Source(Miss::Unreadable(Error::corrupt(format!(
-                "block {}: both objects that could hold it are damaged or about to be deleted",
-                survey.ulid()
-            ))))),
+        let mut taken = (cheap.clone(), name);
+        if !self.known.is_spoiled(&taken.1) {
+            // The name is taken by something else: one of the two is damaged where the fingerprint does not look.
+            let digests = immutable_digests(block).map_err(Miss::from)?;
+            let names = digests.iter().map(|(file, sha256)| (&file.name, *sha256));
+            let deep = deep_fingerprint(cheap, names);
+            let name = block_object(survey.ulid(), &deep).map_err(Failure::Store)?;
+            if let Some(parts) = self.put_or_adopt(survey, &name, block, &extra)? {
+                return Ok(held(deep, parts));
+            }
+            taken = (deep, name);
         }
+        let replacement = mended_object(&taken.1).map_err(Failure::Store)?;
+        let root = Root::Block(survey.ulid());
+        let files: Vec<_> = block.files.iter().collect();
+        let written = self.write_with(&replacement, root, &files, &extra)?;
+        let parts = written.publish().map_err(Failure::Store)?;
+        Ok(held(taken.0, parts))
     }
 
     /// Writes the object of a block; or takes the one that has its name, if it holds the same immutable part: a
@@ -209,23 +221,26 @@ impl Pipeline<'_> {
     fn put_or_adopt(
         &self,
         survey: &BlockSurvey,
-        fingerprint: &Fingerprint,
+        name: &ObjectName,
         block: &OpenBlock,
         extra: &[(&str, Vec<u8>)],
     ) -> Result<Option<(StoredObject, Vec<StoredFile>)>, Failure> {
-        let name = block_object(survey.ulid(), fingerprint).map_err(Failure::Store)?;
-        if self.known.is_condemned(&name) {
+        if self.known.is_condemned(name) {
             return Ok(None);
         }
         let root = Root::Block(survey.ulid());
-        if !self.known.has_object(&name) {
+        if !self.known.has_object(name) {
+            // Archives name something else that was lost.
+            if self.known.is_spoiled(name) {
+                return Ok(None);
+            }
             let files: Vec<_> = block.files.iter().collect();
-            match self.write_with(&name, root, &files, extra)?.publish() {
+            match self.write_with(name, root, &files, extra)?.publish() {
                 Err(taken) if taken.kind() == ErrorKind::AlreadyExists => {}
                 published => return published.map(Some).map_err(Failure::Store),
             }
         }
-        let Some((object, files)) = self.read(&name, root)? else {
+        let Some((object, files)) = self.read(name, root)? else {
             return Ok(None);
         };
         let here = immutable_digests(block).map_err(Miss::from)?;
@@ -296,18 +311,39 @@ impl Pipeline<'_> {
         changed: &[&StoredFile],
         block: &OpenBlock,
     ) -> Result<StoredObject, Failure> {
-        // The second name is for the day on which the first is taken by something damaged.
+        // The second name is for the day on which the first is taken by something that is no sidecar of these files.
         for attempt in 0..2 {
             let listing = changed.iter().map(|file| (&file.name, file.sha256));
             let name = side_object(ulid, fingerprint, listing, attempt).map_err(Failure::Store)?;
             if let Some(object) = self.put_or_adopt_sidecar(ulid, &name, changed, block)? {
                 return Ok(object);
             }
+            if attempt > 0 || self.known.is_spoiled(&name) {
+                let name = mended_object(&name).map_err(Failure::Store)?;
+                let staged = self.write_sidecar(ulid, &name, changed, block)?;
+                let published = staged.publish().map_err(Failure::Store)?;
+                return Ok(published.0);
+            }
         }
-        let damaged = format!(
-            "both objects that could hold the changed files of {ulid} are damaged or about to be deleted"
-        );
-        Err(Miss::Unreadable(Error::corrupt(damaged)).into())
+        Err(Miss::Vanished.into())
+    }
+
+    fn write_sidecar(
+        &self,
+        ulid: Ulid,
+        name: &ObjectName,
+        changed: &[&StoredFile],
+        block: &OpenBlock,
+    ) -> Result<Staged, Failure> {
+        let sources = changed
+            .iter()
+            .filter_map(|file| block.get(file.name.as_str()));
+        let staged = self.write(name, Root::Block(ulid), &sources.collect::<Vec<_>>())?;
+        if staged.files().iter().eq(changed.iter().copied()) {
+            Ok(staged)
+        } else {
+            Err(Miss::Vanished.into())
+        }
     }
 
     /// Writes a sidecar, or takes the one that has its name. `None` when that one is damaged or about to be deleted.
@@ -324,14 +360,10 @@ impl Pipeline<'_> {
         let root = Root::Block(ulid);
         let is_listed = |files: &[StoredFile]| files.iter().eq(changed.iter().copied());
         if !self.known.has_object(name) {
-            let sources = changed
-                .iter()
-                .filter_map(|file| block.get(file.name.as_str()));
-            let staged = self.write(name, root, &sources.collect::<Vec<_>>())?;
-            if !is_listed(staged.files()) {
-                return Err(Miss::Vanished.into());
+            if self.known.is_spoiled(name) {
+                return Ok(None);
             }
-            match staged.publish() {
+            match self.write_sidecar(ulid, name, changed, block)?.publish() {
                 Err(taken) if taken.kind() == ErrorKind::AlreadyExists => {}
                 published => {
                     return published

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::fingerprint::{deep_fingerprint, is_immutable};
 use super::survey::BlockSurvey;
 use crate::model::Ulid;
+use crate::repository::damage::Damage;
 use crate::repository::lineage::{atoms, is_damaged};
 use crate::repository::trash::Trash;
 use crate::repository::{
@@ -41,6 +42,8 @@ pub(super) struct Known {
     objects: BTreeMap<ObjectName, u64>,
     /// What is about to be deleted.
     trash: Trash,
+    /// What was seen damaged, before this run or in it.
+    damaged: BTreeSet<ObjectName>,
     /// What manifests say of blocks, the latest word last.
     blocks: BTreeMap<Ulid, Vec<StoredBlock>>,
     /// Blocks that this run has stored.
@@ -48,11 +51,17 @@ pub(super) struct Known {
 }
 
 impl Known {
-    /// Knows that these objects exist, and nothing of what is in them; and which of them `trash` condemns.
-    pub(super) fn new(objects: impl IntoIterator<Item = (ObjectName, u64)>, trash: Trash) -> Self {
+    /// Knows that these objects exist, and nothing of what is in them; which of them `trash` condemns, and which were seen
+    /// damaged.
+    pub(super) fn new(
+        objects: impl IntoIterator<Item = (ObjectName, u64)>,
+        trash: Trash,
+        damage: &Damage,
+    ) -> Self {
         Known {
             objects: objects.into_iter().collect(),
             trash,
+            damaged: damage.objects().cloned().collect(),
             ..Known::default()
         }
     }
@@ -63,6 +72,27 @@ impl Known {
             let words = self.blocks.entry(block.ulid).or_default();
             words.insert(0, block.clone());
         }
+    }
+
+    /// Does not rely on `objects` any more: they turned out to be damaged.
+    pub(super) fn distrust<'o>(&mut self, objects: impl IntoIterator<Item = &'o ObjectName>) {
+        self.damaged.extend(objects.into_iter().cloned());
+        let damaged = &self.damaged;
+        let is_sound = |block: &StoredBlock| {
+            let mut objects = block.objects();
+            !objects.any(|object| damaged.contains(&object.name))
+        };
+        self.fresh.retain(is_sound);
+    }
+
+    /// Whether `object` must be stored anew under another name: it was seen damaged, or is not as long as an archive says, or is
+    /// gone although an archive names it.
+    pub(super) fn is_spoiled(&self, object: &ObjectName) -> bool {
+        let words = self.blocks.values().flatten();
+        let mut named = words.flat_map(StoredBlock::objects);
+        let found = self.objects.get(object);
+        self.damaged.contains(object)
+            || named.any(|word| word.name == *object && found != Some(&word.bytes))
     }
 
     /// Takes in a block that this run has stored: others may repeat its samples.
@@ -79,11 +109,11 @@ impl Known {
         held.filter(|word| !word.packs.is_empty())
     }
 
-    /// What some archive says of the pack `name`.
+    /// What some archive says of the pack `name`, if that is still so.
     pub(super) fn pack(&self, name: &ObjectName) -> Option<&StoredObject> {
         let blocks = self.fresh.iter().chain(self.blocks.values().flatten());
         let mut packs = blocks.flat_map(|block| &block.packs);
-        packs.find(|pack| pack.name == *name)
+        packs.find(|pack| pack.name == *name && self.holds(Some(pack)))
     }
 
     /// Whether there is an object of this name.
@@ -140,11 +170,12 @@ impl Known {
             .rfind(|word| is_same(word, block) && is_held(word))
     }
 
-    /// Whether the object, if there is to be one, is as long as it was when it was stored, and will stay.
-    fn holds(&self, object: Option<&StoredObject>) -> bool {
+    /// Whether the object, if there is to be one, is as long as it was when it was stored, was not seen damaged, and will stay.
+    pub(super) fn holds(&self, object: Option<&StoredObject>) -> bool {
         object.is_none_or(|object| {
             self.objects.get(&object.name) == Some(&object.bytes)
                 && !self.is_condemned(&object.name)
+                && !self.damaged.contains(&object.name)
         })
     }
 }

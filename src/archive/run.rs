@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::commit::commit;
@@ -16,6 +17,7 @@ use crate::dense::Cache;
 use crate::error::{Error, Result};
 use crate::model::{Millis, Ulid};
 use crate::progress::Progress;
+use crate::repository::damage::{self, Damage};
 use crate::repository::lineage::{coverage, has_problems, is_damaged};
 use crate::repository::portable::{Root, Staged};
 use crate::repository::trash::Trash;
@@ -23,6 +25,7 @@ use crate::repository::{
     Archive, ArchiveId, FindingCounts, LeftOut, MANIFEST_VERSION, Mended, PLAIN_MANIFEST_VERSION,
     Repository, StoredBlock, StoredWal, wal_object,
 };
+use crate::store::ObjectName;
 
 /// How often the blocks are listed anew because one vanished. Compactions are minutes apart.
 const MAX_PASSES: usize = 100;
@@ -32,6 +35,9 @@ const POLL: Duration = Duration::from_millis(50);
 
 /// How often the logs are opened anew because one was cut short while it was being read.
 const MAX_LOG_TRIES: usize = 3;
+
+/// How often blocks are stored anew because objects turn out to be damaged while others are stored.
+const MAX_DISTRUST: usize = 4;
 
 /// How many archives are looked at for those of other sources.
 const MAX_OTHERS: usize = 50;
@@ -48,6 +54,8 @@ pub(super) struct Run<'a> {
 /// What a run has gathered so far.
 #[derive(Default)]
 struct Harvest {
+    /// When the run began.
+    time: Millis,
     known: Known,
     cache: Cache,
     traffic: Traffic,
@@ -56,6 +64,8 @@ struct Harvest {
     /// Left out, although it should be archived; by name.
     missed: BTreeMap<String, String>,
     problems: Vec<String>,
+    /// Objects that turned out to be damaged, and what was wrong with each.
+    suspects: Mutex<BTreeMap<ObjectName, String>>,
 }
 
 /// A block that is in the repository, and where it came from.
@@ -100,6 +110,7 @@ impl Run<'_> {
         let cache = self.options.cache.as_ref();
         let cache = cache.map(|dir| Cache::new(dir, &self.repository.descriptor().id));
         let mut harvest = Harvest {
+            time,
             cache: cache.unwrap_or_default(),
             ..Harvest::default()
         };
@@ -171,6 +182,13 @@ impl Run<'_> {
         self.store_blocks(blocks, harvest)?;
         if let Some(segment) = compacting {
             self.await_compaction(&segment, harvest);
+            let blocks = self.look(harvest)?;
+            self.store_blocks(blocks, harvest)?;
+        }
+        for _ in 0..MAX_DISTRUST {
+            if !self.distrust_suspects(harvest) {
+                break;
+            }
             let blocks = self.look(harvest)?;
             self.store_blocks(blocks, harvest)?;
         }
@@ -320,7 +338,31 @@ impl Run<'_> {
             hooks: self.hooks,
             traffic: &harvest.traffic,
             cache: &harvest.cache,
+            suspects: &harvest.suspects,
         }
+    }
+
+    /// Marks what turned out to be damaged while blocks were stored, and lets go of captured blocks that rely on it; whether there
+    /// were any.
+    fn distrust_suspects(&self, harvest: &mut Harvest) -> bool {
+        let suspects = std::mem::take(&mut harvest.suspects);
+        let suspects = suspects
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
+        for (object, found) in &suspects {
+            let store = self.repository.store();
+            // Without a mark the next run finds it again.
+            let _ = damage::mark(store, object, found, harvest.time);
+            self.progress
+                .remark(&format_args!("object {object} is damaged: {found}"));
+        }
+        harvest.known.distrust(suspects.keys());
+        let before = harvest.blocks.len();
+        harvest.blocks.retain(|_, block| {
+            let mut objects = block.stored.objects();
+            !objects.any(|object| suspects.contains_key(&object.name))
+        });
+        harvest.blocks.len() < before
     }
 
     /// Decides what is archived of the blocks that were captured, and says what is wrong with them.
@@ -418,7 +460,9 @@ pub(super) fn refuse_other_server(
 pub(super) fn known(repository: &Repository, newest: Option<&Archive>) -> Result<Known> {
     let mut objects = repository.store().list("blocks/")?;
     objects.append(&mut repository.store().list("packs/")?);
-    let mut known = Known::new(objects, Trash::list(repository.store())?);
+    objects.append(&mut repository.store().list("mended/")?);
+    let trash = Trash::list(repository.store())?;
+    let mut known = Known::new(objects, trash, &Damage::list(repository.store())?);
     match newest {
         Some(newest) => known.learn(newest),
         // Perhaps it is a copy of one that is archived under another name, or a Prometheus snapshot of it.

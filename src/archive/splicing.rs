@@ -5,7 +5,7 @@ use super::survey::BlockSurvey;
 use crate::dense::Recipe;
 use crate::model::{Millis, Ulid};
 use crate::pack::{BlockBytes, Plan, Selection, plan};
-use crate::repository::{Fingerprint, StoredObject, pack_object};
+use crate::repository::{Fingerprint, StoredObject, mended_object, pack_object};
 use crate::store::ObjectName;
 
 /// A pack of which a block needs fewer than one chunk in so many is left alone: it would have to be read for little.
@@ -19,6 +19,7 @@ impl Pipeline<'_> {
         source: &BlockBytes<'_>,
     ) -> Option<(Vec<StoredObject>, Plan)> {
         let mut packs = self.known.relatives(survey);
+        packs.retain(|pack| !self.suspects().contains_key(&pack.name));
         let range = survey
             .meta
             .as_ref()
@@ -78,6 +79,10 @@ impl Pipeline<'_> {
         identity.extend(selection.identity());
         loop {
             let name = pack_object(ulid, &Fingerprint::of(&identity)).map_err(Failure::Store)?;
+            // What is damaged or was lost is replaced, perhaps by the same bytes.
+            if self.known.is_spoiled(&name) {
+                return mended_object(&name).map_err(Failure::Store);
+            }
             // What is about to be deleted is not to be stored again under its name.
             if !self.known.is_condemned(&name) {
                 return Ok(name);

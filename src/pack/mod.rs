@@ -38,5 +38,5 @@ pub use reader::{Pack, PackBytes};
 pub use segments::SegmentSink;
 pub use selection::Selection;
 pub use source::{BlockBytes, Unpackable};
-pub use splice::{KnownPack, Plan, Splice, plan, unpack};
+pub use splice::{Extract, KnownPack, Plan, Splice, extract, plan, symbols, unpack};
 pub use writer::{Packed, write_pack, write_part};

@@ -10,6 +10,7 @@
 //! block. Every byte is in `docs/pack-format.md`.
 
 mod diff;
+mod extract;
 mod feed;
 mod known;
 mod plan;
@@ -19,6 +20,7 @@ mod tables;
 mod union;
 mod unpack;
 
+pub use extract::{Extract, extract, symbols};
 pub use known::KnownPack;
 pub use plan::{Plan, plan};
 pub use unpack::unpack;
