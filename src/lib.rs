@@ -58,6 +58,7 @@ pub mod model;
 pub mod pack;
 pub mod progress;
 pub mod raw;
+pub mod repair;
 pub mod report;
 pub mod repository;
 pub mod restore;

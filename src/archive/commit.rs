@@ -4,7 +4,7 @@
 //! `docs/design.md`. Marks (how long an object has been unneeded) are taken off on the way; a run that meets a warrant, or
 //! misses an object, gives up and leaves no archive.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -14,8 +14,10 @@ use crate::repository::lease::TRUST;
 use crate::repository::portable::Staged;
 use crate::repository::trash::Trash;
 use crate::repository::{Archive, Repository, StoredBlock, StoredObject};
+use crate::store::ObjectName;
 
-/// Commits `archive`, whose blocks are stored and whose `logs` are not published yet.
+/// Commits `archive`, whose blocks are stored and whose `logs` are not published yet. In the same run `also` was written for older archives, or
+/// is needed by what was.
 ///
 /// # Errors
 ///
@@ -25,14 +27,16 @@ pub(super) fn commit(
     repository: &Repository,
     archive: &Archive,
     logs: Option<Staged>,
+    also: &BTreeSet<ObjectName>,
     now: Millis,
 ) -> Result<()> {
     let store = repository.store();
     let begun = Instant::now();
     let manifest = repository.stage(archive)?;
     let named = archive.objects().map(|(_, object)| object.name.clone());
-    let claim = Claim::publish(store, &archive.id, named.collect(), now)?;
-    let ready = prove(repository, blocks(archive)).and_then(|()| {
+    let claimed = named.chain(also.iter().cloned()).collect();
+    let claim = Claim::publish(store, &archive.id, claimed, now)?;
+    let ready = prove(repository, blocks(archive), also).and_then(|()| {
         // The logs appear last, when little is left that can fail: without the manifest they are of no use to
         // anybody, whereas the next run takes the blocks over.
         logs.map(Staged::publish).transpose()?;
@@ -48,8 +52,12 @@ pub(super) fn commit(
     match store.delete(&claim) {
         Ok(()) => Ok(()),
         // Whoever takes this run for dead may not have waited for its manifest.
-        Err(_) => prove(repository, archive.objects().map(|(_, object)| object))
-            .map_err(|error| withdraw(repository, archive, error)),
+        Err(_) => prove(
+            repository,
+            archive.objects().map(|(_, object)| object),
+            also,
+        )
+        .map_err(|error| withdraw(repository, archive, error)),
     }
 }
 
@@ -57,30 +65,31 @@ fn blocks(archive: &Archive) -> impl Iterator<Item = &StoredObject> {
     archive.blocks.iter().flat_map(StoredBlock::objects)
 }
 
-/// Proves that `objects` are there and that nobody is about to delete one of them, and takes their marks off.
+/// Proves that `objects`, and those that are `also` named, are there and that nobody is about to delete one of them, and takes their marks off.
 fn prove<'a>(
     repository: &Repository,
     objects: impl Iterator<Item = &'a StoredObject>,
+    also: &'a BTreeSet<ObjectName>,
 ) -> Result<()> {
     let store = repository.store();
     let trash = Trash::list(store)?;
     let listed: BTreeMap<_, _> = repository.data_objects()?.into_iter().collect();
-    for object in objects {
-        let name = &object.name;
+    let objects = objects.map(|object| (&object.name, Some(object.bytes)));
+    for (name, wanted) in objects.chain(also.iter().map(|name| (name, None))) {
         if trash.is_condemned(name) {
             return Err(Error::refused(format!(
                 "no archive was made: a prune is deleting {name}, which it needs; run the backup again"
             )));
         }
         match listed.get(name) {
-            Some(bytes) if *bytes == object.bytes => {
+            Some(bytes) if wanted.is_none_or(|wanted| wanted == *bytes) => {
                 // Nothing rests on it: a mark that stays on is taken off by the next prune.
                 let _ = trash.unmark(store, name);
             }
             Some(bytes) => {
                 return Err(Error::corrupt(format!(
                     "no archive was made: expected {name} to have {} bytes, found {bytes}; run the backup again",
-                    object.bytes
+                    wanted.unwrap_or(0)
                 )));
             }
             None => {

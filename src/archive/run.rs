@@ -10,20 +10,21 @@ use super::hooks::{Hooks, Moment};
 use super::logs::{LogFiles, open_logs};
 use super::pipeline::{Failure, Pipeline, Traffic};
 use super::plan::{Action, Change, Known, is_other_server, superseded};
-use super::source::Miss;
+use super::source::{Miss, SourceFile};
 use super::survey::{BlockSurvey, Survey, survey};
 use super::{Options, Report, Source};
 use crate::dense::Cache;
 use crate::error::{Error, Result};
 use crate::model::{Millis, Ulid};
-use crate::progress::Progress;
+use crate::progress::{Progress, Silent};
+use crate::repair::{Catalog, mend};
 use crate::repository::damage::{self, Damage};
 use crate::repository::lineage::{coverage, has_problems, is_damaged};
-use crate::repository::portable::{Root, Staged};
+use crate::repository::portable::{self, Root, Staged};
 use crate::repository::trash::Trash;
 use crate::repository::{
     Archive, ArchiveId, FindingCounts, LeftOut, MANIFEST_VERSION, Mended, PLAIN_MANIFEST_VERSION,
-    Repository, StoredBlock, StoredWal, wal_object,
+    Repository, StoredBlock, StoredWal, mended_object, wal_object,
 };
 use crate::store::ObjectName;
 
@@ -56,6 +57,10 @@ pub(super) struct Run<'a> {
 struct Harvest {
     /// When the run began.
     time: Millis,
+    /// What all archives say.
+    catalog: Catalog,
+    /// Replacements of logs of older archives.
+    mended_logs: BTreeSet<ObjectName>,
     known: Known,
     cache: Cache,
     traffic: Traffic,
@@ -111,6 +116,7 @@ impl Run<'_> {
         let cache = cache.map(|dir| Cache::new(dir, &self.repository.descriptor().id));
         let mut harvest = Harvest {
             time,
+            catalog: Catalog::read(self.repository)?,
             cache: cache.unwrap_or_default(),
             ..Harvest::default()
         };
@@ -124,6 +130,16 @@ impl Run<'_> {
             .collect();
         let count = |wanted| changes.iter().filter(|change| **change == wanted).count();
         let cache = std::mem::take(&mut harvest.cache);
+        let mut catalog = std::mem::take(&mut harvest.catalog);
+        let stored: Vec<_> = harvest.stored().collect();
+        let mut mending = mend(
+            self.repository,
+            &mut catalog,
+            &cache,
+            &stored,
+            self.progress,
+        )?;
+        mending.objects.append(&mut harvest.mended_logs);
         let report = Report {
             new_blocks: count(Change::New),
             updated_blocks: count(Change::Updated),
@@ -135,7 +151,13 @@ impl Run<'_> {
         };
         let passed = i64::try_from(begun.elapsed().as_millis()).unwrap_or(i64::MAX);
         let now = time.saturating_add(passed);
-        commit(self.repository, &report.archive, staged, now)?;
+        commit(
+            self.repository,
+            &report.archive,
+            staged,
+            &mending.objects,
+            now,
+        )?;
         cache.sweep();
         Ok(report)
     }
@@ -253,6 +275,7 @@ impl Run<'_> {
         let staged = self.pipeline(harvest).write(&name, Root::Data, &files)?;
         let span = logs.prove(blocks_end, self.options.verify.read_mode);
         harvest.problems.extend(span.problems);
+        self.mend_logs(&logs.files, harvest)?;
         let wal = StoredWal {
             object: staged.object().clone(),
             files: staged.files().to_vec(),
@@ -261,6 +284,49 @@ impl Run<'_> {
             samples: span.samples,
         };
         Ok(Some((wal, staged)))
+    }
+
+    /// Stores anew the logs of older archives whose object is damaged or gone, where `files` still have all their bytes: segments only
+    /// ever grow.
+    fn mend_logs(&self, files: &[SourceFile], harvest: &mut Harvest) -> Result<(), Failure> {
+        let store = self.repository.store();
+        for broken in harvest.catalog.broken_logs() {
+            let wanted = broken.files.iter();
+            let prefixes = wanted.map(|wanted| {
+                let here = files.iter().find(|file| file.name == wanted.name)?;
+                (here.bytes >= wanted.bytes).then_some((here, wanted.bytes))
+            });
+            let Some(prefixes) = prefixes.collect::<Option<Vec<_>>>() else {
+                continue;
+            };
+            let prefixes: Vec<_> = prefixes
+                .iter()
+                .map(|(file, bytes)| file.prefix(*bytes))
+                .collect();
+            let sources = broken.files.iter().zip(&prefixes);
+            let sources: Vec<_> = sources
+                .map(|(wanted, content)| portable::SourceFile {
+                    name: wanted.name.clone(),
+                    content,
+                })
+                .collect();
+            let name = mended_object(&broken.object.name).map_err(Failure::Store)?;
+            let level = self.options.level;
+            let staged = portable::write(store, &name, Root::Data, &sources, level, &Silent);
+            // What changes under the reader is no replacement.
+            let Ok(staged) = staged else {
+                continue;
+            };
+            if staged.files() == broken.files {
+                staged.publish().map_err(Failure::Store)?;
+                self.progress.remark(&format_args!(
+                    "the log {} of an older archive is stored anew",
+                    broken.object.name
+                ));
+                harvest.mended_logs.insert(name);
+            }
+        }
+        Ok(())
     }
 
     /// Lists the source and looks at every block that has not been captured.

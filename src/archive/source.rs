@@ -255,6 +255,11 @@ impl SourceFile {
         }
     }
 
+    /// Its first bytes.
+    pub(super) fn prefix(&self, bytes: u64) -> Prefix<'_> {
+        Prefix { file: self, bytes }
+    }
+
     /// Its content, to be proved.
     pub(super) fn content(&self, mode: ReadMode) -> Result<Content> {
         Ok(Content {
@@ -271,6 +276,22 @@ impl SourceFile {
 
     fn error(&self, source: io::Error) -> Error {
         Error::io("read", &self.path, source)
+    }
+}
+
+/// The first bytes of a [`SourceFile`].
+pub(super) struct Prefix<'f> {
+    file: &'f SourceFile,
+    bytes: u64,
+}
+
+impl portable::Content for Prefix<'_> {
+    fn size(&self) -> io::Result<u64> {
+        Ok(self.bytes)
+    }
+
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        portable::Content::read_exact_at(self.file, buffer, offset)
     }
 }
 

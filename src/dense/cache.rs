@@ -137,11 +137,21 @@ impl Cache {
     }
 
     fn find<'s>(&self, store: &'s dyn Store, object: &'s StoredObject) -> Option<Entry<'s>> {
-        let path = self.dir.as_ref()?.join(file_name(&object.name));
-        let file = File::options().read(true).open(&path).ok()?;
-        let entry = Entry::read(file, StoredPack::of(store, object), object).ok()?;
+        let entry = self.remembered(store, object)?;
         let _ = entry.file.set_modified(SystemTime::now());
         Some(entry)
+    }
+
+    /// What is remembered of the pack `object`, which may be damaged or gone: directory, symbols and labels can be read from it all the
+    /// same.
+    pub fn remembered<'s>(
+        &self,
+        store: &'s dyn Store,
+        object: &'s StoredObject,
+    ) -> Option<Entry<'s>> {
+        let path = self.dir.as_ref()?.join(file_name(&object.name));
+        let file = File::options().read(true).open(&path).ok()?;
+        Entry::read(file, StoredPack::of(store, object), object).ok()
     }
 
     /// Removes entries that have not been needed for a long time.

@@ -5,12 +5,14 @@
 //! pack. `docs/repository-format.md` has the layout.
 
 mod cache;
+mod extract;
 mod read;
 mod recipe;
 mod stats;
 mod write;
 
 pub use cache::{Cache, Entry, NewEntry};
+pub use extract::{Extracted, extract_block, is_sound};
 pub use read::{comes_back, digests, read_packed};
 pub use recipe::{IndexRecipe, RECIPE_FILE, Recipe, SPLICE_FILE, SegmentRecipe};
 pub use stats::{CodecStats, PartStats, Stats, stats};

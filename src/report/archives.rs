@@ -237,6 +237,20 @@ pub const CHECK_FINDINGS: &[Column<Finding>] = &[
         explanation: "Files of the object that cannot be restored, where that is known.",
         value: |f| Value::List(f.files.clone()),
     },
+    Column {
+        key: "lost_from",
+        heading: "lost from",
+        unit: Unit::Time,
+        explanation: "Begin of the time whose samples are in what cannot be restored.",
+        value: |f| time(f.lost.map(|lost| lost.0)),
+    },
+    Column {
+        key: "lost_until",
+        heading: "lost until",
+        unit: Unit::Time,
+        explanation: "Its end, exclusive.",
+        value: |f| time(f.lost.map(|lost| lost.1)),
+    },
 ];
 
 fn time(time: Option<i64>) -> Value {

@@ -40,8 +40,21 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("dense", &["model", "index", "pack", "repository", "store"]),
     ("statistics", &["raw", "model", "repository", "store"]),
     (
+        "repair",
+        &[
+            "model",
+            "block",
+            "pack",
+            "dense",
+            "repository",
+            "restore",
+            "store",
+        ],
+    ),
+    (
         "archive",
         &[
+            "repair",
             "statistics",
             "index",
             "dense",
@@ -73,6 +86,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "report",
         &[
+            "repair",
             "statistics",
             "dense",
             "raw",
@@ -99,6 +113,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
+            "repair",
             "statistics",
             "dense",
             "raw",

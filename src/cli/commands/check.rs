@@ -3,10 +3,12 @@
 use serde_json::json;
 
 use crate::cli::args::RepoArgs;
-use crate::cli::{Context, Outcome};
+use crate::cli::{Context, Outcome, time};
 use crate::error::Result;
+use crate::repair::{self, settle};
 use crate::report::archives::CHECK_FINDINGS;
 use crate::report::{self, Value};
+use crate::repository::Repository;
 use crate::repository::check::{Depth, Report, Share, check};
 
 /// What to prove.
@@ -18,7 +20,9 @@ Examples:
   narthex check --repo /srv/backup/prometheus --read-data=15
 
 With a percentage, every day has its own share of the objects: 15 a night have read all of them after \
-seven nights. Unreferenced objects and leftovers of dead runs are notes; problems give exit code 3.")]
+seven nights. Without --read-data, flipped bits are not seen: only what is missing or has another size. What is damaged and comes \
+back from other objects is a note, and so are unreferenced objects and leftovers of dead runs; problems give exit code 3. \
+narthex backup mends what the data directory still holds, narthex repair the descriptor and lost manifests.")]
 pub(crate) struct Args {
     #[command(flatten)]
     repo: RepoArgs,
@@ -32,6 +36,9 @@ pub(crate) struct Args {
         value_parser = clap::value_parser!(u8).range(1..=100),
     )]
     read_data: Option<u8>,
+    /// With --read-data: write nothing. Otherwise damaged objects are marked, so that backups do not build on them
+    #[arg(long)]
+    no_mark: bool,
 }
 
 pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
@@ -40,7 +47,16 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
         Some(100) => Depth::ReadAll,
         Some(percent) => Depth::ReadShare(Share::today(percent)),
     };
-    let report = check(&*args.repo.store(), depth, context.progress)?;
+    let store = args.repo.store();
+    let mut report = check(&*store, depth, context.progress)?;
+    // Without a descriptor nothing more can be said; that is a finding already.
+    let repository = Repository::open(store).ok();
+    if let Some(repository) = &repository {
+        settle(repository, &mut report)?;
+        if depth != Depth::Structure && !args.no_mark {
+            leave_marks(args, repository, &report, context);
+        }
+    }
     if context.json {
         context.print_json(&json!({
             "archives": report.archives,
@@ -58,6 +74,25 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
         context.print(summary(&report))?;
     }
     Ok(Outcome::problems_if(report.has_problems()))
+}
+
+/// Marks what is damaged. Where nothing can be written, as in a repository that is read-only, that is said and all.
+fn leave_marks(args: &Args, repository: &Repository, report: &Report, context: &Context<'_>) {
+    match repair::leave_marks(repository, report, time::now()) {
+        Ok((0, 0)) => {}
+        Ok((0, taken)) => context
+            .progress
+            .remark(&format_args!("{taken} objects are sound again: their marks of damage are taken off")),
+        Ok((marked, _)) => context.progress.remark(&format_args!(
+            "{marked} objects are marked as damaged: the next narthex backup --repo {} stores anew what its data directory still \
+             holds of them",
+            args.repo.location()
+        )),
+        Err(error) => context.progress.remark(&format_args!(
+            "cannot mark what is damaged, so backups go on relying on it: {}",
+            error.chain()
+        )),
+    }
 }
 
 fn summary(report: &Report) -> String {

@@ -10,7 +10,7 @@ use super::program::{Candidate, sort};
 use super::tables::read_tables;
 use super::union::{Merge, Union};
 use super::{MAX_MEMORY, Splice};
-use crate::chunk::{SEGMENT_HEADER, record_len};
+use crate::chunk::{SEGMENT_HEADER, promised_samples, record_len};
 use crate::error::{Error, Result};
 use crate::model::Millis;
 use crate::pack::reader::malformed;
@@ -27,6 +27,8 @@ pub struct Extract {
     pub splices: Vec<Splice>,
     /// Number of chunks in each segment.
     pub segments: Vec<u64>,
+    /// Samples of floats, and of histograms, as the chunks promise.
+    pub samples: [u64; 2],
 }
 
 /// Finds out how the block of the half-open `range` whose segment files have these `sizes` may follow from `packs`: as all their chunks
@@ -64,6 +66,7 @@ pub fn extract<P: PackBytes + ?Sized>(
     let mut feed = Feed::new(packs, &|_| ());
     let mut cut = Cut::new(sizes);
     let mut members = Vec::new();
+    let mut samples = [0u64; 2];
     while let Some(labels) = merge.next(&mut members).map_err(malformed)? {
         for member in &members {
             feed.prepare(*member)?;
@@ -88,6 +91,13 @@ pub fn extract<P: PackBytes + ?Sized>(
             }
         }
         for candidate in &candidates {
+            let chunk = &candidate.chunk;
+            let kind = usize::from(!chunk.encoding.is_float());
+            if let Some(sum) = samples.get_mut(kind) {
+                *sum = sum.saturating_add(u64::from(
+                    promised_samples(chunk.encoding, chunk.data, 0).unwrap_or(0),
+                ));
+            }
             if !cut.put(candidate.chunk.data.len() as u64) {
                 return Ok(None);
             }
@@ -118,7 +128,11 @@ pub fn extract<P: PackBytes + ?Sized>(
             splices.push(guess);
         }
     }
-    Ok(Some(Extract { splices, segments }))
+    Ok(Some(Extract {
+        splices,
+        segments,
+        samples,
+    }))
 }
 
 /// Where segments of known sizes end.

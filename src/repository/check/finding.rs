@@ -1,7 +1,8 @@
 //! What `narthex check` can find.
 
-use crate::model::Ulid;
+use crate::model::{Millis, Ulid};
 use crate::repository::ArchiveId;
+use crate::store::ObjectName;
 
 /// How much a finding matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,6 +37,8 @@ pub enum Kind {
     ObjectUnsupported,
     /// The claim of a backup cannot be read: `prune` refuses to work until it expires.
     ClaimDamaged,
+    /// An object is damaged or gone, and everything archives need of it comes back from elsewhere.
+    ObjectReplaced,
     /// An object belongs to no archive: its archives were forgotten, or the run that wrote it died or still works. The next
     /// run may use it.
     ObjectUnreferenced,
@@ -47,7 +50,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Kind; 13] = [
+    pub const ALL: [Kind; 14] = [
         Kind::DescriptorMissing,
         Kind::DescriptorDamaged,
         Kind::ManifestDamaged,
@@ -58,6 +61,7 @@ impl Kind {
         Kind::ObjectUnreadable,
         Kind::ObjectUnsupported,
         Kind::ClaimDamaged,
+        Kind::ObjectReplaced,
         Kind::ObjectUnreferenced,
         Kind::ObjectUnpublished,
         Kind::Foreign,
@@ -85,6 +89,7 @@ impl Kind {
             Kind::ObjectUnreadable => ("object-unreadable", Severity::Problem),
             Kind::ObjectUnsupported => ("object-unsupported", Severity::Problem),
             Kind::ClaimDamaged => ("claim-damaged", Severity::Problem),
+            Kind::ObjectReplaced => ("object-replaced", Severity::Note),
             Kind::ObjectUnreferenced => ("object-unreferenced", Severity::Note),
             Kind::ObjectUnpublished => ("object-unpublished", Severity::Note),
             Kind::Foreign => ("foreign", Severity::Note),
@@ -107,6 +112,8 @@ pub struct Finding {
     pub blocks: Vec<Ulid>,
     /// Files that cannot be restored, where that is known; the others of the object can.
     pub files: Vec<String>,
+    /// Begin and end of the time whose samples are in what cannot be restored, where that is known.
+    pub lost: Option<(Millis, Millis)>,
 }
 
 impl Finding {
@@ -118,6 +125,7 @@ impl Finding {
             archives: Vec::new(),
             blocks: Vec::new(),
             files: Vec::new(),
+            lost: None,
         }
     }
 }
@@ -137,9 +145,24 @@ pub struct Report {
     pub objects_read: u64,
     /// Bytes that were read of them.
     pub bytes_read: u64,
+    /// Objects that were read and are what archives expect, to the last byte.
+    pub sound: Vec<ObjectName>,
+    /// Objects that lie there and are not.
+    pub damaged: Vec<ObjectName>,
 }
 
 impl Report {
+    /// Sorts the findings: problems first, then by kind and object.
+    pub fn sort(&mut self) {
+        self.findings.sort_by_key(|finding| {
+            (
+                std::cmp::Reverse(finding.kind.severity()),
+                finding.kind,
+                finding.object.clone(),
+            )
+        });
+    }
+
     /// Whether anything is wrong; notes are not.
     pub fn has_problems(&self) -> bool {
         let severities = self.findings.iter().map(|finding| finding.kind.severity());

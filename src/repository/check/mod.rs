@@ -21,7 +21,7 @@ use super::select::read_manifest;
 use super::trash::{self, Trash};
 use super::{
     Archive, ArchiveId, DENSE, Hasher, ManifestName, PACK, PORTABLE, StoredFile, StoredObject,
-    is_data, read_descriptor,
+    is_data, original, read_descriptor, recipe_packs,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Ulid;
@@ -50,13 +50,7 @@ pub fn check(store: &dyn Store, depth: Depth, progress: &dyn Progress) -> Result
     checker.leftovers()?;
     checker.read(&sound, depth, progress);
     let mut report = checker.report;
-    report.findings.sort_by_key(|finding| {
-        (
-            std::cmp::Reverse(finding.kind.severity()),
-            finding.kind,
-            finding.object.clone(),
-        )
-    });
+    report.sort();
     Ok(report)
 }
 
@@ -161,7 +155,12 @@ impl Checker<'_> {
             self.report.bytes += found.unwrap_or(0);
             match self.object_structure(expectations, found) {
                 Ok(()) => sound.push(name.clone()),
-                Err((kind, detail)) => findings.push(self.finding(kind, name, detail)),
+                Err((kind, detail)) => {
+                    if kind == Kind::ObjectDamaged {
+                        self.report.damaged.push(name.clone());
+                    }
+                    findings.push(self.finding(kind, name, detail));
+                }
             }
         }
         self.report.findings.append(&mut findings);
@@ -238,13 +237,14 @@ impl Checker<'_> {
             "belongs to no archive: it was forgotten, or a run that died or still works wrote it"
         };
         let trash = Trash::of(listed.keys());
+        let replacing = self.replacing(listed);
         for name in listed.keys() {
             let own = name.as_str() == DESCRIPTOR
                 || ManifestName::parse(name).is_some()
                 || trash::is_notice(name)
                 || damage::is_mark(name)
                 || claim_time(name).is_some();
-            if own || self.expected.contains_key(name) {
+            if own || self.expected.contains_key(name) || replacing.contains(name) {
                 continue;
             }
             self.report.findings.push(if is_data(name) {
@@ -259,6 +259,29 @@ impl Checker<'_> {
                 Finding::new(Kind::Foreign, name.as_str(), "is not narthex'")
             });
         }
+    }
+
+    /// Replacements of what archives need and of the descriptor, and the packs of their recipes.
+    fn replacing(&self, listed: &BTreeMap<ObjectName, u64>) -> BTreeSet<ObjectName> {
+        let mut replacing = BTreeSet::new();
+        for name in listed.keys() {
+            let is_needed = |object: &ObjectName| {
+                self.expected.contains_key(object) || object.as_str() == DESCRIPTOR
+            };
+            if original(name).as_ref().is_some_and(is_needed) {
+                replacing.insert(name.clone());
+                // One that cannot be read stands in for nothing: that is found where it is needed.
+                let packs = recipe_packs(self.store, name).unwrap_or_default();
+                for pack in packs {
+                    let others = listed
+                        .keys()
+                        .filter(|other| original(other).as_ref() == Some(&pack));
+                    replacing.extend(others.cloned());
+                    replacing.insert(pack);
+                }
+            }
+        }
+        replacing
     }
 
     /// Proves the claims: one that cannot be read keeps prune from knowing what is needed, until it expires.
@@ -315,10 +338,16 @@ impl Checker<'_> {
         for (name, expectations) in chosen {
             self.report.objects_read += 1;
             self.report.bytes_read += expectations.first().map_or(0, |e| e.object.bytes);
-            if let Err((kind, detail, files)) = self.read_object(name, expectations, progress) {
-                let mut finding = self.finding(kind, name, detail);
-                finding.files = files;
-                findings.push(finding);
+            match self.read_object(name, expectations, progress) {
+                Ok(()) => self.report.sound.push(name.clone()),
+                Err((kind, detail, files)) => {
+                    if kind == Kind::ObjectDamaged {
+                        self.report.damaged.push(name.clone());
+                    }
+                    let mut finding = self.finding(kind, name, detail);
+                    finding.files = files;
+                    findings.push(finding);
+                }
             }
         }
         progress.end();

@@ -1,0 +1,107 @@
+//! What all archives say, and what of it does not lie there as they say.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::error::Result;
+use crate::model::{Millis, Ulid};
+use crate::repository::damage::Damage;
+use crate::repository::{Archive, Mended, Repository, StoredBlock, StoredObject, StoredWal};
+use crate::store::ObjectName;
+
+/// All archives of a repository, by one look, and what lies there.
+#[derive(Debug, Default)]
+pub struct Catalog {
+    pub(super) archives: Vec<Archive>,
+    pub(super) listed: BTreeMap<ObjectName, u64>,
+    pub(super) mended: Mended,
+    pub(super) damage: Damage,
+}
+
+impl Catalog {
+    /// Reads every manifest. Those that cannot be read are the business of `check`.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot list its objects.
+    pub fn read(repository: &Repository) -> Result<Self> {
+        let mut catalog = Catalog {
+            archives: repository.archives()?.archives,
+            ..Catalog::default()
+        };
+        catalog.look_again(repository)?;
+        Ok(catalog)
+    }
+
+    /// Lists anew what lies there.
+    ///
+    /// # Errors
+    ///
+    /// As [`Catalog::read`].
+    pub fn look_again(&mut self, repository: &Repository) -> Result<()> {
+        let store = repository.store();
+        self.listed = repository.data_objects()?.into_iter().collect();
+        self.mended = Mended::list(store)?;
+        self.damage = Damage::list(store)?;
+        Ok(())
+    }
+
+    /// Whether `object` cannot be relied on: it has a mark of damage, or is gone, or not as long as it should be.
+    pub(super) fn is_spoiled(&self, object: &StoredObject) -> bool {
+        self.damage.contains(&object.name) || self.listed.get(&object.name) != Some(&object.bytes)
+    }
+
+    /// Whether something stands in for the object that can be relied on.
+    fn is_mended(&self, object: &ObjectName) -> bool {
+        let mut mended = self.mended.of_object(object).iter();
+        mended.any(|(name, _)| !self.damage.contains(name))
+    }
+
+    /// Every block that rests on something spoiled which nothing stands in for, once for each way it is stored; and which of it is
+    /// spoiled.
+    pub(super) fn broken_blocks(&self) -> Vec<(&StoredBlock, Vec<&StoredObject>)> {
+        let mut seen = BTreeSet::new();
+        let mut broken = Vec::new();
+        for block in self.archives.iter().flat_map(|archive| &archive.blocks) {
+            let objects: Vec<_> = block.objects().map(|object| &object.name).collect();
+            if !seen.insert((block.ulid, objects)) {
+                continue;
+            }
+            let spoiled = block.objects().filter(|object| self.is_spoiled(object));
+            let spoiled: Vec<_> = spoiled.collect();
+            let is_whole = self.is_mended(&block.object.name);
+            let mut left = spoiled.iter().filter(|object| {
+                if block.sidecar.as_ref() == Some(**object) {
+                    !self.is_mended(&object.name)
+                } else {
+                    !is_whole
+                }
+            });
+            if left.next().is_some() {
+                broken.push((block, spoiled));
+            }
+        }
+        broken
+    }
+
+    /// Every log that rests on something spoiled which nothing stands in for.
+    pub fn broken_logs(&self) -> Vec<&StoredWal> {
+        let logs = self
+            .archives
+            .iter()
+            .filter_map(|archive| archive.wal.as_ref());
+        logs.filter(|wal| self.is_spoiled(&wal.object) && !self.is_mended(&wal.object.name))
+            .collect()
+    }
+
+    /// All that archives say of a block.
+    pub(super) fn words(&self, ulid: Ulid) -> impl Iterator<Item = &StoredBlock> {
+        let blocks = self.archives.iter().flat_map(|archive| &archive.blocks);
+        blocks.filter(move |block| block.ulid == ulid)
+    }
+
+    /// The range of time of a block that some archive knows.
+    pub(super) fn range_of(&self, ulid: Ulid) -> Option<(Millis, Millis)> {
+        let known = self.words(ulid).next()?;
+        Some((known.min_time, known.max_time))
+    }
+}

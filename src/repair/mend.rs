@@ -1,0 +1,327 @@
+//! Storing anew what older archives need and cannot read any more, from what newer ones hold.
+//!
+//! A block that Prometheus has compacted since cannot be read from its directory again. But its samples live in the child, whose packs are sound: so
+//! the block is given a new recipe over those, which costs some hundred bytes. Nothing is published that was not
+//! rebuilt to the digests that the old manifest says.
+
+use std::collections::BTreeSet;
+
+use super::catalog::Catalog;
+use super::meta::guess;
+use crate::dense::{Cache, Extracted, Recipe, SPLICE_FILE, extract_block};
+use crate::error::{Error, ErrorKind, Result};
+use crate::pack::Splice;
+use crate::progress::{Progress, Silent};
+use crate::repository::lineage::atoms;
+use crate::repository::portable::{self, DEFAULT_LEVEL, Object, Root, SourceFile};
+use crate::repository::{
+    Digest, FilePath, RECIPE_FILE, Repository, StoredBlock, StoredFile, StoredObject, mended_object,
+};
+use crate::store::{ObjectName, Store};
+
+/// Most blocks whose packs are tried for one that is broken.
+const MAX_TRIES: usize = 4;
+
+/// Largest file that is carried over into a new object in memory, in bytes: `meta.json`, tombstones.
+const MAX_SMALL: u64 = 64 << 20;
+
+/// What was mended.
+#[derive(Debug, Default)]
+pub struct Mending {
+    /// Replacements that were written, and the packs they need: a backup in whose run that happens must claim them.
+    pub objects: BTreeSet<ObjectName>,
+    /// The objects that have a replacement now, and of what.
+    pub mended: Vec<String>,
+    /// What still lacks one, and why.
+    pub left: Vec<String>,
+}
+
+/// Gives replacements to objects that the archives of `catalog` in `repository` need, and that are marked as damaged, gone, or not as long as they
+/// should be; as far as the packs of `live` blocks, which were just stored, or of other archives hold what was in them.
+///
+/// # Errors
+///
+/// When the repository fails.
+pub fn mend(
+    repository: &Repository,
+    catalog: &mut Catalog,
+    cache: &Cache,
+    live: &[&StoredBlock],
+    progress: &dyn Progress,
+) -> Result<Mending> {
+    catalog.look_again(repository)?;
+    let catalog = &*catalog;
+    let broken = catalog.broken_blocks();
+    let mut mender = Mender {
+        store: repository.store(),
+        catalog,
+        cache,
+        live,
+        mending: Mending::default(),
+    };
+    for (block, spoiled) in &broken {
+        if live.iter().any(|live| is_same_block(live, block)) && mender.stands_in(block)? {
+            continue;
+        }
+        let names: Vec<_> = spoiled.iter().map(|object| object.name.as_str()).collect();
+        let names = names.join(", ");
+        match mender.mend_block(block, spoiled)? {
+            true => {
+                let ulid = block.ulid;
+                let note = format!("block {ulid} of older archives is mended: {names}");
+                progress.remark(&note);
+                mender.mending.mended.push(note);
+            }
+            false => mender
+                .mending
+                .left
+                .push(format!("block {}: {names}", block.ulid)),
+        }
+    }
+    Ok(mender.mending)
+}
+
+struct Mender<'a> {
+    store: &'a dyn Store,
+    catalog: &'a Catalog,
+    cache: &'a Cache,
+    live: &'a [&'a StoredBlock],
+    mending: Mending,
+}
+
+impl Mender<'_> {
+    /// Whether the same block, stored anew in this run, already has objects that stand in for those of `block`; if its recipe can, it is
+    /// made to.
+    fn stands_in(&mut self, block: &StoredBlock) -> Result<bool> {
+        let mended = self.catalog.mended.of_object(&block.object.name);
+        let live = self.live.iter().find(|live| is_same_block(live, block));
+        let Some(live) = live else {
+            return Ok(false);
+        };
+        if mended.iter().any(|(name, _)| *name == live.object.name) {
+            return Ok(true);
+        }
+        self.copy(live, block)
+    }
+
+    /// Stores the object of `from` again, as one that stands in for that of `block`.
+    fn copy(&mut self, from: &StoredBlock, block: &StoredBlock) -> Result<bool> {
+        if from.sidecar != block.sidecar || from.object.bytes > MAX_SMALL || from.packs.is_empty() {
+            return Ok(false);
+        }
+        let bytes = self.store.get(&from.object.name, MAX_SMALL)?;
+        if Digest::of(&bytes) != from.object.sha256 {
+            return Ok(false);
+        }
+        let name = mended_object(&block.object.name)?;
+        self.store.put(&name, &bytes)?;
+        self.mending.objects.insert(name);
+        let packs = from.packs.iter().map(|pack| pack.name.clone());
+        self.mending.objects.extend(packs);
+        Ok(true)
+    }
+
+    /// Makes replacements for what is spoiled of `block`; whether that was possible.
+    fn mend_block(&mut self, block: &StoredBlock, spoiled: &[&StoredObject]) -> Result<bool> {
+        let is_spoiled = |object: &StoredObject| spoiled.iter().any(|other| **other == *object);
+        let sidecar = block.sidecar.as_ref().filter(|sidecar| is_spoiled(sidecar));
+        let needs_rest = is_spoiled(&block.object) || block.packs.iter().any(is_spoiled);
+        let mut samples = [block.samples, 0];
+        if needs_rest {
+            let Some(extracted) = self.extract(block)? else {
+                return Ok(false);
+            };
+            samples = extracted.samples.unwrap_or(samples);
+            let own: Vec<_> = block.files.iter().filter(|file| !file.sidecar).collect();
+            let whole = own.into_iter().filter(|file| {
+                let mut files = extracted.files.iter();
+                !files.any(|other| other.name == file.name)
+            });
+            let mut contents = Vec::new();
+            for file in whole {
+                let Some(content) = self.small_file(block, file, samples)? else {
+                    return Ok(false);
+                };
+                contents.push((file.name.clone(), content));
+            }
+            if !extracted.splice.is_plain() {
+                let bytes = extracted.splice.to_bytes();
+                contents.push((FilePath::new(SPLICE_FILE)?, bytes));
+            }
+            contents.push((FilePath::new(RECIPE_FILE)?, extracted.recipe.to_bytes()?));
+            self.publish(block, &block.object.name, &contents)?;
+            self.mending.objects.extend(extracted.recipe.packs);
+        }
+        if let Some(sidecar) = sidecar {
+            let mut contents = Vec::new();
+            for file in block.files_from(sidecar) {
+                let Some(content) = self.small_file(block, file, samples)? else {
+                    return Ok(false);
+                };
+                contents.push((file.name.clone(), content));
+            }
+            self.publish(block, &sidecar.name, &contents)?;
+        }
+        Ok(true)
+    }
+
+    fn publish(
+        &mut self,
+        block: &StoredBlock,
+        object: &ObjectName,
+        contents: &[(FilePath, Vec<u8>)],
+    ) -> Result<()> {
+        let name = mended_object(object)?;
+        let files = contents.iter().map(|(name, content)| SourceFile {
+            name: name.clone(),
+            content,
+        });
+        let files: Vec<_> = files.collect();
+        let root = Root::Block(block.ulid);
+        let staged = portable::write(self.store, &name, root, &files, DEFAULT_LEVEL, &Silent)?;
+        staged.publish()?;
+        self.mending.objects.insert(name);
+        Ok(())
+    }
+
+    /// How index and segments come back: from the block's own packs, if these are sound; or from those of a block that holds all its
+    /// samples.
+    fn extract(&self, block: &StoredBlock) -> Result<Option<Extracted>> {
+        let recipe = self.recipe_of(block);
+        let is_usable = |pack: &StoredObject| !self.catalog.is_spoiled(pack);
+        let own = block.packs.iter().map(|pack| {
+            if is_usable(pack) {
+                return Some((pack.name.clone(), pack.bytes));
+            }
+            // The same bytes, most likely; what comes out is proved.
+            let mut mended = self.catalog.mended.of_object(&pack.name).iter();
+            mended
+                .find(|(name, bytes)| *bytes == pack.bytes && !self.catalog.damage.contains(name))
+                .cloned()
+        });
+        if let Some(packs) = own
+            .collect::<Option<Vec<_>>>()
+            .filter(|own| !own.is_empty())
+        {
+            let found = passing(extract_block(
+                self.store,
+                self.cache,
+                block,
+                recipe.as_ref(),
+                &packs,
+                true,
+            ))?;
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        let wanted = atoms(block);
+        let stored = self.catalog.archives.iter().rev();
+        let stored = stored.flat_map(|archive| &archive.blocks);
+        let mut tried: Vec<&[StoredObject]> = Vec::new();
+        for other in self.live.iter().copied().chain(stored) {
+            let is_child = other.ulid != block.ulid && wanted.is_subset(&atoms(other));
+            let is_new = !other.packs.is_empty() && !tried.contains(&other.packs.as_slice());
+            let is_live = self.live.iter().any(|live| live.ulid == other.ulid);
+            if !is_child || !is_new || !(is_live || other.packs.iter().all(is_usable)) {
+                continue;
+            }
+            if tried.len() == MAX_TRIES {
+                break;
+            }
+            tried.push(&other.packs);
+            let packs = names(&other.packs);
+            let found = passing(extract_block(
+                self.store,
+                self.cache,
+                block,
+                recipe.as_ref(),
+                &packs,
+                false,
+            ))?;
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+
+    /// How a block follows from its own packs, if that can still be read.
+    fn recipe_of(&self, block: &StoredBlock) -> Option<(Recipe, Splice)> {
+        let root = Root::Block(block.ulid);
+        let mut object = Object::open(self.store, &block.object.name, root).ok()?;
+        let recipe = Recipe::read(&mut object).ok()?;
+        let splice = recipe.read_splice(&mut object).ok()?;
+        Some((recipe, splice))
+    }
+
+    /// The content of a file that is not rebuilt from packs, from any object that still has it; or as Prometheus would write it.
+    fn small_file(
+        &self,
+        block: &StoredBlock,
+        wanted: &StoredFile,
+        samples: [u64; 2],
+    ) -> Result<Option<Vec<u8>>> {
+        if wanted.bytes > MAX_SMALL {
+            return Ok(None);
+        }
+        let words = self.catalog.words(block.ulid);
+        let live = self.live.iter().filter(|live| live.ulid == block.ulid);
+        let words = std::iter::once(block).chain(live.copied()).chain(words);
+        let mut seen = BTreeSet::new();
+        for object in words.flat_map(StoredBlock::file_objects) {
+            if !seen.insert(&object.name) {
+                continue;
+            }
+            let mended = self.catalog.mended.of_object(&object.name).iter();
+            for name in std::iter::once(&object.name).chain(mended.map(|(name, _)| name)) {
+                if let Some(content) = passing(self.read_small(block, name, wanted))? {
+                    return Ok(Some(content));
+                }
+            }
+        }
+        if wanted.name.as_str() != "meta.json" {
+            return Ok(None);
+        }
+        let range_of = |ulid| self.catalog.range_of(ulid);
+        Ok(guess(block, wanted, samples, &range_of))
+    }
+
+    fn read_small(
+        &self,
+        block: &StoredBlock,
+        name: &ObjectName,
+        wanted: &StoredFile,
+    ) -> Result<Option<Vec<u8>>> {
+        let mut object = Object::open(self.store, name, Root::Block(block.ulid))?;
+        for entry in object.entries()? {
+            if entry.name == wanted.name && entry.bytes == wanted.bytes {
+                let content = object.read_file(&entry, MAX_SMALL)?;
+                return Ok(Some(content).filter(|content| Digest::of(content) == wanted.sha256));
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn names(packs: &[StoredObject]) -> Vec<(ObjectName, u64)> {
+    let packs = packs.iter();
+    packs.map(|pack| (pack.name.clone(), pack.bytes)).collect()
+}
+
+/// Whether both are the same block, file by file.
+fn is_same_block(a: &StoredBlock, b: &StoredBlock) -> bool {
+    let files = |block: &StoredBlock| -> BTreeSet<(FilePath, Digest)> {
+        let files = block.files.iter();
+        files.map(|file| (file.name.clone(), file.sha256)).collect()
+    };
+    a.ulid == b.ulid && files(a) == files(b)
+}
+
+/// What cannot be read here may be read elsewhere; that the store fails is everybody's trouble.
+fn passing<T>(result: Result<Option<T>>) -> Result<Option<T>, Error> {
+    match result {
+        Err(error) if error.kind() == ErrorKind::Io => Err(error),
+        result => Ok(result.unwrap_or_default()),
+    }
+}

@@ -1,0 +1,71 @@
+//! A lost `meta.json` again, from what archives say of a block. Whether it is the same one, its digest decides.
+
+use serde::Serialize as _;
+use serde_json::Map;
+use serde_json::ser::{PrettyFormatter, Serializer};
+
+use crate::block::{Compaction, META_VERSION, Meta, Parent, Stats};
+use crate::model::{Millis, Ulid};
+use crate::repository::{Digest, StoredBlock, StoredFile};
+
+/// The content of the file `wanted`, if Prometheus would write it for `block`. `samples` are those of floats and of histograms; `range_of`
+/// tells the ranges of blocks it was compacted from.
+pub(super) fn guess(
+    block: &StoredBlock,
+    wanted: &StoredFile,
+    samples: [u64; 2],
+    range_of: &dyn Fn(Ulid) -> Option<(Millis, Millis)>,
+) -> Option<Vec<u8>> {
+    let parents = block.parents.iter().map(|ulid| {
+        let (min_time, max_time) = range_of(*ulid)?;
+        Some(Parent {
+            ulid: *ulid,
+            min_time,
+            max_time,
+        })
+    });
+    let parents: Vec<Parent> = parents.collect::<Option<_>>()?;
+    let [floats, histograms] = samples;
+    // Releases since 3.6 count both kinds.
+    let counted = [(0, 0), (floats, histograms)];
+    let hints: [&[&str]; 2] = [&[], &["from-out-of-order"]];
+    let mut guesses = counted
+        .into_iter()
+        .flat_map(|counted| hints.map(|hints| (counted, hints)));
+    guesses.find_map(|((floats, histograms), hints)| {
+        let meta = Meta {
+            ulid: block.ulid,
+            min_time: block.min_time,
+            max_time: block.max_time,
+            stats: Stats {
+                num_samples: block.samples,
+                num_float_samples: floats,
+                num_histogram_samples: histograms,
+                num_series: block.series,
+                num_chunks: block.chunks,
+                num_tombstones: 0,
+            },
+            compaction: Compaction {
+                level: i64::try_from(block.level).ok()?,
+                sources: block.sources.clone(),
+                parents: parents.clone(),
+                hints: hints.iter().map(ToString::to_string).collect(),
+                ..Compaction::default()
+            },
+            version: META_VERSION,
+            extra: Map::new(),
+        };
+        let content = text(&meta)?;
+        let same = content.len() as u64 == wanted.bytes && Digest::of(&content) == wanted.sha256;
+        same.then_some(content)
+    })
+}
+
+/// As Prometheus writes it.
+fn text(meta: &Meta) -> Option<Vec<u8>> {
+    let mut content = Vec::new();
+    let tabs = PrettyFormatter::with_indent(b"\t");
+    let mut serializer = Serializer::with_formatter(&mut content, tabs);
+    meta.serialize(&mut serializer).ok()?;
+    Some(content)
+}

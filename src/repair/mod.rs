@@ -1,0 +1,14 @@
+//! Making a repository whole again, as far as anything in it still holds what is missing.
+//!
+//! Nothing is overwritten and nothing is deleted: what is made stands beside what is damaged, under a name of its own.
+
+mod catalog;
+mod mend;
+mod meta;
+mod prove;
+mod settle;
+
+pub use catalog::Catalog;
+pub use mend::{Mending, mend};
+pub use prove::Prover;
+pub use settle::{leave_marks, settle};

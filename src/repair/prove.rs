@@ -1,0 +1,189 @@
+//! Whether what archives need comes back although an object that holds it is damaged.
+
+use std::collections::BTreeMap;
+
+use super::catalog::Catalog;
+use crate::dense::{Recipe, is_sound, read_packed};
+use crate::error::{Error, Result};
+use crate::progress::Silent as NoProgress;
+use crate::repository::portable::{Object, Root, Silent};
+use crate::repository::{
+    DENSE, Digest, FilePath, PACK, Repository, StoredBlock, StoredFile, StoredObject, StoredWal,
+};
+use crate::store::{ObjectName, Store};
+
+/// Most ways in which a block is stored that are tried.
+const MAX_WAYS: usize = 16;
+
+/// Proves blocks and logs of a repository, one by one, by rebuilding them. Every object is read for its digest at most once.
+#[derive(Debug)]
+pub struct Prover<'c> {
+    store: &'c dyn Store,
+    catalog: &'c Catalog,
+    sound: BTreeMap<ObjectName, bool>,
+}
+
+/// Digests of the files that an object gives.
+type Given = BTreeMap<FilePath, (u64, Digest)>;
+
+impl<'c> Prover<'c> {
+    /// Proves what the archives of `catalog` in `repository` need.
+    pub fn new(repository: &'c Repository, catalog: &'c Catalog) -> Self {
+        Prover {
+            store: repository.store(),
+            catalog,
+            sound: BTreeMap::new(),
+        }
+    }
+
+    /// Names of the files of `block` that do not come back; none if it comes back whole, in whichever way.
+    pub fn lost_of_block(&mut self, block: &StoredBlock) -> Vec<FilePath> {
+        let mut missing: Vec<StoredFile> = block.files.clone();
+        let words = self.catalog.words(block.ulid);
+        let mut ways = vec![block.clone()];
+        for word in words {
+            let is_known = |way: &StoredBlock| way.objects().eq(word.objects());
+            if !ways.iter().any(is_known) && ways.len() < MAX_WAYS {
+                ways.push(word.clone());
+            }
+        }
+        for way in ways {
+            for object in way.file_objects() {
+                let files: Vec<_> = way.files_from(object).cloned().collect();
+                self.take_files(&mut missing, block, object, &files);
+            }
+            if missing.is_empty() {
+                break;
+            }
+            self.take_packed(&mut missing, &way);
+        }
+        missing.into_iter().map(|file| file.name).collect()
+    }
+
+    /// Names of the files of `wal` that do not come back.
+    pub fn lost_of_logs(&mut self, wal: &StoredWal) -> Vec<FilePath> {
+        let mut missing = wal.files.clone();
+        for name in self.names_of(&wal.object.name) {
+            if let Ok(given) = self.given(&name, Root::Data) {
+                missing.retain(|file| given.get(&file.name) != Some(&(file.bytes, file.sha256)));
+            }
+        }
+        missing.into_iter().map(|file| file.name).collect()
+    }
+
+    /// The object and what stands in for it.
+    fn names_of(&self, object: &ObjectName) -> Vec<ObjectName> {
+        let mended = self.catalog.mended.of_object(object).iter();
+        let mended = mended.map(|(name, _)| name.clone());
+        std::iter::once(object.clone()).chain(mended).collect()
+    }
+
+    fn given(&self, name: &ObjectName, root: Root) -> Result<Given> {
+        let object = Object::open(self.store, name, root)?;
+        let (_, files) = object.contents(&mut Silent, &NoProgress)?;
+        let files = files.into_iter();
+        Ok(files
+            .map(|file| (file.name, (file.bytes, file.sha256)))
+            .collect())
+    }
+
+    fn take_files(
+        &self,
+        missing: &mut Vec<StoredFile>,
+        block: &StoredBlock,
+        object: &StoredObject,
+        files: &[StoredFile],
+    ) {
+        let is_wanted = |file: &StoredFile| files.iter().any(|other| other.name == file.name);
+        for name in self.names_of(&object.name) {
+            // What stands in for an object may hold files that the object takes from packs.
+            let any = name != object.name || missing.iter().any(is_wanted);
+            if !any || missing.is_empty() {
+                continue;
+            }
+            if let Ok(given) = self.given(&name, Root::Block(block.ulid)) {
+                missing.retain(|file| given.get(&file.name) != Some(&(file.bytes, file.sha256)));
+            }
+        }
+    }
+
+    /// Takes what comes back from packs: by the block's own recipe, or by one that stands in for it.
+    fn take_packed(&mut self, missing: &mut Vec<StoredFile>, way: &StoredBlock) {
+        for name in self.names_of(&way.object.name) {
+            if missing.is_empty() {
+                return;
+            }
+            if let Ok(rebuilt) = self.rebuild(way, &name) {
+                missing.retain(|file| {
+                    !rebuilt.iter().any(|other| {
+                        (&other.name, other.bytes, other.sha256)
+                            == (&file.name, file.bytes, file.sha256)
+                    })
+                });
+            }
+        }
+    }
+
+    /// The files that the recipe in the object `name` rebuilds of `way`.
+    fn rebuild(&mut self, way: &StoredBlock, name: &ObjectName) -> Result<Vec<StoredFile>> {
+        let mut object = Object::open(self.store, name, Root::Block(way.ulid))?;
+        let recipe = Recipe::read(&mut object)?;
+        let mut block = way.clone();
+        block.object.name = name.clone();
+        block.object.codec = DENSE.to_owned();
+        block.packs = Vec::new();
+        for pack in &recipe.packs {
+            block.packs.push(self.pack(way, pack)?);
+        }
+        let is_rebuilt = |file: &FilePath| {
+            let mut segments = recipe.segments.iter();
+            segments.any(|segment| segment.name == *file)
+                || (recipe.index.is_some() && file.as_str() == "index")
+        };
+        for file in &mut block.files {
+            file.packed = is_rebuilt(&file.name);
+        }
+        let (mut segments, mut index) = (Silent, Silent);
+        read_packed(self.store, &block, &mut segments, &mut index, &NoProgress)?;
+        Ok(block.packed_files().cloned().collect())
+    }
+
+    /// The pack that a recipe names, or one with the same bytes that stands in for it. It keeps the name that the recipe says.
+    fn pack(&mut self, way: &StoredBlock, name: &ObjectName) -> Result<StoredObject> {
+        let words = self
+            .catalog
+            .archives
+            .iter()
+            .flat_map(|archive| &archive.blocks);
+        let mut words = way.packs.iter().chain(words.flat_map(|block| &block.packs));
+        let known = words.find(|pack| pack.name == *name).cloned();
+        let missing = || Error::not_found(format!("object {name} does not exist"));
+        let bytes = self.catalog.listed.get(name).copied();
+        let known = match known {
+            Some(known) => known,
+            // Only a replacement needs it; what comes out of it is proved.
+            None => {
+                return Ok(StoredObject {
+                    name: name.clone(),
+                    codec: PACK.to_owned(),
+                    bytes: bytes.ok_or_else(missing)?,
+                    sha256: Digest::of(b""),
+                    raw_bytes: 0,
+                });
+            }
+        };
+        if self.is_sound(&known) {
+            return Ok(known);
+        }
+        Err(missing())
+    }
+
+    fn is_sound(&mut self, object: &StoredObject) -> bool {
+        let known = self.sound.get(&object.name).copied();
+        known.unwrap_or_else(|| {
+            let found = is_sound(self.store, object).unwrap_or(false);
+            self.sound.insert(object.name.clone(), found);
+            found
+        })
+    }
+}

@@ -1,0 +1,145 @@
+//! What the findings of a check mean: whether what a damaged object held comes back from elsewhere, what is lost if not, and what mends it.
+
+use std::collections::BTreeSet;
+
+use super::catalog::Catalog;
+use super::prove::Prover;
+use crate::error::Result;
+use crate::model::Millis;
+use crate::repository::Repository;
+use crate::repository::check::{Finding, Kind, Report};
+use crate::repository::damage::{Damage, mark};
+
+/// Proves what is needed of the objects that `report` finds damaged or gone. Where all of it comes back from elsewhere, the finding
+/// becomes a note.
+///
+/// # Errors
+///
+/// When the store cannot list its objects.
+pub fn settle(repository: &Repository, report: &mut Report) -> Result<()> {
+    let is_about = |finding: &&mut Finding| {
+        matches!(
+            finding.kind,
+            Kind::ObjectMissing | Kind::ObjectDamaged | Kind::ObjectUnreadable
+        )
+    };
+    if !report.findings.iter_mut().any(|finding| is_about(&finding)) {
+        return Ok(());
+    }
+    let catalog = Catalog::read(repository)?;
+    let mut prover = Prover::new(repository, &catalog);
+    for finding in report.findings.iter_mut().filter(is_about) {
+        settle_one(&catalog, &mut prover, finding);
+    }
+    report.sort();
+    Ok(())
+}
+
+fn settle_one(catalog: &Catalog, prover: &mut Prover<'_>, finding: &mut Finding) {
+    let mut lost_blocks = BTreeSet::new();
+    let mut lost_archives = BTreeSet::new();
+    let mut lost_files = BTreeSet::new();
+    let mut spans = Vec::new();
+    let mut seen: Vec<(&crate::repository::StoredBlock, bool)> = Vec::new();
+    for archive in &catalog.archives {
+        for block in &archive.blocks {
+            if !block
+                .objects()
+                .any(|object| object.name.as_str() == finding.object)
+            {
+                continue;
+            }
+            let known = seen.iter().find(|(known, _)| *known == block);
+            let is_lost = match known {
+                Some((_, is_lost)) => *is_lost,
+                None => {
+                    let lost = prover.lost_of_block(block);
+                    let is_lost = !lost.is_empty();
+                    if is_lost {
+                        spans.push((block.min_time, block.max_time));
+                    }
+                    lost_files.extend(lost.iter().map(ToString::to_string));
+                    seen.push((block, is_lost));
+                    is_lost
+                }
+            };
+            if is_lost {
+                lost_blocks.insert(block.ulid);
+                lost_archives.insert(archive.id.clone());
+            }
+        }
+        if let Some(wal) = &archive.wal
+            && wal.object.name.as_str() == finding.object
+        {
+            let lost = prover.lost_of_logs(wal);
+            if !lost.is_empty() {
+                lost_archives.insert(archive.id.clone());
+                spans.extend(wal.min_time.zip(wal.max_time));
+            }
+            lost_files.extend(lost.iter().map(ToString::to_string));
+        }
+    }
+    if lost_archives.is_empty() {
+        let detail = std::mem::take(&mut finding.detail);
+        finding.kind = Kind::ObjectReplaced;
+        finding.detail =
+            format!("{detail}; all that archives need of it comes back from other objects");
+        finding.files.clear();
+        return;
+    }
+    let (archives, blocks) = (finding.archives.clone(), finding.blocks.clone());
+    finding.archives = archives
+        .into_iter()
+        .filter(|id| lost_archives.contains(id))
+        .collect();
+    finding.blocks = blocks
+        .into_iter()
+        .filter(|ulid| lost_blocks.contains(ulid))
+        .collect();
+    if !lost_files.is_empty() {
+        finding.files = lost_files.into_iter().collect();
+    }
+    finding.lost = spans
+        .iter()
+        .map(|span| span.0)
+        .min()
+        .zip(spans.iter().map(|span| span.1).max());
+    finding.detail.push_str(
+        "; where the samples still are in the server's data directory, the next narthex backup stores them anew and mends \
+         this",
+    );
+}
+
+/// Marks what `report` found damaged, so that backups do not build on it and store it anew, and takes the marks off what is sound or
+/// gone. Gives the number of marks that were put on and taken off.
+///
+/// # Errors
+///
+/// When the store fails.
+pub fn leave_marks(repository: &Repository, report: &Report, now: Millis) -> Result<(u64, u64)> {
+    let store = repository.store();
+    let damage = Damage::list(store)?;
+    let mut counts = (0, 0);
+    for object in &report.damaged {
+        if !damage.contains(object) {
+            let findings = report.findings.iter();
+            let mut details = findings.filter(|finding| finding.object == object.as_str());
+            let found = details.next().map_or("", |finding| &finding.detail);
+            mark(store, object, found, now)?;
+            counts.0 += 1;
+        }
+    }
+    let sound: BTreeSet<_> = report.sound.iter().collect();
+    let listed: BTreeSet<_> = repository
+        .data_objects()?
+        .into_iter()
+        .map(|(name, _)| name)
+        .collect();
+    for object in damage.objects() {
+        if sound.contains(object) || !listed.contains(object) {
+            damage.clear(store, object)?;
+            counts.1 += 1;
+        }
+    }
+    Ok(counts)
+}
