@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use super::catalog::Catalog;
-use super::meta::guess;
+use super::meta::{guess, guess_empty};
 use crate::dense::{Cache, Extracted, Recipe, SPLICE_FILE, extract_block};
 use crate::error::{Error, ErrorKind, Result};
 use crate::pack::Splice;
@@ -281,7 +281,7 @@ impl Mender<'_> {
             }
         }
         if wanted.name.as_str() != "meta.json" {
-            return Ok(None);
+            return Ok(guess_empty(wanted));
         }
         let range_of = |ulid| self.catalog.range_of(ulid);
         Ok(guess(block, wanted, samples, &range_of))

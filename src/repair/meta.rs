@@ -1,4 +1,5 @@
-//! A lost `meta.json` again, from what archives say of a block. Whether it is the same one, its digest decides.
+//! Lost small files again: a `meta.json` from what archives say of a block, tombstones that delete nothing. Whether they are the same, their digests
+//! decide.
 
 use serde::Serialize as _;
 use serde_json::Map;
@@ -8,7 +9,20 @@ use crate::block::{Compaction, META_VERSION, Meta, Parent, Stats};
 use crate::model::{Millis, Ulid};
 use crate::repository::{Digest, StoredBlock, StoredFile};
 
-/// The content of the file `wanted`, if Prometheus would write it for `block`. `samples` are those of floats and of histograms; `range_of`
+/// What Prometheus writes where nothing is deleted: magic number, version 1, checksum over nothing.
+const NO_TOMBSTONES: [u8; 9] = [0x01, 0x30, 0xba, 0x30, 1, 0, 0, 0, 0];
+
+/// The content of the file `wanted`, if it is one that says nothing.
+pub(super) fn guess_empty(wanted: &StoredFile) -> Option<Vec<u8>> {
+    let guesses = [Vec::new(), NO_TOMBSTONES.to_vec()];
+    guesses.into_iter().find(|guess| is(guess, wanted))
+}
+
+fn is(content: &[u8], wanted: &StoredFile) -> bool {
+    content.len() as u64 == wanted.bytes && Digest::of(content) == wanted.sha256
+}
+
+/// The content of the `meta.json` `wanted`, if Prometheus would write it for `block`. `samples` are those of floats and of histograms; `range_of`
 /// tells the ranges of blocks it was compacted from.
 pub(super) fn guess(
     block: &StoredBlock,
@@ -56,8 +70,7 @@ pub(super) fn guess(
             extra: Map::new(),
         };
         let content = text(&meta)?;
-        let same = content.len() as u64 == wanted.bytes && Digest::of(&content) == wanted.sha256;
-        same.then_some(content)
+        is(&content, wanted).then_some(content)
     })
 }
 
