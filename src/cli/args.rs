@@ -1,5 +1,6 @@
 //! Exactly what was typed.
 
+use std::io::Write as _;
 use std::sync::Arc;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
@@ -128,8 +129,21 @@ impl RepoArgs {
 
     /// The repository, which must exist.
     pub(crate) fn open(&self) -> Result<Repository> {
-        Repository::open(self.store())
+        open_repository(self.store())
     }
+}
+
+/// Opens a repository, and says so on standard error if that had to be done without its descriptor.
+pub(crate) fn open_repository(store: Arc<dyn Store>) -> Result<Repository> {
+    let repository = Repository::open(store)?;
+    if let Some(trouble) = repository.trouble() {
+        let mut out = std::io::stderr().lock();
+        let _ = writeln!(
+            out,
+            "narthex: {trouble}; going on without it: narthex repair writes it anew"
+        );
+    }
+    Ok(repository)
 }
 
 /// Which archives, for commands that go through all of them.
@@ -185,6 +199,8 @@ pub(crate) enum Command {
     Stats(commands::stats::Args),
     /// Prove that a repository is sound
     Check(commands::check::Args),
+    /// Make a repository whole again: descriptor, lost manifests, what other objects still hold
+    Repair(commands::repair::Args),
     /// Compare blocks, directories and archives: series, samples, coverage; prove that they are equal
     Diff(commands::diff::Args),
     /// Find every fault in blocks: structure, checksums, samples, and what Prometheus will do about it

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use super::Context;
-use super::args::REPO_VARIABLE;
+use super::args::{REPO_VARIABLE, open_repository};
 use crate::block::{BlockFiles, DataDir, read_meta};
 use crate::error::{Error, Result};
 use crate::model::{Millis, Ulid};
@@ -113,7 +113,7 @@ impl StoredArgs {
         let Some(selector) = &self.archive else {
             return Ok(Opened::of_paths(paths.to_vec()));
         };
-        let repository = Repository::open(self.location()?.store())?;
+        let repository = open_repository(self.location()?.store())?;
         let archive = repository.find(selector, &SourceFilter::default())?;
         let ulids = paths
             .iter()
@@ -163,7 +163,7 @@ impl StoredArgs {
                 blocks.into_iter().map(|(_, dir)| dir).collect(),
             ));
         };
-        let repository = Repository::open(self.location()?.store())?;
+        let repository = open_repository(self.location()?.store())?;
         let archive = repository.find(selector, &SourceFilter::default())?;
         let named = paths
             .iter()

@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::model::{Millis, Ulid};
 use crate::repository::damage::Damage;
-use crate::repository::{Archive, Mended, Repository, StoredBlock, StoredObject, StoredWal};
+use crate::repository::{
+    Archive, Mended, Repository, StoredBlock, StoredObject, StoredWal, recipe_packs,
+};
 use crate::store::ObjectName;
 
 /// All archives of a repository, by one look, and what lies there.
@@ -15,6 +17,8 @@ pub struct Catalog {
     pub(super) listed: BTreeMap<ObjectName, u64>,
     pub(super) mended: Mended,
     pub(super) damage: Damage,
+    /// The packs of replacements that are recipes.
+    recipes: BTreeMap<ObjectName, Vec<ObjectName>>,
 }
 
 impl Catalog {
@@ -42,6 +46,17 @@ impl Catalog {
         self.listed = repository.data_objects()?.into_iter().collect();
         self.mended = Mended::list(store)?;
         self.damage = Damage::list(store)?;
+        self.recipes = BTreeMap::new();
+        for name in self.mended.names() {
+            match recipe_packs(store, name) {
+                Ok(packs) => {
+                    self.recipes.insert(name.clone(), packs);
+                }
+                Err(error) if error.kind() == ErrorKind::Io => return Err(error),
+                // It stands in for nothing.
+                Err(_) => {}
+            }
+        }
         Ok(())
     }
 
@@ -50,10 +65,31 @@ impl Catalog {
         self.damage.contains(&object.name) || self.listed.get(&object.name) != Some(&object.bytes)
     }
 
+    /// Every object that some archive needs, that cannot be relied on, and that nothing stands in for.
+    pub(super) fn spoiled_objects(&self) -> Vec<&StoredObject> {
+        let mut seen = BTreeSet::new();
+        let objects = self.archives.iter().flat_map(Archive::objects);
+        let objects = objects.map(|(_, object)| object);
+        objects
+            .filter(|object| self.is_spoiled(object) && !self.is_mended(&object.name))
+            .filter(|object| seen.insert(&object.name))
+            .collect()
+    }
+
     /// Whether something stands in for the object that can be relied on.
     fn is_mended(&self, object: &ObjectName) -> bool {
         let mut mended = self.mended.of_object(object).iter();
-        mended.any(|(name, _)| !self.damage.contains(name))
+        mended.any(|(name, _)| {
+            let packs = self.recipes.get(name);
+            let is_there = |pack: &ObjectName| {
+                let words = self.archives.iter().flat_map(Archive::objects);
+                let mut words = words.filter(|(_, word)| word.name == *pack);
+                self.listed.contains_key(pack)
+                    && !self.damage.contains(pack)
+                    && !words.any(|(_, word)| self.is_spoiled(word))
+            };
+            !self.damage.contains(name) && packs.is_some_and(|packs| packs.iter().all(is_there))
+        })
     }
 
     /// Every block that rests on something spoiled which nothing stands in for, once for each way it is stored; and which of it is

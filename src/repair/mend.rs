@@ -4,7 +4,8 @@
 //! the block is given a new recipe over those, which costs some hundred bytes. Nothing is published that was not
 //! rebuilt to the digests that the old manifest says.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write as _;
 
 use super::catalog::Catalog;
 use super::meta::{guess, guess_empty};
@@ -15,9 +16,10 @@ use crate::progress::{Progress, Silent};
 use crate::repository::lineage::atoms;
 use crate::repository::portable::{self, DEFAULT_LEVEL, Object, Root, SourceFile};
 use crate::repository::{
-    Digest, FilePath, RECIPE_FILE, Repository, StoredBlock, StoredFile, StoredObject, mended_object,
+    Digest, FilePath, Hasher, RECIPE_FILE, Repository, StoredBlock, StoredFile, StoredObject,
+    mended_object,
 };
-use crate::store::{ObjectName, Store};
+use crate::store::{ObjectName, Store, write_error};
 
 /// Most blocks whose packs are tried for one that is broken.
 const MAX_TRIES: usize = 4;
@@ -50,6 +52,13 @@ pub fn mend(
     progress: &dyn Progress,
 ) -> Result<Mending> {
     catalog.look_again(repository)?;
+    let copied = copy_misplaced(repository.store(), catalog)?;
+    for (object, from) in &copied {
+        progress.remark(&format_args!(
+            "the content of {object} is in {from}: it is stored anew"
+        ));
+    }
+    catalog.look_again(repository)?;
     let catalog = &*catalog;
     let broken = catalog.broken_blocks();
     let mut mender = Mender {
@@ -65,20 +74,72 @@ pub fn mend(
         }
         let names: Vec<_> = spoiled.iter().map(|object| object.name.as_str()).collect();
         let names = names.join(", ");
-        match mender.mend_block(block, spoiled)? {
-            true => {
-                let ulid = block.ulid;
-                let note = format!("block {ulid} of older archives is mended: {names}");
-                progress.remark(&note);
-                mender.mending.mended.push(note);
-            }
-            false => mender
-                .mending
-                .left
-                .push(format!("block {}: {names}", block.ulid)),
+        let ulid = block.ulid;
+        if mender.mend_block(block, spoiled)? {
+            let note = format!("block {ulid} of older archives is mended: {names}");
+            progress.remark(&note);
+            mender.mending.mended.push(note);
+        } else {
+            mender.mending.left.push(format!("block {ulid}: {names}"));
         }
     }
     Ok(mender.mending)
+}
+
+/// Stores anew the bytes of spoiled objects that lie somewhere else: in front of what was appended to them, or under another name, when
+/// objects were swapped. Gives the objects, and where their bytes were.
+fn copy_misplaced(store: &dyn Store, catalog: &Catalog) -> Result<Vec<(ObjectName, ObjectName)>> {
+    let mut copied = Vec::new();
+    let mut digests: BTreeMap<(&ObjectName, u64), Option<Digest>> = BTreeMap::new();
+    for object in catalog.spoiled_objects() {
+        let (name, wanted) = (&object.name, object.bytes);
+        let is_longer = catalog
+            .listed
+            .get(name)
+            .is_some_and(|found| *found > wanted);
+        let own = catalog.listed.get_key_value(name).filter(|_| is_longer);
+        let same_size = catalog.listed.iter();
+        let same_size = same_size.filter(|(other, bytes)| **bytes == wanted && *other != name);
+        let found = own.into_iter().chain(same_size).find(|(other, _)| {
+            let digest = digests
+                .entry((*other, wanted))
+                .or_insert_with(|| digest_of(store, other, wanted).ok());
+            *digest == Some(object.sha256)
+        });
+        if let Some((from, _)) = found {
+            copy(store, from, wanted, &mended_object(name)?)?;
+            copied.push((name.clone(), from.clone()));
+        }
+    }
+    Ok(copied)
+}
+
+/// Bytes of an object that are read at a time.
+const STEP: u64 = 4 << 20;
+
+fn digest_of(store: &dyn Store, name: &ObjectName, bytes: u64) -> Result<Digest> {
+    let mut sha256 = Hasher::default();
+    let mut offset = 0;
+    while offset < bytes {
+        let end = bytes.min(offset + STEP);
+        sha256.update(&store.get_range(name, offset..end)?);
+        offset = end;
+    }
+    Ok(sha256.finish())
+}
+
+fn copy(store: &dyn Store, from: &ObjectName, bytes: u64, to: &ObjectName) -> Result<()> {
+    let mut pending = store.create(to)?;
+    let mut offset = 0;
+    while offset < bytes {
+        let end = bytes.min(offset + STEP);
+        let content = store.get_range(from, offset..end)?;
+        pending
+            .write_all(&content)
+            .map_err(|e| write_error(to, e))?;
+        offset = end;
+    }
+    pending.publish()
 }
 
 struct Mender<'a> {

@@ -2,13 +2,16 @@
 //!
 //! Nothing is overwritten and nothing is deleted: what is made stands beside what is damaged, under a name of its own.
 
+mod archive;
 mod catalog;
 mod mend;
 mod meta;
 mod prove;
+mod run;
 mod settle;
 
 pub use catalog::Catalog;
 pub use mend::{Mending, mend};
 pub use prove::Prover;
+pub use run::{Outcome, Step, repair};
 pub use settle::{leave_marks, settle};

@@ -130,7 +130,7 @@ impl<'c> Prover<'c> {
         let recipe = Recipe::read(&mut object)?;
         let mut block = way.clone();
         block.object.name = name.clone();
-        block.object.codec = DENSE.to_owned();
+        DENSE.clone_into(&mut block.object.codec);
         block.packs = Vec::new();
         for pack in &recipe.packs {
             block.packs.push(self.pack(way, pack)?);
@@ -159,18 +159,15 @@ impl<'c> Prover<'c> {
         let known = words.find(|pack| pack.name == *name).cloned();
         let missing = || Error::not_found(format!("object {name} does not exist"));
         let bytes = self.catalog.listed.get(name).copied();
-        let known = match known {
-            Some(known) => known,
+        let Some(known) = known else {
             // Only a replacement needs it; what comes out of it is proved.
-            None => {
-                return Ok(StoredObject {
-                    name: name.clone(),
-                    codec: PACK.to_owned(),
-                    bytes: bytes.ok_or_else(missing)?,
-                    sha256: Digest::of(b""),
-                    raw_bytes: 0,
-                });
-            }
+            return Ok(StoredObject {
+                name: name.clone(),
+                codec: PACK.to_owned(),
+                bytes: bytes.ok_or_else(missing)?,
+                sha256: Digest::of(b""),
+                raw_bytes: 0,
+            });
         };
         if self.is_sound(&known) {
             return Ok(known);

@@ -1,6 +1,7 @@
 //! Reports about repositories: archives, their differences, findings of `narthex check`.
 
 use super::{Column, Unit, Value};
+use crate::repair::Step;
 use crate::repository::check::{Finding, Severity};
 use crate::repository::{Archive, BlockChange, Change};
 
@@ -250,6 +251,31 @@ pub const CHECK_FINDINGS: &[Column<Finding>] = &[
         unit: Unit::Time,
         explanation: "Its end, exclusive.",
         value: |f| time(f.lost.map(|lost| lost.1)),
+    },
+];
+
+/// One step of `narthex repair`.
+pub const REPAIR_STEPS: &[Column<Step>] = &[
+    Column {
+        key: "outcome",
+        heading: "outcome",
+        unit: Unit::None,
+        explanation: "`repaired`, or with --dry-run would be; `left`: nothing in the repository holds what is missing.",
+        value: |s| Value::text(s.outcome.id()),
+    },
+    Column {
+        key: "object",
+        heading: "object",
+        unit: Unit::None,
+        explanation: "The object, or the archives whose manifests are lost.",
+        value: |s| Value::text(&s.object),
+    },
+    Column {
+        key: "detail",
+        heading: "detail",
+        unit: Unit::None,
+        explanation: "What was done, or what is in the way.",
+        value: |s| Value::text(&s.detail),
     },
 ];
 

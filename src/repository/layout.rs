@@ -215,6 +215,11 @@ impl ManifestName {
         })
     }
 
+    /// The archive's time, to the second.
+    pub fn time(&self) -> Option<Millis> {
+        time_of(&self.stamp)
+    }
+
     /// Reads the name of a manifest; `None` when `object` cannot be one.
     pub fn parse(object: &ObjectName) -> Option<Self> {
         let name = object.as_str().strip_prefix(ARCHIVES)?;

@@ -74,6 +74,7 @@ pub struct Descriptor {
 pub struct Repository {
     store: Arc<dyn Store>,
     descriptor: Descriptor,
+    trouble: Option<String>,
 }
 
 impl Repository {
@@ -94,25 +95,80 @@ impl Repository {
         }
         let descriptor = Descriptor {
             format_version: REPOSITORY_VERSION,
-            id: format!("{}{}", ArchiveId::random(), ArchiveId::random()),
+            id: new_id(),
             created: Timestamp::now().as_millisecond(),
         };
         match store.put(&descriptor_name()?, &seal::to_bytes(&descriptor)?) {
-            Ok(()) => Ok(Repository { store, descriptor }),
+            Ok(()) => Ok(Repository {
+                store,
+                descriptor,
+                trouble: None,
+            }),
             Err(e) if e.kind() == ErrorKind::AlreadyExists => Err(already_initialised(&*store)),
             Err(e) => Err(e),
         }
     }
 
-    /// Opens the repository in `store`. Writes nothing.
+    /// Opens the repository in `store`. Writes nothing. Where the descriptor is lost or damaged and there are archives, the repository is opened without it:
+    /// [`Repository::trouble`] says so.
     ///
     /// # Errors
     ///
     /// `NotFound` when there is none, `Unsupported` when it is newer than this program, `Corrupt` when its descriptor is
-    /// damaged.
+    /// damaged and there is no archive.
     pub fn open(store: Arc<dyn Store>) -> Result<Self> {
-        let descriptor = read_descriptor(&*store)?;
-        Ok(Repository { store, descriptor })
+        let (descriptor, trouble) = match read_descriptor(&*store) {
+            Ok(descriptor) => (descriptor, None),
+            Err(error) => {
+                let lacks = [ErrorKind::NotFound, ErrorKind::Corrupt].contains(&error.kind());
+                match lacks
+                    .then(|| find_descriptor(&*store))
+                    .transpose()?
+                    .flatten()
+                {
+                    Some(found) => (found, Some(error.chain())),
+                    None => return Err(error),
+                }
+            }
+        };
+        Ok(Repository {
+            store,
+            descriptor,
+            trouble,
+        })
+    }
+
+    /// What is wrong with the descriptor, if the repository had to be opened without it. What the descriptor says is then from elsewhere: from one that
+    /// stands in for it, or from the archives; its id is empty where nothing tells it.
+    pub fn trouble(&self) -> Option<&str> {
+        self.trouble.as_deref()
+    }
+
+    /// Writes the descriptor anew, if it is lost; or one that stands in for it, if it is damaged. Gives the name of what was written; nothing
+    /// is overwritten.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub fn mend_descriptor(&self) -> Result<Option<ObjectName>> {
+        if self.trouble.is_none() || has_mended_descriptor(self.store())? {
+            return Ok(None);
+        }
+        let mut descriptor = self.descriptor.clone();
+        if descriptor.id.is_empty() {
+            descriptor.id = new_id();
+        }
+        let name = descriptor_name()?;
+        let content = seal::to_bytes(&descriptor)?;
+        match self.store.put(&name, &content) {
+            Ok(()) => Ok(Some(name)),
+            Err(taken) if taken.kind() == ErrorKind::AlreadyExists => {
+                let name = mended_object(&name)?;
+                self.store.put(&name, &content)?;
+                Ok(Some(name))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Opens the repository in `store`, or makes one when the store is empty.
@@ -174,6 +230,51 @@ impl Repository {
 
 fn descriptor_name() -> Result<ObjectName> {
     ObjectName::new(layout::DESCRIPTOR)
+}
+
+fn new_id() -> String {
+    format!("{}{}", ArchiveId::random(), ArchiveId::random())
+}
+
+/// Most manifests that are asked for the id of their repository.
+const MAX_ASKED: usize = 50;
+
+/// What the descriptor said, from what stands in for it, or from manifests; `None` when there is neither.
+fn find_descriptor(store: &dyn Store) -> Result<Option<Descriptor>> {
+    for (name, _) in Mended::list(store)?.of_object(&descriptor_name()?) {
+        if let Ok(found) = read_sealed(store, name) {
+            return Ok(Some(found));
+        }
+    }
+    let listed = store.list(layout::ARCHIVES)?;
+    let names = listed.iter().rev().map(|(name, _)| name);
+    let mut names = names
+        .filter(|name| ManifestName::parse(name).is_some())
+        .peekable();
+    if names.peek().is_none() {
+        return Ok(None);
+    }
+    let told = names.take(MAX_ASKED).find_map(|name| {
+        let archive = select::read_manifest(store, name).ok()?;
+        Some((archive.repository?, archive.time))
+    });
+    let (id, created) = told.unwrap_or_default();
+    Ok(Some(Descriptor {
+        format_version: REPOSITORY_VERSION,
+        id,
+        created,
+    }))
+}
+
+/// Whether something sound stands in for the descriptor.
+pub(crate) fn has_mended_descriptor(store: &dyn Store) -> Result<bool> {
+    let mended = Mended::list(store)?;
+    let mut names = mended.of_object(&descriptor_name()?).iter();
+    Ok(names.any(|(name, _)| read_sealed(store, name).is_ok()))
+}
+
+fn read_sealed(store: &dyn Store, name: &ObjectName) -> Result<Descriptor> {
+    seal::from_bytes(&store.get(name, MAX_DESCRIPTOR_BYTES)?, REPOSITORY_VERSION)
 }
 
 fn already_initialised(store: &dyn Store) -> Error {

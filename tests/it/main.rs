@@ -30,6 +30,7 @@ mod faults;
 mod fixtures;
 mod forecast;
 mod harness;
+mod healing;
 mod hostile;
 mod inspect;
 mod keeping;

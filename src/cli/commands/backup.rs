@@ -121,6 +121,12 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     // Nothing is made for a directory that holds nothing to back up.
     crate::block::DataDir::scan(&source.dir)?;
     let repository = Repository::open_or_init(args.repo.store())?;
+    if let Some(written) = repository.mend_descriptor()? {
+        let trouble = repository.trouble().unwrap_or_default();
+        context.progress.remark(&format_args!(
+            "{trouble}; {written} was written in its place"
+        ));
+    }
     let now = time::now();
     let report = archive::backup(&source, &repository, &options, now, context.progress)?;
     for problem in &report.problems {

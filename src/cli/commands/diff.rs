@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use crate::block::DataDir;
-use crate::cli::args::REPO_VARIABLE;
+use crate::cli::args::{REPO_VARIABLE, open_repository};
 use crate::cli::stored::{Need, Opened};
 use crate::cli::time::{now, parse_time};
 use crate::cli::{Context, Outcome};
@@ -256,7 +256,7 @@ impl Args {
         };
         let opened = match repository.take() {
             Some(opened) => opened,
-            None => Repository::open(location.store())?,
+            None => open_repository(location.store())?,
         };
         let archive = opened.find(selector, &SourceFilter::default());
         *repository = Some(opened);

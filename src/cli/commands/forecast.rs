@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::archive;
 use crate::block::DataDir;
+use crate::cli::args::open_repository;
 use crate::cli::args::{Output, OutputArgs, REPO_VARIABLE, SourceArgs};
 use crate::cli::{Context, Outcome, size, time};
 use crate::error::{Error, Result};
@@ -13,7 +14,7 @@ use crate::inspect::Listing;
 use crate::model::Millis;
 use crate::report;
 use crate::report::forecast::{FORECAST, json, markdown, text};
-use crate::repository::{Repository, learn_streams};
+use crate::repository::learn_streams;
 use crate::store::Location;
 
 /// What to look at, and what is planned.
@@ -123,8 +124,12 @@ fn of_directory(dir: &std::path::Path, now: Option<Millis>) -> Result<Past> {
 
 fn of_archives(location: &Location, args: &Args, now: Option<Millis>) -> Result<Past> {
     let filter = args.sources.filter();
-    let repository = Repository::open(location.store())?;
+<<<<<<< HEAD
+    let repository = open_repository(location.store())?;
     let mut all = repository.archives()?;
+=======
+    let mut all = open_repository(location.store())?.archives()?;
+>>>>>>> 77d59c7 (Repair: descriptor, replacements, archives from recipes; bytes that lie elsewhere are stored anew)
     all.archives.retain(|archive| filter.matches(archive));
     if all.archives.is_empty() && !all.damaged.is_empty() {
         let reasons: Vec<_> = all.damaged.iter().map(|it| it.error.chain()).collect();

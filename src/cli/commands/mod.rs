@@ -14,6 +14,7 @@ pub(super) mod init;
 pub(super) mod inspect;
 pub(super) mod list;
 pub(super) mod prune;
+pub(super) mod repair;
 pub(super) mod restore;
 pub(super) mod stats;
 pub(super) mod verify;
@@ -36,6 +37,7 @@ pub(super) fn run(command: Command, context: &mut Context<'_>) -> Result<Outcome
         Command::Restore(args) => restore::run(&args, context),
         Command::Archives(args) => archives::run(&args, context),
         Command::Check(args) => check::run(&args, context),
+        Command::Repair(args) => repair::run(&args, context),
         Command::Diff(args) => diff::run(&args, context),
         Command::Stats(args) => stats::run(&args, context),
         Command::Forget(args) => forget::run(&args, context),

@@ -21,6 +21,10 @@ pub enum Kind {
     DescriptorMissing,
     /// The descriptor cannot be read.
     DescriptorDamaged,
+    /// The descriptor is lost or damaged, and another one stands in for it.
+    DescriptorReplaced,
+    /// An archive was made in another repository.
+    ManifestForeign,
     /// A manifest cannot be read: its archive cannot be restored by narthex.
     ManifestDamaged,
     /// A manifest is of a newer version: what it names was not checked.
@@ -50,7 +54,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Kind; 14] = [
+    pub const ALL: [Kind; 16] = [
         Kind::DescriptorMissing,
         Kind::DescriptorDamaged,
         Kind::ManifestDamaged,
@@ -61,6 +65,8 @@ impl Kind {
         Kind::ObjectUnreadable,
         Kind::ObjectUnsupported,
         Kind::ClaimDamaged,
+        Kind::DescriptorReplaced,
+        Kind::ManifestForeign,
         Kind::ObjectReplaced,
         Kind::ObjectUnreferenced,
         Kind::ObjectUnpublished,
@@ -89,6 +95,8 @@ impl Kind {
             Kind::ObjectUnreadable => ("object-unreadable", Severity::Problem),
             Kind::ObjectUnsupported => ("object-unsupported", Severity::Problem),
             Kind::ClaimDamaged => ("claim-damaged", Severity::Problem),
+            Kind::DescriptorReplaced => ("descriptor-replaced", Severity::Note),
+            Kind::ManifestForeign => ("manifest-foreign", Severity::Note),
             Kind::ObjectReplaced => ("object-replaced", Severity::Note),
             Kind::ObjectUnreferenced => ("object-unreferenced", Severity::Note),
             Kind::ObjectUnpublished => ("object-unpublished", Severity::Note),

@@ -21,7 +21,7 @@ use super::select::read_manifest;
 use super::trash::{self, Trash};
 use super::{
     Archive, ArchiveId, DENSE, Hasher, ManifestName, PACK, PORTABLE, StoredFile, StoredObject,
-    is_data, original, read_descriptor, recipe_packs,
+    has_mended_descriptor, is_data, original, read_descriptor, recipe_packs,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Ulid;
@@ -39,6 +39,7 @@ pub fn check(store: &dyn Store, depth: Depth, progress: &dyn Progress) -> Result
     let mut checker = Checker {
         store,
         report: Report::default(),
+        id: None,
         archives: Vec::new(),
         expected: BTreeMap::new(),
     };
@@ -61,6 +62,8 @@ struct Expectation {
     /// The block in it; `None` for the WAL.
     block: Option<Ulid>,
     files: Vec<StoredFile>,
+    /// The packs of the block, if this is its recipe object.
+    packs: Vec<ObjectName>,
     /// Positions in [`Checker::archives`].
     archives: Vec<usize>,
 }
@@ -68,6 +71,8 @@ struct Expectation {
 struct Checker<'a> {
     store: &'a dyn Store,
     report: Report,
+    /// What the descriptor says the repository is, if it can be read.
+    id: Option<String>,
     /// Readable archives, oldest first.
     archives: Vec<ArchiveId>,
     /// By object. Archives mostly agree, so there is mostly one expectation, however many archives there are.
@@ -82,14 +87,25 @@ impl Checker<'_> {
                 .any(|name| ManifestName::parse(name).is_some())
         };
         let (kind, error) = match read_descriptor(self.store) {
-            Ok(_) => return Ok(()),
+            Ok(descriptor) => {
+                self.id = Some(descriptor.id);
+                return Ok(());
+            }
+            Err(e) if e.kind() != ErrorKind::Unsupported && has_mended_descriptor(self.store)? => {
+                (Kind::DescriptorReplaced, e)
+            }
             Err(e) => match e.kind() {
                 ErrorKind::NotFound if archives() => (Kind::DescriptorMissing, e),
                 ErrorKind::NotFound | ErrorKind::Unsupported => return Err(e),
                 _ => (Kind::DescriptorDamaged, e),
             },
         };
-        let finding = Finding::new(kind, DESCRIPTOR, error.chain());
+        let mends = match kind {
+            Kind::DescriptorReplaced => "another one stands in for it",
+            _ => "narthex repair writes it anew",
+        };
+        let detail = format!("{}; {mends}", error.chain());
+        let finding = Finding::new(kind, DESCRIPTOR, detail);
         self.report.findings.push(finding);
         Ok(())
     }
@@ -100,7 +116,19 @@ impl Checker<'_> {
                 continue;
             };
             match read_manifest(self.store, name) {
-                Ok(archive) => self.expect(archive),
+                Ok(archive) => {
+                    let foreign = archive.repository.as_ref().zip(self.id.as_ref());
+                    if let Some((theirs, own)) = foreign.filter(|(theirs, own)| theirs != own) {
+                        let detail = format!(
+                            "expected an archive of repository {own}, found one of {theirs}: it was copied here, or the descriptor was"
+                        );
+                        let mut finding =
+                            Finding::new(Kind::ManifestForeign, name.as_str(), detail);
+                        finding.archives.push(parsed.id);
+                        self.report.findings.push(finding);
+                    }
+                    self.expect(archive);
+                }
                 Err(error) => {
                     let kind = match error.kind() {
                         ErrorKind::Unsupported => Kind::ManifestUnsupported,
@@ -119,10 +147,13 @@ impl Checker<'_> {
     fn expect(&mut self, archive: Archive) {
         let number = self.archives.len();
         self.archives.push(archive.id);
-        let mut expect = |object: &StoredObject, block, files: Vec<StoredFile>| {
+        let mut expect = |object: &StoredObject, block, files: Vec<StoredFile>, packs: Vec<_>| {
             let known = self.expected.entry(object.name.clone()).or_default();
             let same = known.iter_mut().find(|known| {
-                known.object == *object && known.block == block && known.files == files
+                known.object == *object
+                    && known.block == block
+                    && known.files == files
+                    && known.packs == packs
             });
             match same {
                 Some(known) => known.archives.push(number),
@@ -130,6 +161,7 @@ impl Checker<'_> {
                     object: object.clone(),
                     block,
                     files,
+                    packs,
                     archives: vec![number],
                 }),
             }
@@ -137,11 +169,13 @@ impl Checker<'_> {
         for block in &archive.blocks {
             for object in block.objects() {
                 let files = block.files_from(object).cloned().collect();
-                expect(object, Some(block.ulid), files);
+                let packs = block.packs.iter().filter(|_| *object == block.object);
+                let packs = packs.map(|pack| pack.name.clone()).collect();
+                expect(object, Some(block.ulid), files, packs);
             }
         }
         if let Some(wal) = archive.wal {
-            expect(&wal.object, None, wal.files);
+            expect(&wal.object, None, wal.files, Vec::new());
         }
     }
 
@@ -380,6 +414,28 @@ impl Checker<'_> {
         Err((Kind::ObjectDamaged, detail, Vec::new()))
     }
 
+    /// Holds the packs that manifests name against those of the recipe.
+    fn compare_packs(
+        &self,
+        name: &ObjectName,
+        expectations: &[Expectation],
+    ) -> Result<(), (Kind, String, Vec<String>)> {
+        let named = expectations
+            .iter()
+            .find(|expectation| !expectation.packs.is_empty());
+        let Some(named) = named else {
+            return Ok(());
+        };
+        let found = recipe_packs(self.store, name);
+        let found = found.map_err(|e| (kind_of(&e), e.chain(), Vec::new()))?;
+        if found == named.packs {
+            return Ok(());
+        }
+        let detail =
+            "expected a recipe of the packs that the manifest names, in their order, found others";
+        Err((Kind::ObjectDamaged, detail.to_owned(), Vec::new()))
+    }
+
     /// Proves every byte of an object; if that fails, finds out which of its files are lost.
     fn read_object(
         &self,
@@ -398,7 +454,10 @@ impl Checker<'_> {
         let object = Object::open(self.store, name, root(block));
         let object = object.map_err(|e| (kind_of(&e), e.chain(), Vec::new()))?;
         match object.contents(&mut portable::Silent, progress) {
-            Ok((found, files)) => compare(expectations, &found, &files),
+            Ok((found, files)) => {
+                compare(expectations, &found, &files)?;
+                self.compare_packs(name, expectations)
+            }
             Err(error) => {
                 let (detail, files) = damage(object, &error);
                 Err((kind_of(&error), detail, files))

@@ -1,0 +1,66 @@
+//! `narthex repair`: makes a repository whole again, as far as it holds what is missing.
+
+use serde_json::json;
+
+use crate::cli::args::RepoArgs;
+use crate::cli::{Context, Outcome, time};
+use crate::dense::Cache;
+use crate::error::Result;
+use crate::repair::{self, repair};
+use crate::report;
+use crate::report::archives::REPAIR_STEPS;
+use crate::repository::Repository;
+
+/// What to repair.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  narthex repair --repo /srv/backup/prometheus --dry-run
+  narthex repair --repo /srv/backup/prometheus
+
+Writes a lost or damaged descriptor anew; gives replacements to objects that narthex check --read-data has marked, as far as other \
+objects hold what was in them; and makes an archive of the blocks that only damaged manifests named. Nothing is overwritten \
+and nothing is deleted. What a data directory still holds, narthex backup mends. Exit code 3: something is left that nothing \
+in the repository holds.")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    repo: RepoArgs,
+    /// Also make an archive of the blocks that no archive names although every manifest can be read: for when manifests were deleted. Blocks
+    /// of archives that were forgotten come back as well
+    #[arg(long)]
+    orphans: bool,
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
+    let repository = Repository::open(args.repo.store())?;
+    let (orphans, dry_run) = (args.orphans, args.dry_run);
+    let cache = Cache::default();
+    let steps = repair(
+        &repository,
+        &cache,
+        orphans,
+        dry_run,
+        time::now(),
+        context.progress,
+    )?;
+    if context.json {
+        context.print_json(&json!({
+            "dry_run": dry_run,
+            "steps": report::json_rows(REPAIR_STEPS, &steps),
+        }))?;
+    } else if steps.is_empty() {
+        context.print("nothing to repair\n")?;
+    } else {
+        for step in &steps {
+            context.print(report::lines(REPAIR_STEPS, step))?;
+            context.print("\n")?;
+        }
+    }
+    let left = steps
+        .iter()
+        .any(|step| step.outcome == repair::Outcome::Left);
+    Ok(Outcome::problems_if(left))
+}

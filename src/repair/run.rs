@@ -1,0 +1,172 @@
+//! Everything that can be made whole without a data directory.
+
+use std::collections::BTreeMap;
+
+use super::archive::rebuild;
+use super::catalog::Catalog;
+use super::mend::mend;
+use crate::dense::Cache;
+use crate::error::{ErrorKind, Result};
+use crate::model::Millis;
+use crate::progress::Progress;
+use crate::repository::claim::Claim;
+use crate::repository::trash::Trash;
+use crate::repository::{Archive, ArchiveId, Repository};
+
+/// Something that was made whole, or could not be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// What became of it.
+    pub outcome: Outcome,
+    /// The object that was damaged or lost, or whose archive is.
+    pub object: String,
+    /// What was done, would be done, or is in the way.
+    pub detail: String,
+}
+
+/// What became of something that is damaged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is made whole, or would be.
+    Repaired,
+    /// Nothing in the repository holds what is missing.
+    Left,
+}
+
+impl Outcome {
+    /// Its name in reports.
+    pub fn id(self) -> &'static str {
+        match self {
+            Outcome::Repaired => "repaired",
+            Outcome::Left => "left",
+        }
+    }
+}
+
+/// Repairs `repository` at `now`: writes the descriptor anew, gives replacements to objects that are damaged, and makes an archive of blocks that no manifest
+/// names where manifests are damaged or `orphans` says so. Nothing is overwritten or deleted; with `dry_run` nothing is written either, and blocks are not
+/// tried.
+///
+/// # Errors
+///
+/// When the repository fails.
+pub fn repair(
+    repository: &Repository,
+    cache: &Cache,
+    orphans: bool,
+    dry_run: bool,
+    now: Millis,
+    progress: &dyn Progress,
+) -> Result<Vec<Step>> {
+    let mut steps = Vec::new();
+    let mut step = |outcome, object: &str, detail: String| {
+        steps.push(Step {
+            outcome,
+            object: object.to_owned(),
+            detail,
+        });
+    };
+    if let Some(trouble) = repository.trouble() {
+        if dry_run {
+            step(
+                Outcome::Repaired,
+                "narthex.json",
+                format!("{trouble}; would be written anew"),
+            );
+        } else if let Some(written) = repository.mend_descriptor()? {
+            let detail = format!("{trouble}; written anew as {written}");
+            step(Outcome::Repaired, "narthex.json", detail);
+        }
+    }
+    let mut catalog = Catalog::read(repository)?;
+    let broken = catalog.broken_blocks();
+    if dry_run {
+        for (block, spoiled) in broken {
+            for object in spoiled {
+                let detail = format!("of block {}: a replacement would be tried", block.ulid);
+                step(Outcome::Repaired, object.name.as_str(), detail);
+            }
+        }
+    } else if !broken.is_empty() {
+        let mending = mend(repository, &mut catalog, cache, &[], progress)?;
+        for note in mending.mended {
+            step(Outcome::Repaired, "", note);
+        }
+        for left in mending.left {
+            let detail = format!(
+                "{left}: nothing in the repository holds it; narthex backup stores it anew if its data directory still does"
+            );
+            step(Outcome::Left, "", detail);
+        }
+    }
+    let lost = lost_archives(repository, &catalog)?;
+    if lost.is_empty() && !orphans {
+        return Ok(steps);
+    }
+    let rebuilt = rebuild(repository, &catalog, &lost)?;
+    for (object, why) in &rebuilt.unused {
+        step(Outcome::Left, object.as_str(), why.clone());
+    }
+    let which = lost
+        .keys()
+        .map(ArchiveId::short)
+        .collect::<Vec<_>>()
+        .join(", ");
+    match rebuilt.archive {
+        None if !lost.is_empty() => {
+            let detail = "no block and no log is left that only they named";
+            step(Outcome::Left, &which, detail.to_owned());
+        }
+        None => {}
+        Some(archive) => {
+            let would = if dry_run { "would be " } else { "" };
+            let detail = format!(
+                "archive {} of {} blocks {would}reconstructed from what no manifest names",
+                archive.id.short(),
+                archive.blocks.len()
+            );
+            if !dry_run {
+                commit(repository, &archive, now)?;
+            }
+            step(Outcome::Repaired, &which, detail);
+        }
+    }
+    Ok(steps)
+}
+
+/// Ids and times of manifests that lie there and cannot be read.
+fn lost_archives(
+    repository: &Repository,
+    catalog: &Catalog,
+) -> Result<BTreeMap<ArchiveId, Millis>> {
+    let readable: Vec<_> = catalog.archives.iter().map(|archive| &archive.id).collect();
+    let names = repository.manifest_names()?.into_iter();
+    let lost = names.filter(|name| !readable.contains(&&name.id));
+    Ok(lost
+        .filter_map(|name| Some((name.id.clone(), name.time()?)))
+        .collect())
+}
+
+/// Publishes a manifest beside whoever may be deleting what it names: as a backup does.
+fn commit(repository: &Repository, archive: &Archive, now: Millis) -> Result<()> {
+    let store = repository.store();
+    let named = archive.objects().map(|(_, object)| object.name.clone());
+    let claim = Claim::publish(store, &archive.id, named.collect(), now)?;
+    let trash = Trash::list(store)?;
+    for (_, object) in archive.objects() {
+        let is_gone = match store.size(&object.name) {
+            Err(gone) if gone.kind() == ErrorKind::NotFound => true,
+            size => size? != object.bytes,
+        };
+        if is_gone || trash.is_condemned(&object.name) {
+            let _ = store.delete(&claim);
+            return Err(crate::error::Error::refused(format!(
+                "a prune is deleting {}, which a reconstructed archive needs",
+                object.name
+            )));
+        }
+        let _ = trash.unmark(store, &object.name);
+    }
+    repository.commit(archive)?;
+    store.delete(&claim)
+}

@@ -1,0 +1,323 @@
+//! Damage to every stored object in every way, and what a backup, a check, a repair and a prune make of it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::backup_command::{Ran, narthex};
+use crate::fixtures::{fixture, tree};
+
+const PARENTS: &str = "blocks/parents-three";
+const CHILD: &str = "blocks/child-of-three";
+
+/// Ways in which an object goes bad; `Swap` with another of its kind.
+const WAYS: [&str; 6] = ["flip", "truncate", "extend", "delete", "empty", "swap"];
+
+/// A directory with a repository `repo`, and data that is archived into it.
+struct Bench {
+    dir: tempfile::TempDir,
+}
+
+impl Bench {
+    /// The blocks of three parents in the first archive, their child in the second and in the data directory.
+    fn spliced(codec: &str) -> Self {
+        let bench = Bench {
+            dir: tempfile::tempdir().unwrap(),
+        };
+        for fixture in [PARENTS, CHILD] {
+            bench.lay(fixture);
+            let ran = bench.backup(codec);
+            assert_eq!(ran.code, 0, "{}", ran.err);
+        }
+        bench
+    }
+
+    fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    fn lay(&self, name: &str) {
+        let data = self.path().join("data");
+        let _ = fs::remove_dir_all(&data);
+        copy(&fixture(name), &data);
+    }
+
+    fn run(&self, args: &[&str]) -> Ran {
+        narthex(self.path(), args)
+    }
+
+    fn backup(&self, codec: &str) -> Ran {
+        let args = [
+            "backup", "data", "--repo", "repo", "--source", "s", "--codec", codec,
+        ];
+        self.run(&args)
+    }
+
+    fn check(&self) -> (i32, Vec<Value>) {
+        let ran = self.run(&["check", "--repo", "repo", "--read-data", "--json"]);
+        let json: Value = serde_json::from_str(&ran.out).unwrap();
+        (ran.code, json["findings"].as_array().unwrap().clone())
+    }
+
+    /// A copy of this, whose repository may be spoiled.
+    fn twin(&self) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        copy(self.path(), dir.path());
+        Bench { dir }
+    }
+
+    /// Names of blocks' and packs' objects.
+    fn objects(&self) -> Vec<String> {
+        let files = tree(&self.path().join("repo"));
+        let names = files.into_keys();
+        names
+            .filter(|name| name.starts_with("blocks/") || name.starts_with("packs/"))
+            .collect()
+    }
+
+    fn file(&self, object: &str) -> PathBuf {
+        self.path().join("repo").join(object)
+    }
+
+    /// Spoils an object; whether there is such a way.
+    fn spoil(&self, object: &str, way: &str) -> bool {
+        let path = self.file(object);
+        let mut content = fs::read(&path).unwrap();
+        match way {
+            "flip" => {
+                let middle = content.len() / 2;
+                content[middle] ^= 4;
+            }
+            "truncate" => content.truncate(content.len() * 2 / 3),
+            "extend" => content.extend(b"more"),
+            "empty" => content.clear(),
+            "delete" => {
+                fs::remove_file(path).unwrap();
+                return true;
+            }
+            _ => {
+                let room = object.split('/').next().unwrap();
+                let objects = self.objects();
+                let mut others = objects.iter().filter(|other| *other != object);
+                let Some(other) = others.find(|other| other.starts_with(room)) else {
+                    return false;
+                };
+                let other = self.file(other);
+                fs::write(&path, fs::read(&other).unwrap()).unwrap();
+                fs::write(other, content).unwrap();
+                return true;
+            }
+        }
+        fs::write(path, content).unwrap();
+        true
+    }
+
+    /// Ids of archives, oldest first.
+    fn archives(&self) -> Vec<String> {
+        let ran = self.run(&["archives", "--repo", "repo", "--json"]);
+        let json: Value = serde_json::from_str(&ran.out).unwrap();
+        let archives = json["archives"].as_array().or(json.as_array()).unwrap();
+        let ids = archives.iter();
+        ids.map(|archive| archive["id"].as_str().unwrap().to_owned())
+            .collect()
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    for (name, content) in tree(from) {
+        let path = to.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+}
+
+fn kinds(findings: &[Value]) -> Vec<&str> {
+    let findings = findings.iter();
+    findings
+        .map(|finding| {
+            finding["finding"]
+                .as_str()
+                .or(finding["kind"].as_str())
+                .unwrap()
+        })
+        .collect()
+}
+
+/// Every archive comes back whole after the next backup, also that of blocks which only live on in their child.
+fn every_object_heals(codec: &str) {
+    let bench = Bench::spliced(codec);
+    let mut spoiled = 0;
+    for object in bench.objects() {
+        for way in WAYS {
+            let twin = bench.twin();
+            if !twin.spoil(&object, way) {
+                continue;
+            }
+            spoiled += 1;
+            let (code, _) = twin.check();
+            assert_eq!(code, 3, "{way} {object}");
+            let ran = twin.backup(codec);
+            assert_eq!(ran.code, 0, "{way} {object}: {}", ran.err);
+            let (code, findings) = twin.check();
+            assert_eq!(code, 0, "{way} {object}: {findings:#?}");
+            let kinds = kinds(&findings);
+            assert!(
+                kinds
+                    .iter()
+                    .all(|kind| ["object-replaced", "object-unreferenced"].contains(kind)),
+                "{way} {object}: {kinds:?}"
+            );
+        }
+    }
+    assert!(spoiled >= 12, "{spoiled}");
+}
+
+#[test]
+fn whatever_happens_to_an_object_the_next_backup_of_the_live_directory_makes_every_archive_whole_again()
+ {
+    every_object_heals("dense");
+}
+
+#[test]
+fn what_was_mended_outlives_the_archives_of_the_blocks_that_mend_it() {
+    let bench = Bench::spliced("dense");
+    let parent = bench.archives().remove(0);
+    let packs = bench.objects().into_iter();
+    let packs: Vec<_> = packs.filter(|name| name.starts_with("packs/")).collect();
+    for pack in &packs {
+        assert!(bench.spoil(pack, "flip"));
+    }
+    bench.check();
+    let ran = bench.backup("dense");
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    // Only the first archive stays, whose packs are all damaged.
+    for id in bench.archives().into_iter().filter(|id| *id != parent) {
+        let ran = bench.run(&["forget", &id, "--repo", "repo"]);
+        assert_eq!(ran.code, 0, "{}", ran.err);
+    }
+    for _ in 0..2 {
+        let ran = bench.run(&["prune", "--repo", "repo", "--grace", "0s"]);
+        assert_eq!(ran.code, 0, "{}", ran.err);
+    }
+    let (code, findings) = bench.check();
+    assert_eq!(code, 0, "{findings:#?}");
+    assert!(kinds(&findings).contains(&"object-replaced"));
+}
+
+#[test]
+fn what_nothing_holds_any_more_stays_a_named_problem() {
+    let bench = Bench::spliced("dense");
+    let packs = bench.objects().into_iter();
+    let pack = packs.rev().find(|name| name.starts_with("packs/")).unwrap();
+    assert!(bench.spoil(&pack, "flip"));
+    // The server has lost its data.
+    bench.lay("night-1");
+    let (code, findings) = bench.check();
+    assert_eq!(code, 3);
+    let ran = narthex(
+        bench.path(),
+        &[
+            "backup", "data", "--repo", "repo", "--source", "other", "--no-wal",
+        ],
+    );
+    assert!([0, 3].contains(&ran.code), "{}", ran.err);
+    let (code, after) = bench.check();
+    assert_eq!(code, 3);
+    let lost = after
+        .iter()
+        .find(|finding| finding["object"] == *pack)
+        .unwrap();
+    assert_eq!(lost["archives"], findings[0]["archives"]);
+    assert!(!lost["blocks"].as_array().unwrap().is_empty());
+    assert!(!lost["lost_from"].is_null() && !lost["files"].as_array().unwrap().is_empty());
+}
+
+#[test]
+fn marks_of_damage_are_left_on_request_only_and_go_when_the_object_is_sound_again() {
+    let bench = Bench::spliced("dense");
+    let object = bench.objects().remove(0);
+    let before = fs::read(bench.file(&object)).unwrap();
+    assert!(bench.spoil(&object, "flip"));
+    let marks = || tree(&bench.path().join("repo/damage")).len();
+    let ran = bench.run(&["check", "--repo", "repo", "--read-data", "--no-mark"]);
+    assert_eq!(
+        (ran.code, bench.path().join("repo/damage").exists()),
+        (3, false)
+    );
+    bench.check();
+    assert_eq!(marks(), 1);
+    bench.check();
+    assert_eq!(marks(), 1, "one is enough");
+    fs::write(bench.file(&object), before).unwrap();
+    let (code, _) = bench.check();
+    assert_eq!((code, marks()), (0, 0));
+}
+
+#[test]
+fn a_repository_goes_on_without_its_descriptor_and_repair_writes_it_anew() {
+    for way in ["flip", "delete"] {
+        let bench = Bench::spliced("dense");
+        let before = fs::read(bench.file("narthex.json")).unwrap();
+        assert!(bench.spoil("narthex.json", way));
+        let ran = bench.run(&["archives", "--repo", "repo"]);
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        assert!(ran.err.contains("narthex repair"), "{}", ran.err);
+        let (code, _) = bench.check();
+        assert_eq!(code, 3);
+        let ran = bench.run(&["repair", "--repo", "repo", "--dry-run"]);
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        assert!(
+            bench
+                .run(&["archives", "--repo", "repo"])
+                .err
+                .contains("narthex repair")
+        );
+        let ran = bench.run(&["repair", "--repo", "repo"]);
+        assert_eq!(ran.code, 0, "{}{}", ran.out, ran.err);
+        let (code, findings) = bench.check();
+        assert_eq!(code, 0, "{findings:#?}");
+        let id = |content: &[u8]| {
+            let json: Value = serde_json::from_slice(content).unwrap();
+            json["id"].as_str().unwrap().to_owned()
+        };
+        let again = match way {
+            "delete" => fs::read(bench.file("narthex.json")).unwrap(),
+            _ => {
+                let mended = tree(&bench.path().join("repo/mended"));
+                mended.into_values().next().unwrap()
+            }
+        };
+        assert_eq!(
+            id(&again),
+            id(&before),
+            "the manifests say which repository it is"
+        );
+    }
+}
+
+#[test]
+fn an_archive_is_rebuilt_from_recipes_and_packs_when_its_manifest_is_lost() {
+    for orphans in [false, true] {
+        let bench = Bench::spliced("dense");
+        for path in tree(&bench.path().join("repo/archives")).into_keys() {
+            let path = bench.path().join("repo/archives").join(path);
+            if orphans {
+                fs::remove_file(path).unwrap();
+            } else {
+                fs::write(path, b"{}").unwrap();
+            }
+        }
+        let more: &[&str] = if orphans { &["--orphans"] } else { &[] };
+        let ran = bench.run(&[&["repair", "--repo", "repo"], more].concat());
+        assert!([0, 3].contains(&ran.code), "{}", ran.err);
+        let id = bench.archives().pop().unwrap();
+        let target = ["restore", &id, "--repo", "repo", "--target", "back"];
+        let ran = bench.run(&target);
+        assert!([0, 3].contains(&ran.code), "{}", ran.err);
+        let back = tree(&bench.path().join("back"));
+        for (name, content) in tree(&fixture(CHILD)) {
+            assert!(back.get(&name) == Some(&content), "{name}");
+        }
+    }
+}
