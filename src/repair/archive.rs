@@ -42,15 +42,11 @@ pub(super) struct Rebuilt {
 
 /// Makes an archive, dated `time` or by its newest block, of the blocks and the logs in `repository` that no archive of `catalog` names and that come
 /// back whole. Blocks that were compacted into another one of them are left out. Nothing is written.
-///
-/// # Errors
-///
-/// When the repository cannot be listed.
 pub(super) fn rebuild(
     repository: &Repository,
     catalog: &Catalog,
     lost: &BTreeMap<ArchiveId, Millis>,
-) -> Result<Rebuilt> {
+) -> Rebuilt {
     let store = repository.store();
     let archives = catalog.archives.iter();
     let named: BTreeSet<&ObjectName> = archives
@@ -104,15 +100,15 @@ pub(super) fn rebuild(
     }
     let blocks: Vec<StoredBlock> = blocks.into_values().collect();
     if blocks.is_empty() && wal.is_none() {
-        return Ok(Rebuilt {
+        return Rebuilt {
             archive: None,
             unused,
-        });
+        };
     }
-    Ok(Rebuilt {
+    Rebuilt {
         archive: Some(archive(repository, catalog, lost, blocks, wal)),
         unused,
-    })
+    }
 }
 
 type Log = (Option<Millis>, ObjectName, StoredWal);

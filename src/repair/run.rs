@@ -103,7 +103,7 @@ pub fn repair(
     if lost.is_empty() && !orphans {
         return Ok(steps);
     }
-    let rebuilt = rebuild(repository, &catalog, &lost)?;
+    let rebuilt = rebuild(repository, &catalog, &lost);
     for (object, why) in &rebuilt.unused {
         step(Outcome::Left, object.as_str(), why.clone());
     }

@@ -6,9 +6,9 @@ use super::catalog::Catalog;
 use super::prove::Prover;
 use crate::error::Result;
 use crate::model::Millis;
-use crate::repository::Repository;
 use crate::repository::check::{Finding, Kind, Report};
 use crate::repository::damage::{Damage, mark};
+use crate::repository::{Repository, StoredBlock};
 
 /// Proves what is needed of the objects that `report` finds damaged or gone. Where all of it comes back from elsewhere, the finding
 /// becomes a note.
@@ -40,7 +40,7 @@ fn settle_one(catalog: &Catalog, prover: &mut Prover<'_>, finding: &mut Finding)
     let mut lost_archives = BTreeSet::new();
     let mut lost_files = BTreeSet::new();
     let mut spans = Vec::new();
-    let mut seen: Vec<(&crate::repository::StoredBlock, bool)> = Vec::new();
+    let mut seen: Vec<(&StoredBlock, bool)> = Vec::new();
     for archive in &catalog.archives {
         for block in &archive.blocks {
             if !block
@@ -50,18 +50,16 @@ fn settle_one(catalog: &Catalog, prover: &mut Prover<'_>, finding: &mut Finding)
                 continue;
             }
             let known = seen.iter().find(|(known, _)| *known == block);
-            let is_lost = match known {
-                Some((_, is_lost)) => *is_lost,
-                None => {
-                    let lost = prover.lost_of_block(block);
-                    let is_lost = !lost.is_empty();
-                    if is_lost {
-                        spans.push((block.min_time, block.max_time));
-                    }
-                    lost_files.extend(lost.iter().map(ToString::to_string));
-                    seen.push((block, is_lost));
-                    is_lost
+            let is_lost = if let Some((_, is_lost)) = known {
+                *is_lost
+            } else {
+                let lost = prover.lost_of_block(block);
+                if !lost.is_empty() {
+                    spans.push((block.min_time, block.max_time));
                 }
+                seen.push((block, !lost.is_empty()));
+                lost_files.extend(lost.iter().map(ToString::to_string));
+                !lost.is_empty()
             };
             if is_lost {
                 lost_blocks.insert(block.ulid);
