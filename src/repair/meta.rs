@@ -42,10 +42,12 @@ pub(super) fn guess(
     let [floats, histograms] = samples;
     // Releases since 3.6 count both kinds.
     let counted = [(0, 0), (floats, histograms)];
-    let hints: [&[&str]; 2] = [&[], &["from-out-of-order"]];
+    // Older manifests do not say which hints there were.
+    let out_of_order = vec!["from-out-of-order".to_owned()];
+    let hints = [block.hints.clone(), Vec::new(), out_of_order];
     let mut guesses = counted
         .into_iter()
-        .flat_map(|counted| hints.map(|hints| (counted, hints)));
+        .flat_map(|counted| hints.iter().map(move |hints| (counted, hints)));
     guesses.find_map(|((floats, histograms), hints)| {
         let meta = Meta {
             ulid: block.ulid,
@@ -63,7 +65,7 @@ pub(super) fn guess(
                 level: i64::try_from(block.level).ok()?,
                 sources: block.sources.clone(),
                 parents: parents.clone(),
-                hints: hints.iter().map(ToString::to_string).collect(),
+                hints: hints.clone(),
                 ..Compaction::default()
             },
             version: META_VERSION,

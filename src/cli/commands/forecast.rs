@@ -124,12 +124,8 @@ fn of_directory(dir: &std::path::Path, now: Option<Millis>) -> Result<Past> {
 
 fn of_archives(location: &Location, args: &Args, now: Option<Millis>) -> Result<Past> {
     let filter = args.sources.filter();
-<<<<<<< HEAD
     let repository = open_repository(location.store())?;
     let mut all = repository.archives()?;
-=======
-    let mut all = open_repository(location.store())?.archives()?;
->>>>>>> 77d59c7 (Repair: descriptor, replacements, archives from recipes; bytes that lie elsewhere are stored anew)
     all.archives.retain(|archive| filter.matches(archive));
     if all.archives.is_empty() && !all.damaged.is_empty() {
         let reasons: Vec<_> = all.damaged.iter().map(|it| it.error.chain()).collect();
