@@ -281,12 +281,11 @@ fn a_repository_goes_on_without_its_descriptor_and_repair_writes_it_anew() {
             let json: Value = serde_json::from_slice(content).unwrap();
             json["id"].as_str().unwrap().to_owned()
         };
-        let again = match way {
-            "delete" => fs::read(bench.file("narthex.json")).unwrap(),
-            _ => {
-                let mended = tree(&bench.path().join("repo/mended"));
-                mended.into_values().next().unwrap()
-            }
+        let again = if way == "delete" {
+            fs::read(bench.file("narthex.json")).unwrap()
+        } else {
+            let mended = tree(&bench.path().join("repo/mended"));
+            mended.into_values().next().unwrap()
         };
         assert_eq!(
             id(&again),
