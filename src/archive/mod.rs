@@ -132,6 +132,8 @@ pub struct Report {
     pub read_bytes: u64,
     /// Bytes of the objects they became.
     pub stored_bytes: u64,
+    /// What of older archives was damaged and is stored anew, as sentences.
+    pub mended: Vec<String>,
     /// What is wrong, and what should have been archived and is not, as sentences.
     pub problems: Vec<String>,
 }

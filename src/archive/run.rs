@@ -146,6 +146,7 @@ impl Run<'_> {
             unchanged_blocks: count(Change::None),
             read_bytes: harvest.traffic.read(),
             stored_bytes: harvest.traffic.written(),
+            mended: std::mem::take(&mut mending.mended),
             problems: std::mem::take(&mut harvest.problems),
             archive: self.manifest(id, time, wal, harvest)?,
         };

@@ -53,10 +53,12 @@ pub fn mend(
 ) -> Result<Mending> {
     catalog.look_again(repository)?;
     let copied = copy_misplaced(repository.store(), catalog)?;
-    for (object, from) in &copied {
-        progress.remark(&format_args!(
-            "the content of {object} is in {from}: it is stored anew"
-        ));
+    let copied = copied.iter();
+    let copied: Vec<_> = copied
+        .map(|(object, from)| format!("the content of {object} is in {from}: it is stored anew"))
+        .collect();
+    for note in &copied {
+        progress.remark(note);
     }
     catalog.look_again(repository)?;
     let catalog = &*catalog;
@@ -66,7 +68,10 @@ pub fn mend(
         catalog,
         cache,
         live,
-        mending: Mending::default(),
+        mending: Mending {
+            mended: copied,
+            ..Mending::default()
+        },
     };
     for (block, spoiled) in &broken {
         if live.iter().any(|live| is_same_block(live, block)) && mender.stands_in(block)? {
@@ -82,6 +87,12 @@ pub fn mend(
         } else {
             mender.mending.left.push(format!("block {ulid}: {names}"));
         }
+    }
+    if !mender.mending.left.is_empty() {
+        progress.remark(&format_args!(
+            "{} blocks of older archives are damaged, and nothing that can be read holds them: narthex check says which",
+            mender.mending.left.len()
+        ));
     }
     Ok(mender.mending)
 }

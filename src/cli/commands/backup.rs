@@ -140,6 +140,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     if context.json {
         let mut json = report::json(BACKUP, &report);
         add(&mut json, "left_out", left_out_json(&left_out));
+        add(&mut json, "mended", json!(report.mended));
         add(&mut json, "problems", json!(report.problems));
         context.print_json(&json)?;
     } else {
