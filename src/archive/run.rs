@@ -26,6 +26,7 @@ use crate::repository::{
     Archive, ArchiveId, FindingCounts, LeftOut, MANIFEST_VERSION, Mended, PLAIN_MANIFEST_VERSION,
     Repository, StoredBlock, StoredWal, mended_object, wal_object,
 };
+use crate::start::Reach;
 use crate::store::ObjectName;
 
 /// How often the blocks are listed anew because one vanished. Compactions are minutes apart.
@@ -87,6 +88,13 @@ impl Harvest {
     /// Takes a block into the archive, and notes what is odd about it.
     fn capture(&mut self, block: &BlockSurvey, stored: StoredBlock) {
         let (ulid, dir) = (block.ulid(), block.found.dir.clone());
+        if let Some(meta) = &block.meta {
+            for reach in Reach::of(meta, None, Some(self.time)) {
+                self.problems.push(format!(
+                    "block {ulid} is archived, but its {reach}: narthex verify says what a start of Prometheus would lose"
+                ));
+            }
+        }
         if block.found.is_link {
             self.problems.push(format!(
                 "block {ulid} is a symbolic link: it is archived, but Prometheus does not see it"

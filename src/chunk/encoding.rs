@@ -79,9 +79,57 @@ impl fmt::Display for Encoding {
     }
 }
 
+/// A set of encodings; those that are not known count as one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Encodings(u8);
+
+impl Encodings {
+    /// Adds `encoding`.
+    #[inline]
+    pub fn insert(&mut self, encoding: Encoding) {
+        self.0 |= Self::bit(encoding);
+    }
+
+    /// Whether `encoding` is among them.
+    pub fn contains(self, encoding: Encoding) -> bool {
+        self.0 & Self::bit(encoding) != 0
+    }
+
+    /// Those of both.
+    #[must_use]
+    pub fn and(self, other: Encodings) -> Self {
+        Encodings(self.0 | other.0)
+    }
+
+    /// The known ones among them, by number.
+    pub fn known(self) -> impl Iterator<Item = Encoding> {
+        let all = Encoding::KNOWN.into_iter();
+        all.filter(move |encoding| self.contains(*encoding))
+    }
+
+    fn bit(encoding: Encoding) -> u8 {
+        match encoding {
+            Encoding::Unknown(_) => 1,
+            known => 1 << (known.byte() & 7),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_set_holds_what_was_put_in() {
+        let mut set = Encodings::default();
+        for encoding in [Encoding::Xor2, Encoding::Unknown(255), Encoding::Xor] {
+            assert!(!set.contains(encoding));
+            set.insert(encoding);
+            assert!(set.contains(encoding));
+        }
+        assert!(set.known().eq([Encoding::Xor, Encoding::Xor2]));
+        assert!(Encodings::default().and(set) == set);
+    }
 
     #[test]
     fn every_byte_comes_back() {

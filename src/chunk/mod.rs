@@ -19,7 +19,7 @@ mod xor;
 mod xor2;
 mod xor_column;
 
-pub use encoding::Encoding;
+pub use encoding::{Encoding, Encodings};
 pub use segment::{MAGIC as SEGMENT_MAGIC, Record, SEGMENT_HEADER, Segment};
 pub use segment_writer::{
     SEGMENT_LIMIT, SegmentLayout, SegmentWriter, put_record, record_len, segment_header,

@@ -2,13 +2,16 @@
 
 use std::cmp::Reverse;
 use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
 use crate::block::{BlockFiles, DataDir, Entry, EntryKind, Meta, read_meta};
+use crate::chunk::{Encodings, SEGMENT_HEADER, Segment};
 use crate::error::{Error, Result};
 use crate::model::{Millis, Ulid};
+use crate::start::{Reach, Release};
 
 /// Overlapping blocks that a block names; in a directory where everything overlaps the list would grow
 /// with the square of the blocks.
@@ -54,6 +57,10 @@ pub struct ListedBlock {
     pub overlaps: Vec<Ulid>,
     /// The block that names this one as its parent: Prometheus deletes this one at its next start.
     pub superseded_by: Option<Ulid>,
+    /// In which ways its range of time cannot be true, once [`Listing::judge`] has looked.
+    pub reach: Vec<Reach>,
+    /// The release of Prometheus that its first chunks need, where that is newer than the oldest one known.
+    pub needs: Option<Release>,
 }
 
 /// A range of time that no block covers.
@@ -153,9 +160,22 @@ impl Listing {
         all
     }
 
-    /// Whether a block cannot be read or lacks files.
+    /// Judges the ranges of the blocks at the time `now`, and looks at their first chunks for what reads them.
+    pub fn judge(&mut self, now: Millis) {
+        self.blocks.par_iter_mut().for_each(|block| {
+            block.reach = Reach::of(&block.meta, None, Some(now));
+            block.needs = first_chunks(&block.dir)
+                .known()
+                .filter_map(Release::reading_chunks)
+                .max()
+                .filter(|needed| *needed > Release::OLDEST);
+        });
+    }
+
+    /// Whether a block cannot be read, lacks files, or has a range that cannot be true.
     pub fn has_problems(&self) -> bool {
-        !self.unreadable.is_empty() || self.blocks.iter().any(|block| !block.missing.is_empty())
+        let is_bad = |block: &ListedBlock| !block.missing.is_empty() || !block.reach.is_empty();
+        !self.unreadable.is_empty() || self.blocks.iter().any(is_bad)
     }
 
     /// Sums over all blocks.
@@ -314,6 +334,8 @@ fn describe(entry: &Entry, files: &BlockFiles, meta: Meta) -> ListedBlock {
         gap: None,
         overlaps: Vec::new(),
         superseded_by: None,
+        reach: Vec::new(),
+        needs: None,
         meta,
     }
 }
@@ -335,6 +357,30 @@ pub(super) fn bytes_below(path: &Path) -> u64 {
         }
     }
     bytes
+}
+
+/// Bytes of the first segment that are looked at.
+const FIRST_BYTES: u64 = 64 << 10;
+
+/// The encodings of the block's first chunks.
+fn first_chunks(dir: &Path) -> Encodings {
+    let mut found = Encodings::default();
+    let mut bytes = Vec::new();
+    let path = dir.join("chunks").join("000001");
+    let is_file = fs::metadata(&path).is_ok_and(|metadata| metadata.is_file());
+    let read = |bytes: &mut Vec<u8>| fs::File::open(&path)?.take(FIRST_BYTES).read_to_end(bytes);
+    if !is_file || read(&mut bytes).is_err() {
+        return found;
+    }
+    let segment = Segment::new(&bytes);
+    let mut offset = SEGMENT_HEADER;
+    while segment.check_header().is_ok()
+        && let Ok(record) = segment.record(offset)
+    {
+        found.insert(record.encoding);
+        offset = record.end;
+    }
+    found
 }
 
 #[cfg(test)]
@@ -368,6 +414,8 @@ mod tests {
             gap: None,
             overlaps: Vec::new(),
             superseded_by: None,
+            reach: Vec::new(),
+            needs: None,
         }
     }
 

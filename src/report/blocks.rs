@@ -151,6 +151,24 @@ pub const COLUMNS: &[Column<ListedBlock>] = &[
         },
     },
     Column {
+        key: "range_faults",
+        heading: "",
+        unit: Unit::None,
+        explanation: "In which ways the block's range of time cannot be true.",
+        value: |block| Value::List(block.reach.iter().map(ToString::to_string).collect()),
+    },
+    Column {
+        key: "needs_prometheus",
+        heading: "",
+        unit: Unit::None,
+        explanation: "The release of Prometheus that the block's first chunks need, where that is newer than 2.42.",
+        value: |block| {
+            block
+                .needs
+                .map_or(Value::None, |release| Value::text(release.to_string()))
+        },
+    },
+    Column {
         key: "missing",
         heading: "",
         unit: Unit::None,
@@ -358,6 +376,10 @@ fn notes(block: &ListedBlock) -> Vec<String> {
     let mut notes = Vec::new();
     if !block.missing.is_empty() {
         notes.push(format!("{} missing", block.missing.join(" and ")));
+    }
+    notes.extend(block.reach.iter().map(ToString::to_string));
+    if let Some(needed) = block.needs {
+        notes.push(format!("needs Prometheus {needed}"));
     }
     if let Some(gap) = block.gap {
         notes.push(format!(

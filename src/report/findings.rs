@@ -350,6 +350,9 @@ pub fn text(verdict: &Verdict, with_notes: bool) -> String {
     if let Some(logs) = &verdict.logs {
         lines.push(super::logs::text(&logs.facts()));
     }
+    if let Some(start) = &verdict.start {
+        lines.push(super::start::text(start, &verdict.path));
+    }
     lines.push(total(verdict, collections().map(problems).sum()));
     lines.join("\n")
 }
@@ -388,6 +391,7 @@ pub fn to_json(verdict: &Verdict) -> Json {
         "place": place,
         "healthy": !verdict.has_problems(),
         "blocks": blocks.collect::<Vec<_>>(),
+        "start": verdict.start.as_ref().map(super::start::to_json),
     });
     let logs = verdict.logs.as_ref().map(Logs::facts).unwrap_or_default();
     if let Json::Object(object) = &mut object {

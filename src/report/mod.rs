@@ -15,6 +15,7 @@ pub mod inspect;
 pub mod logs;
 pub mod reference;
 pub mod retain;
+pub mod start;
 pub mod stats;
 mod text_formats;
 mod unit;

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::analyze::columns as analyze;
 use super::inspect::columns as inspect;
-use super::{Column, archives, blocks, compare, forecast, logs, retain, stats, whatif};
+use super::{Column, archives, blocks, compare, forecast, logs, retain, start, stats, whatif};
 
 const HEADING: &str = "\
 # What commands print as JSON and CSV
@@ -21,6 +21,17 @@ const LIST: &str = "\
 One object with the key `directories`: a list with one object per directory, blocks that were named singly being put together. Each has
 `path`; `place`, which is `data directory`, `Prometheus snapshot` or `block`; and `blocks`, `unreadable`, `others`, `logs` and `totals`. `logs` is a list with one object
 per log of a data directory, in `narthex verify --json` too.
+
+";
+
+const VERIFY: &str = "\
+## `narthex verify --json`
+
+One object with the key `verified`: a list with one object per path, whose `findings` are explained in [findings.md](findings.md). Its `start` says
+what a start of Prometheus would do there; it is `null` for a single block. It has `prometheus`, the release that was assumed; `retention` and `now` in
+milliseconds and `retentionSize` in bytes, `null` where none is assumed; `starts`, whether the server starts; `keeps`, the ULIDs of the
+blocks it serves; `storedUntil`, the end of the newest block, before which in-order samples are neither replayed nor taken; `replays`, the times (`minTime`,
+`maxTime`) of the first and the last sample it replays from the WAL; and `entries`, what it does, in order.
 
 ";
 
@@ -137,6 +148,8 @@ pub fn reference() -> String {
     keys(&mut page, "`others`", blocks::OTHERS);
     keys(&mut page, "`logs`", logs::LOGS);
     keys(&mut page, "`totals`", blocks::TOTALS);
+    page.push_str(VERIFY);
+    keys(&mut page, "`entries` of `start`", start::ENTRIES);
     page.push_str(INSPECT);
     keys(&mut page, "A block", inspect::OVERVIEW);
     keys(&mut page, "`sections`", inspect::SECTIONS);
@@ -261,6 +274,7 @@ mod tests {
         check(blocks::COLUMNS);
         check(blocks::TOTALS);
         check(logs::LOGS);
+        check(start::ENTRIES);
         check(inspect::OVERVIEW);
         check(inspect::SECTIONS);
         check(inspect::ENCODINGS);

@@ -14,6 +14,7 @@ use super::checks::series::{SeriesCheck, SeriesTotals};
 use super::checks::{Subject, coverage, directory, meta, tombstones, unreadable};
 use super::{Finding, Findings, Kind, Options};
 use crate::block::{BlockFiles, Meta, Tombstones};
+use crate::chunk::Encodings;
 use crate::error::Result;
 use crate::model::{Millis, Ulid};
 use crate::progress::Progress;
@@ -34,6 +35,8 @@ pub struct BlockStats {
     pub bytes: u64,
     /// Time of the first and the last sample, by the index.
     pub times: Option<(Millis, Millis)>,
+    /// The encodings of its chunks, as far as they could be read.
+    pub encodings: Encodings,
 }
 
 /// What was found in a block.
@@ -147,6 +150,7 @@ fn verify_opened(
         samples: totals.counts.floats + totals.counts.histograms,
         histograms: totals.counts.histograms,
         times: totals.times,
+        encodings: totals.counts.encodings,
         ..verdict.stats
     };
 }

@@ -32,6 +32,8 @@ impl fmt::Display for Severity {
 pub enum Consequence {
     /// It does not notice, or does not mind.
     Nothing,
+    /// It drops what is concerned, and rebuilds it from the logs.
+    Rebuilds,
     /// It removes what is concerned at its next start or reload.
     Deletes,
     /// It logs a line and serves without the block.
@@ -50,6 +52,8 @@ pub enum Consequence {
     DropsLog,
     /// It dies as soon as it reads there: when it starts, for a query, or when it compacts.
     Crashes,
+    /// It takes all in-order samples before the end of a block for stored: it drops those in the log and refuses new ones.
+    ShutsOut,
     /// It does not start.
     DoesNotStart,
     /// It does not start, and the attempt destroys data.
@@ -60,6 +64,7 @@ impl fmt::Display for Consequence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Consequence::Nothing => "nothing",
+            Consequence::Rebuilds => "drops it and rebuilds it from the log",
             Consequence::Deletes => "deletes it",
             Consequence::SkipsBlock => "serves without the block",
             Consequence::FailsCompaction => "fails to compact it",
@@ -69,6 +74,7 @@ impl fmt::Display for Consequence {
             Consequence::LosesNewData => "loses what it logs from now on",
             Consequence::DropsLog => "drops the rest of the log",
             Consequence::Crashes => "crashes when it reads it",
+            Consequence::ShutsOut => "loses the WAL and all new samples up to the block's end",
             Consequence::DoesNotStart => "does not start",
             Consequence::Destroys => "does not start, and destroys data trying",
         })
@@ -92,6 +98,14 @@ const WRITER: &str =
 const HARMLESS: &str =
     "check the disk: something changed bytes that nobody reads; the block itself can stay";
 const WAL: &str = "back up the log before Prometheus is started on it";
+
+const HEAD: &str =
+    "see whether the log is sound, and check the disk: nothing is lost where the log is";
+const AWAY: &str =
+    "move the block away before Prometheus is started; if only its meta.json is wrong, mend that";
+const RANGE: &str =
+    "restore meta.json from an archive before Prometheus is started: the range in it is wrong";
+const NEWER: &str = "start the release that is named, or a newer one";
 
 macro_rules! kinds {
     ($($(#[$heading:meta])* $variant:ident $id:literal $severity:ident $consequence:ident $sentence:literal $remedy:expr;)*) => {
@@ -241,6 +255,24 @@ kinds! {
     SourcesDuplicate "sources-duplicate" Warning Nothing "The samples of a block are in another one as well: its sources are all among the other's." "remove the smaller block";
     ParentPresent "parent-present" Warning Deletes "A block is still there beside the one that was compacted from it." LEAVE;
     ParentUncovered "parent-uncovered" Damaged Deletes "A block is named as parent by one that does not hold all its samples; Prometheus deletes it nevertheless." "move the child away before Prometheus is started";
+
+    // What blocks and logs say together, about a start.
+    BlockFuture "block-future" Fatal ShutsOut "A block's range reaches into the future: retention counts from its end, and what is older than its end is neither replayed nor taken." AWAY;
+    BlockRange "block-range" Fatal ShutsOut "The newest block's range ends long after its last sample: what is older than its end is neither replayed nor taken." RANGE;
+    BlockRangeWide "block-range-wide" Warning Nothing "A block's range reaches far beyond its samples; Prometheus merges it with every block that it overlaps." RANGE;
+    WalHidden "wal-hidden" Damaged ShutsOut "The log holds samples that no block has and that are older than the end of the newest block: a start drops them." RANGE;
+    ReleaseChunks "release-chunks" Damaged FailsQueries "The release of Prometheus that was asked for cannot read some chunks of a block." NEWER;
+    ReleaseLog "release-log" Damaged WrongAnswers "The release of Prometheus that was asked for passes over some records of the log." NEWER;
+
+    // Files of the head.
+    HeadChunksBroken "head-chunks-broken" Fatal DoesNotStart "A file of chunks_head is missing, or does not begin as such files do." "move chunks_head away while no server runs: the log rebuilds it";
+    HeadChunksDamaged "head-chunks-damaged" Warning Rebuilds "A chunk in chunks_head is damaged: a start removes its file and all later ones." HEAD;
+    HeadChunksOrder "head-chunks-order" Warning Rebuilds "Chunks of one series in chunks_head overlap: a start removes all files of chunks_head." HEAD;
+    HeadChunksTorn "head-chunks-torn" Note Rebuilds "The last chunk in chunks_head was being written, as in a copy of a server at work." LEAVE;
+    HeadChunksUnwritten "head-chunks-unwritten" Note Deletes "The last file of chunks_head was created and never written, as after a power cut." LEAVE;
+    HeadChunksOrphaned "head-chunks-orphaned" Damaged WrongAnswers "chunks_head holds samples of series that no log defines: a start drops them." "restore the log from an archive";
+    SnapshotUnusable "snapshot-unusable" Warning Rebuilds "The newest chunk snapshot does not fit the WAL or is damaged; servers that use chunk snapshots replay the WAL instead." HEAD;
+    SnapshotAhead "snapshot-ahead" Damaged LosesNewData "The newest chunk snapshot is ahead of the WAL: a server before Prometheus 2.43 that uses chunk snapshots passes over segments it writes until they have caught up." "remove the chunk snapshot while no server runs";
 
     // Write-ahead logs.
     WalNote "wal-note" Note Nothing "A write-ahead log holds something unusual." LEAVE;

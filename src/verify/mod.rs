@@ -28,6 +28,7 @@ use crate::block::{DataDir, Place};
 use crate::error::{ErrorKind, Result};
 use crate::progress::Progress;
 use crate::raw::ReadMode;
+use crate::start::{Assumptions, Plan};
 use crate::wal::Logs;
 
 /// How much is proven.
@@ -49,6 +50,8 @@ pub struct Options {
     pub read_mode: ReadMode,
     /// Whether to count by job and metric.
     pub by_group: bool,
+    /// The server whose start is foretold.
+    pub start: Assumptions,
 }
 
 /// What was found at a path.
@@ -62,6 +65,8 @@ pub struct Verdict {
     pub blocks: Vec<BlockVerdict>,
     /// The logs, for a data directory that has any.
     pub logs: Option<Logs>,
+    /// What a start would do here; nothing for a single block.
+    pub start: Option<Plan>,
     /// What concerns no single block.
     pub findings: Findings,
 }
@@ -108,6 +113,7 @@ pub fn verify(path: &Path, options: Options, progress: &dyn Progress) -> Result<
         }
     }
     checks::cross::compare(&blocks, &mut findings);
+    let start = checks::start::foretell(&scanned, &blocks, logs.as_ref(), options, &mut findings);
     progress.end();
     findings.sort();
     Ok(Verdict {
@@ -115,6 +121,7 @@ pub fn verify(path: &Path, options: Options, progress: &dyn Progress) -> Result<
         place: scanned.place(),
         blocks,
         logs,
+        start: (scanned.place() != Place::Block).then_some(start),
         findings,
     })
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::compression::Compression;
 use super::follow::Follow;
 use super::oddity::{Oddities, Oddity};
 use super::record::{HistogramEntry, Record, RecordType, SampleEntry};
@@ -31,6 +32,8 @@ pub struct Contents {
     /// The time before which a start of Prometheus 3.16 or newer replays no sample that came in order: the newest that a
     /// minimum valid time record says. Starts heed it as the first record of the newest checkpoint only, and there it is.
     pub min_valid_time: Option<Millis>,
+    /// Records that are compressed with Zstandard.
+    pub zstd: u64,
     /// Times of the oldest and the newest sample, float or histogram.
     pub times: Option<(Millis, Millis)>,
 }
@@ -52,6 +55,7 @@ impl Contents {
         self.exemplars += other.exemplars;
         self.metadata += other.metadata;
         self.markers += other.markers;
+        self.zstd += other.zstd;
         self.min_valid_time = self.min_valid_time.max(other.min_valid_time);
         if let Some((min, max)) = other.times {
             self.see(min);
@@ -87,7 +91,10 @@ pub(super) fn contents_of(
     odd: &mut Oddities,
     follow: &mut Follow,
 ) -> Result<Contents, Malformed> {
-    let mut contents = Contents::default();
+    let mut contents = Contents {
+        zstd: u64::from(raw.compression == Compression::Zstd),
+        ..Contents::default()
+    };
     let Some(record) = raw.decode()? else {
         let oddity = raw
             .type_byte()

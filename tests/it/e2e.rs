@@ -20,6 +20,7 @@ mod read_only;
 mod running_server;
 mod samples_once;
 mod server;
+mod start;
 mod tools;
 mod tree;
 mod whatif;

@@ -49,6 +49,7 @@ mod simulator;
 mod sound;
 mod splice;
 mod spliced;
+mod start;
 mod statistics;
 mod store_contract;
 mod verify;

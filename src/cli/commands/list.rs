@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::block::{DataDir, Place};
 use crate::cli::logs;
 use crate::cli::stored::{Need, StoredArgs};
-use crate::cli::{Context, Outcome};
+use crate::cli::{Context, Outcome, time};
 use crate::error::Result;
 use crate::inspect::Listing;
 use crate::report::blocks;
@@ -21,7 +21,7 @@ Examples:
   narthex list --archive latest --repo /srv/backup/prometheus
   narthex list data --json | jq '.directories[].blocks[].ulid'
 
-Reads metadata and file sizes of blocks; logs of up to 1 GiB are read whole, of longer ones the first and last segments. Blocks whose metadata cannot be read are listed with the reason, and the exit \
+Reads metadata and file sizes of blocks; logs of up to 1 GiB are read whole, of longer ones the first and last segments. Blocks whose metadata cannot be read are listed with the reason, those whose range of time cannot be true are marked, and the exit \
 code is 3.")]
 pub(crate) struct Args {
     /// Data directories, Prometheus snapshots or blocks
@@ -43,11 +43,13 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     let mut groups: Vec<Group> = Vec::new();
     let mut incomplete = false;
     let opened = args.stored.open(&args.paths, Need::Sizes, context)?;
+    let now = time::now();
     for path in &opened.paths {
         let dir = DataDir::scan(path)?;
         let (logs, unread) = logs::glance(&dir, context);
         incomplete |= unread;
-        let listing = Listing::of(&dir);
+        let mut listing = Listing::of(&dir);
+        listing.judge(now);
         let (path, place) = (shown_path(&dir), dir.place());
         match groups
             .iter_mut()

@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 
 use crate::cli::stored::{Need, StoredArgs};
-use crate::cli::{Context, Outcome};
+use crate::cli::{Context, Outcome, size, time};
 use crate::error::Result;
+use crate::model::Millis;
 use crate::report::findings;
+use crate::start::{Assumptions, DEFAULT_RETENTION, Release};
 use crate::verify::{Depth, Options, verify};
 
 /// What to verify, and how.
@@ -16,6 +18,7 @@ Examples:
   narthex verify --quick /var/lib/prometheus/01M7ZTB71NJ67GWWE5SXTVHFTH
   narthex verify --archive latest --repo /srv/backup/prometheus
   narthex verify --json /backup/prometheus | jq '.verified[].blocks[].findings[]'
+  narthex verify --prometheus 2.42 --retention 30d /var/lib/prometheus
 
 Nothing is written to the directories. Notes leave the exit code at 0, any other finding makes it 3.")]
 pub(crate) struct Args {
@@ -30,6 +33,40 @@ pub(crate) struct Args {
     /// Show notes as well: what is legal but unusual
     #[arg(long)]
     notes: bool,
+    #[command(flatten)]
+    start: StartArgs,
+}
+
+/// The server whose start is foretold.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "What a start would do")]
+struct StartArgs {
+    /// Release of the Prometheus that would be started, such as 2.42 or 3.16
+    #[arg(long, value_name = "VERSION", default_value_t = Release::NEWEST)]
+    prometheus: Release,
+    /// Its --storage.tsdb.retention.time [default: 15d; with --retention-size, nothing goes for its age]
+    #[arg(long, value_name = "DURATION", value_parser = time::parse_duration)]
+    retention: Option<Millis>,
+    /// Its --storage.tsdb.retention.size, such as 400GB [default: nothing goes for its size]
+    #[arg(long, value_name = "SIZE", value_parser = size::parse_retention)]
+    retention_size: Option<u64>,
+    /// When it would be started: RFC 3339, a date, Unix seconds, or a duration before now
+    #[arg(long, value_name = "TIME", default_value = "now", value_parser = |text: &str| time::parse_time(text, time::now()))]
+    now: Millis,
+}
+
+impl StartArgs {
+    /// As Prometheus reads its flags: the default of the time holds only where no size is given.
+    fn assumptions(&self) -> Assumptions {
+        let size = self.retention_size.filter(|size| *size > 0);
+        let time = self.retention.filter(|time| *time > 0);
+        Assumptions {
+            release: self.prometheus,
+            retention: time.or(size.is_none().then_some(DEFAULT_RETENTION)),
+            retention_size: size,
+            now: Some(self.now),
+        }
+    }
 }
 
 pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
@@ -40,6 +77,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
             Depth::Full
         },
         read_mode: context.read_mode,
+        start: args.start.assumptions(),
         ..Options::default()
     };
     let opened = args

@@ -1,6 +1,6 @@
 //! What is counted while chunks are checked.
 
-use crate::chunk::Encoding;
+use crate::chunk::{Encoding, Encodings};
 
 /// What has been counted in chunks.
 #[derive(Clone, Copy, Debug, Default)]
@@ -17,6 +17,8 @@ pub(in crate::verify) struct ChunkCounts {
     pub(in crate::verify) histograms: u64,
     /// Thanos aggregates.
     pub(in crate::verify) aggregates: u64,
+    /// The encodings of the chunks that were read.
+    pub(in crate::verify) encodings: Encodings,
     /// Bytes of the chunk records that were read.
     pub(in crate::verify) bytes: u64,
 }
@@ -25,6 +27,7 @@ impl ChunkCounts {
     /// Counts the samples of a chunk.
     pub(super) fn count(&mut self, encoding: Encoding, samples: u32) {
         let samples = u64::from(samples);
+        self.encodings.insert(encoding);
         if encoding.is_float() {
             self.floats += samples;
         } else {
@@ -42,6 +45,7 @@ impl ChunkCounts {
         self.xor2 += other.xor2;
         self.histograms += other.histograms;
         self.aggregates += other.aggregates;
+        self.encodings = self.encodings.and(other.encodings);
         self.bytes += other.bytes;
     }
 }

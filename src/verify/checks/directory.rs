@@ -1,6 +1,6 @@
 //! What lies in a block directory and in the data directory around it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::Subject;
 use crate::block::{BlockFiles, DataDir, Entry, EntryKind};
@@ -50,9 +50,17 @@ pub(in crate::verify) fn data_dir(scanned: &DataDir, findings: &mut Findings) {
 /// A finding about an entry of a data directory.
 pub(in crate::verify) fn about(kind: Kind, entry: &Entry) -> Finding {
     Finding {
-        kind,
         block: entry.ulid,
-        path: entry.path.clone(),
+        ..about_path(kind, entry.path.clone())
+    }
+}
+
+/// A finding about a file or directory that belongs to no block.
+pub(in crate::verify) fn about_path(kind: Kind, path: PathBuf) -> Finding {
+    Finding {
+        kind,
+        block: None,
+        path,
         offset: None,
         section: None,
         series: None,

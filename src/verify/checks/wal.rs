@@ -33,7 +33,7 @@ pub(in crate::verify) fn check(
     Some(logs)
 }
 
-fn kind_of(problem: &Problem) -> Kind {
+pub(super) fn kind_of(problem: &Problem) -> Kind {
     match (&problem.kind, &problem.consequence) {
         (_, Consequence::Nothing) => Kind::WalNote,
         (ProblemKind::Undefined(_), _) => Kind::WalUnknownSeries,

@@ -27,6 +27,15 @@ const OUT_OF_ORDER: &str = "storage: {tsdb: {out_of_order_time_window: 10m}}\n";
 /// How long anything may take on a busy machine before a test gives up.
 const PATIENCE: Duration = Duration::from_mins(1);
 
+/// How a start ended.
+#[derive(Debug)]
+pub(crate) enum Attempt {
+    /// The server answers.
+    Ready(Server),
+    /// It ended by itself; its log.
+    Ended(String),
+}
+
 /// A running server; dropping it kills it.
 #[derive(Debug)]
 pub(crate) struct Server {
@@ -88,6 +97,21 @@ impl Server {
             OUT_OF_ORDER.to_owned()
         });
         http::post(server.port, "/api/v1/admin/tsdb/clean_tombstones").unwrap();
+    }
+
+    /// Starts a server that only answers from `data`, which may keep it from starting.
+    pub(crate) fn attempt(tools: &Tools, data: &Path, flags: &[&str]) -> Attempt {
+        loop {
+            let mut server = Self::spawn(tools, data, flags, |_| OUT_OF_ORDER.to_owned());
+            if server.becomes_ready() {
+                return Attempt::Ready(server);
+            }
+            let log = server.log();
+            // Another process may take the port that was free a moment ago.
+            if !log.contains("address already in use") {
+                return Attempt::Ended(log);
+            }
+        }
     }
 
     /// Another process may take the port that was free a moment ago: then another port is tried.
@@ -188,6 +212,19 @@ impl Server {
     pub(crate) fn range_until(&self, selector: &str, end: i64) -> Answer {
         let end = end / 1000 + 1;
         Answer::from_matrix(&self.query(&format!("{selector}[1d] @ {end}")))
+    }
+
+    /// What the server measures of itself, as text.
+    pub(crate) fn metrics(&self) -> String {
+        http::get(self.port, "/metrics").unwrap()
+    }
+
+    /// The result of a query, or what the server says instead.
+    pub(crate) fn try_query(&self, expression: &str) -> Result<Value, String> {
+        let path = format!("/api/v1/query?query={}", http::percent_encoded(expression));
+        let body = http::get(self.port, &path).map_err(|error| error.to_string())?;
+        let mut answer: Value = serde_json::from_str(&body).unwrap();
+        Ok(answer["data"]["result"].take())
     }
 
     fn query(&self, expression: &str) -> Value {

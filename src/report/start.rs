@@ -1,0 +1,247 @@
+//! How it looks what a start would do.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value as Json, json};
+
+use super::{Column, Unit, Value, bytes_text, duration_text, json_rows, time_text};
+use crate::model::{Millis, Ulid};
+use crate::start::{Plan, Step, StepKind};
+
+/// Most blocks or files that a line for people names.
+const NAMED: usize = 3;
+
+/// What a start does, step by step. For people it is a line of its own.
+pub const ENTRIES: &[Column<Step>] = &[
+    Column {
+        key: "kind",
+        heading: "",
+        unit: Unit::None,
+        explanation: "What kind of step it is: a stable id.",
+        value: |step| Value::text(step.kind.id()),
+    },
+    Column {
+        key: "what",
+        heading: "",
+        unit: Unit::None,
+        explanation: "What the start does, in words.",
+        value: |step| Value::Text(what(step, Path::new(""))),
+    },
+    Column {
+        key: "blocks",
+        heading: "",
+        unit: Unit::None,
+        explanation: "The blocks concerned.",
+        value: |step| Value::List(step.blocks.iter().map(ToString::to_string).collect()),
+    },
+    Column {
+        key: "paths",
+        heading: "",
+        unit: Unit::None,
+        explanation: "The files or directories concerned, other than those blocks.",
+        value: |step| {
+            Value::List(
+                step.paths
+                    .iter()
+                    .map(|path| path.display().to_string())
+                    .collect(),
+            )
+        },
+    },
+    Column {
+        key: "minTime",
+        heading: "",
+        unit: Unit::Time,
+        explanation: "Time of the first sample concerned, in milliseconds since the Unix epoch, where it is known.",
+        value: |step| {
+            step.times
+                .map_or(Value::None, |(first, _)| Value::Time(first))
+        },
+    },
+    Column {
+        key: "maxTime",
+        heading: "",
+        unit: Unit::Time,
+        explanation: "Time of the last one, in milliseconds since the Unix epoch; of refused samples, the end of the time in which they are.",
+        value: |step| {
+            step.times
+                .map_or(Value::None, |(_, last)| Value::Time(last))
+        },
+    },
+    Column {
+        key: "samples",
+        heading: "",
+        unit: Unit::Count,
+        explanation: "Number of samples concerned, where it is known.",
+        value: |step| step.samples.map_or(Value::None, Value::Count),
+    },
+    Column {
+        key: "consequence",
+        heading: "",
+        unit: Unit::None,
+        explanation: "What follows from it.",
+        value: |step| Value::text(step.kind.consequence()),
+    },
+    Column {
+        key: "costsSamples",
+        heading: "",
+        unit: Unit::None,
+        explanation: "Whether samples are lost, refused or out of reach because of it.",
+        value: |step| Value::Flag(step.kind.costs_samples()),
+    },
+];
+
+/// What a start on the directory at `path` does, for people.
+pub fn text(plan: &Plan, path: &Path) -> String {
+    let steps: Vec<_> = plan.steps.iter().map(|step| line(step, path)).collect();
+    let server = server(plan);
+    let rest = if plan.starts() {
+        Some(rest(plan))
+    } else {
+        None
+    };
+    match (&*steps, rest) {
+        ([], Some(rest)) => format!("a start of {server} {rest}\n"),
+        (steps, rest) => {
+            let mut text = format!("a start of {server}\n");
+            for line in steps.iter().cloned().chain(rest) {
+                let line = line.replace(char::is_control, "\u{fffd}");
+                let _ = writeln!(text, "  {line}");
+            }
+            text
+        }
+    }
+}
+
+/// What a start does, for programs.
+pub fn to_json(plan: &Plan) -> Json {
+    let times = |(first, last): (Millis, Millis)| json!({ "minTime": first, "maxTime": last });
+    json!({
+        "prometheus": plan.assumed.release.to_string(),
+        "retention": plan.assumed.retention,
+        "retentionSize": plan.assumed.retention_size,
+        "now": plan.assumed.now,
+        "starts": plan.starts(),
+        "keeps": plan.keeps.iter().map(Ulid::to_string).collect::<Vec<_>>(),
+        "storedUntil": plan.floor.map(|(_, end)| end),
+        "replays": plan.replays.map(times),
+        "entries": json_rows(ENTRIES, &plan.steps),
+    })
+}
+
+/// The server that was assumed, as its flags say it.
+fn server(plan: &Plan) -> String {
+    let assumed = &plan.assumed;
+    let mut flags = Vec::new();
+    if let Some(retention) = assumed.retention {
+        flags.push(format!("retention {}", duration_text(retention)));
+    }
+    if let Some(size) = assumed.retention_size {
+        flags.push(format!("retention size {}", bytes_text(size)));
+    }
+    if flags.is_empty() {
+        flags.push("no retention".to_owned());
+    }
+    format!("Prometheus {} ({})", assumed.release, flags.join(", "))
+}
+
+fn line(step: &Step, below: &Path) -> String {
+    format!("{}. {}", what(step, below), step.kind.consequence())
+}
+
+/// What the step does, in words that go on from "a start".
+fn what(step: &Step, below: &Path) -> String {
+    let blocks = blocks(&step.blocks);
+    let shown = |path: &PathBuf| {
+        path.strip_prefix(below)
+            .unwrap_or(path)
+            .display()
+            .to_string()
+    };
+    let paths = names(step.paths.iter().map(shown));
+    let samples = samples(step);
+    match step.kind {
+        StepKind::RemovesLeftovers => format!("removes what interrupted writers left: {paths}"),
+        StepKind::Stops => format!("fails: {paths} ({})", step.detail),
+        StepKind::LeavesOut => format!("serves without {paths}"),
+        StepKind::DeletesOld => format!("deletes {blocks} for age{samples}"),
+        StepKind::DeletesLarge => format!("deletes {blocks} for size{samples}"),
+        StepKind::DeletesMarked => format!("deletes {blocks}, marked deletable"),
+        StepKind::DeletesParents => {
+            format!("deletes {blocks}, compacted into a block that is here")
+        }
+        StepKind::MergesOverlaps => format!("keeps {blocks} for a merge, as they overlap"),
+        StepKind::CannotRead => format!("cannot read some chunks of {blocks}: {}", step.detail),
+        StepKind::CannotReplay => format!("passes over records of {paths}: {}", step.detail),
+        StepKind::RebuildsHead => format!(
+            "drops {paths} and rebuilds it from the logs ({})",
+            step.detail
+        ),
+        StepKind::DropsLog => {
+            format!("drops samples of the WAL, older than the end of {blocks}{samples}")
+        }
+        StepKind::RefusesSamples => format!(
+            "refuses new samples until {}, the end of {blocks}",
+            step.times
+                .map_or("then".to_owned(), |(_, end)| time_text(end))
+        ),
+    }
+}
+
+fn samples(step: &Step) -> String {
+    let mut text = String::new();
+    if let Some(samples) = step.samples {
+        let _ = write!(text, ": {samples} samples");
+    }
+    if let Some((first, last)) = step.times {
+        let colon = if text.is_empty() { ":" } else { "" };
+        let _ = write!(
+            text,
+            "{colon} from {} to {}",
+            time_text(first),
+            time_text(last)
+        );
+    }
+    text
+}
+
+fn blocks(blocks: &[Ulid]) -> String {
+    match blocks {
+        [] => "no block".to_owned(),
+        [one] => format!("block {one}"),
+        more => {
+            let names = names(more.iter().map(Ulid::to_string));
+            format!("{} blocks ({names})", more.len())
+        }
+    }
+}
+
+fn names(all: impl Iterator<Item = String>) -> String {
+    let all: Vec<_> = all.collect();
+    match all.get(..NAMED).filter(|_| all.len() > NAMED) {
+        Some(named) => format!("{} and {} more", named.join(", "), all.len() - NAMED),
+        None => all.join(", "),
+    }
+}
+
+/// What stays and is replayed.
+fn rest(plan: &Plan) -> String {
+    let kept = match plan.keeps.len() {
+        0 => "keeps no block".to_owned(),
+        1 => "keeps 1 block".to_owned(),
+        more => format!("keeps {more} blocks"),
+    };
+    let what = match plan.find(StepKind::CannotReplay) {
+        Some(_) => "the rest of the WAL",
+        None => "the WAL",
+    };
+    match plan.replays {
+        Some((first, last)) => format!(
+            "{kept} and replays {what} from {} to {}",
+            time_text(first),
+            time_text(last)
+        ),
+        None => kept,
+    }
+}

@@ -1,0 +1,256 @@
+//! What a start would do with the directory: its facts, the plan that follows from them, and what of it is a finding.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::directory::about_path;
+use super::{head, hidden};
+use crate::block::{DataDir, EntryKind};
+use crate::start::{
+    BlockFacts, Facts, Obstacle, Opens, Plan, Reach, ReplayFacts, Stage, StepKind, plan,
+};
+use crate::verify::{BlockVerdict, Consequence, Finding, Findings, Kind, Loss, Options};
+use crate::wal::{self, Logs, ProblemKind};
+
+/// How deep directories of the head are: a WAL holds checkpoints, and these segments.
+const DEPTH: u32 = 3;
+
+/// Foretells a start on the directory, whose `blocks` and `logs` have been read, and adds findings about what cannot be seen
+/// in any of them alone.
+pub(in crate::verify) fn foretell(
+    scanned: &DataDir,
+    blocks: &[BlockVerdict],
+    logs: Option<&Logs>,
+    options: Options,
+    findings: &mut Findings,
+) -> Plan {
+    let assumed = options.start;
+    let mut facts = facts(scanned, blocks, logs);
+    // What is stored decides what of the head is looked at; it follows from the blocks alone.
+    let stored = plan(&facts, &assumed);
+    let floor = stored.floor.map_or(i64::MIN, |(_, end)| end);
+    head::check(scanned, floor, logs, options, &mut facts, findings);
+    // Where the border is wrong, what retention deletes because of it is lost from the log as well; where it is right, the
+    // log's copies of deleted blocks may go with them.
+    let is_wrong = facts
+        .out_of_reach(assumed.now)
+        .any(|(block, _)| block.ulid == stored.floor.map(|(ulid, _)| ulid));
+    let kept = facts.blocks.iter().filter(|block| {
+        block.opens == Opens::Yes
+            && (!is_wrong || block.ulid.is_some_and(|ulid| stored.keeps.contains(&ulid)))
+    });
+    let kept: Vec<_> = kept.filter_map(|block| block.times).collect();
+    if let Some(wal) = &mut facts.wal {
+        wal.hidden = hidden::count(scanned, logs, kept, floor, options.read_mode);
+    }
+    let foretold = plan(&facts, &assumed);
+    reach(scanned, &facts, &foretold, options, findings);
+    too_old(&foretold, findings, scanned);
+    foretold
+}
+
+fn facts(scanned: &DataDir, blocks: &[BlockVerdict], logs: Option<&Logs>) -> Facts {
+    let mut facts = Facts {
+        blocks: blocks
+            .iter()
+            .map(|block| block_facts(scanned, block))
+            .collect(),
+        ..Facts::default()
+    };
+    let temporary = scanned.entries().iter().filter(|it| it.kind.is_temporary());
+    facts.leftovers = temporary.map(|entry| entry.path.clone()).collect();
+    for kind in [EntryKind::Wal, EntryKind::Wbl, EntryKind::ChunksHead] {
+        let bytes = scanned.find(kind).map_or(0, |dir| bytes_below(dir, DEPTH));
+        facts.head_bytes = facts.head_bytes.saturating_add(bytes);
+    }
+    let Some(logs) = logs else { return facts };
+    for (log, summary) in logs.iter() {
+        let dir = scanned.path().join(log.name());
+        for problem in &summary.problems {
+            let path = dir.join(&problem.path);
+            if problem.kind == ProblemKind::UnfinishedCheckpoint {
+                facts.leftovers.push(path);
+            } else if matches!(
+                problem.consequence,
+                wal::Consequence::DoesNotStart | wal::Consequence::Destroys { .. }
+            ) {
+                // The names are looked at when the log is opened, its records when it is replayed.
+                let is_name = matches!(
+                    problem.kind,
+                    ProblemKind::Gap { .. } | ProblemKind::DuplicateNumber(_)
+                );
+                let stage = if is_name && problem.path.is_empty() {
+                    Stage::Opening
+                } else {
+                    Stage::Replay
+                };
+                let what = super::wal::kind_of(problem).id().to_owned();
+                facts.obstacles.push(Obstacle { stage, path, what });
+            }
+        }
+        let replayed = ReplayFacts {
+            times: summary.replayed.times.filter(|_| {
+                // Samples of series that nothing defines are passed over.
+                summary.undefined.samples < summary.replayed.samples()
+            }),
+            samples: summary.replayed.samples(),
+            records: summary.replayed.records.keys().copied().collect(),
+            zstd: summary.replayed.zstd > 0,
+            hidden: None,
+        };
+        match log {
+            wal::Log::Wal => facts.wal = Some(replayed),
+            wal::Log::Wbl => facts.wbl = Some(replayed),
+        }
+    }
+    for (log, _) in &logs.unreadable {
+        facts.obstacles.push(Obstacle {
+            stage: Stage::Opening,
+            path: scanned.path().join(log.name()),
+            what: Kind::Unreadable.id().to_owned(),
+        });
+    }
+    facts
+}
+
+fn block_facts(scanned: &DataDir, block: &BlockVerdict) -> BlockFacts {
+    let length = |name: &str| fs::metadata(block.dir.join(name)).map_or(0, |found| found.len());
+    let entry = scanned
+        .entries()
+        .iter()
+        .find(|entry| entry.path == block.dir);
+    let is_link = entry.is_some_and(|entry| entry.kind == EntryKind::SymlinkedBlock);
+    BlockFacts {
+        dir: block.dir.clone(),
+        ulid: block.meta.as_ref().map(|meta| meta.ulid).or(block.ulid),
+        meta: block.meta.clone(),
+        bytes: block.stats.bytes + length("meta.json") + length("tombstones"),
+        times: block.stats.times,
+        encodings: block.stats.encodings,
+        opens: if is_link {
+            Opens::LeftOut
+        } else {
+            opens(&block.findings)
+        },
+    }
+}
+
+/// Whether a start opens a block with these findings.
+fn opens(findings: &Findings) -> Opens {
+    let with = |consequence| {
+        let kinds = findings.counts().map(|(kind, _)| kind);
+        kinds.filter(move |kind| kind.consequence() == consequence)
+    };
+    // Metadata are read first: a block without them is not opened at all.
+    if with(Consequence::SkipsBlock).next().is_some() {
+        return Opens::LeftOut;
+    }
+    let fatal: BTreeSet<_> = with(Consequence::DoesNotStart).map(Kind::id).collect();
+    if fatal.is_empty() {
+        Opens::Yes
+    } else {
+        Opens::Fails(fatal.into_iter().collect::<Vec<_>>().join(", "))
+    }
+}
+
+/// Ranges that cannot be true, and samples of the log that are hidden behind the end of a block.
+fn reach(
+    scanned: &DataDir,
+    facts: &Facts,
+    foretold: &Plan,
+    options: Options,
+    findings: &mut Findings,
+) {
+    let mut hidden = facts.wal.as_ref().and_then(|wal| wal.hidden);
+    let mut said: BTreeSet<PathBuf> = BTreeSet::new();
+    let all: Vec<_> = facts.out_of_reach(options.start.now).collect();
+    for (block, reach) in all {
+        let Some(meta) = &block.meta else { continue };
+        let is_floor = foretold.floor.is_some_and(|(ulid, _)| ulid == meta.ulid);
+        let kind = match reach {
+            Reach::Future(_) => Kind::BlockFuture,
+            // A range that ends in the future has been named.
+            Reach::Late(_) if said.contains(&block.dir) => continue,
+            Reach::Late(_) if is_floor => Kind::BlockRange,
+            Reach::Late(_) | Reach::Early(_) => Kind::BlockRangeWide,
+        };
+        let (min, max) = (meta.min_time, meta.max_time);
+        let detail =
+            format!("expected a range about its samples, found {min} to {max}: the {reach}");
+        said.insert(block.dir.clone());
+        let loss = if is_floor && kind != Kind::BlockRangeWide {
+            hidden.take()
+        } else {
+            None
+        };
+        findings.add(kind, || Finding {
+            block: Some(meta.ulid),
+            loss: loss.map(loss_of),
+            ..about_path(kind, block.dir.join("meta.json")).saying(detail)
+        });
+    }
+    if let (Some(hidden), Some((ulid, end))) = (hidden, foretold.floor) {
+        findings.add(Kind::WalHidden, || Finding {
+            block: Some(ulid),
+            loss: Some(loss_of(hidden)),
+            ..about_path(Kind::WalHidden, scanned.path().join(wal::Log::Wal.name())).saying(format!(
+                "expected these samples in block {ulid}, whose range ends at {end}, found them in the log only"
+            ))
+        });
+    }
+}
+
+fn loss_of((samples, first, last): (u64, i64, i64)) -> Loss {
+    Loss {
+        times: Some((first, last)),
+        chunks: 0,
+        samples: Some(samples),
+    }
+}
+
+/// What the release that was asked for cannot read.
+fn too_old(foretold: &Plan, findings: &mut Findings, scanned: &DataDir) {
+    if let Some(step) = foretold.find(StepKind::CannotRead) {
+        for ulid in &step.blocks {
+            findings.add(Kind::ReleaseChunks, || Finding {
+                block: Some(*ulid),
+                ..about_path(Kind::ReleaseChunks, scanned.path().join(ulid.to_string())).saying(
+                    format!(
+                        "Prometheus {} was asked for, found {}",
+                        foretold.assumed.release, step.detail
+                    ),
+                )
+            });
+        }
+    }
+    let steps = foretold
+        .steps
+        .iter()
+        .filter(|step| step.kind == StepKind::CannotReplay);
+    for step in steps {
+        let log = step
+            .paths
+            .first()
+            .map_or(scanned.path().to_owned(), |log| scanned.path().join(log));
+        findings.add(Kind::ReleaseLog, || {
+            about_path(Kind::ReleaseLog, log).saying(format!(
+                "Prometheus {} was asked for, found {}",
+                foretold.assumed.release, step.detail
+            ))
+        });
+    }
+}
+
+/// Bytes of all files below `dir`, down to `depth` levels; links are not followed.
+fn bytes_below(dir: &Path, depth: u32) -> u64 {
+    let Ok(entries) = fs::read_dir(dir) else {
+        return 0;
+    };
+    let of = |entry: fs::DirEntry| match entry.metadata() {
+        Ok(found) if found.is_dir() && depth > 1 => bytes_below(&entry.path(), depth - 1),
+        Ok(found) if found.is_file() => found.len(),
+        _ => 0,
+    };
+    entries.flatten().map(of).fold(0, u64::saturating_add)
+}

@@ -1,0 +1,467 @@
+//! What `verify` says that a start would do, on real data directories with real faults. `e2e::start` asks real servers.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use narthex::model::Millis;
+use narthex::progress::Silent;
+use narthex::start::{Assumptions, Plan, Release, StepKind};
+use narthex::verify::{Depth, Kind, Options, Verdict, verify};
+use serde_json::Value as Json;
+
+use crate::fixtures::fixture;
+use crate::sick::copy;
+
+/// The blocks of `night-1`, the oldest first; 30 seconds lie between the ends of their ranges.
+const OLDEST: &str = "01M80FKE4V4C8GPJHYD9T1D87F";
+const MIDDLE: &str = "01M80FJGSDDJPV4DWFG2XR4VJ2";
+const NEWEST: &str = "01M80FKE2Z8SDE7SM63DE19N15";
+/// The end of the newest block, and soon after the last sample of its WAL.
+const END: Millis = 1_795_312_680_000;
+const NOW: Millis = END + 60_000;
+const DAY: Millis = 86_400_000;
+
+/// A copy of `night-1` to be spoiled.
+pub(crate) struct Night {
+    root: tempfile::TempDir,
+}
+
+impl Night {
+    fn new() -> Self {
+        Self::of("night-1")
+    }
+
+    /// A copy of another fixture.
+    pub(crate) fn of(name: &str) -> Self {
+        let root = tempfile::tempdir().unwrap();
+        copy(&fixture(name), &root.path().join("data"));
+        Night { root }
+    }
+
+    pub(crate) fn data(&self) -> PathBuf {
+        self.root.path().join("data")
+    }
+
+    /// Changes the range of a block.
+    pub(crate) fn set(&self, block: &str, key: &str, time: Millis) {
+        let path = self.data().join(block).join("meta.json");
+        let mut meta: Json = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        meta[key] = time.into();
+        fs::write(path, serde_json::to_vec(&meta).unwrap()).unwrap();
+    }
+
+    fn verdict(&self, change: impl FnOnce(&mut Assumptions)) -> Verdict {
+        verdict(&self.data(), change)
+    }
+
+    fn plan(&self, change: impl FnOnce(&mut Assumptions)) -> Plan {
+        self.verdict(change).start.unwrap()
+    }
+}
+
+fn verdict(path: &Path, change: impl FnOnce(&mut Assumptions)) -> Verdict {
+    let mut options = Options {
+        depth: Depth::Quick,
+        ..Options::default()
+    };
+    options.start.now = Some(NOW);
+    change(&mut options.start);
+    verify(path, options, &Silent).unwrap()
+}
+
+fn problems(verdict: &Verdict) -> Vec<Kind> {
+    let kinds = verdict.all_findings().map(|finding| finding.kind);
+    let problems: BTreeSet<_> = kinds
+        .filter(|kind| kind.severity() > narthex::verify::Severity::Note)
+        .collect();
+    problems.into_iter().collect()
+}
+
+fn ulids(plan: &Plan, kind: StepKind) -> Vec<String> {
+    let step = plan.find(kind).unwrap();
+    step.blocks.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn a_start_on_a_healthy_directory_keeps_all_and_replays_what_the_blocks_do_not_hold() {
+    let night = Night::new();
+    let verdict = night.verdict(|_| {});
+    assert!(problems(&verdict).is_empty());
+    let plan = verdict.start.unwrap();
+    assert_eq!(
+        (plan.steps.len(), plan.keeps.len(), plan.starts()),
+        (0, 3, true)
+    );
+    assert_eq!(plan.floor.unwrap().1, END);
+    assert_eq!(plan.replays, Some((END, 1_795_312_717_886)));
+    // Without a clock as well, and for a block by itself nothing is said.
+    assert!(problems(&night.verdict(|assumed| assumed.now = None)).is_empty());
+    assert_eq!(
+        self::verdict(&night.data().join(NEWEST), |_| {}).start,
+        None
+    );
+}
+
+#[test]
+fn blocks_go_for_their_age_counted_from_the_newest_and_at_the_border_by_release() {
+    let night = Night::new();
+    let old = |retention, release| {
+        let plan = night.plan(|assumed| {
+            assumed.retention = Some(retention);
+            assumed.release = release;
+        });
+        match plan.find(StepKind::DeletesOld) {
+            Some(_) => ulids(&plan, StepKind::DeletesOld),
+            None => Vec::new(),
+        }
+    };
+    assert_eq!(old(30_000, Release::OLDEST), [OLDEST]);
+    assert_eq!(old(30_000, Release::NEWEST), [MIDDLE, OLDEST]);
+    assert_eq!(old(60_000, Release::OLDEST), [""; 0]);
+    assert_eq!(old(60_001, Release::NEWEST), [""; 0]);
+    // The clock has no say: what is a year old stays when nothing newer is there.
+    let later = night.plan(|assumed| assumed.now = Some(NOW + 365 * DAY));
+    assert_eq!(later.keeps.len(), 3);
+}
+
+#[test]
+fn blocks_go_for_their_size_after_logs_and_head_chunks_were_counted() {
+    let night = Night::new();
+    let bytes = |path: &Path| -> u64 {
+        walk(path)
+            .iter()
+            .map(|file| file.metadata().unwrap().len())
+            .sum()
+    };
+    let data = night.data();
+    let head = bytes(&data.join("wal")) + bytes(&data.join("chunks_head"));
+    let newest = bytes(&data.join(NEWEST));
+    let keeps = |limit| {
+        let plan = night.plan(|assumed| {
+            assumed.retention = None;
+            assumed.retention_size = Some(limit);
+        });
+        plan.keeps
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(keeps(head + newest), [NEWEST]);
+    assert_eq!(keeps(head + newest - 1), [""; 0]);
+    assert_eq!(keeps(u64::MAX).len(), 3);
+}
+
+fn walk(path: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(path)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    entries
+        .flat_map(|path| {
+            if path.is_dir() {
+                walk(&path)
+            } else {
+                vec![path]
+            }
+        })
+        .collect()
+}
+
+#[test]
+fn a_range_that_ends_in_the_future_costs_the_log_and_the_older_blocks() {
+    for end in [NOW + 400 * DAY, i64::MAX] {
+        let night = Night::new();
+        night.set(NEWEST, "maxTime", end);
+        let verdict = night.verdict(|_| {});
+        assert_eq!(problems(&verdict), [Kind::BlockFuture]);
+        let finding = verdict
+            .all_findings()
+            .find(|it| it.kind == Kind::BlockFuture)
+            .unwrap();
+        assert_eq!(finding.block.unwrap().to_string(), NEWEST);
+        // All that stands in the log behind the samples of the block.
+        let loss = finding.loss.unwrap();
+        assert!(loss.samples.unwrap() > 10_000, "{loss:?}");
+        let plan = verdict.start.unwrap();
+        assert_eq!(ulids(&plan, StepKind::DeletesOld).len(), 2);
+        assert_eq!(plan.find(StepKind::DropsLog).unwrap().samples, loss.samples);
+        assert_eq!(
+            plan.find(StepKind::RefusesSamples).unwrap().times,
+            Some((NOW, end))
+        );
+        assert_eq!((plan.replays, plan.keeps.len()), (None, 1));
+    }
+}
+
+#[test]
+fn a_range_that_ends_long_after_its_samples_costs_the_log() {
+    let night = Night::new();
+    night.set(NEWEST, "maxTime", END + 30 * 3_600_000);
+    // Long after, when the range is past.
+    let verdict = night.verdict(|assumed| assumed.now = Some(NOW + 9 * DAY));
+    assert_eq!(problems(&verdict), [Kind::BlockRange]);
+    let plan = verdict.start.unwrap();
+    assert!(plan.find(StepKind::RefusesSamples).is_none());
+    assert!(plan.find(StepKind::DropsLog).is_some());
+    // One hour is not much for a range, but the log holds what the block should.
+    night.set(NEWEST, "maxTime", END + 3_600_000);
+    let verdict = night.verdict(|assumed| assumed.now = Some(NOW + 9 * DAY));
+    assert_eq!(problems(&verdict), [Kind::WalHidden]);
+    let finding = verdict
+        .all_findings()
+        .find(|it| it.kind == Kind::WalHidden)
+        .unwrap();
+    assert_eq!(finding.loss.unwrap().times.unwrap().1, 1_795_312_717_886);
+}
+
+#[test]
+fn a_range_that_begins_long_before_its_samples_is_named_and_costs_nothing() {
+    for begin in [0, i64::MIN] {
+        let night = Night::new();
+        night.set(NEWEST, "minTime", begin);
+        let verdict = night.verdict(|_| {});
+        assert_eq!(problems(&verdict), [Kind::BlockRangeWide]);
+        let plan = verdict.start.unwrap();
+        assert_eq!(plan.keeps.len(), 3);
+        assert_eq!(ulids(&plan, StepKind::MergesOverlaps).len(), 3);
+        assert!(plan.replays.is_some());
+    }
+}
+
+#[test]
+fn parents_and_what_interrupted_writers_left_are_removed() {
+    let night = Night::new();
+    let data = night.data();
+    for name in ["parents-three", "child-of-three"] {
+        copy(&fixture(&format!("blocks/{name}")), &data);
+    }
+    let leftovers = [
+        "01M80FKE4V4C8GPJHYD9T1D87G.tmp-for-deletion",
+        "chunk_snapshot.000002.0000000000.tmp",
+        "wal/checkpoint.00000004.tmp",
+    ];
+    for name in leftovers {
+        fs::create_dir(data.join(name)).unwrap();
+    }
+    let plan = night.plan(|assumed| assumed.retention = Some(10_000 * DAY));
+    assert_eq!(ulids(&plan, StepKind::DeletesParents).len(), 3);
+    assert_eq!(plan.keeps.len(), 4);
+    let removed = &plan.find(StepKind::RemovesLeftovers).unwrap().paths;
+    assert_eq!(*removed, leftovers.map(|name| data.join(name)));
+    // 2.42 leaves the chunk snapshot.
+    let plan = night.plan(|assumed| assumed.release = Release::OLDEST);
+    assert_eq!(
+        plan.find(StepKind::RemovesLeftovers).unwrap().paths.len(),
+        2
+    );
+}
+
+#[test]
+fn blocks_that_do_not_open_end_the_start_unless_their_child_replaces_them() {
+    let night = Night::new();
+    fs::remove_file(night.data().join(MIDDLE).join("meta.json")).unwrap();
+    let plan = night.plan(|_| {});
+    assert_eq!(
+        plan.find(StepKind::LeavesOut).unwrap().paths,
+        [night.data().join(MIDDLE)]
+    );
+    assert_eq!((plan.starts(), plan.keeps.len()), (true, 2));
+
+    let index = night.data().join(OLDEST).join("index");
+    fs::write(&index, b"").unwrap();
+    let plan = night.plan(|assumed| assumed.retention = Some(1));
+    assert!(!plan.starts());
+    // Nothing is deleted by a server that does not come so far.
+    assert!(plan.find(StepKind::DeletesOld).is_none());
+
+    let root = tempfile::tempdir().unwrap();
+    for name in ["parents-three", "child-of-three"] {
+        copy(&fixture(&format!("blocks/{name}")), root.path());
+    }
+    let parent = walk(&fixture("blocks/parents-three"));
+    let parent = parent.iter().find(|path| path.ends_with("index")).unwrap();
+    let parent = parent
+        .strip_prefix(fixture("blocks/parents-three"))
+        .unwrap();
+    fs::write(root.path().join(parent), b"").unwrap();
+    let plan = verdict(root.path(), |_| {}).start.unwrap();
+    assert_eq!((plan.starts(), plan.keeps.len()), (true, 1));
+}
+
+#[test]
+fn what_a_release_cannot_read_is_a_problem_for_that_release_only() {
+    let cases = [
+        ("blocks/encodings-456", Kind::ReleaseChunks, "3.14"),
+        ("wal/live-zstd", Kind::ReleaseLog, "3.12"),
+    ];
+    for (name, kind, needed) in cases {
+        let with = |release| verdict(&fixture(name), |assumed| assumed.release = release);
+        assert!(problems(&with(Release::NEWEST)).is_empty(), "{name}");
+        let old = with(Release::OLDEST);
+        assert_eq!(problems(&old), [kind], "{name}");
+        let finding = old.all_findings().find(|it| it.kind == kind).unwrap();
+        assert!(
+            finding
+                .detail
+                .contains(&format!("need Prometheus {needed}")),
+            "{}",
+            finding.detail
+        );
+        assert!(
+            problems(&with(needed.parse().unwrap())).is_empty(),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn faults_of_chunks_head_are_found_and_told_apart() {
+    type Case = (
+        &'static str,
+        &'static str,
+        fn(&Path),
+        &'static [Kind],
+        Option<Kind>,
+    );
+    // Some of `night-1`, whose chunks are all older than its blocks' end, and some of a log without blocks.
+    let cases: [Case; 8] = [
+        (
+            "magic",
+            "night-1",
+            |dir| flip(&dir.join("000005"), 1),
+            &[Kind::HeadChunksBroken],
+            None,
+        ),
+        (
+            "version",
+            "night-1",
+            |dir| flip(&dir.join("000006"), 4),
+            &[Kind::HeadChunksBroken],
+            None,
+        ),
+        (
+            "gap",
+            "night-1",
+            |dir| fs::rename(dir.join("000006"), dir.join("000007")).unwrap(),
+            &[Kind::HeadChunksBroken],
+            None,
+        ),
+        (
+            "chunk",
+            "night-1",
+            |dir| flip(&dir.join("000005"), 60),
+            &[Kind::HeadChunksDamaged],
+            None,
+        ),
+        (
+            "order",
+            "wal/wal-1",
+            |dir| {
+                fs::copy(dir.join("000001"), dir.join("000002")).unwrap();
+            },
+            &[Kind::HeadChunksOrder],
+            None,
+        ),
+        (
+            "unwritten",
+            "night-1",
+            |dir| fs::write(dir.join("000007"), [0; 4096]).unwrap(),
+            &[],
+            Some(Kind::HeadChunksUnwritten),
+        ),
+        (
+            "torn",
+            "wal/wal-1",
+            |dir| {
+                // The second page had not come yet.
+                let path = dir.join("000001");
+                let mut bytes = fs::read(&path).unwrap();
+                bytes[4096..].fill(0);
+                fs::write(path, bytes).unwrap();
+            },
+            &[],
+            Some(Kind::HeadChunksTorn),
+        ),
+        (
+            "no log",
+            "wal/wal-1",
+            |dir| fs::remove_dir_all(dir.join("../wal")).unwrap(),
+            &[Kind::HeadChunksOrphaned],
+            None,
+        ),
+    ];
+    for (name, base, fault, wanted, note) in cases {
+        let night = Night::of(base);
+        assert!(problems(&night.verdict(|_| {})).is_empty(), "{base}");
+        fault(&night.data().join("chunks_head"));
+        let verdict = night.verdict(|_| {});
+        assert_eq!(problems(&verdict), wanted, "{name}");
+        let notes = note.map_or(0, |note| verdict.findings.count(note));
+        assert_eq!(notes, u64::from(note.is_some()), "{name}");
+        let starts = !wanted.contains(&Kind::HeadChunksBroken);
+        assert_eq!(verdict.start.unwrap().starts(), starts, "{name}");
+    }
+}
+
+pub(crate) fn flip(path: &Path, offset: usize) {
+    let mut bytes = fs::read(path).unwrap();
+    bytes[offset] ^= 0x10;
+    fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn a_chunk_snapshot_must_fit_the_log() {
+    let night = Night::new();
+    // The log ends with segment 5.
+    let snapshot = |number: u32| {
+        night
+            .data()
+            .join(format!("chunk_snapshot.{number:06}.0000000000"))
+    };
+    fs::create_dir(snapshot(5)).unwrap();
+    assert!(problems(&night.verdict(|_| {})).is_empty());
+    fs::rename(snapshot(5), snapshot(6)).unwrap();
+    assert_eq!(problems(&night.verdict(|_| {})), [Kind::SnapshotUnusable]);
+    let old = night.verdict(|assumed| assumed.release = Release::OLDEST);
+    assert_eq!(problems(&old), [Kind::SnapshotAhead]);
+    fs::rename(snapshot(6), snapshot(4)).unwrap();
+    fs::write(snapshot(4).join("00000000"), [7; 100]).unwrap();
+    assert_eq!(problems(&night.verdict(|_| {})), [Kind::SnapshotUnusable]);
+}
+
+#[test]
+fn list_and_backup_name_a_block_from_the_future() {
+    let night = Night::new();
+    night.set(NEWEST, "maxTime", 4_000_000_000_000);
+    let repository = night.root.path().join("repository");
+    let said = |arguments: &[&std::ffi::OsStr]| {
+        let mut command = assert_cmd::Command::cargo_bin("narthex").unwrap();
+        let output = command
+            .env("NARTHEX_CACHE_DIR", night.root.path())
+            .args(arguments);
+        let output = output.assert().code(3).get_output().clone();
+        String::from_utf8([output.stdout, output.stderr].concat()).unwrap()
+    };
+    let data = night.data();
+    let list = said(&["list".as_ref(), data.as_os_str()]);
+    assert!(list.contains("into the future"), "{list}");
+    for _night in 0..2 {
+        let backup = said(&[
+            "backup".as_ref(),
+            data.as_os_str(),
+            "--repo".as_ref(),
+            repository.as_os_str(),
+        ]);
+        let sentence = format!("block {NEWEST} is archived, but its range reaches ");
+        assert!(backup.contains(&sentence), "{backup}");
+    }
+}
+
+#[test]
+fn list_says_which_release_a_block_needs() {
+    let mut command = assert_cmd::Command::cargo_bin("narthex").unwrap();
+    let output = command.arg("list").arg(fixture("blocks/encodings-456"));
+    let output = output.assert().code(0).get_output().stdout.clone();
+    let said = String::from_utf8(output).unwrap();
+    assert_eq!(said.matches("needs Prometheus 3.1").count(), 2, "{said}");
+}
