@@ -11,6 +11,7 @@ use super::args::{REPO_VARIABLE, open_repository};
 use crate::block::{BlockFiles, DataDir, read_meta};
 use crate::error::{Error, Result};
 use crate::model::{Millis, Ulid};
+use crate::raw::temporary_dir;
 use crate::report;
 use crate::repository::copies::Copies;
 use crate::repository::portable::{Object, Root};
@@ -76,8 +77,7 @@ impl Opened {
         need: Need,
         context: &Context<'_>,
     ) -> Result<Self> {
-        let copy = tempfile::Builder::new().prefix("narthex-").tempdir();
-        let copy = copy.map_err(|e| Error::io("make a directory in", &std::env::temp_dir(), e))?;
+        let copy = temporary_dir()?;
         let dir = copy.path().join(format!("archive-{}", archive.id.short()));
         let incomplete = match need {
             Need::Sizes => sketch(repository, archive, ulids, &dir, context)?,

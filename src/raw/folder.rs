@@ -7,7 +7,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
 
@@ -51,6 +51,18 @@ const OPEN_DIR: OFlags = OFlags::RDONLY
     .union(OFlags::DIRECTORY)
     .union(OFlags::CLOEXEC);
 
+/// Permissions of files that are made.
+const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
+
+/// Permissions of directories that are made.
+const DIR_MODE: Mode = Mode::RWXU;
+
+impl AsFd for Folder {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
 impl Folder {
     /// Opens the directory at `path`, which somebody named: it may be reached through links. What is below it may not, unless `links` says so.
     ///
@@ -92,6 +104,12 @@ impl Folder {
     /// Where it was when it was opened, for messages.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// A path that leads to this very directory for as long as it is held open, whatever becomes of its name: for code that takes paths.
+    /// Needs a mounted `/proc`.
+    pub fn steady_path(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/self/fd/{}", self.fd.as_raw_fd()))
     }
 
     /// Opens the directory `name` below it; `name` may have several components.
@@ -189,26 +207,26 @@ impl Folder {
         }
     }
 
-    /// Makes the file `name` in it, open for writing, with the permissions `mode` less the process' mask.
+    /// Makes the file `name` in it, open for writing, for its owner alone.
     ///
     /// # Errors
     ///
     /// When the name is taken, by whatever, or it cannot be made.
-    pub fn create(&self, name: &OsStr, mode: u32) -> Result<File> {
+    pub fn create(&self, name: &OsStr) -> Result<File> {
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = rustix::fs::openat(&self.fd, name, flags, Mode::from_raw_mode(mode));
+        let fd = rustix::fs::openat(&self.fd, name, flags, FILE_MODE);
         fd.map(File::from)
             .map_err(|e| self.failed("create", name, e))
     }
 
-    /// Makes the directory `name` in it, with the permissions `mode` less the process' mask, and opens it.
+    /// Makes the directory `name` in it, for its owner alone, and opens it.
     ///
     /// # Errors
     ///
     /// When the name is taken or it cannot be made; when somebody puts something else there at once.
-    pub fn make(&self, name: &OsStr, mode: u32) -> Result<Folder> {
-        let made = rustix::fs::mkdirat(&self.fd, name, Mode::from_raw_mode(mode));
+    pub fn make(&self, name: &OsStr) -> Result<Folder> {
+        let made = rustix::fs::mkdirat(&self.fd, name, DIR_MODE);
         made.map_err(|e| self.failed("create", name, e))?;
         let made = self.folder(name.as_ref())?;
         // Whoever may write here may have put a directory of their own in its place: what is written there would be theirs.
@@ -423,7 +441,7 @@ mod tests {
     fn entries_say_what_they_are_and_a_pipe_is_not_waited_for() {
         let home = tree();
         let data = Folder::open(&home.path().join("data"), Links::Refused).unwrap();
-        rustix::fs::mkfifoat(&data.fd, "pipe", Mode::from_raw_mode(0o600)).unwrap();
+        rustix::fs::mkfifoat(&data.fd, "pipe", FILE_MODE).unwrap();
         let kinds: Vec<_> = data
             .entries()
             .unwrap()
@@ -452,18 +470,18 @@ mod tests {
         let target = home.path().join("target");
         std::fs::create_dir(&target).unwrap();
         let folder = Folder::open(&target, Links::Refused).unwrap();
-        let stage = folder.make("stage".as_ref(), 0o700).unwrap();
+        let stage = folder.make("stage".as_ref()).unwrap();
         // Somebody moves the staging directory away and puts a link in its place.
         std::fs::rename(target.join("stage"), target.join("moved")).unwrap();
         symlink(home.path().join("elsewhere"), target.join("stage")).unwrap();
-        drop(stage.create("index".as_ref(), 0o600).unwrap());
-        stage.make("chunks".as_ref(), 0o700).unwrap();
+        drop(stage.create("index".as_ref()).unwrap());
+        stage.make("chunks".as_ref()).unwrap();
         assert!(target.join("moved/index").is_file());
         let elsewhere = std::fs::read_dir(home.path().join("elsewhere")).unwrap();
         assert_eq!(elsewhere.count(), 1, "nothing was written through the link");
-        assert!(folder.make("stage".as_ref(), 0o700).is_err());
+        assert!(folder.make("stage".as_ref()).is_err());
         symlink(home.path().join("secret"), target.join("taken")).unwrap();
-        assert!(folder.create("taken".as_ref(), 0o600).is_err());
+        assert!(folder.create("taken".as_ref()).is_err());
         let rename = stage.rename("index".as_ref(), &folder, "taken".as_ref());
         assert_eq!(rename.unwrap_err().kind(), ErrorKind::AlreadyExists);
         stage

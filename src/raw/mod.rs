@@ -14,6 +14,7 @@ mod map;
 mod processor;
 mod reader;
 mod source;
+mod temporary;
 pub(crate) mod varint;
 
 pub(crate) use bit_sink::BitSink;
@@ -26,3 +27,4 @@ pub use map::{Unreadable, take_unreadable};
 pub(crate) use processor::{Work, run};
 pub use reader::Reader;
 pub use source::{FileBytes, ReadMode};
+pub use temporary::temporary_dir;

@@ -3,7 +3,8 @@
 use super::exact::Cut;
 use super::fetch::{Detour, Sink as _, fetch_block, fetch_wal};
 use super::plan::Plan;
-use super::stage::{LOGS, Stage, Target, Writer};
+use super::stage::{LOGS, Stage, Target};
+use super::writer::Writer;
 use crate::dense::read_packed;
 use crate::error::{Error, Result};
 use crate::model::Ulid;
@@ -52,7 +53,7 @@ pub fn apply(
     target: &Target,
     progress: &dyn Progress,
 ) -> Result<Report> {
-    let stage = Stage::new(target)?;
+    let stage = Stage::new(target, plan.permissions)?;
     progress.begin("restore", Some(plan.bytes()));
     let work = Work {
         copies,
@@ -137,7 +138,7 @@ pub(super) enum Staged {
 
 pub(super) struct Work<'a> {
     copies: &'a Copies,
-    pub(super) stage: &'a Stage<'a>,
+    pub(super) stage: &'a Stage,
     progress: &'a dyn Progress,
     detours: Mutex<Vec<Detour>>,
 }
@@ -155,7 +156,7 @@ impl Work<'_> {
 
     /// Stages `block` as it was, under `name`.
     pub(super) fn stage_block(&self, block: &StoredBlock, name: &str) -> Result<Outcome> {
-        let mut writer = Writer::new(self.stage.path(name))?;
+        let mut writer = self.stage.writer(name)?;
         let straight = match self.doubt(block.objects()) {
             Some(doubt) => Err(doubt),
             None => self.write_block(block, &mut writer),
@@ -247,7 +248,7 @@ impl Work<'_> {
             let refused = Error::refused(format!("expected a file of the WAL, found {name}"));
             return Ok(Err(refused));
         }
-        let mut writer = Writer::new(self.stage.path(STAGED_LOGS))?;
+        let mut writer = self.stage.writer(STAGED_LOGS)?;
         let straight = match self.doubt(std::iter::once(&wal.object)) {
             Some(doubt) => Err(doubt),
             None => self.write_object(&wal.object, Root::Data, wal.files.iter(), &mut writer),

@@ -117,7 +117,10 @@ impl Work<'_> {
         }
         let whole = self.stage.path(&name);
         let cut = exact.cut(block, &whole);
-        fs::remove_dir_all(&whole).map_err(|e| Error::io("remove", &whole, e))?;
+        self.stage.remove(&name)?;
+        if let Ok(Some(made)) = &cut {
+            self.stage.settle(&made.ulid.to_string())?;
+        }
         match cut {
             Ok(cut) => Ok(Ok(Staged::Cut(Cut {
                 original: block.ulid,

@@ -4,10 +4,12 @@ use std::fs::File;
 use std::io::{self, Read as _, Seek as _, Write};
 
 use super::fetch::{Detour, fetch_block};
-use super::stage::Writer;
+use super::permissions::Permissions;
+use super::writer::Writer;
 use crate::dense::read_packed;
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress::Progress;
+use crate::raw::{Folder, Links, temporary_dir};
 use crate::repository::copies::Copies;
 use crate::repository::portable::{Root, Visitor, read_stored};
 use crate::repository::{Digest, FilePath, StoredBlock};
@@ -72,10 +74,10 @@ fn export_straight(
 
 /// Puts the block together on disk first: what turns out wrong cannot be taken back from a stream.
 fn export_fetched(copies: &Copies, block: &StoredBlock, tar: &mut TarOut<'_>) -> Result<Detour> {
-    let dir = tempfile::Builder::new().prefix("narthex-").tempdir();
-    let dir = dir.map_err(|e| Error::io("make a directory in", &std::env::temp_dir(), e))?;
+    let dir = temporary_dir()?;
     let whole = dir.path().join(block.ulid.to_string());
-    let mut writer = Writer::new(whole.clone())?;
+    let folder = Folder::open(dir.path(), Links::Refused)?.make(block.ulid.to_string().as_ref())?;
+    let mut writer = Writer::new(folder, Permissions::default());
     let mut index = writer.beside();
     let fetched = fetch_block(copies, block, &mut writer, &mut index);
     writer.join(index);

@@ -5,6 +5,9 @@
 //! last. A crash at any moment leaves whole blocks and perhaps the hidden directory, never half a block under a
 //! name that Prometheus would load. Nothing that exists is ever overwritten.
 //!
+//! Restores are often run by root, into a directory of the server's user. The target is opened once and everything is written relative to
+//! it, through no link, so that nobody can lead the writer elsewhere meanwhile.
+//!
 //! A block that is cut ([`Exact`]) is staged whole and proved first; what is cut out of it is verified like any block of a
 //! stranger before it is renamed into place.
 
@@ -13,13 +16,16 @@ mod choose;
 mod exact;
 mod export;
 mod fetch;
+mod permissions;
 pub mod plan;
 mod stage;
+mod writer;
 
 pub use apply::{Failed, Report, apply};
 pub use choose::{Choice, choose};
 pub use exact::{Cut, CutBlock, Exact};
 pub use export::export_tar;
 pub use fetch::{Detour, fetch_file};
+pub use permissions::Permissions;
 pub use plan::{Plan, Present, Wanted, plan};
 pub use stage::Target;

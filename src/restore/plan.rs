@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::choose::{Choice, choose};
 use super::exact::Exact;
+use super::permissions::Permissions;
 use crate::error::{Error, Result};
 use crate::model::{Kin, Ulid};
 use crate::repository::lineage::{TimeRange, gaps, is_damaged, stream};
@@ -44,6 +45,8 @@ pub struct Plan<'a> {
     pub excluded: Vec<&'a StoredBlock>,
     /// What blocks are cut down to; without it they come back whole.
     pub exact: Option<Exact>,
+    /// Whose the restored files are, and who may read them.
+    pub permissions: Permissions,
 }
 
 impl<'a> Plan<'a> {
@@ -161,6 +164,7 @@ pub fn plan<'a>(
         wal: wal.filter(|_| !has_wal),
         has_wal,
         exact: None,
+        permissions: Permissions::default(),
     })
 }
 

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use crate::cli::args::RepoArgs;
+use crate::cli::ownership::OwnershipArgs;
 use crate::cli::{Context, Outcome, time};
 use crate::cut::Part;
 use crate::dump::Selector;
@@ -93,6 +94,8 @@ pub(crate) struct Args {
     /// Restore into a directory that is not empty what is not in it yet
     #[arg(long)]
     add_missing: bool,
+    #[command(flatten)]
+    ownership: OwnershipArgs,
     /// Say what would be restored, and do nothing
     #[arg(long)]
     dry_run: bool,
@@ -166,6 +169,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     )?;
     let mut plan = restore::plan(&wanted, &archive, &chain, with_wal, &present)?;
     plan.exact = args.exact(&wanted, context.read_mode);
+    plan.permissions = args.ownership.permissions();
     let incomplete = incomplete | remark_choice(&plan, &wanted, context);
     // The archive as it is is what was asked for; a range of time is to be brought back whole.
     let mut damaged = plan.damaged();

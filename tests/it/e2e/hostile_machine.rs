@@ -314,3 +314,89 @@ fn a_block_with_a_bad_sector_is_archived_but_for_its_page_and_named() {
     restore("latest", &repository, &target);
     assert!(fs::read(target.join(name).join("chunks/000001")).unwrap() == sound);
 }
+
+/// Renames every directory that appears in `target` away and puts a link to `elsewhere` in its place, until `stop` appears.
+const RACER: &str = r#"
+    while [ ! -e "$3" ]; do
+        for dir in "$1"/.narthex-restore-* "$1"/.narthex-restore-*/*; do
+            [ -d "$dir" ] && [ ! -L "$dir" ] || continue
+            mv "$dir" "$1/moved.$$.$(date +%N)" 2>/dev/null && ln -s "$2" "$dir"
+        done
+    done
+"#;
+
+#[test]
+fn who_owns_the_target_cannot_lead_a_restore_elsewhere() {
+    let home = tempfile::tempdir().unwrap();
+    let repository = home.path().join("repository");
+    run(&mut backup(&fixture("night-1"), &repository), &[0]);
+    for round in 0..6 {
+        let dir = |name: &str| home.path().join(format!("{name}-{round}"));
+        let (target, elsewhere, stop) = (dir("target"), dir("elsewhere"), dir("stop"));
+        fs::create_dir(&target).unwrap();
+        fs::create_dir(&elsewhere).unwrap();
+        let mut racer = Command::new("sh")
+            .args(["-c", RACER, "sh"])
+            .args([&target, &elsewhere, &stop])
+            .spawn()
+            .unwrap();
+        let mut command = narthex(["restore", "latest", "--repo"]);
+        command.arg(&repository).arg("--target").arg(&target);
+        let output = command.output().unwrap();
+        fs::write(&stop, b"").unwrap();
+        racer.wait().unwrap();
+        let found: Vec<_> = fs::read_dir(&elsewhere).unwrap().collect();
+        assert!(
+            found.is_empty(),
+            "round {round}: {found:?} {}",
+            stderr(&output)
+        );
+    }
+}
+
+#[test]
+fn restored_files_are_for_their_owner_alone_or_as_asked_for() {
+    use std::os::unix::fs::MetadataExt as _;
+    let home = tempfile::tempdir().unwrap();
+    let repository = home.path().join("repository");
+    run(&mut backup(&fixture("night-1"), &repository), &[0]);
+    let restored = |name: &str, arguments: &[&str]| {
+        let target = home.path().join(name);
+        let mut command = narthex(["restore", "latest"]);
+        command.args(arguments).arg("--repo").arg(&repository);
+        run(command.arg("--target").arg(&target), &[0]);
+        let seen = |path: &Path| {
+            let metadata = fs::metadata(path).unwrap();
+            (metadata.mode() & 0o777, metadata.uid(), metadata.gid())
+        };
+        let block = block_of(&target);
+        (
+            seen(&target),
+            seen(&block.join("chunks")),
+            seen(&block.join("index")),
+            seen(&target.join("wal")),
+        )
+    };
+    let (user, group) = (
+        fs::metadata(home.path()).unwrap().uid(),
+        fs::metadata(home.path()).unwrap().gid(),
+    );
+    let own = |mode| (mode, user, group);
+    assert_eq!(
+        restored("own", &[]),
+        (own(0o700), own(0o700), own(0o600), own(0o700))
+    );
+    assert_eq!(
+        restored("group", &["--mode", "0640"]),
+        (own(0o750), own(0o750), own(0o640), own(0o750))
+    );
+    if user == 0 {
+        let given = |mode| (mode, 12345, 23456);
+        assert_eq!(
+            restored("given", &["--chown", "12345:23456"]),
+            (given(0o700), given(0o700), given(0o600), given(0o700))
+        );
+    }
+    let metadata = fs::metadata(repository.join("narthex.json")).unwrap();
+    assert_eq!(metadata.mode() & 0o777, 0o600);
+}

@@ -1,0 +1,34 @@
+//! Temporary directories that nobody else may look into.
+
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+
+use tempfile::TempDir;
+
+use crate::error::{Error, Result};
+
+/// Makes a directory in `TMPDIR` for the owner alone, whatever the process' mask; it is removed when it is dropped. Blocks that are
+/// unpacked there hold everybody's labels and samples.
+///
+/// # Errors
+///
+/// When it cannot be made.
+pub fn temporary_dir() -> Result<TempDir> {
+    let made = tempfile::Builder::new()
+        .prefix("narthex-")
+        .permissions(Permissions::from_mode(0o700))
+        .tempdir();
+    made.map_err(|e| Error::io("make a directory in", &std::env::temp_dir(), e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_temporary_directory_is_for_its_owner_alone() {
+        let dir = temporary_dir().unwrap();
+        let mode = std::fs::metadata(dir.path()).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+    }
+}
