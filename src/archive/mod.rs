@@ -13,8 +13,10 @@ mod logs;
 mod past;
 mod pipeline;
 mod plan;
+mod proof;
 mod relatives;
 mod run;
+mod server;
 mod source;
 mod splicing;
 mod statistics;
@@ -35,6 +37,7 @@ use crate::verify;
 use hooks::NoHooks;
 pub use past::past;
 use plan::Action;
+pub use server::{Recognised, recognise};
 
 /// What is backed up.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,14 +51,15 @@ pub struct Source {
 }
 
 impl Source {
-    /// The source `dir` on `host`; called after both, unless `name` says otherwise.
+    /// The source `dir` on `host`; called after both, unless `name` says otherwise. A Prometheus snapshot in a data directory is
+    /// called as the data directory.
     ///
     /// # Errors
     ///
     /// When there is no such directory.
     pub fn new(dir: &Path, host: String, name: Option<String>) -> Result<Self> {
         let dir = dir.canonicalize().map_err(|e| Error::io("open", dir, e))?;
-        let name = name.unwrap_or_else(|| format!("{host}:{}", dir.display()));
+        let name = name.unwrap_or_else(|| format!("{host}:{}", server::home(&dir).display()));
         Ok(Source { dir, host, name })
     }
 
@@ -120,8 +124,10 @@ impl Default for Options {
 /// What a backup did.
 #[derive(Clone, Debug)]
 pub struct Report {
-    /// The archive that was committed.
+    /// The archive that was committed; or would have been, if it held anything.
     pub archive: Archive,
+    /// Whether there is an archive: there is none of nothing, no block and no sample.
+    pub committed: bool,
     /// Blocks that no archive had before.
     pub new_blocks: usize,
     /// Blocks of which only `meta.json`, tombstones or foreign files had changed.
@@ -172,10 +178,11 @@ pub struct Preview {
     pub unchanged: Vec<Ulid>,
     /// What would be left out, with the reason.
     pub left_out: BTreeMap<String, String>,
+    /// What is wrong, and what should be archived and would not be, as sentences.
+    pub problems: Vec<String>,
 }
 
-/// Says what [`backup`] would do, and writes nothing. Without a repository everything is new. `links` and `force`
-/// are as in [`Options`].
+/// Says what [`backup`] would do at `time`, and writes nothing. Without a repository everything is new. `options` are those of the backup.
 ///
 /// # Errors
 ///
@@ -183,39 +190,77 @@ pub struct Preview {
 pub fn preview(
     source: &Source,
     repository: Option<&Repository>,
-    links: Links,
-    force: bool,
+    options: &Options,
+    time: Millis,
 ) -> Result<Preview> {
-    let found = survey::survey(&source.dir, &BTreeSet::new(), links, &NoHooks)?;
+    let found = survey::survey(&source.dir, &BTreeSet::new(), options.links, &NoHooks)?;
     let mut known = plan::Known::default();
+    let mut preview = Preview::default();
+    let mut newest = None;
     if let Some(repository) = repository {
-        let newest = repository.latest(&source.filter())?.archive;
-        run::refuse_other_server(source, force, newest.as_ref(), &found)?;
+        let latest = repository.latest(&source.filter(), time)?;
+        let damaged = latest.damaged.iter().map(|damaged| damaged.error.chain());
+        preview.problems.extend(damaged);
+        preview.problems.extend(latest.ahead.iter().map(run::told));
+        newest = latest.archive;
+        server::refuse_other_server(source, options.force, newest.as_ref(), &found)?;
         known = run::known(repository, newest.as_ref())?;
         run::solve(repository, &mut known, &found.blocks)?;
     }
-    let mut preview = Preview::default();
     for block in &found.blocks {
+        let ulid = block.ulid();
         match known.decide(block) {
-            Action::Keep(_) => preview.unchanged.push(block.ulid()),
-            Action::Refresh(_) => preview.updated.push(block.ulid()),
-            Action::Store => preview.new.push((block.ulid(), block.bytes)),
+            Action::Keep(_) => preview.unchanged.push(ulid),
+            Action::Refresh(_) => preview.updated.push(ulid),
+            Action::Store => preview.new.push((ulid, block.bytes)),
+        }
+        if block.meta.is_none() {
+            preview.problems.push(format!(
+                "block {ulid} has no meta.json that can be read, and would be archived as it is"
+            ));
         }
     }
     for block in &found.blocks {
-        let strange = block.listing.strange.iter();
-        preview.left_out.extend(strange.map(|(path, reason)| {
+        for (path, reason) in &block.listing.strange {
             let name = path.strip_prefix(&source.dir).unwrap_or(path);
-            (name.to_string_lossy().into_owned(), (*reason).to_owned())
-        }));
+            let name = name.to_string_lossy().into_owned();
+            preview
+                .problems
+                .push(format!("{name} would be left out: {reason}"));
+            preview.left_out.insert(name, (*reason).to_owned());
+        }
     }
-    let left_out = found.left_out.into_iter();
+    let unreadable = found.unreadable.iter();
+    preview.problems.extend(
+        unreadable
+            .clone()
+            .map(|(name, error)| format!("{name} would be left out: {}", error.chain())),
+    );
     preview
-        .left_out
-        .extend(left_out.map(|(name, reason)| (name, reason.to_owned())));
-    let unreadable = found.unreadable.into_iter();
-    preview
-        .left_out
-        .extend(unreadable.map(|(name, error)| (name, error.chain())));
+        .problems
+        .extend(nothing(source, &found, options, newest.as_ref()));
+    let unreadable = unreadable.map(|(name, error)| (name.clone(), error.chain()));
+    let left_out = found.left_out.iter();
+    let left_out = left_out.map(|(name, reason)| (name.clone(), (*reason).to_owned()));
+    preview.left_out.extend(left_out.chain(unreadable));
     Ok(preview)
+}
+
+/// What is to be said of a source without blocks. Logs are only looked at for their samples when nothing else is there.
+fn nothing(
+    source: &Source,
+    found: &survey::Survey,
+    options: &Options,
+    newest: Option<&Archive>,
+) -> Option<String> {
+    if !found.blocks.is_empty() {
+        return None;
+    }
+    let read_mode = options.verify.read_mode;
+    let has_samples = options.logs
+        && logs::open_logs(&source.dir, options.links, &|_| {}).is_ok_and(|logs| {
+            let span = logs.prove(None, read_mode);
+            span.samples > 0 || !span.problems.is_empty()
+        });
+    run::nothing_here(&source.dir, has_samples, true, run::held_before(newest))
 }

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::forecast::{KnownBlock, Past, Present};
 use crate::model::Millis;
 use crate::repository::lineage::stream;
-use crate::repository::{Archive, StoredBlock, StoredWal};
+use crate::repository::{Archive, Server, StoredBlock, StoredWal};
 
 /// The past of the one server that `archives` (oldest first) are of. The present is that of the last. `now` is the time after which no
 /// block begins.
@@ -16,20 +16,8 @@ use crate::repository::{Archive, StoredBlock, StoredWal};
 ///
 /// `NotFound` when there is no archive, `Invalid` when they are of several servers.
 pub fn past(archives: &[Archive], now: Option<Millis>) -> Result<Past> {
-    let servers: BTreeSet<(&str, &str)> = archives
-        .iter()
-        .map(|archive| (archive.host.as_str(), archive.source_name.as_str()))
-        .collect();
-    if servers.len() > 1 {
-        let named: Vec<_> = servers
-            .iter()
-            .map(|(host, name)| format!("{name:?} on {host:?}"))
-            .collect();
-        return Err(Error::invalid(format!(
-            "expected archives of one source, found {}: choose one with --source or --host",
-            named.join(", ")
-        )));
-    }
+    let servers: BTreeSet<Server> = archives.iter().map(Server::of).collect();
+    Server::refuse_several(&servers)?;
     let latest = archives
         .last()
         .ok_or_else(|| Error::not_found("there is no such archive"))?;

@@ -12,9 +12,10 @@ use super::source::{Miss, OpenBlock, SourceFile};
 use super::statistics::{Verified, take_statistics};
 use super::survey::BlockSurvey;
 use super::{Codec, Options};
+use crate::block::Meta;
 use crate::dense::Cache;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::Ulid;
+use crate::model::{Millis, Ulid};
 use crate::progress::{Progress, Silent};
 use crate::repository::portable::{self, Object, Root, Staged};
 use crate::repository::{
@@ -155,6 +156,17 @@ impl Pipeline<'_> {
         if now.fingerprint != survey.fingerprint {
             return Err(Miss::Vanished.into());
         }
+        // The verdict on the stored block is not about a meta.json that has gone since.
+        let findings = match now.meta {
+            Some(_) => stored.findings.clone(),
+            None => {
+                self.verify(&now, &block, self.options.verify.depth)?
+                    .findings
+            }
+        };
+        if now.meta.is_none() && !block.is_unchanged() {
+            return Err(Miss::Vanished.into());
+        }
         let own = stored.files.iter().filter(|file| !file.sidecar);
         let held = Held {
             fingerprint: stored.fingerprint.clone(),
@@ -162,7 +174,7 @@ impl Pipeline<'_> {
             statistics: stored.statistics,
             packs: stored.packs.clone(),
             files: own.cloned().collect(),
-            findings: stored.findings.clone(),
+            findings,
         };
         self.complete(&now, &block, held)
     }
@@ -277,23 +289,28 @@ impl Pipeline<'_> {
             [] => None,
             changed => Some(self.put_sidecar(survey.ulid(), &held.fingerprint, changed, block)?),
         };
-        let meta = survey.meta.as_ref();
-        let compaction = meta.map(|meta| &meta.compaction);
-        let stats = meta.map(|meta| meta.stats).unwrap_or_default();
+        let told = self.known.told(survey).filter(|_| survey.meta.is_none());
+        let facts = match (&survey.meta, told) {
+            (Some(meta), _) => Facts::of(meta, survey.parents()),
+            (None, Some(told)) => Facts::told(told),
+            (None, None) => Facts::default(),
+        };
         Ok(survey.tell(StoredBlock {
             ulid: survey.ulid(),
             fingerprint: held.fingerprint,
-            min_time: meta.map_or(0, |meta| meta.min_time),
-            max_time: meta.map_or(0, |meta| meta.max_time),
-            level: compaction.map_or(0, |compaction| u64::try_from(compaction.level).unwrap_or(0)),
-            sources: compaction.map_or_else(Vec::new, |compaction| compaction.sources.clone()),
-            parents: survey.parents(),
-            resolution: None,
-            external_labels: BTreeMap::new(),
-            hints: Vec::new(),
-            series: stats.num_series,
-            chunks: stats.num_chunks,
-            samples: stats.num_samples,
+            min_time: facts.min_time,
+            max_time: facts.max_time,
+            level: facts.level,
+            sources: facts.sources,
+            parents: facts.parents,
+            resolution: told.and_then(|told| told.resolution),
+            external_labels: told
+                .map(|told| told.external_labels.clone())
+                .unwrap_or_default(),
+            hints: told.map(|told| told.hints.clone()).unwrap_or_default(),
+            series: facts.series,
+            chunks: facts.chunks,
+            samples: facts.samples,
             object: held.object,
             statistics: held.statistics,
             packs: held.packs,
@@ -436,6 +453,48 @@ impl Pipeline<'_> {
             Ok(contents) => Ok(if_there(self.store.settle(name))?.map(|()| contents)),
             Err(error) if error.kind() == ErrorKind::Io => Err(Failure::Store(error)),
             Err(_) => Ok(None),
+        }
+    }
+}
+
+/// What an archive says of a block for planning, out of its `meta.json`.
+#[derive(Default)]
+struct Facts {
+    min_time: Millis,
+    max_time: Millis,
+    level: u64,
+    sources: Vec<Ulid>,
+    parents: Vec<Ulid>,
+    series: u64,
+    chunks: u64,
+    samples: u64,
+}
+
+impl Facts {
+    fn of(meta: &Meta, parents: Vec<Ulid>) -> Self {
+        Facts {
+            min_time: meta.min_time,
+            max_time: meta.max_time,
+            level: u64::try_from(meta.compaction.level).unwrap_or(0),
+            sources: meta.compaction.sources.clone(),
+            parents,
+            series: meta.stats.num_series,
+            chunks: meta.stats.num_chunks,
+            samples: meta.stats.num_samples,
+        }
+    }
+
+    /// What an earlier archive says: a block whose `meta.json` is gone still covers its time.
+    fn told(stored: &StoredBlock) -> Self {
+        Facts {
+            min_time: stored.min_time,
+            max_time: stored.max_time,
+            level: stored.level,
+            sources: stored.sources.clone(),
+            parents: stored.parents.clone(),
+            series: stored.series,
+            chunks: stored.chunks,
+            samples: stored.samples,
         }
     }
 }

@@ -6,7 +6,7 @@ use super::fingerprint::{deep_fingerprint, is_immutable};
 use super::survey::BlockSurvey;
 use crate::model::Ulid;
 use crate::repository::damage::Damage;
-use crate::repository::lineage::{atoms, is_damaged};
+use crate::repository::lineage::is_damaged;
 use crate::repository::trash::Trash;
 use crate::repository::{
     Archive, StoredBlock, StoredFile, StoredObject, block_object, recipe_object,
@@ -130,12 +130,22 @@ impl Known {
     pub(super) fn decide(&self, block: &BlockSurvey) -> Action {
         match self.find(block) {
             Some(stored) if is_damaged(stored) => Action::Store,
+            // It is kept as it was, and what is wrong with it has to be found out.
+            Some(stored) if block.meta.is_none() => Action::Refresh(stored.clone()),
             Some(stored) if is_current(stored, block) && self.holds(stored.sidecar.as_ref()) => {
                 Action::Keep(stored.clone())
             }
             Some(stored) => Action::Refresh(stored.clone()),
             None => Action::Store,
         }
+    }
+
+    /// The latest word on a block with this immutable part that says which time it covers: for the day on which its `meta.json` is gone.
+    pub(super) fn told(&self, block: &BlockSurvey) -> Option<&StoredBlock> {
+        let words = self.blocks.get(&block.ulid())?;
+        words
+            .iter()
+            .rfind(|word| is_same(word, block) && word.min_time < word.max_time)
     }
 
     /// Whether an object seems to hold `block`, and no archive learned so far tells of it.
@@ -196,36 +206,18 @@ fn is_current(stored: &StoredBlock, block: &BlockSurvey) -> bool {
     before == now && stored.empty_dirs == block.listing.empty_dirs
 }
 
-/// The blocks that Prometheus would delete when it loads `blocks`, each with the child because of which it would.
+/// The blocks that Prometheus would delete when it loads `blocks`, each with the children because of which it would.
 /// A damaged child supersedes nothing: its parents may be all that is left of its samples.
 pub(super) fn superseded<'a>(
     blocks: impl IntoIterator<Item = &'a StoredBlock>,
-) -> BTreeMap<Ulid, Ulid> {
-    let sound = blocks.into_iter().filter(|block| !is_damaged(block));
-    sound
-        .flat_map(|child| child.parents.iter().map(|parent| (*parent, child.ulid)))
-        .filter(|(parent, child)| *parent != Ulid::ZERO && parent != child)
-        .collect()
-}
-
-/// Whether the blocks here must belong to another server than the one `newest` was made of: both cover some of
-/// the same time, and yet no sample of one is known to the other.
-pub(super) fn is_other_server(newest: &Archive, here: &[BlockSurvey]) -> bool {
-    let known: BTreeSet<Ulid> = newest.blocks.iter().flat_map(atoms).collect();
-    let metas = || {
-        here.iter()
-            .filter_map(|block| Some((block.ulid(), block.meta.as_ref()?)))
-    };
-    let related = metas().any(|(ulid, meta)| {
-        known.contains(&ulid)
-            || meta
-                .compaction
-                .sources
-                .iter()
-                .any(|atom| known.contains(atom))
-    });
-    let overlaps = newest.blocks.iter().any(|stored| {
-        metas().any(|(_, meta)| meta.min_time < stored.max_time && stored.min_time < meta.max_time)
-    });
-    overlaps && !related
+) -> BTreeMap<Ulid, BTreeSet<Ulid>> {
+    let mut children: BTreeMap<Ulid, BTreeSet<Ulid>> = BTreeMap::new();
+    for child in blocks.into_iter().filter(|block| !is_damaged(block)) {
+        for parent in &child.parents {
+            if *parent != Ulid::ZERO && *parent != child.ulid {
+                children.entry(*parent).or_default().insert(child.ulid);
+            }
+        }
+    }
+    children
 }

@@ -9,7 +9,9 @@ use super::commit::commit;
 use super::hooks::{Hooks, Moment};
 use super::logs::{LogFiles, open_logs};
 use super::pipeline::{Failure, Pipeline, Traffic};
-use super::plan::{Action, Change, Known, is_other_server, superseded};
+use super::plan::{Action, Change, Known, superseded};
+use super::proof::{Proof, prove};
+use super::server::refuse_other_server;
 use super::source::{Miss, SourceFile};
 use super::survey::{BlockSurvey, Survey, survey};
 use super::{Options, Report, Source};
@@ -23,8 +25,8 @@ use crate::repository::lineage::{coverage, has_problems, is_damaged};
 use crate::repository::portable::{self, Root, Staged};
 use crate::repository::trash::Trash;
 use crate::repository::{
-    Archive, ArchiveId, FindingCounts, LeftOut, MANIFEST_VERSION, Mended, PLAIN_MANIFEST_VERSION,
-    Repository, StoredBlock, StoredWal, mended_object, wal_object,
+    Ahead, Archive, ArchiveId, FindingCounts, LeftOut, MANIFEST_VERSION, ManifestName, Mended,
+    PLAIN_MANIFEST_VERSION, Repository, StoredBlock, StoredWal, mended_object, wal_object,
 };
 use crate::start::Reach;
 use crate::store::ObjectName;
@@ -72,6 +74,10 @@ struct Harvest {
     problems: Vec<String>,
     /// Objects that turned out to be damaged, and what was wrong with each.
     suspects: Mutex<BTreeMap<ObjectName, String>>,
+    /// Parents that are still there, the children they were looked for in, and what came of it.
+    proofs: BTreeMap<Ulid, (BTreeSet<Ulid>, Proof)>,
+    /// Whether what the logs hold could not be told.
+    obscure_logs: bool,
 }
 
 /// A block that is in the repository, and where it came from.
@@ -83,6 +89,12 @@ struct Captured {
 impl Harvest {
     fn stored(&self) -> impl Iterator<Item = &StoredBlock> {
         self.blocks.values().map(|block| &block.stored)
+    }
+
+    /// Whether an archive would hold no block and no sample. Logs that cannot be read may hold some.
+    fn is_nothing(&self, wal: Option<&StoredWal>) -> bool {
+        let is_empty = |wal: &StoredWal| wal.samples == 0 && !self.obscure_logs;
+        self.blocks.is_empty() && wal.is_none_or(is_empty)
     }
 
     /// Takes a block into the archive, and notes what is odd about it.
@@ -120,6 +132,9 @@ impl Run<'_> {
     pub(super) fn archive(&self, time: Millis) -> Result<Report> {
         let begun = Instant::now();
         let id = ArchiveId::random();
+        // An archive that cannot be named is not begun.
+        ManifestName::new(time, &id)
+            .map_err(|e| e.context("the clock of this machine is wrong"))?;
         let cache = self.options.cache.as_ref();
         let cache = cache.map(|dir| Cache::new(dir, &self.repository.descriptor().id));
         let mut harvest = Harvest {
@@ -128,10 +143,13 @@ impl Run<'_> {
             cache: cache.unwrap_or_default(),
             ..Harvest::default()
         };
-        let newest = self.newest(&mut harvest)?;
+        let newest = self.newest(time, &mut harvest)?;
         harvest.known = known(self.repository, newest.as_ref())?;
         let (wal, staged) = self.harvest(&id, newest.as_ref(), &mut harvest)?.unzip();
         self.settle(&mut harvest);
+        let committed = !harvest.is_nothing(wal.as_ref());
+        let lost = self.lost(committed, newest.as_ref(), &harvest);
+        harvest.problems.extend(lost);
         let changes: Vec<_> = harvest
             .stored()
             .map(|block| harvest.known.change(block))
@@ -156,8 +174,12 @@ impl Run<'_> {
             stored_bytes: harvest.traffic.written(),
             mended: std::mem::take(&mut mending.mended),
             problems: std::mem::take(&mut harvest.problems),
+            committed,
             archive: self.manifest(id, time, wal, harvest)?,
         };
+        if !committed {
+            return Ok(report);
+        }
         let passed = i64::try_from(begun.elapsed().as_millis()).unwrap_or(i64::MAX);
         let now = time.saturating_add(passed);
         commit(
@@ -171,11 +193,23 @@ impl Run<'_> {
         Ok(report)
     }
 
+    /// What is to be said of a source without any block, or without anything at all.
+    fn lost(&self, committed: bool, newest: Option<&Archive>, harvest: &Harvest) -> Option<String> {
+        let before = held_before(newest);
+        nothing_here(
+            &self.source.dir,
+            committed,
+            harvest.blocks.is_empty(),
+            before,
+        )
+    }
+
     /// The newest archive of this source. Manifests that cannot be read are a problem, but no obstacle.
-    fn newest(&self, harvest: &mut Harvest) -> Result<Option<Archive>> {
-        let latest = self.repository.latest(&self.source.filter())?;
+    fn newest(&self, time: Millis, harvest: &mut Harvest) -> Result<Option<Archive>> {
+        let latest = self.repository.latest(&self.source.filter(), time)?;
         let damaged = latest.damaged.iter().map(|damaged| damaged.error.chain());
         harvest.problems.extend(damaged);
+        harvest.problems.extend(latest.ahead.iter().map(told));
         Ok(latest.archive)
     }
 
@@ -283,6 +317,7 @@ impl Run<'_> {
         let files: Vec<_> = logs.files.iter().collect();
         let staged = self.pipeline(harvest).write(&name, Root::Data, &files)?;
         let span = logs.prove(blocks_end, self.options.verify.read_mode);
+        harvest.obscure_logs = !span.problems.is_empty();
         harvest.problems.extend(span.problems);
         self.mend_logs(&logs.files, harvest)?;
         let wal = StoredWal {
@@ -380,7 +415,10 @@ impl Run<'_> {
         let superseded = superseded(harvest.stored());
         let mut jobs = Vec::new();
         for block in wave {
-            if superseded.contains_key(&block.ulid()) {
+            let ulid = block.ulid();
+            if let Some(children) = superseded.get(&ulid)
+                && self.proof(ulid, &block.found.dir, children, harvest) == Proof::Held
+            {
                 continue;
             }
             match harvest.known.decide(&block) {
@@ -440,13 +478,64 @@ impl Run<'_> {
         harvest.blocks.len() < before
     }
 
-    /// Decides what is archived of the blocks that were captured, and says what is wrong with them.
+    /// Whether `children`, which are archived, hold all samples of the block `parent` in `dir`.
+    fn proof(
+        &self,
+        parent: Ulid,
+        dir: &Path,
+        children: &BTreeSet<Ulid>,
+        harvest: &mut Harvest,
+    ) -> Proof {
+        if let Some((looked_in, proof)) = harvest.proofs.get(&parent)
+            && looked_in == children
+        {
+            return *proof;
+        }
+        let captured: Vec<_> = children
+            .iter()
+            .filter_map(|child| harvest.blocks.get(child))
+            .collect();
+        let merged = captured.iter().any(|child| child.stored.parents.len() > 1);
+        let dirs: Vec<_> = captured.iter().map(|child| child.dir.clone()).collect();
+        let proof = prove(dir, &dirs, merged, self.options.verify.read_mode);
+        harvest.proofs.insert(parent, (children.clone(), proof));
+        proof
+    }
+
+    /// Decides what is archived of the blocks that were captured, and says what is wrong with them. A parent that is still there is left
+    /// out only when its children were proven to hold its samples.
     fn settle(&self, harvest: &mut Harvest) {
-        for (parent, child) in superseded(harvest.stored()) {
-            harvest.blocks.remove(&parent);
-            let reason = format!("compacted into {child}, which is archived");
-            if self.source.dir.join(parent.to_string()).is_dir() {
+        for (parent, children) in superseded(harvest.stored()) {
+            let named: Vec<_> = children.iter().map(Ulid::to_string).collect();
+            let named = named.join(", ");
+            let dir = match harvest.blocks.get(&parent) {
+                Some(captured) => captured.dir.clone(),
+                None => self.source.dir.join(parent.to_string()),
+            };
+            let proof = self.proof(parent, &dir, &children, harvest);
+            // Prometheus deletes what it has compacted, or rewritten without what was deleted.
+            if !dir.is_dir() {
+                harvest.blocks.remove(&parent);
+            } else if proof == Proof::Held {
+                harvest.blocks.remove(&parent);
+                let reason = format!("compacted into {named}, which is archived");
                 harvest.left_out.insert(parent.to_string(), reason);
+            } else if harvest.blocks.contains_key(&parent) {
+                let lacks = if proof == Proof::Missing {
+                    "does not hold all its samples"
+                } else {
+                    "could not be proven to hold its samples"
+                };
+                harvest.problems.push(format!(
+                    "block {parent} is named as parent by {named}, which {lacks}: both are archived, and Prometheus deletes {parent} \
+                     when it starts"
+                ));
+            } else {
+                // Whoever could not read it has said so already.
+                let missed = harvest.missed.entry(parent.to_string());
+                missed.or_insert_with(|| {
+                    format!("it was taken for compacted into {named} while it was looked at")
+                });
             }
         }
         let stored = harvest.blocks.values().map(|block| &block.stored);
@@ -510,25 +599,42 @@ impl Run<'_> {
     }
 }
 
-/// Refuses, unless `force` is set, what must be another server than `newest` was made of.
-pub(super) fn refuse_other_server(
-    source: &Source,
-    force: bool,
-    newest: Option<&Archive>,
-    here: &Survey,
-) -> Result<()> {
-    match newest {
-        Some(newest) if !force && is_other_server(newest, &here.blocks) => {
-            Err(Error::refused(format!(
-                "archive {} of source {:?} and {} cover the same time and have no block in common: give \
-                 this server a name of its own with --source NAME, or use --force if it is the same one",
-                newest.id.short(),
-                source.name,
-                source.dir.display(),
-            )))
+/// What the newest archive of a source held of blocks; none, if it held none.
+pub(super) fn held_before(newest: Option<&Archive>) -> Option<String> {
+    let newest = newest.filter(|newest| !newest.blocks.is_empty())?;
+    let (id, blocks) = (newest.id.short(), newest.blocks.len());
+    Some(format!("archive {id} of this source holds {blocks} blocks"))
+}
+
+/// What is to be said of the directory `dir` without blocks; `before` says what an earlier archive held.
+pub(super) fn nothing_here(
+    dir: &Path,
+    has_samples: bool,
+    has_no_blocks: bool,
+    before: Option<String>,
+) -> Option<String> {
+    const ADVICE: &str = "is its disk mounted, and is it the right directory?";
+    let dir = dir.display();
+    match (has_samples, before) {
+        (false, None) => Some(format!(
+            "no archive: {dir} holds no block and no sample that can be archived: {ADVICE}"
+        )),
+        (false, Some(before)) => Some(format!(
+            "no archive: {dir} holds no block and no sample that can be archived, and {before}: {ADVICE}"
+        )),
+        (true, Some(before)) if has_no_blocks => {
+            Some(format!("{dir} holds no block, and {before}: {ADVICE}"))
         }
-        _ => Ok(()),
+        (true, _) => None,
     }
+}
+
+/// What is said of an archive from the future.
+pub(super) fn told(ahead: &Ahead) -> String {
+    format!(
+        "{ahead}; if it was wrong then, narthex forget {} removes it",
+        ahead.id.short()
+    )
 }
 
 /// What is stored, by one listing, and what the newest archive says of it.

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use super::fingerprint::{fingerprint, is_immutable};
 use super::hooks::{Hooks, Moment};
 use super::source::{Listing, Miss, OpenBlock};
-use crate::block::{self, DataDir, EntryKind, Meta};
+use crate::block::{self, DataDir, EntryKind, Meta, Place};
 use crate::error::{Error, Result};
 use crate::model::{Millis, Ulid};
 use crate::raw::Links;
@@ -27,6 +27,8 @@ const MAX_TOLD_BYTES: usize = 4096;
 pub(super) struct Survey {
     /// Its blocks, except those that were to be passed over.
     pub(super) blocks: Vec<BlockSurvey>,
+    /// Whether it is a Prometheus snapshot.
+    pub(super) is_snapshot: bool,
     /// Whether a block vanished while it was looked at.
     pub(super) vanished: bool,
     /// Blocks that are there and cannot be read, by name.
@@ -156,7 +158,10 @@ pub(super) fn survey(
 ) -> Result<Survey> {
     let scanned = DataDir::scan(dir)?;
     hooks.reached(Moment::Listed);
-    let mut survey = Survey::default();
+    let mut survey = Survey {
+        is_snapshot: scanned.place() == Place::PrometheusSnapshot,
+        ..Survey::default()
+    };
     let mut found = BTreeMap::new();
     for entry in scanned.entries() {
         match (entry.kind.is_block(), left_out(entry.kind)) {

@@ -627,7 +627,13 @@ fn another_server_is_refused_under_the_same_name() {
     assert!(refused.to_string().contains("--source"), "{refused}");
     let source = Source::new(bench.dir.path(), "host".into(), Some("test".into())).unwrap();
     let repository = Repository::open(Arc::new(bench.store.clone())).unwrap();
-    let preview = |force| preview(&source, Some(&repository), Links::Refused, force);
+    let preview = |force| {
+        let options = Options {
+            force,
+            ..Options::default()
+        };
+        preview(&source, Some(&repository), &options, 1_795_312_100_000)
+    };
     assert_eq!(preview(false).unwrap_err().kind(), ErrorKind::Refused);
     assert_eq!(preview(true).unwrap().new.len(), 3);
     assert_eq!(

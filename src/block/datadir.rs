@@ -125,11 +125,18 @@ impl DataDir {
     ///
     /// # Errors
     ///
-    /// When it cannot be listed, or holds nothing by which a data directory, a Prometheus snapshot or a block
+    /// When it cannot be listed, is a narthex repository, or holds nothing by which a data directory, a Prometheus snapshot or a block
     /// could be recognised.
     pub fn scan(path: &Path) -> Result<Self> {
         let mut entries = list(path)?;
         entries.sort_by(|a, b| a.path.cmp(&b.path));
+        if is_repository(&entries) {
+            return Err(Error::invalid(format!(
+                "expected a Prometheus data directory, a Prometheus snapshot or a block, found a narthex repository in {}: its \
+                 archives are read with --archive and --repo",
+                path.display()
+            )));
+        }
         let place = recognise(path, &entries).ok_or_else(|| {
             Error::invalid(format!(
                 "expected a Prometheus data directory, a Prometheus snapshot or a block, found neither \
@@ -268,6 +275,13 @@ fn head_kind(name: &str, shape: Shape) -> EntryKind {
     }
 }
 
+/// Whether they are those of a narthex repository, which has a `wal` as well; also of one that has lost its descriptor.
+fn is_repository(entries: &[Entry]) -> bool {
+    let has = |wanted: &str| entries.iter().any(|entry| entry.name() == wanted);
+    let has_block = entries.iter().any(|entry| entry.kind.is_block());
+    !has_block && (has("narthex.json") || (has("archives") && (has("blocks") || has("packs"))))
+}
+
 /// A directory with blocks or a head is not itself a block, whatever else lies in it.
 fn recognise(path: &Path, entries: &[Entry]) -> Option<Place> {
     let has = |test: fn(EntryKind) -> bool| entries.iter().any(|entry| test(entry.kind));
@@ -322,6 +336,27 @@ mod tests {
     fn kinds(dir: &DataDir) -> Vec<(String, EntryKind)> {
         let of = |entry: &Entry| (entry.name(), entry.kind);
         dir.entries().iter().map(of).collect()
+    }
+
+    #[test]
+    fn a_narthex_repository_is_no_data_directory() {
+        for names in [
+            &["narthex.json", "wal/"][..],
+            &["archives/", "blocks/", "wal/"],
+            &["archives/", "packs/"],
+        ] {
+            let error = DataDir::scan(directory(names).path()).unwrap_err();
+            assert!(
+                error.to_string().contains("a narthex repository"),
+                "{error}"
+            );
+        }
+        for names in [
+            &["narthex.json", "01M7ZTB71NJ67GWWE5SXTVHFTH/"][..],
+            &["archives/", "wal/"],
+        ] {
+            DataDir::scan(directory(names).path()).unwrap();
+        }
     }
 
     #[test]

@@ -1,14 +1,16 @@
 //! Exactly what was typed.
 
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use super::commands;
 use crate::error::Result;
 use crate::repository::{Repository, SourceFilter};
-use crate::store::{Location, Store};
+use crate::store::{Location, Store, refuse_remote};
 
 /// Backs up, verifies and measures Prometheus TSDB blocks.
 #[derive(Debug, Parser)]
@@ -144,6 +146,11 @@ pub(crate) fn open_repository(store: Arc<dyn Store>) -> Result<Repository> {
         );
     }
     Ok(repository)
+}
+
+/// A path that is written to: not what looks like another machine or a service.
+pub(crate) fn local_path() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().try_map(|path| refuse_remote(&path).map(|()| path))
 }
 
 /// Which archives, for commands that go through all of them.

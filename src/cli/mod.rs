@@ -10,6 +10,7 @@ mod exit;
 mod logs;
 mod ownership;
 mod size;
+mod state;
 mod stored;
 mod terminal;
 mod time;

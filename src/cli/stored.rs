@@ -10,7 +10,7 @@ use super::Context;
 use super::args::{REPO_VARIABLE, open_repository};
 use crate::block::{BlockFiles, DataDir, read_meta};
 use crate::error::{Error, Result};
-use crate::model::{Millis, Ulid};
+use crate::model::{Millis, Ulid, now};
 use crate::raw::temporary_dir;
 use crate::report;
 use crate::repository::copies::Copies;
@@ -36,6 +36,26 @@ pub(crate) struct StoredArgs {
     // No `env` here: clap takes a variable that is set for an option that is given, and would ask for --archive.
     #[arg(long, value_name = "REPO", requires = "archive")]
     repo: Option<Location>,
+    /// With --archive latest: of this host
+    #[arg(long, requires = "archive")]
+    host: Option<String>,
+    /// With --archive latest: of the source of this name
+    #[arg(long, value_name = "NAME", requires = "archive")]
+    source: Option<String>,
+}
+
+/// The archive that `selector` means, and whether somebody should look: it has been said then why.
+pub(crate) fn find(
+    repository: &Repository,
+    selector: &str,
+    filter: &SourceFilter,
+    context: &Context<'_>,
+) -> Result<(Archive, bool)> {
+    let chosen = repository.find(selector, filter, now())?;
+    for remark in chosen.remarks() {
+        context.progress.remark(&remark);
+    }
+    Ok((chosen.archive, !chosen.ahead.is_empty()))
 }
 
 /// What of each block is needed.
@@ -54,7 +74,7 @@ pub(crate) enum Need {
 pub(crate) struct Opened {
     /// Directories to read.
     pub(crate) paths: Vec<PathBuf>,
-    /// Whether something of the archive could not be read; it has been named.
+    /// Whether something of the archive could not be read, or it may not be the one that was meant; that has been said.
     pub(crate) incomplete: bool,
     _copy: Option<TempDir>,
 }
@@ -114,12 +134,14 @@ impl StoredArgs {
             return Ok(Opened::of_paths(paths.to_vec()));
         };
         let repository = open_repository(self.location()?.store())?;
-        let archive = repository.find(selector, &SourceFilter::default())?;
+        let (archive, doubtful) = find(&repository, selector, &self.filter(), context)?;
         let ulids = paths
             .iter()
             .map(|path| ulid(path))
             .collect::<Result<Vec<_>>>()?;
-        Opened::of_archive(&repository, &archive, &ulids, need, context)
+        let mut opened = Opened::of_archive(&repository, &archive, &ulids, need, context)?;
+        opened.incomplete |= doubtful;
+        Ok(opened)
     }
 
     /// The blocks in the directories `paths`; or, with an archive, its blocks that `paths` name, all of them if none is named. They are sorted by
@@ -129,6 +151,7 @@ impl StoredArgs {
         &self,
         paths: &[PathBuf],
         concerns: impl Fn(Millis, Millis) -> bool,
+        context: &Context<'_>,
     ) -> Result<Blocks> {
         let Some(selector) = &self.archive else {
             let mut dirs = Vec::new();
@@ -164,7 +187,7 @@ impl StoredArgs {
             ));
         };
         let repository = open_repository(self.location()?.store())?;
-        let archive = repository.find(selector, &SourceFilter::default())?;
+        let (archive, doubtful) = find(&repository, selector, &self.filter(), context)?;
         let named = paths
             .iter()
             .map(|path| ulid(path))
@@ -191,7 +214,15 @@ impl StoredArgs {
             repository,
             archive: Box::new(archive),
             chosen,
+            doubtful,
         })
+    }
+
+    fn filter(&self) -> SourceFilter {
+        SourceFilter {
+            host: self.host.clone(),
+            source_name: self.source.clone(),
+        }
     }
 
     fn location(&self) -> Result<Location> {
@@ -225,6 +256,8 @@ pub(crate) enum Blocks {
         archive: Box<Archive>,
         /// Which of its blocks.
         chosen: Vec<Ulid>,
+        /// Whether it may not be the one that was meant; it has been said why.
+        doubtful: bool,
     },
 }
 
@@ -253,7 +286,7 @@ impl Blocks {
         context: &Context<'_>,
         mut visit: impl FnMut(&Path) -> Result<()>,
     ) -> Result<Left> {
-        let (repository, archive, chosen) = match self {
+        let (repository, archive, chosen, doubtful) = match self {
             Blocks::Dirs(dirs) => {
                 context.progress.begin("read", Some(dirs.len() as u64));
                 for dir in dirs {
@@ -267,9 +300,13 @@ impl Blocks {
                 repository,
                 archive,
                 chosen,
-            } => (repository, archive, chosen),
+                doubtful,
+            } => (repository, archive, chosen, *doubtful),
         };
-        let mut left = Left::default();
+        let mut left = Left {
+            incomplete: doubtful,
+            ..Left::default()
+        };
         for ulid in chosen {
             let copy = tempfile::Builder::new().prefix("narthex-").tempdir();
             let copy =

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use crate::error::{Error, Result};
 use crate::model::Millis;
+pub(crate) use crate::model::now;
 
 /// A point in time: RFC 3339 (`2026-11-21T19:00:00Z`), a date (`2026-11-21`, midnight UTC), Unix seconds (`1795288080`, `1795288080.5`),
 /// `now`, or a duration before now (`2h`, `-2h`, `7d`).
@@ -34,11 +35,6 @@ pub(crate) fn parse_time(text: &str, now: Millis) -> Result<Millis> {
             "expected a time such as 2026-11-21T19:00:00Z, 1795288080 or 2h (ago), found {text:?}"
         ))
     })
-}
-
-/// The current time in milliseconds.
-pub(crate) fn now() -> Millis {
-    Timestamp::now().as_millisecond()
 }
 
 /// Unix seconds, with up to three decimals that count.

@@ -1,5 +1,6 @@
-//! The vocabulary all rooms share: identities, references, labels, samples. No I/O, no format.
+//! The vocabulary all rooms share: identities, references, labels, samples, the clock. No other I/O, no format.
 
+mod clock;
 mod histogram;
 mod kin;
 mod labels;
@@ -7,6 +8,7 @@ mod stream;
 mod ulid;
 
 pub use self::ulid::Ulid;
+pub use clock::now;
 pub use histogram::{CounterReset, HistogramLayout, HistogramSample, Span};
 pub use kin::{Content, Family, Held, Kin, families, inherit_atoms};
 pub use labels::{Label, Labels};

@@ -13,8 +13,14 @@ pub const BACKUP: &[Column<archive::Report>] = &[
         key: "id",
         heading: "archive",
         unit: Unit::None,
-        explanation: "Identity of the archive that was committed.",
-        value: |r| Value::text(r.archive.id.as_str()),
+        explanation: "Identity of the archive that was committed; none when there was nothing to archive.",
+        value: |r| {
+            if r.committed {
+                Value::text(r.archive.id.as_str())
+            } else {
+                Value::None
+            }
+        },
     },
     Column {
         key: "time",

@@ -28,7 +28,6 @@ pub mod trash;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use diff::{BlockChange, Change, Diff, diff};
@@ -43,11 +42,11 @@ pub use manifest::{
     StoredWal,
 };
 pub use mended::{Mended, RECIPE_FILE, mended_object, original, recipe_packs};
-pub use select::{Archives, Damaged, Latest, SourceFilter};
+pub use select::{Ahead, Archives, Chosen, Damaged, Latest, Server, SourceFilter, take_ahead};
 pub use streams::{learn_streams, read_meta};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Millis, Ulid};
+use crate::model::{Millis, Ulid, now};
 use crate::store::{ObjectName, PendingObject, Store};
 
 /// Version of the repository format that this program writes, and the newest it reads.
@@ -96,7 +95,7 @@ impl Repository {
         let descriptor = Descriptor {
             format_version: REPOSITORY_VERSION,
             id: new_id(),
-            created: Timestamp::now().as_millisecond(),
+            created: now(),
         };
         match store.put(&descriptor_name()?, &seal::to_bytes(&descriptor)?) {
             Ok(()) => Ok(Repository {

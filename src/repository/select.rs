@@ -1,8 +1,16 @@
 //! Finding archives: all of them, the latest of a source, one by its id.
 
-use super::layout::{self, ManifestName};
-use super::{Archive, MAX_MANIFEST_BYTES, Repository};
-use crate::error::{Error, Result};
+use std::collections::BTreeSet;
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::Deserialize;
+
+use super::layout::{self, ArchiveId, ManifestName};
+use super::lease::is_ahead;
+use super::{Archive, MANIFEST_VERSION, MAX_MANIFEST_BYTES, Repository, seal};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::Millis;
 use crate::store::{ObjectName, Store};
 
 /// Which sources are meant; nothing given means every one.
@@ -21,6 +29,99 @@ impl SourceFilter {
             wanted.as_deref().is_none_or(|wanted| wanted == found)
         };
         fits(&self.host, &archive.host) && fits(&self.source_name, &archive.source_name)
+    }
+
+    fn lets_through(&self, server: &Server) -> bool {
+        let fits = |wanted: &Option<String>, found: &str| {
+            wanted.as_deref().is_none_or(|wanted| wanted == found)
+        };
+        fits(&self.host, &server.host) && fits(&self.source_name, &server.source_name)
+    }
+}
+
+/// A server that archives are of: what a policy is applied to by itself, and what `latest` is asked of.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+pub struct Server {
+    /// The machine.
+    pub host: String,
+    /// Name of the source.
+    pub source_name: String,
+}
+
+impl Server {
+    /// The one that `archive` is of.
+    pub fn of(archive: &Archive) -> Self {
+        Server {
+            host: archive.host.clone(),
+            source_name: archive.source_name.clone(),
+        }
+    }
+
+    /// Refuses to take archives of several servers for those of one.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` when there is more than one; the error names them.
+    pub fn refuse_several<'a>(servers: impl IntoIterator<Item = &'a Server>) -> Result<()> {
+        let servers: BTreeSet<_> = servers.into_iter().collect();
+        if servers.len() < 2 {
+            return Ok(());
+        }
+        let named: Vec<_> = servers.iter().map(ToString::to_string).collect();
+        Err(Error::invalid(format!(
+            "expected archives of one source, found {}: choose one with --source or --host",
+            named.join(", ")
+        )))
+    }
+}
+
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} on {:?}", self.source_name, self.host)
+    }
+}
+
+/// An archive whose time cannot have been yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ahead {
+    /// The archive.
+    pub id: ArchiveId,
+    /// What its manifest says when it was made.
+    pub time: Millis,
+}
+
+impl Ahead {
+    /// The archive `archive`, when its time lies in the future at `now`.
+    pub fn of(archive: &Archive, now: Millis) -> Option<Self> {
+        is_ahead(archive.time, now).then(|| Ahead {
+            id: archive.id.clone(),
+            time: archive.time,
+        })
+    }
+}
+
+/// Takes the archives that lie in the future at `now` out of those of one server; unless there are no others.
+pub fn take_ahead(archives: &mut Vec<Archive>, now: Millis) -> Vec<Ahead> {
+    let ahead: Vec<_> = archives
+        .iter()
+        .filter_map(|archive| Ahead::of(archive, now))
+        .collect();
+    if ahead.len() < archives.len() {
+        archives.retain(|archive| Ahead::of(archive, now).is_none());
+    }
+    ahead
+}
+
+impl fmt::Display for Ahead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let id = self.id.short();
+        match Timestamp::from_millisecond(self.time) {
+            Ok(time) => write!(f, "archive {id} is of {time:.0}"),
+            Err(_) => write!(f, "archive {id} is of {} ms", self.time),
+        }?;
+        f.write_str(
+            ", which lies in the future: a clock was wrong when it was made, or this machine's is wrong now",
+        )
     }
 }
 
@@ -49,6 +150,31 @@ pub struct Latest {
     pub archive: Option<Archive>,
     /// Manifests as late or later that cannot be read: one of them may be the latest.
     pub damaged: Vec<Damaged>,
+    /// Archives that were passed over because they lie in the future. When there are no others, the latest is one of them.
+    pub ahead: Vec<Ahead>,
+}
+
+/// The archive that somebody has asked for.
+#[derive(Debug)]
+pub struct Chosen {
+    /// The archive.
+    pub archive: Archive,
+    /// Archives that lie in the future and were not taken for the latest; the chosen one, when there are no others.
+    pub ahead: Vec<Ahead>,
+}
+
+impl Chosen {
+    /// What whoever asked has to be told.
+    pub fn remarks(&self) -> impl Iterator<Item = String> {
+        self.ahead.iter().map(|ahead| {
+            let then = if ahead.id == self.archive.id {
+                "it is taken for the latest, as there are no others"
+            } else {
+                "it is not taken for the latest"
+            };
+            format!("{ahead}; {then}")
+        })
+    }
 }
 
 impl Repository {
@@ -71,39 +197,75 @@ impl Repository {
         self.read_all(&self.manifest_names()?)
     }
 
-    /// The latest archive that `filter` lets through. Reads no more manifests than it must.
-    pub fn latest(&self, filter: &SourceFilter) -> Result<Latest> {
+    /// The latest archive that `filter` lets through and that does not lie in the future at `now`. Reads no more manifests than it must.
+    pub fn latest(&self, filter: &SourceFilter, now: Millis) -> Result<Latest> {
         let names = self.manifest_names()?;
         let mut latest = Latest::default();
+        let mut last_resort = None;
         // Stamps end at the second: among equal ones only the manifests know.
         for same_second in names.chunk_by(|a, b| a.stamp == b.stamp).rev() {
             let mut read = self.read_all(same_second)?;
             latest.damaged.append(&mut read.damaged);
-            latest.archive = read
-                .archives
-                .into_iter()
-                .rfind(|found| filter.matches(found));
-            if latest.archive.is_some() {
-                break;
+            let fitting = read.archives.into_iter().rev();
+            for archive in fitting.filter(|found| filter.matches(found)) {
+                match Ahead::of(&archive, now) {
+                    None => {
+                        latest.archive = Some(archive);
+                        return Ok(latest);
+                    }
+                    Some(ahead) => latest.ahead.push(ahead),
+                }
+                last_resort.get_or_insert(archive);
             }
         }
+        latest.archive = last_resort;
         Ok(latest)
     }
 
-    /// The archive that `selector` means: `latest` (of those that `filter` lets through), or the beginning of an id.
+    /// The archives that lie in the future at `now`, as their names tell. Nothing is read.
+    pub fn ahead(&self, now: Millis) -> Result<Vec<Ahead>> {
+        let names = self.manifest_names()?.into_iter();
+        let timed = names.filter_map(|name| Some((layout::time_of(&name.stamp)?, name.id)));
+        Ok(timed
+            .filter(|(time, _)| is_ahead(*time, now))
+            .map(|(time, id)| Ahead { id, time })
+            .collect())
+    }
+
+    /// The servers that `filter` lets through. Manifests that cannot be read tell of none.
+    pub fn servers(&self, filter: &SourceFilter) -> Result<BTreeSet<Server>> {
+        let mut servers = BTreeSet::new();
+        for name in self.manifest_names()? {
+            match self.store().get(&name.object()?, MAX_MANIFEST_BYTES) {
+                Ok(bytes) => servers.extend(seal::from_bytes::<Server>(&bytes, MANIFEST_VERSION)),
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        servers.retain(|server| filter.lets_through(server));
+        Ok(servers)
+    }
+
+    /// The archive that `selector` means at `now`: `latest` (of the one server that `filter` lets through), or the beginning of an id.
     ///
     /// # Errors
     ///
-    /// `NotFound` when there is none; `Invalid` when several ids begin like this; `Corrupt` when `latest` cannot be told because a
-    /// manifest is damaged.
-    pub fn find(&self, selector: &str, filter: &SourceFilter) -> Result<Archive> {
+    /// `NotFound` when there is none; `Invalid` when several ids begin like this, or when `latest` could be that of several servers;
+    /// `Corrupt` when `latest` cannot be told because a manifest is damaged.
+    pub fn find(&self, selector: &str, filter: &SourceFilter, now: Millis) -> Result<Chosen> {
         if selector == "latest" {
-            let latest = self.latest(filter)?;
+            if filter.host.is_none() || filter.source_name.is_none() {
+                Server::refuse_several(&self.servers(filter)?)?;
+            }
+            let latest = self.latest(filter, now)?;
             return match (latest.damaged.into_iter().next(), latest.archive) {
                 (Some(damaged), _) => Err(damaged
                     .error
                     .context("cannot tell which archive is the latest: name one by its id")),
-                (None, Some(archive)) => Ok(archive),
+                (None, Some(archive)) => Ok(Chosen {
+                    archive,
+                    ahead: latest.ahead,
+                }),
                 (None, None) => Err(Error::not_found(format!(
                     "there is no such archive in {}",
                     self.store().describe()
@@ -115,7 +277,10 @@ impl Repository {
             .iter()
             .filter(|name| !selector.is_empty() && name.id.as_str().starts_with(selector));
         match (meant.next(), meant.next()) {
-            (Some(name), None) => self.archive(name),
+            (Some(name), None) => Ok(Chosen {
+                archive: self.archive(name)?,
+                ahead: Vec::new(),
+            }),
             (Some(one), Some(other)) => Err(Error::invalid(format!(
                 "expected the beginning of one archive id, found {selector:?}, which begins {} and {}",
                 one.id, other.id

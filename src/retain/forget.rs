@@ -4,8 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::policy::Policy;
 use crate::error::{Error, ErrorKind, Result};
+use crate::model::Millis;
 use crate::repository::trash::delete_if_there;
-use crate::repository::{Archive, ArchiveId, Archives, Damaged, Repository, SourceFilter};
+use crate::repository::{
+    Ahead, Archive, ArchiveId, Archives, Damaged, Repository, Server, SourceFilter,
+};
 use crate::store::ObjectName;
 
 /// Which archives are to go.
@@ -42,6 +45,8 @@ pub struct Forgotten {
     pub damaged: Vec<Damaged>,
     /// Manifests that cannot be read and were removed, because their ids were given.
     pub removed_damaged: Vec<ObjectName>,
+    /// Archives that lie in the future and stay. No policy takes them for the newest, and none removes them.
+    pub ahead: Vec<Ahead>,
 }
 
 impl Forgotten {
@@ -52,19 +57,27 @@ impl Forgotten {
     }
 }
 
-/// Removes the archives that `selection` lets go among those that `filter` lets through. With `dry_run` it only says
-/// which. With `all` it may leave a source without any archive.
+/// How [`forget`] is to go about it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Leave {
+    /// Whether a server may be left without any archive, or without one that holds blocks.
+    pub nothing: bool,
+    /// Only say what would be done.
+    pub dry_run: bool,
+}
+
+/// Removes the archives that `selection` lets go among those that `filter` lets through, at the time `now`.
 ///
 /// # Errors
 ///
-/// `Refused` when the policy is empty or a source would be left without any archive, `NotFound` or `Invalid` for ids that mean none or
-/// several. Nothing has been removed then.
+/// `Refused` when the policy is empty, or when a server would be left without any archive, or without the last one that holds blocks;
+/// `NotFound` or `Invalid` for ids that mean none or several. Nothing has been removed then.
 pub fn forget(
     repository: &Repository,
     selection: &Selection,
     filter: &SourceFilter,
-    all: bool,
-    dry_run: bool,
+    leave: Leave,
+    now: Millis,
 ) -> Result<Forgotten> {
     let Archives {
         mut archives,
@@ -83,20 +96,24 @@ pub fn forget(
     match selection {
         Selection::Policy(policy) => {
             let is_named = filter.host.is_some() || filter.source_name.is_some();
-            if policy.is_empty() && !(all && is_named) {
+            if policy.is_empty() && !(leave.nothing && is_named) {
                 return Err(Error::refused(
                     "no policy was given, and without one every archive would be removed: say what to keep, for \
                      example --keep-daily 7 --keep-weekly 4 --keep-monthly 12",
                 ));
             }
-            forgotten.decisions = by_policy(archives, policy);
+            forgotten.decisions = by_policy(archives, policy, leave, now);
         }
         Selection::Ids(ids) => by_ids(archives, ids, &mut forgotten)?,
     }
-    if !all {
-        refuse_emptied(&forgotten.decisions)?;
+    if !leave.nothing {
+        refuse_emptied(&forgotten.decisions, now)?;
     }
-    if !dry_run {
+    let kept = forgotten.decisions.iter().filter(|made| made.is_kept());
+    forgotten.ahead = kept
+        .filter_map(|made| Ahead::of(&made.archive, now))
+        .collect();
+    if !leave.dry_run {
         let going = forgotten.decisions.iter().filter(|made| !made.is_kept());
         let going = going.map(|made| made.archive.manifest_name()?.object());
         let names: Result<Vec<_>> = going.collect();
@@ -107,26 +124,51 @@ pub fn forget(
     Ok(forgotten)
 }
 
-/// Archives of one source on one host.
-type Group = (String, String);
+/// Why an archive is kept that no word of a policy wants.
+const AHEAD: &str = "from the future";
+const LAST_WITH_BLOCKS: &str = "last with blocks";
 
-fn group(archive: &Archive) -> Group {
-    (archive.host.clone(), archive.source_name.clone())
-}
-
-fn by_policy(archives: Vec<Archive>, policy: &Policy) -> Vec<Decision> {
-    let mut groups: BTreeMap<Group, Vec<Archive>> = BTreeMap::new();
+fn by_policy(archives: Vec<Archive>, policy: &Policy, leave: Leave, now: Millis) -> Vec<Decision> {
+    let mut servers: BTreeMap<Server, Vec<Archive>> = BTreeMap::new();
     for archive in archives {
-        groups.entry(group(&archive)).or_default().push(archive);
+        servers
+            .entry(Server::of(&archive))
+            .or_default()
+            .push(archive);
     }
     let mut decisions = Vec::new();
-    for archives in groups.into_values() {
-        let newest_first: Vec<_> = archives.iter().rev().map(|archive| archive.time).collect();
+    for archives in servers.into_values() {
+        let (ahead, real): (Vec<_>, Vec<_>) = archives
+            .into_iter()
+            .partition(|archive| !policy.is_empty() && Ahead::of(archive, now).is_some());
+        let newest_first: Vec<_> = real.iter().rev().map(|archive| archive.time).collect();
         let reasons = policy.reasons(&newest_first).into_iter().rev();
-        let made = archives.into_iter().zip(reasons);
-        decisions.extend(made.map(|(archive, reasons)| Decision { archive, reasons }));
+        let mut made: Vec<_> = real
+            .into_iter()
+            .zip(reasons)
+            .map(|(archive, reasons)| Decision { archive, reasons })
+            .collect();
+        if !leave.nothing {
+            keep_blocks(&mut made);
+        }
+        decisions.append(&mut made);
+        decisions.extend(ahead.into_iter().map(|archive| Decision {
+            archive,
+            reasons: vec![AHEAD.to_owned()],
+        }));
     }
     decisions
+}
+
+/// Keeps the newest archive that holds blocks, if none that does is kept.
+fn keep_blocks(made: &mut [Decision]) {
+    let holds_blocks = |made: &Decision| !made.archive.blocks.is_empty();
+    if made.iter().any(|made| made.is_kept() && holds_blocks(made)) {
+        return;
+    }
+    if let Some(last) = made.iter_mut().rfind(|made| holds_blocks(made)) {
+        last.reasons.push(LAST_WITH_BLOCKS.to_owned());
+    }
 }
 
 fn by_ids(archives: Vec<Archive>, ids: &[String], forgotten: &mut Forgotten) -> Result<()> {
@@ -175,7 +217,9 @@ fn by_ids(archives: Vec<Archive>, ids: &[String], forgotten: &mut Forgotten) -> 
             archive,
         })
         .collect();
-    forgotten.decisions.sort_by_key(|made| group(&made.archive));
+    forgotten
+        .decisions
+        .sort_by_key(|made| Server::of(&made.archive));
     Ok(())
 }
 
@@ -185,21 +229,35 @@ fn id_of(damaged: &Damaged) -> Option<ArchiveId> {
     name.rsplit_once('-')?.1.parse().ok()
 }
 
-fn refuse_emptied(decisions: &[Decision]) -> Result<()> {
-    let kept: BTreeSet<Group> = decisions
-        .iter()
-        .filter(|made| made.is_kept())
-        .map(|made| group(&made.archive))
-        .collect();
-    let emptied = decisions
-        .iter()
-        .map(|made| group(&made.archive))
-        .find(|group| !kept.contains(group));
-    match emptied {
-        None => Ok(()),
-        Some((host, source)) => Err(Error::refused(format!(
-            "every archive of source {source:?} on host {host:?} would be removed: keep at least one, for example with \
-             --keep-last 1; for a server that is gone for good there is --unsafe-allow-remove-all"
-        ))),
+/// Refuses to leave a server without any archive, or without one that holds blocks where one did. An archive from the future stands in for
+/// no other.
+fn refuse_emptied(decisions: &[Decision], now: Millis) -> Result<()> {
+    let mut servers: BTreeMap<Server, Vec<&Decision>> = BTreeMap::new();
+    for made in decisions {
+        let of_server = servers.entry(Server::of(&made.archive)).or_default();
+        of_server.push(made);
     }
+    for (server, made) in &servers {
+        let (host, source) = (&server.host, &server.source_name);
+        if !made.iter().any(|made| made.is_kept()) {
+            return Err(Error::refused(format!(
+                "every archive of source {source:?} on host {host:?} would be removed: keep at least one, for example with \
+                 --keep-last 1; for a server that is gone for good there is --unsafe-allow-remove-all"
+            )));
+        }
+        let is_real = |made: &&&Decision| {
+            !made.archive.blocks.is_empty() && Ahead::of(&made.archive, now).is_none()
+        };
+        let with_blocks: Vec<_> = made.iter().filter(is_real).collect();
+        if let Some(last) = with_blocks.last()
+            && !with_blocks.iter().any(|made| made.is_kept())
+        {
+            return Err(Error::refused(format!(
+                "archive {} is the last of source {source:?} on host {host:?} that holds blocks, and would be removed: keep it; \
+                 for a server that is gone for good there is --unsafe-allow-remove-all",
+                last.archive.id.short()
+            )));
+        }
+    }
+    Ok(())
 }

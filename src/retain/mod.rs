@@ -9,7 +9,7 @@ mod policy;
 mod prune;
 mod span;
 
-pub use forget::{Decision, Forgotten, Selection, forget};
+pub use forget::{Decision, Forgotten, Leave, Selection, forget};
 pub use policy::{Keep, Policy};
 pub use prune::{DEFAULT_GRACE, Fate, Item, Options, Pruned, prune};
 pub use span::Span;

@@ -1,15 +1,12 @@
 //! From what a user types as `--repo` to a store.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
 use super::{LocalStore, Store};
 use crate::error::{Error, Result};
-
-/// Schemes that later versions will read, and that are therefore no directory names.
-const OBJECT_STORES: [&str; 3] = ["s3", "gs", "az"];
 
 /// Where a repository is, as typed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,20 +28,33 @@ impl Location {
 impl FromStr for Location {
     type Err = Error;
 
-    /// `Unsupported` for object stores, `Invalid` for any other scheme and for nothing at all.
+    /// `Unsupported` for what names another machine or a service, `Invalid` for nothing at all.
     fn from_str(text: &str) -> Result<Self> {
-        match text.split_once("://") {
-            Some((scheme, _)) if OBJECT_STORES.contains(&scheme) => Err(Error::unsupported(
-                format!("{scheme}:// repositories are not in this version, expected a path"),
-            )),
-            Some((scheme, _)) => Err(Error::invalid(format!(
-                "expected a path to a repository, found unknown scheme {scheme:?}"
-            ))),
-            None if text.is_empty() => Err(Error::invalid(
+        if text.is_empty() {
+            return Err(Error::invalid(
                 "expected a path to a repository, found nothing",
-            )),
-            None => Ok(Location::Local(PathBuf::from(text))),
+            ));
         }
+        refuse_remote(Path::new(text))?;
+        Ok(Location::Local(PathBuf::from(text)))
+    }
+}
+
+/// Refuses a path that looks like a place on another machine or in a service: `s3://bucket`, `s3:bucket`, `sftp:host:/x`,
+/// `user@host:/x`. Taken for a path it would be a directory nobody looks for. `./s3:bucket` is a path.
+///
+/// # Errors
+///
+/// `Unsupported` when it does.
+pub fn refuse_remote(path: &Path) -> Result<()> {
+    let text = path.to_string_lossy();
+    let first = text.split('/').next().unwrap_or_default();
+    match first.split_once(':') {
+        None => Ok(()),
+        Some((before, _)) => Err(Error::unsupported(format!(
+            "expected a path, found {text:?}, which looks like a place of {before:?}: other machines and object stores are not in this \
+             version; a directory of this name is ./{text}"
+        ))),
     }
 }
 
@@ -62,17 +72,39 @@ mod tests {
     use crate::ErrorKind;
 
     #[test]
-    fn paths_are_local_and_object_stores_are_refused_by_name() {
+    fn what_looks_like_another_machine_or_a_service_is_no_path() {
         let local: Location = "/srv/backup".parse().unwrap();
         assert_eq!(local, Location::Local("/srv/backup".into()));
-        for (text, kind) in [
-            ("s3://bucket/prefix", ErrorKind::Unsupported),
-            ("gs://bucket", ErrorKind::Unsupported),
-            ("az://container", ErrorKind::Unsupported),
-            ("ftp://host", ErrorKind::Invalid),
-            ("", ErrorKind::Invalid),
+        assert_eq!(
+            "".parse::<Location>().unwrap_err().kind(),
+            ErrorKind::Invalid
+        );
+        for text in [
+            "s3://bucket/prefix",
+            "gs://bucket",
+            "ftp://host",
+            "s3:bucket/x",
+            "s3:http://host/bucket",
+            "sftp:host:/x",
+            "b2:bucket",
+            "rest:https://host",
+            "host:/path",
+            "user@host:path",
+            ":memory",
         ] {
-            assert_eq!(text.parse::<Location>().unwrap_err().kind(), kind, "{text}");
+            let error = text.parse::<Location>().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Unsupported, "{text}");
+            assert!(error.to_string().contains(&format!("./{text}")), "{error}");
+        }
+        for text in [
+            "./s3:bucket",
+            "/srv/a:b",
+            "../x:y",
+            "dir/s3://x",
+            "-",
+            "repo",
+        ] {
+            assert!(text.parse::<Location>().is_ok(), "{text}");
         }
     }
 }

@@ -23,7 +23,7 @@ use std::ops::Range;
 use std::time::SystemTime;
 
 pub use local::LocalStore;
-pub use location::Location;
+pub use location::{Location, refuse_remote};
 pub use memory::MemoryStore;
 pub use name::ObjectName;
 

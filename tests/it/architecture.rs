@@ -63,7 +63,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &[
             "repair",
             "statistics",
-            "index",
+            "compare",
+            "dump",
             "dense",
             "forecast",
             "index",

@@ -23,6 +23,7 @@ pub(crate) fn narthex(dir: &Path, arguments: &[&str]) -> Ran {
         .args(arguments)
         .env_remove("NARTHEX_REPO")
         .env("NARTHEX_CACHE_DIR", dir.join("cache"))
+        .env("NARTHEX_STATE_DIR", dir.join("state"))
         .current_dir(dir)
         .output()
         .unwrap();

@@ -96,11 +96,19 @@ fn what_is_no_repository_or_a_newer_one_is_said_clearly() {
     }
 }
 
+/// A time at which all archives of these tests have been made.
+const LATER: i64 = FIRST + 100 * NIGHT;
+
+fn find_latest(repository: &Repository) -> Archive {
+    let found = repository.find("latest", &SourceFilter::default(), LATER);
+    found.unwrap().archive
+}
+
 #[test]
 fn an_archive_comes_back_with_every_byte() {
     let (store, repository) = memory();
     let archive = back_up(&repository, FIRST, &[1, 2]).unwrap();
-    let found = repository.find("latest", &SourceFilter::default()).unwrap();
+    let found = find_latest(&repository);
     assert_eq!(found, archive);
     assert_eq!(restore(&store, &found).unwrap(), expected(FIRST, &[1, 2]));
 }
@@ -112,7 +120,7 @@ fn a_block_that_was_touched_comes_back_with_its_new_files_and_its_old_ones_besid
     let touched = store_block(repository.store(), 1, Some(b"touched")).unwrap();
     let later = archive(FIRST + NIGHT, ArchiveId::random(), vec![touched]);
     repository.commit(&later).unwrap();
-    let latest = repository.find("latest", &SourceFilter::default()).unwrap();
+    let latest = find_latest(&repository);
     let files = restore(&store, &latest).unwrap();
     assert_eq!(files[&format!("{}/meta.json", ulid(1))], b"touched");
     assert_eq!(files.len(), 5);
@@ -142,12 +150,23 @@ fn archives_are_found_by_time_source_and_beginning_of_their_id() {
     };
     let any = SourceFilter::default();
     let find = |selector: &str, filter: &SourceFilter| {
-        let found = repository.find(selector, filter);
+        let found = repository.find(selector, filter, LATER);
         found
-            .map(|a: Archive| a.id.to_string())
+            .map(|chosen| chosen.archive.id.to_string())
             .map_err(|e| e.kind())
     };
-    assert_eq!(find("latest", &any).unwrap(), "aaab000000000000");
+    assert_eq!(find("latest", &any), Err(ErrorKind::Invalid));
+    let several = repository
+        .find("latest", &any, LATER)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        several.contains("on \"mon1\"")
+            && several.contains("on \"mon2\"")
+            && several.contains("--host"),
+        "{several}"
+    );
+    assert_eq!(find("latest", &on("mon2")).unwrap(), "aaab000000000000");
     assert_eq!(find("latest", &on("mon1")).unwrap(), "bbbb000000000000");
     assert_eq!(find("latest", &on("mon3")), Err(ErrorKind::NotFound));
     assert_eq!(find("aaab", &any).unwrap(), "aaab000000000000");
@@ -157,6 +176,32 @@ fn archives_are_found_by_time_source_and_beginning_of_their_id() {
     let listed = repository.archives().unwrap().archives;
     let ids: Vec<_> = listed.iter().map(|a| a.id.short()).collect();
     assert_eq!(ids, ["aaaa0000", "cccc0000", "bbbb0000", "aaab0000"]);
+}
+
+#[test]
+fn an_archive_from_the_future_is_the_latest_only_when_there_are_no_others() {
+    let (_, repository) = memory();
+    let ahead = back_up(&repository, FIRST + 400 * NIGHT, &[1]).unwrap();
+    let any = SourceFilter::default();
+    let alone = repository.find("latest", &any, FIRST).unwrap();
+    assert_eq!(alone.archive.id, ahead.id);
+    let said: Vec<_> = alone.remarks().collect();
+    assert!(said[0].contains("there are no others"), "{said:?}");
+    let real = back_up(&repository, FIRST, &[1]).unwrap();
+    for now in [FIRST, FIRST + 300 * NIGHT] {
+        let chosen = repository.find("latest", &any, now).unwrap();
+        assert_eq!(chosen.archive.id, real.id);
+        let said: Vec<_> = chosen.remarks().collect();
+        assert!(said[0].contains("not taken for the latest"), "{said:?}");
+        assert!(said[0].contains(ahead.id.short()), "{said:?}");
+    }
+    let then = repository
+        .find("latest", &any, FIRST + 400 * NIGHT)
+        .unwrap();
+    assert_eq!((then.archive.id, then.ahead.len()), (ahead.id, 0));
+    for extreme in [i64::MIN, 0, i64::MAX] {
+        repository.find("latest", &any, extreme).unwrap();
+    }
 }
 
 #[test]
@@ -173,10 +218,11 @@ fn a_damaged_manifest_hides_no_other_and_is_not_passed_over_as_latest() {
     assert_eq!(all.archives, std::slice::from_ref(&old));
     assert_eq!(all.damaged[0].name, object);
     let filter = SourceFilter::default();
-    let latest = repository.find("latest", &filter).unwrap_err();
+    let latest = repository.find("latest", &filter, LATER).unwrap_err();
     assert_eq!(latest.kind(), ErrorKind::Corrupt);
-    assert_eq!(repository.find(old.id.as_str(), &filter).unwrap(), old);
-    let readable = repository.latest(&filter).unwrap();
+    let found = repository.find(old.id.as_str(), &filter, LATER).unwrap();
+    assert_eq!(found.archive, old);
+    let readable = repository.latest(&filter, LATER).unwrap();
     assert_eq!(readable.archive, Some(old));
     assert_eq!(readable.damaged.len(), 1);
 }

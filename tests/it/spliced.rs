@@ -329,6 +329,7 @@ fn a_disk_that_has_no_room_for_what_is_to_be_remembered_costs_bytes_but_no_backu
     let ran = std::process::Command::new(env!("CARGO_BIN_EXE_narthex"))
         .args([&backup[..], &nowhere].concat())
         .env("TMPDIR", "file/none")
+        .env("NARTHEX_STATE_DIR", "state")
         .current_dir(bench.path())
         .output()
         .unwrap();

@@ -107,7 +107,7 @@ fn parse_sheet(text: &str) -> std::result::Result<Sheet, String> {
 pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     let selection = args.selection()?;
     let concerns = |min, max| min <= selection.until && max > selection.since;
-    let blocks = args.stored.blocks(&args.paths, concerns)?;
+    let blocks = args.stored.blocks(&args.paths, concerns, context)?;
     let mut analyzer = Analyzer::new(Options {
         selection: selection.clone(),
         extended: args.extended,

@@ -1,14 +1,16 @@
 //! `narthex backup`: archives what is new in a data directory.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value as Json, json};
 
 use crate::archive::{self, Codec, Options, Preview, Source};
-use crate::cli::args::RepoArgs;
-use crate::cli::{Context, Outcome, time};
+use crate::cli::args::{RepoArgs, local_path};
+use crate::cli::state::StateArgs;
+use crate::cli::{Context, Outcome};
 use crate::error::{Error, ErrorKind, Result};
+use crate::model::now;
 use crate::raw::Links;
 use crate::report;
 use crate::report::backup::BACKUP;
@@ -27,7 +29,9 @@ Examples:
   narthex backup /data --source prometheus-0 --label cluster=eu1 --json
 
 Prometheus may run. Blocks that are in the repository already are not read, except for meta.json, tombstones \
-and less than 1 KiB of the index. The repository is made when its directory does not exist or is empty. Damaged blocks are archived \
+and less than 1 KiB of the index. The repository is made, and that is said, when its directory does not exist or is \
+empty; not with --no-create, and not where a repository was before: its disk may not be mounted. Of nothing, no block and no sample, no \
+archive is made, and the exit code is 3. Damaged blocks are archived \
 as they are; they and whatever had to be left out are named on standard error, with exit code 3.")]
 pub(crate) struct Args {
     /// A data directory, a Prometheus snapshot, or one block
@@ -58,11 +62,16 @@ pub(crate) struct Args {
     level: i32,
     /// Where what is known of stored packs is remembered; it may be lost at any time
     /// [default: narthex in `$XDG_CACHE_HOME` or ~/.cache]
-    #[arg(long, value_name = "DIR", env = "NARTHEX_CACHE_DIR")]
+    #[arg(long, value_name = "DIR", env = "NARTHEX_CACHE_DIR", value_parser = local_path())]
     cache_dir: Option<PathBuf>,
     /// Remember nothing: read packs back where new blocks repeat their samples
     #[arg(long)]
     no_cache: bool,
+    #[command(flatten)]
+    state: StateArgs,
+    /// Make no repository: where there is none, its disk may not be mounted
+    #[arg(long)]
+    no_create: bool,
     /// Back up even if DIR looks like another server than the one archived under this name before
     #[arg(long)]
     force: bool,
@@ -98,12 +107,9 @@ impl Args {
 }
 
 pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
-    let host = args.host.clone().unwrap_or_else(this_host);
-    let source = Source::new(&args.dir, host, args.source.clone())?;
-    refuse_inside(&source, &args.repo)?;
-    if args.dry_run {
-        return preview(args, &source, context);
-    }
+    // Nothing is made for a directory that holds nothing to back up.
+    crate::block::DataDir::scan(&args.dir)?;
+    refuse_inside(&args.dir, &args.repo)?;
     let options = Options {
         codec: args.codec.into(),
         logs: !args.no_wal,
@@ -118,17 +124,18 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
         },
         ..Options::default()
     };
-    // Nothing is made for a directory that holds nothing to back up.
-    crate::block::DataDir::scan(&source.dir)?;
-    let repository = Repository::open_or_init(args.repo.store())?;
+    if args.dry_run {
+        return preview(args, &options, context);
+    }
+    let repository = open_or_init(args, context)?;
     if let Some(written) = repository.mend_descriptor()? {
         let trouble = repository.trouble().unwrap_or_default();
         context.progress.remark(&format_args!(
             "{trouble}; {written} was written in its place"
         ));
     }
-    let now = time::now();
-    let report = archive::backup(&source, &repository, &options, now, context.progress)?;
+    let source = recognise(args, Some(&repository), context)?;
+    let report = archive::backup(&source, &repository, &options, now(), context.progress)?;
     for problem in &report.problems {
         context.progress.remark(problem);
     }
@@ -144,10 +151,74 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
         add(&mut json, "problems", json!(report.problems));
         context.print_json(&json)?;
     } else {
-        context.print(report::lines(BACKUP, &report))?;
+        if report.committed {
+            context.print(report::lines(BACKUP, &report))?;
+        }
         print_left_out(&left_out, context)?;
     }
     Ok(Outcome::problems_if(!report.problems.is_empty()))
+}
+
+/// The repository, which is made where none has ever been, unless --no-create is given. Whether the right one is there is asked first.
+fn open_or_init(args: &Args, context: &Context<'_>) -> Result<Repository> {
+    let location = args.repo.location();
+    let repository = if let Some(repository) = args.existing()? {
+        repository
+    } else {
+        let repository = Repository::open_or_init(args.repo.store())?;
+        let id = &repository.descriptor().id;
+        context
+            .progress
+            .remark(&format_args!("made a new repository {id} in {location}"));
+        repository
+    };
+    if let Some(reason) = args.state.remember(location, &repository) {
+        context.progress.remark(&reason);
+    }
+    Ok(repository)
+}
+
+impl Args {
+    /// The repository, if there is one; there may be none only where one may be made.
+    fn existing(&self) -> Result<Option<Repository>> {
+        let location = self.repo.location();
+        match self.repo.open() {
+            Ok(repository) => {
+                self.state.refuse_other(location, &repository)?;
+                Ok(Some(repository))
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                if !self.repo.store().is_vacant()? {
+                    return Err(error);
+                }
+                self.state.refuse_vacant(location)?;
+                if self.no_create {
+                    return Err(
+                        error.context("with --no-create none is made; is its disk mounted?")
+                    );
+                }
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The source, and a word on a snapshot that was taken for a server's because of its blocks.
+fn recognise(
+    args: &Args,
+    repository: Option<&Repository>,
+    context: &Context<'_>,
+) -> Result<Source> {
+    let (host, name) = (args.host.as_deref(), args.source.as_deref());
+    let recognised = archive::recognise(&args.dir, host, name, this_host(), repository)?;
+    if let Some(server) = &recognised.by_blocks {
+        let dir = recognised.source.dir.display();
+        context.progress.remark(&format_args!(
+            "{dir} is taken for a snapshot of {server}, whose blocks it shares"
+        ));
+    }
+    Ok(recognised.source)
 }
 
 /// Where packs are remembered: as asked for, or where the XDG Base Directory Specification says.
@@ -166,12 +237,15 @@ fn cache_dir(args: &Args) -> Option<PathBuf> {
 }
 
 /// A repository in the data directory would be lost with it.
-fn refuse_inside(source: &Source, repo: &RepoArgs) -> Result<()> {
+fn refuse_inside(source: &Path, repo: &RepoArgs) -> Result<()> {
+    let source = source
+        .canonicalize()
+        .map_err(|e| Error::io("open", source, e))?;
     let Location::Local(dir) = repo.location();
     let full = std::path::absolute(dir).map_err(|e| Error::io("find", dir, e))?;
     // The repository need not exist yet.
     let existing = full.ancestors().find_map(|dir| dir.canonicalize().ok());
-    if existing.is_some_and(|existing| existing.starts_with(&source.dir)) {
+    if existing.is_some_and(|existing| existing.starts_with(&source)) {
         return Err(Error::refused(format!(
             "repository {} lies in the directory that is to be backed up",
             full.display()
@@ -180,12 +254,19 @@ fn refuse_inside(source: &Source, repo: &RepoArgs) -> Result<()> {
     Ok(())
 }
 
-fn preview(args: &Args, source: &Source, context: &mut Context<'_>) -> Result<Outcome> {
-    let repository = match args.repo.open() {
-        Err(error) if error.kind() == ErrorKind::NotFound => None,
-        opened => Some(opened?),
-    };
-    let preview = archive::preview(source, repository.as_ref(), args.links(), args.force)?;
+fn preview(args: &Args, options: &Options, context: &mut Context<'_>) -> Result<Outcome> {
+    let repository = args.existing()?;
+    if repository.is_none() {
+        let location = args.repo.location();
+        context
+            .progress
+            .remark(&format_args!("would make a new repository in {location}"));
+    }
+    let source = recognise(args, repository.as_ref(), context)?;
+    let preview = archive::preview(&source, repository.as_ref(), options, now())?;
+    for problem in &preview.problems {
+        context.progress.remark(problem);
+    }
     let left_out = preview.left_out.iter();
     let left_out = left_out
         .map(|(name, reason)| (&**name, &**reason))
@@ -200,12 +281,13 @@ fn preview(args: &Args, source: &Source, context: &mut Context<'_>) -> Result<Ou
             "updated": preview.updated,
             "unchanged": preview.unchanged,
             "left_out": left_out_json(&left_out),
+            "problems": preview.problems,
         }))?;
     } else {
         print_preview(&preview, context)?;
         print_left_out(&left_out, context)?;
     }
-    Ok(Outcome::Healthy)
+    Ok(Outcome::problems_if(!preview.problems.is_empty()))
 }
 
 fn print_preview(preview: &Preview, context: &mut Context<'_>) -> Result<()> {

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::block::DataDir;
 use crate::cli::args::{REPO_VARIABLE, open_repository};
-use crate::cli::stored::{Need, Opened};
+use crate::cli::stored::{Need, Opened, find};
 use crate::cli::time::{now, parse_time};
 use crate::cli::{Context, Outcome};
 use crate::compare::{self, Comparison, Equality, Files, MetricChange, compare, same_files};
@@ -50,6 +50,12 @@ pub(crate) struct Args {
     /// Directory of the repository archives are in; `NARTHEX_REPO` may say it instead
     #[arg(long, env = REPO_VARIABLE, value_name = "REPO")]
     repo: Option<Location>,
+    /// With `latest`: of this host
+    #[arg(long)]
+    host: Option<String>,
+    /// With `latest`: of the source of this name
+    #[arg(long, value_name = "NAME")]
+    source: Option<String>,
     /// Compare the samples of two archives, not their lists of blocks
     #[arg(long)]
     content: bool,
@@ -100,7 +106,8 @@ impl From<Level> for Equality {
 /// What an argument stands for.
 enum Named {
     Path(PathBuf),
-    Archive(Box<Archive>),
+    /// An archive, and whether it may not be the one that was meant.
+    Archive(Box<Archive>, bool),
 }
 
 /// One side, ready to be read.
@@ -113,12 +120,13 @@ struct Readable {
 pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     let selection = args.selection()?;
     let mut repository = None;
-    let a = args.named(&args.a, &mut repository)?;
-    let b = args.named(&args.b, &mut repository)?;
-    if let (Named::Archive(a), Named::Archive(b)) = (&a, &b)
+    let a = args.named(&args.a, &mut repository, context)?;
+    let b = args.named(&args.b, &mut repository, context)?;
+    if let (Named::Archive(a, doubtful), Named::Archive(b, other)) = (&a, &b)
         && !args.wants_content()
     {
-        return block_lists(a, b, context);
+        block_lists(a, b, context)?;
+        return Ok(Outcome::problems_if(*doubtful || *other));
     }
     let (a, b) = (
         open(a, repository.as_ref(), &selection, context)?,
@@ -153,7 +161,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
 }
 
 /// Compares what two archives list.
-fn block_lists(a: &Archive, b: &Archive, context: &mut Context<'_>) -> Result<Outcome> {
+fn block_lists(a: &Archive, b: &Archive, context: &mut Context<'_>) -> Result<()> {
     let diff = diff(a, b);
     if context.json {
         let changes = report::json_rows(CHANGES, &diff.changes);
@@ -170,7 +178,7 @@ fn block_lists(a: &Archive, b: &Archive, context: &mut Context<'_>) -> Result<Ou
             diff.shared
         ))?;
     }
-    Ok(Outcome::Healthy)
+    Ok(())
 }
 
 fn open(
@@ -180,10 +188,12 @@ fn open(
     context: &Context<'_>,
 ) -> Result<Readable> {
     let opened = match (named, repository) {
-        (Named::Archive(archive), Some(repository)) => {
-            Opened::of_archive(repository, &archive, &[], Need::Blocks, context)?
+        (Named::Archive(archive, doubtful), Some(repository)) => {
+            let mut opened = Opened::of_archive(repository, &archive, &[], Need::Blocks, context)?;
+            opened.incomplete |= doubtful;
+            opened
         }
-        (Named::Archive(_), None) => return Err(no_repository()),
+        (Named::Archive(..), None) => return Err(no_repository()),
         (Named::Path(path), _) => Opened::of_paths(vec![path]),
     };
     let path = opened.paths.first().map_or(Path::new(""), PathBuf::as_path);
@@ -242,7 +252,12 @@ impl Args {
         })
     }
 
-    fn named(&self, text: &str, repository: &mut Option<Repository>) -> Result<Named> {
+    fn named(
+        &self,
+        text: &str,
+        repository: &mut Option<Repository>,
+        context: &Context<'_>,
+    ) -> Result<Named> {
         let selector = match text.strip_prefix(ARCHIVE_PREFIX) {
             Some(selector) => selector,
             None if Path::new(text).exists() => return Ok(Named::Path(text.into())),
@@ -258,9 +273,13 @@ impl Args {
             Some(opened) => opened,
             None => open_repository(location.store())?,
         };
-        let archive = opened.find(selector, &SourceFilter::default());
+        let filter = SourceFilter {
+            host: self.host.clone(),
+            source_name: self.source.clone(),
+        };
+        let found = find(&opened, selector, &filter, context);
         *repository = Some(opened);
-        archive.map(|archive| Named::Archive(Box::new(archive)))
+        found.map(|(archive, doubtful)| Named::Archive(Box::new(archive), doubtful))
     }
 
     fn print(

@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal as _};
 use std::os::fd::AsFd as _;
 
 use crate::cli::args::RepoArgs;
+use crate::cli::stored::find;
 use crate::cli::{Context, Outcome, output_error};
 use crate::error::{Error, Result};
 use crate::model::Ulid;
@@ -60,7 +61,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
         host: args.host.clone(),
         source_name: args.source.clone(),
     };
-    let archive = repository.find(&args.archive, &filter)?;
+    let (archive, doubtful) = find(&repository, &args.archive, &filter, context)?;
     let block = archive.blocks.iter().find(|block| block.ulid == args.block);
     let block = block.ok_or_else(|| {
         Error::not_found(format!(
@@ -81,5 +82,5 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
             }
         }
     }
-    Ok(Outcome::Healthy)
+    Ok(Outcome::problems_if(doubtful))
 }

@@ -5,11 +5,11 @@ use serde_json::{Value as Json, json};
 
 use super::prune::{self, GraceArgs};
 use crate::cli::args::{RepoArgs, SourceArgs};
-use crate::cli::{Context, Outcome};
+use crate::cli::{Context, Outcome, time};
 use crate::error::Result;
 use crate::report;
 use crate::report::retain::DECISIONS;
-use crate::retain::{Forgotten, Keep, Policy, Selection, Span, forget};
+use crate::retain::{Forgotten, Keep, Leave, Policy, Selection, Span, forget};
 
 /// Which archives to keep, or to remove.
 #[derive(Debug, clap::Args)]
@@ -28,8 +28,8 @@ Examples:
 
 Words are those of restic: an archive is kept when any of them wants it, and every group of archives of one host and source is \
 looked at by itself. --keep-daily 7 keeps the newest archive of each of the last seven days that have one; the oldest archive of all is kept while \
-a word has some left to give. Hours, days, ISO weeks, months and years are those of UTC. No policy empties a group, and a \
-manifest that cannot be read is never removed by a policy: it is named, with exit code 3. \
+a word has some left to give. Hours, days, ISO weeks, months and years are those of UTC. No policy empties a group or removes the last archive in it that holds blocks. A \
+manifest that cannot be read, and an archive from the future, is never removed by a policy nor taken for the newest: it is named, with exit code 3. \
 Forgetting frees no bytes: prune does.")]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -60,7 +60,7 @@ pub(crate) struct Args {
     keep_within: Option<Span>,
     #[command(flatten)]
     sources: SourceArgs,
-    /// Let a server go for good: a group may lose its last archive. Without a policy --host or --source must say which
+    /// Let a server go for good: a group may lose its last archive, and the last that holds blocks. Without a policy --host or --source must say which
     #[arg(long = "unsafe-allow-remove-all")]
     all: bool,
     /// Say which archives would be removed, and do nothing
@@ -98,11 +98,20 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
         &repository,
         &args.selection(),
         &filter,
-        args.all,
-        args.dry_run,
+        Leave {
+            nothing: args.all,
+            dry_run: args.dry_run,
+        },
+        time::now(),
     )?;
     for damaged in &forgotten.damaged {
         context.progress.remark(&damaged.error.chain());
+    }
+    for ahead in &forgotten.ahead {
+        context.progress.remark(&format_args!(
+            "{ahead}; it stays and counts for nothing: narthex forget {} removes it",
+            ahead.id.short()
+        ));
     }
     let mut json = to_json(&forgotten, args.dry_run);
     if !context.json {
@@ -126,7 +135,9 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     if context.json {
         context.print_json(&json)?;
     }
-    Ok(Outcome::problems_if(!forgotten.damaged.is_empty()))
+    Ok(Outcome::problems_if(
+        !forgotten.damaged.is_empty() || !forgotten.ahead.is_empty(),
+    ))
 }
 
 fn to_json(forgotten: &Forgotten, dry_run: bool) -> Json {
@@ -138,6 +149,7 @@ fn to_json(forgotten: &Forgotten, dry_run: bool) -> Json {
         "archives": report::json_rows(DECISIONS, &forgotten.decisions),
         "damaged": damaged,
         "removed_damaged": forgotten.removed_damaged,
+        "ahead": forgotten.ahead.iter().map(|ahead| json!(ahead.id)).collect::<Vec<_>>(),
         "dry_run": dry_run,
     })
 }

@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 
-use crate::cli::args;
+use crate::cli::args::{self, local_path};
 use crate::cli::{Context, Outcome};
 use crate::error::{Error, Result};
 
@@ -28,6 +28,7 @@ Examples:
   narthex generate man /usr/local/share/man/man1")]
     Man {
         /// Where to put narthex.1, narthex-backup.1 and so on; made if need be
+        #[arg(value_parser = local_path())]
         dir: std::path::PathBuf,
     },
 }

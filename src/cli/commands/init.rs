@@ -3,8 +3,9 @@
 use serde_json::json;
 
 use crate::cli::args::RepoArgs;
+use crate::cli::state::StateArgs;
 use crate::cli::{Context, Outcome};
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::repository::Repository;
 
 /// Where to make it.
@@ -14,14 +15,23 @@ Examples:
   narthex init --repo /srv/backup/prometheus
   NARTHEX_REPO=/srv/backup/prometheus narthex init
 
-The directory is created; one that exists must be empty. narthex backup does this by itself.")]
+The directory is created; one that exists must be empty. narthex backup does this by itself, unless --no-create is given. Where a \
+repository was before, none is made: its disk may not be mounted. --accept-repository says that it was given up.")]
 pub(crate) struct Args {
     #[command(flatten)]
     repo: RepoArgs,
+    #[command(flatten)]
+    state: StateArgs,
 }
 
 pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
+    if matches!(args.repo.open(), Err(error) if error.kind() == ErrorKind::NotFound) {
+        args.state.refuse_vacant(args.repo.location())?;
+    }
     let repository = Repository::init(args.repo.store())?;
+    if let Some(reason) = args.state.remember(args.repo.location(), &repository) {
+        context.progress.remark(&reason);
+    }
     let (id, place) = (&repository.descriptor().id, repository.store().describe());
     if context.json {
         context.print_json(&json!({"id": id, "repository": place}))?;

@@ -54,12 +54,19 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     let repository = args.repo.open()?;
     let options = args.grace.options(args.dry_run);
     let pruned = run_prune(&repository, options)?;
+    let ahead = repository.ahead(time::now())?;
+    for ahead in &ahead {
+        context.progress.remark(&format_args!(
+            "{ahead}; what it needs is kept: narthex forget {} lets it go",
+            ahead.id.short()
+        ));
+    }
     if context.json {
         context.print_json(&to_json(&pruned, options))?;
     } else {
         print(&pruned, options, context)?;
     }
-    Ok(Outcome::Healthy)
+    Ok(Outcome::problems_if(!ahead.is_empty()))
 }
 
 /// Prunes now.

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use crate::cli::args::RepoArgs;
+use crate::cli::args::{RepoArgs, local_path};
 use crate::cli::ownership::OwnershipArgs;
+use crate::cli::stored::find;
 use crate::cli::{Context, Outcome, time};
 use crate::cut::Part;
 use crate::dump::Selector;
@@ -52,7 +53,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     repo: RepoArgs,
     /// Where to restore to: a directory that is empty or does not exist
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = local_path())]
     target: PathBuf,
     /// With `latest`: of this host
     #[arg(long)]
@@ -142,11 +143,12 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
         host: args.host.clone(),
         source_name: args.source.clone(),
     };
-    let mut archive = repository.find(&args.archive, &filter)?;
+    let (mut archive, doubtful) = find(&repository, &args.archive, &filter, context)?;
     let (mut chain, incomplete) = match wanted {
         Wanted::Range(_) => chain(&repository, &archive, context)?,
         Wanted::Archive | Wanted::Blocks(_) => (Vec::new(), false),
     };
+    let incomplete = incomplete || doubtful;
     let target = Target::new(&args.target, args.add_missing)?;
     for stale in target.stale_stages() {
         let dir = stale.display();

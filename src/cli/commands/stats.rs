@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use crate::cli::args::{RepoArgs, SourceArgs};
+use crate::cli::stored::find;
 use crate::cli::{Context, Outcome};
 use crate::dense::stats;
 use crate::error::Result;
@@ -75,8 +76,9 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     let filter = args.sources.filter();
     let repository = args.repo.open()?;
     if let Some(by) = args.by {
-        let archive = repository.find(&args.archive, &filter)?;
-        return by_group(&repository, &archive, by.into(), args.top, context);
+        let (archive, doubtful) = find(&repository, &args.archive, &filter, context)?;
+        let outcome = by_group(&repository, &archive, by.into(), args.top, context)?;
+        return Ok(outcome.max(Outcome::problems_if(doubtful)));
     }
     let mut all = repository.archives()?;
     all.archives.retain(|archive| filter.matches(archive));

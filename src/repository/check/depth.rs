@@ -1,7 +1,6 @@
 //! How much of a repository to prove.
 
-use jiff::Timestamp;
-
+use crate::model::now;
 use crate::repository::Digest;
 use crate::store::ObjectName;
 
@@ -36,8 +35,8 @@ impl Share {
 
     /// `percent` today.
     pub fn today(percent: u8) -> Self {
-        let seconds = u64::try_from(Timestamp::now().as_second()).unwrap_or(0);
-        Self::new(percent, seconds / 86_400)
+        let since = u64::try_from(now()).unwrap_or(0);
+        Self::new(percent, since / 86_400_000)
     }
 
     /// Objects stand on a circle of 10,000 places by the digest of their name; the share is an arc.

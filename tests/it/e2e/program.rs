@@ -9,10 +9,11 @@ use serde_json::Value;
 /// A command line of `narthex`, not started yet.
 pub(crate) fn narthex<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_narthex"));
-    let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache");
+    let own = Path::new(env!("CARGO_TARGET_TMPDIR"));
     command
         .env_remove("NARTHEX_REPO")
-        .env("NARTHEX_CACHE_DIR", cache)
+        .env("NARTHEX_CACHE_DIR", own.join("cache"))
+        .env("NARTHEX_STATE_DIR", own.join("state"))
         .args(arguments);
     command
 }

@@ -96,8 +96,8 @@ fn a_forget_that_dies_at_any_operation_leaves_the_other_archives_whole() {
             &repository,
             &selection,
             &SourceFilter::default(),
-            false,
-            false,
+            retain::Leave::default(),
+            START + 100 * DAY,
         )
     };
     let operations = bench.operations(run);

@@ -3,9 +3,16 @@
 use super::*;
 use narthex::ErrorKind;
 use narthex::repository::{ArchiveId, SourceFilter};
-use narthex::retain::{Forgotten, Keep, Policy, Selection, forget};
+use narthex::retain::{Forgotten, Keep, Leave, Policy, Selection, forget};
 
 use crate::keeping::archive;
+
+/// When archives are forgotten.
+const NOW: Millis = START + 100 * DAY;
+
+fn leave(nothing: bool, dry_run: bool) -> Leave {
+    Leave { nothing, dry_run }
+}
 
 /// Archives of two hosts, one a day.
 fn days(count: i64) -> (MemoryStore, Repository) {
@@ -30,7 +37,13 @@ fn daily(count: u64) -> Selection {
 }
 
 fn run(repository: &Repository, selection: &Selection, all: bool) -> Result<Forgotten> {
-    forget(repository, selection, &SourceFilter::default(), all, false)
+    forget(
+        repository,
+        selection,
+        &SourceFilter::default(),
+        leave(all, false),
+        NOW,
+    )
 }
 
 fn left(repository: &Repository) -> Vec<(String, Millis)> {
@@ -47,7 +60,7 @@ fn left(repository: &Repository) -> Vec<(String, Millis)> {
 fn every_group_goes_by_the_policy_on_its_own_and_a_dry_run_removes_nothing() {
     let (store, repository) = days(4);
     let filter = SourceFilter::default();
-    let dry = forget(&repository, &daily(2), &filter, false, true).unwrap();
+    let dry = forget(&repository, &daily(2), &filter, leave(false, true), NOW).unwrap();
     assert_eq!((dry.removed(), archives(&store)), (4, 8));
     let done = run(&repository, &daily(2), false).unwrap();
     let said = |f: &Forgotten| -> Vec<_> {
@@ -68,7 +81,7 @@ fn a_filter_keeps_the_policy_from_other_groups() {
         host: Some("mon2".to_owned()),
         source_name: None,
     };
-    let done = forget(&repository, &daily(1), &filter, false, false).unwrap();
+    let done = forget(&repository, &daily(1), &filter, leave(false, false), NOW).unwrap();
     assert_eq!((done.decisions.len(), done.removed()), (3, 2));
     assert_eq!(left(&repository).len(), 4);
 }
@@ -131,7 +144,7 @@ fn nothing_is_removed_without_a_policy_and_no_group_loses_its_last_archive_by_ac
         source_name: None,
     };
     let nothing = Selection::Policy(Policy::default());
-    let done = forget(&repository, &nothing, &gone, true, false).unwrap();
+    let done = forget(&repository, &nothing, &gone, leave(true, false), NOW).unwrap();
     assert_eq!((done.removed(), archives(&store)), (2, 0));
 }
 
@@ -158,4 +171,93 @@ fn a_damaged_manifest_is_named_and_stays_unless_its_id_is_given() {
     assert_eq!(done.damaged.len(), 0);
     assert!(store.size(&broken).is_err());
     prune(&store, 0, START).unwrap();
+}
+
+/// Archives of one server with so many blocks each, one a day.
+fn nights(blocks: &[usize]) -> (MemoryStore, Repository) {
+    let store = MemoryStore::new();
+    let repository = Repository::init(Arc::new(store.clone())).unwrap();
+    for (day, blocks) in (0..).zip(blocks) {
+        let numbers: Vec<u8> = (1..).take(*blocks).collect();
+        crate::keeping::back_up(&repository, START + day * DAY, &numbers).unwrap();
+    }
+    (store, repository)
+}
+
+fn days_left(repository: &Repository) -> Vec<i64> {
+    left(repository).into_iter().map(|(_, day)| day).collect()
+}
+
+#[test]
+fn the_last_archive_that_holds_blocks_stays() {
+    let (_, repository) = nights(&[1, 1, 0, 0]);
+    let last = Selection::Policy(Policy {
+        last: Keep::Count(1),
+        ..Policy::default()
+    });
+    let done = run(&repository, &last, false).unwrap();
+    assert_eq!(days_left(&repository), [1, 3]);
+    let kept = done.decisions.iter().find(|made| made.is_kept()).unwrap();
+    assert_eq!(kept.reasons, ["last with blocks"]);
+    let named = Selection::Ids(vec![kept.archive.id.to_string()]);
+    let refused = run(&repository, &named, false).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Refused);
+    assert!(refused.to_string().contains("holds blocks"), "{refused}");
+    run(&repository, &last, true).unwrap();
+    assert_eq!(days_left(&repository), [3]);
+}
+
+#[test]
+fn an_archive_from_the_future_counts_for_nothing_and_costs_no_other() {
+    let (_, repository) = nights(&[1, 1, 1]);
+    crate::keeping::back_up(&repository, START + 400 * DAY, &[1]).unwrap();
+    for policy in [
+        Policy {
+            within: Some("1y".parse().unwrap()),
+            ..Policy::default()
+        },
+        Policy {
+            daily: Keep::Count(3),
+            ..Policy::default()
+        },
+    ] {
+        let selection = Selection::Policy(policy);
+        let done = run(&repository, &selection, false).unwrap();
+        assert_eq!((done.removed(), done.ahead.len()), (0, 1));
+    }
+    let done = run(&repository, &daily(1), false).unwrap();
+    assert_eq!(done.removed(), 2);
+    assert_eq!(
+        days_left(&repository),
+        [2, 400],
+        "the newest real one stays"
+    );
+    let ids = |day: usize| {
+        let archives = repository.archives().unwrap().archives;
+        Selection::Ids(vec![archives[day].id.to_string()])
+    };
+    let real = run(&repository, &ids(0), false).unwrap_err();
+    assert_eq!(
+        real.kind(),
+        ErrorKind::Refused,
+        "one from the future stands in for none"
+    );
+    run(&repository, &ids(1), false).unwrap();
+    assert_eq!(days_left(&repository), [2]);
+}
+
+#[test]
+fn with_a_clock_that_stands_before_all_archives_a_policy_removes_none() {
+    for now in [Millis::MIN, -1, 0, START - DAY] {
+        let (_, repository) = nights(&[1, 1, 1]);
+        let done = forget(
+            &repository,
+            &daily(1),
+            &SourceFilter::default(),
+            leave(false, false),
+            now,
+        )
+        .unwrap();
+        assert_eq!((done.removed(), done.ahead.len()), (0, 3), "{now}");
+    }
 }

@@ -1,0 +1,226 @@
+//! Which server a directory belongs to, by its blocks and by where it lies.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::path::Path;
+
+use super::Source;
+use super::hooks::NoHooks;
+use super::survey::{BlockSurvey, Survey, survey};
+use crate::block::{DataDir, Place};
+use crate::error::{Error, Result};
+use crate::model::{Millis, Ulid};
+use crate::raw::Links;
+use crate::repository::{Archive, Fingerprint, Repository, Server, StoredBlock};
+
+/// A source, and whose it was taken for.
+#[derive(Clone, Debug)]
+pub struct Recognised {
+    /// What is to be backed up.
+    pub source: Source,
+    /// The server whose blocks it shares, where only that says which one it is of.
+    pub by_blocks: Option<Server>,
+}
+
+/// The source `dir`, whose host and name are those given, else those of the server it belongs to.
+///
+/// A data directory is its own server's. A Prometheus snapshot belongs to the server in whose data directory it lies; if that has not been
+/// archived, or the snapshot lies somewhere else, to the one whose blocks it shares. `machine` is the host of what no archive tells of.
+///
+/// # Errors
+///
+/// When there is no such directory, or it holds nothing to back up; `Refused` when a snapshot shares blocks with several servers.
+pub fn recognise(
+    dir: &Path,
+    host: Option<&str>,
+    name: Option<&str>,
+    machine: String,
+    repository: Option<&Repository>,
+) -> Result<Recognised> {
+    let own_host = host.map_or(machine, str::to_owned);
+    let local = Source::new(dir, own_host, name.map(str::to_owned))?;
+    let is_snapshot = DataDir::scan(&local.dir)?.place() == Place::PrometheusSnapshot;
+    let unknown = |source| Recognised {
+        source,
+        by_blocks: None,
+    };
+    let Some(repository) = repository.filter(|_| is_snapshot && name.is_none()) else {
+        return Ok(unknown(local));
+    };
+    let archives = repository.archives()?.archives;
+    let own = Server {
+        host: local.host.clone(),
+        source_name: local.name.clone(),
+    };
+    if archives.iter().any(|archive| Server::of(archive) == own) {
+        return Ok(unknown(local));
+    }
+    let here =
+        Marks::of_blocks(&survey(&local.dir, &BTreeSet::new(), Links::Refused, &NoHooks)?.blocks);
+    let relatives = archives
+        .iter()
+        .filter(|archive| host.is_none_or(|host| host == archive.host))
+        .filter(|archive| Marks::of_archive(archive).are_shared_by(&here));
+    let servers: BTreeSet<Server> = relatives.map(Server::of).collect();
+    let mut left = servers.iter();
+    match (left.next(), left.next()) {
+        (None, _) => Ok(unknown(local)),
+        (Some(server), None) => Ok(Recognised {
+            source: Source {
+                dir: local.dir,
+                host: server.host.clone(),
+                name: server.source_name.clone(),
+            },
+            by_blocks: Some(server.clone()),
+        }),
+        (Some(_), Some(_)) => {
+            let named: Vec<_> = servers.iter().map(ToString::to_string).collect();
+            Err(Error::refused(format!(
+                "the Prometheus snapshot {} shares blocks with several servers: {}; say with --source (and --host) of which one it is",
+                local.dir.display(),
+                named.join(", ")
+            )))
+        }
+    }
+}
+
+/// The directory that gives the source `dir` its name: for `DATA/snapshots/<stamp>-<hex>`, which is another one every night, `DATA`.
+pub(super) fn home(dir: &Path) -> &Path {
+    let name = dir.file_name().and_then(OsStr::to_str).unwrap_or_default();
+    let above = dir
+        .parent()
+        .filter(|parent| parent.file_name() == Some(OsStr::new("snapshots")));
+    match above.and_then(Path::parent) {
+        Some(data) if is_snapshot_name(name) => data,
+        _ => dir,
+    }
+}
+
+/// Whether the admin API calls Prometheus snapshots like this: `20260921T000000Z-1111111111111111`.
+fn is_snapshot_name(name: &str) -> bool {
+    let Some((stamp, random)) = name.split_once('-') else {
+        return false;
+    };
+    let is_stamp = stamp.len() == 16
+        && stamp.bytes().enumerate().all(|(at, byte)| match at {
+            8 => byte == b'T',
+            15 => byte == b'Z',
+            _ => byte.is_ascii_digit(),
+        });
+    is_stamp && !random.is_empty() && random.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// What blocks are known by.
+#[derive(Debug, Default)]
+struct Marks {
+    /// Their ULIDs, and those of blocks they were made of.
+    ulids: BTreeSet<Ulid>,
+    /// The identities of their immutable parts: a Prometheus snapshot writes the same head under another ULID every time.
+    fingerprints: BTreeSet<Fingerprint>,
+}
+
+impl Marks {
+    fn of_archive(archive: &Archive) -> Self {
+        let mut marks = Marks::default();
+        for block in &archive.blocks {
+            marks.ulids.insert(block.ulid);
+            marks
+                .ulids
+                .extend(block.sources.iter().chain(&block.parents));
+            if block.series > 0 {
+                marks.fingerprints.insert(block.fingerprint.clone());
+            }
+        }
+        marks.ulids.remove(&Ulid::ZERO);
+        marks
+    }
+
+    fn of_blocks(blocks: &[BlockSurvey]) -> Self {
+        let mut marks = Marks::default();
+        for block in blocks {
+            marks.ulids.insert(block.ulid());
+            marks.ulids.extend(block.parents());
+            if let Some(meta) = &block.meta {
+                marks.ulids.extend(&meta.compaction.sources);
+                if meta.stats.num_series > 0 {
+                    marks.fingerprints.insert(block.fingerprint.clone());
+                }
+            }
+        }
+        marks.ulids.remove(&Ulid::ZERO);
+        marks
+    }
+
+    fn are_shared_by(&self, other: &Marks) -> bool {
+        !self.ulids.is_disjoint(&other.ulids) || !self.fingerprints.is_disjoint(&other.fingerprints)
+    }
+}
+
+/// Refuses, unless `force` is set, what must be another server than `newest` was made of.
+pub(super) fn refuse_other_server(
+    source: &Source,
+    force: bool,
+    newest: Option<&Archive>,
+    here: &Survey,
+) -> Result<()> {
+    // A snapshot in the data directory that was archived is of that server, however much of its head it has under new names.
+    let lies_within = |newest: &Archive| {
+        let data = home(&source.dir);
+        data != source.dir && data == home(Path::new(&newest.source))
+    };
+    match newest {
+        Some(newest) if !force && !lies_within(newest) && is_other_server(newest, here) => {
+            Err(Error::refused(format!(
+                "archive {} of source {:?} and {} cover the same time and have no block in common: give \
+                 this server a name of its own with --source NAME, or use --force if it is the same one",
+                newest.id.short(),
+                source.name,
+                source.dir.display(),
+            )))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether the blocks here must belong to another server than the one `newest` was made of: both cover some of
+/// the same time, and yet neither knows a block of the other.
+fn is_other_server(newest: &Archive, here: &Survey) -> bool {
+    let ranges = || here.blocks.iter().filter_map(range);
+    let overlaps = newest.blocks.iter().any(|stored: &StoredBlock| {
+        ranges().any(|(since, until)| since < stored.max_time && stored.min_time < until)
+    });
+    let mut marks = Marks::of_blocks(&here.blocks);
+    if !here.is_snapshot {
+        // Only snapshots have blocks of a server under other names; a data directory with such blocks is made from a copy.
+        marks.fingerprints.clear();
+    }
+    overlaps && !Marks::of_archive(newest).are_shared_by(&marks)
+}
+
+fn range(block: &BlockSurvey) -> Option<(Millis, Millis)> {
+    let meta = block.meta.as_ref()?;
+    Some((meta.min_time, meta.max_time))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_snapshot_is_named_by_the_data_directory_it_lies_in() {
+        for (dir, named_by) in [
+            ("/data/snapshots/20260921T000000Z-1111111111111111", "/data"),
+            ("/data/snapshots/20260921T000000Z-0a", "/data"),
+            ("/data/snapshots/mine", "/data/snapshots/mine"),
+            (
+                "/data/snapshots/20260921T000000Z-xy",
+                "/data/snapshots/20260921T000000Z-xy",
+            ),
+            ("/data/20260921T000000Z-11", "/data/20260921T000000Z-11"),
+            ("/data", "/data"),
+            ("/", "/"),
+        ] {
+            assert_eq!(home(Path::new(dir)), Path::new(named_by), "{dir}");
+        }
+    }
+}

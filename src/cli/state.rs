@@ -1,0 +1,200 @@
+//! What must not be forgotten between runs: which repository lies where.
+//!
+//! A backup disk that is not mounted looks like an empty directory. Whoever has seen a repository there before knows better. This is state,
+//! not cache: nothing can make it anew.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::repository::{Digest, Repository};
+use crate::store::Location;
+
+/// Version of the files that this program writes, and the newest it reads.
+const STATE_VERSION: u32 = 1;
+
+/// Largest file that is read, in bytes: a repository has 40.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// Where state is kept, as typed.
+#[derive(clap::Args, Clone, Debug)]
+pub(crate) struct StateArgs {
+    /// Where it is remembered which repository lies where, so that a disk that is not mounted is not taken for an empty one
+    /// [default: what systemd's `StateDirectory=` says, or narthex in `$XDG_STATE_HOME` or ~/.local/state, or /var/lib/narthex]
+    #[arg(long, value_name = "DIR", env = "NARTHEX_STATE_DIR", value_parser = super::args::local_path())]
+    state_dir: Option<PathBuf>,
+    /// Take what lies at REPO for right although another repository was there before; if nothing does, a new one is made
+    #[arg(long)]
+    accept_repository: bool,
+}
+
+/// What is remembered of one location.
+#[derive(Debug, Deserialize, Serialize)]
+struct Remembered {
+    format_version: u32,
+    /// The location.
+    location: String,
+    /// Ids of the repositories that were there, the latest last. Disks that take turns have one each.
+    repositories: Vec<String>,
+}
+
+impl StateArgs {
+    /// Refuses to take the place `location`, which holds no repository, for one that never held any.
+    pub(crate) fn refuse_vacant(&self, location: &Location) -> Result<()> {
+        match self.known(location)?.last() {
+            Some(id) if !self.accept_repository => Err(Error::refused(format!(
+                "repository {id} was in {location} before, and there is none now: is its disk mounted? If it was given up or moved, \
+                 narthex init --accept-repository makes a new one"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses a repository at a place where others were before, and this one was not.
+    pub(crate) fn refuse_other(&self, location: &Location, repository: &Repository) -> Result<()> {
+        let id = &repository.descriptor().id;
+        let known = self.known(location)?;
+        match known.last() {
+            Some(last) if !self.accept_repository && !known.contains(id) => {
+                Err(Error::refused(format!(
+                    "repository {last} was in {location} before, and now another one is there, {id}: is the right disk mounted? If it is \
+                     meant, --accept-repository says so, once"
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Remembers that `repository` is at `location`. What cannot be remembered is the reason, as a sentence.
+    pub(crate) fn remember(&self, location: &Location, repository: &Repository) -> Option<String> {
+        let id = &repository.descriptor().id;
+        let kept = self.keep(location, id).err()?;
+        Some(format!(
+            "cannot remember that repository {id} is in {location}, so that a disk that is not mounted will not be noticed: {}",
+            kept.chain()
+        ))
+    }
+
+    /// Ids of the repositories that were at `location`, the latest last.
+    fn known(&self, location: &Location) -> Result<Vec<String>> {
+        let mut ids = Vec::new();
+        let Some(dir) = self.dir() else {
+            return Ok(ids);
+        };
+        for name in names(location)? {
+            ids.extend(read(&file(&dir, &name))?);
+        }
+        Ok(ids)
+    }
+
+    fn keep(&self, location: &Location, id: &str) -> Result<()> {
+        let dir = self.dir().ok_or_else(|| {
+            Error::invalid("expected --state-dir, NARTHEX_STATE_DIR or HOME, found none of them")
+        })?;
+        for name in names(location)? {
+            let path = file(&dir, &name);
+            let mut repositories = read(&path)?;
+            if repositories.last().is_some_and(|last| last == id) {
+                continue;
+            }
+            repositories.retain(|known| known != id);
+            repositories.push(id.to_owned());
+            let remembered = Remembered {
+                format_version: STATE_VERSION,
+                location: name.to_string_lossy().into_owned(),
+                repositories,
+            };
+            write(&path, &remembered)?;
+        }
+        Ok(())
+    }
+
+    fn dir(&self) -> Option<PathBuf> {
+        let variable = |name| {
+            let value = std::env::var_os(name)?;
+            // systemd separates several by colons.
+            let first = value.to_string_lossy().split(':').next().map(PathBuf::from);
+            first.filter(|dir| dir.is_absolute())
+        };
+        let home = || Some(variable("HOME")?.join(".local/state"));
+        let user = || Some(variable("XDG_STATE_HOME").or_else(home)?.join("narthex"));
+        let root = || {
+            rustix::process::geteuid()
+                .is_root()
+                .then(|| "/var/lib/narthex".into())
+        };
+        let typed = self.state_dir.clone();
+        typed
+            .or_else(|| variable("STATE_DIRECTORY"))
+            .or_else(user)
+            .or_else(root)
+    }
+}
+
+/// What a location is remembered by: its absolute path, and where links lead to, which may be another one.
+fn names(location: &Location) -> Result<Vec<PathBuf>> {
+    let Location::Local(path) = location;
+    let absolute = std::path::absolute(path).map_err(|e| Error::io("find", path, e))?;
+    let mut names = vec![absolute.clone()];
+    // A disk that is not mounted takes the end of the path along.
+    let led = absolute.ancestors().find_map(|above| {
+        let rest = absolute.strip_prefix(above).ok()?;
+        let led = above.canonicalize().ok()?;
+        Some(if rest.as_os_str().is_empty() {
+            led
+        } else {
+            led.join(rest)
+        })
+    });
+    names.extend(led.filter(|led| *led != absolute));
+    Ok(names)
+}
+
+fn file(dir: &Path, location: &Path) -> PathBuf {
+    let digest = Digest::of(location.as_os_str().as_encoded_bytes()).to_string();
+    let name = digest.get(..32).unwrap_or(&digest).to_owned();
+    dir.join("repositories").join(format!("{name}.json"))
+}
+
+/// The repositories that the file at `path` remembers; none when there is no such file.
+fn read(path: &Path) -> Result<Vec<String>> {
+    let bytes = match fs::metadata(path) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Ok(file) if file.len() > MAX_BYTES => Err(Error::corrupt(format!(
+            "expected at most {MAX_BYTES} bytes in {}, found {}",
+            path.display(),
+            file.len()
+        ))),
+        _ => fs::read(path).map_err(|e| Error::io("read", path, e)),
+    }?;
+    let wrong = |found: &str| {
+        Error::corrupt(format!(
+            "expected which repository lies where in {}, found {found}: remove it, and the next run remembers anew",
+            path.display()
+        ))
+    };
+    let remembered: Remembered =
+        serde_json::from_slice(&bytes).map_err(|_| wrong("something else"))?;
+    if remembered.format_version > STATE_VERSION {
+        return Err(wrong("a newer version"));
+    }
+    Ok(remembered.repositories)
+}
+
+/// Writes the file whole or not at all.
+fn write(path: &Path, remembered: &Remembered) -> Result<()> {
+    let dir = path.parent().unwrap_or(path);
+    fs::create_dir_all(dir).map_err(|e| Error::io("create", dir, e))?;
+    let failed = |e| Error::io("write", path, e);
+    let mut file = tempfile::NamedTempFile::new_in(dir).map_err(failed)?;
+    serde_json::to_writer(&mut file, remembered)
+        .map_err(std::io::Error::from)
+        .and_then(|()| file.write_all(b"\n"))
+        .and_then(|()| file.as_file().sync_all())
+        .map_err(failed)?;
+    file.persist(path).map_err(|e| failed(e.error))?;
+    crate::raw::sync_dir(dir)
+}
