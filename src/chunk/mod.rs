@@ -229,6 +229,9 @@ fn unknown(encoding: Encoding, at: u64) -> Malformed {
     Malformed::unknown("chunk", at, "chunk encoding", byte)
 }
 
+/// What was expected where a chunk ends too early: the `what` of the [`Problem`](crate::raw::Problem).
+pub const ANOTHER_SAMPLE: &str = "another sample";
+
 /// The bit stream of a chunk ended inside a sample.
 #[cold]
 fn exhausted(bits: &BitReader<'_>, at: u64) -> Malformed {
@@ -240,7 +243,7 @@ fn exhausted_at(offset: u64) -> Malformed {
     Malformed::unexpected(
         DATA,
         offset,
-        "another sample",
+        ANOTHER_SAMPLE,
         "as counted in the header",
         "the end of the chunk",
     )

@@ -49,6 +49,11 @@ impl<'a> PostingsTable<'a> {
         self.count == 0
     }
 
+    /// Offset of the end of its content in the file.
+    pub fn end(&self) -> u64 {
+        self.entries.offset() + self.entries.remaining() as u64
+    }
+
     /// The entries in file order. Ends after the first malformed one; a table that goes on after its last entry is
     /// malformed as well.
     pub fn iter(&self) -> impl Iterator<Item = Result<PostingsEntry<'a>, Malformed>> + use<'a> {

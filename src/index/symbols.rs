@@ -10,6 +10,9 @@ pub struct SymbolRef(pub u32);
 /// One offset is remembered for so many symbols; the rest is found by walking.
 const STRIDE: usize = 16;
 
+/// Of so many symbols Prometheus remembers one.
+const PROMETHEUS_STRIDE: usize = 32;
+
 /// The symbol table. Memory: four bytes for every 16 symbols, strings stay in the file.
 #[derive(Clone, Debug)]
 pub struct Symbols<'a> {
@@ -164,6 +167,26 @@ impl<'a> Symbols<'a> {
             }
         }
         None
+    }
+
+    /// Whether Prometheus finds `string` among the symbols when it opens the index, also in a table that is not sorted: it
+    /// searches every 32nd symbol by halves and goes on from there while symbols are smaller, at most for `steps`.
+    pub fn is_found_at_start(&self, string: &[u8], steps: usize) -> bool {
+        let (mut low, mut high) = (0, self.count.div_ceil(PROMETHEUS_STRIDE));
+        while low < high {
+            let middle = low.midpoint(high);
+            if self
+                .at(middle * PROMETHEUS_STRIDE)
+                .is_some_and(|symbol| symbol > string)
+            {
+                high = middle;
+            } else {
+                low = middle + 1;
+            }
+        }
+        let begin = low.saturating_sub(1) * PROMETHEUS_STRIDE;
+        let mut symbols = self.iter_from(begin).map(|(_, symbol)| symbol).take(steps);
+        symbols.find(|symbol| *symbol >= string) == Some(string)
     }
 
     /// The strings from the one with this ordinal on, with their ordinals.

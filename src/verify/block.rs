@@ -1,5 +1,6 @@
 //! One block: which check comes after which.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::checks::budget::Budget;
@@ -190,9 +191,10 @@ fn verify_index(
     let mut totals = series.run(findings);
     report_absent(&subject, segments, &totals.absent, findings);
     report_aggregates(&subject, meta, &totals, findings);
-    report_foreign(&subject, segments, &totals, findings);
+    let foreign = report_foreign(&subject, segments, &totals, findings);
     let series_lost = !totals.lost.is_empty() || !opened.toc_is_sound;
-    std::mem::take(&mut totals.coverage).check(&subject, segments, series_lost, findings);
+    let coverage = std::mem::take(&mut totals.coverage);
+    coverage.check(&subject, segments, (series_lost, &foreign), findings);
 
     let postings = PostingsCheck {
         subject,
@@ -245,29 +247,42 @@ fn report_absent(
     }
 }
 
-/// When most references lead astray in segments that are sound, they are references to other segments.
+/// When most references to a segment lead astray and it is sound by itself, they are references to another one. Says of
+/// which segments that is so.
 fn report_foreign(
     subject: &Subject<'_>,
     segments: &Segments,
     totals: &SeriesTotals,
     findings: &mut Findings,
-) {
-    // A wrong time alone is a damaged index; another block's segments also answer with records that do not begin there.
-    let unframed = findings.count(Kind::ChunkChecksum) + findings.count(Kind::ChunkMalformed);
-    let astray: u64 = [Kind::ChunkChecksum, Kind::ChunkMalformed, Kind::ChunkTime]
-        .into_iter()
-        .map(|kind| findings.count(kind))
-        .sum();
-    if unframed > 0 && astray * 2 > totals.counts.chunks && coverage::is_sound_by_itself(segments) {
-        findings.add(Kind::ChunksForeign, || {
-            subject
-                .finding(Kind::ChunksForeign, subject.files.dir.join("chunks"))
-                .saying(format!(
-                    "{astray} of {} references do not fit chunks that are themselves sound",
-                    totals.counts.chunks
-                ))
-        });
+) -> BTreeSet<usize> {
+    let mut foreign = BTreeSet::new();
+    for (&position, fit) in &totals.fits {
+        // A wrong time alone is a damaged index; another block's segments also answer with records that do not begin there.
+        if fit.unframed > 0
+            && fit.astray * 2 > fit.all
+            && coverage::is_sound_by_itself(segments, position)
+        {
+            foreign.insert(position);
+            findings.add(Kind::ChunksForeign, || {
+                subject
+                    .finding(Kind::ChunksForeign, segments.path(subject, position))
+                    .saying(format!(
+                        "{} of {} references do not fit the chunks in it, which are themselves sound",
+                        fit.astray, fit.all
+                    ))
+            });
+        } else if let Some((offset, count)) = fit.unread {
+            findings.add(Kind::ChunkShared, || Finding {
+                offset: Some(offset),
+                section: Some("chunk"),
+                detail: format!(
+                    "expected chunks of their own, found {count} references to ones that too many share to read them all"
+                ),
+                ..subject.finding(Kind::ChunkShared, segments.path(subject, position))
+            });
+        }
     }
+    foreign
 }
 
 /// Thanos aggregates in a block that does not say it was downsampled.

@@ -18,7 +18,7 @@ pub struct Finding {
     pub block: Option<Ulid>,
     /// The file or directory.
     pub path: PathBuf,
-    /// Offset in the file, in bytes.
+    /// Where the part begins that is concerned, an entry, a chunk, a list or a section: offset in the file, in bytes.
     pub offset: Option<u64>,
     /// Part of the file, as the format names it.
     pub section: Option<&'static str>,

@@ -34,12 +34,16 @@ pub enum Consequence {
     Nothing,
     /// It drops what is concerned, and rebuilds it from the logs.
     Rebuilds,
+    /// It serves it, but never deletes it, not even when it is rewritten or too old.
+    NeverDeletes,
     /// It removes what is concerned at its next start or reload.
     Deletes,
     /// It logs a line and serves without the block.
     SkipsBlock,
     /// Compactions that read it fail, again and again.
     FailsCompaction,
+    /// Queries are right, but a compaction that reads it leaves samples out, without a word.
+    LosesInCompaction,
     /// Queries that touch it fail.
     FailsQueries,
     /// Queries that touch it return too little or something wrong, without a word.
@@ -65,9 +69,11 @@ impl fmt::Display for Consequence {
         f.write_str(match self {
             Consequence::Nothing => "nothing",
             Consequence::Rebuilds => "drops it and rebuilds it from the log",
+            Consequence::NeverDeletes => "serves it, but never deletes it",
             Consequence::Deletes => "deletes it",
             Consequence::SkipsBlock => "serves without the block",
             Consequence::FailsCompaction => "fails to compact it",
+            Consequence::LosesInCompaction => "loses samples when it compacts it",
             Consequence::FailsQueries => "fails queries that touch it",
             Consequence::WrongAnswers => "answers wrongly without a word",
             Consequence::SkipsRecords => "starts without what is concerned",
@@ -81,12 +87,51 @@ impl fmt::Display for Consequence {
     }
 }
 
+/// What releases of Prometheus do about it. It prints as one consequence where they agree, else by release.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Consequences {
+    /// What 2.42 does.
+    pub old: Consequence,
+    /// What 3.16 does.
+    pub new: Consequence,
+    /// The release from which on it is as in 3.16: its first two numbers.
+    pub since: (u32, u32),
+}
+
+impl Consequences {
+    /// What the release with these first two numbers does.
+    pub fn of(self, major: u32, minor: u32) -> Consequence {
+        if (major, minor) < self.since {
+            self.old
+        } else {
+            self.new
+        }
+    }
+
+    /// The worse of both.
+    pub fn worst(self) -> Consequence {
+        self.old.max(self.new)
+    }
+}
+
+impl fmt::Display for Consequences {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.old == self.new {
+            return self.old.fmt(f);
+        }
+        write!(f, "2.42: {}; 3.16: {}", self.old, self.new)
+    }
+}
+
+/// From this release on, Prometheus keeps the labels of a series as one string, in which it searches by their order.
+const STRING_LABELS: (u32, u32) = (2, 44);
+
 /// What the table says of one kind.
 #[derive(Debug)]
 struct Entry {
     id: &'static str,
     severity: Severity,
-    consequence: Consequence,
+    consequences: Consequences,
     sentence: &'static str,
     remedy: &'static str,
 }
@@ -106,9 +151,26 @@ const AWAY: &str =
 const RANGE: &str =
     "restore meta.json from an archive before Prometheus is started: the range in it is wrong";
 const NEWER: &str = "start the release that is named, or a newer one";
+/// What all releases do, or what they do up to one and what they do from then on.
+macro_rules! consequences {
+    ($all:ident) => {
+        Consequences {
+            old: Consequence::$all,
+            new: Consequence::$all,
+            since: (0, 0),
+        }
+    };
+    ($old:ident $since:ident $new:ident) => {
+        Consequences {
+            old: Consequence::$old,
+            new: Consequence::$new,
+            since: $since,
+        }
+    };
+}
 
 macro_rules! kinds {
-    ($($(#[$heading:meta])* $variant:ident $id:literal $severity:ident $consequence:ident $sentence:literal $remedy:expr;)*) => {
+    ($($(#[$heading:meta])* $variant:ident $id:literal $severity:ident $consequence:ident $(until $since:ident then $new:ident)? $sentence:literal $remedy:expr;)*) => {
         /// What was found: one member for each row of the table.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[non_exhaustive]
@@ -125,7 +187,7 @@ macro_rules! kinds {
                     $(Kind::$variant => &Entry {
                         id: $id,
                         severity: Severity::$severity,
-                        consequence: Consequence::$consequence,
+                        consequences: consequences!($consequence $($since $new)?),
                         sentence: $sentence,
                         remedy: $remedy,
                     },)*
@@ -143,19 +205,19 @@ kinds! {
     LeftoverFile "leftover-file" Note Nothing "An interrupted writer left a file that Prometheus neither reads nor removes." "remove it while no server runs";
     LeftoverDirectory "leftover-directory" Note Deletes "A directory is being written or removed, or was when the server died." "if no server runs, it can be removed";
     Sandbox "sandbox" Note Nothing "A reader of the database that was killed left its working directory." "remove it";
-    BlockMisspelled "block-misspelled" Warning Nothing "The block's directory is not spelled in upper case: it is served, but never deleted." "rename the directory while no server runs";
+    BlockMisspelled "block-misspelled" Warning NeverDeletes "The block's directory is not spelled in upper case: it is served, but never deleted." "rename the directory while no server runs";
     BlockSymlink "block-symlink" Warning SkipsBlock "The block's directory is a symbolic link, which Prometheus does not follow." "put the block itself there, or a bind mount";
     BlockDeletable "block-deletable" Note Deletes "The block is marked as deletable: everything in it was deleted." LEAVE;
     BlockFailed "block-failed" Warning FailsCompaction "A compaction of this block failed; Prometheus will not compact it again." "see what else is found in the block, or in the others of that compaction";
     BlockDownsampled "block-downsampled" Note FailsQueries "The block was downsampled by Thanos: its chunks are aggregates that Prometheus cannot read." "keep it away from Prometheus' data directory";
-    DeclaredSize "declared-size" Damaged FailsQueries "A file is not of the size that the block's Thanos section declares, or is missing." "upload or copy the block again";
+    DeclaredSize "declared-size" Damaged Nothing "A file is not of the size that the block's Thanos section declares, or is missing." "upload or copy the block again";
 
     // meta.json.
     MetaMissing "meta-missing" Fatal SkipsBlock "meta.json is missing." RESTORE;
     MetaMalformed "meta-malformed" Fatal SkipsBlock "meta.json is not block metadata." RESTORE;
     MetaVersion "meta-version" Fatal SkipsBlock "meta.json has a version that Prometheus does not load." RESTORE;
     MetaVersion2 "meta-version-2" Note Nothing "meta.json has version 2, as Prometheus 2.1 wrote; a later release mends it when it starts." LEAVE;
-    MetaUlid "meta-ulid" Warning Nothing "The block's own ULID is not the name of its directory." "find out which of the two is right: is this meta.json that of another block?";
+    MetaUlid "meta-ulid" Warning NeverDeletes "The block's own ULID is not the name of its directory: when the block was rewritten or is too old, the directory stays." "find out which of the two is right: is this meta.json that of another block?";
     MetaRange "meta-range" Damaged WrongAnswers "The block's range of time is empty or the wrong way round: it is never queried." RESTORE;
     MetaLineage "meta-lineage" Warning Nothing "Level, sources or parents of the block contradict one another." WRITER;
     MetaHint "meta-hint" Note Nothing "A compaction hint is unknown." LEAVE;
@@ -167,14 +229,16 @@ kinds! {
     IndexVersion "index-version" Fatal DoesNotStart "The index has a version that is not known." "use a newer narthex, or see which program wrote it";
     IndexToc "index-toc" Fatal DoesNotStart "The table of contents at the end of the index is cut off or damaged." RESTORE;
     IndexLayout "index-layout" Fatal DoesNotStart "The sections of the index are not where its table of contents says, or do not follow one another." RESTORE;
+    IndexOffsets "index-offsets" Warning Nothing "The table of contents of the index is wrong about sections that Prometheus finds without it." HARMLESS;
     IndexPadding "index-padding" Warning Nothing "Filling bytes in the index are not zero." HARMLESS;
     IndexGarbage "index-garbage" Warning Nothing "The index has bytes that belong to nothing." HARMLESS;
 
     // Symbols.
     SymbolsChecksum "symbols-checksum" Fatal DoesNotStart "The checksum of the symbol table is wrong: some label name or value is damaged." RESTORE;
     SymbolsMalformed "symbols-malformed" Fatal DoesNotStart "The symbol table cannot be read." RESTORE;
-    SymbolUnsorted "symbol-unsorted" Damaged WrongAnswers "The symbols are not in order, so some are not found." RESTORE;
-    SymbolDuplicate "symbol-duplicate" Damaged WrongAnswers "A symbol stands in the table twice." RESTORE;
+    SymbolUnsorted "symbol-unsorted" Damaged FailsCompaction "The symbols are not in order." RESTORE;
+    SymbolUnsortedName "symbol-unsorted-name" Fatal DoesNotStart "The symbols are so far out of order that the name of a label is not found among them." RESTORE;
+    SymbolDuplicate "symbol-duplicate" Damaged FailsCompaction "A symbol stands in the table twice." RESTORE;
     SymbolNotUtf8 "symbol-not-utf8" Note Nothing "A label name or value is not UTF-8." LEAVE;
     SymbolUnused "symbol-unused" Note Nothing "Symbols stand in the table that no series uses, as in most blocks cut from a head." LEAVE;
 
@@ -184,21 +248,23 @@ kinds! {
     SeriesNoLabels "series-no-labels" Damaged FailsCompaction "A series has no labels." WRITER;
     SeriesNoChunks "series-no-chunks" Warning Nothing "A series has no chunks." WRITER;
     SeriesUnsorted "series-unsorted" Damaged FailsCompaction "The series are not in the order of their labels." RESTORE;
-    SeriesDuplicate "series-duplicate" Damaged FailsCompaction "Two series have the same labels." WRITER;
+    SeriesDuplicate "series-duplicate" Damaged FailsQueries "Two series have the same labels." WRITER;
     SymbolMissing "symbol-missing" Damaged FailsQueries "A series refers to a symbol that does not exist." RESTORE;
-    LabelUnsorted "label-unsorted" Warning FailsCompaction "The labels of a series are not in order, as writers before Prometheus 2.8 could leave them." WRITER;
+    LabelUnsorted "label-unsorted" Warning FailsCompaction until STRING_LABELS then WrongAnswers "The labels of a series are not in order, as writers before Prometheus 2.8 could leave them." WRITER;
     LabelDuplicate "label-duplicate" Warning FailsCompaction "A series has two labels of one name." WRITER;
     LabelEmpty "label-empty" Note Nothing "A label has an empty name or value." LEAVE;
 
     // What series say of chunks.
-    ChunkRange "chunk-range" Damaged WrongAnswers "A chunk ends before it begins, by the index." RESTORE;
-    ChunkOverlap "chunk-overlap" Warning FailsCompaction "Chunks of one series overlap or are out of order, as writers before Prometheus 2.51 could leave them." WRITER;
-    ChunkDuplicate "chunk-duplicate" Warning FailsCompaction "A series has two chunks for the same range of time." WRITER;
-    ChunkOutsideBlock "chunk-outside-block" Warning WrongAnswers "A chunk lies, wholly or in part, outside the block's range of time, where queries do not look." "if many chunks do, the range in meta.json is wrong";
+    ChunkRange "chunk-range" Damaged WrongAnswers "A chunk ends before it begins, by the index; Prometheus 2.51 and later do not compact it." RESTORE;
+    ChunkOverlap "chunk-overlap" Warning WrongAnswers "Chunks of one series overlap or are out of order, as writers before Prometheus 2.51 could leave them; later ones do not compact them." WRITER;
+    ChunkDuplicate "chunk-duplicate" Warning WrongAnswers "A series has two chunks for the same range of time; Prometheus 2.51 and later do not compact them." WRITER;
+    ChunkOutsideBlock "chunk-outside-block" Warning WrongAnswers "A chunk lies, wholly or in part, outside the block's range of time, where queries do not look; a compaction leaves out what does." "if many chunks do, the range in meta.json is wrong";
 
     // Postings.
     PostingsTableChecksum "postings-table-checksum" Fatal DoesNotStart "The checksum of the postings offset table is wrong." RESTORE;
     PostingsTableMalformed "postings-table-malformed" Fatal DoesNotStart "The postings offset table cannot be read." RESTORE;
+    PostingsTableCount "postings-table-count" Warning Nothing "The postings offset table announces more entries than it has." HARMLESS;
+    PostingsTableRest "postings-table-rest" Damaged WrongAnswers "The postings offset table goes on behind the entries that it announces, so label values are not found." RESTORE;
     PostingsTableUnsorted "postings-table-unsorted" Damaged WrongAnswers "The postings offset table is not in order, so label values are not found." RESTORE;
     PostingsChecksum "postings-checksum" Damaged FailsQueries "The checksum of a postings list is wrong." RESTORE;
     PostingsMalformed "postings-malformed" Damaged FailsQueries "A postings list cannot be read." RESTORE;
@@ -207,6 +273,8 @@ kinds! {
     PostingsExtra "postings-extra" Damaged WrongAnswers "A postings list names a series that does not have the label." RESTORE;
     PostingsDangling "postings-dangling" Damaged FailsQueries "A postings list refers to a place where no series is." RESTORE;
     PostingsShared "postings-shared" Damaged WrongAnswers "Two label pairs have postings lists that overlap." RESTORE;
+    AllPostingsDamaged "all-postings-damaged" Damaged FailsCompaction "The list of all series, which only compactions read, is damaged, out of order, or refers to a place where no series is." RESTORE;
+    AllPostingsMissing "all-postings-missing" Damaged LosesInCompaction "A series is not in the list of all series, which only compactions read." RESTORE;
 
     // Label indices, which nobody reads.
     LabelIndexChecksum "label-index-checksum" Warning Nothing "The checksum of a label index, or of their offset table, is wrong; nobody reads them." HARMLESS;
@@ -219,24 +287,26 @@ kinds! {
     SegmentEmpty "segment-empty" Fatal DoesNotStart "A segment is an empty file." RESTORE;
     SegmentPadding "segment-padding" Warning Nothing "The three filling bytes of a segment's header are not zero." HARMLESS;
     SegmentNames "segment-names" Warning Nothing "The segments are not called 000001, 000002 … without a gap; Prometheus counts them by position." "see whether a segment is missing";
-    SegmentMissing "segment-missing" Damaged FailsQueries "The index refers to a segment that is not there." RESTORE;
-    SegmentTruncated "segment-truncated" Damaged FailsQueries "The index refers to chunks behind the end of a segment." RESTORE;
+    SegmentMissing "segment-missing" Damaged FailsQueries "The index refers to a segment that is not there, and the chunks are nowhere else." RESTORE;
+    SegmentTruncated "segment-truncated" Damaged FailsQueries "The index refers to chunks behind the end of a segment, and they are nowhere else." RESTORE;
     SegmentOversize "segment-oversize" Note Nothing "A segment is larger than 512 MiB, which Prometheus makes only for a single chunk or when told to." LEAVE;
     SegmentGarbage "segment-garbage" Warning Nothing "A segment has bytes that belong to no chunk." HARMLESS;
     ChunksForeign "chunks-foreign" Damaged FailsQueries "The chunks are sound, but not those that the index refers to: index and segments are of different blocks." RESTORE;
 
     // Chunks.
-    ChunkReference "chunk-reference" Damaged FailsQueries "A reference in the index does not lead to a chunk." RESTORE;
+    ChunkReference "chunk-reference" Damaged FailsQueries "A reference in the index leads astray; the chunk it means stands elsewhere, or none can." RESTORE;
     ChunkShared "chunk-shared" Warning WrongAnswers "Two references lead to the same chunk, or to overlapping ones." WRITER;
     ChunkUnreferenced "chunk-unreferenced" Warning WrongAnswers "A sound chunk is there that no series refers to." "its samples can be read, but not to which series they belong";
     ChunkOrphaned "chunk-orphaned" Note Nothing "Chunks are there whose series entries are damaged: their samples are what is lost." RESTORE;
     ChunkChecksum "chunk-checksum" Damaged FailsQueries "The checksum of a chunk is wrong." RESTORE;
-    ChunkMalformed "chunk-malformed" Damaged FailsQueries "A chunk cannot be decoded to its end." RESTORE;
+    ChunkMalformed "chunk-malformed" Damaged FailsQueries "A chunk cannot be decoded to its end, or does not fit into its segment." RESTORE;
+    ChunkShort "chunk-short" Damaged WrongAnswers "A chunk ends before the last samples that it should hold; those before are served as if they were all." RESTORE;
     ChunkEncoding "chunk-encoding" Damaged FailsQueries "A chunk has an encoding or a histogram schema that is not known." "use a newer narthex, or see which program wrote it";
     ChunkEmpty "chunk-empty" Warning Nothing "A chunk holds no samples." WRITER;
     ChunkCount "chunk-count" Damaged WrongAnswers "Something stands behind the last sample of a chunk: its header counts too few samples." RESTORE;
     ChunkOrder "chunk-order" Damaged WrongAnswers "The samples of a chunk are not in order of time." RESTORE;
-    ChunkTime "chunk-time" Damaged WrongAnswers "A chunk does not begin or end at the times the index gives, so queries may pass it over." RESTORE;
+    ChunkTime "chunk-time" Damaged WrongAnswers "A chunk begins before or ends after the times the index gives, so queries may pass it over." RESTORE;
+    ChunkTimeWide "chunk-time-wide" Warning Nothing "The index gives a chunk a wider range of time than its samples have." RESTORE;
     ChunkNotCanonical "chunk-not-canonical" Note Nothing "A chunk is not encoded as Prometheus would encode its samples." LEAVE;
     HistogramLayout "histogram-layout" Damaged WrongAnswers "The spans or bounds of a histogram chunk are not possible." RESTORE;
     HistogramCounts "histogram-counts" Damaged WrongAnswers "The counts of a histogram are not possible." RESTORE;
@@ -244,6 +314,7 @@ kinds! {
 
     // Tombstones.
     TombstonesMissing "tombstones-missing" Note Nothing "There is no tombstones file, so nothing is deleted; Prometheus snapshots of the block fail." LEAVE;
+    TombstonesLink "tombstones-link" Warning Nothing "The tombstones file is a link that leads nowhere: Prometheus takes it that nothing is deleted." "put the file itself there; without it, deleted samples come back";
     TombstonesChecksum "tombstones-checksum" Fatal DoesNotStart "The checksum of the tombstones file is wrong." "restore the file from an archive; without it, deleted samples come back";
     TombstonesMalformed "tombstones-malformed" Fatal DoesNotStart "The tombstones file cannot be read." "restore the file from an archive; without it, deleted samples come back";
     TombstoneSeries "tombstone-series" Warning Nothing "A tombstone is for a series that does not exist." "are these the tombstones of another block?";
@@ -251,7 +322,7 @@ kinds! {
 
     // Between blocks.
     BlocksOverlap "blocks-overlap" Note Nothing "Two blocks overlap in time; the next compaction merges them." LEAVE;
-    UlidDuplicate "ulid-duplicate" Warning Nothing "Two directories hold a block of the same ULID." "remove one of them";
+    UlidDuplicate "ulid-duplicate" Warning NeverDeletes "Two directories hold a block of the same ULID." "remove one of them";
     SourcesDuplicate "sources-duplicate" Warning Nothing "The samples of a block are in another one as well: its sources are all among the other's." "remove the smaller block";
     ParentPresent "parent-present" Warning Deletes "A block is still there beside the one that was compacted from it." LEAVE;
     ParentUncovered "parent-uncovered" Damaged Deletes "A block is named as parent by one that does not hold all its samples; Prometheus deletes it nevertheless." "move the child away before Prometheus is started";
@@ -298,9 +369,14 @@ impl Kind {
         self.entry().severity
     }
 
-    /// What Prometheus does about it.
-    pub fn consequence(self) -> Consequence {
-        self.entry().consequence
+    /// What Prometheus does about it, by release.
+    pub fn consequence(self) -> Consequences {
+        self.entry().consequences
+    }
+
+    /// What the Prometheus release does about it that has these first two numbers.
+    pub fn consequence_of(self, major: u32, minor: u32) -> Consequence {
+        self.consequence().of(major, minor)
     }
 
     /// What it means, in one sentence.
@@ -343,7 +419,10 @@ mod tests {
     fn what_is_lost_to_prometheus_is_never_a_mere_note() {
         for kind in Kind::ALL {
             if kind.severity() == Severity::Fatal {
-                assert!(kind.consequence() >= Consequence::SkipsBlock, "{kind}");
+                assert!(
+                    kind.consequence().worst() >= Consequence::SkipsBlock,
+                    "{kind}"
+                );
             }
         }
     }

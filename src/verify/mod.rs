@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 pub use block::{BlockStats, BlockVerdict, verify_block};
 pub use checks::groups::Group;
 pub use finding::{Finding, Findings, KEPT_PER_KIND, Loss};
-pub use kind::{Consequence, Kind, Severity};
+pub use kind::{Consequence, Consequences, Kind, Severity};
 
 use crate::block::{DataDir, Place};
 use crate::error::{ErrorKind, Result};

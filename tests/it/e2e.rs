@@ -7,6 +7,7 @@
 
 mod analyze;
 mod answer;
+mod consequences;
 mod deployment;
 mod dump;
 mod exact;
@@ -23,4 +24,5 @@ mod server;
 mod start;
 mod tools;
 mod tree;
+mod trial;
 mod whatif;

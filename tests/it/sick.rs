@@ -78,6 +78,27 @@ impl Sick {
         });
     }
 
+    /// Deletes what the first series has at the Unix epoch, which is nothing: a block with deletions is one that
+    /// `clean_tombstones` rewrites.
+    pub(crate) fn delete_nothing(&self) {
+        let bytes = self.read("index");
+        let first = Index::open(&bytes)
+            .ok()
+            .and_then(|index| Some(index.series().next()?.unwrap().offset));
+        let mut reference = Vec::new();
+        uvarint(&mut reference, first.unwrap_or(0) / 16);
+        let mut content = [
+            &[0x01, 0x30, 0xba, 0x30, 1][..],
+            &reference,
+            &[0, 2, 0, 0, 0, 0],
+        ]
+        .concat();
+        let end = content.len() - 4;
+        seal(&mut content, 5, end);
+        self.write("tombstones", &content);
+        self.edit_meta(|meta| meta["stats"]["numTombstones"] = json!(1));
+    }
+
     /// Removes a file.
     pub(crate) fn remove(&self, file: &str) {
         fs::remove_file(self.path(file)).unwrap();
@@ -184,15 +205,25 @@ impl LooseChunk {
 
 /// A float chunk with one sample for each of `times`.
 pub(crate) fn floats(encoding: Encoding, times: impl IntoIterator<Item = i64>) -> LooseChunk {
+    let times = times.into_iter().enumerate();
+    floats_of(encoding, times.map(|(k, time)| (time, k as f64 * 1.5)))
+}
+
+/// A float chunk of these times and values.
+pub(crate) fn floats_of(
+    encoding: Encoding,
+    samples: impl IntoIterator<Item = (i64, f64)>,
+) -> LooseChunk {
     let mut encoder = ChunkEncoder::new(encoding).unwrap();
-    let mut times: Vec<_> = times.into_iter().collect();
-    for (k, &time) in times.iter().enumerate() {
+    let mut times = Vec::new();
+    for (time, value) in samples {
         let sample = FloatSample {
             time,
             start: 0,
-            bits: (k as f64 * 1.5).to_bits(),
+            bits: value.to_bits(),
         };
         encoder.push(&Sample::Float(sample)).unwrap();
+        times.push(time);
     }
     let mut chunk = LooseChunk::of(encoder.finish());
     times.sort_unstable();

@@ -10,7 +10,7 @@ use super::histogram::{HistogramFault, Histograms};
 use super::segments::Segments;
 use super::times::{Times, decode_floats, times_of};
 use crate::chunk::{self, Encoding, Record, SEGMENT_HEADER, Shape, Tail};
-use crate::model::{ChunkMeta, Labels};
+use crate::model::{ChunkMeta, Labels, Millis, Sample};
 use crate::raw::{Malformed, Problem};
 use crate::verify::{Finding, Findings, Kind, Loss};
 
@@ -20,6 +20,35 @@ const MOST_ABSENT: usize = 1000;
 /// Chunks that are not there, by the position of the segment they should be in: the first offset asked for, and
 /// what is lost.
 pub(in crate::verify) type Absent = BTreeMap<usize, (u64, Loss)>;
+
+/// How well references fit one segment.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::verify) struct Fit {
+    /// References to chunks in it.
+    pub(in crate::verify) all: u64,
+    /// Of those, references to places where no such chunk is.
+    pub(in crate::verify) astray: u64,
+    /// Of those, references to places where no chunk is at all.
+    pub(in crate::verify) unframed: u64,
+    /// References that were not followed because too many led to the same bytes: the first place, and how many.
+    pub(in crate::verify) unread: Option<(u64, u64)>,
+}
+
+impl Fit {
+    /// Both together.
+    pub(in crate::verify) fn add(&mut self, other: Fit) {
+        self.all += other.all;
+        self.astray += other.astray;
+        self.unframed += other.unframed;
+        self.unread = match (self.unread, other.unread) {
+            (Some((a, m)), Some((b, n))) => Some((a.min(b), m + n)),
+            (known, other) => known.or(other),
+        };
+    }
+}
+
+/// How references fit the segments, by position. Only segments with some that do not are counted one by one.
+pub(in crate::verify) type Fits = BTreeMap<usize, Fit>;
 
 /// Checks chunks in the order in which the index names them.
 pub(in crate::verify) struct Chunks<'a> {
@@ -36,6 +65,9 @@ pub(in crate::verify) struct Chunks<'a> {
     pub(in crate::verify) counts: ChunkCounts,
     pub(in crate::verify) coverage: Coverage,
     pub(in crate::verify) absent: Absent,
+    pub(in crate::verify) fits: Fits,
+    /// The segment of the chunk in hand, and how many references to it have been counted and not been entered yet.
+    run: (usize, u64),
 }
 
 /// A chunk, whose it is, and how to say so.
@@ -65,6 +97,8 @@ impl<'a> Chunks<'a> {
             counts: ChunkCounts::default(),
             coverage: Coverage::default(),
             absent: Absent::new(),
+            fits: Fits::new(),
+            run: (0, 0),
         };
         if let Some(before) = before {
             let position = before.reference.segment();
@@ -84,9 +118,13 @@ impl<'a> Chunks<'a> {
     ) {
         self.counts.chunks += 1;
         let position = meta.reference.segment();
+        if position != self.run.0 {
+            self.end_run(position);
+        }
+        self.run.1 += 1;
         let named = Named { meta, series };
         self.is_repeated = (position, meta.reference.offset()) < self.frontier;
-        if self.is_repeated && self.is_settled(named, findings) {
+        if self.is_repeated && self.is_settled(named) {
             return;
         }
         let segments = self.segments;
@@ -111,10 +149,33 @@ impl<'a> Chunks<'a> {
         }
     }
 
+    /// Enters the references that were counted, and goes on to count those to the segment at `position`.
+    #[cold]
+    pub(in crate::verify) fn end_run(&mut self, position: usize) {
+        let (before, count) = std::mem::replace(&mut self.run, (position, 0));
+        if let Some(fit) = self.fit(before) {
+            fit.all += count;
+        }
+    }
+
+    /// What is counted of a segment that is there.
+    fn fit(&mut self, position: usize) -> Option<&mut Fit> {
+        let is_there = position < self.segments.len();
+        is_there.then(|| self.fits.entry(position).or_default())
+    }
+
+    /// Counts a reference that leads astray; `unframed` says that no chunk is where it leads.
+    fn count_astray(&mut self, position: usize, unframed: bool) {
+        if let Some(fit) = self.fit(position) {
+            fit.astray += 1;
+            fit.unframed += u64::from(unframed);
+        }
+    }
+
     /// Settles a reference to a chunk that may have been read before: what is remembered need not be read again, and
     /// what cannot be remembered is read a limited number of times.
     #[cold]
-    fn is_settled(&mut self, named: Named<'_>, findings: &mut Findings) -> bool {
+    fn is_settled(&mut self, named: Named<'_>) -> bool {
         let meta = named.meta;
         let (position, offset) = (meta.reference.segment(), meta.reference.offset());
         if let Some(known) = self.again.find(meta.reference)
@@ -139,10 +200,13 @@ impl<'a> Chunks<'a> {
         self.counts.uncounted += 1;
         self.coverage.add_open(position, offset);
         self.expected = None;
-        self.find(Kind::ChunkShared, named, None, findings, |finding| {
-            let detail = "expected a chunk of its own, found one of too many that are shared to read it again";
-            finding.saying(detail)
-        });
+        if let Some(fit) = self.fit(position) {
+            fit.add(Fit {
+                astray: 1,
+                unread: Some((offset, 1)),
+                ..Fit::default()
+            });
+        }
         true
     }
 
@@ -231,6 +295,7 @@ impl<'a> Chunks<'a> {
         match malformed {
             Some(malformed) if len.is_some_and(|len| offset < len) => {
                 self.coverage.add_open(position, offset);
+                self.count_astray(position, true);
                 let reaches_end = matches!(malformed.problem, Problem::Truncated { .. });
                 let kind = if offset < SEGMENT_HEADER {
                     Kind::ChunkReference
@@ -238,7 +303,7 @@ impl<'a> Chunks<'a> {
                     Kind::ChunkMalformed
                 };
                 self.find(kind, named, None, findings, |finding| {
-                    let finding = finding.at(&malformed);
+                    let finding = inside(finding, &malformed);
                     if reaches_end {
                         let detail = format!("{} in the segment", finding.detail);
                         return finding.saying(detail);
@@ -254,6 +319,7 @@ impl<'a> Chunks<'a> {
                     *first = offset.min(*first);
                     *lost = lost.and(loss);
                 };
+                self.count_astray(position, true);
                 self.absent
                     .entry(position)
                     .and_modify(add)
@@ -276,11 +342,12 @@ impl<'a> Chunks<'a> {
         }
         let position = named.meta.reference.segment();
         self.counts.uncounted += 1;
+        self.count_astray(position, true);
         self.coverage.add_open(position, record.offset);
         self.expected = Some((position, record.end));
         let samples = chunk::promised_samples(record.encoding, record.data, 0).ok();
         self.find(Kind::ChunkChecksum, named, samples, findings, |finding| {
-            finding.at(malformed)
+            inside(finding, malformed)
         });
     }
 
@@ -293,7 +360,7 @@ impl<'a> Chunks<'a> {
                     self.remember(named.meta, record, samples);
                 }
             }
-            Err(malformed) => self.undecodable(named, &malformed, findings),
+            Err(malformed) => self.undecodable(named, record, &malformed, findings),
         }
     }
 
@@ -315,20 +382,34 @@ impl<'a> Chunks<'a> {
                     self.remember(named.meta, record, shape.samples);
                 }
             }
-            Err(malformed) => self.undecodable(named, &malformed, findings),
+            Err(malformed) => self.undecodable(named, record, &malformed, findings),
         }
     }
 
     #[cold]
-    fn undecodable(&mut self, named: Named<'_>, malformed: &Malformed, findings: &mut Findings) {
+    fn undecodable(
+        &mut self,
+        named: Named<'_>,
+        record: &Record<'_>,
+        malformed: &Malformed,
+        findings: &mut Findings,
+    ) {
         self.counts.uncounted += 1;
         let kind = match malformed.problem {
             Problem::Unknown { .. } => Kind::ChunkEncoding,
+            // Prometheus ends such a chunk without a word where others follow, or where nobody asks for more.
+            Problem::Unexpected {
+                what: chunk::ANOTHER_SAMPLE,
+                ..
+            } if last_time(record) < Some(named.meta.max_time) => Kind::ChunkShort,
             Problem::Truncated { .. } | Problem::Checksum { .. } | Problem::Unexpected { .. } => {
                 Kind::ChunkMalformed
             }
         };
-        self.find(kind, named, None, findings, |finding| finding.at(malformed));
+        let samples = chunk::promised_samples(record.encoding, record.data, 0).ok();
+        self.find(kind, named, samples, findings, |finding| {
+            inside(finding, malformed)
+        });
     }
 
     /// Says what is not as it should be in a chunk that could be decoded.
@@ -345,13 +426,11 @@ impl<'a> Chunks<'a> {
         let meta = named.meta;
         let samples = Some(shape.samples);
         let mut find = |kind, detail: String| {
-            self.find(kind, named, samples, findings, |finding| Finding {
-                section: Some("chunk data"),
-                offset: Some(record.data_offset),
-                ..finding.saying(detail)
+            self.find(kind, named, samples, findings, |finding| {
+                finding.saying(detail)
             });
         };
-        if shape.samples == 0 {
+        if shape.samples == 0 && !matches!(shape.tail, Tail::Unexpected { .. }) {
             return find(Kind::ChunkEmpty, "expected at least one sample".to_owned());
         }
         if let Tail::Unexpected { bits } = shape.tail {
@@ -370,7 +449,15 @@ impl<'a> Chunks<'a> {
                 "expected samples from {} to {} as the index says, found {} to {}",
                 meta.min_time, meta.max_time, times.first, times.last
             );
-            return find(Kind::ChunkTime, detail);
+            // What reaches beyond the range may be passed over; a range that reaches beyond the chunk costs a look.
+            let is_wide = meta.min_time <= times.first && times.last <= meta.max_time;
+            let kind = if is_wide {
+                Kind::ChunkTimeWide
+            } else {
+                Kind::ChunkTime
+            };
+            find(kind, detail);
+            return self.count_astray(meta.reference.segment(), false);
         }
         if let Some(HistogramFault { kind, detail }) = histograms {
             return find(kind, detail);
@@ -401,6 +488,26 @@ impl<'a> Chunks<'a> {
             })
         });
     }
+}
+
+/// With words from `malformed`, and where inside the chunk it is: the finding's own place is where the chunk begins.
+fn inside(finding: Finding, malformed: &Malformed) -> Finding {
+    let detail = if finding.offset == Some(malformed.offset) {
+        malformed.problem.to_string()
+    } else {
+        format!("{} at offset {}", malformed.problem, malformed.offset)
+    };
+    finding.saying(detail)
+}
+
+/// Time of the last sample that can be decoded.
+#[cold]
+fn last_time(record: &Record<'_>) -> Option<Millis> {
+    let mut last = None;
+    let see = |sample: Sample<'_>| last = Some(sample.time());
+    // Where it fails is known already.
+    let _ = chunk::decode(record.encoding, record.data, record.data_offset, see);
+    last
 }
 
 /// What is lost with the chunk that `meta` describes.

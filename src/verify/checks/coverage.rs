@@ -1,5 +1,7 @@
 //! Which bytes of the segments belong to chunks that a series refers to, and what the others are.
 
+use std::collections::BTreeSet;
+
 use super::Subject;
 use super::segments::Segments;
 use crate::chunk::{self, Record, SEGMENT_HEADER, Segment};
@@ -63,12 +65,12 @@ impl Coverage {
     }
 
     /// Finds the bytes that no reference covers and those that several do. `series_lost` says that series entries
-    /// could not be read, which explains chunks without one.
+    /// could not be read, which explains chunks without one; in `foreign` segments no reference fits anyway.
     pub(in crate::verify) fn check(
         mut self,
         subject: &Subject<'_>,
         segments: &Segments,
-        series_lost: bool,
+        (series_lost, foreign): (bool, &BTreeSet<usize>),
         findings: &mut Findings,
     ) {
         self.runs.sort_unstable();
@@ -83,6 +85,9 @@ impl Coverage {
             let Some(segment) = segments.get(position) else {
                 continue;
             };
+            if foreign.contains(&position) {
+                continue;
+            }
             let mut covered = SEGMENT_HEADER;
             let mut open = false;
             while let Some(run) = runs.next_if(|run| run.segment <= position) {
@@ -223,16 +228,14 @@ fn loss_of(subject: &Subject<'_>, record: &Record<'_>) -> Loss {
     }
 }
 
-/// Whether every segment is made of sound chunks from end to end.
-pub(in crate::verify) fn is_sound_by_itself(segments: &Segments) -> bool {
-    (0..segments.len()).all(|position| {
-        segments.get(position).is_some_and(|segment| {
-            let mut offset = SEGMENT_HEADER;
-            while let Some(record) = sound_record(segment, offset, segment.len()) {
-                offset = record.end;
-            }
-            offset == segment.len()
-        })
+/// Whether the segment at `position` is made of sound chunks from end to end.
+pub(in crate::verify) fn is_sound_by_itself(segments: &Segments, position: usize) -> bool {
+    segments.get(position).is_some_and(|segment| {
+        let mut offset = SEGMENT_HEADER;
+        while let Some(record) = sound_record(segment, offset, segment.len()) {
+            offset = record.end;
+        }
+        offset == segment.len()
     })
 }
 

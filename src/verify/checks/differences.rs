@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use super::entries::SoundEntries;
 use super::pairs::{ALL_SERIES, Pair};
-use super::postings::{PostingsCheck, PostingsTotals, shown_pair};
+use super::postings::{PostingsCheck, PostingsTotals, of_list, shown_pair};
 use crate::index::{Postings, PostingsEntry, PostingsTable, Series, SeriesEntry};
 use crate::model::SeriesRef;
 use crate::verify::{Finding, Findings, Kind};
@@ -111,7 +111,7 @@ impl<'a> PostingsCheck<'a> {
                         self.report_extra(&extra, findings);
                     });
                     if !found {
-                        self.report_missing(list, entry, series, findings);
+                        self.report_missing(pair, list, entry, series, findings);
                     }
                 }
             }
@@ -127,6 +127,7 @@ impl<'a> PostingsCheck<'a> {
 
     fn report_missing(
         &self,
+        pair: Pair,
         list: &Compared<'_>,
         entry: &SeriesEntry<'_>,
         series: &Series,
@@ -138,18 +139,24 @@ impl<'a> PostingsCheck<'a> {
             None => (
                 "postings offset table",
                 table,
-                "a label that has none".to_owned(),
+                if pair == ALL_SERIES {
+                    "all series, which does not exist".to_owned()
+                } else {
+                    "a label that has none".to_owned()
+                },
             ),
         };
-        findings.add(Kind::PostingsMissing, || Finding {
+        let kind = if pair == ALL_SERIES {
+            Kind::AllPostingsMissing
+        } else {
+            Kind::PostingsMissing
+        };
+        findings.add(kind, || Finding {
             series: self.opened.labels(series),
-            ..self
-                .subject
-                .in_index(Kind::PostingsMissing, section, offset)
-                .saying(format!(
-                    "expected reference {} in the list of {of}",
-                    entry.reference
-                ))
+            ..self.subject.in_index(kind, section, offset).saying(format!(
+                "expected reference {} in the list of {of}",
+                entry.reference
+            ))
         });
     }
 
@@ -176,7 +183,7 @@ impl<'a> PostingsCheck<'a> {
             (Kind::PostingsExtra, detail)
         } else {
             let detail = format!("expected references to series, found {reference}");
-            (Kind::PostingsDangling, detail)
+            (of_list(entry, Kind::PostingsDangling), detail)
         };
         findings.add(kind, || Finding {
             series: if exists {

@@ -5,9 +5,11 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::Subject;
 use super::entries::SoundEntries;
-use crate::index::{Format, Index, PostingsTable, Series, SymbolRef, Symbols, TOC_LEN, Toc};
+use crate::index::{
+    Format, Index, PostingsTable, Section, Series, SymbolRef, Symbols, TOC_LEN, Toc,
+};
 use crate::model::{ChunkRef, Labels};
-use crate::raw::{Problem, Reader};
+use crate::raw::{Malformed, Problem, Reader};
 use crate::verify::{Findings, Kind};
 
 /// Section named in findings.
@@ -85,9 +87,9 @@ impl<'a> Opened<'a> {
                         ..toc
                     },
                 );
-                findings.add(Kind::IndexLayout, || {
+                findings.add(Kind::IndexOffsets, || {
                     subject
-                        .in_index(Kind::IndexLayout, SYMBOLS, section.start)
+                        .in_index(Kind::IndexOffsets, SYMBOLS, section.start)
                         .saying(format!(
                             "expected the end at offset {}, found {}",
                             toc.series, section.end
@@ -98,7 +100,9 @@ impl<'a> Opened<'a> {
                 if let Err(malformed) = section.checksum {
                     self.symbols_are_sound = false;
                     findings.add(Kind::SymbolsChecksum, || {
-                        subject.malformed_index(Kind::SymbolsChecksum, &malformed)
+                        subject
+                            .malformed_index(Kind::SymbolsChecksum, &malformed)
+                            .beginning_at(section.start)
                     });
                 }
             }
@@ -122,6 +126,9 @@ impl<'a> Opened<'a> {
             Ok(symbols) => {
                 if self.symbols_are_sound {
                     self.sorted = check_symbols(subject, content, findings);
+                }
+                if !self.sorted {
+                    check_names(subject, self.index, &symbols, findings);
                 }
                 self.empty = symbols.find(b"");
                 self.symbols = Some(symbols);
@@ -210,7 +217,10 @@ fn own_toc(subject: &Subject<'_>, bytes: &[u8], findings: &mut Findings) -> Opti
         Ok(toc) => toc,
         Err(malformed) => {
             findings.add(Kind::IndexToc, || {
-                subject.malformed_index(Kind::IndexToc, &malformed)
+                let begin = bytes.len().saturating_sub(TOC_LEN) as u64;
+                subject
+                    .malformed_index(Kind::IndexToc, &malformed)
+                    .beginning_at(begin)
             });
             return None;
         }
@@ -239,9 +249,19 @@ fn own_toc(subject: &Subject<'_>, bytes: &[u8], findings: &mut Findings) -> Opti
         }
         None => return Some(toc),
     };
-    findings.add(Kind::IndexLayout, || {
+    // Prometheus goes by the offsets of the symbols and of the postings offset table, and by no others.
+    let index = Index::assume(bytes, Format::V2, toc);
+    let is_sound = |section: Result<Section<'_>, Malformed>| {
+        section.is_ok_and(|section| section.checksum.is_ok())
+    };
+    let kind = if is_sound(index.symbol_section()) && is_sound(index.postings_table_section()) {
+        Kind::IndexOffsets
+    } else {
+        Kind::IndexLayout
+    };
+    findings.add(kind, || {
         subject
-            .in_index(Kind::IndexLayout, "table of contents", end)
+            .in_index(kind, "table of contents", end)
             .saying(detail)
     });
     None
@@ -336,6 +356,41 @@ fn check_symbols(subject: &Subject<'_>, mut content: Reader<'_>, findings: &mut 
         before = Some(symbol);
     }
     sorted
+}
+
+/// Most label names that are looked for in a table out of order, and most steps for each.
+const MOST_LOOKUPS: (usize, usize) = (1000, 1 << 16);
+
+/// Reports a label name that Prometheus does not find in a table that is not in order: it looks for all when it starts.
+fn check_names(
+    subject: &Subject<'_>,
+    index: Index<'_>,
+    symbols: &Symbols<'_>,
+    findings: &mut Findings,
+) {
+    let Ok(table) = index.postings_table() else {
+        return;
+    };
+    let (most, steps) = MOST_LOOKUPS;
+    let mut names: Vec<&[u8]> = Vec::new();
+    for entry in table.iter().map_while(Result::ok) {
+        if !entry.name.is_empty() && names.last() != Some(&entry.name) && names.len() < most {
+            names.push(entry.name);
+        }
+    }
+    let lost = names
+        .into_iter()
+        .find(|name| !symbols.is_found_at_start(name, steps));
+    if let Some(name) = lost {
+        let name = String::from_utf8_lossy(name.get(..80).unwrap_or(name)).into_owned();
+        findings.add(Kind::SymbolUnsortedName, || {
+            subject
+                .in_index(Kind::SymbolUnsortedName, SYMBOLS, index.toc().symbols)
+                .saying(format!(
+                    "expected to find the label name {name:?} by search, found it out of its place"
+                ))
+        });
+    }
 }
 
 /// Which symbols are used: one bit for each, set from many threads. Only for symbols that are ordinals.

@@ -5,20 +5,22 @@ use std::path::{Component, Path};
 use super::Subject;
 use super::series::SeriesTotals;
 use crate::block::{META_VERSION, Meta, read_meta};
+use crate::error::ErrorKind;
 use crate::model::Millis;
 use crate::verify::{Findings, Kind};
 
 /// Reads `meta.json` and checks what can be checked without the data.
 pub(in crate::verify) fn read(subject: &Subject<'_>, findings: &mut Findings) -> Option<Meta> {
     let path = subject.files.meta();
-    let kind = if subject.files.has_meta {
-        Kind::MetaMalformed
-    } else {
-        Kind::MetaMissing
-    };
     match read_meta(subject.files) {
         Ok(meta) => Some(meta),
         Err(error) => {
+            // A link that leads nowhere is as good as no file.
+            let kind = if error.kind() == ErrorKind::NotFound {
+                Kind::MetaMissing
+            } else {
+                Kind::MetaMalformed
+            };
             findings.add(kind, || subject.finding(kind, path).saying(error.chain()));
             None
         }

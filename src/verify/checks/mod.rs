@@ -89,6 +89,14 @@ impl Finding {
         }
     }
 
+    /// With the place where the part of the file begins that it is about.
+    pub(super) fn beginning_at(self, offset: u64) -> Self {
+        Finding {
+            offset: Some(offset),
+            ..self
+        }
+    }
+
     /// With a place and words from `malformed`.
     pub(super) fn at(self, malformed: &Malformed) -> Self {
         Finding {

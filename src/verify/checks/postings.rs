@@ -59,6 +59,7 @@ impl<'a> PostingsCheck<'a> {
             budget: Budget::of(self.opened.index.bytes().len() as u64),
         };
         let mut entries = table.iter();
+        let mut entries_read = 0;
         let mut before: Option<PostingsEntry<'_>> = None;
         loop {
             let mut batch = Vec::with_capacity(BATCH.min(table.len()));
@@ -69,15 +70,21 @@ impl<'a> PostingsCheck<'a> {
                             self.check_order(before, entry, findings);
                         }
                         before = Some(entry);
+                        entries_read += 1;
                         batch.push(entry);
                     }
                     Err(malformed) => {
-                        totals.comparable = false;
+                        // Prometheus reads as many entries as there are, and as are announced.
+                        let kind = if entries_read == table.len() {
+                            Kind::PostingsTableRest
+                        } else if malformed.offset == table.end() {
+                            Kind::PostingsTableCount
+                        } else {
+                            Kind::PostingsTableMalformed
+                        };
+                        totals.comparable &= kind == Kind::PostingsTableCount;
                         if comparable {
-                            findings.add(Kind::PostingsTableMalformed, || {
-                                self.subject
-                                    .malformed_index(Kind::PostingsTableMalformed, &malformed)
-                            });
+                            findings.add(kind, || self.subject.malformed_index(kind, &malformed));
                         }
                     }
                 }
@@ -133,6 +140,7 @@ impl<'a> PostingsCheck<'a> {
             findings.add(Kind::PostingsTableChecksum, || {
                 self.subject
                     .malformed_index(Kind::PostingsTableChecksum, malformed)
+                    .beginning_at(section.start)
             });
         }
         let end = (index.bytes().len().saturating_sub(TOC_LEN)) as u64;
@@ -246,13 +254,17 @@ impl<'a> PostingsCheck<'a> {
         } else {
             Kind::PostingsMalformed
         };
+        let kind = of_list(entry, kind);
         match read.and_then(|section| Postings::read(&section)) {
             Ok(postings) => self.sum(entry, &postings, &mut list, &mut findings),
             Err(malformed) => {
                 list.is_damaged = true;
                 findings.add(kind, || Finding {
                     series: shown_pair(entry),
-                    ..self.subject.malformed_index(kind, &malformed)
+                    ..self
+                        .subject
+                        .malformed_index(kind, &malformed)
+                        .beginning_at(entry.list)
                 });
             }
         }
@@ -286,11 +298,12 @@ impl<'a> PostingsCheck<'a> {
         }
         if let Some((position, reference)) = unsorted {
             let offset = postings.offset_of(position);
-            findings.add(Kind::PostingsUnsorted, || Finding {
+            let kind = of_list(entry, Kind::PostingsUnsorted);
+            findings.add(kind, || Finding {
                 series: shown_pair(entry),
                 ..self
                     .subject
-                    .in_index(Kind::PostingsUnsorted, "postings", offset)
+                    .in_index(kind, "postings", offset)
                     .saying(format!(
                         "expected references to ascend, found {reference}, and {more} more out of order"
                     ))
@@ -340,6 +353,15 @@ pub(in crate::verify) fn shown_pair(entry: PostingsEntry<'_>) -> Option<Labels> 
             value: entry.value.into(),
         }])
     })
+}
+
+/// The kind of a fault in the list of `entry`: queries read the lists of label pairs, only compactions that of all series.
+pub(super) fn of_list(entry: PostingsEntry<'_>, kind: Kind) -> Kind {
+    if entry.name.is_empty() && entry.value.is_empty() {
+        Kind::AllPostingsDamaged
+    } else {
+        kind
+    }
 }
 
 /// Where lists stand. They normally follow one another; each irregularity costs one element.
@@ -404,6 +426,8 @@ fn can_tell_gaps(findings: &Findings) -> bool {
         Kind::PostingsTableChecksum,
         Kind::PostingsTableMalformed,
         Kind::PostingsChecksum,
+        Kind::AllPostingsDamaged,
+        Kind::PostingsTableRest,
     ]
     .iter()
     .all(|kind| findings.count(*kind) == 0)

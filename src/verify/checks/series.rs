@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::Subject;
 use super::again::{Again, Place};
-use super::chunks::{Absent, Chunks, loss};
+use super::chunks::{Absent, Chunks, Fits, loss};
 use super::counts::ChunkCounts;
 use super::coverage::Coverage;
 use super::entries::{Batch, Lost, Walk};
@@ -41,6 +41,8 @@ pub(in crate::verify) struct SeriesTotals {
     pub(in crate::verify) coverage: Coverage,
     /// Chunks that are not there.
     pub(in crate::verify) absent: Absent,
+    /// How references fit the segments.
+    pub(in crate::verify) fits: Fits,
     /// All chunks that were read lie before this place.
     frontier: Place,
     /// Sum over all labels of all series.
@@ -110,6 +112,9 @@ impl SeriesTotals {
             };
             let entry = self.absent.entry(position);
             entry.and_modify(add).or_insert((offset, loss));
+        }
+        for (position, fit) in later.fits {
+            self.fits.entry(position).or_default().add(fit);
         }
         self.pairs.append(later.pairs);
         self.groups.append(later.groups);
@@ -184,7 +189,9 @@ impl<'a> Worker<'a> {
                 }
             }
         }
+        self.chunks.end_run(0);
         self.totals.counts = self.chunks.counts;
+        self.totals.fits = self.chunks.fits;
         self.totals.frontier = self.chunks.frontier;
         self.totals.coverage = self.chunks.coverage;
         self.totals.absent = self.chunks.absent;

@@ -5,6 +5,7 @@ use super::budget::Budget;
 use super::entries::Lost;
 use super::unreadable;
 use crate::block::Tombstones;
+use crate::error::ErrorKind;
 use crate::index::Index;
 use crate::raw::{FileBytes, Problem};
 use crate::verify::{Finding, Findings, Kind};
@@ -23,6 +24,15 @@ pub(in crate::verify) fn read(
     }
     let content = match FileBytes::open(&path, subject.options.read_mode) {
         Ok(content) => content,
+        // The name is there, and behind it nothing: Prometheus only looks at the second.
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            findings.add(Kind::TombstonesLink, || {
+                subject
+                    .finding(Kind::TombstonesLink, path)
+                    .saying("expected a file behind the link, found none")
+            });
+            return Some(Tombstones::default());
+        }
         Err(error) => {
             findings.add(Kind::Unreadable, || {
                 subject

@@ -114,6 +114,11 @@ impl Server {
         }
     }
 
+    /// The port it listens on.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Another process may take the port that was free a moment ago: then another port is tried.
     fn start(
         tools: &Tools,

@@ -14,6 +14,16 @@ pub(crate) enum Release {
     Current,
 }
 
+impl Release {
+    /// Its first two numbers.
+    pub(crate) fn version(self) -> (u32, u32) {
+        match self {
+            Release::Packaged => (2, 42),
+            Release::Current => (3, 16),
+        }
+    }
+}
+
 /// The programs of one release.
 #[derive(Clone, Debug)]
 pub(crate) struct Tools {

@@ -50,7 +50,7 @@ fn a_chunk_that_is_wrong_under_a_right_checksum() {
 
     let sick = loose.write();
     recode(&sick, offset, |chunk| chunk[1] = 9);
-    assert_found(&sick, &[("chunk-encoding", SEGMENT, Some(offset + 2))]);
+    assert_found(&sick, &[("chunk-encoding", SEGMENT, Some(offset))]);
 
     // One length byte, the encoding, two bytes of count.
     let sick = loose.write();
@@ -78,7 +78,7 @@ fn a_chunk_that_is_wrong_under_a_right_checksum() {
     assert_found(
         &sick,
         &[
-            ("chunk-empty", SEGMENT, None),
+            ("chunk-count", SEGMENT, Some(offset)),
             ("meta-stats", "meta.json", None),
         ],
     );

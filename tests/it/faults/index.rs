@@ -29,7 +29,7 @@ fn an_index_that_is_cut_off_zeroed_or_empty() {
     let sick = Sick::copy_of(NEW);
     let len = sick.read("index").len() as u64;
     sick.flip("index", len - 30);
-    assert_found(&sick, &[("index-toc", "index", Some(len - 4))]);
+    assert_found(&sick, &[("index-toc", "index", Some(len - 52))]);
 
     let sick = Sick::copy_of(NEW);
     sick.edit("index", |bytes| bytes.truncate(bytes.len() - 1));
@@ -70,8 +70,7 @@ fn an_index_that_is_cut_off_zeroed_or_empty() {
 fn symbols_that_are_damaged() {
     let sick = Sick::copy_of(NEW);
     sick.flip("index", sick.toc().series - 10);
-    let end = sick.toc().series - 4;
-    assert_found(&sick, &[("symbols-checksum", "index", Some(end))]);
+    assert_found(&sick, &[("symbols-checksum", "index", Some(5))]);
 
     let sick = Sick::copy_of(NEW);
     sick.flip("index", 7);
@@ -95,6 +94,16 @@ fn symbols_in_the_wrong_order() {
         .filter(|f| is_problem(f))
         .all(|f| f.kind == Kind::SymbolUnsorted);
     assert!(found, "the series are still in order");
+
+    let name = Loose {
+        symbols: |symbols| symbols.swap(1, 2),
+        ..Loose::healthy()
+    };
+    let found = findings(&name.write().dir, Depth::Full);
+    assert!(
+        found.iter().any(|f| f.kind == Kind::SymbolUnsortedName),
+        "{found:#?}"
+    );
 
     let twice = Loose {
         symbols: |symbols| symbols.insert(2, symbols[1].clone()),
@@ -153,7 +162,7 @@ fn a_table_of_contents_that_lies() {
         toc: |toc| toc[1] += 16,
         ..Loose::healthy()
     };
-    assert_found(&shifted.write(), &[("index-layout", "index", Some(5))]);
+    assert_found(&shifted.write(), &[("index-offsets", "index", Some(5))]);
 }
 
 #[test]
@@ -170,12 +179,12 @@ fn postings_that_are_damaged() {
     let sick = Sick::copy_of(NEW);
     let first = sick.toc().postings.next_multiple_of(4);
     sick.flip("index", first + 9);
-    assert_found(&sick, &[("postings-checksum", "index", None)]);
+    assert_found(&sick, &[("all-postings-damaged", "index", Some(first))]);
 
     let sick = Sick::copy_of(NEW);
     let table = sick.toc().postings_table;
     sick.flip("index", table + 20);
-    assert_found(&sick, &[("postings-table-checksum", "index", None)]);
+    assert_found(&sick, &[("postings-table-checksum", "index", Some(table))]);
 }
 
 /// The reference of a series: its offset in units of 16 bytes.
@@ -222,7 +231,7 @@ fn postings_that_do_not_say_what_the_series_say() {
     assert_found(&sick, &[("postings-extra", "index", None)]);
 
     let sick = spoilt(|lists| lists[0].1.truncate(3));
-    assert_found(&sick, &[("postings-missing", "index", None)]);
+    assert_found(&sick, &[("all-postings-missing", "index", None)]);
 
     let sick = spoilt(|lists| drop(lists.remove(3)));
     assert_found(&sick, &[("postings-missing", "index", None)]);
