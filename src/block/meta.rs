@@ -138,6 +138,27 @@ impl Meta {
         serde_json::from_value(json).map_err(malformed)
     }
 
+    /// Keys in the content of a `meta.json` that are those of Prometheus but for one character, and so are passed over: each with
+    /// the key it nearly is. Nothing where the content is not JSON.
+    pub fn misspelled_keys(content: &[u8]) -> Vec<(String, &'static str)> {
+        let Ok(json) = serde_json::from_slice::<Json>(content) else {
+            return Vec::new();
+        };
+        let mut found = Vec::new();
+        misspelled_in(&json, &KEYS, &mut found);
+        for (object, keys) in OBJECTS {
+            if let Some(object) = json.get(object) {
+                misspelled_in(object, keys, &mut found);
+            }
+        }
+        let parents = json.get("compaction").and_then(|c| c.get("parents"));
+        for parent in parents.and_then(Json::as_array).into_iter().flatten() {
+            misspelled_in(parent, &PARENT_KEYS, &mut found);
+        }
+        found.truncate(MOST_MISSPELLED);
+        found
+    }
+
     /// As Prometheus writes it: indented with tabs, keys in its order, no newline at the end.
     pub fn to_json(&self) -> Vec<u8> {
         let mut content = Vec::new();
@@ -191,6 +212,25 @@ impl Meta {
             range: (self.min_time, self.max_time),
             content,
             ..kin
+        }
+    }
+}
+
+/// Most misspelled keys that are named.
+const MOST_MISSPELLED: usize = 100;
+
+fn misspelled_in(json: &Json, keys: &[&'static str], found: &mut Vec<(String, &'static str)>) {
+    let Json::Object(map) = json else { return };
+    for key in map.keys() {
+        let differs = |known: &&&'static str| {
+            let pairs = key.bytes().zip(known.bytes());
+            key.len() == known.len()
+                && pairs.filter(|(a, b)| !a.eq_ignore_ascii_case(b)).count() == 1
+        };
+        if !keys.iter().any(|known| known.eq_ignore_ascii_case(key))
+            && let Some(known) = keys.iter().find(differs)
+        {
+            found.push((key.clone(), *known));
         }
     }
 }
@@ -314,6 +354,16 @@ mod tests {
             thanos.extra.contains_key("thanos"),
             "not a key of Prometheus"
         );
+    }
+
+    #[test]
+    fn keys_with_one_wrong_character_are_named_and_foreign_ones_are_not() {
+        let content = br#"{"ulic":"x","MINTIME":1,"stats":{"numseriez":1},"thanos":{"ulic":1},
+            "compaction":{"sourcez":[],"parents":[{"maxTine":1}]}}"#;
+        let found = Meta::misspelled_keys(content);
+        let known: Vec<_> = found.iter().map(|(_, known)| *known).collect();
+        assert_eq!(known, ["ulid", "numSeries", "sources", "maxTime"]);
+        assert!(Meta::misspelled_keys(REGULAR.as_bytes()).is_empty());
     }
 
     #[test]

@@ -218,6 +218,17 @@ fn release(file: &FileBytes, part: &Range<u64>) {
 ///
 /// When it is missing, not readable or not block metadata.
 pub fn read_meta(files: &BlockFiles) -> Result<Meta> {
+    let content = read_meta_bytes(files)?;
+    let path = files.meta();
+    Meta::parse(&content).map_err(|error| error.context(path.display().to_string()))
+}
+
+/// Reads `meta.json` of the block whose files are `files`, whatever it holds.
+///
+/// # Errors
+///
+/// When it is missing, not readable, or far longer than any block metadata.
+pub fn read_meta_bytes(files: &BlockFiles) -> Result<FileBytes> {
     let path = files.meta();
     // Replaced by rename while Prometheus runs, so it is read, not mapped: it is small.
     let bytes = std::fs::metadata(&path)
@@ -229,6 +240,5 @@ pub fn read_meta(files: &BlockFiles) -> Result<Meta> {
             "{path}: expected at most {MAX_META_BYTES} bytes of metadata, found {bytes}"
         )));
     }
-    let content = FileBytes::open(&path, ReadMode::Read)?;
-    Meta::parse(&content).map_err(|error| error.context(path.display().to_string()))
+    FileBytes::open(&path, ReadMode::Read)
 }

@@ -137,6 +137,7 @@ struct Entry {
 }
 
 const RESTORE: &str = "restore the block from an archive; if there is none, export what is readable and move the block away";
+const META: &str = "restore meta.json from an archive; if every archive has it so, find out which program wrote the block";
 const LEAVE: &str = "nothing to do";
 const WRITER: &str =
     "find out which program wrote the block; Prometheus does not write this any more";
@@ -211,6 +212,7 @@ kinds! {
     BlockFailed "block-failed" Warning FailsCompaction "A compaction of this block failed; Prometheus will not compact it again." "see what else is found in the block, or in the others of that compaction";
     BlockDownsampled "block-downsampled" Note FailsQueries "The block was downsampled by Thanos: its chunks are aggregates that Prometheus cannot read." "keep it away from Prometheus' data directory";
     DeclaredSize "declared-size" Damaged Nothing "A file is not of the size that the block's Thanos section declares, or is missing." "upload or copy the block again";
+    DeclaredHash "declared-hash" Damaged Nothing "A file has not the SHA-256 digest that the block's Thanos section declares." "upload or copy the block again";
 
     // meta.json.
     MetaMissing "meta-missing" Fatal SkipsBlock "meta.json is missing." RESTORE;
@@ -219,7 +221,9 @@ kinds! {
     MetaVersion2 "meta-version-2" Note Nothing "meta.json has version 2, as Prometheus 2.1 wrote; a later release mends it when it starts." LEAVE;
     MetaUlid "meta-ulid" Warning NeverDeletes "The block's own ULID is not the name of its directory: when the block was rewritten or is too old, the directory stays." "find out which of the two is right: is this meta.json that of another block?";
     MetaRange "meta-range" Damaged WrongAnswers "The block's range of time is empty or the wrong way round: it is never queried." RESTORE;
-    MetaLineage "meta-lineage" Warning Nothing "Level, sources or parents of the block contradict one another." WRITER;
+    MetaLineage "meta-lineage" Warning Nothing "Level, sources, parents and range of the block contradict one another." META;
+    MetaKey "meta-key" Warning Nothing "A key of meta.json is nearly one that Prometheus knows: what it says is passed over." META;
+    MetaEnd "meta-end" Warning Nothing "The block's range ends where no writer ends one." META;
     MetaHint "meta-hint" Note Nothing "A compaction hint is unknown." LEAVE;
     MetaStats "meta-stats" Warning Nothing "The numbers in meta.json are not those of the data." "if data is not damaged, only the numbers are wrong: is this meta.json that of another block?";
 

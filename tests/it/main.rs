@@ -36,6 +36,7 @@ mod inspect;
 mod keeping;
 mod kept;
 mod list;
+mod meta_flips;
 mod nights;
 mod pack;
 mod pack_bounds;

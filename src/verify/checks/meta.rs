@@ -1,10 +1,13 @@
 //! What a block says of itself, alone and against its data.
 
+use std::io::Read as _;
 use std::path::{Component, Path};
 
-use super::Subject;
+use sha2::{Digest as _, Sha256};
+
+use super::{Subject, lineage};
 use super::series::SeriesTotals;
-use crate::block::{META_VERSION, Meta, read_meta};
+use crate::block::{META_VERSION, Meta, read_meta, read_meta_bytes};
 use crate::error::ErrorKind;
 use crate::model::Millis;
 use crate::verify::{Findings, Kind};
@@ -60,8 +63,17 @@ pub(in crate::verify) fn check(
             format!("expected an end after {min}, found {max}"),
         );
     }
-    if let Some(detail) = lineage_fault(meta) {
+    if let Some(detail) = lineage::fault(meta, directory) {
         find(Kind::MetaLineage, detail);
+    }
+    // Read once more, as text: what is not known is not kept by its spelling.
+    let content = read_meta_bytes(subject.files).ok();
+    let misspelled = content.map(|content| Meta::misspelled_keys(&content));
+    for (key, known) in misspelled.unwrap_or_default() {
+        find(
+            Kind::MetaKey,
+            format!("expected the key {known}, found {key:?}"),
+        );
     }
     for hint in &meta.compaction.hints {
         if !Meta::KNOWN_HINTS.contains(&hint.as_str()) {
@@ -85,37 +97,34 @@ pub(in crate::verify) fn check(
     }
 }
 
-fn lineage_fault(meta: &Meta) -> Option<String> {
-    let compaction = &meta.compaction;
-    if compaction.level < 1 {
-        return Some(format!(
-            "expected a level of at least 1, found {}",
-            compaction.level
-        ));
-    }
-    if compaction.sources.is_empty() {
-        return Some("expected at least one source, found none".to_owned());
-    }
-    if !compaction.sources.is_sorted_by(|a, b| a < b) {
-        return Some("expected sources to ascend".to_owned());
-    }
-    if compaction
-        .parents
-        .iter()
-        .any(|parent| parent.ulid == meta.ulid)
-    {
-        return Some("expected other blocks as parents, found the block itself".to_owned());
-    }
-    let is_cut_from_head = compaction.level == 1 && compaction.parents.is_empty();
-    // Thanos rewrites level-1 blocks under new ULIDs and keeps their sources.
-    let is_plain = is_cut_from_head && meta.extra.is_empty();
-    (is_plain && compaction.sources != [meta.ulid])
-        .then(|| "expected a block of level 1 to be its own source".to_owned())
-}
-
 /// The block's range of time, unless it makes no sense.
 pub(in crate::verify) fn range(meta: &Meta) -> Option<(Millis, Millis)> {
     (meta.min_time < meta.max_time).then_some((meta.min_time, meta.max_time))
+}
+
+/// Compares the end of the range with the last sample: of a block cut from a head it is a boundary of blocks, which are whole
+/// seconds, or stands right behind the last sample.
+pub(in crate::verify) fn check_end(
+    subject: &Subject<'_>,
+    meta: &Meta,
+    last: Millis,
+    findings: &mut Findings,
+) {
+    let is_cut_from_head = meta.compaction.level == 1
+        && meta.compaction.parents.is_empty()
+        && meta.compaction.hints.is_empty()
+        && meta.extra.is_empty();
+    let end = meta.max_time;
+    if is_cut_from_head && end > last && end != last.saturating_add(1) && end % 1000 != 0 {
+        findings.add(Kind::MetaEnd, || {
+            subject
+                .finding(Kind::MetaEnd, subject.files.meta())
+                .saying(format!(
+                    "expected an end at a whole second, or at {} behind the last sample, found {end}",
+                    last.saturating_add(1)
+                ))
+        });
+    }
 }
 
 /// Compares the counts in `meta` with those of the data; `tombstones` are the intervals, as records and as merged.
@@ -208,8 +217,40 @@ pub(in crate::verify) fn check_declared_files(
                     .finding(Kind::DeclaredSize, path)
                     .saying(format!("expected {size} bytes, found {found}"))
             });
+        } else if subject.is_full()
+            && let Some(wanted) = declared_digest(file)
+            && let Ok(found) = digest_of(&path)
+            && !found.eq_ignore_ascii_case(wanted)
+        {
+            findings.add(Kind::DeclaredHash, || {
+                subject
+                    .finding(Kind::DeclaredHash, path)
+                    .saying(format!("expected SHA-256 {wanted}, found {found}"))
+            });
         }
     }
+}
+
+/// The SHA-256 digest that Thanos declares of a file, if it does.
+fn declared_digest(file: &serde_json::Value) -> Option<&str> {
+    let hash = file.get("hash")?;
+    let is_known = hash.get("func")?.as_str()? == "SHA256";
+    hash.get("value")?.as_str().filter(|_| is_known)
+}
+
+/// SHA-256 of a file's content, in hexadecimal digits.
+fn digest_of(path: &Path) -> std::io::Result<String> {
+    let mut digest = Sha256::new();
+    let mut file = std::fs::File::open(path)?;
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        let len = file.read(&mut buffer)?;
+        let Some(part) = buffer.get(..len).filter(|part| !part.is_empty()) else {
+            break;
+        };
+        digest.update(part);
+    }
+    Ok(digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// Whether a path from the file leads to somewhere below the block.

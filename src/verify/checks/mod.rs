@@ -16,6 +16,7 @@ pub(super) mod hidden;
 pub(super) mod histogram;
 pub(super) mod index;
 pub(super) mod label_indices;
+mod lineage;
 pub(super) mod meta;
 pub(super) mod pairs;
 pub(super) mod postings;

@@ -45,6 +45,15 @@ pub(super) fn cases() -> Vec<Case> {
         real("a level of 0", Kind::MetaLineage, |sick| {
             sick.edit_meta(|meta| meta["compaction"]["level"] = json!(0));
         }),
+        real("a misspelled key", Kind::MetaKey, |sick| {
+            sick.edit("meta.json", |bytes| {
+                let text = String::from_utf8(bytes.clone()).unwrap();
+                *bytes = text.replacen("numSeries", "numSeriez", 1).into_bytes();
+            });
+        }),
+        real("an end at no boundary", Kind::MetaEnd, |sick| {
+            sick.edit_meta(|meta| meta["maxTime"] = json!(meta["maxTime"].as_i64().unwrap() + 40));
+        }),
         real("no sources", Kind::MetaLineage, |sick| {
             sick.edit_meta(|meta| meta["compaction"]["sources"] = json!([]));
         }),

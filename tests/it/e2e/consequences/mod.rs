@@ -393,6 +393,8 @@ const UNTRIED: &[(Kind, &str)] = &[
         "stands beside the damaged series, which is tried",
     ),
     (Kind::SymbolNotUtf8, "is not a fault"),
+    (Kind::DeclaredHash, "Prometheus does not read what it is about; see declared-size"),
+    (Kind::PageUnreadable, "needs a broken disk"),
 ];
 
 /// Kinds of logs and of a start have tests of their own.

@@ -1,0 +1,69 @@
+//! Single flipped bits in `meta.json` that leave it valid and say something else: nearly all are found, since something contradicts them.
+
+use std::fs;
+
+use narthex::block::Meta;
+use narthex::progress::Silent;
+use narthex::verify::{Depth, Options, verify_block};
+
+use crate::fixtures::{blocks_below, fixture};
+use crate::sick::copy;
+
+/// Every so-many-th bit is flipped: all places and all bits of a byte have their turn.
+const STEP: usize = 7;
+
+/// Of a hundred flips with meaning, so many must be found.
+const WANTED: usize = 90;
+
+/// The flips in the metadata of one block: how many mean something else, and those of them that nothing contradicts.
+fn flips(block: &std::path::Path, step: usize) -> (usize, Vec<String>) {
+    let root = tempfile::tempdir().unwrap();
+    let dir = root.path().join(block.file_name().unwrap());
+    copy(block, &dir);
+    let path = dir.join("meta.json");
+    let healthy = fs::read(&path).unwrap();
+    let meaning = Meta::parse(&healthy).unwrap();
+    let (mut meant, mut missed) = (0, Vec::new());
+    let options = Options {
+        depth: Depth::Quick,
+        ..Options::default()
+    };
+    for bit in (0..healthy.len() * 8).step_by(step) {
+        let mut bytes = healthy.clone();
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        if !Meta::parse(&bytes).is_ok_and(|meta| meta != meaning) {
+            continue;
+        }
+        meant += 1;
+        fs::write(&path, &bytes).unwrap();
+        let verdict = verify_block(&dir, options, &Silent).unwrap();
+        if !verdict.findings.has_problems() {
+            let from = (bit / 8).saturating_sub(24);
+            let to = (bit / 8 + 12).min(bytes.len());
+            missed.push(String::from_utf8_lossy(&bytes[from..to]).replace(['\n', '\t'], " "));
+        }
+    }
+    (meant, missed)
+}
+
+#[test]
+fn nearly_every_flipped_bit_with_a_meaning_is_found() {
+    let (mut meant, mut missed) = (0, Vec::new());
+    let (blocks, step) = match std::env::var_os("NARTHEX_META_BLOCKS") {
+        Some(more) => (blocks_below(more.as_ref()), 1),
+        None => (blocks_below(&fixture("night-2")), STEP),
+    };
+    for block in blocks {
+        let (all, unfound) = flips(&block, step);
+        meant += all;
+        missed.extend(unfound);
+    }
+    assert!(meant > 500, "{meant} flips");
+    eprintln!("{} of {meant} missed", missed.len());
+    assert!(
+        missed.len() * 100 <= meant * (100 - WANTED),
+        "{} of {meant} missed:\n{}",
+        missed.len(),
+        missed.join("\n")
+    );
+}
