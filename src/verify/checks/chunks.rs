@@ -319,7 +319,6 @@ impl<'a> Chunks<'a> {
                     *first = offset.min(*first);
                     *lost = lost.and(loss);
                 };
-                self.count_astray(position, true);
                 self.absent
                     .entry(position)
                     .and_modify(add)

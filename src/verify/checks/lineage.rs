@@ -1,7 +1,7 @@
 //! Level, sources and parents of a block against one another and against its range: what no compaction of Prometheus leaves.
 
 use crate::block::{Meta, Parent};
-use crate::model::{Millis, Ulid};
+use crate::model::Ulid;
 
 /// What is wrong with the lineage that `meta` gives, of the block in a directory called `directory`.
 ///
@@ -20,7 +20,11 @@ pub(super) fn fault(meta: &Meta, directory: Option<Ulid>) -> Option<String> {
         return Some("expected sources to ascend".to_owned());
     }
     let own = [Some(meta.ulid), directory];
-    if compaction.parents.iter().any(|p| own.contains(&Some(p.ulid))) {
+    if compaction
+        .parents
+        .iter()
+        .any(|p| own.contains(&Some(p.ulid)))
+    {
         return Some("expected other blocks as parents, found the block itself".to_owned());
     }
     if !meta.extra.is_empty() {
@@ -41,13 +45,21 @@ fn of_level(meta: &Meta) -> Option<String> {
         return Some("expected a block of level 1 to be its own source".to_owned());
     }
     if level == 1 && sources.len() > 1 {
-        return Some(format!("expected one source of a block of level 1, found {}", sources.len()));
+        return Some(format!(
+            "expected one source of a block of level 1, found {}",
+            sources.len()
+        ));
     }
     if level == 1 && parents.len() > 1 {
-        return Some(format!("expected at most one parent of a block of level 1, found {}", parents.len()));
+        return Some(format!(
+            "expected at most one parent of a block of level 1, found {}",
+            parents.len()
+        ));
     }
     if level > 1 && parents.is_empty() && sources.len() == 1 {
-        return Some(format!("expected parents of a block of level {level}, found none"));
+        return Some(format!(
+            "expected parents of a block of level {level}, found none"
+        ));
     }
     // A rewrite of one block leaves its level and its sources.
     if parents.len() < 2 {
@@ -99,16 +111,24 @@ fn of_times(meta: &Meta) -> Option<String> {
     let made = meta.ulid.time();
     let parents = meta.compaction.parents.iter();
     let parents = parents.map(|parent| (parent.ulid, parent.min_time));
-    let sources = meta.compaction.sources.iter().map(|&ulid| (ulid, meta.min_time));
+    let sources = meta
+        .compaction
+        .sources
+        .iter()
+        .map(|&ulid| (ulid, meta.min_time));
     let others = parents.chain(sources);
     let others = others.filter(|(ulid, _)| *ulid != Ulid::ZERO && *ulid != meta.ulid);
     for (ulid, begin) in others {
         let time = ulid.time();
         if time > made {
-            return Some(format!("expected {ulid} to be older than the block made of it"));
+            return Some(format!(
+                "expected {ulid} to be older than the block made of it"
+            ));
         }
         if time < begin && made >= begin {
-            return Some(format!("expected {ulid} to be younger than its samples from {begin} on"));
+            return Some(format!(
+                "expected {ulid} to be younger than its samples from {begin} on"
+            ));
         }
     }
     None
@@ -119,7 +139,10 @@ fn misspelled(meta: &Meta) -> Option<String> {
     let parents = &meta.compaction.parents;
     // Of hostile lists not every pair is looked at.
     for source in meta.compaction.sources.iter().take(MOST_COMPARED) {
-        let near = parents.iter().take(MOST_COMPARED).find(|p| nearly_same(*source, p.ulid));
+        let near = parents
+            .iter()
+            .take(MOST_COMPARED)
+            .find(|p| nearly_same(*source, p.ulid));
         if let Some(parent) = near {
             return Some(format!(
                 "expected the source {source} and the parent {} to be the same, found them differ in one character",

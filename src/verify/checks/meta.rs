@@ -1,12 +1,13 @@
 //! What a block says of itself, alone and against its data.
 
+use std::fmt::Write as _;
 use std::io::Read as _;
 use std::path::{Component, Path};
 
 use sha2::{Digest as _, Sha256};
 
-use super::{Subject, lineage};
 use super::series::SeriesTotals;
+use super::{Subject, lineage};
 use crate::block::{META_VERSION, Meta, read_meta, read_meta_bytes};
 use crate::error::ErrorKind;
 use crate::model::Millis;
@@ -250,7 +251,11 @@ fn digest_of(path: &Path) -> std::io::Result<String> {
         };
         digest.update(part);
     }
-    Ok(digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    let mut text = String::with_capacity(64);
+    for byte in digest.finalize() {
+        let _ = write!(text, "{byte:02x}");
+    }
+    Ok(text)
 }
 
 /// Whether a path from the file leads to somewhere below the block.

@@ -393,7 +393,10 @@ const UNTRIED: &[(Kind, &str)] = &[
         "stands beside the damaged series, which is tried",
     ),
     (Kind::SymbolNotUtf8, "is not a fault"),
-    (Kind::DeclaredHash, "Prometheus does not read what it is about; see declared-size"),
+    (
+        Kind::DeclaredHash,
+        "Prometheus does not read what it is about; see declared-size",
+    ),
     (Kind::PageUnreadable, "needs a broken disk"),
 ];
 
