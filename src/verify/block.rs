@@ -143,9 +143,6 @@ fn verify_opened(
     let intervals = tombstones.map(|found| (found.records.len() as u64, tombstones::merged(found)));
     if let Some(meta) = meta.filter(|_| opened.toc_is_sound) {
         meta::check_stats(&subject, meta, &totals, intervals, findings);
-        if let Some((_, last)) = totals.times.filter(|_| totals.lost.is_empty()) {
-            meta::check_end(&subject, meta, last, findings);
-        }
     }
     verdict.groups = totals.groups.named(opened);
     verdict.stats = BlockStats {

@@ -223,7 +223,6 @@ kinds! {
     MetaRange "meta-range" Damaged WrongAnswers "The block's range of time is empty or the wrong way round: it is never queried." RESTORE;
     MetaLineage "meta-lineage" Warning Nothing "Level, sources, parents and range of the block contradict one another." META;
     MetaKey "meta-key" Warning Nothing "A key of meta.json is nearly one that Prometheus knows: what it says is passed over." META;
-    MetaEnd "meta-end" Warning Nothing "The block's range ends where no writer ends one." META;
     MetaHint "meta-hint" Note Nothing "A compaction hint is unknown." LEAVE;
     MetaStats "meta-stats" Warning Nothing "The numbers in meta.json are not those of the data." "if data is not damaged, only the numbers are wrong: is this meta.json that of another block?";
 

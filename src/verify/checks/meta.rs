@@ -103,31 +103,6 @@ pub(in crate::verify) fn range(meta: &Meta) -> Option<(Millis, Millis)> {
     (meta.min_time < meta.max_time).then_some((meta.min_time, meta.max_time))
 }
 
-/// Compares the end of the range with the last sample: of a block cut from a head it is a boundary of blocks, which are whole
-/// seconds, or stands right behind the last sample.
-pub(in crate::verify) fn check_end(
-    subject: &Subject<'_>,
-    meta: &Meta,
-    last: Millis,
-    findings: &mut Findings,
-) {
-    let is_cut_from_head = meta.compaction.level == 1
-        && meta.compaction.parents.is_empty()
-        && meta.compaction.hints.is_empty()
-        && meta.extra.is_empty();
-    let end = meta.max_time;
-    if is_cut_from_head && end > last && end != last.saturating_add(1) && end % 1000 != 0 {
-        findings.add(Kind::MetaEnd, || {
-            subject
-                .finding(Kind::MetaEnd, subject.files.meta())
-                .saying(format!(
-                    "expected an end at a whole second, or at {} behind the last sample, found {end}",
-                    last.saturating_add(1)
-                ))
-        });
-    }
-}
-
 /// Compares the counts in `meta` with those of the data; `tombstones` are the intervals, as records and as merged.
 pub(in crate::verify) fn check_stats(
     subject: &Subject<'_>,

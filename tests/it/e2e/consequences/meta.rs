@@ -51,9 +51,6 @@ pub(super) fn cases() -> Vec<Case> {
                 *bytes = text.replacen("numSeries", "numSeriez", 1).into_bytes();
             });
         }),
-        real("an end at no boundary", Kind::MetaEnd, |sick| {
-            sick.edit_meta(|meta| meta["maxTime"] = json!(meta["maxTime"].as_i64().unwrap() + 40));
-        }),
         real("no sources", Kind::MetaLineage, |sick| {
             sick.edit_meta(|meta| meta["compaction"]["sources"] = json!([]));
         }),
