@@ -140,7 +140,7 @@ fn block_facts(scanned: &DataDir, block: &BlockVerdict) -> BlockFacts {
 fn opens(findings: &Findings) -> Opens {
     let with = |consequence| {
         let kinds = findings.counts().map(|(kind, _)| kind);
-        kinds.filter(move |kind| kind.consequence() == consequence)
+        kinds.filter(move |kind| kind.consequence().worst() == consequence)
     };
     // Metadata are read first: a block without them is not opened at all.
     if with(Consequence::SkipsBlock).next().is_some() {
