@@ -24,6 +24,7 @@ pub(super) fn decode(
         return Ok(Shape {
             samples,
             canonical: true,
+            xor2_writer: None,
             tail: tail(&bits),
         });
     }
@@ -88,6 +89,7 @@ pub(super) fn decode(
     Ok(Shape {
         samples,
         canonical,
+        xor2_writer: None,
         tail: tail(&bits),
     })
 }

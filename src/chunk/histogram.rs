@@ -44,6 +44,7 @@ pub(super) fn decode(
         return Ok(Shape {
             samples,
             canonical: true,
+            xor2_writer: None,
             tail: tail(&bits),
         });
     }
@@ -69,6 +70,7 @@ pub(super) fn decode(
     Ok(Shape {
         samples,
         canonical,
+        xor2_writer: None,
         tail: tail(&bits),
     })
 }

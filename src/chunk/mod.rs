@@ -15,6 +15,7 @@ mod segment;
 mod segment_writer;
 mod start;
 mod varbit;
+mod window;
 mod xor;
 mod xor2;
 mod xor_column;
@@ -24,6 +25,7 @@ pub use segment::{MAGIC as SEGMENT_MAGIC, Record, SEGMENT_HEADER, Segment};
 pub use segment_writer::{
     SEGMENT_LIMIT, SegmentLayout, SegmentWriter, put_record, record_len, segment_header,
 };
+pub use window::Xor2Writer;
 
 use crate::model::{FloatSample, Millis, Sample};
 use crate::raw::{BitReader, Malformed};
@@ -40,6 +42,8 @@ pub struct Shape {
     /// exact windows, minimal varints. Foreign writers may differ legally; so does a flipped bit
     /// whose checksum was made anew.
     pub canonical: bool,
+    /// The writer of encoding 4 that alone would have written these bits; nothing where both would, or none.
+    pub xor2_writer: Option<Xor2Writer>,
     /// What stands after the last sample.
     pub tail: Tail,
 }

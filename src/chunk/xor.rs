@@ -105,6 +105,7 @@ fn shape(samples: u32, canonical: bool, rest: &BitReader<'_>) -> Shape {
     Shape {
         samples,
         canonical,
+        xor2_writer: None,
         tail: tail(rest),
     }
 }

@@ -2,6 +2,7 @@
 //! and, in the common cases, what became of the value.
 
 use super::start::StartColumn;
+use super::window::{Window, Xor2Writer};
 use super::xor::value_fault;
 use super::xor_column::{ValueFault, XorColumn};
 use super::{DATA, Shape, exhausted, tail};
@@ -23,6 +24,7 @@ pub(super) fn decode(
         return Ok(Shape {
             samples,
             canonical: start_header == 0,
+            xor2_writer: None,
             tail: tail(&bits),
         });
     }
@@ -65,10 +67,13 @@ pub(super) fn decode(
             bits: value,
         });
     }
-    canonical &= values.column.canonical && values.canonical && starts.is_canonical(samples);
+    canonical &= values.canonical && starts.is_canonical(samples);
+    let mut writers = values.writers();
+    let (writer, other) = (writers.next(), writers.next());
     Ok(Shape {
         samples,
-        canonical,
+        canonical: canonical && writer.is_some(),
+        xor2_writer: writer.filter(|_| canonical && other.is_none()),
         tail: tail(&bits),
     })
 }
@@ -102,10 +107,17 @@ fn read_joint(
     values.read_full(bits)
 }
 
+/// Bits that a new window takes more than the one before, in a full value code and in one of a changed value.
+const FULL_COST: u32 = 12;
+const CHANGED_COST: u32 = 11;
+
 /// The value column: as in encoding 1, but stale markers stand beside it.
 struct Values {
     column: XorColumn,
+    /// Whether some writer would have chosen these codes, windows apart.
     canonical: bool,
+    /// For each of [`Xor2Writer::ALL`] whether it would have chosen the windows.
+    windows: [bool; 2],
 }
 
 impl Values {
@@ -113,7 +125,14 @@ impl Values {
         Values {
             column: XorColumn::new(baseline),
             canonical: true,
+            windows: [true; 2],
         }
+    }
+
+    /// The writers that would have chosen these windows.
+    fn writers(&self) -> impl Iterator<Item = Xor2Writer> + use<> {
+        let all = Xor2Writer::ALL.into_iter().zip(self.windows);
+        all.filter_map(|(writer, fits)| fits.then_some(writer))
     }
 
     /// `111` stale, `0` the baseline, `10` in the window before, `110` in a new window.
@@ -122,8 +141,8 @@ impl Values {
         let codes = bits.ones(3).ok_or(ValueFault::Exhausted)?;
         match codes {
             0 => Ok(self.column.value),
-            1 => self.in_window(bits),
-            2 => self.new_window(bits),
+            1 => self.read_change(bits, false, FULL_COST),
+            2 => self.read_change(bits, true, FULL_COST),
             _ => Ok(STALE_NAN),
         }
     }
@@ -131,25 +150,34 @@ impl Values {
     /// A value that differs from the baseline at an unchanged interval: `0` in the window before, `1` in a new one.
     #[inline]
     fn read_changed(&mut self, bits: &mut BitReader<'_>) -> Result<u64, ValueFault> {
-        if bits.bit().ok_or(ValueFault::Exhausted)? {
-            self.new_window(bits)
+        let is_new = bits.bit().ok_or(ValueFault::Exhausted)?;
+        self.read_change(bits, is_new, CHANGED_COST)
+    }
+
+    /// A change in the window before or in a new one, and what its writer may have been.
+    #[inline]
+    fn read_change(
+        &mut self,
+        bits: &mut BitReader<'_>,
+        is_new: bool,
+        cost: u32,
+    ) -> Result<u64, ValueFault> {
+        let (open, before) = (self.column.window(), self.column.value);
+        let value = if is_new {
+            self.column.read_new_window(bits)?
         } else {
-            self.in_window(bits)
-        }
-    }
-
-    #[inline]
-    fn in_window(&mut self, bits: &mut BitReader<'_>) -> Result<u64, ValueFault> {
-        let value = self.column.read_in_window(bits)?;
+            self.column.read_in_window(bits)?
+        };
         // A stale marker has codes of its own; as a plain value it would also spoil the baseline.
-        self.canonical &= value != STALE_NAN;
-        Ok(value)
-    }
-
-    #[inline]
-    fn new_window(&mut self, bits: &mut BitReader<'_>) -> Result<u64, ValueFault> {
-        let value = self.column.read_new_window(bits)?;
-        self.canonical &= value != STALE_NAN;
+        self.canonical &= value != STALE_NAN && value != before;
+        if value == before {
+            return Ok(value);
+        }
+        let chosen = self.column.window().filter(|_| is_new);
+        let exact = Window::around(value ^ before);
+        for (writer, fits) in Xor2Writer::ALL.into_iter().zip(&mut self.windows) {
+            *fits &= writer.opens(open, exact, cost) == chosen;
+        }
         Ok(value)
     }
 }

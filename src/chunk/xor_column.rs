@@ -1,6 +1,7 @@
 //! Values as XOR with their predecessor: the value half of XOR chunks, and the sum and float columns of
 //! histogram chunks (Prometheus `chunkenc/xor.go`, `xorRead`).
 
+use super::window::Window;
 use crate::raw::BitReader;
 
 /// State of one column: the value before, and the window its last change was written in.
@@ -21,8 +22,6 @@ pub(super) struct XorColumn {
 pub(super) enum ValueFault {
     /// The bits ran out.
     Exhausted,
-    /// A window was to be used again before one was opened.
-    NoWindow,
     /// Leading zeros and width together exceed 64 bits.
     WindowTooWide,
 }
@@ -32,7 +31,6 @@ impl ValueFault {
     pub(super) fn words(self) -> (&'static str, &'static str) {
         match self {
             ValueFault::Exhausted => ("more bits", "the end of the chunk"),
-            ValueFault::NoWindow => ("a first window", "a code that uses the one before"),
             ValueFault::WindowTooWide => ("a window of at most 64 bits", "a wider one"),
         }
     }
@@ -96,12 +94,30 @@ impl XorColumn {
         (bits, read)
     }
 
+    /// The window that is open, if any is.
+    #[inline]
+    pub(super) fn window(&self) -> Option<Window> {
+        (self.width > 0).then(|| Window {
+            leading: 64 - self.width - self.trailing,
+            trailing: self.trailing,
+        })
+    }
+
+    /// Before the first window all bits are written: so a Prometheus goes on with a chunk of one and the same value that it has
+    /// loaded from a snapshot of its head.
+    #[cold]
+    fn open_widest(&mut self) {
+        self.width = 64;
+        self.trailing = 0;
+        self.canonical = false;
+    }
+
     /// Reads a change in the window before.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "as above")]
     pub(super) fn read_in_window(&mut self, bits: &mut BitReader<'_>) -> Result<u64, ValueFault> {
         if self.width == 0 {
-            return Err(ValueFault::NoWindow);
+            self.open_widest();
         }
         let xor = bits.bits(self.width).ok_or(ValueFault::Exhausted)? << self.trailing;
         self.canonical &= xor != 0;

@@ -12,6 +12,7 @@ use super::lines::Lines;
 use super::segments::SegmentSink;
 use super::splice::{Splice, unpack};
 use super::timeline;
+use crate::chunk::Xor2Writer;
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::Generation;
 use crate::raw::Malformed;
@@ -58,6 +59,8 @@ impl PackBytes for [u8] {
 #[derive(Debug)]
 pub struct Pack<'p, P: ?Sized> {
     bytes: &'p P,
+    /// Whose its chunks of encoding 4 are.
+    writer: Xor2Writer,
     directory: Directory,
 }
 
@@ -74,12 +77,16 @@ impl<'p, P: PackBytes + ?Sized> Pack<'p, P> {
                 "expected a pack, found {length} bytes"
             )));
         }
-        check_header(&bytes.read(0, HEADER_LEN)?).map_err(malformed)?;
+        let writer = check_header(&bytes.read(0, HEADER_LEN)?).map_err(malformed)?;
         let at = length - TRAILER_LEN;
         let section = read_trailer(&bytes.read(at, TRAILER_LEN)?, at).map_err(malformed)?;
         let content = read_section(bytes, section, "pack directory")?;
         let directory = Directory::read(&content, section.offset).map_err(malformed)?;
-        Ok(Pack { bytes, directory })
+        Ok(Pack {
+            bytes,
+            writer,
+            directory,
+        })
     }
 
     /// What the pack consists of, for statistics: the name of each part, and its bytes.
@@ -157,7 +164,7 @@ impl<'p, P: PackBytes + ?Sized> Pack<'p, P> {
         let mut lines = Lines::new(self.groups());
         for (number, entry) in self.groups().iter().enumerate() {
             self.load_lines(&mut lines, number)?;
-            let group = unpack_group(entry, &self.read_group(entry)?, &lines)?;
+            let group = self.unpack_group(entry, &self.read_group(entry)?, &lines)?;
             let mut digests = Vec::new();
             for series in group.all_series() {
                 SeriesDigest::of(&series).write(&mut digests);
@@ -223,6 +230,20 @@ impl<'p, P: PackBytes + ?Sized> Pack<'p, P> {
         read_section(self.bytes, entry.section, "group")
     }
 
+    /// Unpacks a group that was read, whose timelines are in `lines`.
+    pub(super) fn unpack_group(
+        &self,
+        entry: &GroupEntry,
+        bytes: &[u8],
+        lines: &Lines,
+    ) -> Result<Unpacked> {
+        let line = |number: usize| lines.get(number);
+        let offset = entry.section.offset;
+        let unpacked = group::read(bytes, offset, self.writer, line).map_err(malformed)?;
+        check_group(&unpacked, entry).map_err(malformed)?;
+        Ok(unpacked)
+    }
+
     /// The section of labels, as stored.
     pub(super) fn label_section(&self) -> Result<Vec<u8>> {
         read_section(self.bytes, self.directory.labels, "labels")
@@ -249,14 +270,6 @@ impl<'p, P: PackBytes + ?Sized> Pack<'p, P> {
             "labels", offset, "number", wanted, found,
         )))
     }
-}
-
-/// Unpacks a group that was read, whose timelines are in `lines`.
-pub(super) fn unpack_group(entry: &GroupEntry, bytes: &[u8], lines: &Lines) -> Result<Unpacked> {
-    let line = |number: usize| lines.get(number);
-    let unpacked = group::read(bytes, entry.section.offset, line).map_err(malformed)?;
-    check_group(&unpacked, entry).map_err(malformed)?;
-    Ok(unpacked)
 }
 
 /// Checks that a group holds what the directory says.

@@ -13,6 +13,7 @@ use super::labels::{LabelIter, LabelRefs, LabelWriter, Labels, move_to};
 use super::selection::{SelectedWalk, Selection, SelectionCursor};
 use super::source::{BlockBytes, Grouping, Source, SourceGroup, Unpackable};
 use super::timeline::{self, Timelines};
+use crate::chunk::{Encoding, Xor2Writer, decode};
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::{Generation, Series, SymbolRef, Symbols};
 use crate::model::ChunkMeta;
@@ -113,11 +114,12 @@ fn pack(
         out: Output { out, position: 0 },
         digests,
         is_part: selection.is_some(),
+        xor2: xor2_writer(&source, selection)?,
         directory: Directory::default(),
         timelines: Timelines::default(),
         group_of_timeline: Vec::new(),
     };
-    writer.out.put(&header())?;
+    writer.out.put(&header(writer.xor2))?;
     let labels = writer.put_labels(&source, selection)?;
     let generation = Generation::of(&source.index.toc());
     let symbols: Vec<&[u8]> = labels.symbols().iter().collect();
@@ -159,6 +161,23 @@ fn pack(
     }
     packed.bytes = writer.finish()?;
     Ok(packed)
+}
+
+/// The newest writer of encoding 4 that a chunk asks for. The version of the pack, its first byte but eight, depends on it: so this has to be
+/// known before anything is packed.
+fn xor2_writer(source: &Source<'_>, selection: Option<&Selection>) -> Result<Xor2Writer, Stop> {
+    let mut walk = SelectedWalk::new(source, selection);
+    while let Some(walked) = walk.next()? {
+        for chunk in walked.series.chunks {
+            if chunk.encoding == Encoding::Xor2
+                && let Ok(shape) = decode(chunk.encoding, chunk.data, 0, |_| ())
+                && shape.xor2_writer == Some(Xor2Writer::Since316)
+            {
+                return Ok(Xor2Writer::Since316);
+            }
+        }
+    }
+    Ok(Xor2Writer::Before316)
 }
 
 /// Proves the index from what was read back.
@@ -223,6 +242,8 @@ struct Writer<'o> {
     digests: &'o mut dyn Write,
     /// Whether only part of the block is packed: then no index tells whether the times of chunks come back.
     is_part: bool,
+    /// Whose the pack's chunks of encoding 4 are.
+    xor2: Xor2Writer,
     directory: Directory,
     timelines: Timelines,
     /// For each timeline the group that has it.
@@ -284,7 +305,9 @@ impl Writer<'_> {
         packed: &mut Packed,
         advance: &(dyn Fn(u64) + Sync),
     ) -> Result<(), Stop> {
-        let scanned: Vec<Scanned<'_>> = wave.par_iter().map(|group| scan(&group.series)).collect();
+        let xor2 = self.xor2;
+        let scanned = wave.par_iter().map(|group| scan(&group.series, xor2));
+        let scanned: Vec<Scanned<'_>> = scanned.collect();
         let members: Vec<Member<'_>> = scanned
             .into_iter()
             .map(|mut scanned| {
@@ -301,7 +324,7 @@ impl Writer<'_> {
             .par_iter()
             .zip(wave)
             .map(|(member, group)| {
-                let proved = pack_and_prove(member, group, timelines, with_times);
+                let proved = pack_and_prove(member, group, xor2, timelines, with_times);
                 advance(group.chunk_bytes);
                 proved
             })
@@ -381,6 +404,7 @@ impl Writer<'_> {
 fn pack_and_prove(
     member: &Member<'_>,
     group: &SourceGroup<'_>,
+    xor2: Xor2Writer,
     timelines: &Timelines,
     with_times: bool,
 ) -> Result<Option<Proved>> {
@@ -396,8 +420,8 @@ fn pack_and_prove(
     }
     let mut bytes = Vec::new();
     group::write(&member.scanned, &mut bytes).map_err(compressor_failed)?;
-    let Ok(unpacked) = group::read(&bytes, 0, |number| lines.get(number).map(|line| &**line))
-    else {
+    let line = |number: usize| lines.get(number).map(|line| &**line);
+    let Ok(unpacked) = group::read(&bytes, 0, xor2, line) else {
         return Ok(None);
     };
     let same = is_same(&unpacked, group, with_times);

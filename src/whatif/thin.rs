@@ -6,7 +6,7 @@ use super::layout::Piece;
 use super::{Amounts, Measured, scaled};
 use crate::capacity::ChunkView;
 use crate::chunk::encode::ChunkEncoder;
-use crate::chunk::{self, Encoding, Record, record_len};
+use crate::chunk::{self, Encoding, Record, Xor2Writer, record_len};
 use crate::index::IndexLayout;
 use crate::model::{ChunkMeta, ChunkRef, Millis, STALE_NAN, Sample};
 use crate::raw::Malformed;
@@ -160,6 +160,8 @@ struct Thinner {
     target: i64,
     last: Option<Millis>,
     open: Option<ChunkEncoder>,
+    /// Who wrote the series' chunks of encoding 4, as the last one that tells says.
+    writer: Xor2Writer,
     window: Millis,
     pieces: Vec<Piece>,
 }
@@ -180,6 +182,7 @@ impl Thinner {
             target,
             last: None,
             open: None,
+            writer: Xor2Writer::Since316,
             window: Millis::MIN,
             pieces: Vec::new(),
         }
@@ -187,9 +190,10 @@ impl Thinner {
 
     /// Takes the next chunk of the series.
     fn take(&mut self, record: &Record<'_>) -> Result<(), Malformed> {
-        chunk::decode(record.encoding, record.data, record.data_offset, |sample| {
+        let shape = chunk::decode(record.encoding, record.data, record.data_offset, |sample| {
             self.sample(record.encoding, &sample);
         })?;
+        self.writer = shape.xor2_writer.unwrap_or(self.writer);
         Ok(())
     }
 
@@ -226,7 +230,7 @@ impl Thinner {
             // Another layout of buckets, or an encoding that cannot hold it.
             self.close();
         }
-        if let Ok(mut open) = ChunkEncoder::new(encoding)
+        if let Ok(mut open) = ChunkEncoder::of_writer(encoding, self.writer)
             && open.push(sample).is_ok()
         {
             self.open = Some(open);

@@ -61,6 +61,21 @@ fn init_makes_a_repository_once_and_says_where() {
 }
 
 #[test]
+fn an_archive_of_a_write_ahead_log_without_blocks_comes_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let (repo, target) = (dir.path().join("repo"), dir.path().join("back"));
+    let data = fixture("wal/wal-1");
+    narthex(&["init"], &repo);
+    let backup = narthex(&["backup", data.to_str().unwrap(), "--no-cache"], &repo);
+    assert_eq!(backup.status.code(), Some(0), "{}", stderr(&backup));
+    let restore = ["restore", "latest", "--target", target.to_str().unwrap()];
+    let restored = narthex(&restore, &repo);
+    assert_eq!(restored.status.code(), Some(0), "{}", stderr(&restored));
+    let segment = |dir: &Path| std::fs::read(dir.join("wal/00000000")).unwrap();
+    assert!(segment(&target) == segment(&data));
+}
+
+#[test]
 fn a_place_that_is_no_repository_is_exit_1_with_one_line() {
     let dir = tempfile::tempdir().unwrap();
     for command in [&["archives"][..], &["check"], &["diff", "a", "b"]] {

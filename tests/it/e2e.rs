@@ -18,6 +18,7 @@ mod killed_server;
 mod late_target;
 mod program;
 mod read_only;
+mod recorded;
 mod running_server;
 mod samples_once;
 mod server;

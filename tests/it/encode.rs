@@ -5,7 +5,7 @@ use std::fs;
 
 use narthex::block::Block;
 use narthex::chunk::encode::{ChunkEncoder, EncodedChunk, float_chunks};
-use narthex::chunk::{Encoding, Record, SEGMENT_HEADER, Segment, Tail, decode};
+use narthex::chunk::{Encoding, Record, SEGMENT_HEADER, Segment, Tail, Xor2Writer, decode};
 use narthex::model::{
     CounterReset, FloatSample, HistogramLayout, HistogramSample, STALE_NAN, Sample, Span,
 };
@@ -17,16 +17,55 @@ use crate::fixtures;
 
 #[test]
 fn samples_encode_to_the_bytes_prometheus_wrote() {
-    for (file, count) in [("golden-vectors.jsonl", 17), ("random-vectors.jsonl", 60)] {
+    let since = Xor2Writer::Since316;
+    for (file, count, writer) in [
+        ("golden-vectors.jsonl", 17, Xor2Writer::Before316),
+        ("random-vectors.jsonl", 60, Xor2Writer::Before316),
+        ("xor2-3.16-vectors.jsonl", 32, since),
+    ] {
         let vectors = fs::read_to_string(fixtures::fixture("chunks").join(file)).unwrap();
         assert_eq!(vectors.lines().count(), count);
         for line in vectors.lines() {
             let vector: Json = serde_json::from_str(line).unwrap();
-            let chunk = encode_vector(&vector);
+            let chunk = encode_vector(&vector, writer);
             let (name, encoding) = (&vector["name"], chunk.encoding);
             assert_eq!(chunk.data, unhex(&vector["hex"]), "{name} in {encoding}");
+            let shape = decode(encoding, &chunk.data, 0, |_| ()).unwrap();
+            assert!(shape.canonical, "{name} in {encoding}");
+            let other = encode_vector(
+                &vector,
+                if writer == since {
+                    Xor2Writer::Before316
+                } else {
+                    since
+                },
+            );
+            let alone = (other.data != chunk.data).then_some(writer);
+            assert_eq!(shape.xor2_writer, alone, "{name} in {encoding}");
         }
     }
+}
+
+/// A Prometheus that was stopped with a snapshot of its head goes on with the chunks in it. If such a chunk had one value so far,
+/// no window is open, and the encoder then writes changes as if one of all bits were.
+#[test]
+fn chunks_that_go_on_after_a_snapshot_of_the_head_are_read() {
+    let file = fixtures::fixture("chunks").join("resumed-vectors.jsonl");
+    let vectors = fs::read_to_string(file).unwrap();
+    let mut canonical = 0;
+    for line in vectors.lines() {
+        let vector: Json = serde_json::from_str(line).unwrap();
+        let chunk = encode_vector(&vector, Xor2Writer::Before316);
+        let mut own = ChunkEncoder::new(chunk.encoding).unwrap();
+        let shape = decode(chunk.encoding, &unhex(&vector["hex"]), 0, |sample| {
+            own.push(&sample).unwrap();
+        });
+        let shape = shape.unwrap();
+        assert_eq!(shape.tail, Tail::Padding, "{}", vector["name"]);
+        assert_eq!(own.finish(), chunk, "{}", vector["name"]);
+        canonical += u32::from(shape.canonical);
+    }
+    assert_eq!((vectors.lines().count(), canonical), (6, 3));
 }
 
 fn unhex(hex: &Json) -> Vec<u8> {
@@ -35,9 +74,10 @@ fn unhex(hex: &Json) -> Vec<u8> {
     pairs.iter().map(byte).collect()
 }
 
-fn encode_vector(vector: &Json) -> EncodedChunk {
+fn encode_vector(vector: &Json, writer: Xor2Writer) -> EncodedChunk {
     let encoding = u8::try_from(vector["enc"].as_u64().unwrap()).unwrap();
-    let mut encoder = ChunkEncoder::new(Encoding::from_byte(encoding)).unwrap();
+    let encoding = Encoding::from_byte(encoding);
+    let mut encoder = ChunkEncoder::of_writer(encoding, writer).unwrap();
     let counter_reset = match vector["crh"].as_u64() {
         None => CounterReset::Unknown,
         Some(3) => CounterReset::Gauge,

@@ -3,8 +3,8 @@
 use std::fs;
 
 use narthex::chunk::encode::ChunkEncoder;
-use narthex::chunk::{Encoding, Segment};
-use narthex::error::Error;
+use narthex::chunk::{Encoding, Segment, Xor2Writer};
+use narthex::error::{Error, ErrorKind};
 use narthex::model::{
     CounterReset, FloatSample, HistogramLayout, HistogramSample, STALE_NAN, Sample, Span,
 };
@@ -387,6 +387,92 @@ fn chunks_that_no_encoder_writes_are_kept_as_they_are() {
     assert_eq!(verbatim(&[vec![good.clone(), old, good]]), 0);
 }
 
+/// A chunk of encoding 4 as `writer` writes it: values of few digits, whose changes waste much of a wide window.
+fn written_by(writer: Xor2Writer, from: i64) -> AnyChunk {
+    let mut encoder = ChunkEncoder::of_writer(Encoding::Xor2, writer).unwrap();
+    for k in from..from + 30 {
+        let value = ((k * 7919) % 1013) as f64 / if k % 9 == 0 { 3.0 } else { 4.0 };
+        encoder
+            .push(&Sample::Float(sample(k * 1000, 0, value)))
+            .unwrap();
+    }
+    (Encoding::Xor2.byte(), encoder.finish().data)
+}
+
+/// Version of the pack of these series, and how many chunks are kept as they are.
+fn version(series: &[Vec<AnyChunk>]) -> (u8, u64) {
+    let (index, segment) = block_of(series);
+    let block = Block {
+        index,
+        segments: vec![segment],
+    };
+    let (packed, pack) = block.pack().unwrap();
+    assert!(block.is_in(&packed, &pack).unwrap());
+    (pack[8], packed.verbatim)
+}
+
+#[test]
+fn chunks_of_either_writer_of_encoding_4_come_back_and_the_version_says_which_there_are() {
+    let before = |from| written_by(Xor2Writer::Before316, from);
+    let since = |from| written_by(Xor2Writer::Since316, from);
+    assert_ne!(before(0), since(0));
+    let constant = |from: i64| {
+        let samples = (from..from + 9).map(|k| sample(k * 1000, 0, 1.0));
+        chunk_of(Encoding::Xor2, samples)
+    };
+    let with_zero = |(encoding, mut data): AnyChunk| {
+        data.push(0);
+        (encoding, data)
+    };
+    let both = vec![vec![constant(0)], vec![constant(9), before(20)]];
+    assert_eq!(version(&both), (2, 0));
+    let mut newer = both.clone();
+    newer.push(vec![since(0), constant(30), before(50), since(80)]);
+    assert_eq!(version(&newer), (3, 0));
+    let odd = vec![vec![with_zero(before(0)), since(30), with_zero(since(60))]];
+    assert_eq!(version(&odd), (3, 0));
+    // What nobody writes is kept as it is.
+    let (encoding, mut data) = since(0);
+    *data.last_mut().unwrap() |= 1;
+    let neither = vec![(encoding, data), since(40)];
+    assert_eq!(version(&[neither]), (3, 1));
+}
+
+#[test]
+fn exceptions_of_the_earlier_writer_are_unknown_to_packs_of_version_2() {
+    let series = vec![vec![
+        written_by(Xor2Writer::Before316, 0),
+        written_by(Xor2Writer::Since316, 30),
+    ]];
+    let (index, segment) = block_of(&series);
+    let block = Block {
+        index,
+        segments: vec![segment],
+    };
+    let (packed, mut pack) = block.pack().unwrap();
+    assert_eq!(pack[8..12], [3, 0, 0, 3]);
+    for bit in 0..12 * 8 {
+        pack[bit / 8] ^= 1 << (bit % 8);
+        assert!(Pack::open(&pack[..]).is_err(), "bit {bit}");
+        pack[bit / 8] ^= 1 << (bit % 8);
+    }
+    pack[8] = 2;
+    assert_eq!(
+        Pack::open(&pack[..]).unwrap_err().kind(),
+        ErrorKind::Corrupt
+    );
+    pack[11] = 0;
+    let error = block.is_in(&packed, &pack).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported, "{}", error.chain());
+    pack[8] = 4;
+    let error = Pack::open(&pack[..]).unwrap_err();
+    assert!(
+        error.chain().contains("pack version 4"),
+        "{}",
+        error.chain()
+    );
+}
+
 #[test]
 fn a_block_without_series_and_series_without_chunks_come_back() {
     chunks_are_kept(&[]);
@@ -551,10 +637,10 @@ fn any_chunk() -> impl Strategy<Value = AnyChunk> {
     let times = prop_oneof![0i64..100, any::<i64>()];
     let values = prop_oneof![Just(0), Just(STALE_NAN), any::<u64>()];
     let encoded = (
-        any::<bool>(),
+        (any::<bool>(), any::<bool>()),
         prop::collection::vec((times, 0i64..2, values), 1..20),
     )
-        .prop_map(|(starts, samples)| {
+        .prop_map(|((starts, newer), samples)| {
             let encoding = if starts {
                 Encoding::Xor2
             } else {
@@ -565,7 +651,12 @@ fn any_chunk() -> impl Strategy<Value = AnyChunk> {
                 start: if starts { start } else { 0 },
                 bits,
             };
-            chunk_of(encoding, samples.into_iter().map(sample))
+            let writer = Xor2Writer::ALL[usize::from(newer)];
+            let mut encoder = ChunkEncoder::of_writer(encoding, writer).unwrap();
+            for sample in samples.into_iter().map(sample) {
+                encoder.push(&Sample::Float(sample)).unwrap();
+            }
+            (encoding.byte(), encoder.finish().data)
         });
     prop_oneof![changed, cut, with_zero, arbitrary, encoded]
 }

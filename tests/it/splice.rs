@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use narthex::chunk::encode::{ChunkEncoder, EncodedChunk};
-use narthex::chunk::{Encoding, put_record, segment_header};
+use narthex::chunk::{Encoding, Xor2Writer, put_record, segment_header};
 use narthex::index::{Generation, IndexWriter, SymbolRef};
 use narthex::model::{ChunkMeta, ChunkRef, FloatSample, Millis, Sample};
 use narthex::pack::{
@@ -25,8 +25,14 @@ struct Block {
     range: (Millis, Millis),
 }
 
-fn encode(samples: &[(Millis, u64)]) -> EncodedChunk {
-    let mut encoder = ChunkEncoder::new(Encoding::Xor).unwrap();
+/// A chunk of series `number`: every fourth series is written by the one writer of encoding 4, every fourth by the other.
+fn encode(number: u32, samples: &[(Millis, u64)]) -> EncodedChunk {
+    let (encoding, writer) = match number % 4 {
+        1 => (Encoding::Xor2, Xor2Writer::Before316),
+        2 => (Encoding::Xor2, Xor2Writer::Since316),
+        _ => (Encoding::Xor, Xor2Writer::default()),
+    };
+    let mut encoder = ChunkEncoder::of_writer(encoding, writer).unwrap();
     for (time, bits) in samples {
         let sample = FloatSample {
             time: *time,
@@ -68,7 +74,7 @@ impl Block {
         for (number, chunks) in series {
             let mut metas = Vec::new();
             for samples in chunks {
-                let chunk = encode(samples);
+                let chunk = encode(*number, samples);
                 let offset = u32::try_from(segment.len()).unwrap();
                 put_record(&mut segment, chunk.encoding, &chunk.data);
                 metas.push(ChunkMeta {
@@ -237,6 +243,26 @@ fn deletions_and_new_series_cost_what_they_change() {
     let (plan, stored) = splice(&spanning(&child), &packs.iter().collect::<Vec<_>>());
     assert_eq!(plan.splice.exceptions(), 2, "series 3 and 7");
     assert_eq!(stored, 20);
+}
+
+#[test]
+fn splices_say_the_writer_of_new_chunks_where_one_of_encoding_4_needs_it() {
+    let values = |number: u32| {
+        let value =
+            |time: i64| ((time * 7919) % 1013) as f64 / if time % 9 == 0 { 3.0 } else { 4.0 };
+        let samples = (0..60)
+            .map(|time| (time * 10, value(time).to_bits()))
+            .collect();
+        Series::from([(number, vec![samples])])
+    };
+    for (number, version) in [(0, 1), (1, 1), (2, 2)] {
+        let mut series = values(number);
+        let packed = Packed::whole(&spanning(&series));
+        series.get_mut(&number).unwrap()[0].drain(20..25);
+        let (plan, stored) = splice(&spanning(&series), &[&packed]);
+        let bytes = plan.splice.to_bytes();
+        assert_eq!((bytes[8], stored), (version, 0), "series {number}");
+    }
 }
 
 #[test]
@@ -443,8 +469,9 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_a_splice_or_none(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
-        let mut splice = b"narthexS\x01".to_vec();
+    fn any_bytes_are_a_splice_or_none(version in 1u8..4, bytes in prop::collection::vec(any::<u8>(), 0..80)) {
+        let mut splice = b"narthexS".to_vec();
+        splice.push(version);
         splice.extend(bytes);
         if let Ok(splice) = Splice::read(&splice) {
             let packed = Packed::whole(&block(0..50, 20).1);

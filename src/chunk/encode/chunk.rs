@@ -1,7 +1,7 @@
 //! One encoder for whatever encoding, and the compactor's rule for cutting floats into chunks.
 
 use super::{FloatHistogramEncoder, HistogramEncoder, Xor2Encoder, XorEncoder};
-use crate::chunk::Encoding;
+use crate::chunk::{Encoding, Xor2Writer};
 use crate::error::{Error, Result};
 use crate::model::{FloatSample, Millis, Sample};
 
@@ -39,15 +39,24 @@ enum Encoder {
 }
 
 impl ChunkEncoder {
-    /// An encoder for one chunk of `encoding`.
+    /// An encoder for one chunk of `encoding`; XOR2 as Prometheus before 3.16 writes it.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for an unknown encoding.
     pub fn new(encoding: Encoding) -> Result<Self> {
+        Self::of_writer(encoding, Xor2Writer::Before316)
+    }
+
+    /// An encoder for one chunk of `encoding`; XOR2 as `writer` writes it.
+    ///
+    /// # Errors
+    ///
+    /// As [`ChunkEncoder::new`].
+    pub fn of_writer(encoding: Encoding, writer: Xor2Writer) -> Result<Self> {
         let encoder = match encoding {
             Encoding::Xor => Encoder::Xor(XorEncoder::new()),
-            Encoding::Xor2 => Encoder::Xor2(Xor2Encoder::new()),
+            Encoding::Xor2 => Encoder::Xor2(Xor2Encoder::new(writer)),
             Encoding::Histogram => Encoder::Histogram(HistogramEncoder::new(false)),
             Encoding::HistogramSt => Encoder::Histogram(HistogramEncoder::new(true)),
             Encoding::FloatHistogram => Encoder::FloatHistogram(FloatHistogramEncoder::new(false)),
@@ -130,7 +139,7 @@ impl ChunkEncoder {
     }
 }
 
-/// Cuts `samples` into chunks as the compactor does: 120 to a chunk, in the `preferred` float encoding, but
+/// Cuts `samples` into chunks as the compactor of Prometheus 3.16 does: 120 to a chunk, in the `preferred` float encoding, but
 /// XOR2 as soon as a sample has a start timestamp.
 ///
 /// # Errors
@@ -153,7 +162,7 @@ pub fn float_chunks(
                 _ => Encoding::Xor2,
             };
             chunks.extend(open.take().map(ChunkEncoder::finish));
-            open = Some(ChunkEncoder::new(encoding)?);
+            open = Some(ChunkEncoder::of_writer(encoding, Xor2Writer::Since316)?);
         }
         if let Some(open) = &mut open {
             open.push(&Sample::Float(sample))?;

@@ -4,6 +4,7 @@
 use super::start::StartColumn;
 use super::xor_column::{Code, XorColumn};
 use super::{next_count, with_header};
+use crate::chunk::window::Xor2Writer;
 use crate::error::Result;
 use crate::model::{FloatSample, Millis, STALE_NAN};
 use crate::raw::BitWriter;
@@ -15,25 +16,22 @@ pub struct Xor2Encoder {
     samples: u16,
     time: Millis,
     delta: i64,
+    /// Chooses the windows of values.
+    writer: Xor2Writer,
     /// Values other than stale markers, which are written beside this column.
     values: XorColumn,
     starts: StartColumn,
 }
 
-impl Default for Xor2Encoder {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Xor2Encoder {
-    /// An encoder for one chunk.
-    pub fn new() -> Self {
+    /// An encoder for one chunk that takes the decisions of `writer`.
+    pub fn new(writer: Xor2Writer) -> Self {
         Xor2Encoder {
             out: BitWriter::after(vec![0; 3]),
             samples: 0,
             time: 0,
             delta: 0,
+            writer,
             values: XorColumn::new(0),
             starts: StartColumn::default(),
         }
@@ -102,8 +100,8 @@ impl Xor2Encoder {
             0 if bits == STALE_NAN => return out.bits(0b11111, 5),
             0 if bits == self.values.value => return out.bit(false),
             0 => {
-                let (before, new) = (Code(0b100, 3), Code(0b101, 3));
-                return self.values.write_change(out, bits, before, new);
+                let codes = [Code(0b100, 3), Code(0b101, 3)];
+                return self.values.write_change(out, bits, codes, self.writer);
             }
             // Plain two's complement here, unlike encoding 1.
             -0x1000..=0xfff => {
@@ -129,8 +127,9 @@ impl Xor2Encoder {
         } else if bits == self.values.value {
             self.out.bit(false);
         } else {
-            let (before, new) = (Code(0b10, 2), Code(0b110, 3));
-            self.values.write_change(&mut self.out, bits, before, new);
+            let codes = [Code(0b10, 2), Code(0b110, 3)];
+            self.values
+                .write_change(&mut self.out, bits, codes, self.writer);
         }
     }
 }

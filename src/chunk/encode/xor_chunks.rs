@@ -2,12 +2,14 @@
 
 use super::too_many;
 use super::varbit::fits;
-use super::xor_column::{Code, MAX_LEADING};
+use super::xor_column::Code;
 use crate::error::{Error, Result};
 use crate::model::Millis;
 use crate::raw::varint::{MAX_LEN, zigzag};
 use crate::raw::{BitSink, Work, run};
 
+/// More leading zeros than this are not counted: the field has five bits.
+const MAX_LEADING: u32 = 31;
 /// Sample count, first time, first value and second time never take more bytes than this.
 const HEAD_BYTES: usize = 2 + MAX_LEN + 8 + MAX_LEN;
 /// A sample never takes more: 68 bits of time, 77 of value.

@@ -1,10 +1,8 @@
 //! Values as XOR with their predecessor: the value half of XOR chunks, and the sum and float columns of
 //! histogram chunks (Prometheus `chunkenc/xor.go`, `xorWrite`).
 
+use crate::chunk::window::{WINDOW_BITS, Window, Xor2Writer};
 use crate::raw::BitWriter;
-
-/// More leading zeros than this are not counted: the field has five bits.
-pub(super) const MAX_LEADING: u32 = 31;
 
 /// A control code: its bits and how many they are.
 #[derive(Clone, Copy, Debug)]
@@ -32,13 +30,6 @@ pub(super) struct XorColumn {
     window: Option<Window>,
 }
 
-/// The bits of a change that are written: all but so many at either end.
-#[derive(Clone, Copy, Debug)]
-struct Window {
-    leading: u32,
-    trailing: u32,
-}
-
 impl XorColumn {
     /// A column whose first value is `value`, with no window yet.
     pub(super) fn new(value: u64) -> Self {
@@ -54,50 +45,35 @@ impl XorColumn {
         if value == self.value {
             out.bit(false);
         } else {
-            self.write_change(out, value, Code(0b10, 2), Code(0b11, 2));
+            let codes = [Code(0b10, 2), Code(0b11, 2)];
+            self.write_change(out, value, codes, Xor2Writer::Before316);
         }
     }
 
-    /// Writes a value that differs from the one before, after the control code that says where: in the window
-    /// `before` it, or in a `new` one.
+    /// Writes a value that differs from the one before, in the window that `writer` chooses, after the control code that says
+    /// where: in the window before it, or in a new one.
     #[inline]
     pub(super) fn write_change(
         &mut self,
         out: &mut BitWriter,
         value: u64,
-        before: Code,
-        new: Code,
+        [before, new]: [Code; 2],
+        writer: Xor2Writer,
     ) {
         let change = value ^ self.value;
         self.value = value;
-        let exact = Window::around(change);
-        if let Some(window) = self.window.filter(|window| window.holds(exact)) {
-            out.bits(before.0, before.1);
-            out.bits(change >> window.trailing, window.width());
-        } else {
+        let cost = new.1 + WINDOW_BITS - before.1;
+        let opened = writer.opens(self.window, Window::around(change), cost);
+        if let Some(window) = opened {
             // 64 does not fit the six bits of the width and becomes 0.
-            let header = u64::from(exact.leading) << 6 | u64::from(exact.width() & 63);
-            out.bits(new.0 << 11 | header, new.1 + 11);
-            out.bits(change >> exact.trailing, exact.width());
-            self.window = Some(exact);
+            let header = u64::from(window.leading) << 6 | u64::from(window.width() & 63);
+            out.bits(new.0 << WINDOW_BITS | header, new.1 + WINDOW_BITS);
+            self.window = opened;
+        } else {
+            out.bits(before.0, before.1);
         }
-    }
-}
-
-impl Window {
-    /// The narrowest window that `change`, which is not 0, fits.
-    fn around(change: u64) -> Self {
-        Window {
-            leading: change.leading_zeros().min(MAX_LEADING),
-            trailing: change.trailing_zeros(),
+        if let Some(window) = self.window {
+            out.bits(change >> window.trailing, window.width());
         }
-    }
-
-    fn holds(self, other: Window) -> bool {
-        other.leading >= self.leading && other.trailing >= self.trailing
-    }
-
-    fn width(self) -> u32 {
-        64 - self.leading - self.trailing
     }
 }

@@ -166,6 +166,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
         &wanted,
         &mut archive,
         &mut chain,
+        with_wal,
         &present,
         context,
     )?;
@@ -221,6 +222,7 @@ fn learn(
     wanted: &Wanted,
     archive: &mut Archive,
     chain: &mut [Archive],
+    with_wal: bool,
     present: &Present,
     context: &Context<'_>,
 ) -> Result<()> {
@@ -237,7 +239,7 @@ fn learn(
                 "block {ulid}: cannot read what it holds of its sources: {error}"
             ));
         }
-        let plan = restore::plan(wanted, archive, chain, false, present)?;
+        let plan = restore::plan(wanted, archive, chain, with_wal, present)?;
         let unknown = plan.blocks.iter().filter(|b| b.resolution.is_none());
         let before = asked.len();
         asked.extend(unknown.map(|block| block.ulid));

@@ -14,8 +14,8 @@ pub(super) use read::{parts, read};
 pub(super) use scan::{Scanned, scan};
 pub(super) use write::{Successors, write};
 
-use crate::chunk::Encoding;
 use crate::chunk::encode::EncodedChunk;
+use crate::chunk::{Encoding, Xor2Writer};
 use crate::model::Millis;
 
 /// Samples after which a group is closed.
@@ -167,9 +167,41 @@ const WITH_HISTOGRAMS: u8 = 0x08;
 const NO_TIMES: u64 = 0;
 const OWN_TIMES: u64 = 1;
 
-/// Codes of exceptions: a chunk kept as it is, one with a zero byte behind its samples.
+/// Code of an exception: a chunk that is kept as it is. The others are what its data are unlike, as bits.
 const VERBATIM: u8 = 0;
+/// A zero byte stands behind the samples.
 const EXTRA_ZERO: u8 = 1;
+/// A chunk of encoding 4 in a pack of version 3 that the writer before Prometheus 3.16 made.
+const EARLIER_WRITER: u8 = 2;
+
+/// In what a chunk differs from what the encoder makes of its samples.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Unlike {
+    /// A zero byte stands behind them.
+    extra_zero: bool,
+    /// Of encoding 4, and of the earlier writer.
+    earlier_writer: bool,
+}
+
+impl Unlike {
+    /// The code of the exception; [`VERBATIM`] stands for no difference here.
+    fn code(self) -> u8 {
+        let bit = |set, bit| if set { bit } else { 0 };
+        bit(self.extra_zero, EXTRA_ZERO) | bit(self.earlier_writer, EARLIER_WRITER)
+    }
+
+    /// What `code` stands for in a pack whose chunks of encoding 4 are those of `writer`.
+    fn of_code(code: u8, writer: Xor2Writer) -> Option<Self> {
+        let known = match writer {
+            Xor2Writer::Before316 => EXTRA_ZERO,
+            Xor2Writer::Since316 => EXTRA_ZERO | EARLIER_WRITER,
+        };
+        (code & !known == 0).then_some(Unlike {
+            extra_zero: code & EXTRA_ZERO != 0,
+            earlier_writer: code & EARLIER_WRITER != 0,
+        })
+    }
+}
 
 /// In a XOR chunk of one and the same value, where the value stands: behind the sample count and the first time.
 fn value_offset(data: &[u8]) -> Option<usize> {
@@ -204,14 +236,14 @@ mod tests {
             metric: 0,
             chunks: encoded.iter().map(SourceChunk::from).collect(),
         };
-        let mut scanned = scan(&[series]);
+        let mut scanned = scan(&[series], Xor2Writer::Before316);
         assert_eq!((scanned.verbatim(), scanned.is_sound), (0, true));
         let mut timelines = Timelines::default();
         scanned.place(&mut timelines);
         let mut bytes = Vec::new();
         write(&scanned, &mut bytes).unwrap();
         let line = |number: usize| timelines.lines().get(number).map(|line| &**line);
-        let unpacked = read(&bytes, 0, line).unwrap();
+        let unpacked = read(&bytes, 0, Xor2Writer::Before316, line).unwrap();
         assert_eq!(unpacked.series, [2]);
         assert_eq!(
             unpacked.data,

@@ -4,19 +4,20 @@ use super::histogram::HistogramChunk;
 use super::shape::{Shape, read_shapes, template};
 use super::write::Successors;
 use super::{
-    COLUMN, CONSTANT_BITS, CONSTANT_INTEGER, ChunkShape, EXTRA_ZERO, GROUP_SERIES,
-    MAX_GROUP_CHUNKS, MAX_GROUP_SAMPLES, NO_VALUES, Unpacked, UnpackedChunk, VALUES, VERBATIM,
+    COLUMN, CONSTANT_BITS, CONSTANT_INTEGER, ChunkShape, GROUP_SERIES, MAX_GROUP_CHUNKS,
+    MAX_GROUP_SAMPLES, NO_VALUES, Unlike, Unpacked, UnpackedChunk, VALUES, VERBATIM,
     WITH_HISTOGRAMS, WITH_STARTS,
 };
-use crate::chunk::Encoding;
 use crate::chunk::encode::{ChunkEncoder, XorChunks};
+use crate::chunk::{Encoding, Xor2Writer};
 use crate::error::Error;
 use crate::model::{FloatSample, Millis, Sample};
 use crate::pack::column::{ColumnReader, Stream, Streams};
 use crate::pack::hash::NumberMap;
 use crate::raw::{Malformed, Reader};
 
-/// Unpacks the group `bytes`, which stands at `offset`; `timeline` gives the timelines it refers to.
+/// Unpacks the group `bytes`, which stands at `offset` of a pack whose chunks of encoding 4 are those of `writer`; `timeline` gives the
+/// timelines it refers to.
 ///
 /// # Errors
 ///
@@ -24,12 +25,13 @@ use crate::raw::{Malformed, Reader};
 pub(in crate::pack) fn read<'t>(
     bytes: &[u8],
     offset: u64,
+    writer: Xor2Writer,
     timeline: impl Fn(usize) -> Option<&'t [Millis]>,
 ) -> Result<Unpacked, Malformed> {
     let mut reader = Reader::new(bytes, offset, "group");
     let streams = Streams::read(&mut reader)?;
     let mut columns = ColumnReader::new(&streams, reader.rest(), reader.offset())?;
-    let exceptions = read_exceptions(&mut columns)?;
+    let exceptions = read_exceptions(&mut columns, writer)?;
     let series = columns.stream(Stream::Series);
     let at = *series;
     let count = series.count(1)?;
@@ -43,6 +45,7 @@ pub(in crate::pack) fn read<'t>(
         exceptions,
         budget: MAX_GROUP_SAMPLES,
         offset,
+        writer,
         successors: Successors::default(),
         xor: XorChunks::default(),
         unpacked: Unpacked::default(),
@@ -79,7 +82,7 @@ pub(in crate::pack) fn parts(
 }
 
 enum Exception<'a> {
-    ExtraZero,
+    Unlike(Unlike),
     Verbatim(UnpackedChunk, &'a [u8]),
 }
 
@@ -90,6 +93,7 @@ struct GroupReader<'a> {
     /// Samples that the rest of the group may have.
     budget: usize,
     offset: u64,
+    writer: Xor2Writer,
     successors: Successors,
     xor: XorChunks,
     unpacked: Unpacked,
@@ -223,9 +227,13 @@ impl GroupReader<'_> {
                 self.unpacked.chunks.push(verbatim);
                 continue;
             };
-            if matches!(exception, Some(Exception::Verbatim(..))) {
-                return Err(self.malformed("chunk", "in columns", "one kept as it is, too"));
-            }
+            let unlike = match exception {
+                Some(Exception::Verbatim(..)) => {
+                    return Err(self.malformed("chunk", "in columns", "one kept as it is, too"));
+                }
+                Some(Exception::Unlike(unlike)) => unlike,
+                None => Unlike::default(),
+            };
             let own = self.take_times(&mut times, chunk)?;
             let (own_values, rest) = values.split_at_checked(own.len()).unwrap_or_default();
             values = rest;
@@ -237,9 +245,12 @@ impl GroupReader<'_> {
                 let data = data.map_err(|error| misfit(self.offset, &error))?;
                 self.unpacked.data.extend_from_slice(data);
             } else {
-                self.encode(encoding, own, own_values, own_starts)?;
+                self.encode(encoding, unlike, own, own_values, own_starts)?;
             }
-            if matches!(exception, Some(Exception::ExtraZero)) {
+            if unlike.earlier_writer && encoding != Encoding::Xor2 {
+                return Err(self.malformed("chunk", "of encoding 4", encoding));
+            }
+            if unlike.extra_zero {
                 self.unpacked.data.push(0);
             }
             let length = self.unpacked.data.len() - start;
@@ -265,6 +276,7 @@ impl GroupReader<'_> {
     fn encode(
         &mut self,
         encoding: Encoding,
+        unlike: Unlike,
         times: &[Millis],
         values: &[u64],
         starts: &[Millis],
@@ -273,7 +285,13 @@ impl GroupReader<'_> {
         let misfit = |error: Error| misfit(offset, &error);
         let data = match encoding {
             Encoding::Xor | Encoding::Xor2 => {
-                let mut encoder = ChunkEncoder::new(encoding).map_err(misfit)?;
+                let writer = if unlike.earlier_writer {
+                    Xor2Writer::Before316
+                } else {
+                    self.writer
+                };
+                let encoder = ChunkEncoder::of_writer(encoding, writer);
+                let mut encoder = encoder.map_err(misfit)?;
                 for (at, (time, bits)) in times.iter().zip(values).enumerate() {
                     let start = starts.get(at).copied().unwrap_or(0);
                     let sample = FloatSample {
@@ -342,6 +360,7 @@ fn packed(encoding: Encoding, length: usize, times: &[Millis]) -> UnpackedChunk 
 
 fn read_exceptions<'a>(
     columns: &mut ColumnReader<'a>,
+    writer: Xor2Writer,
 ) -> Result<NumberMap<usize, Exception<'a>>, Malformed> {
     let stream = columns.stream(Stream::Exceptions);
     let at = *stream;
@@ -363,7 +382,6 @@ fn read_exceptions<'a>(
             chunk.ok_or_else(|| at.unexpected("exception", "of a chunk of the group", gap))?;
         next = chunk.saturating_add(1);
         let exception = match stream.u8()? {
-            EXTRA_ZERO => Exception::ExtraZero,
             VERBATIM => {
                 let encoding = Encoding::from_byte(stream.u8()?);
                 let min_time = stream.varint()?;
@@ -381,13 +399,12 @@ fn read_exceptions<'a>(
                     data,
                 )
             }
-            other => {
-                return Err(Malformed::unknown(
-                    at.section(),
-                    at.offset(),
-                    "exception",
-                    i64::from(other),
-                ));
+            code => {
+                let unlike = Unlike::of_code(code, writer).ok_or_else(|| {
+                    let (section, offset) = (at.section(), at.offset());
+                    Malformed::unknown(section, offset, "exception", i64::from(code))
+                })?;
+                Exception::Unlike(unlike)
             }
         };
         exceptions.insert(chunk, exception);

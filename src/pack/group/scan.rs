@@ -1,9 +1,11 @@
 //! Decoding the chunks of a group.
 
 use super::histogram::HistogramChunk;
-use super::{ChunkShape, MAX_GROUP_SAMPLES, SourceChunk, SourceSeries, value_offset};
-use crate::chunk::encode::ChunkEncoder;
-use crate::chunk::{self, Encoding, Tail, VisitFloats, decode, decode_floats, promised_samples};
+use super::{ChunkShape, MAX_GROUP_SAMPLES, SourceChunk, SourceSeries, Unlike, value_offset};
+use crate::chunk::encode::{ChunkEncoder, Xor2Encoder};
+use crate::chunk::{
+    self, Encoding, Tail, VisitFloats, Xor2Writer, decode, decode_floats, promised_samples,
+};
 use crate::model::{FloatSample, Millis, Sample};
 use crate::pack::hash::NumberMap;
 use crate::pack::timeline::{Slice, Timelines};
@@ -62,18 +64,20 @@ pub(super) struct Exception<'a> {
 pub(super) enum What<'a> {
     /// It cannot be made from samples at all.
     Verbatim(SourceChunk<'a>),
-    /// A zero byte stands behind its samples.
-    ExtraZero,
+    /// It can, but not as the others are.
+    Unlike(Unlike),
 }
 
-/// Decodes the chunks of `series`. What cannot be decoded, or would not be encoded the same, is kept as it is.
-pub(in crate::pack) fn scan<'a>(series: &[SourceSeries<'a>]) -> Scanned<'a> {
+/// Decodes the chunks of `series` for a pack whose chunks of encoding 4 are those of `writer`. What cannot be decoded, or would not be
+/// encoded the same, is kept as it is.
+pub(in crate::pack) fn scan<'a>(series: &[SourceSeries<'a>], writer: Xor2Writer) -> Scanned<'a> {
     let chunks = series.iter().flat_map(|series| &series.chunks);
     let samples: usize = chunks
         .map(|chunk| promised_samples(chunk.encoding, chunk.data, 0).unwrap_or(0) as usize)
         .sum();
     let mut scanner = Scanner {
         counts_left: MAX_GROUP_SAMPLES.saturating_sub(samples),
+        writer,
         scanned: Scanned {
             is_sound: true,
             ..Scanned::default()
@@ -125,6 +129,7 @@ struct Scanner<'a> {
     starts: Vec<Millis>,
     /// Counts of histograms that readers still have room for.
     counts_left: usize,
+    writer: Xor2Writer,
 }
 
 /// Takes the samples of a XOR chunk.
@@ -216,6 +221,11 @@ fn counts_of(sample: &Sample<'_>) -> usize {
     if stale { 0 } else { 2 + buckets }
 }
 
+/// Whether `data` are those of `chunk`, but for a zero byte behind them.
+fn is_data(data: &[u8], chunk: &SourceChunk<'_>) -> bool {
+    matches!(chunk.data.strip_prefix(data), Some([] | [0]))
+}
+
 /// What stands before the eight bytes at `at`, those bytes, and what stands behind.
 fn around(data: &[u8], at: usize) -> Option<(&[u8], [u8; 8], &[u8])> {
     let (before, rest) = data.split_at_checked(at)?;
@@ -268,11 +278,10 @@ impl<'a> Scanner<'a> {
                 self.starts.len(),
             );
             let histograms_done = histograms.len();
-            let tail = self.decode_chunk(chunk, &mut histograms);
-            let what = match tail {
-                Some(Tail::Padding) => None,
-                Some(Tail::ExtraZeroByte) => Some(What::ExtraZero),
-                Some(Tail::Unexpected { .. }) | None => {
+            let what = match self.decode_chunk(chunk, &mut histograms) {
+                Some(unlike) if unlike == Unlike::default() => None,
+                Some(unlike) => Some(What::Unlike(unlike)),
+                None => {
                     self.times.truncate(done.0);
                     self.scanned.values.truncate(done.1);
                     self.starts.truncate(done.2);
@@ -329,31 +338,70 @@ impl<'a> Scanner<'a> {
         &mut self,
         chunk: &SourceChunk<'_>,
         histograms: &mut Vec<HistogramChunk>,
-    ) -> Option<Tail> {
-        let shape = if chunk.encoding == Encoding::Xor {
-            let samples = promised_samples(chunk.encoding, chunk.data, 0).ok()? as usize;
-            let (times, values) = (self.times.len(), self.scanned.values.len());
-            self.times.resize(times + samples, 0);
-            self.scanned.values.resize(values + samples, 0);
-            let floats = Floats {
-                times: self.times.get_mut(times..)?,
-                values: self.scanned.values.get_mut(values..)?,
-                done: 0,
-            };
-            let (shape, floats) = decode_floats(chunk.encoding, chunk.data, 0, floats).ok()?;
-            if floats.done != samples {
-                return None;
-            }
-            shape
-        } else {
-            self.decode_other(chunk, histograms)?
+    ) -> Option<Unlike> {
+        let shape = match chunk.encoding {
+            Encoding::Xor => self.decode_xor(chunk)?,
+            Encoding::Xor2 => self.decode_xor2(chunk)?,
+            _ => self.decode_histograms(chunk, histograms)?,
         };
         // A chunk without samples has no times to say when it is.
-        (shape.canonical && shape.samples > 0).then_some(shape.tail)
+        if !shape.canonical || shape.samples == 0 {
+            return None;
+        }
+        let extra_zero = match shape.tail {
+            Tail::Padding => false,
+            Tail::ExtraZeroByte => true,
+            Tail::Unexpected { .. } => return None,
+        };
+        let writer = shape.xor2_writer.unwrap_or(self.writer);
+        // Of the later writer there are chunks in packs that say so only.
+        (writer <= self.writer).then_some(Unlike {
+            extra_zero,
+            earlier_writer: writer < self.writer,
+        })
     }
 
-    /// Appends the samples of a chunk with start timestamps or histograms.
-    fn decode_other(
+    fn decode_xor(&mut self, chunk: &SourceChunk<'_>) -> Option<chunk::Shape> {
+        let samples = promised_samples(chunk.encoding, chunk.data, 0).ok()? as usize;
+        let (times, values) = (self.times.len(), self.scanned.values.len());
+        self.times.resize(times + samples, 0);
+        self.scanned.values.resize(values + samples, 0);
+        let floats = Floats {
+            times: self.times.get_mut(times..)?,
+            values: self.scanned.values.get_mut(values..)?,
+            done: 0,
+        };
+        let (shape, floats) = decode_floats(chunk.encoding, chunk.data, 0, floats).ok()?;
+        (floats.done == samples).then_some(shape)
+    }
+
+    /// Appends the samples of a chunk of encoding 4.
+    fn decode_xor2(&mut self, chunk: &SourceChunk<'_>) -> Option<chunk::Shape> {
+        // Samples of XOR chunks before have no start timestamps.
+        self.starts.resize(self.times.len(), 0);
+        let first = (self.times.len(), self.scanned.values.len());
+        let (times, values, starts) = (&mut self.times, &mut self.scanned.values, &mut self.starts);
+        let visit = |sample: Sample<'_>| {
+            if let Sample::Float(FloatSample { time, start, bits }) = sample {
+                times.push(time);
+                values.push(bits);
+                starts.push(start);
+            }
+        };
+        let shape = decode(chunk.encoding, chunk.data, 0, visit).ok()?;
+        let mut encoder = Xor2Encoder::new(shape.xor2_writer.unwrap_or_default());
+        let times = self.times.get(first.0..)?.iter();
+        let starts = self.starts.get(first.0..)?;
+        let values = self.scanned.values.get(first.1..)?;
+        for ((time, start), bits) in times.zip(starts).zip(values) {
+            let (time, start, bits) = (*time, *start, *bits);
+            encoder.push(FloatSample { time, start, bits }).ok()?;
+        }
+        is_data(&encoder.finish(), chunk).then_some(shape)
+    }
+
+    /// Appends the samples of a chunk of histograms.
+    fn decode_histograms(
         &mut self,
         chunk: &SourceChunk<'_>,
         histograms: &mut Vec<HistogramChunk>,
@@ -374,6 +422,7 @@ impl<'a> Scanner<'a> {
             }
             times.push(sample.time());
             let (bits, start) = match sample {
+                // No encoding of histograms holds one.
                 Sample::Float(sample) => (sample.bits, sample.start),
                 Sample::Histogram(sample) => {
                     open.get_or_insert_with(|| HistogramChunk::new(&sample))
@@ -390,9 +439,7 @@ impl<'a> Scanner<'a> {
             starts.push(start);
         })
         .ok()?;
-        let data = encoder.finish().data;
-        let behind = chunk.data.strip_prefix(data.as_slice())?;
-        if !same || !matches!(behind, [] | [0]) {
+        if !same || !is_data(&encoder.finish().data, chunk) {
             return None;
         }
         histograms.extend(open);

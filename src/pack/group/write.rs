@@ -2,8 +2,8 @@
 
 use super::scan::{Exception, Scanned, ScannedSeries, Shape, Values, What};
 use super::{
-    COLUMN, CONSTANT_BITS, CONSTANT_INTEGER, ChunkShape, EXTRA_ZERO, NO_TIMES, NO_VALUES,
-    OWN_TIMES, VERBATIM, WITH_HISTOGRAMS, WITH_STARTS,
+    COLUMN, CONSTANT_BITS, CONSTANT_INTEGER, ChunkShape, NO_TIMES, NO_VALUES, OWN_TIMES, VERBATIM,
+    WITH_HISTOGRAMS, WITH_STARTS,
 };
 use crate::pack::column::{ColumnWriter, Place, Stream};
 use crate::pack::hash::NumberMap;
@@ -124,7 +124,7 @@ fn write_exceptions(writer: &mut ColumnWriter, exceptions: &[Exception<'_>]) {
         write_uvarint(out, (exception.chunk - next) as u64);
         next = exception.chunk + 1;
         match exception.what {
-            What::ExtraZero => out.push(EXTRA_ZERO),
+            What::Unlike(unlike) => out.push(unlike.code()),
             What::Verbatim(chunk) => {
                 out.push(VERBATIM);
                 out.push(chunk.encoding.byte());

@@ -228,16 +228,18 @@ impl Search<'_, '_> {
 /// Appends the samples of a chunk, and says how they are encoded; `None` if they would not be encoded like that.
 fn decode_plain(chunk: &SourceChunk<'_>, samples: &mut Vec<OwnedSample>) -> Option<Output> {
     let first = samples.len();
-    let header = decode_into(chunk, samples).ok()?;
+    let (header, writer) = decode_into(chunk, samples).ok()?;
     let own = samples.get(first..)?;
     let ends = (own.first()?.time(), own.last()?.time());
-    let is_plain = ends == (chunk.min_time, chunk.max_time)
-        && encode(chunk.encoding, header, own).is_ok_and(|data| data == chunk.data);
-    is_plain.then_some(Output {
+    let output = Output {
         encoding: chunk.encoding,
         samples: u32::try_from(own.len()).ok()?,
         counter_reset: header.bits(),
-    })
+        writer,
+    };
+    let is_plain = ends == (chunk.min_time, chunk.max_time)
+        && encode(output, own).is_ok_and(|data| data == chunk.data);
+    is_plain.then_some(output)
 }
 
 fn is_same(a: &SourceChunk<'_>, b: &SourceChunk<'_>) -> bool {

@@ -8,7 +8,6 @@ use crate::error::{Error, Result};
 use crate::pack::directory::GroupEntry;
 use crate::pack::group::{SourceChunk, Unpacked};
 use crate::pack::lines::Lines;
-use crate::pack::reader::unpack_group;
 use crate::pack::{Pack, PackBytes};
 use crate::raw::Reader;
 
@@ -168,7 +167,7 @@ impl<'p, P: PackBytes + ?Sized> Feed<'p, P> {
                 let Some(input) = inputs.get(*number) else {
                     return Ok(Unpacked::default());
                 };
-                let unpacked = unpack_group(entry, bytes, &input.lines);
+                let unpacked = input.pack.unpack_group(entry, bytes, &input.lines);
                 let unpacked = unpacked.map_err(|e| e.context(input.pack.describe()))?;
                 advance(entry.chunk_bytes);
                 Ok(unpacked)

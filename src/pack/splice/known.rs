@@ -8,7 +8,6 @@ use crate::model::Millis;
 use crate::pack::digests::SeriesDigest;
 use crate::pack::group::{SourceChunk, Unpacked};
 use crate::pack::lines::Lines;
-use crate::pack::reader::unpack_group;
 use crate::pack::{Pack, PackBytes};
 
 /// A pack that is stored, and the digests of its series.
@@ -104,7 +103,7 @@ impl<'k, P: PackBytes + ?Sized> KnownPack<'k, P> {
             }
             self.pack.load_lines(&mut self.lines, at)?;
             let bytes = self.pack.read_group(entry)?;
-            let unpacked = unpack_group(entry, &bytes, &self.lines)?;
+            let unpacked = self.pack.unpack_group(entry, &bytes, &self.lines)?;
             let (mut chunk, mut data) = (0, 0);
             let starts = unpacked.series.iter().map(|count| {
                 let start = [chunk, data];

@@ -26,6 +26,7 @@ pub use plan::{Plan, plan};
 pub use unpack::unpack;
 
 use super::group::{SourceChunk, Successors};
+use crate::chunk::Xor2Writer;
 use crate::error::{Error, Result};
 use crate::model::Millis;
 use crate::raw::varint::{write_uvarint, write_varint};
@@ -34,8 +35,10 @@ use program::{Program, Room, SECTION};
 
 /// First bytes of a splice.
 const MAGIC: [u8; 8] = *b"narthexS";
-/// Version of the format.
-const VERSION: u8 = 1;
+/// Version of the format where no new chunk asks for more.
+const PLAIN: u8 = 1;
+/// In splices of this version new chunks of encoding 4 say who writes them.
+const WITH_WRITERS: u8 = 2;
 /// Most bytes that a splice takes in memory: bounds what a hostile one can make a reader allocate.
 const MAX_MEMORY: usize = 1 << 29;
 
@@ -64,8 +67,13 @@ impl Splice {
 
     /// As bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
+        let writers = self.programs.iter().map(Program::writer);
+        let newest = writers.max().unwrap_or_default();
         let mut out = MAGIC.to_vec();
-        out.push(VERSION);
+        out.push(match newest {
+            Xor2Writer::Before316 => PLAIN,
+            Xor2Writer::Since316 => WITH_WRITERS,
+        });
         out.push(u8::from(self.range.is_some()));
         if let Some((since, until)) = self.range {
             write_varint(&mut out, since);
@@ -80,7 +88,7 @@ impl Splice {
         }
         write_uvarint(&mut out, self.programs.len() as u64);
         for program in &self.programs {
-            program.write(&mut out);
+            program.write(newest, &mut out);
         }
         write_uvarint(&mut out, self.exceptions.len() as u64);
         let mut next = 0u64;
@@ -105,21 +113,20 @@ impl Splice {
             if magic != MAGIC {
                 return Err(reader.unexpected("magic number", "narthexS", magic.escape_ascii()));
             }
-            let version = reader.u8()?;
-            if version != VERSION {
-                return Err(Malformed::unknown(
-                    SECTION,
-                    8,
-                    "version",
-                    i64::from(version),
-                ));
-            }
-            Splice::read_content(&mut reader)
+            let newest = match reader.u8()? {
+                PLAIN => Xor2Writer::Before316,
+                WITH_WRITERS => Xor2Writer::Since316,
+                other => {
+                    let version = i64::from(other);
+                    return Err(Malformed::unknown(SECTION, 8, "version", version));
+                }
+            };
+            Splice::read_content(&mut reader, newest)
         };
         read().map_err(|e| Error::new(e.kind(), "damaged splice").with_source(e))
     }
 
-    fn read_content(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+    fn read_content(reader: &mut Reader<'_>, newest: Xor2Writer) -> Result<Self, Malformed> {
         let range = match reader.u8()? {
             0 => None,
             1 => Some((reader.varint()?, reader.varint()?)),
@@ -138,7 +145,7 @@ impl Splice {
         });
         let dropped = dropped.collect::<Result<_, Malformed>>()?;
         let programs = room.count::<Program>(reader, 1)?;
-        let programs = (0..programs).map(|_| Program::read(reader, &mut room));
+        let programs = (0..programs).map(|_| Program::read(reader, newest, &mut room));
         let programs: Vec<Program> = programs.collect::<Result<_, _>>()?;
         let mut next = 0u64;
         let mut successors = Successors::default();

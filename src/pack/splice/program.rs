@@ -1,9 +1,8 @@
 //! How the chunks of a series follow from those that packs hold of it.
 
 use super::sample::{OwnedSample, decode_into, encode, weight};
-use crate::chunk::Encoding;
+use crate::chunk::{Encoding, Xor2Writer};
 use crate::error::{Error, Result};
-use crate::model::CounterReset;
 use crate::pack::group::{MAX_GROUP_SAMPLES, SourceChunk};
 use crate::raw::varint::write_uvarint;
 use crate::raw::{Malformed, Reader};
@@ -50,6 +49,8 @@ pub(in crate::pack) struct Output {
     pub(in crate::pack) samples: u32,
     /// Its counter-reset header, as the file has it; 0 for floats.
     pub(in crate::pack) counter_reset: u8,
+    /// Who would write it, if it is of encoding 4.
+    pub(in crate::pack) writer: Xor2Writer,
 }
 
 /// Bytes that what is read of a splice may still take in memory: its file may be small, as what repeats is compressed well.
@@ -84,6 +85,15 @@ const TAKE: u8 = 0;
 const SKIP: u8 = 1;
 const RECODE: u8 = 2;
 
+/// What writers of encoding 4 are called in the file.
+const BEFORE_316: u8 = 0;
+const SINCE_316: u8 = 1;
+
+/// Whether the file says who writes a new chunk, in a splice that knows the writers up to `newest`.
+fn has_writer(encoding: Encoding, newest: Xor2Writer) -> bool {
+    encoding == Encoding::Xor2 && newest > Xor2Writer::Before316
+}
+
 /// The section that errors name.
 pub(super) const SECTION: &str = "splice";
 
@@ -93,8 +103,20 @@ pub(in crate::pack) fn sort(candidates: &mut [Candidate<'_>]) {
 }
 
 impl Program {
-    /// Appends the program to `out`.
-    pub(super) fn write(&self, out: &mut Vec<u8>) {
+    /// The newest writer of encoding 4 that a new chunk asks for.
+    pub(super) fn writer(&self) -> Xor2Writer {
+        let outputs = self.0.iter().flat_map(|step| match step {
+            Step::Recode(recode) => &recode.outputs[..],
+            Step::Take(_) | Step::Skip(_) => &[],
+        });
+        outputs
+            .map(|output| output.writer)
+            .max()
+            .unwrap_or_default()
+    }
+
+    /// Appends the program to `out`, for a splice that knows the writers of encoding 4 up to `newest`.
+    pub(super) fn write(&self, newest: Xor2Writer, out: &mut Vec<u8>) {
         write_uvarint(out, self.0.len() as u64);
         for step in &self.0 {
             match step {
@@ -120,6 +142,12 @@ impl Program {
                         if !output.encoding.is_float() {
                             out.push(output.counter_reset);
                         }
+                        if has_writer(output.encoding, newest) {
+                            out.push(match output.writer {
+                                Xor2Writer::Before316 => BEFORE_316,
+                                Xor2Writer::Since316 => SINCE_316,
+                            });
+                        }
                         write_uvarint(out, u64::from(output.samples));
                     }
                 }
@@ -130,14 +158,18 @@ impl Program {
     /// Reads what [`Program::write`] wrote.
     ///
     /// Steps and runs must be about something: so a program takes no longer than what it is run over, however often it is used.
-    pub(super) fn read(reader: &mut Reader<'_>, room: &mut Room) -> Result<Self, Malformed> {
+    pub(super) fn read(
+        reader: &mut Reader<'_>,
+        newest: Xor2Writer,
+        room: &mut Room,
+    ) -> Result<Self, Malformed> {
         let steps = room.count::<Step>(reader, 2)?;
         let steps = (0..steps).map(|_| {
             let at = reader.offset();
             Ok(match reader.u8()? {
                 TAKE => Step::Take(positive(reader)?),
                 SKIP => Step::Skip(positive(reader)?),
-                RECODE => Step::Recode(Recode::read(reader, room)?),
+                RECODE => Step::Recode(Recode::read(reader, newest, room)?),
                 other => return Err(Malformed::unknown(SECTION, at, "step", i64::from(other))),
             })
         });
@@ -186,13 +218,24 @@ impl Program {
 }
 
 impl Output {
-    fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+    fn read(reader: &mut Reader<'_>, newest: Xor2Writer) -> Result<Self, Malformed> {
         let encoding = Encoding::from_byte(reader.u8()?);
         let at = *reader;
         let counter_reset = if encoding.is_float() { 0 } else { reader.u8()? };
         if counter_reset > 3 {
             return Err(at.unexpected("counter-reset header", "of 0 to 3", counter_reset));
         }
+        let at = *reader;
+        let has_writer = has_writer(encoding, newest);
+        let writer = if has_writer { reader.u8()? } else { BEFORE_316 };
+        let writer = match writer {
+            BEFORE_316 => Xor2Writer::Before316,
+            SINCE_316 => Xor2Writer::Since316,
+            other => {
+                let (writer, other) = ("writer of encoding 4", i64::from(other));
+                return Err(Malformed::unknown(SECTION, at.offset(), writer, other));
+            }
+        };
         let at = *reader;
         let samples = reader.uvarint()?;
         let samples = u16::try_from(samples).ok().filter(|samples| *samples > 0);
@@ -202,12 +245,17 @@ impl Output {
             encoding,
             samples: u32::from(samples),
             counter_reset,
+            writer,
         })
     }
 }
 
 impl Recode {
-    fn read(reader: &mut Reader<'_>, room: &mut Room) -> Result<Self, Malformed> {
+    fn read(
+        reader: &mut Reader<'_>,
+        newest: Xor2Writer,
+        room: &mut Room,
+    ) -> Result<Self, Malformed> {
         let chunks = positive(reader)?;
         let count = room.count::<(u64, u64)>(reader, 2)?;
         let runs = (1..=count).map(|number| {
@@ -220,7 +268,7 @@ impl Recode {
         });
         let runs = runs.collect::<Result<_, Malformed>>()?;
         let count = room.count::<Output>(reader, 2)?;
-        let outputs = (0..count).map(|_| Output::read(reader));
+        let outputs = (0..count).map(|_| Output::read(reader, newest));
         let outputs = outputs.collect::<Result<_, Malformed>>()?;
         Ok(Recode {
             chunks,
@@ -254,8 +302,7 @@ impl Recode {
             let (own, behind) =
                 split.ok_or_else(|| misfit("chunks of more samples than are taken"))?;
             rest = behind;
-            let header = CounterReset::from_bits(output.counter_reset);
-            let chunk = encode(output.encoding, header, own)?;
+            let chunk = encode(*output, own)?;
             emit(SourceChunk {
                 encoding: output.encoding,
                 data: &chunk,
@@ -305,7 +352,7 @@ fn misfit(wanted: &'static str) -> Error {
 mod tests {
     use super::*;
     use crate::chunk::encode::ChunkEncoder;
-    use crate::model::{HistogramLayout, HistogramSample, Sample, Span};
+    use crate::model::{CounterReset, HistogramLayout, HistogramSample, Sample, Span};
 
     #[test]
     fn histograms_that_claim_counts_without_number_are_not_decoded() {

@@ -1,7 +1,8 @@
 //! Samples that outlive their chunk.
 
+use super::program::Output;
 use crate::chunk::encode::{ChunkEncoder, EncodedChunk, SAMPLES_PER_CHUNK};
-use crate::chunk::{Encoding, decode, numbers_per_sample, promised_samples};
+use crate::chunk::{Encoding, Xor2Writer, decode, numbers_per_sample, promised_samples};
 use crate::error::Result;
 use crate::model::{CounterReset, FloatSample, HistogramLayout, HistogramSample, Millis, Sample};
 use crate::pack::group::SourceChunk;
@@ -101,7 +102,8 @@ impl OwnedSample {
     }
 }
 
-/// Appends the samples of `chunk` to `out`, and says what counter-reset header it has.
+/// Appends the samples of `chunk` to `out`, and says what counter-reset header it has and, if it is of encoding 4, who may have
+/// written it.
 ///
 /// # Errors
 ///
@@ -109,9 +111,9 @@ impl OwnedSample {
 pub(super) fn decode_into(
     chunk: &SourceChunk<'_>,
     out: &mut Vec<OwnedSample>,
-) -> std::result::Result<CounterReset, Malformed> {
+) -> std::result::Result<(CounterReset, Xor2Writer), Malformed> {
     let mut header = CounterReset::Unknown;
-    decode(chunk.encoding, chunk.data, 0, |sample| {
+    let shape = decode(chunk.encoding, chunk.data, 0, |sample| {
         out.push(match sample {
             Sample::Float(sample) => OwnedSample::Float(sample),
             Sample::Histogram(sample) => {
@@ -124,7 +126,7 @@ pub(super) fn decode_into(
             }
         });
     })?;
-    Ok(header)
+    Ok((header, shape.xor2_writer.unwrap_or_default()))
 }
 
 /// How many numbers the samples of `chunk` have together, or more.
@@ -134,17 +136,14 @@ pub(super) fn weight(chunk: &SourceChunk<'_>) -> usize {
     samples.saturating_mul(each.saturating_add(1))
 }
 
-/// The data of the chunk that Prometheus makes of `samples`.
+/// The data of the chunk that Prometheus makes of `samples`, when it is to be as `output` says.
 ///
 /// # Errors
 ///
 /// When they do not go into one chunk of this encoding.
-pub(super) fn encode(
-    encoding: Encoding,
-    counter_reset: CounterReset,
-    samples: &[OwnedSample],
-) -> Result<Vec<u8>> {
-    let mut encoder = ChunkEncoder::new(encoding)?;
+pub(super) fn encode(output: Output, samples: &[OwnedSample]) -> Result<Vec<u8>> {
+    let mut encoder = ChunkEncoder::of_writer(output.encoding, output.writer)?;
+    let counter_reset = CounterReset::from_bits(output.counter_reset);
     for sample in samples {
         push(&mut encoder, counter_reset, sample)?;
     }

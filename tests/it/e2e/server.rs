@@ -91,6 +91,16 @@ impl Server {
         Self::start(tools, data, &[], |_| OUT_OF_ORDER.to_owned())
     }
 
+    /// Starts a server on `data` with these flags and this configuration.
+    pub(crate) fn configured(
+        tools: &Tools,
+        data: &Path,
+        flags: &[&str],
+        configuration: &str,
+    ) -> Self {
+        Self::start(tools, data, flags, |_| configuration.to_owned())
+    }
+
     /// Starts a server on `data` that rewrites every block with deletions, and waits until it has.
     pub(crate) fn clean_tombstones(tools: &Tools, data: &Path) {
         let server = Self::start(tools, data, &["--web.enable-admin-api"], |_| {
@@ -232,9 +242,28 @@ impl Server {
         Ok(answer["data"]["result"].take())
     }
 
+    /// What `expression` is at `time`, in seconds.
+    pub(crate) fn instant(&self, expression: &str, time: i64) -> Value {
+        let expression = http::percent_encoded(expression);
+        self.result(&format!("query?query={expression}&time={time}"))
+    }
+
+    /// What `expression` is from `start` to `end`, every `step`, in seconds.
+    pub(crate) fn range(&self, expression: &str, start: i64, end: i64, step: i64) -> Value {
+        let expression = http::percent_encoded(expression);
+        let times = format!("start={start}&end={end}&step={step}");
+        self.result(&format!("query_range?query={expression}&{times}"))
+    }
+
     fn query(&self, expression: &str) -> Value {
-        let path = format!("/api/v1/query?query={}", http::percent_encoded(expression));
-        let body = http::get(self.port, &path).unwrap();
+        self.result(&format!(
+            "query?query={}",
+            http::percent_encoded(expression)
+        ))
+    }
+
+    fn result(&self, question: &str) -> Value {
+        let body = http::get(self.port, &format!("/api/v1/{question}")).unwrap();
         let mut answer: Value = serde_json::from_str(&body).unwrap();
         answer["data"]["result"].take()
     }
