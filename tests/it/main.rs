@@ -37,6 +37,7 @@ mod keeping;
 mod kept;
 mod list;
 mod meta_flips;
+mod names;
 mod nights;
 mod pack;
 mod pack_bounds;
