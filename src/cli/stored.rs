@@ -76,6 +76,8 @@ pub(crate) struct Opened {
     pub(crate) paths: Vec<PathBuf>,
     /// Whether something of the archive could not be read, or it may not be the one that was meant; that has been said.
     pub(crate) incomplete: bool,
+    /// What could not be read: the block's ULID or `wal`, and why.
+    pub(crate) unread: Vec<(String, String)>,
     _copy: Option<TempDir>,
 }
 
@@ -85,6 +87,7 @@ impl Opened {
         Opened {
             paths,
             incomplete: false,
+            unread: Vec::new(),
             _copy: None,
         }
     }
@@ -99,13 +102,14 @@ impl Opened {
     ) -> Result<Self> {
         let copy = temporary_dir()?;
         let dir = copy.path().join(format!("archive-{}", archive.id.short()));
-        let incomplete = match need {
-            Need::Sizes => sketch(repository, archive, ulids, &dir, context)?,
+        let (mut incomplete, mut unread) = (false, Vec::new());
+        match need {
+            Need::Sizes => incomplete = sketch(repository, archive, ulids, &dir, context)?,
             Need::Blocks | Need::BlocksAndLogs => {
-                let logs = need == Need::BlocksAndLogs && ulids.is_empty();
-                unpack(repository, archive, ulids, logs, &dir, context)?
+                unread = unpack(repository, archive, ulids, need, &dir, context)?;
             }
-        };
+        }
+        incomplete |= !unread.is_empty();
         let paths = if ulids.is_empty() {
             vec![dir]
         } else {
@@ -117,6 +121,7 @@ impl Opened {
         Ok(Opened {
             paths,
             incomplete,
+            unread,
             _copy: Some(copy),
         })
     }
@@ -312,8 +317,8 @@ impl Blocks {
             let copy =
                 copy.map_err(|e| Error::io("make a directory in", &std::env::temp_dir(), e))?;
             let dir = copy.path().join(format!("archive-{}", archive.id.short()));
-            match unpack(repository, archive, &[*ulid], false, &dir, context) {
-                Ok(incomplete) => left.incomplete |= incomplete,
+            match unpack(repository, archive, &[*ulid], Need::Blocks, &dir, context) {
+                Ok(unread) => left.incomplete |= !unread.is_empty(),
                 Err(error) => {
                     context.progress.remark(&error.chain());
                     left.incomplete = true;
@@ -344,28 +349,40 @@ fn unpack(
     repository: &Repository,
     archive: &Archive,
     ulids: &[Ulid],
-    logs: bool,
+    need: Need,
     dir: &Path,
     context: &Context<'_>,
-) -> Result<bool> {
+) -> Result<Vec<(String, String)>> {
     let wanted = if ulids.is_empty() {
         Wanted::Archive
     } else {
         Wanted::Blocks(ulids.iter().copied().collect())
     };
     let target = Target::new(dir, false)?;
-    let plan = restore::plan(&wanted, archive, &[], logs, &Present::default())?;
+    let logs = need == Need::BlocksAndLogs && ulids.is_empty();
+    let mut plan = restore::plan(&wanted, archive, &[], logs, &Present::default())?;
+    if need == Need::BlocksAndLogs {
+        // What is verified are the archive's own blocks.
+        plan.kin_of = None;
+    }
     let copies = Copies::new(repository)?;
     let report = restore::apply(&plan, &copies, &target, context.progress)?;
     for detour in &report.detours {
         context.progress.remark(&report::backup::detour(detour));
     }
-    for failed in &report.failed {
+    for (stand_in, reason) in report.stand_ins.iter().zip(&report.reasons) {
         context
             .progress
-            .remark(&format_args!("{}: {}", failed.name, failed.error.chain()));
+            .remark(&report::backup::stand_in(stand_in, reason));
     }
-    Ok(!report.failed.is_empty())
+    let failed = report.failed.iter();
+    let unread: Vec<_> = failed
+        .map(|failed| (failed.name.clone(), failed.error.chain()))
+        .collect();
+    for (name, error) in &unread {
+        context.progress.remark(&format_args!("{name}: {error}"));
+    }
+    Ok(unread)
 }
 
 /// Makes blocks whose small files are real, and whose others have nothing but their size. Whether a small file could not be read; it

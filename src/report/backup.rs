@@ -174,6 +174,17 @@ pub fn detour(detour: &restore::Detour) -> String {
     )
 }
 
+/// A [`StandIn`](restore::StandIn) as a sentence.
+pub fn stand_in(stand_in: &restore::StandIn, reason: &restore::Failed) -> String {
+    let by: Vec<_> = stand_in.by.iter().map(ToString::to_string).collect();
+    format!(
+        "{} cannot be read; its samples come back in {}: {}",
+        stand_in.ulid,
+        by.join(", "),
+        reason.error.chain()
+    )
+}
+
 /// A [`Detour`](restore::Detour) as JSON: `name`, `from` (objects), `reason`.
 pub fn detour_json(detour: &restore::Detour) -> serde_json::Value {
     serde_json::json!({

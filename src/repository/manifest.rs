@@ -273,6 +273,24 @@ pub struct LeftOut {
     pub reason: String,
 }
 
+impl LeftOut {
+    /// Whether it is a block or a log that the archive should hold, and not something that is never archived, is held by a
+    /// compacted block, or was left out as asked for.
+    pub fn is_missed(&self) -> bool {
+        const MEANT: [&str; 6] = [
+            "left out as asked for",
+            "not needed for replay",
+            "compacted into ",
+            "everything in it was deleted",
+            "another spelling of ",
+            "nothing that Prometheus knows",
+        ];
+        let first = self.name.split('/').next().unwrap_or(&self.name);
+        let is_data = first.parse::<Ulid>().is_ok() || ["wal", "wbl"].contains(&first);
+        is_data && !MEANT.iter().any(|meant| self.reason.starts_with(meant))
+    }
+}
+
 /// How many findings there are of each severity and of each kind, by the names `narthex verify` gives them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FindingCounts {

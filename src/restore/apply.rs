@@ -1,18 +1,23 @@
 //! Carrying a plan out.
 
+use std::cell::OnceCell;
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+
 use super::exact::Cut;
 use super::fetch::{Detour, Sink as _, fetch_block, fetch_wal};
 use super::plan::Plan;
 use super::stage::{LOGS, Stage, Target};
+use super::stand_in::{StandIn, cover, stand_ins};
 use super::writer::Writer;
 use crate::dense::read_packed;
 use crate::error::{Error, Result};
 use crate::model::Ulid;
 use crate::progress::Progress;
 use crate::repository::copies::Copies;
+use crate::repository::lineage::kin;
 use crate::repository::portable::{Root, read_stored, spread};
 use crate::repository::{StoredBlock, StoredFile, StoredObject, StoredWal};
-use std::sync::{Mutex, PoisonError};
 
 /// What a restore did.
 #[derive(Debug, Default)]
@@ -29,6 +34,10 @@ pub struct Report {
     pub failed: Vec<Failed>,
     /// What came whole, and not from its own objects alone.
     pub detours: Vec<Detour>,
+    /// Blocks that could not be restored, and those that came in their place and hold the same samples.
+    pub stand_ins: Vec<StandIn>,
+    /// What was wrong with the former.
+    pub reasons: Vec<Failed>,
 }
 
 /// Something that could not be restored, and why.
@@ -53,6 +62,7 @@ pub fn apply(
     target: &Target,
     progress: &dyn Progress,
 ) -> Result<Report> {
+    let chain = OnceCell::new();
     let stage = Stage::new(target, plan.permissions)?;
     progress.begin("restore", Some(plan.bytes()));
     let work = Work {
@@ -63,19 +73,67 @@ pub fn apply(
     };
     let mut report = Report::default();
     let bytes = |block: &&StoredBlock| block.bytes();
-    let outcomes = spread(&plan.blocks, bytes, |block| match &plan.exact {
-        Some(exact) if exact.cuts(block) => work.stage_cut(block, exact),
-        _ => work.stage_whole(block),
-    })?;
+    let mut done: Vec<(&StoredBlock, Staged)> = Vec::new();
+    let mut lost: Vec<(&StoredBlock, Error)> = Vec::new();
+    let mut queue = plan.blocks.clone();
+    let mut seen: BTreeSet<Ulid> = BTreeSet::new();
+    // Each round has other blocks than those before, so it ends.
+    while !queue.is_empty() {
+        let is_first = seen.is_empty();
+        seen.extend(queue.iter().map(|block| block.ulid));
+        let outcomes = spread(&queue, bytes, |block| match &plan.exact {
+            Some(exact) if exact.cuts(block) => work.stage_cut(block, exact),
+            _ => work.stage_whole(block),
+        })?;
+        for (block, outcome) in queue.drain(..).zip(outcomes) {
+            match outcome {
+                Ok(staged) => {
+                    // Prometheus would delete the parents of what stands in, and it holds their samples.
+                    done.retain(|(other, _)| {
+                        is_first
+                            || !block.parents.contains(&other.ulid)
+                            || !kin(other).atoms.is_subset(&kin(block).atoms)
+                    });
+                    done.push((block, staged));
+                }
+                Err(error) => lost.push((block, error)),
+            }
+        }
+        if let Some(source) = plan.kin_of.as_ref().filter(|_| !lost.is_empty()) {
+            let chain = chain.get_or_init(|| copies.archives_of(source));
+            let blocks: Vec<_> = lost.iter().map(|(block, _)| *block).collect();
+            let mut present: Vec<_> = done.iter().map(|(block, _)| kin(block)).collect();
+            present.extend(plan.present.iter().cloned());
+            queue = stand_ins(chain, &blocks, &seen, &present);
+            // The target is not to lose what it holds.
+            let there = |ulid: &Ulid| plan.present.iter().any(|kin| kin.ulid == *ulid);
+            queue.retain(|block| !block.parents.iter().any(there));
+        }
+    }
+    let came: Vec<_> = done.iter().map(|(block, _)| *block).collect();
+    let planned: BTreeSet<_> = plan.blocks.iter().map(|block| block.ulid).collect();
+    for (block, error) in lost {
+        if let Some(by) = cover(block, &came) {
+            let ulid = block.ulid;
+            if planned.contains(&ulid) {
+                report.reasons.push(Failed {
+                    name: ulid.to_string(),
+                    error,
+                });
+                report.stand_ins.push(StandIn { ulid, by });
+            }
+        } else if planned.contains(&block.ulid) {
+            report.fail(block.ulid.to_string(), error);
+        }
+    }
     let mut staged = Vec::new();
-    for (block, outcome) in plan.blocks.iter().zip(outcomes) {
+    for (block, outcome) in done {
         match outcome {
-            Ok(Staged::Whole) => staged.push((block.ulid, block.bytes())),
-            Ok(Staged::Cut(cut)) => {
+            Staged::Whole => staged.push((block.ulid, block.bytes())),
+            Staged::Cut(cut) => {
                 staged.extend(cut.block.map(|made| (made.ulid, made.bytes)));
                 report.cut.push(cut);
             }
-            Err(error) => report.fail(block.ulid.to_string(), error),
         }
     }
     let mut logs = Vec::new();

@@ -83,7 +83,9 @@ fn export_fetched(copies: &Copies, block: &StoredBlock, tar: &mut TarOut<'_>) ->
     writer.join(index);
     let detour = fetched?.outcome(&block.ulid.to_string(), None)?;
     let mut buffer = vec![0; 1 << 20];
-    for stored in &block.files {
+    let mut files: Vec<_> = block.files.iter().collect();
+    files.sort_by_key(|file| (file.packed, file.name.as_str() == "index"));
+    for stored in files {
         let path = whole.join(&stored.name);
         let mut file = File::open(&path).map_err(|e| Error::io("open", &path, e))?;
         tar.begin(&stored.name, stored.bytes)?;

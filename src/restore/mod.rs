@@ -19,6 +19,7 @@ mod fetch;
 mod permissions;
 pub mod plan;
 mod stage;
+mod stand_in;
 mod writer;
 
 pub use apply::{Failed, Report, apply};
@@ -29,3 +30,4 @@ pub use fetch::{Detour, fetch_file};
 pub use permissions::Permissions;
 pub use plan::{Plan, Present, Wanted, plan};
 pub use stage::Target;
+pub use stand_in::StandIn;

@@ -7,9 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::choose::{Choice, choose};
 use super::exact::Exact;
 use super::permissions::Permissions;
+use super::stand_in::{StandIn, cover, stand_ins};
 use crate::error::{Error, Result};
 use crate::model::{Kin, Ulid};
-use crate::repository::lineage::{TimeRange, gaps, is_damaged, stream};
+use crate::repository::lineage::{TimeRange, gaps, is_damaged, kin, stream};
 use crate::repository::{Archive, Gap, StoredBlock, StoredWal};
 
 /// What of a repository is wanted back.
@@ -47,6 +48,12 @@ pub struct Plan<'a> {
     pub exact: Option<Exact>,
     /// Whose the restored files are, and who may read them.
     pub permissions: Permissions,
+    /// Blocks that were damaged when they were archived, and the sound ones that are brought back in their place.
+    pub replaced: Vec<StandIn>,
+    /// The source whose blocks may stand in for what cannot be read; `None` when nothing but the blocks themselves will do.
+    pub kin_of: Option<String>,
+    /// What the target holds already.
+    pub present: Vec<Kin>,
 }
 
 impl<'a> Plan<'a> {
@@ -87,7 +94,8 @@ pub struct Present {
 }
 
 /// Plans a restore of `wanted` from `archive` into a target that holds `present`. `chain` is every archive of
-/// the same source, oldest first.
+/// the same source, oldest first; without it the archive comes back with what was damaged when it was archived, and with it sound
+/// blocks are preferred.
 ///
 /// # Errors
 ///
@@ -100,13 +108,17 @@ pub fn plan<'a>(
     with_wal: bool,
     present: &Present,
 ) -> Result<Plan<'a>> {
-    let (chosen, range) = match wanted {
+    let (mut chosen, range) = match wanted {
         Wanted::Archive => (Choice::of_all(&archive.blocks), TimeRange::ALL),
         Wanted::Range(range) => {
             let all = chain.iter().flat_map(|archive| &archive.blocks);
             (choose(all, &[], *range), *range)
         }
         Wanted::Blocks(ulids) => (Choice::of_all(pick(archive, ulids)?), TimeRange::ALL),
+    };
+    let replaced = match wanted {
+        Wanted::Range(_) => Vec::new(),
+        Wanted::Archive | Wanted::Blocks(_) => replace_damaged(&mut chosen.blocks, chain),
     };
     let candidates = &chosen.blocks;
     let distinct: BTreeSet<Ulid> = candidates.iter().map(|block| block.ulid).collect();
@@ -165,7 +177,47 @@ pub fn plan<'a>(
         has_wal,
         exact: None,
         permissions: Permissions::default(),
+        replaced,
+        kin_of: match wanted {
+            Wanted::Blocks(_) => None,
+            Wanted::Archive | Wanted::Range(_) => Some(archive.source_name.clone()),
+        },
+        present: present.blocks.clone(),
     })
+}
+
+/// Takes sound blocks of `chain` in place of those of `blocks` that were damaged when they were archived, where they hold the same.
+fn replace_damaged<'a>(blocks: &mut Vec<&'a StoredBlock>, chain: &'a [Archive]) -> Vec<StandIn> {
+    let damaged: Vec<_> = blocks.iter().copied().filter(|b| is_damaged(b)).collect();
+    let mut replaced = Vec::new();
+    for block in damaged {
+        let others: Vec<Kin> = blocks
+            .iter()
+            .filter(|other| other.ulid != block.ulid)
+            .map(|other| kin(other))
+            .collect();
+        let parents = |found: &&StoredBlock| {
+            !found
+                .parents
+                .iter()
+                .any(|p| others.iter().any(|o| o.ulid == *p))
+        };
+        let mut found = stand_ins(chain, &[block], &BTreeSet::new(), &others);
+        found.retain(|found| parents(found));
+        if let Some(same) = found.iter().position(|found| found.ulid == block.ulid) {
+            found = vec![found.swap_remove(same)];
+        }
+        if let Some(by) = cover(block, &found) {
+            blocks.retain(|other| other.ulid != block.ulid);
+            blocks.extend(found);
+            replaced.push(StandIn {
+                ulid: block.ulid,
+                by,
+            });
+        }
+    }
+    blocks.sort_by_key(|block| (block.min_time, block.max_time, block.ulid));
+    replaced
 }
 
 /// Whether the logs of `wal` are present, all of them.

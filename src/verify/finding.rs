@@ -30,6 +30,22 @@ pub struct Finding {
     pub detail: String,
 }
 
+impl Finding {
+    /// A finding about `path` as a whole; `detail` says what was wanted and what was found.
+    pub fn about(kind: Kind, block: Option<Ulid>, path: PathBuf, detail: String) -> Self {
+        Finding {
+            kind,
+            block,
+            path,
+            offset: None,
+            section: None,
+            series: None,
+            loss: None,
+            detail,
+        }
+    }
+}
+
 /// What a fault puts out of reach, as far as that is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Loss {

@@ -1,16 +1,20 @@
 //! The sound copy wins: whatever any object of a repository still holds is restored, and it is said where it came from.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::fs;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 
 use narthex::archive::{self, Codec, Options, Source};
 use narthex::progress::Silent;
 use narthex::repository::copies::Copies;
-use narthex::repository::{Archive, Repository, mended_object};
+use narthex::repository::{Archive, ArchiveId, LeftOut, Repository, mended_object};
 use narthex::restore::{self, Present, Report, Target, Wanted};
-use narthex::store::{MemoryStore, ObjectName, Store};
+use narthex::store::{LocalStore, MemoryStore, ObjectName, Store};
 
+use crate::backup_command::{Ran, narthex};
 use crate::fixtures::{fixture, tree};
 
 const NIGHTS: [&str; 2] = ["night-1", "night-2"];
@@ -188,4 +192,257 @@ fn an_object_that_is_damaged_is_replaced_by_the_one_that_was_mended() {
         let detours = assert_whole(&repository, &format!("{object} {damage:?}"));
         assert!(detours > 0, "{object} {damage:?}");
     });
+}
+
+const CHILD: &str = "01M80FP6SVCTE08DH9VF94DFK4";
+const PARENT: &str = "01M80FJGSDDJPV4DWFG2XR4VJ2";
+
+/// A directory in which the command line works on a repository `repo`.
+struct Desk(tempfile::TempDir);
+
+impl Desk {
+    fn new() -> Self {
+        Desk(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// Makes `data` what the fixture `name` is, and archives it.
+    fn back_up(&self, name: &str, more: &[&str]) {
+        self.data(name);
+        self.back_up_again(more);
+    }
+
+    fn back_up_again(&self, more: &[&str]) {
+        let backup = [
+            "backup", "data", "--repo", "repo", "--host", "h", "--source", "s",
+        ];
+        let ran = narthex(self.path(), &[&backup[..], more].concat());
+        assert!([0, 3].contains(&ran.code), "{}", ran.err);
+    }
+
+    fn data(&self, name: &str) {
+        let data = self.path().join("data");
+        let _ = fs::remove_dir_all(&data);
+        for (name, content) in tree(&fixture(name)) {
+            let path = data.join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, content).unwrap();
+        }
+    }
+
+    /// Restores, and gives what was said and what came back.
+    fn restore(&self, id: &str, more: &[&str]) -> (Ran, BTreeMap<String, Vec<u8>>) {
+        let _ = fs::remove_dir_all(self.path().join("back"));
+        let restore = ["restore", id, "--repo", "repo", "--target", "back"];
+        let ran = narthex(self.path(), &[&restore[..], more].concat());
+        let back = self.path().join("back");
+        let files = if back.exists() {
+            tree(&back)
+        } else {
+            BTreeMap::new()
+        };
+        (ran, files)
+    }
+
+    fn repository(&self) -> Repository {
+        Repository::open(Arc::new(LocalStore::new(self.path().join("repo")))).unwrap()
+    }
+
+    /// Flips a bit in the middle of each object whose name contains `part`.
+    fn flip(&self, part: &str) {
+        let repository = self.repository();
+        let mut flipped = 0;
+        for (name, _) in repository.data_objects().unwrap() {
+            if name.as_str().contains(part) {
+                let mut bytes = repository.store().get(&name, u64::MAX).unwrap();
+                let middle = bytes.len() / 2;
+                bytes[middle] ^= 1;
+                repository.store().delete(&name).unwrap();
+                repository.store().put(&name, &bytes).unwrap();
+                flipped += 1;
+            }
+        }
+        assert!(flipped > 0, "{part}");
+    }
+}
+
+/// Cuts the table of contents off the index of block `ulid` in `data`: Prometheus does not start with it.
+fn cut_index(desk: &Desk, ulid: &str) {
+    let index = desk.path().join("data").join(ulid).join("index");
+    let content = fs::read(&index).unwrap();
+    fs::write(&index, &content[..content.len() - 4]).unwrap();
+}
+
+#[test]
+fn a_block_that_was_damaged_when_it_was_archived_comes_back_from_an_earlier_archive() {
+    let desk = Desk::new();
+    desk.back_up("night-1", &["--no-wal"]);
+    cut_index(&desk, PARENT);
+    desk.back_up_again(&["--no-wal"]);
+    let index = format!("{PARENT}/index");
+    let sound = fs::read(fixture("night-1").join(&index)).unwrap();
+
+    let (ran, back) = desk.restore("latest", &["--json"]);
+    assert_eq!(ran.code, 3, "{}", ran.err);
+    assert!(ran.err.contains("sound copy"), "{}", ran.err);
+    assert!(back[&index] == sound);
+    let said: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(said["replaced"][0]["block"], PARENT);
+    assert_eq!(said["prometheus_starts"], true);
+
+    let (ran, back) = desk.restore("latest", &["--as-archived"]);
+    assert_eq!(ran.code, 3, "{}", ran.err);
+    assert_eq!(back[&index].len(), sound.len() - 4);
+    let last = ran.out.lines().last().unwrap();
+    assert!(
+        last.starts_with("Prometheus will not start on this"),
+        "{last}"
+    );
+    assert!(last.contains(PARENT), "{last}");
+}
+
+#[test]
+fn a_block_that_is_damaged_everywhere_comes_back_with_exit_code_3_and_says_what_a_start_does() {
+    let desk = Desk::new();
+    desk.data("night-1");
+    cut_index(&desk, PARENT);
+    desk.back_up_again(&["--no-wal"]);
+    for more in [&[][..], &["--dry-run"], &["--as-archived"]] {
+        let (ran, _) = desk.restore("latest", more);
+        assert_eq!(ran.code, 3, "{more:?}: {}", ran.err);
+        assert!(
+            ran.out.contains("Prometheus will not start on this"),
+            "{more:?}: {}",
+            ran.out
+        );
+    }
+}
+
+#[test]
+fn what_the_backup_could_not_read_is_named_again_when_it_is_restored() {
+    let desk = Desk::new();
+    desk.back_up("night-1", &["--no-wal"]);
+    let repository = desk.repository();
+    let mut archive = repository.archives().unwrap().archives.remove(0);
+    archive.id = ArchiveId::random();
+    archive.time += 60_000;
+    archive.left_out.push(LeftOut {
+        name: "01M80FJGSDDJPV4DWFG2XR4VJZ".into(),
+        reason: "cannot open chunks/000001: permission denied".into(),
+    });
+    repository.commit(&archive).unwrap();
+    let (ran, _) = desk.restore(archive.id.as_str(), &[]);
+    assert_eq!(ran.code, 3, "{}", ran.err);
+    assert!(
+        ran.err
+            .contains("01M80FJGSDDJPV4DWFG2XR4VJZ is not in this archive"),
+        "{}",
+        ran.err
+    );
+    assert!(ran.out.contains("newest sample"), "{}", ran.out);
+}
+
+#[test]
+fn the_child_stands_in_for_a_parent_that_cannot_be_read_and_is_named() {
+    let desk = Desk::new();
+    desk.back_up("night-1", &["--no-wal"]);
+    desk.back_up("night-2", &["--no-wal", "--codec", "portable"]);
+    desk.flip(&format!("packs/{PARENT}"));
+    let first = desk.repository().archives().unwrap().archives.remove(0);
+    let (ran, back) = desk.restore(first.id.as_str(), &[]);
+    assert_eq!(ran.code, 3, "{}", ran.err);
+    assert!(
+        ran.err.contains(&format!(
+            "{PARENT} cannot be read; its samples come back in {CHILD}"
+        )),
+        "{}",
+        ran.err
+    );
+    let index = format!("{CHILD}/index");
+    assert!(back[&index] == fs::read(fixture("night-2").join(&index)).unwrap());
+    assert!(!back.keys().any(|name| name.starts_with(PARENT)));
+    let verified = narthex(desk.path(), &["verify", "back"]);
+    assert_eq!(verified.code, 0, "{}", verified.out);
+}
+
+#[test]
+fn the_parents_that_are_sound_come_back_where_their_child_cannot_be_read() {
+    let desk = Desk::new();
+    desk.back_up("night-1", &["--no-wal"]);
+    desk.back_up("night-2", &["--no-wal"]);
+    desk.flip(&format!("packs/{CHILD}"));
+    for more in [&[][..], &["--since", "2026-01-01"]] {
+        let (ran, back) = desk.restore("latest", more);
+        assert_eq!(ran.code, 3, "{}", ran.err);
+        assert!(
+            ran.err.contains(&format!("{CHILD} could not be restored")),
+            "{}",
+            ran.err
+        );
+        assert!(back.contains_key(&format!("{PARENT}/index")), "{more:?}");
+    }
+}
+
+#[test]
+fn an_archive_of_which_something_cannot_be_read_is_not_healthy() {
+    let desk = Desk::new();
+    desk.back_up("night-1", &["--no-wal"]);
+    desk.flip(&format!("packs/{PARENT}"));
+    let verify = ["verify", "--archive", "latest", "--repo", "repo"];
+    let ran = narthex(desk.path(), &[&verify[..], &["--json"]].concat());
+    assert_eq!(ran.code, 3, "{}", ran.err);
+    let said: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(said["verified"][0]["healthy"], false);
+    assert_eq!(said["verified"][0]["findings"][0]["block"], PARENT);
+    let ran = narthex(desk.path(), &verify);
+    assert!(!ran.out.contains(": healthy;"), "{}", ran.out);
+}
+
+#[test]
+fn an_exported_block_is_put_together_from_what_is_sound() {
+    let desk = Desk::new();
+    desk.back_up("night-1", &["--no-wal"]);
+    let repository = desk.repository();
+    let objects = repository.data_objects().unwrap();
+    let (pack, _) = objects
+        .iter()
+        .find(|(name, _)| name.as_str().contains(&format!("packs/{PARENT}")))
+        .unwrap();
+    let sound = repository.store().get(pack, u64::MAX).unwrap();
+    let export = ["export", PARENT, "--repo", "repo"];
+    let run = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_narthex"));
+        command
+            .args(export)
+            .current_dir(desk.path())
+            .output()
+            .unwrap()
+    };
+    let before = run();
+    desk.flip(pack.as_str());
+    assert_eq!(run().status.code(), Some(1));
+    repository
+        .store()
+        .put(&mended_object(pack).unwrap(), &sound)
+        .unwrap();
+    let after = run();
+    let err = String::from_utf8_lossy(&after.stderr);
+    assert_eq!(after.status.code(), Some(0), "{err}");
+    assert!(err.contains("mended/"), "{err}");
+    let (before, after) = (untar(&before.stdout), untar(&after.stdout));
+    assert!(before == after && before.len() >= 4);
+}
+
+fn untar(stream: &[u8]) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut archive = tar::Archive::new(stream);
+    let files = archive.entries().unwrap().map(|entry| {
+        let mut entry = entry.unwrap();
+        let mut content = Vec::new();
+        entry.read_to_end(&mut content).unwrap();
+        (entry.path().unwrap().into_owned(), content)
+    });
+    files.collect()
 }

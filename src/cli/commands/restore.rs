@@ -16,11 +16,12 @@ use crate::model::{Millis, Ulid};
 use crate::raw::ReadMode;
 use crate::report;
 use crate::report::backup::{RESTORE, detour_json, gap_text};
-use crate::report::{Value, bytes_text};
+use crate::report::{Value, bytes_text, time_text};
 use crate::repository::copies::Copies;
-use crate::repository::lineage::TimeRange;
+use crate::repository::lineage::{TimeRange, is_damaged};
 use crate::repository::{Archive, Repository, SourceFilter, StoredBlock, learn_streams};
-use crate::restore::{self, Cut, Exact, Plan, Present, Target, Wanted};
+use crate::restore::{self, Cut, Exact, Plan, Present, StandIn, Target, Wanted};
+use crate::verify::{Consequence, Kind};
 
 /// What to restore, and where to.
 #[derive(Debug, clap::Args)]
@@ -37,9 +38,10 @@ Give a colleague one job's last hour, and nothing else:
 
 Every file is proved before it becomes visible, nothing is overwritten. Without --since, --until, --block \
 and --exact the archive comes back exactly as it is, with its WAL. What is damaged in the repository is named on \
-standard error and the rest is restored, with exit code 3. Blocks that were damaged when they were archived \
-come back as they were, and are named. With --since or --until sound blocks with the same samples are \
-preferred; where there are none, the exit code is 3.
+standard error, and taken from wherever else in the repository it is sound; if it is nowhere, blocks with the same samples come in its place, \
+and else the rest is restored, with exit code 3. Of blocks that were damaged when they were archived a sound copy is taken where an archive has one; others \
+come back as they were. Both are named, with exit code 3; --as-archived takes what the archive has. The last line says whether \
+a Prometheus will start on the result, by what was found in its blocks when they were archived.
 
 With --exact a block that reaches beyond the wanted time, or holds series that are not wanted, is replaced by a new \
 block with a new ULID: samples from --since on and before --until, of series that a --match selects, without deleted \
@@ -83,6 +85,9 @@ pub(crate) struct Args {
     /// Only these series, as a PromQL selector; may be repeated
     #[arg(short, long = "match", value_name = "SELECTOR", requires = "exact")]
     matches: Vec<Selector>,
+    /// Bring back blocks that were damaged when they were archived as they are, even if the repository holds sound ones with the same samples
+    #[arg(long)]
+    as_archived: bool,
     /// Only this block of the archive; may be given several times
     #[arg(long, value_name = "ULID")]
     block: Vec<Ulid>,
@@ -146,6 +151,11 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     let (mut archive, doubtful) = find(&repository, &args.archive, &filter, context)?;
     let (mut chain, incomplete) = match wanted {
         Wanted::Range(_) => chain(&repository, &archive, context)?,
+        Wanted::Archive | Wanted::Blocks(_)
+            if !args.as_archived && archive.blocks.iter().any(is_damaged) =>
+        {
+            chain(&repository, &archive, context)?
+        }
         Wanted::Archive | Wanted::Blocks(_) => (Vec::new(), false),
     };
     let incomplete = incomplete || doubtful;
@@ -174,13 +184,54 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     plan.exact = args.exact(&wanted, context.read_mode);
     plan.permissions = args.ownership.permissions();
     let incomplete = incomplete | remark_choice(&plan, &wanted, context);
-    // The archive as it is is what was asked for; a range of time is to be brought back whole.
-    let mut damaged = plan.damaged();
-    let incomplete = incomplete
-        || match wanted {
-            Wanted::Range(_) => damaged.next().is_some(),
-            Wanted::Archive | Wanted::Blocks(_) => damaged.any(|block| plan.cuts(block)),
+    let incomplete = incomplete | remark_missed(&wanted, &archive, &chain, &plan, context);
+    let incomplete = incomplete | remark_damaged(&plan, context);
+    if args.dry_run {
+        let outlook = Outlook::of(&plan, None);
+        print_plan(&plan, &outlook, context)?;
+        return Ok(Outcome::problems_if(incomplete || !outlook.starts()));
+    }
+    let copies = Copies::new(&repository)?;
+    let report = restore::apply(&plan, &copies, &target, context.progress)?;
+    for detour in &report.detours {
+        context.progress.remark(&report::backup::detour(detour));
+    }
+    for failed in &report.failed {
+        let (name, error) = (&failed.name, failed.error.chain());
+        context
+            .progress
+            .remark(&format_args!("{name} could not be restored: {error}"));
+    }
+    for (stand_in, reason) in report.stand_ins.iter().zip(&report.reasons) {
+        context
+            .progress
+            .remark(&report::backup::stand_in(stand_in, reason));
+    }
+    let outlook = Outlook::of(&plan, Some(&report));
+    print_report(&archive, &plan, &report, &outlook, context)?;
+    // Of an archive its own blocks are asked for, of a range of time its samples.
+    let is_range = matches!(wanted, Wanted::Range(_));
+    Ok(Outcome::problems_if(
+        incomplete
+            || !report.failed.is_empty()
+            || !report.stand_ins.is_empty() && !is_range
+            || !outlook.starts(),
+    ))
+}
+
+/// Names blocks that were damaged when they were archived, and what becomes of them. Returns whether there are any.
+fn remark_damaged(plan: &Plan<'_>, context: &Context<'_>) -> bool {
+    for replaced in &plan.replaced {
+        let (ulid, by) = (replaced.ulid, ulid_list(&replaced.by));
+        let from = if replaced.by == [ulid] {
+            "a sound copy of it in another archive is taken".to_owned()
+        } else {
+            format!("its samples come back in {by}")
         };
+        context.progress.remark(&format_args!(
+            "block {ulid} was damaged when it was archived: {from} (--as-archived brings it as it was)"
+        ));
+    }
     for block in plan.damaged() {
         let kinds: Vec<_> = block.findings.by_kind.keys().map(String::as_str).collect();
         let then = if plan.cuts(block) {
@@ -194,25 +245,116 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
             kinds.join(", ")
         ));
     }
-    if args.dry_run {
-        print_plan(&plan, context)?;
-        return Ok(Outcome::problems_if(incomplete));
+    !plan.replaced.is_empty() || plan.damaged().next().is_some()
+}
+
+/// Names what the backup could not archive, unless another archive holds it. Returns whether there is anything.
+fn remark_missed(
+    wanted: &Wanted,
+    archive: &Archive,
+    chain: &[Archive],
+    plan: &Plan<'_>,
+    context: &Context<'_>,
+) -> bool {
+    let is_range = match wanted {
+        Wanted::Archive => false,
+        Wanted::Range(_) => true,
+        Wanted::Blocks(_) => return false,
+    };
+    let held = |name: &str| {
+        let all = chain.iter().flat_map(|archive| &archive.blocks);
+        name.parse()
+            .is_ok_and(|ulid: Ulid| all.into_iter().any(|block| block.ulid == ulid))
+    };
+    let mut missed = false;
+    for left_out in archive.left_out.iter().filter(|left| left.is_missed()) {
+        let name = &left_out.name;
+        let is_log = name.parse::<Ulid>().is_err();
+        if is_log && plan.wal.is_none() && is_range
+            || is_range && (held(name) || plan.gaps.is_empty())
+        {
+            continue;
+        }
+        missed = true;
+        context.progress.remark(&format_args!(
+            "{name} is not in this archive, for it could not be read: {}",
+            left_out.reason
+        ));
     }
-    let copies = Copies::new(&repository)?;
-    let report = restore::apply(&plan, &copies, &target, context.progress)?;
-    for detour in &report.detours {
-        context.progress.remark(&report::backup::detour(detour));
+    missed
+}
+
+/// What a Prometheus will make of what is restored, by what was found when it was archived.
+struct Outlook {
+    /// Time of the newest sample that comes back, where it is known.
+    newest: Option<Millis>,
+    /// Blocks on which a Prometheus does not start, and what is wrong with each.
+    fatal: Vec<(Ulid, Vec<&'static str>)>,
+}
+
+impl Outlook {
+    fn of(plan: &Plan<'_>, report: Option<&restore::Report>) -> Self {
+        let came =
+            |block: &&&StoredBlock| report.is_none_or(|report| report.blocks.contains(&block.ulid));
+        let blocks = plan.blocks.iter().filter(came);
+        let ends = blocks.clone().map(|block| match &plan.exact {
+            Some(exact) => block.max_time.saturating_sub(1).min(exact.part.last),
+            None => block.max_time.saturating_sub(1),
+        });
+        let wal = plan.wal.filter(|_| report.is_none_or(|report| report.wal));
+        let fatal = blocks
+            .filter(|block| !plan.cuts(block))
+            .filter_map(|block| {
+                let kinds = Kind::ALL.iter().filter(|kind| {
+                    let stops = matches!(
+                        kind.consequence().worst(),
+                        Consequence::DoesNotStart | Consequence::Destroys
+                    );
+                    stops && block.findings.by_kind.contains_key(kind.id())
+                });
+                let kinds: Vec<_> = kinds.map(|kind| kind.id()).collect();
+                (!kinds.is_empty()).then_some((block.ulid, kinds))
+            });
+        Outlook {
+            newest: ends.chain(wal.and_then(|wal| wal.max_time)).max(),
+            fatal: fatal.collect(),
+        }
     }
-    for failed in &report.failed {
-        let (name, error) = (&failed.name, failed.error.chain());
-        context
-            .progress
-            .remark(&format_args!("{name} could not be restored: {error}"));
+
+    /// Whether nothing is known that keeps a Prometheus from starting.
+    fn starts(&self) -> bool {
+        self.fatal.is_empty()
     }
-    print_report(&archive, &plan, &report, context)?;
-    Ok(Outcome::problems_if(
-        incomplete || !report.failed.is_empty(),
-    ))
+
+    fn text(&self) -> String {
+        if self.starts() {
+            return "Prometheus will start on this, by what was found in its blocks when they were archived"
+                .to_owned();
+        }
+        let fatal = self.fatal.iter();
+        let fatal: Vec<_> = fatal
+            .map(|(ulid, kinds)| format!("{ulid} ({})", kinds.join(", ")))
+            .collect();
+        format!("Prometheus will not start on this: {}", fatal.join("; "))
+    }
+
+    fn fatal_json(&self) -> serde_json::Value {
+        let fatal = self.fatal.iter();
+        fatal
+            .map(|(ulid, kinds)| json!({"block": ulid, "findings": kinds}))
+            .collect()
+    }
+
+    fn print(&self, context: &mut Context<'_>) -> Result<()> {
+        let newest = self.newest.map_or("none".to_owned(), time_text);
+        context.print(format_args!("newest sample  {newest}\n"))?;
+        context.print(format_args!("{}\n", self.text()))
+    }
+}
+
+fn ulid_list(ulids: &[Ulid]) -> String {
+    let ulids: Vec<_> = ulids.iter().map(ToString::to_string).collect();
+    ulids.join(", ")
 }
 
 /// Fills in what blocks hold of their sources where manifests of earlier versions do not say and it matters: of blocks that may hold the same,
@@ -338,7 +480,7 @@ fn chain(
     Ok((all.archives, !all.damaged.is_empty()))
 }
 
-fn print_plan(plan: &Plan<'_>, context: &mut Context<'_>) -> Result<()> {
+fn print_plan(plan: &Plan<'_>, outlook: &Outlook, context: &mut Context<'_>) -> Result<()> {
     if context.json {
         let blocks: Vec<_> = plan.blocks.iter().map(|block| block.ulid).collect();
         let to_cut = plan.blocks.iter().filter(|block| plan.cuts(block));
@@ -350,6 +492,10 @@ fn print_plan(plan: &Plan<'_>, context: &mut Context<'_>) -> Result<()> {
             "wal": plan.wal.is_some(),
             "bytes": plan.bytes(),
             "gaps": plan.gaps,
+            "newest_sample": outlook.newest,
+            "prometheus_starts": outlook.starts(),
+            "keeps_from_starting": outlook.fatal_json(),
+            "replaced": plan.replaced.iter().map(stand_in_json).collect::<Vec<_>>(),
             "aggregates": ulids(plan.aggregates()),
             "aggregates_left_out": ulids(plan.aggregates_left_out.iter().copied()),
             "doubtful": plan.doubtful,
@@ -365,13 +511,15 @@ fn print_plan(plan: &Plan<'_>, context: &mut Context<'_>) -> Result<()> {
         let bytes = bytes_text(wal.bytes());
         context.print(format_args!("restore        WAL  {bytes}\n"))?;
     }
-    print_rest(plan, context)
+    print_rest(plan, context)?;
+    outlook.print(context)
 }
 
 fn print_report(
     archive: &Archive,
     plan: &Plan<'_>,
     report: &restore::Report,
+    outlook: &Outlook,
     context: &mut Context<'_>,
 ) -> Result<()> {
     if context.json {
@@ -385,6 +533,10 @@ fn print_report(
             "wal": report.wal,
             "bytes": report.bytes,
             "gaps": plan.gaps,
+            "newest_sample": outlook.newest,
+            "prometheus_starts": outlook.starts(),
+            "keeps_from_starting": outlook.fatal_json(),
+            "replaced": plan.replaced.iter().chain(&report.stand_ins).map(stand_in_json).collect::<Vec<_>>(),
             "aggregates": ulids(plan.aggregates()),
             "aggregates_left_out": ulids(plan.aggregates_left_out.iter().copied()),
             "doubtful": plan.doubtful,
@@ -412,7 +564,12 @@ fn print_report(
             None => context.print(format_args!("nothing of     {original}\n"))?,
         }
     }
-    print_rest(plan, context)
+    print_rest(plan, context)?;
+    outlook.print(context)
+}
+
+fn stand_in_json(stand_in: &StandIn) -> serde_json::Value {
+    json!({"block": stand_in.ulid, "by": stand_in.by})
 }
 
 fn ulids<'a>(blocks: impl Iterator<Item = &'a StoredBlock>) -> Vec<Ulid> {

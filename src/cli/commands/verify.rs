@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::model::Millis;
 use crate::report::findings;
 use crate::start::{Assumptions, DEFAULT_RETENTION, Release};
-use crate::verify::{Depth, Options, verify};
+use crate::verify::{Depth, Finding, Kind, Options, verify};
 
 /// What to verify, and how.
 #[derive(Debug, clap::Args)]
@@ -80,15 +80,21 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
         start: args.start.assumptions(),
         ..Options::default()
     };
-    let opened = args
+    let mut opened = args
         .stored
         .open(&args.paths, Need::BlocksAndLogs, context)?;
     let mut outcome = Outcome::problems_if(opened.incomplete);
     let mut failure = None;
     let mut documents = Vec::new();
-    for path in &opened.paths {
+    for path in &std::mem::take(&mut opened.paths) {
         match verify(path, options, context.progress) {
-            Ok(verdict) => {
+            Ok(mut verdict) => {
+                for (name, error) in std::mem::take(&mut opened.unread) {
+                    let path = verdict.path.join(&name);
+                    verdict.findings.add(Kind::Unreadable, || {
+                        Finding::about(Kind::Unreadable, name.parse().ok(), path, error)
+                    });
+                }
                 outcome = outcome.max(Outcome::problems_if(verdict.has_problems()));
                 if context.json {
                     documents.push(findings::to_json(&verdict));

@@ -131,6 +131,15 @@ impl Copies {
         &self.by_ulid().archives.archives
     }
 
+    /// The archives of the source `name`, oldest first.
+    pub fn archives_of(&self, name: &str) -> Vec<Archive> {
+        let archives = self.archives().iter();
+        archives
+            .filter(|archive| archive.source_name == name)
+            .cloned()
+            .collect()
+    }
+
     fn by_ulid(&self) -> &ByUlid {
         self.archives.get_or_init(|| {
             let archives = self.repository.archives().unwrap_or_default();
