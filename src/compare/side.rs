@@ -4,7 +4,7 @@ use super::canonical::{self, Hasher};
 use super::metrics::MetricTotals;
 use super::{NamedSeries, SideName, Totals};
 use crate::block::Block;
-use crate::dump::{LabelSlices, Options, Problem, Sink, Tally, Walk};
+use crate::dump::{LabelSlices, Options, Problem, Sink, Tally, View, Walk};
 use crate::error::Result;
 use crate::model::{Label, Labels, Millis, Sample};
 
@@ -59,8 +59,8 @@ impl Sink for Waiting {
 pub(super) struct Side<'a> {
     name: SideName,
     walk: Walk<'a, Waiting>,
-    /// Labels of the series before.
-    before: Vec<(&'a [u8], &'a [u8])>,
+    /// View and labels of the series before.
+    before: (View, Vec<(&'a [u8], &'a [u8])>),
     current: Current,
     totals: Totals,
 }
@@ -84,7 +84,7 @@ impl<'a> Side<'a> {
         Ok(Side {
             name,
             walk: Walk::open(blocks, options, Waiting::default(), &mut report)?,
-            before: Vec::new(),
+            before: (View::default(), Vec::new()),
             current: Current::default(),
             totals: Totals {
                 blocks: blocks.len() as u64,
@@ -95,8 +95,10 @@ impl<'a> Side<'a> {
 
     /// Moves to the next series that has samples, whatever was left of the one before; `false` when there is none.
     pub(super) fn next_series(&mut self, report: &mut dyn FnMut(SideName, Problem)) -> bool {
-        self.before.clear();
-        self.before.extend_from_slice(self.walk.labels());
+        let (view, labels) = self.walk.key();
+        self.before.0 = view;
+        self.before.1.clear();
+        self.before.1.extend_from_slice(labels);
         let name = self.name;
         while self.walk.next_series(&mut |problem| report(name, problem)) {
             self.current = Current::default();
@@ -104,11 +106,17 @@ impl<'a> Side<'a> {
                 let waiting = &mut self.walk.sink;
                 waiting.content.update(&waiting.series);
                 waiting.labels.update(&waiting.series);
-                self.totals.unsorted += u64::from(self.before.as_slice() >= self.walk.labels());
+                let before = (self.before.0, self.before.1.as_slice());
+                self.totals.unsorted += u64::from(before >= self.walk.key());
                 return true;
             }
         }
         false
+    }
+
+    /// What decides which series come first.
+    pub(super) fn key(&self) -> (View, &LabelSlices<'a>) {
+        self.walk.key()
     }
 
     /// Labels of the series.

@@ -7,8 +7,9 @@ use super::candidates::Candidates;
 use super::filter::Filter;
 use super::problem::{Fault, Lost, Problem};
 use super::selector::Selector;
+use super::view::View;
 use crate::block::Block;
-use crate::chunk;
+use crate::chunk::{self, Aggregate, Encoding, Record};
 use crate::index::{Index, Series, SeriesEntry, Symbols};
 use crate::model::{ChunkMeta, Label, Labels, Millis, Sample, SeriesRef};
 use crate::raw::Malformed;
@@ -33,6 +34,8 @@ pub(super) struct BlockSeries<'a> {
     block: &'a Block,
     /// Position of the block among all that are dumped.
     pub(super) position: usize,
+    /// What of it is dumped.
+    view: View,
     /// Series entries read so far, selected or not.
     pub(super) seen: u64,
     index: Index<'a>,
@@ -43,6 +46,10 @@ pub(super) struct BlockSeries<'a> {
     reference: SeriesRef,
     series: Series,
     labels: Vec<(&'a [u8], &'a [u8])>,
+    /// Labels that all series have beside those.
+    added: Vec<(&'a [u8], &'a [u8])>,
+    /// Both.
+    shown: Vec<(&'a [u8], &'a [u8])>,
 }
 
 impl<'a> BlockSeries<'a> {
@@ -55,21 +62,26 @@ impl<'a> BlockSeries<'a> {
         block: &'a Block,
         index: Index<'a>,
         position: usize,
+        view: View,
         selectors: &'a [Selector],
     ) -> Result<Self, Malformed> {
         let symbols = index.symbols()?;
+        let added = view.labels(block);
         Ok(BlockSeries {
             block,
             position,
+            view,
             seen: 0,
-            candidates: Candidates::of(&index, selectors),
-            filter: Filter::new(selectors, &symbols),
+            candidates: Candidates::beside(&index, selectors, &added),
+            filter: Filter::beside(selectors, &symbols, &added),
             deleted: deleted_intervals(block),
             index,
             symbols,
             reference: SeriesRef::default(),
             series: Series::default(),
             labels: Vec::new(),
+            added,
+            shown: Vec::new(),
         })
     }
 
@@ -110,6 +122,12 @@ impl<'a> BlockSeries<'a> {
             self.labels
                 .push((name, self.symbols.get(*value, entry.offset)?));
         }
+        self.shown.clear();
+        self.shown.extend_from_slice(&self.labels);
+        if !self.added.is_empty() {
+            self.shown.extend_from_slice(&self.added);
+            self.shown.sort_by_key(|(name, _)| *name);
+        }
         self.reference = entry.reference;
         Ok(true)
     }
@@ -129,7 +147,17 @@ impl<'a> BlockSeries<'a> {
 
     /// Labels of the series.
     pub(super) fn labels(&self) -> &[(&'a [u8], &'a [u8])] {
-        &self.labels
+        &self.shown
+    }
+
+    /// What decides which series come first: the view, and then the labels in the index.
+    pub(super) fn key(&self) -> (View, &[(&'a [u8], &'a [u8])]) {
+        (self.view, &self.labels)
+    }
+
+    /// Whether it is the view that says what is wrong with entries and records, and counts them.
+    pub(super) fn is_first(&self) -> bool {
+        self.view == View::Samples
     }
 
     /// Chunks of the series.
@@ -157,12 +185,22 @@ impl<'a> BlockSeries<'a> {
         let record = self
             .block
             .chunk(chunk.reference)
-            .map_err(|fault| (fault, self.promised(chunk)))?;
+            .map_err(|fault| (fault, self.promised(chunk)));
+        let record = match record {
+            Err(_) if !self.is_first() => return Ok(ChunkData::NONE),
+            record => record?,
+        };
+        if let View::Aggregate(_, aggregate) = self.view {
+            return decode_aggregate(&record, aggregate, visit);
+        }
+        if record.encoding == Encoding::Aggregates && self.block.meta().downsampled().is_some() {
+            return match chunk::aggregates(record.data, record.data_offset) {
+                Ok(_) => Ok(ChunkData::of(&record)),
+                Err(fault) => Err((fault, None)),
+            };
+        }
         chunk::decode(record.encoding, record.data, record.data_offset, visit)
-            .map(|_| ChunkData {
-                offset: record.data_offset,
-                len: record.data.len() as u64,
-            })
+            .map(|_| ChunkData::of(&record))
             .map_err(|fault| (fault, self.promised(chunk)))
     }
 
@@ -189,7 +227,7 @@ impl<'a> BlockSeries<'a> {
         }
     }
 
-    /// The problem of a chunk at `offset` whose samples begin or end elsewhere than the index says.
+    /// The problem of a chunk at `offset` whose samples begin or end elsewhere than the index says. Not every aggregate is there of every span of time.
     pub(super) fn range_problem(
         &self,
         chunk: &ChunkMeta,
@@ -197,6 +235,15 @@ impl<'a> BlockSeries<'a> {
         offset: u64,
     ) -> Option<Problem> {
         if found == Some((chunk.min_time, chunk.max_time)) {
+            return None;
+        }
+        let is_within =
+            found.is_none_or(|(first, last)| first >= chunk.min_time && last <= chunk.max_time);
+        let has_aggregates = || {
+            let record = self.block.chunk(chunk.reference);
+            record.is_ok_and(|record| record.encoding == Encoding::Aggregates)
+        };
+        if is_within && (!self.is_first() || found.is_none() && has_aggregates()) {
             return None;
         }
         let wanted = format!(
@@ -214,7 +261,7 @@ impl<'a> BlockSeries<'a> {
 
 impl Ord for BlockSeries<'_> {
     fn cmp(&self, other: &Self) -> Ordering {
-        (&other.labels, other.position).cmp(&(&self.labels, self.position))
+        (other.key(), other.position).cmp(&(self.key(), self.position))
     }
 }
 
@@ -231,6 +278,53 @@ impl PartialEq for BlockSeries<'_> {
 }
 
 impl Eq for BlockSeries<'_> {}
+
+impl ChunkData {
+    /// Nothing was read.
+    const NONE: ChunkData = ChunkData { offset: 0, len: 0 };
+
+    fn of(record: &Record<'_>) -> Self {
+        ChunkData {
+            offset: record.data_offset,
+            len: record.data.len() as u64,
+        }
+    }
+}
+
+/// Lends one aggregate of a chunk to `visit`, if it has that. A counter may end with a sample of the time of the one before, which says nothing new of the
+/// aggregate and is passed over. What cannot be taken apart is another view's to report.
+fn decode_aggregate(
+    record: &Record<'_>,
+    aggregate: Aggregate,
+    mut visit: impl FnMut(Sample<'_>),
+) -> Result<ChunkData, (Malformed, Option<u32>)> {
+    if record.encoding != Encoding::Aggregates {
+        return Ok(ChunkData::NONE);
+    }
+    let Ok(parts) = chunk::aggregates(record.data, record.data_offset) else {
+        return Ok(ChunkData::NONE);
+    };
+    let Some(part) = parts.iter().find(|part| part.aggregate == aggregate) else {
+        return Ok(ChunkData::NONE);
+    };
+    let mut last = None;
+    let decoded = chunk::decode(part.encoding, part.data, part.offset, |sample| {
+        let time = sample.time();
+        if last.replace(time) != Some(time) {
+            visit(sample);
+        }
+    });
+    match decoded {
+        Ok(_) => Ok(ChunkData {
+            offset: part.offset,
+            len: part.data.len() as u64,
+        }),
+        Err(fault) => {
+            let promised = chunk::promised_samples(part.encoding, part.data, part.offset);
+            Err((fault, promised.ok()))
+        }
+    }
+}
 
 /// The block's tombstones by series, intervals that overlap or touch made one.
 pub(crate) fn deleted_intervals(block: &Block) -> HashMap<SeriesRef, Vec<Interval>> {
