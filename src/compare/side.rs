@@ -59,8 +59,9 @@ impl Sink for Waiting {
 pub(super) struct Side<'a> {
     name: SideName,
     walk: Walk<'a, Waiting>,
-    /// View and labels of the series before.
-    before: (View, Vec<(&'a [u8], &'a [u8])>),
+    /// View of the series before, and its labels.
+    view_before: View,
+    before: Vec<(&'a [u8], &'a [u8])>,
     current: Current,
     totals: Totals,
 }
@@ -84,7 +85,8 @@ impl<'a> Side<'a> {
         Ok(Side {
             name,
             walk: Walk::open(blocks, options, Waiting::default(), &mut report)?,
-            before: (View::default(), Vec::new()),
+            view_before: View::default(),
+            before: Vec::new(),
             current: Current::default(),
             totals: Totals {
                 blocks: blocks.len() as u64,
@@ -96,9 +98,9 @@ impl<'a> Side<'a> {
     /// Moves to the next series that has samples, whatever was left of the one before; `false` when there is none.
     pub(super) fn next_series(&mut self, report: &mut dyn FnMut(SideName, Problem)) -> bool {
         let (view, labels) = self.walk.key();
-        self.before.0 = view;
-        self.before.1.clear();
-        self.before.1.extend_from_slice(labels);
+        self.view_before = view;
+        self.before.clear();
+        self.before.extend_from_slice(labels);
         let name = self.name;
         while self.walk.next_series(&mut |problem| report(name, problem)) {
             self.current = Current::default();
@@ -106,7 +108,7 @@ impl<'a> Side<'a> {
                 let waiting = &mut self.walk.sink;
                 waiting.content.update(&waiting.series);
                 waiting.labels.update(&waiting.series);
-                let before = (self.before.0, self.before.1.as_slice());
+                let before = (self.view_before, self.before.as_slice());
                 self.totals.unsorted += u64::from(before >= self.walk.key());
                 return true;
             }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use super::candidates::Candidates;
 use super::filter::Filter;
+use super::format::LabelSlices;
 use super::problem::{Fault, Lost, Problem};
 use super::selector::Selector;
 use super::view::View;
@@ -45,11 +46,12 @@ pub(super) struct BlockSeries<'a> {
     deleted: HashMap<SeriesRef, Vec<Interval>>,
     reference: SeriesRef,
     series: Series,
-    labels: Vec<(&'a [u8], &'a [u8])>,
+    /// Labels that the series has in the index.
+    own: Vec<(&'a [u8], &'a [u8])>,
     /// Labels that all series have beside those.
     added: Vec<(&'a [u8], &'a [u8])>,
     /// Both.
-    shown: Vec<(&'a [u8], &'a [u8])>,
+    labels: Vec<(&'a [u8], &'a [u8])>,
 }
 
 impl<'a> BlockSeries<'a> {
@@ -79,9 +81,9 @@ impl<'a> BlockSeries<'a> {
             symbols,
             reference: SeriesRef::default(),
             series: Series::default(),
-            labels: Vec::new(),
+            own: Vec::new(),
             added,
-            shown: Vec::new(),
+            labels: Vec::new(),
         })
     }
 
@@ -116,17 +118,17 @@ impl<'a> BlockSeries<'a> {
         {
             return Ok(false);
         }
-        self.labels.clear();
+        self.own.clear();
         for (name, value) in &self.series.labels {
             let name = self.symbols.get(*name, entry.offset)?;
-            self.labels
+            self.own
                 .push((name, self.symbols.get(*value, entry.offset)?));
         }
-        self.shown.clear();
-        self.shown.extend_from_slice(&self.labels);
+        self.labels.clear();
+        self.labels.extend_from_slice(&self.own);
         if !self.added.is_empty() {
-            self.shown.extend_from_slice(&self.added);
-            self.shown.sort_by_key(|(name, _)| *name);
+            self.labels.extend_from_slice(&self.added);
+            self.labels.sort_by_key(|(name, _)| *name);
         }
         self.reference = entry.reference;
         Ok(true)
@@ -147,12 +149,12 @@ impl<'a> BlockSeries<'a> {
 
     /// Labels of the series.
     pub(super) fn labels(&self) -> &[(&'a [u8], &'a [u8])] {
-        &self.shown
+        &self.labels
     }
 
     /// What decides which series come first: the view, and then the labels in the index.
-    pub(super) fn key(&self) -> (View, &[(&'a [u8], &'a [u8])]) {
-        (self.view, &self.labels)
+    pub(super) fn key(&self) -> (View, &LabelSlices<'a>) {
+        (self.view, &self.own)
     }
 
     /// Whether it is the view that says what is wrong with entries and records, and counts them.

@@ -123,7 +123,7 @@ impl<'a, S: Sink> Walk<'a, S> {
     }
 
     /// What decides which series come first, for all walks alike.
-    pub(crate) fn key(&self) -> (View, &[(&'a [u8], &'a [u8])]) {
+    pub(crate) fn key(&self) -> (View, &LabelSlices<'a>) {
         self.same
             .first()
             .map_or((View::default(), &[]), BlockSeries::key)
