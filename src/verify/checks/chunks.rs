@@ -354,7 +354,7 @@ impl<'a> Chunks<'a> {
     /// Counts a chunk of aggregates, and checks it as far as is asked for.
     #[cold]
     fn aggregates(&mut self, named: Named<'_>, record: &Record<'_>, findings: &mut Findings) {
-        self.counts.aggregates += 1;
+        self.counts.count(record.encoding, 0);
         match check_aggregates(record, named.meta, self.subject.is_full()) {
             Ok(None) => {}
             Ok(Some(fault)) => {
