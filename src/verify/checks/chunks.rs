@@ -366,7 +366,7 @@ impl<'a> Chunks<'a> {
                     }
                 });
             }
-            Err(malformed) => self.undecodable(named, &malformed, findings),
+            Err(malformed) => self.undecodable(named, record, &malformed, findings),
         }
     }
 
