@@ -21,7 +21,7 @@ pub use writer::{BlockOptions, BlockWriter, write_block};
 use crate::chunk::{Record, Segment};
 use crate::error::{Error, InFile as _, Result};
 use crate::index::{Format, Index};
-use crate::model::ChunkRef;
+use crate::model::{ChunkRef, Millis};
 use crate::raw::{FileBytes, Malformed, ReadMode};
 
 /// Largest `meta.json` that is read: a parsed one takes many times its size in memory. The longest of real ones, with Thanos'
@@ -37,9 +37,15 @@ pub struct Block {
     segments: Vec<FileBytes>,
     tombstones: Tombstones,
     faults: Vec<(PathBuf, Malformed)>,
+    resolution: String,
 }
 
 impl Block {
+    /// How much time one aggregate of a downsampled block stands for, as Thanos says it: `5m`, `1h`. `0ms` for samples.
+    pub fn resolution_text(&self) -> &str {
+        &self.resolution
+    }
+
     /// Opens the block in `dir`, checking what Prometheus checks: metadata, header and table of contents of the
     /// index, headers of the segments, tombstones.
     ///
@@ -104,6 +110,7 @@ impl Block {
             Tombstones::default()
         };
         Ok(Block {
+            resolution: resolution_text(meta.stream().resolution),
             files,
             meta,
             index,
@@ -241,4 +248,13 @@ pub fn read_meta_bytes(files: &BlockFiles) -> Result<FileBytes> {
         )));
     }
     FileBytes::open(&path, ReadMode::Read)
+}
+
+fn resolution_text(resolution: Millis) -> String {
+    let units = [(3_600_000, "h"), (60_000, "m"), (1000, "s")];
+    let whole = |(unit, _): &(Millis, &str)| resolution > 0 && resolution % unit == 0;
+    match units.into_iter().find(whole) {
+        Some((unit, name)) => format!("{}{name}", resolution / unit),
+        None => format!("{resolution}ms"),
+    }
 }

@@ -134,7 +134,7 @@ impl Cut {
         if kind(chunk.record.encoding) != kind(next.record.encoding) {
             return Cut::Layout;
         }
-        if !next.record.encoding.is_float() {
+        if next.record.encoding.is_histogram() {
             // The two highest bits behind the count: 2 says that the counter was reset.
             if next.record.data.get(2).is_some_and(|flags| flags >> 6 == 2) {
                 return Cut::CounterReset;
@@ -172,6 +172,6 @@ fn kind(encoding: Encoding) -> u8 {
         Encoding::Xor | Encoding::Xor2 => 0,
         Encoding::Histogram | Encoding::HistogramSt => 1,
         Encoding::FloatHistogram | Encoding::FloatHistogramSt => 2,
-        Encoding::Unknown(byte) => byte,
+        Encoding::Aggregates | Encoding::Unknown(_) => encoding.byte(),
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::costs::PairId;
 use super::walk::ChunkView;
-use crate::chunk::{Encoding, Tail, VisitFloats, decode, decode_floats};
+use crate::chunk::{Encoding, Record, Tail, VisitFloats, aggregates, decode, decode_floats};
 use crate::inspect::{Distribution, three_digits};
 use crate::model::{FloatSample, Millis};
 use crate::raw::Malformed;
@@ -99,6 +99,9 @@ impl Decoded {
             self.bits.value += all.saturating_sub(time).saturating_sub(behind);
             return Ok(());
         }
+        if record.encoding == Encoding::Aggregates {
+            return self.aggregates(record, job);
+        }
         let mut before = None;
         let mut most = 0;
         decode(record.encoding, record.data, record.data_offset, |sample| {
@@ -109,8 +112,25 @@ impl Decoded {
             before = Some(time);
             most = most.max(sample.buckets() as u64);
         })?;
-        if !record.encoding.is_float() {
+        if record.encoding.is_histogram() {
             self.buckets.record(most);
+        }
+        Ok(())
+    }
+
+    /// Reads all aggregates of a chunk; the distances are those of the first.
+    fn aggregates(&mut self, record: &Record<'_>, job: Option<PairId>) -> Result<(), Malformed> {
+        let parts = aggregates(record.data, record.data_offset)?;
+        for (at, part) in parts.iter().enumerate() {
+            let mut before = None;
+            decode(part.encoding, part.data, part.offset, |sample| {
+                let last = before.replace(sample.time());
+                if at == 0
+                    && let Some(distance) = last.and_then(|last| distance(last, sample.time()))
+                {
+                    self.count(job, distance, 1);
+                }
+            })?;
         }
         Ok(())
     }

@@ -17,7 +17,9 @@ pub enum Encoding {
     HistogramSt,
     /// 6: float histograms with start timestamps, since 3.14.
     FloatHistogramSt,
-    /// Anything else, for example 255, the aggregates of blocks downsampled by Thanos.
+    /// 255: several aggregates of floats or histograms, in blocks that Thanos downsampled; see [`super::aggregates`].
+    Aggregates,
+    /// Anything else.
     Unknown(u8),
 }
 
@@ -41,6 +43,7 @@ impl Encoding {
             4 => Encoding::Xor2,
             5 => Encoding::HistogramSt,
             6 => Encoding::FloatHistogramSt,
+            255 => Encoding::Aggregates,
             other => Encoding::Unknown(other),
         }
     }
@@ -54,13 +57,25 @@ impl Encoding {
             Encoding::Xor2 => 4,
             Encoding::HistogramSt => 5,
             Encoding::FloatHistogramSt => 6,
+            Encoding::Aggregates => 255,
             Encoding::Unknown(byte) => byte,
         }
     }
 
-    /// Whether the samples are floats.
+    /// Whether it holds float samples.
     pub fn is_float(self) -> bool {
         matches!(self, Encoding::Xor | Encoding::Xor2)
+    }
+
+    /// Whether it holds histogram samples.
+    pub fn is_histogram(self) -> bool {
+        matches!(
+            self,
+            Encoding::Histogram
+                | Encoding::FloatHistogram
+                | Encoding::HistogramSt
+                | Encoding::FloatHistogramSt
+        )
     }
 }
 
@@ -73,7 +88,7 @@ impl fmt::Display for Encoding {
             Encoding::Xor2 => "XOR2",
             Encoding::HistogramSt => "histogram ST",
             Encoding::FloatHistogramSt => "float histogram ST",
-            Encoding::Unknown(255) => "Thanos aggregate (255)",
+            Encoding::Aggregates => "Thanos aggregate (255)",
             Encoding::Unknown(byte) => return write!(f, "unknown ({byte})"),
         })
     }
@@ -138,7 +153,7 @@ mod tests {
             assert_eq!(encoding.byte(), byte);
             assert_eq!(
                 Encoding::KNOWN.contains(&encoding),
-                !matches!(encoding, Encoding::Unknown(_))
+                !matches!(encoding, Encoding::Unknown(_) | Encoding::Aggregates)
             );
         }
     }

@@ -6,6 +6,7 @@
 //!
 //! Source of all formats: Prometheus `tsdb/chunkenc`; layouts in `docs/tsdb-format.md`.
 
+mod aggregate;
 pub mod encode;
 mod encoding;
 mod float_histogram;
@@ -20,6 +21,7 @@ mod xor;
 mod xor2;
 mod xor_column;
 
+pub use aggregate::{Aggregate, Part, aggregates};
 pub use encoding::{Encoding, Encodings};
 pub use segment::{MAGIC as SEGMENT_MAGIC, Record, SEGMENT_HEADER, Segment};
 pub use segment_writer::{
@@ -69,7 +71,7 @@ pub enum Tail {
 /// # Errors
 ///
 /// [`Malformed`] where decoding had to stop; [`crate::raw::Problem::Unknown`] for an encoding or histogram schema that this
-/// program does not know.
+/// program does not know. Aggregates are no samples: [`aggregates`] takes them apart.
 #[inline]
 pub fn decode(
     encoding: Encoding,
@@ -96,7 +98,7 @@ pub fn decode(
             };
             float_histogram::decode(data, at, with_start, visit)
         }
-        Encoding::Unknown(_) => Err(unknown(encoding, at)),
+        Encoding::Aggregates | Encoding::Unknown(_) => Err(unknown(encoding, at)),
     }
 }
 
@@ -161,19 +163,22 @@ pub fn decode_floats<V: VisitFloats>(
     }
 }
 
-/// The number of samples that the header of a chunk promises, without decoding.
+/// The number of samples that the header of a chunk promises, without decoding; of aggregates the number of spans of time.
 ///
 /// # Errors
 ///
 /// When the data is shorter than the header, or the encoding is unknown.
 pub fn promised_samples(encoding: Encoding, data: &[u8], at: u64) -> Result<u32, Malformed> {
+    if encoding == Encoding::Aggregates {
+        return aggregate::promised(data, at);
+    }
     let count = u32::from(crate::raw::Reader::new(data, at, DATA).u16()?);
     match encoding {
         Encoding::Xor | Encoding::Xor2 | Encoding::Histogram | Encoding::FloatHistogram => {
             Ok(count)
         }
         Encoding::HistogramSt | Encoding::FloatHistogramSt => Ok(count & start::COUNT_MASK),
-        Encoding::Unknown(_) => Err(unknown(encoding, at)),
+        Encoding::Aggregates | Encoding::Unknown(_) => Err(unknown(encoding, at)),
     }
 }
 
@@ -223,7 +228,7 @@ fn read_layout(
             let mut bits = BitReader::new(reader.rest());
             histogram_layout::read_layout(&mut bits, reader.offset()).map(Some)
         }
-        Encoding::Unknown(_) => Err(unknown(encoding, 0)),
+        Encoding::Aggregates | Encoding::Unknown(_) => Err(unknown(encoding, 0)),
     }
 }
 

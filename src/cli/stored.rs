@@ -10,6 +10,7 @@ use super::Context;
 use super::args::{REPO_VARIABLE, open_repository};
 use crate::block::{BlockFiles, DataDir, read_meta};
 use crate::error::{Error, Result};
+use crate::inspect::MARK_FILES;
 use crate::model::{Millis, Ulid, now};
 use crate::raw::temporary_dir;
 use crate::report;
@@ -466,5 +467,5 @@ fn read_small(store: &dyn Store, block: &StoredBlock, file: &StoredFile) -> Resu
 }
 
 fn is_small(name: &str) -> bool {
-    ["meta.json", "tombstones"].contains(&name)
+    ["meta.json", "tombstones"].contains(&name) || MARK_FILES.contains(&name)
 }

@@ -37,7 +37,7 @@ pub(super) fn join(
             (false, false) => break,
             (true, false) => Ordering::Less,
             (false, true) => Ordering::Greater,
-            (true, true) => join.a.labels().cmp(join.b.labels()),
+            (true, true) => join.a.key().cmp(&join.b.key()),
         };
         let bytes = match order {
             Ordering::Less => join.only_a(),

@@ -4,7 +4,7 @@ use super::canonical::{self, Hasher};
 use super::metrics::MetricTotals;
 use super::{NamedSeries, SideName, Totals};
 use crate::block::Block;
-use crate::dump::{LabelSlices, Options, Problem, Sink, Tally, Walk};
+use crate::dump::{LabelSlices, Options, Problem, Sink, Tally, View, Walk};
 use crate::error::Result;
 use crate::model::{Label, Labels, Millis, Sample};
 
@@ -59,7 +59,8 @@ impl Sink for Waiting {
 pub(super) struct Side<'a> {
     name: SideName,
     walk: Walk<'a, Waiting>,
-    /// Labels of the series before.
+    /// View of the series before, and its labels.
+    view_before: View,
     before: Vec<(&'a [u8], &'a [u8])>,
     current: Current,
     totals: Totals,
@@ -84,6 +85,7 @@ impl<'a> Side<'a> {
         Ok(Side {
             name,
             walk: Walk::open(blocks, options, Waiting::default(), &mut report)?,
+            view_before: View::default(),
             before: Vec::new(),
             current: Current::default(),
             totals: Totals {
@@ -95,8 +97,10 @@ impl<'a> Side<'a> {
 
     /// Moves to the next series that has samples, whatever was left of the one before; `false` when there is none.
     pub(super) fn next_series(&mut self, report: &mut dyn FnMut(SideName, Problem)) -> bool {
+        let (view, labels) = self.walk.key();
+        self.view_before = view;
         self.before.clear();
-        self.before.extend_from_slice(self.walk.labels());
+        self.before.extend_from_slice(labels);
         let name = self.name;
         while self.walk.next_series(&mut |problem| report(name, problem)) {
             self.current = Current::default();
@@ -104,11 +108,17 @@ impl<'a> Side<'a> {
                 let waiting = &mut self.walk.sink;
                 waiting.content.update(&waiting.series);
                 waiting.labels.update(&waiting.series);
-                self.totals.unsorted += u64::from(self.before.as_slice() >= self.walk.labels());
+                let before = (self.view_before, self.before.as_slice());
+                self.totals.unsorted += u64::from(before >= self.walk.key());
                 return true;
             }
         }
         false
+    }
+
+    /// What decides which series come first.
+    pub(super) fn key(&self) -> (View, &LabelSlices<'a>) {
+        self.walk.key()
     }
 
     /// Labels of the series.

@@ -18,7 +18,16 @@ impl<'a> Candidates<'a> {
     /// The candidates for any of `selectors`. Postings are used when each selector pins some label to one value and they are
     /// sound; otherwise every entry is read, so that damaged postings hide nothing.
     pub(crate) fn of(index: &Index<'a>, selectors: &[Selector]) -> Self {
-        match from_postings(index, selectors) {
+        Candidates::beside(index, selectors, &[])
+    }
+
+    /// As [`Candidates::of`], for series that have the labels `added` beside those in the index.
+    pub(super) fn beside(
+        index: &Index<'a>,
+        selectors: &[Selector],
+        added: &[(&[u8], &[u8])],
+    ) -> Self {
+        match from_postings(index, selectors, added) {
             Some(references) => Candidates::Listed(references.into_iter()),
             None => Candidates::All(index.sound_series()),
         }
@@ -44,14 +53,18 @@ impl<'a> Candidates<'a> {
 }
 
 /// The series in the shortest list of each selector; nothing when a selector has no list or one of the lists is unsound.
-fn from_postings(index: &Index<'_>, selectors: &[Selector]) -> Option<Vec<SeriesRef>> {
+fn from_postings(
+    index: &Index<'_>,
+    selectors: &[Selector],
+    added: &[(&[u8], &[u8])],
+) -> Option<Vec<SeriesRef>> {
     if selectors.is_empty() {
         return None;
     }
     let table = index.postings_table().ok()?;
     let mut references = Vec::new();
     for selector in selectors {
-        references.extend(shortest_list(index, &table, selector)?);
+        references.extend(shortest_list(index, &table, selector, added)?);
     }
     references.sort_unstable();
     references.dedup();
@@ -62,10 +75,12 @@ fn shortest_list(
     index: &Index<'_>,
     table: &PostingsTable<'_>,
     selector: &Selector,
+    added: &[(&[u8], &[u8])],
 ) -> Option<Vec<SeriesRef>> {
     let pinned: Vec<(&[u8], &[u8])> = selector
         .matchers()
         .iter()
+        .filter(|matcher| added.iter().all(|(name, _)| *name != matcher.name()))
         .filter_map(|matcher| matcher.only_value().map(|value| (matcher.name(), value)))
         .collect();
     let mut lists: Vec<Option<Postings<'_>>> = vec![None; pinned.len()];

@@ -24,9 +24,19 @@ struct Test<'a> {
 
 impl<'a> Filter<'a> {
     pub(crate) fn new(selectors: &'a [Selector], symbols: &Symbols<'_>) -> Self {
+        Filter::beside(selectors, symbols, &[])
+    }
+
+    /// As [`Filter::new`], for series that have the labels `added` beside those in the block.
+    pub(super) fn beside(
+        selectors: &'a [Selector],
+        symbols: &Symbols<'_>,
+        added: &[(&[u8], &[u8])],
+    ) -> Self {
+        let test = |matcher| Test::beside(matcher, added);
         let mut selectors: Vec<Vec<_>> = selectors
             .iter()
-            .map(|selector| selector.matchers().iter().map(Test::new).collect())
+            .map(|selector| selector.matchers().iter().map(test).collect())
             .collect();
         let tests: Vec<_> = selectors.iter_mut().flatten().collect();
         find_names(tests, symbols);
@@ -57,11 +67,12 @@ impl<'a> Filter<'a> {
 }
 
 impl<'a> Test<'a> {
-    fn new(matcher: &'a Matcher) -> Self {
+    fn beside(matcher: &'a Matcher, added: &[(&[u8], &[u8])]) -> Self {
+        let value = added.iter().find(|(name, _)| *name == matcher.name());
         Test {
             matcher,
             names: Vec::new(),
-            accepts_missing: matcher.accepts(b""),
+            accepts_missing: matcher.accepts(value.map_or(b"", |(_, value)| value)),
             values: HashMap::new(),
         }
     }

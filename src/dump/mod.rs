@@ -17,6 +17,7 @@ mod selector;
 mod series;
 mod sources;
 mod tally;
+mod view;
 mod walk;
 
 use std::io::Write;
@@ -26,12 +27,14 @@ pub use problem::{Fault, Lost, Problem};
 pub use selector::{Matcher, Selector};
 pub use sources::{Sources, Unreadable};
 pub use tally::{BlockTally, Tally};
+pub use view::{AGGREGATE_LABEL, RESOLUTION_LABEL};
 
 pub(crate) use candidates::Candidates;
 pub(crate) use filter::Filter;
 pub(crate) use format::LabelSlices;
 pub(crate) use selector::anchored;
 pub(crate) use series::{Interval, deleted_intervals};
+pub(crate) use view::View;
 pub(crate) use walk::{Sink, Walk};
 
 use crate::block::Block;
@@ -79,6 +82,9 @@ impl Options {
 
 /// Writes the samples of `blocks` to `out`. What is damaged goes to `report`, as soon as it is seen; `progress` is told how many
 /// bytes of chunks were read.
+///
+/// Blocks of aggregates are dumped as series of their own, behind those of samples: with the labels [`AGGREGATE_LABEL`] and [`RESOLUTION_LABEL`] beside
+/// those that they have.
 ///
 /// Where blocks overlap and hold different samples for the same time, the block that begins later wins.
 ///

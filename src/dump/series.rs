@@ -5,10 +5,12 @@ use std::collections::HashMap;
 
 use super::candidates::Candidates;
 use super::filter::Filter;
+use super::format::LabelSlices;
 use super::problem::{Fault, Lost, Problem};
 use super::selector::Selector;
+use super::view::View;
 use crate::block::Block;
-use crate::chunk;
+use crate::chunk::{self, Aggregate, Encoding, Record};
 use crate::index::{Index, Series, SeriesEntry, Symbols};
 use crate::model::{ChunkMeta, Label, Labels, Millis, Sample, SeriesRef};
 use crate::raw::Malformed;
@@ -33,6 +35,8 @@ pub(super) struct BlockSeries<'a> {
     block: &'a Block,
     /// Position of the block among all that are dumped.
     pub(super) position: usize,
+    /// What of it is dumped.
+    view: View,
     /// Series entries read so far, selected or not.
     pub(super) seen: u64,
     index: Index<'a>,
@@ -42,6 +46,11 @@ pub(super) struct BlockSeries<'a> {
     deleted: HashMap<SeriesRef, Vec<Interval>>,
     reference: SeriesRef,
     series: Series,
+    /// Labels that the series has in the index.
+    own: Vec<(&'a [u8], &'a [u8])>,
+    /// Labels that all series have beside those.
+    added: Vec<(&'a [u8], &'a [u8])>,
+    /// Both.
     labels: Vec<(&'a [u8], &'a [u8])>,
 }
 
@@ -55,20 +64,25 @@ impl<'a> BlockSeries<'a> {
         block: &'a Block,
         index: Index<'a>,
         position: usize,
+        view: View,
         selectors: &'a [Selector],
     ) -> Result<Self, Malformed> {
         let symbols = index.symbols()?;
+        let added = view.labels(block);
         Ok(BlockSeries {
             block,
             position,
+            view,
             seen: 0,
-            candidates: Candidates::of(&index, selectors),
-            filter: Filter::new(selectors, &symbols),
+            candidates: Candidates::beside(&index, selectors, &added),
+            filter: Filter::beside(selectors, &symbols, &added),
             deleted: deleted_intervals(block),
             index,
             symbols,
             reference: SeriesRef::default(),
             series: Series::default(),
+            own: Vec::new(),
+            added,
             labels: Vec::new(),
         })
     }
@@ -104,11 +118,17 @@ impl<'a> BlockSeries<'a> {
         {
             return Ok(false);
         }
-        self.labels.clear();
+        self.own.clear();
         for (name, value) in &self.series.labels {
             let name = self.symbols.get(*name, entry.offset)?;
-            self.labels
+            self.own
                 .push((name, self.symbols.get(*value, entry.offset)?));
+        }
+        self.labels.clear();
+        self.labels.extend_from_slice(&self.own);
+        if !self.added.is_empty() {
+            self.labels.extend_from_slice(&self.added);
+            self.labels.sort_by_key(|(name, _)| *name);
         }
         self.reference = entry.reference;
         Ok(true)
@@ -130,6 +150,16 @@ impl<'a> BlockSeries<'a> {
     /// Labels of the series.
     pub(super) fn labels(&self) -> &[(&'a [u8], &'a [u8])] {
         &self.labels
+    }
+
+    /// What decides which series come first: the view, and then the labels in the index.
+    pub(super) fn key(&self) -> (View, &LabelSlices<'a>) {
+        (self.view, &self.own)
+    }
+
+    /// Whether it is the view that says what is wrong with entries and records, and counts them.
+    pub(super) fn is_first(&self) -> bool {
+        self.view == View::Samples
     }
 
     /// Chunks of the series.
@@ -157,12 +187,22 @@ impl<'a> BlockSeries<'a> {
         let record = self
             .block
             .chunk(chunk.reference)
-            .map_err(|fault| (fault, self.promised(chunk)))?;
+            .map_err(|fault| (fault, self.promised(chunk)));
+        let record = match record {
+            Err(_) if !self.is_first() => return Ok(ChunkData::NONE),
+            record => record?,
+        };
+        if let View::Aggregate(_, aggregate) = self.view {
+            return decode_aggregate(&record, aggregate, visit);
+        }
+        if record.encoding == Encoding::Aggregates && self.block.meta().downsampled().is_some() {
+            return match chunk::aggregates(record.data, record.data_offset) {
+                Ok(_) => Ok(ChunkData::of(&record)),
+                Err(fault) => Err((fault, None)),
+            };
+        }
         chunk::decode(record.encoding, record.data, record.data_offset, visit)
-            .map(|_| ChunkData {
-                offset: record.data_offset,
-                len: record.data.len() as u64,
-            })
+            .map(|_| ChunkData::of(&record))
             .map_err(|fault| (fault, self.promised(chunk)))
     }
 
@@ -189,7 +229,7 @@ impl<'a> BlockSeries<'a> {
         }
     }
 
-    /// The problem of a chunk at `offset` whose samples begin or end elsewhere than the index says.
+    /// The problem of a chunk at `offset` whose samples begin or end elsewhere than the index says. Not every aggregate is there of every span of time.
     pub(super) fn range_problem(
         &self,
         chunk: &ChunkMeta,
@@ -197,6 +237,15 @@ impl<'a> BlockSeries<'a> {
         offset: u64,
     ) -> Option<Problem> {
         if found == Some((chunk.min_time, chunk.max_time)) {
+            return None;
+        }
+        let is_within =
+            found.is_none_or(|(first, last)| first >= chunk.min_time && last <= chunk.max_time);
+        let has_aggregates = || {
+            let record = self.block.chunk(chunk.reference);
+            record.is_ok_and(|record| record.encoding == Encoding::Aggregates)
+        };
+        if is_within && (!self.is_first() || found.is_none() && has_aggregates()) {
             return None;
         }
         let wanted = format!(
@@ -214,7 +263,7 @@ impl<'a> BlockSeries<'a> {
 
 impl Ord for BlockSeries<'_> {
     fn cmp(&self, other: &Self) -> Ordering {
-        (&other.labels, other.position).cmp(&(&self.labels, self.position))
+        (other.key(), other.position).cmp(&(self.key(), self.position))
     }
 }
 
@@ -231,6 +280,53 @@ impl PartialEq for BlockSeries<'_> {
 }
 
 impl Eq for BlockSeries<'_> {}
+
+impl ChunkData {
+    /// Nothing was read.
+    const NONE: ChunkData = ChunkData { offset: 0, len: 0 };
+
+    fn of(record: &Record<'_>) -> Self {
+        ChunkData {
+            offset: record.data_offset,
+            len: record.data.len() as u64,
+        }
+    }
+}
+
+/// Lends one aggregate of a chunk to `visit`, if it has that. A counter may end with a sample of the time of the one before, which says nothing new of the
+/// aggregate and is passed over. What cannot be taken apart is another view's to report.
+fn decode_aggregate(
+    record: &Record<'_>,
+    aggregate: Aggregate,
+    mut visit: impl FnMut(Sample<'_>),
+) -> Result<ChunkData, (Malformed, Option<u32>)> {
+    if record.encoding != Encoding::Aggregates {
+        return Ok(ChunkData::NONE);
+    }
+    let Ok(parts) = chunk::aggregates(record.data, record.data_offset) else {
+        return Ok(ChunkData::NONE);
+    };
+    let Some(part) = parts.iter().find(|part| part.aggregate == aggregate) else {
+        return Ok(ChunkData::NONE);
+    };
+    let mut last = None;
+    let decoded = chunk::decode(part.encoding, part.data, part.offset, |sample| {
+        let time = sample.time();
+        if last.replace(time) != Some(time) {
+            visit(sample);
+        }
+    });
+    match decoded {
+        Ok(_) => Ok(ChunkData {
+            offset: part.offset,
+            len: part.data.len() as u64,
+        }),
+        Err(fault) => {
+            let promised = chunk::promised_samples(part.encoding, part.data, part.offset);
+            Err((fault, promised.ok()))
+        }
+    }
+}
 
 /// The block's tombstones by series, intervals that overlap or touch made one.
 pub(crate) fn deleted_intervals(block: &Block) -> HashMap<SeriesRef, Vec<Interval>> {

@@ -68,11 +68,6 @@ impl Sources {
 /// The metadata, and the block if it holds samples of the time asked for.
 fn open(entry: &Entry, options: &Options, mode: ReadMode) -> Result<(Meta, Option<Block>)> {
     let meta = read_meta(&BlockFiles::scan(&entry.path)?)?;
-    if meta.downsampled().is_some() {
-        return Err(Error::unsupported(
-            "downsampled by Thanos: it holds aggregates, not samples",
-        ));
-    }
     let concerned = meta.min_time <= options.until && meta.max_time > options.since;
     let block = if concerned {
         Some(Block::open(&entry.path, mode)?)

@@ -7,6 +7,7 @@ use super::overlap::Overlap;
 use super::problem::{Lost, Problem};
 use super::series::BlockSeries;
 use super::tally::Tally;
+use super::view::View;
 use super::{Options, is_deleted};
 use crate::block::Block;
 use crate::error::Result;
@@ -79,11 +80,15 @@ impl<'a, S: Sink> Walk<'a, S> {
             let Some(&block) = walk.blocks.get(position) else {
                 break;
             };
-            match BlockSeries::open(block, block.index()?, position, &options.selectors) {
-                Ok(series) => walk.advance(series, report),
-                Err(fault) => {
-                    let lost = Lost::Block(block.meta().stats.num_samples);
-                    walk.problem(position, Problem::of_index(block, fault, lost), report);
+            for view in View::of(block) {
+                let (index, selectors) = (block.index()?, &options.selectors);
+                match BlockSeries::open(block, index, position, view, selectors) {
+                    Ok(series) => walk.advance(series, report),
+                    Err(fault) => {
+                        let lost = Lost::Block(block.meta().stats.num_samples);
+                        walk.problem(position, Problem::of_index(block, fault, lost), report);
+                        break;
+                    }
                 }
             }
         }
@@ -102,7 +107,7 @@ impl<'a, S: Sink> Walk<'a, S> {
             };
             self.same.push(first);
             while let Some(next) = self.heads.peek()
-                && self.labels() == next.labels()
+                && self.key() == next.key()
             {
                 self.same.extend(self.heads.pop());
             }
@@ -115,6 +120,13 @@ impl<'a, S: Sink> Walk<'a, S> {
                 return true;
             }
         }
+    }
+
+    /// What decides which series come first, for all walks alike.
+    pub(crate) fn key(&self) -> (View, &LabelSlices<'a>) {
+        self.same
+            .first()
+            .map_or((View::default(), &[]), BlockSeries::key)
     }
 
     /// Labels of the series.
@@ -164,8 +176,15 @@ impl<'a, S: Sink> Walk<'a, S> {
     /// Moves on to the next selected series of a block, and puts it among the heads if there is one.
     fn advance(&mut self, mut series: BlockSeries<'a>, report: &mut dyn FnMut(Problem)) {
         let position = series.position;
-        let found = series.advance(&mut |problem| self.problem(position, problem, report));
-        if let Some(block) = self.tally.blocks.get_mut(position) {
+        let is_first = series.is_first();
+        let found = series.advance(&mut |problem| {
+            if is_first {
+                self.problem(position, problem, report);
+            }
+        });
+        if let Some(block) = self.tally.blocks.get_mut(position)
+            && is_first
+        {
             block.series = series.seen;
         }
         if found {
@@ -219,7 +238,9 @@ impl<'a, S: Sink> Walk<'a, S> {
                 sink.sample(&sample, tally);
             }
         });
-        if let Some(block) = tally.blocks.get_mut(position) {
+        if let Some(block) = tally.blocks.get_mut(position)
+            && series.is_first()
+        {
             block.chunks += 1;
             block.samples += u64::from(samples);
         }

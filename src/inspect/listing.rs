@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
+use super::marks::{Mark, marks};
 use crate::block::{BlockFiles, DataDir, Entry, EntryKind, Meta, read_meta};
 use crate::chunk::{Encodings, SEGMENT_HEADER, Segment};
 use crate::error::{Error, Result};
@@ -50,6 +51,8 @@ pub struct ListedBlock {
     pub oddity: Option<EntryKind>,
     /// The name of the directory, where it is a ULID other than the one in the metadata.
     pub directory_ulid: Option<Ulid>,
+    /// Marks in its directory.
+    pub marks: Vec<Mark>,
     /// The hole before this block.
     pub gap: Option<Gap>,
     /// Blocks whose range overlaps this one's, at most 16 of them. A block and the one it was compacted into
@@ -331,6 +334,7 @@ fn describe(entry: &Entry, files: &BlockFiles, meta: Meta) -> ListedBlock {
             .collect(),
         oddity: (entry.kind != EntryKind::Block).then_some(entry.kind),
         directory_ulid: entry.ulid.filter(|ulid| *ulid != meta.ulid),
+        marks: marks(&entry.path),
         gap: None,
         overlaps: Vec::new(),
         superseded_by: None,
@@ -411,6 +415,7 @@ mod tests {
             missing: Vec::new(),
             oddity: None,
             directory_ulid: None,
+            marks: Vec::new(),
             gap: None,
             overlaps: Vec::new(),
             superseded_by: None,

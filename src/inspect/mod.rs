@@ -7,6 +7,7 @@
 mod distribution;
 mod index_part;
 mod listing;
+mod marks;
 mod series_part;
 
 use std::path::PathBuf;
@@ -15,6 +16,7 @@ pub use distribution::{Bucket, Distribution};
 pub(crate) use index_part::sections;
 pub use index_part::{IndexSection, LabelName, PostingsCounts, SymbolCounts};
 pub use listing::{Gap, ListedBlock, Listing, OtherEntry, Totals, UnreadableBlock};
+pub use marks::{MARK_FILES, Mark, MarkKind, marks};
 pub use series_part::{EncodingCounts, SeriesCounts};
 pub(crate) use series_part::{average_distance, sound_parts, three_digits};
 
@@ -59,6 +61,8 @@ pub struct Inspection {
     pub tombstones: Vec<Deletion>,
     /// Files that do not belong to a block, relative to its directory, with their size in bytes.
     pub others: Vec<(PathBuf, u64)>,
+    /// Marks in its directory.
+    pub marks: Vec<Mark>,
     /// What could not be read. This is no verification: see [`verify`](crate::verify).
     pub faults: Faults,
 }
@@ -141,6 +145,7 @@ pub fn inspect(block: &Block) -> Result<Inspection> {
         postings,
         series,
         tombstones: deletions(block, &index, &symbols),
+        marks: marks(block.dir()),
         others: files
             .others
             .iter()

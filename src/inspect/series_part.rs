@@ -186,7 +186,10 @@ impl SeriesCounts {
         if let Some(interval) = average_distance(chunk, samples) {
             *self.intervals.entry(interval).or_default() += samples;
         }
-        if !record.encoding.is_float() {
+        if record.encoding == Encoding::Aggregates {
+            check_aggregates(&record)?;
+        }
+        if record.encoding.is_histogram() {
             self.histogram_buckets.record(buckets(&record)?);
         }
         Ok(())
@@ -206,7 +209,7 @@ impl SeriesCounts {
         if record.encoding.is_float() {
             self.float_samples.record(samples);
             self.float_bytes.record(bytes);
-        } else {
+        } else if record.encoding.is_histogram() {
             self.histogram_samples.record(samples);
             self.histogram_bytes.record(bytes);
         }
@@ -230,6 +233,14 @@ impl SeriesCounts {
         self.histogram_bytes.merge(&other.histogram_bytes);
         self.histogram_buckets.merge(&other.histogram_buckets);
     }
+}
+
+/// Whether all that a chunk of aggregates holds can be decoded.
+pub(crate) fn check_aggregates(record: &Record<'_>) -> Result<(), Malformed> {
+    for part in chunk::aggregates(record.data, record.data_offset)? {
+        chunk::decode(part.encoding, part.data, part.offset, |_| {})?;
+    }
+    Ok(())
 }
 
 /// Buckets of a histogram chunk's samples; a stale marker among them has none.

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value as Json, json};
 
+use super::stream::{external_labels, resolution, shard};
 use super::{Column, Unit, Value, bytes_text, duration_text, json_rows, table, time_text};
 use crate::block::{EntryKind, Place};
 use crate::inspect::{Gap, ListedBlock, Listing, OtherEntry, Totals, UnreadableBlock};
@@ -120,6 +121,34 @@ pub const COLUMNS: &[Column<ListedBlock>] = &[
         unit: Unit::None,
         explanation: "Compaction hints, for example from-out-of-order.",
         value: |block| Value::List(block.meta.compaction.hints.clone()),
+    },
+    Column {
+        key: "resolution",
+        heading: "RESOLUTION",
+        unit: Unit::Millis,
+        explanation: "How much time one aggregate of a downsampled block stands for, in milliseconds; null for samples.",
+        value: |block| resolution(&block.meta.stream()),
+    },
+    Column {
+        key: "external_labels",
+        heading: "LABELS",
+        unit: Unit::None,
+        explanation: "External labels of the block, as name=value: cluster, replica, tenant.",
+        value: |block| external_labels(&block.meta.stream()),
+    },
+    Column {
+        key: "shard",
+        heading: "SHARD",
+        unit: Unit::None,
+        explanation: "Which of several blocks of the same sources it is, such as 3_of_8.",
+        value: |block| shard(&block.meta.stream()),
+    },
+    Column {
+        key: "marks",
+        heading: "MARKS",
+        unit: Unit::None,
+        explanation: "What marks in the block's directory ask for, since when and why.",
+        value: |block| Value::List(block.marks.iter().map(ToString::to_string).collect()),
     },
     Column {
         key: "gap_before",

@@ -17,6 +17,7 @@ pub mod reference;
 pub mod retain;
 pub mod start;
 pub mod stats;
+mod stream;
 mod text_formats;
 mod unit;
 mod value;
@@ -45,6 +46,13 @@ pub struct Column<Row: ?Sized> {
     pub value: fn(&Row) -> Value,
 }
 
+/// Keys of columns that people see only where there is something in them: blocks that Prometheus wrote have none of it.
+const SELDOM: [&str; 4] = ["resolution", "external_labels", "shard", "marks"];
+
+fn is_worth_showing<Row>(column: &Column<Row>, rows: &[Row]) -> bool {
+    !SELDOM.contains(&column.key) || rows.iter().any(|row| !(column.value)(row).is_nothing())
+}
+
 /// `amount` per thing, where there are any.
 pub(crate) fn ratio(amount: u64, things: u64) -> Value {
     if things == 0 {
@@ -59,6 +67,7 @@ pub fn table<Row>(columns: &[Column<Row>], rows: &[Row]) -> String {
     let shown: Vec<_> = columns
         .iter()
         .filter(|column| !column.heading.is_empty())
+        .filter(|column| is_worth_showing(column, rows))
         .collect();
     let mut table = Table::new();
     table
@@ -102,7 +111,10 @@ pub fn json_rows<Row>(columns: &[Column<Row>], rows: &[Row]) -> Json {
 
 /// The row as lines `heading: value`, for reports about one thing.
 pub fn lines<Row: ?Sized>(columns: &[Column<Row>], row: &Row) -> String {
-    let shown = || columns.iter().filter(|column| !column.heading.is_empty());
+    let shown = || {
+        let headed = columns.iter().filter(|column| !column.heading.is_empty());
+        headed.filter(|column| !SELDOM.contains(&column.key) || !(column.value)(row).is_nothing())
+    };
     let width = shown()
         .map(|column| column.heading.len())
         .max()

@@ -43,6 +43,16 @@ impl Value {
         Value::Text(text.into())
     }
 
+    /// Whether people see nothing of it.
+    pub(super) fn is_nothing(&self) -> bool {
+        match self {
+            Value::None => true,
+            Value::Text(text) => text.is_empty(),
+            Value::List(list) => list.is_empty(),
+            _ => false,
+        }
+    }
+
     /// Whether the value is right-aligned.
     pub(super) fn is_number(&self) -> bool {
         matches!(

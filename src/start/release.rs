@@ -43,7 +43,7 @@ impl Release {
             Encoding::FloatHistogram => Some(Self::new(2, 42)),
             Encoding::Xor2 => Some(Self::new(3, 11)),
             Encoding::HistogramSt | Encoding::FloatHistogramSt => Some(Self::new(3, 14)),
-            Encoding::Unknown(_) => None,
+            Encoding::Aggregates | Encoding::Unknown(_) => None,
         }
     }
 

@@ -24,7 +24,7 @@ pub use checks::groups::Group;
 pub use finding::{Finding, Findings, KEPT_PER_KIND, Loss};
 pub use kind::{Consequence, Consequences, Kind, Severity};
 
-use crate::block::{DataDir, Place};
+use crate::block::{DataDir, EntryKind, Place};
 use crate::error::{ErrorKind, Result};
 use crate::progress::Progress;
 use crate::raw::ReadMode;
@@ -113,6 +113,9 @@ pub fn verify(path: &Path, options: Options, progress: &dyn Progress) -> Result<
         }
     }
     checks::cross::compare(&blocks, &mut findings);
+    if scanned.entries().iter().any(|e| e.kind == EntryKind::Wal) {
+        checks::cross::served_aggregates(&blocks, &mut findings);
+    }
     let start = checks::start::foretell(&scanned, &blocks, logs.as_ref(), options, &mut findings);
     progress.end();
     findings.sort();

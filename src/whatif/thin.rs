@@ -57,6 +57,10 @@ impl Thinning {
         let encoding = chunks
             .first()
             .map_or(Encoding::Xor, |chunk| chunk.record.encoding);
+        // Aggregates are no scrapes: another interval leaves them as they are.
+        if encoding == Encoding::Aggregates {
+            return;
+        }
         let kind = if encoding.is_float() {
             &mut self.float
         } else {

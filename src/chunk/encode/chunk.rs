@@ -61,6 +61,11 @@ impl ChunkEncoder {
             Encoding::HistogramSt => Encoder::Histogram(HistogramEncoder::new(true)),
             Encoding::FloatHistogram => Encoder::FloatHistogram(FloatHistogramEncoder::new(false)),
             Encoding::FloatHistogramSt => Encoder::FloatHistogram(FloatHistogramEncoder::new(true)),
+            Encoding::Aggregates => {
+                return Err(Error::unsupported(
+                    "expected an encoding of samples, found aggregates",
+                ));
+            }
             Encoding::Unknown(byte) => {
                 return Err(Error::unsupported(format!("unknown chunk encoding {byte}")));
             }

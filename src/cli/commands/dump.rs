@@ -24,6 +24,9 @@ Examples:
 
 Times: 2026-11-21T19:00:00Z, 2026-11-21, Unix seconds, now, or 2h (ago).
 
+Blocks that Thanos downsampled hold aggregates: they follow as series of their own, with the labels __aggregate__ \
+(count, sum, min, max, counter) and __resolution__ (5m, 1h), which --match can select.
+
 Series of several blocks are merged as a query would merge them, deleted ranges are left out. What is damaged is \
 named on standard error, skipped and counted, and the exit code is 3. Only blocks are read: samples that are still \
 in the write-ahead log are not dumped.")]

@@ -319,7 +319,7 @@ impl GroupReader<'_> {
                 })?;
                 encoder.finish().data
             }
-            Encoding::Unknown(_) => {
+            Encoding::Aggregates | Encoding::Unknown(_) => {
                 return Err(self.malformed("encoding", "that columns hold", encoding));
             }
         };

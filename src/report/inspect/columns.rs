@@ -6,6 +6,7 @@ use crate::chunk::Encoding;
 use crate::inspect::{
     Bucket, Deletion, Distribution, EncodingCounts, FULL_CHUNK, IndexSection, Inspection, LabelName,
 };
+use crate::report::stream::{external_labels, resolution, shard};
 use crate::report::{Column, Unit, Value, ratio};
 
 /// What is said of the block as a whole.
@@ -78,6 +79,34 @@ pub(in crate::report) const OVERVIEW: &[Column<Inspection>] = &[
         unit: Unit::None,
         explanation: "Compaction hints, for example from-out-of-order.",
         value: |block| Value::List(block.meta.compaction.hints.clone()),
+    },
+    Column {
+        key: "resolution",
+        heading: "resolution",
+        unit: Unit::Millis,
+        explanation: "How much time one aggregate of a downsampled block stands for, in milliseconds; null for samples.",
+        value: |block| resolution(&block.meta.stream()),
+    },
+    Column {
+        key: "external_labels",
+        heading: "external labels",
+        unit: Unit::None,
+        explanation: "External labels of the block, as name=value: cluster, replica, tenant.",
+        value: |block| external_labels(&block.meta.stream()),
+    },
+    Column {
+        key: "shard",
+        heading: "shard",
+        unit: Unit::None,
+        explanation: "Which of several blocks of the same sources it is, such as 3_of_8.",
+        value: |block| shard(&block.meta.stream()),
+    },
+    Column {
+        key: "marks",
+        heading: "marks",
+        unit: Unit::None,
+        explanation: "What marks in the block's directory ask for, since when and why.",
+        value: |block| Value::List(block.marks.iter().map(ToString::to_string).collect()),
     },
     Column {
         key: "series",

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Subject;
 use super::again::{Again, Known, Place};
+use super::aggregates::check_aggregates;
 use super::counts::ChunkCounts;
 use super::coverage::Coverage;
 use super::histogram::{HistogramFault, Histograms};
@@ -143,7 +144,7 @@ impl<'a> Chunks<'a> {
         self.expected = Some((position, record.end));
         self.counts.bytes += record.end - record.offset;
         match record.encoding {
-            Encoding::Unknown(255) => self.counts.aggregates += 1,
+            Encoding::Aggregates => self.aggregates(named, &record, findings),
             _ if self.subject.is_full() => self.decode(named, &record, findings),
             _ => self.promise(named, &record, findings),
         }
@@ -348,6 +349,25 @@ impl<'a> Chunks<'a> {
         self.find(Kind::ChunkChecksum, named, samples, findings, |finding| {
             inside(finding, malformed)
         });
+    }
+
+    /// Counts a chunk of aggregates, and checks it as far as is asked for.
+    #[cold]
+    fn aggregates(&mut self, named: Named<'_>, record: &Record<'_>, findings: &mut Findings) {
+        self.counts.count(record.encoding, 0);
+        match check_aggregates(record, named.meta, self.subject.is_full()) {
+            Ok(None) => {}
+            Ok(Some(fault)) => {
+                self.find(fault.kind, named, fault.spans, findings, |finding| {
+                    Finding {
+                        section: Some("aggregate chunk"),
+                        offset: Some(fault.offset),
+                        ..finding.saying(fault.detail)
+                    }
+                });
+            }
+            Err(malformed) => self.undecodable(named, record, &malformed, findings),
+        }
     }
 
     /// Counts what the header promises, without decoding.

@@ -28,7 +28,9 @@ impl ChunkCounts {
     pub(super) fn count(&mut self, encoding: Encoding, samples: u32) {
         let samples = u64::from(samples);
         self.encodings.insert(encoding);
-        if encoding.is_float() {
+        if encoding == Encoding::Aggregates {
+            self.aggregates += 1;
+        } else if encoding.is_float() {
             self.floats += samples;
         } else {
             self.histograms += samples;

@@ -30,6 +30,26 @@ pub(in crate::verify) fn compare(blocks: &[BlockVerdict], findings: &mut Finding
     overlaps(&known, &mut add);
 }
 
+/// Names blocks of aggregates, where there is a WAL beside them: a Prometheus works here.
+pub(in crate::verify) fn served_aggregates(blocks: &[BlockVerdict], findings: &mut Findings) {
+    for block in blocks {
+        let resolution = block.meta.as_ref().and_then(Meta::downsampled);
+        if let Some(resolution) = resolution {
+            let kind = Kind::BlockDownsampledServed;
+            findings.add(kind, || Finding {
+                kind,
+                block: block.ulid,
+                path: block.dir.clone(),
+                offset: None,
+                section: None,
+                series: None,
+                loss: None,
+                detail: format!("one aggregate every {resolution} ms"),
+            });
+        }
+    }
+}
+
 type Known<'a> = [(&'a BlockVerdict, &'a Meta)];
 
 fn same_ulid(known: &Known<'_>, add: &mut dyn FnMut(Kind, &BlockVerdict, String)) {

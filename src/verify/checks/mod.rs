@@ -2,6 +2,7 @@
 //! they learn goes to the next.
 
 pub(super) mod again;
+mod aggregates;
 pub(super) mod budget;
 pub(super) mod chunks;
 pub(super) mod counts;

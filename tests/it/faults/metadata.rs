@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use narthex::chunk::Encoding;
 use narthex::verify::Depth;
 use serde_json::json;
 
 use super::{NEW, SEGMENT, assert_found, assert_noted, findings, is_problem};
-use crate::sick::{Loose, Sick, ULID, seal};
+use crate::sick::{Loose, LooseChunk, Sick, ULID, floats, seal};
 
 #[test]
 fn metadata_that_cannot_be_read() {
@@ -98,6 +99,49 @@ fn states_that_are_legal_are_noted_only() {
     assert_found(&sick, &[("block-failed", "meta.json", None)]);
 }
 
+/// A chunk of aggregates with a count and nothing else.
+fn count_only(encoding: u8, data: &[u8]) -> Vec<u8> {
+    let length = u8::try_from(data.len()).unwrap();
+    assert!(length < 128, "one byte of length");
+    [&[length, encoding], data, &[0; 4]].concat()
+}
+
+#[test]
+fn aggregates_that_cannot_be_are_found() {
+    let with = |change: &dyn Fn(&mut LooseChunk)| {
+        let mut loose = Loose::healthy();
+        let chunk = &mut loose.series[0].chunks[0];
+        chunk.encoding = 255;
+        chunk.data = count_only(1, &chunk.data);
+        change(chunk);
+        let sick = loose.write();
+        sick.edit_meta(|meta| meta["thanos"] = json!({"downsample": {"resolution": 300_000}}));
+        findings(&sick.dir, Depth::Full)
+            .into_iter()
+            .filter(is_problem)
+            .map(|finding| finding.kind.id())
+            .collect::<Vec<_>>()
+    };
+    assert!(with(&|_| ()).is_empty());
+    assert_eq!(with(&|chunk| chunk.max -= 1), ["chunk-time"]);
+    assert_eq!(with(&|chunk| chunk.data[1] = 255), ["chunk-encoding"]);
+    assert_eq!(with(&|chunk| chunk.data[0] += 9), ["chunk-malformed"]);
+    assert_eq!(with(&|chunk| chunk.data = vec![0; 5]), ["chunk-malformed"]);
+    // Two times the same: a counter may end so, a count may not.
+    let repeated = |at: usize| {
+        move |chunk: &mut LooseChunk| {
+            let twice = floats(Encoding::Xor, [chunk.min, chunk.max, chunk.max]);
+            let mut data = vec![0; at];
+            data.extend([u8::try_from(twice.data.len()).unwrap(), 1]);
+            data.extend(&twice.data);
+            data.resize(data.len() + 4 - at, 0);
+            chunk.data = data;
+        }
+    };
+    assert_eq!(with(&repeated(0)), ["chunk-order"]);
+    assert!(with(&repeated(4)).is_empty());
+}
+
 #[test]
 fn blocks_of_thanos() {
     let mut loose = Loose::healthy();
@@ -107,6 +151,7 @@ fn blocks_of_thanos() {
         .flat_map(|series| &mut series.chunks)
     {
         chunk.encoding = 255;
+        chunk.data = count_only(1, &chunk.data);
     }
     let sick = loose.write();
     sick.edit_meta(|meta| meta["thanos"] = json!({"downsample": {"resolution": 300_000}}));
