@@ -254,7 +254,18 @@ impl Summary {
                 continue;
             }
             let cut_at = segment.sound_bytes;
-            let consequence = |deletes| Consequence::Repairs { cut_at, deletes };
+            let consequence = |deletes: Vec<String>| {
+                // A directory with something in it cannot be deleted as a segment is.
+                let is_full = |path: &String| {
+                    let mut found = all.iter().filter(|other| other.path == *path);
+                    found.any(|other| other.kind == EntryType::Directory)
+                };
+                if deletes.iter().any(is_full) {
+                    Consequence::Destroys { deletes }
+                } else {
+                    Consequence::Repairs { cut_at, deletes }
+                }
+            };
             problems.extend(segment.problems(all, consequence));
         }
         self.problems.extend(problems);
