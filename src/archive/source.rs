@@ -283,6 +283,8 @@ impl SourceFile {
     pub(super) fn content(&self, mode: ReadMode) -> Result<Content> {
         Ok(Content {
             bytes: match mode {
+                // An empty file cannot be mapped, and one that is not there need not be.
+                _ if self.bytes == 0 => Vec::new().into(),
                 ReadMode::Read => self.read_at(0, self.bytes)?.into(),
                 ReadMode::Map => self
                     .with_file(|file| Ok(FileBytes::of(file, &self.path, mode)))

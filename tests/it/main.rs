@@ -54,6 +54,7 @@ mod spliced;
 mod start;
 mod statistics;
 mod store_contract;
+mod unread_logs;
 mod verify;
 mod wal;
 mod whatif;

@@ -109,20 +109,14 @@ const FAULTS: &[Fault] = &[
             replace(d, LAST, full_directory);
             flip(d, MIDDLE);
         },
-        "wal-destructive",
-        Destroyed,
+        "wal-broken",
+        NoStart,
     ),
     fault(
         "a link to nothing as segment",
         |d| replace(d, MIDDLE, |p| symlink("/nowhere", p).unwrap()),
         "wal-broken",
         NoStart,
-    ),
-    fault(
-        "an empty segment in the middle",
-        |d| write(d, MIDDLE, b""),
-        "wal-unknown-series",
-        Fewer,
     ),
     fault(
         "a damaged segment",
