@@ -164,8 +164,8 @@ impl StoredArgs {
             return Ok(false);
         }
         let repository = open_repository(self.location()?.store())?;
-        let archive = repository.find(selector, &SourceFilter::default())?;
-        Ok(logs::remark_unread_of(&archive, asked, context))
+        let chosen = repository.find(selector, &self.filter(), now())?;
+        Ok(logs::remark_unread_of(&chosen.archive, asked, context))
     }
 
     /// The blocks in the directories `paths`; or, with an archive, its blocks that `paths` name, all of them if none is named. They are sorted by

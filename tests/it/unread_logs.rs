@@ -1,6 +1,6 @@
 //! Samples that are in a log only: commands that read blocks alone say so, and do not call an empty answer a whole one.
 
-use crate::harness::narthex;
+use crate::reading::narthex;
 
 const SAID: &str = ": the log holds ";
 

@@ -191,7 +191,7 @@ fn open(
     let asked = (asked != (Millis::MIN, Millis::MAX)).then_some(asked);
     let unread = match &named {
         Named::Path(path) => logs::remark_unread(std::slice::from_ref(path), asked, context)?,
-        Named::Archive(archive) => logs::remark_unread_of(archive, asked, context),
+        Named::Archive(archive, _) => logs::remark_unread_of(archive, asked, context),
     };
     let opened = match (named, repository) {
         (Named::Archive(archive, doubtful), Some(repository)) => {
