@@ -6,6 +6,7 @@
 //! has changed or a listed segment has vanished once everything is open, the set is not coherent, and is
 //! opened anew.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::source::{Miss, SourceFile};
@@ -14,7 +15,7 @@ use crate::model::Millis;
 use crate::raw::{Links, ReadMode};
 use crate::repository::FilePath;
 use crate::wal::{
-    Entry, Extra, Follow, Listing, Log, Record, Records, Replay, SegmentFile, follow,
+    Entry, EntryType, Extra, Follow, Listing, Log, Record, Records, Replay, SegmentFile, follow,
 };
 
 /// How often a log that changes while it is being opened is tried. Checkpoints are minutes apart.
@@ -30,6 +31,11 @@ pub(super) struct LogFiles {
     pub(super) files: Vec<SourceFile>,
     /// What else lies in the directories.
     pub(super) left_out: Vec<PathBuf>,
+    /// What a replay would read but nobody can, by name below the data directory, with the reason. In place of a segment an empty
+    /// one is among `files`: without, the numbers would not follow each other, and no Prometheus would start on them.
+    pub(super) odd: BTreeMap<String, String>,
+    /// Directories without files that a start looks for: the newest checkpoint, and `wal` beside a WBL.
+    pub(super) empty_dirs: Vec<FilePath>,
 }
 
 /// What the logs hold.
@@ -41,6 +47,8 @@ pub(super) struct LogSpan {
     pub(super) max_time: Option<Millis>,
     /// Number of samples.
     pub(super) samples: u64,
+    /// What keeps a Prometheus from starting on them, as a sentence.
+    pub(super) start_problem: Option<String>,
     /// What is wrong with them, as sentences. A torn end is not: the server was writing.
     pub(super) problems: Vec<String>,
 }
@@ -61,7 +69,10 @@ impl LogFiles {
         let dir = log.name();
         let names = self.files.iter().map(|file| file.name.as_str());
         let inside = names.filter_map(|name| name.strip_prefix(dir)?.strip_prefix('/'));
-        let listing = Listing::of(inside.map(Entry::file));
+        let empty = self.empty_dirs.iter();
+        let empty = empty.filter_map(|name| name.as_str().strip_prefix(dir)?.strip_prefix('/'));
+        let entries = inside.map(Entry::file).chain(empty.map(Entry::directory));
+        let listing = Listing::of(entries);
         if listing == Listing::default() {
             return;
         }
@@ -75,6 +86,12 @@ impl LogFiles {
             span.max_time = span.max_time.max(Some(max));
         }
         span.samples += summary.replayed.samples();
+        let outcome = summary.outcome();
+        if span.start_problem.is_none() && outcome.keeps_from_starting() {
+            let first = summary.problems.iter();
+            let mut first = first.filter(|problem| problem.consequence == *outcome);
+            span.start_problem = first.next().map(|problem| format!("{dir}/{problem}"));
+        }
         let problems = summary.problems.iter();
         let problems = problems.filter(|problem| !problem.is_harmless());
         span.problems
@@ -114,21 +131,29 @@ fn disowns(segment: &[u8]) -> bool {
     false
 }
 
-/// Opens the logs of the data directory `dir`; a log that does not exist has no files. `links` is for links below `dir`.
+/// Opens the logs of the data directory `dir`; a log that does not exist has no files.
 ///
 /// `before_recheck` is called between opening and listing again (tests make things vanish there).
-pub(super) fn open_logs(
-    dir: &Path,
-    links: Links,
-    before_recheck: &dyn Fn(&Path),
-) -> Result<LogFiles> {
+pub(super) fn open_logs(dir: &Path, links: Links, before_recheck: &dyn Fn(&Path)) -> LogFiles {
     let mut logs = LogFiles::default();
     for (log, name) in LOGS {
-        let opened = open_log(dir, links, (log, name), before_recheck)?;
-        logs.files.extend(opened.files);
-        logs.left_out.extend(opened.left_out);
+        match open_log(dir, links, (log, name), before_recheck) {
+            Ok(opened) => {
+                logs.files.extend(opened.files);
+                logs.left_out.extend(opened.left_out);
+                logs.odd.extend(opened.odd);
+                logs.empty_dirs.extend(opened.empty_dirs);
+            }
+            Err(error) => {
+                logs.odd.insert(name.to_owned(), error.chain());
+            }
+        }
     }
-    Ok(logs)
+    if logs.files.is_empty() {
+        // A start makes what it needs when there is no log at all.
+        logs.empty_dirs.clear();
+    }
+    logs
 }
 
 fn open_log(
@@ -165,9 +190,24 @@ fn try_open_log(
     let listing = Listing::read(&path)?;
     let replay = listing.replay(log);
     let mut opened = LogFiles::default();
-    for segment in needed(&replay) {
-        let name = FilePath::new(format!("{name}/{}", segment.path))?;
-        opened.files.push(SourceFile::open(dir, name, links)?);
+    for segment in replay.files() {
+        let file = FilePath::new(format!("{name}/{}", segment.path))?;
+        match open_segment(dir, links, segment, &file)? {
+            Ok(source) => opened.files.push(source),
+            Err(reason) => {
+                opened.odd.insert(
+                    file.to_string(),
+                    format!("{reason}; an empty segment is archived in its place"),
+                );
+                opened.files.push(SourceFile::empty(dir, file));
+            }
+        }
+    }
+    if let Some(empty) = replay.checkpoint.filter(|point| point.segments.is_empty()) {
+        let empty = format!("{name}/{}", empty.path);
+        opened.empty_dirs.push(FilePath::new(empty)?);
+    } else if opened.files.is_empty() {
+        opened.empty_dirs.push(FilePath::new(name.to_owned())?);
     }
     before_recheck(&path);
     let again = Listing::read(&path)?;
@@ -179,10 +219,22 @@ fn try_open_log(
     Ok(opened)
 }
 
-/// What a replay reads.
-fn needed<'a>(replay: &'a Replay<'a>) -> impl Iterator<Item = &'a SegmentFile> {
-    let inside = replay.checkpoint.iter().flat_map(|point| &point.segments);
-    inside.chain(replay.segments.iter().copied())
+/// Opens the file `name` of `segment`, or says why it cannot be archived.
+fn open_segment(
+    dir: &Path,
+    links: Links,
+    segment: &SegmentFile,
+    name: &FilePath,
+) -> Result<Result<SourceFile, String>, Miss> {
+    if segment.kind != EntryType::File {
+        let found = segment.kind.name();
+        return Ok(Err(format!("expected a file, found {found}")));
+    }
+    match SourceFile::open(dir, name.clone(), links).map_err(Miss::from) {
+        Ok(source) => Ok(Ok(source)),
+        Err(Miss::Vanished) => Err(Miss::Vanished),
+        Err(Miss::Unreadable(error)) => Ok(Err(error.chain())),
+    }
 }
 
 /// What else there is, by name.
@@ -248,7 +300,7 @@ mod tests {
                 "wbl/00000004",
             ],
         );
-        let logs = open_logs(dir.path(), Links::Refused, &|_| ()).unwrap();
+        let logs = open_logs(dir.path(), Links::Refused, &|_| ());
         assert_eq!(
             names(&logs),
             [
@@ -280,7 +332,6 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         assert!(
             open_logs(dir.path(), Links::Refused, &|_| ())
-                .unwrap()
                 .files
                 .is_empty()
         );
@@ -300,8 +351,7 @@ mod tests {
                 write(dir.path(), &["wal/checkpoint.00000001/00000000"]);
                 fs::remove_file(log.join("00000000")).unwrap();
             }
-        })
-        .unwrap();
+        });
         assert_eq!(tries.get(), 2);
         assert_eq!(
             names(&logs),
@@ -320,8 +370,7 @@ mod tests {
             if tries.get() == 1 {
                 fs::remove_file(log.join("00000007")).unwrap();
             }
-        })
-        .unwrap();
+        });
         assert_eq!(tries.get(), 2);
         assert_eq!(names(&logs), ["wbl/00000008", "wbl/00000009"]);
     }
@@ -331,12 +380,82 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         write(dir.path(), &["wal/00000000"]);
         let next = Cell::new(0);
-        let error = open_logs(dir.path(), Links::Refused, &|log| {
+        let logs = open_logs(dir.path(), Links::Refused, &|log| {
             fs::remove_file(log.join(format!("{:08}", next.get()))).unwrap();
             next.set(next.get() + 1);
             fs::write(log.join(format!("{:08}", next.get())), b"x").unwrap();
-        })
-        .unwrap_err();
-        assert!(error.to_string().contains("changed 100 times"), "{error}");
+        });
+        let error = &logs.odd["wal"];
+        assert!(error.contains("changed 100 times"), "{error}");
+    }
+
+    #[test]
+    fn one_odd_entry_costs_that_entry_and_leaves_an_empty_segment_and_nothing_waits() {
+        let dir = tempfile::tempdir().unwrap();
+        let checkpoint = "wal/checkpoint.00000003/00000000";
+        write(
+            dir.path(),
+            &["wal/00000004", "wal/00000008", checkpoint, "target"],
+        );
+        let wal = dir.path().join("wal");
+        fs::create_dir(wal.join("00000005")).unwrap();
+        rustix::fs::mkfifoat(
+            rustix::fs::CWD,
+            wal.join("00000006"),
+            rustix::fs::Mode::RWXU,
+        )
+        .unwrap();
+        std::os::unix::fs::symlink("../target", wal.join("00000007")).unwrap();
+        fs::remove_file(dir.path().join(checkpoint)).unwrap();
+        fs::create_dir_all(dir.path().join(checkpoint).join("x")).unwrap();
+        let logs = open_logs(dir.path(), Links::Refused, &|_| ());
+        let expected = [
+            (checkpoint, 0),
+            ("wal/00000004", 12),
+            ("wal/00000005", 0),
+            ("wal/00000006", 0),
+            ("wal/00000007", 0),
+            ("wal/00000008", 12),
+        ];
+        let found: Vec<_> = logs
+            .files
+            .iter()
+            .map(|f| (f.name.as_str(), f.bytes))
+            .collect();
+        assert_eq!(found, expected);
+        for (name, reason) in [
+            (checkpoint, "expected a file, found a directory; an empty"),
+            (
+                "wal/00000005",
+                "expected a file, found an empty directory; an empty",
+            ),
+            (
+                "wal/00000006",
+                "expected a file, found a named pipe; an empty",
+            ),
+            ("wal/00000007", "link"),
+        ] {
+            assert!(logs.odd[name].contains(reason), "{}", logs.odd[name]);
+        }
+        assert_eq!(logs.odd.len(), 4);
+        assert!(logs.files[2].content(ReadMode::Map).unwrap().is_empty());
+    }
+
+    #[test]
+    fn empty_directories_that_a_start_looks_for_are_told() {
+        let dir = tempfile::tempdir().unwrap();
+        write(dir.path(), &["wal/00000004"]);
+        fs::create_dir(dir.path().join("wal/checkpoint.00000003")).unwrap();
+        let logs = open_logs(dir.path(), Links::Refused, &|_| ());
+        assert_eq!(logs.empty_dirs[0].as_str(), "wal/checkpoint.00000003");
+        assert_eq!(logs.prove(None, ReadMode::Map).start_problem, None);
+
+        fs::remove_dir(dir.path().join("wal/checkpoint.00000003")).unwrap();
+        let logs = open_logs(dir.path(), Links::Refused, &|_| ());
+        let problem = logs.prove(None, ReadMode::Map).start_problem.unwrap();
+        assert!(
+            problem.contains("replay starts with segment 0, which is missing"),
+            "{problem}"
+        );
     }
 }

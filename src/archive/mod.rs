@@ -257,10 +257,11 @@ fn nothing(
         return None;
     }
     let read_mode = options.verify.read_mode;
-    let has_samples = options.logs
-        && logs::open_logs(&source.dir, options.links, &|_| {}).is_ok_and(|logs| {
-            let span = logs.prove(None, read_mode);
-            span.samples > 0 || !span.problems.is_empty()
-        });
+    let logs_hold_any = || {
+        let logs = logs::open_logs(&source.dir, options.links, &|_| {});
+        let span = logs.prove(None, read_mode);
+        span.samples > 0 || !span.problems.is_empty() || !logs.odd.is_empty()
+    };
+    let has_samples = options.logs && logs_hold_any();
     run::nothing_here(&source.dir, has_samples, true, run::held_before(newest))
 }

@@ -289,10 +289,9 @@ impl Run<'_> {
             return LogFiles::default();
         }
         let opened = |log: &Path| self.hooks.reached(Moment::LogOpened(log));
-        open_logs(&self.source.dir, self.options.links, &opened).unwrap_or_else(|error| {
-            harvest.miss("wal", &error);
-            LogFiles::default()
-        })
+        let logs = open_logs(&self.source.dir, self.options.links, &opened);
+        harvest.missed.extend(logs.odd.clone());
+        logs
     }
 
     /// Writes the object of the logs, which is not published yet.
@@ -326,6 +325,8 @@ impl Run<'_> {
             min_time: span.min_time,
             max_time: span.max_time,
             samples: span.samples,
+            empty_dirs: logs.empty_dirs.clone(),
+            start_problem: span.start_problem,
         };
         Ok(Some((wal, staged)))
     }
@@ -400,8 +401,7 @@ impl Run<'_> {
             if !vanished {
                 return Ok(());
             }
-            let wal = harvest.missed.remove_entry("wal");
-            harvest.missed = wal.into_iter().collect();
+            harvest.missed.retain(|name, _| is_of_log(name));
             survey = self.look(harvest)?;
         }
         harvest.problems.push(format!(
@@ -597,6 +597,12 @@ impl Run<'_> {
             findings,
         })
     }
+}
+
+/// Whether what is missed under this name belongs to a log.
+fn is_of_log(name: &str) -> bool {
+    let top = name.split_once('/').map_or(name, |(top, _)| top);
+    ["wal", "wbl"].contains(&top)
 }
 
 /// What the newest archive of a source held of blocks; none, if it held none.

@@ -80,6 +80,8 @@ enum Handle {
     },
     /// To be opened anew for each read.
     Named(Identity),
+    /// There is nothing to read.
+    Empty,
 }
 
 /// What tells a file from another that has taken its name, and stays when something is appended.
@@ -152,6 +154,19 @@ impl SourceFile {
         Self::open_within(&SLOTS, &Folder::open(dir, links)?, name)
     }
 
+    /// A file without content, to stand for one that cannot be read.
+    pub(super) fn empty(dir: &Path, name: FilePath) -> Self {
+        SourceFile {
+            path: dir.join(&name),
+            name,
+            bytes: 0,
+            handle: Handle::Empty,
+            failed: AtomicBool::new(false),
+            vanished: AtomicBool::new(false),
+            has_holes: Arc::default(),
+        }
+    }
+
     fn open_within(slots: &'static Slots, dir: &Folder, name: FilePath) -> Result<Self> {
         let path = dir.path().join(&name);
         let file = dir.file(name.as_ref())?;
@@ -186,10 +201,14 @@ impl SourceFile {
                     Err(io::ErrorKind::NotFound.into())
                 }
             }
+            Handle::Empty => Err(io::ErrorKind::UnexpectedEof.into()),
         }
     }
 
     fn fill(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        if buffer.is_empty() {
+            return Ok(());
+        }
         let read = self.with_file(|file| match FileExt::read_exact_at(file, buffer, offset) {
             Err(error) if is_bad_sector(&error) => {
                 self.has_holes.store(true, Ordering::Relaxed);
@@ -264,6 +283,8 @@ impl SourceFile {
     pub(super) fn content(&self, mode: ReadMode) -> Result<Content> {
         Ok(Content {
             bytes: match mode {
+                // An empty file cannot be mapped, and one that is not there need not be.
+                _ if self.bytes == 0 => Vec::new().into(),
                 ReadMode::Read => self.read_at(0, self.bytes)?.into(),
                 ReadMode::Map => self
                     .with_file(|file| Ok(FileBytes::of(file, &self.path, mode)))

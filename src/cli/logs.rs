@@ -1,8 +1,14 @@
 //! What commands say of the logs of a data directory, which they do not read.
 
+use std::path::{Path, PathBuf};
+
 use super::Context;
 use crate::block::{DataDir, Place};
-use crate::wal::LogFacts;
+use crate::error::Result;
+use crate::model::Millis;
+use crate::report::time_text;
+use crate::repository::{Archive, StoredWal};
+use crate::wal::{Entry, Listing, Log, LogFacts};
 
 /// Longest logs that are read whole to say what they hold, in bytes.
 const MAX_BYTES: u64 = 1 << 30;
@@ -19,4 +25,114 @@ pub(super) fn glance(dir: &DataDir, context: &Context<'_>) -> (Vec<LogFacts>, bo
             (Vec::new(), true)
         }
     }
+}
+
+/// Samples in the logs of a data directory or an archive, which a command does not read.
+#[derive(Debug)]
+pub(super) struct Unread {
+    /// Where they are.
+    place: String,
+    /// How many, where that is known.
+    samples: Option<u64>,
+    /// Times of the first and the last one.
+    times: (Millis, Millis),
+    /// The end of the newest block beside them.
+    blocks_end: Option<Millis>,
+}
+
+impl Unread {
+    /// Of the directory at `path`, if it is a data directory with samples in its logs, and whether something cannot be read.
+    pub(super) fn of_dir(path: &Path, context: &Context<'_>) -> Result<(Option<Self>, bool)> {
+        let dir = DataDir::scan(path)?;
+        let (logs, unread) = glance(&dir, context);
+        let times = logs.iter().filter_map(|log| log.times);
+        let times = times.reduce(|(a, b), (c, d)| (a.min(c), b.max(d)));
+        let mut samples = logs.iter().map(|log| log.samples);
+        let samples = samples.try_fold(0u64, |all, one| Some(all.saturating_add(one?)));
+        let found = times.map(|times| Unread {
+            place: path.display().to_string(),
+            samples,
+            times,
+            blocks_end: dir.in_order_end(),
+        });
+        Ok((found, unread))
+    }
+
+    /// Of `archive`, as its manifest says.
+    pub(super) fn of_archive(archive: &Archive) -> Option<Self> {
+        let wal = archive.wal.as_ref()?;
+        Some(Unread {
+            place: format!("archive {}", archive.id.short()),
+            samples: Some(wal.samples),
+            times: wal.min_time.zip(wal.max_time)?,
+            blocks_end: archive.blocks.iter().map(|block| block.max_time).max(),
+        })
+    }
+
+    /// Says so, and whether the command leaves something out because of it: when it has read no block, or when samples of the
+    /// range of time that was `asked` for (both ends included) are in the log only.
+    fn remark(&self, asked: Option<(Millis, Millis)>, context: &Context<'_>) -> bool {
+        let (first, last) = self.times;
+        let only_here = self.blocks_end.map_or(first, |end| end.max(first));
+        let reaches = asked.is_some_and(|(since, until)| since <= last && until >= only_here);
+        if last < only_here || (asked.is_some() && !reaches) {
+            return false;
+        }
+        let samples = self
+            .samples
+            .map_or_else(String::new, |count| format!("{count} "));
+        context.progress.remark(&format_args!(
+            "{}: the log holds {samples}samples from {} to {}, which this command does not read",
+            self.place,
+            time_text(first),
+            time_text(last)
+        ));
+        reaches || self.blocks_end.is_none()
+    }
+}
+
+/// Names the logs of data directories among `paths`, which the command does not read. Says whether that leaves out something that
+/// was asked for, see [`Unread::remark`].
+pub(super) fn remark_unread(
+    paths: &[PathBuf],
+    asked: Option<(Millis, Millis)>,
+    context: &Context<'_>,
+) -> Result<bool> {
+    let mut left_out = false;
+    for path in paths {
+        let (unread, unreadable) = Unread::of_dir(path, context)?;
+        left_out |= unreadable | unread.is_some_and(|unread| unread.remark(asked, context));
+    }
+    Ok(left_out)
+}
+
+/// The same of the logs of `archive`.
+pub(super) fn remark_unread_of(
+    archive: &Archive,
+    asked: Option<(Millis, Millis)>,
+    context: &Context<'_>,
+) -> bool {
+    Unread::of_archive(archive).is_some_and(|unread| unread.remark(asked, context))
+}
+
+/// Why no Prometheus starts on these logs, as a sentence: what the backup found, or what the names of the files say.
+pub(super) fn start_problem(wal: &StoredWal) -> Option<String> {
+    let of_names = |log: Log| {
+        let dir = log.name();
+        let inside = |name: &str| {
+            let name = name.strip_prefix(dir)?.strip_prefix('/')?;
+            Some(name.to_owned())
+        };
+        let files = wal
+            .files
+            .iter()
+            .filter_map(|file| inside(file.name.as_str()));
+        let dirs = wal.empty_dirs.iter().filter_map(|dir| inside(dir.as_str()));
+        let listing = Listing::of(files.map(Entry::file).chain(dirs.map(Entry::directory)));
+        let problems = listing.replay(log).problems.into_iter();
+        let mut fatal = problems.filter(|problem| problem.consequence.keeps_from_starting());
+        fatal.next().map(|problem| format!("{dir}/{problem}"))
+    };
+    let named = || of_names(Log::Wal).or_else(|| of_names(Log::Wbl));
+    wal.start_problem.clone().or_else(named)
 }

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use super::Context;
 use super::args::{REPO_VARIABLE, open_repository};
+use super::{Context, logs};
 use crate::block::{BlockFiles, DataDir, read_meta};
 use crate::error::{Error, Result};
 use crate::inspect::MARK_FILES;
@@ -148,6 +148,25 @@ impl StoredArgs {
         let mut opened = Opened::of_archive(&repository, &archive, &ulids, need, context)?;
         opened.incomplete |= doubtful;
         Ok(opened)
+    }
+
+    /// Names the logs beside the blocks that `paths` and the archive stand for, which the command does not read. Says whether that leaves out
+    /// something of the range of time that was `asked` for, or everything.
+    pub(crate) fn remark_unread(
+        &self,
+        paths: &[PathBuf],
+        asked: Option<(Millis, Millis)>,
+        context: &Context<'_>,
+    ) -> Result<bool> {
+        let Some(selector) = &self.archive else {
+            return logs::remark_unread(paths, asked, context);
+        };
+        if !paths.is_empty() {
+            return Ok(false);
+        }
+        let repository = open_repository(self.location()?.store())?;
+        let chosen = repository.find(selector, &self.filter(), now())?;
+        Ok(logs::remark_unread_of(&chosen.archive, asked, context))
     }
 
     /// The blocks in the directories `paths`; or, with an archive, its blocks that `paths` name, all of them if none is named. They are sorted by

@@ -260,5 +260,7 @@ fn read_logs(store: &dyn Store, name: &ObjectName) -> Result<StoredWal> {
         min_time: None,
         max_time: None,
         samples: 0,
+        empty_dirs: Vec::new(),
+        start_problem: None,
     })
 }

@@ -198,6 +198,12 @@ pub struct StoredWal {
     /// Samples in it.
     #[serde(default)]
     pub samples: u64,
+    /// Directories without files that a start of Prometheus looks for: the newest checkpoint, or `wal` beside a WBL.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub empty_dirs: Vec<FilePath>,
+    /// What keeps a Prometheus from starting on these logs, as a sentence; missing when nothing does, or nobody has looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_problem: Option<String>,
 }
 
 impl StoredWal {

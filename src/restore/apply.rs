@@ -17,7 +17,7 @@ use crate::progress::Progress;
 use crate::repository::copies::Copies;
 use crate::repository::lineage::kin;
 use crate::repository::portable::{Root, read_stored, spread};
-use crate::repository::{StoredBlock, StoredFile, StoredObject, StoredWal};
+use crate::repository::{FilePath, StoredBlock, StoredFile, StoredObject, StoredWal};
 
 /// What a restore did.
 #[derive(Debug, Default)]
@@ -306,6 +306,14 @@ impl Work<'_> {
             let refused = Error::refused(format!("expected a file of the WAL, found {name}"));
             return Ok(Err(refused));
         }
+        if let Some(odd) = wal
+            .empty_dirs
+            .iter()
+            .find(|dir| !LOGS.contains(&log_above(dir)))
+        {
+            let refused = Error::refused(format!("expected a directory of the WAL, found {odd}"));
+            return Ok(Err(refused));
+        }
         let mut writer = self.stage.writer(STAGED_LOGS)?;
         let straight = match self.doubt(std::iter::once(&wal.object)) {
             Some(doubt) => Err(doubt),
@@ -320,8 +328,16 @@ impl Work<'_> {
             }
             straight => straight,
         };
-        let staged = staged.and_then(|()| writer.sync());
-        let has = |log: &&str| wal.files.iter().any(|file| log_of(file) == Some(log));
+        let staged = staged
+            .and_then(|()| {
+                let mut dirs = wal.empty_dirs.iter();
+                dirs.try_for_each(|dir| writer.make_dir(dir.as_str()))
+            })
+            .and_then(|()| writer.sync());
+        let has = |log: &&str| {
+            wal.files.iter().any(|file| log_of(file) == Some(log))
+                || wal.empty_dirs.iter().any(|dir| log_above(dir) == *log)
+        };
         Ok(settle(&writer, staged)?.map(|()| LOGS.into_iter().filter(has).collect()))
     }
 }
@@ -333,6 +349,11 @@ const STAGED_LOGS: &str = "logs";
 fn log_of(file: &StoredFile) -> Option<&str> {
     let (log, _) = file.name.as_str().split_once('/')?;
     LOGS.contains(&log).then_some(log)
+}
+
+/// The log that the directory `dir` is or is in; another name when it is in none.
+fn log_above(dir: &FilePath) -> &str {
+    dir.as_str().split('/').next().unwrap_or_default()
 }
 
 /// The target's failure is everybody's, any other is the block's own.

@@ -10,8 +10,10 @@ use super::problem::Consequence;
 pub enum Oddity {
     /// A fragment's type byte, or that of a page's padding, has bits set that the format reserves.
     ReservedBits,
-    /// The fragments of one record disagree about its compression, or it claims two at once.
+    /// The fragments of one record disagree about whether snappy compressed it.
     MixedCompression,
+    /// The fragments of one record disagree about whether zstd compressed it, or it claims snappy as well, which goes first.
+    StrayZstd,
     /// A record without a single byte, not even its type.
     EmptyRecord,
     /// A record of a type that this program does not know. Prometheus passes over types that *it* does not know,
@@ -27,9 +29,10 @@ impl Oddity {
     /// What it does to a replay.
     pub(super) fn consequence(self) -> Consequence {
         match self {
-            Oddity::ReservedBits | Oddity::EmptyRecord | Oddity::MinValidTimeLength => {
-                Consequence::Nothing
-            }
+            Oddity::ReservedBits
+            | Oddity::StrayZstd
+            | Oddity::EmptyRecord
+            | Oddity::MinValidTimeLength => Consequence::Nothing,
             Oddity::MixedCompression => Consequence::CutsInOldReleases,
             Oddity::UnknownRecordType(_) | Oddity::UnknownSchema => Consequence::Skips,
         }
@@ -41,6 +44,7 @@ impl fmt::Display for Oddity {
         match self {
             Oddity::ReservedBits => f.write_str("reserved bits set"),
             Oddity::MixedCompression => f.write_str("fragments disagree about compression"),
+            Oddity::StrayZstd => f.write_str("fragments disagree about zstd"),
             Oddity::EmptyRecord => f.write_str("empty record"),
             Oddity::UnknownRecordType(number) => write!(f, "unknown record type {number}"),
             Oddity::UnknownSchema => f.write_str("histogram of an unknown schema"),

@@ -132,6 +132,14 @@ impl Problem {
 }
 
 impl Consequence {
+    /// Whether Prometheus does not start.
+    pub fn keeps_from_starting(&self) -> bool {
+        matches!(
+            self,
+            Consequence::DoesNotStart | Consequence::Destroys { .. }
+        )
+    }
+
     /// Whether replay ends here, so that later problems have no say.
     pub fn ends_replay(&self) -> bool {
         match self {

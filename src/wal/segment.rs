@@ -148,11 +148,11 @@ impl<'a> Records<'a> {
     }
 
     fn note_compression(&mut self, begin: &Fragment<'_>, fragment: &Fragment<'_>) {
-        let mixed = (begin.snappy, begin.zstd) != (fragment.snappy, fragment.zstd);
-        if mixed || (fragment.snappy && fragment.zstd) {
-            self.fragments
-                .oddities
-                .note(Oddity::MixedCompression, fragment.offset);
+        let oddities = &mut self.fragments.oddities;
+        if begin.snappy != fragment.snappy {
+            oddities.note(Oddity::MixedCompression, fragment.offset);
+        } else if begin.zstd != fragment.zstd || (fragment.snappy && fragment.zstd) {
+            oddities.note(Oddity::StrayZstd, fragment.offset);
         }
     }
 }

@@ -254,7 +254,21 @@ impl Summary {
                 continue;
             }
             let cut_at = segment.sound_bytes;
-            let consequence = |deletes| Consequence::Repairs { cut_at, deletes };
+            let consequence = |mut deletes: Vec<String>| {
+                // A directory with something in it cannot be deleted as a segment is: there it ends.
+                let is_full = |path: &String| {
+                    let mut found = all.iter().filter(|other| other.path == *path);
+                    found.any(|other| other.kind == EntryType::Directory)
+                };
+                match deletes.iter().position(is_full) {
+                    None => Consequence::Repairs { cut_at, deletes },
+                    Some(0) => Consequence::DoesNotStart,
+                    Some(at) => {
+                        deletes.truncate(at);
+                        Consequence::Destroys { deletes }
+                    }
+                }
+            };
             problems.extend(segment.problems(all, consequence));
         }
         self.problems.extend(problems);

@@ -16,6 +16,7 @@ mod http;
 mod killed_backup;
 mod killed_server;
 mod late_target;
+mod log_faults;
 mod program;
 mod read_only;
 mod recorded;

@@ -55,6 +55,7 @@ mod start;
 mod statistics;
 mod store_contract;
 mod thanos;
+mod unread_logs;
 mod verify;
 mod wal;
 mod whatif;

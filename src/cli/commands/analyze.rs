@@ -144,6 +144,9 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
             .progress
             .remark(&"no block of this time: nothing was analysed, for the head (wal) is not read");
     }
+    let asked = args.since.is_some() || args.until.is_some();
+    let asked = asked.then_some((selection.since, selection.until));
+    problems |= args.stored.remark_unread(&args.paths, asked, context)?;
     let analysis = analyzer.finish();
     for fault in analyze::faults(&analysis) {
         context.progress.remark(&fault);

@@ -8,7 +8,7 @@ use crate::block::DataDir;
 use crate::cli::args::{REPO_VARIABLE, open_repository};
 use crate::cli::stored::{Need, Opened, find};
 use crate::cli::time::{now, parse_time};
-use crate::cli::{Context, Outcome};
+use crate::cli::{Context, Outcome, logs};
 use crate::compare::{self, Comparison, Equality, Files, MetricChange, compare, same_files};
 use crate::dump::{self, Selector, Sources};
 use crate::error::{Error, Result};
@@ -187,6 +187,12 @@ fn open(
     selection: &dump::Options,
     context: &Context<'_>,
 ) -> Result<Readable> {
+    let asked = (selection.since, selection.until);
+    let asked = (asked != (Millis::MIN, Millis::MAX)).then_some(asked);
+    let unread = match &named {
+        Named::Path(path) => logs::remark_unread(std::slice::from_ref(path), asked, context)?,
+        Named::Archive(archive, _) => logs::remark_unread_of(archive, asked, context),
+    };
     let opened = match (named, repository) {
         (Named::Archive(archive, doubtful), Some(repository)) => {
             let mut opened = Opened::of_archive(repository, &archive, &[], Need::Blocks, context)?;
@@ -202,7 +208,7 @@ fn open(
         context.progress.remark(&report::dump::unreadable(block));
     }
     Ok(Readable {
-        incomplete: opened.incomplete || sources.are_incomplete(),
+        incomplete: unread || opened.incomplete || sources.are_incomplete(),
         sources,
         _opened: opened,
     })

@@ -29,7 +29,8 @@ Blocks that Thanos downsampled hold aggregates: they follow as series of their o
 
 Series of several blocks are merged as a query would merge them, deleted ranges are left out. What is damaged is \
 named on standard error, skipped and counted, and the exit code is 3. Only blocks are read: samples that are still \
-in the write-ahead log are not dumped.")]
+in the write-ahead log are not dumped; they are named on standard error, and the exit code is 3 when --since or --until \
+asks for them or there is no block.")]
 pub(crate) struct Args {
     /// A data directory, a Prometheus snapshot or a block
     #[arg(required_unless_present = "archive")]
@@ -82,11 +83,19 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     for line in report::dump::closing(&tally) {
         progress.remark(&line);
     }
-    let problems = opened.incomplete || sources.are_incomplete() || tally.has_problems();
+    let asked = args
+        .asks_for_time()
+        .then_some((options.since, options.until));
+    let unread = args.stored.remark_unread(&paths, asked, context)?;
+    let problems = unread || opened.incomplete || sources.are_incomplete() || tally.has_problems();
     Ok(Outcome::problems_if(problems))
 }
 
 impl Args {
+    fn asks_for_time(&self) -> bool {
+        self.since.is_some() || self.until.is_some()
+    }
+
     fn options(&self, json: bool) -> Result<Options> {
         let now = now();
         let time = |text: &Option<String>, default: Millis| match text {

@@ -7,7 +7,7 @@ use crate::archive;
 use crate::block::DataDir;
 use crate::cli::args::open_repository;
 use crate::cli::args::{Output, OutputArgs, REPO_VARIABLE, SourceArgs};
-use crate::cli::{Context, Outcome, size, time};
+use crate::cli::{Context, Outcome, logs, size, time};
 use crate::error::{Error, Result};
 use crate::forecast::{Options, Past, forecast};
 use crate::inspect::Listing;
@@ -92,6 +92,8 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
             .progress
             .remark(&format_args!("{}: {}", left_out.name, left_out.reason));
     }
+    let dirs: Vec<_> = args.dir.iter().cloned().collect();
+    let unread = logs::remark_unread(&dirs, None, context)?;
     let options = Options {
         disk: args.disk,
         retention: args.retention,
@@ -105,7 +107,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
         Output::Markdown => context.print(markdown(&forecast))?,
         Output::Text => context.print(text(&forecast))?,
     }
-    Ok(Outcome::problems_if(!past.left_out.is_empty()))
+    Ok(Outcome::problems_if(unread || !past.left_out.is_empty()))
 }
 
 impl Args {

@@ -60,6 +60,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
             first = false;
         }
     }
+    problems |= args.stored.remark_unread(&args.paths, None, context)?;
     if context.json {
         context.print_json(&json!({ "blocks": inspected }))?;
     }

@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::cli::args::{RepoArgs, local_path};
 use crate::cli::ownership::OwnershipArgs;
 use crate::cli::stored::find;
-use crate::cli::{Context, Outcome, time};
+use crate::cli::{Context, Outcome, logs, time};
 use crate::cut::Part;
 use crate::dump::Selector;
 use crate::error::{Error, Result};
@@ -290,6 +290,8 @@ struct Outlook {
     newest: Option<Millis>,
     /// Blocks on which a Prometheus does not start, and what is wrong with each.
     fatal: Vec<(Ulid, Vec<&'static str>)>,
+    /// What keeps a Prometheus from starting on the logs.
+    log: Option<String>,
 }
 
 impl Outlook {
@@ -317,13 +319,14 @@ impl Outlook {
             });
         Outlook {
             newest: ends.chain(wal.and_then(|wal| wal.max_time)).max(),
+            log: wal.and_then(logs::start_problem),
             fatal: fatal.collect(),
         }
     }
 
     /// Whether nothing is known that keeps a Prometheus from starting.
     fn starts(&self) -> bool {
-        self.fatal.is_empty()
+        self.fatal.is_empty() && self.log.is_none()
     }
 
     fn text(&self) -> String {
@@ -332,17 +335,18 @@ impl Outlook {
                 .to_owned();
         }
         let fatal = self.fatal.iter();
-        let fatal: Vec<_> = fatal
-            .map(|(ulid, kinds)| format!("{ulid} ({})", kinds.join(", ")))
-            .collect();
+        let fatal = fatal.map(|(ulid, kinds)| format!("{ulid} ({})", kinds.join(", ")));
+        let log = self.log.iter();
+        let log = log.map(|problem| format!("{problem}, so restore without the log: --no-wal"));
+        let fatal: Vec<_> = fatal.chain(log).collect();
         format!("Prometheus will not start on this: {}", fatal.join("; "))
     }
 
     fn fatal_json(&self) -> serde_json::Value {
         let fatal = self.fatal.iter();
-        fatal
-            .map(|(ulid, kinds)| json!({"block": ulid, "findings": kinds}))
-            .collect()
+        let fatal = fatal.map(|(ulid, kinds)| json!({"block": ulid, "findings": kinds}));
+        let log = self.log.iter().map(|problem| json!({"log": problem}));
+        fatal.chain(log).collect()
     }
 
     fn print(&self, context: &mut Context<'_>) -> Result<()> {

@@ -85,6 +85,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     if sources.blocks.is_empty() {
         progress.remark(&"there is no block to go by");
     }
+    problems |= args.stored.remark_unread(&paths, None, context)?;
 
     let mut pasted = wanted.clone();
     let mut uses: Option<(Usage, UnusedMetrics)> = None;

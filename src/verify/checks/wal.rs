@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use crate::block::{DataDir, EntryKind};
+use crate::block::{DataDir, EntryKind, Place};
 use crate::raw::ReadMode;
 use crate::verify::{Finding, Findings, Kind, Loss};
-use crate::wal::{Consequence, Logs, Oddity, Problem, ProblemKind};
+use crate::wal::{Consequence, Log, Logs, Oddity, Problem, ProblemKind};
 
 /// Reads the logs of a data directory; nothing where there are none.
 pub(in crate::verify) fn check(
@@ -13,6 +13,14 @@ pub(in crate::verify) fn check(
     mode: ReadMode,
     findings: &mut Findings,
 ) -> Option<Logs> {
+    for log in [Log::Wal, Log::Wbl] {
+        let path = scanned.path().join(log.name());
+        if scanned.place() == Place::DataDir && path.symlink_metadata().is_ok() && !path.is_dir() {
+            findings.add(Kind::WalBroken, || {
+                plain(Kind::WalBroken, &path).saying("expected a directory")
+            });
+        }
+    }
     let is_log = |kind| scanned.find(kind).is_some();
     if !is_log(EntryKind::Wal) && !is_log(EntryKind::Wbl) {
         return None;
