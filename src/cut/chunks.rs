@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use super::Part;
 use crate::chunk::encode::{ChunkEncoder, EncodedChunk};
-use crate::chunk::{Encoding, Record, Tail, Xor2Writer, decode};
+use crate::chunk::{Record, Tail, Xor2Writer, decode};
 use crate::dump::{Interval, is_deleted};
 use crate::error::{Error, Result};
 use crate::model::{ChunkMeta, CounterReset, HistogramSample, Millis, Sample};
@@ -63,7 +63,8 @@ pub(super) fn trim(
     part: &Part,
     deleted: &[Interval],
 ) -> Result<Option<CutChunk<'static>>> {
-    let mut encoder = ChunkEncoder::of_writer(record.encoding, writer_of(record))?;
+    // The newest writer, whoever wrote the chunk: so do compactions that apply deletions.
+    let mut encoder = ChunkEncoder::of_writer(record.encoding, Xor2Writer::Since316)?;
     let mut pushed = Ok(());
     let mut range: Option<(Millis, Millis)> = None;
     let shape = decode(record.encoding, record.data, record.data_offset, |sample| {
@@ -100,16 +101,6 @@ pub(super) fn trim(
         max_time,
         data: Cow::Owned(data),
     }))
-}
-
-/// Who wrote a chunk of encoding 4, so that what is left of it is written alike; the newest where nothing tells.
-fn writer_of(record: &Record<'_>) -> Xor2Writer {
-    let told = match record.encoding {
-        Encoding::Xor2 => decode(record.encoding, record.data, record.data_offset, |_| ()).ok(),
-        _ => None,
-    };
-    let told = told.and_then(|shape| shape.xor2_writer);
-    told.unwrap_or(Xor2Writer::Since316)
 }
 
 /// The sample as it goes into a chunk that has lost others: what the chunk said of a counter reset before its first sample may be

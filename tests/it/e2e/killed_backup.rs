@@ -36,7 +36,8 @@ fn a_killed_backup_leaves_earlier_archives_whole_and_the_next_one_succeeds() {
         let oldest = archives(&repository).remove(0);
         assert_restores(&oldest, &repository, &first, &home.path().join("first"));
         run(&mut backup(&second, &repository), &[0]);
-        assert_restores("latest", &repository, &second, &home.path().join("second"));
+        let newest = archives(&repository).pop().unwrap();
+        assert_restores(&newest, &repository, &second, &home.path().join("second"));
         run(check(&repository).arg("--read-data"), &[0]);
         std::fs::remove_dir_all(&repository).unwrap();
     }
