@@ -200,7 +200,7 @@ fn a_block_that_cannot_be_packed_is_stored_whole_and_reported() {
     assert!(ran.err.contains(name), "{}", ran.err);
     assert_eq!(manifest(dir.path())[0]["object"]["codec"], "portable");
     let restore = ["restore", "latest", "--repo", "repo", "--target", "back"];
-    assert_eq!(narthex(dir.path(), &restore).code, 0);
+    assert_eq!(narthex(dir.path(), &restore).code, 3);
     assert_eq!(tree(&dir.path().join("back").join(name)), tree(&block));
 }
 
