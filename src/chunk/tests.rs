@@ -261,7 +261,8 @@ mod plain {
                         }
                         window = Some((width, 64 - leading - width));
                     }
-                    let (width, trailing) = window?;
+                    // A Prometheus that goes on with a chunk of a head snapshot takes up no window before.
+                    let (width, trailing) = window.unwrap_or((64, 0));
                     value ^= bits.bits(width)? << trailing;
                 }
                 time = time.wrapping_add(delta);

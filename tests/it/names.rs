@@ -76,6 +76,17 @@ fn a_parent_whose_child_does_not_hold_its_samples_is_archived_beside_it_and_name
     assert_eq!(archives(dir.path())[0]["blocks"], 2);
 }
 
+/// Makes `meta` that of a block `ulid` that `clean_tombstones` wrote in the place of `parents`.
+fn rewrite(meta: &mut serde_json::Value, ulid: &str, parents: &[&str]) {
+    let (min, max) = (meta["minTime"].clone(), meta["maxTime"].clone());
+    let parent = |ulid| serde_json::json!({"ulid": ulid, "minTime": min, "maxTime": max});
+    let parents: Vec<_> = parents.iter().map(parent).collect();
+    meta["ulid"] = ulid.into();
+    meta["compaction"]["level"] = 1.into();
+    meta["compaction"]["sources"] = serde_json::json!([ulid]);
+    meta["compaction"]["parents"] = parents.into();
+}
+
 #[test]
 fn a_parent_whose_samples_stand_in_its_child_is_left_out() {
     let dir = place(&[BLOCK]);
@@ -85,10 +96,7 @@ fn a_parent_whose_samples_stand_in_its_child_is_left_out() {
         &dir.path().join("data").join(child),
     );
     edit_meta(&dir.path().join("data").join(child), |meta| {
-        meta["ulid"] = child.into();
-        meta["compaction"]["sources"] = serde_json::json!([child]);
-        meta["compaction"]["parents"] =
-            serde_json::json!([{"ulid": BLOCK, "minTime": 0, "maxTime": 1}]);
+        rewrite(meta, child, &[BLOCK]);
     });
     let ran = backup(dir.path(), &[]);
     assert_eq!(ran.code, 0, "{}", ran.err);
@@ -102,17 +110,13 @@ fn a_server_whose_blocks_were_all_rewritten_without_what_was_deleted_is_the_same
     assert_eq!(backup(dir.path(), &[]).code, 0);
     let data = dir.path().join("data");
     fs::rename(data.join(BLOCK), data.join(OTHER)).unwrap();
-    let rewrite = |parents: serde_json::Value| {
-        edit_meta(&data.join(OTHER), |meta| {
-            meta["ulid"] = OTHER.into();
-            meta["compaction"]["sources"] = serde_json::json!([OTHER]);
-            meta["compaction"]["parents"] = parents;
-        });
+    let rewrite = |parents: &[&str]| {
+        edit_meta(&data.join(OTHER), |meta| rewrite(meta, OTHER, parents));
     };
-    rewrite(serde_json::json!([]));
+    rewrite(&[]);
     let stranger = backup(dir.path(), &[]);
     assert_eq!(stranger.code, 1, "{}", stranger.err);
-    rewrite(serde_json::json!([{"ulid": BLOCK, "minTime": 0, "maxTime": 1}]));
+    rewrite(&[BLOCK]);
     let same = backup(dir.path(), &[]);
     assert_eq!(same.code, 0, "{}", same.err);
 }

@@ -117,7 +117,9 @@ impl Server<'_> {
             return;
         }
         self.made += 1;
-        let ulid = format!("01M9{:022}", self.made);
+        // As far from one another as real ones, which are random.
+        let random = self.made.wrapping_mul(0x9e37_79b9_7f4a_7c15) % 10_000_000_000_000_000;
+        let ulid = format!("01M9{:06}{random:016}", self.made);
         let mut sources: Vec<String> = parents
             .iter()
             .flat_map(|parent| parent.sources.clone())

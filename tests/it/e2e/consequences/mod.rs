@@ -398,6 +398,10 @@ const UNTRIED: &[(Kind, &str)] = &[
         "Prometheus does not read what it is about; see declared-size",
     ),
     (Kind::PageUnreadable, "needs a broken disk"),
+    (
+        Kind::BlockDownsampledServed,
+        "is block-downsampled, which is tried, beside a log",
+    ),
 ];
 
 /// Kinds of logs and of a start have tests of their own.
