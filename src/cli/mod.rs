@@ -16,7 +16,7 @@ mod terminal;
 mod time;
 
 use std::ffi::OsString;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal as _, Write};
 use std::process::ExitCode;
 
 use clap::FromArgMatches as _;
@@ -26,6 +26,7 @@ pub use exit::Outcome;
 use crate::error::{Error, Result};
 use crate::progress::Progress;
 use crate::raw::ReadMode;
+use crate::report::safe_text;
 
 /// What every command gets: where results go, and what was asked for on any command.
 pub(crate) struct Context<'a> {
@@ -48,9 +49,19 @@ impl Context<'_> {
             .map_err(output_error)
     }
 
-    /// Writes text to standard output.
+    /// Writes text for people to standard output, without anything in it that a terminal might obey.
     pub(crate) fn print(&mut self, text: impl std::fmt::Display) -> Result<()> {
-        write!(self.out, "{text}").map_err(output_error)
+        let text = text.to_string();
+        write!(self.out, "{}", safe_text(&text)).map_err(output_error)
+    }
+
+    /// Writes text for programs to standard output: as it is, unless a person sees it.
+    pub(crate) fn print_data(&mut self, text: impl std::fmt::Display) -> Result<()> {
+        if io::stdout().is_terminal() {
+            self.print(text)
+        } else {
+            write!(self.out, "{text}").map_err(output_error)
+        }
     }
 }
 
@@ -134,7 +145,8 @@ fn raise_open_files() {
 }
 
 fn fail(error: &Error) -> ExitCode {
-    let _ = writeln!(io::stderr().lock(), "narthex: {}", error.chain());
+    let text = error.chain();
+    let _ = writeln!(io::stderr().lock(), "narthex: {}", safe_text(&text));
     Outcome::Failed.into()
 }
 

@@ -9,6 +9,7 @@ use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 
 use super::args::Global;
 use crate::progress::Progress;
+use crate::report::safe_text;
 
 /// How often a line is written where there is no terminal.
 const LINE_INTERVAL: Duration = Duration::from_secs(30);
@@ -25,7 +26,8 @@ pub(super) fn progress(global: &Global) -> Box<dyn Progress> {
 }
 
 fn write_remark(text: &dyn Display) {
-    let _ = writeln!(io::stderr().lock(), "narthex: {text}");
+    let text = text.to_string();
+    let _ = writeln!(io::stderr().lock(), "narthex: {}", safe_text(&text));
 }
 
 /// `--quiet`: remarks are still worth a line, bytes are not.

@@ -5,7 +5,9 @@ use std::fmt;
 
 use serde_json::{Map, Value as Json, json};
 
-use super::{Column, Unit, Value, bytes_text, json as row, json_rows, table, time_text};
+use super::{
+    Column, Unit, Value, bytes_text, is_treacherous, json as row, json_rows, table, time_text,
+};
 use crate::block::Place;
 use crate::verify::{BlockVerdict, Finding, Findings, Kind, Loss, Severity, Verdict};
 use crate::wal::Logs;
@@ -255,7 +257,7 @@ pub fn line(finding: &Finding) -> String {
     // A path or a label may hold anything.
     Line(finding)
         .to_string()
-        .replace(char::is_control, "\u{fffd}")
+        .replace(is_treacherous, "\u{fffd}")
 }
 
 struct Line<'a>(&'a Finding);

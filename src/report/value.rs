@@ -120,8 +120,25 @@ impl fmt::Display for Value {
 }
 
 fn without_control(text: &str) -> Cow<'_, str> {
-    if text.contains(char::is_control) {
-        Cow::Owned(text.replace(char::is_control, "\u{fffd}"))
+    if text.contains(is_treacherous) {
+        Cow::Owned(text.replace(is_treacherous, "\u{fffd}"))
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
+/// Whether a terminal might obey a character instead of showing it: control characters, and those that turn the direction of writing, which make a
+/// name look like another one. Names of files, labels and whatever a manifest says are other people's.
+pub(crate) fn is_treacherous(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// A text of several lines in which nothing is left that a terminal might obey; line ends and tabs stay.
+pub(crate) fn safe_text(text: &str) -> Cow<'_, str> {
+    let is_odd = |c: char| is_treacherous(c) && c != '\n' && c != '\t';
+    if text.contains(is_odd) {
+        Cow::Owned(text.replace(is_odd, "\u{fffd}"))
     } else {
         Cow::Borrowed(text)
     }

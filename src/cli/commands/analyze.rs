@@ -167,6 +167,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
         }
     };
     match printed {
+        Printed::Lines(lines) if form == Form::Csv => context.print_data(lines)?,
         Printed::Lines(lines) => context.print(lines)?,
         Printed::Json(json) => context.print_json(&json)?,
     }

@@ -120,7 +120,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     let uses = uses.as_ref();
     match args.output.output(context.json) {
         Output::Json => context.print_json(&report::whatif::json(&result, uses, &snippet))?,
-        Output::Csv => context.print(report::whatif::csv(&result, uses))?,
+        Output::Csv => context.print_data(report::whatif::csv(&result, uses))?,
         Output::Text | Output::Markdown => {
             let markdown = args.output.output(context.json) == Output::Markdown;
             context.print(report::whatif::text(&result, uses, &snippet, markdown))?;

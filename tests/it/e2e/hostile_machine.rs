@@ -400,3 +400,54 @@ fn restored_files_are_for_their_owner_alone_or_as_asked_for() {
     let metadata = fs::metadata(repository.join("narthex.json")).unwrap();
     assert_eq!(metadata.mode() & 0o777, 0o600);
 }
+
+#[test]
+fn names_reach_nobodys_terminal_with_characters_that_it_obeys() {
+    let (home, data, _) = home();
+    let block = block_of(&data);
+    for name in [
+        "evil\u{1b}[31mred",
+        "title\u{1b}]0;x\u{7}",
+        "gpj\u{202e}exe",
+        "del\u{7f}\u{9b}2J",
+    ] {
+        fs::write(data.join(name), b"x").unwrap();
+        fs::write(block.join(name), b"x").unwrap();
+        symlink("nowhere", data.join("wal").join(name)).unwrap();
+    }
+    let repository = home.path().join("repository");
+    let (repository, target) = (repository.to_str().unwrap(), home.path().join("restored"));
+    let (data, target) = (data.to_str().unwrap(), target.to_str().unwrap());
+    let source = "a\u{1b}[1mb\u{202e}";
+    for arguments in [
+        &["list", data][..],
+        &["verify", "--notes", data],
+        &["inspect", data],
+        &["backup", data, "--repo", repository, "--source", source],
+        &["archives", "--repo", repository],
+        &["check", "--repo", repository],
+        &["stats", "--repo", repository],
+        &[
+            "forget",
+            "--keep-last",
+            "1",
+            "--dry-run",
+            "--repo",
+            repository,
+        ],
+        &[
+            "restore", "latest", "--repo", repository, "--target", target,
+        ],
+        &["list", "no\u{1b}[1msuch\u{202e}"],
+        &["diff", data, data],
+    ] {
+        let output = narthex(arguments).output().unwrap();
+        for stream in [&output.stdout, &output.stderr] {
+            let text = String::from_utf8_lossy(stream);
+            let odd = text.chars().find(|c| {
+                c.is_control() && *c != '\n' && *c != '\t' || ('\u{202a}'..='\u{202e}').contains(c)
+            });
+            assert_eq!(odd, None, "{arguments:?}: {text:?}");
+        }
+    }
+}
