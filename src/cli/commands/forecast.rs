@@ -104,7 +104,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     match args.output.output(context.json) {
         Output::Json => context.print_json(&json(&forecast))?,
         Output::Csv => {
-            context.print_data(report::csv(FORECAST, std::slice::from_ref(&forecast)))?
+            context.print_data(report::csv(FORECAST, std::slice::from_ref(&forecast)))?;
         }
         Output::Markdown => context.print(markdown(&forecast))?,
         Output::Text => context.print(text(&forecast))?,
