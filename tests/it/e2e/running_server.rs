@@ -80,3 +80,58 @@ fn promtool_accepts(tools: &Tools, data: &Path) {
         tools.promtool(&["tsdb", "analyze"], data);
     }
 }
+
+#[test]
+fn a_running_packaged_server_that_deletes_cleans_and_snapshots_is_archived_whole() {
+    deletions_cleaning_and_snapshots_cost_no_archive(Release::Packaged);
+}
+
+#[test]
+fn a_running_current_server_that_deletes_cleans_and_snapshots_is_archived_whole() {
+    deletions_cleaning_and_snapshots_cost_no_archive(Release::Current);
+}
+
+/// Blocks are rewritten under new names while backups run: every one ends with 0, and snapshots are archives of the same server.
+fn deletions_cleaning_and_snapshots_cost_no_archive(release: Release) {
+    let Some(tools) = Tools::find_or_skip(release) else {
+        return;
+    };
+    let home = tempfile::tempdir().unwrap();
+    let data = home.path().join("data");
+    let repository = home.path().join("repository");
+    let server = Server::scraping(&tools, &data);
+    wait_until("a first block", || !tree::metas(&data).is_empty());
+    run(&mut backup(&data, &repository), &[0]);
+    for selector in ["scrape_duration_seconds", "scrape_samples_scraped"] {
+        server.delete_series(&format!("{{__name__=\"{selector}\"}}"));
+        run(&mut backup(&data, &repository), &[0]);
+        std::thread::scope(|scope| {
+            let cleaning = scope.spawn(|| {
+                let clean = "/api/v1/admin/tsdb/clean_tombstones";
+                super::http::post(server.port(), clean).unwrap();
+            });
+            // Before, while and after blocks are rewritten.
+            for _ in 0..3 {
+                run(&mut backup(&data, &repository), &[0]);
+            }
+            cleaning.join().unwrap();
+        });
+        run(&mut backup(&data, &repository), &[0]);
+        let snapshot = data.join("snapshots").join(server.snapshot());
+        run(&mut backup(&snapshot, &repository), &[0]);
+    }
+    let known = server.everything();
+    run(check(&repository).arg("--read-data"), &[0]);
+    let ids = archives(&repository);
+    assert_eq!(ids.len(), 13);
+    let last = ids.last().unwrap();
+    let target = home.path().join("restored");
+    restore(last, &repository, &target);
+    let restored = Server::answering_from(&tools, &target).everything();
+    assert_none(
+        &restored.missing_from(&known),
+        "restored samples were never answered",
+    );
+    // All are of one server, or nobody could say which is the latest.
+    restore("latest", &repository, &home.path().join("latest"));
+}
