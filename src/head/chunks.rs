@@ -10,6 +10,7 @@ use crate::chunk::Encoding;
 use crate::error::{Error, Result};
 use crate::model::Millis;
 use crate::raw::{FileBytes, ReadMode};
+use crate::wal::HeadSpan;
 
 /// What is known of the times that the head may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +32,10 @@ pub struct HeadChunks {
     pub in_order: u64,
     /// Times of the first and the last sample of the latter.
     pub times: Option<(Millis, Millis)>,
+    /// These chunks.
+    pub spans: Vec<HeadSpan>,
+    /// Times of the first and the last sample in chunks of samples that came late.
+    pub late: Option<(Millis, Millis)>,
     /// What is wrong, in the order in which a start meets it.
     pub problems: Vec<HeadProblem>,
 }
@@ -68,6 +73,11 @@ impl HeadChunks {
     /// Whether a server starts on the directory.
     pub fn starts(&self) -> bool {
         self.problems.iter().all(|it| it.fate != Fate::DoesNotStart)
+    }
+
+    /// Whether a start keeps all that is in it.
+    pub fn is_kept(&self) -> bool {
+        self.problems.iter().all(|it| it.fate == Fate::Removed)
     }
 
     /// Checks that numbers follow one another. An unwritten last file is removed first, and is not among the result.
@@ -125,10 +135,14 @@ impl HeadChunks {
                     self.chunks += 1;
                     let is_stored = chunk.max_time < floor.0;
                     let is_unknown = matches!(chunk.encoding, Encoding::Unknown(_));
+                    let times = (chunk.min_time, chunk.max_time);
+                    if chunk.out_of_order && !is_unknown {
+                        let (first, last) = self.late.unwrap_or(times);
+                        self.late = Some((first.min(times.0), last.max(times.1)));
+                    }
                     if chunk.out_of_order || is_stored || is_unknown {
                         continue;
                     }
-                    let times = (chunk.min_time, chunk.max_time);
                     if let Some(before) = ends.insert(chunk.series, times)
                         && before.1 >= chunk.min_time
                     {
@@ -147,6 +161,11 @@ impl HeadChunks {
                         return;
                     }
                     self.in_order += 1;
+                    self.spans.push(HeadSpan {
+                        series: chunk.series,
+                        times,
+                        samples: samples_of(chunk.data),
+                    });
                     self.see(times);
                 }
                 Err(malformed) => {
@@ -183,6 +202,12 @@ impl HeadChunks {
             fate,
         });
     }
+}
+
+/// How many samples a chunk says that it has: whatever its encoding, it begins with that.
+fn samples_of(data: &[u8]) -> u64 {
+    let count = data.first_chunk().copied().map(u16::from_be_bytes);
+    count.map_or(0, u64::from)
 }
 
 /// Whether what is damaged at `offset` ends with a page, as a copy does that was made while the page after it was written.

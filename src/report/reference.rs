@@ -30,7 +30,8 @@ const VERIFY: &str = "\
 One object with the key `verified`: a list with one object per path, whose `findings` are explained in [findings.md](findings.md). Its `start` says
 what a start of Prometheus would do there; it is `null` for a single block. It has `prometheus`, the release that was assumed; `retention` and `now` in
 milliseconds and `retentionSize` in bytes, `null` where none is assumed; `starts`, whether the server starts; `keeps`, the ULIDs of the
-blocks it serves; `storedUntil`, the end of the newest block, before which in-order samples are neither replayed nor taken; `replays`, the times (`minTime`,
+blocks it serves; `storedUntil`, the end of the newest block, before which in-order samples are neither replayed nor taken; `validFrom`, that time, or
+what the checkpoint says, whichever is later; `replays`, the times (`minTime`,
 `maxTime`) of the first and the last sample it replays from the WAL; and `entries`, what it does, in order.
 
 ";

@@ -125,6 +125,7 @@ pub fn to_json(plan: &Plan) -> Json {
         "starts": plan.starts(),
         "keeps": plan.keeps.iter().map(Ulid::to_string).collect::<Vec<_>>(),
         "storedUntil": plan.floor.map(|(_, end)| end),
+        "validFrom": plan.valid_from,
         "replays": plan.replays.map(times),
         "entries": json_rows(ENTRIES, &plan.steps),
     })
@@ -178,14 +179,33 @@ fn what(step: &Step, below: &Path) -> String {
             "drops {paths} and rebuilds it from the logs ({})",
             step.detail
         ),
-        StepKind::DropsLog => {
-            format!("drops samples of the WAL, older than the end of {blocks}{samples}")
+        StepKind::CutsLog => {
+            format!("cuts {paths} where it is damaged, and deletes what follows{samples}")
         }
-        StepKind::RefusesSamples => format!(
-            "refuses new samples until {}, the end of {blocks}",
-            step.times
-                .map_or("then".to_owned(), |(_, end)| time_text(end))
+        StepKind::DropsLog => format!(
+            "drops samples of the WAL, older than {}{samples}",
+            border(step, &blocks)
         ),
+        StepKind::RefusesSamples => {
+            let until = step
+                .times
+                .map_or("then".to_owned(), |(_, end)| time_text(end));
+            let why = if step.blocks.is_empty() && step.detail.is_empty() {
+                format!("an hour before the newest sample in {paths}")
+            } else {
+                border(step, &blocks)
+            };
+            format!("refuses new samples until {until}, {why}")
+        }
+    }
+}
+
+/// What says that samples before a time are stored.
+fn border(step: &Step, blocks: &str) -> String {
+    if step.blocks.is_empty() {
+        "the time before which the checkpoint of the WAL says that all is in blocks".to_owned()
+    } else {
+        format!("the end of {blocks}")
     }
 }
 

@@ -74,8 +74,24 @@ pub struct ReplayFacts {
     pub records: Vec<RecordType>,
     /// Whether any of its records is compressed with Zstandard.
     pub zstd: bool,
-    /// Samples that are neither in a block nor replayed, because a block's range covers their time; and their times.
+    /// The time before which its newest checkpoint says that samples are in blocks.
+    pub min_valid_time: Option<Millis>,
+    /// Whether the fragments of any record disagree about its compression.
+    pub mixed: bool,
+    /// Where damage ends the replay, and what stands behind it.
+    pub cut: Option<Cut>,
+    /// Samples that are neither in a block nor replayed, because they are older than the end of a block or than what the checkpoint
+    /// says; and their times.
     pub hidden: Option<(u64, Millis, Millis)>,
+}
+
+/// What a start cuts off a log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// The damaged segment.
+    pub path: PathBuf,
+    /// Sound samples behind the damage, and their times.
+    pub dropped: (u64, Option<(Millis, Millis)>),
 }
 
 /// How far a start comes before something ends it.
@@ -109,6 +125,10 @@ pub struct Facts {
     pub wal: Option<ReplayFacts>,
     /// Its WBL.
     pub wbl: Option<ReplayFacts>,
+    /// Times of the first and the last sample that came in order, among the chunks of `chunks_head` whose series the WAL defines.
+    pub head_chunks: Option<(Millis, Millis)>,
+    /// Times of the first and the last sample that came late in `chunks_head`.
+    pub late_chunks: Option<(Millis, Millis)>,
     /// Bytes of WAL, WBL and `chunks_head`, which the size rule of retention counts before any block.
     pub head_bytes: u64,
     /// What interrupted writers left and a start removes.

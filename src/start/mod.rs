@@ -8,12 +8,13 @@ mod facts;
 mod plan;
 mod reach;
 mod release;
+mod replay;
 mod retention;
 mod step;
 
-pub use facts::{Assumptions, BlockFacts, Facts, Obstacle, Opens, ReplayFacts, Stage};
+pub use facts::{Assumptions, BlockFacts, Cut, Facts, Obstacle, Opens, ReplayFacts, Stage};
 pub use plan::{Plan, plan};
-pub use reach::{Reach, SLACK, TOLERANCE, floor};
+pub use reach::{Reach, SLACK, TOLERANCE, floor, span};
 pub use release::Release;
 pub use step::{Step, StepKind};
 

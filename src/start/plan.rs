@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use super::facts::{Assumptions, BlockFacts, Facts, Obstacle, Opens, ReplayFacts, Stage};
-use super::reach::{Reach, TOLERANCE, floor};
+use super::facts::{Assumptions, BlockFacts, Facts, Obstacle, Opens, Stage};
+use super::reach::{Reach, floor, is_selected};
 use super::release::Release;
+use super::replay::{refuse, replay};
 use super::retention;
 use super::step::{Step, StepKind};
 use crate::block::Meta;
@@ -23,6 +24,10 @@ pub struct Plan {
     pub keeps: Vec<Ulid>,
     /// The block whose end it takes for the border of what is stored, and that end.
     pub floor: Option<(Ulid, Millis)>,
+    /// The time before which it neither replays samples nor takes new ones that come in order: that end, or what the checkpoint says.
+    pub valid_from: Option<Millis>,
+    /// Where it does not start: the files or directories that end it, and what is wrong with each, as ids of findings.
+    pub obstacles: Vec<(PathBuf, String)>,
     /// Times of the first and the last sample that it replays from the WAL.
     pub replays: Option<(Millis, Millis)>,
 }
@@ -49,6 +54,8 @@ pub fn plan(facts: &Facts, assumed: &Assumptions) -> Plan {
         steps: Vec::new(),
         keeps: Vec::new(),
         floor: None,
+        valid_from: None,
+        obstacles: Vec::new(),
         replays: None,
     };
     let removed = facts.leftovers.iter().filter(|path| {
@@ -85,6 +92,9 @@ pub fn plan(facts: &Facts, assumed: &Assumptions) -> Plan {
     merge(&mut plan, &kept);
     read(&mut plan, &kept);
     plan.floor = floor_of(&kept, assumed.release);
+    let checkpoint = facts.wal.as_ref().and_then(|wal| wal.min_valid_time);
+    let checkpoint = checkpoint.filter(|_| assumed.release >= Release::MIN_VALID_TIME);
+    plan.valid_from = plan.floor.map(|(_, end)| end).max(checkpoint);
     if stops(&mut plan, obstacles(facts, Stage::Replay)) {
         return plan;
     }
@@ -96,7 +106,7 @@ pub fn plan(facts: &Facts, assumed: &Assumptions) -> Plan {
         });
     }
     replay(&mut plan, facts);
-    refuse(&mut plan);
+    refuse(&mut plan, facts);
     plan
 }
 
@@ -127,8 +137,9 @@ fn obstacles(facts: &Facts, stage: Stage) -> Vec<(PathBuf, String)> {
 fn stops(plan: &mut Plan, obstacles: Vec<(PathBuf, String)>) -> bool {
     let what: BTreeSet<_> = obstacles.iter().map(|(_, what)| what.clone()).collect();
     let detail = what.into_iter().collect::<Vec<_>>().join(", ");
-    let mut paths: Vec<_> = obstacles.into_iter().map(|(path, _)| path).collect();
+    let mut paths: Vec<_> = obstacles.iter().map(|(path, _)| path.clone()).collect();
     paths.dedup();
+    plan.obstacles = obstacles;
     let ends = !paths.is_empty();
     if ends {
         plan.steps.push(Step {
@@ -272,72 +283,29 @@ fn floor_of(kept: &[Loaded<'_>], release: Release) -> Option<(Ulid, Millis)> {
     Some((block.1.ulid, end))
 }
 
-fn replay(plan: &mut Plan, facts: &Facts) {
-    for (name, log) in [("wal", &facts.wal), ("wbl", &facts.wbl)] {
-        if let Some(log) = log {
-            understand(plan, name, log);
-        }
-    }
-    let Some(wal) = &facts.wal else { return };
-    let floor = plan.floor.map_or(Millis::MIN, |(_, end)| end);
-    plan.replays = wal
-        .times
-        .filter(|(_, last)| *last >= floor)
-        .map(|(first, last)| (first.max(floor), last));
-    if let Some((samples, first, last)) = wal.hidden {
-        plan.steps.push(Step {
-            blocks: plan.floor.iter().map(|(ulid, _)| *ulid).collect(),
-            times: Some((first, last)),
-            samples: Some(samples),
-            ..Step::of(StepKind::DropsLog)
-        });
-    }
-}
-
-/// Records that the release passes over.
-fn understand(plan: &mut Plan, name: &str, log: &ReplayFacts) {
-    let release = plan.assumed.release;
-    let mut what = BTreeSet::new();
-    let mut needed = BTreeSet::new();
-    for kind in &log.records {
-        let since = Release::replaying(*kind);
-        // The minimum valid time holds no sample, and is found in the blocks as well.
-        if since > release && *kind as u8 <= 13 {
-            what.insert(format!("{}s", kind.name()));
-            needed.insert(since);
-        }
-    }
-    let zstd = Release::decompressing(crate::wal::Compression::Zstd);
-    if log.zstd && zstd > release {
-        what.insert("records compressed with Zstandard".to_owned());
-        needed.insert(zstd);
-    }
-    if let Some(needed) = needed.last() {
-        let what: Vec<_> = what.into_iter().collect();
-        plan.steps.push(Step {
-            paths: vec![PathBuf::from(name)],
-            detail: format!("{}, which need Prometheus {needed}", what.join(", ")),
-            ..Step::of(StepKind::CannotReplay)
-        });
-    }
-}
-
-/// New samples that are taken for stored.
-fn refuse(plan: &mut Plan) {
-    let Some(((ulid, end), now)) = plan.floor.zip(plan.assumed.now) else {
-        return;
-    };
-    if end.saturating_sub(now) > TOLERANCE {
-        plan.steps.push(Step {
-            blocks: vec![ulid],
-            times: Some((now, end)),
-            ..Step::of(StepKind::RefusesSamples)
-        });
-    }
-}
-
-/// In which ways the ranges of the blocks cannot be true.
 impl Facts {
+    /// Whether one of the blocks that hold selected series of the head only covers these times.
+    pub fn is_in_selected_series(&self, times: Option<(Millis, Millis)>) -> bool {
+        let Some((first, last)) = times else {
+            return false;
+        };
+        let metas = self.blocks.iter().filter_map(|block| block.meta.as_ref());
+        metas
+            .filter(|meta| is_selected(meta))
+            .any(|meta| meta.min_time <= first && last < meta.max_time)
+    }
+
+    /// Whether any samples that came late are in the WBL, in `chunks_head` or in blocks of their own.
+    pub fn has_late_samples(&self) -> bool {
+        let is_late = |block: &BlockFacts| {
+            let meta = block.meta.as_ref();
+            meta.is_some_and(|meta| meta.has_hint("from-out-of-order"))
+        };
+        self.late_chunks.is_some()
+            || self.wbl.as_ref().is_some_and(|wbl| wbl.samples > 0)
+            || self.blocks.iter().any(is_late)
+    }
+
     /// Each block whose range cannot be true, with the ways.
     pub fn out_of_reach(&self, now: Option<Millis>) -> impl Iterator<Item = (&BlockFacts, Reach)> {
         let known = self

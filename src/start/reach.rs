@@ -41,7 +41,7 @@ impl fmt::Display for Reach {
 }
 
 /// A span of time in its two largest units.
-fn span(millis: Millis) -> String {
+pub fn span(millis: Millis) -> String {
     const UNITS: [(Millis, &str); 4] = [
         (86_400_000, "d"),
         (3_600_000, "h"),
@@ -110,15 +110,18 @@ fn ahead(meta: &Meta, times: Option<(Millis, Millis)>, now: Millis) -> Option<Mi
 /// was cut from, or compacted with, samples in order.
 pub fn floor<'a>(kept: impl IntoIterator<Item = &'a Meta>, release: Release) -> Option<Millis> {
     let counts = |meta: &&Meta| {
-        let is_selected =
-            meta.has_hint("from-stale-series") || meta.has_hint("from-selected-series");
-        let passes_over = is_selected && release >= Release::SELECTED_SERIES;
+        let passes_over = is_selected(meta) && release >= Release::SELECTED_SERIES;
         !passes_over && !meta.has_hint("from-out-of-order")
     };
     kept.into_iter()
         .filter(counts)
         .map(|meta| meta.max_time)
         .max()
+}
+
+/// Whether a block holds nothing but selected, or stale, series of the head.
+pub(super) fn is_selected(meta: &Meta) -> bool {
+    meta.has_hint("from-stale-series") || meta.has_hint("from-selected-series")
 }
 
 #[cfg(test)]

@@ -27,6 +27,10 @@ impl Release {
     pub(super) const SNAPSHOT_LEFTOVERS: Release = Release::new(2, 47);
     /// The first whose head does not take blocks of selected or stale series for all that was stored of their time.
     pub(super) const SELECTED_SERIES: Release = Release::new(3, 10);
+    /// The first that goes by the last fragment of a record where they disagree about its compression.
+    pub(super) const LAST_FRAGMENT: Release = Release::new(3, 14);
+    /// The first that takes samples for stored of which a checkpoint says so.
+    pub(super) const MIN_VALID_TIME: Release = Release::new(3, 16);
     /// The first that removes a chunk snapshot that is ahead of the WAL.
     pub const SNAPSHOT_AHEAD: Release = Release::new(2, 43);
 

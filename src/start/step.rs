@@ -30,15 +30,17 @@ pub enum StepKind {
     CannotReplay,
     /// Drops files of the head and rebuilds them from the logs.
     RebuildsHead,
-    /// Drops samples of the log that are older than the newest block's end.
+    /// Cuts the log where it is damaged, and deletes the segments behind that.
+    CutsLog,
+    /// Drops samples of the log that are older than the newest block's end, or than what the checkpoint says.
     DropsLog,
-    /// Refuses new samples, which are older than the newest block's end.
+    /// Refuses new samples: they are older than the newest block's end, or too much older than the newest sample of the log.
     RefusesSamples,
 }
 
 impl StepKind {
     /// All of them.
-    pub const ALL: [StepKind; 13] = [
+    pub const ALL: [StepKind; 14] = [
         StepKind::RemovesLeftovers,
         StepKind::Stops,
         StepKind::LeavesOut,
@@ -50,6 +52,7 @@ impl StepKind {
         StepKind::CannotRead,
         StepKind::CannotReplay,
         StepKind::RebuildsHead,
+        StepKind::CutsLog,
         StepKind::DropsLog,
         StepKind::RefusesSamples,
     ];
@@ -68,6 +71,7 @@ impl StepKind {
             StepKind::CannotRead => "cannot-read",
             StepKind::CannotReplay => "cannot-replay",
             StepKind::RebuildsHead => "rebuilds-head",
+            StepKind::CutsLog => "cuts-log",
             StepKind::DropsLog => "drops-log",
             StepKind::RefusesSamples => "refuses-samples",
         }
@@ -92,6 +96,7 @@ impl StepKind {
             StepKind::RebuildsHead => {
                 "Nothing is lost where the logs are sound; the start takes longer."
             }
+            StepKind::CutsLog => "They are gone; back the log up before.",
             StepKind::DropsLog => "They are gone with the next truncation of the log.",
             StepKind::RefusesSamples => "Every scrape fails with \"out of bounds\" until then.",
         }
@@ -107,6 +112,7 @@ impl StepKind {
                 | StepKind::DeletesLarge
                 | StepKind::CannotRead
                 | StepKind::CannotReplay
+                | StepKind::CutsLog
                 | StepKind::DropsLog
                 | StepKind::RefusesSamples
         )

@@ -12,8 +12,8 @@ use super::checks::pairs::Keys;
 use super::checks::postings::PostingsCheck;
 use super::checks::segments::Segments;
 use super::checks::series::{SeriesCheck, SeriesTotals};
-use super::checks::{Subject, coverage, directory, meta, tombstones, unreadable};
-use super::{Finding, Findings, Kind, Options};
+use super::checks::{Subject, coverage, directory, meta, postings, tombstones, unreadable};
+use super::{Depth, Finding, Findings, Kind, Options};
 use crate::block::{BlockFiles, Meta, Tombstones};
 use crate::chunk::Encodings;
 use crate::error::Result;
@@ -113,7 +113,11 @@ fn verify_files(subject: Subject<'_>, directory: Option<Ulid>, verdict: &mut Blo
     let segments = Segments::open(&subject, last, findings);
     verdict.stats.bytes = segments.bytes() + bytes.as_ref().map_or(0, |bytes| bytes.len() as u64);
 
-    if let Some(opened) = &opened {
+    if subject.options.depth == Depth::Opening {
+        if let Some(opened) = &opened {
+            postings::check_table(&subject, opened, findings);
+        }
+    } else if let Some(opened) = &opened {
         verify_opened(subject, opened, &segments, tombstones.as_ref(), verdict);
     } else if let Some(found) = coverage::walk_all(&subject, &segments, findings) {
         verdict.stats.chunks = found.chunks;

@@ -48,6 +48,8 @@ pub enum Consequence {
     FailsQueries,
     /// Queries that touch it return too little or something wrong, without a word.
     WrongAnswers,
+    /// It starts, and refuses new samples until the clock has come near those in the log.
+    RefusesNew,
     /// It starts, and passes over what is concerned.
     SkipsRecords,
     /// It starts, but what it logs from then on is lost at the start after that.
@@ -58,6 +60,8 @@ pub enum Consequence {
     Crashes,
     /// It takes all in-order samples before the end of a block for stored: it drops those in the log and refuses new ones.
     ShutsOut,
+    /// It makes a block in the future, from whose end retention counts.
+    DeletesOlder,
     /// It does not start.
     DoesNotStart,
     /// It does not start, and the attempt destroys data.
@@ -76,11 +80,13 @@ impl fmt::Display for Consequence {
             Consequence::LosesInCompaction => "loses samples when it compacts it",
             Consequence::FailsQueries => "fails queries that touch it",
             Consequence::WrongAnswers => "answers wrongly without a word",
+            Consequence::RefusesNew => "refuses new samples for so long",
             Consequence::SkipsRecords => "starts without what is concerned",
             Consequence::LosesNewData => "loses what it logs from now on",
             Consequence::DropsLog => "drops the rest of the log",
             Consequence::Crashes => "crashes when it reads it",
             Consequence::ShutsOut => "loses the WAL and all new samples up to the block's end",
+            Consequence::DeletesOlder => "deletes all blocks that are older by the retention time",
             Consequence::DoesNotStart => "does not start",
             Consequence::Destroys => "does not start, and destroys data trying",
         })
@@ -125,6 +131,12 @@ impl fmt::Display for Consequences {
 
 /// From this release on, Prometheus keeps the labels of a series as one string, in which it searches by their order.
 const STRING_LABELS: (u32, u32) = (2, 44);
+/// From this release on, the last fragment of a record says how it is compressed.
+const LAST_FRAGMENT: (u32, u32) = (3, 14);
+/// From this release on at the latest, late samples in chunks_head are compacted without a log of late samples.
+const LATE_BY_ITSELF: (u32, u32) = (3, 16);
+/// From this release on, a start heeds the minimum valid time in a checkpoint.
+const MIN_VALID_TIME: (u32, u32) = (3, 16);
 
 /// What the table says of one kind.
 #[derive(Debug)]
@@ -151,6 +163,8 @@ const AWAY: &str =
     "move the block away before Prometheus is started; if only its meta.json is wrong, mend that";
 const RANGE: &str =
     "restore meta.json from an archive before Prometheus is started: the range in it is wrong";
+const CLOCK: &str = "archive the log and move it away before Prometheus is started";
+const REBUILD: &str = "move chunks_head away while no server runs: the log rebuilds it";
 const NEWER: &str = "start the release that is named, or a newer one";
 /// What all releases do, or what they do up to one and what they do from then on.
 macro_rules! consequences {
@@ -335,24 +349,30 @@ kinds! {
     BlockFuture "block-future" Fatal ShutsOut "A block's range reaches into the future: retention counts from its end, and what is older than its end is neither replayed nor taken." AWAY;
     BlockRange "block-range" Fatal ShutsOut "The newest block's range ends long after its last sample: what is older than its end is neither replayed nor taken." RANGE;
     BlockRangeWide "block-range-wide" Warning Nothing "A block's range reaches far beyond its samples; Prometheus merges it with every block that it overlaps." RANGE;
-    WalHidden "wal-hidden" Damaged ShutsOut "The log holds samples that no block has and that are older than the end of the newest block: a start drops them." RANGE;
+    WalHidden "wal-hidden" Damaged ShutsOut "The log holds samples that no block has and that are older than the end of the newest block, or than the time from which on the log is replayed by its checkpoint (Prometheus 3.16): a start drops them." RANGE;
+    LogFuture "log-future" Damaged RefusesNew "The log, or a chunk of chunks_head, holds samples far ahead of the time of the start: new samples are refused until an hour before the newest of them." CLOCK;
+    LogFutureLate "log-future-late" Fatal DeletesOlder "The log of late samples, or a chunk of such samples in chunks_head, reaches far ahead of the time of the start: a compaction will make a block of it, from whose end retention counts." "archive wbl and chunks_head and move them away before Prometheus is started";
+    CheckpointFuture "wal-checkpoint-future" Fatal Nothing until MIN_VALID_TIME then ShutsOut "The newest checkpoint says that all samples before a time in the future are in blocks: what is older is neither replayed nor taken." CLOCK;
     ReleaseChunks "release-chunks" Damaged FailsQueries "The release of Prometheus that was asked for cannot read some chunks of a block." NEWER;
     ReleaseLog "release-log" Damaged WrongAnswers "The release of Prometheus that was asked for passes over some records of the log." NEWER;
 
     // Files of the head.
-    HeadChunksBroken "head-chunks-broken" Fatal DoesNotStart "A file of chunks_head is missing, or does not begin as such files do." "move chunks_head away while no server runs: the log rebuilds it";
+    HeadChunksBroken "head-chunks-broken" Fatal DoesNotStart "A file of chunks_head is missing, or does not begin as such files do." REBUILD;
     HeadChunksDamaged "head-chunks-damaged" Warning Rebuilds "A chunk in chunks_head is damaged: a start removes its file and all later ones." HEAD;
     HeadChunksOrder "head-chunks-order" Warning Rebuilds "Chunks of one series in chunks_head overlap: a start removes all files of chunks_head." HEAD;
     HeadChunksTorn "head-chunks-torn" Note Rebuilds "The last chunk in chunks_head was being written, as in a copy of a server at work." LEAVE;
     HeadChunksUnwritten "head-chunks-unwritten" Note Deletes "The last file of chunks_head was created and never written, as after a power cut." LEAVE;
-    HeadChunksOrphaned "head-chunks-orphaned" Damaged WrongAnswers "chunks_head holds samples of series that no log defines: a start drops them." "restore the log from an archive";
+    HeadChunksOrphaned "head-chunks-orphaned" Damaged WrongAnswers "chunks_head holds samples of series that the log does not define: a start drops them." "restore the log from an archive";
+    HeadChunksForeign "head-chunks-foreign" Warning WrongAnswers "chunks_head holds samples that the log does not have, under numbers by which the log knows series: a start serves them as samples of those." REBUILD;
+    HeadChunksContradict "head-chunks-contradict" Damaged WrongAnswers "The log holds samples that a start passes over, for chunks of the same series in chunks_head reach beyond them and do not hold them." REBUILD;
+    HeadChunksWithoutWbl "head-chunks-without-wbl" Warning Crashes until LATE_BY_ITSELF then Nothing "chunks_head holds late samples, and there is no wbl: a server that is not told to take late samples crashes when it compacts." "start the server with an out_of_order_time_window, or a newer release";
     SnapshotUnusable "snapshot-unusable" Warning Rebuilds "The newest chunk snapshot does not fit the WAL or is damaged; servers that use chunk snapshots replay the WAL instead." HEAD;
     SnapshotAhead "snapshot-ahead" Damaged LosesNewData "The newest chunk snapshot is ahead of the WAL: a server before Prometheus 2.43 that uses chunk snapshots passes over segments it writes until they have caught up." "remove the chunk snapshot while no server runs";
 
     // Write-ahead logs.
     WalNote "wal-note" Note Nothing "A write-ahead log holds something unusual." LEAVE;
     WalTorn "wal-torn" Note Nothing "A write-ahead log ends inside a record, as that of a server at work or of one that was killed does; the start that cuts it off replays the WBL only the next time." LEAVE;
-    WalCompressionFlags "wal-compression-flags" Warning DropsLog "The fragments of a record disagree about its compression: Prometheus 3.14 and newer go by the last one and read it; 2.42 misreads the record, or cuts the log there." WAL;
+    WalCompressionFlags "wal-compression-flags" Warning DropsLog until LAST_FRAGMENT then Nothing "The fragments of a record disagree about its compression: Prometheus 3.14 and newer go by the last one and read it; 2.42 misreads the record, or cuts the log there." WAL;
     WalUnknownSeries "wal-unknown-series" Damaged SkipsRecords "A write-ahead log holds samples of series that nothing before them in the log defines." "restore the log from an archive; the samples can be read, but not to which series they belong";
     WalCheckpointEmpty "wal-checkpoint-empty" Damaged SkipsRecords "The newest checkpoint defines no series, though the log behind it needs them." "restore the log from an archive";
     WalUnusual "wal-unusual" Warning SkipsRecords "A write-ahead log holds something that replay passes over." WAL;

@@ -19,6 +19,8 @@ mod kind;
 
 use std::path::{Path, PathBuf};
 
+use checks::head::Head;
+
 pub use block::{BlockStats, BlockVerdict, verify_block};
 pub use checks::groups::Group;
 pub use finding::{Finding, Findings, KEPT_PER_KIND, Loss};
@@ -39,6 +41,9 @@ pub enum Depth {
     Full,
     /// Structure and checksums; chunks are not decoded.
     Quick,
+    /// Only what a start of Prometheus reads of a block before it serves it: metadata, the tables of the index, tombstones, and
+    /// headers of segments.
+    Opening,
 }
 
 /// How verification is to be done.
@@ -95,7 +100,9 @@ pub fn verify(path: &Path, options: Options, progress: &dyn Progress) -> Result<
     progress.begin("verify", Some(checks::directory::bytes(&scanned)));
     let mut findings = Findings::default();
     checks::directory::data_dir(&scanned, &mut findings);
-    let logs = checks::wal::check(&scanned, options.read_mode, &mut findings);
+    let head = checks::head::read(&scanned, options.read_mode);
+    let chunks = head.as_ref().map_or_else(Vec::new, Head::spans);
+    let logs = checks::wal::check(&scanned, chunks, options.read_mode, &mut findings);
     let mut blocks = Vec::new();
     for entry in scanned.blocks() {
         match verify_block(&entry.path, options, progress) {
@@ -116,7 +123,13 @@ pub fn verify(path: &Path, options: Options, progress: &dyn Progress) -> Result<
     if scanned.entries().iter().any(|e| e.kind == EntryKind::Wal) {
         checks::cross::served_aggregates(&blocks, &mut findings);
     }
-    let start = checks::start::foretell(&scanned, &blocks, logs.as_ref(), options, &mut findings);
+    let read = checks::start::Read {
+        scanned: &scanned,
+        blocks: &blocks,
+        logs: logs.as_ref(),
+        head,
+    };
+    let start = checks::start::foretell(read, options, &mut findings);
     progress.end();
     findings.sort();
     Ok(Verdict {

@@ -105,7 +105,7 @@ pub(super) fn contents_of(
     match record {
         Record::Series(list) => {
             for entry in list {
-                follow.define(entry?.series);
+                follow.define(&entry?);
                 contents.series += 1;
             }
         }

@@ -3,8 +3,9 @@
 use std::fmt;
 
 use super::Log;
-use super::record::HeadSeriesRef;
+use super::record::{HeadSeriesRef, SeriesEntry};
 use super::refs::RefSet;
+use super::watch::Watch;
 use crate::model::Millis;
 
 /// Pages of references of series that are defined: some 300 MiB when all of them are used.
@@ -117,6 +118,7 @@ pub struct Follow {
     record_series: Vec<u64>,
     found: Undefined,
     ended: bool,
+    watch: Watch,
 }
 
 impl Default for Follow {
@@ -138,7 +140,19 @@ impl Follow {
             record_series: Vec::new(),
             found: Undefined::default(),
             ended: false,
+            watch: Watch::default(),
         }
+    }
+
+    /// With an eye on the chunks of the head.
+    #[must_use]
+    pub fn watching(self, watch: Watch) -> Self {
+        Follow { watch, ..self }
+    }
+
+    /// What became of these chunks.
+    pub fn into_watch(self) -> Watch {
+        self.watch
     }
 
     /// The time before which a start drops samples of the WAL.
@@ -188,9 +202,10 @@ impl Follow {
         self.record = Undefined::default();
     }
 
-    pub(super) fn define(&mut self, series: HeadSeriesRef) {
+    pub(super) fn define(&mut self, entry: &SeriesEntry<'_>) {
         if !self.ended && self.log == Log::Wal {
-            self.defined.insert(series.0);
+            self.defined.insert(entry.series.0);
+            self.watch.define(entry);
         }
     }
 
@@ -200,6 +215,9 @@ impl Follow {
     }
 
     pub(super) fn sample(&mut self, series: HeadSeriesRef, time: Millis) {
+        if !self.ended && self.log == Log::Wal {
+            self.watch.sample(series.0, time, self.min_valid_time);
+        }
         if self.is_lost(series, Some(time)) {
             self.record.samples += 1;
             self.record.see(time);

@@ -7,6 +7,7 @@ use super::Log;
 use super::follow::Follow;
 use super::listing::{Listing, SegmentFile};
 use super::summary::{SegmentSummary, Summary, follow};
+use super::watch::{HeadSpan, Watch};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Millis;
 use crate::raw::{FileBytes, ReadMode};
@@ -25,6 +26,8 @@ pub struct Logs {
     pub min_valid_time: Millis,
     /// The end of the newest block that was not made of out-of-order samples.
     pub blocks_end: Option<Millis>,
+    /// What the WAL says of the chunks of the head.
+    pub watch: Watch,
 }
 
 /// One log at a glance.
@@ -165,7 +168,18 @@ impl Logs {
     /// Reads `wal` and `wbl` of the data directory `dir`. Samples of the WAL before `blocks_end`, the end of the newest
     /// block that was not made of out-of-order samples, are not missed when nothing defines their series.
     pub fn read(dir: &Path, blocks_end: Option<Millis>, mode: ReadMode) -> Self {
-        let mut series = Follow::new(blocks_end.unwrap_or(Millis::MIN));
+        Self::read_beside(Vec::new(), dir, blocks_end, mode)
+    }
+
+    /// The same, beside these chunks of the head.
+    pub fn read_beside(
+        chunks: Vec<HeadSpan>,
+        dir: &Path,
+        blocks_end: Option<Millis>,
+        mode: ReadMode,
+    ) -> Self {
+        let series = Follow::new(blocks_end.unwrap_or(Millis::MIN));
+        let mut series = series.watching(Watch::new(chunks));
         let mut logs = Logs {
             blocks_end,
             ..Logs::default()
@@ -173,6 +187,7 @@ impl Logs {
         logs.wal = logs.read_one(dir, Log::Wal, &mut series, mode);
         logs.wbl = logs.read_one(dir, Log::Wbl, &mut series, mode);
         logs.min_valid_time = series.min_valid_time();
+        logs.watch = series.into_watch();
         logs
     }
 

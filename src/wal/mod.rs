@@ -30,6 +30,7 @@ mod record;
 mod refs;
 mod segment;
 mod summary;
+mod watch;
 #[cfg(test)]
 mod writer;
 
@@ -49,6 +50,7 @@ pub use record::{
 };
 pub use segment::{Broken, RawRecord, Records};
 pub use summary::{End, SegmentSummary, Summary, follow, summarize, summarize_dir};
+pub use watch::{Differences, HeadSpan, Tally, Watch};
 
 /// Which of the two logs a directory is. They share the container, not the rules of replay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -11,6 +11,7 @@ mod consequences;
 mod deployment;
 mod dump;
 mod exact;
+mod future;
 mod hostile_machine;
 mod http;
 mod killed_backup;

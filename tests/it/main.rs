@@ -36,6 +36,7 @@ mod inspect;
 mod keeping;
 mod kept;
 mod list;
+mod logs;
 mod meta_flips;
 mod names;
 mod nights;

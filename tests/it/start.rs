@@ -11,6 +11,7 @@ use narthex::verify::{Depth, Kind, Options, Verdict, verify};
 use serde_json::Value as Json;
 
 use crate::fixtures::fixture;
+use crate::logs;
 use crate::sick::copy;
 
 /// The blocks of `night-1`, the oldest first; 30 seconds lie between the ends of their ranges.
@@ -407,6 +408,176 @@ pub(crate) fn flip(path: &Path, offset: usize) {
     let mut bytes = fs::read(path).unwrap();
     bytes[offset] ^= 0x10;
     fs::write(path, bytes).unwrap();
+}
+
+/// Samples of one series, one every 15 seconds from `first` on.
+pub(crate) fn every_15s(number: u64, first: Millis, count: i64) -> Vec<logs::Sample> {
+    (0..count)
+        .map(|i| (number, first + i * 15_000, 1.0))
+        .collect()
+}
+
+/// A name, what makes the fault, and the findings that it is.
+type ChunkFault = (&'static str, fn(&Path), &'static [Kind]);
+
+/// Faults of the chunks of two series, 1 and 2, of which a log holds 20 samples each.
+pub(crate) const CHUNK_FAULTS: &[ChunkFault] = &[
+    ("none", |data| chunks(data, &[(1, 0, 10, 1)]), &[]),
+    (
+        "another series",
+        |data| chunks(data, &[(1, 0, 10, 1), (7, 0, 10, 1)]),
+        &[Kind::HeadChunksOrphaned],
+    ),
+    (
+        "before the log",
+        |data| chunks(data, &[(1, -40, 10, 1)]),
+        &[Kind::HeadChunksForeign],
+    ),
+    (
+        "behind the log",
+        |data| chunks(data, &[(1, 40, 10, 1)]),
+        &[Kind::HeadChunksForeign, Kind::HeadChunksContradict],
+    ),
+    (
+        "a hole",
+        |data| chunks(data, &[(1, 0, 5, 1), (1, 8, 2, 1)]),
+        &[Kind::HeadChunksContradict],
+    ),
+    (
+        "every other sample",
+        |data| chunks(data, &[(1, 0, 5, 2)]),
+        &[Kind::HeadChunksContradict],
+    ),
+];
+
+/// Writes a log of 20 samples of the series 1 and 2, from [`END`] on, and chunks: series, first sample, how many, and of how many one is taken.
+fn chunks(data: &Path, chunks: &[(u64, i64, i64, i64)]) {
+    let mut records = vec![logs::series(&[(1, "a"), (2, "b")])];
+    for sample in every_15s(1, END, 20) {
+        records.push(logs::samples(&[sample, (2, sample.1, 2.0)]));
+    }
+    logs::write_segment(data, "wal/00000000", &records);
+    let chunk = |(series, first, count, step): &(u64, i64, i64, i64)| {
+        let times: Vec<_> = (0..*count)
+            .map(|i| END + (first + i * step) * 15_000)
+            .collect();
+        logs::head_chunk(*series, &times, 1.0, false)
+    };
+    let chunks: Vec<_> = chunks.iter().map(chunk).collect();
+    logs::write_head_chunks(data, "000001", &chunks);
+}
+
+#[test]
+fn chunks_of_the_head_are_compared_with_the_log() {
+    for (name, make, wanted) in CHUNK_FAULTS {
+        let root = tempfile::tempdir().unwrap();
+        make(root.path());
+        assert_eq!(problems(&verdict(root.path(), |_| {})), *wanted, "{name}");
+        // A second series with the same labels shares its chunks with the first: nothing is said of either then.
+        let again = [
+            logs::series(&[(9, "a")]),
+            logs::samples(&every_15s(9, END + 900_000, 2)),
+        ];
+        logs::write_segment(root.path(), "wal/00000001", &again);
+        let compared = [Kind::HeadChunksForeign, Kind::HeadChunksContradict];
+        let found = problems(&verdict(root.path(), |_| {}));
+        assert!(
+            found.iter().all(|kind| !compared.contains(kind)),
+            "{name}: {found:?}"
+        );
+    }
+}
+
+#[test]
+fn logs_and_chunks_ahead_of_the_clock_are_named() {
+    let ahead = NOW + 2 * DAY;
+    let future = |verdict: &Verdict| {
+        let plan = verdict.start.as_ref().unwrap();
+        plan.find(StepKind::RefusesSamples)
+            .map(|step| step.times.unwrap().1)
+    };
+    let night = Night::new();
+    let log = [
+        logs::series(&[(99_999, "ahead")]),
+        logs::samples(&[(99_999, ahead, 1.0)]),
+    ];
+    logs::write_segment(&night.data(), "wal/00000006", &log);
+    let found = night.verdict(|_| {});
+    assert_eq!(problems(&found), [Kind::LogFuture]);
+    assert_eq!(future(&found), Some(ahead - 3_600_000));
+    // An hour is no matter, and without a clock nobody can say.
+    assert!(problems(&night.verdict(|assumed| assumed.now = Some(ahead - 3_600_000))).is_empty());
+    assert!(problems(&night.verdict(|assumed| assumed.now = None)).is_empty());
+
+    let night = Night::new();
+    logs::write_segment(&night.data(), "wal/00000006", &log[..1]);
+    logs::write_segment(&night.data(), "wbl/00000000", &log[1..]);
+    let found = night.verdict(|_| {});
+    assert_eq!(
+        (problems(&found), future(&found)),
+        (vec![Kind::LogFutureLate], None)
+    );
+
+    let night = Night::new();
+    logs::write_segment(&night.data(), "wal/00000006", &log[..1]);
+    let chunk = logs::head_chunk(99_999, &[ahead], 1.0, true);
+    logs::write_head_chunks(&night.data(), "000007", &[chunk]);
+    let found = night.verdict(|_| {});
+    assert_eq!(
+        problems(&found),
+        [Kind::LogFutureLate, Kind::HeadChunksWithoutWbl]
+    );
+    let chunk = logs::head_chunk(99_999, &[ahead], 1.0, false);
+    logs::write_head_chunks(&night.data(), "000007", &[chunk]);
+    let found = night.verdict(|_| {});
+    assert_eq!(problems(&found), [Kind::LogFuture, Kind::HeadChunksForeign]);
+    assert_eq!(future(&found), Some(ahead - 3_600_000));
+}
+
+#[test]
+fn what_a_checkpoint_says_of_the_blocks_is_heeded_from_3_16_on() {
+    let root = tempfile::tempdir().unwrap();
+    let write = |time: Millis| {
+        let first = [logs::min_valid_time(time), logs::series(&[(1, "a")])];
+        logs::write_segment(root.path(), "wal/checkpoint.00000000/00000000", &first);
+        let samples = logs::samples(&every_15s(1, END, 20));
+        logs::write_segment(root.path(), "wal/00000001", &[samples]);
+    };
+    let with = |release: Release| verdict(root.path(), |assumed| assumed.release = release);
+    // Blocks held the first ten samples, and are gone.
+    write(END + 150_000);
+    let (old, new) = (with(Release::OLDEST), with(Release::NEWEST));
+    assert!(problems(&old).is_empty());
+    assert_eq!(problems(&new), [Kind::WalHidden]);
+    let loss = new.all_findings().find_map(|finding| finding.loss).unwrap();
+    assert_eq!(loss.samples, Some(10));
+    let last = END + 19 * 15_000;
+    assert_eq!(old.start.unwrap().replays, Some((END, last)));
+    let plan = new.start.unwrap();
+    assert_eq!(plan.replays, Some((END + 150_000, last)));
+    assert_eq!(plan.find(StepKind::DropsLog).unwrap().samples, Some(10));
+
+    write(NOW + DAY);
+    let (old, new) = (with(Release::OLDEST), with(Release::NEWEST));
+    assert_eq!(problems(&old), [Kind::CheckpointFuture]);
+    assert_eq!(old.start.unwrap().find(StepKind::RefusesSamples), None);
+    assert_eq!(problems(&new), [Kind::WalHidden, Kind::CheckpointFuture]);
+    let plan = new.start.unwrap();
+    let refused = plan.find(StepKind::RefusesSamples).unwrap();
+    assert_eq!(refused.times, Some((NOW, NOW + DAY)));
+    assert_eq!(plan.replays, None);
+}
+
+#[test]
+fn a_log_that_is_cut_costs_what_stands_behind_the_damage() {
+    let night = Night::new();
+    let whole = night.plan(|_| {});
+    flip(&night.data().join("wal/00000003"), 2000);
+    let plan = night.plan(|_| {});
+    let step = plan.find(StepKind::CutsLog).unwrap();
+    assert!(step.samples.unwrap() > 1000, "{step:?}");
+    assert!(step.paths[0].ends_with("wal/00000003"), "{step:?}");
+    assert_ne!(plan.replays, whole.replays);
 }
 
 #[test]

@@ -1,31 +1,68 @@
 //! `chunks_head` and chunk snapshots: what [`crate::head`] says of them, as findings and as facts for a start.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::directory::about_path;
 use crate::block::{DataDir, EntryKind};
+use crate::error::Result;
 use crate::head::{Fate, Floor, HeadChunks, HeadProblem, Snapshots};
 use crate::model::Millis;
+use crate::raw::ReadMode;
 use crate::start::{Facts, Obstacle, Release, Stage};
 use crate::verify::{Finding, Findings, Kind, Loss, Options};
-use crate::wal::Logs;
+use crate::wal::{HeadSpan, Logs, Tally, Watch};
 
-/// Reads the head's files beside the logs; samples before `floor` are in blocks.
+/// What `chunks_head` holds, read as a start does that takes samples before `floor` for stored.
+#[derive(Debug)]
+pub(in crate::verify) struct Head {
+    floor: Millis,
+    found: Result<HeadChunks>,
+}
+
+/// Reads `chunks_head`, if it is there, on the assumption that all blocks are opened.
+pub(in crate::verify) fn read(scanned: &DataDir, mode: ReadMode) -> Option<Head> {
+    let floor = scanned.in_order_end().unwrap_or(Millis::MIN);
+    let found = HeadChunks::read(scanned.find(EntryKind::ChunksHead)?, Floor(floor), mode);
+    Some(Head { floor, found })
+}
+
+impl Head {
+    /// The chunks that a start keeps, if the WAL defines their series.
+    pub(in crate::verify) fn spans(&self) -> Vec<HeadSpan> {
+        let kept = self.found.as_ref().ok().filter(|found| found.is_kept());
+        kept.map_or_else(Vec::new, |found| found.spans.clone())
+    }
+}
+
+/// Says what is wrong with the head's files beside the logs; samples before `floor` are in blocks.
 pub(in crate::verify) fn check(
     scanned: &DataDir,
+    head: Option<Head>,
     floor: Millis,
     logs: Option<&Logs>,
     options: Options,
     facts: &mut Facts,
     findings: &mut Findings,
 ) {
-    if let Some(dir) = scanned.find(EntryKind::ChunksHead) {
-        match HeadChunks::read(dir, Floor(floor), options.read_mode) {
+    if let (Some(head), Some(dir)) = (head, scanned.find(EntryKind::ChunksHead)) {
+        // Not all blocks count, or the checkpoint says more.
+        let found = if head.floor == floor {
+            head.found
+        } else {
+            HeadChunks::read(dir, Floor(floor), options.read_mode)
+        };
+        match found {
             Ok(found) => {
                 for problem in &found.problems {
                     report(problem, kind_of(problem.fate), facts, findings);
                 }
-                orphaned(dir.to_owned(), &found, logs, findings);
+                facts.late_chunks = found.late;
+                if found.is_kept() {
+                    compare(dir, found.spans, floor, logs, facts, findings);
+                } else {
+                    orphaned(dir.to_owned(), &found, logs, findings);
+                }
+                without_wbl(scanned, dir, facts, findings);
             }
             Err(error) => {
                 let kind = Kind::Unreadable;
@@ -97,7 +134,68 @@ fn report(problem: &HeadProblem, kind: Kind, facts: &mut Facts, findings: &mut F
     });
 }
 
-/// A start keeps a chunk of the head only when the log defines its series.
+/// Compares the chunks that a start keeps with the WAL.
+fn compare(
+    dir: &Path,
+    spans: Vec<HeadSpan>,
+    floor: Millis,
+    logs: Option<&Logs>,
+    facts: &mut Facts,
+    findings: &mut Findings,
+) {
+    let found = match logs {
+        Some(logs) => logs.watch.differences(floor),
+        None => Watch::new(spans).differences(floor),
+    };
+    let has_late = facts.has_late_samples();
+    facts.head_chunks = found.kept;
+    let mut say = |kind, tally: Tally, what: &str| {
+        let Some(series) = tally.series else { return };
+        findings.add(kind, || Finding {
+            loss: Some(Loss {
+                times: tally.times,
+                chunks: tally.chunks,
+                samples: Some(tally.samples),
+            }),
+            ..about_path(kind, dir.to_owned()).saying(format!("{what}, first of series {series}"))
+        });
+    };
+    let orphaned = Kind::HeadChunksOrphaned;
+    // Blocks of stale series hold what their series had in the head, and leave it to the next truncation.
+    if !facts.is_in_selected_series(found.orphaned.times) {
+        say(
+            orphaned,
+            found.orphaned,
+            "expected a WAL that defines their series, found none",
+        );
+    }
+    // What a cut log does not have any more proves nothing.
+    let wal = logs.and_then(|logs| logs.wal.as_ref());
+    let is_whole = wal.is_some_and(|wal| wal.first_damage().is_none());
+    if is_whole {
+        let foreign = "expected their samples in the WAL, found none";
+        say(Kind::HeadChunksForeign, found.unlogged, foreign);
+    }
+    // Whether a sample came late is not said in the WAL: such ones are in it, in the WBL and in blocks of their own.
+    if is_whole && !has_late {
+        let contradict =
+            "expected these samples of the WAL in the chunks as well, found them in the WAL alone";
+        say(Kind::HeadChunksContradict, found.hidden, contradict);
+    }
+}
+
+/// Chunks of late samples need a log of such samples that their compaction can begin anew.
+fn without_wbl(scanned: &DataDir, dir: &Path, facts: &Facts, findings: &mut Findings) {
+    let kind = Kind::HeadChunksWithoutWbl;
+    if facts.late_chunks.is_some() && scanned.find(EntryKind::Wbl).is_none() {
+        findings.add(kind, || {
+            about_path(kind, dir.to_owned())
+                .saying("expected wbl beside chunks of late samples, found none")
+        });
+    }
+}
+
+/// Of chunks that a start drops, and cannot rebuild since the log does not define any series.
 fn orphaned(path: PathBuf, found: &HeadChunks, logs: Option<&Logs>, findings: &mut Findings) {
     let kind = Kind::HeadChunksOrphaned;
     let defined = logs

@@ -12,6 +12,7 @@ use super::index::Opened;
 use super::pairs::{ALL_SERIES, Keys, Pair, PairSum};
 use crate::index::{Index, Postings, PostingsEntry, PostingsTable, TOC_LEN};
 use crate::model::{Label, Labels, SeriesRef};
+use crate::raw::Malformed;
 use crate::verify::{Finding, Findings, Kind};
 
 /// What is needed to check postings.
@@ -41,13 +42,97 @@ pub(in crate::verify) struct PostingsTotals {
 /// Lists that are checked at a time.
 const BATCH: usize = 4096;
 
-impl<'a> PostingsCheck<'a> {
+/// Checks of the postings what a start reads: that the offset table can be read, not what stands in the lists.
+pub(in crate::verify) fn check_table(
+    subject: &Subject<'_>,
+    opened: &Opened<'_>,
+    findings: &mut Findings,
+) {
+    if !opened.has_postings {
+        return;
+    }
+    let Some((table, true)) = table(subject, opened, findings) else {
+        return;
+    };
+    let mut entries_read = 0;
+    for entry in table.iter() {
+        match entry {
+            Ok(_) => entries_read += 1,
+            Err(malformed) => {
+                let kind = kind_of(&malformed, entries_read, &table);
+                findings.add(kind, || subject.malformed_index(kind, &malformed));
+            }
+        }
+    }
+}
+
+/// What it is that the table cannot be read on behind so many entries: Prometheus reads as many as there are, and as are announced.
+fn kind_of(malformed: &Malformed, entries_read: usize, table: &PostingsTable<'_>) -> Kind {
+    if entries_read == table.len() {
+        Kind::PostingsTableRest
+    } else if malformed.offset == table.end() {
+        Kind::PostingsTableCount
+    } else {
+        Kind::PostingsTableMalformed
+    }
+}
+
+/// The offset table, and whether what stands in it can be believed.
+fn table<'a>(
+    subject: &Subject<'_>,
+    opened: &Opened<'a>,
+    findings: &mut Findings,
+) -> Option<(PostingsTable<'a>, bool)> {
+    let mut sound = opened.sound_symbols().is_some();
+    let index = opened.index;
+    let section = match index.postings_table_section() {
+        Ok(section) => section,
+        Err(malformed) => {
+            findings.add(Kind::PostingsTableMalformed, || {
+                subject.malformed_index(Kind::PostingsTableMalformed, &malformed)
+            });
+            return None;
+        }
+    };
+    if let Err(malformed) = &section.checksum {
+        sound = false;
+        findings.add(Kind::PostingsTableChecksum, || {
+            subject
+                .malformed_index(Kind::PostingsTableChecksum, malformed)
+                .beginning_at(section.start)
+        });
+    }
+    let end = (index.bytes().len().saturating_sub(TOC_LEN)) as u64;
+    if opened.toc_is_sound && section.checksum.is_ok() && section.end != end {
+        findings.add(Kind::IndexGarbage, || {
+            subject
+                .in_index(Kind::IndexGarbage, "postings offset table", section.end)
+                .saying(format!(
+                    "expected the table of contents, found {} other bytes before it",
+                    end.abs_diff(section.end)
+                ))
+        });
+    }
+    match PostingsTable::read(section.content) {
+        Ok(table) => Some((table, sound)),
+        Err(malformed) => {
+            if section.checksum.is_ok() {
+                findings.add(Kind::PostingsTableMalformed, || {
+                    subject.malformed_index(Kind::PostingsTableMalformed, &malformed)
+                });
+            }
+            None
+        }
+    }
+}
+
+impl PostingsCheck<'_> {
     /// Checks the offset table and every list in it.
     pub(in crate::verify) fn run(&self, findings: &mut Findings) -> Option<PostingsTotals> {
         if !self.opened.has_postings {
             return None;
         }
-        let (table, comparable) = self.table(findings)?;
+        let (table, comparable) = table(&self.subject, self.opened, findings)?;
         let mut totals = PostingsTotals {
             comparable,
             ..PostingsTotals::default()
@@ -74,14 +159,7 @@ impl<'a> PostingsCheck<'a> {
                         batch.push(entry);
                     }
                     Err(malformed) => {
-                        // Prometheus reads as many entries as there are, and as are announced.
-                        let kind = if entries_read == table.len() {
-                            Kind::PostingsTableRest
-                        } else if malformed.offset == table.end() {
-                            Kind::PostingsTableCount
-                        } else {
-                            Kind::PostingsTableMalformed
-                        };
+                        let kind = kind_of(&malformed, entries_read, &table);
                         totals.comparable &= kind == Kind::PostingsTableCount;
                         if comparable {
                             findings.add(kind, || self.subject.malformed_index(kind, &malformed));
@@ -119,53 +197,6 @@ impl<'a> PostingsCheck<'a> {
             extents.check(self, findings);
         }
         Some(totals)
-    }
-
-    /// The offset table, and whether what stands in it can be believed.
-    fn table(&self, findings: &mut Findings) -> Option<(PostingsTable<'a>, bool)> {
-        let mut sound = self.opened.sound_symbols().is_some();
-        let index = self.opened.index;
-        let section = match index.postings_table_section() {
-            Ok(section) => section,
-            Err(malformed) => {
-                findings.add(Kind::PostingsTableMalformed, || {
-                    self.subject
-                        .malformed_index(Kind::PostingsTableMalformed, &malformed)
-                });
-                return None;
-            }
-        };
-        if let Err(malformed) = &section.checksum {
-            sound = false;
-            findings.add(Kind::PostingsTableChecksum, || {
-                self.subject
-                    .malformed_index(Kind::PostingsTableChecksum, malformed)
-                    .beginning_at(section.start)
-            });
-        }
-        let end = (index.bytes().len().saturating_sub(TOC_LEN)) as u64;
-        if self.opened.toc_is_sound && section.checksum.is_ok() && section.end != end {
-            findings.add(Kind::IndexGarbage, || {
-                self.subject
-                    .in_index(Kind::IndexGarbage, "postings offset table", section.end)
-                    .saying(format!(
-                        "expected the table of contents, found {} other bytes before it",
-                        end.abs_diff(section.end)
-                    ))
-            });
-        }
-        match PostingsTable::read(section.content) {
-            Ok(table) => Some((table, sound)),
-            Err(malformed) => {
-                if section.checksum.is_ok() {
-                    findings.add(Kind::PostingsTableMalformed, || {
-                        self.subject
-                            .malformed_index(Kind::PostingsTableMalformed, &malformed)
-                    });
-                }
-                None
-            }
-        }
     }
 
     /// Tables of version 1 were not sorted.

@@ -5,10 +5,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::directory::about_path;
-use super::{head, hidden};
-use crate::block::{DataDir, EntryKind};
+use super::head::{self, Head};
+use super::hidden;
+use crate::block::{DataDir, EntryKind, Meta};
+use crate::model::Millis;
 use crate::start::{
-    BlockFacts, Facts, Obstacle, Opens, Plan, Reach, ReplayFacts, Stage, StepKind, plan,
+    BlockFacts, Cut, Facts, Obstacle, Opens, Plan, Reach, Release, ReplayFacts, Stage, StepKind,
+    TOLERANCE, plan, span,
 };
 use crate::verify::{BlockVerdict, Consequence, Finding, Findings, Kind, Loss, Options};
 use crate::wal::{self, Logs, ProblemKind};
@@ -16,21 +19,32 @@ use crate::wal::{self, Logs, ProblemKind};
 /// How deep directories of the head are: a WAL holds checkpoints, and these segments.
 const DEPTH: u32 = 3;
 
-/// Foretells a start on the directory, whose `blocks` and `logs` have been read, and adds findings about what cannot be seen
-/// in any of them alone.
+/// What has been read of a directory.
+pub(in crate::verify) struct Read<'a> {
+    pub(in crate::verify) scanned: &'a DataDir,
+    pub(in crate::verify) blocks: &'a [BlockVerdict],
+    pub(in crate::verify) logs: Option<&'a Logs>,
+    pub(in crate::verify) head: Option<Head>,
+}
+
+/// Foretells a start on the directory and adds findings about what cannot be seen in any part of it alone.
 pub(in crate::verify) fn foretell(
-    scanned: &DataDir,
-    blocks: &[BlockVerdict],
-    logs: Option<&Logs>,
+    read: Read<'_>,
     options: Options,
     findings: &mut Findings,
 ) -> Plan {
+    let Read {
+        scanned,
+        blocks,
+        logs,
+        head,
+    } = read;
     let assumed = options.start;
-    let mut facts = facts(scanned, blocks, logs);
+    let mut facts = facts(scanned, blocks, logs, assumed.release);
     // What is stored decides what of the head is looked at; it follows from the blocks alone.
     let stored = plan(&facts, &assumed);
-    let floor = stored.floor.map_or(i64::MIN, |(_, end)| end);
-    head::check(scanned, floor, logs, options, &mut facts, findings);
+    let floor = stored.valid_from.unwrap_or(i64::MIN);
+    head::check(scanned, head, floor, logs, options, &mut facts, findings);
     // Where the border is wrong, what retention deletes because of it is lost from the log as well; where it is right, the
     // log's copies of deleted blocks may go with them.
     let is_wrong = facts
@@ -40,21 +54,30 @@ pub(in crate::verify) fn foretell(
         block.opens == Opens::Yes
             && (!is_wrong || block.ulid.is_some_and(|ulid| stored.keeps.contains(&ulid)))
     });
-    let kept: Vec<_> = kept.filter_map(|block| block.times).collect();
+    // Of what was only opened nothing but the range is known.
+    let range = |meta: &Meta| (meta.min_time, meta.max_time.saturating_sub(1));
+    let kept = kept.filter_map(|block| block.times.or(block.meta.as_ref().map(range)));
+    let kept: Vec<_> = kept.collect();
     if let Some(wal) = &mut facts.wal {
         wal.hidden = hidden::count(scanned, logs, kept, floor, options.read_mode);
     }
     let foretold = plan(&facts, &assumed);
     reach(scanned, &facts, &foretold, options, findings);
+    future(scanned, &facts, &foretold, logs, findings);
     too_old(&foretold, findings, scanned);
     foretold
 }
 
-fn facts(scanned: &DataDir, blocks: &[BlockVerdict], logs: Option<&Logs>) -> Facts {
+fn facts(
+    scanned: &DataDir,
+    blocks: &[BlockVerdict],
+    logs: Option<&Logs>,
+    release: Release,
+) -> Facts {
     let mut facts = Facts {
         blocks: blocks
             .iter()
-            .map(|block| block_facts(scanned, block))
+            .map(|block| block_facts(scanned, block, release))
             .collect(),
         ..Facts::default()
     };
@@ -97,6 +120,9 @@ fn facts(scanned: &DataDir, blocks: &[BlockVerdict], logs: Option<&Logs>) -> Fac
             samples: summary.replayed.samples(),
             records: summary.replayed.records.keys().copied().collect(),
             zstd: summary.replayed.zstd > 0,
+            min_valid_time: checkpoint_time(summary),
+            mixed: summary.problems.iter().any(is_mixed),
+            cut: cut(summary, &dir),
             hidden: None,
         };
         match log {
@@ -114,7 +140,25 @@ fn facts(scanned: &DataDir, blocks: &[BlockVerdict], logs: Option<&Logs>) -> Fac
     facts
 }
 
-fn block_facts(scanned: &DataDir, block: &BlockVerdict) -> BlockFacts {
+/// What the first record of the newest checkpoint says; a start looks nowhere else.
+fn checkpoint_time(summary: &wal::Summary) -> Option<Millis> {
+    summary.checkpoint.first()?.contents.min_valid_time
+}
+
+fn is_mixed(problem: &wal::Problem) -> bool {
+    problem.consequence == wal::Consequence::CutsInOldReleases
+}
+
+/// Where damage ends the replay, if the start goes on all the same.
+fn cut(summary: &wal::Summary, dir: &Path) -> Option<Cut> {
+    let damage = summary.first_damage()?;
+    matches!(damage.consequence, wal::Consequence::Repairs { .. }).then(|| Cut {
+        path: dir.join(&damage.path),
+        dropped: (summary.dropped.samples(), summary.dropped.times),
+    })
+}
+
+fn block_facts(scanned: &DataDir, block: &BlockVerdict, release: Release) -> BlockFacts {
     let length = |name: &str| fs::metadata(block.dir.join(name)).map_or(0, |found| found.len());
     let entry = scanned
         .entries()
@@ -131,16 +175,16 @@ fn block_facts(scanned: &DataDir, block: &BlockVerdict) -> BlockFacts {
         opens: if is_link {
             Opens::LeftOut
         } else {
-            opens(&block.findings)
+            opens(&block.findings, release)
         },
     }
 }
 
-/// Whether a start opens a block with these findings.
-fn opens(findings: &Findings) -> Opens {
+/// Whether a start of `release` opens a block with these findings.
+fn opens(findings: &Findings, release: Release) -> Opens {
     let with = |consequence| {
         let kinds = findings.counts().map(|(kind, _)| kind);
-        kinds.filter(move |kind| kind.consequence().worst() == consequence)
+        kinds.filter(move |kind| kind.consequence_of(release.major, release.minor) == consequence)
     };
     // Metadata are read first: a block without them is not opened at all.
     if with(Consequence::SkipsBlock).next().is_some() {
@@ -190,15 +234,97 @@ fn reach(
             ..about_path(kind, block.dir.join("meta.json")).saying(detail)
         });
     }
-    if let (Some(hidden), Some((ulid, end))) = (hidden, foretold.floor) {
-        findings.add(Kind::WalHidden, || Finding {
-            block: Some(ulid),
-            loss: Some(loss_of(hidden)),
-            ..about_path(Kind::WalHidden, scanned.path().join(wal::Log::Wal.name())).saying(format!(
+    if let (Some(hidden), Some(from)) = (hidden, foretold.valid_from) {
+        let path = scanned.path().join(wal::Log::Wal.name());
+        let floor = foretold.floor.filter(|(_, end)| *end == from);
+        let detail = match floor {
+            Some((ulid, end)) => format!(
                 "expected these samples in block {ulid}, whose range ends at {end}, found them in the log only"
-            ))
+            ),
+            None => format!(
+                "expected these samples in blocks, since the checkpoint says so of all before {from}, found them in the log only"
+            ),
+        };
+        findings.add(Kind::WalHidden, || Finding {
+            block: floor.map(|(ulid, _)| ulid),
+            loss: Some(loss_of(hidden)),
+            ..about_path(Kind::WalHidden, path).saying(detail)
         });
     }
+}
+
+/// Logs and chunks of the head that are far ahead of the time of the start.
+fn future(
+    scanned: &DataDir,
+    facts: &Facts,
+    foretold: &Plan,
+    logs: Option<&Logs>,
+    findings: &mut Findings,
+) {
+    let Some(now) = foretold.assumed.now else {
+        return;
+    };
+    let is_ahead = |time: &Millis| time.saturating_sub(now) > TOLERANCE;
+    let mut say = |kind, path: PathBuf, what: &str, time: Millis| {
+        findings.add(kind, || {
+            let by = span(time.saturating_sub(now));
+            about_path(kind, path).saying(format!(
+                "expected {what} no later than the start at {now}, found {time}: {by} ahead"
+            ))
+        });
+    };
+    let wal = scanned.path().join(wal::Log::Wal.name());
+    let last = |times: Option<(Millis, Millis)>| times.map(|(_, last)| last).filter(is_ahead);
+    let summary = |log| {
+        logs.and_then(|logs| match log {
+            wal::Log::Wal => logs.wal.as_ref(),
+            wal::Log::Wbl => logs.wbl.as_ref(),
+        })
+    };
+    if let Some(time) = summary(wal::Log::Wal)
+        .and_then(checkpoint_time)
+        .filter(is_ahead)
+    {
+        say(
+            Kind::CheckpointFuture,
+            wal.clone(),
+            "a minimum valid time",
+            time,
+        );
+    }
+    if let Some(time) = last(facts.wal.as_ref().and_then(|wal| wal.times)) {
+        say(
+            Kind::LogFuture,
+            newest_segment(summary(wal::Log::Wal), &wal),
+            "samples",
+            time,
+        );
+    }
+    let chunks = scanned.find(EntryKind::ChunksHead);
+    if let (Some(time), Some(dir)) = (last(facts.head_chunks), chunks) {
+        say(Kind::LogFuture, dir.to_owned(), "samples", time);
+    }
+    if let Some(time) = last(facts.wbl.as_ref().and_then(|wbl| wbl.times)) {
+        let wbl = scanned.path().join(wal::Log::Wbl.name());
+        say(
+            Kind::LogFutureLate,
+            newest_segment(summary(wal::Log::Wbl), &wbl),
+            "samples",
+            time,
+        );
+    }
+    if let (Some(time), Some(dir)) = (last(facts.late_chunks), chunks) {
+        say(Kind::LogFutureLate, dir.to_owned(), "samples", time);
+    }
+}
+
+/// The segment with the newest sample that is replayed.
+fn newest_segment(summary: Option<&wal::Summary>, dir: &Path) -> PathBuf {
+    let all = summary
+        .into_iter()
+        .flat_map(|log| log.checkpoint.iter().chain(&log.segments));
+    let newest = all.max_by_key(|segment| segment.contents.times.map(|(_, last)| last));
+    newest.map_or_else(|| dir.to_owned(), |segment| dir.join(&segment.path))
 }
 
 fn loss_of((samples, first, last): (u64, i64, i64)) -> Loss {

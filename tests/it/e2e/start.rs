@@ -8,10 +8,11 @@ use serde_json::Value;
 
 use super::answer::{Answer, assert_none};
 use super::program::{narthex, run};
-use super::server::{Attempt, Server, wait_until};
+use super::server::{Attempt, Server};
 use super::tools::{Release, Tools};
 use super::tree;
-use crate::start::{Night, flip};
+use crate::logs;
+use crate::start::{CHUNK_FAULTS, Night, flip};
 
 const OLDEST: &str = "01M80FKE4V4C8GPJHYD9T1D87F";
 const MIDDLE: &str = "01M80FJGSDDJPV4DWFG2XR4VJ2";
@@ -142,6 +143,31 @@ const CASES: &[Case] = &[
         flags: (&[], &[]),
         kinds: &["head-chunks-orphaned"],
         same_answers: false,
+    },
+    Case {
+        name: "samples of the log in the future",
+        base: Base::Night,
+        make: |night| {
+            let ahead = logs::samples(&[(99_999, END + 48 * HOUR, 1.0)]);
+            let records = [logs::series(&[(99_999, "ahead")]), ahead];
+            logs::write_segment(&night.data(), "wal/00000006", &records);
+        },
+        flags: (&[], &[]),
+        kinds: &["log-future"],
+        same_answers: true,
+    },
+    Case {
+        name: "late samples in the future",
+        base: Base::Night,
+        make: |night| {
+            let series = logs::series(&[(99_999, "ahead")]);
+            logs::write_segment(&night.data(), "wal/00000006", &[series]);
+            let ahead = logs::samples(&[(99_999, END + 48 * HOUR, 1.0)]);
+            logs::write_segment(&night.data(), "wbl/00000000", &[ahead]);
+        },
+        flags: (&[], &[]),
+        kinds: &["log-future-late"],
+        same_answers: true,
     },
     Case {
         name: "newest block ends in the future",
@@ -302,7 +328,7 @@ fn every_case(release: Release, version: &str) {
 }
 
 /// What `narthex verify` says of the directory.
-fn foretell(data: &Path, version: &str, options: &[&str]) -> Value {
+pub(super) fn foretell(data: &Path, version: &str, options: &[&str]) -> Value {
     let mut command = narthex(["verify", "--json", "--prometheus", version]);
     if !options.contains(&"--now") {
         command.args(["--now", NOW]);
@@ -313,7 +339,7 @@ fn foretell(data: &Path, version: &str, options: &[&str]) -> Value {
 }
 
 /// The kinds of findings that are more than notes.
-fn problems(found: &Value) -> BTreeSet<String> {
+pub(super) fn problems(found: &Value) -> BTreeSet<String> {
     let blocks = found["blocks"].as_array().unwrap().iter();
     let all = blocks
         .chain([found])
@@ -346,39 +372,38 @@ fn answers(tools: &Tools, base: Base, night: &Night, flags: &[&str]) -> Result<A
 }
 
 #[test]
-fn a_packaged_server_refuses_new_samples_beside_a_block_from_the_future() {
-    refuses_new_samples(Release::Packaged);
+fn a_packaged_server_goes_by_chunks_of_the_head_as_verify_says() {
+    goes_by_chunks(Release::Packaged, "2.42");
 }
 
 #[test]
-fn a_current_server_refuses_new_samples_beside_a_block_from_the_future() {
-    refuses_new_samples(Release::Current);
+fn a_current_server_goes_by_chunks_of_the_head_as_verify_says() {
+    goes_by_chunks(Release::Current, "3.16");
 }
 
-fn refuses_new_samples(release: Release) {
+fn goes_by_chunks(release: Release, version: &str) {
     let Some(tools) = Tools::find_or_skip(release) else {
         return;
     };
-    let night = Base::Night.copy();
-    let end = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs() + 86_400;
-    night.set(NEWEST, "maxTime", i64::try_from(end).unwrap() * 1000);
-    let found = foretell(&night.data(), "3.16", &["--now", "now"]);
-    let steps = found["start"]["entries"].as_array().unwrap();
-    assert!(
-        steps.iter().any(|step| step["kind"] == "refuses-samples"),
-        "{steps:?}"
-    );
-    let server = Server::scraping_itself(&tools, &night.data(), "honor_labels: true");
-    wait_until("a refused scrape", || {
-        let metrics = server.metrics();
-        let refused = metrics.lines().filter_map(|line| {
-            line.strip_prefix("prometheus_target_scrapes_sample_out_of_bounds_total ")
-        });
-        refused
-            .into_iter()
-            .any(|count| count.parse::<f64>().unwrap() > 0.0)
-    });
-    assert!(server.series().is_empty(), "no sample is taken");
+    for (name, make, kinds) in CHUNK_FAULTS {
+        let root = tempfile::tempdir().unwrap();
+        make(root.path());
+        let found = foretell(root.path(), version, &[]);
+        let wanted: BTreeSet<_> = kinds.iter().map(|kind| kind.id().to_owned()).collect();
+        assert_eq!(problems(&found), wanted, "{name}");
+        let findings = found["findings"].as_array().unwrap();
+        let lost = |kind: &str| {
+            let mut of_kind = findings.iter().filter(|finding| finding["kind"] == kind);
+            of_kind
+                .next()
+                .map_or(0, |finding| finding["samples"].as_u64().unwrap())
+        };
+        // The log holds 40 samples.
+        let foretold = 40 + lost("head-chunks-foreign") - lost("head-chunks-contradict");
+        let server = Server::answering_from(&tools, root.path());
+        let answer = server.range_until(ALL, END + HOUR);
+        assert_eq!(answer.samples() as u64, foretold, "{name}");
+    }
 }
 
 #[test]

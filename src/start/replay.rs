@@ -1,0 +1,123 @@
+//! What a start replays from the logs, and which new samples it takes after that.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use super::facts::{Cut, Facts, ReplayFacts};
+use super::plan::Plan;
+use super::reach::TOLERANCE;
+use super::release::Release;
+use super::step::{Step, StepKind};
+use crate::model::Millis;
+
+/// What of the logs is replayed, and what is not.
+pub(super) fn replay(plan: &mut Plan, facts: &Facts) {
+    for (name, log) in [("wal", &facts.wal), ("wbl", &facts.wbl)] {
+        if let Some(log) = log {
+            understand(plan, name, log);
+            if let Some(Cut { path, dropped }) = &log.cut {
+                plan.steps.push(Step {
+                    paths: vec![path.clone()],
+                    times: dropped.1,
+                    samples: Some(dropped.0),
+                    ..Step::of(StepKind::CutsLog)
+                });
+            }
+        }
+    }
+    let Some(wal) = &facts.wal else { return };
+    let floor = plan.valid_from.unwrap_or(Millis::MIN);
+    plan.replays = wal
+        .times
+        .filter(|(_, last)| *last >= floor)
+        .map(|(first, last)| (first.max(floor), last));
+    if let Some((samples, first, last)) = wal.hidden {
+        plan.steps.push(Step {
+            times: Some((first, last)),
+            samples: Some(samples),
+            ..border(plan, StepKind::DropsLog)
+        });
+    }
+}
+
+/// Records that the release passes over.
+fn understand(plan: &mut Plan, name: &str, log: &ReplayFacts) {
+    let release = plan.assumed.release;
+    let mut what = BTreeSet::new();
+    let mut needed = BTreeSet::new();
+    for kind in &log.records {
+        let since = Release::replaying(*kind);
+        // The minimum valid time holds no sample, and is found in the blocks as well.
+        if since > release && *kind as u8 <= 13 {
+            what.insert(format!("{}s", kind.name()));
+            needed.insert(since);
+        }
+    }
+    let zstd = Release::decompressing(crate::wal::Compression::Zstd);
+    if log.zstd && zstd > release {
+        what.insert("records compressed with Zstandard".to_owned());
+        needed.insert(zstd);
+    }
+    if log.mixed && release < Release::LAST_FRAGMENT {
+        what.insert("records whose fragments disagree about their compression".to_owned());
+        needed.insert(Release::LAST_FRAGMENT);
+    }
+    if let Some(needed) = needed.last() {
+        let what: Vec<_> = what.into_iter().collect();
+        plan.steps.push(Step {
+            paths: vec![PathBuf::from(name)],
+            detail: format!("{}, which need Prometheus {needed}", what.join(", ")),
+            ..Step::of(StepKind::CannotReplay)
+        });
+    }
+}
+
+/// A step because of the time before which samples are taken for stored: with the block or the checkpoint that says it.
+fn border(plan: &Plan, kind: StepKind) -> Step {
+    match plan.floor {
+        Some((ulid, end)) if plan.valid_from == Some(end) => Step {
+            blocks: vec![ulid],
+            ..Step::of(kind)
+        },
+        _ => Step {
+            paths: vec![PathBuf::from("wal")],
+            detail: "checkpoint".to_owned(),
+            ..Step::of(kind)
+        },
+    }
+}
+
+/// New samples that are taken for stored, or for too old: those more than [`TOLERANCE`] before the newest of the head, which is half of
+/// the shortest block.
+pub(super) fn refuse(plan: &mut Plan, facts: &Facts) {
+    let Some(now) = plan.assumed.now else { return };
+    let is_ahead = |until: &Millis| until.saturating_sub(now) > TOLERANCE;
+    let stored = plan.valid_from.filter(is_ahead);
+    let logged = plan.replays.map(|(_, last)| last).filter(is_ahead);
+    let chunks = facts.head_chunks.map(|(_, last)| last);
+    let chunks = chunks
+        .filter(is_ahead)
+        .filter(|last| plan.valid_from.is_none_or(|from| *last >= from));
+    let head = logged.max(chunks);
+    let taken = head.map(|last| last.saturating_sub(TOLERANCE));
+    let Some(until) = stored.max(taken) else {
+        return;
+    };
+    let why = if stored >= taken {
+        border(plan, StepKind::RefusesSamples)
+    } else {
+        let name = if logged >= chunks {
+            "wal"
+        } else {
+            "chunks_head"
+        };
+        Step {
+            paths: vec![PathBuf::from(name)],
+            ..Step::of(StepKind::RefusesSamples)
+        }
+    };
+    plan.steps.push(Step {
+        times: Some((now, until)),
+        ..why
+    });
+}

@@ -1,0 +1,214 @@
+//! What the WAL says of the chunks of the head: whether it defines their series, and holds their samples.
+//!
+//! A start hands every chunk of `chunks_head` to the series of its number, and then passes over samples of the WAL up to the end of the
+//! last of them: it takes for granted that both hold the same.
+
+use std::collections::HashMap;
+use std::collections::hash_map::{Entry, RandomState};
+use std::hash::{BuildHasher as _, Hash as _, Hasher as _};
+
+use super::record::SeriesEntry;
+use crate::model::Millis;
+
+/// Most series whose labels are remembered, to see which of them are the same under two numbers.
+const MAX_LABELS: usize = 1 << 24;
+
+/// A chunk of the head with samples in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeadSpan {
+    /// The number of its series.
+    pub series: u64,
+    /// Times of its first and last sample.
+    pub times: (Millis, Millis),
+    /// How many samples it says that it has.
+    pub samples: u64,
+}
+
+/// Chunks, their samples, and the times of those.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Chunks.
+    pub chunks: u64,
+    /// Samples.
+    pub samples: u64,
+    /// Times of the first and the last of them.
+    pub times: Option<(Millis, Millis)>,
+    /// The number of the first series concerned.
+    pub series: Option<u64>,
+}
+
+impl Tally {
+    fn add(&mut self, series: u64, chunks: u64, samples: u64, (first, last): (Millis, Millis)) {
+        self.chunks += chunks;
+        self.samples += samples;
+        let (a, b) = self.times.unwrap_or((first, last));
+        self.times = Some((a.min(first), b.max(last)));
+        self.series.get_or_insert(series);
+    }
+}
+
+/// In what the chunks of the head and the WAL differ.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Differences {
+    /// Chunks of series that the WAL does not define: a start drops them.
+    pub orphaned: Tally,
+    /// Chunks of which the WAL has no sample, though it defines a series of their number.
+    pub unlogged: Tally,
+    /// Samples of the WAL that a start passes over for chunks that do not hold them.
+    pub hidden: Tally,
+    /// Times of the first and the last sample of chunks whose series the WAL defines.
+    pub kept: Option<(Millis, Millis)>,
+}
+
+/// The chunks of the head, while the WAL is read.
+#[derive(Debug, Default)]
+pub struct Watch {
+    /// By series and time.
+    spans: Vec<HeadSpan>,
+    /// Samples of the WAL in each of them.
+    seen: Vec<u64>,
+    series: HashMap<u64, Watched>,
+    /// The first number of each set of labels, by its hash.
+    labels: HashMap<u64, u64>,
+    keys: RandomState,
+}
+
+/// A series that has chunks.
+#[derive(Debug)]
+struct Watched {
+    /// Where its chunks are.
+    first: usize,
+    len: usize,
+    is_defined: bool,
+    /// Whether other numbers mean the same series.
+    is_shared: bool,
+    /// Time of the newest sample so far: what is not newer came out of order, or twice.
+    newest: Millis,
+    /// Samples between its chunks.
+    between: Tally,
+}
+
+impl Watch {
+    /// Before the first record.
+    pub fn new(mut spans: Vec<HeadSpan>) -> Self {
+        spans.sort_by_key(|span| (span.series, span.times));
+        let mut series: HashMap<u64, Watched> = HashMap::new();
+        for (first, span) in spans.iter().enumerate() {
+            let watched = series.entry(span.series).or_insert(Watched {
+                first,
+                len: 0,
+                is_defined: false,
+                is_shared: false,
+                newest: Millis::MIN,
+                between: Tally::default(),
+            });
+            watched.len += 1;
+        }
+        Watch {
+            seen: vec![0; spans.len()],
+            spans,
+            series,
+            ..Watch::default()
+        }
+    }
+
+    /// A record defines a series.
+    pub(super) fn define(&mut self, entry: &SeriesEntry<'_>) {
+        if self.series.is_empty() {
+            return;
+        }
+        let number = entry.series.0;
+        if let Some(watched) = self.series.get_mut(&number) {
+            watched.is_defined = true;
+        }
+        let mut hasher = self.keys.build_hasher();
+        entry.labels.iter().for_each(|pair| pair.hash(&mut hasher));
+        let is_full = self.labels.len() >= MAX_LABELS;
+        let first = match self.labels.entry(hasher.finish()) {
+            Entry::Occupied(known) => *known.get(),
+            Entry::Vacant(_) if is_full => number.wrapping_add(1),
+            Entry::Vacant(new) => *new.insert(number),
+        };
+        if first != number {
+            for number in [first, number] {
+                if let Some(watched) = self.series.get_mut(&number) {
+                    watched.is_shared = true;
+                }
+            }
+        }
+    }
+
+    /// The WAL holds a sample of `series` at `time`; before `border`, samples are taken for stored.
+    pub(super) fn sample(&mut self, series: u64, time: Millis, border: Millis) {
+        let Some(watched) = self.series.get_mut(&series) else {
+            return;
+        };
+        if time <= watched.newest {
+            return;
+        }
+        watched.newest = time;
+        let own = watched.first..watched.first + watched.len;
+        let Some(spans) = self.spans.get(own) else {
+            return;
+        };
+        let after = spans.partition_point(|span| span.times.0 <= time);
+        let before = after
+            .checked_sub(1)
+            .and_then(|at| Some((at, spans.get(at)?)));
+        match before {
+            Some((at, span)) if time <= span.times.1 => {
+                if let Some(seen) = self.seen.get_mut(watched.first + at) {
+                    *seen += 1;
+                }
+            }
+            _ if after < spans.len() && time >= border => {
+                watched.between.add(series, 0, 1, (time, time));
+            }
+            _ => {}
+        }
+    }
+
+    /// What was found, when all of the WAL was read and samples before `border` are taken for stored.
+    pub fn differences(&self, border: Millis) -> Differences {
+        let mut found = Differences::default();
+        let mut kept = Tally::default();
+        for (span, seen) in self.spans.iter().zip(&self.seen) {
+            let Some(watched) = self.series.get(&span.series) else {
+                continue;
+            };
+            if span.times.1 < border {
+                continue;
+            }
+            if !watched.is_defined {
+                let orphaned = &mut found.orphaned;
+                orphaned.add(span.series, 1, span.samples, span.times);
+                continue;
+            }
+            kept.add(span.series, 1, span.samples, span.times);
+            // What lies before the border the log need not have any more.
+            if watched.is_shared || span.times.0 < border {
+                continue;
+            }
+            if *seen == 0 && span.samples > 0 {
+                let unlogged = &mut found.unlogged;
+                unlogged.add(span.series, 1, span.samples, span.times);
+            }
+            if *seen > span.samples {
+                found
+                    .hidden
+                    .add(span.series, 1, *seen - span.samples, span.times);
+            }
+        }
+        for (number, watched) in &self.series {
+            if let Some(times) = watched
+                .between
+                .times
+                .filter(|_| watched.is_defined && !watched.is_shared)
+            {
+                found.hidden.add(*number, 0, watched.between.samples, times);
+            }
+        }
+        found.kept = kept.times;
+        found
+    }
+}
