@@ -217,10 +217,8 @@ impl StoredArgs {
             .iter()
             .map(|path| ulid(path))
             .collect::<Result<BTreeSet<_>>>()?;
-        if let Some(unknown) = named
-            .iter()
-            .find(|ulid| !archive.blocks.iter().any(|block| block.ulid == **ulid))
-        {
+        let known: BTreeSet<Ulid> = archive.blocks.iter().map(|block| block.ulid).collect();
+        if let Some(unknown) = named.difference(&known).next() {
             let id = archive.id.short();
             return Err(Error::not_found(format!(
                 "archive {id} has no block {unknown}"
@@ -385,6 +383,7 @@ fn unpack(
         // What is verified are the archive's own blocks.
         plan.kin_of = None;
     }
+    target.refuse_without_room(&plan)?;
     let copies = Copies::new(repository)?;
     let report = restore::apply(&plan, &copies, &target, context.progress)?;
     for detour in &report.detours {
@@ -417,14 +416,16 @@ fn sketch(
     let mut incomplete = false;
     let copies = Copies::new(repository)?;
     fs::create_dir_all(dir).map_err(|e| Error::io("create", dir, e))?;
+    let known: BTreeSet<Ulid> = archive.blocks.iter().map(|block| block.ulid).collect();
     for ulid in ulids {
-        if !archive.blocks.iter().any(|block| block.ulid == *ulid) {
+        if !known.contains(ulid) {
             let id = archive.id.short();
             return Err(Error::not_found(format!(
                 "archive {id} has no block {ulid}"
             )));
         }
     }
+    let ulids: BTreeSet<&Ulid> = ulids.iter().collect();
     let chosen = |block: &&StoredBlock| ulids.is_empty() || ulids.contains(&block.ulid);
     for block in archive.blocks.iter().filter(chosen) {
         let dir = dir.join(block.ulid.to_string());

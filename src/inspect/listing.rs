@@ -1,6 +1,7 @@
 //! A directory of blocks at a glance: from `meta.json` and file sizes, without opening index or segments.
 
 use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ use super::marks::{Mark, marks};
 use crate::block::{BlockFiles, DataDir, Entry, EntryKind, Meta, read_meta};
 use crate::chunk::{Encodings, SEGMENT_HEADER, Segment};
 use crate::error::{Error, Result};
-use crate::model::{Millis, Ulid};
+use crate::model::{Millis, Stream, Ulid};
 use crate::start::{Reach, Release};
 
 /// Overlapping blocks that a block names; in a directory where everything overlaps the list would grow
@@ -56,7 +57,7 @@ pub struct ListedBlock {
     /// The hole before this block.
     pub gap: Option<Gap>,
     /// Blocks whose range overlaps this one's, at most 16 of them. A block and the one it was compacted into
-    /// do not count.
+    /// do not count, nor do blocks of another resolution, shard or tenant: they are meant to lie beside it.
     pub overlaps: Vec<Ulid>,
     /// The block that names this one as its parent: Prometheus deletes this one at its next start.
     pub superseded_by: Option<Ulid>,
@@ -254,38 +255,49 @@ impl Listing {
     }
 
     fn find_overlaps(&mut self) {
-        let ranges: Vec<_> = self
-            .blocks
-            .iter()
-            .map(|block| (block.meta.min_time, block.meta.max_time, block.meta.ulid))
-            .collect();
-        for block in &mut self.blocks {
+        let mut by_stream: BTreeMap<Stream, Vec<usize>> = BTreeMap::new();
+        for (at, block) in self.blocks.iter_mut().enumerate() {
             block.overlaps.clear();
-        }
-        for (i, &(_, end, ulid)) in ranges.iter().enumerate() {
-            let Some((first, later)) = self.blocks.get_mut(i..).and_then(<[_]>::split_first_mut)
-            else {
-                continue;
-            };
-            if first.superseded_by.is_some() {
-                continue;
+            let is_empty = block.meta.max_time <= block.meta.min_time;
+            if !is_empty && block.superseded_by.is_none() {
+                by_stream.entry(block.meta.stream()).or_default().push(at);
             }
-            for other in later.iter_mut() {
-                if other.meta.min_time >= end {
-                    break;
-                }
-                let empty = other.meta.max_time <= other.meta.min_time;
-                if empty || other.superseded_by.is_some() {
-                    continue;
-                }
-                for (block, overlapped) in [(&mut *first, other.meta.ulid), (&mut *other, ulid)] {
-                    if block.overlaps.len() < OVERLAPS_NAMED {
-                        block.overlaps.push(overlapped);
-                    }
+        }
+        for alike in by_stream.into_values() {
+            let times = |at: usize| self.blocks.get(at).map(|block| &block.meta);
+            let ranges: Vec<_> = alike
+                .iter()
+                .filter_map(|at| times(*at))
+                .map(|meta| (meta.min_time, meta.max_time, meta.ulid))
+                .collect();
+            for (at, overlaps) in alike.into_iter().zip(overlaps(&ranges)) {
+                if let Some(block) = self.blocks.get_mut(at) {
+                    block.overlaps = overlaps;
                 }
             }
         }
     }
+}
+
+/// Of each of these ranges, which are sorted by their begin, the first so many that overlap it.
+fn overlaps(ranges: &[(Millis, Millis, Ulid)]) -> Vec<Vec<Ulid>> {
+    let mut all = Vec::with_capacity(ranges.len());
+    // By their place, the earlier ranges that have not ended, and when they do.
+    let mut open: BTreeMap<usize, Ulid> = BTreeMap::new();
+    let mut ends: BTreeSet<(Millis, usize)> = BTreeSet::new();
+    for (at, &(begin, end, ulid)) in ranges.iter().enumerate() {
+        while let Some(&(first, ended)) = ends.first().filter(|(first, _)| *first <= begin) {
+            open.remove(&ended);
+            ends.remove(&(first, ended));
+        }
+        let later = ranges.get(at + 1..).unwrap_or_default().iter();
+        let later = later.take_while(|(begin, _, _)| *begin < end);
+        let overlapping = open.values().copied().chain(later.map(|range| range.2));
+        all.push(overlapping.take(OVERLAPS_NAMED).collect());
+        open.insert(at, ulid);
+        ends.insert((end, at));
+    }
+    all
 }
 
 /// Looks at one block; nothing when it is gone.

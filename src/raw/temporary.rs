@@ -3,6 +3,8 @@
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 
+use std::path::Path;
+
 use tempfile::TempDir;
 
 use crate::error::{Error, Result};
@@ -19,6 +21,24 @@ pub fn temporary_dir() -> Result<TempDir> {
         .permissions(Permissions::from_mode(0o700))
         .tempdir();
     made.map_err(|e| Error::io("make a directory in", &std::env::temp_dir(), e))
+}
+
+/// How many bytes this process may still write on the file system of `dir`; `None` where nobody knows.
+pub fn free_bytes(dir: &Path) -> Option<u64> {
+    let dir = if dir.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        dir
+    };
+    let found = rustix::fs::statvfs(dir).ok()?;
+    // File systems without a size of their own, as some over a network are, say 0.
+    let is_known = found.f_blocks > 0;
+    let blocks = if rustix::process::geteuid().is_root() {
+        found.f_bfree
+    } else {
+        found.f_bavail
+    };
+    is_known.then(|| blocks.saturating_mul(found.f_frsize))
 }
 
 #[cfg(test)]

@@ -19,6 +19,10 @@ pub struct Catalog {
     pub(super) damage: Damage,
     /// The packs of replacements that are recipes.
     recipes: BTreeMap<ObjectName, Vec<ObjectName>>,
+    /// Where each block is: positions of archives, and in them.
+    by_ulid: BTreeMap<Ulid, Vec<(usize, usize)>>,
+    /// Who needs each object: positions of archives and of blocks in them, or of no block for the logs.
+    by_object: BTreeMap<ObjectName, Vec<(usize, Option<usize>)>>,
 }
 
 impl Catalog {
@@ -32,6 +36,20 @@ impl Catalog {
             archives: repository.archives()?.archives,
             ..Catalog::default()
         };
+        for (number, archive) in catalog.archives.iter().enumerate() {
+            for (at, block) in archive.blocks.iter().enumerate() {
+                let places = catalog.by_ulid.entry(block.ulid).or_default();
+                places.push((number, at));
+                for object in block.objects() {
+                    let needing = catalog.by_object.entry(object.name.clone()).or_default();
+                    needing.push((number, Some(at)));
+                }
+            }
+            if let Some(wal) = &archive.wal {
+                let needing = catalog.by_object.entry(wal.object.name.clone());
+                needing.or_default().push((number, None));
+            }
+        }
         catalog.look_again(repository)?;
         Ok(catalog)
     }
@@ -82,11 +100,10 @@ impl Catalog {
         mended.any(|(name, _)| {
             let packs = self.recipes.get(name);
             let is_there = |pack: &ObjectName| {
-                let words = self.archives.iter().flat_map(Archive::objects);
-                let mut words = words.filter(|(_, word)| word.name == *pack);
+                let mut words = self.descriptions(pack);
                 self.listed.contains_key(pack)
                     && !self.damage.contains(pack)
-                    && !words.any(|(_, word)| self.is_spoiled(word))
+                    && !words.any(|word| self.is_spoiled(word))
             };
             !self.damage.contains(name) && packs.is_some_and(|packs| packs.iter().all(is_there))
         })
@@ -131,8 +148,35 @@ impl Catalog {
 
     /// All that archives say of a block.
     pub(super) fn words(&self, ulid: Ulid) -> impl Iterator<Item = &StoredBlock> {
-        let blocks = self.archives.iter().flat_map(|archive| &archive.blocks);
-        blocks.filter(move |block| block.ulid == ulid)
+        let places = self.by_ulid.get(&ulid).into_iter().flatten();
+        places.filter_map(|(number, at)| self.archives.get(*number)?.blocks.get(*at))
+    }
+
+    /// The archives that need `object`, each with the block it is for; with none for the logs.
+    pub(super) fn needing(
+        &self,
+        object: &str,
+    ) -> impl Iterator<Item = (&Archive, Option<&StoredBlock>)> {
+        let name = ObjectName::new(object).ok();
+        let places = name.and_then(|name| self.by_object.get(&name));
+        places.into_iter().flatten().filter_map(|(number, at)| {
+            let archive = self.archives.get(*number)?;
+            match at {
+                Some(at) => Some((archive, Some(archive.blocks.get(*at)?))),
+                None => Some((archive, None)),
+            }
+        })
+    }
+
+    /// What archives say of `object`.
+    pub(super) fn descriptions(&self, object: &ObjectName) -> impl Iterator<Item = &StoredObject> {
+        let needing = self.needing(object.as_str());
+        let all = needing.flat_map(|(archive, block)| match block {
+            Some(block) => block.objects().collect::<Vec<_>>(),
+            None => archive.wal.iter().map(|wal| &wal.object).collect(),
+        });
+        let name = object.clone();
+        all.filter(move |described| described.name == name)
     }
 
     /// The range of time of a block that some archive knows.

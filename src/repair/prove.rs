@@ -1,6 +1,6 @@
 //! Whether what archives need comes back although an object that holds it is damaged.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::catalog::Catalog;
 use crate::dense::{Recipe, is_sound, read_packed};
@@ -94,7 +94,8 @@ impl<'c> Prover<'c> {
         object: &StoredObject,
         files: &[StoredFile],
     ) {
-        let is_wanted = |file: &StoredFile| files.iter().any(|other| other.name == file.name);
+        let names: BTreeSet<_> = files.iter().map(|file| &file.name).collect();
+        let is_wanted = |file: &StoredFile| names.contains(&file.name);
         for name in self.names_of(&object.name) {
             // What stands in for an object may hold files that the object takes from packs.
             let any = name != object.name || missing.iter().any(is_wanted);
@@ -114,12 +115,11 @@ impl<'c> Prover<'c> {
                 return;
             }
             if let Ok(rebuilt) = self.rebuild(way, &name) {
-                missing.retain(|file| {
-                    !rebuilt.iter().any(|other| {
-                        (&other.name, other.bytes, other.sha256)
-                            == (&file.name, file.bytes, file.sha256)
-                    })
-                });
+                let rebuilt = rebuilt.into_iter();
+                let rebuilt: Given = rebuilt
+                    .map(|file| (file.name, (file.bytes, file.sha256)))
+                    .collect();
+                missing.retain(|file| rebuilt.get(&file.name) != Some(&(file.bytes, file.sha256)));
             }
         }
     }
@@ -150,13 +150,8 @@ impl<'c> Prover<'c> {
 
     /// The pack that a recipe names, or one with the same bytes that stands in for it. It keeps the name that the recipe says.
     fn pack(&mut self, way: &StoredBlock, name: &ObjectName) -> Result<StoredObject> {
-        let words = self
-            .catalog
-            .archives
-            .iter()
-            .flat_map(|archive| &archive.blocks);
-        let mut words = way.packs.iter().chain(words.flat_map(|block| &block.packs));
-        let known = words.find(|pack| pack.name == *name).cloned();
+        let known = way.packs.iter().find(|pack| pack.name == *name).cloned();
+        let known = known.or_else(|| self.catalog.descriptions(name).next().cloned());
         let missing = || Error::not_found(format!("object {name} does not exist"));
         let bytes = self.catalog.listed.get(name).copied();
         let Some(known) = known else {

@@ -1,14 +1,14 @@
 //! What the findings of a check mean: whether what a damaged object held comes back from elsewhere, what is lost if not, and what mends it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::catalog::Catalog;
 use super::prove::Prover;
 use crate::error::Result;
-use crate::model::Millis;
+use crate::model::{Millis, Ulid};
 use crate::repository::check::{Finding, Kind, Report};
 use crate::repository::damage::{Damage, mark};
-use crate::repository::{Repository, StoredBlock};
+use crate::repository::{FilePath, Repository, StoredBlock};
 
 /// Proves what is needed of the objects that `report` finds damaged or gone. Where all of it comes back from elsewhere, the finding
 /// becomes a note.
@@ -28,53 +28,54 @@ pub fn settle(repository: &Repository, report: &mut Report) -> Result<()> {
     }
     let catalog = Catalog::read(repository)?;
     let mut prover = Prover::new(repository, &catalog);
+    let mut known = Losses::new();
     for finding in report.findings.iter_mut().filter(is_about) {
-        settle_one(&catalog, &mut prover, finding);
+        settle_one(&catalog, &mut prover, &mut known, finding);
     }
     report.sort();
     Ok(())
 }
 
-fn settle_one(catalog: &Catalog, prover: &mut Prover<'_>, finding: &mut Finding) {
+/// Most lost files that a finding names: every pack of a block costs all files that are rebuilt from it.
+const MOST_FILES: usize = 100;
+
+/// What is lost of blocks, each way they were archived: a block rests on many objects, and is proved once.
+type Losses<'c> = BTreeMap<Ulid, Vec<(&'c StoredBlock, Vec<FilePath>)>>;
+
+fn settle_one<'c>(
+    catalog: &'c Catalog,
+    prover: &mut Prover<'_>,
+    known: &mut Losses<'c>,
+    finding: &mut Finding,
+) {
     let mut lost_blocks = BTreeSet::new();
     let mut lost_archives = BTreeSet::new();
     let mut lost_files = BTreeSet::new();
     let mut spans = Vec::new();
-    let mut seen: Vec<(&StoredBlock, bool)> = Vec::new();
-    for archive in &catalog.archives {
-        for block in &archive.blocks {
-            if !block
-                .objects()
-                .any(|object| object.name.as_str() == finding.object)
-            {
-                continue;
-            }
-            let known = seen.iter().find(|(known, _)| *known == block);
-            let is_lost = if let Some((_, is_lost)) = known {
-                *is_lost
-            } else {
-                let lost = prover.lost_of_block(block);
-                if !lost.is_empty() {
-                    spans.push((block.min_time, block.max_time));
-                }
-                seen.push((block, !lost.is_empty()));
-                lost_files.extend(lost.iter().map(ToString::to_string));
-                !lost.is_empty()
-            };
-            if is_lost {
+    for (archive, block) in catalog.needing(&finding.object) {
+        if let Some(block) = block {
+            let words = known.entry(block.ulid).or_default();
+            let at = words.iter().position(|(word, _)| *word == block);
+            let at = at.unwrap_or_else(|| {
+                words.push((block, prover.lost_of_block(block)));
+                words.len() - 1
+            });
+            let lost = words.get(at).map_or(&[][..], |(_, lost)| lost);
+            if !lost.is_empty() {
+                spans.push((block.min_time, block.max_time));
                 lost_blocks.insert(block.ulid);
                 lost_archives.insert(archive.id.clone());
+                let room = MOST_FILES.saturating_sub(lost_files.len());
+                lost_files.extend(lost.iter().take(room).map(ToString::to_string));
             }
-        }
-        if let Some(wal) = &archive.wal
-            && wal.object.name.as_str() == finding.object
-        {
+        } else if let Some(wal) = &archive.wal {
             let lost = prover.lost_of_logs(wal);
             if !lost.is_empty() {
                 lost_archives.insert(archive.id.clone());
                 spans.extend(wal.min_time.zip(wal.max_time));
             }
-            lost_files.extend(lost.iter().map(ToString::to_string));
+            let room = MOST_FILES.saturating_sub(lost_files.len());
+            lost_files.extend(lost.iter().take(room).map(ToString::to_string));
         }
     }
     if lost_archives.is_empty() {

@@ -165,7 +165,7 @@ pub const COLUMNS: &[Column<ListedBlock>] = &[
         key: "overlaps",
         heading: "",
         unit: Unit::None,
-        explanation: "Blocks whose range overlaps this one's, at most 16 of them.",
+        explanation: "Blocks of the same resolution, shard and tenant whose range overlaps this one's, at most 16 of them.",
         value: |block| ulids(&block.overlaps),
     },
     Column {

@@ -122,6 +122,50 @@ pub fn gaps<'a>(blocks: impl IntoIterator<Item = &'a StoredBlock>, range: TimeRa
     gaps
 }
 
+/// A span of time that blocks cover without a gap, as [`gaps`] sees gaps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// Its begin.
+    pub begin: Millis,
+    /// Its end, exclusive.
+    pub end: Millis,
+    /// How long a pause before it, and one behind it, may be.
+    pauses: (Millis, Millis),
+}
+
+impl Run {
+    /// Whether there is no gap in `range` beside it.
+    pub fn leaves_no_gap_in(&self, range: TimeRange) -> bool {
+        let touches = self.begin < range.until && self.end > range.since;
+        touches
+            && self.begin.saturating_sub(range.since) <= self.pauses.0
+            && range.until.saturating_sub(self.end) <= self.pauses.1
+    }
+}
+
+/// The spans that `blocks` cover without a gap, by their time.
+pub fn runs<'a>(blocks: impl IntoIterator<Item = &'a StoredBlock>) -> Vec<Run> {
+    let mut runs: Vec<Run> = Vec::new();
+    let mut last: Option<(Millis, Millis)> = None;
+    for span in spans(blocks, TimeRange::ALL) {
+        let edge = pause(span, (span.0, span.0));
+        let is_joined = last.is_some_and(|last| span.0.saturating_sub(last.1) <= pause(last, span));
+        match runs.last_mut().filter(|_| is_joined) {
+            Some(run) if span.1 > run.end => (run.end, run.pauses.1) = (span.1, edge),
+            Some(_) => {}
+            None => runs.push(Run {
+                begin: span.0,
+                end: span.1,
+                pauses: (edge, edge),
+            }),
+        }
+        if last.is_none_or(|last| span.1 > last.1) {
+            last = Some(span);
+        }
+    }
+    runs
+}
+
 /// How long a pause between two neighbours may be; the edges of a range have no length and no say.
 fn pause(earlier: (Millis, Millis), later: (Millis, Millis)) -> Millis {
     let lengths = [earlier, later].map(|(begin, end)| end.saturating_sub(begin));
@@ -229,6 +273,38 @@ pub(crate) mod tests {
             "one scrape interval"
         );
         assert!(gaps(&[], TimeRange::ALL).is_empty());
+    }
+
+    #[test]
+    fn a_run_leaves_no_gap_where_gaps_finds_none() {
+        const HOUR: Millis = 3_600_000;
+        let blocks = [
+            block(1, (0, 2 * HOUR), 1, &[1], &[]),
+            block(2, (2 * HOUR + 9000, 4 * HOUR), 1, &[2], &[]),
+            block(3, (HOUR, 2 * HOUR), 1, &[3], &[]),
+            block(4, (6 * HOUR, 8 * HOUR), 1, &[4], &[]),
+        ];
+        let runs = runs(&blocks);
+        assert_eq!(runs.len(), 2);
+        let times = [
+            -HOUR,
+            -4000,
+            0,
+            HOUR,
+            2 * HOUR,
+            4 * HOUR,
+            4 * HOUR + 4000,
+            5 * HOUR,
+            7 * HOUR,
+            9 * HOUR,
+        ];
+        for since in times {
+            for until in times.into_iter().filter(|until| *until > since) {
+                let range = TimeRange { since, until };
+                let none = runs.iter().any(|run| run.leaves_no_gap_in(range));
+                assert_eq!(none, gaps(&blocks, range).is_empty(), "{range:?}");
+            }
+        }
     }
 
     #[test]

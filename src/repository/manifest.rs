@@ -3,7 +3,7 @@
 //! Every manifest lists all its blocks in full, so that no archive depends on another. Fields that this version
 //! does not know are ignored; times of the data are milliseconds, times of events RFC 3339.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -170,10 +170,12 @@ impl StoredBlock {
     /// Those of its files that `object`, one that it needs, holds whole.
     pub fn files_from(&self, object: &StoredObject) -> impl Iterator<Item = &StoredFile> {
         let sidecar = self.sidecar.as_ref() == Some(object);
-        let own = self.object == *object;
-        self.files
+        // A pack holds none, and there may be as many packs as files.
+        let holds_any = sidecar || self.object == *object;
+        let files = if holds_any { &self.files[..] } else { &[] };
+        files
             .iter()
-            .filter(move |file| !file.packed && (own || sidecar) && file.sidecar == sidecar)
+            .filter(move |file| !file.packed && file.sidecar == sidecar)
     }
 
     /// Those of its files that are rebuilt from its packs.
@@ -220,7 +222,7 @@ fn total_bytes(files: &[StoredFile]) -> u64 {
 }
 
 /// An object and what is needed to trust it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct StoredObject {
     /// Its name in the store.
     pub name: ObjectName,
@@ -246,7 +248,7 @@ impl StoredObject {
 }
 
 /// One file of a block, or of the WAL.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct StoredFile {
     /// Its name below the block, or below the data directory.
     pub name: FilePath,
@@ -375,6 +377,7 @@ impl Archive {
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let archive: Archive = seal::from_bytes(bytes, MANIFEST_VERSION)?;
         let mut ulids = BTreeSet::new();
+        archive.refuse_shared_objects()?;
         for block in &archive.blocks {
             if !ulids.insert(block.ulid) {
                 let ulid = block.ulid;
@@ -411,6 +414,32 @@ impl Archive {
         )?;
         Ok(archive)
     }
+
+    /// Refuses an object that two blocks take files from, or a block twice, or that is named twice as a pack: it can be no such thing, and whoever reads it
+    /// for each would be at it for ever. Packs may be shared among blocks.
+    fn refuse_shared_objects(&self) -> Result<()> {
+        let blocks = self.blocks.iter();
+        let of_files = blocks
+            .flat_map(StoredBlock::file_objects)
+            .chain(self.wal.iter().map(|wal| &wal.object));
+        refuse_twice(of_files)?;
+        self.blocks
+            .iter()
+            .try_for_each(|block| refuse_twice(&block.packs))
+    }
+}
+
+fn refuse_twice<'a>(objects: impl IntoIterator<Item = &'a StoredObject>) -> Result<()> {
+    let mut names = HashSet::new();
+    for object in objects {
+        if !names.insert(&object.name) {
+            let name = &object.name;
+            return Err(Error::corrupt(format!(
+                "expected object {name} in one place, found it in two"
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Refuses paths of which one names the same file as another, or a directory that another takes for a file.

@@ -8,7 +8,7 @@ use super::exact::Cut;
 use super::fetch::{Detour, Sink as _, fetch_block, fetch_wal};
 use super::plan::Plan;
 use super::stage::{LOGS, Stage, Target};
-use super::stand_in::{StandIn, cover, stand_ins};
+use super::stand_in::{Cover, StandIn, stand_ins};
 use super::writer::Writer;
 use crate::dense::read_packed;
 use crate::error::{Error, Result};
@@ -112,8 +112,9 @@ pub fn apply(
     }
     let came: Vec<_> = done.iter().map(|(block, _)| *block).collect();
     let planned: BTreeSet<_> = plan.blocks.iter().map(|block| block.ulid).collect();
+    let cover = Cover::of(if lost.is_empty() { &[] } else { &came });
     for (block, error) in lost {
-        if let Some(by) = cover(block, &came) {
+        if let Some(by) = cover.by(block) {
             let ulid = block.ulid;
             if planned.contains(&ulid) {
                 report.reasons.push(Failed {

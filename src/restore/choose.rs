@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{Family, Held, Kin, Millis, Stream, Ulid, families, inherit_atoms};
 use crate::repository::StoredBlock;
-use crate::repository::lineage::{TimeRange, gaps, is_damaged, kin};
+use crate::repository::lineage::{self, Run, TimeRange, is_damaged, kin};
 
 /// What was chosen of several blocks, and what there is to say about the others.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -170,6 +170,8 @@ struct Selection<'a> {
     present: Twins,
     /// Chosen blocks by what their family holds.
     raw: BTreeMap<Stream, Vec<&'a StoredBlock>>,
+    /// What these cover of the time line, for those who have asked.
+    runs: BTreeMap<Stream, Runs>,
 }
 
 /// What became of a family.
@@ -268,7 +270,7 @@ impl<'a> Selection<'a> {
 
     /// Whether finer blocks hold all sources of a family of aggregates, or those that were chosen leave no gap in its time.
     fn is_held_finer(
-        &self,
+        &mut self,
         family: &Family,
         members: &[(&StoredBlock, &Kin)],
         range: TimeRange,
@@ -289,9 +291,39 @@ impl<'a> Selection<'a> {
             since: first.max(range.since),
             until: last.min(range.until),
         };
+        self.runs_of(finer).leave_no_gap_in(time)
+    }
+
+    /// What time the chosen blocks cover that hold all that `finer` does.
+    fn runs_of(&mut self, finer: Stream) -> &Runs {
         let covering = self.raw.iter().filter(|(stream, _)| stream.covers(&finer));
-        let covering: Vec<_> = covering.flat_map(|(_, blocks)| blocks).copied().collect();
-        !covering.is_empty() && gaps(covering, time).is_empty()
+        let covering: Vec<&Vec<&StoredBlock>> = covering.map(|(_, blocks)| blocks).collect();
+        let count = covering.iter().map(|blocks| blocks.len()).sum();
+        let runs = self.runs.entry(finer).or_default();
+        if runs.of != count {
+            *runs = Runs {
+                of: count,
+                runs: lineage::runs(covering.into_iter().flatten().copied()),
+            };
+        }
+        runs
+    }
+}
+
+/// The time that a number of blocks cover.
+#[derive(Default)]
+struct Runs {
+    /// How many blocks.
+    of: usize,
+    runs: Vec<Run>,
+}
+
+impl Runs {
+    fn leave_no_gap_in(&self, time: TimeRange) -> bool {
+        let later = self.runs.partition_point(|run| run.begin <= time.since);
+        let near = later.saturating_sub(1)..self.runs.len().min(later + 1);
+        let mut near = self.runs.get(near).unwrap_or_default().iter();
+        near.any(|run| run.leaves_no_gap_in(time))
     }
 }
 

@@ -5,6 +5,7 @@ use std::io::{self, Read as _, Seek as _, Write};
 
 use super::fetch::{Detour, fetch_block};
 use super::permissions::Permissions;
+use super::stage::refuse_without_room;
 use super::writer::Writer;
 use crate::dense::read_packed;
 use crate::error::{Error, ErrorKind, Result};
@@ -75,6 +76,7 @@ fn export_straight(
 /// Puts the block together on disk first: what turns out wrong cannot be taken back from a stream.
 fn export_fetched(copies: &Copies, block: &StoredBlock, tar: &mut TarOut<'_>) -> Result<Detour> {
     let dir = temporary_dir()?;
+    refuse_without_room(dir.path(), block.bytes())?;
     let whole = dir.path().join(block.ulid.to_string());
     let folder = Folder::open(dir.path(), Links::Refused)?.make(block.ulid.to_string().as_ref())?;
     let mut writer = Writer::new(folder, Permissions::default());

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::choose::{Choice, choose};
 use super::exact::Exact;
 use super::permissions::Permissions;
-use super::stand_in::{StandIn, cover, stand_ins};
+use super::stand_in::{Cover, StandIn, stand_ins};
 use crate::error::{Error, Result};
 use crate::model::{Kin, Ulid};
 use crate::repository::lineage::{TimeRange, gaps, is_damaged, kin, stream};
@@ -81,6 +81,18 @@ impl<'a> Plan<'a> {
         let blocks = self.blocks.iter().map(|block| block.bytes());
         let wal = self.wal.map(StoredWal::bytes);
         blocks.chain(wal).fold(0, u64::saturating_add)
+    }
+}
+
+impl Plan<'_> {
+    /// How many bytes lie in the target at once, at least: of blocks that are cut, only the largest, which is gone when it has been cut.
+    pub fn room(&self) -> u64 {
+        let (cut, whole): (Vec<&StoredBlock>, Vec<&StoredBlock>) =
+            self.blocks.iter().partition(|block| self.cuts(block));
+        let largest = cut.iter().map(|block| block.bytes()).max();
+        let whole = whole.iter().map(|block| block.bytes());
+        let all = whole.chain(self.wal.map(StoredWal::bytes)).chain(largest);
+        all.fold(0, u64::saturating_add)
     }
 }
 
@@ -186,36 +198,73 @@ pub fn plan<'a>(
     })
 }
 
-/// Takes sound blocks of `chain` in place of those of `blocks` that were damaged when they were archived, where they hold the same.
+/// How often blocks that cannot stand in are taken out before none is taken.
+const MOST_ROUNDS: usize = 8;
+
+/// Takes sound blocks of `chain` in place of those of `blocks` that were damaged when they were archived, where they hold the same: a sound copy of the block
+/// itself, or else other blocks.
 fn replace_damaged<'a>(blocks: &mut Vec<&'a StoredBlock>, chain: &'a [Archive]) -> Vec<StandIn> {
-    let damaged: Vec<_> = blocks.iter().copied().filter(|b| is_damaged(b)).collect();
+    if !blocks.iter().any(|block| is_damaged(block)) {
+        return Vec::new();
+    }
+    let all = chain.iter().flat_map(|archive| &archive.blocks);
+    let sound = all.filter(|block| !is_damaged(block));
+    let copies: BTreeMap<Ulid, &StoredBlock> = sound.map(|block| (block.ulid, block)).collect();
     let mut replaced = Vec::new();
-    for block in damaged {
-        let others: Vec<Kin> = blocks
-            .iter()
-            .filter(|other| other.ulid != block.ulid)
-            .map(|other| kin(other))
-            .collect();
-        let parents = |found: &&StoredBlock| {
-            !found
-                .parents
-                .iter()
-                .any(|p| others.iter().any(|o| o.ulid == *p))
-        };
-        let mut found = stand_ins(chain, &[block], &BTreeSet::new(), &others);
-        found.retain(|found| parents(found));
-        if let Some(same) = found.iter().position(|found| found.ulid == block.ulid) {
-            found = vec![found.swap_remove(same)];
+    for block in blocks.iter_mut().filter(|block| is_damaged(block)) {
+        if let Some(copy) = copies.get(&block.ulid) {
+            let by = vec![block.ulid];
+            replaced.push(StandIn {
+                ulid: block.ulid,
+                by,
+            });
+            *block = copy;
         }
-        if let Some(by) = cover(block, &found) {
-            blocks.retain(|other| other.ulid != block.ulid);
-            blocks.extend(found);
+    }
+    let (damaged, sound): (Vec<&StoredBlock>, Vec<&StoredBlock>) =
+        blocks.iter().copied().partition(|b| is_damaged(b));
+    let present: Vec<Kin> = sound.iter().map(|block| kin(block)).collect();
+    if damaged.is_empty() {
+        return replaced;
+    }
+    let mut found = stand_ins(chain, &damaged, &BTreeSet::new(), &present);
+    // Prometheus would delete what one of them names as a parent. Those that go for a damaged block that stays may have stood in for others, which
+    // then stay as well.
+    let mut stay: BTreeSet<Ulid> = sound.iter().map(|block| block.ulid).collect();
+    let mut covered: Vec<Option<Vec<Ulid>>> = Vec::new();
+    for _ in 0..MOST_ROUNDS {
+        let before = found.len();
+        found.retain(|found| !found.parents.iter().any(|parent| stay.contains(parent)));
+        if before == found.len() && !covered.is_empty() {
+            break;
+        }
+        let cover = Cover::of(&found);
+        covered = damaged.iter().map(|block| cover.by(block)).collect();
+        let lost = damaged.iter().zip(&covered);
+        stay.extend(
+            lost.filter(|(_, by)| by.is_none())
+                .map(|(block, _)| block.ulid),
+        );
+    }
+    if found
+        .iter()
+        .any(|found| found.parents.iter().any(|parent| stay.contains(parent)))
+    {
+        (found, covered) = (Vec::new(), vec![None; damaged.len()]);
+    }
+    let (mut used, mut gone) = (BTreeSet::new(), BTreeSet::new());
+    for (block, by) in damaged.iter().zip(covered) {
+        if let Some(by) = by {
+            gone.insert(block.ulid);
+            used.extend(by.iter().copied());
             replaced.push(StandIn {
                 ulid: block.ulid,
                 by,
             });
         }
     }
+    blocks.retain(|block| !gone.contains(&block.ulid));
+    blocks.extend(found.into_iter().filter(|found| used.contains(&found.ulid)));
     blocks.sort_by_key(|block| (block.min_time, block.max_time, block.ulid));
     replaced
 }
@@ -238,8 +287,10 @@ fn has_logs(wal: Option<&StoredWal>, present: &[String]) -> Result<bool> {
 }
 
 fn pick<'a>(archive: &'a Archive, ulids: &BTreeSet<Ulid>) -> Result<Vec<&'a StoredBlock>> {
+    let blocks = archive.blocks.iter();
+    let by_ulid: BTreeMap<Ulid, &StoredBlock> = blocks.map(|block| (block.ulid, block)).collect();
     let find = |ulid: &Ulid| {
-        let found = archive.blocks.iter().find(|block| block.ulid == *ulid);
+        let found = by_ulid.get(ulid).copied();
         found.ok_or_else(|| {
             Error::not_found(format!(
                 "archive {} has no block {ulid}",

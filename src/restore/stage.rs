@@ -5,12 +5,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::permissions::Permissions;
-use super::plan::Present;
+use super::plan::{Plan, Present};
 use super::writer::Writer;
 use crate::block::{DataDir, Meta};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Kin, Stream};
-use crate::raw::{Folder, Links};
+use crate::raw::{Folder, Links, free_bytes};
 use crate::repository::ArchiveId;
 
 /// How the hidden directory's name begins. Prometheus passes over what is no ULID.
@@ -97,10 +97,33 @@ impl Target {
         Ok(blocks.collect())
     }
 
+    /// Refuses a restore of `plan` for which the target's file system has no room. Where that cannot be told, there is room.
+    ///
+    /// # Errors
+    ///
+    /// `Refused`, with both sizes.
+    pub fn refuse_without_room(&self, plan: &Plan<'_>) -> Result<()> {
+        let mut existing = self.dir.ancestors().filter(|dir| exists(dir));
+        let existing = existing.next().unwrap_or(Path::new(""));
+        refuse_without_room(existing, plan.room())
+    }
+
     /// Hidden directories of restores that died, or that still work.
     pub fn stale_stages(&self) -> Vec<PathBuf> {
         let stages = self.entries.iter().filter(|name| is_stage(name));
         stages.map(|name| self.dir.join(name)).collect()
+    }
+}
+
+/// Refuses to write `bytes` bytes into `dir` if its file system has no room for them.
+pub(super) fn refuse_without_room(dir: &Path, bytes: u64) -> Result<()> {
+    match free_bytes(dir) {
+        Some(free) if free < bytes => Err(Error::refused(format!(
+            "expected room for {bytes} bytes in {}, found {free} bytes free: nothing was written; make room, choose another directory, or bring \
+             back less",
+            dir.display()
+        ))),
+        _ => Ok(()),
     }
 }
 

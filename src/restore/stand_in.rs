@@ -1,9 +1,10 @@
 //! Other blocks with the same samples, for blocks that do not come back themselves.
 
-use std::collections::BTreeSet;
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, HashMap};
 
 use super::choose::choose;
-use crate::model::{Held, Kin, Ulid};
+use crate::model::{Family, Kin, Ulid, families};
 use crate::repository::lineage::{TimeRange, is_damaged, kin};
 use crate::repository::{Archive, StoredBlock};
 
@@ -27,12 +28,13 @@ pub(super) fn stand_ins<'a>(
 ) -> Vec<&'a StoredBlock> {
     let lost: Vec<Kin> = lost.iter().map(|block| kin(block)).collect();
     let atoms: BTreeSet<Ulid> = lost.iter().flat_map(|kin| &kin.atoms).copied().collect();
+    let ulids: BTreeSet<Ulid> = lost.iter().map(|kin| kin.ulid).collect();
     let there: BTreeSet<Ulid> = present.iter().map(|kin| kin.ulid).collect();
     let all = chain.iter().flat_map(|archive| &archive.blocks);
     let related = all.filter(|block| {
         let is_new = !passed_over.contains(&block.ulid) && !there.contains(&block.ulid);
         // Metadata of a damaged block may have been lost, and its sources with it.
-        let same = lost.iter().any(|kin| kin.ulid == block.ulid);
+        let same = ulids.contains(&block.ulid);
         let shares =
             || block.sources.iter().any(|atom| atoms.contains(atom)) || atoms.contains(&block.ulid);
         is_new && !is_damaged(block) && (same || shares())
@@ -43,20 +45,69 @@ pub(super) fn stand_ins<'a>(
     found
 }
 
-/// Those of `blocks` that hold samples of `lost`, if together they hold all of them.
-pub(super) fn cover(lost: &StoredBlock, blocks: &[&StoredBlock]) -> Option<Vec<Ulid>> {
-    let lost = kin(lost);
-    let kins: Vec<Kin> = blocks.iter().map(|block| kin(block)).collect();
-    let same = kins.iter().filter(|kin| kin.ulid == lost.ulid);
-    let same: Vec<Ulid> = same.map(|kin| kin.ulid).collect();
-    if !same.is_empty() {
-        return Some(same);
+/// What some blocks hold, for whoever asks which of them hold the samples of another.
+#[derive(Debug)]
+pub(super) struct Cover {
+    ulids: BTreeSet<Ulid>,
+    families: Vec<Family>,
+    /// The members of each family.
+    members: Vec<Vec<Ulid>>,
+    /// The families that hold each atom, those of the most atoms first.
+    by_atom: HashMap<Ulid, Vec<usize>>,
+}
+
+impl Cover {
+    /// What `blocks` hold.
+    pub(super) fn of(blocks: &[&StoredBlock]) -> Self {
+        let kins: Vec<Kin> = blocks.iter().map(|block| kin(block)).collect();
+        let mut families = families(&kins);
+        families.sort_by_key(|family| Reverse(family.atoms.len()));
+        let mut by_atom: HashMap<Ulid, Vec<usize>> = HashMap::new();
+        for (number, family) in families.iter().enumerate() {
+            for atom in &family.atoms {
+                by_atom.entry(*atom).or_default().push(number);
+            }
+        }
+        let ulids = |family: &Family| {
+            let members = family.members.iter();
+            members.filter_map(|at| Some(kins.get(*at)?.ulid)).collect()
+        };
+        Cover {
+            ulids: kins.iter().map(|kin| kin.ulid).collect(),
+            members: families.iter().map(ulids).collect(),
+            families,
+            by_atom,
+        }
     }
-    if !Held::by(&kins).covers(&lost.atoms, &lost.stream) {
-        return None;
+
+    /// Blocks that together hold all samples of `lost`, if there are any: no more than it has atoms, but for shards.
+    pub(super) fn by(&self, lost: &StoredBlock) -> Option<Vec<Ulid>> {
+        if self.ulids.contains(&lost.ulid) {
+            return Some(vec![lost.ulid]);
+        }
+        let lost = kin(lost);
+        let mut covered: BTreeSet<Ulid> = BTreeSet::new();
+        let mut by = Vec::new();
+        for atom in &lost.atoms {
+            if covered.contains(atom) {
+                continue;
+            }
+            let mut numbers = self.by_atom.get(atom)?.iter();
+            let (family, members) = numbers.find_map(|number| {
+                let family = self.families.get(*number)?;
+                let holds = family.stream.covers(&lost.stream);
+                holds.then_some((family, self.members.get(*number)?))
+            })?;
+            by.extend(members.iter().copied());
+            let (few, many) = if family.atoms.len() < lost.atoms.len() {
+                (&family.atoms, &lost.atoms)
+            } else {
+                (&lost.atoms, &family.atoms)
+            };
+            covered.extend(few.iter().filter(|atom| many.contains(atom)));
+        }
+        by.sort_unstable();
+        by.dedup();
+        Some(by)
     }
-    let by = kins
-        .iter()
-        .filter(|kin| !kin.atoms.is_disjoint(&lost.atoms));
-    Some(by.map(|kin| kin.ulid).collect())
 }

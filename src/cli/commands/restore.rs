@@ -33,10 +33,10 @@ Examples:
   narthex restore latest --target /tmp/november --since 2026-11-01 --until 2026-12-01
   narthex restore latest --target /tmp/one --block 01M7ZTB71NJ67GWWE5SXTVHFTH
 
-Give a colleague one job's last hour, and nothing else:
-  narthex restore latest --target /tmp/api --since 1h --exact --match '{job=\"api\"}'
+Give a colleague one job's samples of a day, and nothing else (the last hours of a server are in its log, which cannot be cut):
+  narthex restore latest --target /tmp/api --since 2026-11-20 --until 2026-11-21 --exact --match '{job=\"api\"}'
 
-Every file is proved before it becomes visible, nothing is overwritten. Without --since, --until, --block \
+Every file is proved before it becomes visible, nothing is overwritten, and what the target's file system has no room for is not begun. Without --since, --until, --block \
 and --exact the archive comes back exactly as it is, with its WAL. What is damaged in the repository is named on \
 standard error, and taken from wherever else in the repository it is sound; if it is nowhere, blocks with the same samples come in its place, \
 and else the rest is restored, with exit code 3. Of blocks that were damaged when they were archived a sound copy is taken where an archive has one; others \
@@ -191,6 +191,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
         print_plan(&plan, &outlook, context)?;
         return Ok(Outcome::problems_if(incomplete || !outlook.starts()));
     }
+    target.refuse_without_room(&plan)?;
     let copies = Copies::new(&repository)?;
     let report = restore::apply(&plan, &copies, &target, context.progress)?;
     for detour in &report.detours {

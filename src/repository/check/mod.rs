@@ -20,8 +20,8 @@ use super::portable::{self, Object, Root};
 use super::select::read_manifest;
 use super::trash::{self, Trash};
 use super::{
-    Archive, ArchiveId, DENSE, Hasher, ManifestName, PACK, PORTABLE, StoredFile, StoredObject,
-    has_mended_descriptor, is_data, original, read_descriptor, recipe_packs,
+    Archive, ArchiveId, DENSE, Hasher, ManifestName, Mended, PACK, PORTABLE, StoredFile,
+    StoredObject, has_mended_descriptor, is_data, original, read_descriptor, recipe_packs,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Ulid;
@@ -56,7 +56,7 @@ pub fn check(store: &dyn Store, depth: Depth, progress: &dyn Progress) -> Result
 }
 
 /// What some archives expect of one object.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Expectation {
     object: StoredObject,
     /// The block in it; `None` for the WAL.
@@ -64,9 +64,10 @@ struct Expectation {
     files: Vec<StoredFile>,
     /// The packs of the block, if this is its recipe object.
     packs: Vec<ObjectName>,
-    /// Positions in [`Checker::archives`].
-    archives: Vec<usize>,
 }
+
+/// What is expected of one object, and the positions in [`Checker::archives`] of those that do.
+type Expectations = BTreeMap<Expectation, Vec<usize>>;
 
 struct Checker<'a> {
     store: &'a dyn Store,
@@ -76,7 +77,7 @@ struct Checker<'a> {
     /// Readable archives, oldest first.
     archives: Vec<ArchiveId>,
     /// By object. Archives mostly agree, so there is mostly one expectation, however many archives there are.
-    expected: BTreeMap<ObjectName, Vec<Expectation>>,
+    expected: BTreeMap<ObjectName, Expectations>,
 }
 
 impl Checker<'_> {
@@ -149,29 +150,23 @@ impl Checker<'_> {
         self.archives.push(archive.id);
         let mut expect = |object: &StoredObject, block, files: Vec<StoredFile>, packs: Vec<_>| {
             let known = self.expected.entry(object.name.clone()).or_default();
-            let same = known.iter_mut().find(|known| {
-                known.object == *object
-                    && known.block == block
-                    && known.files == files
-                    && known.packs == packs
-            });
-            match same {
-                Some(known) => known.archives.push(number),
-                None => known.push(Expectation {
-                    object: object.clone(),
-                    block,
-                    files,
-                    packs,
-                    archives: vec![number],
-                }),
-            }
+            let expectation = Expectation {
+                object: object.clone(),
+                block,
+                files,
+                packs,
+            };
+            known.entry(expectation).or_default().push(number);
         };
         for block in &archive.blocks {
-            for object in block.objects() {
+            for object in block.file_objects() {
                 let files = block.files_from(object).cloned().collect();
                 let packs = block.packs.iter().filter(|_| *object == block.object);
                 let packs = packs.map(|pack| pack.name.clone()).collect();
                 expect(object, Some(block.ulid), files, packs);
+            }
+            for pack in &block.packs {
+                expect(pack, Some(block.ulid), Vec::new(), Vec::new());
             }
         }
         if let Some(wal) = archive.wal {
@@ -203,13 +198,14 @@ impl Checker<'_> {
 
     fn object_structure(
         &self,
-        expectations: &[Expectation],
+        expectations: &Expectations,
         found: Option<u64>,
     ) -> Result<(), (Kind, String)> {
-        let Some((first, others)) = expectations.split_first() else {
+        let mut expectations = expectations.keys();
+        let Some(first) = expectations.next() else {
             return Ok(());
         };
-        if others.iter().any(|other| other.object != first.object) {
+        if expectations.any(|other| other.object != first.object) {
             let detail = "expected archives to agree about it, found different sizes or digests";
             return Err((Kind::ObjectDisputed, detail.to_owned()));
         }
@@ -244,12 +240,11 @@ impl Checker<'_> {
     /// A finding about an object that archives need.
     fn finding(&self, kind: Kind, name: &ObjectName, detail: String) -> Finding {
         let mut finding = Finding::new(kind, name.as_str(), detail);
-        let expectations = self.expected.get(name).map_or(&[][..], Vec::as_slice);
-        let archives: BTreeSet<usize> = expectations
-            .iter()
-            .flat_map(|expectation| expectation.archives.iter().copied())
+        let expectations = || self.expected.get(name).into_iter().flatten();
+        let archives: BTreeSet<usize> = expectations()
+            .flat_map(|(_, archives)| archives.iter().copied())
             .collect();
-        let blocks: BTreeSet<Ulid> = expectations.iter().filter_map(|e| e.block).collect();
+        let blocks: BTreeSet<Ulid> = expectations().filter_map(|(e, _)| e.block).collect();
         let ids = archives
             .iter()
             .filter_map(|number| self.archives.get(*number));
@@ -297,8 +292,9 @@ impl Checker<'_> {
 
     /// Replacements of what archives need and of the descriptor, and the packs of their recipes.
     fn replacing(&self, listed: &BTreeMap<ObjectName, u64>) -> BTreeSet<ObjectName> {
+        let mended = Mended::of(listed.iter().map(|(name, bytes)| (name.clone(), *bytes)));
         let mut replacing = BTreeSet::new();
-        for name in listed.keys() {
+        for name in mended.names() {
             let is_needed = |object: &ObjectName| {
                 self.expected.contains_key(object) || object.as_str() == DESCRIPTOR
             };
@@ -307,10 +303,8 @@ impl Checker<'_> {
                 // One that cannot be read stands in for nothing: that is found where it is needed.
                 let packs = recipe_packs(self.store, name).unwrap_or_default();
                 for pack in packs {
-                    let others = listed
-                        .keys()
-                        .filter(|other| original(other).as_ref() == Some(&pack));
-                    replacing.extend(others.cloned());
+                    let others = mended.of_object(&pack).iter();
+                    replacing.extend(others.map(|(other, _)| other.clone()));
                     replacing.insert(pack);
                 }
             }
@@ -365,13 +359,14 @@ impl Checker<'_> {
         if chosen.is_empty() {
             return;
         }
-        let raw_bytes = chosen.iter().filter_map(|(_, expected)| expected.first());
-        let total = raw_bytes.fold(0, |sum: u64, e| sum.saturating_add(e.object.raw_bytes));
+        let first = |expected: &Expectations| expected.keys().next().map(|e| e.object.clone());
+        let raw_bytes = chosen.iter().filter_map(|(_, expected)| first(expected));
+        let total = raw_bytes.fold(0, |sum: u64, e| sum.saturating_add(e.raw_bytes));
         progress.begin("reading", Some(total));
         let mut findings = Vec::new();
         for (name, expectations) in chosen {
             self.report.objects_read += 1;
-            self.report.bytes_read += expectations.first().map_or(0, |e| e.object.bytes);
+            self.report.bytes_read += first(expectations).map_or(0, |object| object.bytes);
             match self.read_object(name, expectations, progress) {
                 Ok(()) => self.report.sound.push(name.clone()),
                 Err((kind, detail, files)) => {
@@ -418,10 +413,10 @@ impl Checker<'_> {
     fn compare_packs(
         &self,
         name: &ObjectName,
-        expectations: &[Expectation],
+        expectations: &Expectations,
     ) -> Result<(), (Kind, String, Vec<String>)> {
         let named = expectations
-            .iter()
+            .keys()
             .find(|expectation| !expectation.packs.is_empty());
         let Some(named) = named else {
             return Ok(());
@@ -440,13 +435,13 @@ impl Checker<'_> {
     fn read_object(
         &self,
         name: &ObjectName,
-        expectations: &[Expectation],
+        expectations: &Expectations,
         progress: &dyn Progress,
     ) -> Result<(), (Kind, String, Vec<String>)> {
         let block = expectations
-            .iter()
+            .keys()
             .find_map(|expectation| expectation.block);
-        if let Some(expected) = expectations.first()
+        if let Some(expected) = expectations.keys().next()
             && expected.object.codec == PACK
         {
             return self.read_pack(&expected.object, progress);
@@ -490,7 +485,7 @@ fn kind_of(error: &Error) -> Kind {
 
 /// Holds what was read against what was expected.
 fn compare(
-    expectations: &[Expectation],
+    expectations: &Expectations,
     found: &StoredObject,
     files: &[StoredFile],
 ) -> Result<(), (Kind, String, Vec<String>)> {
@@ -499,14 +494,15 @@ fn compare(
         .map(|file| (&file.name, (file.bytes, file.sha256)))
         .collect();
     let expected = expectations
-        .iter()
+        .keys()
         .flat_map(|expectation| &expectation.files);
     let wrong: BTreeSet<String> = expected
         .filter(|file| found_files.get(&file.name) != Some(&(file.bytes, file.sha256)))
         .map(|file| file.name.to_string())
         .collect();
     let wanted = expectations
-        .first()
+        .keys()
+        .next()
         .map(|expectation| expectation.object.sha256);
     let same = wanted == Some(found.sha256);
     if wrong.is_empty() && same {
