@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::model::{Millis, Ulid};
 use crate::repository::check::{Finding, Kind, Report};
 use crate::repository::damage::{Damage, mark};
-use crate::repository::{FilePath, Repository, StoredBlock};
+use crate::repository::{Archive, ArchiveId, FilePath, Repository, StoredBlock};
 
 /// Proves what is needed of the objects that `report` finds damaged or gone. Where all of it comes back from elsewhere, the finding
 /// becomes a note.
@@ -28,7 +28,7 @@ pub fn settle(repository: &Repository, report: &mut Report) -> Result<()> {
     }
     let catalog = Catalog::read(repository)?;
     let mut prover = Prover::new(repository, &catalog);
-    let mut known = Losses::new();
+    let mut known = Losses::default();
     for finding in report.findings.iter_mut().filter(is_about) {
         settle_one(&catalog, &mut prover, &mut known, finding);
     }
@@ -39,8 +39,34 @@ pub fn settle(repository: &Repository, report: &mut Report) -> Result<()> {
 /// Most lost files that a finding names: every pack of a block costs all files that are rebuilt from it.
 const MOST_FILES: usize = 100;
 
-/// What is lost of blocks, each way they were archived: a block rests on many objects, and is proved once.
-type Losses<'c> = BTreeMap<Ulid, Vec<(&'c StoredBlock, Vec<FilePath>)>>;
+/// What is lost of blocks: a block rests on many objects and is in many archives, and is proved once for each way it was archived.
+#[derive(Default)]
+struct Losses<'c> {
+    words: BTreeMap<Ulid, Vec<(&'c StoredBlock, Vec<FilePath>)>>,
+    /// Which of the words on it an archive has.
+    known: BTreeMap<(&'c ArchiveId, Ulid), usize>,
+}
+
+impl<'c> Losses<'c> {
+    /// What does not come back of `block` of `archive`.
+    fn of(
+        &mut self,
+        archive: &'c Archive,
+        block: &'c StoredBlock,
+        prover: &mut Prover<'_>,
+    ) -> &[FilePath] {
+        let words = self.words.entry(block.ulid).or_default();
+        let known = self.known.entry((&archive.id, block.ulid));
+        let at = *known.or_insert_with(|| {
+            let same = words.iter().position(|(word, _)| *word == block);
+            same.unwrap_or_else(|| {
+                words.push((block, prover.lost_of_block(block)));
+                words.len() - 1
+            })
+        });
+        words.get(at).map_or(&[], |(_, lost)| lost)
+    }
+}
 
 fn settle_one<'c>(
     catalog: &'c Catalog,
@@ -54,13 +80,7 @@ fn settle_one<'c>(
     let mut spans = Vec::new();
     for (archive, block) in catalog.needing(&finding.object) {
         if let Some(block) = block {
-            let words = known.entry(block.ulid).or_default();
-            let at = words.iter().position(|(word, _)| *word == block);
-            let at = at.unwrap_or_else(|| {
-                words.push((block, prover.lost_of_block(block)));
-                words.len() - 1
-            });
-            let lost = words.get(at).map_or(&[][..], |(_, lost)| lost);
+            let lost = known.of(archive, block, prover);
             if !lost.is_empty() {
                 spans.push((block.min_time, block.max_time));
                 lost_blocks.insert(block.ulid);
