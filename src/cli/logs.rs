@@ -1,5 +1,6 @@
 //! What commands say of the logs of a data directory, which they do not read.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::Context;
@@ -115,21 +116,58 @@ pub(super) fn remark_unread_of(
     Unread::of_archive(archive).is_some_and(|unread| unread.remark(asked, context))
 }
 
+/// The names of `log` among the files and directories of `wal`.
+fn listing(wal: &StoredWal, log: Log) -> Listing {
+    let dir = log.name();
+    let inside = |name: &str| {
+        let name = name.strip_prefix(dir)?.strip_prefix('/')?;
+        Some(name.to_owned())
+    };
+    let files = wal
+        .files
+        .iter()
+        .filter_map(|file| inside(file.name.as_str()));
+    let dirs = wal.empty_dirs.iter().filter_map(|dir| inside(dir.as_str()));
+    Listing::of(files.map(Entry::file).chain(dirs.map(Entry::directory)))
+}
+
+/// The logs of `archive` at a glance, as its manifest says. It counts the samples of both logs together: where there are two, the WAL
+/// has the times, for it holds what the WBL holds, and neither has a count.
+pub(super) fn stored(archive: &Archive, blocks_end: Option<Millis>) -> Vec<LogFacts> {
+    let Some(wal) = &archive.wal else {
+        return Vec::new();
+    };
+    let facts = |log: Log| {
+        let listing = listing(wal, log);
+        let replay = listing.replay(log);
+        let names: BTreeSet<_> = replay
+            .files()
+            .map(|file| format!("{}/{}", log.name(), file.path))
+            .collect();
+        let read = wal
+            .files
+            .iter()
+            .filter(|file| names.contains(file.name.as_str()));
+        let bytes = read.fold(0, |sum: u64, file| sum.saturating_add(file.bytes));
+        (log, names.len() as u64, bytes)
+    };
+    let mut logs: Vec<_> = [Log::Wal, Log::Wbl].map(facts).into();
+    logs.retain(|(_, segments, _)| *segments > 0);
+    let is_alone = logs.len() == 1;
+    let of = |(log, segments, bytes)| {
+        let times = wal.min_time.zip(wal.max_time);
+        let times = times.filter(|_| is_alone || log == Log::Wal);
+        let samples = is_alone.then_some(wal.samples);
+        LogFacts::stored(log, segments, bytes, samples, times, blocks_end)
+    };
+    logs.into_iter().map(of).collect()
+}
+
 /// Why no Prometheus starts on these logs, as a sentence: what the backup found, or what the names of the files say.
 pub(super) fn start_problem(wal: &StoredWal) -> Option<String> {
     let of_names = |log: Log| {
         let dir = log.name();
-        let inside = |name: &str| {
-            let name = name.strip_prefix(dir)?.strip_prefix('/')?;
-            Some(name.to_owned())
-        };
-        let files = wal
-            .files
-            .iter()
-            .filter_map(|file| inside(file.name.as_str()));
-        let dirs = wal.empty_dirs.iter().filter_map(|dir| inside(dir.as_str()));
-        let listing = Listing::of(files.map(Entry::file).chain(dirs.map(Entry::directory)));
-        let problems = listing.replay(log).problems.into_iter();
+        let problems = listing(wal, log).replay(log).problems.into_iter();
         let mut fatal = problems.filter(|problem| problem.consequence.keeps_from_starting());
         fatal.next().map(|problem| format!("{dir}/{problem}"))
     };

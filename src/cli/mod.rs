@@ -8,6 +8,7 @@ mod args;
 mod commands;
 mod exit;
 mod logs;
+mod outlook;
 mod ownership;
 mod size;
 mod state;

@@ -21,6 +21,7 @@ use crate::repository::{
 };
 use crate::restore::{self, Detour, Present, Target, Wanted, fetch_file};
 use crate::store::{Location, Store};
+use crate::wal::{Log, LogFacts};
 
 /// Largest small file (`meta.json`, tombstones) that is fetched for a skeleton, in bytes.
 const MAX_SMALL: u64 = 16 << 20;
@@ -77,6 +78,8 @@ pub(crate) struct Opened {
     pub(crate) paths: Vec<PathBuf>,
     /// Whether something of the archive could not be read, or it may not be the one that was meant; that has been said.
     pub(crate) incomplete: bool,
+    /// The logs of the archive at a glance, when all of it is asked for.
+    pub(crate) logs: Vec<LogFacts>,
     /// What could not be read: the block's ULID or `wal`, and why.
     pub(crate) unread: Vec<(String, String)>,
     _copy: Option<TempDir>,
@@ -88,6 +91,7 @@ impl Opened {
         Opened {
             paths,
             incomplete: false,
+            logs: Vec::new(),
             unread: Vec::new(),
             _copy: None,
         }
@@ -111,6 +115,11 @@ impl Opened {
             }
         }
         incomplete |= !unread.is_empty();
+        let logs = if ulids.is_empty() && need == Need::Sizes {
+            logs::stored(archive, DataDir::scan(&dir)?.in_order_end())
+        } else {
+            Vec::new()
+        };
         let paths = if ulids.is_empty() {
             vec![dir]
         } else {
@@ -122,6 +131,7 @@ impl Opened {
         Ok(Opened {
             paths,
             incomplete,
+            logs,
             unread,
             _copy: Some(copy),
         })
@@ -404,7 +414,7 @@ fn unpack(
     Ok(unread)
 }
 
-/// Makes blocks whose small files are real, and whose others have nothing but their size. Whether a small file could not be read; it
+/// Makes empty logs, and blocks whose small files are real, and whose others have nothing but their size. Whether a small file could not be read; it
 /// has been named, and nothing but its size is there.
 fn sketch(
     repository: &Repository,
@@ -423,6 +433,15 @@ fn sketch(
             return Err(Error::not_found(format!(
                 "archive {id} has no block {ulid}"
             )));
+        }
+    }
+    let wal = archive.wal.as_ref().filter(|_| ulids.is_empty());
+    for name in [Log::Wal, Log::Wbl].map(Log::name) {
+        // Nothing is in it: what the logs hold stands in the manifest.
+        let is_in = |file: &StoredFile| Path::new(file.name.as_str()).starts_with(name);
+        if wal.is_some_and(|wal| wal.files.iter().any(is_in)) {
+            let path = dir.join(name);
+            fs::create_dir(&path).map_err(|e| Error::io("create", &path, e))?;
         }
     }
     let ulids: BTreeSet<&Ulid> = ulids.iter().collect();

@@ -39,7 +39,7 @@ pub const LOGS: &[Column<LogFacts>] = &[
         key: "samples",
         heading: "SAMPLES",
         unit: Unit::Count,
-        explanation: "Samples that a replay reads, those included that blocks hold as well; null when the log was not read whole.",
+        explanation: "Samples that a replay reads, those included that blocks hold as well; null when the log was not read whole, or of several logs of an archive, which are counted together.",
         value: |l| l.samples.map_or(Value::None, Value::Count),
     },
     Column {

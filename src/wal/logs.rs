@@ -78,6 +78,29 @@ impl LogFacts {
         }
     }
 
+    /// A log that is not at hand: its segments and their length, its samples and their times as far as they are known.
+    pub fn stored(
+        log: Log,
+        segments: u64,
+        bytes: u64,
+        samples: Option<u64>,
+        times: Option<(Millis, Millis)>,
+        blocks_end: Option<Millis>,
+    ) -> Self {
+        LogFacts {
+            log,
+            segments,
+            bytes,
+            samples,
+            times,
+            series: None,
+            unknown: None,
+            dropped: None,
+            torn_bytes: None,
+            gap: gap(times, blocks_end.filter(|_| log == Log::Wal)),
+        }
+    }
+
     /// The logs of the data directory `dir`, without reading more of a log than its first and last segments when both have more
     /// than `max_bytes`; none where there is none. `blocks_end` is as of [`Logs::read`].
     ///
@@ -143,18 +166,8 @@ impl Glance<'_> {
         );
         let times = first.zip(last);
         let times = times.map(|(first, last)| (first.0.min(last.0), first.1.max(last.1)));
-        LogFacts {
-            log: self.log,
-            segments: replay.files().count() as u64,
-            bytes: self.bytes(),
-            samples: None,
-            times,
-            series: None,
-            unknown: None,
-            dropped: None,
-            torn_bytes: None,
-            gap: gap(times, blocks_end.filter(|_| self.log == Log::Wal)),
-        }
+        let segments = replay.files().count() as u64;
+        LogFacts::stored(self.log, segments, self.bytes(), None, times, blocks_end)
     }
 }
 
@@ -215,6 +228,17 @@ impl Logs {
     pub fn iter(&self) -> impl Iterator<Item = (Log, &Summary)> {
         let wal = self.wal.iter().map(|summary| (Log::Wal, summary));
         wal.chain(self.wbl.iter().map(|summary| (Log::Wbl, summary)))
+    }
+
+    /// What keeps a Prometheus from starting on them, as a sentence.
+    pub fn start_problem(&self) -> Option<String> {
+        self.iter().find_map(|(log, summary)| {
+            let outcome = summary.outcome();
+            let mut worst = summary.problems.iter();
+            let first = worst.find(|problem| problem.consequence == *outcome)?;
+            let keeps = outcome.keeps_from_starting();
+            keeps.then(|| format!("{}/{first}", log.name()))
+        })
     }
 
     /// Each of them at a glance.

@@ -42,6 +42,7 @@ mod logs;
 mod meta_flips;
 mod names;
 mod nights;
+mod outlook;
 mod pack;
 mod pack_bounds;
 mod portable;

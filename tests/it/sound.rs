@@ -198,24 +198,24 @@ const CHILD: &str = "01M80FP6SVCTE08DH9VF94DFK4";
 const PARENT: &str = "01M80FJGSDDJPV4DWFG2XR4VJ2";
 
 /// A directory in which the command line works on a repository `repo`.
-struct Desk(tempfile::TempDir);
+pub(crate) struct Desk(tempfile::TempDir);
 
 impl Desk {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Desk(tempfile::tempdir().unwrap())
     }
 
-    fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.0.path()
     }
 
     /// Makes `data` what the fixture `name` is, and archives it.
-    fn back_up(&self, name: &str, more: &[&str]) {
+    pub(crate) fn back_up(&self, name: &str, more: &[&str]) {
         self.data(name);
         self.back_up_again(more);
     }
 
-    fn back_up_again(&self, more: &[&str]) {
+    pub(crate) fn back_up_again(&self, more: &[&str]) {
         let backup = [
             "backup", "data", "--repo", "repo", "--host", "h", "--source", "s",
         ];
@@ -223,7 +223,7 @@ impl Desk {
         assert!([0, 3].contains(&ran.code), "{}", ran.err);
     }
 
-    fn data(&self, name: &str) {
+    pub(crate) fn data(&self, name: &str) {
         let data = self.path().join("data");
         let _ = fs::remove_dir_all(&data);
         for (name, content) in tree(&fixture(name)) {
@@ -234,7 +234,7 @@ impl Desk {
     }
 
     /// Restores, and gives what was said and what came back.
-    fn restore(&self, id: &str, more: &[&str]) -> (Ran, BTreeMap<String, Vec<u8>>) {
+    pub(crate) fn restore(&self, id: &str, more: &[&str]) -> (Ran, BTreeMap<String, Vec<u8>>) {
         let _ = fs::remove_dir_all(self.path().join("back"));
         let restore = ["restore", id, "--repo", "repo", "--target", "back"];
         let ran = narthex(self.path(), &[&restore[..], more].concat());

@@ -21,7 +21,7 @@ Examples:
   narthex list --archive latest --repo /srv/backup/prometheus
   narthex list data --json | jq '.directories[].blocks[].ulid'
 
-Reads metadata and file sizes of blocks; logs of up to 1 GiB are read whole, of longer ones the first and last segments. Blocks whose metadata cannot be read are listed with the reason, those whose range of time cannot be true are marked, and the exit \
+Reads metadata and file sizes of blocks; logs of up to 1 GiB are read whole, of longer ones the first and last segments; of an archive's logs its manifest says what they hold. Blocks whose metadata cannot be read are listed with the reason, those whose range of time cannot be true are marked, and the exit \
 code is 3.")]
 pub(crate) struct Args {
     /// Data directories, Prometheus snapshots or blocks
@@ -46,7 +46,10 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     let now = time::now();
     for path in &opened.paths {
         let dir = DataDir::scan(path)?;
-        let (logs, unread) = logs::glance(&dir, context);
+        let (logs, unread) = match &*opened.logs {
+            [] => logs::glance(&dir, context),
+            stored => (stored.to_vec(), false),
+        };
         incomplete |= unread;
         let mut listing = Listing::of(&dir);
         listing.judge(now);

@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use crate::cli::args::{RepoArgs, local_path};
+use crate::cli::outlook::Outlook;
 use crate::cli::ownership::OwnershipArgs;
 use crate::cli::stored::find;
-use crate::cli::{Context, Outcome, logs, time};
+use crate::cli::{Context, Outcome, time};
 use crate::cut::Part;
 use crate::dump::Selector;
 use crate::error::{Error, Result};
@@ -16,12 +17,11 @@ use crate::model::{Millis, Ulid};
 use crate::raw::ReadMode;
 use crate::report;
 use crate::report::backup::{RESTORE, detour_json, gap_text};
-use crate::report::{Value, bytes_text, time_text};
+use crate::report::{Value, bytes_text};
 use crate::repository::copies::Copies;
 use crate::repository::lineage::{TimeRange, is_damaged};
 use crate::repository::{Archive, Repository, SourceFilter, StoredBlock, learn_streams};
 use crate::restore::{self, Cut, Exact, Plan, Present, StandIn, Target, Wanted};
-use crate::verify::{Consequence, Kind};
 
 /// What to restore, and where to.
 #[derive(Debug, clap::Args)]
@@ -41,7 +41,7 @@ and --exact the archive comes back exactly as it is, with its WAL. What is damag
 standard error, and taken from wherever else in the repository it is sound; if it is nowhere, blocks with the same samples come in its place, \
 and else the rest is restored, with exit code 3. Of blocks that were damaged when they were archived a sound copy is taken where an archive has one; others \
 come back as they were. Both are named, with exit code 3; --as-archived takes what the archive has. The last line says whether \
-a Prometheus will start on the result, by what was found in its blocks when they were archived.
+a Prometheus will start on the result, as it lies in the target; where it will and deletes or drops something, for its age for example, that is said before.
 
 With --exact a block that reaches beyond the wanted time, or holds series that are not wanted, is replaced by a new \
 block with a new ULID: samples from --since on and before --until, of series that a --match selects, without deleted \
@@ -187,7 +187,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     let incomplete = incomplete | remark_missed(&wanted, &archive, &chain, &plan, context);
     let incomplete = incomplete | remark_damaged(&plan, context);
     if args.dry_run {
-        let outlook = Outlook::of(&plan, None);
+        let outlook = Outlook::of_plan(&plan);
         print_plan(&plan, &outlook, context)?;
         return Ok(Outcome::problems_if(incomplete || !outlook.starts()));
     }
@@ -208,7 +208,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
             .progress
             .remark(&report::backup::stand_in(stand_in, reason));
     }
-    let outlook = Outlook::of(&plan, Some(&report));
+    let outlook = Outlook::of_dir(&plan, &report, target.dir(), context);
     print_report(&archive, &plan, &report, &outlook, context)?;
     // Of an archive its own blocks are asked for, of a range of time its samples.
     let is_range = matches!(wanted, Wanted::Range(_));
@@ -283,78 +283,6 @@ fn remark_missed(
         ));
     }
     missed
-}
-
-/// What a Prometheus will make of what is restored, by what was found when it was archived.
-struct Outlook {
-    /// Time of the newest sample that comes back, where it is known.
-    newest: Option<Millis>,
-    /// Blocks on which a Prometheus does not start, and what is wrong with each.
-    fatal: Vec<(Ulid, Vec<&'static str>)>,
-    /// What keeps a Prometheus from starting on the logs.
-    log: Option<String>,
-}
-
-impl Outlook {
-    fn of(plan: &Plan<'_>, report: Option<&restore::Report>) -> Self {
-        let came =
-            |block: &&&StoredBlock| report.is_none_or(|report| report.blocks.contains(&block.ulid));
-        let blocks = plan.blocks.iter().filter(came);
-        let ends = blocks.clone().map(|block| match &plan.exact {
-            Some(exact) => block.max_time.saturating_sub(1).min(exact.part.last),
-            None => block.max_time.saturating_sub(1),
-        });
-        let wal = plan.wal.filter(|_| report.is_none_or(|report| report.wal));
-        let fatal = blocks
-            .filter(|block| !plan.cuts(block))
-            .filter_map(|block| {
-                let kinds = Kind::ALL.iter().filter(|kind| {
-                    let stops = matches!(
-                        kind.consequence().worst(),
-                        Consequence::DoesNotStart | Consequence::Destroys
-                    );
-                    stops && block.findings.by_kind.contains_key(kind.id())
-                });
-                let kinds: Vec<_> = kinds.map(|kind| kind.id()).collect();
-                (!kinds.is_empty()).then_some((block.ulid, kinds))
-            });
-        Outlook {
-            newest: ends.chain(wal.and_then(|wal| wal.max_time)).max(),
-            log: wal.and_then(logs::start_problem),
-            fatal: fatal.collect(),
-        }
-    }
-
-    /// Whether nothing is known that keeps a Prometheus from starting.
-    fn starts(&self) -> bool {
-        self.fatal.is_empty() && self.log.is_none()
-    }
-
-    fn text(&self) -> String {
-        if self.starts() {
-            return "Prometheus will start on this, by what was found in its blocks when they were archived"
-                .to_owned();
-        }
-        let fatal = self.fatal.iter();
-        let fatal = fatal.map(|(ulid, kinds)| format!("{ulid} ({})", kinds.join(", ")));
-        let log = self.log.iter();
-        let log = log.map(|problem| format!("{problem}, so restore without the log: --no-wal"));
-        let fatal: Vec<_> = fatal.chain(log).collect();
-        format!("Prometheus will not start on this: {}", fatal.join("; "))
-    }
-
-    fn fatal_json(&self) -> serde_json::Value {
-        let fatal = self.fatal.iter();
-        let fatal = fatal.map(|(ulid, kinds)| json!({"block": ulid, "findings": kinds}));
-        let log = self.log.iter().map(|problem| json!({"log": problem}));
-        fatal.chain(log).collect()
-    }
-
-    fn print(&self, context: &mut Context<'_>) -> Result<()> {
-        let newest = self.newest.map_or("none".to_owned(), time_text);
-        context.print(format_args!("newest sample  {newest}\n"))?;
-        context.print(format_args!("{}\n", self.text()))
-    }
 }
 
 fn ulid_list(ulids: &[Ulid]) -> String {
@@ -490,22 +418,21 @@ fn print_plan(plan: &Plan<'_>, outlook: &Outlook, context: &mut Context<'_>) -> 
         let blocks: Vec<_> = plan.blocks.iter().map(|block| block.ulid).collect();
         let to_cut = plan.blocks.iter().filter(|block| plan.cuts(block));
         let to_cut: Vec<_> = to_cut.map(|block| block.ulid).collect();
-        return context.print_json(&json!({
+        let mut said = json!({
             "blocks": blocks,
             "to_cut": to_cut,
             "already_there": plan.already_there,
             "wal": plan.wal.is_some(),
             "bytes": plan.bytes(),
             "gaps": plan.gaps,
-            "newest_sample": outlook.newest,
-            "prometheus_starts": outlook.starts(),
-            "keeps_from_starting": outlook.fatal_json(),
             "replaced": plan.replaced.iter().map(stand_in_json).collect::<Vec<_>>(),
             "aggregates": ulids(plan.aggregates()),
             "aggregates_left_out": ulids(plan.aggregates_left_out.iter().copied()),
             "doubtful": plan.doubtful,
             "excluded": ulids(plan.excluded.iter().copied()),
-        }));
+        });
+        outlook.add_to(&mut said);
+        return context.print_json(&said);
     }
     for block in &plan.blocks {
         let (ulid, bytes) = (block.ulid, bytes_text(block.bytes()));
@@ -530,7 +457,7 @@ fn print_report(
     if context.json {
         let failed = report.failed.iter();
         let failed = failed.map(|f| json!({"name": f.name, "error": f.error.chain()}));
-        return context.print_json(&json!({
+        let mut said = json!({
             "archive": archive.id,
             "blocks": report.blocks,
             "cut": report.cut.iter().map(cut_json).collect::<Vec<_>>(),
@@ -538,9 +465,6 @@ fn print_report(
             "wal": report.wal,
             "bytes": report.bytes,
             "gaps": plan.gaps,
-            "newest_sample": outlook.newest,
-            "prometheus_starts": outlook.starts(),
-            "keeps_from_starting": outlook.fatal_json(),
             "replaced": plan.replaced.iter().chain(&report.stand_ins).map(stand_in_json).collect::<Vec<_>>(),
             "aggregates": ulids(plan.aggregates()),
             "aggregates_left_out": ulids(plan.aggregates_left_out.iter().copied()),
@@ -548,7 +472,9 @@ fn print_report(
             "excluded": ulids(plan.excluded.iter().copied()),
             "failed": failed.collect::<Vec<_>>(),
             "taken": report.detours.iter().map(detour_json).collect::<Vec<_>>(),
-        }));
+        });
+        outlook.add_to(&mut said);
+        return context.print_json(&said);
     }
     let (id, source, time) = (
         archive.id.short(),

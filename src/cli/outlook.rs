@@ -1,0 +1,272 @@
+//! What a Prometheus will make of what a restore brings back.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value as Json, json};
+
+use super::{Context, logs};
+use crate::block::{Compaction, META_VERSION, Meta, Parent, Stats};
+use crate::chunk::Encodings;
+use crate::error::Result;
+use crate::model::{Millis, Ulid, now};
+use crate::progress::Silent;
+use crate::report::{start as report, time_text};
+use crate::repository::{StoredBlock, StoredWal};
+use crate::restore::{Plan, Report};
+use crate::start::{self, Assumptions, BlockFacts, Facts, Obstacle, Opens, ReplayFacts, Stage};
+use crate::verify::{Consequence, Depth, Kind, Options, Verdict, verify};
+use crate::wal::{Log, Logs};
+
+/// The newest sample that comes back, and the start of a Prometheus on it.
+pub(super) struct Outlook {
+    newest: Option<Millis>,
+    start: start::Plan,
+    /// The directory that the start is on.
+    dir: PathBuf,
+    /// Blocks on which a Prometheus does not start, and what is wrong with each.
+    fatal: Vec<(Ulid, Vec<String>)>,
+    /// What else keeps it from starting, in sentences; `true` of logs, without which it would start.
+    others: Vec<(String, bool)>,
+    /// Whether nothing but the manifest was looked at.
+    is_by_manifest: bool,
+}
+
+impl Outlook {
+    /// Before anything is restored, by what was found when it was archived.
+    pub(super) fn of_plan(plan: &Plan<'_>) -> Self {
+        let whole = plan.blocks.iter().filter(|block| !plan.cuts(block));
+        let mut facts = Facts {
+            blocks: whole.map(|block| facts_of(block)).collect(),
+            ..Facts::default()
+        };
+        let problem = plan.wal.and_then(logs::start_problem);
+        if let Some(wal) = plan.wal {
+            facts.wal = Some(ReplayFacts {
+                times: wal.min_time.zip(wal.max_time),
+                samples: wal.samples,
+                ..ReplayFacts::default()
+            });
+            facts.head_bytes = wal.bytes();
+        }
+        if problem.is_some() {
+            facts.obstacles.push(Obstacle {
+                stage: Stage::Opening,
+                path: Log::Wal.name().into(),
+                what: Kind::WalBroken.id().to_owned(),
+            });
+        }
+        let start = start::plan(&facts, &assumed());
+        Self::new(
+            newest(plan, None),
+            start,
+            Path::new(""),
+            problem.as_deref(),
+            true,
+        )
+    }
+
+    /// After a restore into `dir`, by what is there now.
+    pub(super) fn of_dir(
+        plan: &Plan<'_>,
+        report: &Report,
+        dir: &Path,
+        context: &Context<'_>,
+    ) -> Self {
+        let options = Options {
+            depth: Depth::Opening,
+            read_mode: context.read_mode,
+            start: assumed(),
+            ..Options::default()
+        };
+        match verify(dir, options, &Silent) {
+            Ok(Verdict {
+                start: Some(start),
+                logs,
+                ..
+            }) => {
+                let problem = logs.as_ref().and_then(Logs::start_problem);
+                Self::new(
+                    newest(plan, Some(report)),
+                    start,
+                    dir,
+                    problem.as_deref(),
+                    false,
+                )
+            }
+            // Nothing is there that could be started on, or looked at.
+            Ok(_) | Err(_) => Self::of_plan(plan),
+        }
+    }
+
+    fn new(
+        newest: Option<Millis>,
+        start: start::Plan,
+        dir: &Path,
+        log: Option<&str>,
+        is_by_manifest: bool,
+    ) -> Self {
+        let mut fatal: BTreeMap<Ulid, Vec<String>> = BTreeMap::new();
+        let mut others = Vec::new();
+        for (path, what) in &start.obstacles {
+            let name = path.strip_prefix(dir).unwrap_or(path);
+            let ulid = name.to_str().and_then(|name| name.parse().ok());
+            let is_log = [Log::Wal, Log::Wbl]
+                .iter()
+                .any(|log| name.starts_with(log.name()));
+            match (ulid, log) {
+                (Some(ulid), _) => {
+                    let kinds = what.split(", ").map(str::to_owned);
+                    fatal.entry(ulid).or_default().extend(kinds);
+                }
+                (None, Some(log)) if is_log => others.push((log.to_owned(), true)),
+                (None, _) => others.push((format!("{} ({what})", name.display()), is_log)),
+            }
+        }
+        others.dedup();
+        Outlook {
+            newest,
+            start,
+            dir: dir.to_owned(),
+            fatal: fatal.into_iter().collect(),
+            others,
+            is_by_manifest,
+        }
+    }
+
+    /// Whether nothing is known that keeps a Prometheus from starting.
+    pub(super) fn starts(&self) -> bool {
+        self.start.starts()
+    }
+
+    fn text(&self) -> String {
+        if self.starts() {
+            let by = if self.is_by_manifest {
+                ", by what was found in its blocks when they were archived"
+            } else {
+                ""
+            };
+            return format!("Prometheus will start on this{by}");
+        }
+        let fatal = self.fatal.iter();
+        let fatal = fatal.map(|(ulid, kinds)| format!("{ulid} ({})", kinds.join(", ")));
+        let others = self.others.iter().map(|(problem, is_log)| {
+            let hint = if *is_log {
+                ", so restore without the log: --no-wal"
+            } else {
+                ""
+            };
+            format!("{problem}{hint}")
+        });
+        let all: Vec<_> = fatal.chain(others).collect();
+        format!("Prometheus will not start on this: {}", all.join("; "))
+    }
+
+    /// Adds what it says to an object of JSON.
+    pub(super) fn add_to(&self, object: &mut Json) {
+        let fatal = self.fatal.iter();
+        let fatal = fatal.map(|(ulid, kinds)| json!({"block": ulid, "findings": kinds}));
+        let others = self.others.iter().map(|(problem, is_log)| {
+            let key = if *is_log { "log" } else { "problem" };
+            json!({ key: problem })
+        });
+        let keeps: Json = fatal.chain(others).collect();
+        let own = json!({
+            "newest_sample": self.newest,
+            "prometheus_starts": self.starts(),
+            "keeps_from_starting": keeps,
+            "start": report::to_json(&self.start),
+        });
+        if let (Json::Object(object), Json::Object(own)) = (object, own) {
+            object.extend::<Map<_, _>>(own);
+        }
+    }
+
+    pub(super) fn print(&self, context: &mut Context<'_>) -> Result<()> {
+        let newest = self.newest.map_or("none".to_owned(), time_text);
+        context.print(format_args!("newest sample  {newest}\n"))?;
+        let costs = |step: &start::Step| step.kind.costs_samples();
+        if self.starts() && self.start.steps.iter().any(costs) {
+            context.print(report::text(&self.start, &self.dir))?;
+        }
+        context.print(format_args!("{}\n", self.text()))
+    }
+}
+
+/// A start now, of the newest release, as its flags are by default.
+fn assumed() -> Assumptions {
+    Assumptions {
+        now: Some(now()),
+        ..Assumptions::default()
+    }
+}
+
+/// Time of the newest sample that comes back, where it is known.
+fn newest(plan: &Plan<'_>, report: Option<&Report>) -> Option<Millis> {
+    let came =
+        |block: &&&StoredBlock| report.is_none_or(|report| report.blocks.contains(&block.ulid));
+    let ends = plan.blocks.iter().filter(came).map(|block| {
+        let last = block.max_time.saturating_sub(1);
+        match &plan.exact {
+            Some(exact) => last.min(exact.part.last),
+            None => last,
+        }
+    });
+    let wal: Option<&StoredWal> = plan.wal.filter(|_| report.is_none_or(|report| report.wal));
+    ends.chain(wal.and_then(|wal| wal.max_time)).max()
+}
+
+/// What the manifest says of a block.
+fn facts_of(block: &StoredBlock) -> BlockFacts {
+    let release = assumed().release;
+    let with = |wanted: Consequence| {
+        let found = |kind: &&Kind| block.findings.by_kind.contains_key(kind.id());
+        let does = move |kind: &&Kind| kind.consequence_of(release.major, release.minor) == wanted;
+        Kind::ALL
+            .iter()
+            .copied()
+            .filter(move |kind| found(&kind) && does(&kind))
+    };
+    let fatal: Vec<_> = with(Consequence::DoesNotStart).map(Kind::id).collect();
+    let opens = if with(Consequence::SkipsBlock).next().is_some() {
+        Opens::LeftOut
+    } else if fatal.is_empty() {
+        Opens::Yes
+    } else {
+        Opens::Fails(fatal.join(", "))
+    };
+    let parent = |ulid: &Ulid| Parent {
+        ulid: *ulid,
+        min_time: block.min_time,
+        max_time: block.max_time,
+    };
+    let meta = Meta {
+        ulid: block.ulid,
+        min_time: block.min_time,
+        max_time: block.max_time,
+        stats: Stats {
+            num_samples: block.samples,
+            num_series: block.series,
+            num_chunks: block.chunks,
+            ..Stats::default()
+        },
+        compaction: Compaction {
+            level: i64::try_from(block.level).unwrap_or(i64::MAX),
+            sources: block.sources.clone(),
+            parents: block.parents.iter().map(parent).collect(),
+            hints: block.hints.clone(),
+            ..Compaction::default()
+        },
+        version: META_VERSION,
+        extra: Map::new(),
+    };
+    BlockFacts {
+        dir: block.ulid.to_string().into(),
+        ulid: Some(block.ulid),
+        meta: Some(meta),
+        bytes: block.bytes(),
+        times: None,
+        encodings: Encodings::default(),
+        opens,
+    }
+}
