@@ -1,9 +1,9 @@
 //! Whether a block holds all samples of those it was compacted from, by reading both.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::block::Block;
-use crate::compare::{self, compare};
+use crate::compare::{self, chunks_stand_in, compare};
 use crate::dump;
 use crate::error::Result;
 use crate::progress::Silent;
@@ -20,23 +20,55 @@ pub(super) enum Proof {
     Unknown,
 }
 
-/// Looks for the samples of the block `parent` in the blocks `children`.
-///
-/// What tombstones of the parent cover counts as deleted: a compaction leaves it out. Where several parents have a sample of one series
-/// and time, the child has one of them; so with `merged` another value is none that is missing.
-pub(super) fn prove(parent: &Path, children: &[PathBuf], merged: bool, mode: ReadMode) -> Proof {
-    look(parent, children, merged, mode).unwrap_or(Proof::Unknown)
+/// The blocks in which samples of their parents are looked for.
+pub(super) struct Children {
+    /// Where each lies.
+    pub(super) dirs: Vec<PathBuf>,
+    /// Whether they were verified, and nothing was found: then chunks that their parents have count without being decoded.
+    pub(super) sound: bool,
+    /// Whether one was made of several blocks. Where several of them have a sample of one series and time, the child has one of them,
+    /// and another value is none that is missing.
+    pub(super) merged: bool,
 }
 
-fn look(parent: &Path, children: &[PathBuf], merged: bool, mode: ReadMode) -> Result<Proof> {
-    let parent = [Block::open(parent, mode)?];
-    let children = children.iter().map(|child| Block::open(child, mode));
-    let children = children.collect::<Result<Vec<_>>>()?;
+/// Looks for the samples of each of the blocks `parents` in `children`.
+///
+/// What tombstones of a parent cover counts as deleted: a compaction leaves it out.
+pub(super) fn prove(parents: &[PathBuf], children: &Children, mode: ReadMode) -> Vec<Proof> {
+    let opened = children.dirs.iter().map(|dir| Block::open(dir, mode));
+    let Ok(opened) = opened.collect::<Result<Vec<_>>>() else {
+        return vec![Proof::Unknown; parents.len()];
+    };
+    let mut proofs = vec![Proof::Unknown; parents.len()];
+    let blocks = parents.iter().map(|dir| Block::open(dir, mode)).enumerate();
+    let (places, blocks): (Vec<_>, Vec<_>) = blocks
+        .filter_map(|(place, block)| Some((place, block.ok()?)))
+        .unzip();
+    let copied = match opened.as_slice() {
+        [child] if children.sound && child.tombstones().records.is_empty() => {
+            chunks_stand_in(&blocks, child)
+        }
+        _ => vec![false; blocks.len()],
+    };
+    for ((place, parent), copied) in places.into_iter().zip(blocks).zip(copied) {
+        let proof = if copied {
+            Proof::Held
+        } else {
+            look(parent, &opened, children.merged).unwrap_or(Proof::Unknown)
+        };
+        if let Some(place) = proofs.get_mut(place) {
+            *place = proof;
+        }
+    }
+    proofs
+}
+
+fn look(parent: Block, children: &[Block], merged: bool) -> Result<Proof> {
     let options = compare::Options {
         selection: dump::Options::default(),
         named: 0,
     };
-    let found = compare(&parent, &children, &options, &Silent, &mut |_, _| {})?;
+    let found = compare(&[parent], children, &options, &Silent, &mut |_, _| {})?;
     Ok(if found.has_problems() {
         Proof::Unknown
     } else if found.series.only_a == 0

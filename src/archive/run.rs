@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use rayon::prelude::*;
+
 use super::commit::commit;
 use super::hooks::{Hooks, Moment};
 use super::logs::{LogFiles, open_logs};
 use super::pipeline::{Failure, Pipeline, Traffic};
 use super::plan::{Action, Change, Known, superseded};
-use super::proof::{Proof, prove};
+use super::proof::{Children, Proof, prove};
 use super::server::refuse_other_server;
 use super::source::{Miss, SourceFile};
 use super::survey::{BlockSurvey, Survey, survey};
@@ -89,6 +91,12 @@ struct Captured {
 impl Harvest {
     fn stored(&self) -> impl Iterator<Item = &StoredBlock> {
         self.blocks.values().map(|block| &block.stored)
+    }
+
+    /// What is known of the samples of a parent that is still there.
+    fn proof(&self, parent: Ulid) -> Proof {
+        let proof = self.proofs.get(&parent);
+        proof.map_or(Proof::Unknown, |(_, proof)| *proof)
     }
 
     /// Whether an archive would hold no block and no sample. Logs that cannot be read may hold some.
@@ -413,12 +421,11 @@ impl Run<'_> {
     /// Captures blocks, and says whether any of them vanished.
     fn store_wave(&self, wave: Vec<BlockSurvey>, harvest: &mut Harvest) -> Result<bool> {
         let superseded = superseded(harvest.stored());
+        self.prove(&superseded, harvest);
         let mut jobs = Vec::new();
         for block in wave {
             let ulid = block.ulid();
-            if let Some(children) = superseded.get(&ulid)
-                && self.proof(ulid, &block.found.dir, children, harvest) == Proof::Held
-            {
+            if superseded.contains_key(&ulid) && harvest.proof(ulid) == Proof::Held {
                 continue;
             }
             match harvest.known.decide(&block) {
@@ -478,41 +485,52 @@ impl Run<'_> {
         harvest.blocks.len() < before
     }
 
-    /// Whether `children`, which are archived, hold all samples of the block `parent` in `dir`.
-    fn proof(
-        &self,
-        parent: Ulid,
-        dir: &Path,
-        children: &BTreeSet<Ulid>,
-        harvest: &mut Harvest,
-    ) -> Proof {
-        if let Some((looked_in, proof)) = harvest.proofs.get(&parent)
-            && looked_in == children
-        {
-            return *proof;
+    /// Looks for the samples of parents that are still there in their children, which are archived.
+    fn prove(&self, superseded: &BTreeMap<Ulid, BTreeSet<Ulid>>, harvest: &mut Harvest) {
+        let mut families: BTreeMap<&BTreeSet<Ulid>, Vec<(Ulid, PathBuf)>> = BTreeMap::new();
+        for (parent, children) in superseded {
+            let proved = harvest.proofs.get(parent);
+            let dir = match harvest.blocks.get(parent) {
+                Some(captured) => captured.dir.clone(),
+                None => self.source.dir.join(parent.to_string()),
+            };
+            if proved.is_none_or(|(looked_in, _)| looked_in != children) && dir.is_dir() {
+                families.entry(children).or_default().push((*parent, dir));
+            }
         }
-        let captured: Vec<_> = children
-            .iter()
-            .filter_map(|child| harvest.blocks.get(child))
-            .collect();
-        let merged = captured.iter().any(|child| child.stored.parents.len() > 1);
-        let dirs: Vec<_> = captured.iter().map(|child| child.dir.clone()).collect();
-        let proof = prove(dir, &dirs, merged, self.options.verify.read_mode);
-        harvest.proofs.insert(parent, (children.clone(), proof));
-        proof
+        let mode = self.options.verify.read_mode;
+        let families = families.into_par_iter().map(|(children, parents)| {
+            let captured = children
+                .iter()
+                .filter_map(|child| harvest.blocks.get(child));
+            let captured: Vec<_> = captured.collect();
+            let found_in = Children {
+                dirs: captured.iter().map(|child| child.dir.clone()).collect(),
+                sound: captured.iter().all(|child| !has_problems(&child.stored)),
+                merged: captured.iter().any(|child| child.stored.parents.len() > 1),
+            };
+            let (parents, dirs): (Vec<_>, Vec<_>) = parents.into_iter().unzip();
+            let proofs = prove(&dirs, &found_in, mode);
+            let looked_in = proofs.into_iter().map(|proof| (children.clone(), proof));
+            parents.into_iter().zip(looked_in).collect::<Vec<_>>()
+        });
+        let proofs: Vec<_> = families.flatten_iter().collect();
+        harvest.proofs.extend(proofs);
     }
 
     /// Decides what is archived of the blocks that were captured, and says what is wrong with them. A parent that is still there is left
     /// out only when its children were proven to hold its samples.
     fn settle(&self, harvest: &mut Harvest) {
-        for (parent, children) in superseded(harvest.stored()) {
+        let superseded = superseded(harvest.stored());
+        self.prove(&superseded, harvest);
+        for (parent, children) in superseded {
             let named: Vec<_> = children.iter().map(Ulid::to_string).collect();
             let named = named.join(", ");
             let dir = match harvest.blocks.get(&parent) {
                 Some(captured) => captured.dir.clone(),
                 None => self.source.dir.join(parent.to_string()),
             };
-            let proof = self.proof(parent, &dir, &children, harvest);
+            let proof = harvest.proof(parent);
             // Prometheus deletes what it has compacted, or rewritten without what was deleted.
             if !dir.is_dir() {
                 harvest.blocks.remove(&parent);

@@ -181,14 +181,23 @@ impl Block {
     ///
     /// When there is no such segment, the record does not fit it, or the checksum is wrong.
     pub fn chunk(&self, reference: ChunkRef) -> Result<Record<'_>, Malformed> {
+        let record = self.record(reference)?;
+        record.check()?;
+        Ok(record)
+    }
+
+    /// As [`Block::chunk`], for chunks whose checksums were compared before.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such segment, or the record does not fit it.
+    pub fn record(&self, reference: ChunkRef) -> Result<Record<'_>, Malformed> {
         let segment = self.segments.get(reference.segment()).ok_or_else(|| {
             let wanted = format!("of {} segments", self.segments.len());
             let found = reference.segment().saturating_add(1);
             Malformed::unexpected("chunk", reference.offset(), "segment", wanted, found)
         })?;
-        let record = Segment::new(segment).record(reference.offset())?;
-        record.check()?;
-        Ok(record)
+        Segment::new(segment).record(reference.offset())
     }
 
     /// Says that this part of the index is not needed soon, as [`FileBytes::release`].

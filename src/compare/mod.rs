@@ -3,11 +3,13 @@
 //! [`compare`] walks both in the order of labels, merges overlapping blocks as a query would, leaves deleted ranges out, and so says
 //! what a user of the two would see differ, however the blocks are cut or compacted: by metric, by series, by sample. Each side
 //! gets a [`ContentDigest`] that is equal exactly when its series and samples are; `docs/compare.md` says what it is the digest of.
-//! [`same_files`] answers the stricter question whether the files are the same bytes.
+//! [`same_files`] answers the stricter question whether the files are the same bytes, [`chunks_stand_in`] which blocks'
+//! chunks are all in another.
 //!
 //! Memory: what a dump of both sides needs, the samples of one chunk, and one row per metric.
 
 mod canonical;
+mod chunks;
 mod coverage;
 mod files;
 mod join;
@@ -21,6 +23,7 @@ use crate::model::{Labels, Millis};
 use crate::progress::Progress;
 
 pub use canonical::{ContentDigest, Contrast, Value};
+pub use chunks::chunks_stand_in;
 pub use coverage::{Range, not_covered};
 pub use files::{Files, same_files};
 pub use metrics::{MetricChange, MetricTotals};

@@ -22,7 +22,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("forecast", &["model", "block", "inspect"]),
     ("dump", &["raw", "model", "index", "chunk", "block"]),
     ("cut", &["raw", "model", "index", "chunk", "block", "dump"]),
-    ("compare", &["raw", "model", "block", "dump"]),
+    (
+        "compare",
+        &["raw", "model", "index", "chunk", "block", "dump"],
+    ),
     (
         "capacity",
         &["raw", "model", "index", "chunk", "block", "inspect", "dump"],

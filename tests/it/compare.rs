@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use narthex::raw::crc32c;
+use narthex::block::Block;
+use narthex::compare::chunks_stand_in;
+use narthex::raw::{ReadMode, crc32c};
 use serde_json::Value as Json;
 use sha2::{Digest as _, Sha256};
 
-use crate::fixtures::fixture;
+use crate::fixtures::{self, fixture};
 use crate::reading::{Copy, Ran, narthex};
 
 fn diff(arguments: &[&str]) -> (Ran, Json) {
@@ -362,4 +364,31 @@ fn a_restored_archive_is_proved_and_a_missing_series_is_not() {
     assert_eq!(json["counts"]["series_different"], 0);
     assert_eq!(json["metrics"][0]["metric"], "up");
     assert_eq!(json["metrics"][0]["series_b"], 0);
+}
+
+/// Parents whose chunks a compaction copied are found by their bytes alone, each by itself.
+#[test]
+fn chunks_of_parents_stand_in_their_child() {
+    let open = |dir: &Path| Block::open(dir, ReadMode::Map).unwrap();
+    let child = fixtures::blocks_below(&fixture("blocks/child-of-three")).remove(0);
+    let parents = fixtures::blocks_below(&fixture("blocks/parents-three"));
+    let mut blocks: Vec<_> = parents.iter().map(|dir| open(dir)).collect();
+    let other = fixtures::blocks_below(&fixture("blocks/tiny")).remove(0);
+    blocks.push(open(&other));
+    assert_eq!(
+        chunks_stand_in(&blocks, &open(&child)),
+        [true, true, true, false]
+    );
+    assert_eq!(chunks_stand_in(&[open(&child)], &blocks[0]), [false]);
+
+    // Any byte of any chunk counts, on either side; only the parent that has the chunk is concerned.
+    let half = fs::metadata(child.join("chunks/000001")).unwrap().len() / 2;
+    let flipped = Copy::of("blocks/child-of-three");
+    flipped.edit("chunks/000001", |bytes| bytes[half as usize] ^= 1);
+    let stand = chunks_stand_in(&blocks[..3], &open(&flipped.block));
+    assert_eq!(
+        stand.iter().filter(|stands| **stands).count(),
+        2,
+        "{stand:?}"
+    );
 }
