@@ -4,8 +4,10 @@
 //! several equal keys win and ignores keys it does not know; so does [`Meta::parse`], which also keeps
 //! the unknown ones (Thanos and Mimir put theirs there).
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value as Json};
+use serde_json::{Map, Value as Json, json};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Content, Kin, Millis, Stream, Ulid};
@@ -183,6 +185,16 @@ impl Meta {
     /// Length of the block's range in milliseconds; 0 when the range is the wrong way round.
     pub fn duration(&self) -> Millis {
         self.max_time.saturating_sub(self.min_time).max(0)
+    }
+
+    /// What Thanos and Mimir write beside Prometheus' keys for a block of these external labels and this resolution in milliseconds; nothing for one
+    /// that only Prometheus knows.
+    pub fn thanos(labels: &BTreeMap<String, String>, resolution: Millis) -> Map<String, Json> {
+        if labels.is_empty() && resolution == 0 {
+            return Map::new();
+        }
+        let thanos = json!({"labels": labels, "downsample": {"resolution": resolution}});
+        Map::from_iter([("thanos".to_owned(), thanos)])
     }
 
     /// The resolution of a Thanos downsampled block in milliseconds, which Prometheus cannot read.

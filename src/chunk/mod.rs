@@ -12,6 +12,7 @@ mod encoding;
 mod float_histogram;
 mod histogram;
 mod histogram_layout;
+mod owned;
 mod segment;
 mod segment_writer;
 mod start;
@@ -23,6 +24,7 @@ mod xor_column;
 
 pub use aggregate::{Aggregate, Part, aggregates};
 pub use encoding::{Encoding, Encodings};
+pub use owned::{OwnedHistogram, OwnedSample, decode_owned, make_chunks};
 pub use segment::{MAGIC as SEGMENT_MAGIC, Record, SEGMENT_HEADER, Segment};
 pub use segment_writer::{
     SEGMENT_LIMIT, SegmentLayout, SegmentWriter, put_record, record_len, segment_header,

@@ -1,6 +1,6 @@
 //! Reading commands on stored blocks: a copy of what they need, in a temporary directory.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use super::args::{REPO_VARIABLE, open_repository};
 use super::{Context, logs};
 use crate::block::{BlockFiles, DataDir, read_meta};
+use crate::cut::Part;
 use crate::error::{Error, Result};
 use crate::inspect::MARK_FILES;
 use crate::model::{Millis, Ulid, now};
@@ -19,7 +20,7 @@ use crate::repository::portable::{Object, Root};
 use crate::repository::{
     Archive, Digest, Repository, SourceFilter, StoredBlock, StoredFile, StoredObject,
 };
-use crate::restore::{self, Detour, Present, Target, Wanted, fetch_file};
+use crate::restore::{self, Detour, Present, Salvage, Target, Wanted, fetch_file};
 use crate::store::{Location, Store};
 use crate::wal::{Log, LogFacts};
 
@@ -61,12 +62,14 @@ pub(crate) fn find(
 }
 
 /// What of each block is needed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Need {
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Need<'a> {
     /// Metadata, and files of the right size with nothing in them.
     Sizes,
     /// Everything.
     Blocks,
+    /// Samples: of a block that does not come back as it was, all that can be read. Nothing is missing where this part of it can be.
+    Samples(&'a Part),
     /// Everything, and the logs.
     BlocksAndLogs,
 }
@@ -102,16 +105,20 @@ impl Opened {
         repository: &Repository,
         archive: &Archive,
         ulids: &[Ulid],
-        need: Need,
+        need: Need<'_>,
         context: &Context<'_>,
     ) -> Result<Self> {
         let copy = temporary_dir()?;
         let dir = copy.path().join(format!("archive-{}", archive.id.short()));
         let (mut incomplete, mut unread) = (false, Vec::new());
+        let mut salvaged = BTreeMap::new();
         match need {
             Need::Sizes => incomplete = sketch(repository, archive, ulids, &dir, context)?,
-            Need::Blocks | Need::BlocksAndLogs => {
-                unread = unpack(repository, archive, ulids, need, &dir, context)?;
+            Need::Blocks | Need::Samples(_) | Need::BlocksAndLogs => {
+                let unpacked = unpack(repository, archive, ulids, need, &dir, context)?;
+                incomplete |= unpacked.is_short;
+                salvaged = unpacked.salvaged;
+                unread = unpacked.unread;
             }
         }
         incomplete |= !unread.is_empty();
@@ -123,10 +130,8 @@ impl Opened {
         let paths = if ulids.is_empty() {
             vec![dir]
         } else {
-            ulids
-                .iter()
-                .map(|ulid| dir.join(ulid.to_string()))
-                .collect()
+            let name = |ulid: &Ulid| salvaged.get(ulid).unwrap_or(ulid).to_string();
+            ulids.iter().map(|ulid| dir.join(name(ulid))).collect()
         };
         Ok(Opened {
             paths,
@@ -143,7 +148,7 @@ impl StoredArgs {
     pub(crate) fn open(
         &self,
         paths: &[PathBuf],
-        need: Need,
+        need: Need<'_>,
         context: &Context<'_>,
     ) -> Result<Opened> {
         let Some(selector) = &self.archive else {
@@ -186,6 +191,7 @@ impl StoredArgs {
         &self,
         paths: &[PathBuf],
         concerns: impl Fn(Millis, Millis) -> bool,
+        asked: Part,
         context: &Context<'_>,
     ) -> Result<Blocks> {
         let Some(selector) = &self.archive else {
@@ -248,6 +254,7 @@ impl StoredArgs {
             archive: Box::new(archive),
             chosen,
             doubtful,
+            asked,
         })
     }
 
@@ -291,6 +298,8 @@ pub(crate) enum Blocks {
         chosen: Vec<Ulid>,
         /// Whether it may not be the one that was meant; it has been said why.
         doubtful: bool,
+        /// What will be read of them.
+        asked: Part,
     },
 }
 
@@ -319,7 +328,7 @@ impl Blocks {
         context: &Context<'_>,
         mut visit: impl FnMut(&Path) -> Result<()>,
     ) -> Result<Left> {
-        let (repository, archive, chosen, doubtful) = match self {
+        let (repository, archive, chosen, doubtful, asked) = match self {
             Blocks::Dirs(dirs) => {
                 context.progress.begin("read", Some(dirs.len() as u64));
                 for dir in dirs {
@@ -334,7 +343,8 @@ impl Blocks {
                 archive,
                 chosen,
                 doubtful,
-            } => (repository, archive, chosen, *doubtful),
+                asked,
+            } => (repository, archive, chosen, *doubtful, asked),
         };
         let mut left = Left {
             incomplete: doubtful,
@@ -345,14 +355,19 @@ impl Blocks {
             let copy =
                 copy.map_err(|e| Error::io("make a directory in", &std::env::temp_dir(), e))?;
             let dir = copy.path().join(format!("archive-{}", archive.id.short()));
-            match unpack(repository, archive, &[*ulid], Need::Blocks, &dir, context) {
-                Ok(unread) => left.incomplete |= !unread.is_empty(),
+            let mut name = *ulid;
+            let need = Need::Samples(asked);
+            match unpack(repository, archive, &[*ulid], need, &dir, context) {
+                Ok(unpacked) => {
+                    left.incomplete |= unpacked.is_short || !unpacked.unread.is_empty();
+                    name = unpacked.salvaged.get(ulid).copied().unwrap_or(name);
+                }
                 Err(error) => {
                     context.progress.remark(&error.chain());
                     left.incomplete = true;
                 }
             }
-            let block = dir.join(ulid.to_string());
+            let block = dir.join(name.to_string());
             if block.is_dir() {
                 visit(&block)?;
             } else {
@@ -373,23 +388,42 @@ fn ulid(path: &Path) -> Result<Ulid> {
     })
 }
 
+/// What came of an archive.
+#[derive(Default)]
+struct Unpacked {
+    /// What could not be read: the block's ULID or `wal`, and why.
+    unread: Vec<(String, String)>,
+    /// Blocks of which only what can be read is there, and under which name.
+    salvaged: BTreeMap<Ulid, Ulid>,
+    /// Whether of those something is missing that was asked for.
+    is_short: bool,
+}
+
 fn unpack(
     repository: &Repository,
     archive: &Archive,
     ulids: &[Ulid],
-    need: Need,
+    need: Need<'_>,
     dir: &Path,
     context: &Context<'_>,
-) -> Result<Vec<(String, String)>> {
+) -> Result<Unpacked> {
     let wanted = if ulids.is_empty() {
         Wanted::Archive
     } else {
         Wanted::Blocks(ulids.iter().copied().collect())
     };
     let target = Target::new(dir, false)?;
-    let logs = need == Need::BlocksAndLogs && ulids.is_empty();
+    let with_logs = matches!(need, Need::BlocksAndLogs);
+    let logs = with_logs && ulids.is_empty();
     let mut plan = restore::plan(&wanted, archive, &[], logs, &Present::default())?;
-    if need == Need::BlocksAndLogs {
+    if let Need::Samples(asked) = need {
+        plan.salvage = Some(Salvage {
+            asked: asked.clone(),
+            bring: true,
+            read_mode: context.read_mode,
+        });
+    }
+    if with_logs {
         // What is verified are the archive's own blocks.
         plan.kin_of = None;
     }
@@ -411,7 +445,19 @@ fn unpack(
     for (name, error) in &unread {
         context.progress.remark(&format_args!("{name}: {error}"));
     }
-    Ok(unread)
+    let mut unpacked = Unpacked {
+        unread,
+        ..Unpacked::default()
+    };
+    for salvaged in &report.salvaged {
+        for line in report::backup::salvaged(salvaged) {
+            context.progress.remark(&line);
+        }
+        unpacked.is_short |= salvaged.is_short();
+        let made = salvaged.block.map(|made| (salvaged.original, made.ulid));
+        unpacked.salvaged.extend(made);
+    }
+    Ok(unpacked)
 }
 
 /// Makes empty logs, and blocks whose small files are real, and whose others have nothing but their size. Whether a small file could not be read; it

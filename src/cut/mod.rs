@@ -11,7 +11,10 @@
 //! [`IndexWriter`](crate::index::IndexWriter) needs.
 
 mod chunks;
+mod merge;
 mod walk;
+
+pub use merge::{Merged, Unread, merge_blocks};
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -54,6 +57,23 @@ impl Part {
         self.selectors.is_empty()
             && self.since <= min_time
             && max_time.saturating_sub(1) <= self.last
+    }
+
+    /// All of every block.
+    pub fn all() -> Self {
+        Part::new(Millis::MIN, Millis::MAX, Vec::new())
+    }
+
+    /// Whether samples from `first` to `last`, both included, of a series of these labels may be wanted.
+    pub fn concerns(&self, labels: &[(&[u8], &[u8])], first: Millis, last: Millis) -> bool {
+        let mut selectors = self.selectors.iter();
+        let selected = self.selectors.is_empty() || selectors.any(|one| one.selects(labels));
+        selected && self.overlaps(first, last)
+    }
+
+    /// Whether some of the time from `first` to `last`, both included, is wanted.
+    pub fn overlaps(&self, first: Millis, last: Millis) -> bool {
+        first <= self.last && last >= self.since
     }
 
     /// The part of the block that `meta` describes: samples outside a block's own range are found by no query, and a compaction

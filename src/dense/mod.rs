@@ -8,6 +8,7 @@ mod cache;
 mod extract;
 mod read;
 mod recipe;
+mod sound;
 mod stats;
 mod write;
 
@@ -15,5 +16,6 @@ pub use cache::{Cache, Entry, NewEntry};
 pub use extract::{Extracted, extract_block, is_sound};
 pub use read::{comes_back, digests, read_packed};
 pub use recipe::{IndexRecipe, RECIPE_FILE, Recipe, SPLICE_FILE, SegmentRecipe};
+pub use sound::{Sound, with_sound_packs};
 pub use stats::{CodecStats, PartStats, Stats, stats};
 pub use write::{StagedPack, stage_pack};

@@ -33,7 +33,7 @@ pub(crate) use candidates::Candidates;
 pub(crate) use filter::Filter;
 pub(crate) use format::LabelSlices;
 pub(crate) use selector::anchored;
-pub(crate) use series::{Interval, deleted_intervals};
+pub(crate) use series::{BlockSeries, Interval, deleted_intervals};
 pub(crate) use view::View;
 pub(crate) use walk::{Sink, Walk};
 

@@ -23,18 +23,18 @@ pub(crate) struct Interval {
 }
 
 /// Where the data of a chunk stand.
-pub(super) struct ChunkData {
+pub(crate) struct ChunkData {
     /// Absolute offset in the segment.
-    pub(super) offset: u64,
+    pub(crate) offset: u64,
     /// Bytes.
-    pub(super) len: u64,
+    pub(crate) len: u64,
 }
 
 /// Stands at one series of a block. As a heap's element it is greater the earlier its labels come.
-pub(super) struct BlockSeries<'a> {
+pub(crate) struct BlockSeries<'a> {
     block: &'a Block,
     /// Position of the block among all that are dumped.
-    pub(super) position: usize,
+    pub(crate) position: usize,
     /// What of it is dumped.
     view: View,
     /// Series entries read so far, selected or not.
@@ -60,7 +60,7 @@ impl<'a> BlockSeries<'a> {
     /// # Errors
     ///
     /// When there is no symbol table to read labels with.
-    pub(super) fn open(
+    pub(crate) fn open(
         block: &'a Block,
         index: Index<'a>,
         position: usize,
@@ -88,7 +88,7 @@ impl<'a> BlockSeries<'a> {
     }
 
     /// Moves to the next selected series; `false` when there is none. Entries that cannot be read go to `report`.
-    pub(super) fn advance(&mut self, report: &mut dyn FnMut(Problem)) -> bool {
+    pub(crate) fn advance(&mut self, report: &mut dyn FnMut(Problem)) -> bool {
         while let Some(entry) = self.candidates.next(&self.index) {
             let fault = match entry {
                 Ok(entry) => {
@@ -148,7 +148,7 @@ impl<'a> BlockSeries<'a> {
     }
 
     /// Labels of the series.
-    pub(super) fn labels(&self) -> &[(&'a [u8], &'a [u8])] {
+    pub(crate) fn labels(&self) -> &[(&'a [u8], &'a [u8])] {
         &self.labels
     }
 
@@ -163,12 +163,12 @@ impl<'a> BlockSeries<'a> {
     }
 
     /// Chunks of the series.
-    pub(super) fn chunks(&self) -> &[ChunkMeta] {
+    pub(crate) fn chunks(&self) -> &[ChunkMeta] {
         &self.series.chunks
     }
 
     /// Deleted ranges of the series, sorted; none of them touch.
-    pub(super) fn deleted(&self) -> &[Interval] {
+    pub(crate) fn deleted(&self) -> &[Interval] {
         self.deleted
             .get(&self.reference)
             .map_or(&[], |intervals| intervals)
@@ -179,7 +179,7 @@ impl<'a> BlockSeries<'a> {
     /// # Errors
     ///
     /// The fault at which decoding stopped, and how many samples the chunk's header promises if there is one.
-    pub(super) fn decode(
+    pub(crate) fn decode(
         &self,
         chunk: &ChunkMeta,
         visit: impl FnMut(Sample<'_>),
@@ -214,7 +214,7 @@ impl<'a> BlockSeries<'a> {
     }
 
     /// A fault of a chunk of this series.
-    pub(super) fn chunk_problem(&self, chunk: &ChunkMeta, fault: Malformed, lost: Lost) -> Problem {
+    pub(crate) fn chunk_problem(&self, chunk: &ChunkMeta, fault: Malformed, lost: Lost) -> Problem {
         let label = |(name, value): &(&[u8], &[u8])| Label {
             name: (*name).into(),
             value: (*value).into(),

@@ -38,5 +38,8 @@ pub use reader::{Pack, PackBytes};
 pub use segments::SegmentSink;
 pub use selection::Selection;
 pub use source::{BlockBytes, Unpackable};
-pub use splice::{Extract, KnownPack, Plan, Splice, extract, plan, symbols, unpack};
+pub use splice::{
+    Extract, KnownPack, LostGroup, Plan, SoundPacks, SoundSeries, Splice, extract, plan, symbols,
+    unpack,
+};
 pub use writer::{Packed, write_pack, write_part};

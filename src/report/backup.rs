@@ -185,6 +185,64 @@ pub fn stand_in(stand_in: &restore::StandIn, reason: &restore::Failed) -> String
     )
 }
 
+/// A [`Salvaged`](restore::Salvaged) as sentences.
+pub fn salvaged(salvaged: &restore::Salvaged) -> Vec<String> {
+    let (original, reason) = (salvaged.original, salvaged.reason.chain());
+    let came = match &salvaged.block {
+        Some(made) => format!(
+            "{} samples of {} series came back as {}",
+            made.samples, made.series, made.ulid
+        ),
+        None => "nothing of what is wanted came back".to_owned(),
+    };
+    let short = match salvaged.short_of {
+        Some((0, 0)) => ", which is all".to_owned(),
+        Some((series, samples)) => format!(", {samples} samples and {series} series are lost"),
+        None if salvaged.is_short() => ", others are lost".to_owned(),
+        None => String::new(),
+    };
+    let mut lines = vec![format!("{original} is damaged: {came}{short}: {reason}")];
+    lines.extend(salvaged.losses.named.iter().map(|loss| {
+        let span = loss.span.map_or(String::new(), |(first, last)| {
+            format!(", from {} to {}", time_text(first), time_text(last))
+        });
+        let count = |count: Option<u64>, what| {
+            count.map_or(String::new(), |count| format!(", {count} {what}"))
+        };
+        let (samples, series) = (count(loss.samples, "samples"), count(loss.series, "series"));
+        format!("{original}: lost{samples}{series}{span}: {}", loss.place)
+    }));
+    if salvaged.losses.more > 0 {
+        let more = salvaged.losses.more;
+        lines.push(format!("{original}: and {more} more losses"));
+    }
+    lines
+}
+
+/// A [`Salvaged`](restore::Salvaged) as JSON.
+pub fn salvaged_json(salvaged: &restore::Salvaged) -> serde_json::Value {
+    let losses = salvaged.losses.named.iter().map(|loss| {
+        serde_json::json!({
+            "place": loss.place,
+            "series": loss.series,
+            "samples": loss.samples,
+            "min_time": loss.span.map(|span| span.0),
+            "max_time": loss.span.map(|span| span.1),
+        })
+    });
+    serde_json::json!({
+        "original": salvaged.original,
+        "block": salvaged.block.map(|made| made.ulid),
+        "series": salvaged.block.map(|made| made.series),
+        "samples": salvaged.block.map(|made| made.samples),
+        "lost_series": salvaged.short_of.map(|short| short.0),
+        "lost_samples": salvaged.short_of.map(|short| short.1),
+        "losses": losses.collect::<Vec<_>>(),
+        "more_losses": salvaged.losses.more,
+        "reason": salvaged.reason.chain(),
+    })
+}
+
 /// A [`Detour`](restore::Detour) as JSON: `name`, `from` (objects), `reason`.
 pub fn detour_json(detour: &restore::Detour) -> serde_json::Value {
     serde_json::json!({

@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use super::exact::Cut;
 use super::fetch::{Detour, Sink as _, fetch_block, fetch_wal};
 use super::plan::Plan;
+use super::salvage::Salvaged;
 use super::stage::{LOGS, Stage, Target};
 use super::stand_in::{Cover, StandIn, stand_ins};
 use super::writer::Writer;
@@ -38,6 +39,8 @@ pub struct Report {
     pub stand_ins: Vec<StandIn>,
     /// What was wrong with the former.
     pub reasons: Vec<Failed>,
+    /// What could be read of blocks that could not be restored, and came as new blocks.
+    pub salvaged: Vec<Salvaged>,
 }
 
 /// Something that could not be restored, and why.
@@ -47,6 +50,8 @@ pub struct Failed {
     pub name: String,
     /// What is wrong with it.
     pub error: Error,
+    /// What can be read of it and was not asked for: series and samples.
+    pub salvageable: Option<(u64, u64)>,
 }
 
 /// Brings back what `plan` says, from the repository of `copies` into `target`. What is damaged is looked for in all of the repository.
@@ -120,14 +125,41 @@ pub fn apply(
                 report.reasons.push(Failed {
                     name: ulid.to_string(),
                     error,
+                    salvageable: None,
                 });
                 report.stand_ins.push(StandIn { ulid, by });
             }
         } else if planned.contains(&block.ulid) {
-            report.fail(block.ulid.to_string(), error);
+            let (error, salvaged) = work.salvage_lost(plan, block, error)?;
+            match salvaged {
+                Some(mut salvaged) if plan.brings(block) => {
+                    salvaged.reason = error;
+                    report.salvaged.push(salvaged);
+                }
+                salvaged => {
+                    let made = salvaged.and_then(|salvaged| salvaged.block);
+                    report.failed.push(Failed {
+                        name: block.ulid.to_string(),
+                        error,
+                        salvageable: made.map(|made| (made.series, made.samples)),
+                    });
+                }
+            }
         }
     }
     let mut staged = Vec::new();
+    for salvaged in &report.salvaged {
+        staged.extend(salvaged.block.map(|made| (made.ulid, made.bytes)));
+        // What stood in for some of it is in it.
+        let original = plan
+            .blocks
+            .iter()
+            .find(|block| block.ulid == salvaged.original);
+        done.retain(|(other, _)| {
+            planned.contains(&other.ulid)
+                || original.is_none_or(|block| !kin(other).atoms.is_subset(&kin(block).atoms))
+        });
+    }
     for (block, outcome) in done {
         match outcome {
             Staged::Whole => staged.push((block.ulid, block.bytes())),
@@ -151,13 +183,15 @@ pub fn apply(
         && logs.is_empty()
         && let Some(failed) = report.failed.pop()
     {
-        let name = failed.name;
-        return Err(failed
-            .error
-            .context(format!("nothing could be restored: {name}")));
+        let name = &failed.name;
+        let salvageable = failed.salvageable.map_or(String::new(), |(_, samples)| {
+            format!(" (--salvage brings back {samples} samples of it)")
+        });
+        let nothing = format!("nothing could be restored: {name}{salvageable}");
+        return Err(failed.error.context(nothing));
     }
-    if staged.is_empty() && logs.is_empty() && !report.cut.is_empty() {
-        let count = report.cut.len();
+    let count = report.cut.len() + report.salvaged.len();
+    if staged.is_empty() && logs.is_empty() && count > 0 {
         return Err(Error::not_found(format!(
             "nothing is left of the {count} blocks of this time: no series that is selected has a sample there"
         )));
@@ -180,7 +214,11 @@ pub fn apply(
 
 impl Report {
     fn fail(&mut self, name: String, error: Error) {
-        self.failed.push(Failed { name, error });
+        self.failed.push(Failed {
+            name,
+            error,
+            salvageable: None,
+        });
     }
 }
 
@@ -196,7 +234,7 @@ pub(super) enum Staged {
 }
 
 pub(super) struct Work<'a> {
-    copies: &'a Copies,
+    pub(super) copies: &'a Copies,
     pub(super) stage: &'a Stage,
     progress: &'a dyn Progress,
     detours: Mutex<Vec<Detour>>,
@@ -278,7 +316,7 @@ impl Work<'_> {
         Ok(())
     }
 
-    fn took(&self, detour: Detour) {
+    pub(super) fn took(&self, detour: Detour) {
         let detours = self.detours.lock();
         detours.unwrap_or_else(PoisonError::into_inner).push(detour);
     }

@@ -4,6 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use super::apply::{Outcome, Staged, Work};
+use super::fetch::Detour;
+use super::salvage::SalvageOf;
 use crate::block::Block;
 use crate::cut::{Part, cut_block};
 use crate::error::{Error, ErrorKind, Result};
@@ -59,26 +61,32 @@ impl Exact {
         let Some(dir) = cut_block(&block, &self.part, parent, ulid)? else {
             return Ok(None);
         };
-        let options = Options {
-            depth: Depth::Full,
-            read_mode: self.read_mode,
-            ..Options::default()
-        };
-        let verdict = verify_block(&dir, options, &Silent)?;
-        refuse_unsound(stored, &verdict)?;
-        let mut bytes = verdict.stats.bytes;
-        for name in ["meta.json", "tombstones"] {
-            let path = dir.join(name);
-            let file = fs::metadata(&path).map_err(|e| Error::io("stat", &path, e))?;
-            bytes = bytes.saturating_add(file.len());
-        }
-        Ok(Some(CutBlock {
-            ulid,
-            series: verdict.stats.series,
-            samples: verdict.stats.samples,
-            bytes,
-        }))
+        verified(stored, &dir, self.read_mode).map(Some)
     }
+}
+
+/// The new block in `dir`, which was made of `stored`, once it has been verified.
+pub(super) fn verified(stored: &StoredBlock, dir: &Path, read_mode: ReadMode) -> Result<CutBlock> {
+    let options = Options {
+        depth: Depth::Full,
+        read_mode,
+        ..Options::default()
+    };
+    let verdict = verify_block(dir, options, &Silent)?;
+    refuse_unsound(stored, &verdict)?;
+    let ulid = dir.file_name().and_then(|name| name.to_str()?.parse().ok());
+    let mut bytes = verdict.stats.bytes;
+    for name in ["meta.json", "tombstones"] {
+        let path = dir.join(name);
+        let file = fs::metadata(&path).map_err(|e| Error::io("stat", &path, e))?;
+        bytes = bytes.saturating_add(file.len());
+    }
+    Ok(CutBlock {
+        ulid: ulid.ok_or_else(|| Error::invalid(dir.display().to_string()))?,
+        series: verdict.stats.series,
+        samples: verdict.stats.samples,
+        bytes,
+    })
 }
 
 /// An oddity that the original has as well, and that costs no sample, is no reason to refuse.
@@ -101,6 +109,35 @@ fn refuse_unsound(stored: &StoredBlock, verdict: &BlockVerdict) -> Result<()> {
 }
 
 impl Work<'_> {
+    /// Stages what is wanted of `block`, which does not come back whole because of `damage`: if nothing of that is lost.
+    fn stage_sound(
+        &self,
+        block: &StoredBlock,
+        exact: &Exact,
+        damage: Error,
+    ) -> Result<Outcome<Staged>> {
+        let salvaged = self.salvage(block, &SalvageOf::exact(exact), false, damage)?;
+        let salvaged = match salvaged {
+            Ok(salvaged) => salvaged,
+            Err(damage) => return Ok(Err(damage)),
+        };
+        if salvaged.is_short() {
+            if let Some(made) = &salvaged.block {
+                self.stage.remove(&made.ulid.to_string())?;
+            }
+            return Ok(Err(salvaged.reason));
+        }
+        self.took(Detour {
+            name: format!("what is wanted of {}", block.ulid),
+            reason: salvaged.reason,
+            from: vec!["what is sound of its objects".to_owned()],
+        });
+        Ok(Ok(Staged::Cut(Cut {
+            original: block.ulid,
+            block: salvaged.block,
+        })))
+    }
+
     /// Stages what is wanted of `block`. The block itself is staged and proved before, and gone after.
     pub(super) fn stage_cut(&self, block: &StoredBlock, exact: &Exact) -> Result<Outcome<Staged>> {
         if is_damaged(block) {
@@ -113,7 +150,8 @@ impl Work<'_> {
         }
         let name = format!("{}.whole", block.ulid);
         if let Err(damage) = self.stage_block(block, &name)? {
-            return Ok(Err(damage));
+            self.stage.remove(&name)?;
+            return self.stage_sound(block, exact, damage);
         }
         let whole = self.stage.path(&name);
         let cut = exact.cut(block, &whole);
@@ -133,7 +171,7 @@ impl Work<'_> {
     }
 }
 
-fn is_of_target(error: &Error) -> bool {
+pub(super) fn is_of_target(error: &Error) -> bool {
     matches!(
         error.kind(),
         ErrorKind::Io | ErrorKind::NotFound | ErrorKind::AlreadyExists

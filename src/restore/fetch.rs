@@ -222,7 +222,7 @@ impl<'c> Fetch<'c> {
         }
         for place in places {
             let before = self.done.len();
-            let read = self.take_place(object, &place, root, sink);
+            let read = self.take_place(object, &place, root, files, sink);
             if sink.has_failed() {
                 return read;
             }
@@ -244,12 +244,13 @@ impl<'c> Fetch<'c> {
         object: &StoredObject,
         place: &Place,
         root: Root,
+        files: &[&StoredFile],
         sink: &mut dyn Sink,
     ) -> Result<()> {
         let mut store = Redirected::new(self.copies.store());
         store.redirect(&object.name, place.clone());
         let mut opened = Object::open_damaged(&store, &object.name, root)?;
-        let (entries, end) = opened.readable_entries();
+        let (entries, end) = opened.likely_entries(files);
         let mut first = end;
         for entry in entries {
             let mut proof = Proof::new(&self.wanted, &self.done, sink);
@@ -282,8 +283,8 @@ impl<'c> Fetch<'c> {
             if recipe.trust == Trust::Mended {
                 // A replacement holds the whole block, in itself or by a recipe of its own.
                 let before = self.done.len();
-                let read =
-                    self.take_place(&block.object, &recipe, Root::Block(block.ulid), segments);
+                let root = Root::Block(block.ulid);
+                let read = self.take_place(&block.object, &recipe, root, &[], segments);
                 if self.done.len() > before && !self.from.contains(&recipe.to_string()) {
                     self.from.push(recipe.to_string());
                 }

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::choose::{Choice, choose};
 use super::exact::Exact;
 use super::permissions::Permissions;
+use super::salvage::Salvage;
 use super::stand_in::{Cover, StandIn, stand_ins};
 use crate::error::{Error, Result};
 use crate::model::{Kin, Ulid};
@@ -46,6 +47,8 @@ pub struct Plan<'a> {
     pub excluded: Vec<&'a StoredBlock>,
     /// What blocks are cut down to; without it they come back whole.
     pub exact: Option<Exact>,
+    /// What is done about blocks that do not come back as they were; without it they are named.
+    pub salvage: Option<Salvage>,
     /// Whose the restored files are, and who may read them.
     pub permissions: Permissions,
     /// Blocks that were damaged when they were archived, and the sound ones that are brought back in their place.
@@ -74,6 +77,11 @@ impl<'a> Plan<'a> {
     /// Whether `block` is cut, and does not come back as it was.
     pub fn cuts(&self, block: &StoredBlock) -> bool {
         self.exact.as_ref().is_some_and(|exact| exact.cuts(block))
+    }
+
+    /// Whether what can be read of `block` is brought back if it does not come back as it was.
+    pub(super) fn brings(&self, block: &StoredBlock) -> bool {
+        self.cuts(block) || self.salvage.as_ref().is_some_and(|salvage| salvage.bring)
     }
 
     /// Size of everything that is brought back, in bytes; of a block that is cut, before.
@@ -188,6 +196,7 @@ pub fn plan<'a>(
         wal: wal.filter(|_| !has_wal),
         has_wal,
         exact: None,
+        salvage: None,
         permissions: Permissions::default(),
         replaced,
         kin_of: match wanted {

@@ -82,6 +82,14 @@ impl Writer {
         self.check(made)
     }
 
+    /// Removes what was written as `name`, if there is any.
+    pub(super) fn remove(&mut self, name: &str) -> Result<()> {
+        self.last = None;
+        self.await_syncs(0)?;
+        let removed = self.root.remove_all(name.as_ref());
+        self.check(removed)
+    }
+
     /// Makes everything durable: files, then the directories they are in.
     pub(super) fn sync(&mut self) -> Result<()> {
         self.await_syncs(0)?;
@@ -206,5 +214,28 @@ impl Sink for Writer {
 
     fn has_failed(&self) -> bool {
         self.failed
+    }
+}
+
+/// Writes files below a directory of a writer.
+pub(super) struct Below<'w> {
+    /// The directory.
+    pub(super) prefix: &'w str,
+    /// The writer.
+    pub(super) writer: &'w mut Writer,
+}
+
+impl Visitor for Below<'_> {
+    fn begin(&mut self, name: &FilePath, bytes: u64) -> Result<()> {
+        let name = FilePath::new(format!("{}/{name}", self.prefix))?;
+        self.writer.begin(&name, bytes)
+    }
+
+    fn data(&mut self, bytes: &[u8]) -> Result<()> {
+        self.writer.data(bytes)
+    }
+
+    fn end(&mut self, name: &FilePath, sha256: Digest) -> Result<()> {
+        self.writer.end(name, sha256)
     }
 }

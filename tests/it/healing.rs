@@ -1,5 +1,6 @@
 //! Damage to every stored object in every way, and what a backup, a check, a repair and a prune make of it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -11,8 +12,17 @@ use crate::fixtures::{fixture, tree};
 const PARENTS: &str = "blocks/parents-three";
 const CHILD: &str = "blocks/child-of-three";
 
-/// Ways in which an object goes bad; `Swap` with another of its kind.
-const WAYS: [&str; 6] = ["flip", "truncate", "extend", "delete", "empty", "swap"];
+/// Ways in which an object goes bad: a bit of its head, middle or tail is flipped, …, or it is swapped with another of its kind.
+const WAYS: [&str; 8] = [
+    "flip head",
+    "flip",
+    "flip tail",
+    "truncate",
+    "extend",
+    "delete",
+    "empty",
+    "swap",
+];
 
 /// A directory with a repository `repo`, and data that is archived into it.
 struct Bench {
@@ -85,9 +95,13 @@ impl Bench {
         let path = self.file(object);
         let mut content = fs::read(&path).unwrap();
         match way {
-            "flip" => {
-                let middle = content.len() / 2;
-                content[middle] ^= 4;
+            "flip" | "flip head" | "flip tail" => {
+                let place = match way {
+                    "flip" => content.len() / 2,
+                    "flip head" => content.len() / 50,
+                    _ => content.len() - 1 - content.len() / 50,
+                };
+                content[place] ^= 4;
             }
             "truncate" => content.truncate(content.len() * 2 / 3),
             "extend" => content.extend(b"more"),
@@ -122,6 +136,30 @@ impl Bench {
         ids.map(|archive| archive["id"].as_str().unwrap().to_owned())
             .collect()
     }
+
+    /// Restores an archive, and gives the exit code and what came back.
+    fn restore(&self, id: &str, more: &[&str]) -> (Ran, BTreeMap<String, Vec<u8>>) {
+        let back = self.path().join("back");
+        let _ = fs::remove_dir_all(&back);
+        let restore = ["restore", id, "--repo", "repo", "--target", "back"];
+        let ran = self.run(&[&restore[..], more].concat());
+        let files = if back.exists() {
+            tree(&back)
+        } else {
+            BTreeMap::new()
+        };
+        (ran, files)
+    }
+
+    /// The samples of the blocks in a directory.
+    fn samples(&self, dir: &Path) -> BTreeSet<String> {
+        if !dir.exists() {
+            return BTreeSet::new();
+        }
+        let ran = self.run(&["dump", dir.to_str().unwrap()]);
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        ran.out.lines().map(str::to_owned).collect()
+    }
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -144,30 +182,70 @@ fn kinds(findings: &[Value]) -> Vec<&str> {
         .collect()
 }
 
-/// Every archive comes back whole after the next backup, also that of blocks which only live on in their child.
+/// What each archive has to come back as, the oldest first.
+const ARCHIVED: [&str; 2] = [PARENTS, CHILD];
+
+/// Whatever happens to an object, what any other holds comes back; and after the next backup every archive comes back whole, also that of blocks which
+/// only live on in their child.
 fn every_object_heals(codec: &str) {
     let bench = Bench::spliced(codec);
+    let archives = bench.archives();
+    let files = ARCHIVED.map(|name| tree(&fixture(name)));
+    let all = bench.samples(&fixture(CHILD));
+    let parents: BTreeMap<String, BTreeSet<String>> = files[0]
+        .keys()
+        .filter_map(|name| name.strip_suffix("/index"))
+        .map(|ulid| (ulid.to_owned(), bench.samples(&fixture(PARENTS).join(ulid))))
+        .collect();
     let mut spoiled = 0;
     for object in bench.objects() {
+        // What no other object holds.
+        let own = object.strip_prefix("packs/").and_then(|pack| {
+            let (ulid, _) = pack.split_once('/')?;
+            parents.get(ulid)
+        });
         for way in WAYS {
             let twin = bench.twin();
             if !twin.spoil(&object, way) {
                 continue;
             }
             spoiled += 1;
+            let what = format!("{way} {object}");
+            for (id, files) in archives.iter().zip(&files) {
+                let (ran, back) = twin.restore(id, &["--salvage"]);
+                if ran.code == 0 {
+                    assert!(back == *files, "{what}: {}", ran.err);
+                    continue;
+                }
+                assert_eq!(ran.code, 3, "{what}: {}", ran.err);
+                let found = twin.samples(&twin.path().join("back"));
+                assert!(found.is_subset(&all), "{what}");
+                let lost: BTreeSet<_> = all.difference(&found).cloned().collect();
+                assert!(
+                    lost.is_empty() || own.is_some_and(|own| lost.is_subset(own)),
+                    "{what}: {} lost: {}",
+                    lost.len(),
+                    ran.err
+                );
+            }
             let (code, _) = twin.check();
-            assert_eq!(code, 3, "{way} {object}");
+            assert_eq!(code, 3, "{what}");
             let ran = twin.backup(codec);
-            assert_eq!(ran.code, 0, "{way} {object}: {}", ran.err);
+            assert_eq!(ran.code, 0, "{what}: {}", ran.err);
             let (code, findings) = twin.check();
-            assert_eq!(code, 0, "{way} {object}: {findings:#?}");
+            assert_eq!(code, 0, "{what}: {findings:#?}");
             let kinds = kinds(&findings);
             assert!(
                 kinds
                     .iter()
                     .all(|kind| ["object-replaced", "object-unreferenced"].contains(kind)),
-                "{way} {object}: {kinds:?}"
+                "{what}: {kinds:?}"
             );
+            for (id, files) in archives.iter().zip(&files) {
+                let (ran, back) = twin.restore(id, &[]);
+                assert_eq!(ran.code, 0, "{what}: {}", ran.err);
+                assert!(back == *files, "{what}: {}", ran.err);
+            }
         }
     }
     assert!(spoiled >= 12, "{spoiled}");

@@ -50,6 +50,7 @@ mod reading;
 mod repository;
 mod restoring;
 mod retain;
+mod salvage;
 mod sick;
 mod simulator;
 mod sound;

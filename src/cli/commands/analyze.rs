@@ -8,6 +8,7 @@ use crate::cli::args::{Output, OutputArgs};
 use crate::cli::stored::StoredArgs;
 use crate::cli::time::{now, parse_time};
 use crate::cli::{Context, Outcome};
+use crate::cut::Part;
 use crate::dump::Selector;
 use crate::error::{Error, Result};
 use crate::model::Millis;
@@ -107,7 +108,12 @@ fn parse_sheet(text: &str) -> std::result::Result<Sheet, String> {
 pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     let selection = args.selection()?;
     let concerns = |min, max| min <= selection.until && max > selection.since;
-    let blocks = args.stored.blocks(&args.paths, concerns, context)?;
+    let asked = Part {
+        since: selection.since,
+        last: selection.until,
+        selectors: selection.selectors.clone(),
+    };
+    let blocks = args.stored.blocks(&args.paths, concerns, asked, context)?;
     let mut analyzer = Analyzer::new(Options {
         selection: selection.clone(),
         extended: args.extended,

@@ -7,6 +7,7 @@ use crate::block::DataDir;
 use crate::cli::stored::{Need, StoredArgs};
 use crate::cli::time::{now, parse_time};
 use crate::cli::{Context, Outcome};
+use crate::cut::Part;
 use crate::dump::{self, Format, Options, Selector, Sources};
 use crate::error::{Error, Result};
 use crate::model::Millis;
@@ -64,7 +65,12 @@ enum FormatName {
 pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     let options = args.options(context.json)?;
     let paths: Vec<PathBuf> = args.path.iter().cloned().collect();
-    let opened = args.stored.open(&paths, Need::Blocks, context)?;
+    let asked = Part {
+        since: options.since,
+        last: options.until,
+        selectors: options.selectors.clone(),
+    };
+    let opened = args.stored.open(&paths, Need::Samples(&asked), context)?;
     let path = opened.paths.first().map_or(Path::new(""), PathBuf::as_path);
     let dir = DataDir::scan(path)?;
     let sources = Sources::open(&dir, &options, context.read_mode);

@@ -21,7 +21,7 @@ use crate::report::{Value, bytes_text};
 use crate::repository::copies::Copies;
 use crate::repository::lineage::{TimeRange, is_damaged};
 use crate::repository::{Archive, Repository, SourceFilter, StoredBlock, learn_streams};
-use crate::restore::{self, Cut, Exact, Plan, Present, StandIn, Target, Wanted};
+use crate::restore::{self, Cut, Exact, Plan, Present, Salvage, StandIn, Target, Wanted};
 
 /// What to restore, and where to.
 #[derive(Debug, clap::Args)]
@@ -43,10 +43,15 @@ and else the rest is restored, with exit code 3. Of blocks that were damaged whe
 come back as they were. Both are named, with exit code 3; --as-archived takes what the archive has. The last line says whether \
 a Prometheus will start on the result, as it lies in the target; where it will and deletes or drops something, for its age for example, that is said before.
 
+With --salvage, what can still be read of a block that comes back in no other way comes back as a new block with a new ULID: every series and \
+chunk of sound groups of its packs, of sound parts of its files, and of other blocks of the archives that hold its samples. It is verified in full before it \
+becomes visible. What it is short of is named with its time, and the exit code is 3. Without --salvage it is said how much it would bring back.
+
 With --exact a block that reaches beyond the wanted time, or holds series that are not wanted, is replaced by a new \
 block with a new ULID: samples from --since on and before --until, of series that a --match selects, without deleted \
 ones. Other blocks come back as they were. New blocks are verified in full before they become visible; until then \
-their originals lie beside them, for which there must be room. Damaged blocks are not cut but named, with exit code 3. \
+their originals lie beside them, for which there must be room. Blocks that were damaged when they were archived are not cut but named, with exit code 3. Of \
+blocks that are damaged in the repository only what is wanted need be sound; what of it is not is named, and the rest comes back with exit code 3. \
 It needs an empty target. A write-ahead log cannot be cut and is left out: samples that are in no block yet do not come back. When nothing at \
 all is left, the exit code is 1.")]
 pub(crate) struct Args {
@@ -88,6 +93,9 @@ pub(crate) struct Args {
     /// Bring back blocks that were damaged when they were archived as they are, even if the repository holds sound ones with the same samples
     #[arg(long)]
     as_archived: bool,
+    /// Bring back what can still be read of blocks that do not come back as they were, as new blocks
+    #[arg(long)]
+    salvage: bool,
     /// Only this block of the archive; may be given several times
     #[arg(long, value_name = "ULID")]
     block: Vec<Ulid>,
@@ -182,6 +190,11 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     )?;
     let mut plan = restore::plan(&wanted, &archive, &chain, with_wal, &present)?;
     plan.exact = args.exact(&wanted, context.read_mode);
+    plan.salvage = Some(Salvage {
+        asked: Part::all(),
+        bring: args.salvage,
+        read_mode: context.read_mode,
+    });
     plan.permissions = args.ownership.permissions();
     let incomplete = incomplete | remark_choice(&plan, &wanted, context);
     let incomplete = incomplete | remark_missed(&wanted, &archive, &chain, &plan, context);
@@ -199,9 +212,19 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     }
     for failed in &report.failed {
         let (name, error) = (&failed.name, failed.error.chain());
-        context
-            .progress
-            .remark(&format_args!("{name} could not be restored: {error}"));
+        let salvageable = failed
+            .salvageable
+            .map_or(String::new(), |(series, samples)| {
+                format!(" (--salvage brings back {samples} samples of {series} series of it)")
+            });
+        context.progress.remark(&format_args!(
+            "{name} could not be restored{salvageable}: {error}"
+        ));
+    }
+    for salvaged in &report.salvaged {
+        for line in report::backup::salvaged(salvaged) {
+            context.progress.remark(&line);
+        }
     }
     for (stand_in, reason) in report.stand_ins.iter().zip(&report.reasons) {
         context
@@ -215,6 +238,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     Ok(Outcome::problems_if(
         incomplete
             || !report.failed.is_empty()
+            || !report.salvaged.is_empty()
             || !report.stand_ins.is_empty() && !is_range
             || !outlook.starts(),
     ))
@@ -456,7 +480,14 @@ fn print_report(
 ) -> Result<()> {
     if context.json {
         let failed = report.failed.iter();
-        let failed = failed.map(|f| json!({"name": f.name, "error": f.error.chain()}));
+        let failed = failed.map(|f| {
+            json!({
+                "name": f.name,
+                "error": f.error.chain(),
+                "salvageable_series": f.salvageable.map(|(series, _)| series),
+                "salvageable_samples": f.salvageable.map(|(_, samples)| samples),
+            })
+        });
         let mut said = json!({
             "archive": archive.id,
             "blocks": report.blocks,
@@ -471,6 +502,7 @@ fn print_report(
             "doubtful": plan.doubtful,
             "excluded": ulids(plan.excluded.iter().copied()),
             "failed": failed.collect::<Vec<_>>(),
+            "salvaged": report.salvaged.iter().map(report::backup::salvaged_json).collect::<Vec<_>>(),
             "taken": report.detours.iter().map(detour_json).collect::<Vec<_>>(),
         });
         outlook.add_to(&mut said);
@@ -493,6 +525,15 @@ fn print_report(
                 ))?;
             }
             None => context.print(format_args!("nothing of     {original}\n"))?,
+        }
+    }
+    for salvaged in &report.salvaged {
+        let original = salvaged.original;
+        if let Some(made) = &salvaged.block {
+            let (ulid, series, samples) = (made.ulid, made.series, made.samples);
+            context.print(format_args!(
+                "salvaged       {original} to {ulid}: {samples} samples of {series} series\n"
+            ))?;
         }
     }
     print_rest(plan, context)?;

@@ -1,8 +1,10 @@
 //! What is done to the chunks that packs hold of a series to get those of the block.
 
 use super::program::{Candidate, Output, Program, Recode, Step, pool, sort};
-use super::sample::{OwnedSample, decode_into, encode, make_chunks, weight};
+use super::sample::{decode_into, encode, weight};
 use crate::chunk::encode::EncodedChunk;
+use crate::chunk::{OwnedSample, make_chunks};
+use crate::model::CounterReset;
 use crate::pack::group::{MAX_GROUP_SAMPLES, SourceChunk};
 
 /// How the chunks of a series follow.
@@ -220,7 +222,7 @@ impl Search<'_, '_> {
                 runs,
                 outputs,
             },
-            made: make_chunks(&new).ok()?,
+            made: make_chunks(&new, CounterReset::Unknown).ok()?,
         })
     }
 }

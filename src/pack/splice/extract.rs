@@ -59,10 +59,7 @@ pub fn extract<P: PackBytes + ?Sized>(
     let mut used = vec![false; union.symbols.len()];
     let places = std::mem::take(&mut union.places);
     let mut merge = Merge::new(&tables, places, packs.len() > 1).map_err(malformed)?;
-    let splice = Splice {
-        range,
-        ..Splice::default()
-    };
+    let splice = range.map_or_else(Splice::default, Splice::of_range);
     let mut feed = Feed::new(packs, &|_| ());
     let mut cut = Cut::new(sizes);
     let mut members = Vec::new();

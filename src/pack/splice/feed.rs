@@ -4,9 +4,10 @@ use std::collections::VecDeque;
 
 use rayon::prelude::*;
 
+use super::sound::LostGroup;
 use crate::error::{Error, Result};
 use crate::pack::directory::GroupEntry;
-use crate::pack::group::{SourceChunk, Unpacked};
+use crate::pack::group::{GROUP_SERIES, SourceChunk, Unpacked};
 use crate::pack::lines::Lines;
 use crate::pack::{Pack, PackBytes};
 use crate::raw::Reader;
@@ -18,6 +19,8 @@ pub(super) struct Feed<'p, P: ?Sized> {
     /// later than would be good, but none is kept for long.
     schedule: VecDeque<(usize, usize)>,
     advance: &'p (dyn Fn(u64) + Sync),
+    /// Groups that could not be read, if it goes on without them.
+    lost: Option<Vec<LostGroup>>,
 }
 
 struct Input<'p, P: ?Sized> {
@@ -25,8 +28,15 @@ struct Input<'p, P: ?Sized> {
     lines: Lines,
     /// The group that is to be unpacked next.
     next: usize,
-    unpacked: VecDeque<Unpacked>,
+    unpacked: VecDeque<Group>,
     at: Position,
+}
+
+/// An unpacked group.
+struct Group {
+    unpacked: Unpacked,
+    /// Its number among the lost ones, if it is lost: its series are there, without chunks.
+    lost: Option<usize>,
 }
 
 /// The next series of the first unpacked group.
@@ -62,7 +72,26 @@ impl<'p, P: PackBytes + ?Sized> Feed<'p, P> {
                 .map(|(pack, group, _)| (pack, group))
                 .collect(),
             advance,
+            lost: None,
         }
+    }
+
+    /// As [`Feed::new`], but groups that cannot be read are passed over: their series have no chunks then.
+    pub(super) fn of_sound(packs: &'p [Pack<'p, P>], advance: &'p (dyn Fn(u64) + Sync)) -> Self {
+        Feed {
+            lost: Some(Vec::new()),
+            ..Feed::new(packs, advance)
+        }
+    }
+
+    /// The groups that could not be read.
+    pub(super) fn into_lost(self) -> Vec<LostGroup> {
+        self.lost.unwrap_or_default()
+    }
+
+    /// The number of the lost group in which pack `number` has its next series; `None` where it is sound.
+    pub(super) fn lost_group(&self, number: usize) -> Option<usize> {
+        self.inputs.get(number)?.unpacked.front()?.lost
     }
 
     /// Makes sure that [`Feed::chunks`] has the next series of pack `number`.
@@ -74,7 +103,7 @@ impl<'p, P: PackBytes + ?Sized> Feed<'p, P> {
         loop {
             let input = self.input(number)?;
             match input.unpacked.front() {
-                Some(group) if input.at.series < group.series.len() => return Ok(()),
+                Some(group) if input.at.series < group.unpacked.series.len() => return Ok(()),
                 Some(_) => {
                     input.unpacked.pop_front();
                     input.at = Position::default();
@@ -89,8 +118,8 @@ impl<'p, P: PackBytes + ?Sized> Feed<'p, P> {
         let input = self.inputs.get(number);
         let group = input.and_then(|input| Some((input.unpacked.front()?, input.at)));
         group.into_iter().flat_map(|(group, at)| {
-            let count = group.series.get(at.series).copied().unwrap_or(0);
-            group.chunks_from(at.chunk, at.data, count)
+            let count = group.unpacked.series.get(at.series).copied().unwrap_or(0);
+            group.unpacked.chunks_from(at.chunk, at.data, count)
         })
     }
 
@@ -99,7 +128,10 @@ impl<'p, P: PackBytes + ?Sized> Feed<'p, P> {
         let Some(input) = self.inputs.get_mut(number) else {
             return;
         };
-        let Some(group) = input.unpacked.front() else {
+        let Some(Group {
+            unpacked: group, ..
+        }) = input.unpacked.front()
+        else {
             return;
         };
         let at = &mut input.at;
@@ -153,30 +185,50 @@ impl<'p, P: PackBytes + ?Sized> Feed<'p, P> {
                 continue;
             };
             let lines = pack.load_lines(&mut input.lines, group);
-            let bytes = lines.and_then(|()| pack.read_group(entry));
-            jobs.push((
-                number,
-                entry,
-                bytes.map_err(|e| e.context(pack.describe()))?,
-            ));
+            jobs.push((number, entry, lines.and_then(|()| pack.read_group(entry))));
         }
         let (inputs, advance) = (&self.inputs, self.advance);
-        let unpacked: Vec<Unpacked> = jobs
-            .par_iter()
+        let unpacked: Vec<Result<Unpacked>> = jobs
+            .par_iter_mut()
             .map(|(number, entry, bytes)| {
                 let Some(input) = inputs.get(*number) else {
                     return Ok(Unpacked::default());
                 };
-                let unpacked = input.pack.unpack_group(entry, bytes, &input.lines);
+                let bytes = std::mem::replace(bytes, Ok(Vec::new()));
+                let unpacked =
+                    bytes.and_then(|bytes| input.pack.unpack_group(entry, &bytes, &input.lines));
                 let unpacked = unpacked.map_err(|e| e.context(input.pack.describe()))?;
                 advance(entry.chunk_bytes);
                 Ok(unpacked)
             })
-            .collect::<Result<_>>()?;
-        for ((number, _, _), group) in jobs.into_iter().zip(unpacked) {
+            .collect();
+        for ((number, entry, _), unpacked) in jobs.into_iter().zip(unpacked) {
+            let group = match unpacked {
+                Ok(unpacked) => Group {
+                    unpacked,
+                    lost: None,
+                },
+                Err(error) => self.pass_over(number, entry, error)?,
+            };
             self.input(number)?.unpacked.push_back(group);
         }
         Ok(())
+    }
+
+    /// What stands in the place of a group that cannot be read.
+    fn pass_over(&mut self, pack: usize, entry: &GroupEntry, error: Error) -> Result<Group> {
+        let series = usize::try_from(entry.series).unwrap_or(usize::MAX);
+        let Some(lost) = self.lost.as_mut().filter(|_| series <= GROUP_SERIES) else {
+            return Err(error);
+        };
+        lost.push(LostGroup::new(pack, entry, error));
+        Ok(Group {
+            unpacked: Unpacked {
+                series: vec![0; series],
+                ..Unpacked::default()
+            },
+            lost: Some(lost.len() - 1),
+        })
     }
 }
 

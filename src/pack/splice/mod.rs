@@ -16,6 +16,7 @@ mod known;
 mod plan;
 mod program;
 mod sample;
+mod sound;
 mod tables;
 mod union;
 mod unpack;
@@ -23,6 +24,7 @@ mod unpack;
 pub use extract::{Extract, extract, symbols};
 pub use known::KnownPack;
 pub use plan::{Plan, plan};
+pub use sound::{LostGroup, SoundPacks, SoundSeries};
 pub use unpack::unpack;
 
 use super::group::{SourceChunk, Successors};
@@ -55,6 +57,14 @@ pub struct Splice {
 }
 
 impl Splice {
+    /// All chunks of the packs that touch the half-open `range`, in order of time.
+    pub fn of_range(range: (Millis, Millis)) -> Self {
+        Splice {
+            range: Some(range),
+            ..Splice::default()
+        }
+    }
+
     /// Whether the block is all chunks of its packs in order of time.
     pub fn is_plain(&self) -> bool {
         *self == Splice::default()

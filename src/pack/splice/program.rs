@@ -1,7 +1,7 @@
 //! How the chunks of a series follow from those that packs hold of it.
 
-use super::sample::{OwnedSample, decode_into, encode, weight};
-use crate::chunk::{Encoding, Xor2Writer};
+use super::sample::{decode_into, encode, weight};
+use crate::chunk::{Encoding, OwnedSample, Xor2Writer};
 use crate::error::{Error, Result};
 use crate::pack::group::{MAX_GROUP_SAMPLES, SourceChunk};
 use crate::raw::varint::write_uvarint;

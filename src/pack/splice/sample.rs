@@ -1,109 +1,14 @@
-//! Samples that outlive their chunk.
+//! Samples of chunks that may become part of other ones.
 
 use super::program::Output;
-use crate::chunk::encode::{ChunkEncoder, EncodedChunk, SAMPLES_PER_CHUNK};
-use crate::chunk::{Encoding, Xor2Writer, decode, numbers_per_sample, promised_samples};
+use crate::chunk::encode::ChunkEncoder;
+use crate::chunk::{OwnedSample, Xor2Writer, decode_owned, numbers_per_sample, promised_samples};
 use crate::error::Result;
-use crate::model::{CounterReset, FloatSample, HistogramLayout, HistogramSample, Millis, Sample};
+use crate::model::CounterReset;
 use crate::pack::group::SourceChunk;
 use crate::raw::Malformed;
 
-/// A sample of a chunk that may become part of another one.
-#[derive(Clone, Debug)]
-pub(super) enum OwnedSample {
-    Float(FloatSample),
-    Histogram(Box<OwnedHistogram<i64>>),
-    FloatHistogram(Box<OwnedHistogram<u64>>),
-}
-
-/// As [`HistogramSample`]; the counter-reset header belongs to the chunk, and is said with it.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct OwnedHistogram<B> {
-    time: Millis,
-    start: Millis,
-    layout: HistogramLayout,
-    sum: u64,
-    count: u64,
-    zero_count: u64,
-    positive: Vec<B>,
-    negative: Vec<B>,
-}
-
-impl<B: Copy> OwnedHistogram<B> {
-    fn of(sample: &HistogramSample<'_, B>) -> Box<Self> {
-        Box::new(OwnedHistogram {
-            time: sample.time,
-            start: sample.start,
-            layout: sample.layout.clone(),
-            sum: sample.sum,
-            count: sample.count,
-            zero_count: sample.zero_count,
-            positive: sample.positive.to_vec(),
-            negative: sample.negative.to_vec(),
-        })
-    }
-
-    fn lend(&self, counter_reset: CounterReset) -> HistogramSample<'_, B> {
-        HistogramSample {
-            time: self.time,
-            start: self.start,
-            counter_reset,
-            layout: &self.layout,
-            sum: self.sum,
-            count: self.count,
-            zero_count: self.zero_count,
-            positive: &self.positive,
-            negative: &self.negative,
-        }
-    }
-}
-
-impl<B: Copy + PartialEq> OwnedHistogram<B> {
-    /// Whether both are the same sample. A stale marker is one whatever its chunk is laid out like.
-    fn is_same(&self, other: &Self) -> bool {
-        let times = |sample: &Self| (sample.time, sample.start, sample.sum);
-        let both_stale = [self, other].map(|sample| sample.lend(CounterReset::Unknown).is_stale());
-        if both_stale == [true, true] {
-            return times(self) == times(other);
-        }
-        self == other
-    }
-}
-
-impl OwnedSample {
-    pub(super) fn time(&self) -> Millis {
-        match self {
-            OwnedSample::Float(sample) => sample.time,
-            OwnedSample::Histogram(sample) => sample.time,
-            OwnedSample::FloatHistogram(sample) => sample.time,
-        }
-    }
-
-    /// Whether both are the same sample, whatever counter-reset header their chunks have.
-    pub(super) fn is_same(&self, other: &Self) -> bool {
-        match (self, other) {
-            (OwnedSample::Float(a), OwnedSample::Float(b)) => a == b,
-            (OwnedSample::Histogram(a), OwnedSample::Histogram(b)) => a.is_same(b),
-            (OwnedSample::FloatHistogram(a), OwnedSample::FloatHistogram(b)) => a.is_same(b),
-            _ => false,
-        }
-    }
-
-    /// The encoding of Prometheus that holds it, the oldest of them.
-    fn encoding(&self) -> Encoding {
-        match self {
-            OwnedSample::Float(sample) if sample.start == 0 => Encoding::Xor,
-            OwnedSample::Float(_) => Encoding::Xor2,
-            OwnedSample::Histogram(sample) if sample.start == 0 => Encoding::Histogram,
-            OwnedSample::Histogram(_) => Encoding::HistogramSt,
-            OwnedSample::FloatHistogram(sample) if sample.start == 0 => Encoding::FloatHistogram,
-            OwnedSample::FloatHistogram(_) => Encoding::FloatHistogramSt,
-        }
-    }
-}
-
-/// Appends the samples of `chunk` to `out`, and says what counter-reset header it has and, if it is of encoding 4, who may have
-/// written it.
+/// Appends the samples of `chunk` to `out`, as [`decode_owned`].
 ///
 /// # Errors
 ///
@@ -112,21 +17,7 @@ pub(super) fn decode_into(
     chunk: &SourceChunk<'_>,
     out: &mut Vec<OwnedSample>,
 ) -> std::result::Result<(CounterReset, Xor2Writer), Malformed> {
-    let mut header = CounterReset::Unknown;
-    let shape = decode(chunk.encoding, chunk.data, 0, |sample| {
-        out.push(match sample {
-            Sample::Float(sample) => OwnedSample::Float(sample),
-            Sample::Histogram(sample) => {
-                header = sample.counter_reset;
-                OwnedSample::Histogram(OwnedHistogram::of(&sample))
-            }
-            Sample::FloatHistogram(sample) => {
-                header = sample.counter_reset;
-                OwnedSample::FloatHistogram(OwnedHistogram::of(&sample))
-            }
-        });
-    })?;
-    Ok((header, shape.xor2_writer.unwrap_or_default()))
+    decode_owned(chunk.encoding, chunk.data, out)
 }
 
 /// How many numbers the samples of `chunk` have together, or more.
@@ -145,45 +36,7 @@ pub(super) fn encode(output: Output, samples: &[OwnedSample]) -> Result<Vec<u8>>
     let mut encoder = ChunkEncoder::of_writer(output.encoding, output.writer)?;
     let counter_reset = CounterReset::from_bits(output.counter_reset);
     for sample in samples {
-        push(&mut encoder, counter_reset, sample)?;
+        sample.push(&mut encoder, counter_reset)?;
     }
     Ok(encoder.finish().data)
-}
-
-fn push(
-    encoder: &mut ChunkEncoder,
-    counter_reset: CounterReset,
-    sample: &OwnedSample,
-) -> Result<()> {
-    encoder.push(&match sample {
-        OwnedSample::Float(sample) => Sample::Float(*sample),
-        OwnedSample::Histogram(sample) => Sample::Histogram(sample.lend(counter_reset)),
-        OwnedSample::FloatHistogram(sample) => Sample::FloatHistogram(sample.lend(counter_reset)),
-    })
-}
-
-/// Chunks that hold `samples`, as few as do.
-///
-/// # Errors
-///
-/// When no encoding holds one.
-pub(super) fn make_chunks(samples: &[OwnedSample]) -> Result<Vec<EncodedChunk>> {
-    let mut chunks = Vec::new();
-    let mut open: Option<ChunkEncoder> = None;
-    for sample in samples {
-        let fits = |encoder: &ChunkEncoder| {
-            encoder.encoding() == sample.encoding() && encoder.samples() < SAMPLES_PER_CHUNK
-        };
-        if let Some(encoder) = open.as_mut().filter(|encoder| fits(encoder))
-            && push(encoder, CounterReset::Unknown, sample).is_ok()
-        {
-            continue;
-        }
-        chunks.extend(open.take().map(ChunkEncoder::finish));
-        let mut encoder = ChunkEncoder::new(sample.encoding())?;
-        push(&mut encoder, CounterReset::Unknown, sample)?;
-        open = Some(encoder);
-    }
-    chunks.extend(open.map(ChunkEncoder::finish));
-    Ok(chunks)
 }

@@ -18,7 +18,7 @@ use crate::pack::symbols::SymbolTable;
 use crate::pack::{Pack, PackBytes};
 
 /// Most bytes that label sets and groups of all packs take together, about. More than a planner allows itself: another one may have been more generous.
-const MAX_MEMORY: u64 = 4 << 30;
+pub(super) const MAX_MEMORY: u64 = 4 << 30;
 
 /// Rebuilds a block from `packs`: segments of so many chunks each, and the index, if it is to be rebuilt.
 ///

@@ -13,7 +13,7 @@ use super::stored::Visitor;
 use super::tar_read::{
     Entries, Header, TarParser, belongs, file_name, padding, parse_header, parse_long_name,
 };
-use super::tar_write::{BLOCK, BLOCK_BYTES};
+use super::tar_write::{BLOCK, BLOCK_BYTES, header};
 use super::{FRAME_BYTES, MAX_FILES, MAX_FRAME_BYTES, Root, TAR, frames_in_flight};
 use crate::error::{Error, Result};
 use crate::progress::Progress;
@@ -117,9 +117,47 @@ impl<'a> Object<'a> {
 
     /// The files up to the first header that cannot be read, and why that is, if there is one.
     pub fn readable_entries(&mut self) -> (Vec<FileEntry>, Option<Error>) {
+        self.likely_entries(&[])
+    }
+
+    /// As [`Object::readable_entries`]; in the place of a header that cannot be read there is likely to be that of the next of `files`. Whether it is,
+    /// digests decide.
+    pub fn likely_entries(&mut self, files: &[&StoredFile]) -> (Vec<FileEntry>, Option<Error>) {
+        // Blocks are stored in this order.
+        let mut files = files.to_vec();
+        files.sort_by_key(|file| (file.name.as_str() != "meta.json", &file.name));
         let mut entries = Vec::new();
-        let listed = self.list_into(&mut entries, |_| false);
-        (entries, listed.err())
+        let mut first = None;
+        let mut offset = 0;
+        while let Err(error) = self.list_from(offset, &mut entries, |_| false) {
+            first.get_or_insert(error);
+            let last = entries.last().map(|entry: &FileEntry| {
+                let end = entry.offset.saturating_add(entry.bytes);
+                let end = end.saturating_add(padding(entry.bytes));
+                (end, files.iter().position(|file| file.name == entry.name))
+            });
+            let (end, next) = match last {
+                None => (0, Some(0)),
+                Some((end, place)) => (end, place.map(|place| place + 1)),
+            };
+            let likely = next.and_then(|next| files.get(next));
+            let likely = likely.filter(|_| end < self.raw_bytes() && entries.len() < MAX_FILES);
+            let Some(file) = likely else {
+                break;
+            };
+            let Ok(header) = header(&self.root.path(&file.name), file.bytes) else {
+                break;
+            };
+            let begin = end.saturating_add(header.len() as u64);
+            entries.push(FileEntry {
+                name: file.name.clone(),
+                bytes: file.bytes,
+                offset: begin,
+            });
+            offset = begin.saturating_add(file.bytes);
+            offset = offset.saturating_add(padding(file.bytes));
+        }
+        (entries, first)
     }
 
     /// Puts its files into `entries`, up to the first that is `wanted`.
@@ -128,7 +166,16 @@ impl<'a> Object<'a> {
         entries: &mut Vec<FileEntry>,
         wanted: impl Fn(&FileEntry) -> bool,
     ) -> Result<()> {
-        let mut offset = 0;
+        self.list_from(0, entries, wanted)
+    }
+
+    /// As [`Object::list_into`], from the header at `offset` on.
+    fn list_from(
+        &mut self,
+        mut offset: u64,
+        entries: &mut Vec<FileEntry>,
+        wanted: impl Fn(&FileEntry) -> bool,
+    ) -> Result<()> {
         let mut long_name = None;
         while entries.len() < MAX_FILES {
             let header = self.read(offset, BLOCK)?;
@@ -181,6 +228,43 @@ impl<'a> Object<'a> {
             done += step;
         }
         visitor.end(&entry.name, hasher.finish())
+    }
+
+    /// Passes one file to `visitor`, with zeros in the place of what cannot be read, up to the last frame there is. Returns how many bytes of
+    /// the file are missing.
+    ///
+    /// # Errors
+    ///
+    /// When `visitor` says so.
+    pub fn pass_on_with_holes(
+        &mut self,
+        entry: &FileEntry,
+        visitor: &mut dyn Visitor,
+    ) -> Result<u64> {
+        visitor.begin(&entry.name, entry.bytes)?;
+        let mut hasher = Hasher::default();
+        let (mut done, mut missing) = (0, 0);
+        while done < entry.bytes {
+            let start = entry.offset.saturating_add(done);
+            // Up to the end of the frame, which is read as a whole or not.
+            let frame = self.table.covering(start, start.saturating_add(1)).next();
+            let Some((_, frame)) = frame else {
+                missing += entry.bytes - done;
+                break;
+            };
+            let end = frame.raw_offset.saturating_add(u64::from(frame.raw_bytes));
+            let step = end.saturating_sub(start).min(entry.bytes - done);
+            let step = step.clamp(1, FRAME_BYTES as u64);
+            let bytes = self.read(start, step).unwrap_or_else(|_| {
+                missing += step;
+                vec![0; usize::try_from(step).unwrap_or(0)]
+            });
+            hasher.update(&bytes);
+            visitor.data(&bytes)?;
+            done += step;
+        }
+        visitor.end(&entry.name, hasher.finish())?;
+        Ok(missing)
     }
 
     /// The content of one file, at most `max_bytes` of it. Only the frames that hold it are read.

@@ -183,7 +183,7 @@ fn read_error(file: &SourceFile<'_>, source: std::io::Error) -> Error {
 }
 
 /// The header of a regular file; for a long name two headers with the name between them.
-fn header(path: &str, bytes: u64) -> Result<Vec<u8>> {
+pub(super) fn header(path: &str, bytes: u64) -> Result<Vec<u8>> {
     let mut header = bare_header(tar::EntryType::Regular, bytes);
     if header.set_path(path).is_ok() {
         header.set_cksum();

@@ -1,0 +1,182 @@
+//! What packs still hold of which some groups are damaged.
+//!
+//! Groups are independent of one another, except for timelines that they share; labels of all series stand in a section of their own. So what a damaged
+//! group held is known by its labels and its time, and the others come back without it.
+
+use super::Splice;
+use super::feed::Feed;
+use super::program::{Candidate, sort};
+use super::tables::{Table, read_tables};
+use super::union::{Merge, Union};
+use super::unpack::MAX_MEMORY;
+use crate::chunk::encode::EncodedChunk;
+use crate::error::{Error, Result};
+use crate::index::SymbolRef;
+use crate::model::Millis;
+use crate::pack::directory::GroupEntry;
+use crate::pack::group::SourceChunk;
+use crate::pack::reader::malformed;
+use crate::pack::{Pack, PackBytes};
+
+/// A group that cannot be read, by what the directory of its pack says of it.
+#[derive(Debug)]
+pub struct LostGroup {
+    /// Position of its pack.
+    pub pack: usize,
+    /// Where it stands in the pack, in bytes.
+    pub offset: u64,
+    /// What is wrong with it.
+    pub error: Error,
+    /// Series in it.
+    pub series: u64,
+    /// Samples in it.
+    pub samples: u64,
+    /// Time of its first sample.
+    pub min_time: Millis,
+    /// Time of its last sample.
+    pub max_time: Millis,
+}
+
+impl LostGroup {
+    pub(super) fn new(pack: usize, entry: &GroupEntry, error: Error) -> Self {
+        LostGroup {
+            pack,
+            offset: entry.section.offset,
+            error,
+            series: entry.series,
+            samples: entry.samples,
+            min_time: entry.min_time,
+            max_time: entry.max_time,
+        }
+    }
+}
+
+/// A series, as far as packs hold it.
+#[derive(Debug)]
+pub struct SoundSeries<'a> {
+    /// Its labels, as positions among [`SoundPacks::symbols`].
+    pub labels: &'a [(SymbolRef, SymbolRef)],
+    /// Its chunks that can be read.
+    pub chunks: &'a [EncodedChunk],
+    /// Numbers of the lost groups that may hold more of it: positions in the answer of [`SoundPacks::walk`].
+    pub lost: &'a [usize],
+}
+
+/// Packs whose directories and labels are sound.
+#[derive(Debug)]
+pub struct SoundPacks<'p, P: ?Sized> {
+    packs: &'p [Pack<'p, P>],
+    splice: &'p Splice,
+    tables: Vec<Table>,
+    union: Union,
+}
+
+impl<'p, P: PackBytes + ?Sized> SoundPacks<'p, P> {
+    /// Reads the labels of `packs`, from which a block follows by `splice`.
+    ///
+    /// # Errors
+    ///
+    /// When labels are damaged, or too large.
+    pub fn open(packs: &'p [Pack<'p, P>], splice: &'p Splice) -> Result<Self> {
+        let (tables, is_complete) = read_tables(packs.iter(), MAX_MEMORY)?;
+        if !is_complete {
+            return Err(Error::unsupported(format!(
+                "expected packs whose labels and groups take up to {MAX_MEMORY} bytes together, found more"
+            )));
+        }
+        let symbols = tables
+            .iter()
+            .map(|table| Box::new(table.symbols.iter()) as Box<_>);
+        let union = Union::of(symbols.collect());
+        let union = union
+            .ok_or_else(|| Error::unsupported("expected symbols of up to 4 GiB, found more"))?;
+        Ok(SoundPacks {
+            packs,
+            splice,
+            tables,
+            union,
+        })
+    }
+
+    /// The symbols of all series, each once.
+    pub fn symbols(&self) -> Vec<&[u8]> {
+        self.union.symbols.iter().collect()
+    }
+
+    /// Lends each series of the block to `visit`. Where all of a series can be read, its chunks are
+    /// those of the block; else all that can be read, deleted samples among them. Returns the groups that cannot be read.
+    ///
+    /// # Errors
+    ///
+    /// When a pack is damaged beyond its groups; whatever `visit` says.
+    pub fn walk(
+        &self,
+        visit: &mut dyn FnMut(SoundSeries<'_>) -> Result<()>,
+    ) -> Result<Vec<LostGroup>> {
+        let is_sorted = self.packs.len() > 1;
+        let places = self.union.places.clone();
+        let mut merge = Merge::new(&self.tables, places, is_sorted).map_err(malformed)?;
+        let mut feed = Feed::of_sound(self.packs, &|_| ());
+        let mut exceptions = self.splice.exceptions.iter().peekable();
+        let mut members = Vec::new();
+        let mut number = 0;
+        while let Some(labels) = merge.next(&mut members).map_err(malformed)? {
+            for member in &members {
+                feed.prepare(*member)?;
+            }
+            let mut lost: Vec<_> = members
+                .iter()
+                .filter_map(|member| feed.lost_group(*member))
+                .collect();
+            lost.sort_unstable();
+            lost.dedup();
+            let exception = exceptions.next_if(|(series, _)| *series == number);
+            let program = exception.and_then(|(_, program)| self.splice.programs.get(*program));
+            let candidates = members.iter().flat_map(|member| {
+                feed.chunks(*member).map(|chunk| Candidate {
+                    pack: *member,
+                    chunk,
+                })
+            });
+            let mut candidates: Vec<_> = candidates
+                .filter(|candidate| self.splice.admits(&candidate.chunk))
+                .collect();
+            if program.is_some() || members.len() > 1 {
+                sort(&mut candidates);
+            }
+            let mut chunks = Vec::new();
+            let run = program.filter(|_| lost.is_empty()).map(|program| {
+                program.run(&candidates, |chunk| {
+                    chunks.push(own(chunk));
+                    Ok(())
+                })
+            });
+            // A program is about all candidates: where some are lost it cannot be told which of the others it means.
+            if !matches!(run, Some(Ok(()))) {
+                chunks = candidates
+                    .iter()
+                    .map(|candidate| own(candidate.chunk))
+                    .collect();
+            }
+            visit(SoundSeries {
+                labels,
+                chunks: &chunks,
+                lost: &lost,
+            })?;
+            for member in &members {
+                feed.advance(*member);
+            }
+            number += 1;
+        }
+        Ok(feed.into_lost())
+    }
+}
+
+fn own(chunk: SourceChunk<'_>) -> EncodedChunk {
+    EncodedChunk {
+        encoding: chunk.encoding,
+        min_time: chunk.min_time,
+        max_time: chunk.max_time,
+        data: chunk.data.to_vec(),
+    }
+}

@@ -1,0 +1,573 @@
+//! What can be read of blocks that do not come back as they were, as new blocks.
+//!
+//! Of a dense block that are the groups of its packs that are sound; of a portable one the chunks that its index names and that have the checksum
+//! they should have. Where that is not all, other blocks of the same samples are read in the same way. All of it together is written as one
+//! new block, which is verified before it becomes visible.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use super::apply::{Outcome, Work};
+use super::exact::{CutBlock, Exact, is_of_target, verified};
+use super::fetch::Sink as _;
+use super::plan::Plan;
+use super::writer::{Below, Writer};
+use crate::block::{Block, BlockOptions, BlockWriter, Compaction, META_VERSION, Meta, Stats};
+use crate::cut::{Part, Unread, merge_blocks};
+use crate::dense::{Sound, with_sound_packs};
+use crate::error::{Error, Result};
+use crate::model::{Millis, Ulid};
+use crate::raw::ReadMode;
+use crate::repository::copies::{Copies, Redirected, Trust};
+use crate::repository::lineage::{is_damaged, kin, stream};
+use crate::repository::portable::{Object, Root, Visitor as _};
+use crate::repository::{FilePath, Hasher, StoredBlock, StoredFile};
+
+/// Most ways in which one block is stored, and most other blocks, that are read for one.
+const MAX_WAYS: usize = 8;
+
+/// Most losses that are named.
+const MAX_NAMED: usize = 16;
+
+const INDEX: &str = "index";
+const TOMBSTONES: &str = "tombstones";
+
+/// What is done about blocks that do not come back as they were.
+#[derive(Clone, Debug)]
+pub struct Salvage {
+    /// What will be read of what comes back: where that is sound, nothing is missing. All of it comes back nevertheless.
+    pub asked: Part,
+    /// Whether what can be read of them is brought back; else it is only said how much that is.
+    pub bring: bool,
+    /// How staged files are read.
+    pub read_mode: ReadMode,
+}
+
+/// What of a block is salvaged.
+pub(super) struct SalvageOf {
+    /// What is written.
+    part: Part,
+    /// What may not be missing.
+    asked: Part,
+    read_mode: ReadMode,
+}
+
+impl SalvageOf {
+    /// What `exact` says.
+    pub(super) fn exact(exact: &Exact) -> Self {
+        SalvageOf {
+            part: exact.part.clone(),
+            asked: exact.part.clone(),
+            read_mode: exact.read_mode,
+        }
+    }
+
+    /// All of the block.
+    fn all(salvage: &Salvage) -> Self {
+        SalvageOf {
+            part: Part::all(),
+            asked: salvage.asked.clone(),
+            read_mode: salvage.read_mode,
+        }
+    }
+}
+
+/// What came back of a block that did not come back as it was.
+#[derive(Debug)]
+pub struct Salvaged {
+    /// The block that was archived.
+    pub original: Ulid,
+    /// What could be read of it, as a new block; `None` when that is nothing of what is wanted.
+    pub block: Option<CutBlock>,
+    /// Series and samples that it is short of, by what the manifest says; `None` where not all of the block was wanted.
+    pub short_of: Option<(u64, u64)>,
+    /// What could not be read of its own objects.
+    pub losses: Losses,
+    /// What is wrong with them.
+    pub reason: Error,
+}
+
+impl Salvaged {
+    /// Whether something that is wanted may be missing.
+    pub fn is_short(&self) -> bool {
+        match self.short_of {
+            Some(short) => short != (0, 0),
+            None => self.losses.concern,
+        }
+    }
+}
+
+/// What could not be read.
+#[derive(Debug, Default)]
+pub struct Losses {
+    /// The first of them.
+    pub named: Vec<Loss>,
+    /// How many there are beside those.
+    pub more: u64,
+    /// Whether one of them may have held what is wanted.
+    concern: bool,
+}
+
+/// Something that could not be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loss {
+    /// Where it stood, and what is wrong there.
+    pub place: String,
+    /// How many series were in it, if it is known.
+    pub series: Option<u64>,
+    /// How many samples were in it, if it is known.
+    pub samples: Option<u64>,
+    /// Time of its first sample, and of its last, as far as they are known.
+    pub span: Option<(Millis, Millis)>,
+}
+
+impl Losses {
+    fn add(&mut self, loss: Loss, concerns: bool) {
+        self.concern |= concerns;
+        if self.named.len() < MAX_NAMED {
+            self.named.push(loss);
+        } else {
+            self.more += 1;
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.named.is_empty()
+    }
+
+    /// Adds what could not be read of the files of `block`.
+    fn add_unread(&mut self, block: &StoredBlock, unread: &[Unread]) {
+        for unread in unread.iter().filter(|unread| unread.block == block.ulid) {
+            let name = unread.file.file_name().unwrap_or_default();
+            let (name, count, first) = (name.display(), unread.count, &unread.first);
+            let loss = Loss {
+                place: format!("{count} parts of file {name}, of which the first: {first}"),
+                series: None,
+                samples: None,
+                span: unread.span,
+            };
+            self.add(loss, unread.concerns);
+        }
+    }
+}
+
+/// The name of what is salvaged of the block `ulid`: always the same, so that whoever does it twice has it once.
+pub(super) fn salvaged_ulid(ulid: Ulid) -> Ulid {
+    let mut hasher = Hasher::default();
+    hasher.update(b"salvaged by narthex from ");
+    hasher.update(ulid.to_string().as_bytes());
+    let digest = hasher.finish();
+    let random = digest.as_bytes().iter().take(10);
+    let random = random.fold(0u128, |random, byte| random << 8 | u128::from(*byte));
+    Ulid::from_parts(ulid.time(), random)
+}
+
+impl Work<'_> {
+    /// Stages what can be read of `block`, which nothing brings back because of `reason`, as far as `plan` asks for that; if it asks only how much
+    /// that is, nothing of it stays.
+    pub(super) fn salvage_lost(
+        &self,
+        plan: &Plan<'_>,
+        block: &StoredBlock,
+        reason: Error,
+    ) -> Result<(Error, Option<Salvaged>)> {
+        let exact = plan.exact.as_ref().filter(|exact| exact.cuts(block));
+        let wanted = match (exact, &plan.salvage) {
+            (Some(exact), _) => SalvageOf::exact(exact),
+            (None, Some(salvage)) => SalvageOf::all(salvage),
+            (None, None) => return Ok((reason, None)),
+        };
+        // Aggregates are asked for by labels that they do not have in their blocks.
+        let mut wanted = wanted;
+        if stream(block).is_aggregate() {
+            wanted.asked.selectors.clear();
+        }
+        let is_asked = plan.salvage.as_ref().is_some_and(|salvage| salvage.bring);
+        if is_damaged(block) && !is_asked {
+            return Ok((reason, None));
+        }
+        let ulid = salvaged_ulid(block.ulid);
+        if plan.present.iter().any(|kin| kin.ulid == ulid) {
+            let there = format!("what could be read of it is there already, as {ulid}");
+            return Ok((reason.context(there), None));
+        }
+        let unknown = Error::corrupt("it does not come back");
+        let salvaged = match self.salvage(block, &wanted, true, unknown) {
+            Err(_) if !plan.brings(block) => return Ok((reason, None)),
+            salvaged => salvaged?,
+        };
+        let Ok(salvaged) = salvaged else {
+            return Ok((reason, None));
+        };
+        if let Some(made) = salvaged.block.as_ref().filter(|_| !plan.brings(block)) {
+            self.stage.remove(&made.ulid.to_string())?;
+        }
+        let is_something = salvaged.block.is_some() || !salvaged.is_short();
+        Ok((reason, is_something.then_some(salvaged)))
+    }
+
+    /// Stages what can be read of what is `wanted` of `block`, which does not come back as it was because of `reason`. With `with_kin`, blocks of the
+    /// same samples are read as well, if its own objects do not give all.
+    pub(super) fn salvage(
+        &self,
+        block: &StoredBlock,
+        wanted: &SalvageOf,
+        with_kin: bool,
+        reason: Error,
+    ) -> Result<Outcome<Salvaged>> {
+        let name = format!("{}.salvage", block.ulid);
+        let mut sources = Sources {
+            work: self,
+            block,
+            wanted,
+            writer: self.stage.writer(&name)?,
+            dir: self.stage.path(&name),
+            blocks: Vec::new(),
+        };
+        let read = sources.read(with_kin);
+        let has_failed = sources.writer.has_failed();
+        let merged = read.and_then(|losses| sources.merge(losses));
+        drop(sources);
+        self.stage.remove(&name)?;
+        match merged {
+            Ok((made, losses)) => {
+                if let Some(made) = &made {
+                    self.stage.settle(&made.ulid.to_string())?;
+                }
+                let is_all = wanted.asked.is_all_of(block.min_time, block.max_time);
+                let (series, samples) = made.map_or((0, 0), |made| (made.series, made.samples));
+                let short = (
+                    block.series.saturating_sub(series),
+                    block.samples.saturating_sub(samples),
+                );
+                Ok(Ok(Salvaged {
+                    original: block.ulid,
+                    block: made,
+                    short_of: is_all.then_some(short),
+                    losses,
+                    reason,
+                }))
+            }
+            Err(error) if has_failed || is_of_target(&error) => Err(error),
+            Err(_) => Ok(Err(reason)),
+        }
+    }
+}
+
+/// What can be read of a block, in directories of its own below a staged one.
+struct Sources<'s> {
+    work: &'s Work<'s>,
+    block: &'s StoredBlock,
+    wanted: &'s SalvageOf,
+    writer: Writer,
+    dir: PathBuf,
+    blocks: Vec<Block>,
+}
+
+impl Sources<'_> {
+    /// Reads the block in each way it is stored, until one gives all; then, `with_kin`, others that hold its samples.
+    fn read(&mut self, with_kin: bool) -> Result<Losses> {
+        let block = self.block;
+        let mut ways = self.work.copies.variants(block.ulid);
+        ways.retain(|way| *way != block);
+        ways.insert(0, block);
+        let mut first = None;
+        for way in ways.into_iter().take(MAX_WAYS) {
+            let losses = self.add(way)?;
+            if losses.is_empty() {
+                return Ok(losses);
+            }
+            first.get_or_insert(losses);
+        }
+        for other in other_holders(self.work.copies, block) {
+            if !with_kin {
+                break;
+            }
+            self.add(other)?;
+        }
+        Ok(first.unwrap_or_default())
+    }
+
+    /// Reads what can be read of `block`, and says what cannot.
+    fn add(&mut self, block: &StoredBlock) -> Result<Losses> {
+        let mut losses = Losses::default();
+        let number = self.blocks.len();
+        let is_there = if block.packs.is_empty() {
+            self.stage_files(block, number, &mut losses)?
+        } else {
+            self.stage_groups(block, number, &mut losses)?
+        };
+        let dir = self.dir.join(number.to_string());
+        let opened = is_there
+            .then(|| Block::open_damaged(&dir.join(block.ulid.to_string()), self.wanted.read_mode));
+        match opened {
+            Some(Ok(opened)) => self.blocks.push(opened),
+            Some(Err(error)) => {
+                losses.add(all_of(block, error.chain()), true);
+                self.remove(number)?;
+            }
+            None => self.remove(number)?,
+        }
+        Ok(losses)
+    }
+
+    fn remove(&mut self, number: usize) -> Result<()> {
+        self.writer.remove(&number.to_string())
+    }
+
+    /// Stages the groups of packs that can be read, as a block; whether there are any.
+    fn stage_groups(
+        &mut self,
+        block: &StoredBlock,
+        number: usize,
+        losses: &mut Losses,
+    ) -> Result<bool> {
+        self.writer.make_dir(&number.to_string())?;
+        let dir = self.dir.join(number.to_string());
+        let asked = &self.wanted.asked;
+        let staged = with_sound_packs(self.work.copies, block, |sound: &Sound<'_>| {
+            let symbols = sound.packs.symbols();
+            let mut options = BlockOptions::default();
+            options.generation = sound.generation.unwrap_or(options.generation);
+            let meta = new_meta(block, &Part::all(), block.ulid);
+            let mut writer = BlockWriter::create(&dir, meta, &symbols, options)?;
+            // Lost groups that hold series which are asked for.
+            let mut wanted: BTreeSet<usize> = BTreeSet::new();
+            let mut labels: Vec<(&[u8], &[u8])> = Vec::new();
+            let mut is_empty = true;
+            let lost = sound.packs.walk(&mut |series| {
+                if !series.lost.is_empty() {
+                    let symbol = |at: u32| symbols.get(at as usize).copied().unwrap_or_default();
+                    labels.clear();
+                    let refs = series.labels.iter();
+                    labels.extend(refs.map(|(name, value)| (symbol(name.0), symbol(value.0))));
+                    if asked.concerns(&labels, asked.since, asked.last) {
+                        wanted.extend(series.lost);
+                    }
+                }
+                if !series.chunks.is_empty() {
+                    is_empty = false;
+                    writer.add_series(series.labels, series.chunks)?;
+                }
+                Ok(())
+            })?;
+            for (number, group) in lost.iter().enumerate() {
+                let span = (group.min_time, group.max_time);
+                let concerns = wanted.contains(&number) && asked.overlaps(span.0, span.1);
+                let name = sound.names.get(group.pack).map_or("", |name| name.as_str());
+                let place = format!(
+                    "a group at offset {} of {name}: {}",
+                    group.offset,
+                    group.error.chain()
+                );
+                let loss = Loss {
+                    place,
+                    series: Some(group.series),
+                    samples: Some(group.samples),
+                    span: Some(span),
+                };
+                losses.add(loss, concerns);
+            }
+            for (name, error) in &sound.lost {
+                losses.add(
+                    all_of(block, format!("all of {name}: {}", error.chain())),
+                    true,
+                );
+            }
+            if is_empty {
+                return Ok(false);
+            }
+            writer.finish().map(|_| true)
+        });
+        match staged {
+            Ok(Some(staged)) => Ok(staged),
+            Ok(None) => {
+                losses.add(all_of(block, "no pack of it can be read".to_owned()), true);
+                Ok(false)
+            }
+            Err(error) if is_of_target(&error) => Err(error),
+            Err(error) => {
+                losses.add(all_of(block, error.chain()), true);
+                Ok(false)
+            }
+        }
+    }
+
+    /// Stages the files of a block that is stored whole, with zeros in the place of what cannot be read; whether its index is among them.
+    fn stage_files(
+        &mut self,
+        block: &StoredBlock,
+        number: usize,
+        losses: &mut Losses,
+    ) -> Result<bool> {
+        let prefix = format!("{number}/{}", block.ulid);
+        let mut there = BTreeSet::new();
+        for object in block.file_objects() {
+            let files: Vec<&StoredFile> = block.files_from(object).collect();
+            let places = self.work.copies.places(object);
+            // What stands in for it was tried when the block was to come back whole.
+            for place in places
+                .into_iter()
+                .filter(|place| place.trust != Trust::Mended)
+            {
+                let mut store = Redirected::new(self.work.copies.store());
+                store.redirect(&object.name, place);
+                let opened = Object::open_damaged(&store, &object.name, Root::Block(block.ulid));
+                let Ok(mut opened) = opened else {
+                    continue;
+                };
+                for entry in opened.likely_entries(&files).0 {
+                    let mut listed = files.iter();
+                    let Some(file) = listed.find(|file| file.name == entry.name && is_read(file))
+                    else {
+                        continue;
+                    };
+                    if !there.insert(file.name.clone()) {
+                        continue;
+                    }
+                    let mut out = Below {
+                        prefix: &prefix,
+                        writer: &mut self.writer,
+                    };
+                    let missing = opened.pass_on_with_holes(&entry, &mut out)?;
+                    if missing > 0 {
+                        let (name, object) = (&file.name, &object.name);
+                        let place = format!("{missing} bytes of file {name} in {object}");
+                        losses.add(
+                            Loss {
+                                place,
+                                ..all_of(block, String::new())
+                            },
+                            false,
+                        );
+                    }
+                }
+                break;
+            }
+        }
+        let mut wanted = block.files.iter().filter(|file| is_read(file));
+        let is_complete = wanted.all(|file| there.contains(&file.name));
+        if !there.iter().any(|name| name.as_str() == INDEX) {
+            losses.add(all_of(block, "its index cannot be read".to_owned()), true);
+            return Ok(false);
+        }
+        if !is_complete {
+            for file in block.files.iter().filter(|file| is_read(file)) {
+                if there.contains(&file.name) {
+                    continue;
+                }
+                let place = format!("all of file {}", file.name);
+                losses.add(
+                    Loss {
+                        place,
+                        ..all_of(block, String::new())
+                    },
+                    false,
+                );
+                // References count segments by their position.
+                if file.name.as_str() != TOMBSTONES {
+                    self.write(&prefix, &file.name, &[])?;
+                }
+            }
+        }
+        self.writer.make_dir(&format!("{prefix}/chunks"))?;
+        let meta = new_meta(block, &Part::all(), block.ulid);
+        self.write(&prefix, &FilePath::new("meta.json")?, &meta.to_json())?;
+        self.writer.sync()?;
+        Ok(true)
+    }
+
+    fn write(&mut self, prefix: &str, name: &FilePath, content: &[u8]) -> Result<()> {
+        let mut out = Below {
+            prefix,
+            writer: &mut self.writer,
+        };
+        out.begin(name, content.len() as u64)?;
+        out.data(content)?;
+        let mut hasher = Hasher::default();
+        hasher.update(content);
+        out.end(name, hasher.finish())
+    }
+
+    /// Makes one block of all.
+    fn merge(&mut self, mut losses: Losses) -> Result<(Option<CutBlock>, Losses)> {
+        if self.blocks.is_empty() {
+            return Err(Error::corrupt(
+                "expected something that can be read, found nothing",
+            ));
+        }
+        let part = &self.wanted.part;
+        let is_all = part.is_all_of(self.block.min_time, self.block.max_time);
+        let ulid = if is_all {
+            salvaged_ulid(self.block.ulid)
+        } else {
+            Ulid::generate()
+        };
+        let meta = new_meta(self.block, part, ulid);
+        let parent = self.dir.parent().unwrap_or(&self.dir);
+        let merged = merge_blocks(&self.blocks, part, &self.wanted.asked, meta, parent)?;
+        losses.add_unread(self.block, &merged.unread);
+        let made = merged
+            .dir
+            .map(|dir| verified(self.block, &dir, self.wanted.read_mode));
+        Ok((made.transpose()?, losses))
+    }
+}
+
+/// Blocks that may hold samples of `block` in other objects.
+fn other_holders<'c>(copies: &'c Copies, block: &StoredBlock) -> Vec<&'c StoredBlock> {
+    let own = kin(block);
+    let mut packs: BTreeSet<_> = block.packs.iter().map(|pack| &pack.name).collect();
+    let mut seen = BTreeSet::from([block.ulid]);
+    let archives = copies.archives().iter().rev();
+    let mut found: Vec<&StoredBlock> = Vec::new();
+    for other in archives.flat_map(|archive| &archive.blocks) {
+        let theirs = kin(other);
+        let is_kin = theirs.stream == own.stream && !theirs.atoms.is_disjoint(&own.atoms);
+        if !is_kin || is_damaged(other) || found.len() == MAX_WAYS || !seen.insert(other.ulid) {
+            continue;
+        }
+        let mut names = other.packs.iter().map(|pack| &pack.name);
+        if other.packs.is_empty() || names.any(|pack| !packs.contains(pack)) {
+            packs.extend(other.packs.iter().map(|pack| &pack.name));
+            found.push(other);
+        }
+    }
+    found
+}
+
+/// Whether a file of a block is read for its samples.
+fn is_read(file: &StoredFile) -> bool {
+    let name = file.name.as_str();
+    let number = name.strip_prefix("chunks/");
+    let is_segment = number.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()));
+    is_segment || [INDEX, TOMBSTONES].contains(&name)
+}
+
+/// The loss of all that `block` holds.
+fn all_of(block: &StoredBlock, place: String) -> Loss {
+    Loss {
+        place,
+        series: None,
+        samples: None,
+        span: Some((block.min_time, block.max_time.saturating_sub(1))),
+    }
+}
+
+/// Metadata for what is made of `part` of `block`. As a block that is cut it has no past: whoever finds the block itself has both.
+fn new_meta(block: &StoredBlock, part: &Part, ulid: Ulid) -> Meta {
+    Meta {
+        ulid,
+        min_time: part.since.max(block.min_time),
+        max_time: part.last.saturating_add(1).min(block.max_time),
+        stats: Stats::default(),
+        compaction: Compaction {
+            level: 1,
+            sources: vec![ulid],
+            hints: block.hints.clone(),
+            ..Compaction::default()
+        },
+        version: META_VERSION,
+        extra: Meta::thanos(&block.external_labels, block.resolution.unwrap_or(0)),
+    }
+}
