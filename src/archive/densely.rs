@@ -195,10 +195,14 @@ impl Pipeline<'_> {
         if self.known.is_condemned(name) || self.known.is_condemned(pack) {
             return Ok(Attempt::Taken);
         }
+        // Even if all that it holds can be read: it is not what archives say, and whoever described it anew would contradict them.
+        if self.known.is_spoiled(name) {
+            return Ok(Attempt::Damaged);
+        }
         if self.known.has_object(name) {
             return self.adopt_dense(name, survey, fingerprint, block);
         }
-        if self.known.is_spoiled(name) || self.known.is_spoiled(pack) {
+        if self.known.is_spoiled(pack) {
             return Ok(Attempt::Damaged);
         }
         let mut may_splice = true;

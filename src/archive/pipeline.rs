@@ -237,15 +237,12 @@ impl Pipeline<'_> {
         block: &OpenBlock,
         extra: &[(&str, Vec<u8>)],
     ) -> Result<Option<(StoredObject, Vec<StoredFile>)>, Failure> {
-        if self.known.is_condemned(name) {
+        // Of what is spoiled archives say something else.
+        if self.known.is_condemned(name) || self.known.is_spoiled(name) {
             return Ok(None);
         }
         let root = Root::Block(survey.ulid());
         if !self.known.has_object(name) {
-            // Archives name something else that was lost.
-            if self.known.is_spoiled(name) {
-                return Ok(None);
-            }
             let files: Vec<_> = block.files.iter().collect();
             match self.write_with(name, root, &files, extra)?.publish() {
                 Err(taken) if taken.kind() == ErrorKind::AlreadyExists => {}
@@ -371,15 +368,12 @@ impl Pipeline<'_> {
         changed: &[&StoredFile],
         block: &OpenBlock,
     ) -> Result<Option<StoredObject>, Failure> {
-        if self.known.is_condemned(name) {
+        if self.known.is_condemned(name) || self.known.is_spoiled(name) {
             return Ok(None);
         }
         let root = Root::Block(ulid);
         let is_listed = |files: &[StoredFile]| files.iter().eq(changed.iter().copied());
         if !self.known.has_object(name) {
-            if self.known.is_spoiled(name) {
-                return Ok(None);
-            }
             match self.write_sidecar(ulid, name, changed, block)?.publish() {
                 Err(taken) if taken.kind() == ErrorKind::AlreadyExists => {}
                 published => {
