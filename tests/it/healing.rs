@@ -180,7 +180,9 @@ fn kinds(findings: &[Value]) -> Vec<&str> {
                 .unwrap()
         })
         .collect()
+}
 
+impl Bench {
     /// Restores all archives: what comes back are `files`, or samples of `all`, of which none is missing but those that nothing else holds.
     fn assert_what_is_left_comes_back(
         &self,
@@ -201,7 +203,12 @@ fn kinds(findings: &[Value]) -> Vec<&str> {
             assert!(found.is_subset(all), "{what}");
             let lost: BTreeSet<_> = all.difference(&found).cloned().collect();
             let is_own = own.is_some_and(|own| lost.is_subset(own));
-            assert!(lost.is_empty() || is_own, "{what}: {} lost: {}", lost.len(), ran.err);
+            assert!(
+                lost.is_empty() || is_own,
+                "{what}: {} lost: {}",
+                lost.len(),
+                ran.err
+            );
         }
     }
 
@@ -218,14 +225,20 @@ fn kinds(findings: &[Value]) -> Vec<&str> {
         // A flip may be in bits that say nothing; it is named all the same.
         let (code, findings) = self.check();
         assert!(code == 3 || way.starts_with("flip"), "{what}");
-        assert!(findings.iter().any(|finding| finding["object"] == *object), "{what}");
+        assert!(
+            findings.iter().any(|finding| finding["object"] == *object),
+            "{what}"
+        );
         let ran = self.backup(codec);
         assert_eq!(ran.code, 0, "{what}: {}", ran.err);
         let (code, findings) = self.check();
         assert_eq!(code, 0, "{what}: {findings:#?}");
         let kinds = kinds(&findings);
         let notes = ["object-replaced", "object-unreferenced"];
-        assert!(kinds.iter().all(|kind| notes.contains(kind)), "{what}: {kinds:?}");
+        assert!(
+            kinds.iter().all(|kind| notes.contains(kind)),
+            "{what}: {kinds:?}"
+        );
         for (id, files) in archives.iter().zip(files) {
             let (ran, back) = self.restore(id, &[]);
             assert_eq!(ran.code, 0, "{what}: {}", ran.err);
