@@ -203,8 +203,13 @@ fn assumed() -> Assumptions {
 
 /// Time of the newest sample that comes back, where it is known.
 fn newest(plan: &Plan<'_>, report: Option<&Report>) -> Option<Millis> {
-    let came =
-        |block: &&&StoredBlock| report.is_none_or(|report| report.blocks.contains(&block.ulid));
+    let came = |block: &&&StoredBlock| {
+        report.is_none_or(|report| {
+            let mut salvaged = report.salvaged.iter();
+            report.blocks.contains(&block.ulid)
+                || salvaged.any(|one| one.original == block.ulid && one.block.is_some())
+        })
+    };
     let ends = plan.blocks.iter().filter(came).map(|block| {
         let last = block.max_time.saturating_sub(1);
         match &plan.exact {

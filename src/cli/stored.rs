@@ -122,7 +122,7 @@ impl Opened {
             }
         }
         incomplete |= !unread.is_empty();
-        let logs = if ulids.is_empty() && need == Need::Sizes {
+        let logs = if ulids.is_empty() && matches!(need, Need::Sizes) {
             logs::stored(archive, DataDir::scan(&dir)?.in_order_end())
         } else {
             Vec::new()
