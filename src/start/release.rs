@@ -31,8 +31,6 @@ impl Release {
     pub(super) const LAST_FRAGMENT: Release = Release::new(3, 14);
     /// The first that takes samples for stored of which a checkpoint says so.
     pub(super) const MIN_VALID_TIME: Release = Release::new(3, 16);
-    /// The first that removes a chunk snapshot that is ahead of the WAL.
-    pub const SNAPSHOT_AHEAD: Release = Release::new(2, 43);
 
     /// Release `major.minor`.
     pub const fn new(major: u32, minor: u32) -> Self {

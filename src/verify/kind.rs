@@ -135,6 +135,8 @@ const STRING_LABELS: (u32, u32) = (2, 44);
 const LAST_FRAGMENT: (u32, u32) = (3, 14);
 /// From this release on at the latest, late samples in chunks_head are compacted without a log of late samples.
 const LATE_BY_ITSELF: (u32, u32) = (3, 16);
+/// From this release on, a start deletes chunk snapshots that are ahead of the WAL.
+const SNAPSHOT_AHEAD: (u32, u32) = (2, 43);
 /// From this release on, a start heeds the minimum valid time in a checkpoint.
 const MIN_VALID_TIME: (u32, u32) = (3, 16);
 
@@ -366,8 +368,9 @@ kinds! {
     HeadChunksForeign "head-chunks-foreign" Warning WrongAnswers "chunks_head holds samples that the log does not have, under numbers by which the log knows series: a start serves them as samples of those." REBUILD;
     HeadChunksContradict "head-chunks-contradict" Damaged WrongAnswers "The log holds samples that a start passes over, for chunks of the same series in chunks_head reach beyond them and do not hold them." REBUILD;
     HeadChunksWithoutWbl "head-chunks-without-wbl" Warning Crashes until LATE_BY_ITSELF then Nothing "chunks_head holds late samples, and there is no wbl: a server that is not told to take late samples crashes when it compacts." "start the server with an out_of_order_time_window, or a newer release";
-    SnapshotUnusable "snapshot-unusable" Warning Rebuilds "The newest chunk snapshot does not fit the WAL or is damaged; servers that use chunk snapshots replay the WAL instead." HEAD;
-    SnapshotAhead "snapshot-ahead" Damaged LosesNewData "The newest chunk snapshot is ahead of the WAL: a server before Prometheus 2.43 that uses chunk snapshots passes over segments it writes until they have caught up." "remove the chunk snapshot while no server runs";
+    SnapshotUnusable "snapshot-unusable" Warning Rebuilds "The newest chunk snapshot is damaged, or something else lies under such a name; servers that use chunk snapshots replay the WAL instead." HEAD;
+    SnapshotAhead "snapshot-ahead" Damaged LosesNewData until SNAPSHOT_AHEAD then Deletes "The newest chunk snapshot is ahead of the WAL. Of servers that use chunk snapshots, those before Prometheus 2.43 do not replay segments that they write until they have caught up; later ones delete the snapshot." "copy the snapshot; what it has and the log has not comes back with Prometheus before 2.43 alone";
+    SnapshotShort "snapshot-short" Damaged SkipsRecords "The newest chunk snapshot lacks series of which the log before it has samples: servers that use chunk snapshots start without those." "remove the chunk snapshot while no server runs: the log has all";
 
     // Write-ahead logs.
     WalNote "wal-note" Note Nothing "A write-ahead log holds something unusual." LEAVE;

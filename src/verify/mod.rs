@@ -19,8 +19,6 @@ mod kind;
 
 use std::path::{Path, PathBuf};
 
-use checks::head::Head;
-
 pub use block::{BlockStats, BlockVerdict, verify_block};
 pub use checks::groups::Group;
 pub use finding::{Finding, Findings, KEPT_PER_KIND, Loss};
@@ -101,8 +99,7 @@ pub fn verify(path: &Path, options: Options, progress: &dyn Progress) -> Result<
     let mut findings = Findings::default();
     checks::directory::data_dir(&scanned, &mut findings);
     let head = checks::head::read(&scanned, options.read_mode);
-    let chunks = head.as_ref().map_or_else(Vec::new, Head::spans);
-    let logs = checks::wal::check(&scanned, chunks, options.read_mode, &mut findings);
+    let logs = checks::wal::check(&scanned, head.watch(), options.read_mode, &mut findings);
     let mut blocks = Vec::new();
     for entry in scanned.blocks() {
         match verify_block(&entry.path, options, progress) {

@@ -168,6 +168,11 @@ impl Follow {
         self.found = Undefined::default();
     }
 
+    /// Reads a segment of this number, or of a checkpoint of this number.
+    pub(super) fn segment(&mut self, number: i64) {
+        self.watch.begin(number);
+    }
+
     /// Replay ends here; what follows is lost as a whole and for another reason.
     pub(super) fn end(&mut self) {
         self.ended = true;
@@ -241,6 +246,7 @@ impl Follow {
             // So a series that was stale is logged as gone (since 3.12): its reference is not good any more.
             if !self.ended {
                 self.defined.remove(series.0);
+                self.watch.delete(series.0);
             }
         } else {
             self.record.tombstones += u64::from(self.is_lost(series, Some(max)));

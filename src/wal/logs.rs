@@ -7,7 +7,7 @@ use super::Log;
 use super::follow::Follow;
 use super::listing::{Listing, SegmentFile};
 use super::summary::{SegmentSummary, Summary, follow};
-use super::watch::{HeadSpan, Watch};
+use super::watch::Watch;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Millis;
 use crate::raw::{FileBytes, ReadMode};
@@ -181,18 +181,18 @@ impl Logs {
     /// Reads `wal` and `wbl` of the data directory `dir`. Samples of the WAL before `blocks_end`, the end of the newest
     /// block that was not made of out-of-order samples, are not missed when nothing defines their series.
     pub fn read(dir: &Path, blocks_end: Option<Millis>, mode: ReadMode) -> Self {
-        Self::read_beside(Vec::new(), dir, blocks_end, mode)
+        Self::read_beside(Watch::default(), dir, blocks_end, mode)
     }
 
-    /// The same, beside these chunks of the head.
+    /// The same, beside what else there is of the head.
     pub fn read_beside(
-        chunks: Vec<HeadSpan>,
+        head: Watch,
         dir: &Path,
         blocks_end: Option<Millis>,
         mode: ReadMode,
     ) -> Self {
         let series = Follow::new(blocks_end.unwrap_or(Millis::MIN));
-        let mut series = series.watching(Watch::new(chunks));
+        let mut series = series.watching(head);
         let mut logs = Logs {
             blocks_end,
             ..Logs::default()

@@ -50,7 +50,7 @@ pub use record::{
 };
 pub use segment::{Broken, RawRecord, Records};
 pub use summary::{End, SegmentSummary, Summary, follow, summarize, summarize_dir};
-pub use watch::{Differences, HeadSpan, Tally, Watch};
+pub use watch::{Differences, HeadSpan, Snapshot, Tally, Watch};
 
 /// Which of the two logs a directory is. They share the container, not the rules of replay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

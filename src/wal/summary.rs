@@ -389,7 +389,8 @@ fn read<B: Deref<Target = [u8]>>(
     mut open: impl FnMut(&SegmentFile) -> Result<B>,
 ) -> Summary {
     let replay = listing.replay(log);
-    let mut read = |file: &SegmentFile| {
+    let mut read = |number: i64, file: &SegmentFile| {
+        series.segment(number);
         let end = if file.kind == EntryType::File {
             match open(file) {
                 Ok(bytes) => return SegmentSummary::following(file, &bytes, series),
@@ -401,10 +402,14 @@ fn read<B: Deref<Target = [u8]>>(
         series.end();
         SegmentSummary::ended(file, end)
     };
-    let checkpoint = replay.checkpoint.map_or(&[][..], |c| &c.segments);
+    let (number, checkpoint) = match replay.checkpoint {
+        Some(checkpoint) => (checkpoint.number, &checkpoint.segments[..]),
+        None => (-1, &[][..]),
+    };
+    let segments = replay.segments.into_iter();
     let mut summary = Summary {
-        checkpoint: checkpoint.iter().map(&mut read).collect(),
-        segments: replay.segments.into_iter().map(&mut read).collect(),
+        checkpoint: checkpoint.iter().map(|file| read(number, file)).collect(),
+        segments: segments.map(|file| read(file.number, file)).collect(),
         superseded: replay.superseded.into_iter().cloned().collect(),
         replayed: Contents::default(),
         dropped: Contents::default(),

@@ -1,10 +1,10 @@
 //! What the WAL says of the chunks of the head: whether it defines their series, and holds their samples.
 //!
 //! A start hands every chunk of `chunks_head` to the series of its number, and then passes over samples of the WAL up to the end of the
-//! last of them: it takes for granted that both hold the same.
+//! last of them: it takes for granted that both hold the same. With a chunk snapshot it passes over what stands before that in the WAL.
 
-use std::collections::HashMap;
 use std::collections::hash_map::{Entry, RandomState};
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher as _, Hash as _, Hasher as _};
 
 use super::record::SeriesEntry;
@@ -60,9 +60,25 @@ pub struct Differences {
     pub kept: Option<(Millis, Millis)>,
 }
 
+/// The series of a chunk snapshot, with which a start passes over what the WAL has before a segment.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// The numbers of its series.
+    pub series: HashSet<u64>,
+    /// The segment from which on the WAL is replayed.
+    pub segment: i64,
+}
+
 /// The chunks of the head, while the WAL is read.
 #[derive(Debug, Default)]
 pub struct Watch {
+    snapshot: Option<Snapshot>,
+    /// Whether a start passes over the segment that is read, for the snapshot.
+    is_passed_over: bool,
+    /// Samples there of series that the snapshot does not have.
+    beside: HashMap<u64, Tally>,
+    /// Numbers of series that are defined under an earlier number as well, with that.
+    again: HashMap<u64, u64>,
     /// By series and time.
     spans: Vec<HeadSpan>,
     /// Samples of the WAL in each of them.
@@ -112,9 +128,37 @@ impl Watch {
         }
     }
 
+    /// With a chunk snapshot.
+    #[must_use]
+    pub fn with_snapshot(self, snapshot: Option<Snapshot>) -> Self {
+        Watch { snapshot, ..self }
+    }
+
+    /// Segment `number` of the WAL begins, or that of a checkpoint of this number.
+    pub(super) fn begin(&mut self, number: i64) {
+        let first = self.snapshot.as_ref().map(|snapshot| snapshot.segment);
+        self.is_passed_over = first.is_some_and(|first| number < first);
+    }
+
+    /// A record deletes a series as a whole: a block holds it.
+    pub(super) fn delete(&mut self, series: u64) {
+        self.beside.remove(&series);
+    }
+
+    /// Samples that a start with the snapshot passes over, and that are nowhere else.
+    pub fn passed_over(&self) -> Tally {
+        let mut all = Tally::default();
+        for (series, tally) in &self.beside {
+            if let Some(times) = tally.times {
+                all.add(*series, 0, tally.samples, times);
+            }
+        }
+        all
+    }
+
     /// A record defines a series.
     pub(super) fn define(&mut self, entry: &SeriesEntry<'_>) {
-        if self.series.is_empty() {
+        if self.series.is_empty() && self.snapshot.is_none() {
             return;
         }
         let number = entry.series.0;
@@ -130,6 +174,9 @@ impl Watch {
             Entry::Vacant(new) => *new.insert(number),
         };
         if first != number {
+            if self.snapshot.is_some() {
+                self.again.insert(number, first);
+            }
             for number in [first, number] {
                 if let Some(watched) = self.series.get_mut(&number) {
                     watched.is_shared = true;
@@ -140,6 +187,9 @@ impl Watch {
 
     /// The WAL holds a sample of `series` at `time`; before `border`, samples are taken for stored.
     pub(super) fn sample(&mut self, series: u64, time: Millis, border: Millis) {
+        if self.is_passed_over && time >= border {
+            self.pass_over(series, time);
+        }
         let Some(watched) = self.series.get_mut(&series) else {
             return;
         };
@@ -165,6 +215,18 @@ impl Watch {
                 watched.between.add(series, 0, 1, (time, time));
             }
             _ => {}
+        }
+    }
+
+    fn pass_over(&mut self, series: u64, time: Millis) {
+        let first = self.again.get(&series).copied().unwrap_or(series);
+        let has = |number| {
+            let snapshot = self.snapshot.as_ref();
+            snapshot.is_some_and(|snapshot| snapshot.series.contains(&number))
+        };
+        if !has(series) && !has(first) {
+            let tally = self.beside.entry(series).or_default();
+            tally.add(series, 0, 1, (time, time));
         }
     }
 

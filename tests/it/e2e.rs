@@ -24,6 +24,7 @@ mod recorded;
 mod running_server;
 mod samples_once;
 mod server;
+mod snapshots;
 mod start;
 mod tools;
 mod tree;

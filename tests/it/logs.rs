@@ -47,6 +47,19 @@ pub(crate) fn min_valid_time(time: i64) -> Vec<u8> {
     [&[14][..], &time.to_be_bytes()].concat()
 }
 
+/// A record of a chunk snapshot: a series without an open chunk, or with one of this encoding and no bytes.
+pub(crate) fn snapshot_series(number: u64, name: &str, encoding: Option<u8>) -> Vec<u8> {
+    let mut record = series(&[(number, name)]);
+    record.extend(7_200_000_i64.to_be_bytes());
+    record.push(u8::from(encoding.is_some()));
+    if let Some(encoding) = encoding {
+        record.extend([0; 16]);
+        record.extend([encoding, 0]);
+        record.extend([0; 64]);
+    }
+    record
+}
+
 /// A segment of these records, each of which must fit into a page.
 pub(crate) fn segment(records: &[Vec<u8>]) -> Vec<u8> {
     let mut bytes = Vec::new();

@@ -582,22 +582,112 @@ fn a_log_that_is_cut_costs_what_stands_behind_the_damage() {
 
 #[test]
 fn a_chunk_snapshot_must_fit_the_log() {
-    let night = Night::new();
-    // The log ends with segment 5.
-    let snapshot = |number: u32| {
-        night
-            .data()
-            .join(format!("chunk_snapshot.{number:06}.0000000000"))
+    type Fault<'a> = (&'a str, &'a dyn Fn(&Path), Option<Kind>, Option<u64>);
+    let first = "chunk_snapshot.000001.0000000000/00000000";
+    let series = |number, encoding| {
+        let name = if number == 1 { "a" } else { "b" };
+        logs::snapshot_series(number, name, encoding)
     };
-    fs::create_dir(snapshot(5)).unwrap();
-    assert!(problems(&night.verdict(|_| {})).is_empty());
-    fs::rename(snapshot(5), snapshot(6)).unwrap();
-    assert_eq!(problems(&night.verdict(|_| {})), [Kind::SnapshotUnusable]);
-    let old = night.verdict(|assumed| assumed.release = Release::OLDEST);
-    assert_eq!(problems(&old), [Kind::SnapshotAhead]);
-    fs::rename(snapshot(6), snapshot(4)).unwrap();
-    fs::write(snapshot(4).join("00000000"), [7; 100]).unwrap();
-    assert_eq!(problems(&night.verdict(|_| {})), [Kind::SnapshotUnusable]);
+    let write =
+        |data: &Path, path: &str, records: &[Vec<u8>]| logs::write_segment(data, path, records);
+    let both = [series(1, Some(1)), series(2, None)];
+    let cases: [Fault<'_>; 9] = [
+        ("whole", &|data| write(data, first, &both), None, None),
+        (
+            "a series less",
+            &|data| write(data, first, &both[..1]),
+            Some(Kind::SnapshotShort),
+            Some(20),
+        ),
+        (
+            "empty",
+            &|data| fs::create_dir(data.join(first).parent().unwrap()).unwrap(),
+            Some(Kind::SnapshotShort),
+            Some(40),
+        ),
+        (
+            "before the log",
+            &|data| write(data, "chunk_snapshot.000000.0000000000/00000000", &[]),
+            None,
+            None,
+        ),
+        (
+            "a segment is missing",
+            &|data| {
+                write(data, first, &both);
+                write(data, "chunk_snapshot.000001.0000000000/00000002", &both);
+            },
+            Some(Kind::SnapshotUnusable),
+            None,
+        ),
+        (
+            "damaged",
+            &|data| {
+                write(data, first, &both);
+                flip(&data.join(first), 20);
+            },
+            Some(Kind::SnapshotUnusable),
+            None,
+        ),
+        (
+            "an unknown encoding",
+            &|data| write(data, first, &[series(1, Some(99)), series(2, None)]),
+            Some(Kind::SnapshotUnusable),
+            None,
+        ),
+        (
+            "a file",
+            &|data| {
+                write(data, first, &both);
+                fs::write(data.join("chunk_snapshot.x"), b"").unwrap();
+            },
+            Some(Kind::SnapshotUnusable),
+            None,
+        ),
+        (
+            "ahead of the log",
+            &|data| write(data, "chunk_snapshot.000002.0000000000/00000000", &both),
+            Some(Kind::SnapshotAhead),
+            None,
+        ),
+    ];
+    for (name, make, wanted, lost) in cases {
+        let root = tempfile::tempdir().unwrap();
+        CHUNK_FAULTS[0].1(root.path());
+        write(root.path(), "wal/00000001", &[]);
+        assert!(problems(&verdict(root.path(), |_| {})).is_empty());
+        make(root.path());
+        let found = verdict(root.path(), |_| {});
+        assert_eq!(
+            problems(&found),
+            wanted.into_iter().collect::<Vec<_>>(),
+            "{name}"
+        );
+        let samples = found
+            .all_findings()
+            .find_map(|finding| finding.loss?.samples);
+        assert_eq!(samples, lost, "{name}");
+    }
+}
+
+#[test]
+fn a_series_under_two_numbers_is_in_the_snapshot_under_the_first() {
+    let root = tempfile::tempdir().unwrap();
+    let samples = |number| logs::samples(&every_15s(number, END, 2));
+    let log = [
+        logs::series(&[(1, "a")]),
+        logs::series(&[(2, "a")]),
+        samples(2),
+    ];
+    logs::write_segment(root.path(), "wal/00000000", &log);
+    logs::write_segment(root.path(), "wal/00000001", &[]);
+    let snapshot = [logs::snapshot_series(1, "a", None)];
+    logs::write_segment(
+        root.path(),
+        "chunk_snapshot.000001.0000000000/00000000",
+        &snapshot,
+    );
+    assert!(problems(&verdict(root.path(), |_| {})).is_empty());
 }
 
 #[test]

@@ -3,51 +3,82 @@
 use std::path::{Path, PathBuf};
 
 use super::directory::about_path;
-use crate::block::{DataDir, EntryKind};
+use crate::block::{DataDir, Entry, EntryKind};
 use crate::error::Result;
 use crate::head::{Fate, Floor, HeadChunks, HeadProblem, Snapshots};
 use crate::model::Millis;
 use crate::raw::ReadMode;
-use crate::start::{Facts, Obstacle, Release, Stage};
+use crate::start::{Facts, Obstacle, Stage};
 use crate::verify::{Finding, Findings, Kind, Loss, Options};
-use crate::wal::{HeadSpan, Logs, Tally, Watch};
+use crate::wal::{HeadSpan, Logs, Snapshot, Tally, Watch};
 
-/// What `chunks_head` holds, read as a start does that takes samples before `floor` for stored.
-#[derive(Debug)]
+/// What a data directory keeps of the head beside its logs.
+#[derive(Debug, Default)]
 pub(in crate::verify) struct Head {
-    floor: Millis,
-    found: Result<HeadChunks>,
+    /// `chunks_head`, read as a start does that takes samples before this time for stored.
+    chunks: Option<(Millis, Result<HeadChunks>)>,
+    snapshots: Option<Snapshots>,
 }
 
-/// Reads `chunks_head`, if it is there, on the assumption that all blocks are opened.
-pub(in crate::verify) fn read(scanned: &DataDir, mode: ReadMode) -> Option<Head> {
-    let floor = scanned.in_order_end().unwrap_or(Millis::MIN);
-    let found = HeadChunks::read(scanned.find(EntryKind::ChunksHead)?, Floor(floor), mode);
-    Some(Head { floor, found })
+/// Reads it, on the assumption that all blocks are opened.
+pub(in crate::verify) fn read(scanned: &DataDir, mode: ReadMode) -> Head {
+    let floor = || scanned.in_order_end().unwrap_or(Millis::MIN);
+    let chunks = scanned.find(EntryKind::ChunksHead).map(|dir| {
+        let floor = floor();
+        (floor, HeadChunks::read(dir, Floor(floor), mode))
+    });
+    let is_snapshot = |entry: &Entry| {
+        entry.path.file_name().is_some_and(|name| {
+            name.to_string_lossy().starts_with("chunk_snapshot.") && !entry.kind.is_temporary()
+        })
+    };
+    let has_snapshot = scanned.entries().iter().any(is_snapshot);
+    let snapshots = has_snapshot.then(|| Snapshots::read(scanned.path(), mode).ok());
+    Head {
+        chunks,
+        snapshots: snapshots.flatten(),
+    }
 }
 
 impl Head {
-    /// The chunks that a start keeps, if the WAL defines their series.
-    pub(in crate::verify) fn spans(&self) -> Vec<HeadSpan> {
-        let kept = self.found.as_ref().ok().filter(|found| found.is_kept());
-        kept.map_or_else(Vec::new, |found| found.spans.clone())
+    /// What is to be compared with the WAL: the chunks that a start keeps if the WAL defines their series, and the snapshot that it uses.
+    pub(in crate::verify) fn watch(&self) -> Watch {
+        let chunks = self
+            .chunks
+            .as_ref()
+            .and_then(|(_, found)| found.as_ref().ok());
+        let kept = chunks.filter(|found| found.is_kept());
+        let spans = kept.map_or_else(Vec::new, |found| found.spans.clone());
+        let used = self
+            .snapshots
+            .as_ref()
+            .filter(|found| found.problems.is_empty());
+        let snapshot = used.and_then(|found| {
+            let (_, segment, _) = found.newest.as_ref()?;
+            Some(Snapshot {
+                series: found.series.clone(),
+                segment: *segment,
+            })
+        });
+        Watch::new(spans).with_snapshot(snapshot)
     }
 }
 
 /// Says what is wrong with the head's files beside the logs; samples before `floor` are in blocks.
 pub(in crate::verify) fn check(
     scanned: &DataDir,
-    head: Option<Head>,
+    head: Head,
     floor: Millis,
     logs: Option<&Logs>,
     options: Options,
     facts: &mut Facts,
     findings: &mut Findings,
 ) {
-    if let (Some(head), Some(dir)) = (head, scanned.find(EntryKind::ChunksHead)) {
+    if let (Some((read_for, found)), Some(dir)) = (head.chunks, scanned.find(EntryKind::ChunksHead))
+    {
         // Not all blocks count, or the checkpoint says more.
-        let found = if head.floor == floor {
-            head.found
+        let found = if read_for == floor {
+            found
         } else {
             HeadChunks::read(dir, Floor(floor), options.read_mode)
         };
@@ -77,29 +108,48 @@ pub(in crate::verify) fn check(
             }
         }
     }
-    if scanned.find(EntryKind::ChunkSnapshot).is_some() {
-        let last = logs.and_then(|logs| logs.wal.as_ref()).and_then(|wal| {
-            let segments = wal.segments.iter().map(|segment| segment.number);
-            segments
-                .chain(wal.superseded.iter().map(|segment| segment.number))
-                .max()
+    if let Some(snapshots) = &head.snapshots {
+        check_snapshot(snapshots, logs, facts, findings);
+    }
+}
+
+/// Servers with the feature `memory-snapshot-on-shutdown` read the newest snapshot, and of the WAL what comes after it.
+fn check_snapshot(
+    snapshots: &Snapshots,
+    logs: Option<&Logs>,
+    facts: &mut Facts,
+    findings: &mut Findings,
+) {
+    for problem in &snapshots.problems {
+        report(problem, Kind::SnapshotUnusable, facts, findings);
+    }
+    let Some((newest, ..)) = &snapshots.newest else {
+        return;
+    };
+    let last = logs.and_then(|logs| logs.wal.as_ref()).and_then(|wal| {
+        let segments = wal.segments.iter();
+        let numbers = segments.map(|segment| segment.number);
+        numbers
+            .chain(wal.superseded.iter().map(|segment| segment.number))
+            .max()
+    });
+    if let Some(detail) = snapshots.ahead_of(last) {
+        let kind = Kind::SnapshotAhead;
+        findings.add(kind, || about_path(kind, newest.clone()).saying(detail));
+    }
+    let lost = logs.map_or_else(Tally::default, |logs| logs.watch.passed_over());
+    if let Some(series) = lost.series {
+        let kind = Kind::SnapshotShort;
+        findings.add(kind, || Finding {
+            loss: Some(Loss {
+                times: lost.times,
+                chunks: 0,
+                samples: Some(lost.samples),
+            }),
+            ..about_path(kind, newest.clone()).saying(format!(
+                "expected all series that the WAL has samples of before it, found none of number {series}"
+            ))
         });
-        let Ok(found) = Snapshots::read(scanned.path(), last, options.read_mode) else {
-            return;
-        };
-        let is_ahead = found
-            .newest
-            .as_ref()
-            .is_some_and(|(_, segment, _)| last.is_none_or(|last| last < *segment));
-        for problem in &found.problems {
-            let loses = is_ahead && options.start.release < Release::SNAPSHOT_AHEAD;
-            let kind = if loses {
-                Kind::SnapshotAhead
-            } else {
-                Kind::SnapshotUnusable
-            };
-            report(problem, kind, facts, findings);
-        }
     }
 }
 

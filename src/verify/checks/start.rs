@@ -24,7 +24,7 @@ pub(in crate::verify) struct Read<'a> {
     pub(in crate::verify) scanned: &'a DataDir,
     pub(in crate::verify) blocks: &'a [BlockVerdict],
     pub(in crate::verify) logs: Option<&'a Logs>,
-    pub(in crate::verify) head: Option<Head>,
+    pub(in crate::verify) head: Head,
 }
 
 /// Foretells a start on the directory and adds findings about what cannot be seen in any part of it alone.

@@ -5,12 +5,12 @@ use std::path::Path;
 use crate::block::{DataDir, EntryKind, Place};
 use crate::raw::ReadMode;
 use crate::verify::{Finding, Findings, Kind, Loss};
-use crate::wal::{Consequence, HeadSpan, Log, Logs, Oddity, Problem, ProblemKind};
+use crate::wal::{Consequence, Log, Logs, Oddity, Problem, ProblemKind, Watch};
 
-/// Reads the logs of a data directory beside the chunks of its head; nothing where there are no logs.
+/// Reads the logs of a data directory beside what else there is of its head; nothing where there are no logs.
 pub(in crate::verify) fn check(
     scanned: &DataDir,
-    chunks: Vec<HeadSpan>,
+    head: Watch,
     mode: ReadMode,
     findings: &mut Findings,
 ) -> Option<Logs> {
@@ -26,7 +26,7 @@ pub(in crate::verify) fn check(
     if !is_log(EntryKind::Wal) && !is_log(EntryKind::Wbl) {
         return None;
     }
-    let logs = Logs::read_beside(chunks, scanned.path(), scanned.in_order_end(), mode);
+    let logs = Logs::read_beside(head, scanned.path(), scanned.in_order_end(), mode);
     for (log, summary) in logs.iter() {
         let dir = scanned.path().join(log.name());
         for problem in &summary.problems {

@@ -209,6 +209,14 @@ impl Server {
         self.process.wait().unwrap();
     }
 
+    /// Has the server end by itself, with all that it does then.
+    pub(crate) fn end(mut self) {
+        let pid = self.process.id().to_string();
+        let ended = Command::new("kill").arg(pid).status().unwrap();
+        assert!(ended.success());
+        self.process.wait().unwrap();
+    }
+
     /// Makes a snapshot with the head in it, and gives the name of its directory in `snapshots/`.
     pub(crate) fn snapshot(&self) -> String {
         let body = http::post_for_answer(self.port, "/api/v1/admin/tsdb/snapshot").unwrap();
