@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::fingerprint::{deep_fingerprint, is_immutable};
 use super::survey::BlockSurvey;
-use crate::model::Ulid;
+use crate::model::{Succession, Ulid};
 use crate::repository::damage::Damage;
-use crate::repository::lineage::is_damaged;
+use crate::repository::lineage::{is_damaged, kin};
 use crate::repository::trash::Trash;
 use crate::repository::{
     Archive, StoredBlock, StoredFile, StoredObject, block_object, recipe_object,
@@ -220,4 +220,10 @@ pub(super) fn superseded<'a>(
         }
     }
     children
+}
+
+/// Who takes the place of whom among `blocks`, by what they say they hold. A damaged child takes nobody's.
+pub(super) fn succession<'a>(blocks: impl IntoIterator<Item = &'a StoredBlock>) -> Succession {
+    let sound = blocks.into_iter().filter(|block| !is_damaged(block));
+    Succession::of(sound.map(kin))
 }

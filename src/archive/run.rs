@@ -11,7 +11,7 @@ use super::commit::commit;
 use super::hooks::{Hooks, Moment};
 use super::logs::{LogFiles, open_logs};
 use super::pipeline::{Failure, Pipeline, Traffic};
-use super::plan::{Action, Change, Known, superseded};
+use super::plan::{Action, Change, Known, succession, superseded};
 use super::proof::{Children, Proof, prove};
 use super::server::refuse_other_server;
 use super::source::{Miss, SourceFile};
@@ -23,7 +23,7 @@ use crate::model::{Millis, Ulid};
 use crate::progress::{Progress, Silent};
 use crate::repair::{Catalog, mend};
 use crate::repository::damage::{self, Damage};
-use crate::repository::lineage::{coverage, has_problems, is_damaged};
+use crate::repository::lineage::{coverage, has_problems, is_damaged, kin};
 use crate::repository::portable::{self, Root, Staged};
 use crate::repository::trash::Trash;
 use crate::repository::{
@@ -523,6 +523,7 @@ impl Run<'_> {
     fn settle(&self, harvest: &mut Harvest) {
         let superseded = superseded(harvest.stored());
         self.prove(&superseded, harvest);
+        let succession = succession(harvest.stored());
         for (parent, children) in superseded {
             let named: Vec<_> = children.iter().map(Ulid::to_string).collect();
             let named = named.join(", ");
@@ -533,7 +534,11 @@ impl Run<'_> {
             let proof = harvest.proof(parent);
             // Prometheus deletes what it has compacted, or rewritten without what was deleted.
             if !dir.is_dir() {
-                harvest.blocks.remove(&parent);
+                // Beside aggregates of it, or a shard, it is all there is of its samples.
+                let told = harvest.blocks.get(&parent).map(|known| kin(&known.stored));
+                if !succession.heirs(parent, told.as_ref()).is_empty() {
+                    harvest.blocks.remove(&parent);
+                }
             } else if proof == Proof::Held {
                 harvest.blocks.remove(&parent);
                 let reason = format!("compacted into {named}, which is archived");

@@ -19,9 +19,6 @@ use crate::repository::{Fingerprint, StoredBlock, StoredFile};
 /// other file.
 const MAX_META_BYTES: u64 = 16 << 20;
 
-/// Most bytes of external labels and hints that a manifest repeats of one block.
-const MAX_TOLD_BYTES: usize = 4096;
-
 /// What a look at the source tells.
 #[derive(Debug, Default)]
 pub(super) struct Survey {
@@ -120,15 +117,7 @@ impl BlockSurvey {
         let Some(meta) = &self.meta else {
             return stored;
         };
-        let stream = meta.stream();
-        let texts = stream.labels.iter().flat_map(|(name, value)| [name, value]);
-        let texts = texts.chain(&meta.compaction.hints);
-        // What is left out here is read from the block's object when it matters.
-        if texts.map(|text| text.len() + 1).sum::<usize>() <= MAX_TOLD_BYTES {
-            stored.resolution = Some(stream.resolution);
-            stored.external_labels = stream.labels;
-            stored.hints.clone_from(&meta.compaction.hints);
-        }
+        stored.tell(meta.stream(), &meta.compaction.hints);
         stored
     }
 

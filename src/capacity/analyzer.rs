@@ -1,6 +1,6 @@
 //! Block after block into one analysis.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
@@ -17,7 +17,7 @@ use crate::block::Block;
 use crate::chunk::SEGMENT_HEADER;
 use crate::error::{InFile as _, Result};
 use crate::inspect::{Distribution, FULL_CHUNK, Faults, SeriesCounts, sections};
-use crate::model::{Millis, Ulid};
+use crate::model::{Kin, Millis, Stream, Succession, Ulid};
 use crate::raw::Malformed;
 
 /// What to analyse, and how closely.
@@ -58,8 +58,8 @@ pub struct BlockRow {
     pub small_bytes: u64,
     /// Parts that could not be read.
     pub faults: u64,
-    /// Blocks it was compacted from.
-    pub parents: Vec<Ulid>,
+    /// What decides whether it and others hold the same.
+    pub kin: Kin,
 }
 
 impl BlockRow {
@@ -317,7 +317,7 @@ impl Analysis {
             chunk_bytes,
             small_bytes: meta_bytes.saturating_add(tombstone_bytes),
             faults,
-            parents: meta.compaction.parents.iter().map(|p| p.ulid).collect(),
+            kin: meta.kin(meta.ulid),
         });
     }
 
@@ -392,22 +392,20 @@ impl Analysis {
     }
 
     fn overlapping(&self) -> u64 {
-        let mut end = Millis::MIN;
+        let mut ends: BTreeMap<&Stream, Millis> = BTreeMap::new();
         let mut count = 0;
         for block in &self.blocks {
-            count += u64::from(block.min_time < end);
-            end = end.max(block.max_time);
+            let end = ends.entry(&block.kin.stream).or_insert(Millis::MIN);
+            count += u64::from(block.min_time < *end);
+            *end = block.max_time.max(*end);
         }
         count
     }
 
     fn superseded(&self) -> u64 {
-        let parents: BTreeSet<Ulid> = self
-            .blocks
-            .iter()
-            .flat_map(|block| block.parents.iter().copied())
-            .collect();
+        let succession = Succession::of(self.blocks.iter().map(|block| block.kin.clone()));
         let blocks = self.blocks.iter();
-        blocks.filter(|block| parents.contains(&block.ulid)).count() as u64
+        let superseded = blocks.filter(|block| !succession.heirs(block.ulid, None).is_empty());
+        superseded.count() as u64
     }
 }

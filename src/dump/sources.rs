@@ -1,12 +1,11 @@
 //! Opening the blocks of a directory that a dump needs.
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 
 use super::Options;
 use crate::block::{Block, BlockFiles, DataDir, Entry, Meta, read_meta};
 use crate::error::{Error, Result};
-use crate::model::Ulid;
+use crate::model::{Succession, Ulid};
 use crate::raw::ReadMode;
 
 /// The blocks of a directory that hold samples of the time asked for.
@@ -35,23 +34,29 @@ impl Sources {
     /// left out.
     pub fn open(dir: &DataDir, options: &Options, mode: ReadMode) -> Self {
         let mut sources = Sources::default();
-        let mut children: HashMap<Ulid, Ulid> = HashMap::new();
+        let mut readable = Vec::new();
         let mut failed = Vec::new();
         for entry in dir.blocks() {
             match open(entry, options, mode) {
                 Ok((meta, block)) => {
-                    let parents = meta.compaction.parents.iter();
-                    children.extend(parents.map(|parent| (parent.ulid, meta.ulid)));
+                    readable.push(meta.kin(meta.ulid));
                     sources.blocks.extend(block);
                 }
                 Err(_) if !entry.path.exists() => {}
                 Err(error) => failed.push((entry, error)),
             }
         }
+        let readable = Succession::of(readable);
+        let heir = |entry: &Entry| {
+            let ulid = entry.ulid?;
+            let meta = BlockFiles::scan(&entry.path).and_then(|files| read_meta(&files));
+            let told = meta.ok().map(|meta| meta.kin(ulid));
+            readable.heirs(ulid, told.as_ref()).into_iter().next()
+        };
         let unreadable = failed.into_iter().map(|(entry, error)| Unreadable {
             dir: entry.path.clone(),
             error,
-            superseded_by: entry.ulid.and_then(|ulid| children.get(&ulid).copied()),
+            superseded_by: heir(entry),
         });
         sources.unreadable = unreadable.collect();
         sources

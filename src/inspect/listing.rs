@@ -12,7 +12,7 @@ use super::marks::{Mark, marks};
 use crate::block::{BlockFiles, DataDir, Entry, EntryKind, Meta, read_meta};
 use crate::chunk::{Encodings, SEGMENT_HEADER, Segment};
 use crate::error::{Error, Result};
-use crate::model::{Millis, Stream, Ulid};
+use crate::model::{Millis, Stream, Succession, Ulid};
 use crate::start::{Reach, Release};
 
 /// Overlapping blocks that a block names; in a directory where everything overlaps the list would grow
@@ -59,8 +59,11 @@ pub struct ListedBlock {
     /// Blocks whose range overlaps this one's, at most 16 of them. A block and the one it was compacted into
     /// do not count, nor do blocks of another resolution, shard or tenant: they are meant to lie beside it.
     pub overlaps: Vec<Ulid>,
-    /// The block that names this one as its parent: Prometheus deletes this one at its next start.
+    /// The block that was compacted from this one, and holds its samples: Prometheus deletes this one at its next start.
     pub superseded_by: Option<Ulid>,
+    /// A block that names this one as its parent and does not hold its samples, like aggregates or one shard of it: Prometheus deletes this
+    /// one all the same.
+    pub parent_of: Option<Ulid>,
     /// In which ways its range of time cannot be true, once [`Listing::judge`] has looked.
     pub reach: Vec<Reach>,
     /// The release of Prometheus that its first chunks need, where that is newer than the oldest one known.
@@ -216,23 +219,16 @@ impl Listing {
     }
 
     fn find_children(&mut self) {
-        let mut parents: Vec<(Ulid, Ulid)> = self
+        let kins = self
             .blocks
             .iter()
-            .flat_map(|block| {
-                let child = block.meta.ulid;
-                let parents = block.meta.compaction.parents.iter();
-                parents.map(move |parent| (parent.ulid, child))
-            })
-            .filter(|(parent, child)| parent != child)
-            .collect();
-        parents.sort_unstable();
+            .map(|block| block.meta.kin(block.meta.ulid));
+        let succession = Succession::of(kins);
         for block in &mut self.blocks {
-            let at = parents.partition_point(|(parent, _)| *parent < block.meta.ulid);
-            block.superseded_by = parents
-                .get(at)
-                .filter(|(parent, _)| *parent == block.meta.ulid)
-                .map(|(_, child)| *child);
+            let ulid = block.meta.ulid;
+            let first = succession.children(ulid).next();
+            block.superseded_by = succession.heirs(ulid, None).into_iter().next();
+            block.parent_of = first.filter(|_| block.superseded_by.is_none());
         }
     }
 
@@ -350,6 +346,7 @@ fn describe(entry: &Entry, files: &BlockFiles, meta: Meta) -> ListedBlock {
         gap: None,
         overlaps: Vec::new(),
         superseded_by: None,
+        parent_of: None,
         reach: Vec::new(),
         needs: None,
         meta,
@@ -408,15 +405,23 @@ mod tests {
     /// A block that covers these hours; `number` makes its ULID.
     fn block(number: u128, hours: std::ops::Range<i64>, parents: &[u128]) -> ListedBlock {
         let ulid = Ulid::from_parts(0, number);
+        let sources: Vec<_> = match parents {
+            [] => vec![ulid.to_string()],
+            parents => parents
+                .iter()
+                .map(|parent| Ulid::from_parts(0, *parent).to_string())
+                .collect(),
+        };
         let parents: Vec<_> = parents
             .iter()
             .map(|parent| format!(r#"{{"ulid":"{}"}}"#, Ulid::from_parts(0, *parent)))
             .collect();
         let meta = format!(
             r#"{{"ulid":"{ulid}","minTime":{},"maxTime":{},"version":1,
-                "compaction":{{"parents":[{}]}}}}"#,
+                "compaction":{{"sources":["{}"],"parents":[{}]}}}}"#,
             hours.start * HOUR,
             hours.end * HOUR,
+            sources.join("\",\""),
             parents.join(",")
         );
         ListedBlock {
@@ -431,6 +436,7 @@ mod tests {
             gap: None,
             overlaps: Vec::new(),
             superseded_by: None,
+            parent_of: None,
             reach: Vec::new(),
             needs: None,
         }

@@ -5,6 +5,7 @@ mod histogram;
 mod kin;
 mod labels;
 mod stream;
+mod succession;
 mod ulid;
 
 pub use self::ulid::Ulid;
@@ -13,6 +14,7 @@ pub use histogram::{CounterReset, HistogramLayout, HistogramSample, Span};
 pub use kin::{Content, Family, Held, Kin, families, inherit_atoms};
 pub use labels::{Label, Labels};
 pub use stream::{SHARD_LABEL, Shard, Stream};
+pub use succession::Succession;
 
 use std::fmt;
 

@@ -9,9 +9,9 @@ use super::catalog::Catalog;
 use crate::block::Meta;
 use crate::dense::{SPLICE_FILE, digests};
 use crate::error::{Error, Result};
-use crate::model::{Millis, Ulid};
+use crate::model::{Millis, Succession, Ulid};
 use crate::progress::Silent as NoProgress;
-use crate::repository::lineage::coverage;
+use crate::repository::lineage::{coverage, kin};
 use crate::repository::portable::{Object, Root, Silent};
 use crate::repository::{
     Archive, ArchiveId, FindingCounts, Fingerprint, Hasher, LeftOut, MANIFEST_VERSION, PACK,
@@ -70,12 +70,8 @@ pub(super) fn rebuild(
             }
         }
     }
-    let children = blocks.values();
-    let superseded: BTreeSet<Ulid> = children
-        .flat_map(|child| child.parents.iter().filter(|parent| **parent != child.ulid))
-        .copied()
-        .collect();
-    blocks.retain(|ulid, _| !superseded.contains(ulid));
+    let succession = Succession::of(blocks.values().map(kin));
+    blocks.retain(|ulid, _| succession.heirs(*ulid, None).is_empty());
     let mut logs = Vec::new();
     for name in catalog.listed.keys().filter(is_free) {
         let id = name.as_str().strip_prefix("wal/");
@@ -209,7 +205,7 @@ fn read_block(
         files.retain(|file| file.name.as_str() != STATISTICS_FILE);
     }
     let parents = meta.compaction.parents.iter().map(|parent| parent.ulid);
-    Ok(StoredBlock {
+    let mut block = StoredBlock {
         ulid,
         fingerprint: fingerprint.clone(),
         min_time: meta.min_time,
@@ -230,7 +226,9 @@ fn read_block(
         files,
         empty_dirs: Vec::new(),
         findings: FindingCounts::default(),
-    })
+    };
+    block.tell(meta.stream(), &meta.compaction.hints);
+    Ok(block)
 }
 
 fn describe_pack(store: &dyn Store, name: ObjectName, raw_bytes: u64) -> Result<StoredObject> {

@@ -424,6 +424,11 @@ fn notes(block: &ListedBlock) -> Vec<String> {
     if let Some(child) = block.superseded_by {
         notes.push(format!("superseded by {child}"));
     }
+    if let Some(child) = block.parent_of {
+        notes.push(format!(
+            "parent of {child}, which lacks samples of it: Prometheus deletes this one"
+        ));
+    }
     if block.meta.compaction.deletable {
         notes.push("marked deletable".to_owned());
     }

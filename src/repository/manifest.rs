@@ -11,7 +11,7 @@ use super::digest::Digest;
 use super::layout::{ArchiveId, FilePath, Fingerprint, ManifestName};
 use super::seal;
 use crate::error::{Error, Result};
-use crate::model::{Millis, Ulid};
+use crate::model::{Millis, Stream, Ulid};
 use crate::store::ObjectName;
 
 /// Newest version of the manifest format that this program writes and reads.
@@ -149,7 +149,21 @@ pub struct StoredBlock {
     pub findings: FindingCounts,
 }
 
+/// Most bytes of labels and hints that a manifest repeats of one block.
+const MAX_TOLD_BYTES: usize = 4096;
+
 impl StoredBlock {
+    /// Takes down what its `meta.json` says of the samples it holds. What is too long for a manifest is read from the block's object when it matters.
+    pub fn tell(&mut self, stream: Stream, hints: &[String]) {
+        let texts = stream.labels.iter().flat_map(|(name, value)| [name, value]);
+        let texts = texts.chain(hints);
+        if texts.map(|text| text.len() + 1).sum::<usize>() <= MAX_TOLD_BYTES {
+            self.resolution = Some(stream.resolution);
+            self.external_labels = stream.labels;
+            self.hints = hints.to_vec();
+        }
+    }
+
     /// Total size of its files in bytes.
     pub fn bytes(&self) -> u64 {
         total_bytes(&self.files)

@@ -124,6 +124,7 @@ fn a_listing_of_blocks_that_all_overlap() {
             gap: None,
             overlaps: Vec::new(),
             superseded_by: None,
+            parent_of: None,
             reach: Vec::new(),
             needs: None,
         }

@@ -387,3 +387,62 @@ fn shards_labels_resolution_and_marks_are_listed_where_there_are_any() {
         .filter(|block| block["marks"] != Json::Array(Vec::new()));
     assert_eq!(marked.count(), 1);
 }
+
+/// Adds `parent` to the parents of the block in `dir`.
+fn make_child(dir: &Path, parent: &str) {
+    let path = dir.join("meta.json");
+    let mut meta: Json = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    meta["compaction"]["parents"] = json!([{"ulid": parent, "minTime": 1_789_999_200_000_i64, "maxTime": 1_790_013_600_000_i64}]);
+    fs::write(&path, meta.to_string()).unwrap();
+}
+
+#[test]
+fn aggregates_and_shards_take_no_blocks_place_and_overlap_nothing() {
+    for directory in ["thanos/aggregates", "thanos/shards"] {
+        let ran = narthex(&["list", directory]);
+        assert!(!ran.out.contains("overlaps"), "{}", ran.out);
+        let ran = narthex(&["analyze", directory, "--json"]);
+        let found: Json = serde_json::from_str(&ran.out).unwrap();
+        assert_eq!(found["summary"]["overlapping"], 0);
+    }
+    let copy = Copy::of("thanos/aggregates");
+    let raw = copy.path().join(RAW);
+    make_child(&copy.path().join(FIVE_MINUTES), RAW);
+    let ran = copy.narthex("list", &[]);
+    let said = format!("parent of {FIVE_MINUTES}, which lacks samples of it");
+    assert!(
+        ran.out.contains(&said) && !ran.out.contains("superseded"),
+        "{}",
+        ran.out
+    );
+    let ran = copy.narthex("analyze", &["--json"]);
+    let found: Json = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(found["summary"]["superseded"], 0);
+    let ran = copy.narthex("whatif", &["--drop-metric", "nothing", "--json"]);
+    assert!(
+        !ran.err.contains("superseded") && !ran.out.contains("\"by\""),
+        "{}",
+        ran.out
+    );
+    // Both are archived, and the parent is all there is of its samples.
+    let dir = tempfile::tempdir().unwrap();
+    let kept = Kept { dir };
+    assert_eq!(kept.run(&["init"], &[]).code, 0);
+    let source = copy.path().to_str().unwrap();
+    let ran = kept.run(&["backup", source], &["--source", "s"]);
+    assert_eq!(ran.code, 3, "{}", ran.err);
+    let (_, found) = kept.restore("all", &[]);
+    assert_eq!(found, names([RAW, FIVE_MINUTES, ONE_HOUR]));
+    // Archives that were lost are made anew with it.
+    let repo = kept.dir.path().join("repo");
+    fs::remove_dir_all(repo.join("archives")).unwrap();
+    let ran = kept.run(&["repair"], &["--orphans"]);
+    assert_eq!(ran.code, 0, "{} {}", ran.out, ran.err);
+    let (_, found) = kept.restore("again", &[]);
+    assert_eq!(found, names([RAW, FIVE_MINUTES, ONE_HOUR]));
+    // What cannot be read of it is missing from a dump.
+    fs::write(raw.join("index"), b"").unwrap();
+    let ran = copy.narthex("dump", &[]);
+    assert_eq!(ran.code, 3, "{}", ran.err);
+    assert!(ran.err.contains(RAW), "{}", ran.err);
+}

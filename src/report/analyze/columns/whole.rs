@@ -25,14 +25,14 @@ pub(in crate::report) const SUMMARY: &[Column<Totals>] = &[
         key: "overlapping",
         heading: "… overlapping",
         unit: Unit::Count,
-        explanation: "Blocks that begin before an earlier one ends: their samples may count twice.",
+        explanation: "Blocks that begin before an earlier one of the same resolution, shard and tenant ends: their samples may count twice.",
         value: |t| Value::Count(t.overlapping),
     },
     Column {
         key: "superseded",
         heading: "… superseded",
         unit: Unit::Count,
-        explanation: "Blocks that another one was compacted from: what they hold counts twice.",
+        explanation: "Blocks that another one was compacted from and holds all of: what they hold counts twice.",
         value: |t| Value::Count(t.superseded),
     },
     Column {
