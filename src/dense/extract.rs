@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use super::cache::Cache;
 use super::read::StoredPack;
 use super::recipe::{Recipe, SegmentRecipe};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::index::Generation;
 use crate::pack::{Pack, PackBytes, SegmentSink, Splice, extract, symbols, unpack};
 use crate::repository::{Digest, Hasher, StoredBlock, StoredFile, StoredObject};
@@ -28,6 +28,37 @@ pub struct Extracted {
     pub samples: Option<[u64; 2]>,
 }
 
+/// Most packs of other blocks that are tried for one that is broken.
+const MAX_TRIES: usize = 4;
+
+/// Finds out how segments and index of `block` come back: from its `own_packs`, if all are there, by its `own` recipe or without it; or from the packs of
+/// blocks that hold all its samples, `others`.
+///
+/// # Errors
+///
+/// When the store fails. What cannot be read here may be read elsewhere.
+pub fn derive(
+    store: &dyn Store,
+    cache: &Cache,
+    block: &StoredBlock,
+    own: Option<&(Recipe, Splice)>,
+    own_packs: Option<Vec<(ObjectName, u64)>>,
+    others: impl Iterator<Item = Vec<(ObjectName, u64)>>,
+) -> Result<Option<(Extracted, Vec<(ObjectName, u64)>)>> {
+    let own_packs = own_packs.filter(|packs| !packs.is_empty());
+    let own_packs = own_packs.into_iter().map(|packs| (packs, true));
+    let others = others.filter(|packs| !packs.is_empty());
+    let others = others.take(MAX_TRIES).map(|packs| (packs, false));
+    for (packs, are_own) in own_packs.chain(others) {
+        match extract_block(store, cache, block, own, &packs, are_own) {
+            Ok(Some(found)) => return Ok(Some((found, packs))),
+            Err(error) if error.kind() == ErrorKind::Io => return Err(error),
+            Ok(None) | Err(_) => {}
+        }
+    }
+    Ok(None)
+}
+
 /// Finds out how segments and index of `block` come back from `packs`, as all their chunks of its time; or, if they are what its `own` packs were, as it did from
 /// those. What the `cache` remembers of its own packs, or what can still be read of them, tells symbols that no series uses. `None` when they do
 /// not come back.
@@ -35,7 +66,7 @@ pub struct Extracted {
 /// # Errors
 ///
 /// When a pack cannot be read.
-pub fn extract_block(
+fn extract_block(
     store: &dyn Store,
     cache: &Cache,
     block: &StoredBlock,
@@ -233,7 +264,7 @@ impl SegmentSink for Sums {
 pub fn is_sound(store: &dyn Store, object: &StoredObject) -> Result<bool> {
     const STEP: u64 = 4 << 20;
     let bytes = match store.size(&object.name) {
-        Err(gone) if gone.kind() == crate::error::ErrorKind::NotFound => return Ok(false),
+        Err(gone) if gone.kind() == ErrorKind::NotFound => return Ok(false),
         bytes => bytes?,
     };
     if bytes != object.bytes {

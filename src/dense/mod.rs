@@ -13,9 +13,9 @@ mod stats;
 mod write;
 
 pub use cache::{Cache, Entry, NewEntry};
-pub use extract::{Extracted, extract_block, is_sound};
-pub use read::{comes_back, digests, read_packed};
+pub use extract::{Extracted, derive, is_sound};
+pub use read::{comes_back, digests, read_extracted, read_packed};
 pub use recipe::{IndexRecipe, RECIPE_FILE, Recipe, SPLICE_FILE, SegmentRecipe};
-pub use sound::{Sound, with_sound_packs};
+pub use sound::{Sound, recipe_of, with_sound_packs};
 pub use stats::{CodecStats, PartStats, Stats, stats};
 pub use write::{StagedPack, stage_pack};

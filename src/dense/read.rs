@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use super::extract::Extracted;
 use super::recipe::Recipe;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Ulid;
@@ -63,6 +64,31 @@ pub fn read_packed(
         }
     }
     Ok(())
+}
+
+/// Rebuilds the files that come back by `extracted` from `packs`, as [`read_packed`] does.
+///
+/// # Errors
+///
+/// As [`read_packed`].
+pub fn read_extracted(
+    store: &dyn Store,
+    extracted: &Extracted,
+    packs: &[(ObjectName, u64)],
+    segments: &mut dyn Visitor,
+    index: &mut dyn Visitor,
+    progress: &dyn Progress,
+) -> Result<()> {
+    let wanted: Vec<&StoredFile> = extracted.files.iter().collect();
+    let packs = packs.iter();
+    let packs: Vec<_> = packs
+        .map(|(name, bytes)| StoredPack::new(store, name, *bytes))
+        .collect();
+    let mut outputs = Outputs {
+        segments: Files::new(&wanted, segments),
+        index: Files::new(&wanted, index),
+    };
+    outputs.rebuild(&packs, &extracted.recipe, &extracted.splice, progress)
 }
 
 /// Rebuilds what the recipe object `name` and its packs hold, and says which packs they are and what the files are: for objects that no

@@ -92,8 +92,8 @@ fn is_readable(stored: &StoredPack<'_>) -> Result<()> {
     SoundPacks::open(std::slice::from_ref(&pack), &Splice::default()).map(|_| ())
 }
 
-/// How the block follows from its packs, wherever that can be read.
-fn recipe_of(copies: &Copies, block: &StoredBlock) -> Option<(Recipe, Splice)> {
+/// How `block` follows from its packs, wherever that can be read.
+pub fn recipe_of(copies: &Copies, block: &StoredBlock) -> Option<(Recipe, Splice)> {
     let names = || block.packs.iter().map(|pack| &pack.name);
     copies.places(&block.object).into_iter().find_map(|place| {
         let mut store = Redirected::new(copies.store());

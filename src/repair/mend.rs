@@ -8,8 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 
 use super::catalog::Catalog;
-use super::meta::{guess, guess_empty};
-use crate::dense::{Cache, Extracted, Recipe, SPLICE_FILE, extract_block};
+use crate::dense::{Cache, Extracted, Recipe, SPLICE_FILE, derive};
 use crate::error::{Error, ErrorKind, Result};
 use crate::pack::Splice;
 use crate::progress::{Progress, Silent};
@@ -19,10 +18,8 @@ use crate::repository::{
     Digest, FilePath, Hasher, RECIPE_FILE, Repository, StoredBlock, StoredFile, StoredObject,
     mended_object,
 };
+use crate::restore::{guess, guess_empty};
 use crate::store::{ObjectName, Store, write_error};
-
-/// Most blocks whose packs are tried for one that is broken.
-const MAX_TRIES: usize = 4;
 
 /// Largest file that is carried over into a new object in memory, in bytes: `meta.json`, tombstones.
 const MAX_SMALL: u64 = 64 << 20;
@@ -271,51 +268,21 @@ impl Mender<'_> {
                 .find(|(name, bytes)| *bytes == pack.bytes && !self.catalog.damage.contains(name))
                 .cloned()
         });
-        if let Some(packs) = own
-            .collect::<Option<Vec<_>>>()
-            .filter(|own| !own.is_empty())
-        {
-            let found = passing(extract_block(
-                self.store,
-                self.cache,
-                block,
-                recipe.as_ref(),
-                &packs,
-                true,
-            ))?;
-            if found.is_some() {
-                return Ok(found);
-            }
-        }
+        let own = own.collect::<Option<Vec<_>>>();
         let wanted = atoms(block);
         let stored = self.catalog.archives.iter().rev();
         let stored = stored.flat_map(|archive| &archive.blocks);
-        let mut tried: Vec<&[StoredObject]> = Vec::new();
-        for other in self.live.iter().copied().chain(stored) {
+        let mut tried: BTreeSet<Vec<&ObjectName>> = BTreeSet::new();
+        let others = self.live.iter().copied().chain(stored).filter(|other| {
             let is_child = other.ulid != block.ulid && wanted.is_subset(&atoms(other));
-            let is_new = !other.packs.is_empty() && !tried.contains(&other.packs.as_slice());
-            let is_live = self.live.iter().any(|live| live.ulid == other.ulid);
-            if !is_child || !is_new || !(is_live || other.packs.iter().all(is_usable)) {
-                continue;
-            }
-            if tried.len() == MAX_TRIES {
-                break;
-            }
-            tried.push(&other.packs);
-            let packs = names(&other.packs);
-            let found = passing(extract_block(
-                self.store,
-                self.cache,
-                block,
-                recipe.as_ref(),
-                &packs,
-                false,
-            ))?;
-            if found.is_some() {
-                return Ok(found);
-            }
-        }
-        Ok(None)
+            let is_live = || self.live.iter().any(|live| live.ulid == other.ulid);
+            is_child
+                && (is_live() || other.packs.iter().all(is_usable))
+                && tried.insert(other.packs.iter().map(|pack| &pack.name).collect())
+        });
+        let others = others.map(|other| names(&other.packs));
+        let found = derive(self.store, self.cache, block, recipe.as_ref(), own, others)?;
+        Ok(found.map(|(extracted, _)| extracted))
     }
 
     /// How a block follows from its own packs, if that can still be read.

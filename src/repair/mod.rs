@@ -5,7 +5,6 @@
 mod archive;
 mod catalog;
 mod mend;
-mod meta;
 mod prove;
 mod run;
 mod settle;

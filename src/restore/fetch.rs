@@ -7,15 +7,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::dense::read_packed;
+use super::guess::{guess, guess_empty};
+use crate::dense::{Cache, derive, read_extracted, read_packed, recipe_of};
 use crate::error::{Error, Result};
 use crate::progress::Silent;
 use crate::repository::copies::{Copies, Place, Redirected, Trust};
+use crate::repository::lineage::kin;
 use crate::repository::portable::{Object, Root, Visitor};
 use crate::repository::{
     DENSE, Digest, FilePath, PACK, PORTABLE, StoredBlock, StoredFile, StoredObject, StoredWal,
     recipe_packs,
 };
+use crate::store::ObjectName;
 
 /// Receives files, and forgets those that turn out wrong.
 pub(super) trait Sink: Visitor {
@@ -101,9 +104,11 @@ pub(super) fn fetch_block(
         }
         fetch.take_packs(variant, is_own, segments, index)?;
         if fetch.is_complete() {
-            break;
+            return Ok(fetch.done());
         }
     }
+    let samples = fetch.take_derived(block, segments, index)?;
+    fetch.take_guessed(block, samples, segments)?;
     Ok(fetch.done())
 }
 
@@ -304,6 +309,114 @@ impl<'c> Fetch<'c> {
             if !self.needs(&block.files) {
                 break;
             }
+        }
+        Ok(())
+    }
+
+    /// Takes what can be rebuilt of `block` without its recipe: from its own packs, or from those of a block that it was compacted into. Gives the
+    /// samples of floats and of histograms that it has.
+    fn take_derived(
+        &mut self,
+        block: &StoredBlock,
+        segments: &mut dyn Sink,
+        index: &mut dyn Sink,
+    ) -> Result<[u64; 2]> {
+        let unknown = [block.samples, 0];
+        let is_rebuilt = |file: &&StoredFile| {
+            let name = file.name.as_str();
+            name == "index" || name.starts_with("chunks/")
+        };
+        if !self.needs(block.files.iter().filter(is_rebuilt)) {
+            return Ok(unknown);
+        }
+        let copies = self.copies;
+        let sound = |pack: &StoredObject| {
+            let places = copies.places(pack).into_iter();
+            let mut sound =
+                places.filter(|place| !matches!(place.trust, Trust::Mended | Trust::Damaged));
+            sound.next().map(|place| (place.name, place.bytes))
+        };
+        let all = |block: &StoredBlock| block.packs.iter().map(sound).collect::<Option<Vec<_>>>();
+        let wanted = kin(block);
+        let archives = copies.archives().iter().rev();
+        let mut tried: BTreeSet<Vec<&ObjectName>> = BTreeSet::new();
+        let others = archives
+            .flat_map(|archive| &archive.blocks)
+            .filter(|other| {
+                let theirs = kin(other);
+                let holds = other.ulid != block.ulid
+                    && theirs.stream == wanted.stream
+                    && wanted.atoms.is_subset(&theirs.atoms);
+                holds && tried.insert(other.packs.iter().map(|pack| &pack.name).collect())
+            });
+        let (store, cache) = (copies.store(), Cache::default());
+        let own = recipe_of(copies, block);
+        let (packs, others) = (all(block), others.filter_map(all));
+        let found = derive(store, &cache, block, own.as_ref(), packs, others);
+        let Ok(Some((extracted, packs))) = found else {
+            return Ok(unknown);
+        };
+        let mut proofs = (
+            Proof::new(&self.wanted, &self.done, segments),
+            Proof::new(&self.wanted, &self.done, index),
+        );
+        let read = read_extracted(
+            store,
+            &extracted,
+            &packs,
+            &mut proofs.0,
+            &mut proofs.1,
+            &Silent,
+        );
+        let proved = (proofs.0.finish(), proofs.1.finish());
+        if segments.has_failed() || index.has_failed() {
+            read?;
+        }
+        let mut proved = (proved.0?, proved.1?);
+        proved.0.append(&mut proved.1);
+        if !proved.0.is_empty() {
+            self.from
+                .extend(packs.iter().map(|(name, _)| name.to_string()));
+        }
+        self.done.extend(proved.0);
+        Ok(extracted.samples.unwrap_or(unknown))
+    }
+
+    /// Takes small files that are as Prometheus would write them.
+    fn take_guessed(
+        &mut self,
+        block: &StoredBlock,
+        samples: [u64; 2],
+        sink: &mut dyn Sink,
+    ) -> Result<()> {
+        let copies = self.copies;
+        let range_of = |ulid| {
+            let known = copies.variants(ulid).into_iter().next()?;
+            Some((known.min_time, known.max_time))
+        };
+        for file in &block.files {
+            if !self.needs([file]) {
+                continue;
+            }
+            let content = match file.name.as_str() {
+                "meta.json" => guess(block, file, samples, &range_of),
+                _ => guess_empty(file),
+            };
+            let Some(content) = content else {
+                continue;
+            };
+            let mut proof = Proof::new(&self.wanted, &self.done, sink);
+            let passed = proof
+                .begin(&file.name, file.bytes)
+                .and_then(|()| proof.data(&content))
+                .and_then(|()| proof.end(&file.name, Digest::of(&content)));
+            let proved = proof.finish();
+            if sink.has_failed() {
+                passed?;
+            }
+            self.done.extend(proved?);
+            self.from
+                .push(format!("{} as Prometheus writes it", file.name));
         }
         Ok(())
     }

@@ -12,8 +12,8 @@ use crate::repository::{Digest, StoredBlock, StoredFile};
 /// What Prometheus writes where nothing is deleted: magic number, version 1, checksum over nothing.
 const NO_TOMBSTONES: [u8; 9] = [0x01, 0x30, 0xba, 0x30, 1, 0, 0, 0, 0];
 
-/// The content of the file `wanted`, if it is one that says nothing.
-pub(super) fn guess_empty(wanted: &StoredFile) -> Option<Vec<u8>> {
+/// The content of the file `wanted`, if it is one that says nothing: as empty as Prometheus writes it.
+pub fn guess_empty(wanted: &StoredFile) -> Option<Vec<u8>> {
     let guesses = [Vec::new(), NO_TOMBSTONES.to_vec()];
     guesses.into_iter().find(|guess| is(guess, wanted))
 }
@@ -24,7 +24,7 @@ fn is(content: &[u8], wanted: &StoredFile) -> bool {
 
 /// The content of the `meta.json` `wanted`, if Prometheus would write it for `block`. `samples` are those of floats and of histograms; `range_of`
 /// tells the ranges of blocks it was compacted from.
-pub(super) fn guess(
+pub fn guess(
     block: &StoredBlock,
     wanted: &StoredFile,
     samples: [u64; 2],
