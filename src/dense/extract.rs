@@ -31,6 +31,9 @@ pub struct Extracted {
 /// Most packs of other blocks that are tried for one that is broken.
 const MAX_TRIES: usize = 4;
 
+/// Packs, and how many bytes of each.
+pub type PackList = Vec<(ObjectName, u64)>;
+
 /// Finds out how segments and index of `block` come back: from its `own_packs`, if all are there, by its `own` recipe or without it; or from the packs of
 /// blocks that hold all its samples, `others`.
 ///
@@ -42,9 +45,9 @@ pub fn derive(
     cache: &Cache,
     block: &StoredBlock,
     own: Option<&(Recipe, Splice)>,
-    own_packs: Option<Vec<(ObjectName, u64)>>,
-    others: impl Iterator<Item = Vec<(ObjectName, u64)>>,
-) -> Result<Option<(Extracted, Vec<(ObjectName, u64)>)>> {
+    own_packs: Option<PackList>,
+    others: impl Iterator<Item = PackList>,
+) -> Result<Option<(Extracted, PackList)>> {
     let own_packs = own_packs.filter(|packs| !packs.is_empty());
     let own_packs = own_packs.into_iter().map(|packs| (packs, true));
     let others = others.filter(|packs| !packs.is_empty());

@@ -3,16 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::read::StoredPack;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::pack::Pack;
 use crate::progress::Progress;
-use crate::repository::{Archive, PACK, StoredObject};
+use crate::repository::{Archive, Mended, PACK, StoredObject};
 use crate::store::{ObjectName, Store};
 
 /// What blocks and logs in one codec take.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CodecStats {
-    /// The codec: `dense`, `portable`; `wal` for logs, which are always portable.
+    /// The codec: `dense`, `portable`; `wal` for logs, which are always portable; `mended` for what stands in for damaged objects.
     pub codec: String,
     /// Distinct blocks, or logs, in it.
     pub items: u64,
@@ -38,7 +38,7 @@ pub struct PartStats {
 }
 
 /// What a repository consists of.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct Stats {
     /// Number of archives.
     pub archives: u64,
@@ -48,13 +48,15 @@ pub struct Stats {
     pub codecs: Vec<CodecStats>,
     /// What packs consist of, largest first.
     pub parts: Vec<PartStats>,
+    /// What is wrong with packs that cannot be read: they are in no part.
+    pub unread: Vec<Error>,
 }
 
 /// Adds up what `archives` need of `store`. With `parts`, every pack is read.
 ///
 /// # Errors
 ///
-/// When a pack cannot be read.
+/// When replacements cannot be listed.
 pub fn stats(
     store: &dyn Store,
     archives: &[Archive],
@@ -88,8 +90,16 @@ pub fn stats(
             codec.raw_bytes = codec.raw_bytes.saturating_add(wal.bytes());
             codec.samples = codec.samples.saturating_add(wal.samples);
             codec.stored_bytes += wal.object.bytes;
+            seen.insert(&wal.object.name);
         }
     }
+    let mended = Mended::list(store)?;
+    for (_, bytes) in seen.iter().flat_map(|name| mended.of_object(name)) {
+        let codec = codecs.entry("mended").or_default();
+        codec.items += 1;
+        codec.stored_bytes = codec.stored_bytes.saturating_add(*bytes);
+    }
+    let mut unread = Vec::new();
     let named = codecs.into_iter().map(|(codec, stats)| CodecStats {
         codec: codec.to_owned(),
         ..stats
@@ -99,26 +109,35 @@ pub fn stats(
         logical_bytes,
         codecs: named.collect(),
         parts: if parts {
-            part_stats(store, &packs, progress)?
+            part_stats(store, &packs, &mut unread, progress)
         } else {
             Vec::new()
         },
+        unread,
     })
 }
 
 fn part_stats(
     store: &dyn Store,
     packs: &[&StoredObject],
+    unread: &mut Vec<Error>,
     progress: &dyn Progress,
-) -> Result<Vec<PartStats>> {
-    let of_bytes = packs.iter().map(|pack| pack.bytes).sum();
+) -> Vec<PartStats> {
+    let mut of_bytes = packs.iter().map(|pack| pack.bytes).sum();
     progress.begin("reading packs", Some(of_bytes));
     let mut of_samples = 0;
     let mut sums: BTreeMap<&'static str, u64> = BTreeMap::new();
     for object in packs {
         let stored = StoredPack::new(store, &object.name, object.bytes);
         let read = Pack::open(&stored).and_then(|pack| Ok((pack.parts()?, pack.samples())));
-        let (parts, samples) = read.map_err(|e| e.context(format!("object {}", object.name)))?;
+        let (parts, samples) = match read {
+            Ok(read) => read,
+            Err(error) => {
+                unread.push(error.context(format!("object {}", object.name)));
+                of_bytes -= object.bytes;
+                continue;
+            }
+        };
         of_samples += samples;
         for (name, bytes) in parts {
             *sums.entry(name).or_default() += bytes;
@@ -136,5 +155,5 @@ fn part_stats(
         })
         .collect();
     parts.sort_by_key(|part| (std::cmp::Reverse(part.bytes), part.name));
-    Ok(parts)
+    parts
 }

@@ -347,6 +347,12 @@ fn what_was_mended_outlives_the_archives_of_the_blocks_that_mend_it() {
     bench.check();
     let ran = bench.backup("dense");
     assert_eq!(ran.code, 0, "{}", ran.err);
+    let ran = bench.run(&["stats", "--repo", "repo", "--json"]);
+    let stats: Value = serde_json::from_str(&ran.out).unwrap();
+    let codecs = stats["codecs"].as_array().unwrap();
+    let mended = codecs.iter().find(|codec| codec["codec"] == "mended");
+    assert!(mended.unwrap()["stored_bytes"].as_u64().unwrap() > 0);
+    assert_eq!(ran.code, 3, "three packs cannot be read: {}", ran.err);
     // Only the first archive stays, whose packs are all damaged.
     for id in bench.archives().into_iter().filter(|id| *id != parent) {
         let ran = bench.run(&["forget", &id, "--repo", "repo"]);

@@ -104,7 +104,12 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
             context.print(format_args!("\n{}", report::table(PARTS, &stats.parts)))?;
         }
     }
-    Ok(Outcome::problems_if(!all.damaged.is_empty()))
+    for error in &stats.unread {
+        context.progress.remark(&error.chain());
+    }
+    Ok(Outcome::problems_if(
+        !all.damaged.is_empty() || !stats.unread.is_empty(),
+    ))
 }
 
 fn by_group(
