@@ -23,7 +23,7 @@ use crate::model::{Millis, Ulid};
 use crate::progress::{Progress, Silent};
 use crate::repair::{Catalog, mend};
 use crate::repository::damage::{self, Damage};
-use crate::repository::lineage::{coverage, has_problems, is_damaged, kin};
+use crate::repository::lineage::{contradictions, coverage, has_problems, is_damaged, kin};
 use crate::repository::portable::{self, Root, Staged};
 use crate::repository::trash::Trash;
 use crate::repository::{
@@ -561,6 +561,21 @@ impl Run<'_> {
                 });
             }
         }
+        let disputed = harvest.blocks.values().filter_map(|block| {
+            let block = &block.stored;
+            let mut words = harvest.catalog.words(block.ulid);
+            let first = words.find(|word| word.fingerprint == block.fingerprint)?;
+            let found = contradictions(first, block);
+            (!found.is_empty()).then(|| {
+                format!(
+                    "block {} is archived, but its meta.json contradicts the first archive of it, of which index and chunks are the same: {}",
+                    block.ulid,
+                    found.join("; ")
+                )
+            })
+        });
+        let disputed: Vec<_> = disputed.collect();
+        harvest.problems.extend(disputed);
         let stored = harvest.blocks.values().map(|block| &block.stored);
         let faulty = stored.filter(|block| has_problems(block)).map(|block| {
             let kinds: Vec<_> = block.findings.by_kind.keys().map(String::as_str).collect();

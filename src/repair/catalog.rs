@@ -147,7 +147,7 @@ impl Catalog {
     }
 
     /// All that archives say of a block.
-    pub(super) fn words(&self, ulid: Ulid) -> impl Iterator<Item = &StoredBlock> {
+    pub fn words(&self, ulid: Ulid) -> impl Iterator<Item = &StoredBlock> {
         let places = self.by_ulid.get(&ulid).into_iter().flatten();
         places.filter_map(|(number, at)| self.archives.get(*number)?.blocks.get(*at))
     }

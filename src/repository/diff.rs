@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::lineage::contradictions;
 use super::{Archive, StoredBlock};
 use crate::model::Ulid;
 
@@ -34,6 +35,8 @@ pub struct Diff {
     pub changes: Vec<BlockChange>,
     /// How many blocks they share, file by file.
     pub shared: u64,
+    /// Blocks of which both have the same index and chunks, and what the second says of them that the first contradicts.
+    pub contradictions: Vec<(Ulid, String)>,
 }
 
 /// Compares the blocks of two archives, `a` being the first.
@@ -59,7 +62,15 @@ pub fn diff(a: &Archive, b: &Archive) -> Diff {
         .iter()
         .filter(|(ulid, block)| compare(first.get(ulid).copied(), block).is_none())
         .count() as u64;
-    Diff { changes, shared }
+    let contradictions = second.iter().filter_map(|(ulid, block)| {
+        let found = contradictions(first.get(ulid)?, block);
+        (!found.is_empty()).then(|| (*ulid, found.join("; ")))
+    });
+    Diff {
+        changes,
+        shared,
+        contradictions: contradictions.collect(),
+    }
 }
 
 fn by_ulid(archive: &Archive) -> BTreeMap<Ulid, &StoredBlock> {

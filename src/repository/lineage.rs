@@ -81,6 +81,49 @@ pub fn kin(block: &StoredBlock) -> Kin {
     }
 }
 
+/// What `later` says otherwise than `earlier`, where both are of one block with the same index and chunks, and its `meta.json` never changes: as
+/// `maxTime 7, before 5`. Prometheus and Thanos rewrite only what a manifest does not repeat of it (counts of deletions, marks, labels). Nothing where one of the two
+/// knows no metadata.
+pub fn contradictions(earlier: &StoredBlock, later: &StoredBlock) -> Vec<String> {
+    let is_same = earlier.ulid == later.ulid && earlier.fingerprint == later.fingerprint;
+    let is_told = |block: &StoredBlock| block.min_time < block.max_time;
+    if !is_same || !is_told(earlier) || !is_told(later) {
+        return Vec::new();
+    }
+    let ulids = |ulids: &[Ulid]| match ulids {
+        [] => "none".to_owned(),
+        [first] => first.to_string(),
+        [first, more @ ..] => format!("{first} and {} more", more.len()),
+    };
+    let number = |value: Option<i64>| value.map_or_else(String::new, |value| value.to_string());
+    let count = |value: u64| value.to_string();
+    let told = |block: &StoredBlock| {
+        [
+            ("minTime", block.min_time.to_string()),
+            ("maxTime", block.max_time.to_string()),
+            ("level", count(block.level)),
+            ("numSeries", count(block.series)),
+            ("numChunks", count(block.chunks)),
+            ("numSamples", count(block.samples)),
+            ("resolution", number(block.resolution)),
+            ("sources", ulids(&block.sources)),
+            ("parents", ulids(&block.parents)),
+        ]
+    };
+    let lists = |name: &str| match name {
+        "sources" => earlier.sources != later.sources,
+        "parents" => earlier.parents != later.parents,
+        _ => false,
+    };
+    let both = told(earlier).into_iter().zip(told(later));
+    both.filter(|((name, before), (_, now))| {
+        let unknown = before.is_empty() || now.is_empty();
+        !unknown && (before != now || lists(name))
+    })
+    .map(|((name, before), (_, now))| format!("{name} {now}, before {before}"))
+    .collect()
+}
+
 /// Whether the verifier found samples of `block` lost, wrong or out of reach.
 pub fn is_damaged(block: &StoredBlock) -> bool {
     let mut severities = block.findings.by_severity.keys();
@@ -273,6 +316,24 @@ pub(crate) mod tests {
             "one scrape interval"
         );
         assert!(gaps(&[], TimeRange::ALL).is_empty());
+    }
+
+    #[test]
+    fn what_metadata_says_otherwise_of_the_same_index_and_chunks_is_a_contradiction() {
+        let one = block(4, (0, 6), 2, &[1, 2], &[1, 2]);
+        assert!(contradictions(&one, &one).is_empty());
+        let mut other = one.clone();
+        (other.max_time, other.sources[1]) = (7, ulid(3));
+        let found = contradictions(&one, &other);
+        let first = ulid(1);
+        let sources = format!("sources {first} and 1 more, before {first} and 1 more");
+        assert_eq!(found, ["maxTime 7, before 6".to_owned(), sources]);
+        other.resolution = Some(0);
+        other.max_time = 0;
+        assert!(
+            contradictions(&one, &other).is_empty(),
+            "nothing is known of it"
+        );
     }
 
     #[test]

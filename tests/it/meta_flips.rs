@@ -6,6 +6,7 @@ use narthex::block::Meta;
 use narthex::progress::Silent;
 use narthex::verify::{Depth, Options, verify_block};
 
+use crate::backup_command::narthex;
 use crate::fixtures::{blocks_below, fixture};
 use crate::sick::copy;
 
@@ -66,4 +67,71 @@ fn nearly_every_flipped_bit_with_a_meaning_is_found() {
         missed.len(),
         missed.join("\n")
     );
+}
+
+/// Two nights, the second with another number in the metadata of one block, in a way that nothing in the block contradicts.
+#[test]
+fn what_older_archives_say_of_a_block_otherwise_is_found() {
+    let root = tempfile::tempdir().unwrap();
+    let data = root.path().join("data");
+    for block in blocks_below(&fixture("blocks/parents-three")) {
+        copy(&block, &data.join(block.file_name().unwrap()));
+    }
+    let run = |arguments: &[&str]| narthex(root.path(), arguments);
+    let backup = [
+        "backup",
+        "data",
+        "--repo",
+        "repo",
+        "--source",
+        "s",
+        "--state-dir",
+        "state",
+    ];
+    assert_eq!(
+        run(&["init", "--repo", "repo", "--state-dir", "state"]).code,
+        0
+    );
+    assert_eq!(run(&backup).code, 0);
+    let again = run(&backup);
+    assert_eq!(again.code, 0, "{}", again.err);
+    let block = blocks_below(&data).remove(0);
+    let path = block.join("meta.json");
+    let mut meta: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    // Deletions are counted anew.
+    meta["stats"]["numTombstones"] = 1.into();
+    fs::write(&path, meta.to_string()).unwrap();
+    let ran = run(&backup);
+    assert!(!ran.err.contains("contradicts"), "{}", ran.err);
+    meta["maxTime"] = (meta["maxTime"].as_i64().unwrap() + 64).into();
+    fs::write(&path, meta.to_string()).unwrap();
+    let ran = run(&backup);
+    assert_eq!(ran.code, 3, "{}", ran.err);
+    let ulid = block.file_name().unwrap().to_str().unwrap();
+    assert!(
+        ran.err.contains(&format!(
+            "{ulid} is archived, but its meta.json contradicts"
+        )),
+        "{}",
+        ran.err
+    );
+    assert!(ran.err.contains("maxTime "), "{}", ran.err);
+    let ran = run(&["check", "--repo", "repo"]);
+    assert_eq!(ran.code, 3, "{}", ran.out);
+    assert!(
+        ran.out.contains("block-disputed") && ran.out.contains(ulid),
+        "{}",
+        ran.out
+    );
+    let ran = run(&["archives", "--repo", "repo", "--json"]);
+    let archives: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    let id = |at: usize| archives["archives"][at]["id"].as_str().unwrap().to_owned();
+    let ran = run(&["diff", &id(0), &id(3), "--repo", "repo"]);
+    assert_eq!(ran.code, 3, "{}", ran.err);
+    assert!(
+        ran.err.contains("another meta.json: maxTime"),
+        "{}",
+        ran.err
+    );
+    assert_eq!(run(&["diff", &id(0), &id(1), "--repo", "repo"]).code, 0);
 }

@@ -125,8 +125,8 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     if let (Named::Archive(a, doubtful), Named::Archive(b, other)) = (&a, &b)
         && !args.wants_content()
     {
-        block_lists(a, b, context)?;
-        return Ok(Outcome::problems_if(*doubtful || *other));
+        let outcome = block_lists(a, b, context)?;
+        return Ok(outcome.max(Outcome::problems_if(*doubtful || *other)));
     }
     let (a, b) = (
         open(a, repository.as_ref(), &selection, context)?,
@@ -161,8 +161,13 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
 }
 
 /// Compares what two archives list.
-fn block_lists(a: &Archive, b: &Archive, context: &mut Context<'_>) -> Result<()> {
+fn block_lists(a: &Archive, b: &Archive, context: &mut Context<'_>) -> Result<Outcome> {
     let diff = diff(a, b);
+    for (ulid, found) in &diff.contradictions {
+        context.progress.remark(&format_args!(
+            "block {ulid} has the same index and chunks in both archives, and another meta.json: {found}; one of them was damaged"
+        ));
+    }
     if context.json {
         let changes = report::json_rows(CHANGES, &diff.changes);
         context.print_json(
@@ -178,7 +183,7 @@ fn block_lists(a: &Archive, b: &Archive, context: &mut Context<'_>) -> Result<()
             diff.shared
         ))?;
     }
-    Ok(())
+    Ok(Outcome::problems_if(!diff.contradictions.is_empty()))
 }
 
 fn open(

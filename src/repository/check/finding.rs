@@ -31,6 +31,8 @@ pub enum Kind {
     ManifestUnsupported,
     /// Archives expect different bytes of one object.
     ObjectDisputed,
+    /// Archives contradict each other about the metadata of one block: one `meta.json` was damaged when it was archived.
+    BlockDisputed,
     /// An object that an archive needs does not exist.
     ObjectMissing,
     /// An object is not what archives expect of it.
@@ -54,12 +56,13 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Kind; 16] = [
+    pub const ALL: [Kind; 17] = [
         Kind::DescriptorMissing,
         Kind::DescriptorDamaged,
         Kind::ManifestDamaged,
         Kind::ManifestUnsupported,
         Kind::ObjectDisputed,
+        Kind::BlockDisputed,
         Kind::ObjectMissing,
         Kind::ObjectDamaged,
         Kind::ObjectUnreadable,
@@ -90,6 +93,7 @@ impl Kind {
             Kind::ManifestDamaged => ("manifest-damaged", Severity::Problem),
             Kind::ManifestUnsupported => ("manifest-unsupported", Severity::Problem),
             Kind::ObjectDisputed => ("object-disputed", Severity::Problem),
+            Kind::BlockDisputed => ("block-disputed", Severity::Problem),
             Kind::ObjectMissing => ("object-missing", Severity::Problem),
             Kind::ObjectDamaged => ("object-damaged", Severity::Problem),
             Kind::ObjectUnreadable => ("object-unreadable", Severity::Problem),

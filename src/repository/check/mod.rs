@@ -16,12 +16,14 @@ pub use finding::{Finding, Kind, Report, Severity};
 use super::claim::{claim_time, read_claim};
 use super::damage;
 use super::layout::DESCRIPTOR;
+use super::lineage::contradictions;
 use super::portable::{self, Object, Root};
 use super::select::read_manifest;
 use super::trash::{self, Trash};
 use super::{
-    Archive, ArchiveId, DENSE, Hasher, ManifestName, Mended, PACK, PORTABLE, StoredFile,
-    StoredObject, has_mended_descriptor, is_data, original, read_descriptor, recipe_packs,
+    Archive, ArchiveId, DENSE, Fingerprint, Hasher, ManifestName, Mended, PACK, PORTABLE,
+    StoredBlock, StoredFile, StoredObject, has_mended_descriptor, is_data, original,
+    read_descriptor, recipe_packs,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Ulid;
@@ -42,6 +44,8 @@ pub fn check(store: &dyn Store, depth: Depth, progress: &dyn Progress) -> Result
         id: None,
         archives: Vec::new(),
         expected: BTreeMap::new(),
+        words: BTreeMap::new(),
+        disputes: BTreeMap::new(),
     };
     checker.descriptor(&listed)?;
     checker.manifests(&listed);
@@ -78,6 +82,9 @@ struct Checker<'a> {
     archives: Vec<ArchiveId>,
     /// By object. Archives mostly agree, so there is mostly one expectation, however many archives there are.
     expected: BTreeMap<ObjectName, Expectations>,
+    /// The first word on each block, without its files, and the archive that has it.
+    words: BTreeMap<(Ulid, Fingerprint), (StoredBlock, ArchiveId)>,
+    disputes: BTreeMap<(Ulid, Fingerprint), Finding>,
 }
 
 impl Checker<'_> {
@@ -141,12 +148,46 @@ impl Checker<'_> {
                 }
             }
         }
+        let disputes = std::mem::take(&mut self.disputes);
+        self.report.findings.extend(disputes.into_values());
         self.report.archives = self.archives.len() as u64;
+    }
+
+    /// Holds what the archive `id` says of `block` against the first word on it.
+    fn compare_words(&mut self, id: &ArchiveId, block: &StoredBlock) {
+        let key = (block.ulid, block.fingerprint.clone());
+        let Some((first, told_by)) = self.words.get(&key) else {
+            let mut word = block.clone();
+            (word.files, word.packs) = (Vec::new(), Vec::new());
+            self.words.insert(key, (word, id.clone()));
+            return;
+        };
+        let contradictions = contradictions(first, block);
+        if contradictions.is_empty() {
+            return;
+        }
+        let dispute = self.disputes.entry(key).or_insert_with(|| {
+            let (before, ulid) = (told_by.short(), block.ulid);
+            let detail = format!(
+                "archive {} contradicts archive {before} about block {ulid}, of which index and chunks are the same: {}; the meta.json of one of them was \
+                 damaged: narthex verify --archive says which",
+                id.short(),
+                contradictions.join("; ")
+            );
+            let mut finding = Finding::new(Kind::BlockDisputed, block.object.name.as_str(), detail);
+            finding.archives.push(told_by.clone());
+            finding.blocks.push(ulid);
+            finding
+        });
+        dispute.archives.push(id.clone());
     }
 
     /// Takes note of what `archive` expects.
     fn expect(&mut self, archive: Archive) {
         let number = self.archives.len();
+        for block in &archive.blocks {
+            self.compare_words(&archive.id, block);
+        }
         self.archives.push(archive.id);
         let mut expect = |object: &StoredObject, block, files: Vec<StoredFile>, packs: Vec<_>| {
             let known = self.expected.entry(object.name.clone()).or_default();
