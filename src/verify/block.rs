@@ -1,6 +1,7 @@
 //! One block: which check comes after which.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::checks::budget::Budget;
@@ -14,9 +15,9 @@ use super::checks::segments::Segments;
 use super::checks::series::{SeriesCheck, SeriesTotals};
 use super::checks::{Subject, coverage, directory, meta, postings, tombstones, unreadable};
 use super::{Depth, Finding, Findings, Kind, Options};
-use crate::block::{BlockFiles, Meta, Tombstones};
+use crate::block::{BlockFiles, Entry, Meta, Tombstones};
 use crate::chunk::Encodings;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::{Millis, Ulid};
 use crate::progress::Progress;
 use crate::raw::FileBytes;
@@ -55,6 +56,28 @@ pub struct BlockVerdict {
     pub groups: Vec<Group>,
     /// What is wrong or unusual, by file and offset.
     pub findings: Findings,
+}
+
+impl BlockVerdict {
+    /// Of a block whose files cannot be listed, for `error`: without its directory Prometheus leaves it out, without its chunks it does
+    /// not start.
+    pub(super) fn unlisted(entry: &Entry, error: &Error) -> Self {
+        let kind = match fs::read_dir(&entry.path) {
+            Ok(_) => Kind::Unreadable,
+            Err(_) => Kind::BlockUnlistable,
+        };
+        let meta = fs::read(entry.path.join("meta.json")).ok();
+        let mut findings = Findings::default();
+        findings.add(kind, || directory::about(kind, entry).saying(error.chain()));
+        BlockVerdict {
+            dir: entry.path.clone(),
+            ulid: directory_ulid(&entry.path),
+            meta: meta.and_then(|meta| Meta::parse(&meta).ok()),
+            stats: BlockStats::default(),
+            groups: Vec::new(),
+            findings,
+        }
+    }
 }
 
 /// Verifies the block in `dir`. Whatever is wrong in it is a finding.

@@ -217,6 +217,7 @@ macro_rules! kinds {
 kinds! {
     // Directories and files.
     Unreadable "unreadable" Fatal DoesNotStart "A file or directory that belongs to the block cannot be read." "mend its permissions or the file system, then verify again";
+    BlockUnlistable "block-unlistable" Fatal SkipsBlock "The block's directory cannot be listed, and its meta.json not be read." "mend its permissions or the file system, then verify again";
     PageUnreadable "page-unreadable" Fatal Crashes "The disk cannot read part of a file." "stop the server, copy what can be read to another disk, restore the block from an archive";
     ForeignEntry "foreign-entry" Note Nothing "Something lies here that is not Prometheus'." LEAVE;
     LeftoverFile "leftover-file" Note Nothing "An interrupted writer left a file that Prometheus neither reads nor removes." "remove it while no server runs";

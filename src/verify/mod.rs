@@ -111,9 +111,7 @@ pub fn verify(path: &Path, options: Options, progress: &dyn Progress) -> Result<
             Err(error) if error.kind() == ErrorKind::NotFound && !entry.path.exists() => {
                 progress.remark(&format_args!("{} has vanished", entry.path.display()));
             }
-            Err(error) => findings.add(Kind::Unreadable, || {
-                checks::directory::about(Kind::Unreadable, entry).saying(error.chain())
-            }),
+            Err(error) => blocks.push(BlockVerdict::unlisted(entry, &error)),
         }
     }
     checks::cross::compare(&blocks, &mut findings);

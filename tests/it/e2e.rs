@@ -29,4 +29,5 @@ mod start;
 mod tools;
 mod tree;
 mod trial;
+mod unlistable;
 mod whatif;

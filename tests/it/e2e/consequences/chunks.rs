@@ -68,6 +68,22 @@ pub(super) fn cases() -> Vec<Case> {
                 }
             },
         ),
+        built(
+            "Thanos' aggregates beside a log",
+            Kind::BlockDownsampledServed,
+            |sick| {
+                sick.edit_meta(|meta| {
+                    meta["thanos"] = serde_json::json!({"downsample": {"resolution": 300_000}});
+                });
+                std::fs::create_dir(sick.parent().join("wal")).unwrap();
+                for (offset, _) in sick.chunks(SEGMENT) {
+                    sick.edit(SEGMENT, |bytes| {
+                        bytes[at(offset) + 1] = 255;
+                        seal_entry(bytes, offset, 1);
+                    });
+                }
+            },
+        ),
         built("a count too low", Kind::ChunkCount, |sick| {
             recode(sick, |chunk| chunk[3] = 3);
         }),

@@ -398,10 +398,6 @@ const UNTRIED: &[(Kind, &str)] = &[
         "Prometheus does not read what it is about; see declared-size",
     ),
     (Kind::PageUnreadable, "needs a broken disk"),
-    (
-        Kind::BlockDownsampledServed,
-        "is block-downsampled, which is tried, beside a log",
-    ),
 ];
 
 /// Kinds of logs and of a start have tests of their own.
@@ -412,6 +408,8 @@ const ELSEWHERE: &[&str] = &[
     "release-",
     "block-future",
     "block-range",
+    "block-unlistable",
+    "log-",
 ];
 
 #[test]
