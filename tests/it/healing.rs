@@ -309,6 +309,54 @@ fn whatever_happens_to_an_object_the_next_backup_of_the_live_directory_makes_eve
     every_object_heals("dense");
 }
 
+/// The same over the nights of a real server: directories in `NARTHEX_SWEEP_NIGHTS`, which are archived in the order of their names. It takes hours.
+#[test]
+#[ignore = "needs nights of a real server"]
+fn whatever_happens_to_an_object_of_many_nights_the_next_backup_mends_it() {
+    let Some(nights) = std::env::var_os("NARTHEX_SWEEP_NIGHTS") else {
+        return;
+    };
+    let bench = Bench {
+        dir: tempfile::tempdir().unwrap(),
+    };
+    let entries = fs::read_dir(nights).unwrap();
+    let mut nights: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    nights.retain(|night| night.is_dir());
+    nights.sort();
+    let backup = |bench: &Bench, night: &Path| {
+        let night = night.to_str().unwrap();
+        bench.run(&[
+            "backup", night, "--repo", "repo", "--source", "s", "--no-wal",
+        ])
+    };
+    for night in &nights {
+        assert_eq!(backup(&bench, night).code, 0);
+    }
+    let archives = bench.archives();
+    for object in bench.objects() {
+        for way in WAYS {
+            let twin = bench.twin();
+            if !twin.spoil(&object, way) {
+                continue;
+            }
+            let what = format!("{way} {object}");
+            for id in &archives {
+                let (ran, _) = twin.restore(id, &["--salvage"]);
+                assert!([0, 3].contains(&ran.code), "{what}: {}", ran.err);
+            }
+            twin.check();
+            let ran = backup(&twin, nights.last().unwrap());
+            assert_eq!(ran.code, 0, "{what}: {}", ran.err);
+            let (code, findings) = twin.check();
+            assert_eq!(code, 0, "{what}: {findings:#?}");
+            for id in &archives {
+                let (ran, _) = twin.restore(id, &[]);
+                assert_eq!(ran.code, 0, "{what}: {}", ran.err);
+            }
+        }
+    }
+}
+
 #[test]
 fn a_block_whose_packs_are_damaged_is_rebuilt_from_those_of_its_child() {
     let bench = Bench {
