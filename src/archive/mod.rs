@@ -203,7 +203,7 @@ pub fn preview(
         preview.problems.extend(damaged);
         preview.problems.extend(latest.ahead.iter().map(run::told));
         newest = latest.archive;
-        server::refuse_other_server(source, options.force, newest.as_ref(), &found)?;
+        server::refuse_other_server(source, repository, options.force, newest.as_ref(), &found)?;
         known = run::known(repository, newest.as_ref())?;
         run::solve(repository, &mut known, &found.blocks)?;
     }

@@ -235,7 +235,13 @@ impl Run<'_> {
             harvest.missed.clear();
             let logs = self.open_logs(harvest);
             let blocks = self.look(harvest)?;
-            refuse_other_server(self.source, self.options.force, newest, &blocks)?;
+            refuse_other_server(
+                self.source,
+                self.repository,
+                self.options.force,
+                newest,
+                &blocks,
+            )?;
             self.progress.begin(
                 "backup",
                 Some(bytes_to_read(&harvest.known, &blocks, &logs)),

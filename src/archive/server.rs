@@ -156,9 +156,11 @@ impl Marks {
     }
 }
 
-/// Refuses, unless `force` is set, what must be another server than `newest` was made of.
+/// Refuses, unless `force` is set, what must be another server than `newest` was made of. An older archive of the source knows blocks that have been
+/// rewritten or compacted since: it is asked where `newest` does not know this one.
 pub(super) fn refuse_other_server(
     source: &Source,
+    repository: &Repository,
     force: bool,
     newest: Option<&Archive>,
     here: &Survey,
@@ -169,10 +171,15 @@ pub(super) fn refuse_other_server(
         data != source.dir && data == home(Path::new(&newest.source))
     };
     match newest {
-        Some(newest) if !force && !lies_within(newest) && is_other_server(newest, here) => {
+        Some(newest)
+            if !force
+                && !lies_within(newest)
+                && is_other_server(newest, here)
+                && !was_known(source, repository, here)? =>
+        {
             Err(Error::refused(format!(
-                "archive {} of source {:?} and {} cover the same time and have no block in common: give \
-                 this server a name of its own with --source NAME, or use --force if it is the same one",
+                "archive {} of source {:?} and {} cover the same time and have no block in common, and no older archive knows its blocks: give \
+                 this server a name of its own with --source NAME, or use --force, once, if it is the same one and its blocks were rewritten since",
                 newest.id.short(),
                 source.name,
                 source.dir.display(),
@@ -182,6 +189,25 @@ pub(super) fn refuse_other_server(
     }
 }
 
+/// Whether any archive of `source` knows a block that is here.
+fn was_known(source: &Source, repository: &Repository, here: &Survey) -> Result<bool> {
+    let marks = marks_of(here);
+    let filter = source.filter();
+    let archives = repository.archives()?.archives;
+    let mut own = archives.iter().filter(|archive| filter.matches(archive));
+    Ok(own.any(|archive| Marks::of_archive(archive).are_shared_by(&marks)))
+}
+
+/// What the blocks here are known by.
+fn marks_of(here: &Survey) -> Marks {
+    let mut marks = Marks::of_blocks(&here.blocks);
+    if !here.is_snapshot {
+        // Only snapshots have blocks of a server under other names; a data directory with such blocks is made from a copy.
+        marks.fingerprints.clear();
+    }
+    marks
+}
+
 /// Whether the blocks here must belong to another server than the one `newest` was made of: both cover some of
 /// the same time, and yet neither knows a block of the other.
 fn is_other_server(newest: &Archive, here: &Survey) -> bool {
@@ -189,12 +215,7 @@ fn is_other_server(newest: &Archive, here: &Survey) -> bool {
     let overlaps = newest.blocks.iter().any(|stored: &StoredBlock| {
         ranges().any(|(since, until)| since < stored.max_time && stored.min_time < until)
     });
-    let mut marks = Marks::of_blocks(&here.blocks);
-    if !here.is_snapshot {
-        // Only snapshots have blocks of a server under other names; a data directory with such blocks is made from a copy.
-        marks.fingerprints.clear();
-    }
-    overlaps && !Marks::of_archive(newest).are_shared_by(&marks)
+    overlaps && !Marks::of_archive(newest).are_shared_by(&marks_of(here))
 }
 
 fn range(block: &BlockSurvey) -> Option<(Millis, Millis)> {

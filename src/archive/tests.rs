@@ -644,6 +644,45 @@ fn another_server_is_refused_under_the_same_name() {
 }
 
 #[test]
+fn a_server_as_it_was_before_all_its_blocks_were_rewritten_is_known_by_an_older_archive() {
+    let bench = Bench::of("night-1");
+    bench.back_up();
+    let names = bench.blocks();
+    // Twice all blocks get new names, and say which they were made of only the first time.
+    let rename = |from: &str, to: &str, parent: Option<&str>| {
+        let meta = bench.path(from).join("meta.json");
+        let text = fs::read_to_string(&meta).unwrap();
+        let mut json: serde_json::Value = serde_json::from_str(&text).unwrap();
+        json["ulid"] = to.into();
+        json["compaction"] = serde_json::json!({"level": 1, "sources": [to]});
+        if let Some(parent) = parent {
+            let (min, max) = (json["minTime"].clone(), json["maxTime"].clone());
+            json["compaction"]["parents"] =
+                serde_json::json!([{"ulid": parent, "minTime": min, "maxTime": max}]);
+        }
+        fs::write(&meta, json.to_string()).unwrap();
+        fs::rename(bench.path(from), bench.path(to)).unwrap();
+    };
+    let named = |name: &str, prefix: &str| format!("{prefix}{}", &name[2..]);
+    for name in &names {
+        rename(name, &named(name, "02"), Some(name));
+    }
+    bench.back_up();
+    for name in &names {
+        rename(
+            &named(name, "02"),
+            &named(name, "03"),
+            Some(&named(name, "02")),
+        );
+    }
+    bench.back_up();
+    for name in &names {
+        rename(&named(name, "03"), name, None);
+    }
+    bench.back_up();
+}
+
+#[test]
 fn a_directory_without_blocks_and_logs_is_refused() {
     let bench = Bench::of("night-1");
     for entry in fs::read_dir(bench.dir.path()).unwrap() {
