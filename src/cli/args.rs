@@ -8,6 +8,7 @@ use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use super::commands;
+use super::state::explain;
 use crate::error::Result;
 use crate::repository::{Repository, SourceFilter};
 use crate::store::{Location, Store, refuse_remote};
@@ -131,13 +132,13 @@ impl RepoArgs {
 
     /// The repository, which must exist.
     pub(crate) fn open(&self) -> Result<Repository> {
-        open_repository(self.store())
+        open_repository(&self.location)
     }
 }
 
-/// Opens a repository, and says so on standard error if that had to be done without its descriptor.
-pub(crate) fn open_repository(store: Arc<dyn Store>) -> Result<Repository> {
-    let repository = Repository::open(store)?;
+/// Opens the repository at `location`, and says so on standard error if that had to be done without its descriptor.
+pub(crate) fn open_repository(location: &Location) -> Result<Repository> {
+    let repository = Repository::open(location.store()).map_err(|e| explain(location, e))?;
     if let Some(trouble) = repository.trouble() {
         let mut out = std::io::stderr().lock();
         let _ = writeln!(

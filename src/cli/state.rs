@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::repository::{Digest, Repository};
 use crate::store::Location;
 
@@ -39,6 +39,24 @@ struct Remembered {
     location: String,
     /// Ids of the repositories that were there, the latest last. Disks that take turns have one each.
     repositories: Vec<String>,
+}
+
+/// What went wrong with the repository at `location`; where there is none, also which one is remembered to have been there.
+pub(crate) fn explain(location: &Location, error: Error) -> Error {
+    let state = StateArgs {
+        state_dir: std::env::var_os("NARTHEX_STATE_DIR").map(PathBuf::from),
+        accept_repository: false,
+    };
+    let known = match error.kind() {
+        ErrorKind::NotFound => state.known(location).unwrap_or_default(),
+        _ => Vec::new(),
+    };
+    match known.last() {
+        Some(id) => error.context(format!(
+            "repository {id} was in {location} before, and there is none now: is its disk mounted?"
+        )),
+        None => error,
+    }
 }
 
 impl StateArgs {

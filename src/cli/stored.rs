@@ -154,7 +154,7 @@ impl StoredArgs {
         let Some(selector) = &self.archive else {
             return Ok(Opened::of_paths(paths.to_vec()));
         };
-        let repository = open_repository(self.location()?.store())?;
+        let repository = open_repository(&self.location()?)?;
         let (archive, doubtful) = find(&repository, selector, &self.filter(), context)?;
         let ulids = paths
             .iter()
@@ -179,7 +179,7 @@ impl StoredArgs {
         if !paths.is_empty() {
             return Ok(false);
         }
-        let repository = open_repository(self.location()?.store())?;
+        let repository = open_repository(&self.location()?)?;
         let chosen = repository.find(selector, &self.filter(), now())?;
         Ok(logs::remark_unread_of(&chosen.archive, asked, context))
     }
@@ -227,7 +227,7 @@ impl StoredArgs {
                 blocks.into_iter().map(|(_, dir)| dir).collect(),
             ));
         };
-        let repository = open_repository(self.location()?.store())?;
+        let repository = open_repository(&self.location()?)?;
         let (archive, doubtful) = find(&repository, selector, &self.filter(), context)?;
         let named = paths
             .iter()

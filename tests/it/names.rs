@@ -325,6 +325,26 @@ fn a_repository_that_is_not_where_it_was_is_not_made_anew() {
             assert_eq!(ran.code, 1, "{}", ran.err);
             assert!(ran.err.contains("is its disk mounted?"), "{}", ran.err);
         }
+        for command in [
+            &["check"][..],
+            &["archives"],
+            &["stats"],
+            &["restore", "latest", "--target", "to"],
+            &["list", "--archive", "latest"],
+            &["export", "01M7ZTB71NJ67GWWE5SXTVHFTH"],
+            &["forecast"],
+            &["forget", "--keep-last", "1"],
+            &["prune"],
+            &["repair"],
+        ] {
+            let ran = narthex(dir.path(), &[command, &["--repo", "repo"]].concat());
+            assert_eq!(ran.code, 1, "{command:?}: {}", ran.err);
+            assert!(
+                ran.err.contains("is its disk mounted?"),
+                "{command:?}: {}",
+                ran.err
+            );
+        }
         assert!(!repo.join("narthex.json").exists());
     }
     let anew = narthex(

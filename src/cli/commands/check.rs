@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use crate::cli::args::RepoArgs;
+use crate::cli::state::explain;
 use crate::cli::{Context, Outcome, time};
 use crate::error::Result;
 use crate::repair::{self, settle};
@@ -48,7 +49,8 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
         Some(percent) => Depth::ReadShare(Share::today(percent)),
     };
     let store = args.repo.store();
-    let mut report = check(&*store, depth, context.progress)?;
+    let report = check(&*store, depth, context.progress);
+    let mut report = report.map_err(|e| explain(args.repo.location(), e))?;
     // Without a descriptor nothing more can be said; that is a finding already.
     let repository = Repository::open(store).ok();
     if let Some(repository) = &repository {

@@ -282,7 +282,7 @@ impl Args {
         };
         let opened = match repository.take() {
             Some(opened) => opened,
-            None => open_repository(location.store())?,
+            None => open_repository(location)?,
         };
         let filter = SourceFilter {
             host: self.host.clone(),

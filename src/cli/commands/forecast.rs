@@ -128,7 +128,7 @@ fn of_directory(dir: &std::path::Path, now: Option<Millis>) -> Result<Past> {
 
 fn of_archives(location: &Location, args: &Args, now: Option<Millis>) -> Result<Past> {
     let filter = args.sources.filter();
-    let repository = open_repository(location.store())?;
+    let repository = open_repository(location)?;
     let mut all = repository.archives()?;
     all.archives.retain(|archive| filter.matches(archive));
     if all.archives.is_empty() && !all.damaged.is_empty() {

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use crate::cli::args::RepoArgs;
+use crate::cli::state::explain;
 use crate::cli::{Context, Outcome, time};
 use crate::dense::Cache;
 use crate::error::Result;
@@ -35,7 +36,8 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
-    let repository = Repository::open(args.repo.store())?;
+    let repository = Repository::open(args.repo.store());
+    let repository = repository.map_err(|e| explain(args.repo.location(), e))?;
     let (orphans, dry_run) = (args.orphans, args.dry_run);
     let cache = Cache::default();
     let steps = repair(
