@@ -1,8 +1,8 @@
 //! Backups of a server that scrapes, cuts blocks, compacts and truncates its WAL meanwhile.
 
 use std::path::Path;
-use std::thread;
 use std::time::Duration;
+use std::{env, fs, thread};
 
 use super::answer::{Answer, assert_none};
 use super::late_target::LATE_FOR;
@@ -91,47 +91,61 @@ fn a_running_current_server_that_deletes_cleans_and_snapshots_is_archived_whole(
     deletions_cleaning_and_snapshots_cost_no_archive(Release::Current);
 }
 
-/// Blocks are rewritten under new names while backups run: every one ends with 0, and snapshots are archives of the same server.
+/// Blocks are rewritten under new names while backups run: every one ends with 0 and has all that the server could answer, and snapshots
+/// are archives of the same server. `NARTHEX_SOAK` says how many rounds of six archives there are.
 fn deletions_cleaning_and_snapshots_cost_no_archive(release: Release) {
     let Some(tools) = Tools::find_or_skip(release) else {
         return;
     };
+    let rounds = env::var("NARTHEX_SOAK").map_or(2, |rounds| rounds.parse().unwrap());
     let home = tempfile::tempdir().unwrap();
     let data = home.path().join("data");
     let repository = home.path().join("repository");
     let server = Server::scraping(&tools, &data);
     wait_until("a first block", || !tree::metas(&data).is_empty());
-    run(&mut backup(&data, &repository), &[0]);
-    for selector in ["scrape_duration_seconds", "scrape_samples_scraped"] {
+    let mut promised = Vec::new();
+    for round in 0..rounds {
+        let selector = ["scrape_duration_seconds", "scrape_samples_scraped"][round % 2];
         server.delete_series(&format!("{{__name__=\"{selector}\"}}"));
-        run(&mut backup(&data, &repository), &[0]);
-        std::thread::scope(|scope| {
+        promised.push(back_up(&server, &data, &repository));
+        thread::scope(|scope| {
             let cleaning = scope.spawn(|| {
                 let clean = "/api/v1/admin/tsdb/clean_tombstones";
                 super::http::post(server.port(), clean).unwrap();
             });
             // Before, while and after blocks are rewritten.
             for _ in 0..3 {
-                run(&mut backup(&data, &repository), &[0]);
+                promised.push(back_up(&server, &data, &repository));
             }
             cleaning.join().unwrap();
         });
-        run(&mut backup(&data, &repository), &[0]);
+        promised.push(back_up(&server, &data, &repository));
+        let answer = server.everything();
         let snapshot = data.join("snapshots").join(server.snapshot());
         run(&mut backup(&snapshot, &repository), &[0]);
+        promised.push(answer);
     }
-    let known = server.everything();
     run(check(&repository).arg("--read-data"), &[0]);
+    let known = server.everything();
+    drop(server);
     let ids = archives(&repository);
-    assert_eq!(ids.len(), 13);
-    let last = ids.last().unwrap();
-    let target = home.path().join("restored");
-    restore(last, &repository, &target);
-    let restored = Server::answering_from(&tools, &target).everything();
-    assert_none(
-        &restored.missing_from(&known),
-        "restored samples were never answered",
-    );
+    assert_eq!(ids.len(), 6 * rounds);
+    for (id, promised) in ids.iter().zip(promised) {
+        let target = home.path().join("restored");
+        restore(id, &repository, &target);
+        let restored = Server::answering_from(&tools, &target).everything();
+        let lost = promised.missing_from(&restored);
+        // What was deleted later is in this archive, and in no answer since.
+        assert_none(
+            &lost,
+            "samples were answered before the backup but not restored",
+        );
+        if id == ids.last().unwrap() {
+            let invented = restored.missing_from(&known);
+            assert_none(&invented, "restored samples were never answered");
+        }
+        fs::remove_dir_all(target).unwrap();
+    }
     // All are of one server, or nobody could say which is the latest.
     restore("latest", &repository, &home.path().join("latest"));
 }
