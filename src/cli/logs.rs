@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::Context;
-use crate::block::{DataDir, Place};
+use crate::block::{DataDir, Meta, Place};
 use crate::error::Result;
 use crate::model::Millis;
 use crate::report::time_text;
@@ -62,11 +62,16 @@ impl Unread {
     /// Of `archive`, as its manifest says.
     pub(super) fn of_archive(archive: &Archive) -> Option<Self> {
         let wal = archive.wal.as_ref()?;
+        // Blocks of late samples may end ahead of what is in the log.
+        let in_order = archive.blocks.iter().filter(|block| {
+            let mut hints = block.hints.iter();
+            !hints.any(|hint| Meta::KNOWN_HINTS.contains(&hint.as_str()))
+        });
         Some(Unread {
             place: format!("archive {}", archive.id.short()),
             samples: Some(wal.samples),
             times: wal.min_time.zip(wal.max_time)?,
-            blocks_end: archive.blocks.iter().map(|block| block.max_time).max(),
+            blocks_end: in_order.map(|block| block.max_time).max(),
         })
     }
 

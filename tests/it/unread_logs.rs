@@ -1,6 +1,11 @@
 //! Samples that are in a log only: commands that read blocks alone say so, and do not call an empty answer a whole one.
 
-use crate::reading::narthex;
+use std::fs;
+
+use serde_json::{Value as Json, json};
+
+use crate::backup_command;
+use crate::reading::{Copy, narthex};
 
 const SAID: &str = ": the log holds ";
 
@@ -44,5 +49,31 @@ fn a_time_that_only_the_log_reaches_is_answered_with_3_and_one_that_blocks_cover
             let named = ran.err.contains(SAID);
             assert_eq!(named, range.is_empty() || code == 3, "{command} {range:?}");
         }
+    }
+}
+
+/// A block of late samples ends with its window, which may be ahead of what the log holds.
+#[test]
+fn blocks_of_late_samples_do_not_hide_the_log_of_an_archive() {
+    let night = Copy::of("night-1");
+    let meta = night.path().join("01M80FKE4V4C8GPJHYD9T1D87F/meta.json");
+    let mut json: Json = serde_json::from_slice(&fs::read(&meta).unwrap()).unwrap();
+    json["maxTime"] = (json["maxTime"].as_i64().unwrap() + 7_200_000).into();
+    json["compaction"]["hints"] = json!(["from-out-of-order"]);
+    fs::write(&meta, json.to_string()).unwrap();
+    let home = tempfile::tempdir().unwrap();
+    let run = |arguments: &[&str]| backup_command::narthex(home.path(), arguments);
+    let data = night.path().to_str().unwrap();
+    assert_eq!(run(&["init", "--repo", "repository"]).code, 0);
+    // The block ends far behind its samples.
+    assert_eq!(run(&["backup", data, "--repo", "repository"]).code, 3);
+    let since = &["--since", "2026-11-22T01:58:30Z"];
+    for read in [
+        &["dump", data][..],
+        &["dump", "--repo", "repository", "--archive", "latest"],
+    ] {
+        let ran = run(&[read, since].concat());
+        assert_eq!(ran.code, 3, "{read:?}: {}", ran.err);
+        assert!(ran.err.contains(SAID), "{read:?}: {}", ran.err);
     }
 }

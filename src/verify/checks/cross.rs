@@ -71,19 +71,27 @@ fn same_ulid(known: &Known<'_>, add: &mut dyn FnMut(Kind, &BlockVerdict, String)
 fn families(known: &Known<'_>, add: &mut dyn FnMut(Kind, &BlockVerdict, String)) {
     let mut kins: Vec<Kin> = known.iter().map(|(_, meta)| meta.kin(meta.ulid)).collect();
     inherit_atoms(&mut kins);
-    let mut children: HashMap<Ulid, Vec<Kin>> = HashMap::new();
+    // Only of blocks that are here: a hostile block names any number of parents.
+    let mut children: HashMap<Ulid, Vec<&Kin>> =
+        kins.iter().map(|kin| (kin.ulid, Vec::new())).collect();
     for kin in &kins {
         for parent in kin.parents.iter().filter(|parent| **parent != kin.ulid) {
-            children.entry(*parent).or_default().push(kin.clone());
+            if let Some(children) = children.get_mut(parent)
+                && children.last().is_none_or(|last| !std::ptr::eq(*last, kin))
+            {
+                children.push(kin);
+            }
         }
     }
     for ((other, theirs), small) in known.iter().zip(&kins) {
-        let Some(children) = children.get(&theirs.ulid) else {
+        let children = children.get(&theirs.ulid).into_iter().flatten();
+        let children: Vec<Kin> = children.copied().cloned().collect();
+        if children.is_empty() {
             continue;
-        };
+        }
         let ulids: Vec<_> = children.iter().map(|kin| kin.ulid.to_string()).collect();
         let ulids = ulids.join(", ");
-        if Held::by(children).covers(&small.atoms, &small.stream) {
+        if Held::by(&children).covers(&small.atoms, &small.stream) {
             add(
                 Kind::ParentPresent,
                 other,

@@ -1,6 +1,9 @@
 //! meta.json and tombstones.
 
 use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::process::Command;
 
 use narthex::chunk::Encoding;
 use narthex::verify::Depth;
@@ -167,6 +170,51 @@ fn blocks_of_thanos() {
         ]});
     });
     assert_found(&sick, &[("declared-size", SEGMENT, None)]);
+}
+
+/// Declared files are read when they are files of the block, and no further than they are declared.
+#[test]
+fn declared_hashes_of_what_never_ends_are_not_waited_for() {
+    let sick = Sick::copy_of("blocks/tiny");
+    let made = Command::new("mkfifo").arg(sick.path("pipe")).status();
+    assert!(made.unwrap().success());
+    symlink("/dev/zero", sick.path("zeros")).unwrap();
+    symlink("index", sick.path("link")).unwrap();
+    let size = fs::metadata(sick.path("index")).unwrap().len();
+    sick.edit_meta(|meta| {
+        let file = |name: &str, size: u64| {
+            json!({"rel_path": name, "size_bytes": size, "hash": {"func": "SHA256", "value": "00"}})
+        };
+        let mut files = vec![file("pipe", 0), file("zeros", 0), file("link", size)];
+        files.extend((0..10_000).map(|_| file("index", size)));
+        meta["thanos"] = json!({"files": files});
+    });
+    let found = findings(&sick.dir, Depth::Full);
+    let of = |kind: &str| {
+        let named = found.iter().filter(|f| f.kind.id() == kind);
+        let names = named.map(|f| f.path.file_name().unwrap().to_str().unwrap());
+        names.collect::<Vec<_>>()
+    };
+    assert_eq!(of("declared-size"), ["pipe", "zeros"]);
+    assert_eq!(of("declared-hash"), ["index"]);
+}
+
+/// Nothing is kept for parents that are not there.
+#[test]
+fn any_number_of_parents_and_sources() {
+    let sick = Sick::copy_of("blocks/tiny");
+    sick.edit_meta(|meta| {
+        let name = |number: usize| format!("01M7ZSW06MPETEKCNDX{number:07}");
+        let parent = |number| json!({"ulid": name(number), "minTime": 0, "maxTime": 1});
+        let compaction = &mut meta["compaction"];
+        compaction["parents"] = (0..30_000).map(parent).collect();
+        compaction["sources"] = (0..30_000).map(|number| json!(name(number))).collect();
+    });
+    let found = findings(&sick.dir, Depth::Full);
+    assert!(
+        found.iter().any(|f| f.kind.id().starts_with("meta-")),
+        "{found:?}"
+    );
 }
 
 #[test]
