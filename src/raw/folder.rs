@@ -230,9 +230,9 @@ impl Folder {
         made.map_err(|e| self.failed("create", name, e))?;
         let made = self.folder(name.as_ref())?;
         // Whoever may write here may have put a directory of their own in its place: what is written there would be theirs.
-        let owner = |fd: &OwnedFd| rustix::fs::fstat(fd).map(|stat| stat.st_uid);
-        let is_ours = owner(&made.fd).is_ok_and(|uid| uid == rustix::process::geteuid().as_raw());
-        if is_ours {
+        let owner = rustix::fs::fstat(&made.fd).map(|stat| stat.st_uid);
+        let is_ours = |owner| owner == rustix::process::geteuid().as_raw();
+        if owner.is_ok_and(|owner| is_ours(owner) || self.owner_of_new(name).ok() == Some(owner)) {
             Ok(made)
         } else {
             let path = made.path.display();
@@ -240,6 +240,18 @@ impl Folder {
                 "{path} was replaced by somebody else as soon as it was made"
             )))
         }
+    }
+
+    /// Whom the file system gives what is made here, beside the directory `name` that was just made: on some mounts that is
+    /// somebody else than who makes it (root on NFS, anybody on FAT).
+    fn owner_of_new(&self, name: &OsStr) -> Result<u32> {
+        let mut probe = name.to_owned();
+        probe.push(".owner");
+        let file = self.create(&probe)?;
+        let owner = rustix::fs::fstat(&file).map(|stat| stat.st_uid);
+        let removed = rustix::fs::unlinkat(&self.fd, probe.as_os_str(), AtFlags::empty());
+        removed.map_err(|e| self.failed("remove", &probe, e))?;
+        owner.map_err(|e| self.failed("stat", &probe, e))
     }
 
     /// Renames `from` in it to `name` in `to`, where nothing may have this name.

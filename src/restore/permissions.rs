@@ -30,12 +30,21 @@ impl Permissions {
         self.mode | (self.mode & 0o444) >> 2
     }
 
-    /// Gives `folder` and everything below it these permissions and makes all entries durable.
+    /// Gives `folder` and everything below it, made by [`Folder`] for its owner alone, these permissions, and makes all entries durable.
     pub(super) fn settle(self, folder: &Folder) -> Result<()> {
+        self.give_all(folder, self == Permissions::default())
+    }
+
+    /// As [`Permissions::settle`], whatever the permissions were before.
+    pub(super) fn enforce(self, folder: &Folder) -> Result<()> {
+        self.give_all(folder, false)
+    }
+
+    fn give_all(self, folder: &Folder, given: bool) -> Result<()> {
         for entry in folder.entries()? {
             if entry.kind == FileType::Directory {
-                self.settle(&folder.folder(entry.name.as_ref())?)?;
-            } else if self != Permissions::default() {
+                self.give_all(&folder.folder(entry.name.as_ref())?, given)?;
+            } else if !given {
                 let file = folder.file(entry.name.as_ref())?;
                 let path = folder.path().join(&entry.name);
                 self.give(&file, self.mode, &path)?;
@@ -43,7 +52,9 @@ impl Permissions {
                     .map_err(|e| crate::Error::io("sync", &path, e))?;
             }
         }
-        self.give_folder(folder)?;
+        if !given {
+            self.give(folder, self.dir_mode(), folder.path())?;
+        }
         folder.sync()
     }
 

@@ -203,7 +203,8 @@ impl Stage {
 
     /// Gives what some code has staged as `name` its permissions, and makes it durable.
     pub(super) fn settle(&self, name: &str) -> Result<()> {
-        self.permissions.settle(&self.hidden.folder(name.as_ref())?)
+        self.permissions
+            .enforce(&self.hidden.folder(name.as_ref())?)
     }
 
     /// Removes what was staged as `name`.
@@ -234,6 +235,10 @@ impl Stage {
     pub(super) fn finish(mut self) -> Result<()> {
         if !self.made.is_empty() {
             self.permissions.give_folder(&self.folder)?;
+        }
+        // Whoever may use the target must be able to reach it. The first was there before.
+        for (above, _) in self.made.iter().skip(1) {
+            self.permissions.give_folder(above)?;
         }
         self.sync()?;
         for (above, _) in &self.made {

@@ -356,7 +356,7 @@ fn who_owns_the_target_cannot_lead_a_restore_elsewhere() {
 
 #[test]
 fn restored_files_are_for_their_owner_alone_or_as_asked_for() {
-    use std::os::unix::fs::MetadataExt as _;
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
     let home = tempfile::tempdir().unwrap();
     let repository = home.path().join("repository");
     run(&mut backup(&fixture("night-1"), &repository), &[0]);
@@ -393,9 +393,34 @@ fn restored_files_are_for_their_owner_alone_or_as_asked_for() {
     if user == 0 {
         let given = |mode| (mode, 12345, 23456);
         assert_eq!(
-            restored("given", &["--chown", "12345:23456"]),
+            restored("new/given", &["--chown", "12345:23456"]),
             (given(0o700), given(0o700), given(0o600), given(0o700))
         );
+        let above = fs::metadata(home.path().join("new")).unwrap();
+        assert_eq!((above.uid(), above.gid()), (12345, 23456));
+    }
+    // What is cut is written by other code, and into a directory that others may list.
+    let target = home.path().join("cut");
+    fs::create_dir(&target).unwrap();
+    fs::set_permissions(&target, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = narthex(["restore", "latest", "--exact", "--match", "up"]);
+    command.args([
+        "--since",
+        "2026-11-22T01:55:00Z",
+        "--until",
+        "2026-11-22T01:57:00Z",
+    ]);
+    command
+        .arg("--repo")
+        .arg(&repository)
+        .arg("--target")
+        .arg(&target);
+    run(&mut command, &[0]);
+    let block = block_of(&target);
+    let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o777;
+    assert_eq!(mode(&block), 0o700);
+    for file in ["index", "meta.json", "tombstones", "chunks/000001"] {
+        assert_eq!(mode(&block.join(file)), 0o600, "{file}");
     }
     let metadata = fs::metadata(repository.join("narthex.json")).unwrap();
     assert_eq!(metadata.mode() & 0o777, 0o600);
