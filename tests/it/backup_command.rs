@@ -250,3 +250,42 @@ fn options_that_make_no_sense_are_wrong_usage() {
     ];
     assert_eq!(narthex(dir.path(), &both).code, 2);
 }
+
+/// One name on two hosts: with a host, nothing of the other comes back; without one, it is said that both do.
+#[test]
+fn a_range_of_one_host_brings_back_nothing_of_another_with_the_same_source() {
+    let home = tempfile::tempdir().unwrap();
+    assert_eq!(narthex(home.path(), &["init", "--repo", "r"]).code, 0);
+    for (host, data) in [("mon1", "night-1"), ("mon2", "blocks/parents-three")] {
+        let data = fixture(data);
+        let backup = [
+            "backup", &data, "--repo", "r", "--source", "p", "--host", host,
+        ];
+        let ran = narthex(home.path(), &backup);
+        assert_eq!(ran.code, 0, "{}", ran.err);
+    }
+    let restore = |name: &str, more: &[&str]| {
+        let since = [
+            "restore", "latest", "--repo", "r", "--target", name, "--no-wal",
+        ];
+        let since = [&since[..], &["--since", "2020-01-01T00:00:00Z"], more].concat();
+        let ran = narthex(home.path(), &since);
+        let blocks = fs::read_dir(home.path().join(name)).map_or(0, |found| {
+            let names = found.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+            names.filter(|name| name.starts_with("01M")).count()
+        });
+        (blocks, ran.err)
+    };
+    assert_eq!(restore("one", &["--host", "mon2"]).0, 3);
+    let archives = narthex(home.path(), &["archives", "--repo", "r", "--json"]).json();
+    let id = archives["archives"][0]["id"].as_str().unwrap().to_owned();
+    let all = [
+        "restore", &id, "--repo", "r", "--target", "all", "--no-wal", "--since",
+    ];
+    let ran = narthex(home.path(), &[&all[..], &["2020-01-01T00:00:00Z"]].concat());
+    assert!(
+        ran.err.contains("on several hosts (mon1, mon2)"),
+        "{}",
+        ran.err
+    );
+}

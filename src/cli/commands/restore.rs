@@ -158,11 +158,11 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     };
     let (mut archive, doubtful) = find(&repository, &args.archive, &filter, context)?;
     let (mut chain, incomplete) = match wanted {
-        Wanted::Range(_) => chain(&repository, &archive, context)?,
+        Wanted::Range(_) => chain(&repository, &archive, &filter, context)?,
         Wanted::Archive | Wanted::Blocks(_)
             if !args.as_archived && archive.blocks.iter().any(is_damaged) =>
         {
-            chain(&repository, &archive, context)?
+            chain(&repository, &archive, &filter, context)?
         }
         Wanted::Archive | Wanted::Blocks(_) => (Vec::new(), false),
     };
@@ -422,10 +422,12 @@ fn remark_wal(args: &Args, wanted: &Wanted, archive: &Archive, context: &Context
     context.progress.remark(&remark);
 }
 
-/// All archives of the same source as `archive`, and whether some could not be read.
+/// All archives of the same source as `archive` that fit `filter`, and whether some could not be read. A name may have moved from one
+/// host to another, with its blocks or without them: that is said.
 fn chain(
     repository: &Repository,
     archive: &Archive,
+    filter: &SourceFilter,
     context: &Context<'_>,
 ) -> Result<(Vec<Archive>, bool)> {
     let mut all = repository.archives()?;
@@ -433,7 +435,16 @@ fn chain(
         context.progress.remark(&damaged.error.chain());
     }
     all.archives
-        .retain(|other| other.source_name == archive.source_name);
+        .retain(|other| other.source_name == archive.source_name && filter.matches(other));
+    let hosts: BTreeSet<_> = all.archives.iter().map(|other| &*other.host).collect();
+    if hosts.len() > 1 {
+        let hosts: Vec<_> = hosts.into_iter().collect();
+        context.progress.remark(&format_args!(
+            "{} was archived on several hosts ({}), whose archives are taken together: --host takes those of one",
+            archive.source_name,
+            hosts.join(", ")
+        ));
+    }
     Ok((all.archives, !all.damaged.is_empty()))
 }
 
