@@ -272,7 +272,7 @@ impl Pipeline<'_> {
         let recipe = recipe(&packs, &splice, index, &segments, source);
         // A pack that holds all of the block was proved while it was written.
         if is_spliced && !comes_back(self.store, &packs, &recipe, &splice, &source.bytes()) {
-            self.suspect(&packs)?;
+            self.suspect(&packs);
             self.progress.remark(&format!(
                 "block {} does not come back from the packs that seem to hold its samples: they are stored again",
                 survey.ulid()
@@ -404,7 +404,7 @@ impl Pipeline<'_> {
             Err(taken) if taken.kind() == ErrorKind::AlreadyExists => {}
             published => return published.map(Some).map_err(Failure::Store),
         }
-        let found = if_there(self.hash(&wanted.name))?;
+        let found = self.hash(&wanted.name).ok();
         if found != Some((wanted.bytes, wanted.sha256)) {
             return Ok(None);
         }
@@ -425,10 +425,8 @@ impl Pipeline<'_> {
         let Some((object, files)) = self.read(name, root)? else {
             return Ok(Attempt::Damaged);
         };
-        let (names, packed_files) = match digests(self.store, name, survey.ulid(), &Silent) {
-            Ok(rebuilt) => rebuilt,
-            Err(error) if error.kind() == ErrorKind::Io => return Err(Failure::Store(error)),
-            Err(_) => return Ok(Attempt::Damaged),
+        let Ok((names, packed_files)) = digests(self.store, name, survey.ulid(), &Silent) else {
+            return Ok(Attempt::Damaged);
         };
         let statistics = files
             .iter()
@@ -477,7 +475,7 @@ impl Pipeline<'_> {
             return Ok(None);
         }
         let settled = if_there(self.store.settle(&name))?;
-        let hashed = if_there(self.hash(&name))?;
+        let hashed = self.hash(&name).ok();
         Ok(settled.zip(hashed).map(|((), (bytes, sha256))| {
             let packed = files.iter().filter(|file| file.packed);
             StoredObject {
@@ -514,23 +512,27 @@ impl Pipeline<'_> {
         self.suspects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Finds out which of `packs` are damaged.
-    fn suspect(&self, packs: &[StoredObject]) -> Result<(), Failure> {
+    /// Finds out which of `packs` are damaged. One that the disk cannot read is: if the whole store had failed, the block could not be
+    /// stored again either.
+    fn suspect(&self, packs: &[StoredObject]) {
         for pack in packs {
-            let found = if_there(self.hash(&pack.name))?;
-            if found == Some((pack.bytes, pack.sha256)) {
-                continue;
-            }
-            let found = match found {
-                None => "expected an object, found none".to_owned(),
-                Some((bytes, sha256)) => format!(
+            let found = match self.hash(&pack.name) {
+                Ok(found) if found == (pack.bytes, pack.sha256) => continue,
+                Ok((bytes, sha256)) => format!(
                     "expected {} bytes with SHA-256 {}, found {bytes} with {sha256}",
                     pack.bytes, pack.sha256
+                ),
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    "expected an object, found none".to_owned()
+                }
+                Err(error) => format!(
+                    "expected {} bytes that can be read: {}",
+                    pack.bytes,
+                    error.chain()
                 ),
             };
             self.suspects().insert(pack.name.clone(), found);
         }
-        Ok(())
     }
 
     /// Size and digest of an object.

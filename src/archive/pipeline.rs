@@ -434,7 +434,7 @@ impl Pipeline<'_> {
         Ok(staged)
     }
 
-    /// What an object holds that is to be relied on, all of it read; `None` when it is damaged.
+    /// What an object holds that is to be relied on, all of it read; `None` when it is damaged, or the disk cannot read it.
     pub(super) fn read(
         &self,
         name: &ObjectName,
@@ -445,7 +445,6 @@ impl Pipeline<'_> {
         match read {
             // Whoever published it may have died before it was durable.
             Ok(contents) => Ok(if_there(self.store.settle(name))?.map(|()| contents)),
-            Err(error) if error.kind() == ErrorKind::Io => Err(Failure::Store(error)),
             Err(_) => Ok(None),
         }
     }

@@ -631,7 +631,7 @@ impl Run<'_> {
             source_name: self.source.name.clone(),
             labels: self.options.labels.clone(),
             narthex_version: env!("CARGO_PKG_VERSION").to_owned(),
-            repository: Some(self.repository.descriptor().id.clone()),
+            repository: Some(self.repository.descriptor().id.clone()).filter(|id| !id.is_empty()),
             coverage: coverage(&blocks),
             blocks,
             wal,

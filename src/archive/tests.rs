@@ -13,10 +13,13 @@ use crate::ErrorKind;
 use crate::block::DataDir;
 use crate::dense::read_packed;
 use crate::progress::Silent;
+use crate::repair::{leave_marks, settle};
+use crate::repository::check::{Depth, check};
+use crate::repository::damage::Damage;
 use crate::repository::portable::{Root, Visitor, read_stored};
 use crate::repository::{Archive, Digest, FilePath};
 use crate::store::faulty::{Fault, Faults, FaultyStore};
-use crate::store::{MemoryStore, Store};
+use crate::store::{MemoryStore, ObjectName, Store};
 
 /// Blocks of `fixtures/night-1` by what became of them: two were compacted into one of `night-2`.
 const FIRST: &str = "01M80FJGSDDJPV4DWFG2XR4VJ2";
@@ -73,6 +76,15 @@ impl Bench {
     }
 
     fn run(&self, store: Arc<dyn Store>, hooks: &dyn Hooks) -> Result<Report> {
+        self.run_with(store, hooks, None)
+    }
+
+    fn run_with(
+        &self,
+        store: Arc<dyn Store>,
+        hooks: &dyn Hooks,
+        cache: Option<PathBuf>,
+    ) -> Result<Report> {
         let source = Source::new(self.dir.path(), "host".into(), Some("test".into()))?;
         let seconds = self.clock.fetch_add(1, Ordering::Relaxed);
         let run = Run {
@@ -80,6 +92,7 @@ impl Bench {
             repository: &Repository::open_or_init(store)?,
             options: &Options {
                 patience: Duration::from_millis(200),
+                cache,
                 ..Options::default()
             },
             progress: &Silent,
@@ -788,6 +801,55 @@ fn a_run_that_fails_leaves_no_logs_behind_that_no_archive_can_name() {
     for at in 0..counted - 2 {
         let (done, logs, _) = failing(Some((at, Fault::Before)));
         assert_eq!(logs, usize::from(done), "{at}");
+    }
+}
+
+#[test]
+fn an_object_that_the_disk_cannot_read_is_damaged_and_stored_anew() {
+    let bench = Bench::of("blocks/parents-three");
+    let cache = tempfile::tempdir().unwrap();
+    let run = |store: &dyn Fn() -> Arc<dyn Store>| {
+        let cache = Some(cache.path().to_owned());
+        bench.run_with(store(), &NoHooks, cache).unwrap()
+    };
+    run(&|| Arc::new(bench.store.clone()));
+    let objects = bench.objects();
+    for entry in fs::read_dir(bench.dir.path()).unwrap() {
+        fs::remove_dir_all(entry.unwrap().path()).unwrap();
+    }
+    copy(&fixture("blocks/child-of-three"), bench.dir.path());
+    for bad in objects {
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+        for (name, bytes) in bench.store.list("").unwrap() {
+            let content = bench.store.get(&name, bytes).unwrap();
+            store.put(&name, &content).unwrap();
+        }
+        let unreadable = Some(ObjectName::new(&*bad).unwrap());
+        let faults = Faults {
+            unreadable,
+            ..Faults::default()
+        };
+        let faulty = FaultyStore::new(store, faults);
+        let repository = Repository::open(Arc::new(faulty.clone())).unwrap();
+        let checked = |marks: bool| {
+            let mut report = check(&faulty, Depth::ReadAll, &Silent).unwrap();
+            settle(&repository, &mut report).unwrap();
+            if marks {
+                leave_marks(&repository, &report, 1_795_312_000_000).unwrap();
+            }
+            report
+        };
+        // It is found by the backup, or by a check before.
+        for marks in [false, true] {
+            let before = checked(marks);
+            assert!(before.findings.iter().any(|it| it.object == bad), "{bad}");
+            let report = run(&|| Arc::new(faulty.clone()));
+            assert!(report.committed, "{bad}");
+        }
+        let marked = Damage::list(&faulty).unwrap();
+        assert!(marked.contains(&ObjectName::new(&*bad).unwrap()), "{bad}");
+        let after = checked(true);
+        assert!(!after.has_problems(), "{bad}: {:#?}", after.findings);
     }
 }
 

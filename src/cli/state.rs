@@ -71,12 +71,18 @@ impl StateArgs {
         }
     }
 
-    /// Refuses a repository at a place where others were before, and this one was not.
+    /// Id of the repository that was at `location` last.
+    pub(crate) fn last(&self, location: &Location) -> Result<Option<String>> {
+        Ok(self.known(location)?.pop())
+    }
+
+    /// Refuses a repository at a place where others were before, and this one was not. One that has lost its descriptor, and of which nothing tells which it
+    /// is, may be the one that was there.
     pub(crate) fn refuse_other(&self, location: &Location, repository: &Repository) -> Result<()> {
         let id = &repository.descriptor().id;
         let known = self.known(location)?;
         match known.last() {
-            Some(last) if !self.accept_repository && !known.contains(id) => {
+            Some(last) if !self.accept_repository && !id.is_empty() && !known.contains(id) => {
                 Err(Error::refused(format!(
                     "repository {last} was in {location} before, and now another one is there, {id}: is the right disk mounted? If it is \
                      meant, --accept-repository says so, once"
@@ -105,6 +111,7 @@ impl StateArgs {
         for name in names(location)? {
             ids.extend(read(&file(&dir, &name))?);
         }
+        ids.retain(|id| !id.is_empty());
         Ok(ids)
     }
 

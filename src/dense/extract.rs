@@ -35,11 +35,7 @@ const MAX_TRIES: usize = 4;
 pub type PackList = Vec<(ObjectName, u64)>;
 
 /// Finds out how segments and index of `block` come back: from its `own_packs`, if all are there, by its `own` recipe or without it; or from the packs of
-/// blocks that hold all its samples, `others`.
-///
-/// # Errors
-///
-/// When the store fails. What cannot be read here may be read elsewhere.
+/// blocks that hold all its samples, `others`. What cannot be read here may be read elsewhere.
 pub fn derive(
     store: &dyn Store,
     cache: &Cache,
@@ -47,19 +43,17 @@ pub fn derive(
     own: Option<&(Recipe, Splice)>,
     own_packs: Option<PackList>,
     others: impl Iterator<Item = PackList>,
-) -> Result<Option<(Extracted, PackList)>> {
+) -> Option<(Extracted, PackList)> {
     let own_packs = own_packs.filter(|packs| !packs.is_empty());
     let own_packs = own_packs.into_iter().map(|packs| (packs, true));
     let others = others.filter(|packs| !packs.is_empty());
     let others = others.take(MAX_TRIES).map(|packs| (packs, false));
     for (packs, are_own) in own_packs.chain(others) {
-        match extract_block(store, cache, block, own, &packs, are_own) {
-            Ok(Some(found)) => return Ok(Some((found, packs))),
-            Err(error) if error.kind() == ErrorKind::Io => return Err(error),
-            Ok(None) | Err(_) => {}
+        if let Ok(Some(found)) = extract_block(store, cache, block, own, &packs, are_own) {
+            return Some((found, packs));
         }
     }
-    Ok(None)
+    None
 }
 
 /// Finds out how segments and index of `block` come back from `packs`, as all their chunks of its time; or, if they are what its `own` packs were, as it did from

@@ -9,14 +9,14 @@ use super::catalog::Catalog;
 use crate::block::Meta;
 use crate::dense::{SPLICE_FILE, digests};
 use crate::error::{Error, Result};
-use crate::model::{Millis, Succession, Ulid};
+use crate::model::{Millis, Ulid};
 use crate::progress::Silent as NoProgress;
-use crate::repository::lineage::{coverage, kin};
+use crate::repository::lineage::coverage;
 use crate::repository::portable::{Object, Root, Silent};
 use crate::repository::{
     Archive, ArchiveId, FindingCounts, Fingerprint, Hasher, LeftOut, MANIFEST_VERSION, PACK,
-    RECIPE_FILE, Repository, STATISTICS_FILE, StoredBlock, StoredObject, StoredWal, is_data,
-    original,
+    RECIPE_FILE, RECONSTRUCTED, Repository, STATISTICS_FILE, StoredBlock, StoredObject, StoredWal,
+    is_data, original,
 };
 use crate::store::{ObjectName, Store};
 
@@ -27,6 +27,9 @@ const MAX_META: u64 = 16 << 20;
 const RECIPE: &str = ".recipe.tar.zst";
 const SIDECAR: &str = ".side.tar.zst";
 const OBJECT: &str = ".tar.zst";
+
+/// The label that archives of this kind have: ids of lost archives, if it is known which are.
+const LABEL: &str = "reconstructed";
 
 /// Bytes of a pack that are read at a time.
 const STEP: u64 = 4 << 20;
@@ -40,85 +43,162 @@ pub(super) struct Rebuilt {
     pub(super) unused: BTreeMap<ObjectName, String>,
 }
 
-/// Makes an archive, dated `time` or by its newest block, of the blocks and the logs in `repository` that no archive of `catalog` names and that come
-/// back whole. Blocks that were compacted into another one of them are left out. Nothing is written.
+/// Objects that hold the same, or should: one, and what stands in for it.
+type Ways = BTreeMap<ObjectName, Vec<ObjectName>>;
+
+/// Makes an archive, dated as the newest of the `lost` ones or by its newest block, of the blocks and the logs in `repository` that no archive of
+/// `catalog` names and that come back whole. Nothing is written.
+///
+/// Blocks that were compacted into another one of them stay: nothing proves that the other holds all of their samples.
 pub(super) fn rebuild(
     repository: &Repository,
     catalog: &Catalog,
     lost: &BTreeMap<ArchiveId, Millis>,
 ) -> Rebuilt {
-    let store = repository.store();
-    let archives = catalog.archives.iter();
-    let named: BTreeSet<&ObjectName> = archives
-        .flat_map(Archive::objects)
-        .map(|(_, object)| &object.name)
-        .collect();
-    let is_free =
-        |name: &&ObjectName| !named.contains(*name) && is_data(name) && original(name).is_none();
     let mut unused = BTreeMap::new();
-    let mut blocks: BTreeMap<Ulid, StoredBlock> = BTreeMap::new();
-    for name in catalog.listed.keys().filter(is_free) {
-        let Some((ulid, fingerprint)) = block_of(name) else {
+    let free = free_objects(catalog);
+    let blocks = rebuild_blocks(repository.store(), catalog, &free, &mut unused);
+    let wal = rebuild_logs(repository.store(), catalog, &free, lost, &mut unused);
+    let is_empty = blocks.is_empty() && wal.is_none();
+    let archive = (!is_empty).then(|| archive(repository, catalog, lost, blocks, wal));
+    Rebuilt { archive, unused }
+}
+
+/// Objects that no archive needs, by what they stand in for.
+fn free_objects(catalog: &Catalog) -> Ways {
+    let mut all = Ways::new();
+    for name in catalog.listed.keys().filter(|name| is_data(name)) {
+        let replaced = original(name).unwrap_or_else(|| name.clone());
+        all.entry(replaced).or_default().push(name.clone());
+    }
+    all.retain(|replaced, ways| {
+        let mut names = std::iter::once(replaced).chain(&*ways);
+        !names.any(|name| catalog.is_named(name))
+    });
+    all
+}
+
+fn rebuild_blocks(
+    store: &dyn Store,
+    catalog: &Catalog,
+    free: &Ways,
+    unused: &mut BTreeMap<ObjectName, String>,
+) -> Vec<StoredBlock> {
+    let mut found: BTreeMap<Ulid, Vec<StoredBlock>> = BTreeMap::new();
+    let mut failed = Vec::new();
+    for (object, ways) in free {
+        let Some((ulid, fingerprint)) = block_of(object) else {
             continue;
         };
-        match read_block(store, name, ulid, &fingerprint) {
-            Ok(block) => {
-                blocks.insert(ulid, block);
+        let read = |name: &ObjectName| read_block(store, catalog, name, ulid, &fingerprint);
+        match first_whole(store, catalog, ways, read) {
+            Ok(block) => found.entry(ulid).or_default().push(block),
+            Err(why) => failed.push((object, ulid, fingerprint, why)),
+        }
+    }
+    let mut blocks = BTreeMap::new();
+    for (ulid, ways) in found {
+        let mut ways = ways.into_iter();
+        let Some(mut best) = ways.next() else {
+            continue;
+        };
+        for way in ways {
+            let is_same = way.fingerprint == best.fingerprint;
+            let is_better = !is_same && way.samples > best.samples;
+            let other = if is_better {
+                std::mem::replace(&mut best, way)
+            } else {
+                way
+            };
+            if !is_same {
+                let why = format!("block {ulid} is there in another form, too, which was taken");
+                unused.insert(other.object.name, why);
             }
+        }
+        blocks.insert(ulid, best);
+    }
+    for (object, ulid, fingerprint, why) in failed {
+        let taken = blocks.get(&ulid);
+        if taken.is_none_or(|block| block.fingerprint != fingerprint) {
+            unused.insert(object.clone(), why);
+        }
+    }
+    for object in free.keys() {
+        if let Some(ulid) = sidecar_of(object).filter(|ulid| blocks.contains_key(ulid)) {
+            let why = format!(
+                "what had changed in block {ulid} since it was stored, such as deletions, is not in the archive: which of it was the last is not known"
+            );
+            unused.insert(object.clone(), why);
+        }
+    }
+    blocks.into_values().collect()
+}
+
+/// What the first of `ways` gives that can be read whole; what has a mark of damage is tried last. Or why the first one cannot.
+fn first_whole<T>(
+    store: &dyn Store,
+    catalog: &Catalog,
+    ways: &[ObjectName],
+    read: impl Fn(&ObjectName) -> Result<T>,
+) -> Result<T, String> {
+    let mut ways: Vec<_> = ways.iter().collect();
+    ways.sort_by_cached_key(|name| catalog.is_marked(store, name));
+    let mut first = None;
+    for name in ways {
+        match read(name) {
+            Ok(found) => return Ok(found),
             Err(error) => {
-                unused.insert(name.clone(), error.chain());
+                first.get_or_insert_with(|| error.chain());
             }
         }
     }
-    let succession = Succession::of(blocks.values().map(kin));
-    blocks.retain(|ulid, _| succession.heirs(*ulid, None).is_empty());
+    Err(first.unwrap_or_default())
+}
+
+fn rebuild_logs(
+    store: &dyn Store,
+    catalog: &Catalog,
+    free: &Ways,
+    lost: &BTreeMap<ArchiveId, Millis>,
+    unused: &mut BTreeMap<ObjectName, String>,
+) -> Option<StoredWal> {
     let mut logs = Vec::new();
-    for name in catalog.listed.keys().filter(is_free) {
-        let id = name.as_str().strip_prefix("wal/");
+    for (object, ways) in free {
+        let id = object.as_str().strip_prefix("wal/");
         let id = id.and_then(|id| id.strip_suffix(OBJECT)?.parse::<ArchiveId>().ok());
         let Some(id) = id else {
             continue;
         };
-        match read_logs(store, name) {
-            Ok(wal) => logs.push((lost.get(&id).copied(), name.clone(), wal)),
-            Err(error) => {
-                unused.insert(name.clone(), error.chain());
+        match first_whole(store, catalog, ways, |name| read_logs(store, name)) {
+            Ok(wal) => logs.push((lost.get(&id).copied(), wal)),
+            Err(why) => {
+                unused.insert(object.clone(), why);
             }
         }
     }
     // Of several logs none can be told to be the last, but by the name of a manifest that is damaged.
-    logs.sort_by_key(|(time, _, _)| *time);
-    let is_known = logs.len() == 1 || logs.last().is_some_and(|(time, _, _)| time.is_some());
-    let wal = if is_known { logs.pop() } else { None };
-    for (_, name, _) in logs {
+    logs.sort_by_key(|(time, _)| *time);
+    let is_known = logs.len() == 1 || logs.last().is_some_and(|(time, _)| time.is_some());
+    let last = if is_known { logs.pop() } else { None };
+    for (_, wal) in logs {
         let why = "it cannot be told which of several logs is the last";
-        unused.insert(name, why.to_owned());
+        unused.insert(wal.object.name, why.to_owned());
     }
-    let blocks: Vec<StoredBlock> = blocks.into_values().collect();
-    if blocks.is_empty() && wal.is_none() {
-        return Rebuilt {
-            archive: None,
-            unused,
-        };
-    }
-    Rebuilt {
-        archive: Some(archive(repository, catalog, lost, blocks, wal)),
-        unused,
-    }
+    last.map(|(_, wal)| wal)
 }
-
-type Log = (Option<Millis>, ObjectName, StoredWal);
 
 fn archive(
     repository: &Repository,
     catalog: &Catalog,
     lost: &BTreeMap<ArchiveId, Millis>,
     mut blocks: Vec<StoredBlock>,
-    wal: Option<Log>,
+    wal: Option<StoredWal>,
 ) -> Archive {
-    blocks.sort_by_key(|block| (block.min_time, block.max_time, block.ulid));
     let newest = blocks.iter().map(|block| block.max_time).max();
-    let time = lost.values().copied().max().or(newest).unwrap_or(0);
+    // Names tell times to the second: no archive that was made before the lost one is newer.
+    let last = lost.values().copied().max();
+    let last = last.map(|time| time.saturating_add(999));
+    let time = last.or(newest).unwrap_or(0);
     let sources: BTreeSet<(&str, &str, &str)> = catalog
         .archives
         .iter()
@@ -137,6 +217,33 @@ fn archive(
         Some(only) if sources.len() == 1 => *only,
         _ => ("unknown", "unknown", "reconstructed"),
     };
+    let mut reason = "reconstructed by narthex repair from objects that no manifest named: the time of the backup, its server, and whether \
+                      it had other blocks or logs are not known"
+        .to_owned();
+    // What one archive of a server holds the next holds as well, mostly.
+    let before = catalog
+        .archives
+        .iter()
+        .rfind(|archive| archive.time <= time);
+    if let Some(before) = before.filter(|_| sources.len() == 1) {
+        let own: BTreeSet<Ulid> = blocks.iter().map(|block| block.ulid).collect();
+        let others = before.blocks.iter();
+        let others = others.filter(|block| !own.contains(&block.ulid));
+        blocks.extend(others.cloned());
+        if blocks.len() > own.len() {
+            let (id, count) = (before.id.short(), blocks.len() - own.len());
+            reason = format!(
+                "{reason}; {count} of its blocks are taken over from archive {id} before it"
+            );
+        }
+    }
+    blocks.sort_by_key(|block| (block.min_time, block.max_time, block.ulid));
+    let ids: Vec<String> = lost.keys().map(ToString::to_string).collect();
+    let ids = if ids.is_empty() {
+        "true".to_owned()
+    } else {
+        ids.join(",")
+    };
     Archive {
         format_version: MANIFEST_VERSION,
         id: ArchiveId::random(),
@@ -144,20 +251,32 @@ fn archive(
         host: host.to_owned(),
         source: source.to_owned(),
         source_name: source_name.to_owned(),
-        labels: BTreeMap::from([("reconstructed".to_owned(), "true".to_owned())]),
+        labels: BTreeMap::from([(LABEL.to_owned(), ids)]),
         narthex_version: env!("CARGO_PKG_VERSION").to_owned(),
         repository: Some(repository.descriptor().id.clone()).filter(|id| !id.is_empty()),
         coverage: coverage(&blocks),
         blocks,
-        wal: wal.map(|(_, _, wal)| wal),
+        wal,
         left_out: vec![LeftOut {
-            name: "manifest".to_owned(),
-            reason: "reconstructed by narthex repair from objects that no manifest named: the time of the backup, its server, and whether \
-                     it had other blocks or logs are not known"
-                .to_owned(),
+            name: RECONSTRUCTED.to_owned(),
+            reason,
         }],
         findings: FindingCounts::default(),
     }
+}
+
+/// The archive in which what was left of the lost archive `id` is.
+pub(super) fn reconstructed<'c>(catalog: &'c Catalog, id: &ArchiveId) -> Option<&'c Archive> {
+    catalog.archives.iter().rfind(|archive| {
+        let ids = archive.labels.get(LABEL);
+        ids.is_some_and(|ids| ids.split(',').any(|other| other == id.to_string()))
+    })
+}
+
+/// The block whose sidecar has this name.
+fn sidecar_of(name: &ObjectName) -> Option<Ulid> {
+    let (ulid, file) = name.as_str().strip_prefix("blocks/")?.split_once('/')?;
+    file.ends_with(SIDECAR).then(|| ulid.parse().ok()).flatten()
 }
 
 /// The block whose object has this name, and its fingerprint.
@@ -175,6 +294,7 @@ fn block_of(name: &ObjectName) -> Option<(Ulid, Fingerprint)> {
 /// What a manifest says of a block whose object is `name`.
 fn read_block(
     store: &dyn Store,
+    catalog: &Catalog,
     name: &ObjectName,
     ulid: Ulid,
     fingerprint: &Fingerprint,
@@ -191,14 +311,19 @@ fn read_block(
         .iter()
         .any(|file| file.name.as_str() == STATISTICS_FILE);
     let mut packs = Vec::new();
-    if name.as_str().ends_with(RECIPE) {
+    // What stands in for an object may hold a recipe where that holds files.
+    let is_recipe = match original(name) {
+        None => name.as_str().ends_with(RECIPE),
+        Some(_) => files.iter().any(|file| file.name.as_str() == RECIPE_FILE),
+    };
+    if is_recipe {
         stored = stored.in_dense_codec();
         let own = [RECIPE_FILE, SPLICE_FILE, STATISTICS_FILE];
         files.retain(|file| !own.contains(&file.name.as_str()));
         let (names, packed) = digests(store, name, ulid, &NoProgress)?;
         let raw_bytes = packed.iter().map(|file| file.bytes).sum();
         for pack in names {
-            packs.push(describe_pack(store, pack, raw_bytes)?);
+            packs.push(describe_pack(store, catalog, pack, raw_bytes)?);
         }
         files.extend(packed);
     } else {
@@ -231,7 +356,12 @@ fn read_block(
     Ok(block)
 }
 
-fn describe_pack(store: &dyn Store, name: ObjectName, raw_bytes: u64) -> Result<StoredObject> {
+fn describe_pack(
+    store: &dyn Store,
+    catalog: &Catalog,
+    name: ObjectName,
+    raw_bytes: u64,
+) -> Result<StoredObject> {
     let bytes = store.size(&name)?;
     let mut sha256 = Hasher::default();
     let mut offset = 0;
@@ -240,11 +370,22 @@ fn describe_pack(store: &dyn Store, name: ObjectName, raw_bytes: u64) -> Result<
         sha256.update(&store.get_range(&name, offset..end)?);
         offset = end;
     }
+    let sha256 = sha256.finish();
+    // Archives must agree about it.
+    if let Some(known) = catalog.descriptions(&name).next() {
+        if (known.bytes, known.sha256) == (bytes, sha256) {
+            return Ok(known.clone());
+        }
+        let wanted = known.sha256;
+        return Err(Error::corrupt(format!(
+            "object {name}: expected SHA-256 {wanted}, found {sha256}"
+        )));
+    }
     Ok(StoredObject {
         name,
         codec: PACK.to_owned(),
         bytes,
-        sha256: sha256.finish(),
+        sha256,
         raw_bytes,
     })
 }

@@ -2,18 +2,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::error::{ErrorKind, Result};
+use crate::error::Result;
 use crate::model::{Millis, Ulid};
 use crate::repository::damage::Damage;
 use crate::repository::{
-    Archive, Mended, Repository, StoredBlock, StoredObject, StoredWal, recipe_packs,
+    Archive, Archives, Damaged, Mended, Repository, StoredBlock, StoredObject, StoredWal,
+    recipe_packs,
 };
-use crate::store::ObjectName;
+use crate::store::{ObjectName, Store};
 
 /// All archives of a repository, by one look, and what lies there.
 #[derive(Debug, Default)]
 pub struct Catalog {
     pub(super) archives: Vec<Archive>,
+    /// Manifests that could not be read.
+    pub(super) unread: Vec<Damaged>,
     pub(super) listed: BTreeMap<ObjectName, u64>,
     pub(super) mended: Mended,
     pub(super) damage: Damage,
@@ -26,14 +29,16 @@ pub struct Catalog {
 }
 
 impl Catalog {
-    /// Reads every manifest. Those that cannot be read are the business of `check`.
+    /// Reads every manifest. Those that cannot be read are the business of `check` and of `repair`.
     ///
     /// # Errors
     ///
     /// When the store cannot list its objects.
     pub fn read(repository: &Repository) -> Result<Self> {
+        let Archives { archives, damaged } = repository.archives()?;
         let mut catalog = Catalog {
-            archives: repository.archives()?.archives,
+            archives,
+            unread: damaged,
             ..Catalog::default()
         };
         for (number, archive) in catalog.archives.iter().enumerate() {
@@ -66,13 +71,9 @@ impl Catalog {
         self.damage = Damage::list(store)?;
         self.recipes = BTreeMap::new();
         for name in self.mended.names() {
-            match recipe_packs(store, name) {
-                Ok(packs) => {
-                    self.recipes.insert(name.clone(), packs);
-                }
-                Err(error) if error.kind() == ErrorKind::Io => return Err(error),
-                // It stands in for nothing.
-                Err(_) => {}
+            // One that cannot be read stands in for nothing.
+            if let Ok(packs) = recipe_packs(store, name) {
+                self.recipes.insert(name.clone(), packs);
             }
         }
         Ok(())
@@ -144,6 +145,18 @@ impl Catalog {
             .filter_map(|archive| archive.wal.as_ref());
         logs.filter(|wal| self.is_spoiled(&wal.object) && !self.is_mended(&wal.object.name))
             .collect()
+    }
+
+    /// Whether an archive needs `object`.
+    pub(super) fn is_named(&self, object: &ObjectName) -> bool {
+        self.by_object.contains_key(object)
+    }
+
+    /// Whether `object`, or a pack of the recipe in it, has a mark of damage.
+    pub(super) fn is_marked(&self, store: &dyn Store, object: &ObjectName) -> bool {
+        let is_marked = |name: &ObjectName| self.damage.contains(name);
+        let mut packs = recipe_packs(store, object).unwrap_or_default().into_iter();
+        is_marked(object) || packs.any(|pack| is_marked(&pack))
     }
 
     /// All that archives say of a block.

@@ -9,7 +9,7 @@ use std::io::Write as _;
 
 use super::catalog::Catalog;
 use crate::dense::{Cache, Extracted, Recipe, SPLICE_FILE, derive};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::pack::Splice;
 use crate::progress::{Progress, Silent};
 use crate::repository::lineage::atoms;
@@ -114,8 +114,9 @@ fn copy_misplaced(store: &dyn Store, catalog: &Catalog) -> Result<Vec<(ObjectNam
                 .or_insert_with(|| digest_of(store, other, wanted).ok());
             *digest == Some(object.sha256)
         });
-        if let Some((from, _)) = found {
-            copy(store, from, wanted, &mended_object(name)?)?;
+        if let Some((from, _)) = found
+            && copy(store, from, wanted, &mended_object(name)?)?
+        {
             copied.push((name.clone(), from.clone()));
         }
     }
@@ -136,18 +137,22 @@ fn digest_of(store: &dyn Store, name: &ObjectName, bytes: u64) -> Result<Digest>
     Ok(sha256.finish())
 }
 
-fn copy(store: &dyn Store, from: &ObjectName, bytes: u64, to: &ObjectName) -> Result<()> {
+/// Copies the first `bytes` of an object; whether all of them could be read.
+fn copy(store: &dyn Store, from: &ObjectName, bytes: u64, to: &ObjectName) -> Result<bool> {
     let mut pending = store.create(to)?;
     let mut offset = 0;
     while offset < bytes {
         let end = bytes.min(offset + STEP);
-        let content = store.get_range(from, offset..end)?;
+        let Ok(content) = store.get_range(from, offset..end) else {
+            return Ok(false);
+        };
         pending
             .write_all(&content)
             .map_err(|e| write_error(to, e))?;
         offset = end;
     }
-    pending.publish()
+    pending.publish()?;
+    Ok(true)
 }
 
 struct Mender<'a> {
@@ -178,10 +183,10 @@ impl Mender<'_> {
         if from.sidecar != block.sidecar || from.object.bytes > MAX_SMALL || from.packs.is_empty() {
             return Ok(false);
         }
-        let bytes = self.store.get(&from.object.name, MAX_SMALL)?;
-        if Digest::of(&bytes) != from.object.sha256 {
+        let read = self.store.get(&from.object.name, MAX_SMALL).ok();
+        let Some(bytes) = read.filter(|bytes| Digest::of(bytes) == from.object.sha256) else {
             return Ok(false);
-        }
+        };
         let name = mended_object(&block.object.name)?;
         self.store.put(&name, &bytes)?;
         self.mending.objects.insert(name);
@@ -197,7 +202,7 @@ impl Mender<'_> {
         let needs_rest = is_spoiled(&block.object) || block.packs.iter().any(is_spoiled);
         let mut samples = [block.samples, 0];
         if needs_rest {
-            let Some(extracted) = self.extract(block)? else {
+            let Some(extracted) = self.extract(block) else {
                 return Ok(false);
             };
             samples = extracted.samples.unwrap_or(samples);
@@ -208,7 +213,7 @@ impl Mender<'_> {
             });
             let mut contents = Vec::new();
             for file in whole {
-                let Some(content) = self.small_file(block, file, samples)? else {
+                let Some(content) = self.small_file(block, file, samples) else {
                     return Ok(false);
                 };
                 contents.push((file.name.clone(), content));
@@ -224,7 +229,7 @@ impl Mender<'_> {
         if let Some(sidecar) = sidecar {
             let mut contents = Vec::new();
             for file in block.files_from(sidecar) {
-                let Some(content) = self.small_file(block, file, samples)? else {
+                let Some(content) = self.small_file(block, file, samples) else {
                     return Ok(false);
                 };
                 contents.push((file.name.clone(), content));
@@ -255,7 +260,7 @@ impl Mender<'_> {
 
     /// How index and segments come back: from the block's own packs, if these are sound; or from those of a block that holds all its
     /// samples.
-    fn extract(&self, block: &StoredBlock) -> Result<Option<Extracted>> {
+    fn extract(&self, block: &StoredBlock) -> Option<Extracted> {
         let recipe = self.recipe_of(block);
         let is_usable = |pack: &StoredObject| !self.catalog.is_spoiled(pack);
         let own = block.packs.iter().map(|pack| {
@@ -281,8 +286,8 @@ impl Mender<'_> {
                 && tried.insert(other.packs.iter().map(|pack| &pack.name).collect())
         });
         let others = others.map(|other| names(&other.packs));
-        let found = derive(self.store, self.cache, block, recipe.as_ref(), own, others)?;
-        Ok(found.map(|(extracted, _)| extracted))
+        let found = derive(self.store, self.cache, block, recipe.as_ref(), own, others);
+        found.map(|(extracted, _)| extracted)
     }
 
     /// How a block follows from its own packs, if that can still be read.
@@ -300,9 +305,9 @@ impl Mender<'_> {
         block: &StoredBlock,
         wanted: &StoredFile,
         samples: [u64; 2],
-    ) -> Result<Option<Vec<u8>>> {
+    ) -> Option<Vec<u8>> {
         if wanted.bytes > MAX_SMALL {
-            return Ok(None);
+            return None;
         }
         let words = self.catalog.words(block.ulid);
         let live = self.live.iter().filter(|live| live.ulid == block.ulid);
@@ -314,16 +319,17 @@ impl Mender<'_> {
             }
             let mended = self.catalog.mended.of_object(&object.name).iter();
             for name in std::iter::once(&object.name).chain(mended.map(|(name, _)| name)) {
-                if let Some(content) = passing(self.read_small(block, name, wanted))? {
-                    return Ok(Some(content));
+                // What cannot be read here may be read elsewhere.
+                if let Ok(Some(content)) = self.read_small(block, name, wanted) {
+                    return Some(content);
                 }
             }
         }
         if wanted.name.as_str() != "meta.json" {
-            return Ok(guess_empty(wanted));
+            return guess_empty(wanted);
         }
         let range_of = |ulid| self.catalog.range_of(ulid);
-        Ok(guess(block, wanted, samples, &range_of))
+        guess(block, wanted, samples, &range_of)
     }
 
     fn read_small(
@@ -355,12 +361,4 @@ fn is_same_block(a: &StoredBlock, b: &StoredBlock) -> bool {
         files.map(|file| (file.name.clone(), file.sha256)).collect()
     };
     a.ulid == b.ulid && files(a) == files(b)
-}
-
-/// What cannot be read here may be read elsewhere; that the store fails is everybody's trouble.
-fn passing<T>(result: Result<Option<T>>) -> Result<Option<T>, Error> {
-    match result {
-        Err(error) if error.kind() == ErrorKind::Io => Err(error),
-        result => Ok(result.unwrap_or_default()),
-    }
 }

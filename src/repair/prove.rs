@@ -9,6 +9,7 @@ use crate::progress::Silent as NoProgress;
 use crate::repository::portable::{Object, Root, Silent};
 use crate::repository::{
     DENSE, Digest, FilePath, PACK, Repository, StoredBlock, StoredFile, StoredObject, StoredWal,
+    original, recipe_packs,
 };
 use crate::store::{ObjectName, Store};
 
@@ -21,6 +22,8 @@ pub struct Prover<'c> {
     store: &'c dyn Store,
     catalog: &'c Catalog,
     sound: BTreeMap<ObjectName, bool>,
+    /// Replacements that do not give what they should, and why.
+    failed: BTreeMap<ObjectName, String>,
 }
 
 /// Digests of the files that an object gives.
@@ -33,7 +36,13 @@ impl<'c> Prover<'c> {
             store: repository.store(),
             catalog,
             sound: BTreeMap::new(),
+            failed: BTreeMap::new(),
         }
+    }
+
+    /// Replacements that were tried and do not give what they should, and what is wrong with each.
+    pub fn into_failed(self) -> BTreeMap<ObjectName, String> {
+        self.failed
     }
 
     /// Names of the files of `block` that do not come back; none if it comes back whole, in whichever way.
@@ -64,7 +73,7 @@ impl<'c> Prover<'c> {
     pub fn lost_of_logs(&mut self, wal: &StoredWal) -> Vec<FilePath> {
         let mut missing = wal.files.clone();
         for name in self.names_of(&wal.object.name) {
-            if let Ok(given) = self.given(&name, Root::Data) {
+            if let Some(given) = self.given(&name, Root::Data) {
                 missing.retain(|file| given.get(&file.name) != Some(&(file.bytes, file.sha256)));
             }
         }
@@ -78,17 +87,33 @@ impl<'c> Prover<'c> {
         std::iter::once(object.clone()).chain(mended).collect()
     }
 
-    fn given(&self, name: &ObjectName, root: Root) -> Result<Given> {
-        let object = Object::open(self.store, name, root)?;
-        let (_, files) = object.contents(&mut Silent, &NoProgress)?;
-        let files = files.into_iter();
-        Ok(files
-            .map(|file| (file.name, (file.bytes, file.sha256)))
-            .collect())
+    fn given(&mut self, name: &ObjectName, root: Root) -> Option<Given> {
+        let opened = Object::open(self.store, name, root);
+        match opened.and_then(|object| object.contents(&mut Silent, &NoProgress)) {
+            Ok((_, files)) => {
+                let files = files.into_iter();
+                Some(
+                    files
+                        .map(|file| (file.name, (file.bytes, file.sha256)))
+                        .collect(),
+                )
+            }
+            Err(error) => {
+                self.fail(name, error.chain());
+                None
+            }
+        }
+    }
+
+    /// Takes note of what is wrong with a replacement. Other objects are proved by what manifests say of them.
+    fn fail(&mut self, name: &ObjectName, found: String) {
+        if original(name).is_some() {
+            self.failed.entry(name.clone()).or_insert(found);
+        }
     }
 
     fn take_files(
-        &self,
+        &mut self,
         missing: &mut Vec<StoredFile>,
         block: &StoredBlock,
         object: &StoredObject,
@@ -102,7 +127,7 @@ impl<'c> Prover<'c> {
             if !any || missing.is_empty() {
                 continue;
             }
-            if let Ok(given) = self.given(&name, Root::Block(block.ulid)) {
+            if let Some(given) = self.given(&name, Root::Block(block.ulid)) {
                 missing.retain(|file| given.get(&file.name) != Some(&(file.bytes, file.sha256)));
             }
         }
@@ -114,12 +139,44 @@ impl<'c> Prover<'c> {
             if missing.is_empty() {
                 return;
             }
-            if let Ok(rebuilt) = self.rebuild(way, &name) {
-                let rebuilt = rebuilt.into_iter();
-                let rebuilt: Given = rebuilt
-                    .map(|file| (file.name, (file.bytes, file.sha256)))
-                    .collect();
-                missing.retain(|file| rebuilt.get(&file.name) != Some(&(file.bytes, file.sha256)));
+            match self.rebuild(way, &name) {
+                Ok(rebuilt) => {
+                    let rebuilt = rebuilt.into_iter();
+                    let rebuilt: Given = rebuilt
+                        .map(|file| (file.name, (file.bytes, file.sha256)))
+                        .collect();
+                    missing
+                        .retain(|file| rebuilt.get(&file.name) != Some(&(file.bytes, file.sha256)));
+                }
+                Err(error) => self.fail_with_packs(way, &name, &error),
+            }
+        }
+    }
+
+    /// Takes note of a replacement by which nothing can be rebuilt, and of the packs on which that may lie: those that no manifest knows, and that are not
+    /// the same as what they stand in for.
+    fn fail_with_packs(&mut self, way: &StoredBlock, name: &ObjectName, error: &Error) {
+        if original(name).is_none() {
+            return;
+        }
+        self.fail(name, error.chain());
+        for pack in recipe_packs(self.store, name).unwrap_or_default() {
+            let Some(replaced) = original(&pack) else {
+                continue;
+            };
+            let is_known = self.catalog.descriptions(&pack).next().is_some();
+            let known = way.packs.iter().find(|other| other.name == replaced);
+            let known = known.or_else(|| self.catalog.descriptions(&replaced).next());
+            let is_same = known.is_some_and(|known| {
+                let copy = StoredObject {
+                    name: pack.clone(),
+                    ..known.clone()
+                };
+                self.is_sound(&copy)
+            });
+            if !is_known && !is_same {
+                let found = format!("block {} does not come back from it", way.ulid);
+                self.fail(&pack, found);
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::archive::rebuild;
+use super::archive::{rebuild, reconstructed};
 use super::catalog::Catalog;
 use super::mend::mend;
 use crate::dense::Cache;
@@ -11,7 +11,7 @@ use crate::model::Millis;
 use crate::progress::Progress;
 use crate::repository::claim::Claim;
 use crate::repository::trash::Trash;
-use crate::repository::{Archive, ArchiveId, Repository};
+use crate::repository::{Archive, ArchiveId, ManifestName, Repository};
 
 /// Something that was made whole, or could not be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub struct Step {
 /// What became of something that is damaged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It is made whole, or would be.
+    /// It is made whole, would be, or was before.
     Repaired,
     /// Nothing in the repository holds what is missing.
     Left,
@@ -51,7 +51,7 @@ impl Outcome {
 ///
 /// When the repository fails.
 pub fn repair(
-    repository: &Repository,
+    repository: &mut Repository,
     cache: &Cache,
     orphans: bool,
     dry_run: bool,
@@ -66,18 +66,19 @@ pub fn repair(
             detail,
         });
     };
-    if let Some(trouble) = repository.trouble() {
+    if let Some(trouble) = repository.trouble().map(str::to_owned) {
         if dry_run {
             step(
                 Outcome::Repaired,
                 "narthex.json",
                 format!("{trouble}; would be written anew"),
             );
-        } else if let Some(written) = repository.mend_descriptor()? {
+        } else if let Some(written) = repository.mend_descriptor(None)? {
             let detail = format!("{trouble}; written anew as {written}");
             step(Outcome::Repaired, "narthex.json", detail);
         }
     }
+    let repository = &*repository;
     let mut catalog = Catalog::read(repository)?;
     let broken = catalog.broken_blocks();
     if dry_run {
@@ -99,8 +100,22 @@ pub fn repair(
             step(Outcome::Left, "", detail);
         }
     }
-    let lost = lost_archives(repository, &catalog)?;
-    if lost.is_empty() && !orphans {
+    let (lost, unknown) = lost_archives(&catalog);
+    for (object, why) in &unknown {
+        step(Outcome::Left, object, why.clone());
+    }
+    let (done, lost): (BTreeMap<_, _>, BTreeMap<_, _>) = lost
+        .into_iter()
+        .partition(|(id, _)| reconstructed(&catalog, id).is_some());
+    for id in done.keys() {
+        let by = reconstructed(&catalog, id).map_or("", |archive| archive.id.short());
+        let short = id.short();
+        let detail = format!(
+            "what was left of it is in archive {by} already; narthex forget {short} removes the damaged manifest"
+        );
+        step(Outcome::Repaired, short, detail);
+    }
+    if !unknown.is_empty() || lost.is_empty() && !orphans {
         return Ok(steps);
     }
     let rebuilt = rebuild(repository, &catalog, &lost);
@@ -134,17 +149,32 @@ pub fn repair(
     Ok(steps)
 }
 
-/// Ids and times of manifests that lie there and cannot be read.
-fn lost_archives(
-    repository: &Repository,
-    catalog: &Catalog,
-) -> Result<BTreeMap<ArchiveId, Millis>> {
-    let readable: Vec<_> = catalog.archives.iter().map(|archive| &archive.id).collect();
-    let names = repository.manifest_names()?.into_iter();
-    let lost = names.filter(|name| !readable.contains(&&name.id));
-    Ok(lost
-        .filter_map(|name| Some((name.id.clone(), name.time()?)))
-        .collect())
+/// Ids and times of archives whose manifests are damaged; and the manifests of which it is not known what they name, so that nothing can be said to belong
+/// to no archive, and why.
+fn lost_archives(catalog: &Catalog) -> (BTreeMap<ArchiveId, Millis>, BTreeMap<String, String>) {
+    let mut lost = BTreeMap::new();
+    let mut unknown = BTreeMap::new();
+    for damaged in &catalog.unread {
+        let advice = match damaged.error.kind() {
+            // Forgotten since it was listed.
+            ErrorKind::NotFound => continue,
+            ErrorKind::Unsupported => "a newer narthex can repair this repository",
+            ErrorKind::Io => {
+                "try again; if the disk has lost it for good, move the file away and say --orphans"
+            }
+            _ => {
+                let name = ManifestName::parse(&damaged.name);
+                lost.extend(name.and_then(|name| Some((name.id.clone(), name.time()?))));
+                continue;
+            }
+        };
+        let why = format!(
+            "{}; no archive is reconstructed while it is not known what it names: {advice}",
+            damaged.error.chain()
+        );
+        unknown.insert(damaged.name.to_string(), why);
+    }
+    (lost, unknown)
 }
 
 /// Publishes a manifest beside whoever may be deleting what it names: as a backup does.

@@ -32,6 +32,13 @@ pub fn settle(repository: &Repository, report: &mut Report) -> Result<()> {
     for finding in report.findings.iter_mut().filter(is_about) {
         settle_one(&catalog, &mut prover, &mut known, finding);
     }
+    for (name, found) in prover.into_failed() {
+        // What it stands in for is named as lost already, if it is.
+        let detail = format!("a replacement that does not give what it should: {found}");
+        let finding = Finding::new(Kind::ObjectReplaced, name.as_str(), detail);
+        report.findings.push(finding);
+        report.damaged.insert(name, found);
+    }
     report.sort();
     Ok(())
 }
@@ -74,11 +81,13 @@ fn settle_one<'c>(
     known: &mut Losses<'c>,
     finding: &mut Finding,
 ) {
+    let mut needs = 0;
     let mut lost_blocks = BTreeSet::new();
     let mut lost_archives = BTreeSet::new();
     let mut lost_files = BTreeSet::new();
     let mut spans = Vec::new();
     for (archive, block) in catalog.needing(&finding.object) {
+        needs += 1;
         if let Some(block) = block {
             let lost = known.of(archive, block, prover);
             if !lost.is_empty() {
@@ -98,11 +107,14 @@ fn settle_one<'c>(
             lost_files.extend(lost.iter().take(room).map(ToString::to_string));
         }
     }
+    // The manifest of an archive may have become unreadable since it was checked: nothing is known then of what the object is needed for.
+    if needs == 0 {
+        return;
+    }
     if lost_archives.is_empty() {
         let detail = std::mem::take(&mut finding.detail);
         finding.kind = Kind::ObjectReplaced;
-        finding.detail =
-            format!("{detail}; all that archives need of it comes back from other objects");
+        finding.detail = format!("{detail}; all that archives need of it comes back all the same");
         finding.files.clear();
         return;
     }
@@ -139,11 +151,8 @@ pub fn leave_marks(repository: &Repository, report: &Report, now: Millis) -> Res
     let store = repository.store();
     let damage = Damage::list(store)?;
     let mut counts = (0, 0);
-    for object in &report.damaged {
+    for (object, found) in &report.damaged {
         if !damage.contains(object) {
-            let findings = report.findings.iter();
-            let mut details = findings.filter(|finding| finding.object == object.as_str());
-            let found = details.next().map_or("", |finding| &finding.detail);
             mark(store, object, found, now)?;
             counts.0 += 1;
         }

@@ -286,6 +286,9 @@ fn is_false(flag: &bool) -> bool {
     !flag
 }
 
+/// What an archive that was reconstructed lacks, by name.
+pub(crate) const RECONSTRUCTED: &str = "manifest";
+
 /// Something of the source that an archive does not hold.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeftOut {
@@ -296,8 +299,13 @@ pub struct LeftOut {
 }
 
 impl LeftOut {
-    /// Whether it is a block or a log that the archive should hold, and not something that is never archived, is held by a
-    /// compacted block, or was left out as asked for.
+    /// Whether it is what is not known of an archive that `narthex repair` made.
+    pub fn is_reconstructed(&self) -> bool {
+        self.name == RECONSTRUCTED && self.reason.starts_with("reconstructed ")
+    }
+
+    /// Whether it is a block or a log that the archive should hold, or may have held when it was reconstructed; and not something that is
+    /// never archived, is held by a compacted block, or was left out as asked for.
     pub fn is_missed(&self) -> bool {
         const MEANT: [&str; 6] = [
             "left out as asked for",
@@ -309,7 +317,8 @@ impl LeftOut {
         ];
         let first = self.name.split('/').next().unwrap_or(&self.name);
         let is_data = first.parse::<Ulid>().is_ok() || ["wal", "wbl"].contains(&first);
-        is_data && !MEANT.iter().any(|meant| self.reason.starts_with(meant))
+        self.is_reconstructed()
+            || is_data && !MEANT.iter().any(|meant| self.reason.starts_with(meant))
     }
 }
 

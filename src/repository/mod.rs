@@ -36,6 +36,7 @@ pub use layout::{
     ArchiveId, FilePath, Fingerprint, ManifestName, block_object, is_data, pack_object,
     recipe_object, side_object, wal_object,
 };
+pub(crate) use manifest::RECONSTRUCTED;
 pub use manifest::{
     Archive, Coverage, DENSE, FindingCounts, Gap, LeftOut, MANIFEST_VERSION, PACK,
     PLAIN_MANIFEST_VERSION, PORTABLE, STATISTICS_FILE, StoredBlock, StoredFile, StoredObject,
@@ -144,30 +145,30 @@ impl Repository {
     }
 
     /// Writes the descriptor anew, if it is lost; or one that stands in for it, if it is damaged. Gives the name of what was written; nothing
-    /// is overwritten.
+    /// is overwritten. Where nothing in the repository tells its id, it is `likely`, or else a new one.
     ///
     /// # Errors
     ///
     /// When the store fails.
-    pub fn mend_descriptor(&self) -> Result<Option<ObjectName>> {
+    pub fn mend_descriptor(&mut self, likely: Option<&str>) -> Result<Option<ObjectName>> {
         if self.trouble.is_none() || has_mended_descriptor(self.store())? {
             return Ok(None);
         }
         let mut descriptor = self.descriptor.clone();
         if descriptor.id.is_empty() {
-            descriptor.id = new_id();
+            descriptor.id = likely.map_or_else(new_id, str::to_owned);
         }
-        let name = descriptor_name()?;
+        let mut name = descriptor_name()?;
         let content = seal::to_bytes(&descriptor)?;
         match self.store.put(&name, &content) {
-            Ok(()) => Ok(Some(name)),
             Err(taken) if taken.kind() == ErrorKind::AlreadyExists => {
-                let name = mended_object(&name)?;
+                name = mended_object(&name)?;
                 self.store.put(&name, &content)?;
-                Ok(Some(name))
             }
-            Err(error) => Err(error),
+            put => put?,
         }
+        self.descriptor = descriptor;
+        Ok(Some(name))
     }
 
     /// Opens the repository in `store`, or makes one when the store is empty.
@@ -255,7 +256,8 @@ fn find_descriptor(store: &dyn Store) -> Result<Option<Descriptor>> {
     }
     let told = names.take(MAX_ASKED).find_map(|name| {
         let archive = select::read_manifest(store, name).ok()?;
-        Some((archive.repository?, archive.time))
+        let id = archive.repository.filter(|id| !id.is_empty())?;
+        Some((id, archive.time))
     });
     let (id, created) = told.unwrap_or_default();
     Ok(Some(Descriptor {

@@ -353,7 +353,7 @@ impl<'c> Fetch<'c> {
         let own = recipe_of(copies, block);
         let (packs, others) = (all(block), others.filter_map(all));
         let found = derive(store, &cache, block, own.as_ref(), packs, others);
-        let Ok(Some((extracted, packs))) = found else {
+        let Some((extracted, packs)) = found else {
             return Ok(unknown);
         };
         let mut proofs = (

@@ -33,6 +33,8 @@ pub struct Faults {
     pub crash_at: Option<(u64, Fault)>,
     /// Writes fail with "disk full" once this many bytes have been written in all.
     pub disk_bytes: Option<u64>,
+    /// The bytes of this object cannot be read, ever: its disk has gone bad there.
+    pub unreadable: Option<ObjectName>,
     /// This operation waits at the barrier before it begins, and again, so that a test can act in between.
     pub pause_at: Option<(u64, Arc<Barrier>)>,
 }
@@ -126,6 +128,13 @@ impl FaultyStore {
         }
     }
 
+    fn refuse_unreadable(&self, name: &ObjectName) -> Result<()> {
+        if self.faults.unreadable.as_ref() == Some(name) {
+            return Err(injected());
+        }
+        Ok(())
+    }
+
     /// Whether the process whose store this is has "died".
     fn has_crashed(&self) -> bool {
         let crash = self.faults.crash_at;
@@ -158,11 +167,17 @@ impl Store for FaultyStore {
     }
 
     fn get(&self, name: &ObjectName, max_bytes: u64) -> Result<Vec<u8>> {
-        self.attempt(|store| store.get(name, max_bytes))
+        self.attempt(|store| {
+            self.refuse_unreadable(name)?;
+            store.get(name, max_bytes)
+        })
     }
 
     fn get_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Vec<u8>> {
-        self.attempt(|store| store.get_range(name, range))
+        self.attempt(|store| {
+            self.refuse_unreadable(name)?;
+            store.get_range(name, range)
+        })
     }
 
     fn size(&self, name: &ObjectName) -> Result<u64> {

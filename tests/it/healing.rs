@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use narthex::repository::Digest;
 use serde_json::Value;
 
 use crate::backup_command::{Ran, narthex};
@@ -384,6 +385,63 @@ fn a_block_whose_packs_are_damaged_is_rebuilt_from_those_of_its_child() {
 }
 
 #[test]
+fn whatever_happens_to_a_replacement_it_is_replaced_in_turn() {
+    for (way, room) in [
+        ("swap", "packs/"),
+        ("flip", "packs/"),
+        ("delete", "blocks/"),
+    ] {
+        let bench = Bench::spliced("dense");
+        let archives = bench.archives();
+        let files = ARCHIVED.map(|name| tree(&fixture(name)));
+        let mut objects = bench.objects().into_iter();
+        let object = objects.find(|name| name.starts_with(room)).unwrap();
+        assert!(bench.spoil(&object, way));
+        bench.assert_heals("dense", &archives, &files, &object, way);
+        let mended = tree(&bench.path().join("repo/mended")).into_keys();
+        let mended: Vec<_> = mended.map(|name| format!("mended/{name}")).collect();
+        assert!(!mended.is_empty());
+        for replacement in mended {
+            let twin = bench.twin();
+            assert!(twin.spoil(&replacement, "flip"));
+            let what = format!("{way} {object}, then {replacement}");
+            twin.check();
+            let ran = twin.backup("dense");
+            assert_eq!(ran.code, 0, "{what}: {}", ran.err);
+            let (code, findings) = twin.check();
+            assert_eq!(code, 0, "{what}: {findings:#?}");
+            for (id, files) in archives.iter().zip(&files) {
+                let (ran, back) = twin.restore(id, &[]);
+                assert_eq!(ran.code, 0, "{what}: {}", ran.err);
+                assert!(back == *files, "{what}: {}", ran.err);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_marked_as_damaged_stays_a_problem_for_a_check_that_does_not_read_it() {
+    let bench = Bench::spliced("dense");
+    let mut objects = bench.objects().into_iter();
+    let pack = objects.find(|name| name.starts_with("packs/")).unwrap();
+    assert!(bench.spoil(&pack, "flip"));
+    let plain = || {
+        let ran = bench.run(&["check", "--repo", "repo", "--json"]);
+        let json: Value = serde_json::from_str(&ran.out).unwrap();
+        (ran.code, json["findings"].as_array().unwrap().clone())
+    };
+    assert_eq!(plain(), (0, Vec::new()), "nobody knows yet");
+    bench.check();
+    let (code, findings) = plain();
+    assert_eq!((code, findings[0]["object"].as_str()), (3, Some(&*pack)));
+    assert_eq!(kinds(&findings), ["object-damaged"]);
+    let ran = bench.backup("dense");
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let (code, findings) = plain();
+    assert_eq!((code, kinds(&findings)), (0, vec!["object-replaced"]));
+}
+
+#[test]
 fn what_was_mended_outlives_the_archives_of_the_blocks_that_mend_it() {
     let bench = Bench::spliced("dense");
     let parent = bench.archives().remove(0);
@@ -528,5 +586,152 @@ fn an_archive_is_rebuilt_from_recipes_and_packs_when_its_manifest_is_lost() {
         for (name, content) in tree(&fixture(CHILD)) {
             assert!(back.get(&name) == Some(&content), "{name}");
         }
+    }
+}
+
+impl Bench {
+    /// Flips a bit of the newest manifest, or of every one.
+    fn spoil_manifests(&self, all: bool) -> Vec<String> {
+        let mut names: Vec<_> = tree(&self.path().join("repo/archives"))
+            .into_keys()
+            .collect();
+        if !all {
+            names.drain(..names.len() - 1);
+        }
+        for name in &names {
+            assert!(self.spoil(&format!("archives/{name}"), "flip"));
+        }
+        names
+    }
+
+    fn repair(&self) -> (Ran, Vec<Value>) {
+        let ran = self.run(&["repair", "--repo", "repo", "--json"]);
+        let json: Value = serde_json::from_str(&ran.out).unwrap();
+        (ran, json["steps"].as_array().unwrap().clone())
+    }
+}
+
+#[test]
+fn blocks_that_were_stored_anew_are_found_when_manifests_are_lost() {
+    let bench = Bench::spliced("dense");
+    let mut objects = bench.objects().into_iter();
+    let pack = objects.rfind(|name| name.starts_with("packs/")).unwrap();
+    assert!(bench.spoil(&pack, "flip"));
+    bench.check();
+    let ran = bench.backup("dense");
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    bench.spoil_manifests(true);
+    let (ran, steps) = bench.repair();
+    assert_eq!(ran.code, 0, "{steps:#?}");
+    let id = bench.archives().pop().unwrap();
+    let (ran, back) = bench.restore(&id, &[]);
+    // It is never taken for a whole archive.
+    assert_eq!(ran.code, 3, "{}", ran.err);
+    assert!(ran.err.contains("reconstructed"), "{}", ran.err);
+    for name in ARCHIVED {
+        for (name, content) in tree(&fixture(name)) {
+            assert!(back.get(&name) == Some(&content), "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_reconstructed_archive_has_the_blocks_of_the_one_before_and_repair_knows_it_the_next_time() {
+    let bench = Bench::spliced("dense");
+    let lost = bench.spoil_manifests(false).remove(0);
+    let (ran, steps) = bench.repair();
+    assert_eq!((ran.code, steps.len()), (0, 1), "{steps:#?}");
+    let (again, steps) = bench.repair();
+    assert_eq!((again.code, steps.len()), (0, 1), "{steps:#?}");
+    let detail = steps[0]["detail"].as_str().unwrap();
+    assert!(detail.contains("narthex forget"), "{detail}");
+    assert_eq!(bench.archives().len(), 2);
+    let id = lost.trim_end_matches(".json").rsplit(['-', '_']).next();
+    let ran = bench.run(&["forget", id.unwrap(), "--repo", "repo"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let (code, findings) = bench.check();
+    assert_eq!(code, 0, "{findings:#?}");
+    let (ran, back) = bench.restore("latest", &[]);
+    assert_eq!(ran.code, 3, "{}", ran.err);
+    // Parents are there beside their child: nothing proves that it holds them.
+    for name in ARCHIVED {
+        for (name, content) in tree(&fixture(name)) {
+            assert!(back.get(&name) == Some(&content), "{name}");
+        }
+    }
+    let (ran, steps) = bench.repair();
+    assert_eq!((ran.code, steps.len()), (0, 0), "{steps:#?}");
+}
+
+#[test]
+fn a_manifest_of_a_newer_program_is_not_taken_for_lost() {
+    let bench = Bench::spliced("dense");
+    let mut names = tree(&bench.path().join("repo/archives")).into_keys();
+    let name = format!("archives/{}", names.next_back().unwrap());
+    let newer = "{\n\"format_version\": 99";
+    let digest = Digest::of(newer.as_bytes());
+    let newer = format!("{newer},\n  \"sha256\": \"{digest}\"\n}}\n");
+    fs::write(bench.file(&name), newer).unwrap();
+    let (code, findings) = bench.check();
+    assert_eq!(
+        (code, kinds(&findings)[0]),
+        (3, "manifest-unsupported"),
+        "{findings:#?}"
+    );
+    let (ran, steps) = bench.repair();
+    assert_eq!((ran.code, steps.len()), (3, 1), "{steps:#?}");
+    assert_eq!(
+        (&steps[0]["outcome"], &steps[0]["object"]),
+        (&Value::from("left"), &Value::from(name))
+    );
+    assert_eq!(bench.archives().len(), 1);
+}
+
+#[test]
+fn a_repository_of_an_old_program_that_lost_its_descriptor_is_the_same_one_the_next_night() {
+    for with_state in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        copy(
+            &fixture("repositories/v1/repository"),
+            &dir.path().join("repo"),
+        );
+        copy(&fixture(CHILD), &dir.path().join("data"));
+        let bench = Bench { dir };
+        let id = || {
+            let content = fs::read(bench.file("narthex.json")).unwrap();
+            let json: Value = serde_json::from_slice(&content).unwrap();
+            json["id"].as_str().unwrap().to_owned()
+        };
+        let before = id();
+        if with_state {
+            let again = [
+                "backup", "data", "--repo", "repo", "--source", "x", "--no-wal",
+            ];
+            let ran = bench.run(&again);
+            assert_eq!(ran.code, 0, "{}", ran.err);
+            // No manifest tells the id, as if the run had died.
+            let last = bench.archives().pop().unwrap();
+            let ran = bench.run(&[
+                "forget",
+                &last,
+                "--repo",
+                "repo",
+                "--unsafe-allow-remove-all",
+            ]);
+            assert_eq!(ran.code, 0, "{}", ran.err);
+        }
+        fs::remove_file(bench.file("narthex.json")).unwrap();
+        for _ in 0..2 {
+            let ran = bench.backup("dense");
+            assert_eq!(ran.code, 0, "{}", ran.err);
+            let written = id();
+            assert!(!written.is_empty());
+            assert!(!with_state || written == before);
+        }
+        let (code, findings) = bench.check();
+        assert!(
+            !kinds(&findings).contains(&"manifest-foreign"),
+            "{code} {findings:#?}"
+        );
     }
 }

@@ -128,12 +128,6 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
         return preview(args, &options, context);
     }
     let repository = open_or_init(args, context)?;
-    if let Some(written) = repository.mend_descriptor()? {
-        let trouble = repository.trouble().unwrap_or_default();
-        context.progress.remark(&format_args!(
-            "{trouble}; {written} was written in its place"
-        ));
-    }
     let source = recognise(args, Some(&repository), context)?;
     let report = archive::backup(&source, &repository, &options, now(), context.progress)?;
     for problem in &report.problems {
@@ -162,7 +156,15 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
 /// The repository, which is made where none has ever been, unless --no-create is given. Whether the right one is there is asked first.
 fn open_or_init(args: &Args, context: &Context<'_>) -> Result<Repository> {
     let location = args.repo.location();
-    let repository = if let Some(repository) = args.existing()? {
+    let repository = if let Some(mut repository) = args.existing()? {
+        // Before it is remembered which repository is there: perhaps only its new descriptor says that.
+        let likely = args.state.last(location)?;
+        if let Some(written) = repository.mend_descriptor(likely.as_deref())? {
+            let trouble = repository.trouble().unwrap_or_default();
+            context.progress.remark(&format_args!(
+                "{trouble}; {written} was written in its place"
+            ));
+        }
         repository
     } else {
         let repository = Repository::open_or_init(args.repo.store())?;

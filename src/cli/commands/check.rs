@@ -21,7 +21,7 @@ Examples:
   narthex check --repo /srv/backup/prometheus --read-data=15
 
 With a percentage, every day has its own share of the objects: 15 a night have read all of them after \
-seven nights. Without --read-data, flipped bits are not seen: only what is missing or has another size. What is damaged and comes \
+seven nights. Without --read-data, flipped bits are not seen: only what is missing, has another size, or was marked as damaged before. What is damaged and comes \
 back from other objects is a note, and so are unreferenced objects and leftovers of dead runs; problems give exit code 3. \
 narthex backup mends what the data directory still holds, narthex repair the descriptor and lost manifests.")]
 pub(crate) struct Args {

@@ -37,11 +37,11 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     let repository = Repository::open(args.repo.store());
-    let repository = repository.map_err(|e| explain(args.repo.location(), e))?;
+    let mut repository = repository.map_err(|e| explain(args.repo.location(), e))?;
     let (orphans, dry_run) = (args.orphans, args.dry_run);
     let cache = Cache::default();
     let steps = repair(
-        &repository,
+        &mut repository,
         &cache,
         orphans,
         dry_run,

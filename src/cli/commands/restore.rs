@@ -294,6 +294,13 @@ fn remark_missed(
     let mut missed = false;
     for left_out in archive.left_out.iter().filter(|left| left.is_missed()) {
         let name = &left_out.name;
+        if left_out.is_reconstructed() {
+            missed = true;
+            context
+                .progress
+                .remark(&format_args!("this archive was {}", left_out.reason));
+            continue;
+        }
         let is_log = name.parse::<Ulid>().is_err();
         if is_log && plan.wal.is_none() && is_range
             || is_range && (held(name) || plan.gaps.is_empty())

@@ -16,6 +16,17 @@ pub enum Depth {
     ReadShare(Share),
 }
 
+impl Depth {
+    /// Whether the bytes of the object `name` are among them.
+    pub(super) fn includes(self, name: &ObjectName) -> bool {
+        match self {
+            Depth::Structure => false,
+            Depth::ReadAll => true,
+            Depth::ReadShare(share) => share.includes(name),
+        }
+    }
+}
+
 /// A share of the objects, of about so many percent, which moves on every day: so many percent a
 /// night have proved all objects after 100 divided by so many nights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,5 +1,7 @@
 //! What `narthex check` can find.
 
+use std::collections::BTreeMap;
+
 use crate::model::{Millis, Ulid};
 use crate::repository::ArchiveId;
 use crate::store::ObjectName;
@@ -129,7 +131,7 @@ pub struct Finding {
 }
 
 impl Finding {
-    pub(super) fn new(kind: Kind, object: impl Into<String>, detail: impl Into<String>) -> Self {
+    pub(crate) fn new(kind: Kind, object: impl Into<String>, detail: impl Into<String>) -> Self {
         Finding {
             kind,
             object: object.into(),
@@ -159,8 +161,8 @@ pub struct Report {
     pub bytes_read: u64,
     /// Objects that were read and are what archives expect, to the last byte.
     pub sound: Vec<ObjectName>,
-    /// Objects that lie there and are not.
-    pub damaged: Vec<ObjectName>,
+    /// Objects that lie there and are not, or cannot be read; and what was found of each.
+    pub damaged: BTreeMap<ObjectName, String>,
 }
 
 impl Report {

@@ -14,7 +14,7 @@ pub use depth::{Depth, Share};
 pub use finding::{Finding, Kind, Report, Severity};
 
 use super::claim::{claim_time, read_claim};
-use super::damage;
+use super::damage::{self, Damage};
 use super::layout::DESCRIPTOR;
 use super::lineage::contradictions;
 use super::portable::{self, Object, Root};
@@ -27,7 +27,7 @@ use super::{
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Ulid;
-use crate::progress::Progress;
+use crate::progress::{Progress, Silent as Unseen};
 use crate::store::{ObjectName, Origin, Store};
 
 /// Proves the repository in `store`. Writes nothing.
@@ -50,6 +50,7 @@ pub fn check(store: &dyn Store, depth: Depth, progress: &dyn Progress) -> Result
     checker.descriptor(&listed)?;
     checker.manifests(&listed);
     let sound = checker.structure(&listed);
+    checker.marked(&listed, &sound, depth);
     checker.claims(&listed);
     checker.unreferenced(&listed);
     checker.leftovers()?;
@@ -126,7 +127,9 @@ impl Checker<'_> {
             match read_manifest(self.store, name) {
                 Ok(archive) => {
                     let foreign = archive.repository.as_ref().zip(self.id.as_ref());
-                    if let Some((theirs, own)) = foreign.filter(|(theirs, own)| theirs != own) {
+                    let is_foreign =
+                        |(theirs, own): &(&String, &String)| !theirs.is_empty() && theirs != own;
+                    if let Some((theirs, own)) = foreign.filter(is_foreign) {
                         let detail = format!(
                             "expected an archive of repository {own}, found one of {theirs}: it was copied here, or the descriptor was"
                         );
@@ -226,8 +229,10 @@ impl Checker<'_> {
             match self.object_structure(expectations, found) {
                 Ok(()) => sound.push(name.clone()),
                 Err((kind, detail)) => {
-                    if kind == Kind::ObjectDamaged {
-                        self.report.damaged.push(name.clone());
+                    // What cannot be read is tried again: a disk that was away for a moment has damaged nothing.
+                    let again = || self.object_structure(expectations, found).is_err();
+                    if is_damage(kind) && (kind == Kind::ObjectDamaged || again()) {
+                        self.report.damaged.insert(name.clone(), detail.clone());
                     }
                     findings.push(self.finding(kind, name, detail));
                 }
@@ -235,6 +240,21 @@ impl Checker<'_> {
         }
         self.report.findings.append(&mut findings);
         sound
+    }
+
+    /// What an earlier check saw damaged, and this one does not read, is damaged still for all that is known.
+    fn marked(&mut self, listed: &BTreeMap<ObjectName, u64>, sound: &[ObjectName], depth: Depth) {
+        let damage = Damage::of(listed.keys());
+        for name in sound.iter().filter(|name| !depth.includes(name)) {
+            let Some(since) = damage.since(name) else {
+                continue;
+            };
+            let since = Timestamp::from_millisecond(since);
+            let since = since.map_or(String::new(), |time| format!(" since {time:.0}"));
+            let detail = format!("marked as damaged{since}, and not read now");
+            let finding = self.finding(Kind::ObjectDamaged, name, detail);
+            self.report.findings.push(finding);
+        }
     }
 
     fn object_structure(
@@ -390,11 +410,7 @@ impl Checker<'_> {
     fn read(&mut self, sound: &[ObjectName], depth: Depth, progress: &dyn Progress) {
         let chosen: Vec<_> = sound
             .iter()
-            .filter(|name| match depth {
-                Depth::Structure => false,
-                Depth::ReadAll => true,
-                Depth::ReadShare(share) => share.includes(name),
-            })
+            .filter(|name| depth.includes(name))
             .filter_map(|name| Some((name, self.expected.get(name)?)))
             .collect();
         if chosen.is_empty() {
@@ -405,19 +421,31 @@ impl Checker<'_> {
         let total = raw_bytes.fold(0, |sum: u64, e| sum.saturating_add(e.raw_bytes));
         progress.begin("reading", Some(total));
         let mut findings = Vec::new();
+        let mut again = Vec::new();
         for (name, expectations) in chosen {
             self.report.objects_read += 1;
             self.report.bytes_read += first(expectations).map_or(0, |object| object.bytes);
             match self.read_object(name, expectations, progress) {
                 Ok(()) => self.report.sound.push(name.clone()),
                 Err((kind, detail, files)) => {
-                    if kind == Kind::ObjectDamaged {
-                        self.report.damaged.push(name.clone());
+                    if kind == Kind::ObjectUnreadable {
+                        again.push((name, expectations));
+                    } else if kind == Kind::ObjectDamaged {
+                        self.report.damaged.insert(name.clone(), detail.clone());
                     }
                     let mut finding = self.finding(kind, name, detail);
                     finding.files = files;
                     findings.push(finding);
                 }
+            }
+        }
+        // A disk that was away for a moment has damaged nothing: only what cannot be read a second time, after all else, does.
+        for (name, expectations) in again {
+            match self.read_object(name, expectations, &Unseen) {
+                Err((kind, detail, _)) if is_damage(kind) => {
+                    self.report.damaged.insert(name.clone(), detail);
+                }
+                _ => {}
             }
         }
         progress.end();
@@ -513,6 +541,11 @@ fn root(block: Option<Ulid>) -> Root {
 fn share(total: u64, part: u64, whole: u64) -> u64 {
     let share = u128::from(total) * u128::from(part) / u128::from(whole.max(1));
     u64::try_from(share).unwrap_or(total)
+}
+
+/// Whether it is damage of the object itself, of which backups are to know.
+fn is_damage(kind: Kind) -> bool {
+    matches!(kind, Kind::ObjectDamaged | Kind::ObjectUnreadable)
 }
 
 fn kind_of(error: &Error) -> Kind {
