@@ -17,13 +17,14 @@ use crate::dense::Cache;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Millis, Ulid};
 use crate::progress::{Progress, Silent};
+use crate::repository::lineage::has_problems;
 use crate::repository::portable::{self, Object, Root, Staged};
 use crate::repository::{
     Digest, FilePath, FindingCounts, Fingerprint, STATISTICS_FILE, StoredBlock, StoredFile,
     StoredObject, block_object, mended_object, side_object,
 };
 use crate::store::{ObjectName, Store};
-use crate::verify::{Findings, Kind};
+use crate::verify::{Depth, Findings, Kind};
 
 /// Why a block was not stored.
 pub(super) enum Failure {
@@ -156,17 +157,16 @@ impl Pipeline<'_> {
         if now.fingerprint != survey.fingerprint {
             return Err(Miss::Vanished.into());
         }
-        // The verdict on the stored block is not about a meta.json that has gone since.
-        let findings = match now.meta {
-            Some(_) => stored.findings.clone(),
-            None => {
-                self.verify(&now, &block, self.options.verify.depth)?
-                    .findings
+        let findings = if self.is_still_sound(&now, &block, stored)? {
+            stored.findings.clone()
+        } else {
+            let verified = self.verify(&now, &block, self.options.verify.depth)?;
+            // What looks damaged may be half deleted.
+            if !verified.findings.is_empty() && !block.is_unchanged() {
+                return Err(Miss::Vanished.into());
             }
+            verified.findings
         };
-        if now.meta.is_none() && !block.is_unchanged() {
-            return Err(Miss::Vanished.into());
-        }
         let own = stored.files.iter().filter(|file| !file.sidecar);
         let held = Held {
             fingerprint: stored.fingerprint.clone(),
@@ -177,6 +177,21 @@ impl Pipeline<'_> {
             findings,
         };
         self.complete(&now, &block, held)
+    }
+
+    /// Whether the verdict on the stored block, that it is sound, is still true of it: its `meta.json` says the same, and nothing that a start
+    /// of Prometheus reads is wrong. Its index and segments are what they were.
+    fn is_still_sound(
+        &self,
+        now: &BlockSurvey,
+        block: &OpenBlock,
+        stored: &StoredBlock,
+    ) -> Result<bool, Failure> {
+        let says = |meta| Facts::of(meta, now.parents());
+        let is_told = now.meta.as_ref().map(says) == Some(Facts::told(stored));
+        Ok(is_told
+            && !has_problems(stored)
+            && !self.verify(now, block, Depth::Opening)?.has_problems)
     }
 
     /// Makes sure that the repository holds the immutable part of `block`.
@@ -451,7 +466,7 @@ impl Pipeline<'_> {
 }
 
 /// What an archive says of a block for planning, out of its `meta.json`.
-#[derive(Default)]
+#[derive(Default, PartialEq, Eq)]
 struct Facts {
     min_time: Millis,
     max_time: Millis,

@@ -1,6 +1,7 @@
 //! One backup run: logs first, then blocks until none vanishes any more, then the manifest.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -539,10 +540,15 @@ impl Run<'_> {
             };
             let proof = harvest.proof(parent);
             // Prometheus deletes what it has compacted, or rewritten without what was deleted.
-            if !dir.is_dir() {
+            if is_gone(&dir) {
                 // Beside aggregates of it, or a shard, it is all there is of its samples.
                 let told = harvest.blocks.get(&parent).map(|known| kin(&known.stored));
-                if !succession.heirs(parent, told.as_ref()).is_empty() {
+                let is_sound = |child: &Captured| !has_problems(&child.stored);
+                let mut captured = children.iter().map(|child| harvest.blocks.get(child));
+                let are_sound = captured.all(|child| child.is_some_and(is_sound));
+                if (are_sound || proof == Proof::Held)
+                    && !succession.heirs(parent, told.as_ref()).is_empty()
+                {
                     harvest.blocks.remove(&parent);
                 }
             } else if proof == Proof::Held {
@@ -641,6 +647,12 @@ impl Run<'_> {
             findings,
         })
     }
+}
+
+/// Whether there is nothing at `path`, and not just something that cannot be looked at.
+fn is_gone(path: &Path) -> bool {
+    let found = path.symlink_metadata();
+    found.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
 /// Whether what is missed under this name belongs to a log.

@@ -136,6 +136,12 @@ pub fn has_problems(block: &StoredBlock) -> bool {
     severities.any(|severity| severity != NOTE)
 }
 
+/// Whether `copy` is the same block as `block`, in which the verifier found nothing wrong, while in `block` it did and the metadata says otherwise: the index
+/// and chunks of both are the same, and it is `copy` that says what they hold.
+pub fn is_better_told(copy: &StoredBlock, block: &StoredBlock) -> bool {
+    has_problems(block) && !has_problems(copy) && !contradictions(copy, block).is_empty()
+}
+
 /// Spans inside `range`, or between the first and the last block where the range is open, that no block covers.
 ///
 /// A block begins with its first sample, not where the one before it ends: a span shorter than a twentieth of

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{Family, Held, Kin, Millis, Stream, Ulid, families, inherit_atoms};
 use crate::repository::StoredBlock;
-use crate::repository::lineage::{self, Run, TimeRange, is_damaged, kin};
+use crate::repository::lineage::{self, Run, TimeRange, is_better_told, is_damaged, kin};
 
 /// What was chosen of several blocks, and what there is to say about the others.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -55,7 +55,7 @@ impl<'a> Choice<'a> {
 /// chosen, because Prometheus would delete the parent. A damaged block is passed over where sound ones hold all
 /// of its samples, be they of `range` or not. Blocks of aggregates are passed over where finer blocks hold their sources, or cover all of their time in
 /// `range`. The order of the candidates does not matter, except that of several
-/// blocks of one ULID the last sound one counts, or else the last. The result is sorted by time.
+/// blocks of one ULID the last sound one counts, whose metadata is not known to be wrong, or else the last. The result is sorted by time.
 ///
 /// Blocks of one server form a tree, in which the result is the best possible. Where two candidates hold some
 /// samples in common and neither holds all of the other's (blocks of a server that was restored and has since
@@ -68,7 +68,7 @@ pub fn choose<'a>(
     let mut distinct: BTreeMap<Ulid, &StoredBlock> = BTreeMap::new();
     for block in candidates {
         let known = distinct.entry(block.ulid).or_insert(block);
-        if is_damaged(known) || !is_damaged(block) {
+        if (is_damaged(known) || !is_damaged(block)) && !is_better_told(known, block) {
             *known = block;
         }
     }

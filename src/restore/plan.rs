@@ -11,7 +11,9 @@ use super::salvage::Salvage;
 use super::stand_in::{Cover, StandIn, stand_ins};
 use crate::error::{Error, Result};
 use crate::model::{Kin, Ulid};
-use crate::repository::lineage::{TimeRange, gaps, is_damaged, kin, stream};
+use crate::repository::lineage::{
+    TimeRange, gaps, has_problems, is_better_told, is_damaged, kin, stream,
+};
 use crate::repository::{Archive, Gap, StoredBlock, StoredWal};
 
 /// What of a repository is wanted back.
@@ -210,18 +212,25 @@ pub fn plan<'a>(
 /// How often blocks that cannot stand in are taken out before none is taken.
 const MOST_ROUNDS: usize = 8;
 
-/// Takes sound blocks of `chain` in place of those of `blocks` that were damaged when they were archived, where they hold the same: a sound copy of the block
-/// itself, or else other blocks.
+/// Takes sound blocks of `chain` in place of those of `blocks` that were damaged when they were archived, or had wrong metadata, where they hold the same: a sound copy
+/// of the block itself, or else other blocks.
 fn replace_damaged<'a>(blocks: &mut Vec<&'a StoredBlock>, chain: &'a [Archive]) -> Vec<StandIn> {
-    if !blocks.iter().any(|block| is_damaged(block)) {
+    if !blocks.iter().any(|block| has_problems(block)) {
         return Vec::new();
     }
     let all = chain.iter().flat_map(|archive| &archive.blocks);
     let sound = all.filter(|block| !is_damaged(block));
-    let copies: BTreeMap<Ulid, &StoredBlock> = sound.map(|block| (block.ulid, block)).collect();
+    let mut copies: BTreeMap<Ulid, &StoredBlock> = BTreeMap::new();
+    for block in sound {
+        let copy = copies.entry(block.ulid).or_insert(block);
+        if !is_better_told(copy, block) {
+            *copy = block;
+        }
+    }
     let mut replaced = Vec::new();
-    for block in blocks.iter_mut().filter(|block| is_damaged(block)) {
-        if let Some(copy) = copies.get(&block.ulid) {
+    for block in blocks.iter_mut() {
+        let copy = copies.get(&block.ulid);
+        if let Some(copy) = copy.filter(|copy| is_damaged(block) || is_better_told(copy, block)) {
             let by = vec![block.ulid];
             replaced.push(StandIn {
                 ulid: block.ulid,

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::checks::budget::Budget;
 use super::checks::chunks::Absent;
+use super::checks::entries::Lost;
 use super::checks::groups::Group;
 use super::checks::index::Opened;
 use super::checks::label_indices;
@@ -139,6 +140,10 @@ fn verify_files(subject: Subject<'_>, directory: Option<Ulid>, verdict: &mut Blo
     if subject.options.depth == Depth::Opening {
         if let Some(opened) = &opened {
             postings::check_table(&subject, opened, findings);
+            if let Some(tombstones) = &tombstones {
+                let index = Some((opened.index, &Lost::default()));
+                tombstones::check(&subject, tombstones, index, findings);
+            }
         }
     } else if let Some(opened) = &opened {
         verify_opened(subject, opened, &segments, tombstones.as_ref(), verdict);

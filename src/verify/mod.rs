@@ -39,8 +39,8 @@ pub enum Depth {
     Full,
     /// Structure and checksums; chunks are not decoded.
     Quick,
-    /// Only what a start of Prometheus reads of a block before it serves it: metadata, the tables of the index, tombstones, and
-    /// headers of segments.
+    /// Only what a start of Prometheus reads of a block before it serves it: metadata, the tables of the index, tombstones and the series
+    /// they are for, and headers of segments.
     Opening,
 }
 

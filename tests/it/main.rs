@@ -15,6 +15,7 @@ mod analyze;
 mod analyze_several;
 mod architecture;
 mod backup_command;
+mod between_nights;
 mod block_writer;
 mod bounds;
 mod by_hand;

@@ -19,7 +19,7 @@ use crate::report;
 use crate::report::backup::{RESTORE, detour_json, gap_text};
 use crate::report::{Value, bytes_text};
 use crate::repository::copies::Copies;
-use crate::repository::lineage::{TimeRange, is_damaged};
+use crate::repository::lineage::{TimeRange, has_problems};
 use crate::repository::{Archive, Repository, SourceFilter, StoredBlock, learn_streams};
 use crate::restore::{self, Cut, Exact, Plan, Present, Salvage, StandIn, Target, Wanted};
 
@@ -160,7 +160,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     let (mut chain, incomplete) = match wanted {
         Wanted::Range(_) => chain(&repository, &archive, &filter, context)?,
         Wanted::Archive | Wanted::Blocks(_)
-            if !args.as_archived && archive.blocks.iter().any(is_damaged) =>
+            if !args.as_archived && archive.blocks.iter().any(has_problems) =>
         {
             chain(&repository, &archive, &filter, context)?
         }
