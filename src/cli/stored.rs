@@ -115,7 +115,8 @@ impl Opened {
         match need {
             Need::Sizes => incomplete = sketch(repository, archive, ulids, &dir, context)?,
             Need::Blocks | Need::Samples(_) | Need::BlocksAndLogs => {
-                let unpacked = unpack(repository, archive, ulids, need, &dir, context)?;
+                let copies = Copies::new(repository)?;
+                let unpacked = unpack(&copies, archive, ulids, need, &dir, context)?;
                 incomplete |= unpacked.is_short;
                 salvaged = unpacked.salvaged;
                 unread = unpacked.unread;
@@ -350,14 +351,13 @@ impl Blocks {
             incomplete: doubtful,
             ..Left::default()
         };
+        let copies = Copies::new(repository)?;
         for ulid in chosen {
-            let copy = tempfile::Builder::new().prefix("narthex-").tempdir();
-            let copy =
-                copy.map_err(|e| Error::io("make a directory in", &std::env::temp_dir(), e))?;
+            let copy = temporary_dir()?;
             let dir = copy.path().join(format!("archive-{}", archive.id.short()));
             let mut name = *ulid;
             let need = Need::Samples(asked);
-            match unpack(repository, archive, &[*ulid], need, &dir, context) {
+            match unpack(&copies, archive, &[*ulid], need, &dir, context) {
                 Ok(unpacked) => {
                     left.incomplete |= unpacked.is_short || !unpacked.unread.is_empty();
                     name = unpacked.salvaged.get(ulid).copied().unwrap_or(name);
@@ -400,7 +400,7 @@ struct Unpacked {
 }
 
 fn unpack(
-    repository: &Repository,
+    copies: &Copies,
     archive: &Archive,
     ulids: &[Ulid],
     need: Need<'_>,
@@ -428,8 +428,7 @@ fn unpack(
         plan.kin_of = None;
     }
     target.refuse_without_room(&plan)?;
-    let copies = Copies::new(repository)?;
-    let report = restore::apply(&plan, &copies, &target, context.progress)?;
+    let report = restore::apply(&plan, copies, &target, context.progress)?;
     for detour in &report.detours {
         context.progress.remark(&report::backup::detour(detour));
     }
@@ -453,7 +452,7 @@ fn unpack(
         for line in report::backup::salvaged(salvaged) {
             context.progress.remark(&line);
         }
-        unpacked.is_short |= salvaged.is_short();
+        unpacked.is_short |= salvaged.is_short;
         let made = salvaged.block.map(|made| (salvaged.original, made.ulid));
         unpacked.salvaged.extend(made);
     }

@@ -196,9 +196,12 @@ pub fn salvaged(salvaged: &restore::Salvaged) -> Vec<String> {
         None => "nothing of what is wanted came back".to_owned(),
     };
     let short = match salvaged.short_of {
+        Some((0, 0)) if salvaged.is_short => {
+            ", as many as there were, and not all of them the same".to_owned()
+        }
         Some((0, 0)) => ", which is all".to_owned(),
         Some((series, samples)) => format!(", {samples} samples and {series} series are lost"),
-        None if salvaged.is_short() => ", others are lost".to_owned(),
+        None if salvaged.is_short => ", which is not all that is wanted, or more".to_owned(),
         None => String::new(),
     };
     let mut lines = vec![format!("{original} is damaged: {came}{short}: {reason}")];
@@ -235,6 +238,7 @@ pub fn salvaged_json(salvaged: &restore::Salvaged) -> serde_json::Value {
         "block": salvaged.block.map(|made| made.ulid),
         "series": salvaged.block.map(|made| made.series),
         "samples": salvaged.block.map(|made| made.samples),
+        "complete": !salvaged.is_short,
         "lost_series": salvaged.short_of.map(|short| short.0),
         "lost_samples": salvaged.short_of.map(|short| short.1),
         "losses": losses.collect::<Vec<_>>(),

@@ -150,13 +150,14 @@ pub fn apply(
     let mut staged = Vec::new();
     for salvaged in &report.salvaged {
         staged.extend(salvaged.block.map(|made| (made.ulid, made.bytes)));
-        // What stood in for some of it is in it.
+        // What was read for it stands in for nothing any more.
         let original = plan
             .blocks
             .iter()
             .find(|block| block.ulid == salvaged.original);
         done.retain(|(other, _)| {
             planned.contains(&other.ulid)
+                || !salvaged.others.contains(&other.ulid)
                 || original.is_none_or(|block| !kin(other).atoms.is_subset(&kin(block).atoms))
         });
     }

@@ -121,7 +121,7 @@ impl Work<'_> {
             Ok(salvaged) => salvaged,
             Err(damage) => return Ok(Err(damage)),
         };
-        if salvaged.is_short() {
+        if salvaged.is_short {
             if let Some(made) = &salvaged.block {
                 self.stage.remove(&made.ulid.to_string())?;
             }

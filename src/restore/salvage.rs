@@ -9,10 +9,14 @@ use std::path::PathBuf;
 
 use super::apply::{Outcome, Work};
 use super::exact::{CutBlock, Exact, is_of_target, verified};
-use super::fetch::Sink as _;
+use super::fetch::{Sink as _, fetch_file};
+use super::guess::guess_empty;
 use super::plan::Plan;
+use super::stand_in::Cover;
 use super::writer::{Below, Writer};
-use crate::block::{Block, BlockOptions, BlockWriter, Compaction, META_VERSION, Meta, Stats};
+use crate::block::{
+    Block, BlockOptions, BlockWriter, Compaction, META_VERSION, Meta, Stats, Tombstones,
+};
 use crate::cut::{Part, Unread, merge_blocks};
 use crate::dense::{Sound, with_sound_packs};
 use crate::error::{Error, Result};
@@ -28,6 +32,9 @@ const MAX_WAYS: usize = 8;
 
 /// Most losses that are named.
 const MAX_NAMED: usize = 16;
+
+/// Largest file of tombstones that is applied, in bytes.
+const MAX_TOMBSTONES: u64 = 64 << 20;
 
 const INDEX: &str = "index";
 const TOMBSTONES: &str = "tombstones";
@@ -79,22 +86,17 @@ pub struct Salvaged {
     pub original: Ulid,
     /// What could be read of it, as a new block; `None` when that is nothing of what is wanted.
     pub block: Option<CutBlock>,
-    /// Series and samples that it is short of, by what the manifest says; `None` where not all of the block was wanted.
+    /// Series and samples that it is short of, by what the manifest says; `None` where not all of the block was wanted, or samples of it were
+    /// deleted, which the manifest counts.
     pub short_of: Option<(u64, u64)>,
     /// What could not be read of its own objects.
     pub losses: Losses,
     /// What is wrong with them.
     pub reason: Error,
-}
-
-impl Salvaged {
-    /// Whether something that is wanted may be missing.
-    pub fn is_short(&self) -> bool {
-        match self.short_of {
-            Some(short) => short != (0, 0),
-            None => self.losses.concern,
-        }
-    }
+    /// Whether something that is wanted may be missing, or deleted samples have come back.
+    pub is_short: bool,
+    /// Other blocks of which everything that was read for it is in it.
+    pub(super) others: BTreeSet<Ulid>,
 }
 
 /// What could not be read.
@@ -202,7 +204,7 @@ impl Work<'_> {
         if let Some(made) = salvaged.block.as_ref().filter(|_| !plan.brings(block)) {
             self.stage.remove(&made.ulid.to_string())?;
         }
-        let is_something = salvaged.block.is_some() || !salvaged.is_short();
+        let is_something = salvaged.block.is_some() || !salvaged.is_short;
         Ok((reason, is_something.then_some(salvaged)))
     }
 
@@ -223,6 +225,9 @@ impl Work<'_> {
             writer: self.stage.writer(&name)?,
             dir: self.stage.path(&name),
             blocks: Vec::new(),
+            others: Vec::new(),
+            has_others: false,
+            undeleted: Losses::default(),
         };
         let read = sources.read(with_kin);
         let has_failed = sources.writer.has_failed();
@@ -230,23 +235,12 @@ impl Work<'_> {
         drop(sources);
         self.stage.remove(&name)?;
         match merged {
-            Ok((made, losses)) => {
-                if let Some(made) = &made {
+            Ok(mut salvaged) => {
+                if let Some(made) = &salvaged.block {
                     self.stage.settle(&made.ulid.to_string())?;
                 }
-                let is_all = wanted.asked.is_all_of(block.min_time, block.max_time);
-                let (series, samples) = made.map_or((0, 0), |made| (made.series, made.samples));
-                let short = (
-                    block.series.saturating_sub(series),
-                    block.samples.saturating_sub(samples),
-                );
-                Ok(Ok(Salvaged {
-                    original: block.ulid,
-                    block: made,
-                    short_of: is_all.then_some(short),
-                    losses,
-                    reason,
-                }))
+                salvaged.reason = reason;
+                Ok(Ok(salvaged))
             }
             Err(error) if has_failed || is_of_target(&error) => Err(error),
             Err(_) => Ok(Err(reason)),
@@ -262,6 +256,12 @@ struct Sources<'s> {
     writer: Writer,
     dir: PathBuf,
     blocks: Vec<Block>,
+    /// Other blocks that were read, and everything of which could be.
+    others: Vec<&'s StoredBlock>,
+    /// Whether other blocks were read.
+    has_others: bool,
+    /// Deletions that are not applied.
+    undeleted: Losses,
 }
 
 impl Sources<'_> {
@@ -273,17 +273,30 @@ impl Sources<'_> {
         ways.insert(0, block);
         let mut first = None;
         for way in ways.into_iter().take(MAX_WAYS) {
+            let before = self.blocks.len();
             let losses = self.add(way)?;
             if losses.is_empty() {
+                // Where this one has all, the others add nothing but what was deleted.
+                self.blocks.drain(..before);
+                self.undeleted = Losses::default();
                 return Ok(losses);
             }
-            first.get_or_insert(losses);
+            // What one way gives is not lost because another does not.
+            if first
+                .as_ref()
+                .is_none_or(|first: &Losses| first.concern && !losses.concern)
+            {
+                first = Some(losses);
+            }
         }
         for other in other_holders(self.work.copies, block) {
             if !with_kin {
                 break;
             }
-            self.add(other)?;
+            self.has_others = true;
+            if self.add(other)?.is_empty() {
+                self.others.push(other);
+            }
         }
         Ok(first.unwrap_or_default())
     }
@@ -380,7 +393,11 @@ impl Sources<'_> {
             writer.finish().map(|_| true)
         });
         match staged {
-            Ok(Some(staged)) => Ok(staged),
+            Ok(Some(false)) => Ok(false),
+            Ok(Some(true)) => {
+                self.forego_deletions(block, losses);
+                Ok(true)
+            }
             Ok(None) => {
                 losses.add(all_of(block, "no pack of it can be read".to_owned()), true);
                 Ok(false)
@@ -391,6 +408,62 @@ impl Sources<'_> {
                 Ok(false)
             }
         }
+    }
+
+    /// The deletions of `block`; `None` where nothing is deleted.
+    fn tombstones(&self, block: &StoredBlock) -> Option<Result<Vec<u8>>> {
+        // The block's own count, however it is stored.
+        let own = self.block;
+        let block = if own.ulid == block.ulid && own.fingerprint == block.fingerprint {
+            own
+        } else {
+            block
+        };
+        let file = deletions(block)?;
+        let fetched = fetch_file(self.work.copies, block, file, MAX_TOMBSTONES);
+        Some(fetched.map(|(content, _)| content))
+    }
+
+    /// Says of the deletions of `block` that they are not applied: they name series by their place in the index, which nobody knows of series between
+    /// lost ones.
+    fn forego_deletions(&mut self, block: &StoredBlock, losses: &mut Losses) {
+        let asked = &self.wanted.asked;
+        let (place, span, concerns) = match self.tombstones(block) {
+            None => return,
+            Some(Ok(content)) => {
+                let read = Tombstones::read(&content);
+                let mut records = read.records.iter();
+                let concerns = records.any(|one| asked.overlaps(one.min_time, one.max_time));
+                let spans = read.records.iter().map(|one| (one.min_time, one.max_time));
+                let span = spans.reduce(|(a, b), (c, d)| (a.min(c), b.max(d)));
+                let place = "its tombstones: they name series by their place in an index that is not whole, and what they delete has come back";
+                (place.to_owned(), span, concerns || !read.faults.is_empty())
+            }
+            Some(Err(error)) => (unread_tombstones(&error), None, true),
+        };
+        self.add_undeleted(block, losses, place, span, concerns);
+    }
+
+    fn add_undeleted(
+        &mut self,
+        block: &StoredBlock,
+        losses: &mut Losses,
+        place: String,
+        span: Option<(Millis, Millis)>,
+        concerns: bool,
+    ) {
+        let place = if block.ulid == self.block.ulid {
+            place
+        } else {
+            format!("of block {}, {place}", block.ulid)
+        };
+        let loss = Loss {
+            place,
+            span,
+            ..all_of(block, String::new())
+        };
+        self.undeleted.add(loss.clone(), concerns);
+        losses.add(loss, false);
     }
 
     /// Stages the files of a block that is stored whole, with zeros in the place of what cannot be read; whether its index is among them.
@@ -465,9 +538,14 @@ impl Sources<'_> {
                     false,
                 );
                 // References count segments by their position.
-                if file.name.as_str() != TOMBSTONES {
-                    self.write(&prefix, &file.name, &[])?;
-                }
+                self.write(&prefix, &file.name, &[])?;
+            }
+        }
+        match self.tombstones(block) {
+            None => {}
+            Some(Ok(content)) => self.write(&prefix, &FilePath::new(TOMBSTONES)?, &content)?,
+            Some(Err(error)) => {
+                self.add_undeleted(block, losses, unread_tombstones(&error), None, true);
             }
         }
         self.writer.make_dir(&format!("{prefix}/chunks"))?;
@@ -490,27 +568,64 @@ impl Sources<'_> {
     }
 
     /// Makes one block of all.
-    fn merge(&mut self, mut losses: Losses) -> Result<(Option<CutBlock>, Losses)> {
+    fn merge(&mut self, mut losses: Losses) -> Result<Salvaged> {
         if self.blocks.is_empty() {
             return Err(Error::corrupt(
                 "expected something that can be read, found nothing",
             ));
         }
+        let (block, asked) = (self.block, &self.wanted.asked);
         let part = &self.wanted.part;
-        let is_all = part.is_all_of(self.block.min_time, self.block.max_time);
-        let ulid = if is_all {
-            salvaged_ulid(self.block.ulid)
+        let ulid = if part.is_all_of(block.min_time, block.max_time) {
+            salvaged_ulid(block.ulid)
         } else {
             Ulid::generate()
         };
-        let meta = new_meta(self.block, part, ulid);
+        let meta = new_meta(block, part, ulid);
         let parent = self.dir.parent().unwrap_or(&self.dir);
-        let merged = merge_blocks(&self.blocks, part, &self.wanted.asked, meta, parent)?;
-        losses.add_unread(self.block, &merged.unread);
+        let merged = merge_blocks(&self.blocks, part, asked, meta, parent)?;
+        losses.add_unread(block, &merged.unread);
+        let is_unread = |other: &&StoredBlock| {
+            let mut unread = merged.unread.iter();
+            unread.any(|unread| unread.block == other.ulid)
+        };
+        self.others.retain(|other| !is_unread(other));
         let made = merged
             .dir
-            .map(|dir| verified(self.block, &dir, self.wanted.read_mode));
-        Ok((made.transpose()?, losses))
+            .map(|dir| verified(block, &dir, self.wanted.read_mode));
+        let made = made.transpose()?;
+
+        let (series, samples) = made.map_or((0, 0), |made| (made.series, made.samples));
+        let short = (
+            block.series.saturating_sub(series),
+            block.samples.saturating_sub(samples),
+        );
+        let is_all = asked.is_all_of(block.min_time, block.max_time);
+        let short_of = (is_all && deletions(block).is_none()).then_some(short);
+        // As many samples as there were are those that there were, unless other blocks gave some; and these have all only where they hold all of its sources.
+        let has_all = if self.has_others {
+            Cover::of(&self.others).by(block).is_some()
+        } else {
+            short_of == Some((0, 0))
+        };
+        let undeleted = std::mem::take(&mut self.undeleted);
+        let is_short = losses.concern && !has_all
+            || undeleted.concern
+            || short_of.is_some_and(|short| short != (0, 0));
+        for loss in undeleted.named {
+            if !losses.named.contains(&loss) {
+                losses.add(loss, true);
+            }
+        }
+        Ok(Salvaged {
+            original: block.ulid,
+            block: made,
+            short_of,
+            losses,
+            reason: Error::corrupt("it does not come back"),
+            is_short,
+            others: self.others.iter().map(|other| other.ulid).collect(),
+        })
     }
 }
 
@@ -536,12 +651,24 @@ fn other_holders<'c>(copies: &'c Copies, block: &StoredBlock) -> Vec<&'c StoredB
     found
 }
 
-/// Whether a file of a block is read for its samples.
+/// Whether samples of a block are read out of a file.
 fn is_read(file: &StoredFile) -> bool {
     let name = file.name.as_str();
     let number = name.strip_prefix("chunks/");
     let is_segment = number.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()));
-    is_segment || [INDEX, TOMBSTONES].contains(&name)
+    is_segment || name == INDEX
+}
+
+/// The file that says which samples of `block` are deleted; `None` where none is.
+fn deletions(block: &StoredBlock) -> Option<&StoredFile> {
+    let mut files = block.files.iter();
+    let file = files.find(|file| file.name.as_str() == TOMBSTONES)?;
+    guess_empty(file).is_none().then_some(file)
+}
+
+fn unread_tombstones(error: &Error) -> String {
+    let why = error.chain();
+    format!("its tombstones: what they delete may have come back: {why}")
 }
 
 /// The loss of all that `block` holds.

@@ -51,7 +51,7 @@ pub(super) struct Cover {
     ulids: BTreeSet<Ulid>,
     families: Vec<Family>,
     /// The members of each family.
-    members: Vec<Vec<Ulid>>,
+    members: Vec<Vec<Kin>>,
     /// The families that hold each atom, those of the most atoms first.
     by_atom: HashMap<Ulid, Vec<usize>>,
 }
@@ -68,24 +68,31 @@ impl Cover {
                 by_atom.entry(*atom).or_default().push(number);
             }
         }
-        let ulids = |family: &Family| {
+        let members = |family: &Family| {
             let members = family.members.iter();
-            members.filter_map(|at| Some(kins.get(*at)?.ulid)).collect()
+            members.filter_map(|at| kins.get(*at).cloned()).collect()
         };
         Cover {
             ulids: kins.iter().map(|kin| kin.ulid).collect(),
-            members: families.iter().map(ulids).collect(),
+            members: families.iter().map(members).collect(),
             families,
             by_atom,
         }
     }
 
-    /// Blocks that together hold all samples of `lost`, if there are any: no more than it has atoms, but for shards.
+    /// Blocks that together hold all samples of `lost`, if there are any: no more than it has atoms, but for shards. Blocks of the same atoms and
+    /// stream that are no copy of it may be another part of what it was made of, and are none.
     pub(super) fn by(&self, lost: &StoredBlock) -> Option<Vec<Ulid>> {
         if self.ulids.contains(&lost.ulid) {
             return Some(vec![lost.ulid]);
         }
+        // Of a damaged block nobody knows what it should hold.
+        let may_differ = is_damaged(lost);
         let lost = kin(lost);
+        let is_copy = |member: &Kin| {
+            let has_more = member.content.samples >= lost.content.samples;
+            member.is_copy_of(&lost) || may_differ && has_more
+        };
         let mut covered: BTreeSet<Ulid> = BTreeSet::new();
         let mut by = Vec::new();
         for atom in &lost.atoms {
@@ -95,10 +102,13 @@ impl Cover {
             let mut numbers = self.by_atom.get(atom)?.iter();
             let (family, members) = numbers.find_map(|number| {
                 let family = self.families.get(*number)?;
-                let holds = family.stream.covers(&lost.stream);
-                holds.then_some((family, self.members.get(*number)?))
+                let members = self.members.get(*number)?;
+                let is_twin = family.atoms == lost.atoms && family.stream == lost.stream;
+                let holds =
+                    family.stream.covers(&lost.stream) && (!is_twin || members.iter().any(is_copy));
+                holds.then_some((family, members))
             })?;
-            by.extend(members.iter().copied());
+            by.extend(members.iter().map(|member| member.ulid));
             let (few, many) = if family.atoms.len() < lost.atoms.len() {
                 (&family.atoms, &lost.atoms)
             } else {
@@ -109,5 +119,25 @@ impl Cover {
         by.sort_unstable();
         by.dedup();
         Some(by)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::repository::lineage::tests::{block, ulid};
+
+    #[test]
+    fn a_block_of_the_same_sources_stands_in_only_if_it_is_a_copy() {
+        let lost = block(1, (0, 4), 2, &[8, 9], &[]);
+        let mut other = block(2, (0, 4), 2, &[8, 9], &[]);
+        assert_eq!(Cover::of(&[&other]).by(&lost), Some(vec![ulid(2)]));
+        other.samples += 1;
+        assert_eq!(Cover::of(&[&other]).by(&lost), None);
+        let child = block(3, (0, 6), 3, &[8, 9, 10], &[2]);
+        assert_eq!(Cover::of(&[&other, &child]).by(&lost), Some(vec![ulid(3)]));
+        let mut damaged = lost;
+        damaged.findings.by_severity.insert("error".into(), 1);
+        assert_eq!(Cover::of(&[&other]).by(&damaged), Some(vec![ulid(2)]));
     }
 }

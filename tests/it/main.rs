@@ -40,6 +40,7 @@ mod kept;
 mod linear;
 mod list;
 mod logs;
+mod lost_parts;
 mod meta_flips;
 mod names;
 mod nights;

@@ -15,10 +15,10 @@ use serde_json::Value as Json;
 use crate::backup_command::{Ran, narthex};
 use crate::fixtures::{blocks_below, fixture, tree};
 
-const ULID: &str = "01M7ZTB71NJ67GWWE5SXTVHFTH";
-const START: i64 = 1_795_288_000_000;
+pub(crate) const ULID: &str = "01M7ZTB71NJ67GWWE5SXTVHFTH";
+pub(crate) const START: i64 = 1_795_288_000_000;
 
-fn labels(number: u32) -> Labels {
+pub(crate) fn labels(number: u32) -> Labels {
     let label = |name: &str, value: String| Label {
         name: name.as_bytes().into(),
         value: value.into_bytes().into(),
@@ -60,7 +60,7 @@ fn bench(
 }
 
 /// Flips a bit of the one object below `room`, at so many percent of it.
-fn flip(dir: &Path, room: &str, percent: usize) {
+pub(crate) fn flip(dir: &Path, room: &str, percent: usize) {
     let room = dir.join("repo").join(room);
     let mut names = tree(&room).into_iter();
     let (name, mut content) = names.next().unwrap();
@@ -70,14 +70,14 @@ fn flip(dir: &Path, room: &str, percent: usize) {
     fs::write(room.join(name), content).unwrap();
 }
 
-fn restore(dir: &Path, more: &[&str]) -> Ran {
+pub(crate) fn restore(dir: &Path, more: &[&str]) -> Ran {
     let _ = fs::remove_dir_all(dir.join("back"));
     let restore = ["restore", "latest", "--repo", "repo", "--target", "back"];
     narthex(dir, &[&restore[..], more].concat())
 }
 
 /// What `dump` prints of `data`.
-fn dump(dir: &Path, data: &str) -> BTreeSet<String> {
+pub(crate) fn dump(dir: &Path, data: &str) -> BTreeSet<String> {
     let ran = narthex(dir, &["dump", data, "--format", "json"]);
     assert_eq!(ran.code, 0, "{}", ran.err);
     ran.out.lines().map(str::to_owned).collect()

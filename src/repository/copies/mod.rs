@@ -1,7 +1,7 @@
 //! Where content is found when the object that a manifest names does not give it.
 //!
 //! Nothing here is asked for, or read, before something turns out to be damaged, except one listing of the marks of damage.
-//! Each object is read through at most once to compute its digest, however many others might be looked for in it.
+//! Each object is read through once by each thread that asks at the same time, to compute its digest, however many others might be looked for in it.
 
 mod redirect;
 
@@ -257,10 +257,12 @@ impl Copies {
             }
         }
         let digest = digest(self.store(), name, bytes).ok();
-        lock()
-            .entry(name.clone())
-            .or_default()
-            .push((bytes, digest));
+        let mut known = lock();
+        let known = known.entry(name.clone()).or_default();
+        // Another thread may have read it meanwhile.
+        if known.iter().all(|(of, _)| *of != bytes) {
+            known.push((bytes, digest));
+        }
         digest
     }
 }
