@@ -11,7 +11,7 @@ use crate::block::{DataDir, Meta};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Kin, Stream};
 use crate::raw::{Folder, Links, free_bytes};
-use crate::repository::ArchiveId;
+use crate::repository::{ArchiveId, StoredBlock};
 
 /// How the hidden directory's name begins. Prometheus passes over what is no ULID.
 const STAGE_PREFIX: &str = ".narthex-restore-";
@@ -95,6 +95,29 @@ impl Target {
             })
         });
         Ok(blocks.collect())
+    }
+
+    /// How the block that lies here under the name of `stored` is none of `stored`, by the names and sizes of what never changes in a
+    /// block: its first file that is missing or of another size. Contents are not compared.
+    pub fn difference(&self, stored: &StoredBlock) -> Option<String> {
+        let dir = self.dir.join(stored.ulid.to_string());
+        stored.files.iter().find_map(|file| {
+            let (name, wanted) = (file.name.as_str(), file.bytes);
+            // Marks are rewritten, and deletions written down.
+            let is_meta = name == "meta.json";
+            if !is_meta && name != "index" && !name.starts_with("chunks/") {
+                return None;
+            }
+            let found = fs::metadata(dir.join(name)).ok();
+            let found = found.filter(fs::Metadata::is_file).map(|found| found.len());
+            match found {
+                None => Some(format!("expected a file {name}, found none")),
+                Some(found) if !is_meta && found != wanted => {
+                    Some(format!("{name}: expected {wanted} bytes, found {found}"))
+                }
+                Some(_) => None,
+            }
+        })
     }
 
     /// Refuses a restore of `plan` for which the target's file system has no room. Where that cannot be told, there is room.

@@ -289,3 +289,65 @@ fn a_range_of_one_host_brings_back_nothing_of_another_with_the_same_source() {
         ran.err
     );
 }
+
+/// What only has the name of a block is not the block: `--add-missing` says so, and what to do.
+#[test]
+fn a_block_that_is_there_in_part_is_named_and_not_called_restored() {
+    let home = tempfile::tempdir().unwrap();
+    let data = fixture("blocks/parents-three");
+    assert_eq!(narthex(home.path(), &["init", "--repo", "r"]).code, 0);
+    assert_eq!(
+        narthex(home.path(), &["backup", &data, "--repo", "r"]).code,
+        0
+    );
+    let target = home.path().join("t");
+    copy(Path::new(&data), &target);
+    let restore = [
+        "restore",
+        "latest",
+        "--repo",
+        "r",
+        "--target",
+        "t",
+        "--add-missing",
+    ];
+    let sound = narthex(home.path(), &restore);
+    assert_eq!(sound.code, 0, "{}", sound.err);
+    let (empty, cut, less) = (
+        "01M7ZSW06MPETEKCNDX7B1881S",
+        "01M7ZSW08H71451MKGD0YTRMEH",
+        "01M7ZSW09PMERPPDTFHD6PEVGT",
+    );
+    fs::remove_dir_all(target.join(empty)).unwrap();
+    fs::create_dir(target.join(empty)).unwrap();
+    fs::remove_file(target.join(less).join("chunks/000001")).unwrap();
+    let index = fs::File::options()
+        .write(true)
+        .open(target.join(cut).join("index"));
+    index.unwrap().set_len(1000).unwrap();
+    for more in [&["--dry-run"][..], &[]] {
+        let ran = narthex(home.path(), &[&restore[..], more].concat());
+        assert_eq!(ran.code, 3, "{}", ran.err);
+        for (ulid, said) in [
+            (empty, "expected a file "),
+            (cut, "index: expected "),
+            (less, "expected a file chunks/000001, found none"),
+        ] {
+            let line = ran
+                .err
+                .lines()
+                .find(|line| line.contains(ulid) && line.contains(said));
+            assert!(
+                line.is_some_and(|line| line.contains("move it away")),
+                "{}",
+                ran.err
+            );
+        }
+    }
+    for ulid in [empty, cut, less] {
+        fs::rename(target.join(ulid), home.path().join(ulid)).unwrap();
+    }
+    let ran = narthex(home.path(), &restore);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert_eq!(narthex(home.path(), &["verify", "t"]).code, 0);
+}

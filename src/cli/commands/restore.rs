@@ -1,6 +1,6 @@
 //! `narthex restore`: brings an archive, or a range of time, back into a directory.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use serde_json::json;
@@ -199,6 +199,9 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     let incomplete = incomplete | remark_choice(&plan, &wanted, context);
     let incomplete = incomplete | remark_missed(&wanted, &archive, &chain, &plan, context);
     let incomplete = incomplete | remark_damaged(&plan, context);
+    let stored = archive.blocks.iter();
+    let stored = stored.chain(chain.iter().flat_map(|archive| &archive.blocks));
+    let incomplete = incomplete | remark_different(&target, &plan, stored, context);
     if args.dry_run {
         let outlook = Outlook::of_plan(&plan);
         print_plan(&plan, &outlook, context)?;
@@ -242,6 +245,36 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
             || !report.stand_ins.is_empty() && !is_range
             || !outlook.starts(),
     ))
+}
+
+/// Names blocks that are in the target already, and are not what any of `stored` is. Returns whether there are any.
+fn remark_different<'a>(
+    target: &Target,
+    plan: &Plan<'_>,
+    stored: impl Iterator<Item = &'a StoredBlock>,
+    context: &Context<'_>,
+) -> bool {
+    let mut variants: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for block in stored {
+        variants.entry(block.ulid).or_default().push(block);
+    }
+    let mut any = false;
+    for ulid in &plan.already_there {
+        let mut variants = variants.get(ulid).into_iter().flatten();
+        let differences: Option<Vec<_>> = variants.try_fold(Vec::new(), |mut all, block| {
+            all.push(target.difference(block)?);
+            Some(all)
+        });
+        let Some(difference) = differences.and_then(|them| them.into_iter().next()) else {
+            continue;
+        };
+        any = true;
+        context.progress.remark(&format_args!(
+            "block {ulid} is in {} already, but not as it was archived, and is not restored: {difference}; move it away and restore again",
+            target.dir().display()
+        ));
+    }
+    any
 }
 
 /// Names blocks that were damaged when they were archived, and what becomes of them. Returns whether there are any.
