@@ -62,16 +62,11 @@ impl Unread {
     /// Of `archive`, as its manifest says.
     pub(super) fn of_archive(archive: &Archive) -> Option<Self> {
         let wal = archive.wal.as_ref()?;
-        // Blocks of late samples may end ahead of what is in the log.
-        let in_order = archive.blocks.iter().filter(|block| {
-            let mut hints = block.hints.iter();
-            !hints.any(|hint| Meta::KNOWN_HINTS.contains(&hint.as_str()))
-        });
         Some(Unread {
             place: format!("archive {}", archive.id.short()),
             samples: Some(wal.samples),
             times: wal.min_time.zip(wal.max_time)?,
-            blocks_end: in_order.map(|block| block.max_time).max(),
+            blocks_end: in_order_end(archive),
         })
     }
 
@@ -95,6 +90,25 @@ impl Unread {
         ));
         reaches || self.blocks_end.is_none()
     }
+}
+
+/// The end of the newest block of `archive` beside its log. Blocks of late samples may end ahead of what is in the log.
+fn in_order_end(archive: &Archive) -> Option<Millis> {
+    let in_order = archive.blocks.iter().filter(|block| {
+        let mut hints = block.hints.iter();
+        !hints.any(|hint| Meta::KNOWN_HINTS.contains(&hint.as_str()))
+    });
+    in_order.map(|block| block.max_time).max()
+}
+
+/// The times, both included, of the first and the last sample of the log of `archive` that its blocks do not reach.
+pub(super) fn in_log_only(archive: &Archive) -> Option<(Millis, Millis)> {
+    let wal = archive.wal.as_ref()?;
+    let last = wal.max_time?;
+    // Not every archive says when its log begins.
+    let first = wal.min_time.unwrap_or(Millis::MIN);
+    let first = in_order_end(archive).map_or(first, |end| end.max(first));
+    (first <= last).then_some((first, last))
 }
 
 /// Names the logs of data directories among `paths`, which the command does not read. Says whether that leaves out something that

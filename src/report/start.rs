@@ -173,6 +173,10 @@ fn what(step: &Step, below: &Path) -> String {
             format!("deletes {blocks}, compacted into a block that is here")
         }
         StepKind::MergesOverlaps => format!("keeps {blocks} for a merge, as they overlap"),
+        StepKind::CannotCompact => {
+            format!("cannot compact {blocks}, which overlap: {}", step.detail)
+        }
+        StepKind::CannotAnswer => format!("cannot answer from {blocks}: {}", step.detail),
         StepKind::CannotRead => format!("cannot read some chunks of {blocks}: {}", step.detail),
         StepKind::CannotReplay => format!("passes over records of {paths}: {}", step.detail),
         StepKind::RebuildsHead => format!(

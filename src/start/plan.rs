@@ -239,12 +239,24 @@ fn merge(plan: &mut Plan, kept: &[Loaded<'_>]) {
             latest = Some(meta);
         }
     }
-    if !blocks.is_empty() {
-        plan.steps.push(Step {
-            blocks: blocks.into_iter().collect(),
-            ..Step::of(StepKind::MergesOverlaps)
-        });
+    if blocks.is_empty() {
+        return;
     }
+    let is_aggregate = |(_, meta): &Loaded<'_>| meta.downsampled().is_some();
+    let aggregates = kept.iter().filter(|block| is_aggregate(block));
+    let aggregates = aggregates.filter(|(_, meta)| blocks.contains(&meta.ulid));
+    let aggregates: Vec<_> = aggregates.map(|(_, meta)| meta.ulid.to_string()).collect();
+    let (kind, detail) = if aggregates.is_empty() {
+        (StepKind::MergesOverlaps, String::new())
+    } else {
+        let detail = format!("{} hold aggregates of Thanos", aggregates.join(", "));
+        (StepKind::CannotCompact, detail)
+    };
+    plan.steps.push(Step {
+        blocks: blocks.into_iter().collect(),
+        detail,
+        ..Step::of(kind)
+    });
 }
 
 /// Chunks that the release cannot read, and the release that could.
@@ -263,6 +275,16 @@ fn read(plan: &mut Plan, kept: &[Loaded<'_>]) {
         }
         needed.extend(new.iter().filter_map(|it| Release::reading_chunks(*it)));
         names.extend(new.iter().map(ToString::to_string));
+    }
+    let aggregates = kept.iter().map(|(_, meta)| *meta);
+    let aggregates = aggregates.filter(|meta| meta.downsampled().is_some());
+    let aggregates: Vec<_> = aggregates.map(|meta| meta.ulid).collect();
+    if !aggregates.is_empty() {
+        plan.steps.push(Step {
+            blocks: aggregates,
+            detail: "aggregates of Thanos, which no Prometheus reads".to_owned(),
+            ..Step::of(StepKind::CannotAnswer)
+        });
     }
     if let Some(needed) = needed.last() {
         let names: Vec<_> = names.into_iter().collect();

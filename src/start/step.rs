@@ -24,6 +24,10 @@ pub enum StepKind {
     DeletesParents,
     /// Merges blocks that overlap, at the next compaction.
     MergesOverlaps,
+    /// Cannot compact blocks that overlap, as one of them holds aggregates.
+    CannotCompact,
+    /// Cannot answer from blocks of aggregates.
+    CannotAnswer,
     /// Cannot read chunks that a newer release wrote.
     CannotRead,
     /// Passes over records of the log that a newer release wrote.
@@ -40,7 +44,7 @@ pub enum StepKind {
 
 impl StepKind {
     /// All of them.
-    pub const ALL: [StepKind; 14] = [
+    pub const ALL: [StepKind; 16] = [
         StepKind::RemovesLeftovers,
         StepKind::Stops,
         StepKind::LeavesOut,
@@ -49,6 +53,8 @@ impl StepKind {
         StepKind::DeletesMarked,
         StepKind::DeletesParents,
         StepKind::MergesOverlaps,
+        StepKind::CannotCompact,
+        StepKind::CannotAnswer,
         StepKind::CannotRead,
         StepKind::CannotReplay,
         StepKind::RebuildsHead,
@@ -68,6 +74,8 @@ impl StepKind {
             StepKind::DeletesMarked => "deletes-marked",
             StepKind::DeletesParents => "deletes-parents",
             StepKind::MergesOverlaps => "merges-overlaps",
+            StepKind::CannotCompact => "cannot-compact",
+            StepKind::CannotAnswer => "cannot-answer",
             StepKind::CannotRead => "cannot-read",
             StepKind::CannotReplay => "cannot-replay",
             StepKind::RebuildsHead => "rebuilds-head",
@@ -91,6 +99,12 @@ impl StepKind {
             StepKind::MergesOverlaps => {
                 "Queries see their samples once; the next compactions write one block instead."
             }
+            StepKind::CannotCompact => {
+                "Their compaction fails at every attempt, and no other block is compacted any more."
+            }
+            StepKind::CannotAnswer => {
+                "Queries that touch one of their series fail, be there other blocks with its samples or not."
+            }
             StepKind::CannotRead => "Queries and compactions that touch these chunks fail.",
             StepKind::CannotReplay => "Their samples are missing, without a word.",
             StepKind::RebuildsHead => {
@@ -110,6 +124,7 @@ impl StepKind {
                 | StepKind::LeavesOut
                 | StepKind::DeletesOld
                 | StepKind::DeletesLarge
+                | StepKind::CannotAnswer
                 | StepKind::CannotRead
                 | StepKind::CannotReplay
                 | StepKind::CutsLog

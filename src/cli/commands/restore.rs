@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use crate::cli::args::{RepoArgs, local_path};
+use crate::cli::logs::in_log_only;
 use crate::cli::outlook::Outlook;
 use crate::cli::ownership::OwnershipArgs;
 use crate::cli::stored::find;
@@ -175,9 +176,8 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
         ));
     }
     let with_wal = !args.no_wal && !args.exact && (args.wal || wanted == Wanted::Archive);
-    if !with_wal && !args.no_wal {
-        remark_wal(args, &wanted, &archive, context);
-    }
+    let incomplete =
+        incomplete | (!with_wal && !args.no_wal && remark_wal(args, &wanted, &archive, context));
     let present = target.present()?;
     learn(
         &repository,
@@ -442,24 +442,37 @@ fn range(wanted: &Wanted) -> TimeRange {
     }
 }
 
-/// Says so if the archive's WAL, which is not restored, may hold something that is wanted.
-fn remark_wal(args: &Args, wanted: &Wanted, archive: &Archive, context: &Context<'_>) {
+/// Says so if samples that are wanted are in the archive's log only, which is not restored, and returns whether there are any.
+fn remark_wal(args: &Args, wanted: &Wanted, archive: &Archive, context: &Context<'_>) -> bool {
     let range = range(wanted);
-    let wal = archive.wal.as_ref();
-    let touches = wal
-        .filter(|wal| wal.max_time.is_some_and(|last| last >= range.since))
-        .is_some_and(|wal| wal.min_time.is_none_or(|first| first < range.until));
-    let remark = match wanted {
-        _ if !touches => return,
-        _ if args.exact => {
-            "the WAL of the archive may hold samples that are wanted; it cannot be cut and is left out"
-        }
-        Wanted::Range(_) => {
-            "the WAL of the archive reaches into this range and is not restored; add it with --wal"
-        }
-        Wanted::Archive | Wanted::Blocks(_) => return,
+    let only_here = in_log_only(archive);
+    // Single blocks are what was asked for; of a whole archive the log comes along where nothing is cut.
+    let is_asked = match wanted {
+        Wanted::Range(_) => true,
+        Wanted::Archive => args.exact,
+        Wanted::Blocks(_) => false,
     };
-    context.progress.remark(&remark);
+    let Some((first, last)) = only_here.filter(|_| is_asked) else {
+        return false;
+    };
+    let (first, last) = (
+        first.max(range.since),
+        last.min(range.until.saturating_sub(1)),
+    );
+    if first > last {
+        return false;
+    }
+    let what = if args.exact {
+        "the WAL cannot be cut and is left out; restore without --exact and with --wal to have them"
+    } else {
+        "it is not restored; add it with --wal"
+    };
+    context.progress.remark(&format_args!(
+        "samples that are asked for, from {} to {}, are in the WAL of the archive only: {what}, or leave it out on purpose with --no-wal",
+        report::time_text(first),
+        report::time_text(last)
+    ));
+    true
 }
 
 /// All archives of the same source as `archive` that fit `filter`, and whether some could not be read. A name may have moved from one

@@ -3,10 +3,13 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use super::answer::{Answer, assert_none};
+use super::http;
 use super::program::{narthex, run};
 use super::server::{Attempt, Server};
 use super::tools::{Release, Tools};
@@ -430,4 +433,49 @@ fn a_packaged_server_cannot_read_what_verify_says_that_it_cannot() {
     assert_eq!(problems(&foretell(&data, "2.42", &[])), wanted);
     let server = Server::answering_from(&tools, &data);
     assert_eq!(server.range_until(ALL, 1_795_313_600_000).samples(), 0);
+}
+
+/// Aggregates beside raw blocks of the same time: queries fail, and so does every compaction, in either release.
+#[test]
+fn servers_stumble_over_aggregates_as_verify_says() {
+    thread::scope(|scope| {
+        scope.spawn(|| stumbles_over_aggregates(Release::Packaged, "2.42"));
+        scope.spawn(|| stumbles_over_aggregates(Release::Current, "3.16"));
+    });
+}
+
+fn stumbles_over_aggregates(release: Release, version: &str) {
+    let Some(tools) = Tools::find_or_skip(release) else {
+        return;
+    };
+    let root = tempfile::tempdir().unwrap();
+    let data = root.path().join("data");
+    tree::copy(&tree::fixture("thanos/aggregates"), &data);
+    let found = foretell(&data, version, &["--retention", "100y"]);
+    let steps = found["start"]["entries"].as_array().unwrap();
+    let kinds: Vec<_> = steps
+        .iter()
+        .map(|step| step["kind"].as_str().unwrap())
+        .collect();
+    assert_eq!(kinds, ["cannot-compact", "cannot-answer"], "{version}");
+    let flags = ["--storage.tsdb.retention.time=100y"];
+    let server = Server::configured(&tools, &data, &flags, "");
+    let answer = server.try_query(&format!("{ALL}[4h] @ 1790013600"));
+    assert!(answer.is_err(), "{version}: {answer:?}");
+    // A server looks for something to compact once a minute.
+    let failures = || {
+        let metrics = http::get(server.port(), "/metrics").unwrap();
+        let mut lines = metrics.lines();
+        let line =
+            lines.find_map(|line| line.strip_prefix("prometheus_tsdb_compactions_failed_total "));
+        line.unwrap().parse::<f64>().unwrap()
+    };
+    let before = Instant::now();
+    while failures() == 0.0 {
+        assert!(
+            before.elapsed() < Duration::from_mins(3),
+            "{version}: compacted"
+        );
+        thread::sleep(Duration::from_millis(500));
+    }
 }
