@@ -6,15 +6,19 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value as Json, json};
 
 use super::{Context, logs};
-use crate::block::{Compaction, META_VERSION, Meta, Parent, Stats};
+use crate::block::{Block, BlockFiles, Compaction, META_VERSION, Meta, Parent, Stats, read_meta};
 use crate::chunk::Encodings;
 use crate::error::Result;
+use crate::index::Series;
 use crate::model::{Millis, Ulid, now};
 use crate::progress::Silent;
+use crate::raw::ReadMode;
 use crate::report::{start as report, time_text};
-use crate::repository::{StoredBlock, StoredWal};
+use crate::repository::StoredBlock;
 use crate::restore::{Plan, Report};
-use crate::start::{self, Assumptions, BlockFacts, Facts, Obstacle, Opens, ReplayFacts, Stage};
+use crate::start::{
+    self, Assumptions, BlockFacts, Facts, Obstacle, Opens, ReplayFacts, Stage, StepKind,
+};
 use crate::verify::{Consequence, Depth, Kind, Options, Verdict, verify};
 use crate::wal::{Log, Logs};
 
@@ -57,13 +61,7 @@ impl Outlook {
             });
         }
         let start = start::plan(&facts, &assumed());
-        Self::new(
-            newest(plan, None),
-            start,
-            Path::new(""),
-            problem.as_deref(),
-            true,
-        )
+        Self::new(newest(plan), start, Path::new(""), problem.as_deref(), true)
     }
 
     /// After a restore into `dir`, by what is there now.
@@ -87,15 +85,22 @@ impl Outlook {
             }) => {
                 let problem = logs.as_ref().and_then(Logs::start_problem);
                 Self::new(
-                    newest(plan, Some(report)),
+                    newest_restored(plan, report, dir, context.read_mode),
                     start,
                     dir,
                     problem.as_deref(),
                     false,
                 )
             }
-            // Nothing is there that could be started on, or looked at.
-            Ok(_) | Err(_) => Self::of_plan(plan),
+            // Nothing is there that could be started on.
+            Ok(_) => Self::of_plan(plan),
+            Err(error) => {
+                let error = error.chain();
+                context.progress.remark(&format_args!(
+                    "what was restored cannot be looked at, so nothing is said of it but what its manifest does: {error}"
+                ));
+                Self::of_plan(plan)
+            }
         }
     }
 
@@ -137,6 +142,11 @@ impl Outlook {
     /// Whether nothing is known that keeps a Prometheus from starting.
     pub(super) fn starts(&self) -> bool {
         self.start.starts()
+    }
+
+    /// Whether nothing is known either that keeps it from taking new samples.
+    pub(super) fn takes_samples(&self) -> bool {
+        self.starts() && self.start.find(StepKind::RefusesSamples).is_none()
     }
 
     fn text(&self) -> String {
@@ -201,24 +211,49 @@ fn assumed() -> Assumptions {
     }
 }
 
-/// Time of the newest sample that comes back, where it is known.
-fn newest(plan: &Plan<'_>, report: Option<&Report>) -> Option<Millis> {
-    let came = |block: &&&StoredBlock| {
-        report.is_none_or(|report| {
-            let mut salvaged = report.salvaged.iter();
-            report.blocks.contains(&block.ulid)
-                || salvaged.any(|one| one.original == block.ulid && one.block.is_some())
-        })
-    };
-    let ends = plan.blocks.iter().filter(came).map(|block| {
+/// Before which time the newest sample is that will come back, as far as manifests say.
+fn newest(plan: &Plan<'_>) -> Option<Millis> {
+    let ends = plan.blocks.iter().map(|block| {
         let last = block.max_time.saturating_sub(1);
         match &plan.exact {
             Some(exact) => last.min(exact.part.last),
             None => last,
         }
     });
-    let wal: Option<&StoredWal> = plan.wal.filter(|_| report.is_none_or(|report| report.wal));
-    ends.chain(wal.and_then(|wal| wal.max_time)).max()
+    ends.chain(plan.wal.and_then(|wal| wal.max_time)).max()
+}
+
+/// Time of the newest sample that came back into `dir`, by the indexes of the blocks and the archive's word of the log.
+fn newest_restored(plan: &Plan<'_>, report: &Report, dir: &Path, mode: ReadMode) -> Option<Millis> {
+    let mut newest = plan.wal.filter(|_| report.wal).and_then(|wal| wal.max_time);
+    let blocks = report.blocks.iter().filter_map(|ulid| {
+        let dir = dir.join(ulid.to_string());
+        let meta = read_meta(&BlockFiles::scan(&dir).ok()?).ok()?;
+        Some((meta.max_time.saturating_sub(1), dir))
+    });
+    let mut blocks: Vec<_> = blocks.collect();
+    blocks.sort();
+    for (end, dir) in blocks.into_iter().rev() {
+        if newest.is_some_and(|newest| newest >= end) {
+            break;
+        }
+        newest = newest.max(last_sample(&dir, end, mode));
+    }
+    newest
+}
+
+/// Time of the newest sample of the block in `dir`, none after `end`, as its index says; `None` where no index does.
+fn last_sample(dir: &Path, end: Millis, mode: ReadMode) -> Option<Millis> {
+    let block = Block::open_damaged(dir, mode).ok()?;
+    let index = block.index().ok()?;
+    let (mut series, mut last) = (Series::default(), None);
+    for entry in index.sound_series() {
+        if entry.is_ok_and(|entry| entry.decode(&mut series).is_ok()) {
+            let chunks = series.chunks.iter().filter(|chunk| chunk.min_time <= end);
+            last = last.max(chunks.map(|chunk| chunk.max_time.min(end)).max());
+        }
+    }
+    last
 }
 
 /// What the manifest says of a block.

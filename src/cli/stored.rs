@@ -437,6 +437,9 @@ fn unpack(
             .progress
             .remark(&report::backup::stand_in(stand_in, reason));
     }
+    for mixed in &report.mixed {
+        context.progress.remark(&report::backup::mixed(mixed));
+    }
     let failed = report.failed.iter();
     let unread: Vec<_> = failed
         .map(|failed| (failed.name.clone(), failed.error.chain()))
@@ -446,6 +449,7 @@ fn unpack(
     }
     let mut unpacked = Unpacked {
         unread,
+        is_short: !report.mixed.is_empty(),
         ..Unpacked::default()
     };
     for salvaged in &report.salvaged {

@@ -178,10 +178,29 @@ pub fn detour(detour: &restore::Detour) -> String {
 pub fn stand_in(stand_in: &restore::StandIn, reason: &restore::Failed) -> String {
     let by: Vec<_> = stand_in.by.iter().map(ToString::to_string).collect();
     format!(
-        "{} cannot be read; its samples come back in {}: {}",
+        "{} cannot be read; its samples come back in {}{}: {}",
         stand_in.ulid,
         by.join(", "),
+        undeleted(stand_in),
         reason.error.chain()
+    )
+}
+
+/// That deleted samples come back with `stand_in`, if they do.
+pub fn undeleted(stand_in: &restore::StandIn) -> &'static str {
+    if stand_in.undeleted {
+        ", and with them samples that had been deleted"
+    } else {
+        ""
+    }
+}
+
+/// What is said of a block that came with small files of another archive.
+pub fn mixed(mixed: &restore::Failed) -> String {
+    format!(
+        "{} comes back with metadata and tombstones of another archive, so other samples may be deleted in it: {}",
+        mixed.name,
+        mixed.error.chain()
     )
 }
 

@@ -5,18 +5,18 @@ use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
 use super::exact::Cut;
-use super::fetch::{Detour, Sink as _, fetch_block, fetch_wal};
+use super::fetch::{Detour, Fetched, Sink as _, fetch_block, fetch_wal};
 use super::plan::Plan;
 use super::salvage::Salvaged;
 use super::stage::{LOGS, Stage, Target};
-use super::stand_in::{Cover, StandIn, stand_ins};
+use super::stand_in::{Cover, Past, StandIn, stand_ins};
 use super::writer::Writer;
 use crate::dense::read_packed;
 use crate::error::{Error, Result};
 use crate::model::Ulid;
 use crate::progress::Progress;
 use crate::repository::copies::Copies;
-use crate::repository::lineage::kin;
+use crate::repository::lineage::{is_damaged, kin};
 use crate::repository::portable::{Root, read_stored, spread};
 use crate::repository::{FilePath, StoredBlock, StoredFile, StoredObject, StoredWal};
 
@@ -41,6 +41,10 @@ pub struct Report {
     pub reasons: Vec<Failed>,
     /// What could be read of blocks that could not be restored, and came as new blocks.
     pub salvaged: Vec<Salvaged>,
+    /// Blocks of which not all small files could be read, and that came with those of another archive; and what is wrong with their own.
+    pub mixed: Vec<Failed>,
+    /// Why the hidden directory could not be removed.
+    pub left_behind: Option<Error>,
 }
 
 /// Something that could not be restored, and why.
@@ -50,8 +54,8 @@ pub struct Failed {
     pub name: String,
     /// What is wrong with it.
     pub error: Error,
-    /// What can be read of it and was not asked for: series and samples.
-    pub salvageable: Option<(u64, u64)>,
+    /// Whether something can be read of it, and that was not asked for.
+    pub salvageable: bool,
 }
 
 /// Brings back what `plan` says, from the repository of `copies` into `target`. What is damaged is looked for in all of the repository.
@@ -67,7 +71,7 @@ pub fn apply(
     target: &Target,
     progress: &dyn Progress,
 ) -> Result<Report> {
-    let chain = OnceCell::new();
+    let (chain, known) = (OnceCell::new(), OnceCell::new());
     let stage = Stage::new(target, plan.permissions)?;
     progress.begin("restore", Some(plan.bytes()));
     let work = Work {
@@ -75,6 +79,7 @@ pub fn apply(
         stage: &stage,
         progress,
         detours: Mutex::default(),
+        mixed: Mutex::default(),
     };
     let mut report = Report::default();
     let bytes = |block: &&StoredBlock| block.bytes();
@@ -109,7 +114,11 @@ pub fn apply(
             let blocks: Vec<_> = lost.iter().map(|(block, _)| *block).collect();
             let mut present: Vec<_> = done.iter().map(|(block, _)| kin(block)).collect();
             present.extend(plan.present.iter().cloned());
-            queue = stand_ins(chain, &blocks, &seen, &present);
+            let past = known.get_or_init(|| {
+                let all = chain.iter().flat_map(|archive| &archive.blocks);
+                Past::of(all.chain(plan.blocks.iter().copied()))
+            });
+            queue = stand_ins(chain, &blocks, &seen, &present, past);
             // The target is not to lose what it holds.
             let there = |ulid: &Ulid| plan.present.iter().any(|kin| kin.ulid == *ulid);
             queue.retain(|block| !block.parents.iter().any(there));
@@ -117,33 +126,29 @@ pub fn apply(
     }
     let came: Vec<_> = done.iter().map(|(block, _)| *block).collect();
     let planned: BTreeSet<_> = plan.blocks.iter().map(|block| block.ulid).collect();
-    let cover = Cover::of(if lost.is_empty() { &[] } else { &came });
+    let past = known.get_or_init(Past::default);
+    let cover = Cover::of(if lost.is_empty() { &[] } else { &came }, past);
     for (block, error) in lost {
-        if let Some(by) = cover.by(block) {
-            let ulid = block.ulid;
-            if planned.contains(&ulid) {
+        if let Some(stand_in) = cover.by(block) {
+            if planned.contains(&block.ulid) {
                 report.reasons.push(Failed {
-                    name: ulid.to_string(),
+                    name: block.ulid.to_string(),
                     error,
-                    salvageable: None,
+                    salvageable: false,
                 });
-                report.stand_ins.push(StandIn { ulid, by });
+                report.stand_ins.push(stand_in);
             }
         } else if planned.contains(&block.ulid) {
             let (error, salvaged) = work.salvage_lost(plan, block, error)?;
-            match salvaged {
-                Some(mut salvaged) if plan.brings(block) => {
-                    salvaged.reason = error;
-                    report.salvaged.push(salvaged);
-                }
-                salvaged => {
-                    let made = salvaged.and_then(|salvaged| salvaged.block);
-                    report.failed.push(Failed {
-                        name: block.ulid.to_string(),
-                        error,
-                        salvageable: made.map(|made| (made.series, made.samples)),
-                    });
-                }
+            if let Some(mut salvaged) = salvaged {
+                salvaged.reason = error;
+                report.salvaged.push(salvaged);
+            } else {
+                report.failed.push(Failed {
+                    name: block.ulid.to_string(),
+                    error,
+                    salvageable: work.may_salvage(plan, block),
+                });
             }
         }
     }
@@ -179,16 +184,14 @@ pub fn apply(
         }
     }
     progress.end();
-    report.detours = work.detours();
+    (report.detours, report.mixed) = work.told();
     if staged.is_empty()
         && logs.is_empty()
         && let Some(failed) = report.failed.pop()
     {
         let name = &failed.name;
-        let salvageable = failed.salvageable.map_or(String::new(), |(_, samples)| {
-            format!(" (--salvage brings back {samples} samples of it)")
-        });
-        let nothing = format!("nothing could be restored: {name}{salvageable}");
+        let hint = failed.hint();
+        let nothing = format!("nothing could be restored: {name}{hint}");
         return Err(failed.error.context(nothing));
     }
     let count = report.cut.len() + report.salvaged.len();
@@ -209,8 +212,19 @@ pub fn apply(
         stage.publish(&format!("{STAGED_LOGS}/{log}"), log)?;
         report.wal = true;
     }
-    stage.finish()?;
+    report.left_behind = stage.finish()?;
     Ok(report)
+}
+
+impl Failed {
+    /// What to do about it, behind its name.
+    pub fn hint(&self) -> &'static str {
+        if self.salvageable {
+            " (--salvage brings back what can be read of it)"
+        } else {
+            ""
+        }
+    }
 }
 
 impl Report {
@@ -218,7 +232,7 @@ impl Report {
         self.failed.push(Failed {
             name,
             error,
-            salvageable: None,
+            salvageable: false,
         });
     }
 }
@@ -239,12 +253,16 @@ pub(super) struct Work<'a> {
     pub(super) stage: &'a Stage,
     progress: &'a dyn Progress,
     detours: Mutex<Vec<Detour>>,
+    mixed: Mutex<Vec<Failed>>,
 }
 
 impl Work<'_> {
-    fn detours(self) -> Vec<Detour> {
-        let detours = self.detours.into_inner();
-        detours.unwrap_or_else(PoisonError::into_inner)
+    fn told(self) -> (Vec<Detour>, Vec<Failed>) {
+        let (detours, mixed) = (self.detours.into_inner(), self.mixed.into_inner());
+        (
+            detours.unwrap_or_else(PoisonError::into_inner),
+            mixed.unwrap_or_else(PoisonError::into_inner),
+        )
     }
 
     fn stage_whole(&self, block: &StoredBlock) -> Result<Outcome<Staged>> {
@@ -308,13 +326,47 @@ impl Work<'_> {
     }
 
     fn fetch_block(&self, block: &StoredBlock, damage: Error, writer: &mut Writer) -> Result<()> {
+        let name = block.ulid.to_string();
+        let fetched = self.fetch(block, writer)?;
+        let missing = fetched.missing.clone();
+        let damage = match fetched.outcome(&name, Some(damage)) {
+            Ok(detour) => {
+                self.took(detour);
+                return Ok(());
+            }
+            Err(damage) => damage,
+        };
+        // Other archives may have the same samples beside other metadata and tombstones.
+        let has_own = |other: &StoredBlock, name: &FilePath| {
+            other.files.iter().any(|file| {
+                let mut own = block.files.iter();
+                file.name == *name && own.any(|own| own.name == *name && own.sha256 == file.sha256)
+            })
+        };
+        for other in self.copies.variants(block.ulid) {
+            let may_be = other.fingerprint == block.fingerprint
+                && !is_damaged(other)
+                && !missing.iter().any(|name| has_own(other, name));
+            if may_be && self.fetch(other, writer)?.outcome(&name, None).is_ok() {
+                let mixed = self.mixed.lock();
+                let mut mixed = mixed.unwrap_or_else(PoisonError::into_inner);
+                mixed.push(Failed {
+                    name,
+                    error: damage,
+                    salvageable: false,
+                });
+                return Ok(());
+            }
+        }
+        Err(damage)
+    }
+
+    fn fetch(&self, block: &StoredBlock, writer: &mut Writer) -> Result<Fetched> {
         writer.clear()?;
         let mut index = writer.beside();
         let fetched = fetch_block(self.copies, block, writer, &mut index);
         writer.join(index);
-        let detour = fetched?.outcome(&block.ulid.to_string(), Some(damage))?;
-        self.took(detour);
-        Ok(())
+        fetched
     }
 
     pub(super) fn took(&self, detour: Detour) {

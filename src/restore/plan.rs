@@ -8,7 +8,7 @@ use super::choose::{Choice, choose};
 use super::exact::Exact;
 use super::permissions::Permissions;
 use super::salvage::Salvage;
-use super::stand_in::{Cover, StandIn, stand_ins};
+use super::stand_in::{Cover, Past, StandIn, stand_ins};
 use crate::error::{Error, Result};
 use crate::model::{Kin, Ulid};
 use crate::repository::lineage::{
@@ -235,6 +235,7 @@ fn replace_damaged<'a>(blocks: &mut Vec<&'a StoredBlock>, chain: &'a [Archive]) 
             replaced.push(StandIn {
                 ulid: block.ulid,
                 by,
+                undeleted: false,
             });
             *block = copy;
         }
@@ -245,18 +246,20 @@ fn replace_damaged<'a>(blocks: &mut Vec<&'a StoredBlock>, chain: &'a [Archive]) 
     if damaged.is_empty() {
         return replaced;
     }
-    let mut found = stand_ins(chain, &damaged, &BTreeSet::new(), &present);
+    let all = chain.iter().flat_map(|archive| &archive.blocks);
+    let past = Past::of(all.chain(blocks.iter().copied()));
+    let mut found = stand_ins(chain, &damaged, &BTreeSet::new(), &present, &past);
     // Prometheus would delete what one of them names as a parent. Those that go for a damaged block that stays may have stood in for others, which
     // then stay as well.
     let mut stay: BTreeSet<Ulid> = sound.iter().map(|block| block.ulid).collect();
-    let mut covered: Vec<Option<Vec<Ulid>>> = Vec::new();
+    let mut covered: Vec<Option<StandIn>> = Vec::new();
     for _ in 0..MOST_ROUNDS {
         let before = found.len();
         found.retain(|found| !found.parents.iter().any(|parent| stay.contains(parent)));
         if before == found.len() && !covered.is_empty() {
             break;
         }
-        let cover = Cover::of(&found);
+        let cover = Cover::of(&found, &past);
         covered = damaged.iter().map(|block| cover.by(block)).collect();
         let lost = damaged.iter().zip(&covered);
         stay.extend(
@@ -272,13 +275,10 @@ fn replace_damaged<'a>(blocks: &mut Vec<&'a StoredBlock>, chain: &'a [Archive]) 
     }
     let (mut used, mut gone) = (BTreeSet::new(), BTreeSet::new());
     for (block, by) in damaged.iter().zip(covered) {
-        if let Some(by) = by {
+        if let Some(stand_in) = by {
             gone.insert(block.ulid);
-            used.extend(by.iter().copied());
-            replaced.push(StandIn {
-                ulid: block.ulid,
-                by,
-            });
+            used.extend(stand_in.by.iter().copied());
+            replaced.push(stand_in);
         }
     }
     blocks.retain(|block| !gone.contains(&block.ulid));

@@ -12,7 +12,7 @@ use super::exact::{CutBlock, Exact, is_of_target, verified};
 use super::fetch::{Sink as _, fetch_file};
 use super::guess::guess_empty;
 use super::plan::Plan;
-use super::stand_in::Cover;
+use super::stand_in::{Cover, Past};
 use super::writer::{Below, Writer};
 use crate::block::{
     Block, BlockOptions, BlockWriter, Compaction, META_VERSION, Meta, Stats, Tombstones,
@@ -23,9 +23,9 @@ use crate::error::{Error, Result};
 use crate::model::{Millis, Ulid};
 use crate::raw::ReadMode;
 use crate::repository::copies::{Copies, Redirected, Trust};
-use crate::repository::lineage::{is_damaged, kin, stream};
+use crate::repository::lineage::{is_damaged, stream};
 use crate::repository::portable::{Object, Root, Visitor as _};
-use crate::repository::{FilePath, Hasher, StoredBlock, StoredFile};
+use crate::repository::{FilePath, Hasher, StoredBlock, StoredFile, StoredObject};
 
 /// Most ways in which one block is stored, and most other blocks, that are read for one.
 const MAX_WAYS: usize = 8;
@@ -44,7 +44,7 @@ const TOMBSTONES: &str = "tombstones";
 pub struct Salvage {
     /// What will be read of what comes back: where that is sound, nothing is missing. All of it comes back nevertheless.
     pub asked: Part,
-    /// Whether what can be read of them is brought back; else it is only said how much that is.
+    /// Whether what can be read of them is brought back; else it is only said that there is something.
     pub bring: bool,
     /// How staged files are read.
     pub read_mode: ReadMode,
@@ -165,14 +165,40 @@ pub(super) fn salvaged_ulid(ulid: Ulid) -> Ulid {
 }
 
 impl Work<'_> {
-    /// Stages what can be read of `block`, which nothing brings back because of `reason`, as far as `plan` asks for that; if it asks only how much
-    /// that is, nothing of it stays.
+    /// Whether something can be read of `block`, which nothing brings back, and `plan` does not ask for that. Reads no samples.
+    pub(super) fn may_salvage(&self, plan: &Plan<'_>, block: &StoredBlock) -> bool {
+        if plan.brings(block) || plan.salvage.is_none() || is_damaged(block) {
+            return false;
+        }
+        let has_index = |object: &StoredObject| {
+            let files: Vec<&StoredFile> = block.files_from(object).collect();
+            self.copies.places(object).into_iter().any(|place| {
+                let mut store = Redirected::new(self.copies.store());
+                store.redirect(&object.name, place);
+                let opened = Object::open_damaged(&store, &object.name, Root::Block(block.ulid));
+                opened.is_ok_and(|mut opened| {
+                    let entries = opened.likely_entries(&files).0;
+                    entries.iter().any(|entry| entry.name.as_str() == INDEX)
+                })
+            })
+        };
+        if block.packs.is_empty() {
+            block.file_objects().any(has_index)
+        } else {
+            with_sound_packs(self.copies, block, |_| Ok(())).is_ok_and(|sound| sound.is_some())
+        }
+    }
+
+    /// Stages what can be read of `block`, which nothing brings back because of `reason`, as far as `plan` asks for that.
     pub(super) fn salvage_lost(
         &self,
         plan: &Plan<'_>,
         block: &StoredBlock,
         reason: Error,
     ) -> Result<(Error, Option<Salvaged>)> {
+        if !plan.brings(block) {
+            return Ok((reason, None));
+        }
         let exact = plan.exact.as_ref().filter(|exact| exact.cuts(block));
         let wanted = match (exact, &plan.salvage) {
             (Some(exact), _) => SalvageOf::exact(exact),
@@ -194,16 +220,9 @@ impl Work<'_> {
             return Ok((reason.context(there), None));
         }
         let unknown = Error::corrupt("it does not come back");
-        let salvaged = match self.salvage(block, &wanted, true, unknown) {
-            Err(_) if !plan.brings(block) => return Ok((reason, None)),
-            salvaged => salvaged?,
-        };
-        let Ok(salvaged) = salvaged else {
+        let Ok(salvaged) = self.salvage(block, &wanted, true, unknown)? else {
             return Ok((reason, None));
         };
-        if let Some(made) = salvaged.block.as_ref().filter(|_| !plan.brings(block)) {
-            self.stage.remove(&made.ulid.to_string())?;
-        }
         let is_something = salvaged.block.is_some() || !salvaged.is_short;
         Ok((reason, is_something.then_some(salvaged)))
     }
@@ -228,6 +247,7 @@ impl Work<'_> {
             others: Vec::new(),
             has_others: false,
             undeleted: Losses::default(),
+            past: Past::default(),
         };
         let read = sources.read(with_kin);
         let has_failed = sources.writer.has_failed();
@@ -262,6 +282,8 @@ struct Sources<'s> {
     has_others: bool,
     /// Deletions that are not applied.
     undeleted: Losses,
+    /// Which of these blocks were rewritten from others.
+    past: Past,
 }
 
 impl Sources<'_> {
@@ -289,13 +311,26 @@ impl Sources<'_> {
                 first = Some(losses);
             }
         }
-        for other in other_holders(self.work.copies, block) {
-            if !with_kin {
-                break;
-            }
+        if !with_kin {
+            return Ok(first.unwrap_or_default());
+        }
+        let archives = self.work.copies.archives().iter();
+        self.past = Past::of(archives.flat_map(|archive| &archive.blocks));
+        for other in other_holders(self.work.copies, block, &self.past) {
             self.has_others = true;
-            if self.add(other)?.is_empty() {
+            let mut losses = self.add(other)?;
+            if losses.is_empty() {
                 self.others.push(other);
+            }
+            let (own, theirs) = (self.past.kin(block), self.past.kin(other));
+            let mut rewritten = self.past.rewritten(&own).copied();
+            let has_deleted = rewritten.any(|atom| !theirs.atoms.contains(&atom));
+            drop(rewritten);
+            if has_deleted {
+                let place =
+                    "from which it was rewritten without deleted samples: they have come back";
+                let span = Some((other.min_time, other.max_time.saturating_sub(1)));
+                self.add_undeleted(other, &mut losses, place.to_owned(), span, true);
             }
         }
         Ok(first.unwrap_or_default())
@@ -604,7 +639,7 @@ impl Sources<'_> {
         let short_of = (is_all && deletions(block).is_none()).then_some(short);
         // As many samples as there were are those that there were, unless other blocks gave some; and these have all only where they hold all of its sources.
         let has_all = if self.has_others {
-            Cover::of(&self.others).by(block).is_some()
+            Cover::of(&self.others, &self.past).by(block).is_some()
         } else {
             short_of == Some((0, 0))
         };
@@ -630,14 +665,14 @@ impl Sources<'_> {
 }
 
 /// Blocks that may hold samples of `block` in other objects.
-fn other_holders<'c>(copies: &'c Copies, block: &StoredBlock) -> Vec<&'c StoredBlock> {
-    let own = kin(block);
+fn other_holders<'c>(copies: &'c Copies, block: &StoredBlock, past: &Past) -> Vec<&'c StoredBlock> {
+    let own = past.kin(block);
     let mut packs: BTreeSet<_> = block.packs.iter().map(|pack| &pack.name).collect();
     let mut seen = BTreeSet::from([block.ulid]);
     let archives = copies.archives().iter().rev();
     let mut found: Vec<&StoredBlock> = Vec::new();
     for other in archives.flat_map(|archive| &archive.blocks) {
-        let theirs = kin(other);
+        let theirs = past.kin(other);
         let is_kin = theirs.stream == own.stream && !theirs.atoms.is_disjoint(&own.atoms);
         if !is_kin || is_damaged(other) || found.len() == MAX_WAYS || !seen.insert(other.ulid) {
             continue;

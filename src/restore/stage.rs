@@ -254,8 +254,8 @@ impl Stage {
         self.folder.sync()
     }
 
-    /// Makes what was published durable, and removes the hidden directory.
-    pub(super) fn finish(mut self) -> Result<()> {
+    /// Makes what was published durable, and removes the hidden directory. Returns why that stays, if it does: everything is restored then all the same.
+    pub(super) fn finish(mut self) -> Result<Option<Error>> {
         if !self.made.is_empty() {
             self.permissions.give_folder(&self.folder)?;
         }
@@ -267,9 +267,8 @@ impl Stage {
         for (above, _) in &self.made {
             above.sync()?;
         }
-        self.folder.remove_all(&self.name)?;
         self.done = true;
-        Ok(())
+        Ok(self.folder.remove_all(&self.name).err())
     }
 }
 

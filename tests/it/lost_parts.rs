@@ -273,3 +273,57 @@ fn a_salvaged_block_takes_the_place_of_no_more_than_was_read_for_it() {
     let came = dump(dir, "back");
     assert!(came.is_superset(&parents) && came.len() > parents.len());
 }
+
+/// Sets a number in the `meta.json` of the block `ulid(1)`.
+fn set_max_time(data: &Path, time: i64) {
+    let path = data.join(ulid(1).to_string()).join("meta.json");
+    let mut meta: Json = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    meta["maxTime"] = json!(time);
+    fs::write(path, serde_json::to_vec(&meta).unwrap()).unwrap();
+}
+
+#[test]
+fn metadata_of_another_archive_brings_a_block_back_and_that_is_said() {
+    for codec in ["dense", "portable"] {
+        let place = tempfile::tempdir().unwrap();
+        let (dir, data) = (place.path(), place.path().join("data"));
+        lay(&data, 1, &[1], &content(0..5, 0, 500, constant));
+        assert_eq!(backup(dir, codec).code, 0);
+        delete(&data.join(ulid(1).to_string()), 1, START, START + STEP * 99);
+        assert_eq!(backup(dir, codec).code, 0);
+        assert_eq!(dump(dir, "data").len(), 2400);
+        let room = dir.join("repo/blocks");
+        let names = tree(&room).into_keys();
+        let mut sides = names.filter(|name| name.contains(".side."));
+        let side = room.join(sides.next().unwrap());
+        let mut bytes = fs::read(&side).unwrap();
+        bytes[30..33].copy_from_slice(&[0, 1, 2]);
+        fs::write(&side, bytes).unwrap();
+
+        for more in [&["--json"][..], &["--json", "--since", "0"]] {
+            let ran = restore(dir, more);
+            assert_eq!(ran.code, 3, "{codec}: {}", ran.err);
+            assert!(ran.err.contains("of another archive"), "{}", ran.err);
+            assert_eq!(ran.json()["mixed"][0]["name"], ulid(1).to_string());
+            assert_eq!(dump(dir, "back").len(), 2500);
+        }
+        let verify = ["verify", "--archive", "latest", "--repo", "repo"];
+        assert_eq!(narthex(dir, &verify).code, 3);
+    }
+}
+
+#[test]
+fn the_newest_sample_is_one_and_not_the_end_of_a_range() {
+    const LAST: i64 = START + STEP * 99;
+    // Some hours behind its samples; centuries.
+    for (end, code) in [(LAST + 7_200_000, 0), (9_700_013_600_000, 3)] {
+        let place = tempfile::tempdir().unwrap();
+        let (dir, data) = (place.path(), place.path().join("data"));
+        lay(&data, 1, &[1], &content(0..5, 0, 100, constant));
+        set_max_time(&data, end);
+        backup(dir, "dense");
+        let ran = restore(dir, &["--json"]);
+        assert_eq!(ran.json()["newest_sample"], LAST, "{}", ran.out);
+        assert_eq!(ran.code, code, "{}{}", ran.err, ran.out);
+    }
+}

@@ -205,7 +205,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     if args.dry_run {
         let outlook = Outlook::of_plan(&plan);
         print_plan(&plan, &outlook, context)?;
-        return Ok(Outcome::problems_if(incomplete || !outlook.starts()));
+        return Ok(Outcome::problems_if(incomplete || !outlook.takes_samples()));
     }
     target.refuse_without_room(&plan)?;
     let copies = Copies::new(&repository)?;
@@ -215,13 +215,18 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     }
     for failed in &report.failed {
         let (name, error) = (&failed.name, failed.error.chain());
-        let salvageable = failed
-            .salvageable
-            .map_or(String::new(), |(series, samples)| {
-                format!(" (--salvage brings back {samples} samples of {series} series of it)")
-            });
+        let hint = failed.hint();
+        context
+            .progress
+            .remark(&format_args!("{name} could not be restored{hint}: {error}"));
+    }
+    for mixed in &report.mixed {
+        context.progress.remark(&report::backup::mixed(mixed));
+    }
+    if let Some(error) = &report.left_behind {
+        let error = error.chain();
         context.progress.remark(&format_args!(
-            "{name} could not be restored{salvageable}: {error}"
+            "everything is restored, and a hidden directory is left, which may be removed: {error}"
         ));
     }
     for salvaged in &report.salvaged {
@@ -242,8 +247,12 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
         incomplete
             || !report.failed.is_empty()
             || !report.salvaged.is_empty()
-            || !report.stand_ins.is_empty() && !is_range
-            || !outlook.starts(),
+            || !report.mixed.is_empty()
+            || report
+                .stand_ins
+                .iter()
+                .any(|one| !is_range || one.undeleted)
+            || !outlook.takes_samples(),
     ))
 }
 
@@ -284,7 +293,8 @@ fn remark_damaged(plan: &Plan<'_>, context: &Context<'_>) -> bool {
         let from = if replaced.by == [ulid] {
             "a sound copy of it in another archive is taken".to_owned()
         } else {
-            format!("its samples come back in {by}")
+            let undeleted = report::backup::undeleted(replaced);
+            format!("its samples come back in {by}{undeleted}")
         };
         context.progress.remark(&format_args!(
             "block {ulid} was damaged when it was archived: {from} (--as-archived brings it as it was)"
@@ -548,8 +558,7 @@ fn print_report(
             json!({
                 "name": f.name,
                 "error": f.error.chain(),
-                "salvageable_series": f.salvageable.map(|(series, _)| series),
-                "salvageable_samples": f.salvageable.map(|(_, samples)| samples),
+                "salvageable": f.salvageable,
             })
         });
         let mut said = json!({
@@ -566,6 +575,7 @@ fn print_report(
             "doubtful": plan.doubtful,
             "excluded": ulids(plan.excluded.iter().copied()),
             "failed": failed.collect::<Vec<_>>(),
+            "mixed": report.mixed.iter().map(|m| json!({"name": m.name, "error": m.error.chain()})).collect::<Vec<_>>(),
             "salvaged": report.salvaged.iter().map(report::backup::salvaged_json).collect::<Vec<_>>(),
             "taken": report.detours.iter().map(detour_json).collect::<Vec<_>>(),
         });
@@ -605,7 +615,7 @@ fn print_report(
 }
 
 fn stand_in_json(stand_in: &StandIn) -> serde_json::Value {
-    json!({"block": stand_in.ulid, "by": stand_in.by})
+    json!({"block": stand_in.ulid, "by": stand_in.by, "undeleted": stand_in.undeleted})
 }
 
 fn ulids<'a>(blocks: impl Iterator<Item = &'a StoredBlock>) -> Vec<Ulid> {
