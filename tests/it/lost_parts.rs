@@ -327,3 +327,23 @@ fn the_newest_sample_is_one_and_not_the_end_of_a_range() {
         assert_eq!(ran.code, code, "{}{}", ran.err, ran.out);
     }
 }
+
+#[test]
+fn what_a_killed_restore_left_is_named_by_the_next() {
+    let place = tempfile::tempdir().unwrap();
+    let (dir, data) = (place.path(), place.path().join("data"));
+    lay(&data, 1, &[1], &content(0..5, 0, 100, constant));
+    assert_eq!(backup(dir, "dense").code, 0);
+    let left = "back/.narthex-restore-0123456789abcdef";
+    fs::create_dir_all(dir.join(left)).unwrap();
+    let common = ["restore", "latest", "--repo", "repo", "--target", "back"];
+    for more in [&[][..], &["--add-missing"]] {
+        let ran = narthex(dir, &[&common[..], more].concat());
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        assert!(ran.err.contains(left), "{}", ran.err);
+        assert!(
+            dir.join(left).is_dir(),
+            "another restore may be at work in it"
+        );
+    }
+}
