@@ -20,7 +20,7 @@ use crate::progress::Silent;
 use crate::repository::portable::Root;
 use crate::repository::{
     Digest, FilePath, Fingerprint, Hasher, PACK, STATISTICS_FILE, StoredBlock, StoredFile,
-    StoredObject, mended_object, pack_object, recipe_object,
+    StoredObject, block_of_pack, mended_object, pack_object, recipe_object,
 };
 use crate::store::ObjectName;
 use crate::verify::Depth;
@@ -477,13 +477,15 @@ impl Pipeline<'_> {
         let settled = if_there(self.store.settle(&name))?;
         let hashed = self.hash(&name).ok();
         Ok(settled.zip(hashed).map(|((), (bytes, sha256))| {
+            // It may have been made of another block.
+            let told = block_of_pack(&name).and_then(|ulid| self.known.packable_bytes(ulid));
             let packed = files.iter().filter(|file| file.packed);
             StoredObject {
                 name,
                 codec: PACK.to_owned(),
                 bytes,
                 sha256,
-                raw_bytes: packed.map(|file| file.bytes).sum(),
+                raw_bytes: told.unwrap_or_else(|| packed.map(|file| file.bytes).sum()),
             }
         }))
     }

@@ -116,6 +116,12 @@ impl Known {
         packs.find(|pack| pack.name == *name && self.holds(Some(pack)))
     }
 
+    /// Size of index and segments of a block, as the latest archive that has it says.
+    pub(super) fn packable_bytes(&self, ulid: Ulid) -> Option<u64> {
+        let word = self.blocks.get(&ulid)?.last()?;
+        Some(word.packable_bytes())
+    }
+
     /// Whether there is an object of this name.
     pub(super) fn has_object(&self, name: &ObjectName) -> bool {
         self.objects.contains_key(name)

@@ -16,7 +16,7 @@ use crate::repository::portable::{Object, Root, Silent};
 use crate::repository::{
     Archive, ArchiveId, FindingCounts, Fingerprint, Hasher, LeftOut, MANIFEST_VERSION, PACK,
     RECIPE_FILE, RECONSTRUCTED, Repository, STATISTICS_FILE, StoredBlock, StoredObject, StoredWal,
-    is_data, original,
+    block_of_pack, is_data, original,
 };
 use crate::store::{ObjectName, Store};
 
@@ -96,7 +96,7 @@ fn rebuild_blocks(
             Err(why) => failed.push((object, ulid, fingerprint, why)),
         }
     }
-    let mut blocks = BTreeMap::new();
+    let mut blocks: BTreeMap<Ulid, StoredBlock> = BTreeMap::new();
     for (ulid, ways) in found {
         let mut ways = ways.into_iter();
         let Some(mut best) = ways.next() else {
@@ -131,7 +131,28 @@ fn rebuild_blocks(
             unused.insert(object.clone(), why);
         }
     }
+    tell_raw_bytes(catalog, &mut blocks);
     blocks.into_values().collect()
+}
+
+/// Says of packs that no archive describes, and that were made of another block than the one that needs them, how long that one's files are.
+fn tell_raw_bytes(catalog: &Catalog, blocks: &mut BTreeMap<Ulid, StoredBlock>) {
+    let known: BTreeMap<Ulid, u64> = blocks
+        .values()
+        .map(|block| (block.ulid, block.packable_bytes()))
+        .collect();
+    for pack in blocks.values_mut().flat_map(|block| &mut block.packs) {
+        let Some(ulid) = block_of_pack(&pack.name) else {
+            continue;
+        };
+        if catalog.is_named(&pack.name) {
+            continue;
+        }
+        let word = catalog.words(ulid).next().map(StoredBlock::packable_bytes);
+        if let Some(raw_bytes) = known.get(&ulid).copied().or(word) {
+            pack.raw_bytes = raw_bytes;
+        }
+    }
 }
 
 /// What the first of `ways` gives that can be read whole; what has a mark of damage is tried last. Or why the first one cannot.

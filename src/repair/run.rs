@@ -143,6 +143,14 @@ pub fn repair(
             if !dry_run {
                 commit(repository, &archive, now)?;
             }
+            let forget: Vec<_> = lost.keys().map(ArchiveId::short).collect();
+            let detail = match forget.as_slice() {
+                [] => detail,
+                ids => format!(
+                    "{detail}; look at it, then narthex forget {} removes what is damaged: until then check names it, and restore latest refuses where it cannot tell which archive is the latest",
+                    ids.join(" ")
+                ),
+            };
             step(Outcome::Repaired, &which, detail);
         }
     }

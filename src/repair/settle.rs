@@ -135,6 +135,16 @@ fn settle_one<'c>(
         .map(|span| span.0)
         .min()
         .zip(spans.iter().map(|span| span.1).max());
+    if lost_blocks.is_empty() {
+        let ids: Vec<_> = finding.archives.iter().map(ArchiveId::short).collect();
+        let detail = format!(
+            "; the next narthex backup mends this only if the server still has every segment of this log, which it deletes after some hours; where it does \
+             not, no backup brings the log back, and narthex forget {} ends this, which gives up the blocks of that archive, too",
+            ids.join(" ")
+        );
+        finding.detail.push_str(&detail);
+        return;
+    }
     finding.detail.push_str(
         "; where the samples still are in the server's data directory, the next narthex backup stores them anew and mends \
          this",

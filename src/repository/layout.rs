@@ -286,6 +286,15 @@ pub fn pack_object(ulid: Ulid, fingerprint: &Fingerprint) -> Result<ObjectName> 
     ObjectName::new(format!("{PACKS}{ulid}/{fingerprint}{PACK_SUFFIX}"))
 }
 
+/// The block that a pack of this name, or the pack that it stands in for, was made of.
+pub fn block_of_pack(object: &ObjectName) -> Option<Ulid> {
+    let original = super::mended::original(object);
+    let name = original.as_ref().unwrap_or(object).as_str();
+    let (ulid, file) = name.strip_prefix(PACKS)?.split_once('/')?;
+    let parsed = ulid.parse().ok();
+    parsed.filter(|_| file.ends_with(PACK_SUFFIX))
+}
+
 /// Reads the name of a block's object; `None` for sidecars and everything else.
 pub(super) fn parse_block_object(object: &ObjectName) -> Option<(Ulid, Fingerprint)> {
     let (ulid, file) = object.as_str().strip_prefix(BLOCKS)?.split_once('/')?;

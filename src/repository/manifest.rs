@@ -169,6 +169,15 @@ impl StoredBlock {
         total_bytes(&self.files)
     }
 
+    /// Size of its index and its segments: what packs of it are made of.
+    pub fn packable_bytes(&self) -> u64 {
+        let is_packable = |file: &&StoredFile| {
+            file.name.as_str() == "index" || file.name.as_str().starts_with("chunks/")
+        };
+        let files = self.files.iter().filter(is_packable);
+        files.fold(0, |sum: u64, file| sum.saturating_add(file.bytes))
+    }
+
     /// The objects it needs.
     pub fn objects(&self) -> impl Iterator<Item = &StoredObject> {
         std::iter::once(&self.object)

@@ -33,8 +33,8 @@ use serde::{Deserialize, Serialize};
 pub use diff::{BlockChange, Change, Diff, diff};
 pub use digest::{Digest, Hasher};
 pub use layout::{
-    ArchiveId, FilePath, Fingerprint, ManifestName, block_object, is_data, pack_object,
-    recipe_object, side_object, wal_object,
+    ArchiveId, FilePath, Fingerprint, ManifestName, block_object, block_of_pack, is_data,
+    pack_object, recipe_object, side_object, wal_object,
 };
 pub(crate) use manifest::RECONSTRUCTED;
 pub use manifest::{

@@ -735,3 +735,78 @@ fn a_repository_of_an_old_program_that_lost_its_descriptor_is_the_same_one_the_n
         );
     }
 }
+
+#[test]
+fn packs_of_parents_are_described_by_what_they_were_made_of_when_all_manifests_are_lost() {
+    let bench = Bench::spliced("dense");
+    let lost = bench.spoil_manifests(true);
+    let (ran, steps) = bench.repair();
+    assert_eq!((ran.code, steps.len()), (0, 1), "{steps:#?}");
+    let detail = steps[0]["detail"].as_str().unwrap();
+    let id = |name: &String| {
+        let id = name.trim_end_matches(".json").rsplit(['-', '_']).next();
+        id.unwrap().get(..8).unwrap().to_owned()
+    };
+    let ids: Vec<_> = lost.iter().map(id).collect();
+    assert!(ids.iter().all(|id| detail.contains(id)), "{detail}");
+    let ran = bench.run(&["forget", &ids[0], &ids[1], "--repo", "repo"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(detail.contains("narthex forget"), "{detail}");
+    let (code, findings) = bench.check();
+    assert_eq!(code, 0, "{findings:#?}");
+    let ran = bench.backup("dense");
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let (code, findings) = bench.check();
+    assert_eq!(code, 0, "{findings:#?}");
+}
+
+#[test]
+fn archives_that_tell_only_the_unpacked_size_of_a_pack_otherwise_are_in_no_dispute_about_it() {
+    use narthex::repository::{ArchiveId, Repository};
+    use std::sync::Arc;
+    let bench = Bench::spliced("dense");
+    let store = narthex::store::LocalStore::new(bench.path().join("repo"));
+    let repository = Repository::open(Arc::new(store)).unwrap();
+    let sound = repository.archives().unwrap().archives.pop().unwrap();
+    for (codec, wanted) in [("pack", 0), ("dense", 3)] {
+        let mut other = sound.clone();
+        other.id = ArchiveId::random();
+        let blocks = other.blocks.iter_mut();
+        let objects = blocks.flat_map(|block| block.packs.iter_mut().chain([&mut block.object]));
+        for object in objects.filter(|object| (codec == "pack") == (object.codec == "pack")) {
+            object.raw_bytes += 1;
+        }
+        repository.commit(&other).unwrap();
+        let (code, findings) = bench.check();
+        let disputed = kinds(&findings).contains(&"object-disputed");
+        assert_eq!((code, disputed), (wanted, wanted != 0), "{findings:#?}");
+    }
+}
+
+#[test]
+fn a_repair_that_finds_nothing_says_who_looks_for_damage() {
+    let bench = Bench::spliced("dense");
+    let mut objects = bench.objects().into_iter();
+    let pack = objects.rfind(|name| name.starts_with("packs/")).unwrap();
+    assert!(bench.spoil(&pack, "flip"));
+    let ran = bench.run(&["repair", "--repo", "repo"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(ran.out.contains("check --read-data"), "{}", ran.out);
+}
+
+#[test]
+fn of_a_lost_log_it_is_said_that_no_backup_brings_it_back_once_the_server_has_deleted_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = Bench { dir };
+    bench.lay("night-1");
+    bench.backup("dense");
+    let log = tree(&bench.path().join("repo/wal")).into_keys().next();
+    assert!(bench.spoil(&format!("wal/{}", log.unwrap()), "flip"));
+    let (code, findings) = bench.check();
+    assert_eq!(code, 3, "{findings:#?}");
+    let mut details = findings.iter().map(Value::to_string);
+    let detail = details.find(|detail| detail.contains("this log"));
+    let detail = detail.unwrap_or_else(|| panic!("{findings:#?}"));
+    assert!(detail.contains("narthex forget"), "{detail}");
+    assert!(!detail.contains("and mends this"), "{detail}");
+}

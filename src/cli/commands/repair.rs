@@ -54,7 +54,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
             "steps": report::json_rows(REPAIR_STEPS, &steps),
         }))?;
     } else if steps.is_empty() {
-        context.print("nothing to repair\n")?;
+        context.print("nothing to repair: no manifest is damaged, and no object is gone, of another length, or marked as damaged; narthex check --read-data finds and marks what else is\n")?;
     } else {
         for step in &steps {
             context.print(report::lines(REPAIR_STEPS, step))?;
