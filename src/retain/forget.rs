@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::hold::hold;
 use super::policy::Policy;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::Millis;
+use crate::model::{Millis, Ulid};
 use crate::repository::trash::delete_if_there;
 use crate::repository::{
     Ahead, Archive, ArchiveId, Archives, Damaged, Repository, Server, SourceFilter,
@@ -47,6 +48,8 @@ pub struct Forgotten {
     pub removed_damaged: Vec<ObjectName>,
     /// Archives that lie in the future and stay. No policy takes them for the newest, and none removes them.
     pub ahead: Vec<Ahead>,
+    /// Blocks that the archives which stay have only damaged. Archives with sound samples of theirs stay as well, as far as there are any.
+    pub damaged_blocks: Vec<Ulid>,
 }
 
 impl Forgotten {
@@ -108,6 +111,7 @@ pub fn forget(
     }
     if !leave.nothing {
         refuse_emptied(&forgotten.decisions, now)?;
+        forgotten.damaged_blocks = hold(&mut forgotten.decisions, repository)?;
     }
     let kept = forgotten.decisions.iter().filter(|made| made.is_kept());
     forgotten.ahead = kept

@@ -5,6 +5,7 @@
 //! beside backups and beside each other. `docs/repository-format.md` has the rules, `docs/design.md` why they suffice.
 
 mod forget;
+mod hold;
 mod policy;
 mod prune;
 mod span;

@@ -113,6 +113,12 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
             ahead.id.short()
         ));
     }
+    for ulid in &forgotten.damaged_blocks {
+        context.progress.remark(&format_args!(
+            "block {ulid} is damaged in the archives that stay: the newest others with its samples stay as well, until the next narthex \
+             backup has stored it anew or no archive needs it; --unsafe-allow-remove-all lets them go"
+        ));
+    }
     let mut json = to_json(&forgotten, args.dry_run);
     if !context.json {
         print(&forgotten, args.dry_run, context)?;
@@ -136,7 +142,9 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
         context.print_json(&json)?;
     }
     Ok(Outcome::problems_if(
-        !forgotten.damaged.is_empty() || !forgotten.ahead.is_empty(),
+        !forgotten.damaged.is_empty()
+            || !forgotten.ahead.is_empty()
+            || !forgotten.damaged_blocks.is_empty(),
     ))
 }
 
@@ -150,6 +158,7 @@ fn to_json(forgotten: &Forgotten, dry_run: bool) -> Json {
         "damaged": damaged,
         "removed_damaged": forgotten.removed_damaged,
         "ahead": forgotten.ahead.iter().map(|ahead| json!(ahead.id)).collect::<Vec<_>>(),
+        "damaged_blocks": forgotten.damaged_blocks,
         "dry_run": dry_run,
     })
 }

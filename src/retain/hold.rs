@@ -1,0 +1,106 @@
+//! Archives that stay because others that stay have only damaged copies of what they hold.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::forget::Decision;
+use crate::error::Result;
+use crate::model::{Held, Kin, Ulid};
+use crate::repository::damage::Damage;
+use crate::repository::lineage::{is_damaged, kin};
+use crate::repository::{Mended, Repository, StoredBlock};
+
+/// Why such an archive is kept.
+const HOLDS: &str = "holds what is damaged in others";
+
+/// Keeps the newest of the archives that would go which hold sound samples of blocks that are damaged in all archives that stay: such
+/// a block was damaged when it was archived, or an object of it bears a mark that nothing replaces. Returns the blocks because of which
+/// any is kept.
+///
+/// # Errors
+///
+/// When marks or replacements cannot be listed.
+pub(super) fn hold(made: &mut [Decision], repository: &Repository) -> Result<Vec<Ulid>> {
+    let trust = Trust::of(repository)?;
+    let kept = made.iter().filter(|made| made.is_kept());
+    let kept: Vec<_> = kept.flat_map(|made| &made.archive.blocks).collect();
+    let broken = kept.iter().filter(|block| trust.is_broken(block));
+    let mut broken: BTreeMap<Ulid, Kin> = broken.map(|block| (block.ulid, kin(block))).collect();
+    let mut held = Held::default();
+    let sound = kept.iter().filter(|block| !trust.is_broken(block));
+    for block in sound.map(|block| kin(block)) {
+        broken.remove(&block.ulid);
+        held.add(&block.atoms, &block.stream);
+    }
+    broken.retain(|_, kin| !held.covers(&kin.atoms, &kin.stream));
+    if broken.is_empty() {
+        return Ok(Vec::new());
+    }
+    // A block that was rewritten without its deleted samples shares no source with the one before.
+    let mut kin_of: BTreeMap<Ulid, BTreeSet<Ulid>> = BTreeMap::new();
+    for (ulid, kin) in &broken {
+        for relative in kin.atoms.iter().chain(&kin.parents).chain([ulid]) {
+            kin_of.entry(*relative).or_default().insert(*ulid);
+        }
+    }
+    let mut named = BTreeSet::new();
+    let mut going: Vec<&mut Decision> = made.iter_mut().filter(|made| !made.is_kept()).collect();
+    going.sort_by_key(|made| std::cmp::Reverse(made.archive.time));
+    for made in going {
+        let sound = made.archive.blocks.iter();
+        let sound = sound.filter(|block| !trust.is_broken(block)).map(kin);
+        let mut holds = false;
+        for block in sound {
+            let relatives = block
+                .atoms
+                .iter()
+                .chain(&block.parents)
+                .chain([&block.ulid]);
+            let of: BTreeSet<_> = relatives
+                .filter_map(|relative| kin_of.get(relative))
+                .flatten()
+                .collect();
+            if !of.is_empty() && !held.covers(&block.atoms, &block.stream) {
+                held.add(&block.atoms, &block.stream);
+                named.extend(of);
+                holds = true;
+            }
+        }
+        if holds {
+            made.reasons.push(HOLDS.to_owned());
+        }
+    }
+    Ok(named.into_iter().collect())
+}
+
+/// What is known of the objects of a repository.
+struct Trust {
+    damage: Damage,
+    mended: Mended,
+}
+
+impl Trust {
+    fn of(repository: &Repository) -> Result<Self> {
+        let damage = Damage::list(repository.store())?;
+        let mended = if damage.is_empty() {
+            Mended::default()
+        } else {
+            Mended::list(repository.store())?
+        };
+        Ok(Trust { damage, mended })
+    }
+
+    fn is_broken(&self, block: &StoredBlock) -> bool {
+        is_damaged(block) || self.is_lost(block)
+    }
+
+    /// Whether an object of the block bears a mark, and there is neither another object in its place nor another recipe.
+    fn is_lost(&self, block: &StoredBlock) -> bool {
+        let is_replaced = |object| {
+            let mut others = self.mended.of_object(object).iter();
+            others.any(|(other, _)| !self.damage.contains(other))
+        };
+        let mut objects = block.objects().map(|object| &object.name);
+        !is_replaced(&block.object.name)
+            && objects.any(|object| self.damage.contains(object) && !is_replaced(object))
+    }
+}
