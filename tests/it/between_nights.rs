@@ -198,3 +198,150 @@ fn wrong_metadata_hides_nothing_of_what_is_stored() {
         assert_ne!(ran.code, 1, "{}", ran.err);
     }
 }
+
+#[test]
+fn a_log_that_is_gone_is_missed_until_it_is_back() {
+    let nights = Nights::plain();
+    let wal = nights.data().join("wal");
+    fs::rename(&wal, nights.path("unmounted")).unwrap();
+    // Also an empty directory, as a disk that is not mounted leaves it, and an empty segment.
+    for way in 0..3 {
+        if way == 1 {
+            fs::create_dir(&wal).unwrap();
+        } else if way == 2 {
+            fs::write(wal.join("00000000"), b"").unwrap();
+        }
+        let ran = nights.backup();
+        assert_eq!(ran.code, 3, "{way}: {}", ran.err);
+        assert!(
+            ran.err.contains("wal is gone since archive"),
+            "{way}: {}",
+            ran.err
+        );
+        let ran = nights.restore(&format!("back-{way}"), &[]);
+        assert_eq!(ran.code, 3, "{way}: {}", ran.err);
+        assert!(
+            ran.err.contains("wal is not in this archive, it was gone"),
+            "{way}: {}",
+            ran.err
+        );
+    }
+    fs::remove_dir_all(&wal).unwrap();
+    fs::rename(nights.path("unmounted"), &wal).unwrap();
+    for options in [&[][..], &["--no-wal"], &[]] {
+        let ran = nights.backup_with(options);
+        assert_eq!(ran.code, 0, "{}", ran.err);
+    }
+    fs::remove_dir_all(&wal).unwrap();
+    for options in [&["--force"][..], &[]] {
+        let ran = nights.backup_with(options);
+        assert_eq!(ran.code, 0, "{}", ran.err);
+    }
+}
+
+#[test]
+fn a_block_that_is_gone_from_between_others_is_missed() {
+    let nights = Nights::plain();
+    let block = nights.data().join(BLOCKS[1]);
+    let taken: [Damage; 3] = [
+        ("nothing", |_| {}),
+        ("link", |path| {
+            std::os::unix::fs::symlink("/nonexistent", path).unwrap();
+        }),
+        ("file", |path| {
+            fs::remove_file(path).unwrap();
+            fs::write(path, b"").unwrap();
+        }),
+    ];
+    fs::rename(&block, nights.path("elsewhere")).unwrap();
+    for (way, make) in taken {
+        make(&block);
+        let ran = nights.backup();
+        assert_eq!(ran.code, 3, "{way}: {}", ran.err);
+        // A link is named as one.
+        let reason = if way == "link" {
+            "left out: "
+        } else {
+            "gone since archive "
+        };
+        let said = format!("{} is {reason}", BLOCKS[1]);
+        assert!(ran.err.contains(&said), "{way}: {}", ran.err);
+        let ran = nights.restore(&format!("back-{way}"), &[]);
+        assert_eq!(ran.code, 3, "{way}: {}", ran.err);
+        let said = format!("{} is not in this archive", BLOCKS[1]);
+        assert!(ran.err.contains(&said), "{way}: {}", ran.err);
+    }
+    fs::remove_file(&block).unwrap();
+    for options in [&["--force"][..], &[]] {
+        let ran = nights.backup_with(options);
+        assert_eq!(ran.code, 0, "{}", ran.err);
+    }
+    fs::rename(nights.path("elsewhere"), &block).unwrap();
+    let ran = nights.backup();
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    // The newest is no matter of retention either.
+    fs::remove_dir_all(nights.data().join(BLOCKS[2])).unwrap();
+    let ran = nights.backup();
+    assert_eq!(ran.code, 3, "{}", ran.err);
+    assert!(ran.err.contains(BLOCKS[2]), "{}", ran.err);
+}
+
+#[test]
+fn a_source_without_blocks_is_told_of_every_night() {
+    let nights = Nights::plain();
+    for block in BLOCKS {
+        fs::remove_dir_all(nights.data().join(block)).unwrap();
+    }
+    for night in 0..3 {
+        let ran = nights.backup();
+        assert_eq!(ran.code, 3, "{night}: {}", ran.err);
+        assert!(ran.err.contains("holds no block"), "{night}: {}", ran.err);
+        let ran = nights.restore(&format!("back-{night}"), &[]);
+        assert_eq!(ran.code, 3, "{night}: {}", ran.err);
+        for block in BLOCKS {
+            assert!(ran.err.contains(block), "{night}: {}", ran.err);
+        }
+    }
+}
+
+#[test]
+fn what_retention_and_compactions_take_is_not_missed() {
+    let nights = Nights::plain();
+    fs::remove_dir_all(nights.data().join(BLOCKS[0])).unwrap();
+    let ran = nights.backup();
+    assert_eq!(ran.code, 0, "retention: {}", ran.err);
+
+    let nights = Nights::plain();
+    for block in BLOCKS {
+        fs::remove_dir_all(nights.data().join(block)).unwrap();
+    }
+    let child = "01M7ZSW0E54S2QBYR3D192CSMG";
+    copy(
+        &fixture(&format!("blocks/child-of-three/{child}")),
+        &nights.data().join(child),
+    );
+    for night in ["with the child", "the night after"] {
+        let ran = nights.backup();
+        assert_eq!(ran.code, 0, "{night}: {}", ran.err);
+    }
+}
+
+#[test]
+fn a_line_end_in_a_name_makes_no_line_of_what_is_said() {
+    let nights = Nights::plain();
+    let name = "x\nnarthex: all is well";
+    fs::write(nights.data().join(BLOCKS[1]).join(name), b"").unwrap();
+    fs::write(nights.data().join(name), b"").unwrap();
+    for options in [&["--dry-run"][..], &[]] {
+        let ran = nights.backup_with(options);
+        assert_eq!(ran.code, 3, "{}", ran.err);
+        assert!(ran.err.contains("all is well"), "{}", ran.err);
+        for text in [&ran.out, &ran.err] {
+            let mut lines = text.lines();
+            assert!(
+                !lines.any(|line| line.starts_with("narthex: all is well")),
+                "{text}"
+            );
+        }
+    }
+}

@@ -351,8 +351,13 @@ fn remark_missed(
             continue;
         }
         missed = true;
+        let why = if left_out.is_gone() {
+            "it was"
+        } else {
+            "for it could not be read:"
+        };
         context.progress.remark(&format_args!(
-            "{name} is not in this archive, for it could not be read: {}",
+            "{name} is not in this archive, {why} {}",
             left_out.reason
         ));
     }
