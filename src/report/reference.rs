@@ -92,7 +92,7 @@ const FORGET: &str = "\
 
 One object with the keys `archives`, a list with one object per archive that was considered; `damaged`, a list of objects with `object`
 and `error`, for manifests that cannot be read and stay; `removed_damaged`, a list of names of such manifests that were removed because their ids
-were given; `dry_run`; and, with `--prune`, `prune`, an object as of `narthex prune --json`.
+were given; `damaged_blocks`, a list of the ULIDs of blocks that the archives which stay have only damaged, because of which others stay as well; `dry_run`; and, with `--prune`, `prune`, an object as of `narthex prune --json`.
 
 ";
 
