@@ -417,6 +417,7 @@ fn a_block_of_an_archive_that_cannot_be_unpacked_does_not_keep_the_others_from_b
     let lost: BTreeSet<_> = objects.map(|entry| entry.unwrap().path()).collect();
     let lost = lost.first().unwrap();
     fs::remove_dir_all(lost).unwrap();
+    fs::remove_dir_all(repo.path().join("packs").join(lost.file_name().unwrap())).unwrap();
     let ran = analyze();
     assert_eq!(
         (ran.code, blocks(&ran.out)),

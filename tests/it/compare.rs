@@ -351,7 +351,12 @@ fn a_restored_archive_is_proved_and_a_missing_series_is_not() {
 
     let part = restore(
         "part",
-        &["--exact", "--match", "{__name__=~\".+\",__name__!=\"up\"}"],
+        &[
+            "--exact",
+            "--no-wal",
+            "--match",
+            "{__name__=~\".+\",__name__!=\"up\"}",
+        ],
     );
     let (ran, json) = diff(&[&["archive:latest", text(&part)], &prove[..]].concat());
     assert_eq!((ran.code, &json["equal"]), (3, &Json::from("none")));
