@@ -13,6 +13,9 @@ use crate::model::Millis;
 /// Most series whose labels are remembered, to see which of them are the same under two numbers.
 const MAX_LABELS: usize = 1 << 24;
 
+/// So many series are passed by on the way to the next before it is searched for among all.
+const NEAR: usize = 4;
+
 /// A chunk of the head with samples in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeadSpan {
@@ -83,7 +86,10 @@ pub struct Watch {
     spans: Vec<HeadSpan>,
     /// Samples of the WAL in each of them.
     seen: Vec<u64>,
-    series: HashMap<u64, Watched>,
+    /// The series that have chunks, by their numbers.
+    series: Vec<Watched>,
+    /// Where the series that was asked for last is, or would be: the samples of a record stand in the order of their series.
+    at: usize,
     /// The first number of each set of labels, by its hash.
     labels: HashMap<u64, u64>,
     keys: RandomState,
@@ -92,6 +98,7 @@ pub struct Watch {
 /// A series that has chunks.
 #[derive(Debug)]
 struct Watched {
+    number: u64,
     /// Where its chunks are.
     first: usize,
     len: usize,
@@ -108,17 +115,20 @@ impl Watch {
     /// Before the first record.
     pub fn new(mut spans: Vec<HeadSpan>) -> Self {
         spans.sort_by_key(|span| (span.series, span.times));
-        let mut series: HashMap<u64, Watched> = HashMap::new();
+        let mut series: Vec<Watched> = Vec::new();
         for (first, span) in spans.iter().enumerate() {
-            let watched = series.entry(span.series).or_insert(Watched {
-                first,
-                len: 0,
-                is_defined: false,
-                is_shared: false,
-                newest: Millis::MIN,
-                between: Tally::default(),
-            });
-            watched.len += 1;
+            match series.last_mut() {
+                Some(watched) if watched.number == span.series => watched.len += 1,
+                _ => series.push(Watched {
+                    number: span.series,
+                    first,
+                    len: 1,
+                    is_defined: false,
+                    is_shared: false,
+                    newest: Millis::MIN,
+                    between: Tally::default(),
+                }),
+            }
         }
         Watch {
             seen: vec![0; spans.len()],
@@ -162,7 +172,7 @@ impl Watch {
             return;
         }
         let number = entry.series.0;
-        if let Some(watched) = self.series.get_mut(&number) {
+        if let Some(watched) = self.find(number) {
             watched.is_defined = true;
         }
         let mut hasher = self.keys.build_hasher();
@@ -178,7 +188,7 @@ impl Watch {
                 self.again.insert(number, first);
             }
             for number in [first, number] {
-                if let Some(watched) = self.series.get_mut(&number) {
+                if let Some(watched) = self.find(number) {
                     watched.is_shared = true;
                 }
             }
@@ -190,7 +200,10 @@ impl Watch {
         if self.is_passed_over && time >= border {
             self.pass_over(series, time);
         }
-        let Some(watched) = self.series.get_mut(&series) else {
+        // As `find`, which would borrow the spans as well.
+        self.go_to(series);
+        let watched = self.series.get_mut(self.at);
+        let Some(watched) = watched.filter(|watched| watched.number == series) else {
             return;
         };
         if time <= watched.newest {
@@ -218,6 +231,24 @@ impl Watch {
         }
     }
 
+    /// The series of this number, if it has chunks.
+    fn find(&mut self, number: u64) -> Option<&mut Watched> {
+        self.go_to(number);
+        let watched = self.series.get_mut(self.at);
+        watched.filter(|watched| watched.number == number)
+    }
+
+    /// Goes to where the series of this number is, or would be.
+    fn go_to(&mut self, number: u64) {
+        let is_before = |at: usize| self.series.get(at).is_some_and(|it| it.number < number);
+        let near = (self.at..self.at + NEAR).find(|at| !is_before(*at));
+        let is_behind_before = self.at.checked_sub(1).is_none_or(is_before);
+        self.at = match near {
+            Some(at) if is_behind_before => at,
+            _ => self.series.partition_point(|it| it.number < number),
+        };
+    }
+
     fn pass_over(&mut self, series: u64, time: Millis) {
         let first = self.again.get(&series).copied().unwrap_or(series);
         let has = |number| {
@@ -235,7 +266,10 @@ impl Watch {
         let mut found = Differences::default();
         let mut kept = Tally::default();
         for (span, seen) in self.spans.iter().zip(&self.seen) {
-            let Some(watched) = self.series.get(&span.series) else {
+            let found_at = self
+                .series
+                .binary_search_by_key(&span.series, |it| it.number);
+            let Some(watched) = found_at.ok().and_then(|at| self.series.get(at)) else {
                 continue;
             };
             if span.times.1 < border {
@@ -261,13 +295,15 @@ impl Watch {
                     .add(span.series, 1, *seen - span.samples, span.times);
             }
         }
-        for (number, watched) in &self.series {
+        for watched in &self.series {
             if let Some(times) = watched
                 .between
                 .times
                 .filter(|_| watched.is_defined && !watched.is_shared)
             {
-                found.hidden.add(*number, 0, watched.between.samples, times);
+                found
+                    .hidden
+                    .add(watched.number, 0, watched.between.samples, times);
             }
         }
         found.kept = kept.times;
