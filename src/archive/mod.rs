@@ -23,7 +23,6 @@ mod statistics;
 mod survey;
 #[cfg(test)]
 mod tests;
-mod vanished;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -94,7 +93,7 @@ pub struct Options {
     pub level: i32,
     /// Whether links inside the source's blocks and logs are followed.
     pub links: Links,
-    /// Take the source for the server its name says, whatever its blocks say, and miss nothing that is gone from it.
+    /// Take the source for the server its name says, whatever its blocks say.
     pub force: bool,
     /// What else the archive is to be known by.
     pub labels: BTreeMap<String, String>,
@@ -224,7 +223,7 @@ pub fn preview(
     for block in &found.blocks {
         for (path, reason) in &block.listing.strange {
             let name = path.strip_prefix(&source.dir).unwrap_or(path);
-            let name = run::in_one_line(&name.to_string_lossy());
+            let name = name.to_string_lossy().into_owned();
             preview
                 .problems
                 .push(format!("{name} would be left out: {reason}"));
@@ -242,11 +241,8 @@ pub fn preview(
         .extend(nothing(source, &found, options, newest.as_ref()));
     let unreadable = unreadable.map(|(name, error)| (name.clone(), error.chain()));
     let left_out = found.left_out.iter();
-    let left_out = left_out.map(|(name, reason)| (run::in_one_line(name), (*reason).to_owned()));
+    let left_out = left_out.map(|(name, reason)| (name.clone(), (*reason).to_owned()));
     preview.left_out.extend(left_out.chain(unreadable));
-    for problem in &mut preview.problems {
-        *problem = run::in_one_line(problem);
-    }
     Ok(preview)
 }
 

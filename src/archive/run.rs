@@ -17,7 +17,6 @@ use super::proof::{Children, Proof, prove};
 use super::server::refuse_other_server;
 use super::source::{Miss, SourceFile};
 use super::survey::{BlockSurvey, Survey, survey};
-use super::vanished::{Now, gone_blocks, gone_log, is_served};
 use super::{Options, Report, Source};
 use crate::dense::Cache;
 use crate::error::{Error, Result};
@@ -123,8 +122,7 @@ impl Harvest {
             ));
         }
         for (path, reason) in &block.listing.strange {
-            let name = path.strip_prefix(&dir).unwrap_or(path);
-            let name = in_one_line(&name.to_string_lossy());
+            let name = path.strip_prefix(&dir).unwrap_or(path).display();
             self.problems
                 .push(format!("{ulid}/{name} is left out: {reason}"));
             self.left_out
@@ -158,7 +156,6 @@ impl Run<'_> {
         harvest.known = known(self.repository, newest.as_ref())?;
         let (wal, staged) = self.harvest(&id, newest.as_ref(), &mut harvest)?.unzip();
         self.settle(&mut harvest);
-        self.miss_gone(newest.as_ref(), wal.as_ref(), &mut harvest);
         let committed = !harvest.is_nothing(wal.as_ref());
         let lost = self.lost(committed, newest.as_ref(), &harvest);
         harvest.problems.extend(lost);
@@ -185,11 +182,7 @@ impl Run<'_> {
             read_bytes: harvest.traffic.read(),
             stored_bytes: harvest.traffic.written(),
             mended: std::mem::take(&mut mending.mended),
-            problems: harvest
-                .problems
-                .iter()
-                .map(|said| in_one_line(said))
-                .collect(),
+            problems: std::mem::take(&mut harvest.problems),
             committed,
             archive: self.manifest(id, time, wal, harvest)?,
         };
@@ -207,38 +200,6 @@ impl Run<'_> {
         )?;
         cache.sweep();
         Ok(report)
-    }
-
-    /// Names what an older archive holds, is gone from the source, and is missed.
-    fn miss_gone(&self, newest: Option<&Archive>, wal: Option<&StoredWal>, harvest: &mut Harvest) {
-        let Some(newest) = newest.filter(|_| !self.options.force) else {
-            return;
-        };
-        let blocks = harvest.blocks.values();
-        let now = Now {
-            dir: &self.source.dir,
-            blocks: blocks
-                .map(|block| (&block.stored, is_served(&block.stored, &block.dir)))
-                .collect(),
-            left_out: [&harvest.left_out, &harvest.missed],
-            wal,
-        };
-        let catalog = &harvest.catalog;
-        let mut gone = gone_blocks(newest, &now, |ulid| catalog.newest_holding(ulid));
-        // That there is no block at all is said in one sentence.
-        let unsaid = if now.blocks.is_empty() { gone.len() } else { 0 };
-        gone.extend(gone_log(newest, &now, || {
-            catalog.newest_log(&newest.source_name)
-        }));
-        for left in gone.iter().skip(unsaid) {
-            harvest.problems.push(format!(
-                "{} is {}: neither retention nor a compaction explains that (was it deleted, or is a disk not mounted?); with --force it \
-                 is not missed any more",
-                left.name, left.reason
-            ));
-        }
-        let gone = gone.into_iter().map(|left| (left.name, left.reason));
-        harvest.left_out.extend(gone);
     }
 
     /// What is to be said of a source without any block, or without anything at all.
@@ -344,9 +305,7 @@ impl Run<'_> {
         }
         let opened = |log: &Path| self.hooks.reached(Moment::LogOpened(log));
         let logs = open_logs(&self.source.dir, self.options.links, &opened);
-        let odd = logs.odd.iter();
-        let odd = odd.map(|(name, reason)| (in_one_line(name), reason.clone()));
-        harvest.missed.extend(odd);
+        harvest.missed.extend(logs.odd.clone());
         logs
     }
 
@@ -360,7 +319,7 @@ impl Run<'_> {
     ) -> Result<Option<(StoredWal, Staged)>, Failure> {
         for path in &logs.left_out {
             let name = path.strip_prefix(&self.source.dir).unwrap_or(path);
-            let name = in_one_line(&name.to_string_lossy());
+            let name = name.to_string_lossy().into_owned();
             harvest
                 .left_out
                 .insert(name, "not needed for replay".into());
@@ -435,7 +394,7 @@ impl Run<'_> {
         let captured: BTreeSet<Ulid> = harvest.blocks.keys().copied().collect();
         let survey = survey(&self.source.dir, &captured, self.options.links, self.hooks)?;
         let left_out = survey.left_out.iter();
-        let left_out = left_out.map(|(name, reason)| (in_one_line(name), (*reason).to_owned()));
+        let left_out = left_out.map(|(name, reason)| (name.clone(), (*reason).to_owned()));
         harvest.left_out.extend(left_out);
         for (name, error) in &survey.unreadable {
             harvest.miss(name, error);
@@ -696,27 +655,17 @@ fn is_gone(path: &Path) -> bool {
     found.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
-/// `text` with replacements for what would end its line, or for what a terminal obeys: names of files are other people's.
-pub(super) fn in_one_line(text: &str) -> String {
-    text.replace(char::is_control, "\u{fffd}")
-}
-
 /// Whether what is missed under this name belongs to a log.
 fn is_of_log(name: &str) -> bool {
     let top = name.split_once('/').map_or(name, |(top, _)| top);
     ["wal", "wbl"].contains(&top)
 }
 
-/// What the newest archives of a source held of blocks; none, if they held none.
+/// What the newest archive of a source held of blocks; none, if it held none.
 pub(super) fn held_before(newest: Option<&Archive>) -> Option<String> {
-    let newest = newest?;
+    let newest = newest.filter(|newest| !newest.blocks.is_empty())?;
     let (id, blocks) = (newest.id.short(), newest.blocks.len());
-    let is_block = |left: &&LeftOut| left.is_gone() && left.name.parse::<Ulid>().is_ok();
-    match newest.left_out.iter().filter(is_block).count() {
-        0 if blocks == 0 => None,
-        gone if blocks == 0 => Some(format!("older archives of this source hold {gone} blocks")),
-        _ => Some(format!("archive {id} of this source holds {blocks} blocks")),
-    }
+    Some(format!("archive {id} of this source holds {blocks} blocks"))
 }
 
 /// What is to be said of the directory `dir` without blocks; `before` says what an earlier archive held.
@@ -744,7 +693,10 @@ pub(super) fn nothing_here(
 
 /// What is said of an archive from the future.
 pub(super) fn told(ahead: &Ahead) -> String {
-    format!("{ahead}: compare this machine's with another one before anything is removed")
+    format!(
+        "{ahead}; if it was wrong then, narthex forget {} removes it",
+        ahead.id.short()
+    )
 }
 
 /// What is stored, by one listing, and what the newest archive says of it.

@@ -165,22 +165,6 @@ impl Catalog {
         places.filter_map(|(number, at)| self.archives.get(*number)?.blocks.get(*at))
     }
 
-    /// The newest archive that holds a block of this ULID, and what it says of it.
-    pub fn newest_holding(&self, ulid: Ulid) -> Option<(&Archive, &StoredBlock)> {
-        let (number, at) = self.by_ulid.get(&ulid)?.last()?;
-        let archive = self.archives.get(*number)?;
-        Some((archive, archive.blocks.get(*at)?))
-    }
-
-    /// The newest archive of the source with a write-ahead log that is not empty.
-    pub fn newest_log(&self, source_name: &str) -> Option<&Archive> {
-        let has_log = |archive: &&Archive| {
-            let wal = archive.wal.as_ref();
-            archive.source_name == source_name && wal.is_some_and(|wal| wal.bytes() > 0)
-        };
-        self.archives.iter().rev().find(has_log)
-    }
-
     /// The archives that need `object`, each with the block it is for; with none for the logs.
     pub(super) fn needing(
         &self,

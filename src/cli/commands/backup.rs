@@ -72,7 +72,7 @@ pub(crate) struct Args {
     /// Make no repository: where there is none, its disk may not be mounted
     #[arg(long)]
     no_create: bool,
-    /// Back up even if DIR looks like another server than the one archived under this name before, and miss nothing that is gone from it
+    /// Back up even if DIR looks like another server than the one archived under this name before
     #[arg(long)]
     force: bool,
     /// Say what would be done, and do nothing

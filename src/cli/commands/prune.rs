@@ -56,9 +56,10 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     let pruned = run_prune(&repository, options)?;
     let ahead = repository.ahead(time::now())?;
     for ahead in &ahead {
-        context
-            .progress
-            .remark(&format_args!("{ahead}; what it needs is kept"));
+        context.progress.remark(&format_args!(
+            "{ahead}; what it needs is kept: narthex forget {} lets it go",
+            ahead.id.short()
+        ));
     }
     if context.json {
         context.print_json(&to_json(&pruned, options))?;

@@ -351,13 +351,8 @@ fn remark_missed(
             continue;
         }
         missed = true;
-        let why = if left_out.is_gone() {
-            "it was"
-        } else {
-            "for it could not be read:"
-        };
         context.progress.remark(&format_args!(
-            "{name} is not in this archive, {why} {}",
+            "{name} is not in this archive, for it could not be read: {}",
             left_out.reason
         ));
     }
