@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{MutexGuard, PoisonError};
 
-use super::fingerprint::{deep_fingerprint, is_immutable};
+use super::fingerprint::deep_fingerprint;
 use super::pipeline::{Failure, Held, Pipeline, if_there, immutable_digests};
 use super::source::{Content, Miss, OpenBlock, SourceFile};
 use super::statistics::Verified;
@@ -118,7 +118,7 @@ impl<'b> Packable<'b> {
             return Ok(None);
         };
         let mode = pipeline.options.verify.read_mode;
-        let segments = block.files.iter().filter(|file| is_segment(&file.name));
+        let segments = block.files.iter().filter(|file| file.name.is_segment());
         let segments = segments.map(|file| Ok((file, file.content(mode)?)));
         Ok(Some(Packable {
             index: index.content(mode)?,
@@ -142,14 +142,6 @@ impl<'b> Packable<'b> {
                 .collect(),
         }
     }
-}
-
-/// Whether `name` is that of a segment: Prometheus reads the files in `chunks` whose names are numbers.
-fn is_segment(name: &FilePath) -> bool {
-    let number = name.as_str().strip_prefix("chunks/");
-    number.is_some_and(|number| {
-        !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
-    })
 }
 
 impl Pipeline<'_> {
@@ -555,7 +547,7 @@ impl Pipeline<'_> {
 pub(super) fn is_same_part(here: &[(&SourceFile, Digest)], files: &[StoredFile]) -> bool {
     let there: Vec<_> = files
         .iter()
-        .filter(|file| is_immutable(&file.name))
+        .filter(|file| file.name.is_immutable())
         .collect();
     here.len() == there.len()
         && here.iter().all(|(file, sha256)| {
@@ -587,7 +579,7 @@ fn recipe(
 
 /// The files that are rebuilt from packs.
 fn packed_files(with_index: bool, digests: &[(&SourceFile, Digest)]) -> Vec<StoredFile> {
-    let is_packed = |name: &FilePath| is_segment(name) || (name.as_str() == INDEX && with_index);
+    let is_packed = |name: &FilePath| name.is_segment() || (name.as_str() == INDEX && with_index);
     let files = digests.iter().filter(|(file, _)| is_packed(&file.name));
     files
         .map(|(file, sha256)| StoredFile {

@@ -15,18 +15,13 @@ const TOC_BYTES: u64 = 52;
 /// Length of the index header: magic number and version.
 const HEADER_BYTES: u64 = 5;
 
-/// Whether a file of a block never changes after the block was published.
-pub(super) fn is_immutable(name: &FilePath) -> bool {
-    name.as_str() == "index" || name.as_str().starts_with("chunks/")
-}
-
 /// The fingerprint of a block; equal for equal blocks.
 ///
 /// A damaged index has a fingerprint too: whatever bytes are found at the places that count.
 pub(super) fn fingerprint(block: &OpenBlock) -> Result<Fingerprint> {
     let mut identity = Vec::new();
     for file in &block.files {
-        if is_immutable(&file.name) {
+        if file.name.is_immutable() {
             identity.extend(format!("{} {}\n", file.name, file.bytes).into_bytes());
         }
     }
@@ -42,7 +37,7 @@ pub(super) fn deep_fingerprint<'a>(
     cheap: &Fingerprint,
     files: impl IntoIterator<Item = (&'a FilePath, Digest)>,
 ) -> Fingerprint {
-    let files = files.into_iter().filter(|(name, _)| is_immutable(name));
+    let files = files.into_iter().filter(|(name, _)| name.is_immutable());
     let lines = files.map(|(name, sha256)| format!("{sha256}  {name}"));
     let identity: Vec<_> = std::iter::once(cheap.to_string()).chain(lines).collect();
     Fingerprint::of(identity.join("\n").as_bytes())

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::densely::is_same_part;
-use super::fingerprint::{deep_fingerprint, is_immutable};
+use super::fingerprint::deep_fingerprint;
 use super::hooks::{Hooks, Moment};
 use super::plan::Known;
 use super::source::{Miss, OpenBlock, SourceFile};
@@ -285,7 +285,7 @@ impl Pipeline<'_> {
         let (mut current, own_mutable): (Vec<_>, Vec<_>) = held
             .files
             .into_iter()
-            .partition(|file| is_immutable(&file.name));
+            .partition(|file| file.name.is_immutable());
         let mut changed = Vec::new();
         for file in &survey.mutable {
             let sidecar = !own_mutable.contains(file);
@@ -516,7 +516,7 @@ pub(super) fn if_there<T>(result: Result<T>) -> Result<Option<T>, Failure> {
 }
 
 pub(super) fn immutable_digests(block: &OpenBlock) -> Result<Vec<(&SourceFile, Digest)>> {
-    let files = block.files.iter().filter(|file| is_immutable(&file.name));
+    let files = block.files.iter().filter(|file| file.name.is_immutable());
     files.map(|file| Ok((file, file.digest()?))).collect()
 }
 

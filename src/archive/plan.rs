@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::fingerprint::{deep_fingerprint, is_immutable};
+use super::fingerprint::deep_fingerprint;
 use super::survey::BlockSurvey;
 use crate::model::{Succession, Ulid};
 use crate::repository::damage::Damage;
@@ -206,7 +206,7 @@ fn is_same(stored: &StoredBlock, block: &BlockSurvey) -> bool {
 /// Whether the files that may change, and the empty directories, are the same too.
 fn is_current(stored: &StoredBlock, block: &BlockSurvey) -> bool {
     let content = |file: &StoredFile| (file.name.clone(), file.sha256);
-    let mutable = stored.files.iter().filter(|file| !is_immutable(&file.name));
+    let mutable = stored.files.iter().filter(|file| !file.name.is_immutable());
     let before: BTreeSet<_> = mutable.map(content).collect();
     let now: BTreeSet<_> = block.mutable.iter().map(content).collect();
     before == now && stored.empty_dirs == block.listing.empty_dirs

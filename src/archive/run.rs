@@ -492,15 +492,19 @@ impl Run<'_> {
         harvest.blocks.len() < before
     }
 
+    /// Where the block `ulid` lies, or would.
+    fn dir_of(&self, ulid: Ulid, harvest: &Harvest) -> PathBuf {
+        match harvest.blocks.get(&ulid) {
+            Some(captured) => captured.dir.clone(),
+            None => self.source.dir.join(ulid.to_string()),
+        }
+    }
+
     /// Looks for the samples of parents that are still there in their children, which are archived.
     fn prove(&self, superseded: &BTreeMap<Ulid, BTreeSet<Ulid>>, harvest: &mut Harvest) {
         let mut families: BTreeMap<&BTreeSet<Ulid>, Vec<(Ulid, PathBuf)>> = BTreeMap::new();
         for (parent, children) in superseded {
-            let proved = harvest.proofs.get(parent);
-            let dir = match harvest.blocks.get(parent) {
-                Some(captured) => captured.dir.clone(),
-                None => self.source.dir.join(parent.to_string()),
-            };
+            let (proved, dir) = (harvest.proofs.get(parent), self.dir_of(*parent, harvest));
             if proved.is_none_or(|(looked_in, _)| looked_in != children) && dir.is_dir() {
                 families.entry(children).or_default().push((*parent, dir));
             }
@@ -534,10 +538,7 @@ impl Run<'_> {
         for (parent, children) in superseded {
             let named: Vec<_> = children.iter().map(Ulid::to_string).collect();
             let named = named.join(", ");
-            let dir = match harvest.blocks.get(&parent) {
-                Some(captured) => captured.dir.clone(),
-                None => self.source.dir.join(parent.to_string()),
-            };
+            let dir = self.dir_of(parent, harvest);
             let proof = harvest.proof(parent);
             // Prometheus deletes what it has compacted, or rewritten without what was deleted.
             if is_gone(&dir) {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use super::fingerprint::{fingerprint, is_immutable};
+use super::fingerprint::fingerprint;
 use super::hooks::{Hooks, Moment};
 use super::source::{Listing, Miss, OpenBlock};
 use crate::block::{self, DataDir, EntryKind, Meta, Place};
@@ -87,7 +87,7 @@ pub(super) struct BlockSurvey {
 impl BlockSurvey {
     /// Looks at an open block.
     pub(super) fn of(found: Found, block: &OpenBlock) -> Result<Self> {
-        let mutable = block.files.iter().filter(|file| !is_immutable(&file.name));
+        let mutable = block.files.iter().filter(|file| !file.name.is_immutable());
         let mutable = mutable.map(|file| {
             Ok(StoredFile {
                 name: file.name.clone(),

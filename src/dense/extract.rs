@@ -173,12 +173,8 @@ impl Rebuilding<'_> {
 
 /// The segments of a block: the files in `chunks` whose names are numbers, in their order.
 fn segments(block: &StoredBlock) -> impl Iterator<Item = &StoredFile> {
-    block.files.iter().filter(|file| {
-        let number = file.name.as_str().strip_prefix("chunks/");
-        number.is_some_and(|number| {
-            !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
-        })
-    })
+    let files = block.files.iter();
+    files.filter(|file| file.name.is_segment())
 }
 
 fn packed(file: &StoredFile) -> StoredFile {

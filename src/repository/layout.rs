@@ -136,6 +136,19 @@ impl FilePath {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whether it is a segment of a block: Prometheus reads the files in `chunks` whose names are numbers.
+    pub fn is_segment(&self) -> bool {
+        let number = self.0.strip_prefix("chunks/");
+        number.is_some_and(|number| {
+            !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+        })
+    }
+
+    /// Whether it is a file of a block that never changes once the block is published: the index, and whatever is in `chunks`.
+    pub fn is_immutable(&self) -> bool {
+        self.0 == "index" || self.0.starts_with("chunks/")
+    }
 }
 
 impl AsRef<Path> for FilePath {

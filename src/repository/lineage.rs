@@ -57,9 +57,8 @@ pub fn stream(block: &StoredBlock) -> Stream {
 /// What `block` is to others.
 pub fn kin(block: &StoredBlock) -> Kin {
     let mut digest = Hasher::default();
-    let is_data = |name: &str| name == "index" || name.starts_with("chunks/");
-    let mut data: Vec<_> = block.files.iter().collect();
-    data.retain(|file| is_data(file.name.as_str()));
+    let files = block.files.iter();
+    let mut data: Vec<_> = files.filter(|file| file.name.is_immutable()).collect();
     data.sort_by_key(|file| &file.name);
     for file in data {
         digest.update(file.name.as_str().as_bytes());

@@ -171,10 +171,7 @@ impl StoredBlock {
 
     /// Size of its index and its segments: what packs of it are made of.
     pub fn packable_bytes(&self) -> u64 {
-        let is_packable = |file: &&StoredFile| {
-            file.name.as_str() == "index" || file.name.as_str().starts_with("chunks/")
-        };
-        let files = self.files.iter().filter(is_packable);
+        let files = self.files.iter().filter(|file| file.name.is_immutable());
         files.fold(0, |sum: u64, file| sum.saturating_add(file.bytes))
     }
 

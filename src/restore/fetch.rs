@@ -12,7 +12,7 @@ use crate::dense::{Cache, derive, read_extracted, read_packed, recipe_of};
 use crate::error::{Error, Result};
 use crate::progress::Silent;
 use crate::repository::copies::{Copies, Place, Redirected, Trust};
-use crate::repository::lineage::kin;
+use crate::repository::lineage::{atoms, stream};
 use crate::repository::portable::{Object, Root, Visitor};
 use crate::repository::{
     DENSE, Digest, FilePath, PACK, PORTABLE, StoredBlock, StoredFile, StoredObject, StoredWal,
@@ -322,11 +322,8 @@ impl<'c> Fetch<'c> {
         index: &mut dyn Sink,
     ) -> Result<[u64; 2]> {
         let unknown = [block.samples, 0];
-        let is_rebuilt = |file: &&StoredFile| {
-            let name = file.name.as_str();
-            name == "index" || name.starts_with("chunks/")
-        };
-        if !self.needs(block.files.iter().filter(is_rebuilt)) {
+        let rebuilt = block.files.iter().filter(|file| file.name.is_immutable());
+        if !self.needs(rebuilt) {
             return Ok(unknown);
         }
         let copies = self.copies;
@@ -337,16 +334,15 @@ impl<'c> Fetch<'c> {
             sound.next().map(|place| (place.name, place.bytes))
         };
         let all = |block: &StoredBlock| block.packs.iter().map(sound).collect::<Option<Vec<_>>>();
-        let wanted = kin(block);
+        let (wanted, own_stream) = (atoms(block), stream(block));
         let archives = copies.archives().iter().rev();
         let mut tried: BTreeSet<Vec<&ObjectName>> = BTreeSet::new();
         let others = archives
             .flat_map(|archive| &archive.blocks)
             .filter(|other| {
-                let theirs = kin(other);
                 let holds = other.ulid != block.ulid
-                    && theirs.stream == wanted.stream
-                    && wanted.atoms.is_subset(&theirs.atoms);
+                    && wanted.is_subset(&atoms(other))
+                    && stream(other) == own_stream;
                 holds && tried.insert(other.packs.iter().map(|pack| &pack.name).collect())
             });
         let (store, cache) = (copies.store(), Cache::default());

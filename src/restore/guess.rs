@@ -5,16 +5,13 @@ use serde::Serialize as _;
 use serde_json::Map;
 use serde_json::ser::{PrettyFormatter, Serializer};
 
-use crate::block::{Compaction, META_VERSION, Meta, Parent, Stats};
+use crate::block::{Compaction, META_VERSION, Meta, Parent, Stats, Tombstones};
 use crate::model::{Millis, Ulid};
 use crate::repository::{Digest, StoredBlock, StoredFile};
 
-/// What Prometheus writes where nothing is deleted: magic number, version 1, checksum over nothing.
-const NO_TOMBSTONES: [u8; 9] = [0x01, 0x30, 0xba, 0x30, 1, 0, 0, 0, 0];
-
 /// The content of the file `wanted`, if it is one that says nothing: as empty as Prometheus writes it.
 pub fn guess_empty(wanted: &StoredFile) -> Option<Vec<u8>> {
-    let guesses = [Vec::new(), NO_TOMBSTONES.to_vec()];
+    let guesses = [Vec::new(), Tombstones::EMPTY_FILE.to_vec()];
     guesses.into_iter().find(|guess| is(guess, wanted))
 }
 

@@ -688,10 +688,7 @@ fn other_holders<'c>(copies: &'c Copies, block: &StoredBlock, past: &Past) -> Ve
 
 /// Whether samples of a block are read out of a file.
 fn is_read(file: &StoredFile) -> bool {
-    let name = file.name.as_str();
-    let number = name.strip_prefix("chunks/");
-    let is_segment = number.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()));
-    is_segment || name == INDEX
+    file.name.is_segment() || file.name.as_str() == INDEX
 }
 
 /// The file that says which samples of `block` are deleted; `None` where none is.

@@ -102,13 +102,13 @@ impl Target {
     pub fn difference(&self, stored: &StoredBlock) -> Option<String> {
         let dir = self.dir.join(stored.ulid.to_string());
         stored.files.iter().find_map(|file| {
-            let (name, wanted) = (file.name.as_str(), file.bytes);
+            let (name, wanted) = (&file.name, file.bytes);
             // Marks are rewritten, and deletions written down.
-            let is_meta = name == "meta.json";
-            if !is_meta && name != "index" && !name.starts_with("chunks/") {
+            let is_meta = name.as_str() == "meta.json";
+            if !is_meta && !name.is_immutable() {
                 return None;
             }
-            let found = fs::metadata(dir.join(name)).ok();
+            let found = fs::metadata(dir.join(name.as_str())).ok();
             let found = found.filter(fs::Metadata::is_file).map(|found| found.len());
             match found {
                 None => Some(format!("expected a file {name}, found none")),

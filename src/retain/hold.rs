@@ -25,6 +25,9 @@ pub(super) fn hold(made: &mut [Decision], repository: &Repository) -> Result<Vec
     let kept: Vec<_> = kept.flat_map(|made| &made.archive.blocks).collect();
     let broken = kept.iter().filter(|block| trust.is_broken(block));
     let mut broken: BTreeMap<Ulid, Kin> = broken.map(|block| (block.ulid, kin(block))).collect();
+    if broken.is_empty() {
+        return Ok(Vec::new());
+    }
     let mut held = Held::default();
     let sound = kept.iter().filter(|block| !trust.is_broken(block));
     for block in sound.map(|block| kin(block)) {

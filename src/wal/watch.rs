@@ -13,6 +13,9 @@ use crate::model::Millis;
 /// Most series whose labels are remembered, to see which of them are the same under two numbers.
 const MAX_LABELS: usize = 1 << 24;
 
+/// Most series beside a snapshot that are told apart.
+const MAX_BESIDE: usize = 1 << 20;
+
 /// So many series are passed by on the way to the next before it is searched for among all.
 const NEAR: usize = 4;
 
@@ -80,6 +83,8 @@ pub struct Watch {
     is_passed_over: bool,
     /// Samples there of series that the snapshot does not have.
     beside: HashMap<u64, Tally>,
+    /// The same of series beyond those that are told apart: deleted ones stay among them.
+    beyond: Tally,
     /// Numbers of series that are defined under an earlier number as well, with that.
     again: HashMap<u64, u64>,
     /// By series and time.
@@ -157,7 +162,7 @@ impl Watch {
 
     /// Samples that a start with the snapshot passes over, and that are nowhere else.
     pub fn passed_over(&self) -> Tally {
-        let mut all = Tally::default();
+        let mut all = self.beyond;
         for (series, tally) in &self.beside {
             if let Some(times) = tally.times {
                 all.add(*series, 0, tally.samples, times);
@@ -184,7 +189,7 @@ impl Watch {
             Entry::Vacant(new) => *new.insert(number),
         };
         if first != number {
-            if self.snapshot.is_some() {
+            if self.snapshot.is_some() && self.again.len() < MAX_LABELS {
                 self.again.insert(number, first);
             }
             for number in [first, number] {
@@ -256,7 +261,12 @@ impl Watch {
             snapshot.is_some_and(|snapshot| snapshot.series.contains(&number))
         };
         if !has(series) && !has(first) {
-            let tally = self.beside.entry(series).or_default();
+            let has_room = self.beside.len() < MAX_BESIDE || self.beside.contains_key(&series);
+            let tally = if has_room {
+                self.beside.entry(series).or_default()
+            } else {
+                &mut self.beyond
+            };
             tally.add(series, 0, 1, (time, time));
         }
     }

@@ -106,7 +106,7 @@ pub(crate) struct Args {
     /// Do not restore WAL and WBL
     #[arg(long)]
     no_wal: bool,
-    /// Restore into a directory that is not empty what is not in it yet
+    /// Restore into a directory that is not empty what is not in it yet; blocks that are there are compared by the names and sizes of their files
     #[arg(long)]
     add_missing: bool,
     #[command(flatten)]

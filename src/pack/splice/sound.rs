@@ -6,9 +6,9 @@
 use super::Splice;
 use super::feed::Feed;
 use super::program::{Candidate, sort};
-use super::tables::{Table, read_tables};
+use super::tables::Table;
 use super::union::{Merge, Union};
-use super::unpack::MAX_MEMORY;
+use super::unpack::read_labels;
 use crate::chunk::encode::EncodedChunk;
 use crate::error::{Error, Result};
 use crate::index::SymbolRef;
@@ -78,18 +78,7 @@ impl<'p, P: PackBytes + ?Sized> SoundPacks<'p, P> {
     ///
     /// When labels are damaged, or too large.
     pub fn open(packs: &'p [Pack<'p, P>], splice: &'p Splice) -> Result<Self> {
-        let (tables, is_complete) = read_tables(packs.iter(), MAX_MEMORY)?;
-        if !is_complete {
-            return Err(Error::unsupported(format!(
-                "expected packs whose labels and groups take up to {MAX_MEMORY} bytes together, found more"
-            )));
-        }
-        let symbols = tables
-            .iter()
-            .map(|table| Box::new(table.symbols.iter()) as Box<_>);
-        let union = Union::of(symbols.collect());
-        let union = union
-            .ok_or_else(|| Error::unsupported("expected symbols of up to 4 GiB, found more"))?;
+        let (tables, union) = read_labels(packs)?;
         Ok(SoundPacks {
             packs,
             splice,

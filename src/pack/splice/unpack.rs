@@ -5,7 +5,7 @@ use std::io::Write;
 use super::Splice;
 use super::feed::Feed;
 use super::program::{Candidate, sort};
-use super::tables::read_tables;
+use super::tables::{Table, read_tables};
 use super::union::{Merge, Union};
 use crate::error::{Error, Result};
 use crate::index::{Generation, IndexWriter};
@@ -19,6 +19,29 @@ use crate::pack::{Pack, PackBytes};
 
 /// Most bytes that label sets and groups of all packs take together, about. More than a planner allows itself: another one may have been more generous.
 pub(super) const MAX_MEMORY: u64 = 4 << 30;
+
+/// The labels of `packs`, and what they have together, each once.
+///
+/// # Errors
+///
+/// When labels are damaged, or too large.
+pub(super) fn read_labels<P: PackBytes + ?Sized>(
+    packs: &[Pack<'_, P>],
+) -> Result<(Vec<Table>, Union)> {
+    let (tables, is_complete) = read_tables(packs.iter(), MAX_MEMORY)?;
+    if !is_complete {
+        return Err(Error::unsupported(format!(
+            "expected packs whose labels and groups take up to {MAX_MEMORY} bytes together, found more"
+        )));
+    }
+    let symbols = tables
+        .iter()
+        .map(|table| Box::new(table.symbols.iter()) as Box<_>);
+    let union = Union::of(symbols.collect());
+    let union =
+        union.ok_or_else(|| Error::unsupported("expected symbols of up to 4 GiB, found more"))?;
+    Ok((tables, union))
+}
 
 /// Rebuilds a block from `packs`: segments of so many chunks each, and the index, if it is to be rebuilt.
 ///
@@ -36,18 +59,7 @@ pub fn unpack<P: PackBytes + ?Sized>(
     index: Option<(Generation, &mut dyn Write)>,
     advance: &(dyn Fn(u64) + Sync),
 ) -> Result<()> {
-    let (mut tables, is_complete) = read_tables(packs.iter(), MAX_MEMORY)?;
-    if !is_complete {
-        return Err(Error::unsupported(format!(
-            "expected packs whose labels and groups take up to {MAX_MEMORY} bytes together, found more"
-        )));
-    }
-    let symbols = tables
-        .iter()
-        .map(|table| Box::new(table.symbols.iter()) as Box<_>);
-    let union = Union::of(symbols.collect());
-    let mut union =
-        union.ok_or_else(|| Error::unsupported("expected symbols of up to 4 GiB, found more"))?;
+    let (mut tables, mut union) = read_labels(packs)?;
     for table in &mut tables {
         table.symbols = SymbolTable::default();
     }
