@@ -1,9 +1,10 @@
 //! What real servers do with directories and files that they may not read, beside what `verify` says.
 
 use std::fs::{self, Permissions};
+use std::io::Write as _;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::thread;
 
 use serde_json::Value;
@@ -48,9 +49,18 @@ fn as_nobody(dir: &Path, name: &str, command: &Path) -> PathBuf {
         "#!/bin/sh\nfile=\"${{1#--config.file=}}\"\n[ -f \"$file\" ] && chmod -R a+rX \"$(dirname \"$file\")\"\n\
          exec setpriv --reuid={NOBODY} --regid={NOBODY} --clear-groups {command} \"$@\"\n"
     );
-    fs::write(&path, script).unwrap();
-    fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
+    install(script.as_bytes(), &path);
     path
+}
+
+/// Makes a program with this content. Another process writes it: had this one it open for writing, programs that other tests start in that moment would
+/// inherit that, and a file that is being written cannot be run.
+fn install(content: &[u8], path: &Path) {
+    let mut command = Command::new("install");
+    command.args(["-m", "755", "/dev/stdin"]).arg(path);
+    let mut writer = command.stdin(Stdio::piped()).spawn().unwrap();
+    writer.stdin.take().unwrap().write_all(content).unwrap();
+    assert!(writer.wait().unwrap().success());
 }
 
 fn give_away(path: &Path) {
@@ -93,7 +103,8 @@ fn try_case(tools: &Tools, (what, kind, starts): (&str, &str, bool)) {
 
     // Nobody may read the directory that it was built in.
     let narthex = root.path().join("narthex");
-    fs::copy(assert_cmd::cargo::cargo_bin("narthex"), &narthex).unwrap();
+    let built = fs::read(assert_cmd::cargo::cargo_bin("narthex")).unwrap();
+    install(&built, &narthex);
     let verify = as_nobody(root.path(), "verify", &narthex);
     let output = run(
         Command::new(verify)
