@@ -27,7 +27,7 @@ pub use exit::Outcome;
 use crate::error::{Error, Result};
 use crate::progress::Progress;
 use crate::raw::ReadMode;
-use crate::report::safe_text;
+use crate::report::{safe_line, safe_text};
 
 /// What every command gets: where results go, and what was asked for on any command.
 pub(crate) struct Context<'a> {
@@ -147,7 +147,7 @@ fn raise_open_files() {
 
 fn fail(error: &Error) -> ExitCode {
     let text = error.chain();
-    let _ = writeln!(io::stderr().lock(), "narthex: {}", safe_text(&text));
+    let _ = writeln!(io::stderr().lock(), "narthex: {}", safe_line(&text));
     Outcome::Failed.into()
 }
 

@@ -9,7 +9,7 @@ use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 
 use super::args::Global;
 use crate::progress::Progress;
-use crate::report::safe_text;
+use crate::report::safe_line;
 
 /// How often a line is written where there is no terminal.
 const LINE_INTERVAL: Duration = Duration::from_secs(30);
@@ -27,7 +27,7 @@ pub(super) fn progress(global: &Global) -> Box<dyn Progress> {
 
 fn write_remark(text: &dyn Display) {
     let text = text.to_string();
-    let _ = writeln!(io::stderr().lock(), "narthex: {}", safe_text(&text));
+    let _ = writeln!(io::stderr().lock(), "narthex: {}", safe_line(&text));
 }
 
 /// `--quiet`: remarks are still worth a line, bytes are not.

@@ -6,7 +6,9 @@ use std::path::Path;
 use serde_json::{Value as Json, json};
 
 use super::stream::{external_labels, resolution, shard};
-use super::{Column, Unit, Value, bytes_text, duration_text, json_rows, table, time_text};
+use super::{
+    Column, Unit, Value, bytes_text, duration_text, json_rows, safe_line, table, time_text,
+};
 use crate::block::{EntryKind, Place};
 use crate::inspect::{Gap, ListedBlock, Listing, OtherEntry, Totals, UnreadableBlock};
 use crate::model::Ulid;
@@ -330,8 +332,8 @@ pub fn text(listing: &Listing, logs: &[LogFacts]) -> String {
         let _ = writeln!(
             text,
             "unreadable: {}: {}",
-            block.dir.display(),
-            block.reason
+            safe_line(&block.dir.to_string_lossy()),
+            safe_line(&block.reason)
         );
     }
     if !logs.is_empty() {
@@ -339,7 +341,7 @@ pub fn text(listing: &Listing, logs: &[LogFacts]) -> String {
     }
     if !listing.others.is_empty() {
         let others: Vec<_> = listing.others.iter().map(other_text).collect();
-        let _ = writeln!(text, "also there: {}", others.join(", "));
+        let _ = writeln!(text, "also there: {}", safe_line(&others.join(", ")));
     }
     text
 }

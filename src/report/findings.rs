@@ -5,9 +5,7 @@ use std::fmt;
 
 use serde_json::{Map, Value as Json, json};
 
-use super::{
-    Column, Unit, Value, bytes_text, is_treacherous, json as row, json_rows, table, time_text,
-};
+use super::{Column, Unit, Value, bytes_text, json as row, json_rows, safe_line, table, time_text};
 use crate::block::Place;
 use crate::verify::{BlockVerdict, Finding, Findings, Kind, Loss, Severity, Verdict};
 use crate::wal::Logs;
@@ -255,9 +253,7 @@ fn problems(findings: &Findings) -> u64 {
 /// A finding as one line: severity, kind, place, what was found, whose samples, what Prometheus does.
 pub fn line(finding: &Finding) -> String {
     // A path or a label may hold anything.
-    Line(finding)
-        .to_string()
-        .replace(is_treacherous, "\u{fffd}")
+    safe_line(&Line(finding).to_string()).into_owned()
 }
 
 struct Line<'a>(&'a Finding);
@@ -371,7 +367,7 @@ fn total(verdict: &Verdict, problems: u64) -> String {
     let noun = if blocks == 1 { "block" } else { "blocks" };
     format!(
         "{}: {outcome}; {blocks} {noun}, {samples} samples, {}\n",
-        verdict.path.display(),
+        safe_line(&verdict.path.to_string_lossy()),
         bytes_text(bytes)
     )
 }

@@ -29,7 +29,7 @@ use serde_json::{Map, Value as Json};
 pub use text_formats::{csv, markdown};
 pub use unit::Unit;
 pub use value::Value;
-pub(crate) use value::{bytes_text, duration_text, is_treacherous, safe_text, time_text};
+pub(crate) use value::{bytes_text, duration_text, safe_line, safe_text, time_text};
 
 /// One column of a report about `Row`s.
 #[derive(Debug)]

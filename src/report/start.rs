@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value as Json, json};
 
-use super::{Column, Unit, Value, bytes_text, duration_text, is_treacherous, json_rows, time_text};
+use super::{Column, Unit, Value, bytes_text, duration_text, json_rows, safe_line, time_text};
 use crate::model::{Millis, Ulid};
 use crate::start::{Plan, Step, StepKind};
 
@@ -106,8 +106,7 @@ pub fn text(plan: &Plan, path: &Path) -> String {
         (steps, rest) => {
             let mut text = format!("a start of {server}\n");
             for line in steps.iter().cloned().chain(rest) {
-                let line = line.replace(is_treacherous, "\u{fffd}");
-                let _ = writeln!(text, "  {line}");
+                let _ = writeln!(text, "  {}", safe_line(&line));
             }
             text
         }

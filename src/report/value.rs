@@ -102,8 +102,8 @@ impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Value::None => Ok(()),
-            Value::Text(text) => f.write_str(&without_control(text)),
-            Value::List(items) => f.write_str(&without_control(&items.join(" "))),
+            Value::Text(text) => f.write_str(&safe_line(text)),
+            Value::List(items) => f.write_str(&safe_line(&items.join(" "))),
             Value::Count(number) => write!(f, "{number}"),
             Value::Bytes(bytes) => f.write_str(&bytes_text(*bytes)),
             Value::SignedBytes(bytes) => {
@@ -119,7 +119,8 @@ impl fmt::Display for Value {
     }
 }
 
-fn without_control(text: &str) -> Cow<'_, str> {
+/// A text of one line in which nothing is left that ends it, or that a terminal might obey.
+pub(crate) fn safe_line(text: &str) -> Cow<'_, str> {
     if text.contains(is_treacherous) {
         Cow::Owned(text.replace(is_treacherous, "\u{fffd}"))
     } else {

@@ -14,7 +14,7 @@ use crate::model::now;
 use crate::raw::Links;
 use crate::report;
 use crate::report::backup::BACKUP;
-use crate::report::bytes_text;
+use crate::report::{bytes_text, safe_line};
 use crate::repository::Repository;
 use crate::repository::portable::DEFAULT_LEVEL;
 use crate::store::Location;
@@ -307,6 +307,7 @@ fn print_preview(preview: &Preview, context: &mut Context<'_>) -> Result<()> {
 
 fn print_left_out(left_out: &BTreeMap<&str, &str>, context: &mut Context<'_>) -> Result<()> {
     for (name, reason) in left_out {
+        let (name, reason) = (safe_line(name), safe_line(reason));
         context.print(format_args!("left out: {name} ({reason})\n"))?;
     }
     Ok(())

@@ -382,7 +382,10 @@ impl Args {
         if equality >= Equality::Samples
             && let Some(difference) = files.and_then(|files| files.first_difference)
         {
-            context.print(format_args!("\nFiles differ: {difference}\n"))?;
+            context.print(format_args!(
+                "\nFiles differ: {}\n",
+                report::safe_line(&difference)
+            ))?;
         }
         context.print(format_args!("\n{}\n", verdict(equality, complete)))
     }

@@ -6,6 +6,7 @@ use crate::cli::args::RepoArgs;
 use crate::cli::state::StateArgs;
 use crate::cli::{Context, Outcome};
 use crate::error::{ErrorKind, Result};
+use crate::report::safe_line;
 use crate::repository::Repository;
 
 /// Where to make it.
@@ -36,6 +37,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     if context.json {
         context.print_json(&json!({"id": id, "repository": place}))?;
     } else {
+        let place = safe_line(&place);
         context.print(format_args!("made repository {id} in {place}\n"))?;
     }
     Ok(Outcome::Healthy)

@@ -10,7 +10,7 @@ use crate::cli::stored::{Need, StoredArgs};
 use crate::cli::{Context, Outcome, time};
 use crate::error::Result;
 use crate::inspect::Listing;
-use crate::report::blocks;
+use crate::report::{blocks, safe_line};
 use crate::wal::LogFacts;
 
 /// What to list.
@@ -88,7 +88,10 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
         for (i, (path, _, listing, logs)) in listed.iter().enumerate() {
             if listed.len() > 1 {
                 let blank = if i == 0 { "" } else { "\n" };
-                context.print(format_args!("{blank}{}:\n", path.display()))?;
+                context.print(format_args!(
+                    "{blank}{}:\n",
+                    safe_line(&path.to_string_lossy())
+                ))?;
             }
             context.print(blocks::text(listing, logs))?;
         }

@@ -584,7 +584,7 @@ fn print_report(
     }
     let (id, source, time) = (
         archive.id.short(),
-        &archive.source_name,
+        Value::text(&archive.source_name),
         Value::Stamp(archive.time),
     );
     context.print(format_args!("archive {id} of {source}, {time}\n"))?;

@@ -435,6 +435,7 @@ fn names_reach_nobodys_terminal_with_characters_that_it_obeys() {
         "title\u{1b}]0;x\u{7}",
         "gpj\u{202e}exe",
         "del\u{7f}\u{9b}2J",
+        "line\nnarthex: all is well",
     ] {
         fs::write(data.join(name), b"x").unwrap();
         fs::write(block.join(name), b"x").unwrap();
@@ -443,11 +444,23 @@ fn names_reach_nobodys_terminal_with_characters_that_it_obeys() {
     let repository = home.path().join("repository");
     let (repository, target) = (repository.to_str().unwrap(), home.path().join("restored"));
     let (data, target) = (data.to_str().unwrap(), target.to_str().unwrap());
-    let source = "a\u{1b}[1mb\u{202e}";
+    let source = "a\u{1b}[1mb\u{202e}\nnarthex: all is well";
+    let dir_of_blocks = home.path().join("dir\nnarthex: all is well");
+    fs::create_dir(&dir_of_blocks).unwrap();
+    let damaged = dir_of_blocks.join(block.file_name().unwrap());
+    copy(&block, &damaged);
+    fs::write(damaged.join("index"), b"").unwrap();
+    let odd = dir_of_blocks.to_str().unwrap();
     for arguments in [
         &["list", data][..],
         &["verify", "--notes", data],
         &["inspect", data],
+        &["list", data, odd],
+        &["verify", odd],
+        &["verify", "--notes", &format!("{odd}/nothing")],
+        &["diff", data, odd],
+        &["init", "--repo", &format!("{odd}-repository")],
+        &["backup", data, "--repo", repository, "--dry-run"],
         &["backup", data, "--repo", repository, "--source", source],
         &["archives", "--repo", repository],
         &["check", "--repo", repository],
@@ -473,6 +486,10 @@ fn names_reach_nobodys_terminal_with_characters_that_it_obeys() {
                 c.is_control() && *c != '\n' && *c != '\t' || ('\u{202a}'..='\u{202e}').contains(c)
             });
             assert_eq!(odd, None, "{arguments:?}: {text:?}");
+            let said_by_name = text
+                .lines()
+                .find(|line| line.starts_with("narthex: all is"));
+            assert_eq!(said_by_name, None, "{arguments:?}: {text:?}");
         }
     }
 }
