@@ -694,10 +694,7 @@ pub(super) fn nothing_here(
 
 /// What is said of an archive from the future.
 pub(super) fn told(ahead: &Ahead) -> String {
-    format!(
-        "{ahead}; if it was wrong then, narthex forget {} removes it",
-        ahead.id.short()
-    )
+    format!("{ahead}: compare this machine's with another one before anything is removed")
 }
 
 /// What is stored, by one listing, and what the newest archive says of it.

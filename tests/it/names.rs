@@ -452,6 +452,7 @@ fn a_clock_that_was_ahead_once_hides_and_removes_nothing() {
     let real = backup(dir.path(), &[]);
     assert_eq!(real.code, 3, "{}", real.err);
     assert!(real.err.contains("lies in the future"), "{}", real.err);
+    assert!(!real.err.contains("narthex forget"), "{}", real.err);
     let real = real.json()["id"].as_str().unwrap().to_owned();
     let restored = narthex(
         dir.path(),
@@ -472,6 +473,11 @@ fn a_clock_that_was_ahead_once_hides_and_removes_nothing() {
         assert_eq!(ran.code, 3, "{command:?}: {}", ran.err);
         assert!(
             ran.err.contains("lies in the future"),
+            "{command:?}: {}",
+            ran.err
+        );
+        assert!(
+            !ran.err.contains("narthex forget"),
             "{command:?}: {}",
             ran.err
         );

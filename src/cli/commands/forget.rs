@@ -108,10 +108,9 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
         context.progress.remark(&damaged.error.chain());
     }
     for ahead in &forgotten.ahead {
-        context.progress.remark(&format_args!(
-            "{ahead}; it stays and counts for nothing: narthex forget {} removes it",
-            ahead.id.short()
-        ));
+        context
+            .progress
+            .remark(&format_args!("{ahead}; it stays and counts for nothing"));
     }
     for ulid in &forgotten.damaged_blocks {
         context.progress.remark(&format_args!(

@@ -56,10 +56,9 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     let pruned = run_prune(&repository, options)?;
     let ahead = repository.ahead(time::now())?;
     for ahead in &ahead {
-        context.progress.remark(&format_args!(
-            "{ahead}; what it needs is kept: narthex forget {} lets it go",
-            ahead.id.short()
-        ));
+        context
+            .progress
+            .remark(&format_args!("{ahead}; what it needs is kept"));
     }
     if context.json {
         context.print_json(&to_json(&pruned, options))?;
