@@ -510,7 +510,9 @@ impl Pipeline<'_> {
     /// stored again either.
     fn suspect(&self, packs: &[StoredObject]) {
         for pack in packs {
-            let found = match self.hash(&pack.name) {
+            // One failure of a disk or of a network proves nothing.
+            let found = self.hash(&pack.name);
+            let found = match found.or_else(|_| self.hash(&pack.name)) {
                 Ok(found) if found == (pack.bytes, pack.sha256) => continue,
                 Ok((bytes, sha256)) => format!(
                     "expected {} bytes with SHA-256 {}, found {bytes} with {sha256}",

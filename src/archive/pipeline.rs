@@ -121,9 +121,7 @@ impl Pipeline<'_> {
     /// Stores a block that nothing is known of.
     fn store(&self, survey: &BlockSurvey) -> Result<StoredBlock, Failure> {
         let (block, mut stored) = self.store_as_it_is(survey)?;
-        if block.files.iter().any(SourceFile::has_holes) {
-            mark(&mut stored.findings, Kind::PageUnreadable);
-        }
+        mark_holes(&mut stored, &block);
         if block.listing.lacks_part(&survey.found.dir) {
             mark(&mut stored.findings, Kind::Unreadable);
         }
@@ -176,7 +174,9 @@ impl Pipeline<'_> {
             files: own.cloned().collect(),
             findings,
         };
-        self.complete(&now, &block, held)
+        let mut stored = self.complete(&now, &block, held)?;
+        mark_holes(&mut stored, &block);
+        Ok(stored)
     }
 
     /// Whether the verdict on the stored block, that it is sound, is still true of it: its `meta.json` says the same, and nothing that a start
@@ -530,13 +530,15 @@ fn mark(findings: &mut FindingCounts, kind: Kind) {
     }
 }
 
+/// Says of a block that pages of it could not be read, and are archived as zeros.
+fn mark_holes(stored: &mut StoredBlock, block: &OpenBlock) {
+    if block.files.iter().any(SourceFile::has_holes) {
+        mark(&mut stored.findings, Kind::PageUnreadable);
+    }
+}
+
 /// The findings in the words of a manifest.
 pub(super) fn count(findings: &Findings) -> FindingCounts {
-    let mut counts = FindingCounts::default();
-    for (kind, count) in findings.counts() {
-        let severity = kind.severity().to_string();
-        *counts.by_severity.entry(severity).or_default() += count;
-        counts.by_kind.insert(kind.id().to_owned(), count);
-    }
-    counts
+    let counts = findings.counts();
+    FindingCounts::of(counts.map(|(kind, count)| (kind.id(), kind.severity().to_string(), count)))
 }

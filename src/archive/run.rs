@@ -43,8 +43,8 @@ const POLL: Duration = Duration::from_millis(50);
 /// How often the logs are opened anew because one was cut short while it was being read.
 const MAX_LOG_TRIES: usize = 3;
 
-/// How often blocks are stored anew because objects turn out to be damaged while others are stored.
-const MAX_DISTRUST: usize = 4;
+/// How often blocks are stored anew because objects turn out to be damaged while others are stored. Each time it is other objects.
+const MAX_DISTRUST: usize = 16;
 
 /// How many archives are looked at for those of other sources.
 const MAX_OTHERS: usize = 50;
@@ -265,13 +265,7 @@ impl Run<'_> {
             let blocks = self.look(harvest)?;
             self.store_blocks(blocks, harvest)?;
         }
-        for _ in 0..MAX_DISTRUST {
-            if !self.distrust_suspects(harvest) {
-                break;
-            }
-            let blocks = self.look(harvest)?;
-            self.store_blocks(blocks, harvest)?;
-        }
+        self.store_distrusted(harvest)?;
         self.progress.end();
         Ok(wal)
     }
@@ -469,27 +463,45 @@ impl Run<'_> {
         }
     }
 
-    /// Marks what turned out to be damaged while blocks were stored, and lets go of captured blocks that rely on it; whether there
-    /// were any.
-    fn distrust_suspects(&self, harvest: &mut Harvest) -> bool {
+    /// Stores blocks anew that rely on what turned out to be damaged while others were stored, until none does.
+    fn store_distrusted(&self, harvest: &mut Harvest) -> Result<()> {
+        for _ in 0..MAX_DISTRUST {
+            let relying = self.distrust_suspects(harvest);
+            if relying.is_empty() {
+                return Ok(());
+            }
+            harvest.blocks.retain(|ulid, _| !relying.contains(ulid));
+            let blocks = self.look(harvest)?;
+            self.store_blocks(blocks, harvest)?;
+        }
+        for ulid in self.distrust_suspects(harvest) {
+            harvest.problems.push(format!(
+                "block {ulid} rests on objects that are damaged, and so did what it was stored anew on, {MAX_DISTRUST} times: is the disk of \
+                 the repository sound? What is damaged is marked, and the next run stores the block anew"
+            ));
+        }
+        Ok(())
+    }
+
+    /// Marks what turned out to be damaged while blocks were stored, and gives the captured blocks that rely on it.
+    fn distrust_suspects(&self, harvest: &mut Harvest) -> BTreeSet<Ulid> {
         let suspects = std::mem::take(&mut harvest.suspects);
         let suspects = suspects
             .into_inner()
             .unwrap_or_else(PoisonError::into_inner);
         for (object, found) in &suspects {
             let store = self.repository.store();
-            // Without a mark the next run finds it again.
+            // Without a mark the archives that name it have to wait for a check that reads it.
             let _ = damage::mark(store, object, found, harvest.time);
             self.progress
                 .remark(&format_args!("object {object} is damaged: {found}"));
         }
         harvest.known.distrust(suspects.keys());
-        let before = harvest.blocks.len();
-        harvest.blocks.retain(|_, block| {
-            let mut objects = block.stored.objects();
-            !objects.any(|object| suspects.contains_key(&object.name))
+        let blocks = harvest.stored().filter(|block| {
+            let mut objects = block.objects();
+            objects.any(|object| suspects.contains_key(&object.name))
         });
-        harvest.blocks.len() < before
+        blocks.map(|block| block.ulid).collect()
     }
 
     /// Where the block `ulid` lies, or would.

@@ -833,10 +833,12 @@ fn an_object_that_the_disk_cannot_read_is_damaged_and_stored_anew() {
         let repository = Repository::open(Arc::new(faulty.clone())).unwrap();
         let checked = |marks: bool| {
             let mut report = check(&faulty, Depth::ReadAll, &Silent).unwrap();
-            settle(&repository, &mut report).unwrap();
-            if marks {
-                leave_marks(&repository, &report, 1_795_312_000_000).unwrap();
-            }
+            settle(&repository, &mut report, |report| {
+                if marks {
+                    leave_marks(&repository, report, 1_795_312_000_000).unwrap();
+                }
+            })
+            .unwrap();
             report
         };
         // It is found by the backup, or by a check before.
@@ -851,6 +853,47 @@ fn an_object_that_the_disk_cannot_read_is_damaged_and_stored_anew() {
         let after = checked(true);
         assert!(!after.has_problems(), "{bad}: {:#?}", after.findings);
     }
+}
+
+#[test]
+fn what_rots_as_soon_as_it_is_written_is_marked_and_named() {
+    const TWIN: &str = "01M7ZT0000000000000000TW1N";
+    let bench = Bench::of("blocks/parents-three");
+    let cache = tempfile::tempdir().unwrap();
+    let run = |hooks: &dyn Hooks| {
+        let cache = Some(cache.path().to_owned());
+        bench
+            .run_with(Arc::new(bench.store.clone()), hooks, cache)
+            .unwrap()
+    };
+    let block = bench.blocks().remove(0);
+    for other in bench.blocks().into_iter().skip(1) {
+        fs::remove_dir_all(bench.path(&other)).unwrap();
+    }
+    run(&NoHooks);
+    copy(&bench.path(&block), &bench.path(TWIN));
+    let meta = bench.path(TWIN).join("meta.json");
+    let text = fs::read_to_string(&meta).unwrap();
+    fs::write(meta, text.replace(&block, TWIN)).unwrap();
+    let store: &dyn Store = &bench.store;
+    let rot = At(|moment| {
+        if !matches!(moment, Moment::BlockOpened(_)) {
+            return;
+        }
+        for (name, bytes) in store.list("").unwrap() {
+            if name.as_str().contains(".pack") {
+                let mut content = store.get(&name, bytes).unwrap();
+                let middle = content.len() / 2;
+                content[middle] = content[middle].wrapping_add(1);
+                store.delete(&name).unwrap();
+                store.put(&name, &content).unwrap();
+            }
+        }
+    });
+    let report = run(&rot);
+    assert_eq!(ulids(&report.archive), [block, TWIN.to_owned()]);
+    let named = report.problems.iter().filter(|it| it.contains("rests on"));
+    assert_eq!(named.count(), 1, "{:?}", report.problems);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use super::commands;
-use super::state::explain;
+use super::state::{StateArgs, explain};
 use crate::error::Result;
 use crate::repository::{Repository, SourceFilter};
 use crate::store::{Location, Store, refuse_remote};
@@ -134,19 +134,38 @@ impl RepoArgs {
     pub(crate) fn open(&self) -> Result<Repository> {
         open_repository(&self.location)
     }
+
+    /// The repository, which must exist and be the one that is remembered to be there: for whoever changes it.
+    pub(crate) fn open_own(&self, state: &StateArgs) -> Result<Repository> {
+        let repository = open(&self.location)?;
+        state.refuse_other(&self.location, &repository)?;
+        Ok(repository)
+    }
+}
+
+/// Opens the repository at `location`, and says on standard error if another one was there before.
+pub(crate) fn open_repository(location: &Location) -> Result<Repository> {
+    let repository = open(location)?;
+    // Who cannot read what is remembered can read the repository all the same.
+    if let Ok(Some(other)) = StateArgs::of_environment().other(location, &repository) {
+        say(&other);
+    }
+    Ok(repository)
 }
 
 /// Opens the repository at `location`, and says so on standard error if that had to be done without its descriptor.
-pub(crate) fn open_repository(location: &Location) -> Result<Repository> {
+fn open(location: &Location) -> Result<Repository> {
     let repository = Repository::open(location.store()).map_err(|e| explain(location, e))?;
     if let Some(trouble) = repository.trouble() {
-        let mut out = std::io::stderr().lock();
-        let _ = writeln!(
-            out,
-            "narthex: {trouble}; going on without it: narthex repair writes it anew"
-        );
+        say(&format!(
+            "{trouble}; going on without it: narthex repair writes it anew"
+        ));
     }
     Ok(repository)
+}
+
+fn say(what: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "narthex: {what}");
 }
 
 /// A path that is written to: not what looks like another machine or a service.

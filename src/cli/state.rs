@@ -26,7 +26,8 @@ pub(crate) struct StateArgs {
     /// [default: what systemd's `StateDirectory=` says, or narthex in `$XDG_STATE_HOME` or ~/.local/state, or /var/lib/narthex]
     #[arg(long, value_name = "DIR", env = "NARTHEX_STATE_DIR", value_parser = super::args::local_path())]
     state_dir: Option<PathBuf>,
-    /// Take what lies at REPO for right although another repository was there before; if nothing does, a new one is made
+    /// Take what lies at REPO for right although another repository was there before; a backup remembers it then, and makes a new one if nothing is
+    /// there
     #[arg(long)]
     accept_repository: bool,
 }
@@ -43,12 +44,10 @@ struct Remembered {
 
 /// What went wrong with the repository at `location`; where there is none, also which one is remembered to have been there.
 pub(crate) fn explain(location: &Location, error: Error) -> Error {
-    let state = StateArgs {
-        state_dir: std::env::var_os("NARTHEX_STATE_DIR").map(PathBuf::from),
-        accept_repository: false,
-    };
     let known = match error.kind() {
-        ErrorKind::NotFound => state.known(location).unwrap_or_default(),
+        ErrorKind::NotFound => StateArgs::of_environment()
+            .known(location)
+            .unwrap_or_default(),
         _ => Vec::new(),
     };
     match known.last() {
@@ -60,6 +59,14 @@ pub(crate) fn explain(location: &Location, error: Error) -> Error {
 }
 
 impl StateArgs {
+    /// For commands that have no such options.
+    pub(crate) fn of_environment() -> Self {
+        StateArgs {
+            state_dir: std::env::var_os("NARTHEX_STATE_DIR").map(PathBuf::from),
+            accept_repository: false,
+        }
+    }
+
     /// Refuses to take the place `location`, which holds no repository, for one that never held any.
     pub(crate) fn refuse_vacant(&self, location: &Location) -> Result<()> {
         match self.known(location)?.last() {
@@ -76,19 +83,32 @@ impl StateArgs {
         Ok(self.known(location)?.pop())
     }
 
-    /// Refuses a repository at a place where others were before, and this one was not. One that has lost its descriptor, and of which nothing tells which it
-    /// is, may be the one that was there.
-    pub(crate) fn refuse_other(&self, location: &Location, repository: &Repository) -> Result<()> {
+    /// What is to be said of a repository at a place where others were before, and this one was not. One that has lost its descriptor, and of which
+    /// nothing tells which it is, may be the one that was there.
+    pub(crate) fn other(
+        &self,
+        location: &Location,
+        repository: &Repository,
+    ) -> Result<Option<String>> {
         let id = &repository.descriptor().id;
         let known = self.known(location)?;
-        match known.last() {
-            Some(last) if !self.accept_repository && !id.is_empty() && !known.contains(id) => {
-                Err(Error::refused(format!(
-                    "repository {last} was in {location} before, and now another one is there, {id}: is the right disk mounted? If it is \
-                     meant, --accept-repository says so, once"
-                )))
-            }
-            _ => Ok(()),
+        let last = known
+            .last()
+            .filter(|_| !self.accept_repository && !id.is_empty() && !known.contains(id));
+        Ok(last.map(|last| {
+            format!(
+                "repository {last} was in {location} before, and now another one is there, {id}: is the right disk mounted?"
+            )
+        }))
+    }
+
+    /// Refuses a repository at a place where others were before, and this one was not.
+    pub(crate) fn refuse_other(&self, location: &Location, repository: &Repository) -> Result<()> {
+        match self.other(location, repository)? {
+            Some(other) => Err(Error::refused(format!(
+                "{other} If it is meant, --accept-repository says so"
+            ))),
+            None => Ok(()),
         }
     }
 

@@ -35,7 +35,11 @@ const MAX_TRIES: usize = 4;
 pub type PackList = Vec<(ObjectName, u64)>;
 
 /// Finds out how segments and index of `block` come back: from its `own_packs`, if all are there, by its `own` recipe or without it; or from the packs of
-/// blocks that hold all its samples, `others`. What cannot be read here may be read elsewhere.
+/// blocks that hold all its samples, `others`. What cannot be read here may be read elsewhere. `None` when they come back from nothing.
+///
+/// # Errors
+///
+/// When they come back from nothing that could be read: the first failure.
 pub fn derive(
     store: &dyn Store,
     cache: &Cache,
@@ -43,17 +47,22 @@ pub fn derive(
     own: Option<&(Recipe, Splice)>,
     own_packs: Option<PackList>,
     others: impl Iterator<Item = PackList>,
-) -> Option<(Extracted, PackList)> {
+) -> Result<Option<(Extracted, PackList)>> {
+    let mut first = None;
     let own_packs = own_packs.filter(|packs| !packs.is_empty());
     let own_packs = own_packs.into_iter().map(|packs| (packs, true));
     let others = others.filter(|packs| !packs.is_empty());
     let others = others.take(MAX_TRIES).map(|packs| (packs, false));
     for (packs, are_own) in own_packs.chain(others) {
-        if let Ok(Some(found)) = extract_block(store, cache, block, own, &packs, are_own) {
-            return Some((found, packs));
+        match extract_block(store, cache, block, own, &packs, are_own) {
+            Ok(Some(found)) => return Ok(Some((found, packs))),
+            Ok(None) => {}
+            Err(error) => {
+                first.get_or_insert(error);
+            }
         }
     }
-    None
+    first.map_or(Ok(None), Err)
 }
 
 /// Finds out how segments and index of `block` come back from `packs`, as all their chunks of its time; or, if they are what its `own` packs were, as it did from
@@ -93,7 +102,7 @@ fn extract_block(
             .iter()
             .map(|segment| segment.chunks)
             .collect();
-        if let Some(Attempt::Same(extracted)) = rebuilding.attempt(splice, &counts) {
+        if let Ok(Some(Attempt::Same(extracted))) = rebuilding.attempt(splice, &counts) {
             return Ok(Some(extracted));
         }
     }
@@ -104,24 +113,28 @@ fn extract_block(
     let Some(found) = extract(&opened, range, &sizes, known.as_ref())? else {
         return Ok(None);
     };
+    let mut first = None;
     for splice in found
         .splices
         .iter()
         .filter(|splice| Recipe::can_have(splice))
     {
         match rebuilding.attempt(splice, &found.segments) {
-            Some(Attempt::Same(extracted)) => {
+            Ok(Some(Attempt::Same(extracted))) => {
                 return Ok(Some(Extracted {
                     samples: Some(found.samples),
                     ..extracted
                 }));
             }
             // The symbols change nothing about that.
-            Some(Attempt::OtherSegments) => return Ok(None),
-            None => {}
+            Ok(Some(Attempt::OtherSegments)) => return Ok(None),
+            Ok(None) => {}
+            Err(error) => {
+                first.get_or_insert(error);
+            }
         }
     }
-    Ok(None)
+    first.map_or(Ok(None), Err)
 }
 
 /// A block that is rebuilt by way of trial.
@@ -138,17 +151,17 @@ enum Attempt {
 }
 
 impl Rebuilding<'_> {
-    /// Rebuilds the block; `None` when that cannot be done, or makes another index.
-    fn attempt(&self, splice: &Splice, counts: &[u64]) -> Option<Attempt> {
+    /// Rebuilds the block; `None` when that makes another index.
+    fn attempt(&self, splice: &Splice, counts: &[u64]) -> Result<Option<Attempt>> {
         for generation in [Generation::LabelIndices, Generation::Plain] {
             let mut sums = Sums(vec![Sum::default(); self.segments.len()]);
             let mut sum = Sum::default();
             let out: &mut dyn Write = &mut sum;
             let out = Some((generation, out));
-            unpack(self.opened, splice, counts, &mut sums, out, &|_| ()).ok()?;
+            unpack(self.opened, splice, counts, &mut sums, out, &|_| ())?;
             let mut same = self.segments.iter().zip(&sums.0);
             if !same.all(|(file, sum)| sum.is(file)) {
-                return Some(Attempt::OtherSegments);
+                return Ok(Some(Attempt::OtherSegments));
             }
             if !sum.is(self.index) {
                 continue;
@@ -160,14 +173,14 @@ impl Rebuilding<'_> {
             });
             let names = self.packs.iter().map(|(name, _)| name.clone()).collect();
             let files = self.segments.iter().chain([&self.index]);
-            return Some(Attempt::Same(Extracted {
+            return Ok(Some(Attempt::Same(Extracted {
                 recipe: Recipe::new(names, splice, Some(generation), recipes.collect()),
                 splice: splice.clone(),
                 files: files.map(|file| packed(file)).collect(),
                 samples: None,
-            }));
+            })));
         }
-        None
+        Ok(None)
     }
 }
 

@@ -39,6 +39,8 @@ const STEP: u64 = 4 << 20;
 pub(super) struct Rebuilt {
     /// The archive; `None` when nothing whole is left.
     pub(super) archive: Option<Archive>,
+    /// Those of its blocks that no archive names. What is wrong with them is not known yet.
+    pub(super) new: BTreeSet<Ulid>,
     /// Objects that could not be used, and why.
     pub(super) unused: BTreeMap<ObjectName, String>,
 }
@@ -59,15 +61,20 @@ pub(super) fn rebuild(
     let free = free_objects(catalog);
     let blocks = rebuild_blocks(repository.store(), catalog, &free, &mut unused);
     let wal = rebuild_logs(repository.store(), catalog, &free, lost, &mut unused);
+    let new = blocks.iter().map(|block| block.ulid).collect();
     let is_empty = blocks.is_empty() && wal.is_none();
     let archive = (!is_empty).then(|| archive(repository, catalog, lost, blocks, wal));
-    Rebuilt { archive, unused }
+    Rebuilt {
+        archive,
+        new,
+        unused,
+    }
 }
 
 /// Objects that no archive needs, by what they stand in for.
 fn free_objects(catalog: &Catalog) -> Ways {
     let mut all = Ways::new();
-    for name in catalog.listed.keys().filter(|name| is_data(name)) {
+    for name in catalog.stock.listed.keys().filter(|name| is_data(name)) {
         let replaced = original(name).unwrap_or_else(|| name.clone());
         all.entry(replaced).or_default().push(name.clone());
     }

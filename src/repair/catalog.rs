@@ -4,10 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::Result;
 use crate::model::{Millis, Ulid};
-use crate::repository::damage::Damage;
+use crate::repository::stock::Stock;
 use crate::repository::{
-    Archive, Archives, Damaged, Mended, Repository, StoredBlock, StoredObject, StoredWal,
-    recipe_packs,
+    Archive, Archives, Damaged, Repository, StoredBlock, StoredObject, StoredWal, recipe_packs,
 };
 use crate::store::{ObjectName, Store};
 
@@ -17,11 +16,7 @@ pub struct Catalog {
     pub(super) archives: Vec<Archive>,
     /// Manifests that could not be read.
     pub(super) unread: Vec<Damaged>,
-    pub(super) listed: BTreeMap<ObjectName, u64>,
-    pub(super) mended: Mended,
-    pub(super) damage: Damage,
-    /// The packs of replacements that are recipes.
-    recipes: BTreeMap<ObjectName, Vec<ObjectName>>,
+    pub(super) stock: Stock,
     /// Where each block is: positions of archives, and in them.
     by_ulid: BTreeMap<Ulid, Vec<(usize, usize)>>,
     /// Who needs each object: positions of archives and of blocks in them, or of no block for the logs.
@@ -65,23 +60,13 @@ impl Catalog {
     ///
     /// As [`Catalog::read`].
     pub fn look_again(&mut self, repository: &Repository) -> Result<()> {
-        let store = repository.store();
-        self.listed = repository.data_objects()?.into_iter().collect();
-        self.mended = Mended::list(store)?;
-        self.damage = Damage::list(store)?;
-        self.recipes = BTreeMap::new();
-        for name in self.mended.names() {
-            // One that cannot be read stands in for nothing.
-            if let Ok(packs) = recipe_packs(store, name) {
-                self.recipes.insert(name.clone(), packs);
-            }
-        }
+        self.stock = Stock::look(repository)?;
         Ok(())
     }
 
-    /// Whether `object` cannot be relied on: it has a mark of damage, or is gone, or not as long as it should be.
+    /// Whether `object` cannot be relied on: [`Stock::is_spoiled`].
     pub(super) fn is_spoiled(&self, object: &StoredObject) -> bool {
-        self.damage.contains(&object.name) || self.listed.get(&object.name) != Some(&object.bytes)
+        self.stock.is_spoiled(object)
     }
 
     /// Every object that some archive needs, that cannot be relied on, and that nothing stands in for.
@@ -97,21 +82,16 @@ impl Catalog {
 
     /// Whether something stands in for the object that can be relied on.
     fn is_mended(&self, object: &ObjectName) -> bool {
-        let mut mended = self.mended.of_object(object).iter();
-        mended.any(|(name, _)| {
-            let packs = self.recipes.get(name);
-            let is_there = |pack: &ObjectName| {
-                let mut words = self.descriptions(pack);
-                self.listed.contains_key(pack)
-                    && !self.damage.contains(pack)
-                    && !words.any(|word| self.is_spoiled(word))
-            };
-            !self.damage.contains(name) && packs.is_some_and(|packs| packs.iter().all(is_there))
-        })
+        self.stock.is_mended(object, &|pack| self.is_bad(pack))
     }
 
-    /// Every block that rests on something spoiled which nothing stands in for, once for each way it is stored; and which of it is
-    /// spoiled.
+    /// Whether some archive expects another object than the one that lies there.
+    pub(super) fn is_bad(&self, object: &ObjectName) -> bool {
+        let mut words = self.descriptions(object);
+        words.any(|word| self.is_spoiled(word))
+    }
+
+    /// Every block that rests on something spoiled which nothing stands in for, once for each way it is stored; and what that is.
     pub(super) fn broken_blocks(&self) -> Vec<(&StoredBlock, Vec<&StoredObject>)> {
         let mut seen = BTreeSet::new();
         let mut broken = Vec::new();
@@ -120,18 +100,9 @@ impl Catalog {
             if !seen.insert((block.ulid, objects)) {
                 continue;
             }
-            let spoiled = block.objects().filter(|object| self.is_spoiled(object));
-            let spoiled: Vec<_> = spoiled.collect();
-            let is_whole = self.is_mended(&block.object.name);
-            let mut left = spoiled.iter().filter(|object| {
-                if block.sidecar.as_ref() == Some(**object) {
-                    !self.is_mended(&object.name)
-                } else {
-                    !is_whole
-                }
-            });
-            if left.next().is_some() {
-                broken.push((block, spoiled));
+            let left = self.stock.broken_of(block, &|pack| self.is_bad(pack));
+            if !left.is_empty() {
+                broken.push((block, left));
             }
         }
         broken
@@ -154,7 +125,7 @@ impl Catalog {
 
     /// Whether `object`, or a pack of the recipe in it, has a mark of damage.
     pub(super) fn is_marked(&self, store: &dyn Store, object: &ObjectName) -> bool {
-        let is_marked = |name: &ObjectName| self.damage.contains(name);
+        let is_marked = |name: &ObjectName| self.stock.damage.contains(name);
         let mut packs = recipe_packs(store, object).unwrap_or_default().into_iter();
         is_marked(object) || packs.any(|pack| is_marked(&pack))
     }

@@ -9,7 +9,7 @@ use std::io::Write as _;
 
 use super::catalog::Catalog;
 use crate::dense::{Cache, Extracted, Recipe, SPLICE_FILE, derive};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::pack::Splice;
 use crate::progress::{Progress, Silent};
 use crate::repository::lineage::atoms;
@@ -69,20 +69,29 @@ pub fn mend(
             mended: copied,
             ..Mending::default()
         },
+        trouble: None,
     };
-    for (block, spoiled) in &broken {
+    for (block, mut spoiled) in broken {
         if live.iter().any(|live| is_same_block(live, block)) && mender.stands_in(block)? {
-            continue;
+            spoiled.retain(|object| block.sidecar.as_ref() == Some(*object));
         }
-        let names: Vec<_> = spoiled.iter().map(|object| object.name.as_str()).collect();
-        let names = names.join(", ");
+        mender.trouble = None;
+        let mended = mender.mend_block(block, &spoiled)?;
+        let (mended, left): (Vec<_>, Vec<_>) = spoiled
+            .into_iter()
+            .partition(|object| mended.contains(object));
         let ulid = block.ulid;
-        if mender.mend_block(block, spoiled)? {
+        if !mended.is_empty() {
+            let names = list(&mended);
             let note = format!("block {ulid} of older archives is mended: {names}");
             progress.remark(&note);
             mender.mending.mended.push(note);
-        } else {
-            mender.mending.left.push(format!("block {ulid}: {names}"));
+        }
+        if !left.is_empty() {
+            let names = list(&left);
+            let why = mender.why_left();
+            let note = format!("block {ulid}: {names}: {why}");
+            mender.mending.left.push(note);
         }
     }
     if !mender.mending.left.is_empty() {
@@ -102,11 +111,16 @@ fn copy_misplaced(store: &dyn Store, catalog: &Catalog) -> Result<Vec<(ObjectNam
     for object in catalog.spoiled_objects() {
         let (name, wanted) = (&object.name, object.bytes);
         let is_longer = catalog
+            .stock
             .listed
             .get(name)
             .is_some_and(|found| *found > wanted);
-        let own = catalog.listed.get_key_value(name).filter(|_| is_longer);
-        let same_size = catalog.listed.iter();
+        let own = catalog
+            .stock
+            .listed
+            .get_key_value(name)
+            .filter(|_| is_longer);
+        let same_size = catalog.stock.listed.iter();
         let same_size = same_size.filter(|(other, bytes)| **bytes == wanted && *other != name);
         let found = own.into_iter().chain(same_size).find(|(other, _)| {
             let digest = digests
@@ -115,7 +129,7 @@ fn copy_misplaced(store: &dyn Store, catalog: &Catalog) -> Result<Vec<(ObjectNam
             *digest == Some(object.sha256)
         });
         if let Some((from, _)) = found
-            && copy(store, from, wanted, &mended_object(name)?)?
+            && copy(store, from, object, &mended_object(name)?)?
         {
             copied.push((name.clone(), from.clone()));
         }
@@ -137,19 +151,29 @@ fn digest_of(store: &dyn Store, name: &ObjectName, bytes: u64) -> Result<Digest>
     Ok(sha256.finish())
 }
 
-/// Copies the first `bytes` of an object; whether all of them could be read.
-fn copy(store: &dyn Store, from: &ObjectName, bytes: u64, to: &ObjectName) -> Result<bool> {
+/// Copies what `object` should be from the beginning of `from`; whether it came out right. Nothing is published otherwise.
+fn copy(
+    store: &dyn Store,
+    from: &ObjectName,
+    object: &StoredObject,
+    to: &ObjectName,
+) -> Result<bool> {
     let mut pending = store.create(to)?;
+    let mut sha256 = Hasher::default();
     let mut offset = 0;
-    while offset < bytes {
-        let end = bytes.min(offset + STEP);
+    while offset < object.bytes {
+        let end = object.bytes.min(offset + STEP);
         let Ok(content) = store.get_range(from, offset..end) else {
             return Ok(false);
         };
+        sha256.update(&content);
         pending
             .write_all(&content)
             .map_err(|e| write_error(to, e))?;
         offset = end;
+    }
+    if sha256.finish() != object.sha256 {
+        return Ok(false);
     }
     pending.publish()?;
     Ok(true)
@@ -161,13 +185,15 @@ struct Mender<'a> {
     cache: &'a Cache,
     live: &'a [&'a StoredBlock],
     mending: Mending,
+    /// What could not be read while a block was mended, although it may be sound.
+    trouble: Option<Error>,
 }
 
 impl Mender<'_> {
     /// Whether the same block, stored anew in this run, already has objects that stand in for those of `block`; if its recipe can, it is
     /// made to.
     fn stands_in(&mut self, block: &StoredBlock) -> Result<bool> {
-        let mended = self.catalog.mended.of_object(&block.object.name);
+        let mended = self.catalog.stock.mended.of_object(&block.object.name);
         let live = self.live.iter().find(|live| is_same_block(live, block));
         let Some(live) = live else {
             return Ok(false);
@@ -195,48 +221,90 @@ impl Mender<'_> {
         Ok(true)
     }
 
-    /// Makes replacements for what is spoiled of `block`; whether that was possible.
-    fn mend_block(&mut self, block: &StoredBlock, spoiled: &[&StoredObject]) -> Result<bool> {
-        let is_spoiled = |object: &StoredObject| spoiled.iter().any(|other| **other == *object);
-        let sidecar = block.sidecar.as_ref().filter(|sidecar| is_spoiled(sidecar));
-        let needs_rest = is_spoiled(&block.object) || block.packs.iter().any(is_spoiled);
+    /// Keeps an error if what it is about may be sound all the same.
+    fn note(&mut self, error: Error) {
+        if matches!(error.kind(), ErrorKind::Io | ErrorKind::Unsupported) {
+            self.trouble.get_or_insert(error);
+        }
+    }
+
+    /// Why a block could not be mended.
+    fn why_left(&mut self) -> String {
+        match self.trouble.take() {
+            None => "nothing in the repository holds it".to_owned(),
+            Some(error) if error.kind() == ErrorKind::Unsupported => format!(
+                "nothing that this narthex can read holds it ({}): a newer one may mend it",
+                error.chain()
+            ),
+            Some(error) => format!(
+                "nothing that could be read holds it ({}): where that was a passing failure, try again",
+                error.chain()
+            ),
+        }
+    }
+
+    /// Makes replacements for what is `spoiled` of `block`. Gives the objects for which that was possible.
+    fn mend_block<'o>(
+        &mut self,
+        block: &StoredBlock,
+        spoiled: &[&'o StoredObject],
+    ) -> Result<Vec<&'o StoredObject>> {
+        let spoiled = spoiled.iter().copied();
+        let (sidecar, rest): (Vec<_>, Vec<_>) =
+            spoiled.partition(|object| block.sidecar.as_ref() == Some(*object));
+        let mut mended = Vec::new();
         let mut samples = [block.samples, 0];
-        if needs_rest {
-            let Some(extracted) = self.extract(block) else {
-                return Ok(false);
-            };
-            samples = extracted.samples.unwrap_or(samples);
-            let own: Vec<_> = block.files.iter().filter(|file| !file.sidecar).collect();
-            let whole = own.into_iter().filter(|file| {
-                let mut files = extracted.files.iter();
-                !files.any(|other| other.name == file.name)
-            });
-            let mut contents = Vec::new();
-            for file in whole {
-                let Some(content) = self.small_file(block, file, samples) else {
-                    return Ok(false);
-                };
-                contents.push((file.name.clone(), content));
-            }
-            if !extracted.splice.is_plain() {
-                let bytes = extracted.splice.to_bytes();
-                contents.push((FilePath::new(SPLICE_FILE)?, bytes));
-            }
-            contents.push((FilePath::new(RECIPE_FILE)?, extracted.recipe.to_bytes()?));
-            self.publish(block, &block.object.name, &contents)?;
-            self.mending.objects.extend(extracted.recipe.packs);
+        if !rest.is_empty()
+            && let Some(found) = self.mend_rest(block)?
+        {
+            samples = found;
+            mended.extend(rest);
         }
-        if let Some(sidecar) = sidecar {
-            let mut contents = Vec::new();
-            for file in block.files_from(sidecar) {
-                let Some(content) = self.small_file(block, file, samples) else {
-                    return Ok(false);
-                };
-                contents.push((file.name.clone(), content));
+        for sidecar in sidecar {
+            if let Some(contents) = self.small_files(block, block.files_from(sidecar), samples) {
+                self.publish(block, &sidecar.name, &contents)?;
+                mended.push(sidecar);
             }
-            self.publish(block, &sidecar.name, &contents)?;
         }
-        Ok(true)
+        Ok(mended)
+    }
+
+    /// Makes a replacement for all of `block` but its sidecar, if that is possible. Gives its samples of floats and of histograms.
+    fn mend_rest(&mut self, block: &StoredBlock) -> Result<Option<[u64; 2]>> {
+        let Some(extracted) = self.extract(block) else {
+            return Ok(None);
+        };
+        let samples = extracted.samples.unwrap_or([block.samples, 0]);
+        let whole = block.files.iter().filter(|file| {
+            let mut files = extracted.files.iter();
+            !file.sidecar && !files.any(|other| other.name == file.name)
+        });
+        let Some(mut contents) = self.small_files(block, whole, samples) else {
+            return Ok(None);
+        };
+        if !extracted.splice.is_plain() {
+            let bytes = extracted.splice.to_bytes();
+            contents.push((FilePath::new(SPLICE_FILE)?, bytes));
+        }
+        contents.push((FilePath::new(RECIPE_FILE)?, extracted.recipe.to_bytes()?));
+        self.publish(block, &block.object.name, &contents)?;
+        self.mending.objects.extend(extracted.recipe.packs);
+        Ok(Some(samples))
+    }
+
+    /// The contents of files that are not rebuilt, if all of them are found.
+    fn small_files<'f>(
+        &mut self,
+        block: &StoredBlock,
+        files: impl Iterator<Item = &'f StoredFile>,
+        samples: [u64; 2],
+    ) -> Option<Vec<(FilePath, Vec<u8>)>> {
+        let mut contents = Vec::new();
+        for file in files {
+            let content = self.small_file(block, file, samples)?;
+            contents.push((file.name.clone(), content));
+        }
+        Some(contents)
     }
 
     fn publish(
@@ -260,17 +328,20 @@ impl Mender<'_> {
 
     /// How index and segments come back: from the block's own packs, if these are sound; or from those of a block that holds all its
     /// samples.
-    fn extract(&self, block: &StoredBlock) -> Option<Extracted> {
+    fn extract(&mut self, block: &StoredBlock) -> Option<Extracted> {
         let recipe = self.recipe_of(block);
+        let recipe = recipe.map_err(|error| self.note(error)).ok();
         let is_usable = |pack: &StoredObject| !self.catalog.is_spoiled(pack);
         let own = block.packs.iter().map(|pack| {
             if is_usable(pack) {
                 return Some((pack.name.clone(), pack.bytes));
             }
             // The same bytes, most likely; what comes out is proved.
-            let mut mended = self.catalog.mended.of_object(&pack.name).iter();
+            let mut mended = self.catalog.stock.mended.of_object(&pack.name).iter();
             mended
-                .find(|(name, bytes)| *bytes == pack.bytes && !self.catalog.damage.contains(name))
+                .find(|(name, bytes)| {
+                    *bytes == pack.bytes && !self.catalog.stock.damage.contains(name)
+                })
                 .cloned()
         });
         let own = own.collect::<Option<Vec<_>>>();
@@ -287,21 +358,27 @@ impl Mender<'_> {
         });
         let others = others.map(|other| names(&other.packs));
         let found = derive(self.store, self.cache, block, recipe.as_ref(), own, others);
-        found.map(|(extracted, _)| extracted)
+        match found {
+            Ok(found) => found.map(|(extracted, _)| extracted),
+            Err(error) => {
+                self.note(error);
+                None
+            }
+        }
     }
 
     /// How a block follows from its own packs, if that can still be read.
-    fn recipe_of(&self, block: &StoredBlock) -> Option<(Recipe, Splice)> {
+    fn recipe_of(&self, block: &StoredBlock) -> Result<(Recipe, Splice)> {
         let root = Root::Block(block.ulid);
-        let mut object = Object::open(self.store, &block.object.name, root).ok()?;
-        let recipe = Recipe::read(&mut object).ok()?;
-        let splice = recipe.read_splice(&mut object).ok()?;
-        Some((recipe, splice))
+        let mut object = Object::open(self.store, &block.object.name, root)?;
+        let recipe = Recipe::read(&mut object)?;
+        let splice = recipe.read_splice(&mut object)?;
+        Ok((recipe, splice))
     }
 
     /// The content of a file that is not rebuilt from packs, from any object that still has it; or as Prometheus would write it.
     fn small_file(
-        &self,
+        &mut self,
         block: &StoredBlock,
         wanted: &StoredFile,
         samples: [u64; 2],
@@ -309,7 +386,8 @@ impl Mender<'_> {
         if wanted.bytes > MAX_SMALL {
             return None;
         }
-        let words = self.catalog.words(block.ulid);
+        let catalog = self.catalog;
+        let words = catalog.words(block.ulid);
         let live = self.live.iter().filter(|live| live.ulid == block.ulid);
         let words = std::iter::once(block).chain(live.copied()).chain(words);
         let mut seen = BTreeSet::new();
@@ -317,18 +395,20 @@ impl Mender<'_> {
             if !seen.insert(&object.name) {
                 continue;
             }
-            let mended = self.catalog.mended.of_object(&object.name).iter();
+            let mended = catalog.stock.mended.of_object(&object.name).iter();
             for name in std::iter::once(&object.name).chain(mended.map(|(name, _)| name)) {
-                // What cannot be read here may be read elsewhere.
-                if let Ok(Some(content)) = self.read_small(block, name, wanted) {
-                    return Some(content);
+                match self.read_small(block, name, wanted) {
+                    Ok(Some(content)) => return Some(content),
+                    Ok(None) => {}
+                    // What cannot be read here may be read elsewhere.
+                    Err(error) => self.note(error),
                 }
             }
         }
         if wanted.name.as_str() != "meta.json" {
             return guess_empty(wanted);
         }
-        let range_of = |ulid| self.catalog.range_of(ulid);
+        let range_of = |ulid| catalog.range_of(ulid);
         guess(block, wanted, samples, &range_of)
     }
 
@@ -349,6 +429,11 @@ impl Mender<'_> {
     }
 }
 
+fn list(objects: &[&StoredObject]) -> String {
+    let names: Vec<_> = objects.iter().map(|object| object.name.as_str()).collect();
+    names.join(", ")
+}
+
 fn names(packs: &[StoredObject]) -> Vec<(ObjectName, u64)> {
     let packs = packs.iter();
     packs.map(|pack| (pack.name.clone(), pack.bytes)).collect()
@@ -361,4 +446,45 @@ fn is_same_block(a: &StoredBlock, b: &StoredBlock) -> bool {
         files.map(|file| (file.name.clone(), file.sha256)).collect()
     };
     a.ulid == b.ulid && files(a) == files(b)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::repository::ArchiveId;
+    use crate::repository::{PORTABLE, wal_object};
+    use crate::store::MemoryStore;
+    use crate::store::faulty::{Faults, FaultyStore};
+
+    #[test]
+    fn a_copy_that_comes_out_otherwise_is_not_published() {
+        let memory = MemoryStore::new();
+        let name = wal_object(&ArchiveId::random()).unwrap();
+        let content = b"what was stored";
+        let direct: &dyn Store = &memory;
+        direct.put(&name, content).unwrap();
+        let object = StoredObject {
+            name: name.clone(),
+            codec: PORTABLE.to_owned(),
+            bytes: content.len() as u64,
+            sha256: Digest::of(content),
+            raw_bytes: 0,
+        };
+        let mut flips = 0;
+        for flip_at in 0..4 {
+            let faults = Faults {
+                flip_at: Some(flip_at),
+                ..Faults::default()
+            };
+            let store = FaultyStore::new(std::sync::Arc::new(memory.clone()), faults);
+            let to = mended_object(&name).unwrap();
+            if copy(&store, &name, &object, &to).unwrap() {
+                assert_eq!(memory.get(&to, 100).unwrap(), content);
+            } else {
+                assert!(memory.get(&to, 100).is_err());
+                flips += 1;
+            }
+        }
+        assert_eq!(flips, 1);
+    }
 }

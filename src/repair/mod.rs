@@ -4,6 +4,7 @@
 
 mod archive;
 mod catalog;
+mod judge;
 mod mend;
 mod prove;
 mod run;

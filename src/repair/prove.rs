@@ -82,7 +82,7 @@ impl<'c> Prover<'c> {
 
     /// The object and what stands in for it.
     fn names_of(&self, object: &ObjectName) -> Vec<ObjectName> {
-        let mended = self.catalog.mended.of_object(object).iter();
+        let mended = self.catalog.stock.mended.of_object(object).iter();
         let mended = mended.map(|(name, _)| name.clone());
         std::iter::once(object.clone()).chain(mended).collect()
     }
@@ -210,7 +210,7 @@ impl<'c> Prover<'c> {
         let known = way.packs.iter().find(|pack| pack.name == *name).cloned();
         let known = known.or_else(|| self.catalog.descriptions(name).next().cloned());
         let missing = || Error::not_found(format!("object {name} does not exist"));
-        let bytes = self.catalog.listed.get(name).copied();
+        let bytes = self.catalog.stock.listed.get(name).copied();
         let Some(known) = known else {
             // Only a replacement needs it; what comes out of it is proved.
             return Ok(StoredObject {

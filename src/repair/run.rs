@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 
 use super::archive::{rebuild, reconstructed};
 use super::catalog::Catalog;
+use super::judge::judge;
 use super::mend::mend;
 use crate::dense::Cache;
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::model::Millis;
 use crate::progress::Progress;
 use crate::repository::claim::Claim;
 use crate::repository::trash::Trash;
 use crate::repository::{Archive, ArchiveId, ManifestName, Repository};
+use crate::store::ObjectName;
 
 /// Something that was made whole, or could not be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,7 +47,7 @@ impl Outcome {
 
 /// Repairs `repository` at `now`: writes the descriptor anew, gives replacements to objects that are damaged, and makes an archive of blocks that no manifest
 /// names where manifests are damaged or `orphans` says so. Nothing is overwritten or deleted; with `dry_run` nothing is written either, and blocks are not
-/// tried.
+/// tried. Where nothing in the repository tells its id, it is `likely`.
 ///
 /// # Errors
 ///
@@ -55,6 +57,7 @@ pub fn repair(
     cache: &Cache,
     orphans: bool,
     dry_run: bool,
+    likely: Option<&str>,
     now: Millis,
     progress: &dyn Progress,
 ) -> Result<Vec<Step>> {
@@ -73,7 +76,7 @@ pub fn repair(
                 "narthex.json",
                 format!("{trouble}; would be written anew"),
             );
-        } else if let Some(written) = repository.mend_descriptor(None)? {
+        } else if let Some(written) = repository.mend_descriptor(likely)? {
             let detail = format!("{trouble}; written anew as {written}");
             step(Outcome::Repaired, "narthex.json", detail);
         }
@@ -90,12 +93,14 @@ pub fn repair(
         }
     } else if !broken.is_empty() {
         let mending = mend(repository, &mut catalog, cache, &[], progress)?;
+        // A replacement is needed from the moment on at which it is there: whoever issues a warrant later sees that.
+        prove_kept(repository, mending.objects.iter().map(|name| (name, None)))?;
         for note in mending.mended {
             step(Outcome::Repaired, "", note);
         }
         for left in mending.left {
             let detail = format!(
-                "{left}: nothing in the repository holds it; narthex backup stores it anew if its data directory still does"
+                "{left}; narthex backup stores it anew if its data directory still holds it"
             );
             step(Outcome::Left, "", detail);
         }
@@ -133,7 +138,7 @@ pub fn repair(
             step(Outcome::Left, &which, detail.to_owned());
         }
         None => {}
-        Some(archive) => {
+        Some(mut archive) => {
             let would = if dry_run { "would be " } else { "" };
             let detail = format!(
                 "archive {} of {} blocks {would}reconstructed from what no manifest names",
@@ -141,6 +146,9 @@ pub fn repair(
                 archive.blocks.len()
             );
             if !dry_run {
+                for (ulid, why) in judge(repository, &mut archive, &rebuilt.new)? {
+                    step(Outcome::Left, &ulid.to_string(), why);
+                }
                 commit(repository, &archive, now)?;
             }
             let forget: Vec<_> = lost.keys().map(ArchiveId::short).collect();
@@ -164,8 +172,6 @@ fn lost_archives(catalog: &Catalog) -> (BTreeMap<ArchiveId, Millis>, BTreeMap<St
     let mut unknown = BTreeMap::new();
     for damaged in &catalog.unread {
         let advice = match damaged.error.kind() {
-            // Forgotten since it was listed.
-            ErrorKind::NotFound => continue,
             ErrorKind::Unsupported => "a newer narthex can repair this repository",
             ErrorKind::Io => {
                 "try again; if the disk has lost it for good, move the file away and say --orphans"
@@ -190,21 +196,37 @@ fn commit(repository: &Repository, archive: &Archive, now: Millis) -> Result<()>
     let store = repository.store();
     let named = archive.objects().map(|(_, object)| object.name.clone());
     let claim = Claim::publish(store, &archive.id, named.collect(), now)?;
-    let trash = Trash::list(store)?;
-    for (_, object) in archive.objects() {
-        let is_gone = match store.size(&object.name) {
-            Err(gone) if gone.kind() == ErrorKind::NotFound => true,
-            size => size? != object.bytes,
-        };
-        if is_gone || trash.is_condemned(&object.name) {
-            let _ = store.delete(&claim);
-            return Err(crate::error::Error::refused(format!(
-                "a prune is deleting {}, which a reconstructed archive needs",
-                object.name
-            )));
-        }
-        let _ = trash.unmark(store, &object.name);
+    let objects = archive.objects();
+    let objects = objects.map(|(_, object)| (&object.name, Some(object.bytes)));
+    if let Err(error) = prove_kept(repository, objects) {
+        let _ = store.delete(&claim);
+        return Err(error);
     }
     repository.commit(archive)?;
     store.delete(&claim)
+}
+
+/// Proves that objects are there, with as many bytes as they should have, and that no prune is about to delete one of them; and takes their marks off.
+fn prove_kept<'a>(
+    repository: &Repository,
+    objects: impl Iterator<Item = (&'a ObjectName, Option<u64>)>,
+) -> Result<()> {
+    let store = repository.store();
+    let trash = Trash::list(store)?;
+    for (name, bytes) in objects {
+        let is_there = match store.size(name) {
+            Err(gone) if gone.kind() == ErrorKind::NotFound => false,
+            found => {
+                let found = found?;
+                bytes.is_none_or(|bytes| bytes == found)
+            }
+        };
+        if !is_there || trash.is_condemned(name) {
+            return Err(Error::refused(format!(
+                "a prune is deleting {name}, which is needed: run narthex repair again when it has ended"
+            )));
+        }
+        let _ = trash.unmark(store, name);
+    }
+    Ok(())
 }

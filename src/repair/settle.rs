@@ -9,14 +9,19 @@ use crate::model::{Millis, Ulid};
 use crate::repository::check::{Finding, Kind, Report};
 use crate::repository::damage::{Damage, mark};
 use crate::repository::{Archive, ArchiveId, FilePath, Repository, StoredBlock};
+use crate::store::ObjectName;
 
 /// Proves what is needed of the objects that `report` finds damaged or gone. Where all of it comes back from elsewhere, the finding
-/// becomes a note.
+/// becomes a note; where not, it says what mends it. Between the two `mark` may leave marks.
 ///
 /// # Errors
 ///
 /// When the store cannot list its objects.
-pub fn settle(repository: &Repository, report: &mut Report) -> Result<()> {
+pub fn settle(
+    repository: &Repository,
+    report: &mut Report,
+    mark: impl FnOnce(&Report),
+) -> Result<()> {
     let is_about = |finding: &&mut Finding| {
         matches!(
             finding.kind,
@@ -24,23 +29,73 @@ pub fn settle(repository: &Repository, report: &mut Report) -> Result<()> {
         )
     };
     if !report.findings.iter_mut().any(|finding| is_about(&finding)) {
+        mark(report);
         return Ok(());
     }
-    let catalog = Catalog::read(repository)?;
-    let mut prover = Prover::new(repository, &catalog);
-    let mut known = Losses::default();
-    for finding in report.findings.iter_mut().filter(is_about) {
-        settle_one(&catalog, &mut prover, &mut known, finding);
-    }
-    for (name, found) in prover.into_failed() {
+    let mut catalog = Catalog::read(repository)?;
+    let failed = prove(
+        &catalog,
+        repository,
+        report.findings.iter_mut().filter(is_about),
+    );
+    for (name, found) in failed {
         // What it stands in for is named as lost already, if it is.
         let detail = format!("a replacement that does not give what it should: {found}");
         let finding = Finding::new(Kind::ObjectReplaced, name.as_str(), detail);
         report.findings.push(finding);
         report.damaged.insert(name, found);
     }
+    mark(report);
+    catalog.look_again(repository)?;
+    for finding in report.findings.iter_mut().filter(is_about) {
+        finding.detail.push_str(&advice(&catalog, finding));
+    }
     report.sort();
     Ok(())
+}
+
+/// Proves what archives need of the objects that are found damaged. Gives the replacements that do not give what they should.
+fn prove<'f>(
+    catalog: &Catalog,
+    repository: &Repository,
+    findings: impl Iterator<Item = &'f mut Finding>,
+) -> BTreeMap<ObjectName, String> {
+    let mut prover = Prover::new(repository, catalog);
+    let mut known = Losses::default();
+    for finding in findings {
+        settle_one(catalog, &mut prover, &mut known, finding);
+    }
+    prover.into_failed()
+}
+
+/// What mends an object of which something is lost. Backups only know of what is marked, or can be seen without reading it.
+fn advice(catalog: &Catalog, finding: &Finding) -> String {
+    let mut needing = catalog.needing(&finding.object).peekable();
+    // The manifest of an archive may have become unreadable since it was checked: nothing is known then of what the object is needed for.
+    if needing.peek().is_none() {
+        return String::new();
+    }
+    let name = ObjectName::new(&*finding.object).ok();
+    let is_known = name.is_some_and(|name| catalog.is_bad(&name));
+    let first = if is_known {
+        ""
+    } else {
+        "; no backup knows of it before it is marked: narthex check --read-data does that, without --no-mark and where the repository can be written"
+    };
+    let of_log = needing.all(|(_, block)| block.is_none());
+    let then = if of_log {
+        let ids: Vec<_> = finding.archives.iter().map(ArchiveId::short).collect();
+        format!(
+            "; the next narthex backup mends this only if the server still has every segment of this log, which it deletes after some hours; where it does \
+             not, no backup brings the log back, and narthex forget {} ends this, which gives up the blocks of that archive, too",
+            ids.join(" ")
+        )
+    } else {
+        "; where the samples still are in the server's data directory, the next narthex backup stores them anew and mends \
+         this"
+            .to_owned()
+    };
+    format!("{first}{then}")
 }
 
 /// Most lost files that a finding names: every pack of a block costs all files that are rebuilt from it.
@@ -107,7 +162,6 @@ fn settle_one<'c>(
             lost_files.extend(lost.iter().take(room).map(ToString::to_string));
         }
     }
-    // The manifest of an archive may have become unreadable since it was checked: nothing is known then of what the object is needed for.
     if needs == 0 {
         return;
     }
@@ -135,20 +189,6 @@ fn settle_one<'c>(
         .map(|span| span.0)
         .min()
         .zip(spans.iter().map(|span| span.1).max());
-    if lost_blocks.is_empty() {
-        let ids: Vec<_> = finding.archives.iter().map(ArchiveId::short).collect();
-        let detail = format!(
-            "; the next narthex backup mends this only if the server still has every segment of this log, which it deletes after some hours; where it does \
-             not, no backup brings the log back, and narthex forget {} ends this, which gives up the blocks of that archive, too",
-            ids.join(" ")
-        );
-        finding.detail.push_str(&detail);
-        return;
-    }
-    finding.detail.push_str(
-        "; where the samples still are in the server's data directory, the next narthex backup stores them anew and mends \
-         this",
-    );
 }
 
 /// Marks what `report` found damaged, so that backups do not build on it and store it anew, and takes the marks off what is sound or

@@ -105,6 +105,13 @@ pub const PRUNED: &[Column<Pruned>] = &[
         value: |p| Value::Bytes(p.needed_bytes),
     },
     Column {
+        key: "expired_claims",
+        heading: "expired claims",
+        unit: Unit::Count,
+        explanation: "Number of backups that said what they need and did not end within a day: they died, or a clock is wrong.",
+        value: |p| Value::Count(p.expired_claims.len() as u64),
+    },
+    Column {
         key: "deleted_objects",
         heading: "deleted objects",
         unit: Unit::Count,

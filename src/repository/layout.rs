@@ -44,6 +44,9 @@ pub(super) const DAMAGE: &str = "damage/";
 /// Prefix of objects that stand in for damaged ones.
 pub(super) const MENDED: &str = "mended/";
 
+/// Where objects that hold data are.
+pub(super) const DATA: [&str; 4] = [BLOCKS, PACKS, WAL, MENDED];
+
 const MANIFEST_SUFFIX: &str = ".json";
 const STAMP_FORMAT: &str = "%Y%m%dT%H%M%SZ";
 

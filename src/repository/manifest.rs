@@ -351,6 +351,16 @@ impl FindingCounts {
         counts.fold(0, |sum: u64, count| sum.saturating_add(*count))
     }
 
+    /// So many findings of each kind, with the kind's name and its severity.
+    pub fn of(counts: impl IntoIterator<Item = (&'static str, String, u64)>) -> Self {
+        let mut sum = FindingCounts::default();
+        for (kind, severity, count) in counts {
+            *sum.by_severity.entry(severity).or_default() += count;
+            *sum.by_kind.entry(kind.to_owned()).or_default() += count;
+        }
+        sum
+    }
+
     /// Adds the counts of `other`.
     pub fn add(&mut self, other: &FindingCounts) {
         for (sum, counts) in [

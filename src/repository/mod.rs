@@ -22,6 +22,7 @@ pub mod portable;
 mod seal;
 mod select;
 mod stamp;
+pub mod stock;
 mod streams;
 pub mod trash;
 
@@ -109,7 +110,7 @@ impl Repository {
         }
     }
 
-    /// Opens the repository in `store`. Writes nothing. Where the descriptor is lost or damaged and there are archives, the repository is opened without it:
+    /// Opens the repository in `store`. Writes nothing. Where the descriptor is lost, damaged or cannot be read and there are archives, the repository is opened without it:
     /// [`Repository::trouble`] says so.
     ///
     /// # Errors
@@ -120,14 +121,12 @@ impl Repository {
         let (descriptor, trouble) = match read_descriptor(&*store) {
             Ok(descriptor) => (descriptor, None),
             Err(error) => {
-                let lacks = [ErrorKind::NotFound, ErrorKind::Corrupt].contains(&error.kind());
-                match lacks
-                    .then(|| find_descriptor(&*store))
-                    .transpose()?
-                    .flatten()
-                {
-                    Some(found) => (found, Some(error.chain())),
-                    None => return Err(error),
+                let lacks = [ErrorKind::NotFound, ErrorKind::Corrupt, ErrorKind::Io]
+                    .contains(&error.kind());
+                // Where the whole store fails, the first failure says so.
+                match lacks.then(|| find_descriptor(&*store)) {
+                    Some(Ok(Some(found))) => (found, Some(error.chain())),
+                    _ => return Err(error),
                 }
             }
         };
@@ -211,7 +210,7 @@ impl Repository {
     /// What lies where blocks, packs, logs and replacements are kept, and its size, whether an archive names it or not.
     pub fn data_objects(&self) -> Result<Vec<(ObjectName, u64)>> {
         let mut objects = Vec::new();
-        for prefix in [layout::BLOCKS, layout::PACKS, layout::WAL, layout::MENDED] {
+        for prefix in layout::DATA {
             objects.append(&mut self.store.list(prefix)?);
         }
         Ok(objects)

@@ -298,6 +298,8 @@ impl Repository {
             let name = name.object()?;
             match read_manifest(self.store(), &name) {
                 Ok(archive) => all.archives.push(archive),
+                // Forgotten since it was listed.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
                 Err(error) => all.damaged.push(Damaged { name, error }),
             }
         }

@@ -50,6 +50,8 @@ pub(super) struct Fetched {
     pub(super) from: Vec<String>,
     /// The first thing that went wrong.
     error: Option<Error>,
+    /// Where could not be looked.
+    unsearched: Option<String>,
 }
 
 impl Fetched {
@@ -62,8 +64,10 @@ impl Fetched {
                 0 => String::new(),
                 more => format!(" and {more} more"),
             };
+            let unsearched = self.unsearched.map(|why| format!(" ({why})"));
             return Err(reason.context(format!(
-                "expected {missing}{more} from some object, found it sound in none"
+                "expected {missing}{more} from some object, found it sound in none{}",
+                unsearched.unwrap_or_default()
             )));
         }
         Ok(Detour {
@@ -188,6 +192,7 @@ impl<'c> Fetch<'c> {
                 .collect(),
             from: self.from,
             error: self.error,
+            unsearched: self.copies.unsearched(),
         }
     }
 
@@ -349,8 +354,13 @@ impl<'c> Fetch<'c> {
         let own = recipe_of(copies, block);
         let (packs, others) = (all(block), others.filter_map(all));
         let found = derive(store, &cache, block, own.as_ref(), packs, others);
-        let Some((extracted, packs)) = found else {
-            return Ok(unknown);
+        let (extracted, packs) = match found {
+            Ok(Some(found)) => found,
+            Ok(None) => return Ok(unknown),
+            Err(error) => {
+                self.fail(error);
+                return Ok(unknown);
+            }
         };
         let mut proofs = (
             Proof::new(&self.wanted, &self.done, segments),
@@ -486,14 +496,13 @@ impl<'c> Fetch<'c> {
             .filter(|pack| wanted.contains(&pack.name))
             .map(|pack| (&pack.name, pack))
             .collect();
-        let missing = |name| Error::not_found(format!("object {name} does not exist"));
         let described = names.iter().map(|name| match known.get(name) {
             Some(pack) => Ok((*pack).clone()),
             // No manifest says what it should be: the files that come out of it are the proof.
             None => Ok(StoredObject {
                 name: name.clone(),
                 codec: PACK.to_owned(),
-                bytes: self.copies.bytes(name).ok_or_else(|| missing(name))?,
+                bytes: self.copies.bytes(name)?,
                 sha256: Digest::of(b""),
                 raw_bytes: 0,
             }),
@@ -540,11 +549,11 @@ fn choices(places: &[Vec<Place>]) -> Vec<Vec<&Place>> {
 fn damage(object: &StoredObject, copies: &Copies) -> Error {
     let (name, wanted) = (&object.name, object.bytes);
     match copies.bytes(name) {
-        None => Error::not_found(format!("object {name} does not exist")),
-        Some(found) if found != wanted => Error::corrupt(format!(
+        Err(error) => error,
+        Ok(found) if found != wanted => Error::corrupt(format!(
             "object {name}: expected {wanted} bytes, found {found}"
         )),
-        Some(_) => Error::corrupt(format!(
+        Ok(_) => Error::corrupt(format!(
             "object {name}: expected SHA-256 {}, found another",
             object.sha256
         )),

@@ -88,12 +88,10 @@ pub fn forget(
     } = repository.archives()?;
     let mut forgotten = Forgotten::default();
     for damaged in damaged {
-        match damaged.error.kind() {
-            // Removed since it was listed.
-            ErrorKind::NotFound => {}
-            ErrorKind::Io => return Err(damaged.error),
-            _ => forgotten.damaged.push(damaged),
+        if damaged.error.kind() == ErrorKind::Io {
+            return Err(damaged.error);
         }
+        forgotten.damaged.push(damaged);
     }
     archives.retain(|archive| filter.matches(archive));
     match selection {

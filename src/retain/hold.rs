@@ -5,22 +5,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::forget::Decision;
 use crate::error::Result;
 use crate::model::{Held, Kin, Ulid};
-use crate::repository::damage::Damage;
 use crate::repository::lineage::{is_damaged, kin};
-use crate::repository::{Mended, Repository, StoredBlock};
+use crate::repository::stock::Stock;
+use crate::repository::{Repository, StoredBlock};
+use crate::store::ObjectName;
 
 /// Why such an archive is kept.
 const HOLDS: &str = "holds what is damaged in others";
 
 /// Keeps the newest of the archives that would go which hold sound samples of blocks that are damaged in all archives that stay: such
-/// a block was damaged when it was archived, or an object of it bears a mark that nothing replaces. Returns the blocks because of which
+/// a block was damaged when it was archived, or an object of it bears a mark, is gone or has another size, and nothing replaces it. Returns the blocks because of which
 /// any is kept.
 ///
 /// # Errors
 ///
-/// When marks or replacements cannot be listed.
+/// When the objects of the repository cannot be listed.
 pub(super) fn hold(made: &mut [Decision], repository: &Repository) -> Result<Vec<Ulid>> {
-    let trust = Trust::of(repository)?;
+    let trust = Trust::of(repository, made)?;
     let kept = made.iter().filter(|made| made.is_kept());
     let kept: Vec<_> = kept.flat_map(|made| &made.archive.blocks).collect();
     let broken = kept.iter().filter(|block| trust.is_broken(block));
@@ -77,33 +78,34 @@ pub(super) fn hold(made: &mut [Decision], repository: &Repository) -> Result<Vec
 
 /// What is known of the objects of a repository.
 struct Trust {
-    damage: Damage,
-    mended: Mended,
+    stock: Stock,
+    /// Objects that some archive expects and that are not there like that.
+    bad: BTreeSet<ObjectName>,
 }
 
 impl Trust {
-    fn of(repository: &Repository) -> Result<Self> {
-        let damage = Damage::list(repository.store())?;
-        let mended = if damage.is_empty() {
-            Mended::default()
-        } else {
-            Mended::list(repository.store())?
-        };
-        Ok(Trust { damage, mended })
+    fn of(repository: &Repository, made: &[Decision]) -> Result<Self> {
+        let stock = Stock::look(repository)?;
+        let objects = made.iter().flat_map(|made| made.archive.objects());
+        let bad = objects
+            .filter(|(_, object)| stock.is_spoiled(object))
+            .map(|(_, object)| object.name.clone());
+        Ok(Trust {
+            bad: bad.collect(),
+            stock,
+        })
     }
 
     fn is_broken(&self, block: &StoredBlock) -> bool {
         is_damaged(block) || self.is_lost(block)
     }
 
-    /// Whether an object of the block bears a mark, and there is neither another object in its place nor another recipe.
+    /// Whether an object of the block is marked, gone or of another size, and there is neither another object in its place nor another
+    /// recipe.
     fn is_lost(&self, block: &StoredBlock) -> bool {
-        let is_replaced = |object| {
-            let mut others = self.mended.of_object(object).iter();
-            others.any(|(other, _)| !self.damage.contains(other))
-        };
-        let mut objects = block.objects().map(|object| &object.name);
-        !is_replaced(&block.object.name)
-            && objects.any(|object| self.damage.contains(object) && !is_replaced(object))
+        let is_bad = |pack: &ObjectName| self.bad.contains(pack);
+        let broken = self.stock.broken_of(block, &is_bad);
+        let mut broken = broken.iter();
+        broken.any(|object| !self.stock.is_mended(&object.name, &is_bad))
     }
 }

@@ -79,6 +79,8 @@ pub struct Item {
 pub struct Pruned {
     /// All that no archive names, and what was marked although one does; by name.
     pub items: Vec<Item>,
+    /// Claims of backups that began more than a day ago and never ended: they died, or a clock is wrong. They count no more.
+    pub expired_claims: Vec<ObjectName>,
     /// Objects that archives or running backups name.
     pub needed_objects: u64,
     /// Their size in bytes.
@@ -126,7 +128,10 @@ pub fn prune(repository: &Repository, options: Options, now: Millis) -> Result<P
         begun: Instant::now(),
         trash,
         references,
-        pruned: Pruned::default(),
+        pruned: Pruned {
+            expired_claims: expired,
+            ..Pruned::default()
+        },
     };
     let due = run.sort(&objects)?;
     run.delete(due)?;

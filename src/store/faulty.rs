@@ -35,6 +35,10 @@ pub struct Faults {
     pub disk_bytes: Option<u64>,
     /// The bytes of this object cannot be read, ever: its disk has gone bad there.
     pub unreadable: Option<ObjectName>,
+    /// What begins like this cannot be listed, ever.
+    pub unlistable: Option<String>,
+    /// Of the bytes that this operation reads, the first has another bit.
+    pub flip_at: Option<u64>,
     /// This operation waits at the barrier before it begins, and again, so that a test can act in between.
     pub pause_at: Option<(u64, Arc<Barrier>)>,
 }
@@ -174,10 +178,15 @@ impl Store for FaultyStore {
     }
 
     fn get_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Vec<u8>> {
-        self.attempt(|store| {
+        let number = self.operations();
+        let mut bytes = self.attempt(|store| {
             self.refuse_unreadable(name)?;
             store.get_range(name, range)
-        })
+        })?;
+        if self.faults.flip_at == Some(number) {
+            bytes.iter_mut().take(1).for_each(|byte| *byte ^= 1);
+        }
+        Ok(bytes)
     }
 
     fn size(&self, name: &ObjectName) -> Result<u64> {
@@ -185,7 +194,13 @@ impl Store for FaultyStore {
     }
 
     fn list(&self, prefix: &str) -> Result<Vec<(ObjectName, u64)>> {
-        self.attempt(|store| store.list(prefix))
+        let unlistable = self.faults.unlistable.as_ref();
+        self.attempt(|store| {
+            if unlistable.is_some_and(|unlistable| unlistable.starts_with(prefix)) {
+                return Err(injected());
+            }
+            store.list(prefix)
+        })
     }
 
     fn delete(&self, name: &ObjectName) -> Result<()> {

@@ -52,9 +52,11 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "repair",
         &[
+            "raw",
             "model",
             "block",
             "pack",
+            "verify",
             "dense",
             "repository",
             "restore",

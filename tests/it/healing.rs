@@ -3,8 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use narthex::repository::Digest;
+use narthex::dense::Cache;
+use narthex::progress::Silent;
+use narthex::repair::repair;
+use narthex::repository::check::{Depth, check};
+use narthex::repository::copies::Copies;
+use narthex::repository::{Digest, Repository, trash};
+use narthex::restore::{Present, Target, Wanted, apply, plan};
+use narthex::store::faulty::{Faults, FaultyStore};
+use narthex::store::{LocalStore, ObjectName, Store as _};
 use serde_json::Value;
 
 use crate::backup_command::{Ran, narthex};
@@ -808,4 +817,273 @@ fn of_a_lost_log_it_is_said_that_no_backup_brings_it_back_once_the_server_has_de
     let detail = detail.unwrap_or_else(|| panic!("{findings:#?}"));
     assert!(detail.contains("narthex forget"), "{detail}");
     assert!(!detail.contains("and mends this"), "{detail}");
+}
+
+#[test]
+fn where_one_place_cannot_be_listed_what_lies_elsewhere_comes_back_all_the_same() {
+    let bench = Bench::spliced("dense");
+    let mut objects = bench.objects().into_iter();
+    let pack = objects.find(|name| name.starts_with("packs/")).unwrap();
+    assert!(bench.spoil(&pack, "flip"));
+    bench.check();
+    assert_eq!(bench.backup("dense").code, 0);
+    let restore = |unlistable: &str| {
+        let store = LocalStore::new(bench.path().join("repo"));
+        let faults = Faults {
+            unlistable: Some(unlistable.to_owned()),
+            ..Faults::default()
+        };
+        let store = FaultyStore::new(Arc::new(store), faults);
+        let repository = Repository::open(Arc::new(store)).unwrap();
+        let archive = repository.archives().unwrap().archives.remove(0);
+        let back = tempfile::tempdir().unwrap();
+        let target = back.path().join("back");
+        let wanted = plan(&Wanted::Archive, &archive, &[], true, &Present::default()).unwrap();
+        let copies = Copies::new(&repository).unwrap();
+        let target_dir = Target::new(&target, false).unwrap();
+        let report = apply(&wanted, &copies, &target_dir, &Silent).map_err(|e| e.chain())?;
+        assert!(report.failed.is_empty(), "{:?}", report.failed);
+        Ok::<_, String>(tree(&target))
+    };
+    for elsewhere in ["blocks/", "packs/", "wal/"] {
+        let back = restore(elsewhere);
+        assert!(back == Ok(tree(&fixture(PARENTS))), "{elsewhere}");
+    }
+    let objects = bench.objects().into_iter();
+    for lost in objects.filter(|name| name.starts_with("packs/")) {
+        fs::remove_file(bench.file(&lost)).unwrap();
+    }
+    let _ = fs::remove_dir_all(bench.path().join("repo/mended"));
+    let failed = restore("wal/").unwrap_err();
+    let unsearched = "not all of the repository could be searched: injected fault";
+    assert!(failed.contains(unsearched), "{failed}");
+}
+
+#[test]
+fn what_is_wrong_with_a_block_is_found_anew_when_its_manifest_is_lost() {
+    for codec in ["portable", "dense"] {
+        let bench = Bench {
+            dir: tempfile::tempdir().unwrap(),
+        };
+        bench.lay(CHILD);
+        let block = tree(&bench.path().join("data")).into_keys();
+        let segment = block
+            .into_iter()
+            .find(|name| name.ends_with("chunks/000001"))
+            .unwrap();
+        let path = bench.path().join("data").join(segment);
+        let mut content = fs::read(&path).unwrap();
+        let middle = content.len() / 2;
+        content[middle] ^= 4;
+        fs::write(path, content).unwrap();
+        let before = bench.backup(codec);
+        assert_eq!(before.code, 3, "{}", before.err);
+        assert!(before.err.contains("chunk-checksum"), "{}", before.err);
+        bench.spoil_manifests(true);
+        let (ran, steps) = bench.repair();
+        assert_eq!(ran.code, 3, "{codec}: {steps:#?}");
+        let text = serde_json::to_string(&steps).unwrap();
+        assert!(text.contains("chunk-checksum"), "{codec}: {text}");
+        let id = bench.archives().remove(0);
+        let (ran, _) = bench.restore(&id, &[]);
+        assert!(ran.err.contains("was damaged"), "{codec}: {}", ran.err);
+        let after = bench.backup(codec);
+        assert_eq!(after.code, 3, "{codec}: {}", after.err);
+        assert!(after.err.contains("has faults"), "{codec}: {}", after.err);
+    }
+}
+
+#[test]
+fn a_replacement_whose_packs_a_prune_is_deleting_is_not_said_to_be_one() {
+    let bench = Bench::spliced("dense");
+    let objects = bench.objects();
+    let recipe = objects
+        .iter()
+        .find(|name| name.contains(".recipe."))
+        .unwrap();
+    let ulid = recipe.split('/').nth(1).unwrap();
+    let own = format!("packs/{ulid}/");
+    let pack = objects.iter().find(|name| name.starts_with(&own)).unwrap();
+    assert!(bench.spoil(recipe, "flip"));
+    bench.check();
+    let store = LocalStore::new(bench.path().join("repo"));
+    let run = narthex::repository::ArchiveId::random();
+    let pack = ObjectName::new(&**pack).unwrap();
+    let warrant = trash::issue_warrant(&store, &pack, &run, narthex::model::now()).unwrap();
+    let ran = bench.run(&["repair", "--repo", "repo"]);
+    assert_eq!(ran.code, 1, "{}{}", ran.out, ran.err);
+    assert!(ran.err.contains("a prune is deleting"), "{}", ran.err);
+    store.delete(&warrant).unwrap();
+    let (ran, steps) = bench.repair();
+    assert_eq!(ran.code, 0, "{steps:#?}");
+}
+
+#[test]
+fn a_sidecar_is_mended_where_the_rest_of_its_block_cannot_be() {
+    let bench = Bench {
+        dir: tempfile::tempdir().unwrap(),
+    };
+    bench.lay(CHILD);
+    let files = tree(&bench.path().join("data"));
+    let tombstones = files
+        .keys()
+        .find(|name| name.ends_with("/tombstones"))
+        .unwrap();
+    let path = bench.path().join("data").join(tombstones);
+    fs::remove_file(&path).unwrap();
+    bench.backup("dense");
+    fs::write(&path, &files[tombstones]).unwrap();
+    assert_eq!(bench.backup("dense").code, 0);
+    let objects = bench.objects();
+    let sidecar = objects.iter().find(|name| name.contains(".side.")).unwrap();
+    for lost in objects
+        .iter()
+        .filter(|name| *name == sidecar || name.starts_with("packs/"))
+    {
+        assert!(bench.spoil(lost, "delete"));
+    }
+    let (ran, steps) = bench.repair();
+    assert_eq!(ran.code, 3, "{steps:#?}");
+    let outcomes: Vec<_> = steps
+        .iter()
+        .map(|step| step["outcome"].as_str().unwrap())
+        .collect();
+    assert!(outcomes.contains(&"repaired"), "{steps:#?}");
+    let mended = tree(&bench.path().join("repo/mended")).into_keys();
+    assert!(mended.into_iter().any(|name| name.contains(".side.")));
+    let (again, steps) = bench.repair();
+    assert_eq!(again.code, 3);
+    assert!(
+        steps.iter().all(|step| step["outcome"] == "left"),
+        "{steps:#?}"
+    );
+}
+
+#[test]
+fn what_cannot_be_read_is_not_said_to_be_in_nothing() {
+    let bench = Bench::spliced("dense");
+    let objects = bench.objects();
+    let recipe = objects
+        .iter()
+        .find(|name| name.contains(".recipe."))
+        .unwrap();
+    let ulid = recipe.split('/').nth(1).unwrap();
+    let own = format!("packs/{ulid}/");
+    let pack = objects.iter().find(|name| name.starts_with(&own)).unwrap();
+    assert!(bench.spoil(recipe, "delete"));
+    let store = LocalStore::new(bench.path().join("repo"));
+    let faults = Faults {
+        unreadable: Some(ObjectName::new(&**pack).unwrap()),
+        ..Faults::default()
+    };
+    let store = FaultyStore::new(Arc::new(store), faults);
+    let mut repository = Repository::open(Arc::new(store)).unwrap();
+    let now = narthex::model::now();
+    let steps = repair(
+        &mut repository,
+        &Cache::default(),
+        false,
+        false,
+        None,
+        now,
+        &Silent,
+    )
+    .unwrap();
+    let left: Vec<_> = steps
+        .iter()
+        .filter(|step| step.detail.contains(&**recipe))
+        .collect();
+    let [left] = &left[..] else {
+        panic!("one step, found {steps:#?}")
+    };
+    assert!(left.detail.contains("injected fault"), "{}", left.detail);
+    assert!(left.detail.contains("try again"), "{}", left.detail);
+}
+
+#[test]
+fn a_descriptor_that_the_disk_cannot_read_is_done_without_and_written_anew() {
+    let bench = Bench::spliced("dense");
+    let faults = Faults {
+        unreadable: Some(ObjectName::new("narthex.json").unwrap()),
+        ..Faults::default()
+    };
+    let store = LocalStore::new(bench.path().join("repo"));
+    let store = Arc::new(FaultyStore::new(Arc::new(store), faults));
+    let mut repository = Repository::open(store.clone()).unwrap();
+    assert!(repository.trouble().unwrap().contains("injected fault"));
+    let written = repository.mend_descriptor(None).unwrap().unwrap();
+    assert!(written.as_str().starts_with("mended/"));
+    let id = repository.descriptor().id.clone();
+    let again = Repository::open(store.clone()).unwrap();
+    assert_eq!(again.descriptor().id, id);
+    let report = check(&*store, Depth::Structure, &Silent).unwrap();
+    assert!(!report.has_problems(), "{:#?}", report.findings);
+    let plain = fs::read_to_string(bench.file("narthex.json")).unwrap();
+    assert!(plain.contains(&id), "the manifests know it");
+}
+
+#[test]
+fn what_no_backup_will_know_of_is_not_said_to_be_mended_by_one() {
+    let bench = Bench {
+        dir: tempfile::tempdir().unwrap(),
+    };
+    bench.lay(PARENTS);
+    assert_eq!(bench.backup("dense").code, 0);
+    let objects = bench.objects();
+    let pack = objects
+        .iter()
+        .find(|name| name.starts_with("packs/"))
+        .unwrap();
+    assert!(bench.spoil(pack, "flip"));
+    let detail = |more: &[&str]| {
+        let check = ["check", "--repo", "repo", "--read-data", "--json"];
+        let found = bench.run(&[&check[..], more].concat()).json();
+        found["findings"][0]["detail"].as_str().unwrap().to_owned()
+    };
+    let unmarked = detail(&["--no-mark"]);
+    assert!(unmarked.contains("before it is marked"), "{unmarked}");
+    let marked = detail(&[]);
+    assert!(!marked.contains("before it is marked"), "{marked}");
+    assert!(
+        marked.contains("the next narthex backup stores them anew"),
+        "{marked}"
+    );
+}
+
+#[test]
+fn a_repair_writes_the_descriptor_of_the_repository_that_was_there() {
+    for with_state in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        copy(
+            &fixture("repositories/v1/repository"),
+            &dir.path().join("repo"),
+        );
+        copy(&fixture(CHILD), &dir.path().join("data"));
+        let bench = Bench { dir };
+        let id = || {
+            let content = fs::read(bench.file("narthex.json")).unwrap();
+            let json: Value = serde_json::from_slice(&content).unwrap();
+            json["id"].as_str().unwrap().to_owned()
+        };
+        let before = id();
+        if with_state {
+            assert_eq!(bench.backup("dense").code, 0);
+            // No manifest tells the id, as if the run had died.
+            let last = bench.archives().pop().unwrap();
+            let forget = [
+                "forget",
+                &last,
+                "--repo",
+                "repo",
+                "--unsafe-allow-remove-all",
+            ];
+            assert_eq!(bench.run(&forget).code, 0);
+        }
+        fs::remove_file(bench.file("narthex.json")).unwrap();
+        let ran = bench.run(&["repair", "--repo", "repo"]);
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        assert!(!with_state || id() == before);
+        let ran = bench.backup("dense");
+        assert_eq!(ran.code, 0, "{}", ran.err);
+    }
 }

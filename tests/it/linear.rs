@@ -68,7 +68,7 @@ fn repository(archives: Vec<Archive>) -> Repository {
 
 fn proved(repository: &Repository) {
     let mut report = check::check(repository.store(), Depth::Structure, &Silent).unwrap();
-    settle(repository, &mut report).unwrap();
+    settle(repository, &mut report, |_| ()).unwrap();
     assert!(report.has_problems());
 }
 

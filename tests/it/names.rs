@@ -365,6 +365,27 @@ fn a_repository_that_is_not_where_it_was_is_not_made_anew() {
         "{}",
         wrong.err
     );
+    for command in [&["forget", "--keep-last", "1"][..], &["prune"], &["repair"]] {
+        let wrong = narthex(dir.path(), &[command, &["--repo", "repo"]].concat());
+        assert_eq!(wrong.code, 1, "{command:?}: {}", wrong.err);
+        assert!(
+            wrong.err.contains("now another one is there"),
+            "{}",
+            wrong.err
+        );
+        let accepted = ["--repo", "repo", "--accept-repository"];
+        let accepted = narthex(dir.path(), &[command, &accepted].concat());
+        assert_eq!(accepted.code, 0, "{command:?}: {}", accepted.err);
+    }
+    for (command, code) in [("check", 3), ("archives", 0)] {
+        let read = narthex(dir.path(), &[command, "--repo", "repo"]);
+        assert_eq!(read.code, code, "{command}: {}", read.err);
+        assert!(
+            read.err.contains("now another one is there"),
+            "{}",
+            read.err
+        );
+    }
     assert_eq!(backup(dir.path(), &["--accept-repository"]).code, 0);
     assert_eq!(backup(dir.path(), &[]).code, 0, "it is known from now on");
     // The first one comes back.

@@ -184,11 +184,8 @@ impl Args {
     /// The repository, if there is one; there may be none only where one may be made.
     fn existing(&self) -> Result<Option<Repository>> {
         let location = self.repo.location();
-        match self.repo.open() {
-            Ok(repository) => {
-                self.state.refuse_other(location, &repository)?;
-                Ok(Some(repository))
-            }
+        match self.repo.open_own(&self.state) {
+            Ok(repository) => Ok(Some(repository)),
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 if !self.repo.store().is_vacant()? {
                     return Err(error);

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::cli::args::RepoArgs;
-use crate::cli::state::explain;
+use crate::cli::state::{StateArgs, explain};
 use crate::cli::{Context, Outcome, time};
 use crate::error::Result;
 use crate::repair::{self, settle};
@@ -53,11 +53,19 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     let mut report = report.map_err(|e| explain(args.repo.location(), e))?;
     // Without a descriptor nothing more can be said; that is a finding already.
     let repository = Repository::open(store).ok();
+    let mut is_other = false;
     if let Some(repository) = &repository {
-        settle(repository, &mut report)?;
-        if depth != Depth::Structure && !args.no_mark {
-            leave_marks(args, repository, &report, context);
+        // Where what is remembered cannot be read, backups say so.
+        let other = StateArgs::of_environment().other(args.repo.location(), repository);
+        if let Ok(Some(other)) = other {
+            context.progress.remark(&other);
+            is_other = true;
         }
+        settle(repository, &mut report, |report| {
+            if depth != Depth::Structure && !args.no_mark {
+                leave_marks(args, repository, report, context);
+            }
+        })?;
     }
     if context.json {
         context.print_json(&json!({
@@ -75,7 +83,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
         }
         context.print(summary(&report))?;
     }
-    Ok(Outcome::problems_if(report.has_problems()))
+    Ok(Outcome::problems_if(is_other || report.has_problems()))
 }
 
 /// Marks what is damaged. Where nothing can be written, as in a repository that is read-only, that is said and all.

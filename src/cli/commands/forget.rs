@@ -5,6 +5,7 @@ use serde_json::{Value as Json, json};
 
 use super::prune::{self, GraceArgs};
 use crate::cli::args::{RepoArgs, SourceArgs};
+use crate::cli::state::StateArgs;
 use crate::cli::{Context, Outcome, time};
 use crate::error::Result;
 use crate::report;
@@ -71,6 +72,8 @@ pub(crate) struct Args {
     prune: bool,
     #[command(flatten)]
     grace: GraceArgs,
+    #[command(flatten)]
+    state: StateArgs,
 }
 
 impl Args {
@@ -92,7 +95,7 @@ impl Args {
 }
 
 pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
-    let repository = args.repo.open()?;
+    let repository = args.repo.open_own(&args.state)?;
     let filter = args.sources.filter();
     let forgotten = forget(
         &repository,
@@ -122,12 +125,14 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     if !context.json {
         print(&forgotten, args.dry_run, context)?;
     }
+    let mut has_expired = false;
     if args.prune && !forgotten.damaged.is_empty() {
         let reason = "not pruned: what an archive needs whose manifest cannot be read is not known";
         context.progress.remark(&reason);
     } else if args.prune {
         let options = args.grace.options(args.dry_run);
-        let pruned = prune::run_prune(&repository, options)?;
+        let pruned = prune::run_prune(&repository, options, context)?;
+        has_expired = !pruned.expired_claims.is_empty();
         if context.json {
             if let Json::Object(members) = &mut json {
                 members.insert("prune".to_owned(), prune::to_json(&pruned, options));
@@ -143,6 +148,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     Ok(Outcome::problems_if(
         !forgotten.damaged.is_empty()
             || !forgotten.ahead.is_empty()
+            || has_expired
             || !forgotten.damaged_blocks.is_empty(),
     ))
 }

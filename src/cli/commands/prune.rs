@@ -3,6 +3,7 @@
 use serde_json::{Value as Json, json};
 
 use crate::cli::args::RepoArgs;
+use crate::cli::state::StateArgs;
 use crate::cli::{Context, Outcome, time};
 use crate::error::Result;
 use crate::model::Millis;
@@ -28,6 +29,8 @@ pub(crate) struct Args {
     repo: RepoArgs,
     #[command(flatten)]
     grace: GraceArgs,
+    #[command(flatten)]
+    state: StateArgs,
     /// Say what would be done, and do nothing
     #[arg(long)]
     dry_run: bool,
@@ -51,9 +54,9 @@ impl GraceArgs {
 }
 
 pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
-    let repository = args.repo.open()?;
+    let repository = args.repo.open_own(&args.state)?;
     let options = args.grace.options(args.dry_run);
-    let pruned = run_prune(&repository, options)?;
+    let pruned = run_prune(&repository, options, context)?;
     let ahead = repository.ahead(time::now())?;
     for ahead in &ahead {
         context
@@ -65,12 +68,25 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     } else {
         print(&pruned, options, context)?;
     }
-    Ok(Outcome::problems_if(!ahead.is_empty()))
+    Ok(Outcome::problems_if(
+        !ahead.is_empty() || !pruned.expired_claims.is_empty(),
+    ))
 }
 
-/// Prunes now.
-pub(super) fn run_prune(repository: &Repository, options: Options) -> Result<Pruned> {
-    prune(repository, options, time::now())
+/// Prunes now, and says what it took for dead.
+pub(super) fn run_prune(
+    repository: &Repository,
+    options: Options,
+    context: &Context<'_>,
+) -> Result<Pruned> {
+    let pruned = prune(repository, options, time::now())?;
+    for claim in &pruned.expired_claims {
+        context.progress.remark(&format_args!(
+            "{claim}: a backup that said by this what it needs did not end within a day, and counts no more; if none has died, the clock of this \
+             machine is wrong, or that of another one"
+        ));
+    }
+    Ok(pruned)
 }
 
 /// The result as JSON.

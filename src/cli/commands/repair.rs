@@ -3,14 +3,13 @@
 use serde_json::json;
 
 use crate::cli::args::RepoArgs;
-use crate::cli::state::explain;
+use crate::cli::state::StateArgs;
 use crate::cli::{Context, Outcome, time};
 use crate::dense::Cache;
 use crate::error::Result;
 use crate::repair::{self, repair};
 use crate::report;
 use crate::report::archives::REPAIR_STEPS;
-use crate::repository::Repository;
 
 /// What to repair.
 #[derive(Debug, clap::Args)]
@@ -26,6 +25,8 @@ in the repository holds.")]
 pub(crate) struct Args {
     #[command(flatten)]
     repo: RepoArgs,
+    #[command(flatten)]
+    state: StateArgs,
     /// Also make an archive of the blocks that no archive names although every manifest can be read: for when manifests were deleted. Blocks
     /// of archives that were forgotten come back as well
     #[arg(long)]
@@ -36,8 +37,9 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
-    let repository = Repository::open(args.repo.store());
-    let mut repository = repository.map_err(|e| explain(args.repo.location(), e))?;
+    let location = args.repo.location();
+    let mut repository = args.repo.open_own(&args.state)?;
+    let likely = args.state.last(location)?;
     let (orphans, dry_run) = (args.orphans, args.dry_run);
     let cache = Cache::default();
     let steps = repair(
@@ -45,9 +47,14 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
         &cache,
         orphans,
         dry_run,
+        likely.as_deref(),
         time::now(),
         context.progress,
     )?;
+    let is_written = repository.trouble().is_some() && !dry_run;
+    if is_written && let Some(reason) = args.state.remember(location, &repository) {
+        context.progress.remark(&reason);
+    }
     if context.json {
         context.print_json(&json!({
             "dry_run": dry_run,

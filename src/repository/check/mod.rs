@@ -140,6 +140,8 @@ impl Checker<'_> {
                     }
                     self.expect(archive);
                 }
+                // Forgotten since it was listed.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
                 Err(error) => {
                     let kind = match error.kind() {
                         ErrorKind::Unsupported => Kind::ManifestUnsupported,

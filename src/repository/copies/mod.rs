@@ -13,8 +13,9 @@ pub use redirect::Redirected;
 
 use super::damage::Damage;
 use super::digest::{Digest, Hasher};
+use super::layout::DATA;
 use super::{Archive, Archives, Mended, Repository, StoredBlock, StoredObject};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::Ulid;
 use crate::store::{ObjectName, Store};
 
@@ -44,6 +45,8 @@ pub struct Copies {
 #[derive(Debug, Default)]
 struct ByUlid {
     archives: Archives,
+    /// Why they could not be listed.
+    failed: Option<Error>,
     /// Positions of archives, and of blocks in them; the latest first.
     blocks: BTreeMap<Ulid, Vec<(usize, usize)>>,
 }
@@ -54,6 +57,8 @@ struct Listed {
     by_bytes: BTreeMap<u64, Vec<ObjectName>>,
     bytes: BTreeMap<ObjectName, u64>,
     mended: Mended,
+    /// What could not be listed, and why.
+    failed: Vec<(&'static str, Error)>,
 }
 
 /// Digests of the first so many bytes of an object; `None` for what cannot be read.
@@ -142,15 +147,38 @@ impl Copies {
 
     fn by_ulid(&self) -> &ByUlid {
         self.archives.get_or_init(|| {
-            let archives = self.repository.archives().unwrap_or_default();
+            let (archives, failed) = match self.repository.archives() {
+                Ok(archives) => (archives, None),
+                Err(error) => (Archives::default(), Some(error)),
+            };
             let mut blocks: BTreeMap<Ulid, Vec<_>> = BTreeMap::new();
             for (number, archive) in archives.archives.iter().enumerate().rev() {
                 for (at, block) in archive.blocks.iter().enumerate() {
                     blocks.entry(block.ulid).or_default().push((number, at));
                 }
             }
-            ByUlid { archives, blocks }
+            ByUlid {
+                archives,
+                failed,
+                blocks,
+            }
         })
+    }
+
+    /// What could not be looked through so far, and may hold what was looked for: places that cannot be listed, archives that cannot be read.
+    pub fn unsearched(&self) -> Option<String> {
+        let places = self.listed.get().map_or(&[][..], |listed| &listed.failed);
+        let place = places.iter().map(|(_, error)| error).next();
+        let archives = || {
+            let known = self.archives.get()?;
+            let unread = known.archives.damaged.iter().map(|damaged| &damaged.error);
+            known.failed.iter().chain(unread).next()
+        };
+        let found = place.or_else(archives)?;
+        Some(format!(
+            "not all of the repository could be searched: {}",
+            found.chain()
+        ))
     }
 
     /// What archives say of the block `ulid`, each way it is stored once: those without a mark of damage first, then the
@@ -182,7 +210,7 @@ impl Copies {
     /// Whether `object` is what its manifest says, to the last byte, and has no mark of damage. Reads it.
     pub fn is_sound(&self, object: &StoredObject) -> bool {
         !self.is_marked(&object.name)
-            && self.bytes(&object.name) == Some(object.bytes)
+            && self.bytes(&object.name).ok() == Some(object.bytes)
             && self.digest(&object.name, object.bytes) == Some(object.sha256)
     }
 
@@ -190,7 +218,7 @@ impl Copies {
     pub fn places(&self, object: &StoredObject) -> Vec<Place> {
         let listed = self.listed();
         let mut places = Vec::new();
-        let own = listed.bytes.get(&object.name).copied();
+        let own = self.bytes(&object.name).ok();
         let place = |name: &ObjectName, bytes, trust| Place {
             name: name.clone(),
             bytes,
@@ -226,15 +254,33 @@ impl Copies {
         places
     }
 
-    /// Whether an object of this name is in the store, and how many bytes it has.
-    pub fn bytes(&self, name: &ObjectName) -> Option<u64> {
-        self.listed().bytes.get(name).copied()
+    /// How many bytes the object `name` has. One that lies where nothing can be listed is asked for by its name.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` when there is none.
+    pub fn bytes(&self, name: &ObjectName) -> Result<u64> {
+        let listed = self.listed();
+        if let Some(bytes) = listed.bytes.get(name) {
+            return Ok(*bytes);
+        }
+        let mut failed = listed.failed.iter();
+        if failed.any(|(prefix, _)| name.as_str().starts_with(prefix)) {
+            return self.store().size(name);
+        }
+        Err(Error::not_found(format!("object {name} does not exist")))
     }
 
     fn listed(&self) -> &Listed {
         self.listed.get_or_init(|| {
             let mut listed = Listed::default();
-            let objects = self.repository.data_objects().unwrap_or_default();
+            let mut objects = Vec::new();
+            for prefix in DATA {
+                match self.store().list(prefix) {
+                    Ok(mut found) => objects.append(&mut found),
+                    Err(error) => listed.failed.push((prefix, error)),
+                }
+            }
             listed.mended = Mended::of(objects.iter().cloned());
             for (name, bytes) in objects {
                 listed.by_bytes.entry(bytes).or_default().push(name.clone());

@@ -198,3 +198,36 @@ fn a_backup_that_stands_still_while_a_prune_begins_and_ends_while_that_stands_st
     }
     assert!(refused > 0, "no backup met a warrant at its end");
 }
+
+#[test]
+fn an_archive_that_is_forgotten_while_manifests_are_read_is_no_damaged_one() {
+    type Look = fn(&FaultyStore) -> Result<Vec<String>>;
+    let bench = Bench::new(Codec::Portable);
+    let looks: [Look; 2] = [
+        |store| {
+            let report = check(store, Depth::Structure, &Silent)?;
+            let problems = report
+                .findings
+                .iter()
+                .filter(|it| it.kind == narthex::repository::check::Kind::ManifestDamaged);
+            Ok(problems.map(|it| it.detail.clone()).collect())
+        },
+        |store| {
+            let archives = Repository::open(Arc::new(store.clone()))?.archives()?;
+            let damaged = archives.damaged.iter();
+            Ok(damaged.map(|damaged| damaged.error.chain()).collect())
+        },
+    ];
+    for look in looks {
+        for at in 0..bench.operations(look) {
+            let store = bench.again();
+            let first = store.list("archives/").unwrap().remove(0).0;
+            let outcome = interrupted(&store, at, None, look, || store.delete(&first).unwrap());
+            assert_eq!(
+                outcome.unwrap(),
+                Vec::<String>::new(),
+                "before operation {at}"
+            );
+        }
+    }
+}

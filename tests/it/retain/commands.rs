@@ -3,6 +3,8 @@
 use std::process::Output;
 
 use assert_cmd::Command;
+use narthex::repository::ArchiveId;
+use narthex::repository::claim::Claim;
 use narthex::store::LocalStore;
 use serde_json::Value;
 
@@ -137,4 +139,22 @@ fn a_damaged_manifest_is_exit_3_and_stops_the_prune() {
     let by_id = narthex(&repo, &["forget", made[0].id.as_str()]);
     assert_eq!(by_id.status.code(), Some(0));
     assert_eq!(narthex(&repo, &["prune"]).status.code(), Some(0));
+}
+
+#[test]
+fn a_claim_of_a_backup_that_never_ended_is_named_when_it_counts_no_more() {
+    let (_dir, repo, _) = repository();
+    let store = LocalStore::new(&repo);
+    let claim = || {
+        let (id, long_ago) = (ArchiveId::random(), narthex::model::now() - 2 * DAY);
+        Claim::publish(&store, &id, std::iter::empty().collect(), long_ago).unwrap()
+    };
+    for command in [&["prune"][..], &["forget", "--keep-last", "3", "--prune"]] {
+        claim();
+        let (code, _, err) = said(&narthex(&repo, command));
+        assert_eq!(code, Some(3), "{command:?}: {err}");
+        assert!(err.contains("did not end within a day"), "{err}");
+        let (code, _, err) = said(&narthex(&repo, command));
+        assert_eq!((code, err.as_str()), (Some(0), ""), "it is gone");
+    }
 }

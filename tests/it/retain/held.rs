@@ -111,6 +111,28 @@ fn archives_with_the_only_sound_copies_of_what_is_damaged_stay_and_are_named() {
 }
 
 #[test]
+fn what_is_gone_or_of_another_length_is_as_damaged_as_what_a_check_has_marked() {
+    for way in ["gone", "short", "long"] {
+        let home = place();
+        let home = home.path();
+        let object = child(home);
+        let content = fs::read(&object).unwrap();
+        match way {
+            "gone" => fs::remove_file(&object).unwrap(),
+            "short" => fs::write(&object, &content[..content.len() / 2]).unwrap(),
+            _ => fs::write(&object, [&content[..], b"more"].concat()).unwrap(),
+        }
+        let ran = forget(home, &[]);
+        assert_eq!(ran.code, 3, "{way}: {}", ran.err);
+        let named = format!("block {CHILD} is damaged in the archives that stay");
+        assert!(ran.err.contains(&named), "{way}: {}", ran.err);
+        assert!(ran.out.contains("0 archives"), "{way}: {}", ran.out);
+        narthex(home, &["restore", "latest", "--repo", "r", "--target", "t"]);
+        assert!(!blocks_below(&home.join("t")).is_empty(), "{way}");
+    }
+}
+
+#[test]
 fn sound_repositories_let_go_of_what_their_policy_does_not_keep() {
     let home = place();
     let ran = forget(home.path(), &[]);

@@ -1,0 +1,82 @@
+//! What lies in a repository, and how far it can be relied on without reading it.
+
+use std::collections::BTreeMap;
+
+use super::damage::Damage;
+use super::{Mended, Repository, StoredBlock, StoredObject, recipe_packs};
+use crate::error::Result;
+use crate::store::ObjectName;
+
+/// All that lies there, by one look.
+#[derive(Debug, Default)]
+pub struct Stock {
+    /// Objects that hold data, with their sizes in bytes.
+    pub listed: BTreeMap<ObjectName, u64>,
+    /// What stands in for others.
+    pub mended: Mended,
+    /// Marks of damage.
+    pub damage: Damage,
+    /// The packs of replacements, where these are recipes. One that cannot be read is not here.
+    recipes: BTreeMap<ObjectName, Vec<ObjectName>>,
+}
+
+impl Stock {
+    /// Lists what there is, and reads which packs replacements need.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot list its objects.
+    pub fn look(repository: &Repository) -> Result<Self> {
+        let store = repository.store();
+        let listed: BTreeMap<_, _> = repository.data_objects()?.into_iter().collect();
+        let mended = Mended::list(store)?;
+        let read = |name: &ObjectName| Some((name.clone(), recipe_packs(store, name).ok()?));
+        Ok(Stock {
+            listed,
+            recipes: mended.names().filter_map(read).collect(),
+            mended,
+            damage: Damage::list(store)?,
+        })
+    }
+
+    /// Whether `object` cannot be relied on: it has a mark of damage, or is gone, or not as long as it should be.
+    pub fn is_spoiled(&self, object: &StoredObject) -> bool {
+        self.damage.contains(&object.name) || self.listed.get(&object.name) != Some(&object.bytes)
+    }
+
+    /// Whether something stands in for `object` that can be relied on. `is_bad` says of packs whether archives expect something else than what
+    /// lies there.
+    pub fn is_mended(&self, object: &ObjectName, is_bad: &dyn Fn(&ObjectName) -> bool) -> bool {
+        let mut mended = self.mended.of_object(object).iter();
+        mended.any(|(name, _)| {
+            let packs = self.recipes.get(name);
+            let is_there = |pack: &ObjectName| {
+                self.listed.contains_key(pack) && !self.damage.contains(pack) && !is_bad(pack)
+            };
+            !self.damage.contains(name) && packs.is_some_and(|packs| packs.iter().all(is_there))
+        })
+    }
+
+    /// What is spoiled of `block` and lacks a replacement; none if the block can be relied on. What stands in for the block's object stands in for its
+    /// packs, too.
+    pub fn broken_of<'b>(
+        &self,
+        block: &'b StoredBlock,
+        is_bad: &dyn Fn(&ObjectName) -> bool,
+    ) -> Vec<&'b StoredObject> {
+        let spoiled = block.objects().filter(|object| self.is_spoiled(object));
+        let mut spoiled: Vec<_> = spoiled.collect();
+        if spoiled.is_empty() {
+            return spoiled;
+        }
+        let is_whole = self.is_mended(&block.object.name, is_bad);
+        spoiled.retain(|object| {
+            if block.sidecar.as_ref() == Some(*object) {
+                !self.is_mended(&object.name, is_bad)
+            } else {
+                !is_whole
+            }
+        });
+        spoiled
+    }
+}
