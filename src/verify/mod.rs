@@ -98,22 +98,18 @@ pub fn verify(path: &Path, options: Options, progress: &dyn Progress) -> Result<
     progress.begin("verify", Some(checks::directory::bytes(&scanned)));
     let mut findings = Findings::default();
     checks::directory::data_dir(&scanned, &mut findings);
-    let head = checks::head::read(&scanned, options.read_mode);
-    let logs = checks::wal::check(&scanned, head.watch(), options.read_mode, &mut findings);
-    let mut blocks = Vec::new();
-    for entry in scanned.blocks() {
-        match verify_block(&entry.path, options, progress) {
-            Ok(block) if !block.findings.has_problems() || entry.path.exists() => {
-                blocks.push(block);
-            }
-            Ok(_) => progress.remark(&format_args!("{} has vanished", entry.path.display())),
-            // A server at work has compacted or deleted it meanwhile.
-            Err(error) if error.kind() == ErrorKind::NotFound && !entry.path.exists() => {
-                progress.remark(&format_args!("{} has vanished", entry.path.display()));
-            }
-            Err(error) => blocks.push(BlockVerdict::unlisted(entry, &error)),
-        }
-    }
+    // The logs are read by one thread, while others read the blocks.
+    let (read, blocks) = rayon::join(
+        || {
+            let head = checks::head::read(&scanned, options.read_mode);
+            let mut found = Findings::default();
+            let logs = checks::wal::check(&scanned, head.watch(), options.read_mode, &mut found);
+            (head, logs, found)
+        },
+        || verify_blocks(&scanned, options, progress),
+    );
+    let (head, logs, found) = read;
+    findings.append(found);
     checks::cross::compare(&blocks, &mut findings);
     if scanned.entries().iter().any(|e| e.kind == EntryKind::Wal) {
         checks::cross::served_aggregates(&blocks, &mut findings);
@@ -135,4 +131,26 @@ pub fn verify(path: &Path, options: Options, progress: &dyn Progress) -> Result<
         start: (scanned.place() != Place::Block).then_some(start),
         findings,
     })
+}
+
+/// The blocks of `scanned`, but for those that a server at work compacted or deleted meanwhile.
+fn verify_blocks(
+    scanned: &DataDir,
+    options: Options,
+    progress: &dyn Progress,
+) -> Vec<BlockVerdict> {
+    let mut blocks = Vec::new();
+    for entry in scanned.blocks() {
+        match verify_block(&entry.path, options, progress) {
+            Ok(block) if !block.findings.has_problems() || entry.path.exists() => {
+                blocks.push(block);
+            }
+            Ok(_) => progress.remark(&format_args!("{} has vanished", entry.path.display())),
+            Err(error) if error.kind() == ErrorKind::NotFound && !entry.path.exists() => {
+                progress.remark(&format_args!("{} has vanished", entry.path.display()));
+            }
+            Err(error) => blocks.push(BlockVerdict::unlisted(entry, &error)),
+        }
+    }
+    blocks
 }

@@ -220,10 +220,12 @@ impl Follow {
     }
 
     pub(super) fn sample(&mut self, series: HeadSeriesRef, time: Millis) {
-        if !self.ended && self.log == Log::Wal {
-            self.watch.sample(series.0, time, self.min_valid_time);
+        if self.ended {
+            return;
         }
-        if self.is_lost(series, Some(time)) {
+        let is_known = self.log == Log::Wal
+            && self.watch.sample(series.0, time, self.min_valid_time);
+        if !is_known && self.is_lost(series, Some(time)) {
             self.record.samples += 1;
             self.record.see(time);
         }

@@ -91,6 +91,8 @@ pub struct Watch {
     spans: Vec<HeadSpan>,
     /// Samples of the WAL in each of them.
     seen: Vec<u64>,
+    /// Samples of the WAL between the chunks of a series, by its place.
+    between: HashMap<usize, Tally>,
     /// The series that have chunks, by their numbers.
     series: Vec<Watched>,
     /// Where the series that was asked for last is, or would be: the samples of a record stand in the order of their series.
@@ -107,13 +109,32 @@ struct Watched {
     /// Where its chunks are.
     first: usize,
     len: usize,
+    /// Whether the WAL has defined it, were it deleted later on or not.
     is_defined: bool,
+    /// Whether samples find it: it is defined and not deleted since.
+    is_alive: bool,
     /// Whether other numbers mean the same series.
     is_shared: bool,
     /// Time of the newest sample so far: what is not newer came out of order, or twice.
     newest: Millis,
-    /// Samples between its chunks.
-    between: Tally,
+    /// How many of its chunks begin no later than that.
+    begun: usize,
+    /// When the last of those ends.
+    end: Millis,
+    /// When the next one begins.
+    next: Millis,
+}
+
+impl Watched {
+    /// Passes by the chunks that begin no later than the newest sample; `spans` are those of all series.
+    fn go_on(&mut self, spans: &[HeadSpan]) {
+        let own = spans.get(self.first..self.first + self.len);
+        let own = own.unwrap_or_default();
+        self.begun = own.partition_point(|span| span.times.0 <= self.newest);
+        let last = self.begun.checked_sub(1).and_then(|at| own.get(at));
+        self.end = last.map_or(Millis::MIN, |span| span.times.1);
+        self.next = own.get(self.begun).map_or(Millis::MAX, |span| span.times.0);
+    }
 }
 
 impl Watch {
@@ -129,9 +150,12 @@ impl Watch {
                     first,
                     len: 1,
                     is_defined: false,
+                    is_alive: false,
                     is_shared: false,
                     newest: Millis::MIN,
-                    between: Tally::default(),
+                    begun: 0,
+                    end: Millis::MIN,
+                    next: Millis::MIN,
                 }),
             }
         }
@@ -158,6 +182,9 @@ impl Watch {
     /// A record deletes a series as a whole: a block holds it.
     pub(super) fn delete(&mut self, series: u64) {
         self.beside.remove(&series);
+        if let Some(watched) = self.find(series) {
+            watched.is_alive = false;
+        }
     }
 
     /// Samples that a start with the snapshot passes over, and that are nowhere else.
@@ -179,6 +206,7 @@ impl Watch {
         let number = entry.series.0;
         if let Some(watched) = self.find(number) {
             watched.is_defined = true;
+            watched.is_alive = true;
         }
         let mut hasher = self.keys.build_hasher();
         entry.labels.iter().for_each(|pair| pair.hash(&mut hasher));
@@ -200,40 +228,33 @@ impl Watch {
         }
     }
 
-    /// The WAL holds a sample of `series` at `time`; before `border`, samples are taken for stored.
-    pub(super) fn sample(&mut self, series: u64, time: Millis, border: Millis) {
+    /// The WAL holds a sample of `series` at `time`; before `border`, samples are taken for stored. Returns whether `series`
+    /// is known here as one that is defined; if not, it may be defined all the same.
+    pub(super) fn sample(&mut self, series: u64, time: Millis, border: Millis) -> bool {
         if self.is_passed_over && time >= border {
             self.pass_over(series, time);
         }
-        // As `find`, which would borrow the spans as well.
         self.go_to(series);
         let watched = self.series.get_mut(self.at);
         let Some(watched) = watched.filter(|watched| watched.number == series) else {
-            return;
+            return false;
         };
-        if time <= watched.newest {
-            return;
-        }
-        watched.newest = time;
-        let own = watched.first..watched.first + watched.len;
-        let Some(spans) = self.spans.get(own) else {
-            return;
-        };
-        let after = spans.partition_point(|span| span.times.0 <= time);
-        let before = after
-            .checked_sub(1)
-            .and_then(|at| Some((at, spans.get(at)?)));
-        match before {
-            Some((at, span)) if time <= span.times.1 => {
-                if let Some(seen) = self.seen.get_mut(watched.first + at) {
+        if time > watched.newest {
+            watched.newest = time;
+            if time >= watched.next {
+                watched.go_on(&self.spans);
+            }
+            if time <= watched.end {
+                let last = (watched.first + watched.begun).checked_sub(1);
+                if let Some(seen) = last.and_then(|at| self.seen.get_mut(at)) {
                     *seen += 1;
                 }
+            } else if watched.begun < watched.len && time >= border {
+                let between = self.between.entry(self.at).or_default();
+                between.add(series, 0, 1, (time, time));
             }
-            _ if after < spans.len() && time >= border => {
-                watched.between.add(series, 0, 1, (time, time));
-            }
-            _ => {}
         }
+        watched.is_alive
     }
 
     /// The series of this number, if it has chunks.
@@ -245,6 +266,11 @@ impl Watch {
 
     /// Goes to where the series of this number is, or would be.
     fn go_to(&mut self, number: u64) {
+        let next = self.series.get(self.at + 1);
+        if next.is_some_and(|next| next.number == number) {
+            self.at += 1;
+            return;
+        }
         let is_before = |at: usize| self.series.get(at).is_some_and(|it| it.number < number);
         let near = (self.at..self.at + NEAR).find(|at| !is_before(*at));
         let is_behind_before = self.at.checked_sub(1).is_none_or(is_before);
@@ -305,15 +331,16 @@ impl Watch {
                     .add(span.series, 1, *seen - span.samples, span.times);
             }
         }
-        for watched in &self.series {
-            if let Some(times) = watched
-                .between
-                .times
-                .filter(|_| watched.is_defined && !watched.is_shared)
+        for (at, watched) in self.series.iter().enumerate() {
+            let between = self.between.get(&at);
+            let between = between.filter(|_| watched.is_defined && !watched.is_shared);
+            if let Some(Tally {
+                samples,
+                times: Some(times),
+                ..
+            }) = between
             {
-                found
-                    .hidden
-                    .add(watched.number, 0, watched.between.samples, times);
+                found.hidden.add(watched.number, 0, *samples, *times);
             }
         }
         found.kept = kept.times;
