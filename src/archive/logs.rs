@@ -47,6 +47,8 @@ pub(super) struct LogSpan {
     pub(super) max_time: Option<Millis>,
     /// Number of samples.
     pub(super) samples: u64,
+    /// What the WBL has of them: their number, and the times of the first and the last.
+    pub(super) late: Option<(u64, Option<(Millis, Millis)>)>,
     /// What keeps a Prometheus from starting on them, as a sentence.
     pub(super) start_problem: Option<String>,
     /// What is wrong with them, as sentences. A torn end is not: the server was writing.
@@ -86,6 +88,9 @@ impl LogFiles {
             span.max_time = span.max_time.max(Some(max));
         }
         span.samples += summary.replayed.samples();
+        if log == Log::Wbl {
+            span.late = Some((summary.replayed.samples(), summary.replayed.times));
+        }
         let outcome = summary.outcome();
         if span.start_problem.is_none() && outcome.keeps_from_starting() {
             let first = summary.problems.iter();
@@ -163,10 +168,25 @@ fn open_log(
     before_recheck: &dyn Fn(&Path),
 ) -> Result<LogFiles> {
     let name = log.1;
+    let path = dir.join(name);
+    let is_there = || path.symlink_metadata().is_ok();
+    if is_there() && !path.is_dir() {
+        // On a disk that is not mounted, for example.
+        let found = if path.is_symlink() {
+            "a link to nothing, or to no directory"
+        } else {
+            "something else"
+        };
+        let path = path.display();
+        return Err(Error::new(
+            ErrorKind::Io,
+            format!("{path}: expected a directory, found {found}"),
+        ));
+    }
     for _ in 0..MAX_TRIES {
         match try_open_log(dir, links, log, before_recheck) {
             Ok(opened) => return Ok(opened),
-            Err(Miss::Vanished) if !dir.join(name).exists() => return Ok(LogFiles::default()),
+            Err(Miss::Vanished) if !is_there() => return Ok(LogFiles::default()),
             Err(Miss::Vanished) => {}
             Err(Miss::Unreadable(error)) => return Err(error),
         }
@@ -175,7 +195,7 @@ fn open_log(
         ErrorKind::Io,
         format!(
             "{} changed {MAX_TRIES} times while it was being opened",
-            dir.join(name).display()
+            path.display()
         ),
     ))
 }

@@ -220,7 +220,18 @@ pub fn preview(
             ));
         }
     }
+    let logs = if options.logs {
+        logs::open_logs(&source.dir, options.links, &|_| {})
+    } else {
+        logs::LogFiles::default()
+    };
+    for (name, reason) in &logs.odd {
+        let problem = format!("{name} would be left out: {reason}");
+        preview.problems.push(problem);
+        preview.left_out.insert(name.clone(), reason.clone());
+    }
     for block in &found.blocks {
+        preview.problems.extend(run::odd_about(block, time));
         for (path, reason) in &block.listing.strange {
             let name = path.strip_prefix(&source.dir).unwrap_or(path);
             let name = name.to_string_lossy().into_owned();
@@ -238,7 +249,7 @@ pub fn preview(
     );
     preview
         .problems
-        .extend(nothing(source, &found, options, newest.as_ref()));
+        .extend(nothing(source, &found, &logs, options, newest.as_ref()));
     let unreadable = unreadable.map(|(name, error)| (name.clone(), error.chain()));
     let left_out = found.left_out.iter();
     let left_out = left_out.map(|(name, reason)| (name.clone(), (*reason).to_owned()));
@@ -250,18 +261,14 @@ pub fn preview(
 fn nothing(
     source: &Source,
     found: &survey::Survey,
+    logs: &logs::LogFiles,
     options: &Options,
     newest: Option<&Archive>,
 ) -> Option<String> {
     if !found.blocks.is_empty() {
         return None;
     }
-    let read_mode = options.verify.read_mode;
-    let logs_hold_any = || {
-        let logs = logs::open_logs(&source.dir, options.links, &|_| {});
-        let span = logs.prove(None, read_mode);
-        span.samples > 0 || !span.problems.is_empty() || !logs.odd.is_empty()
-    };
-    let has_samples = options.logs && logs_hold_any();
+    let span = logs.prove(None, options.verify.read_mode);
+    let has_samples = span.samples > 0 || !span.problems.is_empty() || !logs.odd.is_empty();
     run::nothing_here(&source.dir, has_samples, true, run::held_before(newest))
 }

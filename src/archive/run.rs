@@ -109,18 +109,7 @@ impl Harvest {
     /// Takes a block into the archive, and notes what is odd about it.
     fn capture(&mut self, block: &BlockSurvey, stored: StoredBlock) {
         let (ulid, dir) = (block.ulid(), block.found.dir.clone());
-        if let Some(meta) = &block.meta {
-            for reach in Reach::of(meta, None, Some(self.time)) {
-                self.problems.push(format!(
-                    "block {ulid} is archived, but its {reach}: narthex verify says what a start of Prometheus would lose"
-                ));
-            }
-        }
-        if block.found.is_link {
-            self.problems.push(format!(
-                "block {ulid} is a symbolic link: it is archived, but Prometheus does not see it"
-            ));
-        }
+        self.problems.extend(odd_about(block, self.time));
         for (path, reason) in &block.listing.strange {
             let name = path.strip_prefix(&dir).unwrap_or(path).display();
             self.problems
@@ -134,6 +123,28 @@ impl Harvest {
     fn miss(&mut self, name: impl Into<String>, error: &Error) {
         self.missed.insert(name.into(), error.chain());
     }
+}
+
+/// What is odd about a block that is archived all the same, as sentences.
+pub(super) fn odd_about(block: &BlockSurvey, time: Millis) -> Vec<String> {
+    let ulid = block.ulid();
+    let reaches = block
+        .meta
+        .iter()
+        .flat_map(|meta| Reach::of(meta, None, Some(time)));
+    let mut odd: Vec<_> = reaches
+        .map(|reach| {
+            format!(
+                "block {ulid} is archived, but its {reach}: narthex verify says what a start of Prometheus would lose"
+            )
+        })
+        .collect();
+    if block.found.is_link {
+        odd.push(format!(
+            "block {ulid} is a symbolic link: it is archived, but Prometheus does not see it"
+        ));
+    }
+    odd
 }
 
 impl Run<'_> {
@@ -328,12 +339,16 @@ impl Run<'_> {
         harvest.obscure_logs = !span.problems.is_empty();
         harvest.problems.extend(span.problems);
         self.mend_logs(&logs.files, harvest)?;
+        let late = span.late.and_then(|(_, times)| times).unzip();
         let wal = StoredWal {
             object: staged.object().clone(),
             files: staged.files().to_vec(),
             min_time: span.min_time,
             max_time: span.max_time,
             samples: span.samples,
+            wbl_samples: span.late.map(|(samples, _)| samples),
+            wbl_min_time: late.0,
+            wbl_max_time: late.1,
             empty_dirs: logs.empty_dirs.clone(),
             start_problem: span.start_problem,
         };

@@ -10,10 +10,11 @@ use super::fingerprint::fingerprint;
 use super::hooks::{Hooks, Moment};
 use super::source::{Listing, Miss, OpenBlock};
 use crate::block::{self, DataDir, EntryKind, Meta, Place};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Millis, Ulid};
 use crate::raw::Links;
 use crate::repository::{Fingerprint, StoredBlock, StoredFile};
+use crate::wal::Log;
 
 /// Longest `meta.json` that is read for what it says. Real ones have some KiB; a longer one is archived like any
 /// other file.
@@ -164,6 +165,16 @@ pub(super) fn survey(
                     survey.left_out.insert(entry.name(), reason);
                 }
             }
+            (false, Some(_)) if entry.is_lost_block() => {
+                let nothing =
+                    Error::new(ErrorKind::Io, "expected a block, found a link to nothing");
+                survey.unreadable.insert(entry.name(), nothing);
+            }
+            // No directory, and said with the logs.
+            (false, Some(_))
+                if [Log::Wal, Log::Wbl]
+                    .map(Log::name)
+                    .contains(&&*entry.name()) => {}
             (false, Some(reason)) => {
                 survey.left_out.insert(entry.name(), reason);
             }

@@ -110,6 +110,14 @@ impl Entry {
         let name = self.path.file_name().unwrap_or(self.path.as_os_str());
         name.to_string_lossy().into_owned()
     }
+
+    /// Whether it is a symbolic link, named like a block, that leads nowhere: what was a block may lie on a disk that is not mounted.
+    pub fn is_lost_block(&self) -> bool {
+        self.kind == EntryKind::Foreign
+            && self.name().parse::<Ulid>().is_ok()
+            && self.path.is_symlink()
+            && !self.path.exists()
+    }
 }
 
 /// A directory and what it held when it was scanned.

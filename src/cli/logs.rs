@@ -37,8 +37,10 @@ pub(super) struct Unread {
     samples: Option<u64>,
     /// Times of the first and the last one.
     times: (Millis, Millis),
-    /// The end of the newest block beside them.
-    blocks_end: Option<Millis>,
+    /// Those of them that no block holds.
+    only_here: Vec<(Millis, Millis)>,
+    /// Whether there are blocks beside them.
+    has_blocks: bool,
 }
 
 impl Unread {
@@ -50,11 +52,17 @@ impl Unread {
         let times = times.reduce(|(a, b), (c, d)| (a.min(c), b.max(d)));
         let mut samples = logs.iter().map(|log| log.samples);
         let samples = samples.try_fold(0u64, |all, one| Some(all.saturating_add(one?)));
+        let of = |wanted: Log| {
+            let mut logs = logs.iter().filter(|log| log.log == wanted);
+            logs.find_map(|log| log.times)
+        };
+        let blocks_end = dir.in_order_end();
         let found = times.map(|times| Unread {
             place: path.display().to_string(),
             samples,
             times,
-            blocks_end: dir.in_order_end(),
+            only_here: only_in_logs(of(Log::Wal), of(Log::Wbl), blocks_end),
+            has_blocks: blocks_end.is_some(),
         });
         Ok((found, unread))
     }
@@ -66,30 +74,47 @@ impl Unread {
             place: format!("archive {}", archive.id.short()),
             samples: Some(wal.samples),
             times: wal.min_time.zip(wal.max_time)?,
-            blocks_end: in_order_end(archive),
+            only_here: in_logs_only(archive),
+            has_blocks: in_order_end(archive).is_some(),
         })
     }
 
     /// Says so, and whether the command leaves something out because of it: when it has read no block, or when samples of the
-    /// range of time that was `asked` for (both ends included) are in the log only.
+    /// range of time that was `asked` for (both ends included) are in the logs only.
     fn remark(&self, asked: Option<(Millis, Millis)>, context: &Context<'_>) -> bool {
-        let (first, last) = self.times;
-        let only_here = self.blocks_end.map_or(first, |end| end.max(first));
-        let reaches = asked.is_some_and(|(since, until)| since <= last && until >= only_here);
-        if last < only_here || (asked.is_some() && !reaches) {
+        let reaches = |(since, until): (Millis, Millis)| {
+            let mut spans = self.only_here.iter();
+            spans.any(|(first, last)| since <= *last && until >= *first)
+        };
+        if self.only_here.is_empty() || asked.is_some_and(|asked| !reaches(asked)) {
             return false;
         }
         let samples = self
             .samples
             .map_or_else(String::new, |count| format!("{count} "));
+        let (first, last) = self.times;
         context.progress.remark(&format_args!(
             "{}: the log holds {samples}samples from {} to {}, which this command does not read",
             self.place,
             time_text(first),
             time_text(last)
         ));
-        reaches || self.blocks_end.is_none()
+        asked.is_some() || !self.has_blocks
     }
+}
+
+/// The times, both included, of samples that no block holds: those of the WAL behind `blocks_end`, the end of the newest block in order,
+/// and those of the WBL, which came out of order and wait for a block wherever their time lies.
+fn only_in_logs(
+    wal: Option<(Millis, Millis)>,
+    wbl: Option<(Millis, Millis)>,
+    blocks_end: Option<Millis>,
+) -> Vec<(Millis, Millis)> {
+    let behind = |(first, last): (Millis, Millis)| {
+        let first = blocks_end.map_or(first, |end| end.max(first));
+        (first <= last).then_some((first, last))
+    };
+    wal.and_then(behind).into_iter().chain(wbl).collect()
 }
 
 /// The end of the newest block of `archive` beside its log. Blocks of late samples may end ahead of what is in the log.
@@ -101,14 +126,16 @@ fn in_order_end(archive: &Archive) -> Option<Millis> {
     in_order.map(|block| block.max_time).max()
 }
 
-/// The times, both included, of the first and the last sample of the log of `archive` that its blocks do not reach.
-pub(super) fn in_log_only(archive: &Archive) -> Option<(Millis, Millis)> {
-    let wal = archive.wal.as_ref()?;
-    let last = wal.max_time?;
+/// The times, both included, of samples of the logs of `archive` that none of its blocks holds.
+pub(super) fn in_logs_only(archive: &Archive) -> Vec<(Millis, Millis)> {
+    let Some(wal) = &archive.wal else {
+        return Vec::new();
+    };
     // Not every archive says when its log begins.
-    let first = wal.min_time.unwrap_or(Millis::MIN);
-    let first = in_order_end(archive).map_or(first, |end| end.max(first));
-    (first <= last).then_some((first, last))
+    let times = wal
+        .max_time
+        .map(|last| (wal.min_time.unwrap_or(Millis::MIN), last));
+    only_in_logs(times, wal.late_times(), in_order_end(archive))
 }
 
 /// Names the logs of data directories among `paths`, which the command does not read. Says whether that leaves out something that
@@ -150,8 +177,8 @@ fn listing(wal: &StoredWal, log: Log) -> Listing {
     Listing::of(files.map(Entry::file).chain(dirs.map(Entry::directory)))
 }
 
-/// The logs of `archive` at a glance, as its manifest says. It counts the samples of both logs together: where there are two, the WAL
-/// has the times, for it holds what the WBL holds, and neither has a count.
+/// The logs of `archive` at a glance, as its manifest says. Where it counts the samples of both logs together, the WAL has the times, for it
+/// holds what the WBL holds, and neither has a count.
 pub(super) fn stored(archive: &Archive, blocks_end: Option<Millis>) -> Vec<LogFacts> {
     let Some(wal) = &archive.wal else {
         return Vec::new();
@@ -174,9 +201,14 @@ pub(super) fn stored(archive: &Archive, blocks_end: Option<Millis>) -> Vec<LogFa
     logs.retain(|(_, segments, _)| *segments > 0);
     let is_alone = logs.len() == 1;
     let of = |(log, segments, bytes)| {
-        let times = wal.min_time.zip(wal.max_time);
-        let times = times.filter(|_| is_alone || log == Log::Wal);
-        let samples = is_alone.then_some(wal.samples);
+        let both = wal.min_time.zip(wal.max_time);
+        let (samples, times) = match (log, wal.wbl_samples) {
+            (Log::Wal, Some(late)) => (Some(wal.samples.saturating_sub(late)), both),
+            (Log::Wbl, Some(late)) => (Some(late), wal.late_times()),
+            _ if is_alone => (Some(wal.samples), both),
+            (Log::Wal, None) => (None, both),
+            (Log::Wbl, None) => (None, None),
+        };
         LogFacts::stored(log, segments, bytes, samples, times, blocks_end)
     };
     logs.into_iter().map(of).collect()

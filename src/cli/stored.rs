@@ -61,6 +61,29 @@ pub(crate) fn find(
     Ok((chosen.archive, !chosen.ahead.is_empty()))
 }
 
+/// Names what the backup of `archive` could not read and that is not in it therefore. Returns whether there is anything.
+pub(crate) fn remark_missed(archive: &Archive, context: &Context<'_>) -> bool {
+    for (name, reason) in missed(archive) {
+        context.progress.remark(&format_args!("{name}: {reason}"));
+    }
+    missed(archive).next().is_some()
+}
+
+/// What is not in `archive` because its backup could not read it, and why.
+fn missed(archive: &Archive) -> impl Iterator<Item = (String, String)> {
+    let id = archive.id.short();
+    let missed = archive.left_out.iter().filter(|left| left.is_missed());
+    missed.map(move |left| {
+        let (name, reason) = (&left.name, &left.reason);
+        let reason = if left.is_reconstructed() {
+            format!("archive {id} was {reason}")
+        } else {
+            format!("not in archive {id}, for it could not be read: {reason}")
+        };
+        (name.clone(), reason)
+    })
+}
+
 /// What of each block is needed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Need<'a> {
@@ -120,6 +143,9 @@ impl Opened {
                 incomplete |= unpacked.is_short;
                 salvaged = unpacked.salvaged;
                 unread = unpacked.unread;
+                if matches!(need, Need::BlocksAndLogs) && ulids.is_empty() {
+                    unread.extend(missed(archive));
+                }
             }
         }
         incomplete |= !unread.is_empty();
@@ -163,6 +189,9 @@ impl StoredArgs {
             .collect::<Result<Vec<_>>>()?;
         let mut opened = Opened::of_archive(&repository, &archive, &ulids, need, context)?;
         opened.incomplete |= doubtful;
+        if paths.is_empty() {
+            opened.incomplete |= remark_missed(&archive, context);
+        }
         Ok(opened)
     }
 
@@ -250,6 +279,7 @@ impl StoredArgs {
             .collect();
         chosen.sort();
         let chosen = chosen.into_iter().map(|(_, ulid)| ulid).collect();
+        let doubtful = doubtful | (paths.is_empty() && remark_missed(&archive, context));
         Ok(Blocks::Stored {
             repository,
             archive: Box::new(archive),
@@ -297,7 +327,7 @@ pub(crate) enum Blocks {
         archive: Box<Archive>,
         /// Which of its blocks.
         chosen: Vec<Ulid>,
-        /// Whether it may not be the one that was meant; it has been said why.
+        /// Whether it may not be the one that was meant, or lacks something; it has been said why.
         doubtful: bool,
         /// What will be read of them.
         asked: Part,

@@ -304,40 +304,43 @@ fn settle<'a>(
     mut chunks: Vec<(CutChunk<'a>, &BlockSeries<'a>, &ChunkMeta)>,
     report: &mut dyn FnMut(Problem),
 ) -> Vec<CutChunk<'a>> {
-    chunks.sort_by_key(|(chunk, _, _)| chunk.min_time);
+    // Equal ones come to lie beside each other.
+    chunks.sort_by(|(a, ..), (b, ..)| {
+        let times = |chunk: &CutChunk<'_>| (chunk.min_time, chunk.max_time);
+        let by_time = times(a).cmp(&times(b));
+        by_time.then_with(|| a.data.cmp(&b.data))
+    });
+    chunks.dedup_by(|(later, ..), (first, ..)| later == first);
     let mut settled: Vec<CutChunk<'a>> = Vec::with_capacity(chunks.len());
     let mut rest = chunks.into_iter().peekable();
-    while let Some((first, _, _)) = rest.next() {
-        let mut end = first.max_time;
-        let mut weight = weight(&first);
+    while let Some(first) = rest.next() {
+        let mut end = first.0.max_time;
+        let mut weight = weight(&first.0);
         let mut cluster = vec![first];
-        let mut others = Vec::new();
-        while let Some((next, series, meta)) = rest.next_if(|(next, _, _)| next.min_time <= end) {
-            if cluster.contains(&next) {
-                continue;
-            }
-            let more = self::weight(&next);
+        while let Some(next) = rest.next_if(|(next, ..)| next.min_time <= end) {
+            let (chunk, series, meta) = &next;
+            let more = self::weight(chunk);
             if weight.saturating_add(more) > MAX_MERGED {
                 let wanted = format!("samples that overlap others, up to {MAX_MERGED} of them");
                 report(series.chunk_problem(meta, misfit(meta, wanted), Lost::Samples(None)));
                 continue;
             }
             weight += more;
-            end = end.max(next.max_time);
+            end = end.max(chunk.max_time);
             cluster.push(next);
-            others.push((series, meta));
         }
-        match merge(&cluster) {
-            _ if cluster.len() == 1 => settled.append(&mut cluster),
-            Some(merged) => settled.extend(merged),
-            None => {
-                cluster.truncate(1);
-                settled.append(&mut cluster);
-                for (series, meta) in others {
-                    let wanted = "samples, or no chunk that overlaps it".to_owned();
-                    report(series.chunk_problem(meta, misfit(meta, wanted), Lost::Samples(None)));
-                }
-            }
+        // Of different samples of one time the first block's counts, whichever chunk begins first.
+        cluster.sort_by_key(|(_, series, _)| series.position);
+        let merged = merge(cluster.iter().map(|(chunk, ..)| chunk));
+        let mut cluster = cluster.into_iter();
+        if let Some(merged) = merged {
+            settled.extend(merged);
+            continue;
+        }
+        settled.extend(cluster.next().map(|(chunk, ..)| chunk));
+        for (_, series, meta) in cluster {
+            let wanted = "samples, or no chunk that overlaps it".to_owned();
+            report(series.chunk_problem(meta, misfit(meta, wanted), Lost::Samples(None)));
         }
     }
     settled
@@ -360,8 +363,10 @@ fn weight(chunk: &CutChunk<'_>) -> usize {
     samples.saturating_mul(each.saturating_add(1))
 }
 
-/// Chunks with the samples of `cluster`, each time once; `None` when they cannot be merged.
-fn merge<'a>(cluster: &[CutChunk<'_>]) -> Option<Vec<CutChunk<'a>>> {
+/// Chunks with the samples of `cluster`, each time once, of the first that has it; `None` when they cannot be merged.
+fn merge<'a, 'c>(
+    cluster: impl ExactSizeIterator<Item = &'c CutChunk<'c>>,
+) -> Option<Vec<CutChunk<'a>>> {
     if cluster.len() < 2 {
         return None;
     }

@@ -87,10 +87,13 @@ impl Stream {
 
     /// Whether a block of this stream holds all that one of `other` with the same sources does: nothing coarser, and no label more.
     ///
-    /// A label more stands for fewer series (a shard), or for one of several replicas that were merged into a block without it.
+    /// A label more stands for fewer series (a shard), or for one of several replicas that were merged into a block without it. A block of
+    /// selected series is a source of its own, so one with the same sources holds them; it was compacted with others like it only.
     pub fn covers(&self, other: &Stream) -> bool {
         let has = |(name, value)| other.labels.get(name) == Some(value);
-        !self.selected && self.resolution <= other.resolution && self.labels.iter().all(has)
+        (other.selected || !self.selected)
+            && self.resolution <= other.resolution
+            && self.labels.iter().all(has)
     }
 }
 
@@ -113,7 +116,8 @@ mod tests {
         assert!(!raw.covers(&other) && !other.covers(&raw));
         assert!(Stream::default().covers(&five));
         let selected = Stream::of_metadata(None, ["from-stale-series"]);
-        assert!(!selected.covers(&selected) && Stream::default().covers(&selected));
+        assert!(selected.covers(&selected) && Stream::default().covers(&selected));
+        assert!(!selected.covers(&Stream::default()));
     }
 
     #[test]

@@ -427,6 +427,9 @@ fn read_logs(store: &dyn Store, name: &ObjectName) -> Result<StoredWal> {
         min_time: None,
         max_time: None,
         samples: 0,
+        wbl_samples: None,
+        wbl_min_time: None,
+        wbl_max_time: None,
         empty_dirs: Vec::new(),
         start_problem: None,
     })

@@ -220,6 +220,15 @@ pub struct StoredWal {
     /// Samples in it.
     #[serde(default)]
     pub samples: u64,
+    /// Those of the samples that the WBL has, which came out of order; `None` where nobody has counted them, or there is no WBL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wbl_samples: Option<u64>,
+    /// Time of the first of those.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wbl_min_time: Option<Millis>,
+    /// Time of the last of those.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wbl_max_time: Option<Millis>,
     /// Directories without files that a start of Prometheus looks for: the newest checkpoint, or `wal` beside a WBL.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub empty_dirs: Vec<FilePath>,
@@ -229,6 +238,17 @@ pub struct StoredWal {
 }
 
 impl StoredWal {
+    /// Times, both included, between which samples lie that came out of order. Until a compaction has made a block of them they are in
+    /// the WBL only, whatever blocks hold their time. Of a WBL whose samples nobody has counted they may lie anywhere.
+    pub fn late_times(&self) -> Option<(Millis, Millis)> {
+        if self.wbl_samples.is_some() {
+            return self.wbl_min_time.zip(self.wbl_max_time);
+        }
+        let is_late = |file: &StoredFile| file.name.as_str().starts_with("wbl/") && file.bytes > 0;
+        let times = (self.min_time.unwrap_or(Millis::MIN), self.max_time?);
+        self.files.iter().any(is_late).then_some(times)
+    }
+
     /// Total size of its files in bytes.
     pub fn bytes(&self) -> u64 {
         total_bytes(&self.files)

@@ -91,9 +91,8 @@ impl Reach {
 
 /// How far the block reaches into the future, if further than a healthy one does.
 fn ahead(meta: &Meta, times: Option<(Millis, Millis)>, now: Millis) -> Option<Millis> {
-    // Blocks of late samples are cut before their range is over.
-    let is_late = meta.has_hint("from-out-of-order");
-    let allowed = if is_late { SLACK } else { TOLERANCE };
+    // Blocks of late samples, or of series that have become stale, are cut before their range is over.
+    let allowed = if meta.is_in_order() { TOLERANCE } else { SLACK };
     let (begin, end) = times.map_or((meta.min_time, meta.max_time), |(first, last)| {
         (first, meta.max_time.max(last))
     });
@@ -167,10 +166,12 @@ mod tests {
             assert_eq!(Reach::of(&meta(from, to), Some((first, last)), now), []);
             assert_eq!(Reach::of(&meta(from, to), None, now), []);
         }
-        // Late samples of the range that is under way.
+        // Late samples, or stale series, of the range that is under way.
         let mut late = meta(NOW - HOUR, NOW + HOUR * 2);
-        late.compaction.hints = vec!["from-out-of-order".to_owned()];
-        assert_eq!(Reach::of(&late, Some((NOW - HOUR, NOW - 5)), now), []);
+        for hint in Meta::KNOWN_HINTS {
+            late.compaction.hints = vec![hint.to_owned()];
+            assert_eq!(Reach::of(&late, Some((NOW - HOUR, NOW - 5)), now), []);
+        }
         // Everything but the first hour of two weeks was deleted, and the block written anew.
         let mut emptied = meta(NOW - 400 * HOUR, NOW - 64 * HOUR);
         emptied.compaction.parents = vec![Parent {

@@ -17,10 +17,13 @@ mod checks;
 mod finding;
 mod kind;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub use block::{BlockStats, BlockVerdict, verify_block};
+use checks::directory::Names;
 pub use checks::groups::Group;
+use checks::head::Head;
 pub use finding::{Finding, Findings, KEPT_PER_KIND, Loss};
 pub use kind::{Consequence, Consequences, Kind, Severity};
 
@@ -87,60 +90,137 @@ impl Verdict {
     }
 }
 
-/// Verifies the data directory, Prometheus snapshot or block at `path`.
+/// How often a directory is looked at again because a server at work has changed it meanwhile.
+const MAX_LOOKS: usize = 4;
+
+/// Verifies the data directory, Prometheus snapshot or block at `path`. Where a server at work compacts blocks or truncates its log
+/// meanwhile, what has changed is read again.
 ///
 /// # Errors
 ///
 /// When `path` cannot be listed, or holds nothing that could be verified. Whatever is wrong further down is a
 /// finding.
 pub fn verify(path: &Path, options: Options, progress: &dyn Progress) -> Result<Verdict> {
-    let scanned = DataDir::scan(path)?;
-    progress.begin("verify", Some(checks::directory::bytes(&scanned)));
-    let mut findings = Findings::default();
-    checks::directory::data_dir(&scanned, &mut findings);
-    // The logs are read by one thread, while others read the blocks.
-    let (read, blocks) = rayon::join(
-        || {
-            let head = checks::head::read(&scanned, options.read_mode);
-            let mut found = Findings::default();
-            let logs = checks::wal::check(&scanned, head.watch(), options.read_mode, &mut found);
-            (head, logs, found)
-        },
-        || verify_blocks(&scanned, options, progress),
-    );
-    let (head, logs, found) = read;
-    findings.append(found);
-    checks::cross::compare(&blocks, &mut findings);
-    if scanned.entries().iter().any(|e| e.kind == EntryKind::Wal) {
-        checks::cross::served_aggregates(&blocks, &mut findings);
-    }
-    let read = checks::start::Read {
-        scanned: &scanned,
-        blocks: &blocks,
-        logs: logs.as_ref(),
-        head,
+    let mut known = BTreeMap::new();
+    let mut looks = 1;
+    let look = loop {
+        let scanned = DataDir::scan(path)?;
+        let names = checks::directory::names(&scanned);
+        if looks == 1 {
+            progress.begin("verify", Some(checks::directory::bytes(&scanned)));
+        }
+        let look = Look::at(scanned, &mut known, options, progress);
+        if looks == MAX_LOOKS || look.is_whole(&names) {
+            break look;
+        }
+        looks += 1;
+        let again = format!("{} has changed meanwhile and is read again", path.display());
+        progress.remark(&again);
+        known.extend(
+            look.blocks
+                .into_iter()
+                .map(|block| (block.dir.clone(), block)),
+        );
     };
-    let start = checks::start::foretell(read, options, &mut findings);
+    let verdict = look.judge(options);
     progress.end();
-    findings.sort();
-    Ok(Verdict {
-        path: path.to_owned(),
-        place: scanned.place(),
-        blocks,
-        logs,
-        start: (scanned.place() != Place::Block).then_some(start),
-        findings,
-    })
+    Ok(verdict)
 }
 
-/// The blocks of `scanned`, but for those that a server at work compacted or deleted meanwhile.
+/// What was read of a directory in one go.
+struct Look {
+    scanned: DataDir,
+    blocks: Vec<BlockVerdict>,
+    head: Head,
+    logs: Option<Logs>,
+    findings: Findings,
+}
+
+impl Look {
+    /// Reads what lies in `scanned`, but for the blocks that are `known`.
+    fn at(
+        scanned: DataDir,
+        known: &mut BTreeMap<PathBuf, BlockVerdict>,
+        options: Options,
+        progress: &dyn Progress,
+    ) -> Self {
+        let mut findings = Findings::default();
+        checks::directory::data_dir(&scanned, &mut findings);
+        // The logs are read by one thread, while others read the blocks.
+        let ((head, logs, found), blocks) = rayon::join(
+            || {
+                let head = checks::head::read(&scanned, options.read_mode);
+                let mut found = Findings::default();
+                let watch = head.watch();
+                let logs = checks::wal::check(&scanned, watch, options.read_mode, &mut found);
+                (head, logs, found)
+            },
+            || verify_blocks(&scanned, known, options, progress),
+        );
+        findings.append(found);
+        Look {
+            scanned,
+            blocks,
+            head,
+            logs,
+            findings,
+        }
+    }
+
+    /// Whether all of `names`, which were listed before, are there still, and no block or checkpoint is new.
+    fn is_whole(&self, names: &Names) -> bool {
+        if self.scanned.place() == Place::Block {
+            return true;
+        }
+        let now = DataDir::scan(self.scanned.path());
+        now.is_ok_and(|now| names.are_in(&checks::directory::names(&now)))
+    }
+
+    /// Says what is wrong with the whole.
+    fn judge(self, options: Options) -> Verdict {
+        let Look {
+            scanned,
+            blocks,
+            head,
+            logs,
+            mut findings,
+        } = self;
+        checks::cross::compare(&blocks, &mut findings);
+        if scanned.entries().iter().any(|e| e.kind == EntryKind::Wal) {
+            checks::cross::served_aggregates(&blocks, &mut findings);
+        }
+        let read = checks::start::Read {
+            scanned: &scanned,
+            blocks: &blocks,
+            logs: logs.as_ref(),
+            head,
+        };
+        let start = checks::start::foretell(read, options, &mut findings);
+        findings.sort();
+        Verdict {
+            path: scanned.path().to_owned(),
+            place: scanned.place(),
+            blocks,
+            logs,
+            start: (scanned.place() != Place::Block).then_some(start),
+            findings,
+        }
+    }
+}
+
+/// The blocks of `scanned`, but for those that a server at work compacted or deleted meanwhile; those that are `known` are not read again.
 fn verify_blocks(
     scanned: &DataDir,
+    known: &mut BTreeMap<PathBuf, BlockVerdict>,
     options: Options,
     progress: &dyn Progress,
 ) -> Vec<BlockVerdict> {
     let mut blocks = Vec::new();
     for entry in scanned.blocks() {
+        if let Some(block) = known.remove(&entry.path) {
+            blocks.push(block);
+            continue;
+        }
         match verify_block(&entry.path, options, progress) {
             Ok(block) if !block.findings.has_problems() || entry.path.exists() => {
                 blocks.push(block);

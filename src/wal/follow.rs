@@ -223,8 +223,8 @@ impl Follow {
         if self.ended {
             return;
         }
-        let is_known = self.log == Log::Wal
-            && self.watch.sample(series.0, time, self.min_valid_time);
+        let is_known =
+            self.log == Log::Wal && self.watch.sample(series.0, time, self.min_valid_time);
         if !is_known && self.is_lost(series, Some(time)) {
             self.record.samples += 1;
             self.record.see(time);

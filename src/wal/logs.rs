@@ -1,6 +1,7 @@
 //! Both logs of a data directory, read as a start of Prometheus reads them.
 
 use std::fs;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
 use super::Log;
@@ -177,6 +178,51 @@ fn gap(times: Option<(Millis, Millis)>, blocks_end: Option<Millis>) -> Option<Mi
     Some(first.saturating_sub(blocks_end?)).filter(|gap| *gap > 0)
 }
 
+/// A log as it was listed. Its last segment grows while a server runs.
+struct Listed {
+    dir: PathBuf,
+    listing: Listing,
+    /// Length of its last segment in bytes, where that can be asked for.
+    last: Option<(PathBuf, u64)>,
+}
+
+impl Listed {
+    fn read(dir: &Path, log: Log) -> Result<Self> {
+        let dir = dir.join(log.name());
+        let listing = Listing::read(&dir)?;
+        let last = listing.segments.last().map(|file| dir.join(&file.path));
+        let last = last.and_then(|path| {
+            let bytes = fs::metadata(&path).ok()?.len();
+            Some((path, bytes))
+        });
+        Ok(Listed { dir, listing, last })
+    }
+
+    /// The content of `file` when it was listed.
+    fn open(&self, file: &SegmentFile, mode: ReadMode) -> Result<Prefix> {
+        let path = self.dir.join(&file.path);
+        let bytes = FileBytes::open(&path, mode)?;
+        let last = self.last.as_ref().filter(|(last, _)| *last == path);
+        let end = last.map_or(u64::MAX, |(_, bytes)| *bytes);
+        let end = usize::try_from(end).unwrap_or(usize::MAX).min(bytes.len());
+        Ok(Prefix { bytes, end })
+    }
+}
+
+/// The beginning of a file.
+struct Prefix {
+    bytes: FileBytes,
+    end: usize,
+}
+
+impl Deref for Prefix {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.bytes.get(..self.end).unwrap_or_default()
+    }
+}
+
 impl Logs {
     /// Reads `wal` and `wbl` of the data directory `dir`. Samples of the WAL before `blocks_end`, the end of the newest
     /// block that was not made of out-of-order samples, are not missed when nothing defines their series.
@@ -197,8 +243,12 @@ impl Logs {
             blocks_end,
             ..Logs::default()
         };
-        logs.wal = logs.read_one(dir, Log::Wal, &mut series, mode);
-        logs.wbl = logs.read_one(dir, Log::Wbl, &mut series, mode);
+        // A sample is in the WAL before it is in the WBL: what comes into this one while that one is read may be of series that were not
+        // there yet.
+        let wal = Listed::read(dir, Log::Wal);
+        let wbl = Listed::read(dir, Log::Wbl);
+        logs.wal = logs.read_one(wal, Log::Wal, &mut series, mode);
+        logs.wbl = logs.read_one(wbl, Log::Wbl, &mut series, mode);
         logs.min_valid_time = series.min_valid_time();
         logs.watch = series.into_watch();
         logs
@@ -206,15 +256,14 @@ impl Logs {
 
     fn read_one(
         &mut self,
-        dir: &Path,
+        listed: Result<Listed>,
         log: Log,
         series: &mut Follow,
         mode: ReadMode,
     ) -> Option<Summary> {
-        let path = dir.join(log.name());
-        match Listing::read(&path) {
-            Ok(listing) => Some(follow(&listing, log, series, |file| {
-                FileBytes::open(&path.join(&file.path), mode)
+        match listed {
+            Ok(listed) => Some(follow(&listed.listing, log, series, |file| {
+                listed.open(file, mode)
             })),
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             Err(error) => {

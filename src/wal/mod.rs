@@ -32,7 +32,7 @@ mod segment;
 mod summary;
 mod watch;
 #[cfg(test)]
-mod writer;
+pub(crate) mod writer;
 
 pub use checkpoint::{Checkpoint, Replay};
 pub use compression::{Compression, MAX_RATIO, MAX_RECORD_BYTES};

@@ -6,13 +6,13 @@ use crate::raw::crc32c;
 
 /// The bytes of a segment that is being written.
 #[derive(Default)]
-pub(super) struct SegmentWriter {
-    pub(super) bytes: Vec<u8>,
+pub(crate) struct SegmentWriter {
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl SegmentWriter {
     /// A segment with these uncompressed records, not padded.
-    pub(super) fn with<'r>(records: impl IntoIterator<Item = &'r [u8]>) -> Vec<u8> {
+    pub(crate) fn with<'r>(records: impl IntoIterator<Item = &'r [u8]>) -> Vec<u8> {
         let mut writer = SegmentWriter::default();
         for record in records {
             writer.log(record, Compression::None);
@@ -20,7 +20,7 @@ impl SegmentWriter {
         writer.bytes
     }
 
-    pub(super) fn log(&mut self, record: &[u8], compression: Compression) {
+    pub(crate) fn log(&mut self, record: &[u8], compression: Compression) {
         let (flag, stored) = match compression {
             Compression::None => (0, record.to_vec()),
             Compression::Snappy => (
@@ -49,7 +49,7 @@ impl SegmentWriter {
     }
 
     /// One fragment with whatever type byte.
-    pub(super) fn fragment(&mut self, kind: u8, payload: &[u8]) {
+    pub(crate) fn fragment(&mut self, kind: u8, payload: &[u8]) {
         self.bytes.push(kind);
         let len = u16::try_from(payload.len()).unwrap();
         self.bytes.extend(len.to_be_bytes());
@@ -58,7 +58,7 @@ impl SegmentWriter {
     }
 
     /// Fills the page with zeros.
-    pub(super) fn pad(&mut self) {
+    pub(crate) fn pad(&mut self) {
         let end = self.bytes.len().next_multiple_of(Self::page());
         self.bytes.resize(end, 0);
     }

@@ -137,6 +137,9 @@ pub(crate) fn wal_files(seed: u64) -> Files {
 pub(crate) fn store_wal(store: &dyn Store, id: &ArchiveId, seed: u64) -> Result<StoredWal> {
     let (object, files) = store_files(store, &wal_object(id)?, Root::Data, &wal_files(seed))?;
     Ok(StoredWal {
+        wbl_samples: None,
+        wbl_min_time: None,
+        wbl_max_time: None,
         empty_dirs: Vec::new(),
         start_problem: None,
         object,

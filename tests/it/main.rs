@@ -53,6 +53,7 @@ mod repository;
 mod restoring;
 mod retain;
 mod salvage;
+mod short_answers;
 mod sick;
 mod simulator;
 mod sound;

@@ -1,11 +1,13 @@
 //! What `verify` says that a start would do, on real data directories with real faults. `e2e::start` asks real servers.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use narthex::model::Millis;
-use narthex::progress::Silent;
+use narthex::progress::{Progress, Silent};
 use narthex::start::{Assumptions, Plan, Release, StepKind};
 use narthex::verify::{Depth, Kind, Options, Verdict, verify};
 use serde_json::Value as Json;
@@ -725,4 +727,70 @@ fn list_says_which_release_a_block_needs() {
     let output = output.assert().code(0).get_output().stdout.clone();
     let said = String::from_utf8(output).unwrap();
     assert_eq!(said.matches("needs Prometheus 3.1").count(), 2, "{said}");
+}
+
+/// Puts another state of a data directory in the place of the one that is about to be read.
+struct Swap {
+    data: PathBuf,
+    by: &'static str,
+    is_done: AtomicBool,
+}
+
+impl Progress for Swap {
+    fn begin(&self, _: &str, _: Option<u64>) {
+        if !self.is_done.swap(true, Ordering::SeqCst) {
+            fs::remove_dir_all(&self.data).unwrap();
+            copy(&fixture(self.by), &self.data);
+        }
+    }
+
+    fn advance(&self, _: u64) {}
+
+    fn end(&self) {}
+
+    fn remark(&self, _: &dyn fmt::Display) {}
+}
+
+#[test]
+fn what_a_server_changes_meanwhile_is_read_again() {
+    for (before, after) in [("night-1", "night-2"), ("night-2", "night-1")] {
+        let night = Night::of(before);
+        let swap = Swap {
+            data: night.data(),
+            by: after,
+            is_done: AtomicBool::new(false),
+        };
+        let mut options = Options::default();
+        options.start.now = Some(NOW + DAY);
+        let found = verify(&night.data(), options, &swap).unwrap();
+        let wanted = verify(&fixture(after), options, &Silent).unwrap();
+        assert_eq!(problems(&found), problems(&wanted), "{after}");
+        let ulids = |verdict: &Verdict| {
+            let blocks = verdict.blocks.iter();
+            blocks.map(|block| block.ulid).collect::<Vec<_>>()
+        };
+        assert_eq!(ulids(&found), ulids(&wanted), "{after}");
+        assert!(problems(&wanted).is_empty(), "{after}");
+    }
+}
+
+/// A real server wrote a block of series that had become stale, whose range goes on: it is healthy, and so are its archives.
+#[test]
+fn a_block_of_stale_series_is_whole() {
+    let data = fixture("stale-3.16");
+    let scanned = narthex::block::DataDir::scan(&data).unwrap();
+    let made = scanned
+        .blocks()
+        .map(|block| block.ulid.unwrap().time())
+        .max();
+    let mut options = Options::default();
+    options.start.now = made.map(|made| made + 1000);
+    let verdict = verify(&data, options, &Silent).unwrap();
+    assert_eq!(problems(&verdict), [], "{verdict:?}");
+    let meta = verdict.blocks[0].meta.as_ref().unwrap();
+    assert!(meta.has_hint("from-stale-series"), "{meta:?}");
+    // A release that does not know such blocks takes all older samples for stored.
+    options.start.release = "2.42".parse().unwrap();
+    let old = verify(&data, options, &Silent).unwrap();
+    assert!(problems(&old).contains(&Kind::WalHidden), "{old:?}");
 }

@@ -75,7 +75,8 @@ pub(crate) struct Args {
     /// Back up even if DIR looks like another server than the one archived under this name before
     #[arg(long)]
     force: bool,
-    /// Say what would be done, and do nothing
+    /// Say what would be done, and do nothing. Blocks are not read for it: what reading them would tell, damage and parents that their child does not hold, is not
+    /// said
     #[arg(long)]
     dry_run: bool,
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use crate::cli::args::{RepoArgs, local_path};
-use crate::cli::logs::in_log_only;
+use crate::cli::logs::in_logs_only;
 use crate::cli::outlook::Outlook;
 use crate::cli::ownership::OwnershipArgs;
 use crate::cli::stored::find;
@@ -21,7 +21,9 @@ use crate::report::backup::{RESTORE, detour_json, gap_text};
 use crate::report::{Value, bytes_text};
 use crate::repository::copies::Copies;
 use crate::repository::lineage::{TimeRange, has_problems};
-use crate::repository::{Archive, Repository, SourceFilter, StoredBlock, learn_streams};
+use crate::repository::{
+    Archive, Gap, Repository, SourceFilter, StoredBlock, StoredWal, learn_streams,
+};
 use crate::restore::{self, Cut, Exact, Plan, Present, Salvage, StandIn, Target, Wanted};
 
 /// What to restore, and where to.
@@ -176,8 +178,6 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
         ));
     }
     let with_wal = !args.no_wal && !args.exact && (args.wal || wanted == Wanted::Archive);
-    let incomplete =
-        incomplete | (!with_wal && !args.no_wal && remark_wal(args, &wanted, &archive, context));
     let present = target.present()?;
     learn(
         &repository,
@@ -196,6 +196,8 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
         read_mode: context.read_mode,
     });
     plan.permissions = args.ownership.permissions();
+    let logs_short = remark_wal(args, &wanted, &archive, (&chain, &plan), context);
+    let incomplete = incomplete | logs_short;
     let incomplete = incomplete | remark_choice(&plan, &wanted, context);
     let incomplete = incomplete | remark_missed(&wanted, &archive, &chain, &plan, context);
     let incomplete = incomplete | remark_damaged(&plan, context);
@@ -329,11 +331,15 @@ fn remark_missed(
         Wanted::Range(_) => true,
         Wanted::Blocks(_) => return false,
     };
-    let held = |name: &str| {
-        let all = chain.iter().flat_map(|archive| &archive.blocks);
-        name.parse()
-            .is_ok_and(|ulid: Ulid| all.into_iter().any(|block| block.ulid == ulid))
+    // By itself, or by a block that was made of it. That no time is without a block says nothing: blocks may overlap.
+    let held = |ulid: Ulid| {
+        let mut all = chain.iter().flat_map(|archive| &archive.blocks);
+        all.any(|block| {
+            let mut made_of = block.sources.iter().chain(&block.parents);
+            block.ulid == ulid || made_of.any(|of| *of == ulid)
+        })
     };
+    let uncovered = uncovered(plan, range(wanted));
     let mut missed = false;
     for left_out in archive.left_out.iter().filter(|left| left.is_missed()) {
         let name = &left_out.name;
@@ -344,10 +350,12 @@ fn remark_missed(
                 .remark(&format_args!("this archive was {}", left_out.reason));
             continue;
         }
-        let is_log = name.parse::<Ulid>().is_err();
-        if is_log && plan.wal.is_none() && is_range
-            || is_range && (held(name) || plan.gaps.is_empty())
-        {
+        let of = name.split('/').next().unwrap_or(name);
+        let may_lack = match of.parse() {
+            Ok(ulid) => !is_range || !held(ulid),
+            Err(_) => !is_range || plan.wal.is_some() || !uncovered.is_empty(),
+        };
+        if !may_lack {
             continue;
         }
         missed = true;
@@ -452,37 +460,123 @@ fn range(wanted: &Wanted) -> TimeRange {
     }
 }
 
-/// Says so if samples that are wanted are in the archive's log only, which is not restored, and returns whether there are any.
-fn remark_wal(args: &Args, wanted: &Wanted, archive: &Archive, context: &Context<'_>) -> bool {
+/// Says so if samples that are wanted are in the logs of `archive` only, which are not restored, or of another archive of the `chain`; and
+/// returns whether there are any.
+fn remark_wal(
+    args: &Args,
+    wanted: &Wanted,
+    archive: &Archive,
+    (chain, plan): (&[Archive], &Plan<'_>),
+    context: &Context<'_>,
+) -> bool {
     let range = range(wanted);
-    let only_here = in_log_only(archive);
     // Single blocks are what was asked for; of a whole archive the log comes along where nothing is cut.
     let is_asked = match wanted {
         Wanted::Range(_) => true,
         Wanted::Archive => args.exact,
         Wanted::Blocks(_) => false,
     };
-    let Some((first, last)) = only_here.filter(|_| is_asked) else {
-        return false;
-    };
-    let (first, last) = (
-        first.max(range.since),
-        last.min(range.until.saturating_sub(1)),
-    );
-    if first > last {
+    if !is_asked || args.no_wal {
         return false;
     }
+    let wanted_of = |spans: Vec<(Millis, Millis)>| {
+        let inside = spans.into_iter().map(move |(first, last)| {
+            let first = first.max(range.since);
+            (first, last.min(range.until.saturating_sub(1)))
+        });
+        let inside: Vec<_> = inside.filter(|(first, last)| first <= last).collect();
+        inside
+    };
+    let own = if plan.wal.is_some() {
+        Vec::new()
+    } else {
+        wanted_of(in_logs_only(archive))
+    };
     let what = if args.exact {
         "the WAL cannot be cut and is left out; restore without --exact and with --wal to have them"
     } else {
         "it is not restored; add it with --wal"
     };
-    context.progress.remark(&format_args!(
-        "samples that are asked for, from {} to {}, are in the WAL of the archive only: {what}, or leave it out on purpose with --no-wal",
-        report::time_text(first),
-        report::time_text(last)
-    ));
-    true
+    for (first, last) in &own {
+        context.progress.remark(&format_args!(
+            "samples that are asked for, from {} to {}, are in the WAL of the archive only: {what}, or leave it out on purpose with --no-wal",
+            report::time_text(*first),
+            report::time_text(*last)
+        ));
+    }
+    let mut any = !own.is_empty();
+    if !matches!(wanted, Wanted::Range(_)) {
+        return any;
+    }
+    // What the logs of other archives hold is in blocks of later ones, but for times that no block covers.
+    let uncovered = uncovered(plan, range);
+    let mut covered = own;
+    covered.extend(
+        archive
+            .wal
+            .iter()
+            .filter(|_| plan.wal.is_some())
+            .filter_map(span),
+    );
+    let mut others: Vec<_> = chain
+        .iter()
+        .filter(|other| other.id != archive.id)
+        .collect();
+    others.sort_by_key(|other| std::cmp::Reverse(other.time));
+    for other in others {
+        let spans = wanted_of(in_logs_only(other));
+        let in_gaps = uncovered.iter().flat_map(|gap| {
+            let cut = |(first, last): &(Millis, Millis)| {
+                (
+                    (*first).max(gap.min_time),
+                    (*last).min(gap.max_time.saturating_sub(1)),
+                )
+            };
+            spans.iter().map(cut).collect::<Vec<_>>()
+        });
+        let is_told = |(first, last): &(Millis, Millis)| {
+            covered.iter().any(|(from, to)| from <= first && last <= to)
+        };
+        let news: Vec<_> = in_gaps
+            .filter(|(first, last)| first <= last)
+            .filter(|span| !is_told(span))
+            .collect();
+        for (first, last) in &news {
+            any = true;
+            let id = other.id.short();
+            context.progress.remark(&format_args!(
+                "no block holds the time from {} to {}, and the log of archive {id} holds samples of it: restore that archive by its id to have them, or \
+                 leave logs out on purpose with --no-wal",
+                report::time_text(*first),
+                report::time_text(*last)
+            ));
+        }
+        covered.extend(news);
+    }
+    any
+}
+
+/// The gaps between the blocks of `plan`, and what of `range` lies before and behind all of them.
+fn uncovered(plan: &Plan<'_>, range: TimeRange) -> Vec<Gap> {
+    let begins = plan.blocks.iter().map(|block| block.min_time);
+    let ends = plan.blocks.iter().map(|block| block.max_time);
+    let (first, last) = (begins.min(), ends.max());
+    let before = Gap {
+        min_time: range.since,
+        max_time: first.unwrap_or(range.until),
+    };
+    let behind = Gap {
+        min_time: last.unwrap_or(range.until),
+        max_time: range.until,
+    };
+    let edges = [before, behind].into_iter();
+    let edges = edges.filter(|gap| gap.min_time < gap.max_time);
+    plan.gaps.iter().copied().chain(edges).collect()
+}
+
+/// Times of the first and the last sample of a log, as far as they are known.
+fn span(wal: &StoredWal) -> Option<(Millis, Millis)> {
+    wal.min_time.zip(wal.max_time)
 }
 
 /// All archives of the same source as `archive` that fit `filter`, and whether some could not be read. A name may have moved from one

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::cli::args::{RepoArgs, SourceArgs};
-use crate::cli::stored::find;
+use crate::cli::stored::{find, remark_missed};
 use crate::cli::{Context, Outcome};
 use crate::dense::stats;
 use crate::error::Result;
@@ -77,6 +77,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     let repository = args.repo.open()?;
     if let Some(by) = args.by {
         let (archive, doubtful) = find(&repository, &args.archive, &filter, context)?;
+        let doubtful = doubtful | remark_missed(&archive, context);
         let outcome = by_group(&repository, &archive, by.into(), args.top, context)?;
         return Ok(outcome.max(Outcome::problems_if(doubtful)));
     }

@@ -1,5 +1,7 @@
 //! What lies in a block directory and in the data directory around it.
 
+use std::collections::BTreeSet;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::Subject;
@@ -40,6 +42,7 @@ pub(in crate::verify) fn data_dir(scanned: &DataDir, findings: &mut Findings) {
                 Kind::LeftoverDirectory
             }
             EntryKind::Sandbox => Kind::Sandbox,
+            EntryKind::Foreign if entry.is_lost_block() => Kind::BlockSymlink,
             EntryKind::Foreign => Kind::ForeignEntry,
             _ => continue,
         };
@@ -69,9 +72,47 @@ pub(in crate::verify) fn about_path(kind: Kind, path: PathBuf) -> Finding {
     }
 }
 
+/// Names that a server at work adds and takes away.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::verify) struct Names {
+    /// Blocks and checkpoints.
+    made: BTreeSet<PathBuf>,
+    /// Segments of the logs and of the chunks of the head.
+    segments: BTreeSet<PathBuf>,
+}
+
+impl Names {
+    /// Whether what was seen under these names is still what a server has that has `now`: its logs and the chunks of its head may have grown.
+    pub(in crate::verify) fn are_in(&self, now: &Names) -> bool {
+        self.made == now.made && self.segments.is_subset(&now.segments)
+    }
+}
+
+/// The names in a directory and in those of its head. What cannot be listed has none.
+pub(in crate::verify) fn names(scanned: &DataDir) -> Names {
+    let blocks = scanned.blocks().map(|entry| entry.path.clone());
+    let mut names = Names {
+        made: blocks.collect(),
+        segments: BTreeSet::new(),
+    };
+    for kind in [EntryKind::Wal, EntryKind::Wbl, EntryKind::ChunksHead] {
+        let listed = scanned.find(kind).and_then(|dir| fs::read_dir(dir).ok());
+        for entry in listed.into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            if name.starts_with("checkpoint.") && !name.ends_with(".tmp") {
+                names.made.insert(entry.path());
+            } else if name.bytes().all(|byte| byte.is_ascii_digit()) {
+                names.segments.insert(entry.path());
+            }
+        }
+    }
+    names
+}
+
 /// Bytes of the indexes and segments of all blocks, as far as they can be asked for.
 pub(in crate::verify) fn bytes(scanned: &DataDir) -> u64 {
-    let len = |path: &Path| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+    let len = |path: &Path| fs::metadata(path).map_or(0, |metadata| metadata.len());
     let of_block = |entry: &Entry| {
         let Ok(files) = BlockFiles::scan(&entry.path) else {
             return 0;

@@ -97,9 +97,9 @@ fn of_ranges(meta: &Meta) -> Option<String> {
     })
 }
 
-/// A block of out-of-order samples names one parent, all zero, with the hint that says so.
+/// A block that is cut from the head before its time, of late samples or of some series, names one parent, all zero, with a hint that says so.
 fn of_head(parents: &[Parent], meta: &Meta) -> Option<String> {
-    let is_hinted = meta.has_hint("from-out-of-order");
+    let is_hinted = !meta.is_in_order();
     let is_nameless = parents.iter().any(|p| p.ulid == Ulid::ZERO);
     (is_nameless && (parents.len() > 1 || !is_hinted))
         .then(|| "expected the ULIDs of all parents, found one of zeros".to_owned())

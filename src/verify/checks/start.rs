@@ -50,22 +50,48 @@ pub(in crate::verify) fn foretell(
     let is_wrong = facts
         .out_of_reach(assumed.now)
         .any(|(block, _)| block.ulid == stored.floor.map(|(ulid, _)| ulid));
-    let kept = facts.blocks.iter().filter(|block| {
+    let is_kept = |block: &BlockFacts| {
         block.opens == Opens::Yes
             && (!is_wrong || block.ulid.is_some_and(|ulid| stored.keeps.contains(&ulid)))
-    });
-    // Of what was only opened nothing but the range is known.
-    let range = |meta: &Meta| (meta.min_time, meta.max_time.saturating_sub(1));
-    let kept = kept.filter_map(|block| block.times.or(block.meta.as_ref().map(range)));
-    let kept: Vec<_> = kept.collect();
+    };
+    let held = held(&facts, blocks, &is_kept);
     if let Some(wal) = &mut facts.wal {
-        wal.hidden = hidden::count(scanned, logs, kept, floor, options.read_mode);
+        wal.hidden = hidden::count(scanned, logs, held, floor, options.read_mode);
     }
     let foretold = plan(&facts, &assumed);
     reach(scanned, &facts, &foretold, options, findings);
     future(scanned, &facts, &foretold, logs, findings);
     too_old(&foretold, findings, scanned);
     foretold
+}
+
+/// What blocks hold of the time that a start takes for stored; `blocks` are what was read of those in `facts`, in the same order.
+fn held(
+    facts: &Facts,
+    blocks: &[BlockVerdict],
+    is_kept: &dyn Fn(&BlockFacts) -> bool,
+) -> hidden::Held {
+    let mut held = hidden::Held::default();
+    // Of what was only opened nothing but the range is known.
+    let range = |meta: &Meta| (meta.min_time, meta.max_time.saturating_sub(1));
+    let kept = facts.blocks.iter().zip(blocks);
+    for (block, read) in kept.filter(|(block, _)| is_kept(block)) {
+        let Some(times) = block.times.or(block.meta.as_ref().map(range)) else {
+            continue;
+        };
+        if block.meta.as_ref().is_none_or(Meta::is_in_order) {
+            held.dense.push(times);
+        } else {
+            held.sparse.push((times, read.stats.samples));
+        }
+    }
+    // Before the oldest block there may have been others. Where one is there that is not loaded, its samples are missed.
+    let begins = facts.blocks.iter().filter_map(|block| match &block.meta {
+        Some(meta) => meta.is_in_order().then_some(meta.min_time),
+        None => Some(Millis::MIN),
+    });
+    held.since = begins.min().unwrap_or(Millis::MIN);
+    held
 }
 
 fn facts(
