@@ -479,7 +479,7 @@ fn unpack(
     }
     let mut unpacked = Unpacked {
         unread,
-        is_short: !report.mixed.is_empty(),
+        is_short: !report.mixed.is_empty() || report.stand_ins.iter().any(|one| one.undeleted),
         ..Unpacked::default()
     };
     for salvaged in &report.salvaged {

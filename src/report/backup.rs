@@ -2,6 +2,7 @@
 
 use super::{Column, Unit, Value};
 use crate::archive;
+use crate::error::ErrorKind;
 use crate::model::Millis;
 use crate::report::time_text;
 use crate::repository::Gap;
@@ -177,8 +178,18 @@ pub fn detour(detour: &restore::Detour) -> String {
 /// A [`StandIn`](restore::StandIn) as a sentence.
 pub fn stand_in(stand_in: &restore::StandIn, reason: &restore::Failed) -> String {
     let by: Vec<_> = stand_in.by.iter().map(ToString::to_string).collect();
+    let sources: Vec<_> = stand_in.sources.iter().map(String::as_str).collect();
+    let of = match sources.as_slice() {
+        [] => String::new(),
+        sources => format!(", archived as {}", sources.join(", ")),
+    };
+    // A block that is sound and was taken out for another.
+    let how = match reason.error.kind() {
+        ErrorKind::Refused => "is left out",
+        _ => "cannot be read",
+    };
     format!(
-        "{} cannot be read; its samples come back in {}{}: {}",
+        "{} {how}; its samples come back in {}{of}{}: {}",
         stand_in.ulid,
         by.join(", "),
         undeleted(stand_in),
@@ -193,6 +204,19 @@ pub fn undeleted(stand_in: &restore::StandIn) -> &'static str {
     } else {
         ""
     }
+}
+
+/// That a block was damaged when it was archived, and which come in its place.
+pub fn replaced(stand_in: &restore::StandIn) -> String {
+    let (ulid, undeleted) = (stand_in.ulid, undeleted(stand_in));
+    let from = if stand_in.by == [ulid] {
+        format!("a sound copy of it in another archive is taken{undeleted}")
+    } else {
+        let by: Vec<_> = stand_in.by.iter().map(ToString::to_string).collect();
+        let by = by.join(", ");
+        format!("its samples come back in {by}{undeleted}")
+    };
+    format!("block {ulid} was damaged when it was archived: {from}")
 }
 
 /// What is said of a block that came with small files of another archive.

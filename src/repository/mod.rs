@@ -45,7 +45,7 @@ pub use manifest::{
 };
 pub use mended::{Mended, RECIPE_FILE, mended_object, original, recipe_packs};
 pub use select::{Ahead, Archives, Chosen, Damaged, Latest, Server, SourceFilter, take_ahead};
-pub use streams::{learn_streams, read_meta};
+pub use streams::{ReadMeta, learn_streams, read_meta};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Millis, Ulid, now};

@@ -15,37 +15,56 @@ use crate::store::Store;
 /// Longest `meta.json` that is read, in bytes.
 const MAX_META_BYTES: u64 = 16 << 20;
 
+/// Reads the `meta.json` of a block.
+pub type ReadMeta<'r> = dyn Fn(&StoredBlock) -> Result<Vec<u8>> + 'r;
+
 /// Fills in what the blocks of `archives` hold, as far as it matters and is not known: of blocks that have sources in common and of which none was
-/// compacted from the other, and of those that `also` names. Reads the first part of an object for each. Returns what could not be read.
+/// compacted from the other, and of those that `also` names. Asks `read` once for each, unless that fails. Returns what could not be read.
 pub fn learn_streams(
-    store: &dyn Store,
+    read: &ReadMeta<'_>,
     archives: &mut [Archive],
     also: &BTreeSet<Ulid>,
 ) -> Vec<(Ulid, Error)> {
     let mut asked = in_question(archives.iter().flat_map(|archive| &archive.blocks));
     asked.extend(also);
-    let mut learned: BTreeMap<(Ulid, Digest), Option<Told>> = BTreeMap::new();
-    let mut failed = Vec::new();
-    let blocks = archives.iter_mut().flat_map(|archive| &mut archive.blocks);
-    for block in blocks.filter(|block| block.resolution.is_none() && asked.contains(&block.ulid)) {
-        let Some(file) = block.files.iter().find(|file| file.name.as_str() == META) else {
+    let is_asked = |block: &StoredBlock| block.resolution.is_none() && asked.contains(&block.ulid);
+    let meta = |block: &StoredBlock| {
+        let mut files = block.files.iter();
+        let file = files.find(|file| file.name.as_str() == META)?;
+        Some((block.ulid, file.sha256))
+    };
+    let mut learned: BTreeMap<(Ulid, Digest), Told> = BTreeMap::new();
+    let mut failed: BTreeMap<(Ulid, Digest), Error> = BTreeMap::new();
+    // Of the same content in several objects one may be sound.
+    let mut tried = BTreeSet::new();
+    for block in archives.iter().flat_map(|archive| &archive.blocks) {
+        let Some(key) = meta(block).filter(|_| is_asked(block)) else {
             continue;
         };
-        let known = learned.entry((block.ulid, file.sha256));
-        let learned = known.or_insert_with(|| match read_meta(store, block) {
-            Ok(content) => Some(told(&content)),
-            Err(error) => {
-                failed.push((block.ulid, error));
-                None
+        let objects: Vec<_> = block.file_objects().map(|object| &object.name).collect();
+        if learned.contains_key(&key) || !tried.insert((key, objects)) {
+            continue;
+        }
+        match read(block) {
+            Ok(content) => {
+                learned.insert(key, told(&content));
+                failed.remove(&key);
             }
-        });
-        if let Some(told) = learned {
+            Err(error) => {
+                failed.entry(key).or_insert(error);
+            }
+        }
+    }
+    let blocks = archives.iter_mut().flat_map(|archive| &mut archive.blocks);
+    for block in blocks.filter(|block| is_asked(block)) {
+        if let Some(told) = meta(block).and_then(|key| learned.get(&key)) {
             block.resolution = Some(told.stream.resolution);
             block.external_labels.clone_from(&told.stream.labels);
             block.hints.clone_from(&told.hints);
         }
     }
-    failed
+    let failed = failed.into_iter();
+    failed.map(|((ulid, _), error)| (ulid, error)).collect()
 }
 
 const META: &str = "meta.json";

@@ -1,24 +1,24 @@
 //! Carrying a plan out.
 
 use std::cell::OnceCell;
-use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use super::exact::Cut;
 use super::fetch::{Detour, Fetched, Sink as _, fetch_block, fetch_wal};
 use super::plan::Plan;
-use super::salvage::Salvaged;
+use super::salvage::{Relatives, Salvaged};
 use super::stage::{LOGS, Stage, Target};
 use super::stand_in::{Cover, Past, StandIn, stand_ins};
 use super::writer::Writer;
 use crate::dense::read_packed;
 use crate::error::{Error, Result};
-use crate::model::Ulid;
+use crate::model::{Succession, Ulid};
 use crate::progress::Progress;
 use crate::repository::copies::Copies;
 use crate::repository::lineage::{is_damaged, kin};
 use crate::repository::portable::{Root, read_stored, spread};
-use crate::repository::{FilePath, StoredBlock, StoredFile, StoredObject, StoredWal};
+use crate::repository::{Archive, FilePath, StoredBlock, StoredFile, StoredObject, StoredWal};
 
 /// What a restore did.
 #[derive(Debug, Default)]
@@ -71,13 +71,14 @@ pub fn apply(
     target: &Target,
     progress: &dyn Progress,
 ) -> Result<Report> {
-    let (chain, known) = (OnceCell::new(), OnceCell::new());
+    let known = OnceCell::new();
     let stage = Stage::new(target, plan.permissions)?;
     progress.begin("restore", Some(plan.bytes()));
     let work = Work {
         copies,
         stage: &stage,
         progress,
+        relatives: OnceLock::new(),
         detours: Mutex::default(),
         mixed: Mutex::default(),
     };
@@ -95,33 +96,47 @@ pub fn apply(
             Some(exact) if exact.cuts(block) => work.stage_cut(block, exact),
             _ => work.stage_whole(block),
         })?;
+        let mut came = Vec::new();
         for (block, outcome) in queue.drain(..).zip(outcomes) {
             match outcome {
-                Ok(staged) => {
-                    // Prometheus would delete the parents of what stands in, and it holds their samples.
-                    done.retain(|(other, _)| {
-                        is_first
-                            || !block.parents.contains(&other.ulid)
-                            || !kin(other).atoms.is_subset(&kin(block).atoms)
-                    });
-                    done.push((block, staged));
-                }
+                Ok(staged) => came.push((block, staged)),
                 Err(error) => lost.push((block, error)),
             }
         }
+        if is_first {
+            done = came;
+        } else {
+            let past = known.get_or_init(Past::default);
+            lost.extend(put_beside(&mut done, came, past));
+        }
         if let Some(source) = plan.kin_of.as_ref().filter(|_| !lost.is_empty()) {
-            let chain = chain.get_or_init(|| copies.archives_of(source));
-            let blocks: Vec<_> = lost.iter().map(|(block, _)| *block).collect();
+            let all = || copies.archives().iter();
+            let blocks = |archive| -> &[StoredBlock] {
+                let archive: &Archive = archive;
+                &archive.blocks
+            };
+            let past = known.get_or_init(|| {
+                Past::of(all().flat_map(blocks).chain(plan.blocks.iter().copied()))
+            });
             let mut present: Vec<_> = done.iter().map(|(block, _)| kin(block)).collect();
             present.extend(plan.present.iter().cloned());
-            let past = known.get_or_init(|| {
-                let all = chain.iter().flat_map(|archive| &archive.blocks);
-                Past::of(all.chain(plan.blocks.iter().copied()))
-            });
-            queue = stand_ins(chain, &blocks, &seen, &present, past);
             // The target is not to lose what it holds.
             let there = |ulid: &Ulid| plan.present.iter().any(|kin| kin.ulid == *ulid);
-            queue.retain(|block| !block.parents.iter().any(there));
+            let find = |lost: &[&StoredBlock], is_near: bool| {
+                let near = all().filter(|archive| !is_near || archive.source_name == *source);
+                let mut found = stand_ins(near.flat_map(blocks), lost, &seen, &present, past);
+                found.retain(|block| !block.parents.iter().any(there));
+                found
+            };
+            let mut gone: Vec<_> = lost.iter().map(|(block, _)| *block).collect();
+            queue = find(&gone, true);
+            if queue.is_empty() {
+                // A server may have been archived under another name before.
+                let came: Vec<_> = done.iter().map(|(block, _)| *block).collect();
+                let cover = Cover::of(&came, past);
+                gone.retain(|block| cover.by(block).is_none());
+                queue = find(&gone, false);
+            }
         }
     }
     let came: Vec<_> = done.iter().map(|(block, _)| *block).collect();
@@ -129,8 +144,11 @@ pub fn apply(
     let past = known.get_or_init(Past::default);
     let cover = Cover::of(if lost.is_empty() { &[] } else { &came }, past);
     for (block, error) in lost {
-        if let Some(stand_in) = cover.by(block) {
+        if let Some(mut stand_in) = cover.by(block) {
             if planned.contains(&block.ulid) {
+                if let Some(source) = &plan.kin_of {
+                    stand_in.sources = foreign(copies, &stand_in.by, source);
+                }
                 report.reasons.push(Failed {
                     name: block.ulid.to_string(),
                     error,
@@ -153,13 +171,15 @@ pub fn apply(
         }
     }
     let mut staged = Vec::new();
+    let originals = plan.blocks.iter().map(|block| (block.ulid, *block));
+    let originals: BTreeMap<Ulid, &StoredBlock> = originals.collect();
     for salvaged in &report.salvaged {
         staged.extend(salvaged.block.map(|made| (made.ulid, made.bytes)));
+        if salvaged.others.is_empty() {
+            continue;
+        }
         // What was read for it stands in for nothing any more.
-        let original = plan
-            .blocks
-            .iter()
-            .find(|block| block.ulid == salvaged.original);
+        let original = originals.get(&salvaged.original);
         done.retain(|(other, _)| {
             planned.contains(&other.ulid)
                 || !salvaged.others.contains(&other.ulid)
@@ -177,7 +197,7 @@ pub fn apply(
     }
     let mut logs = Vec::new();
     if let Some(wal) = plan.wal {
-        match work.stage_wal(wal)? {
+        match work.stage_wal(wal, plan.kin_of.as_deref())? {
             Ok(staged) => logs = staged,
             // Half a log is worse than none: Prometheus refuses to start, or cuts it.
             Err(error) => report.fail("wal".to_owned(), error),
@@ -237,6 +257,74 @@ impl Report {
     }
 }
 
+/// Most rounds in which blocks that would cost others are left out one after the other, before all of them are.
+const MAX_ROUNDS: usize = 8;
+
+/// Puts `came`, which stands in for what is lost, beside what is `done`, and takes blocks out of which it holds everything together: Prometheus would
+/// delete them, for they are parents. Of what came, that is left out which would cost a parent that is not held so. Gives what was taken out.
+fn put_beside<'b>(
+    done: &mut Vec<(&'b StoredBlock, Staged)>,
+    mut came: Vec<(&'b StoredBlock, Staged)>,
+    past: &Past,
+) -> Vec<(&'b StoredBlock, Error)> {
+    let mut replaced = BTreeMap::new();
+    for round in 0..=MAX_ROUNDS {
+        let all = done.iter().chain(&came).map(|(block, _)| *block);
+        let there: BTreeSet<Ulid> = all.clone().map(|block| block.ulid).collect();
+        let succession = Succession::of(all.map(|block| past.kin(block)));
+        let parents = |block: &StoredBlock| -> BTreeSet<Ulid> {
+            let parents = block.parents.iter().copied();
+            parents
+                .filter(|parent| *parent != block.ulid && there.contains(parent))
+                .collect()
+        };
+        let named = came.iter().flat_map(|(block, _)| parents(block));
+        replaced = named
+            .map(|parent| (parent, succession.heirs(parent, None)))
+            .collect();
+        let is_kept = |parent: &Ulid| {
+            let heirs = replaced.get(parent);
+            round == MAX_ROUNDS || heirs.is_none_or(BTreeSet::is_empty)
+        };
+        let before = came.len();
+        came.retain(|(block, _)| !parents(block).iter().any(is_kept));
+        if came.len() == before {
+            break;
+        }
+        replaced.clear();
+    }
+    let why = |block: &StoredBlock| {
+        let heirs = replaced.get(&block.ulid)?;
+        let heirs: Vec<_> = heirs.iter().map(ToString::to_string).collect();
+        let heirs = heirs.join(", ");
+        Some(Error::refused(format!(
+            "a Prometheus would delete it beside {heirs}, which came in the place of another block"
+        )))
+    };
+    let (mut kept, mut gone) = (Vec::new(), Vec::new());
+    for (block, staged) in done.drain(..).chain(came) {
+        match why(block) {
+            Some(error) => gone.push((block, error)),
+            None => kept.push((block, staged)),
+        }
+    }
+    *done = kept;
+    gone
+}
+
+/// The sources of which archives have those of `blocks` that no archive of `source` has.
+fn foreign(copies: &Copies, blocks: &[Ulid], source: &str) -> BTreeSet<String> {
+    let names = blocks.iter().filter_map(|ulid| {
+        let names = copies.sources_of(*ulid);
+        if names.contains(source) {
+            None
+        } else {
+            names.first().map(|name| (*name).to_owned())
+        }
+    });
+    names.collect()
+}
+
 /// What became of one block, or of the logs: its own damage, or staged.
 pub(super) type Outcome<T = ()> = Result<T>;
 
@@ -252,6 +340,7 @@ pub(super) struct Work<'a> {
     pub(super) copies: &'a Copies,
     pub(super) stage: &'a Stage,
     progress: &'a dyn Progress,
+    pub(super) relatives: OnceLock<Relatives<'a>>,
     detours: Mutex<Vec<Detour>>,
     mixed: Mutex<Vec<Failed>>,
 }
@@ -392,7 +481,11 @@ impl Work<'_> {
     }
 
     /// Stages the logs and says which there are.
-    fn stage_wal(&self, wal: &StoredWal) -> Result<Result<Vec<&'static str>>> {
+    fn stage_wal(
+        &self,
+        wal: &StoredWal,
+        kin_of: Option<&str>,
+    ) -> Result<Result<Vec<&'static str>>> {
         if let Some(odd) = wal.files.iter().find(|file| log_of(file).is_none()) {
             let name = &odd.name;
             let refused = Error::refused(format!("expected a file of the WAL, found {name}"));
@@ -414,7 +507,7 @@ impl Work<'_> {
         let staged = match straight {
             Err(damage) if !writer.has_failed() => {
                 writer.clear()?;
-                fetch_wal(self.copies, wal, &mut writer)
+                fetch_wal(self.copies, wal, kin_of, &mut writer)
                     .and_then(|fetched| fetched.outcome("wal", Some(damage)))
                     .map(|detour| self.took(detour))
             }

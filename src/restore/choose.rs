@@ -21,6 +21,8 @@ pub struct Choice<'a> {
     pub doubtful: Vec<Vec<Ulid>>,
     /// Blocks that hold what no chosen one does and that cannot be chosen, because Prometheus would delete them or a chosen one.
     pub excluded: Vec<&'a StoredBlock>,
+    /// Blocks that were passed over because they were damaged when they were archived, as the last of the candidates have them.
+    pub damaged: Vec<&'a StoredBlock>,
 }
 
 impl<'a> Choice<'a> {
@@ -38,11 +40,16 @@ impl<'a> Choice<'a> {
         self.aggregates.extend(other.aggregates);
         self.doubtful.extend(other.doubtful);
         self.excluded.extend(other.excluded);
+        self.damaged.extend(other.damaged);
         self.sort();
     }
 
     fn sort(&mut self) {
-        for blocks in [&mut self.blocks, &mut self.aggregates, &mut self.excluded] {
+        let lists = [&mut self.blocks, &mut self.aggregates];
+        for blocks in lists
+            .into_iter()
+            .chain([&mut self.excluded, &mut self.damaged])
+        {
             blocks.sort_by_key(|block| (block.min_time, block.max_time, block.ulid));
         }
     }
@@ -66,10 +73,16 @@ pub fn choose<'a>(
     range: TimeRange,
 ) -> Choice<'a> {
     let mut distinct: BTreeMap<Ulid, &StoredBlock> = BTreeMap::new();
+    let mut damaged: BTreeMap<Ulid, &StoredBlock> = BTreeMap::new();
     for block in candidates {
         let known = distinct.entry(block.ulid).or_insert(block);
         if (is_damaged(known) || !is_damaged(block)) && !is_better_told(known, block) {
             *known = block;
+        }
+        if is_damaged(block) {
+            damaged.insert(block.ulid, block);
+        } else {
+            damaged.remove(&block.ulid);
         }
     }
     let blocks: Vec<&StoredBlock> = distinct.into_values().collect();
@@ -106,6 +119,13 @@ pub fn choose<'a>(
     // A later one may hold what was refused: the other parents of a child whose parent is present.
     let is_lost = |(_, kin): &(&StoredBlock, &Kin)| !selection.held.covers(&kin.atoms, &kin.stream);
     choice.excluded = refused.into_iter().filter(is_lost).map(|m| m.0).collect();
+    for block in &choice.blocks {
+        if is_damaged(block) {
+            damaged.remove(&block.ulid);
+        }
+    }
+    damaged.retain(|_, block| range.touches(block));
+    choice.damaged = damaged.into_values().collect();
     choice.sort();
     choice
 }

@@ -116,20 +116,18 @@ impl Work<'_> {
         exact: &Exact,
         damage: Error,
     ) -> Result<Outcome<Staged>> {
-        let salvaged = self.salvage(block, &SalvageOf::exact(exact), false, damage)?;
-        let salvaged = match salvaged {
-            Ok(salvaged) => salvaged,
-            Err(damage) => return Ok(Err(damage)),
+        let Ok(salvaged) = self.salvage(block, &SalvageOf::exact(exact), false)? else {
+            return Ok(Err(damage));
         };
         if salvaged.is_short {
             if let Some(made) = &salvaged.block {
                 self.stage.remove(&made.ulid.to_string())?;
             }
-            return Ok(Err(salvaged.reason));
+            return Ok(Err(damage));
         }
         self.took(Detour {
             name: format!("what is wanted of {}", block.ulid),
-            reason: salvaged.reason,
+            reason: damage,
             from: vec!["what is sound of its objects".to_owned()],
         });
         Ok(Ok(Staged::Cut(Cut {

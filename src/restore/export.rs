@@ -6,12 +6,14 @@ use std::io::{self, Read as _, Seek as _, Write};
 use super::fetch::{Detour, fetch_block};
 use super::permissions::Permissions;
 use super::stage::refuse_without_room;
+use super::stand_in::{StandIn, undeletes};
 use super::writer::Writer;
 use crate::dense::read_packed;
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress::Progress;
 use crate::raw::{Folder, Links, temporary_dir};
 use crate::repository::copies::Copies;
+use crate::repository::lineage::{has_problems, is_better_told, is_damaged};
 use crate::repository::portable::{Root, Visitor, read_stored};
 use crate::repository::{Digest, FilePath, StoredBlock};
 use crate::store::Store;
@@ -19,6 +21,22 @@ use crate::store::Store;
 /// Bytes of one tar block.
 const BLOCK_BYTES: usize = 512;
 const BLOCK: u64 = BLOCK_BYTES as u64;
+
+/// `block` as another archive has it, if it was damaged when it was archived, or had wrong metadata, and is sound there.
+pub fn sound_copy<'c>(
+    copies: &'c Copies,
+    block: &StoredBlock,
+) -> Option<(&'c StoredBlock, StandIn)> {
+    if !has_problems(block) {
+        return None;
+    }
+    let mut variants = copies.variants(block.ulid).into_iter();
+    let copy = variants
+        .find(|copy| is_better_told(copy, block) || is_damaged(block) && !is_damaged(copy))?;
+    let undeleted = undeletes(copy, block);
+    let stand_in = StandIn::new(block.ulid, vec![block.ulid], undeleted);
+    Some((copy, stand_in))
+}
 
 /// Writes the files of `block` to `out` as a tar stream, below a directory that is called as its ULID. An index that is rebuilt
 /// is kept in an unnamed temporary file meanwhile, because a tar stream has one file after the other.

@@ -11,7 +11,7 @@ use super::guess::{guess, guess_empty};
 use crate::dense::{Cache, derive, read_extracted, read_packed, recipe_of};
 use crate::error::{Error, Result};
 use crate::progress::Silent;
-use crate::repository::copies::{Copies, Place, Redirected, Trust};
+use crate::repository::copies::{Copies, Place, Redirected, Trust, is_stored_alike};
 use crate::repository::lineage::{atoms, stream};
 use crate::repository::portable::{Object, Root, Visitor};
 use crate::repository::{
@@ -92,7 +92,7 @@ pub(super) fn fetch_block(
     let mut fetch = Fetch::new(copies, &block.files);
     let root = Root::Block(block.ulid);
     let mut variants = copies.variants(block.ulid);
-    variants.retain(|variant| *variant != block);
+    variants.retain(|variant| !is_stored_alike(variant, block));
     let own = if copies.distrusts(block) {
         let marked = variants.iter().position(|other| copies.distrusts(other));
         marked.unwrap_or(variants.len())
@@ -101,7 +101,7 @@ pub(super) fn fetch_block(
     };
     variants.insert(own, block);
     for variant in variants {
-        let is_own = variant == block;
+        let is_own = std::ptr::eq(variant, block);
         for object in variant.file_objects() {
             let files: Vec<_> = variant.files_from(object).collect();
             fetch.take_object(object, root, &files, is_own, segments)?;
@@ -116,17 +116,52 @@ pub(super) fn fetch_block(
     Ok(fetch.done())
 }
 
-/// Brings the files of `wal` into `sink`.
+/// Brings the files of `wal` into `sink`: from its own object, or from the logs of other archives of the source `kin_of`, the nearest in time first. A
+/// log only grows, so a later one holds what an earlier one had.
 ///
 /// # Errors
 ///
 /// When the sink fails.
-pub(super) fn fetch_wal(copies: &Copies, wal: &StoredWal, sink: &mut dyn Sink) -> Result<Fetched> {
+pub(super) fn fetch_wal(
+    copies: &Copies,
+    wal: &StoredWal,
+    kin_of: Option<&str>,
+    sink: &mut dyn Sink,
+) -> Result<Fetched> {
     let mut fetch = Fetch::new(copies, &wal.files);
     let files: Vec<_> = wal.files.iter().collect();
     fetch.take_object(&wal.object, Root::Data, &files, true, sink)?;
+    let Some(source) = kin_of.filter(|_| !fetch.is_complete()) else {
+        return Ok(fetch.done());
+    };
+    let archives = copies.archives().iter();
+    let archives = archives.filter(|archive| archive.source_name == source);
+    let mut logs: Vec<_> = archives
+        .filter_map(|archive| archive.wal.as_ref())
+        .collect();
+    let own = logs
+        .iter()
+        .position(|other| other.object.name == wal.object.name);
+    let own = own.unwrap_or(logs.len());
+    let mut numbered: Vec<_> = logs.drain(..).enumerate().collect();
+    // Later ones before earlier ones.
+    numbered.sort_by_key(|(number, _)| (number.abs_diff(own), *number < own));
+    let mut seen = BTreeSet::from([&wal.object.name]);
+    let others = numbered.into_iter().map(|(_, other)| other);
+    for other in others
+        .filter(|other| seen.insert(&other.object.name))
+        .take(MAX_LOGS)
+    {
+        if fetch.is_complete() {
+            break;
+        }
+        fetch.take_beginnings(other, sink)?;
+    }
     Ok(fetch.done())
 }
+
+/// Most logs of other archives that are read for one.
+const MAX_LOGS: usize = 64;
 
 /// The content of one file of `block` that is not rebuilt, at most `max_bytes` of it, from wherever it is sound.
 ///
@@ -146,13 +181,19 @@ pub fn fetch_file(
     let wanted = std::slice::from_ref(file);
     let mut fetch = Fetch::new(copies, wanted);
     let mut variants = copies.variants(block.ulid);
-    variants.retain(|variant| *variant != block);
+    variants.retain(|variant| !is_stored_alike(variant, block));
     variants.insert(0, block);
     for variant in variants {
         for object in variant.file_objects() {
             let files: Vec<_> = variant.files_from(object).collect();
             let root = Root::Block(block.ulid);
-            fetch.take_object(object, root, &files, variant == block, &mut kept)?;
+            fetch.take_object(
+                object,
+                root,
+                &files,
+                std::ptr::eq(variant, block),
+                &mut kept,
+            )?;
         }
     }
     let from = fetch.done().outcome(&block.ulid.to_string(), None)?.from;
@@ -277,6 +318,45 @@ impl<'c> Fetch<'c> {
         first.map_or(Ok(()), Err)
     }
 
+    /// Takes the files of `log` that begin as those that are wanted do, as far as these go.
+    fn take_beginnings(&mut self, log: &StoredWal, sink: &mut dyn Sink) -> Result<()> {
+        let begins = |file: &&StoredFile| {
+            let wanted = self.wanted.get(&file.name);
+            let is_long = wanted.is_some_and(|wanted| wanted.bytes <= file.bytes);
+            is_long && !self.done.contains(&file.name)
+        };
+        if !log.files.iter().any(|file| begins(&file)) {
+            return Ok(());
+        }
+        let files: Vec<&StoredFile> = log.files.iter().collect();
+        for place in self.copies.places(&log.object) {
+            let mut store = Redirected::new(self.copies.store());
+            store.redirect(&log.object.name, place.clone());
+            let Ok(mut opened) = Object::open_damaged(&store, &log.object.name, Root::Data) else {
+                continue;
+            };
+            let before = self.done.len();
+            for mut entry in opened.likely_entries(&files).0 {
+                let wanted = self.wanted.get(&entry.name);
+                let Some(wanted) = wanted.filter(|wanted| wanted.bytes <= entry.bytes) else {
+                    continue;
+                };
+                entry.bytes = wanted.bytes;
+                let mut proof = Proof::new(&self.wanted, &self.done, sink);
+                let passed = opened.pass_on(&entry, &mut proof);
+                let proved = proof.finish();
+                if sink.has_failed() {
+                    return passed;
+                }
+                self.done.extend(proved?);
+            }
+            if self.done.len() > before {
+                self.from.push(place.to_string());
+            }
+        }
+        Ok(())
+    }
+
     /// Takes what can be rebuilt of `block`.
     fn take_packs(
         &mut self,
@@ -340,16 +420,16 @@ impl<'c> Fetch<'c> {
         };
         let all = |block: &StoredBlock| block.packs.iter().map(sound).collect::<Option<Vec<_>>>();
         let (wanted, own_stream) = (atoms(block), stream(block));
-        let archives = copies.archives().iter().rev();
         let mut tried: BTreeSet<Vec<&ObjectName>> = BTreeSet::new();
-        let others = archives
-            .flat_map(|archive| &archive.blocks)
-            .filter(|other| {
-                let holds = other.ulid != block.ulid
-                    && wanted.is_subset(&atoms(other))
-                    && stream(other) == own_stream;
-                holds && tried.insert(other.packs.iter().map(|pack| &pack.name).collect())
-            });
+        // Whatever holds all atoms holds the one that the fewest blocks hold.
+        let holders = wanted.iter().map(|atom| copies.holders(*atom));
+        let others = holders.min_by_key(Vec::len).unwrap_or_default();
+        let others = others.into_iter().filter(|other| {
+            let holds = other.ulid != block.ulid
+                && stream(other) == own_stream
+                && wanted.is_subset(&atoms(other));
+            holds && tried.insert(other.packs.iter().map(|pack| &pack.name).collect())
+        });
         let (store, cache) = (copies.store(), Cache::default());
         let own = recipe_of(copies, block);
         let (packs, others) = (all(block), others.filter_map(all));
@@ -488,16 +568,8 @@ impl<'c> Fetch<'c> {
         if names.is_empty() {
             return Ok(Vec::new());
         }
-        let archives = self.copies.archives().iter();
-        let blocks = archives.flat_map(|archive| &archive.blocks);
-        let packs = blocks.flat_map(|block| &block.packs);
-        let wanted: BTreeSet<_> = names.iter().collect();
-        let known: BTreeMap<_, _> = packs
-            .filter(|pack| wanted.contains(&pack.name))
-            .map(|pack| (&pack.name, pack))
-            .collect();
-        let described = names.iter().map(|name| match known.get(name) {
-            Some(pack) => Ok((*pack).clone()),
+        let described = names.iter().map(|name| match self.copies.pack(name) {
+            Some(pack) => Ok(pack.clone()),
             // No manifest says what it should be: the files that come out of it are the proof.
             None => Ok(StoredObject {
                 name: name.clone(),

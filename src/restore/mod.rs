@@ -27,7 +27,7 @@ mod writer;
 pub use apply::{Failed, Report, apply};
 pub use choose::{Choice, choose};
 pub use exact::{Cut, CutBlock, Exact};
-pub use export::export_tar;
+pub use export::{export_tar, sound_copy};
 pub use fetch::{Detour, fetch_file};
 pub use guess::{guess, guess_empty};
 pub use permissions::Permissions;

@@ -8,13 +8,13 @@ use super::choose::{Choice, choose};
 use super::exact::Exact;
 use super::permissions::Permissions;
 use super::salvage::Salvage;
-use super::stand_in::{Cover, Past, StandIn, stand_ins};
+use super::stand_in::{Cover, Past, StandIn, stand_ins, undeletes};
 use crate::error::{Error, Result};
 use crate::model::{Kin, Ulid};
 use crate::repository::lineage::{
     TimeRange, gaps, has_problems, is_better_told, is_damaged, kin, stream,
 };
-use crate::repository::{Archive, Gap, StoredBlock, StoredWal};
+use crate::repository::{Archive, FilePath, Gap, StoredBlock, StoredWal};
 
 /// What of a repository is wanted back.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,7 +53,8 @@ pub struct Plan<'a> {
     pub salvage: Option<Salvage>,
     /// Whose the restored files are, and who may read them.
     pub permissions: Permissions,
-    /// Blocks that were damaged when they were archived, and the sound ones that are brought back in their place.
+    /// Blocks that were damaged when they were archived, and the sound ones that are brought back in their place; of a range of time those that
+    /// would be brought back if they were sound.
     pub replaced: Vec<StandIn>,
     /// The source whose blocks may stand in for what cannot be read; `None` when nothing but the blocks themselves will do.
     pub kin_of: Option<String>,
@@ -139,8 +140,11 @@ pub fn plan<'a>(
         Wanted::Blocks(ulids) => (Choice::of_all(pick(archive, ulids)?), TimeRange::ALL),
     };
     let replaced = match wanted {
-        Wanted::Range(_) => Vec::new(),
-        Wanted::Archive | Wanted::Blocks(_) => replace_damaged(&mut chosen.blocks, chain),
+        Wanted::Range(_) => replacements(&chosen, chain),
+        Wanted::Archive | Wanted::Blocks(_) => {
+            let own = chain.iter().position(|other| other.id == archive.id);
+            replace_damaged(&mut chosen.blocks, chain, own.unwrap_or(chain.len()))
+        }
     };
     let candidates = &chosen.blocks;
     let distinct: BTreeSet<Ulid> = candidates.iter().map(|block| block.ulid).collect();
@@ -212,31 +216,74 @@ pub fn plan<'a>(
 /// How often blocks that cannot stand in are taken out before none is taken.
 const MOST_ROUNDS: usize = 8;
 
+/// What was chosen in place of blocks that were passed over because they were damaged when they were archived.
+fn replacements(chosen: &Choice<'_>, chain: &[Archive]) -> Vec<StandIn> {
+    if chosen.damaged.is_empty() {
+        return Vec::new();
+    }
+    let past = Past::of(chain.iter().flat_map(|archive| &archive.blocks));
+    let blocks = chosen.blocks.iter().copied();
+    let blocks: BTreeMap<Ulid, &StoredBlock> = blocks.map(|block| (block.ulid, block)).collect();
+    let mut holders: BTreeMap<Ulid, Vec<&StoredBlock>> = BTreeMap::new();
+    for block in blocks.values() {
+        for atom in past.kin(block).atoms {
+            holders.entry(atom).or_default().push(block);
+        }
+    }
+    let mut replaced = Vec::new();
+    for block in &chosen.damaged {
+        if let Some(copy) = blocks.get(&block.ulid) {
+            let undeleted = undeletes(copy, block);
+            replaced.push(StandIn::new(block.ulid, vec![block.ulid], undeleted));
+            continue;
+        }
+        let atoms = past.kin(block).atoms;
+        let by = atoms.iter().filter_map(|atom| holders.get(atom)).flatten();
+        let by: BTreeMap<Ulid, &StoredBlock> = by.map(|block| (block.ulid, *block)).collect();
+        // What was compacted from it would have been chosen in any case.
+        let is_larger = |other: &&StoredBlock| past.kin(other).atoms.len() > atoms.len();
+        if by.values().any(is_larger) || by.is_empty() {
+            continue;
+        }
+        let undeleted = by.values().any(|other| undeletes(other, block));
+        replaced.push(StandIn::new(
+            block.ulid,
+            by.into_keys().collect(),
+            undeleted,
+        ));
+    }
+    replaced
+}
+
 /// Takes sound blocks of `chain` in place of those of `blocks` that were damaged when they were archived, or had wrong metadata, where they hold the same: a sound copy
-/// of the block itself, or else other blocks.
-fn replace_damaged<'a>(blocks: &mut Vec<&'a StoredBlock>, chain: &'a [Archive]) -> Vec<StandIn> {
+/// of the block itself, or else other blocks. The archive that is restored is the one in the place `own` of the chain.
+fn replace_damaged<'a>(
+    blocks: &mut Vec<&'a StoredBlock>,
+    chain: &'a [Archive],
+    own: usize,
+) -> Vec<StandIn> {
     if !blocks.iter().any(|block| has_problems(block)) {
         return Vec::new();
     }
-    let all = chain.iter().flat_map(|archive| &archive.blocks);
-    let sound = all.filter(|block| !is_damaged(block));
-    let mut copies: BTreeMap<Ulid, &StoredBlock> = BTreeMap::new();
-    for block in sound {
-        let copy = copies.entry(block.ulid).or_insert(block);
-        if !is_better_told(copy, block) {
-            *copy = block;
+    let all = chain.iter().enumerate();
+    let all = all.flat_map(|(number, archive)| archive.blocks.iter().map(move |b| (number, b)));
+    let sound = all.filter(|(_, block)| !is_damaged(block));
+    let mut copies: BTreeMap<Ulid, (usize, &StoredBlock)> = BTreeMap::new();
+    for (number, block) in sound {
+        let copy = copies.entry(block.ulid).or_insert((number, block));
+        if !is_better_told(copy.1, block) {
+            *copy = (number, block);
         }
     }
     let mut replaced = Vec::new();
     for block in blocks.iter_mut() {
         let copy = copies.get(&block.ulid);
-        if let Some(copy) = copy.filter(|copy| is_damaged(block) || is_better_told(copy, block)) {
-            let by = vec![block.ulid];
-            replaced.push(StandIn {
-                ulid: block.ulid,
-                by,
-                undeleted: false,
-            });
+        let is_better =
+            |copy: &&(usize, &StoredBlock)| is_damaged(block) || is_better_told(copy.1, block);
+        if let Some((number, copy)) = copy.filter(is_better) {
+            // Later on there are only more deletions.
+            let undeleted = *number < own && undeletes(copy, block);
+            replaced.push(StandIn::new(block.ulid, vec![block.ulid], undeleted));
             *block = copy;
         }
     }
@@ -248,7 +295,8 @@ fn replace_damaged<'a>(blocks: &mut Vec<&'a StoredBlock>, chain: &'a [Archive]) 
     }
     let all = chain.iter().flat_map(|archive| &archive.blocks);
     let past = Past::of(all.chain(blocks.iter().copied()));
-    let mut found = stand_ins(chain, &damaged, &BTreeSet::new(), &present, &past);
+    let all = chain.iter().flat_map(|archive| &archive.blocks);
+    let mut found = stand_ins(all, &damaged, &BTreeSet::new(), &present, &past);
     // Prometheus would delete what one of them names as a parent. Those that go for a damaged block that stays may have stood in for others, which
     // then stay as well.
     let mut stay: BTreeSet<Ulid> = sound.iter().map(|block| block.ulid).collect();
@@ -287,16 +335,24 @@ fn replace_damaged<'a>(blocks: &mut Vec<&'a StoredBlock>, chain: &'a [Archive]) 
     replaced
 }
 
-/// Whether the logs of `wal` are present, all of them.
+/// Whether the logs of `wal` are present, all of them that have files.
 fn has_logs(wal: Option<&StoredWal>, present: &[String]) -> Result<bool> {
-    let files = wal.into_iter().flat_map(|wal| &wal.files);
-    let logs: BTreeSet<_> = files
-        .filter_map(|file| file.name.as_str().split('/').next())
-        .collect();
-    let (there, missing): (Vec<_>, Vec<_>) = logs
-        .into_iter()
-        .partition(|log| present.iter().any(|name| name == log));
-    match (there.first(), missing.first()) {
+    let logs = |names: Vec<&FilePath>| -> BTreeSet<String> {
+        let logs = names
+            .into_iter()
+            .filter_map(|name| name.as_str().split('/').next());
+        logs.map(str::to_owned).collect()
+    };
+    let Some(wal) = wal else {
+        return Ok(false);
+    };
+    let with_files = logs(wal.files.iter().map(|file| &file.name).collect());
+    let empty = logs(wal.empty_dirs.iter().collect());
+    let is_there = |log: &&String| present.contains(log);
+    let (there, missing): (Vec<_>, Vec<_>) = with_files.iter().partition(is_there);
+    // What is empty here and not there is in the way of the others, and there is nothing else to bring where it is all.
+    let in_the_way = empty.difference(&with_files).find(is_there);
+    match (there.first().copied().or(in_the_way), missing.first()) {
         (Some(there), Some(missing)) => Err(Error::refused(format!(
             "expected both logs in the target or neither, found {there} without {missing}"
         ))),
@@ -317,4 +373,60 @@ fn pick<'a>(archive: &'a Archive, ulids: &BTreeSet<Ulid>) -> Result<Vec<&'a Stor
         })
     };
     ulids.iter().map(find).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::repository::{Digest, PORTABLE, StoredFile, StoredObject, wal_object};
+
+    #[test]
+    fn an_empty_log_is_in_the_way_of_none_that_is_there_and_comes_beside_none() {
+        let path = |name: &str| FilePath::new(name).unwrap();
+        let log = |files: &[&str], empty_dirs: &[&str]| {
+            let file = |name: &&str| StoredFile {
+                name: path(name),
+                bytes: 0,
+                sha256: Digest::of(b""),
+                sidecar: false,
+                packed: false,
+            };
+            StoredWal {
+                object: StoredObject {
+                    name: wal_object(&crate::repository::ArchiveId::random()).unwrap(),
+                    codec: PORTABLE.to_owned(),
+                    bytes: 0,
+                    sha256: Digest::of(b""),
+                    raw_bytes: 0,
+                },
+                min_time: None,
+                max_time: None,
+                samples: 0,
+                wbl_min_time: None,
+                wbl_max_time: None,
+                wbl_samples: None,
+                start_problem: None,
+                files: files.iter().map(file).collect(),
+                empty_dirs: empty_dirs.iter().map(|name| path(name)).collect(),
+            }
+        };
+        let has = |wal: &StoredWal, present: &[&str]| {
+            let present: Vec<_> = present.iter().map(|&name| name.to_owned()).collect();
+            has_logs(Some(wal), &present).ok()
+        };
+        let empty = log(&[], &["wal"]);
+        assert_eq!(
+            (has(&empty, &["wal"]), has(&empty, &[])),
+            (Some(true), Some(false))
+        );
+        let both = log(&["wal/00000000"], &["wbl"]);
+        assert_eq!(has(&both, &["wal"]), Some(true));
+        assert_eq!(has(&both, &["wbl"]), None);
+        assert_eq!(has(&both, &["wal", "wbl"]), Some(true));
+        let inner = log(&["wal/00000000"], &["wal/checkpoint.00000001"]);
+        assert_eq!(
+            (has(&inner, &["wal"]), has(&inner, &[])),
+            (Some(true), Some(false))
+        );
+    }
 }

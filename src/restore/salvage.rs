@@ -4,7 +4,7 @@
 //! they should have. Where that is not all, other blocks of the same samples are read in the same way. All of it together is written as one
 //! new block, which is verified before it becomes visible.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 
 use super::apply::{Outcome, Work};
@@ -20,15 +20,18 @@ use crate::block::{
 use crate::cut::{Part, Unread, merge_blocks};
 use crate::dense::{Sound, with_sound_packs};
 use crate::error::{Error, Result};
-use crate::model::{Millis, Ulid};
+use crate::model::{Kin, Millis, Ulid};
 use crate::raw::ReadMode;
-use crate::repository::copies::{Copies, Redirected, Trust};
+use crate::repository::copies::{Copies, Redirected, Trust, is_stored_alike};
 use crate::repository::lineage::{is_damaged, stream};
 use crate::repository::portable::{Object, Root, Visitor as _};
 use crate::repository::{FilePath, Hasher, StoredBlock, StoredFile, StoredObject};
 
 /// Most ways in which one block is stored, and most other blocks, that are read for one.
 const MAX_WAYS: usize = 8;
+
+/// Most blocks that are known to hold one atom, of which these are chosen.
+const MAX_HOLDERS: usize = 256;
 
 /// Most losses that are named.
 const MAX_NAMED: usize = 16;
@@ -219,22 +222,23 @@ impl Work<'_> {
             let there = format!("what could be read of it is there already, as {ulid}");
             return Ok((reason.context(there), None));
         }
-        let unknown = Error::corrupt("it does not come back");
-        let Ok(salvaged) = self.salvage(block, &wanted, true, unknown)? else {
-            return Ok((reason, None));
+        let nothing = match self.salvage(block, &wanted, true)? {
+            Ok(salvaged) if salvaged.block.is_some() || !salvaged.is_short => {
+                return Ok((reason, Some(salvaged)));
+            }
+            Ok(_) => "nothing of what is wanted can be read of it".to_owned(),
+            Err(error) => format!("it cannot be salvaged ({})", error.chain()),
         };
-        let is_something = salvaged.block.is_some() || !salvaged.is_short;
-        Ok((reason, is_something.then_some(salvaged)))
+        Ok((reason.context(nothing), None))
     }
 
-    /// Stages what can be read of what is `wanted` of `block`, which does not come back as it was because of `reason`. With `with_kin`, blocks of the
+    /// Stages what can be read of what is `wanted` of `block`, which does not come back as it was; the caller says why. With `with_kin`, blocks of the
     /// same samples are read as well, if its own objects do not give all.
     pub(super) fn salvage(
         &self,
         block: &StoredBlock,
         wanted: &SalvageOf,
         with_kin: bool,
-        reason: Error,
     ) -> Result<Outcome<Salvaged>> {
         let name = format!("{}.salvage", block.ulid);
         let mut sources = Sources {
@@ -247,7 +251,7 @@ impl Work<'_> {
             others: Vec::new(),
             has_others: false,
             undeleted: Losses::default(),
-            past: Past::default(),
+            past: &NOTHING,
         };
         let read = sources.read(with_kin);
         let has_failed = sources.writer.has_failed();
@@ -255,22 +259,21 @@ impl Work<'_> {
         drop(sources);
         self.stage.remove(&name)?;
         match merged {
-            Ok(mut salvaged) => {
+            Ok(salvaged) => {
                 if let Some(made) = &salvaged.block {
                     self.stage.settle(&made.ulid.to_string())?;
                 }
-                salvaged.reason = reason;
                 Ok(Ok(salvaged))
             }
             Err(error) if has_failed || is_of_target(&error) => Err(error),
-            Err(_) => Ok(Err(reason)),
+            Err(error) => Ok(Err(error)),
         }
     }
 }
 
 /// What can be read of a block, in directories of its own below a staged one.
-struct Sources<'s> {
-    work: &'s Work<'s>,
+struct Sources<'s, 'w> {
+    work: &'s Work<'w>,
     block: &'s StoredBlock,
     wanted: &'s SalvageOf,
     writer: Writer,
@@ -283,15 +286,17 @@ struct Sources<'s> {
     /// Deletions that are not applied.
     undeleted: Losses,
     /// Which of these blocks were rewritten from others.
-    past: Past,
+    past: &'s Past,
 }
 
-impl Sources<'_> {
+static NOTHING: Past = Past::none();
+
+impl Sources<'_, '_> {
     /// Reads the block in each way it is stored, until one gives all; then, `with_kin`, others that hold its samples.
     fn read(&mut self, with_kin: bool) -> Result<Losses> {
         let block = self.block;
         let mut ways = self.work.copies.variants(block.ulid);
-        ways.retain(|way| *way != block);
+        ways.retain(|way| !is_stored_alike(way, block));
         ways.insert(0, block);
         let mut first = None;
         for way in ways.into_iter().take(MAX_WAYS) {
@@ -314,9 +319,10 @@ impl Sources<'_> {
         if !with_kin {
             return Ok(first.unwrap_or_default());
         }
-        let archives = self.work.copies.archives().iter();
-        self.past = Past::of(archives.flat_map(|archive| &archive.blocks));
-        for other in other_holders(self.work.copies, block, &self.past) {
+        let relatives = &self.work.relatives;
+        let relatives = relatives.get_or_init(|| Relatives::of(self.work.copies));
+        self.past = &relatives.past;
+        for other in relatives.other_holders(block) {
             self.has_others = true;
             let mut losses = self.add(other)?;
             if losses.is_empty() {
@@ -639,7 +645,7 @@ impl Sources<'_> {
         let short_of = (is_all && deletions(block).is_none()).then_some(short);
         // As many samples as there were are those that there were, unless other blocks gave some; and these have all only where they hold all of its sources.
         let has_all = if self.has_others {
-            Cover::of(&self.others, &self.past).by(block).is_some()
+            Cover::of(&self.others, self.past).by(block).is_some()
         } else {
             short_of == Some((0, 0))
         };
@@ -664,26 +670,57 @@ impl Sources<'_> {
     }
 }
 
-/// Blocks that may hold samples of `block` in other objects.
-fn other_holders<'c>(copies: &'c Copies, block: &StoredBlock, past: &Past) -> Vec<&'c StoredBlock> {
-    let own = past.kin(block);
-    let mut packs: BTreeSet<_> = block.packs.iter().map(|pack| &pack.name).collect();
-    let mut seen = BTreeSet::from([block.ulid]);
-    let archives = copies.archives().iter().rev();
-    let mut found: Vec<&StoredBlock> = Vec::new();
-    for other in archives.flat_map(|archive| &archive.blocks) {
-        let theirs = past.kin(other);
-        let is_kin = theirs.stream == own.stream && !theirs.atoms.is_disjoint(&own.atoms);
-        if !is_kin || is_damaged(other) || found.len() == MAX_WAYS || !seen.insert(other.ulid) {
-            continue;
+/// All blocks of a repository that were sound when they were archived, by the samples that they hold.
+pub(super) struct Relatives<'c> {
+    past: Past,
+    /// The latest first.
+    blocks: Vec<(&'c StoredBlock, Kin)>,
+    by_atom: HashMap<Ulid, Vec<usize>>,
+}
+
+impl<'c> Relatives<'c> {
+    fn of(copies: &'c Copies) -> Self {
+        let archives = copies.archives().iter();
+        let past = Past::of(archives.clone().flat_map(|archive| &archive.blocks));
+        let mut seen = BTreeSet::new();
+        let latest = archives.rev().flat_map(|archive| &archive.blocks);
+        let sound = latest.filter(|block| !is_damaged(block) && seen.insert(block.ulid));
+        let blocks: Vec<_> = sound.map(|block| (block, past.kin(block))).collect();
+        let mut by_atom: HashMap<Ulid, Vec<usize>> = HashMap::new();
+        for (number, (_, kin)) in blocks.iter().enumerate() {
+            for atom in &kin.atoms {
+                let holders = by_atom.entry(*atom).or_default();
+                if holders.len() < MAX_HOLDERS {
+                    holders.push(number);
+                }
+            }
         }
-        let mut names = other.packs.iter().map(|pack| &pack.name);
-        if other.packs.is_empty() || names.any(|pack| !packs.contains(pack)) {
-            packs.extend(other.packs.iter().map(|pack| &pack.name));
-            found.push(other);
+        Relatives {
+            past,
+            blocks,
+            by_atom,
         }
     }
-    found
+
+    /// Blocks that may hold samples of `block` in other objects.
+    fn other_holders(&self, block: &StoredBlock) -> Vec<&'c StoredBlock> {
+        let own = self.past.kin(block);
+        let numbers = own.atoms.iter().filter_map(|atom| self.by_atom.get(atom));
+        let numbers: BTreeSet<usize> = numbers.flatten().copied().collect();
+        let mut packs: BTreeSet<_> = block.packs.iter().map(|pack| &pack.name).collect();
+        let mut found: Vec<&StoredBlock> = Vec::new();
+        for (other, theirs) in numbers.iter().filter_map(|number| self.blocks.get(*number)) {
+            if other.ulid == block.ulid || theirs.stream != own.stream || found.len() == MAX_WAYS {
+                continue;
+            }
+            let mut names = other.packs.iter().map(|pack| &pack.name);
+            if other.packs.is_empty() || names.any(|pack| !packs.contains(pack)) {
+                packs.extend(other.packs.iter().map(|pack| &pack.name));
+                found.push(other);
+            }
+        }
+        found
+    }
 }
 
 /// Whether samples of a block are read out of a file.

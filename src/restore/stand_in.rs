@@ -4,9 +4,10 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::choose::choose;
+use super::guess::guess_empty;
 use crate::model::{Family, Kin, Ulid, families, inherit_atoms};
-use crate::repository::lineage::{TimeRange, is_damaged, kin};
-use crate::repository::{Archive, StoredBlock};
+use crate::repository::lineage::{TimeRange, atoms, is_damaged, kin};
+use crate::repository::{Digest, StoredBlock};
 
 /// Blocks that came in place of one that could not, or that was damaged when it was archived.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +18,37 @@ pub struct StandIn {
     pub by: Vec<Ulid>,
     /// Whether they hold samples that had been deleted from it.
     pub undeleted: bool,
+    /// Other sources in whose archives they are, where no archive of the block's own source has them.
+    pub sources: BTreeSet<String>,
+}
+
+impl StandIn {
+    /// Of the block `ulid`, from archives of its own source.
+    pub(super) fn new(ulid: Ulid, by: Vec<Ulid>, undeleted: bool) -> Self {
+        StandIn {
+            ulid,
+            by,
+            undeleted,
+            sources: BTreeSet::new(),
+        }
+    }
+}
+
+/// Whether samples that are deleted from `lost` come back with `by`: it has other deletions, or none, and was not made of `lost`.
+pub(super) fn undeletes(by: &StoredBlock, lost: &StoredBlock) -> bool {
+    let deletions = |block: &StoredBlock| -> Option<Digest> {
+        let mut files = block.files.iter();
+        let file = files.find(|file| file.name.as_str() == "tombstones")?;
+        guess_empty(file).is_none().then_some(file.sha256)
+    };
+    let Some(own) = deletions(lost) else {
+        return false;
+    };
+    let is_made_of = || {
+        by.parents.contains(&lost.ulid)
+            || by.level > lost.level && atoms(lost).is_subset(&atoms(by))
+    };
+    deletions(by) != Some(own) && !is_made_of()
 }
 
 /// Which blocks were rewritten without their deleted samples, and what is made of such blocks.
@@ -29,6 +61,14 @@ pub(super) struct Past {
 }
 
 impl Past {
+    /// Nothing is known.
+    pub(super) const fn none() -> Self {
+        Past {
+            kins: BTreeMap::new(),
+            rewritten: BTreeSet::new(),
+        }
+    }
+
     /// The past of `blocks`.
     pub(super) fn of<'b>(blocks: impl IntoIterator<Item = &'b StoredBlock>) -> Self {
         let mut distinct: BTreeMap<Ulid, &StoredBlock> = BTreeMap::new();
@@ -71,11 +111,12 @@ impl Past {
     }
 }
 
-/// Blocks of `chain` that hold something of what `lost` holds, beside blocks that hold `present`. Those of `passed_over` are none.
+/// Those of `all` blocks that hold something of what `lost` holds, beside blocks that hold `present`. Those of `passed_over` are none, nor those of which
+/// nobody knows which samples of their sources they hold.
 ///
 /// A child whose parent is present is among them: whoever takes it leaves its parents out.
 pub(super) fn stand_ins<'a>(
-    chain: &'a [Archive],
+    all: impl Iterator<Item = &'a StoredBlock>,
     lost: &[&StoredBlock],
     passed_over: &BTreeSet<Ulid>,
     present: &[Kin],
@@ -85,7 +126,6 @@ pub(super) fn stand_ins<'a>(
     let atoms: BTreeSet<Ulid> = lost.iter().flat_map(|kin| &kin.atoms).copied().collect();
     let ulids: BTreeSet<Ulid> = lost.iter().map(|kin| kin.ulid).collect();
     let there: BTreeSet<Ulid> = present.iter().map(|kin| kin.ulid).collect();
-    let all = chain.iter().flat_map(|archive| &archive.blocks);
     let related = all.filter(|block| {
         let is_new = !passed_over.contains(&block.ulid) && !there.contains(&block.ulid);
         // Metadata of a damaged block may have been lost, and its sources with it.
@@ -95,7 +135,7 @@ pub(super) fn stand_ins<'a>(
             let mut all = block.sources.iter().chain(inherited.into_iter().flatten());
             all.any(|atom| atoms.contains(atom)) || atoms.contains(&block.ulid)
         };
-        is_new && !is_damaged(block) && (same || shares())
+        is_new && !is_damaged(block) && (same || block.resolution.is_some() && shares())
     });
     let choice = choose(related, present, TimeRange::ALL);
     let mut found = choice.blocks;
@@ -107,7 +147,7 @@ pub(super) fn stand_ins<'a>(
 #[derive(Debug)]
 pub(super) struct Cover<'p> {
     past: &'p Past,
-    ulids: BTreeSet<Ulid>,
+    blocks: BTreeMap<Ulid, &'p StoredBlock>,
     families: Vec<Family>,
     /// The members of each family.
     members: Vec<Vec<Kin>>,
@@ -117,7 +157,7 @@ pub(super) struct Cover<'p> {
 
 impl<'p> Cover<'p> {
     /// What `blocks` hold.
-    pub(super) fn of(blocks: &[&StoredBlock], past: &'p Past) -> Self {
+    pub(super) fn of(blocks: &[&'p StoredBlock], past: &'p Past) -> Self {
         let kins: Vec<Kin> = blocks.iter().map(|block| past.kin(block)).collect();
         let mut families = families(&kins);
         families.sort_by_key(|family| Reverse(family.atoms.len()));
@@ -133,7 +173,7 @@ impl<'p> Cover<'p> {
         };
         Cover {
             past,
-            ulids: kins.iter().map(|kin| kin.ulid).collect(),
+            blocks: blocks.iter().map(|block| (block.ulid, *block)).collect(),
             members: families.iter().map(members).collect(),
             families,
             by_atom,
@@ -143,20 +183,17 @@ impl<'p> Cover<'p> {
     /// Blocks that together hold all samples of `lost`, if there are any: no more than it has atoms, but for shards. Blocks of the same atoms and
     /// stream that are no copy of it may be another part of what it was made of, and are none.
     pub(super) fn by(&self, lost: &StoredBlock) -> Option<StandIn> {
-        let ulid = lost.ulid;
-        if self.ulids.contains(&ulid) {
-            return Some(StandIn {
-                ulid,
-                by: vec![ulid],
-                undeleted: false,
-            });
+        let (ulid, block) = (lost.ulid, lost);
+        if let Some(copy) = self.blocks.get(&ulid) {
+            return Some(StandIn::new(ulid, vec![ulid], undeletes(copy, lost)));
         }
-        // Of a damaged block nobody knows what it should hold.
+        // Of a damaged block nobody knows what it should hold; another part of the same sources has other series.
         let may_differ = is_damaged(lost);
         let lost = self.past.kin(lost);
         let is_copy = |member: &Kin| {
-            let has_more = member.content.samples >= lost.content.samples;
-            member.is_copy_of(&lost) || may_differ && has_more
+            let (content, own) = (member.content, lost.content);
+            let has_all = content.series == own.series && content.samples >= own.samples;
+            member.is_copy_of(&lost) || may_differ && has_all
         };
         let mut covered: BTreeSet<Ulid> = BTreeSet::new();
         let mut by = Vec::new();
@@ -185,11 +222,10 @@ impl<'p> Cover<'p> {
         }
         by.sort_unstable();
         by.dedup();
-        Some(StandIn {
-            ulid,
-            by,
-            undeleted: !rewritten.is_subset(&covered),
-        })
+        let mut blocks = by.iter().filter_map(|ulid| self.blocks.get(ulid));
+        let undeleted =
+            !rewritten.is_subset(&covered) || blocks.any(|other| undeletes(other, block));
+        Some(StandIn::new(ulid, by, undeleted))
     }
 }
 
@@ -197,7 +233,6 @@ impl<'p> Cover<'p> {
 mod tests {
     use super::*;
     use crate::repository::lineage::tests::{block, ulid};
-    use crate::repository::{ArchiveId, Coverage, FindingCounts};
 
     #[test]
     fn a_block_of_the_same_sources_stands_in_only_if_it_is_a_copy() {
@@ -215,6 +250,8 @@ mod tests {
         let mut damaged = lost.clone();
         damaged.findings.by_severity.insert("error".into(), 1);
         assert_eq!(by(&[&other], &damaged), Some(vec![ulid(2)]));
+        other.series += 1;
+        assert_eq!(by(&[&other], &damaged), None, "other series: another part");
     }
 
     #[test]
@@ -237,25 +274,8 @@ mod tests {
         assert_eq!(by(&[next], child), None);
         let all = Some((vec![ulid(1), ulid(3)], true));
         assert_eq!(by(&[old, next], child), all);
-        let archive = |blocks: &[StoredBlock]| Archive {
-            format_version: crate::repository::MANIFEST_VERSION,
-            id: ArchiveId::random(),
-            time: 0,
-            host: String::new(),
-            source: String::new(),
-            source_name: String::new(),
-            labels: BTreeMap::new(),
-            narthex_version: String::new(),
-            repository: None,
-            coverage: Coverage::default(),
-            blocks: blocks.to_vec(),
-            wal: None,
-            left_out: Vec::new(),
-            findings: FindingCounts::default(),
-        };
-        let chain = [archive(&chain[..1]), archive(&chain[1..])];
         let passed: BTreeSet<Ulid> = [new.ulid, child.ulid].into();
-        let found = stand_ins(&chain, &[new], &passed, &[], &past);
+        let found = stand_ins(chain.iter(), &[new], &passed, &[], &past);
         assert_eq!(
             found.iter().map(|block| block.ulid).collect::<Vec<_>>(),
             [old.ulid]

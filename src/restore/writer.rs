@@ -86,8 +86,10 @@ impl Writer {
     pub(super) fn remove(&mut self, name: &str) -> Result<()> {
         self.last = None;
         self.await_syncs(0)?;
-        let removed = self.root.remove_all(name.as_ref());
-        self.check(removed)
+        match self.root.remove_all(name.as_ref()) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            removed => self.check(removed),
+        }
     }
 
     /// Makes everything durable: files, then the directories they are in.

@@ -9,6 +9,7 @@ use narthex::model::Ulid;
 use narthex::progress::Silent;
 use narthex::repair::settle;
 use narthex::repository::check::{self, Depth};
+use narthex::repository::copies::Copies;
 use narthex::repository::lineage::TimeRange;
 use narthex::repository::{
     Archive, ArchiveId, Digest, FilePath, Fingerprint, PACK, Repository, StoredBlock, StoredFile,
@@ -184,6 +185,23 @@ fn a_plan_for_a_range_of_time_with_raw_blocks_and_aggregates() {
     };
     assert_grows_with("aggregates", input, |archives| {
         planned(archives, &Wanted::Range(TimeRange::ALL));
+    });
+}
+
+#[test]
+fn looking_for_blocks_that_are_all_lost() {
+    let input = |count: usize| {
+        let blocks: Vec<_> = (0..count / 4).map(block).collect();
+        let nights = (0..8).map(|night| archive(1000 + night, blocks.clone()));
+        repository(nights.collect())
+    };
+    assert_grows_with("lost blocks", input, |repository| {
+        let copies = Copies::new(repository).unwrap();
+        let archives = repository.archives().unwrap().archives;
+        for block in &archives.last().unwrap().blocks {
+            let exported = restore::export_tar(&copies, block, &mut Vec::new(), &Silent);
+            assert_eq!(exported.unwrap_err().kind(), ErrorKind::NotFound);
+        }
     });
 }
 

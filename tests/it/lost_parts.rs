@@ -18,21 +18,21 @@ use crate::backup_command::{Ran, narthex};
 use crate::fixtures::tree;
 use crate::salvage::{START, dump, flip, labels, restore};
 
-const STEP: i64 = 15_000;
+pub(crate) const STEP: i64 = 15_000;
 
-fn noise(number: u32, k: u32) -> u64 {
+pub(crate) fn noise(number: u32, k: u32) -> u64 {
     let seed = u64::from(number) << 32 | u64::from(k);
     seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(23) | 1
 }
 
-fn constant(number: u32, _: u32) -> u64 {
+pub(crate) fn constant(number: u32, _: u32) -> u64 {
     f64::from(number).to_bits()
 }
 
-type Content = BTreeMap<Labels, Vec<EncodedChunk>>;
+pub(crate) type Content = BTreeMap<Labels, Vec<EncodedChunk>>;
 
 /// So many samples of each series `numbers`, from the `first` on.
-fn content(
+pub(crate) fn content(
     numbers: impl IntoIterator<Item = u32>,
     first: u32,
     samples: u32,
@@ -54,12 +54,12 @@ fn content(
 }
 
 /// Made after all samples.
-fn ulid(number: u64) -> Ulid {
+pub(crate) fn ulid(number: u64) -> Ulid {
     Ulid::from_parts(START + (1 << 33) + number as i64, u128::from(number))
 }
 
 /// Writes the block `ulid(number)` of these sources into `data`; they are its parents if it is not one of them.
-fn lay(data: &Path, number: u64, sources: &[u64], content: &Content) {
+pub(crate) fn lay(data: &Path, number: u64, sources: &[u64], content: &Content) {
     fs::create_dir_all(data).unwrap();
     let dir = write_block(data, ulid(number), content, BlockOptions::default()).unwrap();
     if sources == [number] {
@@ -80,7 +80,7 @@ fn lay(data: &Path, number: u64, sources: &[u64], content: &Content) {
     fs::write(path, serde_json::to_vec(&meta).unwrap()).unwrap();
 }
 
-fn backup(dir: &Path, codec: &str) -> Ran {
+pub(crate) fn backup(dir: &Path, codec: &str) -> Ran {
     let args = [
         "backup", "data", "--repo", "repo", "--source", "s", "--codec", codec, "--force",
     ];
@@ -96,7 +96,7 @@ fn uvarint(mut value: u64, out: &mut Vec<u8>) {
 }
 
 /// Deletes the samples from `first` to `last` of the series `number` of the block in `dir`.
-fn delete(dir: &Path, number: u32, first: i64, last: i64) {
+pub(crate) fn delete(dir: &Path, number: u32, first: i64, last: i64) {
     let reference = {
         let block = Block::open(dir, ReadMode::Map).unwrap();
         let index = block.index().unwrap();
@@ -118,12 +118,12 @@ fn delete(dir: &Path, number: u32, first: i64, last: i64) {
     fs::write(path, serde_json::to_vec(&meta).unwrap()).unwrap();
 }
 
-fn only(number: u32) -> String {
+pub(crate) fn only(number: u32) -> String {
     format!("m{{number=\"{number:04}\"}}")
 }
 
 /// The time of the `k`th sample on the command line.
-fn time(k: u32) -> String {
+pub(crate) fn time(k: u32) -> String {
     let millis = START + STEP * i64::from(k);
     format!("{}.{:03}", millis / 1000, millis % 1000)
 }

@@ -66,4 +66,5 @@ mod thanos;
 mod unread_logs;
 mod verify;
 mod wal;
+mod ways_back;
 mod whatif;

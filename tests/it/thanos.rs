@@ -11,7 +11,7 @@ use narthex::chunk::Encoding;
 use narthex::chunk::encode::ChunkEncoder;
 use narthex::model::{FloatSample, Sample, Stream};
 use narthex::progress::Silent;
-use narthex::repository::{Repository, learn_streams};
+use narthex::repository::{Repository, StoredBlock, learn_streams, read_meta};
 use narthex::store::MemoryStore;
 use serde_json::{Value as Json, json};
 
@@ -165,7 +165,8 @@ fn what_older_manifests_do_not_say_is_read_from_the_stored_metadata() {
             block.external_labels.clear();
         }
         let mut archives = [archive];
-        let failed = learn_streams(repository.store(), &mut archives, &BTreeSet::new());
+        let read = |block: &StoredBlock| read_meta(repository.store(), block);
+        let failed = learn_streams(&read, &mut archives, &BTreeSet::new());
         assert!(failed.is_empty(), "{failed:?}");
         assert_eq!(archives[0], said);
         let streams: BTreeSet<Stream> = said

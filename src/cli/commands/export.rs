@@ -12,7 +12,8 @@ use crate::model::Ulid;
 use crate::report::backup as report;
 use crate::repository::SourceFilter;
 use crate::repository::copies::Copies;
-use crate::restore::export_tar;
+use crate::repository::lineage::is_damaged;
+use crate::restore::{export_tar, sound_copy};
 
 /// Which block, out of which archive.
 #[derive(Debug, clap::Args)]
@@ -23,7 +24,8 @@ Examples:
 
 Writes the block as it was to standard output, whatever codec it is stored in: tar -x makes a directory that \
 Prometheus and promtool open. Every file is proved. If an object of the block is damaged, its content is taken from wherever else in \
-the repository it is sound, which is named on standard error; if it is nowhere, the exit code is 1.")]
+the repository it is sound, which is named on standard error; if it is nowhere, the exit code is 1. Of a block that was damaged when it was archived a sound copy is \
+written where an archive has one, else the block as it was; both are named, with exit code 3.")]
 pub(crate) struct Args {
     /// ULID of the block
     block: Ulid,
@@ -38,6 +40,9 @@ pub(crate) struct Args {
     /// With `latest`: of the source of this name
     #[arg(long, value_name = "NAME")]
     source: Option<String>,
+    /// Write a block that was damaged when it was archived as it is, even if another archive has a sound copy
+    #[arg(long)]
+    as_archived: bool,
     /// What is written
     #[arg(long, value_enum, default_value_t = Format::Tar)]
     format: Format,
@@ -70,17 +75,37 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
             args.block
         ))
     })?;
+    let copies = Copies::new(&repository)?;
+    let copy = sound_copy(&copies, block).filter(|_| !args.as_archived);
+    let is_faulty = copy.is_some() || is_damaged(block);
+    let block = match copy {
+        Some((copy, replaced)) => {
+            let text = report::replaced(&replaced);
+            let hint = "--as-archived writes it as it was";
+            context.progress.remark(&format_args!("{text} ({hint})"));
+            copy
+        }
+        None if is_damaged(block) => {
+            let kinds: Vec<_> = block.findings.by_kind.keys().map(String::as_str).collect();
+            context.progress.remark(&format_args!(
+                "block {} was damaged when it was archived and is written as it was: {}",
+                block.ulid,
+                kinds.join(", ")
+            ));
+            block
+        }
+        None => block,
+    };
     // Files are passed on by whichever thread has them, and standard output's lock belongs to one.
     let stdout = io::stdout().as_fd().try_clone_to_owned();
     let stdout = File::from(stdout.map_err(output_error)?);
     let mut out = io::BufWriter::with_capacity(1 << 20, stdout);
     match args.format {
         Format::Tar => {
-            let copies = Copies::new(&repository)?;
             if let Some(detour) = export_tar(&copies, block, &mut out, context.progress)? {
                 context.progress.remark(&report::detour(&detour));
             }
         }
     }
-    Ok(Outcome::problems_if(doubtful))
+    Ok(Outcome::problems_if(doubtful || is_faulty))
 }

@@ -14,7 +14,7 @@ use crate::inspect::Listing;
 use crate::model::Millis;
 use crate::report;
 use crate::report::forecast::{FORECAST, json, markdown, text};
-use crate::repository::{Server, learn_streams, take_ahead};
+use crate::repository::{Server, StoredBlock, learn_streams, read_meta, take_ahead};
 use crate::store::Location;
 
 /// What to look at, and what is planned.
@@ -141,7 +141,8 @@ fn of_archives(location: &Location, args: &Args, now: Option<Millis>) -> Result<
     let servers: Vec<_> = all.archives.iter().map(Server::of).collect();
     Server::refuse_several(&servers)?;
     let ahead = take_ahead(&mut all.archives, time::now());
-    let unknown = learn_streams(repository.store(), &mut all.archives, &BTreeSet::new());
+    let read = |block: &StoredBlock| read_meta(repository.store(), block);
+    let unknown = learn_streams(&read, &mut all.archives, &BTreeSet::new());
     let mut past = archive::past(&all.archives, now)?;
     for ahead in ahead {
         past.leave_out(ahead.id.to_string(), ahead.to_string());

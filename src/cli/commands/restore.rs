@@ -22,9 +22,11 @@ use crate::report::{Value, bytes_text};
 use crate::repository::copies::Copies;
 use crate::repository::lineage::{TimeRange, has_problems};
 use crate::repository::{
-    Archive, Gap, Repository, SourceFilter, StoredBlock, StoredWal, learn_streams,
+    Archive, Gap, Repository, SourceFilter, StoredBlock, StoredWal, learn_streams, read_meta,
 };
-use crate::restore::{self, Cut, Exact, Plan, Present, Salvage, StandIn, Target, Wanted};
+use crate::restore::{
+    self, Cut, Exact, Plan, Present, Salvage, StandIn, Target, Wanted, fetch_file,
+};
 
 /// What to restore, and where to.
 #[derive(Debug, clap::Args)]
@@ -43,7 +45,7 @@ Every file is proved before it becomes visible, nothing is overwritten, and what
 and --exact the archive comes back exactly as it is, with its WAL. What is damaged in the repository is named on \
 standard error, and taken from wherever else in the repository it is sound; if it is nowhere, blocks with the same samples come in its place, \
 and else the rest is restored, with exit code 3. Of blocks that were damaged when they were archived a sound copy is taken where an archive has one; others \
-come back as they were. Both are named, with exit code 3; --as-archived takes what the archive has. The last line says whether \
+come back as they were. Both are named, with exit code 3; --as-archived takes what the archive has (not of a range of time). The last line says whether \
 a Prometheus will start on the result, as it lies in the target; where it will and deletes or drops something, for its age for example, that is said before.
 
 With --salvage, what can still be read of a block that comes back in no other way comes back as a new block with a new ULID: every series and \
@@ -179,8 +181,9 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     }
     let with_wal = !args.no_wal && !args.exact && (args.wal || wanted == Wanted::Archive);
     let present = target.present()?;
-    learn(
-        &repository,
+    let copies = Copies::new(&repository)?;
+    let unknown = learn(
+        &copies,
         &wanted,
         &mut archive,
         &mut chain,
@@ -188,6 +191,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
         &present,
         context,
     )?;
+    let incomplete = incomplete | unknown;
     let mut plan = restore::plan(&wanted, &archive, &chain, with_wal, &present)?;
     plan.exact = args.exact(&wanted, context.read_mode);
     plan.salvage = Some(Salvage {
@@ -200,7 +204,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     let incomplete = incomplete | logs_short;
     let incomplete = incomplete | remark_choice(&plan, &wanted, context);
     let incomplete = incomplete | remark_missed(&wanted, &archive, &chain, &plan, context);
-    let incomplete = incomplete | remark_damaged(&plan, context);
+    let incomplete = incomplete | remark_damaged(&plan, &wanted, context);
     let stored = archive.blocks.iter();
     let stored = stored.chain(chain.iter().flat_map(|archive| &archive.blocks));
     let incomplete = incomplete | remark_different(&target, &plan, stored, context);
@@ -210,7 +214,6 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
         return Ok(Outcome::problems_if(incomplete || !outlook.takes_samples()));
     }
     target.refuse_without_room(&plan)?;
-    let copies = Copies::new(&repository)?;
     let report = restore::apply(&plan, &copies, &target, context.progress)?;
     for detour in &report.detours {
         context.progress.remark(&report::backup::detour(detour));
@@ -270,7 +273,10 @@ fn remark_different<'a>(
         variants.entry(block.ulid).or_default().push(block);
     }
     let mut any = false;
-    for ulid in &plan.already_there {
+    // The samples of others are there in other blocks.
+    let there: BTreeSet<Ulid> = plan.present.iter().map(|kin| kin.ulid).collect();
+    let already = plan.already_there.iter();
+    for ulid in already.filter(|ulid| there.contains(ulid)) {
         let mut variants = variants.get(ulid).into_iter().flatten();
         let differences: Option<Vec<_>> = variants.try_fold(Vec::new(), |mut all, block| {
             all.push(target.difference(block)?);
@@ -289,18 +295,14 @@ fn remark_different<'a>(
 }
 
 /// Names blocks that were damaged when they were archived, and what becomes of them. Returns whether there are any.
-fn remark_damaged(plan: &Plan<'_>, context: &Context<'_>) -> bool {
+fn remark_damaged(plan: &Plan<'_>, wanted: &Wanted, context: &Context<'_>) -> bool {
+    let hint = match wanted {
+        Wanted::Range(_) => "",
+        Wanted::Archive | Wanted::Blocks(_) => " (--as-archived brings it as it was)",
+    };
     for replaced in &plan.replaced {
-        let (ulid, by) = (replaced.ulid, ulid_list(&replaced.by));
-        let from = if replaced.by == [ulid] {
-            "a sound copy of it in another archive is taken".to_owned()
-        } else {
-            let undeleted = report::backup::undeleted(replaced);
-            format!("its samples come back in {by}{undeleted}")
-        };
-        context.progress.remark(&format_args!(
-            "block {ulid} was damaged when it was archived: {from} (--as-archived brings it as it was)"
-        ));
+        let text = report::backup::replaced(replaced);
+        context.progress.remark(&format_args!("{text}{hint}"));
     }
     for block in plan.damaged() {
         let kinds: Vec<_> = block.findings.by_kind.keys().map(String::as_str).collect();
@@ -367,44 +369,55 @@ fn remark_missed(
     missed
 }
 
-fn ulid_list(ulids: &[Ulid]) -> String {
-    let ulids: Vec<_> = ulids.iter().map(ToString::to_string).collect();
-    ulids.join(", ")
-}
-
 /// Fills in what blocks hold of their sources where manifests of earlier versions do not say and it matters: of blocks that may hold the same,
-/// and of those that come back.
+/// and of those that come back. Returns whether that could not be read of some; it has been said then.
 fn learn(
-    repository: &Repository,
+    copies: &Copies,
     wanted: &Wanted,
     archive: &mut Archive,
     chain: &mut [Archive],
     with_wal: bool,
     present: &Present,
     context: &Context<'_>,
-) -> Result<()> {
-    let store = repository.store();
+) -> Result<bool> {
+    let read = |block: &StoredBlock| {
+        read_meta(copies.store(), block).or_else(|error| {
+            let mut files = block.files.iter();
+            let meta = files.find(|file| file.name.as_str() == "meta.json");
+            let found = meta.map(|meta| fetch_file(copies, block, meta, MAX_META));
+            found.and_then(Result::ok).map(|found| found.0).ok_or(error)
+        })
+    };
     let mut asked = BTreeSet::new();
+    let mut failed = BTreeSet::new();
+    if !matches!(wanted, Wanted::Range(_)) {
+        // Where there is a chain, its blocks may come in the place of damaged ones.
+        let all = chain.iter().flat_map(|archive| &archive.blocks);
+        asked.extend(all.map(|block| block.ulid));
+    }
     loop {
-        let archives = match wanted {
-            Wanted::Range(_) => &mut *chain,
-            Wanted::Archive | Wanted::Blocks(_) => std::slice::from_mut(&mut *archive),
-        };
-        for (ulid, error) in learn_streams(store, archives, &asked) {
-            let error = error.chain();
-            context.progress.remark(&format_args!(
-                "block {ulid}: cannot read what it holds of its sources: {error}"
-            ));
+        for archives in [&mut *chain, std::slice::from_mut(&mut *archive)] {
+            for (ulid, error) in learn_streams(&read, archives, &asked) {
+                if failed.insert(ulid) {
+                    let error = error.chain();
+                    context.progress.remark(&format_args!(
+                        "block {ulid}: cannot read what it holds of its sources: {error}"
+                    ));
+                }
+            }
         }
         let plan = restore::plan(wanted, archive, chain, with_wal, present)?;
         let unknown = plan.blocks.iter().filter(|b| b.resolution.is_none());
         let before = asked.len();
         asked.extend(unknown.map(|block| block.ulid));
         if asked.len() == before {
-            return Ok(());
+            return Ok(!failed.is_empty());
         }
     }
 }
+
+/// Largest `meta.json` that is fetched, in bytes.
+const MAX_META: u64 = 16 << 20;
 
 /// Says what was chosen of blocks that hold the same, or do not go together. Returns whether something that was asked for does not come back, or a
 /// Prometheus cannot answer from it.
@@ -709,7 +722,7 @@ fn print_report(
 }
 
 fn stand_in_json(stand_in: &StandIn) -> serde_json::Value {
-    json!({"block": stand_in.ulid, "by": stand_in.by, "undeleted": stand_in.undeleted})
+    json!({"block": stand_in.ulid, "by": stand_in.by, "undeleted": stand_in.undeleted, "sources": stand_in.sources})
 }
 
 fn ulids<'a>(blocks: impl Iterator<Item = &'a StoredBlock>) -> Vec<Ulid> {

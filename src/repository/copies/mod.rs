@@ -5,7 +5,7 @@
 
 mod redirect;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
@@ -14,7 +14,10 @@ pub use redirect::Redirected;
 use super::damage::Damage;
 use super::digest::{Digest, Hasher};
 use super::layout::DATA;
-use super::{Archive, Archives, Mended, Repository, StoredBlock, StoredObject};
+use super::lineage::atoms;
+use super::{
+    Archive, Archives, Mended, Repository, StoredBlock, StoredObject, learn_streams, read_meta,
+};
 use crate::error::{Error, Result};
 use crate::model::Ulid;
 use crate::store::{ObjectName, Store};
@@ -31,12 +34,18 @@ const MAX_LENGTHS: usize = 3;
 /// Most blocks of one ULID that are tried.
 const MAX_VARIANTS: usize = 64;
 
+/// Most blocks that are known to hold one atom.
+const MAX_HOLDERS: usize = 256;
+
 /// All that a repository holds, for whoever finds something of it damaged.
 #[derive(Debug)]
 pub struct Copies {
     repository: Repository,
     damage: Damage,
     archives: OnceLock<ByUlid>,
+    /// Of each atom the places of blocks that hold it, the latest first.
+    holders: OnceLock<HashMap<Ulid, Vec<(usize, usize)>>>,
+    packs: OnceLock<BTreeMap<ObjectName, StoredObject>>,
     listed: OnceLock<Listed>,
     digests: Mutex<BTreeMap<ObjectName, Digests>>,
 }
@@ -111,6 +120,8 @@ impl Copies {
             damage: Damage::list(repository.store())?,
             repository: repository.clone(),
             archives: OnceLock::new(),
+            holders: OnceLock::new(),
+            packs: OnceLock::new(),
             listed: OnceLock::new(),
             digests: Mutex::default(),
         })
@@ -136,21 +147,65 @@ impl Copies {
         &self.by_ulid().archives.archives
     }
 
-    /// The archives of the source `name`, oldest first.
-    pub fn archives_of(&self, name: &str) -> Vec<Archive> {
-        let archives = self.archives().iter();
-        archives
-            .filter(|archive| archive.source_name == name)
-            .cloned()
-            .collect()
+    /// The names of the sources of which archives have the block `ulid`.
+    pub fn sources_of(&self, ulid: Ulid) -> BTreeSet<&str> {
+        let known = self.by_ulid();
+        let places = known.blocks.get(&ulid).into_iter().flatten();
+        let archives = places.filter_map(|(archive, _)| known.archives.archives.get(*archive));
+        archives.map(|archive| &*archive.source_name).collect()
+    }
+
+    /// Blocks of which the manifests say that they hold `atom`, each way they are stored once, the latest first. At most 256.
+    pub fn holders(&self, atom: Ulid) -> Vec<&StoredBlock> {
+        let archives = self.archives();
+        let holders = self.holders.get_or_init(|| {
+            let mut seen = HashSet::new();
+            let mut holders: HashMap<Ulid, Vec<(usize, usize)>> = HashMap::new();
+            for (number, archive) in archives.iter().enumerate().rev() {
+                for (at, block) in archive.blocks.iter().enumerate() {
+                    let packs: Vec<_> = block.packs.iter().map(|pack| &pack.name).collect();
+                    if !seen.insert((block.ulid, &block.object.name, packs)) {
+                        continue;
+                    }
+                    for atom in atoms(block) {
+                        let holders = holders.entry(atom).or_default();
+                        if holders.len() < MAX_HOLDERS {
+                            holders.push((number, at));
+                        }
+                    }
+                }
+            }
+            holders
+        });
+        let places = holders.get(&atom).into_iter().flatten();
+        let block = |(archive, block): &(usize, usize)| archives.get(*archive)?.blocks.get(*block);
+        places.filter_map(block).collect()
+    }
+
+    /// What the latest archive that knows the pack `name` says of it.
+    pub fn pack(&self, name: &ObjectName) -> Option<&StoredObject> {
+        let packs = self.packs.get_or_init(|| {
+            let blocks = self.archives().iter().flat_map(|archive| &archive.blocks);
+            let packs = blocks.flat_map(|block| &block.packs);
+            packs
+                .map(|pack| (pack.name.clone(), pack.clone()))
+                .collect()
+        });
+        packs.get(name)
     }
 
     fn by_ulid(&self) -> &ByUlid {
         self.archives.get_or_init(|| {
-            let (archives, failed) = match self.repository.archives() {
+            let (mut archives, failed) = match self.repository.archives() {
                 Ok(archives) => (archives, None),
                 Err(error) => (Archives::default(), Some(error)),
             };
+            // Which samples of their sources blocks hold, manifests of earlier versions do not say. What cannot be read stays unknown.
+            let all = archives.archives.iter().flat_map(|archive| &archive.blocks);
+            let unknown = all.filter(|block| block.resolution.is_none());
+            let unknown = unknown.map(|block| block.ulid).collect();
+            let read = |block: &StoredBlock| read_meta(self.store(), block);
+            learn_streams(&read, &mut archives.archives, &unknown);
             let mut blocks: BTreeMap<Ulid, Vec<_>> = BTreeMap::new();
             for (number, archive) in archives.archives.iter().enumerate().rev() {
                 for (at, block) in archive.blocks.iter().enumerate() {
@@ -190,12 +245,7 @@ impl Copies {
         let archives = &known.archives.archives;
         let block = |(archive, block): &(usize, usize)| archives.get(*archive)?.blocks.get(*block);
         for block in places.filter_map(block) {
-            let is_new = |known: &&StoredBlock| {
-                known.object != block.object
-                    || known.sidecar != block.sidecar
-                    || known.packs != block.packs
-                    || known.files != block.files
-            };
+            let is_new = |known: &&StoredBlock| !is_stored_alike(known, block);
             if variants.len() == MAX_VARIANTS {
                 break;
             }
@@ -311,6 +361,15 @@ impl Copies {
         }
         digest
     }
+}
+
+/// Whether two archives mean the same objects and files by these.
+pub fn is_stored_alike(one: &StoredBlock, other: &StoredBlock) -> bool {
+    one.ulid == other.ulid
+        && one.object == other.object
+        && one.sidecar == other.sidecar
+        && one.packs == other.packs
+        && one.files == other.files
 }
 
 fn digest(store: &dyn Store, name: &ObjectName, bytes: u64) -> Result<Digest> {
