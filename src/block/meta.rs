@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value as Json, json};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -20,7 +20,7 @@ pub const META_VERSION: i64 = 1;
 #[serde(rename_all = "camelCase")]
 pub struct Meta {
     /// Identity of the block; the directory should have this name.
-    #[serde(default = "zero_ulid")]
+    #[serde(default = "zero_ulid", deserialize_with = "lax_ulid")]
     pub ulid: Ulid,
     /// Start of the half-open range of time, in milliseconds.
     #[serde(default)]
@@ -73,7 +73,7 @@ pub struct Compaction {
     /// 1 for a block cut from the head, more for each compaction.
     pub level: i64,
     /// The level-1 blocks whose samples it holds, sorted.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "lax_ulids")]
     pub sources: Vec<Ulid>,
     /// Everything in it was deleted; Prometheus removes the block at its next reload.
     #[serde(skip_serializing_if = "is_false")]
@@ -95,7 +95,7 @@ pub struct Compaction {
 #[serde(rename_all = "camelCase")]
 pub struct Parent {
     /// Its identity; all zero for blocks cut from out-of-order data.
-    #[serde(default = "zero_ulid")]
+    #[serde(default = "zero_ulid", deserialize_with = "lax_ulid")]
     pub ulid: Ulid,
     /// Start of its range.
     #[serde(default)]
@@ -106,7 +106,7 @@ pub struct Parent {
 }
 
 impl Meta {
-    /// The `compaction.hints` that Prometheus 3.14 knows.
+    /// The `compaction.hints` that Prometheus knows: the first since it takes late samples, the others since 3.14 and 3.10.
     pub const KNOWN_HINTS: [&str; 3] = [
         "from-out-of-order",
         "from-selected-series",
@@ -124,7 +124,7 @@ impl Meta {
         let malformed = |source: serde_json::Error| {
             Error::new(ErrorKind::Corrupt, "expected block metadata as JSON").with_source(source)
         };
-        let mut json: Json = serde_json::from_slice(content).map_err(malformed)?;
+        let mut json = json_of(content).map_err(malformed)?;
         settle(&mut json, &KEYS);
         for (object, keys) in OBJECTS {
             if let Some(object) = json.get_mut(object) {
@@ -143,7 +143,7 @@ impl Meta {
     /// Keys in the content of a `meta.json` that are those of Prometheus but for one character, and so are passed over: each with
     /// the key it nearly is. Nothing where the content is not JSON.
     pub fn misspelled_keys(content: &[u8]) -> Vec<(String, &'static str)> {
-        let Ok(json) = serde_json::from_slice::<Json>(content) else {
+        let Ok(json) = json_of(content) else {
             return Vec::new();
         };
         let mut found = Vec::new();
@@ -156,6 +156,40 @@ impl Meta {
         let parents = json.get("compaction").and_then(|c| c.get("parents"));
         for parent in parents.and_then(Json::as_array).into_iter().flatten() {
             misspelled_in(parent, &PARENT_KEYS, &mut found);
+        }
+        found.truncate(MOST_MISSPELLED);
+        found
+    }
+
+    /// Texts in the content of a `meta.json` that stand where ULIDs must and are none, though Prometheus takes them for some: whether it is
+    /// that of the block itself, and the text. Nothing where the content is not metadata.
+    pub fn misspelled_ulids(content: &[u8]) -> Vec<(bool, String)> {
+        let Ok(mut json) = json_of(content) else {
+            return Vec::new();
+        };
+        settle(&mut json, &KEYS);
+        for (object, keys) in OBJECTS {
+            if let Some(object) = json.get_mut(object) {
+                settle(object, keys);
+            }
+        }
+        let mut found = Vec::new();
+        let mut look = |is_own: bool, text: Option<&Json>| {
+            let text = text.and_then(Json::as_str);
+            if let Some(text) = text.filter(|text| text.parse::<Ulid>().is_err()) {
+                found.push((is_own, text.to_owned()));
+            }
+        };
+        look(true, json.get("ulid"));
+        let list = |key: &str| {
+            let list = json.get("compaction").and_then(|c| c.get(key));
+            list.and_then(Json::as_array).into_iter().flatten()
+        };
+        list("sources").for_each(|source| look(false, Some(source)));
+        for parent in list("parents") {
+            let mut parent = parent.clone();
+            settle(&mut parent, &PARENT_KEYS);
+            look(false, parent.get("ulid"));
         }
         found.truncate(MOST_MISSPELLED);
         found
@@ -228,15 +262,20 @@ impl Meta {
     }
 }
 
-/// Most misspelled keys that are named.
+/// Reads JSON as Go does, for which bytes that are not UTF-8 are so many replacement characters.
+fn json_of(content: &[u8]) -> serde_json::Result<Json> {
+    serde_json::from_str(&String::from_utf8_lossy(content))
+}
+
+/// Most misspelled keys, or ULIDs, that are named.
 const MOST_MISSPELLED: usize = 100;
 
 fn misspelled_in(json: &Json, keys: &[&'static str], found: &mut Vec<(String, &'static str)>) {
     let Json::Object(map) = json else { return };
     for key in map.keys() {
         let differs = |known: &&&'static str| {
-            let pairs = key.bytes().zip(known.bytes());
-            key.len() == known.len()
+            let pairs = key.chars().zip(known.chars());
+            key.chars().count() == known.len()
                 && pairs.filter(|(a, b)| !a.eq_ignore_ascii_case(b)).count() == 1
         };
         if !keys.iter().any(|known| known.eq_ignore_ascii_case(key))
@@ -300,6 +339,27 @@ fn settle(json: &mut Json, keys: &[&str]) {
             map.shift_remove(*key);
         }
     }
+}
+
+/// A ULID as Prometheus reads it.
+struct Lax(Ulid);
+
+impl<'de> Deserialize<'de> for Lax {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let ulid = Ulid::as_go_reads(&text);
+        let wrong = || serde::de::Error::custom(format!("expected a ULID, found {text:?}"));
+        ulid.map(Lax).ok_or_else(wrong)
+    }
+}
+
+fn lax_ulid<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Ulid, D::Error> {
+    Lax::deserialize(deserializer).map(|Lax(ulid)| ulid)
+}
+
+fn lax_ulids<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Ulid>, D::Error> {
+    let all = Vec::<Lax>::deserialize(deserializer)?;
+    Ok(all.into_iter().map(|Lax(ulid)| ulid).collect())
 }
 
 fn zero_ulid() -> Ulid {
@@ -379,6 +439,27 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_ulid_and_no_utf_8_is_read_as_go_reads_it_and_named() {
+        let own = REGULAR.replacen("01M7ZTRF1PQ7", "01M7ZTRF1PQI", 1);
+        let meta = Meta::parse(own.as_bytes()).unwrap();
+        assert_eq!(meta.ulid.to_string(), "01M7ZTRF1PQZK3FCJT989E37AF");
+        assert_eq!(meta.stats.num_series, 3826);
+        let odd = "01M7ZTRF1PQIK3FCJT989E37AF".to_owned();
+        assert_eq!(Meta::misspelled_ulids(own.as_bytes()), [(true, odd)]);
+        assert!(Meta::misspelled_ulids(REGULAR.as_bytes()).is_empty());
+
+        let mut key = REGULAR.as_bytes().to_vec();
+        let at = REGULAR.find("nTime").unwrap();
+        key[at] |= 0x80;
+        let meta = Meta::parse(&key).unwrap();
+        assert_eq!((meta.min_time, meta.max_time), (0, 1_795_290_720_000));
+        assert_eq!(Meta::misspelled_keys(&key)[0].1, "minTime");
+        let mut ulid = REGULAR.as_bytes().to_vec();
+        ulid[15] |= 0x80;
+        assert!(Meta::parse(&ulid).is_err());
+    }
+
+    #[test]
     fn what_is_not_metadata_is_an_error() {
         for bad in [
             "",
@@ -387,6 +468,7 @@ mod tests {
             "[]",
             r#"{"minTime":"x"}"#,
             r#"{"ulid":"no"}"#,
+            r#"{"ulid":"81M7ZTRF1PQ7K3FCJT989E37AF"}"#,
         ] {
             assert_eq!(
                 Meta::parse(bad.as_bytes()).unwrap_err().kind(),

@@ -245,10 +245,18 @@ pub fn read_meta(files: &BlockFiles) -> Result<Meta> {
 ///
 /// When it is missing, not readable, or far longer than any block metadata.
 pub fn read_meta_bytes(files: &BlockFiles) -> Result<FileBytes> {
-    let path = files.meta();
+    read_meta_file(&files.meta())
+}
+
+/// Reads the `meta.json` at `path`, whatever it holds.
+///
+/// # Errors
+///
+/// As [`read_meta_bytes`].
+pub fn read_meta_file(path: &Path) -> Result<FileBytes> {
     // Replaced by rename while Prometheus runs, so it is read, not mapped: it is small.
-    let bytes = std::fs::metadata(&path)
-        .map_err(|e| Error::io("stat", &path, e))?
+    let bytes = std::fs::metadata(path)
+        .map_err(|e| Error::io("stat", path, e))?
         .len();
     if bytes > MAX_META_BYTES {
         let path = path.display();
@@ -256,7 +264,7 @@ pub fn read_meta_bytes(files: &BlockFiles) -> Result<FileBytes> {
             "{path}: expected at most {MAX_META_BYTES} bytes of metadata, found {bytes}"
         )));
     }
-    FileBytes::open(&path, ReadMode::Read)
+    FileBytes::open(path, ReadMode::Read)
 }
 
 fn resolution_text(resolution: Millis) -> String {

@@ -66,13 +66,13 @@ impl HeadChunks {
         // Whether a server starts is decided by names and headers, before any chunk is read.
         found
             .problems
-            .sort_by_key(|problem| problem.fate != Fate::DoesNotStart);
+            .sort_by_key(|problem| !problem.fate.ends_start());
         Ok(found)
     }
 
     /// Whether a server starts on the directory.
     pub fn starts(&self) -> bool {
-        self.problems.iter().all(|it| it.fate != Fate::DoesNotStart)
+        self.problems.iter().all(|it| !it.fate.ends_start())
     }
 
     /// Whether a start keeps all that is in it.
@@ -123,13 +123,32 @@ impl HeadChunks {
             Ok(bytes) => bytes,
             Err(error) => return self.problem(&file.path, error.chain(), Fate::DoesNotStart),
         };
-        let mut chunks = HeadChunkFile::new(&bytes);
-        if let Err(malformed) = chunks.check_header() {
+        self.read_bytes(file, &bytes, is_last, floor, ends);
+    }
+
+    fn read_bytes(
+        &mut self,
+        file: &Numbered,
+        bytes: &FileBytes,
+        is_last: bool,
+        floor: Floor,
+        ends: &mut HashMap<u64, (Millis, Millis)>,
+    ) {
+        let mut chunks = HeadChunkFile::new(bytes);
+        let header = chunks.check_header();
+        if self.is_unreadable(file, bytes) {
+            return;
+        }
+        if let Err(malformed) = header {
             return self.malformed(file, &malformed, Fate::DoesNotStart);
         }
         self.files += 1;
         loop {
-            match chunks.next_chunk() {
+            let next = chunks.next_chunk();
+            if self.is_unreadable(file, bytes) {
+                return;
+            }
+            match next {
                 Ok(None) => return,
                 Ok(Some(chunk)) => {
                     self.chunks += 1;
@@ -170,12 +189,27 @@ impl HeadChunks {
                 }
                 Err(malformed) => {
                     // A buffer is written as a whole, but a copy of a running server may catch half of it.
-                    let is_torn = is_last && is_torn(&bytes, malformed.offset);
+                    let is_torn = is_last && is_torn(bytes, malformed.offset);
                     let fate = if is_torn { Fate::Torn } else { Fate::Rebuilt };
                     return self.malformed(file, &malformed, fate);
                 }
             }
         }
+    }
+
+    /// Whether the disk cannot read what was read of the file last, which then was taken for zeros.
+    fn is_unreadable(&mut self, file: &Numbered, bytes: &FileBytes) -> bool {
+        let Some(unreadable) = bytes.unreadable() else {
+            return false;
+        };
+        self.problems.push(HeadProblem {
+            path: file.path.clone(),
+            offset: unreadable.offsets.first().copied(),
+            section: None,
+            detail: unreadable.extent(),
+            fate: Fate::Crashes,
+        });
+        true
     }
 
     fn see(&mut self, (min, max): (Millis, Millis)) {

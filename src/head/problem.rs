@@ -17,6 +17,15 @@ pub enum Fate {
     Ignored,
     /// The server does not start.
     DoesNotStart,
+    /// The server dies as it reads there.
+    Crashes,
+}
+
+impl Fate {
+    /// Whether no server starts.
+    pub fn ends_start(self) -> bool {
+        matches!(self, Fate::DoesNotStart | Fate::Crashes)
+    }
 }
 
 /// Something wrong with a file of `chunks_head`, or with a chunk snapshot.

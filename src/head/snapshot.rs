@@ -71,13 +71,22 @@ impl Snapshots {
         Ok(found)
     }
 
-    /// Why a WAL that ends with segment `last` does not fit it: a snapshot must not be ahead.
+    /// Why a WAL that ends with segment `last` does not fit it: a snapshot must not be ahead of the segment after that, which a start adds
+    /// before it looks.
     pub fn ahead_of(&self, last: Option<i64>) -> Option<String> {
         let (_, segment, _) = self.newest.as_ref()?;
-        last.is_none_or(|last| last < *segment).then(|| {
+        (next(last) < *segment).then(|| {
             let found = last.map_or("none".to_owned(), |last| format!("its last segment {last}"));
             format!("expected a WAL that reaches segment {segment}, found {found}")
         })
+    }
+
+    /// Whether it ends inside the segment that a start adds to a WAL which ends with segment `last`: what the server writes there is not replayed
+    /// up to that place.
+    pub fn reaches_into_next(&self, last: Option<i64>) -> Option<String> {
+        let (_, segment, offset) = self.newest.as_ref()?;
+        (next(last) == *segment && *offset > 0)
+            .then(|| format!("expected segment {segment} up to offset {offset}, found none"))
     }
 
     fn problem(&mut self, (path, offset, detail): Fault) {
@@ -134,6 +143,11 @@ impl Snapshots {
         }
         Ok(())
     }
+}
+
+/// The number of the segment that a start adds.
+fn next(last: Option<i64>) -> i64 {
+    last.map_or(0, |last| last.saturating_add(1))
 }
 
 /// The number of the series that a record holds, which is read to the beginning of what it says of the last sample.

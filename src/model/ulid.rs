@@ -29,6 +29,38 @@ impl Ulid {
         Ulid(ulid::Ulid::generate())
     }
 
+    /// Reads `text` as Go reads ULIDs in JSON: 26 bytes of which the first is at most `7`. What is no character of the alphabet counts as eight
+    /// set bits, of which some fall upon its neighbours.
+    pub fn as_go_reads(text: &str) -> Option<Self> {
+        const ALPHABET: &[u8] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+        let text = text.as_bytes();
+        if text.len() != 26 || *text.first()? > b'7' {
+            return None;
+        }
+        let mut bytes = [0_u8; 16];
+        for (place, character) in text.iter().enumerate() {
+            let upper = character.to_ascii_uppercase();
+            let value = ALPHABET.iter().position(|known| *known == upper);
+            let value = value.and_then(|value| u8::try_from(value).ok());
+            let value = u32::from(value.unwrap_or(0xff));
+            // Two bits of the first character lie before the first byte.
+            let (first, last) = ((place * 5).saturating_sub(2), place * 5 + 2);
+            for at in first / 8..=last / 8 {
+                // The last bit of the character may lie behind the byte, by less than it has bits.
+                let [_, byte, _, _] = (value << (23 + 8 * at - last)).to_be_bytes();
+                if let Some(found) = bytes.get_mut(at) {
+                    *found |= byte;
+                }
+            }
+        }
+        Some(Ulid(ulid::Ulid::from_bytes(bytes)))
+    }
+
+    /// All of its bits.
+    pub fn bits(self) -> u128 {
+        self.0.0
+    }
+
     /// When it was made, in milliseconds since the Unix epoch.
     pub fn time(self) -> Millis {
         self.0.timestamp_ms() as Millis

@@ -40,6 +40,25 @@ impl Unreadable {
     }
 }
 
+impl Unreadable {
+    /// How much it is and where, from the first of them on.
+    pub fn extent(&self) -> String {
+        let bytes = self.page_bytes;
+        match self.offsets.as_slice() {
+            [_] => {
+                format!(
+                    "the disk cannot read {bytes} bytes from here on, which were taken for zeros"
+                )
+            }
+            pages => format!(
+                "the disk cannot read {} pages of {bytes} bytes, which were taken for zeros, up to offset {}",
+                self.pages,
+                pages.last().copied().unwrap_or(0).saturating_add(bytes)
+            ),
+        }
+    }
+}
+
 impl std::fmt::Display for Unreadable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let path = self.path.display();

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::DEFAULT_RETENTION;
 use super::release::Release;
 use crate::block::Meta;
-use crate::chunk::Encodings;
+use crate::chunk::{Encoding, Encodings};
 use crate::model::{Millis, Ulid};
 use crate::wal::RecordType;
 
@@ -63,6 +63,17 @@ pub struct BlockFacts {
     pub opens: Opens,
 }
 
+impl BlockFacts {
+    /// Whether it holds aggregates of Thanos, be it that its metadata say so or its chunks.
+    pub fn is_aggregate(&self) -> bool {
+        let is_said = self
+            .meta
+            .as_ref()
+            .is_some_and(|meta| meta.downsampled().is_some());
+        is_said || self.encodings.contains(Encoding::Aggregates)
+    }
+}
+
 /// A log, as far as a start replays it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReplayFacts {
@@ -78,6 +89,10 @@ pub struct ReplayFacts {
     pub min_valid_time: Option<Millis>,
     /// Whether the fragments of any record disagree about its compression.
     pub mixed: bool,
+    /// Whether they disagree about zstd alone.
+    pub mixed_zstd: bool,
+    /// Whether it deletes whole series that were stale.
+    pub gone: bool,
     /// Where damage ends the replay, and what stands behind it.
     pub cut: Option<Cut>,
     /// Samples that are neither in a block nor replayed, because they are older than the end of a block or than what the checkpoint

@@ -242,8 +242,7 @@ fn merge(plan: &mut Plan, kept: &[Loaded<'_>]) {
     if blocks.is_empty() {
         return;
     }
-    let is_aggregate = |(_, meta): &Loaded<'_>| meta.downsampled().is_some();
-    let aggregates = kept.iter().filter(|block| is_aggregate(block));
+    let aggregates = kept.iter().filter(|(block, _)| block.is_aggregate());
     let aggregates = aggregates.filter(|(_, meta)| blocks.contains(&meta.ulid));
     let aggregates: Vec<_> = aggregates.map(|(_, meta)| meta.ulid.to_string()).collect();
     let (kind, detail) = if aggregates.is_empty() {
@@ -276,9 +275,8 @@ fn read(plan: &mut Plan, kept: &[Loaded<'_>]) {
         needed.extend(new.iter().filter_map(|it| Release::reading_chunks(*it)));
         names.extend(new.iter().map(ToString::to_string));
     }
-    let aggregates = kept.iter().map(|(_, meta)| *meta);
-    let aggregates = aggregates.filter(|meta| meta.downsampled().is_some());
-    let aggregates: Vec<_> = aggregates.map(|meta| meta.ulid).collect();
+    let aggregates = kept.iter().filter(|(block, _)| block.is_aggregate());
+    let aggregates: Vec<_> = aggregates.map(|(_, meta)| meta.ulid).collect();
     if !aggregates.is_empty() {
         plan.steps.push(Step {
             blocks: aggregates,

@@ -109,8 +109,10 @@ fn ahead(meta: &Meta, times: Option<(Millis, Millis)>, now: Millis) -> Option<Mi
 /// was cut from, or compacted with, samples in order.
 pub fn floor<'a>(kept: impl IntoIterator<Item = &'a Meta>, release: Release) -> Option<Millis> {
     let counts = |meta: &&Meta| {
-        let passes_over = is_selected(meta) && release >= Release::SELECTED_SERIES;
-        !passes_over && !meta.has_hint("from-out-of-order")
+        let passes_over = |hint, since| meta.has_hint(hint) && release >= since;
+        !passes_over("from-stale-series", Release::STALE_SERIES)
+            && !passes_over("from-selected-series", Release::SELECTED_SERIES)
+            && !meta.has_hint("from-out-of-order")
     };
     kept.into_iter()
         .filter(counts)
@@ -222,8 +224,13 @@ mod tests {
         late.compaction.hints = vec!["from-out-of-order".to_owned()];
         let mut stale = meta(0, 50);
         stale.compaction.hints = vec!["from-stale-series".to_owned()];
-        let all = [meta(0, 10), late, stale];
+        let mut selected = meta(0, 40);
+        selected.compaction.hints = vec!["from-selected-series".to_owned()];
+        let all = [meta(0, 10), late, stale, selected];
         assert_eq!(floor(&all, Release::NEWEST), Some(10));
+        assert_eq!(floor(&all, Release::new(3, 10)), Some(40));
+        assert_eq!(floor(&all, Release::new(3, 13)), Some(40));
+        assert_eq!(floor(&all, Release::new(3, 14)), Some(10));
         assert_eq!(floor(&all, Release::OLDEST), Some(50));
         assert_eq!(floor(&all[1..2], Release::NEWEST), None);
     }

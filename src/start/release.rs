@@ -25,10 +25,13 @@ impl Release {
     pub(super) const RETENTION_AT_BOUNDARY: Release = Release::new(2, 52);
     /// The first that removes chunk snapshots that were never finished.
     pub(super) const SNAPSHOT_LEFTOVERS: Release = Release::new(2, 47);
-    /// The first whose head does not take blocks of selected or stale series for all that was stored of their time.
-    pub(super) const SELECTED_SERIES: Release = Release::new(3, 10);
+    /// The first whose head does not take blocks of selected series for all that was stored of their time.
+    pub(super) const SELECTED_SERIES: Release = Release::new(3, 14);
+    /// The first that knows stale series: it does not take their blocks for all that was stored of their time, nor the deletion of one for that of all
+    /// that comes later of the same labels.
+    pub(super) const STALE_SERIES: Release = Release::new(3, 10);
     /// The first that goes by the last fragment of a record where they disagree about its compression.
-    pub(super) const LAST_FRAGMENT: Release = Release::new(3, 14);
+    pub(super) const LAST_FRAGMENT: Release = Release::new(3, 4);
     /// The first that takes samples for stored of which a checkpoint says so.
     pub(super) const MIN_VALID_TIME: Release = Release::new(3, 16);
 

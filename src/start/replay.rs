@@ -62,6 +62,17 @@ fn understand(plan: &mut Plan, name: &str, log: &ReplayFacts) {
         what.insert("records whose fragments disagree about their compression".to_owned());
         needed.insert(Release::LAST_FRAGMENT);
     }
+    // Releases that know zstd, and not yet the last fragment, keep what is compressed apart from what is not.
+    if log.mixed_zstd && (zstd..Release::LAST_FRAGMENT).contains(&release) {
+        what.insert("records whose fragments disagree about zstd".to_owned());
+        needed.insert(Release::LAST_FRAGMENT);
+    }
+    if log.gone && release < Release::STALE_SERIES {
+        what.insert(
+            "deletions of stale series, which hide what comes later of the same labels".to_owned(),
+        );
+        needed.insert(Release::STALE_SERIES);
+    }
     if let Some(needed) = needed.last() {
         let what: Vec<_> = what.into_iter().collect();
         plan.steps.push(Step {

@@ -97,7 +97,7 @@ impl StepKind {
             StepKind::DeletesMarked => "Nothing is lost: everything in them was deleted.",
             StepKind::DeletesParents => "What the block that names them does not hold is lost.",
             StepKind::MergesOverlaps => {
-                "Queries see their samples once; the next compactions write one block instead."
+                "Queries see samples that are in both of them once; the next compactions write one block instead."
             }
             StepKind::CannotCompact => {
                 "Their compaction fails at every attempt, and no other block is compacted any more."

@@ -16,7 +16,7 @@ use super::checks::segments::Segments;
 use super::checks::series::{SeriesCheck, SeriesTotals};
 use super::checks::{Subject, coverage, directory, meta, postings, tombstones, unreadable};
 use super::{Depth, Finding, Findings, Kind, Options};
-use crate::block::{BlockFiles, Entry, Meta, Tombstones};
+use crate::block::{BlockFiles, Entry, Meta, Tombstones, read_meta_file};
 use crate::chunk::Encodings;
 use crate::error::{Error, Result};
 use crate::model::{Millis, Ulid};
@@ -57,6 +57,8 @@ pub struct BlockVerdict {
     pub groups: Vec<Group>,
     /// What is wrong or unusual, by file and offset.
     pub findings: Findings,
+    /// Whether the disk cannot read what a start of Prometheus reads of the block.
+    pub crashes_start: bool,
 }
 
 impl BlockVerdict {
@@ -67,16 +69,18 @@ impl BlockVerdict {
             Ok(_) => Kind::Unreadable,
             Err(_) => Kind::BlockUnlistable,
         };
-        let meta = fs::read(entry.path.join("meta.json")).ok();
+        let meta = read_meta_file(&entry.path.join("meta.json"));
+        let meta = meta.and_then(|bytes| Meta::parse(&bytes)).ok();
         let mut findings = Findings::default();
         findings.add(kind, || directory::about(kind, entry).saying(error.chain()));
         BlockVerdict {
             dir: entry.path.clone(),
             ulid: directory_ulid(&entry.path),
-            meta: meta.and_then(|meta| Meta::parse(&meta).ok()),
+            meta,
             stats: BlockStats::default(),
             groups: Vec::new(),
             findings,
+            crashes_start: false,
         }
     }
 }
@@ -98,6 +102,7 @@ pub fn verify_block(dir: &Path, options: Options, progress: &dyn Progress) -> Re
         stats: BlockStats::default(),
         groups: Vec::new(),
         findings: Findings::default(),
+        crashes_start: false,
     };
     let mut subject = Subject {
         ulid: directory,
@@ -152,7 +157,7 @@ fn verify_files(subject: Subject<'_>, directory: Option<Ulid>, verdict: &mut Blo
         verdict.stats.samples = found.samples.unwrap_or(0);
     }
     for file in bytes.iter().chain(segments.files()) {
-        unreadable::report(&subject, file, &mut verdict.findings);
+        verdict.crashes_start |= unreadable::report(&subject, file, &mut verdict.findings);
     }
 }
 
@@ -331,5 +336,25 @@ fn report_aggregates(
                 .finding(Kind::BlockDownsampled, subject.files.dir.join("chunks"))
                 .saying(format!("{count} chunks are aggregates"))
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::block::EntryKind;
+
+    #[test]
+    fn metadata_of_a_block_that_cannot_be_listed_are_not_waited_for() {
+        use rustix::fs::{CWD, Mode, mkfifoat};
+        let dir = tempfile::tempdir().unwrap();
+        mkfifoat(CWD, dir.path().join("meta.json"), Mode::RWXU).unwrap();
+        let entry = Entry {
+            path: dir.path().to_owned(),
+            kind: EntryKind::Block,
+            ulid: None,
+        };
+        let verdict = BlockVerdict::unlisted(&entry, &Error::refused("no"));
+        assert_eq!(verdict.meta, None);
     }
 }

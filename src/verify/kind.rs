@@ -132,7 +132,9 @@ impl fmt::Display for Consequences {
 /// From this release on, Prometheus keeps the labels of a series as one string, in which it searches by their order.
 const STRING_LABELS: (u32, u32) = (2, 44);
 /// From this release on, the last fragment of a record says how it is compressed.
-const LAST_FRAGMENT: (u32, u32) = (3, 14);
+const LAST_FRAGMENT: (u32, u32) = (3, 4);
+/// From this release on, a start does not look for a WAL of the format before Prometheus 2.1.
+const NO_MIGRATION: (u32, u32) = (2, 53);
 /// From this release on at the latest, late samples in chunks_head are compacted without a log of late samples.
 const LATE_BY_ITSELF: (u32, u32) = (3, 16);
 /// From this release on, a start deletes chunk snapshots that are ahead of the WAL.
@@ -350,6 +352,7 @@ kinds! {
 
     // What blocks and logs say together, about a start.
     BlockFuture "block-future" Fatal ShutsOut "A block's range reaches into the future: retention counts from its end, and what is older than its end is neither replayed nor taken." AWAY;
+    BlockFutureLate "block-future-late" Fatal DeletesOlder "The range of a block of late or selected samples reaches into the future: retention counts from its end." AWAY;
     BlockRange "block-range" Fatal ShutsOut "The newest block's range ends long after its last sample: what is older than its end is neither replayed nor taken." RANGE;
     BlockRangeWide "block-range-wide" Warning Nothing "A block's range reaches far beyond its samples; Prometheus merges it with every block that it overlaps." RANGE;
     WalHidden "wal-hidden" Damaged ShutsOut "The log holds samples that no block has and that are older than the end of the newest block, or than the time from which on the log is replayed by its checkpoint (Prometheus 3.16): a start drops them." RANGE;
@@ -357,10 +360,11 @@ kinds! {
     LogFutureLate "log-future-late" Fatal DeletesOlder "The log of late samples, or a chunk of such samples in chunks_head, reaches far ahead of the time of the start: a compaction will make a block of it, from whose end retention counts." "archive wbl and chunks_head and move them away before Prometheus is started";
     CheckpointFuture "wal-checkpoint-future" Fatal Nothing until MIN_VALID_TIME then ShutsOut "The newest checkpoint says that all samples before a time in the future are in blocks: what is older is neither replayed nor taken." CLOCK;
     ReleaseChunks "release-chunks" Damaged FailsQueries "The release of Prometheus that was asked for cannot read some chunks of a block." NEWER;
-    ReleaseLog "release-log" Damaged WrongAnswers "The release of Prometheus that was asked for passes over some records of the log." NEWER;
+    ReleaseLog "release-log" Damaged WrongAnswers "The release of Prometheus that was asked for passes over some records of the log, or takes them for something else." NEWER;
 
     // Files of the head.
-    HeadChunksBroken "head-chunks-broken" Fatal DoesNotStart "A file of chunks_head is missing, or does not begin as such files do." REBUILD;
+    HeadFileBlocked "head-file-blocked" Fatal DoesNotStart "Something else lies where a server writes a file at every start: lock or queries.active." "move it away before Prometheus is started";
+    HeadChunksBroken "head-chunks-broken" Fatal DoesNotStart "chunks_head is no directory, or a file of it is missing, or does not begin as such files do." REBUILD;
     HeadChunksDamaged "head-chunks-damaged" Warning Rebuilds "A chunk in chunks_head is damaged: a start removes its file and all later ones." HEAD;
     HeadChunksOrder "head-chunks-order" Warning Rebuilds "Chunks of one series in chunks_head overlap: a start removes all files of chunks_head." HEAD;
     HeadChunksTorn "head-chunks-torn" Note Rebuilds "The last chunk in chunks_head was being written, as in a copy of a server at work." LEAVE;
@@ -371,14 +375,17 @@ kinds! {
     HeadChunksWithoutWbl "head-chunks-without-wbl" Warning Crashes until LATE_BY_ITSELF then Nothing "chunks_head holds late samples, and there is no wbl: a server that is not told to take late samples crashes when it compacts." "start the server with an out_of_order_time_window, or a newer release";
     SnapshotUnusable "snapshot-unusable" Warning Rebuilds "The newest chunk snapshot is damaged, or something else lies under such a name; servers that use chunk snapshots replay the WAL instead." HEAD;
     SnapshotAhead "snapshot-ahead" Damaged LosesNewData until SNAPSHOT_AHEAD then Deletes "The newest chunk snapshot is ahead of the WAL. Of servers that use chunk snapshots, those before Prometheus 2.43 do not replay segments that they write until they have caught up; later ones delete the snapshot." "copy the snapshot; what it has and the log has not comes back with Prometheus before 2.43 alone";
+    SnapshotTail "snapshot-tail" Warning LosesNewData "The newest chunk snapshot ends inside a segment of the WAL that is not there. Servers that use chunk snapshots write that segment anew; should they crash, they replay of it only what lies behind that place." "remove the chunk snapshot while no server runs, if the log has all";
     SnapshotShort "snapshot-short" Damaged SkipsRecords "The newest chunk snapshot lacks series of which the log before it has samples: servers that use chunk snapshots start without those." "remove the chunk snapshot while no server runs: the log has all";
 
     // Write-ahead logs.
     WalNote "wal-note" Note Nothing "A write-ahead log holds something unusual." LEAVE;
     WalTorn "wal-torn" Note Nothing "A write-ahead log ends inside a record, as that of a server at work or of one that was killed does; the start that cuts it off replays the WBL only the next time." LEAVE;
-    WalCompressionFlags "wal-compression-flags" Warning DropsLog until LAST_FRAGMENT then Nothing "The fragments of a record disagree about its compression: Prometheus 3.14 and newer go by the last one and read it; 2.42 misreads the record, or cuts the log there." WAL;
+    WalCompressionFlags "wal-compression-flags" Warning DropsLog until LAST_FRAGMENT then Nothing "The fragments of a record disagree about its compression: Prometheus 3.4 and newer go by the last one and read it; 2.42 misreads the record, or cuts the log there." WAL;
     WalUnknownSeries "wal-unknown-series" Damaged SkipsRecords "A write-ahead log holds samples of series that nothing before them in the log defines." "restore the log from an archive; the samples can be read, but not to which series they belong";
     WalCheckpointEmpty "wal-checkpoint-empty" Damaged SkipsRecords "The newest checkpoint defines no series, though the log behind it needs them." "restore the log from an archive";
+    WalHistogram "wal-histogram" Fatal Crashes "A histogram in a write-ahead log has more or fewer buckets than its spans say: Prometheus panics when it encodes it, with one of the WAL at every start." WAL;
+    WalFirstNotAFile "wal-first-not-a-file" Warning DoesNotStart until NO_MIGRATION then Nothing "The oldest segment of the WAL, be it in use or not, is no file: Prometheus before 2.53 looks into it whether the WAL is of an old format." "move it away while no server runs, if a checkpoint has replaced it";
     WalUnusual "wal-unusual" Warning SkipsRecords "A write-ahead log holds something that replay passes over." WAL;
     WalBehind "wal-behind" Damaged LosesNewData "The segments of the log are older than its checkpoint, so that new ones are not replayed." WAL;
     WalDamaged "wal-damaged" Damaged DropsLog "A write-ahead log is damaged: replay ends here, and what follows is dropped." WAL;

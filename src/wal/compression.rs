@@ -12,21 +12,18 @@ pub enum Compression {
     None,
     /// Snappy's block format.
     Snappy,
-    /// A zstd frame (since 2.45).
+    /// A zstd frame (since 2.46).
     Zstd,
 }
 
-/// How many times larger than its compressed form a record may be, from 1 MiB on.
-///
-/// Snappy cannot exceed 22. With zstd every sample still costs a byte or so for a series reference unlike its
-/// neighbours', so that real records stay well below.
-pub const MAX_RATIO: usize = 256;
-
 /// Largest record that is decompressed: the size at which Prometheus closes a whole segment.
+///
+/// How many times larger than what zstd makes of it a record is says nothing: samples with start timestamps are all differences to their
+/// neighbours, of which next to nothing is left.
 pub const MAX_RECORD_BYTES: usize = 128 << 20;
 
-/// Up to this size [`MAX_RATIO`] does not matter.
-const FREE_BYTES: usize = 1 << 20;
+/// How many times larger than what snappy makes of it a record may be; no record is.
+const MAX_SNAPPY_RATIO: usize = 32;
 
 /// Decompresses records one after the other, and keeps what can be used again.
 #[derive(Default)]
@@ -49,7 +46,7 @@ impl Decoder {
         stored: &'b [u8],
         offset: u64,
     ) -> Result<&'b [u8], Malformed> {
-        let limit = limit(stored.len());
+        let limit = limit(compression, stored.len());
         let decoded = match compression {
             Compression::None => return Ok(stored),
             // As Prometheus: whatever the flag says, nothing is nothing.
@@ -120,9 +117,13 @@ impl Decoder {
 /// What was found instead.
 type Found = Cow<'static, str>;
 
-fn limit(compressed: usize) -> usize {
-    let by_ratio = compressed.saturating_mul(MAX_RATIO);
-    by_ratio.clamp(FREE_BYTES, MAX_RECORD_BYTES)
+/// How large a record may be of which this many bytes are stored.
+fn limit(compression: Compression, stored: usize) -> usize {
+    match compression {
+        Compression::Snappy => stored.saturating_mul(MAX_SNAPPY_RATIO),
+        Compression::None | Compression::Zstd => MAX_RECORD_BYTES,
+    }
+    .min(MAX_RECORD_BYTES)
 }
 
 #[cfg(test)]
@@ -159,8 +160,16 @@ mod tests {
     }
 
     #[test]
+    fn a_record_of_which_zstd_makes_next_to_nothing_is_read() {
+        let record = [&[11][..], &[0, 1, 2, 0, 0, 0].repeat(600_000)].concat();
+        let zstd = zstd::bulk::compress(&record, 3).unwrap();
+        assert!(record.len() / zstd.len() > 5000, "{}", zstd.len());
+        assert!(decompressed(Compression::Zstd, &zstd).unwrap() == record);
+    }
+
+    #[test]
     fn a_bomb_is_refused_before_its_size_is_reserved() {
-        let size = 64 << 20;
+        let size = MAX_RECORD_BYTES + 1;
         let stated = zstd::bulk::compress(&vec![0; size], 3).unwrap();
         let unstated = zstd::stream::encode_all(&vec![0; size][..], 3).unwrap();
         let mut liar = snap::raw::Encoder::new().compress_vec(b"x").unwrap();
@@ -174,7 +183,7 @@ mod tests {
             let error = decoder.decode(compression, bomb, 7).unwrap_err();
             assert_eq!(error.offset, 7);
             assert!(
-                decoder.out.capacity() <= limit(bomb.len()),
+                decoder.out.capacity() <= limit(compression, bomb.len()),
                 "{} for {}",
                 decoder.out.capacity(),
                 bomb.len()

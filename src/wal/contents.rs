@@ -23,6 +23,8 @@ pub struct Contents {
     pub histograms: u64,
     /// Deletions.
     pub tombstones: u64,
+    /// Of those, deletions of whole series, by which Prometheus 3.10 and newer say that a series that was stale is gone from the head.
+    pub gone: u64,
     /// Exemplars.
     pub exemplars: u64,
     /// Metadata entries.
@@ -52,6 +54,7 @@ impl Contents {
         self.floats += other.floats;
         self.histograms += other.histograms;
         self.tombstones += other.tombstones;
+        self.gone += other.gone;
         self.exemplars += other.exemplars;
         self.metadata += other.metadata;
         self.markers += other.markers;
@@ -78,6 +81,9 @@ impl Contents {
         if entry.has_known_schema() {
             self.see(entry.time);
             self.histograms += 1;
+            if !entry.fits_its_spans() && follow.is_replayed(entry.series, entry.time) {
+                odd.note(Oddity::HistogramBuckets, offset);
+            }
             follow.sample(entry.series, entry.time);
         } else {
             odd.note(Oddity::UnknownSchema, offset);
@@ -114,6 +120,8 @@ pub(super) fn contents_of(
                 let entry = entry?;
                 follow.tombstone(entry.series, entry.min_time, entry.max_time);
                 contents.tombstones += 1;
+                let is_whole = (entry.min_time, entry.max_time) == (Millis::MIN, Millis::MAX);
+                contents.gone += u64::from(is_whole);
             }
         }
         Record::Exemplars(list) => {

@@ -245,7 +245,7 @@ impl Follow {
 
     pub(super) fn tombstone(&mut self, series: HeadSeriesRef, min: Millis, max: Millis) {
         if (min, max) == (Millis::MIN, Millis::MAX) {
-            // So a series that was stale is logged as gone (since 3.12): its reference is not good any more.
+            // So a series that was stale is logged as gone (since 3.10): its reference is not good any more.
             if !self.ended {
                 self.defined.remove(series.0);
                 self.watch.delete(series.0);
@@ -253,6 +253,12 @@ impl Follow {
         } else {
             self.record.tombstones += u64::from(self.is_lost(series, Some(max)));
         }
+    }
+
+    /// Whether a start takes a sample of `series` at `time` into its head.
+    pub(super) fn is_replayed(&mut self, series: HeadSeriesRef, time: Millis) -> bool {
+        let is_stored = self.log == Log::Wal && time < self.min_valid_time;
+        !self.ended && !is_stored && self.defined.contains(series.0)
     }
 
     /// Whether an entry of `time` is passed over because nothing defines `series`.

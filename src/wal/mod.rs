@@ -14,7 +14,7 @@
 //!
 //! Any bytes may stand in a segment. Reading ends with the first damage: what follows it has no known borders.
 //! One record is held at a time; a record that is not compressed is at most as long as its segment, and a
-//! compressed one is refused when it would grow beyond [`MAX_RATIO`] and [`MAX_RECORD_BYTES`]. Which series are defined
+//! compressed one is refused when it would grow beyond [`MAX_RECORD_BYTES`]. Which series are defined
 //! is kept in pages of bits, of which there are at most so many; what then does not fit is said not to have been followed.
 
 mod checkpoint;
@@ -35,14 +35,14 @@ mod watch;
 pub(crate) mod writer;
 
 pub use checkpoint::{Checkpoint, Replay};
-pub use compression::{Compression, MAX_RATIO, MAX_RECORD_BYTES};
+pub use compression::{Compression, MAX_RECORD_BYTES};
 pub use contents::Contents;
 pub use follow::{Follow, Undefined};
 pub use listing::{Entry, EntryType, Extra, Listing, SegmentFile};
 pub use logs::{LogFacts, Logs};
 pub use oddity::{Oddities, Oddity, Seen};
 pub use page::PAGE_BYTES;
-pub use problem::{Consequence, Problem, ProblemKind};
+pub use problem::{Consequence, Later, Problem, ProblemKind};
 pub use record::{
     Decode, Entries, ExemplarEntry, Exemplars, HeadChunkRef, HeadSeriesRef, HistogramEntry,
     Histograms, LabelPairs, MarkerEntry, Markers, MetadataEntry, MetadataList, Record, RecordType,

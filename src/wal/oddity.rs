@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use super::Log;
 use super::problem::Consequence;
 
 /// Something that no Prometheus writes, or that this program does not know, and that replay passes over.
@@ -12,7 +13,9 @@ pub enum Oddity {
     ReservedBits,
     /// The fragments of one record disagree about whether snappy compressed it.
     MixedCompression,
-    /// The fragments of one record disagree about whether zstd compressed it, or it claims snappy as well, which goes first.
+    /// The fragments of one record disagree about whether zstd compressed it; none claims snappy.
+    MixedZstd,
+    /// A record claims to be compressed with zstd and with snappy, which goes first.
     StrayZstd,
     /// A record without a single byte, not even its type.
     EmptyRecord,
@@ -21,20 +24,28 @@ pub enum Oddity {
     UnknownRecordType(u8),
     /// A histogram whose schema is none that Prometheus reads; it is passed over.
     UnknownSchema,
+    /// A histogram with more or fewer buckets than its spans say, which a replay does not pass over.
+    HistogramBuckets,
     /// A minimum valid time record that is not nine bytes long; a start says so and goes by the blocks alone.
     MinValidTimeLength,
 }
 
 impl Oddity {
     /// What it does to a replay.
-    pub(super) fn consequence(self) -> Consequence {
+    pub(super) fn consequence(self, log: Log) -> Consequence {
         match self {
             Oddity::ReservedBits
+            | Oddity::MixedZstd
             | Oddity::StrayZstd
             | Oddity::EmptyRecord
             | Oddity::MinValidTimeLength => Consequence::Nothing,
             Oddity::MixedCompression => Consequence::CutsInOldReleases,
             Oddity::UnknownRecordType(_) | Oddity::UnknownSchema => Consequence::Skips,
+            // Samples of the WAL are encoded as they are replayed, late ones when their chunk is full or compacted.
+            Oddity::HistogramBuckets => match log {
+                Log::Wal => Consequence::DoesNotStart,
+                Log::Wbl => Consequence::Crashes,
+            },
         }
     }
 }
@@ -44,10 +55,14 @@ impl fmt::Display for Oddity {
         match self {
             Oddity::ReservedBits => f.write_str("reserved bits set"),
             Oddity::MixedCompression => f.write_str("fragments disagree about compression"),
-            Oddity::StrayZstd => f.write_str("fragments disagree about zstd"),
+            Oddity::MixedZstd => f.write_str("fragments disagree about zstd"),
+            Oddity::StrayZstd => f.write_str("record claims snappy and zstd"),
             Oddity::EmptyRecord => f.write_str("empty record"),
             Oddity::UnknownRecordType(number) => write!(f, "unknown record type {number}"),
             Oddity::UnknownSchema => f.write_str("histogram of an unknown schema"),
+            Oddity::HistogramBuckets => {
+                f.write_str("histogram with other buckets than its spans say")
+            }
             Oddity::MinValidTimeLength => {
                 f.write_str("minimum valid time record of another length than 9 bytes")
             }

@@ -59,6 +59,10 @@ pub(super) struct Fragment<'a> {
     pub(super) snappy: bool,
     pub(super) zstd: bool,
     pub(super) payload: &'a [u8],
+    /// How many zeros belong behind that: a segment that ends inside a page counts as if zeros filled it.
+    pub(super) zeros: usize,
+    /// Whether any of header and payload are such zeros.
+    pub(super) is_padded: bool,
 }
 
 /// The fragments of one segment.
@@ -125,7 +129,8 @@ impl<'a> Fragments<'a> {
 
     /// The fragment at `start`, of which the type byte `kind` has been read.
     fn fragment(&mut self, start: Reader<'a>, kind: u8) -> Result<Fragment<'a>, Broken> {
-        let payload = self.payload(start)?;
+        let is_header_whole = self.reader.remaining() >= HEADER_BYTES - 1;
+        let (payload, zeros) = self.payload(start)?;
         let Some(position) = Position::from_bits(kind & POSITION_BITS) else {
             let bits = kind & POSITION_BITS;
             return Err(Broken::Damaged(start.unexpected(
@@ -140,28 +145,32 @@ impl<'a> Fragments<'a> {
             snappy: kind & SNAPPY_BIT != 0,
             zstd: kind & ZSTD_BIT != 0,
             payload,
+            zeros,
+            is_padded: zeros > 0 || !is_header_whole,
         })
     }
 
-    fn payload(&mut self, start: Reader<'a>) -> Result<&'a [u8], Broken> {
-        let len = usize::from(self.reader.u16().map_err(Broken::Torn)?);
-        let stored = self.reader.u32().map_err(Broken::Torn)?;
+    /// What stands behind the type byte of the fragment at `start`, and how many zeros behind that.
+    fn payload(&mut self, start: Reader<'a>) -> Result<(&'a [u8], usize), Broken> {
+        let (len, stored) = self.length_and_checksum(start)?;
         let max = usize::try_from(PAGE_BYTES).unwrap_or(usize::MAX) - HEADER_BYTES;
         if len > max {
             let wanted = format!("of at most {max} bytes");
             return Err(Broken::Damaged(start.unexpected("length", wanted, len)));
         }
         let in_page = start.offset() % PAGE_BYTES + (HEADER_BYTES + len) as u64;
-        let payload = self.reader.take(len).map_err(|truncated| {
+        let payload = match self.reader.take(len) {
+            Ok(payload) => payload,
             // A write that was cut short ends inside the page. A length that points beyond the page was never
             // written that way.
-            if in_page > PAGE_BYTES {
+            Err(_) if in_page > PAGE_BYTES => {
                 let wanted = "that ends inside its page";
-                Broken::Damaged(start.unexpected("length", wanted, len))
-            } else {
-                Broken::Torn(truncated)
+                return Err(Broken::Damaged(start.unexpected("length", wanted, len)));
             }
-        })?;
+            Err(truncated) => {
+                return self.padded(len, stored).ok_or(Broken::Torn(truncated));
+            }
+        };
         let computed = crate::raw::crc32c(payload);
         if stored != computed {
             return Err(Broken::Damaged(Malformed {
@@ -170,6 +179,41 @@ impl<'a> Fragments<'a> {
                 problem: Problem::Checksum { stored, computed },
             }));
         }
-        Ok(payload)
+        Ok((payload, 0))
+    }
+
+    /// The rest of the header of the fragment at `start`, as far as it is there.
+    fn length_and_checksum(&mut self, start: Reader<'a>) -> Result<(usize, u32), Broken> {
+        let mut header = [0; HEADER_BYTES - 1];
+        let rest = self.reader.rest();
+        let there = rest.len().min(header.len());
+        if there < header.len() && start.offset() % PAGE_BYTES + HEADER_BYTES as u64 > PAGE_BYTES {
+            let truncated = self.reader.take(header.len()).map(drop);
+            return Err(truncated.map_or_else(Broken::Torn, |()| {
+                Broken::Damaged(start.unexpected("header", "in one page", "its end"))
+            }));
+        }
+        let found = self.reader.take(there).map_err(Broken::Torn)?;
+        header
+            .iter_mut()
+            .zip(found)
+            .for_each(|(byte, found)| *byte = *found);
+        let [high, low, checksum @ ..] = header;
+        Ok((
+            usize::from(u16::from_be_bytes([high, low])),
+            u32::from_be_bytes(checksum),
+        ))
+    }
+
+    /// The rest of the segment as the beginning of a payload of `len` bytes, if zeros behind it make one with that checksum.
+    fn padded(&mut self, len: usize, stored: u32) -> Option<(&'a [u8], usize)> {
+        let rest = self.reader.rest();
+        let mut whole = rest.to_vec();
+        whole.resize(len, 0);
+        if crate::raw::crc32c(&whole) != stored {
+            return None;
+        }
+        self.reader.take(rest.len()).ok()?;
+        Some((rest, len - rest.len()))
     }
 }

@@ -1,6 +1,8 @@
 //! What is wrong with a log, as data: place, kind, and what Prometheus will do about it.
 
 use std::fmt;
+use std::ops::{Deref, Range};
+use std::sync::Arc;
 
 use super::follow::Undefined;
 use super::listing::EntryType;
@@ -92,25 +94,88 @@ pub enum Consequence {
     CutsTail,
     /// It starts without the records in question.
     Skips,
-    /// Releases up to 2.42 misread the record or cut the segment there and delete all later ones; 3.14 and newer read it.
+    /// Releases before 3.4 misread the record or cut the segment there and delete all later ones; later ones read it.
     CutsInOldReleases,
     /// It starts, but what it logs from then on is not replayed at the start after that.
     LosesNewData,
+    /// It starts, and crashes when it encodes these samples: when there are more of the series, at a query, or when it compacts.
+    Crashes,
     /// It cuts the damaged segment, deletes all later ones, and starts. When that is a segment of the WAL, this start
     /// does not replay the WBL.
     Repairs {
         /// What is left of the damaged segment, in bytes.
         cut_at: u64,
-        /// Paths of the segments it deletes.
-        deletes: Vec<String>,
+        /// The segments it deletes.
+        deletes: Later,
     },
     /// It does not start. What is there stays as it is; each attempt may add an empty segment.
     DoesNotStart,
     /// It deletes sound segments and then, as a rule, does not start.
     Destroys {
-        /// Paths of the segments it deletes.
-        deletes: Vec<String>,
+        /// The segments it deletes.
+        deletes: Later,
     },
+}
+
+/// Paths of segments that follow one. Those of all places in one log share their memory: there may be as many as segments.
+#[derive(Clone)]
+pub struct Later {
+    all: Arc<[String]>,
+    range: Range<usize>,
+}
+
+impl Later {
+    /// Those of `all` in `range`.
+    pub(super) fn of(all: &Arc<[String]>, range: Range<usize>) -> Self {
+        Later {
+            all: Arc::clone(all),
+            range,
+        }
+    }
+}
+
+impl Deref for Later {
+    type Target = [String];
+
+    fn deref(&self) -> &[String] {
+        self.all.get(self.range.clone()).unwrap_or_default()
+    }
+}
+
+impl From<Vec<String>> for Later {
+    fn from(paths: Vec<String>) -> Self {
+        let range = 0..paths.len();
+        Later {
+            all: paths.into(),
+            range,
+        }
+    }
+}
+
+impl fmt::Debug for Later {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+impl PartialEq for Later {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for Later {}
+
+impl PartialOrd for Later {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Later {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (**self).cmp(&**other)
+    }
 }
 
 impl Problem {
@@ -147,7 +212,8 @@ impl Consequence {
             | Consequence::CutsTail
             | Consequence::Skips
             | Consequence::CutsInOldReleases
-            | Consequence::LosesNewData => false,
+            | Consequence::LosesNewData
+            | Consequence::Crashes => false,
             Consequence::Repairs { .. }
             | Consequence::DoesNotStart
             | Consequence::Destroys { .. } => true,
@@ -210,11 +276,12 @@ impl fmt::Display for Consequence {
             ),
             Consequence::Skips => f.write_str("starts without these records"),
             Consequence::CutsInOldReleases => f.write_str(
-                "3.14 and newer read it; 2.42 misreads the record, or cuts the segment here and deletes all later ones",
+                "3.4 and newer read it; 2.42 misreads the record, or cuts the segment here and deletes all later ones",
             ),
             Consequence::LosesNewData => {
                 f.write_str("starts, but loses new samples at its next restart")
             }
+            Consequence::Crashes => f.write_str("crashes when it encodes them"),
             Consequence::Repairs { deletes, .. } if deletes.is_empty() => {
                 f.write_str("cuts the segment here and starts")
             }

@@ -36,6 +36,8 @@ pub struct RawRecord<'b> {
     pub compression: Compression,
     /// Type byte and content.
     pub payload: &'b [u8],
+    /// Whether zeros were put in for what is missing of it at the end of the segment. One that does not decode is torn, then.
+    pub is_padded: bool,
 }
 
 /// Reads the records of one segment in order.
@@ -58,6 +60,7 @@ struct Joined<'a> {
     compression: Compression,
     /// Its stored bytes, when they are one piece of the segment; else they are in [`Records::joined`].
     piece: Option<&'a [u8]>,
+    is_padded: bool,
 }
 
 impl<'a> Records<'a> {
@@ -99,18 +102,24 @@ impl<'a> Records<'a> {
             offset,
             compression,
             piece,
+            is_padded,
         } = record;
         let stored = piece.unwrap_or(&self.joined);
         let payload = self
             .decoder
             .decode(compression, stored, offset)
-            .map_err(Broken::Damaged)?;
+            .map_err(if is_padded {
+                Broken::Torn
+            } else {
+                Broken::Damaged
+            })?;
         self.whole_until = self.fragments.offset();
         self.fused = false;
         Ok(Some(RawRecord {
             offset,
             compression,
             payload,
+            is_padded,
         }))
     }
 
@@ -124,14 +133,18 @@ impl<'a> Records<'a> {
             }
             let begin = *first.get_or_insert(fragment);
             self.note_compression(&begin, &fragment);
-            if fragment.position != Position::Full {
+            let is_whole = fragment.position == Position::Full && !fragment.is_padded;
+            if !is_whole {
                 self.joined.extend_from_slice(fragment.payload);
+                let joined = self.joined.len();
+                self.joined.resize(joined + fragment.zeros, 0);
             }
             if fragment.position.ends() {
                 return Ok(Some(Joined {
                     offset: begin.offset,
                     compression: compression_of(&fragment),
-                    piece: (fragment.position == Position::Full).then_some(fragment.payload),
+                    piece: is_whole.then_some(fragment.payload),
+                    is_padded: fragment.is_padded,
                 }));
             }
         }
@@ -151,8 +164,10 @@ impl<'a> Records<'a> {
         let oddities = &mut self.fragments.oddities;
         if begin.snappy != fragment.snappy {
             oddities.note(Oddity::MixedCompression, fragment.offset);
-        } else if begin.zstd != fragment.zstd || (fragment.snappy && fragment.zstd) {
+        } else if begin.snappy && (begin.zstd || fragment.zstd) {
             oddities.note(Oddity::StrayZstd, fragment.offset);
+        } else if begin.zstd != fragment.zstd {
+            oddities.note(Oddity::MixedZstd, fragment.offset);
         }
     }
 }
@@ -272,12 +287,37 @@ mod tests {
         for cut in (0..200).chain((200..segment.len()).step_by(97)).chain(ends) {
             let (found, broken) = read(&segment[..cut]);
             let sound = ends.iter().rposition(|end| *end <= cut).unwrap();
-            assert_eq!(found, whole[..sound], "cut at {cut}");
-            if ends.contains(&cut) {
+            // Of a record that is one fragment, the type byte and zeros are a record of no bytes.
+            let is_empty = sound != 1 && (1..=2).contains(&(cut - ends[sound]));
+            let empty = is_empty.then(|| (ends[sound] as u64, Compression::None, Vec::new()));
+            let wanted: Vec<_> = whole[..sound].iter().cloned().chain(empty).collect();
+            assert_eq!(found, wanted, "cut at {cut}");
+            if is_empty || ends.contains(&cut) {
                 assert_eq!(broken, None, "cut at {cut}");
             } else {
                 assert!(matches!(broken, Some(Broken::Torn(_))), "cut at {cut}");
             }
+        }
+    }
+
+    #[test]
+    fn zeros_that_are_cut_off_are_read_as_if_they_were_there() {
+        let record = [&[7; 9][..], &[0; 8]].concat();
+        let long = [&vec![2; 40_000][..], &[0; 4]].concat();
+        let segment = SegmentWriter::with([&record[..], &long]);
+        let (whole, _) = read(&segment);
+        for (end, zeros) in [(7 + 17, 8), (segment.len(), 4)] {
+            for cut in 0..=zeros {
+                let (found, broken) = read(&segment[..end - cut]);
+                assert_eq!(broken, None, "{cut} cut off at {end}");
+                let count = found.len();
+                assert!(
+                    count > 0 && found == whole[..count],
+                    "{cut} cut off at {end}"
+                );
+            }
+            let (_, broken) = read(&segment[..end - zeros - 1]);
+            assert!(matches!(broken, Some(Broken::Torn(_))), "{broken:?}");
         }
     }
 
@@ -367,7 +407,7 @@ mod tests {
         writer.fragment(0x11, b"no zstd");
         assert_eq!(
             damage(&writer.bytes),
-            "WAL record at offset 8: expected compressed record that decompresses to at most 1048576 bytes, found \
+            "WAL record at offset 8: expected compressed record that decompresses to at most 134217728 bytes, found \
              no zstd frame"
         );
     }

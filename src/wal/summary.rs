@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 use std::ops::Deref;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::Log;
 use super::contents::{Contents, contents_of};
 use super::follow::{Follow, Undefined};
 use super::listing::{EntryType, Listing, SegmentFile};
 use super::oddity::{Oddities, Oddity, Seen};
-use super::problem::{Consequence, Problem, ProblemKind};
+use super::problem::{Consequence, Later, Problem, ProblemKind};
 use super::segment::{Broken, Records};
 use crate::error::Result;
 use crate::raw::{FileBytes, Malformed, ReadMode};
@@ -71,6 +72,9 @@ impl SegmentSummary {
                     }
                     Err(malformed) => {
                         follow.discard();
+                        if record.is_padded {
+                            break End::Torn(malformed);
+                        }
                         break End::Damaged(malformed);
                     }
                 },
@@ -93,14 +97,14 @@ impl SegmentSummary {
         }
     }
 
-    /// What is wrong with it; `consequence` is that of damage, given the paths of the segments that are later than
-    /// this one in `all`.
+    /// What is wrong with it; `consequence` is that of damage, given the segments that are later than this one in `all`.
     fn problems(
         &self,
-        all: &[SegmentFile],
-        consequence: impl FnOnce(Vec<String>) -> Consequence,
+        log: Log,
+        all: &All,
+        consequence: impl FnOnce(Later) -> Consequence,
     ) -> Vec<Problem> {
-        let mut problems = self.odd();
+        let mut problems = self.odd(log);
         let ends = match &self.end {
             End::Clean => return problems,
             End::Unreadable(reason) => Problem {
@@ -112,8 +116,7 @@ impl SegmentSummary {
                 consequence: Consequence::DoesNotStart,
             },
             End::NotAFile(found) => {
-                let later = all.iter().filter(|other| other.number > self.number);
-                let later = later.map(|other| other.path.clone()).collect();
+                let later = all.after(self.number);
                 Problem {
                     path: self.path.clone(),
                     offset: None,
@@ -128,12 +131,12 @@ impl SegmentSummary {
                 }
             }
             End::Torn(malformed) | End::Damaged(malformed) => {
-                let later = all.iter().filter(|other| other.number > self.number);
+                let later = all.after(self.number);
                 Problem {
                     path: self.path.clone(),
                     offset: Some(malformed.offset),
                     kind: ProblemKind::Damaged(malformed.clone()),
-                    consequence: consequence(later.map(|other| other.path.clone()).collect()),
+                    consequence: consequence(later),
                 }
             }
         };
@@ -141,7 +144,7 @@ impl SegmentSummary {
         problems
     }
 
-    fn odd(&self) -> Vec<Problem> {
+    fn odd(&self, log: Log) -> Vec<Problem> {
         let problem = |(oddity, seen): (Oddity, Seen)| Problem {
             path: self.path.clone(),
             offset: Some(seen.first),
@@ -149,7 +152,7 @@ impl SegmentSummary {
                 oddity,
                 count: seen.count,
             },
-            consequence: oddity.consequence(),
+            consequence: oddity.consequence(log),
         };
         self.oddities.iter().map(problem).collect()
     }
@@ -169,6 +172,49 @@ impl SegmentSummary {
             oddities: Oddities::default(),
             end,
         }
+    }
+}
+
+/// All segments beside the checkpoints, read or not, by their numbers.
+struct All {
+    numbers: Vec<i64>,
+    paths: Arc<[String]>,
+    /// Places of the directories with something in them.
+    full: Vec<usize>,
+}
+
+impl All {
+    fn of(segments: &[SegmentFile]) -> Self {
+        let is_full = |segment: &SegmentFile| segment.kind == EntryType::Directory;
+        let places = segments.iter().enumerate();
+        All {
+            numbers: segments.iter().map(|segment| segment.number).collect(),
+            paths: segments
+                .iter()
+                .map(|segment| segment.path.clone())
+                .collect(),
+            full: places
+                .filter(|(_, segment)| is_full(segment))
+                .map(|(place, _)| place)
+                .collect(),
+        }
+    }
+
+    fn first_after(&self, number: i64) -> usize {
+        self.numbers.partition_point(|other| *other <= number)
+    }
+
+    /// The segments behind that of this number.
+    fn after(&self, number: i64) -> Later {
+        Later::of(&self.paths, self.first_after(number)..self.paths.len())
+    }
+
+    /// The segments behind that of this number, up to the first directory with something in it, if there is one.
+    fn before_full(&self, number: i64) -> Option<Later> {
+        let first = self.first_after(number);
+        let next = self.full.partition_point(|place| *place < first);
+        let end = self.full.get(next)?;
+        Some(Later::of(&self.paths, first..*end))
     }
 }
 
@@ -231,17 +277,19 @@ impl Summary {
     }
 
     /// Adds the problems inside the segments. `all` are the segments beside the checkpoints, read or not.
-    fn judge(&mut self, all: &[SegmentFile]) {
+    fn judge(&mut self, log: Log, all: &[SegmentFile]) {
+        let all = &All::of(all);
+        let tail = self.tail();
         let mut problems = Vec::new();
         for segment in &self.checkpoint {
             let consequence = |deletes| Consequence::Destroys { deletes };
-            problems.extend(segment.problems(all, consequence));
+            problems.extend(segment.problems(log, all, consequence));
         }
         for (i, segment) in self.segments.iter().enumerate() {
-            if Some(i) == self.tail()
+            if Some(i) == tail
                 && let End::Torn(malformed) = &segment.end
             {
-                problems.extend(segment.odd());
+                problems.extend(segment.odd(log));
                 problems.push(Problem {
                     path: segment.path.clone(),
                     offset: Some(segment.sound_bytes),
@@ -254,22 +302,13 @@ impl Summary {
                 continue;
             }
             let cut_at = segment.sound_bytes;
-            let consequence = |mut deletes: Vec<String>| {
-                // A directory with something in it cannot be deleted as a segment is: there it ends.
-                let is_full = |path: &String| {
-                    let mut found = all.iter().filter(|other| other.path == *path);
-                    found.any(|other| other.kind == EntryType::Directory)
-                };
-                match deletes.iter().position(is_full) {
-                    None => Consequence::Repairs { cut_at, deletes },
-                    Some(0) => Consequence::DoesNotStart,
-                    Some(at) => {
-                        deletes.truncate(at);
-                        Consequence::Destroys { deletes }
-                    }
-                }
+            // A directory with something in it cannot be deleted as a segment is: there it ends.
+            let consequence = |deletes: Later| match all.before_full(segment.number) {
+                None => Consequence::Repairs { cut_at, deletes },
+                Some(none) if none.is_empty() => Consequence::DoesNotStart,
+                Some(deletes) => Consequence::Destroys { deletes },
             };
-            problems.extend(segment.problems(all, consequence));
+            problems.extend(segment.problems(log, all, consequence));
         }
         self.problems.extend(problems);
     }
@@ -416,7 +455,7 @@ fn read<B: Deref<Target = [u8]>>(
         undefined: Undefined::default(),
         problems: replay.problems,
     };
-    summary.judge(&listing.segments);
+    summary.judge(log, &listing.segments);
     summary.sort_problems();
     summary.add_up();
     summary
@@ -433,7 +472,7 @@ mod tests {
     /// One float sample at `time`.
     fn sample(time: i64) -> Vec<u8> {
         let base = [&[2][..], &[0; 8], &time.to_be_bytes()].concat();
-        [&base[..], &[0, 0], &[0; 8]].concat()
+        [&base[..], &[0, 0], &[1; 8]].concat()
     }
 
     fn segment(time: i64) -> Vec<u8> {
@@ -465,8 +504,9 @@ mod tests {
         })
     }
 
-    fn paths(paths: &[&str]) -> Vec<String> {
-        paths.iter().map(ToString::to_string).collect()
+    fn paths(paths: &[&str]) -> Later {
+        let paths: Vec<_> = paths.iter().map(ToString::to_string).collect();
+        paths.into()
     }
 
     #[test]
@@ -723,6 +763,43 @@ mod tests {
         );
     }
 
+    /// Integer histograms of the schema 0 with one span of this length and these buckets, all of one series at 10.
+    fn histogram(reference: u64, length: u8, buckets: &[u8], sum: u64) -> Vec<u8> {
+        let stamp = [&reference.to_be_bytes()[..], &10_i64.to_be_bytes()].concat();
+        let head = [&[7][..], &stamp, &[0, 0, 0, 0], &[0; 8], &[0, 5]].concat();
+        let spans = [1, 0, length, 0, u8::try_from(buckets.len()).unwrap()];
+        [&head[..], &sum.to_be_bytes(), &spans, buckets, &[0]].concat()
+    }
+
+    #[test]
+    fn histograms_with_other_buckets_than_their_spans_say_end_the_start_that_replays_them() {
+        let outcome = |log, record: Vec<u8>| {
+            let mut known = Follow::new(10);
+            let series = SegmentWriter::with([&series(&[7])[..]]);
+            followed(Log::Wal, &mut known, &[("00000000", series.clone())]);
+            let records = SegmentWriter::with([&series[7..], &record]);
+            let files = [("00000000", records)];
+            followed(log, &mut known, &files).outcome().clone()
+        };
+        let sound = 1_f64.to_bits();
+        for (length, buckets) in [(5, &[2][..]), (1, &[2, 2, 2]), (0x7f, &[])] {
+            let bad = || histogram(7, length, buckets, sound);
+            assert_eq!(outcome(Log::Wal, bad()), Consequence::DoesNotStart);
+            assert_eq!(outcome(Log::Wbl, bad()), Consequence::Crashes);
+            // A marker of staleness has no buckets to a head, whatever stands there.
+            let stale = histogram(7, length, buckets, crate::model::STALE_NAN);
+            assert_eq!(outcome(Log::Wal, stale), Consequence::Nothing);
+        }
+        let fits = histogram(7, 2, &[2, 2], sound);
+        assert_eq!(outcome(Log::Wal, fits), Consequence::Nothing);
+        // Nobody looks at what blocks hold already.
+        let mut stored = Follow::new(11);
+        let bad = histogram(7, 5, &[2], sound);
+        let log = SegmentWriter::with([&series(&[7])[..], &bad]);
+        let wal = followed(Log::Wal, &mut stored, &[("00000000", log)]);
+        assert_eq!(wal.outcome(), &Consequence::Nothing);
+    }
+
     #[test]
     fn a_checkpoint_without_series_is_a_problem_where_the_log_needs_them() {
         let segment = SegmentWriter::with([&samples(&[7], 10)[..]]);
@@ -771,7 +848,9 @@ mod tests {
             &samples(&[7], 11),
         ]);
         let wal = followed(Log::Wal, &mut Follow::default(), &[("00000000", log)]);
-        assert_eq!((wal.replayed.tombstones, wal.undefined.samples), (1, 1));
+        let replayed = &wal.replayed;
+        assert_eq!((replayed.tombstones, replayed.gone), (1, 1));
+        assert_eq!(wal.undefined.samples, 1);
     }
 
     #[test]

@@ -17,6 +17,7 @@ use narthex::repository::{
 };
 use narthex::restore::{self, Present, Target, Wanted};
 use narthex::store::MemoryStore;
+use narthex::wal::{Entry, Listing as LogListing, Log, summarize};
 use narthex::{ErrorKind, Result};
 
 use crate::effort::assert_grows_with;
@@ -104,6 +105,19 @@ fn check_of_many_blocks_that_share_a_pack() {
         repository(vec![archive(1000, blocks.clone()), archive(2000, blocks)])
     };
     assert_grows_with("a shared pack", input, proved);
+}
+
+#[test]
+fn a_log_of_damaged_segments() {
+    let input = |count: usize| {
+        let segment = |number| Entry::file(format!("{number:08}"));
+        LogListing::of((0..count).map(segment))
+    };
+    assert_grows_with("damaged segments", input, |listing| {
+        let garbage = || Ok(vec![0xff_u8; 7]);
+        let summary = summarize(listing, Log::Wal, |_| garbage());
+        assert!(summary.problems.len() >= listing.segments.len());
+    });
 }
 
 #[test]

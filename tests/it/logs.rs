@@ -42,6 +42,33 @@ pub(crate) fn samples(all: &[Sample]) -> Vec<u8> {
     record
 }
 
+/// A record of one integer histogram of schema 0 at this time: one span of this length, and these bytes for buckets.
+pub(crate) fn histogram(number: u64, time: i64, length: u64, buckets: &[u8]) -> Vec<u8> {
+    let mut record = vec![7];
+    record.extend(number.to_be_bytes());
+    record.extend(time.to_be_bytes());
+    record.extend([0; 4]);
+    record.extend([0; 8]);
+    record.extend([0, 5]);
+    record.extend(7_f64.to_be_bytes());
+    record.extend([1, 0]);
+    uvarint(&mut record, length);
+    record.push(0);
+    uvarint(&mut record, buckets.len() as u64);
+    record.extend(buckets);
+    record.push(0);
+    record
+}
+
+/// A record that says of a series that it is gone from the head.
+pub(crate) fn gone(number: u64) -> Vec<u8> {
+    let mut record = vec![3];
+    record.extend(number.to_be_bytes());
+    varint(&mut record, i64::MIN);
+    varint(&mut record, i64::MAX);
+    record
+}
+
 /// A record of the time before which all samples are in blocks.
 pub(crate) fn min_valid_time(time: i64) -> Vec<u8> {
     [&[14][..], &time.to_be_bytes()].concat()
@@ -71,6 +98,19 @@ pub(crate) fn segment(records: &[Vec<u8>]) -> Vec<u8> {
         bytes.extend(u16::try_from(record.len()).unwrap().to_be_bytes());
         bytes.extend(crc32c(record).to_be_bytes());
         bytes.extend(record);
+    }
+    bytes
+}
+
+/// A segment of this record in two fragments, the first of `first` bytes.
+pub(crate) fn fragments(record: &[u8], first: usize) -> Vec<u8> {
+    let (begin, end) = record.split_at(first);
+    let mut bytes = Vec::new();
+    for (kind, part) in [(2, begin), (4, end)] {
+        bytes.push(kind);
+        bytes.extend(u16::try_from(part.len()).unwrap().to_be_bytes());
+        bytes.extend(crc32c(part).to_be_bytes());
+        bytes.extend(part);
     }
     bytes
 }

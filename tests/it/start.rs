@@ -469,6 +469,212 @@ fn chunks(data: &Path, chunks: &[(u64, i64, i64, i64)]) {
     logs::write_head_chunks(data, "000001", &chunks);
 }
 
+/// A name, what makes the fault, and the finding that it is.
+type InTheWay = (&'static str, fn(&Path), Kind);
+
+/// What may lie where a server has something of its own.
+pub(crate) const IN_THE_WAY: &[InTheWay] = &[
+    (
+        "a file as chunks_head",
+        |data| {
+            fs::remove_dir_all(data.join("chunks_head")).unwrap();
+            fs::write(data.join("chunks_head"), b"").unwrap();
+        },
+        Kind::HeadChunksBroken,
+    ),
+    (
+        "a link to nothing as chunks_head",
+        |data| {
+            fs::remove_dir_all(data.join("chunks_head")).unwrap();
+            std::os::unix::fs::symlink("nowhere", data.join("chunks_head")).unwrap();
+        },
+        Kind::HeadChunksBroken,
+    ),
+    (
+        "a directory as queries.active",
+        |data| instead(data, "queries.active"),
+        Kind::HeadFileBlocked,
+    ),
+    (
+        "a file as WAL",
+        |data| {
+            fs::remove_dir_all(data.join("wal")).unwrap();
+            fs::write(data.join("wal"), b"").unwrap();
+        },
+        Kind::WalBroken,
+    ),
+    (
+        "a file as WBL",
+        |data| fs::write(data.join("wbl"), b"x").unwrap(),
+        Kind::WalBroken,
+    ),
+    // Servers of the package do not lock.
+    (
+        "a directory as lock",
+        |data| instead(data, "lock"),
+        Kind::HeadFileBlocked,
+    ),
+];
+
+/// A directory instead of a file.
+fn instead(data: &Path, file: &str) {
+    fs::remove_file(data.join(file)).unwrap();
+    fs::create_dir(data.join(file)).unwrap();
+}
+
+#[test]
+fn what_lies_in_the_way_of_a_start_ends_it() {
+    for (name, make, kind) in IN_THE_WAY {
+        let night = Night::new();
+        make(&night.data());
+        let verdict = night.verdict(|_| {});
+        assert!(problems(&verdict).contains(kind), "{name}");
+        assert_eq!(verdict.findings.count(Kind::ForeignEntry), 0, "{name}");
+        assert!(!verdict.start.unwrap().starts(), "{name}");
+    }
+}
+
+/// Blocks of aggregates whose metadata do not say so, beside raw ones of the same time.
+pub(crate) fn unsaid_aggregates(data: &Path) {
+    copy(&fixture("thanos/aggregates"), data);
+    for entry in fs::read_dir(data).unwrap() {
+        let path = entry.unwrap().path().join("meta.json");
+        let Ok(meta) = fs::read(&path) else { continue };
+        let mut meta: Json = serde_json::from_slice(&meta).unwrap();
+        meta.as_object_mut().unwrap().remove("thanos");
+        fs::write(path, serde_json::to_vec(&meta).unwrap()).unwrap();
+    }
+    fs::create_dir(data.join("wal")).unwrap();
+}
+
+#[test]
+fn aggregates_are_known_by_their_chunks_where_the_metadata_are_silent() {
+    let root = tempfile::tempdir().unwrap();
+    unsaid_aggregates(root.path());
+    let verdict = verdict(root.path(), |assumed| assumed.retention = None);
+    assert_eq!(verdict.findings.count(Kind::BlockDownsampledServed), 2);
+    let plan = verdict.start.unwrap();
+    assert_eq!(ulids(&plan, StepKind::CannotAnswer).len(), 2);
+    assert!(plan.find(StepKind::CannotCompact).is_some());
+    assert!(plan.find(StepKind::MergesOverlaps).is_none());
+}
+
+/// Histograms with other buckets than their spans say: the length of the span, and the buckets.
+pub(crate) const BAD_HISTOGRAMS: &[(u64, &[u8])] = &[(5, &[2]), (1, &[2, 2, 2]), (1 << 31, &[2])];
+
+/// Writes a log of samples and some such histograms of one series.
+pub(crate) fn write_histograms(data: &Path, file: &str, (length, buckets): (u64, &[u8])) {
+    let mut records = vec![logs::series(&[(99_999, "histogram")])];
+    let times = (1..=3).map(|i| END + i * 15_000);
+    records.extend(times.map(|time| logs::histogram(99_999, time, length, buckets)));
+    logs::write_segment(data, file, &records);
+}
+
+#[test]
+fn a_histogram_that_makes_servers_panic_ends_the_start() {
+    for bad in BAD_HISTOGRAMS {
+        let night = Night::new();
+        write_histograms(&night.data(), "wal/00000006", *bad);
+        let verdict = night.verdict(|_| {});
+        assert_eq!(problems(&verdict), [Kind::WalHistogram]);
+        let plan = verdict.start.unwrap();
+        assert_eq!(plan.obstacles[0].1, "wal-histogram");
+        assert!(!plan.starts());
+    }
+    let night = Night::new();
+    write_histograms(&night.data(), "wal/00000006", (3, &[2, 2, 2]));
+    assert!(problems(&night.verdict(|_| {})).is_empty());
+}
+
+/// A log in which a series was stale, is gone, and comes again: ten samples before and ten after.
+pub(crate) fn stale_series(data: &Path) {
+    let records = [
+        logs::series(&[(1, "a")]),
+        logs::samples(&every_15s(1, END, 10)),
+        logs::gone(1),
+        logs::series(&[(2, "a")]),
+        logs::samples(&every_15s(2, END + 300_000, 10)),
+    ];
+    logs::write_segment(data, "wal/00000000", &records);
+}
+
+#[test]
+fn older_releases_take_a_series_that_is_gone_for_deleted_for_good() {
+    let root = tempfile::tempdir().unwrap();
+    stale_series(root.path());
+    let with = |release: &str| {
+        let release = release.parse().unwrap();
+        verdict(root.path(), |assumed| assumed.release = release)
+    };
+    assert!(problems(&with("3.10")).is_empty());
+    let old = with("3.9");
+    assert_eq!(problems(&old), [Kind::ReleaseLog]);
+    let plan = old.start.unwrap();
+    let step = plan.find(StepKind::CannotReplay).unwrap();
+    assert!(step.detail.contains("stale series"), "{}", step.detail);
+}
+
+#[test]
+fn releases_before_2_53_look_into_the_oldest_segment_that_is_there() {
+    for (name, replaced) in [("00000002", false), ("00000001", true)] {
+        let night = Night::new();
+        let path = night.data().join("wal").join(name);
+        let _ = fs::remove_file(&path);
+        fs::create_dir(&path).unwrap();
+        let with = |release: &str| {
+            let release = release.parse().unwrap();
+            night.verdict(|assumed| assumed.release = release)
+        };
+        let (old, new) = (with("2.52"), with("2.53"));
+        assert!(problems(&old).contains(&Kind::WalFirstNotAFile), "{name}");
+        assert!(problems(&new).contains(&Kind::WalFirstNotAFile), "{name}");
+        assert_eq!(problems(&new).len() == 1, replaced, "{name}");
+        assert!(!old.start.unwrap().starts(), "{name}");
+        assert!(new.start.unwrap().starts(), "{name}");
+    }
+}
+
+/// Makes the oldest block of `night-1` one of late samples that ends in the future.
+pub(crate) fn late_block_in_the_future(night: &Night, end: Millis) {
+    let path = night.data().join(OLDEST).join("meta.json");
+    let mut meta: Json = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    meta["compaction"]["hints"] = serde_json::json!(["from-out-of-order"]);
+    meta["maxTime"] = end.into();
+    let head = serde_json::json!({"ulid": "0".repeat(26), "minTime": 0, "maxTime": 0});
+    meta["compaction"]["parents"] = vec![head].into();
+    fs::write(path, serde_json::to_vec(&meta).unwrap()).unwrap();
+}
+
+#[test]
+fn a_block_that_is_no_border_only_moves_retention() {
+    let night = Night::new();
+    late_block_in_the_future(&night, NOW + 400 * DAY);
+    let verdict = night.verdict(|_| {});
+    assert_eq!(problems(&verdict), [Kind::BlockFutureLate]);
+    let plan = verdict.start.unwrap();
+    assert_eq!(ulids(&plan, StepKind::DeletesOld).len(), 2);
+    assert!(plan.find(StepKind::RefusesSamples).is_none());
+}
+
+#[test]
+fn fragments_that_disagree_about_zstd_are_misread_by_some_releases() {
+    let night = Night::new();
+    let record = [&logs::series(&[(99_999, &"x".repeat(100))])[..]].concat();
+    let mut bytes = logs::fragments(&record, 50);
+    bytes[0] |= 0x10;
+    fs::write(night.data().join("wal/00000006"), bytes).unwrap();
+    for (release, is_misread) in [
+        ("2.45", false),
+        ("2.46", true),
+        ("3.3", true),
+        ("3.4", false),
+    ] {
+        let found = night.verdict(|assumed| assumed.release = release.parse().unwrap());
+        let wanted: &[Kind] = if is_misread { &[Kind::ReleaseLog] } else { &[] };
+        assert_eq!(problems(&found), wanted, "{release}");
+    }
+}
+
 #[test]
 fn chunks_of_the_head_are_compared_with_the_log() {
     for (name, make, wanted) in CHUNK_FAULTS {
@@ -593,7 +799,7 @@ fn a_chunk_snapshot_must_fit_the_log() {
     let write =
         |data: &Path, path: &str, records: &[Vec<u8>]| logs::write_segment(data, path, records);
     let both = [series(1, Some(1)), series(2, None)];
-    let cases: [Fault<'_>; 9] = [
+    let cases: [Fault<'_>; 11] = [
         ("whole", &|data| write(data, first, &both), None, None),
         (
             "a series less",
@@ -648,8 +854,20 @@ fn a_chunk_snapshot_must_fit_the_log() {
         ),
         (
             "ahead of the log",
-            &|data| write(data, "chunk_snapshot.000002.0000000000/00000000", &both),
+            &|data| write(data, "chunk_snapshot.000003.0000000000/00000000", &both),
             Some(Kind::SnapshotAhead),
+            None,
+        ),
+        (
+            "at the segment that a start adds",
+            &|data| write(data, "chunk_snapshot.000002.0000000000/00000000", &both),
+            None,
+            None,
+        ),
+        (
+            "inside the segment that a start adds",
+            &|data| write(data, "chunk_snapshot.000002.0000000100/00000000", &both),
+            Some(Kind::SnapshotTail),
             None,
         ),
     ];

@@ -287,7 +287,7 @@ proptest! {
         content in prop::collection::vec(prop_oneof![any::<u8>(), 0u8..4], 0..200),
     ) {
         let payload = [&[kind][..], &content].concat();
-        decode(&RawRecord { offset: 0, compression: Compression::None, payload: &payload });
+        decode(&RawRecord { offset: 0, compression: Compression::None, payload: &payload, is_padded: false });
     }
 
     #[test]

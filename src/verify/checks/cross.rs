@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use crate::block::Meta;
+use crate::chunk::Encoding;
 use crate::model::{Held, Kin, Ulid, inherit_atoms};
 use crate::verify::{BlockVerdict, Finding, Findings, Kind};
 
@@ -34,19 +35,17 @@ pub(in crate::verify) fn compare(blocks: &[BlockVerdict], findings: &mut Finding
 pub(in crate::verify) fn served_aggregates(blocks: &[BlockVerdict], findings: &mut Findings) {
     for block in blocks {
         let resolution = block.meta.as_ref().and_then(Meta::downsampled);
-        if let Some(resolution) = resolution {
-            let kind = Kind::BlockDownsampledServed;
-            findings.add(kind, || Finding {
-                kind,
-                block: block.ulid,
-                path: block.dir.clone(),
-                offset: None,
-                section: None,
-                series: None,
-                loss: None,
-                detail: format!("one aggregate every {resolution} ms"),
-            });
-        }
+        let detail = match resolution {
+            Some(resolution) => format!("one aggregate every {resolution} ms"),
+            None if block.stats.encodings.contains(Encoding::Aggregates) => {
+                "expected metadata that say so of chunks of aggregates, found none".to_owned()
+            }
+            None => continue,
+        };
+        let kind = Kind::BlockDownsampledServed;
+        findings.add(kind, || {
+            Finding::about(kind, block.ulid, block.dir.clone(), detail)
+        });
     }
 }
 

@@ -32,9 +32,38 @@ pub(in crate::verify) fn block(subject: &Subject<'_>, findings: &mut Findings) {
     }
 }
 
+/// What lies where a server has something of its own and must have it to start: the finding, the path, and what was expected.
+pub(in crate::verify) fn in_the_way(
+    scanned: &DataDir,
+) -> impl Iterator<Item = (Kind, PathBuf, &'static str)> + '_ {
+    let foreign = scanned.entries().iter();
+    let foreign = foreign.filter(|entry| entry.kind == EntryKind::Foreign);
+    foreign.filter_map(|entry| {
+        let path = &entry.path;
+        let is_dir = path.is_dir();
+        let (kind, wanted) = match path.file_name()?.to_str()? {
+            "wal" | "wbl" => (Kind::WalBroken, "expected a directory"),
+            "chunks_head" => (Kind::HeadChunksBroken, "expected a directory"),
+            "lock" | "queries.active" if is_dir => {
+                (Kind::HeadFileBlocked, "expected a file, found a directory")
+            }
+            _ => return None,
+        };
+        Some((kind, path.clone(), wanted))
+    })
+}
+
 /// Reports what in a data directory is out of the ordinary.
 pub(in crate::verify) fn data_dir(scanned: &DataDir, findings: &mut Findings) {
+    let mut blocking = BTreeSet::new();
+    for (kind, path, wanted) in in_the_way(scanned) {
+        findings.add(kind, || about_path(kind, path.clone()).saying(wanted));
+        blocking.insert(path);
+    }
     for entry in scanned.entries() {
+        if blocking.contains(&entry.path) {
+            continue;
+        }
         let kind = match entry.kind {
             EntryKind::MisspelledBlock => Kind::BlockMisspelled,
             EntryKind::SymlinkedBlock => Kind::BlockSymlink,

@@ -137,6 +137,10 @@ fn check_snapshot(
         let kind = Kind::SnapshotAhead;
         findings.add(kind, || about_path(kind, newest.clone()).saying(detail));
     }
+    if let Some(detail) = snapshots.reaches_into_next(last) {
+        let kind = Kind::SnapshotTail;
+        findings.add(kind, || about_path(kind, newest.clone()).saying(detail));
+    }
     let lost = logs.map_or_else(Tally::default, |logs| logs.watch.passed_over());
     if let Some(series) = lost.series {
         let kind = Kind::SnapshotShort;
@@ -161,6 +165,7 @@ fn kind_of(fate: Fate) -> Kind {
         Fate::AllRebuilt => Kind::HeadChunksOrder,
         Fate::Ignored => Kind::SnapshotUnusable,
         Fate::DoesNotStart => Kind::HeadChunksBroken,
+        Fate::Crashes => Kind::PageUnreadable,
     }
 }
 
@@ -170,6 +175,15 @@ fn report(problem: &HeadProblem, kind: Kind, facts: &mut Facts, findings: &mut F
         Fate::Removed => facts.leftovers.push(path),
         Fate::DoesNotStart => facts.obstacles.push(Obstacle {
             stage: Stage::Opening,
+            path,
+            what: kind.id().to_owned(),
+        }),
+        // Headers are read when the directory is opened, chunks when the head is.
+        Fate::Crashes => facts.obstacles.push(Obstacle {
+            stage: match problem.offset {
+                Some(0) => Stage::Opening,
+                _ => Stage::Replay,
+            },
             path,
             what: kind.id().to_owned(),
         }),

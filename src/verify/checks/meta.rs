@@ -53,7 +53,22 @@ pub(in crate::verify) fn check(
             format!("expected version 1, found {other}"),
         ),
     }
-    if let Some(directory) = directory.filter(|directory| *directory != meta.ulid) {
+    // Read once more, as text: what is not known is not kept by its spelling.
+    let content = read_meta_bytes(subject.files).ok();
+    let content = content.as_deref().unwrap_or_default();
+    let odd = Meta::misspelled_ulids(content);
+    for (is_own, text) in &odd {
+        let kind = if *is_own {
+            Kind::MetaUlid
+        } else {
+            Kind::MetaLineage
+        };
+        find(kind, format!("expected a ULID, found {text:?}"));
+    }
+    let own_is_odd = odd.iter().any(|(is_own, _)| *is_own);
+    if let Some(directory) = directory.filter(|directory| *directory != meta.ulid)
+        && !own_is_odd
+    {
         find(
             Kind::MetaUlid,
             format!("expected {directory}, found {}", meta.ulid),
@@ -69,10 +84,7 @@ pub(in crate::verify) fn check(
     if let Some(detail) = lineage::fault(meta, directory) {
         find(Kind::MetaLineage, detail);
     }
-    // Read once more, as text: what is not known is not kept by its spelling.
-    let content = read_meta_bytes(subject.files).ok();
-    let misspelled = content.map(|content| Meta::misspelled_keys(&content));
-    for (key, known) in misspelled.unwrap_or_default() {
+    for (key, known) in Meta::misspelled_keys(content) {
         find(
             Kind::MetaKey,
             format!("expected the key {known}, found {key:?}"),

@@ -4,17 +4,17 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::directory::about_path;
+use super::directory::{self, about_path};
 use super::head::{self, Head};
 use super::hidden;
 use crate::block::{DataDir, EntryKind, Meta};
 use crate::model::Millis;
 use crate::start::{
     BlockFacts, Cut, Facts, Obstacle, Opens, Plan, Reach, Release, ReplayFacts, Stage, StepKind,
-    TOLERANCE, plan, span,
+    TOLERANCE, floor, plan, span,
 };
 use crate::verify::{BlockVerdict, Consequence, Finding, Findings, Kind, Loss, Options};
-use crate::wal::{self, Logs, ProblemKind};
+use crate::wal::{self, Logs, Oddity, ProblemKind};
 
 /// How deep directories of the head are: a WAL holds checkpoints, and these segments.
 const DEPTH: u32 = 3;
@@ -113,7 +113,24 @@ fn facts(
         let bytes = scanned.find(kind).map_or(0, |dir| bytes_below(dir, DEPTH));
         facts.head_bytes = facts.head_bytes.saturating_add(bytes);
     }
+    for (kind, path, _) in directory::in_the_way(scanned) {
+        facts.obstacles.push(Obstacle {
+            stage: Stage::Opening,
+            path,
+            what: kind.id().to_owned(),
+        });
+    }
     let Some(logs) = logs else { return facts };
+    let migrates = Kind::WalFirstNotAFile.consequence_of(release.major, release.minor);
+    if migrates == Consequence::DoesNotStart
+        && let Some((path, _)) = super::wal::first_not_a_file(scanned, logs)
+    {
+        facts.obstacles.push(Obstacle {
+            stage: Stage::Opening,
+            path,
+            what: Kind::WalFirstNotAFile.id().to_owned(),
+        });
+    }
     for (log, summary) in logs.iter() {
         let dir = scanned.path().join(log.name());
         for problem in &summary.problems {
@@ -148,6 +165,8 @@ fn facts(
             zstd: summary.replayed.zstd > 0,
             min_valid_time: checkpoint_time(summary),
             mixed: summary.problems.iter().any(is_mixed),
+            mixed_zstd: summary.problems.iter().any(is_mixed_zstd),
+            gone: summary.replayed.gone > 0,
             cut: cut(summary, &dir),
             hidden: None,
         };
@@ -173,6 +192,11 @@ fn checkpoint_time(summary: &wal::Summary) -> Option<Millis> {
 
 fn is_mixed(problem: &wal::Problem) -> bool {
     problem.consequence == wal::Consequence::CutsInOldReleases
+}
+
+fn is_mixed_zstd(problem: &wal::Problem) -> bool {
+    let oddity = Oddity::MixedZstd;
+    matches!(&problem.kind, ProblemKind::Odd { oddity: found, .. } if *found == oddity)
 }
 
 /// Where damage ends the replay, if the start goes on all the same.
@@ -201,22 +225,25 @@ fn block_facts(scanned: &DataDir, block: &BlockVerdict, release: Release) -> Blo
         opens: if is_link {
             Opens::LeftOut
         } else {
-            opens(&block.findings, release)
+            opens(block, release)
         },
     }
 }
 
-/// Whether a start of `release` opens a block with these findings.
-fn opens(findings: &Findings, release: Release) -> Opens {
+/// Whether a start of `release` opens a block of which this was found.
+fn opens(block: &BlockVerdict, release: Release) -> Opens {
     let with = |consequence| {
-        let kinds = findings.counts().map(|(kind, _)| kind);
+        let kinds = block.findings.counts().map(|(kind, _)| kind);
         kinds.filter(move |kind| kind.consequence_of(release.major, release.minor) == consequence)
     };
     // Metadata are read first: a block without them is not opened at all.
     if with(Consequence::SkipsBlock).next().is_some() {
         return Opens::LeftOut;
     }
-    let fatal: BTreeSet<_> = with(Consequence::DoesNotStart).map(Kind::id).collect();
+    let mut fatal: BTreeSet<_> = with(Consequence::DoesNotStart).map(Kind::id).collect();
+    if block.crashes_start {
+        fatal.insert(Kind::PageUnreadable.id());
+    }
     if fatal.is_empty() {
         Opens::Yes
     } else {
@@ -239,6 +266,10 @@ fn reach(
         let Some(meta) = &block.meta else { continue };
         let is_floor = foretold.floor.is_some_and(|(ulid, _)| ulid == meta.ulid);
         let kind = match reach {
+            // One that never is the border only moves retention.
+            Reach::Future(_) if floor([meta], options.start.release).is_none() => {
+                Kind::BlockFutureLate
+            }
             Reach::Future(_) => Kind::BlockFuture,
             // A range that ends in the future has been named.
             Reach::Late(_) if said.contains(&block.dir) => continue,

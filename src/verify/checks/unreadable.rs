@@ -2,19 +2,22 @@
 
 use super::Subject;
 use crate::raw::{FileBytes, Unreadable};
-use crate::verify::{Finding, Findings, Kind, Loss};
+use crate::verify::{Consequence, Finding, Findings, Kind, Loss};
 
 /// Reports the pages of `content` that could not be read. Findings about what lies in them, or in a chunk that reaches into
-/// them, are replaced by one, which has their losses.
+/// them, are replaced by one, which has their losses. Says whether a start reads there.
 pub(in crate::verify) fn report(
     subject: &Subject<'_>,
     content: &FileBytes,
     findings: &mut Findings,
-) {
+) -> bool {
     let Some(unreadable) = content.unreadable() else {
-        return;
+        return false;
     };
     let caused = findings.take(|finding| is_caused(finding, &unreadable));
+    let ends_start =
+        |finding: &Finding| finding.kind.consequence().worst() >= Consequence::DoesNotStart;
+    let is_of_a_start = caused.iter().any(ends_start);
     let losses = caused.iter().filter_map(|finding| finding.loss);
     let loss = losses.reduce(Loss::and);
     findings.add(Kind::PageUnreadable, || Finding {
@@ -22,22 +25,9 @@ pub(in crate::verify) fn report(
         loss,
         ..subject
             .finding(Kind::PageUnreadable, unreadable.path.clone())
-            .saying(words(&unreadable))
+            .saying(unreadable.extent())
     });
-}
-
-fn words(unreadable: &Unreadable) -> String {
-    let bytes = unreadable.page_bytes;
-    match unreadable.offsets.as_slice() {
-        [_] => {
-            format!("the disk cannot read {bytes} bytes from here on, which were taken for zeros")
-        }
-        pages => format!(
-            "the disk cannot read {} pages of {bytes} bytes, which were taken for zeros, up to offset {}",
-            unreadable.pages,
-            pages.last().copied().unwrap_or(0).saturating_add(bytes)
-        ),
-    }
+    is_of_a_start
 }
 
 fn is_caused(finding: &Finding, unreadable: &Unreadable) -> bool {

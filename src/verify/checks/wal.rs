@@ -1,11 +1,11 @@
 //! Write-ahead logs: what [`crate::wal`] says of them, as findings.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use crate::block::{DataDir, EntryKind, Place};
+use crate::block::{DataDir, EntryKind};
 use crate::raw::ReadMode;
 use crate::verify::{Finding, Findings, Kind, Loss};
-use crate::wal::{Consequence, Log, Logs, Oddity, Problem, ProblemKind, Watch};
+use crate::wal::{Consequence, End, EntryType, Log, Logs, Oddity, Problem, ProblemKind, Watch};
 
 /// Reads the logs of a data directory beside what else there is of its head; nothing where there are no logs.
 pub(in crate::verify) fn check(
@@ -14,14 +14,6 @@ pub(in crate::verify) fn check(
     mode: ReadMode,
     findings: &mut Findings,
 ) -> Option<Logs> {
-    for log in [Log::Wal, Log::Wbl] {
-        let path = scanned.path().join(log.name());
-        if scanned.place() == Place::DataDir && path.symlink_metadata().is_ok() && !path.is_dir() {
-            findings.add(Kind::WalBroken, || {
-                plain(Kind::WalBroken, &path).saying("expected a directory")
-            });
-        }
-    }
     let is_log = |kind| scanned.find(kind).is_some();
     if !is_log(EntryKind::Wal) && !is_log(EntryKind::Wbl) {
         return None;
@@ -39,7 +31,32 @@ pub(in crate::verify) fn check(
             plain(Kind::Unreadable, &scanned.path().join(log.name())).saying(error.chain())
         });
     }
+    if let Some((path, found)) = first_not_a_file(scanned, &logs) {
+        findings.add(Kind::WalFirstNotAFile, || {
+            let detail = format!("expected a file, found {}", found.name());
+            plain(Kind::WalFirstNotAFile, &path).saying(detail)
+        });
+    }
     Some(logs)
+}
+
+/// The oldest segment of the WAL, by its name, if it is something else than a file. Those that a checkpoint has replaced count.
+pub(super) fn first_not_a_file(scanned: &DataDir, logs: &Logs) -> Option<(PathBuf, EntryType)> {
+    let wal = logs.wal.as_ref()?;
+    let replaced = wal.superseded.iter();
+    let replaced = replaced.map(|segment| (&segment.path, segment.kind));
+    let used = wal.segments.iter().map(|segment| {
+        let kind = match &segment.end {
+            End::NotAFile(kind) => *kind,
+            _ => EntryType::File,
+        };
+        (&segment.path, kind)
+    });
+    let is_number = |path: &String| path.bytes().all(|byte| byte.is_ascii_digit());
+    let all = replaced.chain(used).filter(|(path, _)| is_number(path));
+    let (path, kind) = all.min_by_key(|(path, _)| *path)?;
+    let path = scanned.path().join(Log::Wal.name()).join(path);
+    (kind != EntryType::File).then_some((path, kind))
 }
 
 pub(super) fn kind_of(problem: &Problem) -> Kind {
@@ -54,6 +71,14 @@ pub(super) fn kind_of(problem: &Problem) -> Kind {
             },
             _,
         ) => Kind::WalCompressionFlags,
+        (
+            ProblemKind::Odd {
+                oddity: Oddity::HistogramBuckets,
+                ..
+            },
+            _,
+        )
+        | (_, Consequence::Crashes) => Kind::WalHistogram,
         (_, Consequence::CutsTail) => Kind::WalTorn,
         (_, Consequence::Skips) => Kind::WalUnusual,
         (_, Consequence::LosesNewData) => Kind::WalBehind,

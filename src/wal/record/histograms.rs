@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use super::samples::Stamps;
 use super::{Decode, HeadSeriesRef};
-use crate::model::{CounterReset, HistogramLayout, HistogramSample, Millis, Span};
+use crate::model::{CounterReset, HistogramLayout, HistogramSample, Millis, STALE_NAN, Span};
 use crate::raw::{Malformed, Reader};
 
 /// Schema of histograms with custom bounds.
@@ -49,6 +49,19 @@ impl<B> HistogramEntry<B> {
             positive: &self.positive,
             negative: &self.negative,
         }
+    }
+
+    /// Whether each side has as many buckets as its spans say. A head that appends a histogram without panics; markers of staleness lose
+    /// both before.
+    pub fn fits_its_spans(&self) -> bool {
+        let fits = |spans: &[Span], buckets: &[B]| {
+            let mut lengths = spans.iter().map(|span| span.length);
+            let wanted = lengths.try_fold(0_u64, u64::checked_add);
+            wanted == Some(buckets.len() as u64)
+        };
+        let layout = &self.layout;
+        self.sum == STALE_NAN
+            || fits(&layout.positive, &self.positive) && fits(&layout.negative, &self.negative)
     }
 
     /// Whether Prometheus (since 3.7) reads histograms of this schema; others it passes over.

@@ -18,6 +18,7 @@ fn decode(payload: &[u8]) -> Record<'_> {
         offset: 77,
         compression: Compression::None,
         payload,
+        is_padded: false,
     };
     raw.decode().unwrap().unwrap()
 }
@@ -378,6 +379,7 @@ fn a_cut_entry_ends_the_list_with_one_error_at_the_start_of_the_record() {
         offset: 5,
         compression: Compression::None,
         payload: &payload[..9],
+        is_padded: false,
     };
     assert_eq!(
         base_cut.decode().unwrap_err().to_string(),

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::program::{backup, narthex, restore, run};
+use super::tools::{Release, Tools};
 use super::tree::{copy, fixture};
 
 fn block_of(data: &Path) -> PathBuf {
@@ -241,6 +242,88 @@ fn a_page_that_the_disk_cannot_read_is_one_finding_and_ends_no_command() {
         blocks.count(),
         "all blocks are archived: {archives}"
     );
+}
+
+/// As [`HOLE`], of the disk that holds the directory of `$4`, a file below the data directory: its page `$3` cannot be read, which counts from the
+/// end where it is negative. What a server writes elsewhere has room.
+const HOLE_AT: &str = r#"
+    rm -rf "$1"
+    cp -r "$2" "$1"
+    whole="$2/$4"
+    file="$1/$4"
+    page="$3"
+    disk=$(dirname "$file")
+    mount -t tmpfs -o size=8m none "$disk"
+    cp -r "$(dirname "$whole")"/. "$disk"
+    size=$(stat -c %s "$whole")
+    pages=$(( (size + 4095) / 4096 ))
+    rm "$file"
+    truncate -s "$size" "$file"
+    for at in $(seq 0 $((pages - 1))); do
+        [ "$at" = "$page" ] || [ $((at - pages)) = "$page" ] ||
+            dd if="$whole" of="$file" bs=4096 count=1 skip="$at" seek="$at" conv=notrunc status=none
+    done
+    truncate -s "$size" "$file"
+    dd if=/dev/zero of="$disk"/fill bs=4096 status=none 2>/dev/null || true
+    shift 4
+    exec timeout 60 "$@"
+"#;
+
+#[test]
+fn a_page_that_a_start_reads_ends_it() {
+    let program = Path::new(env!("CARGO_BIN_EXE_narthex"));
+    let home = tempfile::tempdir().unwrap();
+    let mount = home.path().join("mount");
+    fs::create_dir(&mount).unwrap();
+    let fixture = fixture("wal/wal-1");
+    let night = super::tree::fixture("night-1");
+    let index = block_of(&night).join("index");
+    let index = index.strip_prefix(&night).unwrap();
+    let config = home.path().join("prometheus.yml");
+    fs::write(&config, b"").unwrap();
+    for (fixture, file, page) in [
+        (&fixture, Path::new("chunks_head/000001"), "1"),
+        (&night, index, "0"),
+        (&night, index, "-1"),
+    ] {
+        let run = |arguments: &[&Path]| {
+            let mut all = vec![&**fixture, Path::new(page), file];
+            all.extend(arguments);
+            with_full_disk(&mount, HOLE_AT, &all)
+        };
+        let arguments = ["verify", "--json", "--quick"].map(Path::new);
+        let Some(verified) = run(&[&[program][..], &arguments, &[&mount]].concat()) else {
+            return;
+        };
+        let said: serde_json::Value = serde_json::from_slice(&verified.stdout).unwrap();
+        let verdict = &said["verified"][0];
+        assert!(
+            said.to_string().contains("\"page-unreadable\""),
+            "{file:?}: {verdict}"
+        );
+        assert_eq!(verdict["start"]["starts"], false, "{file:?}: {verdict}");
+        for release in [Release::Packaged, Release::Current] {
+            let Some(tools) = Tools::find_or_skip(release) else {
+                continue;
+            };
+            // What the older release reads of the index by itself was not looked at.
+            if release == Release::Packaged && file == index {
+                continue;
+            }
+            let config = format!("--config.file={}", config.display());
+            let data = format!("--storage.tsdb.path={}", mount.display());
+            let flags = [
+                config.as_str(),
+                &data,
+                "--web.listen-address=127.0.0.1:0",
+                "--storage.tsdb.retention.time=100y",
+            ];
+            let flags = flags.map(Path::new);
+            let server = run(&[&[&*tools.prometheus][..], &flags].concat()).unwrap();
+            let log = stderr(&server);
+            assert!(log.contains("SIGBUS"), "{file:?}: {release:?}: {log}");
+        }
+    }
 }
 
 /// Preloaded into narthex, it makes one page of one file unreadable for `pread`, as a bad sector is.

@@ -14,10 +14,14 @@ use super::program::{backup, narthex, run};
 use super::server::{Attempt, Server};
 use super::tools::{Release, Tools};
 use super::tree::{self, fixture};
+use crate::logs;
+use crate::start::{BAD_HISTOGRAMS, write_histograms};
 
 /// Series of floats that came in order, and a time after their last sample.
 const SELECTOR: &str = r#"{__name__=~"go_.+|up|process_.+"}"#;
 const END: i64 = 1_795_313_600_000;
+/// A time at which the log has samples that no block has.
+const IN_LOG: i64 = 1_795_313_000_000;
 
 /// What becomes of the samples of a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +43,8 @@ struct Fault {
     make: fn(&Path),
     /// The finding that says it; nothing where none is more than a note.
     kind: Option<&'static str>,
+    /// A note that says it.
+    note: Option<&'static str>,
     /// What 2.42 and the current release do.
     fates: [Fate; 2],
 }
@@ -48,6 +54,7 @@ const fn fault(what: &'static str, make: fn(&Path), kind: &'static str, fate: Fa
         what,
         make,
         kind: Some(kind),
+        note: None,
         fates: [fate, fate],
     }
 }
@@ -57,7 +64,15 @@ const fn harmless(what: &'static str, make: fn(&Path)) -> Fault {
         what,
         make,
         kind: None,
+        note: None,
         fates: [All, All],
+    }
+}
+
+const fn noted(what: &'static str, make: fn(&Path), note: &'static str) -> Fault {
+    Fault {
+        note: Some(note),
+        ..harmless(what, make)
     }
 }
 
@@ -71,24 +86,81 @@ const WBL: &str = "wbl/00000011";
 const FAULTS: &[Fault] = &[
     harmless("nothing", |_| ()),
     harmless("a foreign file", |d| write(d, "wal/README", b"x")),
-    harmless("an unfinished checkpoint", |d| {
-        fs::create_dir(d.join("wal/checkpoint.00000010.tmp")).unwrap();
+    noted(
+        "an unfinished checkpoint",
+        |d| fs::create_dir(d.join("wal/checkpoint.00000010.tmp")).unwrap(),
+        "wal-note",
+    ),
+    noted(
+        "a torn tail",
+        |d| edit(d, LAST, |b| b.extend([1, 0, 50, 0, 0, 0, 0, 2, 0])),
+        "wal-torn",
+    ),
+    noted(
+        "a torn tail of the WBL",
+        |d| edit(d, WBL, |b| b.extend([1, 0, 50, 0, 0, 0, 0, 2, 0])),
+        "wal-torn",
+    ),
+    noted("a reserved bit", |d| flip_flag(d, 1, 0x40), "wal-note"),
+    noted(
+        "a first fragment that claims zstd",
+        |d| flip_flag(d, 2, 0x10),
+        "wal-note",
+    ),
+    noted(
+        "the type byte of a record that never came",
+        |d| edit(d, LAST, |b| b.push(1)),
+        "wal-note",
+    ),
+    harmless("a segment in the middle without its last zeros", |d| {
+        let records = [
+            logs::series(&[(99_999, "zero")]),
+            logs::samples(&[(99_999, IN_LOG, 0.0)]),
+        ];
+        logs::write_segment(d, "wal/00000012", &records);
+        edit(d, "wal/00000012", |b| b.truncate(b.len() - 4));
+        logs::write_segment(
+            d,
+            "wal/00000013",
+            &[logs::samples(&[(99_999, IN_LOG + 1000, 1.0)])],
+        );
     }),
-    harmless("a torn tail", |d| {
-        edit(d, LAST, |b| b.extend([1, 0, 50, 0, 0, 0, 0, 2, 0]));
-    }),
-    harmless("a torn tail of the WBL", |d| {
-        edit(d, WBL, |b| b.extend([1, 0, 50, 0, 0, 0, 0, 2, 0]));
-    }),
-    harmless("a reserved bit", |d| flip_flag(d, 1, 0x40)),
-    harmless("a first fragment that claims zstd", |d| {
-        flip_flag(d, 2, 0x10);
-    }),
+    fault(
+        "a histogram with too few buckets",
+        |d| write_histograms(d, "wal/00000012", BAD_HISTOGRAMS[0]),
+        "wal-histogram",
+        NoStart,
+    ),
+    fault(
+        "a histogram with too many buckets",
+        |d| write_histograms(d, "wal/00000012", BAD_HISTOGRAMS[1]),
+        "wal-histogram",
+        NoStart,
+    ),
+    Fault {
+        fates: [NoStart, Fewer],
+        ..fault(
+            "an empty directory as first segment",
+            |d| replace(d, FIRST, |p| fs::create_dir(p).unwrap()),
+            "wal-first-not-a-file",
+            Fewer,
+        )
+    },
+    Fault {
+        fates: [NoStart, All],
+        ..fault(
+            "a directory as a segment that the checkpoint replaced",
+            |d| fs::create_dir(d.join("wal/00000008")).unwrap(),
+            "wal-first-not-a-file",
+            All,
+        )
+    },
     harmless("an empty last segment", |d| write(d, "wal/00000012", b"")),
     Fault {
         what: "a first fragment that denies snappy",
         make: |d| flip_flag(d, 2, 0x08),
         kind: Some("wal-compression-flags"),
+        note: None,
         fates: [Fewer, All],
     },
     fault(
@@ -342,8 +414,18 @@ fn judge(tools: &Tools, fault: &Fault, sound: &Answer) -> Vec<String> {
     tree::copy(&fixture("wal/live-snappy"), &data);
     (fault.make)(&data);
     let before = tree::files(&data);
-    let (healthy, kinds) = verified(&data);
+    let (major, minor) = tools.release.version();
+    let starts = verified(&data, &["--prometheus", &format!("{major}.{minor}")]);
+    // Not what this release passes over.
+    let verdict = verified(&data, &[]);
+    let healthy = verdict["healthy"].as_bool().unwrap();
+    let kinds: BTreeSet<_> = verdict["counts"].as_object().unwrap().keys().collect();
+    let kinds: BTreeSet<_> = kinds.iter().map(|kind| kind.as_str()).collect();
+    let starts = starts["start"]["starts"].as_bool().unwrap();
     let mut wrong = Vec::new();
+    if let Some(note) = fault.note.filter(|note| !kinds.contains(note)) {
+        wrong.push(format!("{}: no {note} among {kinds:?}", fault.what));
+    }
     match fault.kind {
         None if healthy => {}
         None => wrong.push(format!("{}: verify finds {kinds:?}", fault.what)),
@@ -369,6 +451,9 @@ fn judge(tools: &Tools, fault: &Fault, sound: &Answer) -> Vec<String> {
         Release::Packaged => fault.fates[0],
         Release::Current => fault.fates[1],
     };
+    if starts != matches!(fate, All | Fewer) {
+        wrong.push(format!("{}: {fate:?}, starts: {starts}", fault.what));
+    }
     if fate != expected {
         wrong.push(format!(
             "{}: expected {expected:?}, found {fate:?}",
@@ -378,14 +463,12 @@ fn judge(tools: &Tools, fault: &Fault, sound: &Answer) -> Vec<String> {
     wrong
 }
 
-/// Whether `verify` calls `data` healthy, and the kinds of its findings.
-fn verified(data: &Path) -> (bool, BTreeSet<String>) {
-    let output = run(narthex(["verify", "--json", "--quiet"]).arg(data), &[0, 3]);
-    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let verdict = &said["verified"][0];
-    let counts = verdict["counts"].as_object().unwrap();
-    let kinds = counts.keys().cloned().collect();
-    (verdict["healthy"].as_bool().unwrap(), kinds)
+/// What `verify` says of `data`.
+fn verified(data: &Path, arguments: &[&str]) -> Value {
+    let mut command = narthex(["verify", "--json", "--quiet"]);
+    let output = run(command.args(arguments).arg(data), &[0, 3]);
+    let mut said: Value = serde_json::from_slice(&output.stdout).unwrap();
+    said["verified"][0].take()
 }
 
 #[test]

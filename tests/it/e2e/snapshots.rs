@@ -131,6 +131,19 @@ const FAULTS: &[Fault] = &[
         )
     },
     Fault {
+        kind: None,
+        ..fault(
+            "one of the segment that a start adds",
+            |data| next_segment(data, 0),
+            "",
+        )
+    },
+    fault(
+        "one that reaches into the segment that a start adds",
+        |data| next_segment(data, 100),
+        "snapshot-tail",
+    ),
+    Fault {
         stays: [true, false],
         ..fault(
             "one that is ahead of the log",
@@ -167,6 +180,16 @@ fn snapshot(data: &Path) -> PathBuf {
             .starts_with("chunk_snapshot.")
     };
     entries.into_iter().find(is_snapshot).unwrap()
+}
+
+/// Renames the snapshot to one of the segment behind the last of the log, at `offset`.
+fn next_segment(data: &Path, offset: u64) {
+    let segments = fs::read_dir(data.join("wal")).unwrap();
+    let names = segments.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let last = names.filter_map(|name| name.parse::<u64>().ok()).max();
+    let next = last.unwrap() + 1;
+    let name = format!("chunk_snapshot.{next:06}.{offset:010}");
+    fs::rename(snapshot(data), data.join(name)).unwrap();
 }
 
 fn segment(data: &Path) -> PathBuf {
@@ -209,7 +232,9 @@ fn try_fault(tools: &Tools, base: &Path, fault: &Fault) {
         Release::Packaged => ("2.42", 0),
         Release::Current => ("3.16", 1),
     };
-    let mut found = problems(&foretell(&data, version, &[]));
+    let foretold = foretell(&data, version, &[]);
+    let mut found = problems(&foretold);
+    assert_eq!(foretold["start"]["starts"], true, "{}", fault.name);
     // Without a log its own chunks are lost as well.
     found.remove("head-chunks-orphaned");
     let wanted: BTreeSet<_> = fault.kind.into_iter().map(str::to_owned).collect();

@@ -15,7 +15,10 @@ use super::server::{Attempt, Server};
 use super::tools::{Release, Tools};
 use super::tree;
 use crate::logs;
-use crate::start::{CHUNK_FAULTS, Night, flip};
+use crate::start::{
+    CHUNK_FAULTS, IN_THE_WAY, Night, flip, late_block_in_the_future, stale_series,
+    unsaid_aggregates,
+};
 
 const OLDEST: &str = "01M80FKE4V4C8GPJHYD9T1D87F";
 const MIDDLE: &str = "01M80FJGSDDJPV4DWFG2XR4VJ2";
@@ -181,6 +184,14 @@ const CASES: &[Case] = &[
         same_answers: false,
     },
     Case {
+        name: "a block of late samples ends in the future",
+        base: Base::Night,
+        make: |night| late_block_in_the_future(night, END + 400 * 24 * HOUR),
+        flags: (&[], &[]),
+        kinds: &["block-future-late"],
+        same_answers: false,
+    },
+    Case {
         name: "newest block ends at the end of time",
         base: Base::Night,
         make: |night| night.set(NEWEST, "maxTime", i64::MAX),
@@ -273,6 +284,57 @@ const CASES: &[Case] = &[
     },
 ];
 
+/// Notes that say what cases are.
+const NOTED: &[(&str, &str)] = &[
+    ("half a chunk at the end of chunks_head", "head-chunks-torn"),
+    (
+        "last file of chunks_head not written",
+        "head-chunks-unwritten",
+    ),
+];
+
+/// What lies in the way: `head-file-blocked`, `head-chunks-broken`, `wal-broken`.
+#[test]
+fn servers_do_not_start_where_something_lies_in_the_way() {
+    for release in [Release::Packaged, Release::Current] {
+        let Some(tools) = Tools::find_or_skip(release) else {
+            return;
+        };
+        for (name, make, kind) in IN_THE_WAY {
+            let night = Base::Night.copy();
+            make(&night.data());
+            let found = foretell(&night.data(), "3.16", &[]);
+            assert!(problems(&found).contains(kind.id()), "{name}");
+            assert_eq!(found["start"]["starts"], false, "{name}");
+            // Servers of the package do not lock.
+            if (release, *name) != (Release::Packaged, "a directory as lock") {
+                let attempt = Server::attempt(&tools, &night.data(), &[]);
+                assert!(matches!(attempt, Attempt::Ended(_)), "{name}: {release:?}");
+            }
+        }
+    }
+}
+
+/// A `release-log` of a kind that servers do not pass over, but take for something else.
+#[test]
+fn a_series_that_is_gone_is_deleted_for_good_by_the_packaged_release_alone() {
+    for (release, version, samples) in [
+        (Release::Packaged, "2.42", 0),
+        (Release::Current, "3.16", 10),
+    ] {
+        let Some(tools) = Tools::find_or_skip(release) else {
+            return;
+        };
+        let root = tempfile::tempdir().unwrap();
+        stale_series(root.path());
+        let found = problems(&foretell(root.path(), version, &[]));
+        assert_eq!(found.contains("release-log"), samples == 0, "{version}");
+        let server = Server::answering_from(&tools, root.path());
+        let answer = server.range_until("a", END + HOUR);
+        assert_eq!(answer.samples(), samples, "{version}");
+    }
+}
+
 #[test]
 fn a_packaged_server_does_what_verify_says_that_a_start_does() {
     every_case(Release::Packaged, "2.42");
@@ -296,6 +358,9 @@ fn every_case(release: Release, version: &str) {
         let found = foretell(&night.data(), version, case.flags.0);
         let wanted: BTreeSet<_> = case.kinds.iter().map(ToString::to_string).collect();
         assert_eq!(problems(&found), wanted);
+        for (_, note) in NOTED.iter().filter(|(name, _)| *name == case.name) {
+            assert_ne!(found["counts"][note], Value::Null, "{note}");
+        }
         let start = &found["start"];
 
         let Ok(answer) = answers(&tools, case.base, &night, case.flags.1) else {
@@ -439,18 +504,24 @@ fn a_packaged_server_cannot_read_what_verify_says_that_it_cannot() {
 #[test]
 fn servers_stumble_over_aggregates_as_verify_says() {
     thread::scope(|scope| {
-        scope.spawn(|| stumbles_over_aggregates(Release::Packaged, "2.42"));
-        scope.spawn(|| stumbles_over_aggregates(Release::Current, "3.16"));
+        for make in [said_aggregates, unsaid_aggregates] {
+            scope.spawn(move || stumbles_over_aggregates(Release::Packaged, "2.42", make));
+            scope.spawn(move || stumbles_over_aggregates(Release::Current, "3.16", make));
+        }
     });
 }
 
-fn stumbles_over_aggregates(release: Release, version: &str) {
+fn said_aggregates(data: &Path) {
+    tree::copy(&tree::fixture("thanos/aggregates"), data);
+}
+
+fn stumbles_over_aggregates(release: Release, version: &str, make: fn(&Path)) {
     let Some(tools) = Tools::find_or_skip(release) else {
         return;
     };
     let root = tempfile::tempdir().unwrap();
     let data = root.path().join("data");
-    tree::copy(&tree::fixture("thanos/aggregates"), &data);
+    make(&data);
     let found = foretell(&data, version, &["--retention", "100y"]);
     let steps = found["start"]["entries"].as_array().unwrap();
     let kinds: Vec<_> = steps

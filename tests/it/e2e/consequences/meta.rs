@@ -39,6 +39,33 @@ pub(super) fn cases() -> Vec<Case> {
                 meta["compaction"]["sources"] = json!([ULID]);
             });
         }),
+        real(
+            "a ULID with a letter that is none",
+            Kind::MetaUlid,
+            |sick| {
+                sick.edit_meta(|meta| {
+                    let own = meta["ulid"].as_str().unwrap().to_owned();
+                    let odd = format!("{}I", &own[..25]);
+                    meta["ulid"] = json!(odd);
+                    meta["compaction"]["sources"] = json!([odd]);
+                });
+            },
+        ),
+        real("a source that is no ULID", Kind::MetaLineage, |sick| {
+            sick.edit_meta(|meta| {
+                let own = meta["compaction"]["sources"][0]
+                    .as_str()
+                    .unwrap()
+                    .to_owned();
+                meta["compaction"]["sources"][0] = json!(format!("{}U", &own[..25]));
+            });
+        }),
+        real("a key that is no UTF-8", Kind::MetaKey, |sick| {
+            sick.edit("meta.json", |bytes| {
+                let at = bytes.windows(7).position(|part| part == b"minTime");
+                bytes[at.unwrap() + 2] |= 0x80;
+            });
+        }),
         real("a range the wrong way round", Kind::MetaRange, |sick| {
             sick.edit_meta(|meta| meta["minTime"] = json!(meta["maxTime"].as_i64().unwrap() + 1));
         }),
