@@ -6,10 +6,10 @@ use std::io::{self, Write};
 use super::cache::Cache;
 use super::read::StoredPack;
 use super::recipe::{Recipe, SegmentRecipe};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::index::Generation;
 use crate::pack::{Pack, PackBytes, SegmentSink, Splice, extract, symbols, unpack};
-use crate::repository::{Digest, Hasher, StoredBlock, StoredFile, StoredObject};
+use crate::repository::{Digest, Hasher, StoredBlock, StoredFile};
 use crate::store::{ObjectName, Store};
 
 /// Name of the index file.
@@ -260,28 +260,4 @@ impl SegmentSink for Sums {
         sum.write_all(bytes)
             .map_err(|e| Error::corrupt("cannot add up a segment").with_source(e))
     }
-}
-
-/// Whether every byte of `object` is as its manifest says.
-///
-/// # Errors
-///
-/// When the store fails to read it.
-pub fn is_sound(store: &dyn Store, object: &StoredObject) -> Result<bool> {
-    const STEP: u64 = 4 << 20;
-    let bytes = match store.size(&object.name) {
-        Err(gone) if gone.kind() == ErrorKind::NotFound => return Ok(false),
-        bytes => bytes?,
-    };
-    if bytes != object.bytes {
-        return Ok(false);
-    }
-    let mut sha256 = Hasher::default();
-    let mut offset = 0;
-    while offset < bytes {
-        let end = bytes.min(offset + STEP);
-        sha256.update(&store.get_range(&object.name, offset..end)?);
-        offset = end;
-    }
-    Ok(sha256.finish() == object.sha256)
 }

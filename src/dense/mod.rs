@@ -13,7 +13,7 @@ mod stats;
 mod write;
 
 pub use cache::{Cache, Entry, NewEntry};
-pub use extract::{Extracted, PackList, derive, is_sound};
+pub use extract::{Extracted, PackList, derive};
 pub use read::{comes_back, digests, read_extracted, read_packed};
 pub use recipe::{IndexRecipe, RECIPE_FILE, Recipe, SPLICE_FILE, SegmentRecipe};
 pub use sound::{Sound, recipe_of, with_sound_packs};

@@ -6,12 +6,10 @@ mod archive;
 mod catalog;
 mod judge;
 mod mend;
-mod prove;
 mod run;
 mod settle;
 
 pub use catalog::Catalog;
 pub use mend::{Mending, mend};
-pub use prove::Prover;
 pub use run::{Outcome, Step, repair};
 pub use settle::{leave_marks, settle};

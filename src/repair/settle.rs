@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::catalog::Catalog;
-use super::prove::Prover;
 use crate::error::Result;
 use crate::model::{Millis, Ulid};
 use crate::repository::check::{Finding, Kind, Report};
+use crate::repository::copies::Copies;
 use crate::repository::damage::{Damage, mark};
-use crate::repository::{Archive, ArchiveId, FilePath, Repository, StoredBlock};
+use crate::repository::{Archive, ArchiveId, FilePath, Repository, StoredBlock, StoredWal};
+use crate::restore::{missing_of_block, missing_of_logs};
 use crate::store::ObjectName;
 
 /// Proves what is needed of the objects that `report` finds damaged or gone. Where all of it comes back from elsewhere, the finding
@@ -37,7 +38,7 @@ pub fn settle(
         &catalog,
         repository,
         report.findings.iter_mut().filter(is_about),
-    );
+    )?;
     for (name, found) in failed {
         // What it stands in for is named as lost already, if it is.
         let detail = format!("a replacement that does not give what it should: {found}");
@@ -59,13 +60,17 @@ fn prove<'f>(
     catalog: &Catalog,
     repository: &Repository,
     findings: impl Iterator<Item = &'f mut Finding>,
-) -> BTreeMap<ObjectName, String> {
-    let mut prover = Prover::new(repository, catalog);
-    let mut known = Losses::default();
+) -> Result<BTreeMap<ObjectName, String>> {
+    let mut losses = Losses {
+        copies: Copies::new(repository)?,
+        words: BTreeMap::new(),
+        known: BTreeMap::new(),
+        failed: BTreeMap::new(),
+    };
     for finding in findings {
-        settle_one(catalog, &mut prover, &mut known, finding);
+        settle_one(catalog, &mut losses, finding)?;
     }
-    prover.into_failed()
+    Ok(losses.failed)
 }
 
 /// What mends an object of which something is lost. Backups only know of what is marked, or can be seen without reading it.
@@ -101,41 +106,48 @@ fn advice(catalog: &Catalog, finding: &Finding) -> String {
 /// Most lost files that a finding names: every pack of a block costs all files that are rebuilt from it.
 const MOST_FILES: usize = 100;
 
-/// What is lost of blocks: a block rests on many objects and is in many archives, and is proved once for each way it was archived.
-#[derive(Default)]
+/// What a restore would lack of blocks: a block rests on many objects and is in many archives, and is tried once for each way it was archived.
 struct Losses<'c> {
+    copies: Copies,
     words: BTreeMap<Ulid, Vec<(&'c StoredBlock, Vec<FilePath>)>>,
     /// Which of the words on it an archive has.
     known: BTreeMap<(&'c ArchiveId, Ulid), usize>,
+    /// Replacements that do not give what they should, and why.
+    failed: BTreeMap<ObjectName, String>,
 }
 
 impl<'c> Losses<'c> {
     /// What does not come back of `block` of `archive`.
-    fn of(
-        &mut self,
-        archive: &'c Archive,
-        block: &'c StoredBlock,
-        prover: &mut Prover<'_>,
-    ) -> &[FilePath] {
+    fn of_block(&mut self, archive: &'c Archive, block: &'c StoredBlock) -> Result<&[FilePath]> {
         let words = self.words.entry(block.ulid).or_default();
-        let known = self.known.entry((&archive.id, block.ulid));
-        let at = *known.or_insert_with(|| {
-            let same = words.iter().position(|(word, _)| *word == block);
-            same.unwrap_or_else(|| {
-                words.push((block, prover.lost_of_block(block)));
-                words.len() - 1
-            })
-        });
-        words.get(at).map_or(&[], |(_, lost)| lost)
+        let key = (&archive.id, block.ulid);
+        let known = self.known.get(&key).copied();
+        let same = || words.iter().position(|(word, _)| *word == block);
+        let at = if let Some(at) = known.or_else(same) {
+            at
+        } else {
+            let missing = missing_of_block(&self.copies, block)?;
+            self.failed.extend(missing.failed);
+            words.push((block, missing.files));
+            words.len() - 1
+        };
+        self.known.insert(key, at);
+        Ok(words.get(at).map_or(&[], |(_, lost)| lost))
+    }
+
+    /// What does not come back of the logs of `archive`.
+    fn of_logs(&mut self, archive: &Archive, wal: &StoredWal) -> Result<Vec<FilePath>> {
+        let missing = missing_of_logs(&self.copies, wal, &archive.source_name)?;
+        self.failed.extend(missing.failed);
+        Ok(missing.files)
     }
 }
 
 fn settle_one<'c>(
     catalog: &'c Catalog,
-    prover: &mut Prover<'_>,
-    known: &mut Losses<'c>,
+    losses: &mut Losses<'c>,
     finding: &mut Finding,
-) {
+) -> Result<()> {
     let mut needs = 0;
     let mut lost_blocks = BTreeSet::new();
     let mut lost_archives = BTreeSet::new();
@@ -144,7 +156,7 @@ fn settle_one<'c>(
     for (archive, block) in catalog.needing(&finding.object) {
         needs += 1;
         if let Some(block) = block {
-            let lost = known.of(archive, block, prover);
+            let lost = losses.of_block(archive, block)?;
             if !lost.is_empty() {
                 spans.push((block.min_time, block.max_time));
                 lost_blocks.insert(block.ulid);
@@ -153,7 +165,7 @@ fn settle_one<'c>(
                 lost_files.extend(lost.iter().take(room).map(ToString::to_string));
             }
         } else if let Some(wal) = &archive.wal {
-            let lost = prover.lost_of_logs(wal);
+            let lost = losses.of_logs(archive, wal)?;
             if !lost.is_empty() {
                 lost_archives.insert(archive.id.clone());
                 spans.extend(wal.min_time.zip(wal.max_time));
@@ -163,14 +175,14 @@ fn settle_one<'c>(
         }
     }
     if needs == 0 {
-        return;
+        return Ok(());
     }
     if lost_archives.is_empty() {
         let detail = std::mem::take(&mut finding.detail);
         finding.kind = Kind::ObjectReplaced;
         finding.detail = format!("{detail}; all that archives need of it comes back all the same");
         finding.files.clear();
-        return;
+        return Ok(());
     }
     let (archives, blocks) = (finding.archives.clone(), finding.blocks.clone());
     finding.archives = archives
@@ -189,6 +201,7 @@ fn settle_one<'c>(
         .map(|span| span.0)
         .min()
         .zip(spans.iter().map(|span| span.1).max());
+    Ok(())
 }
 
 /// Marks what `report` found damaged, so that backups do not build on it and store it anew, and takes the marks off what is sound or

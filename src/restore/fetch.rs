@@ -16,7 +16,7 @@ use crate::repository::lineage::{atoms, stream};
 use crate::repository::portable::{Object, Root, Visitor};
 use crate::repository::{
     DENSE, Digest, FilePath, PACK, PORTABLE, StoredBlock, StoredFile, StoredObject, StoredWal,
-    recipe_packs,
+    original, recipe_packs,
 };
 use crate::store::ObjectName;
 
@@ -48,6 +48,8 @@ pub(super) struct Fetched {
     pub(super) missing: Vec<FilePath>,
     /// Where the others came from.
     pub(super) from: Vec<String>,
+    /// Replacements that were tried and do not give what they should, and why.
+    pub(super) failed: BTreeMap<ObjectName, String>,
     /// The first thing that went wrong.
     error: Option<Error>,
     /// Where could not be looked.
@@ -206,6 +208,7 @@ struct Fetch<'c> {
     wanted: BTreeMap<&'c FilePath, &'c StoredFile>,
     done: BTreeSet<FilePath>,
     from: Vec<String>,
+    failed: BTreeMap<ObjectName, String>,
     error: Option<Error>,
 }
 
@@ -216,6 +219,7 @@ impl<'c> Fetch<'c> {
             wanted: files.iter().map(|file| (&file.name, file)).collect(),
             done: BTreeSet::new(),
             from: Vec::new(),
+            failed: BTreeMap::new(),
             error: None,
         }
     }
@@ -232,6 +236,7 @@ impl<'c> Fetch<'c> {
                 .cloned()
                 .collect(),
             from: self.from,
+            failed: self.failed,
             error: self.error,
             unsearched: self.copies.unsearched(),
         }
@@ -246,6 +251,15 @@ impl<'c> Fetch<'c> {
 
     fn fail(&mut self, error: Error) {
         self.error.get_or_insert(error);
+    }
+
+    /// Takes note of what is wrong with what was read in `place`, if it is a replacement: of all else manifests say what it should be.
+    fn fail_place(&mut self, place: &Place, error: Error) {
+        if place.trust == Trust::Mended {
+            let failed = self.failed.entry(place.name.clone());
+            failed.or_insert_with(|| error.chain());
+        }
+        self.fail(error);
     }
 
     /// Takes what `object` has of `files`.
@@ -278,7 +292,7 @@ impl<'c> Fetch<'c> {
                 return read;
             }
             if let Err(error) = read {
-                self.fail(error);
+                self.fail_place(&place, error);
             }
             if self.done.len() > before && !(is_own && place.trust == Trust::Sound) {
                 self.from.push(place.to_string());
@@ -381,9 +395,9 @@ impl<'c> Fetch<'c> {
                 if segments.has_failed() {
                     return read;
                 }
-                match self.packs_of(&recipe) {
+                match read.and_then(|()| self.packs_of(&recipe)) {
                     Ok(packs) => rebuilt.packs = packs,
-                    Err(error) => self.fail(error),
+                    Err(error) => self.fail_place(&recipe, error),
                 }
                 rebuilt.files.iter_mut().for_each(|file| file.packed = true);
             }
@@ -525,6 +539,7 @@ impl<'c> Fetch<'c> {
                 self.fail(damage(pack, self.copies));
             }
         }
+        let mut first = None;
         for choice in choices(&places) {
             let mut block = block.clone();
             for (pack, place) in block.packs.iter_mut().zip(&choice) {
@@ -553,13 +568,42 @@ impl<'c> Fetch<'c> {
             }
             self.done.extend(proved.0);
             if let Err(error) = read {
-                self.fail(error);
+                first.get_or_insert(error);
             }
             if !self.needs(block.packed_files()) {
-                break;
+                if let Some(error) = first {
+                    self.fail(error);
+                }
+                return Ok(());
             }
         }
+        let mut lost = block.packs.iter().zip(&places);
+        let lost = lost.find(|(_, places)| places.is_empty());
+        let lost = lost.map(|(pack, _)| damage(pack, self.copies));
+        if let Some(error) = first.or(lost) {
+            self.fail_packs(block, &places);
+            self.fail_place(recipe, error);
+        }
         Ok(())
+    }
+
+    /// Takes note of the packs on which it may lie that `block` is not rebuilt: replacements that no manifest knows, and that are no copies of what they
+    /// stand in for.
+    fn fail_packs(&mut self, block: &StoredBlock, places: &[Vec<Place>]) {
+        let told = block.packs.iter().map(|pack| &pack.name);
+        let read = places.iter().flatten().map(|place| &place.name);
+        for name in told.chain(read) {
+            let Some(replaced) = original(name) else {
+                continue;
+            };
+            let known = self.copies.pack(&replaced);
+            let is_copy = known.is_some_and(|known| self.copies.is_copy(name, known));
+            if self.copies.pack(name).is_none() && !is_copy {
+                let failed = self.failed.entry(name.clone());
+                failed
+                    .or_insert_with(|| format!("block {} does not come back from it", block.ulid));
+            }
+        }
     }
 
     /// The packs that the recipe in `place` names, as some archive knows them, or as they are.

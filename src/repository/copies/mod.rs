@@ -259,9 +259,13 @@ impl Copies {
 
     /// Whether `object` is what its manifest says, to the last byte, and has no mark of damage. Reads it.
     pub fn is_sound(&self, object: &StoredObject) -> bool {
-        !self.is_marked(&object.name)
-            && self.bytes(&object.name).ok() == Some(object.bytes)
-            && self.digest(&object.name, object.bytes) == Some(object.sha256)
+        !self.is_marked(&object.name) && self.is_copy(&object.name, object)
+    }
+
+    /// Whether the object `name` has the bytes that `object` should have. Reads it.
+    pub fn is_copy(&self, name: &ObjectName, object: &StoredObject) -> bool {
+        self.bytes(name).ok() == Some(object.bytes)
+            && self.digest(name, object.bytes) == Some(object.sha256)
     }
 
     /// Where the content of `object` may be read, most trusted first. Reads the object, and others of its size.
