@@ -137,6 +137,16 @@ const FAULTS: &[Fault] = &[
         "wal-histogram",
         NoStart,
     ),
+    // The start takes it in; who asks for the series, or compacts it, encodes it.
+    fault(
+        "a late histogram with too few buckets",
+        |d| {
+            logs::write_segment(d, "wal/00000012", &[logs::series(&[(99_999, "late")])]);
+            write_histograms(d, "wbl/00000012", BAD_HISTOGRAMS[0]);
+        },
+        "wal-histogram",
+        All,
+    ),
     Fault {
         fates: [NoStart, Fewer],
         ..fault(
