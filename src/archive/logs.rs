@@ -49,6 +49,8 @@ pub(super) struct LogSpan {
     pub(super) samples: u64,
     /// What the WBL has of them: their number, and the times of the first and the last.
     pub(super) late: Option<(u64, Option<(Millis, Millis)>)>,
+    /// Number of deletions.
+    pub(super) deletions: u64,
     /// What keeps a Prometheus from starting on them, as a sentence.
     pub(super) start_problem: Option<String>,
     /// What is wrong with them, as sentences. A torn end is not: the server was writing.
@@ -91,6 +93,7 @@ impl LogFiles {
         if log == Log::Wbl {
             span.late = Some((summary.replayed.samples(), summary.replayed.times));
         }
+        span.deletions += summary.replayed.tombstones;
         let outcome = summary.outcome();
         if span.start_problem.is_none() && outcome.keeps_from_starting() {
             let first = summary.problems.iter();

@@ -8,6 +8,7 @@
 mod commit;
 mod densely;
 mod fingerprint;
+mod gone;
 mod hooks;
 mod logs;
 mod past;
@@ -93,7 +94,7 @@ pub struct Options {
     pub level: i32,
     /// Whether links inside the source's blocks and logs are followed.
     pub links: Links,
-    /// Take the source for the server its name says, whatever its blocks say.
+    /// Take the source for the server its name says, whatever its blocks say, and miss nothing that is gone from it.
     pub force: bool,
     /// What else the archive is to be known by.
     pub labels: BTreeMap<String, String>,
@@ -242,19 +243,64 @@ pub fn preview(
         }
     }
     let unreadable = found.unreadable.iter();
-    preview.problems.extend(
-        unreadable
-            .clone()
-            .map(|(name, error)| format!("{name} would be left out: {}", error.chain())),
-    );
+    let unreadable = unreadable.map(|(name, error)| (name.clone(), error.chain()));
+    let unreadable: BTreeMap<String, String> = unreadable.collect();
+    let would_be = unreadable.iter();
+    let would_be = would_be.map(|(name, error)| format!("{name} would be left out: {error}"));
+    preview.problems.extend(would_be);
+    let left_out = found.left_out.iter();
+    let left_out = left_out.map(|(name, reason)| (name.clone(), (*reason).to_owned()));
+    preview.left_out.extend(left_out);
     preview
         .problems
         .extend(nothing(source, &found, &logs, options, newest.as_ref()));
-    let unreadable = unreadable.map(|(name, error)| (name.clone(), error.chain()));
-    let left_out = found.left_out.iter();
-    let left_out = left_out.map(|(name, reason)| (name.clone(), (*reason).to_owned()));
-    preview.left_out.extend(left_out.chain(unreadable));
+    let judged = newest
+        .as_ref()
+        .filter(|_| !options.force && !found.blocks.is_empty());
+    if let (Some(newest), Some(repository)) = (judged, repository) {
+        let left_out = [&preview.left_out, &unreadable];
+        let gone = gone_from(&found, &source.dir, left_out, newest, repository, options);
+        let missed: Vec<_> = gone
+            .iter()
+            .filter(|gone| !gone.is_deleted)
+            .copied()
+            .collect();
+        preview.problems.extend(gone::sentences(&missed));
+        let gone = gone.iter().map(gone::Gone::left_out);
+        let gone: Vec<_> = gone.map(|left| (left.name, left.reason)).collect();
+        preview.left_out.extend(gone);
+    }
+    preview.left_out.extend(unreadable);
     Ok(preview)
+}
+
+/// Blocks of `newest` that are gone from what was `found`. Logs are not looked at.
+fn gone_from<'a>(
+    found: &survey::Survey,
+    dir: &Path,
+    left_out: [&BTreeMap<String, String>; 2],
+    newest: &'a Archive,
+    repository: &Repository,
+    options: &Options,
+) -> Vec<gone::Gone<'a>> {
+    let holding = |ulid| {
+        let block = newest.blocks.iter().find(|block| block.ulid == ulid)?;
+        Some((newest, block))
+    };
+    let before = gone::Before {
+        newest,
+        holding: &holding,
+        store: repository.store(),
+        read_mode: options.verify.read_mode,
+    };
+    let now = gone::Now {
+        dir,
+        is_snapshot: found.is_snapshot,
+        blocks: found.blocks.iter().map(gone::Present::surveyed).collect(),
+        left_out,
+        log: gone::Log::default(),
+    };
+    gone::gone_blocks(&before, &now)
 }
 
 /// What is to be said of a source without blocks. Logs are only looked at for their samples when nothing else is there.

@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 use rayon::prelude::*;
 
 use super::commit::commit;
+use super::gone::{
+    Before, Gone, GoneLog, Log, Now, Present, gone_blocks, gone_log, gone_ulids, log_of, sentences,
+};
 use super::hooks::{Hooks, Moment};
 use super::logs::{LogFiles, open_logs};
 use super::pipeline::{Failure, Pipeline, Traffic};
@@ -18,6 +21,7 @@ use super::server::refuse_other_server;
 use super::source::{Miss, SourceFile};
 use super::survey::{BlockSurvey, Survey, survey};
 use super::{Options, Report, Source};
+use crate::block::{DataDir, Entry, EntryKind, Parent};
 use crate::dense::Cache;
 use crate::error::{Error, Result};
 use crate::model::{Millis, Ulid};
@@ -81,11 +85,17 @@ struct Harvest {
     proofs: BTreeMap<Ulid, (BTreeSet<Ulid>, Proof)>,
     /// Whether what the logs hold could not be told.
     obscure_logs: bool,
+    /// Deletions in the logs.
+    deletions_in_log: u64,
+    /// Whether the source is a Prometheus snapshot.
+    is_snapshot: bool,
 }
 
 /// A block that is in the repository, and where it came from.
 struct Captured {
     stored: StoredBlock,
+    /// What it was made of, and when, as its `meta.json` says.
+    parents: Vec<Parent>,
     dir: PathBuf,
 }
 
@@ -117,7 +127,28 @@ impl Harvest {
             self.left_out
                 .insert(format!("{ulid}/{name}"), (*reason).to_owned());
         }
-        self.blocks.insert(ulid, Captured { stored, dir });
+        let told = block.meta.iter();
+        let parents = told.flat_map(|meta| &meta.compaction.parents);
+        let captured = Captured {
+            stored,
+            parents: parents.copied().collect(),
+            dir,
+        };
+        self.blocks.insert(ulid, captured);
+    }
+
+    /// What the source holds.
+    fn now<'h>(&'h self, dir: &'h Path, log: Log) -> Now<'h> {
+        let blocks = self.blocks.values();
+        let blocks =
+            blocks.map(|block| Present::captured(&block.stored, &block.parents, &block.dir));
+        Now {
+            dir,
+            is_snapshot: self.is_snapshot,
+            blocks: blocks.collect(),
+            left_out: [&self.left_out, &self.missed],
+            log,
+        }
     }
 
     fn miss(&mut self, name: impl Into<String>, error: &Error) {
@@ -168,8 +199,7 @@ impl Run<'_> {
         let (wal, staged) = self.harvest(&id, newest.as_ref(), &mut harvest)?.unzip();
         self.settle(&mut harvest);
         let committed = !harvest.is_nothing(wal.as_ref());
-        let lost = self.lost(committed, newest.as_ref(), &harvest);
-        harvest.problems.extend(lost);
+        self.name_gone(newest.as_ref(), wal.as_ref(), committed, &mut harvest);
         let changes: Vec<_> = harvest
             .stored()
             .map(|block| harvest.known.change(block))
@@ -213,15 +243,108 @@ impl Run<'_> {
         Ok(report)
     }
 
-    /// What is to be said of a source without any block, or without anything at all.
-    fn lost(&self, committed: bool, newest: Option<&Archive>, harvest: &Harvest) -> Option<String> {
-        let before = held_before(newest);
-        nothing_here(
-            &self.source.dir,
-            committed,
-            harvest.blocks.is_empty(),
-            before,
-        )
+    /// Names what an older archive holds and is gone from the source without a reason, and says so if there is no block, or nothing at all.
+    fn name_gone(
+        &self,
+        newest: Option<&Archive>,
+        wal: Option<&StoredWal>,
+        committed: bool,
+        harvest: &mut Harvest,
+    ) {
+        let (gone, log) = match newest.filter(|_| !self.options.force) {
+            Some(newest) => {
+                let dir = self.source.dir.to_string_lossy();
+                let was = harvest.catalog.newest_of(&dir, newest);
+                let now = log_of(wal, harvest.deletions_in_log, was);
+                self.ask(newest, harvest, now, |before, now| {
+                    let log = was.and_then(|was| gone_log(was, wal, now));
+                    (gone_blocks(before, now), log)
+                })
+            }
+            None => (Vec::new(), None),
+        };
+        let missed: Vec<_> = gone
+            .iter()
+            .filter(|gone| !gone.is_deleted)
+            .copied()
+            .collect();
+        let has_no_blocks = harvest.blocks.is_empty();
+        // Where all were emptied by deletion, none is missed.
+        let before = held_before(newest).filter(|_| gone.is_empty() || !missed.is_empty());
+        let mut said: Vec<String> =
+            nothing_here(&self.source.dir, committed, has_no_blocks, before)
+                .into_iter()
+                .collect();
+        // That there is no block at all is said in one sentence.
+        if !has_no_blocks {
+            said.extend(sentences(&missed));
+        }
+        said.extend(log.iter().map(GoneLog::sentence));
+        let left_out = gone.iter().map(Gone::left_out);
+        let left_out = left_out.chain(log.iter().map(GoneLog::left_out));
+        let left_out: Vec<_> = left_out.map(|left| (left.name, left.reason)).collect();
+        harvest.left_out.extend(left_out);
+        harvest.problems.extend(said);
+    }
+
+    /// Asks what is gone of `newest`.
+    fn ask<'h, T>(
+        &self,
+        newest: &'h Archive,
+        harvest: &'h Harvest,
+        log: Log,
+        ask: impl FnOnce(&Before<'_, 'h>, &Now<'_>) -> T,
+    ) -> T {
+        let catalog = &harvest.catalog;
+        let before = Before {
+            newest,
+            holding: &|ulid| catalog.newest_holding(ulid),
+            store: self.repository.store(),
+            read_mode: self.options.verify.read_mode,
+        };
+        ask(&before, &harvest.now(&self.source.dir, log))
+    }
+
+    /// Looks again for blocks that seem to be gone, once nothing in the source is being deleted: a child may have come after its parents were looked for,
+    /// and retention deletes blocks in no order.
+    fn look_for_gone(&self, newest: &Archive, harvest: &mut Harvest) -> Result<()> {
+        let mut before = self.ask(newest, harvest, Log::default(), gone_ulids);
+        for _ in 0..MAX_PASSES {
+            if before.is_empty() {
+                break;
+            }
+            self.await_deletions();
+            let blocks = self.look(harvest)?;
+            self.store_blocks(blocks, harvest)?;
+            let now = self.ask(newest, harvest, Log::default(), gone_ulids);
+            if now == before {
+                break;
+            }
+            before = now;
+        }
+        Ok(())
+    }
+
+    /// Waits until no block comes, goes or is being deleted.
+    fn await_deletions(&self) {
+        let names = || -> BTreeSet<String> {
+            let scanned = DataDir::scan(&self.source.dir);
+            let entries = scanned.iter().flat_map(DataDir::entries);
+            let moving = entries
+                .filter(|entry| entry.kind.is_block() || entry.kind == EntryKind::BeingDeleted);
+            moving.map(Entry::name).collect()
+        };
+        let begun = Instant::now();
+        let mut before = names();
+        while begun.elapsed() < self.options.patience {
+            self.hooks.reached(Moment::Waiting);
+            std::thread::sleep(POLL);
+            let now = names();
+            if now == before && !now.iter().any(|name| name.ends_with(".tmp-for-deletion")) {
+                break;
+            }
+            before = now;
+        }
     }
 
     /// The newest archive of this source. Manifests that cannot be read are a problem, but no obstacle.
@@ -275,6 +398,9 @@ impl Run<'_> {
             self.await_compaction(&segment, harvest);
             let blocks = self.look(harvest)?;
             self.store_blocks(blocks, harvest)?;
+        }
+        if let Some(newest) = newest.filter(|_| !self.options.force) {
+            self.look_for_gone(newest, harvest)?;
         }
         self.store_distrusted(harvest)?;
         self.progress.end();
@@ -337,6 +463,7 @@ impl Run<'_> {
         let staged = self.pipeline(harvest).write(&name, Root::Data, &files)?;
         let span = logs.prove(blocks_end, self.options.verify.read_mode);
         harvest.obscure_logs = !span.problems.is_empty();
+        harvest.deletions_in_log = span.deletions;
         harvest.problems.extend(span.problems);
         self.mend_logs(&logs.files, harvest)?;
         let late = span.late.and_then(|(_, times)| times).unzip();
@@ -402,6 +529,7 @@ impl Run<'_> {
     fn look(&self, harvest: &mut Harvest) -> Result<Survey> {
         let captured: BTreeSet<Ulid> = harvest.blocks.keys().copied().collect();
         let survey = survey(&self.source.dir, &captured, self.options.links, self.hooks)?;
+        harvest.is_snapshot = survey.is_snapshot;
         let left_out = survey.left_out.iter();
         let left_out = left_out.map(|(name, reason)| (name.clone(), (*reason).to_owned()));
         harvest.left_out.extend(left_out);

@@ -165,16 +165,17 @@ pub(super) fn refuse_other_server(
     newest: Option<&Archive>,
     here: &Survey,
 ) -> Result<()> {
-    // A snapshot in the data directory that was archived is of that server, however much of its head it has under new names.
+    // A snapshot in a data directory is of that server, however much of the head it has under new names.
     let lies_within = |newest: &Archive| {
-        let data = home(&source.dir);
-        data != source.dir && data == home(Path::new(&newest.source))
+        let (data, before) = (home(&source.dir), Path::new(&newest.source));
+        data == home(before) && before != source.dir
     };
     match newest {
         Some(newest)
             if !force
                 && !lies_within(newest)
                 && is_other_server(newest, here)
+                && !was_rewritten(source, newest, here)
                 && !was_known(source, repository, here)? =>
         {
             Err(Error::refused(format!(
@@ -216,6 +217,29 @@ fn is_other_server(newest: &Archive, here: &Survey) -> bool {
         ranges().any(|(since, until)| since < stored.max_time && stored.min_time < until)
     });
     overlaps && !Marks::of_archive(newest).are_shared_by(&marks_of(here))
+}
+
+/// Whether what is here was made of the blocks of `newest`, an archive of this directory, more than once since, so that what was in between is in no
+/// archive: `clean_tombstones` keeps the range of each block, and compactions that of all together.
+fn was_rewritten(source: &Source, newest: &Archive, here: &Survey) -> bool {
+    if newest.host != source.host || Path::new(&newest.source) != source.dir {
+        return false;
+    }
+    let begins: BTreeSet<Millis> = newest.blocks.iter().map(|known| known.min_time).collect();
+    let ends: BTreeSet<Millis> = newest.blocks.iter().map(|known| known.max_time).collect();
+    let end = ends.last().copied().unwrap_or(Millis::MIN);
+    let metas = here.blocks.iter().filter_map(|block| block.meta.as_ref());
+    // Late samples make new blocks of old times.
+    let mut made = metas
+        .filter(|meta| meta.is_in_order() && meta.min_time < end)
+        .peekable();
+    made.peek().is_some()
+        && made.all(|meta| {
+            let parents = meta.compaction.parents.iter();
+            let mut parents = parents.filter(|parent| parent.ulid != Ulid::ZERO);
+            parents
+                .any(|parent| begins.contains(&parent.min_time) && ends.contains(&parent.max_time))
+        })
 }
 
 fn range(block: &BlockSurvey) -> Option<(Millis, Millis)> {

@@ -696,6 +696,77 @@ fn a_server_as_it_was_before_all_its_blocks_were_rewritten_is_known_by_an_older_
 }
 
 #[test]
+fn a_server_whose_blocks_were_rewritten_twice_since_is_known_by_their_times() {
+    let bench = Bench::of("night-1");
+    bench.back_up();
+    for name in bench.blocks() {
+        let (to, between) = (format!("03{}", &name[2..]), format!("02{}", &name[2..]));
+        let meta = bench.path(&name).join("meta.json");
+        let text = fs::read_to_string(&meta).unwrap();
+        let mut json: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let (min, max) = (json["minTime"].clone(), json["maxTime"].clone());
+        json["ulid"] = (&*to).into();
+        let parents = serde_json::json!([{"ulid": between, "minTime": min, "maxTime": max}]);
+        json["compaction"] = serde_json::json!({"level": 1, "sources": [to], "parents": parents});
+        fs::write(&meta, json.to_string()).unwrap();
+        fs::rename(bench.path(&name), bench.path(&to)).unwrap();
+    }
+    let report = bench.back_up();
+    assert_eq!(report.new_blocks, 3);
+    let named = |problem: &String| problem.contains("gone");
+    assert!(!report.problems.iter().any(named), "{:?}", report.problems);
+}
+
+#[test]
+fn a_block_that_seems_gone_while_retention_deletes_others_is_not_missed() {
+    let bench = Bench::of("night-1");
+    bench.back_up();
+    let blocks = bench.blocks();
+    let by_time = |name: &String| {
+        let meta = fs::read(bench.path(name).join("meta.json")).unwrap();
+        crate::block::Meta::parse(&meta).unwrap().min_time
+    };
+    let mut blocks: Vec<_> = blocks
+        .into_iter()
+        .map(|name| (by_time(&name), name))
+        .collect();
+    blocks.sort();
+    let (oldest, middle) = (&blocks[0].1, &blocks[1].1);
+    // Prometheus deletes what is too old one after the other, in no order.
+    fs::remove_dir_all(bench.path(middle)).unwrap();
+    let deleting = format!("{oldest}.tmp-for-deletion");
+    let report = bench.watched(&At(|moment| {
+        if matches!(moment, Moment::Waiting) {
+            if bench.path(oldest).exists() {
+                fs::rename(bench.path(oldest), bench.path(&deleting)).unwrap();
+            } else if bench.path(&deleting).exists() {
+                fs::remove_dir_all(bench.path(&deleting)).unwrap();
+            }
+        }
+    }));
+    assert!(report.problems.is_empty(), "{:?}", report.problems);
+    // And a child may come after its parents were looked for.
+    let bench = Bench::of("night-1");
+    bench.back_up();
+    let parents = [FIRST, SECOND];
+    let elsewhere = tempfile::tempdir().unwrap();
+    for parent in parents {
+        copy(&bench.path(parent), &elsewhere.path().join(parent));
+        fs::remove_dir_all(bench.path(parent)).unwrap();
+    }
+    let report = bench.watched(&At(|moment| {
+        if matches!(moment, Moment::Waiting) && bench.blocks().len() == 1 {
+            for parent in parents {
+                copy(&elsewhere.path().join(parent), &bench.path(parent));
+            }
+            compact(&bench, &parents);
+        }
+    }));
+    assert!(report.problems.is_empty(), "{:?}", report.problems);
+    assert_eq!(ulids(&report.archive).len(), 2);
+}
+
+#[test]
 fn a_directory_without_blocks_and_logs_is_refused() {
     let bench = Bench::of("night-1");
     for entry in fs::read_dir(bench.dir.path()).unwrap() {

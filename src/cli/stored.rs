@@ -61,7 +61,7 @@ pub(crate) fn find(
     Ok((chosen.archive, !chosen.ahead.is_empty()))
 }
 
-/// Names what the backup of `archive` could not read and that is not in it therefore. Returns whether there is anything.
+/// Names what the backup of `archive` missed, and that is not in it therefore. Returns whether there is anything.
 pub(crate) fn remark_missed(archive: &Archive, context: &Context<'_>) -> bool {
     for (name, reason) in missed(archive) {
         context.progress.remark(&format_args!("{name}: {reason}"));
@@ -69,7 +69,7 @@ pub(crate) fn remark_missed(archive: &Archive, context: &Context<'_>) -> bool {
     missed(archive).next().is_some()
 }
 
-/// What is not in `archive` because its backup could not read it, and why.
+/// What is not in `archive` because its backup could not read it, or did not find it any more, and why.
 fn missed(archive: &Archive) -> impl Iterator<Item = (String, String)> {
     let id = archive.id.short();
     let missed = archive.left_out.iter().filter(|left| left.is_missed());
@@ -77,6 +77,8 @@ fn missed(archive: &Archive) -> impl Iterator<Item = (String, String)> {
         let (name, reason) = (&left.name, &left.reason);
         let reason = if left.is_reconstructed() {
             format!("archive {id} was {reason}")
+        } else if left.is_gone() {
+            format!("missed when archive {id} was made: it is {reason}")
         } else {
             format!("not in archive {id}, for it could not be read: {reason}")
         };

@@ -136,6 +136,23 @@ impl Catalog {
         places.filter_map(|(number, at)| self.archives.get(*number)?.blocks.get(*at))
     }
 
+    /// The newest archive that holds a block of this ULID, and what it says of it.
+    pub fn newest_holding(&self, ulid: Ulid) -> Option<(&Archive, &StoredBlock)> {
+        let (number, at) = self.by_ulid.get(&ulid)?.last()?;
+        let archive = self.archives.get(*number)?;
+        Some((archive, archive.blocks.get(*at)?))
+    }
+
+    /// The newest archive of a source that was made of the directory `dir`, none of them later than `newest`, an archive of that source.
+    pub fn newest_of(&self, dir: &str, newest: &Archive) -> Option<&Archive> {
+        let is_of = |archive: &&Archive| {
+            archive.source_name == newest.source_name
+                && archive.source == dir
+                && archive.time <= newest.time
+        };
+        self.archives.iter().rev().find(is_of)
+    }
+
     /// The archives that need `object`, each with the block it is for; with none for the logs.
     pub(super) fn needing(
         &self,

@@ -324,7 +324,44 @@ pub struct LeftOut {
     pub reason: String,
 }
 
+/// How the reason begins of what is gone.
+const GONE: &str = "gone since archive ";
+
+/// How the reason begins of a block of which nothing was left, or will be.
+const EMPTIED: &str = "everything in it was deleted";
+
+/// The reason of what has a name that means nothing.
+const FOREIGN: &str = "nothing that Prometheus knows";
+
 impl LeftOut {
+    /// `name`, which `archive` still holds, and which is gone for no reason that is known.
+    pub fn gone(name: String, archive: &Archive) -> Self {
+        let id = archive.id.short();
+        LeftOut {
+            name,
+            reason: format!("{GONE}{id}, which holds it"),
+        }
+    }
+
+    /// The block `name`, which `archive` still holds, and of which nothing was left once deletions were carried out, as far as can be told.
+    pub fn emptied(name: String, archive: &Archive) -> Self {
+        let id = archive.id.short();
+        LeftOut {
+            name,
+            reason: format!("{EMPTIED}, it seems, since archive {id}, which holds it"),
+        }
+    }
+
+    /// Whether it was there once, and nothing explains why it is not any more.
+    pub fn is_gone(&self) -> bool {
+        self.reason.starts_with(GONE)
+    }
+
+    /// Whether it is of a name that means nothing.
+    pub fn is_foreign(&self) -> bool {
+        self.reason == FOREIGN
+    }
+
     /// Whether it is what is not known of an archive that `narthex repair` made.
     pub fn is_reconstructed(&self) -> bool {
         self.name == RECONSTRUCTED && self.reason.starts_with("reconstructed ")
@@ -337,9 +374,9 @@ impl LeftOut {
             "left out as asked for",
             "not needed for replay",
             "compacted into ",
-            "everything in it was deleted",
+            EMPTIED,
             "another spelling of ",
-            "nothing that Prometheus knows",
+            FOREIGN,
         ];
         let first = self.name.split('/').next().unwrap_or(&self.name);
         let is_data = first.parse::<Ulid>().is_ok() || ["wal", "wbl"].contains(&first);

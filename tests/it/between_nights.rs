@@ -198,3 +198,162 @@ fn wrong_metadata_hides_nothing_of_what_is_stored() {
         assert_ne!(ran.code, 1, "{}", ran.err);
     }
 }
+
+#[test]
+fn a_log_that_is_gone_is_missed_once() {
+    for way in ["nothing", "directory", "empty segment"] {
+        let nights = Nights::plain();
+        let wal = nights.data().join("wal");
+        fs::rename(&wal, nights.path("unmounted")).unwrap();
+        // Also an empty directory, as a disk that is not mounted leaves it.
+        if way != "nothing" {
+            fs::create_dir(&wal).unwrap();
+        }
+        if way == "empty segment" {
+            fs::write(wal.join("00000000"), b"").unwrap();
+        }
+        let ran = nights.backup();
+        assert_eq!(ran.code, 3, "{way}: {}", ran.err);
+        assert!(ran.err.contains("wal of archive"), "{way}: {}", ran.err);
+        assert!(ran.err.contains("gone"), "{way}: {}", ran.err);
+        let ran = nights.restore("back", &[]);
+        assert_eq!(ran.code, 3, "{way}: {}", ran.err);
+        assert!(
+            ran.err
+                .contains("wal was missed when this archive was made"),
+            "{way}: {}",
+            ran.err
+        );
+        let ran = nights.backup();
+        assert_eq!(ran.code, 0, "{way}: {}", ran.err);
+        let _ = fs::remove_dir_all(&wal);
+        fs::rename(nights.path("unmounted"), &wal).unwrap();
+        for options in [&[][..], &["--no-wal"], &[]] {
+            let ran = nights.backup_with(options);
+            assert_eq!(ran.code, 0, "{way}: {}", ran.err);
+        }
+        fs::remove_dir_all(&wal).unwrap();
+        let ran = nights.backup_with(&["--force"]);
+        assert_eq!(ran.code, 0, "{way}: {}", ran.err);
+    }
+}
+
+#[test]
+fn a_block_that_is_gone_from_between_others_is_missed_once() {
+    let taken: [Damage; 3] = [
+        ("nothing", |_| {}),
+        ("link", |path| {
+            std::os::unix::fs::symlink("/nonexistent", path).unwrap();
+        }),
+        ("file", |path| fs::write(path, b"").unwrap()),
+    ];
+    for (way, make) in taken {
+        let nights = Nights::plain();
+        let block = nights.data().join(BLOCKS[1]);
+        fs::rename(&block, nights.path("elsewhere")).unwrap();
+        make(&block);
+        for options in [&["--dry-run", "--json"][..], &["--json"]] {
+            let ran = nights.backup_with(options);
+            assert_eq!(ran.code, 3, "{way}: {}", ran.err);
+            // A link is named as one.
+            let (said, reason) = match way {
+                "link" => (format!("{} ", BLOCKS[1]), ""),
+                _ => (format!("block {} (", BLOCKS[1]), "gone since archive "),
+            };
+            assert!(ran.err.contains(&said), "{way}: {}", ran.err);
+            let json = ran.json();
+            let left_out = json["left_out"].as_array().unwrap();
+            let is_named = |left: &serde_json::Value| {
+                left["name"] == BLOCKS[1] && left["reason"].as_str().unwrap().starts_with(reason)
+            };
+            assert!(left_out.iter().any(is_named), "{way}: {left_out:?}");
+            let problems = json["problems"].as_array().unwrap();
+            assert_eq!(problems.len(), 1, "{way}: {problems:?}");
+        }
+        let ran = nights.restore("back", &[]);
+        assert_eq!(ran.code, 3, "{way}: {}", ran.err);
+        assert!(ran.err.contains(BLOCKS[1]), "{way}: {}", ran.err);
+        if way == "link" {
+            continue;
+        }
+        let ran = nights.backup();
+        assert_eq!(ran.code, 0, "{way}: {}", ran.err);
+        let ran = nights.restore("back-again", &[]);
+        assert_eq!(ran.code, 0, "{way}: {}", ran.err);
+        let _ = fs::remove_file(&block);
+        fs::rename(nights.path("elsewhere"), &block).unwrap();
+        let ran = nights.backup();
+        assert_eq!(ran.code, 0, "{way}: {}", ran.err);
+        // The newest is no matter of retention either.
+        fs::remove_dir_all(nights.data().join(BLOCKS[2])).unwrap();
+        let ran = nights.backup();
+        assert_eq!(ran.code, 3, "{way}: {}", ran.err);
+        assert!(ran.err.contains(BLOCKS[2]), "{way}: {}", ran.err);
+    }
+    let nights = Nights::plain();
+    fs::remove_dir_all(nights.data().join(BLOCKS[1])).unwrap();
+    for options in [&["--force"][..], &[]] {
+        let ran = nights.backup_with(options);
+        assert_eq!(ran.code, 0, "{}", ran.err);
+    }
+}
+
+#[test]
+fn the_archive_that_holds_what_is_gone_gives_it_back() {
+    let nights = Nights::plain();
+    fs::remove_dir_all(nights.data().join(BLOCKS[1])).unwrap();
+    let ran = nights.backup();
+    let (_, advice) = ran
+        .err
+        .split_once("narthex export ULID --archive ")
+        .unwrap();
+    let archive = advice.split(' ').next().unwrap();
+    let export = ["export", BLOCKS[1], "--archive", archive, "--repo", "repo"];
+    let exported = std::process::Command::new(env!("CARGO_BIN_EXE_narthex"))
+        .args(export)
+        .current_dir(nights.root.path())
+        .output()
+        .unwrap();
+    assert!(exported.status.success());
+    assert!(!exported.stdout.is_empty());
+}
+
+#[test]
+fn a_source_without_blocks_is_told_of() {
+    let nights = Nights::plain();
+    for block in BLOCKS {
+        fs::remove_dir_all(nights.data().join(block)).unwrap();
+    }
+    let ran = nights.backup();
+    assert_eq!(ran.code, 3, "{}", ran.err);
+    assert!(ran.err.contains("holds no block"), "{}", ran.err);
+    let ran = nights.restore("back", &[]);
+    assert_eq!(ran.code, 3, "{}", ran.err);
+    for block in BLOCKS {
+        assert!(ran.err.contains(block), "{}", ran.err);
+    }
+}
+
+#[test]
+fn what_retention_and_compactions_take_is_not_missed() {
+    let nights = Nights::plain();
+    fs::remove_dir_all(nights.data().join(BLOCKS[0])).unwrap();
+    for options in [&["--dry-run"][..], &[]] {
+        let ran = nights.backup_with(options);
+        assert_eq!(ran.code, 0, "retention: {}", ran.err);
+    }
+
+    let nights = Nights::plain();
+    for block in BLOCKS {
+        fs::remove_dir_all(nights.data().join(block)).unwrap();
+    }
+    let child = "01M7ZSW0E54S2QBYR3D192CSMG";
+    copy(
+        &fixture(&format!("blocks/child-of-three/{child}")),
+        &nights.data().join(child),
+    );
+    for options in [&["--dry-run"][..], &[], &[]] {
+        let ran = nights.backup_with(options);
+        assert_eq!(ran.code, 0, "compaction: {}", ran.err);
+    }
+}

@@ -12,6 +12,7 @@ mod deployment;
 mod dump;
 mod exact;
 mod future;
+mod gone;
 mod hostile_machine;
 mod http;
 mod killed_backup;

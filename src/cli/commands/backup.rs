@@ -32,7 +32,9 @@ Prometheus may run. Blocks that are in the repository already are not read, exce
 and less than 1 KiB of the index. The repository is made, and that is said, when its directory does not exist or is \
 empty; not with --no-create, and not where a repository was before: its disk may not be mounted. Of nothing, no block and no sample, no \
 archive is made, and the exit code is 3. Damaged blocks are archived \
-as they are; they and whatever had to be left out are named on standard error, with exit code 3.")]
+as they are; they and whatever had to be left out are named on standard error, with exit code 3. So are blocks, or a write-ahead log, that the newest archive of \
+the server holds and that are gone from DIR, where neither retention nor a compaction or rewriting explains it: once, for the next backup compares with an archive \
+that lacks them. A block of which every series had deletions, or beside which others lost all samples by deletion, is taken for emptied: it is listed as left out, and no problem.")]
 pub(crate) struct Args {
     /// A data directory, a Prometheus snapshot, or one block
     dir: PathBuf,
@@ -72,7 +74,7 @@ pub(crate) struct Args {
     /// Make no repository: where there is none, its disk may not be mounted
     #[arg(long)]
     no_create: bool,
-    /// Back up even if DIR looks like another server than the one archived under this name before
+    /// Back up even if DIR looks like another server than the one archived under this name before, and miss nothing that is gone from it
     #[arg(long)]
     force: bool,
     /// Say what would be done, and do nothing. Blocks are not read for it: what reading them would tell, damage and parents that their child does not hold, is not

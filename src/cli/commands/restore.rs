@@ -361,10 +361,12 @@ fn remark_missed(
             continue;
         }
         missed = true;
-        context.progress.remark(&format_args!(
-            "{name} is not in this archive, for it could not be read: {}",
-            left_out.reason
-        ));
+        let reason = &left_out.reason;
+        context.progress.remark(&if left_out.is_gone() {
+            format!("{name} was missed when this archive was made: it is {reason}")
+        } else {
+            format!("{name} is not in this archive, for it could not be read: {reason}")
+        });
     }
     missed
 }

@@ -109,10 +109,7 @@ fn deletions_cleaning_and_snapshots_cost_no_archive(release: Release) {
         server.delete_series(&format!("{{__name__=\"{selector}\"}}"));
         promised.push(back_up(&server, &data, &repository));
         thread::scope(|scope| {
-            let cleaning = scope.spawn(|| {
-                let clean = "/api/v1/admin/tsdb/clean_tombstones";
-                super::http::post(server.port(), clean).unwrap();
-            });
+            let cleaning = scope.spawn(|| server.clean());
             // Before, while and after blocks are rewritten.
             for _ in 0..3 {
                 promised.push(back_up(&server, &data, &repository));

@@ -64,10 +64,19 @@ impl Server {
         })
     }
 
+    /// Starts a server that scrapes itself four times a second into `data`, in short blocks.
+    pub(crate) fn scraping_in_order(tools: &Tools, data: &Path) -> Self {
+        Self::scraping_with(tools, data, &SHORT_BLOCKS, "")
+    }
+
     /// Starts a server that scrapes itself four times a second into `data`, with `scrape` in its scrape configuration.
     pub(crate) fn scraping_itself(tools: &Tools, data: &Path, scrape: &str) -> Self {
+        Self::scraping_with(tools, data, &[], scrape)
+    }
+
+    fn scraping_with(tools: &Tools, data: &Path, flags: &[&str], scrape: &str) -> Self {
         let scrape = scrape.replace('\n', "\n  ");
-        Self::start(tools, data, &[], |port| {
+        Self::start(tools, data, flags, |port| {
             format!(
                 "scrape_configs:\n\
                  - job_name: self\n  \
@@ -106,7 +115,7 @@ impl Server {
         let server = Self::start(tools, data, &["--web.enable-admin-api"], |_| {
             OUT_OF_ORDER.to_owned()
         });
-        http::post(server.port, "/api/v1/admin/tsdb/clean_tombstones").unwrap();
+        server.clean();
     }
 
     /// Starts a server that only answers from `data`, which may keep it from starting.
@@ -229,6 +238,24 @@ impl Server {
         let selector = http::percent_encoded(selector);
         let path = format!("/api/v1/admin/tsdb/delete_series?match[]={selector}");
         http::post(self.port, &path).unwrap();
+    }
+
+    /// Deletes the samples of all series from `start` to `end`, both included, in milliseconds.
+    pub(crate) fn delete_between(&self, start: i64, end: i64) {
+        let all = http::percent_encoded("{__name__=~\".+\"}");
+        let seconds = |millis: i64| format!("{}.{:03}", millis / 1000, millis % 1000);
+        let (start, end) = (seconds(start), seconds(end));
+        let path = "/api/v1/admin/tsdb/delete_series";
+        http::post(
+            self.port,
+            &format!("{path}?match[]={all}&start={start}&end={end}"),
+        )
+        .unwrap();
+    }
+
+    /// Rewrites every block with deletions.
+    pub(crate) fn clean(&self) {
+        http::post(self.port, "/api/v1/admin/tsdb/clean_tombstones").unwrap();
     }
 
     /// Every sample of every series that the server can answer.
