@@ -108,6 +108,22 @@ impl Catalog {
         broken
     }
 
+    /// Whether `block`, as it is stored or as another archive has it, lies in objects of which none is in `broken`, or in what stands in for those.
+    pub(super) fn is_stored(&self, block: &StoredBlock, broken: &BTreeSet<ObjectName>) -> bool {
+        let is_bad = |pack: &ObjectName| broken.contains(pack) || self.is_bad(pack);
+        let mut words = std::iter::once(block).chain(self.words(block.ulid));
+        words.any(|word| {
+            let spoiled = word
+                .objects()
+                .filter(|object| broken.contains(&object.name));
+            word.fingerprint == block.fingerprint
+                && self
+                    .stock
+                    .left_of(word, spoiled.collect(), &is_bad)
+                    .is_empty()
+        })
+    }
+
     /// Every log that rests on something spoiled which nothing stands in for.
     pub fn broken_logs(&self) -> Vec<&StoredWal> {
         let logs = self

@@ -12,8 +12,8 @@ use crate::repository::{Archive, ArchiveId, FilePath, Repository, StoredBlock, S
 use crate::restore::{missing_of_block, missing_of_logs};
 use crate::store::ObjectName;
 
-/// Proves what is needed of the objects that `report` finds damaged or gone. Where all of it comes back from elsewhere, the finding
-/// becomes a note; where not, it says what mends it. Between the two `mark` may leave marks.
+/// Proves what is needed of the objects that `report` finds damaged or gone. Where all of it comes back, and what holds it is stored elsewhere, the
+/// finding becomes a note; else it says what mends it. Between the two `mark` may leave marks.
 ///
 /// # Errors
 ///
@@ -34,11 +34,14 @@ pub fn settle(
         return Ok(());
     }
     let mut catalog = Catalog::read(repository)?;
-    let failed = prove(
+    let (whole, failed) = prove(
         &catalog,
         repository,
         report.findings.iter_mut().filter(is_about),
     )?;
+    let about = report.findings.iter_mut().filter(is_about);
+    let broken = about.filter_map(|finding| ObjectName::new(&*finding.object).ok());
+    let broken = broken.chain(failed.keys().cloned()).collect();
     for (name, found) in failed {
         // What it stands in for is named as lost already, if it is.
         let detail = format!("a replacement that does not give what it should: {found}");
@@ -49,28 +52,43 @@ pub fn settle(
     mark(report);
     catalog.look_again(repository)?;
     for finding in report.findings.iter_mut().filter(is_about) {
+        if whole.contains(&finding.object) {
+            let mut needing = catalog.needing(&finding.object);
+            // Logs come back from other logs only.
+            if needing.all(|(_, block)| block.is_none_or(|b| catalog.is_stored(b, &broken))) {
+                finding.kind = Kind::ObjectReplaced;
+            } else {
+                (finding.archives, finding.blocks) = (Vec::new(), Vec::new());
+            }
+        }
+    }
+    for finding in report.findings.iter_mut().filter(is_about) {
         finding.detail.push_str(&advice(&catalog, finding));
     }
     report.sort();
     Ok(())
 }
 
-/// Proves what archives need of the objects that are found damaged. Gives the replacements that do not give what they should.
+/// Proves what archives need of the objects that are found damaged. Gives the objects of which all of it comes back, and the replacements that do not give
+/// what they should.
 fn prove<'f>(
     catalog: &Catalog,
     repository: &Repository,
     findings: impl Iterator<Item = &'f mut Finding>,
-) -> Result<BTreeMap<ObjectName, String>> {
+) -> Result<(BTreeSet<String>, BTreeMap<ObjectName, String>)> {
     let mut losses = Losses {
         copies: Copies::new(repository)?,
         words: BTreeMap::new(),
         known: BTreeMap::new(),
         failed: BTreeMap::new(),
     };
+    let mut whole = BTreeSet::new();
     for finding in findings {
-        settle_one(catalog, &mut losses, finding)?;
+        if settle_one(catalog, &mut losses, finding)? {
+            whole.insert(finding.object.clone());
+        }
     }
-    Ok(losses.failed)
+    Ok((whole, losses.failed))
 }
 
 /// What mends an object of which something is lost. Backups only know of what is marked, or can be seen without reading it.
@@ -95,6 +113,9 @@ fn advice(catalog: &Catalog, finding: &Finding) -> String {
              not, no backup brings the log back, and narthex forget {} ends this, which gives up the blocks of that archive, too",
             ids.join(" ")
         )
+    } else if finding.archives.is_empty() {
+        // Everything comes back, and from what is there.
+        "; narthex repair stores it anew, or the next narthex backup where the samples still are in the server's data directory".to_owned()
     } else {
         "; where the samples still are in the server's data directory, the next narthex backup stores them anew and mends \
          this"
@@ -143,11 +164,12 @@ impl<'c> Losses<'c> {
     }
 }
 
+/// Says in `finding` what is lost, and returns whether archives need the object and all that they need of it comes back.
 fn settle_one<'c>(
     catalog: &'c Catalog,
     losses: &mut Losses<'c>,
     finding: &mut Finding,
-) -> Result<()> {
+) -> Result<bool> {
     let mut needs = 0;
     let mut lost_blocks = BTreeSet::new();
     let mut lost_archives = BTreeSet::new();
@@ -175,14 +197,14 @@ fn settle_one<'c>(
         }
     }
     if needs == 0 {
-        return Ok(());
+        return Ok(false);
     }
     if lost_archives.is_empty() {
-        let detail = std::mem::take(&mut finding.detail);
-        finding.kind = Kind::ObjectReplaced;
-        finding.detail = format!("{detail}; all that archives need of it comes back all the same");
+        let all = "; all that archives need of it comes back all the same";
+        finding.detail.push_str(all);
         finding.files.clear();
-        return Ok(());
+        finding.lost = None;
+        return Ok(true);
     }
     let (archives, blocks) = (finding.archives.clone(), finding.blocks.clone());
     finding.archives = archives
@@ -201,7 +223,7 @@ fn settle_one<'c>(
         .map(|span| span.0)
         .min()
         .zip(spans.iter().map(|span| span.1).max());
-    Ok(())
+    Ok(false)
 }
 
 /// Marks what `report` found damaged, so that backups do not build on it and store it anew, and takes the marks off what is sound or

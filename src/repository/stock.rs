@@ -44,8 +44,8 @@ impl Stock {
         self.damage.contains(&object.name) || self.listed.get(&object.name) != Some(&object.bytes)
     }
 
-    /// Whether something stands in for `object` that can be relied on. `is_bad` says of packs whether archives expect something else than what
-    /// lies there.
+    /// Whether something stands in for `object` that can be relied on. `is_bad` says of packs and of replacements whether
+    /// something else than what should be lies there.
     pub fn is_mended(&self, object: &ObjectName, is_bad: &dyn Fn(&ObjectName) -> bool) -> bool {
         let mut mended = self.mended.of_object(object).iter();
         mended.any(|(name, _)| {
@@ -53,7 +53,8 @@ impl Stock {
             let is_there = |pack: &ObjectName| {
                 self.listed.contains_key(pack) && !self.damage.contains(pack) && !is_bad(pack)
             };
-            !self.damage.contains(name) && packs.is_some_and(|packs| packs.iter().all(is_there))
+            let is_sound = !self.damage.contains(name) && !is_bad(name);
+            is_sound && packs.is_some_and(|packs| packs.iter().all(is_there))
         })
     }
 
@@ -65,7 +66,16 @@ impl Stock {
         is_bad: &dyn Fn(&ObjectName) -> bool,
     ) -> Vec<&'b StoredObject> {
         let spoiled = block.objects().filter(|object| self.is_spoiled(object));
-        let mut spoiled: Vec<_> = spoiled.collect();
+        self.left_of(block, spoiled.collect(), is_bad)
+    }
+
+    /// What of `spoiled`, objects of `block` that cannot be relied on, lacks a replacement.
+    pub fn left_of<'b>(
+        &self,
+        block: &'b StoredBlock,
+        mut spoiled: Vec<&'b StoredObject>,
+        is_bad: &dyn Fn(&ObjectName) -> bool,
+    ) -> Vec<&'b StoredObject> {
         if spoiled.is_empty() {
             return spoiled;
         }

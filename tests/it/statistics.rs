@@ -225,10 +225,9 @@ fn damage_to_them_is_found_by_check_and_is_no_panic() {
     let mut bytes = sound.clone();
     bytes[sound.len() / 2] ^= 0x10;
     damage(&bytes);
-    // The files of the block come back from its packs without this object: that is a note.
     let ran = narthex(&["check", "--read-data", "--repo", text(&repo), "--json"]);
-    assert_eq!(ran.code, 0);
-    assert!(ran.out.contains("object-replaced"), "{}", ran.out);
+    assert_eq!(ran.code, 3);
+    assert!(ran.out.contains("object-damaged"), "{}", ran.out);
     let ran = narthex(&["stats", "--by", "metric", "--repo", text(&repo)]);
     assert_eq!(ran.code, 3);
     assert!(ran.err.contains(&block.ulid.to_string()), "{}", ran.err);
