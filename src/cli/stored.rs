@@ -18,7 +18,7 @@ use crate::report;
 use crate::repository::copies::Copies;
 use crate::repository::portable::{Object, Root};
 use crate::repository::{
-    Archive, Digest, Repository, SourceFilter, StoredBlock, StoredFile, StoredObject,
+    Archive, Digest, LeftOut, Repository, SourceFilter, StoredBlock, StoredFile, StoredObject,
 };
 use crate::restore::{self, Detour, Present, Salvage, Target, Wanted, fetch_file};
 use crate::store::{Location, Store};
@@ -63,27 +63,27 @@ pub(crate) fn find(
 
 /// Names what the backup of `archive` missed, and that is not in it therefore. Returns whether there is anything.
 pub(crate) fn remark_missed(archive: &Archive, context: &Context<'_>) -> bool {
-    for (name, reason) in missed(archive) {
-        context.progress.remark(&format_args!("{name}: {reason}"));
+    let missed: Vec<_> = missed(archive).collect();
+    for left_out in &missed {
+        context.progress.remark(&missed_text(left_out));
     }
-    missed(archive).next().is_some()
+    !missed.is_empty()
 }
 
-/// What is not in `archive` because its backup could not read it, or did not find it any more, and why.
-fn missed(archive: &Archive) -> impl Iterator<Item = (String, String)> {
-    let id = archive.id.short();
-    let missed = archive.left_out.iter().filter(|left| left.is_missed());
-    missed.map(move |left| {
-        let (name, reason) = (&left.name, &left.reason);
-        let reason = if left.is_reconstructed() {
-            format!("archive {id} was {reason}")
-        } else if left.is_gone() {
-            format!("missed when archive {id} was made: it is {reason}")
-        } else {
-            format!("not in archive {id}, for it could not be read: {reason}")
-        };
-        (name.clone(), reason)
-    })
+fn missed(archive: &Archive) -> impl Iterator<Item = &LeftOut> {
+    archive.left_out.iter().filter(|left| left.is_missed())
+}
+
+/// Why something that an archive should hold, or may have held, is not in it, as a sentence.
+pub(crate) fn missed_text(left_out: &LeftOut) -> String {
+    let (name, reason) = (&left_out.name, &left_out.reason);
+    if left_out.is_reconstructed() {
+        format!("this archive was {reason}")
+    } else if left_out.is_gone() {
+        format!("{name} was missed when this archive was made: it is {reason}")
+    } else {
+        format!("{name} is not in this archive, for it could not be read: {reason}")
+    }
 }
 
 /// What of each block is needed.
@@ -146,7 +146,8 @@ impl Opened {
                 salvaged = unpacked.salvaged;
                 unread = unpacked.unread;
                 if matches!(need, Need::BlocksAndLogs) && ulids.is_empty() {
-                    unread.extend(missed(archive));
+                    unread
+                        .extend(missed(archive).map(|left| (left.name.clone(), missed_text(left))));
                 }
             }
         }

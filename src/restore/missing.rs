@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use super::fetch::{Fetched, Sink, fetch_block, fetch_wal};
 use crate::error::Result;
 use crate::repository::copies::Copies;
-use crate::repository::portable::Visitor;
-use crate::repository::{Digest, FilePath, StoredBlock, StoredWal};
+use crate::repository::portable::Silent;
+use crate::repository::{FilePath, StoredBlock, StoredWal};
 use crate::store::ObjectName;
 
 /// What does not come back.
@@ -29,32 +29,15 @@ impl From<Fetched> for Missing {
 
 /// What a restore would lack of `block`, whichever way it takes.
 pub fn missing_of_block(copies: &Copies, block: &StoredBlock) -> Result<Missing> {
-    fetch_block(copies, block, &mut Nowhere, &mut Nowhere).map(Missing::from)
+    fetch_block(copies, block, &mut Silent, &mut Silent).map(Missing::from)
 }
 
 /// What a restore would lack of `wal`, the logs of an archive of `source`.
 pub fn missing_of_logs(copies: &Copies, wal: &StoredWal, source: &str) -> Result<Missing> {
-    fetch_wal(copies, wal, Some(source), &mut Nowhere).map(Missing::from)
+    fetch_wal(copies, wal, Some(source), &mut Silent).map(Missing::from)
 }
 
-/// Takes everything and keeps nothing.
-struct Nowhere;
-
-impl Visitor for Nowhere {
-    fn begin(&mut self, _name: &FilePath, _bytes: u64) -> Result<()> {
-        Ok(())
-    }
-
-    fn data(&mut self, _bytes: &[u8]) -> Result<()> {
-        Ok(())
-    }
-
-    fn end(&mut self, _name: &FilePath, _sha256: Digest) -> Result<()> {
-        Ok(())
-    }
-}
-
-impl Sink for Nowhere {
+impl Sink for Silent {
     fn takes(&self, _name: &FilePath) -> bool {
         true
     }

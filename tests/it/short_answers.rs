@@ -5,6 +5,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use narthex::repository::Archive;
+use serde_json::{Value as Json, json};
 
 use crate::backup_command::{Ran, narthex};
 use crate::fixtures::fixture;
@@ -193,6 +194,45 @@ fn what_an_archive_lacks_is_said_by_every_command_that_reads_it() {
     // Who asks for other blocks is not told.
     let ran = place.read(&["inspect", BLOCKS[0]]);
     assert_eq!(ran.code, 0, "{}", ran.err);
+}
+
+/// Aggregates are made of a block and do not hold its samples.
+#[test]
+fn aggregates_are_not_what_a_missed_block_held() {
+    for (resolution, code) in [(300_000, 3), (0, 0)] {
+        let place = Place::with(&BLOCKS[..2], None);
+        let made = place.path().join("data/01M7ZSW0E54S2QBYR3D192CSMG");
+        copy(
+            &fixture("blocks/child-of-three/01M7ZSW0E54S2QBYR3D192CSMG"),
+            &made,
+        );
+        let meta = made.join("meta.json");
+        let mut json: Json = serde_json::from_slice(&fs::read(&meta).unwrap()).unwrap();
+        json["thanos"] = json!({ "labels": {}, "downsample": { "resolution": resolution } });
+        fs::write(&meta, json.to_string()).unwrap();
+        place.backup();
+        fs::remove_dir_all(&made).unwrap();
+        symlink(
+            "/nowhere/mounted",
+            place.path().join("data").join(BLOCKS[2]),
+        )
+        .unwrap();
+        place.backup();
+        let range = [
+            "--since",
+            "2023-11-14T22:30:00Z",
+            "--until",
+            "2023-11-15T01:00:00Z",
+        ];
+        let ran = place.restore("back", &range);
+        assert_eq!(ran.code, code, "{resolution}: {}", ran.err);
+        assert_eq!(
+            ran.err.contains("is not in this archive"),
+            code == 3,
+            "{}",
+            ran.err
+        );
+    }
 }
 
 #[test]

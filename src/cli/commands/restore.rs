@@ -1,6 +1,8 @@
 //! `narthex restore`: brings an archive, or a range of time, back into a directory.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::path::PathBuf;
 
 use serde_json::json;
@@ -9,18 +11,19 @@ use crate::cli::args::{RepoArgs, local_path};
 use crate::cli::logs::in_logs_only;
 use crate::cli::outlook::Outlook;
 use crate::cli::ownership::OwnershipArgs;
-use crate::cli::stored::find;
+use crate::cli::stored::{find, missed_text};
 use crate::cli::{Context, Outcome, time};
 use crate::cut::Part;
 use crate::dump::Selector;
 use crate::error::{Error, Result};
 use crate::model::{Millis, Ulid};
+use crate::progress::Progress;
 use crate::raw::ReadMode;
 use crate::report;
 use crate::report::backup::{RESTORE, detour_json, gap_text};
 use crate::report::{Value, bytes_text};
 use crate::repository::copies::Copies;
-use crate::repository::lineage::{TimeRange, has_problems};
+use crate::repository::lineage::{TimeRange, has_problems, stream};
 use crate::repository::{
     Archive, Gap, Repository, SourceFilter, StoredBlock, StoredWal, learn_streams, read_meta,
 };
@@ -162,36 +165,38 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
         source_name: args.source.clone(),
     };
     let (mut archive, doubtful) = find(&repository, &args.archive, &filter, context)?;
-    let (mut chain, incomplete) = match wanted {
-        Wanted::Range(_) => chain(&repository, &archive, &filter, context)?,
+    let told = Told {
+        progress: context.progress,
+        problems: Cell::new(doubtful),
+    };
+    let mut chain = match wanted {
+        Wanted::Range(_) => chain(&repository, &archive, &filter, &told)?,
         Wanted::Archive | Wanted::Blocks(_)
             if !args.as_archived && archive.blocks.iter().any(has_problems) =>
         {
-            chain(&repository, &archive, &filter, context)?
+            chain(&repository, &archive, &filter, &told)?
         }
-        Wanted::Archive | Wanted::Blocks(_) => (Vec::new(), false),
+        Wanted::Archive | Wanted::Blocks(_) => Vec::new(),
     };
-    let incomplete = incomplete || doubtful;
     let target = Target::new(&args.target, args.add_missing)?;
     for stale in target.stale_stages() {
         let dir = stale.display();
-        context.progress.remark(&format_args!(
+        told.note(&format_args!(
             "{dir} was left by an interrupted restore; remove it"
         ));
     }
     let with_wal = !args.no_wal && !args.exact && (args.wal || wanted == Wanted::Archive);
     let present = target.present()?;
     let copies = Copies::new(&repository)?;
-    let unknown = learn(
+    learn(
         &copies,
         &wanted,
         &mut archive,
         &mut chain,
         with_wal,
         &present,
-        context,
+        &told,
     )?;
-    let incomplete = incomplete | unknown;
     let mut plan = restore::plan(&wanted, &archive, &chain, with_wal, &present)?;
     plan.exact = args.exact(&wanted, context.read_mode);
     plan.salvage = Some(Salvage {
@@ -200,79 +205,101 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
         read_mode: context.read_mode,
     });
     plan.permissions = args.ownership.permissions();
-    let logs_short = remark_wal(args, &wanted, &archive, (&chain, &plan), context);
-    let incomplete = incomplete | logs_short;
-    let incomplete = incomplete | remark_choice(&plan, &wanted, context);
-    let incomplete = incomplete | remark_missed(&wanted, &archive, &chain, &plan, context);
-    let incomplete = incomplete | remark_damaged(&plan, &wanted, context);
+    remark_wal(args, &wanted, &archive, (&chain, &plan), &told);
+    remark_choice(&plan, &wanted, &told);
+    remark_missed(&wanted, &archive, &chain, &plan, &told);
+    remark_damaged(&plan, &wanted, &told);
     let stored = archive.blocks.iter();
     let stored = stored.chain(chain.iter().flat_map(|archive| &archive.blocks));
-    let incomplete = incomplete | remark_different(&target, &plan, stored, context);
+    remark_different(&target, &plan, stored, &told);
     if args.dry_run {
         let outlook = Outlook::of_plan(&plan);
         print_plan(&plan, &outlook, context)?;
-        return Ok(Outcome::problems_if(incomplete || !outlook.takes_samples()));
+        return Ok(told.outcome(&outlook));
     }
     target.refuse_without_room(&plan)?;
     let report = restore::apply(&plan, &copies, &target, context.progress)?;
+    remark_report(&report, &wanted, &told);
+    let outlook = Outlook::of_dir(&plan, &report, target.dir(), context);
+    print_report(&archive, &plan, &report, &outlook, context)?;
+    Ok(told.outcome(&outlook))
+}
+
+/// What is said on standard error. Whatever of it is a problem ends the command with exit code 3.
+struct Told<'p> {
+    progress: &'p dyn Progress,
+    problems: Cell<bool>,
+}
+
+impl Told<'_> {
+    /// Says something that costs nothing of what was asked for.
+    fn note(&self, what: &dyn fmt::Display) {
+        self.progress.remark(what);
+    }
+
+    /// Says that something of what was asked for does not come back, or not as it was.
+    fn problem(&self, what: &dyn fmt::Display) {
+        self.problems.set(true);
+        self.progress.remark(what);
+    }
+
+    /// Says something that is a problem or is none.
+    fn say(&self, is_problem: bool, what: &dyn fmt::Display) {
+        if is_problem {
+            self.problem(what);
+        } else {
+            self.note(what);
+        }
+    }
+
+    fn outcome(&self, outlook: &Outlook) -> Outcome {
+        Outcome::problems_if(self.problems.get() || !outlook.takes_samples())
+    }
+}
+
+/// Says what came otherwise than it should, or not at all.
+fn remark_report(report: &restore::Report, wanted: &Wanted, told: &Told<'_>) {
     for detour in &report.detours {
-        context.progress.remark(&report::backup::detour(detour));
+        told.note(&report::backup::detour(detour));
     }
     for failed in &report.failed {
         let (name, error) = (&failed.name, failed.error.chain());
         let hint = failed.hint();
-        context
-            .progress
-            .remark(&format_args!("{name} could not be restored{hint}: {error}"));
+        told.problem(&format_args!("{name} could not be restored{hint}: {error}"));
     }
     for mixed in &report.mixed {
-        context.progress.remark(&report::backup::mixed(mixed));
+        told.problem(&report::backup::mixed(mixed));
     }
     if let Some(error) = &report.left_behind {
         let error = error.chain();
-        context.progress.remark(&format_args!(
+        told.note(&format_args!(
             "everything is restored, and a hidden directory is left, which may be removed: {error}"
         ));
     }
     for salvaged in &report.salvaged {
         for line in report::backup::salvaged(salvaged) {
-            context.progress.remark(&line);
+            told.problem(&line);
         }
     }
-    for (stand_in, reason) in report.stand_ins.iter().zip(&report.reasons) {
-        context
-            .progress
-            .remark(&report::backup::stand_in(stand_in, reason));
-    }
-    let outlook = Outlook::of_dir(&plan, &report, target.dir(), context);
-    print_report(&archive, &plan, &report, &outlook, context)?;
     // Of an archive its own blocks are asked for, of a range of time its samples.
     let is_range = matches!(wanted, Wanted::Range(_));
-    Ok(Outcome::problems_if(
-        incomplete
-            || !report.failed.is_empty()
-            || !report.salvaged.is_empty()
-            || !report.mixed.is_empty()
-            || report
-                .stand_ins
-                .iter()
-                .any(|one| !is_range || one.undeleted)
-            || !outlook.takes_samples(),
-    ))
+    for (stand_in, reason) in report.stand_ins.iter().zip(&report.reasons) {
+        let text = report::backup::stand_in(stand_in, reason);
+        told.say(!is_range || stand_in.undeleted, &text);
+    }
 }
 
-/// Names blocks that are in the target already, and are not what any of `stored` is. Returns whether there are any.
+/// Names blocks that are in the target already, and are not what any of `stored` is.
 fn remark_different<'a>(
     target: &Target,
     plan: &Plan<'_>,
     stored: impl Iterator<Item = &'a StoredBlock>,
-    context: &Context<'_>,
-) -> bool {
+    told: &Told<'_>,
+) {
     let mut variants: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for block in stored {
         variants.entry(block.ulid).or_default().push(block);
     }
-    let mut any = false;
     // The samples of others are there in other blocks.
     let there: BTreeSet<Ulid> = plan.present.iter().map(|kin| kin.ulid).collect();
     let already = plan.already_there.iter();
@@ -285,24 +312,22 @@ fn remark_different<'a>(
         let Some(difference) = differences.and_then(|them| them.into_iter().next()) else {
             continue;
         };
-        any = true;
-        context.progress.remark(&format_args!(
+        told.problem(&format_args!(
             "block {ulid} is in {} already, but not as it was archived, and is not restored: {difference}; move it away and restore again",
             target.dir().display()
         ));
     }
-    any
 }
 
-/// Names blocks that were damaged when they were archived, and what becomes of them. Returns whether there are any.
-fn remark_damaged(plan: &Plan<'_>, wanted: &Wanted, context: &Context<'_>) -> bool {
+/// Names blocks that were damaged when they were archived, and what becomes of them.
+fn remark_damaged(plan: &Plan<'_>, wanted: &Wanted, told: &Told<'_>) {
     let hint = match wanted {
         Wanted::Range(_) => "",
         Wanted::Archive | Wanted::Blocks(_) => " (--as-archived brings it as it was)",
     };
     for replaced in &plan.replaced {
         let text = report::backup::replaced(replaced);
-        context.progress.remark(&format_args!("{text}{hint}"));
+        told.problem(&format_args!("{text}{hint}"));
     }
     for block in plan.damaged() {
         let kinds: Vec<_> = block.findings.by_kind.keys().map(String::as_str).collect();
@@ -311,68 +336,53 @@ fn remark_damaged(plan: &Plan<'_>, wanted: &Wanted, context: &Context<'_>) -> bo
         } else {
             "comes back as it was"
         };
-        context.progress.remark(&format_args!(
+        told.problem(&format_args!(
             "block {} was damaged when it was archived and {then}: {}",
             block.ulid,
             kinds.join(", ")
         ));
     }
-    !plan.replaced.is_empty() || plan.damaged().next().is_some()
 }
 
-/// Names what the backup could not archive, unless another archive holds it. Returns whether there is anything.
+/// Names what the backup could not archive, unless another archive holds it.
 fn remark_missed(
     wanted: &Wanted,
     archive: &Archive,
     chain: &[Archive],
     plan: &Plan<'_>,
-    context: &Context<'_>,
-) -> bool {
+    told: &Told<'_>,
+) {
     let is_range = match wanted {
         Wanted::Archive => false,
         Wanted::Range(_) => true,
-        Wanted::Blocks(_) => return false,
+        Wanted::Blocks(_) => return,
     };
-    // By itself, or by a block that was made of it. That no time is without a block says nothing: blocks may overlap.
-    let held = |ulid: Ulid| {
-        let mut all = chain.iter().flat_map(|archive| &archive.blocks);
-        all.any(|block| {
-            let mut made_of = block.sources.iter().chain(&block.parents);
-            block.ulid == ulid || made_of.any(|of| *of == ulid)
-        })
-    };
+    // By itself, or by a block that was made of it. That no time is without a block says nothing: blocks may overlap. Of what holds a part of its
+    // sources, nobody knows whether it held more.
+    let mut held = BTreeSet::new();
+    for block in chain.iter().flat_map(|archive| &archive.blocks) {
+        held.insert(block.ulid);
+        let stream = stream(block);
+        if !stream.is_aggregate() && !stream.selected && stream.shard().is_none() {
+            held.extend(block.sources.iter().chain(&block.parents).copied());
+        }
+    }
     let uncovered = uncovered(plan, range(wanted));
-    let mut missed = false;
     for left_out in archive.left_out.iter().filter(|left| left.is_missed()) {
         let name = &left_out.name;
-        if left_out.is_reconstructed() {
-            missed = true;
-            context
-                .progress
-                .remark(&format_args!("this archive was {}", left_out.reason));
-            continue;
-        }
         let of = name.split('/').next().unwrap_or(name);
         let may_lack = match of.parse() {
-            Ok(ulid) => !is_range || !held(ulid),
+            Ok(ulid) => !is_range || !held.contains(&ulid),
             Err(_) => !is_range || plan.wal.is_some() || !uncovered.is_empty(),
         };
-        if !may_lack {
-            continue;
+        if left_out.is_reconstructed() || may_lack {
+            told.problem(&missed_text(left_out));
         }
-        missed = true;
-        let reason = &left_out.reason;
-        context.progress.remark(&if left_out.is_gone() {
-            format!("{name} was missed when this archive was made: it is {reason}")
-        } else {
-            format!("{name} is not in this archive, for it could not be read: {reason}")
-        });
     }
-    missed
 }
 
 /// Fills in what blocks hold of their sources where manifests of earlier versions do not say and it matters: of blocks that may hold the same,
-/// and of those that come back. Returns whether that could not be read of some; it has been said then.
+/// and of those that come back.
 fn learn(
     copies: &Copies,
     wanted: &Wanted,
@@ -380,8 +390,8 @@ fn learn(
     chain: &mut [Archive],
     with_wal: bool,
     present: &Present,
-    context: &Context<'_>,
-) -> Result<bool> {
+    told: &Told<'_>,
+) -> Result<()> {
     let read = |block: &StoredBlock| {
         read_meta(copies.store(), block).or_else(|error| {
             let mut files = block.files.iter();
@@ -402,7 +412,7 @@ fn learn(
             for (ulid, error) in learn_streams(&read, archives, &asked) {
                 if failed.insert(ulid) {
                     let error = error.chain();
-                    context.progress.remark(&format_args!(
+                    told.problem(&format_args!(
                         "block {ulid}: cannot read what it holds of its sources: {error}"
                     ));
                 }
@@ -413,7 +423,7 @@ fn learn(
         let before = asked.len();
         asked.extend(unknown.map(|block| block.ulid));
         if asked.len() == before {
-            return Ok(!failed.is_empty());
+            return Ok(());
         }
     }
 }
@@ -421,45 +431,40 @@ fn learn(
 /// Largest `meta.json` that is fetched, in bytes.
 const MAX_META: u64 = 16 << 20;
 
-/// Says what was chosen of blocks that hold the same, or do not go together. Returns whether something that was asked for does not come back, or a
-/// Prometheus cannot answer from it.
-fn remark_choice(plan: &Plan<'_>, wanted: &Wanted, context: &Context<'_>) -> bool {
-    let say = |what: std::fmt::Arguments<'_>| context.progress.remark(&what);
+/// Says what was chosen of blocks that hold the same, or do not go together.
+fn remark_choice(plan: &Plan<'_>, wanted: &Wanted, told: &Told<'_>) {
     for block in &plan.aggregates_left_out {
         let (ulid, every) = (block.ulid, resolution_text(block));
-        say(format_args!(
+        told.note(&format_args!(
             "block {ulid} holds aggregates of {every} and is left out: finer blocks hold its time"
         ));
     }
     for ulids in &plan.doubtful {
         let ulids: Vec<_> = ulids.iter().map(ToString::to_string).collect();
         let ulids = ulids.join(", ");
-        say(format_args!(
+        told.note(&format_args!(
             "blocks of the same sources may be parts or copies, and all are taken: {ulids}"
         ));
     }
     for block in &plan.excluded {
         let ulid = block.ulid;
-        say(format_args!(
+        told.problem(&format_args!(
             "block {ulid} holds samples that nothing else does and is left out: Prometheus would delete it, or its parent, \
              beside the others; restore it alone with --block {ulid}"
         ));
     }
-    let mut aggregates = 0u64;
+    // The archive as it is is what was asked for.
+    let is_archive = !matches!(wanted, Wanted::Range(_)) && plan.exact.is_none();
     for block in plan.aggregates() {
-        aggregates += 1;
         let (ulid, every) = (block.ulid, resolution_text(block));
         let whole = match plan.exact {
             Some(_) => "; it is not cut and comes back whole",
             None => "",
         };
-        say(format_args!(
+        told.say(!is_archive, &format_args!(
             "block {ulid} holds aggregates of {every}: a Prometheus starts with it, and cannot answer queries of its time{whole}"
         ));
     }
-    // The archive as it is is what was asked for.
-    let is_archive = !matches!(wanted, Wanted::Range(_)) && plan.exact.is_none();
-    !plan.excluded.is_empty() || aggregates > 0 && !is_archive
 }
 
 /// How far apart the samples of a block of aggregates are.
@@ -475,15 +480,14 @@ fn range(wanted: &Wanted) -> TimeRange {
     }
 }
 
-/// Says so if samples that are wanted are in the logs of `archive` only, which are not restored, or of another archive of the `chain`; and
-/// returns whether there are any.
+/// Says so if samples that are wanted are in the logs of `archive` only, which are not restored, or of another archive of the `chain`.
 fn remark_wal(
     args: &Args,
     wanted: &Wanted,
     archive: &Archive,
     (chain, plan): (&[Archive], &Plan<'_>),
-    context: &Context<'_>,
-) -> bool {
+    told: &Told<'_>,
+) {
     let range = range(wanted);
     // Single blocks are what was asked for; of a whole archive the log comes along where nothing is cut.
     let is_asked = match wanted {
@@ -492,7 +496,7 @@ fn remark_wal(
         Wanted::Blocks(_) => false,
     };
     if !is_asked || args.no_wal {
-        return false;
+        return;
     }
     let wanted_of = |spans: Vec<(Millis, Millis)>| {
         let inside = spans.into_iter().map(move |(first, last)| {
@@ -513,15 +517,14 @@ fn remark_wal(
         "it is not restored; add it with --wal"
     };
     for (first, last) in &own {
-        context.progress.remark(&format_args!(
+        told.problem(&format_args!(
             "samples that are asked for, from {} to {}, are in the WAL of the archive only: {what}, or leave it out on purpose with --no-wal",
             report::time_text(*first),
             report::time_text(*last)
         ));
     }
-    let mut any = !own.is_empty();
     if !matches!(wanted, Wanted::Range(_)) {
-        return any;
+        return;
     }
     // What the logs of other archives hold is in blocks of later ones, but for times that no block covers.
     let uncovered = uncovered(plan, range);
@@ -557,9 +560,8 @@ fn remark_wal(
             .filter(|span| !is_told(span))
             .collect();
         for (first, last) in &news {
-            any = true;
             let id = other.id.short();
-            context.progress.remark(&format_args!(
+            told.problem(&format_args!(
                 "no block holds the time from {} to {}, and the log of archive {id} holds samples of it: restore that archive by its id to have them, or \
                  leave logs out on purpose with --no-wal",
                 report::time_text(*first),
@@ -568,7 +570,6 @@ fn remark_wal(
         }
         covered.extend(news);
     }
-    any
 }
 
 /// The gaps between the blocks of `plan`, and what of `range` lies before and behind all of them.
@@ -594,30 +595,30 @@ fn span(wal: &StoredWal) -> Option<(Millis, Millis)> {
     wal.min_time.zip(wal.max_time)
 }
 
-/// All archives of the same source as `archive` that fit `filter`, and whether some could not be read. A name may have moved from one
+/// All archives of the same source as `archive` that fit `filter`. A name may have moved from one
 /// host to another, with its blocks or without them: that is said.
 fn chain(
     repository: &Repository,
     archive: &Archive,
     filter: &SourceFilter,
-    context: &Context<'_>,
-) -> Result<(Vec<Archive>, bool)> {
+    told: &Told<'_>,
+) -> Result<Vec<Archive>> {
     let mut all = repository.archives()?;
     for damaged in &all.damaged {
-        context.progress.remark(&damaged.error.chain());
+        told.problem(&damaged.error.chain());
     }
     all.archives
         .retain(|other| other.source_name == archive.source_name && filter.matches(other));
     let hosts: BTreeSet<_> = all.archives.iter().map(|other| &*other.host).collect();
     if hosts.len() > 1 {
         let hosts: Vec<_> = hosts.into_iter().collect();
-        context.progress.remark(&format_args!(
+        told.note(&format_args!(
             "{} was archived on several hosts ({}), whose archives are taken together: --host takes those of one",
             archive.source_name,
             hosts.join(", ")
         ));
     }
-    Ok((all.archives, !all.damaged.is_empty()))
+    Ok(all.archives)
 }
 
 fn print_plan(plan: &Plan<'_>, outlook: &Outlook, context: &mut Context<'_>) -> Result<()> {
