@@ -243,10 +243,10 @@ impl Logs {
             blocks_end,
             ..Logs::default()
         };
-        // A sample is in the WAL before it is in the WBL: what comes into this one while that one is read may be of series that were not
-        // there yet.
-        let wal = Listed::read(dir, Log::Wal);
+        // A series is in the WAL before samples of it are in the WBL: what comes into the WBL after the WAL was looked at may be of series that
+        // are not known then.
         let wbl = Listed::read(dir, Log::Wbl);
+        let wal = Listed::read(dir, Log::Wal);
         logs.wal = logs.read_one(wal, Log::Wal, &mut series, mode);
         logs.wbl = logs.read_one(wbl, Log::Wbl, &mut series, mode);
         logs.min_valid_time = series.min_valid_time();
@@ -295,5 +295,30 @@ impl Logs {
         self.iter()
             .map(|(log, summary)| LogFacts::of(log, summary, self.blocks_end))
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wal::writer::SegmentWriter;
+
+    #[test]
+    fn what_is_written_behind_the_end_of_a_listed_log_is_not_read() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path().join("wbl");
+        fs::create_dir(&dir).unwrap();
+        let sample = [&[2][..], &[0; 16], &[0, 0], &[0; 8]].concat();
+        let first = SegmentWriter::with([&sample[..]]);
+        fs::write(dir.join("00000000"), &first).unwrap();
+        fs::write(dir.join("00000001"), &first).unwrap();
+        let listed = Listed::read(root.path(), Log::Wbl).unwrap();
+        fs::write(dir.join("00000001"), [&first[..], &first].concat()).unwrap();
+        fs::write(dir.join("00000002"), &first).unwrap();
+        let mut logs = Logs::default();
+        let mut series = Follow::default();
+        let read = logs.read_one(Ok(listed), Log::Wbl, &mut series, ReadMode::default());
+        let read = read.unwrap();
+        assert_eq!((read.segments.len(), read.replayed.samples()), (2, 2));
     }
 }
