@@ -89,10 +89,10 @@ impl Names {
     }
 
     /// New names, of objects that stand in for these.
-    fn mended(&self) -> Result<Self, Failure> {
+    fn mended(&self, store: &dyn Store) -> Result<Self, Failure> {
         Ok(Names {
-            recipe: mended_object(&self.recipe).map_err(Failure::Store)?,
-            pack: mended_object(&self.pack).map_err(Failure::Store)?,
+            recipe: mended_object(store, &self.recipe).map_err(Failure::Store)?,
+            pack: mended_object(store, &self.pack).map_err(Failure::Store)?,
         })
     }
 }
@@ -166,7 +166,7 @@ impl Pipeline<'_> {
                     fingerprint = deep_fingerprint(&survey.fingerprint, files);
                     names = Names::of(survey.ulid(), &fingerprint)?;
                 }
-                Attempt::Taken | Attempt::Damaged => names = names.mended()?,
+                Attempt::Taken | Attempt::Damaged => names = names.mended(self.store)?,
             }
         }
         Err(Failure::Source(Miss::Unreadable(Error::corrupt(format!(

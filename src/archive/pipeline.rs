@@ -235,7 +235,7 @@ impl Pipeline<'_> {
             }
             taken = (deep, name);
         }
-        let replacement = mended_object(&taken.1).map_err(Failure::Store)?;
+        let replacement = mended_object(self.store, &taken.1).map_err(Failure::Store)?;
         let root = Root::Block(survey.ulid());
         let files: Vec<_> = block.files.iter().collect();
         let written = self.write_with(&replacement, root, &files, &extra)?;
@@ -348,7 +348,7 @@ impl Pipeline<'_> {
                 return Ok(object);
             }
             if attempt > 0 || self.known.is_spoiled(&name) {
-                let name = mended_object(&name).map_err(Failure::Store)?;
+                let name = mended_object(self.store, &name).map_err(Failure::Store)?;
                 let staged = self.write_sidecar(ulid, &name, changed, block)?;
                 let published = staged.publish().map_err(Failure::Store)?;
                 return Ok(published.0);

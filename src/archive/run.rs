@@ -506,7 +506,7 @@ impl Run<'_> {
                     content,
                 })
                 .collect();
-            let name = mended_object(&broken.object.name).map_err(Failure::Store)?;
+            let name = mended_object(store, &broken.object.name).map_err(Failure::Store)?;
             let level = self.options.level;
             let staged = portable::write(store, &name, Root::Data, &sources, level, &Silent);
             // What changes under the reader is no replacement.

@@ -81,7 +81,7 @@ impl Pipeline<'_> {
             let name = pack_object(ulid, &Fingerprint::of(&identity)).map_err(Failure::Store)?;
             // What is damaged or was lost is replaced, perhaps by the same bytes.
             if self.known.is_spoiled(&name) {
-                return mended_object(&name).map_err(Failure::Store);
+                return mended_object(self.store, &name).map_err(Failure::Store);
             }
             // What is about to be deleted is not to be stored again under its name.
             if !self.known.is_condemned(&name) {

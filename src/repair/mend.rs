@@ -129,7 +129,7 @@ fn copy_misplaced(store: &dyn Store, catalog: &Catalog) -> Result<Vec<(ObjectNam
             *digest == Some(object.sha256)
         });
         if let Some((from, _)) = found
-            && copy(store, from, object, &mended_object(name)?)?
+            && copy(store, from, object, &mended_object(store, name)?)?
         {
             copied.push((name.clone(), from.clone()));
         }
@@ -213,7 +213,7 @@ impl Mender<'_> {
         let Some(bytes) = read.filter(|bytes| Digest::of(bytes) == from.object.sha256) else {
             return Ok(false);
         };
-        let name = mended_object(&block.object.name)?;
+        let name = mended_object(self.store, &block.object.name)?;
         self.store.put(&name, &bytes)?;
         self.mending.objects.insert(name);
         let packs = from.packs.iter().map(|pack| pack.name.clone());
@@ -313,7 +313,7 @@ impl Mender<'_> {
         object: &ObjectName,
         contents: &[(FilePath, Vec<u8>)],
     ) -> Result<()> {
-        let name = mended_object(object)?;
+        let name = mended_object(self.store, object)?;
         let files = contents.iter().map(|(name, content)| SourceFile {
             name: name.clone(),
             content,
@@ -477,7 +477,7 @@ mod tests {
                 ..Faults::default()
             };
             let store = FaultyStore::new(std::sync::Arc::new(memory.clone()), faults);
-            let to = mended_object(&name).unwrap();
+            let to = mended_object(&store, &name).unwrap();
             if copy(&store, &name, &object, &to).unwrap() {
                 assert_eq!(memory.get(&to, 100).unwrap(), content);
             } else {

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::layout::{ArchiveId, CLAIMS, ManifestName, time_of};
+use super::mended::is_guard;
 use super::select::read_manifest;
 use super::{Mended, Repository, lease, original, recipe_packs, seal};
 use crate::error::{Error, ErrorKind, Result};
@@ -104,6 +105,9 @@ impl References {
             }
         }
         for (name, _) in store.list(super::layout::ARCHIVES)? {
+            if is_guard(&name) {
+                continue;
+            }
             if ManifestName::parse(&name).is_none() {
                 return Err(unknown(
                     &name,

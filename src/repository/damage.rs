@@ -141,7 +141,7 @@ mod tests {
         let memory = MemoryStore::new();
         let store: &dyn Store = &memory;
         let wal = ObjectName::new("wal/0123456789abcdef.tar.zst").unwrap();
-        let mended = mended_object(&wal).unwrap();
+        let mended = mended_object(store, &wal).unwrap();
         for (object, time) in [(&wal, NOW), (&wal, NOW - 5000), (&mended, NOW)] {
             mark(store, object, "expected 3 bytes, found 2", time).unwrap();
             mark(store, object, "the same second", time).unwrap();

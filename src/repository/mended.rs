@@ -9,12 +9,14 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use serde_json::json;
 
 use super::ArchiveId;
 use super::digest::is_hex;
-use super::layout::{BLOCKS, DESCRIPTOR, MENDED, flat, is_data, unflat};
+use super::layout::{ARCHIVES, BLOCKS, DESCRIPTOR, MENDED, flat, is_data, unflat};
 use super::portable::{Object, Root};
-use crate::error::{Error, Result};
+use super::seal;
+use crate::error::{Error, ErrorKind, Result};
 use crate::model::Ulid;
 use crate::store::{ObjectName, Store};
 
@@ -30,12 +32,38 @@ const MAX_RECIPE_BYTES: u64 = 16 << 20;
 /// Hexadecimal digits behind the name of the object that is replaced.
 const DIGITS: usize = 16;
 
-/// A new name for a replacement of `object`; if that is a replacement itself, for one of what it stands in for.
+/// Name, behind the prefix of manifests, of the object that makes the `prune` of programs refuse that do not know what replacements need: they delete nothing
+/// where something lies among the manifests that is none, and name it.
+const GUARD: &str = "prune-needs-narthex-0.2.0";
+
+/// A new name for a replacement of `object` in `store`; if that is a replacement itself, for one of what it stands in for. From now on only a `prune` that knows
+/// replacements works on the repository.
 ///
 /// # Errors
 ///
-/// `Invalid` when `object` is neither data nor the descriptor.
-pub fn mended_object(object: &ObjectName) -> Result<ObjectName> {
+/// `Invalid` when `object` is neither data nor the descriptor; or when the store fails.
+pub fn mended_object(store: &dyn Store, object: &ObjectName) -> Result<ObjectName> {
+    let name = new_name(object)?;
+    let guard = ObjectName::new(format!("{ARCHIVES}{GUARD}"))?;
+    match store.size(&guard) {
+        Err(none) if none.kind() == ErrorKind::NotFound => {
+            let why = "objects in mended/ need packs that no manifest names";
+            match store.put(&guard, &seal::to_bytes(&json!({"format_version": 1, "why": why}))?) {
+                Err(taken) if taken.kind() == ErrorKind::AlreadyExists => {}
+                put => put?,
+            }
+        }
+        there => drop(there?),
+    }
+    Ok(name)
+}
+
+/// Whether this lies among the manifests to make an older `prune` refuse.
+pub(super) fn is_guard(object: &ObjectName) -> bool {
+    object.as_str().strip_prefix(ARCHIVES) == Some(GUARD)
+}
+
+fn new_name(object: &ObjectName) -> Result<ObjectName> {
     let original = original(object).unwrap_or_else(|| object.clone());
     if !can_be_mended(&original) {
         return Err(Error::invalid(format!(
@@ -140,7 +168,14 @@ fn block_of(name: &ObjectName) -> Option<Ulid> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::progress::Silent;
+    use crate::repository::check::{Depth, check};
+    use crate::repository::claim::References;
+    use crate::repository::{ManifestName, Repository};
+    use crate::store::MemoryStore;
 
     fn name(text: &str) -> ObjectName {
         ObjectName::new(text).unwrap()
@@ -149,9 +184,9 @@ mod tests {
     #[test]
     fn a_replacement_says_what_it_stands_in_for() {
         let pack = name("packs/01M7ZTB71NJ67GWWE5SXTVHFTH/0123456789abcdef0123456789abcdef.pack");
-        let first = mended_object(&pack).unwrap();
+        let first = new_name(&pack).unwrap();
         assert_eq!(original(&first), Some(pack.clone()));
-        let second = mended_object(&first).unwrap();
+        let second = new_name(&first).unwrap();
         assert_eq!(
             original(&second),
             Some(pack.clone()),
@@ -160,8 +195,35 @@ mod tests {
         let all = Mended::of([(first.clone(), 1), (second.clone(), 2), (pack.clone(), 3)]);
         assert_eq!(all.of_object(&pack).len(), 2);
         assert_eq!(all.of_object(&first), all.of_object(&pack));
-        assert!(is_data(&first) && !is_data(&mended_object(&name(DESCRIPTOR)).unwrap()));
+        assert!(is_data(&first) && !is_data(&new_name(&name(DESCRIPTOR)).unwrap()));
         assert_eq!(unflat(&flat(&first)), Some(first));
+    }
+
+    #[test]
+    fn the_first_replacement_makes_an_older_prune_refuse() {
+        let memory = Arc::new(MemoryStore::new());
+        let repository = Repository::init(memory.clone()).unwrap();
+        let store: &dyn Store = &*memory;
+        let guards = || {
+            let listed = store.list(ARCHIVES).unwrap();
+            let names = listed.into_iter().map(|(name, _)| name);
+            // What release 0.1.0 calls "no name of a manifest".
+            let odd = names.filter(|name| ManifestName::parse(name).is_none());
+            odd.collect::<Vec<_>>()
+        };
+        assert!(guards().is_empty());
+        let wal = name("wal/0123456789abcdef.tar.zst");
+        assert_ne!(
+            mended_object(store, &wal).unwrap(),
+            mended_object(store, &wal).unwrap()
+        );
+        assert_eq!(guards(), [name("archives/prune-needs-narthex-0.2.0")]);
+        let report = check(store, Depth::Structure, &Silent).unwrap();
+        assert_eq!(report.findings, [], "it is narthex' own");
+        References::default().refresh(&repository, &[]).unwrap();
+        store.put(&name("archives/prune-needs-narthex-9.9.9"), b"").unwrap();
+        let newer = References::default().refresh(&repository, &[]);
+        assert!(newer.is_err(), "that of a newer program is respected");
     }
 
     #[test]
@@ -175,6 +237,6 @@ mod tests {
         ] {
             assert_eq!(original(&name(odd)), None, "{odd}");
         }
-        assert!(mended_object(&name("archives/x.json")).is_err());
+        assert!(new_name(&name("archives/x.json")).is_err());
     }
 }

@@ -161,7 +161,7 @@ impl Repository {
         let content = seal::to_bytes(&descriptor)?;
         match self.store.put(&name, &content) {
             Err(taken) if taken.kind() == ErrorKind::AlreadyExists => {
-                name = mended_object(&name)?;
+                name = mended_object(self.store(), &name)?;
                 self.store.put(&name, &content)?;
             }
             put => put?,

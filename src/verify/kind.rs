@@ -228,7 +228,7 @@ kinds! {
     BlockMisspelled "block-misspelled" Warning NeverDeletes "The block's directory is not spelled in upper case: it is served, but never deleted." "rename the directory while no server runs";
     BlockSymlink "block-symlink" Warning SkipsBlock "The block's directory is a symbolic link, which Prometheus does not follow." "put the block itself there, or a bind mount";
     BlockDeletable "block-deletable" Note Deletes "The block is marked as deletable: everything in it was deleted." LEAVE;
-    BlockFailed "block-failed" Warning FailsCompaction "A compaction of this block failed; Prometheus will not compact it again." "see what else is found in the block, or in the others of that compaction";
+    BlockFailed "block-failed" Note FailsCompaction "A compaction of this block failed, or an older server was stopped during one; Prometheus will not compact it again, and serves it." "see what else is found in the block, or in the others of that compaction";
     BlockDownsampledServed "block-downsampled-served" Warning FailsQueries "A block that was downsampled by Thanos lies in the data directory of a Prometheus, which cannot read its chunks: queries that touch one of its series fail, be there other blocks with their samples or not." "take it out of the directory";
     BlockDownsampled "block-downsampled" Note FailsQueries "The block was downsampled by Thanos: its chunks are aggregates that Prometheus cannot read." "keep it away from Prometheus' data directory";
     DeclaredSize "declared-size" Damaged Nothing "A file is not of the size that the block's Thanos section declares, or is missing." "upload or copy the block again";

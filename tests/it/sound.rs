@@ -185,7 +185,7 @@ fn an_object_that_is_damaged_is_replaced_by_the_one_that_was_mended() {
     let objects = data(&repository);
     for object in &objects {
         let bytes = get(&store, object);
-        put(&store, &mended_object(object).unwrap(), &bytes);
+        put(&store, &mended_object(&store, object).unwrap(), &bytes);
     }
     assert_eq!(assert_whole(&repository, "sound"), 0);
     with_each_damage(&store, &objects, |object, damage| {
@@ -426,7 +426,7 @@ fn an_exported_block_is_put_together_from_what_is_sound() {
     assert_eq!(run().status.code(), Some(1));
     repository
         .store()
-        .put(&mended_object(pack).unwrap(), &sound)
+        .put(&mended_object(repository.store(), pack).unwrap(), &sound)
         .unwrap();
     let after = run();
     let err = String::from_utf8_lossy(&after.stderr);

@@ -17,6 +17,7 @@ use super::claim::{claim_time, read_claim};
 use super::damage::{self, Damage};
 use super::layout::DESCRIPTOR;
 use super::lineage::contradictions;
+use super::mended::is_guard;
 use super::portable::{self, Object, Root};
 use super::select::read_manifest;
 use super::trash::{self, Trash};
@@ -333,6 +334,7 @@ impl Checker<'_> {
         for name in listed.keys() {
             let own = name.as_str() == DESCRIPTOR
                 || ManifestName::parse(name).is_some()
+                || is_guard(name)
                 || trash::is_notice(name)
                 || damage::is_mark(name)
                 || claim_time(name).is_some();
