@@ -22,7 +22,7 @@ use crate::repository::{
     Digest, FilePath, Fingerprint, Hasher, PACK, STATISTICS_FILE, StoredBlock, StoredFile,
     StoredObject, block_of_pack, mended_object, pack_object, recipe_object,
 };
-use crate::store::ObjectName;
+use crate::store::{ObjectName, Store};
 use crate::verify::Depth;
 
 /// How often a block is planned, each time without packs that turned out to be damaged, before it is packed whole or given up.
