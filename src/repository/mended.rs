@@ -48,7 +48,10 @@ pub fn mended_object(store: &dyn Store, object: &ObjectName) -> Result<ObjectNam
     match store.size(&guard) {
         Err(none) if none.kind() == ErrorKind::NotFound => {
             let why = "objects in mended/ need packs that no manifest names";
-            match store.put(&guard, &seal::to_bytes(&json!({"format_version": 1, "why": why}))?) {
+            match store.put(
+                &guard,
+                &seal::to_bytes(&json!({"format_version": 1, "why": why}))?,
+            ) {
                 Err(taken) if taken.kind() == ErrorKind::AlreadyExists => {}
                 put => put?,
             }
@@ -221,7 +224,9 @@ mod tests {
         let report = check(store, Depth::Structure, &Silent).unwrap();
         assert_eq!(report.findings, [], "it is narthex' own");
         References::default().refresh(&repository, &[]).unwrap();
-        store.put(&name("archives/prune-needs-narthex-9.9.9"), b"").unwrap();
+        store
+            .put(&name("archives/prune-needs-narthex-9.9.9"), b"")
+            .unwrap();
         let newer = References::default().refresh(&repository, &[]);
         assert!(newer.is_err(), "that of a newer program is respected");
     }

@@ -17,6 +17,7 @@
 //! compressed one is refused when it would grow beyond [`MAX_RECORD_BYTES`]. Which series are defined
 //! is kept in pages of bits, of which there are at most so many; what then does not fit is said not to have been followed.
 
+mod ahead;
 mod checkpoint;
 mod compression;
 mod contents;

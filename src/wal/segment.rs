@@ -32,6 +32,8 @@ impl Broken {
 pub struct RawRecord<'b> {
     /// Offset of its first fragment in the segment, in bytes.
     pub offset: u64,
+    /// Offset of the end of its last fragment: where Prometheus cuts when the next record is broken.
+    pub end: u64,
     /// How it is stored.
     pub compression: Compression,
     /// Type byte and content.
@@ -50,7 +52,6 @@ pub struct Records<'a> {
     /// The fragments of a record that has several.
     joined: Vec<u8>,
     decoder: Decoder,
-    whole_until: u64,
     fused: bool,
 }
 
@@ -70,14 +71,8 @@ impl<'a> Records<'a> {
             fragments: Fragments::new(segment),
             joined: Vec::new(),
             decoder: Decoder::default(),
-            whole_until: 0,
             fused: false,
         }
-    }
-
-    /// Offset of the end of the last record that was read whole: where Prometheus cuts when the next is broken.
-    pub fn whole_until(&self) -> u64 {
-        self.whole_until
     }
 
     /// What was unusual in the framing so far.
@@ -113,10 +108,11 @@ impl<'a> Records<'a> {
             } else {
                 Broken::Damaged
             })?;
-        self.whole_until = self.fragments.offset();
+        let end = self.fragments.offset();
         self.fused = false;
         Ok(Some(RawRecord {
             offset,
+            end,
             compression,
             payload,
             is_padded,

@@ -1,17 +1,18 @@
 //! What a log holds as a whole, and what Prometheus will make of it.
 
 use std::collections::HashMap;
-use std::ops::Deref;
+use std::ops::{ControlFlow, Deref};
 use std::path::Path;
 use std::sync::Arc;
 
 use super::Log;
+use super::ahead::for_each_record;
 use super::contents::{Contents, contents_of};
 use super::follow::{Follow, Undefined};
 use super::listing::{EntryType, Listing, SegmentFile};
 use super::oddity::{Oddities, Oddity, Seen};
 use super::problem::{Consequence, Later, Problem, ProblemKind};
-use super::segment::{Broken, Records};
+use super::segment::Broken;
 use crate::error::Result;
 use crate::raw::{FileBytes, Malformed, ReadMode};
 
@@ -56,32 +57,31 @@ impl SegmentSummary {
     }
 
     fn following(file: &SegmentFile, bytes: &[u8], follow: &mut Follow) -> Self {
-        let mut records = Records::new(bytes);
         let mut contents = Contents::default();
         let mut odd = Oddities::default();
         let mut sound = 0;
-        let end = loop {
-            match records.next_record() {
-                Ok(None) => break End::Clean,
-                Err(Broken::Torn(malformed)) => break End::Torn(malformed),
-                Err(Broken::Damaged(malformed)) => break End::Damaged(malformed),
-                Ok(Some(record)) => match contents_of(&record, &mut odd, follow) {
-                    Ok(found) => {
-                        contents.add(&found);
-                        follow.commit(&file.path, record.offset);
-                    }
-                    Err(malformed) => {
-                        follow.discard();
-                        if record.is_padded {
-                            break End::Torn(malformed);
-                        }
-                        break End::Damaged(malformed);
-                    }
-                },
+        let mut malformed = None;
+        let read = for_each_record(bytes, |record| {
+            match contents_of(record, &mut odd, follow) {
+                Ok(found) => {
+                    contents.add(&found);
+                    follow.commit(&file.path, record.offset);
+                    sound = record.end;
+                    ControlFlow::Continue(())
+                }
+                Err(fault) => {
+                    follow.discard();
+                    malformed = Some((fault, record.is_padded));
+                    ControlFlow::Break(())
+                }
             }
-            sound = records.whole_until();
+        });
+        let end = match (malformed, read.broken) {
+            (Some((fault, true)), _) | (None, Some(Broken::Torn(fault))) => End::Torn(fault),
+            (Some((fault, false)), _) | (None, Some(Broken::Damaged(fault))) => End::Damaged(fault),
+            (None, None) => End::Clean,
         };
-        odd.add(records.oddities());
+        odd.add(&read.oddities);
         if end != End::Clean {
             follow.end();
         }

@@ -7,7 +7,7 @@ use crate::model::Millis;
 use crate::raw::{FileBytes, ReadMode};
 use crate::wal::{Log, Logs, Record, Records, SegmentSummary};
 
-/// Shorter holes between the samples of two blocks are none: the next scrape lies behind the border.
+/// Shorter holes behind the last sample of a block are none: the next scrape lies behind the border.
 const HOLE: Millis = 1000;
 
 /// Most samples of the WAL in holes that are told apart; more are not counted.
@@ -124,7 +124,7 @@ fn each_sample(bytes: &[u8], see: &mut dyn FnMut(u64, Millis)) {
     }
 }
 
-/// Closed ranges of time, sorted and apart.
+/// Closed ranges of time, sorted and apart, each with the short hole behind it.
 struct Stored(Vec<(Millis, Millis)>);
 
 impl Stored {
@@ -132,11 +132,10 @@ impl Stored {
         ranges.sort_unstable();
         let mut joined: Vec<(Millis, Millis)> = Vec::new();
         for (first, last) in ranges {
+            let end = last.saturating_add(HOLE - 1);
             match joined.last_mut() {
-                Some(before) if first <= before.1.saturating_add(HOLE) => {
-                    before.1 = before.1.max(last);
-                }
-                _ => joined.push((first, last)),
+                Some(before) if first <= before.1.saturating_add(1) => before.1 = before.1.max(end),
+                _ => joined.push((first, end)),
             }
         }
         Stored(joined)
@@ -235,14 +234,15 @@ mod tests {
     #[test]
     fn ranges_cover_what_lies_between_their_ends_and_short_holes() {
         let stored = Stored::of(vec![(5000, 9000), (0, 1000), (2000, 2500)]);
-        assert_eq!(stored.0, [(0, 2500), (5000, 9000)]);
+        assert_eq!(stored.0, [(0, 3499), (5000, 9999)]);
         for (first, last, covered) in [
-            (0, 2500, true),
+            (0, 3499, true),
             (-1, 0, false),
-            (0, 2501, false),
+            (0, 3500, false),
             (1000, 6000, false),
-            (3000, 3000, false),
-            (9000, 9000, true),
+            (3500, 3500, false),
+            (9000, 9999, true),
+            (9999, 10_000, false),
             (i64::MIN, i64::MAX, false),
         ] {
             assert_eq!(stored.covers(first, last), covered, "{first} to {last}");

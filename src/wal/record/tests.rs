@@ -16,6 +16,7 @@ fn bytes(hex: &str) -> Vec<u8> {
 fn decode(payload: &[u8]) -> Record<'_> {
     let raw = RawRecord {
         offset: 77,
+        end: 0,
         compression: Compression::None,
         payload,
         is_padded: false,
@@ -377,6 +378,7 @@ fn a_cut_entry_ends_the_list_with_one_error_at_the_start_of_the_record() {
     );
     let base_cut = RawRecord {
         offset: 5,
+        end: 0,
         compression: Compression::None,
         payload: &payload[..9],
         is_padded: false,
