@@ -207,11 +207,11 @@ def compare_dense(args, data, scratch):
     Run(f"tar -c -C {data} -f {tar} {blocks}; zstd -q -19 --long=27 -T0 -f {tar} -o {best}", shell=True)
 
     def backup(threads):
-        shutil.rmtree(repo, ignore_errors=True)
+        fresh(repo)
         return Run([NARTHEX, "--quiet", "--threads", threads, "backup", str(data), "--repo", str(repo)], cores="0" if threads == "1" else None)
 
     def restore():
-        shutil.rmtree(target, ignore_errors=True)
+        fresh(target)
         return Run([NARTHEX, "--quiet", "--threads", "1", "restore", "latest", "--repo", str(repo), "--target", str(target)], cores="0")
 
     def zstd(level):
@@ -264,8 +264,9 @@ def backup_night(directory, repo):
 
 
 def fresh(path):
-    """The same path, with nothing there."""
+    """The same path, with nothing there, nor remembered to have been."""
     shutil.rmtree(path, ignore_errors=True)
+    shutil.rmtree(os.environ["NARTHEX_STATE_DIR"], ignore_errors=True)
     return path
 
 
@@ -424,6 +425,7 @@ def main():
     print("| what | narthex | rival | ratio | on |\n|---|--:|--:|--:|---|")
     with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR", "/tmp")) as scratch:
         scratch = Path(scratch)
+        os.environ["NARTHEX_STATE_DIR"] = str(scratch / "state")
         wanted = {
             "verify": lambda: compare_verify(args, block, scratch),
             "inspect": lambda: compare_inspect(args, block, scratch),

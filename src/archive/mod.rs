@@ -33,6 +33,7 @@ use crate::error::{Error, Result};
 use crate::model::{Millis, Ulid};
 use crate::progress::Progress;
 use crate::raw::Links;
+use crate::repository::stock::Stock;
 use crate::repository::{Archive, Repository, SourceFilter, portable};
 use crate::verify;
 use hooks::NoHooks;
@@ -205,7 +206,7 @@ pub fn preview(
         preview.problems.extend(latest.ahead.iter().map(run::told));
         newest = latest.archive;
         server::refuse_other_server(source, repository, options.force, newest.as_ref(), &found)?;
-        known = run::known(repository, newest.as_ref())?;
+        known = run::known(repository, &Stock::look(repository)?, newest.as_ref())?;
         run::solve(repository, &mut known, &found.blocks)?;
     }
     for block in &found.blocks {

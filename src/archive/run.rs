@@ -27,13 +27,15 @@ use crate::error::{Error, Result};
 use crate::model::{Millis, Ulid};
 use crate::progress::{Progress, Silent};
 use crate::repair::{Catalog, mend};
-use crate::repository::damage::{self, Damage};
+use crate::repository::damage;
 use crate::repository::lineage::{contradictions, coverage, has_problems, is_damaged, kin};
 use crate::repository::portable::{self, Root, Staged};
+use crate::repository::stock::Stock;
 use crate::repository::trash::Trash;
 use crate::repository::{
-    Ahead, Archive, ArchiveId, FindingCounts, LeftOut, MANIFEST_VERSION, ManifestName, Mended,
-    PLAIN_MANIFEST_VERSION, Repository, StoredBlock, StoredWal, mended_object, wal_object,
+    Ahead, Archive, ArchiveId, FindingCounts, LeftOut, MANIFEST_VERSION, ManifestCache,
+    ManifestName, Mended, PLAIN_MANIFEST_VERSION, Repository, StoredBlock, StoredWal,
+    mended_object, wal_object,
 };
 use crate::start::Reach;
 use crate::store::ObjectName;
@@ -186,16 +188,18 @@ impl Run<'_> {
         // An archive that cannot be named is not begun.
         ManifestName::new(time, &id)
             .map_err(|e| e.context("the clock of this machine is wrong"))?;
-        let cache = self.options.cache.as_ref();
-        let cache = cache.map(|dir| Cache::new(dir, &self.repository.descriptor().id));
+        let repository = &self.repository.descriptor().id;
+        let dir = self.options.cache.as_ref();
+        let cache = dir.map(|dir| Cache::new(dir, repository));
+        let manifests = dir.map(|dir| ManifestCache::new(dir, repository));
         let mut harvest = Harvest {
             time,
-            catalog: Catalog::read(self.repository)?,
+            catalog: Catalog::read(self.repository, &manifests.unwrap_or_default())?,
             cache: cache.unwrap_or_default(),
             ..Harvest::default()
         };
         let newest = self.newest(time, &mut harvest)?;
-        harvest.known = known(self.repository, newest.as_ref())?;
+        harvest.known = known(self.repository, harvest.catalog.stock(), newest.as_ref())?;
         let (wal, staged) = self.harvest(&id, newest.as_ref(), &mut harvest)?.unzip();
         self.settle(&mut harvest);
         let committed = !harvest.is_nothing(wal.as_ref());
@@ -853,12 +857,17 @@ pub(super) fn told(ahead: &Ahead) -> String {
 }
 
 /// What is stored, by one listing, and what the newest archive says of it.
-pub(super) fn known(repository: &Repository, newest: Option<&Archive>) -> Result<Known> {
-    let mut objects = repository.store().list("blocks/")?;
-    objects.append(&mut repository.store().list("packs/")?);
-    objects.append(&mut repository.store().list("mended/")?);
+pub(super) fn known(
+    repository: &Repository,
+    stock: &Stock,
+    newest: Option<&Archive>,
+) -> Result<Known> {
+    let objects = stock
+        .listed
+        .iter()
+        .map(|(name, bytes)| (name.clone(), *bytes));
     let trash = Trash::list(repository.store())?;
-    let mut known = Known::new(objects, trash, &Damage::list(repository.store())?);
+    let mut known = Known::new(objects, trash, &stock.damage);
     match newest {
         Some(newest) => known.learn(newest),
         // Perhaps it is a copy of one that is archived under another name, or a Prometheus snapshot of it.

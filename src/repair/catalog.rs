@@ -1,12 +1,15 @@
 //! What all archives say, and what of it does not lie there as they say.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::Result;
 use crate::model::{Millis, Ulid};
+use crate::repository::damage::Damage;
 use crate::repository::stock::Stock;
 use crate::repository::{
-    Archive, Archives, Damaged, Repository, StoredBlock, StoredObject, StoredWal, recipe_packs,
+    Archive, Archives, Damaged, ManifestCache, Repository, StoredBlock, StoredObject, StoredWal,
+    recipe_packs,
 };
 use crate::store::{ObjectName, Store};
 
@@ -19,18 +22,21 @@ pub struct Catalog {
     pub(super) stock: Stock,
     /// Where each block is: positions of archives, and in them.
     by_ulid: BTreeMap<Ulid, Vec<(usize, usize)>>,
-    /// Who needs each object: positions of archives and of blocks in them, or of no block for the logs.
-    by_object: BTreeMap<ObjectName, Vec<(usize, Option<usize>)>>,
+    /// Put together when it is asked for, which a healthy night does not.
+    by_object: OnceCell<Needs>,
 }
 
+/// Who needs each object: positions of archives and of blocks in them, or of no block for the logs.
+type Needs = BTreeMap<ObjectName, Vec<(usize, Option<usize>)>>;
+
 impl Catalog {
-    /// Reads every manifest. Those that cannot be read are the business of `check` and of `repair`.
+    /// Reads every manifest, as far as `cache` does not remember it. Those that cannot be read are the business of `check` and of `repair`.
     ///
     /// # Errors
     ///
     /// When the store cannot list its objects.
-    pub fn read(repository: &Repository) -> Result<Self> {
-        let Archives { archives, damaged } = repository.archives()?;
+    pub fn read(repository: &Repository, cache: &ManifestCache) -> Result<Self> {
+        let Archives { archives, damaged } = cache.archives(repository)?;
         let mut catalog = Catalog {
             archives,
             unread: damaged,
@@ -40,18 +46,60 @@ impl Catalog {
             for (at, block) in archive.blocks.iter().enumerate() {
                 let places = catalog.by_ulid.entry(block.ulid).or_default();
                 places.push((number, at));
-                for object in block.objects() {
-                    let needing = catalog.by_object.entry(object.name.clone()).or_default();
-                    needing.push((number, Some(at)));
-                }
-            }
-            if let Some(wal) = &archive.wal {
-                let needing = catalog.by_object.entry(wal.object.name.clone());
-                needing.or_default().push((number, None));
             }
         }
         catalog.look_again(repository)?;
         Ok(catalog)
+    }
+
+    /// Every block, once for each way it is stored: the first of the archives in a row that say the same.
+    fn distinct(&self) -> impl Iterator<Item = &StoredBlock> {
+        self.by_ulid.keys().flat_map(|ulid| {
+            let mut before = None;
+            self.words(*ulid).filter(move |word| {
+                let is_new =
+                    before.is_none_or(|before: &StoredBlock| !before.objects().eq(word.objects()));
+                before = Some(*word);
+                is_new
+            })
+        })
+    }
+
+    fn needs(&self) -> &Needs {
+        self.by_object.get_or_init(|| {
+            let mut needs = Needs::new();
+            for (number, archive) in self.archives.iter().enumerate() {
+                for (at, block) in archive.blocks.iter().enumerate() {
+                    for object in block.objects() {
+                        let needing = needs.entry(object.name.clone()).or_default();
+                        needing.push((number, Some(at)));
+                    }
+                }
+                if let Some(wal) = &archive.wal {
+                    let needing = needs.entry(wal.object.name.clone()).or_default();
+                    needing.push((number, None));
+                }
+            }
+            needs
+        })
+    }
+
+    /// Whether no archive needs anything that is spoiled, and no mark of damage has come since that was looked at.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot list the marks.
+    pub(super) fn is_whole(&self, store: &dyn Store) -> Result<bool> {
+        let logs = self.archives.iter().filter_map(|it| it.wal.as_ref());
+        let of_blocks = self.distinct().flat_map(StoredBlock::objects);
+        let mut objects = of_blocks.chain(logs.map(|wal| &wal.object));
+        Ok(objects.all(|object| !self.is_spoiled(object))
+            && Damage::list(store)? == self.stock.damage)
+    }
+
+    /// What lies there, as it was last listed.
+    pub fn stock(&self) -> &Stock {
+        &self.stock
     }
 
     /// Lists anew what lies there.
@@ -95,7 +143,7 @@ impl Catalog {
     pub(super) fn broken_blocks(&self) -> Vec<(&StoredBlock, Vec<&StoredObject>)> {
         let mut seen = BTreeSet::new();
         let mut broken = Vec::new();
-        for block in self.archives.iter().flat_map(|archive| &archive.blocks) {
+        for block in self.distinct() {
             let objects: Vec<_> = block.objects().map(|object| &object.name).collect();
             if !seen.insert((block.ulid, objects)) {
                 continue;
@@ -136,7 +184,7 @@ impl Catalog {
 
     /// Whether an archive needs `object`.
     pub(super) fn is_named(&self, object: &ObjectName) -> bool {
-        self.by_object.contains_key(object)
+        self.needs().contains_key(object)
     }
 
     /// Whether `object`, or a pack of the recipe in it, has a mark of damage.
@@ -175,7 +223,7 @@ impl Catalog {
         object: &str,
     ) -> impl Iterator<Item = (&Archive, Option<&StoredBlock>)> {
         let name = ObjectName::new(object).ok();
-        let places = name.and_then(|name| self.by_object.get(&name));
+        let places = name.and_then(|name| self.needs().get(&name));
         places.into_iter().flatten().filter_map(|(number, at)| {
             let archive = self.archives.get(*number)?;
             match at {

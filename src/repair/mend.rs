@@ -48,6 +48,9 @@ pub fn mend(
     live: &[&StoredBlock],
     progress: &dyn Progress,
 ) -> Result<Mending> {
+    if catalog.is_whole(repository.store())? {
+        return Ok(Mending::default());
+    }
     catalog.look_again(repository)?;
     let copied = copy_misplaced(repository.store(), catalog)?;
     let copied = copied.iter();

@@ -12,7 +12,7 @@ use crate::model::Millis;
 use crate::progress::Progress;
 use crate::repository::claim::Claim;
 use crate::repository::trash::Trash;
-use crate::repository::{Archive, ArchiveId, ManifestName, Repository};
+use crate::repository::{Archive, ArchiveId, ManifestCache, ManifestName, Repository};
 use crate::store::ObjectName;
 
 /// Something that was made whole, or could not be.
@@ -82,7 +82,7 @@ pub fn repair(
         }
     }
     let repository = &*repository;
-    let mut catalog = Catalog::read(repository)?;
+    let mut catalog = Catalog::read(repository, &ManifestCache::default())?;
     let broken = catalog.broken_blocks();
     if dry_run {
         for (block, spoiled) in broken {

@@ -8,7 +8,9 @@ use crate::model::{Millis, Ulid};
 use crate::repository::check::{Finding, Kind, Report};
 use crate::repository::copies::Copies;
 use crate::repository::damage::{Damage, mark};
-use crate::repository::{Archive, ArchiveId, FilePath, Repository, StoredBlock, StoredWal};
+use crate::repository::{
+    Archive, ArchiveId, FilePath, ManifestCache, Repository, StoredBlock, StoredWal,
+};
 use crate::restore::{missing_of_block, missing_of_logs};
 use crate::store::ObjectName;
 
@@ -33,7 +35,7 @@ pub fn settle(
         mark(report);
         return Ok(());
     }
-    let mut catalog = Catalog::read(repository)?;
+    let mut catalog = Catalog::read(repository, &ManifestCache::default())?;
     let (whole, failed) = prove(
         &catalog,
         repository,

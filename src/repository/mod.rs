@@ -17,6 +17,7 @@ mod layout;
 pub mod lease;
 pub mod lineage;
 mod manifest;
+mod manifest_cache;
 mod mended;
 pub mod portable;
 mod seal;
@@ -43,6 +44,7 @@ pub use manifest::{
     PLAIN_MANIFEST_VERSION, PORTABLE, STATISTICS_FILE, StoredBlock, StoredFile, StoredObject,
     StoredWal,
 };
+pub use manifest_cache::ManifestCache;
 pub use mended::{Mended, RECIPE_FILE, mended_object, original, recipe_packs};
 pub use select::{Ahead, Archives, Chosen, Damaged, Latest, Server, SourceFilter, take_ahead};
 pub use streams::{ReadMeta, learn_streams, read_meta};

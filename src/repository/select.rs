@@ -143,6 +143,14 @@ pub struct Archives {
     pub damaged: Vec<Damaged>,
 }
 
+impl Archives {
+    /// The archives, put in order.
+    pub(super) fn of(mut archives: Vec<Archive>, damaged: Vec<Damaged>) -> Self {
+        archives.sort_by(|a, b| (a.time, &a.id).cmp(&(b.time, &b.id)));
+        Archives { archives, damaged }
+    }
+}
+
 /// The latest archive of a source.
 #[derive(Debug, Default)]
 pub struct Latest {
@@ -303,9 +311,7 @@ impl Repository {
                 Err(error) => all.damaged.push(Damaged { name, error }),
             }
         }
-        all.archives
-            .sort_by(|a, b| (a.time, &a.id).cmp(&(b.time, &b.id)));
-        Ok(all)
+        Ok(Archives::of(all.archives, all.damaged))
     }
 }
 

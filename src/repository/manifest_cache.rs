@@ -1,0 +1,299 @@
+//! What this machine remembers of manifests, so that a nightly run reads the new ones only.
+//!
+//! Manifests never change and each has a name of its own, so what was read once is true for as long as the name is there.
+//! Most blocks of one night stand in the manifest of the next as they are: they are kept once. The file is sealed, and
+//! bound to the repository and to the program that wrote it; one that is not as it should be counts for nothing. So it saves time, and
+//! losing it costs time, never data. Its format is nobody else's business, and may change.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::layout::{ARCHIVES, Fingerprint, ManifestName};
+use super::select::{Archives, Damaged, read_manifest};
+use super::{Archive, Repository, StoredBlock, seal};
+use crate::error::{ErrorKind, Result};
+use crate::model::Ulid;
+use crate::store::ObjectName;
+
+/// To be raised with every change of what is kept.
+const CACHE_VERSION: u32 = 1;
+
+/// Name of the file.
+const FILE: &str = "manifests.json";
+
+/// Largest file that is read, in bytes.
+const MAX_BYTES: u64 = 1 << 30;
+
+/// A file of manifests that were read, or none.
+#[derive(Clone, Debug, Default)]
+pub struct ManifestCache {
+    path: Option<PathBuf>,
+}
+
+/// The content of the file.
+#[derive(Default, Serialize, Deserialize)]
+struct Kept {
+    format_version: u32,
+    narthex_version: String,
+    repository: String,
+    /// Blocks as manifests describe them, each once.
+    blocks: Vec<StoredBlock>,
+    manifests: Vec<Manifest>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Manifest {
+    name: ObjectName,
+    /// Its size as it is listed, in bytes.
+    bytes: u64,
+    /// What it says, but for the blocks.
+    archive: Archive,
+    /// Where these are among all.
+    blocks: Vec<usize>,
+}
+
+impl ManifestCache {
+    /// The cache in `dir`, of the repository with this id; the directory is made when it is needed.
+    pub fn new(dir: &Path, repository: &str) -> Self {
+        // The id is from the repository, and must not lead out of the directory.
+        let is_plain = repository.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        let path = dir.join(repository).join(FILE);
+        ManifestCache {
+            path: Some(path).filter(|_| is_plain && !repository.is_empty()),
+        }
+    }
+
+    /// All archives of `repository`, as [`Repository::archives`] gives them. Reads the manifests that are not remembered, and remembers them.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot list its objects.
+    pub fn archives(&self, repository: &Repository) -> Result<Archives> {
+        if self.path.is_none() {
+            return repository.archives();
+        }
+        let store = repository.store();
+        let id = repository.descriptor().id.as_str();
+        let old = self.load(id);
+        let mut remembered: BTreeMap<_, _> = old
+            .manifests
+            .into_iter()
+            .map(|manifest| ((manifest.name.clone(), manifest.bytes), manifest))
+            .collect();
+        let mut table = Table::default();
+        let (mut manifests, mut damaged) = (Vec::new(), Vec::new());
+        let mut is_news = false;
+        for (name, bytes) in store.list(ARCHIVES)? {
+            if ManifestName::parse(&name).is_none() {
+                continue;
+            }
+            let known = remembered.remove(&(name.clone(), bytes));
+            let known = known.and_then(|mut known| {
+                let blocks = known.blocks.iter().map(|at| old.blocks.get(*at));
+                known.blocks = table.take(blocks.collect::<Option<Vec<_>>>()?);
+                Some(known)
+            });
+            if let Some(known) = known {
+                manifests.push(known);
+                continue;
+            }
+            is_news = true;
+            match read_manifest(store, &name) {
+                Ok(mut archive) => {
+                    let blocks = std::mem::take(&mut archive.blocks);
+                    manifests.push(Manifest {
+                        name,
+                        bytes,
+                        archive,
+                        blocks: table.take(&blocks),
+                    });
+                }
+                // Forgotten since it was listed.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => damaged.push(Damaged { name, error }),
+            }
+        }
+        let kept = Kept {
+            format_version: CACHE_VERSION,
+            narthex_version: env!("CARGO_PKG_VERSION").to_owned(),
+            repository: id.to_owned(),
+            blocks: table.blocks,
+            manifests,
+        };
+        if is_news || !remembered.is_empty() {
+            // Whatever goes wrong, they are read anew when they are needed.
+            let _ = self.save(&kept);
+        }
+        Ok(kept.into_archives(damaged))
+    }
+
+    /// What the file holds, if it is what it should be.
+    fn load(&self, repository: &str) -> Kept {
+        let read = || {
+            let path = self.path.as_ref()?;
+            let length = fs::metadata(path).ok()?.len();
+            let bytes = fs::read(path).ok().filter(|_| length <= MAX_BYTES)?;
+            let kept: Kept = seal::from_bytes(&bytes, CACHE_VERSION).ok()?;
+            let is_own = kept.format_version == CACHE_VERSION
+                && kept.repository == repository
+                && kept.narthex_version == env!("CARGO_PKG_VERSION");
+            is_own.then_some(kept)
+        };
+        read().unwrap_or_default()
+    }
+
+    fn save(&self, kept: &Kept) -> Option<()> {
+        let path = self.path.as_ref()?;
+        let dir = path.parent()?;
+        let mut making = fs::DirBuilder::new();
+        making.recursive(true).mode(0o700).create(dir).ok()?;
+        let mut file = tempfile::Builder::new()
+            .prefix("new-")
+            .tempfile_in(dir)
+            .ok()?;
+        file.write_all(&seal::to_bytes(kept).ok()?).ok()?;
+        file.persist(path).ok()?;
+        Some(())
+    }
+}
+
+impl Kept {
+    fn into_archives(self, damaged: Vec<Damaged>) -> Archives {
+        let blocks = self.blocks;
+        let whole = |manifest: Manifest| {
+            let own = manifest.blocks.iter().filter_map(|at| blocks.get(*at));
+            Archive {
+                blocks: own.cloned().collect(),
+                ..manifest.archive
+            }
+        };
+        Archives::of(self.manifests.into_iter().map(whole).collect(), damaged)
+    }
+}
+
+/// Blocks, each once.
+#[derive(Default)]
+struct Table {
+    blocks: Vec<StoredBlock>,
+    /// Where those are that may be the same.
+    alike: HashMap<(Ulid, Fingerprint), Vec<usize>>,
+}
+
+impl Table {
+    /// Puts `blocks` in, and says where they are.
+    fn take<'b>(&mut self, blocks: impl IntoIterator<Item = &'b StoredBlock>) -> Vec<usize> {
+        let blocks = blocks.into_iter();
+        blocks.map(|block| self.place_of(block)).collect()
+    }
+
+    fn place_of(&mut self, block: &StoredBlock) -> usize {
+        let key = (block.ulid, block.fingerprint.clone());
+        let alike = self.alike.entry(key).or_default();
+        let known = alike.iter().find(|at| self.blocks.get(**at) == Some(block));
+        if let Some(at) = known {
+            return *at;
+        }
+        let at = self.blocks.len();
+        alike.push(at);
+        self.blocks.push(block.clone());
+        at
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::store::LocalStore;
+
+    /// A copy of the repository `fixtures/repositories/v2/repository`, and a place for the cache.
+    fn copy() -> (tempfile::TempDir, Repository, ManifestCache) {
+        let dir = tempfile::tempdir().unwrap();
+        let fixture = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/fixtures/repositories/v2/repository"
+        );
+        let (repo, archives) = (dir.path().join("repo"), dir.path().join("repo/archives"));
+        fs::create_dir_all(&archives).unwrap();
+        let descriptor = Path::new(fixture).join("narthex.json");
+        fs::copy(descriptor, repo.join("narthex.json")).unwrap();
+        for entry in fs::read_dir(Path::new(fixture).join("archives")).unwrap() {
+            let entry = entry.unwrap();
+            fs::copy(entry.path(), archives.join(entry.file_name())).unwrap();
+        }
+        let repository = Repository::open(Arc::new(LocalStore::new(&repo))).unwrap();
+        let cache = ManifestCache::new(&dir.path().join("cache"), &repository.descriptor().id);
+        (dir, repository, cache)
+    }
+
+    fn assert_same(cache: &ManifestCache, repository: &Repository) {
+        let (found, wanted) = (
+            cache.archives(repository).unwrap(),
+            repository.archives().unwrap(),
+        );
+        assert_eq!(found.archives, wanted.archives);
+        let names = |all: &[Damaged]| all.iter().map(|one| one.name.clone()).collect::<Vec<_>>();
+        assert_eq!(names(&found.damaged), names(&wanted.damaged));
+    }
+
+    #[test]
+    fn what_is_remembered_is_what_the_manifests_say() {
+        let (_dir, repository, cache) = copy();
+        assert!(repository.archives().unwrap().archives.len() > 1);
+        for _ in 0..2 {
+            assert_same(&cache, &repository);
+        }
+        let kept = cache.load(&repository.descriptor().id);
+        let named: usize = kept.manifests.iter().map(|one| one.blocks.len()).sum();
+        assert!(
+            kept.blocks.len() < named,
+            "blocks of two nights are kept once"
+        );
+        // One is forgotten.
+        let first = &repository.manifest_names().unwrap()[0];
+        repository.store().delete(&first.object().unwrap()).unwrap();
+        assert_same(&cache, &repository);
+    }
+
+    #[test]
+    fn a_manifest_that_is_not_as_long_as_it_was_is_read_again() {
+        let (dir, repository, cache) = copy();
+        assert_same(&cache, &repository);
+        let name = repository.manifest_names().unwrap()[0].object().unwrap();
+        let path = dir.path().join("repo").join(name.as_str());
+        let mut bytes = fs::read(&path).unwrap();
+        bytes.truncate(100);
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, bytes).unwrap();
+        assert_eq!(cache.archives(&repository).unwrap().damaged.len(), 1);
+        assert_same(&cache, &repository);
+    }
+
+    #[test]
+    fn a_cache_that_is_damaged_or_of_another_repository_counts_for_nothing() {
+        let (dir, repository, cache) = copy();
+        assert_same(&cache, &repository);
+        let path = cache.path.clone().unwrap();
+        let sound = fs::read(&path).unwrap();
+        let id = &repository.descriptor().id;
+        assert!(!cache.load(id).manifests.is_empty());
+        assert!(cache.load("another").manifests.is_empty());
+        for at in [10, sound.len() / 2, sound.len() - 10] {
+            let mut flipped = sound.clone();
+            flipped[at] ^= 1;
+            fs::write(&path, flipped).unwrap();
+            assert!(cache.load(id).manifests.is_empty());
+            assert_same(&cache, &repository);
+        }
+        // One that cannot be written costs nothing but time.
+        let nowhere = ManifestCache::new(&dir.path().join("repo/narthex.json"), id);
+        assert_same(&nowhere, &repository);
+        assert!(ManifestCache::new(dir.path(), "../x").path.is_none());
+    }
+}
