@@ -799,7 +799,7 @@ impl Run<'_> {
             narthex_version: env!("CARGO_PKG_VERSION").to_owned(),
             repository: Some(self.repository.descriptor().id.clone()).filter(|id| !id.is_empty()),
             coverage: coverage(&blocks),
-            blocks,
+            blocks: blocks.into(),
             wal,
             left_out: left_out
                 .map(|(name, reason)| LeftOut { name, reason })

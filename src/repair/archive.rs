@@ -283,7 +283,7 @@ fn archive(
         narthex_version: env!("CARGO_PKG_VERSION").to_owned(),
         repository: Some(repository.descriptor().id.clone()).filter(|id| !id.is_empty()),
         coverage: coverage(&blocks),
-        blocks,
+        blocks: blocks.into(),
         wal,
         left_out: vec![LeftOut {
             name: RECONSTRUCTED.to_owned(),

@@ -36,7 +36,8 @@ pub(super) fn judge(
                 )])
             }
         };
-        let block = archive.blocks.iter_mut().find(|block| block.ulid == *ulid);
+        let mut blocks = archive.blocks.iter_mut_where(|block| block.ulid == *ulid);
+        let block = blocks.next();
         if let Some(block) = block {
             block.findings = findings;
             if has_problems(block) {

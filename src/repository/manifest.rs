@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::blocks::Blocks;
 use super::digest::Digest;
 use super::layout::{ArchiveId, FilePath, Fingerprint, ManifestName};
 use super::seal;
@@ -60,7 +61,7 @@ pub struct Archive {
     /// What of the time line it holds.
     pub coverage: Coverage,
     /// All its blocks, by their time.
-    pub blocks: Vec<StoredBlock>,
+    pub blocks: Blocks,
     /// WAL and WBL, unless they were left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wal: Option<StoredWal>,

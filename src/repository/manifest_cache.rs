@@ -10,12 +10,13 @@ use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::layout::{ARCHIVES, Fingerprint, ManifestName};
 use super::select::{Archives, Damaged, read_manifest};
-use super::{Archive, Repository, StoredBlock, seal};
+use super::{Archive, Blocks, Repository, StoredBlock, seal};
 use crate::error::{ErrorKind, Result};
 use crate::model::Ulid;
 use crate::store::ObjectName;
@@ -42,7 +43,7 @@ struct Kept {
     narthex_version: String,
     repository: String,
     /// Blocks as manifests describe them, each once.
-    blocks: Vec<StoredBlock>,
+    blocks: Vec<Arc<StoredBlock>>,
     manifests: Vec<Manifest>,
 }
 
@@ -95,7 +96,8 @@ impl ManifestCache {
             let known = remembered.remove(&(name.clone(), bytes));
             let known = known.and_then(|mut known| {
                 let blocks = known.blocks.iter().map(|at| old.blocks.get(*at));
-                known.blocks = table.take(blocks.collect::<Option<Vec<_>>>()?);
+                let blocks = blocks.collect::<Option<Vec<_>>>()?;
+                known.blocks = table.take(blocks);
                 Some(known)
             });
             if let Some(known) = known {
@@ -110,7 +112,7 @@ impl ManifestCache {
                         name,
                         bytes,
                         archive,
-                        blocks: table.take(&blocks),
+                        blocks: table.take(blocks.shared()),
                     });
                 }
                 // Forgotten since it was listed.
@@ -168,7 +170,7 @@ impl Kept {
         let whole = |manifest: Manifest| {
             let own = manifest.blocks.iter().filter_map(|at| blocks.get(*at));
             Archive {
-                blocks: own.cloned().collect(),
+                blocks: Blocks::of_shared(own.cloned().collect()),
                 ..manifest.archive
             }
         };
@@ -179,36 +181,37 @@ impl Kept {
 /// Blocks, each once.
 #[derive(Default)]
 struct Table {
-    blocks: Vec<StoredBlock>,
+    blocks: Vec<Arc<StoredBlock>>,
     /// Where those are that may be the same.
     alike: HashMap<(Ulid, Fingerprint), Vec<usize>>,
 }
 
 impl Table {
     /// Puts `blocks` in, and says where they are.
-    fn take<'b>(&mut self, blocks: impl IntoIterator<Item = &'b StoredBlock>) -> Vec<usize> {
+    fn take<'b>(&mut self, blocks: impl IntoIterator<Item = &'b Arc<StoredBlock>>) -> Vec<usize> {
         let blocks = blocks.into_iter();
         blocks.map(|block| self.place_of(block)).collect()
     }
 
-    fn place_of(&mut self, block: &StoredBlock) -> usize {
+    fn place_of(&mut self, block: &Arc<StoredBlock>) -> usize {
         let key = (block.ulid, block.fingerprint.clone());
         let alike = self.alike.entry(key).or_default();
-        let known = alike.iter().find(|at| self.blocks.get(**at) == Some(block));
+        let known = alike.iter().find(|at| {
+            let known = self.blocks.get(**at);
+            known.is_some_and(|known| Arc::ptr_eq(known, block) || known == block)
+        });
         if let Some(at) = known {
             return *at;
         }
         let at = self.blocks.len();
         alike.push(at);
-        self.blocks.push(block.clone());
+        self.blocks.push(Arc::clone(block));
         at
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::store::LocalStore;
 

@@ -7,6 +7,7 @@
 //! This room does not know what a sample is. Everything it reads is hostile: names are checked where they are parsed ([`FilePath`],
 //! [`ObjectName`]), sizes are bounded, and digests are compared.
 
+mod blocks;
 pub mod check;
 pub mod claim;
 pub mod copies;
@@ -32,6 +33,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+pub use blocks::Blocks;
 pub use diff::{BlockChange, Change, Diff, diff};
 pub use digest::{Digest, Hasher};
 pub use layout::{

@@ -55,8 +55,10 @@ pub fn learn_streams(
             }
         }
     }
-    let blocks = archives.iter_mut().flat_map(|archive| &mut archive.blocks);
-    for block in blocks.filter(|block| is_asked(block)) {
+    let blocks = archives
+        .iter_mut()
+        .flat_map(|archive| archive.blocks.iter_mut_where(is_asked));
+    for block in blocks {
         if let Some(told) = meta(block).and_then(|key| learned.get(&key)) {
             block.resolution = Some(told.stream.resolution);
             block.external_labels.clone_from(&told.stream.labels);

@@ -111,7 +111,7 @@ pub fn apply(
         }
         if let Some(source) = plan.kin_of.as_ref().filter(|_| !lost.is_empty()) {
             let all = || copies.archives().iter();
-            let blocks = |archive| -> &[StoredBlock] {
+            let blocks = |archive| {
                 let archive: &Archive = archive;
                 &archive.blocks
             };

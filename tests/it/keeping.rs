@@ -162,7 +162,7 @@ pub(crate) fn archive(time: Millis, id: ArchiveId, blocks: Vec<StoredBlock>) -> 
         narthex_version: "0.1.0".to_owned(),
         repository: None,
         coverage: Coverage::default(),
-        blocks,
+        blocks: blocks.into(),
         wal: None,
         left_out: Vec::new(),
         findings: FindingCounts::default(),

@@ -41,9 +41,8 @@ fn pack(number: usize) -> StoredObject {
 /// A block of which nothing is stored: an hour, and one atom.
 fn block(number: usize) -> StoredBlock {
     let fingerprint = Fingerprint::of(&number.to_be_bytes());
-    let mut block = keeping::archive(0, ArchiveId::random(), vec![TEMPLATE.clone()])
-        .blocks
-        .remove(0);
+    let mut block =
+        keeping::archive(0, ArchiveId::random(), vec![TEMPLATE.clone()]).blocks[0].clone();
     block.ulid = ulid(number);
     block.sources = vec![ulid(number)];
     block.object.name = block_object(block.ulid, &fingerprint).unwrap();

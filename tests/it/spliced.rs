@@ -68,6 +68,7 @@ impl Bench {
         let mut paths: Vec<PathBuf> = fs::read_dir(self.path().join("repo/archives"))
             .unwrap()
             .map(|entry| entry.unwrap().path())
+            .filter(|path| path.extension().is_some_and(|ending| ending == "json"))
             .collect();
         // By the time within the manifest: names are cut to the second.
         paths.sort();

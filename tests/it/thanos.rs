@@ -160,7 +160,7 @@ fn what_older_manifests_do_not_say_is_read_from_the_stored_metadata() {
         .unwrap();
         let mut archive = report.archive;
         let said = archive.clone();
-        for block in &mut archive.blocks {
+        for block in archive.blocks.iter_mut() {
             assert!(block.resolution.take().is_some());
             block.external_labels.clear();
         }

@@ -221,7 +221,7 @@ fn parents_and(children: &[Json]) -> Bench {
     let ran = bench.backup(&["--codec", "portable"]);
     assert_ne!(ran.code, 1, "{}", ran.err);
     bench.rewrite(|_, archive| {
-        for block in &mut archive.blocks {
+        for block in archive.blocks.iter_mut() {
             block.findings = FindingCounts::default();
         }
     });
@@ -271,7 +271,7 @@ fn aggregates_stand_in_for_nothing_though_old_manifests_do_not_say_that_they_are
         archive
             .blocks
             .retain(|block| ![ulid(2), ulid(3)].contains(&block.ulid));
-        for block in &mut archive.blocks {
+        for block in archive.blocks.iter_mut() {
             block.resolution = None;
             block.external_labels.clear();
         }
@@ -330,7 +330,7 @@ fn sound_parents_of_a_damaged_child_are_named_and_what_was_compacted_from_damage
     assert_eq!(bench.backup(&[]).code, 0);
     let damage = |which: usize| {
         bench.rewrite(|number, archive| {
-            for block in &mut archive.blocks {
+            for block in archive.blocks.iter_mut() {
                 block.findings = FindingCounts::default();
                 if number == which {
                     block.findings.by_severity.insert("error".into(), 1);

@@ -49,7 +49,7 @@ fn archive(blocks: Vec<StoredBlock>) -> Archive {
         narthex_version: String::new(),
         repository: None,
         coverage: Coverage::default(),
-        blocks,
+        blocks: blocks.into(),
         wal: Some(wal(7, 100, Some((50, 110)))),
         left_out: Vec::new(),
         findings: FindingCounts::default(),

@@ -17,7 +17,7 @@ use narthex::model::Millis;
 use narthex::progress::Silent;
 use narthex::repository::check::{Depth, check};
 use narthex::repository::copies::Copies;
-use narthex::repository::{Archive, Repository};
+use narthex::repository::{Archive, ManifestName, Repository};
 use narthex::restore::{Present, Target, Wanted, apply, plan};
 use narthex::retain::{self, Pruned};
 use narthex::store::faulty::{Fault, Faults, FaultyStore};
@@ -224,7 +224,11 @@ fn name(text: &str) -> ObjectName {
 }
 
 fn archives(store: &MemoryStore) -> usize {
-    store.list("archives/").unwrap().len()
+    let listed = store.list("archives/").unwrap();
+    let manifests = listed
+        .iter()
+        .filter(|(name, _)| ManifestName::parse(name).is_some());
+    manifests.count()
 }
 
 fn chain<T>(outcome: &Result<T>) -> String {
