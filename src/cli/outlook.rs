@@ -17,7 +17,7 @@ use crate::report::{start as report, time_text};
 use crate::repository::StoredBlock;
 use crate::restore::{Plan, Report};
 use crate::start::{
-    self, Assumptions, BlockFacts, Facts, Obstacle, Opens, ReplayFacts, Stage, StepKind,
+    self, Assumptions, BlockFacts, DEFAULT_RETENTION, Facts, Obstacle, Opens, ReplayFacts, Stage, StepKind,
 };
 use crate::verify::{Consequence, Depth, Kind, Options, Verdict, verify};
 use crate::wal::{Log, Logs};
@@ -34,6 +34,8 @@ pub(super) struct Outlook {
     others: Vec<(String, bool)>,
     /// Whether nothing but the manifest was looked at.
     is_by_manifest: bool,
+    /// Of how many blocks, those that end before the default retention reaches back.
+    aged: (usize, usize),
 }
 
 impl Outlook {
@@ -61,7 +63,7 @@ impl Outlook {
             });
         }
         let start = start::plan(&facts, &assumed());
-        Self::new(newest(plan), start, Path::new(""), problem.as_deref(), true)
+        Self::new(newest(plan), start, Path::new(""), problem.as_deref(), true).ageing(plan)
     }
 
     /// After a restore into `dir`, by what is there now.
@@ -91,6 +93,7 @@ impl Outlook {
                     problem.as_deref(),
                     false,
                 )
+                .ageing(plan)
             }
             // Nothing is there that could be started on.
             Ok(_) => Self::of_plan(plan),
@@ -136,6 +139,17 @@ impl Outlook {
             fatal: fatal.into_iter().collect(),
             others,
             is_by_manifest,
+            aged: (0, 0),
+        }
+    }
+
+    /// With what a server does that scrapes, once it has written a block of its own.
+    fn ageing(self, plan: &Plan<'_>) -> Self {
+        let begin = now().saturating_sub(DEFAULT_RETENTION);
+        let old = plan.blocks.iter().filter(|block| block.max_time < begin);
+        Outlook {
+            aged: (old.count(), plan.blocks.len()),
+            ..self
         }
     }
 
@@ -186,6 +200,7 @@ impl Outlook {
             "prometheus_starts": self.starts(),
             "keeps_from_starting": keeps,
             "start": report::to_json(&self.start),
+            "blocks_older_than_default_retention": self.aged.0,
         });
         if let (Json::Object(object), Json::Object(own)) = (object, own) {
             object.extend::<Map<_, _>>(own);
@@ -198,6 +213,12 @@ impl Outlook {
         let costs = |step: &start::Step| step.kind.costs_samples();
         if self.starts() && self.start.steps.iter().any(costs) {
             context.print(report::text(&self.start, &self.dir))?;
+        }
+        if let (old @ 1.., all) = self.aged {
+            context.print(format_args!(
+                "{old} of {all} blocks are older than 15d, the default retention: a server that scrapes deletes them as soon as it has written a block of its own, \
+                 unless --storage.tsdb.retention.time is longer\n"
+            ))?;
         }
         context.print(format_args!("{}\n", self.text()))
     }

@@ -51,8 +51,8 @@ pub(crate) fn explain(location: &Location, error: Error) -> Error {
         _ => Vec::new(),
     };
     match known.last() {
-        Some(id) => error.context(format!(
-            "repository {id} was in {location} before, and there is none now: is its disk mounted?"
+        Some(id) => Error::not_found(format!(
+            "repository {id} was in {location} before, and there is none now: is its disk mounted? If it was moved, say with --repo where it is now"
         )),
         None => error,
     }
@@ -71,8 +71,8 @@ impl StateArgs {
     pub(crate) fn refuse_vacant(&self, location: &Location) -> Result<()> {
         match self.known(location)?.last() {
             Some(id) if !self.accept_repository => Err(Error::refused(format!(
-                "repository {id} was in {location} before, and there is none now: is its disk mounted? If it was given up or moved, \
-                 narthex init --accept-repository makes a new one"
+                "repository {id} was in {location} before, and there is none now: is its disk mounted? If it was moved, say with --repo where \
+                 it is now; only if it was given up, narthex init --accept-repository makes a new one"
             ))),
             _ => Ok(()),
         }

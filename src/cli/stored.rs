@@ -58,7 +58,8 @@ pub(crate) fn find(
     for remark in chosen.remarks() {
         context.progress.remark(&remark);
     }
-    Ok((chosen.archive, !chosen.ahead.is_empty()))
+    let is_doubtful = chosen.is_doubtful();
+    Ok((chosen.archive, is_doubtful))
 }
 
 /// Names what the backup of `archive` missed, and that is not in it therefore. Returns whether there is anything.

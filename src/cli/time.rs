@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::model::Millis;
 pub(crate) use crate::model::now;
 
-/// A point in time: RFC 3339 (`2026-11-21T19:00:00Z`), a date (`2026-11-21`, midnight UTC), Unix seconds (`1795288080`, `1795288080.5`),
+/// A point in time: RFC 3339 (`2026-11-21T19:00:00Z`), the same without a zone (`2026-11-21 19:00`, UTC), a date (`2026-11-21`, midnight UTC), Unix seconds (`1795288080`, `1795288080.5`),
 /// `now`, or a duration before now (`2h`, `-2h`, `7d`).
 ///
 /// # Errors
@@ -24,10 +24,8 @@ pub(crate) fn parse_time(text: &str, now: Millis) -> Result<Millis> {
     if let Ok(time) = text.parse::<Timestamp>() {
         return Ok(time.as_millisecond());
     }
-    if let Ok(date) = text.parse::<jiff::civil::Date>()
-        && let Ok(time) = date.to_zoned(jiff::tz::TimeZone::UTC)
-    {
-        return Ok(time.timestamp().as_millisecond());
+    if let Some(time) = without_zone(text) {
+        return Ok(time.as_millisecond());
     }
     let ago = text.strip_prefix('-').unwrap_or(text);
     parse_duration(ago).map(|duration| now.saturating_sub(duration)).map_err(|_| {
@@ -35,6 +33,17 @@ pub(crate) fn parse_time(text: &str, now: Millis) -> Result<Millis> {
             "expected a time such as 2026-11-21T19:00:00Z, 1795288080 or 2h (ago), found {text:?}"
         ))
     })
+}
+
+/// A date, or a date and a time of day, of UTC. Nothing that says another zone: a parser of local times would pass it over.
+fn without_zone(text: &str) -> Option<Timestamp> {
+    let time_of_day = text.get("2026-11-21".len()..)?;
+    let is_plain = |c: char| c.is_ascii_digit() || [':', '.', ' ', 'T', 't'].contains(&c);
+    if !time_of_day.chars().all(is_plain) {
+        return None;
+    }
+    let local = text.parse::<jiff::civil::DateTime>().ok()?;
+    Some(local.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp())
 }
 
 /// Unix seconds, with up to three decimals that count.

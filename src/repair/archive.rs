@@ -248,6 +248,14 @@ fn archive(
     let mut reason = "reconstructed by narthex repair from objects that no manifest named: the time of the backup, its server, and whether \
                       it had other blocks or logs are not known"
         .to_owned();
+    if sources.len() > 1 {
+        let names: BTreeSet<_> = sources.iter().map(|(_, _, name)| *name).collect();
+        let names: Vec<_> = names.into_iter().collect();
+        reason = format!(
+            "{reason}; the repository has several servers ({}), and it may hold blocks of more than one of them: restore those of one with --block",
+            names.join(", ")
+        );
+    }
     // What one archive of a server holds the next holds as well, mostly.
     let before = catalog
         .archives

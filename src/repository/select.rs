@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::layout::{self, ArchiveId, ManifestName};
 use super::lease::is_ahead;
-use super::{Archive, MANIFEST_VERSION, MAX_MANIFEST_BYTES, Repository, seal};
+use super::{Archive, LeftOut, MANIFEST_VERSION, MAX_MANIFEST_BYTES, Repository, seal};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Millis;
 use crate::store::{ObjectName, Store};
@@ -160,6 +160,8 @@ pub struct Latest {
     pub damaged: Vec<Damaged>,
     /// Archives that were passed over because they lie in the future. When there are no others, the latest is one of them.
     pub ahead: Vec<Ahead>,
+    /// Archives that `narthex repair` made, that are later, and of which it is not known whose they are.
+    pub reconstructed: Vec<ArchiveId>,
 }
 
 /// The archive that somebody has asked for.
@@ -169,19 +171,35 @@ pub struct Chosen {
     pub archive: Archive,
     /// Archives that lie in the future and were not taken for the latest; the chosen one, when there are no others.
     pub ahead: Vec<Ahead>,
+    /// Later archives that `narthex repair` made, and that may be of the same server.
+    pub reconstructed: Vec<ArchiveId>,
 }
 
 impl Chosen {
     /// What whoever asked has to be told.
     pub fn remarks(&self) -> impl Iterator<Item = String> {
-        self.ahead.iter().map(|ahead| {
+        let ahead = self.ahead.iter().map(|ahead| {
             let then = if ahead.id == self.archive.id {
                 "it is taken for the latest, as there are no others"
             } else {
                 "it is not taken for the latest"
             };
             format!("{ahead}; {then}")
-        })
+        });
+        let own = self.archive.id.short();
+        let others = self.reconstructed.iter().map(move |other| {
+            let other = other.short();
+            format!(
+                "archive {other}, which narthex repair made of what was left of damaged ones, is later than {own} and may be of the same server: narthex \
+                 restore {other} brings back what it holds"
+            )
+        });
+        ahead.chain(others)
+    }
+
+    /// Whether somebody should look whether it is the archive that was meant.
+    pub fn is_doubtful(&self) -> bool {
+        !self.ahead.is_empty() || !self.reconstructed.is_empty()
     }
 }
 
@@ -214,8 +232,13 @@ impl Repository {
         for same_second in names.chunk_by(|a, b| a.stamp == b.stamp).rev() {
             let mut read = self.read_all(same_second)?;
             latest.damaged.append(&mut read.damaged);
-            let fitting = read.archives.into_iter().rev();
-            for archive in fitting.filter(|found| filter.matches(found)) {
+            for archive in read.archives.into_iter().rev() {
+                if !filter.matches(&archive) {
+                    if archive.left_out.iter().any(LeftOut::is_reconstructed) {
+                        latest.reconstructed.push(archive.id);
+                    }
+                    continue;
+                }
                 match Ahead::of(&archive, now) {
                     None => {
                         latest.archive = Some(archive);
@@ -273,6 +296,7 @@ impl Repository {
                 (None, Some(archive)) => Ok(Chosen {
                     archive,
                     ahead: latest.ahead,
+                    reconstructed: latest.reconstructed,
                 }),
                 (None, None) => Err(Error::not_found(format!(
                     "there is no such archive in {}",
@@ -288,6 +312,7 @@ impl Repository {
             (Some(name), None) => Ok(Chosen {
                 archive: self.archive(name)?,
                 ahead: Vec::new(),
+                reconstructed: Vec::new(),
             }),
             (Some(one), Some(other)) => Err(Error::invalid(format!(
                 "expected the beginning of one archive id, found {selector:?}, which begins {} and {}",

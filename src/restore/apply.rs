@@ -16,9 +16,9 @@ use crate::error::{Error, Result};
 use crate::model::{Succession, Ulid};
 use crate::progress::Progress;
 use crate::repository::copies::Copies;
-use crate::repository::lineage::{is_damaged, kin};
+use crate::repository::lineage::{TimeRange, gaps, is_damaged, kin};
 use crate::repository::portable::{Root, read_stored, spread};
-use crate::repository::{Archive, FilePath, StoredBlock, StoredFile, StoredObject, StoredWal};
+use crate::repository::{Archive, FilePath, Gap, StoredBlock, StoredFile, StoredObject, StoredWal};
 
 /// What a restore did.
 #[derive(Debug, Default)]
@@ -43,6 +43,10 @@ pub struct Report {
     pub salvaged: Vec<Salvaged>,
     /// Blocks of which not all small files could be read, and that came with those of another archive; and what is wrong with their own.
     pub mixed: Vec<Failed>,
+    /// Blocks that came in the place of lost ones and hold a part of what those held.
+    pub beside: Vec<Ulid>,
+    /// Time of blocks that could not be restored, and that no block holds now.
+    pub holes: Vec<Gap>,
     /// Why the hidden directory could not be removed.
     pub left_behind: Option<Error>,
 }
@@ -87,6 +91,7 @@ pub fn apply(
     let mut done: Vec<(&StoredBlock, Staged)> = Vec::new();
     let mut lost: Vec<(&StoredBlock, Error)> = Vec::new();
     let mut queue = plan.blocks.clone();
+    let planned: BTreeSet<_> = plan.blocks.iter().map(|block| block.ulid).collect();
     let mut seen: BTreeSet<Ulid> = BTreeSet::new();
     // Each round has other blocks than those before, so it ends.
     while !queue.is_empty() {
@@ -128,7 +133,9 @@ pub fn apply(
                 found.retain(|block| !block.parents.iter().any(there));
                 found
             };
-            let mut gone: Vec<_> = lost.iter().map(|(block, _)| *block).collect();
+            // What only those hold that came in their place and failed as well, nobody asked for.
+            let asked = lost.iter().filter(|(block, _)| planned.contains(&block.ulid));
+            let mut gone: Vec<_> = asked.map(|(block, _)| *block).collect();
             queue = find(&gone, true);
             if queue.is_empty() {
                 // A server may have been archived under another name before.
@@ -140,7 +147,6 @@ pub fn apply(
         }
     }
     let came: Vec<_> = done.iter().map(|(block, _)| *block).collect();
-    let planned: BTreeSet<_> = plan.blocks.iter().map(|block| block.ulid).collect();
     let past = known.get_or_init(Past::default);
     let cover = Cover::of(if lost.is_empty() { &[] } else { &came }, past);
     for (block, error) in lost {
@@ -185,6 +191,21 @@ pub fn apply(
                 || !salvaged.others.contains(&other.ulid)
                 || original.is_none_or(|block| !kin(other).atoms.is_subset(&kin(block).atoms))
         });
+    }
+    let named: BTreeSet<_> = report.stand_ins.iter().flat_map(|it| &it.by).collect();
+    let others = done.iter().map(|(block, _)| block.ulid);
+    let others = others.filter(|ulid| !planned.contains(ulid) && !named.contains(ulid));
+    report.beside = others.collect();
+    for failed in &report.failed {
+        let ulid = failed.name.parse::<Ulid>().ok();
+        if let Some(block) = ulid.and_then(|ulid| originals.get(&ulid)) {
+            let range = TimeRange {
+                since: block.min_time,
+                until: block.max_time,
+            };
+            let there = done.iter().map(|(block, _)| *block);
+            report.holes.extend(gaps(there, range));
+        }
     }
     for (block, outcome) in done {
         match outcome {

@@ -4,13 +4,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
+
 use super::choose::{Choice, choose};
 use super::exact::Exact;
 use super::permissions::Permissions;
 use super::salvage::Salvage;
 use super::stand_in::{Cover, Past, StandIn, stand_ins, undeletes};
 use crate::error::{Error, Result};
-use crate::model::{Kin, Ulid};
+use crate::model::{Kin, Millis, Ulid};
 use crate::repository::lineage::{
     TimeRange, gaps, has_problems, is_better_told, is_damaged, kin, stream,
 };
@@ -175,8 +177,20 @@ pub fn plan<'a>(
     let has_wal = has_logs(wal, &present.logs)?;
     if candidates.is_empty() && wal.is_none() {
         return Err(Error::not_found(match wanted {
-            Wanted::Range(_) => "no archive holds anything of this time",
-            Wanted::Archive | Wanted::Blocks(_) => "the archive holds nothing of this",
+            Wanted::Range(_) => {
+                let blocks = || chain.iter().flat_map(|archive| &archive.blocks);
+                let begin = blocks().map(|block| block.min_time).min();
+                let end = blocks().map(|block| block.max_time).max();
+                match begin.zip(end) {
+                    Some((begin, end)) => format!(
+                        "no archive holds anything of this time: their blocks hold {} to {}",
+                        stamp(begin),
+                        stamp(end)
+                    ),
+                    None => "no archive holds anything of this time".to_owned(),
+                }
+            }
+            Wanted::Archive | Wanted::Blocks(_) => "the archive holds nothing of this".to_owned(),
         }));
     }
     if !present.blocks.is_empty() {
@@ -358,6 +372,11 @@ fn has_logs(wal: Option<&StoredWal>, present: &[String]) -> Result<bool> {
         ))),
         (there, _) => Ok(there.is_some()),
     }
+}
+
+/// A point in time, as people read it.
+fn stamp(time: Millis) -> String {
+    Timestamp::from_millisecond(time).map_or_else(|_| time.to_string(), |time| format!("{time:.0}"))
 }
 
 fn pick<'a>(archive: &'a Archive, ulids: &BTreeSet<Ulid>) -> Result<Vec<&'a StoredBlock>> {

@@ -6,13 +6,17 @@
 //! file in `tmp/`, never a part of an object.
 //!
 //! Files are for their owner alone (0600, directories 0700), as samples and labels are nobody else's business. Below a root
-//! with the set-group-ID bit, which is how directories are shared, they are for its group as well (0640, directories 0770).
+//! with the set-group-ID bit, which is how directories are shared, they are for its group as well (0640, directories 0770). What root
+//! makes in somebody else's repository is theirs: else a single run as root would keep their next one from reading it.
 
 use std::fs::{self, DirEntry, File, FileType, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write};
 use std::ops::Range;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, fchown};
 use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
+use rustix::process::geteuid;
 
 use super::name::{TEMPORARY, is_component};
 use super::{
@@ -31,6 +35,8 @@ const LOST_AND_FOUND: &str = "lost+found";
 #[derive(Clone, Copy, Debug)]
 struct Modes {
     for_group: bool,
+    /// User and group that get what root makes.
+    owner: Option<(u32, u32)>,
 }
 
 impl Modes {
@@ -42,6 +48,29 @@ impl Modes {
         let mut builder = fs::DirBuilder::new();
         builder.mode(if self.for_group { 0o770 } else { 0o700 });
         builder
+    }
+
+    /// Gives a file or directory that was made just now to the owner of the repository.
+    fn hand_over(self, made: &File) -> io::Result<()> {
+        match self.owner {
+            Some((user, group)) => fchown(made, Some(user), Some(group)),
+            None => Ok(()),
+        }
+    }
+
+    /// The same for the directory `dir`, which may be a link by now: that is not followed.
+    fn hand_over_dir(self, dir: &Path) -> Result<()> {
+        if self.owner.is_none() {
+            return Ok(());
+        }
+        let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW;
+        let opened = OpenOptions::new()
+            .read(true)
+            .custom_flags(flags.bits().cast_signed())
+            .open(dir);
+        opened
+            .and_then(|dir| self.hand_over(&dir))
+            .map_err(|e| Error::io("change the owner of", dir, e))
     }
 }
 
@@ -59,8 +88,11 @@ impl LocalStore {
 
     /// Permissions of new files and directories.
     fn modes(&self) -> Modes {
+        let root = fs::metadata(&self.root).ok();
+        let owner = root.as_ref().map(|root| (root.uid(), root.gid()));
         Modes {
-            for_group: fs::metadata(&self.root).is_ok_and(|root| root.mode() & 0o2000 != 0),
+            for_group: root.is_some_and(|root| root.mode() & 0o2000 != 0),
+            owner: owner.filter(|(user, _)| *user != 0 && geteuid().is_root()),
         }
     }
 
@@ -213,6 +245,7 @@ impl Store for LocalStore {
             .create_new(true)
             .mode(modes.file())
             .open(&temporary)
+            .and_then(|file| modes.hand_over(&file).map(|()| file))
             .map_err(|e| Error::io("create", &temporary, e))?;
         Ok(Box::new(Pending {
             file,
@@ -385,7 +418,10 @@ fn create_dir_durably(dir: &Path, modes: Modes) -> Result<()> {
     let above = parent(dir);
     create_dir_durably(above, modes)?;
     match modes.dir().create(dir) {
-        Ok(()) => sync_dir(above),
+        Ok(()) => {
+            modes.hand_over_dir(dir)?;
+            sync_dir(above)
+        }
         // Another writer was faster.
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => Ok(()),
         Err(e) => Err(Error::io("create directory", dir, e)),
@@ -442,10 +478,9 @@ impl PendingObject for Pending {
         // Whoever deletes the last object in a directory removes the directory.
         let mut again =
             |e: &io::Error| e.kind() == io::ErrorKind::NotFound && tries.next().is_some();
-        let mut making = self.store.modes().dir();
-        making.recursive(true);
+        let modes = self.store.modes();
         loop {
-            match making.create(dir) {
+            match make_dirs(dir, &self.store.root, modes) {
                 Err(e) if again(&e) => continue,
                 made => made.map_err(|e| Error::io("create directory", dir, e))?,
             }
@@ -458,6 +493,22 @@ impl PendingObject for Pending {
                 Err(e) => return Err(Error::io("publish", &target, e)),
             }
         }
+    }
+}
+
+/// Creates `dir` and what is missing between `root` and it.
+fn make_dirs(dir: &Path, root: &Path, modes: Modes) -> io::Result<()> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    if dir != root {
+        make_dirs(parent(dir), root, modes)?;
+    }
+    match modes.dir().create(dir) {
+        Ok(()) => modes.hand_over_dir(dir).map_err(io::Error::other),
+        // Another writer was faster.
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => Ok(()),
+        Err(e) => Err(e),
     }
 }
 

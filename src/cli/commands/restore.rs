@@ -212,6 +212,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     let stored = archive.blocks.iter();
     let stored = stored.chain(chain.iter().flat_map(|archive| &archive.blocks));
     remark_different(&target, &plan, stored, &told);
+    remark_there(&plan, &wanted, &target, &told);
     if args.dry_run {
         let outlook = Outlook::of_plan(&plan);
         print_plan(&plan, &outlook, context)?;
@@ -267,6 +268,11 @@ fn remark_report(report: &restore::Report, wanted: &Wanted, told: &Told<'_>) {
         let hint = failed.hint();
         told.problem(&format_args!("{name} could not be restored{hint}: {error}"));
     }
+    for ulid in &report.beside {
+        told.problem(&format_args!(
+            "block {ulid} comes in the place of what could not be restored, of which it holds a part"
+        ));
+    }
     for mixed in &report.mixed {
         told.problem(&report::backup::mixed(mixed));
     }
@@ -314,6 +320,19 @@ fn remark_different<'a>(
         };
         told.problem(&format_args!(
             "block {ulid} is in {} already, but not as it was archived, and is not restored: {difference}; move it away and restore again",
+            target.dir().display()
+        ));
+    }
+}
+
+/// Names blocks that were asked for by their ULIDs and are in the target already: nobody has looked whether they are sound.
+fn remark_there(plan: &Plan<'_>, wanted: &Wanted, target: &Target, told: &Told<'_>) {
+    if !matches!(wanted, Wanted::Blocks(_)) {
+        return;
+    }
+    for ulid in &plan.already_there {
+        told.problem(&format_args!(
+            "block {ulid} is in {} already and is not restored: only the names and sizes of its files were compared; to have it anew, move it away first",
             target.dir().display()
         ));
     }
@@ -678,7 +697,8 @@ fn print_report(
             "already_there": plan.already_there,
             "wal": report.wal,
             "bytes": report.bytes,
-            "gaps": plan.gaps,
+            "gaps": plan.gaps.iter().chain(&report.holes).collect::<Vec<_>>(),
+            "beside": report.beside,
             "replaced": plan.replaced.iter().chain(&report.stand_ins).map(stand_in_json).collect::<Vec<_>>(),
             "aggregates": ulids(plan.aggregates()),
             "aggregates_left_out": ulids(plan.aggregates_left_out.iter().copied()),
@@ -721,6 +741,9 @@ fn print_report(
         }
     }
     print_rest(plan, context)?;
+    for hole in &report.holes {
+        context.print(format_args!("no block for   {}\n", gap_text(hole)))?;
+    }
     outlook.print(context)
 }
 
