@@ -17,7 +17,8 @@ use crate::report::{start as report, time_text};
 use crate::repository::StoredBlock;
 use crate::restore::{Plan, Report};
 use crate::start::{
-    self, Assumptions, BlockFacts, DEFAULT_RETENTION, Facts, Obstacle, Opens, ReplayFacts, Stage, StepKind,
+    self, Assumptions, BlockFacts, DEFAULT_RETENTION, Facts, Obstacle, Opens, ReplayFacts, Stage,
+    StepKind,
 };
 use crate::verify::{Consequence, Depth, Kind, Options, Verdict, verify};
 use crate::wal::{Log, Logs};

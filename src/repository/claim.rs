@@ -169,6 +169,6 @@ impl References {
 fn unknown(name: &ObjectName, error: Error) -> Error {
     error.context(format!(
         "cannot tell what is needed, so nothing is deleted: {name} must be readable, or be removed (narthex check says \
-         more, narthex forget ID removes a damaged manifest)"
+         more; narthex repair makes an archive of what is left of a damaged one, and narthex forget ID then removes it)"
     ))
 }

@@ -134,7 +134,9 @@ pub fn apply(
                 found
             };
             // What only those hold that came in their place and failed as well, nobody asked for.
-            let asked = lost.iter().filter(|(block, _)| planned.contains(&block.ulid));
+            let asked = lost
+                .iter()
+                .filter(|(block, _)| planned.contains(&block.ulid));
             let mut gone: Vec<_> = asked.map(|(block, _)| *block).collect();
             queue = find(&gone, true);
             if queue.is_empty() {

@@ -554,6 +554,26 @@ mod tests {
     }
 
     #[test]
+    fn what_root_makes_in_the_repository_of_somebody_else_is_theirs() {
+        if !geteuid().is_root() {
+            eprintln!("SKIPPED: only root can make things for others");
+            return;
+        }
+        let home = tempfile::tempdir().unwrap();
+        let dir = home.path().join("theirs");
+        fs::create_dir(&dir).unwrap();
+        std::os::unix::fs::chown(&dir, Some(65_533), Some(65_532)).unwrap();
+        modes_of(&dir);
+        for made in ["tmp", "blocks", "blocks/a", "blocks/a/b"] {
+            let made = fs::metadata(dir.join(made)).unwrap();
+            assert_eq!((made.uid(), made.gid()), (65_533, 65_532));
+        }
+        let own = home.path().join("own");
+        modes_of(&own);
+        assert_eq!(fs::metadata(own.join("blocks/a/b")).unwrap().uid(), 0);
+    }
+
+    #[test]
     fn objects_are_for_their_owner_alone_unless_the_root_is_shared_with_a_group() {
         let home = tempfile::tempdir().unwrap();
         assert_eq!(modes_of(&home.path().join("new")), (0o700, 0o600));

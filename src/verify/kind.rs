@@ -152,7 +152,7 @@ struct Entry {
     remedy: &'static str,
 }
 
-const RESTORE: &str = "restore the block from an archive; if there is none, export what is readable and move the block away";
+const RESTORE: &str = "move the block away and restore it from an archive (--block ULID --add-missing); if there is none, narthex dump writes what is readable";
 const META: &str = "restore meta.json from an archive; if every archive has it so, find out which program wrote the block";
 const LEAVE: &str = "nothing to do";
 const WRITER: &str =

@@ -290,6 +290,48 @@ fn a_range_of_one_host_brings_back_nothing_of_another_with_the_same_source() {
     );
 }
 
+/// Who asks for a block that is there wants it anew: that it has the right names and sizes says nothing of its content.
+#[test]
+fn a_block_that_is_asked_for_and_there_already_is_not_called_restored() {
+    let home = tempfile::tempdir().unwrap();
+    let data = fixture("blocks/parents-three");
+    let run = |arguments: &[&str]| narthex(home.path(), arguments);
+    assert_eq!(run(&["init", "--repo", "r"]).code, 0);
+    assert_eq!(run(&["backup", &data, "--repo", "r"]).code, 0);
+    let target = home.path().join("t");
+    copy(Path::new(&data), &target);
+    let ulid = "01M7ZSW08H71451MKGD0YTRMEH";
+    let segment = target.join(ulid).join("chunks/000001");
+    let mut bytes = fs::read(&segment).unwrap();
+    let sound = bytes.clone();
+    bytes[100] ^= 1;
+    fs::write(&segment, bytes).unwrap();
+    let restore = [
+        "restore",
+        "latest",
+        "--repo",
+        "r",
+        "--target",
+        "t",
+        "--block",
+        ulid,
+        "--add-missing",
+    ];
+    let ran = run(&restore);
+    assert_eq!(ran.code, 3, "{}", ran.err);
+    assert!(ran.err.contains("move it away first"), "{}", ran.err);
+    fs::rename(target.join(ulid), home.path().join("away")).unwrap();
+    let ran = run(&restore);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert_eq!(fs::read(&segment).unwrap(), sound);
+    // These blocks are of 2023.
+    assert!(
+        ran.out.contains("1 of 1 blocks are older than 15d"),
+        "{}",
+        ran.out
+    );
+}
+
 /// What only has the name of a block is not the block: `--add-missing` says so, and what to do.
 #[test]
 fn a_block_that_is_there_in_part_is_named_and_not_called_restored() {

@@ -609,6 +609,7 @@ impl Bench {
     fn spoil_manifests(&self, all: bool) -> Vec<String> {
         let mut names: Vec<_> = tree(&self.path().join("repo/archives"))
             .into_keys()
+            .filter(|name| name.ends_with(".json"))
             .collect();
         if !all {
             names.drain(..names.len() - 1);
@@ -676,6 +677,37 @@ fn a_reconstructed_archive_has_the_blocks_of_the_one_before_and_repair_knows_it_
     }
     let (ran, steps) = bench.repair();
     assert_eq!((ran.code, steps.len()), (0, 0), "{steps:#?}");
+}
+
+/// With several servers nobody knows whose a reconstructed archive is: it is not the latest of any, and whoever asks for that is told.
+#[test]
+fn the_latest_of_a_server_is_not_quietly_an_older_one_than_a_reconstructed_archive() {
+    let bench = Bench::spliced("dense");
+    let other = fixture("blocks/parents-three");
+    let other = other.to_str().unwrap();
+    let ran = bench.run(&["backup", other, "--repo", "repo", "--source", "other"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    // Manifests are in the order of their seconds.
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    assert_eq!(bench.backup("dense").code, 0);
+    let json = bench.run(&["archives", "--repo", "repo", "--json"]).out;
+    let json: Value = serde_json::from_str(&json).unwrap();
+    let archives = json["archives"].as_array().unwrap();
+    let newest = archives.last().unwrap();
+    let source = newest["source_name"].as_str().unwrap().to_owned();
+    assert_ne!(source, "other");
+    bench.spoil_manifests(false);
+    let (_, steps) = bench.repair();
+    let said = format!("{steps:?}");
+    let id = newest["id"].as_str().unwrap();
+    assert_eq!(bench.run(&["forget", id, "--repo", "repo"]).code, 0);
+    let latest = [
+        "restore", "latest", "--repo", "repo", "--target", "latest", "--source",
+    ];
+    let ran = bench.run(&[&latest[..], &[&source]].concat());
+    assert_eq!(ran.code, 3, "{} {said}", ran.err);
+    assert!(ran.err.contains("which narthex repair made"), "{}", ran.err);
+    assert!(said.contains("several servers"), "{said}");
 }
 
 #[test]

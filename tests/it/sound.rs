@@ -1,6 +1,6 @@
 //! The sound copy wins: whatever any object of a repository still holds is restored, and it is said where it came from.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -384,6 +384,40 @@ fn the_parents_that_are_sound_come_back_where_their_child_cannot_be_read() {
         );
         assert!(back.contains_key(&format!("{PARENT}/index")), "{more:?}");
     }
+}
+
+/// What comes back is what was asked for, and time that is gone is named.
+#[test]
+fn nothing_comes_for_a_block_that_failed_in_the_place_of_another() {
+    let desk = Desk::new();
+    desk.back_up("night-1", &["--no-wal"]);
+    desk.back_up("night-2", &["--no-wal"]);
+    desk.flip(&format!("packs/{PARENT}"));
+    desk.flip(&format!("packs/{CHILD}"));
+    let first = desk.repository().archives().unwrap().archives.remove(0);
+    let (ran, back) = desk.restore(first.id.as_str(), &[]);
+    assert_eq!(ran.code, 3, "{}", ran.err);
+    let lost = first
+        .blocks
+        .iter()
+        .find(|block| block.ulid.to_string() == PARENT);
+    let lost = lost.unwrap();
+    let named: BTreeSet<_> = back
+        .keys()
+        .filter_map(|name| name.split('/').next())
+        .collect();
+    let asked = |name: &&str| {
+        first
+            .blocks
+            .iter()
+            .any(|block| block.ulid.to_string() == **name)
+    };
+    assert!(named.iter().all(asked), "{named:?}");
+    let begin = jiff::Timestamp::from_millisecond(lost.min_time).unwrap();
+    let begin = begin
+        .strftime("no block for   %Y-%m-%d %H:%M:%S")
+        .to_string();
+    assert!(ran.out.contains(&begin), "{begin}: {}", ran.out);
 }
 
 #[test]
