@@ -164,6 +164,11 @@ impl Outlook {
         self.starts() && self.start.find(StepKind::RefusesSamples).is_none()
     }
 
+    /// Whether a start serves without a block that is there.
+    pub(super) fn leaves_out(&self) -> bool {
+        self.start.find(StepKind::LeavesOut).is_some()
+    }
+
     fn text(&self) -> String {
         if self.starts() {
             let by = if self.is_by_manifest {

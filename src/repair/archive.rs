@@ -240,9 +240,13 @@ fn archive(
             (host.as_str(), source.as_str(), source_name.as_str())
         })
         .collect();
-    // With archives of one server these are most likely of the same.
+    // With archives of one server these are of the same where they have to do with its blocks. A manifest that cannot be read may be that of another.
+    let is_related = match lost.len() {
+        1 => blocks.iter().any(|block| is_related(block, catalog)),
+        _ => blocks.iter().all(|block| is_related(block, catalog)),
+    };
     let (host, source, source_name) = match sources.first() {
-        Some(only) if sources.len() == 1 => *only,
+        Some(only) if sources.len() == 1 && is_related => *only,
         _ => ("unknown", "unknown", "reconstructed"),
     };
     let mut reason = "reconstructed by narthex repair from objects that no manifest named: the time of the backup, its server, and whether \
@@ -261,7 +265,7 @@ fn archive(
         .archives
         .iter()
         .rfind(|archive| archive.time <= time);
-    if let Some(before) = before.filter(|_| sources.len() == 1) {
+    if let Some(before) = before.filter(|_| sources.len() == 1 && is_related) {
         let own: BTreeSet<Ulid> = blocks.iter().map(|block| block.ulid).collect();
         let others = before.blocks.iter();
         let others = others.filter(|block| !own.contains(&block.ulid));
@@ -310,6 +314,13 @@ pub(super) fn reconstructed<'c>(catalog: &'c Catalog, id: &ArchiveId) -> Option<
 }
 
 /// The block whose sidecar has this name.
+/// Whether some archive knows the block, or one that it was made of.
+fn is_related(block: &StoredBlock, catalog: &Catalog) -> bool {
+    let relatives = block.sources.iter().chain(&block.parents);
+    let mut relatives = relatives.chain([&block.ulid]);
+    relatives.any(|ulid| catalog.words(*ulid).next().is_some())
+}
+
 fn sidecar_of(name: &ObjectName) -> Option<Ulid> {
     let (ulid, file) = name.as_str().strip_prefix("blocks/")?.split_once('/')?;
     file.ends_with(SIDECAR).then(|| ulid.parse().ok()).flatten()

@@ -1,19 +1,19 @@
-//! Archives that stay because others that stay have only damaged copies of what they hold.
+//! Archives that stay because others that stay have only damaged copies of what they hold, or missed it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::forget::Decision;
 use crate::error::Result;
-use crate::model::{Held, Kin, Ulid};
+use crate::model::{Held, Kin, Millis, Ulid};
 use crate::repository::lineage::{is_damaged, kin};
 use crate::repository::stock::Stock;
 use crate::repository::{Repository, StoredBlock};
 use crate::store::ObjectName;
 
 /// Why such an archive is kept.
-const HOLDS: &str = "holds what is damaged in others";
+const HOLDS: &str = "holds what is damaged in others, or what they missed";
 
-/// Keeps the newest of the archives that would go which hold sound samples of blocks that are damaged in all archives that stay: such
+/// Keeps the newest of the archives that would go which hold sound samples of blocks that an archive which stays has missed, or that are damaged in all archives that stay: such
 /// a block was damaged when it was archived, or an object of it bears a mark, is gone or has another size, and nothing replaces it. Returns the blocks because of which
 /// any is kept.
 ///
@@ -24,7 +24,8 @@ pub(super) fn hold(made: &mut [Decision], repository: &Repository) -> Result<Vec
     let trust = Trust::of(repository, made)?;
     let kept = made.iter().filter(|made| made.is_kept());
     let kept: Vec<_> = kept.flat_map(|made| &made.archive.blocks).collect();
-    let broken = kept.iter().filter(|block| trust.is_broken(block));
+    let broken = kept.iter().filter(|block| trust.is_broken(block)).copied();
+    let broken = broken.chain(missed(made));
     let mut broken: BTreeMap<Ulid, Kin> = broken.map(|block| (block.ulid, kin(block))).collect();
     if broken.is_empty() {
         return Ok(Vec::new());
@@ -74,6 +75,25 @@ pub(super) fn hold(made: &mut [Decision], repository: &Repository) -> Result<Vec
         }
     }
     Ok(named.into_iter().collect())
+}
+
+/// The blocks that archives which stay have missed, as the newest archive describes each that holds it.
+fn missed(made: &[Decision]) -> Vec<&StoredBlock> {
+    let kept = made.iter().filter(|made| made.is_kept());
+    let left_out = kept.flat_map(|made| &made.archive.left_out);
+    let left_out = left_out.filter(|left| left.is_missed());
+    let names: BTreeSet<Ulid> = left_out.filter_map(|left| left.name.parse().ok()).collect();
+    let mut holding: BTreeMap<Ulid, (Millis, &StoredBlock)> = BTreeMap::new();
+    for archive in made.iter().map(|made| &made.archive) {
+        let own = archive.blocks.iter();
+        for block in own.filter(|block| names.contains(&block.ulid)) {
+            let newest = holding.entry(block.ulid).or_insert((archive.time, block));
+            if newest.0 <= archive.time {
+                *newest = (archive.time, block);
+            }
+        }
+    }
+    holding.into_values().map(|(_, block)| block).collect()
 }
 
 /// What is known of the objects of a repository.

@@ -194,10 +194,7 @@ impl<'j, 'a> Judge<'j, 'a> {
         let later = later.min_by_key(begins);
         let over =
             same().filter(|here| begins(here) < block.max_time && block.min_time < ends(here));
-        let is_bare = |here: &Present, range| {
-            let left = series_in(&here.dir, range, self.before.read_mode);
-            left.is_none_or(|left| left.saturating_mul(2) < block.series)
-        };
+        let is_bare = |here: &Present, range| self.is_bare(here, range, block.series);
         let mut over = over.filter(|here| self.lost_by_deletion(here));
         let touched = (
             block.min_time.saturating_sub(pause),
@@ -222,7 +219,7 @@ impl<'j, 'a> Judge<'j, 'a> {
             }
             later => {
                 let until = self.head_begin(&stream).saturating_add(pause);
-                self.head_lost_until(until)
+                self.head_lost_until(until, block.series)
                     && later.is_none_or(|here| is_bare(here, (Millis::MIN, until)))
             }
         }
@@ -235,9 +232,28 @@ impl<'j, 'a> Judge<'j, 'a> {
         cut.map(|known| known.max_time).max().unwrap_or(Millis::MIN)
     }
 
-    /// Whether samples of the head were deleted, or the log does not have those before `until` any more, which it, or the head, had when the newest
+    /// Whether `here` has few series of so many in `range`: less than half, and less than half of those that it has at other times, for where series come
+    /// and go no time has all of them.
+    fn is_bare(&self, here: &Present, range: (Millis, Millis), series: u64) -> bool {
+        let (begin, end) = here.kin.range;
+        let (since, until) = (range.0.max(begin), range.1.min(end));
+        let read = |range| series_in(&here.dir, range, self.before.read_mode);
+        let Some(left) = read((since, until)) else {
+            return true;
+        };
+        let width = until.saturating_sub(since).max(1);
+        let others = [1, 2, 3].map(|quarter| {
+            let middle = begin.saturating_add(end.saturating_sub(begin) / 4 * quarter);
+            let from = middle.saturating_sub(width / 2);
+            read((from, from.saturating_add(width))).unwrap_or(0)
+        });
+        let usual = others.into_iter().max().unwrap_or(0);
+        left.saturating_mul(2) < series.min(usual)
+    }
+
+    /// Whether samples of as many `series` of the head were deleted, or the log does not have those before `until` any more, which it, or the head, had when the newest
     /// archive was made, and yet goes on.
-    fn head_lost_until(&self, until: Millis) -> bool {
+    fn head_lost_until(&self, until: Millis, series: u64) -> bool {
         let newest = self.before.newest;
         let head = newest.blocks.iter().filter(|known| self.was_head(known));
         let heads = head.map(|known| (known.min_time, known.max_time));
@@ -253,7 +269,7 @@ impl<'j, 'a> Judge<'j, 'a> {
         } = self.now.log;
         let is_cut = begin.is_none_or(|begin| begin > until);
         let had_them = had.any(|(begin, end)| begin <= until && until < end);
-        deletions > 0 || goes_on && is_cut && had_them
+        deletions > 0 && deletions >= series || goes_on && is_cut && had_them
     }
 
     /// Whether samples of the block were deleted since the newest archive, or it was made of blocks of which some were.

@@ -79,10 +79,17 @@ pub(in crate::archive) fn gone_log<'a>(
         .filter(|last| before.samples > 0 && *last >= since)?;
     let begin = wal.and_then(|wal| wal.min_time);
     let mut ranges = now.blocks.iter().map(|here| here.kin.range);
-    let is_held = begin.is_some_and(|begin| begin <= last)
+    // Its last samples are gone, whatever comes before them: a segment, or what stands behind damage.
+    let goes_back = begin.is_some_and(|begin| begin <= last)
+        && wal
+            .and_then(|wal| wal.max_time)
+            .is_none_or(|end| end < last);
+    let is_held = begin.is_some_and(|begin| begin <= last) && !goes_back
         || ranges.any(|(begin, end)| begin <= last && since < end);
     // While retention has left blocks that are older, as they were or compacted, it has not come to these samples.
-    let is_due = if begin.is_some() {
+    let is_due = if goes_back {
+        true
+    } else if begin.is_some() {
         let here = now.blocks.iter();
         let left = here.flat_map(|here| here.parents().chain(here.kin.atoms.iter().copied()));
         let left: BTreeSet<Ulid> = left.chain(now.blocks.iter().map(Present::ulid)).collect();
@@ -92,7 +99,7 @@ pub(in crate::archive) fn gone_log<'a>(
         ends.all(|end| end <= last)
     };
     // What is lost of a log that goes on was deleted from the head.
-    let is_gone = !is_held && is_due && newest(wal?) < newest(before);
+    let is_gone = !is_held && is_due && (goes_back || newest(wal?) < newest(before));
     is_gone.then_some(GoneLog {
         archive: was,
         until: Some(last),

@@ -460,6 +460,28 @@ fn a_server_that_was_begun_anew_has_lost_all() {
     assert_eq!(night.gone(), (vec![], (1..=5).collect()));
 }
 
+/// Somebody has deleted two series of the head, and a block with three is gone.
+#[test]
+fn deletions_of_some_series_do_not_empty_a_block() {
+    for (deletions, is_emptied) in [(2, false), (3, true)] {
+        let mut night = Night::plain().with([1, 2, 3, 4].map(plain));
+        for block in night.newest.blocks.iter_mut() {
+            (block.series, block.samples) = (3, 3000);
+        }
+        night.log = Log {
+            begin: Some(50),
+            deletions,
+            goes_on: true,
+        };
+        let wanted = if is_emptied {
+            (vec![], vec![5])
+        } else {
+            (vec![5], vec![])
+        };
+        assert_eq!(night.gone(), wanted, "{deletions}");
+    }
+}
+
 #[test]
 fn a_log_is_missed_when_nothing_is_left_of_it_or_of_its_last_samples() {
     let night = |blocks: &[u64]| Night::plain().with(blocks.iter().map(|number| plain(*number)));
@@ -476,6 +498,9 @@ fn a_log_is_missed_when_nothing_is_left_of_it_or_of_its_last_samples() {
     assert!(is_gone(&here, Some(&wal(3, 100, Some((200, 230))))));
     assert!(is_gone(&here, Some(&wal(3, 100, None))));
     assert!(!is_gone(&here, Some(&wal(3, 100, Some((105, 230))))));
+    // It begins where it did, and its end is gone.
+    assert!(is_gone(&here, Some(&wal(6, 100, Some((50, 55))))));
+    assert!(is_gone(&here, Some(&wal(7, 100, Some((50, 55))))));
     // What is lost of a log that goes on was deleted from the head.
     assert!(!is_gone(&here, Some(&wal(8, 100, Some((200, 230))))));
     assert!(!is_gone(&here, Some(&wal(8, 0, None))));

@@ -117,7 +117,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     }
     for ulid in &forgotten.damaged_blocks {
         context.progress.remark(&format_args!(
-            "block {ulid} is damaged in the archives that stay: the newest others with its samples stay as well, until the next narthex \
+            "block {ulid} is damaged in the archives that stay, or they missed it: the newest others with its samples stay as well, until the next narthex \
              backup has stored it anew or no archive needs it; --unsafe-allow-remove-all lets them go"
         ));
     }

@@ -213,6 +213,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     let stored = stored.chain(chain.iter().flat_map(|archive| &archive.blocks));
     remark_different(&target, &plan, stored, &told);
     remark_there(&plan, &wanted, &target, &told);
+    remark_other_logs(&plan, &archive, &target, &told);
     if args.dry_run {
         let outlook = Outlook::of_plan(&plan);
         print_plan(&plan, &outlook, context)?;
@@ -254,7 +255,9 @@ impl Told<'_> {
     }
 
     fn outcome(&self, outlook: &Outlook) -> Outcome {
-        Outcome::problems_if(self.problems.get() || !outlook.takes_samples())
+        Outcome::problems_if(
+            self.problems.get() || !outlook.takes_samples() || outlook.leaves_out(),
+        )
     }
 }
 
@@ -321,6 +324,26 @@ fn remark_different<'a>(
         told.problem(&format_args!(
             "block {ulid} is in {} already, but not as it was archived, and is not restored: {difference}; move it away and restore again",
             target.dir().display()
+        ));
+    }
+}
+
+/// Says so if the target has logs that are not those of `archive`: by the names and sizes of their files.
+fn remark_other_logs(plan: &Plan<'_>, archive: &Archive, target: &Target, told: &Told<'_>) {
+    let Some(wal) = archive.wal.as_ref().filter(|_| plan.has_wal) else {
+        return;
+    };
+    let dir = target.dir();
+    let differs = wal.files.iter().find(|file| {
+        let there = std::fs::symlink_metadata(dir.join(file.name.as_str()));
+        !there.is_ok_and(|there| there.is_file() && there.len() == file.bytes)
+    });
+    if let Some(file) = differs {
+        told.problem(&format_args!(
+            "there is a log in {} already, and it is not the one that was archived ({} is not there, or has another size): the archived one is not restored, \
+             and what only it holds does not come back; move wal and wbl away and restore again, or say --no-wal",
+            dir.display(),
+            file.name
         ));
     }
 }
