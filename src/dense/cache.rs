@@ -15,6 +15,7 @@ use tempfile::NamedTempFile;
 use super::read::StoredPack;
 use crate::error::{Error, ErrorKind, Result};
 use crate::pack::{KnownPack, Pack, PackBytes};
+use crate::raw::open_regular;
 use crate::repository::{Digest, Hasher, StoredObject};
 use crate::store::{ObjectName, Store};
 
@@ -150,7 +151,7 @@ impl Cache {
         object: &'s StoredObject,
     ) -> Option<Entry<'s>> {
         let path = self.dir.as_ref()?.join(file_name(&object.name));
-        let file = File::options().read(true).open(&path).ok()?;
+        let file = open_regular(&path).ok()?;
         Entry::read(file, StoredPack::of(store, object), object).ok()
     }
 
