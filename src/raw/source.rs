@@ -87,28 +87,17 @@ impl FileBytes {
     }
 }
 
-/// Opens the regular file at `path` for reading. Nothing else is waited for or read.
-///
-/// # Errors
-///
-/// When it cannot be opened, or is not a regular file.
-pub fn open_regular(path: &Path) -> Result<File> {
-    let file = open_file(path).map_err(|e| Error::io("open", path, e))?;
-    let metadata = file.metadata().map_err(|e| Error::io("stat", path, e))?;
-    if metadata.is_file() {
-        Ok(file)
-    } else {
-        Err(not_regular(path))
-    }
-}
-
 /// The content of the regular file at `path`, of which no more than `max_bytes` are ever read.
 ///
 /// # Errors
 ///
-/// As [`open_regular`]; `Corrupt` when the file is longer.
+/// When it cannot be opened or read, or is not a regular file; `Corrupt` when it is longer.
 pub fn read_bounded(path: &Path, max_bytes: u64) -> Result<Vec<u8>> {
-    let file = open_regular(path)?;
+    let file = open_file(path).map_err(|e| Error::io("open", path, e))?;
+    let metadata = file.metadata().map_err(|e| Error::io("stat", path, e))?;
+    if !metadata.is_file() {
+        return Err(not_regular(path));
+    }
     let mut bytes = Vec::new();
     let mut bounded = file.take(max_bytes.saturating_add(1));
     bounded

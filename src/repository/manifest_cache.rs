@@ -211,6 +211,8 @@ impl Table {
 
 #[cfg(test)]
 mod tests {
+    use rustix::fs::{CWD, Mode, mkfifoat};
+
     use super::*;
     use crate::store::LocalStore;
 
@@ -294,7 +296,6 @@ mod tests {
             assert_same(&cache, &repository);
         }
         // A pipe is not waited for, and what has no end is not read.
-        use rustix::fs::{CWD, Mode, mkfifoat};
         fs::remove_file(&path).unwrap();
         mkfifoat(CWD, &path, Mode::RWXU).unwrap();
         assert!(cache.load(id).manifests.is_empty());

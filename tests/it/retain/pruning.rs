@@ -2,6 +2,7 @@
 
 use super::*;
 use narthex::ErrorKind;
+use narthex::repository::SourceFilter;
 use narthex::retain::Fate;
 use narthex::store::LocalStore;
 
@@ -223,7 +224,7 @@ fn data_without_any_manifest_is_deleted_only_when_all_archives_went_on_purpose()
     assert!(report.has_problems());
     let repository = Repository::open(Arc::new(store.clone())).unwrap();
     for selector in ["latest", "0123"] {
-        let error = repository.find(selector, &Default::default(), late);
+        let error = repository.find(selector, &SourceFilter::default(), late);
         let said = error.unwrap_err().chain();
         assert!(said.contains("4 objects with data"), "{said}");
     }
