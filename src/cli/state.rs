@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::raw::read_bounded;
 use crate::repository::{Digest, Repository};
 use crate::store::Location;
 
@@ -206,15 +207,10 @@ fn file(dir: &Path, location: &Path) -> PathBuf {
 
 /// The repositories that the file at `path` remembers; none when there is no such file.
 fn read(path: &Path) -> Result<Vec<String>> {
-    let bytes = match fs::metadata(path) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Ok(file) if file.len() > MAX_BYTES => Err(Error::corrupt(format!(
-            "expected at most {MAX_BYTES} bytes in {}, found {}",
-            path.display(),
-            file.len()
-        ))),
-        _ => fs::read(path).map_err(|e| Error::io("read", path, e)),
-    }?;
+    let bytes = match read_bounded(path, MAX_BYTES) {
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        read => read?,
+    };
     let wrong = |found: &str| {
         Error::corrupt(format!(
             "expected which repository lies where in {}, found {found}: remove it, and the next run remembers anew",
@@ -242,4 +238,26 @@ fn write(path: &Path, remembered: &Remembered) -> Result<()> {
         .map_err(failed)?;
     file.persist(path).map_err(|e| failed(e.error))?;
     crate::raw::sync_dir(dir)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pipe_or_a_device_in_place_of_the_file_is_an_error_and_nobody_waits_for_it() {
+        use rustix::fs::{CWD, Mode, mkfifoat};
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(read(&dir.path().join("none")).unwrap(), [""; 0]);
+        let (pipe, device) = (dir.path().join("pipe"), dir.path().join("device"));
+        mkfifoat(CWD, &pipe, Mode::RWXU).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", &device).unwrap();
+        for path in [pipe, device] {
+            let error = read(&path).unwrap_err();
+            assert!(error.chain().contains("regular file"), "{}", error.chain());
+        }
+        let long = dir.path().join("long");
+        fs::write(&long, vec![b' '; MAX_BYTES as usize + 1]).unwrap();
+        assert_eq!(read(&long).unwrap_err().kind(), ErrorKind::Corrupt);
+    }
 }

@@ -15,6 +15,7 @@ use crate::inspect::MARK_FILES;
 use crate::model::{Millis, Ulid, now};
 use crate::raw::temporary_dir;
 use crate::report;
+use crate::repository::claim::NO_FILE;
 use crate::repository::copies::Copies;
 use crate::repository::portable::{Object, Root};
 use crate::repository::{
@@ -60,6 +61,19 @@ pub(crate) fn find(
     }
     let is_doubtful = chosen.is_doubtful();
     Ok((chosen.archive, is_doubtful))
+}
+
+/// Says which manifests cannot be seen, or that there are none where data lies. Returns whether there was anything to say.
+pub(crate) fn remark_hidden(repository: &Repository, context: &Context<'_>) -> Result<bool> {
+    let unseen = repository.unseen()?;
+    for name in &unseen {
+        context.progress.remark(&format_args!("{name}: {NO_FILE}"));
+    }
+    let bereft = repository.bereft()?;
+    if let Some(bereft) = &bereft {
+        context.progress.remark(bereft);
+    }
+    Ok(bereft.is_some() || !unseen.is_empty())
 }
 
 /// Names what the backup of `archive` missed, and that is not in it therefore. Returns whether there is anything.

@@ -6,7 +6,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -150,7 +150,11 @@ impl Cache {
         object: &'s StoredObject,
     ) -> Option<Entry<'s>> {
         let path = self.dir.as_ref()?.join(file_name(&object.name));
-        let file = File::options().read(true).open(&path).ok()?;
+        // A pipe of that name is not waited for.
+        let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+        let mut opening = File::options();
+        let file = opening.read(true).custom_flags(flags).open(&path).ok()?;
+        file.metadata().ok().filter(fs::Metadata::is_file)?;
         Entry::read(file, StoredPack::of(store, object), object).ok()
     }
 

@@ -26,5 +26,5 @@ pub use malformed::{Malformed, Problem};
 pub use map::{Unreadable, take_unreadable};
 pub(crate) use processor::{Work, run};
 pub use reader::Reader;
-pub use source::{FileBytes, ReadMode};
+pub use source::{FileBytes, ReadMode, read_bounded};
 pub use temporary::{free_bytes, temporary_dir};

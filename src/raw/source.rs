@@ -87,6 +87,31 @@ impl FileBytes {
     }
 }
 
+/// The content of the regular file at `path`, of which no more than `max_bytes` are ever read.
+///
+/// # Errors
+///
+/// When it cannot be opened or read, or is not a regular file; `Corrupt` when it is longer.
+pub fn read_bounded(path: &Path, max_bytes: u64) -> Result<Vec<u8>> {
+    let file = open_file(path).map_err(|e| Error::io("open", path, e))?;
+    let metadata = file.metadata().map_err(|e| Error::io("stat", path, e))?;
+    if !metadata.is_file() {
+        return Err(not_regular(path));
+    }
+    let mut bytes = Vec::new();
+    let mut bounded = file.take(max_bytes.saturating_add(1));
+    bounded
+        .read_to_end(&mut bytes)
+        .map_err(|e| Error::io("read", path, e))?;
+    if bytes.len() as u64 > max_bytes {
+        return Err(Error::corrupt(format!(
+            "expected at most {max_bytes} bytes in {}, found more",
+            path.display()
+        )));
+    }
+    Ok(bytes)
+}
+
 /// Opens `path` for reading. A named pipe is not waited for: it opens at once, and is no regular file.
 fn open_file(path: &Path) -> std::io::Result<File> {
     let not_waiting = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;

@@ -22,6 +22,9 @@ const CLAIM_VERSION: u32 = 1;
 /// Largest claim that is read, in bytes: it has about 100 for each object.
 const MAX_CLAIM_BYTES: u64 = 256 << 20;
 
+/// What is said of what lies among the manifests and is no object.
+pub(crate) const NO_FILE: &str = "expected a manifest, found no file: a link to nothing, a directory or a pipe; is the disk mounted that it is on?";
+
 /// What a backup is about to rely on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claim {
@@ -86,6 +89,8 @@ pub struct References {
     objects: BTreeSet<ObjectName>,
     /// Claims and manifests that have been read. They never change.
     read: BTreeSet<ObjectName>,
+    /// Manifests that the last look has seen.
+    manifests: u64,
 }
 
 impl References {
@@ -94,8 +99,8 @@ impl References {
     ///
     /// # Errors
     ///
-    /// When one of them cannot be read or is of a newer version, or when something else lies among the manifests: what is
-    /// referenced cannot be known then.
+    /// When one of them cannot be read or is of a newer version, or when something else lies among the manifests, be it an object or not:
+    /// what is referenced cannot be known then.
     pub fn refresh(&mut self, repository: &Repository, expired: &[ObjectName]) -> Result<()> {
         let store = repository.store();
         // In this order: a claim goes after its manifest has come.
@@ -104,13 +109,14 @@ impl References {
                 self.learn(&name, || read_claim(store, &name))?;
             }
         }
+        self.manifests = 0;
         for (name, _) in store.list(super::layout::ARCHIVES)? {
             if is_guard(&name) {
                 continue;
             }
             if ManifestName::parse(&name).is_none() {
                 return Err(unknown(
-                    &name,
+                    name.as_str(),
                     Error::invalid("this is no name of a manifest"),
                 ));
             }
@@ -119,8 +125,18 @@ impl References {
                 let objects = archive.objects();
                 Ok(objects.map(|(_, object)| object.name.clone()).collect())
             })?;
+            self.manifests += u64::from(self.read.contains(&name));
+        }
+        // Last: what was listed and could not be found then may be there still, and lead nowhere.
+        if let Some(unseen) = repository.unseen()?.first() {
+            return Err(unknown(unseen, Error::invalid(NO_FILE)));
         }
         self.learn_mended(store)
+    }
+
+    /// How many manifests the last look has seen.
+    pub fn manifests(&self) -> u64 {
+        self.manifests
     }
 
     /// Reads the recipes of replacements that are needed: their packs are needed, too.
@@ -154,7 +170,7 @@ impl References {
             }
             // Removed since it was listed: an archive that was forgotten, or a run that has ended.
             Err(gone) if gone.kind() == ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(unknown(name, error)),
+            Err(error) => Err(unknown(name.as_str(), error)),
         }
     }
 
@@ -166,7 +182,7 @@ impl References {
     }
 }
 
-fn unknown(name: &ObjectName, error: Error) -> Error {
+fn unknown(name: &str, error: Error) -> Error {
     error.context(format!(
         "cannot tell what is needed, so nothing is deleted: {name} must be readable, or be removed (narthex check says \
          more; narthex repair makes an archive of what is left of a damaged one, and narthex forget ID then removes it)"

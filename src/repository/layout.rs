@@ -255,6 +255,11 @@ impl ManifestName {
     }
 }
 
+/// Whether what is called `name` lies among the manifests, or in the place of their directory. It need not be an object.
+pub(super) fn is_among_manifests(name: &str) -> bool {
+    name.starts_with(ARCHIVES) || Some(name) == ARCHIVES.strip_suffix('/')
+}
+
 /// `time` in UTC, cut to the second: `20261121T190800Z`.
 ///
 /// # Errors

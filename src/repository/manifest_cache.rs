@@ -19,6 +19,7 @@ use super::select::{Archives, Damaged, read_manifest};
 use super::{Archive, Blocks, Repository, StoredBlock, seal};
 use crate::error::{ErrorKind, Result};
 use crate::model::Ulid;
+use crate::raw::read_bounded;
 use crate::store::ObjectName;
 
 /// To be raised with every change of what is kept.
@@ -137,9 +138,7 @@ impl ManifestCache {
     /// What the file holds, if it is what it should be.
     fn load(&self, repository: &str) -> Kept {
         let read = || {
-            let path = self.path.as_ref()?;
-            let length = fs::metadata(path).ok()?.len();
-            let bytes = fs::read(path).ok().filter(|_| length <= MAX_BYTES)?;
+            let bytes = read_bounded(self.path.as_ref()?, MAX_BYTES).ok()?;
             let kept: Kept = seal::from_bytes(&bytes, CACHE_VERSION).ok()?;
             let is_own = kept.format_version == CACHE_VERSION
                 && kept.repository == repository
@@ -212,6 +211,8 @@ impl Table {
 
 #[cfg(test)]
 mod tests {
+    use rustix::fs::{CWD, Mode, mkfifoat};
+
     use super::*;
     use crate::store::LocalStore;
 
@@ -294,6 +295,15 @@ mod tests {
             assert!(cache.load(id).manifests.is_empty());
             assert_same(&cache, &repository);
         }
+        // A pipe is not waited for, and what has no end is not read.
+        fs::remove_file(&path).unwrap();
+        mkfifoat(CWD, &path, Mode::RWXU).unwrap();
+        assert!(cache.load(id).manifests.is_empty());
+        fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
+        assert!(cache.load(id).manifests.is_empty());
+        assert_same(&cache, &repository);
+        assert!(!cache.load(id).manifests.is_empty(), "it was replaced");
         // One that cannot be written costs nothing but time.
         let nowhere = ManifestCache::new(&dir.path().join("repo/narthex.json"), id);
         assert_same(&nowhere, &repository);

@@ -48,6 +48,7 @@ pub use manifest::{
 };
 pub use manifest_cache::ManifestCache;
 pub use mended::{Mended, RECIPE_FILE, mended_object, original, recipe_packs};
+pub(crate) use select::no_manifest;
 pub use select::{Ahead, Archives, Chosen, Damaged, Latest, Server, SourceFilter, take_ahead};
 pub use streams::{ReadMeta, learn_streams, read_meta};
 

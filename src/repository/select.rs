@@ -11,7 +11,7 @@ use super::lease::is_ahead;
 use super::{Archive, LeftOut, MANIFEST_VERSION, MAX_MANIFEST_BYTES, Repository, seal};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Millis;
-use crate::store::{ObjectName, Store};
+use crate::store::{ObjectName, Origin, Store};
 
 /// Which sources are meant; nothing given means every one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -253,6 +253,27 @@ impl Repository {
         Ok(latest)
     }
 
+    /// Names of what lies among the manifests and is no object, or where they should be: links to nothing, directories, pipes. Each may stand for a manifest
+    /// that cannot be seen.
+    pub fn unseen(&self) -> Result<Vec<String>> {
+        let leftovers = self.store().leftovers()?.into_iter();
+        let foreign = leftovers.filter(|left| left.origin == Origin::Foreign);
+        let names = foreign.map(|left| left.name);
+        Ok(names
+            .filter(|name| layout::is_among_manifests(name))
+            .collect())
+    }
+
+    /// What is to be said where data lie and not one manifest; `None` where there is one, or nothing. It is no whole sentence.
+    pub fn bereft(&self) -> Result<Option<String>> {
+        if !self.manifest_names()?.is_empty() {
+            return Ok(None);
+        }
+        let objects = self.data_objects()?;
+        let objects = objects.iter().filter(|(name, _)| layout::is_data(name));
+        Ok(no_manifest(objects.count() as u64))
+    }
+
     /// The archives that lie in the future at `now`, as their names tell. Nothing is read.
     pub fn ahead(&self, now: Millis) -> Result<Vec<Ahead>> {
         let names = self.manifest_names()?.into_iter();
@@ -298,7 +319,7 @@ impl Repository {
                     ahead: latest.ahead,
                     reconstructed: latest.reconstructed,
                 }),
-                (None, None) => Err(Error::not_found(format!(
+                (None, None) => Err(self.no_archive(format!(
                     "there is no such archive in {}",
                     self.store().describe()
                 ))),
@@ -318,10 +339,18 @@ impl Repository {
                 "expected the beginning of one archive id, found {selector:?}, which begins {} and {}",
                 one.id, other.id
             ))),
-            (None, _) => Err(Error::not_found(format!(
+            (None, _) => Err(self.no_archive(format!(
                 "there is no archive {selector:?} in {}",
                 self.store().describe()
             ))),
+        }
+    }
+
+    /// The error `message`, with what may have become of the archives.
+    fn no_archive(&self, message: String) -> Error {
+        match self.bereft() {
+            Ok(Some(bereft)) => Error::not_found(format!("{message}: {bereft}")),
+            _ => Error::not_found(message),
         }
     }
 
@@ -338,6 +367,17 @@ impl Repository {
         }
         Ok(Archives::of(all.archives, all.damaged))
     }
+}
+
+/// What is to be said of `objects` objects with data beside which there is no manifest; `None` if there are none.
+pub(crate) fn no_manifest(objects: u64) -> Option<String> {
+    (objects > 0).then(|| {
+        format!(
+            "expected manifests in {}, found none, while {objects} objects with data lie there: its disk may not be mounted, the manifests may be \
+             lost (narthex repair --orphans makes an archive of what lies there), or a first backup has not ended",
+            layout::ARCHIVES
+        )
+    })
 }
 
 /// Reads the manifest `name`, and holds it to its name.

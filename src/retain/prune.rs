@@ -9,7 +9,7 @@ use crate::repository::claim::{References, expired_claims};
 use crate::repository::damage::Damage;
 use crate::repository::lease::{LEASE, TRUST};
 use crate::repository::trash::{Notices, Trash, delete_if_there, issue_warrant, mark};
-use crate::repository::{ArchiveId, Repository, is_data};
+use crate::repository::{ArchiveId, Repository, is_data, no_manifest};
 use crate::store::{Leftover, ObjectName, Origin, Store};
 
 /// How long an object stays marked before it is deleted, unless somebody says otherwise, in milliseconds: three days. That is longer
@@ -23,6 +23,8 @@ pub struct Options {
     pub grace: Millis,
     /// Only say what would be done.
     pub dry_run: bool,
+    /// Whether data may be deleted although there is no archive at all.
+    pub allow_remove_all: bool,
 }
 
 impl Default for Options {
@@ -30,6 +32,7 @@ impl Default for Options {
         Options {
             grace: DEFAULT_GRACE,
             dry_run: false,
+            allow_remove_all: false,
         }
     }
 }
@@ -102,8 +105,8 @@ impl Pruned {
 ///
 /// # Errors
 ///
-/// When a manifest or a claim cannot be read, as it cannot be told then what is needed; or when the repository
-/// fails. Whatever was done until then was right, and the next run goes on.
+/// When a manifest or a claim cannot be read, as it cannot be told then what is needed; `Refused` when there is data and no manifest, as that is what a
+/// disk looks like that is not mounted, unless `options` allow it; or when the repository fails. Whatever was done until then was right, and the next run goes on.
 pub fn prune(repository: &Repository, options: Options, now: Millis) -> Result<Pruned> {
     let store = repository.store();
     // Objects first: whatever is named later by a manifest that is not seen here is not looked at here either.
@@ -118,21 +121,19 @@ pub fn prune(repository: &Repository, options: Options, now: Millis) -> Result<P
             .try_for_each(|claim| delete_if_there(store, claim))?;
         trash.sweep_warrants(store, now)?;
     }
-    let mut references = References::default();
-    references.refresh(repository, &expired)?;
     let mut run = Run {
         repository,
         id: ArchiveId::random(),
         options,
         now,
         begun: Instant::now(),
+        objects: objects.len() as u64,
         trash,
-        references,
-        pruned: Pruned {
-            expired_claims: expired,
-            ..Pruned::default()
-        },
+        references: References::default(),
+        pruned: Pruned::default(),
     };
+    run.look(&expired)?;
+    run.pruned.expired_claims = expired;
     let due = run.sort(&objects)?;
     run.delete(due)?;
     run.sweep_marks(&objects)?;
@@ -147,6 +148,8 @@ struct Run<'a> {
     options: Options,
     now: Millis,
     begun: Instant,
+    /// How many objects with data there are.
+    objects: u64,
     trash: Trash,
     references: References,
     pruned: Pruned,
@@ -168,6 +171,20 @@ impl Run<'_> {
     fn notices(&self, object: &ObjectName) -> Notices {
         let notices = self.trash.objects.get(object);
         notices.cloned().unwrap_or_default()
+    }
+
+    /// Looks what is needed, and refuses where not one manifest is seen.
+    fn look(&mut self, expired: &[ObjectName]) -> Result<()> {
+        self.references.refresh(self.repository, expired)?;
+        if self.references.manifests() > 0 || self.options.allow_remove_all {
+            return Ok(());
+        }
+        match no_manifest(self.objects) {
+            Some(bereft) => Err(Error::refused(format!(
+                "{bereft}; nothing is deleted. Only if all archives were removed on purpose: narthex prune --unsafe-allow-remove-all"
+            ))),
+            None => Ok(()),
+        }
     }
 
     /// Marks, unmarks, and returns what may be deleted, with a warrant for each.
@@ -243,8 +260,7 @@ impl Run<'_> {
         }
         let mut left = due.into_iter();
         let result = self
-            .references
-            .refresh(self.repository, &[])
+            .look(&[])
             .and_then(|()| left.by_ref().try_for_each(|due| self.execute(due)));
         if result.is_err() {
             // What was not come to is free again at once; a warrant that cannot be removed expires.

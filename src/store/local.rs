@@ -28,8 +28,11 @@ use crate::error::{Error, ErrorKind, Result};
 /// How often an object is given its name when its directory is removed at the same moment.
 const MAX_TRIES: u32 = 100;
 
-/// What a freshly made file system holds at its root; a repository may well be one.
+/// What a freshly made file system holds at its root; a repository may well be one, and so may a directory of its first level.
 const LOST_AND_FOUND: &str = "lost+found";
+
+/// How the names of documents end. A directory of such a name lies in the place of one, and nothing in it is an object.
+const DOCUMENT: &str = ".json";
 
 /// Permissions of what is made, less the process' mask.
 #[derive(Clone, Copy, Debug)]
@@ -134,22 +137,22 @@ impl LocalStore {
         };
         // Asked before opening: whoever opens a pipe waits for its other end.
         let metadata = fs::metadata(&path).map_err(failed)?;
-        if !metadata.is_file() || self.inner_link(dir_of(name)).is_some() {
+        if !metadata.is_file() || self.barred(dir_of(name)).is_some() {
             return Err(no_object(name));
         }
         let file = File::open(&path).map_err(failed)?;
         Ok((file, metadata.len()))
     }
 
-    /// The first directory on the way to `dir` that is a link, below the first level, where links are not
-    /// followed: see [`kind_of`].
-    fn inner_link(&self, dir: &str) -> Option<PathBuf> {
-        let ends = dir.match_indices('/').map(|(at, _)| at).skip(1);
-        let inner = ends.chain([dir.len()]).filter_map(|end| dir.get(..end));
-        let mut paths = inner
-            .filter(|dir| dir.contains('/'))
-            .map(|dir| self.root.join(dir));
-        paths.find(|path| path.is_symlink())
+    /// The first directory on the way to `dir` in which nothing is an object: one with the name of a document, or a link below the first
+    /// level, where links are not followed: see [`kind_of`].
+    fn barred(&self, dir: &str) -> Option<PathBuf> {
+        let ends = dir.match_indices('/').map(|(at, _)| at);
+        let mut dirs = ends.chain([dir.len()]).filter_map(|end| dir.get(..end));
+        let barred = dirs.find(|dir| {
+            dir.ends_with(DOCUMENT) || dir.contains('/') && self.root.join(dir).is_symlink()
+        });
+        barred.map(|dir| self.root.join(dir))
     }
 
     /// Calls `visit` with every file below `dir`: its name from the root on, when that can be an object's, and
@@ -171,13 +174,13 @@ impl LocalStore {
             let file_name = entry.file_name();
             let component = file_name.to_str().filter(|text| is_component(text));
             match component {
-                Some(component) if kind.is_dir() => {
+                Some(component) if kind.is_dir() && !component.ends_with(DOCUMENT) => {
                     self.walk(&join(dir, component), visit)?;
                 }
                 Some(component) if kind.is_file() => {
                     visit(Visited::of(join(dir, component)), &entry)?;
                 }
-                _ if dir.is_empty() && file_name == LOST_AND_FOUND => {}
+                _ if !dir.contains('/') && file_name == LOST_AND_FOUND => {}
                 _ => visit(
                     Visited::Foreign(join(dir, &file_name.to_string_lossy())),
                     &entry,
@@ -280,7 +283,7 @@ impl Store for LocalStore {
 
     fn list(&self, prefix: &str) -> Result<Vec<(ObjectName, u64)>> {
         let dir = prefix.rsplit_once('/').map_or("", |(dir, _)| dir);
-        if !dir.is_empty() && (ObjectName::new(dir).is_err() || self.inner_link(dir).is_some()) {
+        if !dir.is_empty() && (ObjectName::new(dir).is_err() || self.barred(dir).is_some()) {
             return Ok(Vec::new());
         }
         let mut objects = Vec::new();
@@ -468,10 +471,10 @@ impl PendingObject for Pending {
             .map_err(|e| Error::io("sync", &self.temporary.0, e))?;
         let target = self.store.path(&self.name);
         let dir = parent(&target);
-        if let Some(link) = self.store.inner_link(dir_of(&self.name)) {
-            let link = link.display();
+        if let Some(barred) = self.store.barred(dir_of(&self.name)) {
             return Err(Error::refused(format!(
-                "expected a directory, found the link {link}"
+                "expected a directory for objects, found a link or the name of a document: {}",
+                barred.display()
             )));
         }
         let mut tries = 1..MAX_TRIES;
@@ -695,6 +698,35 @@ mod tests {
         assert_eq!(error.kind(), ErrorKind::NotFound);
         assert_eq!(store.list("").unwrap(), []);
         assert_eq!(store.leftovers().unwrap()[0].origin, Origin::Foreign);
+    }
+
+    #[test]
+    fn a_directory_or_a_link_to_nothing_in_the_place_of_a_document_is_somebody_elses() {
+        use std::os::unix::fs::symlink;
+        let dir = tempfile::tempdir().unwrap();
+        let store = LocalStore::new(dir.path());
+        (&store as &dyn Store).put(&name("a/b"), b"kept").unwrap();
+        for made in ["a/one.json", "a/two.json/deep", "a/lost+found"] {
+            fs::create_dir_all(dir.path().join(made)).unwrap();
+        }
+        fs::write(dir.path().join("a/two.json/deep/x"), b"x").unwrap();
+        symlink("nowhere", dir.path().join("a/three.json")).unwrap();
+        symlink("nowhere", dir.path().join("archives")).unwrap();
+        let leftovers = store.leftovers().unwrap();
+        let seen: Vec<_> = leftovers.iter().map(|left| &*left.name).collect();
+        assert_eq!(
+            seen,
+            ["a/one.json", "a/three.json", "a/two.json", "archives"]
+        );
+        assert!(leftovers.iter().all(|left| left.origin == Origin::Foreign));
+        assert_eq!(store.list("").unwrap(), [(name("a/b"), 4)]);
+        assert_eq!(store.list("a/two.json/").unwrap(), []);
+        let inside = name("a/two.json/deep/x");
+        let error = store.size(&inside).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+        let other = name("a/two.json/y");
+        let error = (&store as &dyn Store).put(&other, b"").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Refused);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use crate::cli::args::{RepoArgs, SourceArgs};
+use crate::cli::stored::remark_hidden;
 use crate::cli::{Context, Outcome};
 use crate::error::Result;
 use crate::report;
@@ -16,7 +17,7 @@ Examples:
   narthex archives --repo /srv/backup/prometheus --host mon1
   narthex archives --json | jq -r '.archives[-1].id'
 
-A manifest that cannot be read is reported on standard error, with exit code 3.")]
+A manifest that cannot be read is reported on standard error, with exit code 3; so is data without any manifest.")]
 pub(crate) struct Args {
     #[command(flatten)]
     repo: RepoArgs,
@@ -26,7 +27,9 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     let filter = args.sources.filter();
-    let mut all = args.repo.open()?.archives()?;
+    let repository = args.repo.open()?;
+    let mut all = repository.archives()?;
+    let hidden = remark_hidden(&repository, context)?;
     all.archives.retain(|archive| filter.matches(archive));
     for damaged in &all.damaged {
         context.progress.remark(&damaged.error.chain());
@@ -44,5 +47,5 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     } else {
         context.print(report::table(ARCHIVES, &all.archives))?;
     }
-    Ok(Outcome::problems_if(!all.damaged.is_empty()))
+    Ok(Outcome::problems_if(hidden || !all.damaged.is_empty()))
 }

@@ -138,6 +138,11 @@ fn of_archives(location: &Location, args: &Args, now: Option<Millis>) -> Result<
             reasons.join("; ")
         )));
     }
+    if all.archives.is_empty()
+        && let Some(bereft) = repository.bereft()?
+    {
+        return Err(Error::not_found(bereft));
+    }
     let servers: Vec<_> = all.archives.iter().map(Server::of).collect();
     Server::refuse_several(&servers)?;
     let ahead = take_ahead(&mut all.archives, time::now());

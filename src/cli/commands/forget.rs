@@ -6,6 +6,7 @@ use serde_json::{Value as Json, json};
 use super::prune::{self, GraceArgs};
 use crate::cli::args::{RepoArgs, SourceArgs};
 use crate::cli::state::StateArgs;
+use crate::cli::stored::remark_hidden;
 use crate::cli::{Context, Outcome, time};
 use crate::error::Result;
 use crate::report;
@@ -61,7 +62,8 @@ pub(crate) struct Args {
     keep_within: Option<Span>,
     #[command(flatten)]
     sources: SourceArgs,
-    /// Let a server go for good: a group may lose its last archive, and the last that holds blocks. Without a policy --host or --source must say which
+    /// Let a server go for good: a group may lose its last archive, and the last that holds blocks. Without a policy --host or --source must say which. With
+    /// --prune, data is deleted even if no archive is left
     #[arg(long = "unsafe-allow-remove-all")]
     all: bool,
     /// Say which archives would be removed, and do nothing
@@ -97,6 +99,8 @@ impl Args {
 pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     let repository = args.repo.open_own(&args.state)?;
     let filter = args.sources.filter();
+    // Of these, prune says more.
+    let hidden = !args.prune && remark_hidden(&repository, context)?;
     let forgotten = forget(
         &repository,
         &args.selection(),
@@ -130,7 +134,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
         let reason = "not pruned: what an archive needs whose manifest cannot be read is not known";
         context.progress.remark(&reason);
     } else if args.prune {
-        let options = args.grace.options(args.dry_run);
+        let options = args.grace.options(args.dry_run, args.all);
         let pruned = prune::run_prune(&repository, options, context)?;
         has_expired = !pruned.expired_claims.is_empty();
         if context.json {
@@ -146,7 +150,8 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
         context.print_json(&json)?;
     }
     Ok(Outcome::problems_if(
-        !forgotten.damaged.is_empty()
+        hidden
+            || !forgotten.damaged.is_empty()
             || !forgotten.ahead.is_empty()
             || has_expired
             || !forgotten.damaged_blocks.is_empty(),

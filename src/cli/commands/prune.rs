@@ -23,6 +23,7 @@ Examples:
 What no archive names is marked in one run and deleted by the first run that comes after the grace period, if it is still \
 not named. So bytes become free with the second of two weekly runs. Backups may run meanwhile and lose nothing; a backup that takes longer \
 than the grace period may find what it has stored gone, and then fails and has to be run again. \
+Where data lies and not one archive, nothing is deleted: the disk of archives/ may not be mounted. \
 When the disk is full, --grace 0s deletes at once. Unpublished files of dead runs go after the grace period, at least after a day.")]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -34,6 +35,9 @@ pub(crate) struct Args {
     /// Say what would be done, and do nothing
     #[arg(long)]
     dry_run: bool,
+    /// Delete data although there is no archive at all: all archives were removed on purpose
+    #[arg(long = "unsafe-allow-remove-all")]
+    all: bool,
 }
 
 /// How long to wait.
@@ -45,17 +49,18 @@ pub(crate) struct GraceArgs {
 }
 
 impl GraceArgs {
-    pub(super) fn options(&self, dry_run: bool) -> Options {
+    pub(super) fn options(&self, dry_run: bool, allow_remove_all: bool) -> Options {
         Options {
             grace: self.grace,
             dry_run,
+            allow_remove_all,
         }
     }
 }
 
 pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     let repository = args.repo.open_own(&args.state)?;
-    let options = args.grace.options(args.dry_run);
+    let options = args.grace.options(args.dry_run, args.all);
     let pruned = run_prune(&repository, options, context)?;
     let ahead = repository.ahead(time::now())?;
     for ahead in &ahead {

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::cli::args::{RepoArgs, SourceArgs};
-use crate::cli::stored::{find, remark_missed};
+use crate::cli::stored::{find, remark_hidden, remark_missed};
 use crate::cli::{Context, Outcome};
 use crate::dense::stats;
 use crate::error::Result;
@@ -82,6 +82,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
         return Ok(outcome.max(Outcome::problems_if(doubtful)));
     }
     let mut all = repository.archives()?;
+    let hidden = remark_hidden(&repository, context)?;
     all.archives.retain(|archive| filter.matches(archive));
     for damaged in &all.damaged {
         context.progress.remark(&damaged.error.chain());
@@ -109,7 +110,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
         context.progress.remark(&error.chain());
     }
     Ok(Outcome::problems_if(
-        !all.damaged.is_empty() || !stats.unread.is_empty(),
+        hidden || !all.damaged.is_empty() || !stats.unread.is_empty(),
     ))
 }
 

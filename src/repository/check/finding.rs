@@ -25,9 +25,11 @@ pub enum Kind {
     DescriptorDamaged,
     /// The descriptor is lost or damaged, and another one stands in for it.
     DescriptorReplaced,
+    /// There is data and no manifest.
+    ManifestsMissing,
     /// An archive was made in another repository.
     ManifestForeign,
-    /// A manifest cannot be read: its archive cannot be restored by narthex.
+    /// A manifest cannot be read, or what has its name is no file: its archive cannot be restored by narthex.
     ManifestDamaged,
     /// A manifest is of a newer version: what it names was not checked.
     ManifestUnsupported,
@@ -58,9 +60,10 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Kind; 17] = [
+    pub const ALL: [Kind; 18] = [
         Kind::DescriptorMissing,
         Kind::DescriptorDamaged,
+        Kind::ManifestsMissing,
         Kind::ManifestDamaged,
         Kind::ManifestUnsupported,
         Kind::ObjectDisputed,
@@ -92,6 +95,7 @@ impl Kind {
         match self {
             Kind::DescriptorMissing => ("descriptor-missing", Severity::Problem),
             Kind::DescriptorDamaged => ("descriptor-damaged", Severity::Problem),
+            Kind::ManifestsMissing => ("manifests-missing", Severity::Problem),
             Kind::ManifestDamaged => ("manifest-damaged", Severity::Problem),
             Kind::ManifestUnsupported => ("manifest-unsupported", Severity::Problem),
             Kind::ObjectDisputed => ("object-disputed", Severity::Problem),

@@ -13,9 +13,9 @@ use jiff::Timestamp;
 pub use depth::{Depth, Share};
 pub use finding::{Finding, Kind, Report, Severity};
 
-use super::claim::{claim_time, read_claim};
+use super::claim::{NO_FILE, claim_time, read_claim};
 use super::damage::{self, Damage};
-use super::layout::DESCRIPTOR;
+use super::layout::{ARCHIVES, DESCRIPTOR};
 use super::lineage::contradictions;
 use super::mended::is_guard;
 use super::portable::{self, Object, Root};
@@ -23,7 +23,7 @@ use super::select::read_manifest;
 use super::trash::{self, Trash};
 use super::{
     Archive, ArchiveId, DENSE, Fingerprint, Hasher, ManifestName, Mended, PACK, PORTABLE,
-    StoredBlock, StoredFile, StoredObject, has_mended_descriptor, is_data, original,
+    StoredBlock, StoredFile, StoredObject, has_mended_descriptor, is_data, no_manifest, original,
     read_descriptor, recipe_packs,
 };
 use crate::error::{Error, ErrorKind, Result};
@@ -53,8 +53,9 @@ pub fn check(store: &dyn Store, depth: Depth, progress: &dyn Progress) -> Result
     let sound = checker.structure(&listed);
     checker.marked(&listed, &sound, depth);
     checker.claims(&listed);
-    checker.unreferenced(&listed);
     checker.leftovers()?;
+    checker.bereft(&listed);
+    checker.unreferenced(&listed);
     checker.read(&sound, depth, progress);
     let mut report = checker.report;
     report.sort();
@@ -321,7 +322,7 @@ impl Checker<'_> {
         let lost_manifest = self.report.findings.iter().any(|finding| {
             matches!(
                 finding.kind,
-                Kind::ManifestDamaged | Kind::ManifestUnsupported
+                Kind::ManifestsMissing | Kind::ManifestDamaged | Kind::ManifestUnsupported
             )
         });
         let detail = if lost_manifest {
@@ -391,8 +392,32 @@ impl Checker<'_> {
         }
     }
 
+    /// Finds that there is data and no manifest, not even one that cannot be read.
+    fn bereft(&mut self, listed: &BTreeMap<ObjectName, u64>) {
+        let is_manifest = |finding: &Finding| finding.kind == Kind::ManifestDamaged;
+        let mut names = listed.keys();
+        if names.any(|name| ManifestName::parse(name).is_some())
+            || self.report.findings.iter().any(is_manifest)
+        {
+            return;
+        }
+        let objects = listed.keys().filter(|name| is_data(name)).count();
+        if let Some(bereft) = no_manifest(objects as u64) {
+            let finding = Finding::new(Kind::ManifestsMissing, ARCHIVES, bereft);
+            self.report.findings.push(finding);
+        }
+    }
+
     fn leftovers(&mut self) -> Result<()> {
         for leftover in self.store.leftovers()? {
+            let manifest = ObjectName::new(leftover.name.as_str()).ok();
+            let manifest = manifest.and_then(|name| ManifestName::parse(&name));
+            if let (Origin::Foreign, Some(manifest)) = (leftover.origin, manifest) {
+                let mut finding = Finding::new(Kind::ManifestDamaged, leftover.name, NO_FILE);
+                finding.archives.push(manifest.id);
+                self.report.findings.push(finding);
+                continue;
+            }
             let (kind, what) = match leftover.origin {
                 Origin::Unpublished => (Kind::ObjectUnpublished, "was begun and not published"),
                 Origin::Foreign => (Kind::Foreign, "is not narthex'"),

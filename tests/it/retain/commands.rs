@@ -142,6 +142,144 @@ fn a_damaged_manifest_is_exit_3_and_stops_the_prune() {
 }
 
 #[test]
+fn manifests_that_are_out_of_sight_are_named_by_every_command_and_stop_the_prune() {
+    use rustix::fs::{CWD, Mode, mkfifoat};
+    use std::os::unix::fs::symlink;
+    let (dir, repo, made) = repository();
+    let archives = repo.join("archives");
+    let manifest = made[2].manifest_name().unwrap().object().unwrap();
+    let manifest_path = repo.join(manifest.as_str());
+    let aside = dir.path().join("aside");
+    let objects = LocalStore::new(&repo).list("").unwrap();
+    let assert_kept = |what: &str| {
+        let now = LocalStore::new(&repo).list("").unwrap();
+        let is_lost = |name: &ObjectName| !now.iter().any(|(other, _)| other == name);
+        let mut data = objects.iter().map(|(name, _)| name);
+        assert!(
+            !data.any(|name| narthex::repository::is_data(name) && is_lost(name)),
+            "{what}"
+        );
+    };
+    let run = |arguments: &[&str]| said(&narthex(&repo, arguments));
+    let forget = ["forget", "--keep-last", "9", "--prune", "--grace", "0s"];
+    let kinds = || {
+        let report = json(&narthex(&repo, &["check", "--json"]));
+        let kinds = report["findings"].as_array().unwrap().iter();
+        kinds
+            .map(|it| it["kind"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+
+    // The directory is gone, a link to nothing, or empty, as one is on which nothing is mounted.
+    fs::rename(&archives, &aside).unwrap();
+    for what in ["gone", "link", "empty"] {
+        match what {
+            "link" => symlink("nowhere", &archives).unwrap(),
+            "empty" => fs::create_dir(&archives).unwrap(),
+            _ => {}
+        }
+        for command in [
+            &["prune", "--grace", "0s"][..],
+            &["prune", "--dry-run"],
+            &forget,
+        ] {
+            let (code, _, err) = run(command);
+            assert_eq!(code, Some(1), "{what} {command:?}: {err}");
+            assert!(err.contains("archives") && err.contains("disk"), "{err}");
+        }
+        if what == "link" {
+            let all = ["prune", "--grace", "0s", "--unsafe-allow-remove-all"];
+            assert_eq!(run(&all).0, Some(1), "it may be there");
+        }
+        assert_kept(what);
+        for command in ["archives", "stats"] {
+            let (code, _, err) = run(&[command]);
+            assert_eq!(code, Some(3), "{what} {command}: {err}");
+            assert!(err.contains("objects with data"), "{err}");
+        }
+        let (code, _, err) = run(&["restore", "latest", "--target", "x"]);
+        assert_eq!(code, Some(1));
+        assert!(err.contains("objects with data"), "{err}");
+        assert_eq!(run(&["check"]).0, Some(3));
+        assert!(kinds().contains(&"manifests-missing".to_owned()), "{what}");
+        match what {
+            "link" => fs::remove_file(&archives).unwrap(),
+            "empty" => fs::remove_dir(&archives).unwrap(),
+            _ => {}
+        }
+    }
+    fs::rename(&aside, &archives).unwrap();
+    assert_eq!(run(&["check"]).0, Some(0));
+
+    // Of one manifest the file is elsewhere.
+    fs::rename(&manifest_path, &aside).unwrap();
+    for what in ["link", "pipe", "directory", "full directory"] {
+        match what {
+            "link" => symlink("nowhere", &manifest_path).unwrap(),
+            "pipe" => mkfifoat(CWD, &manifest_path, Mode::RWXU).unwrap(),
+            _ => fs::create_dir(&manifest_path).unwrap(),
+        }
+        if what == "full directory" {
+            fs::write(manifest_path.join("x"), b"x").unwrap();
+        }
+        for command in [
+            &["prune", "--grace", "0s"][..],
+            &["prune", "--dry-run"],
+            &forget,
+        ] {
+            let (code, _, err) = run(command);
+            assert_eq!(code, Some(1), "{what} {command:?}: {err}");
+            assert!(
+                err.contains(manifest.as_str()) && err.contains("nothing is deleted"),
+                "{err}"
+            );
+        }
+        assert_kept(what);
+        for command in [
+            &["archives"][..],
+            &["stats"],
+            &["forget", "--keep-last", "9"],
+        ] {
+            let (code, _, err) = run(command);
+            assert_eq!(code, Some(3), "{what} {command:?}: {err}");
+            assert!(err.contains(manifest.as_str()), "{err}");
+        }
+        assert_eq!(run(&["check"]).0, Some(3));
+        assert_eq!(kinds()[0], "manifest-damaged", "{what}");
+        if manifest_path.is_dir() {
+            fs::remove_dir_all(&manifest_path).unwrap();
+        } else {
+            fs::remove_file(&manifest_path).unwrap();
+        }
+    }
+    // A link to a manifest is that manifest, and what a fresh file system holds is nothing.
+    symlink(&aside, &manifest_path).unwrap();
+    fs::create_dir(archives.join("lost+found")).unwrap();
+    assert_eq!(run(&["prune", "--grace", "0s"]).0, Some(0));
+    assert_eq!(run(&["check", "--read-data"]).0, Some(0));
+    assert_kept("all there");
+
+    let all = [
+        "forget",
+        "--unsafe-allow-remove-all",
+        "--host",
+        "mon1",
+        "--prune",
+        "--grace",
+        "0s",
+    ];
+    let (code, out, err) = run(&all);
+    assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
+    let left = LocalStore::new(&repo).list("").unwrap();
+    assert!(
+        !left
+            .iter()
+            .any(|(name, _)| narthex::repository::is_data(name)),
+        "{left:?}"
+    );
+}
+
+#[test]
 fn a_claim_of_a_backup_that_never_ended_is_named_when_it_counts_no_more() {
     let (_dir, repo, _) = repository();
     let store = LocalStore::new(&repo);

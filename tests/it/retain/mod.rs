@@ -64,7 +64,7 @@ fn back_up(store: Arc<dyn Store>, dir: &Path, codec: Codec, time: Millis) -> Res
 fn prune(store: &(impl Store + Clone + 'static), grace: Millis, now: Millis) -> Result<Pruned> {
     let options = retain::Options {
         grace,
-        dry_run: false,
+        ..retain::Options::default()
     };
     retain::prune(&Repository::open(Arc::new(store.clone()))?, options, now)
 }

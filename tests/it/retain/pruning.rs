@@ -2,6 +2,7 @@
 
 use super::*;
 use narthex::ErrorKind;
+use narthex::repository::SourceFilter;
 use narthex::retain::Fate;
 use narthex::store::LocalStore;
 
@@ -147,6 +148,7 @@ fn a_dry_run_says_the_same_and_writes_nothing() {
         let options = retain::Options {
             grace,
             dry_run: true,
+            ..retain::Options::default()
         };
         let repository = Repository::open(Arc::new(bench.store.clone())).unwrap();
         retain::prune(&repository, options, now).unwrap()
@@ -188,6 +190,82 @@ fn prune_refuses_while_it_cannot_know_what_is_needed() {
         assert!(error.chain().contains("nothing is deleted"));
         assert_eq!(store.list("").unwrap(), before);
     }
+}
+
+#[test]
+fn data_without_any_manifest_is_deleted_only_when_all_archives_went_on_purpose() {
+    let bench = Bench::new(Codec::Portable);
+    let store = &bench.store;
+    remove(store, &bench.kept);
+    let before = store.list("").unwrap();
+    let late = START + 30 * DAY;
+    let run = |dry_run, allow_remove_all| {
+        let options = retain::Options {
+            grace: 0,
+            dry_run,
+            allow_remove_all,
+        };
+        let repository = Repository::open(Arc::new(store.clone())).unwrap();
+        retain::prune(&repository, options, late)
+    };
+    for dry_run in [true, false] {
+        let error = run(dry_run, false).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Refused);
+        let said = error.chain();
+        assert!(
+            said.contains("found none, while 4 objects with data"),
+            "{said}"
+        );
+        assert!(said.contains("--unsafe-allow-remove-all"), "{said}");
+        assert_eq!(store.list("").unwrap(), before);
+    }
+    let report = check(store, Depth::Structure, &Silent).unwrap();
+    assert_eq!(report.findings[0].kind.id(), "manifests-missing");
+    assert!(report.has_problems());
+    let repository = Repository::open(Arc::new(store.clone())).unwrap();
+    for selector in ["latest", "0123"] {
+        let error = repository.find(selector, &SourceFilter::default(), late);
+        let said = error.unwrap_err().chain();
+        assert!(said.contains("4 objects with data"), "{said}");
+    }
+
+    assert_eq!(run(true, true).unwrap().of(Fate::Deleted).0, 4);
+    assert_eq!(run(false, true).unwrap().of(Fate::Deleted).0, 4);
+    assert_eq!(store.list("").unwrap().len(), 1, "the descriptor");
+    // Of nothing there is nothing to refuse.
+    assert_eq!(run(false, false).unwrap().items, []);
+    assert_eq!(
+        check(store, Depth::Structure, &Silent).unwrap().findings,
+        []
+    );
+}
+
+#[test]
+fn a_prune_that_sees_every_manifest_go_before_it_deletes_stops() {
+    let bench = Bench::new(Codec::Portable);
+    let month = START + 30 * DAY;
+    let operations = bench.operations(|store| prune(store, 3 * DAY, month));
+    let mut refused = 0;
+    for at in 0..operations {
+        let store = bench.again();
+        let manifest = bench.kept.manifest_name().unwrap().object().unwrap();
+        let pruned = interrupted(
+            &store,
+            at,
+            None,
+            |faulty| prune(faulty, 3 * DAY, month),
+            || store.delete(&manifest).unwrap(),
+        );
+        if pruned.is_err() {
+            assert!(chain(&pruned).contains("found none"), "{}", chain(&pruned));
+            refused += 1;
+            assert_eq!(store.list("trash/warrants/").unwrap(), []);
+        }
+        for object in bench.kept.objects().map(|(_, object)| &object.name) {
+            assert!(store.size(object).is_ok(), "{object} before {at}");
+        }
+    }
+    assert!(refused > 0);
 }
 
 #[test]
