@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::layout::{ARCHIVES, Fingerprint, ManifestName};
 use super::select::{Archives, Damaged, read_manifest};
 use super::{Archive, Blocks, Repository, StoredBlock, seal};
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::model::Ulid;
 use crate::raw::read_bounded;
 use crate::store::ObjectName;
@@ -74,7 +74,7 @@ impl ManifestCache {
     ///
     /// # Errors
     ///
-    /// When the store cannot list its objects.
+    /// When the store cannot list its objects; `Refused` when manifests are remembered, and none is there beside objects with data.
     pub fn archives(&self, repository: &Repository) -> Result<Archives> {
         if self.path.is_none() {
             return repository.archives();
@@ -87,11 +87,23 @@ impl ManifestCache {
             .into_iter()
             .map(|manifest| ((manifest.name.clone(), manifest.bytes), manifest))
             .collect();
+        let listed = store.list(ARCHIVES)?;
+        let is_manifest = |name: &ObjectName| ManifestName::parse(name).is_some();
+        if !remembered.is_empty()
+            && !listed.iter().any(|(name, _)| is_manifest(name))
+            && !repository.data_objects()?.is_empty()
+        {
+            let count = remembered.len();
+            return Err(Error::refused(format!(
+                "expected the {count} manifests that were in archives/ the last time, found none beside the objects of their blocks: is a disk not mounted? What a backup \
+                 adds now would be all that a prune keeps. If all archives were forgotten on purpose, narthex backup --no-cache once says so"
+            )));
+        }
         let mut table = Table::default();
         let (mut manifests, mut damaged) = (Vec::new(), Vec::new());
         let mut is_news = false;
-        for (name, bytes) in store.list(ARCHIVES)? {
-            if ManifestName::parse(&name).is_none() {
+        for (name, bytes) in listed {
+            if !is_manifest(&name) {
                 continue;
             }
             let known = remembered.remove(&(name.clone(), bytes));
@@ -276,6 +288,25 @@ mod tests {
         fs::remove_file(&path).unwrap();
         fs::write(&path, bytes).unwrap();
         assert_eq!(cache.archives(&repository).unwrap().damaged.len(), 1);
+        assert_same(&cache, &repository);
+    }
+
+    #[test]
+    fn manifests_that_are_all_out_of_sight_are_missed() {
+        let (dir, repository, cache) = copy();
+        assert_same(&cache, &repository);
+        let archives = dir.path().join("repo/archives");
+        fs::rename(&archives, dir.path().join("elsewhere")).unwrap();
+        // Without any data it may be that all were forgotten and pruned.
+        assert_same(&cache, &repository);
+        fs::rename(dir.path().join("elsewhere"), &archives).unwrap();
+        assert_same(&cache, &repository);
+        fs::rename(&archives, dir.path().join("elsewhere")).unwrap();
+        let object = ObjectName::new("wal/0123456789abcdef.tar.zst").unwrap();
+        repository.store().put(&object, b"some").unwrap();
+        let refused = cache.archives(&repository).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Refused);
+        fs::rename(dir.path().join("elsewhere"), &archives).unwrap();
         assert_same(&cache, &repository);
     }
 
