@@ -10,35 +10,35 @@ mod corpus;
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
-use narthex::dump::{Format, Options, Selector, dump};
+use narthex::dump::{Format, dump};
 use narthex::progress::Silent;
+use narthex::select::Selection;
 
 fn main() {
     divan::main();
 }
 
-fn run(bencher: Bencher<'_, '_>, options: &Options) {
+fn run(bencher: Bencher<'_, '_>, selection: &Selection, format: Format) {
     let blocks = corpus::blocks();
-    let dumped = || dump(&blocks, options, &mut std::io::sink(), &Silent, &mut |_| {}).unwrap();
+    let dumped = || {
+        let mut out = std::io::sink();
+        dump(&blocks, selection, format, &mut out, &Silent, &mut |_| {}).unwrap()
+    };
     bencher
-        .counter(ItemsCount::new(dumped().samples))
+        .counter(ItemsCount::new(dumped().read.samples))
         .bench(dumped);
 }
 
 #[divan::bench(args = [Format::Text, Format::OpenMetrics, Format::Json])]
 fn everything(bencher: Bencher<'_, '_>, format: Format) {
-    let options = Options {
-        format,
-        ..Options::default()
-    };
-    run(bencher, &options);
+    run(bencher, &Selection::default(), format);
 }
 
 #[divan::bench(args = ["up", "{job=~\".*n.*\"}"])]
 fn selected(bencher: Bencher<'_, '_>, selector: &str) {
-    let options = Options {
-        selectors: vec![selector.parse::<Selector>().unwrap()],
-        ..Options::default()
+    let selection = Selection {
+        selectors: vec![selector.parse().unwrap()],
+        ..Selection::default()
     };
-    run(bencher, &options);
+    run(bencher, &selection, Format::default());
 }

@@ -6,6 +6,8 @@
 //! * **Read a block**: [`block::Block::open`] finds its files; [`index::Index`] reads series, symbols and
 //!   postings; [`chunk`] decodes samples; [`block::DataDir`] lists a whole data directory; [`wal`] reads
 //!   write-ahead logs.
+//! * **Ask it**: [`select`] says which series and which time are meant, and reads their samples, several blocks merged as a query
+//!   would; [`dump`] writes them as text.
 //! * **Prove it**: [`verify`] finds every fault, as typed findings; [`start`] foretells what Prometheus would do; [`head`] reads
 //!   what lies beside the logs.
 //! * **Measure it**: [`capacity`] says where the bytes of blocks go, and which labels, jobs and metrics are to blame.
@@ -22,7 +24,8 @@
 //! * **Look ahead**: [`forecast`] says from the blocks of the past when a disk is full and what a retention needs.
 //! * **Show it**: [`report`] turns results into tables and JSON; `cli` is the command line.
 //!
-//! The reading half (`raw`, `model`, `block`, `index`, `chunk`, `wal`, `head`, `start`, `verify`, `capacity`, `whatif`, `forecast`, `compare`, `cut`, `pack`) never learns that
+//! The reading half (`raw`, `model`, `block`, `index`, `chunk`, `wal`, `head`, `start`, `verify`, `inspect`, `select`,
+//! `dump`, `capacity`, `usage`, `whatif`, `forecast`, `compare`, `cut`, `pack`) never learns that
 //! repositories exist; the keeping half (`store`, `repository`, `retain`) never learns what a sample is. They meet in
 //! `dense`, `archive`, `restore` and `report`; [`statistics`] are what the one leaves in the other about a block.
 //!
@@ -65,6 +68,7 @@ pub mod report;
 pub mod repository;
 pub mod restore;
 pub mod retain;
+pub mod select;
 pub mod start;
 pub mod statistics;
 pub mod store;

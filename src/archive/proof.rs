@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use crate::block::Block;
 use crate::compare::{self, chunks_stand_in, compare};
-use crate::dump;
 use crate::error::Result;
 use crate::progress::Silent;
 use crate::raw::ReadMode;
+use crate::select::Selection;
 
 /// What was found out about a parent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +65,7 @@ pub(super) fn prove(parents: &[PathBuf], children: &Children, mode: ReadMode) ->
 
 fn look(parent: Block, children: &[Block], merged: bool) -> Result<Proof> {
     let options = compare::Options {
-        selection: dump::Options::default(),
+        selection: Selection::default(),
         named: 0,
     };
     let found = compare(&[parent], children, &options, &Silent, &mut |_, _| {})?;

@@ -12,13 +12,14 @@ use super::decode::Bits;
 use super::pairs::{PairTable, Wide};
 use super::scrapes::ScrapeCounts;
 use super::tally::{PairTally, Tally, tally, window};
-use super::walk::{Selection, Walked};
+use super::walk::Walked;
 use crate::block::Block;
 use crate::chunk::SEGMENT_HEADER;
 use crate::error::{InFile as _, Result};
 use crate::inspect::{Distribution, FULL_CHUNK, Faults, SeriesCounts, sections};
 use crate::model::{Kin, Millis, Stream, Succession, Ulid};
 use crate::raw::Malformed;
+use crate::select::Selection;
 
 /// What to analyse, and how closely.
 #[derive(Clone, Debug, Default)]

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::tally::{PairTally, hash};
 use super::walk::Walked;
-use crate::dump::Filter;
 use crate::index::{Postings, Series};
+use crate::select::Filter;
 
 /// Metrics of a block that are looked at; of further blocks, those of earlier ones as well.
 pub(super) const METRICS: usize = 20;

@@ -38,6 +38,4 @@ pub use fixed::Share;
 pub use groups::{CrossRow, Group, LabelRow, LookRow, PairRow, Rank, What};
 pub use lookalike::Look;
 pub use scrapes::Scrapes;
-pub use walk::{
-    ChunkView, Selection, SeriesView, Walked, each_series, fold_series, for_each_series,
-};
+pub use walk::{ChunkView, SeriesView, Walked, each_series, fold_series, for_each_series};

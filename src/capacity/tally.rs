@@ -306,8 +306,8 @@ pub(super) fn window(walked: Walked<'_>) -> Window {
         .scrape_interval()
         .map_or(LOOKBACK, |(found, _)| found);
     Window {
-        min: meta.min_time.max(selection.since),
-        max: meta.max_time.min(selection.until.saturating_add(1)),
+        min: meta.min_time.max(selection.range.since),
+        max: meta.max_time.min(selection.range.until),
         slack: interval.saturating_mul(3).clamp(1, LOOKBACK),
         interval,
     }

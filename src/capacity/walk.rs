@@ -9,46 +9,12 @@ use super::costs::{Costs, PairId};
 use super::fixed::Share;
 use crate::block::Block;
 use crate::chunk::{Record, Segment, promised_samples};
-use crate::dump::{Filter, Selector};
 use crate::error::{InFile as _, Result};
 use crate::index::{Index, Series, SeriesEntry, SymbolRef};
 use crate::inspect::{Faults, sound_parts};
-use crate::model::{ChunkMeta, Millis, SeriesRef};
+use crate::model::{ChunkMeta, Millis, SeriesRef, TimeRange};
 use crate::raw::Malformed;
-
-/// Which series and chunks count.
-#[derive(Clone, Debug)]
-pub struct Selection {
-    /// A series counts when any of these selects it; without any, all do.
-    pub selectors: Vec<Selector>,
-    /// First millisecond.
-    pub since: Millis,
-    /// Last millisecond.
-    pub until: Millis,
-}
-
-impl Default for Selection {
-    /// Everything.
-    fn default() -> Self {
-        Selection {
-            selectors: Vec::new(),
-            since: Millis::MIN,
-            until: Millis::MAX,
-        }
-    }
-}
-
-impl Selection {
-    /// Whether a chunk counts, which it does as a whole: when it may hold samples of the time asked for.
-    pub fn concerns(&self, chunk: &ChunkMeta) -> bool {
-        chunk.max_time >= self.since && chunk.min_time <= self.until
-    }
-
-    /// Whether all series with all their chunks count.
-    pub fn is_everything(&self) -> bool {
-        self.selectors.is_empty() && self.since == Millis::MIN && self.until == Millis::MAX
-    }
-}
+use crate::select::{Filter, Selection};
 
 /// One chunk of a series, its checksum compared.
 #[derive(Clone, Copy, Debug)]
@@ -323,8 +289,7 @@ impl<'a> Reader<'a> {
             }
         }
         self.series.chunks = metas;
-        let all = self.walked.selection.since == Millis::MIN
-            && self.walked.selection.until == Millis::MAX;
+        let all = self.walked.selection.range == TimeRange::ALL;
         let view = SeriesView {
             reference: entry.reference,
             labels: &self.series.labels,

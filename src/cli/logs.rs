@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::Context;
 use crate::block::{DataDir, Meta, Place};
 use crate::error::Result;
-use crate::model::Millis;
+use crate::model::{Millis, TimeRange};
 use crate::report::time_text;
 use crate::repository::{Archive, StoredWal};
 use crate::wal::{Entry, Listing, Log, LogFacts};
@@ -80,11 +80,11 @@ impl Unread {
     }
 
     /// Says so, and whether the command leaves something out because of it: when it has read no block, or when samples of the
-    /// range of time that was `asked` for (both ends included) are in the logs only.
-    fn remark(&self, asked: Option<(Millis, Millis)>, context: &Context<'_>) -> bool {
-        let reaches = |(since, until): (Millis, Millis)| {
+    /// range of time that was `asked` for are in the logs only.
+    fn remark(&self, asked: Option<TimeRange>, context: &Context<'_>) -> bool {
+        let reaches = |range: TimeRange| {
             let mut spans = self.only_here.iter();
-            spans.any(|(first, last)| since <= *last && until >= *first)
+            spans.any(|(first, last)| range.overlaps(*first, *last))
         };
         if self.only_here.is_empty() || asked.is_some_and(|asked| !reaches(asked)) {
             return false;
@@ -142,7 +142,7 @@ pub(super) fn in_logs_only(archive: &Archive) -> Vec<(Millis, Millis)> {
 /// was asked for, see [`Unread::remark`].
 pub(super) fn remark_unread(
     paths: &[PathBuf],
-    asked: Option<(Millis, Millis)>,
+    asked: Option<TimeRange>,
     context: &Context<'_>,
 ) -> Result<bool> {
     let mut left_out = false;
@@ -156,7 +156,7 @@ pub(super) fn remark_unread(
 /// The same of the logs of `archive`.
 pub(super) fn remark_unread_of(
     archive: &Archive,
-    asked: Option<(Millis, Millis)>,
+    asked: Option<TimeRange>,
     context: &Context<'_>,
 ) -> bool {
     Unread::of_archive(archive).is_some_and(|unread| unread.remark(asked, context))

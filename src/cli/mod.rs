@@ -10,6 +10,7 @@ mod exit;
 mod logs;
 mod outlook;
 mod ownership;
+mod selection;
 mod size;
 mod state;
 mod stored;

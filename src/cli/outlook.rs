@@ -243,7 +243,7 @@ fn newest(plan: &Plan<'_>) -> Option<Millis> {
     let ends = plan.blocks.iter().map(|block| {
         let last = block.max_time.saturating_sub(1);
         match &plan.exact {
-            Some(exact) => last.min(exact.part.last),
+            Some(exact) => last.min(exact.part.range.last()),
             None => last,
         }
     });

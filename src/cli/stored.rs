@@ -9,10 +9,9 @@ use tempfile::TempDir;
 use super::args::{REPO_VARIABLE, open_repository};
 use super::{Context, logs};
 use crate::block::{BlockFiles, DataDir, read_meta};
-use crate::cut::Part;
 use crate::error::{Error, Result};
 use crate::inspect::MARK_FILES;
-use crate::model::{Millis, Ulid, now};
+use crate::model::{Millis, TimeRange, Ulid, now};
 use crate::raw::temporary_dir;
 use crate::report;
 use crate::repository::claim::NO_FILE;
@@ -22,29 +21,32 @@ use crate::repository::{
     Archive, Digest, LeftOut, Repository, SourceFilter, StoredBlock, StoredFile, StoredObject,
 };
 use crate::restore::{self, Detour, Present, Salvage, Target, Wanted, fetch_file};
+use crate::select::Selection;
 use crate::store::{Location, Store};
 use crate::wal::{Log, LogFacts};
 
 /// Largest small file (`meta.json`, tombstones) that is fetched for a skeleton, in bytes.
 const MAX_SMALL: u64 = 16 << 20;
 
+/// What these options stand under in help texts. Said of each: clap would carry a heading of all over to the options behind them.
+const ARCHIVE_HEADING: &str = "Reading an archive";
+
 /// An archive to read instead of a directory.
 #[derive(Clone, Debug, clap::Args)]
-#[command(next_help_heading = "Reading an archive")]
 pub(crate) struct StoredArgs {
     /// Read blocks of this archive (the beginning of its id, or `latest`); paths are then ULIDs of blocks. They are unpacked into a
     /// temporary directory (TMPDIR), which must have room for them
-    #[arg(long, value_name = "ARCHIVE")]
+    #[arg(long, value_name = "ARCHIVE", help_heading = ARCHIVE_HEADING)]
     archive: Option<String>,
     /// With --archive: directory of the repository; `NARTHEX_REPO` may say it instead
     // No `env` here: clap takes a variable that is set for an option that is given, and would ask for --archive.
-    #[arg(long, value_name = "REPO", requires = "archive")]
+    #[arg(long, value_name = "REPO", requires = "archive", help_heading = ARCHIVE_HEADING)]
     repo: Option<Location>,
     /// With --archive latest: of this host
-    #[arg(long, requires = "archive")]
+    #[arg(long, requires = "archive", help_heading = ARCHIVE_HEADING)]
     host: Option<String>,
     /// With --archive latest: of the source of this name
-    #[arg(long, value_name = "NAME", requires = "archive")]
+    #[arg(long, value_name = "NAME", requires = "archive", help_heading = ARCHIVE_HEADING)]
     source: Option<String>,
 }
 
@@ -109,7 +111,7 @@ pub(crate) enum Need<'a> {
     /// Everything.
     Blocks,
     /// Samples: of a block that does not come back as it was, all that can be read. Nothing is missing where this part of it can be.
-    Samples(&'a Part),
+    Samples(&'a Selection),
     /// Everything, and the logs.
     BlocksAndLogs,
 }
@@ -218,7 +220,7 @@ impl StoredArgs {
     pub(crate) fn remark_unread(
         &self,
         paths: &[PathBuf],
-        asked: Option<(Millis, Millis)>,
+        asked: Option<TimeRange>,
         context: &Context<'_>,
     ) -> Result<bool> {
         let Some(selector) = &self.archive else {
@@ -233,15 +235,15 @@ impl StoredArgs {
     }
 
     /// The blocks in the directories `paths`; or, with an archive, its blocks that `paths` name, all of them if none is named. They are sorted by
-    /// their start. Those of whose range of time (its end exclusive) `concerns` says no are left out; those whose metadata cannot be
+    /// their start. Those that hold nothing of the time that is `asked` for are left out; those whose metadata cannot be
     /// read come last.
     pub(crate) fn blocks(
         &self,
         paths: &[PathBuf],
-        concerns: impl Fn(Millis, Millis) -> bool,
-        asked: Part,
+        asked: &Selection,
         context: &Context<'_>,
     ) -> Result<Blocks> {
+        let concerns = |min, max| asked.range.overlaps_block(min, max);
         let Some(selector) = &self.archive else {
             let mut dirs = Vec::new();
             for path in paths {
@@ -303,7 +305,7 @@ impl StoredArgs {
             archive: Box::new(archive),
             chosen,
             doubtful,
-            asked,
+            asked: asked.clone(),
         })
     }
 
@@ -348,7 +350,7 @@ pub(crate) enum Blocks {
         /// Whether it may not be the one that was meant, or lacks something; it has been said why.
         doubtful: bool,
         /// What will be read of them.
-        asked: Part,
+        asked: Selection,
     },
 }
 

@@ -6,8 +6,8 @@ use std::fmt;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::dump::LabelSlices;
 use crate::model::{CounterReset, HistogramLayout, HistogramSample, Millis, Sample, Span};
+use crate::select::LabelSlices;
 
 /// First byte of a series.
 const SERIES: u8 = 0;

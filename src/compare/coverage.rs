@@ -1,7 +1,7 @@
 //! Which time blocks cover.
 
 use crate::block::Block;
-use crate::model::Millis;
+use crate::model::{Millis, TimeRange};
 
 /// A range of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,13 +12,12 @@ pub struct Range {
     pub max_time: Millis,
 }
 
-/// The ranges that blocks of `a` cover and no block of `b` does, from `since` up to and with `until`, in order.
-pub fn not_covered(a: &[Block], b: &[Block], since: Millis, until: Millis) -> Vec<Range> {
-    let end = until.saturating_add(1);
+/// The ranges within `asked` that blocks of `a` cover and no block of `b` does, in order.
+pub fn not_covered(a: &[Block], b: &[Block], asked: TimeRange) -> Vec<Range> {
     let clipped = |blocks: &[Block]| {
         let ranges = blocks.iter().map(|block| Range {
-            min_time: block.meta().min_time.max(since),
-            max_time: block.meta().max_time.min(end),
+            min_time: block.meta().min_time.max(asked.since),
+            max_time: block.meta().max_time.min(asked.until),
         });
         merged(ranges.collect())
     };

@@ -7,9 +7,9 @@ use super::metrics::{MetricTotals, Metrics};
 use super::side::{Side, owned};
 use super::{Comparison, Contrast, Difference, Options, SampleCounts, SideName};
 use crate::block::Block;
-use crate::dump::Problem;
 use crate::error::Result;
 use crate::progress::Progress;
+use crate::select::Problem;
 
 /// Compares all samples of two sides.
 pub(super) fn join(

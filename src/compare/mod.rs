@@ -17,10 +17,10 @@ mod metrics;
 mod side;
 
 use crate::block::Block;
-use crate::dump::{self, Problem};
 use crate::error::Result;
 use crate::model::{Labels, Millis};
 use crate::progress::Progress;
+use crate::select::{Problem, Selection};
 
 pub use canonical::{ContentDigest, Contrast, Value};
 pub use chunks::chunks_stand_in;
@@ -31,8 +31,8 @@ pub use metrics::{MetricChange, MetricTotals};
 /// What to compare, and how much of it to name.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Series, and time. The format does not matter.
-    pub selection: dump::Options,
+    /// Series, and time.
+    pub selection: Selection,
     /// The most series, and the most differing samples, that are named; all are counted.
     pub named: usize,
 }
@@ -211,7 +211,7 @@ pub fn compare(
     let mut comparison = join::join(a, b, options, progress, report)?;
     progress.end();
     let selection = &options.selection;
-    comparison.covered_by_a = not_covered(a, b, selection.since, selection.until);
-    comparison.covered_by_b = not_covered(b, a, selection.since, selection.until);
+    comparison.covered_by_a = not_covered(a, b, selection.range);
+    comparison.covered_by_b = not_covered(b, a, selection.range);
     Ok(comparison)
 }

@@ -4,9 +4,9 @@ use super::canonical::{self, Hasher};
 use super::metrics::MetricTotals;
 use super::{NamedSeries, SideName, Totals};
 use crate::block::Block;
-use crate::dump::{LabelSlices, Options, Problem, Sink, Tally, View, Walk};
 use crate::error::Result;
 use crate::model::{Label, Labels, Millis, Sample};
+use crate::select::{LabelSlices, Problem, Selection, Sink, View, Walk};
 
 /// Samples that were read and not compared yet: those of one chunk, or of chunks that overlap.
 #[derive(Default)]
@@ -35,7 +35,7 @@ impl Sink for Waiting {
         canonical::series(labels, &mut self.series);
     }
 
-    fn body(&mut self, sample: &Sample<'_>, body: &mut Vec<u8>, _tally: &mut Tally) -> bool {
+    fn body(&mut self, sample: &Sample<'_>, body: &mut Vec<u8>) -> bool {
         canonical::sample(sample, body);
         true
     }
@@ -46,13 +46,13 @@ impl Sink for Waiting {
     }
 
     #[inline]
-    fn sample(&mut self, sample: &Sample<'_>, tally: &mut Tally) {
+    fn sample(&mut self, sample: &Sample<'_>) -> bool {
         canonical::sample(sample, &mut self.bodies);
         self.push(sample.time());
-        tally.samples += 1;
+        true
     }
 
-    fn end(&mut self, _labels: &LabelSlices<'_>, _tally: &mut Tally) {}
+    fn end(&mut self, _labels: &LabelSlices<'_>) {}
 }
 
 /// One side.
@@ -78,13 +78,13 @@ impl<'a> Side<'a> {
     pub(super) fn open(
         name: SideName,
         blocks: &'a [Block],
-        options: &'a Options,
+        selection: &'a Selection,
         report: &mut dyn FnMut(SideName, Problem),
     ) -> Result<Self> {
         let mut report = |problem| report(name, problem);
         Ok(Side {
             name,
-            walk: Walk::open(blocks, options, Waiting::default(), &mut report)?,
+            walk: Walk::open(blocks, selection, Waiting::default(), &mut report)?,
             view_before: View::default(),
             before: Vec::new(),
             current: Current::default(),

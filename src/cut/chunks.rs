@@ -4,12 +4,11 @@
 
 use std::borrow::Cow;
 
-use super::Part;
 use crate::chunk::encode::{ChunkEncoder, EncodedChunk};
 use crate::chunk::{Record, Tail, Xor2Writer, decode};
-use crate::dump::{Interval, is_deleted};
 use crate::error::{Error, Result};
 use crate::model::{ChunkMeta, CounterReset, HistogramSample, Millis, Sample};
+use crate::select::{Interval, Selection, is_deleted};
 
 /// A chunk of the new block: a copy's data stay where they are.
 pub(super) type CutChunk<'a> = EncodedChunk<Cow<'a, [u8]>>;
@@ -27,16 +26,16 @@ pub(super) enum Fate {
 
 impl Fate {
     /// The fate of `chunk`, when `deleted` (sorted, not touching) are the deleted ranges of its series.
-    pub(super) fn of(chunk: &ChunkMeta, part: &Part, deleted: &[Interval]) -> Self {
+    pub(super) fn of(chunk: &ChunkMeta, part: &Selection, deleted: &[Interval]) -> Self {
         let (min, max) = (chunk.min_time, chunk.max_time);
-        if max < part.since || min > part.last {
+        if !part.range.overlaps(min, max) {
             return Fate::Goes;
         }
         let after = deleted.partition_point(|interval| interval.max_time < min);
         match deleted.get(after) {
             Some(interval) if interval.min_time <= min && max <= interval.max_time => Fate::Goes,
             Some(interval) if interval.min_time <= max => Fate::Trimmed,
-            _ if min < part.since || max > part.last => Fate::Trimmed,
+            _ if !(part.range.contains(min) && part.range.contains(max)) => Fate::Trimmed,
             _ => Fate::Stays,
         }
     }
@@ -60,7 +59,7 @@ pub(super) fn copy<'a>(record: &Record<'a>, chunk: &ChunkMeta) -> CutChunk<'a> {
 pub(super) fn trim(
     record: &Record<'_>,
     chunk: &ChunkMeta,
-    part: &Part,
+    part: &Selection,
     deleted: &[Interval],
 ) -> Result<Option<CutChunk<'static>>> {
     // The newest writer, whoever wrote the chunk: so do compactions that apply deletions.
@@ -70,7 +69,7 @@ pub(super) fn trim(
     let shape = decode(record.encoding, record.data, record.data_offset, |sample| {
         let time = sample.time();
         range = Some((range.map_or(time, |(first, _)| first), time));
-        let wanted = part.since <= time && time <= part.last && !is_deleted(deleted, time);
+        let wanted = part.range.contains(time) && !is_deleted(deleted, time);
         if wanted && pushed.is_ok() {
             pushed = encoder.push(&trimmed(sample));
         }
@@ -131,7 +130,7 @@ fn hint(hint: CounterReset) -> CounterReset {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::ChunkRef;
+    use crate::model::{ChunkRef, TimeRange};
 
     fn fate(min_time: Millis, max_time: Millis, deleted: &[(Millis, Millis)]) -> Fate {
         let chunk = ChunkMeta {
@@ -139,10 +138,12 @@ mod tests {
             max_time,
             reference: ChunkRef::default(),
         };
-        let part = Part {
-            since: 10,
-            last: 20,
+        let part = Selection {
             selectors: Vec::new(),
+            range: TimeRange {
+                since: 10,
+                until: 21,
+            },
         };
         let interval = |(min_time, max_time): &(Millis, Millis)| Interval {
             min_time: *min_time,

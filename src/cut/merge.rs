@@ -4,15 +4,14 @@ use std::borrow::Cow;
 use std::collections::{BTreeSet, BinaryHeap};
 use std::path::{Path, PathBuf};
 
-use super::Part;
 use super::chunks::{self, CutChunk, Fate};
 use crate::block::{Block, BlockOptions, BlockWriter, Meta};
 use crate::chunk::{OwnedSample, decode_owned, make_chunks, numbers_per_sample, promised_samples};
-use crate::dump::{BlockSeries, Lost, Problem, View};
 use crate::error::{Error, InFile as _, Result};
 use crate::index::{Generation, SymbolRef};
 use crate::model::{ChunkMeta, CounterReset, Millis, Ulid};
 use crate::raw::Malformed;
+use crate::select::{BlockSeries, Lost, Problem, Selection, View};
 
 /// How often the chunks of a block may be read, on average, as when a block is cut.
 const PATIENCE: u64 = 2;
@@ -31,14 +30,14 @@ const MAX_MERGED: usize = 1 << 22;
 /// When an index cannot be opened at all, when a hostile block names the same chunks time and again, or when something cannot be written.
 pub fn merge_blocks(
     blocks: &[Block],
-    part: &Part,
-    asked: &Part,
+    part: &Selection,
+    asked: &Selection,
     meta: Meta,
     parent: &Path,
 ) -> Result<Merged> {
     let part = &part.within(&meta);
     let mut merged = Merged::default();
-    if part.since > part.last {
+    if part.range.is_empty() {
         return Ok(merged);
     }
     let mut symbols = BTreeSet::new();
@@ -108,12 +107,12 @@ pub struct Unread {
 }
 
 impl Merged {
-    fn add(&mut self, problem: &Problem, asked: &Part) {
+    fn add(&mut self, problem: &Problem, asked: &Selection) {
         let concerns = match (&problem.series, problem.span) {
             (Some(series), Some((first, last))) => {
                 let labels = series.0.iter();
                 let labels: Vec<_> = labels.map(|label| (&*label.name, &*label.value)).collect();
-                asked.concerns(&labels, first, last)
+                asked.concerns_series(&labels, first, last)
             }
             _ => true,
         };
@@ -151,7 +150,7 @@ fn position(symbols: &[&[u8]], symbol: &[u8]) -> Result<SymbolRef> {
 /// Stands at one series of several blocks.
 struct Merge<'a> {
     blocks: &'a [Block],
-    part: &'a Part,
+    part: &'a Selection,
     /// Where each block stands, that with the least labels first.
     heads: BinaryHeap<BlockSeries<'a>>,
     /// The series as each block has it.
@@ -162,7 +161,7 @@ struct Merge<'a> {
 }
 
 impl<'a> Merge<'a> {
-    fn open(blocks: &'a [Block], part: &'a Part) -> Result<Self> {
+    fn open(blocks: &'a [Block], part: &'a Selection) -> Result<Self> {
         let patience = blocks.iter();
         let patience = patience.map(|block| block.chunk_bytes().saturating_mul(PATIENCE));
         let mut merge = Merge {
@@ -253,7 +252,7 @@ fn read_chunk<'a>(
     block: &'a Block,
     series: &BlockSeries<'a>,
     chunk: &ChunkMeta,
-    part: &Part,
+    part: &Selection,
     patience: &mut u64,
     report: &mut dyn FnMut(Problem),
 ) -> Result<Option<CutChunk<'a>>> {

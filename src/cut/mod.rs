@@ -20,72 +20,11 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::block::{Block, BlockOptions, BlockWriter, Compaction, META_VERSION, Meta, Stats};
-use crate::dump::Selector;
 use crate::error::{Error, InFile as _, Result};
 use crate::index::{Generation, SymbolRef};
-use crate::model::{Millis, Ulid};
+use crate::model::Ulid;
+use crate::select::Selection;
 use walk::Walk;
-
-/// What of a block is wanted.
-#[derive(Clone, Debug)]
-pub struct Part {
-    /// First millisecond.
-    pub since: Millis,
-    /// Last millisecond, which still belongs to it.
-    pub last: Millis,
-    /// A series is wanted when any of these selects it; without any, all are.
-    pub selectors: Vec<Selector>,
-}
-
-impl Part {
-    /// What is of the time from `since` to `until`, exclusive, and selected by one of `selectors`, if there are any.
-    /// [`Millis::MAX`] is no end.
-    pub fn new(since: Millis, until: Millis, selectors: Vec<Selector>) -> Self {
-        let last = match until {
-            Millis::MAX => Millis::MAX,
-            until => until.saturating_sub(1),
-        };
-        Part {
-            since,
-            last,
-            selectors,
-        }
-    }
-
-    /// Whether every sample of every block from `min_time` to `max_time` (exclusive) is wanted: such a block need not be cut.
-    pub fn is_all_of(&self, min_time: Millis, max_time: Millis) -> bool {
-        self.selectors.is_empty()
-            && self.since <= min_time
-            && max_time.saturating_sub(1) <= self.last
-    }
-
-    /// All of every block.
-    pub fn all() -> Self {
-        Part::new(Millis::MIN, Millis::MAX, Vec::new())
-    }
-
-    /// Whether samples from `first` to `last`, both included, of a series of these labels may be wanted.
-    pub fn concerns(&self, labels: &[(&[u8], &[u8])], first: Millis, last: Millis) -> bool {
-        let mut selectors = self.selectors.iter();
-        let selected = self.selectors.is_empty() || selectors.any(|one| one.selects(labels));
-        selected && self.overlaps(first, last)
-    }
-
-    /// Whether some of the time from `first` to `last`, both included, is wanted.
-    pub fn overlaps(&self, first: Millis, last: Millis) -> bool {
-        first <= self.last && last >= self.since
-    }
-
-    /// The part of the block that `meta` describes: samples outside a block's own range are found by no query, and a compaction
-    /// drops them.
-    fn within(&self, meta: &Meta) -> Part {
-        Part {
-            since: self.since.max(meta.min_time),
-            last: self.last.min(meta.max_time.saturating_sub(1)),
-            selectors: self.selectors.clone(),
-        }
-    }
-}
 
 /// Writes `part` of `block` as the block `ulid` into the directory `parent`, and returns the new block's directory; `None`, and
 /// nothing is written, when no sample of `block` is wanted.
@@ -97,9 +36,14 @@ impl Part {
 ///
 /// When something of what is wanted is damaged or of an unknown encoding, when the old block is one that the index writer
 /// refuses (see [`BlockWriter::add_series`]), or when something cannot be written. No block appears then.
-pub fn cut_block(block: &Block, part: &Part, parent: &Path, ulid: Ulid) -> Result<Option<PathBuf>> {
+pub fn cut_block(
+    block: &Block,
+    part: &Selection,
+    parent: &Path,
+    ulid: Ulid,
+) -> Result<Option<PathBuf>> {
     let part = part.within(block.meta());
-    if part.since > part.last {
+    if part.range.is_empty() {
         return Ok(None);
     }
     let Some(used) = used_symbols(block, &part)? else {
@@ -135,7 +79,7 @@ pub fn cut_block(block: &Block, part: &Part, parent: &Path, ulid: Ulid) -> Resul
 }
 
 /// The symbols of all series of which samples are wanted, in order; `None` when there is no such series.
-fn used_symbols(block: &Block, part: &Part) -> Result<Option<Vec<SymbolRef>>> {
+fn used_symbols(block: &Block, part: &Selection) -> Result<Option<Vec<SymbolRef>>> {
     let mut used = BTreeSet::new();
     let mut any = false;
     let mut walk = Walk::new(block, part)?;
@@ -158,11 +102,11 @@ fn position(used: &[SymbolRef], symbol: SymbolRef) -> Result<SymbolRef> {
         .ok_or_else(|| Error::corrupt("expected the same labels when read again, found others"))
 }
 
-fn new_meta(old: &Meta, part: &Part, ulid: Ulid) -> Meta {
+fn new_meta(old: &Meta, part: &Selection, ulid: Ulid) -> Meta {
     Meta {
         ulid,
-        min_time: part.since,
-        max_time: part.last.saturating_add(1),
+        min_time: part.range.since,
+        max_time: part.range.until,
         stats: Stats::default(),
         compaction: Compaction {
             level: 1,

@@ -3,13 +3,12 @@
 use std::cell::Cell;
 use std::collections::HashMap;
 
-use super::Part;
 use super::chunks::{self, CutChunk, Fate};
 use crate::block::Block;
-use crate::dump::{Candidates, Filter, Interval, deleted_intervals};
 use crate::error::{Error, InFile as _, Result};
 use crate::index::{Index, Series, SymbolRef, Symbols};
 use crate::model::{ChunkMeta, SeriesRef};
+use crate::select::{Candidates, Filter, Interval, Selection, deleted_intervals};
 
 /// How often a block's chunks may be read, on average. Each has one reference in what Prometheus writes; in a hostile index a few bytes
 /// of reference name a megabyte, a million times.
@@ -18,7 +17,7 @@ const PATIENCE: u64 = 2;
 /// Stands at one series of a block.
 pub(super) struct Walk<'a> {
     block: &'a Block,
-    part: &'a Part,
+    part: &'a Selection,
     index: Index<'a>,
     symbols: Symbols<'a>,
     candidates: Candidates<'a>,
@@ -32,7 +31,7 @@ pub(super) struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     /// Stands before the first series.
-    pub(super) fn new(block: &'a Block, part: &'a Part) -> Result<Self> {
+    pub(super) fn new(block: &'a Block, part: &'a Selection) -> Result<Self> {
         let index = block.index()?;
         let symbols = index.symbols().in_file(&block.files().index())?;
         Ok(Walk {

@@ -2,11 +2,11 @@
 
 use std::io::{self, Write};
 
-use super::format::{Format, LabelSlices};
-use super::tally::Tally;
-use super::walk::Sink;
+use super::format::{Format, are_utf8};
+use super::tally::Unsaid;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Millis, STALE_NAN, Sample};
+use crate::select::{LabelSlices, Sink};
 
 /// The buffer is written out from this size on.
 const FULL: usize = 256 * 1024;
@@ -20,6 +20,7 @@ pub(super) struct Lines<'o> {
     buffer: Vec<u8>,
     /// The first failure to write; nothing is written after it.
     failed: Option<io::Error>,
+    pub(super) unsaid: Unsaid,
 }
 
 impl<'o> Lines<'o> {
@@ -30,6 +31,7 @@ impl<'o> Lines<'o> {
             prefix: Vec::new(),
             buffer: Vec::with_capacity(FULL * 2),
             failed: None,
+            unsaid: Unsaid::default(),
         }
     }
 
@@ -65,10 +67,10 @@ impl Sink for Lines<'_> {
         self.format.prefix(labels, &mut self.prefix);
     }
 
-    fn body(&mut self, sample: &Sample<'_>, body: &mut Vec<u8>, tally: &mut Tally) -> bool {
+    fn body(&mut self, sample: &Sample<'_>, body: &mut Vec<u8>) -> bool {
         let said = self.format.body(sample, body);
         if said {
-            count_unsaid(self.format, sample, tally);
+            count_unsaid(self.format, sample, &mut self.unsaid);
         }
         said
     }
@@ -82,38 +84,40 @@ impl Sink for Lines<'_> {
     }
 
     #[inline]
-    fn sample(&mut self, sample: &Sample<'_>, tally: &mut Tally) {
+    fn sample(&mut self, sample: &Sample<'_>) -> bool {
         let start = self.buffer.len();
         self.buffer.extend_from_slice(&self.prefix);
-        if self.format.body(sample, &mut self.buffer) {
-            tally.samples += 1;
-            count_unsaid(self.format, sample, tally);
+        let said = self.format.body(sample, &mut self.buffer);
+        if said {
+            count_unsaid(self.format, sample, &mut self.unsaid);
         } else {
             self.buffer.truncate(start);
-            tally.unsayable += 1;
         }
         if self.buffer.len() >= FULL {
             self.write_out();
         }
+        said
     }
 
-    fn end(&mut self, labels: &LabelSlices<'_>, tally: &mut Tally) {
-        tally.count_labels(labels, self.format);
+    fn end(&mut self, labels: &LabelSlices<'_>) {
+        if !self.format.tells_any_bytes() && !are_utf8(labels) {
+            self.unsaid.replaced_labels += 1;
+        }
     }
 }
 
 /// Counts what the format does not say of a sample it writes.
 #[inline]
-fn count_unsaid(format: Format, sample: &Sample<'_>, tally: &mut Tally) {
+fn count_unsaid(format: Format, sample: &Sample<'_>, unsaid: &mut Unsaid) {
     let (start, stale) = match sample {
         Sample::Float(float) => (float.start, float.bits == STALE_NAN),
         Sample::Histogram(histogram) => (histogram.start, histogram.is_stale()),
         Sample::FloatHistogram(histogram) => (histogram.start, histogram.is_stale()),
     };
     if start != 0 && !format.tells_start_timestamps() {
-        tally.starts_unsaid += 1;
+        unsaid.starts += 1;
     }
     if stale && !format.tells_stale_markers() {
-        tally.stale_as_nan += 1;
+        unsaid.stale_as_nan += 1;
     }
 }

@@ -1,112 +1,30 @@
-//! What was dumped, left out and lost.
+//! What a dump wrote, and what its format does not say.
 
-use super::format::{Format, LabelSlices, are_utf8};
-use super::problem::{Fault, Lost, Problem};
-use crate::block::Block;
+use crate::select;
 
 /// The counts of one dump.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Series of which samples were written.
-    pub series: u64,
-    /// Samples written.
-    pub samples: u64,
-    /// Samples not written because the format has no words for them: native histograms in OpenMetrics.
-    pub unsayable: u64,
-    /// Stale markers written as any other NaN, because the format does not tell them apart.
-    pub stale_as_nan: u64,
-    /// Samples whose start timestamp the format does not say.
-    pub starts_unsaid: u64,
-    /// Series with label bytes that are not UTF-8 and were replaced, because the format is text.
-    pub replaced_labels: u64,
-    /// Samples left out because they were deleted.
-    pub deleted: u64,
-    /// Samples left out because another block has one for the same time.
-    pub duplicates: u64,
-    /// Chunks that could not be read to their end.
-    pub lost_chunks: u64,
-    /// Samples known to be in them, and in blocks that could not be read at all.
-    pub lost_samples: u64,
-    /// Series that could not be read; part of the index that cannot be read counts as one.
-    pub lost_series: u64,
-    /// Everything that went wrong, whether something was lost or not.
-    pub problems: u64,
-    /// Per block, by the beginning of its range.
-    pub blocks: Vec<BlockTally>,
+    /// What was read, written, left out and lost.
+    pub read: select::Tally,
+    /// What the format does not say of what was written.
+    pub unsaid: Unsaid,
 }
 
-/// What was read of one block.
+/// What a format does not say of samples and series that it writes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct BlockTally {
-    /// Series entries read, selected or not.
-    pub series: u64,
-    /// Chunks looked into, damaged ones included.
-    pub chunks: u64,
-    /// Samples decoded, deleted ones and duplicates included.
-    pub samples: u64,
-    /// Samples known to be lost in damaged chunks.
-    pub lost: u64,
+pub struct Unsaid {
+    /// Stale markers written as any other NaN, because the format does not tell them apart.
+    pub stale_as_nan: u64,
+    /// Samples whose start timestamp is not written.
+    pub starts: u64,
+    /// Series with label bytes that are not UTF-8 and were replaced, because the format is text.
+    pub replaced_labels: u64,
 }
 
 impl Tally {
-    pub(super) fn new(blocks: &[&Block]) -> Self {
-        Tally {
-            blocks: vec![BlockTally::default(); blocks.len()],
-            ..Tally::default()
-        }
-    }
-
     /// Whether anything that was asked for is missing from the dump, or was not what the block says.
     pub fn has_problems(&self) -> bool {
-        self.problems > 0 || self.unsayable > 0
-    }
-
-    /// Counts a problem of the block at `position`.
-    pub(super) fn count(&mut self, position: usize, problem: &Problem) {
-        self.problems += 1;
-        match problem.lost {
-            Lost::Nothing => {}
-            Lost::Samples(samples) => {
-                let samples = u64::from(samples.unwrap_or(0));
-                self.lost_chunks += 1;
-                self.lost_samples += samples;
-                if let Some(block) = self.blocks.get_mut(position) {
-                    block.lost += samples;
-                }
-            }
-            Lost::Series | Lost::SeriesUnknown => self.lost_series += 1,
-            Lost::Block(samples) => self.lost_samples = self.lost_samples.saturating_add(samples),
-        }
-    }
-
-    pub(super) fn count_labels(&mut self, labels: &LabelSlices<'_>, format: Format) {
-        if !format.tells_any_bytes() && !are_utf8(labels) {
-            self.replaced_labels += 1;
-        }
-    }
-}
-
-impl BlockTally {
-    /// Where the counts differ from those in the metadata.
-    pub(super) fn broken_promises(self, block: &Block) -> impl Iterator<Item = Problem> {
-        let stats = block.meta().stats;
-        let is_downsampled = block.meta().downsampled().is_some();
-        [
-            ("series", stats.num_series, self.series),
-            ("chunks", stats.num_chunks, self.chunks),
-            ("samples", stats.num_samples, self.samples + self.lost),
-        ]
-        .into_iter()
-        // Writers do not agree on what a sample is among aggregates.
-        .filter(move |(things, ..)| !is_downsampled || *things != "samples")
-        .filter(|(_, promised, found)| promised != found)
-        .map(|(things, promised, found)| {
-            let fault = Fault::Promise {
-                things,
-                promised,
-                found,
-            };
-            Problem::of_meta(block, fault)
-        })
+        self.read.has_problems()
     }
 }

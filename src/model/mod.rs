@@ -4,6 +4,7 @@ mod clock;
 mod histogram;
 mod kin;
 mod labels;
+mod range;
 mod stream;
 mod succession;
 mod ulid;
@@ -13,6 +14,7 @@ pub use clock::now;
 pub use histogram::{CounterReset, HistogramLayout, HistogramSample, Span};
 pub use kin::{Content, Family, Held, Kin, families, inherit_atoms};
 pub use labels::{Label, Labels};
+pub use range::TimeRange;
 pub use stream::{SHARD_LABEL, Shard, Stream};
 pub use succession::Succession;
 

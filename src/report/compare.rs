@@ -5,8 +5,8 @@ use crate::compare::{
     self, Comparison, Contrast, Difference, Equality, Files, MetricChange, NamedSeries, Range,
     Totals,
 };
-use crate::dump;
 use crate::model::STALE_NAN;
+use crate::select::Problem;
 
 /// One side, and where it comes from.
 #[derive(Debug)]
@@ -443,7 +443,7 @@ pub fn verdict(equality: Equality, is_complete: bool) -> String {
 }
 
 /// A problem on one line, with the side it is on.
-pub fn problem(side: compare::SideName, problem: &dump::Problem) -> String {
+pub fn problem(side: compare::SideName, problem: &Problem) -> String {
     let problem = super::dump::problem(problem);
     match side {
         compare::SideName::A => format!("A: {problem}"),

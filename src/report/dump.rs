@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use super::time_text;
-use crate::dump::{Lost, Problem, Tally, Unreadable};
+use crate::dump::Tally;
+use crate::select::{Lost, Problem, Unreadable};
 
 /// A problem on one line: block, file, place, series, time, and what it costs.
 pub fn problem(problem: &Problem) -> String {
@@ -42,47 +43,47 @@ pub fn unreadable(block: &Unreadable) -> String {
 
 /// What was dumped, left out and lost: one sentence each.
 pub fn closing(tally: &Tally) -> Vec<String> {
-    let blocks = tally.blocks.len() as u64;
+    let blocks = tally.read.blocks.len() as u64;
     let mut lines = vec![format!(
         "dumped {} of {} from {}",
-        counted(tally.samples, "sample"),
-        counted(tally.series, "series"),
+        counted(tally.read.samples, "sample"),
+        counted(tally.read.series, "series"),
         counted(blocks, "block")
     )];
     for (count, noun, sentence) in [
         (
-            tally.deleted,
+            tally.read.deleted,
             "sample",
             "left out because they were deleted",
         ),
         (
-            tally.duplicates,
+            tally.read.duplicates,
             "sample",
             "left out because another block has the same time",
         ),
         (
-            tally.unsayable,
+            tally.read.unsayable,
             "sample",
             "left out because the format cannot say native histograms",
         ),
-        (tally.stale_as_nan, "stale marker", "written as NaN"),
+        (tally.unsaid.stale_as_nan, "stale marker", "written as NaN"),
         (
-            tally.starts_unsaid,
+            tally.unsaid.starts,
             "sample",
             "written without their start timestamp",
         ),
         (
-            tally.replaced_labels,
+            tally.unsaid.replaced_labels,
             "series",
             "written with labels that are not UTF-8 replaced",
         ),
         (
-            tally.lost_series,
+            tally.read.lost_series,
             "series",
             "or parts of the index not readable",
         ),
-        (tally.lost_chunks, "chunk", "not readable"),
-        (tally.lost_samples, "sample", "known to be lost"),
+        (tally.read.lost_chunks, "chunk", "not readable"),
+        (tally.read.lost_samples, "sample", "known to be lost"),
     ] {
         if count > 0 {
             lines.push(format!("{} {sentence}", counted(count, noun)));
@@ -107,12 +108,10 @@ mod tests {
 
     #[test]
     fn only_what_happened_is_said() {
-        let tally = Tally {
-            series: 2,
-            samples: 1,
-            lost_chunks: 1,
-            ..Tally::default()
-        };
+        let mut tally = Tally::default();
+        tally.read.series = 2;
+        tally.read.samples = 1;
+        tally.read.lost_chunks = 1;
         assert_eq!(
             closing(&tally),
             [

@@ -5,32 +5,15 @@ use std::collections::BTreeSet;
 
 use super::digest::Hasher;
 use super::manifest::{Coverage, Gap, StoredBlock};
-use crate::model::{Content, Kin, Millis, Stream, Ulid};
+use crate::model::{Content, Kin, Millis, Stream, TimeRange, Ulid};
 
 /// Severities, as `narthex verify` calls them, of findings that are legal, and of those that cost no sample.
 const NOTE: &str = "note";
 const WARNING: &str = "warning";
 
-/// A half-open range of time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TimeRange {
-    /// Its begin.
-    pub since: Millis,
-    /// Its end, exclusive.
-    pub until: Millis,
-}
-
-impl TimeRange {
-    /// All of time.
-    pub const ALL: TimeRange = TimeRange {
-        since: Millis::MIN,
-        until: Millis::MAX,
-    };
-
-    /// Whether some of the block lies in it.
-    pub fn touches(self, block: &StoredBlock) -> bool {
-        block.min_time < self.until && block.max_time > self.since
-    }
+/// Whether some of the block's range lies in `range`.
+pub fn touches(range: TimeRange, block: &StoredBlock) -> bool {
+    range.overlaps_block(block.min_time, block.max_time)
 }
 
 /// The level-1 blocks whose samples `block` holds; itself, where it does not say.
@@ -238,7 +221,7 @@ fn spans<'a>(
 ) -> Vec<(Millis, Millis)> {
     let mut spans: Vec<_> = blocks
         .into_iter()
-        .filter(|block| block.min_time < block.max_time && range.touches(block))
+        .filter(|block| block.min_time < block.max_time && touches(range, block))
         .map(|block| (block.min_time, block.max_time))
         .collect();
     spans.sort_unstable();

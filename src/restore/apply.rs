@@ -13,10 +13,10 @@ use super::stand_in::{Cover, Past, StandIn, stand_ins};
 use super::writer::Writer;
 use crate::dense::read_packed;
 use crate::error::{Error, Result};
-use crate::model::{Succession, Ulid};
+use crate::model::{Succession, TimeRange, Ulid};
 use crate::progress::Progress;
 use crate::repository::copies::Copies;
-use crate::repository::lineage::{TimeRange, gaps, is_damaged, kin};
+use crate::repository::lineage::{gaps, is_damaged, kin};
 use crate::repository::portable::{Root, read_stored, spread};
 use crate::repository::{Archive, FilePath, Gap, StoredBlock, StoredFile, StoredObject, StoredWal};
 

@@ -6,9 +6,9 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::{Family, Held, Kin, Millis, Stream, Ulid, families, inherit_atoms};
+use crate::model::{Family, Held, Kin, Millis, Stream, TimeRange, Ulid, families, inherit_atoms};
 use crate::repository::StoredBlock;
-use crate::repository::lineage::{self, Run, TimeRange, is_better_told, is_damaged, kin};
+use crate::repository::lineage::{self, Run, is_better_told, is_damaged, kin};
 
 /// What was chosen of several blocks, and what there is to say about the others.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -101,7 +101,7 @@ pub fn choose<'a>(
         let members = family.members.iter();
         let members: Vec<(&StoredBlock, &Kin)> = members
             .filter_map(|at| Some((*blocks.get(*at)?, kins.get(*at)?)))
-            .filter(|(block, _)| range.touches(block))
+            .filter(|(block, _)| lineage::touches(range, block))
             .collect();
         match selection.add(family, &members, range) {
             Added::Nothing => {}
@@ -124,7 +124,7 @@ pub fn choose<'a>(
             damaged.remove(&block.ulid);
         }
     }
-    damaged.retain(|_, block| range.touches(block));
+    damaged.retain(|_, block| lineage::touches(range, block));
     choice.damaged = damaged.into_values().collect();
     choice.sort();
     choice
@@ -621,7 +621,7 @@ mod tests {
                 .collect();
             let range = range(since, since + length);
             let chosen = choose(&archived, &[], range).blocks;
-            let touching: Vec<_> = archived.iter().filter(|block| range.touches(block)).collect();
+            let touching: Vec<_> = archived.iter().filter(|block| lineage::touches(range, block)).collect();
             let best = (0u32..1 << touching.len())
                 .filter_map(|set| {
                     let members = touching.iter().enumerate();

@@ -7,20 +7,21 @@ use super::apply::{Outcome, Staged, Work};
 use super::fetch::Detour;
 use super::salvage::SalvageOf;
 use crate::block::Block;
-use crate::cut::{Part, cut_block};
+use crate::cut::cut_block;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Ulid;
 use crate::progress::Silent;
 use crate::raw::ReadMode;
 use crate::repository::StoredBlock;
 use crate::repository::lineage::{is_damaged, stream};
+use crate::select::Selection;
 use crate::verify::{BlockVerdict, Depth, Kind, Options, Severity, verify_block};
 
 /// What blocks are cut down to.
 #[derive(Clone, Debug)]
 pub struct Exact {
     /// What is wanted.
-    pub part: Part,
+    pub part: Selection,
     /// How staged files are read.
     pub read_mode: ReadMode,
 }
@@ -50,7 +51,7 @@ pub struct CutBlock {
 impl Exact {
     /// Whether `block` holds, or may hold, something that is not wanted. Blocks of aggregates are not cut: an aggregate stands for a span of time.
     pub fn cuts(&self, block: &StoredBlock) -> bool {
-        !stream(block).is_aggregate() && !self.part.is_all_of(block.min_time, block.max_time)
+        !stream(block).is_aggregate() && !self.part.covers_block(block.min_time, block.max_time)
     }
 
     /// Writes what is wanted of the block in `whole`, which is `stored`, beside it, and verifies it.

@@ -12,10 +12,8 @@ use super::permissions::Permissions;
 use super::salvage::Salvage;
 use super::stand_in::{Cover, Past, StandIn, stand_ins, undeletes};
 use crate::error::{Error, Result};
-use crate::model::{Kin, Millis, Ulid};
-use crate::repository::lineage::{
-    TimeRange, gaps, has_problems, is_better_told, is_damaged, kin, stream,
-};
+use crate::model::{Kin, Millis, TimeRange, Ulid};
+use crate::repository::lineage::{gaps, has_problems, is_better_told, is_damaged, kin, stream};
 use crate::repository::{Archive, FilePath, Gap, StoredBlock, StoredWal};
 
 /// What of a repository is wanted back.

@@ -17,7 +17,7 @@ use super::writer::{Below, Writer};
 use crate::block::{
     Block, BlockOptions, BlockWriter, Compaction, META_VERSION, Meta, Stats, Tombstones,
 };
-use crate::cut::{Part, Unread, merge_blocks};
+use crate::cut::{Unread, merge_blocks};
 use crate::dense::{Sound, with_sound_packs};
 use crate::error::{Error, Result};
 use crate::model::{Kin, Millis, Ulid};
@@ -26,6 +26,7 @@ use crate::repository::copies::{Copies, Redirected, Trust, is_stored_alike};
 use crate::repository::lineage::{is_damaged, stream};
 use crate::repository::portable::{Object, Root, Visitor as _};
 use crate::repository::{FilePath, Hasher, StoredBlock, StoredFile, StoredObject};
+use crate::select::Selection;
 
 /// Most ways in which one block is stored, and most other blocks, that are read for one.
 const MAX_WAYS: usize = 8;
@@ -46,7 +47,7 @@ const TOMBSTONES: &str = "tombstones";
 #[derive(Clone, Debug)]
 pub struct Salvage {
     /// What will be read of what comes back: where that is sound, nothing is missing. All of it comes back nevertheless.
-    pub asked: Part,
+    pub asked: Selection,
     /// Whether what can be read of them is brought back; else it is only said that there is something.
     pub bring: bool,
     /// How staged files are read.
@@ -56,9 +57,9 @@ pub struct Salvage {
 /// What of a block is salvaged.
 pub(super) struct SalvageOf {
     /// What is written.
-    part: Part,
+    part: Selection,
     /// What may not be missing.
-    asked: Part,
+    asked: Selection,
     read_mode: ReadMode,
 }
 
@@ -75,7 +76,7 @@ impl SalvageOf {
     /// All of the block.
     fn all(salvage: &Salvage) -> Self {
         SalvageOf {
-            part: Part::all(),
+            part: Selection::default(),
             asked: salvage.asked.clone(),
             read_mode: salvage.read_mode,
         }
@@ -383,7 +384,7 @@ impl Sources<'_, '_> {
             let symbols = sound.packs.symbols();
             let mut options = BlockOptions::default();
             options.generation = sound.generation.unwrap_or(options.generation);
-            let meta = new_meta(block, &Part::all(), block.ulid);
+            let meta = new_meta(block, &Selection::default(), block.ulid);
             let mut writer = BlockWriter::create(&dir, meta, &symbols, options)?;
             // Lost groups that hold series which are asked for.
             let mut wanted: BTreeSet<usize> = BTreeSet::new();
@@ -395,7 +396,7 @@ impl Sources<'_, '_> {
                     labels.clear();
                     let refs = series.labels.iter();
                     labels.extend(refs.map(|(name, value)| (symbol(name.0), symbol(value.0))));
-                    if asked.concerns(&labels, asked.since, asked.last) {
+                    if asked.concerns_series(&labels, asked.range.since, asked.range.last()) {
                         wanted.extend(series.lost);
                     }
                 }
@@ -407,7 +408,7 @@ impl Sources<'_, '_> {
             })?;
             for (number, group) in lost.iter().enumerate() {
                 let span = (group.min_time, group.max_time);
-                let concerns = wanted.contains(&number) && asked.overlaps(span.0, span.1);
+                let concerns = wanted.contains(&number) && asked.range.overlaps(span.0, span.1);
                 let name = sound.names.get(group.pack).map_or("", |name| name.as_str());
                 let place = format!(
                     "a group at offset {} of {name}: {}",
@@ -474,7 +475,7 @@ impl Sources<'_, '_> {
             Some(Ok(content)) => {
                 let read = Tombstones::read(&content);
                 let mut records = read.records.iter();
-                let concerns = records.any(|one| asked.overlaps(one.min_time, one.max_time));
+                let concerns = records.any(|one| asked.range.overlaps(one.min_time, one.max_time));
                 let spans = read.records.iter().map(|one| (one.min_time, one.max_time));
                 let span = spans.reduce(|(a, b), (c, d)| (a.min(c), b.max(d)));
                 let place = "its tombstones: they name series by their place in an index that is not whole, and what they delete has come back";
@@ -590,7 +591,7 @@ impl Sources<'_, '_> {
             }
         }
         self.writer.make_dir(&format!("{prefix}/chunks"))?;
-        let meta = new_meta(block, &Part::all(), block.ulid);
+        let meta = new_meta(block, &Selection::default(), block.ulid);
         self.write(&prefix, &FilePath::new("meta.json")?, &meta.to_json())?;
         self.writer.sync()?;
         Ok(true)
@@ -617,7 +618,7 @@ impl Sources<'_, '_> {
         }
         let (block, asked) = (self.block, &self.wanted.asked);
         let part = &self.wanted.part;
-        let ulid = if part.is_all_of(block.min_time, block.max_time) {
+        let ulid = if part.covers_block(block.min_time, block.max_time) {
             salvaged_ulid(block.ulid)
         } else {
             Ulid::generate()
@@ -641,7 +642,7 @@ impl Sources<'_, '_> {
             block.series.saturating_sub(series),
             block.samples.saturating_sub(samples),
         );
-        let is_all = asked.is_all_of(block.min_time, block.max_time);
+        let is_all = asked.covers_block(block.min_time, block.max_time);
         let short_of = (is_all && deletions(block).is_none()).then_some(short);
         // As many samples as there were are those that there were, unless other blocks gave some; and these have all only where they hold all of its sources.
         let has_all = if self.has_others {
@@ -751,11 +752,11 @@ fn all_of(block: &StoredBlock, place: String) -> Loss {
 }
 
 /// Metadata for what is made of `part` of `block`. As a block that is cut it has no past: whoever finds the block itself has both.
-fn new_meta(block: &StoredBlock, part: &Part, ulid: Ulid) -> Meta {
+fn new_meta(block: &StoredBlock, part: &Selection, ulid: Ulid) -> Meta {
     Meta {
         ulid,
-        min_time: part.since.max(block.min_time),
-        max_time: part.last.saturating_add(1).min(block.max_time),
+        min_time: part.range.since.max(block.min_time),
+        max_time: part.range.until.min(block.max_time),
         stats: Stats::default(),
         compaction: Compaction {
             level: 1,

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::choose::choose;
 use super::guess::guess_empty;
-use crate::model::{Family, Kin, Ulid, families, inherit_atoms};
-use crate::repository::lineage::{TimeRange, atoms, is_damaged, kin};
+use crate::model::{Family, Kin, TimeRange, Ulid, families, inherit_atoms};
+use crate::repository::lineage::{atoms, is_damaged, kin};
 use crate::repository::{Digest, StoredBlock};
 
 /// Blocks that came in place of one that could not, or that was damaged when it was archived.

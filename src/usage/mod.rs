@@ -18,8 +18,8 @@ use std::path::{Path, PathBuf};
 use regex::{Regex, RegexBuilder};
 use serde_json::Value;
 
-use crate::dump::{Selector, anchored};
 use crate::error::{Error, Result};
+use crate::select::{Selector, anchored};
 use files::{listed, parse, read_text, wrapped};
 use promql::{Dialect, Named, Refusal, references};
 use walk::{DashboardVariables, Found, Purpose};

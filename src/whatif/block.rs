@@ -8,10 +8,11 @@ use super::layout::{Label, Layout, Piece};
 use super::thin::Thinning;
 use super::{Amounts, Measured, Scenario};
 use crate::block::Block;
-use crate::capacity::{ChunkView, Costs, Selection, SeriesView, Walked, each_series};
+use crate::capacity::{ChunkView, Costs, SeriesView, Walked, each_series};
 use crate::error::{InFile as _, Result};
 use crate::inspect::Faults;
-use crate::model::Millis;
+use crate::model::TimeRange;
+use crate::select::Selection;
 
 /// Series of a block that are encoded anew, about.
 const MEASURED: u64 = 500;
@@ -44,8 +45,7 @@ pub(super) fn measure(block: &Block, scenarios: &[Scenario]) -> Result<BlockShar
     let everything = Selection::default();
     // Chunks are not looked at; what is damaged is found again by the last pass.
     let labels_only = Selection {
-        since: Millis::MAX,
-        until: Millis::MIN,
+        range: TimeRange::NONE,
         ..Selection::default()
     };
     let walked = Walked {

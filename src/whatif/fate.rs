@@ -3,8 +3,8 @@
 use super::layout::Label;
 use super::{Pattern, SYNTHETIC, Scenario};
 use crate::capacity::{Costs, SeriesView};
-use crate::dump::{Filter, Selector};
 use crate::index::Series;
+use crate::select::{Filter, Selector};
 
 /// What becomes of a series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,9 +5,9 @@ use std::str::FromStr;
 
 use regex::Regex;
 
-use crate::dump::{Selector, anchored};
 use crate::error::{Error, Result};
 use crate::model::Millis;
+use crate::select::{Selector, anchored};
 
 /// A regular expression as relabeling has it: anchored at both ends.
 #[derive(Clone, Debug)]

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use super::scenario::one_unit;
 use super::{Pattern, Scenario, Selected};
-use crate::dump::{Matcher, Selector};
+use crate::select::{Matcher, Selector};
 
 /// Longest regular expression of one rule, in bytes, where it can be split.
 const RULE_BYTES: usize = 2000;

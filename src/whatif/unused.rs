@@ -2,8 +2,9 @@
 
 use super::{Pattern, SYNTHETIC};
 use crate::block::Block;
-use crate::capacity::{Analysis, Analyzer, Options, Selection, What};
+use crate::capacity::{Analysis, Analyzer, Options, What};
 use crate::error::Result;
+use crate::select::Selection;
 use crate::usage::{MetricUse, Usage};
 
 /// The metrics of blocks, held against their uses.

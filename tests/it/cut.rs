@@ -8,8 +8,8 @@ use narthex::ErrorKind;
 use narthex::block::{Block, BlockOptions, write_block};
 use narthex::chunk::encode::{ChunkEncoder, EncodedChunk};
 use narthex::chunk::{Encoding, decode};
-use narthex::cut::{Part, cut_block};
-use narthex::dump::{self, Format, Selector, dump};
+use narthex::cut::cut_block;
+use narthex::dump::{Format, dump};
 use narthex::index::Series;
 use narthex::model::{
     CounterReset, FloatSample, HistogramLayout, HistogramSample, Label, Labels, Millis, Sample,
@@ -17,6 +17,7 @@ use narthex::model::{
 };
 use narthex::progress::Silent;
 use narthex::raw::{ReadMode, crc32c};
+use narthex::select::{Selection, Selector};
 use narthex::verify::{Kind, Options, verify_block};
 use proptest::prelude::*;
 use serde_json::Value as Json;
@@ -31,13 +32,18 @@ fn open(dir: &Path) -> Block {
 
 /// What `dump` says of every sample of a block. What a chunk says of a counter reset before it is left out.
 fn samples(block: Block) -> Vec<Json> {
-    let options = dump::Options {
-        format: Format::Json,
-        ..dump::Options::default()
-    };
     let mut out = Vec::new();
     let mut report = |problem| panic!("{problem:?}");
-    dump(&[block], &options, &mut out, &Silent, &mut report).unwrap();
+    let everything = Selection::default();
+    dump(
+        &[block],
+        &everything,
+        Format::Json,
+        &mut out,
+        &Silent,
+        &mut report,
+    )
+    .unwrap();
     let text = String::from_utf8(out).unwrap();
     let sample = |line| {
         let mut sample: Json = serde_json::from_str(line).unwrap();
@@ -50,7 +56,7 @@ fn samples(block: Block) -> Vec<Json> {
     text.lines().map(sample).collect()
 }
 
-fn is_wanted(sample: &Json, part: &Part) -> bool {
+fn is_wanted(sample: &Json, part: &Selection) -> bool {
     let time = sample["time"].as_i64().unwrap();
     let labels: Vec<_> = sample["labels"]
         .as_object()
@@ -62,7 +68,7 @@ fn is_wanted(sample: &Json, part: &Part) -> bool {
         .selectors
         .iter()
         .any(|selector| selector.selects(&labels));
-    part.since <= time && time <= part.last && (part.selectors.is_empty() || selected)
+    part.range.since <= time && time <= part.range.last() && (part.selectors.is_empty() || selected)
 }
 
 fn selectors(texts: &[&str]) -> Vec<Selector> {
@@ -70,7 +76,7 @@ fn selectors(texts: &[&str]) -> Vec<Selector> {
 }
 
 /// Cuts `part` out of the block in `dir` and holds the result to what a filter over all samples leaves; says how many that are.
-fn check(dir: &Path, part: &Part) -> usize {
+fn check(dir: &Path, part: &Selection) -> usize {
     let wanted: Vec<_> = samples(open(dir))
         .into_iter()
         .filter(|sample| is_wanted(sample, part))
@@ -96,8 +102,11 @@ fn check(dir: &Path, part: &Part) -> usize {
     assert_eq!(meta.compaction.sources, [ulid]);
     assert!(meta.compaction.parents.is_empty() && meta.extra.is_empty());
     assert_eq!(meta.compaction.hints, old.compaction.hints);
-    assert_eq!(meta.min_time, old.min_time.max(part.since));
-    assert_eq!(meta.max_time, old.max_time.min(part.last.saturating_add(1)));
+    assert_eq!(meta.min_time, old.min_time.max(part.range.since));
+    assert_eq!(
+        meta.max_time,
+        old.max_time.min(part.range.last().saturating_add(1))
+    );
     assert_eq!(meta.stats.num_samples, found.len() as u64);
     assert!(open(&made).tombstones().records.is_empty());
     found.len()
@@ -129,10 +138,10 @@ fn every_fixture_can_be_cut_to_a_third_of_its_time() {
         let meta = open(&dir).meta().clone();
         let third = (meta.max_time - meta.min_time) / 3;
         let since = meta.min_time + third;
-        let part = Part::new(since, since + third, Vec::new());
+        let part = Selection::new(since, since + third, Vec::new());
         check(&dir, &part);
-        check(&dir, &Part::new(Millis::MIN, since, Vec::new()));
-        check(&dir, &Part::new(since, Millis::MAX, Vec::new()));
+        check(&dir, &Selection::new(Millis::MIN, since, Vec::new()));
+        check(&dir, &Selection::new(since, Millis::MAX, Vec::new()));
 
         let parent = tempfile::tempdir().unwrap();
         let block = open(&dir);
@@ -142,7 +151,7 @@ fn every_fixture_can_be_cut_to_a_third_of_its_time() {
         let (old, new) = (chunks(&dir), chunks(&made));
         let inside = old.iter().filter(|((_, min, max), _)| {
             let no_deletion = block.tombstones().records.is_empty();
-            no_deletion && part.since <= *min && *max <= part.last
+            no_deletion && part.range.since <= *min && *max <= part.range.last()
         });
         for (key, chunk) in inside {
             assert!(new.get(key) == Some(chunk), "{key:?} is not copied");
@@ -167,10 +176,10 @@ fn every_fixture_can_be_cut_to_some_of_its_series() {
             &[r#"{__name__=~"go_.*|h.*|fh.*|.*up.*"}"#],
             &[r#"{job="a"}"#, r#"{__name__=~".*_total",job!="x"}"#],
         ] {
-            let part = Part::new(Millis::MIN, Millis::MAX, selectors(texts));
+            let part = Selection::new(Millis::MIN, Millis::MAX, selectors(texts));
             found += check(&dir, &part);
         }
-        let part = Part::new(Millis::MIN, Millis::MAX, selectors(&[r#"{no="such"}"#]));
+        let part = Selection::new(Millis::MIN, Millis::MAX, selectors(&[r#"{no="such"}"#]));
         assert_eq!(check(&dir, &part), 0);
     }
     assert!(found > 1000, "found {found} samples");
@@ -204,13 +213,13 @@ fn the_first_millisecond_belongs_to_a_part_and_the_last_one_does_not() {
         (Millis::MIN, 10, 0),
         (Millis::MIN, Millis::MAX, 6),
     ] {
-        let part = Part::new(since, until, Vec::new());
+        let part = Selection::new(since, until, Vec::new());
         assert_eq!(check(&dir, &part), count, "from {since} until {until}");
     }
-    assert!(Part::new(10, 61, Vec::new()).is_all_of(10, 61));
-    assert!(!Part::new(11, 61, Vec::new()).is_all_of(10, 61));
-    assert!(!Part::new(10, 60, Vec::new()).is_all_of(10, 61));
-    assert!(!Part::new(10, 61, selectors(&["up"])).is_all_of(10, 61));
+    assert!(Selection::new(10, 61, Vec::new()).covers_block(10, 61));
+    assert!(!Selection::new(11, 61, Vec::new()).covers_block(10, 61));
+    assert!(!Selection::new(10, 60, Vec::new()).covers_block(10, 61));
+    assert!(!Selection::new(10, 61, selectors(&["up"])).covers_block(10, 61));
 }
 
 #[test]
@@ -223,9 +232,9 @@ fn a_damaged_chunk_at_the_edge_or_inside_leaves_no_block() {
     let middle = i64::midpoint(block.meta().min_time, block.meta().max_time);
     let mut damaged = 0;
     for part in [
-        Part::new(Millis::MIN, middle, Vec::new()),
-        Part::new(middle, Millis::MAX, Vec::new()),
-        Part::new(Millis::MIN, Millis::MAX, Vec::new()),
+        Selection::new(Millis::MIN, middle, Vec::new()),
+        Selection::new(middle, Millis::MAX, Vec::new()),
+        Selection::new(Millis::MIN, Millis::MAX, Vec::new()),
     ] {
         match cut_block(&block, &part, parent.path(), Ulid::generate()) {
             Ok(made) => fs::remove_dir_all(made.unwrap()).unwrap(),
@@ -313,7 +322,7 @@ fn a_trimmed_histogram_chunk_says_nothing_of_a_reset_before_it_unless_it_is_a_ga
         let parent = tempfile::tempdir().unwrap();
         let options = BlockOptions::default();
         let dir = write_block(parent.path(), Ulid::generate(), &series, options).unwrap();
-        let part = Part::new(15, Millis::MAX, Vec::new());
+        let part = Selection::new(15, Millis::MAX, Vec::new());
         assert_eq!(check(&dir, &part), 2);
         let made = cut_block(&open(&dir), &part, parent.path(), Ulid::generate());
         for (found, data) in chunks(&made.unwrap().unwrap()).into_values() {
@@ -405,7 +414,7 @@ proptest! {
             &["m0", r#"{job=~"j[12]",__name__!="m2"}"#],
             &["m7"],
         ][matching];
-        let part = Part::new(since, since.saturating_add(length), selectors(texts));
+        let part = Selection::new(since, since.saturating_add(length), selectors(texts));
         check(&dir, &part);
     }
 }
@@ -431,7 +440,7 @@ fn a_chunk_that_many_references_share_is_not_copied_for_each_of_them() {
     let sick = loose.write();
     let parent = tempfile::tempdir().unwrap();
     sick.edit_meta(|meta| meta["maxTime"] = i64::MAX.into());
-    let everything = Part::new(Millis::MIN, Millis::MAX, Vec::new());
+    let everything = Selection::new(Millis::MIN, Millis::MAX, Vec::new());
     let cut = cut_block(
         &open(&sick.dir),
         &everything,

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use narthex::block::Meta;
 use narthex::inspect::{ListedBlock, Listing};
+use narthex::model::TimeRange;
 use narthex::model::Ulid;
 use narthex::progress::Silent;
 use narthex::repair::settle;
 use narthex::repository::check::{self, Depth};
 use narthex::repository::copies::Copies;
-use narthex::repository::lineage::TimeRange;
 use narthex::repository::{
     Archive, ArchiveId, Digest, FilePath, Fingerprint, PACK, Repository, StoredBlock, StoredFile,
     StoredObject, block_object, pack_object,

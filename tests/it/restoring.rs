@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use narthex::archive::{self, Options, Source};
+use narthex::model::TimeRange;
 use narthex::model::Ulid;
 use narthex::progress::Silent;
 use narthex::repository::copies::Copies;
-use narthex::repository::lineage::TimeRange;
 use narthex::repository::{Archive, FilePath, Repository};
 use narthex::restore::{self, Present, Report, Target, Wanted};
 use narthex::store::faulty::{Fault, Faults, FaultyStore};

@@ -7,9 +7,10 @@ use std::path::Path;
 use narthex::block::{Block, BlockOptions, Compaction, META_VERSION, Meta, Stats, write_block};
 use narthex::chunk::Encoding;
 use narthex::chunk::encode::{EncodedChunk, float_chunks};
-use narthex::cut::{Part, merge_blocks};
+use narthex::cut::merge_blocks;
 use narthex::model::{FloatSample, Label, Labels, Ulid};
 use narthex::raw::ReadMode;
+use narthex::select::Selection;
 use serde_json::Value as Json;
 
 use crate::backup_command::{Ran, narthex};
@@ -246,7 +247,7 @@ fn blocks_that_overlap_are_merged_into_one_that_holds_the_samples_of_all() {
         let here = tempfile::tempdir().unwrap();
         let parent = here.path().join("merged");
         fs::create_dir(&parent).unwrap();
-        let all = Part::all();
+        let all = Selection::default();
         let merged = merge_blocks(&blocks, &all, &all, meta, &parent).unwrap();
         assert!(
             merged.unread.is_empty() && merged.dir.is_some(),

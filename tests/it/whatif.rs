@@ -7,10 +7,11 @@ use narthex::block::{Block, BlockOptions, write_block};
 use narthex::capacity::{Analyzer, Options, What};
 use narthex::chunk::encode::{EncodedChunk, float_chunks};
 use narthex::chunk::{Encoding, SEGMENT_LIMIT, record_len};
-use narthex::cut::{Part, cut_block};
+use narthex::cut::cut_block;
 use narthex::index::{Generation, Series};
 use narthex::model::{FloatSample, Label, Labels, Millis, Ulid};
 use narthex::raw::ReadMode;
+use narthex::select::Selection;
 use narthex::whatif::{Outcome, Scenario, what_if};
 use serde_json::Value as Json;
 
@@ -51,7 +52,7 @@ fn saved(outcome: &Outcome) -> [i64; 4] {
 /// The block `dir` cut down to what `selector` selects, or written anew whole.
 fn cut(dir: &Path, selector: Option<&str>, parent: &Path, number: u128) -> Option<[i64; 4]> {
     let selectors = selector.iter().map(|text| text.parse().unwrap()).collect();
-    let part = Part::new(Millis::MIN, Millis::MAX, selectors);
+    let part = Selection::new(Millis::MIN, Millis::MAX, selectors);
     let cut = cut_block(&open(dir), &part, parent, Ulid::from_parts(0, number)).unwrap();
     cut.map(|dir| sizes(&dir))
 }

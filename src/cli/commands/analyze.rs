@@ -3,15 +3,12 @@
 use std::path::PathBuf;
 
 use crate::block::Block;
-use crate::capacity::{Analyzer, Options, Rank, Selection};
+use crate::capacity::{Analyzer, Options, Rank};
 use crate::cli::args::{Output, OutputArgs};
+use crate::cli::selection::SelectionArgs;
 use crate::cli::stored::StoredArgs;
-use crate::cli::time::{now, parse_time};
 use crate::cli::{Context, Outcome};
-use crate::cut::Part;
-use crate::dump::Selector;
 use crate::error::{Error, Result};
-use crate::model::Millis;
 use crate::report::analyze::{self, Form, Printed, Sheet};
 
 /// Rows of each table when nothing else is said.
@@ -49,15 +46,8 @@ pub(crate) struct Args {
     paths: Vec<PathBuf>,
     #[command(flatten)]
     stored: StoredArgs,
-    /// Series to analyse, as a PromQL selector; may be repeated [default: all]
-    #[arg(short, long = "match", value_name = "SELECTOR")]
-    matches: Vec<Selector>,
-    /// First point in time
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-    since: Option<String>,
-    /// Last point in time
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-    until: Option<String>,
+    #[command(flatten)]
+    selection: SelectionArgs,
     /// Print one table, in full: metric, job, label=NAME, label, pair, pair-series, pair-churn, metric-label, look, churn, churn-job,
     /// churn-time-job, turnover, scrape, chunk, encoding, cut, part, block or summary
     #[arg(long, value_name = "TABLE", value_parser = parse_sheet)]
@@ -106,16 +96,10 @@ fn parse_sheet(text: &str) -> std::result::Result<Sheet, String> {
 }
 
 pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
-    let selection = args.selection()?;
-    let concerns = |min, max| min <= selection.until && max > selection.since;
-    let asked = Part {
-        since: selection.since,
-        last: selection.until,
-        selectors: selection.selectors.clone(),
-    };
-    let blocks = args.stored.blocks(&args.paths, concerns, asked, context)?;
+    let selection = args.selection.selection()?;
+    let blocks = args.stored.blocks(&args.paths, &selection, context)?;
     let mut analyzer = Analyzer::new(Options {
-        selection: selection.clone(),
+        selection,
         extended: args.extended,
         several_blocks: blocks.len() > 1,
     });
@@ -150,8 +134,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
             .progress
             .remark(&"no block of this time: nothing was analysed, for the head (wal) is not read");
     }
-    let asked = args.since.is_some() || args.until.is_some();
-    let asked = asked.then_some((selection.since, selection.until));
+    let asked = args.selection.range()?;
     problems |= args.stored.remark_unread(&args.paths, asked, context)?;
     let analysis = analyzer.finish();
     for fault in analyze::faults(&analysis) {
@@ -178,26 +161,4 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
         Printed::Json(json) => context.print_json(&json)?,
     }
     Ok(Outcome::problems_if(problems))
-}
-
-impl Args {
-    fn selection(&self) -> Result<Selection> {
-        let now = now();
-        let time = |text: &Option<String>, default: Millis| match text {
-            Some(text) => parse_time(text, now),
-            None => Ok(default),
-        };
-        let since = time(&self.since, Millis::MIN)?;
-        let until = time(&self.until, Millis::MAX)?;
-        if since > until {
-            return Err(Error::invalid(
-                "expected --since before --until, found it after",
-            ));
-        }
-        Ok(Selection {
-            selectors: self.matches.clone(),
-            since,
-            until,
-        })
-    }
 }

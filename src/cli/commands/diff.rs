@@ -6,19 +6,19 @@ use serde_json::json;
 
 use crate::block::DataDir;
 use crate::cli::args::{REPO_VARIABLE, open_repository};
+use crate::cli::selection::SelectionArgs;
 use crate::cli::stored::{Need, Opened, find};
-use crate::cli::time::{now, parse_time};
 use crate::cli::{Context, Outcome, logs};
 use crate::compare::{self, Comparison, Equality, Files, MetricChange, compare, same_files};
-use crate::dump::{self, Selector, Sources};
 use crate::error::{Error, Result};
-use crate::model::Millis;
+use crate::model::TimeRange;
 use crate::report;
 use crate::report::archives::CHANGES;
 use crate::report::compare::{
     COUNTS, DIFFERENCES, FILES, METRICS, RANGES, SERIES, SIDES, Side, equality_key, verdict,
 };
 use crate::repository::{Archive, Repository, SourceFilter, diff};
+use crate::select::{Selection, Sources};
 use crate::store::Location;
 
 /// What an archive is marked with, so that it is none of the files.
@@ -68,15 +68,8 @@ pub(crate) struct Args {
         default_missing_value = "samples"
     )]
     prove: Option<Level>,
-    /// Series to compare, as a PromQL selector; may be repeated [default: all]
-    #[arg(short, long = "match", value_name = "SELECTOR")]
-    matches: Vec<Selector>,
-    /// First point in time
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-    since: Option<String>,
-    /// Last point in time
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-    until: Option<String>,
+    #[command(flatten)]
+    selection: SelectionArgs,
     /// The most metrics, series and samples to name; all are counted. 0: all
     #[arg(long, value_name = "N", default_value_t = 20)]
     top: usize,
@@ -137,7 +130,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
         named: if args.top == 0 { usize::MAX } else { args.top },
     };
     let (blocks_a, blocks_b) = (&a.sources.blocks, &b.sources.blocks);
-    let files = if args.is_everything() {
+    let files = if args.selection.is_everything() {
         Some(same_files(blocks_a, blocks_b)?)
     } else {
         None
@@ -189,11 +182,10 @@ fn block_lists(a: &Archive, b: &Archive, context: &mut Context<'_>) -> Result<Ou
 fn open(
     named: Named,
     repository: Option<&Repository>,
-    selection: &dump::Options,
+    selection: &Selection,
     context: &Context<'_>,
 ) -> Result<Readable> {
-    let asked = (selection.since, selection.until);
-    let asked = (asked != (Millis::MIN, Millis::MAX)).then_some(asked);
+    let asked = (selection.range != TimeRange::ALL).then_some(selection.range);
     let unread = match &named {
         Named::Path(path) => logs::remark_unread(std::slice::from_ref(path), asked, context)?,
         Named::Archive(archive, _) => logs::remark_unread_of(archive, asked, context),
@@ -208,7 +200,7 @@ fn open(
         (Named::Path(path), _) => Opened::of_paths(vec![path]),
     };
     let path = opened.paths.first().map_or(Path::new(""), PathBuf::as_path);
-    let sources = Sources::open(&DataDir::scan(path)?, selection, context.read_mode);
+    let sources = Sources::open(&DataDir::scan(path)?, selection.range, context.read_mode);
     for block in &sources.unreadable {
         context.progress.remark(&report::dump::unreadable(block));
     }
@@ -228,39 +220,16 @@ fn no_repository() -> Error {
 impl Args {
     /// Whether two archives are to be compared by their samples.
     fn wants_content(&self) -> bool {
-        self.content || self.prove.is_some() || !self.is_everything()
+        self.content || self.prove.is_some() || !self.selection.is_everything()
     }
 
-    fn is_everything(&self) -> bool {
-        self.matches.is_empty() && self.since.is_none() && self.until.is_none()
-    }
-
-    fn selection(&self) -> Result<dump::Options> {
-        if matches!(self.prove, Some(Level::Files)) && !self.is_everything() {
+    fn selection(&self) -> Result<Selection> {
+        if matches!(self.prove, Some(Level::Files)) && !self.selection.is_everything() {
             return Err(Error::invalid(
                 "expected --prove=samples or --prove=series beside --match, --since or --until, found --prove=files: part of a file is no file",
             ));
         }
-        let now = now();
-        let time = |text: &Option<String>, default: Millis| match text {
-            Some(text) => parse_time(text, now),
-            None => Ok(default),
-        };
-        let (since, until) = (
-            time(&self.since, Millis::MIN)?,
-            time(&self.until, Millis::MAX)?,
-        );
-        if since > until {
-            return Err(Error::invalid(
-                "expected --since before --until, found it after",
-            ));
-        }
-        Ok(dump::Options {
-            selectors: self.matches.clone(),
-            since,
-            until,
-            ..dump::Options::default()
-        })
+        self.selection.selection()
     }
 
     fn named(

@@ -4,15 +4,14 @@ use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 
 use crate::block::DataDir;
+use crate::cli::selection::SelectionArgs;
 use crate::cli::stored::{Need, StoredArgs};
-use crate::cli::time::{now, parse_time};
 use crate::cli::{Context, Outcome};
-use crate::cut::Part;
-use crate::dump::{self, Format, Options, Selector, Sources};
-use crate::error::{Error, Result};
-use crate::model::Millis;
+use crate::dump::{self, Format};
+use crate::error::Result;
 use crate::progress::{Progress, Silent};
 use crate::report;
+use crate::select::{Problem, Sources};
 
 /// What to dump, and how.
 #[derive(clap::Args, Debug)]
@@ -38,15 +37,8 @@ pub(crate) struct Args {
     path: Option<PathBuf>,
     #[command(flatten)]
     stored: StoredArgs,
-    /// Series to dump, as a PromQL selector; may be repeated [default: all]
-    #[arg(short, long = "match", value_name = "SELECTOR")]
-    matches: Vec<Selector>,
-    /// First point in time
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-    since: Option<String>,
-    /// Last point in time
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-    until: Option<String>,
+    #[command(flatten)]
+    selection: SelectionArgs,
     /// What lines look like [default: text, with --json: json]
     #[arg(long)]
     format: Option<FormatName>,
@@ -63,68 +55,47 @@ enum FormatName {
 }
 
 pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
-    let options = args.options(context.json)?;
+    let selection = args.selection.selection()?;
     let paths: Vec<PathBuf> = args.path.iter().cloned().collect();
-    let asked = Part {
-        since: options.since,
-        last: options.until,
-        selectors: options.selectors.clone(),
-    };
-    let opened = args.stored.open(&paths, Need::Samples(&asked), context)?;
+    let need = Need::Samples(&selection);
+    let opened = args.stored.open(&paths, need, context)?;
     let path = opened.paths.first().map_or(Path::new(""), PathBuf::as_path);
     let dir = DataDir::scan(path)?;
-    let sources = Sources::open(&dir, &options, context.read_mode);
+    let sources = Sources::open(&dir, selection.range, context.read_mode);
     let progress = context.progress;
     for block in &sources.unreadable {
         progress.remark(&report::dump::unreadable(block));
     }
-    let mut report = |problem: dump::Problem| progress.remark(&report::dump::problem(&problem));
+    let mut report = |problem: Problem| progress.remark(&report::dump::problem(&problem));
     // A bar in between the lines would spoil both.
     let watched: &dyn Progress = if io::stdout().is_terminal() {
         &Silent
     } else {
         progress
     };
-    let tally = dump::dump(&sources.blocks, &options, context.out, watched, &mut report)?;
+    let tally = dump::dump(
+        &sources.blocks,
+        &selection,
+        args.format(context.json),
+        context.out,
+        watched,
+        &mut report,
+    )?;
     for line in report::dump::closing(&tally) {
         progress.remark(&line);
     }
-    let asked = args
-        .asks_for_time()
-        .then_some((options.since, options.until));
+    let asked = args.selection.range()?;
     let unread = args.stored.remark_unread(&paths, asked, context)?;
     let problems = unread || opened.incomplete || sources.are_incomplete() || tally.has_problems();
     Ok(Outcome::problems_if(problems))
 }
 
 impl Args {
-    fn asks_for_time(&self) -> bool {
-        self.since.is_some() || self.until.is_some()
-    }
-
-    fn options(&self, json: bool) -> Result<Options> {
-        let now = now();
-        let time = |text: &Option<String>, default: Millis| match text {
-            Some(text) => parse_time(text, now),
-            None => Ok(default),
-        };
-        let format = match (self.format, json) {
+    fn format(&self, json: bool) -> Format {
+        match (self.format, json) {
             (Some(FormatName::Text), _) | (None, false) => Format::Text,
             (Some(FormatName::Openmetrics), _) => Format::OpenMetrics,
             (Some(FormatName::Json), _) | (None, true) => Format::Json,
-        };
-        let since = time(&self.since, Millis::MIN)?;
-        let until = time(&self.until, Millis::MAX)?;
-        if since > until {
-            return Err(Error::invalid(
-                "expected --since before --until, found it after",
-            ));
         }
-        Ok(Options {
-            selectors: self.matches.clone(),
-            since,
-            until,
-            format,
-        })
     }
 }

@@ -11,25 +11,25 @@ use crate::cli::args::{RepoArgs, local_path};
 use crate::cli::logs::in_logs_only;
 use crate::cli::outlook::Outlook;
 use crate::cli::ownership::OwnershipArgs;
+use crate::cli::selection::time_range;
 use crate::cli::stored::{find, missed_text};
-use crate::cli::{Context, Outcome, time};
-use crate::cut::Part;
-use crate::dump::Selector;
-use crate::error::{Error, Result};
-use crate::model::{Millis, Ulid};
+use crate::cli::{Context, Outcome};
+use crate::error::Result;
+use crate::model::{Millis, TimeRange, Ulid};
 use crate::progress::Progress;
 use crate::raw::ReadMode;
 use crate::report;
 use crate::report::backup::{RESTORE, detour_json, gap_text};
 use crate::report::{Value, bytes_text};
 use crate::repository::copies::Copies;
-use crate::repository::lineage::{TimeRange, has_problems, stream};
+use crate::repository::lineage::{has_problems, stream};
 use crate::repository::{
     Archive, Gap, Repository, SourceFilter, StoredBlock, StoredWal, learn_streams, read_meta,
 };
 use crate::restore::{
     self, Cut, Exact, Plan, Present, Salvage, StandIn, Target, Wanted, fetch_file,
 };
+use crate::select::{Selection, Selector};
 
 /// What to restore, and where to.
 #[derive(Debug, clap::Args)]
@@ -124,41 +124,29 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    fn wanted(&self, now: Millis) -> Result<Wanted> {
+    fn wanted(&self) -> Result<Wanted> {
         if !self.block.is_empty() {
             return Ok(Wanted::Blocks(self.block.iter().copied().collect()));
         }
-        if self.since.is_none() && self.until.is_none() {
-            return Ok(Wanted::Archive);
-        }
-        let parse = |text: &Option<String>, open| match text {
-            Some(text) => time::parse_time(text, now),
-            None => Ok(open),
-        };
-        let range = TimeRange {
-            since: parse(&self.since, Millis::MIN)?,
-            until: parse(&self.until, Millis::MAX)?,
-        };
-        if range.since >= range.until {
-            return Err(Error::invalid(
-                "expected --since before --until, found it after",
-            ));
-        }
-        Ok(Wanted::Range(range))
+        let range = time_range(self.since.as_deref(), self.until.as_deref())?;
+        Ok(range.map_or(Wanted::Archive, Wanted::Range))
     }
 
     /// What blocks are to be cut down to, if they are.
     fn exact(&self, wanted: &Wanted, read_mode: ReadMode) -> Option<Exact> {
         let range = range(wanted);
         self.exact.then(|| Exact {
-            part: Part::new(range.since, range.until, self.matches.clone()),
+            part: Selection {
+                selectors: self.matches.clone(),
+                range,
+            },
             read_mode,
         })
     }
 }
 
 pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
-    let wanted = args.wanted(time::now())?;
+    let wanted = args.wanted()?;
     let repository = args.repo.open()?;
     let filter = SourceFilter {
         host: args.host.clone(),
@@ -200,7 +188,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     let mut plan = restore::plan(&wanted, &archive, &chain, with_wal, &present)?;
     plan.exact = args.exact(&wanted, context.read_mode);
     plan.salvage = Some(Salvage {
-        asked: Part::all(),
+        asked: Selection::default(),
         bring: args.salvage,
         read_mode: context.read_mode,
     });

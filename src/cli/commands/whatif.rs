@@ -49,7 +49,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DURATION")]
     interval: Option<String>,
     /// With --drop-label and --interval: only series that a PromQL selector selects; may be repeated
-    #[arg(long = "match", value_name = "SELECTOR")]
+    #[arg(short, long = "match", value_name = "SELECTOR")]
     within: Vec<Selected>,
     /// Keep samples for this long
     #[arg(long, value_name = "DURATION")]

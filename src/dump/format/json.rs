@@ -1,10 +1,10 @@
 //! One JSON object per line and sample. Keys are explained in `docs/report-columns.md`.
 
-use super::LabelSlices;
 use super::histogram::Buckets;
 use super::number::{push_float, push_int, push_uint};
 use super::quote::push_json;
 use crate::model::{CounterReset, FloatSample, HistogramSample, STALE_NAN, Sample, Span};
+use crate::select::LabelSlices;
 
 /// Go's `math.NaN()`, which PromQL and exposition formats mean by NaN.
 const ORDINARY_NAN: u64 = 0x7ff8_0000_0000_0001;

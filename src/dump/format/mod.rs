@@ -14,9 +14,7 @@ mod text;
 pub(super) use quote::are_utf8;
 
 use crate::model::Sample;
-
-/// Labels of a series as name and value, borrowed from the index.
-pub(crate) type LabelSlices<'a> = [(&'a [u8], &'a [u8])];
+use crate::select::LabelSlices;
 
 /// What dumped samples look like.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

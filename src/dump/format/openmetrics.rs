@@ -3,11 +3,11 @@
 //! As `promtool tsdb dump-openmetrics` prints it, except that label values have the escapes of OpenMetrics, not those of
 //! Go, and names beyond the classic alphabet are quoted, so that the result can be read again.
 
-use super::LabelSlices;
 use super::number::{push_float, push_seconds};
 use super::quote::{is_plain_name, push_openmetrics};
-use crate::dump::selector::METRIC_NAME;
 use crate::model::FloatSample;
+use crate::select::LabelSlices;
+use crate::select::METRIC_NAME;
 
 pub(super) fn prefix(labels: &LabelSlices<'_>, out: &mut Vec<u8>) {
     let metric = labels.iter().find(|(name, _)| *name == METRIC_NAME);

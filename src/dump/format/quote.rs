@@ -1,6 +1,6 @@
 //! Strings in quotes: as Go, OpenMetrics and JSON want them.
 
-use super::LabelSlices;
+use crate::select::LabelSlices;
 
 /// The bytes in double quotes as Go's `strconv.Quote` writes them.
 pub(super) fn push_go(out: &mut Vec<u8>, bytes: &[u8]) {

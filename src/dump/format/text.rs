@@ -1,10 +1,10 @@
 //! The format of `promtool tsdb dump` (Prometheus `cmd/promtool/tsdb.go`, `model/labels`).
 
-use super::LabelSlices;
 use super::histogram::push_histogram;
 use super::number::{push_float, push_int};
 use super::quote::{is_plain_name, push_go};
 use crate::model::Sample;
+use crate::select::LabelSlices;
 
 pub(super) fn prefix(labels: &LabelSlices<'_>, out: &mut Vec<u8>) {
     out.push(b'{');

@@ -9,14 +9,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use narthex::block::Block;
-use narthex::capacity::{
-    Analysis, Analyzer, Costs, Group, Options, Rank, Selection, What, for_each_series,
-};
+use narthex::capacity::{Analysis, Analyzer, Costs, Group, Options, Rank, What, for_each_series};
 use narthex::chunk::{Encoding, Tail, decode, promised_samples};
 use narthex::index::{LabelIndex, Postings, Series};
 use narthex::inspect::Faults;
 use narthex::model::{ChunkMeta, Labels};
 use narthex::raw::ReadMode;
+use narthex::select::Selection;
 use serde_json::Value as Json;
 
 use crate::fixtures::{blocks, fixture};

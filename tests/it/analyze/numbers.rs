@@ -254,21 +254,18 @@ fn selections_count_whole_chunks_and_what_is_left_out_has_a_row() {
         (i64::MIN, middle, Some(&job)),
         (meta.max_time + 1, i64::MAX, None),
     ] {
-        let selection = Selection {
-            selectors: matcher
-                .iter()
-                .map(|job| format!("{{job={job:?}}}").parse().unwrap())
-                .collect(),
-            since,
-            until,
-        };
+        let selectors = matcher
+            .iter()
+            .map(|job| format!("{{job={job:?}}}").parse().unwrap())
+            .collect();
+        let selection = Selection::new(since, until, selectors);
         let options = Options {
             selection,
             ..Options::default()
         };
         let analysis = analyse(std::slice::from_ref(&dir), options);
         let wanted =
-            |chunk: &&SlowChunk| chunk.meta.max_time >= since && chunk.meta.min_time <= until;
+            |chunk: &&SlowChunk| chunk.meta.max_time >= since && chunk.meta.min_time < until;
         let chosen: Vec<_> = series
             .iter()
             .filter(|s| matcher.is_none_or(|job| s.has(b"job") == Some(job.as_bytes())))

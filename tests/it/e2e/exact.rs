@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use narthex::block::Block;
-use narthex::cut::{Part, cut_block};
+use narthex::cut::cut_block;
 use narthex::model::Ulid;
 use narthex::raw::ReadMode;
+use narthex::select::Selection;
 
 use super::program::{backup, narthex, run};
 use super::server::Server;
@@ -52,7 +53,7 @@ fn a_block_with_deletions_is_cut_to_the_chunks_that_prometheus_makes_of_it() {
             }
             let block = Block::open(&original, ReadMode::Map).unwrap();
             assert!(!block.tombstones().records.is_empty());
-            let everything = Part::new(i64::MIN, i64::MAX, Vec::new());
+            let everything = Selection::new(i64::MIN, i64::MAX, Vec::new());
             let made = cut_block(&block, &everything, &ours, Ulid::generate());
             let made = made.unwrap().unwrap();
             let theirs = data.join(meta["ulid"].as_str().unwrap());

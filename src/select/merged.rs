@@ -2,13 +2,13 @@
 
 use std::collections::BinaryHeap;
 
-use super::format::LabelSlices;
+use super::deleted::is_deleted;
 use super::overlap::Overlap;
 use super::problem::{Lost, Problem};
 use super::series::BlockSeries;
 use super::tally::Tally;
 use super::view::View;
-use super::{Options, is_deleted};
+use super::{LabelSlices, Selection};
 use crate::block::Block;
 use crate::error::Result;
 use crate::model::{ChunkMeta, Millis, Sample};
@@ -20,21 +20,21 @@ pub(crate) trait Sink {
 
     /// Appends to `body` what is to be kept of a sample that may have to wait for earlier ones; `false` and nothing when there are no
     /// words for it.
-    fn body(&mut self, sample: &Sample<'_>, body: &mut Vec<u8>, tally: &mut Tally) -> bool;
+    fn body(&mut self, sample: &Sample<'_>, body: &mut Vec<u8>) -> bool;
 
     /// Takes a sample whose body was made before.
     fn take(&mut self, time: Millis, body: &[u8]);
 
-    /// Takes a sample, and counts it.
-    fn sample(&mut self, sample: &Sample<'_>, tally: &mut Tally);
+    /// Takes a sample; `false` and nothing when there are no words for it.
+    fn sample(&mut self, sample: &Sample<'_>) -> bool;
 
     /// The series had samples, and has no more.
-    fn end(&mut self, labels: &LabelSlices<'_>, tally: &mut Tally);
+    fn end(&mut self, labels: &LabelSlices<'_>);
 }
 
 /// Stands at one series of several blocks, which is read chunk by chunk.
 pub(crate) struct Walk<'a, S> {
-    options: &'a Options,
+    selection: &'a Selection,
     blocks: Vec<&'a Block>,
     heads: BinaryHeap<BlockSeries<'a>>,
     /// The series as each block has it.
@@ -58,14 +58,14 @@ impl<'a, S: Sink> Walk<'a, S> {
     /// When an index cannot be opened at all. Other damage goes to `report`.
     pub(crate) fn open(
         blocks: &'a [Block],
-        options: &'a Options,
+        selection: &'a Selection,
         sink: S,
         report: &mut dyn FnMut(Problem),
     ) -> Result<Self> {
         let mut order: Vec<&Block> = blocks.iter().collect();
         order.sort_by_key(|block| (block.meta().min_time, block.meta().ulid));
         let mut walk = Walk {
-            options,
+            selection,
             heads: BinaryHeap::with_capacity(order.len()),
             same: Vec::new(),
             chunks: Vec::new(),
@@ -81,7 +81,7 @@ impl<'a, S: Sink> Walk<'a, S> {
                 break;
             };
             for view in View::of(block) {
-                let (index, selectors) = (block.index()?, &options.selectors);
+                let (index, selectors) = (block.index()?, &selection.selectors);
                 match BlockSeries::open(block, index, position, view, selectors) {
                     Ok(series) => walk.advance(series, report),
                     Err(fault) => {
@@ -148,14 +148,14 @@ impl<'a, S: Sink> Walk<'a, S> {
             && let Some(series) = self.same.first()
         {
             self.tally.series += 1;
-            self.sink.end(series.labels(), &mut self.tally);
+            self.sink.end(series.labels());
         }
         Some(bytes)
     }
 
     /// Compares what was read with what the metadata promises, where everything was asked for.
     pub(crate) fn check_promises(&mut self, report: &mut dyn FnMut(Problem)) {
-        if !self.options.is_everything() {
+        if !self.selection.is_everything() {
             return;
         }
         for (position, block) in self.blocks.clone().into_iter().enumerate() {
@@ -197,7 +197,7 @@ impl<'a, S: Sink> Walk<'a, S> {
         self.read = 0;
         for (position, series) in self.same.iter().enumerate() {
             let chunks = series.chunks().iter();
-            let wanted = chunks.filter(|chunk| self.options.concerns(chunk));
+            let wanted = chunks.filter(|chunk| self.selection.concerns(chunk));
             self.chunks.extend(wanted.map(|chunk| (*chunk, position)));
         }
         let block = |same: usize| self.same.get(same).map(|series| series.position);
@@ -216,16 +216,16 @@ impl<'a, S: Sink> Walk<'a, S> {
         let Some(series) = self.same.get(same) else {
             return 0;
         };
-        let mut range: Option<(Millis, Millis)> = None;
+        let mut found: Option<(Millis, Millis)> = None;
         let mut samples = 0u32;
-        let (options, sink) = (self.options, &mut self.sink);
+        let (range, sink) = (self.selection.range, &mut self.sink);
         let (tally, overlap) = (&mut self.tally, &mut self.overlap);
         let position = series.position;
         let read = series.decode(chunk, |sample| {
             let time = sample.time();
             samples += 1;
-            range = Some((range.map_or(time, |(first, _)| first), time));
-            if time < options.since || time > options.until {
+            found = Some((found.map_or(time, |(first, _)| first), time));
+            if !range.contains(time) {
                 return;
             }
             if is_deleted(series.deleted(), time) {
@@ -234,8 +234,10 @@ impl<'a, S: Sink> Walk<'a, S> {
             }
             if overlaps {
                 overlap.push(&sample, position, sink, tally);
+            } else if sink.sample(&sample) {
+                tally.samples += 1;
             } else {
-                sink.sample(&sample, tally);
+                tally.unsayable += 1;
             }
         });
         if let Some(block) = tally.blocks.get_mut(position)
@@ -245,7 +247,7 @@ impl<'a, S: Sink> Walk<'a, S> {
             block.samples += u64::from(samples);
         }
         let (bytes, problem) = match read {
-            Ok(data) => (data.len, series.range_problem(chunk, range, data.offset)),
+            Ok(data) => (data.len, series.range_problem(chunk, found, data.offset)),
             Err((fault, promised)) => {
                 let lost = Lost::Samples(promised.map(|promised| promised.saturating_sub(samples)));
                 (0, Some(series.chunk_problem(chunk, fault, lost)))

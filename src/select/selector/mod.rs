@@ -12,7 +12,7 @@ use regex::Regex;
 use crate::error::{Error, Result};
 
 /// The label that holds a metric's name.
-pub(super) const METRIC_NAME: &[u8] = b"__name__";
+pub(crate) const METRIC_NAME: &[u8] = b"__name__";
 
 /// What anchors a regular expression as Prometheus does: at both ends, and `.` matches line breaks.
 pub(crate) const ANCHORED: (&str, &str) = ("^(?s:", ")$");

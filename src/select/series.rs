@@ -3,9 +3,10 @@
 use std::cmp::Ordering;
 use std::collections::HashMap;
 
+use super::LabelSlices;
 use super::candidates::Candidates;
+use super::deleted::{Interval, deleted_intervals};
 use super::filter::Filter;
-use super::format::LabelSlices;
 use super::problem::{Fault, Lost, Problem};
 use super::selector::Selector;
 use super::view::View;
@@ -14,13 +15,6 @@ use crate::chunk::{self, Aggregate, Encoding, Record};
 use crate::index::{Index, Series, SeriesEntry, Symbols};
 use crate::model::{ChunkMeta, Label, Labels, Millis, Sample, SeriesRef};
 use crate::raw::Malformed;
-
-/// A deleted range of time, both ends included.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Interval {
-    pub(crate) min_time: Millis,
-    pub(crate) max_time: Millis,
-}
 
 /// Where the data of a chunk stand.
 pub(crate) struct ChunkData {
@@ -326,27 +320,4 @@ fn decode_aggregate(
             Err((fault, promised.ok()))
         }
     }
-}
-
-/// The block's tombstones by series, intervals that overlap or touch made one.
-pub(crate) fn deleted_intervals(block: &Block) -> HashMap<SeriesRef, Vec<Interval>> {
-    let mut records = block.tombstones().records.clone();
-    records.sort_by_key(|record| (record.series, record.min_time));
-    let mut deleted: HashMap<SeriesRef, Vec<Interval>> = HashMap::new();
-    for record in records
-        .iter()
-        .filter(|record| record.min_time <= record.max_time)
-    {
-        let intervals = deleted.entry(record.series).or_default();
-        match intervals.last_mut() {
-            Some(last) if record.min_time <= last.max_time.saturating_add(1) => {
-                last.max_time = last.max_time.max(record.max_time);
-            }
-            _ => intervals.push(Interval {
-                min_time: record.min_time,
-                max_time: record.max_time,
-            }),
-        }
-    }
-    deleted
 }

@@ -1,11 +1,10 @@
-//! Opening the blocks of a directory that a dump needs.
+//! Opening the blocks of a directory that are asked for.
 
 use std::path::PathBuf;
 
-use super::Options;
 use crate::block::{Block, BlockFiles, DataDir, Entry, Meta, read_meta};
 use crate::error::{Error, Result};
-use crate::model::{Succession, Ulid};
+use crate::model::{Succession, TimeRange, Ulid};
 use crate::raw::ReadMode;
 
 /// The blocks of a directory that hold samples of the time asked for.
@@ -17,27 +16,27 @@ pub struct Sources {
     pub unreadable: Vec<Unreadable>,
 }
 
-/// A block that cannot be dumped.
+/// A block that cannot be read.
 #[derive(Debug)]
 pub struct Unreadable {
     /// Its directory.
     pub dir: PathBuf,
     /// Why.
     pub error: Error,
-    /// A block that can be dumped and was compacted from this one: nothing is missing, and Prometheus ignores this one as
+    /// A block that can be read and was compacted from this one: nothing is missing, and Prometheus ignores this one as
     /// well.
     pub superseded_by: Option<Ulid>,
 }
 
 impl Sources {
-    /// Opens the blocks in `dir` that `options` concern. A block that vanishes meanwhile was deleted by Prometheus, and is
+    /// Opens the blocks in `dir` whose time `range` concerns. A block that vanishes meanwhile was deleted by Prometheus, and is
     /// left out.
-    pub fn open(dir: &DataDir, options: &Options, mode: ReadMode) -> Self {
+    pub fn open(dir: &DataDir, range: TimeRange, mode: ReadMode) -> Self {
         let mut sources = Sources::default();
         let mut readable = Vec::new();
         let mut failed = Vec::new();
         for entry in dir.blocks() {
-            match open(entry, options, mode) {
+            match open(entry, range, mode) {
                 Ok((meta, block)) => {
                     readable.push(meta.kin(meta.ulid));
                     sources.blocks.extend(block);
@@ -62,7 +61,7 @@ impl Sources {
         sources
     }
 
-    /// Whether samples may be missing from a dump of these blocks.
+    /// Whether samples may be missing from what these blocks give.
     pub fn are_incomplete(&self) -> bool {
         self.unreadable
             .iter()
@@ -71,9 +70,9 @@ impl Sources {
 }
 
 /// The metadata, and the block if it holds samples of the time asked for.
-fn open(entry: &Entry, options: &Options, mode: ReadMode) -> Result<(Meta, Option<Block>)> {
+fn open(entry: &Entry, range: TimeRange, mode: ReadMode) -> Result<(Meta, Option<Block>)> {
     let meta = read_meta(&BlockFiles::scan(&entry.path)?)?;
-    let concerned = meta.min_time <= options.until && meta.max_time > options.since;
+    let concerned = range.overlaps_block(meta.min_time, meta.max_time);
     let block = if concerned {
         Some(Block::open(&entry.path, mode)?)
     } else {

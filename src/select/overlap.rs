@@ -4,8 +4,8 @@ use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 use std::ops::Range;
 
+use super::merged::Sink;
 use super::tally::Tally;
-use super::walk::Sink;
 use crate::model::{Millis, Sample};
 
 /// So many bytes may wait. Overlapping chunks of real blocks need a fraction of it; a damaged index in which everything
@@ -81,7 +81,7 @@ impl Overlap {
             self.drain_before(None, sink, tally);
         }
         let start = self.bodies.len();
-        if sink.body(sample, &mut self.bodies, tally) {
+        if sink.body(sample, &mut self.bodies) {
             self.waiting.push(Reverse(Waiting {
                 time: sample.time(),
                 block: Reverse(position),
@@ -142,9 +142,35 @@ impl Overlap {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dump::format::Format;
-    use crate::dump::lines::Lines;
     use crate::model::FloatSample;
+    use crate::select::LabelSlices;
+
+    /// Lines of value and time.
+    #[derive(Default)]
+    struct Lines(Vec<u8>);
+
+    impl Sink for Lines {
+        fn begin(&mut self, _labels: &LabelSlices<'_>) {}
+
+        fn body(&mut self, sample: &Sample<'_>, body: &mut Vec<u8>) -> bool {
+            let Sample::Float(sample) = sample else {
+                return false;
+            };
+            let value = f64::from_bits(sample.bits);
+            body.extend_from_slice(format!("{value} {}\n", sample.time).as_bytes());
+            true
+        }
+
+        fn take(&mut self, _time: Millis, body: &[u8]) {
+            self.0.extend_from_slice(body);
+        }
+
+        fn sample(&mut self, _sample: &Sample<'_>) -> bool {
+            false
+        }
+
+        fn end(&mut self, _labels: &LabelSlices<'_>) {}
+    }
 
     /// Pushes samples as block, time, value; what is written when drained before each of `limits`, and the tally.
     fn drained(
@@ -152,8 +178,7 @@ mod tests {
         limits: &[Option<Millis>],
     ) -> (Vec<String>, Tally) {
         let (mut tally, mut overlap) = (Tally::default(), Overlap::default());
-        let mut ignored = Vec::new();
-        let mut lines = Lines::new(&mut ignored, Format::Text);
+        let mut lines = Lines::default();
         for (block, time, value) in samples {
             let sample = FloatSample {
                 time: *time,
@@ -164,11 +189,9 @@ mod tests {
         }
         let mut pieces = Vec::new();
         for limit in limits {
-            let mut out = Vec::new();
-            let mut lines = Lines::new(&mut out, Format::Text);
+            let mut lines = Lines::default();
             overlap.drain_before(*limit, &mut lines, &mut tally);
-            lines.finish().unwrap();
-            pieces.push(String::from_utf8(out).unwrap());
+            pieces.push(String::from_utf8(lines.0).unwrap());
         }
         (pieces, tally)
     }
@@ -197,8 +220,8 @@ mod tests {
 
     #[test]
     fn what_waits_is_bounded() {
-        let (mut out, mut tally, mut overlap) = (Vec::new(), Tally::default(), Overlap::default());
-        let mut lines = Lines::new(&mut out, Format::Text);
+        let (mut tally, mut overlap) = (Tally::default(), Overlap::default());
+        let mut lines = Lines::default();
         // A body of 24 bytes each.
         for time in 0..3_000_000 {
             let sample = FloatSample {
@@ -217,8 +240,8 @@ mod tests {
     #[test]
     fn many_chunks_that_overlap_do_not_cost_their_square() {
         const CHUNKS: Millis = 20_000;
-        let (mut out, mut tally, mut overlap) = (Vec::new(), Tally::default(), Overlap::default());
-        let mut lines = Lines::new(&mut out, Format::Text);
+        let (mut tally, mut overlap) = (Tally::default(), Overlap::default());
+        let mut lines = Lines::default();
         let started = std::time::Instant::now();
         for chunk in 0..CHUNKS {
             for time in [chunk, 10 * CHUNKS + 2 * chunk, 10 * CHUNKS + 2 * chunk + 1] {
@@ -233,8 +256,7 @@ mod tests {
         }
         assert_eq!(overlap.waiting.len() as Millis, 2 * CHUNKS);
         overlap.drain_before(None, &mut lines, &mut tally);
-        lines.finish().unwrap();
-        let text = String::from_utf8(out).unwrap();
+        let text = String::from_utf8(lines.0).unwrap();
         let times = text
             .lines()
             .map(|line| line.split(' ').nth(1).unwrap().parse::<Millis>().unwrap());
