@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Before, Log, Now, Present, deletions, series_in};
+use crate::block::Meta;
 use crate::model::{Held, Kin, Millis, Stream, Succession, Ulid, inherit_atoms};
 use crate::repository::lineage::{atoms, is_damaged, kin, stream};
 use crate::repository::{Fingerprint, StoredBlock};
@@ -26,7 +27,7 @@ pub(super) struct Judge<'j, 'a> {
     rewritten: BTreeMap<Stream, Rewritten<'j>>,
     /// Of each stream the end of the oldest block of the newest archive that retention has left, as it is or in one that was made of it.
     oldest: BTreeMap<Stream, Millis>,
-    /// The end of the newest block of the newest archive, if that is of a Prometheus snapshot.
+    /// The end of the newest block in order of the newest archive, if that is of a Prometheus snapshot.
     head_end: Option<Millis>,
 }
 
@@ -81,7 +82,9 @@ impl<'j, 'a> Judge<'j, 'a> {
         let newest = before.newest;
         // Snapshots have no log.
         let has_log = newest.wal.is_some() || newest.left_out.iter().any(|l| l.name == "wal");
-        let end = newest.blocks.iter().map(|known| known.max_time).max();
+        // Blocks of late samples may end behind the head.
+        let in_order = newest.blocks.iter().filter(|known| is_in_order(known));
+        let end = in_order.map(|known| known.max_time).max();
         Judge {
             head_end: end.filter(|_| !has_log),
             before,
@@ -143,6 +146,7 @@ impl<'j, 'a> Judge<'j, 'a> {
     /// Whether the block is the head of a Prometheus snapshot, as far as can be told, which every snapshot writes anew.
     fn was_head(&self, block: &StoredBlock) -> bool {
         self.head_end == Some(block.max_time)
+            && is_in_order(block)
             && block.parents.is_empty()
             && atoms(block) == BTreeSet::from([block.ulid])
     }
@@ -298,6 +302,12 @@ impl<'j, 'a> Judge<'j, 'a> {
                 && !atoms(known).is_subset(&here.kin.atoms)
         })
     }
+}
+
+/// Whether the block holds what came in order of time: see [`Meta::is_in_order`].
+fn is_in_order(block: &StoredBlock) -> bool {
+    let is_known = |hint: &String| Meta::KNOWN_HINTS.contains(&hint.as_str());
+    !block.hints.iter().any(is_known)
 }
 
 /// Whether a block of `stream` holds what was compacted into it of a block of `other`.

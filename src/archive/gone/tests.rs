@@ -358,6 +358,15 @@ fn the_head_of_a_prometheus_snapshot_is_written_anew_every_time() {
     };
     // The server itself, and the next snapshot.
     assert_eq!(snapshot().with((1..=5).map(plain)).gone(), NONE);
+    // Late samples are in a block that ends behind the head.
+    let late = || {
+        let mut late = block(23, (60, 72), 1, &[23], &[]);
+        late.hints = vec!["from-out-of-order".to_owned()];
+        late
+    };
+    let mut night = snapshot();
+    night.newest.blocks.push(late());
+    assert_eq!(night.with((1..=5).map(plain)).with([late()]).gone(), NONE);
     let mut next = snapshot().with((1..=6).map(plain)).with([head(22, 79)]);
     next.is_snapshot = true;
     assert_eq!(next.gone(), NONE);
