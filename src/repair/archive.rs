@@ -241,9 +241,15 @@ fn archive(
         })
         .collect();
     // With archives of one server these are of the same where they have to do with its blocks. A manifest that cannot be read may be that of another.
+    let known = catalog.archives.iter().flat_map(|archive| &archive.blocks);
+    let known: BTreeSet<&Ulid> = known
+        .flat_map(relatives)
+        .filter(|ulid| **ulid != Ulid::ZERO)
+        .collect();
+    let is_known = |block: &StoredBlock| relatives(block).any(|ulid| known.contains(ulid));
     let is_related = match lost.len() {
-        1 => blocks.iter().any(|block| is_related(block, catalog)),
-        _ => blocks.iter().all(|block| is_related(block, catalog)),
+        1 => blocks.iter().any(is_known),
+        _ => blocks.iter().all(is_known),
     };
     let (host, source, source_name) = match sources.first() {
         Some(only) if sources.len() == 1 && is_related => *only,
@@ -314,11 +320,10 @@ pub(super) fn reconstructed<'c>(catalog: &'c Catalog, id: &ArchiveId) -> Option<
 }
 
 /// The block whose sidecar has this name.
-/// Whether some archive knows the block, or one that it was made of.
-fn is_related(block: &StoredBlock, catalog: &Catalog) -> bool {
-    let relatives = block.sources.iter().chain(&block.parents);
-    let mut relatives = relatives.chain([&block.ulid]);
-    relatives.any(|ulid| catalog.words(*ulid).next().is_some())
+/// The block, and all that it was made of.
+fn relatives(block: &StoredBlock) -> impl Iterator<Item = &Ulid> {
+    let made_of = block.sources.iter().chain(&block.parents);
+    made_of.chain([&block.ulid])
 }
 
 fn sidecar_of(name: &ObjectName) -> Option<Ulid> {
