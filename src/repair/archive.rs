@@ -319,13 +319,13 @@ pub(super) fn reconstructed<'c>(catalog: &'c Catalog, id: &ArchiveId) -> Option<
     })
 }
 
-/// The block whose sidecar has this name.
 /// The block, and all that it was made of.
 fn relatives(block: &StoredBlock) -> impl Iterator<Item = &Ulid> {
     let made_of = block.sources.iter().chain(&block.parents);
     made_of.chain([&block.ulid])
 }
 
+/// The block whose sidecar has this name.
 fn sidecar_of(name: &ObjectName) -> Option<Ulid> {
     let (ulid, file) = name.as_str().strip_prefix("blocks/")?.split_once('/')?;
     file.ends_with(SIDECAR).then(|| ulid.parse().ok()).flatten()

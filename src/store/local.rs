@@ -62,7 +62,7 @@ impl Modes {
     }
 
     /// The same for the directory `dir`, which may be a link by now: that is not followed.
-    fn hand_over_dir(self, dir: &Path) -> Result<()> {
+    fn hand_over_dir(self, dir: &Path) -> io::Result<()> {
         if self.owner.is_none() {
             return Ok(());
         }
@@ -71,9 +71,7 @@ impl Modes {
             .read(true)
             .custom_flags(flags.bits().cast_signed())
             .open(dir);
-        opened
-            .and_then(|dir| self.hand_over(&dir))
-            .map_err(|e| Error::io("change the owner of", dir, e))
+        opened.and_then(|dir| self.hand_over(&dir))
     }
 }
 
@@ -422,7 +420,8 @@ fn create_dir_durably(dir: &Path, modes: Modes) -> Result<()> {
     create_dir_durably(above, modes)?;
     match modes.dir().create(dir) {
         Ok(()) => {
-            modes.hand_over_dir(dir)?;
+            let handed = modes.hand_over_dir(dir);
+            handed.map_err(|e| Error::io("change the owner of", dir, e))?;
             sync_dir(above)
         }
         // Another writer was faster.
@@ -508,7 +507,8 @@ fn make_dirs(dir: &Path, root: &Path, modes: Modes) -> io::Result<()> {
         make_dirs(parent(dir), root, modes)?;
     }
     match modes.dir().create(dir) {
-        Ok(()) => modes.hand_over_dir(dir).map_err(io::Error::other),
+        // It fails as if there had been none when a deleter has removed it again.
+        Ok(()) => modes.hand_over_dir(dir),
         // Another writer was faster.
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => Ok(()),
         Err(e) => Err(e),

@@ -341,7 +341,10 @@ fn remark_there(plan: &Plan<'_>, wanted: &Wanted, target: &Target, told: &Told<'
     if !matches!(wanted, Wanted::Blocks(_)) {
         return;
     }
-    for ulid in &plan.already_there {
+    // The samples of others are there in other blocks.
+    let there: BTreeSet<Ulid> = plan.present.iter().map(|kin| kin.ulid).collect();
+    let already = plan.already_there.iter();
+    for ulid in already.filter(|ulid| there.contains(ulid)) {
         told.problem(&format_args!(
             "block {ulid} is in {} already and is not restored: only the names and sizes of its files were compared; to have it anew, move it away first",
             target.dir().display()
