@@ -33,8 +33,9 @@ use crate::error::{Error, Result};
 use crate::model::{Millis, Ulid};
 use crate::progress::Progress;
 use crate::raw::Links;
+use crate::repository::lineage::is_damaged;
 use crate::repository::stock::Stock;
-use crate::repository::{Archive, Repository, SourceFilter, portable};
+use crate::repository::{Archive, Repository, SourceFilter, StoredBlock, portable};
 use crate::verify;
 use hooks::NoHooks;
 pub use past::past;
@@ -260,7 +261,19 @@ pub fn preview(
         .filter(|_| !options.force && !found.blocks.is_empty());
     if let (Some(newest), Some(repository)) = (judged, repository) {
         let left_out = [&preview.left_out, &unreadable];
-        let gone = gone_from(&found, &source.dir, left_out, newest, repository, options);
+        let archives = repository.archives()?.archives;
+        let archives = Archives {
+            newest,
+            all: &archives,
+        };
+        let gone = gone_from(
+            &found,
+            &source.dir,
+            left_out,
+            &archives,
+            repository,
+            options,
+        );
         let missed: Vec<_> = gone
             .iter()
             .filter(|gone| !gone.is_deleted)
@@ -275,22 +288,33 @@ pub fn preview(
     Ok(preview)
 }
 
-/// Blocks of `newest` that are gone from what was `found`. Logs are not looked at.
+/// What is known of a source.
+struct Archives<'a> {
+    /// Its newest archive.
+    newest: &'a Archive,
+    /// All archives, oldest first.
+    all: &'a [Archive],
+}
+
+/// Blocks of the newest archive that are gone from what was `found`. Logs are not looked at.
 fn gone_from<'a>(
     found: &survey::Survey,
     dir: &Path,
     left_out: [&BTreeMap<String, String>; 2],
-    newest: &'a Archive,
+    archives: &Archives<'a>,
     repository: &Repository,
     options: &Options,
 ) -> Vec<gone::Gone<'a>> {
-    let holding = |ulid| {
-        let block = newest.blocks.iter().find(|block| block.ulid == ulid)?;
-        Some((newest, block))
+    let held = |ulid, is_meant: fn(&StoredBlock) -> bool| {
+        let newest_first = archives.all.iter().rev();
+        newest_first
+            .flat_map(|archive| archive.blocks.iter().map(move |block| (archive, block)))
+            .find(|(_, block)| block.ulid == ulid && is_meant(block))
     };
     let before = gone::Before {
-        newest,
-        holding: &holding,
+        newest: archives.newest,
+        holding: &|ulid| held(ulid, |_| true),
+        sound: &|ulid| held(ulid, |block| !is_damaged(block)),
         store: repository.store(),
         read_mode: options.verify.read_mode,
     };

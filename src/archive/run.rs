@@ -10,14 +10,15 @@ use rayon::prelude::*;
 
 use super::commit::commit;
 use super::gone::{
-    Before, Gone, GoneLog, Log, Now, Present, gone_blocks, gone_log, gone_ulids, log_of, sentences,
+    Before, Gone, GoneLog, Log, Now, Present, gone_blocks, gone_late_log, gone_log, gone_ulids,
+    last_log, log_of, sentences,
 };
 use super::hooks::{Hooks, Moment};
 use super::logs::{LogFiles, open_logs};
 use super::pipeline::{Failure, Pipeline, Traffic};
 use super::plan::{Action, Change, Known, succession, superseded};
 use super::proof::{Children, Proof, prove};
-use super::server::refuse_other_server;
+use super::server::{doubt_server, refuse_other_server};
 use super::source::{Miss, SourceFile};
 use super::survey::{BlockSurvey, Survey, survey};
 use super::{Options, Report, Source};
@@ -33,9 +34,9 @@ use crate::repository::portable::{self, Root, Staged};
 use crate::repository::stock::Stock;
 use crate::repository::trash::Trash;
 use crate::repository::{
-    Ahead, Archive, ArchiveId, FindingCounts, LeftOut, MANIFEST_VERSION, ManifestCache,
-    ManifestName, Mended, PLAIN_MANIFEST_VERSION, Repository, StoredBlock, StoredWal,
-    mended_object, wal_object,
+    ASKED_FOR, Ahead, Archive, ArchiveId, FindingCounts, LeftOut, Longer, MANIFEST_VERSION,
+    ManifestCache, ManifestName, Mended, PLAIN_MANIFEST_VERSION, Repository, StoredBlock,
+    StoredWal, end_of, mended_object, wal_object,
 };
 use crate::start::Reach;
 use crate::store::ObjectName;
@@ -255,17 +256,21 @@ impl Run<'_> {
         committed: bool,
         harvest: &mut Harvest,
     ) {
-        let (gone, log) = match newest.filter(|_| !self.options.force) {
+        let judged = newest.filter(|_| !self.options.force);
+        let (gone, logs) = match judged {
             Some(newest) => {
                 let dir = self.source.dir.to_string_lossy();
-                let was = harvest.catalog.newest_of(&dir, newest);
+                let was = last_log(harvest.catalog.up_to(newest), &dir);
                 let now = log_of(wal, harvest.deletions_in_log, was);
                 self.ask(newest, harvest, now, |before, now| {
-                    let log = was.and_then(|was| gone_log(was, wal, now));
-                    (gone_blocks(before, now), log)
+                    let logs = was.into_iter().flat_map(|was| {
+                        let late = gone_late_log(was, wal, now);
+                        gone_log(was, wal, now).into_iter().chain(late)
+                    });
+                    (gone_blocks(before, now), logs.collect())
                 })
             }
-            None => (Vec::new(), None),
+            None => (Vec::new(), Vec::new()),
         };
         let missed: Vec<_> = gone
             .iter()
@@ -283,12 +288,40 @@ impl Run<'_> {
         if !has_no_blocks {
             said.extend(sentences(&missed));
         }
-        said.extend(log.iter().map(GoneLog::sentence));
+        said.extend(logs.iter().map(GoneLog::sentence));
+        // What was deleted may have been the end.
+        if committed && said.is_empty() && gone.is_empty() {
+            said.extend(judged.and_then(|newest| self.ends_before(newest, wal, harvest)));
+        }
         let left_out = gone.iter().map(Gone::left_out);
-        let left_out = left_out.chain(log.iter().map(GoneLog::left_out));
+        let left_out = left_out.chain(logs.iter().map(GoneLog::left_out));
         let left_out: Vec<_> = left_out.map(|left| (left.name, left.reason)).collect();
         harvest.left_out.extend(left_out);
         harvest.problems.extend(said);
+    }
+
+    /// What is to be said when the samples here end before those of an older archive, although nothing is missed that was there: it is an older copy.
+    fn ends_before(
+        &self,
+        newest: &Archive,
+        wal: Option<&StoredWal>,
+        harvest: &Harvest,
+    ) -> Option<String> {
+        if !self.options.logs {
+            return None;
+        }
+        let here = end_of(harvest.stored(), wal);
+        let was_asked = |left: &LeftOut| left.name == "wal" && left.is_asked_for();
+        // Servers of one name on two machines are two.
+        let before = harvest.catalog.up_to(newest);
+        let mut before = before.filter(|archive| archive.host == self.source.host);
+        let before = before.find(|archive| !archive.left_out.iter().any(was_asked))?;
+        let longer = Longer::of(before, here)?;
+        Some(format!(
+            "{longer}: this is an older copy of the data, or samples were lost. From now on restore latest brings back this one; narthex restore {} brings back the \
+             other",
+            longer.id.short()
+        ))
     }
 
     /// Asks what is gone of `newest`.
@@ -303,6 +336,7 @@ impl Run<'_> {
         let before = Before {
             newest,
             holding: &|ulid| catalog.newest_holding(ulid),
+            sound: &|ulid| catalog.newest_sound(ulid),
             store: self.repository.store(),
             read_mode: self.options.verify.read_mode,
         };
@@ -397,6 +431,14 @@ impl Run<'_> {
                 }
             }
         };
+        let doubt = doubt_server(
+            self.source,
+            self.repository,
+            self.options.force,
+            newest,
+            &blocks,
+        )?;
+        harvest.problems.extend(doubt);
         self.store_blocks(blocks, harvest)?;
         if let Some(segment) = compacting {
             self.await_compaction(&segment, harvest);
@@ -432,8 +474,9 @@ impl Run<'_> {
         if !self.options.logs {
             for log in ["wal", "wbl"] {
                 if self.source.dir.join(log).is_dir() {
-                    let asked = "left out as asked for".to_owned();
-                    harvest.left_out.insert(log.to_owned(), asked);
+                    harvest
+                        .left_out
+                        .insert(log.to_owned(), ASKED_FOR.to_owned());
                 }
             }
             return LogFiles::default();

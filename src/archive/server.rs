@@ -190,6 +190,38 @@ pub(super) fn refuse_other_server(
     }
 }
 
+/// What is to be said, unless `force` is set, where nothing tells that the blocks here are of the server that `newest` was made of: no archive of the source
+/// knows one of them, and they lie in another directory. Both may be of one server that was away for long.
+pub(super) fn doubt_server(
+    source: &Source,
+    repository: &Repository,
+    force: bool,
+    newest: Option<&Archive>,
+    here: &Survey,
+) -> Result<Option<String>> {
+    let Some(newest) = newest.filter(|newest| !force && !newest.blocks.is_empty()) else {
+        return Ok(None);
+    };
+    let before = Path::new(&newest.source);
+    if here.blocks.is_empty()
+        // Servers of one name on two machines are two.
+        || newest.host != source.host
+        || home(before) == home(&source.dir)
+        || Marks::of_archive(newest).are_shared_by(&marks_of(here))
+        || was_known(source, repository, here)?
+    {
+        return Ok(None);
+    }
+    Ok(Some(format!(
+        "archive {} of source {:?} was made of {}, and no archive of that source knows a block of {}: if this is another server, give it a name of its own \
+         with --source NAME, and forget this archive",
+        newest.id.short(),
+        source.name,
+        before.display(),
+        source.dir.display(),
+    )))
+}
+
 /// Whether any archive of `source` knows a block that is here.
 fn was_known(source: &Source, repository: &Repository, here: &Survey) -> Result<bool> {
     let marks = marks_of(here);

@@ -14,7 +14,7 @@ use crate::model::{Millis, Ulid, now};
 use crate::progress::Silent;
 use crate::raw::ReadMode;
 use crate::report::{start as report, time_text};
-use crate::repository::StoredBlock;
+use crate::repository::{StoredBlock, StoredWal};
 use crate::restore::{Plan, Report};
 use crate::start::{
     self, Assumptions, BlockFacts, DEFAULT_RETENTION, Facts, Obstacle, Opens, ReplayFacts, Stage,
@@ -247,12 +247,12 @@ fn newest(plan: &Plan<'_>) -> Option<Millis> {
             None => last,
         }
     });
-    ends.chain(plan.wal.and_then(|wal| wal.max_time)).max()
+    ends.chain(plan.wal.and_then(StoredWal::end)).max()
 }
 
 /// Time of the newest sample that came back into `dir`, by the indexes of the blocks and the archive's word of the log.
 fn newest_restored(plan: &Plan<'_>, report: &Report, dir: &Path, mode: ReadMode) -> Option<Millis> {
-    let mut newest = plan.wal.filter(|_| report.wal).and_then(|wal| wal.max_time);
+    let mut newest = plan.wal.filter(|_| report.wal).and_then(StoredWal::end);
     let blocks = report.blocks.iter().filter_map(|ulid| {
         let dir = dir.join(ulid.to_string());
         let meta = read_meta(&BlockFiles::scan(&dir).ok()?).ok()?;

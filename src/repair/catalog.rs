@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::error::Result;
 use crate::model::{Millis, Ulid};
 use crate::repository::damage::Damage;
+use crate::repository::lineage::is_damaged;
 use crate::repository::stock::Stock;
 use crate::repository::{
     Archive, Archives, Damaged, ManifestCache, Repository, StoredBlock, StoredObject, StoredWal,
@@ -207,14 +208,22 @@ impl Catalog {
         Some((archive, archive.blocks.get(*at)?))
     }
 
-    /// The newest archive of a source that was made of the directory `dir`, none of them later than `newest`, an archive of that source.
-    pub fn newest_of(&self, dir: &str, newest: &Archive) -> Option<&Archive> {
+    /// As [`Catalog::newest_holding`], of those that hold it undamaged.
+    pub fn newest_sound(&self, ulid: Ulid) -> Option<(&Archive, &StoredBlock)> {
+        let places = self.by_ulid.get(&ulid)?.iter().rev();
+        let mut held = places.filter_map(|(number, at)| {
+            let archive = self.archives.get(*number)?;
+            Some((archive, archive.blocks.get(*at)?))
+        });
+        held.find(|(_, block)| !is_damaged(block))
+    }
+
+    /// The archives of the source of `newest`, none of them later than that, newest first.
+    pub fn up_to<'c>(&'c self, newest: &Archive) -> impl Iterator<Item = &'c Archive> + Clone {
         let is_of = |archive: &&Archive| {
-            archive.source_name == newest.source_name
-                && archive.source == dir
-                && archive.time <= newest.time
+            archive.source_name == newest.source_name && archive.time <= newest.time
         };
-        self.archives.iter().rev().find(is_of)
+        self.archives.iter().rev().filter(is_of)
     }
 
     /// The archives that need `object`, each with the block it is for; with none for the logs.

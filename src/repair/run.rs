@@ -29,8 +29,10 @@ pub struct Step {
 /// What became of something that is damaged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It is made whole, would be, or was before.
+    /// It is made whole, or was before.
     Repaired,
+    /// It would be made whole, or that would be tried: nothing was written.
+    Planned,
     /// Nothing in the repository holds what is missing.
     Left,
 }
@@ -40,6 +42,7 @@ impl Outcome {
     pub fn id(self) -> &'static str {
         match self {
             Outcome::Repaired => "repaired",
+            Outcome::Planned => "planned",
             Outcome::Left => "left",
         }
     }
@@ -72,7 +75,7 @@ pub fn repair(
     if let Some(trouble) = repository.trouble().map(str::to_owned) {
         if dry_run {
             step(
-                Outcome::Repaired,
+                Outcome::Planned,
                 "narthex.json",
                 format!("{trouble}; would be written anew"),
             );
@@ -88,7 +91,7 @@ pub fn repair(
         for (block, spoiled) in broken {
             for object in spoiled {
                 let detail = format!("of block {}: a replacement would be tried", block.ulid);
-                step(Outcome::Repaired, object.name.as_str(), detail);
+                step(Outcome::Planned, object.name.as_str(), detail);
             }
         }
     } else if !broken.is_empty() {
@@ -139,7 +142,11 @@ pub fn repair(
         }
         None => {}
         Some(mut archive) => {
-            let would = if dry_run { "would be " } else { "" };
+            let (would, outcome) = if dry_run {
+                ("would be ", Outcome::Planned)
+            } else {
+                ("", Outcome::Repaired)
+            };
             let detail = format!(
                 "archive {} of {} blocks {would}reconstructed from what no manifest names",
                 archive.id.short(),
@@ -159,7 +166,7 @@ pub fn repair(
                     ids.join(" ")
                 ),
             };
-            step(Outcome::Repaired, &which, detail);
+            step(outcome, &which, detail);
         }
     }
     Ok(steps)

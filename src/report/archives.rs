@@ -260,7 +260,7 @@ pub const REPAIR_STEPS: &[Column<Step>] = &[
         key: "outcome",
         heading: "outcome",
         unit: Unit::None,
-        explanation: "`repaired`, or with --dry-run would be; `left`: nothing in the repository holds what is missing.",
+        explanation: "`repaired`; `planned`: it would be, or that would be tried, without --dry-run; `left`: nothing in the repository holds what is missing.",
         value: |s| Value::text(s.outcome.id()),
     },
     Column {

@@ -126,8 +126,8 @@ pub const FINDINGS: &[Column<Finding>] = &[
         key: "prometheus",
         heading: "",
         unit: Unit::None,
-        explanation: "What Prometheus does about it.",
-        value: |f| Value::text(f.kind.consequence().to_string()),
+        explanation: "What Prometheus does about it. A block whose metadata it cannot read is left out, whatever else is wrong with it.",
+        value: |f| Value::text(f.consequence().to_string()),
     },
     Column {
         key: "remedy",
@@ -282,7 +282,7 @@ impl fmt::Display for Line<'_> {
             write!(f, "; {}", Lost(loss))?;
         }
         if severity > Severity::Note {
-            write!(f, "; Prometheus: {}", finding.kind.consequence())?;
+            write!(f, "; Prometheus: {}", finding.consequence())?;
         }
         Ok(())
     }

@@ -73,6 +73,24 @@ pub struct Archive {
     pub findings: FindingCounts,
 }
 
+impl Archive {
+    /// The time of its last sample; see [`end_of`].
+    pub fn end(&self) -> Option<Millis> {
+        end_of(self.blocks.iter(), self.wal.as_ref())
+    }
+}
+
+/// The time of the last sample of these blocks and logs, as far as manifests tell: a block may end a scrape or two before its range does. `None`, where
+/// there are no samples.
+pub fn end_of<'a>(
+    blocks: impl Iterator<Item = &'a StoredBlock>,
+    wal: Option<&StoredWal>,
+) -> Option<Millis> {
+    let ends = blocks.filter(|block| block.samples > 0);
+    let ends = ends.map(|block| block.max_time.saturating_sub(1));
+    ends.chain(wal.and_then(StoredWal::end)).max()
+}
+
 /// Which time an archive covers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Coverage {
@@ -250,6 +268,13 @@ impl StoredWal {
         self.files.iter().any(is_late).then_some(times)
     }
 
+    /// Time of the last sample that a start brings back of it: without a WAL nothing defines the series of the WBL.
+    pub fn end(&self) -> Option<Millis> {
+        let has_wal = |file: &StoredFile| file.name.as_str().starts_with("wal/");
+        let is_replayed = self.samples > 0 && self.files.iter().any(has_wal);
+        self.max_time.filter(|_| is_replayed)
+    }
+
     /// Total size of its files in bytes.
     pub fn bytes(&self) -> u64 {
         total_bytes(&self.files)
@@ -331,6 +356,9 @@ const GONE: &str = "gone since archive ";
 /// How the reason begins of a block of which nothing was left, or will be.
 const EMPTIED: &str = "everything in it was deleted";
 
+/// The reason of what somebody wanted to be left out.
+pub(crate) const ASKED_FOR: &str = "left out as asked for";
+
 /// The reason of what has a name that means nothing.
 const FOREIGN: &str = "nothing that Prometheus knows";
 
@@ -358,6 +386,27 @@ impl LeftOut {
         self.reason.starts_with(GONE)
     }
 
+    /// The beginning of the id of the archive that still holds it, if it is gone.
+    pub fn gone_since(&self) -> Option<&str> {
+        let id = self.reason.strip_prefix(GONE)?;
+        id.split(',').next()
+    }
+
+    /// Whether it is a log, or of one.
+    pub fn is_of_log(&self) -> bool {
+        ["wal", "wbl"].contains(&self.top())
+    }
+
+    /// The first part of its name.
+    fn top(&self) -> &str {
+        self.name.split('/').next().unwrap_or(&self.name)
+    }
+
+    /// Whether it is left out because whoever made the archive wanted it so.
+    pub fn is_asked_for(&self) -> bool {
+        self.reason == ASKED_FOR
+    }
+
     /// Whether it is of a name that means nothing.
     pub fn is_foreign(&self) -> bool {
         self.reason == FOREIGN
@@ -372,15 +421,14 @@ impl LeftOut {
     /// never archived, is held by a compacted block, or was left out as asked for.
     pub fn is_missed(&self) -> bool {
         const MEANT: [&str; 6] = [
-            "left out as asked for",
+            ASKED_FOR,
             "not needed for replay",
             "compacted into ",
             EMPTIED,
             "another spelling of ",
             FOREIGN,
         ];
-        let first = self.name.split('/').next().unwrap_or(&self.name);
-        let is_data = first.parse::<Ulid>().is_ok() || ["wal", "wbl"].contains(&first);
+        let is_data = self.top().parse::<Ulid>().is_ok() || self.is_of_log();
         self.is_reconstructed()
             || is_data && !MEANT.iter().any(|meant| self.reason.starts_with(meant))
     }

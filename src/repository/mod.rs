@@ -40,16 +40,18 @@ pub use layout::{
     ArchiveId, FilePath, Fingerprint, ManifestName, block_object, block_of_pack, is_data,
     pack_object, recipe_object, side_object, wal_object,
 };
-pub(crate) use manifest::RECONSTRUCTED;
+pub(crate) use manifest::{ASKED_FOR, RECONSTRUCTED};
 pub use manifest::{
     Archive, Coverage, DENSE, FindingCounts, Gap, LeftOut, MANIFEST_VERSION, PACK,
     PLAIN_MANIFEST_VERSION, PORTABLE, STATISTICS_FILE, StoredBlock, StoredFile, StoredObject,
-    StoredWal,
+    StoredWal, end_of,
 };
 pub use manifest_cache::ManifestCache;
 pub use mended::{Mended, RECIPE_FILE, mended_object, original, recipe_packs};
 pub(crate) use select::no_manifest;
-pub use select::{Ahead, Archives, Chosen, Damaged, Latest, Server, SourceFilter, take_ahead};
+pub use select::{
+    Ahead, Archives, Chosen, Damaged, Latest, Longer, Server, SourceFilter, take_ahead,
+};
 pub use streams::{ReadMeta, learn_streams, read_meta};
 
 use crate::error::{Error, ErrorKind, Result};

@@ -125,6 +125,50 @@ impl fmt::Display for Ahead {
     }
 }
 
+/// An archive of the same server that is not the latest, and yet ends later.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Longer {
+    /// The archive.
+    pub id: ArchiveId,
+    /// The time of its last sample.
+    pub end: Millis,
+    /// The time of the last sample of the latest, if it has any.
+    pub latest_end: Option<Millis>,
+}
+
+impl Longer {
+    /// The archive `other`, when it ends later than the latest, whose last sample is of `latest_end`.
+    pub fn of(other: &Archive, latest_end: Option<Millis>) -> Option<Self> {
+        let end = other.end()?;
+        (latest_end < Some(end)).then(|| Longer {
+            id: other.id.clone(),
+            end,
+            latest_end,
+        })
+    }
+}
+
+impl fmt::Display for Longer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let time = |time: Millis| match Timestamp::from_millisecond(time) {
+            Ok(time) => format!("{time:.0}"),
+            Err(_) => format!("{time} ms"),
+        };
+        let (id, end) = (self.id.short(), time(self.end));
+        match self.latest_end {
+            Some(latest) => write!(
+                f,
+                "the samples of archive {id} reach to {end}, those of the latest only to {}",
+                time(latest)
+            ),
+            None => write!(
+                f,
+                "the samples of archive {id} reach to {end}, the latest has none"
+            ),
+        }
+    }
+}
+
 /// A manifest that cannot be read, and why.
 #[derive(Debug)]
 pub struct Damaged {
@@ -173,6 +217,8 @@ pub struct Chosen {
     pub ahead: Vec<Ahead>,
     /// Later archives that `narthex repair` made, and that may be of the same server.
     pub reconstructed: Vec<ArchiveId>,
+    /// The one before the latest, when its samples reach further: a clock was wrong, or the latest was made of an older copy.
+    pub longer: Option<Longer>,
 }
 
 impl Chosen {
@@ -194,12 +240,18 @@ impl Chosen {
                  restore {other} brings back what it holds"
             )
         });
-        ahead.chain(others)
+        let longer = self.longer.iter().map(|longer| {
+            let other = longer.id.short();
+            format!(
+                "{longer}: a clock was wrong, or the latest was made of an older copy of the data; if archive {other} is meant, name it instead of latest"
+            )
+        });
+        ahead.chain(others).chain(longer)
     }
 
     /// Whether somebody should look whether it is the archive that was meant.
     pub fn is_doubtful(&self) -> bool {
-        !self.ahead.is_empty() || !self.reconstructed.is_empty()
+        !self.ahead.is_empty() || !self.reconstructed.is_empty() || self.longer.is_some()
     }
 }
 
@@ -256,7 +308,8 @@ impl Repository {
     /// Names of what lies among the manifests and is no object, or where they should be: links to nothing, directories, pipes. Each may stand for a manifest
     /// that cannot be seen.
     pub fn unseen(&self) -> Result<Vec<String>> {
-        let leftovers = self.store().leftovers()?.into_iter();
+        let dir = layout::ARCHIVES.trim_end_matches('/');
+        let leftovers = self.store().leftovers(dir)?.into_iter();
         let foreign = leftovers.filter(|left| left.origin == Origin::Foreign);
         let names = foreign.map(|left| left.name);
         Ok(names
@@ -314,11 +367,15 @@ impl Repository {
                 (Some(damaged), _) => Err(damaged
                     .error
                     .context("cannot tell which archive is the latest: name one by its id")),
-                (None, Some(archive)) => Ok(Chosen {
-                    archive,
-                    ahead: latest.ahead,
-                    reconstructed: latest.reconstructed,
-                }),
+                (None, Some(archive)) => {
+                    self.refuse_unseen_since(&archive)?;
+                    Ok(Chosen {
+                        longer: self.longer(&archive)?,
+                        archive,
+                        ahead: latest.ahead,
+                        reconstructed: latest.reconstructed,
+                    })
+                }
                 (None, None) => Err(self.no_archive(format!(
                     "there is no such archive in {}",
                     self.store().describe()
@@ -334,6 +391,7 @@ impl Repository {
                 archive: self.archive(name)?,
                 ahead: Vec::new(),
                 reconstructed: Vec::new(),
+                longer: None,
             }),
             (Some(one), Some(other)) => Err(Error::invalid(format!(
                 "expected the beginning of one archive id, found {selector:?}, which begins {} and {}",
@@ -343,6 +401,37 @@ impl Repository {
                 "there is no archive {selector:?} in {}",
                 self.store().describe()
             ))),
+        }
+    }
+
+    /// The archive of the same server before `latest`, when its samples reach further. What cannot be read is passed over.
+    fn longer(&self, latest: &Archive) -> Result<Option<Longer>> {
+        let (server, own) = (Server::of(latest), latest.manifest_name()?);
+        let names = self.manifest_names()?;
+        let before = |name: &&ManifestName| name.stamp <= own.stamp && **name != own;
+        for name in names.iter().rev().filter(before) {
+            let archive = self.archive(name).ok();
+            if let Some(archive) = archive.filter(|archive| Server::of(archive) == server) {
+                return Ok(Longer::of(&archive, latest.end()));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Refuses to call `archive` the latest where something of the name of a later manifest cannot be read: a link to nothing, a directory.
+    fn refuse_unseen_since(&self, archive: &Archive) -> Result<()> {
+        let own = archive.manifest_name()?.stamp;
+        let later = self.unseen()?.into_iter().find(|name| {
+            let name = ObjectName::new(name).ok();
+            let manifest = name.as_ref().and_then(ManifestName::parse);
+            manifest.is_some_and(|manifest| manifest.stamp >= own)
+        });
+        match later {
+            Some(name) => Err(Error::corrupt(format!(
+                "cannot tell which archive is the latest: name one by its id: expected the manifest {name} as a file, found something else: a link \
+                 to nothing, perhaps, or a directory"
+            ))),
+            None => Ok(()),
         }
     }
 

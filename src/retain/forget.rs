@@ -8,7 +8,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Millis, Ulid};
 use crate::repository::trash::delete_if_there;
 use crate::repository::{
-    Ahead, Archive, ArchiveId, Archives, Damaged, Repository, Server, SourceFilter,
+    Ahead, Archive, ArchiveId, Archives, Damaged, Repository, Server, SourceFilter, StoredBlock,
+    learn_streams, read_meta,
 };
 use crate::store::ObjectName;
 
@@ -94,6 +95,11 @@ pub fn forget(
         forgotten.damaged.push(damaged);
     }
     archives.retain(|archive| filter.matches(archive));
+    if !leave.nothing {
+        // Aggregates of a block, or a shard, are no copy of it.
+        let read = |block: &StoredBlock| read_meta(repository.store(), block);
+        learn_streams(&read, &mut archives, &BTreeSet::new());
+    }
     match selection {
         Selection::Policy(policy) => {
             let is_named = filter.host.is_some() || filter.source_name.is_some();

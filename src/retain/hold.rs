@@ -21,6 +21,7 @@ const HOLDS: &str = "holds what is damaged in others, or what they missed";
 ///
 /// When the objects of the repository cannot be listed.
 pub(super) fn hold(made: &mut [Decision], repository: &Repository) -> Result<Vec<Ulid>> {
+    hold_logs(made);
     let trust = Trust::of(repository, made)?;
     let kept = made.iter().filter(|made| made.is_kept());
     let kept: Vec<_> = kept.flat_map(|made| &made.archive.blocks).collect();
@@ -75,6 +76,21 @@ pub(super) fn hold(made: &mut [Decision], repository: &Repository) -> Result<Vec
         }
     }
     Ok(named.into_iter().collect())
+}
+
+/// Keeps the archives whose logs are gone since, as others that stay tell.
+fn hold_logs(made: &mut [Decision]) {
+    let kept = made.iter().filter(|made| made.is_kept());
+    let left_out = kept.flat_map(|made| &made.archive.left_out);
+    let logs = left_out.filter(|left| left.is_of_log());
+    let since: BTreeSet<String> = logs
+        .filter_map(|left| left.gone_since().map(str::to_owned))
+        .collect();
+    for made in made.iter_mut().filter(|made| !made.is_kept()) {
+        if made.archive.wal.is_some() && since.contains(made.archive.id.short()) {
+            made.reasons.push(HOLDS.to_owned());
+        }
+    }
 }
 
 /// The blocks that archives which stay have missed, as the newest archive describes each that holds it.

@@ -323,7 +323,7 @@ impl Run<'_> {
     /// Removes unpublished objects that nobody has written to for as long as the grace, and at least for a day.
     fn sweep_leftovers(&mut self) -> Result<()> {
         let age = self.options.grace.max(LEASE);
-        for leftover in self.store().leftovers()? {
+        for leftover in self.store().leftovers("")? {
             let Some(since) =
                 modified(&leftover).filter(|_| leftover.origin == Origin::Unpublished)
             else {

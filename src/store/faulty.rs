@@ -213,8 +213,8 @@ impl Store for FaultyStore {
         Ok(())
     }
 
-    fn leftovers(&self) -> Result<Vec<Leftover>> {
-        self.attempt(Store::leftovers)
+    fn leftovers(&self, prefix: &str) -> Result<Vec<Leftover>> {
+        self.attempt(|store| store.leftovers(prefix))
     }
 
     fn remove_leftover(&self, leftover: &Leftover) -> Result<()> {

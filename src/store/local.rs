@@ -158,6 +158,7 @@ impl LocalStore {
     fn walk(
         &self,
         dir: &str,
+        prefix: &str,
         visit: &mut dyn FnMut(Visited, &DirEntry) -> Result<()>,
     ) -> Result<()> {
         let path = self.root.join(dir);
@@ -173,7 +174,11 @@ impl LocalStore {
             let component = file_name.to_str().filter(|text| is_component(text));
             match component {
                 Some(component) if kind.is_dir() && !component.ends_with(DOCUMENT) => {
-                    self.walk(&join(dir, component), visit)?;
+                    let below = join(dir, component);
+                    let slashed = format!("{below}/");
+                    if slashed.starts_with(prefix) || prefix.starts_with(&slashed) {
+                        self.walk(&below, prefix, visit)?;
+                    }
                 }
                 Some(component) if kind.is_file() => {
                     visit(Visited::of(join(dir, component)), &entry)?;
@@ -285,7 +290,7 @@ impl Store for LocalStore {
             return Ok(Vec::new());
         }
         let mut objects = Vec::new();
-        self.walk(dir, &mut |visited, entry| {
+        self.walk(dir, prefix, &mut |visited, entry| {
             if let Visited::Object(name) = visited
                 && name.as_str().starts_with(prefix)
                 && let Some(metadata) = still_there(entry)?
@@ -315,14 +320,17 @@ impl Store for LocalStore {
         self.sync_dirs(parent(&path))
     }
 
-    fn leftovers(&self) -> Result<Vec<Leftover>> {
+    fn leftovers(&self, prefix: &str) -> Result<Vec<Leftover>> {
         let mut leftovers = Vec::new();
-        self.walk("", &mut |visited, entry| {
+        self.walk("", prefix, &mut |visited, entry| {
             let (name, origin) = match visited {
                 Visited::Object(_) => return Ok(()),
                 Visited::Unpublished(name) => (name, Origin::Unpublished),
                 Visited::Foreign(name) => (name, Origin::Foreign),
             };
+            if !name.starts_with(prefix) {
+                return Ok(());
+            }
             if let Some(metadata) = still_there(entry)? {
                 leftovers.push(Leftover {
                     name,
@@ -619,7 +627,7 @@ mod tests {
         fs::write(dir.path().join("a/my notes.txt"), b"hi").unwrap();
         fs::create_dir(dir.path().join("lost+found")).unwrap();
         std::os::unix::fs::symlink("/", dir.path().join("a/loop")).unwrap();
-        let leftovers = store.leftovers().unwrap();
+        let leftovers = store.leftovers("").unwrap();
         let seen: Vec<_> = leftovers
             .iter()
             .map(|left| (left.name.as_str(), left.origin))
@@ -684,7 +692,7 @@ mod tests {
             .put(&name("blocks/circle/c"), b"")
             .unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::Refused);
-        let leftovers = store.leftovers().unwrap();
+        let leftovers = store.leftovers("").unwrap();
         assert!(leftovers.iter().any(|left| left.name == "blocks/circle"));
     }
 
@@ -697,7 +705,7 @@ mod tests {
         let error = store.get(&name("narthex.json"), 10).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotFound);
         assert_eq!(store.list("").unwrap(), []);
-        assert_eq!(store.leftovers().unwrap()[0].origin, Origin::Foreign);
+        assert_eq!(store.leftovers("").unwrap()[0].origin, Origin::Foreign);
     }
 
     #[test]
@@ -712,7 +720,7 @@ mod tests {
         fs::write(dir.path().join("a/two.json/deep/x"), b"x").unwrap();
         symlink("nowhere", dir.path().join("a/three.json")).unwrap();
         symlink("nowhere", dir.path().join("archives")).unwrap();
-        let leftovers = store.leftovers().unwrap();
+        let leftovers = store.leftovers("").unwrap();
         let seen: Vec<_> = leftovers.iter().map(|left| &*left.name).collect();
         assert_eq!(
             seen,
@@ -735,9 +743,9 @@ mod tests {
         let store = LocalStore::new(dir.path().join("deep/er"));
         let mut pending = store.create(&name("a")).unwrap();
         pending.write_all(b"half").unwrap();
-        assert_eq!(store.leftovers().unwrap().len(), 1);
+        assert_eq!(store.leftovers("").unwrap().len(), 1);
         drop(pending);
-        assert_eq!(store.leftovers().unwrap(), []);
+        assert_eq!(store.leftovers("").unwrap(), []);
         assert!(store.is_vacant().unwrap());
     }
 
@@ -749,7 +757,7 @@ mod tests {
         pending.write_all(b"half").unwrap();
         fs::write(dir.path().join("precious"), b"mine").unwrap();
         fs::write(dir.path().join("repo/my notes.txt"), b"mine").unwrap();
-        let listed = store.leftovers().unwrap();
+        let listed = store.leftovers("").unwrap();
         let foreign = &listed[0];
         let refused = |leftover: &Leftover| store.remove_leftover(leftover).unwrap_err().kind();
         assert_eq!(refused(foreign), ErrorKind::Refused);
@@ -768,7 +776,7 @@ mod tests {
         assert_eq!(refused(&older), ErrorKind::Refused);
         store.remove_leftover(&listed[1]).unwrap();
         assert_eq!(refused(&listed[1]), ErrorKind::NotFound);
-        assert_eq!(store.leftovers().unwrap().len(), 1);
+        assert_eq!(store.leftovers("").unwrap().len(), 1);
         let error = pending.publish().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotFound, "its writer is told");
         assert_eq!(fs::read(dir.path().join("precious")).unwrap(), b"mine");

@@ -100,7 +100,7 @@ impl Store for MemoryStore {
         self.object(name).map(drop)
     }
 
-    fn leftovers(&self) -> Result<Vec<Leftover>> {
+    fn leftovers(&self, _prefix: &str) -> Result<Vec<Leftover>> {
         Ok(Vec::new())
     }
 

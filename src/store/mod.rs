@@ -56,8 +56,8 @@ pub trait Store: Debug + Send + Sync {
     /// Whoever relies on it needs this first. `NotFound` when there is none of that name.
     fn settle(&self, name: &ObjectName) -> Result<()>;
 
-    /// Everything in the store's place that is not a published object, sorted by name.
-    fn leftovers(&self) -> Result<Vec<Leftover>>;
+    /// Everything in the store's place that is not a published object and whose name starts with `prefix`, sorted by name.
+    fn leftovers(&self, prefix: &str) -> Result<Vec<Leftover>>;
 
     /// Removes an unpublished object that a dead run has left; a run that still works on it fails. `NotFound` when it is
     /// gone, `Refused` when it is somebody else's or has been written since it was listed.

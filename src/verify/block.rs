@@ -114,6 +114,7 @@ pub fn verify_block(dir: &Path, options: Options, progress: &dyn Progress) -> Re
     verdict.ulid = directory.or(verdict.meta.as_ref().map(|meta| meta.ulid));
     subject.ulid = verdict.ulid;
     verify_files(subject, directory, &mut verdict);
+    verdict.findings.mark_unopened();
     verdict.findings.sort();
     Ok(verdict)
 }

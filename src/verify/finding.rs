@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::kind::{Kind, Severity};
+use super::kind::{Consequence, Consequences, Kind, Severity};
 use crate::model::{Labels, Millis, Ulid};
 
 /// Most findings of one kind that are kept for one block. The others are counted.
@@ -28,9 +28,25 @@ pub struct Finding {
     pub loss: Option<Loss>,
     /// What was wanted and what was found.
     pub detail: String,
+    /// Whether something else keeps Prometheus from opening the block: it then serves without it, whatever else is wrong in there.
+    pub is_unopened: bool,
 }
 
 impl Finding {
+    /// What Prometheus does about it, by release: of a block that it does not open, no more than leave it out.
+    pub fn consequence(&self) -> Consequences {
+        let own = self.kind.consequence();
+        if !self.is_unopened {
+            return own;
+        }
+        let bound = |consequence: Consequence| consequence.min(Consequence::SkipsBlock);
+        Consequences {
+            old: bound(own.old),
+            new: bound(own.new),
+            since: own.since,
+        }
+    }
+
     /// A finding about `path` as a whole; `detail` says what was wanted and what was found.
     pub fn about(kind: Kind, block: Option<Ulid>, path: PathBuf, detail: String) -> Self {
         Finding {
@@ -42,6 +58,7 @@ impl Finding {
             series: None,
             loss: None,
             detail,
+            is_unopened: false,
         }
     }
 }
@@ -88,6 +105,19 @@ impl Findings {
             let finding = make();
             debug_assert_eq!(finding.kind, kind);
             self.kept.push(finding);
+        }
+    }
+
+    /// Says of all of them, which are of one block, that it is not opened, if one keeps every release from that: metadata are read first.
+    pub(super) fn mark_unopened(&mut self) {
+        let skips = |kind: &Kind| {
+            let consequence = kind.consequence();
+            [consequence.old, consequence.new] == [Consequence::SkipsBlock; 2]
+        };
+        if self.counts.keys().any(skips) {
+            for finding in &mut self.kept {
+                finding.is_unopened = true;
+            }
         }
     }
 
@@ -196,6 +226,7 @@ mod tests {
             series: None,
             loss: None,
             detail: String::new(),
+            is_unopened: false,
         }
     }
 

@@ -357,3 +357,124 @@ fn what_retention_and_compactions_take_is_not_missed() {
         assert_eq!(ran.code, 0, "compaction: {}", ran.err);
     }
 }
+
+/// Its sound copy is in the first archive only, which stays.
+#[test]
+fn a_block_that_was_damaged_and_then_vanished_is_missed() {
+    let nights = Nights::plain();
+    let block = nights.data().join(BLOCKS[1]);
+    fs::remove_file(block.join("meta.json")).unwrap();
+    assert_eq!(nights.backup().code, 3);
+    fs::remove_dir_all(&block).unwrap();
+    for options in [&["--dry-run"][..], &[]] {
+        let ran = nights.backup_with(options);
+        assert_eq!(ran.code, 3, "{}", ran.err);
+        let said = format!("block {} (", BLOCKS[1]);
+        assert!(ran.err.contains(&said), "{}", ran.err);
+    }
+    let forget = ["forget", "--repo", "repo", "--keep-last", "1", "--prune"];
+    let ran = nights.run(&forget);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(ran.out.contains("what they missed"), "{}", ran.out);
+    let ran = nights.run(&["archives", "--repo", "repo", "--json"]);
+    let json = ran.json();
+    let first = json["archives"][0]["id"].as_str().unwrap();
+    let back = ["restore", first, "--repo", "repo", "--target", "back"];
+    let ran = nights.run(&back);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(nights.is_as_first("back", BLOCKS[1], "meta.json"));
+    assert_eq!(nights.backup().code, 0, "said once");
+}
+
+#[test]
+fn a_log_that_is_gone_after_a_night_without_logs_is_missed() {
+    let nights = Nights::plain();
+    let ran = nights.backup_with(&["--no-wal"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    fs::remove_dir_all(nights.data().join("wal")).unwrap();
+    let ran = nights.backup();
+    assert_eq!(ran.code, 3, "{}", ran.err);
+    assert!(ran.err.contains("the wal of archive"), "{}", ran.err);
+    let ran = nights.run(&["forget", "--repo", "repo", "--keep-last", "1"]);
+    assert!(ran.out.contains("what they missed"), "{}", ran.out);
+    assert_eq!(nights.backup().code, 0, "said once");
+}
+
+#[test]
+fn a_log_of_late_samples_that_is_gone_is_missed() {
+    let blocks = BLOCKS.map(|block| format!("blocks/parents-three/{block}"));
+    let blocks: Vec<&str> = blocks.iter().map(String::as_str).collect();
+    let nights = Nights::of(&blocks, Some("wal/wal-3"));
+    fs::remove_dir_all(nights.data().join("wbl")).unwrap();
+    let ran = nights.backup();
+    assert_eq!(ran.code, 3, "{}", ran.err);
+    assert!(ran.err.contains("the wbl of archive"), "{}", ran.err);
+    assert_eq!(nights.backup().code, 0, "said once");
+}
+
+/// A Prometheus snapshot of earlier, without the newest block and the log, is archived after the directory itself.
+#[test]
+fn an_older_copy_is_said_to_end_earlier() {
+    let nights = Nights::plain();
+    let old = nights.path("old");
+    for block in &BLOCKS[..2] {
+        copy(&nights.data().join(block), &old.join(block));
+    }
+    let backup = ["backup", "old", "--repo", "repo", "--source", "s"];
+    let ran = nights.run(&backup);
+    assert_eq!(ran.code, 3, "{}", ran.err);
+    assert!(ran.err.contains("an older copy"), "{}", ran.err);
+    let ran = nights.restore("back", &[]);
+    assert_eq!(ran.code, 3, "{}", ran.err);
+    assert!(ran.err.contains("name it instead of latest"), "{}", ran.err);
+    // The newer one again: nothing is odd about it.
+    assert_eq!(nights.backup().code, 0);
+    assert_eq!(nights.restore("again", &[]).code, 0);
+    // Without logs as asked for, it ends earlier on purpose.
+    let ran = nights.backup_with(&["--no-wal"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+}
+
+#[test]
+fn a_directory_that_shares_nothing_with_the_archives_of_its_source_is_doubted() {
+    let nights = Nights::plain();
+    copy(&fixture("night-1"), &nights.path("other"));
+    let backup = ["backup", "other", "--repo", "repo", "--source", "s"];
+    let ran = nights.run(&backup);
+    assert_eq!(ran.code, 3, "{}", ran.err);
+    assert!(ran.err.contains("if this is another server"), "{}", ran.err);
+    let ran = nights.run(&[&backup[..], &["--force"]].concat());
+    assert_eq!(ran.code, 0, "{}", ran.err);
+}
+
+#[test]
+fn a_manifest_out_of_sight_that_is_later_keeps_latest_from_being_told() {
+    let nights = Nights::plain();
+    // Names of manifests tell seconds.
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    assert_eq!(nights.backup().code, 0);
+    let manifests = || {
+        let entries = fs::read_dir(nights.path("repo/archives")).unwrap();
+        let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+        paths.retain(|path| path.extension().is_some_and(|it| it == "json"));
+        paths.sort();
+        paths
+    };
+    let [first, last] = <[PathBuf; 2]>::try_from(manifests()).unwrap();
+    let hide = |path: &Path| {
+        fs::rename(path, nights.path("elsewhere")).unwrap();
+        std::os::unix::fs::symlink("/nonexistent", path).unwrap();
+    };
+    hide(&last);
+    let ran = nights.restore("back", &[]);
+    assert_eq!(ran.code, 1, "{}", ran.err);
+    assert!(
+        ran.err.contains("which archive is the latest"),
+        "{}",
+        ran.err
+    );
+    fs::remove_file(&last).unwrap();
+    fs::rename(nights.path("elsewhere"), &last).unwrap();
+    hide(&first);
+    assert_eq!(nights.restore("again", &[]).code, 0);
+}

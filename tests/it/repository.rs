@@ -408,7 +408,7 @@ fn a_disk_that_fills_up_at_any_byte_leaves_what_was_committed_whole() {
             !dying_backup(&store, faults, FIRST + NIGHT),
             "{room} bytes are not enough"
         );
-        assert_eq!(store.leftovers().unwrap(), [], "a live process cleans up");
+        assert_eq!(store.leftovers("").unwrap(), [], "a live process cleans up");
         assert_whole_and_usable(&store, false, &format!("disk of {room} bytes"));
     }
 }

@@ -68,7 +68,7 @@ fn nothing_is_visible_before_it_is_published(store: &dyn Store) {
     pending.write_all(b" and half").unwrap();
     pending.publish().unwrap();
     assert_eq!(store.get(&object, 100).unwrap(), b"half and half");
-    assert_eq!(store.leftovers().unwrap(), []);
+    assert_eq!(store.leftovers("").unwrap(), []);
 }
 
 fn what_is_dropped_unpublished_is_no_object(store: &dyn Store) {
@@ -86,7 +86,7 @@ fn a_name_is_published_once(store: &dyn Store) {
     let error = store.put(&object, b"second").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::AlreadyExists);
     assert_eq!(store.get(&object, 100).unwrap(), b"first");
-    assert_eq!(store.leftovers().unwrap(), []);
+    assert_eq!(store.leftovers("").unwrap(), []);
 }
 
 fn of_racing_writers_exactly_one_wins(store: &dyn Store) {
@@ -161,7 +161,7 @@ fn what_others_have_published_can_be_settled(store: &dyn Store) {
     store.settle(&object).unwrap();
     store.settle(&object).unwrap();
     assert_eq!(store.get(&object, 5).unwrap(), b"whole");
-    assert_eq!(store.leftovers().unwrap(), []);
+    assert_eq!(store.leftovers("").unwrap(), []);
 }
 
 fn it_is_vacant_until_something_is_kept(store: &dyn Store) {
@@ -176,11 +176,11 @@ fn only_what_dead_runs_left_can_be_removed_beside_objects(store: &dyn Store) {
     store.put(&name("a"), b"kept").unwrap();
     let mut pending = store.create(&name("b")).unwrap();
     pending.write_all(b"half").unwrap();
-    for leftover in store.leftovers().unwrap() {
+    for leftover in store.leftovers("").unwrap() {
         assert_eq!(leftover.origin, Origin::Unpublished);
         store.remove_leftover(&leftover).unwrap();
     }
-    assert_eq!(store.leftovers().unwrap(), []);
+    assert_eq!(store.leftovers("").unwrap(), []);
     let invented = |name: &str, origin| Leftover {
         name: name.to_owned(),
         bytes: 4,
@@ -280,7 +280,7 @@ fn whatever_fails_an_object_is_complete_or_absent() {
             fault,
             done,
             visible.is_some(),
-            store.leftovers().unwrap().len(),
+            store.leftovers("").unwrap().len(),
         ));
     }
     // Operations: create, write, publish. A crash in a write leaves a file behind that is listed.
@@ -305,7 +305,7 @@ fn a_full_disk_fails_the_write_and_leaves_nothing() {
         });
         assert!(!done);
         assert_eq!(store.list("").unwrap(), []);
-        assert_eq!(store.leftovers().unwrap(), []);
+        assert_eq!(store.leftovers("").unwrap(), []);
     }
     let (done, ..) = put_under(Faults {
         disk_bytes: Some(100),

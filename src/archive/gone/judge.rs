@@ -117,13 +117,15 @@ impl<'j, 'a> Judge<'j, 'a> {
     }
 
     /// The block that was made, since the newest archive, of one that is in no archive and covered the time of `block`: a rewritten block keeps its
-    /// range, and a compacted one has that of all it was made of.
+    /// range, and a compacted one has that of all it was made of. One with less than half the samples is no such block: something else of that time was
+    /// compacted.
     fn rewritten_into(&self, block: &StoredBlock) -> Option<&'j Present> {
         let stream = stream(block);
         let mut families = self.rewritten.iter();
         families.find_map(|(into, rewritten)| {
             let found = rewritten.over((block.min_time, block.max_time))?;
-            takes_in(into, &stream).then_some(found)
+            let is_held = found.kin.content.samples.saturating_mul(2) >= block.samples;
+            (is_held && takes_in(into, &stream)).then_some(found)
         })
     }
 

@@ -6,9 +6,15 @@ use super::{Log, Now, Present, time};
 use crate::model::{Millis, Ulid};
 use crate::repository::{Archive, LeftOut, StoredWal};
 
+/// The directories of the logs.
+const WAL: &str = "wal";
+const WBL: &str = "wbl";
+
 /// A log of which nothing is left, or whose last samples are nowhere.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::archive) struct GoneLog<'a> {
+    /// The directory it was in.
+    name: &'static str,
     /// The archive that holds it.
     archive: &'a Archive,
     /// The last sample of it, where there is another log in its place.
@@ -18,19 +24,19 @@ pub(in crate::archive) struct GoneLog<'a> {
 impl GoneLog<'_> {
     /// What an archive without it says.
     pub(in crate::archive) fn left_out(&self) -> LeftOut {
-        LeftOut::gone("wal".to_owned(), self.archive)
+        LeftOut::gone(self.name.to_owned(), self.archive)
     }
 
     /// What is to be said of it.
     pub(in crate::archive) fn sentence(&self) -> String {
-        let id = self.archive.id.short();
+        let (name, id) = (self.name, self.archive.id.short());
         match self.until {
             None => format!(
-                "the wal of archive {id} is gone, and there is no other: was it deleted, is a disk not mounted, or is it lost? Said this once; archive {id} \
+                "the {name} of archive {id} is gone, and there is no other: was it deleted, is a disk not mounted, or is it lost? Said this once; archive {id} \
                  still holds it"
             ),
             Some(until) => format!(
-                "the last samples of the wal of archive {id}, which reach to {}, are gone: they are in no block and not in the wal that is here. Was it deleted, \
+                "the last samples of the {name} of archive {id}, which reach to {}, are gone: they are in no block and not in the {name} that is here. Was it deleted, \
                  or is it lost? Said this once; archive {id} still holds it",
                 time(until)
             ),
@@ -38,7 +44,22 @@ impl GoneLog<'_> {
     }
 }
 
-/// The log `wal`, which holds so many deletions, as what became of that of `was`, the newest archive of this directory.
+/// The archive whose log is the last that is known of the directory `dir`: of `archives`, those of its source, newest first. Where none is of `dir`, it was
+/// moved. Those that were made without the log say nothing of it; one that missed it has told that it is gone.
+pub(in crate::archive) fn last_log<'a>(
+    archives: impl Iterator<Item = &'a Archive> + Clone,
+    dir: &str,
+) -> Option<&'a Archive> {
+    let is_of_dir = |archive: &&Archive| archive.source == dir;
+    let is_moved = !archives.clone().any(|archive| is_of_dir(&archive));
+    let mut own = archives.filter(|archive| is_moved || is_of_dir(archive));
+    own.find(|archive| {
+        let tells_loss = |left: &LeftOut| left.name == WAL && left.is_gone();
+        archive.wal.is_some() || archive.left_out.iter().any(tells_loss)
+    })
+}
+
+/// The log `wal`, which holds so many deletions, as what became of that of `was`, the one that [`last_log`] finds.
 pub(in crate::archive) fn log_of(
     wal: Option<&StoredWal>,
     deletions: u64,
@@ -53,14 +74,16 @@ pub(in crate::archive) fn log_of(
     }
 }
 
-/// The log of `was`, the newest archive of this directory, if it is gone; `wal` is what is archived now.
+/// The log of `was`, the archive that [`last_log`] finds, if it is gone; `wal` is what is archived now.
 pub(in crate::archive) fn gone_log<'a>(
     was: &'a Archive,
     wal: Option<&StoredWal>,
     now: &Now<'_>,
 ) -> Option<GoneLog<'a>> {
     let before = was.wal.as_ref().filter(|before| bytes(before) > 0)?;
-    if was.source != now.dir.to_string_lossy() || now.names_a_log() {
+    let is_elsewhere = was.source != now.dir.to_string_lossy();
+    // Snapshots have none, and neither has a directory of which only the blocks were moved: that one is told by where its samples end.
+    if is_elsewhere && now.is_snapshot || now.names_a_log(WAL) {
         return None;
     }
     let is_there = |wal: &StoredWal| {
@@ -68,6 +91,7 @@ pub(in crate::archive) fn gone_log<'a>(
     };
     if !wal.is_some_and(is_there) {
         return Some(GoneLog {
+            name: WAL,
             archive: was,
             until: None,
         });
@@ -101,8 +125,43 @@ pub(in crate::archive) fn gone_log<'a>(
     // What is lost of a log that goes on was deleted from the head.
     let is_gone = !is_held && is_due && (goes_back || newest(wal?) < newest(before));
     is_gone.then_some(GoneLog {
+        name: WAL,
         archive: was,
         until: Some(last),
+    })
+}
+
+/// The log of samples out of order of `was`, if nothing is left of it: Prometheus takes away what it has compacted, and leaves an empty segment.
+pub(in crate::archive) fn gone_late_log<'a>(
+    was: &'a Archive,
+    wal: Option<&StoredWal>,
+    now: &Now<'_>,
+) -> Option<GoneLog<'a>> {
+    let late = |wal: &StoredWal| {
+        let names = wal
+            .files
+            .iter()
+            .map(|file| (file.name.as_str(), file.bytes));
+        let late = names.filter(|(name, _)| name.starts_with("wbl/"));
+        late.map(|(_, bytes)| bytes).max()
+    };
+    let before = was.wal.as_ref().filter(|before| {
+        late(before).is_some_and(|bytes| bytes > 0) && before.wbl_samples != Some(0)
+    });
+    let is_elsewhere = was.source != now.dir.to_string_lossy();
+    if before.is_none()
+        || is_elsewhere && now.is_snapshot
+        || now.names_a_log(WBL)
+        || wal.is_some_and(|wal| {
+            late(wal).is_some() || wal.empty_dirs.iter().any(|dir| dir.as_str() == WBL)
+        })
+    {
+        return None;
+    }
+    Some(GoneLog {
+        name: WBL,
+        archive: was,
+        until: None,
     })
 }
 

@@ -26,7 +26,7 @@ use crate::store::Store;
 use crate::verify::Kind;
 use deletions::{deletions, has_deletions_everywhere, series_in};
 use judge::Judge;
-pub(super) use log::{GoneLog, gone_log, log_of};
+pub(super) use log::{GoneLog, gone_late_log, gone_log, last_log, log_of};
 
 /// How many blocks a sentence names.
 const MOST_NAMED: usize = 3;
@@ -149,11 +149,11 @@ impl Now<'_> {
             || left_out.contains_key(&being_deleted)
     }
 
-    /// Whether something else is said of the log: that it is left out, or cannot be read.
-    fn names_a_log(&self) -> bool {
+    /// Whether something else is said of the log in the directory `log`: that it is left out, or cannot be read.
+    fn names_a_log(&self, log: &str) -> bool {
         let mut names = self.left_out.into_iter().flat_map(BTreeMap::keys);
-        names.any(|name| name == "wal")
-            || self.left_out[1].keys().any(|name| name.starts_with("wal/"))
+        let mut missed = self.left_out[1].keys();
+        names.any(|name| name == log) || missed.any(|name| name.split('/').next() == Some(log))
     }
 }
 
@@ -163,6 +163,8 @@ pub(super) struct Before<'b, 'a> {
     pub(super) newest: &'a Archive,
     /// The newest archive that holds a block, and what that says of it.
     pub(super) holding: &'b dyn Fn(Ulid) -> Option<(&'a Archive, &'a StoredBlock)>,
+    /// The same, of those that hold it undamaged.
+    pub(super) sound: &'b dyn Fn(Ulid) -> Option<(&'a Archive, &'a StoredBlock)>,
     /// Where what they describe is.
     pub(super) store: &'b dyn Store,
     /// How blocks that are here are read.
@@ -222,15 +224,15 @@ fn unexplained<'a>(
     mut found: impl FnMut(&Judge<'_, 'a>, &'a Archive, &'a StoredBlock),
 ) {
     let newest = before.newest;
-    if newest.left_out.iter().any(LeftOut::is_reconstructed) {
-        // It may hold what was gone long before.
-        return;
-    }
     let missed = newest.left_out.iter();
     let missed = missed.filter(|left| left.is_missed() && !left.is_gone());
     let missed = missed.filter_map(|left| left.name.parse().ok());
     let missed = missed.filter_map(|ulid| (before.holding)(ulid));
-    let known = newest.blocks.iter().map(|block| (newest, block));
+    // What is damaged there is missed where an older archive holds it undamaged.
+    let known = newest.blocks.iter().map(|block| match is_damaged(block) {
+        true => (before.sound)(block.ulid).unwrap_or((newest, block)),
+        false => (newest, block),
+    });
     let candidates = missed.chain(known).filter(|(_, block)| !is_damaged(block));
     let mut candidates: BTreeMap<Ulid, (&Archive, &StoredBlock)> =
         candidates.map(|known| (known.1.ulid, known)).collect();

@@ -141,15 +141,17 @@ impl Night {
     /// Numbers of blocks that are gone, and of those that may have been emptied.
     fn gone(&self) -> (Vec<u64>, Vec<u64>) {
         let archives = || self.older.iter().chain([&self.newest]).rev();
-        let holding = |ulid| {
+        let held = |ulid, is_meant: fn(&StoredBlock) -> bool| {
             archives().find_map(|archive| {
-                let block = archive.blocks.iter().find(|block| block.ulid == ulid)?;
+                let mut blocks = archive.blocks.iter();
+                let block = blocks.find(|block| block.ulid == ulid && is_meant(block))?;
                 Some((archive, block))
             })
         };
         let before = Before {
             newest: &self.newest,
-            holding: &holding,
+            holding: &|ulid| held(ulid, |_| true),
+            sound: &|ulid| held(ulid, |block| !is_damaged(block)),
             store: &MemoryStore::new(),
             read_mode: crate::raw::ReadMode::Map,
         };
@@ -422,6 +424,9 @@ fn what_is_said_to_be_elsewhere_or_was_damaged_or_gone_already_is_not_missed() {
     let severities = &mut damaged.unwrap().findings.by_severity;
     severities.insert("damaged".to_owned(), 1);
     assert_eq!(night.gone(), NONE);
+    // An older archive holds it undamaged.
+    night.older.push(archive(vec![plain(3)]));
+    assert_eq!(night.gone(), (vec![3], vec![]));
     // The newest archive missed it: what it could not read is looked for, what it called gone is not.
     for (reason, is_missed) in [
         ("input/output error", true),
@@ -433,14 +438,94 @@ fn what_is_said_to_be_elsewhere_or_was_damaged_or_gone_already_is_not_missed() {
         night.newest.left_out.push(LeftOut { name, reason });
         assert_eq!(night.gone() == NONE, !is_missed);
     }
-    // What was put together again of what was left may hold what was gone long before.
+    // What was put together again of what was left is an archive like others.
     let mut night = Night::plain().with(all_but(3));
     let (name, reason) = (
         "manifest".to_owned(),
         "reconstructed from objects".to_owned(),
     );
     night.newest.left_out.push(LeftOut { name, reason });
-    assert_eq!(night.gone(), NONE);
+    assert_eq!(night.gone(), (vec![3], vec![]));
+}
+
+/// Blocks of other series were backfilled in the time of block 3 and compacted, and block 3 is gone.
+#[test]
+fn what_holds_far_fewer_samples_was_not_made_of_a_block() {
+    for (samples, gone) in [(40, vec![3]), (60, vec![])] {
+        let other = with_samples(block(20, (30, 40), 2, &[21, 22], &[21, 22]), samples);
+        let before = (1..=5).map(|number| with_samples(plain(number), 100));
+        let night = Night::of(before.collect()).with(all_but(3).chain([other]));
+        assert_eq!(night.gone(), (gone, vec![]), "{samples}");
+    }
+}
+
+#[test]
+fn the_last_log_of_a_directory_is_looked_for_where_one_was_archived() {
+    let of = |dir: &str, wal: Option<StoredWal>, left: Option<(&str, &str)>| {
+        let mut archive = archive(vec![plain(1)]);
+        (archive.source, archive.wal) = (dir.to_owned(), wal);
+        let left = left.map(|(name, reason)| LeftOut {
+            name: name.to_owned(),
+            reason: reason.to_owned(),
+        });
+        archive.left_out.extend(left);
+        archive
+    };
+    let log = || Some(wal(7, 10, None));
+    let asked = || of(DIR, None, Some(("wal", "left out as asked for")));
+    let gone = || {
+        of(
+            DIR,
+            None,
+            Some(("wal", "gone since archive 1, which holds it")),
+        )
+    };
+    for (archives, wanted) in [
+        (vec![of(DIR, log(), None)], Some(0)),
+        (vec![asked(), of(DIR, log(), None)], Some(1)),
+        (vec![gone(), of(DIR, log(), None)], Some(0)),
+        // A Prometheus snapshot in between.
+        (
+            vec![of("/snapshot", None, None), of(DIR, log(), None)],
+            Some(1),
+        ),
+        // Another directory's, unless it was moved.
+        (vec![of(DIR, None, None), of("/old", log(), None)], None),
+        (vec![of("/old", log(), None)], Some(0)),
+    ] {
+        let found = last_log(archives.iter(), DIR);
+        let wanted = wanted.map(|at: usize| &archives[at].id);
+        assert_eq!(found.map(|archive| &archive.id), wanted, "{archives:?}");
+    }
+}
+
+#[test]
+fn a_log_of_late_samples_is_missed_when_nothing_is_left_of_it() {
+    let with_late = |bytes: Option<u64>| {
+        let mut wal = wal(7, 10, None);
+        wal.files.extend(bytes.map(|bytes| StoredFile {
+            name: FilePath::new("wbl/00000001").unwrap(),
+            bytes,
+            sha256: Digest::of(b""),
+            sidecar: false,
+            packed: false,
+        }));
+        wal
+    };
+    let mut night = Night::plain().with((1..=5).map(plain));
+    night.newest.wal = Some(with_late(Some(30)));
+    let is_gone = |night: &Night, wal: &StoredWal| {
+        gone_late_log(&night.newest, Some(wal), &night.now()).is_some()
+    };
+    assert!(is_gone(&night, &with_late(None)));
+    assert!(!is_gone(&night, &with_late(Some(0))), "compacted");
+    night.newest.wal = Some(with_late(Some(0)));
+    assert!(!is_gone(&night, &with_late(None)), "it was empty");
+    night.newest.wal = Some(with_late(Some(30)));
+    night
+        .missed
+        .insert("wbl/00000001".to_owned(), "cannot be read".to_owned());
+    assert!(!is_gone(&night, &with_late(None)), "it is named already");
 }
 
 #[test]
@@ -527,7 +612,9 @@ fn a_log_is_missed_when_nothing_is_left_of_it_or_of_its_last_samples() {
     assert!(!is_gone(&here, None));
     let mut here = night(&kept);
     here.newest.source = "/other".to_owned();
+    here.is_snapshot = true;
     assert!(!is_gone(&here, None), "a snapshot has no log");
+    here.is_snapshot = false;
     here.newest.source = DIR.to_owned();
     here.newest.wal = Some(wal(7, 0, None));
     assert!(!is_gone(&here, None));

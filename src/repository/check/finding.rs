@@ -29,8 +29,10 @@ pub enum Kind {
     ManifestsMissing,
     /// An archive was made in another repository.
     ManifestForeign,
-    /// A manifest cannot be read, or what has its name is no file: its archive cannot be restored by narthex.
+    /// A manifest is not what it was, or what has its name is no file: its archive cannot be restored by narthex.
     ManifestDamaged,
+    /// The store fails to read a manifest: what its archive needs was not checked.
+    ManifestUnreadable,
     /// A manifest is of a newer version: what it names was not checked.
     ManifestUnsupported,
     /// Archives expect different bytes of one object.
@@ -60,11 +62,12 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Kind; 18] = [
+    pub const ALL: [Kind; 19] = [
         Kind::DescriptorMissing,
         Kind::DescriptorDamaged,
         Kind::ManifestsMissing,
         Kind::ManifestDamaged,
+        Kind::ManifestUnreadable,
         Kind::ManifestUnsupported,
         Kind::ObjectDisputed,
         Kind::BlockDisputed,
@@ -97,6 +100,7 @@ impl Kind {
             Kind::DescriptorDamaged => ("descriptor-damaged", Severity::Problem),
             Kind::ManifestsMissing => ("manifests-missing", Severity::Problem),
             Kind::ManifestDamaged => ("manifest-damaged", Severity::Problem),
+            Kind::ManifestUnreadable => ("manifest-unreadable", Severity::Problem),
             Kind::ManifestUnsupported => ("manifest-unsupported", Severity::Problem),
             Kind::ObjectDisputed => ("object-disputed", Severity::Problem),
             Kind::BlockDisputed => ("block-disputed", Severity::Problem),

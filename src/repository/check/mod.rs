@@ -147,6 +147,7 @@ impl Checker<'_> {
                 Err(error) => {
                     let kind = match error.kind() {
                         ErrorKind::Unsupported => Kind::ManifestUnsupported,
+                        ErrorKind::Io => Kind::ManifestUnreadable,
                         _ => Kind::ManifestDamaged,
                     };
                     let mut finding = Finding::new(kind, name.as_str(), error.chain());
@@ -322,7 +323,10 @@ impl Checker<'_> {
         let lost_manifest = self.report.findings.iter().any(|finding| {
             matches!(
                 finding.kind,
-                Kind::ManifestsMissing | Kind::ManifestDamaged | Kind::ManifestUnsupported
+                Kind::ManifestsMissing
+                    | Kind::ManifestDamaged
+                    | Kind::ManifestUnreadable
+                    | Kind::ManifestUnsupported
             )
         });
         let detail = if lost_manifest {
@@ -409,7 +413,7 @@ impl Checker<'_> {
     }
 
     fn leftovers(&mut self) -> Result<()> {
-        for leftover in self.store.leftovers()? {
+        for leftover in self.store.leftovers("")? {
             let manifest = ObjectName::new(leftover.name.as_str()).ok();
             let manifest = manifest.and_then(|name| ManifestName::parse(&name));
             if let (Origin::Foreign, Some(manifest)) = (leftover.origin, manifest) {

@@ -71,8 +71,8 @@ impl Store for Redirected<'_> {
         self.store.settle(name)
     }
 
-    fn leftovers(&self) -> Result<Vec<Leftover>> {
-        self.store.leftovers()
+    fn leftovers(&self, prefix: &str) -> Result<Vec<Leftover>> {
+        self.store.leftovers(prefix)
     }
 
     fn remove_leftover(&self, leftover: &Leftover) -> Result<()> {

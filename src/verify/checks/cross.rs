@@ -24,6 +24,7 @@ pub(in crate::verify) fn compare(blocks: &[BlockVerdict], findings: &mut Finding
             series: None,
             loss: None,
             detail,
+            is_unopened: false,
         });
     };
     same_ulid(&known, &mut add);

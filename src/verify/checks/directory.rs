@@ -84,6 +84,7 @@ pub(in crate::verify) fn about(kind: Kind, entry: &Entry) -> Finding {
     Finding {
         block: entry.ulid,
         ..about_path(kind, entry.path.clone())
+        is_unopened: false,
     }
 }
 

@@ -58,6 +58,7 @@ impl Subject<'_> {
             series: None,
             loss: None,
             detail: String::new(),
+            is_unopened: false,
         }
     }
 

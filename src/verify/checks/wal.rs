@@ -98,6 +98,7 @@ fn plain(kind: Kind, path: &Path) -> Finding {
         series: None,
         loss: None,
         detail: String::new(),
+        is_unopened: false,
     }
 }
 

@@ -307,7 +307,7 @@ fn what_dead_runs_left_in_tmp_goes_after_the_grace_and_at_least_a_day() {
         .as_millis() as i64;
     for (grace, after, left) in [(3 * DAY, 3 * DAY - 1, 1), (0, DAY - 1, 1), (0, DAY, 0)] {
         let pruned = prune(&store, grace, written + after).unwrap();
-        assert_eq!(store.leftovers().unwrap().len(), left, "{grace} {after}");
+        assert_eq!(store.leftovers("").unwrap().len(), left, "{grace} {after}");
         assert_eq!(pruned.items.len(), 1);
     }
     assert!(!dir.path().join("tmp/01DEAD").exists());
