@@ -229,9 +229,9 @@ fn unexplained<'a>(
     let missed = missed.filter_map(|left| left.name.parse().ok());
     let missed = missed.filter_map(|ulid| (before.holding)(ulid));
     // What is damaged there is missed where an older archive holds it undamaged.
-    let known = newest.blocks.iter().map(|block| match is_damaged(block) {
-        true => (before.sound)(block.ulid).unwrap_or((newest, block)),
-        false => (newest, block),
+    let known = newest.blocks.iter().map(|block| {
+        let sound = is_damaged(block).then(|| (before.sound)(block.ulid));
+        sound.flatten().unwrap_or((newest, block))
     });
     let candidates = missed.chain(known).filter(|(_, block)| !is_damaged(block));
     let mut candidates: BTreeMap<Ulid, (&Archive, &StoredBlock)> =

@@ -84,7 +84,6 @@ pub(in crate::verify) fn about(kind: Kind, entry: &Entry) -> Finding {
     Finding {
         block: entry.ulid,
         ..about_path(kind, entry.path.clone())
-        is_unopened: false,
     }
 }
 
@@ -99,6 +98,7 @@ pub(in crate::verify) fn about_path(kind: Kind, path: PathBuf) -> Finding {
         series: None,
         loss: None,
         detail: String::new(),
+        is_unopened: false,
     }
 }
 
