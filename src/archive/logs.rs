@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::source::{Miss, SourceFile};
+use super::{Problem, ProblemKind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Millis;
 use crate::raw::{Links, ReadMode};
@@ -53,8 +54,8 @@ pub(super) struct LogSpan {
     pub(super) deletions: u64,
     /// What keeps a Prometheus from starting on them, as a sentence.
     pub(super) start_problem: Option<String>,
-    /// What is wrong with them, as sentences. A torn end is not: the server was writing.
-    pub(super) problems: Vec<String>,
+    /// What is wrong with them. A torn end is not: the server was writing.
+    pub(super) problems: Vec<Problem>,
 }
 
 impl LogFiles {
@@ -102,8 +103,13 @@ impl LogFiles {
         }
         let problems = summary.problems.iter();
         let problems = problems.filter(|problem| !problem.is_harmless());
-        span.problems
-            .extend(problems.map(|problem| format!("{dir}/{problem}")));
+        span.problems.extend(problems.map(|problem| {
+            let place = match problem.path.as_str() {
+                "" => dir.to_owned(),
+                path => format!("{dir}/{path}"),
+            };
+            ProblemKind::LogFaulty.at(place, format!("{dir}/{problem}"))
+        }));
     }
 
     /// The WBL segment that an out-of-order compaction was working on when the logs were opened.

@@ -14,6 +14,7 @@ mod logs;
 mod past;
 mod pipeline;
 mod plan;
+mod problem;
 mod proof;
 mod relatives;
 mod run;
@@ -40,6 +41,7 @@ use crate::verify;
 use hooks::NoHooks;
 pub use past::past;
 use plan::Action;
+pub use problem::{Problem, ProblemKind};
 pub use server::{Recognised, recognise};
 
 /// What is backed up.
@@ -143,8 +145,8 @@ pub struct Report {
     pub stored_bytes: u64,
     /// What of older archives was damaged and is stored anew, as sentences.
     pub mended: Vec<String>,
-    /// What is wrong, and what should have been archived and is not, as sentences.
-    pub problems: Vec<String>,
+    /// What is wrong, and what should have been archived and is not.
+    pub problems: Vec<Problem>,
 }
 
 /// Backs `source` up into `repository`, as an archive of `time` (now).
@@ -181,8 +183,8 @@ pub struct Preview {
     pub unchanged: Vec<Ulid>,
     /// What would be left out, with the reason.
     pub left_out: BTreeMap<String, String>,
-    /// What is wrong, and what should be archived and would not be, as sentences.
-    pub problems: Vec<String>,
+    /// What is wrong, and what should be archived and would not be.
+    pub problems: Vec<Problem>,
 }
 
 /// Says what [`backup`] would do at `time`, and writes nothing. Without a repository everything is new. `options` are those of the backup.
@@ -202,8 +204,9 @@ pub fn preview(
     let mut newest = None;
     if let Some(repository) = repository {
         let latest = repository.latest(&source.filter(), time)?;
-        let damaged = latest.damaged.iter().map(|damaged| damaged.error.chain());
-        preview.problems.extend(damaged);
+        preview
+            .problems
+            .extend(latest.damaged.iter().map(run::unread));
         preview.problems.extend(latest.ahead.iter().map(run::told));
         newest = latest.archive;
         server::refuse_other_server(source, repository, options.force, newest.as_ref(), &found)?;
@@ -218,9 +221,12 @@ pub fn preview(
             Action::Store => preview.new.push((ulid, block.bytes)),
         }
         if block.meta.is_none() {
-            preview.problems.push(format!(
+            let detail = format!(
                 "block {ulid} has no meta.json that can be read, and would be archived as it is"
-            ));
+            );
+            preview
+                .problems
+                .push(ProblemKind::BlockFaulty.at(ulid.to_string(), detail));
         }
     }
     let logs = if options.logs {
@@ -229,8 +235,8 @@ pub fn preview(
         logs::LogFiles::default()
     };
     for (name, reason) in &logs.odd {
-        let problem = format!("{name} would be left out: {reason}");
-        preview.problems.push(problem);
+        let detail = format!("{name} would be left out: {reason}");
+        preview.problems.push(ProblemKind::LeftOut.at(name, detail));
         preview.left_out.insert(name.clone(), reason.clone());
     }
     for block in &found.blocks {
@@ -238,9 +244,10 @@ pub fn preview(
         for (path, reason) in &block.listing.strange {
             let name = path.strip_prefix(&source.dir).unwrap_or(path);
             let name = name.to_string_lossy().into_owned();
+            let detail = format!("{name} would be left out: {reason}");
             preview
                 .problems
-                .push(format!("{name} would be left out: {reason}"));
+                .push(ProblemKind::EntryStrange.at(&name, detail));
             preview.left_out.insert(name, (*reason).to_owned());
         }
     }
@@ -248,7 +255,9 @@ pub fn preview(
     let unreadable = unreadable.map(|(name, error)| (name.clone(), error.chain()));
     let unreadable: BTreeMap<String, String> = unreadable.collect();
     let would_be = unreadable.iter();
-    let would_be = would_be.map(|(name, error)| format!("{name} would be left out: {error}"));
+    let would_be = would_be.map(|(name, error)| {
+        ProblemKind::LeftOut.at(name, format!("{name} would be left out: {error}"))
+    });
     preview.problems.extend(would_be);
     let left_out = found.left_out.iter();
     let left_out = left_out.map(|(name, reason)| (name.clone(), (*reason).to_owned()));
@@ -279,7 +288,7 @@ pub fn preview(
             .filter(|gone| !gone.is_deleted)
             .copied()
             .collect();
-        preview.problems.extend(gone::sentences(&missed));
+        preview.problems.extend(gone::problems(&missed));
         let gone = gone.iter().map(gone::Gone::left_out);
         let gone: Vec<_> = gone.map(|left| (left.name, left.reason)).collect();
         preview.left_out.extend(gone);
@@ -335,7 +344,7 @@ fn nothing(
     logs: &logs::LogFiles,
     options: &Options,
     newest: Option<&Archive>,
-) -> Option<String> {
+) -> Option<Problem> {
     if !found.blocks.is_empty() {
         return None;
     }

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use super::commit::commit;
 use super::gone::{
     Before, Gone, GoneLog, Log, Now, Present, gone_blocks, gone_late_log, gone_log, gone_ulids,
-    last_log, log_of, sentences,
+    last_log, log_of, problems,
 };
 use super::hooks::{Hooks, Moment};
 use super::logs::{LogFiles, open_logs};
@@ -21,7 +21,7 @@ use super::proof::{Children, Proof, prove};
 use super::server::{doubt_server, refuse_other_server};
 use super::source::{Miss, SourceFile};
 use super::survey::{BlockSurvey, Survey, survey};
-use super::{Options, Report, Source};
+use super::{Options, Problem, ProblemKind, Report, Source};
 use crate::block::{DataDir, Entry, EntryKind, Parent};
 use crate::dense::Cache;
 use crate::error::{Error, Result};
@@ -34,9 +34,9 @@ use crate::repository::portable::{self, Root, Staged};
 use crate::repository::stock::Stock;
 use crate::repository::trash::Trash;
 use crate::repository::{
-    ASKED_FOR, Ahead, Archive, ArchiveId, FindingCounts, LeftOut, Longer, MANIFEST_VERSION,
-    ManifestCache, ManifestName, Mended, PLAIN_MANIFEST_VERSION, Repository, StoredBlock,
-    StoredWal, end_of, mended_object, wal_object,
+    ASKED_FOR, Ahead, Archive, ArchiveId, Damaged, FindingCounts, LeftOut, LeftOutKind, Longer,
+    MANIFEST_VERSION, ManifestCache, ManifestName, Mended, PLAIN_MANIFEST_VERSION, Repository,
+    StoredBlock, StoredWal, end_of, mended_object, wal_object,
 };
 use crate::start::Reach;
 use crate::store::ObjectName;
@@ -81,7 +81,7 @@ struct Harvest {
     left_out: BTreeMap<String, String>,
     /// Left out, although it should be archived; by name.
     missed: BTreeMap<String, String>,
-    problems: Vec<String>,
+    problems: Vec<Problem>,
     /// Objects that turned out to be damaged, and what was wrong with each.
     suspects: Mutex<BTreeMap<ObjectName, String>>,
     /// Parents that are still there, the children they were looked for in, and what came of it.
@@ -125,10 +125,11 @@ impl Harvest {
         self.problems.extend(odd_about(block, self.time));
         for (path, reason) in &block.listing.strange {
             let name = path.strip_prefix(&dir).unwrap_or(path).display();
+            let name = format!("{ulid}/{name}");
+            let detail = format!("{name} is left out: {reason}");
             self.problems
-                .push(format!("{ulid}/{name} is left out: {reason}"));
-            self.left_out
-                .insert(format!("{ulid}/{name}"), (*reason).to_owned());
+                .push(ProblemKind::EntryStrange.at(&name, detail));
+            self.left_out.insert(name, (*reason).to_owned());
         }
         let told = block.meta.iter();
         let parents = told.flat_map(|meta| &meta.compaction.parents);
@@ -159,8 +160,8 @@ impl Harvest {
     }
 }
 
-/// What is odd about a block that is archived all the same, as sentences.
-pub(super) fn odd_about(block: &BlockSurvey, time: Millis) -> Vec<String> {
+/// What is odd about a block that is archived all the same.
+pub(super) fn odd_about(block: &BlockSurvey, time: Millis) -> Vec<Problem> {
     let ulid = block.ulid();
     let reaches = block
         .meta
@@ -168,15 +169,17 @@ pub(super) fn odd_about(block: &BlockSurvey, time: Millis) -> Vec<String> {
         .flat_map(|meta| Reach::of(meta, None, Some(time)));
     let mut odd: Vec<_> = reaches
         .map(|reach| {
-            format!(
+            let detail = format!(
                 "block {ulid} is archived, but its {reach}: narthex verify says what a start of Prometheus would lose"
-            )
+            );
+            ProblemKind::BlockRange.at(ulid.to_string(), detail)
         })
         .collect();
     if block.found.is_link {
-        odd.push(format!(
+        let detail = format!(
             "block {ulid} is a symbolic link: it is archived, but Prometheus does not see it"
-        ));
+        );
+        odd.push(ProblemKind::BlockLink.at(ulid.to_string(), detail));
     }
     odd
 }
@@ -280,15 +283,15 @@ impl Run<'_> {
         let has_no_blocks = harvest.blocks.is_empty();
         // Where all were emptied by deletion, none is missed.
         let before = held_before(newest).filter(|_| gone.is_empty() || !missed.is_empty());
-        let mut said: Vec<String> =
+        let mut said: Vec<Problem> =
             nothing_here(&self.source.dir, committed, has_no_blocks, before)
                 .into_iter()
                 .collect();
         // That there is no block at all is said in one sentence.
         if !has_no_blocks {
-            said.extend(sentences(&missed));
+            said.extend(problems(&missed));
         }
-        said.extend(logs.iter().map(GoneLog::sentence));
+        said.extend(logs.iter().map(GoneLog::problem));
         // What was deleted may have been the end.
         if committed && said.is_empty() && gone.is_empty() {
             said.extend(judged.and_then(|newest| self.ends_before(newest, wal, harvest)));
@@ -306,22 +309,23 @@ impl Run<'_> {
         newest: &Archive,
         wal: Option<&StoredWal>,
         harvest: &Harvest,
-    ) -> Option<String> {
+    ) -> Option<Problem> {
         if !self.options.logs {
             return None;
         }
         let here = end_of(harvest.stored(), wal);
-        let was_asked = |left: &LeftOut| left.name == "wal" && left.is_asked_for();
+        let was_asked = |left: &LeftOut| left.name == "wal" && left.kind() == LeftOutKind::AskedFor;
         // Servers of one name on two machines are two.
         let before = harvest.catalog.up_to(newest);
         let mut before = before.filter(|archive| archive.host == self.source.host);
         let before = before.find(|archive| !archive.left_out.iter().any(was_asked))?;
         let longer = Longer::of(before, here)?;
-        Some(format!(
+        let detail = format!(
             "{longer}: this is an older copy of the data, or samples were lost. From now on restore latest brings back this one; narthex restore {} brings back the \
              other",
             longer.id.short()
-        ))
+        );
+        Some(ProblemKind::EndsEarlier.at("", detail))
     }
 
     /// Asks what is gone of `newest`.
@@ -388,8 +392,7 @@ impl Run<'_> {
     /// The newest archive of this source. Manifests that cannot be read are a problem, but no obstacle.
     fn newest(&self, time: Millis, harvest: &mut Harvest) -> Result<Option<Archive>> {
         let latest = self.repository.latest(&self.source.filter(), time)?;
-        let damaged = latest.damaged.iter().map(|damaged| damaged.error.chain());
-        harvest.problems.extend(damaged);
+        harvest.problems.extend(latest.damaged.iter().map(unread));
         harvest.problems.extend(latest.ahead.iter().map(told));
         Ok(latest.archive)
     }
@@ -462,11 +465,14 @@ impl Run<'_> {
             std::thread::sleep(POLL);
         }
         if segment.exists() {
-            harvest.problems.push(format!(
+            let detail = format!(
                 "an out-of-order compaction did not end within {} s: Prometheus will not replay some samples of \
                  the WBL, which is archived as it is",
                 self.options.patience.as_secs()
-            ));
+            );
+            harvest
+                .problems
+                .push(ProblemKind::CompactionUnfinished.at("wbl", detail));
         }
     }
 
@@ -603,9 +609,10 @@ impl Run<'_> {
             harvest.missed.retain(|name, _| is_of_log(name));
             survey = self.look(harvest)?;
         }
-        harvest.problems.push(format!(
-            "blocks vanished in each of {MAX_PASSES} passes: some may be missing"
-        ));
+        let detail = format!("blocks vanished in each of {MAX_PASSES} passes: some may be missing");
+        harvest
+            .problems
+            .push(ProblemKind::BlocksUnsettled.at("", detail));
         Ok(())
     }
 
@@ -665,10 +672,13 @@ impl Run<'_> {
             self.store_blocks(blocks, harvest)?;
         }
         for ulid in self.distrust_suspects(harvest) {
-            harvest.problems.push(format!(
+            let detail = format!(
                 "block {ulid} rests on objects that are damaged, and so did what it was stored anew on, {MAX_DISTRUST} times: is the disk of \
                  the repository sound? What is damaged is marked, and the next run stores the block anew"
-            ));
+            );
+            harvest
+                .problems
+                .push(ProblemKind::ObjectsUnsettled.at(ulid.to_string(), detail));
         }
         Ok(())
     }
@@ -764,10 +774,13 @@ impl Run<'_> {
                 } else {
                     "could not be proven to hold its samples"
                 };
-                harvest.problems.push(format!(
+                let detail = format!(
                     "block {parent} is named as parent by {named}, which {lacks}: both are archived, and Prometheus deletes {parent} \
                      when it starts"
-                ));
+                );
+                harvest
+                    .problems
+                    .push(ProblemKind::ParentUnproven.at(parent.to_string(), detail));
             } else {
                 // Whoever could not read it has said so already.
                 let missed = harvest.missed.entry(parent.to_string());
@@ -782,11 +795,12 @@ impl Run<'_> {
             let first = words.find(|word| word.fingerprint == block.fingerprint)?;
             let found = contradictions(first, block);
             (!found.is_empty()).then(|| {
-                format!(
+                let detail = format!(
                     "block {} is archived, but its meta.json contradicts the first archive of it, of which index and chunks are the same: {}",
                     block.ulid,
                     found.join("; ")
-                )
+                );
+                ProblemKind::BlockDisputed.at(block.ulid.to_string(), detail)
             })
         });
         let disputed: Vec<_> = disputed.collect();
@@ -795,14 +809,17 @@ impl Run<'_> {
         let faulty = stored.filter(|block| has_problems(block)).map(|block| {
             let kinds: Vec<_> = block.findings.by_kind.keys().map(String::as_str).collect();
             let kinds = kinds.join(", ");
-            format!(
+            let detail = format!(
                 "block {} has faults and is archived as it is: {kinds}",
                 block.ulid
-            )
+            );
+            ProblemKind::BlockFaulty.at(block.ulid.to_string(), detail)
         });
         let faulty: Vec<_> = faulty.collect();
         let missed = harvest.missed.iter();
-        let missed = missed.map(|(name, reason)| format!("{name} is left out: {reason}"));
+        let missed = missed.map(|(name, reason)| {
+            ProblemKind::LeftOut.at(name, format!("{name} is left out: {reason}"))
+        });
         harvest.problems.extend(missed);
         harvest.problems.extend(faulty);
     }
@@ -877,26 +894,40 @@ pub(super) fn nothing_here(
     has_samples: bool,
     has_no_blocks: bool,
     before: Option<String>,
-) -> Option<String> {
+) -> Option<Problem> {
     const ADVICE: &str = "is its disk mounted, and is it the right directory?";
     let dir = dir.display();
     match (has_samples, before) {
-        (false, None) => Some(format!(
-            "no archive: {dir} holds no block and no sample that can be archived: {ADVICE}"
+        (false, None) => Some(ProblemKind::SourceEmpty.at(
+            "",
+            format!(
+                "no archive: {dir} holds no block and no sample that can be archived: {ADVICE}"
+            ),
         )),
-        (false, Some(before)) => Some(format!(
-            "no archive: {dir} holds no block and no sample that can be archived, and {before}: {ADVICE}"
+        (false, Some(before)) => Some(ProblemKind::SourceEmpty.at(
+            "",
+            format!(
+                "no archive: {dir} holds no block and no sample that can be archived, and {before}: {ADVICE}"
+            ),
         )),
-        (true, Some(before)) if has_no_blocks => {
-            Some(format!("{dir} holds no block, and {before}: {ADVICE}"))
-        }
+        (true, Some(before)) if has_no_blocks => Some(ProblemKind::SourceWithoutBlocks.at(
+            "",
+            format!("{dir} holds no block, and {before}: {ADVICE}"),
+        )),
         (true, _) => None,
     }
 }
 
+/// What is said of a manifest that cannot be read.
+pub(super) fn unread(damaged: &Damaged) -> Problem {
+    ProblemKind::ManifestUnread.at(damaged.name.as_str(), damaged.error.chain())
+}
+
 /// What is said of an archive from the future.
-pub(super) fn told(ahead: &Ahead) -> String {
-    format!("{ahead}: compare this machine's with another one before anything is removed")
+pub(super) fn told(ahead: &Ahead) -> Problem {
+    let detail =
+        format!("{ahead}: compare this machine's with another one before anything is removed");
+    ProblemKind::ArchiveAhead.at(ahead.id.short(), detail)
 }
 
 /// What is stored, by one listing, and what the newest archive says of it.

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::path::Path;
 
-use super::Source;
 use super::hooks::NoHooks;
 use super::survey::{BlockSurvey, Survey, survey};
+use super::{Problem, ProblemKind, Source};
 use crate::block::{DataDir, Place};
 use crate::error::{Error, Result};
 use crate::model::{Millis, Ulid};
@@ -198,7 +198,7 @@ pub(super) fn doubt_server(
     force: bool,
     newest: Option<&Archive>,
     here: &Survey,
-) -> Result<Option<String>> {
+) -> Result<Option<Problem>> {
     let Some(newest) = newest.filter(|newest| !force && !newest.blocks.is_empty()) else {
         return Ok(None);
     };
@@ -212,14 +212,15 @@ pub(super) fn doubt_server(
     {
         return Ok(None);
     }
-    Ok(Some(format!(
+    let detail = format!(
         "archive {} of source {:?} was made of {}, and no archive of that source knows a block of {}: if this is another server, give it a name of its own \
          with --source NAME, and forget this archive",
         newest.id.short(),
         source.name,
         before.display(),
         source.dir.display(),
-    )))
+    );
+    Ok(Some(ProblemKind::ServerDoubtful.at("", detail)))
 }
 
 /// Whether any archive of `source` knows a block that is here.

@@ -94,12 +94,12 @@ fn missed(archive: &Archive) -> impl Iterator<Item = &LeftOut> {
 /// Why something that an archive should hold, or may have held, is not in it, as a sentence.
 pub(crate) fn missed_text(left_out: &LeftOut) -> String {
     let (name, reason) = (&left_out.name, &left_out.reason);
-    if left_out.is_reconstructed() {
-        format!("this archive was {reason}")
-    } else if left_out.is_gone() {
-        format!("{name} was missed when this archive was made: it is {reason}")
-    } else {
-        format!("{name} is not in this archive, for it could not be read: {reason}")
+    match left_out.kind() {
+        LeftOutKind::Unknown => format!("this archive was {reason}"),
+        LeftOutKind::Gone => {
+            format!("{name} was missed when this archive was made: it is {reason}")
+        }
+        _ => format!("{name} is not in this archive, for it could not be read: {reason}"),
     }
 }
 

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::blocks::Blocks;
 use super::digest::Digest;
 use super::layout::{ArchiveId, FilePath, Fingerprint, ManifestName};
+use super::left_out::{LeftOut, LeftOutKind};
 use super::seal;
 use crate::error::{Error, Result};
 use crate::model::{Millis, Stream, Ulid};
@@ -74,6 +75,12 @@ pub struct Archive {
 }
 
 impl Archive {
+    /// Whether `narthex repair` made it of what was left.
+    pub fn is_reconstructed(&self) -> bool {
+        let mut left_out = self.left_out.iter();
+        left_out.any(|left| left.kind() == LeftOutKind::Unknown)
+    }
+
     /// The time of its last sample; see [`end_of`].
     pub fn end(&self) -> Option<Millis> {
         end_of(self.blocks.iter(), self.wal.as_ref())
@@ -336,102 +343,6 @@ pub struct StoredFile {
 )]
 fn is_false(flag: &bool) -> bool {
     !flag
-}
-
-/// What an archive that was reconstructed lacks, by name.
-pub(crate) const RECONSTRUCTED: &str = "manifest";
-
-/// Something of the source that an archive does not hold.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LeftOut {
-    /// Its name in the data directory; bytes that are no text are replaced.
-    pub name: String,
-    /// Why, as a sentence.
-    pub reason: String,
-}
-
-/// How the reason begins of what is gone.
-const GONE: &str = "gone since archive ";
-
-/// How the reason begins of a block of which nothing was left, or will be.
-const EMPTIED: &str = "everything in it was deleted";
-
-/// The reason of what somebody wanted to be left out.
-pub(crate) const ASKED_FOR: &str = "left out as asked for";
-
-/// The reason of what has a name that means nothing.
-const FOREIGN: &str = "nothing that Prometheus knows";
-
-impl LeftOut {
-    /// `name`, which `archive` still holds, and which is gone for no reason that is known.
-    pub fn gone(name: String, archive: &Archive) -> Self {
-        let id = archive.id.short();
-        LeftOut {
-            name,
-            reason: format!("{GONE}{id}, which holds it"),
-        }
-    }
-
-    /// The block `name`, which `archive` still holds, and of which nothing was left once deletions were carried out, as far as can be told.
-    pub fn emptied(name: String, archive: &Archive) -> Self {
-        let id = archive.id.short();
-        LeftOut {
-            name,
-            reason: format!("{EMPTIED}, it seems, since archive {id}, which holds it"),
-        }
-    }
-
-    /// Whether it was there once, and nothing explains why it is not any more.
-    pub fn is_gone(&self) -> bool {
-        self.reason.starts_with(GONE)
-    }
-
-    /// The beginning of the id of the archive that still holds it, if it is gone.
-    pub fn gone_since(&self) -> Option<&str> {
-        let id = self.reason.strip_prefix(GONE)?;
-        id.split(',').next()
-    }
-
-    /// Whether it is a log, or of one.
-    pub fn is_of_log(&self) -> bool {
-        ["wal", "wbl"].contains(&self.top())
-    }
-
-    /// The first part of its name.
-    fn top(&self) -> &str {
-        self.name.split('/').next().unwrap_or(&self.name)
-    }
-
-    /// Whether it is left out because whoever made the archive wanted it so.
-    pub fn is_asked_for(&self) -> bool {
-        self.reason == ASKED_FOR
-    }
-
-    /// Whether it is of a name that means nothing.
-    pub fn is_foreign(&self) -> bool {
-        self.reason == FOREIGN
-    }
-
-    /// Whether it is what is not known of an archive that `narthex repair` made.
-    pub fn is_reconstructed(&self) -> bool {
-        self.name == RECONSTRUCTED && self.reason.starts_with("reconstructed ")
-    }
-
-    /// Whether it is a block or a log that the archive should hold, or may have held when it was reconstructed; and not something that is
-    /// never archived, is held by a compacted block, or was left out as asked for.
-    pub fn is_missed(&self) -> bool {
-        const MEANT: [&str; 6] = [
-            ASKED_FOR,
-            "not needed for replay",
-            "compacted into ",
-            EMPTIED,
-            "another spelling of ",
-            FOREIGN,
-        ];
-        let is_data = self.top().parse::<Ulid>().is_ok() || self.is_of_log();
-        self.is_reconstructed()
-            || is_data && !MEANT.iter().any(|meant| self.reason.starts_with(meant))
-    }
 }
 
 /// How many findings there are of each severity and of each kind, by the names `narthex verify` gives them.

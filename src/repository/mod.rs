@@ -16,6 +16,7 @@ mod diff;
 mod digest;
 mod layout;
 pub mod lease;
+mod left_out;
 pub mod lineage;
 mod manifest;
 mod manifest_cache;
@@ -40,9 +41,10 @@ pub use layout::{
     ArchiveId, FilePath, Fingerprint, ManifestName, block_object, block_of_pack, is_data,
     pack_object, recipe_object, side_object, wal_object,
 };
-pub(crate) use manifest::{ASKED_FOR, RECONSTRUCTED};
+pub(crate) use left_out::{ASKED_FOR, RECONSTRUCTED};
+pub use left_out::{LeftOut, LeftOutKind};
 pub use manifest::{
-    Archive, Coverage, DENSE, FindingCounts, Gap, LeftOut, MANIFEST_VERSION, PACK,
+    Archive, Coverage, DENSE, FindingCounts, Gap, MANIFEST_VERSION, PACK,
     PLAIN_MANIFEST_VERSION, PORTABLE, STATISTICS_FILE, StoredBlock, StoredFile, StoredObject,
     StoredWal, end_of,
 };

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::layout::{self, ArchiveId, ManifestName};
 use super::lease::is_ahead;
-use super::{Archive, LeftOut, MANIFEST_VERSION, MAX_MANIFEST_BYTES, Repository, seal};
+use super::{Archive, MANIFEST_VERSION, MAX_MANIFEST_BYTES, Repository, seal};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Millis;
 use crate::store::{ObjectName, Origin, Store};
@@ -286,7 +286,7 @@ impl Repository {
             latest.damaged.append(&mut read.damaged);
             for archive in read.archives.into_iter().rev() {
                 if !filter.matches(&archive) {
-                    if archive.left_out.iter().any(LeftOut::is_reconstructed) {
+                    if archive.is_reconstructed() {
                         latest.reconstructed.push(archive.id);
                     }
                     continue;

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::{Log, Now, Present, time};
+use super::{Log, Now, Present, Problem, ProblemKind, time};
 use crate::model::{Millis, Ulid};
-use crate::repository::{Archive, LeftOut, StoredWal};
+use crate::repository::{Archive, LeftOut, LeftOutKind, StoredWal};
 
 /// The directories of the logs.
 const WAL: &str = "wal";
@@ -28,7 +28,11 @@ impl GoneLog<'_> {
     }
 
     /// What is to be said of it.
-    pub(in crate::archive) fn sentence(&self) -> String {
+    pub(in crate::archive) fn problem(&self) -> Problem {
+        ProblemKind::LogGone.at(self.name, self.sentence())
+    }
+
+    fn sentence(&self) -> String {
         let (name, id) = (self.name, self.archive.id.short());
         match self.until {
             None => format!(
@@ -54,7 +58,7 @@ pub(in crate::archive) fn last_log<'a>(
     let is_moved = !archives.clone().any(|archive| is_of_dir(&archive));
     let mut own = archives.filter(|archive| is_moved || is_of_dir(archive));
     own.find(|archive| {
-        let tells_loss = |left: &LeftOut| left.name == WAL && left.is_gone();
+        let tells_loss = |left: &LeftOut| left.name == WAL && left.kind() == LeftOutKind::Gone;
         archive.wal.is_some() || archive.left_out.iter().any(tells_loss)
     })
 }

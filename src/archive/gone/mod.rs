@@ -17,11 +17,12 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use super::survey::BlockSurvey;
+use super::{Problem, ProblemKind};
 use crate::block::Parent;
 use crate::model::{Kin, Millis, Stream, Ulid};
 use crate::raw::ReadMode;
 use crate::repository::lineage::{is_damaged, kin};
-use crate::repository::{Archive, Digest, Fingerprint, LeftOut, StoredBlock};
+use crate::repository::{Archive, Digest, Fingerprint, LeftOut, LeftOutKind, StoredBlock};
 use crate::store::Store;
 use crate::verify::Kind;
 use deletions::{deletions, has_deletions_everywhere, series_in};
@@ -141,7 +142,7 @@ impl Now<'_> {
         let is_known = |reason: &String| {
             let (name, reason) = (name.clone(), reason.clone());
             // A file of a block's name is not the block.
-            !LeftOut { name, reason }.is_foreign()
+            LeftOut { name, reason }.kind() != LeftOutKind::Foreign
         };
         let being_deleted = format!("{name}.tmp-for-deletion");
         missed.contains_key(&name)
@@ -225,7 +226,7 @@ fn unexplained<'a>(
 ) {
     let newest = before.newest;
     let missed = newest.left_out.iter();
-    let missed = missed.filter(|left| left.is_missed() && !left.is_gone());
+    let missed = missed.filter(|left| left.is_missed() && left.kind() != LeftOutKind::Gone);
     let missed = missed.filter_map(|left| left.name.parse().ok());
     let missed = missed.filter_map(|ulid| (before.holding)(ulid));
     // What is damaged there is missed where an older archive holds it undamaged.
@@ -252,14 +253,14 @@ fn unexplained<'a>(
     }
 }
 
-/// What is to be said of blocks that are gone, one sentence for each archive that holds some.
-pub(super) fn sentences(gone: &[Gone<'_>]) -> Vec<String> {
+/// What is to be said of blocks that are gone: once for each archive that holds some.
+pub(super) fn problems(gone: &[Gone<'_>]) -> Vec<Problem> {
     let mut by_archive: BTreeMap<(Millis, &str), Vec<&Gone<'_>>> = BTreeMap::new();
     for one in gone {
         let archive = (one.archive.time, one.archive.id.short());
         by_archive.entry(archive).or_default().push(one);
     }
-    let sentence = |((_, id), mut gone): ((Millis, &str), Vec<&Gone<'_>>)| {
+    let problem = |((_, id), mut gone): ((Millis, &str), Vec<&Gone<'_>>)| {
         gone.sort_by_key(|one| (one.block.min_time, one.block.ulid));
         let named = gone.iter().take(MOST_NAMED).map(|one| {
             let (since, until) = (time(one.block.min_time), time(one.block.max_time));
@@ -274,12 +275,14 @@ pub(super) fn sentences(gone: &[Gone<'_>]) -> Vec<String> {
                 (format!("blocks {named} and {more} more"), "are", "them")
             }
         };
-        format!(
+        let ulids: Vec<_> = gone.iter().map(|one| one.block.ulid.to_string()).collect();
+        let detail = format!(
             "{what} of archive {id} {is} gone: nothing here was made of {it}, and retention would have taken older ones first. Deleted by you \
              with all samples, or lost? Said this once; narthex export ULID --archive {id} still gives {it}"
-        )
+        );
+        ProblemKind::BlockGone.at(ulids.join(", "), detail)
     };
-    by_archive.into_iter().map(sentence).collect()
+    by_archive.into_iter().map(problem).collect()
 }
 
 /// A time as people write it.

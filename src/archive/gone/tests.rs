@@ -688,17 +688,17 @@ fn sentences_name_the_first_blocks_and_the_archive() {
         })
         .collect();
     let id = newest.id.short();
-    let said = sentences(&gone[..1]);
+    let said = problems(&gone[..1]);
     let begin = format!("block {} (1970-01-01T00:00:00Z to ", ulid(1));
-    assert!(said[0].starts_with(&begin), "{said:?}");
+    assert!(said[0].detail.starts_with(&begin), "{said:?}");
     assert!(
-        said[0].contains(&format!("of archive {id} is gone")),
+        said[0].detail.contains(&format!("of archive {id} is gone")),
         "{said:?}"
     );
-    let said = sentences(&gone);
+    let said = problems(&gone);
     assert_eq!(said.len(), 1);
-    assert!(said[0].contains("and 2 more of archive"), "{said:?}");
-    assert!(!said[0].contains(&ulid(4).to_string()), "{said:?}");
+    assert!(said[0].detail.contains("and 2 more of archive"), "{said:?}");
+    assert!(!said[0].detail.contains(&ulid(4).to_string()), "{said:?}");
 }
 
 #[test]

@@ -145,7 +145,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
         let mut json = report::json(BACKUP, &report);
         add(&mut json, "left_out", left_out_json(&left_out));
         add(&mut json, "mended", json!(report.mended));
-        add(&mut json, "problems", json!(report.problems));
+        add(&mut json, "problems", json!(report::json_rows(BACKUP_PROBLEMS, &report.problems)));
         context.print_json(&json)?;
     } else {
         if report.committed {
@@ -283,7 +283,7 @@ fn preview(args: &Args, options: &Options, context: &mut Context<'_>) -> Result<
             "updated": preview.updated,
             "unchanged": preview.unchanged,
             "left_out": left_out_json(&left_out),
-            "problems": preview.problems,
+            "problems": report::json_rows(BACKUP_PROBLEMS, &preview.problems),
         }))?;
     } else {
         print_preview(&preview, context)?;
@@ -316,7 +316,14 @@ fn print_left_out(left_out: &BTreeMap<&str, &str>, context: &mut Context<'_>) ->
 fn left_out_json(left_out: &BTreeMap<&str, &str>) -> Json {
     let entries = left_out.iter();
     entries
-        .map(|(name, reason)| json!({"name": name, "reason": reason}))
+        .map(|(name, reason)| {
+            let left = LeftOut {
+                name: (*name).to_owned(),
+                reason: (*reason).to_owned(),
+            };
+            let kind = left.kind();
+            json!({"name": name, "kind": kind.id(), "missed": kind.is_missed(), "reason": reason})
+        })
         .collect()
 }
 

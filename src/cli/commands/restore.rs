@@ -408,7 +408,7 @@ fn remark_missed(
             Ok(ulid) => !is_range || !held.contains(&ulid),
             Err(_) => !is_range || plan.wal.is_some() || !uncovered.is_empty(),
         };
-        if left_out.is_reconstructed() || may_lack {
+        if left_out.kind() == LeftOutKind::Unknown || may_lack {
             told.problem(&missed_text(left_out));
         }
     }
