@@ -12,7 +12,6 @@ use crate::cli::{Context, Outcome};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::now;
 use crate::raw::Links;
-use crate::report;
 use crate::report::backup::BACKUP;
 use crate::report::{bytes_text, safe_line};
 use crate::repository::Repository;
@@ -142,14 +141,14 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
         .map(|left| (&*left.name, &*left.reason))
         .collect();
     if context.json {
-        let mut json = report::json(BACKUP, &report);
-        add(&mut json, "left_out", left_out_json(&left_out));
-        add(&mut json, "mended", json!(report.mended));
-        add(&mut json, "problems", json!(report.problems));
-        context.print_json(&json)?;
+        let mut object = BACKUP.all(&report).object();
+        object.insert("left_out".to_owned(), left_out_json(&left_out));
+        object.insert("mended".to_owned(), json!(report.mended));
+        object.insert("problems".to_owned(), json!(report.problems));
+        context.print_json(&Json::Object(object))?;
     } else {
         if report.committed {
-            context.print(report::lines(BACKUP, &report))?;
+            context.print(BACKUP.all(&report).lines())?;
         }
         print_left_out(&left_out, context)?;
     }
@@ -318,12 +317,6 @@ fn left_out_json(left_out: &BTreeMap<&str, &str>) -> Json {
     entries
         .map(|(name, reason)| json!({"name": name, "reason": reason}))
         .collect()
-}
-
-fn add(json: &mut Json, key: &str, value: Json) {
-    if let Json::Object(members) = json {
-        members.insert(key.to_owned(), value);
-    }
 }
 
 /// The machine's name, without which archives of several machines could not be told apart.

@@ -732,7 +732,7 @@ fn print_report(
         Value::Stamp(archive.time),
     );
     context.print(format_args!("archive {id} of {source}, {time}\n"))?;
-    context.print(report::lines(RESTORE, report))?;
+    context.print(RESTORE.all(report).lines())?;
     for cut in &report.cut {
         let original = cut.original;
         match &cut.block {
