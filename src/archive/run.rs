@@ -847,7 +847,8 @@ impl Run<'_> {
         for block in &blocks {
             findings.add(&block.findings);
         }
-        let left_out = harvest.left_out.into_iter().chain(harvest.missed);
+        let mut left_out = harvest.left_out;
+        left_out.extend(harvest.missed);
         Ok(Archive {
             format_version,
             id,
@@ -862,6 +863,7 @@ impl Run<'_> {
             blocks: blocks.into(),
             wal,
             left_out: left_out
+                .into_iter()
                 .map(|(name, reason)| LeftOut { name, reason })
                 .collect(),
             findings,

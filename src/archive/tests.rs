@@ -360,7 +360,7 @@ fn a_source_whose_blocks_never_hold_still_comes_to_an_end() {
     let [problem] = report.problems.as_slice() else {
         panic!("one problem, found {:?}", report.problems)
     };
-    assert!(problem.contains("vanished in each"), "{problem}");
+    assert!(problem.detail.contains("vanished in each"), "{problem}");
     assert!(ulids(&report.archive).contains(&FIRST.to_owned()));
 }
 
@@ -402,7 +402,7 @@ fn a_log_that_is_cut_again_and_again_is_left_out_and_named() {
     }));
     assert!(report.archive.wal.is_none());
     assert!(
-        report.problems[0].starts_with("wal is left out"),
+        report.problems[0].detail.starts_with("wal is left out"),
         "{:?}",
         report.problems
     );
@@ -462,7 +462,7 @@ fn an_out_of_order_compaction_that_died_is_named_and_one_that_has_ended_is_not_w
     assert!(
         problems
             .iter()
-            .any(|problem| problem.contains("did not end")),
+            .any(|problem| problem.detail.contains("did not end")),
         "{problems:?}"
     );
 
@@ -565,7 +565,12 @@ fn a_damaged_block_is_archived_as_it_is_and_again_once_it_is_mended() {
     fs::write(&segment, &damaged).unwrap();
     let first = bench.back_up();
     assert_eq!(contents(&bench, &first.archive), on_disk(&bench));
-    assert!(first.problems.iter().any(|problem| problem.contains(FIRST)));
+    assert!(
+        first
+            .problems
+            .iter()
+            .any(|problem| problem.detail.contains(FIRST))
+    );
     let again = bench.back_up();
     assert_eq!(again.archive.blocks, first.archive.blocks);
     assert_eq!(again.problems, first.problems, "it is still damaged");
@@ -611,7 +616,8 @@ fn blocks_without_sense_are_archived_byte_for_byte() {
         .find(|block| block.level == 0)
         .unwrap();
     assert_eq!(stored.empty_dirs.len(), 1);
-    let problems = report.problems.join("\n");
+    let problems: Vec<_> = report.problems.iter().map(Problem::to_string).collect();
+    let problems = problems.join("\n");
     assert!(
         problems.contains("dangling") && problems.contains("has faults"),
         "{problems}"
@@ -713,7 +719,7 @@ fn a_server_whose_blocks_were_rewritten_twice_since_is_known_by_their_times() {
     }
     let report = bench.back_up();
     assert_eq!(report.new_blocks, 3);
-    let named = |problem: &String| problem.contains("gone");
+    let named = |problem: &Problem| problem.detail.contains("gone");
     assert!(!report.problems.iter().any(named), "{:?}", report.problems);
 }
 
@@ -963,7 +969,10 @@ fn what_rots_as_soon_as_it_is_written_is_marked_and_named() {
     });
     let report = run(&rot);
     assert_eq!(ulids(&report.archive), [block, TWIN.to_owned()]);
-    let named = report.problems.iter().filter(|it| it.contains("rests on"));
+    let named = report
+        .problems
+        .iter()
+        .filter(|it| it.detail.contains("rests on"));
     assert_eq!(named.count(), 1, "{:?}", report.problems);
 }
 

@@ -18,7 +18,8 @@ use crate::repository::claim::NO_FILE;
 use crate::repository::copies::Copies;
 use crate::repository::portable::{Object, Root};
 use crate::repository::{
-    Archive, Digest, LeftOut, Repository, SourceFilter, StoredBlock, StoredFile, StoredObject,
+    Archive, Digest, LeftOut, LeftOutKind, Repository, SourceFilter, StoredBlock, StoredFile,
+    StoredObject,
 };
 use crate::restore::{self, Detour, Present, Salvage, Target, Wanted, fetch_file};
 use crate::select::Selection;
@@ -50,14 +51,16 @@ pub(crate) struct StoredArgs {
     source: Option<String>,
 }
 
-/// The archive that `selector` means, and whether somebody should look: it has been said then why.
+/// The archive that `selector` means, of which samples of the time `asked` are wanted, and whether somebody should look: it has been said then why.
 pub(crate) fn find(
     repository: &Repository,
     selector: &str,
     filter: &SourceFilter,
+    asked: TimeRange,
     context: &Context<'_>,
 ) -> Result<(Archive, bool)> {
-    let chosen = repository.find(selector, filter, now())?;
+    let mut chosen = repository.find(selector, filter, now())?;
+    chosen.longer = chosen.longer.filter(|longer| longer.concerns(asked));
     for remark in chosen.remarks() {
         context.progress.remark(&remark);
     }
@@ -202,7 +205,11 @@ impl StoredArgs {
             return Ok(Opened::of_paths(paths.to_vec()));
         };
         let repository = open_repository(&self.location()?)?;
-        let (archive, doubtful) = find(&repository, selector, &self.filter(), context)?;
+        let asked = match need {
+            Need::Samples(selection) => selection.range,
+            _ => TimeRange::ALL,
+        };
+        let (archive, doubtful) = find(&repository, selector, &self.filter(), asked, context)?;
         let ulids = paths
             .iter()
             .map(|path| ulid(path))
@@ -278,7 +285,8 @@ impl StoredArgs {
             ));
         };
         let repository = open_repository(&self.location()?)?;
-        let (archive, doubtful) = find(&repository, selector, &self.filter(), context)?;
+        let (archive, doubtful) =
+            find(&repository, selector, &self.filter(), asked.range, context)?;
         let named = paths
             .iter()
             .map(|path| ulid(path))

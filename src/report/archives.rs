@@ -1,283 +1,311 @@
 //! Reports about repositories: archives, their differences, findings of `narthex check`.
 
-use super::{Column, Unit, Value};
+use super::{Column, InJson, Rows, Sheet, Unit, Value};
 use crate::repair::Step;
-use crate::repository::check::{Finding, Severity};
-use crate::repository::{Archive, BlockChange, Change};
+use crate::repository::check::{Finding, Report, Severity};
+use crate::repository::{Archive, BlockChange, Change, Diff};
 
 /// One row for each archive.
-pub const ARCHIVES: &[Column<Archive>] = &[
-    Column {
-        key: "id",
-        heading: "ID",
-        unit: Unit::None,
-        explanation: "Identity; its beginning is enough where it is unique.",
-        value: |a| Value::text(a.id.as_str()),
-    },
-    Column {
-        key: "time",
-        heading: "TIME",
-        unit: Unit::Stamp,
-        explanation: "When the backup began.",
-        value: |a| Value::Stamp(a.time),
-    },
-    Column {
-        key: "host",
-        heading: "HOST",
-        unit: Unit::None,
-        explanation: "Machine the source was on.",
-        value: |a| Value::text(&a.host),
-    },
-    Column {
-        key: "source_name",
-        heading: "NAME",
-        unit: Unit::None,
-        explanation: "Name of the source, one for each Prometheus server.",
-        value: |a| Value::text(&a.source_name),
-    },
-    Column {
-        key: "source",
-        heading: "SOURCE",
-        unit: Unit::None,
-        explanation: "Data directory that was archived.",
-        value: |a| Value::text(&a.source),
-    },
-    Column {
-        key: "labels",
-        heading: "",
-        unit: Unit::None,
-        explanation: "What else the operator wanted to know it by, as name=value.",
-        value: |a| Value::List(a.labels.iter().map(|(k, v)| format!("{k}={v}")).collect()),
-    },
-    Column {
-        key: "blocks",
-        heading: "BLOCKS",
-        unit: Unit::Count,
-        explanation: "Number of blocks.",
-        value: |a| Value::Count(a.blocks.len() as u64),
-    },
-    Column {
-        key: "min_time",
-        heading: "FROM",
-        unit: Unit::Time,
-        explanation: "Begin of the first block.",
-        value: |a| time(a.coverage.min_time),
-    },
-    Column {
-        key: "max_time",
-        heading: "UNTIL",
-        unit: Unit::Time,
-        explanation: "End of the last block, exclusive.",
-        value: |a| time(a.coverage.max_time),
-    },
-    Column {
-        key: "gaps",
-        heading: "GAPS",
-        unit: Unit::Count,
-        explanation: "Number of spans between blocks that no block covers.",
-        value: |a| Value::Count(a.coverage.gaps.len() as u64),
-    },
-    Column {
-        key: "wal_max_time",
-        heading: "WAL UNTIL",
-        unit: Unit::Time,
-        explanation: "Time of the last sample in the archived WAL.",
-        value: |a| time(a.wal.as_ref().and_then(|wal| wal.max_time)),
-    },
-    Column {
-        key: "bytes",
-        heading: "SIZE",
-        unit: Unit::Bytes,
-        explanation: "Size of all files, as they restore.",
-        value: |a| Value::Bytes(a.bytes()),
-    },
-    Column {
-        key: "stored_bytes",
-        heading: "STORED",
-        unit: Unit::Bytes,
-        explanation: "Size of all objects it needs, which it may share with other archives.",
-        value: |a| Value::Bytes(a.stored_bytes()),
-    },
-    Column {
-        key: "left_out",
-        heading: "LEFT OUT",
-        unit: Unit::Count,
-        explanation: "Number of entries of the data directory that it does not hold.",
-        value: |a| Value::Count(a.left_out.len() as u64),
-    },
-    Column {
-        key: "findings",
-        heading: "FINDINGS",
-        unit: Unit::Count,
-        explanation: "Number of faults the verifier found in its blocks.",
-        value: |a| Value::Count(a.findings.total()),
-    },
-    Column {
-        key: "narthex_version",
-        heading: "",
-        unit: Unit::None,
-        explanation: "Version of the narthex that wrote it.",
-        value: |a| Value::text(&a.narthex_version),
-    },
-];
+pub static ARCHIVES: Sheet<[Archive], Archive> = Sheet {
+    name: "archive",
+    title: "Archives",
+    row: "archive",
+    json: InJson::List("archives"),
+    rows: |archives, _| Rows::of(archives),
+    columns: &[
+        Column {
+            key: "id",
+            heading: "ID",
+            unit: Unit::None,
+            explanation: "Identity; its beginning is enough where it is unique.",
+            value: |a| Value::text(a.id.as_str()),
+        },
+        Column {
+            key: "time",
+            heading: "TIME",
+            unit: Unit::Stamp,
+            explanation: "When the backup began.",
+            value: |a| Value::Stamp(a.time),
+        },
+        Column {
+            key: "host",
+            heading: "HOST",
+            unit: Unit::None,
+            explanation: "Machine the source was on.",
+            value: |a| Value::text(&a.host),
+        },
+        Column {
+            key: "source_name",
+            heading: "NAME",
+            unit: Unit::None,
+            explanation: "Name of the source, one for each Prometheus server.",
+            value: |a| Value::text(&a.source_name),
+        },
+        Column {
+            key: "source",
+            heading: "SOURCE",
+            unit: Unit::None,
+            explanation: "Data directory that was archived.",
+            value: |a| Value::text(&a.source),
+        },
+        Column {
+            key: "labels",
+            heading: "",
+            unit: Unit::List,
+            explanation: "What else the operator wanted to know it by, as name=value.",
+            value: |a| Value::List(a.labels.iter().map(|(k, v)| format!("{k}={v}")).collect()),
+        },
+        Column {
+            key: "blocks",
+            heading: "BLOCKS",
+            unit: Unit::Count,
+            explanation: "Number of blocks.",
+            value: |a| Value::Count(a.blocks.len() as u64),
+        },
+        Column {
+            key: "min_time",
+            heading: "FROM",
+            unit: Unit::Time,
+            explanation: "Begin of the first block.",
+            value: |a| time(a.coverage.min_time),
+        },
+        Column {
+            key: "max_time",
+            heading: "UNTIL",
+            unit: Unit::Time,
+            explanation: "End of the last block, exclusive.",
+            value: |a| time(a.coverage.max_time),
+        },
+        Column {
+            key: "gaps",
+            heading: "GAPS",
+            unit: Unit::Count,
+            explanation: "Number of spans between blocks that no block covers.",
+            value: |a| Value::Count(a.coverage.gaps.len() as u64),
+        },
+        Column {
+            key: "wal_max_time",
+            heading: "WAL UNTIL",
+            unit: Unit::Time,
+            explanation: "Time of the last sample in the archived WAL.",
+            value: |a| time(a.wal.as_ref().and_then(|wal| wal.max_time)),
+        },
+        Column {
+            key: "bytes",
+            heading: "SIZE",
+            unit: Unit::Bytes,
+            explanation: "Size of all files, as they restore.",
+            value: |a| Value::Bytes(a.bytes()),
+        },
+        Column {
+            key: "stored_bytes",
+            heading: "STORED",
+            unit: Unit::Bytes,
+            explanation: "Size of all objects it needs, which it may share with other archives.",
+            value: |a| Value::Bytes(a.stored_bytes()),
+        },
+        Column {
+            key: "left_out",
+            heading: "LEFT OUT",
+            unit: Unit::Count,
+            explanation: "Number of entries of the data directory that it does not hold.",
+            value: |a| Value::Count(a.left_out.len() as u64),
+        },
+        Column {
+            key: "findings",
+            heading: "FINDINGS",
+            unit: Unit::Count,
+            explanation: "Number of faults the verifier found in its blocks.",
+            value: |a| Value::Count(a.findings.total()),
+        },
+        Column {
+            key: "narthex_version",
+            heading: "",
+            unit: Unit::None,
+            explanation: "Version of the narthex that wrote it.",
+            value: |a| Value::text(&a.narthex_version),
+        },
+    ],
+};
 
 /// One row for each block that two archives do not share.
-pub const CHANGES: &[Column<BlockChange>] = &[
-    Column {
-        key: "change",
-        heading: "CHANGE",
-        unit: Unit::None,
-        explanation: "What became of the block: removed, added, touched (meta.json, tombstones or other small \
+pub static CHANGES: Sheet<Diff, BlockChange> = Sheet {
+    name: "change",
+    title: "Blocks that two archives do not share",
+    row: "block",
+    json: InJson::List("changes"),
+    rows: |diff, _| Rows::of(&diff.changes),
+    columns: &[
+        Column {
+            key: "change",
+            heading: "CHANGE",
+            unit: Unit::None,
+            explanation: "What became of the block: removed, added, touched (meta.json, tombstones or other small \
                       files), replaced (index or chunks).",
-        value: |c| {
-            Value::text(match c.change {
-                Change::Removed => "removed",
-                Change::Added => "added",
-                Change::Touched => "touched",
-                Change::Replaced => "replaced",
-            })
+            value: |c| {
+                Value::text(match c.change {
+                    Change::Removed => "removed",
+                    Change::Added => "added",
+                    Change::Touched => "touched",
+                    Change::Replaced => "replaced",
+                })
+            },
         },
-    },
-    Column {
-        key: "ulid",
-        heading: "BLOCK",
-        unit: Unit::None,
-        explanation: "ULID of the block.",
-        value: |c| Value::text(c.block.ulid.to_string()),
-    },
-    Column {
-        key: "min_time",
-        heading: "FROM",
-        unit: Unit::Time,
-        explanation: "Begin of its range.",
-        value: |c| Value::Time(c.block.min_time),
-    },
-    Column {
-        key: "max_time",
-        heading: "UNTIL",
-        unit: Unit::Time,
-        explanation: "End of its range, exclusive.",
-        value: |c| Value::Time(c.block.max_time),
-    },
-    Column {
-        key: "level",
-        heading: "LEVEL",
-        unit: Unit::Count,
-        explanation: "Compaction level.",
-        value: |c| Value::Count(c.block.level),
-    },
-    Column {
-        key: "samples",
-        heading: "SAMPLES",
-        unit: Unit::Count,
-        explanation: "Number of samples.",
-        value: |c| Value::Count(c.block.samples),
-    },
-    Column {
-        key: "bytes",
-        heading: "SIZE",
-        unit: Unit::Bytes,
-        explanation: "Size of its files.",
-        value: |c| Value::Bytes(c.block.bytes()),
-    },
-];
+        Column {
+            key: "ulid",
+            heading: "BLOCK",
+            unit: Unit::None,
+            explanation: "ULID of the block.",
+            value: |c| Value::text(c.block.ulid.to_string()),
+        },
+        Column {
+            key: "min_time",
+            heading: "FROM",
+            unit: Unit::Time,
+            explanation: "Begin of its range.",
+            value: |c| Value::Time(c.block.min_time),
+        },
+        Column {
+            key: "max_time",
+            heading: "UNTIL",
+            unit: Unit::Time,
+            explanation: "End of its range, exclusive.",
+            value: |c| Value::Time(c.block.max_time),
+        },
+        Column {
+            key: "level",
+            heading: "LEVEL",
+            unit: Unit::Count,
+            explanation: "Compaction level.",
+            value: |c| Value::Count(c.block.level),
+        },
+        Column {
+            key: "samples",
+            heading: "SAMPLES",
+            unit: Unit::Count,
+            explanation: "Number of samples.",
+            value: |c| Value::Count(c.block.samples),
+        },
+        Column {
+            key: "bytes",
+            heading: "SIZE",
+            unit: Unit::Bytes,
+            explanation: "Size of its files.",
+            value: |c| Value::Bytes(c.block.bytes()),
+        },
+    ],
+};
 
 /// One finding of `narthex check`.
-pub const CHECK_FINDINGS: &[Column<Finding>] = &[
-    Column {
-        key: "kind",
-        heading: "finding",
-        unit: Unit::None,
-        explanation: "What was found; see docs/repository-format.md.",
-        value: |f| Value::text(f.kind.id()),
-    },
-    Column {
-        key: "severity",
-        heading: "severity",
-        unit: Unit::None,
-        explanation: "`problem`: something cannot be restored or proved; `note`: nothing kept is in danger.",
-        value: |f| {
-            Value::text(match f.kind.severity() {
-                Severity::Problem => "problem",
-                Severity::Note => "note",
-            })
+pub static CHECK_FINDINGS: Sheet<Report, Finding> = Sheet {
+    name: "finding",
+    title: "Findings",
+    row: "finding",
+    json: InJson::List("findings"),
+    rows: |report, _| Rows::of(&report.findings),
+    columns: &[
+        Column {
+            key: "kind",
+            heading: "finding",
+            unit: Unit::None,
+            explanation: "What was found; see docs/repository-format.md.",
+            value: |f| Value::text(f.kind.id()),
         },
-    },
-    Column {
-        key: "object",
-        heading: "object",
-        unit: Unit::None,
-        explanation: "Name in the repository.",
-        value: |f| Value::text(&f.object),
-    },
-    Column {
-        key: "detail",
-        heading: "detail",
-        unit: Unit::None,
-        explanation: "What was expected and what was found.",
-        value: |f| Value::text(&f.detail),
-    },
-    Column {
-        key: "archives",
-        heading: "archives",
-        unit: Unit::None,
-        explanation: "Archives that need the object, oldest first.",
-        value: |f| Value::List(f.archives.iter().map(ToString::to_string).collect()),
-    },
-    Column {
-        key: "blocks",
-        heading: "blocks",
-        unit: Unit::None,
-        explanation: "Blocks in the object.",
-        value: |f| Value::List(f.blocks.iter().map(ToString::to_string).collect()),
-    },
-    Column {
-        key: "files",
-        heading: "files lost",
-        unit: Unit::None,
-        explanation: "Files of the object that cannot be restored, where that is known.",
-        value: |f| Value::List(f.files.clone()),
-    },
-    Column {
-        key: "lost_from",
-        heading: "lost from",
-        unit: Unit::Time,
-        explanation: "Begin of the time whose samples are in what cannot be restored.",
-        value: |f| time(f.lost.map(|lost| lost.0)),
-    },
-    Column {
-        key: "lost_until",
-        heading: "lost until",
-        unit: Unit::Time,
-        explanation: "Its end, exclusive.",
-        value: |f| time(f.lost.map(|lost| lost.1)),
-    },
-];
+        Column {
+            key: "severity",
+            heading: "severity",
+            unit: Unit::None,
+            explanation: "`problem`: something cannot be restored or proved; `note`: nothing kept is in danger.",
+            value: |f| {
+                Value::text(match f.kind.severity() {
+                    Severity::Problem => "problem",
+                    Severity::Note => "note",
+                })
+            },
+        },
+        Column {
+            key: "object",
+            heading: "object",
+            unit: Unit::None,
+            explanation: "Name in the repository.",
+            value: |f| Value::text(&f.object),
+        },
+        Column {
+            key: "detail",
+            heading: "detail",
+            unit: Unit::None,
+            explanation: "What was expected and what was found.",
+            value: |f| Value::text(&f.detail),
+        },
+        Column {
+            key: "archives",
+            heading: "archives",
+            unit: Unit::List,
+            explanation: "Archives that need the object, oldest first.",
+            value: |f| Value::List(f.archives.iter().map(ToString::to_string).collect()),
+        },
+        Column {
+            key: "blocks",
+            heading: "blocks",
+            unit: Unit::List,
+            explanation: "Blocks in the object.",
+            value: |f| Value::List(f.blocks.iter().map(ToString::to_string).collect()),
+        },
+        Column {
+            key: "files",
+            heading: "files lost",
+            unit: Unit::List,
+            explanation: "Files of the object that cannot be restored, where that is known.",
+            value: |f| Value::List(f.files.clone()),
+        },
+        Column {
+            key: "lost_from",
+            heading: "lost from",
+            unit: Unit::Time,
+            explanation: "Begin of the time whose samples are in what cannot be restored.",
+            value: |f| time(f.lost.map(|lost| lost.0)),
+        },
+        Column {
+            key: "lost_until",
+            heading: "lost until",
+            unit: Unit::Time,
+            explanation: "Its end, exclusive.",
+            value: |f| time(f.lost.map(|lost| lost.1)),
+        },
+    ],
+};
 
 /// One step of `narthex repair`.
-pub const REPAIR_STEPS: &[Column<Step>] = &[
-    Column {
-        key: "outcome",
-        heading: "outcome",
-        unit: Unit::None,
-        explanation: "`repaired`; `planned`: it would be, or that would be tried, without --dry-run; `left`: nothing in the repository holds what is missing.",
-        value: |s| Value::text(s.outcome.id()),
-    },
-    Column {
-        key: "object",
-        heading: "object",
-        unit: Unit::None,
-        explanation: "The object, or the archives whose manifests are lost.",
-        value: |s| Value::text(&s.object),
-    },
-    Column {
-        key: "detail",
-        heading: "detail",
-        unit: Unit::None,
-        explanation: "What was done, or what is in the way.",
-        value: |s| Value::text(&s.detail),
-    },
-];
+pub static REPAIR_STEPS: Sheet<[Step], Step> = Sheet {
+    name: "step",
+    title: "Steps",
+    row: "step",
+    json: InJson::List("steps"),
+    rows: |steps, _| Rows::of(steps),
+    columns: &[
+        Column {
+            key: "outcome",
+            heading: "outcome",
+            unit: Unit::None,
+            explanation: "`repaired`; `planned`: it would be, or that would be tried, without --dry-run; `left`: nothing in the repository holds what is missing.",
+            value: |s| Value::text(s.outcome.id()),
+        },
+        Column {
+            key: "object",
+            heading: "object",
+            unit: Unit::None,
+            explanation: "The object, or the archives whose manifests are lost.",
+            value: |s| Value::text(&s.object),
+        },
+        Column {
+            key: "detail",
+            heading: "detail",
+            unit: Unit::None,
+            explanation: "What was done, or what is in the way.",
+            value: |s| Value::text(&s.detail),
+        },
+    ],
+};
 
 fn time(time: Option<i64>) -> Value {
     time.map_or(Value::None, Value::Time)

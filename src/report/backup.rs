@@ -1,165 +1,271 @@
 //! Reports about single runs: a backup, a restore.
 
-use super::{Column, Unit, Value};
-use crate::archive;
+use super::{Column, InJson, Rows, Sheet, Unit, Value};
+use crate::archive::{self, Problem};
 use crate::error::ErrorKind;
 use crate::model::Millis;
 use crate::report::time_text;
-use crate::repository::Gap;
+use crate::repository::{Gap, LeftOut};
 use crate::restore;
 
+/// What a backup complains of.
+pub static PROBLEMS: Sheet<[Problem], Problem> = Sheet {
+    name: "problems",
+    title: "What somebody should look at",
+    row: "problem",
+    json: InJson::List("problems"),
+    rows: |problems, _| Rows::of(problems),
+    columns: &[
+        Column {
+            key: "kind",
+            heading: "KIND",
+            unit: Unit::None,
+            explanation: "What it is: a stable id, explained in docs/findings.md.",
+            value: |p| Value::text(p.kind.id()),
+        },
+        Column {
+            key: "place",
+            heading: "PLACE",
+            unit: Unit::None,
+            explanation: "What is concerned, by its name in the source or in the repository, a block by its ULID; empty: the source as a whole.",
+            value: |p| Value::text(&p.place),
+        },
+        Column {
+            key: "detail",
+            heading: "DETAIL",
+            unit: Unit::None,
+            explanation: "What was found, as a sentence.",
+            value: |p| Value::text(&p.detail),
+        },
+        Column {
+            key: "meaning",
+            heading: "",
+            unit: Unit::None,
+            explanation: "What this kind of problem means.",
+            value: |p| Value::text(p.kind.sentence()),
+        },
+        Column {
+            key: "consequence",
+            heading: "",
+            unit: Unit::None,
+            explanation: "What the backup has done about it, or what comes of it.",
+            value: |p| Value::text(p.kind.consequence()),
+        },
+        Column {
+            key: "remedy",
+            heading: "",
+            unit: Unit::None,
+            explanation: "What to do about it.",
+            value: |p| Value::text(p.kind.remedy()),
+        },
+    ],
+};
+
+/// What an archive does not hold of its source.
+pub static LEFT_OUT: Sheet<[LeftOut], LeftOut> = Sheet {
+    name: "left-out",
+    title: "What the archive does not hold",
+    row: "entry of the source",
+    json: InJson::List("left_out"),
+    rows: |left_out, _| Rows::of(left_out),
+    columns: &[
+        Column {
+            key: "name",
+            heading: "NAME",
+            unit: Unit::None,
+            explanation: "Name in the data directory.",
+            value: |l| Value::text(&l.name),
+        },
+        Column {
+            key: "kind",
+            heading: "KIND",
+            unit: Unit::None,
+            explanation: "Why: a stable id, explained in docs/findings.md.",
+            value: |l| Value::text(l.kind().id()),
+        },
+        Column {
+            key: "missed",
+            heading: "MISSED",
+            unit: Unit::Flag,
+            explanation: "Whether the archive should hold it.",
+            value: |l| Value::Flag(l.is_missed()),
+        },
+        Column {
+            key: "reason",
+            heading: "REASON",
+            unit: Unit::None,
+            explanation: "Why, as a sentence.",
+            value: |l| Value::text(&l.reason),
+        },
+    ],
+};
+
 /// One backup run.
-pub const BACKUP: &[Column<archive::Report>] = &[
-    Column {
-        key: "id",
-        heading: "archive",
-        unit: Unit::None,
-        explanation: "Identity of the archive that was committed; none when there was nothing to archive.",
-        value: |r| {
-            if r.committed {
-                Value::text(r.archive.id.as_str())
-            } else {
-                Value::None
-            }
+pub static BACKUP: Sheet<archive::Report, archive::Report> = Sheet {
+    name: "backup",
+    title: "The backup as a whole",
+    row: "backup",
+    json: InJson::Itself,
+    rows: |report, _| Rows::one(report),
+    columns: &[
+        Column {
+            key: "id",
+            heading: "archive",
+            unit: Unit::None,
+            explanation: "Identity of the archive that was committed; none when there was nothing to archive.",
+            value: |r| {
+                if r.committed {
+                    Value::text(r.archive.id.as_str())
+                } else {
+                    Value::None
+                }
+            },
         },
-    },
-    Column {
-        key: "time",
-        heading: "",
-        unit: Unit::Stamp,
-        explanation: "When the backup began.",
-        value: |r| Value::Stamp(r.archive.time),
-    },
-    Column {
-        key: "source_name",
-        heading: "source",
-        unit: Unit::None,
-        explanation: "Name of the source, one for each Prometheus server.",
-        value: |r| Value::text(&r.archive.source_name),
-    },
-    Column {
-        key: "blocks",
-        heading: "blocks",
-        unit: Unit::Count,
-        explanation: "Number of blocks in the archive.",
-        value: |r| Value::Count(r.archive.blocks.len() as u64),
-    },
-    Column {
-        key: "new_blocks",
-        heading: "  new",
-        unit: Unit::Count,
-        explanation: "Blocks that were archived for the first time.",
-        value: |r| Value::Count(r.new_blocks as u64),
-    },
-    Column {
-        key: "updated_blocks",
-        heading: "  updated",
-        unit: Unit::Count,
-        explanation: "Blocks of which only meta.json, tombstones or foreign files had changed.",
-        value: |r| Value::Count(r.updated_blocks as u64),
-    },
-    Column {
-        key: "unchanged_blocks",
-        heading: "  unchanged",
-        unit: Unit::Count,
-        explanation: "Blocks that an earlier archive holds as they are; they were not read.",
-        value: |r| Value::Count(r.unchanged_blocks as u64),
-    },
-    Column {
-        key: "bytes",
-        heading: "size",
-        unit: Unit::Bytes,
-        explanation: "Size of all files of the archive, as they restore.",
-        value: |r| Value::Bytes(r.archive.bytes()),
-    },
-    Column {
-        key: "read_bytes",
-        heading: "read",
-        unit: Unit::Bytes,
-        explanation: "Bytes of the source that were compressed in this run.",
-        value: |r| Value::Bytes(r.read_bytes),
-    },
-    Column {
-        key: "stored_bytes",
-        heading: "stored",
-        unit: Unit::Bytes,
-        explanation: "Bytes of the objects they became.",
-        value: |r| Value::Bytes(r.stored_bytes),
-    },
-    Column {
-        key: "ratio",
-        heading: "ratio",
-        unit: Unit::Ratio,
-        explanation: "Bytes read for each byte stored.",
-        value: |r| match r.stored_bytes {
-            0 => Value::None,
-            stored => Value::Number(r.read_bytes as f64 / stored as f64),
+        Column {
+            key: "time",
+            heading: "",
+            unit: Unit::Stamp,
+            explanation: "When the backup began.",
+            value: |r| Value::Stamp(r.archive.time),
         },
-    },
-    Column {
-        key: "min_time",
-        heading: "from",
-        unit: Unit::Time,
-        explanation: "Begin of the first block.",
-        value: |r| time(r.archive.coverage.min_time),
-    },
-    Column {
-        key: "max_time",
-        heading: "until",
-        unit: Unit::Time,
-        explanation: "End of the last block, exclusive.",
-        value: |r| time(r.archive.coverage.max_time),
-    },
-    Column {
-        key: "wal_max_time",
-        heading: "WAL until",
-        unit: Unit::Time,
-        explanation: "Time of the last sample in the archived WAL.",
-        value: |r| time(r.archive.wal.as_ref().and_then(|wal| wal.max_time)),
-    },
-    Column {
-        key: "wal_bytes",
-        heading: "WAL size",
-        unit: Unit::Bytes,
-        explanation: "Size of the archived WAL and WBL; none when there is none.",
-        value: |r| {
-            let wal = r.archive.wal.as_ref();
-            wal.map_or(Value::None, |wal| Value::Bytes(wal.bytes()))
+        Column {
+            key: "source_name",
+            heading: "source",
+            unit: Unit::None,
+            explanation: "Name of the source, one for each Prometheus server.",
+            value: |r| Value::text(&r.archive.source_name),
         },
-    },
-    Column {
-        key: "gaps",
-        heading: "gaps",
-        unit: Unit::None,
-        explanation: "Spans between the first and the last block that no block covers.",
-        value: |r| Value::List(r.archive.coverage.gaps.iter().map(gap_text).collect()),
-    },
-];
+        Column {
+            key: "blocks",
+            heading: "blocks",
+            unit: Unit::Count,
+            explanation: "Number of blocks in the archive.",
+            value: |r| Value::Count(r.archive.blocks.len() as u64),
+        },
+        Column {
+            key: "new_blocks",
+            heading: "  new",
+            unit: Unit::Count,
+            explanation: "Blocks that were archived for the first time.",
+            value: |r| Value::Count(r.new_blocks as u64),
+        },
+        Column {
+            key: "updated_blocks",
+            heading: "  updated",
+            unit: Unit::Count,
+            explanation: "Blocks of which only meta.json, tombstones or foreign files had changed.",
+            value: |r| Value::Count(r.updated_blocks as u64),
+        },
+        Column {
+            key: "unchanged_blocks",
+            heading: "  unchanged",
+            unit: Unit::Count,
+            explanation: "Blocks that an earlier archive holds as they are; they were not read.",
+            value: |r| Value::Count(r.unchanged_blocks as u64),
+        },
+        Column {
+            key: "bytes",
+            heading: "size",
+            unit: Unit::Bytes,
+            explanation: "Size of all files of the archive, as they restore.",
+            value: |r| Value::Bytes(r.archive.bytes()),
+        },
+        Column {
+            key: "read_bytes",
+            heading: "read",
+            unit: Unit::Bytes,
+            explanation: "Bytes of the source that were compressed in this run.",
+            value: |r| Value::Bytes(r.read_bytes),
+        },
+        Column {
+            key: "stored_bytes",
+            heading: "stored",
+            unit: Unit::Bytes,
+            explanation: "Bytes of the objects they became.",
+            value: |r| Value::Bytes(r.stored_bytes),
+        },
+        Column {
+            key: "ratio",
+            heading: "ratio",
+            unit: Unit::Ratio,
+            explanation: "Bytes read for each byte stored.",
+            value: |r| match r.stored_bytes {
+                0 => Value::None,
+                stored => Value::Number(r.read_bytes as f64 / stored as f64),
+            },
+        },
+        Column {
+            key: "min_time",
+            heading: "from",
+            unit: Unit::Time,
+            explanation: "Begin of the first block.",
+            value: |r| time(r.archive.coverage.min_time),
+        },
+        Column {
+            key: "max_time",
+            heading: "until",
+            unit: Unit::Time,
+            explanation: "End of the last block, exclusive.",
+            value: |r| time(r.archive.coverage.max_time),
+        },
+        Column {
+            key: "wal_max_time",
+            heading: "WAL until",
+            unit: Unit::Time,
+            explanation: "Time of the last sample in the archived WAL.",
+            value: |r| time(r.archive.wal.as_ref().and_then(|wal| wal.max_time)),
+        },
+        Column {
+            key: "wal_bytes",
+            heading: "WAL size",
+            unit: Unit::Bytes,
+            explanation: "Size of the archived WAL and WBL; none when there is none.",
+            value: |r| {
+                let wal = r.archive.wal.as_ref();
+                wal.map_or(Value::None, |wal| Value::Bytes(wal.bytes()))
+            },
+        },
+        Column {
+            key: "gaps",
+            heading: "gaps",
+            unit: Unit::List,
+            explanation: "Spans between the first and the last block that no block covers.",
+            value: |r| Value::List(r.archive.coverage.gaps.iter().map(gap_text).collect()),
+        },
+    ],
+};
 
 /// One restore.
-pub const RESTORE: &[Column<restore::Report>] = &[
-    Column {
-        key: "blocks",
-        heading: "blocks",
-        unit: Unit::Count,
-        explanation: "Number of blocks that were restored.",
-        value: |r| Value::Count(r.blocks.len() as u64),
-    },
-    Column {
-        key: "wal",
-        heading: "WAL",
-        unit: Unit::Flag,
-        explanation: "Whether WAL and WBL were restored.",
-        value: |r| Value::Flag(r.wal),
-    },
-    Column {
-        key: "bytes",
-        heading: "size",
-        unit: Unit::Bytes,
-        explanation: "Size of all files that were restored.",
-        value: |r| Value::Bytes(r.bytes),
-    },
-];
+pub static RESTORE: Sheet<restore::Report, restore::Report> = Sheet {
+    name: "restore",
+    title: "The restore as a whole",
+    row: "restore",
+    json: InJson::Nowhere,
+    rows: |report, _| Rows::one(report),
+    columns: &[
+        Column {
+            key: "blocks",
+            heading: "blocks",
+            unit: Unit::Count,
+            explanation: "Number of blocks that were restored.",
+            value: |r| Value::Count(r.blocks.len() as u64),
+        },
+        Column {
+            key: "wal",
+            heading: "WAL",
+            unit: Unit::Flag,
+            explanation: "Whether WAL and WBL were restored.",
+            value: |r| Value::Flag(r.wal),
+        },
+        Column {
+            key: "bytes",
+            heading: "size",
+            unit: Unit::Bytes,
+            explanation: "Size of all files that were restored.",
+            value: |r| Value::Bytes(r.bytes),
+        },
+    ],
+};
 
 /// A [`Detour`](restore::Detour) as a sentence.
 pub fn detour(detour: &restore::Detour) -> String {

@@ -3,11 +3,13 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use serde_json::{Value as Json, json};
+use serde_json::{Map, Value as Json, json};
 
+use super::logs::LOGS;
 use super::stream::{external_labels, resolution, shard};
 use super::{
-    Column, Unit, Value, bytes_text, duration_text, json_rows, safe_line, table, time_text,
+    Column, Extent, InJson, Rows, Sheet, SheetOf, Unit, Value, bytes_text, duration_text,
+    safe_line, time_text,
 };
 use crate::block::{EntryKind, Place};
 use crate::inspect::{Gap, ListedBlock, Listing, OtherEntry, Totals, UnreadableBlock};
@@ -15,309 +17,344 @@ use crate::model::Ulid;
 use crate::wal::LogFacts;
 
 /// What `narthex list` says of each block.
-pub const COLUMNS: &[Column<ListedBlock>] = &[
-    Column {
-        key: "ulid",
-        heading: "ULID",
-        unit: Unit::None,
-        explanation: "Identity of the block, as its metadata says.",
-        value: |block| Value::text(block.meta.ulid.to_string()),
-    },
-    Column {
-        key: "path",
-        heading: "",
-        unit: Unit::None,
-        explanation: "The block's directory.",
-        value: |block| Value::text(block.dir.display().to_string()),
-    },
-    Column {
-        key: "min_time",
-        heading: "MIN TIME",
-        unit: Unit::Time,
-        explanation: "Start of the block's range, in milliseconds since the Unix epoch.",
-        value: |block| Value::Time(block.meta.min_time),
-    },
-    Column {
-        key: "max_time",
-        heading: "MAX TIME",
-        unit: Unit::Time,
-        explanation: "End of the block's range, exclusive, in milliseconds since the Unix epoch.",
-        value: |block| Value::Time(block.meta.max_time),
-    },
-    Column {
-        key: "duration",
-        heading: "DURATION",
-        unit: Unit::Millis,
-        explanation: "Length of the block's range, in milliseconds.",
-        value: |block| Value::Duration(block.meta.duration()),
-    },
-    Column {
-        key: "level",
-        heading: "LEVEL",
-        unit: Unit::Count,
-        explanation: "Compaction level: 1 for blocks cut from the head.",
-        value: |block| u64::try_from(block.meta.compaction.level).map_or(Value::None, Value::Count),
-    },
-    Column {
-        key: "source_count",
-        heading: "SOURCES",
-        unit: Unit::Count,
-        explanation: "Number of level-1 blocks that went into the block.",
-        value: |block| Value::Count(block.meta.compaction.sources.len() as u64),
-    },
-    Column {
-        key: "sources",
-        heading: "",
-        unit: Unit::None,
-        explanation: "The level-1 blocks that went into the block.",
-        value: |block| ulids(&block.meta.compaction.sources),
-    },
-    Column {
-        key: "series",
-        heading: "SERIES",
-        unit: Unit::Count,
-        explanation: "Number of series, as the metadata says.",
-        value: |block| Value::Count(block.meta.stats.num_series),
-    },
-    Column {
-        key: "chunks",
-        heading: "CHUNKS",
-        unit: Unit::Count,
-        explanation: "Number of chunks, as the metadata says.",
-        value: |block| Value::Count(block.meta.stats.num_chunks),
-    },
-    Column {
-        key: "samples",
-        heading: "SAMPLES",
-        unit: Unit::Count,
-        explanation: "Number of samples, as the metadata says.",
-        value: |block| Value::Count(block.meta.stats.num_samples),
-    },
-    Column {
-        key: "index_bytes",
-        heading: "INDEX",
-        unit: Unit::Bytes,
-        explanation: "Size of the index file, in bytes.",
-        value: |block| Value::Bytes(block.index_bytes),
-    },
-    Column {
-        key: "chunk_bytes",
-        heading: "SEGMENTS",
-        unit: Unit::Bytes,
-        explanation: "Size of all segment files, in bytes.",
-        value: |block| Value::Bytes(block.chunk_bytes),
-    },
-    Column {
-        key: "bytes_per_sample",
-        heading: "B/SAMPLE",
-        unit: Unit::BytesPerSample,
-        explanation: "Bytes of index and segments per sample.",
-        value: |block| {
-            let bytes = block.index_bytes.saturating_add(block.chunk_bytes);
-            super::ratio(bytes, block.meta.stats.num_samples)
+pub static BLOCKS: Sheet<Listing, ListedBlock> = Sheet {
+    name: "block",
+    title: "Blocks",
+    row: "block",
+    json: InJson::List("blocks"),
+    rows: |listing, _| Rows::of(&listing.blocks),
+    columns: &[
+        Column {
+            key: "ulid",
+            heading: "ULID",
+            unit: Unit::None,
+            explanation: "Identity of the block, as its metadata says.",
+            value: |block| Value::text(block.meta.ulid.to_string()),
         },
-    },
-    Column {
-        key: "hints",
-        heading: "HINTS",
-        unit: Unit::None,
-        explanation: "Compaction hints, for example from-out-of-order.",
-        value: |block| Value::List(block.meta.compaction.hints.clone()),
-    },
-    Column {
-        key: "resolution",
-        heading: "RESOLUTION",
-        unit: Unit::Millis,
-        explanation: "How much time one aggregate of a downsampled block stands for, in milliseconds; null for samples.",
-        value: |block| resolution(&block.meta.stream()),
-    },
-    Column {
-        key: "external_labels",
-        heading: "LABELS",
-        unit: Unit::None,
-        explanation: "External labels of the block, as name=value: cluster, replica, tenant.",
-        value: |block| external_labels(&block.meta.stream()),
-    },
-    Column {
-        key: "shard",
-        heading: "SHARD",
-        unit: Unit::None,
-        explanation: "Which of several blocks of the same sources it is, such as 3_of_8.",
-        value: |block| shard(&block.meta.stream()),
-    },
-    Column {
-        key: "marks",
-        heading: "MARKS",
-        unit: Unit::None,
-        explanation: "What marks in the block's directory ask for, since when and why.",
-        value: |block| Value::List(block.marks.iter().map(ToString::to_string).collect()),
-    },
-    Column {
-        key: "gap_before",
-        heading: "",
-        unit: Unit::Millis,
-        explanation: "Length of the hole before the block, in milliseconds; null without one.",
-        value: |block| {
-            block
-                .gap
-                .map_or(Value::None, |gap| Value::Duration(gap.duration()))
+        Column {
+            key: "path",
+            heading: "",
+            unit: Unit::None,
+            explanation: "The block's directory.",
+            value: |block| Value::text(block.dir.display().to_string()),
         },
-    },
-    Column {
-        key: "overlaps",
-        heading: "",
-        unit: Unit::None,
-        explanation: "Blocks of the same resolution, shard and tenant whose range overlaps this one's, at most 16 of them.",
-        value: |block| ulids(&block.overlaps),
-    },
-    Column {
-        key: "superseded_by",
-        heading: "",
-        unit: Unit::None,
-        explanation: "The block this one was compacted into, if that is there as well.",
-        value: |block| {
-            block
-                .superseded_by
-                .map_or(Value::None, |child| Value::text(child.to_string()))
+        Column {
+            key: "min_time",
+            heading: "MIN TIME",
+            unit: Unit::Time,
+            explanation: "Start of the block's range, in milliseconds since the Unix epoch.",
+            value: |block| Value::Time(block.meta.min_time),
         },
-    },
-    Column {
-        key: "range_faults",
-        heading: "",
-        unit: Unit::None,
-        explanation: "In which ways the block's range of time cannot be true.",
-        value: |block| Value::List(block.reach.iter().map(ToString::to_string).collect()),
-    },
-    Column {
-        key: "needs_prometheus",
-        heading: "",
-        unit: Unit::None,
-        explanation: "The release of Prometheus that the block's first chunks need, where that is newer than 2.42.",
-        value: |block| {
-            block
-                .needs
-                .map_or(Value::None, |release| Value::text(release.to_string()))
+        Column {
+            key: "max_time",
+            heading: "MAX TIME",
+            unit: Unit::Time,
+            explanation: "End of the block's range, exclusive, in milliseconds since the Unix epoch.",
+            value: |block| Value::Time(block.meta.max_time),
         },
-    },
-    Column {
-        key: "missing",
-        heading: "",
-        unit: Unit::None,
-        explanation: "Files the block lacks and cannot be opened without.",
-        value: |block| Value::List(block.missing.iter().map(ToString::to_string).collect()),
-    },
-    Column {
-        key: "notes",
-        heading: "NOTES",
-        unit: Unit::None,
-        explanation: "What stands out: gaps, overlaps, missing files, marks, odd names.",
-        value: |block| Value::Text(notes(block).join("; ")),
-    },
-];
+        Column {
+            key: "duration",
+            heading: "DURATION",
+            unit: Unit::Millis,
+            explanation: "Length of the block's range, in milliseconds.",
+            value: |block| Value::Duration(block.meta.duration()),
+        },
+        Column {
+            key: "level",
+            heading: "LEVEL",
+            unit: Unit::Count,
+            explanation: "Compaction level: 1 for blocks cut from the head.",
+            value: |block| {
+                u64::try_from(block.meta.compaction.level).map_or(Value::None, Value::Count)
+            },
+        },
+        Column {
+            key: "source_count",
+            heading: "SOURCES",
+            unit: Unit::Count,
+            explanation: "Number of level-1 blocks that went into the block.",
+            value: |block| Value::Count(block.meta.compaction.sources.len() as u64),
+        },
+        Column {
+            key: "sources",
+            heading: "",
+            unit: Unit::List,
+            explanation: "The level-1 blocks that went into the block.",
+            value: |block| ulids(&block.meta.compaction.sources),
+        },
+        Column {
+            key: "series",
+            heading: "SERIES",
+            unit: Unit::Count,
+            explanation: "Number of series, as the metadata says.",
+            value: |block| Value::Count(block.meta.stats.num_series),
+        },
+        Column {
+            key: "chunks",
+            heading: "CHUNKS",
+            unit: Unit::Count,
+            explanation: "Number of chunks, as the metadata says.",
+            value: |block| Value::Count(block.meta.stats.num_chunks),
+        },
+        Column {
+            key: "samples",
+            heading: "SAMPLES",
+            unit: Unit::Count,
+            explanation: "Number of samples, as the metadata says.",
+            value: |block| Value::Count(block.meta.stats.num_samples),
+        },
+        Column {
+            key: "index_bytes",
+            heading: "INDEX",
+            unit: Unit::Bytes,
+            explanation: "Size of the index file, in bytes.",
+            value: |block| Value::Bytes(block.index_bytes),
+        },
+        Column {
+            key: "chunk_bytes",
+            heading: "SEGMENTS",
+            unit: Unit::Bytes,
+            explanation: "Size of all segment files, in bytes.",
+            value: |block| Value::Bytes(block.chunk_bytes),
+        },
+        Column {
+            key: "bytes_per_sample",
+            heading: "B/SAMPLE",
+            unit: Unit::BytesPerSample,
+            explanation: "Bytes of index and segments per sample.",
+            value: |block| {
+                let bytes = block.index_bytes.saturating_add(block.chunk_bytes);
+                super::ratio(bytes, block.meta.stats.num_samples)
+            },
+        },
+        Column {
+            key: "hints",
+            heading: "HINTS",
+            unit: Unit::List,
+            explanation: "Compaction hints, for example from-out-of-order.",
+            value: |block| Value::List(block.meta.compaction.hints.clone()),
+        },
+        Column {
+            key: "resolution",
+            heading: "RESOLUTION",
+            unit: Unit::Millis,
+            explanation: "How much time one aggregate of a downsampled block stands for, in milliseconds; null for samples.",
+            value: |block| resolution(&block.meta.stream()),
+        },
+        Column {
+            key: "external_labels",
+            heading: "LABELS",
+            unit: Unit::List,
+            explanation: "External labels of the block, as name=value: cluster, replica, tenant.",
+            value: |block| external_labels(&block.meta.stream()),
+        },
+        Column {
+            key: "shard",
+            heading: "SHARD",
+            unit: Unit::None,
+            explanation: "Which of several blocks of the same sources it is, such as 3_of_8.",
+            value: |block| shard(&block.meta.stream()),
+        },
+        Column {
+            key: "marks",
+            heading: "MARKS",
+            unit: Unit::List,
+            explanation: "What marks in the block's directory ask for, since when and why.",
+            value: |block| Value::List(block.marks.iter().map(ToString::to_string).collect()),
+        },
+        Column {
+            key: "gap_before",
+            heading: "",
+            unit: Unit::Millis,
+            explanation: "Length of the hole before the block, in milliseconds; null without one.",
+            value: |block| {
+                block
+                    .gap
+                    .map_or(Value::None, |gap| Value::Duration(gap.duration()))
+            },
+        },
+        Column {
+            key: "overlaps",
+            heading: "",
+            unit: Unit::List,
+            explanation: "Blocks of the same resolution, shard and tenant whose range overlaps this one's, at most 16 of them.",
+            value: |block| ulids(&block.overlaps),
+        },
+        Column {
+            key: "superseded_by",
+            heading: "",
+            unit: Unit::None,
+            explanation: "The block this one was compacted into, if that is there as well.",
+            value: |block| {
+                block
+                    .superseded_by
+                    .map_or(Value::None, |child| Value::text(child.to_string()))
+            },
+        },
+        Column {
+            key: "range_faults",
+            heading: "",
+            unit: Unit::List,
+            explanation: "In which ways the block's range of time cannot be true.",
+            value: |block| Value::List(block.reach.iter().map(ToString::to_string).collect()),
+        },
+        Column {
+            key: "needs_prometheus",
+            heading: "",
+            unit: Unit::None,
+            explanation: "The release of Prometheus that the block's first chunks need, where that is newer than 2.42.",
+            value: |block| {
+                block
+                    .needs
+                    .map_or(Value::None, |release| Value::text(release.to_string()))
+            },
+        },
+        Column {
+            key: "missing",
+            heading: "",
+            unit: Unit::List,
+            explanation: "Files the block lacks and cannot be opened without.",
+            value: |block| Value::List(block.missing.iter().map(ToString::to_string).collect()),
+        },
+        Column {
+            key: "notes",
+            heading: "NOTES",
+            unit: Unit::None,
+            explanation: "What stands out: gaps, overlaps, missing files, marks, odd names.",
+            value: |block| Value::Text(notes(block).join("; ")),
+        },
+    ],
+};
 
 /// The sums under the table.
-pub const TOTALS: &[Column<Totals>] = &[
-    Column {
-        key: "blocks",
-        heading: "blocks",
-        unit: Unit::Count,
-        explanation: "Number of blocks whose metadata can be read.",
-        value: |totals| Value::Count(totals.blocks),
-    },
-    Column {
-        key: "min_time",
-        heading: "min time",
-        unit: Unit::Time,
-        explanation: "Start of the earliest block, in milliseconds since the Unix epoch.",
-        value: |totals| Value::Time(totals.min_time),
-    },
-    Column {
-        key: "max_time",
-        heading: "max time",
-        unit: Unit::Time,
-        explanation: "End of the latest block, exclusive, in milliseconds since the Unix epoch.",
-        value: |totals| Value::Time(totals.max_time),
-    },
-    Column {
-        key: "chunks",
-        heading: "chunks",
-        unit: Unit::Count,
-        explanation: "Chunks of all blocks.",
-        value: |totals| Value::Count(totals.chunks),
-    },
-    Column {
-        key: "samples",
-        heading: "samples",
-        unit: Unit::Count,
-        explanation: "Samples of all blocks; those in overlapping blocks count more than once.",
-        value: |totals| Value::Count(totals.samples),
-    },
-    Column {
-        key: "index_bytes",
-        heading: "index",
-        unit: Unit::Bytes,
-        explanation: "Size of all index files, in bytes.",
-        value: |totals| Value::Bytes(totals.index_bytes),
-    },
-    Column {
-        key: "chunk_bytes",
-        heading: "segments",
-        unit: Unit::Bytes,
-        explanation: "Size of all segment files, in bytes.",
-        value: |totals| Value::Bytes(totals.chunk_bytes),
-    },
-    Column {
-        key: "bytes_per_sample",
-        heading: "B/sample",
-        unit: Unit::BytesPerSample,
-        explanation: "Bytes of index and segments per sample.",
-        value: |totals| {
-            let bytes = totals.index_bytes.saturating_add(totals.chunk_bytes);
-            super::ratio(bytes, totals.samples)
+pub static TOTALS: Sheet<Listing, Totals> = Sheet {
+    name: "total",
+    title: "All blocks together",
+    row: "directory",
+    json: InJson::Object("totals"),
+    rows: |listing, _| Rows::made(vec![listing.totals()]),
+    columns: &[
+        Column {
+            key: "blocks",
+            heading: "blocks",
+            unit: Unit::Count,
+            explanation: "Number of blocks whose metadata can be read.",
+            value: |totals| Value::Count(totals.blocks),
         },
-    },
-];
+        Column {
+            key: "min_time",
+            heading: "min time",
+            unit: Unit::Time,
+            explanation: "Start of the earliest block, in milliseconds since the Unix epoch.",
+            value: |totals| Value::Time(totals.min_time),
+        },
+        Column {
+            key: "max_time",
+            heading: "max time",
+            unit: Unit::Time,
+            explanation: "End of the latest block, exclusive, in milliseconds since the Unix epoch.",
+            value: |totals| Value::Time(totals.max_time),
+        },
+        Column {
+            key: "chunks",
+            heading: "chunks",
+            unit: Unit::Count,
+            explanation: "Chunks of all blocks.",
+            value: |totals| Value::Count(totals.chunks),
+        },
+        Column {
+            key: "samples",
+            heading: "samples",
+            unit: Unit::Count,
+            explanation: "Samples of all blocks; those in overlapping blocks count more than once.",
+            value: |totals| Value::Count(totals.samples),
+        },
+        Column {
+            key: "index_bytes",
+            heading: "index",
+            unit: Unit::Bytes,
+            explanation: "Size of all index files, in bytes.",
+            value: |totals| Value::Bytes(totals.index_bytes),
+        },
+        Column {
+            key: "chunk_bytes",
+            heading: "segments",
+            unit: Unit::Bytes,
+            explanation: "Size of all segment files, in bytes.",
+            value: |totals| Value::Bytes(totals.chunk_bytes),
+        },
+        Column {
+            key: "bytes_per_sample",
+            heading: "B/sample",
+            unit: Unit::BytesPerSample,
+            explanation: "Bytes of index and segments per sample.",
+            value: |totals| {
+                let bytes = totals.index_bytes.saturating_add(totals.chunk_bytes);
+                super::ratio(bytes, totals.samples)
+            },
+        },
+    ],
+};
 
-pub(super) const UNREADABLE: &[Column<UnreadableBlock>] = &[
-    Column {
-        key: "path",
-        heading: "",
-        unit: Unit::None,
-        explanation: "The block's directory.",
-        value: |block| Value::text(block.dir.display().to_string()),
-    },
-    Column {
-        key: "reason",
-        heading: "",
-        unit: Unit::None,
-        explanation: "Why its metadata cannot be read.",
-        value: |block| Value::text(&block.reason),
-    },
-];
+/// Blocks whose metadata cannot be read.
+pub static UNREADABLE: Sheet<Listing, UnreadableBlock> = Sheet {
+    name: "unreadable",
+    title: "Blocks whose metadata cannot be read",
+    row: "such block",
+    json: InJson::List("unreadable"),
+    rows: |listing, _| Rows::of(&listing.unreadable),
+    columns: &[
+        Column {
+            key: "path",
+            heading: "",
+            unit: Unit::None,
+            explanation: "The block's directory.",
+            value: |block| Value::text(block.dir.display().to_string()),
+        },
+        Column {
+            key: "reason",
+            heading: "",
+            unit: Unit::None,
+            explanation: "Why its metadata cannot be read.",
+            value: |block| Value::text(&block.reason),
+        },
+    ],
+};
 
-pub(super) const OTHERS: &[Column<OtherEntry>] = &[
-    Column {
-        key: "name",
-        heading: "",
-        unit: Unit::None,
-        explanation: "File name of the entry.",
-        value: |other| Value::text(other.entry.name()),
-    },
-    Column {
-        key: "kind",
-        heading: "",
-        unit: Unit::None,
-        explanation: "What the entry is.",
-        value: |other| Value::text(kind_text(other.entry.kind)),
-    },
-    Column {
-        key: "bytes",
-        heading: "",
-        unit: Unit::Bytes,
-        explanation: "Bytes of all regular files in it.",
-        value: |other| Value::Bytes(other.bytes),
-    },
-];
+/// What lies beside the blocks.
+pub static OTHERS: Sheet<Listing, OtherEntry> = Sheet {
+    name: "other",
+    title: "What else lies there",
+    row: "entry of the directory that is no block",
+    json: InJson::List("others"),
+    rows: |listing, _| Rows::of(&listing.others),
+    columns: &[
+        Column {
+            key: "name",
+            heading: "",
+            unit: Unit::None,
+            explanation: "File name of the entry.",
+            value: |other| Value::text(other.entry.name()),
+        },
+        Column {
+            key: "kind",
+            heading: "",
+            unit: Unit::None,
+            explanation: "What the entry is.",
+            value: |other| Value::text(kind_text(other.entry.kind)),
+        },
+        Column {
+            key: "bytes",
+            heading: "",
+            unit: Unit::Bytes,
+            explanation: "Bytes of all regular files in it.",
+            value: |other| Value::Bytes(other.bytes),
+        },
+    ],
+};
+
+/// The lists about a directory, in the order of its JSON.
+pub const LISTS: &[&dyn SheetOf<Listing>] = &[&BLOCKS, &UNREADABLE, &OTHERS];
 
 /// The listing of one directory as text for people; `logs` are those it holds.
 pub fn text(listing: &Listing, logs: &[LogFacts]) -> String {
@@ -325,7 +362,7 @@ pub fn text(listing: &Listing, logs: &[LogFacts]) -> String {
     if listing.blocks.is_empty() {
         text.push_str("no blocks\n");
     } else {
-        text.push_str(&table(COLUMNS, &listing.blocks));
+        text.push_str(&BLOCKS.all(listing).text());
         text.push_str(&totals_line(&listing.totals()));
     }
     for block in &listing.unreadable {
@@ -348,19 +385,20 @@ pub fn text(listing: &Listing, logs: &[LogFacts]) -> String {
 
 /// The listing of the directory at `path` as a JSON object; `logs` are those it holds.
 pub fn json(path: &Path, place: Place, listing: &Listing, logs: &[LogFacts]) -> Json {
-    json!({
-        "path": path.display().to_string(),
-        "place": match place {
-            Place::DataDir => "data directory",
-            Place::PrometheusSnapshot => "Prometheus snapshot",
-            Place::Block => "block",
-        },
-        "blocks": json_rows(COLUMNS, &listing.blocks),
-        "unreadable": json_rows(UNREADABLE, &listing.unreadable),
-        "others": json_rows(OTHERS, &listing.others),
-        "logs": super::logs::json(logs),
-        "totals": super::json(TOTALS, &listing.totals()),
-    })
+    let place = match place {
+        Place::DataDir => "data directory",
+        Place::PrometheusSnapshot => "Prometheus snapshot",
+        Place::Block => "block",
+    };
+    let mut object = Map::new();
+    object.insert("path".to_owned(), json!(path.display().to_string()));
+    object.insert("place".to_owned(), json!(place));
+    for sheet in LISTS {
+        sheet.add_to(&mut object, listing, Extent::Document);
+    }
+    LOGS.add_to(&mut object, logs, Extent::Document);
+    TOTALS.add_to(&mut object, listing, Extent::Document);
+    Json::Object(object)
 }
 
 fn totals_line(totals: &Totals) -> String {

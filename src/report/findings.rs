@@ -5,237 +5,256 @@ use std::fmt;
 
 use serde_json::{Map, Value as Json, json};
 
-use super::{Column, Unit, Value, bytes_text, json as row, json_rows, safe_line, table, time_text};
+use super::logs::LOGS;
+use super::{
+    Column, Extent, InJson, Rows, Sheet, SheetOf, Unit, Value, bytes_text, safe_line, time_text,
+};
+use crate::archive::ProblemKind;
 use crate::block::Place;
+use crate::repository::LeftOutKind;
 use crate::verify::{BlockVerdict, Finding, Findings, Kind, Loss, Severity, Verdict};
 use crate::wal::Logs;
 
 /// One finding. For people it is a line of its own: see [`line()`].
-pub const FINDINGS: &[Column<Finding>] = &[
-    Column {
-        key: "kind",
-        heading: "KIND",
-        unit: Unit::None,
-        explanation: "What it is: a stable id, explained in docs/findings.md.",
-        value: |f| Value::text(f.kind.id()),
-    },
-    Column {
-        key: "severity",
-        heading: "SEVERITY",
-        unit: Unit::None,
-        explanation: "How bad it is: note, warning, damaged or fatal. Notes are no problem.",
-        value: |f| Value::text(f.kind.severity().to_string()),
-    },
-    Column {
-        key: "block",
-        heading: "BLOCK",
-        unit: Unit::None,
-        explanation: "ULID of the block.",
-        value: |f| {
-            f.block
-                .map_or(Value::None, |ulid| Value::text(ulid.to_string()))
+pub static FINDINGS: Sheet<Findings, Finding> = Sheet {
+    name: "finding",
+    title: "Findings, of a path and of each block",
+    row: "finding",
+    json: InJson::List("findings"),
+    rows: |findings, _| Rows::of(findings.as_slice()),
+    columns: &[
+        Column {
+            key: "kind",
+            heading: "KIND",
+            unit: Unit::None,
+            explanation: "What it is: a stable id, explained in docs/findings.md.",
+            value: |f| Value::text(f.kind.id()),
         },
-    },
-    Column {
-        key: "path",
-        heading: "PATH",
-        unit: Unit::None,
-        explanation: "The file or directory.",
-        value: |f| Value::text(f.path.display().to_string()),
-    },
-    Column {
-        key: "offset",
-        heading: "OFFSET",
-        unit: Unit::Bytes,
-        explanation: "Where in the file the part begins that is concerned (an entry, a chunk, a list, a section), in bytes.",
-        value: |f| f.offset.map_or(Value::None, Value::Count),
-    },
-    Column {
-        key: "section",
-        heading: "SECTION",
-        unit: Unit::None,
-        explanation: "Part of the file, as the format names it.",
-        value: |f| f.section.map_or(Value::None, Value::text),
-    },
-    Column {
-        key: "series",
-        heading: "SERIES",
-        unit: Unit::None,
-        explanation: "A selector for the series concerned.",
-        value: |f| {
-            f.series
-                .as_ref()
-                .map_or(Value::None, |labels| Value::text(labels.to_string()))
+        Column {
+            key: "severity",
+            heading: "SEVERITY",
+            unit: Unit::None,
+            explanation: "How bad it is: note, warning, damaged or fatal. Notes are no problem.",
+            value: |f| Value::text(f.kind.severity().to_string()),
         },
-    },
-    Column {
-        key: "minTime",
-        heading: "FROM",
-        unit: Unit::Time,
-        explanation: "Time of the first sample that is lost or wrong, in milliseconds since the Unix epoch, where it is known.",
-        value: |f| {
-            f.loss
-                .and_then(|loss| loss.times)
-                .map_or(Value::None, |(first, _)| Value::Time(first))
+        Column {
+            key: "block",
+            heading: "BLOCK",
+            unit: Unit::None,
+            explanation: "ULID of the block.",
+            value: |f| {
+                f.block
+                    .map_or(Value::None, |ulid| Value::text(ulid.to_string()))
+            },
         },
-    },
-    Column {
-        key: "maxTime",
-        heading: "TO",
-        unit: Unit::Time,
-        explanation: "Time of the last one, in milliseconds since the Unix epoch.",
-        value: |f| {
-            f.loss
-                .and_then(|loss| loss.times)
-                .map_or(Value::None, |(_, last)| Value::Time(last))
+        Column {
+            key: "path",
+            heading: "PATH",
+            unit: Unit::None,
+            explanation: "The file or directory.",
+            value: |f| Value::text(f.path.display().to_string()),
         },
-    },
-    Column {
-        key: "chunks",
-        heading: "CHUNKS",
-        unit: Unit::Count,
-        explanation: "Number of chunks concerned.",
-        value: |f| f.loss.map_or(Value::None, |loss| Value::Count(loss.chunks)),
-    },
-    Column {
-        key: "samples",
-        heading: "SAMPLES",
-        unit: Unit::Count,
-        explanation: "Number of samples concerned, where the damage leaves a way to know.",
-        value: |f| {
-            f.loss
-                .and_then(|loss| loss.samples)
-                .map_or(Value::None, Value::Count)
+        Column {
+            key: "offset",
+            heading: "OFFSET",
+            unit: Unit::Offset,
+            explanation: "Where in the file the part begins that is concerned (an entry, a chunk, a list, a section), in bytes.",
+            value: |f| f.offset.map_or(Value::None, Value::Count),
         },
-    },
-    Column {
-        key: "detail",
-        heading: "DETAIL",
-        unit: Unit::None,
-        explanation: "What was expected and what was found.",
-        value: |f| Value::text(&f.detail),
-    },
-    Column {
-        key: "meaning",
-        heading: "",
-        unit: Unit::None,
-        explanation: "What this kind of finding means.",
-        value: |f| Value::text(f.kind.sentence()),
-    },
-    Column {
-        key: "prometheus",
-        heading: "",
-        unit: Unit::None,
-        explanation: "What Prometheus does about it. A block whose metadata it cannot read is left out, whatever else is wrong with it.",
-        value: |f| Value::text(f.consequence().to_string()),
-    },
-    Column {
-        key: "remedy",
-        heading: "",
-        unit: Unit::None,
-        explanation: "What to do about it.",
-        value: |f| Value::text(f.kind.remedy()),
-    },
-];
+        Column {
+            key: "section",
+            heading: "SECTION",
+            unit: Unit::None,
+            explanation: "Part of the file, as the format names it.",
+            value: |f| f.section.map_or(Value::None, Value::text),
+        },
+        Column {
+            key: "series",
+            heading: "SERIES",
+            unit: Unit::None,
+            explanation: "A selector for the series concerned.",
+            value: |f| {
+                f.series
+                    .as_ref()
+                    .map_or(Value::None, |labels| Value::text(labels.to_string()))
+            },
+        },
+        Column {
+            key: "minTime",
+            heading: "FROM",
+            unit: Unit::Time,
+            explanation: "Time of the first sample that is lost or wrong, in milliseconds since the Unix epoch, where it is known.",
+            value: |f| {
+                f.loss
+                    .and_then(|loss| loss.times)
+                    .map_or(Value::None, |(first, _)| Value::Time(first))
+            },
+        },
+        Column {
+            key: "maxTime",
+            heading: "TO",
+            unit: Unit::Time,
+            explanation: "Time of the last one, in milliseconds since the Unix epoch.",
+            value: |f| {
+                f.loss
+                    .and_then(|loss| loss.times)
+                    .map_or(Value::None, |(_, last)| Value::Time(last))
+            },
+        },
+        Column {
+            key: "chunks",
+            heading: "CHUNKS",
+            unit: Unit::Count,
+            explanation: "Number of chunks concerned.",
+            value: |f| f.loss.map_or(Value::None, |loss| Value::Count(loss.chunks)),
+        },
+        Column {
+            key: "samples",
+            heading: "SAMPLES",
+            unit: Unit::Count,
+            explanation: "Number of samples concerned, where the damage leaves a way to know.",
+            value: |f| {
+                f.loss
+                    .and_then(|loss| loss.samples)
+                    .map_or(Value::None, Value::Count)
+            },
+        },
+        Column {
+            key: "detail",
+            heading: "DETAIL",
+            unit: Unit::None,
+            explanation: "What was expected and what was found.",
+            value: |f| Value::text(&f.detail),
+        },
+        Column {
+            key: "meaning",
+            heading: "",
+            unit: Unit::None,
+            explanation: "What this kind of finding means.",
+            value: |f| Value::text(f.kind.sentence()),
+        },
+        Column {
+            key: "prometheus",
+            heading: "",
+            unit: Unit::None,
+            explanation: "What Prometheus does about it. A block whose metadata it cannot read is left out, whatever else is wrong with it.",
+            value: |f| Value::text(f.consequence().to_string()),
+        },
+        Column {
+            key: "remedy",
+            heading: "",
+            unit: Unit::None,
+            explanation: "What to do about it.",
+            value: |f| Value::text(f.kind.remedy()),
+        },
+    ],
+};
 
 /// A block that was verified.
-pub const BLOCKS: &[Column<BlockVerdict>] = &[
-    Column {
-        key: "ulid",
-        heading: "BLOCK",
-        unit: Unit::None,
-        explanation: "ULID of the block.",
-        value: |b| {
-            let name = b.ulid.map(|ulid| ulid.to_string());
-            Value::text(name.unwrap_or_else(|| b.dir.display().to_string()))
+pub static BLOCKS: Sheet<Verdict, BlockVerdict> = Sheet {
+    name: "block",
+    title: "Blocks that were verified",
+    row: "block",
+    json: InJson::List("blocks"),
+    rows: |verdict, _| Rows::of(&verdict.blocks),
+    columns: &[
+        Column {
+            key: "ulid",
+            heading: "BLOCK",
+            unit: Unit::None,
+            explanation: "ULID of the block.",
+            value: |b| {
+                let name = b.ulid.map(|ulid| ulid.to_string());
+                Value::text(name.unwrap_or_else(|| b.dir.display().to_string()))
+            },
         },
-    },
-    Column {
-        key: "path",
-        heading: "",
-        unit: Unit::None,
-        explanation: "Its directory.",
-        value: |b| Value::text(b.dir.display().to_string()),
-    },
-    Column {
-        key: "verdict",
-        heading: "VERDICT",
-        unit: Unit::None,
-        explanation: "healthy, or the worst severity among its findings.",
-        value: |b| Value::text(word(&b.findings)),
-    },
-    Column {
-        key: "problems",
-        heading: "PROBLEMS",
-        unit: Unit::Count,
-        explanation: "Number of findings that are more than notes.",
-        value: |b| Value::Count(problems(&b.findings)),
-    },
-    Column {
-        key: "notes",
-        heading: "NOTES",
-        unit: Unit::Count,
-        explanation: "Number of findings that are notes.",
-        value: |b| Value::Count(b.findings.of_severity(Severity::Note)),
-    },
-    Column {
-        key: "minTime",
-        heading: "FROM",
-        unit: Unit::Time,
-        explanation: "Time of the first sample, in milliseconds since the Unix epoch.",
-        value: |b| {
-            b.stats
-                .times
-                .map_or(Value::None, |(min, _)| Value::Time(min))
+        Column {
+            key: "path",
+            heading: "",
+            unit: Unit::None,
+            explanation: "Its directory.",
+            value: |b| Value::text(b.dir.display().to_string()),
         },
-    },
-    Column {
-        key: "maxTime",
-        heading: "TO",
-        unit: Unit::Time,
-        explanation: "Time of the last sample, in milliseconds since the Unix epoch.",
-        value: |b| {
-            b.stats
-                .times
-                .map_or(Value::None, |(_, max)| Value::Time(max))
+        Column {
+            key: "verdict",
+            heading: "VERDICT",
+            unit: Unit::None,
+            explanation: "healthy, or the worst severity among its findings.",
+            value: |b| Value::text(word(&b.findings)),
         },
-    },
-    Column {
-        key: "series",
-        heading: "SERIES",
-        unit: Unit::Count,
-        explanation: "Number of series that could be read.",
-        value: |b| Value::Count(b.stats.series),
-    },
-    Column {
-        key: "chunks",
-        heading: "CHUNKS",
-        unit: Unit::Count,
-        explanation: "Number of chunks that the index names.",
-        value: |b| Value::Count(b.stats.chunks),
-    },
-    Column {
-        key: "samples",
-        heading: "SAMPLES",
-        unit: Unit::Count,
-        explanation: "Number of samples in the chunks that could be read.",
-        value: |b| Value::Count(b.stats.samples),
-    },
-    Column {
-        key: "histograms",
-        heading: "",
-        unit: Unit::Count,
-        explanation: "Of those, native histograms.",
-        value: |b| Value::Count(b.stats.histograms),
-    },
-    Column {
-        key: "bytes",
-        heading: "SIZE",
-        unit: Unit::Bytes,
-        explanation: "Bytes of the index and the segments.",
-        value: |b| Value::Bytes(b.stats.bytes),
-    },
-];
+        Column {
+            key: "problems",
+            heading: "PROBLEMS",
+            unit: Unit::Count,
+            explanation: "Number of findings that are more than notes.",
+            value: |b| Value::Count(problems(&b.findings)),
+        },
+        Column {
+            key: "notes",
+            heading: "NOTES",
+            unit: Unit::Count,
+            explanation: "Number of findings that are notes.",
+            value: |b| Value::Count(b.findings.of_severity(Severity::Note)),
+        },
+        Column {
+            key: "minTime",
+            heading: "FROM",
+            unit: Unit::Time,
+            explanation: "Time of the first sample, in milliseconds since the Unix epoch.",
+            value: |b| {
+                b.stats
+                    .times
+                    .map_or(Value::None, |(min, _)| Value::Time(min))
+            },
+        },
+        Column {
+            key: "maxTime",
+            heading: "TO",
+            unit: Unit::Time,
+            explanation: "Time of the last sample, in milliseconds since the Unix epoch.",
+            value: |b| {
+                b.stats
+                    .times
+                    .map_or(Value::None, |(_, max)| Value::Time(max))
+            },
+        },
+        Column {
+            key: "series",
+            heading: "SERIES",
+            unit: Unit::Count,
+            explanation: "Number of series that could be read.",
+            value: |b| Value::Count(b.stats.series),
+        },
+        Column {
+            key: "chunks",
+            heading: "CHUNKS",
+            unit: Unit::Count,
+            explanation: "Number of chunks that the index names.",
+            value: |b| Value::Count(b.stats.chunks),
+        },
+        Column {
+            key: "samples",
+            heading: "SAMPLES",
+            unit: Unit::Count,
+            explanation: "Number of samples in the chunks that could be read.",
+            value: |b| Value::Count(b.stats.samples),
+        },
+        Column {
+            key: "histograms",
+            heading: "",
+            unit: Unit::Count,
+            explanation: "Of those, native histograms.",
+            value: |b| Value::Count(b.stats.histograms),
+        },
+        Column {
+            key: "bytes",
+            heading: "SIZE",
+            unit: Unit::Bytes,
+            explanation: "Bytes of the index and the segments.",
+            value: |b| Value::Bytes(b.stats.bytes),
+        },
+    ],
+};
 
 /// What is said of findings as a whole.
 fn word(findings: &Findings) -> String {
@@ -343,7 +362,7 @@ pub fn text(verdict: &Verdict, with_notes: bool) -> String {
         lines.push(String::new());
     }
     if !verdict.blocks.is_empty() {
-        lines.push(table(BLOCKS, &verdict.blocks));
+        lines.push(BLOCKS.all(verdict).text());
     }
     if let Some(logs) = &verdict.logs {
         lines.push(super::logs::text(&logs.facts()));
@@ -374,17 +393,18 @@ fn total(verdict: &Verdict, problems: u64) -> String {
 
 /// What was found at a path, for programs.
 pub fn to_json(verdict: &Verdict) -> Json {
-    let blocks = verdict.blocks.iter().map(|block| {
-        let mut object = row(BLOCKS, block);
+    let table = BLOCKS.all(verdict);
+    let objects = table.objects().zip(&verdict.blocks);
+    let blocks = objects.map(|(mut object, block)| {
         add_findings(&mut object, &block.findings);
-        object
+        Json::Object(object)
     });
     let place = match verdict.place {
         Place::DataDir => "data directory",
         Place::PrometheusSnapshot => "Prometheus snapshot",
         Place::Block => "block",
     };
-    let mut object = json!({
+    let object = json!({
         "path": verdict.path.display().to_string(),
         "place": place,
         "healthy": !verdict.has_problems(),
@@ -392,30 +412,30 @@ pub fn to_json(verdict: &Verdict) -> Json {
         "start": verdict.start.as_ref().map(super::start::to_json),
     });
     let logs = verdict.logs.as_ref().map(Logs::facts).unwrap_or_default();
-    if let Json::Object(object) = &mut object {
-        object.insert("logs".to_owned(), super::logs::json(&logs));
+    match object {
+        Json::Object(mut object) => {
+            LOGS.add_to(&mut object, &logs, Extent::Document);
+            add_findings(&mut object, &verdict.findings);
+            Json::Object(object)
+        }
+        other => other,
     }
-    add_findings(&mut object, &verdict.findings);
-    object
 }
 
-fn add_findings(object: &mut Json, findings: &Findings) {
+fn add_findings(object: &mut Map<String, Json>, findings: &Findings) {
     let count = |(kind, count): (Kind, u64)| (kind.id().to_owned(), json!(count));
-    if let Json::Object(object) = object {
-        let counts: Map<_, _> = findings.counts().map(count).collect();
-        object.insert(
-            "findings".to_owned(),
-            json_rows(FINDINGS, findings.as_slice()),
-        );
-        object.insert("counts".to_owned(), Json::Object(counts));
-    }
+    let counts: Map<_, _> = findings.counts().map(count).collect();
+    FINDINGS.add_to(object, findings, Extent::Document);
+    object.insert("counts".to_owned(), Json::Object(counts));
 }
 
 /// The reference of all kinds of findings, in Markdown: `docs/findings.md`.
 pub fn reference() -> String {
     let heading = "# Findings\n\n\
-        What `narthex verify` can find. This page is made from the table in `src/verify/kind.rs` and held equal to it by a\n\
-        test; ids are never renamed.\n\n\
+        What `narthex verify` can find, what `narthex backup` complains of, and why something is left out of an archive. This page is made from\n\
+        the tables in `src/verify/kind.rs`, `src/archive/problem.rs` and `src/repository/left_out.rs` and held equal to them by a test; ids are\n\
+        never renamed. What `narthex check` finds stands in [repository-format.md](repository-format.md#5-what-counts-as-corruption).\n\n\
+        ## verify\n\n\
         Where releases of Prometheus differ in what they do, the table says what 2.42 and 3.16 do. Real servers of both were started on\n\
         nearly every kind of fault, asked and made to compact: tests hold this column to what they did.\n\n\
         Severities: a *note* is legal but unusual and does not count as a problem (exit code 0). A *warning* is not as it\n\
@@ -428,7 +448,35 @@ pub fn reference() -> String {
         format!("| `{kind}` | {severity} | {sentence} | {consequence} | {remedy} |\n")
     };
     let rows = Kind::ALL.iter().map(row);
-    std::iter::once(heading.to_owned()).chain(rows).collect()
+    let findings = std::iter::once(heading.to_owned()).chain(rows);
+    findings
+        .chain(problems_page())
+        .chain(left_out_page())
+        .collect()
+}
+
+/// The chapter about what a backup complains of.
+fn problems_page() -> impl Iterator<Item = String> {
+    let heading = "\n## backup\n\n\
+        Each makes `narthex backup` end with exit code 3. It is printed as a sentence; `--json` has it under `problems`, with these words beside it.\n\n\
+        | id | meaning | what comes of it | what to do |\n|---|---|---|---|\n";
+    let rows = ProblemKind::ALL.iter().map(|kind| {
+        let (sentence, consequence, remedy) = (kind.sentence(), kind.consequence(), kind.remedy());
+        format!("| `{kind}` | {sentence} | {consequence} | {remedy} |\n")
+    });
+    std::iter::once(heading.to_owned()).chain(rows)
+}
+
+/// The chapter about what archives do not hold of their sources.
+fn left_out_page() -> impl Iterator<Item = String> {
+    let heading = "\n## left out of an archive\n\n\
+        `backup` prints each, and `--json` has it under `left_out`. Only of what is *missed* a later `restore` says that it is not there.\n\n\
+        | id | missed | meaning |\n|---|---|---|\n";
+    let rows = LeftOutKind::ALL.iter().map(|kind| {
+        let missed = if kind.is_missed() { "yes" } else { "no" };
+        format!("| `{}` | {missed} | {} |\n", kind.id(), kind.sentence())
+    });
+    std::iter::once(heading.to_owned()).chain(rows)
 }
 
 #[cfg(test)]
@@ -441,6 +489,9 @@ mod tests {
         if std::env::var_os("NARTHEX_WRITE_REFERENCE").is_some() {
             std::fs::write(path, reference()).unwrap();
         }
-        assert_eq!(std::fs::read_to_string(path).unwrap(), reference());
+        assert!(
+            std::fs::read_to_string(path).unwrap() == reference(),
+            "docs/findings.md is not what the tables of findings and problems say: `NARTHEX_WRITE_REFERENCE=1 cargo test --lib report::` writes it anew"
+        );
     }
 }

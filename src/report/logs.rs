@@ -2,96 +2,103 @@
 
 use serde_json::Value as Json;
 
-use super::{Column, Unit, Value, json_rows, table};
+use super::{Column, InJson, Rows, Sheet, Unit, Value};
 use crate::wal::LogFacts;
 
 /// One log of a data directory.
-pub const LOGS: &[Column<LogFacts>] = &[
-    Column {
-        key: "log",
-        heading: "LOG",
-        unit: Unit::None,
-        explanation: "Name of its directory: `wal`, the write-ahead log, or `wbl`, that of out-of-order samples.",
-        value: |l| Value::text(l.log.name()),
-    },
-    Column {
-        key: "min_time",
-        heading: "FROM",
-        unit: Unit::Time,
-        explanation: "Time of the oldest sample, in milliseconds since the Unix epoch.",
-        value: |l| l.times.map_or(Value::None, |(min, _)| Value::Time(min)),
-    },
-    Column {
-        key: "max_time",
-        heading: "TO",
-        unit: Unit::Time,
-        explanation: "Time of the newest sample, in milliseconds since the Unix epoch.",
-        value: |l| l.times.map_or(Value::None, |(_, max)| Value::Time(max)),
-    },
-    Column {
-        key: "gap",
-        heading: "GAP",
-        unit: Unit::Millis,
-        explanation: "Hole between the end of the newest block that was not made of out-of-order samples and the oldest sample, in milliseconds; null when there is none.",
-        value: |l| l.gap.map_or(Value::None, Value::Duration),
-    },
-    Column {
-        key: "samples",
-        heading: "SAMPLES",
-        unit: Unit::Count,
-        explanation: "Samples that a replay reads, those included that blocks hold as well; null when the log was not read whole, or of several logs of an archive, which are counted together.",
-        value: |l| l.samples.map_or(Value::None, Value::Count),
-    },
-    Column {
-        key: "series",
-        heading: "",
-        unit: Unit::Count,
-        explanation: "Definitions of series; a series may be defined more than once.",
-        value: |l| l.series.map_or(Value::None, Value::Count),
-    },
-    Column {
-        key: "unknown_samples",
-        heading: "UNKNOWN",
-        unit: Unit::Count,
-        explanation: "Samples whose series nothing defines, so that a replay passes them over; null when that was not looked at.",
-        value: |l| l.unknown.map_or(Value::None, Value::Count),
-    },
-    Column {
-        key: "dropped_samples",
-        heading: "DROPPED",
-        unit: Unit::Count,
-        explanation: "Sound samples behind the first damage, which a replay does not reach.",
-        value: |l| l.dropped.map_or(Value::None, Value::Count),
-    },
-    Column {
-        key: "torn_bytes",
-        heading: "",
-        unit: Unit::Bytes,
-        explanation: "Bytes of the record that is torn off at the end of the log.",
-        value: |l| l.torn_bytes.map_or(Value::None, Value::Bytes),
-    },
-    Column {
-        key: "segments",
-        heading: "SEGMENTS",
-        unit: Unit::Count,
-        explanation: "Segments that a replay reads, those of the newest checkpoint included.",
-        value: |l| Value::Count(l.segments),
-    },
-    Column {
-        key: "bytes",
-        heading: "SIZE",
-        unit: Unit::Bytes,
-        explanation: "Length of these segments in bytes.",
-        value: |l| Value::Bytes(l.bytes),
-    },
-];
+pub static LOGS: Sheet<[LogFacts], LogFacts> = Sheet {
+    name: "log",
+    title: "Logs",
+    row: "log of a data directory",
+    json: InJson::List("logs"),
+    rows: |logs, _| Rows::of(logs),
+    columns: &[
+        Column {
+            key: "log",
+            heading: "LOG",
+            unit: Unit::None,
+            explanation: "Name of its directory: `wal`, the write-ahead log, or `wbl`, that of out-of-order samples.",
+            value: |l| Value::text(l.log.name()),
+        },
+        Column {
+            key: "min_time",
+            heading: "FROM",
+            unit: Unit::Time,
+            explanation: "Time of the oldest sample, in milliseconds since the Unix epoch.",
+            value: |l| l.times.map_or(Value::None, |(min, _)| Value::Time(min)),
+        },
+        Column {
+            key: "max_time",
+            heading: "TO",
+            unit: Unit::Time,
+            explanation: "Time of the newest sample, in milliseconds since the Unix epoch.",
+            value: |l| l.times.map_or(Value::None, |(_, max)| Value::Time(max)),
+        },
+        Column {
+            key: "gap",
+            heading: "GAP",
+            unit: Unit::Millis,
+            explanation: "Hole between the end of the newest block that was not made of out-of-order samples and the oldest sample, in milliseconds; null when there is none.",
+            value: |l| l.gap.map_or(Value::None, Value::Duration),
+        },
+        Column {
+            key: "samples",
+            heading: "SAMPLES",
+            unit: Unit::Count,
+            explanation: "Samples that a replay reads, those included that blocks hold as well; null when the log was not read whole, or of several logs of an archive, which are counted together.",
+            value: |l| l.samples.map_or(Value::None, Value::Count),
+        },
+        Column {
+            key: "series",
+            heading: "",
+            unit: Unit::Count,
+            explanation: "Definitions of series; a series may be defined more than once.",
+            value: |l| l.series.map_or(Value::None, Value::Count),
+        },
+        Column {
+            key: "unknown_samples",
+            heading: "UNKNOWN",
+            unit: Unit::Count,
+            explanation: "Samples whose series nothing defines, so that a replay passes them over; null when that was not looked at.",
+            value: |l| l.unknown.map_or(Value::None, Value::Count),
+        },
+        Column {
+            key: "dropped_samples",
+            heading: "DROPPED",
+            unit: Unit::Count,
+            explanation: "Sound samples behind the first damage, which a replay does not reach.",
+            value: |l| l.dropped.map_or(Value::None, Value::Count),
+        },
+        Column {
+            key: "torn_bytes",
+            heading: "",
+            unit: Unit::Bytes,
+            explanation: "Bytes of the record that is torn off at the end of the log.",
+            value: |l| l.torn_bytes.map_or(Value::None, Value::Bytes),
+        },
+        Column {
+            key: "segments",
+            heading: "SEGMENTS",
+            unit: Unit::Count,
+            explanation: "Segments that a replay reads, those of the newest checkpoint included.",
+            value: |l| Value::Count(l.segments),
+        },
+        Column {
+            key: "bytes",
+            heading: "SIZE",
+            unit: Unit::Bytes,
+            explanation: "Length of these segments in bytes.",
+            value: |l| Value::Bytes(l.bytes),
+        },
+    ],
+};
 
 /// The logs as a table for people.
 pub fn text(logs: &[LogFacts]) -> String {
-    table(LOGS, logs)
+    LOGS.all(logs).text()
 }
 
 /// The logs for programs.
 pub fn json(logs: &[LogFacts]) -> Json {
-    json_rows(LOGS, logs)
+    LOGS.all(logs).json()
 }

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value as Json, json};
 
-use super::{Column, Unit, Value, bytes_text, duration_text, json_rows, safe_line, time_text};
+use super::{
+    Column, InJson, Rows, Sheet, Unit, Value, bytes_text, duration_text, safe_line, time_text,
+};
 use crate::model::{Millis, Ulid};
 use crate::start::{Plan, Step, StepKind};
 
@@ -13,84 +15,91 @@ use crate::start::{Plan, Step, StepKind};
 const NAMED: usize = 3;
 
 /// What a start does, step by step. For people it is a line of its own.
-pub const ENTRIES: &[Column<Step>] = &[
-    Column {
-        key: "kind",
-        heading: "",
-        unit: Unit::None,
-        explanation: "What kind of step it is: a stable id.",
-        value: |step| Value::text(step.kind.id()),
-    },
-    Column {
-        key: "what",
-        heading: "",
-        unit: Unit::None,
-        explanation: "What the start does, in words.",
-        value: |step| Value::Text(what(step, Path::new(""))),
-    },
-    Column {
-        key: "blocks",
-        heading: "",
-        unit: Unit::None,
-        explanation: "The blocks concerned.",
-        value: |step| Value::List(step.blocks.iter().map(ToString::to_string).collect()),
-    },
-    Column {
-        key: "paths",
-        heading: "",
-        unit: Unit::None,
-        explanation: "The files or directories concerned, other than those blocks.",
-        value: |step| {
-            Value::List(
-                step.paths
-                    .iter()
-                    .map(|path| path.display().to_string())
-                    .collect(),
-            )
+pub static ENTRIES: Sheet<Plan, Step> = Sheet {
+    name: "step",
+    title: "What a start does, in `start`",
+    row: "step, in order",
+    json: InJson::List("entries"),
+    rows: |plan, _| Rows::of(&plan.steps),
+    columns: &[
+        Column {
+            key: "kind",
+            heading: "",
+            unit: Unit::None,
+            explanation: "What kind of step it is: a stable id.",
+            value: |step| Value::text(step.kind.id()),
         },
-    },
-    Column {
-        key: "minTime",
-        heading: "",
-        unit: Unit::Time,
-        explanation: "Time of the first sample concerned, in milliseconds since the Unix epoch, where it is known.",
-        value: |step| {
-            step.times
-                .map_or(Value::None, |(first, _)| Value::Time(first))
+        Column {
+            key: "what",
+            heading: "",
+            unit: Unit::None,
+            explanation: "What the start does, in words.",
+            value: |step| Value::Text(what(step, Path::new(""))),
         },
-    },
-    Column {
-        key: "maxTime",
-        heading: "",
-        unit: Unit::Time,
-        explanation: "Time of the last one, in milliseconds since the Unix epoch; of refused samples, the end of the time in which they are.",
-        value: |step| {
-            step.times
-                .map_or(Value::None, |(_, last)| Value::Time(last))
+        Column {
+            key: "blocks",
+            heading: "",
+            unit: Unit::List,
+            explanation: "The blocks concerned.",
+            value: |step| Value::List(step.blocks.iter().map(ToString::to_string).collect()),
         },
-    },
-    Column {
-        key: "samples",
-        heading: "",
-        unit: Unit::Count,
-        explanation: "Number of samples concerned, where it is known.",
-        value: |step| step.samples.map_or(Value::None, Value::Count),
-    },
-    Column {
-        key: "consequence",
-        heading: "",
-        unit: Unit::None,
-        explanation: "What follows from it.",
-        value: |step| Value::text(step.kind.consequence()),
-    },
-    Column {
-        key: "costsSamples",
-        heading: "",
-        unit: Unit::None,
-        explanation: "Whether samples are lost, refused or out of reach because of it.",
-        value: |step| Value::Flag(step.kind.costs_samples()),
-    },
-];
+        Column {
+            key: "paths",
+            heading: "",
+            unit: Unit::List,
+            explanation: "The files or directories concerned, other than those blocks.",
+            value: |step| {
+                Value::List(
+                    step.paths
+                        .iter()
+                        .map(|path| path.display().to_string())
+                        .collect(),
+                )
+            },
+        },
+        Column {
+            key: "minTime",
+            heading: "",
+            unit: Unit::Time,
+            explanation: "Time of the first sample concerned, in milliseconds since the Unix epoch, where it is known.",
+            value: |step| {
+                step.times
+                    .map_or(Value::None, |(first, _)| Value::Time(first))
+            },
+        },
+        Column {
+            key: "maxTime",
+            heading: "",
+            unit: Unit::Time,
+            explanation: "Time of the last one, in milliseconds since the Unix epoch; of refused samples, the end of the time in which they are.",
+            value: |step| {
+                step.times
+                    .map_or(Value::None, |(_, last)| Value::Time(last))
+            },
+        },
+        Column {
+            key: "samples",
+            heading: "",
+            unit: Unit::Count,
+            explanation: "Number of samples concerned, where it is known.",
+            value: |step| step.samples.map_or(Value::None, Value::Count),
+        },
+        Column {
+            key: "consequence",
+            heading: "",
+            unit: Unit::None,
+            explanation: "What follows from it.",
+            value: |step| Value::text(step.kind.consequence()),
+        },
+        Column {
+            key: "costsSamples",
+            heading: "",
+            unit: Unit::Flag,
+            explanation: "Whether samples are lost, refused or out of reach because of it.",
+            value: |step| Value::Flag(step.kind.costs_samples()),
+        },
+    ],
+};
 
 /// What a start on the directory at `path` does, for people.
 pub fn text(plan: &Plan, path: &Path) -> String {
@@ -126,7 +135,7 @@ pub fn to_json(plan: &Plan) -> Json {
         "storedUntil": plan.floor.map(|(_, end)| end),
         "validFrom": plan.valid_from,
         "replays": plan.replays.map(times),
-        "entries": json_rows(ENTRIES, &plan.steps),
+        "entries": ENTRIES.all(plan).json(),
     })
 }
 

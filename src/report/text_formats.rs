@@ -2,20 +2,42 @@
 
 use std::fmt::Write as _;
 
-use super::{Column, Value};
+use super::{Table, Value};
 
-/// The rows as CSV (RFC 4180, lines ending in a plain newline): a first line with the keys, then numbers as they are.
-/// A field with a comma, a quote, a line break, or a space at its ends is quoted; nothing else is changed.
-pub fn csv<Row>(columns: &[Column<Row>], rows: &[Row]) -> String {
-    let mut text = String::new();
-    record(&mut text, columns.iter().map(|c| c.key.to_owned()));
-    for row in rows {
-        record(
-            &mut text,
-            columns.iter().map(|column| (column.value)(row).raw_text()),
-        );
+impl Table {
+    /// The table as CSV (RFC 4180, lines ending in a plain newline): a first line with the keys, then numbers as they are.
+    /// A field with a comma, a quote, a line break, or a space at its ends is quoted; nothing else is changed.
+    pub fn csv(&self) -> String {
+        let mut text = String::new();
+        record(&mut text, self.fields().iter().map(|f| f.key.to_owned()));
+        for row in self.rows() {
+            record(&mut text, row.iter().map(Value::raw_text));
+        }
+        text
     }
-    text
+
+    /// The table as a Markdown table, with values as people read them and numbers on the right.
+    pub fn markdown(&self) -> String {
+        let mut text = String::from("|");
+        for (_, field) in self.headed() {
+            let _ = write!(text, " {} |", escaped(field.heading));
+        }
+        text.push_str("\n|");
+        for (place, field) in self.headed() {
+            let right = self.is_right(place, field);
+            text.push_str(if right { "---:|" } else { "---|" });
+        }
+        text.push('\n');
+        for row in self.rows() {
+            text.push('|');
+            for (place, _) in self.headed() {
+                let value = row.get(place).unwrap_or(&Value::None);
+                let _ = write!(text, " {} |", escaped(&value.to_string()));
+            }
+            text.push('\n');
+        }
+        text
+    }
 }
 
 fn record(text: &mut String, fields: impl ExactSizeIterator<Item = String>) {
@@ -40,33 +62,6 @@ fn needs_quotes(field: &str) -> bool {
     field.contains([',', '"', '\n', '\r']) || field.starts_with(' ') || field.ends_with(' ')
 }
 
-/// The rows as a Markdown table, with values as people read them and numbers on the right.
-pub fn markdown<Row>(columns: &[Column<Row>], rows: &[Row]) -> String {
-    let shown = || columns.iter().filter(|column| !column.heading.is_empty());
-    let mut text = String::from("|");
-    for column in shown() {
-        let _ = write!(text, " {} |", escaped(column.heading));
-    }
-    text.push_str("\n|");
-    for column in shown() {
-        let right = rows.iter().any(|row| (column.value)(row).is_number());
-        text.push_str(if right { "---:|" } else { "---|" });
-    }
-    text.push('\n');
-    for row in rows {
-        text.push('|');
-        for column in shown() {
-            let _ = write!(text, " {} |", cell(&(column.value)(row)));
-        }
-        text.push('\n');
-    }
-    text
-}
-
-fn cell(value: &Value) -> String {
-    escaped(&value.to_string())
-}
-
 /// Text that stays in its cell and looks as it is: label values may hold any character.
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -85,9 +80,22 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::Unit;
+    use crate::report::{Column, InJson, Rows, Sheet, Unit};
 
-    const COLUMNS: [Column<(u64, &str)>; 3] = [
+    const fn sheet(columns: &'static [Column<(u64, &'static str)>]) -> Files {
+        Sheet {
+            name: "file",
+            title: "Files",
+            row: "file",
+            json: InJson::List("files"),
+            rows: |rows, _| Rows::of(rows),
+            columns,
+        }
+    }
+
+    type Files = Sheet<[(u64, &'static str)], (u64, &'static str)>;
+
+    const COLUMNS: &[Column<(u64, &str)>] = &[
         Column {
             key: "size",
             heading: "SIZE",
@@ -122,18 +130,18 @@ mod tests {
             (4, "=1+1; 'x'"),
         ];
         assert_eq!(
-            csv(&COLUMNS, &rows),
+            sheet(COLUMNS).all(&rows).csv(),
             "size,name,none\n1048576,plain,\n0,\"a,b\",\n1,\"say \"\"x\"\"\",\n2,\"two\nlines\",\n3,\" edge\",\n4,=1+1; 'x',\n"
         );
-        assert_eq!(csv(&COLUMNS, &[]), "size,name,none\n");
-        assert_eq!(csv(&COLUMNS[2..], &[(0, "")]), "none\n\"\"\n");
+        assert_eq!(sheet(COLUMNS).all(&[]).csv(), "size,name,none\n");
+        assert_eq!(sheet(&COLUMNS[2..]).all(&[(0, "")]).csv(), "none\n\"\"\n");
     }
 
     #[test]
     fn markdown_keeps_every_value_in_its_cell() {
         let rows = [(1_048_576, "a|b\n`c`"), (5, "up_1")];
         assert_eq!(
-            markdown(&COLUMNS, &rows),
+            sheet(COLUMNS).all(&rows).markdown(),
             "| SIZE | NAME |\n|---:|---|\n| 1.0 MiB | a\\|b\u{fffd}\\`c\\` |\n| 5 B | up\\_1 |\n"
         );
     }

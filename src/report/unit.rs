@@ -1,22 +1,35 @@
-//! Units: what the numbers of a column count or measure.
+//! Units: what the values of a column are, count or measure.
 
 use std::fmt;
 
-/// What the numbers of a column count or measure, before they are written for people.
+/// What the values of a column are, and what numbers count or measure before they are written for people. All values of a column are of the
+/// unit's [`Kind`], so that a column has one type for programs and one way to be written for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
     /// Words: no numbers.
     None,
+    /// Several words.
+    List,
     /// Yes or no.
     Flag,
     /// Things that are counted: series, samples, chunks …
     Count,
+    /// A difference of such numbers, which may be negative.
+    CountChange,
+    /// An average or a rate of things that are counted: no whole number.
+    Mean,
     /// Bytes.
     Bytes,
+    /// A difference of bytes, which may be negative.
+    BytesChange,
+    /// A place in a file, in bytes from its beginning.
+    Offset,
     /// Bytes for each sample.
     BytesPerSample,
     /// Bytes for each day.
     BytesPerDay,
+    /// A difference of bytes for each day, which may be negative.
+    BytesPerDayChange,
     /// Bits.
     Bits,
     /// A length of time in milliseconds.
@@ -33,15 +46,48 @@ pub enum Unit {
     Ratio,
 }
 
+/// The type of a [`Value`](super::Value) that is there, and with it how it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// [`Value::Text`](super::Value::Text): a string.
+    Text,
+    /// [`Value::List`](super::Value::List): strings.
+    List,
+    /// [`Value::Flag`](super::Value::Flag): `bool`.
+    Flag,
+    /// [`Value::Count`](super::Value::Count): `u64`.
+    Count,
+    /// [`Value::SignedCount`](super::Value::SignedCount): `i64`.
+    SignedCount,
+    /// [`Value::Bytes`](super::Value::Bytes): `u64`.
+    Bytes,
+    /// [`Value::SignedBytes`](super::Value::SignedBytes): `i64`.
+    SignedBytes,
+    /// [`Value::Duration`](super::Value::Duration): `i64`, milliseconds.
+    Duration,
+    /// [`Value::Time`](super::Value::Time): `i64`, milliseconds since the Unix epoch.
+    Time,
+    /// [`Value::Stamp`](super::Value::Stamp): `i64`, milliseconds since the Unix epoch.
+    Stamp,
+    /// [`Value::Number`](super::Value::Number): `f64`.
+    Number,
+}
+
 impl Unit {
     /// Every unit.
-    pub const ALL: [Unit; 13] = [
+    pub const ALL: [Unit; 19] = [
         Unit::None,
+        Unit::List,
         Unit::Flag,
         Unit::Count,
+        Unit::CountChange,
+        Unit::Mean,
         Unit::Bytes,
+        Unit::BytesChange,
+        Unit::Offset,
         Unit::BytesPerSample,
         Unit::BytesPerDay,
+        Unit::BytesPerDayChange,
         Unit::Bits,
         Unit::Millis,
         Unit::Time,
@@ -55,11 +101,17 @@ impl Unit {
     pub fn name(self) -> &'static str {
         match self {
             Unit::None => "",
+            Unit::List => "list of words",
             Unit::Flag => "true or false",
             Unit::Count => "count",
+            Unit::CountChange => "count, with sign",
+            Unit::Mean => "mean count",
             Unit::Bytes => "bytes",
+            Unit::BytesChange => "bytes, with sign",
+            Unit::Offset => "byte offset",
             Unit::BytesPerSample => "bytes/sample",
             Unit::BytesPerDay => "bytes/day",
+            Unit::BytesPerDayChange => "bytes/day, with sign",
             Unit::Bits => "bits",
             Unit::Millis => "ms",
             Unit::Time => "ms since 1970",
@@ -67,6 +119,43 @@ impl Unit {
             Unit::Percent => "%",
             Unit::Share => "0 to 1",
             Unit::Ratio => "ratio",
+        }
+    }
+
+    /// Of what kind its values are.
+    pub fn kind(self) -> Kind {
+        match self {
+            Unit::None => Kind::Text,
+            Unit::List => Kind::List,
+            Unit::Flag => Kind::Flag,
+            Unit::Count | Unit::Offset => Kind::Count,
+            Unit::CountChange => Kind::SignedCount,
+            Unit::Bytes | Unit::BytesPerDay => Kind::Bytes,
+            Unit::BytesChange | Unit::BytesPerDayChange => Kind::SignedBytes,
+            Unit::Millis => Kind::Duration,
+            Unit::Time => Kind::Time,
+            Unit::Stamp => Kind::Stamp,
+            Unit::Mean
+            | Unit::BytesPerSample
+            | Unit::Bits
+            | Unit::Percent
+            | Unit::Share
+            | Unit::Ratio => Kind::Number,
+        }
+    }
+}
+
+impl Kind {
+    /// Whether such values are numbers, which stand on the right of their column.
+    pub fn is_number(self) -> bool {
+        match self {
+            Kind::Text | Kind::List | Kind::Flag | Kind::Time | Kind::Stamp => false,
+            Kind::Count
+            | Kind::SignedCount
+            | Kind::Bytes
+            | Kind::SignedBytes
+            | Kind::Duration
+            | Kind::Number => true,
         }
     }
 }

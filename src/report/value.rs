@@ -6,6 +6,7 @@ use std::fmt::{self, Write as _};
 use jiff::Timestamp;
 use serde_json::{Value as Json, json};
 
+use super::Kind;
 use crate::model::Millis;
 
 /// One value of a report.
@@ -43,6 +44,24 @@ impl Value {
         Value::Text(text.into())
     }
 
+    /// Of what kind it is; none if it is not there.
+    pub fn kind(&self) -> Option<Kind> {
+        match self {
+            Value::None => None,
+            Value::Text(_) => Some(Kind::Text),
+            Value::List(_) => Some(Kind::List),
+            Value::Flag(_) => Some(Kind::Flag),
+            Value::Count(_) => Some(Kind::Count),
+            Value::SignedCount(_) => Some(Kind::SignedCount),
+            Value::Bytes(_) => Some(Kind::Bytes),
+            Value::SignedBytes(_) => Some(Kind::SignedBytes),
+            Value::Duration(_) => Some(Kind::Duration),
+            Value::Time(_) => Some(Kind::Time),
+            Value::Stamp(_) => Some(Kind::Stamp),
+            Value::Number(_) => Some(Kind::Number),
+        }
+    }
+
     /// Whether people see nothing of it.
     pub(super) fn is_nothing(&self) -> bool {
         match self {
@@ -51,19 +70,6 @@ impl Value {
             Value::List(list) => list.is_empty(),
             _ => false,
         }
-    }
-
-    /// Whether the value is right-aligned.
-    pub(super) fn is_number(&self) -> bool {
-        matches!(
-            self,
-            Value::Count(_)
-                | Value::Bytes(_)
-                | Value::SignedBytes(_)
-                | Value::SignedCount(_)
-                | Value::Duration(_)
-                | Value::Number(_)
-        )
     }
 
     /// The value for machines in text without types: numbers as in JSON, nothing for [`Value::None`], list items joined by spaces.
@@ -81,17 +87,17 @@ impl Value {
         }
     }
 
-    pub(super) fn into_json(self) -> Json {
+    pub(super) fn to_json(&self) -> Json {
         match self {
             Value::None => Json::Null,
-            Value::Text(text) => Json::String(text),
+            Value::Text(text) => Json::String(text.clone()),
             Value::List(items) => json!(items),
             Value::Count(number) | Value::Bytes(number) => json!(number),
             Value::SignedBytes(number) | Value::SignedCount(number) => {
                 json!(number)
             }
             Value::Time(millis) | Value::Duration(millis) => json!(millis),
-            Value::Stamp(millis) => json!(rfc3339(millis)),
+            Value::Stamp(millis) => json!(rfc3339(*millis)),
             Value::Number(number) => json!(number),
             Value::Flag(flag) => json!(flag),
         }

@@ -75,15 +75,21 @@ impl LeftOutKind {
     pub fn sentence(self) -> &'static str {
         match self {
             LeftOutKind::Unread => "A block or a log, or part of one, that could not be read.",
-            LeftOutKind::Gone => "A block or a log that an earlier archive holds, and that was gone for no reason that is known.",
+            LeftOutKind::Gone => {
+                "A block or a log that an earlier archive holds, and that was gone for no reason that is known."
+            }
             LeftOutKind::Unknown => "What is not known of an archive that `narthex repair` made.",
-            LeftOutKind::Emptied => "A block of which nothing was left, or will be, once deletions were carried out.",
+            LeftOutKind::Emptied => {
+                "A block of which nothing was left, or will be, once deletions were carried out."
+            }
             LeftOutKind::Compacted => "A block that was compacted into one that the archive holds.",
             LeftOutKind::Misspelled => "A block that the archive holds under its proper name.",
             LeftOutKind::AskedFor => "A log that was not wanted: `--no-wal`.",
             LeftOutKind::NotReplayed => "A segment of a log that no start replays.",
             LeftOutKind::Foreign => "Something of a name that means nothing to Prometheus.",
-            LeftOutKind::Passing => "What a server makes anew, or leaves behind: locks, temporary directories, the chunks of the head.",
+            LeftOutKind::Passing => {
+                "What a server makes anew, or leaves behind: locks, temporary directories, the chunks of the head."
+            }
         }
     }
 
@@ -190,10 +196,26 @@ mod tests {
         for (name, reason, kind) in [
             (block, "input/output error", LeftOutKind::Unread),
             ("wal/00000003", "permission denied", LeftOutKind::Unread),
-            (block, "gone since archive 12345678, which holds it", LeftOutKind::Gone),
-            ("manifest", "reconstructed from what was left", LeftOutKind::Unknown),
-            ("manifest", "nothing that Prometheus knows", LeftOutKind::Foreign),
-            (block, "compacted into X, which is archived", LeftOutKind::Compacted),
+            (
+                block,
+                "gone since archive 12345678, which holds it",
+                LeftOutKind::Gone,
+            ),
+            (
+                "manifest",
+                "reconstructed from what was left",
+                LeftOutKind::Unknown,
+            ),
+            (
+                "manifest",
+                "nothing that Prometheus knows",
+                LeftOutKind::Foreign,
+            ),
+            (
+                block,
+                "compacted into X, which is archived",
+                LeftOutKind::Compacted,
+            ),
             ("wal", ASKED_FOR, LeftOutKind::AskedFor),
             ("chunks_head", "the WAL rebuilds it", LeftOutKind::Passing),
         ] {

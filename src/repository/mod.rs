@@ -44,9 +44,8 @@ pub use layout::{
 pub(crate) use left_out::{ASKED_FOR, RECONSTRUCTED};
 pub use left_out::{LeftOut, LeftOutKind};
 pub use manifest::{
-    Archive, Coverage, DENSE, FindingCounts, Gap, MANIFEST_VERSION, PACK,
-    PLAIN_MANIFEST_VERSION, PORTABLE, STATISTICS_FILE, StoredBlock, StoredFile, StoredObject,
-    StoredWal, end_of,
+    Archive, Coverage, DENSE, FindingCounts, Gap, MANIFEST_VERSION, PACK, PLAIN_MANIFEST_VERSION,
+    PORTABLE, STATISTICS_FILE, StoredBlock, StoredFile, StoredObject, StoredWal, end_of,
 };
 pub use manifest_cache::ManifestCache;
 pub use mended::{Mended, RECIPE_FILE, mended_object, original, recipe_packs};

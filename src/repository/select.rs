@@ -10,7 +10,7 @@ use super::layout::{self, ArchiveId, ManifestName};
 use super::lease::is_ahead;
 use super::{Archive, MANIFEST_VERSION, MAX_MANIFEST_BYTES, Repository, seal};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::Millis;
+use crate::model::{Millis, TimeRange};
 use crate::store::{ObjectName, Origin, Store};
 
 /// Which sources are meant; nothing given means every one.
@@ -145,6 +145,16 @@ impl Longer {
             end,
             latest_end,
         })
+    }
+}
+
+impl Longer {
+    /// Whether any of the samples that it has and the latest lacks may lie in `asked`.
+    pub fn concerns(&self, asked: TimeRange) -> bool {
+        let lacks_from = self
+            .latest_end
+            .map_or(Millis::MIN, |end| end.saturating_add(1));
+        asked.since <= self.end && lacks_from < asked.until
     }
 }
 

@@ -374,7 +374,7 @@ fn a_block_that_was_damaged_and_then_vanished_is_missed() {
     }
     let forget = ["forget", "--repo", "repo", "--keep-last", "1", "--prune"];
     let ran = nights.run(&forget);
-    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert_eq!(ran.code, 3, "{}", ran.err);
     assert!(ran.out.contains("what they missed"), "{}", ran.out);
     let ran = nights.run(&["archives", "--repo", "repo", "--json"]);
     let json = ran.json();

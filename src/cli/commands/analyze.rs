@@ -3,18 +3,17 @@
 use std::path::PathBuf;
 
 use crate::block::Block;
-use crate::capacity::{Analyzer, Options, Rank};
+use crate::capacity::{Analyzer, Options};
 use crate::cli::args::{Output, OutputArgs};
 use crate::cli::selection::SelectionArgs;
 use crate::cli::stored::StoredArgs;
 use crate::cli::{Context, Outcome};
 use crate::error::{Error, Result};
-use crate::report::analyze::{self, Form, Printed, Sheet};
+use crate::report::analyze::{self, By};
+use crate::report::{Form, Printed};
 
 /// Rows of each table when nothing else is said.
 const TOP: usize = 10;
-/// Pairs in JSON when nothing else is said.
-const PAIRS: usize = 1000;
 
 /// What to analyse.
 #[derive(clap::Args, Debug)]
@@ -48,10 +47,13 @@ pub(crate) struct Args {
     stored: StoredArgs,
     #[command(flatten)]
     selection: SelectionArgs,
-    /// Print one table, in full: metric, job, label=NAME, label, pair, pair-series, pair-churn, metric-label, look, churn, churn-job,
-    /// churn-time-job, turnover, scrape, chunk, encoding, cut, part, block or summary
-    #[arg(long, value_name = "TABLE", value_parser = parse_sheet)]
-    by: Option<Sheet>,
+    #[arg(
+        long,
+        value_name = "TABLE",
+        value_parser = By::parse,
+        help = format!("Print one table, in full: {}", By::choices()),
+    )]
+    by: Option<By>,
     /// At most so many rows of each table [default: 10, in full with --by and --json]
     #[arg(long, value_name = "N")]
     top: Option<usize>,
@@ -60,39 +62,6 @@ pub(crate) struct Args {
     extended: bool,
     #[command(flatten)]
     output: OutputArgs,
-}
-
-fn parse_sheet(text: &str) -> std::result::Result<Sheet, String> {
-    Ok(match text {
-        "metric" => Sheet::Values(b"__name__".to_vec()),
-        "job" => Sheet::Values(b"job".to_vec()),
-        "label" => Sheet::Labels,
-        "pair" => Sheet::Pairs(Rank::Carried),
-        "pair-series" => Sheet::Pairs(Rank::Series),
-        "pair-churn" => Sheet::Pairs(Rank::Uncovered),
-        "metric-label" => Sheet::Cross,
-        "look" => Sheet::Looks,
-        "churn" => Sheet::Steps,
-        "churn-job" => Sheet::Jobs,
-        "churn-time-job" => Sheet::JobSteps,
-        "turnover" => Sheet::Turnover,
-        "scrape" => Sheet::Scrapes,
-        "chunk" => Sheet::Distributions,
-        "encoding" => Sheet::Encodings,
-        "cut" => Sheet::Cuts,
-        "part" => Sheet::Parts,
-        "block" => Sheet::Blocks,
-        "summary" => Sheet::Summary,
-        other => match other.strip_prefix("label=") {
-            Some(name) if !name.is_empty() => Sheet::Values(name.as_bytes().to_vec()),
-            _ => {
-                return Err(
-                    "expected metric, job, label=NAME, label, pair or another table, see --help"
-                        .to_owned(),
-                );
-            }
-        },
-    })
 }
 
 pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
@@ -146,11 +115,10 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
         Output::Csv => Form::Csv,
         Output::Markdown => Form::Markdown,
     };
-    let metrics = Sheet::Values(b"__name__".to_vec());
     let printed = match (&args.by, form) {
-        (Some(sheet), _) => analyze::sheet(&analysis, sheet, args.top, form),
-        (None, Form::Json) => Printed::Json(analyze::json(&analysis, args.top, PAIRS)),
-        (None, Form::Csv) => analyze::sheet(&analysis, &metrics, args.top, form),
+        (Some(by), _) => by.print(&analysis, args.top, form),
+        (None, Form::Json) => Printed::Json(analyze::json(&analysis, args.top)),
+        (None, Form::Csv) => By::METRICS.print(&analysis, args.top, form),
         (None, Form::Text | Form::Markdown) => {
             Printed::Lines(analyze::text(&analysis, args.top.unwrap_or(TOP), form))
         }

@@ -6,7 +6,6 @@ use crate::cli::args::{RepoArgs, SourceArgs};
 use crate::cli::stored::remark_hidden;
 use crate::cli::{Context, Outcome};
 use crate::error::Result;
-use crate::report;
 use crate::report::archives::ARCHIVES;
 
 /// Which archives.
@@ -40,12 +39,12 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
             .iter()
             .map(|damaged| json!({"object": damaged.name, "error": damaged.error.chain()}))
             .collect();
-        let archives = report::json_rows(ARCHIVES, &all.archives);
+        let archives = ARCHIVES.all(&all.archives).json();
         context.print_json(&json!({"archives": archives, "damaged": damaged}))?;
     } else if all.archives.is_empty() {
         context.print("no archives\n")?;
     } else {
-        context.print(report::table(ARCHIVES, &all.archives))?;
+        context.print(ARCHIVES.all(&all.archives).text())?;
     }
     Ok(Outcome::problems_if(hidden || !all.damaged.is_empty()))
 }

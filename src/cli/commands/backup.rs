@@ -1,6 +1,5 @@
 //! `narthex backup`: archives what is new in a data directory.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value as Json, json};
@@ -12,11 +11,10 @@ use crate::cli::{Context, Outcome};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::now;
 use crate::raw::Links;
-use crate::report;
-use crate::report::backup::BACKUP;
+use crate::report::backup::{BACKUP, LEFT_OUT, PROBLEMS};
 use crate::report::{bytes_text, safe_line};
-use crate::repository::Repository;
 use crate::repository::portable::DEFAULT_LEVEL;
+use crate::repository::{LeftOut, Repository};
 use crate::store::Location;
 use crate::verify;
 
@@ -136,22 +134,20 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     for problem in &report.problems {
         context.progress.remark(problem);
     }
-    let left_out = &report.archive.left_out;
-    let left_out = left_out
-        .iter()
-        .map(|left| (&*left.name, &*left.reason))
-        .collect();
     if context.json {
-        let mut json = report::json(BACKUP, &report);
-        add(&mut json, "left_out", left_out_json(&left_out));
-        add(&mut json, "mended", json!(report.mended));
-        add(&mut json, "problems", json!(report::json_rows(BACKUP_PROBLEMS, &report.problems)));
-        context.print_json(&json)?;
+        let mut object = BACKUP.all(&report).object();
+        object.insert(
+            "left_out".to_owned(),
+            LEFT_OUT.all(&report.archive.left_out).json(),
+        );
+        object.insert("mended".to_owned(), json!(report.mended));
+        object.insert("problems".to_owned(), PROBLEMS.all(&report.problems).json());
+        context.print_json(&Json::Object(object))?;
     } else {
         if report.committed {
-            context.print(report::lines(BACKUP, &report))?;
+            context.print(BACKUP.all(&report).lines())?;
         }
-        print_left_out(&left_out, context)?;
+        print_left_out(&report.archive.left_out, context)?;
     }
     Ok(Outcome::problems_if(!report.problems.is_empty()))
 }
@@ -269,10 +265,7 @@ fn preview(args: &Args, options: &Options, context: &mut Context<'_>) -> Result<
     for problem in &preview.problems {
         context.progress.remark(problem);
     }
-    let left_out = preview.left_out.iter();
-    let left_out = left_out
-        .map(|(name, reason)| (&**name, &**reason))
-        .collect();
+    let left_out = left_out(&preview);
     if context.json {
         let new = preview.new.iter();
         let new: Vec<_> = new
@@ -282,8 +275,8 @@ fn preview(args: &Args, options: &Options, context: &mut Context<'_>) -> Result<
             "new": new,
             "updated": preview.updated,
             "unchanged": preview.unchanged,
-            "left_out": left_out_json(&left_out),
-            "problems": report::json_rows(BACKUP_PROBLEMS, &preview.problems),
+            "left_out": LEFT_OUT.all(&left_out).json(),
+            "problems": PROBLEMS.all(&preview.problems).json(),
         }))?;
     } else {
         print_preview(&preview, context)?;
@@ -305,32 +298,22 @@ fn print_preview(preview: &Preview, context: &mut Context<'_>) -> Result<()> {
     Ok(())
 }
 
-fn print_left_out(left_out: &BTreeMap<&str, &str>, context: &mut Context<'_>) -> Result<()> {
-    for (name, reason) in left_out {
-        let (name, reason) = (safe_line(name), safe_line(reason));
+fn print_left_out(left_out: &[LeftOut], context: &mut Context<'_>) -> Result<()> {
+    for left in left_out {
+        let (name, reason) = (safe_line(&left.name), safe_line(&left.reason));
         context.print(format_args!("left out: {name} ({reason})\n"))?;
     }
     Ok(())
 }
 
-fn left_out_json(left_out: &BTreeMap<&str, &str>) -> Json {
-    let entries = left_out.iter();
-    entries
-        .map(|(name, reason)| {
-            let left = LeftOut {
-                name: (*name).to_owned(),
-                reason: (*reason).to_owned(),
-            };
-            let kind = left.kind();
-            json!({"name": name, "kind": kind.id(), "missed": kind.is_missed(), "reason": reason})
-        })
-        .collect()
-}
-
-fn add(json: &mut Json, key: &str, value: Json) {
-    if let Json::Object(members) = json {
-        members.insert(key.to_owned(), value);
-    }
+/// What would be left out, by name.
+fn left_out(preview: &Preview) -> Vec<LeftOut> {
+    let left_out = preview.left_out.iter();
+    let left_out = left_out.map(|(name, reason)| LeftOut {
+        name: name.clone(),
+        reason: reason.clone(),
+    });
+    left_out.collect()
 }
 
 /// The machine's name, without which archives of several machines could not be told apart.

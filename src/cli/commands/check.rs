@@ -7,8 +7,8 @@ use crate::cli::state::{StateArgs, explain};
 use crate::cli::{Context, Outcome, time};
 use crate::error::Result;
 use crate::repair::{self, settle};
+use crate::report::Value;
 use crate::report::archives::CHECK_FINDINGS;
-use crate::report::{self, Value};
 use crate::repository::Repository;
 use crate::repository::check::{Depth, Report, Share, check};
 
@@ -74,13 +74,10 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
             "bytes": report.bytes,
             "objects_read": report.objects_read,
             "bytes_read": report.bytes_read,
-            "findings": report::json_rows(CHECK_FINDINGS, &report.findings),
+            "findings": CHECK_FINDINGS.all(&report).json(),
         }))?;
     } else {
-        for finding in &report.findings {
-            context.print(report::lines(CHECK_FINDINGS, finding))?;
-            context.print("\n")?;
-        }
+        context.print(CHECK_FINDINGS.all(&report).paragraphs())?;
         context.print(summary(&report))?;
     }
     Ok(Outcome::problems_if(is_other || report.has_problems()))

@@ -2,21 +2,19 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::json;
+use serde_json::{Map, Value as Json, json};
 
 use crate::block::DataDir;
 use crate::cli::args::{REPO_VARIABLE, open_repository};
 use crate::cli::selection::SelectionArgs;
 use crate::cli::stored::{Need, Opened, find};
 use crate::cli::{Context, Outcome, logs};
-use crate::compare::{self, Comparison, Equality, Files, MetricChange, compare, same_files};
+use crate::compare::{self, Comparison, Equality, Files, compare, same_files};
 use crate::error::{Error, Result};
 use crate::model::TimeRange;
-use crate::report;
 use crate::report::archives::CHANGES;
-use crate::report::compare::{
-    COUNTS, DIFFERENCES, FILES, METRICS, RANGES, SERIES, SIDES, Side, equality_key, verdict,
-};
+use crate::report::compare::{COUNTS, FILES, LISTS, SIDES, Side, equality_key, verdict};
+use crate::report::{self, Extent, SheetOf};
 use crate::repository::{Archive, Repository, SourceFilter, diff};
 use crate::select::{Selection, Sources};
 use crate::store::Location;
@@ -162,13 +160,13 @@ fn block_lists(a: &Archive, b: &Archive, context: &mut Context<'_>) -> Result<Ou
         ));
     }
     if context.json {
-        let changes = report::json_rows(CHANGES, &diff.changes);
+        let changes = CHANGES.all(&diff).json();
         context.print_json(
             &json!({"a": a.id, "b": b.id, "shared": diff.shared, "changes": changes}),
         )?;
     } else {
         if !diff.changes.is_empty() {
-            context.print(report::table(CHANGES, &diff.changes))?;
+            context.print(CHANGES.all(&diff).text())?;
         }
         context.print(format_args!(
             "{} blocks differ, {} are shared\n",
@@ -257,7 +255,7 @@ impl Args {
             host: self.host.clone(),
             source_name: self.source.clone(),
         };
-        let found = find(&opened, selector, &filter, context);
+        let found = find(&opened, selector, &filter, TimeRange::ALL, context);
         *repository = Some(opened);
         found.map(|(archive, doubtful)| Named::Archive(Box::new(archive), doubtful))
     }
@@ -276,76 +274,34 @@ impl Args {
         };
         let sides = [side("a", &self.a, &found.a), side("b", &self.b, &found.b)];
         let top = if self.top == 0 { usize::MAX } else { self.top };
-        let changed = found.metrics.iter().filter(|metric| metric.is_changed());
-        let total = changed.clone().count();
-        let changed: Vec<MetricChange> = changed.take(top).cloned().collect();
         let equality = found.equality(files.as_ref());
         if context.json {
-            return context.print_json(&json!({
-                "equal": equality_key(equality),
-                "complete": complete,
-                "sides": report::json_rows(SIDES, &sides),
-                "counts": report::json(COUNTS, found),
-                "files": files.as_ref().map(|files| report::json(FILES, files)),
-                "metrics": report::json_rows(METRICS, &changed),
-                "only_in_a": report::json_rows(SERIES, &found.only_in_a),
-                "only_in_b": report::json_rows(SERIES, &found.only_in_b),
-                "differences": report::json_rows(DIFFERENCES, &found.differences),
-                "covered_only_by_a": report::json_rows(RANGES, &found.covered_by_a),
-                "covered_only_by_b": report::json_rows(RANGES, &found.covered_by_b),
-            }));
+            let mut object = Map::new();
+            object.insert("equal".to_owned(), json!(equality_key(equality)));
+            object.insert("complete".to_owned(), json!(complete));
+            SIDES.add_to(&mut object, &sides, Extent::Document);
+            COUNTS.add_to(&mut object, found, Extent::Document);
+            object.insert("files".to_owned(), Json::Null);
+            if let Some(files) = &files {
+                FILES.add_to(&mut object, files, Extent::Document);
+            }
+            for sheet in LISTS {
+                sheet.add_to(&mut object, found, Extent::Top(top));
+            }
+            return context.print_json(&Json::Object(object));
         }
-        context.print(report::table(SIDES, &sides))?;
-        context.print(format_args!("\n{}", report::lines(COUNTS, found)))?;
-        let of_all = |shown: usize, total: u64| {
-            if shown as u64 == total {
-                String::new()
-            } else {
-                format!(" ({shown} of {total})")
+        context.print(SIDES.all(&sides).text())?;
+        context.print(format_args!("\n{}", COUNTS.all(found).lines()))?;
+        for sheet in LISTS {
+            let table = sheet.fill(found, Extent::Top(top));
+            if table.is_empty() {
+                continue;
             }
-        };
-        let mut section = |title: &str, more: String, table: String, rows: usize| {
-            if rows == 0 {
-                return Ok(());
-            }
-            context.print(format_args!("\n{title}{more}:\n{table}"))
-        };
-        let samples = found.samples.only_a + found.samples.only_b + found.samples.different;
-        let (a, b) = (found.only_in_a.as_slice(), found.only_in_b.as_slice());
-        section(
-            "Metrics that differ, largest changes first",
-            of_all(changed.len(), total as u64),
-            report::table(METRICS, &changed),
-            changed.len(),
-        )?;
-        section(
-            "Series only in A",
-            of_all(a.len(), found.series.only_a),
-            report::table(SERIES, a),
-            a.len(),
-        )?;
-        section(
-            "Series only in B",
-            of_all(b.len(), found.series.only_b),
-            report::table(SERIES, b),
-            b.len(),
-        )?;
-        section(
-            "Samples that differ",
-            of_all(found.differences.len(), samples),
-            report::table(DIFFERENCES, &found.differences),
-            found.differences.len(),
-        )?;
-        for (title, ranges) in [
-            ("Covered by blocks of A only", &found.covered_by_a),
-            ("Covered by blocks of B only", &found.covered_by_b),
-        ] {
-            section(
-                title,
-                String::new(),
-                report::table(RANGES, ranges),
-                ranges.len(),
-            )?;
+            let shown = table.len();
+            let more = table.longer().map(|all| format!(" ({shown} of {all})"));
+            let more = more.unwrap_or_default();
+            let (title, table) = (sheet.title(), table.text());
+            context.print(format_args!("\n{title}{more}:\n{table}"))?;
         }
         // Sides with other samples have other files, too.
         if equality >= Equality::Samples

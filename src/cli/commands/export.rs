@@ -8,7 +8,7 @@ use crate::cli::args::RepoArgs;
 use crate::cli::stored::find;
 use crate::cli::{Context, Outcome, output_error};
 use crate::error::{Error, Result};
-use crate::model::Ulid;
+use crate::model::{TimeRange, Ulid};
 use crate::report::backup as report;
 use crate::repository::SourceFilter;
 use crate::repository::copies::Copies;
@@ -66,7 +66,13 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
         host: args.host.clone(),
         source_name: args.source.clone(),
     };
-    let (archive, doubtful) = find(&repository, &args.archive, &filter, context)?;
+    let (archive, doubtful) = find(
+        &repository,
+        &args.archive,
+        &filter,
+        TimeRange::NONE,
+        context,
+    )?;
     let block = archive.blocks.iter().find(|block| block.ulid == args.block);
     let block = block.ok_or_else(|| {
         Error::not_found(format!(

@@ -12,7 +12,6 @@ use crate::error::{Error, Result};
 use crate::forecast::{Options, Past, forecast};
 use crate::inspect::Listing;
 use crate::model::Millis;
-use crate::report;
 use crate::report::forecast::{FORECAST, json, markdown, text};
 use crate::repository::{Server, StoredBlock, learn_streams, read_meta, take_ahead};
 use crate::store::Location;
@@ -104,7 +103,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     match args.output.output(context.json) {
         Output::Json => context.print_json(&json(&forecast))?,
         Output::Csv => {
-            context.print_data(report::csv(FORECAST, std::slice::from_ref(&forecast)))?;
+            context.print_data(FORECAST.all(&forecast).csv())?;
         }
         Output::Markdown => context.print(markdown(&forecast))?,
         Output::Text => context.print(text(&forecast))?,

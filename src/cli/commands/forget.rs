@@ -9,7 +9,6 @@ use crate::cli::state::StateArgs;
 use crate::cli::stored::remark_hidden;
 use crate::cli::{Context, Outcome, time};
 use crate::error::Result;
-use crate::report;
 use crate::report::retain::DECISIONS;
 use crate::retain::{Forgotten, Keep, Leave, Policy, Selection, Span, forget};
 
@@ -164,7 +163,7 @@ fn to_json(forgotten: &Forgotten, dry_run: bool) -> Json {
         .map(|damaged| json!({"object": damaged.name, "error": damaged.error.chain()}))
         .collect();
     json!({
-        "archives": report::json_rows(DECISIONS, &forgotten.decisions),
+        "archives": DECISIONS.all(forgotten).json(),
         "damaged": damaged,
         "removed_damaged": forgotten.removed_damaged,
         "ahead": forgotten.ahead.iter().map(|ahead| json!(ahead.id)).collect::<Vec<_>>(),
@@ -175,7 +174,7 @@ fn to_json(forgotten: &Forgotten, dry_run: bool) -> Json {
 
 fn print(forgotten: &Forgotten, dry_run: bool, context: &mut Context<'_>) -> Result<()> {
     if !forgotten.decisions.is_empty() {
-        context.print(report::table(DECISIONS, &forgotten.decisions))?;
+        context.print(DECISIONS.all(forgotten).text())?;
     }
     for name in &forgotten.removed_damaged {
         context.print(format_args!("remove  {name} (damaged)\n"))?;

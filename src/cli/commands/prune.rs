@@ -8,7 +8,7 @@ use crate::cli::{Context, Outcome, time};
 use crate::error::Result;
 use crate::model::Millis;
 use crate::report::retain::{ITEMS, PRUNED};
-use crate::report::{self, bytes_text, time_text};
+use crate::report::{Extent, SheetOf, bytes_text, time_text};
 use crate::repository::Repository;
 use crate::retain::{Fate, Options, Pruned, prune};
 
@@ -96,19 +96,16 @@ pub(super) fn run_prune(
 
 /// The result as JSON.
 pub(super) fn to_json(pruned: &Pruned, options: Options) -> Json {
-    let mut json = report::json(PRUNED, pruned);
-    if let Json::Object(members) = &mut json {
-        members.insert("dry_run".to_owned(), json!(options.dry_run));
-        let items = report::json_rows(ITEMS, &pruned.items);
-        members.insert("items".to_owned(), items);
-    }
-    json
+    let mut object = PRUNED.all(pruned).object();
+    object.insert("dry_run".to_owned(), json!(options.dry_run));
+    ITEMS.add_to(&mut object, pruned, Extent::Document);
+    Json::Object(object)
 }
 
 /// The result for people.
 pub(super) fn print(pruned: &Pruned, options: Options, context: &mut Context<'_>) -> Result<()> {
     if !pruned.items.is_empty() {
-        context.print(format_args!("{}\n", report::table(ITEMS, &pruned.items)))?;
+        context.print(format_args!("{}\n", ITEMS.all(pruned).text()))?;
     }
     let would = if options.dry_run { "would be " } else { "" };
     let (deleted, deleted_bytes) = pruned.of(Fate::Deleted);

@@ -8,7 +8,6 @@ use crate::cli::{Context, Outcome, time};
 use crate::dense::Cache;
 use crate::error::Result;
 use crate::repair::{self, repair};
-use crate::report;
 use crate::report::archives::REPAIR_STEPS;
 
 /// What to repair.
@@ -58,15 +57,12 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     if context.json {
         context.print_json(&json!({
             "dry_run": dry_run,
-            "steps": report::json_rows(REPAIR_STEPS, &steps),
+            "steps": REPAIR_STEPS.all(&steps).json(),
         }))?;
     } else if steps.is_empty() {
         context.print("nothing to repair: no manifest is damaged, and no object is gone, of another length, or marked as damaged; narthex check --read-data finds and marks what else is\n")?;
     } else {
-        for step in &steps {
-            context.print(report::lines(REPAIR_STEPS, step))?;
-            context.print("\n")?;
-        }
+        context.print(REPAIR_STEPS.all(&steps).paragraphs())?;
     }
     let left = steps
         .iter()

@@ -24,7 +24,8 @@ use crate::report::{Value, bytes_text};
 use crate::repository::copies::Copies;
 use crate::repository::lineage::{has_problems, stream};
 use crate::repository::{
-    Archive, Gap, Repository, SourceFilter, StoredBlock, StoredWal, learn_streams, read_meta,
+    Archive, Gap, LeftOutKind, Repository, SourceFilter, StoredBlock, StoredWal, learn_streams,
+    read_meta,
 };
 use crate::restore::{
     self, Cut, Exact, Plan, Present, Salvage, StandIn, Target, Wanted, fetch_file,
@@ -152,7 +153,11 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
         host: args.host.clone(),
         source_name: args.source.clone(),
     };
-    let (mut archive, doubtful) = find(&repository, &args.archive, &filter, context)?;
+    let asked = match &wanted {
+        Wanted::Blocks(_) => TimeRange::NONE,
+        Wanted::Archive | Wanted::Range(_) => range(&wanted),
+    };
+    let (mut archive, doubtful) = find(&repository, &args.archive, &filter, asked, context)?;
     let told = Told {
         progress: context.progress,
         problems: Cell::new(doubtful),
@@ -732,7 +737,7 @@ fn print_report(
         Value::Stamp(archive.time),
     );
     context.print(format_args!("archive {id} of {source}, {time}\n"))?;
-    context.print(report::lines(RESTORE, report))?;
+    context.print(RESTORE.all(report).lines())?;
     for cut in &report.cut {
         let original = cut.original;
         match &cut.block {

@@ -1,14 +1,15 @@
 //! `narthex stats`: where the bytes of a repository are, and what the blocks of an archive consist of.
 
-use serde_json::json;
+use serde_json::{Map, Value as Json, json};
 
 use crate::cli::args::{RepoArgs, SourceArgs};
 use crate::cli::stored::{find, remark_hidden, remark_missed};
 use crate::cli::{Context, Outcome};
 use crate::dense::stats;
 use crate::error::Result;
-use crate::report;
-use crate::report::stats::{CODECS, PARTS, ROW_TOTALS, ROWS, TOTALS};
+use crate::model::TimeRange;
+use crate::report::Extent;
+use crate::report::stats::{CODECS, PARTS, ROW_TOTALS, ROWS, SHEETS, SHEETS_BY_GROUP, TOTALS};
 use crate::repository::{Archive, Repository};
 use crate::statistics::{By, sum};
 
@@ -76,7 +77,13 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     let filter = args.sources.filter();
     let repository = args.repo.open()?;
     if let Some(by) = args.by {
-        let (archive, doubtful) = find(&repository, &args.archive, &filter, context)?;
+        let (archive, doubtful) = find(
+            &repository,
+            &args.archive,
+            &filter,
+            TimeRange::NONE,
+            context,
+        )?;
         let doubtful = doubtful | remark_missed(&archive, context);
         let outcome = by_group(&repository, &archive, by.into(), args.top, context)?;
         return Ok(outcome.max(Outcome::problems_if(doubtful)));
@@ -94,16 +101,16 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
         context.progress,
     )?;
     if context.json {
-        context.print_json(&json!({
-            "totals": report::json(TOTALS, &stats),
-            "codecs": report::json_rows(CODECS, &stats.codecs),
-            "parts": report::json_rows(PARTS, &stats.parts),
-        }))?;
+        let mut object = Map::new();
+        for sheet in SHEETS {
+            sheet.add_to(&mut object, &stats, Extent::Document);
+        }
+        context.print_json(&Json::Object(object))?;
     } else {
-        context.print(report::lines(TOTALS, &stats))?;
-        context.print(format_args!("\n{}", report::table(CODECS, &stats.codecs)))?;
+        context.print(TOTALS.all(&stats).lines())?;
+        context.print(format_args!("\n{}", CODECS.all(&stats).text()))?;
         if !stats.parts.is_empty() {
-            context.print(format_args!("\n{}", report::table(PARTS, &stats.parts)))?;
+            context.print(format_args!("\n{}", PARTS.all(&stats).text()))?;
         }
     }
     for error in &stats.unread {
@@ -134,16 +141,16 @@ fn by_group(
         ));
     }
     let shown = if top == 0 { usize::MAX } else { top };
-    let rows = sum.rows.get(..shown).unwrap_or(&sum.rows);
     if context.json {
-        context.print_json(&json!({
-            "archive": archive.id,
-            "totals": report::json(ROW_TOTALS, &sum),
-            "rows": report::json_rows(ROWS, rows),
-        }))?;
+        let mut object = Map::new();
+        object.insert("archive".to_owned(), json!(archive.id));
+        for sheet in SHEETS_BY_GROUP {
+            sheet.add_to(&mut object, &sum, Extent::Top(shown));
+        }
+        context.print_json(&Json::Object(object))?;
     } else {
-        context.print(report::table(ROWS, rows))?;
-        context.print(format_args!("\n{}", report::lines(ROW_TOTALS, &sum)))?;
+        context.print(ROWS.top(&sum, shown).text())?;
+        context.print(format_args!("\n{}", ROW_TOTALS.all(&sum).lines()))?;
     }
     Ok(Outcome::problems_if(
         sum.without > 0 || !sum.damaged.is_empty(),

@@ -2,322 +2,351 @@
 
 use std::path::PathBuf;
 
+use super::distributions_of;
 use crate::chunk::Encoding;
 use crate::inspect::{
-    Bucket, Deletion, Distribution, EncodingCounts, FULL_CHUNK, IndexSection, Inspection, LabelName,
+    Bucket, Deletion, Distribution, EncodingCounts, FULL_CHUNK, IndexSection, Inspection,
+    LabelName, SeriesCounts,
 };
 use crate::report::stream::{external_labels, resolution, shard};
-use crate::report::{Column, Unit, Value, ratio};
+use crate::report::{Column, Extent, InJson, Rows, Sheet, Unit, Value, ratio};
 
 /// What is said of the block as a whole.
-pub(in crate::report) const OVERVIEW: &[Column<Inspection>] = &[
-    Column {
-        key: "ulid",
-        heading: "block",
-        unit: Unit::None,
-        explanation: "Identity of the block, as its metadata says.",
-        value: |block| Value::text(block.meta.ulid.to_string()),
-    },
-    Column {
-        key: "path",
-        heading: "directory",
-        unit: Unit::None,
-        explanation: "The block's directory.",
-        value: |block| Value::text(block.dir.display().to_string()),
-    },
-    Column {
-        key: "min_time",
-        heading: "min time",
-        unit: Unit::Time,
-        explanation: "Start of the block's range, in milliseconds since the Unix epoch.",
-        value: |block| Value::Time(block.meta.min_time),
-    },
-    Column {
-        key: "max_time",
-        heading: "max time",
-        unit: Unit::Time,
-        explanation: "End of the block's range, exclusive, in milliseconds since the Unix epoch.",
-        value: |block| Value::Time(block.meta.max_time),
-    },
-    Column {
-        key: "duration",
-        heading: "duration",
-        unit: Unit::Millis,
-        explanation: "Length of the block's range, in milliseconds.",
-        value: |block| Value::Duration(block.meta.duration()),
-    },
-    Column {
-        key: "level",
-        heading: "level",
-        unit: Unit::Count,
-        explanation: "Compaction level: 1 for blocks cut from the head.",
-        value: |block| u64::try_from(block.meta.compaction.level).map_or(Value::None, Value::Count),
-    },
-    Column {
-        key: "sources",
-        heading: "sources",
-        unit: Unit::None,
-        explanation: "The level-1 blocks that went into the block.",
-        value: |block| {
-            let sources = block.meta.compaction.sources.iter();
-            Value::List(sources.map(ToString::to_string).collect())
+pub(in crate::report) static OVERVIEW: Sheet<Inspection, Inspection> = Sheet {
+    name: "block",
+    title: "The block as a whole",
+    row: "block",
+    json: InJson::Itself,
+    rows: |block, _| Rows::one(block),
+    columns: &[
+        Column {
+            key: "ulid",
+            heading: "block",
+            unit: Unit::None,
+            explanation: "Identity of the block, as its metadata says.",
+            value: |block| Value::text(block.meta.ulid.to_string()),
         },
-    },
-    Column {
-        key: "parents",
-        heading: "parents",
-        unit: Unit::None,
-        explanation: "The blocks it was compacted from.",
-        value: |block| {
-            let parents = block.meta.compaction.parents.iter();
-            Value::List(parents.map(|parent| parent.ulid.to_string()).collect())
+        Column {
+            key: "path",
+            heading: "directory",
+            unit: Unit::None,
+            explanation: "The block's directory.",
+            value: |block| Value::text(block.dir.display().to_string()),
         },
-    },
-    Column {
-        key: "hints",
-        heading: "hints",
-        unit: Unit::None,
-        explanation: "Compaction hints, for example from-out-of-order.",
-        value: |block| Value::List(block.meta.compaction.hints.clone()),
-    },
-    Column {
-        key: "resolution",
-        heading: "resolution",
-        unit: Unit::Millis,
-        explanation: "How much time one aggregate of a downsampled block stands for, in milliseconds; null for samples.",
-        value: |block| resolution(&block.meta.stream()),
-    },
-    Column {
-        key: "external_labels",
-        heading: "external labels",
-        unit: Unit::None,
-        explanation: "External labels of the block, as name=value: cluster, replica, tenant.",
-        value: |block| external_labels(&block.meta.stream()),
-    },
-    Column {
-        key: "shard",
-        heading: "shard",
-        unit: Unit::None,
-        explanation: "Which of several blocks of the same sources it is, such as 3_of_8.",
-        value: |block| shard(&block.meta.stream()),
-    },
-    Column {
-        key: "marks",
-        heading: "marks",
-        unit: Unit::None,
-        explanation: "What marks in the block's directory ask for, since when and why.",
-        value: |block| Value::List(block.marks.iter().map(ToString::to_string).collect()),
-    },
-    Column {
-        key: "series",
-        heading: "series",
-        unit: Unit::Count,
-        explanation: "Series entries in the index.",
-        value: |block| Value::Count(block.series.series),
-    },
-    Column {
-        key: "chunks",
-        heading: "chunks",
-        unit: Unit::Count,
-        explanation: "Chunks that series refer to and whose checksum is right.",
-        value: |block| Value::Count(block.series.chunks()),
-    },
-    Column {
-        key: "samples",
-        heading: "samples",
-        unit: Unit::Count,
-        explanation: "Samples in these chunks, as their headers say.",
-        value: |block| Value::Count(block.series.samples()),
-    },
-    Column {
-        key: "scrape_interval",
-        heading: "scrape interval",
-        unit: Unit::Millis,
-        explanation: "The distance most samples have in their chunk, in milliseconds: a guess.",
-        value: |block| {
-            let interval = block.series.scrape_interval();
-            interval.map_or(Value::None, |(interval, _)| Value::Duration(interval))
+        Column {
+            key: "min_time",
+            heading: "min time",
+            unit: Unit::Time,
+            explanation: "Start of the block's range, in milliseconds since the Unix epoch.",
+            value: |block| Value::Time(block.meta.min_time),
         },
-    },
-    Column {
-        key: "scrape_interval_share",
-        heading: "… of samples",
-        unit: Unit::Share,
-        explanation: "The share of samples that have this distance, from 0 to 1.",
-        value: |block| {
-            let interval = block.series.scrape_interval();
-            interval.map_or(Value::None, |(_, share)| Value::Number(share))
+        Column {
+            key: "max_time",
+            heading: "max time",
+            unit: Unit::Time,
+            explanation: "End of the block's range, exclusive, in milliseconds since the Unix epoch.",
+            value: |block| Value::Time(block.meta.max_time),
         },
-    },
-    Column {
-        key: "index_bytes",
-        heading: "index",
-        unit: Unit::Bytes,
-        explanation: "Size of the index file, in bytes.",
-        value: |block| Value::Bytes(block.index_bytes),
-    },
-    Column {
-        key: "index_version",
-        heading: "index version",
-        unit: Unit::Count,
-        explanation: "Version byte of the index file.",
-        value: |block| Value::Count(block.index_version.into()),
-    },
-    Column {
-        key: "label_indices",
-        heading: "label indices",
-        unit: Unit::Flag,
-        explanation: "Whether the index has label indices, which Prometheus wrote until 3.6.",
-        value: |block| Value::Flag(block.has_label_indices),
-    },
-    Column {
-        key: "chunk_bytes",
-        heading: "segments",
-        unit: Unit::Bytes,
-        explanation: "Size of all segment files, in bytes.",
-        value: |block| Value::Bytes(segment_bytes(block)),
-    },
-    Column {
-        key: "segment_count",
-        heading: "… files",
-        unit: Unit::Count,
-        explanation: "Number of segment files.",
-        value: |block| Value::Count(block.segments.len() as u64),
-    },
-    Column {
-        key: "bytes_per_sample",
-        heading: "bytes/sample",
-        unit: Unit::BytesPerSample,
-        explanation: "Bytes of index and segments per sample.",
-        value: |block| {
-            let bytes = block.index_bytes.saturating_add(segment_bytes(block));
-            ratio(bytes, block.series.samples())
+        Column {
+            key: "duration",
+            heading: "duration",
+            unit: Unit::Millis,
+            explanation: "Length of the block's range, in milliseconds.",
+            value: |block| Value::Duration(block.meta.duration()),
         },
-    },
-    Column {
-        key: "full_chunks",
-        heading: "full chunks",
-        unit: Unit::Share,
-        explanation: "Share of float chunks with 120 samples or more, from 0 to 1.",
-        value: |block| {
-            let samples = &block.series.float_samples;
-            ratio(samples.at_least(FULL_CHUNK), samples.count())
+        Column {
+            key: "level",
+            heading: "level",
+            unit: Unit::Count,
+            explanation: "Compaction level: 1 for blocks cut from the head.",
+            value: |block| {
+                u64::try_from(block.meta.compaction.level).map_or(Value::None, Value::Count)
+            },
         },
-    },
-    Column {
-        key: "fullness",
-        heading: "fullness",
-        unit: Unit::Share,
-        explanation: "Samples of an average float chunk, as a share of 120.",
-        value: |block| {
-            let samples = &block.series.float_samples;
-            ratio(samples.sum(), samples.count().saturating_mul(FULL_CHUNK))
+        Column {
+            key: "sources",
+            heading: "sources",
+            unit: Unit::List,
+            explanation: "The level-1 blocks that went into the block.",
+            value: |block| {
+                let sources = block.meta.compaction.sources.iter();
+                Value::List(sources.map(ToString::to_string).collect())
+            },
         },
-    },
-    Column {
-        key: "symbols",
-        heading: "symbols",
-        unit: Unit::Count,
-        explanation: "Strings in the symbol table.",
-        value: |block| Value::Count(block.symbols.count),
-    },
-    Column {
-        key: "symbol_bytes",
-        heading: "… size",
-        unit: Unit::Bytes,
-        explanation: "Bytes of these strings.",
-        value: |block| Value::Bytes(block.symbols.bytes),
-    },
-    Column {
-        key: "unused_symbols",
-        heading: "… unused",
-        unit: Unit::Count,
-        explanation: "Symbols that no series uses; Prometheus leaves some.",
-        value: |block| Value::Count(block.symbols.unused),
-    },
-    Column {
-        key: "unused_symbol_bytes",
-        heading: "… their size",
-        unit: Unit::Bytes,
-        explanation: "Bytes of the symbols that no series uses.",
-        value: |block| Value::Bytes(block.symbols.unused_bytes),
-    },
-    Column {
-        key: "label_names",
-        heading: "label names",
-        unit: Unit::Count,
-        explanation: "Different label names.",
-        value: |block| Value::Count(block.labels.len() as u64),
-    },
-    Column {
-        key: "label_pairs",
-        heading: "label pairs",
-        unit: Unit::Count,
-        explanation: "Different pairs of label name and value: postings lists.",
-        value: |block| Value::Count(block.postings.lists),
-    },
-    Column {
-        key: "postings_entries",
-        heading: "postings",
-        unit: Unit::Count,
-        explanation: "Entries of all postings lists: label pairs of all series together.",
-        value: |block| Value::Count(block.postings.entries),
-    },
-    Column {
-        key: "longest_postings",
-        heading: "… longest list",
-        unit: Unit::Count,
-        explanation: "Series that carry the most common label pair.",
-        value: |block| Value::Count(block.postings.longest),
-    },
-    Column {
-        key: "tombstone_count",
-        heading: "tombstones",
-        unit: Unit::Count,
-        explanation: "Deleted ranges in the tombstones file.",
-        value: |block| Value::Count(block.tombstones.len() as u64),
-    },
-    Column {
-        key: "fault_count",
-        heading: "faults",
-        unit: Unit::Count,
-        explanation: "Parts that could not be read; narthex verify says more.",
-        value: |block| Value::Count(block.faults.count),
-    },
-];
+        Column {
+            key: "parents",
+            heading: "parents",
+            unit: Unit::List,
+            explanation: "The blocks it was compacted from.",
+            value: |block| {
+                let parents = block.meta.compaction.parents.iter();
+                Value::List(parents.map(|parent| parent.ulid.to_string()).collect())
+            },
+        },
+        Column {
+            key: "hints",
+            heading: "hints",
+            unit: Unit::List,
+            explanation: "Compaction hints, for example from-out-of-order.",
+            value: |block| Value::List(block.meta.compaction.hints.clone()),
+        },
+        Column {
+            key: "resolution",
+            heading: "resolution",
+            unit: Unit::Millis,
+            explanation: "How much time one aggregate of a downsampled block stands for, in milliseconds; null for samples.",
+            value: |block| resolution(&block.meta.stream()),
+        },
+        Column {
+            key: "external_labels",
+            heading: "external labels",
+            unit: Unit::List,
+            explanation: "External labels of the block, as name=value: cluster, replica, tenant.",
+            value: |block| external_labels(&block.meta.stream()),
+        },
+        Column {
+            key: "shard",
+            heading: "shard",
+            unit: Unit::None,
+            explanation: "Which of several blocks of the same sources it is, such as 3_of_8.",
+            value: |block| shard(&block.meta.stream()),
+        },
+        Column {
+            key: "marks",
+            heading: "marks",
+            unit: Unit::List,
+            explanation: "What marks in the block's directory ask for, since when and why.",
+            value: |block| Value::List(block.marks.iter().map(ToString::to_string).collect()),
+        },
+        Column {
+            key: "series",
+            heading: "series",
+            unit: Unit::Count,
+            explanation: "Series entries in the index.",
+            value: |block| Value::Count(block.series.series),
+        },
+        Column {
+            key: "chunks",
+            heading: "chunks",
+            unit: Unit::Count,
+            explanation: "Chunks that series refer to and whose checksum is right.",
+            value: |block| Value::Count(block.series.chunks()),
+        },
+        Column {
+            key: "samples",
+            heading: "samples",
+            unit: Unit::Count,
+            explanation: "Samples in these chunks, as their headers say.",
+            value: |block| Value::Count(block.series.samples()),
+        },
+        Column {
+            key: "scrape_interval",
+            heading: "scrape interval",
+            unit: Unit::Millis,
+            explanation: "The distance most samples have in their chunk, in milliseconds: a guess.",
+            value: |block| {
+                let interval = block.series.scrape_interval();
+                interval.map_or(Value::None, |(interval, _)| Value::Duration(interval))
+            },
+        },
+        Column {
+            key: "scrape_interval_share",
+            heading: "… of samples",
+            unit: Unit::Share,
+            explanation: "The share of samples that have this distance, from 0 to 1.",
+            value: |block| {
+                let interval = block.series.scrape_interval();
+                interval.map_or(Value::None, |(_, share)| Value::Number(share))
+            },
+        },
+        Column {
+            key: "index_bytes",
+            heading: "index",
+            unit: Unit::Bytes,
+            explanation: "Size of the index file, in bytes.",
+            value: |block| Value::Bytes(block.index_bytes),
+        },
+        Column {
+            key: "index_version",
+            heading: "index version",
+            unit: Unit::Count,
+            explanation: "Version byte of the index file.",
+            value: |block| Value::Count(block.index_version.into()),
+        },
+        Column {
+            key: "label_indices",
+            heading: "label indices",
+            unit: Unit::Flag,
+            explanation: "Whether the index has label indices, which Prometheus wrote until 3.6.",
+            value: |block| Value::Flag(block.has_label_indices),
+        },
+        Column {
+            key: "chunk_bytes",
+            heading: "segments",
+            unit: Unit::Bytes,
+            explanation: "Size of all segment files, in bytes.",
+            value: |block| Value::Bytes(segment_bytes(block)),
+        },
+        Column {
+            key: "segment_count",
+            heading: "… files",
+            unit: Unit::Count,
+            explanation: "Number of segment files.",
+            value: |block| Value::Count(block.segments.len() as u64),
+        },
+        Column {
+            key: "bytes_per_sample",
+            heading: "bytes/sample",
+            unit: Unit::BytesPerSample,
+            explanation: "Bytes of index and segments per sample.",
+            value: |block| {
+                let bytes = block.index_bytes.saturating_add(segment_bytes(block));
+                ratio(bytes, block.series.samples())
+            },
+        },
+        Column {
+            key: "full_chunks",
+            heading: "full chunks",
+            unit: Unit::Share,
+            explanation: "Share of float chunks with 120 samples or more, from 0 to 1.",
+            value: |block| {
+                let samples = &block.series.float_samples;
+                ratio(samples.at_least(FULL_CHUNK), samples.count())
+            },
+        },
+        Column {
+            key: "fullness",
+            heading: "fullness",
+            unit: Unit::Share,
+            explanation: "Samples of an average float chunk, as a share of 120.",
+            value: |block| {
+                let samples = &block.series.float_samples;
+                ratio(samples.sum(), samples.count().saturating_mul(FULL_CHUNK))
+            },
+        },
+        Column {
+            key: "symbols",
+            heading: "symbols",
+            unit: Unit::Count,
+            explanation: "Strings in the symbol table.",
+            value: |block| Value::Count(block.symbols.count),
+        },
+        Column {
+            key: "symbol_bytes",
+            heading: "… size",
+            unit: Unit::Bytes,
+            explanation: "Bytes of these strings.",
+            value: |block| Value::Bytes(block.symbols.bytes),
+        },
+        Column {
+            key: "unused_symbols",
+            heading: "… unused",
+            unit: Unit::Count,
+            explanation: "Symbols that no series uses; Prometheus leaves some.",
+            value: |block| Value::Count(block.symbols.unused),
+        },
+        Column {
+            key: "unused_symbol_bytes",
+            heading: "… their size",
+            unit: Unit::Bytes,
+            explanation: "Bytes of the symbols that no series uses.",
+            value: |block| Value::Bytes(block.symbols.unused_bytes),
+        },
+        Column {
+            key: "label_names",
+            heading: "label names",
+            unit: Unit::Count,
+            explanation: "Different label names.",
+            value: |block| Value::Count(block.labels.len() as u64),
+        },
+        Column {
+            key: "label_pairs",
+            heading: "label pairs",
+            unit: Unit::Count,
+            explanation: "Different pairs of label name and value: postings lists.",
+            value: |block| Value::Count(block.postings.lists),
+        },
+        Column {
+            key: "postings_entries",
+            heading: "postings",
+            unit: Unit::Count,
+            explanation: "Entries of all postings lists: label pairs of all series together.",
+            value: |block| Value::Count(block.postings.entries),
+        },
+        Column {
+            key: "longest_postings",
+            heading: "… longest list",
+            unit: Unit::Count,
+            explanation: "Series that carry the most common label pair.",
+            value: |block| Value::Count(block.postings.longest),
+        },
+        Column {
+            key: "tombstone_count",
+            heading: "tombstones",
+            unit: Unit::Count,
+            explanation: "Deleted ranges in the tombstones file.",
+            value: |block| Value::Count(block.tombstones.len() as u64),
+        },
+        Column {
+            key: "fault_count",
+            heading: "faults",
+            unit: Unit::Count,
+            explanation: "Parts that could not be read; narthex verify says more.",
+            value: |block| Value::Count(block.faults.count),
+        },
+    ],
+};
 
-pub(in crate::report) const SECTIONS: &[Column<(IndexSection, u64)>] = &[
-    Column {
-        key: "name",
-        heading: "INDEX SECTION",
-        unit: Unit::None,
-        explanation: "What the section is.",
-        value: |(section, _)| Value::text(section.name),
-    },
-    Column {
-        key: "offset",
-        heading: "OFFSET",
-        unit: Unit::Bytes,
-        explanation: "Where it begins, in bytes.",
-        value: |(section, _)| Value::Count(section.offset),
-    },
-    Column {
-        key: "bytes",
-        heading: "SIZE",
-        unit: Unit::Bytes,
-        explanation: "Its length in bytes, padding behind it included.",
-        value: |(section, _)| Value::Bytes(section.bytes),
-    },
-    Column {
-        key: "share",
-        heading: "SHARE",
-        unit: Unit::Share,
-        explanation: "Its share of the index file, from 0 to 1.",
-        value: |(section, file)| ratio(section.bytes, *file),
-    },
-];
+pub(in crate::report) static SECTIONS: Sheet<Inspection, (IndexSection, u64)> = Sheet {
+    name: "section",
+    title: "Sections of the index",
+    row: "section",
+    json: InJson::List("sections"),
+    rows: sections,
+    columns: &[
+        Column {
+            key: "name",
+            heading: "INDEX SECTION",
+            unit: Unit::None,
+            explanation: "What the section is.",
+            value: |(section, _)| Value::text(section.name),
+        },
+        Column {
+            key: "offset",
+            heading: "OFFSET",
+            unit: Unit::Offset,
+            explanation: "Where it begins, in bytes.",
+            value: |(section, _)| Value::Count(section.offset),
+        },
+        Column {
+            key: "bytes",
+            heading: "SIZE",
+            unit: Unit::Bytes,
+            explanation: "Its length in bytes, padding behind it included.",
+            value: |(section, _)| Value::Bytes(section.bytes),
+        },
+        Column {
+            key: "share",
+            heading: "SHARE",
+            unit: Unit::Share,
+            explanation: "Its share of the index file, from 0 to 1.",
+            value: |(section, file)| ratio(section.bytes, *file),
+        },
+    ],
+};
 
-pub(in crate::report) const ENCODINGS: &[Column<(Encoding, EncodingCounts)>] = &[
+/// Encodings of a block's chunks.
+pub(in crate::report) static ENCODINGS: Sheet<Inspection, (Encoding, EncodingCounts)> = Sheet {
+    name: "encoding",
+    title: "Encodings",
+    row: "encoding",
+    json: InJson::List("encodings"),
+    rows: |block, _| Rows::made(encodings(&block.series)),
+    columns: ENCODING,
+};
+
+/// What is said of an encoding, of a block or of all that are analysed.
+pub(in crate::report) const ENCODING: &[Column<(Encoding, EncodingCounts)>] = &[
     Column {
         key: "encoding",
         heading: "ENCODING",
@@ -365,7 +394,18 @@ pub(in crate::report) const ENCODINGS: &[Column<(Encoding, EncodingCounts)>] = &
 /// A distribution with its key in JSON and its name for people.
 pub(in crate::report) type Named = (&'static str, &'static str, Distribution);
 
-pub(in crate::report) const DISTRIBUTIONS: &[Column<Named>] = &[
+/// Distributions of a block's chunks.
+pub(in crate::report) static DISTRIBUTIONS: Sheet<Inspection, Named> = Sheet {
+    name: "distribution",
+    title: "Distributions of chunks",
+    row: "distribution",
+    json: InJson::Named("distributions"),
+    rows: |block, _| Rows::made(distributions_of(block)),
+    columns: DISTRIBUTION,
+};
+
+/// What is said of a distribution, of a block or of all that are analysed.
+pub(in crate::report) const DISTRIBUTION: &[Column<Named>] = &[
     Column {
         key: "of",
         heading: "DISTRIBUTION",
@@ -390,7 +430,7 @@ pub(in crate::report) const DISTRIBUTIONS: &[Column<Named>] = &[
     Column {
         key: "avg",
         heading: "AVG",
-        unit: Unit::Count,
+        unit: Unit::Mean,
         explanation: "Mean of the values.",
         value: |(_, _, values)| ratio(values.sum(), values.count()),
     },
@@ -425,111 +465,181 @@ fn value_at(values: &Distribution, percent: u8) -> Value {
     values.percentile(percent).map_or(Value::None, Value::Count)
 }
 
-pub(in crate::report) const BUCKETS: &[Column<Bucket>] = &[
-    Column {
-        key: "from",
-        heading: "",
-        unit: Unit::Count,
-        explanation: "Smallest value that counts.",
-        value: |bucket| Value::Count(bucket.from),
-    },
-    Column {
-        key: "to",
-        heading: "",
-        unit: Unit::Count,
-        explanation: "Largest value that counts.",
-        value: |bucket| Value::Count(bucket.to),
-    },
-    Column {
-        key: "count",
-        heading: "",
-        unit: Unit::Count,
-        explanation: "Number of values.",
-        value: |bucket| Value::Count(bucket.count),
-    },
-];
-
-pub(in crate::report) const LABELS: &[Column<LabelName>] = &[
-    Column {
-        key: "name",
-        heading: "LABEL NAME",
-        unit: Unit::None,
-        explanation: "The name; bytes that are not UTF-8 are replaced.",
-        value: |label| Value::text(String::from_utf8_lossy(&label.name)),
-    },
-    Column {
-        key: "values",
-        heading: "VALUES",
-        unit: Unit::Count,
-        explanation: "Different values.",
-        value: |label| Value::Count(label.values),
-    },
-    Column {
-        key: "value_bytes",
-        heading: "THEIR SIZE",
-        unit: Unit::Bytes,
-        explanation: "Bytes of these values.",
-        value: |label| Value::Bytes(label.value_bytes),
-    },
-    Column {
-        key: "series",
-        heading: "SERIES",
-        unit: Unit::Count,
-        explanation: "Series that carry the label.",
-        value: |label| Value::Count(label.series),
-    },
-];
-
-pub(in crate::report) const DELETIONS: &[Column<Deletion>] = &[
-    Column {
-        key: "min_time",
-        heading: "DELETED FROM",
-        unit: Unit::Time,
-        explanation: "First deleted millisecond since the Unix epoch.",
-        value: |deletion| Value::Time(deletion.min_time),
-    },
-    Column {
-        key: "max_time",
-        heading: "TO",
-        unit: Unit::Time,
-        explanation: "Last deleted millisecond since the Unix epoch.",
-        value: |deletion| Value::Time(deletion.max_time),
-    },
-    Column {
-        key: "reference",
-        heading: "",
-        unit: Unit::Count,
-        explanation: "The series, as the index refers to it.",
-        value: |deletion| Value::Count(deletion.reference.0),
-    },
-    Column {
-        key: "series",
-        heading: "OF SERIES",
-        unit: Unit::None,
-        explanation: "The series' labels, if there is such a series.",
-        value: |deletion| {
-            let labels = deletion.labels.as_ref();
-            labels.map_or(Value::None, |labels| Value::text(labels.to_string()))
+pub(in crate::report) static BUCKETS: Sheet<Distribution, Bucket> = Sheet {
+    name: "bucket",
+    title: "Buckets of a distribution",
+    row: "bucket",
+    json: InJson::List("buckets"),
+    rows: |values, _| Rows::made(values.buckets()),
+    columns: &[
+        Column {
+            key: "from",
+            heading: "",
+            unit: Unit::Count,
+            explanation: "Smallest value that counts.",
+            value: |bucket| Value::Count(bucket.from),
         },
-    },
-];
+        Column {
+            key: "to",
+            heading: "",
+            unit: Unit::Count,
+            explanation: "Largest value that counts.",
+            value: |bucket| Value::Count(bucket.to),
+        },
+        Column {
+            key: "count",
+            heading: "",
+            unit: Unit::Count,
+            explanation: "Number of values.",
+            value: |bucket| Value::Count(bucket.count),
+        },
+    ],
+};
 
-pub(in crate::report) const FILES: &[Column<(PathBuf, u64)>] = &[
-    Column {
-        key: "name",
-        heading: "FOREIGN FILE",
-        unit: Unit::None,
-        explanation: "Path below the block's directory.",
-        value: |(name, _)| Value::text(name.display().to_string()),
-    },
-    Column {
-        key: "bytes",
-        heading: "SIZE",
-        unit: Unit::Bytes,
-        explanation: "Its size in bytes.",
-        value: |(_, bytes)| Value::Bytes(*bytes),
-    },
-];
+pub(in crate::report) static LABELS: Sheet<Inspection, LabelName> = Sheet {
+    name: "label",
+    title: "Label names",
+    row: "label name",
+    json: InJson::List("labels"),
+    rows: |block, extent| Rows::first(&block.labels, extent),
+    columns: &[
+        Column {
+            key: "name",
+            heading: "LABEL NAME",
+            unit: Unit::None,
+            explanation: "The name; bytes that are not UTF-8 are replaced.",
+            value: |label| Value::text(String::from_utf8_lossy(&label.name)),
+        },
+        Column {
+            key: "values",
+            heading: "VALUES",
+            unit: Unit::Count,
+            explanation: "Different values.",
+            value: |label| Value::Count(label.values),
+        },
+        Column {
+            key: "value_bytes",
+            heading: "THEIR SIZE",
+            unit: Unit::Bytes,
+            explanation: "Bytes of these values.",
+            value: |label| Value::Bytes(label.value_bytes),
+        },
+        Column {
+            key: "series",
+            heading: "SERIES",
+            unit: Unit::Count,
+            explanation: "Series that carry the label.",
+            value: |label| Value::Count(label.series),
+        },
+    ],
+};
+
+pub(in crate::report) static DELETIONS: Sheet<Inspection, Deletion> = Sheet {
+    name: "tombstone",
+    title: "Deleted ranges",
+    row: "deleted range",
+    json: InJson::List("tombstones"),
+    rows: |block, extent| Rows::first(&block.tombstones, extent),
+    columns: &[
+        Column {
+            key: "min_time",
+            heading: "DELETED FROM",
+            unit: Unit::Time,
+            explanation: "First deleted millisecond since the Unix epoch.",
+            value: |deletion| Value::Time(deletion.min_time),
+        },
+        Column {
+            key: "max_time",
+            heading: "TO",
+            unit: Unit::Time,
+            explanation: "Last deleted millisecond since the Unix epoch.",
+            value: |deletion| Value::Time(deletion.max_time),
+        },
+        Column {
+            key: "reference",
+            heading: "",
+            unit: Unit::Count,
+            explanation: "The series, as the index refers to it.",
+            value: |deletion| Value::Count(deletion.reference.0),
+        },
+        Column {
+            key: "series",
+            heading: "OF SERIES",
+            unit: Unit::None,
+            explanation: "The series' labels, if there is such a series.",
+            value: |deletion| {
+                let labels = deletion.labels.as_ref();
+                labels.map_or(Value::None, |labels| Value::text(labels.to_string()))
+            },
+        },
+    ],
+};
+
+pub(in crate::report) static FILES: Sheet<Inspection, (PathBuf, u64)> = Sheet {
+    name: "foreign-file",
+    title: "Foreign files",
+    row: "file that is not part of a block",
+    json: InJson::List("foreign_files"),
+    rows: |block, _| Rows::of(&block.others),
+    columns: &[
+        Column {
+            key: "name",
+            heading: "FOREIGN FILE",
+            unit: Unit::None,
+            explanation: "Path below the block's directory.",
+            value: |(name, _)| Value::text(name.display().to_string()),
+        },
+        Column {
+            key: "bytes",
+            heading: "SIZE",
+            unit: Unit::Bytes,
+            explanation: "Its size in bytes.",
+            value: |(_, bytes)| Value::Bytes(*bytes),
+        },
+    ],
+};
+
+/// Files with chunks.
+pub(in crate::report) static SEGMENTS: Sheet<Inspection, (String, u64)> = Sheet {
+    name: "segment",
+    title: "Segments",
+    row: "segment file",
+    json: InJson::List("segments"),
+    rows: |block, _| Rows::of(&block.segments),
+    columns: &[
+        Column {
+            key: "name",
+            heading: "",
+            unit: Unit::None,
+            explanation: "Name of the file.",
+            value: |(name, _)| Value::text(name),
+        },
+        Column {
+            key: "bytes",
+            heading: "",
+            unit: Unit::Bytes,
+            explanation: "Its size in bytes.",
+            value: |(_, bytes)| Value::Bytes(*bytes),
+        },
+    ],
+};
+
+fn sections(block: &Inspection, _: Extent) -> Rows<'_, (IndexSection, u64)> {
+    let sections = block.sections.iter();
+    Rows::made(
+        sections
+            .map(|section| (*section, block.index_bytes))
+            .collect(),
+    )
+}
+
+/// The encodings that chunks have, with how much there is of each.
+pub(in crate::report) fn encodings(series: &SeriesCounts) -> Vec<(Encoding, EncodingCounts)> {
+    let encodings = series.encodings.iter();
+    encodings
+        .map(|(encoding, counts)| (*encoding, *counts))
+        .collect()
+}
 
 fn segment_bytes(block: &Inspection) -> u64 {
     block.segments.iter().map(|(_, bytes)| bytes).sum()

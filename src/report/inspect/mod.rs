@@ -3,18 +3,15 @@
 pub(super) mod columns;
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use serde_json::{Map, Value as Json, json};
 
-use super::{Column, json_rows, lines, table};
-use crate::chunk::Encoding;
-use std::path::Path;
-
-use crate::inspect::{
-    Distribution, EncodingCounts, Faults, IndexSection, Inspection, SeriesCounts,
-};
+use super::{Extent, InJson, SheetOf, Table};
+use crate::inspect::{Distribution, Faults, Inspection, SeriesCounts};
 use columns::{
     BUCKETS, DELETIONS, DISTRIBUTIONS, ENCODINGS, FILES, LABELS, Named, OVERVIEW, SECTIONS,
+    SEGMENTS,
 };
 
 /// Label names that people are shown.
@@ -24,67 +21,58 @@ const DELETIONS_SHOWN: usize = 20;
 /// Longest bar of a histogram, in characters.
 const BAR: u64 = 40;
 
+/// The sheets of a block, in the order of its JSON.
+pub(super) const SHEETS: &[&dyn SheetOf<Inspection>] = &[
+    &OVERVIEW,
+    &SECTIONS,
+    &SEGMENTS,
+    &ENCODINGS,
+    &DISTRIBUTIONS,
+    &LABELS,
+    &DELETIONS,
+    &FILES,
+];
+
 /// The block as text for people.
 pub fn text(block: &Inspection) -> String {
-    let mut text = lines(OVERVIEW, block);
+    let mut text = OVERVIEW.all(block).lines();
     let mut section = |content: String| {
         text.push('\n');
         text.push_str(&content);
     };
-    section(table(SECTIONS, &sections(block)));
-    section(table(ENCODINGS, &encodings(block)));
-    let distributions = distributions_of(block);
-    section(table(DISTRIBUTIONS, &distributions));
-    for (_, name, values) in &distributions {
+    section(SECTIONS.all(block).text());
+    section(ENCODINGS.all(block).text());
+    section(DISTRIBUTIONS.all(block).text());
+    for (_, name, values) in distributions_of(block) {
         if !name.starts_with("chunks") {
-            section(format!("{name}\n{}", bars(values)));
+            section(format!("{name}\n{}", bars(&values)));
         }
     }
-    section(shown(LABELS, &block.labels, LABELS_SHOWN, "label names"));
+    section(shown(&LABELS.top(block, LABELS_SHOWN), "label names"));
     if !block.tombstones.is_empty() {
-        section(shown(
-            DELETIONS,
-            &block.tombstones,
-            DELETIONS_SHOWN,
-            "deleted ranges",
-        ));
+        let deletions = DELETIONS.top(block, DELETIONS_SHOWN);
+        section(shown(&deletions, "deleted ranges"));
     }
     if !block.others.is_empty() {
-        section(table(FILES, &block.others));
+        section(FILES.all(block).text());
     }
     text
 }
 
 /// The block as a JSON object.
 pub fn json(block: &Inspection) -> Json {
-    let mut object = match super::json(OVERVIEW, block) {
-        Json::Object(object) => object,
-        other => return other,
-    };
-    let segments: Vec<_> = block
-        .segments
-        .iter()
-        .map(|(name, bytes)| json!({ "name": name, "bytes": bytes }))
-        .collect();
-    object.extend([
-        ("sections".to_owned(), json_rows(SECTIONS, &sections(block))),
-        ("segments".to_owned(), Json::Array(segments)),
-        (
-            "encodings".to_owned(),
-            json_rows(ENCODINGS, &encodings(block)),
-        ),
-        (
-            "distributions".to_owned(),
-            distributions_json(&distributions_of(block)),
-        ),
-        ("labels".to_owned(), json_rows(LABELS, &block.labels)),
-        (
-            "tombstones".to_owned(),
-            json_rows(DELETIONS, &block.tombstones),
-        ),
-        ("foreign_files".to_owned(), json_rows(FILES, &block.others)),
-        ("faults".to_owned(), json!(faults(block))),
-    ]);
+    let mut object = Map::new();
+    for sheet in SHEETS {
+        sheet.add_to(&mut object, block, Extent::Document);
+        if let InJson::Named(key) = sheet.in_json() {
+            let table = sheet.fill(block, Extent::Document);
+            object.insert(
+                key.to_owned(),
+                distributions_json(&table, &distributions_of(block)),
+            );
+        }
+    }
+    object.insert("faults".to_owned(), json!(faults(block)));
     Json::Object(object)
 }
 
@@ -111,34 +99,17 @@ pub(super) fn fault_lines(faults: &Faults, index: &Path, place: &Path) -> Vec<St
     lines
 }
 
-fn sections(block: &Inspection) -> Vec<(IndexSection, u64)> {
-    let sections = block.sections.iter();
-    sections
-        .map(|section| (*section, block.index_bytes))
-        .collect()
-}
-
-fn encodings(block: &Inspection) -> Vec<(Encoding, EncodingCounts)> {
-    let encodings = block.series.encodings.iter();
-    encodings
-        .map(|(encoding, counts)| (*encoding, *counts))
-        .collect()
-}
-
 fn distributions_of(block: &Inspection) -> Vec<Named> {
     distributions(&block.series, &block.series.histogram_buckets)
 }
 
-/// Distributions by their key, each with its buckets.
-pub(super) fn distributions_json(distributions: &[Named]) -> Json {
-    let by_key = distributions.iter().map(|named| {
-        let mut of = super::json(DISTRIBUTIONS, named);
-        if let Some(of) = of.as_object_mut() {
-            of.insert("buckets".to_owned(), json_rows(BUCKETS, &named.2.buckets()));
-        }
-        (named.0.to_owned(), of)
+/// Distributions by their key, each with its buckets; `table` says the rest of them.
+pub(super) fn distributions_json(table: &Table, distributions: &[Named]) -> Json {
+    let by_key = table.objects().zip(distributions).map(|(mut of, named)| {
+        BUCKETS.add_to(&mut of, &named.2, Extent::Document);
+        (named.0.to_owned(), Json::Object(of))
     });
-    Json::Object(by_key.collect::<Map<_, _>>())
+    Json::Object(by_key.collect())
 }
 
 /// The distributions of chunks that are not empty.
@@ -208,11 +179,10 @@ pub(super) fn bars(values: &Distribution) -> String {
 }
 
 /// A table of the first rows, and how many there are.
-fn shown<Row>(columns: &[Column<Row>], rows: &[Row], limit: usize, what: &str) -> String {
-    let first = rows.get(..limit).unwrap_or(rows);
-    let mut text = table(columns, first);
-    if rows.len() > first.len() {
-        let _ = writeln!(text, "… of {} {what}; all of them with --json", rows.len());
+fn shown(table: &Table, what: &str) -> String {
+    let mut text = table.text();
+    if let Some(all) = table.longer() {
+        let _ = writeln!(text, "… of {all} {what}; all of them with --json");
     }
     text
 }

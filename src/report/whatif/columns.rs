@@ -1,197 +1,224 @@
 //! What is said of changes, unused metrics and collisions.
 
-use crate::report::{Column, Unit, Value};
+use crate::report::{Column, InJson, Rows, Sheet, Unit, Value};
 use crate::usage::MetricUse;
-use crate::whatif::{Amounts, Collision, Outcome, UnusedMetric};
+use crate::whatif::{Amounts, Collision, Collisions, Outcome, UnusedMetric, UnusedMetrics, WhatIf};
 
 /// What is said of each change.
-pub(in crate::report) const OUTCOMES: &[Column<Outcome>] = &[
-    Column {
-        key: "change",
-        heading: "change",
-        unit: Unit::None,
-        explanation: "What would be changed.",
-        value: |outcome| Value::text(outcome.name.clone()),
-    },
-    Column {
-        key: "series",
-        heading: "",
-        unit: Unit::Count,
-        explanation: "Series entries of all blocks; a series that is in several blocks counts in each.",
-        value: |outcome| Value::Count(outcome.before.series),
-    },
-    Column {
-        key: "series_after",
-        heading: "",
-        unit: Unit::Count,
-        explanation: "Series entries after the change; of those that collide one.",
-        value: |outcome| Value::Count(outcome.after.series),
-    },
-    Column {
-        key: "series_saved",
-        heading: "series",
-        unit: Unit::Count,
-        explanation: "Series entries that go.",
-        value: |outcome| Value::SignedCount(outcome.saved(|amounts| amounts.series)),
-    },
-    Column {
-        key: "samples",
-        heading: "",
-        unit: Unit::Count,
-        explanation: "Samples of all blocks.",
-        value: |outcome| Value::Count(outcome.before.samples),
-    },
-    Column {
-        key: "samples_after",
-        heading: "",
-        unit: Unit::Count,
-        explanation: "Samples after the change.",
-        value: |outcome| Value::Count(outcome.after.samples),
-    },
-    Column {
-        key: "samples_saved",
-        heading: "samples",
-        unit: Unit::Count,
-        explanation: "Samples that go; negative when more are kept.",
-        value: |outcome| Value::SignedCount(outcome.saved(|amounts| amounts.samples)),
-    },
-    Column {
-        key: "chunk_bytes",
-        heading: "",
-        unit: Unit::Bytes,
-        explanation: "Bytes of all segment files.",
-        value: |outcome| Value::Bytes(outcome.before.chunk_bytes),
-    },
-    Column {
-        key: "chunk_bytes_after",
-        heading: "",
-        unit: Unit::Bytes,
-        explanation: "Bytes of segment files after the change.",
-        value: |outcome| Value::Bytes(outcome.after.chunk_bytes),
-    },
-    Column {
-        key: "chunk_bytes_saved",
-        heading: "chunks",
-        unit: Unit::Bytes,
-        explanation: "Bytes of segment files that are saved.",
-        value: |outcome| Value::SignedBytes(outcome.saved(|amounts| amounts.chunk_bytes)),
-    },
-    Column {
-        key: "index_bytes",
-        heading: "",
-        unit: Unit::Bytes,
-        explanation: "Bytes of all index files.",
-        value: |outcome| Value::Bytes(outcome.before.index_bytes),
-    },
-    Column {
-        key: "index_bytes_after",
-        heading: "",
-        unit: Unit::Bytes,
-        explanation: "Bytes of index files after the change.",
-        value: |outcome| Value::Bytes(outcome.after.index_bytes),
-    },
-    Column {
-        key: "index_bytes_saved",
-        heading: "index",
-        unit: Unit::Bytes,
-        explanation: "Bytes of index files that are saved.",
-        value: |outcome| Value::SignedBytes(outcome.saved(|amounts| amounts.index_bytes)),
-    },
-    Column {
-        key: "bytes",
-        heading: "",
-        unit: Unit::Bytes,
-        explanation: "Bytes of all segment and index files.",
-        value: |outcome| Value::Bytes(outcome.before.bytes()),
-    },
-    Column {
-        key: "bytes_after",
-        heading: "",
-        unit: Unit::Bytes,
-        explanation: "Bytes of segment and index files after the change.",
-        value: |outcome| Value::Bytes(outcome.after.bytes()),
-    },
-    Column {
-        key: "bytes_saved",
-        heading: "saved",
-        unit: Unit::Bytes,
-        explanation: "Bytes of segment and index files that are saved; negative when more are needed.",
-        value: |outcome| Value::SignedBytes(outcome.saved(Amounts::bytes)),
-    },
-    Column {
-        key: "percent_saved",
-        heading: "%",
-        unit: Unit::Percent,
-        explanation: "The share of all bytes that is saved.",
-        value: |outcome| outcome.saved_percent().map_or(Value::None, Value::Number),
-    },
-    Column {
-        key: "bytes_per_day_saved",
-        heading: "a day",
-        unit: Unit::BytesPerDay,
-        explanation: "Bytes that are saved of those that one day takes: all bytes, divided by the days that blocks cover.",
-        value: |outcome| {
-            outcome
-                .saved_per_day()
-                .map_or(Value::None, Value::SignedBytes)
+pub(in crate::report) static OUTCOMES: Sheet<WhatIf, Outcome> = Sheet {
+    name: "change",
+    title: "Changes",
+    row: "change",
+    json: InJson::List("changes"),
+    rows: |what_if, _| Rows::of(&what_if.outcomes),
+    columns: &[
+        Column {
+            key: "change",
+            heading: "change",
+            unit: Unit::None,
+            explanation: "What would be changed.",
+            value: |outcome| Value::text(outcome.name.clone()),
         },
-    },
-    Column {
-        key: "colliding_label_sets",
-        heading: "collisions",
-        unit: Unit::Count,
-        explanation: "Label sets that several series with samples at the same time would have; null when no label is dropped.",
-        value: |outcome| count(outcome.collisions.as_ref().map(|it| it.groups)),
-    },
-    Column {
-        key: "colliding_series",
-        heading: "",
-        unit: Unit::Count,
-        explanation: "Series entries that would have these label sets.",
-        value: |outcome| count(outcome.collisions.as_ref().map(|it| it.series)),
-    },
-    Column {
-        key: "samples_lost",
-        heading: "",
-        unit: Unit::Count,
-        explanation: "Samples that Prometheus would drop because of collisions, to the next chunk.",
-        value: |outcome| count(outcome.collisions.as_ref().map(|it| it.lost_samples)),
-    },
-    Column {
-        key: "successions",
-        heading: "",
-        unit: Unit::Count,
-        explanation: "Label sets under which one series would only go on where another has ended.",
-        value: |outcome| count(outcome.collisions.as_ref().map(|it| it.successions)),
-    },
-    Column {
-        key: "series_to_thin",
-        heading: "",
-        unit: Unit::Count,
-        explanation: "Series entries with a shorter interval; null when no interval is asked for.",
-        value: |outcome| count(outcome.measured.map(|it| it.series)),
-    },
-    Column {
-        key: "series_measured",
-        heading: "",
-        unit: Unit::Count,
-        explanation: "Series entries of these that were encoded at the longer interval, for the estimate.",
-        value: |outcome| count(outcome.measured.map(|it| it.measured_series)),
-    },
-    Column {
-        key: "percent_measured",
-        heading: "% measured",
-        unit: Unit::Percent,
-        explanation: "The share that was encoded of the bytes that would be; the rest is estimated from it.",
-        value: |outcome| {
-            let percent = outcome.measured.and_then(|it| it.percent());
-            percent.map_or(Value::None, Value::Number)
+        Column {
+            key: "series",
+            heading: "",
+            unit: Unit::Count,
+            explanation: "Series entries of all blocks; a series that is in several blocks counts in each.",
+            value: |outcome| Value::Count(outcome.before.series),
         },
-    },
-];
+        Column {
+            key: "series_after",
+            heading: "",
+            unit: Unit::Count,
+            explanation: "Series entries after the change; of those that collide one.",
+            value: |outcome| Value::Count(outcome.after.series),
+        },
+        Column {
+            key: "series_saved",
+            heading: "series",
+            unit: Unit::CountChange,
+            explanation: "Series entries that go.",
+            value: |outcome| Value::SignedCount(outcome.saved(|amounts| amounts.series)),
+        },
+        Column {
+            key: "samples",
+            heading: "",
+            unit: Unit::Count,
+            explanation: "Samples of all blocks.",
+            value: |outcome| Value::Count(outcome.before.samples),
+        },
+        Column {
+            key: "samples_after",
+            heading: "",
+            unit: Unit::Count,
+            explanation: "Samples after the change.",
+            value: |outcome| Value::Count(outcome.after.samples),
+        },
+        Column {
+            key: "samples_saved",
+            heading: "samples",
+            unit: Unit::CountChange,
+            explanation: "Samples that go; negative when more are kept.",
+            value: |outcome| Value::SignedCount(outcome.saved(|amounts| amounts.samples)),
+        },
+        Column {
+            key: "chunk_bytes",
+            heading: "",
+            unit: Unit::Bytes,
+            explanation: "Bytes of all segment files.",
+            value: |outcome| Value::Bytes(outcome.before.chunk_bytes),
+        },
+        Column {
+            key: "chunk_bytes_after",
+            heading: "",
+            unit: Unit::Bytes,
+            explanation: "Bytes of segment files after the change.",
+            value: |outcome| Value::Bytes(outcome.after.chunk_bytes),
+        },
+        Column {
+            key: "chunk_bytes_saved",
+            heading: "chunks",
+            unit: Unit::BytesChange,
+            explanation: "Bytes of segment files that are saved.",
+            value: |outcome| Value::SignedBytes(outcome.saved(|amounts| amounts.chunk_bytes)),
+        },
+        Column {
+            key: "index_bytes",
+            heading: "",
+            unit: Unit::Bytes,
+            explanation: "Bytes of all index files.",
+            value: |outcome| Value::Bytes(outcome.before.index_bytes),
+        },
+        Column {
+            key: "index_bytes_after",
+            heading: "",
+            unit: Unit::Bytes,
+            explanation: "Bytes of index files after the change.",
+            value: |outcome| Value::Bytes(outcome.after.index_bytes),
+        },
+        Column {
+            key: "index_bytes_saved",
+            heading: "index",
+            unit: Unit::BytesChange,
+            explanation: "Bytes of index files that are saved.",
+            value: |outcome| Value::SignedBytes(outcome.saved(|amounts| amounts.index_bytes)),
+        },
+        Column {
+            key: "bytes",
+            heading: "",
+            unit: Unit::Bytes,
+            explanation: "Bytes of all segment and index files.",
+            value: |outcome| Value::Bytes(outcome.before.bytes()),
+        },
+        Column {
+            key: "bytes_after",
+            heading: "",
+            unit: Unit::Bytes,
+            explanation: "Bytes of segment and index files after the change.",
+            value: |outcome| Value::Bytes(outcome.after.bytes()),
+        },
+        Column {
+            key: "bytes_saved",
+            heading: "saved",
+            unit: Unit::BytesChange,
+            explanation: "Bytes of segment and index files that are saved; negative when more are needed.",
+            value: |outcome| Value::SignedBytes(outcome.saved(Amounts::bytes)),
+        },
+        Column {
+            key: "percent_saved",
+            heading: "%",
+            unit: Unit::Percent,
+            explanation: "The share of all bytes that is saved.",
+            value: |outcome| outcome.saved_percent().map_or(Value::None, Value::Number),
+        },
+        Column {
+            key: "bytes_per_day_saved",
+            heading: "a day",
+            unit: Unit::BytesPerDayChange,
+            explanation: "Bytes that are saved of those that one day takes: all bytes, divided by the days that blocks cover.",
+            value: |outcome| {
+                outcome
+                    .saved_per_day()
+                    .map_or(Value::None, Value::SignedBytes)
+            },
+        },
+        Column {
+            key: "colliding_label_sets",
+            heading: "collisions",
+            unit: Unit::Count,
+            explanation: "Label sets that several series with samples at the same time would have; null when no label is dropped.",
+            value: |outcome| count(outcome.collisions.as_ref().map(|it| it.groups)),
+        },
+        Column {
+            key: "colliding_series",
+            heading: "",
+            unit: Unit::Count,
+            explanation: "Series entries that would have these label sets.",
+            value: |outcome| count(outcome.collisions.as_ref().map(|it| it.series)),
+        },
+        Column {
+            key: "samples_lost",
+            heading: "",
+            unit: Unit::Count,
+            explanation: "Samples that Prometheus would drop because of collisions, to the next chunk.",
+            value: |outcome| count(outcome.collisions.as_ref().map(|it| it.lost_samples)),
+        },
+        Column {
+            key: "successions",
+            heading: "",
+            unit: Unit::Count,
+            explanation: "Label sets under which one series would only go on where another has ended.",
+            value: |outcome| count(outcome.collisions.as_ref().map(|it| it.successions)),
+        },
+        Column {
+            key: "series_to_thin",
+            heading: "",
+            unit: Unit::Count,
+            explanation: "Series entries with a shorter interval; null when no interval is asked for.",
+            value: |outcome| count(outcome.measured.map(|it| it.series)),
+        },
+        Column {
+            key: "series_measured",
+            heading: "",
+            unit: Unit::Count,
+            explanation: "Series entries of these that were encoded at the longer interval, for the estimate.",
+            value: |outcome| count(outcome.measured.map(|it| it.measured_series)),
+        },
+        Column {
+            key: "percent_measured",
+            heading: "% measured",
+            unit: Unit::Percent,
+            explanation: "The share that was encoded of the bytes that would be; the rest is estimated from it.",
+            value: |outcome| {
+                let percent = outcome.measured.and_then(|it| it.percent());
+                percent.map_or(Value::None, Value::Number)
+            },
+        },
+    ],
+};
+
+/// The metrics that nothing uses.
+pub(in crate::report) static UNUSED: Sheet<UnusedMetrics, UnusedMetric> = Sheet {
+    name: "unused",
+    title: "metrics that nothing uses",
+    row: "metric",
+    json: InJson::List("unused"),
+    rows: |metrics, extent| Rows::first(&metrics.unused, extent),
+    columns: METRICS,
+};
+
+/// The metrics that only a guess keeps.
+pub(in crate::report) static GUESSED: Sheet<UnusedMetrics, UnusedMetric> = Sheet {
+    name: "guessed",
+    title: "metrics that only names with variables may use",
+    row: "metric",
+    json: InJson::List("guessed"),
+    rows: |metrics, extent| Rows::first(&metrics.guessed, extent),
+    columns: METRICS,
+};
 
 /// What is said of each metric that nothing uses, or that only a guess keeps.
-pub(in crate::report) const METRICS: &[Column<UnusedMetric>] = &[
+const METRICS: &[Column<UnusedMetric>] = &[
     Column {
         key: "metric",
         heading: "metric",
@@ -274,35 +301,44 @@ pub(in crate::report) const METRICS: &[Column<UnusedMetric>] = &[
 ];
 
 /// What is said of series that would collide.
-pub(in crate::report) const COLLISIONS: &[Column<Collision>] = &[
-    Column {
-        key: "labels",
-        heading: "would collide",
-        unit: Unit::None,
-        explanation: "The labels that several series would have, as a selector.",
-        value: |collision| Value::text(collision.labels.clone()),
+pub(in crate::report) static COLLISIONS: Sheet<Collisions, Collision> = Sheet {
+    name: "collision",
+    title: "Label sets that would collide, in `collisions`",
+    row: "label set",
+    json: InJson::List("first"),
+    rows: |collisions, extent| {
+        Rows::first(&collisions.first, extent).of_all(Some(collisions.groups))
     },
-    Column {
-        key: "series",
-        heading: "series",
-        unit: Unit::Count,
-        explanation: "How many series, in the block that has most of them.",
-        value: |collision| Value::Count(collision.series),
-    },
-    Column {
-        key: "differences",
-        heading: "told apart by",
-        unit: Unit::None,
-        explanation: "The labels that would be gone, each with its first values.",
-        value: |collision| {
-            let difference = |(name, values): &(String, Vec<String>)| {
-                let values: Vec<_> = values.iter().map(|value| format!("{value:?}")).collect();
-                format!("{name}={}", values.join("|"))
-            };
-            Value::List(collision.differences.iter().map(difference).collect())
+    columns: &[
+        Column {
+            key: "labels",
+            heading: "would collide",
+            unit: Unit::None,
+            explanation: "The labels that several series would have, as a selector.",
+            value: |collision| Value::text(collision.labels.clone()),
         },
-    },
-];
+        Column {
+            key: "series",
+            heading: "series",
+            unit: Unit::Count,
+            explanation: "How many series, in the block that has most of them.",
+            value: |collision| Value::Count(collision.series),
+        },
+        Column {
+            key: "differences",
+            heading: "told apart by",
+            unit: Unit::List,
+            explanation: "The labels that would be gone, each with its first values.",
+            value: |collision| {
+                let difference = |(name, values): &(String, Vec<String>)| {
+                    let values: Vec<_> = values.iter().map(|value| format!("{value:?}")).collect();
+                    format!("{name}={}", values.join("|"))
+                };
+                Value::List(collision.differences.iter().map(difference).collect())
+            },
+        },
+    ],
+};
 
 fn count(number: Option<u64>) -> Value {
     number.map_or(Value::None, Value::Count)

@@ -4,17 +4,20 @@ pub(super) mod columns;
 
 use std::fmt::Write as _;
 
-use serde_json::{Value as Json, json};
+use serde_json::{Map, Value as Json, json};
 
-use super::{Column, json_rows, table};
+use super::{Extent, Form, SheetOf, Table};
 use crate::usage::Usage;
 use crate::whatif::{Missing, Scenario, Snippet, Sources, UnusedMetrics, WhatIf};
-use columns::{COLLISIONS, METRICS, OUTCOMES};
+use columns::{COLLISIONS, GUESSED, OUTCOMES, UNUSED};
 
 /// Rows of a list that people are shown.
 const SHOWN: usize = 20;
 /// Collisions that people are shown of a change.
 const COLLISIONS_SHOWN: usize = 10;
+
+/// The sheets about what rule files and dashboards use, in the order of the JSON.
+pub(super) const SHEETS_OF_USES: &[&dyn SheetOf<UnusedMetrics>] = &[&UNUSED, &GUESSED];
 
 /// What rule files and dashboards were held against the blocks, and what came of it.
 #[derive(Debug)]
@@ -32,14 +35,10 @@ pub fn text(
     snippet: &Snippet,
     markdown: bool,
 ) -> String {
+    let form = if markdown { Form::Markdown } else { Form::Text };
     let mut parts = Vec::new();
     if !what_if.outcomes.is_empty() {
-        parts.push(rows(
-            OUTCOMES,
-            &what_if.outcomes,
-            what_if.outcomes.len(),
-            markdown,
-        ));
+        parts.push(OUTCOMES.all(what_if).print(form).lines());
     }
     let mut most = 0;
     for outcome in &what_if.outcomes {
@@ -51,36 +50,23 @@ pub fn text(
         most = collisions.groups;
         let heading = format!("{}: series that would collide", outcome.name);
         let mut part = title(&heading, markdown);
-        let first = &collisions.first;
-        part.push_str(&rows(COLLISIONS, first, COLLISIONS_SHOWN, markdown));
-        let shown = first.len().min(COLLISIONS_SHOWN) as u64;
-        more(&mut part, collisions.groups, shown, "label sets");
+        let first = COLLISIONS.top(collisions, COLLISIONS_SHOWN);
+        part.push_str(&shown(&first, form, "label sets"));
         parts.push(part);
     }
     if let Some(uses) = uses {
-        let unused = if uses.usage.problems.is_empty() {
-            "metrics that nothing uses"
+        let doubt = if uses.usage.problems.is_empty() {
+            ""
         } else {
-            "metrics that nothing uses, as far as files could be read: NOT CERTAIN"
+            ", as far as files could be read: NOT CERTAIN"
         };
-        for (heading, metrics) in [
-            (unused, &uses.unused.unused),
-            (
-                "metrics that only names with variables may use",
-                &uses.unused.guessed,
-            ),
-        ] {
-            if metrics.is_empty() {
+        for (sheet, doubt) in [(&UNUSED, doubt), (&GUESSED, "")] {
+            let first = sheet.top(uses.unused, SHOWN);
+            if first.is_empty() {
                 continue;
             }
-            let mut part = title(heading, markdown);
-            part.push_str(&rows(METRICS, metrics, SHOWN, markdown));
-            more(
-                &mut part,
-                metrics.len() as u64,
-                metrics.len().min(SHOWN) as u64,
-                "metrics",
-            );
+            let mut part = title(&format!("{}{doubt}", sheet.title), markdown);
+            part.push_str(&shown(&first, form, "metrics"));
             parts.push(part);
         }
     }
@@ -104,19 +90,13 @@ fn title(text: &str, markdown: bool) -> String {
     }
 }
 
-fn rows<Row>(columns: &[Column<Row>], rows: &[Row], limit: usize, markdown: bool) -> String {
-    let first = rows.get(..limit).unwrap_or(rows);
-    if markdown {
-        super::markdown(columns, first)
-    } else {
-        table(columns, first)
-    }
-}
-
-fn more(text: &mut String, all: u64, shown: u64, what: &str) {
-    if all > shown {
+/// A table of the first rows, and how many there are.
+fn shown(table: &Table, form: Form, what: &str) -> String {
+    let mut text = table.print(form).lines();
+    if let Some(all) = table.longer() {
         let _ = writeln!(text, "\n… of {all} {what}");
     }
+    text
 }
 
 /// The whole report as a JSON object.
@@ -126,23 +106,25 @@ pub fn json(what_if: &WhatIf, uses: Option<&Uses<'_>>, snippet: &Snippet) -> Jso
         .iter()
         .filter_map(|outcome| {
             let collisions = outcome.collisions.as_ref()?;
-            let first = json_rows(COLLISIONS, &collisions.first);
-            Some(json!({ "change": outcome.name, "first": first }))
+            let mut object = Map::new();
+            object.insert("change".to_owned(), json!(outcome.name));
+            COLLISIONS.add_to(&mut object, collisions, Extent::Document);
+            Some(Json::Object(object))
         })
         .collect();
     let mut object = json!({
         "covered": what_if.covered,
-        "changes": json_rows(OUTCOMES, &what_if.outcomes),
+        "changes": OUTCOMES.all(what_if).json(),
         "collisions": collisions,
         "snippet": snippet.yaml,
         "notes": snippet.notes,
     });
     if let (Some(uses), Some(object)) = (uses, object.as_object_mut()) {
-        let unused = uses.unused;
+        object.insert("metrics".to_owned(), json!(uses.unused.metrics));
+        for sheet in SHEETS_OF_USES {
+            sheet.add_to(object, uses.unused, Extent::Document);
+        }
         object.extend([
-            ("metrics".to_owned(), json!(unused.metrics)),
-            ("unused".to_owned(), json_rows(METRICS, &unused.unused)),
-            ("guessed".to_owned(), json_rows(METRICS, &unused.guessed)),
             ("files".to_owned(), json!(uses.usage.files)),
             ("expressions".to_owned(), json!(uses.usage.expressions)),
             ("problems".to_owned(), json!(problems(uses.usage))),
@@ -154,8 +136,8 @@ pub fn json(what_if: &WhatIf, uses: Option<&Uses<'_>>, snippet: &Snippet) -> Jso
 /// One table as CSV: metrics that nothing uses if uses were looked at, otherwise changes.
 pub fn csv(what_if: &WhatIf, uses: Option<&Uses<'_>>) -> String {
     match uses {
-        Some(uses) => super::csv(METRICS, &uses.unused.unused),
-        None => super::csv(OUTCOMES, &what_if.outcomes),
+        Some(uses) => UNUSED.all(uses.unused).csv(),
+        None => OUTCOMES.all(what_if).csv(),
     }
 }
 

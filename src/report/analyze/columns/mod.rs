@@ -1,16 +1,11 @@
 //! What is said of each row of an analysis.
 
-mod chunks;
-mod churn;
-mod groups;
-mod whole;
+pub(in crate::report) mod chunks;
+pub(in crate::report) mod churn;
+pub(in crate::report) mod groups;
+pub(in crate::report) mod whole;
 
 use crate::report::{Value, ratio};
-
-pub(in crate::report) use chunks::{CUTS, SCRAPES};
-pub(in crate::report) use churn::{JOB_STEPS, JOBS, STEPS, TURNOVER};
-pub(in crate::report) use groups::{CROSS, GROUPS, LABELS, LOOKS, PAIRS};
-pub(in crate::report) use whole::{BLOCKS, PARTS, SUMMARY};
 
 fn percent(part: u64, all: u64) -> Value {
     ratio(part.saturating_mul(100), all)

@@ -1,332 +1,368 @@
 //! What is said of all blocks together, of each, and of kinds of bytes.
 
 use super::percent;
-use crate::capacity::{BlockRow, Part, Totals};
+use crate::capacity::{Analysis, BlockRow, Part, Totals};
 use crate::inspect::FULL_CHUNK;
-use crate::report::{Column, Unit, Value, ratio};
+use crate::report::{Column, Extent, InJson, Rows, Sheet, Unit, Value, ratio};
 
 /// What is said of all blocks together.
-pub(in crate::report) const SUMMARY: &[Column<Totals>] = &[
-    Column {
-        key: "blocks",
-        heading: "blocks",
-        unit: Unit::Count,
-        explanation: "Number of blocks that were analysed.",
-        value: |t| Value::Count(t.blocks),
-    },
-    Column {
-        key: "unreadable",
-        heading: "… unreadable",
-        unit: Unit::Count,
-        explanation: "Further blocks that could not be read: nothing of them is in any other number.",
-        value: |t| Value::Count(t.unreadable),
-    },
-    Column {
-        key: "overlapping",
-        heading: "… overlapping",
-        unit: Unit::Count,
-        explanation: "Blocks that begin before an earlier one of the same resolution, shard and tenant ends: their samples may count twice.",
-        value: |t| Value::Count(t.overlapping),
-    },
-    Column {
-        key: "superseded",
-        heading: "… superseded",
-        unit: Unit::Count,
-        explanation: "Blocks that another one was compacted from and holds all of: what they hold counts twice.",
-        value: |t| Value::Count(t.superseded),
-    },
-    Column {
-        key: "min_time",
-        heading: "min time",
-        unit: Unit::Time,
-        explanation: "Start of the earliest block.",
-        value: |t| t.min_time.map_or(Value::None, Value::Time),
-    },
-    Column {
-        key: "max_time",
-        heading: "max time",
-        unit: Unit::Time,
-        explanation: "End of the latest block, exclusive.",
-        value: |t| t.max_time.map_or(Value::None, Value::Time),
-    },
-    Column {
-        key: "duration",
-        heading: "duration",
-        unit: Unit::Millis,
-        explanation: "Length of the blocks' ranges together.",
-        value: |t| i64::try_from(t.block_time).map_or(Value::None, Value::Duration),
-    },
-    Column {
-        key: "series",
-        heading: "series",
-        unit: Unit::Count,
-        explanation: "Different series that were asked for.",
-        value: |t| Value::Count(t.series),
-    },
-    Column {
-        key: "series_entries",
-        heading: "… entries",
-        unit: Unit::Count,
-        explanation: "Entries of such series in indexes: one for each block a series is in.",
-        value: |t| Value::Count(t.series_entries),
-    },
-    Column {
-        key: "series_left_out",
-        heading: "… left out",
-        unit: Unit::Count,
-        explanation: "Series entries that were not asked for.",
-        value: |t| Value::Count(t.left_out),
-    },
-    Column {
-        key: "one_sample_series",
-        heading: "… of one sample",
-        unit: Unit::Count,
-        explanation: "Series entries with one sample.",
-        value: |t| Value::Count(t.one_sample),
-    },
-    Column {
-        key: "chunks",
-        heading: "chunks",
-        unit: Unit::Count,
-        explanation: "Chunks that were asked for.",
-        value: |t| Value::Count(t.chunks),
-    },
-    Column {
-        key: "samples",
-        heading: "samples",
-        unit: Unit::Count,
-        explanation: "Samples in these chunks, as their headers say.",
-        value: |t| Value::Count(t.samples),
-    },
-    Column {
-        key: "scrape_interval",
-        heading: "scrape interval",
-        unit: Unit::Millis,
-        explanation: "The distance most samples have in their chunk: a guess.",
-        value: |t| {
-            if t.interval == 0 {
-                Value::None
-            } else {
-                Value::Duration(t.interval)
-            }
+pub(in crate::report) static SUMMARY: Sheet<Analysis, Totals> = Sheet {
+    name: "summary",
+    title: "Everything",
+    row: "analysis",
+    json: InJson::Object("summary"),
+    rows: |analysis, _| Rows::one(analysis.totals()),
+    columns: &[
+        Column {
+            key: "blocks",
+            heading: "blocks",
+            unit: Unit::Count,
+            explanation: "Number of blocks that were analysed.",
+            value: |t| Value::Count(t.blocks),
         },
-    },
-    Column {
-        key: "bytes",
-        heading: "bytes",
-        unit: Unit::Bytes,
-        explanation: "Size of all files of the blocks.",
-        value: |t| Value::Bytes(t.bytes),
-    },
-    Column {
-        key: "index_bytes",
-        heading: "… indexes",
-        unit: Unit::Bytes,
-        explanation: "Size of the indexes.",
-        value: |t| Value::Bytes(t.index_bytes),
-    },
-    Column {
-        key: "chunk_bytes",
-        heading: "… segments",
-        unit: Unit::Bytes,
-        explanation: "Size of the segments.",
-        value: |t| Value::Bytes(t.chunk_bytes),
-    },
-    Column {
-        key: "bytes_per_sample",
-        heading: "bytes/sample",
-        unit: Unit::BytesPerSample,
-        explanation: "Bytes of all files for each sample.",
-        value: |t| ratio(t.bytes, t.samples),
-    },
-    Column {
-        key: "chunk_bytes_per_sample",
-        heading: "… of segments",
-        unit: Unit::BytesPerSample,
-        explanation: "Bytes of segments for each sample.",
-        value: |t| ratio(t.chunk_bytes, t.samples),
-    },
-    Column {
-        key: "bits_per_timestamp",
-        heading: "bits/timestamp",
-        unit: Unit::Bits,
-        explanation: "Bits of a timestamp, on average, in chunks of encoding XOR; with --extended.",
-        value: |t| ratio(t.bits.time, t.bits.samples),
-    },
-    Column {
-        key: "bits_per_value",
-        heading: "bits/value",
-        unit: Unit::Bits,
-        explanation: "Bits of a value, on average, in chunks of encoding XOR, padding at a chunk's end included; with --extended.",
-        value: |t| ratio(t.bits.value, t.bits.samples),
-    },
-    Column {
-        key: "full_chunks",
-        heading: "full chunks, %",
-        unit: Unit::Percent,
-        explanation: "Share of float chunks with 120 samples or more.",
-        value: |t| percent(t.full_chunks, t.float_chunks),
-    },
-    Column {
-        key: "fullness",
-        heading: "fullness, %",
-        unit: Unit::Percent,
-        explanation: "Samples of an average float chunk, as a share of 120.",
-        value: |t| percent(t.float_samples, t.float_chunks.saturating_mul(FULL_CHUNK)),
-    },
-    Column {
-        key: "label_names",
-        heading: "label names",
-        unit: Unit::Count,
-        explanation: "Different label names of these series.",
-        value: |t| Value::Count(t.label_names),
-    },
-    Column {
-        key: "label_pairs",
-        heading: "label pairs",
-        unit: Unit::Count,
-        explanation: "Different label pairs of these series: postings lists.",
-        value: |t| Value::Count(t.label_pairs),
-    },
-    Column {
-        key: "postings_entries",
-        heading: "postings",
-        unit: Unit::Count,
-        explanation: "Labels of all series entries together: entries of these lists.",
-        value: |t| Value::Count(t.postings),
-    },
-    Column {
-        key: "faults",
-        heading: "faults",
-        unit: Unit::Count,
-        explanation: "Parts that could not be read; narthex verify says more.",
-        value: |t| Value::Count(t.faults),
-    },
-];
+        Column {
+            key: "unreadable",
+            heading: "… unreadable",
+            unit: Unit::Count,
+            explanation: "Further blocks that could not be read: nothing of them is in any other number.",
+            value: |t| Value::Count(t.unreadable),
+        },
+        Column {
+            key: "overlapping",
+            heading: "… overlapping",
+            unit: Unit::Count,
+            explanation: "Blocks that begin before an earlier one of the same resolution, shard and tenant ends: their samples may count twice.",
+            value: |t| Value::Count(t.overlapping),
+        },
+        Column {
+            key: "superseded",
+            heading: "… superseded",
+            unit: Unit::Count,
+            explanation: "Blocks that another one was compacted from and holds all of: what they hold counts twice.",
+            value: |t| Value::Count(t.superseded),
+        },
+        Column {
+            key: "min_time",
+            heading: "min time",
+            unit: Unit::Time,
+            explanation: "Start of the earliest block.",
+            value: |t| t.min_time.map_or(Value::None, Value::Time),
+        },
+        Column {
+            key: "max_time",
+            heading: "max time",
+            unit: Unit::Time,
+            explanation: "End of the latest block, exclusive.",
+            value: |t| t.max_time.map_or(Value::None, Value::Time),
+        },
+        Column {
+            key: "duration",
+            heading: "duration",
+            unit: Unit::Millis,
+            explanation: "Length of the blocks' ranges together.",
+            value: |t| i64::try_from(t.block_time).map_or(Value::None, Value::Duration),
+        },
+        Column {
+            key: "series",
+            heading: "series",
+            unit: Unit::Count,
+            explanation: "Different series that were asked for.",
+            value: |t| Value::Count(t.series),
+        },
+        Column {
+            key: "series_entries",
+            heading: "… entries",
+            unit: Unit::Count,
+            explanation: "Entries of such series in indexes: one for each block a series is in.",
+            value: |t| Value::Count(t.series_entries),
+        },
+        Column {
+            key: "series_left_out",
+            heading: "… left out",
+            unit: Unit::Count,
+            explanation: "Series entries that were not asked for.",
+            value: |t| Value::Count(t.left_out),
+        },
+        Column {
+            key: "one_sample_series",
+            heading: "… of one sample",
+            unit: Unit::Count,
+            explanation: "Series entries with one sample.",
+            value: |t| Value::Count(t.one_sample),
+        },
+        Column {
+            key: "chunks",
+            heading: "chunks",
+            unit: Unit::Count,
+            explanation: "Chunks that were asked for.",
+            value: |t| Value::Count(t.chunks),
+        },
+        Column {
+            key: "samples",
+            heading: "samples",
+            unit: Unit::Count,
+            explanation: "Samples in these chunks, as their headers say.",
+            value: |t| Value::Count(t.samples),
+        },
+        Column {
+            key: "scrape_interval",
+            heading: "scrape interval",
+            unit: Unit::Millis,
+            explanation: "The distance most samples have in their chunk: a guess.",
+            value: |t| {
+                if t.interval == 0 {
+                    Value::None
+                } else {
+                    Value::Duration(t.interval)
+                }
+            },
+        },
+        Column {
+            key: "bytes",
+            heading: "bytes",
+            unit: Unit::Bytes,
+            explanation: "Size of all files of the blocks.",
+            value: |t| Value::Bytes(t.bytes),
+        },
+        Column {
+            key: "index_bytes",
+            heading: "… indexes",
+            unit: Unit::Bytes,
+            explanation: "Size of the indexes.",
+            value: |t| Value::Bytes(t.index_bytes),
+        },
+        Column {
+            key: "chunk_bytes",
+            heading: "… segments",
+            unit: Unit::Bytes,
+            explanation: "Size of the segments.",
+            value: |t| Value::Bytes(t.chunk_bytes),
+        },
+        Column {
+            key: "bytes_per_sample",
+            heading: "bytes/sample",
+            unit: Unit::BytesPerSample,
+            explanation: "Bytes of all files for each sample.",
+            value: |t| ratio(t.bytes, t.samples),
+        },
+        Column {
+            key: "chunk_bytes_per_sample",
+            heading: "… of segments",
+            unit: Unit::BytesPerSample,
+            explanation: "Bytes of segments for each sample.",
+            value: |t| ratio(t.chunk_bytes, t.samples),
+        },
+        Column {
+            key: "bits_per_timestamp",
+            heading: "bits/timestamp",
+            unit: Unit::Bits,
+            explanation: "Bits of a timestamp, on average, in chunks of encoding XOR; with --extended.",
+            value: |t| ratio(t.bits.time, t.bits.samples),
+        },
+        Column {
+            key: "bits_per_value",
+            heading: "bits/value",
+            unit: Unit::Bits,
+            explanation: "Bits of a value, on average, in chunks of encoding XOR, padding at a chunk's end included; with --extended.",
+            value: |t| ratio(t.bits.value, t.bits.samples),
+        },
+        Column {
+            key: "full_chunks",
+            heading: "full chunks, %",
+            unit: Unit::Percent,
+            explanation: "Share of float chunks with 120 samples or more.",
+            value: |t| percent(t.full_chunks, t.float_chunks),
+        },
+        Column {
+            key: "fullness",
+            heading: "fullness, %",
+            unit: Unit::Percent,
+            explanation: "Samples of an average float chunk, as a share of 120.",
+            value: |t| percent(t.float_samples, t.float_chunks.saturating_mul(FULL_CHUNK)),
+        },
+        Column {
+            key: "label_names",
+            heading: "label names",
+            unit: Unit::Count,
+            explanation: "Different label names of these series.",
+            value: |t| Value::Count(t.label_names),
+        },
+        Column {
+            key: "label_pairs",
+            heading: "label pairs",
+            unit: Unit::Count,
+            explanation: "Different label pairs of these series: postings lists.",
+            value: |t| Value::Count(t.label_pairs),
+        },
+        Column {
+            key: "postings_entries",
+            heading: "postings",
+            unit: Unit::Count,
+            explanation: "Labels of all series entries together: entries of these lists.",
+            value: |t| Value::Count(t.postings),
+        },
+        Column {
+            key: "faults",
+            heading: "faults",
+            unit: Unit::Count,
+            explanation: "Parts that could not be read; narthex verify says more.",
+            value: |t| Value::Count(t.faults),
+        },
+    ],
+};
 
 /// One row for each block.
-pub(in crate::report) const BLOCKS: &[Column<BlockRow>] = &[
-    Column {
-        key: "ulid",
-        heading: "BLOCK",
-        unit: Unit::None,
-        explanation: "Identity of the block.",
-        value: |b| Value::text(b.ulid.to_string()),
-    },
-    Column {
-        key: "path",
-        heading: "",
-        unit: Unit::None,
-        explanation: "The block's directory.",
-        value: |b| Value::text(b.dir.display().to_string()),
-    },
-    Column {
-        key: "min_time",
-        heading: "MIN TIME",
-        unit: Unit::Time,
-        explanation: "Start of its range.",
-        value: |b| Value::Time(b.min_time),
-    },
-    Column {
-        key: "max_time",
-        heading: "MAX TIME",
-        unit: Unit::Time,
-        explanation: "End of its range, exclusive.",
-        value: |b| Value::Time(b.max_time),
-    },
-    Column {
-        key: "level",
-        heading: "LEVEL",
-        unit: Unit::Count,
-        explanation: "Compaction level.",
-        value: |b| u64::try_from(b.level).map_or(Value::None, Value::Count),
-    },
-    Column {
-        key: "series",
-        heading: "SERIES",
-        unit: Unit::Count,
-        explanation: "Series that were asked for.",
-        value: |b| Value::Count(b.series),
-    },
-    Column {
-        key: "chunks",
-        heading: "CHUNKS",
-        unit: Unit::Count,
-        explanation: "Their chunks.",
-        value: |b| Value::Count(b.chunks),
-    },
-    Column {
-        key: "samples",
-        heading: "SAMPLES",
-        unit: Unit::Count,
-        explanation: "Samples in these chunks.",
-        value: |b| Value::Count(b.samples),
-    },
-    Column {
-        key: "index_bytes",
-        heading: "INDEX",
-        unit: Unit::Bytes,
-        explanation: "Size of the index.",
-        value: |b| Value::Bytes(b.index_bytes),
-    },
-    Column {
-        key: "chunk_bytes",
-        heading: "SEGMENTS",
-        unit: Unit::Bytes,
-        explanation: "Size of the segments.",
-        value: |b| Value::Bytes(b.chunk_bytes),
-    },
-    Column {
-        key: "bytes",
-        heading: "BYTES",
-        unit: Unit::Bytes,
-        explanation: "Size of all its files.",
-        value: |b| Value::Bytes(b.bytes()),
-    },
-    Column {
-        key: "bytes_per_sample",
-        heading: "B/SAMPLE",
-        unit: Unit::BytesPerSample,
-        explanation: "Bytes of all its files for each sample.",
-        value: |b| ratio(b.bytes(), b.samples),
-    },
-    Column {
-        key: "faults",
-        heading: "FAULTS",
-        unit: Unit::Count,
-        explanation: "Parts that could not be read.",
-        value: |b| Value::Count(b.faults),
-    },
-];
+pub(in crate::report) static BLOCKS: Sheet<Analysis, BlockRow> = Sheet {
+    name: "block",
+    title: "Blocks",
+    row: "block",
+    json: InJson::List("blocks"),
+    rows: blocks,
+    columns: &[
+        Column {
+            key: "ulid",
+            heading: "BLOCK",
+            unit: Unit::None,
+            explanation: "Identity of the block.",
+            value: |b| Value::text(b.ulid.to_string()),
+        },
+        Column {
+            key: "path",
+            heading: "",
+            unit: Unit::None,
+            explanation: "The block's directory.",
+            value: |b| Value::text(b.dir.display().to_string()),
+        },
+        Column {
+            key: "min_time",
+            heading: "MIN TIME",
+            unit: Unit::Time,
+            explanation: "Start of its range.",
+            value: |b| Value::Time(b.min_time),
+        },
+        Column {
+            key: "max_time",
+            heading: "MAX TIME",
+            unit: Unit::Time,
+            explanation: "End of its range, exclusive.",
+            value: |b| Value::Time(b.max_time),
+        },
+        Column {
+            key: "level",
+            heading: "LEVEL",
+            unit: Unit::Count,
+            explanation: "Compaction level.",
+            value: |b| u64::try_from(b.level).map_or(Value::None, Value::Count),
+        },
+        Column {
+            key: "series",
+            heading: "SERIES",
+            unit: Unit::Count,
+            explanation: "Series that were asked for.",
+            value: |b| Value::Count(b.series),
+        },
+        Column {
+            key: "chunks",
+            heading: "CHUNKS",
+            unit: Unit::Count,
+            explanation: "Their chunks.",
+            value: |b| Value::Count(b.chunks),
+        },
+        Column {
+            key: "samples",
+            heading: "SAMPLES",
+            unit: Unit::Count,
+            explanation: "Samples in these chunks.",
+            value: |b| Value::Count(b.samples),
+        },
+        Column {
+            key: "index_bytes",
+            heading: "INDEX",
+            unit: Unit::Bytes,
+            explanation: "Size of the index.",
+            value: |b| Value::Bytes(b.index_bytes),
+        },
+        Column {
+            key: "chunk_bytes",
+            heading: "SEGMENTS",
+            unit: Unit::Bytes,
+            explanation: "Size of the segments.",
+            value: |b| Value::Bytes(b.chunk_bytes),
+        },
+        Column {
+            key: "bytes",
+            heading: "BYTES",
+            unit: Unit::Bytes,
+            explanation: "Size of all its files.",
+            value: |b| Value::Bytes(b.bytes()),
+        },
+        Column {
+            key: "bytes_per_sample",
+            heading: "B/SAMPLE",
+            unit: Unit::BytesPerSample,
+            explanation: "Bytes of all its files for each sample.",
+            value: |b| ratio(b.bytes(), b.samples),
+        },
+        Column {
+            key: "faults",
+            heading: "FAULTS",
+            unit: Unit::Count,
+            explanation: "Parts that could not be read.",
+            value: |b| Value::Count(b.faults),
+        },
+    ],
+};
 
 /// One row for each kind of bytes, with the bytes of all.
-pub(in crate::report) const PARTS: &[Column<(Part, u64)>] = &[
-    Column {
-        key: "file",
-        heading: "FILE",
-        unit: Unit::None,
-        explanation: "The file it is in.",
-        value: |(p, _)| Value::text(p.file),
-    },
-    Column {
-        key: "part",
-        heading: "PART",
-        unit: Unit::None,
-        explanation: "What it is; of index, the section.",
-        value: |(p, _)| Value::text(p.name),
-    },
-    Column {
-        key: "bytes",
-        heading: "BYTES",
-        unit: Unit::Bytes,
-        explanation: "Bytes of this kind in all blocks.",
-        value: |(p, _)| Value::Bytes(p.bytes),
-    },
-    Column {
-        key: "share",
-        heading: "%",
-        unit: Unit::Percent,
-        explanation: "Its share of all files.",
-        value: |(p, all)| percent(p.bytes, *all),
-    },
-];
+pub(in crate::report) static PARTS: Sheet<Analysis, (Part, u64)> = Sheet {
+    name: "part",
+    title: "Bytes by kind",
+    row: "kind of bytes",
+    json: InJson::List("parts"),
+    rows: parts,
+    columns: &[
+        Column {
+            key: "file",
+            heading: "FILE",
+            unit: Unit::None,
+            explanation: "The file it is in.",
+            value: |(p, _)| Value::text(p.file),
+        },
+        Column {
+            key: "part",
+            heading: "PART",
+            unit: Unit::None,
+            explanation: "What it is; of index, the section.",
+            value: |(p, _)| Value::text(p.name),
+        },
+        Column {
+            key: "bytes",
+            heading: "BYTES",
+            unit: Unit::Bytes,
+            explanation: "Bytes of this kind in all blocks.",
+            value: |(p, _)| Value::Bytes(p.bytes),
+        },
+        Column {
+            key: "share",
+            heading: "%",
+            unit: Unit::Percent,
+            explanation: "Its share of all files.",
+            value: |(p, all)| percent(p.bytes, *all),
+        },
+    ],
+};
+
+/// Blocks, unless there is one: then the summary says the same.
+fn blocks(analysis: &Analysis, extent: Extent) -> Rows<'_, BlockRow> {
+    match &*analysis.blocks {
+        [_] if matches!(extent, Extent::Glance(_)) => Rows::none(),
+        blocks => Rows::of(blocks),
+    }
+}
+
+/// Kinds of bytes that there are, each with the bytes of all.
+fn parts(analysis: &Analysis, _: Extent) -> Rows<'_, (Part, u64)> {
+    let all = analysis.totals().bytes;
+    let parts = analysis.parts().iter().filter(|part| part.bytes > 0);
+    Rows::made(parts.map(|part| (part.clone(), all)).collect())
+}
