@@ -2,7 +2,7 @@
 
 use super::{Column, InJson, Rows, Sheet, Unit, Value};
 use crate::repair::Step;
-use crate::repository::check::{Finding, Report, Severity};
+use crate::repository::check::{Finding, Report};
 use crate::repository::{Archive, BlockChange, Change, Diff};
 
 /// One row for each archive.
@@ -208,7 +208,7 @@ pub static CHECK_FINDINGS: Sheet<Report, Finding> = Sheet {
             key: "kind",
             heading: "finding",
             unit: Unit::None,
-            explanation: "What was found; see docs/repository-format.md.",
+            explanation: "What was found: a stable id, explained in docs/findings.md.",
             value: |f| Value::text(f.kind.id()),
         },
         Column {
@@ -216,12 +216,7 @@ pub static CHECK_FINDINGS: Sheet<Report, Finding> = Sheet {
             heading: "severity",
             unit: Unit::None,
             explanation: "`problem`: something cannot be restored or proved; `note`: nothing kept is in danger.",
-            value: |f| {
-                Value::text(match f.kind.severity() {
-                    Severity::Problem => "problem",
-                    Severity::Note => "note",
-                })
-            },
+            value: |f| Value::text(f.kind.severity().to_string()),
         },
         Column {
             key: "object",
@@ -236,6 +231,20 @@ pub static CHECK_FINDINGS: Sheet<Report, Finding> = Sheet {
             unit: Unit::None,
             explanation: "What was expected and what was found.",
             value: |f| Value::text(&f.detail),
+        },
+        Column {
+            key: "meaning",
+            heading: "",
+            unit: Unit::None,
+            explanation: "What this kind of finding means.",
+            value: |f| Value::text(f.kind.sentence()),
+        },
+        Column {
+            key: "remedy",
+            heading: "",
+            unit: Unit::None,
+            explanation: "What to do about it.",
+            value: |f| Value::text(f.kind.remedy()),
         },
         Column {
             key: "archives",

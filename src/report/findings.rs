@@ -11,7 +11,7 @@ use super::{
 };
 use crate::archive::ProblemKind;
 use crate::block::Place;
-use crate::repository::LeftOutKind;
+use crate::repository::{LeftOutKind, check};
 use crate::verify::{BlockVerdict, Finding, Findings, Kind, Loss, Severity, Verdict};
 use crate::wal::Logs;
 
@@ -432,9 +432,9 @@ fn add_findings(object: &mut Map<String, Json>, findings: &Findings) {
 /// The reference of all kinds of findings, in Markdown: `docs/findings.md`.
 pub fn reference() -> String {
     let heading = "# Findings\n\n\
-        What `narthex verify` can find, what `narthex backup` complains of, and why something is left out of an archive. This page is made from\n\
-        the tables in `src/verify/kind.rs`, `src/archive/problem.rs` and `src/repository/left_out.rs` and held equal to them by a test; ids are\n\
-        never renamed. What `narthex check` finds stands in [repository-format.md](repository-format.md#5-what-counts-as-corruption).\n\n\
+        What `narthex verify` and `narthex check` can find, what `narthex backup` complains of, and why something is left out of an archive. This\n\
+        page is made from the tables in `src/verify/kind.rs`, `src/repository/check/finding.rs`, `src/archive/problem.rs` and\n\
+        `src/repository/left_out.rs` and held equal to them by a test; ids are never renamed.\n\n\
         ## verify\n\n\
         Where releases of Prometheus differ in what they do, the table says what 2.42 and 3.16 do. Real servers of both were started on\n\
         nearly every kind of fault, asked and made to compact: tests hold this column to what they did.\n\n\
@@ -450,9 +450,27 @@ pub fn reference() -> String {
     let rows = Kind::ALL.iter().map(row);
     let findings = std::iter::once(heading.to_owned()).chain(rows);
     findings
+        .chain(check_page())
         .chain(problems_page())
         .chain(left_out_page())
         .collect()
+}
+
+/// The chapter about what a check finds.
+fn check_page() -> impl Iterator<Item = String> {
+    let heading = "\n## check\n\n\
+        A *problem* makes `narthex check` end with exit code 3, a *note* does not. What counts as corruption is in\n\
+        [repository-format.md](repository-format.md#5-what-counts-as-corruption).\n\n\
+        | id | severity | meaning | what to do |\n|---|---|---|---|\n";
+    let rows = check::Kind::ALL.iter().map(|kind| {
+        let (id, severity) = (kind.id(), kind.severity());
+        format!(
+            "| `{id}` | {severity} | {} | {} |\n",
+            kind.sentence(),
+            kind.remedy()
+        )
+    });
+    std::iter::once(heading.to_owned()).chain(rows)
 }
 
 /// The chapter about what a backup complains of.

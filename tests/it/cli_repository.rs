@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use assert_cmd::Command;
 use narthex::repository::Repository;
-use narthex::repository::check::Kind;
 use narthex::store::LocalStore;
 use serde_json::Value;
 
@@ -195,16 +194,6 @@ fn a_diff_names_the_blocks_that_are_not_shared() {
         table.ends_with("2 blocks differ, 1 are shared\n"),
         "{table}"
     );
-}
-
-#[test]
-fn every_finding_is_in_the_document() {
-    let document = include_str!("../../docs/repository-format.md");
-    for kind in Kind::ALL {
-        let severity = format!("{:?}", kind.severity()).to_lowercase();
-        let row = format!("| `{}` | {severity} |", kind.id());
-        assert!(document.contains(&row), "{row}");
-    }
 }
 
 /// Every command, by the help of its parent.
