@@ -12,11 +12,11 @@ pub struct Column<Row: ?Sized> {
     pub key: &'static str,
     /// Heading in the table for people; empty: the column is in JSON and CSV only.
     pub heading: &'static str,
-    /// What its values are, count or measure: the kind of [`Value`], and with it how a value is written.
+    /// What its values are, count or measure. It has a [`Kind`](super::Kind), the type of all values, and with it how they are written.
     pub unit: Unit,
     /// What it means, in one sentence.
     pub explanation: &'static str,
-    /// The value for a row: of the kind that `unit` says, or [`Value::None`].
+    /// The value for a row: of the kind of `unit`, or [`Value::None`].
     pub value: fn(&Row) -> Value,
 }
 

@@ -1,6 +1,7 @@
 //! The command: what it prints, in each format, of directories and archives.
 
 use narthex::report::analyze::SHEETS;
+use narthex::report::{Extent, Value};
 
 use super::*;
 
@@ -54,6 +55,31 @@ fn json_csv_and_markdown_hold_the_same_rows() {
             "{wrong:?}"
         );
     }
+}
+
+#[test]
+fn every_sheet_can_be_walked_as_typed_values() {
+    let block = fixture("night-1/01M80FKE4V4C8GPJHYD9T1D87F");
+    let analysis = analyse(&[block], Options::default());
+    let mut cells = 0;
+    for sheet in SHEETS {
+        let table = sheet.fill(&analysis, Extent::Top(5));
+        assert_eq!(table.fields(), sheet.fields(), "{}", sheet.name());
+        for row in table.rows() {
+            assert_eq!(row.len(), table.fields().len(), "{}", sheet.name());
+            for (field, value) in table.fields().iter().zip(row) {
+                let (sheet, key, unit) = (sheet.name(), field.key, field.unit);
+                let kind = value.kind().unwrap_or(unit.kind());
+                assert_eq!(kind, unit.kind(), "{sheet}: {key} is {value:?}");
+                cells += 1;
+            }
+        }
+    }
+    assert!(cells > 500, "{cells}");
+    let bytes = SHEETS[0].fill(&analysis, Extent::All);
+    let place = bytes.fields().iter().position(|field| field.key == "bytes");
+    let total = Value::Bytes(analysis.totals().bytes);
+    assert_eq!(bytes.rows()[0][place.unwrap()], total);
 }
 
 #[test]
