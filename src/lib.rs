@@ -72,6 +72,7 @@ pub mod select;
 pub mod start;
 pub mod statistics;
 pub mod store;
+pub mod trouble;
 pub mod usage;
 pub mod verify;
 pub mod wal;

@@ -51,21 +51,21 @@ pub(crate) struct StoredArgs {
     source: Option<String>,
 }
 
-/// The archive that `selector` means, of which samples of the time `asked` are wanted, and whether somebody should look: it has been said then why.
+/// The archive that `selector` means, of which samples of the time `asked` are wanted, and why somebody should look whether it is the one that was meant: that has been said.
 pub(crate) fn find(
     repository: &Repository,
     selector: &str,
     filter: &SourceFilter,
     asked: TimeRange,
     context: &Context<'_>,
-) -> Result<(Archive, bool)> {
+) -> Result<(Archive, Vec<String>)> {
     let mut chosen = repository.find(selector, filter, now())?;
     chosen.longer = chosen.longer.filter(|longer| longer.concerns(asked));
-    for remark in chosen.remarks() {
-        context.progress.remark(&remark);
+    let doubts: Vec<_> = chosen.remarks().collect();
+    for doubt in &doubts {
+        context.progress.remark(doubt);
     }
-    let is_doubtful = chosen.is_doubtful();
-    Ok((chosen.archive, is_doubtful))
+    Ok((chosen.archive, doubts))
 }
 
 /// Says which manifests cannot be seen, or that there are none where data lies. Returns whether there was anything to say.
@@ -209,13 +209,13 @@ impl StoredArgs {
             Need::Samples(selection) => selection.range,
             _ => TimeRange::ALL,
         };
-        let (archive, doubtful) = find(&repository, selector, &self.filter(), asked, context)?;
+        let (archive, doubts) = find(&repository, selector, &self.filter(), asked, context)?;
         let ulids = paths
             .iter()
             .map(|path| ulid(path))
             .collect::<Result<Vec<_>>>()?;
         let mut opened = Opened::of_archive(&repository, &archive, &ulids, need, context)?;
-        opened.incomplete |= doubtful;
+        opened.incomplete |= !doubts.is_empty();
         if paths.is_empty() {
             opened.incomplete |= remark_missed(&archive, context);
         }
@@ -285,8 +285,7 @@ impl StoredArgs {
             ));
         };
         let repository = open_repository(&self.location()?)?;
-        let (archive, doubtful) =
-            find(&repository, selector, &self.filter(), asked.range, context)?;
+        let (archive, doubts) = find(&repository, selector, &self.filter(), asked.range, context)?;
         let named = paths
             .iter()
             .map(|path| ulid(path))
@@ -307,7 +306,7 @@ impl StoredArgs {
             .collect();
         chosen.sort();
         let chosen = chosen.into_iter().map(|(_, ulid)| ulid).collect();
-        let doubtful = doubtful | (paths.is_empty() && remark_missed(&archive, context));
+        let doubtful = !doubts.is_empty() | (paths.is_empty() && remark_missed(&archive, context));
         Ok(Blocks::Stored {
             repository,
             archive: Box::new(archive),

@@ -1,65 +1,12 @@
 //! Reports about single runs: a backup, a restore.
 
 use super::{Column, InJson, Rows, Sheet, Unit, Value};
-use crate::archive::{self, Problem};
+use crate::archive;
 use crate::error::ErrorKind;
 use crate::model::Millis;
 use crate::report::time_text;
 use crate::repository::{Gap, LeftOut};
 use crate::restore;
-
-/// What a backup complains of.
-pub static PROBLEMS: Sheet<[Problem], Problem> = Sheet {
-    name: "problems",
-    title: "What somebody should look at",
-    row: "problem",
-    json: InJson::List("problems"),
-    rows: |problems, _| Rows::of(problems),
-    columns: &[
-        Column {
-            key: "kind",
-            heading: "KIND",
-            unit: Unit::None,
-            explanation: "What it is: a stable id, explained in docs/findings.md.",
-            value: |p| Value::text(p.kind.id()),
-        },
-        Column {
-            key: "place",
-            heading: "PLACE",
-            unit: Unit::None,
-            explanation: "What is concerned, by its name in the source or in the repository, a block by its ULID; empty: the source as a whole.",
-            value: |p| Value::text(&p.place),
-        },
-        Column {
-            key: "detail",
-            heading: "DETAIL",
-            unit: Unit::None,
-            explanation: "What was found, as a sentence.",
-            value: |p| Value::text(&p.detail),
-        },
-        Column {
-            key: "meaning",
-            heading: "",
-            unit: Unit::None,
-            explanation: "What this kind of problem means.",
-            value: |p| Value::text(p.kind.sentence()),
-        },
-        Column {
-            key: "consequence",
-            heading: "",
-            unit: Unit::None,
-            explanation: "What the backup has done about it, or what comes of it.",
-            value: |p| Value::text(p.kind.consequence()),
-        },
-        Column {
-            key: "remedy",
-            heading: "",
-            unit: Unit::None,
-            explanation: "What to do about it.",
-            value: |p| Value::text(p.kind.remedy()),
-        },
-    ],
-};
 
 /// What an archive does not hold of its source.
 pub static LEFT_OUT: Sheet<[LeftOut], LeftOut> = Sheet {

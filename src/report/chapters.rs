@@ -2,7 +2,7 @@
 
 use super::{
     Described, SheetOf, analyze, archives, backup, blocks, compare, findings, forecast, inspect,
-    logs, prose, retain, start, stats, whatif,
+    logs, prose, retain, start, stats, trouble, whatif,
 };
 
 /// What one command prints: its sheets, and what is around them.
@@ -71,7 +71,7 @@ pub const CHAPTERS: &[Chapter] = &[
     Chapter {
         command: "backup",
         prose: prose::BACKUP,
-        sheets: || vec![&backup::BACKUP, &backup::PROBLEMS, &backup::LEFT_OUT],
+        sheets: || vec![&backup::BACKUP, &trouble::TROUBLE, &backup::LEFT_OUT],
         option: None,
     },
     Chapter {
@@ -83,7 +83,7 @@ pub const CHAPTERS: &[Chapter] = &[
     Chapter {
         command: "restore",
         prose: prose::RESTORE,
-        sheets: || vec![&backup::RESTORE],
+        sheets: || vec![&backup::RESTORE, &trouble::TROUBLE],
         option: None,
     },
     Chapter {

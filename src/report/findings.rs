@@ -9,9 +9,11 @@ use super::logs::LOGS;
 use super::{
     Column, Extent, InJson, Rows, Sheet, SheetOf, Unit, Value, bytes_text, safe_line, time_text,
 };
-use crate::archive::ProblemKind;
+use crate::archive;
 use crate::block::Place;
 use crate::repository::{LeftOutKind, check};
+use crate::restore;
+use crate::trouble;
 use crate::verify::{BlockVerdict, Finding, Findings, Kind, Loss, Severity, Verdict};
 use crate::wal::Logs;
 
@@ -432,9 +434,9 @@ fn add_findings(object: &mut Map<String, Json>, findings: &Findings) {
 /// The reference of all kinds of findings, in Markdown: `docs/findings.md`.
 pub fn reference() -> String {
     let heading = "# Findings\n\n\
-        What `narthex verify` and `narthex check` can find, what `narthex backup` complains of, and why something is left out of an archive. This\n\
-        page is made from the tables in `src/verify/kind.rs`, `src/repository/check/finding.rs`, `src/archive/problem.rs` and\n\
-        `src/repository/left_out.rs` and held equal to them by a test; ids are never renamed.\n\n\
+        What `narthex verify` and `narthex check` can find, what `narthex backup` and `narthex restore` tell beside their results, and why\n\
+        something is left out of an archive. This page is made from the tables in `src/verify/kind.rs`, `src/repository/check/finding.rs`,\n\
+        `src/archive/problem.rs`, `src/restore/problem.rs` and `src/repository/left_out.rs` and held equal to them by a test; ids are never renamed.\n\n\
         ## verify\n\n\
         Where releases of Prometheus differ in what they do, the table says what 2.42 and 3.16 do. Real servers of both were started on\n\
         nearly every kind of fault, asked and made to compact: tests hold this column to what they did.\n\n\
@@ -449,40 +451,41 @@ pub fn reference() -> String {
     };
     let rows = Kind::ALL.iter().map(row);
     let findings = std::iter::once(heading.to_owned()).chain(rows);
+    let check = chapter::<check::Kind>(
+        "check",
+        "A *problem* makes `narthex check` end with exit code 3, a *note* does not. What counts as corruption is in
+\
+         [repository-format.md](repository-format.md#5-what-counts-as-corruption).",
+    );
+    let backup = chapter::<archive::ProblemKind>(
+        "backup",
+        "Each is printed as a sentence and makes `narthex backup` end with exit code 3; `--json` has all that stands here under `problems`.",
+    );
+    let restore = chapter::<restore::ProblemKind>(
+        "restore",
+        "Each is printed as a sentence. A *problem* makes `narthex restore` end with exit code 3, a *note* does not; `--json` has all that stands
+\
+         here under `problems`.",
+    );
     findings
-        .chain(check_page())
-        .chain(problems_page())
+        .chain(check)
+        .chain(backup)
+        .chain(restore)
         .chain(left_out_page())
         .collect()
 }
 
-/// The chapter about what a check finds.
-fn check_page() -> impl Iterator<Item = String> {
-    let heading = "\n## check\n\n\
-        A *problem* makes `narthex check` end with exit code 3, a *note* does not. What counts as corruption is in\n\
-        [repository-format.md](repository-format.md#5-what-counts-as-corruption).\n\n\
-        | id | severity | meaning | what to do |\n|---|---|---|---|\n";
-    let rows = check::Kind::ALL.iter().map(|kind| {
-        let (id, severity) = (kind.id(), kind.severity());
-        format!(
-            "| `{id}` | {severity} | {} | {} |\n",
-            kind.sentence(),
-            kind.remedy()
-        )
+/// The chapter about the kinds `K` of trouble.
+fn chapter<K: trouble::Kind>(command: &str, words: &str) -> impl Iterator<Item = String> {
+    let heading = format!(
+        "\n## {command}\n\n{words}\n\n| id | severity | meaning | what comes of it | what to do |\n|---|---|---|---|---|\n"
+    );
+    let rows = K::ALL.iter().map(|kind| {
+        let (id, severity, sentence) = (kind.id(), kind.severity(), kind.sentence());
+        let (consequence, remedy) = (kind.consequence(), kind.remedy());
+        format!("| `{id}` | {severity} | {sentence} | {consequence} | {remedy} |\n")
     });
-    std::iter::once(heading.to_owned()).chain(rows)
-}
-
-/// The chapter about what a backup complains of.
-fn problems_page() -> impl Iterator<Item = String> {
-    let heading = "\n## backup\n\n\
-        Each makes `narthex backup` end with exit code 3. It is printed as a sentence; `--json` has it under `problems`, with these words beside it.\n\n\
-        | id | meaning | what comes of it | what to do |\n|---|---|---|---|\n";
-    let rows = ProblemKind::ALL.iter().map(|kind| {
-        let (sentence, consequence, remedy) = (kind.sentence(), kind.consequence(), kind.remedy());
-        format!("| `{kind}` | {sentence} | {consequence} | {remedy} |\n")
-    });
-    std::iter::once(heading.to_owned()).chain(rows)
+    std::iter::once(heading).chain(rows)
 }
 
 /// The chapter about what archives do not hold of their sources.
@@ -500,6 +503,31 @@ fn left_out_page() -> impl Iterator<Item = String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn is_a_table<K: trouble::Kind>() {
+        let ids: BTreeSet<_> = K::ALL.iter().map(|kind| kind.id()).collect();
+        assert_eq!(ids.len(), K::ALL.len(), "ids are all different");
+        for kind in K::ALL {
+            let is_id =
+                |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+            assert!(kind.id().bytes().all(is_id), "{kind:?}");
+            assert!(kind.sentence().ends_with('.'), "{kind:?}");
+            for words in [&*kind.consequence(), kind.remedy()] {
+                assert!(
+                    !words.is_empty() && !words.ends_with('.'),
+                    "{kind:?}: {words}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn every_room_has_a_table_of_kinds() {
+        is_a_table::<Kind>();
+        is_a_table::<check::Kind>();
+        is_a_table::<archive::ProblemKind>();
+        is_a_table::<restore::ProblemKind>();
+    }
 
     #[test]
     fn the_page_about_findings_is_the_table() {

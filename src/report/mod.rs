@@ -25,6 +25,7 @@ pub mod stats;
 mod stream;
 mod table;
 mod text_formats;
+pub mod trouble;
 mod unit;
 mod value;
 pub mod whatif;

@@ -1,7 +1,10 @@
 //! The one table of what `verify` can find. Ids are a promise to scripts: they are never renamed, and
 //! `docs/findings.md` is held equal to this table by a test.
 
+use std::borrow::Cow;
 use std::fmt;
+
+use crate::trouble;
 
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -422,6 +425,34 @@ impl Kind {
     /// What to do about it.
     pub fn remedy(self) -> &'static str {
         self.entry().remedy
+    }
+}
+
+impl trouble::Kind for Kind {
+    const ALL: &'static [Self] = Kind::ALL;
+
+    fn id(self) -> &'static str {
+        Kind::id(self)
+    }
+
+    fn severity(self) -> trouble::Severity {
+        match Kind::severity(self) {
+            Severity::Note => trouble::Severity::Note,
+            Severity::Warning | Severity::Damaged | Severity::Fatal => trouble::Severity::Problem,
+        }
+    }
+
+    fn sentence(self) -> &'static str {
+        Kind::sentence(self)
+    }
+
+    /// What Prometheus does about it.
+    fn consequence(self) -> Cow<'static, str> {
+        Cow::Owned(Kind::consequence(self).to_string())
+    }
+
+    fn remedy(self) -> &'static str {
+        Kind::remedy(self)
     }
 }
 

@@ -11,7 +11,8 @@ use crate::cli::{Context, Outcome};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::now;
 use crate::raw::Links;
-use crate::report::backup::{BACKUP, LEFT_OUT, PROBLEMS};
+use crate::report::backup::{BACKUP, LEFT_OUT};
+use crate::report::trouble::{TROUBLE, told};
 use crate::report::{bytes_text, safe_line};
 use crate::repository::portable::DEFAULT_LEVEL;
 use crate::repository::{LeftOut, Repository};
@@ -141,7 +142,10 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
             LEFT_OUT.all(&report.archive.left_out).json(),
         );
         object.insert("mended".to_owned(), json!(report.mended));
-        object.insert("problems".to_owned(), PROBLEMS.all(&report.problems).json());
+        object.insert(
+            "problems".to_owned(),
+            TROUBLE.all(&told(&report.problems)).json(),
+        );
         context.print_json(&Json::Object(object))?;
     } else {
         if report.committed {
@@ -276,7 +280,7 @@ fn preview(args: &Args, options: &Options, context: &mut Context<'_>) -> Result<
             "updated": preview.updated,
             "unchanged": preview.unchanged,
             "left_out": LEFT_OUT.all(&left_out).json(),
-            "problems": PROBLEMS.all(&preview.problems).json(),
+            "problems": TROUBLE.all(&told(&preview.problems)).json(),
         }))?;
     } else {
         print_preview(&preview, context)?;

@@ -257,7 +257,7 @@ impl Args {
         };
         let found = find(&opened, selector, &filter, TimeRange::ALL, context);
         *repository = Some(opened);
-        found.map(|(archive, doubtful)| Named::Archive(Box::new(archive), doubtful))
+        found.map(|(archive, doubts)| Named::Archive(Box::new(archive), !doubts.is_empty()))
     }
 
     fn print(

@@ -66,13 +66,14 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
         host: args.host.clone(),
         source_name: args.source.clone(),
     };
-    let (archive, doubtful) = find(
+    let (archive, doubts) = find(
         &repository,
         &args.archive,
         &filter,
         TimeRange::NONE,
         context,
     )?;
+    let doubtful = !doubts.is_empty();
     let block = archive.blocks.iter().find(|block| block.ulid == args.block);
     let block = block.ok_or_else(|| {
         Error::not_found(format!(

@@ -77,13 +77,14 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     let filter = args.sources.filter();
     let repository = args.repo.open()?;
     if let Some(by) = args.by {
-        let (archive, doubtful) = find(
+        let (archive, doubts) = find(
             &repository,
             &args.archive,
             &filter,
             TimeRange::NONE,
             context,
         )?;
+        let doubtful = !doubts.is_empty();
         let doubtful = doubtful | remark_missed(&archive, context);
         let outcome = by_group(&repository, &archive, by.into(), args.top, context)?;
         return Ok(outcome.max(Outcome::problems_if(doubtful)));

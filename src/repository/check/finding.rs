@@ -1,65 +1,12 @@
-//! The one table of what `narthex check` can find. Ids are a promise to scripts: they are never renamed, and `docs/findings.md` is held equal to this table by
-//! a test.
+//! The one table of what `narthex check` can find.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use crate::model::{Millis, Ulid};
 use crate::repository::ArchiveId;
 use crate::store::ObjectName;
-
-/// How much a finding matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Severity {
-    /// Nothing that is kept is in danger.
-    Note,
-    /// Something cannot be restored, or cannot be proved.
-    Problem,
-}
-
-impl fmt::Display for Severity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Severity::Note => "note",
-            Severity::Problem => "problem",
-        })
-    }
-}
-
-/// What the table says of one kind.
-struct Entry {
-    id: &'static str,
-    severity: Severity,
-    sentence: &'static str,
-    remedy: &'static str,
-}
-
-macro_rules! kinds {
-    ($($variant:ident $id:literal $severity:ident $sentence:literal $remedy:expr;)*) => {
-        /// What can be wrong with a repository: one member for each row of the table.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-        #[non_exhaustive]
-        pub enum Kind {
-            $(#[doc = $sentence] $variant,)*
-        }
-
-        impl Kind {
-            /// Every kind, in the order of the table.
-            pub const ALL: &[Kind] = &[$(Kind::$variant,)*];
-
-            fn entry(self) -> Entry {
-                match self {
-                    $(Kind::$variant => Entry {
-                        id: $id,
-                        severity: Severity::$severity,
-                        sentence: $sentence,
-                        remedy: $remedy,
-                    },)*
-                }
-            }
-        }
-    };
-}
+pub use crate::trouble::Severity;
+use crate::trouble::kinds;
 
 const DESCRIPTOR: &str = "narthex repair writes it anew";
 const MANIFEST: &str =
@@ -69,47 +16,27 @@ const NEWER: &str = "use a newer narthex";
 const LEAVE: &str = "nothing to do";
 
 kinds! {
-    DescriptorMissing "descriptor-missing" Problem "There are archives, but no descriptor." DESCRIPTOR;
-    DescriptorDamaged "descriptor-damaged" Problem "The descriptor cannot be read." DESCRIPTOR;
-    DescriptorReplaced "descriptor-replaced" Note "The descriptor is lost or damaged, and another one stands in for it." LEAVE;
-    ManifestsMissing "manifests-missing" Problem "There is data and not one manifest: `archives/` may be on a disk that is not mounted, or all archives were removed; a first backup that has not ended looks the same." "mount the disk; if the manifests are lost, narthex repair --orphans makes an archive of what lies there";
-    ManifestForeign "manifest-foreign" Note "An archive names another repository as its own: it, or the descriptor, was copied here." LEAVE;
-    ManifestDamaged "manifest-damaged" Problem "A manifest is not what it was, or what has its name is no file: a link to nothing, a directory, a pipe." MANIFEST;
-    ManifestUnreadable "manifest-unreadable" Problem "The storage fails to read a manifest, or narthex may not: what its archive needs was not checked." "mend its permissions or the storage, and check again";
-    ManifestUnsupported "manifest-unsupported" Problem "A manifest is of a newer version; what it names was not checked." NEWER;
-    ObjectDisputed "object-disputed" Problem "Archives expect different bytes of one object; `raw_bytes` of packs may differ." "narthex check --read-data says which of them is right";
-    BlockDisputed "block-disputed" Problem "Archives say different things of one block whose index and chunks are the same: one `meta.json` was damaged when it was archived." "restore the block from the archive whose meta.json is right";
-    ObjectMissing "object-missing" Problem "An object that an archive needs does not exist." OBJECT;
-    ObjectDamaged "object-damaged" Problem "An object is not what the manifest says." OBJECT;
-    ObjectUnreadable "object-unreadable" Problem "The storage fails to read an object." "check the storage; narthex backup stores it anew if its data directory still holds it";
-    ObjectUnsupported "object-unsupported" Problem "An object is in a codec that this version does not know: it was not checked." NEWER;
-    ClaimDamaged "claim-damaged" Problem "The claim of a backup cannot be read: `narthex prune` refuses to work until it expires, a day after it was made." "wait a day";
-    ObjectReplaced "object-replaced" Note "An object is damaged or gone, all that archives need of it was proved to come back, and it is stored elsewhere: in a replacement, as another archive has it, or, of a log, in other logs; or a replacement does not give what it should." LEAVE;
-    ObjectUnreferenced "object-unreferenced" Note "An object belongs to no archive: its archives were forgotten, or the run that wrote it died or still works. It says since when it is marked." "narthex prune deletes it";
-    ObjectUnpublished "object-unpublished" Note "Something in `tmp/`: an object that was begun, by a run that died or still works." "narthex prune deletes it";
-    Foreign "foreign" Note "Something that narthex did not write." LEAVE;
-}
-
-impl Kind {
-    /// Its name in reports, which does not change between versions.
-    pub fn id(self) -> &'static str {
-        self.entry().id
-    }
-
-    /// How much it matters.
-    pub fn severity(self) -> Severity {
-        self.entry().severity
-    }
-
-    /// What it means, in one sentence.
-    pub fn sentence(self) -> &'static str {
-        self.entry().sentence
-    }
-
-    /// What to do about it.
-    pub fn remedy(self) -> &'static str {
-        self.entry().remedy
-    }
+    /// What can be wrong with a repository: one member for each row of the table.
+    Kind:
+    DescriptorMissing "descriptor-missing" Problem "There are archives, but no descriptor." "reading goes on without it", DESCRIPTOR;
+    DescriptorDamaged "descriptor-damaged" Problem "The descriptor cannot be read." "reading goes on without it", DESCRIPTOR;
+    DescriptorReplaced "descriptor-replaced" Note "The descriptor is lost or damaged, and another one stands in for it." "nothing is lost", LEAVE;
+    ManifestsMissing "manifests-missing" Problem "There is data and not one manifest: `archives/` may be on a disk that is not mounted, or all archives were removed; a first backup that has not ended looks the same." "nothing can be restored", "mount the disk; if the manifests are lost, narthex repair --orphans makes an archive of what lies there";
+    ManifestForeign "manifest-foreign" Note "An archive names another repository as its own: it, or the descriptor, was copied here." "nothing is lost", LEAVE;
+    ManifestDamaged "manifest-damaged" Problem "A manifest is not what it was, or what has its name is no file: a link to nothing, a directory, a pipe." "its archive cannot be restored", MANIFEST;
+    ManifestUnreadable "manifest-unreadable" Problem "The storage fails to read a manifest, or narthex may not: what its archive needs was not checked." "its archive cannot be restored now", "mend its permissions or the storage, and check again";
+    ManifestUnsupported "manifest-unsupported" Problem "A manifest is of a newer version; what it names was not checked." "this program cannot restore its archive", NEWER;
+    ObjectDisputed "object-disputed" Problem "Archives expect different bytes of one object; `raw_bytes` of packs may differ." "some of these archives do not come back whole", "narthex check --read-data says which of them is right";
+    BlockDisputed "block-disputed" Problem "Archives say different things of one block whose index and chunks are the same: one `meta.json` was damaged when it was archived." "one of them brings back wrong metadata", "restore the block from the archive whose meta.json is right";
+    ObjectMissing "object-missing" Problem "An object that an archive needs does not exist." "the files that are named do not come back", OBJECT;
+    ObjectDamaged "object-damaged" Problem "An object is not what the manifest says." "the files that are named do not come back", OBJECT;
+    ObjectUnreadable "object-unreadable" Problem "The storage fails to read an object." "the files that are named do not come back now", "check the storage; narthex backup stores it anew if its data directory still holds it";
+    ObjectUnsupported "object-unsupported" Problem "An object is in a codec that this version does not know: it was not checked." "this program cannot restore what is in it", NEWER;
+    ClaimDamaged "claim-damaged" Problem "The claim of a backup cannot be read: `narthex prune` refuses to work until it expires, a day after it was made." "nothing can be deleted", "wait a day";
+    ObjectReplaced "object-replaced" Note "An object is damaged or gone, all that archives need of it was proved to come back, and it is stored elsewhere: in a replacement, as another archive has it, or, of a log, in other logs; or a replacement does not give what it should." "nothing is lost", LEAVE;
+    ObjectUnreferenced "object-unreferenced" Note "An object belongs to no archive: its archives were forgotten, or the run that wrote it died or still works. It says since when it is marked." "it takes room", "narthex prune deletes it";
+    ObjectUnpublished "object-unpublished" Note "Something in `tmp/`: an object that was begun, by a run that died or still works." "it takes room", "narthex prune deletes it";
+    Foreign "foreign" Note "Something that narthex did not write." "it is left alone", LEAVE;
 }
 
 /// Something that is wrong, or worth knowing.

@@ -1,0 +1,213 @@
+//! `narthex restore`: brings an archive, or a range of time, back into a directory.
+
+mod print;
+mod remarks;
+
+use std::path::PathBuf;
+
+use crate::cli::args::{RepoArgs, local_path};
+use crate::cli::outlook::Outlook;
+use crate::cli::ownership::OwnershipArgs;
+use crate::cli::selection::time_range;
+use crate::cli::stored::find;
+use crate::cli::{Context, Outcome};
+use crate::error::Result;
+use crate::model::{TimeRange, Ulid};
+use crate::raw::ReadMode;
+use crate::repository::SourceFilter;
+use crate::repository::copies::Copies;
+use crate::repository::lineage::has_problems;
+use crate::restore::{self, Exact, ProblemKind, Salvage, Target, Wanted};
+use crate::select::{Selection, Selector};
+use print::{print_plan, print_report};
+use remarks::{
+    Told, chain, learn, range, remark_choice, remark_damaged, remark_different, remark_missed,
+    remark_other_logs, remark_report, remark_there, remark_wal,
+};
+
+/// What to restore, and where to.
+#[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("bounds").args(["since", "until", "matches"]).multiple(true))]
+#[command(after_help = "\
+Examples:
+  narthex restore latest --repo /srv/backup/prometheus --target /var/lib/prometheus
+  narthex restore 3f9a --repo /srv/backup/prometheus --target /tmp/then
+  narthex restore latest --target /tmp/november --since 2026-11-01 --until 2026-12-01
+  narthex restore latest --target /tmp/one --block 01M7ZTB71NJ67GWWE5SXTVHFTH
+
+Give a colleague one job's samples of a day, and nothing else (the last hours of a server are in its log, which cannot be cut):
+  narthex restore latest --target /tmp/api --since 2026-11-20 --until 2026-11-21 --exact --match '{job=\"api\"}'
+
+Every file is proved before it becomes visible, nothing is overwritten, and what the target's file system has no room for is not begun. Without --since, --until, --block \
+and --exact the archive comes back exactly as it is, with its WAL. What is damaged in the repository is named on \
+standard error, and taken from wherever else in the repository it is sound; if it is nowhere, blocks with the same samples come in its place, \
+and else the rest is restored, with exit code 3. Of blocks that were damaged when they were archived a sound copy is taken where an archive has one; others \
+come back as they were. Both are named, with exit code 3; --as-archived takes what the archive has (not of a range of time). The last line says whether \
+a Prometheus will start on the result, as it lies in the target; where it will and deletes or drops something, for its age for example, that is said before.
+
+With --salvage, what can still be read of a block that comes back in no other way comes back as a new block with a new ULID: every series and \
+chunk of sound groups of its packs, of sound parts of its files, and of other blocks of the archives that hold its samples. It is verified in full before it \
+becomes visible. What it is short of is named with its time, and the exit code is 3. Without --salvage it is said how much it would bring back.
+
+With --exact a block that reaches beyond the wanted time, or holds series that are not wanted, is replaced by a new \
+block with a new ULID: samples from --since on and before --until, of series that a --match selects, without deleted \
+ones. Other blocks come back as they were. New blocks are verified in full before they become visible; until then \
+their originals lie beside them, for which there must be room. Blocks that were damaged when they were archived are not cut but named, with exit code 3. Of \
+blocks that are damaged in the repository only what is wanted need be sound; what of it is not is named, and the rest comes back with exit code 3. \
+It needs an empty target. A write-ahead log cannot be cut and is left out: samples that are in no block yet do not come back. When nothing at \
+all is left, the exit code is 1.")]
+pub(crate) struct Args {
+    /// The beginning of an archive's id, or `latest`
+    archive: String,
+    #[command(flatten)]
+    repo: RepoArgs,
+    /// Where to restore to: a directory that is empty or does not exist
+    #[arg(long, value_name = "DIR", value_parser = local_path())]
+    target: PathBuf,
+    /// With `latest`: of this host
+    #[arg(long)]
+    host: Option<String>,
+    /// With `latest`: of the source of this name
+    #[arg(long, value_name = "NAME")]
+    source: Option<String>,
+    /// Only time from here on, out of all archives of the same source [e.g. 2026-11-21T19:00:00Z, 1795288080, 30d (ago)]
+    #[arg(
+        long,
+        value_name = "TIME",
+        allow_hyphen_values = true,
+        conflicts_with = "block"
+    )]
+    since: Option<String>,
+    /// Only time before this, out of all archives of the same source; whole blocks come back, unless --exact is given
+    #[arg(
+        long,
+        value_name = "TIME",
+        allow_hyphen_values = true,
+        conflicts_with = "block"
+    )]
+    until: Option<String>,
+    /// Cut blocks: bring back nothing but the time of --since and --until and the series of --match
+    #[arg(long, requires = "bounds", conflicts_with_all = ["wal", "add_missing"])]
+    exact: bool,
+    /// Only these series, as a PromQL selector; may be repeated
+    #[arg(short, long = "match", value_name = "SELECTOR", requires = "exact")]
+    matches: Vec<Selector>,
+    /// Bring back blocks that were damaged when they were archived as they are, even if the repository holds sound ones with the same samples
+    #[arg(long)]
+    as_archived: bool,
+    /// Bring back what can still be read of blocks that do not come back as they were, as new blocks
+    #[arg(long)]
+    salvage: bool,
+    /// Only this block of the archive; may be given several times
+    #[arg(long, value_name = "ULID")]
+    block: Vec<Ulid>,
+    /// Restore WAL and WBL of the archive also with --since, --until or --block
+    #[arg(long, conflicts_with = "no_wal")]
+    wal: bool,
+    /// Do not restore WAL and WBL
+    #[arg(long)]
+    no_wal: bool,
+    /// Restore into a directory that is not empty what is not in it yet; blocks that are there are compared by the names and sizes of their files
+    #[arg(long)]
+    add_missing: bool,
+    #[command(flatten)]
+    ownership: OwnershipArgs,
+    /// Say what would be restored, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+impl Args {
+    fn wanted(&self) -> Result<Wanted> {
+        if !self.block.is_empty() {
+            return Ok(Wanted::Blocks(self.block.iter().copied().collect()));
+        }
+        let range = time_range(self.since.as_deref(), self.until.as_deref())?;
+        Ok(range.map_or(Wanted::Archive, Wanted::Range))
+    }
+
+    /// What blocks are to be cut down to, if they are.
+    fn exact(&self, wanted: &Wanted, read_mode: ReadMode) -> Option<Exact> {
+        let range = range(wanted);
+        self.exact.then(|| Exact {
+            part: Selection {
+                selectors: self.matches.clone(),
+                range,
+            },
+            read_mode,
+        })
+    }
+}
+
+pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
+    let wanted = args.wanted()?;
+    let repository = args.repo.open()?;
+    let filter = SourceFilter {
+        host: args.host.clone(),
+        source_name: args.source.clone(),
+    };
+    let asked = match &wanted {
+        Wanted::Blocks(_) => TimeRange::NONE,
+        Wanted::Archive | Wanted::Range(_) => range(&wanted),
+    };
+    let (mut archive, doubts) = find(&repository, &args.archive, &filter, asked, context)?;
+    let told = Told::new(context.progress);
+    for doubt in doubts {
+        told.keep(ProblemKind::LatestDoubtful.at(archive.id.short(), doubt));
+    }
+    let mut chain = match wanted {
+        Wanted::Range(_) => chain(&repository, &archive, &filter, &told)?,
+        Wanted::Archive | Wanted::Blocks(_)
+            if !args.as_archived && archive.blocks.iter().any(has_problems) =>
+        {
+            chain(&repository, &archive, &filter, &told)?
+        }
+        Wanted::Archive | Wanted::Blocks(_) => Vec::new(),
+    };
+    let target = Target::new(&args.target, args.add_missing)?;
+    for stale in target.stale_stages() {
+        let dir = stale.display();
+        let detail = format!("{dir} was left by an interrupted restore; remove it");
+        told.tell(ProblemKind::StageLeft.at(dir.to_string(), detail));
+    }
+    let with_wal = !args.no_wal && !args.exact && (args.wal || wanted == Wanted::Archive);
+    let present = target.present()?;
+    let copies = Copies::new(&repository)?;
+    learn(
+        &copies,
+        &wanted,
+        &mut archive,
+        &mut chain,
+        with_wal,
+        &present,
+        &told,
+    )?;
+    let mut plan = restore::plan(&wanted, &archive, &chain, with_wal, &present)?;
+    plan.exact = args.exact(&wanted, context.read_mode);
+    plan.salvage = Some(Salvage {
+        asked: Selection::default(),
+        bring: args.salvage,
+        read_mode: context.read_mode,
+    });
+    plan.permissions = args.ownership.permissions();
+    remark_wal(args, &wanted, &archive, (&chain, &plan), &told);
+    remark_choice(&plan, &wanted, &told);
+    remark_missed(&wanted, &archive, &chain, &plan, &told);
+    remark_damaged(&plan, &wanted, &told);
+    let stored = archive.blocks.iter();
+    let stored = stored.chain(chain.iter().flat_map(|archive| &archive.blocks));
+    remark_different(&target, &plan, stored, &told);
+    remark_there(&plan, &wanted, &target, &told);
+    remark_other_logs(&plan, &archive, &target, &told);
+    if args.dry_run {
+        let outlook = Outlook::of_plan(&plan);
+        print_plan(&plan, &outlook, &told, context)?;
+        return Ok(told.outcome(&outlook));
+    }
+    target.refuse_without_room(&plan)?;
+    let report = restore::apply(&plan, &copies, &target, context.progress)?;
+    remark_report(&report, &wanted, &told);
+    let outlook = Outlook::of_dir(&plan, &report, target.dir(), context);
+    print_report(&archive, &plan, &report, (&outlook, &told), context)?;
+    Ok(told.outcome(&outlook))
+}
