@@ -203,4 +203,32 @@ mod tests {
         );
         assert_eq!(versions.map(PackVersion::is_newest), [false, false, true]);
     }
+
+    #[test]
+    fn what_a_released_version_has_never_changes() {
+        let has = |version: PackVersion| {
+            let all = Encoding::ALL.map(|encoding| (encoding.byte(), version.encoders(encoding)));
+            all.into_iter()
+                .filter(|(_, encoders)| *encoders > 0)
+                .collect::<Vec<_>>()
+        };
+        let first = [(1, 1), (2, 1), (3, 1), (4, 1), (5, 1), (6, 1)];
+        assert_eq!(has(PackVersion::V1), first);
+        assert_eq!(has(PackVersion::V2), first);
+        assert_eq!(
+            has(PackVersion::V3),
+            [(1, 1), (2, 1), (3, 1), (4, 2), (5, 1), (6, 1)]
+        );
+        let has = |version: SpliceVersion| {
+            let all = Encoding::ALL.map(|encoding| (encoding.byte(), version.encoders(encoding)));
+            all.into_iter()
+                .filter(|(_, encoders)| *encoders > 0)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(has(SpliceVersion::V1), first);
+        assert_eq!(
+            has(SpliceVersion::V2),
+            [(1, 1), (2, 1), (3, 1), (4, 2), (5, 1), (6, 1)]
+        );
+    }
 }

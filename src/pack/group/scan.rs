@@ -3,7 +3,9 @@
 use super::histogram::HistogramChunk;
 use super::{ChunkShape, MAX_GROUP_SAMPLES, SourceChunk, SourceSeries, Unlike, value_offset};
 use crate::chunk::encode::{ChunkEncoder, Xor2Encoder};
-use crate::chunk::{self, Encoding, Tail, VisitFloats, decode, decode_floats, promised_samples};
+use crate::chunk::{
+    self, Encoding, Tail, VisitFloats, Xor2Writer, decode, decode_floats, promised_samples,
+};
 use crate::model::{FloatSample, Millis, Sample};
 use crate::pack::hash::NumberMap;
 use crate::pack::timeline::{Slice, Timelines};
@@ -77,6 +79,7 @@ pub(in crate::pack) fn scan<'a>(series: &[SourceSeries<'a>], version: PackVersio
     let mut scanner = Scanner {
         counts_left: MAX_GROUP_SAMPLES.saturating_sub(samples),
         version,
+        writer: version.xor2_writer(),
         scanned: Scanned {
             is_sound: true,
             ..Scanned::default()
@@ -132,6 +135,8 @@ struct Scanner<'a> {
     /// Counts of histograms that readers still have room for.
     counts_left: usize,
     version: PackVersion,
+    /// Whose the chunks of encoding 4 are in that version, if exceptions do not say otherwise.
+    writer: Xor2Writer,
 }
 
 /// Takes the samples of a XOR chunk.
@@ -360,14 +365,13 @@ impl<'a> Scanner<'a> {
             Tail::ExtraZeroByte => true,
             Tail::Unexpected { .. } => return None,
         };
-        let newest = self.version.xor2_writer();
-        let writer = shape.xor2_writer.unwrap_or(newest);
+        let writer = shape.xor2_writer.unwrap_or(self.writer);
         // Of the later writer there are chunks in packs that say so only.
         let unlike = Unlike {
             extra_zero,
-            earlier_writer: writer < newest,
+            earlier_writer: writer < self.writer,
         };
-        (writer <= newest).then_some((encoding, unlike))
+        (writer <= self.writer).then_some((encoding, unlike))
     }
 
     fn decode_xor(&mut self, chunk: &SourceChunk<'_>) -> Option<chunk::Shape> {
