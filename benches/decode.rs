@@ -60,7 +60,7 @@ impl Chunks {
     }
 }
 
-#[divan::bench(args = Encoding::KNOWN)]
+#[divan::bench(args = Encoding::decodable())]
 fn samples(bencher: Bencher<'_, '_>, encoding: Encoding) {
     let chunks = Chunks::of(encoding);
     let bytes: usize = chunks.data.iter().map(Vec::len).sum();

@@ -7,7 +7,7 @@
 
 use super::tally::Window;
 use super::walk::ChunkView;
-use crate::chunk::{Encoding, counts_per_sample};
+use crate::chunk::counts_per_sample;
 use crate::inspect::FULL_CHUNK;
 use crate::model::Millis;
 
@@ -131,7 +131,7 @@ impl Cut {
         if range != next.meta.min_time.div_euclid(BLOCK_RANGE) {
             return Cut::RangeEnd;
         }
-        if kind(chunk.record.encoding) != kind(next.record.encoding) {
+        if chunk.record.encoding.kind() != next.record.encoding.kind() {
             return Cut::Layout;
         }
         if next.record.encoding.is_histogram() {
@@ -165,13 +165,4 @@ fn interval(chunk: &ChunkView<'_>) -> Option<Millis> {
         .checked_sub(1)
         .filter(|gaps| *gaps > 0)?;
     Some((length / gaps).max(1))
-}
-
-fn kind(encoding: Encoding) -> u8 {
-    match encoding {
-        Encoding::Xor | Encoding::Xor2 => 0,
-        Encoding::Histogram | Encoding::HistogramSt => 1,
-        Encoding::FloatHistogram | Encoding::FloatHistogramSt => 2,
-        Encoding::Aggregates | Encoding::Unknown(_) => encoding.byte(),
-    }
 }

@@ -1,5 +1,7 @@
 //! What only the samples themselves can say: distances in time, and how many bits times and values take.
 
+#![deny(clippy::wildcard_enum_match_arm)]
+
 use std::collections::HashMap;
 
 use super::costs::PairId;

@@ -75,7 +75,7 @@ pub fn aggregates(data: &[u8], at: u64) -> Result<Vec<Part<'_>>, Malformed> {
             continue;
         }
         let encoding = Encoding::from_byte(reader.u8()?);
-        if !Encoding::KNOWN.contains(&encoding) {
+        if !encoding.is_decodable() {
             let byte = i64::from(encoding.byte());
             return Err(Malformed::unknown(
                 DATA,

@@ -6,6 +6,8 @@
 //!
 //! Source of all formats: Prometheus `tsdb/chunkenc`; layouts in `docs/tsdb-format.md`.
 
+#![deny(clippy::wildcard_enum_match_arm)]
+
 mod aggregate;
 pub mod encode;
 mod encoding;
@@ -23,7 +25,7 @@ mod xor2;
 mod xor_column;
 
 pub use aggregate::{Aggregate, Part, aggregates};
-pub use encoding::{Encoding, Encodings};
+pub use encoding::{ChunkKind, Encoder, Encoding, Encodings};
 pub use owned::{OwnedHistogram, OwnedSample, decode_owned, make_chunks};
 pub use segment::{MAGIC as SEGMENT_MAGIC, Record, SEGMENT_HEADER, Segment};
 pub use segment_writer::{
@@ -161,7 +163,12 @@ pub fn decode_floats<V: VisitFloats>(
             });
             shape.map(|shape| (shape, visit))
         }
-        other => Err(unknown(other, at)),
+        Encoding::Histogram
+        | Encoding::FloatHistogram
+        | Encoding::HistogramSt
+        | Encoding::FloatHistogramSt
+        | Encoding::Aggregates
+        | Encoding::Unknown(_) => Err(unknown(encoding, at)),
     }
 }
 

@@ -1,6 +1,8 @@
 //! Decoders against the golden vectors of the real code.
 
+use super::encode::ChunkEncoder;
 use super::*;
+use crate::model::{CounterReset, HistogramLayout, HistogramSample};
 
 fn unhex(hex: &str) -> Vec<u8> {
     hex.as_bytes()
@@ -13,7 +15,7 @@ fn floats(encoding: Encoding, hex: &str) -> Vec<(i64, i64, u64)> {
     let mut samples = Vec::new();
     let shape = decode(encoding, &unhex(hex), 0, |sample| match sample {
         Sample::Float(float) => samples.push((float.start, float.time, float.bits)),
-        _ => panic!("not a float"),
+        Sample::Histogram(_) | Sample::FloatHistogram(_) => panic!("not a float"),
     })
     .unwrap();
     assert_eq!(shape.samples as usize, samples.len());
@@ -312,13 +314,110 @@ proptest::proptest! {
 
     #[test]
     fn any_bytes_in_any_encoding_do_not_panic(
-        encoding in 0u8..8,
+        encoding in proptest::sample::select(Encoding::ALL.to_vec()),
         data in proptest::collection::vec(proptest::num::u8::ANY, 0..200),
     ) {
         let mut visited = 0;
-        let result = decode(Encoding::from_byte(encoding), &data, 0, |_| visited += 1);
+        let result = decode(encoding, &data, 0, |_| visited += 1);
         if let Ok(shape) = result {
             proptest::prop_assert_eq!(shape.samples, visited);
+        }
+    }
+}
+
+/// A sample of this kind without counts, if there are such samples.
+fn empty_sample(kind: ChunkKind, start: Millis, layout: &HistogramLayout) -> Option<Sample<'_>> {
+    match kind {
+        ChunkKind::Floats => Some(Sample::Float(FloatSample {
+            time: 10,
+            start,
+            bits: 0,
+        })),
+        ChunkKind::Histograms => Some(Sample::Histogram(empty_histogram(start, layout))),
+        ChunkKind::FloatHistograms => Some(Sample::FloatHistogram(empty_histogram(start, layout))),
+        ChunkKind::Aggregates | ChunkKind::Unknown(_) => None,
+    }
+}
+
+fn empty_histogram<B>(start: Millis, layout: &HistogramLayout) -> HistogramSample<'_, B> {
+    HistogramSample {
+        time: 10,
+        start,
+        counter_reset: CounterReset::Unknown,
+        layout,
+        sum: 0,
+        count: 0,
+        zero_count: 0,
+        positive: &[],
+        negative: &[],
+    }
+}
+
+#[test]
+fn decoders_and_encoders_know_the_encodings_that_the_table_says() {
+    fn knows<T>(result: Result<T, Malformed>) -> bool {
+        !result.is_err_and(|malformed| malformed.is_unsupported())
+    }
+    let data = [0; 3];
+    for byte in 0..=255 {
+        let encoding = Encoding::from_byte(byte);
+        let found = [
+            knows(decode(encoding, &data, 0, |_| ())),
+            knows(decode_floats(encoding, &data, 0, Each(|_| ()))),
+            knows(promised_samples(encoding, &data, 0)),
+            knows(counts_per_sample(encoding, &data)),
+        ];
+        let wanted = [
+            encoding.is_decodable(),
+            encoding.is_decodable() && encoding.is_float(),
+            encoding.is_decodable() || encoding.kind() == ChunkKind::Aggregates,
+            encoding.is_decodable(),
+        ];
+        assert_eq!(
+            found, wanted,
+            "{encoding}: decode, decode_floats, promised_samples, counts_per_sample"
+        );
+        for writer in Xor2Writer::ALL {
+            let found = ChunkEncoder::of_writer(encoding, writer);
+            assert_eq!(
+                found.is_ok(),
+                encoding.encoder(writer).is_some(),
+                "{encoding}: ChunkEncoder"
+            );
+        }
+    }
+}
+
+#[test]
+fn encoders_take_the_samples_that_the_table_says_and_decoders_lend_them() {
+    let layout = HistogramLayout::default();
+    let kinds = [
+        ChunkKind::Floats,
+        ChunkKind::Histograms,
+        ChunkKind::FloatHistograms,
+    ];
+    for encoding in Encoding::encodable() {
+        for (kind, start) in kinds.into_iter().flat_map(|kind| [(kind, 0), (kind, 7)]) {
+            let sample = empty_sample(kind, start, &layout).unwrap();
+            let mut encoder = ChunkEncoder::new(encoding).unwrap();
+            let fits = kind == encoding.kind() && (start == 0 || encoding.has_starts());
+            let is_taken = encoder.push(&sample).is_ok();
+            assert_eq!(is_taken, fits, "{encoding}: {sample:?}");
+            if !is_taken {
+                continue;
+            }
+            let data = encoder.finish().data;
+            let mut lent = Vec::new();
+            decode(encoding, &data, 0, |sample| {
+                lent.push(format!("{sample:?}"));
+            })
+            .unwrap();
+            assert_eq!(lent, [format!("{sample:?}")], "{encoding}");
+            if let Sample::Float(sample) = sample {
+                let mut lent = Vec::new();
+                decode_floats(encoding, &data, 0, Each(|sample| lent.push(sample))).unwrap();
+                assert_eq!(lent, [sample], "{encoding}");
+            }
         }
     }
 }

@@ -1,5 +1,7 @@
 //! `chunks_head/` as a whole, in the order in which a start reads it.
 
+#![deny(clippy::wildcard_enum_match_arm)]
+
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};

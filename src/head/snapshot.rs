@@ -1,6 +1,8 @@
 //! Chunk snapshots, `chunk_snapshot.N.M/`: the open chunks of the head as of offset M in segment N of the WAL. Servers with
 //! the feature `memory-snapshot-on-shutdown` write and read them.
 
+#![deny(clippy::wildcard_enum_match_arm)]
+
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,7 @@
 //! What the series of a block and their chunks are like: one parallel pass over the series entries.
 
+#![deny(clippy::wildcard_enum_match_arm)]
+
 use std::collections::BTreeMap;
 use std::ops::Range;
 

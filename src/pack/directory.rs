@@ -4,19 +4,13 @@
 //! section, and what is in each group, so that a few series can be read without the rest.
 
 use super::part;
-use crate::chunk::Xor2Writer;
+use super::version::PackVersion;
 use crate::model::Millis;
 use crate::raw::varint::{write_uvarint, write_varint};
 use crate::raw::{Malformed, Problem, Reader};
 
 /// First bytes of a pack, and last.
 pub(super) const MAGIC: [u8; 8] = *b"narthexP";
-/// The oldest version that is read. It is like the next, but for a predictor and a kind of reference that it does not have.
-const OLDEST: u8 = 1;
-/// Version of the packs that are written where no chunk asks for more.
-const PLAIN: u8 = 2;
-/// In packs of this version chunks of encoding 4 are those of the writer since Prometheus 3.16, if exceptions do not say otherwise.
-const SINCE_316: u8 = 3;
 /// Bytes before the first section: magic number, version, three more.
 pub(super) const HEADER_LEN: u64 = 12;
 /// Bytes behind the directory: its offset, length and checksum, and the magic number.
@@ -95,51 +89,39 @@ pub(super) fn read_trailer(bytes: &[u8], offset: u64) -> Result<Section, Malform
     })
 }
 
-/// Checks the header of a pack, and says whose its chunks of encoding 4 are.
-pub(super) fn check_header(bytes: &[u8]) -> Result<Xor2Writer, Malformed> {
+/// Checks the header of a pack, and says of which version it is.
+pub(super) fn check_header(bytes: &[u8]) -> Result<PackVersion, Malformed> {
     let mut reader = Reader::new(bytes, 0, "pack header");
     let magic = reader.take(MAGIC.len())?;
     if magic != MAGIC {
         return Err(reader.unexpected("magic number", "narthexP", magic.escape_ascii()));
     }
-    let writer = match reader.u8()? {
-        OLDEST..=PLAIN => Xor2Writer::Before316,
-        SINCE_316 => Xor2Writer::Since316,
-        other => {
-            let version = i64::from(other);
-            return Err(Malformed::unknown(
-                "pack header",
-                8,
-                "pack version",
-                version,
-            ));
-        }
+    let byte = reader.u8()?;
+    let Some(version) = PackVersion::from_byte(byte) else {
+        let byte = i64::from(byte);
+        return Err(Malformed::unknown("pack header", 8, "pack version", byte));
     };
-    let (wanted, found) = (&behind_version(writer), reader.take(3)?);
+    let (wanted, found) = (&behind_version(version), reader.take(3)?);
     if found == wanted {
-        return Ok(writer);
+        return Ok(version);
     }
     let (wanted, found) = (wanted.escape_ascii(), found.escape_ascii());
     Err(reader.unexpected("bytes behind the version", wanted.to_string(), found))
 }
 
 /// What stands between the version and the first section: the version again where one flipped bit would make another one of it.
-fn behind_version(writer: Xor2Writer) -> [u8; 3] {
-    match writer {
-        Xor2Writer::Before316 => [0, 0, 0],
-        Xor2Writer::Since316 => [0, 0, SINCE_316],
+fn behind_version(version: PackVersion) -> [u8; 3] {
+    match version {
+        PackVersion::V1 | PackVersion::V2 => [0, 0, 0],
+        PackVersion::V3 => [0, 0, version.byte()],
     }
 }
 
-/// Header of a pack whose chunks of encoding 4 are those of `writer`.
-pub(super) fn header(writer: Xor2Writer) -> Vec<u8> {
-    let version = match writer {
-        Xor2Writer::Before316 => PLAIN,
-        Xor2Writer::Since316 => SINCE_316,
-    };
+/// Header of a pack of `version`.
+pub(super) fn header(version: PackVersion) -> Vec<u8> {
     let mut bytes = MAGIC.to_vec();
-    bytes.push(version);
-    bytes.extend(behind_version(writer));
+    bytes.push(version.byte());
+    bytes.extend(behind_version(version));
     bytes
 }
 

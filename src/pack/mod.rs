@@ -13,6 +13,8 @@
 //! Any bytes may stand in a pack. Every section has a checksum, which says nothing about who made it: readers bound what they
 //! allocate (`group::MAX_GROUP_SAMPLES`, `timeline::MAX_TIMES`) and check every number before they use it.
 
+#![deny(clippy::wildcard_enum_match_arm)]
+
 mod column;
 mod compare;
 mod digests;
@@ -31,6 +33,7 @@ mod source;
 mod splice;
 mod symbols;
 mod timeline;
+mod version;
 mod writer;
 
 pub use compare::Compare;

@@ -12,7 +12,7 @@ use super::lines::Lines;
 use super::segments::SegmentSink;
 use super::splice::{Splice, unpack};
 use super::timeline;
-use crate::chunk::Xor2Writer;
+use super::version::PackVersion;
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::Generation;
 use crate::raw::Malformed;
@@ -59,8 +59,7 @@ impl PackBytes for [u8] {
 #[derive(Debug)]
 pub struct Pack<'p, P: ?Sized> {
     bytes: &'p P,
-    /// Whose its chunks of encoding 4 are.
-    writer: Xor2Writer,
+    version: PackVersion,
     directory: Directory,
 }
 
@@ -77,14 +76,14 @@ impl<'p, P: PackBytes + ?Sized> Pack<'p, P> {
                 "expected a pack, found {length} bytes"
             )));
         }
-        let writer = check_header(&bytes.read(0, HEADER_LEN)?).map_err(malformed)?;
+        let version = check_header(&bytes.read(0, HEADER_LEN)?).map_err(malformed)?;
         let at = length - TRAILER_LEN;
         let section = read_trailer(&bytes.read(at, TRAILER_LEN)?, at).map_err(malformed)?;
         let content = read_section(bytes, section, "pack directory")?;
         let directory = Directory::read(&content, section.offset).map_err(malformed)?;
         Ok(Pack {
             bytes,
-            writer,
+            version,
             directory,
         })
     }
@@ -239,7 +238,7 @@ impl<'p, P: PackBytes + ?Sized> Pack<'p, P> {
     ) -> Result<Unpacked> {
         let line = |number: usize| lines.get(number);
         let offset = entry.section.offset;
-        let unpacked = group::read(bytes, offset, self.writer, line).map_err(malformed)?;
+        let unpacked = group::read(bytes, offset, self.version, line).map_err(malformed)?;
         check_group(&unpacked, entry).map_err(malformed)?;
         Ok(unpacked)
     }
@@ -311,5 +310,10 @@ fn read_section<P: PackBytes + ?Sized>(
 }
 
 pub(super) fn malformed(malformed: Malformed) -> Error {
-    Error::new(malformed.kind(), "damaged pack").with_source(malformed)
+    let what = if malformed.is_unsupported() {
+        "unsupported pack"
+    } else {
+        "damaged pack"
+    };
+    Error::new(malformed.kind(), what).with_source(malformed)
 }

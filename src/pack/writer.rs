@@ -7,13 +7,14 @@ use rayon::prelude::*;
 
 use super::digests::SeriesDigest;
 use super::directory::{Directory, GroupEntry, Section, header};
-use super::group::{self, Scanned, Unpacked, scan};
+use super::group::{self, Scanned, SourceChunk, Unpacked, scan};
 use super::index::IndexProof;
 use super::labels::{LabelIter, LabelRefs, LabelWriter, Labels, move_to};
 use super::selection::{SelectedWalk, Selection, SelectionCursor};
 use super::source::{BlockBytes, Grouping, Source, SourceGroup, Unpackable};
 use super::timeline::{self, Timelines};
-use crate::chunk::{Encoding, Xor2Writer, decode};
+use super::version::PackVersion;
+use crate::chunk::decode;
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::{Generation, Series, SymbolRef, Symbols};
 use crate::model::ChunkMeta;
@@ -114,12 +115,12 @@ fn pack(
         out: Output { out, position: 0 },
         digests,
         is_part: selection.is_some(),
-        xor2: xor2_writer(&source, selection)?,
+        version: version_of(&source, selection)?,
         directory: Directory::default(),
         timelines: Timelines::default(),
         group_of_timeline: Vec::new(),
     };
-    writer.out.put(&header(writer.xor2))?;
+    writer.out.put(&header(writer.version))?;
     let labels = writer.put_labels(&source, selection)?;
     let generation = Generation::of(&source.index.toc());
     let symbols: Vec<&[u8]> = labels.symbols().iter().collect();
@@ -163,21 +164,35 @@ fn pack(
     Ok(packed)
 }
 
-/// The newest writer of encoding 4 that a chunk asks for. The version of the pack, its first byte but eight, depends on it: so this has to be
-/// known before anything is packed.
-fn xor2_writer(source: &Source<'_>, selection: Option<&Selection>) -> Result<Xor2Writer, Stop> {
+/// The oldest version whose columns have all chunks, of those that are written. It stands in front of everything, so it has to be known before
+/// anything is packed. Chunks that no version has ask for none: they are kept as they are.
+fn version_of(source: &Source<'_>, selection: Option<&Selection>) -> Result<PackVersion, Stop> {
+    let mut version = PackVersion::PLAIN;
     let mut walk = SelectedWalk::new(source, selection);
     while let Some(walked) = walk.next()? {
         for chunk in walked.series.chunks {
-            if chunk.encoding == Encoding::Xor2
-                && let Ok(shape) = decode(chunk.encoding, chunk.data, 0, |_| ())
-                && shape.xor2_writer == Some(Xor2Writer::Since316)
-            {
-                return Ok(Xor2Writer::Since316);
+            version = version.max(wanted_version(&chunk).unwrap_or(version));
+            if version.is_newest() {
+                return Ok(version);
             }
         }
     }
-    Ok(Xor2Writer::Before316)
+    Ok(version)
+}
+
+/// The oldest version whose columns have `chunk`, if any has. Where releases write an encoding in several ways, its data tell.
+fn wanted_version(chunk: &SourceChunk<'_>) -> Option<PackVersion> {
+    let encoder = match chunk.encoding.encoders() {
+        [] => return None,
+        [only] => only,
+        [..] => {
+            let shape = decode(chunk.encoding, chunk.data, 0, |_| ()).ok()?;
+            chunk
+                .encoding
+                .encoder(shape.xor2_writer.unwrap_or_default())?
+        }
+    };
+    PackVersion::of(encoder)
 }
 
 /// Proves the index from what was read back.
@@ -242,8 +257,7 @@ struct Writer<'o> {
     digests: &'o mut dyn Write,
     /// Whether only part of the block is packed: then no index tells whether the times of chunks come back.
     is_part: bool,
-    /// Whose the pack's chunks of encoding 4 are.
-    xor2: Xor2Writer,
+    version: PackVersion,
     directory: Directory,
     timelines: Timelines,
     /// For each timeline the group that has it.
@@ -305,8 +319,8 @@ impl Writer<'_> {
         packed: &mut Packed,
         advance: &(dyn Fn(u64) + Sync),
     ) -> Result<(), Stop> {
-        let xor2 = self.xor2;
-        let scanned = wave.par_iter().map(|group| scan(&group.series, xor2));
+        let version = self.version;
+        let scanned = wave.par_iter().map(|group| scan(&group.series, version));
         let scanned: Vec<Scanned<'_>> = scanned.collect();
         let members: Vec<Member<'_>> = scanned
             .into_iter()
@@ -324,7 +338,7 @@ impl Writer<'_> {
             .par_iter()
             .zip(wave)
             .map(|(member, group)| {
-                let proved = pack_and_prove(member, group, xor2, timelines, with_times);
+                let proved = pack_and_prove(member, group, version, timelines, with_times);
                 advance(group.chunk_bytes);
                 proved
             })
@@ -404,7 +418,7 @@ impl Writer<'_> {
 fn pack_and_prove(
     member: &Member<'_>,
     group: &SourceGroup<'_>,
-    xor2: Xor2Writer,
+    version: PackVersion,
     timelines: &Timelines,
     with_times: bool,
 ) -> Result<Option<Proved>> {
@@ -421,7 +435,7 @@ fn pack_and_prove(
     let mut bytes = Vec::new();
     group::write(&member.scanned, &mut bytes).map_err(compressor_failed)?;
     let line = |number: usize| lines.get(number).map(|line| &**line);
-    let Ok(unpacked) = group::read(&bytes, 0, xor2, line) else {
+    let Ok(unpacked) = group::read(&bytes, 0, version, line) else {
         return Ok(None);
     };
     let same = is_same(&unpacked, group, with_times);

@@ -43,6 +43,15 @@ pub enum Problem {
         /// What was found.
         found: Cow<'static, str>,
     },
+    /// A value that the version of the format does not have; another version may.
+    Unsupported {
+        /// What the value is, for example `an encoding`.
+        what: &'static str,
+        /// What the version has.
+        wanted: Cow<'static, str>,
+        /// What was found.
+        found: Cow<'static, str>,
+    },
     /// A version or an encoding that this program does not know.
     Unknown {
         /// What is unknown, for example `index version`.
@@ -94,14 +103,42 @@ impl Malformed {
         }
     }
 
+    /// A value that the version of the format does not have; another version may.
+    #[cold]
+    pub fn unsupported(
+        section: &'static str,
+        offset: u64,
+        what: &'static str,
+        wanted: impl Into<Cow<'static, str>>,
+        found: impl fmt::Display,
+    ) -> Self {
+        let problem = Problem::Unsupported {
+            what,
+            wanted: wanted.into(),
+            found: found.to_string().into(),
+        };
+        Malformed {
+            section,
+            offset,
+            problem,
+        }
+    }
+
     /// The kind of [`Error`](crate::Error) this becomes.
     pub fn kind(&self) -> ErrorKind {
         match self.problem {
-            Problem::Unknown { .. } => ErrorKind::Unsupported,
+            Problem::Unknown { .. } | Problem::Unsupported { .. } => ErrorKind::Unsupported,
             Problem::Truncated { .. } | Problem::Checksum { .. } | Problem::Unexpected { .. } => {
                 ErrorKind::Corrupt
             }
         }
+    }
+}
+
+impl Malformed {
+    /// Whether the bytes may well be sound, and of a version or an encoding that this program does not read.
+    pub fn is_unsupported(&self) -> bool {
+        self.kind() == ErrorKind::Unsupported
     }
 }
 
@@ -125,6 +162,11 @@ impl fmt::Display for Problem {
                 )
             }
             Problem::Unexpected {
+                what,
+                wanted,
+                found,
+            }
+            | Problem::Unsupported {
                 what,
                 wanted,
                 found,

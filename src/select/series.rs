@@ -1,5 +1,7 @@
 //! The selected series of one block, in the order of its index.
 
+#![deny(clippy::wildcard_enum_match_arm)]
+
 use std::cmp::Ordering;
 use std::collections::HashMap;
 

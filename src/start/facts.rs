@@ -1,5 +1,7 @@
 //! What must be known of a data directory, and assumed of the server, to foretell a start.
 
+#![deny(clippy::wildcard_enum_match_arm)]
+
 use std::path::PathBuf;
 
 use super::DEFAULT_RETENTION;

@@ -2,6 +2,8 @@
 //!
 //! Source: Prometheus `tsdb/head_append.go`: a chunk ends with its two hours, and those that end earlier share them evenly.
 
+#![deny(clippy::wildcard_enum_match_arm)]
+
 use super::layout::Piece;
 use super::{Amounts, Measured, scaled};
 use crate::capacity::ChunkView;
@@ -75,11 +77,12 @@ impl Thinning {
         let samples: u64 = pieces.iter().map(|piece| piece.samples).sum();
         let per_chunk = samples / (pieces.len() as u64).max(1);
         let mut thinner = Thinner::new(interval, present, encoding, per_chunk);
-        // A chunk that cannot be decoded leaves the sample, and its series is estimated as the others are.
+        // A chunk that cannot be decoded, or encoded anew, leaves the sample, and its series is estimated as the others are.
+        let is_encodable = |record: &Record<'_>| !record.encoding.encoders().is_empty();
         if chunks.len() == pieces.len()
             && chunks
                 .iter()
-                .all(|chunk| thinner.take(&chunk.record).is_ok())
+                .all(|chunk| is_encodable(&chunk.record) && thinner.take(&chunk.record).is_ok())
         {
             kind.measured_series += 1;
             kind.old = kind.old.plus(amounts);

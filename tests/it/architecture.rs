@@ -254,3 +254,33 @@ fn files_of(src: &Path, room: &str) -> Vec<PathBuf> {
     }
     files
 }
+
+#[test]
+fn whoever_names_encodings_names_all_of_them_in_a_match() {
+    const DENIES: &str = "#![deny(clippy::wildcard_enum_match_arm)]";
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let denies = |path: &Path| fs::read_to_string(path).is_ok_and(|text| text.contains(DENIES));
+    let mut named = 0;
+    let mut found = Vec::new();
+    let rooms = ALLOWED.iter().map(|(room, _)| *room);
+    for path in rooms.flat_map(|room| files_of(&src, room)) {
+        let text = fs::read_to_string(&path).unwrap();
+        let variant = |(_, behind): (&str, &str)| behind.starts_with(char::is_uppercase);
+        let names = text
+            .match_indices("Encoding::")
+            .any(|(at, name)| variant(text.split_at(at + name.len())));
+        if !names && !text.contains("ChunkKind::") {
+            continue;
+        }
+        named += 1;
+        let room = path.strip_prefix(&src).unwrap().iter().next().unwrap();
+        if !denies(&path) && !denies(&src.join(room).join("mod.rs")) {
+            found.push(path);
+        }
+    }
+    assert!(named > 10, "{named} files name encodings");
+    assert!(
+        found.is_empty(),
+        "{DENIES} is missing in {found:?}: a new encoding must not slip through `_ =>`"
+    );
+}

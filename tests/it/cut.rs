@@ -7,7 +7,7 @@ use std::path::Path;
 use narthex::ErrorKind;
 use narthex::block::{Block, BlockOptions, write_block};
 use narthex::chunk::encode::{ChunkEncoder, EncodedChunk};
-use narthex::chunk::{Encoding, decode};
+use narthex::chunk::{ChunkKind, Encoding, decode};
 use narthex::cut::cut_block;
 use narthex::dump::{Format, dump};
 use narthex::index::Series;
@@ -161,7 +161,7 @@ fn every_fixture_can_be_cut_to_a_third_of_its_time() {
             *encodings.entry(encoding).or_insert(0) += trimmed;
         }
     }
-    for encoding in Encoding::KNOWN {
+    for encoding in Encoding::encodable() {
         let trimmed = encodings.get(&encoding).copied().unwrap_or(0);
         assert!(trimmed > 0, "no chunk of {encoding} was trimmed");
     }
@@ -267,21 +267,17 @@ fn encode(encoding: Encoding, times: &[Millis], first: u32) -> EncodedChunk {
         }],
         ..HistogramLayout::default()
     };
-    let with_start = matches!(
-        encoding,
-        Encoding::Xor2 | Encoding::HistogramSt | Encoding::FloatHistogramSt
-    );
     for (&time, k) in times.iter().zip(first..) {
-        let start = if with_start { time - 7 } else { 0 };
+        let start = if encoding.has_starts() { time - 7 } else { 0 };
         let value = f64::from(k).to_bits();
         let bits = |count: u32| f64::from(count).to_bits();
-        let sample = match encoding {
-            Encoding::Xor | Encoding::Xor2 => Sample::Float(FloatSample {
+        let sample = match encoding.kind() {
+            ChunkKind::Floats => Sample::Float(FloatSample {
                 time,
                 start,
                 bits: value,
             }),
-            Encoding::Histogram | Encoding::HistogramSt => Sample::Histogram(HistogramSample {
+            ChunkKind::Histograms => Sample::Histogram(HistogramSample {
                 time,
                 start,
                 counter_reset: CounterReset::NotReset,
@@ -292,7 +288,7 @@ fn encode(encoding: Encoding, times: &[Millis], first: u32) -> EncodedChunk {
                 positive: &[i64::from(k), 1],
                 negative: &[],
             }),
-            _ => Sample::FloatHistogram(HistogramSample {
+            ChunkKind::FloatHistograms => Sample::FloatHistogram(HistogramSample {
                 time,
                 start,
                 counter_reset: CounterReset::Gauge,
@@ -303,6 +299,7 @@ fn encode(encoding: Encoding, times: &[Millis], first: u32) -> EncodedChunk {
                 positive: &[bits(k), bits(k + 1)],
                 negative: &[],
             }),
+            ChunkKind::Aggregates | ChunkKind::Unknown(_) => panic!("{encoding} holds no samples"),
         };
         encoder.push(&sample).unwrap();
     }
@@ -338,11 +335,11 @@ fn a_trimmed_histogram_chunk_says_nothing_of_a_reset_before_it_unless_it_is_a_ga
 }
 
 /// A series: its encoding, the distances of its samples, samples to a chunk.
-type AnySeries = (usize, Vec<i64>, usize);
+type AnySeries = (Encoding, Vec<i64>, usize);
 
 fn any_series() -> impl Strategy<Value = AnySeries> {
     (
-        0..6usize,
+        prop::sample::select(Encoding::encodable().collect::<Vec<_>>()),
         prop::collection::vec(1..30i64, 1..40),
         1..12usize,
     )
@@ -365,9 +362,7 @@ fn write(parent: &Path, all: &[AnySeries], deletions: &[AnyDeletion]) -> std::pa
                 })
                 .collect();
             let chunks = times.chunks(*per_chunk).zip(0u32..);
-            let chunk = |(times, number): (&[Millis], u32)| {
-                encode(Encoding::KNOWN[*encoding], times, 100 * number)
-            };
+            let chunk = |(times, number): (&[Millis], u32)| encode(*encoding, times, 100 * number);
             let labels = labels(&[("__name__", &name), ("job", &job)]);
             (labels, chunks.map(chunk).collect::<Vec<_>>())
         });

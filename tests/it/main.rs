@@ -27,6 +27,7 @@ mod dump;
 mod e2e;
 mod effort;
 mod encode;
+mod encodings;
 mod exact;
 mod faults;
 mod fixtures;

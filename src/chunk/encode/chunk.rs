@@ -43,7 +43,7 @@ impl ChunkEncoder {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for an unknown encoding.
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for an encoding that there is no encoder for.
     pub fn new(encoding: Encoding) -> Result<Self> {
         Self::of_writer(encoding, Xor2Writer::Before316)
     }
@@ -61,13 +61,14 @@ impl ChunkEncoder {
             Encoding::HistogramSt => Encoder::Histogram(HistogramEncoder::new(true)),
             Encoding::FloatHistogram => Encoder::FloatHistogram(FloatHistogramEncoder::new(false)),
             Encoding::FloatHistogramSt => Encoder::FloatHistogram(FloatHistogramEncoder::new(true)),
-            Encoding::Aggregates => {
-                return Err(Error::unsupported(
-                    "expected an encoding of samples, found aggregates",
-                ));
-            }
-            Encoding::Unknown(byte) => {
-                return Err(Error::unsupported(format!("unknown chunk encoding {byte}")));
+            Encoding::Aggregates | Encoding::Unknown(_) => {
+                let (byte, wanted) = (
+                    encoding.byte(),
+                    "expected a chunk encoding that can be written",
+                );
+                return Err(Error::unsupported(format!(
+                    "{wanted}, found {byte} ({encoding})"
+                )));
             }
         };
         Ok(ChunkEncoder {
@@ -158,7 +159,7 @@ pub fn float_chunks(
     let mut open: Option<ChunkEncoder> = None;
     for sample in samples {
         let goes_on = |open: &ChunkEncoder| {
-            let holds_start = sample.start == 0 || open.encoding == Encoding::Xor2;
+            let holds_start = sample.start == 0 || open.encoding.has_starts();
             holds_start && open.samples() < SAMPLES_PER_CHUNK
         };
         if !open.as_ref().is_some_and(goes_on) {

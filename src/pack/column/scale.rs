@@ -69,7 +69,12 @@ impl Scale {
         match self {
             // A loop of its own, as nearly all columns are such.
             Scale::Decimal(0) => out.extend(integers.iter().map(|k| (*k as f64).to_bits())),
-            _ => out.extend(integers.iter().map(|k| self.float(*k))),
+            Scale::Decimal(_)
+            | Scale::Multiple(_)
+            | Scale::Duration
+            | Scale::Micro
+            | Scale::Ratio(_)
+            | Scale::Bits => out.extend(integers.iter().map(|k| self.float(*k))),
         }
     }
 

@@ -17,6 +17,7 @@ pub(super) use write::{Successors, write};
 use crate::chunk::encode::EncodedChunk;
 use crate::chunk::{Encoding, Xor2Writer};
 use crate::model::Millis;
+use crate::pack::version::{ColumnEncoding, PackVersion};
 
 /// Samples after which a group is closed.
 pub(super) const GROUP_SAMPLES: usize = 1 << 20;
@@ -128,15 +129,15 @@ impl Unpacked {
 /// How the samples of a series are cut into chunks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum ChunkShape {
-    /// An encoding that columns hold, and the number of samples.
-    Packed(Encoding, u32),
+    /// Its encoding, and the number of samples.
+    Packed(ColumnEncoding, u32),
     /// The chunk is kept as it is; its samples are in no column.
     Verbatim,
 }
 
 impl ChunkShape {
     fn is_histogram(self) -> bool {
-        matches!(self, ChunkShape::Packed(encoding, _) if !encoding.is_float())
+        matches!(self, ChunkShape::Packed(encoding, _) if encoding.get().is_histogram())
     }
 
     fn samples(self) -> usize {
@@ -190,9 +191,9 @@ impl Unlike {
         bit(self.extra_zero, EXTRA_ZERO) | bit(self.earlier_writer, EARLIER_WRITER)
     }
 
-    /// What `code` stands for in a pack whose chunks of encoding 4 are those of `writer`.
-    fn of_code(code: u8, writer: Xor2Writer) -> Option<Self> {
-        let known = match writer {
+    /// What `code` stands for in a pack of `version`.
+    fn of_code(code: u8, version: PackVersion) -> Option<Self> {
+        let known = match version.xor2_writer() {
             Xor2Writer::Before316 => EXTRA_ZERO,
             Xor2Writer::Since316 => EXTRA_ZERO | EARLIER_WRITER,
         };
@@ -214,6 +215,7 @@ mod tests {
     use super::*;
     use crate::chunk::encode::ChunkEncoder;
     use crate::model::{FloatSample, Sample};
+    use crate::pack::column::{ColumnWriter, Stream};
     use crate::pack::timeline::Timelines;
 
     fn chunk(encoding: Encoding, start: Millis, times: std::ops::Range<i64>) -> EncodedChunk {
@@ -236,18 +238,69 @@ mod tests {
             metric: 0,
             chunks: encoded.iter().map(SourceChunk::from).collect(),
         };
-        let mut scanned = scan(&[series], Xor2Writer::Before316);
+        let mut scanned = scan(&[series], PackVersion::PLAIN);
         assert_eq!((scanned.verbatim(), scanned.is_sound), (0, true));
         let mut timelines = Timelines::default();
         scanned.place(&mut timelines);
         let mut bytes = Vec::new();
         write(&scanned, &mut bytes).unwrap();
         let line = |number: usize| timelines.lines().get(number).map(|line| &**line);
-        let unpacked = read(&bytes, 0, Xor2Writer::Before316, line).unwrap();
+        let unpacked = read(&bytes, 0, PackVersion::PLAIN, line).unwrap();
         assert_eq!(unpacked.series, [2]);
         assert_eq!(
             unpacked.data,
             [&encoded[0].data[..], &encoded[1].data].concat()
         );
+    }
+
+    #[test]
+    fn chunks_of_encodings_that_no_columns_hold_are_kept_as_they_are() {
+        let plain = chunk(Encoding::Xor, 0, 70..130);
+        let foreign = [
+            Encoding::Unknown(0),
+            Encoding::Unknown(254),
+            Encoding::Aggregates,
+        ];
+        let foreign = foreign.map(|encoding| EncodedChunk {
+            encoding,
+            ..plain.clone()
+        });
+        let series = SourceSeries {
+            metric: 0,
+            chunks: [&plain]
+                .into_iter()
+                .chain(&foreign)
+                .map(SourceChunk::from)
+                .collect(),
+        };
+        let mut scanned = scan(std::slice::from_ref(&series), PackVersion::PLAIN);
+        assert_eq!((scanned.verbatim(), scanned.is_sound), (3, false));
+        let mut timelines = Timelines::default();
+        scanned.place(&mut timelines);
+        let mut bytes = Vec::new();
+        write(&scanned, &mut bytes).unwrap();
+        let line = |number: usize| timelines.lines().get(number).map(|line| &**line);
+        let unpacked = read(&bytes, 0, PackVersion::PLAIN, line).unwrap();
+        let found = unpacked.all_series().next().unwrap();
+        let parts = |chunk: &SourceChunk<'_>| (chunk.encoding, chunk.data.to_vec());
+        assert!(found.iter().map(parts).eq(series.chunks.iter().map(parts)));
+    }
+
+    #[test]
+    fn an_encoding_that_the_version_lacks_is_unsupported_and_named_with_those_it_has() {
+        for encoding in [254, 255] {
+            let mut writer = ColumnWriter::default();
+            // One shape without times, and in it a chunk of one sample.
+            writer.stream(Stream::Shapes).extend([1, 0, 1, encoding, 1]);
+            writer.stream(Stream::Series).extend([1, 3]);
+            writer.stream(Stream::Exceptions).push(0);
+            let mut bytes = Vec::new();
+            writer.finish(&mut bytes).unwrap();
+            let error = read(&bytes, 0, PackVersion::PLAIN, |_| None).unwrap_err();
+            assert!(error.is_unsupported(), "{error}");
+            let wanted = "expected an encoding that columns of pack version 2 hold (1, 2, 3, 4, 5, 6), found ";
+            let error = error.to_string();
+            assert!(error.ends_with(&format!("{wanted}{encoding}")), "{error}");
+        }
     }
 }

@@ -9,43 +9,43 @@ use super::{
     WITH_HISTOGRAMS, WITH_STARTS,
 };
 use crate::chunk::encode::{ChunkEncoder, XorChunks};
-use crate::chunk::{Encoding, Xor2Writer};
+use crate::chunk::{ChunkKind, Encoding, Xor2Writer};
 use crate::error::Error;
 use crate::model::{FloatSample, Millis, Sample};
 use crate::pack::column::{ColumnReader, Stream, Streams};
 use crate::pack::hash::NumberMap;
+use crate::pack::version::PackVersion;
 use crate::raw::{Malformed, Reader};
 
-/// Unpacks the group `bytes`, which stands at `offset` of a pack whose chunks of encoding 4 are those of `writer`; `timeline` gives the
-/// timelines it refers to.
+/// Unpacks the group `bytes`, which stands at `offset` of a pack of `version`; `timeline` gives the timelines it refers to.
 ///
 /// # Errors
 ///
-/// Where the group is damaged. Memory is bounded by [`MAX_GROUP_SAMPLES`] and the group's size.
+/// Where the group is damaged, or has an encoding that packs of this version do not have. Memory is bounded by [`MAX_GROUP_SAMPLES`] and the group's size.
 pub(in crate::pack) fn read<'t>(
     bytes: &[u8],
     offset: u64,
-    writer: Xor2Writer,
+    version: PackVersion,
     timeline: impl Fn(usize) -> Option<&'t [Millis]>,
 ) -> Result<Unpacked, Malformed> {
     let mut reader = Reader::new(bytes, offset, "group");
     let streams = Streams::read(&mut reader)?;
     let mut columns = ColumnReader::new(&streams, reader.rest(), reader.offset())?;
-    let exceptions = read_exceptions(&mut columns, writer)?;
+    let exceptions = read_exceptions(&mut columns, version)?;
     let series = columns.stream(Stream::Series);
     let at = *series;
     let count = series.count(1)?;
     if count > GROUP_SERIES {
         return Err(at.unexpected("series", format!("of up to {GROUP_SERIES}"), count));
     }
-    let shapes = read_shapes(&mut columns, count, timeline)?;
+    let shapes = read_shapes(&mut columns, version, count, timeline)?;
     let mut group = GroupReader {
         columns,
         shapes,
         exceptions,
         budget: MAX_GROUP_SAMPLES,
         offset,
-        writer,
+        writer: version.xor2_writer(),
         successors: Successors::default(),
         xor: XorChunks::default(),
         unpacked: Unpacked::default(),
@@ -219,7 +219,7 @@ impl GroupReader<'_> {
         let (mut times, mut values, mut starts) = (&shape.times[..], values, starts);
         for (&chunk, codes) in shape.chunks.iter().zip(&shape.codes) {
             let exception = self.exceptions.remove(&self.unpacked.chunks.len());
-            let ChunkShape::Packed(encoding, _) = chunk else {
+            let ChunkShape::Packed(column_encoding, _) = chunk else {
                 let Some(Exception::Verbatim(verbatim, data)) = exception else {
                     return Err(self.malformed("chunk", "kept as it is", "none"));
                 };
@@ -240,6 +240,7 @@ impl GroupReader<'_> {
             let (own_starts, rest) = starts.split_at_checked(own.len()).unwrap_or_default();
             starts = rest;
             let start = self.unpacked.data.len();
+            let encoding = column_encoding.get();
             if encoding == Encoding::Xor && own_starts.iter().all(|start| *start == 0) {
                 let data = self.xor.encode(codes, own_values);
                 let data = data.map_err(|error| misfit(self.offset, &error))?;
@@ -307,10 +308,7 @@ impl GroupReader<'_> {
             | Encoding::HistogramSt
             | Encoding::FloatHistogram
             | Encoding::FloatHistogramSt => {
-                let floats = matches!(
-                    encoding,
-                    Encoding::FloatHistogram | Encoding::FloatHistogramSt
-                );
+                let floats = encoding.kind() == ChunkKind::FloatHistograms;
                 let histogram =
                     HistogramChunk::read(&mut self.columns, values, floats, &mut self.budget)?;
                 let mut encoder = ChunkEncoder::new(encoding).map_err(misfit)?;
@@ -360,7 +358,7 @@ fn packed(encoding: Encoding, length: usize, times: &[Millis]) -> UnpackedChunk 
 
 fn read_exceptions<'a>(
     columns: &mut ColumnReader<'a>,
-    writer: Xor2Writer,
+    version: PackVersion,
 ) -> Result<NumberMap<usize, Exception<'a>>, Malformed> {
     let stream = columns.stream(Stream::Exceptions);
     let at = *stream;
@@ -400,7 +398,7 @@ fn read_exceptions<'a>(
                 )
             }
             code => {
-                let unlike = Unlike::of_code(code, writer).ok_or_else(|| {
+                let unlike = Unlike::of_code(code, version).ok_or_else(|| {
                     let (section, offset) = (at.section(), at.offset());
                     Malformed::unknown(section, offset, "exception", i64::from(code))
                 })?;

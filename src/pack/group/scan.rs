@@ -9,6 +9,7 @@ use crate::chunk::{
 use crate::model::{FloatSample, Millis, Sample};
 use crate::pack::hash::NumberMap;
 use crate::pack::timeline::{Slice, Timelines};
+use crate::pack::version::{ColumnEncoding, PackVersion};
 
 /// A group whose chunks have been decoded.
 #[derive(Debug, Default)]
@@ -68,21 +69,25 @@ pub(super) enum What<'a> {
     Unlike(Unlike),
 }
 
-/// Decodes the chunks of `series` for a pack whose chunks of encoding 4 are those of `writer`. What cannot be decoded, or would not be
-/// encoded the same, is kept as it is.
-pub(in crate::pack) fn scan<'a>(series: &[SourceSeries<'a>], writer: Xor2Writer) -> Scanned<'a> {
+/// Decodes the chunks of `series` for a pack of `version`. What cannot be decoded, would not be encoded the same, or has an encoding that
+/// the version does not have, is kept as it is.
+pub(in crate::pack) fn scan<'a>(series: &[SourceSeries<'a>], version: PackVersion) -> Scanned<'a> {
     let chunks = series.iter().flat_map(|series| &series.chunks);
     let samples: usize = chunks
         .map(|chunk| promised_samples(chunk.encoding, chunk.data, 0).unwrap_or(0) as usize)
         .sum();
     let mut scanner = Scanner {
         counts_left: MAX_GROUP_SAMPLES.saturating_sub(samples),
-        writer,
+        version,
+        writer: version.xor2_writer(),
         scanned: Scanned {
             is_sound: true,
             ..Scanned::default()
         },
-        ..Scanner::default()
+        shapes: NumberMap::default(),
+        templates: NumberMap::default(),
+        times: Vec::new(),
+        starts: Vec::new(),
     };
     let mut chunk = 0;
     for one in series {
@@ -120,7 +125,7 @@ impl Scanned<'_> {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Scanner<'a> {
     scanned: Scanned<'a>,
     shapes: NumberMap<ShapeKey, Vec<usize>>,
@@ -129,6 +134,8 @@ struct Scanner<'a> {
     starts: Vec<Millis>,
     /// Counts of histograms that readers still have room for.
     counts_left: usize,
+    version: PackVersion,
+    /// Whose the chunks of encoding 4 are in that version, if exceptions do not say otherwise.
     writer: Xor2Writer,
 }
 
@@ -278,9 +285,10 @@ impl<'a> Scanner<'a> {
                 self.starts.len(),
             );
             let histograms_done = histograms.len();
-            let what = match self.decode_chunk(chunk, &mut histograms) {
-                Some(unlike) if unlike == Unlike::default() => None,
-                Some(unlike) => Some(What::Unlike(unlike)),
+            let packed = self.decode_chunk(chunk, &mut histograms);
+            let what = match packed {
+                Some((_, unlike)) if unlike == Unlike::default() => None,
+                Some((_, unlike)) => Some(What::Unlike(unlike)),
                 None => {
                     self.times.truncate(done.0);
                     self.scanned.values.truncate(done.1);
@@ -291,10 +299,9 @@ impl<'a> Scanner<'a> {
             };
             is_plain &= what.is_none() && chunk.encoding == Encoding::Xor;
             let samples = u32::try_from(self.times.len() - done.0).unwrap_or(u32::MAX);
-            chunks.push(match what {
-                Some(What::Verbatim(_)) => ChunkShape::Verbatim,
-                _ => ChunkShape::Packed(chunk.encoding, samples),
-            });
+            chunks.push(packed.map_or(ChunkShape::Verbatim, |(encoding, _)| {
+                ChunkShape::Packed(encoding, samples)
+            }));
             self.scanned.exceptions.extend(what.map(|what| Exception {
                 chunk: number,
                 what,
@@ -333,16 +340,21 @@ impl<'a> Scanner<'a> {
         });
     }
 
-    /// Appends the samples of a chunk; `None` if it cannot be rebuilt from them.
+    /// Appends the samples of a chunk, and says how columns hold it; `None` if it cannot be rebuilt from them.
     fn decode_chunk(
         &mut self,
         chunk: &SourceChunk<'_>,
         histograms: &mut Vec<HistogramChunk>,
-    ) -> Option<Unlike> {
-        let shape = match chunk.encoding {
+    ) -> Option<(ColumnEncoding, Unlike)> {
+        let encoding = self.version.column_encoding(chunk.encoding)?;
+        let shape = match encoding.get() {
             Encoding::Xor => self.decode_xor(chunk)?,
             Encoding::Xor2 => self.decode_xor2(chunk)?,
-            _ => self.decode_histograms(chunk, histograms)?,
+            Encoding::Histogram
+            | Encoding::FloatHistogram
+            | Encoding::HistogramSt
+            | Encoding::FloatHistogramSt => self.decode_histograms(chunk, histograms)?,
+            Encoding::Aggregates | Encoding::Unknown(_) => return None,
         };
         // A chunk without samples has no times to say when it is.
         if !shape.canonical || shape.samples == 0 {
@@ -355,10 +367,11 @@ impl<'a> Scanner<'a> {
         };
         let writer = shape.xor2_writer.unwrap_or(self.writer);
         // Of the later writer there are chunks in packs that say so only.
-        (writer <= self.writer).then_some(Unlike {
+        let unlike = Unlike {
             extra_zero,
             earlier_writer: writer < self.writer,
-        })
+        };
+        (writer <= self.writer).then_some((encoding, unlike))
     }
 
     fn decode_xor(&mut self, chunk: &SourceChunk<'_>) -> Option<chunk::Shape> {

@@ -6,6 +6,7 @@ use crate::chunk::encode::{TimeCodes, XorEncoder};
 use crate::model::Millis;
 use crate::pack::column::{ColumnReader, Stream};
 use crate::pack::timeline::{Run, times_of};
+use crate::pack::version::PackVersion;
 use crate::raw::{Malformed, Reader};
 
 /// Times of series and how they are cut into chunks.
@@ -37,7 +38,7 @@ impl Shape {
 pub(super) fn template(times: &[Millis], chunks: &[ChunkShape]) -> Option<Vec<(Vec<u8>, usize)>> {
     let mut rest = times;
     let chunk = |chunk: &ChunkShape| {
-        if !matches!(chunk, ChunkShape::Packed(Encoding::Xor, _)) {
+        if !matches!(chunk, ChunkShape::Packed(encoding, _) if encoding.get() == Encoding::Xor) {
             return None;
         }
         let (own, behind) = rest.split_at_checked(chunk.samples())?;
@@ -59,9 +60,10 @@ struct Room {
     chunks: usize,
 }
 
-/// Reads the shapes of a group of so many series, of which each has one.
+/// Reads the shapes of a group of so many series, of which each has one, in a pack of `version`.
 pub(super) fn read_shapes<'t>(
     columns: &mut ColumnReader<'_>,
+    version: PackVersion,
     series: usize,
     timeline: impl Fn(usize) -> Option<&'t [Millis]>,
 ) -> Result<Vec<Shape>, Malformed> {
@@ -77,7 +79,7 @@ pub(super) fn read_shapes<'t>(
     };
     let mut shapes = Vec::with_capacity(count);
     for _ in 0..count {
-        let shape = read_shape(columns, &timeline, &mut left)?;
+        let shape = read_shape(columns, version, &timeline, &mut left)?;
         columns.add_times(&shape.times);
         shapes.push(shape);
     }
@@ -86,6 +88,7 @@ pub(super) fn read_shapes<'t>(
 
 fn read_shape<'t>(
     columns: &mut ColumnReader<'_>,
+    version: PackVersion,
     timeline: impl Fn(usize) -> Option<&'t [Millis]>,
     left: &mut Room,
 ) -> Result<Shape, Malformed> {
@@ -130,18 +133,23 @@ fn read_shape<'t>(
     let mut chunks = Vec::with_capacity(count);
     let mut samples = 0;
     for _ in 0..count {
+        let at_encoding = stream.offset();
         let encoding = stream.u8()?;
         if encoding == 0 {
             chunks.push(ChunkShape::Verbatim);
             continue;
         }
+        let encoding = Encoding::from_byte(encoding);
+        let Some(encoding) = version.column_encoding(encoding) else {
+            return Err(version.lacks(encoding, at.section(), at_encoding));
+        };
         let count = stream.uvarint()?;
         let count = u32::try_from(count)
             .ok()
             .filter(|count| *count > 0 && u16::try_from(*count).is_ok());
         let count =
             count.ok_or_else(|| at.unexpected("chunk", "of 1 to 65,535 samples", "another"))?;
-        let shape = ChunkShape::Packed(Encoding::from_byte(encoding), count);
+        let shape = ChunkShape::Packed(encoding, count);
         samples += shape.samples();
         chunks.push(shape);
     }

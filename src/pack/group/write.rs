@@ -58,7 +58,7 @@ fn write_shape(writer: &mut ColumnWriter, shape: &Shape) {
         match chunk {
             ChunkShape::Verbatim => out.push(0),
             ChunkShape::Packed(encoding, samples) => {
-                out.push(encoding.byte());
+                out.push(encoding.get().byte());
                 write_uvarint(out, u64::from(*samples));
             }
         }

@@ -233,12 +233,8 @@ fn decode_plain(chunk: &SourceChunk<'_>, samples: &mut Vec<OwnedSample>) -> Opti
     let (header, writer) = decode_into(chunk, samples).ok()?;
     let own = samples.get(first..)?;
     let ends = (own.first()?.time(), own.last()?.time());
-    let output = Output {
-        encoding: chunk.encoding,
-        samples: u32::try_from(own.len()).ok()?,
-        counter_reset: header.bits(),
-        writer,
-    };
+    let count = u32::try_from(own.len()).ok()?;
+    let output = Output::new(chunk.encoding, writer, header.bits(), count)?;
     let is_plain = ends == (chunk.min_time, chunk.max_time)
         && encode(output, own).is_ok_and(|data| data == chunk.data);
     is_plain.then_some(output)

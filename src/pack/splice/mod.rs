@@ -28,7 +28,7 @@ pub use sound::{LostGroup, SoundPacks, SoundSeries};
 pub use unpack::unpack;
 
 use super::group::{SourceChunk, Successors};
-use crate::chunk::Xor2Writer;
+use super::version::SpliceVersion;
 use crate::error::{Error, Result};
 use crate::model::Millis;
 use crate::raw::varint::{write_uvarint, write_varint};
@@ -37,10 +37,6 @@ use program::{Program, Room, SECTION};
 
 /// First bytes of a splice.
 const MAGIC: [u8; 8] = *b"narthexS";
-/// Version of the format where no new chunk asks for more.
-const PLAIN: u8 = 1;
-/// In splices of this version new chunks of encoding 4 say who writes them.
-const WITH_WRITERS: u8 = 2;
 /// Most bytes that a splice takes in memory: bounds what a hostile one can make a reader allocate.
 const MAX_MEMORY: usize = 1 << 29;
 
@@ -77,13 +73,10 @@ impl Splice {
 
     /// As bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let writers = self.programs.iter().map(Program::writer);
-        let newest = writers.max().unwrap_or_default();
+        let versions = self.programs.iter().map(Program::version);
+        let version = versions.max().unwrap_or(SpliceVersion::V1);
         let mut out = MAGIC.to_vec();
-        out.push(match newest {
-            Xor2Writer::Before316 => PLAIN,
-            Xor2Writer::Since316 => WITH_WRITERS,
-        });
+        out.push(version.byte());
         out.push(u8::from(self.range.is_some()));
         if let Some((since, until)) = self.range {
             write_varint(&mut out, since);
@@ -98,7 +91,7 @@ impl Splice {
         }
         write_uvarint(&mut out, self.programs.len() as u64);
         for program in &self.programs {
-            program.write(newest, &mut out);
+            program.write(version, &mut out);
         }
         write_uvarint(&mut out, self.exceptions.len() as u64);
         let mut next = 0u64;
@@ -123,20 +116,23 @@ impl Splice {
             if magic != MAGIC {
                 return Err(reader.unexpected("magic number", "narthexS", magic.escape_ascii()));
             }
-            let newest = match reader.u8()? {
-                PLAIN => Xor2Writer::Before316,
-                WITH_WRITERS => Xor2Writer::Since316,
-                other => {
-                    let version = i64::from(other);
-                    return Err(Malformed::unknown(SECTION, 8, "version", version));
-                }
+            let byte = reader.u8()?;
+            let Some(version) = SpliceVersion::from_byte(byte) else {
+                return Err(Malformed::unknown(SECTION, 8, "version", i64::from(byte)));
             };
-            Splice::read_content(&mut reader, newest)
+            Splice::read_content(&mut reader, version)
         };
-        read().map_err(|e| Error::new(e.kind(), "damaged splice").with_source(e))
+        read().map_err(|e| {
+            let what = if e.is_unsupported() {
+                "unsupported splice"
+            } else {
+                "damaged splice"
+            };
+            Error::new(e.kind(), what).with_source(e)
+        })
     }
 
-    fn read_content(reader: &mut Reader<'_>, newest: Xor2Writer) -> Result<Self, Malformed> {
+    fn read_content(reader: &mut Reader<'_>, version: SpliceVersion) -> Result<Self, Malformed> {
         let range = match reader.u8()? {
             0 => None,
             1 => Some((reader.varint()?, reader.varint()?)),
@@ -155,7 +151,7 @@ impl Splice {
         });
         let dropped = dropped.collect::<Result<_, Malformed>>()?;
         let programs = room.count::<Program>(reader, 1)?;
-        let programs = (0..programs).map(|_| Program::read(reader, newest, &mut room));
+        let programs = (0..programs).map(|_| Program::read(reader, version, &mut room));
         let programs: Vec<Program> = programs.collect::<Result<_, _>>()?;
         let mut next = 0u64;
         let mut successors = Successors::default();

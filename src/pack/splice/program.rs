@@ -1,9 +1,11 @@
 //! How the chunks of a series follow from those that packs hold of it.
 
 use super::sample::{decode_into, encode, weight};
+use crate::chunk::encode::ChunkEncoder;
 use crate::chunk::{Encoding, OwnedSample, Xor2Writer};
 use crate::error::{Error, Result};
 use crate::pack::group::{MAX_GROUP_SAMPLES, SourceChunk};
+use crate::pack::version::SpliceVersion;
 use crate::raw::varint::write_uvarint;
 use crate::raw::{Malformed, Reader};
 
@@ -44,13 +46,15 @@ pub(in crate::pack) struct Recode {
 /// A chunk that is encoded anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(in crate::pack) struct Output {
-    pub(in crate::pack) encoding: Encoding,
+    encoding: Encoding,
     /// How many samples it has.
     pub(in crate::pack) samples: u32,
     /// Its counter-reset header, as the file has it; 0 for floats.
     pub(in crate::pack) counter_reset: u8,
     /// Who would write it, if it is of encoding 4.
-    pub(in crate::pack) writer: Xor2Writer,
+    writer: Xor2Writer,
+    /// The oldest version of the splice format that has such chunks.
+    version: SpliceVersion,
 }
 
 /// Bytes that what is read of a splice may still take in memory: its file may be small, as what repeats is compressed well.
@@ -89,9 +93,9 @@ const RECODE: u8 = 2;
 const BEFORE_316: u8 = 0;
 const SINCE_316: u8 = 1;
 
-/// Whether the file says who writes a new chunk, in a splice that knows the writers up to `newest`.
-fn has_writer(encoding: Encoding, newest: Xor2Writer) -> bool {
-    encoding == Encoding::Xor2 && newest > Xor2Writer::Before316
+/// Whether the file says who writes a new chunk: where the version has several writers.
+fn has_writer(encoding: Encoding, version: SpliceVersion) -> bool {
+    version.encoders(encoding) > 1
 }
 
 /// The section that errors name.
@@ -103,20 +107,20 @@ pub(in crate::pack) fn sort(candidates: &mut [Candidate<'_>]) {
 }
 
 impl Program {
-    /// The newest writer of encoding 4 that a new chunk asks for.
-    pub(super) fn writer(&self) -> Xor2Writer {
+    /// The oldest version of the splice format that has all new chunks.
+    pub(super) fn version(&self) -> SpliceVersion {
         let outputs = self.0.iter().flat_map(|step| match step {
             Step::Recode(recode) => &recode.outputs[..],
             Step::Take(_) | Step::Skip(_) => &[],
         });
         outputs
-            .map(|output| output.writer)
+            .map(|output| output.version)
             .max()
-            .unwrap_or_default()
+            .unwrap_or(SpliceVersion::V1)
     }
 
-    /// Appends the program to `out`, for a splice that knows the writers of encoding 4 up to `newest`.
-    pub(super) fn write(&self, newest: Xor2Writer, out: &mut Vec<u8>) {
+    /// Appends the program to `out`, for a splice of `version`.
+    pub(super) fn write(&self, version: SpliceVersion, out: &mut Vec<u8>) {
         write_uvarint(out, self.0.len() as u64);
         for step in &self.0 {
             match step {
@@ -139,10 +143,10 @@ impl Program {
                     write_uvarint(out, recode.outputs.len() as u64);
                     for output in &recode.outputs {
                         out.push(output.encoding.byte());
-                        if !output.encoding.is_float() {
+                        if output.encoding.is_histogram() {
                             out.push(output.counter_reset);
                         }
-                        if has_writer(output.encoding, newest) {
+                        if has_writer(output.encoding, version) {
                             out.push(match output.writer {
                                 Xor2Writer::Before316 => BEFORE_316,
                                 Xor2Writer::Since316 => SINCE_316,
@@ -160,7 +164,7 @@ impl Program {
     /// Steps and runs must be about something: so a program takes no longer than what it is run over, however often it is used.
     pub(super) fn read(
         reader: &mut Reader<'_>,
-        newest: Xor2Writer,
+        version: SpliceVersion,
         room: &mut Room,
     ) -> Result<Self, Malformed> {
         let steps = room.count::<Step>(reader, 2)?;
@@ -169,7 +173,7 @@ impl Program {
             Ok(match reader.u8()? {
                 TAKE => Step::Take(positive(reader)?),
                 SKIP => Step::Skip(positive(reader)?),
-                RECODE => Step::Recode(Recode::read(reader, newest, room)?),
+                RECODE => Step::Recode(Recode::read(reader, version, room)?),
                 other => return Err(Malformed::unknown(SECTION, at, "step", i64::from(other))),
             })
         });
@@ -218,15 +222,47 @@ impl Program {
 }
 
 impl Output {
-    fn read(reader: &mut Reader<'_>, newest: Xor2Writer) -> Result<Self, Malformed> {
+    /// A chunk of so many samples with this counter-reset header, as `writer` writes it; `None` if no version of the splice format has
+    /// such chunks.
+    pub(super) fn new(
+        encoding: Encoding,
+        writer: Xor2Writer,
+        counter_reset: u8,
+        samples: u32,
+    ) -> Option<Self> {
+        Some(Output {
+            encoding,
+            samples,
+            counter_reset,
+            writer,
+            version: SpliceVersion::of(encoding.encoder(writer)?)?,
+        })
+    }
+
+    /// An encoder for the chunk.
+    ///
+    /// # Errors
+    ///
+    /// As [`ChunkEncoder::of_writer`].
+    pub(super) fn encoder(&self) -> Result<ChunkEncoder> {
+        ChunkEncoder::of_writer(self.encoding, self.writer)
+    }
+
+    fn read(reader: &mut Reader<'_>, version: SpliceVersion) -> Result<Self, Malformed> {
+        let at_encoding = reader.offset();
         let encoding = Encoding::from_byte(reader.u8()?);
+        let lacks = || version.lacks(encoding, SECTION, at_encoding);
+        if version.encoders(encoding) == 0 {
+            return Err(lacks());
+        }
         let at = *reader;
-        let counter_reset = if encoding.is_float() { 0 } else { reader.u8()? };
+        let has_header = encoding.is_histogram();
+        let counter_reset = if has_header { reader.u8()? } else { 0 };
         if counter_reset > 3 {
             return Err(at.unexpected("counter-reset header", "of 0 to 3", counter_reset));
         }
         let at = *reader;
-        let has_writer = has_writer(encoding, newest);
+        let has_writer = has_writer(encoding, version);
         let writer = if has_writer { reader.u8()? } else { BEFORE_316 };
         let writer = match writer {
             BEFORE_316 => Xor2Writer::Before316,
@@ -241,19 +277,14 @@ impl Output {
         let samples = u16::try_from(samples).ok().filter(|samples| *samples > 0);
         let samples =
             samples.ok_or_else(|| at.unexpected("chunk", "of 1 to 65,535 samples", "another"))?;
-        Ok(Output {
-            encoding,
-            samples: u32::from(samples),
-            counter_reset,
-            writer,
-        })
+        Output::new(encoding, writer, counter_reset, u32::from(samples)).ok_or_else(lacks)
     }
 }
 
 impl Recode {
     fn read(
         reader: &mut Reader<'_>,
-        newest: Xor2Writer,
+        version: SpliceVersion,
         room: &mut Room,
     ) -> Result<Self, Malformed> {
         let chunks = positive(reader)?;
@@ -268,7 +299,7 @@ impl Recode {
         });
         let runs = runs.collect::<Result<_, Malformed>>()?;
         let count = room.count::<Output>(reader, 2)?;
-        let outputs = (0..count).map(|_| Output::read(reader, newest));
+        let outputs = (0..count).map(|_| Output::read(reader, version));
         let outputs = outputs.collect::<Result<_, Malformed>>()?;
         Ok(Recode {
             chunks,
@@ -351,7 +382,6 @@ fn misfit(wanted: &'static str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chunk::encode::ChunkEncoder;
     use crate::model::{CounterReset, HistogramLayout, HistogramSample, Sample, Span};
 
     #[test]
@@ -390,5 +420,47 @@ mod tests {
         data[..2].fill(0xff);
         let error = found(&data).unwrap_err();
         assert!(error.contains("up to 4,194,304 samples"), "{error}");
+    }
+
+    #[test]
+    fn an_encoding_that_the_version_lacks_is_unsupported_and_named_with_those_it_has() {
+        for encoding in [254, 255] {
+            let bytes = [encoding, 1];
+            let mut reader = Reader::new(&bytes, 40, SECTION);
+            let error = Output::read(&mut reader, SpliceVersion::V2).unwrap_err();
+            assert!(error.is_unsupported(), "{error}");
+            let wanted = "splice at offset 40: expected an encoding of new chunks in splice version 2 (1, 2, 3, 4, 5, 6), found";
+            assert_eq!(error.to_string(), format!("{wanted} {encoding}"));
+            let encoding = Encoding::from_byte(encoding);
+            assert!(Output::new(encoding, Xor2Writer::Before316, 0, 1).is_none());
+        }
+    }
+
+    #[test]
+    fn the_version_follows_from_the_new_chunks() {
+        for encoding in Encoding::encodable() {
+            for writer in Xor2Writer::ALL {
+                let output = Output::new(encoding, writer, 0, 1).unwrap();
+                let recode = Recode {
+                    chunks: 1,
+                    outputs: vec![output],
+                    ..Recode::default()
+                };
+                let program = Program(vec![Step::Take(1), Step::Recode(recode)]);
+                let is_newer = (encoding, writer) == (Encoding::Xor2, Xor2Writer::Since316);
+                let wanted = if is_newer {
+                    SpliceVersion::V2
+                } else {
+                    SpliceVersion::V1
+                };
+                assert_eq!(program.version(), wanted, "{encoding}");
+                let mut bytes = Vec::new();
+                program.write(wanted, &mut bytes);
+                let mut reader = Reader::new(&bytes, 0, SECTION);
+                let read = Program::read(&mut reader, wanted, &mut Room(1 << 20)).unwrap();
+                assert_eq!(read.0.len(), 2, "{encoding}");
+                assert_eq!(read.version(), wanted, "{encoding}");
+            }
+        }
     }
 }

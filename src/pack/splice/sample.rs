@@ -1,7 +1,6 @@
 //! Samples of chunks that may become part of other ones.
 
 use super::program::Output;
-use crate::chunk::encode::ChunkEncoder;
 use crate::chunk::{OwnedSample, Xor2Writer, decode_owned, numbers_per_sample, promised_samples};
 use crate::error::Result;
 use crate::model::CounterReset;
@@ -33,7 +32,7 @@ pub(super) fn weight(chunk: &SourceChunk<'_>) -> usize {
 ///
 /// When they do not go into one chunk of this encoding.
 pub(super) fn encode(output: Output, samples: &[OwnedSample]) -> Result<Vec<u8>> {
-    let mut encoder = ChunkEncoder::of_writer(output.encoding, output.writer)?;
+    let mut encoder = output.encoder()?;
     let counter_reset = CounterReset::from_bits(output.counter_reset);
     for sample in samples {
         sample.push(&mut encoder, counter_reset)?;

@@ -1,5 +1,7 @@
 //! One chunk after the other, as the series refer to them: where it is, its checksum, its samples.
 
+#![deny(clippy::wildcard_enum_match_arm)]
+
 use std::collections::BTreeMap;
 
 use super::Subject;
@@ -143,10 +145,12 @@ impl<'a> Chunks<'a> {
         self.coverage.add(position, record.offset, record.end);
         self.expected = Some((position, record.end));
         self.counts.bytes += record.end - record.offset;
-        match record.encoding {
-            Encoding::Aggregates => self.aggregates(named, &record, findings),
-            _ if self.subject.is_full() => self.decode(named, &record, findings),
-            _ => self.promise(named, &record, findings),
+        if record.encoding == Encoding::Aggregates {
+            self.aggregates(named, &record, findings);
+        } else if self.subject.is_full() {
+            self.decode(named, &record, findings);
+        } else {
+            self.promise(named, &record, findings);
         }
     }
 
@@ -415,7 +419,7 @@ impl<'a> Chunks<'a> {
     ) {
         self.counts.uncounted += 1;
         let kind = match malformed.problem {
-            Problem::Unknown { .. } => Kind::ChunkEncoding,
+            Problem::Unknown { .. } | Problem::Unsupported { .. } => Kind::ChunkEncoding,
             // Prometheus ends such a chunk without a word where others follow, or where nobody asks for more.
             Problem::Unexpected {
                 what: chunk::ANOTHER_SAMPLE,

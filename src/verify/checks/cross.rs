@@ -1,5 +1,7 @@
 //! What blocks say of one another.
 
+#![deny(clippy::wildcard_enum_match_arm)]
+
 use std::collections::HashMap;
 
 use crate::block::Meta;

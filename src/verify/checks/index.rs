@@ -202,7 +202,7 @@ fn check_header(
         Ok(_) => Format::V2,
         Err(malformed) => {
             let kind = match malformed.problem {
-                Problem::Unknown { .. } => Kind::IndexVersion,
+                Problem::Unknown { .. } | Problem::Unsupported { .. } => Kind::IndexVersion,
                 _ => Kind::IndexHeader,
             };
             findings.add(kind, || subject.malformed_index(kind, &malformed));

@@ -46,9 +46,10 @@ pub(in crate::verify) fn read(
     for malformed in &tombstones.faults {
         let kind = match malformed.problem {
             Problem::Checksum { .. } => Kind::TombstonesChecksum,
-            Problem::Truncated { .. } | Problem::Unexpected { .. } | Problem::Unknown { .. } => {
-                Kind::TombstonesMalformed
-            }
+            Problem::Truncated { .. }
+            | Problem::Unexpected { .. }
+            | Problem::Unsupported { .. }
+            | Problem::Unknown { .. } => Kind::TombstonesMalformed,
         };
         findings.add(kind, || subject.finding(kind, path.clone()).at(malformed));
     }
