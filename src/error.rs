@@ -35,7 +35,8 @@ pub enum ErrorKind {
 }
 
 /// An error with its kind and the chain of its causes.
-#[derive(Debug)]
+///
+/// `Debug` is the chain as well, with the kind in front: what a `main` that returns a [`Result`] prints.
 pub struct Error {
     kind: ErrorKind,
     message: String,
@@ -131,6 +132,12 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {}", self.kind, self.chain())
     }
 }
 

@@ -1,13 +1,37 @@
 //! narthex reads Prometheus TSDB blocks straight from disk. With that it proves that they are sound, says
 //! what is in them, and archives them incrementally so that every night costs only what is new.
 //!
+//! ```
+//! use narthex::block::DataDir;
+//! use narthex::model::{Millis, TimeRange};
+//! use narthex::progress::Silent;
+//! use narthex::raw::ReadMode;
+//! use narthex::select::{Samples, Selection, Sources};
+//! use narthex::verify::{Options, verify};
+//!
+//! fn main() -> narthex::Result<()> {
+//!     let dir = "fixtures/night-1".as_ref();
+//!     for block in verify(dir, Options::default(), &Silent)?.blocks {
+//!         println!("{:?}: {} samples, sound: {}", block.ulid, block.stats.samples, !block.findings.has_problems());
+//!     }
+//!     let sources = Sources::open(&DataDir::scan(dir)?, TimeRange::ALL, ReadMode::Map);
+//!     let up = Selection::new(Millis::MIN, Millis::MAX, vec!["up".parse()?]);
+//!     for series in Samples::open(&sources.blocks, &up)? {
+//!         println!("{}: {} samples", series.labels, series.samples.len());
+//!     }
+//!     Ok(())
+//! }
+//! ```
+//!
+//! More programs like this one are in `examples/`.
+//!
 //! # Map
 //!
 //! * **Read a block**: [`block::Block::open`] finds its files; [`index::Index`] reads series, symbols and
 //!   postings; [`chunk`] decodes samples; [`block::DataDir`] lists a whole data directory; [`wal`] reads
 //!   write-ahead logs.
 //! * **Ask it**: [`select`] says which series and which time are meant, and reads their samples, several blocks merged as a query
-//!   would; [`dump`] writes them as text.
+//!   would: [`select::Samples`] hands them out; [`dump`] writes them as text.
 //! * **Prove it**: [`verify`] finds every fault, as typed findings; [`start`] foretells what Prometheus would do; [`head`] reads
 //!   what lies beside the logs.
 //! * **Measure it**: [`capacity`] says where the bytes of blocks go, and which labels, jobs and metrics are to blame.
@@ -22,7 +46,8 @@
 //! * **Let go**: [`retain`] forgets archives by a policy and deletes what no archive needs.
 //! * **Bring it back**: [`restore`] stages, proves and publishes a valid data directory.
 //! * **Look ahead**: [`forecast`] says from the blocks of the past when a disk is full and what a retention needs.
-//! * **Show it**: [`report`] turns results into tables and JSON; `cli` is the command line.
+//! * **Show it**: `report` turns results into tables and JSON; `cli` is the command line. Both are there with the feature `cli`, which is on by default.
+//! * **Tell what is wrong**: [`trouble`] says it in one way for every room.
 //!
 //! The reading half (`raw`, `model`, `block`, `index`, `chunk`, `wal`, `head`, `start`, `verify`, `inspect`, `select`,
 //! `dump`, `capacity`, `usage`, `whatif`, `forecast`, `compare`, `cut`, `pack`) never learns that
@@ -49,6 +74,7 @@ pub mod archive;
 pub mod block;
 pub mod capacity;
 pub mod chunk;
+#[cfg(feature = "cli")]
 pub mod cli;
 pub mod compare;
 pub mod cut;
@@ -64,6 +90,7 @@ pub mod pack;
 pub mod progress;
 pub mod raw;
 pub mod repair;
+#[cfg(feature = "cli")]
 pub mod report;
 pub mod repository;
 pub mod restore;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Compaction, META_VERSION, Meta, Stats, Tombstones};
 use crate::chunk::encode::EncodedChunk;
-use crate::chunk::{SEGMENT_LIMIT, SegmentWriter, promised_samples};
+use crate::chunk::{ChunkKind, SEGMENT_LIMIT, SegmentWriter, promised_samples};
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::{Generation, IndexWriter, SymbolRef};
 use crate::model::{ChunkMeta, Labels, Millis, Ulid};
@@ -159,10 +159,13 @@ impl<'a, S: AsRef<[u8]>> BlockWriter<'a, S> {
             })?;
         self.stats.num_chunks += 1;
         self.stats.num_samples += u64::from(samples);
-        if chunk.encoding.is_float() {
-            self.stats.num_float_samples += u64::from(samples);
-        } else {
-            self.stats.num_histogram_samples += u64::from(samples);
+        match chunk.encoding.kind() {
+            ChunkKind::Floats => self.stats.num_float_samples += u64::from(samples),
+            ChunkKind::Histograms | ChunkKind::FloatHistograms => {
+                self.stats.num_histogram_samples += u64::from(samples);
+            }
+            // As Prometheus does, which counts neither.
+            ChunkKind::Aggregates | ChunkKind::Unknown(_) => {}
         }
         Ok(())
     }

@@ -71,7 +71,34 @@ impl<B: Copy + PartialEq> OwnedHistogram<B> {
     }
 }
 
+impl From<&Sample<'_>> for OwnedSample {
+    fn from(sample: &Sample<'_>) -> Self {
+        match sample {
+            Sample::Float(sample) => OwnedSample::Float(*sample),
+            Sample::Histogram(sample) => OwnedSample::Histogram(OwnedHistogram::of(sample)),
+            Sample::FloatHistogram(sample) => {
+                OwnedSample::FloatHistogram(OwnedHistogram::of(sample))
+            }
+        }
+    }
+}
+
 impl OwnedSample {
+    /// The sample, to be read; what the header of its chunk said of counter resets is not known any more.
+    pub fn lend(&self) -> Sample<'_> {
+        self.lend_after(CounterReset::Unknown)
+    }
+
+    fn lend_after(&self, counter_reset: CounterReset) -> Sample<'_> {
+        match self {
+            OwnedSample::Float(sample) => Sample::Float(*sample),
+            OwnedSample::Histogram(sample) => Sample::Histogram(sample.lend(counter_reset)),
+            OwnedSample::FloatHistogram(sample) => {
+                Sample::FloatHistogram(sample.lend(counter_reset))
+            }
+        }
+    }
+
     /// When it was taken.
     pub fn time(&self) -> Millis {
         match self {
@@ -97,13 +124,7 @@ impl OwnedSample {
     ///
     /// As [`ChunkEncoder::push`].
     pub fn push(&self, encoder: &mut ChunkEncoder, counter_reset: CounterReset) -> Result<()> {
-        encoder.push(&match self {
-            OwnedSample::Float(sample) => Sample::Float(*sample),
-            OwnedSample::Histogram(sample) => Sample::Histogram(sample.lend(counter_reset)),
-            OwnedSample::FloatHistogram(sample) => {
-                Sample::FloatHistogram(sample.lend(counter_reset))
-            }
-        })
+        encoder.push(&self.lend_after(counter_reset))
     }
 
     /// The encoding of Prometheus that holds it, the oldest of them.

@@ -168,7 +168,8 @@ fn series_of(record: &[u8]) -> Result<u64, Malformed> {
         reader.u64()?;
         let at = reader.offset();
         let encoding = reader.u8()?;
-        if matches!(Encoding::from_byte(encoding), Encoding::Unknown(_)) {
+        // No Prometheus reads aggregates.
+        if Encoding::from_byte(encoding).since().is_none() {
             let encoding = i64::from(encoding);
             return Err(Malformed::unknown(
                 "chunk snapshot record",

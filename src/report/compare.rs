@@ -537,7 +537,7 @@ pub fn verdict(equality: Equality, is_complete: bool) -> String {
 
 /// A problem on one line, with the side it is on.
 pub fn problem(side: compare::SideName, problem: &Problem) -> String {
-    let problem = super::dump::problem(problem);
+    let problem = problem.to_string();
     match side {
         compare::SideName::A => format!("A: {problem}"),
         compare::SideName::B => format!("B: {problem}"),

@@ -1,36 +1,7 @@
 //! The closing words of `narthex dump`.
 
-use std::fmt::Write as _;
-
-use super::time_text;
 use crate::dump::Tally;
-use crate::select::{Lost, Problem, Unreadable};
-
-/// A problem on one line: block, file, place, series, time, and what it costs.
-pub fn problem(problem: &Problem) -> String {
-    let (block, file) = (problem.block, problem.file.display());
-    let mut line = format!("block {block}: {file}: {}", problem.fault);
-    // Writing to a string cannot fail.
-    if let Some(series) = &problem.series {
-        let _ = write!(line, "; series {series}");
-    }
-    if let Some((first, last)) = problem.span {
-        let _ = write!(line, "; {} to {}", time_text(first), time_text(last));
-    }
-    match problem.lost {
-        Lost::Nothing => {}
-        Lost::Samples(None) => line.push_str("; an unknown number of samples skipped"),
-        Lost::Samples(Some(samples)) => {
-            let _ = write!(line, "; {} skipped", counted(samples.into(), "sample"));
-        }
-        Lost::Series => line.push_str("; series skipped"),
-        Lost::SeriesUnknown => line.push_str("; an unknown number of series skipped"),
-        Lost::Block(samples) => {
-            let _ = write!(line, "; block with {} skipped", counted(samples, "sample"));
-        }
-    }
-    line
-}
+use crate::select::Unreadable;
 
 /// Why a block is not in the dump.
 pub fn unreadable(block: &Unreadable) -> String {

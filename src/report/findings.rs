@@ -1,20 +1,17 @@
 //! How findings look, and the blocks they were found in.
 
 use std::collections::BTreeSet;
-use std::fmt;
 
 use serde_json::{Map, Value as Json, json};
 
 use super::logs::LOGS;
-use super::{
-    Column, Extent, InJson, Rows, Sheet, SheetOf, Unit, Value, bytes_text, safe_line, time_text,
-};
+use super::{Column, Extent, InJson, Rows, Sheet, SheetOf, Unit, Value, bytes_text, safe_line};
 use crate::archive;
 use crate::block::Place;
 use crate::repository::{LeftOutKind, check};
 use crate::restore;
 use crate::trouble;
-use crate::verify::{BlockVerdict, Finding, Findings, Kind, Loss, Severity, Verdict};
+use crate::verify::{BlockVerdict, Finding, Findings, Kind, Severity, Verdict};
 use crate::wal::Logs;
 
 /// One finding. For people it is a line of its own: see [`line()`].
@@ -274,61 +271,7 @@ fn problems(findings: &Findings) -> u64 {
 /// A finding as one line: severity, kind, place, what was found, whose samples, what Prometheus does.
 pub fn line(finding: &Finding) -> String {
     // A path or a label may hold anything.
-    safe_line(&Line(finding).to_string()).into_owned()
-}
-
-struct Line<'a>(&'a Finding);
-
-impl fmt::Display for Line<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let finding = self.0;
-        let severity = finding.kind.severity();
-        let path = finding.path.display();
-        write!(f, "{severity:<8} {:<24} {path}", finding.kind)?;
-        if let Some(offset) = finding.offset {
-            write!(f, " at {offset}")?;
-        }
-        if let Some(section) = finding.section {
-            write!(f, " ({section})")?;
-        }
-        if finding.detail.is_empty() {
-            write!(f, ": {}", finding.kind.sentence().trim_end_matches('.'))?;
-        } else {
-            write!(f, ": {}", finding.detail)?;
-        }
-        if let Some(series) = &finding.series {
-            write!(f, "; {series}")?;
-        }
-        if let Some(loss) = finding.loss {
-            write!(f, "; {}", Lost(loss))?;
-        }
-        if severity > Severity::Note {
-            write!(f, "; Prometheus: {}", finding.consequence())?;
-        }
-        Ok(())
-    }
-}
-
-struct Lost(Loss);
-
-impl fmt::Display for Lost {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Lost(loss) = self;
-        match (loss.samples, loss.chunks) {
-            (Some(samples), 0) => write!(f, "{samples} samples")?,
-            (Some(samples), chunks) => write!(f, "{samples} samples in {}", counted(chunks))?,
-            (None, chunks) => f.write_str(&counted(chunks))?,
-        }
-        match loss.times {
-            Some((first, last)) => write!(f, " from {} to {}", time_text(first), time_text(last)),
-            None => f.write_str(" of unknown time"),
-        }
-    }
-}
-
-fn counted(chunks: u64) -> String {
-    let noun = if chunks == 1 { "chunk" } else { "chunks" };
-    format!("{chunks} {noun}")
+    safe_line(&finding.to_string()).into_owned()
 }
 
 /// What was found at a path, for people: a line for each finding (notes only `with_notes`), what to do about

@@ -30,12 +30,13 @@ mod unit;
 mod value;
 pub mod whatif;
 
+pub(crate) use crate::model::time_text;
 pub use chapters::{CHAPTERS, Chapter};
 pub use sheet::{Column, Described, Extent, Field, InJson, Rows, Sheet, SheetOf};
 pub use table::{Form, Printed, Table};
 pub use unit::{Kind, Unit};
 pub use value::Value;
-pub(crate) use value::{bytes_text, duration_text, safe_line, safe_text, time_text};
+pub(crate) use value::{bytes_text, duration_text, safe_line, safe_text};
 
 /// `amount` per thing, where there are any.
 pub(crate) fn ratio(amount: u64, things: u64) -> Value {

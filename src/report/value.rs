@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::{Value as Json, json};
 
 use super::Kind;
-use crate::model::Millis;
+use crate::model::{Millis, time_text};
 
 /// One value of a report.
 #[derive(Clone, Debug, PartialEq)]
@@ -166,16 +166,6 @@ pub(crate) fn bytes_text(bytes: u64) -> String {
     }
     format!("{bytes} B")
 }
-
-/// A time as `2026-11-21 19:08:00` UTC, with milliseconds where there are any; the bare number where no calendar reaches.
-pub(crate) fn time_text(millis: Millis) -> String {
-    match Timestamp::from_millisecond(millis) {
-        Ok(time) if millis % 1000 == 0 => time.strftime("%Y-%m-%d %H:%M:%S").to_string(),
-        Ok(time) => time.strftime("%Y-%m-%d %H:%M:%S%.3f").to_string(),
-        Err(_) => millis.to_string(),
-    }
-}
-
 /// A time as RFC 3339 in UTC.
 pub(crate) fn rfc3339(millis: Millis) -> String {
     Timestamp::from_millisecond(millis).map_or_else(|_| millis.to_string(), |time| time.to_string())

@@ -181,9 +181,12 @@ impl Repository {
     /// Opens the repository in `store`, or makes one when the store is empty.
     pub fn open_or_init(store: Arc<dyn Store>) -> Result<Self> {
         match Self::open(Arc::clone(&store)) {
-            Err(e) if e.kind() == ErrorKind::NotFound && store.is_vacant()? => {
+            Err(e) if e.kind() == ErrorKind::NotFound => {
+                // Another run may make it meanwhile.
+                if !store.is_vacant()? {
+                    return Self::open(store);
+                }
                 match Self::init(Arc::clone(&store)) {
-                    // Another run has made it meanwhile.
                     Err(e) if e.kind() == ErrorKind::AlreadyExists => Self::open(store),
                     made => made,
                 }

@@ -14,6 +14,7 @@ mod filter;
 mod merged;
 mod overlap;
 mod problem;
+mod samples;
 mod selector;
 mod series;
 mod tally;
@@ -21,6 +22,7 @@ mod view;
 
 pub use blocks::{Sources, Unreadable};
 pub use problem::{Fault, Lost, Problem};
+pub use samples::{Samples, SeriesSamples};
 pub use selector::{Matcher, Selector};
 pub use tally::{BlockTally, Tally};
 pub use view::{AGGREGATE_LABEL, RESOLUTION_LABEL};

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use crate::block::Block;
-use crate::model::{Labels, Millis, Ulid};
+use crate::model::{Labels, Millis, Ulid, time_text};
 use crate::raw::Malformed;
 
 /// Something of a block that could not be read, or is not what the block says elsewhere.
@@ -67,6 +67,36 @@ pub enum Lost {
     SeriesUnknown,
     /// A whole block with as many samples as its metadata says.
     Block(u64),
+}
+
+/// Block, file, place, series, time, and what it costs.
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let file = self.file.display();
+        write!(f, "block {}: {file}: {}", self.block, self.fault)?;
+        if let Some(series) = &self.series {
+            write!(f, "; series {series}")?;
+        }
+        if let Some((first, last)) = self.span {
+            write!(f, "; {} to {}", time_text(first), time_text(last))?;
+        }
+        match self.lost {
+            Lost::Nothing => Ok(()),
+            Lost::Samples(None) => f.write_str("; an unknown number of samples skipped"),
+            Lost::Samples(Some(samples)) => write!(f, "; {} skipped", counted(samples.into())),
+            Lost::Series => f.write_str("; series skipped"),
+            Lost::SeriesUnknown => f.write_str("; an unknown number of series skipped"),
+            Lost::Block(samples) => write!(f, "; block with {} skipped", counted(samples)),
+        }
+    }
+}
+
+/// `1 sample`, `2 samples`.
+fn counted(samples: u64) -> String {
+    match samples {
+        1 => "1 sample".to_owned(),
+        _ => format!("{samples} samples"),
+    }
 }
 
 impl Problem {

@@ -1,10 +1,11 @@
 //! Findings, and the collection that keeps memory bounded however much is broken.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 
 use super::kind::{Consequence, Consequences, Kind, Severity};
-use crate::model::{Labels, Millis, Ulid};
+use crate::model::{Labels, Millis, Ulid, time_text};
 
 /// Most findings of one kind that are kept for one block. The others are counted.
 pub const KEPT_PER_KIND: u64 = 1000;
@@ -210,6 +211,59 @@ impl<'a> IntoIterator for &'a Findings {
     fn into_iter(self) -> Self::IntoIter {
         self.iter()
     }
+}
+
+/// Severity, kind, place, what was found, whose samples, what Prometheus does.
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let finding = self;
+        let severity = finding.kind.severity();
+        let path = finding.path.display();
+        write!(f, "{severity:<8} {:<24} {path}", finding.kind)?;
+        if let Some(offset) = finding.offset {
+            write!(f, " at {offset}")?;
+        }
+        if let Some(section) = finding.section {
+            write!(f, " ({section})")?;
+        }
+        if finding.detail.is_empty() {
+            write!(f, ": {}", finding.kind.sentence().trim_end_matches('.'))?;
+        } else {
+            write!(f, ": {}", finding.detail)?;
+        }
+        if let Some(series) = &finding.series {
+            write!(f, "; {series}")?;
+        }
+        if let Some(loss) = finding.loss {
+            write!(f, "; {}", Lost(loss))?;
+        }
+        if severity > Severity::Note {
+            write!(f, "; Prometheus: {}", finding.consequence())?;
+        }
+        Ok(())
+    }
+}
+
+struct Lost(Loss);
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Lost(loss) = self;
+        match (loss.samples, loss.chunks) {
+            (Some(samples), 0) => write!(f, "{samples} samples")?,
+            (Some(samples), chunks) => write!(f, "{samples} samples in {}", counted(chunks))?,
+            (None, chunks) => f.write_str(&counted(chunks))?,
+        }
+        match loss.times {
+            Some((first, last)) => write!(f, " from {} to {}", time_text(first), time_text(last)),
+            None => f.write_str(" of unknown time"),
+        }
+    }
+}
+
+fn counted(chunks: u64) -> String {
+    let noun = if chunks == 1 { "chunk" } else { "chunks" };
+    format!("{chunks} {noun}")
 }
 
 #[cfg(test)]

@@ -29,6 +29,7 @@ mod effort;
 mod encode;
 mod encodings;
 mod exact;
+mod examples;
 mod faults;
 mod fixtures;
 mod forecast;

@@ -66,7 +66,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     for block in &sources.unreadable {
         progress.remark(&report::dump::unreadable(block));
     }
-    let mut report = |problem: Problem| progress.remark(&report::dump::problem(&problem));
+    let mut report = |problem: Problem| progress.remark(&problem);
     // A bar in between the lines would spoil both.
     let watched: &dyn Progress = if io::stdout().is_terminal() {
         &Silent
