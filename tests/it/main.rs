@@ -49,6 +49,7 @@ mod nights;
 mod outlook;
 mod pack;
 mod pack_bounds;
+mod pages;
 mod portable;
 mod reading;
 mod repository;

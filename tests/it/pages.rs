@@ -1,0 +1,92 @@
+//! The pages hang together: whatever one of them links to is there, headings included, and no page is out of reach.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn pages_in(dir: &Path, pages: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            pages_in(&path, pages);
+        } else if path.extension().is_some_and(|it| it == "md") {
+            pages.push(path);
+        }
+    }
+}
+
+/// Lines of a page outside its code.
+fn prose(text: &str) -> impl Iterator<Item = &str> {
+    let mut is_code = false;
+    text.lines().filter(move |line| {
+        let is_fence = line.trim_start().starts_with("```");
+        is_code ^= is_fence;
+        !is_code && !is_fence
+    })
+}
+
+/// What a page links to.
+fn links(text: &str) -> Vec<String> {
+    let mut links = Vec::new();
+    for line in prose(text) {
+        for after in line.split("](").skip(1) {
+            let target = after.split(')').next().unwrap();
+            links.push(target.to_owned());
+        }
+    }
+    links
+}
+
+/// The anchor of a heading, as the pages are rendered: in lower case, spaces as hyphens, without other signs.
+fn anchor(heading: &str) -> String {
+    let text = heading.trim_start_matches('#').trim().to_lowercase();
+    let kept = text
+        .chars()
+        .filter(|c| c.is_alphanumeric() || [' ', '-', '_'].contains(c));
+    kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+}
+
+#[test]
+fn every_link_leads_somewhere_and_every_page_is_linked_to() {
+    let mut pages = vec![root().join("README.md"), root().join("CONTRIBUTING.md")];
+    pages_in(&root().join("docs"), &mut pages);
+    let (mut dead, mut reached) = (Vec::new(), BTreeSet::new());
+    for page in &pages {
+        let text = fs::read_to_string(page).unwrap();
+        for link in links(&text) {
+            if link.starts_with("https://") || link.starts_with("http://") {
+                continue;
+            }
+            let (file, heading) = link.split_once('#').unwrap_or((&link, ""));
+            let target = match file {
+                "" => page.clone(),
+                file => page.parent().unwrap().join(file),
+            };
+            let Ok(target) = target.canonicalize() else {
+                dead.push(format!("{}: {link}", page.display()));
+                continue;
+            };
+            if target != *page {
+                reached.insert(target.clone());
+            }
+            if !heading.is_empty() {
+                let text = fs::read_to_string(&target).unwrap();
+                let mut headings = prose(&text).filter(|line| line.starts_with('#'));
+                if !headings.any(|line| anchor(line) == heading) {
+                    dead.push(format!("{}: {link}: no such heading", page.display()));
+                }
+            }
+        }
+    }
+    assert!(dead.is_empty(), "{}", dead.join("\n"));
+    let is_lonely = |page: &&PathBuf| !reached.contains(*page) && **page != root().join("README.md");
+    let lonely: Vec<_> = pages.iter().filter(is_lonely).collect();
+    assert!(
+        lonely.is_empty(),
+        "pages that no other links to: {lonely:?}"
+    );
+}
