@@ -83,7 +83,8 @@ fn every_link_leads_somewhere_and_every_page_is_linked_to() {
         }
     }
     assert!(dead.is_empty(), "{}", dead.join("\n"));
-    let is_lonely = |page: &&PathBuf| !reached.contains(*page) && **page != root().join("README.md");
+    let is_lonely =
+        |page: &&PathBuf| !reached.contains(*page) && **page != root().join("README.md");
     let lonely: Vec<_> = pages.iter().filter(is_lonely).collect();
     assert!(
         lonely.is_empty(),
