@@ -18,6 +18,7 @@ use crate::repository::check::{Depth, check};
 use crate::repository::damage::Damage;
 use crate::repository::portable::{Root, Visitor, read_stored};
 use crate::repository::{Archive, Digest, FilePath};
+use crate::store::ReadStore as _;
 use crate::store::faulty::{Fault, Faults, FaultyStore};
 use crate::store::{MemoryStore, ObjectName, Store};
 

@@ -1,5 +1,7 @@
 //! Writing a block directory: complete under a temporary name, then renamed.
 
+#![deny(clippy::wildcard_enum_match_arm)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};

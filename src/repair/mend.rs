@@ -457,6 +457,7 @@ mod tests {
     use crate::repository::ArchiveId;
     use crate::repository::{PORTABLE, wal_object};
     use crate::store::MemoryStore;
+    use crate::store::ReadStore as _;
     use crate::store::faulty::{Faults, FaultyStore};
 
     #[test]

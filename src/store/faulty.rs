@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Barrier, Mutex, MutexGuard, PoisonError};
 
-use super::{Leftover, ObjectName, PendingObject, Store};
+use super::{Leftover, ObjectName, PendingObject, ReadStore, Store};
 use crate::error::{Error, ErrorKind, Result};
 
 /// How an operation fails.
@@ -160,16 +160,7 @@ fn injected() -> Error {
     Error::new(ErrorKind::Io, "injected fault")
 }
 
-impl Store for FaultyStore {
-    fn create(&self, name: &ObjectName) -> Result<Box<dyn PendingObject>> {
-        let inner = self.attempt(|store| store.create(name))?;
-        Ok(Box::new(Pending {
-            inner: Some(inner),
-            name: name.clone(),
-            store: self.clone(),
-        }))
-    }
-
+impl ReadStore for FaultyStore {
     fn get(&self, name: &ObjectName, max_bytes: u64) -> Result<Vec<u8>> {
         self.attempt(|store| {
             self.refuse_unreadable(name)?;
@@ -203,6 +194,21 @@ impl Store for FaultyStore {
         })
     }
 
+    fn describe(&self) -> String {
+        self.inner.describe()
+    }
+}
+
+impl Store for FaultyStore {
+    fn create(&self, name: &ObjectName) -> Result<Box<dyn PendingObject>> {
+        let inner = self.attempt(|store| store.create(name))?;
+        Ok(Box::new(Pending {
+            inner: Some(inner),
+            name: name.clone(),
+            store: self.clone(),
+        }))
+    }
+
     fn delete(&self, name: &ObjectName) -> Result<()> {
         self.attempt(|store| store.delete(name))
     }
@@ -223,10 +229,6 @@ impl Store for FaultyStore {
 
     fn is_vacant(&self) -> Result<bool> {
         self.attempt(Store::is_vacant)
-    }
-
-    fn describe(&self) -> String {
-        self.inner.describe()
     }
 }
 

@@ -20,8 +20,8 @@ use rustix::process::geteuid;
 
 use super::name::{TEMPORARY, is_component};
 use super::{
-    Leftover, ObjectName, Origin, PendingObject, Store, beyond_end, name_taken, no_leftover,
-    no_object, not_left_over, too_large,
+    Leftover, ObjectName, Origin, PendingObject, ReadStore, Store, beyond_end, name_taken,
+    no_leftover, no_object, not_left_over, too_large,
 };
 use crate::error::{Error, ErrorKind, Result};
 
@@ -239,28 +239,7 @@ fn join(dir: &str, component: &str) -> String {
     }
 }
 
-impl Store for LocalStore {
-    fn create(&self, name: &ObjectName) -> Result<Box<dyn PendingObject>> {
-        let dir = self.root.join(TEMPORARY);
-        let modes = self.modes();
-        create_dir_durably(&dir, modes)?;
-        let random = ulid::Ulid::generate();
-        let temporary = dir.join(random.to_string());
-        let file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(modes.file())
-            .open(&temporary)
-            .and_then(|file| modes.hand_over(&file).map(|()| file))
-            .map_err(|e| Error::io("create", &temporary, e))?;
-        Ok(Box::new(Pending {
-            file,
-            temporary: Temporary(temporary),
-            store: self.clone(),
-            name: name.clone(),
-        }))
-    }
-
+impl ReadStore for LocalStore {
     fn get(&self, name: &ObjectName, max_bytes: u64) -> Result<Vec<u8>> {
         let (file, bytes) = self.open(name)?;
         if bytes > max_bytes {
@@ -301,6 +280,33 @@ impl Store for LocalStore {
         })?;
         objects.sort_unstable();
         Ok(objects)
+    }
+
+    fn describe(&self) -> String {
+        self.root.display().to_string()
+    }
+}
+
+impl Store for LocalStore {
+    fn create(&self, name: &ObjectName) -> Result<Box<dyn PendingObject>> {
+        let dir = self.root.join(TEMPORARY);
+        let modes = self.modes();
+        create_dir_durably(&dir, modes)?;
+        let random = ulid::Ulid::generate();
+        let temporary = dir.join(random.to_string());
+        let file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(modes.file())
+            .open(&temporary)
+            .and_then(|file| modes.hand_over(&file).map(|()| file))
+            .map_err(|e| Error::io("create", &temporary, e))?;
+        Ok(Box::new(Pending {
+            file,
+            temporary: Temporary(temporary),
+            store: self.clone(),
+            name: name.clone(),
+        }))
     }
 
     fn delete(&self, name: &ObjectName) -> Result<()> {
@@ -377,10 +383,6 @@ impl Store for LocalStore {
             let entry = entry.map_err(|e| Error::io("list", &self.root, e))?;
             Ok(vacant && own(&entry.file_name()))
         })
-    }
-
-    fn describe(&self) -> String {
-        self.root.display().to_string()
     }
 }
 

@@ -6,8 +6,8 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{
-    Leftover, ObjectName, Origin, PendingObject, Store, beyond_end, name_taken, no_leftover,
-    no_object, not_left_over, too_large,
+    Leftover, ObjectName, Origin, PendingObject, ReadStore, Store, beyond_end, name_taken,
+    no_leftover, no_object, not_left_over, too_large,
 };
 use crate::error::Result;
 
@@ -47,15 +47,7 @@ fn lock(objects: &Mutex<Objects>) -> MutexGuard<'_, Objects> {
     objects.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Store for MemoryStore {
-    fn create(&self, name: &ObjectName) -> Result<Box<dyn PendingObject>> {
-        Ok(Box::new(Pending {
-            objects: Arc::clone(&self.objects),
-            name: name.clone(),
-            content: Vec::new(),
-        }))
-    }
-
+impl ReadStore for MemoryStore {
     fn get(&self, name: &ObjectName, max_bytes: u64) -> Result<Vec<u8>> {
         let object = self.object(name)?;
         match object.len() as u64 {
@@ -89,6 +81,20 @@ impl Store for MemoryStore {
             .collect())
     }
 
+    fn describe(&self) -> String {
+        "memory".to_owned()
+    }
+}
+
+impl Store for MemoryStore {
+    fn create(&self, name: &ObjectName) -> Result<Box<dyn PendingObject>> {
+        Ok(Box::new(Pending {
+            objects: Arc::clone(&self.objects),
+            name: name.clone(),
+            content: Vec::new(),
+        }))
+    }
+
     fn delete(&self, name: &ObjectName) -> Result<()> {
         match self.lock().remove(name) {
             Some(_) => Ok(()),
@@ -113,10 +119,6 @@ impl Store for MemoryStore {
 
     fn is_vacant(&self) -> Result<bool> {
         Ok(self.lock().is_empty())
-    }
-
-    fn describe(&self) -> String {
-        "memory".to_owned()
     }
 }
 

@@ -1,7 +1,7 @@
 //! The port to wherever objects are kept.
 //!
-//! A [`Store`] keeps immutable objects under [`ObjectName`]s and knows nothing of what is in them. Every
-//! member keeps the same promises, held by one contract suite (`tests/it/store_contract.rs`):
+//! A [`Store`] keeps immutable objects under [`ObjectName`]s and knows nothing of what is in them; [`ReadStore`] is the half of it that readers need. Every
+//! member keeps the same promises, held by one suite, which is there for members elsewhere, too ([`contract`]):
 //!
 //! * **Complete or absent.** An object becomes visible by [`PendingObject::publish`], whole; until then, and
 //!   after a crash at any moment before, no reader sees any of it. After `publish` or [`Store::settle`] has
@@ -11,11 +11,13 @@
 //! * **Nothing invisible.** What a dead run left behind is not an object, but [`Store::leftovers`] lists it.
 //! * **Bounded.** No method allocates more than the caller allowed or the object holds.
 
+pub mod contract;
 pub mod faulty;
 mod local;
 mod location;
 mod memory;
 mod name;
+mod read_only;
 
 use std::fmt::Debug;
 use std::io::Write;
@@ -26,16 +28,14 @@ pub use local::LocalStore;
 pub use location::{Location, refuse_remote};
 pub use memory::MemoryStore;
 pub use name::ObjectName;
+pub use read_only::ReadOnly;
 
 use crate::error::{Error, Result};
 
-/// A place that keeps immutable objects; see the [module](self) for what every member promises.
-pub trait Store: Debug + Send + Sync {
-    /// Begins an object that will be called `name`. Nothing is visible before it is published.
-    ///
-    /// May, but need not, already fail with `AlreadyExists` here.
-    fn create(&self, name: &ObjectName) -> Result<Box<dyn PendingObject>>;
-
+/// The half of a place that keeps immutable objects which readers need: restores, checks and queries ask for no more.
+///
+/// A store that can only be read is a [`Store`] as [`ReadOnly`].
+pub trait ReadStore: Debug + Send + Sync {
     /// The whole object, at most `max_bytes` of it: a larger one is `Unsupported`, and is not read.
     fn get(&self, name: &ObjectName, max_bytes: u64) -> Result<Vec<u8>>;
 
@@ -48,6 +48,17 @@ pub trait Store: Debug + Send + Sync {
 
     /// Names and sizes in bytes of all published objects whose name starts with `prefix`, sorted by name.
     fn list(&self, prefix: &str) -> Result<Vec<(ObjectName, u64)>>;
+
+    /// Where it is, for people.
+    fn describe(&self) -> String;
+}
+
+/// A place that keeps immutable objects; see the [module](self) for what every member promises.
+pub trait Store: ReadStore {
+    /// Begins an object that will be called `name`. Nothing is visible before it is published.
+    ///
+    /// May, but need not, already fail with `AlreadyExists` here.
+    fn create(&self, name: &ObjectName) -> Result<Box<dyn PendingObject>>;
 
     /// Removes an object; `NotFound` when there is none of that name.
     fn delete(&self, name: &ObjectName) -> Result<()>;
@@ -65,9 +76,6 @@ pub trait Store: Debug + Send + Sync {
 
     /// Whether nothing is kept here yet: neither objects nor anything of somebody else's.
     fn is_vacant(&self) -> Result<bool>;
-
-    /// Where it is, for people.
-    fn describe(&self) -> String;
 }
 
 impl dyn Store + '_ {
@@ -132,14 +140,14 @@ pub enum Origin {
     Foreign,
 }
 
-/// What [`Store::get`] says of an object larger than the caller allows.
+/// What [`ReadStore::get`] says of an object larger than the caller allows.
 pub(crate) fn too_large(name: &ObjectName, bytes: u64, max_bytes: u64) -> Error {
     Error::unsupported(format!(
         "expected object {name} to be at most {max_bytes} bytes, found {bytes}"
     ))
 }
 
-/// What [`Store::get_range`] says of a range that ends beyond the object.
+/// What [`ReadStore::get_range`] says of a range that ends beyond the object.
 pub(crate) fn beyond_end(name: &ObjectName, bytes: u64, range: &Range<u64>) -> Error {
     Error::corrupt(format!(
         "expected object {name} to hold bytes {} to {}, found {bytes} bytes",

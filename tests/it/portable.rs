@@ -7,6 +7,7 @@ use narthex::ErrorKind;
 use narthex::progress::Silent;
 use narthex::repository::portable::{self, Content, FRAME_BYTES, Object, Root, SourceFile};
 use narthex::repository::{Digest, StoredFile, StoredObject};
+use narthex::store::ReadStore as _;
 use narthex::store::{MemoryStore, ObjectName, Store};
 use proptest::prelude::*;
 

@@ -11,6 +11,7 @@ use narthex::repository::portable::Root;
 use narthex::repository::{
     Archive, ArchiveId, Change, Repository, SourceFilter, diff, side_object,
 };
+use narthex::store::ReadStore as _;
 use narthex::store::faulty::{Fault, Faults, FaultyStore};
 use narthex::store::{LocalStore, MemoryStore, ObjectName, Store};
 use proptest::prelude::*;

@@ -12,6 +12,7 @@ use narthex::progress::Silent;
 use narthex::repository::copies::Copies;
 use narthex::repository::{Archive, FilePath, Repository};
 use narthex::restore::{self, Present, Report, Target, Wanted};
+use narthex::store::ReadStore as _;
 use narthex::store::faulty::{Fault, Faults, FaultyStore};
 use narthex::store::{MemoryStore, Store};
 use narthex::{ErrorKind, Result};

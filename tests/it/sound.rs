@@ -12,6 +12,7 @@ use narthex::progress::Silent;
 use narthex::repository::copies::Copies;
 use narthex::repository::{Archive, ArchiveId, LeftOut, Repository, mended_object};
 use narthex::restore::{self, Present, Report, Target, Wanted};
+use narthex::store::ReadStore as _;
 use narthex::store::{LocalStore, MemoryStore, ObjectName, Store};
 
 use crate::backup_command::{Ran, narthex};

@@ -8,6 +8,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use narthex::repository::{Archive, FindingCounts, Repository};
+use narthex::store::ReadStore as _;
 use narthex::store::{LocalStore, Store};
 use serde_json::{Value as Json, json};
 

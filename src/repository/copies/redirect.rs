@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::Place;
 use crate::error::Result;
-use crate::store::{Leftover, ObjectName, PendingObject, Store, beyond_end};
+use crate::store::{Leftover, ObjectName, PendingObject, ReadStore, Store, beyond_end};
 
 /// Reads some objects in other [`Place`]s than their own. It is for reading: whatever writes goes to the names as they are.
 #[derive(Debug)]
@@ -29,11 +29,7 @@ impl<'s> Redirected<'s> {
     }
 }
 
-impl Store for Redirected<'_> {
-    fn create(&self, name: &ObjectName) -> Result<Box<dyn PendingObject>> {
-        self.store.create(name)
-    }
-
+impl ReadStore for Redirected<'_> {
     fn get(&self, name: &ObjectName, max_bytes: u64) -> Result<Vec<u8>> {
         match self.places.get(name) {
             Some(place) if place.bytes <= max_bytes => {
@@ -63,6 +59,16 @@ impl Store for Redirected<'_> {
         self.store.list(prefix)
     }
 
+    fn describe(&self) -> String {
+        self.store.describe()
+    }
+}
+
+impl Store for Redirected<'_> {
+    fn create(&self, name: &ObjectName) -> Result<Box<dyn PendingObject>> {
+        self.store.create(name)
+    }
+
     fn delete(&self, name: &ObjectName) -> Result<()> {
         self.store.delete(name)
     }
@@ -81,9 +87,5 @@ impl Store for Redirected<'_> {
 
     fn is_vacant(&self) -> Result<bool> {
         self.store.is_vacant()
-    }
-
-    fn describe(&self) -> String {
-        self.store.describe()
     }
 }

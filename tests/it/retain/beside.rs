@@ -2,6 +2,7 @@
 //! operation there is.
 
 use super::*;
+use narthex::store::ReadStore as _;
 
 /// What prunes do while a backup stands still. The marks are a day old when it begins, and nobody's clock is wrong.
 type Meanwhile = (&'static str, fn(&MemoryStore));

@@ -6,6 +6,7 @@ use assert_cmd::Command;
 use narthex::repository::ArchiveId;
 use narthex::repository::claim::Claim;
 use narthex::store::LocalStore;
+use narthex::store::ReadStore as _;
 use serde_json::Value;
 
 use super::*;

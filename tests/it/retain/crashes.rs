@@ -3,6 +3,7 @@
 use super::*;
 use narthex::repository::SourceFilter;
 use narthex::retain::{Keep, Policy, Selection, forget};
+use narthex::store::ReadStore as _;
 
 const FAULTS: [Fault; 3] = [Fault::Before, Fault::After, Fault::Torn];
 

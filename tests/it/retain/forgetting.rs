@@ -4,6 +4,7 @@ use super::*;
 use narthex::ErrorKind;
 use narthex::repository::{ArchiveId, SourceFilter};
 use narthex::retain::{Forgotten, Keep, Leave, Policy, Selection, forget};
+use narthex::store::ReadStore as _;
 
 use crate::keeping::archive;
 

@@ -20,6 +20,7 @@ use narthex::repository::copies::Copies;
 use narthex::repository::{Archive, ManifestName, Repository};
 use narthex::restore::{Present, Target, Wanted, apply, plan};
 use narthex::retain::{self, Pruned};
+use narthex::store::ReadStore as _;
 use narthex::store::faulty::{Fault, Faults, FaultyStore};
 use narthex::store::{MemoryStore, ObjectName, Store};
 use narthex::{Error, Result};

@@ -5,6 +5,7 @@ use narthex::ErrorKind;
 use narthex::repository::SourceFilter;
 use narthex::retain::Fate;
 use narthex::store::LocalStore;
+use narthex::store::ReadStore as _;
 
 use crate::keeping;
 

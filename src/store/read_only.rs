@@ -1,0 +1,70 @@
+//! A store that can only be read, in the place of one that can be written.
+
+use super::{Leftover, ObjectName, PendingObject, ReadStore, Store, no_leftover, no_object};
+use crate::error::{Error, Result};
+use std::ops::Range;
+
+/// A [`ReadStore`] as a [`Store`] that refuses to change anything. What a dead run left there is not listed: nobody could remove it.
+#[derive(Clone, Debug)]
+pub struct ReadOnly<S>(pub S);
+
+impl<S: ReadStore> ReadOnly<S> {
+    fn refused(&self, what: &str) -> Error {
+        Error::refused(format!(
+            "cannot {what}: {} can only be read",
+            self.0.describe()
+        ))
+    }
+}
+
+impl<S: ReadStore> ReadStore for ReadOnly<S> {
+    fn get(&self, name: &ObjectName, max_bytes: u64) -> Result<Vec<u8>> {
+        self.0.get(name, max_bytes)
+    }
+
+    fn get_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Vec<u8>> {
+        self.0.get_range(name, range)
+    }
+
+    fn size(&self, name: &ObjectName) -> Result<u64> {
+        self.0.size(name)
+    }
+
+    fn list(&self, prefix: &str) -> Result<Vec<(ObjectName, u64)>> {
+        self.0.list(prefix)
+    }
+
+    fn describe(&self) -> String {
+        self.0.describe()
+    }
+}
+
+impl<S: ReadStore> Store for ReadOnly<S> {
+    fn create(&self, name: &ObjectName) -> Result<Box<dyn PendingObject>> {
+        Err(self.refused(&format!("write object {name}")))
+    }
+
+    fn delete(&self, name: &ObjectName) -> Result<()> {
+        match self.size(name) {
+            Ok(_) => Err(self.refused(&format!("delete object {name}"))),
+            Err(_) => Err(no_object(name)),
+        }
+    }
+
+    /// Whoever has published it must have made it durable: nothing more can be done here.
+    fn settle(&self, name: &ObjectName) -> Result<()> {
+        self.size(name).map(|_| ())
+    }
+
+    fn leftovers(&self, _: &str) -> Result<Vec<Leftover>> {
+        Ok(Vec::new())
+    }
+
+    fn remove_leftover(&self, leftover: &Leftover) -> Result<()> {
+        Err(no_leftover(leftover))
+    }
+
+    fn is_vacant(&self) -> Result<bool> {
+        Ok(self.list("")?.is_empty())
+    }
+}
