@@ -49,7 +49,7 @@ pub struct Trouble<K> {
     pub kind: K,
     /// How much it matters here.
     pub severity: Severity,
-    /// What is concerned, by its name in the directory or the repository; a block by its ULID. Empty where it is the whole.
+    /// What is concerned, by its name in the directory or the repository; blocks by their ULIDs, with commas between them. Empty where it is the whole.
     pub place: String,
     /// What was found, as a sentence.
     pub detail: String,

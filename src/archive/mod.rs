@@ -187,7 +187,7 @@ pub struct Preview {
     pub problems: Vec<Problem>,
 }
 
-/// Says what [`backup`] would do at `time`, and writes nothing. Without a repository everything is new. `options` are those of the backup.
+/// Says what [`backup`] would do at `time`, and writes nothing. Logs are not read, so nothing is said of where their samples end. Without a repository everything is new. `options` are those of the backup.
 ///
 /// # Errors
 ///
@@ -210,6 +210,9 @@ pub fn preview(
         preview.problems.extend(latest.ahead.iter().map(run::told));
         newest = latest.archive;
         server::refuse_other_server(source, repository, options.force, newest.as_ref(), &found)?;
+        let force = options.force;
+        let doubt = server::doubt_server(source, repository, force, newest.as_ref(), &found)?;
+        preview.problems.extend(doubt);
         known = run::known(repository, &Stock::look(repository)?, newest.as_ref())?;
         run::solve(repository, &mut known, &found.blocks)?;
     }
@@ -324,6 +327,11 @@ fn gone_from<'a>(
         newest: archives.newest,
         holding: &|ulid| held(ulid, |_| true),
         sound: &|ulid| held(ulid, |block| !is_damaged(block)),
+        told: &|ulid| {
+            let name = &archives.newest.source_name;
+            let mut own = archives.all.iter().filter(|it| it.source_name == *name);
+            own.any(|archive| archive.tells_gone(ulid))
+        },
         store: repository.store(),
         read_mode: options.verify.read_mode,
     };

@@ -34,9 +34,9 @@ use crate::repository::portable::{self, Root, Staged};
 use crate::repository::stock::Stock;
 use crate::repository::trash::Trash;
 use crate::repository::{
-    ASKED_FOR, Ahead, Archive, ArchiveId, Damaged, FindingCounts, LeftOut, LeftOutKind, Longer,
+    ASKED_FOR, Ahead, Archive, ArchiveId, Damaged, FindingCounts, LeftOut, Longer,
     MANIFEST_VERSION, ManifestCache, ManifestName, Mended, PLAIN_MANIFEST_VERSION, Repository,
-    StoredBlock, StoredWal, end_of, mended_object, wal_object,
+    StoredBlock, StoredWal, mended_object, wal_object,
 };
 use crate::start::Reach;
 use crate::store::ObjectName;
@@ -92,6 +92,8 @@ struct Harvest {
     deletions_in_log: u64,
     /// Whether the source is a Prometheus snapshot.
     is_snapshot: bool,
+    /// Whether something else tells why the samples may end before those of the last archive.
+    may_end_early: bool,
 }
 
 /// A block that is in the repository, and where it came from.
@@ -224,7 +226,8 @@ impl Run<'_> {
             self.progress,
         )?;
         mending.objects.append(&mut harvest.mended_logs);
-        let report = Report {
+        let may_end_early = harvest.may_end_early;
+        let mut report = Report {
             new_blocks: count(Change::New),
             updated_blocks: count(Change::Updated),
             unchanged_blocks: count(Change::None),
@@ -237,6 +240,10 @@ impl Run<'_> {
         };
         if !committed {
             return Ok(report);
+        }
+        if let Some(newest) = newest.filter(|_| !self.options.force && !may_end_early) {
+            let earlier = self.ends_before(&newest, &report.archive, &catalog);
+            report.problems.extend(earlier);
         }
         let passed = i64::try_from(begun.elapsed().as_millis()).unwrap_or(i64::MAX);
         let now = time.saturating_add(passed);
@@ -292,34 +299,28 @@ impl Run<'_> {
             said.extend(problems(&missed));
         }
         said.extend(logs.iter().map(GoneLog::problem));
-        // What was deleted may have been the end.
-        if committed && said.is_empty() && gone.is_empty() {
-            said.extend(judged.and_then(|newest| self.ends_before(newest, wal, harvest)));
-        }
+        // What was deleted or could not be read may have been the end.
+        let is_told = !said.is_empty() || !gone.is_empty();
         let left_out = gone.iter().map(Gone::left_out);
         let left_out = left_out.chain(logs.iter().map(GoneLog::left_out));
         let left_out: Vec<_> = left_out.map(|left| (left.name, left.reason)).collect();
+        harvest.may_end_early = is_told || !harvest.missed.is_empty() || harvest.obscure_logs;
         harvest.left_out.extend(left_out);
         harvest.problems.extend(said);
     }
 
-    /// What is to be said when the samples here end before those of an older archive, although nothing is missed that was there: it is an older copy.
+    /// What is to be said when the samples of `archive`, which was just made, end before those of the one before, `newest`, although nothing is missed that was there:
+    /// it is an older copy.
     fn ends_before(
         &self,
         newest: &Archive,
-        wal: Option<&StoredWal>,
-        harvest: &Harvest,
+        archive: &Archive,
+        catalog: &Catalog,
     ) -> Option<Problem> {
-        if !self.options.logs {
-            return None;
-        }
-        let here = end_of(harvest.stored(), wal);
-        let was_asked = |left: &LeftOut| left.name == "wal" && left.kind() == LeftOutKind::AskedFor;
         // Servers of one name on two machines are two.
-        let before = harvest.catalog.up_to(newest);
-        let mut before = before.filter(|archive| archive.host == self.source.host);
-        let before = before.find(|archive| !archive.left_out.iter().any(was_asked))?;
-        let longer = Longer::of(before, here)?;
+        let before = catalog.up_to(newest);
+        let mut before = before.filter(|before| before.host == self.source.host);
+        let longer = Longer::of(before.next()?, archive)?;
         let detail = format!(
             "{longer}: this is an older copy of the data, or samples were lost. From now on restore latest brings back this one; narthex restore {} brings back the \
              other",
@@ -341,6 +342,11 @@ impl Run<'_> {
             newest,
             holding: &|ulid| catalog.newest_holding(ulid),
             sound: &|ulid| catalog.newest_sound(ulid),
+            told: &|ulid| {
+                catalog
+                    .up_to(newest)
+                    .any(|archive| archive.tells_gone(ulid))
+            },
             store: self.repository.store(),
             read_mode: self.options.verify.read_mode,
         };

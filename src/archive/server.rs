@@ -214,7 +214,7 @@ pub(super) fn doubt_server(
     }
     let detail = format!(
         "archive {} of source {:?} was made of {}, and no archive of that source knows a block of {}: if this is another server, give it a name of its own \
-         with --source NAME, and forget this archive",
+         with --source NAME, and forget this archive; if it is the same one, back it up by a path that stays the same, or use --force",
         newest.id.short(),
         source.name,
         before.display(),

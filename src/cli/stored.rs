@@ -59,9 +59,17 @@ pub(crate) fn find(
     asked: TimeRange,
     context: &Context<'_>,
 ) -> Result<(Archive, Vec<String>)> {
-    let mut chosen = repository.find(selector, filter, now())?;
-    chosen.longer = chosen.longer.filter(|longer| longer.concerns(asked));
-    let doubts: Vec<_> = chosen.remarks().collect();
+    let chosen = repository.find(selector, filter, now())?;
+    let mut doubts: Vec<_> = chosen.remarks().collect();
+    if selector == "latest" && asked != TimeRange::NONE {
+        let longer = repository.longer(&chosen.archive, asked)?;
+        doubts.extend(longer.map(|longer| {
+            let other = longer.id.short();
+            format!(
+                "{longer}: a clock was wrong, or the latest was made of an older copy of the data; if archive {other} is meant, name it instead of latest"
+            )
+        }));
+    }
     for doubt in &doubts {
         context.progress.remark(doubt);
     }
@@ -83,15 +91,11 @@ pub(crate) fn remark_hidden(repository: &Repository, context: &Context<'_>) -> R
 
 /// Names what the backup of `archive` missed, and that is not in it therefore. Returns whether there is anything.
 pub(crate) fn remark_missed(archive: &Archive, context: &Context<'_>) -> bool {
-    let missed: Vec<_> = missed(archive).collect();
+    let missed: Vec<_> = archive.missed().collect();
     for left_out in &missed {
         context.progress.remark(&missed_text(left_out));
     }
     !missed.is_empty()
-}
-
-fn missed(archive: &Archive) -> impl Iterator<Item = &LeftOut> {
-    archive.left_out.iter().filter(|left| left.is_missed())
 }
 
 /// Why something that an archive should hold, or may have held, is not in it, as a sentence.
@@ -166,8 +170,11 @@ impl Opened {
                 salvaged = unpacked.salvaged;
                 unread = unpacked.unread;
                 if matches!(need, Need::BlocksAndLogs) && ulids.is_empty() {
-                    unread
-                        .extend(missed(archive).map(|left| (left.name.clone(), missed_text(left))));
+                    unread.extend(
+                        archive
+                            .missed()
+                            .map(|left| (left.name.clone(), missed_text(left))),
+                    );
                 }
             }
         }

@@ -105,17 +105,47 @@ pub static ARCHIVES: Sheet<[Archive], Archive> = Sheet {
             value: |a| Value::Bytes(a.stored_bytes()),
         },
         Column {
-            key: "left_out",
-            heading: "LEFT OUT",
+            key: "verdict",
+            heading: "VERDICT",
+            unit: Unit::None,
+            explanation: "`whole`; `short`: something was missed that it should hold; `faulty`: a block in it has problems; `short, faulty`.",
+            value: |a| {
+                Value::text(
+                    match (a.missed().next().is_some(), a.findings.problems() > 0) {
+                        (false, false) => "whole",
+                        (true, false) => "short",
+                        (false, true) => "faulty",
+                        (true, true) => "short, faulty",
+                    },
+                )
+            },
+        },
+        Column {
+            key: "missed",
+            heading: "MISSED",
             unit: Unit::Count,
-            explanation: "Number of entries of the data directory that it does not hold.",
+            explanation: "Number of blocks and logs that it should hold and does not.",
+            value: |a| Value::Count(a.missed().count() as u64),
+        },
+        Column {
+            key: "problems",
+            heading: "PROBLEMS",
+            unit: Unit::Count,
+            explanation: "Number of problems the verifier found in its blocks; notes are none.",
+            value: |a| Value::Count(a.findings.problems()),
+        },
+        Column {
+            key: "left_out",
+            heading: "",
+            unit: Unit::Count,
+            explanation: "Number of entries of the data directory that it does not hold, for whatever reason.",
             value: |a| Value::Count(a.left_out.len() as u64),
         },
         Column {
             key: "findings",
-            heading: "FINDINGS",
+            heading: "",
             unit: Unit::Count,
-            explanation: "Number of faults the verifier found in its blocks.",
+            explanation: "Number of findings of the verifier in its blocks, notes included.",
             value: |a| Value::Count(a.findings.total()),
         },
         Column {

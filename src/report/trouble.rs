@@ -29,7 +29,7 @@ pub static TROUBLE: Sheet<[AnyTrouble], AnyTrouble> = Sheet {
             key: "place",
             heading: "PLACE",
             unit: Unit::None,
-            explanation: "What is concerned, by its name in the directory or the repository, a block by its ULID; empty: the whole.",
+            explanation: "What is concerned, by its name in the directory or the repository, blocks by their ULIDs, with commas between them; empty: the whole.",
             value: |t| Value::text(&t.place),
         },
         Column {

@@ -8,7 +8,7 @@ use super::manifest::{Coverage, Gap, StoredBlock};
 use crate::model::{Content, Kin, Millis, Stream, TimeRange, Ulid};
 
 /// Severities, as `narthex verify` calls them, of findings that are legal, and of those that cost no sample.
-const NOTE: &str = "note";
+pub(super) const NOTE: &str = "note";
 const WARNING: &str = "warning";
 
 /// Whether some of the block's range lies in `range`.

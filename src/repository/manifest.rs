@@ -75,6 +75,18 @@ pub struct Archive {
 }
 
 impl Archive {
+    /// What it should hold and does not.
+    pub fn missed(&self) -> impl Iterator<Item = &LeftOut> {
+        self.left_out.iter().filter(|left| left.is_missed())
+    }
+
+    /// Whether it says of a block that it is gone, or that everything in it was deleted.
+    pub fn tells_gone(&self, ulid: Ulid) -> bool {
+        let name = ulid.to_string();
+        let mut left_out = self.left_out.iter().filter(|left| left.name == name);
+        left_out.any(|left| matches!(left.kind(), LeftOutKind::Gone | LeftOutKind::Emptied))
+    }
+
     /// Whether `narthex repair` made it of what was left.
     pub fn is_reconstructed(&self) -> bool {
         let mut left_out = self.left_out.iter();
@@ -360,6 +372,13 @@ impl FindingCounts {
     /// Whether nothing was found.
     pub fn is_empty(&self) -> bool {
         self.by_severity.is_empty() && self.by_kind.is_empty()
+    }
+
+    /// How many of them are more than notes.
+    pub fn problems(&self) -> u64 {
+        let counts = self.by_severity.iter();
+        let counts = counts.filter(|(severity, _)| *severity != super::lineage::NOTE);
+        counts.fold(0, |sum: u64, (_, count)| sum.saturating_add(*count))
     }
 
     /// How many findings there are.

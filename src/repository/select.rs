@@ -2,16 +2,20 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::path::Path;
 
 use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::layout::{self, ArchiveId, ManifestName};
 use super::lease::is_ahead;
-use super::{Archive, MANIFEST_VERSION, MAX_MANIFEST_BYTES, Repository, seal};
+use super::{Archive, LeftOutKind, MANIFEST_VERSION, MAX_MANIFEST_BYTES, Repository, end_of, seal};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Millis, TimeRange};
 use crate::store::{ObjectName, Origin, Store};
+
+/// How many manifests are read at most to find the archive before the latest.
+const MOST_LOOKED_BACK: usize = 64;
 
 /// Which sources are meant; nothing given means every one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -137,18 +141,27 @@ pub struct Longer {
 }
 
 impl Longer {
-    /// The archive `other`, when it ends later than the latest, whose last sample is of `latest_end`.
-    pub fn of(other: &Archive, latest_end: Option<Millis>) -> Option<Self> {
-        let end = other.end()?;
+    /// The archive `other`, when it ends later than `latest`, a later archive of the same server. Where `latest` has no log, because nobody wanted it or it could
+    /// not be read, or because it is of a Prometheus snapshot in the data directory, the ends of blocks are compared.
+    pub fn of(other: &Archive, latest: &Archive) -> Option<Self> {
+        let mut left_out = latest.left_out.iter().filter(|left| left.is_of_log());
+        let is_told =
+            left_out.any(|left| matches!(left.kind(), LeftOutKind::AskedFor | LeftOutKind::Unread));
+        let snapshots = Path::new(&other.source).join("snapshots");
+        let is_snapshot = Path::new(&latest.source).starts_with(snapshots);
+        let (end, latest_end) = if is_told || latest.wal.is_none() && is_snapshot {
+            let of_blocks = |archive: &Archive| end_of(archive.blocks.iter(), None);
+            (of_blocks(other)?, of_blocks(latest))
+        } else {
+            (other.end()?, latest.end())
+        };
         (latest_end < Some(end)).then(|| Longer {
             id: other.id.clone(),
             end,
             latest_end,
         })
     }
-}
 
-impl Longer {
     /// Whether any of the samples that it has and the latest lacks may lie in `asked`.
     pub fn concerns(&self, asked: TimeRange) -> bool {
         let lacks_from = self
@@ -227,8 +240,6 @@ pub struct Chosen {
     pub ahead: Vec<Ahead>,
     /// Later archives that `narthex repair` made, and that may be of the same server.
     pub reconstructed: Vec<ArchiveId>,
-    /// The one before the latest, when its samples reach further: a clock was wrong, or the latest was made of an older copy.
-    pub longer: Option<Longer>,
 }
 
 impl Chosen {
@@ -250,18 +261,7 @@ impl Chosen {
                  restore {other} brings back what it holds"
             )
         });
-        let longer = self.longer.iter().map(|longer| {
-            let other = longer.id.short();
-            format!(
-                "{longer}: a clock was wrong, or the latest was made of an older copy of the data; if archive {other} is meant, name it instead of latest"
-            )
-        });
-        ahead.chain(others).chain(longer)
-    }
-
-    /// Whether somebody should look whether it is the archive that was meant.
-    pub fn is_doubtful(&self) -> bool {
-        !self.ahead.is_empty() || !self.reconstructed.is_empty() || self.longer.is_some()
+        ahead.chain(others)
     }
 }
 
@@ -380,7 +380,6 @@ impl Repository {
                 (None, Some(archive)) => {
                     self.refuse_unseen_since(&archive)?;
                     Ok(Chosen {
-                        longer: self.longer(&archive)?,
                         archive,
                         ahead: latest.ahead,
                         reconstructed: latest.reconstructed,
@@ -401,7 +400,6 @@ impl Repository {
                 archive: self.archive(name)?,
                 ahead: Vec::new(),
                 reconstructed: Vec::new(),
-                longer: None,
             }),
             (Some(one), Some(other)) => Err(Error::invalid(format!(
                 "expected the beginning of one archive id, found {selector:?}, which begins {} and {}",
@@ -414,18 +412,17 @@ impl Repository {
         }
     }
 
-    /// The archive of the same server before `latest`, when its samples reach further. What cannot be read is passed over.
-    fn longer(&self, latest: &Archive) -> Result<Option<Longer>> {
+    /// The archive of the same server before `latest`, when its samples of the time `asked` reach further: a clock was wrong, or `latest` was made of an older copy.
+    /// What cannot be read is passed over, and what lies far back among archives of other servers: the backup has said it.
+    pub fn longer(&self, latest: &Archive, asked: TimeRange) -> Result<Option<Longer>> {
         let (server, own) = (Server::of(latest), latest.manifest_name()?);
         let names = self.manifest_names()?;
         let before = |name: &&ManifestName| name.stamp <= own.stamp && **name != own;
-        for name in names.iter().rev().filter(before) {
-            let archive = self.archive(name).ok();
-            if let Some(archive) = archive.filter(|archive| Server::of(archive) == server) {
-                return Ok(Longer::of(&archive, latest.end()));
-            }
-        }
-        Ok(None)
+        let before = names.iter().rev().filter(before).take(MOST_LOOKED_BACK);
+        let mut archives = before.filter_map(|name| self.archive(name).ok());
+        let other = archives.find(|archive| Server::of(archive) == server);
+        let longer = other.and_then(|other| Longer::of(&other, latest));
+        Ok(longer.filter(|longer| longer.concerns(asked)))
     }
 
     /// Refuses to call `archive` the latest where something of the name of a later manifest cannot be read: a link to nothing, a directory.

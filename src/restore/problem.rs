@@ -30,7 +30,7 @@ kinds! {
     Detour "detour" Note "Something comes from another object than the one it was stored in, because that one cannot be read." "it comes back whole", "narthex backup and narthex repair store it anew";
     AggregatesLeftOut "aggregates-left-out" Note "A block of aggregates is left out, because finer blocks hold its time." "nothing is lost", "restore it with --block to have it";
     SameSources "same-sources" Note "Blocks of the same sources may be parts or copies." "all of them come back", "nothing to do";
-    StageLeft "stage-left" Note "A hidden directory of an interrupted restore lies beside the target." "it takes room", "remove it";
+    StageLeft "stage-left" Note "A hidden directory of a restore is left beside the target." "it takes room", "remove it";
 }
 
 impl ProblemKind {

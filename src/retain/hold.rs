@@ -15,7 +15,7 @@ const HOLDS: &str = "holds what is damaged in others, or what they missed";
 
 /// Keeps the newest of the archives that would go which hold sound samples of blocks that an archive which stays has missed, or that are damaged in all archives that stay: such
 /// a block was damaged when it was archived, or an object of it bears a mark, is gone or has another size, and nothing replaces it. Returns the blocks because of which
-/// any is kept.
+/// any is kept. Archives whose logs are gone since stay as well, while one stays that says so.
 ///
 /// # Errors
 ///

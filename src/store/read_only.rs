@@ -1,6 +1,6 @@
 //! A store that can only be read, in the place of one that can be written.
 
-use super::{Leftover, ObjectName, PendingObject, ReadStore, Store, no_leftover, no_object};
+use super::{Leftover, ObjectName, PendingObject, ReadStore, Store, no_leftover};
 use crate::error::{Error, Result};
 use std::ops::Range;
 
@@ -45,10 +45,8 @@ impl<S: ReadStore> Store for ReadOnly<S> {
     }
 
     fn delete(&self, name: &ObjectName) -> Result<()> {
-        match self.size(name) {
-            Ok(_) => Err(self.refused(&format!("delete object {name}"))),
-            Err(_) => Err(no_object(name)),
-        }
+        self.size(name)?;
+        Err(self.refused(&format!("delete object {name}")))
     }
 
     /// Whoever has published it must have made it durable: nothing more can be done here.

@@ -216,29 +216,28 @@ impl<'a> IntoIterator for &'a Findings {
 /// Severity, kind, place, what was found, whose samples, what Prometheus does.
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let finding = self;
-        let severity = finding.kind.severity();
-        let path = finding.path.display();
-        write!(f, "{severity:<8} {:<24} {path}", finding.kind)?;
-        if let Some(offset) = finding.offset {
+        let severity = self.kind.severity();
+        let path = self.path.display();
+        write!(f, "{severity:<8} {:<24} {path}", self.kind)?;
+        if let Some(offset) = self.offset {
             write!(f, " at {offset}")?;
         }
-        if let Some(section) = finding.section {
+        if let Some(section) = self.section {
             write!(f, " ({section})")?;
         }
-        if finding.detail.is_empty() {
-            write!(f, ": {}", finding.kind.sentence().trim_end_matches('.'))?;
+        if self.detail.is_empty() {
+            write!(f, ": {}", self.kind.sentence().trim_end_matches('.'))?;
         } else {
-            write!(f, ": {}", finding.detail)?;
+            write!(f, ": {}", self.detail)?;
         }
-        if let Some(series) = &finding.series {
+        if let Some(series) = &self.series {
             write!(f, "; {series}")?;
         }
-        if let Some(loss) = finding.loss {
+        if let Some(loss) = self.loss {
             write!(f, "; {}", Lost(loss))?;
         }
         if severity > Severity::Note {
-            write!(f, "; Prometheus: {}", finding.consequence())?;
+            write!(f, "; Prometheus: {}", self.consequence())?;
         }
         Ok(())
     }

@@ -433,6 +433,8 @@ fn an_older_copy_is_said_to_end_earlier() {
     // Without logs as asked for, it ends earlier on purpose.
     let ran = nights.backup_with(&["--no-wal"]);
     assert_eq!(ran.code, 0, "{}", ran.err);
+    let ran = nights.restore("without", &[]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
 }
 
 #[test]

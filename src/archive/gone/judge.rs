@@ -117,15 +117,19 @@ impl<'j, 'a> Judge<'j, 'a> {
     }
 
     /// The block that was made, since the newest archive, of one that is in no archive and covered the time of `block`: a rewritten block keeps its
-    /// range, and a compacted one has that of all it was made of. One with less than half the samples is no such block: something else of that time was
-    /// compacted.
+    /// range, and a compacted one has that of all it was made of. One with less than half the samples is no such block, unless it was rewritten from one block of
+    /// the same time: something else of that time was compacted.
     fn rewritten_into(&self, block: &StoredBlock) -> Option<&'j Present> {
         let stream = stream(block);
         let mut families = self.rewritten.iter();
         families.find_map(|(into, rewritten)| {
-            let found = rewritten.over((block.min_time, block.max_time))?;
+            let range = (block.min_time, block.max_time);
+            let found = rewritten.over(range)?;
+            let mut made_of = found.made_of();
+            let is_cleaned =
+                made_of.next().is_some_and(|(_, told)| told == range) && made_of.next().is_none();
             let is_held = found.kin.content.samples.saturating_mul(2) >= block.samples;
-            (is_held && takes_in(into, &stream)).then_some(found)
+            ((is_cleaned || is_held) && takes_in(into, &stream)).then_some(found)
         })
     }
 

@@ -85,9 +85,7 @@ pub(in crate::archive) fn gone_log<'a>(
     now: &Now<'_>,
 ) -> Option<GoneLog<'a>> {
     let before = was.wal.as_ref().filter(|before| bytes(before) > 0)?;
-    let is_elsewhere = was.source != now.dir.to_string_lossy();
-    // Snapshots have none, and neither has a directory of which only the blocks were moved: that one is told by where its samples end.
-    if is_elsewhere && now.is_snapshot || now.names_a_log(WAL) {
+    if is_of_other_snapshot(was, now) || now.names_a_log(WAL) {
         return None;
     }
     let is_there = |wal: &StoredWal| {
@@ -135,6 +133,12 @@ pub(in crate::archive) fn gone_log<'a>(
     })
 }
 
+/// Whether there is no log to be looked for: snapshots have none, and neither has a directory of which only the blocks were moved, which is told by where its
+/// samples end.
+fn is_of_other_snapshot(was: &Archive, now: &Now<'_>) -> bool {
+    now.is_snapshot && was.source != now.dir.to_string_lossy()
+}
+
 /// The log of samples out of order of `was`, if nothing is left of it: Prometheus takes away what it has compacted, and leaves an empty segment.
 pub(in crate::archive) fn gone_late_log<'a>(
     was: &'a Archive,
@@ -152,14 +156,13 @@ pub(in crate::archive) fn gone_late_log<'a>(
     let before = was.wal.as_ref().filter(|before| {
         late(before).is_some_and(|bytes| bytes > 0) && before.wbl_samples != Some(0)
     });
-    let is_elsewhere = was.source != now.dir.to_string_lossy();
-    if before.is_none()
-        || is_elsewhere && now.is_snapshot
-        || now.names_a_log(WBL)
-        || wal.is_some_and(|wal| {
-            late(wal).is_some() || wal.empty_dirs.iter().any(|dir| dir.as_str() == WBL)
-        })
-    {
+    before?;
+    let is_there = wal.is_some_and(|wal| {
+        late(wal).is_some() || wal.empty_dirs.iter().any(|dir| dir.as_str() == WBL)
+    });
+    // Both are archived together, or neither is.
+    let is_named = now.names_a_log(WBL) || wal.is_none() && now.names_a_log(WAL);
+    if is_there || is_named || is_of_other_snapshot(was, now) {
         return None;
     }
     Some(GoneLog {

@@ -166,6 +166,8 @@ pub(super) struct Before<'b, 'a> {
     pub(super) holding: &'b dyn Fn(Ulid) -> Option<(&'a Archive, &'a StoredBlock)>,
     /// The same, of those that hold it undamaged.
     pub(super) sound: &'b dyn Fn(Ulid) -> Option<(&'a Archive, &'a StoredBlock)>,
+    /// Whether an archive of the source has told that a block is gone, or that everything in it was deleted.
+    pub(super) told: &'b dyn Fn(Ulid) -> bool,
     /// Where what they describe is.
     pub(super) store: &'b dyn Store,
     /// How blocks that are here are read.
@@ -241,6 +243,10 @@ fn unexplained<'a>(
         candidates.remove(&block.ulid());
     }
     candidates.retain(|ulid, _| !now.accounts_for(*ulid));
+    if newest.is_reconstructed() {
+        // It may hold what was gone long before.
+        candidates.retain(|ulid, _| !(before.told)(*ulid));
+    }
     if candidates.is_empty() {
         return;
     }

@@ -152,6 +152,7 @@ impl Night {
             newest: &self.newest,
             holding: &|ulid| held(ulid, |_| true),
             sound: &|ulid| held(ulid, |block| !is_damaged(block)),
+            told: &|ulid| archives().any(|archive| archive.tells_gone(ulid)),
             store: &MemoryStore::new(),
             read_mode: crate::raw::ReadMode::Map,
         };
