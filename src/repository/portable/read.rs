@@ -18,9 +18,10 @@ use super::{FRAME_BYTES, MAX_FILES, MAX_FRAME_BYTES, Root, TAR, frames_in_flight
 use crate::error::{Error, Result};
 use crate::progress::Progress;
 use crate::raw::Malformed;
+use crate::repository::codec::ObjectCodec;
 use crate::repository::digest::Hasher;
 use crate::repository::layout::FilePath;
-use crate::repository::manifest::{PORTABLE, StoredFile, StoredObject};
+use crate::repository::manifest::{StoredFile, StoredObject};
 use crate::store::{ObjectName, Store};
 
 /// An object, opened: its seek table has been read and fits its size.
@@ -332,7 +333,7 @@ impl<'a> Object<'a> {
         consumer.sha256.update(&self.table_bytes);
         let object = StoredObject {
             name: self.name.clone(),
-            codec: PORTABLE.to_owned(),
+            codec: ObjectCodec::Portable,
             bytes: self.bytes(),
             sha256: consumer.sha256.finish(),
             raw_bytes: self.raw_bytes(),
