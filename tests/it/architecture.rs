@@ -54,6 +54,20 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("dense", &["model", "index", "pack", "repository", "store"]),
     ("statistics", &["raw", "model", "repository", "store"]),
     (
+        "stored",
+        &[
+            "raw",
+            "model",
+            "index",
+            "chunk",
+            "block",
+            "select",
+            "dense",
+            "repository",
+            "store",
+        ],
+    ),
+    (
         "repair",
         &[
             "raw",

@@ -281,6 +281,24 @@ impl<'a> Object<'a> {
         self.read(entry.offset, entry.bytes)
     }
 
+    /// The bytes of `range` in one file. Only the frames that hold them are read, and the last of them is remembered for the next range.
+    ///
+    /// Nothing but the frames' checksums is proved here.
+    ///
+    /// # Errors
+    ///
+    /// When the file has fewer bytes, or a frame cannot be read.
+    pub fn read_range(&mut self, entry: &FileEntry, range: Range<u64>) -> Result<Vec<u8>> {
+        if range.end > entry.bytes {
+            let (name, end, bytes) = (&entry.name, range.end, entry.bytes);
+            return Err(self.context(Error::corrupt(format!(
+                "expected file {name} to have {end} bytes at least, found {bytes}"
+            ))));
+        }
+        let len = range.end.saturating_sub(range.start);
+        self.read(entry.offset.saturating_add(range.start), len)
+    }
+
     /// `len` bytes from `start` on of the raw stream.
     fn read(&mut self, start: u64, len: u64) -> Result<Vec<u8>> {
         let end = start.saturating_add(len);
