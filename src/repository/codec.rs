@@ -39,6 +39,23 @@ impl ObjectCodec {
         }
     }
 
+    /// Checks that objects in it are packs.
+    ///
+    /// # Errors
+    ///
+    /// `Unsupported` when they are not.
+    pub fn expect_pack(&self) -> Result<()> {
+        match self {
+            ObjectCodec::Pack => Ok(()),
+            ObjectCodec::Dense | ObjectCodec::Portable | ObjectCodec::Unknown(_) => {
+                Err(Error::unsupported(format!(
+                    "expected codec pack, found {:?}: use a newer narthex",
+                    self.as_str()
+                )))
+            }
+        }
+    }
+
     /// Checks that objects in it hold files.
     ///
     /// # Errors
@@ -99,6 +116,7 @@ mod tests {
             let json = format!("\"{word}\"");
             assert_eq!(serde_json::to_string(&codec).unwrap(), json);
             assert_eq!(serde_json::from_str::<ObjectCodec>(&json).unwrap(), codec);
+            assert_eq!(codec.expect_pack().is_ok(), word == "pack");
             assert_eq!(
                 codec.expect_files().is_ok(),
                 ["dense", "portable"].contains(&word)

@@ -32,6 +32,7 @@ impl StoredReader<'_> {
             read_stored(self.store, object, root, held, files, progress)?;
         }
         if self.is_packed() {
+            self.expect_packs()?;
             read_packed(self.store, self.block, files, index, progress)?;
         }
         Ok(())
@@ -86,6 +87,8 @@ impl<'s> Objects<'s> {
         let known = self.opened.iter().position(|known| known.stored == stored);
         let number = known.unwrap_or(self.opened.len());
         if known.is_none() {
+            let known = stored.codec.expect_files();
+            known.map_err(|e| e.context(format!("object {}", stored.name)))?;
             let root = Root::Block(self.reader.block.ulid);
             let mut object = Object::open(self.reader.store, &stored.name, root)?;
             let entries = object.entries()?;
@@ -134,6 +137,7 @@ impl<'s> Objects<'s> {
                 } else {
                     (&mut only, &mut others)
                 };
+            self.reader.expect_packs()?;
             let (store, block) = (self.reader.store, self.reader.block);
             read_packed(store, block, files, index, &NoProgress)?;
         } else {
@@ -143,9 +147,11 @@ impl<'s> Objects<'s> {
         if only.found == Some(file.sha256) {
             return Ok(());
         }
+        let object = self.reader.object_of(file);
+        let object = object.unwrap_or(&self.reader.block.object);
         Err(Error::corrupt(format!(
-            "expected file {} of block {} to have SHA-256 {}, found another",
-            file.name, self.reader.block.ulid, file.sha256
+            "object {}: expected file {} to have SHA-256 {}, found another",
+            object.name, file.name, file.sha256
         )))
     }
 

@@ -22,7 +22,7 @@ pub use series::StoredSeries;
 
 use crate::block::Meta;
 use crate::error::{Error, Result};
-use crate::repository::{ObjectCodec, StoredBlock, StoredFile, StoredObject};
+use crate::repository::{StoredBlock, StoredFile, StoredObject};
 use crate::select::Selection;
 use crate::store::Store;
 use deleted::Deleted;
@@ -48,32 +48,13 @@ pub struct StoredReader<'s> {
 }
 
 impl<'s> StoredReader<'s> {
-    /// A reader of `block`, whose objects are in `store`. Reads nothing yet.
+    /// A reader of `block`, whose objects are in `store`. Reads nothing yet, and objects in a codec that this version does not know fail when they are
+    /// read.
     ///
     /// Objects are read where the manifest says; whoever knows a better place for one redirects its name
     /// (see [`Redirected`](crate::repository::copies::Redirected)). Marks of damage are not looked for.
-    ///
-    /// # Errors
-    ///
-    /// `Unsupported` when an object is in a codec that this version does not know.
-    pub fn open(store: &'s dyn Store, block: &'s StoredBlock) -> Result<Self> {
-        for object in block.file_objects() {
-            let known = object.codec.expect_files();
-            known.map_err(|e| e.context(format!("object {}", object.name)))?;
-        }
-        for pack in &block.packs {
-            match &pack.codec {
-                ObjectCodec::Pack => {}
-                ObjectCodec::Dense | ObjectCodec::Portable | ObjectCodec::Unknown(_) => {
-                    return Err(Error::unsupported(format!(
-                        "object {}: expected codec pack, found {:?}: use a newer narthex",
-                        pack.name,
-                        pack.codec.as_str()
-                    )));
-                }
-            }
-        }
-        Ok(StoredReader { store, block })
+    pub fn new(store: &'s dyn Store, block: &'s StoredBlock) -> Self {
+        StoredReader { store, block }
     }
 
     /// All files of the block.
@@ -123,6 +104,14 @@ impl<'s> StoredReader<'s> {
     /// Whether its samples lie in packs.
     fn is_packed(&self) -> bool {
         !self.block.packs.is_empty()
+    }
+
+    /// Checks that its packs are in the codec of packs.
+    fn expect_packs(&self) -> Result<()> {
+        self.block.packs.iter().try_for_each(|pack| {
+            let known = pack.codec.expect_pack();
+            known.map_err(|e| e.context(format!("object {}", pack.name)))
+        })
     }
 
     /// The object that holds `file` whole.

@@ -15,6 +15,7 @@ pub(super) fn read_series(
     deleted: &Deleted,
     visit: &mut dyn FnMut(&StoredSeries<'_>) -> Result<()>,
 ) -> Result<()> {
+    reader.expect_packs()?;
     with_packs(reader.store, reader.block, |packs| {
         let symbols = packs.symbols();
         let symbol = |at: SymbolRef| symbols.get(at.0 as usize).copied().unwrap_or_default();

@@ -100,6 +100,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "verify",
             "repository",
             "store",
+            "stored",
         ],
     ),
     (
@@ -113,6 +114,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "verify",
             "repository",
             "store",
+            "stored",
             "dense",
         ],
     ),
@@ -165,6 +167,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "start",
             "verify",
             "store",
+            "stored",
             "repository",
             "archive",
             "restore",

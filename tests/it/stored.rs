@@ -99,7 +99,7 @@ fn owned(labels: &[(&[u8], &[u8])]) -> Labels {
 /// What a reader of the stored block gives.
 fn of_store(store: &dyn Store, block: &StoredBlock, asked: &Selection) -> Result<All> {
     let mut all = All::new();
-    StoredReader::open(store, block)?.read_series(asked, &mut |series| {
+    StoredReader::new(store, block).read_series(asked, &mut |series| {
         let samples = match series.samples() {
             Ok(samples) => Some(samples),
             Err(error) if error.kind() == ErrorKind::Unsupported => None,
@@ -189,7 +189,7 @@ fn assert_reads_as_it_restores(repository: &Repository, kinds: &mut BTreeMap<&st
 }
 
 fn assert_reads(store: &dyn Store, block: &StoredBlock, dir: &Path) {
-    let reader = StoredReader::open(store, block).unwrap();
+    let reader = StoredReader::new(store, block);
     let what = block.ulid.to_string();
     let files = tree(dir);
     assert_eq!(reader.files().len(), files.len(), "{what}");
