@@ -43,6 +43,7 @@
 //! * **Cut it**: [`cut`] makes a block that holds only some series, or some time, of another.
 //! * **Keep it**: [`archive`] backs a data directory up into a [`repository`] of immutable objects in a
 //!   [`store`].
+//! * **Read what is kept**: [`stored`] gives files of an archived block, or single series of it, without restoring it.
 //! * **Let go**: [`retain`] forgets archives by a policy and deletes what no archive needs.
 //! * **Bring it back**: [`restore`] stages, proves and publishes a valid data directory.
 //! * **Look ahead**: [`forecast`] says from the blocks of the past when a disk is full and what a retention needs.
@@ -52,7 +53,7 @@
 //! The reading half (`raw`, `model`, `block`, `index`, `chunk`, `wal`, `head`, `start`, `verify`, `inspect`, `select`,
 //! `dump`, `capacity`, `usage`, `whatif`, `forecast`, `compare`, `cut`, `pack`) never learns that
 //! repositories exist; the keeping half (`store`, `repository`, `retain`) never learns what a sample is. They meet in
-//! `dense`, `archive`, `restore` and `report`; [`statistics`] are what the one leaves in the other about a block.
+//! `dense`, `stored`, `archive`, `restore` and `report`; [`statistics`] are what the one leaves in the other about a block.
 //!
 //! # Hostile input
 //!
@@ -99,6 +100,7 @@ pub mod select;
 pub mod start;
 pub mod statistics;
 pub mod store;
+pub mod stored;
 pub mod trouble;
 pub mod usage;
 pub mod verify;

@@ -19,7 +19,7 @@ use crate::pack::{BlockBytes, Selection, Splice};
 use crate::progress::Silent;
 use crate::repository::portable::Root;
 use crate::repository::{
-    Digest, FilePath, Fingerprint, Hasher, PACK, STATISTICS_FILE, StoredBlock, StoredFile,
+    Digest, FilePath, Fingerprint, Hasher, ObjectCodec, STATISTICS_FILE, StoredBlock, StoredFile,
     StoredObject, block_of_pack, mended_object, pack_object, recipe_object,
 };
 use crate::store::{ObjectName, Store};
@@ -474,7 +474,7 @@ impl Pipeline<'_> {
             let packed = files.iter().filter(|file| file.packed);
             StoredObject {
                 name,
-                codec: PACK.to_owned(),
+                codec: ObjectCodec::Pack,
                 bytes,
                 sha256,
                 raw_bytes: told.unwrap_or_else(|| packed.map(|file| file.bytes).sum()),

@@ -11,16 +11,16 @@ use super::run::Run;
 use super::*;
 use crate::ErrorKind;
 use crate::block::DataDir;
-use crate::dense::read_packed;
 use crate::progress::Silent;
 use crate::repair::{leave_marks, settle};
 use crate::repository::check::{Depth, check};
 use crate::repository::damage::Damage;
-use crate::repository::portable::{Root, Visitor, read_stored};
+use crate::repository::portable::Visitor;
 use crate::repository::{Archive, Digest, FilePath};
 use crate::store::ReadStore as _;
 use crate::store::faulty::{Fault, Faults, FaultyStore};
 use crate::store::{MemoryStore, ObjectName, Store};
+use crate::stored::StoredReader;
 
 /// Blocks of `fixtures/night-1` by what became of them: two were compacted into one of `night-2`.
 const FIRST: &str = "01M80FJGSDDJPV4DWFG2XR4VJ2";
@@ -168,14 +168,8 @@ fn contents(bench: &Bench, archive: &Archive) -> BTreeMap<String, Vec<u8>> {
     let mut files = BTreeMap::new();
     for block in &archive.blocks {
         let (mut kept, mut index) = (Kept::default(), Kept::default());
-        let root = Root::Block(block.ulid);
-        for object in block.file_objects() {
-            let wanted = block.files_from(object);
-            read_stored(&bench.store, object, root, wanted, &mut kept, &Silent).unwrap();
-        }
-        if !block.packs.is_empty() {
-            read_packed(&bench.store, block, &mut kept, &mut index, &Silent).unwrap();
-        }
+        let reader = StoredReader::new(&bench.store, block);
+        reader.read_all(&mut kept, &mut index, &Silent).unwrap();
         let found = kept.files.into_iter().chain(index.files);
         files.extend(found.map(|(name, content)| (format!("{}/{name}", block.ulid), content)));
     }

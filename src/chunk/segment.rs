@@ -94,7 +94,28 @@ impl<'a> Segment<'a> {
             .filter(|_| offset >= SEGMENT_HEADER)
             .and_then(|start| self.bytes.get(start..))
             .ok_or_else(|| self.outside(offset))?;
-        let mut reader = Reader::new(rest, offset, "chunk");
+        Record::read(rest, offset)
+    }
+
+    #[cold]
+    fn outside(&self, offset: u64) -> Malformed {
+        let wanted = format!(
+            "between {SEGMENT_HEADER} and the file's {} bytes",
+            self.len()
+        );
+        Malformed::unexpected("chunk", offset, "chunk offset", wanted, offset)
+    }
+}
+
+impl<'a> Record<'a> {
+    /// The record with which `bytes` begin, that stand at `offset` of their segment. Its checksum is not looked at: see [`Record::check`].
+    ///
+    /// # Errors
+    ///
+    /// When it is longer than `bytes`.
+    #[inline]
+    pub fn read(bytes: &'a [u8], offset: u64) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(bytes, offset, "chunk");
         let at = reader;
         let length = reader.uvarint()?;
         let length = usize::try_from(length)
@@ -124,17 +145,6 @@ impl<'a> Segment<'a> {
         })
     }
 
-    #[cold]
-    fn outside(&self, offset: u64) -> Malformed {
-        let wanted = format!(
-            "between {SEGMENT_HEADER} and the file's {} bytes",
-            self.len()
-        );
-        Malformed::unexpected("chunk", offset, "chunk offset", wanted, offset)
-    }
-}
-
-impl Record<'_> {
     /// Compares the stored checksum with that of encoding byte and data.
     ///
     /// # Errors

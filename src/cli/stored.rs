@@ -16,14 +16,13 @@ use crate::raw::temporary_dir;
 use crate::report;
 use crate::repository::claim::NO_FILE;
 use crate::repository::copies::Copies;
-use crate::repository::portable::{Object, Root};
 use crate::repository::{
-    Archive, Digest, LeftOut, LeftOutKind, Repository, SourceFilter, StoredBlock, StoredFile,
-    StoredObject,
+    Archive, LeftOut, LeftOutKind, Repository, SourceFilter, StoredBlock, StoredFile,
 };
 use crate::restore::{self, Detour, Present, Salvage, Target, Wanted, fetch_file};
 use crate::select::Selection;
-use crate::store::{Location, Store};
+use crate::store::Location;
+use crate::stored::StoredReader;
 use crate::wal::{Log, LogFacts};
 
 /// Largest small file (`meta.json`, tombstones) that is fetched for a skeleton, in bytes.
@@ -568,9 +567,10 @@ fn sketch(
             let made = File::create_new(&path).and_then(|made| made.set_len(file.bytes));
             made.map_err(|e| Error::io("create", &path, e))?;
         }
+        let reader = StoredReader::new(repository.store(), block);
         let small = |file: &&StoredFile| is_small(file.name.as_str()) && !file.packed;
         for file in block.files.iter().filter(small) {
-            let content = match read_small(repository.store(), block, file) {
+            let content = match reader.content(file, MAX_SMALL) {
                 Ok(content) => content,
                 Err(damage) => match fetch_file(&copies, block, file, MAX_SMALL) {
                     Ok((content, from)) => {
@@ -597,25 +597,6 @@ fn sketch(
         }
     }
     Ok(incomplete)
-}
-
-/// A small file out of its own object, proved.
-fn read_small(store: &dyn Store, block: &StoredBlock, file: &StoredFile) -> Result<Vec<u8>> {
-    let mut objects = block.file_objects();
-    let holds = |object: &&StoredObject| block.files_from(object).any(|held| held == file);
-    let missing = || Error::corrupt(format!("expected file {}, found none", file.name));
-    let object = objects.find(holds).ok_or_else(missing)?;
-    let mut stored = Object::open(store, &object.name, Root::Block(block.ulid))?;
-    let entries = stored.entries()?;
-    let entry = entries.iter().find(|entry| entry.name == file.name);
-    let content = stored.read_file(entry.ok_or_else(missing)?, MAX_SMALL)?;
-    if Digest::of(&content) == file.sha256 {
-        return Ok(content);
-    }
-    Err(Error::corrupt(format!(
-        "object {}: expected file {} to have SHA-256 {}, found another",
-        object.name, file.name, file.sha256
-    )))
 }
 
 fn is_small(name: &str) -> bool {

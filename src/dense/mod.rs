@@ -14,7 +14,7 @@ mod write;
 
 pub use cache::{Cache, Entry, NewEntry};
 pub use extract::{Extracted, PackList, derive};
-pub use read::{comes_back, digests, read_extracted, read_packed};
+pub use read::{comes_back, digests, read_extracted, read_packed, with_packs};
 pub use recipe::{IndexRecipe, RECIPE_FILE, Recipe, SPLICE_FILE, SegmentRecipe};
 pub use sound::{Sound, recipe_of, with_sound_packs};
 pub use stats::{CodecStats, PartStats, Stats, stats};

@@ -6,7 +6,7 @@ use super::extract::Extracted;
 use super::recipe::Recipe;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Ulid;
-use crate::pack::{BlockBytes, Compare, Pack, PackBytes, SegmentSink, Splice, unpack};
+use crate::pack::{BlockBytes, Compare, Pack, PackBytes, SegmentSink, SoundPacks, Splice, unpack};
 use crate::progress::Progress;
 use crate::repository::portable::{Object, Root, Silent, Visitor};
 use crate::repository::{FilePath, Hasher, StoredBlock, StoredFile, StoredObject};
@@ -34,11 +34,8 @@ pub fn read_packed(
     progress: &dyn Progress,
 ) -> Result<()> {
     let context = |e: Error| e.context(format!("object {}", block.object.name));
-    let mut object = Object::open_damaged(store, &block.object.name, Root::Block(block.ulid))?;
-    let recipe = Recipe::read(&mut object).map_err(context)?;
-    let splice = recipe.read_splice(&mut object).map_err(context)?;
+    let (recipe, splice) = own_recipe(store, block)?;
     let wanted: Vec<&StoredFile> = block.packed_files().collect();
-    check_packs(&recipe, &block.packs).map_err(context)?;
     let mut outputs = Outputs {
         segments: Files::new(&wanted, segments),
         index: Files::new(&wanted, index),
@@ -64,6 +61,40 @@ pub fn read_packed(
         }
     }
     Ok(())
+}
+
+/// Lends the packs of `block` to `take`, and how it follows from them. Only what says where their groups are has been read, and their labels.
+///
+/// # Errors
+///
+/// When that is damaged, or the recipe is; whatever `take` says.
+pub fn with_packs<T>(
+    store: &dyn Store,
+    block: &StoredBlock,
+    take: impl FnOnce(&SoundPacks<'_, dyn PackBytes + '_>) -> Result<T>,
+) -> Result<T> {
+    let (_, splice) = own_recipe(store, block)?;
+    let packs = block.packs.iter();
+    let stored: Vec<_> = packs.map(|pack| StoredPack::of(store, pack)).collect();
+    let opened = stored.iter().map(|pack| {
+        let bytes: &dyn PackBytes = pack;
+        Pack::open(bytes).map_err(|e| e.context(pack.describe()))
+    });
+    let opened = opened.collect::<Result<Vec<_>>>()?;
+    take(&SoundPacks::open(&opened, &splice)?)
+}
+
+/// The recipe of `block`, which names the packs that the manifest names.
+fn own_recipe(store: &dyn Store, block: &StoredBlock) -> Result<(Recipe, Splice)> {
+    let read = |mut object: Object<'_>| {
+        let recipe = Recipe::read(&mut object)?;
+        let splice = recipe.read_splice(&mut object)?;
+        check_packs(&recipe, &block.packs)?;
+        Ok((recipe, splice))
+    };
+    let name = &block.object.name;
+    let object = Object::open_damaged(store, name, Root::Block(block.ulid))?;
+    read(object).map_err(|e: Error| e.context(format!("object {name}")))
 }
 
 /// Rebuilds the files that come back by `extracted` from `packs`, as [`read_packed`] does.

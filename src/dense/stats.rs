@@ -6,7 +6,7 @@ use super::read::StoredPack;
 use crate::error::{Error, Result};
 use crate::pack::Pack;
 use crate::progress::Progress;
-use crate::repository::{Archive, Mended, PACK, StoredObject};
+use crate::repository::{Archive, Mended, ObjectCodec, StoredObject};
 use crate::store::{ObjectName, Store};
 
 /// What blocks and logs in one codec take.
@@ -70,7 +70,7 @@ pub fn stats(
     for archive in archives {
         logical_bytes = logical_bytes.saturating_add(archive.bytes());
         for block in &archive.blocks {
-            let codec = codecs.entry(&block.object.codec).or_default();
+            let codec = codecs.entry(block.object.codec.as_str()).or_default();
             if seen.insert(&block.object.name) {
                 codec.items += 1;
                 codec.raw_bytes = codec.raw_bytes.saturating_add(block.bytes());
@@ -80,7 +80,7 @@ pub fn stats(
             for object in block.packs.iter().chain(&block.sidecar) {
                 if seen.insert(&object.name) {
                     codec.stored_bytes += object.bytes;
-                    packs.extend(Some(object).filter(|object| object.codec == PACK));
+                    packs.extend(Some(object).filter(|object| object.codec == ObjectCodec::Pack));
                 }
             }
         }

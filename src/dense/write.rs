@@ -4,7 +4,7 @@ use std::io::Write;
 
 use crate::error::Result;
 use crate::pack::{BlockBytes, Packed, Selection, Unpackable, write_part};
-use crate::repository::{Digest, Hasher, PACK, StoredObject};
+use crate::repository::{Digest, Hasher, ObjectCodec, StoredObject};
 use crate::store::{ObjectName, PendingObject, Store};
 
 /// A pack that is written and proved, but not published yet.
@@ -70,7 +70,7 @@ pub fn stage_pack(
     let segments = block.segments.iter().map(|segment| segment.len() as u64);
     let object = StoredObject {
         name: name.clone(),
-        codec: PACK.to_owned(),
+        codec: ObjectCodec::Pack,
         bytes: packed.bytes,
         sha256: out.finish(),
         raw_bytes: segments.sum::<u64>() + block.index.len() as u64,

@@ -14,7 +14,7 @@ use crate::progress::Silent as NoProgress;
 use crate::repository::lineage::coverage;
 use crate::repository::portable::{Object, Root, Silent};
 use crate::repository::{
-    Archive, ArchiveId, FindingCounts, Fingerprint, Hasher, LeftOut, MANIFEST_VERSION, PACK,
+    Archive, ArchiveId, FindingCounts, Fingerprint, Hasher, LeftOut, MANIFEST_VERSION, ObjectCodec,
     RECIPE_FILE, RECONSTRUCTED, Repository, STATISTICS_FILE, StoredBlock, StoredObject, StoredWal,
     block_of_pack, is_data, original,
 };
@@ -435,7 +435,7 @@ fn describe_pack(
     }
     Ok(StoredObject {
         name,
-        codec: PACK.to_owned(),
+        codec: ObjectCodec::Pack,
         bytes,
         sha256,
         raw_bytes,

@@ -455,7 +455,7 @@ fn is_same_block(a: &StoredBlock, b: &StoredBlock) -> bool {
 mod tests {
     use super::*;
     use crate::repository::ArchiveId;
-    use crate::repository::{PORTABLE, wal_object};
+    use crate::repository::{ObjectCodec, wal_object};
     use crate::store::MemoryStore;
     use crate::store::ReadStore as _;
     use crate::store::faulty::{Faults, FaultyStore};
@@ -469,7 +469,7 @@ mod tests {
         direct.put(&name, content).unwrap();
         let object = StoredObject {
             name: name.clone(),
-            codec: PORTABLE.to_owned(),
+            codec: ObjectCodec::Portable,
             bytes: content.len() as u64,
             sha256: Digest::of(content),
             raw_bytes: 0,

@@ -232,8 +232,9 @@ fn spans<'a>(
 pub(crate) mod tests {
     use super::super::digest::Digest;
     use super::super::layout::{Fingerprint, block_object};
-    use super::super::manifest::{FindingCounts, PORTABLE, StoredObject};
+    use super::super::manifest::{FindingCounts, StoredObject};
     use super::*;
+    use crate::repository::ObjectCodec;
 
     pub(crate) fn ulid(number: u64) -> Ulid {
         Ulid::from_parts(1_000_000 + number as i64, u128::from(number))
@@ -252,7 +253,7 @@ pub(crate) mod tests {
             ulid: ulid(number),
             object: StoredObject {
                 name: block_object(ulid(number), &fingerprint).unwrap(),
-                codec: PORTABLE.to_owned(),
+                codec: ObjectCodec::Portable,
                 bytes: 0,
                 sha256: Digest::of(b""),
                 raw_bytes: 0,

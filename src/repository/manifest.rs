@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use serde::{Deserialize, Serialize};
 
 use super::blocks::Blocks;
+use super::codec::ObjectCodec;
 use super::digest::Digest;
 use super::layout::{ArchiveId, FilePath, Fingerprint, ManifestName};
 use super::left_out::{LeftOut, LeftOutKind};
@@ -22,15 +23,6 @@ pub const MANIFEST_VERSION: u32 = 2;
 /// Version of manifests of repositories without replacements (see [`Mended`](super::Mended)). Older programs do not know that a replacement needs
 /// packs: their `prune` must refuse to work where there is one.
 pub const PLAIN_MANIFEST_VERSION: u32 = 1;
-
-/// Codec of objects that hold files, all of them whole; see [`super::portable`].
-pub const PORTABLE: &str = "portable";
-
-/// Codec of objects that hold some files of a block, like [`PORTABLE`] ones, and say how the others are rebuilt from packs.
-pub const DENSE: &str = "dense";
-
-/// Codec of packs.
-pub const PACK: &str = "pack";
 
 /// The file in a block's object, beside those of the block, that holds its statistics; see [`StoredBlock::statistics`].
 pub const STATISTICS_FILE: &str = "narthex.statistics";
@@ -311,8 +303,8 @@ fn total_bytes(files: &[StoredFile]) -> u64 {
 pub struct StoredObject {
     /// Its name in the store.
     pub name: ObjectName,
-    /// How it is encoded: [`PORTABLE`], [`DENSE`], [`PACK`], or something a newer narthex knows.
-    pub codec: String,
+    /// How it is encoded.
+    pub codec: ObjectCodec,
     /// Its size in bytes.
     pub bytes: u64,
     /// Digest of its bytes.
@@ -326,7 +318,7 @@ impl StoredObject {
     #[must_use]
     pub fn in_dense_codec(self) -> Self {
         StoredObject {
-            codec: DENSE.to_owned(),
+            codec: ObjectCodec::Dense,
             ..self
         }
     }

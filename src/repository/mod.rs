@@ -10,6 +10,7 @@
 mod blocks;
 pub mod check;
 pub mod claim;
+mod codec;
 pub mod copies;
 pub mod damage;
 mod diff;
@@ -35,6 +36,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 pub use blocks::Blocks;
+pub use codec::ObjectCodec;
 pub use diff::{BlockChange, Change, Diff, diff};
 pub use digest::{Digest, Hasher};
 pub use layout::{
@@ -44,8 +46,8 @@ pub use layout::{
 pub(crate) use left_out::{ASKED_FOR, RECONSTRUCTED};
 pub use left_out::{LeftOut, LeftOutKind};
 pub use manifest::{
-    Archive, Coverage, DENSE, FindingCounts, Gap, MANIFEST_VERSION, PACK, PLAIN_MANIFEST_VERSION,
-    PORTABLE, STATISTICS_FILE, StoredBlock, StoredFile, StoredObject, StoredWal, end_of,
+    Archive, Coverage, FindingCounts, Gap, MANIFEST_VERSION, PLAIN_MANIFEST_VERSION,
+    STATISTICS_FILE, StoredBlock, StoredFile, StoredObject, StoredWal, end_of,
 };
 pub use manifest_cache::ManifestCache;
 pub use mended::{Mended, RECIPE_FILE, mended_object, original, recipe_packs};

@@ -11,7 +11,6 @@ use super::salvage::{Relatives, Salvaged};
 use super::stage::{LOGS, Stage, Target};
 use super::stand_in::{Cover, Past, StandIn, stand_ins};
 use super::writer::Writer;
-use crate::dense::read_packed;
 use crate::error::{Error, Result};
 use crate::model::{Succession, TimeRange, Ulid};
 use crate::progress::Progress;
@@ -19,6 +18,7 @@ use crate::repository::copies::Copies;
 use crate::repository::lineage::{gaps, is_damaged, kin};
 use crate::repository::portable::{Root, read_stored, spread};
 use crate::repository::{Archive, FilePath, Gap, StoredBlock, StoredFile, StoredObject, StoredWal};
+use crate::stored::StoredReader;
 
 /// What a restore did.
 #[derive(Debug, Default)]
@@ -423,18 +423,11 @@ impl Work<'_> {
     }
 
     fn write_block(&self, block: &StoredBlock, writer: &mut Writer) -> Result<()> {
-        let root = Root::Block(block.ulid);
-        for object in block.file_objects() {
-            self.write_object(object, root, block.files_from(object), writer)?;
-        }
-        if !block.packs.is_empty() {
-            let mut index = writer.beside();
-            let store = self.copies.store();
-            let written = read_packed(store, block, writer, &mut index, self.progress);
-            writer.join(index);
-            written?;
-        }
-        Ok(())
+        let mut index = writer.beside();
+        let reader = StoredReader::new(self.copies.store(), block);
+        let written = reader.read_all(writer, &mut index, self.progress);
+        writer.join(index);
+        written
     }
 
     fn fetch_block(&self, block: &StoredBlock, damage: Error, writer: &mut Writer) -> Result<()> {
@@ -486,23 +479,6 @@ impl Work<'_> {
         detours.unwrap_or_else(PoisonError::into_inner).push(detour);
     }
 
-    fn write_object<'f>(
-        &self,
-        object: &StoredObject,
-        root: Root,
-        files: impl Iterator<Item = &'f StoredFile>,
-        writer: &mut Writer,
-    ) -> Result<()> {
-        read_stored(
-            self.copies.store(),
-            object,
-            root,
-            files,
-            writer,
-            self.progress,
-        )
-    }
-
     /// Stages the logs and says which there are.
     fn stage_wal(
         &self,
@@ -523,10 +499,18 @@ impl Work<'_> {
             return Ok(Err(refused));
         }
         let mut writer = self.stage.writer(STAGED_LOGS)?;
-        let straight = match self.doubt(std::iter::once(&wal.object)) {
-            Some(doubt) => Err(doubt),
-            None => self.write_object(&wal.object, Root::Data, wal.files.iter(), &mut writer),
-        };
+        let doubt = self.doubt(std::iter::once(&wal.object));
+        let straight = doubt.map_or(Ok(()), Err).and_then(|()| {
+            let (store, root) = (self.copies.store(), Root::Data);
+            read_stored(
+                store,
+                &wal.object,
+                root,
+                &wal.files,
+                &mut writer,
+                self.progress,
+            )
+        });
         let staged = match straight {
             Err(damage) if !writer.has_failed() => {
                 writer.clear()?;

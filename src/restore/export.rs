@@ -8,15 +8,15 @@ use super::permissions::Permissions;
 use super::stage::refuse_without_room;
 use super::stand_in::{StandIn, undeletes};
 use super::writer::Writer;
-use crate::dense::read_packed;
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress::Progress;
 use crate::raw::{Folder, Links, temporary_dir};
 use crate::repository::copies::Copies;
 use crate::repository::lineage::{has_problems, is_better_told, is_damaged};
-use crate::repository::portable::{Root, Visitor, read_stored};
+use crate::repository::portable::Visitor;
 use crate::repository::{Digest, FilePath, StoredBlock};
 use crate::store::Store;
+use crate::stored::StoredReader;
 
 /// Bytes of one tar block.
 const BLOCK_BYTES: usize = 512;
@@ -78,17 +78,9 @@ fn export_straight(
     tar: &mut TarOut<'_>,
     progress: &dyn Progress,
 ) -> Result<()> {
-    let root = Root::Block(block.ulid);
-    for object in block.file_objects() {
-        let files = block.files_from(object);
-        read_stored(store, object, root, files, tar, progress)?;
-    }
-    if !block.packs.is_empty() {
-        let mut index = Spool::new()?;
-        read_packed(store, block, tar, &mut index, progress)?;
-        index.pass_on(tar)?;
-    }
-    Ok(())
+    let mut index = Spool::default();
+    StoredReader::new(store, block).read_all(tar, &mut index, progress)?;
+    index.pass_on(tar)
 }
 
 /// Puts the block together on disk first: what turns out wrong cannot be taken back from a stream.
@@ -190,31 +182,24 @@ impl Visitor for TarOut<'_> {
     }
 }
 
-/// Keeps one file on disk, without a name.
+/// Keeps one file on disk, without a name, from when it begins.
+#[derive(Default)]
 struct Spool {
-    file: File,
+    file: Option<File>,
     kept: Option<(FilePath, u64, Digest)>,
     bytes: u64,
 }
 
 impl Spool {
-    fn new() -> Result<Self> {
-        Ok(Spool {
-            file: tempfile::tempfile().map_err(spool_error)?,
-            kept: None,
-            bytes: 0,
-        })
-    }
-
-    fn pass_on(mut self, tar: &mut TarOut<'_>) -> Result<()> {
-        let Some((name, bytes, sha256)) = self.kept.take() else {
+    fn pass_on(self, tar: &mut TarOut<'_>) -> Result<()> {
+        let Some(((name, bytes, sha256), mut file)) = self.kept.zip(self.file) else {
             return Ok(());
         };
-        self.file.rewind().map_err(spool_error)?;
+        file.rewind().map_err(spool_error)?;
         tar.begin(&name, bytes)?;
         let mut buffer = vec![0; 1 << 20];
         loop {
-            let read = self.file.read(&mut buffer).map_err(spool_error)?;
+            let read = file.read(&mut buffer).map_err(spool_error)?;
             let Some(bytes) = buffer.get(..read).filter(|bytes| !bytes.is_empty()) else {
                 break;
             };
@@ -227,12 +212,15 @@ impl Spool {
 impl Visitor for Spool {
     fn begin(&mut self, _name: &FilePath, _bytes: u64) -> Result<()> {
         self.bytes = 0;
+        self.file = Some(tempfile::tempfile().map_err(spool_error)?);
         Ok(())
     }
 
     fn data(&mut self, bytes: &[u8]) -> Result<()> {
         self.bytes += bytes.len() as u64;
-        self.file.write_all(bytes).map_err(spool_error)
+        let mut file = self.file.as_ref().into_iter();
+        file.try_for_each(|mut file| file.write_all(bytes))
+            .map_err(spool_error)
     }
 
     fn end(&mut self, name: &FilePath, sha256: Digest) -> Result<()> {

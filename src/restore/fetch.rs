@@ -15,8 +15,8 @@ use crate::repository::copies::{Copies, Place, Redirected, Trust, is_stored_alik
 use crate::repository::lineage::{atoms, stream};
 use crate::repository::portable::{Object, Root, Visitor};
 use crate::repository::{
-    DENSE, Digest, FilePath, PACK, PORTABLE, StoredBlock, StoredFile, StoredObject, StoredWal,
-    original, recipe_packs,
+    Digest, FilePath, ObjectCodec, StoredBlock, StoredFile, StoredObject, StoredWal, original,
+    recipe_packs,
 };
 use crate::store::ObjectName;
 
@@ -274,11 +274,8 @@ impl<'c> Fetch<'c> {
         if !self.needs(files.iter().copied()) {
             return Ok(());
         }
-        if ![PORTABLE, DENSE].contains(&object.codec.as_str()) {
-            let (name, codec) = (&object.name, &object.codec);
-            self.fail(Error::unsupported(format!(
-                "object {name}: expected codec {PORTABLE} or {DENSE}, found {codec:?}: use a newer narthex"
-            )));
+        if let Err(error) = object.codec.expect_files() {
+            self.fail(error.context(format!("object {}", object.name)));
             return Ok(());
         }
         let places = self.copies.places(object);
@@ -617,7 +614,7 @@ impl<'c> Fetch<'c> {
             // No manifest says what it should be: the files that come out of it are the proof.
             None => Ok(StoredObject {
                 name: name.clone(),
-                codec: PACK.to_owned(),
+                codec: ObjectCodec::Pack,
                 bytes: self.copies.bytes(name)?,
                 sha256: Digest::of(b""),
                 raw_bytes: 0,

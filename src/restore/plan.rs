@@ -395,7 +395,7 @@ fn pick<'a>(archive: &'a Archive, ulids: &BTreeSet<Ulid>) -> Result<Vec<&'a Stor
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::repository::{Digest, PORTABLE, StoredFile, StoredObject, wal_object};
+    use crate::repository::{Digest, ObjectCodec, StoredFile, StoredObject, wal_object};
 
     #[test]
     fn an_empty_log_is_in_the_way_of_none_that_is_there_and_comes_beside_none() {
@@ -411,7 +411,7 @@ mod tests {
             StoredWal {
                 object: StoredObject {
                     name: wal_object(&crate::repository::ArchiveId::random()).unwrap(),
-                    codec: PORTABLE.to_owned(),
+                    codec: ObjectCodec::Portable,
                     bytes: 0,
                     sha256: Digest::of(b""),
                     raw_bytes: 0,

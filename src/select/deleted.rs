@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::block::Block;
+use crate::block::{Block, Tombstone};
 use crate::model::{Millis, SeriesRef};
 
 /// A deleted range of time, both ends included.
@@ -14,7 +14,12 @@ pub(crate) struct Interval {
 
 /// The block's tombstones by series, intervals that overlap or touch made one.
 pub(crate) fn deleted_intervals(block: &Block) -> HashMap<SeriesRef, Vec<Interval>> {
-    let mut records = block.tombstones().records.clone();
+    intervals_of(&block.tombstones().records)
+}
+
+/// As [`deleted_intervals`], of the records of a file of tombstones.
+pub(crate) fn intervals_of(records: &[Tombstone]) -> HashMap<SeriesRef, Vec<Interval>> {
+    let mut records = records.to_vec();
     records.sort_by_key(|record| (record.series, record.min_time));
     let mut deleted: HashMap<SeriesRef, Vec<Interval>> = HashMap::new();
     for record in records

@@ -28,7 +28,7 @@ pub use tally::{BlockTally, Tally};
 pub use view::{AGGREGATE_LABEL, RESOLUTION_LABEL};
 
 pub(crate) use candidates::Candidates;
-pub(crate) use deleted::{Interval, deleted_intervals, is_deleted};
+pub(crate) use deleted::{Interval, deleted_intervals, intervals_of, is_deleted};
 pub(crate) use filter::Filter;
 pub(crate) use merged::{Sink, Walk};
 pub(crate) use selector::{METRIC_NAME, anchored};

@@ -55,6 +55,20 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("dense", &["model", "index", "pack", "repository", "store"]),
     ("statistics", &["raw", "model", "repository", "store"]),
     (
+        "stored",
+        &[
+            "raw",
+            "model",
+            "index",
+            "chunk",
+            "block",
+            "select",
+            "dense",
+            "repository",
+            "store",
+        ],
+    ),
+    (
         "repair",
         &[
             "raw",
@@ -87,6 +101,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "verify",
             "repository",
             "store",
+            "stored",
         ],
     ),
     (
@@ -100,6 +115,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "verify",
             "repository",
             "store",
+            "stored",
             "dense",
         ],
     ),
@@ -152,6 +168,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "start",
             "verify",
             "store",
+            "stored",
             "repository",
             "archive",
             "restore",

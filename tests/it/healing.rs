@@ -10,7 +10,7 @@ use narthex::progress::Silent;
 use narthex::repair::repair;
 use narthex::repository::check::{Depth, check};
 use narthex::repository::copies::Copies;
-use narthex::repository::{Digest, Repository, trash};
+use narthex::repository::{Digest, ObjectCodec, Repository, trash};
 use narthex::restore::{Present, Target, Wanted, apply, plan};
 use narthex::store::faulty::{Faults, FaultyStore};
 use narthex::store::{LocalStore, ObjectName, Store as _};
@@ -828,7 +828,9 @@ fn archives_that_tell_only_the_unpacked_size_of_a_pack_otherwise_are_in_no_dispu
         other.id = ArchiveId::random();
         let blocks = other.blocks.iter_mut();
         let objects = blocks.flat_map(|block| block.packs.iter_mut().chain([&mut block.object]));
-        for object in objects.filter(|object| (codec == "pack") == (object.codec == "pack")) {
+        for object in
+            objects.filter(|object| (codec == "pack") == (object.codec == ObjectCodec::Pack))
+        {
             object.raw_bytes += 1;
         }
         repository.commit(&other).unwrap();

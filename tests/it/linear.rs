@@ -12,8 +12,8 @@ use narthex::repair::settle;
 use narthex::repository::check::{self, Depth};
 use narthex::repository::copies::Copies;
 use narthex::repository::{
-    Archive, ArchiveId, Digest, FilePath, Fingerprint, PACK, Repository, StoredBlock, StoredFile,
-    StoredObject, block_object, pack_object,
+    Archive, ArchiveId, Digest, FilePath, Fingerprint, ObjectCodec, Repository, StoredBlock,
+    StoredFile, StoredObject, block_object, pack_object,
 };
 use narthex::restore::{self, Present, Target, Wanted};
 use narthex::store::MemoryStore;
@@ -31,7 +31,7 @@ fn pack(number: usize) -> StoredObject {
     let fingerprint = Fingerprint::of(&number.to_be_bytes());
     StoredObject {
         name: pack_object(ulid(number), &fingerprint).unwrap(),
-        codec: PACK.to_owned(),
+        codec: ObjectCodec::Pack,
         bytes: 100,
         sha256: Digest::of(b""),
         raw_bytes: 1000,

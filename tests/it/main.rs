@@ -65,6 +65,7 @@ mod spliced;
 mod start;
 mod statistics;
 mod store_contract;
+mod stored;
 mod thanos;
 mod unread_logs;
 mod verify;

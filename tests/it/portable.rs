@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use narthex::ErrorKind;
 use narthex::progress::Silent;
 use narthex::repository::portable::{self, Content, FRAME_BYTES, Object, Root, SourceFile};
-use narthex::repository::{Digest, StoredFile, StoredObject};
+use narthex::repository::{Digest, ObjectCodec, StoredFile, StoredObject};
 use narthex::store::ReadStore as _;
 use narthex::store::{MemoryStore, ObjectName, Store};
 use proptest::prelude::*;
@@ -197,7 +197,7 @@ fn a_file_that_is_not_what_the_manifest_says_is_corrupt_and_never_ends() {
 #[test]
 fn an_unknown_codec_is_unsupported() {
     let (store, mut object, listed) = stored(&block_files(1), Root::Data);
-    object.codec = "denser".to_owned();
+    object.codec = ObjectCodec::Unknown("denser".to_owned());
     let error = read(&store, &object, Root::Data, &listed).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported);
 }

@@ -9,7 +9,7 @@ use narthex::repository::check::{Depth, Kind, Report, Severity, check};
 use narthex::repository::portable::FRAME_BYTES;
 use narthex::repository::portable::Root;
 use narthex::repository::{
-    Archive, ArchiveId, Change, Repository, SourceFilter, diff, side_object,
+    Archive, ArchiveId, Change, ObjectCodec, Repository, SourceFilter, diff, side_object,
 };
 use narthex::store::ReadStore as _;
 use narthex::store::faulty::{Fault, Faults, FaultyStore};
@@ -594,7 +594,7 @@ fn what_belongs_to_no_archive_is_a_note() {
 fn an_unknown_codec_is_listed_and_not_called_damaged() {
     let (store, repository) = memory();
     let mut block = store_block(&store, 1, None).unwrap();
-    block.object.codec = "denser".to_owned();
+    block.object.codec = ObjectCodec::Unknown("denser".to_owned());
     repository
         .commit(&archive(FIRST, ArchiveId::random(), vec![block]))
         .unwrap();

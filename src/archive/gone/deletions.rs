@@ -7,9 +7,9 @@ use crate::block::{Block, Tombstones};
 use crate::index::Series;
 use crate::model::{Millis, SeriesRef};
 use crate::raw::ReadMode;
-use crate::repository::portable::{Object, Root};
 use crate::repository::{Digest, StoredBlock, StoredFile};
 use crate::store::Store;
+use crate::stored::StoredReader;
 
 /// Longest such file that is read. It holds millions of deletions.
 const MAX_BYTES: u64 = 64 << 20;
@@ -30,15 +30,9 @@ pub(super) fn deletions(files: &[StoredFile]) -> Option<(u64, Digest)> {
 pub(super) fn has_deletions_everywhere(store: &dyn Store, block: &StoredBlock) -> bool {
     let read = || {
         let file = file(&block.files)?;
-        let object = if file.sidecar {
-            block.sidecar.as_ref()?
-        } else {
-            &block.object
-        };
-        let mut object = Object::open(store, &object.name, Root::Block(block.ulid)).ok()?;
-        let entry = object.entry(&file.name).ok()??;
-        let content = object.read_file(&entry, MAX_BYTES).ok()?;
-        (Digest::of(&content) == file.sha256).then(|| Tombstones::read(&content))
+        let reader = StoredReader::new(store, block);
+        let content = reader.content(file, MAX_BYTES).ok()?;
+        Some(Tombstones::read(&content))
     };
     let Some(tombstones) = read() else {
         return false;

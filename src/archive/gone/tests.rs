@@ -2,7 +2,7 @@ use super::*;
 use crate::repository::lineage::tests::{block, ulid};
 use crate::repository::{ArchiveId, Coverage, FilePath, FindingCounts, StoredFile, StoredObject};
 use crate::repository::{
-    PLAIN_MANIFEST_VERSION, PORTABLE, StoredWal, block_object, portable, wal_object,
+    ObjectCodec, PLAIN_MANIFEST_VERSION, StoredWal, block_object, portable, wal_object,
 };
 use crate::store::MemoryStore;
 
@@ -14,7 +14,7 @@ fn wal(number: u64, bytes: u64, times: Option<(Millis, Millis)>) -> StoredWal {
     StoredWal {
         object: StoredObject {
             name,
-            codec: PORTABLE.to_owned(),
+            codec: ObjectCodec::Portable,
             bytes,
             sha256: Digest::of(b""),
             raw_bytes: bytes,

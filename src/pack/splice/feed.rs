@@ -25,6 +25,8 @@ pub(super) struct Feed<'p, P: ?Sized> {
 
 struct Input<'p, P: ?Sized> {
     pack: &'p Pack<'p, P>,
+    /// Whether each group is read; all are, if nothing is said. The series of others come without chunks.
+    wanted: Option<Vec<bool>>,
     lines: Lines,
     /// The group that is to be unpacked next.
     next: usize,
@@ -52,6 +54,7 @@ impl<'p, P: PackBytes + ?Sized> Feed<'p, P> {
     pub(super) fn new(packs: &'p [Pack<'p, P>], advance: &'p (dyn Fn(u64) + Sync)) -> Self {
         let inputs = packs.iter().map(|pack| Input {
             pack,
+            wanted: None,
             lines: Lines::new(pack.groups()),
             next: 0,
             unpacked: VecDeque::new(),
@@ -82,6 +85,24 @@ impl<'p, P: PackBytes + ?Sized> Feed<'p, P> {
             lost: Some(Vec::new()),
             ..Feed::new(packs, advance)
         }
+    }
+
+    /// As [`Feed::new`], but of the groups of each pack only those are read that are `wanted`: the series of others have no chunks.
+    pub(super) fn of_wanted(
+        packs: &'p [Pack<'p, P>],
+        wanted: Vec<Vec<bool>>,
+        advance: &'p (dyn Fn(u64) + Sync),
+    ) -> Self {
+        let mut feed = Feed::new(packs, advance);
+        for (input, wanted) in feed.inputs.iter_mut().zip(wanted) {
+            input.wanted = Some(wanted);
+        }
+        feed
+    }
+
+    /// Whether what cannot be read is passed over.
+    pub(super) fn passes_over(&self) -> bool {
+        self.lost.is_some()
     }
 
     /// The groups that could not be read.
@@ -184,8 +205,11 @@ impl<'p, P: PackBytes + ?Sized> Feed<'p, P> {
             let Some(entry) = pack.groups().get(group) else {
                 continue;
             };
-            let lines = pack.load_lines(&mut input.lines, group);
-            jobs.push((number, entry, lines.and_then(|()| pack.read_group(entry))));
+            let bytes = input.wants(group).then(|| {
+                let lines = pack.load_lines(&mut input.lines, group);
+                lines.and_then(|()| pack.read_group(entry))
+            });
+            jobs.push((number, entry, bytes));
         }
         let (inputs, advance) = (&self.inputs, self.advance);
         let unpacked: Vec<Result<Unpacked>> = jobs
@@ -194,7 +218,9 @@ impl<'p, P: PackBytes + ?Sized> Feed<'p, P> {
                 let Some(input) = inputs.get(*number) else {
                     return Ok(Unpacked::default());
                 };
-                let bytes = std::mem::replace(bytes, Ok(Vec::new()));
+                let Some(bytes) = bytes.take() else {
+                    return without_chunks(entry);
+                };
                 let unpacked =
                     bytes.and_then(|bytes| input.pack.unpack_group(entry, &bytes, &input.lines));
                 let unpacked = unpacked.map_err(|e| e.context(input.pack.describe()))?;
@@ -217,19 +243,38 @@ impl<'p, P: PackBytes + ?Sized> Feed<'p, P> {
 
     /// What stands in the place of a group that cannot be read.
     fn pass_over(&mut self, pack: usize, entry: &GroupEntry, error: Error) -> Result<Group> {
-        let series = usize::try_from(entry.series).unwrap_or(usize::MAX);
-        let Some(lost) = self.lost.as_mut().filter(|_| series <= GROUP_SERIES) else {
+        let Some((lost, unpacked)) = self.lost.as_mut().zip(without_chunks(entry).ok()) else {
             return Err(error);
         };
         lost.push(LostGroup::new(pack, entry, error));
         Ok(Group {
-            unpacked: Unpacked {
-                series: vec![0; series],
-                ..Unpacked::default()
-            },
+            unpacked,
             lost: Some(lost.len() - 1),
         })
     }
+}
+
+impl<P: ?Sized> Input<'_, P> {
+    fn wants(&self, group: usize) -> bool {
+        let wanted = self.wanted.as_ref();
+        wanted.is_none_or(|wanted| wanted.get(group).copied().unwrap_or(false))
+    }
+}
+
+/// The series of a group, as if they had no chunks.
+fn without_chunks(entry: &GroupEntry) -> Result<Unpacked> {
+    let series = usize::try_from(entry.series).ok();
+    let series = series.filter(|series| *series <= GROUP_SERIES);
+    let series = series.ok_or_else(|| {
+        let found = entry.series;
+        Error::corrupt(format!(
+            "expected a group of up to {GROUP_SERIES} series, found {found}"
+        ))
+    })?;
+    Ok(Unpacked {
+        series: vec![0; series],
+        ..Unpacked::default()
+    })
 }
 
 /// The labels of a group's first series, for sorting.

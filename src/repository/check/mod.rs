@@ -22,8 +22,8 @@ use super::portable::{self, Object, Root};
 use super::select::read_manifest;
 use super::trash::{self, Trash};
 use super::{
-    Archive, ArchiveId, DENSE, Fingerprint, Hasher, ManifestName, Mended, PACK, PORTABLE,
-    StoredBlock, StoredFile, StoredObject, has_mended_descriptor, is_data, no_manifest, original,
+    Archive, ArchiveId, Fingerprint, Hasher, ManifestName, Mended, ObjectCodec, StoredBlock,
+    StoredFile, StoredObject, has_mended_descriptor, is_data, no_manifest, original,
     read_descriptor, recipe_packs,
 };
 use crate::error::{Error, ErrorKind, Result};
@@ -279,18 +279,19 @@ impl Checker<'_> {
             let detail = format!("expected {} bytes, found no object", first.object.bytes);
             return Err((Kind::ObjectMissing, detail));
         };
-        if ![PORTABLE, DENSE, PACK].contains(&first.object.codec.as_str()) {
-            let detail = format!(
-                "expected codec {PORTABLE}, {DENSE} or {PACK}, found {:?}",
-                first.object.codec
-            );
-            return Err((Kind::ObjectUnsupported, detail));
-        }
+        let is_pack = match &first.object.codec {
+            ObjectCodec::Portable | ObjectCodec::Dense => false,
+            ObjectCodec::Pack => true,
+            ObjectCodec::Unknown(codec) => {
+                let detail = format!("expected codec portable, dense or pack, found {codec:?}");
+                return Err((Kind::ObjectUnsupported, detail));
+            }
+        };
         if first.object.bytes != found {
             let detail = format!("expected {} bytes, found {found}", first.object.bytes);
             return Err((Kind::ObjectDamaged, detail));
         }
-        if first.object.codec == PACK {
+        if is_pack {
             return Ok(());
         }
         let object = Object::open(self.store, &first.object.name, root(first.block));
@@ -544,7 +545,7 @@ impl Checker<'_> {
             .keys()
             .find_map(|expectation| expectation.block);
         if let Some(expected) = expectations.keys().next()
-            && expected.object.codec == PACK
+            && expected.object.codec == ObjectCodec::Pack
         {
             return self.read_pack(&expected.object, progress);
         }
@@ -580,7 +581,7 @@ fn share(total: u64, part: u64, whole: u64) -> u64 {
 /// for statistics, and may be that of another block where the archive that told it first is lost.
 fn is_same_object(one: &StoredObject, other: &StoredObject) -> bool {
     let same = |object: &StoredObject| (object.bytes, object.sha256);
-    let raw_bytes = one.codec == PACK || one.raw_bytes == other.raw_bytes;
+    let raw_bytes = one.codec == ObjectCodec::Pack || one.raw_bytes == other.raw_bytes;
     raw_bytes && one.name == other.name && one.codec == other.codec && same(one) == same(other)
 }
 

@@ -18,9 +18,10 @@ use super::{FRAME_BYTES, MAX_FILES, MAX_FRAME_BYTES, Root, TAR, frames_in_flight
 use crate::error::{Error, Result};
 use crate::progress::Progress;
 use crate::raw::Malformed;
+use crate::repository::codec::ObjectCodec;
 use crate::repository::digest::Hasher;
 use crate::repository::layout::FilePath;
-use crate::repository::manifest::{PORTABLE, StoredFile, StoredObject};
+use crate::repository::manifest::{StoredFile, StoredObject};
 use crate::store::{ObjectName, Store};
 
 /// An object, opened: its seek table has been read and fits its size.
@@ -280,6 +281,24 @@ impl<'a> Object<'a> {
         self.read(entry.offset, entry.bytes)
     }
 
+    /// The bytes of `range` in one file. Only the frames that hold them are read, and the last of them is remembered for the next range.
+    ///
+    /// Nothing but the frames' checksums is proved here.
+    ///
+    /// # Errors
+    ///
+    /// When the file has fewer bytes, or a frame cannot be read.
+    pub fn read_range(&mut self, entry: &FileEntry, range: Range<u64>) -> Result<Vec<u8>> {
+        if range.end > entry.bytes {
+            let (name, end, bytes) = (&entry.name, range.end, entry.bytes);
+            return Err(self.context(Error::corrupt(format!(
+                "expected file {name} to have {end} bytes at least, found {bytes}"
+            ))));
+        }
+        let len = range.end.saturating_sub(range.start);
+        self.read(entry.offset.saturating_add(range.start), len)
+    }
+
     /// `len` bytes from `start` on of the raw stream.
     fn read(&mut self, start: u64, len: u64) -> Result<Vec<u8>> {
         let end = start.saturating_add(len);
@@ -332,7 +351,7 @@ impl<'a> Object<'a> {
         consumer.sha256.update(&self.table_bytes);
         let object = StoredObject {
             name: self.name.clone(),
-            codec: PORTABLE.to_owned(),
+            codec: ObjectCodec::Portable,
             bytes: self.bytes(),
             sha256: consumer.sha256.finish(),
             raw_bytes: self.raw_bytes(),

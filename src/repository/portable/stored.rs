@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::progress::Progress;
 use crate::repository::digest::Digest;
 use crate::repository::layout::FilePath;
-use crate::repository::manifest::{DENSE, PORTABLE, StoredFile, StoredObject};
+use crate::repository::manifest::{StoredFile, StoredObject};
 use crate::store::Store;
 
 /// Receives the files of an object as they are read.
@@ -53,12 +53,7 @@ pub fn read_stored<'f>(
     progress: &dyn Progress,
 ) -> Result<()> {
     let context = |e: Error| e.context(format!("object {}", stored.name));
-    if ![PORTABLE, DENSE].contains(&stored.codec.as_str()) {
-        return Err(context(Error::unsupported(format!(
-            "expected codec {PORTABLE} or {DENSE}, found {:?}: use a newer narthex",
-            stored.codec
-        ))));
-    }
+    stored.codec.expect_files().map_err(context)?;
     let mut listed = Listed {
         missing: files.into_iter().map(|file| (&file.name, file)).collect(),
         current: None,

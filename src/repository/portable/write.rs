@@ -15,8 +15,9 @@ use super::tar_write::{FileDigests, TarStream};
 use super::{FRAME_BYTES, Root, SourceFile, frames_in_flight};
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress::Progress;
+use crate::repository::codec::ObjectCodec;
 use crate::repository::digest::Hasher;
-use crate::repository::manifest::{PORTABLE, StoredFile, StoredObject};
+use crate::repository::manifest::{StoredFile, StoredObject};
 use crate::store::{ObjectName, PendingObject, Store, write_error};
 
 /// An object that is written, but not published yet.
@@ -202,7 +203,7 @@ impl Output<'_, '_> {
         Ok(Staged {
             object: StoredObject {
                 name: self.name.clone(),
-                codec: PORTABLE.to_owned(),
+                codec: ObjectCodec::Portable,
                 bytes: self.table.bytes() + table.len() as u64,
                 sha256: self.sha256.finish(),
                 raw_bytes: self.table.raw_bytes(),

@@ -1,0 +1,131 @@
+//! Reading a stored block, however it is stored: its files as they were, or single series of it.
+//!
+//! A [`StoredReader`] hides what a block is made of: an object with files, a sidecar with those that have changed since, a recipe and packs. Of a
+//! block in the portable codec and of one in the dense codec it gives the same.
+//!
+//! Series are read by parts of the objects: of packs the labels, and the groups that hold what is asked for; of files the index, and the frames that
+//! hold the chunks. So the cost is about that of what is read, not that of the block. Only blocks with deletions need their index for that, which
+//! packs must be unpacked for.
+//!
+//! # Proof
+//!
+//! Files are held to their digests. Parts of objects have none: they are held to the checksums of what they are parts of, which are those of groups,
+//! frames and chunks. Damage that was there when a checksum was made is not found here.
+
+mod deleted;
+mod files;
+mod packed;
+mod series;
+mod whole;
+
+pub use series::StoredSeries;
+
+use crate::block::Meta;
+use crate::error::{Error, Result};
+use crate::repository::{StoredBlock, StoredFile, StoredObject};
+use crate::select::Selection;
+use crate::store::Store;
+use deleted::Deleted;
+use files::Objects;
+
+/// Name of the index file.
+const INDEX: &str = "index";
+/// Name of the file with a block's metadata.
+const META: &str = "meta.json";
+/// Name of the file that says what is deleted.
+const TOMBSTONES: &str = "tombstones";
+
+/// Largest `meta.json` that is read, in bytes.
+const MAX_META: u64 = 16 << 20;
+/// Largest file of tombstones that is read, in bytes.
+const MAX_TOMBSTONES: u64 = 64 << 20;
+
+/// A reader of one stored block.
+#[derive(Clone, Copy, Debug)]
+pub struct StoredReader<'s> {
+    store: &'s dyn Store,
+    block: &'s StoredBlock,
+}
+
+impl<'s> StoredReader<'s> {
+    /// A reader of `block`, whose objects are in `store`. Reads nothing yet, and objects in a codec that this version does not know fail when they are
+    /// read.
+    ///
+    /// Objects are read where the manifest says; whoever knows a better place for one redirects its name
+    /// (see [`Redirected`](crate::repository::copies::Redirected)). Marks of damage are not looked for.
+    pub fn new(store: &'s dyn Store, block: &'s StoredBlock) -> Self {
+        StoredReader { store, block }
+    }
+
+    /// All files of the block.
+    pub fn files(&self) -> &'s [StoredFile] {
+        &self.block.files
+    }
+
+    /// The file called `name`.
+    pub fn file(&self, name: &str) -> Option<&'s StoredFile> {
+        let mut files = self.files().iter();
+        files.find(|file| file.name.as_str() == name)
+    }
+
+    /// Lends the series that `selection` asks for to `visit`, in their order, as a query would find them: samples outside the block's range and
+    /// deleted ones are none of theirs. Series without chunks of the time that is asked for are left out.
+    ///
+    /// Aggregates of downsampled blocks are not taken apart: selectors see the labels that stand in the block.
+    ///
+    /// # Errors
+    ///
+    /// When what is read is damaged, in whatever part: nothing is passed over. Whatever `visit` says.
+    pub fn read_series(
+        &self,
+        selection: &Selection,
+        visit: &mut dyn FnMut(&StoredSeries<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let mut objects = Objects::of(*self);
+        let meta = objects.meta()?;
+        let asked = selection.within(&meta);
+        let deleted = Deleted::read(self, &mut objects, &meta)?;
+        if self.is_packed() {
+            packed::read_series(self, &asked, &deleted, visit)
+        } else {
+            whole::read_series(self, objects, &meta, &asked, &deleted, visit)
+        }
+    }
+
+    /// Its `meta.json`, proved by its digest.
+    ///
+    /// # Errors
+    ///
+    /// When it is missing, damaged, or of a version that this program does not know.
+    pub fn meta(&self) -> Result<Meta> {
+        Objects::of(*self).meta()
+    }
+
+    /// Whether its samples lie in packs.
+    fn is_packed(&self) -> bool {
+        !self.block.packs.is_empty()
+    }
+
+    /// Checks that its packs are in the codec of packs.
+    fn expect_packs(&self) -> Result<()> {
+        self.block.packs.iter().try_for_each(|pack| {
+            let known = pack.codec.expect_pack();
+            known.map_err(|e| e.context(format!("object {}", pack.name)))
+        })
+    }
+
+    /// The object that holds `file` whole.
+    fn object_of(&self, file: &StoredFile) -> Result<&'s StoredObject> {
+        let mut objects = self.block.file_objects();
+        let holds = |object: &&StoredObject| {
+            let mut held = self.block.files_from(object);
+            held.any(|held| held.name == file.name)
+        };
+        objects.find(holds).ok_or_else(|| {
+            Error::corrupt(format!(
+                "expected file {} in an object, found none",
+                file.name
+            ))
+        })
+    }
+}
