@@ -444,3 +444,31 @@ fn for_one_series_of_a_large_object_few_of_its_frames_are_read() {
 
     assert!(read < 6 * FRAME_BYTES as u64, "{read} of {object}");
 }
+
+/// Whatever byte of an object is flipped, a series comes as it was or not at all; damage in other groups or frames does not concern it.
+#[test]
+fn damage_is_an_error_where_it_is_read_and_nothing_elsewhere() {
+    for codec in [Codec::Dense, Codec::Portable] {
+        let large = Large::new(codec);
+        let object = large.block.packs.first().unwrap_or(&large.block.object);
+        let sound = large.store.store.get(&object.name, u64::MAX).unwrap();
+        let store: &dyn Store = &large.store.store;
+        let mut came = BTreeMap::from([(false, 0), (true, 0)]);
+        for percent in (0..=100).step_by(4) {
+            let mut bytes = sound.clone();
+            let at = (bytes.len() - 1) * percent / 100;
+            bytes[at] ^= 4;
+            store.delete(&object.name).unwrap();
+            store.put(&object.name, &bytes).unwrap();
+            let one = only(SERIES / 2).parse().unwrap();
+            let asked = Selection::new(Millis::MIN, Millis::MAX, vec![one]);
+            let found = of_store(store, &large.block, &asked);
+            if let Ok(found) = &found {
+                let (labels, read) = found.first_key_value().unwrap();
+                assert_eq!((found.len(), &read.chunks), (1, &large.content[labels]));
+            }
+            *came.entry(found.is_ok()).or_default() += 1;
+        }
+        assert!(came[&true] > 10 && came[&false] > 1, "{codec:?}: {came:?}");
+    }
+}
