@@ -14,6 +14,7 @@ mod filter;
 mod merged;
 mod overlap;
 mod problem;
+pub(crate) mod promql;
 mod selector;
 mod series;
 mod tally;
