@@ -48,7 +48,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("pack", &["raw", "model", "index", "chunk"]),
-    ("store", &[]),
+    ("store", &["raw"]),
     ("repository", &["raw", "model", "store"]),
     ("retain", &["model", "repository", "store"]),
     ("dense", &["model", "index", "pack", "repository", "store"]),
