@@ -27,7 +27,8 @@
 //! The reading half (`raw`, `model`, `block`, `index`, `chunk`, `wal`, `head`, `start`, `verify`, `inspect`, `select`,
 //! `dump`, `capacity`, `usage`, `whatif`, `forecast`, `compare`, `cut`, `pack`) never learns that
 //! repositories exist; the keeping half (`store`, `repository`, `retain`) never learns what a sample is. They meet in
-//! `dense`, `archive`, `restore` and `report`; [`statistics`] are what the one leaves in the other about a block.
+//! `dense`, `archive`, `restore` and `report`; [`statistics`] are what the one leaves in the other about a block. Both stand on
+//! `raw`, `model` and [`units`].
 //!
 //! # Hostile input
 //!
@@ -72,6 +73,7 @@ pub mod select;
 pub mod start;
 pub mod statistics;
 pub mod store;
+pub mod units;
 pub mod usage;
 pub mod verify;
 pub mod wal;

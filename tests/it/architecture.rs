@@ -10,12 +10,13 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("progress", &[]),
     ("raw", &[]),
     ("model", &[]),
+    ("units", &["model"]),
     ("index", &["raw", "model"]),
     ("chunk", &["raw", "model"]),
     ("wal", &["raw", "model"]),
-    ("block", &["raw", "model", "index", "chunk"]),
+    ("block", &["raw", "model", "units", "index", "chunk"]),
     ("head", &["raw", "model", "chunk", "wal"]),
-    ("start", &["model", "chunk", "wal", "block"]),
+    ("start", &["model", "units", "chunk", "wal", "block"]),
     (
         "inspect",
         &["raw", "model", "index", "chunk", "block", "start"],
@@ -38,19 +39,20 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "whatif",
         &[
-            "raw", "model", "index", "chunk", "block", "inspect", "select", "capacity", "usage",
+            "units", "raw", "model", "index", "chunk", "block", "inspect", "select", "capacity",
+            "usage",
         ],
     ),
     (
         "verify",
         &[
-            "raw", "model", "index", "chunk", "wal", "block", "head", "start",
+            "units", "raw", "model", "index", "chunk", "wal", "block", "head", "start",
         ],
     ),
     ("pack", &["raw", "model", "index", "chunk"]),
     ("store", &["raw"]),
     ("repository", &["raw", "model", "store"]),
-    ("retain", &["model", "repository", "store"]),
+    ("retain", &["model", "units", "repository", "store"]),
     ("dense", &["model", "index", "pack", "repository", "store"]),
     ("statistics", &["raw", "model", "repository", "store"]),
     (
@@ -105,6 +107,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "report",
         &[
+            "units",
             "repair",
             "statistics",
             "dense",
@@ -131,6 +134,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
+            "units",
             "repair",
             "statistics",
             "dense",

@@ -19,8 +19,8 @@ use crate::model::{Millis, TimeRange, Ulid};
 use crate::progress::Progress;
 use crate::raw::ReadMode;
 use crate::report;
+use crate::report::Value;
 use crate::report::backup::{RESTORE, detour_json, gap_text};
-use crate::report::{Value, bytes_text};
 use crate::repository::copies::Copies;
 use crate::repository::lineage::{has_problems, stream};
 use crate::repository::{
@@ -31,6 +31,7 @@ use crate::restore::{
     self, Cut, Exact, Plan, Present, Salvage, StandIn, Target, Wanted, fetch_file,
 };
 use crate::select::{Selection, Selector};
+use crate::units::{bytes_text, time_text};
 
 /// What to restore, and where to.
 #[derive(Debug, clap::Args)]
@@ -557,8 +558,8 @@ fn remark_wal(
     for (first, last) in &own {
         told.problem(&format_args!(
             "samples that are asked for, from {} to {}, are in the WAL of the archive only: {what}, or leave it out on purpose with --no-wal",
-            report::time_text(*first),
-            report::time_text(*last)
+            time_text(*first),
+            time_text(*last)
         ));
     }
     if !matches!(wanted, Wanted::Range(_)) {
@@ -602,8 +603,8 @@ fn remark_wal(
             told.problem(&format_args!(
                 "no block holds the time from {} to {}, and the log of archive {id} holds samples of it: restore that archive by its id to have them, or \
                  leave logs out on purpose with --no-wal",
-                report::time_text(*first),
-                report::time_text(*last)
+                time_text(*first),
+                time_text(*last)
             ));
         }
         covered.extend(news);
