@@ -7,7 +7,7 @@ use super::part;
 use crate::chunk::Xor2Writer;
 use crate::model::Millis;
 use crate::raw::varint::{write_uvarint, write_varint};
-use crate::raw::{Malformed, Problem, Reader};
+use crate::raw::{Malformed, Reader};
 
 /// First bytes of a pack, and last.
 pub(super) const MAGIC: [u8; 8] = *b"narthexP";
@@ -72,18 +72,9 @@ pub(super) struct Directory {
 /// Where the directory stands, as the trailer says.
 pub(super) fn read_trailer(bytes: &[u8], offset: u64) -> Result<Section, Malformed> {
     let mut reader = Reader::new(bytes, offset, "pack trailer");
-    let mut word = |len| {
-        let bytes = reader.take(len)?;
-        Ok(bytes
-            .iter()
-            .rev()
-            .fold(0u64, |word, byte| word << 8 | u64::from(*byte)))
-    };
-    let (directory, length, checksum) = (word(8)?, word(4)?, word(4)?);
-    let magic = reader.take(MAGIC.len())?;
-    if magic != MAGIC {
-        return Err(reader.unexpected("magic number", "narthexP", magic.escape_ascii()));
-    }
+    let directory = reader.u64_le()?;
+    let (length, checksum) = (u64::from(reader.u32_le()?), reader.u32_le()?);
+    reader.magic_word(&MAGIC)?;
     if directory.checked_add(length) != Some(offset) {
         let found = format!("one of {length} bytes at {directory}");
         return Err(reader.unexpected("directory", format!("that ends at offset {offset}"), found));
@@ -91,29 +82,17 @@ pub(super) fn read_trailer(bytes: &[u8], offset: u64) -> Result<Section, Malform
     Ok(Section {
         offset: directory,
         length,
-        checksum: u32::try_from(checksum).unwrap_or(0),
+        checksum,
     })
 }
 
 /// Checks the header of a pack, and says whose its chunks of encoding 4 are.
 pub(super) fn check_header(bytes: &[u8]) -> Result<Xor2Writer, Malformed> {
     let mut reader = Reader::new(bytes, 0, "pack header");
-    let magic = reader.take(MAGIC.len())?;
-    if magic != MAGIC {
-        return Err(reader.unexpected("magic number", "narthexP", magic.escape_ascii()));
-    }
-    let writer = match reader.u8()? {
-        OLDEST..=PLAIN => Xor2Writer::Before316,
-        SINCE_316 => Xor2Writer::Since316,
-        other => {
-            let version = i64::from(other);
-            return Err(Malformed::unknown(
-                "pack header",
-                8,
-                "pack version",
-                version,
-            ));
-        }
+    reader.magic_word(&MAGIC)?;
+    let writer = match reader.version("pack version", OLDEST..=SINCE_316)? {
+        ..=PLAIN => Xor2Writer::Before316,
+        _ => Xor2Writer::Since316,
     };
     let (wanted, found) = (&behind_version(writer), reader.take(3)?);
     if found == wanted {
@@ -150,15 +129,8 @@ impl Section {
         if computed == self.checksum {
             return Ok(());
         }
-        let problem = Problem::Checksum {
-            stored: self.checksum,
-            computed,
-        };
-        Err(Malformed {
-            section,
-            offset: self.offset,
-            problem,
-        })
+        let stored = self.checksum;
+        Err(Malformed::checksum(section, self.offset, stored, computed))
     }
 
     fn write(self, out: &mut Vec<u8>) {

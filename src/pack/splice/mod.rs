@@ -119,17 +119,10 @@ impl Splice {
     pub fn read(bytes: &[u8]) -> Result<Self> {
         let read = || {
             let mut reader = Reader::new(bytes, 0, SECTION);
-            let magic = reader.take(MAGIC.len())?;
-            if magic != MAGIC {
-                return Err(reader.unexpected("magic number", "narthexS", magic.escape_ascii()));
-            }
-            let newest = match reader.u8()? {
+            reader.magic_word(&MAGIC)?;
+            let newest = match reader.version("version", PLAIN..=WITH_WRITERS)? {
                 PLAIN => Xor2Writer::Before316,
-                WITH_WRITERS => Xor2Writer::Since316,
-                other => {
-                    let version = i64::from(other);
-                    return Err(Malformed::unknown(SECTION, 8, "version", version));
-                }
+                _ => Xor2Writer::Since316,
             };
             Splice::read_content(&mut reader, newest)
         };
