@@ -9,19 +9,15 @@ use crate::model::SeriesRef;
 use crate::raw::Malformed;
 
 /// Series entries in index order: all of them, or those that postings name.
-pub(crate) enum Candidates<'a> {
+pub(super) enum Candidates<'a> {
     All(SoundEntries<'a>),
     Listed(vec::IntoIter<SeriesRef>),
 }
 
 impl<'a> Candidates<'a> {
-    /// The candidates for any of `selectors`. Postings are used when each selector pins some label to one value and they are
-    /// sound; otherwise every entry is read, so that damaged postings hide nothing.
-    pub(crate) fn of(index: &Index<'a>, selectors: &[Selector]) -> Self {
-        Candidates::beside(index, selectors, &[])
-    }
-
-    /// As [`Candidates::of`], for series that have the labels `added` beside those in the index.
+    /// The candidates for any of `selectors`, of series that have the labels `added` beside those in the index. Postings are used when
+    /// each selector pins some label to one value and they are sound; otherwise every entry is read, so that damaged postings hide
+    /// nothing.
     pub(super) fn beside(
         index: &Index<'a>,
         selectors: &[Selector],
@@ -34,7 +30,7 @@ impl<'a> Candidates<'a> {
     }
 
     /// The next entry. After one that is damaged it goes on where the next sound one stands.
-    pub(crate) fn next(&mut self, index: &Index<'a>) -> Option<Result<SeriesEntry<'a>, Malformed>> {
+    pub(super) fn next(&mut self, index: &Index<'a>) -> Option<Result<SeriesEntry<'a>, Malformed>> {
         match self {
             Candidates::Listed(references) => references
                 .next()

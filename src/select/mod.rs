@@ -9,6 +9,7 @@
 
 mod blocks;
 mod candidates;
+mod cursor;
 mod deleted;
 mod filter;
 mod merged;
@@ -26,8 +27,8 @@ pub use selector::{Matcher, Selector};
 pub use tally::{BlockTally, Tally};
 pub use view::{AGGREGATE_LABEL, RESOLUTION_LABEL};
 
-pub(crate) use candidates::Candidates;
-pub(crate) use deleted::{Interval, deleted_intervals, is_deleted};
+pub(crate) use cursor::SeriesCursor;
+pub(crate) use deleted::{Interval, is_deleted};
 pub(crate) use filter::Filter;
 pub(crate) use merged::{Sink, Walk};
 pub(crate) use selector::{METRIC_NAME, anchored};
