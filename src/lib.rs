@@ -53,7 +53,8 @@
 //! The reading half (`raw`, `model`, `block`, `index`, `chunk`, `wal`, `head`, `start`, `verify`, `inspect`, `select`,
 //! `dump`, `capacity`, `usage`, `whatif`, `forecast`, `compare`, `cut`, `pack`) never learns that
 //! repositories exist; the keeping half (`store`, `repository`, `retain`) never learns what a sample is. They meet in
-//! `dense`, `stored`, `archive`, `restore` and `report`; [`statistics`] are what the one leaves in the other about a block.
+//! `dense`, `stored`, `archive`, `restore` and `report`; [`statistics`] are what the one leaves in the other about a block. Both stand on
+//! `raw`, `model` and [`units`].
 //!
 //! # Hostile input
 //!
@@ -102,6 +103,7 @@ pub mod statistics;
 pub mod store;
 pub mod stored;
 pub mod trouble;
+pub mod units;
 pub mod usage;
 pub mod verify;
 pub mod wal;

@@ -17,9 +17,10 @@ use crate::index::Generation;
 use crate::model::Ulid;
 use crate::pack::{BlockBytes, Selection, Splice};
 use crate::progress::Silent;
+use crate::repository::digest_of_object;
 use crate::repository::portable::Root;
 use crate::repository::{
-    Digest, FilePath, Fingerprint, Hasher, ObjectCodec, STATISTICS_FILE, StoredBlock, StoredFile,
+    Digest, FilePath, Fingerprint, ObjectCodec, STATISTICS_FILE, StoredBlock, StoredFile,
     StoredObject, block_of_pack, mended_object, pack_object, recipe_object,
 };
 use crate::store::{ObjectName, Store};
@@ -33,9 +34,6 @@ const INDEX: &str = "index";
 
 /// What a recipe object holds beside files of its block.
 const OWN_FILES: [&str; 3] = [RECIPE_FILE, SPLICE_FILE, STATISTICS_FILE];
-
-/// Bytes of a pack that are read at a time.
-const STEP: u64 = 4 << 20;
 
 /// The files whose place a pack takes.
 struct Packable<'b> {
@@ -534,14 +532,8 @@ impl Pipeline<'_> {
     /// Size and digest of an object.
     fn hash(&self, name: &ObjectName) -> Result<(u64, Digest)> {
         let bytes = self.store.size(name)?;
-        let mut sha256 = Hasher::default();
-        let mut offset = 0;
-        while offset < bytes {
-            let end = bytes.min(offset + STEP);
-            sha256.update(&self.store.get_range(name, offset..end)?);
-            offset = end;
-        }
-        Ok((bytes, sha256.finish()))
+        let found = digest_of_object(self.store, name, bytes, |_| ())?;
+        Ok((bytes, found))
     }
 }
 

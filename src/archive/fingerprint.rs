@@ -7,13 +7,9 @@
 
 use super::source::{OpenBlock, SourceFile};
 use crate::error::Result;
+use crate::index::{HEADER_LEN, TOC_LEN};
 use crate::raw::Reader;
 use crate::repository::{Digest, FilePath, Fingerprint};
-
-/// Length of the table of contents: six offsets and a checksum.
-const TOC_BYTES: u64 = 52;
-/// Length of the index header: magic number and version.
-const HEADER_BYTES: u64 = 5;
 
 /// The fingerprint of a block; equal for equal blocks.
 ///
@@ -45,8 +41,9 @@ pub(super) fn deep_fingerprint<'a>(
 
 /// The bytes of an index that stand for the rest.
 fn index_marks(index: &SourceFile) -> Result<Vec<u8>> {
-    let toc = index.read_at(index.bytes.saturating_sub(TOC_BYTES), TOC_BYTES)?;
-    let mut marks = index.read_at(0, HEADER_BYTES)?;
+    let toc_bytes = TOC_LEN as u64;
+    let toc = index.read_at(index.bytes.saturating_sub(toc_bytes), toc_bytes)?;
+    let mut marks = index.read_at(0, HEADER_LEN)?;
     for offset in checked_sections(&toc) {
         let length = index.read_at(offset, 4)?;
         let content = Reader::new(&length, offset, "section length").u32();

@@ -21,8 +21,9 @@ pub use writer::{BlockOptions, BlockWriter, write_block};
 use crate::chunk::{Record, Segment};
 use crate::error::{Error, InFile as _, Result};
 use crate::index::{Format, Index};
-use crate::model::{ChunkRef, Millis};
+use crate::model::ChunkRef;
 use crate::raw::{FileBytes, Malformed, ReadMode};
+use crate::units::resolution_text;
 
 /// Largest `meta.json` that is read: a parsed one takes many times its size in memory. The longest of real ones, with Thanos'
 /// file lists and a year of sources, stay far below.
@@ -265,13 +266,4 @@ pub fn read_meta_file(path: &Path) -> Result<FileBytes> {
         )));
     }
     FileBytes::open(path, ReadMode::Read)
-}
-
-fn resolution_text(resolution: Millis) -> String {
-    let units = [(3_600_000, "h"), (60_000, "m"), (1000, "s")];
-    let whole = |(unit, _): &(Millis, &str)| resolution > 0 && resolution % unit == 0;
-    match units.into_iter().find(whole) {
-        Some((unit, name)) => format!("{}{name}", resolution / unit),
-        None => format!("{resolution}ms"),
-    }
 }

@@ -47,24 +47,8 @@ impl Tombstones {
 
     fn read_all(&mut self, content: &[u8]) -> Result<(), Malformed> {
         let mut reader = Reader::new(content, 0, "tombstones header");
-        let at = reader;
-        let magic = reader.u32()?;
-        if magic != MAGIC {
-            let (wanted, found) = (format!("{MAGIC:#010x}"), format!("{magic:#010x}"));
-            return Err(at.unexpected("magic number", wanted, found));
-        }
-        let at = reader;
-        let version = reader.u8()?;
-        if version != VERSION {
-            let section = at.section();
-            let found = i64::from(version);
-            return Err(Malformed::unknown(
-                section,
-                at.offset(),
-                "tombstones version",
-                found,
-            ));
-        }
+        reader.magic(MAGIC)?;
+        reader.version("tombstones version", VERSION..=VERSION)?;
         let Some(len) = content.len().checked_sub(HEADER + CRC) else {
             let (wanted, found) = (CRC as u64, reader.remaining() as u64);
             return Err(Malformed::truncated(

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use super::tally::{PairTally, hash};
+use super::identity::hash;
+use super::tally::PairTally;
 use super::walk::Walked;
 use crate::index::{Postings, Series};
 use crate::select::Filter;

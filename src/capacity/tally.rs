@@ -1,15 +1,15 @@
 //! What one pass over a block counts.
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::Options;
 use super::churn::{Change, Lives};
 use super::costs::{Costs, NameId, PairId};
 use super::cuts::Cut;
 use super::decode::Decoded;
+use super::identity::SymbolHashes;
 use super::walk::{SeriesView, Walked, fold_series};
-use crate::index::{Series, Symbols};
+use crate::index::Series;
 use crate::inspect::{Faults, SeriesCounts, average_distance};
 use crate::model::Millis;
 
@@ -126,7 +126,8 @@ pub(super) fn tally(
     let per_worker = pairs.saturating_mul(size_of::<PairTally>()).max(1);
     let workers = rayon::current_num_threads().min((PAIR_MEMORY / per_worker).max(1));
     let job = costs.find_name(b"job");
-    let hashes = options.several_blocks.then(|| hashes(costs.symbols()));
+    let symbols = costs.symbols();
+    let hashes = options.several_blocks.then(|| SymbolHashes::of(symbols));
     let era = lives.era(window);
     fold_series(
         walked,
@@ -139,7 +140,9 @@ pub(super) fn tally(
         |tally, view, faults| {
             let mut known = None;
             if let Some(hashes) = hashes.as_ref().filter(|_| view.selected) {
-                let id = identity(view, costs.symbols(), hashes);
+                let labels = view.labels.iter();
+                let ordinals = labels.map(|(n, v)| (symbols.ordinal(*n), symbols.ordinal(*v)));
+                let id = hashes.identity(ordinals);
                 tally.ids.push(id);
                 known = lives.span(id);
             }
@@ -311,40 +314,4 @@ pub(super) fn window(walked: Walked<'_>) -> Window {
         slack: interval.saturating_mul(3).clamp(1, LOOKBACK),
         interval,
     }
-}
-
-/// A hash of 128 bits for each symbol.
-fn hashes(symbols: &Symbols<'_>) -> Vec<u128> {
-    symbols.iter().map(|(_, string)| hash(string)).collect()
-}
-
-pub(super) fn hash(string: &[u8]) -> u128 {
-    let half = |seed: u64| {
-        let mut hasher = DefaultHasher::new();
-        seed.hash(&mut hasher);
-        string.hash(&mut hasher);
-        u128::from(hasher.finish())
-    };
-    half(1) << 64 | half(2)
-}
-
-/// The same number for the same labels, in whatever block. Two of a thousand million different label sets share one with a probability below
-/// 10⁻²⁰.
-fn identity(view: &SeriesView<'_, '_>, symbols: &Symbols<'_>, hashes: &[u128]) -> u128 {
-    /// An odd number without a pattern: digits of π.
-    const FACTOR: u128 = 0x243f_6a88_85a3_08d3_1319_8a2e_0370_7345;
-    let hash_of = |symbol| {
-        let ordinal = symbols.ordinal(symbol);
-        ordinal
-            .and_then(|ordinal| hashes.get(ordinal))
-            .copied()
-            .unwrap_or(0)
-    };
-    let mix = |number: u128| {
-        let number = (number ^ number >> 64).wrapping_mul(FACTOR);
-        (number ^ number >> 59).wrapping_mul(FACTOR)
-    };
-    view.labels.iter().fold(FACTOR, |id, (name, value)| {
-        mix(id.rotate_left(31) ^ mix(hash_of(*name)).wrapping_add(hash_of(*value)))
-    })
 }

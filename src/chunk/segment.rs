@@ -47,23 +47,8 @@ impl<'a> Segment<'a> {
     /// [`Malformed`] naming the first that is wrong.
     pub fn check_header(&self) -> Result<(), Malformed> {
         let mut reader = Reader::new(self.bytes, 0, "segment header");
-        let at = reader;
-        let magic = reader.u32()?;
-        if magic != MAGIC {
-            let (wanted, found) = (format!("{MAGIC:#010x}"), format!("{magic:#010x}"));
-            return Err(at.unexpected("magic number", wanted, found));
-        }
-        let at = reader;
-        let version = reader.u8()?;
-        if version != VERSION {
-            let version = i64::from(version);
-            return Err(Malformed::unknown(
-                "segment header",
-                at.offset(),
-                "segment version",
-                version,
-            ));
-        }
+        reader.magic(MAGIC)?;
+        reader.version("segment version", VERSION..=VERSION)?;
         reader.take(3).map(|_| ())
     }
 
@@ -156,15 +141,8 @@ impl<'a> Record<'a> {
         if computed == self.stored_crc {
             return Ok(());
         }
-        let problem = crate::raw::Problem::Checksum {
-            stored: self.stored_crc,
-            computed,
-        };
-        Err(Malformed {
-            section: "chunk",
-            offset: self.offset,
-            problem,
-        })
+        let stored = self.stored_crc;
+        Err(Malformed::checksum("chunk", self.offset, stored, computed))
     }
 
     /// The reference to this record when its segment has position `segment`.

@@ -7,8 +7,8 @@ use super::Context;
 use crate::block::{DataDir, Meta, Place};
 use crate::error::Result;
 use crate::model::{Millis, TimeRange};
-use crate::report::time_text;
 use crate::repository::{Archive, StoredWal};
+use crate::units::time_text;
 use crate::wal::{Entry, Listing, Log, LogFacts};
 
 /// Longest logs that are read whole to say what they hold, in bytes.

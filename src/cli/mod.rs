@@ -11,11 +11,9 @@ mod logs;
 mod outlook;
 mod ownership;
 mod selection;
-mod size;
 mod state;
 mod stored;
 mod terminal;
-mod time;
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal as _, Write};

@@ -13,13 +13,14 @@ use crate::index::Series;
 use crate::model::{Millis, Ulid, now};
 use crate::progress::Silent;
 use crate::raw::ReadMode;
-use crate::report::{start as report, time_text};
+use crate::report::start as report;
 use crate::repository::{StoredBlock, StoredWal};
 use crate::restore::{Plan, Report};
 use crate::start::{
     self, Assumptions, BlockFacts, DEFAULT_RETENTION, Facts, Obstacle, Opens, ReplayFacts, Stage,
     StepKind,
 };
+use crate::units::{duration_text, time_text};
 use crate::verify::{Consequence, Depth, Kind, Options, Verdict, verify};
 use crate::wal::{Log, Logs};
 
@@ -221,8 +222,9 @@ impl Outlook {
             context.print(report::text(&self.start, &self.dir))?;
         }
         if let (old @ 1.., all) = self.aged {
+            let retention = duration_text(DEFAULT_RETENTION);
             context.print(format_args!(
-                "{old} of {all} blocks are older than 15d, the default retention: a server that scrapes deletes them as soon as it has written a block of its own, \
+                "{old} of {all} blocks are older than {retention}, the default retention: a server that scrapes deletes them as soon as it has written a block of its own, \
                  unless --storage.tsdb.retention.time is longer\n"
             ))?;
         }

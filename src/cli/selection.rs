@@ -1,9 +1,9 @@
 //! Which series and which time a command is asked for.
 
-use super::time::{now, parse_time};
 use crate::error::{Error, Result};
-use crate::model::{Millis, TimeRange};
+use crate::model::{Millis, TimeRange, now};
 use crate::select::{Selection, Selector};
+use crate::units::parse_time;
 
 /// The samples that a command looks at.
 #[derive(Clone, Debug, clap::Args)]

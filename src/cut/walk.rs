@@ -1,14 +1,13 @@
 //! Going through the series of a block that are wanted, and strictly: the first fault ends it.
 
 use std::cell::Cell;
-use std::collections::HashMap;
 
 use super::chunks::{self, CutChunk, Fate};
 use crate::block::Block;
 use crate::error::{Error, InFile as _, Result};
-use crate::index::{Index, Series, SymbolRef, Symbols};
-use crate::model::{ChunkMeta, SeriesRef};
-use crate::select::{Candidates, Filter, Interval, Selection, deleted_intervals};
+use crate::index::SymbolRef;
+use crate::model::ChunkMeta;
+use crate::select::{Selection, SeriesCursor};
 
 /// How often a block's chunks may be read, on average. Each has one reference in what Prometheus writes; in a hostile index a few bytes
 /// of reference name a megabyte, a million times.
@@ -18,13 +17,7 @@ const PATIENCE: u64 = 2;
 pub(super) struct Walk<'a> {
     block: &'a Block,
     part: &'a Selection,
-    index: Index<'a>,
-    symbols: Symbols<'a>,
-    candidates: Candidates<'a>,
-    filter: Filter<'a>,
-    deleted: HashMap<SeriesRef, Vec<Interval>>,
-    reference: SeriesRef,
-    series: Series,
+    cursor: SeriesCursor<'a>,
     /// Bytes of chunks that may still be read.
     patience: Cell<u64>,
 }
@@ -32,49 +25,33 @@ pub(super) struct Walk<'a> {
 impl<'a> Walk<'a> {
     /// Stands before the first series.
     pub(super) fn new(block: &'a Block, part: &'a Selection) -> Result<Self> {
-        let index = block.index()?;
-        let symbols = index.symbols().in_file(&block.files().index())?;
+        let cursor = SeriesCursor::open(block, block.index()?, &part.selectors, &[]);
         Ok(Walk {
             block,
             part,
-            candidates: Candidates::of(&index, &part.selectors),
-            filter: Filter::new(&part.selectors, &symbols),
-            deleted: deleted_intervals(block),
-            index,
-            symbols,
-            reference: SeriesRef::default(),
-            series: Series::default(),
+            cursor: cursor.in_file(&block.files().index())?,
             patience: Cell::new(block.chunk_bytes().saturating_mul(PATIENCE)),
         })
     }
 
     /// Moves to the next series that is selected; `false` when there is none.
     pub(super) fn advance(&mut self) -> Result<bool> {
-        let path = self.block.files().index();
-        while let Some(entry) = self.candidates.next(&self.index) {
-            let entry = entry.in_file(&path)?;
-            entry.check().in_file(&path)?;
-            entry.decode(&mut self.series).in_file(&path)?;
-            let selected = self
-                .filter
-                .selects(&self.series, &self.symbols, entry.offset);
-            if selected.in_file(&path)? {
-                self.reference = entry.reference;
-                return Ok(true);
-            }
+        match self.cursor.advance() {
+            None => Ok(false),
+            Some(Ok(_)) => Ok(true),
+            Some(Err(unread)) => Err(unread.into_fault()).in_file(&self.block.files().index()),
         }
-        Ok(false)
     }
 
     /// Labels of the series.
     pub(super) fn labels(&self) -> &[(SymbolRef, SymbolRef)] {
-        &self.series.labels
+        &self.cursor.series().labels
     }
 
     /// What stays of the chunks of the series.
     pub(super) fn chunks(&self) -> Result<Vec<CutChunk<'a>>> {
         let mut kept = Vec::new();
-        for chunk in &self.series.chunks {
+        for chunk in &self.cursor.series().chunks {
             kept.extend(self.chunk(chunk)?);
         }
         Ok(kept)
@@ -82,11 +59,16 @@ impl<'a> Walk<'a> {
 
     /// Whether anything stays. Chunks are decoded only if none stays as it is.
     pub(super) fn has_samples(&self) -> Result<bool> {
-        let fates = self.series.chunks.iter().map(|chunk| self.fate(chunk));
+        let fates = self
+            .cursor
+            .series()
+            .chunks
+            .iter()
+            .map(|chunk| self.fate(chunk));
         if fates.clone().any(|fate| fate == Fate::Stays) {
             return Ok(true);
         }
-        for (chunk, fate) in self.series.chunks.iter().zip(fates) {
+        for (chunk, fate) in self.cursor.series().chunks.iter().zip(fates) {
             if fate == Fate::Trimmed && self.chunk(chunk)?.is_some() {
                 return Ok(true);
             }
@@ -95,7 +77,7 @@ impl<'a> Walk<'a> {
     }
 
     fn fate(&self, chunk: &ChunkMeta) -> Fate {
-        Fate::of(chunk, self.part, self.deleted())
+        Fate::of(chunk, self.part, self.cursor.deleted())
     }
 
     fn chunk(&self, chunk: &ChunkMeta) -> Result<Option<CutChunk<'a>>> {
@@ -109,7 +91,7 @@ impl<'a> Walk<'a> {
         if fate == Fate::Stays {
             return Ok(Some(chunks::copy(&record, chunk)));
         }
-        chunks::trim(&record, chunk, self.part, self.deleted()).map_err(|error| {
+        chunks::trim(&record, chunk, self.part, self.cursor.deleted()).map_err(|error| {
             let path = self.block.segment_path(chunk.reference.segment());
             error.context(path.display().to_string())
         })
@@ -124,10 +106,5 @@ impl<'a> Walk<'a> {
         })?;
         self.patience.set(left);
         Ok(())
-    }
-
-    /// Deleted ranges of the series, sorted; none of them touch.
-    fn deleted(&self) -> &[Interval] {
-        self.deleted.get(&self.reference).map_or(&[], Vec::as_slice)
     }
 }

@@ -64,29 +64,9 @@ impl<'a> HeadChunkFile<'a> {
     ///
     /// [`Malformed`] naming the first that is wrong.
     pub fn check_header(&self) -> Result<(), Malformed> {
-        let section = "head chunk file header";
-        let mut reader = Reader::new(self.bytes, 0, section);
-        let magic = reader.u32()?;
-        if magic != MAGIC {
-            let (wanted, found) = (format!("{MAGIC:#010x}"), format!("{magic:#010x}"));
-            return Err(Malformed::unexpected(
-                section,
-                0,
-                "magic number",
-                wanted,
-                found,
-            ));
-        }
-        let version = reader.u8()?;
-        if version != VERSION {
-            let version = i64::from(version);
-            return Err(Malformed::unknown(
-                section,
-                4,
-                "head chunk file version",
-                version,
-            ));
-        }
+        let mut reader = Reader::new(self.bytes, 0, "head chunk file header");
+        reader.magic(MAGIC)?;
+        reader.version("head chunk file version", VERSION..=VERSION)?;
         reader.take(3).map(|_| ())
     }
 
@@ -129,12 +109,7 @@ impl<'a> HeadChunkFile<'a> {
         let stored = reader.u32()?;
         let computed = crc32c(rest.get(..length).unwrap_or_default());
         if stored != computed {
-            let problem = crate::raw::Problem::Checksum { stored, computed };
-            return Err(Malformed {
-                section: "head chunk",
-                offset,
-                problem,
-            });
+            return Err(Malformed::checksum("head chunk", offset, stored, computed));
         }
         self.next = at + length + CRC;
         Ok(Some(HeadChunk {

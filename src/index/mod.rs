@@ -89,22 +89,8 @@ impl<'a> Index<'a> {
     /// When either is not one Prometheus opens.
     pub fn check_header(bytes: &[u8]) -> Result<u8, Malformed> {
         let mut reader = Reader::new(bytes, 0, "index header");
-        let at = reader;
-        let magic = reader.u32()?;
-        if magic != MAGIC {
-            let (wanted, found) = (format!("{MAGIC:#010x}"), format!("{magic:#010x}"));
-            return Err(at.unexpected("magic number", wanted, found));
-        }
-        let at = reader;
-        match reader.u8()? {
-            version @ 1..=3 => Ok(version),
-            other => Err(Malformed::unknown(
-                at.section(),
-                at.offset(),
-                "index version",
-                i64::from(other),
-            )),
-        }
+        reader.magic(MAGIC)?;
+        reader.version("index version", 1..=3)
     }
 
     /// The same index, read as `format`: blocks of Prometheus 2.1 carry version 1 over a version 2 layout.

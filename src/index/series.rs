@@ -90,15 +90,8 @@ impl<'a> SeriesEntry<'a> {
         if computed == self.stored_crc {
             return Ok(());
         }
-        let problem = crate::raw::Problem::Checksum {
-            stored: self.stored_crc,
-            computed,
-        };
-        Err(Malformed {
-            section: "series",
-            offset: self.offset,
-            problem,
-        })
+        let stored = self.stored_crc;
+        Err(Malformed::checksum("series", self.offset, stored, computed))
     }
 
     /// Decodes the entry into `series`, whatever its checksum says.

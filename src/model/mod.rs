@@ -10,7 +10,7 @@ mod succession;
 mod ulid;
 
 pub use self::ulid::Ulid;
-pub use clock::{now, time_text};
+pub use clock::now;
 pub use histogram::{CounterReset, HistogramLayout, HistogramSample, Span};
 pub use kin::{Content, Family, Held, Kin, families, inherit_atoms};
 pub use labels::{Label, Labels};

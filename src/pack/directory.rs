@@ -7,7 +7,7 @@ use super::part;
 use super::version::PackVersion;
 use crate::model::Millis;
 use crate::raw::varint::{write_uvarint, write_varint};
-use crate::raw::{Malformed, Problem, Reader};
+use crate::raw::{Malformed, Reader};
 
 /// First bytes of a pack, and last.
 pub(super) const MAGIC: [u8; 8] = *b"narthexP";
@@ -66,18 +66,9 @@ pub(super) struct Directory {
 /// Where the directory stands, as the trailer says.
 pub(super) fn read_trailer(bytes: &[u8], offset: u64) -> Result<Section, Malformed> {
     let mut reader = Reader::new(bytes, offset, "pack trailer");
-    let mut word = |len| {
-        let bytes = reader.take(len)?;
-        Ok(bytes
-            .iter()
-            .rev()
-            .fold(0u64, |word, byte| word << 8 | u64::from(*byte)))
-    };
-    let (directory, length, checksum) = (word(8)?, word(4)?, word(4)?);
-    let magic = reader.take(MAGIC.len())?;
-    if magic != MAGIC {
-        return Err(reader.unexpected("magic number", "narthexP", magic.escape_ascii()));
-    }
+    let directory = reader.u64_le()?;
+    let (length, checksum) = (u64::from(reader.u32_le()?), reader.u32_le()?);
+    reader.magic_word(&MAGIC)?;
     if directory.checked_add(length) != Some(offset) {
         let found = format!("one of {length} bytes at {directory}");
         return Err(reader.unexpected("directory", format!("that ends at offset {offset}"), found));
@@ -85,17 +76,14 @@ pub(super) fn read_trailer(bytes: &[u8], offset: u64) -> Result<Section, Malform
     Ok(Section {
         offset: directory,
         length,
-        checksum: u32::try_from(checksum).unwrap_or(0),
+        checksum,
     })
 }
 
 /// Checks the header of a pack, and says of which version it is.
 pub(super) fn check_header(bytes: &[u8]) -> Result<PackVersion, Malformed> {
     let mut reader = Reader::new(bytes, 0, "pack header");
-    let magic = reader.take(MAGIC.len())?;
-    if magic != MAGIC {
-        return Err(reader.unexpected("magic number", "narthexP", magic.escape_ascii()));
-    }
+    reader.magic_word(&MAGIC)?;
     let byte = reader.u8()?;
     let Some(version) = PackVersion::from_byte(byte) else {
         let byte = i64::from(byte);
@@ -132,15 +120,8 @@ impl Section {
         if computed == self.checksum {
             return Ok(());
         }
-        let problem = Problem::Checksum {
-            stored: self.checksum,
-            computed,
-        };
-        Err(Malformed {
-            section,
-            offset: self.offset,
-            problem,
-        })
+        let stored = self.checksum;
+        Err(Malformed::checksum(section, self.offset, stored, computed))
     }
 
     fn write(self, out: &mut Vec<u8>) {

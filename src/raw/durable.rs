@@ -65,15 +65,18 @@ impl Write for DurableFile {
     }
 }
 
-/// Makes the entries of the directory `dir` durable.
+/// Makes the entries of the directory `dir` durable; the empty path is the current directory.
 ///
 /// # Errors
 ///
 /// When it cannot be opened or synced.
 pub fn sync_dir(dir: &Path) -> Result<()> {
+    // What `Path::parent` gives for a name alone cannot be opened.
+    let is_here = dir.as_os_str().is_empty();
+    let dir = if is_here { Path::new(".") } else { dir };
     File::open(dir)
-        .and_then(|dir| dir.sync_all())
-        .map_err(|e| Error::io("sync", dir, e))
+        .and_then(|opened| opened.sync_all())
+        .map_err(|e| Error::io("sync directory", dir, e))
 }
 
 #[cfg(test)]
@@ -89,6 +92,7 @@ mod tests {
         file.append(b"whole").unwrap();
         file.finish().unwrap();
         sync_dir(dir.path()).unwrap();
+        sync_dir(Path::new("")).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"whole");
         let error = DurableFile::create(&path).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::AlreadyExists);

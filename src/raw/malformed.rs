@@ -93,6 +93,16 @@ impl Malformed {
         }
     }
 
+    /// The stored checksum of the bytes that begin at `offset` is another one than that of the bytes as they are.
+    #[cold]
+    pub fn checksum(section: &'static str, offset: u64, stored: u32, computed: u32) -> Self {
+        Malformed {
+            section,
+            offset,
+            problem: Problem::Checksum { stored, computed },
+        }
+    }
+
     /// A version or an encoding that this program does not know.
     #[cold]
     pub fn unknown(section: &'static str, offset: u64, what: &'static str, found: i64) -> Self {

@@ -1,13 +1,15 @@
 //! The cursor every parser in narthex reads through.
 
-use byteorder::{BigEndian, ByteOrder};
+use std::ops::RangeInclusive;
 
-use super::malformed::{Malformed, Problem};
+use byteorder::{BigEndian, ByteOrder, LittleEndian};
+
+use super::malformed::Malformed;
 use super::{crc32c, varint};
 
 /// A cursor over borrowed bytes. It knows where in the file it stands and what it is reading; no method panics.
 ///
-/// Fixed-width integers are big-endian, as everywhere in the TSDB formats.
+/// Fixed-width integers are big-endian, as everywhere in the TSDB formats, where a method does not say otherwise.
 #[derive(Clone, Copy, Debug)]
 pub struct Reader<'a> {
     rest: &'a [u8],
@@ -100,6 +102,71 @@ impl<'a> Reader<'a> {
         self.take(8).map(BigEndian::read_u64)
     }
 
+    /// 32 bits, little-endian.
+    #[inline]
+    pub fn u32_le(&mut self) -> Result<u32, Malformed> {
+        self.take(4).map(LittleEndian::read_u32)
+    }
+
+    /// 64 bits, little-endian.
+    #[inline]
+    pub fn u64_le(&mut self) -> Result<u64, Malformed> {
+        self.take(8).map(LittleEndian::read_u64)
+    }
+
+    /// The magic number `wanted`, in 32 bits, big-endian.
+    ///
+    /// # Errors
+    ///
+    /// When there is another one.
+    pub fn magic(&mut self, wanted: u32) -> Result<(), Malformed> {
+        let at = *self;
+        let found = self.u32()?;
+        if found == wanted {
+            return Ok(());
+        }
+        let (wanted, found) = (format!("{wanted:#010x}"), format!("{found:#010x}"));
+        Err(at.unexpected("magic number", wanted, found))
+    }
+
+    /// The magic number `wanted`, in the letters of a word.
+    ///
+    /// # Errors
+    ///
+    /// When there is another one.
+    pub fn magic_word(&mut self, wanted: &[u8]) -> Result<(), Malformed> {
+        let at = *self;
+        let found = self.take(wanted.len())?;
+        if found == wanted {
+            return Ok(());
+        }
+        let (wanted, found) = (wanted.escape_ascii(), found.escape_ascii());
+        Err(at.unexpected("magic number", wanted.to_string(), found))
+    }
+
+    /// A version in one byte, which must be one of `known`; `what` it is the version of, in errors.
+    ///
+    /// # Errors
+    ///
+    /// [`Problem::Unknown`](super::Problem::Unknown), when it is another one.
+    pub fn version(
+        &mut self,
+        what: &'static str,
+        known: RangeInclusive<u8>,
+    ) -> Result<u8, Malformed> {
+        let at = *self;
+        let version = self.u8()?;
+        if known.contains(&version) {
+            return Ok(version);
+        }
+        Err(Malformed::unknown(
+            at.section,
+            at.offset,
+            what,
+            i64::from(version),
+        ))
+    }
+
     /// An unsigned LEB128 varint of up to 64 bits.
     #[inline]
     pub fn uvarint(&mut self) -> Result<u64, Malformed> {
@@ -158,11 +225,7 @@ impl<'a> Reader<'a> {
         if stored == computed {
             return Ok(());
         }
-        Err(Malformed {
-            section: at.section,
-            offset: at.offset,
-            problem: Problem::Checksum { stored, computed },
-        })
+        Err(Malformed::checksum(at.section, at.offset, stored, computed))
     }
 
     /// An error at this place: a value the format does not allow.
@@ -193,6 +256,7 @@ impl<'a> Reader<'a> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Problem;
     use super::*;
 
     #[test]
@@ -204,6 +268,38 @@ mod tests {
             "postings at offset 102: expected 4 more bytes, found 1"
         );
         assert_eq!(reader.u8(), Ok(1), "a failed read takes nothing");
+    }
+
+    #[test]
+    fn magic_numbers_and_versions_are_told_where_they_stand() {
+        let mut reader = Reader::new(b"\xba\xaa\xd7\x00narthexP\x04", 7, "header");
+        let mut wrong = reader;
+        assert_eq!(
+            wrong.magic(0x85bd_40dd).unwrap_err().to_string(),
+            "header at offset 7: expected magic number 0x85bd40dd, found 0xbaaad700"
+        );
+        assert_eq!(reader.magic(0xbaaa_d700), Ok(()));
+        wrong = reader;
+        assert_eq!(
+            wrong.magic_word(b"narthexS").unwrap_err().to_string(),
+            "header at offset 11: expected magic number narthexS, found narthexP"
+        );
+        assert_eq!(reader.magic_word(b"narthexP"), Ok(()));
+        wrong = reader;
+        assert_eq!(
+            wrong.version("version", 1..=3),
+            Err(Malformed::unknown("header", 19, "version", 4))
+        );
+        assert_eq!(reader.version("version", 4..=4), Ok(4));
+        assert!(reader.is_empty());
+    }
+
+    #[test]
+    fn little_endian_words_are_read_as_such() {
+        let mut reader = Reader::new(&[1, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 1], 0, "x");
+        assert_eq!(reader.u32_le(), Ok(1));
+        assert_eq!(reader.u64_le(), Ok(2 | 1 << 56));
+        assert!(reader.u32_le().is_err());
     }
 
     #[test]

@@ -30,13 +30,14 @@ mod unit;
 mod value;
 pub mod whatif;
 
-pub(crate) use crate::model::time_text;
 pub use chapters::{CHAPTERS, Chapter};
 pub use sheet::{Column, Described, Extent, Field, InJson, Rows, Sheet, SheetOf};
 pub use table::{Form, Printed, Table};
 pub use unit::{Kind, Unit};
 pub use value::Value;
-pub(crate) use value::{bytes_text, duration_text, safe_line, safe_text};
+pub(crate) use value::{safe_line, safe_text};
+
+use crate::units::{bytes_text, duration_text, time_text};
 
 /// `amount` per thing, where there are any.
 pub(crate) fn ratio(amount: u64, things: u64) -> Value {

@@ -1,13 +1,13 @@
 //! Values with units: how they look to people and in JSON.
 
 use std::borrow::Cow;
-use std::fmt::{self, Write as _};
+use std::fmt;
 
-use jiff::Timestamp;
 use serde_json::{Value as Json, json};
 
 use super::Kind;
-use crate::model::{Millis, time_text};
+use crate::model::Millis;
+use crate::units::{bytes_text, duration_text, rfc3339_text, time_text};
 
 /// One value of a report.
 #[derive(Clone, Debug, PartialEq)]
@@ -81,7 +81,7 @@ impl Value {
             Value::Count(number) | Value::Bytes(number) => number.to_string(),
             Value::SignedBytes(number) | Value::SignedCount(number) => number.to_string(),
             Value::Time(millis) | Value::Duration(millis) => millis.to_string(),
-            Value::Stamp(millis) => rfc3339(*millis),
+            Value::Stamp(millis) => rfc3339_text(*millis),
             Value::Number(number) => number.to_string(),
             Value::Flag(flag) => flag.to_string(),
         }
@@ -97,7 +97,7 @@ impl Value {
                 json!(number)
             }
             Value::Time(millis) | Value::Duration(millis) => json!(millis),
-            Value::Stamp(millis) => json!(rfc3339(*millis)),
+            Value::Stamp(millis) => json!(rfc3339_text(*millis)),
             Value::Number(number) => json!(number),
             Value::Flag(flag) => json!(flag),
         }
@@ -151,57 +151,6 @@ pub(crate) fn safe_text(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Bytes as people write them, in powers of 1024: `17 B`, `1.5 MiB`.
-pub(crate) fn bytes_text(bytes: u64) -> String {
-    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
-    if bytes < 1024 {
-        return format!("{bytes} B");
-    }
-    let mut size = bytes as f64 / 1024.0;
-    for unit in UNITS {
-        if size < 999.95 {
-            return format!("{size:.1} {unit}");
-        }
-        size /= 1024.0;
-    }
-    format!("{bytes} B")
-}
-/// A time as RFC 3339 in UTC.
-pub(crate) fn rfc3339(millis: Millis) -> String {
-    Timestamp::from_millisecond(millis).map_or_else(|_| millis.to_string(), |time| time.to_string())
-}
-
-/// A span as Prometheus writes durations: `2h`, `1d12h`, `90s500ms`; rounded to the two largest units.
-pub(crate) fn duration_text(millis: Millis) -> String {
-    const UNITS: [(u64, &str); 5] = [
-        (86_400_000, "d"),
-        (3_600_000, "h"),
-        (60_000, "m"),
-        (1000, "s"),
-        (1, "ms"),
-    ];
-    if millis == 0 {
-        return "0s".to_owned();
-    }
-    let mut rest = millis.unsigned_abs();
-    let largest = UNITS.iter().position(|(unit, _)| rest >= *unit);
-    let smallest = largest.and_then(|largest| UNITS.get(largest + 1));
-    let precision = smallest.map_or(1, |(unit, _)| *unit);
-    rest = rest.saturating_add(precision / 2) / precision * precision;
-    let mut text = String::from(if millis < 0 { "-" } else { "" });
-    let mut parts = 0;
-    for (unit, name) in UNITS {
-        if rest >= unit && parts < 2 {
-            let _ = write!(text, "{}{name}", rest / unit);
-            parts += 1;
-        } else if parts > 0 {
-            break;
-        }
-        rest %= unit;
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -213,24 +162,5 @@ mod tests {
         assert_eq!(value.raw_text(), "a\u{1b}[2Jb\nc\td é");
         let list = Value::List(vec!["x\r".into(), "y".into()]);
         assert_eq!(list.to_string(), "x\u{fffd} y");
-    }
-
-    #[test]
-    fn sizes_times_and_spans_read_as_people_write_them() {
-        assert_eq!(bytes_text(0), "0 B");
-        assert_eq!(bytes_text(1536), "1.5 KiB");
-        assert_eq!(bytes_text(1_048_575), "1.0 MiB");
-        assert_eq!(bytes_text(u64::MAX), "16.0 EiB");
-        assert_eq!(time_text(1_700_000_000_000), "2023-11-14 22:13:20");
-        assert_eq!(time_text(1_700_000_000_007), "2023-11-14 22:13:20.007");
-        assert_eq!(time_text(i64::MAX), i64::MAX.to_string());
-        assert_eq!(rfc3339(1_700_000_000_000), "2023-11-14T22:13:20Z");
-        assert_eq!(duration_text(7_200_000), "2h");
-        assert_eq!(duration_text(129_600_000), "1d12h");
-        assert_eq!(duration_text(7_199_995), "2h");
-        assert_eq!(duration_text(239_995), "4m");
-        assert_eq!(duration_text(239_400), "3m59s");
-        assert_eq!(duration_text(29_645), "29s645ms");
-        assert_eq!(duration_text(-5), "-5ms");
     }
 }

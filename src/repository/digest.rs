@@ -1,12 +1,39 @@
 //! SHA-256 digests, spelled as `sha256sum` does.
 
 use std::fmt;
+use std::ops::Range;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::error::{Error, Result};
+use crate::store::{ObjectName, Store};
+
+/// Bytes of an object that are read at a time.
+const STEP: u64 = 4 << 20;
+
+/// The digest of the first `bytes` bytes of an object. After every piece of it `read` is called with the range that it was.
+///
+/// # Errors
+///
+/// When the store does not give them.
+pub(crate) fn digest_of_object(
+    store: &dyn Store,
+    name: &ObjectName,
+    bytes: u64,
+    mut read: impl FnMut(Range<u64>),
+) -> Result<Digest> {
+    let mut sha256 = Hasher::default();
+    let mut start = 0;
+    while start < bytes {
+        let end = bytes.min(start.saturating_add(STEP));
+        sha256.update(&store.get_range(name, start..end)?);
+        read(start..end);
+        start = end;
+    }
+    Ok(sha256.finish())
+}
 
 /// A SHA-256 digest (FIPS 180-4); as text 64 lower-case hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -38,6 +38,7 @@ use serde::{Deserialize, Serialize};
 pub use blocks::Blocks;
 pub use codec::ObjectCodec;
 pub use diff::{BlockChange, Change, Diff, diff};
+pub(crate) use digest::digest_of_object;
 pub use digest::{Digest, Hasher};
 pub use layout::{
     ArchiveId, FilePath, Fingerprint, ManifestName, block_object, block_of_pack, is_data,

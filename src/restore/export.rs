@@ -13,14 +13,10 @@ use crate::progress::Progress;
 use crate::raw::{Folder, Links, temporary_dir};
 use crate::repository::copies::Copies;
 use crate::repository::lineage::{has_problems, is_better_told, is_damaged};
-use crate::repository::portable::Visitor;
+use crate::repository::portable::{TAR_BLOCK, TAR_BLOCK_BYTES, Visitor, tar_header};
 use crate::repository::{Digest, FilePath, StoredBlock};
 use crate::store::Store;
 use crate::stored::StoredReader;
-
-/// Bytes of one tar block.
-const BLOCK_BYTES: usize = 512;
-const BLOCK: u64 = BLOCK_BYTES as u64;
 
 /// `block` as another archive has it, if it was damaged when it was archived, or had wrong metadata, and is sound there.
 pub fn sound_copy<'c>(
@@ -130,38 +126,17 @@ impl TarOut<'_> {
     }
 
     fn finish(mut self) -> Result<()> {
-        self.put(&[0; 2 * BLOCK_BYTES])?;
+        self.put(&[0; 2 * TAR_BLOCK_BYTES])?;
         self.out.flush().map_err(write_error)
     }
 }
 
 impl Visitor for TarOut<'_> {
     fn begin(&mut self, name: &FilePath, bytes: u64) -> Result<()> {
-        let mut header = tar::Header::new_gnu();
-        header.set_entry_type(tar::EntryType::Regular);
-        header.set_mode(0o644);
-        header.set_mtime(0);
-        header.set_size(bytes);
-        let path = format!("{}/{name}", self.root);
-        // Longer paths than a header holds go into an entry of their own before it.
-        if header.set_path(&path).is_err() {
-            let mut long = tar::Header::new_gnu();
-            long.set_entry_type(tar::EntryType::GNULongName);
-            long.set_size(path.len() as u64 + 1);
-            long.set_mode(0o644);
-            let _ = long.set_path("././@LongLink");
-            long.set_cksum();
-            self.put(long.as_bytes())?;
-            let mut content = path.clone().into_bytes();
-            content.resize((content.len() + 1).next_multiple_of(BLOCK_BYTES), 0);
-            self.put(&content)?;
-            let short: String = path.chars().take(60).collect();
-            let _ = header.set_path(short);
-        }
-        header.set_cksum();
+        let header = tar_header(&format!("{}/{name}", self.root), bytes)?;
         self.left = bytes;
-        self.padding = bytes.next_multiple_of(BLOCK) - bytes;
-        self.put(header.as_bytes())
+        self.padding = bytes.next_multiple_of(TAR_BLOCK) - bytes;
+        self.put(&header)
     }
 
     fn data(&mut self, bytes: &[u8]) -> Result<()> {

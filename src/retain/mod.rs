@@ -8,9 +8,8 @@ mod forget;
 mod hold;
 mod policy;
 mod prune;
-mod span;
 
+pub use crate::units::Span;
 pub use forget::{Decision, Forgotten, Leave, Selection, forget};
 pub use policy::{Keep, Policy};
 pub use prune::{DEFAULT_GRACE, Fate, Item, Options, Pruned, prune};
-pub use span::Span;

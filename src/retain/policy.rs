@@ -10,9 +10,9 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
-use super::span::Span;
 use crate::error::{Error, Result};
 use crate::model::Millis;
+use crate::units::Span;
 
 /// How many archives a word keeps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

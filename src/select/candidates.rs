@@ -15,14 +15,10 @@ pub(crate) enum Candidates<'a> {
 }
 
 impl<'a> Candidates<'a> {
-    /// The candidates for any of `selectors`. Postings are used when each selector pins some label to one value and they are
-    /// sound; otherwise every entry is read, so that damaged postings hide nothing.
-    pub(crate) fn of(index: &Index<'a>, selectors: &[Selector]) -> Self {
-        Candidates::beside(index, selectors, &[])
-    }
-
-    /// As [`Candidates::of`], for series that have the labels `added` beside those in the index.
-    pub(super) fn beside(
+    /// The candidates for any of `selectors`, of series that have the labels `added` beside those in the index. Postings are used when
+    /// each selector pins some label to one value and they are sound; otherwise every entry is read, so that damaged postings hide
+    /// nothing.
+    pub(crate) fn beside(
         index: &Index<'a>,
         selectors: &[Selector],
         added: &[(&[u8], &[u8])],

@@ -185,7 +185,7 @@ impl<'a, S: Sink> Walk<'a, S> {
         if let Some(block) = self.tally.blocks.get_mut(position)
             && is_first
         {
-            block.series = series.seen;
+            block.series = series.seen();
         }
         if found {
             self.heads.push(series);

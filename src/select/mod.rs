@@ -9,11 +9,13 @@
 
 mod blocks;
 mod candidates;
+mod cursor;
 mod deleted;
 mod filter;
 mod merged;
 mod overlap;
 mod problem;
+pub(crate) mod promql;
 mod samples;
 mod selector;
 mod series;
@@ -28,7 +30,8 @@ pub use tally::{BlockTally, Tally};
 pub use view::{AGGREGATE_LABEL, RESOLUTION_LABEL};
 
 pub(crate) use candidates::Candidates;
-pub(crate) use deleted::{Interval, deleted_intervals, intervals_of, is_deleted};
+pub(crate) use cursor::SeriesCursor;
+pub(crate) use deleted::{Interval, intervals_of, is_deleted};
 pub(crate) use filter::Filter;
 pub(crate) use merged::{Sink, Walk};
 pub(crate) use selector::{METRIC_NAME, anchored};

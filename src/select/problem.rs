@@ -4,8 +4,9 @@ use std::fmt;
 use std::path::PathBuf;
 
 use crate::block::Block;
-use crate::model::{Labels, Millis, Ulid, time_text};
+use crate::model::{Labels, Millis, Ulid};
 use crate::raw::Malformed;
+use crate::units::time_text;
 
 /// Something of a block that could not be read, or is not what the block says elsewhere.
 #[derive(Clone, Debug)]

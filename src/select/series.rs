@@ -3,19 +3,17 @@
 #![deny(clippy::wildcard_enum_match_arm)]
 
 use std::cmp::Ordering;
-use std::collections::HashMap;
 
 use super::LabelSlices;
-use super::candidates::Candidates;
-use super::deleted::{Interval, deleted_intervals};
-use super::filter::Filter;
+use super::cursor::{SeriesCursor, Unread};
+use super::deleted::Interval;
 use super::problem::{Fault, Lost, Problem};
 use super::selector::Selector;
 use super::view::View;
 use crate::block::Block;
 use crate::chunk::{self, Aggregate, Encoding, Record};
-use crate::index::{Index, Series, SeriesEntry, Symbols};
-use crate::model::{ChunkMeta, Label, Labels, Millis, Sample, SeriesRef};
+use crate::index::{Index, SeriesEntry};
+use crate::model::{ChunkMeta, Label, Labels, Millis, Sample};
 use crate::raw::Malformed;
 
 /// Where the data of a chunk stand.
@@ -33,15 +31,7 @@ pub(crate) struct BlockSeries<'a> {
     pub(crate) position: usize,
     /// What of it is dumped.
     view: View,
-    /// Series entries read so far, selected or not.
-    pub(super) seen: u64,
-    index: Index<'a>,
-    symbols: Symbols<'a>,
-    candidates: Candidates<'a>,
-    filter: Filter<'a>,
-    deleted: HashMap<SeriesRef, Vec<Interval>>,
-    reference: SeriesRef,
-    series: Series,
+    cursor: SeriesCursor<'a>,
     /// Labels that the series has in the index.
     own: Vec<(&'a [u8], &'a [u8])>,
     /// Labels that all series have beside those.
@@ -63,20 +53,12 @@ impl<'a> BlockSeries<'a> {
         view: View,
         selectors: &'a [Selector],
     ) -> Result<Self, Malformed> {
-        let symbols = index.symbols()?;
         let added = view.labels(block);
         Ok(BlockSeries {
             block,
             position,
             view,
-            seen: 0,
-            candidates: Candidates::beside(&index, selectors, &added),
-            filter: Filter::beside(selectors, &symbols, &added),
-            deleted: deleted_intervals(block),
-            index,
-            symbols,
-            reference: SeriesRef::default(),
-            series: Series::default(),
+            cursor: SeriesCursor::open(block, index, selectors, &added)?,
             own: Vec::new(),
             added,
             labels: Vec::new(),
@@ -85,40 +67,27 @@ impl<'a> BlockSeries<'a> {
 
     /// Moves to the next selected series; `false` when there is none. Entries that cannot be read go to `report`.
     pub(crate) fn advance(&mut self, report: &mut dyn FnMut(Problem)) -> bool {
-        while let Some(entry) = self.candidates.next(&self.index) {
-            let fault = match entry {
-                Ok(entry) => {
-                    self.seen += 1;
-                    match self.take(&entry) {
-                        Ok(true) => return true,
-                        Ok(false) => continue,
-                        Err(fault) => self.entry_problem(&entry, fault),
-                    }
-                }
-                Err(fault) => Problem::of_index(self.block, fault, self.candidates.loss()),
+        while let Some(found) = self.cursor.advance() {
+            let fault = match found {
+                Ok(entry) => match self.name(&entry) {
+                    Ok(()) => return true,
+                    Err(fault) => self.entry_problem(&entry, fault),
+                },
+                Err(Unread::Entry(entry, fault)) => self.entry_problem(&entry, fault),
+                Err(Unread::Lost(fault, lost)) => Problem::of_index(self.block, fault, lost),
             };
             report(fault);
         }
         false
     }
 
-    /// Reads an entry; `false` when it is not selected.
-    fn take(&mut self, entry: &SeriesEntry<'a>) -> Result<bool, Malformed> {
-        // Decoded before the checksum is looked at: a problem report says as much as can be read.
-        let decoded = entry.decode(&mut self.series);
-        entry.check()?;
-        decoded?;
-        if !self
-            .filter
-            .selects(&self.series, &self.symbols, entry.offset)?
-        {
-            return Ok(false);
-        }
+    /// Reads the labels of the series it stands at.
+    fn name(&mut self, entry: &SeriesEntry<'a>) -> Result<(), Malformed> {
+        let symbols = self.cursor.symbols();
         self.own.clear();
-        for (name, value) in &self.series.labels {
-            let name = self.symbols.get(*name, entry.offset)?;
-            self.own
-                .push((name, self.symbols.get(*value, entry.offset)?));
+        for (name, value) in &self.cursor.series().labels {
+            let name = symbols.get(*name, entry.offset)?;
+            self.own.push((name, symbols.get(*value, entry.offset)?));
         }
         self.labels.clear();
         self.labels.extend_from_slice(&self.own);
@@ -126,13 +95,18 @@ impl<'a> BlockSeries<'a> {
             self.labels.extend_from_slice(&self.added);
             self.labels.sort_by_key(|(name, _)| *name);
         }
-        self.reference = entry.reference;
-        Ok(true)
+        Ok(())
+    }
+
+    /// Series entries read so far, selected or not.
+    pub(super) fn seen(&self) -> u64 {
+        self.cursor.seen
     }
 
     fn entry_problem(&self, entry: &SeriesEntry<'a>, fault: Malformed) -> Problem {
-        let chunks = &self.series.chunks;
-        let labels = self.index.labels(&self.symbols, &self.series, entry.offset);
+        let series = self.cursor.series();
+        let (index, symbols) = (self.cursor.index(), self.cursor.symbols());
+        let (chunks, labels) = (&series.chunks, index.labels(symbols, series, entry.offset));
         Problem {
             series: labels.ok().filter(|labels| !labels.0.is_empty()),
             span: chunks
@@ -160,14 +134,12 @@ impl<'a> BlockSeries<'a> {
 
     /// Chunks of the series.
     pub(crate) fn chunks(&self) -> &[ChunkMeta] {
-        &self.series.chunks
+        &self.cursor.series().chunks
     }
 
     /// Deleted ranges of the series, sorted; none of them touch.
     pub(crate) fn deleted(&self) -> &[Interval] {
-        self.deleted
-            .get(&self.reference)
-            .map_or(&[], |intervals| intervals)
+        self.cursor.deleted()
     }
 
     /// Lends the samples of a chunk to `visit`.

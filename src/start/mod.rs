@@ -14,7 +14,7 @@ mod step;
 
 pub use facts::{Assumptions, BlockFacts, Cut, Facts, Obstacle, Opens, ReplayFacts, Stage};
 pub use plan::{Plan, plan};
-pub use reach::{Reach, SLACK, TOLERANCE, floor, span};
+pub use reach::{Reach, SLACK, TOLERANCE, floor};
 pub use release::Release;
 pub use step::{Step, StepKind};
 

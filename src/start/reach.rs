@@ -9,6 +9,7 @@ use std::fmt;
 use super::release::Release;
 use crate::block::Meta;
 use crate::model::Millis;
+use crate::units::coarse_duration_text;
 
 /// How far a block's range may reach beyond its samples, in milliseconds: the longest that the smallest blocks are made anywhere.
 pub const SLACK: Millis = 86_400_000;
@@ -33,29 +34,23 @@ pub enum Reach {
 impl fmt::Display for Reach {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Reach::Early(by) => write!(f, "range begins {} before its first sample", span(*by)),
-            Reach::Late(by) => write!(f, "range ends {} after its last sample", span(*by)),
-            Reach::Future(by) => write!(f, "range reaches {} into the future", span(*by)),
+            Reach::Early(by) => write!(
+                f,
+                "range begins {} before its first sample",
+                coarse_duration_text(*by)
+            ),
+            Reach::Late(by) => write!(
+                f,
+                "range ends {} after its last sample",
+                coarse_duration_text(*by)
+            ),
+            Reach::Future(by) => write!(
+                f,
+                "range reaches {} into the future",
+                coarse_duration_text(*by)
+            ),
         }
     }
-}
-
-/// A span of time in its two largest units.
-pub fn span(millis: Millis) -> String {
-    const UNITS: [(Millis, &str); 4] = [
-        (86_400_000, "d"),
-        (3_600_000, "h"),
-        (60_000, "m"),
-        (1000, "s"),
-    ];
-    let largest = UNITS.iter().position(|(unit, _)| millis >= *unit);
-    let mut rest = millis;
-    let mut parts = Vec::new();
-    for (unit, name) in UNITS.iter().skip(largest.unwrap_or(3)).take(2) {
-        parts.push(format!("{}{name}", rest / unit));
-        rest %= unit;
-    }
-    parts.join(" ")
 }
 
 impl Reach {

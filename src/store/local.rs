@@ -24,6 +24,7 @@ use super::{
     no_leftover, no_object, not_left_over, too_large,
 };
 use crate::error::{Error, ErrorKind, Result};
+use crate::raw::sync_dir;
 
 /// How often an object is given its name when its directory is removed at the same moment.
 const MAX_TRIES: u32 = 100;
@@ -105,9 +106,7 @@ impl LocalStore {
     /// made any of them and not have come to that.
     fn sync_dirs(&self, dir: &Path) -> Result<()> {
         let inside = |dir: &&Path| dir.starts_with(&self.root);
-        dir.ancestors()
-            .take_while(inside)
-            .try_for_each(|dir| sync_dir(own(dir)))
+        dir.ancestors().take_while(inside).try_for_each(sync_dir)
     }
 
     /// Removes `dir` and the directories above it that are empty, up to the first level, and makes the last change durable.
@@ -117,7 +116,7 @@ impl LocalStore {
         for dir in dirs.filter_map(|end| dir.get(..end)) {
             // One that is not empty fails, as it should; writers make a directory again that goes under their hands.
             if !dir.contains('/') || fs::remove_dir(self.root.join(dir)).is_err() {
-                return match sync_dir(own(&self.root.join(dir))) {
+                return match sync_dir(&self.root.join(dir)) {
                     // Another process has removed it since.
                     Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
                     synced => synced,
@@ -291,7 +290,8 @@ impl Store for LocalStore {
     fn create(&self, name: &ObjectName) -> Result<Box<dyn PendingObject>> {
         let dir = self.root.join(TEMPORARY);
         let modes = self.modes();
-        create_dir_durably(&dir, modes)?;
+        // Each entry durable before the next one relies on it.
+        make_dirs(&dir, Path::new("/"), modes, sync_dir)?;
         let random = ulid::Ulid::generate();
         let temporary = dir.join(random.to_string());
         let file = OpenOptions::new()
@@ -421,29 +421,27 @@ fn own(dir: &Path) -> &Path {
     }
 }
 
-/// Creates `dir` and what is missing above it, each entry durable before the next one relies on it.
-fn create_dir_durably(dir: &Path, modes: Modes) -> Result<()> {
+/// Creates `dir` and what is missing between `top`, or the first directory that is there, and it. After each one `made` is called
+/// with the directory that holds it.
+fn make_dirs(dir: &Path, top: &Path, modes: Modes, made: fn(&Path) -> Result<()>) -> Result<()> {
     if dir.is_dir() {
         return Ok(());
     }
     let above = parent(dir);
-    create_dir_durably(above, modes)?;
+    if dir != top {
+        make_dirs(above, top, modes, made)?;
+    }
     match modes.dir().create(dir) {
         Ok(()) => {
             let handed = modes.hand_over_dir(dir);
+            // It fails as if there had been none when a deleter has removed it again.
             handed.map_err(|e| Error::io("change the owner of", dir, e))?;
-            sync_dir(above)
+            made(above)
         }
         // Another writer was faster.
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => Ok(()),
         Err(e) => Err(Error::io("create directory", dir, e)),
     }
-}
-
-fn sync_dir(dir: &Path) -> Result<()> {
-    File::open(dir)
-        .and_then(|opened| opened.sync_all())
-        .map_err(|e| Error::io("sync directory", dir, e))
 }
 
 struct Pending {
@@ -488,40 +486,22 @@ impl PendingObject for Pending {
         }
         let mut tries = 1..MAX_TRIES;
         // Whoever deletes the last object in a directory removes the directory.
-        let mut again =
-            |e: &io::Error| e.kind() == io::ErrorKind::NotFound && tries.next().is_some();
+        let mut again = |is_gone: bool| is_gone && tries.next().is_some();
         let modes = self.store.modes();
         loop {
-            match make_dirs(dir, &self.store.root, modes) {
-                Err(e) if again(&e) => continue,
-                made => made.map_err(|e| Error::io("create directory", dir, e))?,
+            match make_dirs(dir, &self.store.root, modes, |_| Ok(())) {
+                Err(e) if again(e.kind() == ErrorKind::NotFound) => continue,
+                made => made?,
             }
             match name_file(&self.temporary.0, &target) {
                 Ok(()) => return self.store.sync_dirs(dir),
-                Err(e) if again(&e) => {}
+                Err(e) if again(e.kind() == io::ErrorKind::NotFound) => {}
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
                     return Err(name_taken(&self.name));
                 }
                 Err(e) => return Err(Error::io("publish", &target, e)),
             }
         }
-    }
-}
-
-/// Creates `dir` and what is missing between `root` and it.
-fn make_dirs(dir: &Path, root: &Path, modes: Modes) -> io::Result<()> {
-    if dir.is_dir() {
-        return Ok(());
-    }
-    if dir != root {
-        make_dirs(parent(dir), root, modes)?;
-    }
-    match modes.dir().create(dir) {
-        // It fails as if there had been none when a deleter has removed it again.
-        Ok(()) => modes.hand_over_dir(dir),
-        // Another writer was faster.
-        Err(e) if e.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => Ok(()),
-        Err(e) => Err(e),
     }
 }
 

@@ -45,8 +45,8 @@ pub(super) fn read_series(
     let bytes = objects.index()?;
     let index = open_index(&bytes, meta)?;
     let symbols = index.symbols().in_file(path)?;
-    let mut candidates = Candidates::of(&index, &asked.selectors);
-    let mut filter = Filter::new(&asked.selectors, &symbols);
+    let mut candidates = Candidates::beside(&index, &asked.selectors, &[]);
+    let mut filter = Filter::beside(&asked.selectors, &symbols, &[]);
     let mut segments = Segments::find(reader.files(), objects)?;
     let mut series = Series::default();
     let mut labels: Vec<(&[u8], &[u8])> = Vec::new();

@@ -8,6 +8,8 @@
 
 mod files;
 mod lexer;
+#[cfg(test)]
+mod oracle;
 mod promql;
 mod walk;
 mod yaml;

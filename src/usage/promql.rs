@@ -8,7 +8,8 @@
 
 use std::collections::BTreeSet;
 
-use super::lexer::{Lexer, Part, Token};
+use super::lexer::{Lexer, Token};
+use crate::select::promql::{MatchOperator, Part, quoted};
 
 /// What stands for any text in a regular expression.
 const ANY: &str = ".*";
@@ -146,7 +147,7 @@ impl<'a> Reader<'a> {
                 Token::Word(parts) => self.word(parts)?,
                 Token::Sign('{') => self.selector(None)?,
                 Token::Text(_)
-                | Token::Comparison(_)
+                | Token::Match(_)
                 | Token::Number
                 | Token::Range
                 | Token::Sign(_) => {}
@@ -159,7 +160,7 @@ impl<'a> Reader<'a> {
         let next = self.token(0);
         let selects = matches!(next, Some(Token::Sign('{')));
         if let [Part::Text(word)] = parts {
-            let lower = word.to_ascii_lowercase();
+            let lower = String::from_utf8_lossy(word).to_ascii_lowercase();
             if LISTS.contains(&lower.as_str()) && !selects {
                 if matches!(next, Some(Token::Sign('('))) {
                     self.list();
@@ -174,7 +175,7 @@ impl<'a> Reader<'a> {
             }
             let is_word = WORDS.contains(&lower.as_str());
             let after_word = matches!(lower.as_str(), "inf" | "nan");
-            if is_word && (after_word || !selects) || word.chars().all(|c| c == ':') {
+            if is_word && (after_word || !selects) || word.iter().all(|c| *c == b':') {
                 return Ok(());
             }
         } else if matches!(next, Some(Token::Sign('('))) {
@@ -231,11 +232,11 @@ impl<'a> Reader<'a> {
             match token {
                 Token::Sign(')') => break,
                 Token::Word(parts) | Token::Text(parts) => {
-                    if let Some(label) = plain(parts) {
+                    if let Some(label) = plain_text(parts) {
                         self.found.labels.insert(label);
                     }
                 }
-                Token::Comparison(_) | Token::Number | Token::Range | Token::Sign(_) => {}
+                Token::Match(_) | Token::Number | Token::Range | Token::Sign(_) => {}
             }
         }
     }
@@ -255,21 +256,27 @@ impl<'a> Reader<'a> {
                 (Token::Sign('}'), _, _) => break,
                 (
                     Token::Word(label) | Token::Text(label),
-                    Some(Token::Comparison(comparison)),
+                    Some(Token::Match(operator)),
                     Some(Token::Text(value)),
                 ) => {
                     self.at += 2;
-                    let label = plain(label);
-                    let positive = comparison.starts_with('=');
+                    let label = plain_text(label);
+                    let positive =
+                        matches!(operator, MatchOperator::Equal | MatchOperator::Matches);
                     if label.as_deref() == Some("__name__") && positive {
-                        let found = self.by_name(comparison, value);
+                        let found = self.by_name(*operator, value);
                         // Two matchers on the name: both are kept, which keeps too much rather than too little.
                         if let Some(earlier) = name.replace(found) {
                             self.found.metrics.insert(earlier);
                         }
                     } else if let Some(label) = label {
                         match plain(value) {
-                            Some(value) => matchers.push(format!("{label:?}{comparison}{value:?}")),
+                            Some(value) => matchers.push(format!(
+                                "{}{}{}",
+                                quoted(label.as_bytes()),
+                                operator.as_str(),
+                                quoted(&value)
+                            )),
                             None => complete = false,
                         }
                         self.found.labels.insert(label);
@@ -278,13 +285,13 @@ impl<'a> Reader<'a> {
                 // A quoted metric name, Prometheus 3.0 and later.
                 (Token::Text(text), _, _) => name = Some(self.name(text)),
                 // `{a="x" or b="y"}` of VictoriaMetrics: what stands before selects by itself.
-                (Token::Word(word), _, _) if plain(word).as_deref() == Some("or") => {
+                (Token::Word(word), _, _) if plain_text(word).as_deref() == Some("or") => {
                     let before = std::mem::take(&mut matchers);
                     self.selected(name.clone(), &before, complete);
                 }
                 // `foo{$filter}` and whatever else may be there.
                 (Token::Word(_), _, _) => complete = false,
-                (Token::Comparison(_) | Token::Number | Token::Range | Token::Sign(_), _, _) => {}
+                (Token::Match(_) | Token::Number | Token::Range | Token::Sign(_), _, _) => {}
             }
         }
         self.selected(name, &matchers, complete);
@@ -310,16 +317,16 @@ impl<'a> Reader<'a> {
         self.found.metrics.insert(named);
     }
 
-    fn by_name(&self, comparison: &str, value: &[Part]) -> Named {
-        match (comparison, plain(value)) {
-            ("=", _) => self.name(value),
-            ("=~", Some(regex)) => Named::Matching(regex),
+    fn by_name(&self, operator: MatchOperator, value: &[Part]) -> Named {
+        match (operator, plain_text(value)) {
+            (MatchOperator::Equal, _) => self.name(value),
+            (MatchOperator::Matches, Some(regex)) => Named::Matching(regex),
             _ => self.pattern(value, str::to_owned),
         }
     }
 
     fn name(&self, parts: &[Part]) -> Named {
-        match plain(parts) {
+        match plain_text(parts) {
             Some(name) => Named::Exactly(name),
             None => self.pattern(parts, regex::escape),
         }
@@ -330,7 +337,7 @@ impl<'a> Reader<'a> {
         let (mut pattern, mut guessed) = (String::new(), false);
         for part in parts {
             match part {
-                Part::Text(literal) => pattern.push_str(&text(literal)),
+                Part::Text(literal) => pattern.push_str(&text(&String::from_utf8_lossy(literal))),
                 Part::Variable(name) => {
                     let values = self.dialect.variables.and_then(|known| known.values(name));
                     guessed |= values.is_none();
@@ -353,19 +360,24 @@ fn alternatives(values: &[String]) -> String {
 }
 
 fn is_list_word(parts: &[Part]) -> bool {
-    matches!(parts, [Part::Text(word)] if LISTS.contains(&word.to_ascii_lowercase().as_str()))
+    plain_text(parts).is_some_and(|word| LISTS.contains(&word.to_ascii_lowercase().as_str()))
 }
 
-/// The text, if there is no variable in it.
-fn plain(parts: &[Part]) -> Option<String> {
-    let mut whole = String::new();
+/// The bytes, if there is no variable among them.
+fn plain(parts: &[Part]) -> Option<Vec<u8>> {
+    let mut whole = Vec::new();
     for part in parts {
         match part {
-            Part::Text(text) => whole.push_str(text),
+            Part::Text(text) => whole.extend_from_slice(text),
             Part::Variable(_) => return None,
         }
     }
     Some(whole)
+}
+
+/// As [`plain`], of a name: those that are not UTF-8 name nothing that Prometheus can store.
+fn plain_text(parts: &[Part]) -> Option<String> {
+    plain(parts).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
 }
 
 #[cfg(test)]

@@ -5,7 +5,8 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::kind::{Consequence, Consequences, Kind, Severity};
-use crate::model::{Labels, Millis, Ulid, time_text};
+use crate::model::{Labels, Millis, Ulid};
+use crate::units::time_text;
 
 /// Most findings of one kind that are kept for one block. The others are counted.
 pub const KEPT_PER_KIND: u64 = 1000;

@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 
-use super::collide::{Digests, Gathered, Groups, Identities, Shared};
+use super::collide::{Gathered, Groups, Identities, Shared};
 use super::fate::{Fate, Judge, Selectors, label};
 use super::layout::{Label, Layout, Piece};
 use super::thin::Thinning;
 use super::{Amounts, Measured, Scenario};
 use crate::block::Block;
-use crate::capacity::{ChunkView, Costs, SeriesView, Walked, each_series};
+use crate::capacity::{ChunkView, Costs, SeriesView, SymbolHashes, Walked, each_series};
 use crate::error::{InFile as _, Result};
 use crate::inspect::Faults;
 use crate::model::TimeRange;
@@ -109,18 +109,18 @@ fn look_at_labels(walked: Walked<'_>, plans: &mut [Plan<'_>]) -> Vec<u32> {
     let costs = walked.costs;
     let mut present = vec![0; costs.pairs().len()];
     let any_labels = plans.iter().any(Plan::drops_labels);
-    let digests = any_labels.then(|| Digests::new(costs));
+    let hashes = any_labels.then(|| SymbolHashes::of(costs.symbols()));
     let mut number = 0u32;
     each_series(walked, &mut Faults::default(), |view| {
         for pair in view.pairs.iter().flatten() {
             count(&mut present, *pair);
         }
         for plan in &mut *plans {
-            plan.look(view, costs, digests.as_ref(), number);
+            plan.look(view, costs, hashes.as_ref(), number);
         }
         number = number.saturating_add(1);
     });
-    drop(digests);
+    drop(hashes);
     for plan in &mut *plans {
         plan.shared = std::mem::take(&mut plan.identities).shared();
     }
@@ -218,7 +218,7 @@ impl<'a> Plan<'a> {
         &mut self,
         view: &SeriesView<'_, '_>,
         costs: &Costs<'_>,
-        digests: Option<&Digests>,
+        hashes: Option<&SymbolHashes>,
         number: u32,
     ) {
         let fate = self.judge.fate(view, costs);
@@ -235,9 +235,11 @@ impl<'a> Plan<'a> {
             }
             Fate::Stays => {}
         }
-        if let Some(digests) = digests.filter(|_| self.drops_labels()) {
+        if let Some(hashes) = hashes.filter(|_| self.drops_labels()) {
             let kept = self.judge.kept(view.pairs, costs, fate);
-            let identity = digests.identity(kept.map(|(_, label)| label));
+            let ordinals =
+                kept.map(|(_, (name, value))| (Some(name as usize), Some(value as usize)));
+            let identity = hashes.identity(ordinals);
             self.identities.add(identity, number);
         }
     }

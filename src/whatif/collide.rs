@@ -6,11 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sha2::{Digest as _, Sha256};
-
 use super::COLLISIONS_KEPT;
 use super::layout::{Label, Piece};
-use crate::capacity::Costs;
 use crate::model::Millis;
 
 /// Values of a dropped label that are kept of a collision.
@@ -40,37 +37,6 @@ pub struct Collision {
     pub series: u64,
     /// What told them apart: labels that are dropped, each with its first values.
     pub differences: Vec<(String, Vec<String>)>,
-}
-
-/// 128 bits for each symbol, from which the identities of label sets are made.
-pub(super) struct Digests(Vec<[u8; 16]>);
-
-impl Digests {
-    pub(super) fn new(costs: &Costs<'_>) -> Self {
-        let strings = costs.symbols().iter();
-        Digests(strings.map(|(_, string)| short(string)).collect())
-    }
-
-    /// 128 bits that no other label set has.
-    pub(super) fn identity(&self, labels: impl Iterator<Item = Label>) -> u128 {
-        let mut all = Sha256::new();
-        for (name, value) in labels {
-            for ordinal in [name, value] {
-                all.update(self.0.get(ordinal as usize).copied().unwrap_or_default());
-            }
-        }
-        let digest: [u8; 32] = all.finalize().into();
-        u128::from_be_bytes(first(&digest))
-    }
-}
-
-fn short(string: &[u8]) -> [u8; 16] {
-    let digest: [u8; 32] = Sha256::digest(string).into();
-    first(&digest)
-}
-
-fn first(digest: &[u8; 32]) -> [u8; 16] {
-    digest.first_chunk().copied().unwrap_or_default()
 }
 
 /// The label sets of a block's series after labels are dropped. 24 bytes for each series.

@@ -8,6 +8,7 @@ use regex::Regex;
 use crate::error::{Error, Result};
 use crate::model::Millis;
 use crate::select::{Selector, anchored};
+use crate::units::whole_duration_text;
 
 /// A regular expression as relabeling has it: anchored at both ends.
 #[derive(Clone, Debug)]
@@ -197,10 +198,10 @@ impl fmt::Display for Scenario {
             write!(f, "drop label {}", pattern.text())?;
         }
         if let Some(interval) = &self.interval {
-            write!(f, "interval {}", one_unit(*interval))?;
+            write!(f, "interval {}", whole_duration_text(*interval))?;
         }
         if let Some(retention) = &self.retention {
-            write!(f, "retention {}", one_unit(*retention))?;
+            write!(f, "retention {}", whole_duration_text(*retention))?;
         }
         for (i, selected) in self.within.iter().enumerate() {
             let word = if i == 0 { "of" } else { "or" };
@@ -208,19 +209,4 @@ impl fmt::Display for Scenario {
         }
         Ok(())
     }
-}
-
-/// A duration as Prometheus' configuration has it: one unit.
-pub(super) fn one_unit(millis: Millis) -> String {
-    const UNITS: [(Millis, &str); 4] = [
-        (86_400_000, "d"),
-        (3_600_000, "h"),
-        (60_000, "m"),
-        (1000, "s"),
-    ];
-    let largest = UNITS.iter().find(|(unit, _)| millis % unit == 0);
-    largest.map_or_else(
-        || format!("{millis}ms"),
-        |(unit, name)| format!("{}{name}", millis / unit),
-    )
 }

@@ -5,9 +5,9 @@
 
 use std::fmt::Write as _;
 
-use super::scenario::one_unit;
 use super::{Pattern, Scenario, Selected};
 use crate::select::{Matcher, Selector};
+use crate::units::whole_duration_text;
 
 /// Longest regular expression of one rule, in bytes, where it can be split.
 const RULE_BYTES: usize = 2000;
@@ -61,12 +61,12 @@ pub fn snippet(scenario: &Scenario) -> Snippet {
     }
     let mut yaml = String::new();
     if let Some(interval) = scenario.interval {
-        let _ = writeln!(yaml, "scrape_interval: {}", one_unit(interval));
+        let _ = writeln!(yaml, "scrape_interval: {}", whole_duration_text(interval));
         notes.extend(scope(&scenario.within));
     }
     yaml.push_str(&rules.finish());
     if let Some(retention) = scenario.retention {
-        let retention = one_unit(retention);
+        let retention = whole_duration_text(retention);
         notes.push(format!(
             "retention is a flag of the server: --storage.tsdb.retention.time={retention}; what it needs with growth, WAL and compaction says narthex forecast --retention {retention}"
         ));

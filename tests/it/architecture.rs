@@ -11,12 +11,13 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("trouble", &[]),
     ("raw", &[]),
     ("model", &[]),
+    ("units", &["model"]),
     ("index", &["raw", "model"]),
     ("chunk", &["raw", "model"]),
     ("wal", &["raw", "model"]),
-    ("block", &["raw", "model", "index", "chunk"]),
+    ("block", &["raw", "model", "units", "index", "chunk"]),
     ("head", &["raw", "model", "chunk", "wal"]),
-    ("start", &["model", "chunk", "wal", "block"]),
+    ("start", &["model", "units", "chunk", "wal", "block"]),
     (
         "inspect",
         &["raw", "model", "index", "chunk", "block", "start"],
@@ -39,19 +40,20 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "whatif",
         &[
-            "raw", "model", "index", "chunk", "block", "inspect", "select", "capacity", "usage",
+            "units", "raw", "model", "index", "chunk", "block", "inspect", "select", "capacity",
+            "usage",
         ],
     ),
     (
         "verify",
         &[
-            "raw", "model", "index", "chunk", "wal", "block", "head", "start",
+            "units", "raw", "model", "index", "chunk", "wal", "block", "head", "start",
         ],
     ),
     ("pack", &["raw", "model", "index", "chunk"]),
-    ("store", &[]),
+    ("store", &["raw"]),
     ("repository", &["raw", "model", "store"]),
-    ("retain", &["model", "repository", "store"]),
+    ("retain", &["model", "units", "repository", "store"]),
     ("dense", &["model", "index", "pack", "repository", "store"]),
     ("statistics", &["raw", "model", "repository", "store"]),
     (
@@ -122,6 +124,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "report",
         &[
+            "units",
             "repair",
             "statistics",
             "dense",
@@ -148,6 +151,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
+            "units",
             "repair",
             "statistics",
             "dense",

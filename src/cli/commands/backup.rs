@@ -12,11 +12,12 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::now;
 use crate::raw::Links;
 use crate::report::backup::{BACKUP, LEFT_OUT};
+use crate::report::safe_line;
 use crate::report::trouble::{TROUBLE, told};
-use crate::report::{bytes_text, safe_line};
 use crate::repository::portable::DEFAULT_LEVEL;
 use crate::repository::{LeftOut, Repository};
 use crate::store::Location;
+use crate::units::bytes_text;
 use crate::verify;
 
 /// What to back up, and how.

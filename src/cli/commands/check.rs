@@ -4,8 +4,9 @@ use serde_json::json;
 
 use crate::cli::args::RepoArgs;
 use crate::cli::state::{StateArgs, explain};
-use crate::cli::{Context, Outcome, time};
+use crate::cli::{Context, Outcome};
 use crate::error::Result;
+use crate::model::now;
 use crate::repair::{self, settle};
 use crate::report::Value;
 use crate::report::archives::CHECK_FINDINGS;
@@ -85,7 +86,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
 
 /// Marks what is damaged. Where nothing can be written, as in a repository that is read-only, that is said and all.
 fn leave_marks(args: &Args, repository: &Repository, report: &Report, context: &Context<'_>) {
-    match repair::leave_marks(repository, report, time::now()) {
+    match repair::leave_marks(repository, report, now()) {
         Ok((0, 0)) => {}
         Ok((0, taken)) => context
             .progress

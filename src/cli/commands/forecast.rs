@@ -7,14 +7,15 @@ use crate::archive;
 use crate::block::DataDir;
 use crate::cli::args::open_repository;
 use crate::cli::args::{Output, OutputArgs, REPO_VARIABLE, SourceArgs};
-use crate::cli::{Context, Outcome, logs, size, time};
+use crate::cli::{Context, Outcome, logs};
 use crate::error::{Error, Result};
 use crate::forecast::{Options, Past, forecast};
 use crate::inspect::Listing;
-use crate::model::Millis;
+use crate::model::{Millis, now};
 use crate::report::forecast::{FORECAST, json, markdown, text};
 use crate::repository::{Server, StoredBlock, learn_streams, read_meta, take_ahead};
 use crate::store::Location;
+use crate::units::{parse_disk_size, parse_duration, parse_retention_size};
 
 /// What to look at, and what is planned.
 #[derive(Debug, clap::Args)]
@@ -45,13 +46,13 @@ pub(crate) struct Args {
     #[command(flatten)]
     sources: SourceArgs,
     /// Bytes that the server may fill, such as 500GiB
-    #[arg(long, value_name = "SIZE", value_parser = size::parse_disk)]
+    #[arg(long, value_name = "SIZE", value_parser = parse_disk_size)]
     disk: Option<u64>,
     /// Prometheus' --storage.tsdb.retention.time, such as 15d [default: nothing goes for its age]
     #[arg(long, value_name = "DURATION", value_parser = positive)]
     retention: Option<Millis>,
     /// Prometheus' --storage.tsdb.retention.size, such as 400GB [default: nothing goes for its size]
-    #[arg(long, value_name = "SIZE", value_parser = size::parse_retention)]
+    #[arg(long, value_name = "SIZE", value_parser = parse_retention_size)]
     retention_size: Option<u64>,
     /// How far to look ahead, at most ten years
     #[arg(long, value_name = "DURATION", default_value = "90d", value_parser = positive)]
@@ -61,7 +62,7 @@ pub(crate) struct Args {
 }
 
 fn positive(text: &str) -> Result<Millis> {
-    let duration = time::parse_duration(text)?;
+    let duration = parse_duration(text)?;
     if duration > 0 {
         Ok(duration)
     } else {
@@ -72,7 +73,7 @@ fn positive(text: &str) -> Result<Millis> {
 }
 
 pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
-    let now = Some(time::now());
+    let now = Some(now());
     let repository = args.location()?;
     let past = match (&args.dir, repository) {
         (Some(dir), None) => of_directory(dir, now)?,
@@ -144,7 +145,7 @@ fn of_archives(location: &Location, args: &Args, now: Option<Millis>) -> Result<
     }
     let servers: Vec<_> = all.archives.iter().map(Server::of).collect();
     Server::refuse_several(&servers)?;
-    let ahead = take_ahead(&mut all.archives, time::now());
+    let ahead = take_ahead(&mut all.archives, crate::model::now());
     let read = |block: &StoredBlock| read_meta(repository.store(), block);
     let unknown = learn_streams(&read, &mut all.archives, &BTreeSet::new());
     let mut past = archive::past(&all.archives, now)?;

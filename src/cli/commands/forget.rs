@@ -7,8 +7,9 @@ use super::prune::{self, GraceArgs};
 use crate::cli::args::{RepoArgs, SourceArgs};
 use crate::cli::state::StateArgs;
 use crate::cli::stored::remark_hidden;
-use crate::cli::{Context, Outcome, time};
+use crate::cli::{Context, Outcome};
 use crate::error::Result;
+use crate::model::now;
 use crate::report::retain::DECISIONS;
 use crate::retain::{Forgotten, Keep, Leave, Policy, Selection, Span, forget};
 
@@ -108,7 +109,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
             nothing: args.all,
             dry_run: args.dry_run,
         },
-        time::now(),
+        now(),
     )?;
     for damaged in &forgotten.damaged {
         context.progress.remark(&damaged.error.chain());

@@ -7,9 +7,10 @@ use serde_json::json;
 use crate::block::{DataDir, Place};
 use crate::cli::logs;
 use crate::cli::stored::{Need, StoredArgs};
-use crate::cli::{Context, Outcome, time};
+use crate::cli::{Context, Outcome};
 use crate::error::Result;
 use crate::inspect::Listing;
+use crate::model::now;
 use crate::report::{blocks, safe_line};
 use crate::wal::LogFacts;
 
@@ -43,7 +44,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     let mut groups: Vec<Group> = Vec::new();
     let mut incomplete = false;
     let opened = args.stored.open(&args.paths, Need::Sizes, context)?;
-    let now = time::now();
+    let now = now();
     for path in &opened.paths {
         let dir = DataDir::scan(path)?;
         let (logs, unread) = match &*opened.logs {

@@ -4,13 +4,14 @@ use serde_json::{Value as Json, json};
 
 use crate::cli::args::RepoArgs;
 use crate::cli::state::StateArgs;
-use crate::cli::{Context, Outcome, time};
+use crate::cli::{Context, Outcome};
 use crate::error::Result;
-use crate::model::Millis;
+use crate::model::{Millis, now};
 use crate::report::retain::{ITEMS, PRUNED};
-use crate::report::{Extent, SheetOf, bytes_text, time_text};
+use crate::report::{Extent, SheetOf};
 use crate::repository::Repository;
 use crate::retain::{Fate, Options, Pruned, prune};
+use crate::units::{bytes_text, parse_duration, time_text};
 
 /// How to prune.
 #[derive(Debug, clap::Args)]
@@ -44,7 +45,7 @@ pub(crate) struct Args {
 #[derive(Debug, clap::Args)]
 pub(crate) struct GraceArgs {
     /// How long an object stays marked before it is deleted; longer than any backup takes
-    #[arg(long, value_name = "DURATION", default_value = "3d", value_parser = time::parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "3d", value_parser = parse_duration)]
     grace: Millis,
 }
 
@@ -62,7 +63,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     let repository = args.repo.open_own(&args.state)?;
     let options = args.grace.options(args.dry_run, args.all);
     let pruned = run_prune(&repository, options, context)?;
-    let ahead = repository.ahead(time::now())?;
+    let ahead = repository.ahead(now())?;
     for ahead in &ahead {
         context
             .progress
@@ -84,7 +85,7 @@ pub(super) fn run_prune(
     options: Options,
     context: &Context<'_>,
 ) -> Result<Pruned> {
-    let pruned = prune(repository, options, time::now())?;
+    let pruned = prune(repository, options, now())?;
     for claim in &pruned.expired_claims {
         context.progress.remark(&format_args!(
             "{claim}: a backup that said by this what it needs did not end within a day, and counts no more; if none has died, the clock of this \

@@ -4,9 +4,10 @@ use serde_json::json;
 
 use crate::cli::args::RepoArgs;
 use crate::cli::state::StateArgs;
-use crate::cli::{Context, Outcome, time};
+use crate::cli::{Context, Outcome};
 use crate::dense::Cache;
 use crate::error::Result;
+use crate::model::now;
 use crate::repair::{self, repair};
 use crate::report::archives::REPAIR_STEPS;
 
@@ -47,7 +48,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
         orphans,
         dry_run,
         likely.as_deref(),
-        time::now(),
+        now(),
         context.progress,
     )?;
     let is_written = repository.trouble().is_some() && !dry_run;

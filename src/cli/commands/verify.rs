@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 
 use crate::cli::stored::{Need, StoredArgs};
-use crate::cli::{Context, Outcome, size, time};
+use crate::cli::{Context, Outcome};
 use crate::error::Result;
-use crate::model::Millis;
+use crate::model::{Millis, now};
 use crate::report::findings;
 use crate::start::{Assumptions, DEFAULT_RETENTION, Release};
+use crate::units::{parse_duration, parse_retention_size, parse_time};
 use crate::verify::{Depth, Finding, Kind, Options, verify};
 
 /// What to verify, and how.
@@ -45,13 +46,13 @@ struct StartArgs {
     #[arg(long, value_name = "VERSION", default_value_t = Release::NEWEST)]
     prometheus: Release,
     /// Its --storage.tsdb.retention.time [default: 15d; with --retention-size, nothing goes for its age]
-    #[arg(long, value_name = "DURATION", value_parser = time::parse_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     retention: Option<Millis>,
     /// Its --storage.tsdb.retention.size, such as 400GB [default: nothing goes for its size]
-    #[arg(long, value_name = "SIZE", value_parser = size::parse_retention)]
+    #[arg(long, value_name = "SIZE", value_parser = parse_retention_size)]
     retention_size: Option<u64>,
     /// When it would be started: RFC 3339, a date, Unix seconds, or a duration before now
-    #[arg(long, value_name = "TIME", default_value = "now", value_parser = |text: &str| time::parse_time(text, time::now()))]
+    #[arg(long, value_name = "TIME", default_value = "now", value_parser = |text: &str| parse_time(text, now()))]
     now: Millis,
 }
 

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use crate::block::DataDir;
 use crate::cli::args::{Output, OutputArgs};
 use crate::cli::stored::{Need, StoredArgs};
-use crate::cli::time::parse_duration;
 use crate::cli::{Context, Outcome};
 use crate::error::{Error, Result};
 use crate::report::{self, whatif::Uses};
+use crate::units::parse_duration;
 use crate::usage::Usage;
 use crate::whatif::{
     Pattern, Scenario, Selected, Snippet, Sources, UnusedMetrics, snippet, unused, what_if,

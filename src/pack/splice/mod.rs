@@ -112,10 +112,7 @@ impl Splice {
     pub fn read(bytes: &[u8]) -> Result<Self> {
         let read = || {
             let mut reader = Reader::new(bytes, 0, SECTION);
-            let magic = reader.take(MAGIC.len())?;
-            if magic != MAGIC {
-                return Err(reader.unexpected("magic number", "narthexS", magic.escape_ascii()));
-            }
+            reader.magic_word(&MAGIC)?;
             let byte = reader.u8()?;
             let Some(version) = SpliceVersion::from_byte(byte) else {
                 return Err(Malformed::unknown(SECTION, 8, "version", i64::from(byte)));

@@ -15,6 +15,7 @@ pub use finding::{Finding, Kind, Report, Severity};
 
 use super::claim::{NO_FILE, claim_time, read_claim};
 use super::damage::{self, Damage};
+use super::digest::digest_of_object;
 use super::layout::{ARCHIVES, DESCRIPTOR};
 use super::lineage::contradictions;
 use super::mended::is_guard;
@@ -22,9 +23,9 @@ use super::portable::{self, Object, Root};
 use super::select::read_manifest;
 use super::trash::{self, Trash};
 use super::{
-    Archive, ArchiveId, Fingerprint, Hasher, ManifestName, Mended, ObjectCodec, StoredBlock,
-    StoredFile, StoredObject, has_mended_descriptor, is_data, no_manifest, original,
-    read_descriptor, recipe_packs,
+    Archive, ArchiveId, Fingerprint, ManifestName, Mended, ObjectCodec, StoredBlock, StoredFile,
+    StoredObject, has_mended_descriptor, is_data, no_manifest, original, read_descriptor,
+    recipe_packs,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Ulid;
@@ -493,18 +494,12 @@ impl Checker<'_> {
         pack: &StoredObject,
         progress: &dyn Progress,
     ) -> Result<(), (Kind, String, Vec<String>)> {
-        let mut sha256 = Hasher::default();
-        let mut offset = 0;
-        while offset < pack.bytes {
-            let end = pack.bytes.min(offset + STEP);
-            let bytes = self.store.get_range(&pack.name, offset..end);
-            sha256.update(&bytes.map_err(|e| (kind_of(&e), e.chain(), Vec::new()))?);
-            // Progress is in bytes of files, of which a pack has more than its own length.
-            let raw = |offset| share(pack.raw_bytes, offset, pack.bytes);
-            progress.advance(raw(end) - raw(offset));
-            offset = end;
-        }
-        let found = sha256.finish();
+        // Progress is in bytes of files, of which a pack has more than its own length.
+        let raw = |offset| share(pack.raw_bytes, offset, pack.bytes);
+        let found = digest_of_object(self.store, &pack.name, pack.bytes, |read| {
+            progress.advance(raw(read.end) - raw(read.start));
+        });
+        let found = found.map_err(|e| (kind_of(&e), e.chain(), Vec::new()))?;
         if found == pack.sha256 {
             return Ok(());
         }
@@ -563,9 +558,6 @@ impl Checker<'_> {
         }
     }
 }
-
-/// Bytes of a pack that are read at a time.
-const STEP: u64 = 4 << 20;
 
 fn root(block: Option<Ulid>) -> Root {
     block.map_or(Root::Data, Root::Block)

@@ -12,7 +12,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 pub use redirect::Redirected;
 
 use super::damage::Damage;
-use super::digest::{Digest, Hasher};
+use super::digest::{Digest, digest_of_object};
 use super::layout::DATA;
 use super::lineage::atoms;
 use super::{
@@ -21,9 +21,6 @@ use super::{
 use crate::error::{Error, Result};
 use crate::model::Ulid;
 use crate::store::{ObjectName, Store};
-
-/// Bytes of an object that are read at a time to compute its digest.
-const STEP: u64 = 4 << 20;
 
 /// Most replacements of one object that are tried.
 const MAX_MENDED: usize = 4;
@@ -356,7 +353,7 @@ impl Copies {
                 return None;
             }
         }
-        let digest = digest(self.store(), name, bytes).ok();
+        let digest = digest_of_object(self.store(), name, bytes, |_| ()).ok();
         let mut known = lock();
         let known = known.entry(name.clone()).or_default();
         // Another thread may have read it meanwhile.
@@ -374,15 +371,4 @@ pub fn is_stored_alike(one: &StoredBlock, other: &StoredBlock) -> bool {
         && one.sidecar == other.sidecar
         && one.packs == other.packs
         && one.files == other.files
-}
-
-fn digest(store: &dyn Store, name: &ObjectName, bytes: u64) -> Result<Digest> {
-    let mut hasher = Hasher::default();
-    let mut at = 0;
-    while at < bytes {
-        let end = bytes.min(at + STEP);
-        hasher.update(&store.get_range(name, at..end)?);
-        at = end;
-    }
-    Ok(hasher.finish())
 }

@@ -23,6 +23,9 @@ use std::io;
 pub use read::{FileEntry, Object};
 pub use spread::spread;
 pub use stored::{Silent, Visitor, read_stored};
+pub(crate) use tar_write::{
+    BLOCK as TAR_BLOCK, BLOCK_BYTES as TAR_BLOCK_BYTES, header as tar_header,
+};
 pub use write::{Staged, write};
 
 use super::layout::FilePath;

@@ -10,8 +10,6 @@
 //!
 //! The descriptor is 0: entries carry no checksum, since every frame carries its own.
 
-use byteorder::{ByteOrder as _, LittleEndian};
-
 use crate::raw::{Malformed, Reader};
 
 const SKIPPABLE_MAGIC: u32 = 0x184D_2A5E;
@@ -101,9 +99,9 @@ impl SeekTable {
         let offset = object_bytes.saturating_sub(FOOTER_BYTES);
         let mut reader = Reader::new(footer, offset, SECTION);
         let at = reader;
-        let frames = u64::from(u32_le(&mut reader)?);
+        let frames = u64::from(reader.u32_le()?);
         let descriptor = reader.u8()?;
-        let magic = u32_le(&mut reader)?;
+        let magic = reader.u32_le()?;
         if magic != SEEKABLE_MAGIC {
             return Err(at.unexpected(
                 "magic number",
@@ -135,7 +133,7 @@ impl SeekTable {
         let mut table = SeekTable::default();
         while reader.remaining() as u64 > FOOTER_BYTES {
             let at = reader;
-            let (bytes, raw_bytes) = (u32_le(&mut reader)?, u32_le(&mut reader)?);
+            let (bytes, raw_bytes) = (reader.u32_le()?, reader.u32_le()?);
             if bytes < MIN_FRAME_BYTES {
                 let wanted = format!("{MIN_FRAME_BYTES} or more");
                 return Err(at.unexpected("compressed size of a frame", wanted, bytes));
@@ -154,13 +152,9 @@ impl SeekTable {
     }
 }
 
-fn u32_le(reader: &mut Reader<'_>) -> Result<u32, Malformed> {
-    reader.take(4).map(LittleEndian::read_u32)
-}
-
 fn expect(reader: &mut Reader<'_>, what: &'static str, wanted: u32) -> Result<(), Malformed> {
     let at = *reader;
-    match u32_le(reader)? {
+    match reader.u32_le()? {
         found if found == wanted => Ok(()),
         found => Err(at.unexpected(what, format!("{wanted:08x}"), format_args!("{found:08x}"))),
     }

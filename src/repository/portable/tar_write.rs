@@ -6,8 +6,8 @@ use crate::repository::digest::Hasher;
 use crate::repository::manifest::StoredFile;
 
 /// Tar's unit: headers are one, files are padded to whole ones.
-pub(super) const BLOCK_BYTES: usize = 512;
-pub(super) const BLOCK: u64 = BLOCK_BYTES as u64;
+pub(crate) const BLOCK_BYTES: usize = 512;
+pub(crate) const BLOCK: u64 = BLOCK_BYTES as u64;
 
 /// What GNU tar calls an entry that carries a long name for the next one.
 const LONG_NAME_ENTRY: &str = "././@LongLink";
@@ -182,8 +182,12 @@ fn read_error(file: &SourceFile<'_>, source: std::io::Error) -> Error {
     Error::new(ErrorKind::Io, format!("cannot read file {}", file.name)).with_source(source)
 }
 
-/// The header of a regular file; for a long name two headers with the name between them.
-pub(super) fn header(path: &str, bytes: u64) -> Result<Vec<u8>> {
+/// The tar header of a regular file of `bytes` bytes; for a long name two headers with the name between them, as in GNU tar.
+///
+/// # Errors
+///
+/// When `path` is none that tar can store, such as one that leads upwards.
+pub(crate) fn header(path: &str, bytes: u64) -> Result<Vec<u8>> {
     let mut header = bare_header(tar::EntryType::Regular, bytes);
     if header.set_path(path).is_ok() {
         header.set_cksum();

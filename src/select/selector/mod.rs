@@ -2,6 +2,8 @@
 //!
 //! Source: Prometheus `promql/parser` and `model/labels/matcher.go`.
 
+#[cfg(test)]
+mod oracle;
 mod syntax;
 
 use std::fmt;

@@ -11,8 +11,9 @@ use crate::block::{DataDir, EntryKind, Meta};
 use crate::model::Millis;
 use crate::start::{
     BlockFacts, Cut, Facts, Obstacle, Opens, Plan, Reach, Release, ReplayFacts, Stage, StepKind,
-    TOLERANCE, floor, plan, span,
+    TOLERANCE, floor, plan,
 };
+use crate::units::coarse_duration_text;
 use crate::verify::{BlockVerdict, Consequence, Finding, Findings, Kind, Loss, Options};
 use crate::wal::{self, Logs, Oddity, ProblemKind};
 
@@ -324,7 +325,7 @@ fn future(
     let is_ahead = |time: &Millis| time.saturating_sub(now) > TOLERANCE;
     let mut say = |kind, path: PathBuf, what: &str, time: Millis| {
         findings.add(kind, || {
-            let by = span(time.saturating_sub(now));
+            let by = coarse_duration_text(time.saturating_sub(now));
             about_path(kind, path).saying(format!(
                 "expected {what} no later than the start at {now}, found {time}: {by} ahead"
             ))

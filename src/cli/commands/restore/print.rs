@@ -8,9 +8,10 @@ use crate::cli::outlook::Outlook;
 use crate::error::Result;
 use crate::model::Ulid;
 use crate::report::backup::{RESTORE, detour_json, gap_text};
-use crate::report::{self, Value, bytes_text};
+use crate::report::{self, Value};
 use crate::repository::{Archive, StoredBlock};
 use crate::restore::{self, Cut, Plan, StandIn};
+use crate::units::bytes_text;
 
 pub(super) fn print_plan(
     plan: &Plan<'_>,

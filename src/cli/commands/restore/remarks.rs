@@ -23,6 +23,7 @@ use crate::repository::{
 };
 use crate::restore::{self, Plan, Present, Problem, ProblemKind, Target, Wanted, fetch_file};
 use crate::trouble::Severity;
+use crate::units::time_text;
 
 /// What is told beside what comes back: said on standard error at once, and kept for JSON. Problems end the command with exit code 3.
 pub(super) struct Told<'p> {
@@ -400,8 +401,8 @@ pub(super) fn remark_wal(
     for (first, last) in &own {
         told.tell(ProblemKind::LogOnly.at("wal", format!(
             "samples that are asked for, from {} to {}, are in the WAL of the archive only: {what}, or leave it out on purpose with --no-wal",
-            report::time_text(*first),
-            report::time_text(*last)
+            time_text(*first),
+            time_text(*last)
         )));
     }
     if !matches!(wanted, Wanted::Range(_)) {
@@ -445,8 +446,8 @@ pub(super) fn remark_wal(
             told.tell(ProblemKind::LogElsewhere.at(id, format!(
                 "no block holds the time from {} to {}, and the log of archive {id} holds samples of it: restore that archive by its id to have them, or \
                  leave logs out on purpose with --no-wal",
-                report::time_text(*first),
-                report::time_text(*last)
+                time_text(*first),
+                time_text(*last)
             )));
         }
         covered.extend(news);

@@ -1,4 +1,4 @@
-//! Sizes as people type them.
+//! Sizes as people type and read them.
 
 use crate::error::{Error, Result};
 
@@ -16,7 +16,7 @@ enum Plain {
 /// # Errors
 ///
 /// When `text` is none of these, or does not fit 64 bits.
-pub(crate) fn parse_disk(text: &str) -> Result<u64> {
+pub fn parse_disk_size(text: &str) -> Result<u64> {
     parse(text, Plain::Decimal)
 }
 
@@ -26,8 +26,8 @@ pub(crate) fn parse_disk(text: &str) -> Result<u64> {
 ///
 /// # Errors
 ///
-/// As [`parse_disk`].
-pub(crate) fn parse_retention(text: &str) -> Result<u64> {
+/// As [`parse_disk_size`].
+pub fn parse_retention_size(text: &str) -> Result<u64> {
     parse(text, Plain::Binary)
 }
 
@@ -70,6 +70,22 @@ fn parse(text: &str, plain: Plain) -> Result<u64> {
     u64::try_from(bytes).map_err(|_| wrong())
 }
 
+/// Bytes as people write them, in powers of 1024: `17 B`, `1.5 MiB`.
+pub fn bytes_text(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let mut size = bytes as f64 / 1024.0;
+    for unit in UNITS {
+        if size < 999.95 {
+            return format!("{size:.1} {unit}");
+        }
+        size /= 1024.0;
+    }
+    format!("{bytes} B")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -88,9 +104,17 @@ mod tests {
             ("15EiB", 15 << 60, 15 << 60),
         ] {
             let text = text.replace("tib", "TiB");
-            assert_eq!(parse_disk(&text).unwrap(), disk, "{text}");
-            assert_eq!(parse_retention(&text).unwrap(), retention, "{text}");
+            assert_eq!(parse_disk_size(&text).unwrap(), disk, "{text}");
+            assert_eq!(parse_retention_size(&text).unwrap(), retention, "{text}");
         }
+    }
+
+    #[test]
+    fn sizes_read_in_powers_of_1024() {
+        assert_eq!(bytes_text(0), "0 B");
+        assert_eq!(bytes_text(1536), "1.5 KiB");
+        assert_eq!(bytes_text(1_048_575), "1.0 MiB");
+        assert_eq!(bytes_text(u64::MAX), "16.0 EiB");
     }
 
     #[test]
@@ -113,7 +137,7 @@ mod tests {
             "é",
             "1é",
         ] {
-            let error = parse_disk(bad).unwrap_err().to_string();
+            let error = parse_disk_size(bad).unwrap_err().to_string();
             assert!(error.contains("500GiB"), "{bad}: {error}");
         }
     }

@@ -1,10 +1,10 @@
-//! Points in time and durations as Prometheus users type them.
+//! Points in time as Prometheus users type them, and as they read them.
 
 use jiff::Timestamp;
 
+use super::parse_duration;
 use crate::error::{Error, Result};
 use crate::model::Millis;
-pub(crate) use crate::model::now;
 
 /// A point in time: RFC 3339 (`2026-11-21T19:00:00Z`), the same without a zone (`2026-11-21 19:00`, UTC), a date (`2026-11-21`, midnight UTC), Unix seconds (`1795288080`, `1795288080.5`),
 /// `now`, or a duration before now (`2h`, `-2h`, `7d`).
@@ -12,7 +12,7 @@ pub(crate) use crate::model::now;
 /// # Errors
 ///
 /// When `text` is none of these.
-pub(crate) fn parse_time(text: &str, now: Millis) -> Result<Millis> {
+pub fn parse_time(text: &str, now: Millis) -> Result<Millis> {
     let text = text.trim();
     if text == "now" {
         return Ok(now);
@@ -65,50 +65,18 @@ fn unix_seconds(text: &str) -> Option<Millis> {
     Some(if negative { -millis } else { millis })
 }
 
-/// A duration in Prometheus' notation: `90s`, `1h30m`, `2d`, `1w`, `1y`, `500ms`; units in falling order, each once.
-///
-/// Source: Prometheus `common/model/time.go`, `ParseDuration`.
-///
-/// # Errors
-///
-/// When `text` is not in that notation or does not fit.
-pub(crate) fn parse_duration(text: &str) -> Result<Millis> {
-    const UNITS: [(&str, i64); 7] = [
-        ("y", 365 * 86_400_000),
-        ("w", 7 * 86_400_000),
-        ("d", 86_400_000),
-        ("h", 3_600_000),
-        ("m", 60_000),
-        ("s", 1000),
-        ("ms", 1),
-    ];
-    let wrong = || {
-        Error::invalid(format!(
-            "expected a duration such as 15d or 1h30m, found {text:?}"
-        ))
-    };
-    let mut rest = text;
-    let mut total = 0i64;
-    let mut units = UNITS.iter();
-    while !rest.is_empty() {
-        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-        let (number, after) = rest.split_at_checked(digits).ok_or_else(wrong)?;
-        let letters = after.bytes().take_while(u8::is_ascii_alphabetic).count();
-        let (unit, after) = after.split_at_checked(letters).ok_or_else(wrong)?;
-        let (_, millis) = units.find(|(name, _)| *name == unit).ok_or_else(wrong)?;
-        total = number
-            .parse::<i64>()
-            .ok()
-            .and_then(|number| number.checked_mul(*millis))
-            .and_then(|part| total.checked_add(part))
-            .ok_or_else(wrong)?;
-        rest = after;
+/// A time as `2026-11-21 19:08:00` UTC, with milliseconds where there are any; the bare number where no calendar reaches.
+pub fn time_text(millis: Millis) -> String {
+    match Timestamp::from_millisecond(millis) {
+        Ok(time) if millis % 1000 == 0 => time.strftime("%Y-%m-%d %H:%M:%S").to_string(),
+        Ok(time) => time.strftime("%Y-%m-%d %H:%M:%S%.3f").to_string(),
+        Err(_) => millis.to_string(),
     }
-    if text.is_empty() {
-        Err(wrong())
-    } else {
-        Ok(total)
-    }
+}
+
+/// A time as RFC 3339 in UTC.
+pub fn rfc3339_text(millis: Millis) -> String {
+    Timestamp::from_millisecond(millis).map_or_else(|_| millis.to_string(), |time| time.to_string())
 }
 
 #[cfg(test)]
@@ -156,6 +124,13 @@ mod tests {
             }
             assert!(parse_duration(bad).is_err(), "{bad}");
         }
-        assert_eq!(parse_duration("1y2w3d4h5m6s7ms").unwrap(), 33_019_506_007);
+    }
+
+    #[test]
+    fn times_read_as_people_write_them() {
+        assert_eq!(time_text(1_700_000_000_000), "2023-11-14 22:13:20");
+        assert_eq!(time_text(1_700_000_000_007), "2023-11-14 22:13:20.007");
+        assert_eq!(time_text(i64::MAX), i64::MAX.to_string());
+        assert_eq!(rfc3339_text(1_700_000_000_000), "2023-11-14T22:13:20Z");
     }
 }
