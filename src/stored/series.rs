@@ -1,5 +1,7 @@
 //! One series of a stored block.
 
+#![deny(clippy::wildcard_enum_match_arm)]
+
 use crate::chunk::encode::EncodedChunk;
 use crate::chunk::{Encoding, OwnedSample, decode_owned};
 use crate::error::{Error, Result};

@@ -23,7 +23,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &["raw", "model", "index", "chunk", "block", "start"],
     ),
     ("forecast", &["model", "block", "inspect"]),
-    ("select", &["raw", "model", "index", "chunk", "block"]),
+    (
+        "select",
+        &["raw", "model", "units", "index", "chunk", "block"],
+    ),
     ("dump", &["model", "block", "select"]),
     (
         "cut",
