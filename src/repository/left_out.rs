@@ -14,98 +14,54 @@ pub struct LeftOut {
     pub reason: String,
 }
 
-/// Why something was left out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
-pub enum LeftOutKind {
-    /// A block or a log, or part of one, that could not be read.
-    Unread,
-    /// A block or a log that an earlier archive holds, and that was gone for no reason that is known.
-    Gone,
-    /// What is not known of an archive that `narthex repair` made.
-    Unknown,
-    /// A block of which nothing was left once deletions were carried out.
-    Emptied,
-    /// A block that was compacted into one that the archive holds.
-    Compacted,
-    /// A block that the archive holds under its proper name.
-    Misspelled,
-    /// A log that whoever made the archive wanted to be left out.
-    AskedFor,
-    /// A segment of a log that no start replays.
-    NotReplayed,
-    /// Something of a name that means nothing to Prometheus.
-    Foreign,
-    /// What a server makes anew, or leaves behind: no archive holds it.
-    Passing,
+macro_rules! kinds {
+    ($($variant:ident $id:literal $is_missed:literal $sentence:literal;)*) => {
+        /// Why something was left out: one member for each row of the table.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[non_exhaustive]
+        pub enum LeftOutKind {
+            $(#[doc = $sentence] $variant,)*
+        }
+
+        impl LeftOutKind {
+            /// Every kind, in the order of the table.
+            pub const ALL: &[LeftOutKind] = &[$(LeftOutKind::$variant,)*];
+
+            /// Its name in JSON, which does not change between versions.
+            pub fn id(self) -> &'static str {
+                match self {
+                    $(LeftOutKind::$variant => $id,)*
+                }
+            }
+
+            /// Whether the archive should hold it, or may have held it when it was reconstructed.
+            pub fn is_missed(self) -> bool {
+                match self {
+                    $(LeftOutKind::$variant => $is_missed,)*
+                }
+            }
+
+            /// What it means, in one sentence.
+            pub fn sentence(self) -> &'static str {
+                match self {
+                    $(LeftOutKind::$variant => $sentence,)*
+                }
+            }
+        }
+    };
 }
 
-impl LeftOutKind {
-    /// Every kind.
-    pub const ALL: &[LeftOutKind] = &[
-        LeftOutKind::Unread,
-        LeftOutKind::Gone,
-        LeftOutKind::Unknown,
-        LeftOutKind::Emptied,
-        LeftOutKind::Compacted,
-        LeftOutKind::Misspelled,
-        LeftOutKind::AskedFor,
-        LeftOutKind::NotReplayed,
-        LeftOutKind::Foreign,
-        LeftOutKind::Passing,
-    ];
-
-    /// Its name in JSON, which does not change between versions.
-    pub fn id(self) -> &'static str {
-        match self {
-            LeftOutKind::Unread => "unread",
-            LeftOutKind::Gone => "gone",
-            LeftOutKind::Unknown => "unknown",
-            LeftOutKind::Emptied => "emptied",
-            LeftOutKind::Compacted => "compacted",
-            LeftOutKind::Misspelled => "misspelled",
-            LeftOutKind::AskedFor => "asked-for",
-            LeftOutKind::NotReplayed => "not-replayed",
-            LeftOutKind::Foreign => "foreign",
-            LeftOutKind::Passing => "passing",
-        }
-    }
-
-    /// What it means, in one sentence.
-    pub fn sentence(self) -> &'static str {
-        match self {
-            LeftOutKind::Unread => "A block or a log, or part of one, that could not be read.",
-            LeftOutKind::Gone => {
-                "A block or a log that an earlier archive holds, and that was gone for no reason that is known."
-            }
-            LeftOutKind::Unknown => "What is not known of an archive that `narthex repair` made.",
-            LeftOutKind::Emptied => {
-                "A block of which nothing was left, or will be, once deletions were carried out."
-            }
-            LeftOutKind::Compacted => "A block that was compacted into one that the archive holds.",
-            LeftOutKind::Misspelled => "A block that the archive holds under its proper name.",
-            LeftOutKind::AskedFor => "A log that was not wanted: `--no-wal`.",
-            LeftOutKind::NotReplayed => "A segment of a log that no start replays.",
-            LeftOutKind::Foreign => "Something of a name that means nothing to Prometheus.",
-            LeftOutKind::Passing => {
-                "What a server makes anew, or leaves behind: locks, temporary directories, the chunks of the head."
-            }
-        }
-    }
-
-    /// Whether the archive should hold it, or may have held it when it was reconstructed.
-    pub fn is_missed(self) -> bool {
-        match self {
-            LeftOutKind::Unread | LeftOutKind::Gone | LeftOutKind::Unknown => true,
-            LeftOutKind::Emptied
-            | LeftOutKind::Compacted
-            | LeftOutKind::Misspelled
-            | LeftOutKind::AskedFor
-            | LeftOutKind::NotReplayed
-            | LeftOutKind::Foreign
-            | LeftOutKind::Passing => false,
-        }
-    }
+kinds! {
+    Unread "unread" true "A block or a log, or part of one, that could not be read.";
+    Gone "gone" true "A block or a log that an earlier archive holds, and that was gone for no reason that is known.";
+    Unknown "unknown" true "What is not known of an archive that `narthex repair` made.";
+    Emptied "emptied" false "A block of which nothing was left, or will be, once deletions were carried out.";
+    Compacted "compacted" false "A block that was compacted into one that the archive holds.";
+    Misspelled "misspelled" false "A block that the archive holds under its proper name.";
+    AskedFor "asked-for" false "A log that was not wanted: `--no-wal`.";
+    NotReplayed "not-replayed" false "A segment of a log that no start replays.";
+    Foreign "foreign" false "Something of a name that means nothing to Prometheus.";
+    Passing "passing" false "What a server makes anew, or leaves behind: locks, temporary directories, the chunks of the head.";
 }
 
 /// What an archive that was reconstructed lacks, by name.

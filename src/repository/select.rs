@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 
-use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::layout::{self, ArchiveId, ManifestName};
@@ -13,6 +12,7 @@ use super::{Archive, LeftOutKind, MANIFEST_VERSION, MAX_MANIFEST_BYTES, Reposito
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Millis, TimeRange};
 use crate::store::{ObjectName, Origin, Store};
+use crate::units::second_text;
 
 /// How many manifests are read at most to find the archive before the latest.
 const MOST_LOOKED_BACK: usize = 64;
@@ -118,13 +118,10 @@ pub fn take_ahead(archives: &mut Vec<Archive>, now: Millis) -> Vec<Ahead> {
 
 impl fmt::Display for Ahead {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let id = self.id.short();
-        match Timestamp::from_millisecond(self.time) {
-            Ok(time) => write!(f, "archive {id} is of {time:.0}"),
-            Err(_) => write!(f, "archive {id} is of {} ms", self.time),
-        }?;
-        f.write_str(
-            ", which lies in the future: a clock was wrong when it was made, or this machine's is wrong now",
+        let (id, time) = (self.id.short(), second_text(self.time));
+        write!(
+            f,
+            "archive {id} is of {time}, which lies in the future: a clock was wrong when it was made, or this machine's is wrong now"
         )
     }
 }
@@ -173,16 +170,12 @@ impl Longer {
 
 impl fmt::Display for Longer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let time = |time: Millis| match Timestamp::from_millisecond(time) {
-            Ok(time) => format!("{time:.0}"),
-            Err(_) => format!("{time} ms"),
-        };
-        let (id, end) = (self.id.short(), time(self.end));
+        let (id, end) = (self.id.short(), second_text(self.end));
         match self.latest_end {
             Some(latest) => write!(
                 f,
                 "the samples of archive {id} reach to {end}, those of the latest only to {}",
-                time(latest)
+                second_text(latest)
             ),
             None => write!(
                 f,

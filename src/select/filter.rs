@@ -28,7 +28,7 @@ impl<'a> Filter<'a> {
     }
 
     /// As [`Filter::new`], for series that have the labels `added` beside those in the block.
-    pub(crate) fn beside(
+    pub(super) fn beside(
         selectors: &'a [Selector],
         symbols: &Symbols<'_>,
         added: &[(&[u8], &[u8])],

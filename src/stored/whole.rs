@@ -46,7 +46,7 @@ pub(super) fn read_series(
     let index = open_index(&bytes, meta)?;
     let symbols = index.symbols().in_file(path)?;
     let mut candidates = Candidates::beside(&index, &asked.selectors, &[]);
-    let mut filter = Filter::beside(&asked.selectors, &symbols, &[]);
+    let mut filter = Filter::new(&asked.selectors, &symbols);
     let mut segments = Segments::find(reader.files(), objects)?;
     let mut series = Series::default();
     let mut labels: Vec<(&[u8], &[u8])> = Vec::new();

@@ -14,4 +14,4 @@ pub use duration::{
     coarse_duration_text, duration_text, parse_duration, resolution_text, whole_duration_text,
 };
 pub use size::{bytes_text, parse_disk_size, parse_retention_size};
-pub use time::{parse_time, rfc3339_text, time_text};
+pub use time::{parse_time, rfc3339_text, second_text, time_text};

@@ -74,6 +74,14 @@ pub fn time_text(millis: Millis) -> String {
     }
 }
 
+/// A time as RFC 3339 in UTC, to the second, for sentences: `2026-11-21T19:08:00Z`. One that no calendar has is its number of milliseconds, which is said.
+pub fn second_text(millis: Millis) -> String {
+    match Timestamp::from_millisecond(millis) {
+        Ok(time) => format!("{time:.0}"),
+        Err(_) => format!("{millis} ms"),
+    }
+}
+
 /// A time as RFC 3339 in UTC.
 pub fn rfc3339_text(millis: Millis) -> String {
     Timestamp::from_millisecond(millis).map_or_else(|_| millis.to_string(), |time| time.to_string())

@@ -55,7 +55,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("pack", &["raw", "model", "index", "chunk"]),
     ("store", &["raw"]),
-    ("repository", &["raw", "model", "store"]),
+    ("repository", &["raw", "model", "units", "store"]),
     ("retain", &["model", "units", "repository", "store"]),
     ("dense", &["model", "index", "pack", "repository", "store"]),
     ("statistics", &["raw", "model", "repository", "store"]),
@@ -90,6 +90,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "archive",
         &[
+            "units",
             "repair",
             "statistics",
             "compare",

@@ -437,14 +437,34 @@ fn an_older_copy_is_said_to_end_earlier() {
     assert_eq!(ran.code, 0, "{}", ran.err);
 }
 
+/// Prometheus snapshots have no log, and without a head they end with the newest block.
+#[test]
+fn a_snapshot_in_the_data_directory_is_no_older_copy() {
+    let nights = Nights::plain();
+    let name = "snapshots/20260921T000000Z-1111111111111111";
+    for block in BLOCKS {
+        copy(
+            &nights.data().join(block),
+            &nights.data().join(name).join(block),
+        );
+    }
+    let snapshot = format!("data/{name}");
+    let ran = nights.run(&["backup", &snapshot, "--repo", "repo", "--source", "s"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let ran = nights.restore("back", &[]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+}
+
 #[test]
 fn a_directory_that_shares_nothing_with_the_archives_of_its_source_is_doubted() {
     let nights = Nights::plain();
     copy(&fixture("night-1"), &nights.path("other"));
     let backup = ["backup", "other", "--repo", "repo", "--source", "s"];
-    let ran = nights.run(&backup);
-    assert_eq!(ran.code, 3, "{}", ran.err);
-    assert!(ran.err.contains("if this is another server"), "{}", ran.err);
+    for options in [&["--dry-run"][..], &[]] {
+        let ran = nights.run(&[&backup, options].concat());
+        assert_eq!(ran.code, 3, "{}", ran.err);
+        assert!(ran.err.contains("if this is another server"), "{}", ran.err);
+    }
     let ran = nights.run(&[&backup[..], &["--force"]].concat());
     assert_eq!(ran.code, 0, "{}", ran.err);
 }

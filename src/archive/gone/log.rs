@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::{Log, Now, Present, Problem, ProblemKind, time};
+use super::{Log, Now, Present, Problem, ProblemKind};
 use crate::model::{Millis, Ulid};
 use crate::repository::{Archive, LeftOut, LeftOutKind, StoredWal};
+use crate::units::second_text;
 
 /// The directories of the logs.
 const WAL: &str = "wal";
@@ -42,7 +43,7 @@ impl GoneLog<'_> {
             Some(until) => format!(
                 "the last samples of the {name} of archive {id}, which reach to {}, are gone: they are in no block and not in the {name} that is here. Was it deleted, \
                  or is it lost? Said this once; archive {id} still holds it",
-                time(until)
+                second_text(until)
             ),
         }
     }

@@ -14,8 +14,6 @@ mod log;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use jiff::Timestamp;
-
 use super::survey::BlockSurvey;
 use super::{Problem, ProblemKind};
 use crate::block::Parent;
@@ -24,6 +22,7 @@ use crate::raw::ReadMode;
 use crate::repository::lineage::{is_damaged, kin};
 use crate::repository::{Archive, Digest, Fingerprint, LeftOut, LeftOutKind, StoredBlock};
 use crate::store::Store;
+use crate::units::second_text;
 use crate::verify::Kind;
 use deletions::{deletions, has_deletions_everywhere, series_in};
 use judge::Judge;
@@ -269,7 +268,10 @@ pub(super) fn problems(gone: &[Gone<'_>]) -> Vec<Problem> {
     let problem = |((_, id), mut gone): ((Millis, &str), Vec<&Gone<'_>>)| {
         gone.sort_by_key(|one| (one.block.min_time, one.block.ulid));
         let named = gone.iter().take(MOST_NAMED).map(|one| {
-            let (since, until) = (time(one.block.min_time), time(one.block.max_time));
+            let (since, until) = (
+                second_text(one.block.min_time),
+                second_text(one.block.max_time),
+            );
             format!("{} ({since} to {until})", one.block.ulid)
         });
         let named = named.collect::<Vec<_>>().join(", ");
@@ -289,14 +291,6 @@ pub(super) fn problems(gone: &[Gone<'_>]) -> Vec<Problem> {
         ProblemKind::BlockGone.at(ulids.join(", "), detail)
     };
     by_archive.into_iter().map(problem).collect()
-}
-
-/// A time as people write it.
-fn time(millis: Millis) -> String {
-    match Timestamp::from_millisecond(millis) {
-        Ok(time) => format!("{time:.0}"),
-        Err(_) => format!("{millis} ms"),
-    }
 }
 
 #[cfg(test)]

@@ -447,6 +447,12 @@ fn what_is_said_to_be_elsewhere_or_was_damaged_or_gone_already_is_not_missed() {
     );
     night.newest.left_out.push(LeftOut { name, reason });
     assert_eq!(night.gone(), (vec![3], vec![]));
+    // But it may hold what an older one has told is gone.
+    let mut told = archive(Vec::new());
+    told.left_out
+        .push(LeftOut::gone(ulid(3).to_string(), &night.newest));
+    night.older.push(told);
+    assert_eq!(night.gone(), NONE);
 }
 
 /// Blocks of other series were backfilled in the time of block 3 and compacted, and block 3 is gone.
@@ -458,6 +464,11 @@ fn what_holds_far_fewer_samples_was_not_made_of_a_block() {
         let night = Night::of(before.collect()).with(all_but(3).chain([other]));
         assert_eq!(night.gone(), (gone, vec![]), "{samples}");
     }
+    // Most samples were deleted, and it was rewritten twice: whatever is left was made of it alone.
+    let cleaned = with_samples(block(20, (30, 40), 1, &[20], &[21]), 1);
+    let before = (1..=5).map(|number| with_samples(plain(number), 100));
+    let night = Night::of(before.collect()).with(all_but(3).chain([cleaned]));
+    assert_eq!(night.gone(), NONE);
 }
 
 #[test]
@@ -527,6 +538,12 @@ fn a_log_of_late_samples_is_missed_when_nothing_is_left_of_it() {
         .missed
         .insert("wbl/00000001".to_owned(), "cannot be read".to_owned());
     assert!(!is_gone(&night, &with_late(None)), "it is named already");
+    // Nothing could be read of either log.
+    night.missed.clear();
+    night
+        .missed
+        .insert("wal".to_owned(), "cannot be read".to_owned());
+    assert!(gone_late_log(&night.newest, None, &night.now()).is_none());
 }
 
 #[test]

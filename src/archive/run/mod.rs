@@ -1,45 +1,44 @@
 //! One backup run: logs first, then blocks until none vanishes any more, then the manifest.
 
+mod missing;
+mod settle;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use rayon::prelude::*;
-
 use super::commit::commit;
-use super::gone::{
-    Before, Gone, GoneLog, Log, Now, Present, gone_blocks, gone_late_log, gone_log, gone_ulids,
-    last_log, log_of, problems,
-};
+use super::gone::{Log, Now, Present};
 use super::hooks::{Hooks, Moment};
 use super::logs::{LogFiles, open_logs};
 use super::pipeline::{Failure, Pipeline, Traffic};
-use super::plan::{Action, Change, Known, succession, superseded};
-use super::proof::{Children, Proof, prove};
+use super::plan::{Action, Change, Known, superseded};
+use super::proof::Proof;
 use super::server::{doubt_server, refuse_other_server};
 use super::source::{Miss, SourceFile};
 use super::survey::{BlockSurvey, Survey, survey};
 use super::{Options, Problem, ProblemKind, Report, Source};
-use crate::block::{DataDir, Entry, EntryKind, Parent};
+use crate::block::Parent;
 use crate::dense::Cache;
 use crate::error::{Error, Result};
 use crate::model::{Millis, Ulid};
 use crate::progress::{Progress, Silent};
 use crate::repair::{Catalog, mend};
 use crate::repository::damage;
-use crate::repository::lineage::{contradictions, coverage, has_problems, is_damaged, kin};
+use crate::repository::lineage::{coverage, is_damaged};
 use crate::repository::portable::{self, Root, Staged};
 use crate::repository::stock::Stock;
 use crate::repository::trash::Trash;
 use crate::repository::{
-    ASKED_FOR, Ahead, Archive, ArchiveId, Damaged, FindingCounts, LeftOut, Longer,
-    MANIFEST_VERSION, ManifestCache, ManifestName, Mended, PLAIN_MANIFEST_VERSION, Repository,
-    StoredBlock, StoredWal, mended_object, wal_object,
+    ASKED_FOR, Ahead, Archive, ArchiveId, Damaged, FindingCounts, LeftOut, MANIFEST_VERSION,
+    ManifestCache, ManifestName, Mended, PLAIN_MANIFEST_VERSION, Repository, StoredBlock,
+    StoredWal, mended_object, wal_object,
 };
 use crate::start::Reach;
 use crate::store::ObjectName;
+
+pub(super) use missing::{held_before, nothing_here};
 
 /// How often the blocks are listed anew because one vanished. Compactions are minutes apart.
 const MAX_PASSES: usize = 100;
@@ -256,143 +255,6 @@ impl Run<'_> {
         )?;
         cache.sweep();
         Ok(report)
-    }
-
-    /// Names what an older archive holds and is gone from the source without a reason, and says so if there is no block, or nothing at all.
-    fn name_gone(
-        &self,
-        newest: Option<&Archive>,
-        wal: Option<&StoredWal>,
-        committed: bool,
-        harvest: &mut Harvest,
-    ) {
-        let judged = newest.filter(|_| !self.options.force);
-        let (gone, logs) = match judged {
-            Some(newest) => {
-                let dir = self.source.dir.to_string_lossy();
-                let was = last_log(harvest.catalog.up_to(newest), &dir);
-                let now = log_of(wal, harvest.deletions_in_log, was);
-                self.ask(newest, harvest, now, |before, now| {
-                    let logs = was.into_iter().flat_map(|was| {
-                        let late = gone_late_log(was, wal, now);
-                        gone_log(was, wal, now).into_iter().chain(late)
-                    });
-                    (gone_blocks(before, now), logs.collect())
-                })
-            }
-            None => (Vec::new(), Vec::new()),
-        };
-        let missed: Vec<_> = gone
-            .iter()
-            .filter(|gone| !gone.is_deleted)
-            .copied()
-            .collect();
-        let has_no_blocks = harvest.blocks.is_empty();
-        // Where all were emptied by deletion, none is missed.
-        let before = held_before(newest).filter(|_| gone.is_empty() || !missed.is_empty());
-        let mut said: Vec<Problem> =
-            nothing_here(&self.source.dir, committed, has_no_blocks, before)
-                .into_iter()
-                .collect();
-        // That there is no block at all is said in one sentence.
-        if !has_no_blocks {
-            said.extend(problems(&missed));
-        }
-        said.extend(logs.iter().map(GoneLog::problem));
-        // What was deleted or could not be read may have been the end.
-        let is_told = !said.is_empty() || !gone.is_empty();
-        let left_out = gone.iter().map(Gone::left_out);
-        let left_out = left_out.chain(logs.iter().map(GoneLog::left_out));
-        let left_out: Vec<_> = left_out.map(|left| (left.name, left.reason)).collect();
-        harvest.may_end_early = is_told || !harvest.missed.is_empty() || harvest.obscure_logs;
-        harvest.left_out.extend(left_out);
-        harvest.problems.extend(said);
-    }
-
-    /// What is to be said when the samples of `archive`, which was just made, end before those of the one before, `newest`, although nothing is missed that was there:
-    /// it is an older copy.
-    fn ends_before(
-        &self,
-        newest: &Archive,
-        archive: &Archive,
-        catalog: &Catalog,
-    ) -> Option<Problem> {
-        // Servers of one name on two machines are two.
-        let before = catalog.up_to(newest);
-        let mut before = before.filter(|before| before.host == self.source.host);
-        let longer = Longer::of(before.next()?, archive)?;
-        let detail = format!(
-            "{longer}: this is an older copy of the data, or samples were lost. From now on restore latest brings back this one; narthex restore {} brings back the \
-             other",
-            longer.id.short()
-        );
-        Some(ProblemKind::EndsEarlier.at("", detail))
-    }
-
-    /// Asks what is gone of `newest`.
-    fn ask<'h, T>(
-        &self,
-        newest: &'h Archive,
-        harvest: &'h Harvest,
-        log: Log,
-        ask: impl FnOnce(&Before<'_, 'h>, &Now<'_>) -> T,
-    ) -> T {
-        let catalog = &harvest.catalog;
-        let before = Before {
-            newest,
-            holding: &|ulid| catalog.newest_holding(ulid),
-            sound: &|ulid| catalog.newest_sound(ulid),
-            told: &|ulid| {
-                catalog
-                    .up_to(newest)
-                    .any(|archive| archive.tells_gone(ulid))
-            },
-            store: self.repository.store(),
-            read_mode: self.options.verify.read_mode,
-        };
-        ask(&before, &harvest.now(&self.source.dir, log))
-    }
-
-    /// Looks again for blocks that seem to be gone, once nothing in the source is being deleted: a child may have come after its parents were looked for,
-    /// and retention deletes blocks in no order.
-    fn look_for_gone(&self, newest: &Archive, harvest: &mut Harvest) -> Result<()> {
-        let mut before = self.ask(newest, harvest, Log::default(), gone_ulids);
-        for _ in 0..MAX_PASSES {
-            if before.is_empty() {
-                break;
-            }
-            self.await_deletions();
-            let blocks = self.look(harvest)?;
-            self.store_blocks(blocks, harvest)?;
-            let now = self.ask(newest, harvest, Log::default(), gone_ulids);
-            if now == before {
-                break;
-            }
-            before = now;
-        }
-        Ok(())
-    }
-
-    /// Waits until no block comes, goes or is being deleted.
-    fn await_deletions(&self) {
-        let names = || -> BTreeSet<String> {
-            let scanned = DataDir::scan(&self.source.dir);
-            let entries = scanned.iter().flat_map(DataDir::entries);
-            let moving = entries
-                .filter(|entry| entry.kind.is_block() || entry.kind == EntryKind::BeingDeleted);
-            moving.map(Entry::name).collect()
-        };
-        let begun = Instant::now();
-        let mut before = names();
-        while begun.elapsed() < self.options.patience {
-            self.hooks.reached(Moment::Waiting);
-            std::thread::sleep(POLL);
-            let now = names();
-            if now == before && !now.iter().any(|name| name.ends_with(".tmp-for-deletion")) {
-                break;
-            }
-            before = now;
-        }
     }
 
     /// The newest archive of this source. Manifests that cannot be read are a problem, but no obstacle.
@@ -710,126 +572,6 @@ impl Run<'_> {
         blocks.map(|block| block.ulid).collect()
     }
 
-    /// Where the block `ulid` lies, or would.
-    fn dir_of(&self, ulid: Ulid, harvest: &Harvest) -> PathBuf {
-        match harvest.blocks.get(&ulid) {
-            Some(captured) => captured.dir.clone(),
-            None => self.source.dir.join(ulid.to_string()),
-        }
-    }
-
-    /// Looks for the samples of parents that are still there in their children, which are archived.
-    fn prove(&self, superseded: &BTreeMap<Ulid, BTreeSet<Ulid>>, harvest: &mut Harvest) {
-        let mut families: BTreeMap<&BTreeSet<Ulid>, Vec<(Ulid, PathBuf)>> = BTreeMap::new();
-        for (parent, children) in superseded {
-            let (proved, dir) = (harvest.proofs.get(parent), self.dir_of(*parent, harvest));
-            if proved.is_none_or(|(looked_in, _)| looked_in != children) && dir.is_dir() {
-                families.entry(children).or_default().push((*parent, dir));
-            }
-        }
-        let mode = self.options.verify.read_mode;
-        let families = families.into_par_iter().map(|(children, parents)| {
-            let captured = children
-                .iter()
-                .filter_map(|child| harvest.blocks.get(child));
-            let captured: Vec<_> = captured.collect();
-            let found_in = Children {
-                dirs: captured.iter().map(|child| child.dir.clone()).collect(),
-                sound: captured.iter().all(|child| !has_problems(&child.stored)),
-                merged: captured.iter().any(|child| child.stored.parents.len() > 1),
-            };
-            let (parents, dirs): (Vec<_>, Vec<_>) = parents.into_iter().unzip();
-            let proofs = prove(&dirs, &found_in, mode);
-            let looked_in = proofs.into_iter().map(|proof| (children.clone(), proof));
-            parents.into_iter().zip(looked_in).collect::<Vec<_>>()
-        });
-        let proofs: Vec<_> = families.flatten_iter().collect();
-        harvest.proofs.extend(proofs);
-    }
-
-    /// Decides what is archived of the blocks that were captured, and says what is wrong with them. A parent that is still there is left
-    /// out only when its children were proven to hold its samples.
-    fn settle(&self, harvest: &mut Harvest) {
-        let superseded = superseded(harvest.stored());
-        self.prove(&superseded, harvest);
-        let succession = succession(harvest.stored());
-        for (parent, children) in superseded {
-            let named: Vec<_> = children.iter().map(Ulid::to_string).collect();
-            let named = named.join(", ");
-            let dir = self.dir_of(parent, harvest);
-            let proof = harvest.proof(parent);
-            // Prometheus deletes what it has compacted, or rewritten without what was deleted.
-            if is_gone(&dir) {
-                // Beside aggregates of it, or a shard, it is all there is of its samples.
-                let told = harvest.blocks.get(&parent).map(|known| kin(&known.stored));
-                let is_sound = |child: &Captured| !has_problems(&child.stored);
-                let mut captured = children.iter().map(|child| harvest.blocks.get(child));
-                let are_sound = captured.all(|child| child.is_some_and(is_sound));
-                if (are_sound || proof == Proof::Held)
-                    && !succession.heirs(parent, told.as_ref()).is_empty()
-                {
-                    harvest.blocks.remove(&parent);
-                }
-            } else if proof == Proof::Held {
-                harvest.blocks.remove(&parent);
-                let reason = format!("compacted into {named}, which is archived");
-                harvest.left_out.insert(parent.to_string(), reason);
-            } else if harvest.blocks.contains_key(&parent) {
-                let lacks = if proof == Proof::Missing {
-                    "does not hold all its samples"
-                } else {
-                    "could not be proven to hold its samples"
-                };
-                let detail = format!(
-                    "block {parent} is named as parent by {named}, which {lacks}: both are archived, and Prometheus deletes {parent} \
-                     when it starts"
-                );
-                harvest
-                    .problems
-                    .push(ProblemKind::ParentUnproven.at(parent.to_string(), detail));
-            } else {
-                // Whoever could not read it has said so already.
-                let missed = harvest.missed.entry(parent.to_string());
-                missed.or_insert_with(|| {
-                    format!("it was taken for compacted into {named} while it was looked at")
-                });
-            }
-        }
-        let disputed = harvest.blocks.values().filter_map(|block| {
-            let block = &block.stored;
-            let mut words = harvest.catalog.words(block.ulid);
-            let first = words.find(|word| word.fingerprint == block.fingerprint)?;
-            let found = contradictions(first, block);
-            (!found.is_empty()).then(|| {
-                let detail = format!(
-                    "block {} is archived, but its meta.json contradicts the first archive of it, of which index and chunks are the same: {}",
-                    block.ulid,
-                    found.join("; ")
-                );
-                ProblemKind::BlockDisputed.at(block.ulid.to_string(), detail)
-            })
-        });
-        let disputed: Vec<_> = disputed.collect();
-        harvest.problems.extend(disputed);
-        let stored = harvest.blocks.values().map(|block| &block.stored);
-        let faulty = stored.filter(|block| has_problems(block)).map(|block| {
-            let kinds: Vec<_> = block.findings.by_kind.keys().map(String::as_str).collect();
-            let kinds = kinds.join(", ");
-            let detail = format!(
-                "block {} has faults and is archived as it is: {kinds}",
-                block.ulid
-            );
-            ProblemKind::BlockFaulty.at(block.ulid.to_string(), detail)
-        });
-        let faulty: Vec<_> = faulty.collect();
-        let missed = harvest.missed.iter();
-        let missed = missed.map(|(name, reason)| {
-            ProblemKind::LeftOut.at(name, format!("{name} is left out: {reason}"))
-        });
-        harvest.problems.extend(missed);
-        harvest.problems.extend(faulty);
-    }
-
     fn manifest(
         &self,
         id: ArchiveId,
@@ -877,53 +619,10 @@ impl Run<'_> {
     }
 }
 
-/// Whether there is nothing at `path`, and not just something that cannot be looked at.
-fn is_gone(path: &Path) -> bool {
-    let found = path.symlink_metadata();
-    found.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
-}
-
 /// Whether what is missed under this name belongs to a log.
 fn is_of_log(name: &str) -> bool {
     let top = name.split_once('/').map_or(name, |(top, _)| top);
     ["wal", "wbl"].contains(&top)
-}
-
-/// What the newest archive of a source held of blocks; none, if it held none.
-pub(super) fn held_before(newest: Option<&Archive>) -> Option<String> {
-    let newest = newest.filter(|newest| !newest.blocks.is_empty())?;
-    let (id, blocks) = (newest.id.short(), newest.blocks.len());
-    Some(format!("archive {id} of this source holds {blocks} blocks"))
-}
-
-/// What is to be said of the directory `dir` without blocks; `before` says what an earlier archive held.
-pub(super) fn nothing_here(
-    dir: &Path,
-    has_samples: bool,
-    has_no_blocks: bool,
-    before: Option<String>,
-) -> Option<Problem> {
-    const ADVICE: &str = "is its disk mounted, and is it the right directory?";
-    let dir = dir.display();
-    match (has_samples, before) {
-        (false, None) => Some(ProblemKind::SourceEmpty.at(
-            "",
-            format!(
-                "no archive: {dir} holds no block and no sample that can be archived: {ADVICE}"
-            ),
-        )),
-        (false, Some(before)) => Some(ProblemKind::SourceEmpty.at(
-            "",
-            format!(
-                "no archive: {dir} holds no block and no sample that can be archived, and {before}: {ADVICE}"
-            ),
-        )),
-        (true, Some(before)) if has_no_blocks => Some(ProblemKind::SourceWithoutBlocks.at(
-            "",
-            format!("{dir} holds no block, and {before}: {ADVICE}"),
-        )),
-        (true, _) => None,
-    }
 }
 
 /// What is said of a manifest that cannot be read.
