@@ -19,10 +19,11 @@ use crate::repository::copies::Copies;
 use crate::repository::{
     Archive, LeftOut, LeftOutKind, Repository, SourceFilter, StoredBlock, StoredFile,
 };
-use crate::restore::{self, Detour, Present, Salvage, Target, Wanted, fetch_file};
+use crate::restore::{self, Present, Salvage, Target, Wanted};
 use crate::select::Selection;
 use crate::store::Location;
 use crate::stored::StoredReader;
+use crate::stored::{Detour, fetch_file};
 use crate::wal::{Log, LogFacts};
 
 /// Largest small file (`meta.json`, tombstones) that is fetched for a skeleton, in bytes.

@@ -8,14 +8,15 @@ mod cache;
 mod extract;
 mod read;
 mod recipe;
-mod sound;
 mod stats;
 mod write;
 
 pub use cache::{Cache, Entry, NewEntry};
 pub use extract::{Extracted, PackList, derive};
-pub use read::{comes_back, digests, read_extracted, read_packed, with_packs};
+
+pub use read::{
+    StoredPack, comes_back, digests, own_recipe, read_extracted, read_packed, with_packs,
+};
 pub use recipe::{IndexRecipe, RECIPE_FILE, Recipe, SPLICE_FILE, SegmentRecipe};
-pub use sound::{Sound, recipe_of, with_sound_packs};
 pub use stats::{CodecStats, PartStats, Stats, stats};
 pub use write::{StagedPack, stage_pack};

@@ -84,8 +84,12 @@ pub fn with_packs<T>(
     take(&SoundPacks::open(&opened, &splice)?)
 }
 
-/// The recipe of `block`, which names the packs that the manifest names.
-fn own_recipe(store: &dyn Store, block: &StoredBlock) -> Result<(Recipe, Splice)> {
+/// The recipe of `block`, and how the block follows from the packs that recipe and manifest name alike.
+///
+/// # Errors
+///
+/// When the recipe object cannot be read, is damaged, or names other packs.
+pub fn own_recipe(store: &dyn Store, block: &StoredBlock) -> Result<(Recipe, Splice)> {
     let read = |mut object: Object<'_>| {
         let recipe = Recipe::read(&mut object)?;
         let splice = recipe.read_splice(&mut object)?;
@@ -280,7 +284,7 @@ impl Outputs<'_> {
 
 /// A pack in a store.
 #[derive(Debug)]
-pub(super) struct StoredPack<'s> {
+pub struct StoredPack<'s> {
     store: &'s dyn Store,
     name: &'s ObjectName,
     bytes: u64,
@@ -288,12 +292,12 @@ pub(super) struct StoredPack<'s> {
 
 impl<'s> StoredPack<'s> {
     /// The pack that a manifest describes.
-    pub(super) fn of(store: &'s dyn Store, object: &'s StoredObject) -> Self {
+    pub fn of(store: &'s dyn Store, object: &'s StoredObject) -> Self {
         StoredPack::new(store, &object.name, object.bytes)
     }
 
     /// The pack `name`, of so many bytes.
-    pub(super) fn new(store: &'s dyn Store, name: &'s ObjectName, bytes: u64) -> Self {
+    pub fn new(store: &'s dyn Store, name: &'s ObjectName, bytes: u64) -> Self {
         StoredPack { store, name, bytes }
     }
 }

@@ -6,22 +6,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::catalog::Catalog;
-use crate::block::Meta;
-use crate::dense::{SPLICE_FILE, digests};
 use crate::error::{Error, Result};
 use crate::model::{Millis, Ulid};
-use crate::progress::Silent as NoProgress;
 use crate::repository::lineage::coverage;
-use crate::repository::portable::{Object, Root, Silent};
 use crate::repository::{
     Archive, ArchiveId, FindingCounts, Fingerprint, Hasher, LeftOut, MANIFEST_VERSION, ObjectCodec,
-    RECIPE_FILE, RECONSTRUCTED, Repository, STATISTICS_FILE, StoredBlock, StoredObject, StoredWal,
-    block_of_pack, is_data, original,
+    RECONSTRUCTED, Repository, StoredBlock, StoredObject, StoredWal, block_of_pack, is_data,
+    original,
 };
 use crate::store::{ObjectName, Store};
-
-/// Largest `meta.json` that is read, in bytes.
-const MAX_META: u64 = 16 << 20;
+use crate::stored::{UnnamedBlock, describe_block, describe_log};
 
 /// How the names of recipe objects, sidecars and block objects end.
 const RECIPE: &str = ".recipe.tar.zst";
@@ -197,7 +191,7 @@ fn rebuild_logs(
         let Some(id) = id else {
             continue;
         };
-        match first_whole(store, catalog, ways, |name| read_logs(store, name)) {
+        match first_whole(store, catalog, ways, |name| describe_log(store, name)) {
             Ok(wal) => logs.push((lost.get(&id).copied(), wal)),
             Err(why) => {
                 unused.insert(object.clone(), why);
@@ -351,60 +345,13 @@ fn read_block(
     ulid: Ulid,
     fingerprint: &Fingerprint,
 ) -> Result<StoredBlock> {
-    let mut object = Object::open(store, name, Root::Block(ulid))?;
-    let (mut stored, mut files) = object.contents(&mut Silent, &NoProgress)?;
-    let entries = object.entries()?;
-    let meta = entries
-        .iter()
-        .find(|entry| entry.name.as_str() == "meta.json");
-    let meta = meta.ok_or_else(|| Error::corrupt("expected a meta.json, found none"))?;
-    let meta = Meta::parse(&object.read_file(meta, MAX_META)?)?;
-    let statistics = files
-        .iter()
-        .any(|file| file.name.as_str() == STATISTICS_FILE);
-    let mut packs = Vec::new();
-    // What stands in for an object may hold a recipe where that holds files.
-    let is_recipe = match original(name) {
-        None => name.as_str().ends_with(RECIPE),
-        Some(_) => files.iter().any(|file| file.name.as_str() == RECIPE_FILE),
-    };
-    if is_recipe {
-        stored = stored.in_dense_codec();
-        let own = [RECIPE_FILE, SPLICE_FILE, STATISTICS_FILE];
-        files.retain(|file| !own.contains(&file.name.as_str()));
-        let (names, packed) = digests(store, name, ulid, &NoProgress)?;
-        let raw_bytes = packed.iter().map(|file| file.bytes).sum();
-        for pack in names {
-            packs.push(describe_pack(store, catalog, pack, raw_bytes)?);
-        }
-        files.extend(packed);
-    } else {
-        files.retain(|file| file.name.as_str() != STATISTICS_FILE);
+    let UnnamedBlock { mut block, packs } = describe_block(store, name, ulid, fingerprint)?;
+    let raw_bytes = block.packed_files().map(|file| file.bytes).sum();
+    for pack in packs {
+        block
+            .packs
+            .push(describe_pack(store, catalog, pack, raw_bytes)?);
     }
-    let parents = meta.compaction.parents.iter().map(|parent| parent.ulid);
-    let mut block = StoredBlock {
-        ulid,
-        fingerprint: fingerprint.clone(),
-        min_time: meta.min_time,
-        max_time: meta.max_time,
-        level: u64::try_from(meta.compaction.level).unwrap_or(0),
-        sources: meta.compaction.sources.clone(),
-        parents: parents.filter(|parent| *parent != Ulid::ZERO).collect(),
-        series: meta.stats.num_series,
-        chunks: meta.stats.num_chunks,
-        samples: meta.stats.num_samples,
-        resolution: None,
-        external_labels: BTreeMap::new(),
-        hints: Vec::new(),
-        object: stored,
-        statistics,
-        packs,
-        sidecar: None,
-        files,
-        empty_dirs: Vec::new(),
-        findings: FindingCounts::default(),
-    };
-    block.tell(meta.stream(), &meta.compaction.hints);
     Ok(block)
 }
 
@@ -439,22 +386,5 @@ fn describe_pack(
         bytes,
         sha256,
         raw_bytes,
-    })
-}
-
-fn read_logs(store: &dyn Store, name: &ObjectName) -> Result<StoredWal> {
-    let object = Object::open(store, name, Root::Data)?;
-    let (object, files) = object.contents(&mut Silent, &NoProgress)?;
-    Ok(StoredWal {
-        object,
-        files,
-        min_time: None,
-        max_time: None,
-        samples: 0,
-        wbl_samples: None,
-        wbl_min_time: None,
-        wbl_max_time: None,
-        empty_dirs: Vec::new(),
-        start_problem: None,
     })
 }

@@ -8,18 +8,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 
 use super::catalog::Catalog;
-use crate::dense::{Cache, Extracted, Recipe, SPLICE_FILE, derive};
+use crate::dense::{Cache, Extracted, SPLICE_FILE, derive, own_recipe};
 use crate::error::{Error, ErrorKind, Result};
-use crate::pack::Splice;
 use crate::progress::{Progress, Silent};
 use crate::repository::lineage::atoms;
-use crate::repository::portable::{self, DEFAULT_LEVEL, Object, Root, SourceFile};
+use crate::repository::portable::{self, DEFAULT_LEVEL, Root, SourceFile};
 use crate::repository::{
     Digest, FilePath, Hasher, RECIPE_FILE, Repository, StoredBlock, StoredFile, StoredObject,
     mended_object,
 };
-use crate::restore::{guess, guess_empty};
 use crate::store::{ObjectName, Store, write_error};
+use crate::stored::{content_in, guess, guess_empty};
 
 /// Largest file that is carried over into a new object in memory, in bytes: `meta.json`, tombstones.
 const MAX_SMALL: u64 = 64 << 20;
@@ -332,7 +331,7 @@ impl Mender<'_> {
     /// How index and segments come back: from the block's own packs, if these are sound; or from those of a block that holds all its
     /// samples.
     fn extract(&mut self, block: &StoredBlock) -> Option<Extracted> {
-        let recipe = self.recipe_of(block);
+        let recipe = own_recipe(self.store, block);
         let recipe = recipe.map_err(|error| self.note(error)).ok();
         let is_usable = |pack: &StoredObject| !self.catalog.is_spoiled(pack);
         let own = block.packs.iter().map(|pack| {
@@ -370,15 +369,6 @@ impl Mender<'_> {
         }
     }
 
-    /// How a block follows from its own packs, if that can still be read.
-    fn recipe_of(&self, block: &StoredBlock) -> Result<(Recipe, Splice)> {
-        let root = Root::Block(block.ulid);
-        let mut object = Object::open(self.store, &block.object.name, root)?;
-        let recipe = Recipe::read(&mut object)?;
-        let splice = recipe.read_splice(&mut object)?;
-        Ok((recipe, splice))
-    }
-
     /// The content of a file that is not rebuilt from packs, from any object that still has it; or as Prometheus would write it.
     fn small_file(
         &mut self,
@@ -400,7 +390,7 @@ impl Mender<'_> {
             }
             let mended = catalog.stock.mended.of_object(&object.name).iter();
             for name in std::iter::once(&object.name).chain(mended.map(|(name, _)| name)) {
-                match self.read_small(block, name, wanted) {
+                match content_in(self.store, name, block.ulid, wanted, MAX_SMALL) {
                     Ok(Some(content)) => return Some(content),
                     Ok(None) => {}
                     // What cannot be read here may be read elsewhere.
@@ -413,22 +403,6 @@ impl Mender<'_> {
         }
         let range_of = |ulid| catalog.range_of(ulid);
         guess(block, wanted, samples, &range_of)
-    }
-
-    fn read_small(
-        &self,
-        block: &StoredBlock,
-        name: &ObjectName,
-        wanted: &StoredFile,
-    ) -> Result<Option<Vec<u8>>> {
-        let mut object = Object::open(self.store, name, Root::Block(block.ulid))?;
-        for entry in object.entries()? {
-            if entry.name == wanted.name && entry.bytes == wanted.bytes {
-                let content = object.read_file(&entry, MAX_SMALL)?;
-                return Ok(Some(content).filter(|content| Digest::of(content) == wanted.sha256));
-            }
-        }
-        Ok(None)
     }
 }
 

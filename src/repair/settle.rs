@@ -11,8 +11,8 @@ use crate::repository::damage::{Damage, mark};
 use crate::repository::{
     Archive, ArchiveId, FilePath, ManifestCache, Repository, StoredBlock, StoredWal,
 };
-use crate::restore::{missing_of_block, missing_of_logs};
 use crate::store::ObjectName;
+use crate::stored::{missing_of_block, missing_of_logs};
 
 /// Proves what is needed of the objects that `report` finds damaged or gone. Where all of it comes back, and what holds it is stored elsewhere, the
 /// finding becomes a note; else it says what mends it. Between the two `mark` may leave marks.

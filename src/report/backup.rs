@@ -214,8 +214,8 @@ pub static RESTORE: Sheet<restore::Report, restore::Report> = Sheet {
     ],
 };
 
-/// A [`Detour`](restore::Detour) as a sentence.
-pub fn detour(detour: &restore::Detour) -> String {
+/// A [`Detour`](crate::stored::Detour) as a sentence.
+pub fn detour(detour: &crate::stored::Detour) -> String {
     format!(
         "{} comes back whole, from {}: {}",
         detour.name,
@@ -343,8 +343,8 @@ pub fn salvaged_json(salvaged: &restore::Salvaged) -> serde_json::Value {
     })
 }
 
-/// A [`Detour`](restore::Detour) as JSON: `name`, `from` (objects), `reason`.
-pub fn detour_json(detour: &restore::Detour) -> serde_json::Value {
+/// A [`Detour`](crate::stored::Detour) as JSON: `name`, `from` (objects), `reason`.
+pub fn detour_json(detour: &crate::stored::Detour) -> serde_json::Value {
     serde_json::json!({
         "name": detour.name,
         "from": detour.from,

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use super::exact::Cut;
-use super::fetch::{Detour, Fetched, Sink as _, fetch_block, fetch_wal};
 use super::plan::Plan;
 use super::salvage::{Relatives, Salvaged};
 use super::stage::{LOGS, Stage, Target};
@@ -19,6 +18,7 @@ use crate::repository::lineage::{gaps, is_damaged, kin};
 use crate::repository::portable::{Root, read_stored, spread};
 use crate::repository::{Archive, FilePath, Gap, StoredBlock, StoredFile, StoredObject, StoredWal};
 use crate::stored::StoredReader;
+use crate::stored::{Detour, Fetched, Sink as _, fetch_block, fetch_wal};
 
 /// What a restore did.
 #[derive(Debug, Default)]

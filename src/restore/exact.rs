@@ -4,7 +4,6 @@ use std::fs;
 use std::path::Path;
 
 use super::apply::{Outcome, Staged, Work};
-use super::fetch::Detour;
 use super::salvage::SalvageOf;
 use crate::block::Block;
 use crate::cut::cut_block;
@@ -15,6 +14,7 @@ use crate::raw::ReadMode;
 use crate::repository::StoredBlock;
 use crate::repository::lineage::{is_damaged, stream};
 use crate::select::Selection;
+use crate::stored::Detour;
 use crate::verify::{BlockVerdict, Depth, Kind, Options, Severity, verify_block};
 
 /// What blocks are cut down to.

@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, Write};
 
-use super::fetch::{Detour, fetch_block};
 use super::permissions::Permissions;
 use super::stage::refuse_without_room;
 use super::stand_in::{StandIn, undeletes};
@@ -17,6 +16,7 @@ use crate::repository::portable::{TAR_BLOCK, TAR_BLOCK_BYTES, Visitor, tar_heade
 use crate::repository::{Digest, FilePath, StoredBlock};
 use crate::store::Store;
 use crate::stored::StoredReader;
+use crate::stored::{Detour, fetch_block};
 
 /// `block` as another archive has it, if it was damaged when it was archived, or had wrong metadata, and is sound there.
 pub fn sound_copy<'c>(

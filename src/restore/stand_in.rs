@@ -4,10 +4,10 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::choose::choose;
-use super::guess::guess_empty;
 use crate::model::{Family, Kin, TimeRange, Ulid, families, inherit_atoms};
 use crate::repository::lineage::{atoms, is_damaged, kin};
 use crate::repository::{Digest, StoredBlock};
+use crate::stored::guess_empty;
 
 /// Blocks that came in place of one that could not, or that was damaged when it was archived.
 #[derive(Clone, Debug, PartialEq, Eq)]

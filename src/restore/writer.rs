@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
-use super::fetch::Sink;
 use super::permissions::Permissions;
 use crate::error::{Error, ErrorKind, Result};
 use crate::raw::Folder;
 use crate::repository::portable::Visitor;
 use crate::repository::{Digest, FilePath};
+use crate::stored::Sink;
 
 /// How many files of one block may be on their way to the disk while the next one is written.
 const MAX_SYNCING: usize = 4;

@@ -12,9 +12,9 @@ pub use sum::{By, Sum, SumRow, sum};
 use std::cmp::Reverse;
 
 use crate::error::Result;
-use crate::repository::portable::{Object, Root};
 use crate::repository::{STATISTICS_FILE, StoredBlock};
 use crate::store::Store;
+use crate::stored::StoredReader;
 
 /// The most rows of a block.
 pub const MOST_ROWS: usize = 200;
@@ -145,18 +145,13 @@ pub fn read(store: &dyn Store, block: &StoredBlock) -> Result<Option<Statistics>
     if !block.statistics {
         return Ok(None);
     }
-    let mut object = Object::open(store, &block.object.name, Root::Block(block.ulid))?;
-    let entries = object.entries()?;
-    let entry = entries
-        .iter()
-        .find(|entry| entry.name.as_str() == STATISTICS_FILE);
-    let Some(entry) = entry else {
+    let reader = StoredReader::new(store, block);
+    let Some(bytes) = reader.content_beside(STATISTICS_FILE, MAX_BYTES)? else {
         let name = &block.object.name;
         return Err(crate::Error::corrupt(format!(
             "object {name}: expected a file {STATISTICS_FILE}, found none"
         )));
     };
-    let bytes = object.read_file(entry, MAX_BYTES)?;
     let read = Statistics::from_bytes(&bytes);
     read.map(Some)
         .map_err(|e| e.context(format!("object {}", block.object.name)))

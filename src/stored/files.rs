@@ -8,10 +8,12 @@ use super::{INDEX, MAX_META, META, StoredReader};
 use crate::block::{META_VERSION, Meta};
 use crate::dense::read_packed;
 use crate::error::{Error, ErrorKind, Result};
+use crate::model::Ulid;
 use crate::progress::{Progress, Silent as NoProgress};
 use crate::raw::{FileBytes, ReadMode};
 use crate::repository::portable::{FileEntry, Object, Root, Silent, Visitor, read_stored};
 use crate::repository::{Digest, FilePath, StoredFile, StoredObject};
+use crate::store::{ObjectName, Store};
 
 impl StoredReader<'_> {
     /// Passes all files to visitors: an index that is rebuilt to `index`, while segments go to `files`; all others to `files`. Each is held to its
@@ -56,6 +58,46 @@ impl StoredReader<'_> {
     pub fn content(&self, file: &StoredFile, max_bytes: u64) -> Result<Vec<u8>> {
         Objects::of(*self).content(file, max_bytes)
     }
+
+    /// The content of the file `name`, of at most `max_bytes`, which the block's own object holds beside the block's files; `None` where there is none.
+    /// No manifest has its digest: it is held to the checksum of the part that it is in.
+    ///
+    /// # Errors
+    ///
+    /// When the object, or that part of it, cannot be read; when the file is larger.
+    pub fn content_beside(&self, name: &str, max_bytes: u64) -> Result<Option<Vec<u8>>> {
+        let stored = &self.block.object.name;
+        let mut object = Object::open(self.store, stored, Root::Block(self.block.ulid))?;
+        let entries = object.entries()?;
+        let mut entries = entries.iter();
+        let entry = entries.find(|entry| entry.name.as_str() == name);
+        entry
+            .map(|entry| object.read_file(entry, max_bytes))
+            .transpose()
+    }
+}
+
+/// The content of `wanted`, a file of the block `ulid` of at most `max_bytes`, in the object `name`, whatever that was stored for; `None` where it is
+/// not there, or not as it should be.
+///
+/// # Errors
+///
+/// When the object, or the part of it that holds the file, cannot be read.
+pub fn content_in(
+    store: &dyn Store,
+    name: &ObjectName,
+    ulid: Ulid,
+    wanted: &StoredFile,
+    max_bytes: u64,
+) -> Result<Option<Vec<u8>>> {
+    let mut object = Object::open(store, name, Root::Block(ulid))?;
+    for entry in object.entries()? {
+        if entry.name == wanted.name && entry.bytes == wanted.bytes {
+            let content = object.read_file(&entry, max_bytes)?;
+            return Ok(Some(content).filter(|content| Digest::of(content) == wanted.sha256));
+        }
+    }
+    Ok(None)
 }
 
 /// The objects of a block that hold files, opened as they are needed.

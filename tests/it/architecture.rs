@@ -58,7 +58,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("repository", &["raw", "model", "units", "store"]),
     ("retain", &["model", "units", "repository", "store"]),
     ("dense", &["model", "index", "pack", "repository", "store"]),
-    ("statistics", &["raw", "model", "repository", "store"]),
+    ("statistics", &["model", "repository", "store", "stored"]),
     (
         "stored",
         &[
@@ -85,6 +85,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "repository",
             "restore",
             "store",
+            "stored",
         ],
     ),
     (
@@ -122,7 +123,6 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "repository",
             "store",
             "stored",
-            "dense",
         ],
     ),
     (
@@ -149,6 +149,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "repository",
             "archive",
             "restore",
+            "stored",
             "retain",
         ],
     ),

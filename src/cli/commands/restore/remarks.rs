@@ -21,7 +21,8 @@ use crate::repository::{
     Archive, Gap, LeftOutKind, Repository, SourceFilter, StoredBlock, StoredWal, learn_streams,
     read_meta,
 };
-use crate::restore::{self, Plan, Present, Problem, ProblemKind, Target, Wanted, fetch_file};
+use crate::restore::{self, Plan, Present, Problem, ProblemKind, Target, Wanted};
+use crate::stored::fetch_file;
 use crate::trouble::Severity;
 use crate::units::time_text;
 

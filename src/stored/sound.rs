@@ -1,7 +1,6 @@
 //! What can be read of a block of which packs are damaged.
 
-use super::read::StoredPack;
-use super::recipe::Recipe;
+use crate::dense::{Recipe, StoredPack};
 use crate::error::{Error, Result};
 use crate::index::Generation;
 use crate::pack::{Pack, PackBytes, SoundPacks, Splice};
