@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Instant;
 
-use super::{Harvest, MAX_PASSES, POLL, Run};
+use super::blocks::MAX_PASSES;
+use super::logs::POLL;
+use super::{Harvest, Run};
 use crate::archive::gone::{
     Before, Gone, GoneLog, Log, Now, gone_blocks, gone_late_log, gone_log, gone_ulids, last_log,
     log_of, problems,

@@ -1,59 +1,46 @@
 //! One backup run: logs first, then blocks until none vanishes any more, then the manifest.
 
+mod blocks;
+mod learn;
+mod logs;
 mod missing;
 mod settle;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Mutex;
+use std::time::Instant;
 
 use super::commit::commit;
 use super::gone::{Log, Now, Present};
-use super::hooks::{Hooks, Moment};
-use super::logs::{LogFiles, open_logs};
-use super::pipeline::{Failure, Pipeline, Traffic};
-use super::plan::{Action, Change, Known, superseded};
+use super::hooks::Hooks;
+use super::logs::LogFiles;
+use super::pipeline::{Failure, Traffic};
+use super::plan::{Action, Change, Known};
 use super::proof::Proof;
 use super::server::{doubt_server, refuse_other_server};
-use super::source::{Miss, SourceFile};
-use super::survey::{BlockSurvey, Survey, survey};
+use super::survey::{BlockSurvey, Survey};
 use super::{Options, Problem, ProblemKind, Report, Source};
 use crate::block::Parent;
 use crate::dense::Cache;
 use crate::error::{Error, Result};
 use crate::model::{Millis, Ulid};
-use crate::progress::{Progress, Silent};
+use crate::progress::Progress;
 use crate::repair::{Catalog, mend};
-use crate::repository::damage;
-use crate::repository::lineage::{coverage, is_damaged};
-use crate::repository::portable::{self, Root, Staged};
-use crate::repository::stock::Stock;
-use crate::repository::trash::Trash;
+use crate::repository::lineage::coverage;
+use crate::repository::portable::Staged;
 use crate::repository::{
-    ASKED_FOR, Ahead, Archive, ArchiveId, Damaged, FindingCounts, LeftOut, MANIFEST_VERSION,
-    ManifestCache, ManifestName, Mended, PLAIN_MANIFEST_VERSION, Repository, StoredBlock,
-    StoredWal, mended_object, wal_object,
+    Ahead, Archive, ArchiveId, Damaged, FindingCounts, LeftOut, MANIFEST_VERSION, ManifestCache,
+    ManifestName, Mended, PLAIN_MANIFEST_VERSION, Repository, StoredBlock, StoredWal,
 };
 use crate::start::Reach;
 use crate::store::ObjectName;
 
+pub(super) use learn::{known, solve};
 pub(super) use missing::{held_before, nothing_here};
-
-/// How often the blocks are listed anew because one vanished. Compactions are minutes apart.
-const MAX_PASSES: usize = 100;
-
-/// How often a compaction that is waited for is looked at.
-const POLL: Duration = Duration::from_millis(50);
 
 /// How often the logs are opened anew because one was cut short while it was being read.
 const MAX_LOG_TRIES: usize = 3;
-
-/// How often blocks are stored anew because objects turn out to be damaged while others are stored. Each time it is other objects.
-const MAX_DISTRUST: usize = 16;
-
-/// How many archives are looked at for those of other sources.
-const MAX_OTHERS: usize = 50;
 
 /// What a run works with.
 pub(super) struct Run<'a> {
@@ -324,254 +311,6 @@ impl Run<'_> {
         Ok(wal)
     }
 
-    /// Waits until the compaction that works on the WBL `segment` has written its blocks and deletes the segment.
-    /// It never does when the server has died meanwhile.
-    fn await_compaction(&self, segment: &Path, harvest: &mut Harvest) {
-        let begun = Instant::now();
-        while segment.exists() && begun.elapsed() < self.options.patience {
-            self.hooks.reached(Moment::Waiting);
-            std::thread::sleep(POLL);
-        }
-        if segment.exists() {
-            let detail = format!(
-                "an out-of-order compaction did not end within {} s: Prometheus will not replay some samples of \
-                 the WBL, which is archived as it is",
-                self.options.patience.as_secs()
-            );
-            harvest
-                .problems
-                .push(ProblemKind::CompactionUnfinished.at("wbl", detail));
-        }
-    }
-
-    fn open_logs(&self, harvest: &mut Harvest) -> LogFiles {
-        if !self.options.logs {
-            for log in ["wal", "wbl"] {
-                if self.source.dir.join(log).is_dir() {
-                    harvest
-                        .left_out
-                        .insert(log.to_owned(), ASKED_FOR.to_owned());
-                }
-            }
-            return LogFiles::default();
-        }
-        let opened = |log: &Path| self.hooks.reached(Moment::LogOpened(log));
-        let logs = open_logs(&self.source.dir, self.options.links, &opened);
-        harvest.missed.extend(logs.odd.clone());
-        logs
-    }
-
-    /// Writes the object of the logs, which is not published yet.
-    fn stage_logs(
-        &self,
-        id: &ArchiveId,
-        logs: &LogFiles,
-        blocks_end: Option<Millis>,
-        harvest: &mut Harvest,
-    ) -> Result<Option<(StoredWal, Staged)>, Failure> {
-        for path in &logs.left_out {
-            let name = path.strip_prefix(&self.source.dir).unwrap_or(path);
-            let name = name.to_string_lossy().into_owned();
-            harvest
-                .left_out
-                .insert(name, "not needed for replay".into());
-        }
-        if logs.files.is_empty() {
-            return Ok(None);
-        }
-        let name = wal_object(id).map_err(Failure::Store)?;
-        let files: Vec<_> = logs.files.iter().collect();
-        let staged = self.pipeline(harvest).write(&name, Root::Data, &files)?;
-        let span = logs.prove(blocks_end, self.options.verify.read_mode);
-        harvest.obscure_logs = !span.problems.is_empty();
-        harvest.deletions_in_log = span.deletions;
-        harvest.problems.extend(span.problems);
-        self.mend_logs(&logs.files, harvest)?;
-        let late = span.late.and_then(|(_, times)| times).unzip();
-        let wal = StoredWal {
-            object: staged.object().clone(),
-            files: staged.files().to_vec(),
-            min_time: span.min_time,
-            max_time: span.max_time,
-            samples: span.samples,
-            wbl_samples: span.late.map(|(samples, _)| samples),
-            wbl_min_time: late.0,
-            wbl_max_time: late.1,
-            empty_dirs: logs.empty_dirs.clone(),
-            start_problem: span.start_problem,
-        };
-        Ok(Some((wal, staged)))
-    }
-
-    /// Stores anew the logs of older archives whose object is damaged or gone, where `files` still have all their bytes: segments only
-    /// ever grow.
-    fn mend_logs(&self, files: &[SourceFile], harvest: &mut Harvest) -> Result<(), Failure> {
-        let store = self.repository.store();
-        for broken in harvest.catalog.broken_logs() {
-            let wanted = broken.files.iter();
-            let prefixes = wanted.map(|wanted| {
-                let here = files.iter().find(|file| file.name == wanted.name)?;
-                (here.bytes >= wanted.bytes).then_some((here, wanted.bytes))
-            });
-            let Some(prefixes) = prefixes.collect::<Option<Vec<_>>>() else {
-                continue;
-            };
-            let prefixes: Vec<_> = prefixes
-                .iter()
-                .map(|(file, bytes)| file.prefix(*bytes))
-                .collect();
-            let sources = broken.files.iter().zip(&prefixes);
-            let sources: Vec<_> = sources
-                .map(|(wanted, content)| portable::SourceFile {
-                    name: wanted.name.clone(),
-                    content,
-                })
-                .collect();
-            let name = mended_object(store, &broken.object.name).map_err(Failure::Store)?;
-            let level = self.options.level;
-            let staged = portable::write(store, &name, Root::Data, &sources, level, &Silent);
-            // What changes under the reader is no replacement.
-            let Ok(staged) = staged else {
-                continue;
-            };
-            if staged.files() == broken.files {
-                staged.publish().map_err(Failure::Store)?;
-                self.progress.remark(&format_args!(
-                    "the log {} of an older archive is stored anew",
-                    broken.object.name
-                ));
-                harvest.mended_logs.insert(name);
-            }
-        }
-        Ok(())
-    }
-
-    /// Lists the source and looks at every block that has not been captured.
-    fn look(&self, harvest: &mut Harvest) -> Result<Survey> {
-        let captured: BTreeSet<Ulid> = harvest.blocks.keys().copied().collect();
-        let survey = survey(&self.source.dir, &captured, self.options.links, self.hooks)?;
-        harvest.is_snapshot = survey.is_snapshot;
-        let left_out = survey.left_out.iter();
-        let left_out = left_out.map(|(name, reason)| (name.clone(), (*reason).to_owned()));
-        harvest.left_out.extend(left_out);
-        for (name, error) in &survey.unreadable {
-            harvest.miss(name, error);
-        }
-        solve(self.repository, &mut harvest.known, &survey.blocks)?;
-        Ok(survey)
-    }
-
-    /// Stores what was looked at, and looks again until one pass has seen nothing vanish.
-    fn store_blocks(&self, first: Survey, harvest: &mut Harvest) -> Result<()> {
-        let mut survey = first;
-        for _ in 0..MAX_PASSES {
-            let mut vanished = survey.vanished;
-            for wave in waves(survey.blocks) {
-                vanished |= self.store_wave(wave, harvest)?;
-            }
-            self.hooks.reached(Moment::PassDone);
-            vanished |= drop_half_deleted(harvest);
-            if !vanished {
-                return Ok(());
-            }
-            harvest.missed.retain(|name, _| is_of_log(name));
-            survey = self.look(harvest)?;
-        }
-        let detail = format!("blocks vanished in each of {MAX_PASSES} passes: some may be missing");
-        harvest
-            .problems
-            .push(ProblemKind::BlocksUnsettled.at("", detail));
-        Ok(())
-    }
-
-    /// Captures blocks, and says whether any of them vanished.
-    fn store_wave(&self, wave: Vec<BlockSurvey>, harvest: &mut Harvest) -> Result<bool> {
-        let superseded = superseded(harvest.stored());
-        self.prove(&superseded, harvest);
-        let mut jobs = Vec::new();
-        for block in wave {
-            let ulid = block.ulid();
-            if superseded.contains_key(&ulid) && harvest.proof(ulid) == Proof::Held {
-                continue;
-            }
-            match harvest.known.decide(&block) {
-                Action::Keep(stored) => harvest.capture(&block, block.tell(stored)),
-                Action::Refresh(stored) => jobs.push((block, Some(stored))),
-                Action::Store => jobs.push((block, None)),
-            }
-        }
-        let mut vanished = false;
-        let outcomes = self.pipeline(harvest).run(&jobs)?;
-        for ((block, _), outcome) in jobs.iter().zip(outcomes) {
-            match outcome {
-                Ok(stored) => {
-                    harvest.known.take_in(stored.clone());
-                    harvest.capture(block, stored);
-                }
-                Err(Miss::Vanished) => vanished = true,
-                Err(Miss::Unreadable(error)) => harvest.miss(block.ulid().to_string(), &error),
-            }
-        }
-        Ok(vanished)
-    }
-
-    fn pipeline<'h>(&'h self, harvest: &'h Harvest) -> Pipeline<'h> {
-        Pipeline {
-            store: self.repository.store(),
-            known: &harvest.known,
-            options: self.options,
-            progress: self.progress,
-            hooks: self.hooks,
-            traffic: &harvest.traffic,
-            cache: &harvest.cache,
-            suspects: &harvest.suspects,
-        }
-    }
-
-    /// Stores blocks anew that rely on what turned out to be damaged while others were stored, until none does.
-    fn store_distrusted(&self, harvest: &mut Harvest) -> Result<()> {
-        for _ in 0..MAX_DISTRUST {
-            let relying = self.distrust_suspects(harvest);
-            if relying.is_empty() {
-                return Ok(());
-            }
-            harvest.blocks.retain(|ulid, _| !relying.contains(ulid));
-            let blocks = self.look(harvest)?;
-            self.store_blocks(blocks, harvest)?;
-        }
-        for ulid in self.distrust_suspects(harvest) {
-            let detail = format!(
-                "block {ulid} rests on objects that are damaged, and so did what it was stored anew on, {MAX_DISTRUST} times: is the disk of \
-                 the repository sound? What is damaged is marked, and the next run stores the block anew"
-            );
-            harvest
-                .problems
-                .push(ProblemKind::ObjectsUnsettled.at(ulid.to_string(), detail));
-        }
-        Ok(())
-    }
-
-    /// Marks what turned out to be damaged while blocks were stored, and gives the captured blocks that rely on it.
-    fn distrust_suspects(&self, harvest: &mut Harvest) -> BTreeSet<Ulid> {
-        let suspects = std::mem::take(&mut harvest.suspects);
-        let suspects = suspects
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner);
-        for (object, found) in &suspects {
-            let store = self.repository.store();
-            // Without a mark the archives that name it have to wait for a check that reads it.
-            let _ = damage::mark(store, object, found, harvest.time);
-            self.progress
-                .remark(&format_args!("object {object} is damaged: {found}"));
-        }
-        harvest.known.distrust(suspects.keys());
-        let blocks = harvest.stored().filter(|block| {
-            let mut objects = block.objects();
-            objects.any(|object| suspects.contains_key(&object.name))
-        });
-        blocks.map(|block| block.ulid).collect()
-    }
-
     fn manifest(
         &self,
         id: ArchiveId,
@@ -619,12 +358,6 @@ impl Run<'_> {
     }
 }
 
-/// Whether what is missed under this name belongs to a log.
-fn is_of_log(name: &str) -> bool {
-    let top = name.split_once('/').map_or(name, |(top, _)| top);
-    ["wal", "wbl"].contains(&top)
-}
-
 /// What is said of a manifest that cannot be read.
 pub(super) fn unread(damaged: &Damaged) -> Problem {
     ProblemKind::ManifestUnread.at(damaged.name.as_str(), damaged.error.chain())
@@ -637,59 +370,6 @@ pub(super) fn told(ahead: &Ahead) -> Problem {
     ProblemKind::ArchiveAhead.at(ahead.id.short(), detail)
 }
 
-/// What is stored, by one listing, and what the newest archive says of it.
-pub(super) fn known(
-    repository: &Repository,
-    stock: &Stock,
-    newest: Option<&Archive>,
-) -> Result<Known> {
-    let objects = stock
-        .listed
-        .iter()
-        .map(|(name, bytes)| (name.clone(), *bytes));
-    let trash = Trash::list(repository.store())?;
-    let mut known = Known::new(objects, trash, &stock.damage);
-    match newest {
-        Some(newest) => known.learn(newest),
-        // Perhaps it is a copy of one that is archived under another name, or a Prometheus snapshot of it.
-        None => learn_others(repository, &mut known)?,
-    }
-    Ok(known)
-}
-
-/// Learns what the newest archives say, one of each source.
-fn learn_others(repository: &Repository, known: &mut Known) -> Result<()> {
-    let names = repository.manifest_names()?;
-    let mut sources = BTreeSet::new();
-    for name in names.iter().rev().take(MAX_OTHERS) {
-        if let Ok(archive) = repository.archive(name)
-            && sources.insert((archive.host.clone(), archive.source_name.clone()))
-        {
-            known.learn(&archive);
-        }
-    }
-    Ok(())
-}
-
-/// Reads older archives until they tell of all objects that seem to hold one of `blocks`. Objects that no archive
-/// tells of were left by a run that died.
-pub(super) fn solve(
-    repository: &Repository,
-    known: &mut Known,
-    blocks: &[BlockSurvey],
-) -> Result<()> {
-    let mut names = repository.manifest_names()?;
-    while blocks.iter().any(|block| known.is_riddle(block))
-        && let Some(name) = names.pop()
-    {
-        // A damaged manifest is the business of `check`; here it just does not help.
-        if let Ok(archive) = repository.archive(&name) {
-            known.learn(&archive);
-        }
-    }
-    Ok(())
-}
-
 /// How much will be read of the source, in bytes.
 fn bytes_to_read(known: &Known, blocks: &Survey, logs: &LogFiles) -> u64 {
     let new = blocks
@@ -697,22 +377,4 @@ fn bytes_to_read(known: &Known, blocks: &Survey, logs: &LogFiles) -> u64 {
         .iter()
         .filter(|block| known.decide(block) == Action::Store);
     logs.bytes() + new.map(|block| block.bytes).sum::<u64>()
-}
-
-/// Blocks that others name as parents come after those: with their child captured, they are not needed.
-fn waves(blocks: Vec<BlockSurvey>) -> [Vec<BlockSurvey>; 2] {
-    let parents: BTreeSet<Ulid> = blocks.iter().flat_map(BlockSurvey::parents).collect();
-    let (parents, others) = blocks
-        .into_iter()
-        .partition(|block| parents.contains(&block.ulid()));
-    [others, parents]
-}
-
-/// A block that is damaged and now gone was being deleted file by file. Says whether there was one.
-fn drop_half_deleted(harvest: &mut Harvest) -> bool {
-    let before = harvest.blocks.len();
-    harvest
-        .blocks
-        .retain(|_, block| !is_damaged(&block.stored) || block.dir.is_dir());
-    harvest.blocks.len() < before
 }

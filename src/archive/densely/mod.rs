@@ -1,7 +1,6 @@
 //! Storing a block in the dense codec: packed and proved, with a recipe beside it.
 
-use std::collections::BTreeMap;
-use std::sync::{MutexGuard, PoisonError};
+mod adopt;
 
 use super::fingerprint::deep_fingerprint;
 use super::pipeline::{Failure, Held, Pipeline, if_there, immutable_digests};
@@ -9,19 +8,16 @@ use super::source::{Content, Miss, OpenBlock, SourceFile};
 use super::statistics::Verified;
 use super::survey::BlockSurvey;
 use crate::dense::{
-    NewEntry, RECIPE_FILE, Recipe, SPLICE_FILE, SegmentRecipe, StagedPack, comes_back, digests,
-    stage_pack,
+    NewEntry, RECIPE_FILE, Recipe, SPLICE_FILE, SegmentRecipe, StagedPack, comes_back, stage_pack,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::Generation;
 use crate::model::Ulid;
 use crate::pack::{BlockBytes, Selection, Splice};
-use crate::progress::Silent;
-use crate::repository::digest_of_object;
 use crate::repository::portable::Root;
 use crate::repository::{
-    Digest, FilePath, Fingerprint, ObjectCodec, STATISTICS_FILE, StoredBlock, StoredFile,
-    StoredObject, block_of_pack, mended_object, pack_object, recipe_object,
+    Digest, FilePath, Fingerprint, STATISTICS_FILE, StoredBlock, StoredFile, StoredObject,
+    mended_object, pack_object, recipe_object,
 };
 use crate::store::{ObjectName, Store};
 use crate::verify::Depth;
@@ -403,83 +399,6 @@ impl Pipeline<'_> {
         Ok(settled.map(|()| wanted))
     }
 
-    /// Takes a recipe object that a run has left which died, if it and its pack hold the same block.
-    fn adopt_dense(
-        &self,
-        name: &ObjectName,
-        survey: &BlockSurvey,
-        fingerprint: &Fingerprint,
-        block: &OpenBlock,
-    ) -> Result<Attempt, Failure> {
-        let root = Root::Block(survey.ulid());
-        let Some((object, files)) = self.read(name, root)? else {
-            return Ok(Attempt::Damaged);
-        };
-        let Ok((names, packed_files)) = digests(self.store, name, survey.ulid(), &Silent) else {
-            return Ok(Attempt::Damaged);
-        };
-        let statistics = files
-            .iter()
-            .any(|file| file.name.as_str() == STATISTICS_FILE);
-        let files = own_files(files, packed_files);
-        let here = immutable_digests(block).map_err(Miss::from)?;
-        if !is_same_part(&here, &files) {
-            return Ok(Attempt::Taken);
-        }
-        let mut packs = Vec::with_capacity(names.len());
-        for name in names {
-            let Some(pack) = self.adopt_pack(name, &files)? else {
-                return Ok(Attempt::Damaged);
-            };
-            packs.push(pack);
-        }
-        let verified = self.verify(survey, block, self.options.verify.depth)?;
-        if !verified.findings.is_empty() && !block.is_unchanged() {
-            return Err(Miss::Vanished.into());
-        }
-        self.progress.advance(survey.bytes);
-        Ok(Attempt::Held(Box::new(Held {
-            fingerprint: fingerprint.clone(),
-            object: object.in_dense_codec(),
-            statistics,
-            packs,
-            files,
-            findings: verified.findings,
-        })))
-    }
-
-    /// What a manifest says of a pack, also of one that none has described so far; `None` when it is gone, or about to be.
-    fn adopt_pack(
-        &self,
-        name: ObjectName,
-        files: &[StoredFile],
-    ) -> Result<Option<StoredObject>, Failure> {
-        if self.known.is_condemned(&name) {
-            return Ok(None);
-        }
-        if let Some(known) = self.known.pack(&name) {
-            return Ok(Some(known.clone()));
-        }
-        // What lies there is not what archives expect: whoever described it anew would contradict them.
-        if self.known.is_spoiled(&name) {
-            return Ok(None);
-        }
-        let settled = if_there(self.store.settle(&name))?;
-        let hashed = self.hash(&name).ok();
-        Ok(settled.zip(hashed).map(|((), (bytes, sha256))| {
-            // It may have been made of another block.
-            let told = block_of_pack(&name).and_then(|ulid| self.known.packable_bytes(ulid));
-            let packed = files.iter().filter(|file| file.packed);
-            StoredObject {
-                name,
-                codec: ObjectCodec::Pack,
-                bytes,
-                sha256,
-                raw_bytes: told.unwrap_or_else(|| packed.map(|file| file.bytes).sum()),
-            }
-        }))
-    }
-
     /// What is wrong with a block that was packed. That its chunks and its index came back as they were proves most of what
     /// deep verification would: only what has not been looked at is left to do.
     fn verify_packed(
@@ -497,43 +416,6 @@ impl Pipeline<'_> {
         }
         // Where something is wrong all is to be known.
         self.verify(survey, block, asked)
-    }
-
-    /// What turned out to be damaged so far.
-    pub(super) fn suspects(&self) -> MutexGuard<'_, BTreeMap<ObjectName, String>> {
-        self.suspects.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Finds out which of `packs` are damaged. One that the disk cannot read is: if the whole store had failed, the block could not be
-    /// stored again either.
-    fn suspect(&self, packs: &[StoredObject]) {
-        for pack in packs {
-            // One failure of a disk or of a network proves nothing.
-            let found = self.hash(&pack.name);
-            let found = match found.or_else(|_| self.hash(&pack.name)) {
-                Ok(found) if found == (pack.bytes, pack.sha256) => continue,
-                Ok((bytes, sha256)) => format!(
-                    "expected {} bytes with SHA-256 {}, found {bytes} with {sha256}",
-                    pack.bytes, pack.sha256
-                ),
-                Err(error) if error.kind() == ErrorKind::NotFound => {
-                    "expected an object, found none".to_owned()
-                }
-                Err(error) => format!(
-                    "expected {} bytes that can be read: {}",
-                    pack.bytes,
-                    error.chain()
-                ),
-            };
-            self.suspects().insert(pack.name.clone(), found);
-        }
-    }
-
-    /// Size and digest of an object.
-    fn hash(&self, name: &ObjectName) -> Result<(u64, Digest)> {
-        let bytes = self.store.size(name)?;
-        let found = digest_of_object(self.store, name, bytes, |_| ())?;
-        Ok((bytes, found))
     }
 }
 
