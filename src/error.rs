@@ -3,6 +3,14 @@
 //!
 //! `Display` prints one link only; [`Error::chain`] prints the whole chain on one line, outermost first,
 //! which is what the command line shows.
+//!
+//! ```
+//! use narthex::{Error, ErrorKind};
+//!
+//! let error = Error::not_found("object a does not exist").context("archive 41ec1bc4");
+//! assert_eq!(error.kind(), ErrorKind::NotFound);
+//! assert_eq!(error.chain(), "archive 41ec1bc4: object a does not exist");
+//! ```
 
 use std::error::Error as StdError;
 use std::fmt;

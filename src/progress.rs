@@ -1,5 +1,32 @@
 //! What long work tells whoever watches: phases, bytes done, and remarks. No terminal here; the command
 //! line draws bars from these events, a library user may ignore them ([`Silent`]).
+//!
+//! ```
+//! use std::sync::atomic::{AtomicU64, Ordering};
+//!
+//! use narthex::progress::Progress;
+//! use narthex::verify::{Options, verify};
+//!
+//! /// Adds up the bytes that were read.
+//! #[derive(Default)]
+//! struct Count(AtomicU64);
+//!
+//! impl Progress for Count {
+//!     fn begin(&self, _phase: &str, _total: Option<u64>) {}
+//!     fn advance(&self, bytes: u64) {
+//!         self.0.fetch_add(bytes, Ordering::Relaxed);
+//!     }
+//!     fn end(&self) {}
+//!     fn remark(&self, text: &dyn std::fmt::Display) {
+//!         eprintln!("{text}");
+//!     }
+//! }
+//!
+//! let count = Count::default();
+//! verify("fixtures/night-1".as_ref(), Options::default(), &count)?;
+//! assert!(count.0.into_inner() > 0);
+//! # Ok::<(), narthex::Error>(())
+//! ```
 
 use std::fmt;
 

@@ -3,6 +3,16 @@
 //!
 //! Each room has one table of its kinds, which `docs/findings.md` lists: [`verify`](crate::verify::Kind), [`check`](crate::repository::check::Kind),
 //! [`backup`](crate::archive::ProblemKind) and [`restore`](crate::restore::ProblemKind). Ids are a promise to scripts: they are never renamed.
+//!
+//! ```
+//! use narthex::archive::ProblemKind;
+//! use narthex::trouble::{Kind as _, Severity};
+//!
+//! for kind in ProblemKind::ALL {
+//!     println!("{} ({}): {} {}", kind.id(), kind.severity(), kind.sentence(), kind.remedy());
+//! }
+//! assert!(ProblemKind::ALL.iter().any(|kind| kind.severity() == Severity::Problem));
+//! ```
 
 use std::borrow::Cow;
 use std::fmt;

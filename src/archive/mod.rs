@@ -4,6 +4,22 @@
 //! The source may be the directory of a running Prometheus: blocks vanish and appear meanwhile, and no race
 //! makes a backup fail or lets a sample slip through. Nothing is ever written there. A run that dies leaves
 //! objects to which no archive refers; the next run takes them over.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use narthex::archive::{Options, Source, backup};
+//! use narthex::model::now;
+//! use narthex::progress::Silent;
+//! use narthex::repository::Repository;
+//! use narthex::store::MemoryStore;
+//!
+//! let repository = Repository::open_or_init(Arc::new(MemoryStore::new()))?;
+//! let source = Source::new("fixtures/night-1".as_ref(), "my-host".to_owned(), None)?;
+//! let archive = backup(&source, &repository, &Options::default(), now(), &Silent)?.archive;
+//! assert_eq!(archive.blocks.len(), 3);
+//! # Ok::<(), narthex::Error>(())
+//! ```
 
 mod commit;
 mod densely;

@@ -2,6 +2,18 @@
 //!
 //! [`Block::open`] checks what Prometheus checks when it loads a block, and hands out index and segments.
 //! [`BlockFiles::scan`] only lists, for those who want to know how a block that does not open is broken.
+//!
+//! ```
+//! use narthex::block::{Block, DataDir};
+//! use narthex::raw::ReadMode;
+//!
+//! let dir = DataDir::scan("fixtures/night-1".as_ref())?;
+//! for entry in dir.blocks() {
+//!     let block = Block::open(&entry.path, ReadMode::Map)?;
+//!     println!("{}: {} segments", block.meta().ulid, block.segments().len());
+//! }
+//! # Ok::<(), narthex::Error>(())
+//! ```
 
 mod datadir;
 mod files;

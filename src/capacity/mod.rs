@@ -14,6 +14,21 @@
 //!
 //! Memory: about 100 bytes for each different label pair, 48 for each different series; while a block is read, 24 bytes for each of its pairs
 //! and 56 more for each thread, and 32 for each of its series, 48 of one of several blocks.
+//!
+//! ```
+//! use narthex::block::Block;
+//! use narthex::capacity::{Analyzer, Options};
+//! use narthex::raw::ReadMode;
+//!
+//! let dir = "fixtures/night-1/01M80FJGSDDJPV4DWFG2XR4VJ2";
+//! let mut analyzer = Analyzer::new(Options::default());
+//! analyzer.add(&Block::open(dir.as_ref(), ReadMode::Map)?)?;
+//! let analysis = analyzer.finish();
+//! // Label name, and how many of its values: the most expensive metrics come first.
+//! let metrics = analysis.groups(b"__name__", Some(3));
+//! assert!(metrics[0].bytes() >= metrics[1].bytes());
+//! # Ok::<(), narthex::Error>(())
+//! ```
 
 mod analyzer;
 mod churn;

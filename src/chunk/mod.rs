@@ -5,6 +5,14 @@
 //! reports damage with the offset where decoding stopped; samples before it have been visited.
 //!
 //! Source of all formats: Prometheus `tsdb/chunkenc`; layouts in `docs/tsdb-format.md`.
+//!
+//! ```
+//! use narthex::chunk::{ChunkKind, Encoding};
+//!
+//! // The byte before the data of a chunk says how it is encoded.
+//! assert_eq!(Encoding::from_byte(1), Encoding::Xor);
+//! assert_eq!(Encoding::Xor.kind(), ChunkKind::Floats);
+//! ```
 
 #![deny(clippy::wildcard_enum_match_arm)]
 

@@ -7,6 +7,21 @@
 //! chunks are all in another.
 //!
 //! Memory: what a dump of both sides needs, the samples of one chunk, and one row per metric.
+//!
+//! ```
+//! use narthex::block::Block;
+//! use narthex::compare::{Equality, Options, compare};
+//! use narthex::progress::Silent;
+//! use narthex::raw::ReadMode;
+//! use narthex::select::Selection;
+//!
+//! let dir = "fixtures/night-1/01M80FJGSDDJPV4DWFG2XR4VJ2";
+//! let block = [Block::open(dir.as_ref(), ReadMode::Map)?];
+//! let options = Options { selection: Selection::default(), named: 10 };
+//! let found = compare(&block, &block, &options, &Silent, &mut |_, problem| panic!("{problem}"))?;
+//! assert_eq!(found.equality(None), Equality::Samples);
+//! # Ok::<(), narthex::Error>(())
+//! ```
 
 mod canonical;
 mod chunks;

@@ -9,6 +9,23 @@
 //!
 //! Memory: the chunks of one series; 20 bytes for each symbol that stays, and what
 //! [`IndexWriter`](crate::index::IndexWriter) needs.
+//!
+//! ```
+//! use narthex::block::Block;
+//! use narthex::cut::cut_block;
+//! use narthex::model::{Millis, Ulid};
+//! use narthex::raw::ReadMode;
+//! use narthex::select::Selection;
+//!
+//! let dir = "fixtures/night-1/01M80FJGSDDJPV4DWFG2XR4VJ2";
+//! let block = Block::open(dir.as_ref(), ReadMode::Map)?;
+//! let up = Selection::new(Millis::MIN, Millis::MAX, vec!["up".parse()?]);
+//! let target = tempfile::tempdir().map_err(|e| narthex::Error::io("make", dir.as_ref(), e))?;
+//! let cut = cut_block(&block, &up, target.path(), Ulid::generate())?.expect("a block with series");
+//! let cut = Block::open(&cut, ReadMode::Map)?;
+//! assert!(cut.meta().stats.num_series < block.meta().stats.num_series);
+//! # Ok::<(), narthex::Error>(())
+//! ```
 
 mod chunks;
 mod merge;

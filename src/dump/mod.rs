@@ -4,6 +4,23 @@
 //! blocks, each timestamp once, deleted ranges left out. Unlike a querier it does not stop at damage: what
 //! cannot be read is reported as a [`Problem`], skipped and counted, and at the end the counts are held against what
 //! the blocks' metadata promises.
+//!
+//! ```
+//! use narthex::block::DataDir;
+//! use narthex::dump::{Format, dump};
+//! use narthex::model::{Millis, TimeRange};
+//! use narthex::progress::Silent;
+//! use narthex::raw::ReadMode;
+//! use narthex::select::{Selection, Sources};
+//!
+//! let dir = DataDir::scan("fixtures/night-1".as_ref())?;
+//! let sources = Sources::open(&dir, TimeRange::ALL, ReadMode::Map);
+//! let up = Selection::new(Millis::MIN, Millis::MAX, vec!["up".parse()?]);
+//! let mut text = Vec::new();
+//! dump(&sources.blocks, &up, Format::default(), &mut text, &Silent, &mut |problem| panic!("{problem}"))?;
+//! assert!(text.starts_with(b"{__name__=\"up\""));
+//! # Ok::<(), narthex::Error>(())
+//! ```
 
 mod format;
 mod lines;

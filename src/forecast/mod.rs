@@ -4,6 +4,18 @@
 //! twice; rates over time follow, and the model that would have foretold them best goes on with them. [`forecast`] then adds what
 //! Prometheus needs beside the samples it keeps. Nothing here knows what time it is: a forecast counts from the end of the newest block.
 //! Times and sizes may be anything; work and memory grow with the number of blocks alone.
+//!
+//! ```
+//! use narthex::block::DataDir;
+//! use narthex::forecast::{Options, Past, forecast};
+//! use narthex::inspect::Listing;
+//!
+//! let listing = Listing::of(&DataDir::scan("fixtures/night-1".as_ref())?);
+//! let past = Past::of_listing(&listing, None);
+//! let ahead = forecast(&past, &Options { disk: Some(1 << 40), ..Options::default() });
+//! println!("{ahead:?}");
+//! # Ok::<(), narthex::Error>(())
+//! ```
 
 mod ahead;
 mod backtest;

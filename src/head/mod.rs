@@ -12,6 +12,16 @@
 //!
 //! Any bytes may stand in any file. Memory is bounded by the size of the files: the end of the last chunk is kept for
 //! each series that has one.
+//!
+//! ```
+//! use narthex::head::{Floor, HeadChunks};
+//! use narthex::model::Millis;
+//! use narthex::raw::ReadMode;
+//!
+//! let chunks = HeadChunks::read("fixtures/night-1/chunks_head".as_ref(), Floor(Millis::MIN), ReadMode::Read)?;
+//! assert!(chunks.starts());
+//! # Ok::<(), narthex::Error>(())
+//! ```
 
 mod chunks;
 mod file;

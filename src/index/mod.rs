@@ -5,6 +5,17 @@
 //! the caller whether a wrong checksum ends the matter: readers refuse, `verify` reports and reads on.
 //!
 //! Source: Prometheus `tsdb/index/index.go`; layout in `docs/tsdb-format.md`.
+//!
+//! ```
+//! use narthex::index::Index;
+//! use narthex::raw::{FileBytes, ReadMode};
+//!
+//! let path = "fixtures/night-1/01M80FJGSDDJPV4DWFG2XR4VJ2/index";
+//! let bytes = FileBytes::open(path.as_ref(), ReadMode::Map)?;
+//! let index = Index::open(&bytes).map_err(|e| narthex::Error::corrupt(e.to_string()))?;
+//! assert_eq!(index.version(), 2);
+//! # Ok::<(), narthex::Error>(())
+//! ```
 
 mod label_indices;
 mod layout;

@@ -3,6 +3,17 @@
 //! [`Listing`] looks at `meta.json` and file sizes only, so that a thousand blocks take well under a second.
 //! [`inspect`] reads one block's whole index and the header and checksum of every chunk, in parallel; float chunks are not
 //! decoded. Its memory does not grow with the block, apart from one bit per symbol.
+//!
+//! ```
+//! use narthex::block::Block;
+//! use narthex::inspect::inspect;
+//! use narthex::raw::ReadMode;
+//!
+//! let dir = "fixtures/night-1/01M80FJGSDDJPV4DWFG2XR4VJ2";
+//! let found = inspect(&Block::open(dir.as_ref(), ReadMode::Map)?)?;
+//! assert_eq!(found.index_version, 2);
+//! # Ok::<(), narthex::Error>(())
+//! ```
 
 mod distribution;
 mod index_part;

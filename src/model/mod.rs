@@ -1,4 +1,15 @@
 //! The vocabulary all rooms share: identities, references, labels, samples, the clock. No other I/O, no format.
+//!
+//! ```
+//! use narthex::model::{TimeRange, Ulid};
+//!
+//! let block: Ulid = "01M80FJGSDDJPV4DWFG2XR4VJ2".parse()?;
+//! assert_eq!(block.time() / 1000, 1_795_312_665);
+//! // Times are milliseconds since 1970; the end of a range is not in it.
+//! let hour = TimeRange { since: 0, until: 3_600_000 };
+//! assert!(hour.contains(0) && !hour.contains(3_600_000));
+//! # Ok::<(), narthex::Error>(())
+//! ```
 
 mod clock;
 mod histogram;

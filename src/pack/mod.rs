@@ -12,6 +12,20 @@
 //!
 //! Any bytes may stand in a pack. Every section has a checksum, which says nothing about who made it: readers bound what they
 //! allocate (`group::MAX_GROUP_SAMPLES`, `timeline::MAX_TIMES`) and check every number before they use it.
+//!
+//! ```
+//! use narthex::pack::{BlockBytes, Pack, write_pack};
+//!
+//! let dir = "fixtures/night-1/01M80FJGSDDJPV4DWFG2XR4VJ2";
+//! let read = |name: &str| std::fs::read(format!("{dir}/{name}")).expect("a file of the block");
+//! let (index, segment) = (read("index"), read("chunks/000001"));
+//! let block = BlockBytes { index: &index, segments: vec![&segment] };
+//! let mut pack = Vec::new();
+//! write_pack(&block, &mut pack, &|_| ())?.expect("a block of the usual kind");
+//! assert!(pack.len() < (index.len() + segment.len()) / 2);
+//! Pack::open(pack.as_slice())?;
+//! # Ok::<(), narthex::Error>(())
+//! ```
 
 #![deny(clippy::wildcard_enum_match_arm)]
 

@@ -3,6 +3,17 @@
 //! [`Reader`] is a cursor over borrowed bytes that cannot panic, always knows the absolute offset it stands
 //! at and the section it reads, and reports what was wanted and what was there as [`Malformed`].
 //! Every length that comes from a file passes through it.
+//!
+//! ```
+//! use narthex::raw::Reader;
+//!
+//! let mut reader = Reader::new(&[0, 0, 0, 7, 1], 0, "header");
+//! assert_eq!(reader.u32()?, 7);
+//! let short = reader.u32().unwrap_err();
+//! assert_eq!(reader.offset(), 4);
+//! assert!(short.to_string().contains("header"), "{short}");
+//! # Ok::<(), narthex::raw::Malformed>(())
+//! ```
 
 mod bit_sink;
 mod bits;

@@ -4,6 +4,16 @@
 //! explanation, and how its rows are taken out of what a command found. Filled in it is a [`Table`] of typed [`Value`]s, which goes out
 //! as text, CSV, Markdown or JSON. [`CHAPTERS`] lists every sheet; `docs/report-columns.md` is made from it. `CONTRIBUTING.md` says
 //! how to add a column or a table.
+//!
+//! ```
+//! use narthex::inspect::Listing;
+//! use narthex::report::CHAPTERS;
+//!
+//! // Every table of every command.
+//! for chapter in CHAPTERS {
+//!     println!("{chapter:?}");
+//! }
+//! ```
 
 pub mod analyze;
 pub mod archives;

@@ -6,6 +6,21 @@
 //!
 //! This room does not know what a sample is. Everything it reads is hostile: names are checked where they are parsed ([`FilePath`],
 //! [`ObjectName`]), sizes are bounded, and digests are compared.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use narthex::repository::Repository;
+//! use narthex::repository::check::{Depth, check};
+//! use narthex::progress::Silent;
+//! use narthex::store::MemoryStore;
+//!
+//! let repository = Repository::open_or_init(Arc::new(MemoryStore::new()))?;
+//! assert!(repository.manifest_names()?.is_empty());
+//! let report = check(repository.store(), Depth::Structure, &Silent)?;
+//! assert_eq!(report.archives, 0);
+//! # Ok::<(), narthex::Error>(())
+//! ```
 
 mod blocks;
 pub mod check;

@@ -10,6 +10,30 @@
 //!
 //! A block that is cut ([`Exact`]) is staged whole and proved first; what is cut out of it is verified like any block of a
 //! stranger before it is renamed into place.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use narthex::archive::{Options, Source, backup};
+//! use narthex::model::now;
+//! use narthex::progress::Silent;
+//! use narthex::repository::Repository;
+//! use narthex::store::MemoryStore;
+//! use narthex::repository::copies::Copies;
+//! use narthex::restore::{Target, Wanted, apply, plan};
+//!
+//! let repository = Repository::open_or_init(Arc::new(MemoryStore::new()))?;
+//! let source = Source::new("fixtures/night-1".as_ref(), "my-host".to_owned(), None)?;
+//! let archive = backup(&source, &repository, &Options::default(), now(), &Silent)?.archive;
+//!
+//! let place = tempfile::tempdir().map_err(|e| narthex::Error::io("make", "".as_ref(), e))?;
+//! let target = Target::new(&place.path().join("data"), false)?;
+//! let plan = plan(&Wanted::Archive, &archive, &[], true, &target.present()?)?;
+//! let back = apply(&plan, &Copies::new(&repository)?, &target, &Silent)?;
+//! assert!(back.failed.is_empty());
+//! assert_eq!(back.blocks.len(), 3);
+//! # Ok::<(), narthex::Error>(())
+//! ```
 
 mod apply;
 mod choose;

@@ -3,6 +3,14 @@
 //! [`plan`] goes through the steps of Prometheus' `tsdb/db.go` (`open`, `reloadBlocks`, `BlocksToDelete`) and `tsdb/head.go` (`Init`) in
 //! their order, for a release and the flags that matter, and says what each would remove, leave out, drop or refuse.
 //! [`Reach`] judges the range of time that a block claims; [`Release`] knows what which release can read.
+//!
+//! ```
+//! use narthex::start::{Assumptions, Facts, plan};
+//!
+//! // Of a directory without anything, a start removes nothing.
+//! let plan = plan(&Facts::default(), &Assumptions::default());
+//! assert!(plan.starts() && plan.steps.is_empty());
+//! ```
 
 mod facts;
 mod plan;

@@ -3,6 +3,17 @@
 //!
 //! A block has [`MOST_ROWS`] rows at most, the largest ones, and one for the rest: sums are exact. `docs/repository-format.md` has
 //! the layout of the file.
+//!
+//! ```
+//! use narthex::statistics::{Amounts, Row, Statistics};
+//!
+//! let amounts = Amounts { series: 3, samples: 720, chunk_bytes: 900, entry_bytes: 120 };
+//! let row = Row { job: Some((*b"node").into()), metric: Some((*b"up").into()), amounts };
+//! let statistics = Statistics::of(vec![row]);
+//! let read = Statistics::from_bytes(&statistics.to_bytes())?;
+//! assert_eq!(read.totals().bytes(), 1020);
+//! # Ok::<(), narthex::Error>(())
+//! ```
 
 mod format;
 mod sum;

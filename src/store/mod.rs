@@ -10,6 +10,20 @@
 //!   [`AlreadyExists`](crate::ErrorKind::AlreadyExists), and the winner's bytes stay. Nothing is overwritten.
 //! * **Nothing invisible.** What a dead run left behind is not an object, but [`Store::leftovers`] lists it.
 //! * **Bounded.** No method allocates more than the caller allowed or the object holds.
+//!
+//! ```
+//! use narthex::ErrorKind;
+//! use narthex::store::{MemoryStore, ObjectName, ReadStore as _, Store};
+//!
+//! let memory = MemoryStore::new();
+//! let store: &dyn Store = &memory;
+//! let name = ObjectName::new("packs/a.pack")?;
+//! store.put(&name, b"0123456789")?;
+//! assert_eq!(store.get_range(&name, 2..5)?, b"234");
+//! // A name is published once.
+//! assert_eq!(store.put(&name, b"other").unwrap_err().kind(), ErrorKind::AlreadyExists);
+//! # Ok::<(), narthex::Error>(())
+//! ```
 
 pub mod contract;
 pub mod faulty;

@@ -11,6 +11,33 @@
 //!
 //! Files are held to their digests. Parts of objects have none: they are held to the checksums of what they are parts of, which are those of groups,
 //! frames and chunks. Damage that was there when a checksum was made is not found here.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use narthex::archive::{Options, Source, backup};
+//! use narthex::model::now;
+//! use narthex::progress::Silent;
+//! use narthex::repository::Repository;
+//! use narthex::store::MemoryStore;
+//! use narthex::model::Millis;
+//! use narthex::select::Selection;
+//! use narthex::stored::StoredReader;
+//!
+//! let repository = Repository::open_or_init(Arc::new(MemoryStore::new()))?;
+//! let source = Source::new("fixtures/night-1".as_ref(), "my-host".to_owned(), None)?;
+//! let archive = backup(&source, &repository, &Options::default(), now(), &Silent)?.archive;
+//!
+//! let reader = StoredReader::new(repository.store(), &archive.blocks[0]);
+//! let up = Selection::new(Millis::MIN, Millis::MAX, vec!["up".parse()?]);
+//! let mut samples = 0;
+//! reader.read_series(&up, &mut |series| {
+//!     samples += series.samples()?.len();
+//!     Ok(())
+//! })?;
+//! assert!(samples > 0);
+//! # Ok::<(), narthex::Error>(())
+//! ```
 
 mod deleted;
 mod fetch;

@@ -5,6 +5,15 @@
 //! metric whether anything uses it. What cannot be read is a [`Problem`]: whoever has some does not know what is unused.
 //!
 //! In doubt a metric is used. Expressions are not run: a metric that a matcher on another label excludes is used all the same.
+//!
+//! ```
+//! use narthex::usage::{MetricUse, Usage};
+//!
+//! let rules = "groups: [{name: g, rules: [{alert: Down, expr: up == 0}]}]";
+//! let usage = Usage::of_text("rules.yml".as_ref(), rules);
+//! assert!(matches!(usage.of("up"), MetricUse::Used));
+//! assert!(matches!(usage.of("go_goroutines"), MetricUse::Unused));
+//! ```
 
 mod files;
 mod lexer;

@@ -11,6 +11,18 @@
 //! but for one chance in 2^64 only if, every list holds exactly the series that carry its label. So memory does
 //! not grow with the block (one bit for each symbol apart) unless it is damaged; and then findings are capped
 //! ([`KEPT_PER_KIND`]).
+//!
+//! ```
+//! use narthex::progress::Silent;
+//! use narthex::verify::{Options, verify};
+//!
+//! let verdict = verify("fixtures/night-1".as_ref(), Options::default(), &Silent)?;
+//! for finding in verdict.all_findings() {
+//!     println!("{finding}");
+//! }
+//! assert!(!verdict.has_problems());
+//! # Ok::<(), narthex::Error>(())
+//! ```
 
 mod block;
 mod checks;

@@ -16,6 +16,16 @@
 //! One record is held at a time; a record that is not compressed is at most as long as its segment, and a
 //! compressed one is refused when it would grow beyond [`MAX_RECORD_BYTES`]. Which series are defined
 //! is kept in pages of bits, of which there are at most so many; what then does not fit is said not to have been followed.
+//!
+//! ```
+//! use narthex::raw::ReadMode;
+//! use narthex::wal::{Log, summarize_dir};
+//!
+//! let log = summarize_dir("fixtures/night-1/wal".as_ref(), Log::Wal, ReadMode::Read)?;
+//! assert!(log.problems.is_empty());
+//! println!("{} bytes in {} segments", log.bytes(), log.segments.len());
+//! # Ok::<(), narthex::Error>(())
+//! ```
 
 mod ahead;
 mod checkpoint;

@@ -11,6 +11,19 @@
 //! Memory: for each block that is looked at (as many at a time as there are threads) 24 bytes for each label pair, and for each scenario 20
 //! more and four for each symbol; when labels are dropped, 24 bytes for each series and 16 for each symbol, and the chunks' entries of
 //! those series that get the same labels.
+//!
+//! ```
+//! use narthex::block::Block;
+//! use narthex::raw::ReadMode;
+//! use narthex::whatif::{Scenario, what_if};
+//!
+//! let dir = "fixtures/night-1/01M80FJGSDDJPV4DWFG2XR4VJ2";
+//! let blocks = [Block::open(dir.as_ref(), ReadMode::Map)?];
+//! let without = Scenario { drop_metrics: vec!["go_.*".parse()?], ..Scenario::default() };
+//! let answer = what_if(&blocks, &[without]);
+//! assert_eq!(answer.outcomes.len(), 1);
+//! # Ok::<(), narthex::Error>(())
+//! ```
 
 mod block;
 mod collide;

@@ -310,3 +310,29 @@ fn whoever_names_encodings_names_all_of_them_in_a_match() {
         "{DENIES} is missing in {found:?}: a new encoding must not slip through `_ =>`"
     );
 }
+
+/// Rooms that are no library of their own: what `main` calls.
+const WITHOUT_EXAMPLE: [&str; 1] = ["cli"];
+
+#[test]
+fn every_room_has_an_example_that_runs() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let runs = |text: &str| {
+        let mut fences = text
+            .lines()
+            .filter(|line| line.trim_start().starts_with("//"));
+        fences.any(|line| line.trim_end().ends_with(" ```"))
+    };
+    let has = |room: &str| {
+        let mut files = files_of(&src, room).into_iter();
+        files.any(|file| runs(&fs::read_to_string(file).unwrap()))
+    };
+    let rooms = ALLOWED
+        .iter()
+        .map(|(room, _)| *room)
+        .chain(["error", "progress", "trouble"]);
+    let bare: Vec<_> = rooms
+        .filter(|room| !WITHOUT_EXAMPLE.contains(room) && !has(room))
+        .collect();
+    assert!(bare.is_empty(), "without an example: {bare:?}");
+}
