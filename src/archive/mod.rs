@@ -73,6 +73,7 @@ impl Source {
         SourceFilter {
             host: None,
             source_name: Some(self.name.clone()),
+            ..SourceFilter::default()
         }
     }
 }
