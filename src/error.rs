@@ -42,12 +42,28 @@ pub enum ErrorKind {
     Io,
 }
 
+impl ErrorKind {
+    /// Its name for programs, which never changes.
+    pub fn id(self) -> &'static str {
+        match self {
+            ErrorKind::Corrupt => "corrupt",
+            ErrorKind::Unsupported => "unsupported",
+            ErrorKind::NotFound => "not_found",
+            ErrorKind::AlreadyExists => "already_exists",
+            ErrorKind::Refused => "refused",
+            ErrorKind::Invalid => "invalid",
+            ErrorKind::Io => "io",
+        }
+    }
+}
+
 /// An error with its kind and the chain of its causes.
 ///
 /// `Debug` is the chain as well, with the kind in front: what a `main` that returns a [`Result`] prints.
 pub struct Error {
     kind: ErrorKind,
     message: String,
+    advice: Option<String>,
     source: Option<Box<dyn StdError + Send + Sync + 'static>>,
 }
 
@@ -57,6 +73,7 @@ impl Error {
         Error {
             kind,
             message: message.into(),
+            advice: None,
             source: None,
         }
     }
@@ -98,6 +115,7 @@ impl Error {
         Error {
             kind,
             message: format!("cannot {what} {}", path.display()),
+            advice: None,
             source: Some(Box::new(source)),
         }
     }
@@ -108,8 +126,16 @@ impl Error {
         Error {
             kind: self.kind,
             message: message.into(),
+            advice: None,
             source: Some(Box::new(self)),
         }
+    }
+
+    /// Says what to do about it, as half a sentence that goes on behind the causes.
+    #[must_use]
+    pub fn advise(mut self, advice: impl Into<String>) -> Self {
+        self.advice = Some(advice.into());
+        self
     }
 
     /// Keeps `source` as the cause of a new error.
@@ -124,14 +150,40 @@ impl Error {
         self.kind
     }
 
-    /// The whole chain on one line: `outermost: …: root cause`.
-    pub fn chain(&self) -> String {
-        let mut line = self.message.clone();
+    /// What to do about it, if the error or one of its causes says so: the outermost knows best.
+    pub fn advice(&self) -> Option<&str> {
+        let mut next: Option<&(dyn StdError + 'static)> = Some(self);
+        while let Some(link) = next {
+            let known = link.downcast_ref::<Error>();
+            if let Some(advice) = known.and_then(|error| error.advice.as_deref()) {
+                return Some(advice);
+            }
+            next = link.source();
+        }
+        None
+    }
+
+    /// What it came from, the root cause last.
+    pub fn causes(&self) -> Vec<String> {
+        let mut causes = Vec::new();
         let mut next = StdError::source(self);
         while let Some(cause) = next {
-            line.push_str(": ");
-            line.push_str(&cause.to_string());
+            causes.push(cause.to_string());
             next = cause.source();
+        }
+        causes
+    }
+
+    /// The whole chain on one line: `outermost: …: root cause`, and behind a semicolon what to do about it.
+    pub fn chain(&self) -> String {
+        let mut line = self.message.clone();
+        for cause in self.causes() {
+            line.push_str(": ");
+            line.push_str(&cause);
+        }
+        if let Some(advice) = self.advice() {
+            line.push_str("; ");
+            line.push_str(advice);
         }
         line
     }
@@ -185,5 +237,15 @@ mod tests {
             "block 01AB: cannot open /data/index: permission denied"
         );
         assert_eq!(error.kind(), ErrorKind::Io);
+        assert_eq!(error.advice(), None);
+    }
+
+    #[test]
+    fn advice_stands_behind_the_causes_and_outlives_what_is_put_in_front() {
+        let error = Error::not_found("no archive").advise("make a backup");
+        let error = error.context("cannot restore");
+        assert_eq!(error.chain(), "cannot restore: no archive; make a backup");
+        assert_eq!(error.causes(), ["no archive"]);
+        assert_eq!(error.advice(), Some("make a backup"));
     }
 }

@@ -89,6 +89,7 @@ impl Source {
         SourceFilter {
             host: None,
             source_name: Some(self.name.clone()),
+            ..SourceFilter::default()
         }
     }
 }

@@ -76,6 +76,13 @@ impl BlockFiles {
     pub fn segment(&self, name: &str) -> PathBuf {
         self.dir.join("chunks").join(name)
     }
+
+    /// Bytes of the index and the segments, as far as they can be asked for.
+    pub fn bytes(&self) -> u64 {
+        let len = |path: PathBuf| fs::metadata(path).map_or(0, |metadata| metadata.len());
+        let segments = self.segments.iter().map(|name| len(self.segment(name)));
+        segments.fold(len(self.index()), u64::saturating_add)
+    }
 }
 
 /// Whether Prometheus takes a file of this name in `chunks/` for a segment: a decimal number of 64 bits.

@@ -9,7 +9,8 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use super::commands;
 use super::state::{StateArgs, explain};
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::report::{Sort, View};
 use crate::repository::{Repository, SourceFilter};
 use crate::store::{Location, Store, refuse_remote};
 
@@ -67,19 +68,53 @@ pub(crate) struct Global {
     /// Read files into memory instead of mapping them (for unreliable network file systems)
     #[arg(long, global = true)]
     pub(crate) no_mmap: bool,
-    /// Show no progress; remarks and errors are shown all the same
+    /// Show no progress, and nothing at all of a backup, check, forget, prune, repair, restore or verify that went well; trouble is shown
     #[arg(short, long, global = true)]
     pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) table: TableArgs,
+}
+
+/// How tables look.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct TableArgs {
+    /// Show every column, however narrow the terminal is
+    #[arg(long, global = true, help_heading = TABLES_HEADING, conflicts_with = "width")]
+    wide: bool,
+    /// Fit tables into so many characters a line [default: those of the terminal; elsewhere tables are whole]
+    #[arg(long, global = true, value_name = "N", help_heading = TABLES_HEADING)]
+    width: Option<usize>,
+    /// Show these columns, by their keys in JSON and CSV
+    #[arg(long, global = true, value_name = "KEY,…", value_delimiter = ',', help_heading = TABLES_HEADING, conflicts_with = "json")]
+    columns: Vec<String>,
+    /// Sort rows by this column; -KEY: the largest first
+    #[arg(long, global = true, value_name = "KEY", allow_hyphen_values = true, help_heading = TABLES_HEADING, conflicts_with = "json")]
+    sort: Option<Sort>,
+}
+
+/// What the options of [`TableArgs`] stand under in help texts.
+const TABLES_HEADING: &str = "Tables";
+
+impl TableArgs {
+    /// How tables are to look where `terminal` columns of characters are; none: no terminal.
+    pub(crate) fn view(&self, terminal: Option<usize>) -> View {
+        let width = if self.wide {
+            None
+        } else {
+            self.width.or(terminal)
+        };
+        View::new(width, self.columns.clone(), self.sort.clone())
+    }
 }
 
 /// How results are written, for commands whose tables can be CSV and Markdown as well.
 #[derive(Args, Clone, Copy, Debug)]
 pub(crate) struct OutputArgs {
     /// Print one table as CSV: keys as in JSON, numbers as they are
-    #[arg(long, conflicts_with_all = ["json", "markdown"])]
+    #[arg(long, conflicts_with_all = ["json", "markdown"], help_heading = "Output")]
     csv: bool,
     /// Print tables as Markdown
-    #[arg(long, conflicts_with = "json")]
+    #[arg(long, conflicts_with = "json", help_heading = "Output")]
     markdown: bool,
 }
 
@@ -111,11 +146,14 @@ impl OutputArgs {
 /// The environment variable that says where the repository is when `--repo` does not.
 pub(crate) const REPO_VARIABLE: &str = "NARTHEX_REPO";
 
+/// What options that say which repository it is stand under in help texts.
+pub(crate) const REPOSITORY_HEADING: &str = "Repository";
+
 /// Which repository, for every command that needs one.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct RepoArgs {
     /// Directory of the repository; `NARTHEX_REPO` may say it instead
-    #[arg(long = "repo", env = REPO_VARIABLE, value_name = "REPO")]
+    #[arg(long = "repo", env = REPO_VARIABLE, value_name = "REPO", help_heading = REPOSITORY_HEADING)]
     location: Location,
 }
 
@@ -173,15 +211,31 @@ pub(crate) fn local_path() -> impl TypedValueParser<Value = PathBuf> {
     PathBufValueParser::new().try_map(|path| refuse_remote(&path).map(|()| path))
 }
 
-/// Which archives, for commands that go through all of them.
+/// Which archives are meant, the same for every command: those that fit all of it. None that fits is an error, never an empty answer.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct SourceArgs {
     /// Only archives from this host
-    #[arg(long)]
+    #[arg(long, help_heading = SOURCES_HEADING)]
     host: Option<String>,
     /// Only archives of the source of this name
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", help_heading = SOURCES_HEADING)]
     source: Option<String>,
+    /// Only archives that were made with this --label; may be given several times: all of them must fit
+    #[arg(long = "label", value_name = "NAME=VALUE", value_parser = parse_label, help_heading = SOURCES_HEADING)]
+    labels: Vec<(String, String)>,
+}
+
+/// What the options of [`SourceArgs`] stand under in help texts.
+const SOURCES_HEADING: &str = "Which archives";
+
+/// A label of an archive, as typed.
+pub(crate) fn parse_label(text: &str) -> Result<(String, String)> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err(Error::invalid(format!(
+            "expected NAME=VALUE, found {text:?}"
+        ))),
+    }
 }
 
 impl SourceArgs {
@@ -190,7 +244,65 @@ impl SourceArgs {
         SourceFilter {
             host: self.host.clone(),
             source_name: self.source.clone(),
+            labels: self.labels.iter().cloned().collect(),
         }
+    }
+}
+
+impl Command {
+    /// Whether it does something, and says afterwards what: with `--quiet` only trouble is worth a word. What others print is what they are for,
+    /// and so is what would be done.
+    pub(crate) fn is_work(&self) -> bool {
+        match self {
+            Command::Backup(args) => !args.is_dry_run(),
+            Command::Restore(args) => !args.is_dry_run(),
+            Command::Forget(args) => !args.is_dry_run(),
+            Command::Prune(args) => !args.is_dry_run(),
+            Command::Repair(args) => !args.is_dry_run(),
+            Command::Check(_) | Command::Verify(_) => true,
+            Command::List(_)
+            | Command::Inspect(_)
+            | Command::Analyze(_)
+            | Command::Whatif(_)
+            | Command::Dump(_)
+            | Command::Init(_)
+            | Command::Archives(_)
+            | Command::Forecast(_)
+            | Command::Export(_)
+            | Command::Stats(_)
+            | Command::Diff(_)
+            | Command::Generate(_) => false,
+        }
+    }
+
+    /// Its name, as typed.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Command::List(_) => "list",
+            Command::Inspect(_) => "inspect",
+            Command::Analyze(_) => "analyze",
+            Command::Whatif(_) => "whatif",
+            Command::Dump(_) => "dump",
+            Command::Init(_) => "init",
+            Command::Backup(_) => "backup",
+            Command::Restore(_) => "restore",
+            Command::Archives(_) => "archives",
+            Command::Forget(_) => "forget",
+            Command::Prune(_) => "prune",
+            Command::Forecast(_) => "forecast",
+            Command::Export(_) => "export",
+            Command::Stats(_) => "stats",
+            Command::Check(_) => "check",
+            Command::Repair(_) => "repair",
+            Command::Diff(_) => "diff",
+            Command::Verify(_) => "verify",
+            Command::Generate(_) => "generate",
+        }
+    }
+
+    /// Whether `--json` means something: a tar and a man page are what they are.
+    pub(crate) fn has_json(&self) -> bool {
+        !matches!(self, Command::Export(_) | Command::Generate(_))
     }
 }
 

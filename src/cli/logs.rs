@@ -8,7 +8,7 @@ use crate::block::{DataDir, Meta, Place};
 use crate::error::Result;
 use crate::model::{Millis, TimeRange};
 use crate::repository::{Archive, StoredWal};
-use crate::units::time_text;
+use crate::units::{count_text, time_text};
 use crate::wal::{Entry, Listing, Log, LogFacts};
 
 /// Longest logs that are read whole to say what they hold, in bytes.
@@ -91,7 +91,7 @@ impl Unread {
         }
         let samples = self
             .samples
-            .map_or_else(String::new, |count| format!("{count} "));
+            .map_or_else(String::new, |count| format!("{} ", count_text(count)));
         let (first, last) = self.times;
         context.progress.remark(&format_args!(
             "{}: the log holds {samples}samples from {} to {}, which this command does not read",

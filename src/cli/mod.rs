@@ -7,6 +7,7 @@
 mod args;
 mod commands;
 mod exit;
+mod interrupt;
 mod logs;
 mod outlook;
 mod ownership;
@@ -20,13 +21,14 @@ use std::io::{self, IsTerminal as _, Write};
 use std::process::ExitCode;
 
 use clap::FromArgMatches as _;
+use serde_json::{Map, Value as Json, json};
 
 pub use exit::Outcome;
 
 use crate::error::{Error, Result};
 use crate::progress::Progress;
 use crate::raw::ReadMode;
-use crate::report::{safe_line, safe_text};
+use crate::report::{CHAPTERS, Described, View, safe_line, safe_text};
 
 /// What every command gets: where results go, and what was asked for on any command.
 pub(crate) struct Context<'a> {
@@ -34,16 +36,42 @@ pub(crate) struct Context<'a> {
     pub(crate) out: &'a mut dyn Write,
     /// Whether results are wanted as JSON.
     pub(crate) json: bool,
+    /// What was printed for people, where nobody wants to see it unless something is wrong.
+    withheld: Option<String>,
+    /// The one JSON document, which is written when the command has ended: an error belongs into it.
+    document: Option<Json>,
     /// How files are read.
     pub(crate) read_mode: ReadMode,
+    /// How tables look.
+    pub(crate) view: View,
     /// Receives progress and remarks.
     pub(crate) progress: &'a dyn Progress,
 }
 
 impl Context<'_> {
-    /// Writes one JSON document and a newline to standard output.
+    /// Takes the one JSON document of the command for standard output.
     pub(crate) fn print_json(&mut self, value: &impl serde::Serialize) -> Result<()> {
-        serde_json::to_writer_pretty(&mut *self.out, value)
+        let value = serde_json::to_value(value).map_err(|e| output_error(e.into()))?;
+        self.document = Some(value);
+        Ok(())
+    }
+
+    /// Writes the document, if there is one. An error is part of it, or all of it: what reads standard output finds one document there,
+    /// however the command ended. Behind lines of JSON it is a line of its own.
+    fn close(&mut self, error: Option<&Error>) -> Result<()> {
+        let failed = error.filter(|_| self.json).map(error_json);
+        let document = match (self.document.take(), failed) {
+            (Some(Json::Object(mut document)), Some(failed)) => {
+                document.extend(failed);
+                Json::Object(document)
+            }
+            (Some(document), _) => document,
+            (None, Some(failed)) => {
+                return writeln!(self.out, "{}", Json::Object(failed)).map_err(output_error);
+            }
+            (None, None) => return Ok(()),
+        };
+        serde_json::to_writer_pretty(&mut *self.out, &document)
             .map_err(io::Error::from)
             .and_then(|()| self.out.write_all(b"\n"))
             .map_err(output_error)
@@ -52,7 +80,20 @@ impl Context<'_> {
     /// Writes text for people to standard output, without anything in it that a terminal might obey.
     pub(crate) fn print(&mut self, text: impl std::fmt::Display) -> Result<()> {
         let text = text.to_string();
-        write!(self.out, "{}", safe_text(&text)).map_err(output_error)
+        let text = safe_text(&text);
+        match &mut self.withheld {
+            Some(withheld) => withheld.push_str(&text),
+            None => write!(self.out, "{text}").map_err(output_error)?,
+        }
+        Ok(())
+    }
+
+    /// Prints what was withheld.
+    fn release(&mut self) -> Result<()> {
+        match self.withheld.take() {
+            Some(withheld) => self.print(withheld),
+            None => Ok(()),
+        }
     }
 
     /// Writes text for programs to standard output: as it is, unless a person sees it.
@@ -65,15 +106,61 @@ impl Context<'_> {
     }
 }
 
+/// Says something on standard error that even who wants to hear nothing should know.
+pub(crate) fn announce(text: impl std::fmt::Display) {
+    terminal::write_remark(&text);
+}
+
 /// An error while writing results.
 pub(crate) fn output_error(source: io::Error) -> Error {
     Error::new(crate::ErrorKind::Io, "cannot write to standard output").with_source(source)
 }
 
+/// What programs are told of an error that ends a command.
+fn error_json(error: &Error) -> Map<String, Json> {
+    failure_json(
+        &error.to_string(),
+        error.kind().id(),
+        &error.causes(),
+        error.advice(),
+        Outcome::Failed,
+    )
+}
+
+fn failure_json(
+    error: &str,
+    kind: &str,
+    causes: &[String],
+    advice: Option<&str>,
+    outcome: Outcome,
+) -> Map<String, Json> {
+    let mut object = Map::new();
+    object.insert("error".to_owned(), json!(error));
+    object.insert("kind".to_owned(), json!(kind));
+    object.insert("causes".to_owned(), json!(causes));
+    if let Some(advice) = advice {
+        object.insert("advice".to_owned(), json!(advice));
+    }
+    object.insert("exit_code".to_owned(), json!(outcome.code()));
+    object
+}
+
+/// Says on standard output what was wrong with the arguments, on a line of JSON.
+fn print_usage_json(error: &clap::Error) {
+    let text = error.to_string();
+    let mut parts = text.split("\n\n").map(str::trim);
+    let said = parts.next().unwrap_or_default();
+    let said = said.strip_prefix("error: ").unwrap_or(said);
+    let said: Vec<_> = said.split_whitespace().collect();
+    let object = failure_json(&said.join(" "), "usage", &[], None, Outcome::Usage);
+    let _ = writeln!(io::stdout().lock(), "{}", Json::Object(object));
+}
+
 /// Runs the command line `arguments` (the program's name first) on the process' own streams.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<_> = arguments.into_iter().collect();
     let parsed = args::command()
-        .try_get_matches_from(arguments)
+        .try_get_matches_from(&arguments)
         .and_then(|matches| args::Cli::from_arg_matches(&matches));
     let cli = match parsed {
         Ok(cli) => cli,
@@ -82,6 +169,10 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             let usage = error.use_stderr();
             let _ = error.print();
             return if usage {
+                let typed = arguments.iter().take_while(|argument| *argument != "--");
+                if typed.into_iter().any(|argument| argument == "--json") {
+                    print_usage_json(&error);
+                }
                 Outcome::Usage
             } else {
                 Outcome::Healthy
@@ -90,6 +181,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     raise_open_files();
+    interrupt::listen(&cli.command);
     let threads = cli.global.threads.unwrap_or(0);
     if let Err(error) = rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
@@ -97,27 +189,62 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     {
         return fail(&Error::invalid("cannot start worker threads").with_source(error));
     }
-    let progress = terminal::progress(&cli.global);
+    let withholds = cli.global.quiet && cli.command.is_work();
+    let (progress, held) = terminal::progress(&cli.global, cli.command.name(), withholds);
     let mut out = io::BufWriter::new(io::stdout().lock());
     let mut context = Context {
         out: &mut out,
-        json: cli.global.json,
+        json: cli.global.json && cli.command.has_json(),
+        withheld: withholds.then(String::new),
+        document: None,
         read_mode: if cli.global.no_mmap {
             ReadMode::Read
         } else {
             ReadMode::Map
         },
+        view: cli.global.table.view(terminal::width()),
         progress: &*progress,
     };
+    if let Err(error) = context.view.refuse_unknown(&sheets_of(&cli.command)) {
+        let _ = writeln!(
+            io::stderr().lock(),
+            "narthex: {}",
+            safe_line(&error.chain())
+        );
+        return Outcome::Usage.into();
+    }
     let result = commands::run(cli.command, &mut context);
-    let result = result.and_then(|outcome| out.flush().map_err(output_error).map(|()| outcome));
+    let result = result.and_then(|outcome| context.view.refuse_idle().map(|()| outcome));
     let lost = name_unreadable(&*progress);
+    let is_healthy = matches!(result, Ok(Outcome::Healthy)) && !lost;
+    let released = if is_healthy {
+        Ok(())
+    } else {
+        context.release()
+    };
+    let closed = released.and(context.close(result.as_ref().err()));
+    let written = closed.and_then(|()| out.flush().map_err(output_error));
+    let is_healthy = is_healthy && written.is_ok();
+    let result = result.and_then(|outcome| written.map(|()| outcome));
+    if !is_healthy {
+        held.release();
+    }
     match result {
         Ok(Outcome::Healthy) if lost => Outcome::Problems.into(),
         Ok(outcome) => outcome.into(),
         Err(error) if is_broken_pipe(&error) => Outcome::Healthy.into(),
         Err(error) => fail(&error),
     }
+}
+
+/// The tables that `command` may print.
+fn sheets_of(command: &args::Command) -> Vec<&'static dyn Described> {
+    let chapter = CHAPTERS
+        .iter()
+        .find(|chapter| chapter.command == command.name());
+    chapter
+        .map(|chapter| (chapter.sheets)())
+        .unwrap_or_default()
 }
 
 /// Names the pages of files that were read as zeros because the disk cannot read them, whichever command did, and

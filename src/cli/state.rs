@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::args::REPOSITORY_HEADING;
 use crate::error::{Error, ErrorKind, Result};
 use crate::raw::read_bounded;
 use crate::repository::{Digest, Repository};
@@ -25,11 +26,11 @@ const MAX_BYTES: u64 = 1 << 20;
 pub(crate) struct StateArgs {
     /// Where it is remembered which repository lies where, so that a disk that is not mounted is not taken for an empty one
     /// [default: what systemd's `StateDirectory=` says, or narthex in `$XDG_STATE_HOME` or ~/.local/state, or /var/lib/narthex]
-    #[arg(long, value_name = "DIR", env = "NARTHEX_STATE_DIR", value_parser = super::args::local_path())]
+    #[arg(long, value_name = "DIR", env = "NARTHEX_STATE_DIR", value_parser = super::args::local_path(), help_heading = REPOSITORY_HEADING)]
     state_dir: Option<PathBuf>,
     /// Take what lies at REPO for right although another repository was there before; a backup remembers it then, and makes a new one if nothing is
     /// there
-    #[arg(long)]
+    #[arg(long, help_heading = REPOSITORY_HEADING)]
     accept_repository: bool,
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use super::args::{REPO_VARIABLE, open_repository};
+use super::args::{REPO_VARIABLE, open_repository, parse_label};
 use super::{Context, logs};
 use crate::block::{BlockFiles, DataDir, read_meta};
 use crate::error::{Error, Result};
@@ -43,12 +43,15 @@ pub(crate) struct StoredArgs {
     // No `env` here: clap takes a variable that is set for an option that is given, and would ask for --archive.
     #[arg(long, value_name = "REPO", requires = "archive", help_heading = ARCHIVE_HEADING)]
     repo: Option<Location>,
-    /// With --archive latest: of this host
+    /// With --archive: only archives from this host
     #[arg(long, requires = "archive", help_heading = ARCHIVE_HEADING)]
     host: Option<String>,
-    /// With --archive latest: of the source of this name
+    /// With --archive: only archives of the source of this name
     #[arg(long, value_name = "NAME", requires = "archive", help_heading = ARCHIVE_HEADING)]
     source: Option<String>,
+    /// With --archive: only archives that were made with this --label; may be given several times
+    #[arg(long = "label", value_name = "NAME=VALUE", value_parser = parse_label, requires = "archive", help_heading = ARCHIVE_HEADING)]
+    labels: Vec<(String, String)>,
 }
 
 /// The archive that `selector` means, of which samples of the time `asked` are wanted, and why somebody should look whether it is the one that was meant: that has been said.
@@ -327,6 +330,7 @@ impl StoredArgs {
         SourceFilter {
             host: self.host.clone(),
             source_name: self.source.clone(),
+            labels: self.labels.iter().cloned().collect(),
         }
     }
 
@@ -395,10 +399,12 @@ impl Blocks {
     ) -> Result<Left> {
         let (repository, archive, chosen, doubtful, asked) = match self {
             Blocks::Dirs(dirs) => {
-                context.progress.begin("read", Some(dirs.len() as u64));
-                for dir in dirs {
+                let bytes = |dir: &PathBuf| BlockFiles::scan(dir).map_or(0, |files| files.bytes());
+                let sizes: Vec<_> = dirs.iter().map(bytes).collect();
+                context.progress.begin("read", Some(sizes.iter().sum()));
+                for (dir, bytes) in dirs.iter().zip(sizes) {
                     visit(dir)?;
-                    context.progress.advance(1);
+                    context.progress.advance(bytes);
                 }
                 context.progress.end();
                 return Ok(Left::default());

@@ -38,4 +38,4 @@ pub use map::{Unreadable, take_unreadable};
 pub(crate) use processor::{Work, run};
 pub use reader::Reader;
 pub use source::{FileBytes, ReadMode, read_bounded};
-pub use temporary::{free_bytes, temporary_dir};
+pub use temporary::{free_bytes, temporary_dir, temporary_dirs};

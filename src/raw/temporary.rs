@@ -2,8 +2,8 @@
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
-
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use tempfile::TempDir;
 
@@ -20,8 +20,21 @@ pub fn temporary_dir() -> Result<TempDir> {
         .prefix("narthex-")
         .permissions(Permissions::from_mode(0o700))
         .tempdir();
-    made.map_err(|e| Error::io("make a directory in", &std::env::temp_dir(), e))
+    let made = made.map_err(|e| Error::io("make a directory in", &std::env::temp_dir(), e))?;
+    if let Ok(mut all) = MADE.lock() {
+        all.retain(|dir| dir.exists());
+        all.push(made.path().to_owned());
+    }
+    Ok(made)
 }
+
+/// The directories that [`temporary_dir`] has made and that are still there: a process that is stopped removes none by itself.
+pub fn temporary_dirs() -> Vec<PathBuf> {
+    let made = MADE.lock().map(|all| all.clone()).unwrap_or_default();
+    made.into_iter().filter(|dir| dir.exists()).collect()
+}
+
+static MADE: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
 /// How many bytes this process may still write on the file system of `dir`; `None` where nobody knows.
 pub fn free_bytes(dir: &Path) -> Option<u64> {

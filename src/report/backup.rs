@@ -7,6 +7,7 @@ use crate::model::Millis;
 use crate::report::time_text;
 use crate::repository::{Gap, LeftOut};
 use crate::restore;
+use crate::units::count_text;
 
 /// What an archive does not hold of its source.
 pub static LEFT_OUT: Sheet<[LeftOut], LeftOut> = Sheet {
@@ -20,6 +21,7 @@ pub static LEFT_OUT: Sheet<[LeftOut], LeftOut> = Sheet {
             key: "name",
             heading: "NAME",
             unit: Unit::None,
+            weight: 9,
             explanation: "Name in the data directory.",
             value: |l| Value::text(&l.name),
         },
@@ -27,6 +29,7 @@ pub static LEFT_OUT: Sheet<[LeftOut], LeftOut> = Sheet {
             key: "kind",
             heading: "KIND",
             unit: Unit::None,
+            weight: 5,
             explanation: "Why: a stable id, explained in docs/findings.md.",
             value: |l| Value::text(l.kind().id()),
         },
@@ -34,6 +37,7 @@ pub static LEFT_OUT: Sheet<[LeftOut], LeftOut> = Sheet {
             key: "missed",
             heading: "MISSED",
             unit: Unit::Flag,
+            weight: 5,
             explanation: "Whether the archive should hold it.",
             value: |l| Value::Flag(l.is_missed()),
         },
@@ -41,6 +45,7 @@ pub static LEFT_OUT: Sheet<[LeftOut], LeftOut> = Sheet {
             key: "reason",
             heading: "REASON",
             unit: Unit::None,
+            weight: 5,
             explanation: "Why, as a sentence.",
             value: |l| Value::text(&l.reason),
         },
@@ -59,6 +64,7 @@ pub static BACKUP: Sheet<archive::Report, archive::Report> = Sheet {
             key: "id",
             heading: "archive",
             unit: Unit::None,
+            weight: 9,
             explanation: "Identity of the archive that was committed; none when there was nothing to archive.",
             value: |r| {
                 if r.committed {
@@ -71,14 +77,16 @@ pub static BACKUP: Sheet<archive::Report, archive::Report> = Sheet {
         Column {
             key: "time",
             heading: "",
-            unit: Unit::Stamp,
+            unit: Unit::Time,
+            weight: 1,
             explanation: "When the backup began.",
-            value: |r| Value::Stamp(r.archive.time),
+            value: |r| Value::Time(r.archive.time),
         },
         Column {
             key: "source_name",
             heading: "source",
             unit: Unit::None,
+            weight: 5,
             explanation: "Name of the source, one for each Prometheus server.",
             value: |r| Value::text(&r.archive.source_name),
         },
@@ -86,6 +94,7 @@ pub static BACKUP: Sheet<archive::Report, archive::Report> = Sheet {
             key: "blocks",
             heading: "blocks",
             unit: Unit::Count,
+            weight: 5,
             explanation: "Number of blocks in the archive.",
             value: |r| Value::Count(r.archive.blocks.len() as u64),
         },
@@ -93,6 +102,7 @@ pub static BACKUP: Sheet<archive::Report, archive::Report> = Sheet {
             key: "new_blocks",
             heading: "  new",
             unit: Unit::Count,
+            weight: 5,
             explanation: "Blocks that were archived for the first time.",
             value: |r| Value::Count(r.new_blocks as u64),
         },
@@ -100,6 +110,7 @@ pub static BACKUP: Sheet<archive::Report, archive::Report> = Sheet {
             key: "updated_blocks",
             heading: "  updated",
             unit: Unit::Count,
+            weight: 5,
             explanation: "Blocks of which only meta.json, tombstones or foreign files had changed.",
             value: |r| Value::Count(r.updated_blocks as u64),
         },
@@ -107,6 +118,7 @@ pub static BACKUP: Sheet<archive::Report, archive::Report> = Sheet {
             key: "unchanged_blocks",
             heading: "  unchanged",
             unit: Unit::Count,
+            weight: 5,
             explanation: "Blocks that an earlier archive holds as they are; they were not read.",
             value: |r| Value::Count(r.unchanged_blocks as u64),
         },
@@ -114,6 +126,7 @@ pub static BACKUP: Sheet<archive::Report, archive::Report> = Sheet {
             key: "bytes",
             heading: "size",
             unit: Unit::Bytes,
+            weight: 5,
             explanation: "Size of all files of the archive, as they restore.",
             value: |r| Value::Bytes(r.archive.bytes()),
         },
@@ -121,6 +134,7 @@ pub static BACKUP: Sheet<archive::Report, archive::Report> = Sheet {
             key: "read_bytes",
             heading: "read",
             unit: Unit::Bytes,
+            weight: 5,
             explanation: "Bytes of the source that were compressed in this run.",
             value: |r| Value::Bytes(r.read_bytes),
         },
@@ -128,6 +142,7 @@ pub static BACKUP: Sheet<archive::Report, archive::Report> = Sheet {
             key: "stored_bytes",
             heading: "stored",
             unit: Unit::Bytes,
+            weight: 5,
             explanation: "Bytes of the objects they became.",
             value: |r| Value::Bytes(r.stored_bytes),
         },
@@ -135,6 +150,7 @@ pub static BACKUP: Sheet<archive::Report, archive::Report> = Sheet {
             key: "ratio",
             heading: "ratio",
             unit: Unit::Ratio,
+            weight: 5,
             explanation: "Bytes read for each byte stored.",
             value: |r| match r.stored_bytes {
                 0 => Value::None,
@@ -145,6 +161,7 @@ pub static BACKUP: Sheet<archive::Report, archive::Report> = Sheet {
             key: "min_time",
             heading: "from",
             unit: Unit::Time,
+            weight: 5,
             explanation: "Begin of the first block.",
             value: |r| time(r.archive.coverage.min_time),
         },
@@ -152,6 +169,7 @@ pub static BACKUP: Sheet<archive::Report, archive::Report> = Sheet {
             key: "max_time",
             heading: "until",
             unit: Unit::Time,
+            weight: 5,
             explanation: "End of the last block, exclusive.",
             value: |r| time(r.archive.coverage.max_time),
         },
@@ -159,6 +177,7 @@ pub static BACKUP: Sheet<archive::Report, archive::Report> = Sheet {
             key: "wal_max_time",
             heading: "WAL until",
             unit: Unit::Time,
+            weight: 5,
             explanation: "Time of the last sample in the archived WAL.",
             value: |r| time(r.archive.wal.as_ref().and_then(|wal| wal.max_time)),
         },
@@ -166,6 +185,7 @@ pub static BACKUP: Sheet<archive::Report, archive::Report> = Sheet {
             key: "wal_bytes",
             heading: "WAL size",
             unit: Unit::Bytes,
+            weight: 5,
             explanation: "Size of the archived WAL and WBL; none when there is none.",
             value: |r| {
                 let wal = r.archive.wal.as_ref();
@@ -175,9 +195,13 @@ pub static BACKUP: Sheet<archive::Report, archive::Report> = Sheet {
         Column {
             key: "gaps",
             heading: "gaps",
-            unit: Unit::List,
+            unit: Unit::Spans,
+            weight: 5,
             explanation: "Spans between the first and the last block that no block covers.",
-            value: |r| Value::List(r.archive.coverage.gaps.iter().map(gap_text).collect()),
+            value: |r| {
+                let gaps = r.archive.coverage.gaps.iter();
+                Value::Spans(gaps.map(|gap| (gap.min_time, gap.max_time)).collect())
+            },
         },
     ],
 };
@@ -194,6 +218,7 @@ pub static RESTORE: Sheet<restore::Report, restore::Report> = Sheet {
             key: "blocks",
             heading: "blocks",
             unit: Unit::Count,
+            weight: 9,
             explanation: "Number of blocks that were restored.",
             value: |r| Value::Count(r.blocks.len() as u64),
         },
@@ -201,6 +226,7 @@ pub static RESTORE: Sheet<restore::Report, restore::Report> = Sheet {
             key: "wal",
             heading: "WAL",
             unit: Unit::Flag,
+            weight: 5,
             explanation: "Whether WAL and WBL were restored.",
             value: |r| Value::Flag(r.wal),
         },
@@ -208,6 +234,7 @@ pub static RESTORE: Sheet<restore::Report, restore::Report> = Sheet {
             key: "bytes",
             heading: "size",
             unit: Unit::Bytes,
+            weight: 5,
             explanation: "Size of all files that were restored.",
             value: |r| Value::Bytes(r.bytes),
         },
@@ -287,7 +314,9 @@ pub fn salvaged(salvaged: &restore::Salvaged) -> Vec<String> {
     let came = match &salvaged.block {
         Some(made) => format!(
             "{} samples of {} series came back as {}",
-            made.samples, made.series, made.ulid
+            count_text(made.samples),
+            count_text(made.series),
+            made.ulid
         ),
         None => "nothing of what is wanted came back".to_owned(),
     };
@@ -296,7 +325,11 @@ pub fn salvaged(salvaged: &restore::Salvaged) -> Vec<String> {
             ", as many as there were, and not all of them the same".to_owned()
         }
         Some((0, 0)) => ", which is all".to_owned(),
-        Some((series, samples)) => format!(", {samples} samples and {series} series are lost"),
+        Some((series, samples)) => format!(
+            ", {} samples and {} series are lost",
+            count_text(samples),
+            count_text(series)
+        ),
         None if salvaged.is_short => ", which is not all that is wanted, or more".to_owned(),
         None => String::new(),
     };
@@ -306,7 +339,9 @@ pub fn salvaged(salvaged: &restore::Salvaged) -> Vec<String> {
             format!(", from {} to {}", time_text(first), time_text(last))
         });
         let count = |count: Option<u64>, what| {
-            count.map_or(String::new(), |count| format!(", {count} {what}"))
+            count.map_or(String::new(), |count| {
+                format!(", {} {what}", count_text(count))
+            })
         };
         let (samples, series) = (count(loss.samples, "samples"), count(loss.series, "series"));
         format!("{original}: lost{samples}{series}{span}: {}", loss.place)

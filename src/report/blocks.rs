@@ -8,12 +8,13 @@ use serde_json::{Map, Value as Json, json};
 use super::logs::LOGS;
 use super::stream::{external_labels, resolution, shard};
 use super::{
-    Column, Extent, InJson, Rows, Sheet, SheetOf, Unit, Value, bytes_text, duration_text,
+    Column, Extent, InJson, Rows, Sheet, SheetOf, Unit, Value, View, bytes_text, duration_text,
     safe_line, time_text,
 };
 use crate::block::{EntryKind, Place};
 use crate::inspect::{Gap, ListedBlock, Listing, OtherEntry, Totals, UnreadableBlock};
 use crate::model::Ulid;
+use crate::units::count_text;
 use crate::wal::LogFacts;
 
 /// What `narthex list` says of each block.
@@ -28,6 +29,7 @@ pub static BLOCKS: Sheet<Listing, ListedBlock> = Sheet {
             key: "ulid",
             heading: "ULID",
             unit: Unit::None,
+            weight: 9,
             explanation: "Identity of the block, as its metadata says.",
             value: |block| Value::text(block.meta.ulid.to_string()),
         },
@@ -35,6 +37,7 @@ pub static BLOCKS: Sheet<Listing, ListedBlock> = Sheet {
             key: "path",
             heading: "",
             unit: Unit::None,
+            weight: 1,
             explanation: "The block's directory.",
             value: |block| Value::text(block.dir.display().to_string()),
         },
@@ -42,6 +45,7 @@ pub static BLOCKS: Sheet<Listing, ListedBlock> = Sheet {
             key: "min_time",
             heading: "MIN TIME",
             unit: Unit::Time,
+            weight: 8,
             explanation: "Start of the block's range, in milliseconds since the Unix epoch.",
             value: |block| Value::Time(block.meta.min_time),
         },
@@ -49,6 +53,7 @@ pub static BLOCKS: Sheet<Listing, ListedBlock> = Sheet {
             key: "max_time",
             heading: "MAX TIME",
             unit: Unit::Time,
+            weight: 8,
             explanation: "End of the block's range, exclusive, in milliseconds since the Unix epoch.",
             value: |block| Value::Time(block.meta.max_time),
         },
@@ -56,6 +61,7 @@ pub static BLOCKS: Sheet<Listing, ListedBlock> = Sheet {
             key: "duration",
             heading: "DURATION",
             unit: Unit::Millis,
+            weight: 5,
             explanation: "Length of the block's range, in milliseconds.",
             value: |block| Value::Duration(block.meta.duration()),
         },
@@ -63,6 +69,7 @@ pub static BLOCKS: Sheet<Listing, ListedBlock> = Sheet {
             key: "level",
             heading: "LEVEL",
             unit: Unit::Count,
+            weight: 6,
             explanation: "Compaction level: 1 for blocks cut from the head.",
             value: |block| {
                 u64::try_from(block.meta.compaction.level).map_or(Value::None, Value::Count)
@@ -72,6 +79,7 @@ pub static BLOCKS: Sheet<Listing, ListedBlock> = Sheet {
             key: "source_count",
             heading: "SOURCES",
             unit: Unit::Count,
+            weight: 2,
             explanation: "Number of level-1 blocks that went into the block.",
             value: |block| Value::Count(block.meta.compaction.sources.len() as u64),
         },
@@ -79,6 +87,7 @@ pub static BLOCKS: Sheet<Listing, ListedBlock> = Sheet {
             key: "sources",
             heading: "",
             unit: Unit::List,
+            weight: 1,
             explanation: "The level-1 blocks that went into the block.",
             value: |block| ulids(&block.meta.compaction.sources),
         },
@@ -86,6 +95,7 @@ pub static BLOCKS: Sheet<Listing, ListedBlock> = Sheet {
             key: "series",
             heading: "SERIES",
             unit: Unit::Count,
+            weight: 5,
             explanation: "Number of series, as the metadata says.",
             value: |block| Value::Count(block.meta.stats.num_series),
         },
@@ -93,6 +103,7 @@ pub static BLOCKS: Sheet<Listing, ListedBlock> = Sheet {
             key: "chunks",
             heading: "CHUNKS",
             unit: Unit::Count,
+            weight: 3,
             explanation: "Number of chunks, as the metadata says.",
             value: |block| Value::Count(block.meta.stats.num_chunks),
         },
@@ -100,6 +111,7 @@ pub static BLOCKS: Sheet<Listing, ListedBlock> = Sheet {
             key: "samples",
             heading: "SAMPLES",
             unit: Unit::Count,
+            weight: 6,
             explanation: "Number of samples, as the metadata says.",
             value: |block| Value::Count(block.meta.stats.num_samples),
         },
@@ -107,6 +119,7 @@ pub static BLOCKS: Sheet<Listing, ListedBlock> = Sheet {
             key: "index_bytes",
             heading: "INDEX",
             unit: Unit::Bytes,
+            weight: 4,
             explanation: "Size of the index file, in bytes.",
             value: |block| Value::Bytes(block.index_bytes),
         },
@@ -114,6 +127,7 @@ pub static BLOCKS: Sheet<Listing, ListedBlock> = Sheet {
             key: "chunk_bytes",
             heading: "SEGMENTS",
             unit: Unit::Bytes,
+            weight: 5,
             explanation: "Size of all segment files, in bytes.",
             value: |block| Value::Bytes(block.chunk_bytes),
         },
@@ -121,6 +135,7 @@ pub static BLOCKS: Sheet<Listing, ListedBlock> = Sheet {
             key: "bytes_per_sample",
             heading: "B/SAMPLE",
             unit: Unit::BytesPerSample,
+            weight: 2,
             explanation: "Bytes of index and segments per sample.",
             value: |block| {
                 let bytes = block.index_bytes.saturating_add(block.chunk_bytes);
@@ -131,6 +146,7 @@ pub static BLOCKS: Sheet<Listing, ListedBlock> = Sheet {
             key: "hints",
             heading: "HINTS",
             unit: Unit::List,
+            weight: 3,
             explanation: "Compaction hints, for example from-out-of-order.",
             value: |block| Value::List(block.meta.compaction.hints.clone()),
         },
@@ -138,6 +154,7 @@ pub static BLOCKS: Sheet<Listing, ListedBlock> = Sheet {
             key: "resolution",
             heading: "RESOLUTION",
             unit: Unit::Millis,
+            weight: 6,
             explanation: "How much time one aggregate of a downsampled block stands for, in milliseconds; null for samples.",
             value: |block| resolution(&block.meta.stream()),
         },
@@ -145,6 +162,7 @@ pub static BLOCKS: Sheet<Listing, ListedBlock> = Sheet {
             key: "external_labels",
             heading: "LABELS",
             unit: Unit::List,
+            weight: 4,
             explanation: "External labels of the block, as name=value: cluster, replica, tenant.",
             value: |block| external_labels(&block.meta.stream()),
         },
@@ -152,6 +170,7 @@ pub static BLOCKS: Sheet<Listing, ListedBlock> = Sheet {
             key: "shard",
             heading: "SHARD",
             unit: Unit::None,
+            weight: 6,
             explanation: "Which of several blocks of the same sources it is, such as 3_of_8.",
             value: |block| shard(&block.meta.stream()),
         },
@@ -159,6 +178,7 @@ pub static BLOCKS: Sheet<Listing, ListedBlock> = Sheet {
             key: "marks",
             heading: "MARKS",
             unit: Unit::List,
+            weight: 6,
             explanation: "What marks in the block's directory ask for, since when and why.",
             value: |block| Value::List(block.marks.iter().map(ToString::to_string).collect()),
         },
@@ -166,6 +186,7 @@ pub static BLOCKS: Sheet<Listing, ListedBlock> = Sheet {
             key: "gap_before",
             heading: "",
             unit: Unit::Millis,
+            weight: 1,
             explanation: "Length of the hole before the block, in milliseconds; null without one.",
             value: |block| {
                 block
@@ -177,6 +198,7 @@ pub static BLOCKS: Sheet<Listing, ListedBlock> = Sheet {
             key: "overlaps",
             heading: "",
             unit: Unit::List,
+            weight: 1,
             explanation: "Blocks of the same resolution, shard and tenant whose range overlaps this one's, at most 16 of them.",
             value: |block| ulids(&block.overlaps),
         },
@@ -184,6 +206,7 @@ pub static BLOCKS: Sheet<Listing, ListedBlock> = Sheet {
             key: "superseded_by",
             heading: "",
             unit: Unit::None,
+            weight: 1,
             explanation: "The block this one was compacted into, if that is there as well.",
             value: |block| {
                 block
@@ -195,6 +218,7 @@ pub static BLOCKS: Sheet<Listing, ListedBlock> = Sheet {
             key: "range_faults",
             heading: "",
             unit: Unit::List,
+            weight: 1,
             explanation: "In which ways the block's range of time cannot be true.",
             value: |block| Value::List(block.reach.iter().map(ToString::to_string).collect()),
         },
@@ -202,6 +226,7 @@ pub static BLOCKS: Sheet<Listing, ListedBlock> = Sheet {
             key: "needs_prometheus",
             heading: "",
             unit: Unit::None,
+            weight: 1,
             explanation: "The release of Prometheus that the block's first chunks need, where that is newer than 2.42.",
             value: |block| {
                 block
@@ -213,6 +238,7 @@ pub static BLOCKS: Sheet<Listing, ListedBlock> = Sheet {
             key: "missing",
             heading: "",
             unit: Unit::List,
+            weight: 1,
             explanation: "Files the block lacks and cannot be opened without.",
             value: |block| Value::List(block.missing.iter().map(ToString::to_string).collect()),
         },
@@ -220,6 +246,7 @@ pub static BLOCKS: Sheet<Listing, ListedBlock> = Sheet {
             key: "notes",
             heading: "NOTES",
             unit: Unit::None,
+            weight: 9,
             explanation: "What stands out: gaps, overlaps, missing files, marks, odd names.",
             value: |block| Value::Text(notes(block).join("; ")),
         },
@@ -238,6 +265,7 @@ pub static TOTALS: Sheet<Listing, Totals> = Sheet {
             key: "blocks",
             heading: "blocks",
             unit: Unit::Count,
+            weight: 9,
             explanation: "Number of blocks whose metadata can be read.",
             value: |totals| Value::Count(totals.blocks),
         },
@@ -245,6 +273,7 @@ pub static TOTALS: Sheet<Listing, Totals> = Sheet {
             key: "min_time",
             heading: "min time",
             unit: Unit::Time,
+            weight: 5,
             explanation: "Start of the earliest block, in milliseconds since the Unix epoch.",
             value: |totals| Value::Time(totals.min_time),
         },
@@ -252,6 +281,7 @@ pub static TOTALS: Sheet<Listing, Totals> = Sheet {
             key: "max_time",
             heading: "max time",
             unit: Unit::Time,
+            weight: 5,
             explanation: "End of the latest block, exclusive, in milliseconds since the Unix epoch.",
             value: |totals| Value::Time(totals.max_time),
         },
@@ -259,6 +289,7 @@ pub static TOTALS: Sheet<Listing, Totals> = Sheet {
             key: "chunks",
             heading: "chunks",
             unit: Unit::Count,
+            weight: 5,
             explanation: "Chunks of all blocks.",
             value: |totals| Value::Count(totals.chunks),
         },
@@ -266,6 +297,7 @@ pub static TOTALS: Sheet<Listing, Totals> = Sheet {
             key: "samples",
             heading: "samples",
             unit: Unit::Count,
+            weight: 5,
             explanation: "Samples of all blocks; those in overlapping blocks count more than once.",
             value: |totals| Value::Count(totals.samples),
         },
@@ -273,6 +305,7 @@ pub static TOTALS: Sheet<Listing, Totals> = Sheet {
             key: "index_bytes",
             heading: "index",
             unit: Unit::Bytes,
+            weight: 5,
             explanation: "Size of all index files, in bytes.",
             value: |totals| Value::Bytes(totals.index_bytes),
         },
@@ -280,6 +313,7 @@ pub static TOTALS: Sheet<Listing, Totals> = Sheet {
             key: "chunk_bytes",
             heading: "segments",
             unit: Unit::Bytes,
+            weight: 5,
             explanation: "Size of all segment files, in bytes.",
             value: |totals| Value::Bytes(totals.chunk_bytes),
         },
@@ -287,6 +321,7 @@ pub static TOTALS: Sheet<Listing, Totals> = Sheet {
             key: "bytes_per_sample",
             heading: "B/sample",
             unit: Unit::BytesPerSample,
+            weight: 5,
             explanation: "Bytes of index and segments per sample.",
             value: |totals| {
                 let bytes = totals.index_bytes.saturating_add(totals.chunk_bytes);
@@ -308,6 +343,7 @@ pub static UNREADABLE: Sheet<Listing, UnreadableBlock> = Sheet {
             key: "path",
             heading: "",
             unit: Unit::None,
+            weight: 1,
             explanation: "The block's directory.",
             value: |block| Value::text(block.dir.display().to_string()),
         },
@@ -315,6 +351,7 @@ pub static UNREADABLE: Sheet<Listing, UnreadableBlock> = Sheet {
             key: "reason",
             heading: "",
             unit: Unit::None,
+            weight: 1,
             explanation: "Why its metadata cannot be read.",
             value: |block| Value::text(&block.reason),
         },
@@ -333,6 +370,7 @@ pub static OTHERS: Sheet<Listing, OtherEntry> = Sheet {
             key: "name",
             heading: "",
             unit: Unit::None,
+            weight: 1,
             explanation: "File name of the entry.",
             value: |other| Value::text(other.entry.name()),
         },
@@ -340,6 +378,7 @@ pub static OTHERS: Sheet<Listing, OtherEntry> = Sheet {
             key: "kind",
             heading: "",
             unit: Unit::None,
+            weight: 1,
             explanation: "What the entry is.",
             value: |other| Value::text(kind_text(other.entry.kind)),
         },
@@ -347,6 +386,7 @@ pub static OTHERS: Sheet<Listing, OtherEntry> = Sheet {
             key: "bytes",
             heading: "",
             unit: Unit::Bytes,
+            weight: 1,
             explanation: "Bytes of all regular files in it.",
             value: |other| Value::Bytes(other.bytes),
         },
@@ -357,12 +397,12 @@ pub static OTHERS: Sheet<Listing, OtherEntry> = Sheet {
 pub const LISTS: &[&dyn SheetOf<Listing>] = &[&BLOCKS, &UNREADABLE, &OTHERS];
 
 /// The listing of one directory as text for people; `logs` are those it holds.
-pub fn text(listing: &Listing, logs: &[LogFacts]) -> String {
+pub fn text(listing: &Listing, logs: &[LogFacts], view: &View) -> String {
     let mut text = String::new();
     if listing.blocks.is_empty() {
         text.push_str("no blocks\n");
     } else {
-        text.push_str(&BLOCKS.all(listing).text());
+        text.push_str(&view.of(&BLOCKS, listing, Extent::All).text(view));
         text.push_str(&totals_line(&listing.totals()));
     }
     for block in &listing.unreadable {
@@ -374,7 +414,7 @@ pub fn text(listing: &Listing, logs: &[LogFacts]) -> String {
         );
     }
     if !logs.is_empty() {
-        text.push_str(&super::logs::text(logs));
+        text.push_str(&super::logs::text(logs, view));
     }
     if !listing.others.is_empty() {
         let others: Vec<_> = listing.others.iter().map(other_text).collect();
@@ -412,8 +452,8 @@ fn totals_line(totals: &Totals) -> String {
         },
         time_text(totals.min_time),
         time_text(totals.max_time),
-        totals.samples,
-        totals.chunks,
+        count_text(totals.samples),
+        count_text(totals.chunks),
         bytes_text(totals.index_bytes),
         bytes_text(totals.chunk_bytes),
     )

@@ -2,6 +2,7 @@
 
 use crate::dump::Tally;
 use crate::select::Unreadable;
+use crate::units::count_text;
 
 /// Why a block is not in the dump.
 pub fn unreadable(block: &Unreadable) -> String {
@@ -70,7 +71,7 @@ fn counted(count: u64, noun: &str) -> String {
     } else {
         "s"
     };
-    format!("{count} {noun}{plural}")
+    format!("{} {noun}{plural}", count_text(count))
 }
 
 #[cfg(test)]

@@ -5,12 +5,15 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value as Json, json};
 
 use super::logs::LOGS;
-use super::{Column, Extent, InJson, Rows, Sheet, SheetOf, Unit, Value, bytes_text, safe_line};
+use super::{
+    Column, Extent, InJson, Rows, Sheet, SheetOf, Unit, Value, View, bytes_text, safe_line,
+};
 use crate::archive;
 use crate::block::Place;
 use crate::repository::{LeftOutKind, check};
 use crate::restore;
 use crate::trouble;
+use crate::units::count_text;
 use crate::verify::{BlockVerdict, Finding, Findings, Kind, Severity, Verdict};
 use crate::wal::Logs;
 
@@ -26,6 +29,7 @@ pub static FINDINGS: Sheet<Findings, Finding> = Sheet {
             key: "kind",
             heading: "KIND",
             unit: Unit::None,
+            weight: 9,
             explanation: "What it is: a stable id, explained in docs/findings.md.",
             value: |f| Value::text(f.kind.id()),
         },
@@ -33,6 +37,7 @@ pub static FINDINGS: Sheet<Findings, Finding> = Sheet {
             key: "severity",
             heading: "SEVERITY",
             unit: Unit::None,
+            weight: 5,
             explanation: "How bad it is: note, warning, damaged or fatal. Notes are no problem.",
             value: |f| Value::text(f.kind.severity().to_string()),
         },
@@ -40,6 +45,7 @@ pub static FINDINGS: Sheet<Findings, Finding> = Sheet {
             key: "block",
             heading: "BLOCK",
             unit: Unit::None,
+            weight: 5,
             explanation: "ULID of the block.",
             value: |f| {
                 f.block
@@ -50,6 +56,7 @@ pub static FINDINGS: Sheet<Findings, Finding> = Sheet {
             key: "path",
             heading: "PATH",
             unit: Unit::None,
+            weight: 5,
             explanation: "The file or directory.",
             value: |f| Value::text(f.path.display().to_string()),
         },
@@ -57,6 +64,7 @@ pub static FINDINGS: Sheet<Findings, Finding> = Sheet {
             key: "offset",
             heading: "OFFSET",
             unit: Unit::Offset,
+            weight: 5,
             explanation: "Where in the file the part begins that is concerned (an entry, a chunk, a list, a section), in bytes.",
             value: |f| f.offset.map_or(Value::None, Value::Count),
         },
@@ -64,6 +72,7 @@ pub static FINDINGS: Sheet<Findings, Finding> = Sheet {
             key: "section",
             heading: "SECTION",
             unit: Unit::None,
+            weight: 5,
             explanation: "Part of the file, as the format names it.",
             value: |f| f.section.map_or(Value::None, Value::text),
         },
@@ -71,6 +80,7 @@ pub static FINDINGS: Sheet<Findings, Finding> = Sheet {
             key: "series",
             heading: "SERIES",
             unit: Unit::None,
+            weight: 5,
             explanation: "A selector for the series concerned.",
             value: |f| {
                 f.series
@@ -79,9 +89,10 @@ pub static FINDINGS: Sheet<Findings, Finding> = Sheet {
             },
         },
         Column {
-            key: "minTime",
+            key: "min_time",
             heading: "FROM",
             unit: Unit::Time,
+            weight: 5,
             explanation: "Time of the first sample that is lost or wrong, in milliseconds since the Unix epoch, where it is known.",
             value: |f| {
                 f.loss
@@ -90,9 +101,10 @@ pub static FINDINGS: Sheet<Findings, Finding> = Sheet {
             },
         },
         Column {
-            key: "maxTime",
+            key: "max_time",
             heading: "TO",
             unit: Unit::Time,
+            weight: 5,
             explanation: "Time of the last one, in milliseconds since the Unix epoch.",
             value: |f| {
                 f.loss
@@ -104,6 +116,7 @@ pub static FINDINGS: Sheet<Findings, Finding> = Sheet {
             key: "chunks",
             heading: "CHUNKS",
             unit: Unit::Count,
+            weight: 5,
             explanation: "Number of chunks concerned.",
             value: |f| f.loss.map_or(Value::None, |loss| Value::Count(loss.chunks)),
         },
@@ -111,6 +124,7 @@ pub static FINDINGS: Sheet<Findings, Finding> = Sheet {
             key: "samples",
             heading: "SAMPLES",
             unit: Unit::Count,
+            weight: 5,
             explanation: "Number of samples concerned, where the damage leaves a way to know.",
             value: |f| {
                 f.loss
@@ -122,6 +136,7 @@ pub static FINDINGS: Sheet<Findings, Finding> = Sheet {
             key: "detail",
             heading: "DETAIL",
             unit: Unit::None,
+            weight: 5,
             explanation: "What was expected and what was found.",
             value: |f| Value::text(&f.detail),
         },
@@ -129,6 +144,7 @@ pub static FINDINGS: Sheet<Findings, Finding> = Sheet {
             key: "meaning",
             heading: "",
             unit: Unit::None,
+            weight: 1,
             explanation: "What this kind of finding means.",
             value: |f| Value::text(f.kind.sentence()),
         },
@@ -136,6 +152,7 @@ pub static FINDINGS: Sheet<Findings, Finding> = Sheet {
             key: "prometheus",
             heading: "",
             unit: Unit::None,
+            weight: 1,
             explanation: "What Prometheus does about it. A block whose metadata it cannot read is left out, whatever else is wrong with it.",
             value: |f| Value::text(f.consequence().to_string()),
         },
@@ -143,6 +160,7 @@ pub static FINDINGS: Sheet<Findings, Finding> = Sheet {
             key: "remedy",
             heading: "",
             unit: Unit::None,
+            weight: 1,
             explanation: "What to do about it.",
             value: |f| Value::text(f.kind.remedy()),
         },
@@ -161,6 +179,7 @@ pub static BLOCKS: Sheet<Verdict, BlockVerdict> = Sheet {
             key: "ulid",
             heading: "BLOCK",
             unit: Unit::None,
+            weight: 9,
             explanation: "ULID of the block.",
             value: |b| {
                 let name = b.ulid.map(|ulid| ulid.to_string());
@@ -171,6 +190,7 @@ pub static BLOCKS: Sheet<Verdict, BlockVerdict> = Sheet {
             key: "path",
             heading: "",
             unit: Unit::None,
+            weight: 1,
             explanation: "Its directory.",
             value: |b| Value::text(b.dir.display().to_string()),
         },
@@ -178,6 +198,7 @@ pub static BLOCKS: Sheet<Verdict, BlockVerdict> = Sheet {
             key: "verdict",
             heading: "VERDICT",
             unit: Unit::None,
+            weight: 9,
             explanation: "healthy, or the worst severity among its findings.",
             value: |b| Value::text(word(&b.findings)),
         },
@@ -185,6 +206,7 @@ pub static BLOCKS: Sheet<Verdict, BlockVerdict> = Sheet {
             key: "problems",
             heading: "PROBLEMS",
             unit: Unit::Count,
+            weight: 8,
             explanation: "Number of findings that are more than notes.",
             value: |b| Value::Count(problems(&b.findings)),
         },
@@ -192,13 +214,15 @@ pub static BLOCKS: Sheet<Verdict, BlockVerdict> = Sheet {
             key: "notes",
             heading: "NOTES",
             unit: Unit::Count,
+            weight: 4,
             explanation: "Number of findings that are notes.",
             value: |b| Value::Count(b.findings.of_severity(Severity::Note)),
         },
         Column {
-            key: "minTime",
+            key: "min_time",
             heading: "FROM",
             unit: Unit::Time,
+            weight: 6,
             explanation: "Time of the first sample, in milliseconds since the Unix epoch.",
             value: |b| {
                 b.stats
@@ -207,9 +231,10 @@ pub static BLOCKS: Sheet<Verdict, BlockVerdict> = Sheet {
             },
         },
         Column {
-            key: "maxTime",
+            key: "max_time",
             heading: "TO",
             unit: Unit::Time,
+            weight: 6,
             explanation: "Time of the last sample, in milliseconds since the Unix epoch.",
             value: |b| {
                 b.stats
@@ -221,6 +246,7 @@ pub static BLOCKS: Sheet<Verdict, BlockVerdict> = Sheet {
             key: "series",
             heading: "SERIES",
             unit: Unit::Count,
+            weight: 5,
             explanation: "Number of series that could be read.",
             value: |b| Value::Count(b.stats.series),
         },
@@ -228,6 +254,7 @@ pub static BLOCKS: Sheet<Verdict, BlockVerdict> = Sheet {
             key: "chunks",
             heading: "CHUNKS",
             unit: Unit::Count,
+            weight: 3,
             explanation: "Number of chunks that the index names.",
             value: |b| Value::Count(b.stats.chunks),
         },
@@ -235,6 +262,7 @@ pub static BLOCKS: Sheet<Verdict, BlockVerdict> = Sheet {
             key: "samples",
             heading: "SAMPLES",
             unit: Unit::Count,
+            weight: 5,
             explanation: "Number of samples in the chunks that could be read.",
             value: |b| Value::Count(b.stats.samples),
         },
@@ -242,6 +270,7 @@ pub static BLOCKS: Sheet<Verdict, BlockVerdict> = Sheet {
             key: "histograms",
             heading: "",
             unit: Unit::Count,
+            weight: 1,
             explanation: "Of those, native histograms.",
             value: |b| Value::Count(b.stats.histograms),
         },
@@ -249,6 +278,7 @@ pub static BLOCKS: Sheet<Verdict, BlockVerdict> = Sheet {
             key: "bytes",
             heading: "SIZE",
             unit: Unit::Bytes,
+            weight: 5,
             explanation: "Bytes of the index and the segments.",
             value: |b| Value::Bytes(b.stats.bytes),
         },
@@ -276,7 +306,7 @@ pub fn line(finding: &Finding) -> String {
 
 /// What was found at a path, for people: a line for each finding (notes only `with_notes`), what to do about
 /// each kind of problem, a line for each block, and one for all.
-pub fn text(verdict: &Verdict, with_notes: bool) -> String {
+pub fn text(verdict: &Verdict, with_notes: bool, view: &View) -> String {
     let mut lines = Vec::new();
     let mut problem_kinds = BTreeSet::new();
     for finding in verdict.all_findings() {
@@ -294,7 +324,10 @@ pub fn text(verdict: &Verdict, with_notes: bool) -> String {
     };
     let omitted: u64 = collections().map(Findings::omitted).sum();
     if omitted > 0 {
-        lines.push(format!("… and {omitted} more findings of the same kinds"));
+        lines.push(format!(
+            "… and {} more findings of the same kinds",
+            count_text(omitted)
+        ));
     }
     if !lines.is_empty() {
         lines.push(String::new());
@@ -307,10 +340,10 @@ pub fn text(verdict: &Verdict, with_notes: bool) -> String {
         lines.push(String::new());
     }
     if !verdict.blocks.is_empty() {
-        lines.push(BLOCKS.all(verdict).text());
+        lines.push(view.of(&BLOCKS, verdict, Extent::All).text(view));
     }
     if let Some(logs) = &verdict.logs {
-        lines.push(super::logs::text(&logs.facts()));
+        lines.push(super::logs::text(&logs.facts(), view));
     }
     if let Some(start) = &verdict.start {
         lines.push(super::start::text(start, &verdict.path));
@@ -330,8 +363,9 @@ fn total(verdict: &Verdict, problems: u64) -> String {
     };
     let noun = if blocks == 1 { "block" } else { "blocks" };
     format!(
-        "{}: {outcome}; {blocks} {noun}, {samples} samples, {}\n",
+        "{}: {outcome}; {blocks} {noun}, {} samples, {}\n",
         safe_line(&verdict.path.to_string_lossy()),
+        count_text(samples),
         bytes_text(bytes)
     )
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value as Json};
 
-use super::{Column, Extent, Field, InJson, Rows, Sheet, SheetOf, Table, Unit, Value};
+use super::{Column, Extent, Field, InJson, Rows, Sheet, SheetOf, Table, Unit, Value, View};
 use crate::forecast::{Estimate, Forecast, Full, LevelCost, Limit, Score, When};
 use crate::model::Millis;
 
@@ -20,6 +20,7 @@ pub static FORECAST: Sheet<Forecast, Forecast> = Sheet {
             key: "as_of",
             heading: "counted from",
             unit: Unit::Time,
+            weight: 9,
             explanation: "End of the newest block, from which everything counts.",
             value: |f| known(f, Value::Time(f.as_of)),
         },
@@ -27,6 +28,7 @@ pub static FORECAST: Sheet<Forecast, Forecast> = Sheet {
             key: "history",
             heading: "history",
             unit: Unit::Millis,
+            weight: 5,
             explanation: "Length of the history.",
             value: |f| known(f, Value::Duration(f.history)),
         },
@@ -34,6 +36,7 @@ pub static FORECAST: Sheet<Forecast, Forecast> = Sheet {
             key: "covered",
             heading: "covered",
             unit: Unit::Millis,
+            weight: 5,
             explanation: "How much of it blocks stand for.",
             value: |f| known(f, Value::Duration(f.covered)),
         },
@@ -41,6 +44,7 @@ pub static FORECAST: Sheet<Forecast, Forecast> = Sheet {
             key: "blocks",
             heading: "blocks",
             unit: Unit::Count,
+            weight: 5,
             explanation: "Number of blocks that are known, those that were compacted since among them.",
             value: |f| Value::Count(f.blocks),
         },
@@ -48,6 +52,7 @@ pub static FORECAST: Sheet<Forecast, Forecast> = Sheet {
             key: "spans",
             heading: "spans",
             unit: Unit::Count,
+            weight: 5,
             explanation: "Number of spans of time, without overlap, that they tell of.",
             value: |f| Value::Count(f.spans),
         },
@@ -55,6 +60,7 @@ pub static FORECAST: Sheet<Forecast, Forecast> = Sheet {
             key: "model",
             heading: "model",
             unit: Unit::None,
+            weight: 5,
             explanation: "What goes on: what would have foretold the history best, or an average where there is too little to choose by.",
             value: |f| f.model.map_or(Value::None, |model| Value::text(model.id())),
         },
@@ -62,6 +68,7 @@ pub static FORECAST: Sheet<Forecast, Forecast> = Sheet {
             key: "season",
             heading: "wave of",
             unit: Unit::Millis,
+            weight: 5,
             explanation: "Period of the wave in the history, a day or a week.",
             value: |f| f.season.map_or(Value::None, Value::Duration),
         },
@@ -69,6 +76,7 @@ pub static FORECAST: Sheet<Forecast, Forecast> = Sheet {
             key: "step",
             heading: "last step",
             unit: Unit::Time,
+            weight: 5,
             explanation: "When the rate last took a step; only what came behind it is looked at.",
             value: |f| f.step.map_or(Value::None, Value::Time),
         },
@@ -76,6 +84,7 @@ pub static FORECAST: Sheet<Forecast, Forecast> = Sheet {
             key: "error",
             heading: "mean error",
             unit: Unit::Percent,
+            weight: 5,
             explanation: "How far the model erred on average when it was tried on the history.",
             value: |f| percent(f.error),
         },
@@ -83,6 +92,7 @@ pub static FORECAST: Sheet<Forecast, Forecast> = Sheet {
             key: "error80",
             heading: "error in 80 %",
             unit: Unit::Percent,
+            weight: 5,
             explanation: "What the error of a forecast over the horizon stays below in 80 % of cases: the bounds of all estimates.",
             value: |f| percent(f.error80),
         },
@@ -90,6 +100,7 @@ pub static FORECAST: Sheet<Forecast, Forecast> = Sheet {
             key: "bytes_per_day",
             heading: "bytes a day",
             unit: Unit::BytesPerDay,
+            weight: 5,
             explanation: "Bytes of blocks that a day brings now, as they will be once compacted.",
             value: |f| known(f, bytes(f.bytes_per_day.value)),
         },
@@ -97,6 +108,7 @@ pub static FORECAST: Sheet<Forecast, Forecast> = Sheet {
             key: "bytes_per_day_low",
             heading: "… at least",
             unit: Unit::BytesPerDay,
+            weight: 5,
             explanation: "Lower bound of it.",
             value: |f| low(f.bytes_per_day),
         },
@@ -104,6 +116,7 @@ pub static FORECAST: Sheet<Forecast, Forecast> = Sheet {
             key: "bytes_per_day_high",
             heading: "… at most",
             unit: Unit::BytesPerDay,
+            weight: 5,
             explanation: "Upper bound of it.",
             value: |f| high(f.bytes_per_day),
         },
@@ -111,6 +124,7 @@ pub static FORECAST: Sheet<Forecast, Forecast> = Sheet {
             key: "samples_per_second",
             heading: "samples a second",
             unit: Unit::Mean,
+            weight: 5,
             explanation: "Samples that a second brings now.",
             value: |f| known(f, Value::Number(f.samples_per_second)),
         },
@@ -118,6 +132,7 @@ pub static FORECAST: Sheet<Forecast, Forecast> = Sheet {
             key: "bytes_per_sample",
             heading: "bytes a sample",
             unit: Unit::BytesPerSample,
+            weight: 5,
             explanation: "Bytes of chunks and index for each sample, once compacted.",
             value: |f| known(f, Value::Number(f.bytes_per_sample)),
         },
@@ -125,6 +140,7 @@ pub static FORECAST: Sheet<Forecast, Forecast> = Sheet {
             key: "series",
             heading: "series",
             unit: Unit::Count,
+            weight: 5,
             explanation: "Number of series in the newest block.",
             value: |f| known(f, Value::Count(f.series)),
         },
@@ -132,6 +148,7 @@ pub static FORECAST: Sheet<Forecast, Forecast> = Sheet {
             key: "growth",
             heading: "growth in 30 days",
             unit: Unit::Percent,
+            weight: 5,
             explanation: "Slope of the rate since its last step, in 30 days, beside the rate now; the model may leave it out as chance.",
             value: |f| percent(f.growth.map(|growth| growth.value)),
         },
@@ -139,6 +156,7 @@ pub static FORECAST: Sheet<Forecast, Forecast> = Sheet {
             key: "growth_low",
             heading: "… at least",
             unit: Unit::Percent,
+            weight: 5,
             explanation: "Lower bound of it, for independent errors.",
             value: |f| percent(f.growth.and_then(|g| g.bounds).map(|(low, _)| low)),
         },
@@ -146,6 +164,7 @@ pub static FORECAST: Sheet<Forecast, Forecast> = Sheet {
             key: "growth_high",
             heading: "… at most",
             unit: Unit::Percent,
+            weight: 5,
             explanation: "Upper bound of it, for independent errors.",
             value: |f| percent(f.growth.and_then(|g| g.bounds).map(|(_, high)| high)),
         },
@@ -153,6 +172,7 @@ pub static FORECAST: Sheet<Forecast, Forecast> = Sheet {
             key: "horizon",
             heading: "horizon",
             unit: Unit::Millis,
+            weight: 5,
             explanation: "How far ahead the rest looks.",
             value: |f| Value::Duration(f.horizon),
         },
@@ -160,6 +180,7 @@ pub static FORECAST: Sheet<Forecast, Forecast> = Sheet {
             key: "horizon_bytes_per_day",
             heading: "bytes a day then",
             unit: Unit::BytesPerDay,
+            weight: 5,
             explanation: "Bytes of blocks that a day brings at the end of the horizon.",
             value: |f| known(f, bytes(f.horizon_rate.value)),
         },
@@ -167,6 +188,7 @@ pub static FORECAST: Sheet<Forecast, Forecast> = Sheet {
             key: "horizon_bytes",
             heading: "bytes until then",
             unit: Unit::Bytes,
+            weight: 5,
             explanation: "Bytes of blocks that the horizon brings.",
             value: |f| known(f, bytes(f.horizon_bytes.value)),
         },
@@ -174,6 +196,7 @@ pub static FORECAST: Sheet<Forecast, Forecast> = Sheet {
             key: "horizon_bytes_low",
             heading: "… at least",
             unit: Unit::Bytes,
+            weight: 5,
             explanation: "Lower bound of it.",
             value: |f| low(f.horizon_bytes),
         },
@@ -181,6 +204,7 @@ pub static FORECAST: Sheet<Forecast, Forecast> = Sheet {
             key: "horizon_bytes_high",
             heading: "… at most",
             unit: Unit::Bytes,
+            weight: 5,
             explanation: "Upper bound of it.",
             value: |f| high(f.horizon_bytes),
         },
@@ -188,6 +212,7 @@ pub static FORECAST: Sheet<Forecast, Forecast> = Sheet {
             key: "present_bytes",
             heading: "blocks now",
             unit: Unit::Bytes,
+            weight: 5,
             explanation: "Bytes of blocks in the data directory, or in the last archive of it.",
             value: |f| Value::Bytes(f.present_bytes),
         },
@@ -195,6 +220,7 @@ pub static FORECAST: Sheet<Forecast, Forecast> = Sheet {
             key: "head_bytes",
             heading: "WAL and head",
             unit: Unit::Bytes,
+            weight: 5,
             explanation: "Bytes of WAL, checkpoint, WBL and head chunks when there are most of them: what was seen, or what follows from the rate \
                       if that is more.",
             value: |f| known(f, bytes(f.head_bytes)),
@@ -203,6 +229,7 @@ pub static FORECAST: Sheet<Forecast, Forecast> = Sheet {
             key: "head_measured",
             heading: "",
             unit: Unit::Flag,
+            weight: 1,
             explanation: "Whether a WAL was seen.",
             value: |f| Value::Flag(f.head_measured),
         },
@@ -210,6 +237,7 @@ pub static FORECAST: Sheet<Forecast, Forecast> = Sheet {
             key: "longest_block",
             heading: "longest block",
             unit: Unit::Millis,
+            weight: 5,
             explanation: "Range of the largest blocks Prometheus will compact to: a tenth of the retention at most, and 31 days.",
             value: |f| known(f, Value::Duration(f.longest_block)),
         },
@@ -217,6 +245,7 @@ pub static FORECAST: Sheet<Forecast, Forecast> = Sheet {
             key: "compaction_bytes",
             heading: "room to compact",
             unit: Unit::Bytes,
+            weight: 5,
             explanation: "Bytes of such a block at the end of the horizon: it and its parents exist together while it is written.",
             value: |f| known(f, bytes(f.compaction_bytes)),
         },
@@ -224,6 +253,7 @@ pub static FORECAST: Sheet<Forecast, Forecast> = Sheet {
             key: "retained_bytes",
             heading: "retained blocks",
             unit: Unit::Bytes,
+            weight: 5,
             explanation: "Bytes of blocks that the retention keeps at the end of the horizon.",
             value: |f| f.retained_bytes.map_or(Value::None, bytes),
         },
@@ -231,6 +261,7 @@ pub static FORECAST: Sheet<Forecast, Forecast> = Sheet {
             key: "overhang_bytes",
             heading: "beyond retention",
             unit: Unit::Bytes,
+            weight: 5,
             explanation: "Bytes of samples older than the retention: Prometheus deletes whole blocks, so up to one of the largest.",
             value: |f| {
                 f.retained_bytes
@@ -241,6 +272,7 @@ pub static FORECAST: Sheet<Forecast, Forecast> = Sheet {
             key: "needed_bytes",
             heading: "needed in all",
             unit: Unit::Bytes,
+            weight: 5,
             explanation: "Bytes that the retention needs at the end of the horizon: retained blocks, those beyond, room to compact, WAL and head.",
             value: |f| {
                 f.needed_bytes
@@ -251,6 +283,7 @@ pub static FORECAST: Sheet<Forecast, Forecast> = Sheet {
             key: "needed_bytes_low",
             heading: "… at least",
             unit: Unit::Bytes,
+            weight: 5,
             explanation: "Lower bound of it.",
             value: |f| f.needed_bytes.map_or(Value::None, low),
         },
@@ -258,6 +291,7 @@ pub static FORECAST: Sheet<Forecast, Forecast> = Sheet {
             key: "needed_bytes_high",
             heading: "… at most",
             unit: Unit::Bytes,
+            weight: 5,
             explanation: "Upper bound of it.",
             value: |f| f.needed_bytes.map_or(Value::None, high),
         },
@@ -265,6 +299,7 @@ pub static FORECAST: Sheet<Forecast, Forecast> = Sheet {
             key: "possible_retention",
             heading: "retention the disk allows",
             unit: Unit::Millis,
+            weight: 5,
             explanation: "The longest retention whose need the disk holds at the end of the horizon; at most ten years.",
             value: |f| f.possible_retention.map_or(Value::None, Value::Duration),
         },
@@ -272,6 +307,7 @@ pub static FORECAST: Sheet<Forecast, Forecast> = Sheet {
             key: "safe_retention",
             heading: "… at least",
             unit: Unit::Millis,
+            weight: 5,
             explanation: "The same when as much comes as the upper bound says.",
             value: |f| f.safe_retention.map_or(Value::None, Value::Duration),
         },
@@ -279,6 +315,7 @@ pub static FORECAST: Sheet<Forecast, Forecast> = Sheet {
             key: "size_retention",
             heading: "retention.size keeps",
             unit: Unit::Millis,
+            weight: 5,
             explanation: "How long the size limit keeps samples at the end of the horizon; at most ten years.",
             value: |f| f.size_retention.map_or(Value::None, Value::Duration),
         },
@@ -286,6 +323,7 @@ pub static FORECAST: Sheet<Forecast, Forecast> = Sheet {
             key: "binds_first",
             heading: "binds first",
             unit: Unit::None,
+            weight: 5,
             explanation: "Which limit deletes a block first: time or size; null when neither does within ten years.",
             value: |f| limit(f.binds_first),
         },
@@ -293,6 +331,7 @@ pub static FORECAST: Sheet<Forecast, Forecast> = Sheet {
             key: "time_binds_in",
             heading: "… time in",
             unit: Unit::Millis,
+            weight: 5,
             explanation: "When the retention reaches the oldest block; whole blocks go, so up to a longest block later.",
             value: |f| when(f.time_binds),
         },
@@ -300,6 +339,7 @@ pub static FORECAST: Sheet<Forecast, Forecast> = Sheet {
             key: "size_binds_in",
             heading: "… size in",
             unit: Unit::Millis,
+            weight: 5,
             explanation: "When blocks, WAL and head reach the size limit; null when never within ten years.",
             value: |f| when(f.size_binds),
         },
@@ -307,6 +347,7 @@ pub static FORECAST: Sheet<Forecast, Forecast> = Sheet {
             key: "binds_at_horizon",
             heading: "binds then",
             unit: Unit::None,
+            weight: 5,
             explanation: "Which limit decides at the end of the horizon.",
             value: |f| limit(f.binds_at_horizon),
         },
@@ -314,6 +355,7 @@ pub static FORECAST: Sheet<Forecast, Forecast> = Sheet {
             key: "full",
             heading: "disk full",
             unit: Unit::None,
+            weight: 5,
             explanation: "`now`: compaction may already find no room; `later`; or `never`, which is not within ten years.",
             value: |f| {
                 f.full
@@ -324,6 +366,7 @@ pub static FORECAST: Sheet<Forecast, Forecast> = Sheet {
             key: "full_at",
             heading: "… at",
             unit: Unit::Time,
+            weight: 5,
             explanation: "When the disk is full: blocks, room to compact, WAL and head are more than it holds.",
             value: |f| {
                 let at = f.full.and_then(|full| full.when);
@@ -336,6 +379,7 @@ pub static FORECAST: Sheet<Forecast, Forecast> = Sheet {
             key: "full_in",
             heading: "… in",
             unit: Unit::Millis,
+            weight: 5,
             explanation: "The same, counted from the newest block.",
             value: |f| when(f.full.and_then(|full| full.when)),
         },
@@ -343,6 +387,7 @@ pub static FORECAST: Sheet<Forecast, Forecast> = Sheet {
             key: "full_in_earliest",
             heading: "… at the earliest",
             unit: Unit::Millis,
+            weight: 5,
             explanation: "The same when as much comes as the upper bound says.",
             value: |f| when(bounded(f).and_then(|full| full.earliest)),
         },
@@ -350,6 +395,7 @@ pub static FORECAST: Sheet<Forecast, Forecast> = Sheet {
             key: "full_in_latest",
             heading: "… at the latest",
             unit: Unit::Millis,
+            weight: 5,
             explanation: "The same when as little comes as the lower bound says; null when then never within ten years.",
             value: |f| when(bounded(f).and_then(|full| full.latest)),
         },
@@ -371,6 +417,7 @@ pub static LEVELS: Sheet<Forecast, LevelCost> = Sheet {
             key: "level",
             heading: "LEVEL",
             unit: Unit::Count,
+            weight: 9,
             explanation: "Compaction level.",
             value: |l| Value::Count(l.level),
         },
@@ -378,6 +425,7 @@ pub static LEVELS: Sheet<Forecast, LevelCost> = Sheet {
             key: "blocks",
             heading: "BLOCKS",
             unit: Unit::Count,
+            weight: 6,
             explanation: "Number of blocks known.",
             value: |l| Value::Count(l.blocks),
         },
@@ -385,6 +433,7 @@ pub static LEVELS: Sheet<Forecast, LevelCost> = Sheet {
             key: "longest",
             heading: "LONGEST",
             unit: Unit::Millis,
+            weight: 5,
             explanation: "Longest range of one of them.",
             value: |l| Value::Duration(l.longest),
         },
@@ -392,6 +441,7 @@ pub static LEVELS: Sheet<Forecast, LevelCost> = Sheet {
             key: "samples",
             heading: "SAMPLES",
             unit: Unit::Count,
+            weight: 5,
             explanation: "Samples in them.",
             value: |l| Value::Count(l.samples),
         },
@@ -399,6 +449,7 @@ pub static LEVELS: Sheet<Forecast, LevelCost> = Sheet {
             key: "chunk_bytes",
             heading: "CHUNKS",
             unit: Unit::Bytes,
+            weight: 6,
             explanation: "Bytes of their segments.",
             value: |l| Value::Bytes(l.chunk_bytes),
         },
@@ -406,6 +457,7 @@ pub static LEVELS: Sheet<Forecast, LevelCost> = Sheet {
             key: "index_bytes",
             heading: "INDEX",
             unit: Unit::Bytes,
+            weight: 6,
             explanation: "Bytes of their indexes.",
             value: |l| Value::Bytes(l.index_bytes),
         },
@@ -413,6 +465,7 @@ pub static LEVELS: Sheet<Forecast, LevelCost> = Sheet {
             key: "bytes_per_sample",
             heading: "B/SAMPLE",
             unit: Unit::BytesPerSample,
+            weight: 4,
             explanation: "Bytes of chunks and index for each sample.",
             value: |l| super::ratio(l.chunk_bytes.saturating_add(l.index_bytes), l.samples),
         },
@@ -420,6 +473,7 @@ pub static LEVELS: Sheet<Forecast, LevelCost> = Sheet {
             key: "index_share",
             heading: "INDEX SHARE",
             unit: Unit::Ratio,
+            weight: 3,
             explanation: "Bytes of index beside those of level-1 blocks with the same samples; where these are not known, by bytes a sample \
                       beside the lowest level.",
             value: |l| Value::Number(l.index_share),
@@ -439,6 +493,7 @@ pub static MODELS: Sheet<Forecast, Score> = Sheet {
             key: "model",
             heading: "MODEL",
             unit: Unit::None,
+            weight: 9,
             explanation: "What would go on.",
             value: |s| Value::text(s.model.id()),
         },
@@ -446,6 +501,7 @@ pub static MODELS: Sheet<Forecast, Score> = Sheet {
             key: "cuts",
             heading: "TRIED",
             unit: Unit::Count,
+            weight: 5,
             explanation: "Places at which the history was cut to try it.",
             value: |s| Value::Count(s.cuts),
         },
@@ -453,6 +509,7 @@ pub static MODELS: Sheet<Forecast, Score> = Sheet {
             key: "error",
             heading: "ERROR %",
             unit: Unit::Percent,
+            weight: 5,
             explanation: "How far it erred on average; later cuts count more.",
             value: |s| percent(s.error),
         },
@@ -460,6 +517,7 @@ pub static MODELS: Sheet<Forecast, Score> = Sheet {
             key: "chosen",
             heading: "CHOSEN",
             unit: Unit::Flag,
+            weight: 5,
             explanation: "Whether it was chosen; a trend must be clearly better than a level, and nothing is that looks behind a step.",
             value: |s| Value::Flag(s.chosen),
         },
@@ -485,6 +543,7 @@ pub(super) static LINES: Sheet<Forecast, Line> = Sheet {
             key: "what",
             heading: "what",
             unit: Unit::None,
+            weight: 9,
             explanation: "Heading.",
             value: |l| Value::text(l.heading),
         },
@@ -492,6 +551,7 @@ pub(super) static LINES: Sheet<Forecast, Line> = Sheet {
             key: "value",
             heading: "value",
             unit: Unit::None,
+            weight: 5,
             explanation: "Value.",
             value: |l| Value::text(&l.value),
         },
@@ -499,6 +559,7 @@ pub(super) static LINES: Sheet<Forecast, Line> = Sheet {
             key: "meaning",
             heading: "meaning",
             unit: Unit::None,
+            weight: 5,
             explanation: "Explanation.",
             value: |l| Value::text(l.explanation),
         },
@@ -520,7 +581,7 @@ pub fn json(forecast: &Forecast) -> Json {
 }
 
 /// The forecast for people: what is known of it, line by line, then levels, models and cautions.
-pub fn text(forecast: &Forecast) -> String {
+pub fn text(forecast: &Forecast, view: &View) -> String {
     let table = FORECAST.all(forecast);
     let lines = || known_fields(&table);
     let widths = lines().map(|(field, _)| field.heading.chars().count());
@@ -538,8 +599,16 @@ pub fn text(forecast: &Forecast) -> String {
         );
     }
     if !forecast.scores.is_empty() {
-        let _ = write!(text, "\n{}", LEVELS.all(forecast).text());
-        let _ = write!(text, "\n{}", MODELS.all(forecast).text());
+        let _ = write!(
+            text,
+            "\n{}",
+            view.of(&LEVELS, forecast, Extent::All).text(view)
+        );
+        let _ = write!(
+            text,
+            "\n{}",
+            view.of(&MODELS, forecast, Extent::All).text(view)
+        );
     }
     for (i, caution) in forecast.cautions.iter().enumerate() {
         let _ = writeln!(text, "{}caution: {caution}", if i == 0 { "\n" } else { "" });
@@ -548,11 +617,19 @@ pub fn text(forecast: &Forecast) -> String {
 }
 
 /// The forecast as Markdown: the same, with what each value means.
-pub fn markdown(forecast: &Forecast) -> String {
+pub fn markdown(forecast: &Forecast, view: &View) -> String {
     let mut text = LINES.all(forecast).markdown();
     if !forecast.scores.is_empty() {
-        let _ = write!(text, "\n{}", LEVELS.all(forecast).markdown());
-        let _ = write!(text, "\n{}", MODELS.all(forecast).markdown());
+        let _ = write!(
+            text,
+            "\n{}",
+            view.of(&LEVELS, forecast, Extent::All).markdown()
+        );
+        let _ = write!(
+            text,
+            "\n{}",
+            view.of(&MODELS, forecast, Extent::All).markdown()
+        );
     }
     for (i, caution) in forecast.cautions.iter().enumerate() {
         let _ = writeln!(text, "{}* {caution}", if i == 0 { "\n" } else { "" });
@@ -579,11 +656,8 @@ fn known_lines(forecast: &Forecast, _: Extent) -> Rows<'_, Line> {
 }
 
 fn with_unit(field: &Field, value: &Value) -> String {
-    if field.unit == Unit::Percent {
-        format!("{value} %")
-    } else {
-        value.to_string()
-    }
+    // Some headings say "80 %", of something else.
+    value.shown(field.unit, "")
 }
 
 /// `value` where there is a history.

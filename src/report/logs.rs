@@ -2,7 +2,7 @@
 
 use serde_json::Value as Json;
 
-use super::{Column, InJson, Rows, Sheet, Unit, Value};
+use super::{Column, Extent, InJson, Rows, Sheet, Unit, Value, View};
 use crate::wal::LogFacts;
 
 /// One log of a data directory.
@@ -17,6 +17,7 @@ pub static LOGS: Sheet<[LogFacts], LogFacts> = Sheet {
             key: "log",
             heading: "LOG",
             unit: Unit::None,
+            weight: 9,
             explanation: "Name of its directory: `wal`, the write-ahead log, or `wbl`, that of out-of-order samples.",
             value: |l| Value::text(l.log.name()),
         },
@@ -24,6 +25,7 @@ pub static LOGS: Sheet<[LogFacts], LogFacts> = Sheet {
             key: "min_time",
             heading: "FROM",
             unit: Unit::Time,
+            weight: 7,
             explanation: "Time of the oldest sample, in milliseconds since the Unix epoch.",
             value: |l| l.times.map_or(Value::None, |(min, _)| Value::Time(min)),
         },
@@ -31,6 +33,7 @@ pub static LOGS: Sheet<[LogFacts], LogFacts> = Sheet {
             key: "max_time",
             heading: "TO",
             unit: Unit::Time,
+            weight: 8,
             explanation: "Time of the newest sample, in milliseconds since the Unix epoch.",
             value: |l| l.times.map_or(Value::None, |(_, max)| Value::Time(max)),
         },
@@ -38,6 +41,7 @@ pub static LOGS: Sheet<[LogFacts], LogFacts> = Sheet {
             key: "gap",
             heading: "GAP",
             unit: Unit::Millis,
+            weight: 7,
             explanation: "Hole between the end of the newest block that was not made of out-of-order samples and the oldest sample, in milliseconds; null when there is none.",
             value: |l| l.gap.map_or(Value::None, Value::Duration),
         },
@@ -45,6 +49,7 @@ pub static LOGS: Sheet<[LogFacts], LogFacts> = Sheet {
             key: "samples",
             heading: "SAMPLES",
             unit: Unit::Count,
+            weight: 6,
             explanation: "Samples that a replay reads, those included that blocks hold as well; null when the log was not read whole, or of several logs of an archive, which are counted together.",
             value: |l| l.samples.map_or(Value::None, Value::Count),
         },
@@ -52,6 +57,7 @@ pub static LOGS: Sheet<[LogFacts], LogFacts> = Sheet {
             key: "series",
             heading: "",
             unit: Unit::Count,
+            weight: 1,
             explanation: "Definitions of series; a series may be defined more than once.",
             value: |l| l.series.map_or(Value::None, Value::Count),
         },
@@ -59,6 +65,7 @@ pub static LOGS: Sheet<[LogFacts], LogFacts> = Sheet {
             key: "unknown_samples",
             heading: "UNKNOWN",
             unit: Unit::Count,
+            weight: 5,
             explanation: "Samples whose series nothing defines, so that a replay passes them over; null when that was not looked at.",
             value: |l| l.unknown.map_or(Value::None, Value::Count),
         },
@@ -66,6 +73,7 @@ pub static LOGS: Sheet<[LogFacts], LogFacts> = Sheet {
             key: "dropped_samples",
             heading: "DROPPED",
             unit: Unit::Count,
+            weight: 8,
             explanation: "Sound samples behind the first damage, which a replay does not reach.",
             value: |l| l.dropped.map_or(Value::None, Value::Count),
         },
@@ -73,6 +81,7 @@ pub static LOGS: Sheet<[LogFacts], LogFacts> = Sheet {
             key: "torn_bytes",
             heading: "",
             unit: Unit::Bytes,
+            weight: 1,
             explanation: "Bytes of the record that is torn off at the end of the log.",
             value: |l| l.torn_bytes.map_or(Value::None, Value::Bytes),
         },
@@ -80,6 +89,7 @@ pub static LOGS: Sheet<[LogFacts], LogFacts> = Sheet {
             key: "segments",
             heading: "SEGMENTS",
             unit: Unit::Count,
+            weight: 3,
             explanation: "Segments that a replay reads, those of the newest checkpoint included.",
             value: |l| Value::Count(l.segments),
         },
@@ -87,6 +97,7 @@ pub static LOGS: Sheet<[LogFacts], LogFacts> = Sheet {
             key: "bytes",
             heading: "SIZE",
             unit: Unit::Bytes,
+            weight: 5,
             explanation: "Length of these segments in bytes.",
             value: |l| Value::Bytes(l.bytes),
         },
@@ -94,8 +105,8 @@ pub static LOGS: Sheet<[LogFacts], LogFacts> = Sheet {
 };
 
 /// The logs as a table for people.
-pub fn text(logs: &[LogFacts]) -> String {
-    LOGS.all(logs).text()
+pub fn text(logs: &[LogFacts], view: &View) -> String {
+    view.of(&LOGS, logs, Extent::All).text(view)
 }
 
 /// The logs for programs.

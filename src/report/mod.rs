@@ -25,10 +25,12 @@ pub mod dump;
 pub mod findings;
 pub mod forecast;
 pub mod inspect;
+mod layout;
 pub mod logs;
 mod prose;
 pub mod reference;
 pub mod retain;
+pub mod schema;
 mod sheet;
 pub mod start;
 pub mod stats;
@@ -38,6 +40,7 @@ mod text_formats;
 pub mod trouble;
 mod unit;
 mod value;
+mod view;
 pub mod whatif;
 
 pub use chapters::{CHAPTERS, Chapter};
@@ -46,6 +49,7 @@ pub use table::{Form, Printed, Table};
 pub use unit::{Kind, Unit};
 pub use value::Value;
 pub(crate) use value::{safe_line, safe_text};
+pub use view::{Sort, View};
 
 use crate::units::{bytes_text, duration_text, time_text};
 

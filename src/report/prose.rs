@@ -11,10 +11,10 @@ but notes; `blocks`; `start`; `logs`, as of `narthex list`; `findings`, of what 
 included that are not listed. Each block has `findings` and `counts` of its own. Kinds of findings are explained in [findings.md](findings.md).
 
 `start` says what a start of Prometheus would do there; it is `null` for a single block. It has `prometheus`, the release that was assumed; `retention` and `now` in
-milliseconds and `retentionSize` in bytes, `null` where none is assumed; `starts`, whether the server starts; `keeps`, the ULIDs of the
-blocks it serves; `storedUntil`, the end of the newest block, before which in-order samples are neither replayed nor taken; `validFrom`, that time, or
-what the checkpoint says, whichever is later; `replays`, the times (`minTime`,
-`maxTime`) of the first and the last sample it replays from the WAL; and `entries`, what it does, in order.";
+milliseconds and `retention_size` in bytes, `null` where none is assumed; `starts`, whether the server starts; `keeps`, the ULIDs of the
+blocks it serves; `stored_until`, the end of the newest block, before which in-order samples are neither replayed nor taken; `valid_from`, that time, or
+what the checkpoint says, whichever is later; `replays`, the times (`min_time`,
+`max_time`) of the first and the last sample it replays from the WAL; and `entries`, what it does, in order.";
 
 pub(super) const INSPECT: &str = "\
 One object with the key `blocks`: a list with one object per block. Beside the tables below it has `faults`, a list of sentences. Each object in `distributions` has `buckets`.";
@@ -32,8 +32,7 @@ list of sentences about it. With `--rules` or `--dashboards` there are also `met
 `--csv` prints `unused` if there is `--rules` or `--dashboards`, otherwise `changes`.";
 
 pub(super) const BACKUP: &str = "\
-One object; beside the keys below it has `left_out`, a list of objects with `name` and `reason`, one for each entry of the data directory that the archive does not
-hold; `mended`, a list of names of damaged objects whose content was stored anew; and `problems`, a list of sentences.
+One object; beside the keys below it has `left_out`; `mended`, a list of names of damaged objects whose content was stored anew; and `problems`.
 
 With `--dry-run`: one object with the keys `new`, a list of objects with `ulid` and `bytes`; `updated` and `unchanged`, lists of ULIDs; `left_out`; and `problems`.";
 

@@ -12,6 +12,15 @@ const HEADING: &str = "\
 Every table that narthex prints, with its columns. Keys are stable: new ones may be
 added, none is renamed. Numbers are as they are, in the unit of their column; the unit is left out for words. `null`, in CSV nothing, means not
 known or not applicable. CSV has the keys as its first line, in this order.
+
+Keys are words in small letters with `_` between them. Every point in time is a number of milliseconds since the Unix epoch (UTC), as in `meta.json` of
+Prometheus, and every length of time a number of milliseconds; `jq '.time / 1000 | todate'` makes a date of one. Spans of time do not include their end,
+unless it is said.
+
+A command with `--json` prints one document on standard output, however it ends; `narthex dump` prints an object per line. When it cannot do what was
+asked, or was asked for something that makes no sense (exit codes 1 and 2), the document has the keys `error`, a sentence; `kind`, which is `corrupt`,
+`unsupported`, `not_found`, `already_exists`, `refused`, `invalid`, `io` or `usage`; `causes`, a list of sentences, the root cause last; `advice`, what to do,
+where it is known; and `exit_code`. Beside them stands what was found until then, if anything was. Standard error says the same in words.
 ";
 
 /// The page, in Markdown.

@@ -14,6 +14,9 @@ pub struct Column<Row: ?Sized> {
     pub heading: &'static str,
     /// What its values are, count or measure. It has a [`Kind`](super::Kind), the type of all values, and with it how they are written.
     pub unit: Unit,
+    /// How much people need it, from 1 to 9: where a table is too wide, columns of small weight go first. Those of 9 stay, as without them nobody
+    /// knows what a row is about.
+    pub weight: u8,
     /// What it means, in one sentence.
     pub explanation: &'static str,
     /// The value for a row: of the kind of `unit`, or [`Value::None`].
@@ -29,6 +32,8 @@ pub struct Field {
     pub heading: &'static str,
     /// As [`Column::unit`].
     pub unit: Unit,
+    /// As [`Column::weight`].
+    pub weight: u8,
     /// As [`Column::explanation`].
     pub explanation: &'static str,
 }
@@ -137,6 +142,7 @@ impl<Row: ?Sized> Column<Row> {
             key: self.key,
             heading: self.heading,
             unit: self.unit,
+            weight: self.weight,
             explanation: self.explanation,
         }
     }

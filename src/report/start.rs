@@ -10,6 +10,7 @@ use super::{
 };
 use crate::model::{Millis, Ulid};
 use crate::start::{Plan, Step, StepKind};
+use crate::units::count_text;
 
 /// Most blocks or files that a line for people names.
 const NAMED: usize = 3;
@@ -26,6 +27,7 @@ pub static ENTRIES: Sheet<Plan, Step> = Sheet {
             key: "kind",
             heading: "",
             unit: Unit::None,
+            weight: 1,
             explanation: "What kind of step it is: a stable id.",
             value: |step| Value::text(step.kind.id()),
         },
@@ -33,6 +35,7 @@ pub static ENTRIES: Sheet<Plan, Step> = Sheet {
             key: "what",
             heading: "",
             unit: Unit::None,
+            weight: 1,
             explanation: "What the start does, in words.",
             value: |step| Value::Text(what(step, Path::new(""))),
         },
@@ -40,6 +43,7 @@ pub static ENTRIES: Sheet<Plan, Step> = Sheet {
             key: "blocks",
             heading: "",
             unit: Unit::List,
+            weight: 1,
             explanation: "The blocks concerned.",
             value: |step| Value::List(step.blocks.iter().map(ToString::to_string).collect()),
         },
@@ -47,6 +51,7 @@ pub static ENTRIES: Sheet<Plan, Step> = Sheet {
             key: "paths",
             heading: "",
             unit: Unit::List,
+            weight: 1,
             explanation: "The files or directories concerned, other than those blocks.",
             value: |step| {
                 Value::List(
@@ -58,9 +63,10 @@ pub static ENTRIES: Sheet<Plan, Step> = Sheet {
             },
         },
         Column {
-            key: "minTime",
+            key: "min_time",
             heading: "",
             unit: Unit::Time,
+            weight: 1,
             explanation: "Time of the first sample concerned, in milliseconds since the Unix epoch, where it is known.",
             value: |step| {
                 step.times
@@ -68,9 +74,10 @@ pub static ENTRIES: Sheet<Plan, Step> = Sheet {
             },
         },
         Column {
-            key: "maxTime",
+            key: "max_time",
             heading: "",
             unit: Unit::Time,
+            weight: 1,
             explanation: "Time of the last one, in milliseconds since the Unix epoch; of refused samples, the end of the time in which they are.",
             value: |step| {
                 step.times
@@ -81,6 +88,7 @@ pub static ENTRIES: Sheet<Plan, Step> = Sheet {
             key: "samples",
             heading: "",
             unit: Unit::Count,
+            weight: 1,
             explanation: "Number of samples concerned, where it is known.",
             value: |step| step.samples.map_or(Value::None, Value::Count),
         },
@@ -88,13 +96,15 @@ pub static ENTRIES: Sheet<Plan, Step> = Sheet {
             key: "consequence",
             heading: "",
             unit: Unit::None,
+            weight: 1,
             explanation: "What follows from it.",
             value: |step| Value::text(step.kind.consequence()),
         },
         Column {
-            key: "costsSamples",
+            key: "costs_samples",
             heading: "",
             unit: Unit::Flag,
+            weight: 1,
             explanation: "Whether samples are lost, refused or out of reach because of it.",
             value: |step| Value::Flag(step.kind.costs_samples()),
         },
@@ -124,16 +134,16 @@ pub fn text(plan: &Plan, path: &Path) -> String {
 
 /// What a start does, for programs.
 pub fn to_json(plan: &Plan) -> Json {
-    let times = |(first, last): (Millis, Millis)| json!({ "minTime": first, "maxTime": last });
+    let times = |(first, last): (Millis, Millis)| json!({ "min_time": first, "max_time": last });
     json!({
         "prometheus": plan.assumed.release.to_string(),
         "retention": plan.assumed.retention,
-        "retentionSize": plan.assumed.retention_size,
+        "retention_size": plan.assumed.retention_size,
         "now": plan.assumed.now,
         "starts": plan.starts(),
         "keeps": plan.keeps.iter().map(Ulid::to_string).collect::<Vec<_>>(),
-        "storedUntil": plan.floor.map(|(_, end)| end),
-        "validFrom": plan.valid_from,
+        "stored_until": plan.floor.map(|(_, end)| end),
+        "valid_from": plan.valid_from,
         "replays": plan.replays.map(times),
         "entries": ENTRIES.all(plan).json(),
     })
@@ -224,7 +234,7 @@ fn border(step: &Step, blocks: &str) -> String {
 fn samples(step: &Step) -> String {
     let mut text = String::new();
     if let Some(samples) = step.samples {
-        let _ = write!(text, ": {samples} samples");
+        let _ = write!(text, ": {} samples", count_text(samples));
     }
     if let Some((first, last)) = step.times {
         let colon = if text.is_empty() { ":" } else { "" };

@@ -1,9 +1,11 @@
 //! Tables: sheets that are filled in, and how they look.
 
-use comfy_table::{CellAlignment, ContentArrangement, presets};
+use std::cmp::Ordering;
+
 use serde_json::{Map, Value as Json};
 
-use super::{Field, Value};
+use super::layout::{self, Column};
+use super::{Field, Value, View};
 
 /// A form of one table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,10 +36,12 @@ pub struct Table {
     rows: Vec<Vec<Value>>,
     all: Option<u64>,
     is_single: bool,
+    is_chosen: bool,
 }
 
-/// Keys of columns that people see only where there is something in them: blocks that Prometheus wrote have none of it.
-const SELDOM: [&str; 4] = ["resolution", "external_labels", "shard", "marks"];
+/// Keys of columns that people see only where there is something in them: most archives have no labels, and blocks that Prometheus wrote none
+/// of the rest.
+const SELDOM: [&str; 5] = ["labels", "resolution", "external_labels", "shard", "marks"];
 
 impl Table {
     /// `rows` have one value for each of `fields`, and are the first of `all`, where it is known how many there are. A single row is shown as
@@ -53,7 +57,45 @@ impl Table {
             rows,
             all,
             is_single,
+            is_chosen: false,
         }
+    }
+
+    /// The table with the columns at these places, all of which people see.
+    pub(super) fn chosen(self, places: &[usize]) -> Self {
+        let fields = places.iter().filter_map(|place| self.fields.get(*place));
+        let fields = fields.map(|field| Field {
+            heading: if field.heading.is_empty() {
+                field.key
+            } else {
+                field.heading
+            },
+            ..*field
+        });
+        let chosen = |row: &Vec<Value>| {
+            let values = places.iter().filter_map(|place| row.get(*place));
+            values.cloned().collect()
+        };
+        Table {
+            fields: fields.collect(),
+            rows: self.rows.iter().map(chosen).collect(),
+            is_chosen: true,
+            ..self
+        }
+    }
+
+    /// Sorts the rows; those that are equal stay as they come.
+    pub(super) fn sort_by(&mut self, compare: impl Fn(&[Value], &[Value]) -> Ordering) {
+        self.rows.sort_by(|a, b| compare(a, b));
+    }
+
+    /// The table with its first rows.
+    #[must_use]
+    pub(crate) fn first(mut self, rows: usize) -> Self {
+        let all = self.rows.len() as u64;
+        self.all = Some(self.all.unwrap_or(all).max(all));
+        self.rows.truncate(rows);
+        self
     }
 
     /// The columns.
@@ -83,44 +125,31 @@ impl Table {
     }
 
     /// The table in one of its forms. For people the table of a sheet of one row is a line for each column.
-    pub fn print(&self, form: Form) -> Printed {
+    pub fn print(&self, form: Form, view: &View) -> Printed {
         match form {
             Form::Text if self.is_single => Printed::Lines(self.lines()),
-            Form::Text => Printed::Lines(self.text()),
+            Form::Text => Printed::Lines(self.text(view)),
             Form::Csv => Printed::Lines(self.csv()),
             Form::Markdown => Printed::Lines(self.markdown()),
             Form::Json => Printed::Json(self.json()),
         }
     }
 
-    /// The table for people, with one line for each row.
-    pub fn text(&self) -> String {
-        let shown = self.shown();
-        let mut table = comfy_table::Table::new();
-        table
-            .load_style(presets::NOTHING)
-            .set_content_arrangement(ContentArrangement::Disabled);
-        table.set_header(shown.iter().map(|(_, field)| field.heading));
-        for row in &self.rows {
-            let values = shown.iter().filter_map(|(place, _)| row.get(*place));
-            table.add_row(values.map(Value::to_string));
-        }
-        for (i, (place, field)) in shown.iter().enumerate() {
-            if let Some(cells) = table.column_mut(i) {
-                cells.set_padding((0, 2));
-                cells.set_cell_alignment(if self.is_right(*place, field) {
-                    CellAlignment::Right
-                } else {
-                    CellAlignment::Left
-                });
+    /// The table for people, with one line for each row: as wide as `view` lets it be. Columns that find no room are named in a last line.
+    pub fn text(&self, view: &View) -> String {
+        let columns = self.shown().into_iter().map(|(place, field)| {
+            let cells = self.column(place);
+            Column {
+                field: *field,
+                cells: cells
+                    .map(|value| value.shown(field.unit, field.heading))
+                    .collect(),
+                is_right: self.is_right(place, field),
             }
-        }
-        let mut text = String::new();
-        for line in table.lines() {
-            text.push_str(line.trim_end());
-            text.push('\n');
-        }
-        text
+        });
+        // Who chose columns wants them.
+        let width = view.width.filter(|_| !self.is_chosen);
+        layout::text(columns.collect(), width)
     }
 
     /// The table as a JSON array with one object for each row.
@@ -173,7 +202,9 @@ impl Table {
     /// The columns that people see, without those that are seldom of interest and have nothing to say here.
     fn shown(&self) -> Vec<(usize, &Field)> {
         let is_worth_showing = |(place, field): &(usize, &Field)| {
-            !SELDOM.contains(&field.key) || self.column(*place).any(|value| !value.is_nothing())
+            self.is_chosen
+                || !SELDOM.contains(&field.key)
+                || self.column(*place).any(|value| !value.is_nothing())
         };
         self.headed().filter(is_worth_showing).collect()
     }
@@ -185,7 +216,12 @@ impl Table {
         let mut text = String::new();
         for (place, field) in shown {
             let value = row.get(place).unwrap_or(&Value::None);
-            let line = format!("{:<width$}  {value}", field.heading);
+            let shown = match value {
+                Value::None => "-".to_owned(),
+                nothing if nothing.is_nothing() => "none".to_owned(),
+                value => value.shown(field.unit, field.heading),
+            };
+            let line = format!("{:<width$}  {shown}", field.heading);
             text.push_str(line.trim_end());
             text.push('\n');
         }
@@ -212,7 +248,7 @@ impl Printed {
 
 #[cfg(test)]
 mod tests {
-    use crate::report::{Column, InJson, Rows, Sheet, Unit, Value};
+    use crate::report::{Column, InJson, Rows, Sheet, Unit, Value, View};
 
     #[test]
     fn a_table_and_json_come_from_the_same_columns() {
@@ -227,6 +263,7 @@ mod tests {
                     key: "size",
                     heading: "SIZE",
                     unit: Unit::Bytes,
+                    weight: 9,
                     explanation: "Size in bytes.",
                     value: |r| Value::Bytes(r.0),
                 },
@@ -234,13 +271,17 @@ mod tests {
                     key: "name",
                     heading: "NAME",
                     unit: Unit::None,
+                    weight: 5,
                     explanation: "Name.",
                     value: |r| Value::text(r.1),
                 },
             ],
         };
         let table = sheet.all(&[(5, "a"), (1024 * 1024, "b")]);
-        assert_eq!(table.text(), "   SIZE  NAME\n    5 B  a\n1.0 MiB  b\n");
+        assert_eq!(
+            table.text(&View::default()),
+            "   SIZE  NAME\n    5 B  a\n1.0 MiB  b\n"
+        );
         assert_eq!(
             table.json().to_string(),
             r#"[{"size":5,"name":"a"},{"size":1048576,"name":"b"}]"#
@@ -265,6 +306,7 @@ mod tests {
                 key: "size",
                 heading: "SIZE",
                 unit: Unit::Bytes,
+                weight: 9,
                 explanation: "Size in bytes.",
                 value: |size| Value::Count(*size),
             }],

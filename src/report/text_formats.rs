@@ -30,9 +30,13 @@ impl Table {
         text.push('\n');
         for row in self.rows() {
             text.push('|');
-            for (place, _) in self.headed() {
+            for (place, field) in self.headed() {
                 let value = row.get(place).unwrap_or(&Value::None);
-                let _ = write!(text, " {} |", escaped(&value.to_string()));
+                let _ = write!(
+                    text,
+                    " {} |",
+                    escaped(&value.shown(field.unit, field.heading))
+                );
             }
             text.push('\n');
         }
@@ -100,6 +104,7 @@ mod tests {
             key: "size",
             heading: "SIZE",
             unit: Unit::Bytes,
+            weight: 9,
             explanation: "Size.",
             value: |r| Value::Bytes(r.0),
         },
@@ -107,6 +112,7 @@ mod tests {
             key: "name",
             heading: "NAME",
             unit: Unit::None,
+            weight: 5,
             explanation: "Name.",
             value: |r| Value::text(r.1),
         },
@@ -114,6 +120,7 @@ mod tests {
             key: "none",
             heading: "",
             unit: Unit::None,
+            weight: 1,
             explanation: "Nothing.",
             value: |_| Value::None,
         },

@@ -34,10 +34,10 @@ pub enum Unit {
     Bits,
     /// A length of time in milliseconds.
     Millis,
-    /// A point in time of the data, in milliseconds since the Unix epoch.
+    /// A point in time, in milliseconds since the Unix epoch.
     Time,
-    /// A point in time of an event, as RFC 3339.
-    Stamp,
+    /// Spans of time, each with its begin and its end, which does not belong to it.
+    Spans,
     /// A share of a hundred.
     Percent,
     /// A share of one: 0 to 1.
@@ -67,8 +67,8 @@ pub enum Kind {
     Duration,
     /// [`Value::Time`](super::Value::Time): `i64`, milliseconds since the Unix epoch.
     Time,
-    /// [`Value::Stamp`](super::Value::Stamp): `i64`, milliseconds since the Unix epoch.
-    Stamp,
+    /// [`Value::Spans`](super::Value::Spans): pairs of `i64`, milliseconds since the Unix epoch.
+    Spans,
     /// [`Value::Number`](super::Value::Number): `f64`.
     Number,
 }
@@ -91,7 +91,7 @@ impl Unit {
         Unit::Bits,
         Unit::Millis,
         Unit::Time,
-        Unit::Stamp,
+        Unit::Spans,
         Unit::Percent,
         Unit::Share,
         Unit::Ratio,
@@ -115,7 +115,7 @@ impl Unit {
             Unit::Bits => "bits",
             Unit::Millis => "ms",
             Unit::Time => "ms since 1970",
-            Unit::Stamp => "RFC 3339",
+            Unit::Spans => "list of `min_time`, `max_time`",
             Unit::Percent => "%",
             Unit::Share => "0 to 1",
             Unit::Ratio => "ratio",
@@ -134,7 +134,7 @@ impl Unit {
             Unit::BytesChange | Unit::BytesPerDayChange => Kind::SignedBytes,
             Unit::Millis => Kind::Duration,
             Unit::Time => Kind::Time,
-            Unit::Stamp => Kind::Stamp,
+            Unit::Spans => Kind::Spans,
             Unit::Mean
             | Unit::BytesPerSample
             | Unit::Bits
@@ -149,7 +149,7 @@ impl Kind {
     /// Whether such values are numbers, which stand on the right of their column.
     pub fn is_number(self) -> bool {
         match self {
-            Kind::Text | Kind::List | Kind::Flag | Kind::Time | Kind::Stamp => false,
+            Kind::Text | Kind::List | Kind::Flag | Kind::Time | Kind::Spans => false,
             Kind::Count
             | Kind::SignedCount
             | Kind::Bytes

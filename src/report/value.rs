@@ -1,13 +1,16 @@
 //! Values with units: how they look to people and in JSON.
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::fmt;
 
 use serde_json::{Value as Json, json};
 
-use super::Kind;
+use super::{Kind, Unit};
 use crate::model::Millis;
-use crate::units::{bytes_text, duration_text, rfc3339_text, time_text};
+use crate::units::{
+    bytes_text, count_text, decimal_text, duration_text, signed_count_text, time_text,
+};
 
 /// One value of a report.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,7 +21,7 @@ pub enum Value {
     Text(String),
     /// Several words: joined by spaces for people, an array in JSON.
     List(Vec<String>),
-    /// A number of things.
+    /// A number of things: `27,389,718` for people.
     Count(u64),
     /// Bytes: `1.5 MiB` for people, a number in JSON.
     Bytes(u64),
@@ -26,10 +29,10 @@ pub enum Value {
     SignedBytes(i64),
     /// A difference of numbers of things: with a sign if it is negative.
     SignedCount(i64),
-    /// A point in time of the data: `2026-11-21 19:08:00` (UTC) for people, milliseconds in JSON.
+    /// A point in time: `2026-11-21 19:08:00Z` for people, milliseconds since the Unix epoch in JSON.
     Time(Millis),
-    /// A point in time of an event: as [`Value::Time`] for people, RFC 3339 in JSON.
-    Stamp(Millis),
+    /// Spans of time, begin and exclusive end of each: objects with `min_time` and `max_time` in JSON.
+    Spans(Vec<(Millis, Millis)>),
     /// A span of time: `2h` for people, milliseconds in JSON.
     Duration(Millis),
     /// A ratio or average, two decimals for people.
@@ -57,8 +60,26 @@ impl Value {
             Value::SignedBytes(_) => Some(Kind::SignedBytes),
             Value::Duration(_) => Some(Kind::Duration),
             Value::Time(_) => Some(Kind::Time),
-            Value::Stamp(_) => Some(Kind::Stamp),
+            Value::Spans(_) => Some(Kind::Spans),
             Value::Number(_) => Some(Kind::Number),
+        }
+    }
+
+    /// How it stands to another value of its column: numbers and times by size, words by their letters.
+    pub(super) fn order(&self, other: &Value) -> Ordering {
+        match (self, other) {
+            (Value::Count(a) | Value::Bytes(a), Value::Count(b) | Value::Bytes(b)) => a.cmp(b),
+            (
+                Value::SignedCount(a) | Value::SignedBytes(a) | Value::Time(a) | Value::Duration(a),
+                Value::SignedCount(b) | Value::SignedBytes(b) | Value::Time(b) | Value::Duration(b),
+            ) => a.cmp(b),
+            (Value::Number(a), Value::Number(b)) => a.total_cmp(b),
+            (Value::Flag(a), Value::Flag(b)) => a.cmp(b),
+            (Value::List(a), Value::List(b)) => a.cmp(b),
+            (Value::Spans(a), Value::Spans(b)) => a.cmp(b),
+            (Value::Text(a), Value::Text(b)) => a.cmp(b),
+            // Values of a column are of one kind.
+            _ => Ordering::Equal,
         }
     }
 
@@ -68,7 +89,22 @@ impl Value {
             Value::None => true,
             Value::Text(text) => text.is_empty(),
             Value::List(list) => list.is_empty(),
+            Value::Spans(spans) => spans.is_empty(),
             _ => false,
+        }
+    }
+
+    /// The value for people in a column of `unit` under `heading`: with the unit where the heading does not say it.
+    pub(super) fn shown(&self, unit: Unit, heading: &str) -> String {
+        match (self, unit) {
+            // A place is looked up, not read.
+            (Value::Count(offset), Unit::Offset) => offset.to_string(),
+            (Value::Number(number), Unit::Share) => format!("{} %", decimal_text(number * 100.0)),
+            (Value::Number(number), Unit::Percent) if !heading.contains('%') => {
+                format!("{} %", decimal_text(*number))
+            }
+            (Value::Number(number), Unit::Ratio) => format!("{}x", decimal_text(*number)),
+            _ => self.to_string(),
         }
     }
 
@@ -81,7 +117,7 @@ impl Value {
             Value::Count(number) | Value::Bytes(number) => number.to_string(),
             Value::SignedBytes(number) | Value::SignedCount(number) => number.to_string(),
             Value::Time(millis) | Value::Duration(millis) => millis.to_string(),
-            Value::Stamp(millis) => rfc3339_text(*millis),
+            Value::Spans(spans) => joined(spans, |(begin, end)| format!("{begin}..{end}")),
             Value::Number(number) => number.to_string(),
             Value::Flag(flag) => flag.to_string(),
         }
@@ -97,7 +133,10 @@ impl Value {
                 json!(number)
             }
             Value::Time(millis) | Value::Duration(millis) => json!(millis),
-            Value::Stamp(millis) => json!(rfc3339_text(*millis)),
+            Value::Spans(spans) => spans
+                .iter()
+                .map(|(begin, end)| json!({ "min_time": begin, "max_time": end }))
+                .collect(),
             Value::Number(number) => json!(number),
             Value::Flag(flag) => json!(flag),
         }
@@ -110,19 +149,27 @@ impl fmt::Display for Value {
             Value::None => Ok(()),
             Value::Text(text) => f.write_str(&safe_line(text)),
             Value::List(items) => f.write_str(&safe_line(&items.join(" "))),
-            Value::Count(number) => write!(f, "{number}"),
+            Value::Count(number) => f.write_str(&count_text(*number)),
             Value::Bytes(bytes) => f.write_str(&bytes_text(*bytes)),
             Value::SignedBytes(bytes) => {
                 let sign = if *bytes < 0 { "-" } else { "" };
                 write!(f, "{sign}{}", bytes_text(bytes.unsigned_abs()))
             }
-            Value::SignedCount(number) => write!(f, "{number}"),
-            Value::Time(millis) | Value::Stamp(millis) => f.write_str(&time_text(*millis)),
+            Value::SignedCount(number) => f.write_str(&signed_count_text(*number)),
+            Value::Time(millis) => f.write_str(&time_text(*millis)),
+            Value::Spans(spans) => f.write_str(&joined(spans, |(begin, end)| {
+                format!("{}..{}", time_text(begin), time_text(end))
+            })),
             Value::Duration(millis) => f.write_str(&duration_text(*millis)),
-            Value::Number(number) => write!(f, "{number:.2}"),
+            Value::Number(number) => f.write_str(&decimal_text(*number)),
             Value::Flag(flag) => f.write_str(if *flag { "yes" } else { "" }),
         }
     }
+}
+
+fn joined(spans: &[(Millis, Millis)], text: impl Fn((Millis, Millis)) -> String) -> String {
+    let texts: Vec<_> = spans.iter().map(|span| text(*span)).collect();
+    texts.join(" ")
 }
 
 /// A text of one line in which nothing is left that ends it, or that a terminal might obey.

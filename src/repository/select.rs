@@ -1,6 +1,6 @@
 //! Finding archives: all of them, the latest of a source, one by its id.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::Path;
 
@@ -17,29 +17,115 @@ use crate::units::second_text;
 /// How many manifests are read at most to find the archive before the latest.
 const MOST_LOOKED_BACK: usize = 64;
 
-/// Which sources are meant; nothing given means every one.
+/// Most sources, and most labels, that an error names.
+const MOST_NAMED: usize = 20;
+
+/// Which archives are meant, by what they are of; nothing given means every one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SourceFilter {
     /// Only those on this host.
     pub host: Option<String>,
     /// Only the one of this name.
     pub source_name: Option<String>,
+    /// Only archives that were given all of these labels.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// What a manifest says that a filter asks for.
+#[derive(Deserialize)]
+struct Marked {
+    #[serde(flatten)]
+    server: Server,
+    #[serde(default)]
+    labels: BTreeMap<String, String>,
 }
 
 impl SourceFilter {
-    /// Whether `archive` is of such a source.
-    pub fn matches(&self, archive: &Archive) -> bool {
-        let fits = |wanted: &Option<String>, found: &str| {
-            wanted.as_deref().is_none_or(|wanted| wanted == found)
-        };
-        fits(&self.host, &archive.host) && fits(&self.source_name, &archive.source_name)
+    /// Whether every archive is meant.
+    pub fn is_everything(&self) -> bool {
+        *self == Self::default()
     }
 
-    fn lets_through(&self, server: &Server) -> bool {
+    /// Whether `archive` is meant.
+    pub fn matches(&self, archive: &Archive) -> bool {
+        self.fits(&archive.host, &archive.source_name, &archive.labels)
+    }
+
+    fn fits(&self, host: &str, source_name: &str, labels: &BTreeMap<String, String>) -> bool {
         let fits = |wanted: &Option<String>, found: &str| {
             wanted.as_deref().is_none_or(|wanted| wanted == found)
         };
-        fits(&self.host, &server.host) && fits(&self.source_name, &server.source_name)
+        let mut wanted = self.labels.iter();
+        fits(&self.host, host)
+            && fits(&self.source_name, source_name)
+            && wanted.all(|(name, value)| labels.get(name) == Some(value))
+    }
+
+    /// The archives that are meant.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` when it is none of them although not all are meant: who asks for something that is not there must not take that for an empty repository. The
+    /// error names the sources and labels there are.
+    pub fn choose(&self, archives: Vec<Archive>) -> Result<Vec<Archive>> {
+        if self.is_everything() || archives.iter().any(|archive| self.matches(archive)) {
+            let meant = archives.into_iter().filter(|archive| self.matches(archive));
+            return Ok(meant.collect());
+        }
+        let there = archives
+            .iter()
+            .map(|archive| (Server::of(archive), &archive.labels));
+        Err(self.matches_nothing(there))
+    }
+
+    /// That none of the archives that are `there` is meant.
+    fn matches_nothing<'a>(
+        &self,
+        there: impl Iterator<Item = (Server, &'a BTreeMap<String, String>)>,
+    ) -> Error {
+        let (mut servers, mut labels) = (BTreeSet::new(), BTreeSet::new());
+        for (server, of_it) in there {
+            servers.insert(server.to_string());
+            labels.extend(of_it.iter().map(|(name, value)| format!("{name}={value}")));
+        }
+        if servers.is_empty() {
+            let none = "there is no archive that can be read";
+            return Error::not_found(format!("{none}, and so none {self}"));
+        }
+        let error = Error::not_found(format!("there is no archive {self}"));
+        let labels = match first_of(labels) {
+            none if none.is_empty() => "no labels".to_owned(),
+            some => format!("labels {some}"),
+        };
+        error.advise(format!(
+            "there are archives of {}, with {labels}",
+            first_of(servers)
+        ))
+    }
+}
+
+/// The first of `names`, and how many more there are.
+fn first_of(names: BTreeSet<String>) -> String {
+    let more = names.len().saturating_sub(MOST_NAMED);
+    let mut named: Vec<_> = names.into_iter().take(MOST_NAMED).collect();
+    if more > 0 {
+        named.push(format!("and {more} more"));
+    }
+    named.join(", ")
+}
+
+impl fmt::Display for SourceFilter {
+    /// What is asked for, to go on after "an archive": `of source "a", with label b=c`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let source = self
+            .source_name
+            .iter()
+            .map(|name| format!("of source {name:?}"));
+        let host = self.host.iter().map(|name| format!("on host {name:?}"));
+        let labels = self.labels.iter();
+        let labels = labels.map(|(name, value)| format!("with label {name}={value}"));
+        let all: Vec<_> = source.chain(host).chain(labels).collect();
+        f.write_str(&all.join(", "))
     }
 }
 
@@ -342,16 +428,24 @@ impl Repository {
 
     /// The servers that `filter` lets through. Manifests that cannot be read tell of none.
     pub fn servers(&self, filter: &SourceFilter) -> Result<BTreeSet<Server>> {
-        let mut servers = BTreeSet::new();
+        let meant = self.marks()?.into_iter().filter(|marked| {
+            let Server { host, source_name } = &marked.server;
+            filter.fits(host, source_name, &marked.labels)
+        });
+        Ok(meant.map(|marked| marked.server).collect())
+    }
+
+    /// What each manifest says that a filter asks for. Those that cannot be read say nothing.
+    fn marks(&self) -> Result<Vec<Marked>> {
+        let mut marks = Vec::new();
         for name in self.manifest_names()? {
             match self.store().get(&name.object()?, MAX_MANIFEST_BYTES) {
-                Ok(bytes) => servers.extend(seal::from_bytes::<Server>(&bytes, MANIFEST_VERSION)),
+                Ok(bytes) => marks.extend(seal::from_bytes::<Marked>(&bytes, MANIFEST_VERSION)),
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
             }
         }
-        servers.retain(|server| filter.lets_through(server));
-        Ok(servers)
+        Ok(marks)
     }
 
     /// The archive that `selector` means at `now`: `latest` (of the one server that `filter` lets through), or the beginning of an id.
@@ -378,10 +472,18 @@ impl Repository {
                         reconstructed: latest.reconstructed,
                     })
                 }
-                (None, None) => Err(self.no_archive(format!(
-                    "there is no such archive in {}",
-                    self.store().describe()
-                ))),
+                (None, None) => {
+                    let marks = self.marks()?;
+                    if !filter.is_everything() && !marks.is_empty() {
+                        let there = marks.iter();
+                        let there = there.map(|marked| (marked.server.clone(), &marked.labels));
+                        return Err(filter.matches_nothing(there));
+                    }
+                    Err(self.no_archive(format!(
+                        "there is no such archive in {}",
+                        self.store().describe()
+                    )))
+                }
             };
         }
         let names = self.manifest_names()?;
@@ -390,7 +492,7 @@ impl Repository {
             .filter(|name| !selector.is_empty() && name.id.as_str().starts_with(selector));
         match (meant.next(), meant.next()) {
             (Some(name), None) => Ok(Chosen {
-                archive: self.archive(name)?,
+                archive: self.meant(name, filter)?,
                 ahead: Vec::new(),
                 reconstructed: Vec::new(),
             }),
@@ -403,6 +505,23 @@ impl Repository {
                 self.store().describe()
             ))),
         }
+    }
+
+    /// The archive `name`, which must be one that `filter` lets through.
+    fn meant(&self, name: &ManifestName, filter: &SourceFilter) -> Result<Archive> {
+        let archive = self.archive(name)?;
+        if filter.matches(&archive) {
+            return Ok(archive);
+        }
+        let (id, server) = (archive.id.short(), Server::of(&archive));
+        let own = archive.labels.iter();
+        let own: Vec<_> = own
+            .map(|(name, value)| format!(", {name}={value}"))
+            .collect();
+        Err(Error::invalid(format!(
+            "expected an archive {filter}, found that {id} is of {server}{}",
+            own.concat()
+        )))
     }
 
     /// The archive of the same server before `latest`, when its samples of the time `asked` reach further: a clock was wrong, or `latest` was made of an older copy.

@@ -94,15 +94,24 @@ pub fn forget(
         }
         forgotten.damaged.push(damaged);
     }
-    archives.retain(|archive| filter.matches(archive));
+    let mut others: Vec<Archive> = Vec::new();
+    if !filter.labels.is_empty() {
+        let passed_over = archives.iter().filter(|archive| !filter.matches(archive));
+        others.extend(passed_over.cloned());
+    }
+    archives = filter.choose(archives)?;
+    // Archives of the same server that lack the label rely on these as on any other.
+    let servers: BTreeSet<_> = archives.iter().map(Server::of).collect();
+    others.retain(|other| servers.contains(&Server::of(other)));
     if !leave.nothing {
         // Aggregates of a block, or a shard, are no copy of it.
         let read = |block: &StoredBlock| read_meta(repository.store(), block);
         learn_streams(&read, &mut archives, &BTreeSet::new());
+        learn_streams(&read, &mut others, &BTreeSet::new());
     }
     match selection {
         Selection::Policy(policy) => {
-            let is_named = filter.host.is_some() || filter.source_name.is_some();
+            let is_named = !filter.is_everything();
             if policy.is_empty() && !(leave.nothing && is_named) {
                 return Err(Error::refused(
                     "no policy was given, and without one every archive would be removed: say what to keep, for \
@@ -115,7 +124,14 @@ pub fn forget(
     }
     if !leave.nothing {
         refuse_emptied(&forgotten.decisions, now)?;
+        let considered = forgotten.decisions.len();
+        let stays = |archive| Decision {
+            archive,
+            reasons: vec!["not asked for".to_owned()],
+        };
+        forgotten.decisions.extend(others.into_iter().map(stays));
         forgotten.damaged_blocks = hold(&mut forgotten.decisions, repository)?;
+        forgotten.decisions.truncate(considered);
     }
     let kept = forgotten.decisions.iter().filter(|made| made.is_kept());
     forgotten.ahead = kept

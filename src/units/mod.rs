@@ -1,4 +1,4 @@
-//! Sizes, durations and times as people type and read them, in one place for each.
+//! Numbers, sizes, durations and times as people type and read them, in one place for each.
 //!
 //! The same letters mean different things to different programs, and each keeps its own: `m` is a minute in a duration of
 //! Prometheus and a month in a [`Span`] of restic; `y` is 365 days in the first and a year of the calendar in the second; `GB` is a
@@ -16,13 +16,15 @@
 //! ```
 
 mod calendar;
+mod count;
 mod duration;
 mod size;
 mod time;
 
 pub use calendar::Span;
+pub use count::{count_text, decimal_text, signed_count_text};
 pub use duration::{
     coarse_duration_text, duration_text, parse_duration, resolution_text, whole_duration_text,
 };
 pub use size::{bytes_text, parse_disk_size, parse_retention_size};
-pub use time::{parse_time, rfc3339_text, second_text, time_text};
+pub use time::{parse_time, second_text, time_text};

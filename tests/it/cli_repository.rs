@@ -106,7 +106,7 @@ fn archives_are_listed_oldest_first_as_a_table_and_as_json() {
     assert_eq!(archives.len(), 2);
     assert_eq!(archives[0]["id"], first.id.as_str());
     assert_eq!(archives[1]["id"], second.id.as_str());
-    assert_eq!(archives[0]["time"], "2026-11-21T19:07:45.445Z");
+    assert_eq!(archives[0]["time"], FIRST);
     assert_eq!(archives[0]["host"], "mon1");
     assert_eq!(archives[0]["source"], "/var/lib/prometheus");
     assert_eq!(archives[0]["blocks"], 2);
@@ -115,11 +115,264 @@ fn archives_are_listed_oldest_first_as_a_table_and_as_json() {
     let lines: Vec<_> = table.lines().collect();
     assert!(lines[0].starts_with("ID "), "{table}");
     assert!(lines[1].starts_with(first.id.as_str()), "{table}");
-    let other = json(&narthex(
-        &["archives", "--json", "--host", "mon2"],
-        dir.path(),
+}
+
+/// Archives of two clusters whose servers are called alike, on two machines.
+fn labelled(repo: &Path) {
+    let night = fixture("night-1");
+    let night = night.to_str().unwrap();
+    for (host, source, cluster) in [
+        ("mon1", "a", "eu1"),
+        ("mon1", "b", "us1"),
+        ("mon2", "a", "us1"),
+    ] {
+        let cluster = format!("cluster={cluster}");
+        let by = [
+            "--host", host, "--source", source, "--label", &cluster, "--label", "team=x",
+        ];
+        let made = narthex(
+            &[&["backup", night, "--no-cache", "--force"], &by[..]].concat(),
+            repo,
+        );
+        assert_eq!(made.status.code(), Some(0), "{}", stderr(&made));
+    }
+}
+
+#[test]
+fn filters_mean_the_same_for_every_command_and_what_fits_nothing_is_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let repo = dir.path().join("repo");
+    labelled(&repo);
+    let target = dir.path().join("target");
+    let target = target.to_str().unwrap();
+    let commands: [&[&str]; 6] = [
+        &["archives"],
+        &["forget", "--keep-last", "1", "--dry-run"],
+        &["stats", "--quick"],
+        &["stats", "--by", "metric"],
+        &["forecast", "--repo", repo.to_str().unwrap()],
+        &["restore", "latest", "--target", target, "--dry-run"],
+    ];
+    for command in commands {
+        for nothing in [
+            &["--host", "mon3"][..],
+            &["--source", "c"],
+            &["--label", "cluster=eu2"],
+            &["--label", "cluster=eu1", "--label", "team=y"],
+            &["--label", "cluster=eu1", "--host", "mon2"],
+        ] {
+            let ran = narthex(&[command, nothing].concat(), &repo);
+            let said = stderr(&ran);
+            assert_eq!(
+                ran.status.code(),
+                Some(1),
+                "{command:?} {nothing:?}: {said}"
+            );
+            assert_eq!(stdout(&ran), "", "{command:?} {nothing:?}");
+            assert!(said.contains(nothing[1]), "{said}");
+            for there in [
+                "\"a\" on \"mon2\"",
+                "\"b\" on \"mon1\"",
+                "cluster=us1",
+                "team=x",
+            ] {
+                assert!(said.contains(there), "{command:?}: {said}");
+            }
+        }
+        for one in [
+            &["--label", "cluster=eu1"][..],
+            &["--label", "cluster=us1", "--host", "mon2"],
+            &["--source", "b"],
+        ] {
+            let ran = narthex(&[command, one].concat(), &repo);
+            assert_eq!(
+                ran.status.code(),
+                Some(0),
+                "{command:?} {one:?}: {}",
+                stderr(&ran)
+            );
+        }
+    }
+    let several = [
+        "restore",
+        "latest",
+        "--target",
+        target,
+        "--label",
+        "cluster=us1",
+    ];
+    let several = narthex(&several, &repo);
+    assert_eq!(several.status.code(), Some(1));
+    assert!(
+        stderr(&several).contains("--source or --host"),
+        "{}",
+        stderr(&several)
+    );
+    let listed = json(&narthex(
+        &["archives", "--json", "--label", "cluster=us1"],
+        &repo,
     ));
-    assert_eq!(other["archives"].as_array().unwrap().len(), 0);
+    assert_eq!(listed["archives"].as_array().unwrap().len(), 2);
+    assert_eq!(
+        listed["archives"][0]["labels"],
+        serde_json::json!(["cluster=us1", "team=x"])
+    );
+    // An id that does not fit is no silent exception.
+    let id = listed["archives"][0]["id"].as_str().unwrap();
+    let other = [
+        "restore",
+        id,
+        "--target",
+        target,
+        "--dry-run",
+        "--label",
+        "cluster=eu1",
+    ];
+    let other = narthex(&other, &repo);
+    assert_eq!(other.status.code(), Some(1));
+    assert!(stderr(&other).contains("cluster=us1"), "{}", stderr(&other));
+}
+
+#[test]
+fn with_json_an_error_is_a_document_as_well() {
+    let dir = tempfile::tempdir().unwrap();
+    let failed = narthex(&["archives", "--json"], dir.path());
+    assert_eq!(failed.status.code(), Some(1));
+    let said = json(&failed);
+    assert_eq!(said["kind"], "not_found");
+    assert_eq!(said["exit_code"], 1);
+    assert!(
+        said["error"].as_str().unwrap().contains("no repository"),
+        "{said}"
+    );
+    assert!(said["causes"].is_array(), "{said}");
+    assert!(
+        stderr(&failed).starts_with("narthex: "),
+        "{}",
+        stderr(&failed)
+    );
+    let wrong = narthex(&["restore", "--json"], dir.path());
+    assert_eq!(wrong.status.code(), Some(2));
+    assert_eq!(json(&wrong)["kind"], "usage");
+    assert_eq!(json(&wrong)["exit_code"], 2);
+    // What was found before the error stands beside it.
+    let night = fixture("night-1");
+    let verified = narthex(
+        &["verify", "--json", night.to_str().unwrap(), "not/there"],
+        dir.path(),
+    );
+    assert_eq!(verified.status.code(), Some(1));
+    assert_eq!(json(&verified)["verified"].as_array().unwrap().len(), 1);
+    assert_eq!(json(&verified)["kind"], "not_found");
+    // Without --json it is text alone.
+    assert_eq!(stdout(&narthex(&["archives"], dir.path())), "");
+}
+
+#[test]
+fn quiet_says_nothing_of_what_went_well_and_all_of_what_did_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let repo = dir.path().join("repo");
+    let night = fixture("night-1");
+    let night = night.to_str().unwrap();
+    let backup = ["backup", night, "--quiet", "--no-cache", "--source", "s"];
+    let first = narthex(&backup, &repo);
+    assert_eq!((first.status.code(), &*stdout(&first)), (Some(0), ""));
+    assert!(
+        stderr(&first).contains("made a new repository"),
+        "{}",
+        stderr(&first)
+    );
+    assert_eq!(stderr(&first).lines().count(), 1, "{}", stderr(&first));
+    let target = dir.path().join("target");
+    let target = target.to_str().unwrap();
+    for well in [
+        &backup[..],
+        &["verify", night, "-q"],
+        &["check", "--quiet", "--read-data"],
+        &["forget", "--keep-last", "1", "-q"],
+        &["prune", "-q"],
+        &["repair", "-q"],
+        &["restore", "latest", "--target", target, "-q"],
+    ] {
+        let ran = narthex(well, &repo);
+        assert_eq!(ran.status.code(), Some(0), "{well:?}: {}", stderr(&ran));
+        assert_eq!(
+            (stdout(&ran), stderr(&ran)),
+            (String::new(), String::new()),
+            "{well:?}"
+        );
+    }
+    // What is asked for is said.
+    for asked in [
+        &["archives", "-q"][..],
+        &["prune", "-q", "--dry-run"],
+        &["list", night, "-q"],
+    ] {
+        assert_ne!(stdout(&narthex(asked, &repo)), "", "{asked:?}");
+    }
+    let listed = json(&narthex(&["check", "-q", "--json"], &repo));
+    assert_eq!(listed["archives"], 1);
+    for object in walk(&repo.join("blocks")) {
+        std::fs::write(object, "damaged").unwrap();
+    }
+    let damaged = narthex(&["check", "-q"], &repo);
+    assert_eq!(damaged.status.code(), Some(3));
+    assert!(
+        stdout(&damaged).contains("problems found"),
+        "{}",
+        stdout(&damaged)
+    );
+}
+
+fn walk(dir: &Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    entries
+        .flat_map(|path| {
+            if path.is_dir() {
+                walk(&path)
+            } else {
+                vec![path]
+            }
+        })
+        .collect()
+}
+
+#[test]
+fn who_stops_a_run_reads_what_stays() {
+    use std::os::unix::process::ExitStatusExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    // A pipe in place of metadata would be refused; standard output that nobody reads keeps a dump at work.
+    let night = fixture("night-1");
+    let bin = assert_cmd::cargo::cargo_bin("narthex");
+    let mut dump = std::process::Command::new(bin)
+        .args(["dump", night.to_str().unwrap()])
+        .current_dir(dir.path())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    // It has begun once there is output.
+    let mut out = dump.stdout.take().unwrap();
+    std::io::Read::read_exact(&mut out, &mut [0]).unwrap();
+    let pid = pid_of(&dump);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    let ended = dump.wait_with_output().unwrap();
+    assert_eq!(
+        ended.status.signal(),
+        Some(15),
+        "as every stopped program ends"
+    );
+    let said = String::from_utf8(ended.stderr).unwrap();
+    assert!(
+        said.contains("stopped by SIGTERM: what was printed until then is not all"),
+        "{said}"
+    );
+}
+
+fn pid_of(child: &std::process::Child) -> rustix::process::Pid {
+    rustix::process::Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap()
 }
 
 #[test]

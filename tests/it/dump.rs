@@ -97,7 +97,7 @@ fn three_blocks_dump_as_the_block_compacted_from_them() {
     );
     assert!(
         ran.err
-            .contains("53800 samples left out because another block has the same time"),
+            .contains("53,800 samples left out because another block has the same time"),
         "{}",
         ran.err
     );
@@ -142,7 +142,7 @@ fn deleted_ranges_are_left_out() {
     let ran = narthex(&["dump", "blocks/encodings-456"]);
     assert!(
         ran.err
-            .contains("3866 samples left out because they were deleted"),
+            .contains("3,866 samples left out because they were deleted"),
         "{}",
         ran.err
     );

@@ -19,7 +19,7 @@ fn a_restore_says_what_a_start_does_with_the_target_as_it_is() {
     assert_eq!(ran.code, 0, "{}", ran.err);
     let said: Value = serde_json::from_str(&ran.out).unwrap();
     assert_eq!(said["start"]["keeps"].as_array().unwrap().len(), 3);
-    assert_eq!(said["start"]["replays"]["minTime"], 1_795_312_680_000_i64);
+    assert_eq!(said["start"]["replays"]["min_time"], 1_795_312_680_000_i64);
 
     // What lies in the target already is a part of it.
     let broken = desk.path().join("broken");

@@ -147,7 +147,7 @@ fn archives_are_found_by_time_source_and_beginning_of_their_id() {
     commit(FIRST + NIGHT + 100, "cccc000000000000", "mon1");
     let on = |host: &str| SourceFilter {
         host: Some(host.to_owned()),
-        source_name: None,
+        ..SourceFilter::default()
     };
     let any = SourceFilter::default();
     let find = |selector: &str, filter: &SourceFilter| {

@@ -79,7 +79,7 @@ fn a_range_comes_back_raw_and_its_aggregates_are_named() {
     let cut = ["--since", "2026-09-21T15:00:00Z", "--exact"];
     let (ran, found) = kept.restore("cut", &cut);
     assert_eq!((ran.code, found.len()), (0, 1), "{}", ran.err);
-    assert!(ran.out.contains("1440 samples of 4 series"), "{}", ran.out);
+    assert!(ran.out.contains("1,440 samples of 4 series"), "{}", ran.out);
     // The archive as it is is what was asked for.
     let (ran, found) = kept.restore("all", &[]);
     assert_eq!(ran.code, 0);

@@ -70,7 +70,7 @@ fn json_has_every_finding_with_the_documented_keys() {
     let finding = &block["findings"][0];
     assert_eq!(finding["kind"], "chunk-checksum");
     assert_eq!(finding["offset"], 8);
-    assert_eq!(finding["minTime"], 1_700_000_000_000_i64);
+    assert_eq!(finding["min_time"], 1_700_000_000_000_i64);
     assert_eq!(finding["series"], r#"up{job="a"}"#);
 }
 
@@ -145,7 +145,7 @@ fn samples_of_series_that_the_log_does_not_define_are_counted_and_a_log_is_alway
         .find(|f| f["kind"] == "wal-unknown-series")
         .unwrap();
     assert_eq!(unknown["samples"], lost);
-    assert!(unknown["minTime"].is_i64());
+    assert!(unknown["min_time"].is_i64());
     assert!(
         unknown["detail"]
             .as_str()

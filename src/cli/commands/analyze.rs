@@ -115,13 +115,17 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
         Output::Csv => Form::Csv,
         Output::Markdown => Form::Markdown,
     };
+    let view = &context.view;
     let printed = match (&args.by, form) {
-        (Some(by), _) => by.print(&analysis, args.top, form),
+        (Some(by), _) => by.print(&analysis, args.top, form, view),
         (None, Form::Json) => Printed::Json(analyze::json(&analysis, args.top)),
-        (None, Form::Csv) => By::METRICS.print(&analysis, args.top, form),
-        (None, Form::Text | Form::Markdown) => {
-            Printed::Lines(analyze::text(&analysis, args.top.unwrap_or(TOP), form))
-        }
+        (None, Form::Csv) => By::METRICS.print(&analysis, args.top, form, view),
+        (None, Form::Text | Form::Markdown) => Printed::Lines(analyze::text(
+            &analysis,
+            args.top.unwrap_or(TOP),
+            form,
+            view,
+        )),
     };
     match printed {
         Printed::Lines(lines) if form == Form::Csv => context.print_data(lines)?,

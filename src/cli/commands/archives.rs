@@ -6,6 +6,7 @@ use crate::cli::args::{RepoArgs, SourceArgs};
 use crate::cli::stored::remark_hidden;
 use crate::cli::{Context, Outcome};
 use crate::error::Result;
+use crate::report::Extent;
 use crate::report::archives::ARCHIVES;
 
 /// Which archives.
@@ -29,10 +30,10 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     let repository = args.repo.open()?;
     let mut all = repository.archives()?;
     let hidden = remark_hidden(&repository, context)?;
-    all.archives.retain(|archive| filter.matches(archive));
     for damaged in &all.damaged {
         context.progress.remark(&damaged.error.chain());
     }
+    all.archives = filter.choose(all.archives)?;
     if context.json {
         let damaged: Vec<_> = all
             .damaged
@@ -44,7 +45,9 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     } else if all.archives.is_empty() {
         context.print("no archives\n")?;
     } else {
-        context.print(ARCHIVES.all(&all.archives).text())?;
+        let view = &context.view;
+        let text = view.of(&ARCHIVES, &*all.archives, Extent::All).text(view);
+        context.print(text)?;
     }
     Ok(Outcome::problems_if(hidden || !all.damaged.is_empty()))
 }

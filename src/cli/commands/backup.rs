@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value as Json, json};
 
 use crate::archive::{self, Codec, Options, Preview, Source};
-use crate::cli::args::{RepoArgs, local_path};
+use crate::cli::args::{REPOSITORY_HEADING, RepoArgs, local_path, parse_label};
 use crate::cli::state::StateArgs;
-use crate::cli::{Context, Outcome};
+use crate::cli::{Context, Outcome, announce};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::now;
 use crate::raw::Links;
@@ -41,41 +41,45 @@ pub(crate) struct Args {
     #[command(flatten)]
     repo: RepoArgs,
     /// The machine DIR belongs to [default: this one]
-    #[arg(long)]
+    #[arg(long, help_heading = "What the archive is known by")]
     host: Option<String>,
     /// A name for this Prometheus server, the same every night [default: HOST:DIR]
-    #[arg(long, value_name = "NAME")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        help_heading = "What the archive is known by"
+    )]
     source: Option<String>,
     /// Something else to know the archive by; may be given several times
-    #[arg(long = "label", value_name = "NAME=VALUE", value_parser = parse_label)]
+    #[arg(long = "label", value_name = "NAME=VALUE", value_parser = parse_label, help_heading = "What the archive is known by")]
     labels: Vec<(String, String)>,
     /// Leave out WAL and WBL, and with them the samples that are in no block yet
-    #[arg(long)]
+    #[arg(long, help_heading = "What is archived")]
     no_wal: bool,
     /// Follow symbolic links inside blocks and logs, and blocks that are links. Without it they are left out and named: whoever owns DIR
     /// could have any file archived that the user running the backup may read
-    #[arg(long)]
+    #[arg(long, help_heading = "What is archived")]
     follow_links: bool,
     /// How new blocks are stored: dense (packed, a fraction of the size) or portable (tar in zstd, readable without narthex)
-    #[arg(long, value_enum, default_value_t = CodecArg::Dense)]
+    #[arg(long, value_enum, default_value_t = CodecArg::Dense, help_heading = "How blocks are stored")]
     codec: CodecArg,
     /// Compression level of zstd for whatever is stored portable, from 1 (fast) to 22 (small)
-    #[arg(long, value_name = "N", default_value_t = DEFAULT_LEVEL, value_parser = clap::value_parser!(i32).range(1..=22))]
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_LEVEL, value_parser = clap::value_parser!(i32).range(1..=22), help_heading = "How blocks are stored")]
     level: i32,
     /// Where what is known of stored packs is remembered; it may be lost at any time
     /// [default: narthex in `$XDG_CACHE_HOME` or ~/.cache]
-    #[arg(long, value_name = "DIR", env = "NARTHEX_CACHE_DIR", value_parser = local_path())]
+    #[arg(long, value_name = "DIR", env = "NARTHEX_CACHE_DIR", value_parser = local_path(), help_heading = "How blocks are stored")]
     cache_dir: Option<PathBuf>,
     /// Remember nothing: read packs back where new blocks repeat their samples
-    #[arg(long)]
+    #[arg(long, help_heading = "How blocks are stored")]
     no_cache: bool,
     #[command(flatten)]
     state: StateArgs,
     /// Make no repository: where there is none, its disk may not be mounted
-    #[arg(long)]
+    #[arg(long, help_heading = REPOSITORY_HEADING)]
     no_create: bool,
     /// Back up even if DIR looks like another server than the one archived under this name before, and miss nothing that is gone from it
-    #[arg(long)]
+    #[arg(long, help_heading = "What is archived")]
     force: bool,
     /// Say what would be done, and do nothing. Blocks are not read for it: what reading them would tell, damage and parents that their child does not hold, is not
     /// said
@@ -100,6 +104,16 @@ impl From<CodecArg> for Codec {
 }
 
 impl Args {
+    /// Whether it is only said what would be done.
+    pub(crate) fn is_dry_run(&self) -> bool {
+        self.dry_run
+    }
+
+    /// The repository, as typed.
+    pub(crate) fn location(&self) -> &Location {
+        self.repo.location()
+    }
+
     fn links(&self) -> Links {
         if self.follow_links {
             Links::Followed
@@ -173,9 +187,7 @@ fn open_or_init(args: &Args, context: &Context<'_>) -> Result<Repository> {
     } else {
         let repository = Repository::open_or_init(args.repo.store())?;
         let id = &repository.descriptor().id;
-        context
-            .progress
-            .remark(&format_args!("made a new repository {id} in {location}"));
+        announce(format_args!("made a new repository {id} in {location}"));
         repository
     };
     if let Some(reason) = args.state.remember(location, &repository) {
@@ -327,13 +339,4 @@ fn this_host() -> String {
         .nodename()
         .to_string_lossy()
         .into_owned()
-}
-
-fn parse_label(text: &str) -> Result<(String, String)> {
-    match text.split_once('=') {
-        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => Err(Error::invalid(format!(
-            "expected NAME=VALUE, found {text:?}"
-        ))),
-    }
 }

@@ -111,10 +111,10 @@ fn summary(report: &Report) -> String {
     };
     format!(
         "{verdict}: {} archives, {} objects of {}; read {} objects of {}\n",
-        report.archives,
-        report.objects,
+        Value::Count(report.archives),
+        Value::Count(report.objects),
         Value::Bytes(report.bytes),
-        report.objects_read,
+        Value::Count(report.objects_read),
         Value::Bytes(report.bytes_read),
     )
 }

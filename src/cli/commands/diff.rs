@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value as Json, json};
 
 use crate::block::DataDir;
-use crate::cli::args::{REPO_VARIABLE, open_repository};
+use crate::cli::args::{REPO_VARIABLE, REPOSITORY_HEADING, SourceArgs, open_repository};
 use crate::cli::selection::SelectionArgs;
 use crate::cli::stored::{Need, Opened, find};
 use crate::cli::{Context, Outcome, logs};
@@ -15,7 +15,7 @@ use crate::model::TimeRange;
 use crate::report::archives::CHANGES;
 use crate::report::compare::{COUNTS, FILES, LISTS, SIDES, Side, equality_key, verdict};
 use crate::report::{self, Extent, SheetOf};
-use crate::repository::{Archive, Repository, SourceFilter, diff};
+use crate::repository::{Archive, Repository, diff};
 use crate::select::{Selection, Sources};
 use crate::store::Location;
 
@@ -46,16 +46,12 @@ pub(crate) struct Args {
     /// The second, likewise
     b: String,
     /// Directory of the repository archives are in; `NARTHEX_REPO` may say it instead
-    #[arg(long, env = REPO_VARIABLE, value_name = "REPO")]
+    #[arg(long, env = REPO_VARIABLE, value_name = "REPO", help_heading = REPOSITORY_HEADING)]
     repo: Option<Location>,
-    /// With `latest`: of this host
-    #[arg(long)]
-    host: Option<String>,
-    /// With `latest`: of the source of this name
-    #[arg(long, value_name = "NAME")]
-    source: Option<String>,
+    #[command(flatten)]
+    sources: SourceArgs,
     /// Compare the samples of two archives, not their lists of blocks
-    #[arg(long)]
+    #[arg(long, help_heading = "How closely")]
     content: bool,
     /// Exit with 3 unless A and B are equal: in all samples, or as the level says
     #[arg(
@@ -63,13 +59,17 @@ pub(crate) struct Args {
         value_name = "LEVEL",
         num_args = 0..=1,
         require_equals = true,
-        default_missing_value = "samples"
-    )]
+        default_missing_value = "samples", help_heading = "How closely")]
     prove: Option<Level>,
     #[command(flatten)]
     selection: SelectionArgs,
     /// The most metrics, series and samples to name; all are counted. 0: all
-    #[arg(long, value_name = "N", default_value_t = 20)]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 20,
+        help_heading = "How closely"
+    )]
     top: usize,
 }
 
@@ -125,7 +125,12 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     );
     let options = compare::Options {
         selection,
-        named: if args.top == 0 { usize::MAX } else { args.top },
+        // Of what is to be sorted, all is needed to know the first.
+        named: if args.top == 0 || context.view.sort.is_some() {
+            usize::MAX
+        } else {
+            args.top
+        },
     };
     let (blocks_a, blocks_b) = (&a.sources.blocks, &b.sources.blocks);
     let files = if args.selection.is_everything() {
@@ -166,7 +171,9 @@ fn block_lists(a: &Archive, b: &Archive, context: &mut Context<'_>) -> Result<Ou
         )?;
     } else {
         if !diff.changes.is_empty() {
-            context.print(CHANGES.all(&diff).text())?;
+            let view = &context.view;
+            let text = view.of(&CHANGES, &diff, Extent::All).text(view);
+            context.print(text)?;
         }
         context.print(format_args!(
             "{} blocks differ, {} are shared\n",
@@ -251,10 +258,7 @@ impl Args {
             Some(opened) => opened,
             None => open_repository(location)?,
         };
-        let filter = SourceFilter {
-            host: self.host.clone(),
-            source_name: self.source.clone(),
-        };
+        let filter = self.sources.filter();
         let found = find(&opened, selector, &filter, TimeRange::ALL, context);
         *repository = Some(opened);
         found.map(|(archive, doubts)| Named::Archive(Box::new(archive), !doubts.is_empty()))
@@ -290,17 +294,20 @@ impl Args {
             }
             return context.print_json(&Json::Object(object));
         }
-        context.print(SIDES.all(&sides).text())?;
+        let view = &context.view;
+        let sides = view.of(&SIDES, &sides[..], Extent::All).text(view);
+        context.print(sides)?;
         context.print(format_args!("\n{}", COUNTS.all(found).lines()))?;
         for sheet in LISTS {
-            let table = sheet.fill(found, Extent::Top(top));
+            let view = &context.view;
+            let table = view.of(*sheet, found, Extent::Top(top)).first(top);
             if table.is_empty() {
                 continue;
             }
             let shown = table.len();
             let more = table.longer().map(|all| format!(" ({shown} of {all})"));
             let more = more.unwrap_or_default();
-            let (title, table) = (sheet.title(), table.text());
+            let (title, table) = (sheet.title(), table.text(view));
             context.print(format_args!("\n{title}{more}:\n{table}"))?;
         }
         // Sides with other samples have other files, too.

@@ -4,13 +4,12 @@ use std::fs::File;
 use std::io::{self, IsTerminal as _};
 use std::os::fd::AsFd as _;
 
-use crate::cli::args::RepoArgs;
+use crate::cli::args::{RepoArgs, SourceArgs};
 use crate::cli::stored::find;
 use crate::cli::{Context, Outcome, output_error};
 use crate::error::{Error, Result};
 use crate::model::{TimeRange, Ulid};
 use crate::report::backup as report;
-use crate::repository::SourceFilter;
 use crate::repository::copies::Copies;
 use crate::repository::lineage::is_damaged;
 use crate::restore::{export_tar, sound_copy};
@@ -34,12 +33,8 @@ pub(crate) struct Args {
     /// The beginning of an archive's id, or `latest`
     #[arg(long, value_name = "ARCHIVE", default_value = "latest")]
     archive: String,
-    /// With `latest`: of this host
-    #[arg(long)]
-    host: Option<String>,
-    /// With `latest`: of the source of this name
-    #[arg(long, value_name = "NAME")]
-    source: Option<String>,
+    #[command(flatten)]
+    sources: SourceArgs,
     /// Write a block that was damaged when it was archived as it is, even if another archive has a sound copy
     #[arg(long)]
     as_archived: bool,
@@ -62,10 +57,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
         ));
     }
     let repository = args.repo.open()?;
-    let filter = SourceFilter {
-        host: args.host.clone(),
-        source_name: args.source.clone(),
-    };
+    let filter = args.sources.filter();
     let (archive, doubts) = find(
         &repository,
         &args.archive,

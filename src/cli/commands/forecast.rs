@@ -6,12 +6,13 @@ use std::path::PathBuf;
 use crate::archive;
 use crate::block::DataDir;
 use crate::cli::args::open_repository;
-use crate::cli::args::{Output, OutputArgs, REPO_VARIABLE, SourceArgs};
+use crate::cli::args::{Output, OutputArgs, REPO_VARIABLE, REPOSITORY_HEADING, SourceArgs};
 use crate::cli::{Context, Outcome, logs};
 use crate::error::{Error, Result};
 use crate::forecast::{Options, Past, forecast};
 use crate::inspect::Listing;
 use crate::model::{Millis, now};
+use crate::report::Extent;
 use crate::report::forecast::{FORECAST, json, markdown, text};
 use crate::repository::{Server, StoredBlock, learn_streams, read_meta, take_ahead};
 use crate::store::Location;
@@ -41,21 +42,21 @@ pub(crate) struct Args {
     dir: Option<PathBuf>,
     /// Directory of the repository whose archives are the history; without DIR, `NARTHEX_REPO` may say it instead
     // No `env` here: a variable that is set must not add archives to a directory that was named.
-    #[arg(long, value_name = "REPO")]
+    #[arg(long, value_name = "REPO", help_heading = REPOSITORY_HEADING)]
     repo: Option<Location>,
     #[command(flatten)]
     sources: SourceArgs,
     /// Bytes that the server may fill, such as 500GiB
-    #[arg(long, value_name = "SIZE", value_parser = parse_disk_size)]
+    #[arg(long, value_name = "SIZE", value_parser = parse_disk_size, help_heading = "What is planned")]
     disk: Option<u64>,
     /// Prometheus' --storage.tsdb.retention.time, such as 15d [default: nothing goes for its age]
-    #[arg(long, value_name = "DURATION", value_parser = positive)]
+    #[arg(long, value_name = "DURATION", value_parser = positive, help_heading = "What is planned")]
     retention: Option<Millis>,
     /// Prometheus' --storage.tsdb.retention.size, such as 400GB [default: nothing goes for its size]
-    #[arg(long, value_name = "SIZE", value_parser = parse_retention_size)]
+    #[arg(long, value_name = "SIZE", value_parser = parse_retention_size, help_heading = "What is planned")]
     retention_size: Option<u64>,
     /// How far to look ahead, at most ten years
-    #[arg(long, value_name = "DURATION", default_value = "90d", value_parser = positive)]
+    #[arg(long, value_name = "DURATION", default_value = "90d", value_parser = positive, help_heading = "What is planned")]
     horizon: Millis,
     #[command(flatten)]
     output: OutputArgs,
@@ -104,10 +105,11 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     match args.output.output(context.json) {
         Output::Json => context.print_json(&json(&forecast))?,
         Output::Csv => {
-            context.print_data(FORECAST.all(&forecast).csv())?;
+            let table = context.view.of(&FORECAST, &forecast, Extent::All);
+            context.print_data(table.csv())?;
         }
-        Output::Markdown => context.print(markdown(&forecast))?,
-        Output::Text => context.print(text(&forecast))?,
+        Output::Markdown => context.print(markdown(&forecast, &context.view))?,
+        Output::Text => context.print(text(&forecast, &context.view))?,
     }
     Ok(Outcome::problems_if(unread || !past.left_out.is_empty()))
 }
@@ -130,7 +132,6 @@ fn of_archives(location: &Location, args: &Args, now: Option<Millis>) -> Result<
     let filter = args.sources.filter();
     let repository = open_repository(location)?;
     let mut all = repository.archives()?;
-    all.archives.retain(|archive| filter.matches(archive));
     if all.archives.is_empty() && !all.damaged.is_empty() {
         let reasons: Vec<_> = all.damaged.iter().map(|it| it.error.chain()).collect();
         return Err(Error::corrupt(format!(
@@ -143,6 +144,7 @@ fn of_archives(location: &Location, args: &Args, now: Option<Millis>) -> Result<
     {
         return Err(Error::not_found(bereft));
     }
+    all.archives = filter.choose(all.archives)?;
     let servers: Vec<_> = all.archives.iter().map(Server::of).collect();
     Server::refuse_several(&servers)?;
     let ahead = take_ahead(&mut all.archives, crate::model::now());

@@ -10,6 +10,7 @@ use crate::cli::stored::remark_hidden;
 use crate::cli::{Context, Outcome};
 use crate::error::Result;
 use crate::model::now;
+use crate::report::Extent;
 use crate::report::retain::DECISIONS;
 use crate::retain::{Forgotten, Keep, Leave, Policy, Selection, Span, forget};
 
@@ -40,31 +41,67 @@ pub(crate) struct Args {
     #[arg(value_name = "ID", conflicts_with = "policy")]
     ids: Vec<String>,
     /// Keep the N newest archives (a number, or `unlimited`)
-    #[arg(short = 'l', long, value_name = "N", allow_hyphen_values = true)]
+    #[arg(
+        short = 'l',
+        long,
+        value_name = "N",
+        allow_hyphen_values = true,
+        help_heading = "What is kept"
+    )]
     keep_last: Option<Keep>,
     /// Keep the newest archive of each of the last N hours that have one
-    #[arg(short = 'H', long, value_name = "N", allow_hyphen_values = true)]
+    #[arg(
+        short = 'H',
+        long,
+        value_name = "N",
+        allow_hyphen_values = true,
+        help_heading = "What is kept"
+    )]
     keep_hourly: Option<Keep>,
     /// Keep the newest archive of each of the last N days that have one
-    #[arg(short = 'd', long, value_name = "N", allow_hyphen_values = true)]
+    #[arg(
+        short = 'd',
+        long,
+        value_name = "N",
+        allow_hyphen_values = true,
+        help_heading = "What is kept"
+    )]
     keep_daily: Option<Keep>,
     /// Keep the newest archive of each of the last N ISO weeks that have one
-    #[arg(short = 'w', long, value_name = "N", allow_hyphen_values = true)]
+    #[arg(
+        short = 'w',
+        long,
+        value_name = "N",
+        allow_hyphen_values = true,
+        help_heading = "What is kept"
+    )]
     keep_weekly: Option<Keep>,
     /// Keep the newest archive of each of the last N months that have one
-    #[arg(short = 'm', long, value_name = "N", allow_hyphen_values = true)]
+    #[arg(
+        short = 'm',
+        long,
+        value_name = "N",
+        allow_hyphen_values = true,
+        help_heading = "What is kept"
+    )]
     keep_monthly: Option<Keep>,
     /// Keep the newest archive of each of the last N years that have one
-    #[arg(short = 'y', long, value_name = "N", allow_hyphen_values = true)]
+    #[arg(
+        short = 'y',
+        long,
+        value_name = "N",
+        allow_hyphen_values = true,
+        help_heading = "What is kept"
+    )]
     keep_yearly: Option<Keep>,
     /// Keep all archives that are at most so much older than the newest: 1y5m7d2h (here m is a month), also w
-    #[arg(long, value_name = "SPAN")]
+    #[arg(long, value_name = "SPAN", help_heading = "What is kept")]
     keep_within: Option<Span>,
     #[command(flatten)]
     sources: SourceArgs,
-    /// Let a server go for good: a group may lose its last archive, and the last that holds blocks. Without a policy --host or --source must say which. With
+    /// Let a server go for good: a group may lose its last archive, and the last that holds blocks. Without a policy --host, --source or --label must say which. With
     /// --prune, data is deleted even if no archive is left
-    #[arg(long = "unsafe-allow-remove-all")]
+    #[arg(long = "unsafe-allow-remove-all", help_heading = "What is kept")]
     all: bool,
     /// Say which archives would be removed, and do nothing
     #[arg(long)]
@@ -79,6 +116,11 @@ pub(crate) struct Args {
 }
 
 impl Args {
+    /// Whether it is only said what would be done.
+    pub(crate) fn is_dry_run(&self) -> bool {
+        self.dry_run
+    }
+
     fn selection(&self) -> Selection {
         if !self.ids.is_empty() {
             return Selection::Ids(self.ids.clone());
@@ -175,7 +217,9 @@ fn to_json(forgotten: &Forgotten, dry_run: bool) -> Json {
 
 fn print(forgotten: &Forgotten, dry_run: bool, context: &mut Context<'_>) -> Result<()> {
     if !forgotten.decisions.is_empty() {
-        context.print(DECISIONS.all(forgotten).text())?;
+        let view = &context.view;
+        let text = view.of(&DECISIONS, forgotten, Extent::All).text(view);
+        context.print(text)?;
     }
     for name in &forgotten.removed_damaged {
         context.print(format_args!("remove  {name} (damaged)\n"))?;

@@ -55,7 +55,8 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
                 inspected.push(report::inspect::json(&block));
             } else {
                 let blank = if first { "" } else { "\n\n" };
-                context.print(format_args!("{blank}{}", report::inspect::text(&block)))?;
+                let text = report::inspect::text(&block, &context.view);
+                context.print(format_args!("{blank}{text}"))?;
             }
             first = false;
         }

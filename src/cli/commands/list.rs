@@ -94,7 +94,8 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
                     safe_line(&path.to_string_lossy())
                 ))?;
             }
-            context.print(blocks::text(listing, logs))?;
+            let text = blocks::text(listing, logs, &context.view);
+            context.print(text)?;
         }
     }
     let problems = opened.incomplete

@@ -11,7 +11,7 @@ use crate::report::retain::{ITEMS, PRUNED};
 use crate::report::{Extent, SheetOf};
 use crate::repository::Repository;
 use crate::retain::{Fate, Options, Pruned, prune};
-use crate::units::{bytes_text, parse_duration, time_text};
+use crate::units::{bytes_text, count_text, parse_duration, time_text};
 
 /// How to prune.
 #[derive(Debug, clap::Args)]
@@ -56,6 +56,13 @@ impl GraceArgs {
             dry_run,
             allow_remove_all,
         }
+    }
+}
+
+impl Args {
+    /// Whether it is only said what would be done.
+    pub(crate) fn is_dry_run(&self) -> bool {
+        self.dry_run
     }
 }
 
@@ -106,13 +113,15 @@ pub(super) fn to_json(pruned: &Pruned, options: Options) -> Json {
 /// The result for people.
 pub(super) fn print(pruned: &Pruned, options: Options, context: &mut Context<'_>) -> Result<()> {
     if !pruned.items.is_empty() {
-        context.print(format_args!("{}\n", ITEMS.all(pruned).text()))?;
+        let view = &context.view;
+        let text = view.of(&ITEMS, pruned, Extent::All).text(view);
+        context.print(format_args!("{text}\n"))?;
     }
     let would = if options.dry_run { "would be " } else { "" };
     let (deleted, deleted_bytes) = pruned.of(Fate::Deleted);
     context.print(format_args!(
         "{} objects of {} are needed; {deleted} of {} {would}deleted\n",
-        pruned.needed_objects,
+        count_text(pruned.needed_objects),
         bytes_text(pruned.needed_bytes),
         bytes_text(deleted_bytes),
     ))?;

@@ -36,6 +36,13 @@ pub(crate) struct Args {
     dry_run: bool,
 }
 
+impl Args {
+    /// Whether it is only said what would be done.
+    pub(crate) fn is_dry_run(&self) -> bool {
+        self.dry_run
+    }
+}
+
 pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     let location = args.repo.location();
     let mut repository = args.repo.open_own(&args.state)?;

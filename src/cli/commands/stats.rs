@@ -1,5 +1,7 @@
 //! `narthex stats`: where the bytes of a repository are, and what the blocks of an archive consist of.
 
+use std::fmt::Write as _;
+
 use serde_json::{Map, Value as Json, json};
 
 use crate::cli::args::{RepoArgs, SourceArgs};
@@ -37,18 +39,29 @@ pub(crate) struct Args {
     #[arg(long)]
     quick: bool,
     /// Say what the blocks of an archive consist of
-    #[arg(long, conflicts_with = "quick")]
+    #[arg(
+        long,
+        conflicts_with = "quick",
+        help_heading = "What an archive consists of"
+    )]
     by: Option<Group>,
     /// With --by: the archive, by the beginning of its id, or latest
     #[arg(
         long,
         value_name = "ARCHIVE",
         requires = "by",
-        default_value = "latest"
+        default_value = "latest",
+        help_heading = "What an archive consists of"
     )]
     archive: String,
     /// With --by: the most rows, 0: all
-    #[arg(long, value_name = "N", requires = "by", default_value_t = 20)]
+    #[arg(
+        long,
+        value_name = "N",
+        requires = "by",
+        default_value_t = 20,
+        help_heading = "What an archive consists of"
+    )]
     top: usize,
 }
 
@@ -91,10 +104,10 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     }
     let mut all = repository.archives()?;
     let hidden = remark_hidden(&repository, context)?;
-    all.archives.retain(|archive| filter.matches(archive));
     for damaged in &all.damaged {
         context.progress.remark(&damaged.error.chain());
     }
+    all.archives = filter.choose(all.archives)?;
     let stats = stats(
         repository.store(),
         &all.archives,
@@ -108,11 +121,21 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
         }
         context.print_json(&Json::Object(object))?;
     } else {
-        context.print(TOTALS.all(&stats).lines())?;
-        context.print(format_args!("\n{}", CODECS.all(&stats).text()))?;
+        let view = &context.view;
+        let mut text = TOTALS.all(&stats).lines();
+        let _ = write!(
+            text,
+            "\n{}",
+            view.of(&CODECS, &stats, Extent::All).text(view)
+        );
         if !stats.parts.is_empty() {
-            context.print(format_args!("\n{}", PARTS.all(&stats).text()))?;
+            let _ = write!(
+                text,
+                "\n{}",
+                view.of(&PARTS, &stats, Extent::All).text(view)
+            );
         }
+        context.print(text)?;
     }
     for error in &stats.unread {
         context.progress.remark(&error.chain());
@@ -150,7 +173,9 @@ fn by_group(
         }
         context.print_json(&Json::Object(object))?;
     } else {
-        context.print(ROWS.top(&sum, shown).text())?;
+        let view = &context.view;
+        let text = view.of(&ROWS, &sum, Extent::Top(shown)).text(view);
+        context.print(text)?;
         context.print(format_args!("\n{}", ROW_TOTALS.all(&sum).lines()))?;
     }
     Ok(Outcome::problems_if(

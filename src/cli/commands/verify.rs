@@ -100,7 +100,8 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
                 if context.json {
                     documents.push(findings::to_json(&verdict));
                 } else {
-                    context.print(findings::text(&verdict, args.notes))?;
+                    let text = findings::text(&verdict, args.notes, &context.view);
+                    context.print(text)?;
                 }
             }
             Err(error) => {

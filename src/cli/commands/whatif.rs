@@ -118,12 +118,15 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     let snippet: Snippet = snippet(&pasted);
     let uses = uses.as_ref().map(|(usage, unused)| Uses { usage, unused });
     let uses = uses.as_ref();
+    let view = &context.view;
     match args.output.output(context.json) {
         Output::Json => context.print_json(&report::whatif::json(&result, uses, &snippet))?,
-        Output::Csv => context.print_data(report::whatif::csv(&result, uses))?,
+        Output::Csv => context.print_data(report::whatif::csv(&result, uses, view))?,
         Output::Text | Output::Markdown => {
             let markdown = args.output.output(context.json) == Output::Markdown;
-            context.print(report::whatif::text(&result, uses, &snippet, markdown))?;
+            context.print(report::whatif::text(
+                &result, uses, &snippet, markdown, view,
+            ))?;
             say(snippet.notes);
         }
     }

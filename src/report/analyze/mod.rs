@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value as Json, json};
 
 use super::inspect::{bars, distributions_json};
-use super::{Extent, Form, InJson, Printed, SheetOf};
+use super::{Extent, Form, InJson, Printed, SheetOf, View};
 use crate::capacity::Analysis;
 use columns::{chunks, churn, groups, whole};
 
@@ -65,17 +65,31 @@ impl By {
     }
 
     /// The sheet, with at most `top` rows where rows are ranked.
-    pub fn print(&self, analysis: &Analysis, top: Option<usize>, form: Form) -> Printed {
+    pub fn print(
+        &self,
+        analysis: &Analysis,
+        top: Option<usize>,
+        form: Form,
+        view: &View,
+    ) -> Printed {
         let extent = top.map_or(Extent::All, Extent::Top);
-        match self {
-            By::Sheet(sheet) => sheet.fill(analysis, extent).print(form),
-            By::Values(label) => groups::VALUES.all(&analysis.groups(label, top)).print(form),
-        }
+        let table = match self {
+            By::Sheet(sheet) => view.of(*sheet, analysis, extent),
+            By::Values(label) if view.sort.is_some() => {
+                let table = view.of(&groups::VALUES, &analysis.groups(label, None), Extent::All);
+                let most = extent.most();
+                table.first(most)
+            }
+            By::Values(label) => {
+                view.of(&groups::VALUES, &analysis.groups(label, top), Extent::All)
+            }
+        };
+        table.print(form, view)
     }
 }
 
 /// Everything that people want to see at a glance, at most `top` rows of each table.
-pub fn text(analysis: &Analysis, top: usize, form: Form) -> String {
+pub fn text(analysis: &Analysis, top: usize, form: Form, view: &View) -> String {
     let mut text = String::new();
     let mut section = |title: &str, content: &str| {
         // What comes first needs no title.
@@ -89,12 +103,12 @@ pub fn text(analysis: &Analysis, top: usize, form: Form) -> String {
     };
     let mut subject = "";
     for sheet in SHEETS {
-        let table = sheet.fill(analysis, Extent::Glance(top));
+        let table = view.of(*sheet, analysis, Extent::Glance(top));
         // A heading alone says nothing.
         if table.is_empty() {
             continue;
         }
-        let content = table.print(form).lines();
+        let content = table.print(form, view).lines();
         if let Some(rest) = rest_of(sheet.title(), subject) {
             section(&format!("… {rest}"), &content);
         } else {

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value as Json, json};
 
-use super::{Extent, InJson, SheetOf, Table};
+use super::{Extent, InJson, SheetOf, Table, View};
 use crate::inspect::{Distribution, Faults, Inspection, SeriesCounts};
 use columns::{
     BUCKETS, DELETIONS, DISTRIBUTIONS, ENCODINGS, FILES, LABELS, Named, OVERVIEW, SECTIONS,
@@ -34,27 +34,29 @@ pub(super) const SHEETS: &[&dyn SheetOf<Inspection>] = &[
 ];
 
 /// The block as text for people.
-pub fn text(block: &Inspection) -> String {
+pub fn text(block: &Inspection, view: &View) -> String {
+    let whole = |sheet: &dyn SheetOf<Inspection>| view.of(sheet, block, Extent::All).text(view);
+    let first = |sheet: &dyn SheetOf<Inspection>, most| view.of(sheet, block, Extent::Top(most));
     let mut text = OVERVIEW.all(block).lines();
     let mut section = |content: String| {
         text.push('\n');
         text.push_str(&content);
     };
-    section(SECTIONS.all(block).text());
-    section(ENCODINGS.all(block).text());
-    section(DISTRIBUTIONS.all(block).text());
+    section(whole(&SECTIONS));
+    section(whole(&ENCODINGS));
+    section(whole(&DISTRIBUTIONS));
     for (_, name, values) in distributions_of(block) {
         if !name.starts_with("chunks") {
             section(format!("{name}\n{}", bars(&values)));
         }
     }
-    section(shown(&LABELS.top(block, LABELS_SHOWN), "label names"));
+    section(shown(&first(&LABELS, LABELS_SHOWN), "label names", view));
     if !block.tombstones.is_empty() {
-        let deletions = DELETIONS.top(block, DELETIONS_SHOWN);
-        section(shown(&deletions, "deleted ranges"));
+        let deletions = first(&DELETIONS, DELETIONS_SHOWN);
+        section(shown(&deletions, "deleted ranges", view));
     }
     if !block.others.is_empty() {
-        section(FILES.all(block).text());
+        section(whole(&FILES));
     }
     text
 }
@@ -179,8 +181,8 @@ pub(super) fn bars(values: &Distribution) -> String {
 }
 
 /// A table of the first rows, and how many there are.
-fn shown(table: &Table, what: &str) -> String {
-    let mut text = table.text();
+fn shown(table: &Table, what: &str, view: &View) -> String {
+    let mut text = table.text(view);
     if let Some(all) = table.longer() {
         let _ = writeln!(text, "… of {all} {what}; all of them with --json");
     }

@@ -6,7 +6,8 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value as Json, json};
 
-use super::{Extent, Form, SheetOf, Table};
+use super::{Extent, Form, SheetOf, Table, View};
+use crate::units::count_text;
 use crate::usage::Usage;
 use crate::whatif::{Missing, Scenario, Snippet, Sources, UnusedMetrics, WhatIf};
 use columns::{COLLISIONS, GUESSED, OUTCOMES, UNUSED};
@@ -34,11 +35,16 @@ pub fn text(
     uses: Option<&Uses<'_>>,
     snippet: &Snippet,
     markdown: bool,
+    view: &View,
 ) -> String {
     let form = if markdown { Form::Markdown } else { Form::Text };
     let mut parts = Vec::new();
     if !what_if.outcomes.is_empty() {
-        parts.push(OUTCOMES.all(what_if).print(form).lines());
+        parts.push(
+            view.of(&OUTCOMES, what_if, Extent::All)
+                .print(form, view)
+                .lines(),
+        );
     }
     let mut most = 0;
     for outcome in &what_if.outcomes {
@@ -50,8 +56,8 @@ pub fn text(
         most = collisions.groups;
         let heading = format!("{}: series that would collide", outcome.name);
         let mut part = title(&heading, markdown);
-        let first = COLLISIONS.top(collisions, COLLISIONS_SHOWN);
-        part.push_str(&shown(&first, form, "label sets"));
+        let first = view.of(&COLLISIONS, collisions, Extent::Top(COLLISIONS_SHOWN));
+        part.push_str(&shown(&first, form, "label sets", view));
         parts.push(part);
     }
     if let Some(uses) = uses {
@@ -61,12 +67,12 @@ pub fn text(
             ", as far as files could be read: NOT CERTAIN"
         };
         for (sheet, doubt) in [(&UNUSED, doubt), (&GUESSED, "")] {
-            let first = sheet.top(uses.unused, SHOWN);
+            let first = view.of(sheet, uses.unused, Extent::Top(SHOWN));
             if first.is_empty() {
                 continue;
             }
             let mut part = title(&format!("{}{doubt}", sheet.title), markdown);
-            part.push_str(&shown(&first, form, "metrics"));
+            part.push_str(&shown(&first, form, "metrics", view));
             parts.push(part);
         }
     }
@@ -91,8 +97,8 @@ fn title(text: &str, markdown: bool) -> String {
 }
 
 /// A table of the first rows, and how many there are.
-fn shown(table: &Table, form: Form, what: &str) -> String {
-    let mut text = table.print(form).lines();
+fn shown(table: &Table, form: Form, what: &str, view: &View) -> String {
+    let mut text = table.print(form, view).lines();
     if let Some(all) = table.longer() {
         let _ = writeln!(text, "\n… of {all} {what}");
     }
@@ -134,10 +140,10 @@ pub fn json(what_if: &WhatIf, uses: Option<&Uses<'_>>, snippet: &Snippet) -> Jso
 }
 
 /// One table as CSV: metrics that nothing uses if uses were looked at, otherwise changes.
-pub fn csv(what_if: &WhatIf, uses: Option<&Uses<'_>>) -> String {
+pub fn csv(what_if: &WhatIf, uses: Option<&Uses<'_>>, view: &View) -> String {
     match uses {
-        Some(uses) => UNUSED.all(uses.unused).csv(),
-        None => OUTCOMES.all(what_if).csv(),
+        Some(uses) => view.of(&UNUSED, uses.unused, Extent::All).csv(),
+        None => view.of(&OUTCOMES, what_if, Extent::All).csv(),
     }
 }
 
@@ -191,7 +197,10 @@ pub fn warnings(what_if: &WhatIf) -> Vec<String> {
         if collisions.groups > 0 {
             lines.push(format!(
                 "{}: {} label sets would be shared by {} series entries at the same time: Prometheus would drop about {} samples of them",
-                outcome.name, collisions.groups, collisions.series, collisions.lost_samples
+                outcome.name,
+                count_text(collisions.groups),
+                count_text(collisions.series),
+                count_text(collisions.lost_samples)
             ));
         }
         if collisions.successions > 0 {

@@ -142,13 +142,6 @@ pub(in crate::verify) fn names(scanned: &DataDir) -> Names {
 
 /// Bytes of the indexes and segments of all blocks, as far as they can be asked for.
 pub(in crate::verify) fn bytes(scanned: &DataDir) -> u64 {
-    let len = |path: &Path| fs::metadata(path).map_or(0, |metadata| metadata.len());
-    let of_block = |entry: &Entry| {
-        let Ok(files) = BlockFiles::scan(&entry.path) else {
-            return 0;
-        };
-        let segments = files.segments.iter().map(|name| len(&files.segment(name)));
-        len(&files.index()) + segments.sum::<u64>()
-    };
+    let of_block = |entry: &Entry| BlockFiles::scan(&entry.path).map_or(0, |files| files.bytes());
     scanned.blocks().map(of_block).sum()
 }

@@ -115,7 +115,11 @@ fn an_archive_is_analysed_as_the_directory_it_came_from() {
     ]);
     let plain = narthex(&["analyze", "night-1", "--by", "job", "--csv"]);
     assert_eq!(archived.code, 0, "{}", archived.err);
-    assert!(archived.err.contains(": the log holds 60873 samples from "));
+    assert!(
+        archived
+            .err
+            .contains(": the log holds 60,873 samples from ")
+    );
     assert_eq!(archived.out, plain.out);
     assert!(plain.out.lines().count() > 2, "{}", plain.out);
     let unknown = [

@@ -80,7 +80,7 @@ fn a_filter_keeps_the_policy_from_other_groups() {
     let (_, repository) = days(3);
     let filter = SourceFilter {
         host: Some("mon2".to_owned()),
-        source_name: None,
+        ..SourceFilter::default()
     };
     let done = forget(&repository, &daily(1), &filter, leave(false, false), NOW).unwrap();
     assert_eq!((done.decisions.len(), done.removed()), (3, 2));
@@ -142,7 +142,7 @@ fn nothing_is_removed_without_a_policy_and_no_group_loses_its_last_archive_by_ac
 
     let gone = SourceFilter {
         host: Some("mon2".to_owned()),
-        source_name: None,
+        ..SourceFilter::default()
     };
     let nothing = Selection::Policy(Policy::default());
     let done = forget(&repository, &nothing, &gone, leave(true, false), NOW).unwrap();

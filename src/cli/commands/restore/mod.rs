@@ -3,9 +3,9 @@
 mod print;
 mod remarks;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use crate::cli::args::{RepoArgs, local_path};
+use crate::cli::args::{RepoArgs, SourceArgs, local_path};
 use crate::cli::outlook::Outlook;
 use crate::cli::ownership::OwnershipArgs;
 use crate::cli::selection::time_range;
@@ -14,7 +14,6 @@ use crate::cli::{Context, Outcome};
 use crate::error::Result;
 use crate::model::{TimeRange, Ulid};
 use crate::raw::ReadMode;
-use crate::repository::SourceFilter;
 use crate::repository::copies::Copies;
 use crate::repository::lineage::has_problems;
 use crate::restore::{self, Exact, ProblemKind, Salvage, Target, Wanted};
@@ -62,20 +61,17 @@ pub(crate) struct Args {
     #[command(flatten)]
     repo: RepoArgs,
     /// Where to restore to: a directory that is empty or does not exist
-    #[arg(long, value_name = "DIR", value_parser = local_path())]
+    #[arg(long, value_name = "DIR", value_parser = local_path(), help_heading = "Where it comes to")]
     target: PathBuf,
-    /// With `latest`: of this host
-    #[arg(long)]
-    host: Option<String>,
-    /// With `latest`: of the source of this name
-    #[arg(long, value_name = "NAME")]
-    source: Option<String>,
+    #[command(flatten)]
+    sources: SourceArgs,
     /// Only time from here on, out of all archives of the same source [e.g. 2026-11-21T19:00:00Z, 1795288080, 30d (ago)]
     #[arg(
         long,
         value_name = "TIME",
         allow_hyphen_values = true,
-        conflicts_with = "block"
+        conflicts_with = "block",
+        help_heading = "What comes back"
     )]
     since: Option<String>,
     /// Only time before this, out of all archives of the same source; whole blocks come back, unless --exact is given
@@ -83,32 +79,39 @@ pub(crate) struct Args {
         long,
         value_name = "TIME",
         allow_hyphen_values = true,
-        conflicts_with = "block"
+        conflicts_with = "block",
+        help_heading = "What comes back"
     )]
     until: Option<String>,
     /// Cut blocks: bring back nothing but the time of --since and --until and the series of --match
-    #[arg(long, requires = "bounds", conflicts_with_all = ["wal", "add_missing"])]
+    #[arg(long, requires = "bounds", conflicts_with_all = ["wal", "add_missing"], help_heading = "What comes back")]
     exact: bool,
     /// Only these series, as a PromQL selector; may be repeated
-    #[arg(short, long = "match", value_name = "SELECTOR", requires = "exact")]
+    #[arg(
+        short,
+        long = "match",
+        value_name = "SELECTOR",
+        requires = "exact",
+        help_heading = "What comes back"
+    )]
     matches: Vec<Selector>,
     /// Bring back blocks that were damaged when they were archived as they are, even if the repository holds sound ones with the same samples
-    #[arg(long)]
+    #[arg(long, help_heading = "Damaged blocks")]
     as_archived: bool,
     /// Bring back what can still be read of blocks that do not come back as they were, as new blocks
-    #[arg(long)]
+    #[arg(long, help_heading = "Damaged blocks")]
     salvage: bool,
     /// Only this block of the archive; may be given several times
-    #[arg(long, value_name = "ULID")]
+    #[arg(long, value_name = "ULID", help_heading = "What comes back")]
     block: Vec<Ulid>,
     /// Restore WAL and WBL of the archive also with --since, --until or --block
-    #[arg(long, conflicts_with = "no_wal")]
+    #[arg(long, conflicts_with = "no_wal", help_heading = "What comes back")]
     wal: bool,
     /// Do not restore WAL and WBL
-    #[arg(long)]
+    #[arg(long, help_heading = "What comes back")]
     no_wal: bool,
     /// Restore into a directory that is not empty what is not in it yet; blocks that are there are compared by the names and sizes of their files
-    #[arg(long)]
+    #[arg(long, help_heading = "Where it comes to")]
     add_missing: bool,
     #[command(flatten)]
     ownership: OwnershipArgs,
@@ -118,6 +121,16 @@ pub(crate) struct Args {
 }
 
 impl Args {
+    /// Whether it is only said what would be done.
+    pub(crate) fn is_dry_run(&self) -> bool {
+        self.dry_run
+    }
+
+    /// Where blocks come back to.
+    pub(crate) fn target(&self) -> &Path {
+        &self.target
+    }
+
     fn wanted(&self) -> Result<Wanted> {
         if !self.block.is_empty() {
             return Ok(Wanted::Blocks(self.block.iter().copied().collect()));
@@ -142,10 +155,7 @@ impl Args {
 pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     let wanted = args.wanted()?;
     let repository = args.repo.open()?;
-    let filter = SourceFilter {
-        host: args.host.clone(),
-        source_name: args.source.clone(),
-    };
+    let filter = args.sources.filter();
     let asked = match &wanted {
         Wanted::Blocks(_) => TimeRange::NONE,
         Wanted::Archive | Wanted::Range(_) => range(&wanted),

@@ -11,7 +11,7 @@ use crate::report::backup::{RESTORE, detour_json, gap_text};
 use crate::report::{self, Value};
 use crate::repository::{Archive, StoredBlock};
 use crate::restore::{self, Cut, Plan, StandIn};
-use crate::units::bytes_text;
+use crate::units::{bytes_text, count_text};
 
 pub(super) fn print_plan(
     plan: &Plan<'_>,
@@ -95,7 +95,7 @@ pub(super) fn print_report(
     let (id, source, time) = (
         archive.id.short(),
         Value::text(&archive.source_name),
-        Value::Stamp(archive.time),
+        Value::Time(archive.time),
     );
     context.print(format_args!("archive {id} of {source}, {time}\n"))?;
     context.print(RESTORE.all(report).lines())?;
@@ -103,7 +103,8 @@ pub(super) fn print_report(
         let original = cut.original;
         match &cut.block {
             Some(made) => {
-                let (ulid, series, samples) = (made.ulid, made.series, made.samples);
+                let (series, samples) = (count_text(made.series), count_text(made.samples));
+                let ulid = made.ulid;
                 context.print(format_args!(
                     "cut            {original} to {ulid}: {samples} samples of {series} series\n"
                 ))?;
@@ -114,7 +115,8 @@ pub(super) fn print_report(
     for salvaged in &report.salvaged {
         let original = salvaged.original;
         if let Some(made) = &salvaged.block {
-            let (ulid, series, samples) = (made.ulid, made.series, made.samples);
+            let (series, samples) = (count_text(made.series), count_text(made.samples));
+            let ulid = made.ulid;
             context.print(format_args!(
                 "salvaged       {original} to {ulid}: {samples} samples of {series} series\n"
             ))?;
