@@ -63,7 +63,7 @@ pub(crate) struct Global {
     #[arg(long, global = true)]
     pub(crate) json: bool,
     /// Worker threads [default: one per core]
-    #[arg(long, global = true, value_name = "N")]
+    #[arg(long, global = true, value_name = "N", value_parser = at_least_one)]
     pub(crate) threads: Option<usize>,
     /// Read files into memory instead of mapping them (for unreliable network file systems)
     #[arg(long, global = true)]
@@ -73,6 +73,12 @@ pub(crate) struct Global {
     pub(crate) quiet: bool,
     #[command(flatten)]
     pub(crate) table: TableArgs,
+}
+
+/// A number of things of which there must be one.
+fn at_least_one(text: &str) -> Result<usize> {
+    let number = text.parse().ok().filter(|number| *number > 0);
+    number.ok_or_else(|| Error::invalid(format!("expected 1 or more, found {text:?}")))
 }
 
 /// How tables look.
@@ -90,6 +96,9 @@ pub(crate) struct TableArgs {
     /// Sort rows by this column; -KEY: the largest first
     #[arg(long, global = true, value_name = "KEY", allow_hyphen_values = true, help_heading = TABLES_HEADING, conflicts_with = "json")]
     sort: Option<Sort>,
+    /// Say below each table what its columns mean
+    #[arg(long, global = true, help_heading = TABLES_HEADING, conflicts_with = "json")]
+    explain: bool,
 }
 
 /// What the options of [`TableArgs`] stand under in help texts.
@@ -103,7 +112,9 @@ impl TableArgs {
         } else {
             self.width.or(terminal)
         };
-        View::new(width, self.columns.clone(), self.sort.clone())
+        let mut view = View::new(width, self.columns.clone(), self.sort.clone());
+        view.explains = self.explain;
+        view
     }
 }
 

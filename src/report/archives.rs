@@ -1,9 +1,13 @@
 //! Reports about repositories: archives, their differences, findings of `narthex check`.
 
-use super::{Column, InJson, Rows, Sheet, Unit, Value};
+use std::fmt::Write as _;
+
+use super::{Column, InJson, Rows, Sheet, Unit, Value, safe_line};
 use crate::repair::Step;
 use crate::repository::check::{Finding, Report};
 use crate::repository::{Archive, BlockChange, Change, Diff};
+use crate::trouble::Severity;
+use crate::units::{count_text, time_text};
 
 /// One row for each archive.
 pub static ARCHIVES: Sheet<[Archive], Archive> = Sheet {
@@ -350,6 +354,69 @@ pub static CHECK_FINDINGS: Sheet<Report, Finding> = Sheet {
         },
     ],
 };
+
+/// Most findings of a kind that people are shown: of problems, and of notes.
+const SHOWN: (usize, usize) = (50, 10);
+
+/// What `narthex check` found, for people: by kind, problems first, each with what it means and what to do.
+pub fn check_text(report: &Report) -> String {
+    let mut kinds: Vec<_> = report.findings.iter().map(|found| found.kind).collect();
+    kinds.sort_by_key(|kind| (kind.severity() != Severity::Problem, kind.id()));
+    kinds.dedup();
+    let mut text = String::new();
+    for kind in kinds {
+        let found: Vec<_> = report
+            .findings
+            .iter()
+            .filter(|it| it.kind == kind)
+            .collect();
+        let severity = kind.severity();
+        let most = if severity == Severity::Problem {
+            SHOWN.0
+        } else {
+            SHOWN.1
+        };
+        let count = count_text(found.len() as u64);
+        let (id, sentence, remedy) = (kind.id(), kind.sentence(), kind.remedy());
+        let _ = writeln!(
+            text,
+            "{severity} {id}, {count} times: {sentence} What to do: {remedy}."
+        );
+        for finding in found.iter().take(most) {
+            check_lines(finding, &mut text);
+        }
+        if found.len() > most {
+            let more = count_text((found.len() - most) as u64);
+            let _ = writeln!(text, "  … and {more} more, which --json lists");
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// One finding: the object and what was found, then whatever is known of what it costs.
+fn check_lines(finding: &Finding, text: &mut String) {
+    let (object, detail) = (safe_line(&finding.object), safe_line(&finding.detail));
+    let _ = writeln!(text, "  {object}: {detail}");
+    let archives = finding.archives.iter().map(|id| id.short().to_owned());
+    let blocks = finding.blocks.iter().map(ToString::to_string);
+    let files = finding
+        .files
+        .iter()
+        .map(|file| safe_line(file).into_owned());
+    let lists: [(&str, Vec<String>); 3] = [
+        ("archives", archives.collect()),
+        ("blocks", blocks.collect()),
+        ("files lost", files.collect()),
+    ];
+    for (heading, names) in lists.iter().filter(|(_, names)| !names.is_empty()) {
+        let _ = writeln!(text, "    {heading}: {}", names.join(", "));
+    }
+    if let Some((from, until)) = finding.lost {
+        let (from, until) = (time_text(from), time_text(until));
+        let _ = writeln!(text, "    samples lost: from {from} to {until}");
+    }
+}
 
 /// One step of `narthex repair`.
 pub static REPAIR_STEPS: Sheet<[Step], Step> = Sheet {

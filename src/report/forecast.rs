@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value as Json};
 
+use super::layout::legend;
 use super::{Column, Extent, Field, InJson, Rows, Sheet, SheetOf, Table, Unit, Value, View};
 use crate::forecast::{Estimate, Forecast, Full, LevelCost, Limit, Score, When};
 use crate::model::Millis;
@@ -472,7 +473,7 @@ pub static LEVELS: Sheet<Forecast, LevelCost> = Sheet {
         Column {
             key: "index_share",
             heading: "INDEX SHARE",
-            unit: Unit::Ratio,
+            unit: Unit::Share,
             weight: 3,
             explanation: "Bytes of index beside those of level-1 blocks with the same samples; where these are not known, by bytes a sample \
                       beside the lowest level.",
@@ -597,6 +598,9 @@ pub fn text(forecast: &Forecast, view: &View) -> String {
             field.heading,
             with_unit(field, value)
         );
+    }
+    if view.explains {
+        text.push_str(&legend(lines().map(|(field, _)| field)));
     }
     if !forecast.scores.is_empty() {
         let _ = write!(

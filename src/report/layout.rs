@@ -24,9 +24,17 @@ pub(super) struct Column {
 
 /// The columns as lines of at most `width` characters, as far as that goes: columns of small weight are left out, then words are cut. Both is said
 /// in a last line.
-pub(super) fn text(columns: Vec<Column>, width: Option<usize>) -> String {
+pub(super) fn text(columns: Vec<Column>, width: Option<usize>, explains: bool) -> String {
+    let explained = |columns: &[Column]| {
+        let fields = columns.iter().map(|column| &column.field);
+        if explains {
+            legend(fields)
+        } else {
+            String::new()
+        }
+    };
     let Some(width) = width else {
-        return lines(&columns);
+        return lines(&columns) + &explained(&columns);
     };
     let widths: Vec<_> = columns.iter().map(Column::width).collect();
     let kept = kept(&columns, &widths, width);
@@ -41,6 +49,7 @@ pub(super) fn text(columns: Vec<Column>, width: Option<usize>) -> String {
     }
     let is_cut = cut(&mut fitting, width);
     let mut text = lines(&fitting);
+    text.push_str(&explained(&fitting));
     let mut said = Vec::new();
     if !dropped.is_empty() {
         said.push(format!("no room for {}", dropped.join(", ")));
@@ -50,6 +59,15 @@ pub(super) fn text(columns: Vec<Column>, width: Option<usize>) -> String {
     }
     if !said.is_empty() {
         let _ = writeln!(text, "({}: --wide shows all)", said.join("; "));
+    }
+    text
+}
+
+/// What the columns mean, a line for each.
+pub(super) fn legend<'a>(fields: impl Iterator<Item = &'a Field>) -> String {
+    let mut text = String::new();
+    for field in fields {
+        let _ = writeln!(text, "  {}: {}", field.heading.trim(), field.explanation);
     }
     text
 }

@@ -21,6 +21,9 @@ A command with `--json` prints one document on standard output, however it ends;
 asked, or was asked for something that makes no sense (exit codes 1 and 2), the document has the keys `error`, a sentence; `kind`, which is `corrupt`,
 `unsupported`, `not_found`, `already_exists`, `refused`, `invalid`, `io` or `usage`; `causes`, a list of sentences, the root cause last; `advice`, what to do,
 where it is known; and `exit_code`. Beside them stands what was found until then, if anything was. Standard error says the same in words.
+
+What a document may look like is said by a JSON schema (draft 2020-12) for each command, in [schema](schema): those of this version, which
+deny all other keys. A later version may print more.
 ";
 
 /// The page, in Markdown.

@@ -233,7 +233,7 @@ pub static ROWS: Sheet<Sum, SumRow> = Sheet {
         },
         Column {
             key: "entry_bytes",
-            heading: "ENTRIES",
+            heading: "INDEX ENTRIES",
             unit: Unit::Bytes,
             weight: 5,
             explanation: "Size of their series entries in the index, without padding; symbols and postings are no metric's own.",
@@ -241,8 +241,8 @@ pub static ROWS: Sheet<Sum, SumRow> = Sheet {
         },
         Column {
             key: "bytes_per_sample",
-            heading: "PER SAMPLE",
-            unit: Unit::Ratio,
+            heading: "B/SAMPLE",
+            unit: Unit::BytesPerSample,
             weight: 4,
             explanation: "Bytes of chunks and entries per sample.",
             value: |r| ratio(r.amounts.bytes(), r.amounts.samples),

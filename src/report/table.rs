@@ -127,7 +127,7 @@ impl Table {
     /// The table in one of its forms. For people the table of a sheet of one row is a line for each column.
     pub fn print(&self, form: Form, view: &View) -> Printed {
         match form {
-            Form::Text if self.is_single => Printed::Lines(self.lines()),
+            Form::Text if self.is_single => Printed::Lines(self.told(view)),
             Form::Text => Printed::Lines(self.text(view)),
             Form::Csv => Printed::Lines(self.csv()),
             Form::Markdown => Printed::Lines(self.markdown()),
@@ -149,7 +149,7 @@ impl Table {
         });
         // Who chose columns wants them.
         let width = view.width.filter(|_| !self.is_chosen);
-        layout::text(columns.collect(), width)
+        layout::text(columns.collect(), width, view.explains)
     }
 
     /// The table as a JSON array with one object for each row.
@@ -171,6 +171,15 @@ impl Table {
     pub fn lines(&self) -> String {
         let first = self.rows.first().map(|row| self.lines_of(row));
         first.unwrap_or_default()
+    }
+
+    /// The first row as lines, and what they mean where `view` wants to know.
+    pub fn told(&self, view: &View) -> String {
+        let mut text = self.lines();
+        if view.explains {
+            text.push_str(&layout::legend(self.headed().map(|(_, field)| field)));
+        }
+        text
     }
 
     /// Each row as lines `heading  value`, with an empty line behind.

@@ -17,6 +17,8 @@ pub struct View {
     pub columns: Vec<String>,
     /// What rows are sorted by, if not as they come.
     pub sort: Option<Sort>,
+    /// Whether it is said below each table what its columns mean.
+    pub explains: bool,
     applied: Cell<Applied>,
 }
 
@@ -42,6 +44,7 @@ impl View {
             width,
             columns,
             sort,
+            explains: false,
             applied: Cell::default(),
         }
     }
@@ -53,7 +56,8 @@ impl View {
         if !self.sorts(&table) || table.is_empty() || extent == Extent::All {
             return self.apply(table);
         }
-        let first = table.len();
+        // Not the row of all the others, which stands behind the first.
+        let first = table.len().min(extent.most());
         self.apply(sheet.fill(of, Extent::All)).first(first)
     }
 

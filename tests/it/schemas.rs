@@ -1,7 +1,7 @@
 //! What commands print with `--json` is what their schemas in `docs/schema` say, key by key.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use assert_cmd::Command;
 use serde_json::{Map, Value as Json};
@@ -161,8 +161,8 @@ impl Desk {
     }
 }
 
-fn write(path: PathBuf, text: &str) -> String {
-    std::fs::write(&path, text).unwrap();
+fn write(path: &Path, text: &str) -> String {
+    std::fs::write(path, text).unwrap();
     path.to_str().unwrap().to_owned()
 }
 
@@ -173,7 +173,7 @@ fn every_command_prints_what_its_schema_says() {
         tried: BTreeSet::new(),
     };
     let rules = write(
-        desk.dir.path().join("rules.yml"),
+        &desk.dir.path().join("rules.yml"),
         "groups: [{name: a, rules: [{record: b, expr: 'sum(up) / rate($metric[5m])'}]}]",
     );
     let sick = desk.path("sick");
@@ -226,7 +226,7 @@ fn every_command_prints_what_its_schema_says() {
             "--rules",
             &rules,
         ],
-        3,
+        0,
     );
     for directory in [
         "night-1/01M80FJGSDDJPV4DWFG2XR4VJ2",
@@ -261,7 +261,7 @@ fn every_command_prints_what_its_schema_says() {
     );
     desk.holds(&["diff", first, second], 0);
     desk.holds(&["diff", first, second, "--content"], 0);
-    desk.holds(&["diff", "night-1", "night-2"], 3);
+    desk.holds(&["diff", "night-1", "night-2"], 0);
     desk.holds(&["stats"], 0);
     desk.holds(&["stats", "--quick"], 0);
     desk.holds(&["stats", "--by", "both"], 0);
@@ -293,7 +293,7 @@ fn every_command_prints_what_its_schema_says() {
         std::fs::write(path, bytes).unwrap();
     }
     desk.holds(&["check", "--read-data"], 3);
-    desk.holds(&["repair", "--dry-run"], 3);
+    desk.holds(&["repair", "--dry-run"], 0);
     let rest = desk.path("rest");
     desk.holds(&["restore", "latest", "--target", &rest, "--salvage"], 3);
     desk.holds(&["restore", "latest"], 2);

@@ -78,7 +78,7 @@ fn columns_are_chosen_by_their_keys_in_text_csv_and_markdown() {
     assert_eq!(csv.out.lines().next(), Some("value,sample_share"));
     let markdown = narthex(&[&by[..], &["--markdown", "--columns", "value,series"]].concat());
     assert!(
-        markdown.out.starts_with("| METRIC | SERIES |\n"),
+        markdown.out.starts_with("| VALUE | SERIES |\n"),
         "{}",
         markdown.out
     );
@@ -195,4 +195,18 @@ fn people_read_units_zones_and_groups_of_digits_and_programs_plain_numbers() {
         "shares say what they are of: {}",
         inspected.out
     );
+}
+
+#[test]
+fn columns_are_explained_where_they_are_shown() {
+    let ran = narthex(&["analyze", "night-1", "--by", "churn", "--explain"]);
+    assert!(ran.out.contains("\n  BORN: "), "{}", ran.out);
+    assert!(
+        !narthex(&["analyze", "night-1", "--by", "churn"])
+            .out
+            .contains("BORN: ")
+    );
+    let few = narthex(&["list", "night-1", "--columns", "ulid,hints", "--explain"]);
+    assert!(few.out.contains("\n  HINTS: "), "{}", few.out);
+    assert!(!few.out.contains("\n  LEVEL: "), "{}", few.out);
 }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use clap::builder::NonEmptyStringValueParser;
 use serde_json::{Value as Json, json};
 
 use crate::archive::{self, Codec, Options, Preview, Source};
@@ -15,7 +16,7 @@ use crate::report::backup::{BACKUP, LEFT_OUT};
 use crate::report::safe_line;
 use crate::report::trouble::{TROUBLE, told};
 use crate::repository::portable::DEFAULT_LEVEL;
-use crate::repository::{LeftOut, Repository};
+use crate::repository::{LeftOut, LeftOutKind, Repository};
 use crate::store::Location;
 use crate::units::bytes_text;
 use crate::verify;
@@ -41,12 +42,17 @@ pub(crate) struct Args {
     #[command(flatten)]
     repo: RepoArgs,
     /// The machine DIR belongs to [default: this one]
-    #[arg(long, help_heading = "What the archive is known by")]
+    #[arg(
+        long,
+        value_parser = NonEmptyStringValueParser::new(),
+        help_heading = "What the archive is known by"
+    )]
     host: Option<String>,
     /// A name for this Prometheus server, the same every night [default: HOST:DIR]
     #[arg(
         long,
         value_name = "NAME",
+        value_parser = NonEmptyStringValueParser::new(),
         help_heading = "What the archive is known by"
     )]
     source: Option<String>,
@@ -164,7 +170,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
         context.print_json(&Json::Object(object))?;
     } else {
         if report.committed {
-            context.print(BACKUP.all(&report).lines())?;
+            context.print(BACKUP.all(&report).told(&context.view))?;
         }
         print_left_out(&report.archive.left_out, context)?;
     }
@@ -316,9 +322,18 @@ fn print_preview(preview: &Preview, context: &mut Context<'_>) -> Result<()> {
 }
 
 fn print_left_out(left_out: &[LeftOut], context: &mut Context<'_>) -> Result<()> {
-    for left in left_out {
+    let is_passing = |left: &&LeftOut| left.kind() == LeftOutKind::Passing;
+    for left in left_out.iter().filter(|left| !is_passing(left)) {
         let (name, reason) = (safe_line(&left.name), safe_line(&left.reason));
         context.print(format_args!("left out: {name} ({reason})\n"))?;
+    }
+    let passing = left_out.iter().filter(is_passing);
+    let passing: Vec<_> = passing.map(|left| safe_line(&left.name)).collect();
+    if !passing.is_empty() {
+        let names = passing.join(", ");
+        context.print(format_args!(
+            "not needed: {names} (a server makes them anew)\n"
+        ))?;
     }
     Ok(())
 }

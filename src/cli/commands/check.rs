@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::model::now;
 use crate::repair::{self, settle};
 use crate::report::Value;
-use crate::report::archives::CHECK_FINDINGS;
+use crate::report::archives::{CHECK_FINDINGS, check_text};
 use crate::repository::Repository;
 use crate::repository::check::{Depth, Report, Share, check};
 
@@ -78,7 +78,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
             "findings": CHECK_FINDINGS.all(&report).json(),
         }))?;
     } else {
-        context.print(CHECK_FINDINGS.all(&report).paragraphs())?;
+        context.print(check_text(&report))?;
         context.print(summary(&report))?;
     }
     Ok(Outcome::problems_if(is_other || report.has_problems()))

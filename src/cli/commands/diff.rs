@@ -297,7 +297,7 @@ impl Args {
         let view = &context.view;
         let sides = view.of(&SIDES, &sides[..], Extent::All).text(view);
         context.print(sides)?;
-        context.print(format_args!("\n{}", COUNTS.all(found).lines()))?;
+        context.print(format_args!("\n{}", COUNTS.all(found).told(&context.view)))?;
         for sheet in LISTS {
             let view = &context.view;
             let table = view.of(*sheet, found, Extent::Top(top)).first(top);

@@ -122,7 +122,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
         context.print_json(&Json::Object(object))?;
     } else {
         let view = &context.view;
-        let mut text = TOTALS.all(&stats).lines();
+        let mut text = TOTALS.all(&stats).told(view);
         let _ = write!(
             text,
             "\n{}",
@@ -176,7 +176,10 @@ fn by_group(
         let view = &context.view;
         let text = view.of(&ROWS, &sum, Extent::Top(shown)).text(view);
         context.print(text)?;
-        context.print(format_args!("\n{}", ROW_TOTALS.all(&sum).lines()))?;
+        context.print(format_args!(
+            "\n{}",
+            ROW_TOTALS.all(&sum).told(&context.view)
+        ))?;
     }
     Ok(Outcome::problems_if(
         sum.without > 0 || !sum.damaged.is_empty(),

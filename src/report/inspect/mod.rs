@@ -37,7 +37,7 @@ pub(super) const SHEETS: &[&dyn SheetOf<Inspection>] = &[
 pub fn text(block: &Inspection, view: &View) -> String {
     let whole = |sheet: &dyn SheetOf<Inspection>| view.of(sheet, block, Extent::All).text(view);
     let first = |sheet: &dyn SheetOf<Inspection>, most| view.of(sheet, block, Extent::Top(most));
-    let mut text = OVERVIEW.all(block).lines();
+    let mut text = OVERVIEW.all(block).told(view);
     let mut section = |content: String| {
         text.push('\n');
         text.push_str(&content);

@@ -98,7 +98,7 @@ pub(super) fn print_report(
         Value::Time(archive.time),
     );
     context.print(format_args!("archive {id} of {source}, {time}\n"))?;
-    context.print(RESTORE.all(report).lines())?;
+    context.print(RESTORE.all(report).told(&context.view))?;
     for cut in &report.cut {
         let original = cut.original;
         match &cut.block {
