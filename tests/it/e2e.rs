@@ -19,7 +19,7 @@ mod killed_backup;
 mod killed_server;
 mod late_target;
 mod log_faults;
-mod program;
+pub(crate) mod program;
 mod read_only;
 mod recorded;
 mod running_server;

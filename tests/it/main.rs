@@ -68,6 +68,7 @@ mod store_contract;
 mod stored;
 mod thanos;
 mod unread_logs;
+mod vectors;
 mod verify;
 mod wal;
 mod ways_back;
