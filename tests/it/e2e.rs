@@ -7,6 +7,7 @@
 
 mod analyze;
 mod answer;
+mod beside_a_server;
 mod consequences;
 mod deployment;
 mod dump;
