@@ -7,6 +7,7 @@
 
 mod analyze;
 mod answer;
+mod beside_a_server;
 mod consequences;
 mod deployment;
 mod dump;
@@ -19,7 +20,7 @@ mod killed_backup;
 mod killed_server;
 mod late_target;
 mod log_faults;
-mod program;
+pub(crate) mod program;
 mod read_only;
 mod recorded;
 mod running_server;

@@ -70,6 +70,7 @@ mod stored;
 mod tables;
 mod thanos;
 mod unread_logs;
+mod vectors;
 mod verify;
 mod wal;
 mod ways_back;

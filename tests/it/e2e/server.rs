@@ -69,6 +69,13 @@ impl Server {
         Self::scraping_with(tools, data, &SHORT_BLOCKS, "")
     }
 
+    /// Starts a server that scrapes itself four times a second into `data`, in blocks of this duration.
+    pub(crate) fn scraping_in_blocks(tools: &Tools, data: &Path, duration: &str) -> Self {
+        let shortest = format!("--storage.tsdb.min-block-duration={duration}");
+        let longest = format!("--storage.tsdb.max-block-duration={duration}");
+        Self::scraping_with(tools, data, &[&shortest, &longest], "")
+    }
+
     /// Starts a server that scrapes itself four times a second into `data`, with `scrape` in its scrape configuration.
     pub(crate) fn scraping_itself(tools: &Tools, data: &Path, scrape: &str) -> Self {
         Self::scraping_with(tools, data, &[], scrape)
@@ -208,8 +215,22 @@ impl Server {
     }
 
     /// What the server has written to its log.
-    fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.home.path().join("log")).unwrap_or_default()
+    }
+
+    /// Calls `during` while the server stands still: whatever changes then, it has not changed.
+    pub(crate) fn while_stopped<T>(&self, during: impl FnOnce() -> T) -> T {
+        self.signal("-STOP");
+        let done = during();
+        self.signal("-CONT");
+        done
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.process.id().to_string();
+        let sent = Command::new("kill").args([name, &pid]).status().unwrap();
+        assert!(sent.success());
     }
 
     /// Kills the server the hard way: nothing is flushed, nothing tidied up.
