@@ -174,7 +174,8 @@ impl Error {
         causes
     }
 
-    /// The whole chain on one line: `outermost: …: root cause`, and behind a semicolon what to do about it.
+    /// The whole chain on one line: `outermost: …: root cause`, and behind a semicolon what to do
+    /// about it.
     pub fn chain(&self) -> String {
         let mut line = self.message.clone();
         for cause in self.causes() {

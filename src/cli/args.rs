@@ -68,7 +68,8 @@ pub(crate) struct Global {
     /// Read files into memory instead of mapping them (for unreliable network file systems)
     #[arg(long, global = true)]
     pub(crate) no_mmap: bool,
-    /// Show no progress, and nothing at all of a backup, check, forget, prune, repair, restore or verify that went well; trouble is shown
+    /// Show no progress, and nothing at all of a backup, check, forget, prune, repair, restore or
+    /// verify that went well; trouble is shown
     #[arg(short, long, global = true)]
     pub(crate) quiet: bool,
     #[command(flatten)]
@@ -87,7 +88,8 @@ pub(crate) struct TableArgs {
     /// Show every column, however narrow the terminal is
     #[arg(long, global = true, help_heading = TABLES_HEADING, conflicts_with = "width")]
     wide: bool,
-    /// Fit tables into so many characters a line [default: those of the terminal; elsewhere tables are whole]
+    /// Fit tables into so many characters a line [default: those of the terminal; elsewhere tables
+    /// are whole]
     #[arg(long, global = true, value_name = "N", help_heading = TABLES_HEADING)]
     width: Option<usize>,
     /// Show these columns, by their keys in JSON and CSV
@@ -222,7 +224,8 @@ pub(crate) fn local_path() -> impl TypedValueParser<Value = PathBuf> {
     PathBufValueParser::new().try_map(|path| refuse_remote(&path).map(|()| path))
 }
 
-/// Which archives are meant, the same for every command: those that fit all of it. None that fits is an error, never an empty answer.
+/// Which archives are meant, the same for every command: those that fit all of it. None that fits
+/// is an error, never an empty answer.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct SourceArgs {
     /// Only archives from this host
@@ -231,7 +234,8 @@ pub(crate) struct SourceArgs {
     /// Only archives of the source of this name
     #[arg(long, value_name = "NAME", help_heading = SOURCES_HEADING)]
     source: Option<String>,
-    /// Only archives that were made with this --label; may be given several times: all of them must fit
+    /// Only archives that were made with this --label; may be given several times: all of them must
+    /// fit
     #[arg(long = "label", value_name = "NAME=VALUE", value_parser = parse_label, help_heading = SOURCES_HEADING)]
     labels: Vec<(String, String)>,
 }
@@ -261,8 +265,8 @@ impl SourceArgs {
 }
 
 impl Command {
-    /// Whether it does something, and says afterwards what: with `--quiet` only trouble is worth a word. What others print is what they are for,
-    /// and so is what would be done.
+    /// Whether it does something, and says afterwards what: with `--quiet` only trouble is worth a
+    /// word. What others print is what they are for, and so is what would be done.
     pub(crate) fn is_work(&self) -> bool {
         match self {
             Command::Backup(args) => !args.is_dry_run(),

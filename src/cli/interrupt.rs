@@ -1,4 +1,5 @@
-//! What is said when somebody stops the program: what stays, and what to do. The process ends by the signal all the same.
+//! What is said when somebody stops the program: what stays, and what to do. The process ends by
+//! the signal all the same.
 
 use std::fs;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -14,8 +15,8 @@ use crate::restore::Target;
 /// The signals that stop a program, and that it hears before it ends.
 const SIGNALS: [Signal; 3] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
 
-/// Has it said what becomes of the work of `command` when a signal ends it. To be called before any other thread is there: threads inherit which
-/// signals they leave to the one that listens.
+/// Has it said what becomes of the work of `command` when a signal ends it. To be called before any
+/// other thread is there: threads inherit which signals they leave to the one that listens.
 pub(super) fn listen(command: &Command) {
     let ignored = ignored();
     let is_heard = |signal: &Signal| ignored & (1 << (*signal as u32 - 1)) == 0;
@@ -97,7 +98,7 @@ fn restore_sentence(target: &Path) -> String {
     }
     let stages: Vec<_> = stages.iter().map(|dir| dir.display().to_string()).collect();
     format!(
-        "blocks that are in {shown} are whole, and not all of them need be there; what was not proved yet lies in {}: remove it and run the restore again",
+        "blocks that are in {shown} are whole, and not all of them need be there; what was not proved yet lies in {}: remove it and run the restore again, with --add-missing if there are blocks",
         stages.join(", ")
     )
 }

@@ -38,7 +38,8 @@ pub(crate) struct Context<'a> {
     pub(crate) json: bool,
     /// What was printed for people, where nobody wants to see it unless something is wrong.
     withheld: Option<String>,
-    /// The one JSON document, which is written when the command has ended: an error belongs into it.
+    /// The one JSON document, which is written when the command has ended: an error belongs into
+    /// it.
     document: Option<Json>,
     /// How files are read.
     pub(crate) read_mode: ReadMode,
@@ -56,8 +57,9 @@ impl Context<'_> {
         Ok(())
     }
 
-    /// Writes the document, if there is one. An error is part of it, or all of it: what reads standard output finds one document there,
-    /// however the command ended. Behind lines of JSON it is a line of its own.
+    /// Writes the document, if there is one. An error is part of it, or all of it: what reads
+    /// standard output finds one document there, however the command ended. Behind lines of JSON it
+    /// is a line of its own.
     fn close(&mut self, error: Option<&Error>) -> Result<()> {
         let failed = error.filter(|_| self.json).map(error_json);
         let document = match (self.document.take(), failed) {

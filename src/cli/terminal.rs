@@ -31,7 +31,8 @@ pub(super) fn width() -> Option<usize> {
     said.or_else(real).filter(|columns| *columns > 0)
 }
 
-/// The progress of `command` that fits standard error and the options, and what is kept of it until it is known whether anybody should read it.
+/// The progress of `command` that fits standard error and the options, and what is kept of it until
+/// it is known whether anybody should read it.
 pub(super) fn progress(
     global: &Global,
     command: &'static str,
@@ -68,7 +69,8 @@ impl Progress for RemarksOnly {
     }
 }
 
-/// `--quiet` where only trouble is worth a line: remarks are kept until it is known whether there is any.
+/// `--quiet` where only trouble is worth a line: remarks are kept until it is known whether there
+/// is any.
 #[derive(Clone, Default)]
 pub(super) struct Held(Arc<Mutex<Vec<String>>>);
 
@@ -149,7 +151,8 @@ fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
-/// A line every [`LINE_INTERVAL`], for logs of unattended runs: also of work that counts no bytes, so that nobody takes it for dead.
+/// A line every [`LINE_INTERVAL`], for logs of unattended runs: also of work that counts no bytes,
+/// so that nobody takes it for dead.
 struct Lines(Arc<Mutex<State>>);
 
 /// How far the work is.

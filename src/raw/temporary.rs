@@ -28,7 +28,8 @@ pub fn temporary_dir() -> Result<TempDir> {
     Ok(made)
 }
 
-/// The directories that [`temporary_dir`] has made and that are still there: a process that is stopped removes none by itself.
+/// The directories that [`temporary_dir`] has made and that are still there: a process that is
+/// stopped removes none by itself.
 pub fn temporary_dirs() -> Vec<PathBuf> {
     let made = MADE.lock().map(|all| all.clone()).unwrap_or_default();
     made.into_iter().filter(|dir| dir.exists()).collect()

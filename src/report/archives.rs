@@ -358,7 +358,8 @@ pub static CHECK_FINDINGS: Sheet<Report, Finding> = Sheet {
 /// Most findings of a kind that people are shown: of problems, and of notes.
 const SHOWN: (usize, usize) = (50, 10);
 
-/// What `narthex check` found, for people: by kind, problems first, each with what it means and what to do.
+/// What `narthex check` found, for people: by kind, problems first, each with what it means and
+/// what to do.
 pub fn check_text(report: &Report) -> String {
     let mut kinds: Vec<_> = report.findings.iter().map(|found| found.kind).collect();
     kinds.sort_by_key(|kind| (kind.severity() != Severity::Problem, kind.id()));

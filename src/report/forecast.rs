@@ -473,7 +473,7 @@ pub static LEVELS: Sheet<Forecast, LevelCost> = Sheet {
         Column {
             key: "index_share",
             heading: "INDEX SHARE",
-            unit: Unit::Share,
+            unit: Unit::Ratio,
             weight: 3,
             explanation: "Bytes of index beside those of level-1 blocks with the same samples; where these are not known, by bytes a sample \
                       beside the lowest level.",

@@ -22,8 +22,8 @@ pub(super) struct Column {
     pub(super) is_right: bool,
 }
 
-/// The columns as lines of at most `width` characters, as far as that goes: columns of small weight are left out, then words are cut. Both is said
-/// in a last line.
+/// The columns as lines of at most `width` characters, as far as that goes: columns of small weight
+/// are left out, then words are cut. Both is said in a last line.
 pub(super) fn text(columns: Vec<Column>, width: Option<usize>, explains: bool) -> String {
     let explained = |columns: &[Column]| {
         let fields = columns.iter().map(|column| &column.field);

@@ -1,4 +1,5 @@
-//! JSON schemas of what commands print with `--json`, made from the sheets: `docs/schema`. What stands beside the sheets is said here.
+//! JSON schemas of what commands print with `--json`, made from the sheets: `docs/schema`. What
+//! stands beside the sheets is said here.
 
 use serde_json::{Map, Value as Json, json};
 

@@ -14,8 +14,8 @@ pub struct Column<Row: ?Sized> {
     pub heading: &'static str,
     /// What its values are, count or measure. It has a [`Kind`](super::Kind), the type of all values, and with it how they are written.
     pub unit: Unit,
-    /// How much people need it, from 1 to 9: where a table is too wide, columns of small weight go first. Those of 9 stay, as without them nobody
-    /// knows what a row is about.
+    /// How much people need it, from 1 to 9: where a table is too wide, columns of small weight go
+    /// first. Those of 9 stay, as without them nobody knows what a row is about.
     pub weight: u8,
     /// What it means, in one sentence.
     pub explanation: &'static str,

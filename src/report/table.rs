@@ -39,8 +39,8 @@ pub struct Table {
     is_chosen: bool,
 }
 
-/// Keys of columns that people see only where there is something in them: most archives have no labels, and blocks that Prometheus wrote none
-/// of the rest.
+/// Keys of columns that people see only where there is something in them: most archives have no
+/// labels, and blocks that Prometheus wrote none of the rest.
 const SELDOM: [&str; 5] = ["labels", "resolution", "external_labels", "shard", "marks"];
 
 impl Table {
@@ -135,7 +135,8 @@ impl Table {
         }
     }
 
-    /// The table for people, with one line for each row: as wide as `view` lets it be. Columns that find no room are named in a last line.
+    /// The table for people, with one line for each row: as wide as `view` lets it be. Columns that
+    /// find no room are named in a last line.
     pub fn text(&self, view: &View) -> String {
         let columns = self.shown().into_iter().map(|(place, field)| {
             let cells = self.column(place);

@@ -29,9 +29,11 @@ pub enum Value {
     SignedBytes(i64),
     /// A difference of numbers of things: with a sign if it is negative.
     SignedCount(i64),
-    /// A point in time: `2026-11-21 19:08:00Z` for people, milliseconds since the Unix epoch in JSON.
+    /// A point in time: `2026-11-21 19:08:00Z` for people, milliseconds since the Unix epoch in
+    /// JSON.
     Time(Millis),
-    /// Spans of time, begin and exclusive end of each: objects with `min_time` and `max_time` in JSON.
+    /// Spans of time, begin and exclusive end of each: objects with `min_time` and `max_time` in
+    /// JSON.
     Spans(Vec<(Millis, Millis)>),
     /// A span of time: `2h` for people, milliseconds in JSON.
     Duration(Millis),
@@ -65,7 +67,8 @@ impl Value {
         }
     }
 
-    /// How it stands to another value of its column: numbers and times by size, words by their letters.
+    /// How it stands to another value of its column: numbers and times by size, words by their
+    /// letters.
     pub(super) fn order(&self, other: &Value) -> Ordering {
         match (self, other) {
             (Value::Count(a) | Value::Bytes(a), Value::Count(b) | Value::Bytes(b)) => a.cmp(b),
@@ -94,7 +97,8 @@ impl Value {
         }
     }
 
-    /// The value for people in a column of `unit` under `heading`: with the unit where the heading does not say it.
+    /// The value for people in a column of `unit` under `heading`: with the unit where the heading
+    /// does not say it.
     pub(super) fn shown(&self, unit: Unit, heading: &str) -> String {
         match (self, unit) {
             // A place is looked up, not read.

@@ -49,7 +49,8 @@ impl View {
         }
     }
 
-    /// The sheet as it is wanted, with what `of` has for it. Rows that are ranked are sorted before the first of them are taken.
+    /// The sheet as it is wanted, with what `of` has for it. Rows that are ranked are sorted before
+    /// the first of them are taken.
     pub fn of<Of: ?Sized>(&self, sheet: &dyn SheetOf<Of>, of: &Of, extent: Extent) -> Table {
         let table = sheet.fill(of, extent);
         // One that is not for this extent stays away from it.
@@ -61,7 +62,8 @@ impl View {
         self.apply(sheet.fill(of, Extent::All)).first(first)
     }
 
-    /// The table with the columns that are wanted, and its rows in the wanted order. One that lacks any of these columns stays as it is.
+    /// The table with the columns that are wanted, and its rows in the wanted order. One that lacks
+    /// any of these columns stays as it is.
     pub fn apply(&self, mut table: Table) -> Table {
         let mut applied = self.applied.get();
         applied.to_any = true;
@@ -91,7 +93,8 @@ impl View {
     ///
     /// # Errors
     ///
-    /// `Invalid` when there is no sheet with all wanted columns, or none with the one to sort by; the error lists them.
+    /// `Invalid` when there is no sheet with all wanted columns, or none with the one to sort by;
+    /// the error lists them.
     pub fn refuse_unknown(&self, sheets: &[&dyn Described]) -> Result<()> {
         let has = |sheet: &&&dyn Described, key: &String| place_of(&sheet.fields(), key).is_some();
         let has_all = |sheet: &&&dyn Described| self.columns.iter().all(|key| has(sheet, key));
@@ -111,7 +114,8 @@ impl View {
     ///
     /// # Errors
     ///
-    /// `Invalid` when there was a table, and none with all wanted columns, or none with the one to sort by.
+    /// `Invalid` when there was a table, and none with all wanted columns, or none with the one to
+    /// sort by.
     pub fn refuse_idle(&self) -> Result<()> {
         let applied = self.applied.get();
         let idle = match &self.sort {

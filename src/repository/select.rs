@@ -65,8 +65,9 @@ impl SourceFilter {
     ///
     /// # Errors
     ///
-    /// `NotFound` when it is none of them although not all are meant: who asks for something that is not there must not take that for an empty repository. The
-    /// error names the sources and labels there are.
+    /// `NotFound` when it is none of them although not all are meant: who asks for something that
+    /// is not there must not take that for an empty repository. The error names the sources and
+    /// labels there are.
     pub fn choose(&self, archives: Vec<Archive>) -> Result<Vec<Archive>> {
         if self.is_everything() || archives.iter().any(|archive| self.matches(archive)) {
             let meant = archives.into_iter().filter(|archive| self.matches(archive));

@@ -65,7 +65,8 @@ fn unix_seconds(text: &str) -> Option<Millis> {
     Some(if negative { -millis } else { millis })
 }
 
-/// A time as `2026-11-21 19:08:00Z`, with milliseconds where there are any; where no calendar reaches, its number of milliseconds, which is said.
+/// A time as `2026-11-21 19:08:00Z`, with milliseconds where there are any; where no calendar
+/// reaches, its number of milliseconds, which is said.
 pub fn time_text(millis: Millis) -> String {
     match Timestamp::from_millisecond(millis) {
         Ok(time) if millis % 1000 == 0 => time.strftime("%Y-%m-%d %H:%M:%SZ").to_string(),

@@ -343,7 +343,8 @@ fn walk(dir: &Path) -> Vec<std::path::PathBuf> {
 fn who_stops_a_run_reads_what_stays() {
     use std::os::unix::process::ExitStatusExt as _;
     let dir = tempfile::tempdir().unwrap();
-    // A pipe in place of metadata would be refused; standard output that nobody reads keeps a dump at work.
+    // A pipe in place of metadata would be refused; standard output that nobody reads keeps a dump
+    // at work.
     let night = fixture("night-1");
     let bin = assert_cmd::cargo::cargo_bin("narthex");
     let mut dump = std::process::Command::new(bin)

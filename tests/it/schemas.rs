@@ -8,7 +8,8 @@ use serde_json::{Map, Value as Json};
 
 use crate::fixtures::fixture;
 
-/// What is wrong with `value` by `schema`, which may refer to the `$defs` of `root`. Knows the words that the schemas use, and no others.
+/// What is wrong with `value` by `schema`, which may refer to the `$defs` of `root`. Knows the
+/// words that the schemas use, and no others.
 fn faults(value: &Json, schema: &Json, root: &Json, at: &str) -> Vec<String> {
     let mut found = Vec::new();
     let schema = schema.as_object().unwrap();
@@ -117,7 +118,8 @@ impl Desk {
         self.dir.path().join(name).to_str().unwrap().to_owned()
     }
 
-    /// Runs a command with `--json` and holds what it prints to its schema. Where it is said, it ends like this.
+    /// Runs a command with `--json` and holds what it prints to its schema. Where it is said, it
+    /// ends like this.
     fn holds(&mut self, arguments: &[&str], code: i32) -> Json {
         let output = Command::cargo_bin("narthex")
             .unwrap()
