@@ -29,6 +29,7 @@ pub mod trouble;
 mod unit;
 mod value;
 pub mod whatif;
+mod wrap;
 
 pub use chapters::{CHAPTERS, Chapter};
 pub use sheet::{Column, Described, Extent, Field, InJson, Rows, Sheet, SheetOf};
