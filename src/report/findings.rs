@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value as Json, json};
 
 use super::logs::LOGS;
+use super::wrap::wrapped;
 use super::{
     Column, Extent, InJson, Rows, Sheet, SheetOf, Unit, Value, View, bytes_text, safe_line,
 };
@@ -444,12 +445,9 @@ pub fn reference() -> String {
 \
          here under `problems`.",
     );
-    findings
-        .chain(check)
-        .chain(backup)
-        .chain(restore)
-        .chain(left_out_page())
-        .collect()
+    let chapters = findings.chain(check).chain(backup).chain(restore);
+    let page: String = chapters.chain(left_out_page()).collect();
+    wrapped(&page)
 }
 
 /// The chapter about the kinds `K` of trouble.

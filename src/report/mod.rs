@@ -42,6 +42,7 @@ mod unit;
 mod value;
 mod view;
 pub mod whatif;
+mod wrap;
 
 pub use chapters::{CHAPTERS, Chapter};
 pub use sheet::{Column, Described, Extent, Field, InJson, Rows, Sheet, SheetOf};

@@ -2,10 +2,12 @@
 
 use std::fmt::Write as _;
 
+use super::wrap::wrapped;
 use super::{CHAPTERS, Described, Field, InJson};
 
 const HEADING: &str = "\
-<!-- Made from src/report by a test, which also holds it equal: NARTHEX_WRITE_REFERENCE=1 cargo test --lib report:: writes it anew. -->
+<!-- Made from src/report by a test, which also holds it equal:
+NARTHEX_WRITE_REFERENCE=1 cargo test --lib report:: writes it anew. -->
 
 # What commands print as JSON and CSV
 
@@ -49,7 +51,7 @@ pub fn reference() -> String {
             }
         }
     }
-    page
+    wrapped(&page)
 }
 
 fn heading(sheet: &dyn Described) -> String {

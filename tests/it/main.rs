@@ -52,6 +52,7 @@ mod pack_bounds;
 mod pages;
 mod portable;
 mod reading;
+mod readme;
 mod repository;
 mod restoring;
 mod retain;

@@ -91,3 +91,30 @@ fn every_link_leads_somewhere_and_every_page_is_linked_to() {
         "pages that no other links to: {lonely:?}"
     );
 }
+
+/// The longest line of a page, in characters.
+const COLUMNS: usize = 120;
+
+#[test]
+fn lines_of_pages_are_short_but_for_tables_and_what_cannot_be_broken() {
+    let mut pages: Vec<_> = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"]
+        .map(|name| root().join(name))
+        .into();
+    pages_in(&root().join("docs"), &mut pages);
+    let mut long = Vec::new();
+    for page in &pages {
+        let text = fs::read_to_string(page).unwrap();
+        let mut is_cron = false;
+        for (number, line) in (1..).zip(text.lines()) {
+            if line.trim_start().starts_with("```") {
+                is_cron = line.contains("cron");
+            }
+            // A row of a table is a line, and so is one of a crontab; a link without spaces has no place to break.
+            let is_whole = is_cron || line.starts_with('|') || !line.trim().contains(' ');
+            if !is_whole && line.chars().count() > COLUMNS {
+                long.push(format!("{}:{number}", page.display()));
+            }
+        }
+    }
+    assert!(long.is_empty(), "{}", long.join("\n"));
+}

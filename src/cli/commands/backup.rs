@@ -35,7 +35,10 @@ empty; not with --no-create, and not where a repository was before: its disk may
 archive is made, and the exit code is 3. Damaged blocks are archived \
 as they are; they and whatever had to be left out are named on standard error, with exit code 3. So are blocks, or a write-ahead log, that the newest archive of \
 the server holds and that are gone from DIR, where neither retention nor a compaction or rewriting explains it: once, for the next backup compares with an archive \
-that lacks them. A block of which every series had deletions, or beside which others lost all samples by deletion, is taken for emptied: it is listed as left out, and no problem.")]
+that lacks them. A block of which every series had deletions, or beside which others lost all samples by deletion, is taken for emptied: it is listed as left out, and no problem.
+
+Memory grows with the series of the largest block, by some 165 bytes each: 539 MiB at three million, with two threads. Blocks of native histograms are packed at an eighth of
+the speed of zstd -9, others at about that speed.")]
 pub(crate) struct Args {
     /// A data directory, a Prometheus snapshot, or one block
     dir: PathBuf,

@@ -82,7 +82,7 @@ fn promtool_that_dumps_beside_a_packaged_server_ends_it() {
     wait_until("a first scrape", || server.everything().samples() > 0);
     let begun = Instant::now();
     let mut added = 0;
-    while added == 0 && begun.elapsed() < Duration::from_secs(60) {
+    while added == 0 && begun.elapsed() < Duration::from_mins(1) {
         thread::sleep(Duration::from_secs(2));
         added = server.while_stopped(|| {
             let before = heads();

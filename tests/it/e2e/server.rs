@@ -222,9 +222,20 @@ impl Server {
     /// Calls `during` while the server stands still: whatever changes then, it has not changed.
     pub(crate) fn while_stopped<T>(&self, during: impl FnOnce() -> T) -> T {
         self.signal("-STOP");
+        // A thread stops when it next returns from the kernel, where it may be writing.
+        wait_until("all threads to stop", || self.stands_still());
         let done = during();
         self.signal("-CONT");
         done
+    }
+
+    fn stands_still(&self) -> bool {
+        let threads = format!("/proc/{}/task", self.process.id());
+        fs::read_dir(threads).unwrap().all(|thread| {
+            // A thread that has ended meanwhile writes nothing either.
+            let stat = fs::read_to_string(thread.unwrap().path().join("stat"));
+            stat.is_err() || stat.is_ok_and(|stat| stat.contains(") T "))
+        })
     }
 
     fn signal(&self, name: &str) {

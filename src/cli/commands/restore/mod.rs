@@ -44,6 +44,9 @@ and else the rest is restored, with exit code 3. Of blocks that were damaged whe
 come back as they were. Both are named, with exit code 3; --as-archived takes what the archive has (not of a range of time). The last line says whether \
 a Prometheus will start on the result, as it lies in the target; where it will and deletes or drops something, for its age for example, that is said before.
 
+Memory grows with the series of the largest block, by some 165 bytes each: 497 MiB at three million, with two threads. Blocks of native histograms come back at a tenth of the
+speed of others.
+
 With --salvage, what can still be read of a block that comes back in no other way comes back as a new block with a new ULID: every series and \
 chunk of sound groups of its packs, of sound parts of its files, and of other blocks of the archives that hold its samples. It is verified in full before it \
 becomes visible. What it is short of is named with its time, and the exit code is 3. Without --salvage it is said how much it would bring back.
