@@ -7,6 +7,7 @@
 mod args;
 mod commands;
 mod exit;
+mod hint;
 mod logs;
 mod outlook;
 mod ownership;
@@ -145,7 +146,11 @@ fn raise_open_files() {
 }
 
 fn fail(error: &Error) -> ExitCode {
-    let text = error.chain();
+    let mut text = error.chain();
+    if let Some(hint) = hint::hint(error) {
+        text.push_str("; ");
+        text.push_str(&hint);
+    }
     let _ = writeln!(io::stderr().lock(), "narthex: {}", safe_line(&text));
     Outcome::Failed.into()
 }

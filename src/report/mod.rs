@@ -18,8 +18,10 @@ pub mod inspect;
 pub mod logs;
 mod prose;
 pub mod reference;
+pub mod replaced;
 pub mod retain;
 mod sheet;
+mod shell;
 pub mod start;
 pub mod stats;
 mod stream;
@@ -32,6 +34,7 @@ pub mod whatif;
 
 pub use chapters::{CHAPTERS, Chapter};
 pub use sheet::{Column, Described, Extent, Field, InJson, Rows, Sheet, SheetOf};
+pub(crate) use shell::shell_word;
 pub use table::{Form, Printed, Table};
 pub use unit::{Kind, Unit};
 pub use value::Value;

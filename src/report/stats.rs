@@ -218,8 +218,8 @@ pub static ROWS: Sheet<Sum, SumRow> = Sheet {
         },
         Column {
             key: "bytes_per_sample",
-            heading: "PER SAMPLE",
-            unit: Unit::Ratio,
+            heading: "B/SAMPLE",
+            unit: Unit::BytesPerSample,
             explanation: "Bytes of chunks and entries per sample.",
             value: |r| ratio(r.amounts.bytes(), r.amounts.samples),
         },

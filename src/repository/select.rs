@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::layout::{self, ArchiveId, ManifestName};
 use super::lease::is_ahead;
 use super::{Archive, LeftOutKind, MANIFEST_VERSION, MAX_MANIFEST_BYTES, Repository, end_of, seal};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, did_you_mean};
 use crate::model::{Millis, TimeRange};
 use crate::store::{ObjectName, Origin, Store};
 use crate::units::second_text;
@@ -258,6 +258,9 @@ impl Chosen {
     }
 }
 
+/// Most servers that an error names.
+const MOST_NAMED: usize = 10;
+
 impl Repository {
     /// Names of all manifests, oldest first (to the second). Nothing is read.
     pub fn manifest_names(&self) -> Result<Vec<ManifestName>> {
@@ -378,10 +381,7 @@ impl Repository {
                         reconstructed: latest.reconstructed,
                     })
                 }
-                (None, None) => Err(self.no_archive(format!(
-                    "there is no such archive in {}",
-                    self.store().describe()
-                ))),
+                (None, None) => Err(self.no_archive(self.no_server(filter)?)),
             };
         }
         let names = self.manifest_names()?;
@@ -398,11 +398,54 @@ impl Repository {
                 "expected the beginning of one archive id, found {selector:?}, which begins {} and {}",
                 one.id, other.id
             ))),
-            (None, _) => Err(self.no_archive(format!(
-                "there is no archive {selector:?} in {}",
-                self.store().describe()
-            ))),
+            (None, _) => {
+                let ids = names.iter().map(|name| name.id.short());
+                let hint = did_you_mean(selector, std::iter::once("latest").chain(ids));
+                Err(self.no_archive(format!(
+                    "there is no archive {selector:?} in {}{hint}: expected latest, or the beginning of an id as narthex archives lists them",
+                    self.store().describe()
+                )))
+            }
         }
+    }
+
+    /// That there is no archive of what `filter` lets through, and of what there are some.
+    fn no_server(&self, filter: &SourceFilter) -> Result<String> {
+        let servers = self.servers(&SourceFilter::default())?;
+        let place = self.store().describe();
+        if servers.is_empty() {
+            return Ok(format!(
+                "there is no archive in {place} yet: narthex backup makes one"
+            ));
+        }
+        let asked = [("source", &filter.source_name), ("host", &filter.host)];
+        let asked = asked
+            .iter()
+            .filter_map(|(what, name)| Some((*what, name.as_deref()?)));
+        let asked: Vec<_> = asked
+            .map(|(what, name)| {
+                let known = servers.iter().map(|server| match what {
+                    "host" => &*server.host,
+                    _ => &*server.source_name,
+                });
+                format!("{what} {name:?}{}", did_you_mean(name, known))
+            })
+            .collect();
+        let named: Vec<_> = servers
+            .iter()
+            .take(MOST_NAMED)
+            .map(ToString::to_string)
+            .collect();
+        Ok(format!(
+            "there is no archive of {} in {place}, which has archives of {}{}",
+            asked.join(" on "),
+            named.join(", "),
+            if servers.len() > MOST_NAMED {
+                ", …"
+            } else {
+                ""
+            }
+        ))
     }
 
     /// The archive of the same server before `latest`, when its samples of the time `asked` reach further: a clock was wrong, or `latest` was made of an older copy.

@@ -8,6 +8,8 @@
 //! Restores are often run by root, into a directory of the server's user. The target is opened once and everything is written relative to
 //! it, through no link, so that nobody can lead the writer elsewhere meanwhile.
 //!
+//! A single damaged block of a data directory is replaced where it lies ([`Replacer`]): nothing that is sound is touched, and the damaged one stays beside.
+//!
 //! A block that is cut ([`Exact`]) is staged whole and proved first; what is cut out of it is verified like any block of a
 //! stranger before it is renamed into place.
 
@@ -17,13 +19,16 @@ mod exact;
 mod export;
 mod fetch;
 mod guess;
+mod in_use;
 mod missing;
 mod permissions;
 pub mod plan;
 mod problem;
+mod replace;
 mod salvage;
 mod stage;
 mod stand_in;
+mod swap;
 mod writer;
 
 pub use apply::{Failed, Report, apply};
@@ -34,8 +39,9 @@ pub use fetch::{Detour, fetch_file};
 pub use guess::{guess, guess_empty};
 pub use missing::{Missing, missing_of_block, missing_of_logs};
 pub use permissions::Permissions;
-pub use plan::{Plan, Present, Wanted, plan};
+pub use plan::{Plan, Present, Wanted, no_block, plan};
 pub use problem::{Problem, ProblemKind};
+pub use replace::{DataBlock, Outcome, Replaced, Replacer, Wishes, candidates};
 pub use salvage::{Loss, Losses, Salvage, Salvaged};
 pub use stage::Target;
 pub use stand_in::StandIn;

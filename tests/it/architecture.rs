@@ -113,6 +113,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "restore",
         &[
+            "units",
             "raw",
             "model",
             "block",

@@ -22,6 +22,7 @@ mod log_faults;
 mod program;
 mod read_only;
 mod recorded;
+mod replaced;
 mod running_server;
 mod samples_once;
 mod server;

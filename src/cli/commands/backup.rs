@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value as Json, json};
 
 use crate::archive::{self, Codec, Options, Preview, Source};
-use crate::cli::args::{RepoArgs, local_path};
+use crate::cli::args::{RepoArgs, local_path, parse_name};
 use crate::cli::state::StateArgs;
 use crate::cli::{Context, Outcome};
 use crate::error::{Error, ErrorKind, Result};
@@ -41,10 +41,10 @@ pub(crate) struct Args {
     #[command(flatten)]
     repo: RepoArgs,
     /// The machine DIR belongs to [default: this one]
-    #[arg(long)]
+    #[arg(long, value_parser = parse_name)]
     host: Option<String>,
     /// A name for this Prometheus server, the same every night [default: HOST:DIR]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = parse_name)]
     source: Option<String>,
     /// Something else to know the archive by; may be given several times
     #[arg(long = "label", value_name = "NAME=VALUE", value_parser = parse_label)]

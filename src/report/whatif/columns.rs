@@ -20,6 +20,13 @@ pub(in crate::report) static OUTCOMES: Sheet<WhatIf, Outcome> = Sheet {
             value: |outcome| Value::text(outcome.name.clone()),
         },
         Column {
+            key: "effect",
+            heading: "effect",
+            unit: Unit::None,
+            explanation: "What it does to the bytes of segment and index files, in words.",
+            value: |outcome| Value::text(super::effect(outcome)),
+        },
+        Column {
             key: "series",
             heading: "",
             unit: Unit::Count,
@@ -28,14 +35,14 @@ pub(in crate::report) static OUTCOMES: Sheet<WhatIf, Outcome> = Sheet {
         },
         Column {
             key: "series_after",
-            heading: "",
+            heading: "series kept",
             unit: Unit::Count,
             explanation: "Series entries after the change; of those that collide one.",
             value: |outcome| Value::Count(outcome.after.series),
         },
         Column {
             key: "series_saved",
-            heading: "series",
+            heading: "",
             unit: Unit::CountChange,
             explanation: "Series entries that go.",
             value: |outcome| Value::SignedCount(outcome.saved(|amounts| amounts.series)),
@@ -49,14 +56,14 @@ pub(in crate::report) static OUTCOMES: Sheet<WhatIf, Outcome> = Sheet {
         },
         Column {
             key: "samples_after",
-            heading: "",
+            heading: "samples kept",
             unit: Unit::Count,
             explanation: "Samples after the change.",
             value: |outcome| Value::Count(outcome.after.samples),
         },
         Column {
             key: "samples_saved",
-            heading: "samples",
+            heading: "",
             unit: Unit::CountChange,
             explanation: "Samples that go; negative when more are kept.",
             value: |outcome| Value::SignedCount(outcome.saved(|amounts| amounts.samples)),
@@ -77,7 +84,7 @@ pub(in crate::report) static OUTCOMES: Sheet<WhatIf, Outcome> = Sheet {
         },
         Column {
             key: "chunk_bytes_saved",
-            heading: "chunks",
+            heading: "",
             unit: Unit::BytesChange,
             explanation: "Bytes of segment files that are saved.",
             value: |outcome| Value::SignedBytes(outcome.saved(|amounts| amounts.chunk_bytes)),
@@ -98,7 +105,7 @@ pub(in crate::report) static OUTCOMES: Sheet<WhatIf, Outcome> = Sheet {
         },
         Column {
             key: "index_bytes_saved",
-            heading: "index",
+            heading: "",
             unit: Unit::BytesChange,
             explanation: "Bytes of index files that are saved.",
             value: |outcome| Value::SignedBytes(outcome.saved(|amounts| amounts.index_bytes)),
@@ -119,21 +126,21 @@ pub(in crate::report) static OUTCOMES: Sheet<WhatIf, Outcome> = Sheet {
         },
         Column {
             key: "bytes_saved",
-            heading: "saved",
+            heading: "",
             unit: Unit::BytesChange,
             explanation: "Bytes of segment and index files that are saved; negative when more are needed.",
             value: |outcome| Value::SignedBytes(outcome.saved(Amounts::bytes)),
         },
         Column {
             key: "percent_saved",
-            heading: "%",
+            heading: "",
             unit: Unit::Percent,
-            explanation: "The share of all bytes that is saved.",
+            explanation: "The share of all bytes that is saved; negative when more are needed.",
             value: |outcome| outcome.saved_percent().map_or(Value::None, Value::Number),
         },
         Column {
             key: "bytes_per_day_saved",
-            heading: "a day",
+            heading: "saved a day",
             unit: Unit::BytesPerDayChange,
             explanation: "Bytes that are saved of those that one day takes: all bytes, divided by the days that blocks cover.",
             value: |outcome| {
