@@ -210,6 +210,46 @@ impl StdError for Error {
     }
 }
 
+/// Most names that are compared with one that was mistyped.
+const MAX_COMPARED: usize = 10_000;
+
+/// Longest name that is compared, in bytes.
+const MAX_NAME: usize = 64;
+
+/// The one of `names` that somebody who typed `typed` most likely meant: at most a third of it is otherwise.
+pub(crate) fn closest<'n>(
+    typed: &str,
+    names: impl IntoIterator<Item = &'n str>,
+) -> Option<&'n str> {
+    let names = names.into_iter().take(MAX_COMPARED);
+    let names = names.filter(|name| name.len() <= MAX_NAME && typed.len() <= MAX_NAME);
+    let distances = names.map(|name| (distance(typed, name), name));
+    let (distance, name) = distances.min()?;
+    (distance > 0 && distance <= typed.chars().count().div_ceil(3)).then_some(name)
+}
+
+/// ` (did you mean …?)` behind a name that was mistyped, if one of `names` is close to it.
+pub(crate) fn did_you_mean<'n>(typed: &str, names: impl IntoIterator<Item = &'n str>) -> String {
+    closest(typed, names).map_or_else(String::new, |name| format!(" (did you mean {name}?)"))
+}
+
+/// How many characters must be changed, added or left out to make one text of the other.
+fn distance(one: &str, other: &str) -> usize {
+    let other: Vec<char> = other.chars().collect();
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (above, a) in one.chars().enumerate() {
+        let mut next = vec![above + 1];
+        for ((b, pair), left) in other.iter().zip(row.windows(2)).zip(1..) {
+            let [diagonal, up] = pair else { continue };
+            let before = next.get(left - 1).copied().unwrap_or(usize::MAX - 1);
+            let change = diagonal + usize::from(a != *b);
+            next.push(change.min(up + 1).min(before + 1));
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or(0)
+}
+
 /// Attaches the file a [`Malformed`] or an [`io::Error`] came from.
 pub trait InFile<T> {
     /// Turns the error into an [`Error`] that names `path`.
@@ -227,6 +267,19 @@ impl<T> InFile<T> for Result<T, Malformed> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_closest_name_is_one_that_is_hardly_another() {
+        let names = ["latest", "prometheus-0", "prometheus-1"];
+        assert_eq!(closest("lates", names), Some("latest"));
+        assert_eq!(closest("prometheus-2", names), Some("prometheus-0"));
+        assert_eq!(closest("promethues-1", names), Some("prometheus-1"));
+        assert_eq!(closest("x", names), None);
+        assert_eq!(closest("", names), None);
+        assert_eq!(closest("grafana", names), None);
+        assert_eq!(distance("kitten", "sitting"), 3);
+        assert_eq!(did_you_mean("lates", names), " (did you mean latest?)");
+    }
 
     #[test]
     fn a_chain_is_one_line_and_says_nothing_twice() {

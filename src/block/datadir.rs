@@ -140,16 +140,15 @@ impl DataDir {
         entries.sort_by(|a, b| a.path.cmp(&b.path));
         if is_repository(&entries) {
             return Err(Error::invalid(format!(
-                "expected a Prometheus data directory, a Prometheus snapshot or a block, found a narthex repository in {}: its \
-                 archives are read with --archive and --repo",
+                "{EXPECTED}, found a narthex repository in {}: its archives are read with --archive and --repo",
                 path.display()
             )));
         }
         let place = recognise(path, &entries).ok_or_else(|| {
             Error::invalid(format!(
-                "expected a Prometheus data directory, a Prometheus snapshot or a block, found neither \
-                 blocks nor a WAL in {}",
-                path.display()
+                "{EXPECTED}, found neither blocks nor a WAL in {}{}",
+                path.display(),
+                meant_instead(path, &entries)
             ))
         })?;
         if place == Place::Block {
@@ -200,9 +199,54 @@ impl DataDir {
     }
 }
 
+/// What whoever names a directory of blocks should have named.
+const EXPECTED: &str = "expected a Prometheus data directory, a Prometheus snapshot or a block";
+
+/// Most directories below one that are looked into for what may have been meant.
+const MAX_LOOKED_INTO: usize = 100;
+
+/// Which directories above or below `path`, which is none itself, are those that may have been meant, as the end of a sentence.
+fn meant_instead(path: &Path, entries: &[Entry]) -> String {
+    let is_one = |dir: &Path| {
+        let entries = list(dir).ok();
+        entries
+            .is_some_and(|entries| !is_repository(&entries) && recognise(dir, &entries).is_some())
+    };
+    let above = path.canonicalize().ok();
+    let above = above.as_deref().and_then(Path::parent);
+    if let Some(above) = above.filter(|above| is_one(above)) {
+        return format!(": it is part of {}", above.display());
+    }
+    let below = entries.iter().take(MAX_LOOKED_INTO);
+    let below = below.filter(|entry| entry.path.is_dir() && is_one(&entry.path));
+    let below: Vec<_> = below
+        .take(3)
+        .map(|entry| entry.path.display().to_string())
+        .collect();
+    if below.is_empty() {
+        return String::new();
+    }
+    format!(": is {} meant?", below.join(", or "))
+}
+
+/// What is wrong with a `path` that cannot be listed.
+fn unlisted(path: &Path, error: std::io::Error) -> Error {
+    let shown = path.display();
+    match error.kind() {
+        std::io::ErrorKind::NotFound => {
+            Error::not_found(format!("{EXPECTED}, found nothing at {shown}")).with_source(error)
+        }
+        std::io::ErrorKind::NotADirectory => Error::invalid(format!(
+            "{EXPECTED}, which are directories, found a file at {shown}"
+        ))
+        .with_source(error),
+        _ => Error::io("list", path, error),
+    }
+}
+
 fn list(path: &Path) -> Result<Vec<Entry>> {
     let mut entries = Vec::new();
-    for entry in fs::read_dir(path).map_err(|e| Error::io("list", path, e))? {
+    for entry in fs::read_dir(path).map_err(|e| unlisted(path, e))? {
         let entry = entry.map_err(|e| Error::io("list", path, e))?;
         let shape = Shape::of(&entry);
         let (kind, ulid) = classify(&entry.file_name(), shape);

@@ -70,6 +70,14 @@ impl Decoded {
         }
     }
 
+    /// Counts the distance between the last sample of a series in earlier blocks and its first in this one. Where blocks overlap there is none.
+    pub(super) fn seam(&mut self, job: Option<PairId>, before: Millis, first: Millis) {
+        if let Some(distance) = distance(before, first) {
+            let key = (job, three_digits(distance));
+            *self.distances.entry(key).or_default() += 1;
+        }
+    }
+
     fn chunk(&mut self, chunk: &ChunkView<'_>, job: Option<PairId>) -> Result<(), Malformed> {
         let record = &chunk.record;
         if record.encoding == Encoding::Xor {

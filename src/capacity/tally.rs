@@ -152,6 +152,9 @@ pub(super) fn tally(
             }
             if options.extended {
                 let job = job_of(view, costs, job);
+                if let Some(((_, before), first)) = known.zip(view.min_time()) {
+                    tally.decoded.seam(job, before, first);
+                }
                 tally
                     .decoded
                     .series(view.chunks, job, &mut |segment, fault| {

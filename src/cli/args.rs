@@ -1,7 +1,7 @@
 //! Exactly what was typed.
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::builder::{PathBufValueParser, TypedValueParser};
@@ -63,7 +63,7 @@ pub(crate) struct Global {
     #[arg(long, global = true)]
     pub(crate) json: bool,
     /// Worker threads [default: one per core]
-    #[arg(long, global = true, value_name = "N", value_parser = at_least_one)]
+    #[arg(long, global = true, value_name = "N", value_parser = parse_threads)]
     pub(crate) threads: Option<usize>,
     /// Read files into memory instead of mapping them (for unreliable network file systems)
     #[arg(long, global = true)]
@@ -74,12 +74,6 @@ pub(crate) struct Global {
     pub(crate) quiet: bool,
     #[command(flatten)]
     pub(crate) table: TableArgs,
-}
-
-/// A number of things of which there must be one.
-fn at_least_one(text: &str) -> Result<usize> {
-    let number = text.parse().ok().filter(|number| *number > 0);
-    number.ok_or_else(|| Error::invalid(format!("expected 1 or more, found {text:?}")))
 }
 
 /// How tables look.
@@ -118,6 +112,27 @@ impl TableArgs {
         view.explains = self.explain;
         view
     }
+}
+
+/// Most threads that anybody has a use for.
+const MAX_THREADS: usize = 1024;
+
+fn parse_threads(text: &str) -> Result<usize> {
+    let threads = text.parse().ok();
+    let threads = threads.filter(|threads| (1..=MAX_THREADS).contains(threads));
+    threads.ok_or_else(|| {
+        Error::invalid(format!(
+            "expected 1 to {MAX_THREADS} threads, found {text:?}; without --threads there is one for each core"
+        ))
+    })
+}
+
+/// A name that is typed, which must say something.
+pub(crate) fn parse_name(text: &str) -> Result<String> {
+    if text.trim().is_empty() {
+        return Err(Error::invalid("expected a name, found nothing"));
+    }
+    Ok(text.to_owned())
 }
 
 /// How results are written, for commands whose tables can be CSV and Markdown as well.
@@ -162,6 +177,11 @@ pub(crate) const REPO_VARIABLE: &str = "NARTHEX_REPO";
 /// What options that say which repository it is stand under in help texts.
 pub(crate) const REPOSITORY_HEADING: &str = "Repository";
 
+/// Whether commands find the repository without `--repo`.
+pub(crate) fn is_repo_known() -> bool {
+    std::env::var_os(REPO_VARIABLE).is_some_and(|set| !set.is_empty())
+}
+
 /// Which repository, for every command that needs one.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct RepoArgs {
@@ -179,6 +199,33 @@ impl RepoArgs {
     /// Where the repository is or will be, as typed.
     pub(crate) fn location(&self) -> &Location {
         &self.location
+    }
+
+    /// Refuses a directory `target` inside of the repository: what lies there is no object, and whoever tidies up may remove it.
+    ///
+    /// # Errors
+    ///
+    /// `Refused` if it is there.
+    pub(crate) fn refuse_inside(&self, target: &Path) -> Result<()> {
+        let Location::Local(repository) = &self.location;
+        let mut existing = target.ancestors().map(|dir| {
+            if dir.as_os_str().is_empty() {
+                Path::new(".").canonicalize()
+            } else {
+                dir.canonicalize()
+            }
+        });
+        let existing = existing.find_map(std::result::Result::ok);
+        match (existing, repository.canonicalize()) {
+            (Some(existing), Ok(repository)) if existing.starts_with(&repository) => {
+                Err(Error::refused(format!(
+                    "expected a target outside of the repository, found {}, which is inside of {}",
+                    target.display(),
+                    self.location
+                )))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The repository, which must exist.

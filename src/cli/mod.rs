@@ -7,6 +7,7 @@
 mod args;
 mod commands;
 mod exit;
+mod hint;
 mod interrupt;
 mod logs;
 mod outlook;
@@ -274,7 +275,11 @@ fn raise_open_files() {
 }
 
 fn fail(error: &Error) -> ExitCode {
-    let text = error.chain();
+    let mut text = error.chain();
+    if let Some(hint) = hint::hint(error) {
+        text.push_str("; ");
+        text.push_str(&hint);
+    }
     let _ = writeln!(io::stderr().lock(), "narthex: {}", safe_line(&text));
     Outcome::Failed.into()
 }

@@ -3,15 +3,17 @@
 use nix::unistd::{Group, User};
 
 use crate::error::{Error, Result};
-use crate::restore::Permissions;
+use crate::restore::{Permissions, Wishes};
 
 /// Permissions and owner of what is restored.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(crate) struct OwnershipArgs {
-    /// Permissions of restored files, as for chmod; whoever may read a file may also search its directory
-    #[arg(long, value_name = "MODE", default_value = "0600", value_parser = parse_mode)]
-    mode: u32,
-    /// User, or user and group, that restored files are given to, by name or number [default: whoever restores]
+    /// Permissions of restored files, as for chmod; whoever may read a file may also search its directory [default: 0600; with --replace-damaged, as
+    /// those of the damaged block]
+    #[arg(long, value_name = "MODE", value_parser = parse_mode)]
+    mode: Option<u32>,
+    /// User, or user and group, that restored files are given to, by name or number [default: whoever restores; with --replace-damaged, the owner of
+    /// the damaged block]
     #[arg(long, value_name = "USER[:GROUP]", value_parser = parse_owner)]
     chown: Option<Owner>,
 }
@@ -23,9 +25,21 @@ pub(crate) struct Owner(u32, u32);
 impl OwnershipArgs {
     pub(crate) fn permissions(self) -> Permissions {
         Permissions {
-            mode: self.mode,
-            owner: self.chown.map(|Owner(user, group)| (user, group)),
+            mode: self.mode.unwrap_or(Permissions::default().mode),
+            owner: self.owner(),
         }
+    }
+
+    /// What is given for blocks that come in the place of others.
+    pub(crate) fn wishes(self) -> Wishes {
+        Wishes {
+            mode: self.mode,
+            owner: self.owner(),
+        }
+    }
+
+    fn owner(self) -> Option<(u32, u32)> {
+        self.chown.map(|Owner(user, group)| (user, group))
     }
 }
 

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::args::REPOSITORY_HEADING;
+use crate::block::DataDir;
 use crate::error::{Error, ErrorKind, Result};
 use crate::raw::read_bounded;
 use crate::repository::{Digest, Repository};
@@ -56,8 +57,25 @@ pub(crate) fn explain(location: &Location, error: Error) -> Error {
         Some(id) => Error::not_found(format!(
             "repository {id} was in {location} before, and there is none now: is its disk mounted? If it was moved, say with --repo where it is now"
         )),
+        None if error.kind() == ErrorKind::NotFound => no_repository(location, error),
         None => error,
     }
+}
+
+/// What lies at `location` instead of a repository, as far as that can be told; else `error`.
+fn no_repository(location: &Location, error: Error) -> Error {
+    let Location::Local(path) = location;
+    if path.is_file() {
+        return Error::invalid(format!(
+            "expected the directory of a repository, found a file at {location}"
+        ));
+    }
+    if DataDir::scan(path).is_ok() {
+        return Error::not_found(format!(
+            "{location} is what Prometheus writes, a data directory, a snapshot or a block, and no repository: --repo is where archives are"
+        ));
+    }
+    error
 }
 
 impl StateArgs {

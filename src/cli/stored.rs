@@ -137,7 +137,7 @@ pub(crate) struct Opened {
     pub(crate) logs: Vec<LogFacts>,
     /// What could not be read: the block's ULID or `wal`, and why.
     pub(crate) unread: Vec<(String, String)>,
-    _copy: Option<TempDir>,
+    copy: Option<TempDir>,
 }
 
 impl Opened {
@@ -148,7 +148,7 @@ impl Opened {
             incomplete: false,
             logs: Vec::new(),
             unread: Vec::new(),
-            _copy: None,
+            copy: None,
         }
     }
 
@@ -198,12 +198,38 @@ impl Opened {
             incomplete,
             logs,
             unread,
-            _copy: Some(copy),
+            copy: Some(copy),
         })
     }
 }
 
+impl Opened {
+    /// `text` without the temporary directory in paths: what is called `archive-…` in it is gone when somebody reads that.
+    pub(crate) fn without_copy(&self, text: &str) -> String {
+        match &self.copy {
+            Some(copy) => text.replace(&format!("{}/", copy.path().display()), ""),
+            None => text.to_owned(),
+        }
+    }
+
+    /// The same of every string in `value`.
+    pub(crate) fn json_without_copy(&self, value: &mut serde_json::Value) {
+        use serde_json::Value as Json;
+        match value {
+            Json::String(text) => *text = self.without_copy(text),
+            Json::Array(values) => values.iter_mut().for_each(|it| self.json_without_copy(it)),
+            Json::Object(map) => map.values_mut().for_each(|it| self.json_without_copy(it)),
+            Json::Null | Json::Bool(_) | Json::Number(_) => {}
+        }
+    }
+}
+
 impl StoredArgs {
+    /// Whether an archive is read, and not the directories themselves.
+    pub(crate) fn is_of_archive(&self) -> bool {
+        self.archive.is_some()
+    }
+
     /// The directories `paths`; or, with an archive, a copy of its blocks that `paths` name, all of them if none is named.
     pub(crate) fn open(
         &self,
@@ -302,10 +328,7 @@ impl StoredArgs {
             .collect::<Result<BTreeSet<_>>>()?;
         let known: BTreeSet<Ulid> = archive.blocks.iter().map(|block| block.ulid).collect();
         if let Some(unknown) = named.difference(&known).next() {
-            let id = archive.id.short();
-            return Err(Error::not_found(format!(
-                "archive {id} has no block {unknown}"
-            )));
+            return Err(restore::no_block(&archive, *unknown));
         }
         let mut chosen: Vec<_> = archive
             .blocks

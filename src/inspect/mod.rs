@@ -127,13 +127,16 @@ impl Faults {
 ///
 /// # Errors
 ///
-/// When its symbol table cannot be read: then nothing can be said of its labels. Other damage goes to
+/// When its symbol table cannot be read: then nothing can be said of its labels. Other damage, such as of tombstones, goes to
 /// [`Inspection::faults`].
 pub fn inspect(block: &Block) -> Result<Inspection> {
     let index = block.index()?;
     let symbols = index.symbols().in_file(&block.files().index())?;
     let used = index_part::SymbolUse::new(&index, &symbols);
     let (mut faults, mut chunk_faults) = (Faults::default(), Faults::default());
+    for (path, fault) in block.faults() {
+        faults.push(Some(path.clone()), fault.clone());
+    }
     let ((labels, postings), series) = rayon::join(
         || index_part::postings(&index, &mut faults),
         || series_part::series(block, &index, &used, &mut chunk_faults),

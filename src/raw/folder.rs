@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, RenameFlags};
+use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, RenameFlags};
 
 use crate::error::{Error, Result};
 
@@ -273,6 +273,43 @@ impl Folder {
             renamed => renamed,
         }
         .map_err(|e| to.failed("restore to", name, e))
+    }
+
+    /// Lets `from` in it and `name` in `to`, which are both there, change places in one step. Says whether the file system can: if not, nothing has
+    /// happened.
+    ///
+    /// # Errors
+    ///
+    /// When one of them is not there, or cannot be renamed.
+    pub fn exchange(&self, from: &OsStr, to: &Folder, name: &OsStr) -> Result<bool> {
+        use rustix::io::Errno;
+        match rustix::fs::renameat_with(&self.fd, from, &to.fd, name, RenameFlags::EXCHANGE) {
+            Ok(()) => Ok(true),
+            // Not every file system knows it, nor does every kernel.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => Ok(false),
+            Err(error) => Err(to.failed("replace", name, error)),
+        }
+    }
+
+    /// Takes the directory itself, or the file `name` in it, for this process alone (`flock`), for as long as what is returned is kept. `None` when
+    /// another process has it.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be opened, or the file system knows no such locks.
+    pub fn lock(&self, name: Option<&OsStr>) -> Result<Option<File>> {
+        let (file, path) = if let Some(name) = name {
+            (self.file(name.as_ref())?, self.path.join(name))
+        } else {
+            let fd = self.fd.as_fd().try_clone_to_owned();
+            let fd = fd.map_err(|e| Error::io("open", &self.path, e))?;
+            (File::from(fd), self.path.clone())
+        };
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Some(file)),
+            Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+            Err(error) => Err(Error::io("lock", &path, error.into())),
+        }
     }
 
     /// Removes the empty directory `name` in it.

@@ -238,6 +238,30 @@ pub static RESTORE: Sheet<restore::Report, restore::Report> = Sheet {
             explanation: "Size of all files that were restored.",
             value: |r| Value::Bytes(r.bytes),
         },
+        Column {
+            key: "min_time",
+            heading: "from",
+            unit: Unit::Time,
+            weight: 5,
+            explanation: "Begin of the time that they are of.",
+            value: |r| time(r.time.map(|time| time.0)),
+        },
+        Column {
+            key: "max_time",
+            heading: "until",
+            unit: Unit::Time,
+            weight: 5,
+            explanation: "Its end, exclusive.",
+            value: |r| time(r.time.map(|time| time.1)),
+        },
+        Column {
+            key: "missing",
+            heading: "missing",
+            unit: Unit::Count,
+            weight: 5,
+            explanation: "Blocks and logs that should have come back and did not, or not whole.",
+            value: |r| Value::Count((r.failed.len() + r.salvaged.len()) as u64),
+        },
     ],
 };
 

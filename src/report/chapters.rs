@@ -2,7 +2,7 @@
 
 use super::{
     Described, SheetOf, analyze, archives, backup, blocks, compare, findings, forecast, inspect,
-    logs, prose, retain, start, stats, trouble, whatif,
+    logs, prose, replaced, retain, start, stats, trouble, whatif,
 };
 
 /// What one command prints: its sheets, and what is around them.
@@ -83,7 +83,7 @@ pub const CHAPTERS: &[Chapter] = &[
     Chapter {
         command: "restore",
         prose: prose::RESTORE,
-        sheets: || vec![&backup::RESTORE, &trouble::TROUBLE],
+        sheets: || vec![&backup::RESTORE, &replaced::REPLACED, &trouble::TROUBLE],
         option: None,
     },
     Chapter {

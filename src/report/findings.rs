@@ -1,6 +1,7 @@
 //! How findings look, and the blocks they were found in.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use serde_json::{Map, Value as Json, json};
 
@@ -8,6 +9,7 @@ use super::logs::LOGS;
 use super::wrap::wrapped;
 use super::{
     Column, Extent, InJson, Rows, Sheet, SheetOf, Unit, Value, View, bytes_text, safe_line,
+    shell_word,
 };
 use crate::archive;
 use crate::block::Place;
@@ -351,6 +353,40 @@ pub fn text(verdict: &Verdict, with_notes: bool, view: &View) -> String {
     }
     lines.push(total(verdict, collections().map(problems).sum()));
     lines.join("\n")
+}
+
+/// Most blocks that the advice to replace them names one by one.
+const MAX_NAMED: usize = 3;
+
+/// The command that puts sound copies in the place of damaged blocks, if any are. `is_repo_known` says whether it finds the repository without
+/// being told.
+pub fn advice(verdict: &Verdict, is_repo_known: bool) -> Option<String> {
+    let damaged = verdict.blocks.iter().filter(|block| {
+        let worst = block.findings.worst();
+        worst >= Some(Severity::Damaged)
+    });
+    let ulids: Vec<_> = damaged.filter_map(|block| block.ulid).collect();
+    let dir = match verdict.place {
+        Place::DataDir | Place::PrometheusSnapshot => Some(verdict.path.clone()),
+        Place::Block => {
+            let full = verdict.path.canonicalize().ok();
+            full.and_then(|full| full.parent().map(Path::to_owned))
+        }
+    };
+    let dir = dir.filter(|_| !ulids.is_empty())?;
+    let dir = dir.to_string_lossy();
+    let target = shell_word(&dir);
+    let repo = if is_repo_known { "" } else { " --repo REPO" };
+    let blocks = if ulids.len() <= MAX_NAMED {
+        let named = ulids.iter().map(|ulid| format!(" --block {ulid}"));
+        named.collect::<Vec<_>>().concat()
+    } else {
+        String::new()
+    };
+    Some(format!(
+        "With an archive that holds sound copies, this replaces what is damaged, while no server is at work there:\n  \
+         narthex restore latest{repo} --target {target} --replace-damaged{blocks}\n"
+    ))
 }
 
 fn total(verdict: &Verdict, problems: u64) -> String {

@@ -43,7 +43,7 @@ pub(super) const RESTORE: &str = "\
 One object with the keys
 
 * `archive`, an id; `blocks`, the ULIDs of blocks that are in the target now; `already_there`, those of blocks that are not brought back because the target has them;
-  `wal`, whether WAL and WBL were restored; `bytes`, the size of what was written;
+  `wal`, whether WAL and WBL were restored; `bytes`, the size of what was written; `min_time` and `max_time` (exclusive), the time that it is of;
 * `cut`, a list of objects with `original`, `block` (`null` when nothing is left of it), `series` and `samples`, for blocks that were cut;
 * `gaps`, a list of objects with `min_time` and `max_time`: wanted time that no block covers;
 * `replaced`, a list of objects with `block`, `by`, `undeleted` (whether deleted samples come back with them) and `sources`, for blocks in whose place others come; `beside`, the
@@ -57,7 +57,11 @@ One object with the keys
 * `newest_sample`, a time; `prometheus_starts`; `keeps_from_starting`, a list of objects with `block` and `findings`, or `log` or `problem`; `start`, as of `narthex verify`; and
   `blocks_older_than_default_retention`, a number.
 
-With `--dry-run` `blocks` are those that would be restored and `to_cut` those of them that would be cut, and nothing is said of what only a restore can know.";
+With `--dry-run` `blocks` are those that would be restored and `to_cut` those of them that would be cut; `room` and `free` are bytes that must be free in
+the target's file system, and that are (null where that cannot be told); and nothing is said of what only a restore can know.
+
+With `--replace-damaged`: one object with the keys `archive`, an id; `dry_run`; `room`, the bytes that the copies need beside the damaged blocks; `blocks`, a
+list with one object per block that was looked at (the table `replaced`); and `problems`.";
 
 pub(super) const CHECK: &str = "\
 One object with the keys `archives`, `objects` and `bytes`, which say what there is; `objects_read` and `bytes_read`, which say what was read of it; and `findings`.";

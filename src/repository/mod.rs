@@ -319,12 +319,12 @@ fn read_descriptor(store: &dyn Store) -> Result<Descriptor> {
     let bytes = bytes.map_err(|e| match e.kind() {
         ErrorKind::NotFound if store.is_vacant().is_ok_and(|vacant| !vacant) => {
             Error::not_found(format!(
-                "{} is not empty and is no repository: it has no {name}",
+                "{} is not empty and is no repository, for it has no {name}: is the path right, and its disk mounted?",
                 store.describe()
             ))
         }
         ErrorKind::NotFound => Error::not_found(format!(
-            "there is no repository in {}: make one with narthex init",
+            "there is no repository in {}: is the path right, and its disk mounted? narthex init makes a new one",
             store.describe()
         )),
         _ => e,

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::layout::{self, ArchiveId, ManifestName};
 use super::lease::is_ahead;
 use super::{Archive, LeftOutKind, MANIFEST_VERSION, MAX_MANIFEST_BYTES, Repository, end_of, seal};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, did_you_mean};
 use crate::model::{Millis, TimeRange};
 use crate::store::{ObjectName, Origin, Store};
 use crate::units::second_text;
@@ -85,15 +85,23 @@ impl SourceFilter {
         there: impl Iterator<Item = (Server, &'a BTreeMap<String, String>)>,
     ) -> Error {
         let (mut servers, mut labels) = (BTreeSet::new(), BTreeSet::new());
+        let mut known = BTreeSet::new();
         for (server, of_it) in there {
             servers.insert(server.to_string());
+            known.insert(server);
             labels.extend(of_it.iter().map(|(name, value)| format!("{name}={value}")));
         }
         if servers.is_empty() {
             let none = "there is no archive that can be read";
             return Error::not_found(format!("{none}, and so none {self}"));
         }
-        let error = Error::not_found(format!("there is no archive {self}"));
+        let sources = || known.iter().map(|server| &*server.source_name);
+        let hosts = || known.iter().map(|server| &*server.host);
+        let source = self.source_name.as_deref();
+        let source = source.map_or_else(String::new, |name| did_you_mean(name, sources()));
+        let host = self.host.as_deref();
+        let host = host.map_or_else(String::new, |name| did_you_mean(name, hosts()));
+        let error = Error::not_found(format!("there is no archive {self}{source}{host}"));
         let labels = match first_of(labels) {
             none if none.is_empty() => "no labels".to_owned(),
             some => format!("labels {some}"),
@@ -475,15 +483,18 @@ impl Repository {
                 }
                 (None, None) => {
                     let marks = self.marks()?;
-                    if !filter.is_everything() && !marks.is_empty() {
+                    let place = self.store().describe();
+                    if marks.is_empty() {
+                        return Err(self.no_archive(format!(
+                            "there is no archive in {place} yet: narthex backup makes one"
+                        )));
+                    }
+                    if !filter.is_everything() {
                         let there = marks.iter();
                         let there = there.map(|marked| (marked.server.clone(), &marked.labels));
                         return Err(filter.matches_nothing(there));
                     }
-                    Err(self.no_archive(format!(
-                        "there is no such archive in {}",
-                        self.store().describe()
-                    )))
+                    Err(self.no_archive(format!("there is no such archive in {place}")))
                 }
             };
         }
@@ -501,10 +512,14 @@ impl Repository {
                 "expected the beginning of one archive id, found {selector:?}, which begins {} and {}",
                 one.id, other.id
             ))),
-            (None, _) => Err(self.no_archive(format!(
-                "there is no archive {selector:?} in {}",
-                self.store().describe()
-            ))),
+            (None, _) => {
+                let ids = names.iter().map(|name| name.id.short());
+                let hint = did_you_mean(selector, std::iter::once("latest").chain(ids));
+                Err(self.no_archive(format!(
+                    "there is no archive {selector:?} in {}{hint}: expected latest, or the beginning of an id as narthex archives lists them",
+                    self.store().describe()
+                )))
+            }
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use super::exact::Cut;
@@ -11,7 +12,7 @@ use super::stage::{LOGS, Stage, Target};
 use super::stand_in::{Cover, Past, StandIn, stand_ins};
 use super::writer::Writer;
 use crate::error::{Error, Result};
-use crate::model::{Succession, TimeRange, Ulid};
+use crate::model::{Millis, Succession, TimeRange, Ulid};
 use crate::progress::Progress;
 use crate::repository::copies::Copies;
 use crate::repository::lineage::{gaps, is_damaged, kin};
@@ -31,6 +32,8 @@ pub struct Report {
     pub wal: bool,
     /// Bytes that were written.
     pub bytes: u64,
+    /// Begin and end, exclusive, of the time that these blocks and logs are of, as far as manifests say.
+    pub time: Option<(Millis, Millis)>,
     /// What could not be restored.
     pub failed: Vec<Failed>,
     /// What came whole, and not from its own objects alone.
@@ -78,14 +81,7 @@ pub fn apply(
     let known = OnceCell::new();
     let stage = Stage::new(target, plan.permissions)?;
     progress.begin("restore", Some(plan.bytes()));
-    let work = Work {
-        copies,
-        stage: &stage,
-        progress,
-        relatives: OnceLock::new(),
-        detours: Mutex::default(),
-        mixed: Mutex::default(),
-    };
+    let work = Work::new(copies, &stage, progress);
     let mut report = Report::default();
     let bytes = |block: &&StoredBlock| block.bytes();
     let mut done: Vec<(&StoredBlock, Staged)> = Vec::new();
@@ -181,6 +177,13 @@ pub fn apply(
     let mut staged = Vec::new();
     let originals = plan.blocks.iter().map(|block| (block.ulid, *block));
     let originals: BTreeMap<Ulid, &StoredBlock> = originals.collect();
+    let came = report.salvaged.iter().filter(|it| it.block.is_some());
+    let came: Vec<_> = came
+        .filter_map(|it| originals.get(&it.original).copied())
+        .collect();
+    for block in came {
+        report.cover((block.min_time, block.max_time));
+    }
     for salvaged in &report.salvaged {
         staged.extend(salvaged.block.map(|made| (made.ulid, made.bytes)));
         if salvaged.others.is_empty() {
@@ -210,6 +213,14 @@ pub fn apply(
         }
     }
     for (block, outcome) in done {
+        if !matches!(&outcome, Staged::Cut(Cut { block: None, .. })) {
+            let whole = (block.min_time, block.max_time);
+            let exact = plan.exact.as_ref().filter(|exact| exact.cuts(block));
+            report.cover(exact.map_or(whole, |exact| {
+                let range = exact.part.range;
+                (whole.0.max(range.since), whole.1.min(range.until))
+            }));
+        }
         match outcome {
             Staged::Whole => staged.push((block.ulid, block.bytes())),
             Staged::Cut(cut) => {
@@ -255,6 +266,10 @@ pub fn apply(
         stage.publish(&format!("{STAGED_LOGS}/{log}"), log)?;
         report.wal = true;
     }
+    let times = |wal: &StoredWal| wal.min_time.zip(wal.end());
+    if let Some((first, last)) = plan.wal.filter(|_| report.wal).and_then(times) {
+        report.cover((first, last.saturating_add(1)));
+    }
     report.left_behind = stage.finish()?;
     Ok(report)
 }
@@ -271,6 +286,11 @@ impl Failed {
 }
 
 impl Report {
+    fn cover(&mut self, (begin, end): (Millis, Millis)) {
+        let (first, last) = self.time.unwrap_or((begin, end));
+        self.time = Some((first.min(begin), last.max(end)));
+    }
+
     fn fail(&mut self, name: String, error: Error) {
         self.failed.push(Failed {
             name,
@@ -368,8 +388,20 @@ pub(super) struct Work<'a> {
     mixed: Mutex<Vec<Failed>>,
 }
 
-impl Work<'_> {
-    fn told(self) -> (Vec<Detour>, Vec<Failed>) {
+impl<'a> Work<'a> {
+    pub(super) fn new(copies: &'a Copies, stage: &'a Stage, progress: &'a dyn Progress) -> Self {
+        Work {
+            copies,
+            stage,
+            progress,
+            relatives: OnceLock::new(),
+            detours: Mutex::default(),
+            mixed: Mutex::default(),
+        }
+    }
+
+    /// What came in another way than straight from its own objects, and what came with small files of another archive.
+    pub(super) fn told(self) -> (Vec<Detour>, Vec<Failed>) {
         let (detours, mixed) = (self.detours.into_inner(), self.mixed.into_inner());
         (
             detours.unwrap_or_else(PoisonError::into_inner),
@@ -385,9 +417,10 @@ impl Work<'_> {
     /// Stages `block` as it was, under `name`.
     pub(super) fn stage_block(&self, block: &StoredBlock, name: &str) -> Result<Outcome> {
         let mut writer = self.stage.writer(name)?;
+        let counted = Counted::of(self.progress);
         let straight = match self.doubt(block.objects()) {
             Some(doubt) => Err(doubt),
-            None => self.write_block(block, &mut writer),
+            None => self.write_block(block, &mut writer, &counted),
         };
         let staged = match straight {
             Err(damage) if !writer.has_failed() => self.fetch_block(block, damage, &mut writer),
@@ -399,6 +432,9 @@ impl Work<'_> {
             }
             writer.sync()
         });
+        // What came another way was not counted as it came.
+        let counted = counted.bytes.into_inner();
+        self.progress.advance(block.bytes().saturating_sub(counted));
         settle(&writer, staged)
     }
 
@@ -422,10 +458,15 @@ impl Work<'_> {
         })
     }
 
-    fn write_block(&self, block: &StoredBlock, writer: &mut Writer) -> Result<()> {
+    fn write_block(
+        &self,
+        block: &StoredBlock,
+        writer: &mut Writer,
+        progress: &dyn Progress,
+    ) -> Result<()> {
         let mut index = writer.beside();
         let reader = StoredReader::new(self.copies.store(), block);
-        let written = reader.read_all(writer, &mut index, self.progress);
+        let written = reader.read_all(writer, &mut index, progress);
         writer.join(index);
         written
     }
@@ -531,6 +572,40 @@ impl Work<'_> {
                 || wal.empty_dirs.iter().any(|dir| log_above(dir) == *log)
         };
         Ok(settle(&writer, staged)?.map(|()| LOGS.into_iter().filter(has).collect()))
+    }
+}
+
+/// Passes progress on, and keeps account of the bytes.
+struct Counted<'p> {
+    inner: &'p dyn Progress,
+    bytes: AtomicU64,
+}
+
+impl<'p> Counted<'p> {
+    fn of(inner: &'p dyn Progress) -> Self {
+        Counted {
+            inner,
+            bytes: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Progress for Counted<'_> {
+    fn begin(&self, phase: &str, total: Option<u64>) {
+        self.inner.begin(phase, total);
+    }
+
+    fn advance(&self, bytes: u64) {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.inner.advance(bytes);
+    }
+
+    fn end(&self) {
+        self.inner.end();
+    }
+
+    fn remark(&self, text: &dyn std::fmt::Display) {
+        self.inner.remark(text);
     }
 }
 

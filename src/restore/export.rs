@@ -61,7 +61,7 @@ pub fn export_tar(
         export_straight(copies.store(), block, &mut tar, progress)?;
         None
     } else {
-        Some(export_fetched(copies, block, &mut tar)?)
+        Some(export_fetched(copies, block, &mut tar, progress)?)
     };
     progress.end();
     tar.finish()?;
@@ -80,7 +80,12 @@ fn export_straight(
 }
 
 /// Puts the block together on disk first: what turns out wrong cannot be taken back from a stream.
-fn export_fetched(copies: &Copies, block: &StoredBlock, tar: &mut TarOut<'_>) -> Result<Detour> {
+fn export_fetched(
+    copies: &Copies,
+    block: &StoredBlock,
+    tar: &mut TarOut<'_>,
+    progress: &dyn Progress,
+) -> Result<Detour> {
     let dir = temporary_dir()?;
     refuse_without_room(dir.path(), block.bytes())?;
     let whole = dir.path().join(block.ulid.to_string());
@@ -101,7 +106,10 @@ fn export_fetched(copies: &Copies, block: &StoredBlock, tar: &mut TarOut<'_>) ->
             let read = file.read(&mut buffer);
             let read = read.map_err(|e| Error::io("read", &path, e))?;
             match buffer.get(..read) {
-                Some(bytes) if !bytes.is_empty() => tar.data(bytes)?,
+                Some(bytes) if !bytes.is_empty() => {
+                    tar.data(bytes)?;
+                    progress.advance(bytes.len() as u64);
+                }
                 _ => break,
             }
         }

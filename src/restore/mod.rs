@@ -8,6 +8,8 @@
 //! Restores are often run by root, into a directory of the server's user. The target is opened once and everything is written relative to
 //! it, through no link, so that nobody can lead the writer elsewhere meanwhile.
 //!
+//! A single damaged block of a data directory is replaced where it lies ([`Replacer`]): nothing that is sound is touched, and the damaged one stays beside.
+//!
 //! A block that is cut ([`Exact`]) is staged whole and proved first; what is cut out of it is verified like any block of a
 //! stranger before it is renamed into place.
 //!
@@ -39,12 +41,15 @@ mod apply;
 mod choose;
 mod exact;
 mod export;
+mod in_use;
 mod permissions;
 pub mod plan;
 mod problem;
+mod replace;
 mod salvage;
 mod stage;
 mod stand_in;
+mod swap;
 mod writer;
 
 pub use apply::{Failed, Report, apply};
@@ -52,8 +57,9 @@ pub use choose::{Choice, choose};
 pub use exact::{Cut, CutBlock, Exact};
 pub use export::{export_tar, sound_copy};
 pub use permissions::Permissions;
-pub use plan::{Plan, Present, Wanted, plan};
+pub use plan::{Plan, Present, Wanted, no_block, plan};
 pub use problem::{Problem, ProblemKind};
+pub use replace::{DataBlock, Outcome, Replaced, Replacer, Wishes, candidates};
 pub use salvage::{Loss, Losses, Salvage, Salvaged};
 pub use stage::Target;
 pub use stand_in::StandIn;

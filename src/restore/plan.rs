@@ -11,7 +11,7 @@ use super::exact::Exact;
 use super::permissions::Permissions;
 use super::salvage::Salvage;
 use super::stand_in::{Cover, Past, StandIn, stand_ins, undeletes};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, did_you_mean};
 use crate::model::{Kin, Millis, TimeRange, Ulid};
 use crate::repository::lineage::{gaps, has_problems, is_better_told, is_damaged, kin, stream};
 use crate::repository::{Archive, FilePath, Gap, StoredBlock, StoredWal};
@@ -373,8 +373,20 @@ fn has_logs(wal: Option<&StoredWal>, present: &[String]) -> Result<bool> {
 }
 
 /// A point in time, as people read it.
-fn stamp(time: Millis) -> String {
+pub(super) fn stamp(time: Millis) -> String {
     Timestamp::from_millisecond(time).map_or_else(|_| time.to_string(), |time| format!("{time:.0}"))
+}
+
+/// That `archive` has no block `ulid`, and which one may have been meant.
+pub fn no_block(archive: &Archive, ulid: Ulid) -> Error {
+    let blocks = archive.blocks.iter();
+    let names: Vec<_> = blocks.map(|block| block.ulid.to_string()).collect();
+    let typed = ulid.to_string();
+    let hint = did_you_mean(&typed, names.iter().map(String::as_str));
+    let id = archive.id.short();
+    Error::not_found(format!(
+        "archive {id} has no block {ulid}{hint}: narthex list --archive {id} lists its blocks"
+    ))
 }
 
 fn pick<'a>(archive: &'a Archive, ulids: &BTreeSet<Ulid>) -> Result<Vec<&'a StoredBlock>> {
@@ -382,12 +394,7 @@ fn pick<'a>(archive: &'a Archive, ulids: &BTreeSet<Ulid>) -> Result<Vec<&'a Stor
     let by_ulid: BTreeMap<Ulid, &StoredBlock> = blocks.map(|block| (block.ulid, block)).collect();
     let find = |ulid: &Ulid| {
         let found = by_ulid.get(ulid).copied();
-        found.ok_or_else(|| {
-            Error::not_found(format!(
-                "archive {} has no block {ulid}",
-                archive.id.short()
-            ))
-        })
+        found.ok_or_else(|| no_block(archive, *ulid))
     };
     ulids.iter().map(find).collect()
 }

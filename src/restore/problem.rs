@@ -16,8 +16,8 @@ kinds! {
     Mixed "mixed" Problem "Files of a block come from several archives, because some of them cannot be read." "the block is whole, and not as one archive has it", "verify the target";
     Salvaged "salvaged" Problem "Only some series of a block could be read." "the rest does not come back", "narthex check --read-data says what is lost; other archives may hold it";
     Missed "missed" Problem "The archive lacks something that was there when it was made." "it does not come back", "restore it from another archive";
-    BlockThere "block-there" Problem "A block that was asked for is in the target already." "it is not restored, and nobody has looked whether it is sound", "move it away to have it anew";
-    BlockDiffers "block-differs" Problem "A block is in the target already, and not as it was archived." "it is not restored", "move it away and restore again";
+    BlockThere "block-there" Problem "A block that was asked for is in the target already." "it is not restored, and nobody has looked whether it is sound", "--replace-damaged instead of --add-missing replaces it if it is damaged";
+    BlockDiffers "block-differs" Problem "A block is in the target already, and not as it was archived." "it is not restored", "--replace-damaged instead of --add-missing replaces it if it is damaged";
     LogDiffers "log-differs" Problem "There is a log in the target already, and not the one that was archived." "the archived one is not restored", "move wal and wbl away and restore again, or say --no-wal";
     LogOnly "log-only" Problem "Samples that were asked for are in the log of the archive only." "they do not come back", "add the log with --wal, or leave it out on purpose with --no-wal";
     LogElsewhere "log-elsewhere" Problem "Samples of a time that no block covers are in the log of another archive." "they do not come back", "restore that archive by its id, or leave logs out on purpose with --no-wal";
@@ -30,6 +30,13 @@ kinds! {
     Detour "detour" Note "Something comes from another object than the one it was stored in, because that one cannot be read." "it comes back whole", "narthex backup and narthex repair store it anew";
     AggregatesLeftOut "aggregates-left-out" Note "A block of aggregates is left out, because finer blocks hold its time." "nothing is lost", "restore it with --block to have it";
     SameSources "same-sources" Note "Blocks of the same sources may be parts or copies." "all of them come back", "nothing to do";
+    BlockStays "block-stays" Problem "A damaged block of the data directory stays as it is." "the server goes on without what is damaged in it, or does not start", "the detail says why; narthex dump writes what is readable of it";
+    MetaDoubtful "meta-doubtful" Problem "The metadata of a sound block of the data directory are not those that were archived." "it is not touched, and one of the two is wrong", "name the block with --block to have the archived ones";
+    DeletionsDiffer "deletions-differ" Problem "Deletions of a replaced block are those of the archive: those of the damaged block could not be kept." "what was deleted since then is there again", "delete it again";
+    SwapSettled "swap-settled" Note "An earlier run died while it replaced a block; what it left was finished or undone." "nothing is lost", "nothing to do";
+    ServerUnknown "server-unknown" Note "Nothing says whether a server is at work in the data directory." "a server at work goes on with the block that was replaced", "make sure that none is, and start it again afterwards";
+    NoRoom "no-room" Problem "The target's file system has no room for what is to be restored." "without --dry-run the restore is refused before anything is written", "make room, choose another directory, or bring back less";
+    OwnerDiffers "owner-differs" Note "What is restored belongs to another user than the directory it is in." "a server that runs as that user may not be able to read it", "restore with --chown, or chown it before the server is started";
     StageLeft "stage-left" Note "A hidden directory of a restore is left beside the target." "it takes room", "remove it";
 }
 

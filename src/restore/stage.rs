@@ -2,16 +2,19 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use super::permissions::Permissions;
 use super::plan::{Plan, Present};
+use super::swap::Swap;
 use super::writer::Writer;
 use crate::block::{DataDir, Meta};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Kin, Stream};
 use crate::raw::{Folder, Links, free_bytes};
 use crate::repository::{ArchiveId, StoredBlock};
+use crate::units::bytes_text;
 
 /// How the hidden directory's name begins. Prometheus passes over what is no ULID.
 const STAGE_PREFIX: &str = ".narthex-restore-";
@@ -42,6 +45,12 @@ impl Target {
             entries: Vec::new(),
         };
         if target.missing.is_empty() {
+            if dir.is_file() {
+                let dir = dir.display();
+                return Err(Error::invalid(format!(
+                    "expected a directory as target, found a file at {dir}"
+                )));
+            }
             for entry in fs::read_dir(dir).map_err(|e| Error::io("list", dir, e))? {
                 let entry = entry.map_err(|e| Error::io("list", dir, e))?;
                 target.entries.push(entry.file_name());
@@ -126,9 +135,24 @@ impl Target {
     ///
     /// `Refused`, with both sizes.
     pub fn refuse_without_room(&self, plan: &Plan<'_>) -> Result<()> {
+        refuse_without_room(self.existing(), plan.room())
+    }
+
+    /// Bytes that are free in the target's file system, where that can be told.
+    pub fn free(&self) -> Option<u64> {
+        free_bytes(self.existing())
+    }
+
+    /// The target, or what there is above it.
+    pub fn existing(&self) -> &Path {
         let mut existing = self.dir.ancestors().filter(|dir| exists(dir));
-        let existing = existing.next().unwrap_or(Path::new(""));
-        refuse_without_room(existing, plan.room())
+        let existing = existing.next().unwrap_or(Path::new("."));
+        // The end of a relative path's ancestors is the current directory.
+        if existing.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            existing
+        }
     }
 
     /// Hidden directories of restores that died, or that still work.
@@ -142,9 +166,11 @@ impl Target {
 pub(super) fn refuse_without_room(dir: &Path, bytes: u64) -> Result<()> {
     match free_bytes(dir) {
         Some(free) if free < bytes => Err(Error::refused(format!(
-            "expected room for {bytes} bytes in {}, found {free} bytes free: nothing was written; make room, choose another directory, or bring \
-             back less",
-            dir.display()
+            "expected room for {} in {}, found {} free ({} are missing): nothing was written; make room, choose another directory, or bring back less",
+            bytes_text(bytes),
+            dir.display(),
+            bytes_text(free),
+            bytes_text(bytes - free)
         ))),
         _ => Ok(()),
     }
@@ -233,6 +259,42 @@ impl Stage {
     /// Removes what was staged as `name`.
     pub(super) fn remove(&self, name: &str) -> Result<()> {
         self.hidden.remove_all(name.as_ref())
+    }
+
+    /// Writes the file `file` of what was staged as `name` anew; without `content` it is gone.
+    pub(super) fn rewrite(&self, name: &str, file: &str, content: Option<&[u8]>) -> Result<()> {
+        let staged = self.hidden.folder(name.as_ref())?;
+        if staged.has(file.as_ref())? {
+            staged.remove_all(file.as_ref())?;
+        }
+        if let Some(content) = content {
+            let path = staged.path().join(file);
+            let mut created = staged.create(file.as_ref())?;
+            let written = created.write_all(content);
+            written.map_err(|e| Error::io("write", &path, e))?;
+        }
+        self.permissions.enforce(&staged)
+    }
+
+    /// Puts what was staged as `name` in the place of the block of this name in the target, and says under which name that one stays.
+    pub(super) fn replace(mut self, name: &str) -> Result<(OsString, Option<Error>)> {
+        let mut exchanged = false;
+        let swap = Swap {
+            folder: &self.folder,
+            hidden: &self.hidden,
+            name: name.as_ref(),
+        };
+        let kept = swap.carry_out(true, &mut exchanged);
+        match kept {
+            // Whatever fails behind it, the copy is in its place.
+            Ok(kept) => Ok((kept, self.finish().unwrap_or_else(Some))),
+            // What was damaged is in the hidden directory, which stays with it.
+            Err(error) if exchanged => {
+                self.done = true;
+                Ok((Path::new(&self.name).join(name).into(), Some(error)))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Renames what was staged as `staged` to `name` in the target, where nothing may have this name.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::hold::hold;
 use super::policy::Policy;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, did_you_mean};
 use crate::model::{Millis, Ulid};
 use crate::repository::trash::delete_if_there;
 use crate::repository::{
@@ -210,7 +210,12 @@ fn by_ids(archives: Vec<Archive>, ids: &[String], forgotten: &mut Forgotten) -> 
             [id] => {
                 going.insert(id.clone());
             }
-            [] => return Err(Error::not_found(format!("there is no archive {wanted:?}"))),
+            [] => {
+                let hint = did_you_mean(wanted, archives.iter().map(|archive| archive.id.short()));
+                return Err(Error::not_found(format!(
+                    "there is no archive {wanted:?}{hint}: expected the beginning of an id as narthex archives lists them; nothing was removed"
+                )));
+            }
             [one, other, ..] => {
                 return Err(Error::invalid(format!(
                     "expected the beginning of one archive id, found {wanted:?}, which begins {one} and {other}"

@@ -11,24 +11,40 @@ enum Plain {
     Binary,
 }
 
-/// The size of a disk: `500GiB`, `500Gi`, `500GB` (powers of 1000), or a number of bytes.
+/// The smallest disk that is believed, in bytes: a number without a unit is mostly meant otherwise.
+const LEAST_DISK: u64 = 1 << 20;
+
+/// The size of a disk: `500GiB`, `500Gi`, `500GB` (powers of 1000), or a number of bytes, a mebibyte at least.
 ///
 /// # Errors
 ///
 /// When `text` is none of these, or does not fit 64 bits.
 pub fn parse_disk_size(text: &str) -> Result<u64> {
-    parse(text, Plain::Decimal)
+    let bytes = parse(text, Plain::Decimal)?;
+    if bytes < LEAST_DISK {
+        return Err(Error::invalid(format!(
+            "expected the size of a disk such as 500GiB, found {text:?}, which is {bytes} bytes"
+        )));
+    }
+    Ok(bytes)
 }
 
-/// A size as `--storage.tsdb.retention.size` takes it: `500GB` is `500GiB` there.
+/// A size as `--storage.tsdb.retention.size` takes it: `500GB` is `500GiB` there, and a unit is required, but for 0, which is no limit.
 ///
-/// Source: Prometheus `common`'s `alecthomas/units`, `Base2Bytes`; documentation: "units are powers of 2".
+/// Source: Prometheus `common`'s `alecthomas/units`, `Base2Bytes`; documentation: "units are powers of 2", "a unit is required".
 ///
 /// # Errors
 ///
-/// As [`parse_disk_size`].
+/// When `text` is none, or does not fit 64 bits.
 pub fn parse_retention_size(text: &str) -> Result<u64> {
-    parse(text, Plain::Binary)
+    let bytes = parse(text, Plain::Binary)?;
+    let has_unit = text.contains(|c: char| c.is_ascii_alphabetic());
+    if bytes > 0 && !has_unit {
+        return Err(Error::invalid(format!(
+            "expected a size with a unit, such as 500GB, as Prometheus does, found {text:?}"
+        )));
+    }
+    Ok(bytes)
 }
 
 fn parse(text: &str, plain: Plain) -> Result<u64> {
@@ -93,9 +109,7 @@ mod tests {
     #[test]
     fn gigabytes_are_decimal_on_disks_and_binary_for_prometheus() {
         for (text, disk, retention) in [
-            ("0", 0, 0),
-            ("512", 512, 512),
-            ("512B", 512, 512),
+            ("2097152B", 2 << 20, 2 << 20),
             ("1GB", 1_000_000_000, 1 << 30),
             ("1G", 1_000_000_000, 1 << 30),
             ("1GiB", 1 << 30, 1 << 30),
@@ -107,6 +121,19 @@ mod tests {
             assert_eq!(parse_disk_size(&text).unwrap(), disk, "{text}");
             assert_eq!(parse_retention_size(&text).unwrap(), retention, "{text}");
         }
+    }
+
+    #[test]
+    fn a_number_alone_is_no_size_of_a_server() {
+        assert_eq!(parse_disk_size("500000000000").unwrap(), 500_000_000_000);
+        assert_eq!(parse_retention_size("0").unwrap(), 0);
+        assert_eq!(parse_retention_size("512B").unwrap(), 512);
+        for bad in ["500", "0", "500 KB"] {
+            let error = parse_disk_size(bad).unwrap_err().to_string();
+            assert!(error.contains("500GiB"), "{error}");
+        }
+        let error = parse_retention_size("500").unwrap_err().to_string();
+        assert!(error.contains("with a unit"), "{error}");
     }
 
     #[test]

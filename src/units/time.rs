@@ -6,8 +6,12 @@ use super::parse_duration;
 use crate::error::{Error, Result};
 use crate::model::Millis;
 
-/// A point in time: RFC 3339 (`2026-11-21T19:00:00Z`), the same without a zone (`2026-11-21 19:00`, UTC), a date (`2026-11-21`, midnight UTC), Unix seconds (`1795288080`, `1795288080.5`),
-/// `now`, or a duration before now (`2h`, `-2h`, `7d`).
+/// From this number on, 10^11, numbers are milliseconds: as seconds they would be in the year 5138 or later, as milliseconds they are in 1973 or later.
+const LEAST_MILLIS: u64 = 100_000_000_000;
+
+/// A point in time: RFC 3339 (`2026-11-21T19:00:00Z`), the same without a zone (`2026-11-21 19:00`, UTC), a date (`2026-11-21`, midnight UTC), Unix
+/// seconds (`1795288080`, `1795288080.5`), Unix milliseconds (`1795288080500`, whole numbers of twelve digits or more), `now`, or a duration before now
+/// (`2h`, `-2h`, `7d`). So every time that narthex prints is read as it was, but for milliseconds before March 1973, which are taken for seconds.
 ///
 /// # Errors
 ///
@@ -18,7 +22,7 @@ pub fn parse_time(text: &str, now: Millis) -> Result<Millis> {
         return Ok(now);
     }
     // Before dates: `20000101` is a number of seconds, not an ISO date without dashes.
-    if let Some(millis) = unix_seconds(text) {
+    if let Some(millis) = unix_time(text) {
         return Ok(millis);
     }
     if let Ok(time) = text.parse::<Timestamp>() {
@@ -30,7 +34,7 @@ pub fn parse_time(text: &str, now: Millis) -> Result<Millis> {
     let ago = text.strip_prefix('-').unwrap_or(text);
     parse_duration(ago).map(|duration| now.saturating_sub(duration)).map_err(|_| {
         Error::invalid(format!(
-            "expected a time such as 2026-11-21T19:00:00Z, 1795288080 or 2h (ago), found {text:?}"
+            "expected a time such as 2026-11-21T19:00:00Z, 2026-11-21 19:00 (UTC), 1795288080 (seconds), 1795288080500 (milliseconds) or 2h (ago), found {text:?}"
         ))
     })
 }
@@ -46,8 +50,11 @@ fn without_zone(text: &str) -> Option<Timestamp> {
     Some(local.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp())
 }
 
-/// Unix seconds, with up to three decimals that count.
-fn unix_seconds(text: &str) -> Option<Millis> {
+/// Unix seconds, with up to three decimals that count; or Unix milliseconds, which are whole and at least [`LEAST_MILLIS`], or say `ms` behind a space.
+fn unix_time(text: &str) -> Option<Millis> {
+    if let Some(millis) = text.strip_suffix(" ms") {
+        return millis.parse().ok();
+    }
     let (negative, digits) = match text.strip_prefix('-') {
         Some(digits) => (true, digits),
         None => (false, text),
@@ -56,35 +63,51 @@ fn unix_seconds(text: &str) -> Option<Millis> {
     if !fraction.bytes().all(|b| b.is_ascii_digit()) || !whole.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }
-    let padded: String = fraction.chars().chain("000".chars()).take(3).collect();
-    let millis = whole
-        .parse::<i64>()
-        .ok()?
-        .checked_mul(1000)?
-        .checked_add(padded.parse().ok()?)?;
-    Some(if negative { -millis } else { millis })
+    let number = whole.parse::<u64>().ok()?;
+    let millis = if number >= LEAST_MILLIS {
+        if digits.contains('.') {
+            return None;
+        }
+        number
+    } else {
+        let padded: String = fraction.chars().chain("000".chars()).take(3).collect();
+        number * 1000 + padded.parse::<u64>().ok()?
+    };
+    if negative {
+        0i64.checked_sub_unsigned(millis)
+    } else {
+        i64::try_from(millis).ok()
+    }
 }
 
-/// A time as `2026-11-21 19:08:00Z`, with milliseconds where there are any; where no calendar
-/// reaches, its number of milliseconds, which is said.
+/// A time as `2026-11-21 19:08:00Z`, with milliseconds where there are any; where the calendar has
+/// no year of four digits, its number of milliseconds, which is said.
 pub fn time_text(millis: Millis) -> String {
-    match Timestamp::from_millisecond(millis) {
-        Ok(time) if millis % 1000 == 0 => time.strftime("%Y-%m-%d %H:%M:%SZ").to_string(),
-        Ok(time) => time.strftime("%Y-%m-%d %H:%M:%S%.3fZ").to_string(),
-        Err(_) => format!("{millis} ms"),
+    match calendar_time(millis) {
+        Some(time) if millis % 1000 == 0 => time.strftime("%Y-%m-%d %H:%M:%SZ").to_string(),
+        Some(time) => time.strftime("%Y-%m-%d %H:%M:%S%.3fZ").to_string(),
+        None => format!("{millis} ms"),
     }
+}
+
+/// A time of a year from 0 to 9999.
+fn calendar_time(millis: Millis) -> Option<Timestamp> {
+    let time = Timestamp::from_millisecond(millis).ok()?;
+    (jiff::tz::TimeZone::UTC.to_datetime(time).year() >= 0).then_some(time)
 }
 
 /// A time as RFC 3339 in UTC, to the second, for sentences: `2026-11-21T19:08:00Z`. One that no calendar has is its number of milliseconds, which is said.
 pub fn second_text(millis: Millis) -> String {
-    match Timestamp::from_millisecond(millis) {
-        Ok(time) => format!("{time:.0}"),
-        Err(_) => format!("{millis} ms"),
+    match calendar_time(millis) {
+        Some(time) => format!("{time:.0}"),
+        None => format!("{millis} ms"),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const NOW: Millis = 1_795_288_080_000;
@@ -101,8 +124,14 @@ mod tests {
             ("2026-11-21T19:08", NOW),
             ("2026-11-21 20:08+01", NOW),
             ("2026-11-21 19:08:00.250", NOW + 250),
+            ("20261121T190800Z", NOW),
             ("1795288080", NOW),
             ("1795288080.5", NOW + 500),
+            ("1795288080500", NOW + 500),
+            ("99999999999", 99_999_999_999_000),
+            ("100000000000", 100_000_000_000),
+            ("-1795288080500", -NOW - 500),
+            ("86400000 ms", 86_400_000),
             ("-1.25", -1250),
             ("2h", NOW - 7_200_000),
             ("-1h30m", NOW - 5_400_000),
@@ -122,6 +151,9 @@ mod tests {
             "h",
             "1.5h",
             "99999999999999999999",
+            "1795288080500.5",
+            "+1h",
+            "in 1h",
         ] {
             if bad != "5" {
                 assert!(parse_time(bad, NOW).is_err(), "{bad}");
@@ -137,6 +169,22 @@ mod tests {
         assert_eq!(time_text(i64::MAX), "9223372036854775807 ms");
         for time in [NOW, NOW + 7, -1] {
             assert_eq!(parse_time(&time_text(time), NOW).unwrap(), time);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_time_that_is_printed_is_read_as_it_was(
+            millis in prop_oneof![any::<Millis>(), 0..4_000_000_000_000i64, -100_000_000_000_000i64..300_000_000_000_000],
+        ) {
+            prop_assert_eq!(parse_time(&time_text(millis), NOW).unwrap(), millis);
+            prop_assert_eq!(parse_time(&rfc3339_text(millis), NOW).unwrap(), millis);
+            // For sentences a time is said to the second.
+            let second = parse_time(&second_text(millis), NOW).unwrap();
+            prop_assert!(millis.abs_diff(second) < 1000);
+            // JSON has milliseconds as a number.
+            let is_early = millis.unsigned_abs() < LEAST_MILLIS;
+            prop_assert_eq!(parse_time(&millis.to_string(), NOW).unwrap() == millis, !is_early || millis == 0);
         }
     }
 }

@@ -155,8 +155,8 @@ struct Entry {
     remedy: &'static str,
 }
 
-const RESTORE: &str = "move the block away and restore it from an archive (--block ULID --add-missing); if there is none, narthex dump writes what is readable";
-const META: &str = "restore meta.json from an archive; if every archive has it so, find out which program wrote the block";
+const RESTORE: &str = "stop the server and replace the block by its copy in an archive: narthex restore latest --target DIR --replace-damaged --block ULID; if there is none, narthex dump writes what is readable";
+const META: &str = "stop the server and restore the block from an archive (narthex restore latest --target DIR --replace-damaged --block ULID); if every archive has it so, find out which program wrote the block";
 const LEAVE: &str = "nothing to do";
 const WRITER: &str =
     "find out which program wrote the block; Prometheus does not write this any more";
@@ -168,8 +168,7 @@ const HEAD: &str =
     "see whether the log is sound, and check the disk: nothing is lost where the log is";
 const AWAY: &str =
     "move the block away before Prometheus is started; if only its meta.json is wrong, mend that";
-const RANGE: &str =
-    "restore meta.json from an archive before Prometheus is started: the range in it is wrong";
+const RANGE: &str = "restore the block from an archive before Prometheus is started (narthex restore latest --target DIR --replace-damaged --block ULID): the range in its meta.json is wrong";
 const CLOCK: &str = "archive the log and move it away before Prometheus is started";
 const REBUILD: &str = "move chunks_head away while no server runs: the log rebuilds it";
 const NEWER: &str = "start the release that is named, or a newer one";
@@ -341,8 +340,8 @@ kinds! {
     // Tombstones.
     TombstonesMissing "tombstones-missing" Note Nothing "There is no tombstones file, so nothing is deleted; Prometheus snapshots of the block fail." LEAVE;
     TombstonesLink "tombstones-link" Warning Nothing "The tombstones file is a link that leads nowhere: Prometheus takes it that nothing is deleted." "put the file itself there; without it, deleted samples come back";
-    TombstonesChecksum "tombstones-checksum" Fatal DoesNotStart "The checksum of the tombstones file is wrong." "restore the file from an archive; without it, deleted samples come back";
-    TombstonesMalformed "tombstones-malformed" Fatal DoesNotStart "The tombstones file cannot be read." "restore the file from an archive; without it, deleted samples come back";
+    TombstonesChecksum "tombstones-checksum" Fatal DoesNotStart "The checksum of the tombstones file is wrong." "restore the block from an archive (narthex restore latest --target DIR --replace-damaged --block ULID); without the file, deleted samples come back";
+    TombstonesMalformed "tombstones-malformed" Fatal DoesNotStart "The tombstones file cannot be read." "restore the block from an archive (narthex restore latest --target DIR --replace-damaged --block ULID); without the file, deleted samples come back";
     TombstoneSeries "tombstone-series" Warning Nothing "A tombstone is for a series that does not exist." "are these the tombstones of another block?";
     TombstoneRange "tombstone-range" Warning Nothing "A tombstone ends before it begins." WRITER;
 

@@ -163,6 +163,24 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// Whether the change does nothing to these blocks.
+    pub fn is_idle(&self) -> bool {
+        let kept = (self.before, self.covered) == (self.after, self.covered_after);
+        kept && self.collisions.as_ref().is_none_or(|it| it.groups == 0)
+    }
+
+    /// Whether bytes are saved, or samples or series go.
+    pub fn saves(&self) -> bool {
+        self.saved(Amounts::bytes) > 0
+            || self.saved(|it| it.samples) > 0
+            || self.saved(|it| it.series) > 0
+    }
+
+    /// Whether more bytes are needed.
+    pub fn costs(&self) -> bool {
+        self.saved(Amounts::bytes) < 0
+    }
+
     /// What would be saved of an amount; negative when more would be needed.
     pub fn saved(&self, amount: fn(&Amounts) -> u64) -> i64 {
         let signed = |amounts| i64::try_from(amount(amounts)).unwrap_or(i64::MAX);
@@ -282,7 +300,36 @@ pub fn what_if(blocks: &[Block], scenarios: &[Scenario]) -> WhatIf {
     whole
 }
 
+/// Those of the single changes among `scenarios`, which are those of `what_if`, that save something, as one: what is worth being configured. How
+/// long samples are kept is set elsewhere, and stays what it is.
+pub fn worthwhile(what_if: &WhatIf, scenarios: &[Scenario]) -> Scenario {
+    let mut all = Scenario::default();
+    for (outcome, scenario) in what_if.outcomes.iter().zip(scenarios) {
+        if scenario.changes() != 1 || scenario.title.is_some() {
+            continue;
+        }
+        if scenario.retention.is_some() {
+            all.retention = scenario.retention;
+        } else if outcome.saves() {
+            all.drop_metrics
+                .extend(scenario.drop_metrics.iter().cloned());
+            all.drop_series.extend(scenario.drop_series.iter().cloned());
+            all.drop_labels.extend(scenario.drop_labels.iter().cloned());
+            all.interval = all.interval.or(scenario.interval);
+            if !scenario.within.is_empty() {
+                all.within.clone_from(&scenario.within);
+            }
+        }
+    }
+    all
+}
+
 impl WhatIf {
+    /// Whether any change does nothing to these blocks.
+    pub fn is_any_idle(&self) -> bool {
+        self.outcomes.iter().any(Outcome::is_idle)
+    }
+
     /// Whether series would collide in any scenario.
     pub fn collides(&self) -> bool {
         let mut collisions = self.outcomes.iter().filter_map(|it| it.collisions.as_ref());

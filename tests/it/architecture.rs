@@ -114,6 +114,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "restore",
         &[
+            "units",
             "raw",
             "model",
             "block",

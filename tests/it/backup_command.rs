@@ -88,7 +88,7 @@ fn two_nights_are_backed_up_and_the_second_restored() {
     );
     assert_eq!(ran.code, 0, "{}", ran.err);
     assert!(
-        ran.out.contains("\nblocks  6\nWAL     yes\n"),
+        ran.out.contains("\nblocks   6\nWAL      yes\n"),
         "{}",
         ran.out
     );
@@ -319,7 +319,7 @@ fn a_block_that_is_asked_for_and_there_already_is_not_called_restored() {
     ];
     let ran = run(&restore);
     assert_eq!(ran.code, 3, "{}", ran.err);
-    assert!(ran.err.contains("move it away first"), "{}", ran.err);
+    assert!(ran.err.contains("--replace-damaged"), "{}", ran.err);
     fs::rename(target.join(ulid), home.path().join("away")).unwrap();
     let ran = run(&restore);
     assert_eq!(ran.code, 0, "{}", ran.err);
@@ -380,7 +380,7 @@ fn a_block_that_is_there_in_part_is_named_and_not_called_restored() {
                 .lines()
                 .find(|line| line.contains(ulid) && line.contains(said));
             assert!(
-                line.is_some_and(|line| line.contains("move it away")),
+                line.is_some_and(|line| line.contains("--replace-damaged")),
                 "{}",
                 ran.err
             );

@@ -23,6 +23,7 @@ mod log_faults;
 pub(crate) mod program;
 mod read_only;
 mod recorded;
+mod replaced;
 mod running_server;
 mod samples_once;
 mod server;

@@ -4,9 +4,10 @@
 use std::path::Path;
 use std::sync::OnceLock;
 
-use narthex::block::{Meta, Tombstones};
+use narthex::block::{Block, Meta, Tombstones};
 use narthex::chunk::encode::ChunkEncoder;
 use narthex::chunk::{Encoding, Segment, decode, promised_samples, put_record, segment_header};
+use narthex::cut::cut_block;
 use narthex::error::Result;
 use narthex::index::{
     Format, Generation, Index, IndexWriter, LabelIndex, Postings, Series, SeriesEntries, SymbolRef,
@@ -14,9 +15,11 @@ use narthex::index::{
 };
 use narthex::model::{
     ChunkMeta, ChunkRef, CounterReset, FloatSample, HistogramLayout, HistogramSample, Sample,
-    SeriesRef, Span,
+    SeriesRef, Span, Ulid,
 };
 use narthex::pack::{BlockBytes, Pack, SegmentSink, Splice, unpack, write_pack};
+use narthex::raw::ReadMode;
+use narthex::select::Selection;
 use narthex::statistics::Statistics;
 use narthex::usage::Usage;
 use narthex::wal::Records;
@@ -377,6 +380,35 @@ pub(crate) fn chunks_are_kept(series: &[Vec<AnyChunk>]) {
     assert!(generation.is_none() || rebuilt == index);
 }
 
+/// A block of chunks that `bytes` describe, as for [`described_chunks`], cut down to a time that its first two bytes say: whatever the chunks are, that ends in an
+/// error, in nothing, or in a block that can be opened.
+pub(crate) fn cut(bytes: &[u8]) {
+    let Some((&[since, length], described)) = bytes.split_first_chunk::<2>() else {
+        return;
+    };
+    let (index, segment) = block_of(&series_of(described));
+    let dir = tempfile::tempdir().unwrap();
+    let block = dir.path().join(CUT);
+    std::fs::create_dir_all(block.join("chunks")).unwrap();
+    std::fs::write(block.join("index"), index).unwrap();
+    std::fs::write(block.join("chunks/000001"), segment).unwrap();
+    let meta = format!(
+        r#"{{"ulid":"{CUT}","minTime":0,"maxTime":100000,"stats":{{}},"compaction":{{"level":1,"sources":["{CUT}"]}},"version":1}}"#
+    );
+    std::fs::write(block.join("meta.json"), meta).unwrap();
+    let block = Block::open(&block, ReadMode::Map).unwrap();
+    let (since, length) = (i64::from(since), i64::from(length));
+    let part = Selection::new(since, since + length, Vec::new());
+    let made = Ulid::from_parts(0, 1);
+    if let Ok(Some(made)) = cut_block(&block, &part, dir.path(), made) {
+        let made = Block::open(&made, ReadMode::Map).unwrap();
+        assert!(made.meta().stats.num_series > 0);
+    }
+}
+
+/// Name of the block that is cut.
+const CUT: &str = "01M7ZTB71NJ67GWWE5SXTVHFTH";
+
 /// Index and segment of a block of series with these chunks. What the index says of the times of chunks is made up.
 pub(crate) fn block_of(series: &[Vec<AnyChunk>]) -> (Vec<u8>, Vec<u8>) {
     let mut symbols = vec!["n".to_owned()];
@@ -402,6 +434,11 @@ pub(crate) fn block_of(series: &[Vec<AnyChunk>]) -> (Vec<u8>, Vec<u8>) {
 
 /// Chunks that `bytes` describe: for each a byte that says whether it begins a series and how it is encoded, its length, its data.
 pub(crate) fn described_chunks(bytes: &[u8]) {
+    chunks_are_kept(&series_of(bytes));
+}
+
+/// The series that `bytes` describe.
+fn series_of(bytes: &[u8]) -> Vec<Vec<AnyChunk>> {
     let mut series: Vec<Vec<AnyChunk>> = Vec::new();
     let mut rest = bytes;
     while let Some((&[what, high, low], behind)) = rest.split_first_chunk::<3>() {
@@ -415,5 +452,5 @@ pub(crate) fn described_chunks(bytes: &[u8]) {
             last.push((what & 7, data.to_vec()));
         }
     }
-    chunks_are_kept(&series);
+    series
 }

@@ -9,7 +9,7 @@ use narthex::inspect::inspect;
 use narthex::raw::ReadMode;
 use serde_json::Value as Json;
 
-use crate::fixtures::blocks;
+use crate::fixtures::{blocks, fixture, tree};
 use crate::reading::{Copy, narthex};
 
 #[test]
@@ -30,6 +30,41 @@ fn json_has_a_fixed_set_of_keys() {
     let ran = narthex(&["inspect", "--json", "blocks/child-of-three"]);
     let inspected: Json = serde_json::from_str(&ran.out).unwrap();
     insta::assert_snapshot!(serde_json::to_string_pretty(&inspected["blocks"][0]).unwrap());
+}
+
+#[test]
+fn damaged_tombstones_are_named_and_all_the_rest_is_shown() {
+    let name = "night-1/01M80FKE4V4C8GPJHYD9T1D87F";
+    let whole = narthex(&["inspect", name]).out;
+    let copy = tempfile::tempdir().unwrap();
+    let block = copy.path().join("01M80FKE4V4C8GPJHYD9T1D87F");
+    for (file, content) in tree(&fixture(name)) {
+        let path = block.join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+    let path = block.join("tombstones");
+    let mut content = fs::read(&path).unwrap();
+    let last = content.len() - 1;
+    content[last] ^= 1;
+    fs::write(&path, content).unwrap();
+    let dir = block.to_str().unwrap();
+    let ran = narthex(&["inspect", dir]);
+    assert_eq!(ran.code, 3, "{}", ran.err);
+    assert!(ran.err.contains("tombstones"), "{}", ran.err);
+    // Deletions are read in spite of a wrong checksum.
+    let without_dir = |text: &str| {
+        let lines = text
+            .lines()
+            .filter(|line| !line.starts_with("directory") && !line.starts_with("faults"));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(without_dir(&ran.out), without_dir(&whole));
+    fs::write(&path, b"no tombstones").unwrap();
+    let ran = narthex(&["inspect", dir, "--json"]);
+    assert_eq!(ran.code, 3, "{}", ran.err);
+    let found: Json = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(found["blocks"].as_array().unwrap().len(), 1);
 }
 
 #[test]

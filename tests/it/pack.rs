@@ -688,5 +688,6 @@ proptest! {
         pack(&bytes);
         harness::sections_of_a_pack(&bytes);
         harness::described_chunks(&bytes);
+        harness::cut(&bytes);
     }
 }

@@ -58,6 +58,65 @@ fn cut(dir: &Path, selector: Option<&str>, parent: &Path, number: u128) -> Optio
 }
 
 #[test]
+fn a_change_that_does_nothing_is_named_and_not_in_the_configuration() {
+    let idle = narthex(&["whatif", "night-1", "--drop-series", "{job=\"nod\"}"]);
+    assert_eq!(idle.code, 3, "{}", idle.err);
+    assert!(!idle.out.contains("relabel"), "{}", idle.out);
+    assert!(idle.out.contains("does nothing here"), "{}", idle.out);
+    assert!(
+        idle.err
+            .contains("drop series {job=\"nod\"}: nothing in these blocks is concerned"),
+        "{}",
+        idle.err
+    );
+    let both = [
+        "whatif",
+        "night-1",
+        "--drop-metric",
+        "no_such_metric",
+        "--drop-metric",
+        "go_.*",
+        "--json",
+    ];
+    let both = narthex(&both);
+    assert_eq!(both.code, 3);
+    let both: Json = serde_json::from_str(&both.out).unwrap();
+    let snippet = both["snippet"].as_str().unwrap();
+    assert!(
+        snippet.contains("go_.*") && !snippet.contains("no_such"),
+        "{snippet}"
+    );
+    let sound = narthex(&["whatif", "night-1", "--drop-metric", "go_.*"]);
+    assert_eq!(sound.code, 0, "{}", sound.err);
+}
+
+#[test]
+fn a_configuration_that_makes_series_collide_says_so_itself() {
+    let ran = narthex(&["whatif", "night-1", "--drop-label", "handler", "--json"]);
+    assert_eq!(ran.code, 3);
+    let found: Json = serde_json::from_str(&ran.out).unwrap();
+    let snippet = found["snippet"].as_str().unwrap();
+    assert!(
+        snippet.starts_with("# CAUTION: drop label handler: "),
+        "{snippet}"
+    );
+    assert!(snippet.contains("\nmetric_relabel_configs:\n"), "{snippet}");
+}
+
+#[test]
+fn what_costs_more_is_said_in_words() {
+    let ran = narthex(&["whatif", "night-1", "--retention", "30d"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let effect = ran.out.lines().find(|line| line.contains("retention 30d"));
+    let effect = effect.unwrap();
+    assert!(
+        effect.contains(" costs ") && effect.contains(" more ("),
+        "{effect}"
+    );
+    assert!(!effect.contains("GiB  -"), "{effect}");
+}
+
+#[test]
 fn what_is_dropped_saves_just_what_a_block_without_it_is_shorter() {
     let mut compared = 0;
     for dir in blocks() {
@@ -500,13 +559,16 @@ fn csv_and_markdown_come_from_the_same_columns() {
     let csv = narthex(&["whatif", "night-1", "--drop-metric", "go_.*", "--csv"]).out;
     assert_eq!(csv.lines().count(), 2);
     assert!(
-        csv.starts_with("change,series,series_after,series_saved,"),
+        csv.starts_with("change,effect,series,series_after,series_saved,"),
         "{csv}"
     );
     let csv = narthex(&["whatif", "night-1", "--rules", "usage/rules", "--csv"]).out;
     assert!(csv.starts_with("metric,series,samples,"), "{csv}");
     let markdown = narthex(&["whatif", "night-1", "--drop-metric", "go_.*", "--markdown"]).out;
-    assert!(markdown.starts_with("| change | series |"), "{markdown}");
+    assert!(
+        markdown.starts_with("| change | effect | series kept |"),
+        "{markdown}"
+    );
     assert!(
         markdown.contains("```yaml\nmetric_relabel_configs:\n"),
         "{markdown}"

@@ -25,7 +25,7 @@ Examples:
   narthex analyze data --match '{job=\"node\"}' --since 1d --extended
   narthex analyze --archive latest --repo /srv/backup/prometheus --json | jq '.metrics[:5]'
 
-Times: 2026-11-21T19:00:00Z, 2026-11-21, Unix seconds, now, or 2h (ago). A chunk counts as a whole if it may hold samples of the time.
+Times: 2026-11-21T19:00:00Z, 2026-11-21 19:00 (UTC, as everything without a zone), 2026-11-21, Unix seconds, Unix milliseconds (twelve digits or more), now, or 2h (ago). --until is not included. A chunk counts as a whole if it may hold samples of the time.
 
 Reads the index, and of every chunk header and checksum. With --extended also the samples: for bits of times and values, missed scrapes, \
 gaps and histogram buckets.

@@ -2,11 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::builder::NonEmptyStringValueParser;
 use serde_json::{Value as Json, json};
 
 use crate::archive::{self, Codec, Options, Preview, Source};
-use crate::cli::args::{REPOSITORY_HEADING, RepoArgs, local_path, parse_label};
+use crate::cli::args::{REPOSITORY_HEADING, RepoArgs, local_path, parse_label, parse_name};
 use crate::cli::state::StateArgs;
 use crate::cli::{Context, Outcome, announce};
 use crate::error::{Error, ErrorKind, Result};
@@ -45,17 +44,13 @@ pub(crate) struct Args {
     #[command(flatten)]
     repo: RepoArgs,
     /// The machine DIR belongs to [default: this one]
-    #[arg(
-        long,
-        value_parser = NonEmptyStringValueParser::new(),
-        help_heading = "What the archive is known by"
-    )]
+    #[arg(long, value_parser = parse_name, help_heading = "What the archive is known by")]
     host: Option<String>,
     /// A name for this Prometheus server, the same every night [default: HOST:DIR]
     #[arg(
         long,
         value_name = "NAME",
-        value_parser = NonEmptyStringValueParser::new(),
+        value_parser = parse_name,
         help_heading = "What the archive is known by"
     )]
     source: Option<String>,

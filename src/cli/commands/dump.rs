@@ -22,7 +22,7 @@ Examples:
   narthex dump data --format openmetrics > samples.txt
   narthex dump --archive latest --repo /srv/backup/prometheus --match up
 
-Times: 2026-11-21T19:00:00Z, 2026-11-21, Unix seconds, now, or 2h (ago).
+Times: 2026-11-21T19:00:00Z, 2026-11-21 19:00 (UTC, as everything without a zone), 2026-11-21, Unix seconds, Unix milliseconds (twelve digits or more), now, or 2h (ago). --until is not included.
 
 Blocks that Thanos downsampled hold aggregates: they follow as series of their own, with the labels __aggregate__ \
 (count, sum, min, max, counter) and __resolution__ (5m, 1h), which --match can select.

@@ -12,7 +12,7 @@ use crate::model::{TimeRange, Ulid};
 use crate::report::backup as report;
 use crate::repository::copies::Copies;
 use crate::repository::lineage::is_damaged;
-use crate::restore::{export_tar, sound_copy};
+use crate::restore::{export_tar, no_block, sound_copy};
 
 /// Which block, out of which archive.
 #[derive(Debug, clap::Args)]
@@ -67,13 +67,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     )?;
     let doubtful = !doubts.is_empty();
     let block = archive.blocks.iter().find(|block| block.ulid == args.block);
-    let block = block.ok_or_else(|| {
-        Error::not_found(format!(
-            "archive {} has no block {}",
-            archive.id.short(),
-            args.block
-        ))
-    })?;
+    let block = block.ok_or_else(|| no_block(&archive, args.block))?;
     let copies = Copies::new(&repository)?;
     let copy = sound_copy(&copies, block).filter(|_| !args.as_archived);
     let is_faulty = copy.is_some() || is_damaged(block);

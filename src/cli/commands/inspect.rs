@@ -19,8 +19,8 @@ Examples:
   narthex inspect 01M7ZTB71NJ67GWWE5SXTVHFTH --archive latest --repo /srv/backup/prometheus
   narthex inspect data --json | jq '.blocks[] | {ulid, scrape_interval, full_chunks}'
 
-Reads the index and the header and checksum of every chunk. What cannot be read is named on standard error, and \
-the exit code is 3; narthex verify finds all faults.")]
+Reads the index and the header and checksum of every chunk. What cannot be read is named on standard error, the rest is shown, and \
+the exit code is 3; narthex verify finds all faults. Of damaged tombstones those deletions are shown that can be read.")]
 pub(crate) struct Args {
     /// Blocks, or directories with blocks
     #[arg(required_unless_present = "archive", value_name = "BLOCK")]
@@ -37,8 +37,8 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     for path in &opened.paths {
         let dir = DataDir::scan(path)?;
         for entry in dir.blocks() {
-            let block =
-                Block::open(&entry.path, context.read_mode).and_then(|block| inspect(&block));
+            let block = Block::open_damaged(&entry.path, context.read_mode)
+                .and_then(|block| inspect(&block));
             let block = match block {
                 Ok(block) => block,
                 Err(error) => {

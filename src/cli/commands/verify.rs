@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::cli::args::is_repo_known;
 use crate::cli::stored::{Need, StoredArgs};
 use crate::cli::{Context, Outcome};
 use crate::error::Result;
@@ -51,7 +52,7 @@ struct StartArgs {
     /// Its --storage.tsdb.retention.size, such as 400GB [default: nothing goes for its size]
     #[arg(long, value_name = "SIZE", value_parser = parse_retention_size)]
     retention_size: Option<u64>,
-    /// When it would be started: RFC 3339, a date, Unix seconds, or a duration before now
+    /// When it would be started: RFC 3339, a date and perhaps a time of day (UTC), Unix seconds, or a duration before now
     #[arg(long, value_name = "TIME", default_value = "now", value_parser = |text: &str| parse_time(text, now()))]
     now: Millis,
 }
@@ -101,7 +102,11 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
                     documents.push(findings::to_json(&verdict));
                 } else {
                     let text = findings::text(&verdict, args.notes, &context.view);
-                    context.print(text)?;
+                    context.print(opened.without_copy(&text))?;
+                    let advice = findings::advice(&verdict, is_repo_known());
+                    if let Some(advice) = advice.filter(|_| !args.stored.is_of_archive()) {
+                        context.print(advice)?;
+                    }
                 }
             }
             Err(error) => {
@@ -113,7 +118,9 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
         }
     }
     if context.json {
-        context.print_json(&serde_json::json!({ "verified": documents }))?;
+        let mut verified = serde_json::json!({ "verified": documents });
+        opened.json_without_copy(&mut verified);
+        context.print_json(&verified)?;
     }
     failure.map_or(Ok(outcome), Err)
 }

@@ -12,6 +12,7 @@ use crate::units::parse_duration;
 use crate::usage::Usage;
 use crate::whatif::{
     Pattern, Scenario, Selected, Snippet, Sources, UnusedMetrics, snippet, unused, what_if,
+    worthwhile,
 };
 
 /// What to change.
@@ -26,10 +27,12 @@ Examples:
 Series and labels that go are counted: each block is laid out anew without them, so sizes are those that files would have. A longer interval is \
 estimated: some series are encoded anew, and the report says how many. Retention multiplies what a day takes now; narthex forecast knows growth, and what a server needs beside it.
 
-Series that a dropped label alone tells apart collide: Prometheus would drop samples. They are named, and the exit code is 3.
+Series that a dropped label alone tells apart collide: Prometheus would drop samples. They are named, the exit code is 3, and the configuration says so.
 
 Expressions of rules and dashboards are read without a server. A metric counts as used when in doubt. If a file cannot be read, it is \
-named, the exit code is 3, and no configuration that drops unused metrics is printed.")]
+named, the exit code is 3, and no configuration that drops unused metrics is printed.
+
+A change that does nothing to these blocks, as a selector that selects no series, is named, the exit code is 3, and it is not in the configuration that is printed; nor is one that saves nothing.")]
 pub(crate) struct Args {
     /// A data directory, a Prometheus snapshot or a block
     #[arg(required_unless_present = "archive")]
@@ -87,7 +90,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     }
     problems |= args.stored.remark_unread(&paths, None, context)?;
 
-    let mut pasted = wanted.clone();
+    let mut is_certain = true;
     let mut uses: Option<(Usage, UnusedMetrics)> = None;
     if looks_for_uses {
         let usage = Usage::read(&args.rules, &args.dashboards);
@@ -99,11 +102,8 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
         }
         let unused = unused(&sources.blocks, &usage);
         if let Some(pattern) = unused.pattern()? {
-            let scenario = Scenario::unused(pattern.clone());
-            if usage.problems.is_empty() {
-                pasted.drop_metrics.push(pattern);
-            }
-            scenarios.push(scenario);
+            is_certain = usage.problems.is_empty();
+            scenarios.push(Scenario::unused(pattern));
         }
         say(report::whatif::problems(&usage));
         say(report::whatif::used_labels(&wanted, &usage));
@@ -114,8 +114,16 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     let result = what_if(&sources.blocks, &scenarios);
     say(report::whatif::missing(&result.missing));
     say(report::whatif::warnings(&result));
-    problems |= result.missing.is_any() || result.collides();
-    let snippet: Snippet = snippet(&pasted);
+    problems |= result.missing.is_any() || result.collides() || result.is_any_idle();
+    let mut pasted = worthwhile(&result, &scenarios);
+    if is_certain {
+        let unused = scenarios.iter().filter(|it| it.title.is_some());
+        pasted
+            .drop_metrics
+            .extend(unused.flat_map(|it| it.drop_metrics.iter().cloned()));
+    }
+    let mut snippet: Snippet = snippet(&pasted);
+    report::whatif::caution(&result, &mut snippet);
     let uses = uses.as_ref().map(|(usage, unused)| Uses { usage, unused });
     let uses = uses.as_ref();
     let view = &context.view;

@@ -1,18 +1,22 @@
 //! The report of `narthex analyze`: every sheet about an analysis, alone, at a glance, or in one document.
 
 pub(super) mod columns;
+mod headline;
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use serde_json::{Map, Value as Json, json};
 
 use super::inspect::{bars, distributions_json};
-use super::{Extent, Form, InJson, Printed, SheetOf, View};
+use super::{Extent, Form, InJson, Printed, SheetOf, View, safe_line};
 use crate::capacity::Analysis;
 use columns::{chunks, churn, groups, whole};
+use headline::HEADLINE;
 
 /// The sheets of an analysis, in the order in which people and JSON have them.
 pub const SHEETS: &[&dyn SheetOf<Analysis>] = &[
+    &HEADLINE,
     &whole::SUMMARY,
     &whole::BLOCKS,
     &whole::PARTS,
@@ -32,6 +36,31 @@ pub const SHEETS: &[&dyn SheetOf<Analysis>] = &[
     &chunks::ENCODINGS,
     &chunks::DISTRIBUTIONS,
     &chunks::CUTS,
+];
+
+/// Headings that do not say by themselves what they mean: under a table that has one, its column is explained.
+const EXPLAINED: &[&str] = &[
+    "… entries",
+    "… of one sample",
+    "scrape interval",
+    "full chunks, %",
+    "fullness, %",
+    "postings",
+    "OWN BYTES",
+    "BYTES OF SERIES",
+    "UNCOVERED",
+    "LOOKED AT",
+    "LOOKS LIKE",
+    "BORN",
+    "DIED",
+    "SURVIVED",
+    "LEFT",
+    "MEDIAN LIFE",
+    "WITH A NEW VALUE",
+    "DIED WITH IT",
+    "MISSED",
+    "GAPS",
+    "TOO EARLY",
 ];
 
 /// What `--by` asks for.
@@ -101,14 +130,24 @@ pub fn text(analysis: &Analysis, top: usize, form: Form, view: &View) -> String 
         }
         text.push_str(content);
     };
+    let headlines = analysis.headlines().into_iter();
+    let lines = headlines.map(|line| format!("- {}\n", safe_line(&headline::sentence(&line))));
+    section(HEADLINE.title, &lines.collect::<Vec<_>>().concat());
     let mut subject = "";
+    let mut explained = BTreeSet::new();
     for sheet in SHEETS {
         let table = view.of(*sheet, analysis, Extent::Glance(top));
-        // A heading alone says nothing.
-        if table.is_empty() {
+        // A heading alone says nothing, and the headline has been said.
+        if table.is_empty() || sheet.name() == HEADLINE.name {
             continue;
         }
-        let content = table.print(form, view).lines();
+        let mut content = table.print(form, view).lines();
+        let legend = legend(*sheet, &mut explained);
+        if !legend.is_empty() {
+            // In Markdown a line right under a table would be one of its rows.
+            content.push_str(if form == Form::Markdown { "\n" } else { "" });
+            content.push_str(&legend);
+        }
         if let Some(rest) = rest_of(sheet.title(), subject) {
             section(&format!("… {rest}"), &content);
         } else {
@@ -127,6 +166,28 @@ pub fn text(analysis: &Analysis, top: usize, form: Form, view: &View) -> String 
         }
     }
     text
+}
+
+/// What those columns of `sheet` are that do not say it, a line each, unless that has been `explained` before.
+fn legend(
+    sheet: &dyn SheetOf<Analysis>,
+    explained: &mut BTreeSet<(&'static str, &'static str)>,
+) -> String {
+    let fields = sheet.fields().into_iter();
+    let unclear = fields.filter(|field| EXPLAINED.contains(&field.heading));
+    let mut text = String::new();
+    for field in unclear.filter(|field| explained.insert((field.heading, field.explanation))) {
+        let heading = field.heading.trim_start_matches("… ");
+        let _ = writeln!(text, "({heading}: {})", first_lower(field.explanation));
+    }
+    text
+}
+
+/// A sentence to go on with behind a colon.
+fn first_lower(sentence: &str) -> String {
+    let mut chars = sentence.trim_end_matches('.').chars();
+    let first = chars.next().map(|first| first.to_ascii_lowercase());
+    first.into_iter().chain(chars).collect()
 }
 
 /// What a title says more than `subject`, `by job` of "Series that come and go, by job": after a section about the subject that is enough.

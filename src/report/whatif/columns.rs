@@ -21,6 +21,13 @@ pub(in crate::report) static OUTCOMES: Sheet<WhatIf, Outcome> = Sheet {
             value: |outcome| Value::text(outcome.name.clone()),
         },
         Column {
+            key: "effect",
+            heading: "effect",
+            unit: Unit::None,
+            explanation: "What it does to the bytes of segment and index files, in words.",
+            value: |outcome| Value::text(super::effect(outcome)),
+        },
+        Column {
             key: "series",
             heading: "",
             unit: Unit::Count,
@@ -30,7 +37,7 @@ pub(in crate::report) static OUTCOMES: Sheet<WhatIf, Outcome> = Sheet {
         },
         Column {
             key: "series_after",
-            heading: "",
+            heading: "series kept",
             unit: Unit::Count,
             weight: 1,
             explanation: "Series entries after the change; of those that collide one.",
@@ -38,7 +45,7 @@ pub(in crate::report) static OUTCOMES: Sheet<WhatIf, Outcome> = Sheet {
         },
         Column {
             key: "series_saved",
-            heading: "series",
+            heading: "",
             unit: Unit::CountChange,
             weight: 6,
             explanation: "Series entries that go.",
@@ -54,7 +61,7 @@ pub(in crate::report) static OUTCOMES: Sheet<WhatIf, Outcome> = Sheet {
         },
         Column {
             key: "samples_after",
-            heading: "",
+            heading: "samples kept",
             unit: Unit::Count,
             weight: 1,
             explanation: "Samples after the change.",
@@ -62,7 +69,7 @@ pub(in crate::report) static OUTCOMES: Sheet<WhatIf, Outcome> = Sheet {
         },
         Column {
             key: "samples_saved",
-            heading: "samples",
+            heading: "",
             unit: Unit::CountChange,
             weight: 5,
             explanation: "Samples that go; negative when more are kept.",
@@ -86,7 +93,7 @@ pub(in crate::report) static OUTCOMES: Sheet<WhatIf, Outcome> = Sheet {
         },
         Column {
             key: "chunk_bytes_saved",
-            heading: "chunks",
+            heading: "",
             unit: Unit::BytesChange,
             weight: 3,
             explanation: "Bytes of segment files that are saved.",
@@ -110,7 +117,7 @@ pub(in crate::report) static OUTCOMES: Sheet<WhatIf, Outcome> = Sheet {
         },
         Column {
             key: "index_bytes_saved",
-            heading: "index",
+            heading: "",
             unit: Unit::BytesChange,
             weight: 3,
             explanation: "Bytes of index files that are saved.",
@@ -134,7 +141,7 @@ pub(in crate::report) static OUTCOMES: Sheet<WhatIf, Outcome> = Sheet {
         },
         Column {
             key: "bytes_saved",
-            heading: "saved",
+            heading: "",
             unit: Unit::BytesChange,
             weight: 8,
             explanation: "Bytes of segment and index files that are saved; negative when more are needed.",
@@ -142,15 +149,15 @@ pub(in crate::report) static OUTCOMES: Sheet<WhatIf, Outcome> = Sheet {
         },
         Column {
             key: "percent_saved",
-            heading: "%",
+            heading: "",
             unit: Unit::Percent,
             weight: 8,
-            explanation: "The share of all bytes that is saved.",
+            explanation: "The share of all bytes that is saved; negative when more are needed.",
             value: |outcome| outcome.saved_percent().map_or(Value::None, Value::Number),
         },
         Column {
             key: "bytes_per_day_saved",
-            heading: "a day",
+            heading: "saved a day",
             unit: Unit::BytesPerDayChange,
             weight: 5,
             explanation: "Bytes that are saved of those that one day takes: all bytes, divided by the days that blocks cover.",

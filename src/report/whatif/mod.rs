@@ -6,10 +6,10 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value as Json, json};
 
-use super::{Extent, Form, SheetOf, Table, View};
+use super::{Extent, Form, SheetOf, Table, View, bytes_text, safe_line};
 use crate::units::count_text;
 use crate::usage::Usage;
-use crate::whatif::{Missing, Scenario, Snippet, Sources, UnusedMetrics, WhatIf};
+use crate::whatif::{Amounts, Missing, Outcome, Scenario, Snippet, Sources, UnusedMetrics, WhatIf};
 use columns::{COLLISIONS, GUESSED, OUTCOMES, UNUSED};
 
 /// Rows of a list that people are shown.
@@ -187,10 +187,55 @@ pub fn missing(missing: &Missing) -> Vec<String> {
     lines
 }
 
-/// What makes collisions worth a warning, one sentence for each change that has some.
+/// Puts above a configuration that makes series collide that it does, as a comment of YAML.
+pub fn caution(what_if: &WhatIf, snippet: &mut Snippet) {
+    let mut collisions = what_if
+        .outcomes
+        .iter()
+        .filter_map(|it| it.collisions.as_ref());
+    if snippet.yaml.contains("metric_relabel_configs") && collisions.any(|it| it.groups > 0) {
+        let lines = warnings(what_if).into_iter();
+        let lines = lines.filter(|line| line.contains("at the same time"));
+        let comment: Vec<_> = lines
+            .map(|line| format!("# CAUTION: {}\n", safe_line(&line)))
+            .collect();
+        snippet.yaml.insert_str(0, &comment.concat());
+    }
+}
+
+/// What a change does to bytes, in words.
+pub(super) fn effect(outcome: &Outcome) -> String {
+    let saved = outcome.saved(Amounts::bytes);
+    let bytes = bytes_text(saved.unsigned_abs());
+    match saved {
+        0 if outcome.is_idle() => "does nothing here".to_owned(),
+        0 => "saves no bytes".to_owned(),
+        1.. => {
+            let percent = outcome.saved_percent().unwrap_or(0.0);
+            format!("saves {bytes} ({percent:.1} %)")
+        }
+        _ => {
+            let times = outcome.after.bytes() as f64 / outcome.before.bytes().max(1) as f64;
+            format!("costs {bytes} more ({times:.1} times as much)")
+        }
+    }
+}
+
+/// What makes a change worth a warning, one sentence for each: collisions, and that nothing comes of it.
 pub fn warnings(what_if: &WhatIf) -> Vec<String> {
     let mut lines = Vec::new();
     for outcome in &what_if.outcomes {
+        if outcome.is_idle() {
+            lines.push(format!(
+                "{}: nothing in these blocks is concerned (is it spelled as in them?); it is not in the configuration",
+                outcome.name
+            ));
+        } else if !outcome.saves() && !outcome.costs() {
+            lines.push(format!(
+                "{}: saves nothing, and is not in the configuration",
+                outcome.name
+            ));
+        }
         let Some(collisions) = &outcome.collisions else {
             continue;
         };

@@ -76,10 +76,99 @@ fn every_sheet_can_be_walked_as_typed_values() {
         }
     }
     assert!(cells > 500, "{cells}");
-    let bytes = SHEETS[0].fill(&analysis, Extent::All);
+    let summary = SHEETS.iter().find(|sheet| sheet.name() == "summary");
+    let bytes = summary.unwrap().fill(&analysis, Extent::All);
     let place = bytes.fields().iter().position(|field| field.key == "bytes");
     let total = Value::Bytes(analysis.totals().bytes);
     assert_eq!(bytes.rows()[0][place.unwrap()], total);
+}
+
+#[test]
+fn the_headline_says_what_the_tables_say() {
+    let paths = ["night-1", "night-2"];
+    let run = |more: &[&str]| narthex(&[&["analyze"], &paths[..], more].concat());
+    let whole: Json = serde_json::from_str(&run(&["--json"]).out).unwrap();
+    let headline = whole["headline"].as_array().unwrap();
+    let of = |kind: &str| headline.iter().find(|line| line["kind"] == kind).unwrap();
+    let metric = &whole["metrics"][0];
+    assert_eq!(of("metric")["name"], metric["value"]);
+    assert_eq!(of("metric")["bytes"], metric["bytes"]);
+    assert_eq!(of("metric")["share"], metric["share"]);
+    let labels = whole["labels"].as_array().unwrap();
+    let named = labels.iter().filter(|label| label["name"] != "__name__");
+    let own = named.map(|label| label["own_bytes"].as_u64());
+    assert_eq!(of("label")["bytes"].as_u64(), own.max().unwrap());
+    let first = &whole["churn"][0];
+    assert_eq!(of("growth")["of"], first["before"]);
+    assert_eq!(of("counted-twice")["of"], whole["summary"]["blocks"]);
+
+    let text = run(&[]).out;
+    let first: Vec<_> = text.lines().take(headline.len()).collect();
+    for (line, told) in first.iter().zip(headline) {
+        assert_eq!(line.strip_prefix("- "), told["sentence"].as_str());
+    }
+    // Each term is explained where it first stands, and once.
+    for term in ["BORN", "UNCOVERED", "OWN BYTES", "fullness, %"] {
+        let begin = format!("({term}: ");
+        assert!(text.lines().any(|line| line.starts_with(&begin)), "{term}");
+    }
+    assert!(
+        text.matches("(BORN: ").count() > 1,
+        "of groups and of steps"
+    );
+}
+
+#[test]
+fn distances_over_seams_of_blocks_count_and_a_block_that_is_missing_is_a_gap() {
+    let blocks = [
+        "night-1/01M80FKE4V4C8GPJHYD9T1D87F",
+        "night-1/01M80FJGSDDJPV4DWFG2XR4VJ2",
+        "night-1/01M80FKE2Z8SDE7SM63DE19N15",
+    ];
+    let run = |blocks: &[&str]| {
+        let ran = narthex(&[&["analyze", "--extended", "--json"], blocks].concat());
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        serde_json::from_str::<Json>(&ran.out).unwrap()
+    };
+    let sum = |found: &Json, key: &str| -> u64 {
+        let jobs = found["scrapes"].as_array().unwrap().iter();
+        jobs.map(|job| job[key].as_u64().unwrap()).sum()
+    };
+    let whole = run(&blocks);
+    let count = |key: &str| whole["summary"][key].as_u64().unwrap();
+    // Between the samples of a series there is one distance fewer than there are samples.
+    assert_eq!(sum(&whole, "distances"), count("samples") - count("series"));
+    let holed = run(&[blocks[0], blocks[2]]);
+    assert_eq!(sum(&holed, "gaps"), sum(&whole, "gaps") + count("series"));
+}
+
+#[test]
+fn a_label_with_a_value_for_each_series_and_chunks_that_are_nearly_empty_are_odd() {
+    let whole = narthex(&["analyze", "blocks/child-of-three", "--json"]).out;
+    let whole: Json = serde_json::from_str(&whole).unwrap();
+    let headline = whole["headline"].as_array().unwrap();
+    let of = |kind: &str| headline.iter().find(|line| line["kind"] == kind).unwrap();
+    for (key, told) in [("born", "count"), ("died", "more")] {
+        let jobs = whole["churn_by_job"].as_array().unwrap().iter();
+        let all: u64 = jobs.map(|job| job[key].as_u64().unwrap()).sum();
+        assert_eq!(of("churn")[told], all, "{key}");
+    }
+    let fullness = whole["summary"]["fullness"].as_f64().unwrap();
+    let kinds = whole["headline"].as_array().unwrap().iter();
+    let kinds: Vec<_> = kinds.map(|line| line["kind"].as_str().unwrap()).collect();
+    assert_eq!(
+        kinds.contains(&"empty-chunks"),
+        fullness < 50.0,
+        "{kinds:?}"
+    );
+    for label in whole["labels"].as_array().unwrap() {
+        let (values, series) = (&label["values"], &label["series"]);
+        let (values, series) = (values.as_u64().unwrap(), series.as_u64().unwrap());
+        let is_unique = label["name"] != "__name__" && values >= 50 && values * 10 >= series * 9;
+        let told = whole["headline"].as_array().unwrap().iter();
+        let mut told = told.filter(|line| line["kind"] == "unique-values");
+        assert_eq!(told.any(|line| line["name"] == label["name"]), is_unique);
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod print;
 mod remarks;
+mod replace;
 
 use std::path::{Path, PathBuf};
 
@@ -21,7 +22,7 @@ use crate::select::{Selection, Selector};
 use print::{print_plan, print_report};
 use remarks::{
     Told, chain, learn, range, remark_choice, remark_damaged, remark_different, remark_missed,
-    remark_other_logs, remark_report, remark_there, remark_wal,
+    remark_other_logs, remark_owner, remark_report, remark_room, remark_there, remark_wal,
 };
 
 /// What to restore, and where to.
@@ -33,6 +34,9 @@ Examples:
   narthex restore 3f9a --repo /srv/backup/prometheus --target /tmp/then
   narthex restore latest --target /tmp/november --since 2026-11-01 --until 2026-12-01
   narthex restore latest --target /tmp/one --block 01M7ZTB71NJ67GWWE5SXTVHFTH
+
+Mend a data directory in place, while its server is stopped:
+  narthex restore latest --target /var/lib/prometheus --replace-damaged
 
 Give a colleague one job's samples of a day, and nothing else (the last hours of a server are in its log, which cannot be cut):
   narthex restore latest --target /tmp/api --since 2026-11-20 --until 2026-11-21 --exact --match '{job=\"api\"}'
@@ -57,7 +61,9 @@ ones. Other blocks come back as they were. New blocks are verified in full befor
 their originals lie beside them, for which there must be room. Blocks that were damaged when they were archived are not cut but named, with exit code 3. Of \
 blocks that are damaged in the repository only what is wanted need be sound; what of it is not is named, and the rest comes back with exit code 3. \
 It needs an empty target. A write-ahead log cannot be cut and is left out: samples that are in no block yet do not come back. When nothing at \
-all is left, the exit code is 1.")]
+all is left, the exit code is 1.
+
+With --replace-damaged every block of the target is verified, those of --block if any are given. Of a damaged one a sound copy is looked for, in this archive and then in all others; it is written beside, verified in full, and then takes the place of the damaged block, which stays as ULID.damaged: Prometheus passes over it. Sound blocks are not touched. meta.json and tombstones stay as they are where they are sound, and with them what was deleted since the backup. A block that is named with --block is replaced for warnings, too. Owner and permissions are those of the damaged block. It can be run again after it was interrupted. The exit code is 3 where something stays damaged.")]
 pub(crate) struct Args {
     /// The beginning of an archive's id, or `latest`
     archive: String,
@@ -68,7 +74,8 @@ pub(crate) struct Args {
     target: PathBuf,
     #[command(flatten)]
     sources: SourceArgs,
-    /// Only time from here on, out of all archives of the same source [e.g. 2026-11-21T19:00:00Z, 1795288080, 30d (ago)]
+    /// Only time from here on, out of all archives of the same source [e.g. 2026-11-21T19:00:00Z, "2026-11-21 19:00" (UTC, as everything without a
+    /// zone), 1795288080, 30d (ago)]
     #[arg(
         long,
         value_name = "TIME",
@@ -77,7 +84,7 @@ pub(crate) struct Args {
         help_heading = "What comes back"
     )]
     since: Option<String>,
-    /// Only time before this, out of all archives of the same source; whole blocks come back, unless --exact is given
+    /// Only time before this, which is not included, out of all archives of the same source; whole blocks come back, unless --exact is given
     #[arg(
         long,
         value_name = "TIME",
@@ -116,6 +123,9 @@ pub(crate) struct Args {
     /// Restore into a directory that is not empty what is not in it yet; blocks that are there are compared by the names and sizes of their files
     #[arg(long, help_heading = "Where it comes to")]
     add_missing: bool,
+    /// Put sound copies in the place of damaged blocks of the target, a data directory in which no server is at work; with --block of these alone
+    #[arg(long, conflicts_with_all = ["bounds", "exact", "as_archived", "salvage", "wal", "no_wal", "add_missing"], help_heading = "Damaged blocks")]
+    replace_damaged: bool,
     #[command(flatten)]
     ownership: OwnershipArgs,
     /// Say what would be restored, and do nothing
@@ -160,6 +170,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     let repository = args.repo.open()?;
     let filter = args.sources.filter();
     let asked = match &wanted {
+        _ if args.replace_damaged => TimeRange::NONE,
         Wanted::Blocks(_) => TimeRange::NONE,
         Wanted::Archive | Wanted::Range(_) => range(&wanted),
     };
@@ -167,6 +178,10 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     let told = Told::new(context.progress);
     for doubt in doubts {
         told.keep(ProblemKind::LatestDoubtful.at(archive.id.short(), doubt));
+    }
+    if args.replace_damaged {
+        let copies = Copies::new(&repository)?;
+        return replace::run(args, &archive, &copies, &told, context);
     }
     let mut chain = match wanted {
         Wanted::Range(_) => chain(&repository, &archive, &filter, &told)?,
@@ -177,6 +192,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
         }
         Wanted::Archive | Wanted::Blocks(_) => Vec::new(),
     };
+    args.repo.refuse_inside(&args.target)?;
     let target = Target::new(&args.target, args.add_missing)?;
     for stale in target.stale_stages() {
         let dir = stale.display();
@@ -212,9 +228,11 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     remark_different(&target, &plan, stored, &told);
     remark_there(&plan, &wanted, &target, &told);
     remark_other_logs(&plan, &archive, &target, &told);
+    remark_owner(&target, plan.permissions, &told);
     if args.dry_run {
         let outlook = Outlook::of_plan(&plan);
-        print_plan(&plan, &outlook, &told, context)?;
+        remark_room(&plan, &target, &told);
+        print_plan(&plan, &target, (&outlook, &told), context)?;
         return Ok(told.outcome(&outlook));
     }
     target.refuse_without_room(&plan)?;

@@ -10,15 +10,16 @@ use crate::model::Ulid;
 use crate::report::backup::{RESTORE, detour_json, gap_text};
 use crate::report::{self, Value};
 use crate::repository::{Archive, StoredBlock};
-use crate::restore::{self, Cut, Plan, StandIn};
+use crate::restore::{self, Cut, Plan, StandIn, Target};
 use crate::units::{bytes_text, count_text};
 
 pub(super) fn print_plan(
     plan: &Plan<'_>,
-    outlook: &Outlook,
-    told: &Told<'_>,
+    target: &Target,
+    (outlook, told): (&Outlook, &Told<'_>),
     context: &mut Context<'_>,
 ) -> Result<()> {
+    let free = target.free();
     if context.json {
         let blocks: Vec<_> = plan.blocks.iter().map(|block| block.ulid).collect();
         let to_cut = plan.blocks.iter().filter(|block| plan.cuts(block));
@@ -29,6 +30,8 @@ pub(super) fn print_plan(
             "already_there": plan.already_there,
             "wal": plan.wal.is_some(),
             "bytes": plan.bytes(),
+            "room": plan.room(),
+            "free": free,
             "gaps": plan.gaps,
             "replaced": plan.replaced.iter().map(stand_in_json).collect::<Vec<_>>(),
             "aggregates": ulids(plan.aggregates()),
@@ -50,6 +53,17 @@ pub(super) fn print_plan(
         context.print(format_args!("restore        WAL  {bytes}\n"))?;
     }
     print_rest(plan, context)?;
+    let wal = if plan.wal.is_some() {
+        " and the WAL"
+    } else {
+        ""
+    };
+    let (count, bytes) = (plan.blocks.len(), bytes_text(plan.bytes()));
+    let (room, dir) = (bytes_text(plan.room()), target.existing().display());
+    let free = free.map_or_else(|| "an unknown number of bytes".to_owned(), bytes_text);
+    context.print(format_args!(
+        "total          {count} blocks{wal}, {bytes}; {room} must be free in {dir}, {free} are\n"
+    ))?;
     outlook.print(context)
 }
 
@@ -76,6 +90,8 @@ pub(super) fn print_report(
             "already_there": plan.already_there,
             "wal": report.wal,
             "bytes": report.bytes,
+            "min_time": report.time.map(|time| time.0),
+            "max_time": report.time.map(|time| time.1),
             "gaps": plan.gaps.iter().chain(&report.holes).collect::<Vec<_>>(),
             "beside": report.beside,
             "replaced": plan.replaced.iter().chain(&report.stand_ins).map(stand_in_json).collect::<Vec<_>>(),

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::MetadataExt as _;
 
 use serde_json::Value as Json;
 
@@ -21,7 +22,7 @@ use crate::repository::{
     Archive, Gap, LeftOutKind, Repository, SourceFilter, StoredBlock, StoredWal, learn_streams,
     read_meta,
 };
-use crate::restore::{self, Plan, Present, Problem, ProblemKind, Target, Wanted};
+use crate::restore::{self, Permissions, Plan, Present, Problem, ProblemKind, Target, Wanted};
 use crate::stored::fetch_file;
 use crate::trouble::Severity;
 use crate::units::time_text;
@@ -67,6 +68,12 @@ impl<'p> Told<'p> {
     /// Everything, for JSON.
     pub(super) fn json(&self) -> Json {
         TROUBLE.all(&told(&self.all.borrow())).json()
+    }
+
+    /// How the command ends by what was told alone.
+    pub(super) fn own_outcome(&self) -> Outcome {
+        let all = self.all.borrow();
+        Outcome::problems_if(all.iter().any(|it| it.severity == Severity::Problem))
     }
 
     pub(super) fn outcome(&self, outlook: &Outlook) -> Outcome {
@@ -146,7 +153,7 @@ pub(super) fn remark_different<'a>(
             continue;
         };
         told.tell(ProblemKind::BlockDiffers.at(ulid.to_string(), format!(
-            "block {ulid} is in {} already, but not as it was archived, and is not restored: {difference}; move it away and restore again",
+            "block {ulid} is in {} already, but not as it was archived, and is not restored: {difference}; --replace-damaged instead of --add-missing verifies it, and replaces it if it is damaged",
             target.dir().display()
         )));
     }
@@ -187,7 +194,7 @@ pub(super) fn remark_there(plan: &Plan<'_>, wanted: &Wanted, target: &Target, to
     let already = plan.already_there.iter();
     for ulid in already.filter(|ulid| there.contains(ulid)) {
         told.tell(ProblemKind::BlockThere.at(ulid.to_string(), format!(
-            "block {ulid} is in {} already and is not restored: only the names and sizes of its files were compared; to have it anew, move it away first",
+            "block {ulid} is in {} already and is not restored: only the names and sizes of its files were compared; --replace-damaged instead of --add-missing verifies it, and replaces it if it is damaged",
             target.dir().display()
         )));
     }
@@ -220,6 +227,39 @@ pub(super) fn remark_damaged(plan: &Plan<'_>, wanted: &Wanted, told: &Told<'_>) 
                 kinds.join(", ")
             ),
         ));
+    }
+}
+
+/// Says so if what is restored by root will not belong to the owner of the target, or of what is above it.
+pub(super) fn remark_owner(target: &Target, permissions: Permissions, told: &Told<'_>) {
+    let own = nix::unistd::Uid::effective();
+    let dir = target.existing();
+    let Ok(there) = std::fs::metadata(dir) else {
+        return;
+    };
+    let owner = permissions.owner.map_or(own.as_raw(), |(user, _)| user);
+    if own.is_root() && there.uid() != owner {
+        let (dir, user, mode) = (dir.display(), user_text(there.uid()), permissions.mode);
+        told.tell(ProblemKind::OwnerDiffers.at(dir.to_string(), format!(
+            "what is restored belongs to {} ({mode:04o}), and {dir} to {user}: a server that runs as {user} cannot read it unless it is given to it, with --chown {user} or chown -R",
+            user_text(owner)
+        )));
+    }
+}
+
+/// The name of a user, or the number of one that is not known.
+fn user_text(number: u32) -> String {
+    let user = nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(number));
+    user.ok()
+        .flatten()
+        .map_or_else(|| number.to_string(), |user| user.name)
+}
+
+/// Says so if there is no room for `plan`.
+pub(super) fn remark_room(plan: &Plan<'_>, target: &Target, told: &Told<'_>) {
+    if let Err(error) = target.refuse_without_room(plan) {
+        let dir = target.dir().display().to_string();
+        told.tell(ProblemKind::NoRoom.at(dir, error.chain()));
     }
 }
 

@@ -45,7 +45,7 @@ pub(in crate::report) static SCRAPES: Sheet<Analysis, Scrapes> = Sheet {
             heading: "DISTANCES",
             unit: Unit::Count,
             weight: 5,
-            explanation: "Distances between two samples of a series; with --extended.",
+            explanation: "Distances between two samples of a series, also where one block ends and the next begins; with --extended.",
             value: |s| count(s.distances),
         },
         Column {
