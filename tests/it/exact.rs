@@ -103,13 +103,7 @@ fn a_range_comes_back_to_the_millisecond_from_either_codec() {
         let range = ["--since", &from, "--until", &to, "--exact", "--json"];
         let ran = restore_with_logs(dir, "part", &range);
         assert_eq!(ran.code, 0, "{}", ran.err);
-        let more = [
-            "--since",
-            &from,
-            "--until",
-            &time(i64::MAX / 1000),
-            "--exact",
-        ];
+        let more = ["--since", &from, "--until", "3000-01-01", "--exact"];
         let more = restore_with_logs(dir, "more", &more);
         // Samples of the range are in the log alone.
         assert_eq!(more.code, 3, "{}", more.err);
