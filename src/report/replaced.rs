@@ -56,12 +56,12 @@ pub static REPLACED: Sheet<[Replaced], Replaced> = Sheet {
         Column {
             key: "archived",
             heading: "ARCHIVED",
-            unit: Unit::Stamp,
+            unit: Unit::Time,
             weight: 5,
             explanation: "When that archive was made.",
             value: |r| {
                 let archive = r.archive.as_ref();
-                archive.map_or(Value::None, |(_, time)| Value::Stamp(*time))
+                archive.map_or(Value::None, |(_, time)| Value::Time(*time))
             },
         },
         Column {

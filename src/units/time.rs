@@ -178,7 +178,6 @@ mod tests {
             millis in prop_oneof![any::<Millis>(), 0..4_000_000_000_000i64, -100_000_000_000_000i64..300_000_000_000_000],
         ) {
             prop_assert_eq!(parse_time(&time_text(millis), NOW).unwrap(), millis);
-            prop_assert_eq!(parse_time(&rfc3339_text(millis), NOW).unwrap(), millis);
             // For sentences a time is said to the second.
             let second = parse_time(&second_text(millis), NOW).unwrap();
             prop_assert!(millis.abs_diff(second) < 1000);

@@ -24,6 +24,7 @@ pub(in crate::report) static OUTCOMES: Sheet<WhatIf, Outcome> = Sheet {
             key: "effect",
             heading: "effect",
             unit: Unit::None,
+            weight: 8,
             explanation: "What it does to the bytes of segment and index files, in words.",
             value: |outcome| Value::text(super::effect(outcome)),
         },
