@@ -6,6 +6,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use narthex::units::time_text;
 use serde_json::Value;
 
 use crate::e2e::program::{narthex, run};
@@ -52,11 +53,10 @@ fn terminal() -> String {
     let archives: Value = serde_json::from_str(&archives).unwrap();
     let newest = &archives["archives"][1];
     let (id, time) = (&newest["id"], &newest["time"]);
-    let (id, time) = (id.as_str().unwrap(), time.as_str().unwrap());
-    let time = time.replace('T', " ").replace('Z', "");
+    let (id, time) = (id.as_str().unwrap(), time_text(time.as_i64().unwrap()));
     text.replace(id, "497aac40ebe9b38b")
         .replace(&id[..8], "497aac40")
-        .replace(&time, "2026-11-22 02:30:04.183")
+        .replace(&time, "2026-11-22 02:30:04.183Z")
 }
 
 #[test]
