@@ -32,7 +32,7 @@ pub use cache::{Cache, Entry, NewEntry};
 pub use extract::{Extracted, PackList, derive};
 
 pub use read::{
-    StoredPack, comes_back, digests, own_recipe, read_extracted, read_packed, with_packs,
+    StoredPack, comes_back, digests, read_extracted, read_packed, sound_recipe, with_packs,
 };
 pub use recipe::{IndexRecipe, RECIPE_FILE, Recipe, SPLICE_FILE, SegmentRecipe};
 pub use stats::{CodecStats, PartStats, Stats, stats};

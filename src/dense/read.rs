@@ -84,12 +84,22 @@ pub fn with_packs<T>(
     take(&SoundPacks::open(&opened, &splice)?)
 }
 
-/// The recipe of `block`, and how the block follows from the packs that recipe and manifest name alike.
+/// The recipe of `block`, and how the block follows from its packs, out of a recipe object of which all parts are found: of a damaged one other
+/// files may be lost, and their metadata with them.
 ///
 /// # Errors
 ///
-/// When the recipe object cannot be read, is damaged, or names other packs.
-pub fn own_recipe(store: &dyn Store, block: &StoredBlock) -> Result<(Recipe, Splice)> {
+/// When the recipe object cannot be read, or is damaged.
+pub fn sound_recipe(store: &dyn Store, block: &StoredBlock) -> Result<(Recipe, Splice)> {
+    let root = Root::Block(block.ulid);
+    let mut object = Object::open(store, &block.object.name, root)?;
+    let recipe = Recipe::read(&mut object)?;
+    let splice = recipe.read_splice(&mut object)?;
+    Ok((recipe, splice))
+}
+
+/// The recipe of `block`, which names the packs that the manifest names.
+fn own_recipe(store: &dyn Store, block: &StoredBlock) -> Result<(Recipe, Splice)> {
     let read = |mut object: Object<'_>| {
         let recipe = Recipe::read(&mut object)?;
         let splice = recipe.read_splice(&mut object)?;

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 
 use super::catalog::Catalog;
-use crate::dense::{Cache, Extracted, SPLICE_FILE, derive, own_recipe};
+use crate::dense::{Cache, Extracted, SPLICE_FILE, derive, sound_recipe};
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress::{Progress, Silent};
 use crate::repository::lineage::atoms;
@@ -331,7 +331,7 @@ impl Mender<'_> {
     /// How index and segments come back: from the block's own packs, if these are sound; or from those of a block that holds all its
     /// samples.
     fn extract(&mut self, block: &StoredBlock) -> Option<Extracted> {
-        let recipe = own_recipe(self.store, block);
+        let recipe = sound_recipe(self.store, block);
         let recipe = recipe.map_err(|error| self.note(error)).ok();
         let is_usable = |pack: &StoredObject| !self.catalog.is_spoiled(pack);
         let own = block.packs.iter().map(|pack| {

@@ -58,7 +58,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("repository", &["raw", "model", "units", "store"]),
     ("retain", &["model", "units", "repository", "store"]),
     ("dense", &["model", "index", "pack", "repository", "store"]),
-    ("statistics", &["model", "repository", "store", "stored"]),
+    (
+        "statistics",
+        &["raw", "model", "repository", "store", "stored"],
+    ),
     (
         "stored",
         &[
@@ -69,6 +72,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "block",
             "select",
             "dense",
+            "pack",
             "repository",
             "store",
         ],
@@ -78,8 +82,6 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &[
             "raw",
             "model",
-            "block",
-            "pack",
             "verify",
             "dense",
             "repository",
