@@ -5,7 +5,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::{
     Described, Field, InJson, Kind, SheetOf, analyze, archives, backup, blocks, compare, findings,
-    forecast, inspect, logs, retain, start, stats, trouble, whatif,
+    forecast, inspect, logs, replaced, retain, start, stats, trouble, whatif,
 };
 
 /// The schema of what a command prints.
@@ -477,7 +477,17 @@ fn of_restore() -> Vec<Json> {
         .with("mixed", list(failed().json()))
         .with("salvaged", list(salvaged()))
         .with("taken", list(taken.json()));
-    vec![done.json(), planned().with("to_cut", strings()).json()]
+    let to_do = planned()
+        .with("to_cut", strings())
+        .with("room", count())
+        .with("free", or_null("integer"));
+    let in_place = Object::new()
+        .with("archive", string())
+        .with("dry_run", flag())
+        .with("room", count())
+        .sheet(&replaced::REPLACED)
+        .sheet(&trouble::TROUBLE);
+    vec![done.json(), to_do.json(), in_place.json()]
 }
 
 fn salvaged() -> Json {
