@@ -471,6 +471,8 @@ fn of_restore() -> Vec<Json> {
         .with("reason", string());
     let done = planned()
         .with("archive", string())
+        .with("min_time", or_null("integer"))
+        .with("max_time", or_null("integer"))
         .with("cut", list(cut.json()))
         .with("beside", strings())
         .with("failed", list(failed().with("salvageable", flag()).json()))
