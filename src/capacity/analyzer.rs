@@ -1,6 +1,6 @@
 //! Block after block into one analysis.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 
@@ -387,7 +387,7 @@ impl Analysis {
             float_samples: self.counts.float_samples.sum(),
             unreadable: self.unreadable,
             overlapping: self.overlapping(),
-            superseded: self.superseded(),
+            superseded: self.superseded().len() as u64,
             faults: self.faults.count,
         }
     }
@@ -403,10 +403,29 @@ impl Analysis {
         count
     }
 
-    fn superseded(&self) -> u64 {
+    /// The places in `blocks` of those that another one was compacted from.
+    fn superseded(&self) -> BTreeSet<usize> {
         let succession = Succession::of(self.blocks.iter().map(|block| block.kin.clone()));
-        let blocks = self.blocks.iter();
-        let superseded = blocks.filter(|block| !succession.heirs(block.ulid, None).is_empty());
-        superseded.count() as u64
+        let blocks = self.blocks.iter().enumerate();
+        blocks
+            .filter(|(_, block)| !succession.heirs(block.ulid, None).is_empty())
+            .map(|(place, _)| place)
+            .collect()
+    }
+
+    /// Blocks whose samples may be in others of `blocks` too: those that overlap with one and those that lie beside what was compacted from them.
+    pub(super) fn doubled(&self) -> u64 {
+        let mut places = self.superseded();
+        let mut last: BTreeMap<&Stream, (Millis, usize)> = BTreeMap::new();
+        for (place, block) in self.blocks.iter().enumerate() {
+            let (end, with) = *last.get(&block.kin.stream).unwrap_or(&(Millis::MIN, place));
+            if block.min_time < end {
+                places.extend([with, place]);
+            }
+            if block.max_time > end {
+                last.insert(&block.kin.stream, (block.max_time, place));
+            }
+        }
+        places.len() as u64
     }
 }

@@ -260,9 +260,10 @@ impl Analysis {
         } else if is_share(totals.float_samples, full, OVERFULL) {
             lines.push(fullness(HeadlineKind::Overfull));
         }
-        if totals.superseded > 0 || totals.overlapping > 0 {
+        let doubled = self.doubled();
+        if doubled > 0 {
             lines.push(Headline {
-                count: Some(totals.superseded.saturating_add(totals.overlapping)),
+                count: Some(doubled),
                 of: Some(totals.blocks),
                 ..Headline::new(HeadlineKind::Twice)
             });

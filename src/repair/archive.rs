@@ -10,23 +10,19 @@ use crate::error::{Error, Result};
 use crate::model::{Millis, Ulid};
 use crate::repository::lineage::coverage;
 use crate::repository::{
-    Archive, ArchiveId, FindingCounts, Fingerprint, Hasher, LeftOut, MANIFEST_VERSION, ObjectCodec,
-    RECONSTRUCTED, Repository, StoredBlock, StoredObject, StoredWal, block_of_pack, is_data,
-    original,
+    Archive, ArchiveId, FindingCounts, Fingerprint, LeftOut, MANIFEST_VERSION, ObjectCodec,
+    RECIPE_SUFFIX, RECONSTRUCTED, Repository, StoredBlock, StoredObject, StoredWal, block_of_pack,
+    digest_of_object, is_data, original,
 };
 use crate::store::{ObjectName, Store};
 use crate::stored::{UnnamedBlock, describe_block, describe_log};
 
-/// How the names of recipe objects, sidecars and block objects end.
-const RECIPE: &str = ".recipe.tar.zst";
+/// How the names of sidecars and block objects end.
 const SIDECAR: &str = ".side.tar.zst";
 const OBJECT: &str = ".tar.zst";
 
 /// The label that archives of this kind have: ids of lost archives, if it is known which are.
 const LABEL: &str = "reconstructed";
-
-/// Bytes of a pack that are read at a time.
-const STEP: u64 = 4 << 20;
 
 /// An archive that can be made of what no manifest names.
 #[derive(Debug)]
@@ -332,7 +328,7 @@ fn block_of(name: &ObjectName) -> Option<(Ulid, Fingerprint)> {
         return None;
     }
     let fingerprint = file
-        .strip_suffix(RECIPE)
+        .strip_suffix(RECIPE_SUFFIX)
         .or_else(|| file.strip_suffix(OBJECT))?;
     Some((ulid.parse().ok()?, fingerprint.parse().ok()?))
 }
@@ -362,14 +358,7 @@ fn describe_pack(
     raw_bytes: u64,
 ) -> Result<StoredObject> {
     let bytes = store.size(&name)?;
-    let mut sha256 = Hasher::default();
-    let mut offset = 0;
-    while offset < bytes {
-        let end = bytes.min(offset + STEP);
-        sha256.update(&store.get_range(&name, offset..end)?);
-        offset = end;
-    }
-    let sha256 = sha256.finish();
+    let sha256 = digest_of_object(store, &name, bytes, |_| ())?;
     // Archives must agree about it.
     if let Some(known) = catalog.descriptions(&name).next() {
         if (known.bytes, known.sha256) == (bytes, sha256) {

@@ -15,7 +15,7 @@ use crate::repository::lineage::atoms;
 use crate::repository::portable::{self, DEFAULT_LEVEL, Root, SourceFile};
 use crate::repository::{
     Digest, FilePath, Hasher, RECIPE_FILE, Repository, StoredBlock, StoredFile, StoredObject,
-    mended_object,
+    digest_of_object, mended_object,
 };
 use crate::store::{ObjectName, Store, write_error};
 use crate::stored::{content_in, guess, guess_empty};
@@ -127,7 +127,7 @@ fn copy_misplaced(store: &dyn Store, catalog: &Catalog) -> Result<Vec<(ObjectNam
         let found = own.into_iter().chain(same_size).find(|(other, _)| {
             let digest = digests
                 .entry((*other, wanted))
-                .or_insert_with(|| digest_of(store, other, wanted).ok());
+                .or_insert_with(|| digest_of_object(store, other, wanted, |_| ()).ok());
             *digest == Some(object.sha256)
         });
         if let Some((from, _)) = found
@@ -141,17 +141,6 @@ fn copy_misplaced(store: &dyn Store, catalog: &Catalog) -> Result<Vec<(ObjectNam
 
 /// Bytes of an object that are read at a time.
 const STEP: u64 = 4 << 20;
-
-fn digest_of(store: &dyn Store, name: &ObjectName, bytes: u64) -> Result<Digest> {
-    let mut sha256 = Hasher::default();
-    let mut offset = 0;
-    while offset < bytes {
-        let end = bytes.min(offset + STEP);
-        sha256.update(&store.get_range(name, offset..end)?);
-        offset = end;
-    }
-    Ok(sha256.finish())
-}
 
 /// Copies what `object` should be from the beginning of `from`; whether it came out right. Nothing is published otherwise.
 fn copy(

@@ -24,7 +24,7 @@ use crate::store::{ObjectName, Store};
 pub const RECIPE_FILE: &str = "narthex.recipe.json";
 
 /// How the names of recipe objects end.
-const RECIPE_SUFFIX: &str = ".recipe.tar.zst";
+pub const RECIPE_SUFFIX: &str = ".recipe.tar.zst";
 
 /// Largest recipe that is read, in bytes.
 const MAX_RECIPE_BYTES: u64 = 16 << 20;

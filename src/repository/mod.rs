@@ -66,7 +66,7 @@ pub use manifest::{
     STATISTICS_FILE, StoredBlock, StoredFile, StoredObject, StoredWal, end_of,
 };
 pub use manifest_cache::ManifestCache;
-pub use mended::{Mended, RECIPE_FILE, mended_object, original, recipe_packs};
+pub use mended::{Mended, RECIPE_FILE, RECIPE_SUFFIX, mended_object, original, recipe_packs};
 pub(crate) use select::no_manifest;
 pub use select::{
     Ahead, Archives, Chosen, Damaged, Latest, Longer, Server, SourceFilter, take_ahead,

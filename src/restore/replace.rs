@@ -603,10 +603,11 @@ fn denied(dir: &Path) -> Option<Error> {
             Err(error) if is_denied(&error) => return Some(Error::io("list", dir, error)),
             Err(_) => continue,
         };
-        for entry in entries.flatten() {
-            let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
+        // A pipe would be waited for.
+        let is_file = |entry: &fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_file());
+        for entry in entries.flatten().filter(is_file) {
             match File::open(entry.path()) {
-                Err(error) if is_file && is_denied(&error) => {
+                Err(error) if is_denied(&error) => {
                     return Some(Error::io("open", &entry.path(), error));
                 }
                 _ => {}

@@ -6,7 +6,7 @@ use super::INDEX;
 use crate::error::Result;
 use crate::repository::copies::{Copies, Redirected, Trust};
 use crate::repository::portable::{Object, Root, Visitor};
-use crate::repository::{FilePath, StoredBlock, StoredFile, StoredObject};
+use crate::repository::{FilePath, StoredBlock, StoredFile};
 use crate::store::ObjectName;
 
 /// A file that was passed on, with zeros in the place of what cannot be read.
@@ -51,25 +51,30 @@ pub fn read_with_holes(
     let mut passed = Vec::new();
     let mut there = BTreeSet::new();
     for object in block.file_objects() {
-        let Some((store, files)) = readable(copies, block, object) else {
-            continue;
-        };
-        let opened = Object::open_damaged(&store, &object.name, Root::Block(block.ulid));
-        let Ok(mut opened) = opened else {
-            continue;
-        };
-        for entry in opened.likely_entries(&files).0 {
-            let mut listed = files.iter();
-            let is_wanted = listed.any(|file| file.name == entry.name && has_samples(file))
-                && there.insert(entry.name.clone());
-            if is_wanted {
-                let missing_bytes = opened.pass_on_with_holes(&entry, visitor)?;
-                passed.push(FileWithHoles {
-                    name: entry.name,
-                    object: object.name.clone(),
-                    missing_bytes,
-                });
+        let files: Vec<&StoredFile> = block.files_from(object).collect();
+        let places = copies.places(object).into_iter();
+        for place in places.filter(|place| place.trust != Trust::Mended) {
+            let mut store = Redirected::new(copies.store());
+            store.redirect(&object.name, place);
+            let opened = Object::open_damaged(&store, &object.name, Root::Block(block.ulid));
+            let Ok(mut opened) = opened else {
+                continue;
+            };
+            for entry in opened.likely_entries(&files).0 {
+                let mut listed = files.iter();
+                let is_wanted = listed.any(|file| file.name == entry.name && has_samples(file))
+                    && there.insert(entry.name.clone());
+                if is_wanted {
+                    let missing_bytes = opened.pass_on_with_holes(&entry, visitor)?;
+                    passed.push(FileWithHoles {
+                        name: entry.name,
+                        object: object.name.clone(),
+                        missing_bytes,
+                    });
+                }
             }
+            // The first place that opens is the one.
+            break;
         }
     }
     Ok(passed)
@@ -78,23 +83,4 @@ pub fn read_with_holes(
 /// Whether samples of a block are read out of a file.
 pub fn has_samples(file: &StoredFile) -> bool {
     file.name.is_segment() || file.name.as_str() == INDEX
-}
-
-/// The first place of `object` that can be opened, and which files of `block` are in it.
-fn readable<'c>(
-    copies: &'c Copies,
-    block: &'c StoredBlock,
-    object: &StoredObject,
-) -> Option<(Redirected<'c>, Vec<&'c StoredFile>)> {
-    let places = copies.places(object).into_iter();
-    let mut stores = places
-        .filter(|place| place.trust != Trust::Mended)
-        .map(|place| {
-            let mut store = Redirected::new(copies.store());
-            store.redirect(&object.name, place);
-            store
-        });
-    let root = Root::Block(block.ulid);
-    let store = stores.find(|store| Object::open_damaged(store, &object.name, root).is_ok())?;
-    Some((store, block.files_from(object).collect()))
 }

@@ -10,12 +10,9 @@ use crate::model::Ulid;
 use crate::progress::Silent as NoProgress;
 use crate::repository::portable::{Object, Root, Silent};
 use crate::repository::{
-    FindingCounts, Fingerprint, STATISTICS_FILE, StoredBlock, StoredWal, original,
+    FindingCounts, Fingerprint, RECIPE_SUFFIX, STATISTICS_FILE, StoredBlock, StoredWal, original,
 };
 use crate::store::{ObjectName, Store};
-
-/// How the names of recipe objects end.
-const RECIPE_OBJECT: &str = ".recipe.tar.zst";
 
 /// A block whose object no manifest names.
 #[derive(Debug)]
@@ -48,7 +45,7 @@ pub fn describe_block(
     let mut packs = Vec::new();
     // What stands in for an object may hold a recipe where that holds files.
     let is_recipe = match original(name) {
-        None => name.as_str().ends_with(RECIPE_OBJECT),
+        None => name.as_str().ends_with(RECIPE_SUFFIX),
         Some(_) => files.iter().any(|file| file.name.as_str() == RECIPE_FILE),
     };
     if is_recipe {

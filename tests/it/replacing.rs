@@ -156,6 +156,21 @@ fn damage_of_every_kind_is_replaced_and_nothing_else_is_touched() {
 }
 
 #[test]
+fn a_pipe_in_the_place_of_a_file_is_not_waited_for() {
+    use rustix::fs::{CWD, Mode, mkfifoat};
+    for file in ["index", "chunks/000001"] {
+        let (dir, data) = place();
+        let path = data.join(BLOCK).join(file);
+        fs::remove_file(&path).unwrap();
+        mkfifoat(CWD, &path, Mode::RWXU).unwrap();
+        let ran = replace(dir.path(), &[]);
+        assert_eq!(ran.code, 0, "{file}: {}", ran.err);
+        assert_eq!(outcomes(&ran)[BLOCK], "replaced", "{file}");
+        assert_eq!(verify(dir.path()), 0, "{file}");
+    }
+}
+
+#[test]
 fn verify_prints_the_command_and_it_works() {
     let (dir, data) = place();
     flip(&data.join(BLOCK).join("chunks/000001"), 40);

@@ -101,6 +101,8 @@ fn the_headline_says_what_the_tables_say() {
     let first = &whole["churn"][0];
     assert_eq!(of("growth")["of"], first["before"]);
     assert_eq!(of("counted-twice")["of"], whole["summary"]["blocks"]);
+    // A block that lies beside its child overlaps with it too: it is one block.
+    assert_eq!(of("counted-twice")["count"], 5);
 
     let text = run(&[]).out;
     let first: Vec<_> = text.lines().take(headline.len()).collect();
