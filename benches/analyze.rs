@@ -14,8 +14,10 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use narthex::block::{Block, BlockOptions, BlockWriter, Compaction, META_VERSION, Meta, Stats};
-use narthex::capacity::{Analyzer, Options};
+use narthex::block::{
+    Block, BlockOptions, BlockStats, BlockWriter, Compaction, META_VERSION, Meta,
+};
+use narthex::capacity::{AnalyzeOptions, Analyzer};
 use narthex::chunk::Encoding;
 use narthex::chunk::encode::ChunkEncoder;
 use narthex::index::SymbolRef;
@@ -46,7 +48,7 @@ fn main() {
     }
     let began = Instant::now();
     let block = Block::open(&block, ReadMode::Map).unwrap();
-    let mut analyzer = Analyzer::new(Options::default());
+    let mut analyzer = Analyzer::new(AnalyzeOptions::default());
     analyzer.add(&block).unwrap();
     let analysis = analyzer.finish();
     let series = analysis.totals().series;
@@ -110,7 +112,7 @@ fn write(dir: &Path, pods: u32) {
         ulid,
         min_time: START,
         max_time: START + 7_200_000,
-        stats: Stats::default(),
+        stats: BlockStats::default(),
         compaction: Compaction {
             level: 1,
             sources: vec![ulid],

@@ -10,7 +10,7 @@ mod corpus;
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
-use narthex::dump::{Format, dump};
+use narthex::dump::{DumpFormat, dump};
 use narthex::progress::Silent;
 use narthex::select::Selection;
 
@@ -18,7 +18,7 @@ fn main() {
     divan::main();
 }
 
-fn run(bencher: Bencher<'_, '_>, selection: &Selection, format: Format) {
+fn run(bencher: Bencher<'_, '_>, selection: &Selection, format: DumpFormat) {
     let blocks = corpus::blocks();
     let dumped = || {
         let mut out = std::io::sink();
@@ -29,8 +29,8 @@ fn run(bencher: Bencher<'_, '_>, selection: &Selection, format: Format) {
         .bench(dumped);
 }
 
-#[divan::bench(args = [Format::Text, Format::OpenMetrics, Format::Json])]
-fn everything(bencher: Bencher<'_, '_>, format: Format) {
+#[divan::bench(args = [DumpFormat::Text, DumpFormat::OpenMetrics, DumpFormat::Json])]
+fn everything(bencher: Bencher<'_, '_>, format: DumpFormat) {
     run(bencher, &Selection::default(), format);
 }
 
@@ -40,5 +40,5 @@ fn selected(bencher: Bencher<'_, '_>, selector: &str) {
         selectors: vec![selector.parse().unwrap()],
         ..Selection::default()
     };
-    run(bencher, &selection, Format::default());
+    run(bencher, &selection, DumpFormat::default());
 }

@@ -10,7 +10,7 @@
 
 use std::sync::Arc;
 
-use narthex::archive::{Options, Source, backup};
+use narthex::archive::{BackupOptions, Source, backup};
 use narthex::model::now;
 use narthex::progress::Silent;
 use narthex::repository::Repository;
@@ -28,7 +28,13 @@ fn main() -> narthex::Result<()> {
     let repository = Repository::open_or_init(Arc::new(store))?;
 
     let source = Source::new(dir.as_ref(), "my-host".to_owned(), None)?;
-    let report = backup(&source, &repository, &Options::default(), now(), &Silent)?;
+    let report = backup(
+        &source,
+        &repository,
+        &BackupOptions::default(),
+        now(),
+        &Silent,
+    )?;
     for problem in &report.problems {
         eprintln!("{}: {problem}", problem.kind.id());
     }
@@ -49,7 +55,7 @@ fn main() -> narthex::Result<()> {
             failed.error.chain()
         );
     }
-    let verdict = verify::verify(target.dir(), verify::Options::default(), &Silent)?;
+    let verdict = verify::verify(target.dir(), verify::VerifyOptions::default(), &Silent)?;
     println!(
         "restored {} blocks, problems: {}",
         back.blocks.len(),

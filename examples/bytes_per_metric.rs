@@ -5,19 +5,20 @@
 #![allow(clippy::print_stdout, reason = "an example shows what it finds")]
 
 use narthex::block::DataDir;
-use narthex::capacity::{Analyzer, Options, What};
+use narthex::capacity::{AnalyzeOptions, Analyzer, What};
 use narthex::model::TimeRange;
 use narthex::raw::ReadMode;
-use narthex::select::Sources;
+use narthex::select::SelectedBlocks;
 
 fn main() -> narthex::Result<()> {
     let dir = std::env::args()
         .nth(1)
         .unwrap_or("fixtures/night-1".to_owned());
-    let sources = Sources::open(&DataDir::scan(dir.as_ref())?, TimeRange::ALL, ReadMode::Map);
-    let mut analyzer = Analyzer::new(Options {
+    let sources =
+        SelectedBlocks::open(&DataDir::scan(dir.as_ref())?, TimeRange::ALL, ReadMode::Map);
+    let mut analyzer = Analyzer::new(AnalyzeOptions {
         several_blocks: sources.blocks.len() > 1,
-        ..Options::default()
+        ..AnalyzeOptions::default()
     });
     for block in &sources.blocks {
         analyzer.add(block)?;

@@ -5,13 +5,13 @@
 #![allow(clippy::print_stdout, reason = "an example shows what it finds")]
 
 use narthex::progress::Silent;
-use narthex::verify::{Options, verify};
+use narthex::verify::{VerifyOptions, verify};
 
 fn main() -> narthex::Result<()> {
     let dir = std::env::args()
         .nth(1)
         .unwrap_or("fixtures/night-1".to_owned());
-    let verdict = verify(dir.as_ref(), Options::default(), &Silent)?;
+    let verdict = verify(dir.as_ref(), VerifyOptions::default(), &Silent)?;
     for block in &verdict.blocks {
         let ulid = block.ulid.map(|ulid| ulid.to_string()).unwrap_or_default();
         let word = if block.findings.has_problems() {

@@ -11,14 +11,15 @@
 use narthex::block::DataDir;
 use narthex::model::{Millis, Sample, TimeRange};
 use narthex::raw::ReadMode;
-use narthex::select::{Samples, Selection, Sources};
+use narthex::select::{Samples, SelectedBlocks, Selection};
 
 fn main() -> narthex::Result<()> {
     let mut arguments = std::env::args().skip(1);
     let dir = arguments.next().unwrap_or("fixtures/night-1".to_owned());
     let selector = arguments.next().unwrap_or("up".to_owned());
     let selection = Selection::new(Millis::MIN, Millis::MAX, vec![selector.parse()?]);
-    let sources = Sources::open(&DataDir::scan(dir.as_ref())?, TimeRange::ALL, ReadMode::Map);
+    let sources =
+        SelectedBlocks::open(&DataDir::scan(dir.as_ref())?, TimeRange::ALL, ReadMode::Map);
     for block in &sources.unreadable {
         eprintln!("{}: {}", block.dir.display(), block.error.chain());
     }

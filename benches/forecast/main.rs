@@ -23,7 +23,7 @@ use std::path::Path;
 use growth::{GROWTHS, View, past};
 use narthex::block::DataDir;
 use narthex::forecast::{HeldBack, Past, held_back};
-use narthex::inspect::Listing;
+use narthex::inspect::BlockListing;
 
 fn main() {
     let seeds = std::env::var("SEEDS").map_or(20, |seeds| seeds.parse().unwrap());
@@ -56,7 +56,7 @@ fn main() {
 }
 
 fn real(chain: &Path, blocks: &Path) {
-    let listing = Listing::of(&DataDir::scan(blocks).unwrap());
+    let listing = BlockListing::of(&DataDir::scan(blocks).unwrap());
     let name = chain.file_name().unwrap().to_string_lossy();
     let past = Past::of_listing(&listing, None);
     let at = |cuts: &[f64]| -> Vec<_> {

@@ -1,6 +1,6 @@
 //! A Prometheus server without samples: which blocks lie in its directory at which time.
 
-use narthex::block::{Compaction, META_VERSION, Meta, Parent, Stats};
+use narthex::block::{BlockStats, Compaction, META_VERSION, Meta, Parent};
 use narthex::model::{Millis, Ulid};
 
 use super::planner::{HEAD_RANGE, plan, ranges};
@@ -126,7 +126,7 @@ pub(crate) fn meta(ulid: Ulid, range: (Millis, Millis), compaction: Compaction) 
         ulid,
         min_time: range.0,
         max_time: range.1,
-        stats: Stats::default(),
+        stats: BlockStats::default(),
         compaction,
         version: META_VERSION,
         extra: serde_json::Map::new(),

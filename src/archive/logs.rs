@@ -10,13 +10,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::source::{Miss, SourceFile};
-use super::{Problem, ProblemKind};
+use super::{BackupProblem, ProblemKind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Millis;
 use crate::raw::{Links, ReadMode};
 use crate::repository::FilePath;
 use crate::wal::{
-    Entry, EntryType, Extra, Follow, Listing, Log, Record, Records, Replay, SegmentFile, follow,
+    EntryType, Extra, Follow, Log, LogEntry, LogListing, LogRecord, Records, Replay, SegmentFile,
+    follow,
 };
 
 /// How often a log that changes while it is being opened is tried. Checkpoints are minutes apart.
@@ -55,7 +56,7 @@ pub(super) struct LogSpan {
     /// What keeps a Prometheus from starting on them, as a sentence.
     pub(super) start_problem: Option<String>,
     /// What is wrong with them. A torn end is not: the server was writing.
-    pub(super) problems: Vec<Problem>,
+    pub(super) problems: Vec<BackupProblem>,
 }
 
 impl LogFiles {
@@ -76,9 +77,11 @@ impl LogFiles {
         let inside = names.filter_map(|name| name.strip_prefix(dir)?.strip_prefix('/'));
         let empty = self.empty_dirs.iter();
         let empty = empty.filter_map(|name| name.as_str().strip_prefix(dir)?.strip_prefix('/'));
-        let entries = inside.map(Entry::file).chain(empty.map(Entry::directory));
-        let listing = Listing::of(entries);
-        if listing == Listing::default() {
+        let entries = inside
+            .map(LogEntry::file)
+            .chain(empty.map(LogEntry::directory));
+        let listing = LogListing::of(entries);
+        if listing == LogListing::default() {
             return;
         }
         let summary = follow(&listing, log, series, |segment| {
@@ -136,7 +139,7 @@ impl LogFiles {
 fn disowns(segment: &[u8]) -> bool {
     let mut records = Records::new(segment);
     while let Ok(Some(record)) = records.next_record() {
-        if let Ok(Some(Record::Markers(markers))) = record.decode()
+        if let Ok(Some(LogRecord::Markers(markers))) = record.decode()
             && markers.flatten().any(|marker| marker.chunk.0 == 0)
         {
             return true;
@@ -216,7 +219,7 @@ fn try_open_log(
     before_recheck: &dyn Fn(&Path),
 ) -> Result<LogFiles, Miss> {
     let path = dir.join(name);
-    let listing = Listing::read(&path)?;
+    let listing = LogListing::read(&path)?;
     let replay = listing.replay(log);
     let mut opened = LogFiles::default();
     for segment in replay.files() {
@@ -239,7 +242,7 @@ fn try_open_log(
         opened.empty_dirs.push(FilePath::new(name.to_owned())?);
     }
     before_recheck(&path);
-    let again = Listing::read(&path)?;
+    let again = LogListing::read(&path)?;
     if !still_has(&again.replay(log), &replay) {
         return Err(Miss::Vanished);
     }
@@ -268,7 +271,7 @@ fn open_segment(
 
 /// What else there is, by name.
 fn not_needed<'a>(
-    listing: &'a Listing,
+    listing: &'a LogListing,
     replay: &'a Replay<'a>,
 ) -> impl Iterator<Item = &'a String> {
     let old = listing.checkpoints.iter();

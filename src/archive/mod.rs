@@ -57,7 +57,7 @@ use crate::verify;
 use hooks::NoHooks;
 pub use past::past;
 use plan::Action;
-pub use problem::{Problem, ProblemKind};
+pub use problem::{BackupProblem, ProblemKind};
 pub use server::{Recognised, recognise};
 
 /// What is backed up.
@@ -106,7 +106,7 @@ pub enum Codec {
 
 /// How to back up.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct BackupOptions {
     /// How new blocks are stored.
     pub codec: Codec,
     /// Whether WAL and WBL are archived as well.
@@ -124,12 +124,12 @@ pub struct Options {
     /// Directory in which what is known of packs is remembered; without one they are read back when they are needed.
     pub cache: Option<PathBuf>,
     /// How deeply new blocks are verified, and how files are read for that.
-    pub verify: verify::Options,
+    pub verify: verify::VerifyOptions,
 }
 
-impl Default for Options {
+impl Default for BackupOptions {
     fn default() -> Self {
-        Options {
+        BackupOptions {
             codec: Codec::default(),
             logs: true,
             level: portable::DEFAULT_LEVEL,
@@ -138,14 +138,14 @@ impl Default for Options {
             labels: BTreeMap::new(),
             patience: Duration::from_mins(1),
             cache: None,
-            verify: verify::Options::default(),
+            verify: verify::VerifyOptions::default(),
         }
     }
 }
 
 /// What a backup did.
 #[derive(Clone, Debug)]
-pub struct Report {
+pub struct BackupReport {
     /// The archive that was committed; or would have been, if it held anything.
     pub archive: Archive,
     /// Whether there is an archive: there is none of nothing, no block and no sample.
@@ -163,7 +163,7 @@ pub struct Report {
     /// What of older archives was damaged and is stored anew, as sentences.
     pub mended: Vec<String>,
     /// What is wrong, and what should have been archived and is not.
-    pub problems: Vec<Problem>,
+    pub problems: Vec<BackupProblem>,
 }
 
 /// Backs `source` up into `repository`, as an archive of `time` (now).
@@ -175,10 +175,10 @@ pub struct Report {
 pub fn backup(
     source: &Source,
     repository: &Repository,
-    options: &Options,
+    options: &BackupOptions,
     time: Millis,
     progress: &dyn Progress,
-) -> Result<Report> {
+) -> Result<BackupReport> {
     let run = run::Run {
         source,
         repository,
@@ -201,7 +201,7 @@ pub struct Preview {
     /// What would be left out, with the reason.
     pub left_out: BTreeMap<String, String>,
     /// What is wrong, and what should be archived and would not be.
-    pub problems: Vec<Problem>,
+    pub problems: Vec<BackupProblem>,
 }
 
 /// Says what [`backup`] would do at `time`, and writes nothing. Logs are not read, so nothing is said of where their samples end. Without a repository everything is new. `options` are those of the backup.
@@ -212,7 +212,7 @@ pub struct Preview {
 pub fn preview(
     source: &Source,
     repository: Option<&Repository>,
-    options: &Options,
+    options: &BackupOptions,
     time: Millis,
 ) -> Result<Preview> {
     let found = survey::survey(&source.dir, &BTreeSet::new(), options.links, &NoHooks)?;
@@ -332,7 +332,7 @@ fn gone_from<'a>(
     left_out: [&BTreeMap<String, String>; 2],
     archives: &Archives<'a>,
     repository: &Repository,
-    options: &Options,
+    options: &BackupOptions,
 ) -> Vec<gone::Gone<'a>> {
     let held = |ulid, is_meant: fn(&StoredBlock) -> bool| {
         let newest_first = archives.all.iter().rev();
@@ -367,9 +367,9 @@ fn nothing(
     source: &Source,
     found: &survey::Survey,
     logs: &logs::LogFiles,
-    options: &Options,
+    options: &BackupOptions,
     newest: Option<&Archive>,
-) -> Option<Problem> {
+) -> Option<BackupProblem> {
     if !found.blocks.is_empty() {
         return None;
     }

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use crate::error::{Error, Result};
-use crate::forecast::{KnownBlock, Past, Present};
+use crate::forecast::{KnownBlock, Past, PresentUse};
 use crate::model::Millis;
 use crate::repository::lineage::stream;
 use crate::repository::{Archive, Server, StoredBlock, StoredWal};
@@ -29,7 +29,7 @@ pub fn past(archives: &[Archive], now: Option<Millis>) -> Result<Past> {
         }
     }
     let blocks = || latest.blocks.iter().map(known);
-    past.present = Present {
+    past.present = PresentUse {
         block_bytes: blocks().fold(0, |sum, block| sum.saturating_add(block.bytes())),
         min_time: blocks()
             .filter(|block| past.has(block.ulid))

@@ -11,7 +11,7 @@ use super::plan::Known;
 use super::source::{Miss, OpenBlock, SourceFile};
 use super::statistics::{Verified, take_statistics};
 use super::survey::BlockSurvey;
-use super::{Codec, Options};
+use super::{BackupOptions, Codec};
 use crate::block::Meta;
 use crate::dense::Cache;
 use crate::error::{Error, ErrorKind, Result};
@@ -50,7 +50,7 @@ pub(super) type Outcome = Result<StoredBlock, Miss>;
 pub(super) struct Pipeline<'a> {
     pub(super) store: &'a dyn Store,
     pub(super) known: &'a Known,
-    pub(super) options: &'a Options,
+    pub(super) options: &'a BackupOptions,
     pub(super) progress: &'a dyn Progress,
     pub(super) hooks: &'a dyn Hooks,
     pub(super) traffic: &'a Traffic,
@@ -456,7 +456,7 @@ impl Pipeline<'_> {
         root: Root,
     ) -> Result<Option<(StoredObject, Vec<StoredFile>)>, Failure> {
         let read = Object::open(self.store, name, root)
-            .and_then(|object| object.contents(&mut portable::Silent, &Silent));
+            .and_then(|object| object.contents(&mut portable::NoVisitor, &Silent));
         match read {
             // Whoever published it may have died before it was durable.
             Ok(contents) => Ok(if_there(self.store.settle(name))?.map(|()| contents)),

@@ -3,7 +3,7 @@
 use crate::trouble::{Trouble, kinds};
 
 /// Something that somebody should look at after a backup.
-pub type Problem = Trouble<ProblemKind>;
+pub type BackupProblem = Trouble<ProblemKind>;
 
 kinds! {
     /// What a backup complains of: one member for each row of the table.
@@ -31,7 +31,7 @@ kinds! {
 
 impl ProblemKind {
     /// Such a problem of `place`.
-    pub(super) fn at(self, place: impl Into<String>, detail: impl Into<String>) -> Problem {
+    pub(super) fn at(self, place: impl Into<String>, detail: impl Into<String>) -> BackupProblem {
         Trouble::new(self, place, detail)
     }
 }

@@ -64,7 +64,7 @@ pub(super) fn prove(parents: &[PathBuf], children: &Children, mode: ReadMode) ->
 }
 
 fn look(parent: Block, children: &[Block], merged: bool) -> Result<Proof> {
-    let options = compare::Options {
+    let options = compare::CompareOptions {
         selection: Selection::default(),
         named: 0,
     };

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use super::hooks::NoHooks;
 use super::survey::{BlockSurvey, Survey, survey};
-use super::{Problem, ProblemKind, Source};
-use crate::block::{DataDir, Place};
+use super::{BackupProblem, ProblemKind, Source};
+use crate::block::{DataDir, DirKind};
 use crate::error::{Error, Result};
 use crate::model::{Millis, Ulid};
 use crate::raw::Links;
@@ -39,7 +39,7 @@ pub fn recognise(
 ) -> Result<Recognised> {
     let own_host = host.map_or(machine, str::to_owned);
     let local = Source::new(dir, own_host, name.map(str::to_owned))?;
-    let is_snapshot = DataDir::scan(&local.dir)?.place() == Place::PrometheusSnapshot;
+    let is_snapshot = DataDir::scan(&local.dir)?.place() == DirKind::PrometheusSnapshot;
     let unknown = |source| Recognised {
         source,
         by_blocks: None,
@@ -198,7 +198,7 @@ pub(super) fn doubt_server(
     force: bool,
     newest: Option<&Archive>,
     here: &Survey,
-) -> Result<Option<Problem>> {
+) -> Result<Option<BackupProblem>> {
     let Some(newest) = newest.filter(|newest| !force && !newest.blocks.is_empty()) else {
         return Ok(None);
     };

@@ -306,13 +306,13 @@ pub(super) struct Prefix<'f> {
     bytes: u64,
 }
 
-impl portable::Content for Prefix<'_> {
+impl portable::SourceContent for Prefix<'_> {
     fn size(&self) -> io::Result<u64> {
         Ok(self.bytes)
     }
 
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        portable::Content::read_exact_at(self.file, buffer, offset)
+        portable::SourceContent::read_exact_at(self.file, buffer, offset)
     }
 }
 
@@ -379,7 +379,7 @@ fn too_large() -> io::Error {
     io::ErrorKind::FileTooLarge.into()
 }
 
-impl portable::Content for SourceFile {
+impl portable::SourceContent for SourceFile {
     fn size(&self) -> io::Result<u64> {
         Ok(self.bytes)
     }
@@ -533,7 +533,7 @@ fn name(path: &Path, inside: Option<&FilePath>) -> Option<FilePath> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::repository::portable::Content as _;
+    use crate::repository::portable::SourceContent as _;
     use std::fs;
 
     fn strange(block: &OpenBlock) -> Vec<PathBuf> {

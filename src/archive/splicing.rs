@@ -4,7 +4,7 @@ use super::pipeline::{Failure, Pipeline};
 use super::survey::BlockSurvey;
 use crate::dense::Recipe;
 use crate::model::{Millis, Ulid};
-use crate::pack::{BlockBytes, Plan, Selection, plan};
+use crate::pack::{BlockBytes, PackSelection, SplicePlan, plan};
 use crate::repository::{Fingerprint, StoredObject, mended_object, pack_object};
 use crate::store::ObjectName;
 
@@ -17,7 +17,7 @@ impl Pipeline<'_> {
         &self,
         survey: &BlockSurvey,
         source: &BlockBytes<'_>,
-    ) -> Option<(Vec<StoredObject>, Plan)> {
+    ) -> Option<(Vec<StoredObject>, SplicePlan)> {
         let mut packs = self.known.relatives(survey);
         packs.retain(|pack| !self.suspects().contains_key(&pack.name));
         let range = survey
@@ -45,7 +45,7 @@ impl Pipeline<'_> {
         packs: &[StoredObject],
         range: (Millis, Millis),
         source: &BlockBytes<'_>,
-    ) -> Option<(Plan, Vec<bool>)> {
+    ) -> Option<(SplicePlan, Vec<bool>)> {
         let entries = packs
             .iter()
             .map(|pack| self.cache.recall(self.store, pack).ok());
@@ -70,7 +70,7 @@ impl Pipeline<'_> {
         ulid: Ulid,
         fingerprint: &Fingerprint,
         packs: &[StoredObject],
-        selection: &Selection,
+        selection: &PackSelection,
     ) -> Result<ObjectName, Failure> {
         let mut identity = fingerprint.as_str().as_bytes().to_vec();
         for pack in packs {

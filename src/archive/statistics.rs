@@ -6,7 +6,7 @@ use super::survey::BlockSurvey;
 use crate::progress::Silent;
 use crate::repository::{FindingCounts, STATISTICS_FILE, StoredFile};
 use crate::statistics::{Amounts, Row, Statistics};
-use crate::verify::{Depth, Group, Options, verify_block};
+use crate::verify::{Depth, JobMetric, VerifyOptions, verify_block};
 
 /// What was learned of a block.
 pub(super) struct Verified {
@@ -26,7 +26,7 @@ impl Pipeline<'_> {
         block: &OpenBlock,
         depth: Depth,
     ) -> Result<Verified, Failure> {
-        let options = Options {
+        let options = VerifyOptions {
             depth,
             by_group: true,
             ..self.options.verify
@@ -54,7 +54,7 @@ pub(super) fn take_statistics(files: &mut Vec<StoredFile>, block: &OpenBlock) ->
     files.len() < all
 }
 
-fn row(group: Group) -> Row {
+fn row(group: JobMetric) -> Row {
     Row {
         job: group.job,
         metric: group.metric,

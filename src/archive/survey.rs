@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use super::fingerprint::fingerprint;
 use super::hooks::{Hooks, Moment};
 use super::source::{Listing, Miss, OpenBlock};
-use crate::block::{self, DataDir, EntryKind, Meta, Place};
+use crate::block::{self, DataDir, DirKind, EntryKind, Meta};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Millis, Ulid};
 use crate::raw::Links;
@@ -149,7 +149,7 @@ pub(super) fn survey(
     let scanned = DataDir::scan(dir)?;
     hooks.reached(Moment::Listed);
     let mut survey = Survey {
-        is_snapshot: scanned.place() == Place::PrometheusSnapshot,
+        is_snapshot: scanned.place() == DirKind::PrometheusSnapshot,
         ..Survey::default()
     };
     let mut found = BTreeMap::new();
@@ -212,7 +212,7 @@ fn look(found: Found, links: Links) -> Result<BlockSurvey, Miss> {
 }
 
 /// A block given by itself may lie in a directory of any name; then its metadata says what it is.
-fn locate(entry: &block::Entry, source: &Path) -> Result<Found> {
+fn locate(entry: &block::DirEntry, source: &Path) -> Result<Found> {
     let nameless = || {
         Error::invalid(format!(
             "expected a block in a directory named by its ULID, found {}",

@@ -12,13 +12,13 @@ use super::*;
 use crate::ErrorKind;
 use crate::block::DataDir;
 use crate::progress::Silent;
-use crate::repair::{leave_marks, settle};
-use crate::repository::check::{Depth, check};
+use crate::repair::{judge_damage, leave_marks};
+use crate::repository::check::{CheckDepth, check};
 use crate::repository::damage::Damage;
 use crate::repository::portable::Visitor;
 use crate::repository::{Archive, Digest, FilePath};
 use crate::store::ReadStore as _;
-use crate::store::faulty::{Fault, Faults, FaultyStore};
+use crate::store::faulty::{FaultyStore, StoreFault, StoreFaults};
 use crate::store::{MemoryStore, ObjectName, Store};
 use crate::stored::StoredReader;
 
@@ -76,7 +76,7 @@ impl Bench {
         self.dir.path().join(name)
     }
 
-    fn run(&self, store: Arc<dyn Store>, hooks: &dyn Hooks) -> Result<Report> {
+    fn run(&self, store: Arc<dyn Store>, hooks: &dyn Hooks) -> Result<BackupReport> {
         self.run_with(store, hooks, None)
     }
 
@@ -85,16 +85,16 @@ impl Bench {
         store: Arc<dyn Store>,
         hooks: &dyn Hooks,
         cache: Option<PathBuf>,
-    ) -> Result<Report> {
+    ) -> Result<BackupReport> {
         let source = Source::new(self.dir.path(), "host".into(), Some("test".into()))?;
         let seconds = self.clock.fetch_add(1, Ordering::Relaxed);
         let run = Run {
             source: &source,
             repository: &Repository::open_or_init(store)?,
-            options: &Options {
+            options: &BackupOptions {
                 patience: Duration::from_millis(200),
                 cache,
-                ..Options::default()
+                ..BackupOptions::default()
             },
             progress: &Silent,
             hooks,
@@ -102,17 +102,17 @@ impl Bench {
         run.archive(1_795_312_000_000 + 1000 * seconds as i64)
     }
 
-    fn back_up(&self) -> Report {
+    fn back_up(&self) -> BackupReport {
         self.watched(&NoHooks)
     }
 
-    fn watched(&self, hooks: &dyn Hooks) -> Report {
+    fn watched(&self, hooks: &dyn Hooks) -> BackupReport {
         self.run(Arc::new(self.store.clone()), hooks).unwrap()
     }
 
     fn blocks(&self) -> Vec<String> {
         let scanned = DataDir::scan(self.dir.path()).unwrap();
-        scanned.blocks().map(crate::block::Entry::name).collect()
+        scanned.blocks().map(crate::block::DirEntry::name).collect()
     }
 
     fn objects(&self) -> Vec<String> {
@@ -128,8 +128,8 @@ fn ulids(archive: &Archive) -> Vec<String> {
     ulids
 }
 
-fn counts(report: &Report) -> (usize, usize, usize) {
-    let Report {
+fn counts(report: &BackupReport) -> (usize, usize, usize) {
+    let BackupReport {
         new_blocks,
         updated_blocks,
         unchanged_blocks,
@@ -611,7 +611,11 @@ fn blocks_without_sense_are_archived_byte_for_byte() {
         .find(|block| block.level == 0)
         .unwrap();
     assert_eq!(stored.empty_dirs.len(), 1);
-    let problems: Vec<_> = report.problems.iter().map(Problem::to_string).collect();
+    let problems: Vec<_> = report
+        .problems
+        .iter()
+        .map(BackupProblem::to_string)
+        .collect();
     let problems = problems.join("\n");
     assert!(
         problems.contains("dangling") && problems.contains("has faults"),
@@ -642,9 +646,9 @@ fn another_server_is_refused_under_the_same_name() {
     let source = Source::new(bench.dir.path(), "host".into(), Some("test".into())).unwrap();
     let repository = Repository::open(Arc::new(bench.store.clone())).unwrap();
     let preview = |force| {
-        let options = Options {
+        let options = BackupOptions {
             force,
-            ..Options::default()
+            ..BackupOptions::default()
         };
         preview(&source, Some(&repository), &options, 1_795_312_100_000)
     };
@@ -714,7 +718,7 @@ fn a_server_whose_blocks_were_rewritten_twice_since_is_known_by_their_times() {
     }
     let report = bench.back_up();
     assert_eq!(report.new_blocks, 3);
-    let named = |problem: &Problem| problem.detail.contains("gone");
+    let named = |problem: &BackupProblem| problem.detail.contains("gone");
     assert!(!report.problems.iter().any(named), "{:?}", report.problems);
 }
 
@@ -788,16 +792,16 @@ fn a_directory_without_blocks_and_logs_is_refused() {
 fn a_run_that_dies_at_any_operation_spoils_nothing_and_the_next_takes_its_blocks_over() {
     let counted = {
         let bench = Bench::of("night-1");
-        let store = FaultyStore::new(Arc::new(bench.store.clone()), Faults::default());
+        let store = FaultyStore::new(Arc::new(bench.store.clone()), StoreFaults::default());
         bench.run(Arc::new(store.clone()), &NoHooks).unwrap();
         store.operations()
     };
     for at in 0..counted {
-        for fault in [Fault::Before, Fault::After, Fault::Torn] {
+        for fault in [StoreFault::Before, StoreFault::After, StoreFault::Torn] {
             let bench = Bench::of("night-1");
-            let faults = Faults {
+            let faults = StoreFaults {
                 crash_at: Some((at, fault)),
-                ..Faults::default()
+                ..StoreFaults::default()
             };
             let dying = FaultyStore::new(Arc::new(bench.store.clone()), faults);
             let outcome = bench.run(Arc::new(dying), &NoHooks);
@@ -806,7 +810,7 @@ fn a_run_that_dies_at_any_operation_spoils_nothing_and_the_next_takes_its_blocks
             // The last operation takes the claim back.
             let is_last = at == counted - 1;
             assert!(
-                committed == 0 || fault == Fault::After || is_last,
+                committed == 0 || fault == StoreFault::After || is_last,
                 "{at} {fault:?}"
             );
             assert!(outcome.is_err(), "{at} {fault:?}");
@@ -831,21 +835,21 @@ fn a_run_that_dies_at_any_operation_spoils_nothing_and_the_next_takes_its_blocks
 fn what_a_dead_run_had_not_made_durable_survives_a_power_cut_once_an_archive_relies_on_it() {
     let counted = {
         let bench = Bench::of("night-1");
-        let store = FaultyStore::new(Arc::new(bench.store.clone()), Faults::default());
+        let store = FaultyStore::new(Arc::new(bench.store.clone()), StoreFaults::default());
         bench.run(Arc::new(store.clone()), &NoHooks).unwrap();
         store.operations()
     };
     let mut adopted = 0;
     for at in 0..counted {
         let bench = Bench::of("night-1");
-        let faults = Faults {
-            crash_at: Some((at, Fault::After)),
-            ..Faults::default()
+        let faults = StoreFaults {
+            crash_at: Some((at, StoreFault::After)),
+            ..StoreFaults::default()
         };
         let dying = FaultyStore::new(Arc::new(bench.store.clone()), faults);
         assert!(bench.run(Arc::new(dying.clone()), &NoHooks).is_err());
         let left = bench.objects();
-        let next = dying.reopened(Faults::default());
+        let next = dying.reopened(StoreFaults::default());
         let report = bench.run(Arc::new(next.clone()), &NoHooks).unwrap();
         next.cut_power().unwrap();
         assert_eq!(contents(&bench, &report.archive), on_disk(&bench), "{at}");
@@ -858,9 +862,9 @@ fn what_a_dead_run_had_not_made_durable_survives_a_power_cut_once_an_archive_rel
 fn a_run_that_fails_leaves_no_logs_behind_that_no_archive_can_name() {
     let failing = |fail_at| {
         let bench = Bench::of("night-1");
-        let faults = Faults {
+        let faults = StoreFaults {
             fail_at,
-            ..Faults::default()
+            ..StoreFaults::default()
         };
         let store = FaultyStore::new(Arc::new(bench.store.clone()), faults);
         let outcome = bench.run(Arc::new(store.clone()), &NoHooks);
@@ -871,7 +875,7 @@ fn a_run_that_fails_leaves_no_logs_behind_that_no_archive_can_name() {
     // Whether a manifest exists whose publishing failed is not known, so its logs stay. The last operation, which takes the
     // claim back, may fail.
     for at in 0..counted - 2 {
-        let (done, logs, _) = failing(Some((at, Fault::Before)));
+        let (done, logs, _) = failing(Some((at, StoreFault::Before)));
         assert_eq!(logs, usize::from(done), "{at}");
     }
 }
@@ -897,15 +901,15 @@ fn an_object_that_the_disk_cannot_read_is_damaged_and_stored_anew() {
             store.put(&name, &content).unwrap();
         }
         let unreadable = Some(ObjectName::new(&*bad).unwrap());
-        let faults = Faults {
+        let faults = StoreFaults {
             unreadable,
-            ..Faults::default()
+            ..StoreFaults::default()
         };
         let faulty = FaultyStore::new(store, faults);
         let repository = Repository::open(Arc::new(faulty.clone())).unwrap();
         let checked = |marks: bool| {
-            let mut report = check(&faulty, Depth::ReadAll, &Silent).unwrap();
-            settle(&repository, &mut report, |report| {
+            let mut report = check(&faulty, CheckDepth::ReadAll, &Silent).unwrap();
+            judge_damage(&repository, &mut report, |report| {
                 if marks {
                     leave_marks(&repository, report, 1_795_312_000_000).unwrap();
                 }
@@ -974,9 +978,9 @@ fn what_rots_as_soon_as_it_is_written_is_marked_and_named() {
 #[test]
 fn a_full_disk_is_an_error_and_commits_nothing() {
     let bench = Bench::of("night-1");
-    let faults = Faults {
+    let faults = StoreFaults {
         disk_bytes: Some(100_000),
-        ..Faults::default()
+        ..StoreFaults::default()
     };
     let full = FaultyStore::new(Arc::new(bench.store.clone()), faults);
     let error = bench.run(Arc::new(full), &NoHooks).unwrap_err();

@@ -13,7 +13,7 @@ use crate::model::{Millis, Ulid};
 
 /// What kind of directory was scanned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum DirKind {
     /// A server's data directory: it holds a head (`wal`, `chunks_head` …) and perhaps blocks.
     DataDir,
     /// Blocks and nothing of a head, as the snapshot call of Prometheus' admin API makes it.
@@ -94,17 +94,17 @@ impl EntryKind {
 
 /// One entry of a scanned directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct DirEntry {
     /// Where it is.
     pub path: PathBuf,
     /// What it is.
     pub kind: EntryKind,
     /// The ULID its name begins with, for blocks and what becomes or was one. A single block
-    /// ([`Place::Block`]) may lie in a directory of any name, and then has none.
+    /// ([`DirKind::Block`]) may lie in a directory of any name, and then has none.
     pub ulid: Option<Ulid>,
 }
 
-impl Entry {
+impl DirEntry {
     /// Its file name, for messages; bytes that are not UTF-8 are replaced.
     pub fn name(&self) -> String {
         let name = self.path.file_name().unwrap_or(self.path.as_os_str());
@@ -124,8 +124,8 @@ impl Entry {
 #[derive(Clone, Debug)]
 pub struct DataDir {
     path: PathBuf,
-    place: Place,
-    entries: Vec<Entry>,
+    place: DirKind,
+    entries: Vec<DirEntry>,
 }
 
 impl DataDir {
@@ -151,7 +151,7 @@ impl DataDir {
                 meant_instead(path, &entries)
             ))
         })?;
-        if place == Place::Block {
+        if place == DirKind::Block {
             entries = vec![single_block(path)];
         }
         Ok(DataDir {
@@ -167,17 +167,17 @@ impl DataDir {
     }
 
     /// What kind of directory it is.
-    pub fn place(&self) -> Place {
+    pub fn place(&self) -> DirKind {
         self.place
     }
 
     /// Everything in it, by name; for a single block, that block.
-    pub fn entries(&self) -> &[Entry] {
+    pub fn entries(&self) -> &[DirEntry] {
         &self.entries
     }
 
     /// The blocks, also those behind symbolic links, by name.
-    pub fn blocks(&self) -> impl Iterator<Item = &Entry> {
+    pub fn blocks(&self) -> impl Iterator<Item = &DirEntry> {
         self.entries.iter().filter(|entry| entry.kind.is_block())
     }
 
@@ -206,7 +206,7 @@ const EXPECTED: &str = "expected a Prometheus data directory, a Prometheus snaps
 const MAX_LOOKED_INTO: usize = 100;
 
 /// Which directories above or below `path`, which is none itself, are those that may have been meant, as the end of a sentence.
-fn meant_instead(path: &Path, entries: &[Entry]) -> String {
+fn meant_instead(path: &Path, entries: &[DirEntry]) -> String {
     let is_one = |dir: &Path| {
         let entries = list(dir).ok();
         entries
@@ -244,13 +244,13 @@ fn unlisted(path: &Path, error: std::io::Error) -> Error {
     }
 }
 
-fn list(path: &Path) -> Result<Vec<Entry>> {
+fn list(path: &Path) -> Result<Vec<DirEntry>> {
     let mut entries = Vec::new();
     for entry in fs::read_dir(path).map_err(|e| unlisted(path, e))? {
         let entry = entry.map_err(|e| Error::io("list", path, e))?;
         let shape = Shape::of(&entry);
         let (kind, ulid) = classify(&entry.file_name(), shape);
-        entries.push(Entry {
+        entries.push(DirEntry {
             path: entry.path(),
             kind,
             ulid,
@@ -328,36 +328,36 @@ fn head_kind(name: &str, shape: Shape) -> EntryKind {
 }
 
 /// Whether they are those of a narthex repository, which has a `wal` as well; also of one that has lost its descriptor.
-fn is_repository(entries: &[Entry]) -> bool {
+fn is_repository(entries: &[DirEntry]) -> bool {
     let has = |wanted: &str| entries.iter().any(|entry| entry.name() == wanted);
     let has_block = entries.iter().any(|entry| entry.kind.is_block());
     !has_block && (has("narthex.json") || (has("archives") && (has("blocks") || has("packs"))))
 }
 
 /// A directory with blocks or a head is not itself a block, whatever else lies in it.
-fn recognise(path: &Path, entries: &[Entry]) -> Option<Place> {
+fn recognise(path: &Path, entries: &[DirEntry]) -> Option<DirKind> {
     let has = |test: fn(EntryKind) -> bool| entries.iter().any(|entry| test(entry.kind));
     if has(EntryKind::is_of_a_head) {
-        Some(Place::DataDir)
+        Some(DirKind::DataDir)
     } else if has(EntryKind::is_block) {
-        Some(Place::PrometheusSnapshot)
+        Some(DirKind::PrometheusSnapshot)
     } else if ["meta.json", "index", "chunks"]
         .iter()
         .any(|name| entries.iter().any(|entry| entry.path == path.join(name)))
     {
-        Some(Place::Block)
+        Some(DirKind::Block)
     } else {
         None
     }
 }
 
-fn single_block(path: &Path) -> Entry {
+fn single_block(path: &Path) -> DirEntry {
     // `narthex list .` inside a block is about that block as well.
     let full = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let name = full.file_name().and_then(OsStr::to_str).unwrap_or_default();
     let ulid = name.parse::<Ulid>().ok();
     let misspelled = ulid.is_some_and(|ulid| ulid.to_string() != name);
-    Entry {
+    DirEntry {
         path: path.to_owned(),
         kind: if misspelled {
             EntryKind::MisspelledBlock
@@ -386,7 +386,7 @@ mod tests {
     }
 
     fn kinds(dir: &DataDir) -> Vec<(String, EntryKind)> {
-        let of = |entry: &Entry| (entry.name(), entry.kind);
+        let of = |entry: &DirEntry| (entry.name(), entry.kind);
         dir.entries().iter().map(of).collect()
     }
 
@@ -469,7 +469,7 @@ mod tests {
                 (name("wbl"), EntryKind::Wbl),
             ]
         );
-        assert_eq!(scanned.place(), Place::DataDir);
+        assert_eq!(scanned.place(), DirKind::DataDir);
         assert_eq!(scanned.blocks().count(), 2);
         assert_eq!(scanned.find(EntryKind::Wal), Some(&*dir.path().join("wal")));
     }
@@ -478,7 +478,7 @@ mod tests {
     fn blocks_without_a_head_are_a_prometheus_snapshot() {
         let dir = directory(&["01M7ZTB71NJ67GWWE5SXTVHFTH/", "notes.txt"]);
         let scanned = DataDir::scan(dir.path()).unwrap();
-        assert_eq!(scanned.place(), Place::PrometheusSnapshot);
+        assert_eq!(scanned.place(), DirKind::PrometheusSnapshot);
         assert_eq!(scanned.blocks().count(), 1);
     }
 
@@ -489,7 +489,7 @@ mod tests {
             let path = dir.path().join(name);
             fs::write(path.join("index"), b"").unwrap();
             let scanned = DataDir::scan(&path).unwrap();
-            assert_eq!(scanned.place(), Place::Block);
+            assert_eq!(scanned.place(), DirKind::Block);
             let [block] = scanned.entries() else {
                 panic!("one entry, found {:?}", scanned.entries())
             };

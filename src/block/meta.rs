@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value as Json, json};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Content, Kin, Millis, Stream, Ulid};
+use crate::model::{Kin, KinContent, Millis, Stream, Ulid};
 
 /// The only version of `meta.json` that Prometheus loads.
 pub const META_VERSION: i64 = 1;
@@ -30,7 +30,7 @@ pub struct Meta {
     pub max_time: Millis,
     /// Counts.
     #[serde(default)]
-    pub stats: Stats,
+    pub stats: BlockStats,
     /// Where the block came from.
     #[serde(default)]
     pub compaction: Compaction,
@@ -45,7 +45,7 @@ pub struct Meta {
 /// What a block's `meta.json` counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct Stats {
+pub struct BlockStats {
     /// All samples.
     #[serde(skip_serializing_if = "is_zero")]
     pub num_samples: u64,
@@ -125,17 +125,17 @@ impl Meta {
             Error::new(ErrorKind::Corrupt, "expected block metadata as JSON").with_source(source)
         };
         let mut json = json_of(content).map_err(malformed)?;
-        settle(&mut json, &KEYS);
+        as_go_reads(&mut json, &KEYS);
         for (object, keys) in OBJECTS {
             if let Some(object) = json.get_mut(object) {
-                settle(object, keys);
+                as_go_reads(object, keys);
             }
         }
         let parents = json
             .get_mut("compaction")
             .and_then(|c| c.get_mut("parents"));
         for parent in parents.and_then(Json::as_array_mut).into_iter().flatten() {
-            settle(parent, &PARENT_KEYS);
+            as_go_reads(parent, &PARENT_KEYS);
         }
         serde_json::from_value(json).map_err(malformed)
     }
@@ -167,10 +167,10 @@ impl Meta {
         let Ok(mut json) = json_of(content) else {
             return Vec::new();
         };
-        settle(&mut json, &KEYS);
+        as_go_reads(&mut json, &KEYS);
         for (object, keys) in OBJECTS {
             if let Some(object) = json.get_mut(object) {
-                settle(object, keys);
+                as_go_reads(object, keys);
             }
         }
         let mut found = Vec::new();
@@ -188,7 +188,7 @@ impl Meta {
         list("sources").for_each(|source| look(false, Some(source)));
         for parent in list("parents") {
             let mut parent = parent.clone();
-            settle(&mut parent, &PARENT_KEYS);
+            as_go_reads(&mut parent, &PARENT_KEYS);
             look(false, parent.get("ulid"));
         }
         found.truncate(MOST_MISSPELLED);
@@ -247,7 +247,7 @@ impl Meta {
     pub fn kin(&self, ulid: Ulid) -> Kin {
         let compaction = &self.compaction;
         let parents = compaction.parents.iter().map(|parent| parent.ulid);
-        let content = Content {
+        let content = KinContent {
             series: self.stats.num_series,
             chunks: self.stats.num_chunks,
             samples: self.stats.num_samples,
@@ -326,7 +326,7 @@ const PARENT_KEYS: [&str; 3] = ["ulid", "minTime", "maxTime"];
 
 /// Gives known keys in odd spelling (`MinTime`) the one they have here, unless that exists as well; and takes those
 /// away whose value is `null`, which Go reads as if they were not there.
-fn settle(json: &mut Json, keys: &[&str]) {
+fn as_go_reads(json: &mut Json, keys: &[&str]) {
     let Json::Object(map) = json else { return };
     for key in keys {
         if !map.contains_key(*key) {

@@ -24,15 +24,15 @@ mod writer;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-pub use datadir::{DataDir, Entry, EntryKind, Place};
+pub use datadir::{DataDir, DirEntry, DirKind, EntryKind};
 pub use files::BlockFiles;
-pub use meta::{Compaction, META_VERSION, Meta, Parent, Stats};
+pub use meta::{BlockStats, Compaction, META_VERSION, Meta, Parent};
 pub use tombstones::{MAGIC as TOMBSTONES_MAGIC, Tombstone, Tombstones};
 pub use writer::{BlockOptions, BlockWriter, write_block};
 
-use crate::chunk::{Record, Segment};
+use crate::chunk::{ChunkRecord, Segment};
 use crate::error::{Error, InFile as _, Result};
-use crate::index::{Format, Index};
+use crate::index::{Index, IndexFormat};
 use crate::model::ChunkRef;
 use crate::raw::{FileBytes, Malformed, ReadMode};
 use crate::units::resolution_text;
@@ -162,7 +162,7 @@ impl Block {
         let index = Index::open(&self.index).in_file(&self.files.index())?;
         let is_2_1 = self.meta.version == 2 && index.version() == 1;
         Ok(if is_2_1 {
-            index.read_as(Format::V2)
+            index.read_as(IndexFormat::V2)
         } else {
             index
         })
@@ -193,7 +193,7 @@ impl Block {
     /// # Errors
     ///
     /// When there is no such segment, the record does not fit it, or the checksum is wrong.
-    pub fn chunk(&self, reference: ChunkRef) -> Result<Record<'_>, Malformed> {
+    pub fn chunk(&self, reference: ChunkRef) -> Result<ChunkRecord<'_>, Malformed> {
         let record = self.record(reference)?;
         record.check()?;
         Ok(record)
@@ -204,7 +204,7 @@ impl Block {
     /// # Errors
     ///
     /// When there is no such segment, or the record does not fit it.
-    pub fn record(&self, reference: ChunkRef) -> Result<Record<'_>, Malformed> {
+    pub fn record(&self, reference: ChunkRef) -> Result<ChunkRecord<'_>, Malformed> {
         let segment = self.segments.get(reference.segment()).ok_or_else(|| {
             let wanted = format!("of {} segments", self.segments.len());
             let found = reference.segment().saturating_add(1);

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{Compaction, META_VERSION, Meta, Stats, Tombstones};
+use super::{BlockStats, Compaction, META_VERSION, Meta, Tombstones};
 use crate::chunk::encode::EncodedChunk;
 use crate::chunk::{ChunkKind, SEGMENT_LIMIT, SegmentWriter, promised_samples};
 use crate::error::{Error, ErrorKind, Result};
@@ -38,7 +38,7 @@ impl Default for BlockOptions {
 #[derive(Debug)]
 pub struct BlockWriter<'a, S> {
     meta: Meta,
-    stats: Stats,
+    stats: BlockStats,
     /// A series went wrong half-way: segments and index do not belong together.
     torn: bool,
     index: IndexWriter<'a, DurableFile, S>,
@@ -74,7 +74,7 @@ impl<'a, S: AsRef<[u8]>> BlockWriter<'a, S> {
         Ok(BlockWriter {
             index: index.map_err(|e| e.context(staging.dir.display().to_string()))?,
             segments: SegmentWriter::new(chunks, options.segment_limit),
-            stats: Stats::default(),
+            stats: BlockStats::default(),
             torn: false,
             meta,
             staging,
@@ -223,7 +223,7 @@ pub fn write_block<D: AsRef<[u8]>>(
         ulid,
         min_time,
         max_time,
-        stats: Stats::default(),
+        stats: BlockStats::default(),
         compaction: Compaction {
             level: 1,
             sources: vec![ulid],

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use super::churn::Lives;
 use super::costs::Costs;
 use super::cross::Cross;
-use super::cuts::{Cut, CutRow};
+use super::cuts::{CutReason, CutRow};
 use super::decode::Bits;
 use super::pairs::{PairTable, Wide};
 use super::scrapes::ScrapeCounts;
@@ -23,7 +23,7 @@ use crate::select::Selection;
 
 /// What to analyse, and how closely.
 #[derive(Clone, Debug, Default)]
-pub struct Options {
+pub struct AnalyzeOptions {
     /// Series and time.
     pub selection: Selection,
     /// Whether the samples themselves are read: for distances in time and for bits of times and values.
@@ -74,7 +74,7 @@ impl BlockRow {
 
 /// A kind of bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Part {
+pub struct ByteKind {
     /// The file it is in.
     pub file: &'static str,
     /// What it is.
@@ -85,7 +85,7 @@ pub struct Part {
 
 /// Sums over all blocks.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Totals {
+pub struct AnalysisTotals {
     /// Blocks.
     pub blocks: u64,
     /// Start of the earliest block; nothing without blocks.
@@ -141,7 +141,7 @@ pub struct Totals {
 /// Takes blocks.
 #[derive(Debug)]
 pub struct Analyzer {
-    options: Options,
+    options: AnalyzeOptions,
     analysis: Analysis,
 }
 
@@ -160,10 +160,10 @@ pub struct Analysis {
     pub histogram_buckets: Distribution,
     /// Whether the samples themselves were read.
     pub extended: bool,
-    totals: Totals,
+    totals: AnalysisTotals,
     unreadable: u64,
-    cuts: [(u64, u64); Cut::ALL.len()],
-    pub(super) parts: Vec<Part>,
+    cuts: [(u64, u64); CutReason::ALL.len()],
+    pub(super) parts: Vec<ByteKind>,
     pub(super) pairs: PairTable,
     pub(super) whole: PairTally,
     pub(super) whole_index: Wide,
@@ -180,7 +180,7 @@ pub struct Analysis {
 
 impl Analyzer {
     /// Begins an analysis.
-    pub fn new(options: Options) -> Self {
+    pub fn new(options: AnalyzeOptions) -> Self {
         let analysis = Analysis {
             extended: options.extended,
             lives: Lives::new(options.several_blocks),
@@ -329,18 +329,18 @@ impl Analysis {
             .find(|part| part.file == file && part.name == name);
         match known {
             Some(part) => part.bytes = part.bytes.saturating_add(bytes),
-            None => self.parts.push(Part { file, name, bytes }),
+            None => self.parts.push(ByteKind { file, name, bytes }),
         }
     }
 
     /// Where the bytes are, by kind; they add up to the size of the files.
-    pub fn parts(&self) -> &[Part] {
+    pub fn parts(&self) -> &[ByteKind] {
         &self.parts
     }
 
     /// Why chunks ended.
     pub fn cuts(&self) -> Vec<CutRow> {
-        let cuts = Cut::ALL.into_iter().zip(self.cuts);
+        let cuts = CutReason::ALL.into_iter().zip(self.cuts);
         cuts.filter(|(_, (chunks, _))| *chunks > 0)
             .map(|(cut, (chunks, samples))| CutRow {
                 cut,
@@ -352,14 +352,14 @@ impl Analysis {
     }
 
     /// Sums over all blocks.
-    pub fn totals(&self) -> &Totals {
+    pub fn totals(&self) -> &AnalysisTotals {
         &self.totals
     }
 
-    fn sum(&self) -> Totals {
+    fn sum(&self) -> AnalysisTotals {
         let sum =
             |of: fn(&BlockRow) -> u64| self.blocks.iter().map(of).fold(0, u64::saturating_add);
-        Totals {
+        AnalysisTotals {
             blocks: self.blocks.len() as u64,
             min_time: self.blocks.iter().map(|b| b.min_time).min(),
             max_time: self.blocks.iter().map(|b| b.max_time).max(),

@@ -94,7 +94,7 @@ impl Era {
 
 /// What happened in a part of the range.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Step {
+pub struct ChurnStep {
     /// Where it begins.
     pub start: Millis,
     /// Where it ends, exclusive.
@@ -117,7 +117,7 @@ pub struct JobStep {
     /// The job; nothing for series without one.
     pub job: Option<String>,
     /// What happened.
-    pub step: Step,
+    pub step: ChurnStep,
 }
 
 /// What happened to the series of a job.
@@ -287,7 +287,7 @@ impl Analysis {
     /// Births and deaths in each part of the range: at most 25, of a round length. A series is there from the start if its first sample comes
     /// within three scrapes of it, five minutes at most; in the same way it is there at the end. Series of which no chunk could be read
     /// are not counted.
-    pub fn steps(&self) -> Vec<Step> {
+    pub fn steps(&self) -> Vec<ChurnStep> {
         self.steps_of(1, |_| Some(0)).pop().unwrap_or_default()
     }
 
@@ -312,7 +312,11 @@ impl Analysis {
     }
 
     /// The steps of `groups` groups of series.
-    fn steps_of(&self, groups: usize, group: impl Fn(&Lived) -> Option<usize>) -> Vec<Vec<Step>> {
+    fn steps_of(
+        &self,
+        groups: usize,
+        group: impl Fn(&Lived) -> Option<usize>,
+    ) -> Vec<Vec<ChurnStep>> {
         let Some((min, max)) = self.lives.range.filter(|(min, max)| min < max) else {
             return Vec::new();
         };
@@ -325,13 +329,13 @@ impl Analysis {
         let step = Millis::try_from(step).unwrap_or(Millis::MAX);
         let first = min.div_euclid(step);
         let count = max.saturating_sub(1).div_euclid(step) - first + 1;
-        let steps: Vec<Step> = (0..count)
+        let steps: Vec<ChurnStep> = (0..count)
             .map(|i| {
                 let start = (first + i).saturating_mul(step);
-                Step {
+                ChurnStep {
                     start: start.max(min),
                     end: start.saturating_add(step).min(max),
-                    ..Step::default()
+                    ..ChurnStep::default()
                 }
             })
             .collect();

@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 
-use super::fixed::Share;
+use super::fixed::FixedBytes;
 use crate::index::{Index, LabelIndex, Postings, PostingsEntry, Series, SymbolRef, Symbols};
 use crate::inspect::Faults;
 use crate::raw::Malformed;
@@ -35,9 +35,9 @@ pub struct NameCost {
     /// Series that carry it, as the postings say.
     pub series: u64,
     /// What it costs beside its pairs: its symbol's share and its label index.
-    pub own: Share,
+    pub own: FixedBytes,
     /// What of [`NameCost::own`] each series bears.
-    each: Share,
+    each: FixedBytes,
 }
 
 /// One label pair.
@@ -52,7 +52,7 @@ pub struct PairCost {
     /// Bytes of its frame and its entry in the postings offset table.
     frame: u32,
     /// What each series that carries it bears of the pair, and of the name.
-    each: Share,
+    each: FixedBytes,
 }
 
 /// Names and pairs of one index with what they cost. Memory: 24 bytes for a pair, 4 for a symbol.
@@ -227,7 +227,7 @@ impl<'a> Costs<'a> {
             value,
             series: 0,
             frame: 0,
-            each: Share::default(),
+            each: FixedBytes::default(),
         });
         self.pairs.last_mut()
     }
@@ -252,12 +252,12 @@ impl<'a> Costs<'a> {
         let symbols = &self.symbols;
         let symbol_share = |symbol: u32, string: &[u8]| {
             let uses = uses.get(symbol as usize).copied().unwrap_or(0);
-            Share::of(string_bytes(string), u64::from(uses))
+            FixedBytes::of(string_bytes(string), u64::from(uses))
         };
         for name in &mut self.names {
             let string = symbols.at(name.symbol as usize).unwrap_or_default();
             let lists = indices.get(string).copied().unwrap_or(0);
-            name.each = symbol_share(name.symbol, string).plus(Share::of(lists, name.series));
+            name.each = symbol_share(name.symbol, string).plus(FixedBytes::of(lists, name.series));
             name.own = name.each.times(name.series);
         }
         let mut values = Walk::new(symbols);
@@ -265,10 +265,10 @@ impl<'a> Costs<'a> {
             let string = values.string(pair.value as usize).unwrap_or_default();
             let name = self.names.get(pair.name as usize);
             let posting = if pair.frame > 0 { POSTING } else { 0 };
-            pair.each = Share::of(u64::from(pair.frame), u64::from(pair.series))
-                .plus(Share::bytes(posting))
+            pair.each = FixedBytes::of(u64::from(pair.frame), u64::from(pair.series))
+                .plus(FixedBytes::bytes(posting))
                 .plus(symbol_share(pair.value, string))
-                .plus(name.map_or(Share::default(), |name| name.each));
+                .plus(name.map_or(FixedBytes::default(), |name| name.each));
         }
     }
 
@@ -324,20 +324,20 @@ impl<'a> Costs<'a> {
 
     /// What a series that carries the pair bears: of postings, symbols and label indices.
     #[inline]
-    pub fn each(&self, pair: PairId) -> Share {
+    pub fn each(&self, pair: PairId) -> FixedBytes {
         self.pairs
             .get(pair as usize)
-            .map_or(Share::default(), |pair| pair.each)
+            .map_or(FixedBytes::default(), |pair| pair.each)
     }
 
     /// What the pair costs by itself: postings list, entry in the offset table, its value's symbol (a part of it, if other names have the
     /// same value). [`NameCost::own`] is not in it.
-    pub fn own(&self, pair: PairId) -> Share {
+    pub fn own(&self, pair: PairId) -> FixedBytes {
         let Some(pair) = self.pairs.get(pair as usize) else {
-            return Share::default();
+            return FixedBytes::default();
         };
         let name = self.names.get(pair.name as usize);
-        let of_name = name.map_or(Share::default(), |name| name.each);
+        let of_name = name.map_or(FixedBytes::default(), |name| name.each);
         pair.each.minus(of_name).times(u64::from(pair.series))
     }
 }

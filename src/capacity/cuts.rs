@@ -20,7 +20,7 @@ const EQUAL_CHUNK: u32 = 4 * 29;
 
 /// Why a chunk ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Cut {
+pub enum CutReason {
     /// It has 120 samples or more; or a few less, and the next chunk follows at once.
     Full,
     /// Its data is as long as chunks get.
@@ -47,7 +47,7 @@ pub enum Cut {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CutRow {
     /// The reason.
-    pub cut: Cut,
+    pub cut: CutReason,
     /// Chunks.
     pub chunks: u64,
     /// Samples in them.
@@ -56,100 +56,104 @@ pub struct CutRow {
     pub of_chunks: u64,
 }
 
-impl Cut {
+impl CutReason {
     /// All reasons.
-    pub const ALL: [Cut; 10] = [
-        Cut::Full,
-        Cut::Size,
-        Cut::RangeEnd,
-        Cut::CounterReset,
-        Cut::Layout,
-        Cut::Gap,
-        Cut::Overlap,
-        Cut::BlockEnd,
-        Cut::SeriesEnd,
-        Cut::Unknown,
+    pub const ALL: [CutReason; 10] = [
+        CutReason::Full,
+        CutReason::Size,
+        CutReason::RangeEnd,
+        CutReason::CounterReset,
+        CutReason::Layout,
+        CutReason::Gap,
+        CutReason::Overlap,
+        CutReason::BlockEnd,
+        CutReason::SeriesEnd,
+        CutReason::Unknown,
     ];
 
     /// A word for it, stable.
     pub fn id(self) -> &'static str {
         match self {
-            Cut::Full => "full",
-            Cut::Size => "size",
-            Cut::RangeEnd => "range-end",
-            Cut::CounterReset => "counter-reset",
-            Cut::Layout => "layout-change",
-            Cut::Gap => "gap",
-            Cut::Overlap => "overlap",
-            Cut::BlockEnd => "block-end",
-            Cut::SeriesEnd => "series-end",
-            Cut::Unknown => "unknown",
+            CutReason::Full => "full",
+            CutReason::Size => "size",
+            CutReason::RangeEnd => "range-end",
+            CutReason::CounterReset => "counter-reset",
+            CutReason::Layout => "layout-change",
+            CutReason::Gap => "gap",
+            CutReason::Overlap => "overlap",
+            CutReason::BlockEnd => "block-end",
+            CutReason::SeriesEnd => "series-end",
+            CutReason::Unknown => "unknown",
         }
     }
 
     /// What it means.
     pub fn meaning(self) -> &'static str {
         match self {
-            Cut::Full => "120 samples or more, or nearly so",
-            Cut::Size => "more than 1,005 bytes of data",
-            Cut::RangeEnd => "end of a range of two hours",
-            Cut::CounterReset => "a histogram's counter was reset",
-            Cut::Layout => "other buckets, or another kind of samples",
-            Cut::Gap => "no samples for five intervals or more",
-            Cut::Overlap => "the next chunk begins earlier: out of order or compacted",
-            Cut::BlockEnd => "end of the block",
-            Cut::SeriesEnd => "the series ended before the block",
-            Cut::Unknown => "a restart, a shorter range of blocks, or another writer",
+            CutReason::Full => "120 samples or more, or nearly so",
+            CutReason::Size => "more than 1,005 bytes of data",
+            CutReason::RangeEnd => "end of a range of two hours",
+            CutReason::CounterReset => "a histogram's counter was reset",
+            CutReason::Layout => "other buckets, or another kind of samples",
+            CutReason::Gap => "no samples for five intervals or more",
+            CutReason::Overlap => "the next chunk begins earlier: out of order or compacted",
+            CutReason::BlockEnd => "end of the block",
+            CutReason::SeriesEnd => "the series ended before the block",
+            CutReason::Unknown => "a restart, a shorter range of blocks, or another writer",
         }
     }
 
     /// Why `chunk` ended, given the one after it, and the block's window.
-    pub(super) fn of(chunk: &ChunkView<'_>, next: Option<&ChunkView<'_>>, window: Window) -> Cut {
+    pub(super) fn of(
+        chunk: &ChunkView<'_>,
+        next: Option<&ChunkView<'_>>,
+        window: Window,
+    ) -> CutReason {
         // A single sample has no distance: the next chunk's is as good.
         let interval = interval(chunk)
             .or_else(|| next.and_then(interval))
             .unwrap_or(window.interval);
         if u64::from(chunk.samples) >= FULL_CHUNK && chunk.record.encoding.is_float() {
-            return Cut::Full;
+            return CutReason::Full;
         }
         if chunk.record.data.len() > FULL_BYTES {
-            return Cut::Size;
+            return CutReason::Size;
         }
         let max = chunk.meta.max_time;
         let Some(next) = next else {
             let rest = window.max.saturating_sub(max);
             return if rest <= interval.saturating_mul(3).max(1) {
-                Cut::BlockEnd
+                CutReason::BlockEnd
             } else {
-                Cut::SeriesEnd
+                CutReason::SeriesEnd
             };
         };
         if next.meta.min_time <= max {
-            return Cut::Overlap;
+            return CutReason::Overlap;
         }
         let range = chunk.meta.min_time.div_euclid(BLOCK_RANGE);
         if range != next.meta.min_time.div_euclid(BLOCK_RANGE) {
-            return Cut::RangeEnd;
+            return CutReason::RangeEnd;
         }
         if chunk.record.encoding.kind() != next.record.encoding.kind() {
-            return Cut::Layout;
+            return CutReason::Layout;
         }
         if next.record.encoding.is_histogram() {
             // The two highest bits behind the count: 2 says that the counter was reset.
             if next.record.data.get(2).is_some_and(|flags| flags >> 6 == 2) {
-                return Cut::CounterReset;
+                return CutReason::CounterReset;
             }
             if counts(chunk) != counts(next) {
-                return Cut::Layout;
+                return CutReason::Layout;
             }
         }
         if next.meta.min_time.saturating_sub(max) >= interval.saturating_mul(5) {
-            return Cut::Gap;
+            return CutReason::Gap;
         }
         if chunk.record.encoding.is_float() && chunk.samples >= EQUAL_CHUNK {
-            return Cut::Full;
+            return CutReason::Full;
         }
-        Cut::Unknown
+        CutReason::Unknown
     }
 }
 

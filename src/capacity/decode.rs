@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use super::costs::PairId;
 use super::walk::ChunkView;
-use crate::chunk::{Encoding, Record, Tail, VisitFloats, aggregates, decode, decode_floats};
+use crate::chunk::{ChunkRecord, Encoding, Tail, VisitFloats, aggregates, decode, decode_floats};
 use crate::inspect::{Distribution, three_digits};
 use crate::model::{FloatSample, Millis};
 use crate::raw::Malformed;
@@ -129,7 +129,11 @@ impl Decoded {
     }
 
     /// Reads all aggregates of a chunk; the distances are those of the first.
-    fn aggregates(&mut self, record: &Record<'_>, job: Option<PairId>) -> Result<(), Malformed> {
+    fn aggregates(
+        &mut self,
+        record: &ChunkRecord<'_>,
+        job: Option<PairId>,
+    ) -> Result<(), Malformed> {
         let parts = aggregates(record.data, record.data_offset)?;
         for (at, part) in parts.iter().enumerate() {
             let mut before = None;

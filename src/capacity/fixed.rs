@@ -7,17 +7,17 @@ const MAX_BYTES: u64 = 1 << 36;
 
 /// A number of bytes with a fraction, in units of 2⁻²⁷ bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Share(pub(super) u64);
+pub struct FixedBytes(pub(super) u64);
 
-impl Share {
+impl FixedBytes {
     /// Whole bytes; more than an index can have count as that many.
     pub(super) fn bytes(bytes: u64) -> Self {
-        Share(bytes.min(MAX_BYTES - 1) << FRACTION)
+        FixedBytes(bytes.min(MAX_BYTES - 1) << FRACTION)
     }
 
     /// The share of one among `sharers`, rounded down; nothing where nobody shares.
     pub(super) fn of(bytes: u64, sharers: u64) -> Self {
-        Share(
+        FixedBytes(
             Self::bytes(bytes)
                 .0
                 .checked_div(sharers)
@@ -28,20 +28,20 @@ impl Share {
     /// The shares of so many.
     #[must_use]
     pub(super) fn times(self, sharers: u64) -> Self {
-        Share(self.0.saturating_mul(sharers))
+        FixedBytes(self.0.saturating_mul(sharers))
     }
 
     /// Both together.
     #[inline]
     #[must_use]
-    pub(super) fn plus(self, other: Share) -> Self {
-        Share(self.0.saturating_add(other.0))
+    pub(super) fn plus(self, other: FixedBytes) -> Self {
+        FixedBytes(self.0.saturating_add(other.0))
     }
 
     /// What is left without `other`.
     #[must_use]
-    pub(super) fn minus(self, other: Share) -> Self {
-        Share(self.0.saturating_sub(other.0))
+    pub(super) fn minus(self, other: FixedBytes) -> Self {
+        FixedBytes(self.0.saturating_sub(other.0))
     }
 
     /// In whole bytes, to the nearest.
@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn bytes_go_to_those_that_lost_most() {
-        let third = |n: u64| u128::from(Share::of(10, 3).times(n).0);
+        let third = |n: u64| u128::from(FixedBytes::of(10, 3).times(n).0);
         assert_eq!(apportion(&[third(1), third(1), third(1)], 10), [4, 3, 3]);
         assert_eq!(apportion(&[third(2), third(1)], 10), [7, 3]);
         assert_eq!(apportion(&[], 0), [0u64; 0]);
@@ -136,7 +136,7 @@ mod tests {
             let mut sums = vec![0u128; groups];
             for (bytes, sharers) in &costs {
                 for i in 0..*sharers {
-                    sums[usize::try_from(i).unwrap() % groups] += u128::from(Share::of(*bytes, *sharers).0);
+                    sums[usize::try_from(i).unwrap() % groups] += u128::from(FixedBytes::of(*bytes, *sharers).0);
                 }
             }
             let total: u64 = costs.iter().map(|(bytes, _)| bytes).sum();

@@ -28,7 +28,7 @@ pub enum What {
 
 /// A row of a partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Group {
+pub struct GroupRow {
     /// What it stands for.
     pub what: What,
     /// Series; one that is in several blocks counts in each.
@@ -55,7 +55,7 @@ pub struct Group {
     pub uncovered: u64,
 }
 
-impl Group {
+impl GroupRow {
     /// Bytes of chunks and of indexes.
     pub fn bytes(&self) -> u64 {
         self.chunk_bytes.saturating_add(self.index_bytes)
@@ -79,7 +79,7 @@ pub struct LabelRow {
     pub carried_bytes: u64,
     /// Bytes of all files.
     pub of_bytes: u64,
-    /// As [`Group::uncovered`].
+    /// As [`GroupRow::uncovered`].
     pub uncovered: u64,
 }
 
@@ -100,7 +100,7 @@ pub struct PairRow {
     pub carried_bytes: u64,
     /// Bytes of all files.
     pub of_bytes: u64,
-    /// As [`Group::uncovered`].
+    /// As [`GroupRow::uncovered`].
     pub uncovered: u64,
 }
 
@@ -155,7 +155,7 @@ pub enum Rank {
 impl Analysis {
     /// The series by the values of the label `name`: those with most bytes first, at most `top` of them, then what is left. The rows add up to
     /// the size of all files.
-    pub fn groups(&self, name: &[u8], top: Option<usize>) -> Vec<Group> {
+    pub fn groups(&self, name: &[u8], top: Option<usize>) -> Vec<GroupRow> {
         let totals = self.totals();
         let per_series = self.time_of_a_series();
         let values = self.pairs.names.get(name);
@@ -179,7 +179,7 @@ impl Analysis {
         );
         let index = apportion(&index, self.borne_index);
         let chunks = apportion(&chunks, self.borne_chunks);
-        let group = |what, tally: &PairTally, at: usize| Group {
+        let group = |what, tally: &PairTally, at: usize| GroupRow {
             what,
             series: tally.series.into(),
             chunks: tally.chunks.into(),
@@ -203,7 +203,7 @@ impl Analysis {
         order.sort_by_key(|at| Reverse(bytes_at(*at)));
         let shown = top.unwrap_or(count).min(count);
         let (first, rest) = order.split_at_checked(shown).unwrap_or((&order, &[]));
-        let mut groups: Vec<Group> = first
+        let mut groups: Vec<GroupRow> = first
             .iter()
             .filter_map(|at| {
                 let pair = pairs.get(*at)?;
@@ -404,8 +404,8 @@ impl Analysis {
     }
 }
 
-impl Group {
-    fn add(&mut self, other: &Group) {
+impl GroupRow {
+    fn add(&mut self, other: &GroupRow) {
         self.series = self.series.saturating_add(other.series);
         self.chunks = self.chunks.saturating_add(other.chunks);
         self.samples = self.samples.saturating_add(other.samples);

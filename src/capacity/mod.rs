@@ -46,13 +46,13 @@ mod scrapes;
 mod tally;
 mod walk;
 
-pub use analyzer::{Analysis, Analyzer, BlockRow, Options, Part, Totals};
-pub use churn::{JobChurn, JobStep, Step, Turnover};
+pub use analyzer::{Analysis, AnalysisTotals, AnalyzeOptions, Analyzer, BlockRow, ByteKind};
+pub use churn::{ChurnStep, JobChurn, JobStep, Turnover};
 pub use costs::{Costs, NameCost, NameId, PairCost, PairId};
-pub use cuts::{Cut, CutRow};
+pub use cuts::{CutReason, CutRow};
 pub use decode::Bits;
-pub use fixed::Share;
-pub use groups::{CrossRow, Group, LabelRow, LookRow, PairRow, Rank, What};
+pub use fixed::FixedBytes;
+pub use groups::{CrossRow, GroupRow, LabelRow, LookRow, PairRow, Rank, What};
 pub use headline::{Headline, HeadlineKind};
 pub(crate) use identity::SymbolHashes;
 pub use lookalike::Look;

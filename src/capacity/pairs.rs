@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use super::costs::{Costs, NameId, Walk};
-use super::fixed::{FRACTION, Share};
+use super::fixed::{FRACTION, FixedBytes};
 use super::tally::PairTally;
 
 /// The label names of all blocks, each with its values. Memory: about 100 bytes for a pair, and its value.
@@ -75,7 +75,7 @@ impl Row {
     }
 }
 
-fn parts(share: Share) -> (u64, u32) {
+fn parts(share: FixedBytes) -> (u64, u32) {
     let mask = (1u64 << FRACTION) - 1;
     let fraction = u32::try_from(share.0 & mask).unwrap_or_default();
     (share.0 >> FRACTION, fraction)
@@ -198,7 +198,7 @@ impl PairTable {
             let Some(value) = strings.string(pair.value as usize) else {
                 continue;
             };
-            let (index_bytes, index_fraction) = parts(Share(tally.index));
+            let (index_bytes, index_fraction) = parts(FixedBytes(tally.index));
             let (own_bytes, own_fraction) = parts(costs.own(id));
             let row = Row {
                 index_bytes,

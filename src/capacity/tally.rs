@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
-use super::Options;
+use super::AnalyzeOptions;
 use super::churn::{Change, Lives};
 use super::costs::{Costs, NameId, PairId};
-use super::cuts::Cut;
+use super::cuts::CutReason;
 use super::decode::Decoded;
 use super::identity::SymbolHashes;
 use super::walk::{SeriesView, Walked, fold_series};
@@ -102,7 +102,7 @@ pub(super) struct Tally {
     pub(super) left_out: PairTally,
     pub(super) counts: SeriesCounts,
     /// Chunks, and samples in them, by why they ended.
-    pub(super) cuts: [(u64, u64); Cut::ALL.len()],
+    pub(super) cuts: [(u64, u64); CutReason::ALL.len()],
     /// Samples by job and average distance of their chunk.
     pub(super) averages: HashMap<(Option<PairId>, Millis), u64>,
     pub(super) lives: Vec<Life>,
@@ -116,7 +116,7 @@ pub(super) struct Tally {
 /// Goes through the series of a block.
 pub(super) fn tally(
     walked: Walked<'_>,
-    options: &Options,
+    options: &AnalyzeOptions,
     window: Window,
     lives: &Lives,
     faults: &mut Faults,
@@ -238,7 +238,7 @@ impl Tally {
                     _ => self.averages(job, run.replace((interval, samples))),
                 }
             }
-            let cut = Cut::of(chunk, view.chunks.get(i + 1), window);
+            let cut = CutReason::of(chunk, view.chunks.get(i + 1), window);
             if let Some((chunks, in_them)) = self.cuts.get_mut(cut as usize) {
                 *chunks += 1;
                 *in_them += samples;

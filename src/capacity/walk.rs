@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rayon::prelude::*;
 
 use super::costs::{Costs, PairId};
-use super::fixed::Share;
+use super::fixed::FixedBytes;
 use crate::block::Block;
-use crate::chunk::{Record, Segment, promised_samples};
+use crate::chunk::{ChunkRecord, Segment, promised_samples};
 use crate::error::{InFile as _, Result};
 use crate::index::{Index, Series, SeriesEntry, SymbolRef};
 use crate::inspect::{Faults, sound_parts};
@@ -22,7 +22,7 @@ pub struct ChunkView<'a> {
     /// What the series entry says of it.
     pub meta: ChunkMeta,
     /// The record.
-    pub record: Record<'a>,
+    pub record: ChunkRecord<'a>,
     /// Samples, as its header says.
     pub samples: u32,
 }
@@ -50,7 +50,7 @@ pub struct SeriesView<'a, 'b> {
     /// Bytes of its entry, padding before it included.
     pub entry_bytes: u64,
     /// What it bears of postings, symbols and label indices.
-    pub index_share: Share,
+    pub index_share: FixedBytes,
     /// Samples of its chunks, as their headers say.
     pub samples: u64,
     /// Bytes of its other chunks that could be framed.
@@ -71,8 +71,8 @@ impl SeriesView<'_, '_> {
     }
 
     /// All bytes it bears of the index.
-    pub fn index_bytes(&self) -> Share {
-        Share::bytes(self.entry_bytes).plus(self.index_share)
+    pub fn index_bytes(&self) -> FixedBytes {
+        FixedBytes::bytes(self.entry_bytes).plus(self.index_share)
     }
 }
 
@@ -197,7 +197,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Remembers that a record was read.
-    fn touch(&mut self, segment: usize, record: &Record<'_>) {
+    fn touch(&mut self, segment: usize, record: &ChunkRecord<'_>) {
         let (of, part) = &mut self.touched;
         if *of == segment && !part.is_empty() {
             part.start = part.start.min(record.offset);
@@ -244,11 +244,12 @@ impl<'a> Reader<'a> {
     ) {
         let costs = self.walked.costs;
         let symbols = costs.symbols();
-        let mut index_share = Share::default();
+        let mut index_share = FixedBytes::default();
         self.pairs.clear();
         for (name, value) in &self.series.labels {
             let pair = costs.pair(*name, *value);
-            index_share = index_share.plus(pair.map_or(Share::default(), |pair| costs.each(pair)));
+            index_share =
+                index_share.plus(pair.map_or(FixedBytes::default(), |pair| costs.each(pair)));
             self.pairs.push(pair);
         }
         let chosen = match self.filter.selects(&self.series, symbols, entry.offset) {
@@ -306,7 +307,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn record<'a>(segments: &[Segment<'a>], chunk: &ChunkMeta) -> Result<Record<'a>, Malformed> {
+fn record<'a>(segments: &[Segment<'a>], chunk: &ChunkMeta) -> Result<ChunkRecord<'a>, Malformed> {
     let place = chunk.reference;
     let segment = segments.get(place.segment()).ok_or_else(|| {
         let wanted = format!("of {} segments", segments.len());

@@ -35,7 +35,7 @@ mod xor_column;
 pub use aggregate::{Aggregate, Part, aggregates};
 pub use encoding::{ChunkKind, Encoder, Encoding, Encodings};
 pub use owned::{OwnedHistogram, OwnedSample, decode_owned, make_chunks};
-pub use segment::{MAGIC as SEGMENT_MAGIC, Record, SEGMENT_HEADER, Segment};
+pub use segment::{ChunkRecord, MAGIC as SEGMENT_MAGIC, SEGMENT_HEADER, Segment};
 pub use segment_writer::{
     SEGMENT_LIMIT, SegmentLayout, SegmentWriter, put_record, record_len, segment_header,
 };
@@ -82,7 +82,7 @@ pub enum Tail {
 ///
 /// # Errors
 ///
-/// [`Malformed`] where decoding had to stop; [`crate::raw::Problem::Unknown`] for an encoding or histogram schema that this
+/// [`Malformed`] where decoding had to stop; [`crate::raw::MalformedProblem::Unknown`] for an encoding or histogram schema that this
 /// program does not know. Aggregates are no samples: [`aggregates`] takes them apart.
 #[inline]
 pub fn decode(
@@ -255,7 +255,7 @@ fn unknown(encoding: Encoding, at: u64) -> Malformed {
     Malformed::unknown("chunk", at, "chunk encoding", byte)
 }
 
-/// What was expected where a chunk ends too early: the `what` of the [`Problem`](crate::raw::Problem).
+/// What was expected where a chunk ends too early: the `what` of the [`MalformedProblem`](crate::raw::MalformedProblem).
 pub const ANOTHER_SAMPLE: &str = "another sample";
 
 /// The bit stream of a chunk ended inside a sample.

@@ -19,7 +19,7 @@ pub struct Segment<'a> {
 
 /// One chunk record: length, encoding, data, checksum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Record<'a> {
+pub struct ChunkRecord<'a> {
     /// Offset of the record in its segment, in bytes.
     pub offset: u64,
     /// How the data is encoded.
@@ -67,19 +67,19 @@ impl<'a> Segment<'a> {
         self.bytes.is_empty()
     }
 
-    /// The record at `offset`. Its checksum is not looked at: see [`Record::check`].
+    /// The record at `offset`. Its checksum is not looked at: see [`ChunkRecord::check`].
     ///
     /// # Errors
     ///
     /// When the offset or the length found there lies outside the file.
     #[inline]
-    pub fn record(&self, offset: u64) -> Result<Record<'a>, Malformed> {
+    pub fn record(&self, offset: u64) -> Result<ChunkRecord<'a>, Malformed> {
         let rest = usize::try_from(offset)
             .ok()
             .filter(|_| offset >= SEGMENT_HEADER)
             .and_then(|start| self.bytes.get(start..))
             .ok_or_else(|| self.outside(offset))?;
-        Record::read(rest, offset)
+        ChunkRecord::read(rest, offset)
     }
 
     #[cold]
@@ -92,8 +92,8 @@ impl<'a> Segment<'a> {
     }
 }
 
-impl<'a> Record<'a> {
-    /// The record with which `bytes` begin, that stand at `offset` of their segment. Its checksum is not looked at: see [`Record::check`].
+impl<'a> ChunkRecord<'a> {
+    /// The record with which `bytes` begin, that stand at `offset` of their segment. Its checksum is not looked at: see [`ChunkRecord::check`].
     ///
     /// # Errors
     ///
@@ -119,7 +119,7 @@ impl<'a> Record<'a> {
         let whole = body.rest();
         let encoding = Encoding::from_byte(body.u8()?);
         let stored_crc = reader.u32()?;
-        Ok(Record {
+        Ok(ChunkRecord {
             offset,
             encoding,
             data: body.rest(),

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Outcome {
+pub enum Ending {
     /// 0: done, and nothing wrong was seen.
     Healthy,
     /// 3: done, but problems were found or something was left out.
@@ -15,29 +15,29 @@ pub enum Outcome {
     Usage,
 }
 
-impl Outcome {
+impl Ending {
     /// The process exit code.
     pub fn code(self) -> u8 {
         match self {
-            Outcome::Healthy => 0,
-            Outcome::Failed => 1,
-            Outcome::Usage => 2,
-            Outcome::Problems => 3,
+            Ending::Healthy => 0,
+            Ending::Failed => 1,
+            Ending::Usage => 2,
+            Ending::Problems => 3,
         }
     }
 
-    /// [`Outcome::Problems`] when there are any.
+    /// [`Ending::Problems`] when there are any.
     pub fn problems_if(any: bool) -> Self {
         if any {
-            Outcome::Problems
+            Ending::Problems
         } else {
-            Outcome::Healthy
+            Ending::Healthy
         }
     }
 }
 
-impl From<Outcome> for ExitCode {
-    fn from(outcome: Outcome) -> Self {
+impl From<Ending> for ExitCode {
+    fn from(outcome: Ending) -> Self {
         ExitCode::from(outcome.code())
     }
 }

@@ -4,19 +4,19 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::Context;
-use crate::block::{DataDir, Meta, Place};
+use crate::block::{DataDir, DirKind, Meta};
 use crate::error::Result;
 use crate::model::{Millis, TimeRange};
 use crate::repository::{Archive, StoredWal};
 use crate::units::{count_text, time_text};
-use crate::wal::{Entry, Listing, Log, LogFacts};
+use crate::wal::{Log, LogEntry, LogFacts, LogListing};
 
 /// Longest logs that are read whole to say what they hold, in bytes.
 const MAX_BYTES: u64 = 1 << 30;
 
 /// The logs of `dir`, and whether one of them could not be read, which has been said.
 pub(super) fn glance(dir: &DataDir, context: &Context<'_>) -> (Vec<LogFacts>, bool) {
-    if dir.place() != Place::DataDir {
+    if dir.place() != DirKind::DataDir {
         return (Vec::new(), false);
     }
     match LogFacts::glance(dir.path(), dir.in_order_end(), MAX_BYTES, context.read_mode) {
@@ -163,7 +163,7 @@ pub(super) fn remark_unread_of(
 }
 
 /// The names of `log` among the files and directories of `wal`.
-fn listing(wal: &StoredWal, log: Log) -> Listing {
+fn listing(wal: &StoredWal, log: Log) -> LogListing {
     let dir = log.name();
     let inside = |name: &str| {
         let name = name.strip_prefix(dir)?.strip_prefix('/')?;
@@ -174,7 +174,11 @@ fn listing(wal: &StoredWal, log: Log) -> Listing {
         .iter()
         .filter_map(|file| inside(file.name.as_str()));
     let dirs = wal.empty_dirs.iter().filter_map(|dir| inside(dir.as_str()));
-    Listing::of(files.map(Entry::file).chain(dirs.map(Entry::directory)))
+    LogListing::of(
+        files
+            .map(LogEntry::file)
+            .chain(dirs.map(LogEntry::directory)),
+    )
 }
 
 /// The logs of `archive` at a glance, as its manifest says. Where it counts the samples of both logs together, the WAL has the times, for it

@@ -1,7 +1,7 @@
 //! The command line: the only room that prints, reads the environment, or knows clap.
 //!
 //! Arguments are parsed into `args`, each command in `commands` turns them into calls of the library,
-//! and its result into a report and an [`Outcome`]. Standard output carries results only; progress, remarks
+//! and its result into a report and an [`Ending`]. Standard output carries results only; progress, remarks
 //! and errors go to standard error.
 
 mod args;
@@ -24,7 +24,7 @@ use std::process::ExitCode;
 use clap::FromArgMatches as _;
 use serde_json::{Map, Value as Json, json};
 
-pub use exit::Outcome;
+pub use exit::Ending;
 
 use crate::error::{Error, Result};
 use crate::progress::Progress;
@@ -126,7 +126,7 @@ fn error_json(error: &Error) -> Map<String, Json> {
         error.kind().id(),
         &error.causes(),
         error.advice(),
-        Outcome::Failed,
+        Ending::Failed,
     )
 }
 
@@ -135,7 +135,7 @@ fn failure_json(
     kind: &str,
     causes: &[String],
     advice: Option<&str>,
-    outcome: Outcome,
+    outcome: Ending,
 ) -> Map<String, Json> {
     let mut object = Map::new();
     object.insert("error".to_owned(), json!(error));
@@ -155,7 +155,7 @@ fn print_usage_json(error: &clap::Error) {
     let said = parts.next().unwrap_or_default();
     let said = said.strip_prefix("error: ").unwrap_or(said);
     let said: Vec<_> = said.split_whitespace().collect();
-    let object = failure_json(&said.join(" "), "usage", &[], None, Outcome::Usage);
+    let object = failure_json(&said.join(" "), "usage", &[], None, Ending::Usage);
     let _ = writeln!(io::stdout().lock(), "{}", Json::Object(object));
 }
 
@@ -176,9 +176,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
                 if typed.into_iter().any(|argument| argument == "--json") {
                     print_usage_json(&error);
                 }
-                Outcome::Usage
+                Ending::Usage
             } else {
-                Outcome::Healthy
+                Ending::Healthy
             }
             .into();
         }
@@ -214,12 +214,12 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             "narthex: {}",
             safe_line(&error.chain())
         );
-        return Outcome::Usage.into();
+        return Ending::Usage.into();
     }
     let result = commands::run(cli.command, &mut context);
     let result = result.and_then(|outcome| context.view.refuse_idle().map(|()| outcome));
     let lost = name_unreadable(&*progress);
-    let is_healthy = matches!(result, Ok(Outcome::Healthy)) && !lost;
+    let is_healthy = matches!(result, Ok(Ending::Healthy)) && !lost;
     let released = if is_healthy {
         Ok(())
     } else {
@@ -233,9 +233,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         held.release();
     }
     match result {
-        Ok(Outcome::Healthy) if lost => Outcome::Problems.into(),
+        Ok(Ending::Healthy) if lost => Ending::Problems.into(),
         Ok(outcome) => outcome.into(),
-        Err(error) if is_broken_pipe(&error) => Outcome::Healthy.into(),
+        Err(error) if is_broken_pipe(&error) => Ending::Healthy.into(),
         Err(error) => fail(&error),
     }
 }
@@ -281,7 +281,7 @@ fn fail(error: &Error) -> ExitCode {
         text.push_str(&hint);
     }
     let _ = writeln!(io::stderr().lock(), "narthex: {}", safe_line(&text));
-    Outcome::Failed.into()
+    Ending::Failed.into()
 }
 
 /// Whoever reads our output has seen enough (`narthex list | head`): that is no failure.

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value as Json, json};
 
 use super::{Context, logs};
-use crate::block::{Block, BlockFiles, Compaction, META_VERSION, Meta, Parent, Stats, read_meta};
+use crate::block::{
+    Block, BlockFiles, BlockStats, Compaction, META_VERSION, Meta, Parent, read_meta,
+};
 use crate::chunk::Encodings;
 use crate::error::Result;
 use crate::index::Series;
@@ -15,19 +17,19 @@ use crate::progress::Silent;
 use crate::raw::ReadMode;
 use crate::report::start as report;
 use crate::repository::{StoredBlock, StoredWal};
-use crate::restore::{Plan, Report};
+use crate::restore::{RestorePlan, RestoreReport};
 use crate::start::{
     self, Assumptions, BlockFacts, DEFAULT_RETENTION, Facts, Obstacle, Opens, ReplayFacts, Stage,
     StepKind,
 };
 use crate::units::{duration_text, time_text};
-use crate::verify::{Consequence, Depth, Kind, Options, Verdict, verify};
+use crate::verify::{Consequence, Depth, Kind, Verdict, VerifyOptions, verify};
 use crate::wal::{Log, Logs};
 
 /// The newest sample that comes back, and the start of a Prometheus on it.
 pub(super) struct Outlook {
     newest: Option<Millis>,
-    start: start::Plan,
+    start: start::StartPlan,
     /// The directory that the start is on.
     dir: PathBuf,
     /// Blocks on which a Prometheus does not start, and what is wrong with each.
@@ -42,7 +44,7 @@ pub(super) struct Outlook {
 
 impl Outlook {
     /// Before anything is restored, by what was found when it was archived.
-    pub(super) fn of_plan(plan: &Plan<'_>) -> Self {
+    pub(super) fn of_plan(plan: &RestorePlan<'_>) -> Self {
         let whole = plan.blocks.iter().filter(|block| !plan.cuts(block));
         let mut facts = Facts {
             blocks: whole.map(|block| facts_of(block)).collect(),
@@ -70,16 +72,16 @@ impl Outlook {
 
     /// After a restore into `dir`, by what is there now.
     pub(super) fn of_dir(
-        plan: &Plan<'_>,
-        report: &Report,
+        plan: &RestorePlan<'_>,
+        report: &RestoreReport,
         dir: &Path,
         context: &Context<'_>,
     ) -> Self {
-        let options = Options {
+        let options = VerifyOptions {
             depth: Depth::Opening,
             read_mode: context.read_mode,
             start: assumed(),
-            ..Options::default()
+            ..VerifyOptions::default()
         };
         match verify(dir, options, &Silent) {
             Ok(Verdict {
@@ -111,7 +113,7 @@ impl Outlook {
 
     fn new(
         newest: Option<Millis>,
-        start: start::Plan,
+        start: start::StartPlan,
         dir: &Path,
         log: Option<&str>,
         is_by_manifest: bool,
@@ -146,7 +148,7 @@ impl Outlook {
     }
 
     /// With what a server does that scrapes, once it has written a block of its own.
-    fn ageing(self, plan: &Plan<'_>) -> Self {
+    fn ageing(self, plan: &RestorePlan<'_>) -> Self {
         let begin = now().saturating_sub(DEFAULT_RETENTION);
         let old = plan.blocks.iter().filter(|block| block.max_time < begin);
         Outlook {
@@ -217,7 +219,7 @@ impl Outlook {
     pub(super) fn print(&self, context: &mut Context<'_>) -> Result<()> {
         let newest = self.newest.map_or("none".to_owned(), time_text);
         context.print(format_args!("newest sample  {newest}\n"))?;
-        let costs = |step: &start::Step| step.kind.costs_samples();
+        let costs = |step: &start::StartStep| step.kind.costs_samples();
         if self.starts() && self.start.steps.iter().any(costs) {
             context.print(report::text(&self.start, &self.dir))?;
         }
@@ -241,7 +243,7 @@ fn assumed() -> Assumptions {
 }
 
 /// Before which time the newest sample is that will come back, as far as manifests say.
-fn newest(plan: &Plan<'_>) -> Option<Millis> {
+fn newest(plan: &RestorePlan<'_>) -> Option<Millis> {
     let ends = plan.blocks.iter().map(|block| {
         let last = block.max_time.saturating_sub(1);
         match &plan.exact {
@@ -253,7 +255,12 @@ fn newest(plan: &Plan<'_>) -> Option<Millis> {
 }
 
 /// Time of the newest sample that came back into `dir`, by the indexes of the blocks and the archive's word of the log.
-fn newest_restored(plan: &Plan<'_>, report: &Report, dir: &Path, mode: ReadMode) -> Option<Millis> {
+fn newest_restored(
+    plan: &RestorePlan<'_>,
+    report: &RestoreReport,
+    dir: &Path,
+    mode: ReadMode,
+) -> Option<Millis> {
     let mut newest = plan.wal.filter(|_| report.wal).and_then(StoredWal::end);
     let blocks = report.blocks.iter().filter_map(|ulid| {
         let dir = dir.join(ulid.to_string());
@@ -313,11 +320,11 @@ fn facts_of(block: &StoredBlock) -> BlockFacts {
         ulid: block.ulid,
         min_time: block.min_time,
         max_time: block.max_time,
-        stats: Stats {
+        stats: BlockStats {
             num_samples: block.samples,
             num_series: block.series,
             num_chunks: block.chunks,
-            ..Stats::default()
+            ..BlockStats::default()
         },
         compaction: Compaction {
             level: i64::try_from(block.level).unwrap_or(i64::MAX),

@@ -19,7 +19,7 @@ use crate::repository::copies::Copies;
 use crate::repository::{
     Archive, LeftOut, LeftOutKind, Repository, SourceFilter, StoredBlock, StoredFile,
 };
-use crate::restore::{self, Present, Salvage, Target, Wanted};
+use crate::restore::{self, Salvage, Target, TargetContent, Wanted};
 use crate::select::Selection;
 use crate::store::Location;
 use crate::stored::StoredReader;
@@ -508,7 +508,7 @@ fn unpack(
     let target = Target::new(dir, false)?;
     let with_logs = matches!(need, Need::BlocksAndLogs);
     let logs = with_logs && ulids.is_empty();
-    let mut plan = restore::plan(&wanted, archive, &[], logs, &Present::default())?;
+    let mut plan = restore::plan(&wanted, archive, &[], logs, &TargetContent::default())?;
     if let Need::Samples(asked) = need {
         plan.salvage = Some(Salvage {
             asked: asked.clone(),

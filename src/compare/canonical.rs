@@ -71,7 +71,7 @@ pub enum Contrast {
 
 /// What a sample says, for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Value {
+pub enum SampleText {
     /// A float: its IEEE-754 bits.
     Float(u64),
     /// A histogram with integer counts.
@@ -133,7 +133,7 @@ pub(super) fn sample(sample: &Sample<'_>, out: &mut Vec<u8>) {
 }
 
 /// What the bytes of a sample say.
-pub(super) fn value(body: &[u8]) -> Option<Value> {
+pub(super) fn value(body: &[u8]) -> Option<SampleText> {
     let word = |at: usize| {
         let bytes = body.get(HEAD + at..HEAD + at + 8)?;
         bytes.try_into().ok().map(u64::from_le_bytes)
@@ -142,9 +142,9 @@ pub(super) fn value(body: &[u8]) -> Option<Value> {
     // A stale marker ends behind its sum.
     let count = word(8).unwrap_or(0);
     match *body.first()? {
-        FLOAT => Some(Value::Float(sum)),
-        HISTOGRAM => Some(Value::Histogram { count, sum }),
-        FLOAT_HISTOGRAM => Some(Value::FloatHistogram { count, sum }),
+        FLOAT => Some(SampleText::Float(sum)),
+        HISTOGRAM => Some(SampleText::Histogram { count, sum }),
+        FLOAT_HISTOGRAM => Some(SampleText::FloatHistogram { count, sum }),
         _ => None,
     }
 }
@@ -268,7 +268,7 @@ mod tests {
         assert_ne!(plain, histogram_bytes(&[(2, 1), (3, 1)], &[3, 1], Unknown));
         assert_eq!(
             value(&plain),
-            Some(Value::Histogram {
+            Some(SampleText::Histogram {
                 count: 7,
                 sum: 2.0f64.to_bits()
             })

@@ -1,8 +1,8 @@
 //! Whether the chunks of some blocks stand in another.
 
 use crate::block::Block;
-use crate::chunk::Record;
-use crate::index::{Format, Series, SeriesEntries, SymbolRef, Symbols};
+use crate::chunk::ChunkRecord;
+use crate::index::{IndexFormat, Series, SeriesEntries, SymbolRef, Symbols};
 use crate::model::ChunkMeta;
 
 /// So many chunks of a series that begin at the same time are looked at. Those of a compacted series do not overlap.
@@ -58,7 +58,7 @@ impl<'a> Side<'a> {
     /// Stands at the first series.
     fn open(block: &'a Block, child: &Symbols<'_>) -> Option<Self> {
         let index = block.index().ok()?;
-        if index.format() != Format::V2 {
+        if index.format() != IndexFormat::V2 {
             return None;
         }
         let mut theirs = child.iter().peekable();
@@ -115,7 +115,7 @@ impl<'a> Side<'a> {
 }
 
 /// Whether `series` of `child` has the record `wanted`, which another index describes by `chunk`.
-fn has(child: &Block, series: &Series, chunk: &ChunkMeta, wanted: &Record<'_>) -> bool {
+fn has(child: &Block, series: &Series, chunk: &ChunkMeta, wanted: &ChunkRecord<'_>) -> bool {
     let before = |other: &ChunkMeta| other.min_time < chunk.min_time;
     let first = series.chunks.partition_point(before);
     let mut alike = series.chunks.iter().skip(first).take(MOST_ALIKE);

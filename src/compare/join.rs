@@ -5,19 +5,19 @@ use std::cmp::Ordering;
 use super::canonical;
 use super::metrics::{MetricTotals, Metrics};
 use super::side::{Side, owned};
-use super::{Comparison, Contrast, Difference, Options, SampleCounts, SideName};
+use super::{CompareOptions, Comparison, Contrast, Difference, SampleCounts, SideName};
 use crate::block::Block;
 use crate::error::Result;
 use crate::progress::Progress;
-use crate::select::Problem;
+use crate::select::ReadProblem;
 
 /// Compares all samples of two sides.
 pub(super) fn join(
     a: &[Block],
     b: &[Block],
-    options: &Options,
+    options: &CompareOptions,
     progress: &dyn Progress,
-    report: &mut dyn FnMut(SideName, Problem),
+    report: &mut dyn FnMut(SideName, ReadProblem),
 ) -> Result<Comparison> {
     let selection = &options.selection;
     let mut join = Join {
@@ -65,7 +65,7 @@ struct Join<'a, 'r> {
     named: usize,
     found: Comparison,
     metrics: Metrics,
-    report: &'r mut dyn FnMut(SideName, Problem),
+    report: &'r mut dyn FnMut(SideName, ReadProblem),
 }
 
 impl Join<'_, '_> {

@@ -35,9 +35,9 @@ use crate::block::Block;
 use crate::error::Result;
 use crate::model::{Labels, Millis};
 use crate::progress::Progress;
-use crate::select::{Problem, Selection};
+use crate::select::{ReadProblem, Selection};
 
-pub use canonical::{ContentDigest, Contrast, Value};
+pub use canonical::{ContentDigest, Contrast, SampleText};
 pub use chunks::chunks_stand_in;
 pub use coverage::{Range, not_covered};
 pub use files::{Files, same_files};
@@ -45,7 +45,7 @@ pub use metrics::{MetricChange, MetricTotals};
 
 /// What to compare, and how much of it to name.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct CompareOptions {
     /// Series, and time.
     pub selection: Selection,
     /// The most series, and the most differing samples, that are named; all are counted.
@@ -65,13 +65,13 @@ pub enum SideName {
 #[derive(Clone, Debug, Default)]
 pub struct Comparison {
     /// What the first side holds.
-    pub a: Totals,
+    pub a: SideTotals,
     /// What the second side holds.
-    pub b: Totals,
+    pub b: SideTotals,
     /// Every metric, the largest changes first: by samples, then by chunk bytes, then by series.
     pub metrics: Vec<MetricChange>,
     /// Series, by how they differ.
-    pub series: SeriesCounts,
+    pub series: SeriesDifferences,
     /// Samples, by how they differ.
     pub samples: SampleCounts,
     /// The first series that only A has.
@@ -88,7 +88,7 @@ pub struct Comparison {
 
 /// What one side holds, after merging.
 #[derive(Clone, Debug, Default)]
-pub struct Totals {
+pub struct SideTotals {
     /// Blocks that were read.
     pub blocks: u64,
     /// Series with samples.
@@ -114,7 +114,7 @@ pub struct Totals {
 
 /// Series with samples, by how they differ.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SeriesCounts {
+pub struct SeriesDifferences {
     /// Only A has them.
     pub only_a: u64,
     /// Only B has them.
@@ -167,9 +167,9 @@ pub struct Difference {
     /// In what.
     pub contrast: Contrast,
     /// What A has.
-    pub a: Option<Value>,
+    pub a: Option<SampleText>,
     /// What B has.
-    pub b: Option<Value>,
+    pub b: Option<SampleText>,
 }
 
 /// How far two sides are the same.
@@ -216,9 +216,9 @@ impl Comparison {
 pub fn compare(
     a: &[Block],
     b: &[Block],
-    options: &Options,
+    options: &CompareOptions,
     progress: &dyn Progress,
-    report: &mut dyn FnMut(SideName, Problem),
+    report: &mut dyn FnMut(SideName, ReadProblem),
 ) -> Result<Comparison> {
     let total = a.iter().chain(b).map(Block::chunk_bytes).sum();
     let everything = options.selection.selectors.is_empty();

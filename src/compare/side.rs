@@ -2,11 +2,11 @@
 
 use super::canonical::{self, Hasher};
 use super::metrics::MetricTotals;
-use super::{NamedSeries, SideName, Totals};
+use super::{NamedSeries, SideName, SideTotals};
 use crate::block::Block;
 use crate::error::Result;
 use crate::model::{Label, Labels, Millis, Sample};
-use crate::select::{LabelSlices, Problem, Selection, Sink, View, Walk};
+use crate::select::{LabelSlices, ReadProblem, Selection, Sink, View, Walk};
 
 /// Samples that were read and not compared yet: those of one chunk, or of chunks that overlap.
 #[derive(Default)]
@@ -63,7 +63,7 @@ pub(super) struct Side<'a> {
     view_before: View,
     before: Vec<(&'a [u8], &'a [u8])>,
     current: Current,
-    totals: Totals,
+    totals: SideTotals,
 }
 
 /// What is known of the series at which a side stands.
@@ -79,7 +79,7 @@ impl<'a> Side<'a> {
         name: SideName,
         blocks: &'a [Block],
         selection: &'a Selection,
-        report: &mut dyn FnMut(SideName, Problem),
+        report: &mut dyn FnMut(SideName, ReadProblem),
     ) -> Result<Self> {
         let mut report = |problem| report(name, problem);
         Ok(Side {
@@ -88,15 +88,15 @@ impl<'a> Side<'a> {
             view_before: View::default(),
             before: Vec::new(),
             current: Current::default(),
-            totals: Totals {
+            totals: SideTotals {
                 blocks: blocks.len() as u64,
-                ..Totals::default()
+                ..SideTotals::default()
             },
         })
     }
 
     /// Moves to the next series that has samples, whatever was left of the one before; `false` when there is none.
-    pub(super) fn next_series(&mut self, report: &mut dyn FnMut(SideName, Problem)) -> bool {
+    pub(super) fn next_series(&mut self, report: &mut dyn FnMut(SideName, ReadProblem)) -> bool {
         let (view, labels) = self.walk.key();
         self.view_before = view;
         self.before.clear();
@@ -127,7 +127,7 @@ impl<'a> Side<'a> {
     }
 
     /// Makes sure that a sample is there; `false` when the series has no more.
-    pub(super) fn fill(&mut self, report: &mut dyn FnMut(SideName, Problem)) -> bool {
+    pub(super) fn fill(&mut self, report: &mut dyn FnMut(SideName, ReadProblem)) -> bool {
         let name = self.name;
         loop {
             let waiting = &mut self.walk.sink;
@@ -184,7 +184,7 @@ impl<'a> Side<'a> {
     }
 
     /// Reads the series to its end.
-    pub(super) fn skip(&mut self, report: &mut dyn FnMut(SideName, Problem)) {
+    pub(super) fn skip(&mut self, report: &mut dyn FnMut(SideName, ReadProblem)) {
         while self.fill(report) {
             self.take_all();
         }
@@ -212,12 +212,12 @@ impl<'a> Side<'a> {
     }
 
     /// What the side holds, all series having been read.
-    pub(super) fn finish(mut self, report: &mut dyn FnMut(SideName, Problem)) -> Totals {
+    pub(super) fn finish(mut self, report: &mut dyn FnMut(SideName, ReadProblem)) -> SideTotals {
         let name = self.name;
         self.walk
             .check_promises(&mut |problem| report(name, problem));
         let Walk { tally, sink, .. } = self.walk;
-        Totals {
+        SideTotals {
             content: sink.content.finish(),
             labels: sink.labels.finish(),
             deleted: tally.deleted,

@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 
 use crate::chunk::encode::{ChunkEncoder, EncodedChunk};
-use crate::chunk::{Record, Tail, Xor2Writer, decode};
+use crate::chunk::{ChunkRecord, Tail, Xor2Writer, decode};
 use crate::error::{Error, Result};
 use crate::model::{ChunkMeta, CounterReset, HistogramSample, Millis, Sample};
 use crate::select::{Interval, Selection, is_deleted};
@@ -42,7 +42,7 @@ impl Fate {
 }
 
 /// The chunk as it is.
-pub(super) fn copy<'a>(record: &Record<'a>, chunk: &ChunkMeta) -> CutChunk<'a> {
+pub(super) fn copy<'a>(record: &ChunkRecord<'a>, chunk: &ChunkMeta) -> CutChunk<'a> {
     EncodedChunk {
         encoding: record.encoding,
         min_time: chunk.min_time,
@@ -57,7 +57,7 @@ pub(super) fn copy<'a>(record: &Record<'a>, chunk: &ChunkMeta) -> CutChunk<'a> {
 ///
 /// When the chunk cannot be decoded to its end, or its samples are not from the time that the index says.
 pub(super) fn trim(
-    record: &Record<'_>,
+    record: &ChunkRecord<'_>,
     chunk: &ChunkMeta,
     part: &Selection,
     deleted: &[Interval],

@@ -11,7 +11,7 @@ use crate::error::{Error, InFile as _, Result};
 use crate::index::{Generation, SymbolRef};
 use crate::model::{ChunkMeta, CounterReset, Millis, Ulid};
 use crate::raw::Malformed;
-use crate::select::{BlockSeries, Lost, Problem, Selection, View};
+use crate::select::{BlockSeries, Lost, ReadProblem, Selection, View};
 
 /// How often the chunks of a block may be read, on average, as when a block is cut.
 const PATIENCE: u64 = 2;
@@ -107,7 +107,7 @@ pub struct Unread {
 }
 
 impl Merged {
-    fn add(&mut self, problem: &Problem, asked: &Selection) {
+    fn add(&mut self, problem: &ReadProblem, asked: &Selection) {
         let concerns = match (&problem.series, problem.span) {
             (Some(series), Some((first, last))) => {
                 let labels = series.0.iter();
@@ -181,7 +181,7 @@ impl<'a> Merge<'a> {
     }
 
     /// Goes to the next series; `false` when there is none.
-    fn next(&mut self, report: &mut dyn FnMut(Problem)) -> bool {
+    fn next(&mut self, report: &mut dyn FnMut(ReadProblem)) -> bool {
         for mut series in std::mem::take(&mut self.same) {
             // Series that come again or out of their order cannot be written in order.
             while series.advance(report) {
@@ -228,7 +228,7 @@ impl<'a> Merge<'a> {
     }
 
     /// The chunks of the series that can be read.
-    fn chunks(&mut self, report: &mut dyn FnMut(Problem)) -> Result<Vec<CutChunk<'a>>> {
+    fn chunks(&mut self, report: &mut dyn FnMut(ReadProblem)) -> Result<Vec<CutChunk<'a>>> {
         let mut chunks = Vec::new();
         for series in &self.same {
             let (Some(block), Some(patience)) = (
@@ -243,7 +243,7 @@ impl<'a> Merge<'a> {
                 }
             }
         }
-        Ok(settle(chunks, report))
+        Ok(into_order(chunks, report))
     }
 }
 
@@ -254,7 +254,7 @@ fn read_chunk<'a>(
     chunk: &ChunkMeta,
     part: &Selection,
     patience: &mut u64,
-    report: &mut dyn FnMut(Problem),
+    report: &mut dyn FnMut(ReadProblem),
 ) -> Result<Option<CutChunk<'a>>> {
     let fate = Fate::of(chunk, part, series.deleted());
     if fate == Fate::Goes {
@@ -299,9 +299,9 @@ fn read_chunk<'a>(
 }
 
 /// Puts the chunks of a series into the order of their time; those that overlap are merged.
-fn settle<'a>(
+fn into_order<'a>(
     mut chunks: Vec<(CutChunk<'a>, &BlockSeries<'a>, &ChunkMeta)>,
-    report: &mut dyn FnMut(Problem),
+    report: &mut dyn FnMut(ReadProblem),
 ) -> Vec<CutChunk<'a>> {
     // Equal ones come to lie beside each other.
     chunks.sort_by(|(a, ..), (b, ..)| {

@@ -36,7 +36,7 @@ pub use merge::{Merged, Unread, merge_blocks};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use crate::block::{Block, BlockOptions, BlockWriter, Compaction, META_VERSION, Meta, Stats};
+use crate::block::{Block, BlockOptions, BlockStats, BlockWriter, Compaction, META_VERSION, Meta};
 use crate::error::{Error, InFile as _, Result};
 use crate::index::{Generation, SymbolRef};
 use crate::model::Ulid;
@@ -124,7 +124,7 @@ fn new_meta(old: &Meta, part: &Selection, ulid: Ulid) -> Meta {
         ulid,
         min_time: part.range.since,
         max_time: part.range.until,
-        stats: Stats::default(),
+        stats: BlockStats::default(),
         compaction: Compaction {
             level: 1,
             sources: vec![ulid],

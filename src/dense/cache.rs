@@ -45,7 +45,7 @@ pub struct NewEntry {
 
 /// An entry that was found sound, or made anew.
 #[derive(Debug)]
-pub struct Entry<'s> {
+pub struct CachedPack<'s> {
     pack: StoredPack<'s>,
     file: File,
     /// Length of the digests, which come first.
@@ -111,7 +111,11 @@ impl Cache {
     /// # Errors
     ///
     /// When it is not in the cache, and cannot be read.
-    pub fn recall<'s>(&self, store: &'s dyn Store, object: &'s StoredObject) -> Result<Entry<'s>> {
+    pub fn recall<'s>(
+        &self,
+        store: &'s dyn Store,
+        object: &'s StoredObject,
+    ) -> Result<CachedPack<'s>> {
         if let Some(entry) = self.find(store, object) {
             return Ok(entry);
         }
@@ -133,10 +137,10 @@ impl Cache {
         if let Some(dir) = &self.dir {
             let _ = sealed.persist(dir.join(file_name(&object.name)));
         }
-        Entry::read(file, pack, object)
+        CachedPack::read(file, pack, object)
     }
 
-    fn find<'s>(&self, store: &'s dyn Store, object: &'s StoredObject) -> Option<Entry<'s>> {
+    fn find<'s>(&self, store: &'s dyn Store, object: &'s StoredObject) -> Option<CachedPack<'s>> {
         let entry = self.remembered(store, object)?;
         let _ = entry.file.set_modified(SystemTime::now());
         Some(entry)
@@ -148,14 +152,14 @@ impl Cache {
         &self,
         store: &'s dyn Store,
         object: &'s StoredObject,
-    ) -> Option<Entry<'s>> {
+    ) -> Option<CachedPack<'s>> {
         let path = self.dir.as_ref()?.join(file_name(&object.name));
         // A pipe of that name is not waited for.
         let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
         let mut opening = File::options();
         let file = opening.read(true).custom_flags(flags).open(&path).ok()?;
         file.metadata().ok().filter(fs::Metadata::is_file)?;
-        Entry::read(file, StoredPack::of(store, object), object).ok()
+        CachedPack::read(file, StoredPack::of(store, object), object).ok()
     }
 
     /// Removes entries that have not been needed for a long time.
@@ -235,7 +239,7 @@ impl NewEntry {
     }
 }
 
-impl<'s> Entry<'s> {
+impl<'s> CachedPack<'s> {
     /// Reads an entry and compares its seal.
     fn read(mut file: File, pack: StoredPack<'s>, object: &StoredObject) -> Result<Self> {
         let stale = || Error::corrupt("expected another entry of the cache");
@@ -277,7 +281,7 @@ impl<'s> Entry<'s> {
                 .read_to_end(&mut bytes)
                 .map(|_| bytes)
         };
-        Ok(Entry {
+        Ok(CachedPack {
             head: part(head).map_err(failed)?,
             tail: part(tail).map_err(failed)?,
             pack,
@@ -327,7 +331,7 @@ fn read_seal(file: &mut File) -> io::Result<Digest> {
     Ok(Digest::from(seal))
 }
 
-impl PackBytes for Entry<'_> {
+impl PackBytes for CachedPack<'_> {
     fn length(&self) -> u64 {
         self.pack.length()
     }

@@ -28,12 +28,12 @@ mod recipe;
 mod stats;
 mod write;
 
-pub use cache::{Cache, Entry, NewEntry};
+pub use cache::{Cache, CachedPack, NewEntry};
 pub use extract::{Extracted, PackList, derive};
 
 pub use read::{
     StoredPack, comes_back, digests, read_extracted, read_packed, sound_recipe, with_packs,
 };
 pub use recipe::{IndexRecipe, RECIPE_FILE, Recipe, SPLICE_FILE, SegmentRecipe};
-pub use stats::{CodecStats, PartStats, Stats, stats};
+pub use stats::{CodecStats, DenseStats, PartStats, stats};
 pub use write::{StagedPack, stage_pack};

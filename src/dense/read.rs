@@ -8,7 +8,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::Ulid;
 use crate::pack::{BlockBytes, Compare, Pack, PackBytes, SegmentSink, SoundPacks, Splice, unpack};
 use crate::progress::Progress;
-use crate::repository::portable::{Object, Root, Silent, Visitor};
+use crate::repository::portable::{NoVisitor, Object, Root, Visitor};
 use crate::repository::{FilePath, Hasher, StoredBlock, StoredFile, StoredObject};
 use crate::store::{ObjectName, Store};
 
@@ -156,7 +156,7 @@ pub fn digests(
         .iter()
         .map(|pack| Ok(StoredPack::new(store, pack, store.size(pack)?)));
     let packs: Vec<_> = packs.collect::<Result<_>>()?;
-    let (mut segments, mut index) = (Silent, Silent);
+    let (mut segments, mut index) = (NoVisitor, NoVisitor);
     let mut outputs = Outputs {
         segments: Files::new(&[], &mut segments),
         index: Files::new(&[], &mut index),

@@ -39,7 +39,7 @@ pub struct PartStats {
 
 /// What a repository consists of.
 #[derive(Debug, Default)]
-pub struct Stats {
+pub struct DenseStats {
     /// Number of archives.
     pub archives: u64,
     /// Size of the files of all archives in bytes, as often as archives hold them.
@@ -62,7 +62,7 @@ pub fn stats(
     archives: &[Archive],
     parts: bool,
     progress: &dyn Progress,
-) -> Result<Stats> {
+) -> Result<DenseStats> {
     let mut codecs: BTreeMap<&str, CodecStats> = BTreeMap::new();
     let mut seen: BTreeSet<&ObjectName> = BTreeSet::new();
     let mut packs: Vec<&StoredObject> = Vec::new();
@@ -104,7 +104,7 @@ pub fn stats(
         codec: codec.to_owned(),
         ..stats
     });
-    Ok(Stats {
+    Ok(DenseStats {
         archives: archives.len() as u64,
         logical_bytes,
         codecs: named.collect(),

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use crate::error::Result;
-use crate::pack::{BlockBytes, Packed, Selection, Unpackable, write_part};
+use crate::pack::{BlockBytes, PackSelection, Packed, Unpackable, write_part};
 use crate::repository::{Digest, Hasher, ObjectCodec, StoredObject};
 use crate::store::{ObjectName, PendingObject, Store};
 
@@ -53,7 +53,7 @@ pub fn stage_pack(
     store: &dyn Store,
     name: &ObjectName,
     block: &BlockBytes<'_>,
-    selection: Option<&Selection>,
+    selection: Option<&PackSelection>,
     digests: &mut dyn Write,
     advance: &(dyn Fn(u64) + Sync),
 ) -> Result<Result<StagedPack, Unpackable>> {

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::format::{Format, are_utf8};
+use super::format::{DumpFormat, are_utf8};
 use super::tally::Unsaid;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Millis, STALE_NAN, Sample};
@@ -14,7 +14,7 @@ const FULL: usize = 256 * 1024;
 /// Puts lines together and writes them out in large pieces.
 pub(super) struct Lines<'o> {
     out: &'o mut dyn Write,
-    format: Format,
+    format: DumpFormat,
     /// What every line of the current series begins with.
     prefix: Vec<u8>,
     buffer: Vec<u8>,
@@ -24,7 +24,7 @@ pub(super) struct Lines<'o> {
 }
 
 impl<'o> Lines<'o> {
-    pub(super) fn new(out: &'o mut dyn Write, format: Format) -> Self {
+    pub(super) fn new(out: &'o mut dyn Write, format: DumpFormat) -> Self {
         Lines {
             out,
             format,
@@ -108,7 +108,7 @@ impl Sink for Lines<'_> {
 
 /// Counts what the format does not say of a sample it writes.
 #[inline]
-fn count_unsaid(format: Format, sample: &Sample<'_>, unsaid: &mut Unsaid) {
+fn count_unsaid(format: DumpFormat, sample: &Sample<'_>, unsaid: &mut Unsaid) {
     let (start, stale) = match sample {
         Sample::Float(float) => (float.start, float.bits == STALE_NAN),
         Sample::Histogram(histogram) => (histogram.start, histogram.is_stale()),

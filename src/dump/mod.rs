@@ -2,7 +2,7 @@
 //!
 //! [`dump`] writes every sample that a Prometheus querier would return for the same blocks: series in label order across
 //! blocks, each timestamp once, deleted ranges left out. Unlike a querier it does not stop at damage: what
-//! cannot be read is reported as a [`Problem`], skipped and counted, and at the end the counts are held against what
+//! cannot be read is reported as a [`ReadProblem`], skipped and counted, and at the end the counts are held against what
 //! the blocks' metadata promises.
 //!
 //! ```
@@ -28,13 +28,13 @@ mod tally;
 
 use std::io::Write;
 
-pub use format::Format;
-pub use tally::{Tally, Unsaid};
+pub use format::DumpFormat;
+pub use tally::{DumpTally, Unsaid};
 
 use crate::block::Block;
 use crate::error::Result;
 use crate::progress::Progress;
-use crate::select::{Problem, Selection, Walk};
+use crate::select::{ReadProblem, Selection, Walk};
 use lines::Lines;
 
 /// Writes the samples of `blocks` that `selection` asks for to `out`, in `format`. What is damaged goes to `report`, as soon as
@@ -52,11 +52,11 @@ use lines::Lines;
 pub fn dump(
     blocks: &[Block],
     selection: &Selection,
-    format: Format,
+    format: DumpFormat,
     out: &mut dyn Write,
     progress: &dyn Progress,
-    report: &mut dyn FnMut(Problem),
-) -> Result<Tally> {
+    report: &mut dyn FnMut(ReadProblem),
+) -> Result<DumpTally> {
     let everything = selection.selectors.is_empty();
     let total = blocks.iter().map(Block::chunk_bytes).sum();
     progress.begin("dump", everything.then_some(total));
@@ -73,7 +73,7 @@ pub fn dump(
     walk.check_promises(report);
     let unsaid = walk.sink.unsaid;
     walk.sink.finish()?;
-    Ok(Tally {
+    Ok(DumpTally {
         read: walk.tally,
         unsaid,
     })

@@ -4,7 +4,7 @@ use crate::select;
 
 /// The counts of one dump.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
+pub struct DumpTally {
     /// What was read, written, left out and lost.
     pub read: select::Tally,
     /// What the format does not say of what was written.
@@ -22,7 +22,7 @@ pub struct Unsaid {
     pub replaced_labels: u64,
 }
 
-impl Tally {
+impl DumpTally {
     /// Whether anything that was asked for is missing from the dump, or was not what the block says.
     pub fn has_problems(&self) -> bool {
         self.read.has_problems()

@@ -10,7 +10,7 @@ use super::ahead::Ahead;
 use super::history::History;
 use super::past::Past;
 use super::series::DAY;
-use super::{Estimate, FOREVER, Forecast, Full, Limit, Options, When, millis};
+use super::{Estimate, FOREVER, Forecast, ForecastOptions, Full, Limit, When, millis};
 use crate::model::Millis;
 
 /// The longest range Prometheus compacts to.
@@ -33,7 +33,7 @@ const WAL_BYTES: f64 = 6.5;
 #[derive(Debug)]
 pub(super) struct Disk<'a> {
     ahead: &'a Ahead,
-    options: Options,
+    options: ForecastOptions,
     horizon: f64,
     /// Days of the history and bytes from its begin to them, for each border of spans; days count from now, so they are negative.
     before: Vec<(f64, f64)>,
@@ -55,7 +55,7 @@ impl<'a> Disk<'a> {
         past: &Past,
         history: &History,
         ahead: &'a Ahead,
-        options: &Options,
+        options: &ForecastOptions,
         known: &Forecast,
     ) -> Self {
         let end = history.max_time();
@@ -148,7 +148,12 @@ impl<'a> Disk<'a> {
         (when <= FOREVER).then_some(when)
     }
 
-    fn binds_at_horizon(&self, now: Options, horizon: Millis, known: &Forecast) -> Option<Limit> {
+    fn binds_at_horizon(
+        &self,
+        now: ForecastOptions,
+        horizon: Millis,
+        known: &Forecast,
+    ) -> Option<Limit> {
         let reached = |when: When| when.is_some_and(|when| when <= horizon);
         let (time, size) = (reached(known.time_binds), reached(known.size_binds));
         let fits = |limit: u64| {

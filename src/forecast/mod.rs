@@ -35,7 +35,7 @@ use std::fmt;
 pub use backtest::{HeldBack, Score, held_back};
 pub use history::{History, HistorySpan, LevelCost};
 pub use model::Model;
-pub use past::{KnownBlock, LeftOut, Past, Present};
+pub use past::{KnownBlock, Past, PastGap, PresentUse};
 
 use crate::model::Millis;
 use ahead::Ahead;
@@ -52,7 +52,7 @@ const SHORT: Millis = 3 * 86_400_000;
 
 /// What a forecast is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Options {
+pub struct ForecastOptions {
     /// Bytes that the server may fill.
     pub disk: Option<u64>,
     /// `--storage.tsdb.retention.time`. Without it nothing is deleted for its age.
@@ -63,9 +63,9 @@ pub struct Options {
     pub horizon: Millis,
 }
 
-impl Default for Options {
+impl Default for ForecastOptions {
     fn default() -> Self {
-        Options {
+        ForecastOptions {
             disk: None,
             retention: None,
             retention_size: None,
@@ -267,7 +267,7 @@ impl fmt::Display for Caution {
 }
 
 /// Says what is to be expected of `past`.
-pub fn forecast(past: &Past, options: &Options) -> Forecast {
+pub fn forecast(past: &Past, options: &ForecastOptions) -> Forecast {
     let history = History::of(past);
     let series = Series::of(&history);
     let horizon = options.horizon.clamp(0, FOREVER);

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::block::EntryKind;
-use crate::inspect::Listing;
-use crate::model::{Content, Kin, Millis, Stream, Ulid};
+use crate::inspect::BlockListing;
+use crate::model::{Kin, KinContent, Millis, Stream, Ulid};
 
 /// Longest range of a block that is believed, 366 days. Prometheus' own limit is 31 days; compactors beside it stay below a year.
 const LONGEST: Millis = 366 * 86_400_000;
@@ -74,10 +74,10 @@ impl KnownBlock {
 
     /// What it is to other blocks.
     pub(super) fn kin(&self) -> Kin {
-        let content = Content {
+        let content = KinContent {
             series: self.series,
             samples: self.samples,
-            ..Content::default()
+            ..KinContent::default()
         };
         let kin = Kin::new(self.ulid, &self.sources, Vec::new(), self.stream.clone());
         Kin { content, ..kin }
@@ -103,7 +103,7 @@ impl KnownBlock {
 
 /// What a data directory holds now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Present {
+pub struct PresentUse {
     /// Bytes of its blocks.
     pub block_bytes: u64,
     /// Start of the earliest block; `None` without blocks.
@@ -114,7 +114,7 @@ pub struct Present {
 
 /// Something that should have been part of the past and is not.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LeftOut {
+pub struct PastGap {
     /// Its name.
     pub name: String,
     /// Why, as a sentence.
@@ -126,9 +126,9 @@ pub struct LeftOut {
 pub struct Past {
     blocks: BTreeMap<Ulid, KnownBlock>,
     /// What the directory holds now, or held when it was last archived.
-    pub present: Present,
+    pub present: PresentUse,
     /// What is damaged or cannot be true.
-    pub left_out: Vec<LeftOut>,
+    pub left_out: Vec<PastGap>,
 }
 
 impl Past {
@@ -148,7 +148,7 @@ impl Past {
 
     /// Names something as left out, once.
     pub fn leave_out(&mut self, name: impl Into<String>, reason: impl Into<String>) {
-        let left_out = LeftOut {
+        let left_out = PastGap {
             name: name.into(),
             reason: reason.into(),
         };
@@ -169,7 +169,7 @@ impl Past {
 
     /// What the listing of one directory knows. Blocks that cannot be read, or lack files, are left out and named; so are those whose times
     /// cannot be true.
-    pub fn of_listing(listing: &Listing, now: Option<Millis>) -> Self {
+    pub fn of_listing(listing: &BlockListing, now: Option<Millis>) -> Self {
         let mut past = Past::default();
         for unreadable in &listing.unreadable {
             past.leave_out(unreadable.dir.display().to_string(), &unreadable.reason);

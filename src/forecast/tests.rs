@@ -39,7 +39,7 @@ fn steady(days: i64) -> Past {
         ..block(i as u128, i * 2 * HOUR, (i + 1) * 2 * HOUR)
     });
     let mut past = past(blocks);
-    past.present = Present {
+    past.present = PresentUse {
         block_bytes: days as u64 * (GIB / 12) * 12,
         min_time: Some(0),
         head_bytes: Some(GIB),
@@ -175,7 +175,7 @@ fn shards_and_tenants_add_up_and_aggregates_do_not_count() {
 fn a_gap_is_missing_and_not_nothing() {
     let mut blocks: Vec<_> = steady(30).blocks().cloned().collect();
     blocks.retain(|b| !(10 * DAY_MS..18 * DAY_MS).contains(&b.min_time));
-    let found = forecast(&past(blocks), &Options::default());
+    let found = forecast(&past(blocks), &ForecastOptions::default());
     assert!((found.bytes_per_day.value / GIB as f64 - 1.0).abs() < 1e-6);
     assert!(
         found
@@ -187,9 +187,9 @@ fn a_gap_is_missing_and_not_nothing() {
 
 #[test]
 fn an_even_server_fills_a_disk_when_sums_on_paper_say_so() {
-    let options = Options {
+    let options = ForecastOptions {
         disk: Some(100 * GIB),
-        ..Options::default()
+        ..ForecastOptions::default()
     };
     let found = forecast(&steady(30), &options);
     // Without a retention blocks grow to 486 hours, the ninefold threefold of two hours that 31 days hold.
@@ -206,10 +206,10 @@ fn an_even_server_fills_a_disk_when_sums_on_paper_say_so() {
 
 #[test]
 fn a_retention_needs_its_days_two_largest_blocks_and_the_head() {
-    let options = Options {
+    let options = ForecastOptions {
         disk: Some(20 * GIB),
         retention: Some(15 * DAY_MS),
-        ..Options::default()
+        ..ForecastOptions::default()
     };
     let found = forecast(&steady(30), &options);
     assert_eq!(
@@ -231,7 +231,7 @@ fn a_retention_needs_its_days_two_largest_blocks_and_the_head() {
     );
     let possible = found.possible_retention.unwrap();
     let need = |retention| {
-        let options = Options {
+        let options = ForecastOptions {
             retention: Some(retention),
             ..options
         };
@@ -244,10 +244,10 @@ fn a_retention_needs_its_days_two_largest_blocks_and_the_head() {
 #[test]
 fn the_limit_that_is_reached_first_is_named() {
     let ask = |days: i64, retention: i64, size: u64| {
-        let options = Options {
+        let options = ForecastOptions {
             retention: Some(retention * DAY_MS),
             retention_size: Some(size * GIB),
-            ..Options::default()
+            ..ForecastOptions::default()
         };
         forecast(&steady(days), &options)
     };
@@ -280,7 +280,7 @@ fn the_limit_that_is_reached_first_is_named() {
 fn short_histories_are_called_so_and_have_no_bounds() {
     for count in 0..5 {
         let blocks = (0..count).map(|i| block(i as u128, i * 2 * HOUR, (i + 1) * 2 * HOUR));
-        let found = forecast(&past(blocks), &Options::default());
+        let found = forecast(&past(blocks), &ForecastOptions::default());
         let expected = if count == 0 {
             Caution::NoHistory
         } else {
@@ -324,7 +324,7 @@ fn absurd_times_are_left_out_or_harmless() {
                     now,
                 );
                 for retention in [1, Millis::MAX] {
-                    let options = Options {
+                    let options = ForecastOptions {
                         disk: Some(u64::MAX),
                         retention: Some(retention),
                         retention_size: Some(1),
@@ -338,7 +338,7 @@ fn absurd_times_are_left_out_or_harmless() {
         }
     }
     assert!(all.left_out.len() > 60, "{}", all.left_out.len());
-    forecast(&all, &Options::default());
+    forecast(&all, &ForecastOptions::default());
 }
 
 #[test]
@@ -350,13 +350,16 @@ fn a_block_of_the_future_is_named_and_does_not_count() {
         Some(10 * DAY_MS),
     );
     assert_eq!(past.left_out[0].name, "of tomorrow");
-    assert_eq!(forecast(&past, &Options::default()).as_of, 10 * DAY_MS);
+    assert_eq!(
+        forecast(&past, &ForecastOptions::default()).as_of,
+        10 * DAY_MS
+    );
 }
 
 #[test]
 fn many_blocks_that_all_overlap_take_no_square_of_time() {
     let blocks = (0..60_000).map(|i| block(i, i as i64, 200 * DAY_MS + i as i64));
-    let found = forecast(&past(blocks), &Options::default());
+    let found = forecast(&past(blocks), &ForecastOptions::default());
     assert!(
         found
             .cautions

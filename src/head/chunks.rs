@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::file::HeadChunkFile;
-use super::problem::{Fate, HeadProblem};
+use super::problem::{ChunkFate, HeadProblem};
 use crate::chunk::Encoding;
 use crate::error::{Error, Result};
 use crate::model::Millis;
@@ -79,7 +79,7 @@ impl HeadChunks {
 
     /// Whether a start keeps all that is in it.
     pub fn is_kept(&self) -> bool {
-        self.problems.iter().all(|it| it.fate == Fate::Removed)
+        self.problems.iter().all(|it| it.fate == ChunkFate::Removed)
     }
 
     /// Checks that numbers follow one another. An unwritten last file is removed first, and is not among the result.
@@ -92,7 +92,7 @@ impl HeadChunks {
             self.problem(
                 &last.path,
                 "created and never written".to_owned(),
-                Fate::Removed,
+                ChunkFate::Removed,
             );
             kept = before;
         }
@@ -103,7 +103,7 @@ impl HeadChunks {
                     before.number.saturating_add(1),
                     after.number
                 );
-                self.problem(&after.path, detail, Fate::DoesNotStart);
+                self.problem(&after.path, detail, ChunkFate::DoesNotStart);
             }
         }
         kept
@@ -119,11 +119,11 @@ impl HeadChunks {
     ) {
         if !fs::metadata(&file.path).is_ok_and(|found| found.is_file()) {
             let detail = "expected a file".to_owned();
-            return self.problem(&file.path, detail, Fate::DoesNotStart);
+            return self.problem(&file.path, detail, ChunkFate::DoesNotStart);
         }
         let bytes = match FileBytes::open(&file.path, mode) {
             Ok(bytes) => bytes,
-            Err(error) => return self.problem(&file.path, error.chain(), Fate::DoesNotStart),
+            Err(error) => return self.problem(&file.path, error.chain(), ChunkFate::DoesNotStart),
         };
         self.read_bytes(file, &bytes, is_last, floor, ends);
     }
@@ -142,7 +142,7 @@ impl HeadChunks {
             return;
         }
         if let Err(malformed) = header {
-            return self.malformed(file, &malformed, Fate::DoesNotStart);
+            return self.malformed(file, &malformed, ChunkFate::DoesNotStart);
         }
         self.files += 1;
         loop {
@@ -176,7 +176,7 @@ impl HeadChunks {
                             offset: Some(chunk.offset),
                             section: Some("head chunk"),
                             detail,
-                            fate: Fate::AllRebuilt,
+                            fate: ChunkFate::AllRebuilt,
                         });
                         // One is enough for a start to drop everything.
                         return;
@@ -192,7 +192,11 @@ impl HeadChunks {
                 Err(malformed) => {
                     // A buffer is written as a whole, but a copy of a running server may catch half of it.
                     let is_torn = is_last && is_torn(bytes, malformed.offset);
-                    let fate = if is_torn { Fate::Torn } else { Fate::Rebuilt };
+                    let fate = if is_torn {
+                        ChunkFate::Torn
+                    } else {
+                        ChunkFate::Rebuilt
+                    };
                     return self.malformed(file, &malformed, fate);
                 }
             }
@@ -209,7 +213,7 @@ impl HeadChunks {
             offset: unreadable.offsets.first().copied(),
             section: None,
             detail: unreadable.extent(),
-            fate: Fate::Crashes,
+            fate: ChunkFate::Crashes,
         });
         true
     }
@@ -219,7 +223,7 @@ impl HeadChunks {
         self.times = Some((first.min(min), last.max(max)));
     }
 
-    fn malformed(&mut self, file: &Numbered, malformed: &crate::raw::Malformed, fate: Fate) {
+    fn malformed(&mut self, file: &Numbered, malformed: &crate::raw::Malformed, fate: ChunkFate) {
         self.problems.push(HeadProblem {
             path: file.path.clone(),
             offset: Some(malformed.offset),
@@ -229,7 +233,7 @@ impl HeadChunks {
         });
     }
 
-    fn problem(&mut self, path: &Path, detail: String, fate: Fate) {
+    fn problem(&mut self, path: &Path, detail: String, fate: ChunkFate) {
         self.problems.push(HeadProblem {
             path: path.to_owned(),
             offset: None,

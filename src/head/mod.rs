@@ -30,5 +30,5 @@ mod snapshot;
 
 pub use chunks::{Floor, HeadChunks};
 pub use file::{FILE_HEADER, HeadChunk, HeadChunkFile, MAGIC};
-pub use problem::{Fate, HeadProblem};
+pub use problem::{ChunkFate, HeadProblem};
 pub use snapshot::Snapshots;

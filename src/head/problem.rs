@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 /// What a start does about a [`HeadProblem`], the same in 2.42 and 3.16.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Fate {
+pub enum ChunkFate {
     /// It removes the file, in which nothing is.
     Removed,
     /// A chunk that was being written: it and what follows is dropped and rebuilt from the logs.
@@ -21,10 +21,10 @@ pub enum Fate {
     Crashes,
 }
 
-impl Fate {
+impl ChunkFate {
     /// Whether no server starts.
     pub fn ends_start(self) -> bool {
-        matches!(self, Fate::DoesNotStart | Fate::Crashes)
+        matches!(self, ChunkFate::DoesNotStart | ChunkFate::Crashes)
     }
 }
 
@@ -40,5 +40,5 @@ pub struct HeadProblem {
     /// What was wanted and what was found.
     pub detail: String,
     /// What a start does about it.
-    pub fate: Fate,
+    pub fate: ChunkFate,
 }

@@ -7,11 +7,11 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::problem::{Fate, HeadProblem};
+use super::problem::{ChunkFate, HeadProblem};
 use crate::chunk::Encoding;
 use crate::error::{Error, Result};
 use crate::raw::{FileBytes, Malformed, ReadMode, Reader};
-use crate::wal::{Broken, Listing, Records};
+use crate::wal::{Broken, LogListing, Records};
 
 /// What the names of chunk snapshots begin with.
 const PREFIX: &str = "chunk_snapshot.";
@@ -97,14 +97,14 @@ impl Snapshots {
             offset,
             section: None,
             detail,
-            fate: Fate::Ignored,
+            fate: ChunkFate::Ignored,
         });
     }
 
     /// Reads the files of the snapshot in `dir` up to the first fault.
     fn read_series(&mut self, dir: &Path, mode: ReadMode) -> Result<(), Fault> {
         let whole = |error: Error| (dir.to_owned(), None, error.chain());
-        let listing = Listing::read(dir).map_err(whole)?;
+        let listing = LogListing::read(dir).map_err(whole)?;
         for pair in listing.segments.windows(2) {
             if let [before, after] = pair
                 && before.number.checked_add(1) != Some(after.number)

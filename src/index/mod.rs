@@ -46,7 +46,7 @@ pub const HEADER_LEN: u64 = 5;
 
 /// How series and symbols are addressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
+pub enum IndexFormat {
     /// Prometheus 2.0: both by byte offset, series not aligned.
     V1,
     /// Prometheus 2.1 and later: symbols by ordinal, series by offset divided by 16.
@@ -58,7 +58,7 @@ pub enum Format {
 pub struct Index<'a> {
     bytes: &'a [u8],
     version: u8,
-    format: Format,
+    format: IndexFormat,
     toc: Toc,
 }
 
@@ -72,7 +72,11 @@ impl<'a> Index<'a> {
     pub fn open(bytes: &'a [u8]) -> Result<Self, Malformed> {
         let version = Self::check_header(bytes)?;
         let toc = Toc::read(bytes)?;
-        let format = if version == 1 { Format::V1 } else { Format::V2 };
+        let format = if version == 1 {
+            IndexFormat::V1
+        } else {
+            IndexFormat::V2
+        };
         Ok(Index {
             bytes,
             version,
@@ -83,8 +87,8 @@ impl<'a> Index<'a> {
 
     /// An index whose table of contents was found in some other way than at its end: to read on where
     /// [`Index::open`] refuses.
-    pub fn assume(bytes: &'a [u8], format: Format, toc: Toc) -> Self {
-        let version = if format == Format::V1 { 1 } else { 2 };
+    pub fn assume(bytes: &'a [u8], format: IndexFormat, toc: Toc) -> Self {
+        let version = if format == IndexFormat::V1 { 1 } else { 2 };
         Index {
             bytes,
             version,
@@ -106,7 +110,7 @@ impl<'a> Index<'a> {
 
     /// The same index, read as `format`: blocks of Prometheus 2.1 carry version 1 over a version 2 layout.
     #[must_use]
-    pub fn read_as(self, format: Format) -> Self {
+    pub fn read_as(self, format: IndexFormat) -> Self {
         Index { format, ..self }
     }
 
@@ -116,7 +120,7 @@ impl<'a> Index<'a> {
     }
 
     /// How series and symbols are addressed.
-    pub fn format(&self) -> Format {
+    pub fn format(&self) -> IndexFormat {
         self.format
     }
 

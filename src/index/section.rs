@@ -31,7 +31,7 @@ impl<'a> Section<'a> {
         let checksum = match reader.checksum_of(content.rest()) {
             Err(
                 cut @ Malformed {
-                    problem: crate::raw::Problem::Truncated { .. },
+                    problem: crate::raw::MalformedProblem::Truncated { .. },
                     ..
                 },
             ) => {

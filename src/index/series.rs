@@ -1,6 +1,6 @@
 //! Series entries: labels as symbols, and the list of chunks.
 
-use super::{Format, SymbolRef};
+use super::{IndexFormat, SymbolRef};
 use crate::model::{ChunkMeta, ChunkRef, Millis, SeriesRef};
 use crate::raw::{Malformed, Reader, crc32c};
 
@@ -36,11 +36,11 @@ impl<'a> SeriesEntry<'a> {
         reference: SeriesRef,
         start: u64,
         end: u64,
-        format: Format,
+        format: IndexFormat,
     ) -> Result<Self, Malformed> {
         let offset = match format {
-            Format::V1 => Some(reference.0),
-            Format::V2 => reference.0.checked_mul(SERIES_ALIGNMENT),
+            IndexFormat::V1 => Some(reference.0),
+            IndexFormat::V2 => reference.0.checked_mul(SERIES_ALIGNMENT),
         };
         let offset = offset
             .filter(|offset| (start..end).contains(offset))
@@ -52,7 +52,12 @@ impl<'a> SeriesEntry<'a> {
     }
 
     /// Frames the entry at `offset`.
-    fn frame(file: &'a [u8], offset: u64, end: u64, format: Format) -> Result<Self, Malformed> {
+    fn frame(
+        file: &'a [u8],
+        offset: u64,
+        end: u64,
+        format: IndexFormat,
+    ) -> Result<Self, Malformed> {
         let section = usize::try_from(offset)
             .ok()
             .zip(usize::try_from(end).ok())
@@ -63,8 +68,8 @@ impl<'a> SeriesEntry<'a> {
         let body = reader.sub(length, "series")?;
         let stored_crc = reader.u32()?;
         let reference = match format {
-            Format::V1 => SeriesRef(offset),
-            Format::V2 => SeriesRef(offset / SERIES_ALIGNMENT),
+            IndexFormat::V1 => SeriesRef(offset),
+            IndexFormat::V2 => SeriesRef(offset / SERIES_ALIGNMENT),
         };
         Ok(SeriesEntry {
             reference,
@@ -157,7 +162,7 @@ pub struct SeriesEntries<'a> {
     file: &'a [u8],
     next: u64,
     end: u64,
-    format: Format,
+    format: IndexFormat,
     /// Bytes that [`SeriesEntries::resync`] may still look at.
     patience: u64,
 }
@@ -170,7 +175,7 @@ const PATIENCE: u64 = 256;
 const RESYNC_LEN: u64 = 1 << 16;
 
 impl<'a> SeriesEntries<'a> {
-    pub(super) fn new(file: &'a [u8], start: u64, end: u64, format: Format) -> Self {
+    pub(super) fn new(file: &'a [u8], start: u64, end: u64, format: IndexFormat) -> Self {
         SeriesEntries {
             file,
             next: start,
@@ -193,7 +198,7 @@ impl<'a> SeriesEntries<'a> {
     ///
     /// Entries of format version 1 are not aligned; a lost place cannot be found again there.
     pub fn resync(&mut self, offset: u64) -> bool {
-        if self.format == Format::V1 {
+        if self.format == IndexFormat::V1 {
             return false;
         }
         let mut candidate = (offset / SERIES_ALIGNMENT + 1) * SERIES_ALIGNMENT;
@@ -220,8 +225,8 @@ impl<'a> SeriesEntries<'a> {
 
     fn align(&self) -> u64 {
         match self.format {
-            Format::V1 => self.next,
-            Format::V2 => self.next.next_multiple_of(SERIES_ALIGNMENT),
+            IndexFormat::V1 => self.next,
+            IndexFormat::V2 => self.next.next_multiple_of(SERIES_ALIGNMENT),
         }
     }
 }
@@ -253,7 +258,7 @@ impl<'a> Iterator for SoundEntries<'a> {
             }
             entry.check().map(|()| entry)
         });
-        if sound.is_err() && self.0.format == Format::V2 && !self.0.resync(start) {
+        if sound.is_err() && self.0.format == IndexFormat::V2 && !self.0.resync(start) {
             self.0.next = self.0.end;
         }
         Some(sound)

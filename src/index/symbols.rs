@@ -1,6 +1,6 @@
 //! The symbol table: every string that series use, sorted.
 
-use super::Format;
+use super::IndexFormat;
 use crate::raw::{Malformed, Reader};
 
 /// A symbol as the file refers to it: its ordinal, in format version 1 the offset of its length.
@@ -21,7 +21,7 @@ pub struct Symbols<'a> {
     /// Position in `strings` of every `STRIDE`th symbol.
     sampled: Vec<u32>,
     count: usize,
-    format: Format,
+    format: IndexFormat,
 }
 
 impl<'a> Symbols<'a> {
@@ -30,7 +30,7 @@ impl<'a> Symbols<'a> {
     /// # Errors
     ///
     /// When the strings do not fill the section exactly.
-    pub fn read(mut content: Reader<'a>, format: Format) -> Result<Self, Malformed> {
+    pub fn read(mut content: Reader<'a>, format: IndexFormat) -> Result<Self, Malformed> {
         let count = content.count_u32(1)?;
         let strings = content;
         let mut sampled = Vec::with_capacity(count.div_ceil(STRIDE));
@@ -74,8 +74,8 @@ impl<'a> Symbols<'a> {
         (0..self.count).map_while(move |ordinal| {
             let offset = rest.offset();
             let reference = match format {
-                Format::V1 => u32::try_from(offset),
-                Format::V2 => u32::try_from(ordinal),
+                IndexFormat::V1 => u32::try_from(offset),
+                IndexFormat::V2 => u32::try_from(ordinal),
             };
             Some((SymbolRef(reference.ok()?), rest.string().ok()?))
         })
@@ -88,13 +88,13 @@ impl<'a> Symbols<'a> {
     /// When there is no such symbol.
     pub fn get(&self, reference: SymbolRef, at: u64) -> Result<&'a [u8], Malformed> {
         let found = match self.format {
-            Format::V2 => self.by_ordinal(reference.0 as usize),
-            Format::V1 => self.by_offset(u64::from(reference.0)),
+            IndexFormat::V2 => self.by_ordinal(reference.0 as usize),
+            IndexFormat::V1 => self.by_offset(u64::from(reference.0)),
         };
         found.ok_or_else(|| {
             let wanted = match self.format {
-                Format::V2 => format!("below {}", self.count),
-                Format::V1 => "that is the offset of a string".to_owned(),
+                IndexFormat::V2 => format!("below {}", self.count),
+                IndexFormat::V1 => "that is the offset of a string".to_owned(),
             };
             Malformed::unexpected("series", at, "symbol reference", wanted, reference.0)
         })
@@ -132,8 +132,8 @@ impl<'a> Symbols<'a> {
     pub fn find(&self, string: &[u8]) -> Option<SymbolRef> {
         let (ordinal, offset) = self.locate(string)?;
         match self.format {
-            Format::V1 => u32::try_from(offset),
-            Format::V2 => u32::try_from(ordinal),
+            IndexFormat::V1 => u32::try_from(offset),
+            IndexFormat::V2 => u32::try_from(ordinal),
         }
         .ok()
         .map(SymbolRef)
@@ -201,8 +201,8 @@ impl<'a> Symbols<'a> {
     /// The ordinal of `reference`, if there is such a symbol.
     pub fn ordinal(&self, reference: SymbolRef) -> Option<usize> {
         match self.format {
-            Format::V2 => Some(reference.0 as usize).filter(|ordinal| *ordinal < self.count),
-            Format::V1 => self.ordinal_at(u64::from(reference.0)),
+            IndexFormat::V2 => Some(reference.0 as usize).filter(|ordinal| *ordinal < self.count),
+            IndexFormat::V1 => self.ordinal_at(u64::from(reference.0)),
         }
     }
 

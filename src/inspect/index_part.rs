@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Faults;
-use crate::index::{Format, HEADER_LEN, Index, Postings, SymbolRef, Symbols, TOC_LEN};
+use crate::index::{HEADER_LEN, Index, IndexFormat, Postings, SymbolRef, Symbols, TOC_LEN};
 use crate::raw::Malformed;
 
 /// One section of the index file.
@@ -68,8 +68,8 @@ impl SymbolUse {
     pub(super) fn new(index: &Index<'_>, symbols: &Symbols<'_>) -> Self {
         // Format version 1 refers to symbols by offset, which the file's length bounds.
         let references = match index.format() {
-            Format::V1 => index.bytes().len(),
-            Format::V2 => symbols.len(),
+            IndexFormat::V1 => index.bytes().len(),
+            IndexFormat::V2 => symbols.len(),
         };
         let mut bits = Vec::new();
         bits.resize_with(references.div_ceil(64), AtomicU64::default);

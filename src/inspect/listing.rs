@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 
 use super::marks::{Mark, marks};
-use crate::block::{BlockFiles, DataDir, Entry, EntryKind, Meta, read_meta};
+use crate::block::{BlockFiles, DataDir, DirEntry, EntryKind, Meta, read_meta};
 use crate::chunk::{Encodings, SEGMENT_HEADER, Segment};
 use crate::error::{Error, Result};
 use crate::model::{Millis, Stream, Succession, Ulid};
@@ -19,17 +19,17 @@ use crate::start::{Reach, Release};
 /// with the square of the blocks.
 const OVERLAPS_NAMED: usize = 16;
 
-/// A hole between blocks is a [`Gap`] from this length on. Regular blocks leave holes of up to one scrape
+/// A hole between blocks is a [`BlockGap`] from this length on. Regular blocks leave holes of up to one scrape
 /// interval, because a block starts with its first sample.
 const MIN_GAP: Millis = 60_000;
 
 /// A directory's blocks by time, and what else lies there.
 #[derive(Clone, Debug, Default)]
-pub struct Listing {
+pub struct BlockListing {
     /// Blocks whose metadata can be read, by the beginning of their range.
     pub blocks: Vec<ListedBlock>,
     /// Blocks whose metadata cannot be read. Prometheus leaves them out without much ado.
-    pub unreadable: Vec<UnreadableBlock>,
+    pub unreadable: Vec<UnlistedBlock>,
     /// Everything that is not a block.
     pub others: Vec<OtherEntry>,
 }
@@ -55,7 +55,7 @@ pub struct ListedBlock {
     /// Marks in its directory.
     pub marks: Vec<Mark>,
     /// The hole before this block.
-    pub gap: Option<Gap>,
+    pub gap: Option<BlockGap>,
     /// Blocks whose range overlaps this one's, at most 16 of them. A block and the one it was compacted into
     /// do not count, nor do blocks of another resolution, shard or tenant: they are meant to lie beside it.
     pub overlaps: Vec<Ulid>,
@@ -64,7 +64,7 @@ pub struct ListedBlock {
     /// A block that names this one as its parent and does not hold its samples, like aggregates or one shard of it: Prometheus deletes this
     /// one all the same.
     pub parent_of: Option<Ulid>,
-    /// In which ways its range of time cannot be true, once [`Listing::judge`] has looked.
+    /// In which ways its range of time cannot be true, once [`BlockListing::judge`] has looked.
     pub reach: Vec<Reach>,
     /// The release of Prometheus that its first chunks need, where that is newer than the oldest one known.
     pub needs: Option<Release>,
@@ -72,14 +72,14 @@ pub struct ListedBlock {
 
 /// A range of time that no block covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Gap {
+pub struct BlockGap {
     /// Its first millisecond.
     pub min_time: Millis,
     /// The millisecond after it.
     pub max_time: Millis,
 }
 
-impl Gap {
+impl BlockGap {
     /// Length in milliseconds.
     pub fn duration(self) -> Millis {
         self.max_time.saturating_sub(self.min_time)
@@ -88,7 +88,7 @@ impl Gap {
 
 /// A block whose metadata cannot be read.
 #[derive(Debug, Clone)]
-pub struct UnreadableBlock {
+pub struct UnlistedBlock {
     /// Its directory.
     pub dir: PathBuf,
     /// Why, on one line.
@@ -99,14 +99,14 @@ pub struct UnreadableBlock {
 #[derive(Clone, Debug)]
 pub struct OtherEntry {
     /// What it is.
-    pub entry: Entry,
+    pub entry: DirEntry,
     /// Bytes of all regular files in it, where they can be seen.
     pub bytes: u64,
 }
 
-/// Sums over the blocks of a [`Listing`].
+/// Sums over the blocks of a [`BlockListing`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Totals {
+pub struct BlockTotals {
     /// Blocks whose metadata can be read.
     pub blocks: u64,
     /// Start of the earliest block.
@@ -123,11 +123,11 @@ pub struct Totals {
     pub chunk_bytes: u64,
 }
 
-impl Listing {
+impl BlockListing {
     /// Lists what `dir` holds. A block that vanishes meanwhile is left out: Prometheus has deleted it.
     pub fn of(dir: &DataDir) -> Self {
-        let blocks: Vec<&Entry> = dir.blocks().collect();
-        let others: Vec<&Entry> = dir
+        let blocks: Vec<&DirEntry> = dir.blocks().collect();
+        let others: Vec<&DirEntry> = dir
             .entries()
             .iter()
             .filter(|entry| !entry.kind.is_block())
@@ -136,7 +136,7 @@ impl Listing {
             .par_iter()
             .filter_map(|entry| read_block(entry))
             .collect::<Vec<_>>();
-        let mut listing = Listing::default();
+        let mut listing = BlockListing::default();
         for block in read {
             match block {
                 Ok(block) => listing.blocks.push(block),
@@ -156,8 +156,8 @@ impl Listing {
 
     /// Puts several listings together, for blocks that were named one by one.
     #[must_use]
-    pub fn joined(listings: impl IntoIterator<Item = Listing>) -> Self {
-        let mut all = Listing::default();
+    pub fn joined(listings: impl IntoIterator<Item = BlockListing>) -> Self {
+        let mut all = BlockListing::default();
         for listing in listings {
             all.blocks.extend(listing.blocks);
             all.unreadable.extend(listing.unreadable);
@@ -186,14 +186,14 @@ impl Listing {
     }
 
     /// Sums over all blocks.
-    pub fn totals(&self) -> Totals {
+    pub fn totals(&self) -> BlockTotals {
         let sum = |count: fn(&ListedBlock) -> u64| {
             self.blocks
                 .iter()
                 .fold(0u64, |sum, block| sum.saturating_add(count(block)))
         };
         let times = || self.blocks.iter().map(|block| &block.meta);
-        Totals {
+        BlockTotals {
             blocks: self.blocks.len() as u64,
             min_time: times().map(|meta| meta.min_time).min().unwrap_or(0),
             max_time: times().map(|meta| meta.max_time).max().unwrap_or(0),
@@ -237,7 +237,7 @@ impl Listing {
         for block in &mut self.blocks {
             let meta = &block.meta;
             block.gap = before.and_then(|(end, duration)| {
-                let gap = Gap {
+                let gap = BlockGap {
                     min_time: end,
                     max_time: meta.min_time,
                 };
@@ -297,7 +297,7 @@ fn overlaps(ranges: &[(Millis, Millis, Ulid)]) -> Vec<Vec<Ulid>> {
 }
 
 /// Looks at one block; nothing when it is gone.
-fn read_block(entry: &Entry) -> Option<Result<ListedBlock, UnreadableBlock>> {
+fn read_block(entry: &DirEntry) -> Option<Result<ListedBlock, UnlistedBlock>> {
     let read = BlockFiles::scan(&entry.path).and_then(|files| {
         let meta = read_meta(&files)?;
         if !(1..=2).contains(&meta.version) {
@@ -312,7 +312,7 @@ fn read_block(entry: &Entry) -> Option<Result<ListedBlock, UnreadableBlock>> {
     match read {
         Ok((files, meta)) => Some(Ok(describe(entry, &files, meta))),
         Err(_) if is_gone(&entry.path) => None,
-        Err(error) => Some(Err(UnreadableBlock {
+        Err(error) => Some(Err(UnlistedBlock {
             dir: entry.path.clone(),
             reason: error.chain(),
         })),
@@ -323,7 +323,7 @@ fn is_gone(path: &Path) -> bool {
     fs::symlink_metadata(path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
 }
 
-fn describe(entry: &Entry, files: &BlockFiles, meta: Meta) -> ListedBlock {
+fn describe(entry: &DirEntry, files: &BlockFiles, meta: Meta) -> ListedBlock {
     let size = |path: PathBuf| fs::metadata(path).map_or(0, |metadata| metadata.len());
     let chunk_bytes = files
         .segments
@@ -443,9 +443,9 @@ mod tests {
     }
 
     fn related(blocks: Vec<ListedBlock>) -> Vec<ListedBlock> {
-        let mut listing = Listing {
+        let mut listing = BlockListing {
             blocks,
-            ..Listing::default()
+            ..BlockListing::default()
         };
         listing.relate();
         listing.blocks
@@ -465,7 +465,7 @@ mod tests {
         let order: Vec<_> = blocks.iter().map(|block| block.meta.ulid).collect();
         assert_eq!(order, [ulid(2), ulid(3), ulid(1)]);
         let gaps: Vec<_> = blocks.iter().map(|block| block.gap).collect();
-        let gap = Gap {
+        let gap = BlockGap {
             min_time: 9 * HOUR,
             max_time: 12 * HOUR,
         };
@@ -480,7 +480,7 @@ mod tests {
         assert_eq!(blocks[1].gap, None);
         late.meta.min_time += 2 * 60_000;
         let blocks = related(vec![block(1, 0..2, &[]), late]);
-        assert_eq!(blocks[1].gap.map(Gap::duration), Some(7 * 60_000));
+        assert_eq!(blocks[1].gap.map(BlockGap::duration), Some(7 * 60_000));
     }
 
     #[test]
@@ -520,9 +520,9 @@ mod tests {
 
     #[test]
     fn totals_are_sums_and_the_outermost_times() {
-        let listing = Listing {
+        let listing = BlockListing {
             blocks: vec![block(1, -3..0, &[]), block(2, 5..7, &[])],
-            ..Listing::default()
+            ..BlockListing::default()
         };
         let totals = listing.totals();
         assert_eq!((totals.min_time, totals.max_time), (-3 * HOUR, 7 * HOUR));

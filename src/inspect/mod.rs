@@ -1,6 +1,6 @@
 //! What blocks and data directories hold, as numbers. Nothing here is formatted.
 //!
-//! [`Listing`] looks at `meta.json` and file sizes only, so that a thousand blocks take well under a second.
+//! [`BlockListing`] looks at `meta.json` and file sizes only, so that a thousand blocks take well under a second.
 //! [`inspect`] reads one block's whole index and the header and checksum of every chunk, in parallel; float chunks are not
 //! decoded. Its memory does not grow with the block, apart from one bit per symbol.
 //!
@@ -26,7 +26,7 @@ use std::path::PathBuf;
 pub use distribution::{Bucket, Distribution};
 pub(crate) use index_part::sections;
 pub use index_part::{IndexSection, LabelName, PostingsCounts, SymbolCounts};
-pub use listing::{Gap, ListedBlock, Listing, OtherEntry, Totals, UnreadableBlock};
+pub use listing::{BlockGap, BlockListing, BlockTotals, ListedBlock, OtherEntry, UnlistedBlock};
 pub use marks::{MARK_FILES, Mark, MarkKind, marks};
 pub use series_part::{EncodingCounts, SeriesCounts};
 pub(crate) use series_part::{average_distance, sound_parts, three_digits};

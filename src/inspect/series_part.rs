@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use super::index_part::SymbolUse;
 use super::{Distribution, Faults};
 use crate::block::Block;
-use crate::chunk::{self, Encoding, Record};
+use crate::chunk::{self, ChunkRecord, Encoding};
 use crate::index::{Index, Series};
 use crate::model::{ChunkMeta, Millis};
 use crate::raw::Malformed;
@@ -198,7 +198,7 @@ impl SeriesCounts {
     }
 
     /// Counts a chunk of so many samples, without looking at its data, all but [`SeriesCounts::intervals`].
-    pub(crate) fn add(&mut self, record: &Record<'_>, samples: u64) {
+    pub(crate) fn add(&mut self, record: &ChunkRecord<'_>, samples: u64) {
         let counts = self.encodings.entry(record.encoding).or_default();
         counts.chunks += 1;
         counts.bytes += record.data.len() as u64;
@@ -206,7 +206,7 @@ impl SeriesCounts {
         self.sizes(record, samples);
     }
 
-    fn sizes(&mut self, record: &Record<'_>, samples: u64) {
+    fn sizes(&mut self, record: &ChunkRecord<'_>, samples: u64) {
         let bytes = record.data.len() as u64;
         if record.encoding.is_float() {
             self.float_samples.record(samples);
@@ -238,7 +238,7 @@ impl SeriesCounts {
 }
 
 /// Whether all that a chunk of aggregates holds can be decoded.
-pub(crate) fn check_aggregates(record: &Record<'_>) -> Result<(), Malformed> {
+pub(crate) fn check_aggregates(record: &ChunkRecord<'_>) -> Result<(), Malformed> {
     for part in chunk::aggregates(record.data, record.data_offset)? {
         chunk::decode(part.encoding, part.data, part.offset, |_| {})?;
     }
@@ -246,7 +246,7 @@ pub(crate) fn check_aggregates(record: &Record<'_>) -> Result<(), Malformed> {
 }
 
 /// Buckets of a histogram chunk's samples; a stale marker among them has none.
-fn buckets(record: &Record<'_>) -> Result<u64, Malformed> {
+fn buckets(record: &ChunkRecord<'_>) -> Result<u64, Malformed> {
     let mut most = 0;
     chunk::decode(record.encoding, record.data, record.data_offset, |sample| {
         most = most.max(sample.buckets() as u64);

@@ -25,12 +25,12 @@ pub struct Kin {
     /// Which of these samples it holds.
     pub stream: Stream,
     /// How much there is of them.
-    pub content: Content,
+    pub content: KinContent,
 }
 
 /// How much a block holds, and what, as far as that is known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Content {
+pub struct KinContent {
     /// Number of series.
     pub series: u64,
     /// Number of chunks.
@@ -41,10 +41,10 @@ pub struct Content {
     pub digest: Option<[u8; 32]>,
 }
 
-impl Content {
+impl KinContent {
     /// Whether nothing speaks against both being the same.
-    fn agrees(&self, other: &Content) -> bool {
-        let counts = |content: &Content| (content.series, content.chunks, content.samples);
+    fn agrees(&self, other: &KinContent) -> bool {
+        let counts = |content: &KinContent| (content.series, content.chunks, content.samples);
         let digests = self.digest.zip(other.digest);
         counts(self) == counts(other) && digests.is_none_or(|(a, b)| a == b)
     }
@@ -63,7 +63,7 @@ impl Kin {
             parents,
             range: (0, 0),
             stream,
-            content: Content::default(),
+            content: KinContent::default(),
         }
     }
 
@@ -192,7 +192,7 @@ fn without_copies(blocks: &[Kin], mut group: Vec<usize>) -> Vec<usize> {
     // Comparing each with each is for the rare group in which some digests are unknown.
     let has_digest = |at: &usize| get(*at).is_some_and(|kin| kin.content.digest.is_some());
     let is_mixed = group.iter().any(has_digest) && !group.iter().all(has_digest);
-    let mut seen: BTreeSet<Content> = BTreeSet::new();
+    let mut seen: BTreeSet<KinContent> = BTreeSet::new();
     let mut kept: Vec<usize> = Vec::new();
     for at in group {
         let Some(kin) = get(at) else { continue };

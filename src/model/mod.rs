@@ -23,7 +23,7 @@ mod ulid;
 pub use self::ulid::Ulid;
 pub use clock::now;
 pub use histogram::{CounterReset, HistogramLayout, HistogramSample, Span};
-pub use kin::{Content, Family, Held, Kin, families, inherit_atoms};
+pub use kin::{Family, Held, Kin, KinContent, families, inherit_atoms};
 pub use labels::{Label, Labels};
 pub use range::TimeRange;
 pub use stream::{SHARD_LABEL, Shard, Stream};

@@ -53,10 +53,10 @@ mod writer;
 pub use compare::Compare;
 pub use reader::{Pack, PackBytes};
 pub use segments::SegmentSink;
-pub use selection::Selection;
+pub use selection::PackSelection;
 pub use source::{BlockBytes, Unpackable};
 pub use splice::{
-    Extract, KnownPack, LostGroup, Plan, SoundPacks, SoundSeries, Splice, extract, plan, symbols,
-    unpack,
+    Extract, KnownPack, LostGroup, SoundPacks, SoundSeries, Splice, SplicePlan, extract, plan,
+    symbols, unpack,
 };
 pub use writer::{Packed, write_pack, write_part};

@@ -10,7 +10,7 @@ use crate::index::SymbolRef;
 /// Which chunks of a block, and which of its symbols, go into a pack of their own; with chunks of samples that
 /// the block holds otherwise.
 #[derive(Clone, Debug, Default)]
-pub struct Selection {
+pub struct PackSelection {
     /// One bit for each chunk of the block.
     chunks: Bits,
     /// How many of them are set.
@@ -42,7 +42,7 @@ impl Bits {
     }
 }
 
-impl Selection {
+impl PackSelection {
     /// Selects the chunk of this number, counted over the whole block.
     pub(super) fn take(&mut self, chunk: usize) {
         self.chunks.set(chunk);
@@ -108,13 +108,13 @@ impl Selection {
 #[derive(Debug)]
 pub(super) struct SelectionCursor<'s> {
     /// `None` selects everything.
-    selection: Option<&'s Selection>,
+    selection: Option<&'s PackSelection>,
     series: u64,
     chunk: usize,
 }
 
 impl<'s> SelectionCursor<'s> {
-    pub(super) fn new(selection: Option<&'s Selection>) -> Self {
+    pub(super) fn new(selection: Option<&'s PackSelection>) -> Self {
         SelectionCursor {
             selection,
             series: 0,
@@ -143,7 +143,7 @@ pub(super) struct SelectedWalk<'s, 'a> {
 }
 
 impl<'s: 'a, 'a> SelectedWalk<'s, 'a> {
-    pub(super) fn new(source: &'s Source<'a>, selection: Option<&'s Selection>) -> Self {
+    pub(super) fn new(source: &'s Source<'a>, selection: Option<&'s PackSelection>) -> Self {
         SelectedWalk {
             walk: source.walk(),
             cursor: SelectionCursor::new(selection),

@@ -5,7 +5,7 @@ use super::group::{
     MAX_GROUP_SAMPLES, SourceChunk, SourceSeries,
 };
 use crate::chunk::{SEGMENT_HEADER, Segment, counts_per_sample, promised_samples, record_len};
-use crate::index::{Format, Index, Series, SymbolRef, Symbols};
+use crate::index::{Index, IndexFormat, Series, SymbolRef, Symbols};
 use crate::model::{ChunkRef, Millis};
 use crate::raw::Malformed;
 
@@ -53,7 +53,7 @@ pub(super) struct Source<'a> {
 impl<'a> Source<'a> {
     pub(super) fn open(block: &BlockBytes<'a>) -> Result<Self, Unpackable> {
         let index = Index::open(block.index)?;
-        if index.format() != Format::V2 {
+        if index.format() != IndexFormat::V2 {
             return Err(Unpackable::Unusual("its index is of version 1"));
         }
         for bytes in &block.segments {

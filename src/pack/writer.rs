@@ -10,7 +10,7 @@ use super::directory::{Directory, GroupEntry, Section, header};
 use super::group::{self, Scanned, SourceChunk, Unpacked, scan};
 use super::index::IndexProof;
 use super::labels::{LabelIter, LabelRefs, LabelWriter, Labels, move_to};
-use super::selection::{SelectedWalk, Selection, SelectionCursor};
+use super::selection::{PackSelection, SelectedWalk, SelectionCursor};
 use super::source::{BlockBytes, Grouping, Source, SourceGroup, Unpackable};
 use super::timeline::{self, Timelines};
 use super::version::PackVersion;
@@ -67,7 +67,7 @@ pub fn write_pack(
 /// When `out` or `digests` cannot be written.
 pub fn write_part(
     block: &BlockBytes<'_>,
-    selection: Option<&Selection>,
+    selection: Option<&PackSelection>,
     out: &mut dyn Write,
     digests: &mut dyn Write,
     advance: &(dyn Fn(u64) + Sync),
@@ -105,7 +105,7 @@ impl From<Error> for Stop {
 
 fn pack(
     block: &BlockBytes<'_>,
-    selection: Option<&Selection>,
+    selection: Option<&PackSelection>,
     out: &mut dyn Write,
     digests: &mut dyn Write,
     advance: &(dyn Fn(u64) + Sync),
@@ -166,7 +166,7 @@ fn pack(
 
 /// The oldest version whose columns have all chunks, of those that are written. It stands in front of everything, so it has to be known before
 /// anything is packed. Chunks that no version has ask for none: they are kept as they are.
-fn version_of(source: &Source<'_>, selection: Option<&Selection>) -> Result<PackVersion, Stop> {
+fn version_of(source: &Source<'_>, selection: Option<&PackSelection>) -> Result<PackVersion, Stop> {
     let mut version = PackVersion::PLAIN;
     let mut walk = SelectedWalk::new(source, selection);
     while let Some(walked) = walk.next()? {
@@ -284,7 +284,7 @@ impl Writer<'_> {
     fn put_labels(
         &mut self,
         source: &Source<'_>,
-        selection: Option<&Selection>,
+        selection: Option<&PackSelection>,
     ) -> Result<Labels, Stop> {
         let mut writer = LabelWriter::default();
         let mut series = Series::default();

@@ -13,13 +13,13 @@ pub struct Malformed {
     /// Absolute offset in the file, in bytes.
     pub offset: u64,
     /// What is wrong there.
-    pub problem: Problem,
+    pub problem: MalformedProblem,
 }
 
 /// What is wrong at the place a [`Malformed`] names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Problem {
+pub enum MalformedProblem {
     /// The section or file ends too early.
     Truncated {
         /// Bytes wanted from the offset on.
@@ -71,7 +71,7 @@ impl Malformed {
         wanted: impl Into<Cow<'static, str>>,
         found: impl fmt::Display,
     ) -> Self {
-        let problem = Problem::Unexpected {
+        let problem = MalformedProblem::Unexpected {
             what,
             wanted: wanted.into(),
             found: found.to_string().into(),
@@ -89,7 +89,7 @@ impl Malformed {
         Malformed {
             section,
             offset,
-            problem: Problem::Truncated { wanted, found },
+            problem: MalformedProblem::Truncated { wanted, found },
         }
     }
 
@@ -99,7 +99,7 @@ impl Malformed {
         Malformed {
             section,
             offset,
-            problem: Problem::Checksum { stored, computed },
+            problem: MalformedProblem::Checksum { stored, computed },
         }
     }
 
@@ -109,7 +109,7 @@ impl Malformed {
         Malformed {
             section,
             offset,
-            problem: Problem::Unknown { what, found },
+            problem: MalformedProblem::Unknown { what, found },
         }
     }
 
@@ -122,7 +122,7 @@ impl Malformed {
         wanted: impl Into<Cow<'static, str>>,
         found: impl fmt::Display,
     ) -> Self {
-        let problem = Problem::Unsupported {
+        let problem = MalformedProblem::Unsupported {
             what,
             wanted: wanted.into(),
             found: found.to_string().into(),
@@ -137,10 +137,12 @@ impl Malformed {
     /// The kind of [`Error`](crate::Error) this becomes.
     pub fn kind(&self) -> ErrorKind {
         match self.problem {
-            Problem::Unknown { .. } | Problem::Unsupported { .. } => ErrorKind::Unsupported,
-            Problem::Truncated { .. } | Problem::Checksum { .. } | Problem::Unexpected { .. } => {
-                ErrorKind::Corrupt
+            MalformedProblem::Unknown { .. } | MalformedProblem::Unsupported { .. } => {
+                ErrorKind::Unsupported
             }
+            MalformedProblem::Truncated { .. }
+            | MalformedProblem::Checksum { .. }
+            | MalformedProblem::Unexpected { .. } => ErrorKind::Corrupt,
         }
     }
 }
@@ -159,31 +161,31 @@ impl fmt::Display for Malformed {
     }
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for MalformedProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Problem::Truncated { wanted, found } => {
+            MalformedProblem::Truncated { wanted, found } => {
                 write!(f, "expected {wanted} more bytes, found {found}")
             }
-            Problem::Checksum { stored, computed } => {
+            MalformedProblem::Checksum { stored, computed } => {
                 write!(
                     f,
                     "expected checksum {stored:08x} as stored, found {computed:08x}"
                 )
             }
-            Problem::Unexpected {
+            MalformedProblem::Unexpected {
                 what,
                 wanted,
                 found,
             }
-            | Problem::Unsupported {
+            | MalformedProblem::Unsupported {
                 what,
                 wanted,
                 found,
             } => {
                 write!(f, "expected {what} {wanted}, found {found}")
             }
-            Problem::Unknown { what, found } => write!(f, "unknown {what} {found}"),
+            MalformedProblem::Unknown { what, found } => write!(f, "unknown {what} {found}"),
         }
     }
 }

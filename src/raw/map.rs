@@ -21,7 +21,7 @@ const PLACES: usize = 64;
 
 /// Pages of a file that could not be read, and were taken for zeros.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unreadable {
+pub struct UnreadablePages {
     /// The file.
     pub path: PathBuf,
     /// Offsets of such pages in the file, in bytes, ascending; the first 64 that were met.
@@ -32,7 +32,7 @@ pub struct Unreadable {
     pub page_bytes: u64,
 }
 
-impl Unreadable {
+impl UnreadablePages {
     /// Whether the byte at `offset` of the file lies in such a page.
     pub fn covers(&self, offset: u64) -> bool {
         let mut offsets = self.offsets.iter();
@@ -40,7 +40,7 @@ impl Unreadable {
     }
 }
 
-impl Unreadable {
+impl UnreadablePages {
     /// How much it is and where, from the first of them on.
     pub fn extent(&self) -> String {
         let bytes = self.page_bytes;
@@ -59,7 +59,7 @@ impl Unreadable {
     }
 }
 
-impl std::fmt::Display for Unreadable {
+impl std::fmt::Display for UnreadablePages {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let path = self.path.display();
         let at = self.offsets.first().copied().unwrap_or(0);
@@ -72,11 +72,11 @@ impl std::fmt::Display for Unreadable {
 }
 
 /// What was unreadable in maps that are closed.
-static CLOSED: Mutex<Vec<Unreadable>> = Mutex::new(Vec::new());
+static CLOSED: Mutex<Vec<UnreadablePages>> = Mutex::new(Vec::new());
 
 /// What was unreadable in all maps of this process that were closed since this was asked last. Whoever reports on files asks it at the end, so
 /// that nothing that was read as zeros is taken for the truth.
-pub fn take_unreadable() -> Vec<Unreadable> {
+pub fn take_unreadable() -> Vec<UnreadablePages> {
     let mut closed = CLOSED.lock().unwrap_or_else(PoisonError::into_inner);
     std::mem::take(&mut *closed)
 }
@@ -141,7 +141,7 @@ impl Map {
     }
 
     /// The pages that could not be read so far.
-    pub(super) fn unreadable(&self) -> Option<Unreadable> {
+    pub(super) fn unreadable(&self) -> Option<UnreadablePages> {
         let pages = self.watch.count.load(Ordering::Acquire);
         if pages == 0 {
             return None;
@@ -155,7 +155,7 @@ impl Map {
             .collect();
         offsets.sort_unstable();
         offsets.dedup();
-        Some(Unreadable {
+        Some(UnreadablePages {
             path: self.path.clone(),
             offsets,
             pages: pages as u64,

@@ -148,7 +148,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     ///
-    /// [`Problem::Unknown`](super::Problem::Unknown), when it is another one.
+    /// [`MalformedProblem::Unknown`](super::MalformedProblem::Unknown), when it is another one.
     pub fn version(
         &mut self,
         what: &'static str,
@@ -256,7 +256,7 @@ impl<'a> Reader<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Problem;
+    use super::super::MalformedProblem;
     use super::*;
 
     #[test]
@@ -311,8 +311,8 @@ mod tests {
     #[test]
     fn a_varint_cut_off_is_truncated_and_one_too_long_is_not() {
         let cut = Reader::new(&[0x80, 0x80], 0, "x").uvarint().unwrap_err();
-        assert!(matches!(cut.problem, Problem::Truncated { .. }));
+        assert!(matches!(cut.problem, MalformedProblem::Truncated { .. }));
         let long = Reader::new(&[0x80; 12], 0, "x").uvarint().unwrap_err();
-        assert!(matches!(long.problem, Problem::Unexpected { .. }));
+        assert!(matches!(long.problem, MalformedProblem::Unexpected { .. }));
     }
 }

@@ -6,7 +6,7 @@ use std::ops::Deref;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-use super::map::{Map, Unreadable};
+use super::map::{Map, UnreadablePages};
 use crate::error::{Error, Result};
 
 /// How [`FileBytes::open`] gets at a file's content.
@@ -79,7 +79,7 @@ impl FileBytes {
 
     /// The pages of the file that the disk could not read so far, which were taken for zeros. `None` for a file that was
     /// read into memory: then opening it failed.
-    pub fn unreadable(&self) -> Option<Unreadable> {
+    pub fn unreadable(&self) -> Option<UnreadablePages> {
         match &self.0 {
             Content::Mapped(map) => map.unreadable(),
             Content::Owned(_) => None,

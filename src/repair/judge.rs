@@ -9,8 +9,8 @@ use crate::raw::temporary_dir;
 use crate::repository::copies::Copies;
 use crate::repository::lineage::has_problems;
 use crate::repository::{Archive, FindingCounts, Repository};
-use crate::restore::{self, Present, Target, Wanted};
-use crate::verify::{Kind, Options, verify_block};
+use crate::restore::{self, Target, TargetContent, Wanted};
+use crate::verify::{Kind, VerifyOptions, verify_block};
 
 /// Verifies the blocks `ulids` of `archive`, unpacked one by one into a temporary directory, and writes down what is found. Gives what is to be said of
 /// those that are not sound.
@@ -61,7 +61,7 @@ fn verify(copies: &Copies, archive: &Archive, ulid: Ulid) -> Result<FindingCount
     let dir = temporary_dir()?;
     let target = Target::new(dir.path(), false)?;
     let wanted = Wanted::Blocks(BTreeSet::from([ulid]));
-    let mut plan = restore::plan(&wanted, archive, &[], false, &Present::default())?;
+    let mut plan = restore::plan(&wanted, archive, &[], false, &TargetContent::default())?;
     plan.kin_of = None;
     target.refuse_without_room(&plan)?;
     let report = restore::apply(&plan, copies, &target, &Silent)?;
@@ -70,7 +70,7 @@ fn verify(copies: &Copies, archive: &Archive, ulid: Ulid) -> Result<FindingCount
     }
     let verdict = verify_block(
         &dir.path().join(ulid.to_string()),
-        Options::default(),
+        VerifyOptions::default(),
         &Silent,
     )?;
     let counts = verdict.findings.counts();

@@ -421,7 +421,7 @@ mod tests {
     use crate::repository::{ObjectCodec, wal_object};
     use crate::store::MemoryStore;
     use crate::store::ReadStore as _;
-    use crate::store::faulty::{Faults, FaultyStore};
+    use crate::store::faulty::{FaultyStore, StoreFaults};
 
     #[test]
     fn a_copy_that_comes_out_otherwise_is_not_published() {
@@ -439,9 +439,9 @@ mod tests {
         };
         let mut flips = 0;
         for flip_at in 0..4 {
-            let faults = Faults {
+            let faults = StoreFaults {
                 flip_at: Some(flip_at),
-                ..Faults::default()
+                ..StoreFaults::default()
             };
             let store = FaultyStore::new(std::sync::Arc::new(memory.clone()), faults);
             let to = mended_object(&store, &name).unwrap();

@@ -24,12 +24,12 @@
 
 mod archive;
 mod catalog;
+mod damage;
 mod judge;
 mod mend;
 mod run;
-mod settle;
 
 pub use catalog::Catalog;
+pub use damage::{judge_damage, leave_marks};
 pub use mend::{Mending, mend};
-pub use run::{Outcome, Step, repair};
-pub use settle::{leave_marks, settle};
+pub use run::{RepairOutcome, RepairStep, repair};

@@ -17,9 +17,9 @@ use crate::store::ObjectName;
 
 /// Something that was made whole, or could not be.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Step {
+pub struct RepairStep {
     /// What became of it.
-    pub outcome: Outcome,
+    pub outcome: RepairOutcome,
     /// The object that was damaged or lost, or whose archive is.
     pub object: String,
     /// What was done, would be done, or is in the way.
@@ -28,7 +28,7 @@ pub struct Step {
 
 /// What became of something that is damaged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum RepairOutcome {
     /// It is made whole, or was before.
     Repaired,
     /// It would be made whole, or that would be tried: nothing was written.
@@ -37,13 +37,13 @@ pub enum Outcome {
     Left,
 }
 
-impl Outcome {
+impl RepairOutcome {
     /// Its name in reports.
     pub fn id(self) -> &'static str {
         match self {
-            Outcome::Repaired => "repaired",
-            Outcome::Planned => "planned",
-            Outcome::Left => "left",
+            RepairOutcome::Repaired => "repaired",
+            RepairOutcome::Planned => "planned",
+            RepairOutcome::Left => "left",
         }
     }
 }
@@ -63,10 +63,10 @@ pub fn repair(
     likely: Option<&str>,
     now: Millis,
     progress: &dyn Progress,
-) -> Result<Vec<Step>> {
+) -> Result<Vec<RepairStep>> {
     let mut steps = Vec::new();
     let mut step = |outcome, object: &str, detail: String| {
-        steps.push(Step {
+        steps.push(RepairStep {
             outcome,
             object: object.to_owned(),
             detail,
@@ -75,13 +75,13 @@ pub fn repair(
     if let Some(trouble) = repository.trouble().map(str::to_owned) {
         if dry_run {
             step(
-                Outcome::Planned,
+                RepairOutcome::Planned,
                 "narthex.json",
                 format!("{trouble}; would be written anew"),
             );
         } else if let Some(written) = repository.mend_descriptor(likely)? {
             let detail = format!("{trouble}; written anew as {written}");
-            step(Outcome::Repaired, "narthex.json", detail);
+            step(RepairOutcome::Repaired, "narthex.json", detail);
         }
     }
     let repository = &*repository;
@@ -91,7 +91,7 @@ pub fn repair(
         for (block, spoiled) in broken {
             for object in spoiled {
                 let detail = format!("of block {}: a replacement would be tried", block.ulid);
-                step(Outcome::Planned, object.name.as_str(), detail);
+                step(RepairOutcome::Planned, object.name.as_str(), detail);
             }
         }
     } else if !broken.is_empty() {
@@ -99,18 +99,18 @@ pub fn repair(
         // A replacement is needed from the moment on at which it is there: whoever issues a warrant later sees that.
         prove_kept(repository, mending.objects.iter().map(|name| (name, None)))?;
         for note in mending.mended {
-            step(Outcome::Repaired, "", note);
+            step(RepairOutcome::Repaired, "", note);
         }
         for left in mending.left {
             let detail = format!(
                 "{left}; narthex backup stores it anew if its data directory still holds it"
             );
-            step(Outcome::Left, "", detail);
+            step(RepairOutcome::Left, "", detail);
         }
     }
     let (lost, unknown) = lost_archives(&catalog);
     for (object, why) in &unknown {
-        step(Outcome::Left, object, why.clone());
+        step(RepairOutcome::Left, object, why.clone());
     }
     let (done, lost): (BTreeMap<_, _>, BTreeMap<_, _>) = lost
         .into_iter()
@@ -121,14 +121,14 @@ pub fn repair(
         let detail = format!(
             "what was left of it is in archive {by} already; narthex forget {short} removes the damaged manifest"
         );
-        step(Outcome::Repaired, short, detail);
+        step(RepairOutcome::Repaired, short, detail);
     }
     if !unknown.is_empty() || lost.is_empty() && !orphans {
         return Ok(steps);
     }
     let rebuilt = rebuild(repository, &catalog, &lost);
     for (object, why) in &rebuilt.unused {
-        step(Outcome::Left, object.as_str(), why.clone());
+        step(RepairOutcome::Left, object.as_str(), why.clone());
     }
     let which = lost
         .keys()
@@ -138,14 +138,14 @@ pub fn repair(
     match rebuilt.archive {
         None if !lost.is_empty() => {
             let detail = "no block and no log is left that only they named";
-            step(Outcome::Left, &which, detail.to_owned());
+            step(RepairOutcome::Left, &which, detail.to_owned());
         }
         None => {}
         Some(mut archive) => {
             let (would, outcome) = if dry_run {
-                ("would be ", Outcome::Planned)
+                ("would be ", RepairOutcome::Planned)
             } else {
-                ("", Outcome::Repaired)
+                ("", RepairOutcome::Repaired)
             };
             let detail = format!(
                 "archive {} of {} blocks {would}reconstructed from what no manifest names",
@@ -154,7 +154,7 @@ pub fn repair(
             );
             if !dry_run {
                 for (ulid, why) in judge(repository, &mut archive, &rebuilt.new)? {
-                    step(Outcome::Left, &ulid.to_string(), why);
+                    step(RepairOutcome::Left, &ulid.to_string(), why);
                 }
                 commit(repository, &archive, now)?;
             }

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use super::{Column, InJson, Rows, Sheet, Unit, Value, safe_line};
-use crate::repair::Step;
-use crate::repository::check::{Finding, Report};
+use crate::repair::RepairStep;
+use crate::repository::check::{CheckFinding, CheckReport};
 use crate::repository::{Archive, BlockChange, Change, Diff};
 use crate::trouble::Severity;
 use crate::units::{count_text, time_text};
@@ -257,7 +257,7 @@ pub static CHANGES: Sheet<Diff, BlockChange> = Sheet {
 };
 
 /// One finding of `narthex check`.
-pub static CHECK_FINDINGS: Sheet<Report, Finding> = Sheet {
+pub static CHECK_FINDINGS: Sheet<CheckReport, CheckFinding> = Sheet {
     name: "finding",
     title: "Findings",
     row: "finding",
@@ -360,7 +360,7 @@ const SHOWN: (usize, usize) = (50, 10);
 
 /// What `narthex check` found, for people: by kind, problems first, each with what it means and
 /// what to do.
-pub fn check_text(report: &Report) -> String {
+pub fn check_text(report: &CheckReport) -> String {
     let mut kinds: Vec<_> = report.findings.iter().map(|found| found.kind).collect();
     kinds.sort_by_key(|kind| (kind.severity() != Severity::Problem, kind.id()));
     kinds.dedup();
@@ -396,7 +396,7 @@ pub fn check_text(report: &Report) -> String {
 }
 
 /// One finding: the object and what was found, then whatever is known of what it costs.
-fn check_lines(finding: &Finding, text: &mut String) {
+fn check_lines(finding: &CheckFinding, text: &mut String) {
     let (object, detail) = (safe_line(&finding.object), safe_line(&finding.detail));
     let _ = writeln!(text, "  {object}: {detail}");
     let archives = finding.archives.iter().map(|id| id.short().to_owned());
@@ -420,7 +420,7 @@ fn check_lines(finding: &Finding, text: &mut String) {
 }
 
 /// One step of `narthex repair`.
-pub static REPAIR_STEPS: Sheet<[Step], Step> = Sheet {
+pub static REPAIR_STEPS: Sheet<[RepairStep], RepairStep> = Sheet {
     name: "step",
     title: "Steps",
     row: "step",

@@ -5,7 +5,7 @@ use crate::archive;
 use crate::error::ErrorKind;
 use crate::model::Millis;
 use crate::report::time_text;
-use crate::repository::{Gap, LeftOut};
+use crate::repository::{ArchiveGap, LeftOut};
 use crate::restore;
 use crate::units::count_text;
 
@@ -53,7 +53,7 @@ pub static LEFT_OUT: Sheet<[LeftOut], LeftOut> = Sheet {
 };
 
 /// One backup run.
-pub static BACKUP: Sheet<archive::Report, archive::Report> = Sheet {
+pub static BACKUP: Sheet<archive::BackupReport, archive::BackupReport> = Sheet {
     name: "backup",
     title: "The backup as a whole",
     row: "backup",
@@ -207,7 +207,7 @@ pub static BACKUP: Sheet<archive::Report, archive::Report> = Sheet {
 };
 
 /// One restore.
-pub static RESTORE: Sheet<restore::Report, restore::Report> = Sheet {
+pub static RESTORE: Sheet<restore::RestoreReport, restore::RestoreReport> = Sheet {
     name: "restore",
     title: "The restore as a whole",
     row: "restore",
@@ -412,7 +412,7 @@ pub fn detour_json(detour: &crate::stored::Detour) -> serde_json::Value {
 }
 
 /// A gap as `2026-11-21 19:08:00..2026-11-21 21:00:00`.
-pub fn gap_text(gap: &Gap) -> String {
+pub fn gap_text(gap: &ArchiveGap) -> String {
     format!("{}..{}", time_text(gap.min_time), time_text(gap.max_time))
 }
 

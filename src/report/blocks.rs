@@ -11,14 +11,14 @@ use super::{
     Column, Extent, InJson, Rows, Sheet, SheetOf, Unit, Value, View, bytes_text, duration_text,
     safe_line, time_text,
 };
-use crate::block::{EntryKind, Place};
-use crate::inspect::{Gap, ListedBlock, Listing, OtherEntry, Totals, UnreadableBlock};
+use crate::block::{DirKind, EntryKind};
+use crate::inspect::{BlockGap, BlockListing, BlockTotals, ListedBlock, OtherEntry, UnlistedBlock};
 use crate::model::Ulid;
 use crate::units::count_text;
 use crate::wal::LogFacts;
 
 /// What `narthex list` says of each block.
-pub static BLOCKS: Sheet<Listing, ListedBlock> = Sheet {
+pub static BLOCKS: Sheet<BlockListing, ListedBlock> = Sheet {
     name: "block",
     title: "Blocks",
     row: "block",
@@ -254,7 +254,7 @@ pub static BLOCKS: Sheet<Listing, ListedBlock> = Sheet {
 };
 
 /// The sums under the table.
-pub static TOTALS: Sheet<Listing, Totals> = Sheet {
+pub static TOTALS: Sheet<BlockListing, BlockTotals> = Sheet {
     name: "total",
     title: "All blocks together",
     row: "directory",
@@ -332,7 +332,7 @@ pub static TOTALS: Sheet<Listing, Totals> = Sheet {
 };
 
 /// Blocks whose metadata cannot be read.
-pub static UNREADABLE: Sheet<Listing, UnreadableBlock> = Sheet {
+pub static UNREADABLE: Sheet<BlockListing, UnlistedBlock> = Sheet {
     name: "unreadable",
     title: "Blocks whose metadata cannot be read",
     row: "such block",
@@ -359,7 +359,7 @@ pub static UNREADABLE: Sheet<Listing, UnreadableBlock> = Sheet {
 };
 
 /// What lies beside the blocks.
-pub static OTHERS: Sheet<Listing, OtherEntry> = Sheet {
+pub static OTHERS: Sheet<BlockListing, OtherEntry> = Sheet {
     name: "other",
     title: "What else lies there",
     row: "entry of the directory that is no block",
@@ -394,10 +394,10 @@ pub static OTHERS: Sheet<Listing, OtherEntry> = Sheet {
 };
 
 /// The lists about a directory, in the order of its JSON.
-pub const LISTS: &[&dyn SheetOf<Listing>] = &[&BLOCKS, &UNREADABLE, &OTHERS];
+pub const LISTS: &[&dyn SheetOf<BlockListing>] = &[&BLOCKS, &UNREADABLE, &OTHERS];
 
 /// The listing of one directory as text for people; `logs` are those it holds.
-pub fn text(listing: &Listing, logs: &[LogFacts], view: &View) -> String {
+pub fn text(listing: &BlockListing, logs: &[LogFacts], view: &View) -> String {
     let mut text = String::new();
     if listing.blocks.is_empty() {
         text.push_str("no blocks\n");
@@ -424,11 +424,11 @@ pub fn text(listing: &Listing, logs: &[LogFacts], view: &View) -> String {
 }
 
 /// The listing of the directory at `path` as a JSON object; `logs` are those it holds.
-pub fn json(path: &Path, place: Place, listing: &Listing, logs: &[LogFacts]) -> Json {
+pub fn json(path: &Path, place: DirKind, listing: &BlockListing, logs: &[LogFacts]) -> Json {
     let place = match place {
-        Place::DataDir => "data directory",
-        Place::PrometheusSnapshot => "Prometheus snapshot",
-        Place::Block => "block",
+        DirKind::DataDir => "data directory",
+        DirKind::PrometheusSnapshot => "Prometheus snapshot",
+        DirKind::Block => "block",
     };
     let mut object = Map::new();
     object.insert("path".to_owned(), json!(path.display().to_string()));
@@ -441,7 +441,7 @@ pub fn json(path: &Path, place: Place, listing: &Listing, logs: &[LogFacts]) -> 
     Json::Object(object)
 }
 
-fn totals_line(totals: &Totals) -> String {
+fn totals_line(totals: &BlockTotals) -> String {
     format!(
         "total: {} {}, {} to {}, {} samples in {} chunks, index {}, segments {}\n",
         totals.blocks,
@@ -493,7 +493,7 @@ fn notes(block: &ListedBlock) -> Vec<String> {
     if let Some(gap) = block.gap {
         notes.push(format!(
             "gap of {} before",
-            duration_text(Gap::duration(gap))
+            duration_text(BlockGap::duration(gap))
         ));
     }
     match &*block.overlaps {

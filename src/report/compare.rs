@@ -3,10 +3,10 @@
 use super::{Column, Extent, InJson, Rows, Sheet, SheetOf, Unit, Value};
 use crate::compare::{
     self, Comparison, Contrast, Difference, Equality, Files, MetricChange, NamedSeries, Range,
-    Totals,
+    SideTotals,
 };
 use crate::model::STALE_NAN;
-use crate::select::Problem;
+use crate::select::ReadProblem;
 
 /// One side, and where it comes from.
 #[derive(Debug)]
@@ -16,7 +16,7 @@ pub struct Side {
     /// As it was typed.
     pub source: String,
     /// What it holds.
-    pub totals: Totals,
+    pub totals: SideTotals,
 }
 
 /// One row for each side.
@@ -587,7 +587,7 @@ pub fn verdict(equality: Equality, is_complete: bool) -> String {
 }
 
 /// A problem on one line, with the side it is on.
-pub fn problem(side: compare::SideName, problem: &Problem) -> String {
+pub fn problem(side: compare::SideName, problem: &ReadProblem) -> String {
     let problem = problem.to_string();
     match side {
         compare::SideName::A => format!("A: {problem}"),
@@ -600,18 +600,19 @@ fn percent(growth: Option<f64>) -> Value {
 }
 
 /// A sample as words.
-fn sample(value: compare::Value) -> Value {
+fn sample(value: compare::SampleText) -> Value {
     Value::Text(match value {
-        compare::Value::Float(bits) => float(bits),
-        compare::Value::Histogram { sum, .. } | compare::Value::FloatHistogram { sum, .. }
+        compare::SampleText::Float(bits) => float(bits),
+        compare::SampleText::Histogram { sum, .. }
+        | compare::SampleText::FloatHistogram { sum, .. }
             if sum == STALE_NAN =>
         {
             "stale histogram".to_owned()
         }
-        compare::Value::Histogram { count, sum } => {
+        compare::SampleText::Histogram { count, sum } => {
             format!("histogram: count {count}, sum {}", float(sum))
         }
-        compare::Value::FloatHistogram { count, sum } => {
+        compare::SampleText::FloatHistogram { count, sum } => {
             format!(
                 "float histogram: count {}, sum {}",
                 float(count),

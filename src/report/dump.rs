@@ -1,11 +1,11 @@
 //! The closing words of `narthex dump`.
 
-use crate::dump::Tally;
-use crate::select::Unreadable;
+use crate::dump::DumpTally;
+use crate::select::UnreadableBlock;
 use crate::units::count_text;
 
 /// Why a block is not in the dump.
-pub fn unreadable(block: &Unreadable) -> String {
+pub fn unreadable(block: &UnreadableBlock) -> String {
     let dir = block.dir.display();
     match block.superseded_by {
         Some(child) => format!("{dir} not read, nor needed: {child} was compacted from it"),
@@ -14,7 +14,7 @@ pub fn unreadable(block: &Unreadable) -> String {
 }
 
 /// What was dumped, left out and lost: one sentence each.
-pub fn closing(tally: &Tally) -> Vec<String> {
+pub fn closing(tally: &DumpTally) -> Vec<String> {
     let blocks = tally.read.blocks.len() as u64;
     let mut lines = vec![format!(
         "dumped {} of {} from {}",
@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn only_what_happened_is_said() {
-        let mut tally = Tally::default();
+        let mut tally = DumpTally::default();
         tally.read.series = 2;
         tally.read.samples = 1;
         tally.read.lost_chunks = 1;

@@ -12,12 +12,12 @@ use super::{
     shell_word,
 };
 use crate::archive;
-use crate::block::Place;
+use crate::block::DirKind;
 use crate::repository::{LeftOutKind, check};
 use crate::restore;
 use crate::trouble;
 use crate::units::count_text;
-use crate::verify::{BlockVerdict, Finding, Findings, Kind, Severity, Verdict};
+use crate::verify::{BlockVerdict, Finding, FindingSeverity, Findings, Kind, Verdict};
 use crate::wal::Logs;
 
 /// One finding. For people it is a line of its own: see [`line()`].
@@ -219,7 +219,7 @@ pub static BLOCKS: Sheet<Verdict, BlockVerdict> = Sheet {
             unit: Unit::Count,
             weight: 4,
             explanation: "Number of findings that are notes.",
-            value: |b| Value::Count(b.findings.of_severity(Severity::Note)),
+            value: |b| Value::Count(b.findings.of_severity(FindingSeverity::Note)),
         },
         Column {
             key: "min_time",
@@ -291,14 +291,14 @@ pub static BLOCKS: Sheet<Verdict, BlockVerdict> = Sheet {
 /// What is said of findings as a whole.
 fn word(findings: &Findings) -> String {
     match findings.worst() {
-        None | Some(Severity::Note) => "healthy".to_owned(),
+        None | Some(FindingSeverity::Note) => "healthy".to_owned(),
         Some(severity) => severity.to_string(),
     }
 }
 
 fn problems(findings: &Findings) -> u64 {
     let all: u64 = findings.counts().map(|(_, count)| count).sum();
-    all - findings.of_severity(Severity::Note)
+    all - findings.of_severity(FindingSeverity::Note)
 }
 
 /// A finding as one line: severity, kind, place, what was found, whose samples, what Prometheus does.
@@ -313,7 +313,7 @@ pub fn text(verdict: &Verdict, with_notes: bool, view: &View) -> String {
     let mut lines = Vec::new();
     let mut problem_kinds = BTreeSet::new();
     for finding in verdict.all_findings() {
-        let is_problem = finding.kind.severity() > Severity::Note;
+        let is_problem = finding.kind.severity() > FindingSeverity::Note;
         if with_notes || is_problem {
             lines.push(line(finding));
         }
@@ -363,12 +363,12 @@ const MAX_NAMED: usize = 3;
 pub fn advice(verdict: &Verdict, is_repo_known: bool) -> Option<String> {
     let damaged = verdict.blocks.iter().filter(|block| {
         let worst = block.findings.worst();
-        worst >= Some(Severity::Damaged)
+        worst >= Some(FindingSeverity::Damaged)
     });
     let ulids: Vec<_> = damaged.filter_map(|block| block.ulid).collect();
     let dir = match verdict.place {
-        Place::DataDir | Place::PrometheusSnapshot => Some(verdict.path.clone()),
-        Place::Block => {
+        DirKind::DataDir | DirKind::PrometheusSnapshot => Some(verdict.path.clone()),
+        DirKind::Block => {
             let full = verdict.path.canonicalize().ok();
             full.and_then(|full| full.parent().map(Path::to_owned))
         }
@@ -416,9 +416,9 @@ pub fn to_json(verdict: &Verdict) -> Json {
         Json::Object(object)
     });
     let place = match verdict.place {
-        Place::DataDir => "data directory",
-        Place::PrometheusSnapshot => "Prometheus snapshot",
-        Place::Block => "block",
+        DirKind::DataDir => "data directory",
+        DirKind::PrometheusSnapshot => "Prometheus snapshot",
+        DirKind::Block => "block",
     };
     let object = json!({
         "path": verdict.path.display().to_string(),

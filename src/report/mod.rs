@@ -50,7 +50,7 @@ pub use chapters::{CHAPTERS, Chapter};
 pub use sheet::{Column, Described, Extent, Field, InJson, Rows, Sheet, SheetOf};
 pub(crate) use shell::shell_word;
 pub use table::{Form, Printed, Table};
-pub use unit::{Kind, Unit};
+pub use unit::{Unit, ValueKind};
 pub use value::Value;
 pub(crate) use value::{safe_line, safe_text};
 pub use view::{Sort, View};

@@ -1,7 +1,7 @@
 //! The report about blocks of a data directory that were to be replaced.
 
 use super::{Column, InJson, Rows, Sheet, Unit, Value};
-use crate::restore::{Outcome, Replaced};
+use crate::restore::{ReplaceOutcome, Replaced};
 
 /// Blocks of the directory, and what became of each.
 pub static REPLACED: Sheet<[Replaced], Replaced> = Sheet {
@@ -27,10 +27,10 @@ pub static REPLACED: Sheet<[Replaced], Replaced> = Sheet {
             explanation: "What became of it: `sound` (not touched), `replaced`, `planned` (with --dry-run) or `stays` (damaged as it is).",
             value: |r| {
                 Value::text(match r.outcome {
-                    Outcome::Sound => "sound",
-                    Outcome::Replaced => "replaced",
-                    Outcome::WouldBe => "planned",
-                    Outcome::Stays(_) => "stays",
+                    ReplaceOutcome::Sound => "sound",
+                    ReplaceOutcome::Replaced => "replaced",
+                    ReplaceOutcome::WouldBe => "planned",
+                    ReplaceOutcome::Stays(_) => "stays",
                 })
             },
         },
@@ -90,7 +90,7 @@ pub static REPLACED: Sheet<[Replaced], Replaced> = Sheet {
             weight: 5,
             explanation: "Why it stays as it is.",
             value: |r| match &r.outcome {
-                Outcome::Stays(why) => Value::text(why),
+                ReplaceOutcome::Stays(why) => Value::text(why),
                 _ => Value::None,
             },
         },

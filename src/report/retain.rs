@@ -2,7 +2,7 @@
 
 use super::archives::labels;
 use super::{Column, InJson, Rows, Sheet, Unit, Value};
-use crate::retain::{Decision, Fate, Forgotten, Item, Pruned};
+use crate::retain::{Decision, Forgotten, Item, ObjectFate, Pruned};
 
 /// One row for each archive that `forget` considered.
 pub static DECISIONS: Sheet<Forgotten, Decision> = Sheet {
@@ -160,7 +160,7 @@ pub static PRUNED: Sheet<Pruned, Pruned> = Sheet {
             unit: Unit::Count,
             weight: 5,
             explanation: "Number of objects that were deleted, files in tmp/ included.",
-            value: |p| Value::Count(p.of(Fate::Deleted).0),
+            value: |p| Value::Count(p.of(ObjectFate::Deleted).0),
         },
         Column {
             key: "deleted_bytes",
@@ -168,7 +168,7 @@ pub static PRUNED: Sheet<Pruned, Pruned> = Sheet {
             unit: Unit::Bytes,
             weight: 5,
             explanation: "Their size.",
-            value: |p| Value::Bytes(p.of(Fate::Deleted).1),
+            value: |p| Value::Bytes(p.of(ObjectFate::Deleted).1),
         },
         Column {
             key: "marked_objects",
@@ -176,7 +176,7 @@ pub static PRUNED: Sheet<Pruned, Pruned> = Sheet {
             unit: Unit::Count,
             weight: 5,
             explanation: "Number of objects that are marked since now and will be deleted unless they are needed again.",
-            value: |p| Value::Count(p.of(Fate::Marked).0),
+            value: |p| Value::Count(p.of(ObjectFate::Marked).0),
         },
         Column {
             key: "marked_bytes",
@@ -184,7 +184,7 @@ pub static PRUNED: Sheet<Pruned, Pruned> = Sheet {
             unit: Unit::Bytes,
             weight: 5,
             explanation: "Their size.",
-            value: |p| Value::Bytes(p.of(Fate::Marked).1),
+            value: |p| Value::Bytes(p.of(ObjectFate::Marked).1),
         },
         Column {
             key: "waiting_objects",
@@ -192,7 +192,7 @@ pub static PRUNED: Sheet<Pruned, Pruned> = Sheet {
             unit: Unit::Count,
             weight: 5,
             explanation: "Number of objects that were marked before and not for long enough.",
-            value: |p| Value::Count(p.of(Fate::Waiting).0),
+            value: |p| Value::Count(p.of(ObjectFate::Waiting).0),
         },
         Column {
             key: "waiting_bytes",
@@ -200,7 +200,7 @@ pub static PRUNED: Sheet<Pruned, Pruned> = Sheet {
             unit: Unit::Bytes,
             weight: 5,
             explanation: "Their size.",
-            value: |p| Value::Bytes(p.of(Fate::Waiting).1),
+            value: |p| Value::Bytes(p.of(ObjectFate::Waiting).1),
         },
         Column {
             key: "unmarked_objects",
@@ -208,7 +208,7 @@ pub static PRUNED: Sheet<Pruned, Pruned> = Sheet {
             unit: Unit::Count,
             weight: 5,
             explanation: "Number of objects that were marked and are needed again.",
-            value: |p| Value::Count(p.of(Fate::Unmarked).0),
+            value: |p| Value::Count(p.of(ObjectFate::Unmarked).0),
         },
         Column {
             key: "all_due",
@@ -220,7 +220,7 @@ pub static PRUNED: Sheet<Pruned, Pruned> = Sheet {
                 stamp(
                     p.items
                         .iter()
-                        .filter(|item| item.fate != Fate::Deleted)
+                        .filter(|item| item.fate != ObjectFate::Deleted)
                         .filter_map(|item| item.due)
                         .max(),
                 )

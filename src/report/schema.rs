@@ -4,8 +4,8 @@
 use serde_json::{Map, Value as Json, json};
 
 use super::{
-    Described, Field, InJson, Kind, SheetOf, analyze, archives, backup, blocks, compare, findings,
-    forecast, inspect, logs, replaced, retain, start, stats, trouble, whatif,
+    Described, Field, InJson, SheetOf, ValueKind, analyze, archives, backup, blocks, compare,
+    findings, forecast, inspect, logs, replaced, retain, start, stats, trouble, whatif,
 };
 
 /// The schema of what a command prints.
@@ -186,15 +186,15 @@ impl Object {
 /// A value of a column: of the type of its unit, or null.
 fn value(field: &Field) -> Json {
     let mut schema = match field.unit.kind() {
-        Kind::Text => json!({ "type": ["string", "null"] }),
-        Kind::List => json!({ "type": ["array", "null"], "items": string() }),
-        Kind::Flag => json!({ "type": ["boolean", "null"] }),
-        Kind::Count | Kind::Bytes => json!({ "type": ["integer", "null"], "minimum": 0 }),
-        Kind::SignedCount | Kind::SignedBytes | Kind::Duration | Kind::Time => {
+        ValueKind::Text => json!({ "type": ["string", "null"] }),
+        ValueKind::List => json!({ "type": ["array", "null"], "items": string() }),
+        ValueKind::Flag => json!({ "type": ["boolean", "null"] }),
+        ValueKind::Count | ValueKind::Bytes => json!({ "type": ["integer", "null"], "minimum": 0 }),
+        ValueKind::SignedCount | ValueKind::SignedBytes | ValueKind::Duration | ValueKind::Time => {
             json!({ "type": ["integer", "null"] })
         }
-        Kind::Number => json!({ "type": ["number", "null"] }),
-        Kind::Spans => json!({ "type": ["array", "null"], "items": span() }),
+        ValueKind::Number => json!({ "type": ["number", "null"] }),
+        ValueKind::Spans => json!({ "type": ["array", "null"], "items": span() }),
     };
     if let Some(schema) = schema.as_object_mut() {
         schema.insert("description".to_owned(), json!(field.explanation));

@@ -12,7 +12,7 @@ pub struct Column<Row: ?Sized> {
     pub key: &'static str,
     /// Heading in the table for people; empty: the column is in JSON and CSV only.
     pub heading: &'static str,
-    /// What its values are, count or measure. It has a [`Kind`](super::Kind), the type of all values, and with it how they are written.
+    /// What its values are, count or measure. It has a [`ValueKind`](super::ValueKind), the type of all values, and with it how they are written.
     pub unit: Unit,
     /// How much people need it, from 1 to 9: where a table is too wide, columns of small weight go
     /// first. Those of 9 stay, as without them nobody knows what a row is about.

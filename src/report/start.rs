@@ -9,14 +9,14 @@ use super::{
     Column, InJson, Rows, Sheet, Unit, Value, bytes_text, duration_text, safe_line, time_text,
 };
 use crate::model::{Millis, Ulid};
-use crate::start::{Plan, Step, StepKind};
+use crate::start::{StartPlan, StartStep, StepKind};
 use crate::units::count_text;
 
 /// Most blocks or files that a line for people names.
 const NAMED: usize = 3;
 
 /// What a start does, step by step. For people it is a line of its own.
-pub static ENTRIES: Sheet<Plan, Step> = Sheet {
+pub static ENTRIES: Sheet<StartPlan, StartStep> = Sheet {
     name: "step",
     title: "What a start does, in `start`",
     row: "step, in order",
@@ -112,7 +112,7 @@ pub static ENTRIES: Sheet<Plan, Step> = Sheet {
 };
 
 /// What a start on the directory at `path` does, for people.
-pub fn text(plan: &Plan, path: &Path) -> String {
+pub fn text(plan: &StartPlan, path: &Path) -> String {
     let steps: Vec<_> = plan.steps.iter().map(|step| line(step, path)).collect();
     let server = server(plan);
     let rest = if plan.starts() {
@@ -133,7 +133,7 @@ pub fn text(plan: &Plan, path: &Path) -> String {
 }
 
 /// What a start does, for programs.
-pub fn to_json(plan: &Plan) -> Json {
+pub fn to_json(plan: &StartPlan) -> Json {
     let times = |(first, last): (Millis, Millis)| json!({ "min_time": first, "max_time": last });
     json!({
         "prometheus": plan.assumed.release.to_string(),
@@ -150,7 +150,7 @@ pub fn to_json(plan: &Plan) -> Json {
 }
 
 /// The server that was assumed, as its flags say it.
-fn server(plan: &Plan) -> String {
+fn server(plan: &StartPlan) -> String {
     let assumed = &plan.assumed;
     let mut flags = Vec::new();
     if let Some(retention) = assumed.retention {
@@ -165,12 +165,12 @@ fn server(plan: &Plan) -> String {
     format!("Prometheus {} ({})", assumed.release, flags.join(", "))
 }
 
-fn line(step: &Step, below: &Path) -> String {
+fn line(step: &StartStep, below: &Path) -> String {
     format!("{}. {}", what(step, below), step.kind.consequence())
 }
 
 /// What the step does, in words that go on from "a start".
-fn what(step: &Step, below: &Path) -> String {
+fn what(step: &StartStep, below: &Path) -> String {
     let blocks = blocks(&step.blocks);
     let shown = |path: &PathBuf| {
         path.strip_prefix(below)
@@ -223,7 +223,7 @@ fn what(step: &Step, below: &Path) -> String {
 }
 
 /// What says that samples before a time are stored.
-fn border(step: &Step, blocks: &str) -> String {
+fn border(step: &StartStep, blocks: &str) -> String {
     if step.blocks.is_empty() {
         "the time before which the checkpoint of the WAL says that all is in blocks".to_owned()
     } else {
@@ -231,7 +231,7 @@ fn border(step: &Step, blocks: &str) -> String {
     }
 }
 
-fn samples(step: &Step) -> String {
+fn samples(step: &StartStep) -> String {
     let mut text = String::new();
     if let Some(samples) = step.samples {
         let _ = write!(text, ": {} samples", count_text(samples));
@@ -268,7 +268,7 @@ fn names(all: impl Iterator<Item = String>) -> String {
 }
 
 /// What stays and is replayed.
-fn rest(plan: &Plan) -> String {
+fn rest(plan: &StartPlan) -> String {
     let kept = match plan.keeps.len() {
         0 => "keeps no block".to_owned(),
         1 => "keeps 1 block".to_owned(),

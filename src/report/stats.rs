@@ -1,11 +1,11 @@
 //! Reports about what a repository consists of.
 
 use super::{Column, InJson, Rows, Sheet, SheetOf, Unit, Value, ratio};
-use crate::dense::{CodecStats, PartStats, Stats};
+use crate::dense::{CodecStats, DenseStats, PartStats};
 use crate::statistics::{Sum, SumRow};
 
 /// The repository as a whole.
-pub static TOTALS: Sheet<Stats, Stats> = Sheet {
+pub static TOTALS: Sheet<DenseStats, DenseStats> = Sheet {
     name: "total",
     title: "The repository as a whole",
     row: "repository",
@@ -56,7 +56,7 @@ pub static TOTALS: Sheet<Stats, Stats> = Sheet {
 };
 
 /// One row for each codec.
-pub static CODECS: Sheet<Stats, CodecStats> = Sheet {
+pub static CODECS: Sheet<DenseStats, CodecStats> = Sheet {
     name: "codec",
     title: "Codecs",
     row: "codec",
@@ -123,7 +123,7 @@ pub static CODECS: Sheet<Stats, CodecStats> = Sheet {
 };
 
 /// One row for each kind of column in packs.
-pub static PARTS: Sheet<Stats, PartStats> = Sheet {
+pub static PARTS: Sheet<DenseStats, PartStats> = Sheet {
     name: "part",
     title: "What is in packs",
     row: "kind of column in packs",
@@ -166,12 +166,12 @@ pub static PARTS: Sheet<Stats, PartStats> = Sheet {
 };
 
 /// The sheets of a repository, in the order of its JSON.
-pub const SHEETS: &[&dyn SheetOf<Stats>] = &[&TOTALS, &CODECS, &PARTS];
+pub const SHEETS: &[&dyn SheetOf<DenseStats>] = &[&TOTALS, &CODECS, &PARTS];
 
 /// The sheets of an archive by metric, job, or both, in the order of the JSON.
 pub const SHEETS_BY_GROUP: &[&dyn SheetOf<Sum>] = &[&ROW_TOTALS, &ROWS];
 
-fn sum(stats: &Stats, of: fn(&CodecStats) -> u64) -> u64 {
+fn sum(stats: &DenseStats, of: fn(&CodecStats) -> u64) -> u64 {
     stats.codecs.iter().map(of).fold(0, u64::saturating_add)
 }
 

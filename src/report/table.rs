@@ -103,7 +103,7 @@ impl Table {
         &self.fields
     }
 
-    /// The rows, each with one value for each column. A value is of the [`Kind`](super::Kind) that the column's unit has, or
+    /// The rows, each with one value for each column. A value is of the [`ValueKind`](super::ValueKind) that the column's unit has, or
     /// [`Value::None`].
     pub fn rows(&self) -> &[Vec<Value>] {
         &self.rows

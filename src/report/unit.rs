@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// What the values of a column are, and what numbers count or measure before they are written for people. All values of a column are of the
-/// unit's [`Kind`], so that a column has one type for programs and one way to be written for people.
+/// unit's [`ValueKind`], so that a column has one type for programs and one way to be written for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
     /// Words: no numbers.
@@ -48,7 +48,7 @@ pub enum Unit {
 
 /// The type of a [`Value`](super::Value) that is there, and with it how it is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum ValueKind {
     /// [`Value::Text`](super::Value::Text): a string.
     Text,
     /// [`Value::List`](super::Value::List): strings.
@@ -123,39 +123,43 @@ impl Unit {
     }
 
     /// Of what kind its values are.
-    pub fn kind(self) -> Kind {
+    pub fn kind(self) -> ValueKind {
         match self {
-            Unit::None => Kind::Text,
-            Unit::List => Kind::List,
-            Unit::Flag => Kind::Flag,
-            Unit::Count | Unit::Offset => Kind::Count,
-            Unit::CountChange => Kind::SignedCount,
-            Unit::Bytes | Unit::BytesPerDay => Kind::Bytes,
-            Unit::BytesChange | Unit::BytesPerDayChange => Kind::SignedBytes,
-            Unit::Millis => Kind::Duration,
-            Unit::Time => Kind::Time,
-            Unit::Spans => Kind::Spans,
+            Unit::None => ValueKind::Text,
+            Unit::List => ValueKind::List,
+            Unit::Flag => ValueKind::Flag,
+            Unit::Count | Unit::Offset => ValueKind::Count,
+            Unit::CountChange => ValueKind::SignedCount,
+            Unit::Bytes | Unit::BytesPerDay => ValueKind::Bytes,
+            Unit::BytesChange | Unit::BytesPerDayChange => ValueKind::SignedBytes,
+            Unit::Millis => ValueKind::Duration,
+            Unit::Time => ValueKind::Time,
+            Unit::Spans => ValueKind::Spans,
             Unit::Mean
             | Unit::BytesPerSample
             | Unit::Bits
             | Unit::Percent
             | Unit::Share
-            | Unit::Ratio => Kind::Number,
+            | Unit::Ratio => ValueKind::Number,
         }
     }
 }
 
-impl Kind {
+impl ValueKind {
     /// Whether such values are numbers, which stand on the right of their column.
     pub fn is_number(self) -> bool {
         match self {
-            Kind::Text | Kind::List | Kind::Flag | Kind::Time | Kind::Spans => false,
-            Kind::Count
-            | Kind::SignedCount
-            | Kind::Bytes
-            | Kind::SignedBytes
-            | Kind::Duration
-            | Kind::Number => true,
+            ValueKind::Text
+            | ValueKind::List
+            | ValueKind::Flag
+            | ValueKind::Time
+            | ValueKind::Spans => false,
+            ValueKind::Count
+            | ValueKind::SignedCount
+            | ValueKind::Bytes
+            | ValueKind::SignedBytes
+            | ValueKind::Duration
+            | ValueKind::Number => true,
         }
     }
 }

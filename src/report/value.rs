@@ -6,7 +6,7 @@ use std::fmt;
 
 use serde_json::{Value as Json, json};
 
-use super::{Kind, Unit};
+use super::{Unit, ValueKind};
 use crate::model::Millis;
 use crate::units::{
     bytes_text, count_text, decimal_text, duration_text, signed_count_text, time_text,
@@ -50,20 +50,20 @@ impl Value {
     }
 
     /// Of what kind it is; none if it is not there.
-    pub fn kind(&self) -> Option<Kind> {
+    pub fn kind(&self) -> Option<ValueKind> {
         match self {
             Value::None => None,
-            Value::Text(_) => Some(Kind::Text),
-            Value::List(_) => Some(Kind::List),
-            Value::Flag(_) => Some(Kind::Flag),
-            Value::Count(_) => Some(Kind::Count),
-            Value::SignedCount(_) => Some(Kind::SignedCount),
-            Value::Bytes(_) => Some(Kind::Bytes),
-            Value::SignedBytes(_) => Some(Kind::SignedBytes),
-            Value::Duration(_) => Some(Kind::Duration),
-            Value::Time(_) => Some(Kind::Time),
-            Value::Spans(_) => Some(Kind::Spans),
-            Value::Number(_) => Some(Kind::Number),
+            Value::Text(_) => Some(ValueKind::Text),
+            Value::List(_) => Some(ValueKind::List),
+            Value::Flag(_) => Some(ValueKind::Flag),
+            Value::Count(_) => Some(ValueKind::Count),
+            Value::SignedCount(_) => Some(ValueKind::SignedCount),
+            Value::Bytes(_) => Some(ValueKind::Bytes),
+            Value::SignedBytes(_) => Some(ValueKind::SignedBytes),
+            Value::Duration(_) => Some(ValueKind::Duration),
+            Value::Time(_) => Some(ValueKind::Time),
+            Value::Spans(_) => Some(ValueKind::Spans),
+            Value::Number(_) => Some(ValueKind::Number),
         }
     }
 

@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use super::digest::Hasher;
-use super::manifest::{Coverage, Gap, StoredBlock};
-use crate::model::{Content, Kin, Millis, Stream, TimeRange, Ulid};
+use super::manifest::{ArchiveGap, Coverage, StoredBlock};
+use crate::model::{Kin, KinContent, Millis, Stream, TimeRange, Ulid};
 
 /// Severities, as `narthex verify` calls them, of findings that are legal, and of those that cost no sample.
 pub(super) const NOTE: &str = "note";
@@ -54,7 +54,7 @@ pub fn kin(block: &StoredBlock) -> Kin {
         parents: block.parents.clone(),
         range: (block.min_time, block.max_time),
         stream: stream(block),
-        content: Content {
+        content: KinContent {
             series: block.series,
             chunks: block.chunks,
             samples: block.samples,
@@ -128,7 +128,10 @@ pub fn is_better_told(copy: &StoredBlock, block: &StoredBlock) -> bool {
 ///
 /// A block begins with its first sample, not where the one before it ends: a span shorter than a twentieth of
 /// both its neighbours is the pause between two scrapes, and no gap.
-pub fn gaps<'a>(blocks: impl IntoIterator<Item = &'a StoredBlock>, range: TimeRange) -> Vec<Gap> {
+pub fn gaps<'a>(
+    blocks: impl IntoIterator<Item = &'a StoredBlock>,
+    range: TimeRange,
+) -> Vec<ArchiveGap> {
     let edge = |time, open| Some((time, time)).filter(|_| time != open);
     let spans = spans(blocks, range)
         .into_iter()
@@ -141,7 +144,7 @@ pub fn gaps<'a>(blocks: impl IntoIterator<Item = &'a StoredBlock>, range: TimeRa
             continue;
         };
         if span.0.saturating_sub(earlier.1) > pause(earlier, span) {
-            gaps.push(Gap {
+            gaps.push(ArchiveGap {
                 min_time: earlier.1,
                 max_time: span.0,
             });
@@ -279,8 +282,8 @@ pub(crate) mod tests {
         }
     }
 
-    fn gap(min_time: Millis, max_time: Millis) -> Gap {
-        Gap { min_time, max_time }
+    fn gap(min_time: Millis, max_time: Millis) -> ArchiveGap {
+        ArchiveGap { min_time, max_time }
     }
 
     #[test]

@@ -111,12 +111,12 @@ pub struct Coverage {
     pub max_time: Option<Millis>,
     /// Spans between them that no block covers.
     #[serde(default)]
-    pub gaps: Vec<Gap>,
+    pub gaps: Vec<ArchiveGap>,
 }
 
 /// A span of time without a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Gap {
+pub struct ArchiveGap {
     /// Its begin.
     pub min_time: Millis,
     /// Its end, exclusive.

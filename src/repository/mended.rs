@@ -175,7 +175,7 @@ mod tests {
 
     use super::*;
     use crate::progress::Silent;
-    use crate::repository::check::{Depth, check};
+    use crate::repository::check::{CheckDepth, check};
     use crate::repository::claim::References;
     use crate::repository::{ManifestName, Repository};
     use crate::store::MemoryStore;
@@ -221,7 +221,7 @@ mod tests {
             mended_object(store, &wal).unwrap()
         );
         assert_eq!(guards(), [name("archives/prune-needs-narthex-0.2.0")]);
-        let report = check(store, Depth::Structure, &Silent).unwrap();
+        let report = check(store, CheckDepth::Structure, &Silent).unwrap();
         assert_eq!(report.findings, [], "it is narthex' own");
         References::default().refresh(&repository, &[]).unwrap();
         store

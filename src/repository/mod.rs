@@ -62,7 +62,7 @@ pub use layout::{
 pub(crate) use left_out::{ASKED_FOR, RECONSTRUCTED};
 pub use left_out::{LeftOut, LeftOutKind};
 pub use manifest::{
-    Archive, Coverage, FindingCounts, Gap, MANIFEST_VERSION, PLAIN_MANIFEST_VERSION,
+    Archive, ArchiveGap, Coverage, FindingCounts, MANIFEST_VERSION, PLAIN_MANIFEST_VERSION,
     STATISTICS_FILE, StoredBlock, StoredFile, StoredObject, StoredWal, end_of,
 };
 pub use manifest_cache::ManifestCache;

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use super::exact::Cut;
-use super::plan::Plan;
+use super::exact::CutOutcome;
+use super::plan::RestorePlan;
 use super::salvage::{Relatives, Salvaged};
 use super::stage::{LOGS, Stage, Target};
 use super::stand_in::{Cover, Past, StandIn, stand_ins};
@@ -17,17 +17,19 @@ use crate::progress::Progress;
 use crate::repository::copies::Copies;
 use crate::repository::lineage::{gaps, is_damaged, kin};
 use crate::repository::portable::{Root, read_stored, spread};
-use crate::repository::{Archive, FilePath, Gap, StoredBlock, StoredFile, StoredObject, StoredWal};
+use crate::repository::{
+    Archive, ArchiveGap, FilePath, StoredBlock, StoredFile, StoredObject, StoredWal,
+};
 use crate::stored::StoredReader;
 use crate::stored::{Detour, Fetched, Sink as _, fetch_block, fetch_wal};
 
 /// What a restore did.
 #[derive(Debug, Default)]
-pub struct Report {
+pub struct RestoreReport {
     /// Blocks that are in the target now, under the ULIDs they have there.
     pub blocks: Vec<Ulid>,
     /// What became of the blocks that were to be cut.
-    pub cut: Vec<Cut>,
+    pub cut: Vec<CutOutcome>,
     /// Whether the WAL is.
     pub wal: bool,
     /// Bytes that were written.
@@ -49,7 +51,7 @@ pub struct Report {
     /// Blocks that came in the place of lost ones and hold a part of what those held.
     pub beside: Vec<Ulid>,
     /// Time of blocks that could not be restored, and that no block holds now.
-    pub holes: Vec<Gap>,
+    pub holes: Vec<ArchiveGap>,
     /// Why the hidden directory could not be removed.
     pub left_behind: Option<Error>,
 }
@@ -73,16 +75,16 @@ pub struct Failed {
 /// left; or when nothing at all could be restored, or nothing is left of blocks that are cut. Damage in the repository is not an error as long as
 /// anything else is restored: the report names it.
 pub fn apply(
-    plan: &Plan<'_>,
+    plan: &RestorePlan<'_>,
     copies: &Copies,
     target: &Target,
     progress: &dyn Progress,
-) -> Result<Report> {
+) -> Result<RestoreReport> {
     let known = OnceCell::new();
     let stage = Stage::new(target, plan.permissions)?;
     progress.begin("restore", Some(plan.bytes()));
     let work = Work::new(copies, &stage, progress);
-    let mut report = Report::default();
+    let mut report = RestoreReport::default();
     let bytes = |block: &&StoredBlock| block.bytes();
     let mut done: Vec<(&StoredBlock, Staged)> = Vec::new();
     let mut lost: Vec<(&StoredBlock, Error)> = Vec::new();
@@ -213,7 +215,7 @@ pub fn apply(
         }
     }
     for (block, outcome) in done {
-        if !matches!(&outcome, Staged::Cut(Cut { block: None, .. })) {
+        if !matches!(&outcome, Staged::Cut(CutOutcome { block: None, .. })) {
             let whole = (block.min_time, block.max_time);
             let exact = plan.exact.as_ref().filter(|exact| exact.cuts(block));
             report.cover(exact.map_or(whole, |exact| {
@@ -285,7 +287,7 @@ impl Failed {
     }
 }
 
-impl Report {
+impl RestoreReport {
     fn cover(&mut self, (begin, end): (Millis, Millis)) {
         let (first, last) = self.time.unwrap_or((begin, end));
         self.time = Some((first.min(begin), last.max(end)));
@@ -376,7 +378,7 @@ pub(super) enum Staged {
     /// As it was.
     Whole,
     /// What is wanted of it.
-    Cut(Cut),
+    Cut(CutOutcome),
 }
 
 pub(super) struct Work<'a> {
@@ -435,7 +437,7 @@ impl<'a> Work<'a> {
         // What came another way was not counted as it came.
         let counted = counted.bytes.into_inner();
         self.progress.advance(block.bytes().saturating_sub(counted));
-        settle(&writer, staged)
+        unless_target_failed(&writer, staged)
     }
 
     /// Why one of `objects` is not to be read straight away: it has a mark of damage, or not the size it should have.
@@ -571,7 +573,7 @@ impl<'a> Work<'a> {
             wal.files.iter().any(|file| log_of(file) == Some(log))
                 || wal.empty_dirs.iter().any(|dir| log_above(dir) == *log)
         };
-        Ok(settle(&writer, staged)?.map(|()| LOGS.into_iter().filter(has).collect()))
+        Ok(unless_target_failed(&writer, staged)?.map(|()| LOGS.into_iter().filter(has).collect()))
     }
 }
 
@@ -624,7 +626,7 @@ fn log_above(dir: &FilePath) -> &str {
 }
 
 /// The target's failure is everybody's, any other is the block's own.
-fn settle(writer: &Writer, staged: Result<()>) -> Result<Outcome> {
+fn unless_target_failed(writer: &Writer, staged: Result<()>) -> Result<Outcome> {
     match staged {
         Err(error) if writer.has_failed() => Err(error),
         outcome => Ok(outcome),

@@ -15,7 +15,7 @@ use crate::repository::StoredBlock;
 use crate::repository::lineage::{is_damaged, stream};
 use crate::select::Selection;
 use crate::stored::Detour;
-use crate::verify::{BlockVerdict, Depth, Kind, Options, Severity, verify_block};
+use crate::verify::{BlockVerdict, Depth, FindingSeverity, Kind, VerifyOptions, verify_block};
 
 /// What blocks are cut down to.
 #[derive(Clone, Debug)]
@@ -28,7 +28,7 @@ pub struct Exact {
 
 /// What became of a block that was to be cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cut {
+pub struct CutOutcome {
     /// The block that was archived.
     pub original: Ulid,
     /// What was cut out of it; `None` when no sample of it is wanted.
@@ -68,10 +68,10 @@ impl Exact {
 
 /// The new block in `dir`, which was made of `stored`, once it has been verified.
 pub(super) fn verified(stored: &StoredBlock, dir: &Path, read_mode: ReadMode) -> Result<CutBlock> {
-    let options = Options {
+    let options = VerifyOptions {
         depth: Depth::Full,
         read_mode,
-        ..Options::default()
+        ..VerifyOptions::default()
     };
     let verdict = verify_block(dir, options, &Silent)?;
     refuse_unsound(stored, &verdict)?;
@@ -95,8 +95,8 @@ fn refuse_unsound(stored: &StoredBlock, verdict: &BlockVerdict) -> Result<()> {
     let known = |kind: Kind| stored.findings.by_kind.contains_key(kind.id());
     let kinds = verdict.findings.counts().map(|(kind, _)| kind);
     let new = kinds.filter(|kind| match kind.severity() {
-        Severity::Note => false,
-        Severity::Warning => !known(*kind),
+        FindingSeverity::Note => false,
+        FindingSeverity::Warning => !known(*kind),
         _ => true,
     });
     let ids: Vec<_> = new.map(Kind::id).collect();
@@ -131,7 +131,7 @@ impl Work<'_> {
             reason: damage,
             from: vec!["what is sound of its objects".to_owned()],
         });
-        Ok(Ok(Staged::Cut(Cut {
+        Ok(Ok(Staged::Cut(CutOutcome {
             original: block.ulid,
             block: salvaged.block,
         })))
@@ -156,10 +156,10 @@ impl Work<'_> {
         let cut = exact.cut(block, &whole);
         self.stage.remove(&name)?;
         if let Ok(Some(made)) = &cut {
-            self.stage.settle(&made.ulid.to_string())?;
+            self.stage.give_permissions(&made.ulid.to_string())?;
         }
         match cut {
-            Ok(cut) => Ok(Ok(Staged::Cut(Cut {
+            Ok(cut) => Ok(Ok(Staged::Cut(CutOutcome {
                 original: block.ulid,
                 block: cut,
             }))),

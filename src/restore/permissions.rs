@@ -31,7 +31,7 @@ impl Permissions {
     }
 
     /// Gives `folder` and everything below it, made by [`Folder`] for its owner alone, these permissions, and makes all entries durable.
-    pub(super) fn settle(self, folder: &Folder) -> Result<()> {
+    pub(super) fn finish(self, folder: &Folder) -> Result<()> {
         self.give_all(folder, self == Permissions::default())
     }
 

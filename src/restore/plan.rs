@@ -14,7 +14,7 @@ use super::stand_in::{Cover, Past, StandIn, stand_ins, undeletes};
 use crate::error::{Error, Result, did_you_mean};
 use crate::model::{Kin, Millis, TimeRange, Ulid};
 use crate::repository::lineage::{gaps, has_problems, is_better_told, is_damaged, kin, stream};
-use crate::repository::{Archive, FilePath, Gap, StoredBlock, StoredWal};
+use crate::repository::{Archive, ArchiveGap, FilePath, StoredBlock, StoredWal};
 
 /// What of a repository is wanted back.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub enum Wanted {
 
 /// What a restore brings back.
 #[derive(Clone, Debug, Default)]
-pub struct Plan<'a> {
+pub struct RestorePlan<'a> {
     /// Blocks, by their time.
     pub blocks: Vec<&'a StoredBlock>,
     /// WAL and WBL.
@@ -39,7 +39,7 @@ pub struct Plan<'a> {
     /// Whether the logs are not brought back, because the target has them.
     pub has_wal: bool,
     /// Spans of the wanted time that no block covers.
-    pub gaps: Vec<Gap>,
+    pub gaps: Vec<ArchiveGap>,
     /// Blocks of aggregates that are not brought back, because finer blocks hold their time.
     pub aggregates_left_out: Vec<&'a StoredBlock>,
     /// Blocks of the same sources of which nothing says whether they are parts or copies; all of them are brought back.
@@ -62,7 +62,7 @@ pub struct Plan<'a> {
     pub present: Vec<Kin>,
 }
 
-impl<'a> Plan<'a> {
+impl<'a> RestorePlan<'a> {
     /// Blocks that were damaged when they were archived, and that nothing sound can replace.
     pub fn damaged(&self) -> impl Iterator<Item = &'a StoredBlock> {
         self.blocks
@@ -95,7 +95,7 @@ impl<'a> Plan<'a> {
     }
 }
 
-impl Plan<'_> {
+impl RestorePlan<'_> {
     /// How many bytes lie in the target at once, at least: of blocks that are cut, only the largest, which is gone when it has been cut.
     pub fn room(&self) -> u64 {
         let (cut, whole): (Vec<&StoredBlock>, Vec<&StoredBlock>) =
@@ -109,7 +109,7 @@ impl Plan<'_> {
 
 /// What a target holds already.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Present {
+pub struct TargetContent {
     /// Blocks.
     pub blocks: Vec<Kin>,
     /// Names of log directories: `wal`, `wbl`.
@@ -129,8 +129,8 @@ pub fn plan<'a>(
     archive: &'a Archive,
     chain: &'a [Archive],
     with_wal: bool,
-    present: &Present,
-) -> Result<Plan<'a>> {
+    present: &TargetContent,
+) -> Result<RestorePlan<'a>> {
     let (mut chosen, range) = match wanted {
         Wanted::Archive => (Choice::of_all(&archive.blocks), TimeRange::ALL),
         Wanted::Range(range) => {
@@ -201,7 +201,7 @@ pub fn plan<'a>(
     let mut passed_over: BTreeSet<Ulid> = choice.blocks.iter().map(|block| block.ulid).collect();
     let named = choice.aggregates.iter().chain(&choice.excluded);
     passed_over.extend(named.map(|block| block.ulid));
-    Ok(Plan {
+    Ok(RestorePlan {
         already_there: distinct.difference(&passed_over).copied().collect(),
         gaps: match wanted {
             Wanted::Blocks(_) => Vec::new(),

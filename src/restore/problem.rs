@@ -3,7 +3,7 @@
 use crate::trouble::{Trouble, kinds};
 
 /// Something that whoever restores should know.
-pub type Problem = Trouble<ProblemKind>;
+pub type RestoreProblem = Trouble<ProblemKind>;
 
 kinds! {
     /// What a restore tells: one member for each row of the table.
@@ -42,7 +42,7 @@ kinds! {
 
 impl ProblemKind {
     /// Such a problem of `place`.
-    pub fn at(self, place: impl Into<String>, detail: impl Into<String>) -> Problem {
+    pub fn at(self, place: impl Into<String>, detail: impl Into<String>) -> RestoreProblem {
         Trouble::new(self, place, detail)
     }
 }

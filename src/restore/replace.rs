@@ -17,8 +17,8 @@ use super::in_use::user_of;
 use super::permissions::Permissions;
 use super::stage::{Stage, Target, refuse_without_room};
 use super::swap::{self, Settled};
-use super::{Problem, ProblemKind};
-use crate::block::{DataDir, Entry, EntryKind, Meta, Place, Tombstones, read_meta_file};
+use super::{ProblemKind, RestoreProblem};
+use crate::block::{DataDir, DirEntry, DirKind, EntryKind, Meta, Tombstones, read_meta_file};
 use crate::error::{Error, Result};
 use crate::model::{Millis, Ulid};
 use crate::progress::Progress;
@@ -27,7 +27,7 @@ use crate::repository::copies::{Copies, is_stored_alike};
 use crate::repository::lineage::{has_problems, is_damaged};
 use crate::repository::{Archive, StoredBlock};
 use crate::stored::Detour;
-use crate::verify::{BlockVerdict, Depth, Kind, Options, Severity, verify_block};
+use crate::verify::{BlockVerdict, Depth, FindingSeverity, Kind, VerifyOptions, verify_block};
 
 /// Largest file of deletions that is kept, in bytes.
 const MAX_TOMBSTONES: u64 = 64 << 20;
@@ -62,7 +62,7 @@ pub struct DataBlock {
     pub problems: BTreeSet<Kind>,
     /// Why it must not be replaced, whatever is wrong with it.
     pub refused: Option<String>,
-    worst: Option<Severity>,
+    worst: Option<FindingSeverity>,
     name: String,
     dir: PathBuf,
     meta: Option<Meta>,
@@ -70,7 +70,7 @@ pub struct DataBlock {
 
 /// What became of a block.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum ReplaceOutcome {
     /// Nothing is wrong with it: it was not touched.
     Sound,
     /// A sound copy is in its place.
@@ -89,7 +89,7 @@ pub struct Replaced {
     /// Kinds of problems that were found in it.
     pub problems: BTreeSet<Kind>,
     /// What became of it.
-    pub outcome: Outcome,
+    pub outcome: ReplaceOutcome,
     /// The archive that the copy is of: its id, and when it was made.
     pub archive: Option<(String, Millis)>,
     /// Size of the copy's files, in bytes.
@@ -97,7 +97,7 @@ pub struct Replaced {
     /// Where the damaged block is.
     pub kept: Option<PathBuf>,
     /// What somebody should know beside.
-    pub told: Vec<Problem>,
+    pub told: Vec<RestoreProblem>,
     /// Where the copy came from, if not straight from its own objects.
     pub detours: Vec<Detour>,
 }
@@ -105,12 +105,12 @@ pub struct Replaced {
 impl DataBlock {
     /// Whether samples of it are lost, wrong or out of reach.
     pub fn is_damaged(&self) -> bool {
-        self.worst >= Some(Severity::Damaged)
+        self.worst >= Some(FindingSeverity::Damaged)
     }
 
     /// Whether anything is wrong with it.
     pub fn has_problems(&self) -> bool {
-        self.worst > Some(Severity::Note)
+        self.worst > Some(FindingSeverity::Note)
     }
 
     /// What its `meta.json` says otherwise than `stored`, where both can be read.
@@ -141,12 +141,12 @@ impl DataBlock {
 
     /// Takes it for faulty though nothing was found in it: its metadata are not what was archived.
     pub fn doubt(&mut self) {
-        self.worst = self.worst.max(Some(Severity::Warning));
+        self.worst = self.worst.max(Some(FindingSeverity::Warning));
         self.meta = None;
     }
 
     /// The block, with what became of it.
-    pub fn outcome(&self, outcome: Outcome) -> Replaced {
+    pub fn outcome(&self, outcome: ReplaceOutcome) -> Replaced {
         Replaced {
             ulid: self.ulid,
             problems: self.problems.clone(),
@@ -171,18 +171,18 @@ impl Replacer {
         dir: &Path,
         read_mode: ReadMode,
         dry_run: bool,
-        told: &mut Vec<Problem>,
+        told: &mut Vec<RestoreProblem>,
     ) -> Result<Self> {
         let scanned = match DataDir::scan(dir) {
             // A snapshot of one block may have none left under its name.
             Err(error) if !dry_run => {
                 let folder = Folder::open(dir, Links::Refused).map_err(|_| error)?;
-                settle(&folder, told)?;
+                finish_interrupted(&folder, told)?;
                 DataDir::scan(dir)?
             }
             scanned => scanned?,
         };
-        if scanned.place() == Place::Block {
+        if scanned.place() == DirKind::Block {
             return Err(Error::invalid(format!(
                 "expected the data directory that the blocks are in, found a single block in {}: name the directory above it, and the block with --block",
                 dir.display()
@@ -199,7 +199,7 @@ impl Replacer {
                 told.push(ProblemKind::SwapSettled.at(&*name, detail));
             }
         } else {
-            settle(&folder, told)?;
+            finish_interrupted(&folder, told)?;
         }
         Ok(Replacer {
             target: Target::new(dir, true)?,
@@ -248,7 +248,13 @@ impl Replacer {
         Ok(looked)
     }
 
-    fn look_at(&self, ulid: Ulid, entry: &Entry, bytes: u64, progress: &dyn Progress) -> DataBlock {
+    fn look_at(
+        &self,
+        ulid: Ulid,
+        entry: &DirEntry,
+        bytes: u64,
+        progress: &dyn Progress,
+    ) -> DataBlock {
         let mut block = DataBlock {
             ulid,
             bytes,
@@ -272,7 +278,7 @@ impl Replacer {
             ));
         }
         if block.refused.is_some() {
-            block.worst = Some(Severity::Damaged);
+            block.worst = Some(FindingSeverity::Damaged);
             block.problems.insert(Kind::Unreadable);
             return block;
         }
@@ -282,20 +288,20 @@ impl Replacer {
             block.meta = verdict.meta.filter(|_| {
                 let own = entry.path.join("meta.json");
                 let mut findings = verdict.findings.iter();
-                !findings.any(|it| it.path == own && it.kind.severity() > Severity::Note)
+                !findings.any(|it| it.path == own && it.kind.severity() > FindingSeverity::Note)
             });
         } else {
-            block.worst = Some(Severity::Fatal);
+            block.worst = Some(FindingSeverity::Fatal);
             block.problems.insert(Kind::BlockUnlistable);
         }
         block
     }
 
-    fn options(&self) -> Options {
-        Options {
+    fn options(&self) -> VerifyOptions {
+        VerifyOptions {
             depth: Depth::Full,
             read_mode: self.read_mode,
-            ..Options::default()
+            ..VerifyOptions::default()
         }
     }
 
@@ -347,7 +353,9 @@ impl Replacer {
         let Some((candidate, copy)) = taken else {
             stage.finish()?;
             let why = why.join("; ");
-            return Ok(block.outcome(Outcome::Stays(format!("no sound copy comes back: {why}"))));
+            return Ok(block.outcome(ReplaceOutcome::Stays(format!(
+                "no sound copy comes back: {why}"
+            ))));
         };
         for mixed in mixed {
             let detail = format!(
@@ -374,7 +382,7 @@ impl Replacer {
             kept: Some(self.dir().join(kept)),
             told,
             detours,
-            ..block.outcome(Outcome::Replaced)
+            ..block.outcome(ReplaceOutcome::Replaced)
         })
     }
 
@@ -390,8 +398,8 @@ impl Replacer {
         progress.end();
         let verdict = verdict?;
         let worst = verdict.findings.worst();
-        if worst <= Some(Severity::Note)
-            || (worst < block.worst && worst <= Some(Severity::Warning))
+        if worst <= Some(FindingSeverity::Note)
+            || (worst < block.worst && worst <= Some(FindingSeverity::Warning))
         {
             return Ok(verdict);
         }
@@ -409,7 +417,7 @@ impl Replacer {
         copy: &BlockVerdict,
         stage: &Stage,
         archive: Option<&(String, Millis)>,
-        told: &mut Vec<Problem>,
+        told: &mut Vec<RestoreProblem>,
         progress: &dyn Progress,
     ) -> Result<()> {
         let staged = stage.path(&block.name);
@@ -489,8 +497,8 @@ fn archive_of(block: &StoredBlock, copies: &Copies) -> Option<(String, Millis)> 
 }
 
 /// Finishes or undoes what an interrupted run left, and says so.
-fn settle(folder: &Folder, told: &mut Vec<Problem>) -> Result<()> {
-    for settled in swap::settle(folder)? {
+fn finish_interrupted(folder: &Folder, told: &mut Vec<RestoreProblem>) -> Result<()> {
+    for settled in swap::finish_swaps(folder)? {
         let (name, detail) = match settled {
             Settled::Undone(name) => {
                 let detail =
@@ -515,7 +523,7 @@ fn hold(
     folder: &Folder,
     scanned: &DataDir,
     dry_run: bool,
-    told: &mut Vec<Problem>,
+    told: &mut Vec<RestoreProblem>,
 ) -> Result<Vec<File>> {
     let dir = folder.path().display();
     let mut held = Vec::new();
@@ -545,7 +553,7 @@ fn hold(
             "cannot tell whether a server is at work in {dir}: {}",
             error.chain()
         )),
-        None if scanned.place() == Place::DataDir => unknown(format!(
+        None if scanned.place() == DirKind::DataDir => unknown(format!(
             "there is no file lock in {dir}, and a server of another machine or container may be at work there unseen: make sure that none is"
         )),
         None => {}
@@ -579,7 +587,7 @@ fn hold(
 fn problems(verdict: &BlockVerdict) -> BTreeSet<Kind> {
     let kinds = verdict.findings.counts().map(|(kind, _)| kind);
     kinds
-        .filter(|kind| kind.severity() > Severity::Note)
+        .filter(|kind| kind.severity() > FindingSeverity::Note)
         .collect()
 }
 
@@ -654,7 +662,7 @@ fn own_small_files(block: &DataBlock, copy: &BlockVerdict) -> Vec<(&'static str,
 }
 
 /// Those that the damaged block has, unless others are wished for.
-fn permissions(block: &DataBlock, wishes: Wishes, told: &mut Vec<Problem>) -> Permissions {
+fn permissions(block: &DataBlock, wishes: Wishes, told: &mut Vec<RestoreProblem>) -> Permissions {
     let there = fs::metadata(&block.dir).ok();
     let file = ["index", "meta.json", TOMBSTONES];
     let file = file

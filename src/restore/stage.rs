@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use super::permissions::Permissions;
-use super::plan::{Plan, Present};
+use super::plan::{RestorePlan, TargetContent};
 use super::swap::Swap;
 use super::writer::Writer;
 use crate::block::{DataDir, Meta};
@@ -74,13 +74,13 @@ impl Target {
     }
 
     /// What it holds already.
-    pub fn present(&self) -> Result<Present> {
+    pub fn present(&self) -> Result<TargetContent> {
         // A log directory without files holds no sample: it does not stand in for the archive's.
         let is_empty = |log: &str| {
             fs::read_dir(self.dir.join(log)).is_ok_and(|mut entries| entries.next().is_none())
         };
         let has = |log: &&str| self.entries.iter().any(|entry| entry == log) && !is_empty(log);
-        Ok(Present {
+        Ok(TargetContent {
             blocks: self.blocks()?,
             logs: LOGS.into_iter().filter(has).map(str::to_owned).collect(),
         })
@@ -134,7 +134,7 @@ impl Target {
     /// # Errors
     ///
     /// `Refused`, with both sizes.
-    pub fn refuse_without_room(&self, plan: &Plan<'_>) -> Result<()> {
+    pub fn refuse_without_room(&self, plan: &RestorePlan<'_>) -> Result<()> {
         refuse_without_room(self.existing(), plan.room())
     }
 
@@ -251,7 +251,7 @@ impl Stage {
     }
 
     /// Gives what some code has staged as `name` its permissions, and makes it durable.
-    pub(super) fn settle(&self, name: &str) -> Result<()> {
+    pub(super) fn give_permissions(&self, name: &str) -> Result<()> {
         self.permissions
             .enforce(&self.hidden.folder(name.as_ref())?)
     }

@@ -126,7 +126,7 @@ pub(super) fn unsettled(folder: &Folder) -> Result<Vec<OsString>> {
 /// # Errors
 ///
 /// When the file system fails.
-pub(super) fn settle(folder: &Folder) -> Result<Vec<Settled>> {
+pub(super) fn finish_swaps(folder: &Folder) -> Result<Vec<Settled>> {
     let mut settled = Vec::new();
     for name in unsettled(folder)? {
         let replacing = with(&name, REPLACING);
@@ -242,7 +242,7 @@ mod tests {
             for step in &steps[..last] {
                 swap.step(*step).unwrap();
             }
-            let settled = settle(&folder).unwrap();
+            let settled = finish_swaps(&folder).unwrap();
             let data = content(&dir.path().join("data"));
             let undone = of(&[("B", "damaged")]);
             let done = of(&[("B", "copy"), ("B.damaged", "damaged")]);
@@ -259,7 +259,7 @@ mod tests {
                 }
                 _ => assert_eq!((settled, data), (Vec::new(), done)),
             }
-            assert_eq!(settle(&folder).unwrap(), Vec::new());
+            assert_eq!(finish_swaps(&folder).unwrap(), Vec::new());
         }
     }
 
@@ -279,7 +279,7 @@ mod tests {
         let data = dir.path().join("data");
         // Retention deletes the block; what was kept stays what it is.
         std::fs::remove_dir_all(data.join(BLOCK)).unwrap();
-        assert_eq!(settle(&folder).unwrap(), Vec::new());
+        assert_eq!(finish_swaps(&folder).unwrap(), Vec::new());
         assert_eq!(
             content(&data),
             of(&[("B.damaged", "older"), ("B.damaged.2", "damaged")])

@@ -95,7 +95,7 @@ impl Writer {
     /// Makes everything durable: files, then the directories they are in.
     pub(super) fn sync(&mut self) -> Result<()> {
         self.await_syncs(0)?;
-        let synced = self.permissions.settle(&self.root);
+        let synced = self.permissions.finish(&self.root);
         self.failed |= synced.is_err();
         synced
     }

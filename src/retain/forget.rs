@@ -15,7 +15,7 @@ use crate::store::ObjectName;
 
 /// Which archives are to go.
 #[derive(Clone, Debug)]
-pub enum Selection {
+pub enum ForgetSelection {
     /// All that a policy does not keep, in every group of archives of one host and source by itself.
     Policy(Policy),
     /// Those whose ids begin like this.
@@ -78,7 +78,7 @@ pub struct Leave {
 /// `NotFound` or `Invalid` for ids that mean none or several. Nothing has been removed then.
 pub fn forget(
     repository: &Repository,
-    selection: &Selection,
+    selection: &ForgetSelection,
     filter: &SourceFilter,
     leave: Leave,
     now: Millis,
@@ -110,7 +110,7 @@ pub fn forget(
         learn_streams(&read, &mut others, &BTreeSet::new());
     }
     match selection {
-        Selection::Policy(policy) => {
+        ForgetSelection::Policy(policy) => {
             let is_named = !filter.is_everything();
             if policy.is_empty() && !(leave.nothing && is_named) {
                 return Err(Error::refused(
@@ -120,7 +120,7 @@ pub fn forget(
             }
             forgotten.decisions = by_policy(archives, policy, leave, now);
         }
-        Selection::Ids(ids) => by_ids(archives, ids, &mut forgotten)?,
+        ForgetSelection::Ids(ids) => by_ids(archives, ids, &mut forgotten)?,
     }
     if !leave.nothing {
         refuse_emptied(&forgotten.decisions, now)?;

@@ -20,7 +20,7 @@ mod hold;
 mod policy;
 mod prune;
 
-pub use crate::units::Span;
-pub use forget::{Decision, Forgotten, Leave, Selection, forget};
+pub use crate::units::CalendarSpan;
+pub use forget::{Decision, ForgetSelection, Forgotten, Leave, forget};
 pub use policy::{Keep, Policy};
-pub use prune::{DEFAULT_GRACE, Fate, Item, Options, Pruned, prune};
+pub use prune::{DEFAULT_GRACE, Item, ObjectFate, PruneOptions, Pruned, prune};

@@ -12,7 +12,7 @@ use jiff::tz::TimeZone;
 
 use crate::error::{Error, Result};
 use crate::model::Millis;
-use crate::units::Span;
+use crate::units::CalendarSpan;
 
 /// How many archives a word keeps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -85,7 +85,7 @@ pub struct Policy {
     /// The newest of each year.
     pub yearly: Keep,
     /// All that are younger than this, seen from the newest.
-    pub within: Option<Span>,
+    pub within: Option<CalendarSpan>,
 }
 
 /// Calendar units, by the names of the words.

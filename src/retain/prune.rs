@@ -18,7 +18,7 @@ pub const DEFAULT_GRACE: Millis = 3 * 86_400_000;
 
 /// How to prune.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Options {
+pub struct PruneOptions {
     /// How long an object stays marked before it is deleted, in milliseconds.
     pub grace: Millis,
     /// Only say what would be done.
@@ -27,9 +27,9 @@ pub struct Options {
     pub allow_remove_all: bool,
 }
 
-impl Default for Options {
+impl Default for PruneOptions {
     fn default() -> Self {
-        Options {
+        PruneOptions {
             grace: DEFAULT_GRACE,
             dry_run: false,
             allow_remove_all: false,
@@ -39,7 +39,7 @@ impl Default for Options {
 
 /// What becomes of something that no archive names, or that none named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Fate {
+pub enum ObjectFate {
     /// It is marked now.
     Marked,
     /// It has been marked for less than the grace.
@@ -50,14 +50,14 @@ pub enum Fate {
     Unmarked,
 }
 
-impl Fate {
+impl ObjectFate {
     /// Its name in reports.
     pub fn id(self) -> &'static str {
         match self {
-            Fate::Marked => "marked",
-            Fate::Waiting => "waiting",
-            Fate::Deleted => "deleted",
-            Fate::Unmarked => "unmarked",
+            ObjectFate::Marked => "marked",
+            ObjectFate::Waiting => "waiting",
+            ObjectFate::Deleted => "deleted",
+            ObjectFate::Unmarked => "unmarked",
         }
     }
 }
@@ -70,7 +70,7 @@ pub struct Item {
     /// Its size in bytes.
     pub bytes: u64,
     /// What becomes of it.
-    pub fate: Fate,
+    pub fate: ObjectFate,
     /// Since when it is marked.
     pub since: Option<Millis>,
     /// From when on a prune may delete it.
@@ -92,7 +92,7 @@ pub struct Pruned {
 
 impl Pruned {
     /// The number of items with this fate, and their size in bytes.
-    pub fn of(&self, fate: Fate) -> (u64, u64) {
+    pub fn of(&self, fate: ObjectFate) -> (u64, u64) {
         let items = self.items.iter().filter(|item| item.fate == fate);
         items.fold((0, 0), |(count, bytes), item| {
             (count + 1, item.bytes.saturating_add(bytes))
@@ -107,7 +107,7 @@ impl Pruned {
 ///
 /// When a manifest or a claim cannot be read, as it cannot be told then what is needed; `Refused` when there is data and no manifest, as that is what a
 /// disk looks like that is not mounted, unless `options` allow it; or when the repository fails. Whatever was done until then was right, and the next run goes on.
-pub fn prune(repository: &Repository, options: Options, now: Millis) -> Result<Pruned> {
+pub fn prune(repository: &Repository, options: PruneOptions, now: Millis) -> Result<Pruned> {
     let store = repository.store();
     // Objects first: whatever is named later by a manifest that is not seen here is not looked at here either.
     let mut objects: BTreeMap<_, _> = repository.data_objects()?.into_iter().collect();
@@ -145,7 +145,7 @@ pub fn prune(repository: &Repository, options: Options, now: Millis) -> Result<P
 struct Run<'a> {
     repository: &'a Repository,
     id: ArchiveId,
-    options: Options,
+    options: PruneOptions,
     now: Millis,
     begun: Instant,
     /// How many objects with data there are.
@@ -200,13 +200,13 @@ impl Run<'_> {
             let mut item = Item {
                 name: object.to_string(),
                 bytes: *bytes,
-                fate: Fate::Deleted,
+                fate: ObjectFate::Deleted,
                 since: Some(since.unwrap_or(self.now)),
                 due: Some(since.unwrap_or(self.now).saturating_add(self.options.grace)),
             };
             if item.due.is_some_and(|due| due > self.now) {
                 item.fate = match since {
-                    Some(_) => Fate::Waiting,
+                    Some(_) => ObjectFate::Waiting,
                     None => self.mark(object, &notices)?,
                 };
             } else if !self.options.dry_run {
@@ -223,14 +223,14 @@ impl Run<'_> {
         Ok(due)
     }
 
-    fn mark(&self, object: &ObjectName, notices: &Notices) -> Result<Fate> {
+    fn mark(&self, object: &ObjectName, notices: &Notices) -> Result<ObjectFate> {
         if !self.options.dry_run {
             mark(self.store(), object, self.now)?;
             // Those from the future, which would never be old.
             let mut marks = notices.marks.keys();
             marks.try_for_each(|mark| delete_if_there(self.store(), mark))?;
         }
-        Ok(Fate::Marked)
+        Ok(ObjectFate::Marked)
     }
 
     /// Takes the marks off an object that is needed.
@@ -246,7 +246,7 @@ impl Run<'_> {
         self.pruned.items.push(Item {
             name: object.to_string(),
             bytes,
-            fate: Fate::Unmarked,
+            fate: ObjectFate::Unmarked,
             since: Some(since),
             due: None,
         });
@@ -274,7 +274,7 @@ impl Run<'_> {
     fn execute(&mut self, due: Due) -> Result<()> {
         let mut item = due.item;
         if self.references.contains(&due.object) {
-            item.fate = Fate::Unmarked;
+            item.fate = ObjectFate::Unmarked;
             item.due = None;
             self.pruned.needed_objects += 1;
             self.pruned.needed_bytes = self.pruned.needed_bytes.saturating_add(item.bytes);
@@ -312,7 +312,7 @@ impl Run<'_> {
         let damage = Damage::list(self.store())?;
         let is_deleted = |object: &ObjectName| {
             let mut items = self.pruned.items.iter();
-            items.any(|item| item.fate == Fate::Deleted && item.name == object.as_str())
+            items.any(|item| item.fate == ObjectFate::Deleted && item.name == object.as_str())
         };
         let mut gone = damage
             .objects()
@@ -330,13 +330,13 @@ impl Run<'_> {
                 continue;
             };
             let due = since.saturating_add(age);
-            let mut fate = Fate::Waiting;
+            let mut fate = ObjectFate::Waiting;
             if due <= self.now {
-                fate = Fate::Deleted;
+                fate = ObjectFate::Deleted;
                 if !self.options.dry_run {
                     match self.store().remove_leftover(&leftover) {
                         Err(e) if e.kind() == ErrorKind::NotFound => continue,
-                        Err(e) if e.kind() == ErrorKind::Refused => fate = Fate::Waiting,
+                        Err(e) if e.kind() == ErrorKind::Refused => fate = ObjectFate::Waiting,
                         removed => removed?,
                     }
                 }

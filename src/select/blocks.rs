@@ -2,23 +2,23 @@
 
 use std::path::PathBuf;
 
-use crate::block::{Block, BlockFiles, DataDir, Entry, Meta, read_meta};
+use crate::block::{Block, BlockFiles, DataDir, DirEntry, Meta, read_meta};
 use crate::error::{Error, Result};
 use crate::model::{Succession, TimeRange, Ulid};
 use crate::raw::ReadMode;
 
 /// The blocks of a directory that hold samples of the time asked for.
 #[derive(Debug, Default)]
-pub struct Sources {
+pub struct SelectedBlocks {
     /// Blocks that opened.
     pub blocks: Vec<Block>,
     /// Blocks that did not.
-    pub unreadable: Vec<Unreadable>,
+    pub unreadable: Vec<UnreadableBlock>,
 }
 
 /// A block that cannot be read.
 #[derive(Debug)]
-pub struct Unreadable {
+pub struct UnreadableBlock {
     /// Its directory.
     pub dir: PathBuf,
     /// Why.
@@ -28,11 +28,11 @@ pub struct Unreadable {
     pub superseded_by: Option<Ulid>,
 }
 
-impl Sources {
+impl SelectedBlocks {
     /// Opens the blocks in `dir` whose time `range` concerns. A block that vanishes meanwhile was deleted by Prometheus, and is
     /// left out.
     pub fn open(dir: &DataDir, range: TimeRange, mode: ReadMode) -> Self {
-        let mut sources = Sources::default();
+        let mut sources = SelectedBlocks::default();
         let mut readable = Vec::new();
         let mut failed = Vec::new();
         for entry in dir.blocks() {
@@ -46,13 +46,13 @@ impl Sources {
             }
         }
         let readable = Succession::of(readable);
-        let heir = |entry: &Entry| {
+        let heir = |entry: &DirEntry| {
             let ulid = entry.ulid?;
             let meta = BlockFiles::scan(&entry.path).and_then(|files| read_meta(&files));
             let told = meta.ok().map(|meta| meta.kin(ulid));
             readable.heirs(ulid, told.as_ref()).into_iter().next()
         };
-        let unreadable = failed.into_iter().map(|(entry, error)| Unreadable {
+        let unreadable = failed.into_iter().map(|(entry, error)| UnreadableBlock {
             dir: entry.path.clone(),
             error,
             superseded_by: heir(entry),
@@ -70,7 +70,7 @@ impl Sources {
 }
 
 /// The metadata, and the block if it holds samples of the time asked for.
-fn open(entry: &Entry, range: TimeRange, mode: ReadMode) -> Result<(Meta, Option<Block>)> {
+fn open(entry: &DirEntry, range: TimeRange, mode: ReadMode) -> Result<(Meta, Option<Block>)> {
     let meta = read_meta(&BlockFiles::scan(&entry.path)?)?;
     let concerned = range.overlaps_block(meta.min_time, meta.max_time);
     let block = if concerned {

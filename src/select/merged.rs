@@ -4,7 +4,7 @@ use std::collections::BinaryHeap;
 
 use super::deleted::is_deleted;
 use super::overlap::Overlap;
-use super::problem::{Lost, Problem};
+use super::problem::{Lost, ReadProblem};
 use super::series::BlockSeries;
 use super::tally::Tally;
 use super::view::View;
@@ -60,7 +60,7 @@ impl<'a, S: Sink> Walk<'a, S> {
         blocks: &'a [Block],
         selection: &'a Selection,
         sink: S,
-        report: &mut dyn FnMut(Problem),
+        report: &mut dyn FnMut(ReadProblem),
     ) -> Result<Self> {
         let mut order: Vec<&Block> = blocks.iter().collect();
         order.sort_by_key(|block| (block.meta().min_time, block.meta().ulid));
@@ -86,7 +86,7 @@ impl<'a, S: Sink> Walk<'a, S> {
                     Ok(series) => walk.advance(series, report),
                     Err(fault) => {
                         let lost = Lost::Block(block.meta().stats.num_samples);
-                        walk.problem(position, Problem::of_index(block, fault, lost), report);
+                        walk.problem(position, ReadProblem::of_index(block, fault, lost), report);
                         break;
                     }
                 }
@@ -97,7 +97,7 @@ impl<'a, S: Sink> Walk<'a, S> {
 
     /// Moves to the next series that may have samples; `false` when there is none. What was not read of the series before is
     /// skipped.
-    pub(crate) fn next_series(&mut self, report: &mut dyn FnMut(Problem)) -> bool {
+    pub(crate) fn next_series(&mut self, report: &mut dyn FnMut(ReadProblem)) -> bool {
         loop {
             for series in std::mem::take(&mut self.same) {
                 self.advance(series, report);
@@ -135,7 +135,7 @@ impl<'a, S: Sink> Walk<'a, S> {
     }
 
     /// Reads the next chunk of the series, and returns how many bytes its data are; `None` when there is none.
-    pub(crate) fn step(&mut self, report: &mut dyn FnMut(Problem)) -> Option<u64> {
+    pub(crate) fn step(&mut self, report: &mut dyn FnMut(ReadProblem)) -> Option<u64> {
         let &(chunk, same) = self.chunks.get(self.read)?;
         self.read += 1;
         let next = self.chunks.get(self.read).map(|(next, _)| next.min_time);
@@ -154,7 +154,7 @@ impl<'a, S: Sink> Walk<'a, S> {
     }
 
     /// Compares what was read with what the metadata promises, where everything was asked for.
-    pub(crate) fn check_promises(&mut self, report: &mut dyn FnMut(Problem)) {
+    pub(crate) fn check_promises(&mut self, report: &mut dyn FnMut(ReadProblem)) {
         if !self.selection.is_everything() {
             return;
         }
@@ -168,13 +168,18 @@ impl<'a, S: Sink> Walk<'a, S> {
         }
     }
 
-    fn problem(&mut self, position: usize, problem: Problem, report: &mut dyn FnMut(Problem)) {
+    fn problem(
+        &mut self,
+        position: usize,
+        problem: ReadProblem,
+        report: &mut dyn FnMut(ReadProblem),
+    ) {
         self.tally.count(position, &problem);
         report(problem);
     }
 
     /// Moves on to the next selected series of a block, and puts it among the heads if there is one.
-    fn advance(&mut self, mut series: BlockSeries<'a>, report: &mut dyn FnMut(Problem)) {
+    fn advance(&mut self, mut series: BlockSeries<'a>, report: &mut dyn FnMut(ReadProblem)) {
         let position = series.position;
         let is_first = series.is_first();
         let found = series.advance(&mut |problem| {
@@ -211,7 +216,7 @@ impl<'a, S: Sink> Walk<'a, S> {
         chunk: &ChunkMeta,
         same: usize,
         overlaps: bool,
-        report: &mut dyn FnMut(Problem),
+        report: &mut dyn FnMut(ReadProblem),
     ) -> u64 {
         let Some(series) = self.same.get(same) else {
             return 0;

@@ -1,8 +1,8 @@
 //! What is asked for, and the reading of it: which blocks, which series, which samples.
 //!
-//! A [`Selection`] says which series and which time. [`Sources`] opens the blocks of a directory that count. A `Walk` merges
+//! A [`Selection`] says which series and which time. [`SelectedBlocks`] opens the blocks of a directory that count. A `Walk` merges
 //! the series of several blocks as a query would: in the order of their labels, each time once, deleted ranges left
-//! out. Unlike a querier it does not stop at damage: what cannot be read is reported as a [`Problem`], skipped and
+//! out. Unlike a querier it does not stop at damage: what cannot be read is reported as a [`ReadProblem`], skipped and
 //! counted.
 //!
 //! Memory: one series entry per block, and the chunks of one series that overlap in time.
@@ -22,8 +22,8 @@ mod series;
 mod tally;
 mod view;
 
-pub use blocks::{Sources, Unreadable};
-pub use problem::{Fault, Lost, Problem};
+pub use blocks::{SelectedBlocks, UnreadableBlock};
+pub use problem::{Fault, Lost, ReadProblem};
 pub use samples::{Samples, SeriesSamples};
 pub use selector::{Matcher, Selector};
 pub use tally::{BlockTally, Tally};

@@ -10,7 +10,7 @@ use crate::units::time_text;
 
 /// Something of a block that could not be read, or is not what the block says elsewhere.
 #[derive(Clone, Debug)]
-pub struct Problem {
+pub struct ReadProblem {
     /// The block.
     pub block: Ulid,
     /// The file.
@@ -71,7 +71,7 @@ pub enum Lost {
 }
 
 /// Block, file, place, series, time, and what it costs.
-impl fmt::Display for Problem {
+impl fmt::Display for ReadProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let file = self.file.display();
         write!(f, "block {}: {file}: {}", self.block, self.fault)?;
@@ -100,10 +100,10 @@ fn counted(samples: u64) -> String {
     }
 }
 
-impl Problem {
+impl ReadProblem {
     /// What a block's metadata promises and the block does not keep.
     pub(super) fn of_meta(block: &Block, fault: Fault) -> Self {
-        Problem {
+        ReadProblem {
             block: block.meta().ulid,
             file: block.files().meta(),
             fault,
@@ -115,7 +115,7 @@ impl Problem {
 
     /// A fault of the block's index.
     pub(super) fn of_index(block: &Block, fault: Malformed, lost: Lost) -> Self {
-        Problem {
+        ReadProblem {
             block: block.meta().ulid,
             file: block.files().index(),
             fault: Fault::Malformed(fault),

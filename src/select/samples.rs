@@ -1,7 +1,7 @@
 //! Series and their samples as numbers.
 
 use super::merged::{Sink, Walk};
-use super::problem::Problem;
+use super::problem::ReadProblem;
 use super::tally::Tally;
 use super::{LabelSlices, Selection};
 use crate::block::Block;
@@ -50,7 +50,7 @@ pub struct SeriesSamples {
 /// ```
 pub struct Samples<'a> {
     walk: Walk<'a, Gathered>,
-    problems: Vec<Problem>,
+    problems: Vec<ReadProblem>,
     is_over: bool,
 }
 
@@ -82,7 +82,7 @@ impl<'a> Samples<'a> {
     }
 
     /// What was damaged of what was read so far; where everything was asked for, at the end also where counts differ from those that the metadata promise.
-    pub fn problems(&self) -> &[Problem] {
+    pub fn problems(&self) -> &[ReadProblem] {
         &self.problems
     }
 

@@ -7,11 +7,11 @@ use std::cmp::Ordering;
 use super::LabelSlices;
 use super::cursor::{SeriesCursor, Unread};
 use super::deleted::Interval;
-use super::problem::{Fault, Lost, Problem};
+use super::problem::{Fault, Lost, ReadProblem};
 use super::selector::Selector;
 use super::view::View;
 use crate::block::Block;
-use crate::chunk::{self, Aggregate, Encoding, Record};
+use crate::chunk::{self, Aggregate, ChunkRecord, Encoding};
 use crate::index::{Index, SeriesEntry};
 use crate::model::{ChunkMeta, Label, Labels, Millis, Sample};
 use crate::raw::Malformed;
@@ -66,7 +66,7 @@ impl<'a> BlockSeries<'a> {
     }
 
     /// Moves to the next selected series; `false` when there is none. Entries that cannot be read go to `report`.
-    pub(crate) fn advance(&mut self, report: &mut dyn FnMut(Problem)) -> bool {
+    pub(crate) fn advance(&mut self, report: &mut dyn FnMut(ReadProblem)) -> bool {
         while let Some(found) = self.cursor.advance() {
             let fault = match found {
                 Ok(entry) => match self.name(&entry) {
@@ -74,7 +74,7 @@ impl<'a> BlockSeries<'a> {
                     Err(fault) => self.entry_problem(&entry, fault),
                 },
                 Err(Unread::Entry(entry, fault)) => self.entry_problem(&entry, fault),
-                Err(Unread::Lost(fault, lost)) => Problem::of_index(self.block, fault, lost),
+                Err(Unread::Lost(fault, lost)) => ReadProblem::of_index(self.block, fault, lost),
             };
             report(fault);
         }
@@ -103,17 +103,17 @@ impl<'a> BlockSeries<'a> {
         self.cursor.seen
     }
 
-    fn entry_problem(&self, entry: &SeriesEntry<'a>, fault: Malformed) -> Problem {
+    fn entry_problem(&self, entry: &SeriesEntry<'a>, fault: Malformed) -> ReadProblem {
         let series = self.cursor.series();
         let (index, symbols) = (self.cursor.index(), self.cursor.symbols());
         let (chunks, labels) = (&series.chunks, index.labels(symbols, series, entry.offset));
-        Problem {
+        ReadProblem {
             series: labels.ok().filter(|labels| !labels.0.is_empty()),
             span: chunks
                 .first()
                 .zip(chunks.last())
                 .map(|(first, last)| (first.min_time, last.max_time)),
-            ..Problem::of_index(self.block, fault, Lost::Series)
+            ..ReadProblem::of_index(self.block, fault, Lost::Series)
         }
     }
 
@@ -182,12 +182,17 @@ impl<'a> BlockSeries<'a> {
     }
 
     /// A fault of a chunk of this series.
-    pub(crate) fn chunk_problem(&self, chunk: &ChunkMeta, fault: Malformed, lost: Lost) -> Problem {
+    pub(crate) fn chunk_problem(
+        &self,
+        chunk: &ChunkMeta,
+        fault: Malformed,
+        lost: Lost,
+    ) -> ReadProblem {
         let label = |(name, value): &(&[u8], &[u8])| Label {
             name: (*name).into(),
             value: (*value).into(),
         };
-        Problem {
+        ReadProblem {
             block: self.block.meta().ulid,
             file: self.block.segment_path(chunk.reference.segment()),
             fault: Fault::Malformed(fault),
@@ -203,7 +208,7 @@ impl<'a> BlockSeries<'a> {
         chunk: &ChunkMeta,
         found: Option<(Millis, Millis)>,
         offset: u64,
-    ) -> Option<Problem> {
+    ) -> Option<ReadProblem> {
         if found == Some((chunk.min_time, chunk.max_time)) {
             return None;
         }
@@ -253,7 +258,7 @@ impl ChunkData {
     /// Nothing was read.
     const NONE: ChunkData = ChunkData { offset: 0, len: 0 };
 
-    fn of(record: &Record<'_>) -> Self {
+    fn of(record: &ChunkRecord<'_>) -> Self {
         ChunkData {
             offset: record.data_offset,
             len: record.data.len() as u64,
@@ -264,7 +269,7 @@ impl ChunkData {
 /// Lends one aggregate of a chunk to `visit`, if it has that. A counter may end with a sample of the time of the one before, which says nothing new of the
 /// aggregate and is passed over. What cannot be taken apart is another view's to report.
 fn decode_aggregate(
-    record: &Record<'_>,
+    record: &ChunkRecord<'_>,
     aggregate: Aggregate,
     mut visit: impl FnMut(Sample<'_>),
 ) -> Result<ChunkData, (Malformed, Option<u32>)> {

@@ -1,6 +1,6 @@
 //! What was read, left out and lost.
 
-use super::problem::{Fault, Lost, Problem};
+use super::problem::{Fault, Lost, ReadProblem};
 use crate::block::Block;
 
 /// The counts of one walk.
@@ -55,7 +55,7 @@ impl Tally {
     }
 
     /// Counts a problem of the block at `position`.
-    pub(super) fn count(&mut self, position: usize, problem: &Problem) {
+    pub(super) fn count(&mut self, position: usize, problem: &ReadProblem) {
         self.problems += 1;
         match problem.lost {
             Lost::Nothing => {}
@@ -75,7 +75,7 @@ impl Tally {
 
 impl BlockTally {
     /// Where the counts differ from those in the metadata.
-    pub(super) fn broken_promises(self, block: &Block) -> impl Iterator<Item = Problem> {
+    pub(super) fn broken_promises(self, block: &Block) -> impl Iterator<Item = ReadProblem> {
         let stats = block.meta().stats;
         let is_downsampled = block.meta().downsampled().is_some();
         [
@@ -93,7 +93,7 @@ impl BlockTally {
                 promised,
                 found,
             };
-            Problem::of_meta(block, fault)
+            ReadProblem::of_meta(block, fault)
         })
     }
 }

@@ -96,7 +96,7 @@ pub struct ReplayFacts {
     /// Whether it deletes whole series that were stale.
     pub gone: bool,
     /// Where damage ends the replay, and what stands behind it.
-    pub cut: Option<Cut>,
+    pub cut: Option<LogCut>,
     /// Samples that are neither in a block nor replayed, because they are older than the end of a block or than what the checkpoint
     /// says; and their times.
     pub hidden: Option<(u64, Millis, Millis)>,
@@ -104,7 +104,7 @@ pub struct ReplayFacts {
 
 /// What a start cuts off a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cut {
+pub struct LogCut {
     /// The damaged segment.
     pub path: PathBuf,
     /// Sound samples behind the damage, and their times.

@@ -20,11 +20,11 @@ mod replay;
 mod retention;
 mod step;
 
-pub use facts::{Assumptions, BlockFacts, Cut, Facts, Obstacle, Opens, ReplayFacts, Stage};
-pub use plan::{Plan, plan};
+pub use facts::{Assumptions, BlockFacts, Facts, LogCut, Obstacle, Opens, ReplayFacts, Stage};
+pub use plan::{StartPlan, plan};
 pub use reach::{Reach, SLACK, TOLERANCE, floor};
 pub use release::Release;
-pub use step::{Step, StepKind};
+pub use step::{StartStep, StepKind};
 
 /// Prometheus' retention when neither time nor size is given, in milliseconds.
 pub const DEFAULT_RETENTION: crate::model::Millis = 15 * 86_400_000;

@@ -8,18 +8,18 @@ use super::reach::{Reach, floor, is_selected};
 use super::release::Release;
 use super::replay::{refuse, replay};
 use super::retention;
-use super::step::{Step, StepKind};
+use super::step::{StartStep, StepKind};
 use crate::block::Meta;
 use crate::chunk::Encoding;
 use crate::model::{Millis, Ulid};
 
 /// What a start does.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Plan {
+pub struct StartPlan {
     /// The server that was assumed.
     pub assumed: Assumptions,
     /// What it does, in order. Where it does not start, nothing comes after that.
-    pub steps: Vec<Step>,
+    pub steps: Vec<StartStep>,
     /// The blocks that it serves, by the beginning of their ranges.
     pub keeps: Vec<Ulid>,
     /// The block whose end it takes for the border of what is stored, and that end.
@@ -32,14 +32,14 @@ pub struct Plan {
     pub replays: Option<(Millis, Millis)>,
 }
 
-impl Plan {
+impl StartPlan {
     /// Whether the server starts.
     pub fn starts(&self) -> bool {
         self.steps.iter().all(|step| step.kind != StepKind::Stops)
     }
 
     /// The first step of that kind.
-    pub fn find(&self, kind: StepKind) -> Option<&Step> {
+    pub fn find(&self, kind: StepKind) -> Option<&StartStep> {
         self.steps.iter().find(|step| step.kind == kind)
     }
 }
@@ -48,8 +48,8 @@ impl Plan {
 type Loaded<'a> = (&'a BlockFacts, &'a Meta);
 
 /// Foretells a start.
-pub fn plan(facts: &Facts, assumed: &Assumptions) -> Plan {
-    let mut plan = Plan {
+pub fn plan(facts: &Facts, assumed: &Assumptions) -> StartPlan {
+    let mut plan = StartPlan {
         assumed: *assumed,
         steps: Vec::new(),
         keeps: Vec::new(),
@@ -64,9 +64,9 @@ pub fn plan(facts: &Facts, assumed: &Assumptions) -> Plan {
     });
     let removed: Vec<_> = removed.cloned().collect();
     if !removed.is_empty() {
-        plan.steps.push(Step {
+        plan.steps.push(StartStep {
             paths: removed,
-            ..Step::of(StepKind::RemovesLeftovers)
+            ..StartStep::of(StepKind::RemovesLeftovers)
         });
     }
     if stops(&mut plan, obstacles(facts, Stage::Opening)) {
@@ -99,10 +99,10 @@ pub fn plan(facts: &Facts, assumed: &Assumptions) -> Plan {
         return plan;
     }
     for (path, detail) in &facts.rebuilt {
-        plan.steps.push(Step {
+        plan.steps.push(StartStep {
             paths: vec![path.clone()],
             detail: detail.clone(),
-            ..Step::of(StepKind::RebuildsHead)
+            ..StartStep::of(StepKind::RebuildsHead)
         });
     }
     replay(&mut plan, facts);
@@ -134,7 +134,7 @@ fn obstacles(facts: &Facts, stage: Stage) -> Vec<(PathBuf, String)> {
 }
 
 /// Ends the plan where anything is in the way.
-fn stops(plan: &mut Plan, obstacles: Vec<(PathBuf, String)>) -> bool {
+fn stops(plan: &mut StartPlan, obstacles: Vec<(PathBuf, String)>) -> bool {
     let what: BTreeSet<_> = obstacles.iter().map(|(_, what)| what.clone()).collect();
     let detail = what.into_iter().collect::<Vec<_>>().join(", ");
     let mut paths: Vec<_> = obstacles.iter().map(|(path, _)| path.clone()).collect();
@@ -142,32 +142,32 @@ fn stops(plan: &mut Plan, obstacles: Vec<(PathBuf, String)>) -> bool {
     plan.obstacles = obstacles;
     let ends = !paths.is_empty();
     if ends {
-        plan.steps.push(Step {
+        plan.steps.push(StartStep {
             paths,
             detail,
-            ..Step::of(StepKind::Stops)
+            ..StartStep::of(StepKind::Stops)
         });
     }
     ends
 }
 
-fn leave_out(plan: &mut Plan, facts: &Facts) {
+fn leave_out(plan: &mut StartPlan, facts: &Facts) {
     let out = facts
         .blocks
         .iter()
         .filter(|block| block.opens == Opens::LeftOut);
     let paths: Vec<_> = out.map(|block| block.dir.clone()).collect();
     if !paths.is_empty() {
-        plan.steps.push(Step {
+        plan.steps.push(StartStep {
             paths,
-            ..Step::of(StepKind::LeavesOut)
+            ..StartStep::of(StepKind::LeavesOut)
         });
     }
 }
 
 /// Says what is deleted, and returns what stays. A block is named once, by the first reason.
 fn delete<'a>(
-    plan: &mut Plan,
+    plan: &mut StartPlan,
     facts: &'a Facts,
     loaded: &[Loaded<'a>],
     parents: &BTreeSet<Ulid>,
@@ -204,11 +204,11 @@ fn delete<'a>(
             .iter()
             .filter(|(_, meta)| blocks.contains(&meta.ulid));
         let times = concerned.filter_map(|(block, _)| block.times);
-        plan.steps.push(Step {
+        plan.steps.push(StartStep {
             blocks: blocks.clone(),
             times: times.reduce(|(a, b), (c, d)| (a.min(c), b.max(d))),
             samples: samples_of(loaded, &blocks),
-            ..Step::of(kind)
+            ..StartStep::of(kind)
         });
     }
     let stays = |(_, meta): &&Loaded<'a>| !gone.contains(&meta.ulid);
@@ -228,7 +228,7 @@ fn samples_of(loaded: &[Loaded<'_>], blocks: &[Ulid]) -> Option<u64> {
     )
 }
 
-fn merge(plan: &mut Plan, kept: &[Loaded<'_>]) {
+fn merge(plan: &mut StartPlan, kept: &[Loaded<'_>]) {
     let mut blocks = BTreeSet::new();
     let mut latest: Option<&Meta> = None;
     for (_, meta) in kept {
@@ -251,15 +251,15 @@ fn merge(plan: &mut Plan, kept: &[Loaded<'_>]) {
         let detail = format!("{} hold aggregates of Thanos", aggregates.join(", "));
         (StepKind::CannotCompact, detail)
     };
-    plan.steps.push(Step {
+    plan.steps.push(StartStep {
         blocks: blocks.into_iter().collect(),
         detail,
-        ..Step::of(kind)
+        ..StartStep::of(kind)
     });
 }
 
 /// Chunks that the release cannot read, and the release that could.
-fn read(plan: &mut Plan, kept: &[Loaded<'_>]) {
+fn read(plan: &mut StartPlan, kept: &[Loaded<'_>]) {
     let release = plan.assumed.release;
     let too_new = |encoding: &Encoding| {
         Release::reading_chunks(*encoding).is_some_and(|since| since > release)
@@ -278,18 +278,18 @@ fn read(plan: &mut Plan, kept: &[Loaded<'_>]) {
     let aggregates = kept.iter().filter(|(block, _)| block.is_aggregate());
     let aggregates: Vec<_> = aggregates.map(|(_, meta)| meta.ulid).collect();
     if !aggregates.is_empty() {
-        plan.steps.push(Step {
+        plan.steps.push(StartStep {
             blocks: aggregates,
             detail: "aggregates of Thanos, which no Prometheus reads".to_owned(),
-            ..Step::of(StepKind::CannotAnswer)
+            ..StartStep::of(StepKind::CannotAnswer)
         });
     }
     if let Some(needed) = needed.last() {
         let names: Vec<_> = names.into_iter().collect();
-        plan.steps.push(Step {
+        plan.steps.push(StartStep {
             blocks,
             detail: format!("{}, which need Prometheus {needed}", names.join(" and ")),
-            ..Step::of(StepKind::CannotRead)
+            ..StartStep::of(StepKind::CannotRead)
         });
     }
 }

@@ -3,24 +3,24 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use super::facts::{Cut, Facts, ReplayFacts};
-use super::plan::Plan;
+use super::facts::{Facts, LogCut, ReplayFacts};
+use super::plan::StartPlan;
 use super::reach::TOLERANCE;
 use super::release::Release;
-use super::step::{Step, StepKind};
+use super::step::{StartStep, StepKind};
 use crate::model::Millis;
 
 /// What of the logs is replayed, and what is not.
-pub(super) fn replay(plan: &mut Plan, facts: &Facts) {
+pub(super) fn replay(plan: &mut StartPlan, facts: &Facts) {
     for (name, log) in [("wal", &facts.wal), ("wbl", &facts.wbl)] {
         if let Some(log) = log {
             understand(plan, name, log);
-            if let Some(Cut { path, dropped }) = &log.cut {
-                plan.steps.push(Step {
+            if let Some(LogCut { path, dropped }) = &log.cut {
+                plan.steps.push(StartStep {
                     paths: vec![path.clone()],
                     times: dropped.1,
                     samples: Some(dropped.0),
-                    ..Step::of(StepKind::CutsLog)
+                    ..StartStep::of(StepKind::CutsLog)
                 });
             }
         }
@@ -32,7 +32,7 @@ pub(super) fn replay(plan: &mut Plan, facts: &Facts) {
         .filter(|(_, last)| *last >= floor)
         .map(|(first, last)| (first.max(floor), last));
     if let Some((samples, first, last)) = wal.hidden {
-        plan.steps.push(Step {
+        plan.steps.push(StartStep {
             times: Some((first, last)),
             samples: Some(samples),
             ..border(plan, StepKind::DropsLog)
@@ -41,7 +41,7 @@ pub(super) fn replay(plan: &mut Plan, facts: &Facts) {
 }
 
 /// Records that the release passes over.
-fn understand(plan: &mut Plan, name: &str, log: &ReplayFacts) {
+fn understand(plan: &mut StartPlan, name: &str, log: &ReplayFacts) {
     let release = plan.assumed.release;
     let mut what = BTreeSet::new();
     let mut needed = BTreeSet::new();
@@ -75,32 +75,32 @@ fn understand(plan: &mut Plan, name: &str, log: &ReplayFacts) {
     }
     if let Some(needed) = needed.last() {
         let what: Vec<_> = what.into_iter().collect();
-        plan.steps.push(Step {
+        plan.steps.push(StartStep {
             paths: vec![PathBuf::from(name)],
             detail: format!("{}, which need Prometheus {needed}", what.join(", ")),
-            ..Step::of(StepKind::CannotReplay)
+            ..StartStep::of(StepKind::CannotReplay)
         });
     }
 }
 
 /// A step because of the time before which samples are taken for stored: with the block or the checkpoint that says it.
-fn border(plan: &Plan, kind: StepKind) -> Step {
+fn border(plan: &StartPlan, kind: StepKind) -> StartStep {
     match plan.floor {
-        Some((ulid, end)) if plan.valid_from == Some(end) => Step {
+        Some((ulid, end)) if plan.valid_from == Some(end) => StartStep {
             blocks: vec![ulid],
-            ..Step::of(kind)
+            ..StartStep::of(kind)
         },
-        _ => Step {
+        _ => StartStep {
             paths: vec![PathBuf::from("wal")],
             detail: "checkpoint".to_owned(),
-            ..Step::of(kind)
+            ..StartStep::of(kind)
         },
     }
 }
 
 /// New samples that are taken for stored, or for too old: those more than [`TOLERANCE`] before the newest of the head, which is half of
 /// the shortest block.
-pub(super) fn refuse(plan: &mut Plan, facts: &Facts) {
+pub(super) fn refuse(plan: &mut StartPlan, facts: &Facts) {
     let Some(now) = plan.assumed.now else { return };
     let is_ahead = |until: &Millis| until.saturating_sub(now) > TOLERANCE;
     let stored = plan.valid_from.filter(is_ahead);
@@ -122,12 +122,12 @@ pub(super) fn refuse(plan: &mut Plan, facts: &Facts) {
         } else {
             "chunks_head"
         };
-        Step {
+        StartStep {
             paths: vec![PathBuf::from(name)],
-            ..Step::of(StepKind::RefusesSamples)
+            ..StartStep::of(StepKind::RefusesSamples)
         }
     };
-    plan.steps.push(Step {
+    plan.steps.push(StartStep {
         times: Some((now, until)),
         ..why
     });

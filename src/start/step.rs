@@ -136,7 +136,7 @@ impl StepKind {
 
 /// One thing that a start does.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Step {
+pub struct StartStep {
     /// What kind of step it is.
     pub kind: StepKind,
     /// The blocks concerned.
@@ -151,10 +151,10 @@ pub struct Step {
     pub detail: String,
 }
 
-impl Step {
+impl StartStep {
     /// A step of that kind, about nothing yet.
     pub(super) fn of(kind: StepKind) -> Self {
-        Step {
+        StartStep {
             kind,
             blocks: Vec::new(),
             paths: Vec::new(),

@@ -18,7 +18,7 @@
 mod format;
 mod sum;
 
-pub use sum::{By, Sum, SumRow, sum};
+pub use sum::{Sum, SumBy, SumRow, sum};
 
 use std::cmp::Reverse;
 

@@ -12,7 +12,7 @@ use crate::store::Store;
 
 /// What rows are put together by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum By {
+pub enum SumBy {
     /// Metric, whatever the job.
     Metric,
     /// Job, whatever the metric.
@@ -57,7 +57,7 @@ pub struct Sum {
 }
 
 /// Adds up the statistics of the blocks of `archive`. Blocks are independent: samples that two of them hold count twice.
-pub fn sum(store: &dyn Store, archive: &Archive, by: By, progress: &dyn Progress) -> Sum {
+pub fn sum(store: &dyn Store, archive: &Archive, by: SumBy, progress: &dyn Progress) -> Sum {
     let mut sum = Sum::default();
     let mut rows: BTreeMap<Key, SumRow> = BTreeMap::new();
     progress.begin("statistics", None);
@@ -77,9 +77,9 @@ pub fn sum(store: &dyn Store, archive: &Archive, by: By, progress: &dyn Progress
                 } in statistics.rows
                 {
                     let key = match by {
-                        By::Metric => (None, metric),
-                        By::Job => (job, None),
-                        By::Both => (job, metric),
+                        SumBy::Metric => (None, metric),
+                        SumBy::Job => (job, None),
+                        SumBy::Both => (job, metric),
                     };
                     of_block.entry(key).or_default().add(amounts);
                 }

@@ -15,7 +15,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// How an operation fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum StoreFault {
     /// It is not done.
     Before,
     /// It is done, but the caller is told that it failed, as when a reply is lost.
@@ -26,11 +26,11 @@ pub enum Fault {
 
 /// When and how a [`FaultyStore`] fails; without any of these it is its inner store.
 #[derive(Clone, Debug, Default)]
-pub struct Faults {
+pub struct StoreFaults {
     /// This operation fails.
-    pub fail_at: Option<(u64, Fault)>,
+    pub fail_at: Option<(u64, StoreFault)>,
     /// This operation fails, and so do all that follow: the process is dead.
-    pub crash_at: Option<(u64, Fault)>,
+    pub crash_at: Option<(u64, StoreFault)>,
     /// Writes fail with "disk full" once this many bytes have been written in all.
     pub disk_bytes: Option<u64>,
     /// The bytes of this object cannot be read, ever: its disk has gone bad there.
@@ -43,11 +43,11 @@ pub struct Faults {
     pub pause_at: Option<(u64, Arc<Barrier>)>,
 }
 
-/// Passes everything to another store, except where its [`Faults`] say otherwise. Clones count together.
+/// Passes everything to another store, except where its [`StoreFaults`] say otherwise. Clones count together.
 #[derive(Clone, Debug)]
 pub struct FaultyStore {
     inner: Arc<dyn Store>,
-    faults: Arc<Faults>,
+    faults: Arc<StoreFaults>,
     counts: Arc<Counts>,
     /// Objects that are visible, and that a power cut would take.
     unsettled: Arc<Mutex<BTreeSet<ObjectName>>>,
@@ -61,7 +61,7 @@ struct Counts {
 
 impl FaultyStore {
     /// Puts `faults` before `inner`.
-    pub fn new(inner: Arc<dyn Store>, faults: Faults) -> Self {
+    pub fn new(inner: Arc<dyn Store>, faults: StoreFaults) -> Self {
         FaultyStore {
             inner,
             faults: Arc::new(faults),
@@ -72,7 +72,7 @@ impl FaultyStore {
 
     /// The same place after the process has died and another one, with these faults, uses it.
     #[must_use]
-    pub fn reopened(&self, faults: Faults) -> Self {
+    pub fn reopened(&self, faults: StoreFaults) -> Self {
         FaultyStore {
             faults: Arc::new(faults),
             counts: Arc::default(),
@@ -107,7 +107,7 @@ impl FaultyStore {
     }
 
     /// Counts an operation, waits if it is to wait, and says how it fails.
-    fn begin(&self) -> Option<Fault> {
+    fn begin(&self) -> Option<StoreFault> {
         let number = self.counts.operations.fetch_add(1, Ordering::SeqCst);
         if let Some((at, barrier)) = &self.faults.pause_at
             && *at == number
@@ -118,7 +118,7 @@ impl FaultyStore {
         let failed = self.faults.fail_at.filter(|(at, _)| *at == number);
         let crashed = self.faults.crash_at.filter(|(at, _)| *at <= number);
         match (failed, crashed) {
-            (_, Some((at, _))) if at < number => Some(Fault::Before),
+            (_, Some((at, _))) if at < number => Some(StoreFault::Before),
             (Some((_, fault)), _) | (None, Some((_, fault))) => Some(fault),
             (None, None) => None,
         }
@@ -127,8 +127,8 @@ impl FaultyStore {
     fn attempt<T>(&self, operation: impl FnOnce(&(dyn Store + 'static)) -> Result<T>) -> Result<T> {
         match self.begin() {
             None => operation(&*self.inner),
-            Some(Fault::After) => operation(&*self.inner).and_then(|_| Err(injected())),
-            Some(Fault::Before | Fault::Torn) => Err(injected()),
+            Some(StoreFault::After) => operation(&*self.inner).and_then(|_| Err(injected())),
+            Some(StoreFault::Before | StoreFault::Torn) => Err(injected()),
         }
     }
 
@@ -267,9 +267,9 @@ impl Write for Pending {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let done = match self.store.begin() {
             None => return self.write_some(bytes, bytes.len()),
-            Some(Fault::Before) => 0,
-            Some(Fault::Torn) => bytes.len() / 2,
-            Some(Fault::After) => bytes.len(),
+            Some(StoreFault::Before) => 0,
+            Some(StoreFault::Torn) => bytes.len() / 2,
+            Some(StoreFault::After) => bytes.len(),
         };
         if done > 0 {
             self.write_some(bytes, done)?;
@@ -286,13 +286,13 @@ impl PendingObject for Pending {
     fn publish(mut self: Box<Self>) -> Result<()> {
         let fault = self.store.begin();
         let published = match fault {
-            Some(Fault::Before | Fault::Torn) => Ok(()),
-            Some(Fault::After) | None => match self.inner.take() {
+            Some(StoreFault::Before | StoreFault::Torn) => Ok(()),
+            Some(StoreFault::After) | None => match self.inner.take() {
                 Some(inner) => inner.publish(),
                 None => Ok(()),
             },
         };
-        if fault == Some(Fault::After) && published.is_ok() {
+        if fault == Some(StoreFault::After) && published.is_ok() {
             self.store.unsettled().insert(self.name.clone());
         }
         match fault {

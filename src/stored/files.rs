@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::Ulid;
 use crate::progress::{Progress, Silent as NoProgress};
 use crate::raw::{FileBytes, ReadMode};
-use crate::repository::portable::{FileEntry, Object, Root, Silent, Visitor, read_stored};
+use crate::repository::portable::{FileEntry, NoVisitor, Object, Root, Visitor, read_stored};
 use crate::repository::{Digest, FilePath, StoredFile, StoredObject};
 use crate::store::{ObjectName, Store};
 
@@ -172,7 +172,7 @@ impl<'s> Objects<'s> {
             found: None,
         };
         if file.packed {
-            let mut others = Silent;
+            let mut others = NoVisitor;
             let (files, index): (&mut dyn Visitor, &mut dyn Visitor) =
                 if file.name.as_str() == INDEX {
                     (&mut others, &mut only)

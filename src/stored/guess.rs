@@ -5,7 +5,7 @@ use serde::Serialize as _;
 use serde_json::Map;
 use serde_json::ser::{PrettyFormatter, Serializer};
 
-use crate::block::{Compaction, META_VERSION, Meta, Parent, Stats, Tombstones};
+use crate::block::{BlockStats, Compaction, META_VERSION, Meta, Parent, Tombstones};
 use crate::model::{Millis, Ulid};
 use crate::repository::{Digest, StoredBlock, StoredFile};
 
@@ -50,7 +50,7 @@ pub fn guess(
             ulid: block.ulid,
             min_time: block.min_time,
             max_time: block.max_time,
-            stats: Stats {
+            stats: BlockStats {
                 num_samples: block.samples,
                 num_float_samples: floats,
                 num_histogram_samples: histograms,

@@ -55,7 +55,7 @@ pub use fetch::{Detour, Fetched, Sink, fetch_block, fetch_file, fetch_wal};
 pub use files::content_in;
 pub use guess::{guess, guess_empty};
 pub use holes::{FileWithHoles, has_index, has_samples, read_with_holes};
-pub use missing::{Missing, missing_of_block, missing_of_logs};
+pub use missing::{MissingContent, missing_of_block, missing_of_logs};
 pub use series::StoredSeries;
 pub use sound::{Sound, recipe_of, with_sound_packs};
 pub use unnamed::{UnnamedBlock, describe_block, describe_log};

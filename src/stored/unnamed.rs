@@ -8,7 +8,7 @@ use crate::dense::{RECIPE_FILE, SPLICE_FILE, digests};
 use crate::error::{Error, Result};
 use crate::model::Ulid;
 use crate::progress::Silent as NoProgress;
-use crate::repository::portable::{Object, Root, Silent};
+use crate::repository::portable::{NoVisitor, Object, Root};
 use crate::repository::{
     FindingCounts, Fingerprint, RECIPE_SUFFIX, STATISTICS_FILE, StoredBlock, StoredWal, original,
 };
@@ -35,7 +35,7 @@ pub fn describe_block(
     fingerprint: &Fingerprint,
 ) -> Result<UnnamedBlock> {
     let mut object = Object::open(store, name, Root::Block(ulid))?;
-    let (mut stored, mut files) = object.contents(&mut Silent, &NoProgress)?;
+    let (mut stored, mut files) = object.contents(&mut NoVisitor, &NoProgress)?;
     let entries = object.entries()?;
     let meta = entries.iter().find(|entry| entry.name.as_str() == META);
     let meta = meta.ok_or_else(|| Error::corrupt(format!("expected a {META}, found none")))?;
@@ -92,7 +92,7 @@ pub fn describe_block(
 /// When they do not come back whole.
 pub fn describe_log(store: &dyn Store, name: &ObjectName) -> Result<StoredWal> {
     let object = Object::open(store, name, Root::Data)?;
-    let (object, files) = object.contents(&mut Silent, &NoProgress)?;
+    let (object, files) = object.contents(&mut NoVisitor, &NoProgress)?;
     Ok(StoredWal {
         object,
         files,

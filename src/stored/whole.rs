@@ -7,9 +7,9 @@ use super::files::Objects;
 use super::{INDEX, StoredReader, StoredSeries};
 use crate::block::Meta;
 use crate::chunk::encode::EncodedChunk;
-use crate::chunk::{Record, SEGMENT_HEADER, Segment};
+use crate::chunk::{ChunkRecord, SEGMENT_HEADER, Segment};
 use crate::error::{InFile as _, Result};
-use crate::index::{Format, Index, Series};
+use crate::index::{Index, IndexFormat, Series};
 use crate::model::{ChunkMeta, ChunkRef};
 use crate::raw::{Malformed, Reader};
 use crate::repository::StoredFile;
@@ -26,7 +26,7 @@ pub(super) fn open_index<'b>(bytes: &'b [u8], meta: &Meta) -> Result<Index<'b>> 
     let index = Index::open(bytes).in_file(Path::new(INDEX))?;
     let is_2_1 = meta.version == 2 && index.version() == 1;
     Ok(if is_2_1 {
-        index.read_as(Format::V2)
+        index.read_as(IndexFormat::V2)
     } else {
         index
     })
@@ -129,7 +129,7 @@ impl<'s> Segments<'s> {
             segment.is_checked = true;
         }
         let bytes = read_record(object, &segment.entry, meta.reference)?;
-        let record = Record::read(&bytes, meta.reference.offset()).in_file(path)?;
+        let record = ChunkRecord::read(&bytes, meta.reference.offset()).in_file(path)?;
         record.check().in_file(path)?;
         Ok(EncodedChunk {
             encoding: record.encoding,

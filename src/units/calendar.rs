@@ -12,12 +12,12 @@ use crate::model::Millis;
 
 /// A span of calendar time such as `1y5m7d2h`: years, months, weeks, days and hours. Here `m` is a month, as in restic.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Span {
+pub struct CalendarSpan {
     text: String,
     span: SpanFieldwise,
 }
 
-impl Span {
+impl CalendarSpan {
     /// The time this span before `time`, in UTC; the beginning of time when no calendar reaches that far.
     pub fn before(&self, time: Millis) -> Millis {
         let earlier = Timestamp::from_millisecond(time)
@@ -28,7 +28,7 @@ impl Span {
     }
 }
 
-impl FromStr for Span {
+impl FromStr for CalendarSpan {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
@@ -61,14 +61,14 @@ impl FromStr for Span {
         if span.is_zero() {
             return Err(wrong());
         }
-        Ok(Span {
+        Ok(CalendarSpan {
             text: text.to_owned(),
             span: span.fieldwise(),
         })
     }
 }
 
-impl fmt::Display for Span {
+impl fmt::Display for CalendarSpan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
@@ -92,12 +92,12 @@ mod tests {
             ("1y1m", "2025-02-28T12:00:00Z"),
             ("2y5m7d3h", "2023-10-24T09:00:00Z"),
         ] {
-            let span: Span = text.parse().unwrap();
+            let span: CalendarSpan = text.parse().unwrap();
             let time = span.before(millis("2026-03-31T12:00:00Z"));
             assert_eq!(time, millis(before), "{text}");
             assert_eq!(span.to_string(), text);
         }
-        let longest: Span = "19000y".parse().unwrap();
+        let longest: CalendarSpan = "19000y".parse().unwrap();
         assert_eq!(longest.before(0), Millis::MIN);
     }
 
@@ -116,7 +116,7 @@ mod tests {
             "99999999999d",
             "1ms",
         ] {
-            let error = bad.parse::<Span>().unwrap_err();
+            let error = bad.parse::<CalendarSpan>().unwrap_err();
             assert!(error.to_string().contains("1y5m7d2h"), "{bad}");
         }
     }

@@ -1,7 +1,7 @@
 //! Numbers, sizes, durations and times as people type and read them, in one place for each.
 //!
 //! The same letters mean different things to different programs, and each keeps its own: `m` is a minute in a duration of
-//! Prometheus and a month in a [`Span`] of restic; `y` is 365 days in the first and a year of the calendar in the second; `GB` is a
+//! Prometheus and a month in a [`CalendarSpan`] of restic; `y` is 365 days in the first and a year of the calendar in the second; `GB` is a
 //! power of 1000 for a disk and of 1024 for Prometheus.
 //!
 //! ```
@@ -21,7 +21,7 @@ mod duration;
 mod size;
 mod time;
 
-pub use calendar::Span;
+pub use calendar::CalendarSpan;
 pub use count::{count_text, decimal_text, signed_count_text};
 pub use duration::{
     coarse_duration_text, duration_text, parse_duration, resolution_text, whole_duration_text,

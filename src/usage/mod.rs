@@ -2,7 +2,7 @@
 //!
 //! [`Usage::read`] takes rule files (of Prometheus, Thanos, Mimir and Loki, their APIs' answers, `PrometheusRule` resources, alerts
 //! of Grafana) and dashboards (any schema of Grafana's, exports, library panels, config maps), and [`Usage::of`] says of a
-//! metric whether anything uses it. What cannot be read is a [`Problem`]: whoever has some does not know what is unused.
+//! metric whether anything uses it. What cannot be read is a [`UsageProblem`]: whoever has some does not know what is unused.
 //!
 //! In doubt a metric is used. Expressions are not run: a metric that a matcher on another label excludes is used all the same.
 //!
@@ -54,7 +54,7 @@ pub struct Usage {
     /// Expressions of other languages, which name no metrics: those with a `|`.
     pub other_languages: u64,
     /// What could not be read, and expressions that may use anything.
-    pub problems: Vec<Problem>,
+    pub problems: Vec<UsageProblem>,
     exact: BTreeMap<String, Users>,
     patterns: BTreeMap<String, Pattern>,
     selectors: BTreeMap<String, (Selector, Users)>,
@@ -66,7 +66,7 @@ pub struct Usage {
 
 /// What keeps the list of unused metrics from being certain.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
+pub struct UsageProblem {
     /// The file.
     pub path: PathBuf,
     /// Why, on one line.
@@ -125,7 +125,7 @@ impl Usage {
                 }
             }
         }
-        usage.settle();
+        usage.resolve_recorded();
         usage
     }
 
@@ -137,7 +137,7 @@ impl Usage {
                 usage.problem(path, &error.chain());
             }
         }
-        usage.settle();
+        usage.resolve_recorded();
         usage
     }
 
@@ -188,7 +188,7 @@ impl Usage {
     }
 
     fn problem(&mut self, path: &Path, reason: &str) {
-        self.problems.push(Problem {
+        self.problems.push(UsageProblem {
             path: path.to_owned(),
             reason: reason.to_owned(),
         });
@@ -365,7 +365,7 @@ impl Usage {
 
     /// Finds the recording rules that are used, and makes their uses direct ones. Each rule meets each regular expression once, whatever
     /// the number of links.
-    fn settle(&mut self) {
+    fn resolve_recorded(&mut self) {
         let mut open: Vec<String> = self.recorded.iter().cloned().collect();
         let mut direct = Direct::default();
         for (name, users) in &self.exact {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::checks::budget::Budget;
 use super::checks::chunks::Absent;
 use super::checks::entries::Lost;
-use super::checks::groups::Group;
+use super::checks::groups::JobMetric;
 use super::checks::index::Opened;
 use super::checks::label_indices;
 use super::checks::pairs::Keys;
@@ -15,8 +15,8 @@ use super::checks::postings::PostingsCheck;
 use super::checks::segments::Segments;
 use super::checks::series::{SeriesCheck, SeriesTotals};
 use super::checks::{Subject, coverage, directory, meta, postings, tombstones, unreadable};
-use super::{Depth, Finding, Findings, Kind, Options};
-use crate::block::{BlockFiles, Entry, Meta, Tombstones, read_meta_file};
+use super::{Depth, Finding, Findings, Kind, VerifyOptions};
+use crate::block::{BlockFiles, DirEntry, Meta, Tombstones, read_meta_file};
 use crate::chunk::Encodings;
 use crate::error::{Error, Result};
 use crate::model::{Millis, Ulid};
@@ -25,7 +25,7 @@ use crate::raw::FileBytes;
 
 /// What was counted while a block was verified.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct BlockStats {
+pub struct VerifiedAmounts {
     /// Series whose entries could be read.
     pub series: u64,
     /// Chunks they refer to.
@@ -52,9 +52,9 @@ pub struct BlockVerdict {
     /// What `meta.json` says, if it can be read.
     pub meta: Option<Meta>,
     /// What was counted.
-    pub stats: BlockStats,
+    pub stats: VerifiedAmounts,
     /// The same by job and metric, in no order, if that was asked for and the index could be opened.
-    pub groups: Vec<Group>,
+    pub groups: Vec<JobMetric>,
     /// What is wrong or unusual, by file and offset.
     pub findings: Findings,
     /// Whether the disk cannot read what a start of Prometheus reads of the block.
@@ -64,7 +64,7 @@ pub struct BlockVerdict {
 impl BlockVerdict {
     /// Of a block whose files cannot be listed, for `error`: without its directory Prometheus leaves it out, without its chunks it does
     /// not start.
-    pub(super) fn unlisted(entry: &Entry, error: &Error) -> Self {
+    pub(super) fn unlisted(entry: &DirEntry, error: &Error) -> Self {
         let kind = match fs::read_dir(&entry.path) {
             Ok(_) => Kind::Unreadable,
             Err(_) => Kind::BlockUnlistable,
@@ -77,7 +77,7 @@ impl BlockVerdict {
             dir: entry.path.clone(),
             ulid: directory_ulid(&entry.path),
             meta,
-            stats: BlockStats::default(),
+            stats: VerifiedAmounts::default(),
             groups: Vec::new(),
             findings,
             crashes_start: false,
@@ -92,14 +92,18 @@ impl BlockVerdict {
 /// # Errors
 ///
 /// When the directory cannot be listed; [`NotFound`](crate::ErrorKind::NotFound) when there is none.
-pub fn verify_block(dir: &Path, options: Options, progress: &dyn Progress) -> Result<BlockVerdict> {
+pub fn verify_block(
+    dir: &Path,
+    options: VerifyOptions,
+    progress: &dyn Progress,
+) -> Result<BlockVerdict> {
     let files = BlockFiles::scan(dir)?;
     let directory = directory_ulid(dir);
     let mut verdict = BlockVerdict {
         dir: dir.to_owned(),
         ulid: directory,
         meta: None,
-        stats: BlockStats::default(),
+        stats: VerifiedAmounts::default(),
         groups: Vec::new(),
         findings: Findings::default(),
         crashes_start: false,
@@ -183,7 +187,7 @@ fn verify_opened(
         meta::check_stats(&subject, meta, &totals, intervals, findings);
     }
     verdict.groups = totals.groups.named(opened);
-    verdict.stats = BlockStats {
+    verdict.stats = VerifiedAmounts {
         series: totals.series,
         chunks: totals.counts.chunks,
         samples: totals.counts.floats + totals.counts.histograms,
@@ -350,7 +354,7 @@ mod tests {
         use rustix::fs::{CWD, Mode, mkfifoat};
         let dir = tempfile::tempdir().unwrap();
         mkfifoat(CWD, dir.path().join("meta.json"), Mode::RWXU).unwrap();
-        let entry = Entry {
+        let entry = DirEntry {
             path: dir.path().to_owned(),
             kind: EntryKind::Block,
             ulid: None,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
-use super::kind::{Consequence, Consequences, Kind, Severity};
+use super::kind::{Consequence, Consequences, FindingSeverity, Kind};
 use crate::model::{Labels, Millis, Ulid};
 use crate::units::time_text;
 
@@ -27,7 +27,7 @@ pub struct Finding {
     /// Labels of the series concerned; they print as a selector for it.
     pub series: Option<Labels>,
     /// What is lost or wrong because of it.
-    pub loss: Option<Loss>,
+    pub loss: Option<FaultLoss>,
     /// What was wanted and what was found.
     pub detail: String,
     /// Whether something else keeps Prometheus from opening the block: it then serves without it, whatever else is wrong in there.
@@ -67,7 +67,7 @@ impl Finding {
 
 /// What a fault puts out of reach, as far as that is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Loss {
+pub struct FaultLoss {
     /// Times of the first and the last sample concerned; nothing where neither the index nor the chunks tell.
     pub times: Option<(Millis, Millis)>,
     /// Number of chunks concerned.
@@ -76,11 +76,11 @@ pub struct Loss {
     pub samples: Option<u64>,
 }
 
-impl Loss {
+impl FaultLoss {
     /// Both together.
     #[must_use]
-    pub fn and(self, other: Loss) -> Loss {
-        Loss {
+    pub fn and(self, other: FaultLoss) -> FaultLoss {
+        FaultLoss {
             times: match (self.times, other.times) {
                 (Some((a, b)), Some((c, d))) => Some((a.min(c), b.max(d))),
                 (known, other) => known.or(other),
@@ -182,7 +182,7 @@ impl Findings {
     }
 
     /// How many are of `severity`.
-    pub fn of_severity(&self, severity: Severity) -> u64 {
+    pub fn of_severity(&self, severity: FindingSeverity) -> u64 {
         self.counts()
             .filter(|(kind, _)| kind.severity() == severity)
             .map(|(_, count)| count)
@@ -190,13 +190,13 @@ impl Findings {
     }
 
     /// The worst severity among them.
-    pub fn worst(&self) -> Option<Severity> {
+    pub fn worst(&self) -> Option<FindingSeverity> {
         self.counts.keys().map(|kind| kind.severity()).max()
     }
 
     /// Whether any of them is more than a note.
     pub fn has_problems(&self) -> bool {
-        self.worst() > Some(Severity::Note)
+        self.worst() > Some(FindingSeverity::Note)
     }
 
     /// How many are not kept.
@@ -237,14 +237,14 @@ impl fmt::Display for Finding {
         if let Some(loss) = self.loss {
             write!(f, "; {}", Lost(loss))?;
         }
-        if severity > Severity::Note {
+        if severity > FindingSeverity::Note {
             write!(f, "; Prometheus: {}", self.consequence())?;
         }
         Ok(())
     }
 }
 
-struct Lost(Loss);
+struct Lost(FaultLoss);
 
 impl fmt::Display for Lost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -304,8 +304,8 @@ mod tests {
             .rev()
             .find(|finding| finding.kind == Kind::ChunkChecksum);
         assert_eq!(last.unwrap().offset, Some(999));
-        assert_eq!(all.worst(), Some(Severity::Damaged));
-        assert_eq!(all.of_severity(Severity::Warning), 1);
+        assert_eq!(all.worst(), Some(FindingSeverity::Damaged));
+        assert_eq!(all.of_severity(FindingSeverity::Warning), 1);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::trouble;
 
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Severity {
+pub enum FindingSeverity {
     /// Legal, but unusual: worth knowing, nothing to mend. Does not count as a problem.
     Note,
     /// Not as it should be, but every sample is there and is served.
@@ -19,13 +19,13 @@ pub enum Severity {
     Fatal,
 }
 
-impl fmt::Display for Severity {
+impl fmt::Display for FindingSeverity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
-            Severity::Note => "note",
-            Severity::Warning => "warning",
-            Severity::Damaged => "damaged",
-            Severity::Fatal => "fatal",
+            FindingSeverity::Note => "note",
+            FindingSeverity::Warning => "warning",
+            FindingSeverity::Damaged => "damaged",
+            FindingSeverity::Fatal => "fatal",
         })
     }
 }
@@ -149,7 +149,7 @@ const MIN_VALID_TIME: (u32, u32) = (3, 16);
 #[derive(Debug)]
 struct Entry {
     id: &'static str,
-    severity: Severity,
+    severity: FindingSeverity,
     consequences: Consequences,
     sentence: &'static str,
     remedy: &'static str,
@@ -207,7 +207,7 @@ macro_rules! kinds {
                 match self {
                     $(Kind::$variant => &Entry {
                         id: $id,
-                        severity: Severity::$severity,
+                        severity: FindingSeverity::$severity,
                         consequences: consequences!($consequence $($since $new)?),
                         sentence: $sentence,
                         remedy: $remedy,
@@ -402,7 +402,7 @@ impl Kind {
     }
 
     /// How bad it is.
-    pub fn severity(self) -> Severity {
+    pub fn severity(self) -> FindingSeverity {
         self.entry().severity
     }
 
@@ -436,8 +436,10 @@ impl trouble::Kind for Kind {
 
     fn severity(self) -> trouble::Severity {
         match Kind::severity(self) {
-            Severity::Note => trouble::Severity::Note,
-            Severity::Warning | Severity::Damaged | Severity::Fatal => trouble::Severity::Problem,
+            FindingSeverity::Note => trouble::Severity::Note,
+            FindingSeverity::Warning | FindingSeverity::Damaged | FindingSeverity::Fatal => {
+                trouble::Severity::Problem
+            }
         }
     }
 
@@ -483,7 +485,7 @@ mod tests {
     #[test]
     fn what_is_lost_to_prometheus_is_never_a_mere_note() {
         for kind in Kind::ALL {
-            if kind.severity() == Severity::Fatal {
+            if kind.severity() == FindingSeverity::Fatal {
                 assert!(
                     kind.consequence().worst() >= Consequence::SkipsBlock,
                     "{kind}"

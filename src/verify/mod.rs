@@ -32,18 +32,18 @@ mod kind;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-pub use block::{BlockStats, BlockVerdict, verify_block};
+pub use block::{BlockVerdict, VerifiedAmounts, verify_block};
 use checks::directory::Names;
-pub use checks::groups::Group;
+pub use checks::groups::JobMetric;
 use checks::head::Head;
-pub use finding::{Finding, Findings, KEPT_PER_KIND, Loss};
-pub use kind::{Consequence, Consequences, Kind, Severity};
+pub use finding::{FaultLoss, Finding, Findings, KEPT_PER_KIND};
+pub use kind::{Consequence, Consequences, FindingSeverity, Kind};
 
-use crate::block::{DataDir, EntryKind, Place};
+use crate::block::{DataDir, DirKind, EntryKind};
 use crate::error::{ErrorKind, Result};
 use crate::progress::Progress;
 use crate::raw::ReadMode;
-use crate::start::{Assumptions, Plan};
+use crate::start::{Assumptions, StartPlan};
 use crate::wal::Logs;
 
 /// How much is proven.
@@ -61,7 +61,7 @@ pub enum Depth {
 
 /// How verification is to be done.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Options {
+pub struct VerifyOptions {
     /// How much is proven.
     pub depth: Depth,
     /// How files are read.
@@ -78,13 +78,13 @@ pub struct Verdict {
     /// The path.
     pub path: PathBuf,
     /// What kind of directory it is.
-    pub place: Place,
+    pub place: DirKind,
     /// The blocks in it, by name of their directories.
     pub blocks: Vec<BlockVerdict>,
     /// The logs, for a data directory that has any.
     pub logs: Option<Logs>,
     /// What a start would do here; nothing for a single block.
-    pub start: Option<Plan>,
+    pub start: Option<StartPlan>,
     /// What concerns no single block.
     pub findings: Findings,
 }
@@ -112,7 +112,7 @@ const MAX_LOOKS: usize = 4;
 ///
 /// When `path` cannot be listed, or holds nothing that could be verified. Whatever is wrong further down is a
 /// finding.
-pub fn verify(path: &Path, options: Options, progress: &dyn Progress) -> Result<Verdict> {
+pub fn verify(path: &Path, options: VerifyOptions, progress: &dyn Progress) -> Result<Verdict> {
     let mut known = BTreeMap::new();
     let mut looks = 1;
     let look = loop {
@@ -153,7 +153,7 @@ impl Look {
     fn at(
         scanned: DataDir,
         known: &mut BTreeMap<PathBuf, BlockVerdict>,
-        options: Options,
+        options: VerifyOptions,
         progress: &dyn Progress,
     ) -> Self {
         let mut findings = Findings::default();
@@ -181,7 +181,7 @@ impl Look {
 
     /// Whether all of `names`, which were listed before, are there still, and no block or checkpoint is new.
     fn is_whole(&self, names: &Names) -> bool {
-        if self.scanned.place() == Place::Block {
+        if self.scanned.place() == DirKind::Block {
             return true;
         }
         let now = DataDir::scan(self.scanned.path());
@@ -189,7 +189,7 @@ impl Look {
     }
 
     /// Says what is wrong with the whole.
-    fn judge(self, options: Options) -> Verdict {
+    fn judge(self, options: VerifyOptions) -> Verdict {
         let Look {
             scanned,
             blocks,
@@ -214,7 +214,7 @@ impl Look {
             place: scanned.place(),
             blocks,
             logs,
-            start: (scanned.place() != Place::Block).then_some(start),
+            start: (scanned.place() != DirKind::Block).then_some(start),
             findings,
         }
     }
@@ -224,7 +224,7 @@ impl Look {
 fn verify_blocks(
     scanned: &DataDir,
     known: &mut BTreeMap<PathBuf, BlockVerdict>,
-    options: Options,
+    options: VerifyOptions,
     progress: &dyn Progress,
 ) -> Vec<BlockVerdict> {
     let mut blocks = Vec::new();

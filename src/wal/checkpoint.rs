@@ -1,8 +1,8 @@
 //! Checkpoints, and what of a log Prometheus replays.
 
 use super::Log;
-use super::listing::{Extra, Listing, SegmentFile};
-use super::problem::{Consequence, Problem, ProblemKind};
+use super::listing::{Extra, LogListing, SegmentFile};
+use super::problem::{LogConsequence, LogProblem, ProblemKind};
 
 /// `checkpoint.N`: what is still needed of all segments up to N, as a log of its own.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,7 +35,7 @@ pub struct Replay<'a> {
     /// Segments that the checkpoint replaces. They are not read any more, and deleted some time.
     pub superseded: Vec<&'a SegmentFile>,
     /// What is wrong with the names, in the order in which a start meets it.
-    pub problems: Vec<Problem>,
+    pub problems: Vec<LogProblem>,
 }
 
 impl<'a> Replay<'a> {
@@ -46,7 +46,7 @@ impl<'a> Replay<'a> {
     }
 }
 
-impl Listing {
+impl LogListing {
     /// What Prometheus replays of this directory as a `log` of that kind.
     pub fn replay(&self, log: Log) -> Replay<'_> {
         let checkpoint = match log {
@@ -75,8 +75,8 @@ impl Listing {
     }
 }
 
-fn problem(path: &str, kind: ProblemKind, consequence: Consequence) -> Problem {
-    Problem {
+fn problem(path: &str, kind: ProblemKind, consequence: LogConsequence) -> LogProblem {
+    LogProblem {
         path: path.to_owned(),
         offset: None,
         kind,
@@ -85,7 +85,7 @@ fn problem(path: &str, kind: ProblemKind, consequence: Consequence) -> Problem {
 }
 
 /// Numbers that do not follow each other in `segments`, which stand in directory `path`.
-fn gaps(segments: &[SegmentFile], path: &str) -> Vec<Problem> {
+fn gaps(segments: &[SegmentFile], path: &str) -> Vec<LogProblem> {
     let pairs = segments.iter().zip(segments.iter().skip(1));
     let faulty = pairs.filter_map(|(before, after)| {
         // Numbers are sorted, so that the difference fits after the first comparison.
@@ -101,33 +101,33 @@ fn gaps(segments: &[SegmentFile], path: &str) -> Vec<Problem> {
         }
     });
     faulty
-        .map(|kind| problem(path, kind, Consequence::DoesNotStart))
+        .map(|kind| problem(path, kind, LogConsequence::DoesNotStart))
         .collect()
 }
 
-fn left_over(extra: &Extra, log: Log) -> Option<Problem> {
+fn left_over(extra: &Extra, log: Log) -> Option<LogProblem> {
     match extra {
         Extra::CheckpointNotDirectory(path) if log == Log::Wal => Some(problem(
             path,
             ProblemKind::CheckpointNotDirectory,
-            Consequence::DoesNotStart,
+            LogConsequence::DoesNotStart,
         )),
         Extra::UnfinishedCheckpoint(path) => Some(problem(
             path,
             ProblemKind::UnfinishedCheckpoint,
-            Consequence::Nothing,
+            LogConsequence::Nothing,
         )),
         Extra::Repair(path) => Some(problem(
             path,
             ProblemKind::RepairLeftover,
-            Consequence::Skips,
+            LogConsequence::Skips,
         )),
         Extra::CheckpointNotDirectory(_) | Extra::SeriesState(_) | Extra::Foreign(_) => None,
     }
 }
 
 /// Whether the WAL starts where replay does.
-fn start(checkpoint: Option<&Checkpoint>, segments: &[&SegmentFile]) -> Option<Problem> {
+fn start(checkpoint: Option<&Checkpoint>, segments: &[&SegmentFile]) -> Option<LogProblem> {
     let wanted = checkpoint.map_or(0, |checkpoint| checkpoint.number.saturating_add(1));
     match (checkpoint, segments.first()) {
         (Some(checkpoint), None) => Some(problem(
@@ -135,43 +135,43 @@ fn start(checkpoint: Option<&Checkpoint>, segments: &[&SegmentFile]) -> Option<P
             ProblemKind::BehindCheckpoint {
                 checkpoint: checkpoint.number,
             },
-            Consequence::LosesNewData,
+            LogConsequence::LosesNewData,
         )),
         // An earlier first segment (there are negative numbers) is no obstacle: replay passes over it.
         (_, Some(first)) if first.number > wanted => Some(problem(
             "",
             ProblemKind::StartMissing { wanted },
-            Consequence::DoesNotStart,
+            LogConsequence::DoesNotStart,
         )),
         (_, Some(_)) | (None, None) => None,
     }
 }
 
-fn odd_name(segment: &SegmentFile) -> Option<Problem> {
+fn odd_name(segment: &SegmentFile) -> Option<LogProblem> {
     let wanted = SegmentFile::name_of(segment.number);
     (segment.path != wanted).then(|| {
         problem(
             &segment.path,
             ProblemKind::OddName { wanted },
-            Consequence::DoesNotStart,
+            LogConsequence::DoesNotStart,
         )
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::listing::Entry;
+    use super::super::listing::LogEntry;
     use super::*;
 
-    fn wal(names: &[&str]) -> Listing {
+    fn wal(names: &[&str]) -> LogListing {
         let entry = |name: &&str| match name.strip_suffix('/') {
-            Some(name) => Entry::directory(name),
-            None => Entry::file(*name),
+            Some(name) => LogEntry::directory(name),
+            None => LogEntry::file(*name),
         };
-        Listing::of(names.iter().map(entry))
+        LogListing::of(names.iter().map(entry))
     }
 
-    fn said(listing: &Listing, log: Log) -> Vec<String> {
+    fn said(listing: &LogListing, log: Log) -> Vec<String> {
         let problems = listing.replay(log).problems;
         problems.iter().map(ToString::to_string).collect()
     }

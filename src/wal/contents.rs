@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::compression::Compression;
 use super::follow::Follow;
 use super::oddity::{Oddities, Oddity};
-use super::record::{HistogramEntry, Record, RecordType, SampleEntry};
+use super::record::{HistogramEntry, LogRecord, RecordType, SampleEntry};
 use super::segment::RawRecord;
 use crate::model::Millis;
 use crate::raw::Malformed;
@@ -109,13 +109,13 @@ pub(super) fn contents_of(
         return Ok(contents);
     };
     match record {
-        Record::Series(list) => {
+        LogRecord::Series(list) => {
             for entry in list {
                 follow.define(&entry?);
                 contents.series += 1;
             }
         }
-        Record::Tombstones(list) => {
+        LogRecord::Tombstones(list) => {
             for entry in list {
                 let entry = entry?;
                 follow.tombstone(entry.series, entry.min_time, entry.max_time);
@@ -124,31 +124,31 @@ pub(super) fn contents_of(
                 contents.gone += u64::from(is_whole);
             }
         }
-        Record::Exemplars(list) => {
+        LogRecord::Exemplars(list) => {
             for entry in list {
                 let entry = entry?;
                 follow.exemplar(entry.series, entry.time);
                 contents.exemplars += 1;
             }
         }
-        Record::Markers(list) => {
+        LogRecord::Markers(list) => {
             for entry in list {
                 follow.marker(entry?.series);
                 contents.markers += 1;
             }
         }
-        Record::Metadata(list) => {
+        LogRecord::Metadata(list) => {
             for entry in list {
                 follow.metadata(entry?.series);
                 contents.metadata += 1;
             }
         }
-        Record::MinValidTime(Some(time)) => {
+        LogRecord::MinValidTime(Some(time)) => {
             follow.raise_min_valid_time(time);
             contents.min_valid_time = Some(time);
         }
-        Record::MinValidTime(None) => odd.note(Oddity::MinValidTimeLength, raw.offset),
-        Record::Samples(list) => {
+        LogRecord::MinValidTime(None) => odd.note(Oddity::MinValidTimeLength, raw.offset),
+        LogRecord::Samples(list) => {
             for entry in list {
                 let SampleEntry { series, sample } = entry?;
                 contents.see(sample.time);
@@ -156,12 +156,12 @@ pub(super) fn contents_of(
                 follow.sample(series, sample.time);
             }
         }
-        Record::Histograms(list) => {
+        LogRecord::Histograms(list) => {
             for entry in list {
                 contents.see_histogram(&entry?, raw.offset, odd, follow);
             }
         }
-        Record::FloatHistograms(list) => {
+        LogRecord::FloatHistograms(list) => {
             for entry in list {
                 contents.see_histogram(&entry?, raw.offset, odd, follow);
             }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::Log;
-use super::record::{HeadSeriesRef, SeriesEntry};
+use super::record::{HeadSeriesRef, LoggedSeries};
 use super::refs::RefSet;
 use super::watch::Watch;
 use crate::model::Millis;
@@ -207,7 +207,7 @@ impl Follow {
         self.record = Undefined::default();
     }
 
-    pub(super) fn define(&mut self, entry: &SeriesEntry<'_>) {
+    pub(super) fn define(&mut self, entry: &LoggedSeries<'_>) {
         if !self.ended && self.log == Log::Wal {
             self.defined.insert(entry.series.0);
             self.watch.define(entry);

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 
 /// One entry below a log directory.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Entry {
+pub struct LogEntry {
     /// Path relative to the log directory, with `/` between its parts.
     pub path: String,
     /// What it is.
@@ -81,10 +81,10 @@ impl EntryType {
     }
 }
 
-impl Entry {
+impl LogEntry {
     /// A file.
     pub fn file(path: impl Into<String>) -> Self {
-        Entry {
+        LogEntry {
             path: path.into(),
             kind: EntryType::File,
         }
@@ -92,7 +92,7 @@ impl Entry {
 
     /// A directory.
     pub fn directory(path: impl Into<String>) -> Self {
-        Entry {
+        LogEntry {
             path: path.into(),
             kind: EntryType::EmptyDirectory,
         }
@@ -143,7 +143,7 @@ pub enum Extra {
 
 /// The content of a log directory. Each list is sorted, segments and checkpoints by number.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Listing {
+pub struct LogListing {
     /// The segments beside the checkpoints.
     pub segments: Vec<SegmentFile>,
     /// The checkpoints with their segments.
@@ -152,7 +152,7 @@ pub struct Listing {
     pub extras: Vec<Extra>,
 }
 
-impl Listing {
+impl LogListing {
     /// Lists the log directory at `path`.
     ///
     /// # Errors
@@ -173,8 +173,8 @@ impl Listing {
 
     /// Sorts `entries`, all that is known of a log directory, by what Prometheus takes them for. The directory
     /// above a nested path need not be listed.
-    pub fn of(entries: impl IntoIterator<Item = Entry>) -> Self {
-        let mut listing = Listing::default();
+    pub fn of(entries: impl IntoIterator<Item = LogEntry>) -> Self {
+        let mut listing = LogListing::default();
         for entry in entries {
             listing.add(entry);
         }
@@ -184,7 +184,7 @@ impl Listing {
         listing
     }
 
-    fn add(&mut self, Entry { path, kind }: Entry) {
+    fn add(&mut self, LogEntry { path, kind }: LogEntry) {
         match path.split_once('/') {
             Some((parent, name)) => match (Checkpoint::number_of(parent), name.parse()) {
                 (Some(checkpoint), Ok(number)) => self.checkpoints.push(Checkpoint {
@@ -249,12 +249,12 @@ fn extra(path: String) -> Extra {
     }
 }
 
-fn is_checkpoint(entry: &Entry) -> bool {
+fn is_checkpoint(entry: &LogEntry) -> bool {
     entry.kind.is_directory() && Checkpoint::number_of(&entry.path).is_some()
 }
 
 /// The entries of the directory at `path`, named relative to the log directory, in which it is called `parent`.
-fn children(path: &Path, parent: &str) -> Result<Vec<Entry>> {
+fn children(path: &Path, parent: &str) -> Result<Vec<LogEntry>> {
     let list = || {
         fs::read_dir(path)?
             .map(|entry| {
@@ -270,7 +270,7 @@ fn children(path: &Path, parent: &str) -> Result<Vec<Entry>> {
                 } else {
                     format!("{parent}/{name}")
                 };
-                Ok(Entry { path, kind })
+                Ok(LogEntry { path, kind })
             })
             .collect::<std::io::Result<Vec<_>>>()
     };

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::Log;
 use super::follow::Follow;
-use super::listing::{Listing, SegmentFile};
+use super::listing::{LogListing, SegmentFile};
 use super::summary::{SegmentSummary, Summary, follow};
 use super::watch::Watch;
 use crate::error::{Error, ErrorKind, Result};
@@ -116,7 +116,7 @@ impl LogFacts {
     ) -> Result<Vec<Self>> {
         let mut glances = Vec::new();
         for log in [Log::Wal, Log::Wbl] {
-            match Listing::read(&dir.join(log.name())) {
+            match LogListing::read(&dir.join(log.name())) {
                 Ok(listing) => glances.push(Glance { dir, log, listing }),
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
@@ -141,7 +141,7 @@ impl LogFacts {
 struct Glance<'a> {
     dir: &'a Path,
     log: Log,
-    listing: Listing,
+    listing: LogListing,
 }
 
 impl Glance<'_> {
@@ -181,7 +181,7 @@ fn gap(times: Option<(Millis, Millis)>, blocks_end: Option<Millis>) -> Option<Mi
 /// A log as it was listed. Its last segment grows while a server runs.
 struct Listed {
     dir: PathBuf,
-    listing: Listing,
+    listing: LogListing,
     /// Length of its last segment in bytes, where that can be asked for.
     last: Option<(PathBuf, u64)>,
 }
@@ -189,7 +189,7 @@ struct Listed {
 impl Listed {
     fn read(dir: &Path, log: Log) -> Result<Self> {
         let dir = dir.join(log.name());
-        let listing = Listing::read(&dir)?;
+        let listing = LogListing::read(&dir)?;
         let last = listing.segments.last().map(|file| dir.join(&file.path));
         let last = last.and_then(|path| {
             let bytes = fs::metadata(&path).ok()?.len();

@@ -4,8 +4,8 @@
 //! is cut into pages of 32 KiB, a page into fragments with a CRC-32C each; fragments make up records, which may be
 //! compressed as a whole. The formats are those of Prometheus' `tsdb/wlog` and `tsdb/record`.
 //!
-//! * [`Listing`] says what a log directory holds, by names alone, and what of it Prometheus would replay.
-//! * [`Records`] reads the records of one segment, [`RawRecord::decode`] turns one into a typed [`Record`].
+//! * [`LogListing`] says what a log directory holds, by names alone, and what of it Prometheus would replay.
+//! * [`Records`] reads the records of one segment, [`RawRecord::decode`] turns one into a typed [`LogRecord`].
 //! * [`summarize`] reads a whole log and says what is in it, where it is damaged and what Prometheus will do
 //!   about that; [`follow`] says as well which entries belong to no series.
 //! * [`Logs`] reads both logs of a data directory that way.
@@ -49,19 +49,19 @@ pub use checkpoint::{Checkpoint, Replay};
 pub use compression::{Compression, MAX_RECORD_BYTES};
 pub use contents::Contents;
 pub use follow::{Follow, Undefined};
-pub use listing::{Entry, EntryType, Extra, Listing, SegmentFile};
+pub use listing::{EntryType, Extra, LogEntry, LogListing, SegmentFile};
 pub use logs::{LogFacts, Logs};
 pub use oddity::{Oddities, Oddity, Seen};
 pub use page::PAGE_BYTES;
-pub use problem::{Consequence, Later, Problem, ProblemKind};
+pub use problem::{Later, LogConsequence, LogProblem, ProblemKind};
 pub use record::{
     Decode, Entries, ExemplarEntry, Exemplars, HeadChunkRef, HeadSeriesRef, HistogramEntry,
-    Histograms, LabelPairs, MarkerEntry, Markers, MetadataEntry, MetadataList, Record, RecordType,
-    SampleEntry, Samples, SeriesEntry, SeriesList, TombstoneEntry, Tombstones,
+    Histograms, LabelPairs, LogRecord, LoggedSamples, LoggedSeries, LoggedTombstones, MarkerEntry,
+    Markers, MetadataEntry, MetadataList, RecordType, SampleEntry, SeriesList, TombstoneEntry,
 };
 pub use segment::{Broken, RawRecord, Records};
 pub use summary::{End, SegmentSummary, Summary, follow, summarize, summarize_dir};
-pub use watch::{Differences, HeadSpan, Snapshot, Tally, Watch};
+pub use watch::{Differences, HeadSpan, ReplayTally, Snapshot, Watch};
 
 /// Which of the two logs a directory is. They share the container, not the rules of replay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::Log;
-use super::problem::Consequence;
+use super::problem::LogConsequence;
 
 /// Something that no Prometheus writes, or that this program does not know, and that replay passes over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -32,19 +32,19 @@ pub enum Oddity {
 
 impl Oddity {
     /// What it does to a replay.
-    pub(super) fn consequence(self, log: Log) -> Consequence {
+    pub(super) fn consequence(self, log: Log) -> LogConsequence {
         match self {
             Oddity::ReservedBits
             | Oddity::MixedZstd
             | Oddity::StrayZstd
             | Oddity::EmptyRecord
-            | Oddity::MinValidTimeLength => Consequence::Nothing,
-            Oddity::MixedCompression => Consequence::CutsInOldReleases,
-            Oddity::UnknownRecordType(_) | Oddity::UnknownSchema => Consequence::Skips,
+            | Oddity::MinValidTimeLength => LogConsequence::Nothing,
+            Oddity::MixedCompression => LogConsequence::CutsInOldReleases,
+            Oddity::UnknownRecordType(_) | Oddity::UnknownSchema => LogConsequence::Skips,
             // Samples of the WAL are encoded as they are replayed, late ones when their chunk is full or compacted.
             Oddity::HistogramBuckets => match log {
-                Log::Wal => Consequence::DoesNotStart,
-                Log::Wbl => Consequence::Crashes,
+                Log::Wal => LogConsequence::DoesNotStart,
+                Log::Wbl => LogConsequence::Crashes,
             },
         }
     }

@@ -2,7 +2,7 @@
 
 use super::oddity::{Oddities, Oddity};
 use super::segment::Broken;
-use crate::raw::{Malformed, Problem, Reader};
+use crate::raw::{Malformed, MalformedProblem, Reader};
 
 /// Size of a page. A fragment does not reach beyond the page it starts in; what is left of a page is zero.
 pub const PAGE_BYTES: u64 = 32 * 1024;
@@ -176,7 +176,7 @@ impl<'a> Fragments<'a> {
             return Err(Broken::Damaged(Malformed {
                 section: SECTION,
                 offset: start.offset(),
-                problem: Problem::Checksum { stored, computed },
+                problem: MalformedProblem::Checksum { stored, computed },
             }));
         }
         Ok((payload, 0))

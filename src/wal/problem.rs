@@ -11,7 +11,7 @@ use crate::raw::Malformed;
 
 /// Something wrong or unusual at one place of a log directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
+pub struct LogProblem {
     /// The file or directory, relative to the log directory; empty for the log directory itself.
     pub path: String,
     /// Offset in that file, in bytes, where there is one.
@@ -19,10 +19,10 @@ pub struct Problem {
     /// What is wrong.
     pub kind: ProblemKind,
     /// What Prometheus does at its next start because of this, were this the only problem.
-    pub consequence: Consequence,
+    pub consequence: LogConsequence,
 }
 
-/// What is wrong at the place a [`Problem`] names.
+/// What is wrong at the place a [`LogProblem`] names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ProblemKind {
@@ -85,9 +85,9 @@ pub enum ProblemKind {
     UnfinishedCheckpoint,
 }
 
-/// What Prometheus does about a [`Problem`] at its next start (observed with 2.42 and 3.16).
+/// What Prometheus does about a [`LogProblem`] at its next start (observed with 2.42 and 3.16).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Consequence {
+pub enum LogConsequence {
     /// Nothing: all that was logged is replayed.
     Nothing,
     /// It cuts the torn record off and starts; it replays the WBL only at the start after that.
@@ -178,7 +178,7 @@ impl Ord for Later {
     }
 }
 
-impl Problem {
+impl LogProblem {
     /// Whether a segment's content is at fault, not a name or a rarity.
     pub fn is_damage(&self) -> bool {
         matches!(
@@ -191,37 +191,37 @@ impl Problem {
     pub fn is_harmless(&self) -> bool {
         matches!(
             self.consequence,
-            Consequence::Nothing | Consequence::CutsTail
+            LogConsequence::Nothing | LogConsequence::CutsTail
         )
     }
 }
 
-impl Consequence {
+impl LogConsequence {
     /// Whether Prometheus does not start.
     pub fn keeps_from_starting(&self) -> bool {
         matches!(
             self,
-            Consequence::DoesNotStart | Consequence::Destroys { .. }
+            LogConsequence::DoesNotStart | LogConsequence::Destroys { .. }
         )
     }
 
     /// Whether replay ends here, so that later problems have no say.
     pub fn ends_replay(&self) -> bool {
         match self {
-            Consequence::Nothing
-            | Consequence::CutsTail
-            | Consequence::Skips
-            | Consequence::CutsInOldReleases
-            | Consequence::LosesNewData
-            | Consequence::Crashes => false,
-            Consequence::Repairs { .. }
-            | Consequence::DoesNotStart
-            | Consequence::Destroys { .. } => true,
+            LogConsequence::Nothing
+            | LogConsequence::CutsTail
+            | LogConsequence::Skips
+            | LogConsequence::CutsInOldReleases
+            | LogConsequence::LosesNewData
+            | LogConsequence::Crashes => false,
+            LogConsequence::Repairs { .. }
+            | LogConsequence::DoesNotStart
+            | LogConsequence::Destroys { .. } => true,
         }
     }
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for LogProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.path.is_empty() {
             write!(f, "{}: ", self.path)?;
@@ -267,33 +267,33 @@ impl fmt::Display for ProblemKind {
     }
 }
 
-impl fmt::Display for Consequence {
+impl fmt::Display for LogConsequence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Consequence::Nothing => f.write_str("replays everything"),
-            Consequence::CutsTail => f.write_str(
+            LogConsequence::Nothing => f.write_str("replays everything"),
+            LogConsequence::CutsTail => f.write_str(
                 "cuts it off and starts; it replays the WBL only at the start after that",
             ),
-            Consequence::Skips => f.write_str("starts without these records"),
-            Consequence::CutsInOldReleases => f.write_str(
+            LogConsequence::Skips => f.write_str("starts without these records"),
+            LogConsequence::CutsInOldReleases => f.write_str(
                 "3.4 and newer read it; 2.42 misreads the record, or cuts the segment here and deletes all later ones",
             ),
-            Consequence::LosesNewData => {
+            LogConsequence::LosesNewData => {
                 f.write_str("starts, but loses new samples at its next restart")
             }
-            Consequence::Crashes => f.write_str("crashes when it encodes them"),
-            Consequence::Repairs { deletes, .. } if deletes.is_empty() => {
+            LogConsequence::Crashes => f.write_str("crashes when it encodes them"),
+            LogConsequence::Repairs { deletes, .. } if deletes.is_empty() => {
                 f.write_str("cuts the segment here and starts")
             }
-            Consequence::Repairs { deletes, .. } => {
+            LogConsequence::Repairs { deletes, .. } => {
                 write!(
                     f,
                     "cuts the segment here, deletes {} later segments and starts",
                     deletes.len()
                 )
             }
-            Consequence::DoesNotStart => f.write_str("does not start"),
-            Consequence::Destroys { deletes } => {
+            LogConsequence::DoesNotStart => f.write_str("does not start"),
+            LogConsequence::Destroys { deletes } => {
                 write!(
                     f,
                     "deletes {} sound segments and does not start",

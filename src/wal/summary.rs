@@ -9,9 +9,9 @@ use super::Log;
 use super::ahead::for_each_record;
 use super::contents::{Contents, contents_of};
 use super::follow::{Follow, Undefined};
-use super::listing::{EntryType, Listing, SegmentFile};
+use super::listing::{EntryType, LogListing, SegmentFile};
 use super::oddity::{Oddities, Oddity, Seen};
-use super::problem::{Consequence, Later, Problem, ProblemKind};
+use super::problem::{Later, LogConsequence, LogProblem, ProblemKind};
 use super::segment::Broken;
 use crate::error::Result;
 use crate::raw::{FileBytes, Malformed, ReadMode};
@@ -102,37 +102,37 @@ impl SegmentSummary {
         &self,
         log: Log,
         all: &All,
-        consequence: impl FnOnce(Later) -> Consequence,
-    ) -> Vec<Problem> {
+        consequence: impl FnOnce(Later) -> LogConsequence,
+    ) -> Vec<LogProblem> {
         let mut problems = self.odd(log);
         let ends = match &self.end {
             End::Clean => return problems,
-            End::Unreadable(reason) => Problem {
+            End::Unreadable(reason) => LogProblem {
                 path: self.path.clone(),
                 offset: None,
                 kind: ProblemKind::Unreadable {
                     reason: reason.clone(),
                 },
-                consequence: Consequence::DoesNotStart,
+                consequence: LogConsequence::DoesNotStart,
             },
             End::NotAFile(found) => {
                 let later = all.after(self.number);
-                Problem {
+                LogProblem {
                     path: self.path.clone(),
                     offset: None,
                     kind: ProblemKind::NotAFile(*found),
                     consequence: match found {
                         EntryType::EmptyDirectory => consequence(later),
-                        EntryType::Directory => Consequence::Destroys { deletes: later },
+                        EntryType::Directory => LogConsequence::Destroys { deletes: later },
                         EntryType::File | EntryType::Pipe | EntryType::Other => {
-                            Consequence::DoesNotStart
+                            LogConsequence::DoesNotStart
                         }
                     },
                 }
             }
             End::Torn(malformed) | End::Damaged(malformed) => {
                 let later = all.after(self.number);
-                Problem {
+                LogProblem {
                     path: self.path.clone(),
                     offset: Some(malformed.offset),
                     kind: ProblemKind::Damaged(malformed.clone()),
@@ -144,8 +144,8 @@ impl SegmentSummary {
         problems
     }
 
-    fn odd(&self, log: Log) -> Vec<Problem> {
-        let problem = |(oddity, seen): (Oddity, Seen)| Problem {
+    fn odd(&self, log: Log) -> Vec<LogProblem> {
+        let problem = |(oddity, seen): (Oddity, Seen)| LogProblem {
             path: self.path.clone(),
             offset: Some(seen.first),
             kind: ProblemKind::Odd {
@@ -235,7 +235,7 @@ pub struct Summary {
     /// [followed](follow).
     pub undefined: Undefined,
     /// Everything wrong or unusual, in the order in which a start meets it.
-    pub problems: Vec<Problem>,
+    pub problems: Vec<LogProblem>,
 }
 
 impl Summary {
@@ -254,17 +254,17 @@ impl Summary {
     }
 
     /// The first damage that replay meets.
-    pub fn first_damage(&self) -> Option<&Problem> {
+    pub fn first_damage(&self) -> Option<&LogProblem> {
         self.problems.iter().find(|problem| problem.is_damage())
     }
 
     /// What a start of Prometheus comes to: the first problem that ends it or its replay, else the worst.
-    pub fn outcome(&self) -> &Consequence {
+    pub fn outcome(&self) -> &LogConsequence {
         let all = || self.problems.iter().map(|problem| &problem.consequence);
         all()
             .find(|consequence| consequence.ends_replay())
             .or_else(|| all().max())
-            .unwrap_or(&Consequence::Nothing)
+            .unwrap_or(&LogConsequence::Nothing)
     }
 
     fn replay_order(&self) -> impl Iterator<Item = &SegmentSummary> {
@@ -282,7 +282,7 @@ impl Summary {
         let tail = self.tail();
         let mut problems = Vec::new();
         for segment in &self.checkpoint {
-            let consequence = |deletes| Consequence::Destroys { deletes };
+            let consequence = |deletes| LogConsequence::Destroys { deletes };
             problems.extend(segment.problems(log, all, consequence));
         }
         for (i, segment) in self.segments.iter().enumerate() {
@@ -290,23 +290,23 @@ impl Summary {
                 && let End::Torn(malformed) = &segment.end
             {
                 problems.extend(segment.odd(log));
-                problems.push(Problem {
+                problems.push(LogProblem {
                     path: segment.path.clone(),
                     offset: Some(segment.sound_bytes),
                     kind: ProblemKind::TornTail {
                         malformed: malformed.clone(),
                         bytes: segment.torn_bytes(),
                     },
-                    consequence: Consequence::CutsTail,
+                    consequence: LogConsequence::CutsTail,
                 });
                 continue;
             }
             let cut_at = segment.sound_bytes;
             // A directory with something in it cannot be deleted as a segment is: there it ends.
             let consequence = |deletes: Later| match all.before_full(segment.number) {
-                None => Consequence::Repairs { cut_at, deletes },
-                Some(none) if none.is_empty() => Consequence::DoesNotStart,
-                Some(deletes) => Consequence::Destroys { deletes },
+                None => LogConsequence::Repairs { cut_at, deletes },
+                Some(none) if none.is_empty() => LogConsequence::DoesNotStart,
+                Some(deletes) => LogConsequence::Destroys { deletes },
             };
             problems.extend(segment.problems(log, all, consequence));
         }
@@ -322,27 +322,27 @@ impl Summary {
                 .iter()
                 .all(|segment| segment.contents.series == 0 && segment.end == End::Clean)
         {
-            self.problems.push(Problem {
+            self.problems.push(LogProblem {
                 path: path.to_owned(),
                 offset: None,
                 kind: ProblemKind::EmptyCheckpoint,
                 consequence: if lost {
-                    Consequence::Skips
+                    LogConsequence::Skips
                 } else {
-                    Consequence::Nothing
+                    LogConsequence::Nothing
                 },
             });
         }
         if !found.is_empty() || found.lost_track {
             let (path, offset) = found.first.clone().unzip();
-            self.problems.push(Problem {
+            self.problems.push(LogProblem {
                 path: path.unwrap_or_default(),
                 offset,
                 kind: ProblemKind::Undefined(found.clone()),
                 consequence: if lost {
-                    Consequence::Skips
+                    LogConsequence::Skips
                 } else {
-                    Consequence::Nothing
+                    LogConsequence::Nothing
                 },
             });
         }
@@ -388,7 +388,7 @@ impl Summary {
 ///
 /// When the directory cannot be listed. A segment that cannot be read is a problem in the summary.
 pub fn summarize_dir(path: &Path, log: Log, mode: ReadMode) -> Result<Summary> {
-    let listing = Listing::read(path)?;
+    let listing = LogListing::read(path)?;
     Ok(summarize(&listing, log, |file| {
         FileBytes::open(&path.join(&file.path), mode)
     }))
@@ -397,7 +397,7 @@ pub fn summarize_dir(path: &Path, log: Log, mode: ReadMode) -> Result<Summary> {
 /// Reads the log that `listing` lists; `open` gives the content of a segment. One segment is held at a time.
 /// Which series entries belong to is not asked, see [`follow`].
 pub fn summarize<B: Deref<Target = [u8]>>(
-    listing: &Listing,
+    listing: &LogListing,
     log: Log,
     open: impl FnMut(&SegmentFile) -> Result<B>,
 ) -> Summary {
@@ -408,7 +408,7 @@ pub fn summarize<B: Deref<Target = [u8]>>(
 
 /// As [`summarize`]; `series` says which series the entries belong to, and says so of the WBL when that is read after the WAL.
 pub fn follow<B: Deref<Target = [u8]>>(
-    listing: &Listing,
+    listing: &LogListing,
     log: Log,
     series: &mut Follow,
     open: impl FnMut(&SegmentFile) -> Result<B>,
@@ -422,7 +422,7 @@ pub fn follow<B: Deref<Target = [u8]>>(
 }
 
 fn read<B: Deref<Target = [u8]>>(
-    listing: &Listing,
+    listing: &LogListing,
     log: Log,
     series: &mut Follow,
     mut open: impl FnMut(&SegmentFile) -> Result<B>,
@@ -463,7 +463,7 @@ fn read<B: Deref<Target = [u8]>>(
 
 #[cfg(test)]
 mod tests {
-    use super::super::listing::Entry;
+    use super::super::listing::LogEntry;
     use super::super::record::RecordType;
     use super::super::writer::SegmentWriter;
     use super::*;
@@ -495,7 +495,7 @@ mod tests {
     }
 
     fn summary(log: Log, files: &[(&str, Vec<u8>)]) -> Summary {
-        let listing = Listing::of(files.iter().map(|(path, _)| Entry::file(*path)));
+        let listing = LogListing::of(files.iter().map(|(path, _)| LogEntry::file(*path)));
         summarize(&listing, log, |file| {
             let found = files.iter().find(|(path, _)| *path == file.path);
             found
@@ -522,7 +522,7 @@ mod tests {
             ],
         );
         assert_eq!(summary.problems, []);
-        assert_eq!(summary.outcome(), &Consequence::Nothing);
+        assert_eq!(summary.outcome(), &LogConsequence::Nothing);
         assert_eq!(summary.replayed.samples(), 6);
         assert_eq!(summary.replayed.times, Some((50, 201)));
         assert_eq!(summary.dropped, Contents::default());
@@ -538,8 +538,8 @@ mod tests {
             ("00000002", Vec::new()),
         ];
         let live = summary(Log::Wal, &at_end);
-        assert_eq!(live.outcome(), &Consequence::CutsTail);
-        assert!(live.problems.iter().all(Problem::is_harmless));
+        assert_eq!(live.outcome(), &LogConsequence::CutsTail);
+        assert!(live.problems.iter().all(LogProblem::is_harmless));
         assert_eq!(
             live.problems[0].kind.to_string(),
             "WAL fragment at offset 41: expected 27 more bytes, found 26: the record is torn after 33 bytes"
@@ -553,7 +553,7 @@ mod tests {
         let early = summary(Log::Wal, &[first, second, ("00000002", segment(300))]);
         assert_eq!(
             early.outcome(),
-            &Consequence::Repairs {
+            &LogConsequence::Repairs {
                 cut_at: CUT,
                 deletes: paths(&["00000002"])
             }
@@ -576,7 +576,10 @@ mod tests {
             );
             let deletes = paths(&["00000002", "00000003"]);
             let cut_at = CUT;
-            assert_eq!(summary.outcome(), &Consequence::Repairs { cut_at, deletes });
+            assert_eq!(
+                summary.outcome(),
+                &LogConsequence::Repairs { cut_at, deletes }
+            );
             let damage = summary.first_damage().unwrap();
             assert_eq!((&damage.path[..], damage.offset), ("00000001", Some(CUT)));
             assert_eq!(summary.replayed.times, Some((100, 200)));
@@ -597,7 +600,7 @@ mod tests {
                 ],
             );
             let deletes = paths(&["00000004", "00000005", "00000006"]);
-            assert_eq!(summary.outcome(), &Consequence::Destroys { deletes });
+            assert_eq!(summary.outcome(), &LogConsequence::Destroys { deletes });
             assert_eq!(summary.dropped.times, Some((100, 201)));
         }
     }
@@ -618,7 +621,7 @@ mod tests {
     #[test]
     fn the_outcome_is_that_of_the_problem_a_start_meets_first() {
         let missing_and_damaged = summary(Log::Wal, &[("00000003", damaged(1))]);
-        assert_eq!(missing_and_damaged.outcome(), &Consequence::DoesNotStart);
+        assert_eq!(missing_and_damaged.outcome(), &LogConsequence::DoesNotStart);
         let checkpoint_first = summary(
             Log::Wal,
             &[
@@ -628,7 +631,7 @@ mod tests {
         );
         assert_eq!(
             checkpoint_first.outcome(),
-            &Consequence::Destroys {
+            &LogConsequence::Destroys {
                 deletes: paths(&["00000005"])
             }
         );
@@ -640,7 +643,7 @@ mod tests {
                 ("00000004", segment(100)),
             ],
         );
-        assert_eq!(gap_first.outcome(), &Consequence::DoesNotStart);
+        assert_eq!(gap_first.outcome(), &LogConsequence::DoesNotStart);
     }
 
     #[test]
@@ -660,7 +663,7 @@ mod tests {
                  (Prometheus replays everything)",
             ]
         );
-        assert_eq!(summary.outcome(), &Consequence::Skips);
+        assert_eq!(summary.outcome(), &LogConsequence::Skips);
         assert_eq!(summary.replayed.times, Some((5, 5)));
     }
 
@@ -705,7 +708,7 @@ mod tests {
     }
 
     fn followed(log: Log, series: &mut Follow, files: &[(&str, Vec<u8>)]) -> Summary {
-        let listing = Listing::of(files.iter().map(|(path, _)| Entry::file(*path)));
+        let listing = LogListing::of(files.iter().map(|(path, _)| LogEntry::file(*path)));
         follow(&listing, log, series, |file| {
             let found = files.iter().find(|(path, _)| *path == file.path);
             found
@@ -729,7 +732,7 @@ mod tests {
         assert_eq!((undefined.samples, undefined.series), (3, 2));
         assert_eq!(undefined.times, Some((10, 13)));
         assert_eq!(undefined.first, Some(("00000000".into(), 0)));
-        assert_eq!(wal.outcome(), &Consequence::Skips);
+        assert_eq!(wal.outcome(), &LogConsequence::Skips);
 
         let late = SegmentWriter::with([&samples(&[7], 5)[..], &samples(&[9], 6)]);
         let wbl = followed(Log::Wbl, &mut known, &[("00000003", late)]);
@@ -757,7 +760,7 @@ mod tests {
         assert_eq!(wal.undefined, Undefined::default());
         assert_eq!(known.min_valid_time(), 101);
         assert!(
-            wal.problems.iter().all(Problem::is_harmless),
+            wal.problems.iter().all(LogProblem::is_harmless),
             "{:?}",
             wal.problems
         );
@@ -784,20 +787,20 @@ mod tests {
         let sound = 1_f64.to_bits();
         for (length, buckets) in [(5, &[2][..]), (1, &[2, 2, 2]), (0x7f, &[])] {
             let bad = || histogram(7, length, buckets, sound);
-            assert_eq!(outcome(Log::Wal, bad()), Consequence::DoesNotStart);
-            assert_eq!(outcome(Log::Wbl, bad()), Consequence::Crashes);
+            assert_eq!(outcome(Log::Wal, bad()), LogConsequence::DoesNotStart);
+            assert_eq!(outcome(Log::Wbl, bad()), LogConsequence::Crashes);
             // A marker of staleness has no buckets to a head, whatever stands there.
             let stale = histogram(7, length, buckets, crate::model::STALE_NAN);
-            assert_eq!(outcome(Log::Wal, stale), Consequence::Nothing);
+            assert_eq!(outcome(Log::Wal, stale), LogConsequence::Nothing);
         }
         let fits = histogram(7, 2, &[2, 2], sound);
-        assert_eq!(outcome(Log::Wal, fits), Consequence::Nothing);
+        assert_eq!(outcome(Log::Wal, fits), LogConsequence::Nothing);
         // Nobody looks at what blocks hold already.
         let mut stored = Follow::new(11);
         let bad = histogram(7, 5, &[2], sound);
         let log = SegmentWriter::with([&series(&[7])[..], &bad]);
         let wal = followed(Log::Wal, &mut stored, &[("00000000", log)]);
-        assert_eq!(wal.outcome(), &Consequence::Nothing);
+        assert_eq!(wal.outcome(), &LogConsequence::Nothing);
     }
 
     #[test]
@@ -856,7 +859,8 @@ mod tests {
     #[test]
     fn something_else_than_a_file_costs_what_a_start_makes_of_it() {
         let outcome = |kind| {
-            let mut listing = Listing::of(["00000000", "00000001", "00000002"].map(Entry::file));
+            let mut listing =
+                LogListing::of(["00000000", "00000001", "00000002"].map(LogEntry::file));
             listing.segments[1].kind = kind;
             let summary = summarize(&listing, Log::Wal, |_| Ok(Vec::new()));
             summary.outcome().clone()
@@ -864,23 +868,23 @@ mod tests {
         let deletes = paths(&["00000002"]);
         assert_eq!(
             outcome(EntryType::EmptyDirectory),
-            Consequence::Repairs {
+            LogConsequence::Repairs {
                 cut_at: 0,
                 deletes: deletes.clone()
             }
         );
         assert_eq!(
             outcome(EntryType::Directory),
-            Consequence::Destroys { deletes }
+            LogConsequence::Destroys { deletes }
         );
         for kind in [EntryType::Pipe, EntryType::Other] {
-            assert_eq!(outcome(kind), Consequence::DoesNotStart);
+            assert_eq!(outcome(kind), LogConsequence::DoesNotStart);
         }
     }
 
     #[test]
     fn a_segment_that_does_not_open_is_a_problem_not_an_error() {
-        let listing = Listing::of([Entry::file("00000000"), Entry::file("00000001")]);
+        let listing = LogListing::of([LogEntry::file("00000000"), LogEntry::file("00000001")]);
         let summary = summarize(&listing, Log::Wal, |file| {
             if file.number == 0 {
                 Err(Error::refused("no"))
@@ -888,7 +892,7 @@ mod tests {
                 Ok(segment(1))
             }
         });
-        assert_eq!(summary.outcome(), &Consequence::DoesNotStart);
+        assert_eq!(summary.outcome(), &LogConsequence::DoesNotStart);
         assert_eq!(
             summary.first_damage().unwrap().to_string(),
             "00000000: no (Prometheus does not start)"

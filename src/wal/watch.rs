@@ -7,7 +7,7 @@ use std::collections::hash_map::{Entry, RandomState};
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher as _, Hash as _, Hasher as _};
 
-use super::record::SeriesEntry;
+use super::record::LoggedSeries;
 use crate::model::Millis;
 
 /// Most series whose labels are remembered, to see which of them are the same under two numbers.
@@ -32,7 +32,7 @@ pub struct HeadSpan {
 
 /// Chunks, their samples, and the times of those.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
+pub struct ReplayTally {
     /// Chunks.
     pub chunks: u64,
     /// Samples.
@@ -43,7 +43,7 @@ pub struct Tally {
     pub series: Option<u64>,
 }
 
-impl Tally {
+impl ReplayTally {
     fn add(&mut self, series: u64, chunks: u64, samples: u64, (first, last): (Millis, Millis)) {
         self.chunks += chunks;
         self.samples += samples;
@@ -57,11 +57,11 @@ impl Tally {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Differences {
     /// Chunks of series that the WAL does not define: a start drops them.
-    pub orphaned: Tally,
+    pub orphaned: ReplayTally,
     /// Chunks of which the WAL has no sample, though it defines a series of their number.
-    pub unlogged: Tally,
+    pub unlogged: ReplayTally,
     /// Samples of the WAL that a start passes over for chunks that do not hold them.
-    pub hidden: Tally,
+    pub hidden: ReplayTally,
     /// Times of the first and the last sample of chunks whose series the WAL defines.
     pub kept: Option<(Millis, Millis)>,
 }
@@ -82,9 +82,9 @@ pub struct Watch {
     /// Whether a start passes over the segment that is read, for the snapshot.
     is_passed_over: bool,
     /// Samples there of series that the snapshot does not have.
-    beside: HashMap<u64, Tally>,
+    beside: HashMap<u64, ReplayTally>,
     /// The same of series beyond those that are told apart: deleted ones stay among them.
-    beyond: Tally,
+    beyond: ReplayTally,
     /// Numbers of series that are defined under an earlier number as well, with that.
     again: HashMap<u64, u64>,
     /// By series and time.
@@ -92,7 +92,7 @@ pub struct Watch {
     /// Samples of the WAL in each of them.
     seen: Vec<u64>,
     /// Samples of the WAL between the chunks of a series, by its place.
-    between: HashMap<usize, Tally>,
+    between: HashMap<usize, ReplayTally>,
     /// The series that have chunks, by their numbers.
     series: Vec<Watched>,
     /// Where the series that was asked for last is, or would be: the samples of a record stand in the order of their series.
@@ -188,7 +188,7 @@ impl Watch {
     }
 
     /// Samples that a start with the snapshot passes over, and that are nowhere else.
-    pub fn passed_over(&self) -> Tally {
+    pub fn passed_over(&self) -> ReplayTally {
         let mut all = self.beyond;
         for (series, tally) in &self.beside {
             if let Some(times) = tally.times {
@@ -199,7 +199,7 @@ impl Watch {
     }
 
     /// A record defines a series.
-    pub(super) fn define(&mut self, entry: &SeriesEntry<'_>) {
+    pub(super) fn define(&mut self, entry: &LoggedSeries<'_>) {
         if self.series.is_empty() && self.snapshot.is_none() {
             return;
         }
@@ -300,7 +300,7 @@ impl Watch {
     /// What was found, when all of the WAL was read and samples before `border` are taken for stored.
     pub fn differences(&self, border: Millis) -> Differences {
         let mut found = Differences::default();
-        let mut kept = Tally::default();
+        let mut kept = ReplayTally::default();
         for (span, seen) in self.spans.iter().zip(&self.seen) {
             let found_at = self
                 .series
@@ -334,7 +334,7 @@ impl Watch {
         for (at, watched) in self.series.iter().enumerate() {
             let between = self.between.get(&at);
             let between = between.filter(|_| watched.is_defined && !watched.is_shared);
-            if let Some(Tally {
+            if let Some(ReplayTally {
                 samples,
                 times: Some(times),
                 ..

@@ -6,7 +6,7 @@ use super::collide::{Gathered, Groups, Identities, Shared};
 use super::fate::{Fate, Judge, Selectors, label};
 use super::layout::{Label, Layout, Piece};
 use super::thin::Thinning;
-use super::{Amounts, Measured, Scenario};
+use super::{BlockAmounts, Measured, Scenario};
 use crate::block::Block;
 use crate::capacity::{ChunkView, Costs, SeriesView, SymbolHashes, Walked, each_series};
 use crate::error::{InFile as _, Result};
@@ -19,7 +19,7 @@ const MEASURED: u64 = 500;
 
 /// What one block adds.
 pub(super) struct BlockShare {
-    pub(super) present: Amounts,
+    pub(super) present: BlockAmounts,
     /// One for each scenario.
     pub(super) shares: Vec<ScenarioShare>,
     pub(super) faults: Faults,
@@ -28,7 +28,7 @@ pub(super) struct BlockShare {
 /// What one block adds to an outcome.
 #[derive(Default)]
 pub(super) struct ScenarioShare {
-    pub(super) after: Amounts,
+    pub(super) after: BlockAmounts,
     pub(super) groups: Groups,
     pub(super) measured: Measured,
 }
@@ -89,7 +89,7 @@ pub(super) fn measure(block: &Block, scenarios: &[Scenario]) -> Result<BlockShar
     done?;
     let anew = base.finish(&costs);
     // What no series needs is there now and stays: symbols without a use, what nothing refers to, damage.
-    let present = Amounts {
+    let present = BlockAmounts {
         chunk_bytes: block.chunk_bytes(),
         index_bytes: block.index_bytes(),
         ..anew
@@ -303,7 +303,7 @@ impl<'a> Plan<'a> {
         let Some(mut group) = self.gathered.remove(&number) else {
             return Ok(());
         };
-        let (pieces, lost) = group.settle();
+        let (pieces, lost) = group.merge();
         if let Some(interval) = interval {
             self.thinning.add(interval, u64::MAX, &pieces, &[]);
         }
@@ -313,7 +313,7 @@ impl<'a> Plan<'a> {
         Ok(())
     }
 
-    fn finish(self, costs: &Costs<'_>, anew: Amounts, present: Amounts) -> ScenarioShare {
+    fn finish(self, costs: &Costs<'_>, anew: BlockAmounts, present: BlockAmounts) -> ScenarioShare {
         let left = self.layout.map_or(anew, |layout| layout.finish(costs));
         let saved = anew.minus(left).plus(self.thinning.saved());
         ScenarioShare {

@@ -135,7 +135,7 @@ impl Gathered {
     }
 
     /// The chunks of the one series that stays, in order, and the samples that do not.
-    pub(super) fn settle(&mut self) -> (Vec<Piece>, u64) {
+    pub(super) fn merge(&mut self) -> (Vec<Piece>, u64) {
         self.spans.sort_unstable();
         let mut end = None;
         for (begin, last) in &self.spans {

@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::index::{Generation, Index, IndexLayout, SymbolRef};
 use crate::model::{ChunkMeta, Millis};
 
-use super::Amounts;
+use super::BlockAmounts;
 
 /// Label name and value, as ordinals of symbols.
 pub(super) type Label = (u32, u32);
@@ -29,7 +29,7 @@ pub(super) struct Layout {
     ranks: Vec<u32>,
     /// Series by label, in order.
     labels: Vec<(Label, u32)>,
-    amounts: Amounts,
+    amounts: BlockAmounts,
     metas: Vec<ChunkMeta>,
     last_segment: Option<usize>,
 }
@@ -59,7 +59,7 @@ impl Layout {
             segments: SegmentLayout::new(SEGMENT_LIMIT),
             ranks: used.iter().map(rank).collect(),
             labels,
-            amounts: Amounts::default(),
+            amounts: BlockAmounts::default(),
             metas: Vec::new(),
             last_segment: None,
         }
@@ -101,7 +101,7 @@ impl Layout {
     }
 
     /// What the block would hold.
-    pub(super) fn finish(self, costs: &Costs<'_>) -> Amounts {
+    pub(super) fn finish(self, costs: &Costs<'_>) -> BlockAmounts {
         let symbols = costs.symbols();
         let len = |ordinal: u32| symbols.at(ordinal as usize).map_or(0, <[u8]>::len);
         let names = self.labels.chunk_by(|((a, _), _), ((b, _), _)| a == b);
@@ -111,7 +111,7 @@ impl Layout {
             let values = values.map(|((_, value), series)| (len(*value), u64::from(*series)));
             (name, values)
         });
-        Amounts {
+        BlockAmounts {
             index_bytes: self.index.finish(names),
             ..self.amounts
         }

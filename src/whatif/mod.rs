@@ -42,8 +42,8 @@ use rayon::prelude::*;
 pub use collide::{Collision, Collisions};
 pub use scenario::{Pattern, Scenario, Selected};
 pub use snippet::{Snippet, snippet};
-pub use sources::{Sources, Superseded};
-pub use unused::{Origin, UnusedMetric, UnusedMetrics, unused};
+pub use sources::{CountedBlocks, Superseded};
+pub use unused::{MetricOrigin, UnusedMetric, UnusedMetrics, unused};
 
 use crate::block::{Block, Meta};
 use crate::inspect::Faults;
@@ -76,18 +76,18 @@ const COLLISIONS_KEPT: usize = 20;
 #[derive(Clone, Debug, Default)]
 pub struct WhatIf {
     /// What there is.
-    pub present: Amounts,
+    pub present: BlockAmounts,
     /// Milliseconds that the blocks cover; times that several of them cover count once.
     pub covered: Millis,
     /// One for each scenario, in their order.
-    pub outcomes: Vec<Outcome>,
+    pub outcomes: Vec<ScenarioOutcome>,
     /// What could not be read.
-    pub missing: Missing,
+    pub missing: UncountedParts,
 }
 
 /// Amounts of a directory's blocks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Amounts {
+pub struct BlockAmounts {
     /// Series; one that is in several blocks counts in each.
     pub series: u64,
     /// Samples.
@@ -98,14 +98,14 @@ pub struct Amounts {
     pub index_bytes: u64,
 }
 
-impl Amounts {
+impl BlockAmounts {
     /// Bytes of segments and indices.
     pub fn bytes(&self) -> u64 {
         self.chunk_bytes.saturating_add(self.index_bytes)
     }
 
-    fn each(self, other: Amounts, change: fn(u64, u64) -> u64) -> Amounts {
-        Amounts {
+    fn each(self, other: BlockAmounts, change: fn(u64, u64) -> u64) -> BlockAmounts {
+        BlockAmounts {
             series: change(self.series, other.series),
             samples: change(self.samples, other.samples),
             chunk_bytes: change(self.chunk_bytes, other.chunk_bytes),
@@ -113,16 +113,16 @@ impl Amounts {
         }
     }
 
-    fn plus(self, other: Amounts) -> Amounts {
+    fn plus(self, other: BlockAmounts) -> BlockAmounts {
         self.each(other, u64::saturating_add)
     }
 
-    fn minus(self, other: Amounts) -> Amounts {
+    fn minus(self, other: BlockAmounts) -> BlockAmounts {
         self.each(other, u64::saturating_sub)
     }
 
-    fn scaled(self, factor: f64) -> Amounts {
-        Amounts {
+    fn scaled(self, factor: f64) -> BlockAmounts {
+        BlockAmounts {
             // A series is there however long its samples are kept.
             series: self.series,
             samples: scaled(self.samples, factor),
@@ -145,13 +145,13 @@ fn scaled(amount: u64, factor: f64) -> u64 {
 
 /// What one scenario does.
 #[derive(Clone, Debug, Default)]
-pub struct Outcome {
+pub struct ScenarioOutcome {
     /// The scenario in words.
     pub name: String,
     /// What there is now.
-    pub before: Amounts,
+    pub before: BlockAmounts,
     /// What there would be.
-    pub after: Amounts,
+    pub after: BlockAmounts,
     /// Milliseconds that what there is covers.
     pub covered: Millis,
     /// Milliseconds that what there would be covers.
@@ -162,7 +162,7 @@ pub struct Outcome {
     pub measured: Option<Measured>,
 }
 
-impl Outcome {
+impl ScenarioOutcome {
     /// Whether the change does nothing to these blocks.
     pub fn is_idle(&self) -> bool {
         let kept = (self.before, self.covered) == (self.after, self.covered_after);
@@ -171,30 +171,30 @@ impl Outcome {
 
     /// Whether bytes are saved, or samples or series go.
     pub fn saves(&self) -> bool {
-        self.saved(Amounts::bytes) > 0
+        self.saved(BlockAmounts::bytes) > 0
             || self.saved(|it| it.samples) > 0
             || self.saved(|it| it.series) > 0
     }
 
     /// Whether more bytes are needed.
     pub fn costs(&self) -> bool {
-        self.saved(Amounts::bytes) < 0
+        self.saved(BlockAmounts::bytes) < 0
     }
 
     /// What would be saved of an amount; negative when more would be needed.
-    pub fn saved(&self, amount: fn(&Amounts) -> u64) -> i64 {
+    pub fn saved(&self, amount: fn(&BlockAmounts) -> u64) -> i64 {
         let signed = |amounts| i64::try_from(amount(amounts)).unwrap_or(i64::MAX);
         signed(&self.before).saturating_sub(signed(&self.after))
     }
 
     /// The share of all bytes that would be saved, in percent.
     pub fn saved_percent(&self) -> Option<f64> {
-        percent(self.saved(Amounts::bytes) as f64, self.before.bytes())
+        percent(self.saved(BlockAmounts::bytes) as f64, self.before.bytes())
     }
 
     /// Bytes saved of each day's, as the blocks now cover days.
     pub fn saved_per_day(&self) -> Option<i64> {
-        let per_day = |amounts: &Amounts, covered: Millis| {
+        let per_day = |amounts: &BlockAmounts, covered: Millis| {
             let days = covered as f64 / DAY;
             (covered > 0).then(|| scaled(amounts.bytes(), 1.0 / days))
         };
@@ -239,7 +239,7 @@ pub struct Measured {
 
 /// What could not be read.
 #[derive(Clone, Debug, Default)]
-pub struct Missing {
+pub struct UncountedParts {
     /// The first faults of each block, with the file.
     pub first: Vec<(PathBuf, Malformed)>,
     /// How many there are. Series and chunks that are damaged are part of the sizes of files and of nothing else: they are taken to stay.
@@ -248,7 +248,7 @@ pub struct Missing {
     pub blocks: Vec<String>,
 }
 
-impl Missing {
+impl UncountedParts {
     /// Whether there is anything.
     pub fn is_any(&self) -> bool {
         self.count > 0 || !self.blocks.is_empty()
@@ -274,7 +274,7 @@ pub fn what_if(blocks: &[Block], scenarios: &[Scenario]) -> WhatIf {
     let covered = covered(blocks.iter().map(Block::meta));
     let mut whole = WhatIf {
         covered,
-        outcomes: scenarios.iter().map(Outcome::of).collect(),
+        outcomes: scenarios.iter().map(ScenarioOutcome::of).collect(),
         ..WhatIf::default()
     };
     let mut groups: Vec<collide::Groups> = Vec::new();
@@ -327,7 +327,7 @@ pub fn worthwhile(what_if: &WhatIf, scenarios: &[Scenario]) -> Scenario {
 impl WhatIf {
     /// Whether any change does nothing to these blocks.
     pub fn is_any_idle(&self) -> bool {
-        self.outcomes.iter().any(Outcome::is_idle)
+        self.outcomes.iter().any(ScenarioOutcome::is_idle)
     }
 
     /// Whether series would collide in any scenario.
@@ -349,12 +349,12 @@ impl WhatIf {
     }
 }
 
-impl Outcome {
+impl ScenarioOutcome {
     fn of(scenario: &Scenario) -> Self {
-        Outcome {
+        ScenarioOutcome {
             name: scenario.to_string(),
             measured: scenario.interval.map(|_| Measured::default()),
-            ..Outcome::default()
+            ..ScenarioOutcome::default()
         }
     }
 }

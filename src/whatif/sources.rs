@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 
 use crate::block::{Block, DataDir};
-use crate::inspect::Listing;
+use crate::inspect::BlockListing;
 use crate::model::Ulid;
 use crate::raw::ReadMode;
 
 /// The blocks of a directory that count, and those that do not.
 #[derive(Debug, Default)]
-pub struct Sources {
+pub struct CountedBlocks {
     /// Blocks that count, the earliest first.
     pub blocks: Vec<Block>,
     /// Blocks that were compacted into another one, which Prometheus deletes soon. They do not count.
@@ -29,11 +29,11 @@ pub struct Superseded {
     pub by: Ulid,
 }
 
-impl Sources {
+impl CountedBlocks {
     /// Opens the blocks of `dir`.
     pub fn open(dir: &DataDir, mode: ReadMode) -> Self {
-        let listing = Listing::of(dir);
-        let mut sources = Sources::default();
+        let listing = BlockListing::of(dir);
+        let mut sources = CountedBlocks::default();
         for unreadable in listing.unreadable {
             let dir = unreadable.dir.display();
             sources

@@ -5,10 +5,10 @@
 #![deny(clippy::wildcard_enum_match_arm)]
 
 use super::layout::Piece;
-use super::{Amounts, Measured, scaled};
+use super::{BlockAmounts, Measured, scaled};
 use crate::capacity::ChunkView;
 use crate::chunk::encode::ChunkEncoder;
-use crate::chunk::{self, Encoding, Record, Xor2Writer, record_len};
+use crate::chunk::{self, ChunkRecord, Encoding, Xor2Writer, record_len};
 use crate::index::IndexLayout;
 use crate::model::{ChunkMeta, ChunkRef, Millis, STALE_NAN, Sample};
 use crate::raw::Malformed;
@@ -33,12 +33,12 @@ pub(super) struct Thinning {
 #[derive(Clone, Copy, Default)]
 struct Kind {
     series: u64,
-    all: Amounts,
+    all: BlockAmounts,
     measured_series: u64,
     /// Of the series that were encoded anew: what they are.
-    old: Amounts,
+    old: BlockAmounts,
     /// And what they would be.
-    new: Amounts,
+    new: BlockAmounts,
 }
 
 impl Thinning {
@@ -78,7 +78,7 @@ impl Thinning {
         let per_chunk = samples / (pieces.len() as u64).max(1);
         let mut thinner = Thinner::new(interval, present, encoding, per_chunk);
         // A chunk that cannot be decoded, or encoded anew, leaves the sample, and its series is estimated as the others are.
-        let is_encodable = |record: &Record<'_>| !record.encoding.encoders().is_empty();
+        let is_encodable = |record: &ChunkRecord<'_>| !record.encoding.encoders().is_empty();
         if chunks.len() == pieces.len()
             && chunks
                 .iter()
@@ -91,7 +91,7 @@ impl Thinning {
     }
 
     /// What is saved of all these series, in the proportion that was measured.
-    pub(super) fn saved(&self) -> Amounts {
+    pub(super) fn saved(&self) -> BlockAmounts {
         self.float.saved().plus(self.histogram.saved())
     }
 
@@ -108,7 +108,7 @@ impl Thinning {
 }
 
 impl Kind {
-    fn saved(&self) -> Amounts {
+    fn saved(&self) -> BlockAmounts {
         let share = |all: u64, old: u64, new: u64| {
             let kept = if old == 0 {
                 1.0
@@ -118,7 +118,7 @@ impl Kind {
             all.saturating_sub(scaled(all, kept))
         };
         let (all, old, new) = (self.all, self.old, self.new);
-        Amounts {
+        BlockAmounts {
             series: 0,
             samples: share(all.samples, old.samples, new.samples),
             chunk_bytes: share(all.chunk_bytes, old.chunk_bytes, new.chunk_bytes),
@@ -128,8 +128,8 @@ impl Kind {
 }
 
 /// Samples, bytes of records and bytes of the index that chunks of a series have.
-fn amounts(pieces: &[Piece]) -> Amounts {
-    let mut amounts = Amounts::default();
+fn amounts(pieces: &[Piece]) -> BlockAmounts {
+    let mut amounts = BlockAmounts::default();
     let mut metas = Vec::with_capacity(pieces.len());
     for piece in pieces {
         let reference = ChunkRef(amounts.chunk_bytes);
@@ -196,7 +196,7 @@ impl Thinner {
     }
 
     /// Takes the next chunk of the series.
-    fn take(&mut self, record: &Record<'_>) -> Result<(), Malformed> {
+    fn take(&mut self, record: &ChunkRecord<'_>) -> Result<(), Malformed> {
         let shape = chunk::decode(record.encoding, record.data, record.data_offset, |sample| {
             self.sample(record.encoding, &sample);
         })?;

@@ -2,7 +2,7 @@
 
 use super::{Pattern, SYNTHETIC};
 use crate::block::Block;
-use crate::capacity::{Analysis, Analyzer, Options, What};
+use crate::capacity::{Analysis, AnalyzeOptions, Analyzer, What};
 use crate::error::Result;
 use crate::select::Selection;
 use crate::usage::{MetricUse, Usage};
@@ -36,12 +36,12 @@ pub struct UnusedMetric {
     /// Who may use it.
     pub usage: MetricUse,
     /// Where it comes from.
-    pub origin: Origin,
+    pub origin: MetricOrigin,
 }
 
 /// Where a metric comes from, which says how to be rid of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
+pub enum MetricOrigin {
     /// A target, as far as anybody knows: `metric_relabel_configs` can drop it.
     Scraped,
     /// A recording rule: delete the rule.
@@ -50,13 +50,13 @@ pub enum Origin {
     Synthetic,
 }
 
-impl Origin {
+impl MetricOrigin {
     /// The word for it in reports.
     pub fn id(self) -> &'static str {
         match self {
-            Origin::Scraped => "scraped",
-            Origin::Recorded => "recorded",
-            Origin::Synthetic => "synthetic",
+            MetricOrigin::Scraped => "scraped",
+            MetricOrigin::Recorded => "recorded",
+            MetricOrigin::Synthetic => "synthetic",
         }
     }
 }
@@ -80,7 +80,10 @@ impl UnusedMetrics {
     ///
     /// When they are too many for a regular expression.
     pub fn pattern(&self) -> Result<Option<Pattern>> {
-        let scraped = self.unused.iter().filter(|it| it.origin == Origin::Scraped);
+        let scraped = self
+            .unused
+            .iter()
+            .filter(|it| it.origin == MetricOrigin::Scraped);
         let mut names: Vec<_> = scraped.map(|metric| metric.name.as_str()).collect();
         names.sort_unstable();
         if names.is_empty() {
@@ -137,18 +140,18 @@ pub fn unused(blocks: &[Block], usage: &Usage) -> UnusedMetrics {
     found
 }
 
-fn origin(name: &str, usage: &Usage) -> Origin {
+fn origin(name: &str, usage: &Usage) -> MetricOrigin {
     if SYNTHETIC.contains(&name) {
-        Origin::Synthetic
+        MetricOrigin::Synthetic
     } else if usage.is_recorded(name) {
-        Origin::Recorded
+        MetricOrigin::Recorded
     } else {
-        Origin::Scraped
+        MetricOrigin::Scraped
     }
 }
 
 fn analyze(blocks: &[Block], selection: Selection) -> Analysis {
-    let mut analyzer = Analyzer::new(Options {
+    let mut analyzer = Analyzer::new(AnalyzeOptions {
         selection,
         extended: false,
         several_blocks: false,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use narthex::block::Block;
-use narthex::capacity::{Analysis, Analyzer, Cut, Options, Step, Turnover};
+use narthex::capacity::{Analysis, AnalyzeOptions, Analyzer, ChurnStep, CutReason, Turnover};
 use narthex::chunk::Encoding;
 use narthex::raw::ReadMode;
 use serde_json::Value as Json;
@@ -49,9 +49,9 @@ fn block(lives: &Lives, from: i64, to: i64) -> Sick {
 }
 
 fn analyse(blocks: &[Sick]) -> Analysis {
-    let mut analyzer = Analyzer::new(Options {
+    let mut analyzer = Analyzer::new(AnalyzeOptions {
         several_blocks: blocks.len() > 1,
-        ..Options::default()
+        ..AnalyzeOptions::default()
     });
     for block in blocks {
         let block = Block::open(&block.dir, ReadMode::Map).unwrap();
@@ -151,14 +151,14 @@ fn series_that_come_and_go_at_seams_and_in_overlapping_blocks_are_those_of_a_slo
             assert_eq!(found, is_shown.then_some(wanted), "{ranges:?}");
         }
 
-        let check = |step: &Step, job: Option<&str>| {
+        let check = |step: &ChurnStep, job: Option<&str>| {
             let of = lives
                 .keys()
                 .filter(|labels| job.is_none_or(|job| labels[1].1 == job));
-            let mut wanted = Step {
+            let mut wanted = ChurnStep {
                 start: step.start,
                 end: step.end,
-                ..Step::default()
+                ..ChurnStep::default()
             };
             for labels in of {
                 let (first, last) = span(labels);
@@ -229,7 +229,7 @@ fn a_series_without_a_readable_chunk_is_neither_born_nor_dead() {
     let end = segment.len() - 1;
     segment[end] ^= 1;
     sick.write("chunks/000001", &segment);
-    let mut analyzer = Analyzer::new(Options::default());
+    let mut analyzer = Analyzer::new(AnalyzeOptions::default());
     assert_eq!(
         analyzer
             .add(&Block::open(&sick.dir, ReadMode::Map).unwrap())
@@ -323,14 +323,14 @@ fn chunks_end_for_the_reasons_they_were_made_with() {
         .map(|row| (row.cut, (row.chunks, row.samples)))
         .collect();
     let wanted = BTreeMap::from([
-        (Cut::Full, (2, 237)),
-        (Cut::Size, (1, 110)),
-        (Cut::RangeEnd, (1, 118)),
-        (Cut::Gap, (1, 50)),
-        (Cut::Overlap, (1, 12)),
-        (Cut::BlockEnd, (3, 53 + 10 + 1)),
-        (Cut::SeriesEnd, (1, 10)),
-        (Cut::Unknown, (1, 1)),
+        (CutReason::Full, (2, 237)),
+        (CutReason::Size, (1, 110)),
+        (CutReason::RangeEnd, (1, 118)),
+        (CutReason::Gap, (1, 50)),
+        (CutReason::Overlap, (1, 12)),
+        (CutReason::BlockEnd, (3, 53 + 10 + 1)),
+        (CutReason::SeriesEnd, (1, 10)),
+        (CutReason::Unknown, (1, 1)),
     ]);
     assert_eq!(found, wanted);
 }

@@ -1,6 +1,6 @@
 //! Which room may import which: nothing else enforces directions inside one crate.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -338,4 +338,31 @@ fn every_room_has_an_example_that_runs() {
         .filter(|room| !WITHOUT_EXAMPLE.contains(room) && !has(room))
         .collect();
     assert!(bare.is_empty(), "without an example: {bare:?}");
+}
+
+#[test]
+fn no_two_public_types_have_one_name() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut named: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
+    let rooms = ALLOWED.iter().map(|(room, _)| *room);
+    for path in rooms.flat_map(|room| files_of(&src, room)) {
+        let text = fs::read_to_string(&path).unwrap();
+        for line in text.lines() {
+            let kinds = ["pub struct ", "pub enum ", "pub trait ", "pub type "];
+            let Some(rest) = kinds.iter().find_map(|kind| line.strip_prefix(kind)) else {
+                continue;
+            };
+            let name = rest.split(|c: char| !c.is_alphanumeric()).next().unwrap();
+            named
+                .entry(name.to_owned())
+                .or_default()
+                .push(path.strip_prefix(&src).unwrap().to_owned());
+        }
+    }
+    assert!(named.len() > 300, "{} public types", named.len());
+    named.retain(|_, files| files.len() > 1);
+    assert!(
+        named.is_empty(),
+        "one noun, one thing: give one of them a word more: {named:#?}"
+    );
 }

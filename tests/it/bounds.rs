@@ -2,7 +2,7 @@
 
 use narthex::chunk::Encoding;
 use narthex::progress::Silent;
-use narthex::verify::{Depth, Options, verify_block};
+use narthex::verify::{Depth, VerifyOptions, verify_block};
 
 use crate::effort::effort;
 use crate::sick::{Loose, LooseChunk, START, floats};
@@ -31,9 +31,9 @@ fn a_chunk_that_many_references_share_is_not_decoded_for_each_of_them() {
     loose.series[0].chunks = chunks;
     let sick = loose.write();
     for depth in [Depth::Full, Depth::Quick] {
-        let options = Options {
+        let options = VerifyOptions {
             depth,
-            ..Options::default()
+            ..VerifyOptions::default()
         };
         let (verdict, effort) = effort(|| verify_block(&sick.dir, options, &Silent).unwrap());
         // Six billion samples take minutes.

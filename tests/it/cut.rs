@@ -9,7 +9,7 @@ use narthex::block::{Block, BlockOptions, write_block};
 use narthex::chunk::encode::{ChunkEncoder, EncodedChunk};
 use narthex::chunk::{ChunkKind, Encoding, decode};
 use narthex::cut::cut_block;
-use narthex::dump::{Format, dump};
+use narthex::dump::{DumpFormat, dump};
 use narthex::index::Series;
 use narthex::model::{
     CounterReset, FloatSample, HistogramLayout, HistogramSample, Label, Labels, Millis, Sample,
@@ -18,7 +18,7 @@ use narthex::model::{
 use narthex::progress::Silent;
 use narthex::raw::{ReadMode, crc32c};
 use narthex::select::{Selection, Selector};
-use narthex::verify::{Kind, Options, verify_block};
+use narthex::verify::{Kind, VerifyOptions, verify_block};
 use proptest::prelude::*;
 use serde_json::Value as Json;
 
@@ -38,7 +38,7 @@ fn samples(block: Block) -> Vec<Json> {
     dump(
         &[block],
         &everything,
-        Format::Json,
+        DumpFormat::Json,
         &mut out,
         &Silent,
         &mut report,
@@ -94,7 +94,7 @@ fn check(dir: &Path, part: &Selection) -> usize {
     for (found, wanted) in found.iter().zip(&wanted) {
         assert_eq!(found, wanted, "{}", dir.display());
     }
-    let verdict = verify_block(&made, Options::default(), &Silent).unwrap();
+    let verdict = verify_block(&made, VerifyOptions::default(), &Silent).unwrap();
     assert!(!verdict.findings.has_problems(), "{:?}", verdict.findings);
     assert_eq!(verdict.findings.count(Kind::SymbolUnused), 0);
     let (meta, old) = (verdict.meta.unwrap(), original.meta());

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use narthex::block::Block;
-use narthex::dump::{Format, dump};
+use narthex::dump::{DumpFormat, dump};
 use narthex::index::Series;
 use narthex::progress::Silent;
 use narthex::raw::{ReadMode, crc32c};
@@ -356,7 +356,7 @@ fn every_block_dumps_as_many_samples_as_its_metadata_promises() {
         let tally = dump(
             &blocks,
             &everything,
-            Format::Json,
+            DumpFormat::Json,
             &mut out,
             &Silent,
             &mut |problem| panic!("{problem:?}"),
@@ -405,7 +405,7 @@ proptest! {
             let mut problems = 0;
             let everything = Selection::default();
             let mut count = |_| problems += 1;
-            let tally = dump(&[block], &everything, Format::Text, &mut out, &Silent, &mut count).unwrap().read;
+            let tally = dump(&[block], &everything, DumpFormat::Text, &mut out, &Silent, &mut count).unwrap().read;
             let written = lines(std::str::from_utf8(&out).unwrap()) as u64;
             prop_assert_eq!((tally.samples, tally.problems), (written, problems));
         }

@@ -6,7 +6,7 @@ use std::fs;
 use narthex::block::Block;
 use narthex::chunk::encode::{ChunkEncoder, EncodedChunk, float_chunks};
 use narthex::chunk::{
-    ChunkKind, Encoding, Record, SEGMENT_HEADER, Segment, Tail, Xor2Writer, decode,
+    ChunkKind, ChunkRecord, Encoding, SEGMENT_HEADER, Segment, Tail, Xor2Writer, decode,
 };
 use narthex::model::{
     CounterReset, FloatSample, HistogramLayout, HistogramSample, STALE_NAN, Sample, Span,
@@ -120,7 +120,7 @@ fn every_chunk_of_every_fixture_encodes_to_its_own_bytes() {
     let mut extra_bytes = 0;
     for dir in fixtures::blocks() {
         let block = Block::open(&dir, ReadMode::Map).unwrap();
-        let encodable = |record: &Record<'_>| !record.encoding.encoders().is_empty();
+        let encodable = |record: &ChunkRecord<'_>| !record.encoding.encoders().is_empty();
         for record in block.segments().flat_map(records).filter(encodable) {
             let (chunk, tail) = reencode(record.encoding, record.data);
             // What Prometheus before 3.0 sometimes left behind the last sample.
@@ -138,7 +138,7 @@ fn every_chunk_of_every_fixture_encodes_to_its_own_bytes() {
     assert!(extra_bytes > 0, "a fixture shows the extra byte");
 }
 
-fn records(segment: Segment<'_>) -> impl Iterator<Item = Record<'_>> {
+fn records(segment: Segment<'_>) -> impl Iterator<Item = ChunkRecord<'_>> {
     let mut offset = SEGMENT_HEADER;
     std::iter::from_fn(move || {
         let record = (offset < segment.len()).then(|| segment.record(offset).unwrap())?;

@@ -10,10 +10,10 @@ use narthex::progress::Silent;
 use narthex::raw::ReadMode;
 use narthex::repository::Repository;
 use narthex::repository::copies::Copies;
-use narthex::restore::{self, Exact, Present, Target, Wanted};
+use narthex::restore::{self, Exact, Target, TargetContent, Wanted};
 use narthex::select::Selection;
 use narthex::store::LocalStore;
-use narthex::store::faulty::{Fault, Faults, FaultyStore};
+use narthex::store::faulty::{FaultyStore, StoreFault, StoreFaults};
 use serde_json::Value as Json;
 
 use crate::backup_command::{Ran, narthex};
@@ -347,8 +347,14 @@ fn a_repository_that_fails_at_any_operation_never_leaves_a_block_that_is_not_cut
     let repository = Repository::open(store.clone()).unwrap();
     let archive = repository.archives().unwrap().archives.remove(0);
     let part = Selection::new(Millis::MIN, Millis::MAX, vec!["up".parse().unwrap()]);
-    let mut plan =
-        restore::plan(&Wanted::Archive, &archive, &[], false, &Present::default()).unwrap();
+    let mut plan = restore::plan(
+        &Wanted::Archive,
+        &archive,
+        &[],
+        false,
+        &TargetContent::default(),
+    )
+    .unwrap();
     plan.exact = Some(Exact {
         part,
         read_mode: ReadMode::Map,
@@ -368,13 +374,13 @@ fn a_repository_that_fails_at_any_operation_never_leaves_a_block_that_is_not_cut
         });
         (outcome, failing.operations())
     };
-    let (_, operations) = run(Faults::default());
+    let (_, operations) = run(StoreFaults::default());
     fs::remove_dir_all(&target).unwrap();
     let mut partial = 0;
     for at in 0..operations {
-        let (outcome, _) = run(Faults {
-            crash_at: Some((at, Fault::Before)),
-            ..Faults::default()
+        let (outcome, _) = run(StoreFaults {
+            crash_at: Some((at, StoreFault::Before)),
+            ..StoreFaults::default()
         });
         match outcome {
             Ok(report) => {

@@ -5,7 +5,7 @@ mod growth;
 
 use std::fs;
 
-use narthex::forecast::{KnownBlock, Options, Past, forecast, held_back};
+use narthex::forecast::{ForecastOptions, KnownBlock, Past, forecast, held_back};
 use serde_json::Value as Json;
 
 use crate::fixtures::fixture;
@@ -55,7 +55,7 @@ fn bounds_hold_about_as_often_as_they_say() {
 #[test]
 fn seen_from_the_directory_a_server_grows_as_seen_from_all_archives() {
     for growth in GROWTHS {
-        let of = |view| forecast(&past(growth, view, 1), &Options::default());
+        let of = |view| forecast(&past(growth, view, 1), &ForecastOptions::default());
         let (all, last) = (of(View::Archives), of(View::Directory));
         let (all, last) = (all.horizon_bytes.value, last.horizon_bytes.value);
         // Index of large blocks only: what small ones needed for the same is not known, and does not matter.

@@ -10,8 +10,8 @@ use narthex::chunk::{Encoding, Segment, decode, promised_samples, put_record, se
 use narthex::cut::cut_block;
 use narthex::error::Result;
 use narthex::index::{
-    Format, Generation, Index, IndexWriter, LabelIndex, Postings, Series, SeriesEntries, SymbolRef,
-    Toc,
+    Generation, Index, IndexFormat, IndexWriter, LabelIndex, Postings, Series, SeriesEntries,
+    SymbolRef, Toc,
 };
 use narthex::model::{
     ChunkMeta, ChunkRef, CounterReset, FloatSample, HistogramLayout, HistogramSample, Sample,
@@ -53,7 +53,7 @@ pub(crate) fn index(bytes: &[u8]) {
         postings: len / 2 + len / 4,
         postings_table: len - len / 8,
     };
-    for format in [Format::V1, Format::V2] {
+    for format in [IndexFormat::V1, IndexFormat::V2] {
         sections(Index::assume(bytes, format, toc));
     }
 }

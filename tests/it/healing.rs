@@ -8,11 +8,11 @@ use std::sync::Arc;
 use narthex::dense::Cache;
 use narthex::progress::Silent;
 use narthex::repair::repair;
-use narthex::repository::check::{Depth, check};
+use narthex::repository::check::{CheckDepth, check};
 use narthex::repository::copies::Copies;
 use narthex::repository::{Digest, ObjectCodec, Repository, trash};
-use narthex::restore::{Present, Target, Wanted, apply, plan};
-use narthex::store::faulty::{Faults, FaultyStore};
+use narthex::restore::{Target, TargetContent, Wanted, apply, plan};
+use narthex::store::faulty::{FaultyStore, StoreFaults};
 use narthex::store::{LocalStore, ObjectName, Store as _};
 use serde_json::Value;
 
@@ -878,16 +878,23 @@ fn where_one_place_cannot_be_listed_what_lies_elsewhere_comes_back_all_the_same(
     assert_eq!(bench.backup("dense").code, 0);
     let restore = |unlistable: &str| {
         let store = LocalStore::new(bench.path().join("repo"));
-        let faults = Faults {
+        let faults = StoreFaults {
             unlistable: Some(unlistable.to_owned()),
-            ..Faults::default()
+            ..StoreFaults::default()
         };
         let store = FaultyStore::new(Arc::new(store), faults);
         let repository = Repository::open(Arc::new(store)).unwrap();
         let archive = repository.archives().unwrap().archives.remove(0);
         let back = tempfile::tempdir().unwrap();
         let target = back.path().join("back");
-        let wanted = plan(&Wanted::Archive, &archive, &[], true, &Present::default()).unwrap();
+        let wanted = plan(
+            &Wanted::Archive,
+            &archive,
+            &[],
+            true,
+            &TargetContent::default(),
+        )
+        .unwrap();
         let copies = Copies::new(&repository).unwrap();
         let target_dir = Target::new(&target, false).unwrap();
         let report = apply(&wanted, &copies, &target_dir, &Silent).map_err(|e| e.chain())?;
@@ -1021,9 +1028,9 @@ fn what_cannot_be_read_is_not_said_to_be_in_nothing() {
     let pack = objects.iter().find(|name| name.starts_with(&own)).unwrap();
     assert!(bench.spoil(recipe, "delete"));
     let store = LocalStore::new(bench.path().join("repo"));
-    let faults = Faults {
+    let faults = StoreFaults {
         unreadable: Some(ObjectName::new(&**pack).unwrap()),
-        ..Faults::default()
+        ..StoreFaults::default()
     };
     let store = FaultyStore::new(Arc::new(store), faults);
     let mut repository = Repository::open(Arc::new(store)).unwrap();
@@ -1052,9 +1059,9 @@ fn what_cannot_be_read_is_not_said_to_be_in_nothing() {
 #[test]
 fn a_descriptor_that_the_disk_cannot_read_is_done_without_and_written_anew() {
     let bench = Bench::spliced("dense");
-    let faults = Faults {
+    let faults = StoreFaults {
         unreadable: Some(ObjectName::new("narthex.json").unwrap()),
-        ..Faults::default()
+        ..StoreFaults::default()
     };
     let store = LocalStore::new(bench.path().join("repo"));
     let store = Arc::new(FaultyStore::new(Arc::new(store), faults));
@@ -1065,7 +1072,7 @@ fn a_descriptor_that_the_disk_cannot_read_is_done_without_and_written_anew() {
     let id = repository.descriptor().id.clone();
     let again = Repository::open(store.clone()).unwrap();
     assert_eq!(again.descriptor().id, id);
-    let report = check(&*store, Depth::Structure, &Silent).unwrap();
+    let report = check(&*store, CheckDepth::Structure, &Silent).unwrap();
     assert!(!report.has_problems(), "{:#?}", report.findings);
     let plain = fs::read_to_string(bench.file("narthex.json")).unwrap();
     assert!(plain.contains(&id), "the manifests know it");

@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use narthex::chunk::{Encoding, Segment};
 use narthex::progress::Silent;
-use narthex::verify::{Depth, Findings, Options, Severity, verify_block};
+use narthex::verify::{Depth, FindingSeverity, Findings, VerifyOptions, verify_block};
 use proptest::prelude::*;
 
 use crate::sick::{Loose, Sick};
@@ -17,9 +17,9 @@ use crate::{fixtures, harness};
 const FILES: [&str; 4] = ["index", "chunks/000001", "tombstones", "meta.json"];
 
 fn findings(dir: &Path, depth: Depth) -> Findings {
-    let options = Options {
+    let options = VerifyOptions {
         depth,
-        ..Options::default()
+        ..VerifyOptions::default()
     };
     verify_block(dir, options, &Silent).unwrap().findings
 }
@@ -30,7 +30,8 @@ fn passes(sick: &Sick) -> bool {
     // Quick verification must be as robust, but may find less.
     let quick = findings(&sick.dir, Depth::Quick);
     assert!(quick.worst() <= full.worst(), "{quick:#?} {full:#?}");
-    full.worst().is_none_or(|worst| worst == Severity::Note)
+    full.worst()
+        .is_none_or(|worst| worst == FindingSeverity::Note)
 }
 
 /// Blocks to spoil: with and without label indices, and with histograms.

@@ -71,7 +71,7 @@ pub(crate) fn store_files(
     let written = portable::write(store, name, root, &sources(files), 3, &Silent)?.publish();
     match written {
         Err(e) if e.kind() == ErrorKind::AlreadyExists => {
-            portable::Object::open(store, name, root)?.contents(&mut portable::Silent, &Silent)
+            portable::Object::open(store, name, root)?.contents(&mut portable::NoVisitor, &Silent)
         }
         written => written,
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use narthex::progress::Silent;
 use narthex::repository::copies::Copies;
 use narthex::repository::{Digest, Repository};
-use narthex::restore::{Present, Target, Wanted, apply, plan};
+use narthex::restore::{Target, TargetContent, Wanted, apply, plan};
 use narthex::store::LocalStore;
 
 use crate::fixtures::{fixture, tree};
@@ -37,7 +37,14 @@ fn every_archive_of_every_kept_repository_restores_to_the_same_bytes() {
         for archive in repository.archives().unwrap().archives {
             let scratch = tempfile::tempdir().unwrap();
             let target = scratch.path().join("back");
-            let wanted = plan(&Wanted::Archive, &archive, &[], true, &Present::default()).unwrap();
+            let wanted = plan(
+                &Wanted::Archive,
+                &archive,
+                &[],
+                true,
+                &TargetContent::default(),
+            )
+            .unwrap();
             let report = apply(
                 &wanted,
                 &Copies::new(&repository).unwrap(),

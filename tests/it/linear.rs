@@ -4,20 +4,20 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use narthex::block::Meta;
-use narthex::inspect::{ListedBlock, Listing};
+use narthex::inspect::{BlockListing, ListedBlock};
 use narthex::model::TimeRange;
 use narthex::model::Ulid;
 use narthex::progress::Silent;
-use narthex::repair::settle;
-use narthex::repository::check::{self, Depth};
+use narthex::repair::judge_damage;
+use narthex::repository::check::{self, CheckDepth};
 use narthex::repository::copies::Copies;
 use narthex::repository::{
     Archive, ArchiveId, Digest, FilePath, Fingerprint, ObjectCodec, Repository, StoredBlock,
     StoredFile, StoredObject, block_object, pack_object,
 };
-use narthex::restore::{self, Present, Target, Wanted};
+use narthex::restore::{self, Target, TargetContent, Wanted};
 use narthex::store::MemoryStore;
-use narthex::wal::{Entry, Listing as LogListing, Log, summarize};
+use narthex::wal::{Log, LogEntry, LogListing, summarize};
 use narthex::{ErrorKind, Result};
 
 use crate::effort::assert_grows_with;
@@ -68,8 +68,8 @@ fn repository(archives: Vec<Archive>) -> Repository {
 }
 
 fn proved(repository: &Repository) {
-    let mut report = check::check(repository.store(), Depth::Structure, &Silent).unwrap();
-    settle(repository, &mut report, |_| ()).unwrap();
+    let mut report = check::check(repository.store(), CheckDepth::Structure, &Silent).unwrap();
+    judge_damage(repository, &mut report, |_| ()).unwrap();
     assert!(report.has_problems());
 }
 
@@ -109,7 +109,7 @@ fn check_of_many_blocks_that_share_a_pack() {
 #[test]
 fn a_log_of_damaged_segments() {
     let input = |count: usize| {
-        let segment = |number| Entry::file(format!("{number:08}"));
+        let segment = |number| LogEntry::file(format!("{number:08}"));
         LogListing::of((0..count).map(segment))
     };
     assert_grows_with("damaged segments", input, |listing| {
@@ -143,12 +143,12 @@ fn a_listing_of_blocks_that_all_overlap() {
             needs: None,
         }
     };
-    let input = |count| Listing {
+    let input = |count| BlockListing {
         blocks: (0..count).map(listed).collect(),
-        ..Listing::default()
+        ..BlockListing::default()
     };
     assert_grows_with("overlaps", input, |listing| {
-        let listing = Listing::joined([listing.clone()]);
+        let listing = BlockListing::joined([listing.clone()]);
         assert!(
             listing
                 .blocks
@@ -160,7 +160,7 @@ fn a_listing_of_blocks_that_all_overlap() {
 
 fn planned(archives: &[Archive], wanted: &Wanted) {
     let (last, _) = archives.split_last().unwrap();
-    restore::plan(wanted, last, archives, true, &Present::default()).unwrap();
+    restore::plan(wanted, last, archives, true, &TargetContent::default()).unwrap();
 }
 
 #[test]
@@ -251,7 +251,13 @@ fn what_does_not_fit_is_refused_before_anything_is_written() {
     let target = dir.path().join("to/be/made");
     let refused = |archive: &Archive| -> Result<()> {
         let target = Target::new(&target, false)?;
-        let plan = restore::plan(&Wanted::Archive, archive, &[], true, &Present::default())?;
+        let plan = restore::plan(
+            &Wanted::Archive,
+            archive,
+            &[],
+            true,
+            &TargetContent::default(),
+        )?;
         target.refuse_without_room(&plan)
     };
     let mut archive = keeping::back_up(&repository, 1000, &[1, 2]).unwrap();

@@ -4,7 +4,7 @@ use std::fs;
 
 use narthex::block::Meta;
 use narthex::progress::Silent;
-use narthex::verify::{Depth, Options, verify_block};
+use narthex::verify::{Depth, VerifyOptions, verify_block};
 
 use crate::backup_command::narthex;
 use crate::fixtures::{blocks_below, fixture};
@@ -25,9 +25,9 @@ fn flips(block: &std::path::Path, step: usize) -> (usize, Vec<String>) {
     let healthy = fs::read(&path).unwrap();
     let meaning = Meta::parse(&healthy).unwrap();
     let (mut meant, mut missed) = (0, Vec::new());
-    let options = Options {
+    let options = VerifyOptions {
         depth: Depth::Quick,
-        ..Options::default()
+        ..VerifyOptions::default()
     };
     for bit in (0..healthy.len() * 8).step_by(step) {
         let mut bytes = healthy.clone();

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use narthex::ErrorKind;
 use narthex::progress::Silent;
-use narthex::repository::portable::{self, Content, FRAME_BYTES, Object, Root, SourceFile};
+use narthex::repository::portable::{self, FRAME_BYTES, Object, Root, SourceContent, SourceFile};
 use narthex::repository::{Digest, ObjectCodec, StoredFile, StoredObject};
 use narthex::store::ReadStore as _;
 use narthex::store::{MemoryStore, ObjectName, Store};
@@ -114,7 +114,7 @@ struct Changing {
     asked: AtomicU64,
 }
 
-impl Content for Changing {
+impl SourceContent for Changing {
     fn size(&self) -> io::Result<u64> {
         Ok(match self.asked.fetch_add(1, Ordering::SeqCst) {
             0 => self.sizes[0],

@@ -5,14 +5,14 @@ use std::sync::{Arc, Barrier};
 
 use narthex::ErrorKind;
 use narthex::progress::Silent;
-use narthex::repository::check::{Depth, Kind, Report, Severity, check};
+use narthex::repository::check::{CheckDepth, CheckReport, Kind, Severity, check};
 use narthex::repository::portable::FRAME_BYTES;
 use narthex::repository::portable::Root;
 use narthex::repository::{
     Archive, ArchiveId, Change, ObjectCodec, Repository, SourceFilter, diff, side_object,
 };
 use narthex::store::ReadStore as _;
-use narthex::store::faulty::{Fault, Faults, FaultyStore};
+use narthex::store::faulty::{FaultyStore, StoreFault, StoreFaults};
 use narthex::store::{LocalStore, MemoryStore, ObjectName, Store};
 use proptest::prelude::*;
 
@@ -325,14 +325,14 @@ fn a_diff_says_what_became_of_every_block_that_is_not_shared() {
 }
 
 /// Runs a backup against a store that dies at operation `at`; says whether it got to the end.
-fn dying_backup(store: &LocalStore, faults: Faults, time: i64) -> bool {
+fn dying_backup(store: &LocalStore, faults: StoreFaults, time: i64) -> bool {
     let faulty = FaultyStore::new(Arc::new(store.clone()), faults);
     let repository = Repository::open(Arc::new(faulty));
     repository.is_ok_and(|repository| back_up(&repository, time, &[2, 3]).is_ok())
 }
 
 fn assert_whole_and_usable(store: &LocalStore, acknowledged: bool, what: &str) {
-    let report = check(store, Depth::ReadAll, &Silent).unwrap();
+    let report = check(store, CheckDepth::ReadAll, &Silent).unwrap();
     assert!(!report.has_problems(), "{what}: {:?}", report.findings);
     let repository = Repository::open(Arc::new(store.clone())).unwrap();
     let archives = repository.archives().unwrap().archives;
@@ -356,7 +356,7 @@ fn assert_whole_and_usable(store: &LocalStore, acknowledged: bool, what: &str) {
         "{what}"
     );
     assert!(
-        !check(store, Depth::ReadAll, &Silent)
+        !check(store, CheckDepth::ReadAll, &Silent)
             .unwrap()
             .has_problems(),
         "{what}"
@@ -374,7 +374,7 @@ fn local_with_one_archive() -> (tempfile::TempDir, LocalStore) {
 #[test]
 fn whichever_operation_a_backup_dies_at_what_was_committed_stays_whole() {
     let (_dir, store) = local_with_one_archive();
-    let counting = FaultyStore::new(Arc::new(store), Faults::default());
+    let counting = FaultyStore::new(Arc::new(store), StoreFaults::default());
     let repository = Repository::open(Arc::new(counting.clone())).unwrap();
     back_up(&repository, FIRST + NIGHT, &[2, 3]).unwrap();
     let operations = counting.operations();
@@ -383,12 +383,12 @@ fn whichever_operation_a_backup_dies_at_what_was_committed_stays_whole() {
         "a backup has more operations than {operations}"
     );
 
-    for fault in [Fault::Before, Fault::After, Fault::Torn] {
+    for fault in [StoreFault::Before, StoreFault::After, StoreFault::Torn] {
         for at in 0..=operations {
             let (_dir, store) = local_with_one_archive();
-            let faults = Faults {
+            let faults = StoreFaults {
                 crash_at: Some((at, fault)),
-                ..Faults::default()
+                ..StoreFaults::default()
             };
             let done = dying_backup(&store, faults, FIRST + NIGHT);
             assert_eq!(done, at == operations, "{fault:?} at {at}");
@@ -401,9 +401,9 @@ fn whichever_operation_a_backup_dies_at_what_was_committed_stays_whole() {
 fn a_disk_that_fills_up_at_any_byte_leaves_what_was_committed_whole() {
     for room in (0..5000).step_by(397) {
         let (_dir, store) = local_with_one_archive();
-        let faults = Faults {
+        let faults = StoreFaults {
             disk_bytes: Some(room),
-            ..Faults::default()
+            ..StoreFaults::default()
         };
         assert!(
             !dying_backup(&store, faults, FIRST + NIGHT),
@@ -429,7 +429,7 @@ fn two_archives() -> (MemoryStore, Archive, Archive) {
     (store, a, b)
 }
 
-fn problems(report: &Report) -> Vec<(Kind, String, Vec<ArchiveId>, Vec<String>)> {
+fn problems(report: &CheckReport) -> Vec<(Kind, String, Vec<ArchiveId>, Vec<String>)> {
     let problems = report
         .findings
         .iter()
@@ -463,11 +463,11 @@ fn hit(object: &ObjectName, archives: [&Archive; 2]) -> (Vec<ArchiveId>, Vec<Str
 #[test]
 fn a_sound_repository_has_no_findings_at_all() {
     let (store, ..) = two_archives();
-    for depth in [Depth::Structure, Depth::ReadAll] {
+    for depth in [CheckDepth::Structure, CheckDepth::ReadAll] {
         let report = check(&store, depth, &Silent).unwrap();
         assert_eq!(report.findings, []);
         assert_eq!((report.archives, report.objects), (2, 6));
-        let read = if depth == Depth::ReadAll { 6 } else { 0 };
+        let read = if depth == CheckDepth::ReadAll { 6 } else { 0 };
         assert_eq!(report.objects_read, read);
     }
 }
@@ -481,7 +481,7 @@ fn a_bit_flipped_in_any_object_is_named_with_exactly_the_archives_and_blocks_it_
             let mut flipped = sound.clone();
             flipped[at] ^= 1 << (at % 8);
             store.overwrite(&object, &flipped);
-            let report = check(&store, Depth::ReadAll, &Silent);
+            let report = check(&store, CheckDepth::ReadAll, &Silent);
             let found = problems(&report.unwrap());
             let (archives, blocks) = hit(&object, [&a, &b]);
             let kind = match object.as_str().split_once('/') {
@@ -510,7 +510,7 @@ fn an_object_cut_short_or_gone_is_named_without_reading_data() {
         let room = object.as_str().split_once('/').map(|(room, _)| room);
         for len in [0, 1, bytes / 2, bytes - 1] {
             store.overwrite(&object, &sound[..usize::try_from(len).unwrap()]);
-            let found = problems(&check(&store, Depth::Structure, &Silent).unwrap());
+            let found = problems(&check(&store, CheckDepth::Structure, &Silent).unwrap());
             let kind = match room {
                 None => Kind::DescriptorDamaged,
                 Some("archives") => Kind::ManifestDamaged,
@@ -520,7 +520,7 @@ fn an_object_cut_short_or_gone_is_named_without_reading_data() {
             assert_eq!(found, [expected], "{object} cut to {len}");
         }
         store.delete(&object).unwrap();
-        let report = check(&store, Depth::Structure, &Silent).unwrap();
+        let report = check(&store, CheckDepth::Structure, &Silent).unwrap();
         let expected = match room {
             None => vec![(
                 Kind::DescriptorMissing,
@@ -562,7 +562,7 @@ fn damage_to_one_frame_costs_only_the_files_in_it() {
     bytes[FRAME_BYTES * 5 / 2] ^= 1;
     bytes[FRAME_BYTES * 7 / 2] ^= 1;
     store.overwrite(object, &bytes);
-    let report = check(&store, Depth::ReadAll, &Silent).unwrap();
+    let report = check(&store, CheckDepth::ReadAll, &Silent).unwrap();
     let [finding] = report.findings.as_slice() else {
         panic!("{:?}", report.findings);
     };
@@ -584,7 +584,7 @@ fn what_belongs_to_no_archive_is_a_note() {
     let (store, ..) = two_archives();
     store_block(&store, 9, None).unwrap();
     store.overwrite(&name("notes.txt"), b"hi");
-    let report = check(&store, Depth::ReadAll, &Silent).unwrap();
+    let report = check(&store, CheckDepth::ReadAll, &Silent).unwrap();
     let kinds: Vec<_> = report.findings.iter().map(|finding| finding.kind).collect();
     assert_eq!(kinds, [Kind::ObjectUnreferenced, Kind::Foreign]);
     assert!(!report.has_problems());
@@ -599,7 +599,7 @@ fn an_unknown_codec_is_listed_and_not_called_damaged() {
         .commit(&archive(FIRST, ArchiveId::random(), vec![block]))
         .unwrap();
     assert_eq!(repository.archives().unwrap().archives.len(), 1);
-    let found = problems(&check(&store, Depth::ReadAll, &Silent).unwrap());
+    let found = problems(&check(&store, CheckDepth::ReadAll, &Silent).unwrap());
     assert_eq!(found.len(), 1);
     assert_eq!(found[0].0, Kind::ObjectUnsupported);
 }
@@ -616,7 +616,7 @@ fn archives_that_disagree_about_an_object_are_named() {
             .commit(&archive(time, ArchiveId::random(), vec![block]))
             .unwrap();
     }
-    let found = problems(&check(&store, Depth::Structure, &Silent).unwrap());
+    let found = problems(&check(&store, CheckDepth::Structure, &Silent).unwrap());
     assert_eq!(found.len(), 1);
     assert_eq!((found[0].0, found[0].2.len()), (Kind::ObjectDisputed, 2));
 }
@@ -624,17 +624,17 @@ fn archives_that_disagree_about_an_object_are_named() {
 #[test]
 fn a_store_that_fails_to_read_an_object_is_a_finding_and_not_the_end() {
     let (store, ..) = two_archives();
-    let count = FaultyStore::new(Arc::new(store.clone()), Faults::default());
-    check(&count, Depth::ReadAll, &Silent).unwrap();
+    let count = FaultyStore::new(Arc::new(store.clone()), StoreFaults::default());
+    check(&count, CheckDepth::ReadAll, &Silent).unwrap();
     // The first operations list objects and read descriptor and manifests; all later ones read objects.
     let reading = count.operations() - 3..count.operations();
     for at in reading {
-        let faults = Faults {
-            fail_at: Some((at, Fault::Before)),
-            ..Faults::default()
+        let faults = StoreFaults {
+            fail_at: Some((at, StoreFault::Before)),
+            ..StoreFaults::default()
         };
         let faulty = FaultyStore::new(Arc::new(store.clone()), faults);
-        let found = problems(&check(&faulty, Depth::ReadAll, &Silent).unwrap());
+        let found = problems(&check(&faulty, CheckDepth::ReadAll, &Silent).unwrap());
         assert_eq!(found.len(), 1, "operation {at}");
         assert_eq!(found[0].0, Kind::ObjectUnreadable, "operation {at}");
     }

@@ -5,15 +5,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use narthex::archive::{self, Options, Source};
+use narthex::archive::{self, BackupOptions, Source};
 use narthex::model::TimeRange;
 use narthex::model::Ulid;
 use narthex::progress::Silent;
 use narthex::repository::copies::Copies;
 use narthex::repository::{Archive, FilePath, Repository};
-use narthex::restore::{self, Present, Report, Target, Wanted};
+use narthex::restore::{self, RestoreReport, Target, TargetContent, Wanted};
 use narthex::store::ReadStore as _;
-use narthex::store::faulty::{Fault, Faults, FaultyStore};
+use narthex::store::faulty::{FaultyStore, StoreFault, StoreFaults};
 use narthex::store::{MemoryStore, Store};
 use narthex::{ErrorKind, Result};
 
@@ -57,7 +57,7 @@ impl Bench {
         self.target.path().join("a/b")
     }
 
-    fn restore(&self, archive: &Archive, wanted: &Wanted) -> Result<Report> {
+    fn restore(&self, archive: &Archive, wanted: &Wanted) -> Result<RestoreReport> {
         self.restore_from(Arc::new(self.store.clone()), archive, wanted, false)
     }
 
@@ -67,7 +67,7 @@ impl Bench {
         archive: &Archive,
         wanted: &Wanted,
         add_missing: bool,
-    ) -> Result<Report> {
+    ) -> Result<RestoreReport> {
         let chain = self.archives();
         let target = Target::new(&self.dir(), add_missing)?;
         let with_wal = *wanted == Wanted::Archive;
@@ -79,7 +79,7 @@ impl Bench {
 
 fn back_up(dir: &Path, repository: &Repository, time: i64) -> Archive {
     let source = Source::new(dir, "host".into(), Some("test".into())).unwrap();
-    let options = Options::default();
+    let options = BackupOptions::default();
     let report = archive::backup(&source, repository, &options, time, &Silent);
     report.unwrap().archive
 }
@@ -254,7 +254,7 @@ fn one_of_two_logs_in_the_target_is_not_completed_with_another_servers() {
     let mut other = archive.wal.as_ref().unwrap().files[0].clone();
     other.name = FilePath::new("wbl/00000000").unwrap();
     archive.wal.as_mut().unwrap().files.push(other);
-    let present = Present {
+    let present = TargetContent {
         blocks: Vec::new(),
         logs: vec!["wbl".into()],
     };
@@ -318,16 +318,16 @@ fn what_is_damaged_is_named_and_the_rest_restored() {
 fn a_repository_that_fails_at_any_operation_never_leaves_a_block_that_is_not_whole() {
     let bench = Bench::new();
     let archive = &bench.archives()[0];
-    let counting = FaultyStore::new(Arc::new(bench.store.clone()), Faults::default());
+    let counting = FaultyStore::new(Arc::new(bench.store.clone()), StoreFaults::default());
     bench
         .restore_from(Arc::new(counting.clone()), archive, &Wanted::Archive, false)
         .unwrap();
     let whole = tree(&bench.dir());
     fs::remove_dir_all(bench.dir()).unwrap();
     for at in 0..counting.operations() {
-        let faults = Faults {
-            crash_at: Some((at, Fault::Before)),
-            ..Faults::default()
+        let faults = StoreFaults {
+            crash_at: Some((at, StoreFault::Before)),
+            ..StoreFaults::default()
         };
         let failing = FaultyStore::new(Arc::new(bench.store.clone()), faults);
         let outcome = bench.restore_from(Arc::new(failing), archive, &Wanted::Archive, false);

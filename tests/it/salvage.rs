@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-use narthex::block::{Block, BlockOptions, Compaction, META_VERSION, Meta, Stats, write_block};
+use narthex::block::{
+    Block, BlockOptions, BlockStats, Compaction, META_VERSION, Meta, write_block,
+};
 use narthex::chunk::Encoding;
 use narthex::chunk::encode::{EncodedChunk, float_chunks};
 use narthex::cut::merge_blocks;
@@ -235,7 +237,7 @@ fn blocks_that_overlap_are_merged_into_one_that_holds_the_samples_of_all() {
             ulid,
             min_time,
             max_time,
-            stats: Stats::default(),
+            stats: BlockStats::default(),
             compaction: Compaction {
                 level: 1,
                 sources: vec![ulid],

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
-use narthex::archive::{self, Codec, Options, Source};
+use narthex::archive::{self, BackupOptions, Codec, Source};
 use narthex::progress::Silent;
 use narthex::repository::copies::Copies;
 use narthex::repository::{Archive, ArchiveId, LeftOut, Repository, mended_object};
-use narthex::restore::{self, Present, Report, Target, Wanted};
+use narthex::restore::{self, RestoreReport, Target, TargetContent, Wanted};
 use narthex::store::ReadStore as _;
 use narthex::store::{LocalStore, MemoryStore, ObjectName, Store};
 
@@ -76,19 +76,29 @@ fn spliced(codec: Codec) -> (MemoryStore, Repository) {
     let repository = Repository::init(Arc::new(store.clone())).unwrap();
     for (night, time) in NIGHTS.into_iter().zip(TIMES) {
         let source = Source::new(&fixture(night), "host".into(), Some("test".into())).unwrap();
-        let options = Options {
+        let options = BackupOptions {
             codec,
-            ..Options::default()
+            ..BackupOptions::default()
         };
         archive::backup(&source, &repository, &options, time, &Silent).unwrap();
     }
     (store, repository)
 }
 
-fn restore(repository: &Repository, archive: &Archive, dir: &Path) -> narthex::Result<Report> {
+fn restore(
+    repository: &Repository,
+    archive: &Archive,
+    dir: &Path,
+) -> narthex::Result<RestoreReport> {
     let copies = Copies::new(repository)?;
     let target = Target::new(dir, false)?;
-    let plan = restore::plan(&Wanted::Archive, archive, &[], true, &Present::default())?;
+    let plan = restore::plan(
+        &Wanted::Archive,
+        archive,
+        &[],
+        true,
+        &TargetContent::default(),
+    )?;
     restore::apply(&plan, &copies, &target, &Silent)
 }
 

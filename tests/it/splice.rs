@@ -8,7 +8,7 @@ use narthex::chunk::{Encoding, Xor2Writer, put_record, segment_header};
 use narthex::index::{Generation, IndexWriter, SymbolRef};
 use narthex::model::{ChunkMeta, ChunkRef, FloatSample, Millis, Sample};
 use narthex::pack::{
-    BlockBytes, KnownPack, Pack, Plan, Splice, Unpackable, plan, unpack, write_part,
+    BlockBytes, KnownPack, Pack, Splice, SplicePlan, Unpackable, plan, unpack, write_part,
 };
 use proptest::prelude::*;
 
@@ -114,7 +114,7 @@ impl Packed {
         Packed::of(block, None)
     }
 
-    fn of(block: &Block, plan: Option<&Plan>) -> Self {
+    fn of(block: &Block, plan: Option<&SplicePlan>) -> Self {
         let selection = plan.and_then(|plan| plan.own.as_ref());
         let (mut pack, mut digests) = (Vec::new(), Vec::new());
         let packed = write_part(&block.bytes(), selection, &mut pack, &mut digests, &|_| ());
@@ -137,7 +137,7 @@ impl Packed {
 
 /// Plans `block` over `packs`, writes what they lack, and proves that the block comes back. Gives the plan, and how many samples
 /// had to be stored.
-fn splice(block: &Block, packs: &[&Packed]) -> (Plan, u64) {
+fn splice(block: &Block, packs: &[&Packed]) -> (SplicePlan, u64) {
     let mut known: Vec<_> = packs.iter().map(|packed| packed.known()).collect();
     let plan = plan(&block.bytes(), block.range, &mut known)
         .unwrap()

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use narthex::model::Millis;
 use narthex::progress::{Progress, Silent};
-use narthex::start::{Assumptions, Plan, Release, StepKind};
-use narthex::verify::{Depth, Kind, Options, Verdict, verify};
+use narthex::start::{Assumptions, Release, StartPlan, StepKind};
+use narthex::verify::{Depth, Kind, Verdict, VerifyOptions, verify};
 use serde_json::Value as Json;
 
 use crate::fixtures::fixture;
@@ -58,15 +58,15 @@ impl Night {
         verdict(&self.data(), change)
     }
 
-    fn plan(&self, change: impl FnOnce(&mut Assumptions)) -> Plan {
+    fn plan(&self, change: impl FnOnce(&mut Assumptions)) -> StartPlan {
         self.verdict(change).start.unwrap()
     }
 }
 
 fn verdict(path: &Path, change: impl FnOnce(&mut Assumptions)) -> Verdict {
-    let mut options = Options {
+    let mut options = VerifyOptions {
         depth: Depth::Quick,
-        ..Options::default()
+        ..VerifyOptions::default()
     };
     options.start.now = Some(NOW);
     change(&mut options.start);
@@ -76,12 +76,12 @@ fn verdict(path: &Path, change: impl FnOnce(&mut Assumptions)) -> Verdict {
 fn problems(verdict: &Verdict) -> Vec<Kind> {
     let kinds = verdict.all_findings().map(|finding| finding.kind);
     let problems: BTreeSet<_> = kinds
-        .filter(|kind| kind.severity() > narthex::verify::Severity::Note)
+        .filter(|kind| kind.severity() > narthex::verify::FindingSeverity::Note)
         .collect();
     problems.into_iter().collect()
 }
 
-fn ulids(plan: &Plan, kind: StepKind) -> Vec<String> {
+fn ulids(plan: &StartPlan, kind: StepKind) -> Vec<String> {
     let step = plan.find(kind).unwrap();
     step.blocks.iter().map(ToString::to_string).collect()
 }
@@ -978,7 +978,7 @@ fn what_a_server_changes_meanwhile_is_read_again() {
             by: after,
             is_done: AtomicBool::new(false),
         };
-        let mut options = Options::default();
+        let mut options = VerifyOptions::default();
         options.start.now = Some(NOW + DAY);
         let found = verify(&night.data(), options, &swap).unwrap();
         let wanted = verify(&fixture(after), options, &Silent).unwrap();
@@ -1001,7 +1001,7 @@ fn a_block_of_stale_series_is_whole() {
         .blocks()
         .map(|block| block.ulid.unwrap().time())
         .max();
-    let mut options = Options::default();
+    let mut options = VerifyOptions::default();
     options.start.now = made.map(|made| made + 1000);
     let verdict = verify(&data, options, &Silent).unwrap();
     assert_eq!(problems(&verdict), [], "{verdict:?}");

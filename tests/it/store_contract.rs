@@ -4,7 +4,7 @@ use std::sync::{Arc, Barrier};
 
 use narthex::ErrorKind;
 use narthex::store::contract::{CLAUSES, READ_CLAUSES};
-use narthex::store::faulty::{Fault, Faults, FaultyStore};
+use narthex::store::faulty::{FaultyStore, StoreFault, StoreFaults};
 use narthex::store::{LocalStore, MemoryStore, ObjectName, ReadOnly, ReadStore as _, Store};
 
 fn name(text: &str) -> ObjectName {
@@ -38,7 +38,7 @@ fn the_faulty_store_without_faults_keeps_the_contract() {
     for clause in CLAUSES {
         eprintln!("{}", clause.name);
         let inner = Arc::new(MemoryStore::new());
-        (clause.holds)(&FaultyStore::new(inner, Faults::default()));
+        (clause.holds)(&FaultyStore::new(inner, StoreFaults::default()));
     }
 }
 
@@ -65,7 +65,7 @@ fn a_store_that_can_only_be_read_keeps_the_contract_for_readers() {
 }
 
 /// Puts one object, whole; whatever fails, another reader sees all of it or nothing.
-fn put_under(faults: Faults) -> (bool, Arc<LocalStore>, tempfile::TempDir) {
+fn put_under(faults: StoreFaults) -> (bool, Arc<LocalStore>, tempfile::TempDir) {
     let dir = tempfile::tempdir().unwrap();
     let inner = Arc::new(LocalStore::new(dir.path().join("repo")));
     let inner_store: Arc<dyn Store> = inner.clone();
@@ -77,12 +77,12 @@ fn put_under(faults: Faults) -> (bool, Arc<LocalStore>, tempfile::TempDir) {
 #[test]
 fn whatever_fails_an_object_is_complete_or_absent() {
     let mut outcomes = Vec::new();
-    for (at, fault) in
-        (0..4).flat_map(|at| [Fault::Before, Fault::After, Fault::Torn].map(|fault| (at, fault)))
-    {
-        let (done, store, _dir) = put_under(Faults {
+    for (at, fault) in (0..4).flat_map(|at| {
+        [StoreFault::Before, StoreFault::After, StoreFault::Torn].map(|fault| (at, fault))
+    }) {
+        let (done, store, _dir) = put_under(StoreFaults {
             crash_at: Some((at, fault)),
-            ..Faults::default()
+            ..StoreFaults::default()
         });
         let visible = store.get(&name("a"), 1000).ok();
         assert!(visible.as_ref().is_none_or(|content| *content == [7; 100]));
@@ -96,14 +96,14 @@ fn whatever_fails_an_object_is_complete_or_absent() {
         ));
     }
     // Operations: create, write, publish. A crash in a write leaves a file behind that is listed.
-    assert!(outcomes.contains(&(1, Fault::Torn, false, false, 1)));
-    assert!(outcomes.contains(&(2, Fault::Before, false, false, 1)));
+    assert!(outcomes.contains(&(1, StoreFault::Torn, false, false, 1)));
+    assert!(outcomes.contains(&(2, StoreFault::Before, false, false, 1)));
     assert!(
-        outcomes.contains(&(2, Fault::After, false, true, 0)),
+        outcomes.contains(&(2, StoreFault::After, false, true, 0)),
         "a lost reply"
     );
     assert!(
-        outcomes.contains(&(3, Fault::Before, true, true, 0)),
+        outcomes.contains(&(3, StoreFault::Before, true, true, 0)),
         "past the end"
     );
 }
@@ -111,17 +111,17 @@ fn whatever_fails_an_object_is_complete_or_absent() {
 #[test]
 fn a_full_disk_fails_the_write_and_leaves_nothing() {
     for room in 0..100 {
-        let (done, store, _dir) = put_under(Faults {
+        let (done, store, _dir) = put_under(StoreFaults {
             disk_bytes: Some(room),
-            ..Faults::default()
+            ..StoreFaults::default()
         });
         assert!(!done);
         assert_eq!(store.list("").unwrap(), []);
         assert_eq!(store.leftovers("").unwrap(), []);
     }
-    let (done, ..) = put_under(Faults {
+    let (done, ..) = put_under(StoreFaults {
         disk_bytes: Some(100),
-        ..Faults::default()
+        ..StoreFaults::default()
     });
     assert!(done);
 }
@@ -132,10 +132,10 @@ fn a_single_fault_passes_and_a_pause_lets_others_act() {
     let barrier = Arc::new(Barrier::new(2));
     let faulty = FaultyStore::new(
         Arc::new(store.clone()),
-        Faults {
-            fail_at: Some((0, Fault::Before)),
+        StoreFaults {
+            fail_at: Some((0, StoreFault::Before)),
             pause_at: Some((1, Arc::clone(&barrier))),
-            ..Faults::default()
+            ..StoreFaults::default()
         },
     );
     assert!(faulty.size(&name("a")).is_err());
@@ -154,9 +154,9 @@ fn a_single_fault_passes_and_a_pause_lets_others_act() {
 #[test]
 fn a_power_cut_takes_what_was_not_acknowledged_unless_it_was_settled() {
     let inner = MemoryStore::new();
-    let lost_reply = |at| Faults {
-        fail_at: Some((at, Fault::After)),
-        ..Faults::default()
+    let lost_reply = |at| StoreFaults {
+        fail_at: Some((at, StoreFault::After)),
+        ..StoreFaults::default()
     };
     // Operations: create, write, publish.
     let faulty = FaultyStore::new(Arc::new(inner.clone()), lost_reply(2));

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use narthex::archive::{self, Codec, Options, Source};
+use narthex::archive::{self, BackupOptions, Codec, Source};
 use narthex::block::Block;
 use narthex::chunk::encode::EncodedChunk;
 use narthex::chunk::{OwnedSample, decode_owned};
@@ -18,7 +18,7 @@ use narthex::raw::ReadMode;
 use narthex::repository::copies::Copies;
 use narthex::repository::portable::FRAME_BYTES;
 use narthex::repository::{ObjectCodec, Repository, StoredBlock};
-use narthex::restore::{Present, Target, Wanted, apply, plan};
+use narthex::restore::{Target, TargetContent, Wanted, apply, plan};
 use narthex::select::{Selection, Selector};
 use narthex::store::{
     Leftover, LocalStore, MemoryStore, ObjectName, PendingObject, ReadStore, Store,
@@ -157,7 +157,14 @@ fn assert_reads_as_it_restores(repository: &Repository, kinds: &mut BTreeMap<&st
     for archive in repository.archives().unwrap().archives {
         let scratch = tempfile::tempdir().unwrap();
         let target = scratch.path().join("back");
-        let wanted = plan(&Wanted::Archive, &archive, &[], false, &Present::default()).unwrap();
+        let wanted = plan(
+            &Wanted::Archive,
+            &archive,
+            &[],
+            false,
+            &TargetContent::default(),
+        )
+        .unwrap();
         let copies = Copies::new(repository).unwrap();
         let report = apply(
             &wanted,
@@ -233,10 +240,10 @@ fn assert_reads(store: &dyn Store, block: &StoredBlock, dir: &Path) {
 /// Archives a directory.
 fn back_up(repository: &Repository, data: &Path, codec: Codec, time: Millis) {
     let source = Source::new(data, "host".into(), Some("test".into())).unwrap();
-    let options = Options {
+    let options = BackupOptions {
         codec,
         force: true,
-        ..Options::default()
+        ..BackupOptions::default()
     };
     archive::backup(&source, repository, &options, time, &Silent).unwrap();
 }

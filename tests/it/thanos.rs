@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use narthex::archive::{self, Options, Source};
+use narthex::archive::{self, BackupOptions, Source};
 use narthex::chunk::Encoding;
 use narthex::chunk::encode::ChunkEncoder;
 use narthex::model::{FloatSample, Sample, Stream};
@@ -153,7 +153,7 @@ fn what_older_manifests_do_not_say_is_read_from_the_stored_metadata() {
         let report = archive::backup(
             &source,
             &repository,
-            &Options::default(),
+            &BackupOptions::default(),
             1_790_020_000_000,
             &Silent,
         )

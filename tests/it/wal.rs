@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use narthex::raw::{FileBytes, ReadMode, crc32c};
 use narthex::wal::{
-    Compression, Consequence, End, Entry, EntryType, Listing, Log, MAX_RECORD_BYTES, RawRecord,
-    Record, Records, SegmentFile, SegmentSummary, Summary, summarize, summarize_dir,
+    Compression, End, EntryType, Log, LogConsequence, LogEntry, LogListing, LogRecord,
+    MAX_RECORD_BYTES, RawRecord, Records, SegmentFile, SegmentSummary, Summary, summarize,
+    summarize_dir,
 };
 use proptest::prelude::*;
 
@@ -66,7 +67,7 @@ fn real_logs_are_read_to_the_last_byte() {
     ] {
         let summary = summary(path);
         assert_eq!(summary.problems, [], "{path}");
-        assert_eq!(summary.outcome(), &Consequence::Nothing);
+        assert_eq!(summary.outcome(), &LogConsequence::Nothing);
         for segment in summary.checkpoint.iter().chain(&summary.segments) {
             assert_eq!(segment.end, End::Clean, "{path}");
             assert_eq!(segment.sound_bytes, segment.bytes, "{path}");
@@ -172,7 +173,7 @@ fn damage_anywhere_in_a_live_wal_is_placed_and_its_price_is_told() {
         ("00000010", 1),
         ("00000011", 0),
     ] {
-        let listing = Listing::of(files.iter().map(|(path, _)| Entry::file(*path)));
+        let listing = LogListing::of(files.iter().map(|(path, _)| LogEntry::file(*path)));
         let summary = summarize(&listing, Log::Wal, |file| {
             let (_, bytes) = files.iter().find(|(path, _)| *path == file.path).unwrap();
             let mut bytes = bytes.clone();
@@ -185,8 +186,8 @@ fn damage_anywhere_in_a_live_wal_is_placed_and_its_price_is_told() {
         assert_eq!(problem.path, damaged);
         assert!(problem.offset.unwrap() <= 2000);
         match summary.outcome() {
-            Consequence::Repairs { deletes, .. } => assert_eq!(deletes.len(), later),
-            Consequence::Destroys { deletes } => {
+            LogConsequence::Repairs { deletes, .. } => assert_eq!(deletes.len(), later),
+            LogConsequence::Destroys { deletes } => {
                 assert_eq!(deletes.len(), 3);
                 assert!(damaged.starts_with("checkpoint"));
             }
@@ -211,7 +212,7 @@ fn mapped_read_and_captured_files_give_the_same_summary() {
         .iter()
         .map(|name| (*name, fs::File::open(path.join(name)).unwrap()))
         .collect();
-    let listing = Listing::of(names.map(Entry::file));
+    let listing = LogListing::of(names.map(LogEntry::file));
     let captured = summarize(&listing, Log::Wal, |file| {
         let (name, file) = open.iter().find(|(name, _)| *name == file.path).unwrap();
         FileBytes::of(file, Path::new(name), ReadMode::Map)
@@ -245,15 +246,15 @@ fn decode(record: &RawRecord<'_>) {
     let most = record.payload.len();
     let entries = match record.decode() {
         Err(_) | Ok(None) => 0,
-        Ok(Some(Record::Series(list))) => list.count(),
-        Ok(Some(Record::Samples(list))) => list.count(),
-        Ok(Some(Record::Tombstones(list))) => list.count(),
-        Ok(Some(Record::Exemplars(list))) => list.count(),
-        Ok(Some(Record::Markers(list))) => list.count(),
-        Ok(Some(Record::Metadata(list))) => list.count(),
-        Ok(Some(Record::Histograms(list))) => list.count(),
-        Ok(Some(Record::FloatHistograms(list))) => list.count(),
-        Ok(Some(Record::MinValidTime(time))) => usize::from(time.is_some()),
+        Ok(Some(LogRecord::Series(list))) => list.count(),
+        Ok(Some(LogRecord::Samples(list))) => list.count(),
+        Ok(Some(LogRecord::Tombstones(list))) => list.count(),
+        Ok(Some(LogRecord::Exemplars(list))) => list.count(),
+        Ok(Some(LogRecord::Markers(list))) => list.count(),
+        Ok(Some(LogRecord::Metadata(list))) => list.count(),
+        Ok(Some(LogRecord::Histograms(list))) => list.count(),
+        Ok(Some(LogRecord::FloatHistograms(list))) => list.count(),
+        Ok(Some(LogRecord::MinValidTime(time))) => usize::from(time.is_some()),
     };
     assert!(entries <= most, "an entry takes at least one byte");
 }
@@ -295,11 +296,11 @@ proptest! {
         names in prop::collection::vec("(checkpoint\\.)?[-+0-9x]{0,20}(/[0-9a]{0,3})?(\\.tmp|\\.repair)?", 0..8),
         kinds in any::<u8>(),
     ) {
-        let entries = names.iter().enumerate().map(|(i, name)| Entry {
+        let entries = names.iter().enumerate().map(|(i, name)| LogEntry {
             path: name.clone(),
             kind: KINDS[usize::from(kinds.wrapping_add(i as u8) % 5)],
         });
-        let listing = Listing::of(entries);
+        let listing = LogListing::of(entries);
         for log in [Log::Wal, Log::Wbl] {
             let summary = summarize(&listing, log, |_| Ok(Vec::new()));
             prop_assert!(summary.segments.len() + summary.superseded.len() == listing.segments.len());

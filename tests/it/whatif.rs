@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use narthex::block::{Block, BlockOptions, write_block};
-use narthex::capacity::{Analyzer, Options, What};
+use narthex::capacity::{AnalyzeOptions, Analyzer, What};
 use narthex::chunk::encode::{EncodedChunk, float_chunks};
 use narthex::chunk::{Encoding, SEGMENT_LIMIT, record_len};
 use narthex::cut::cut_block;
@@ -12,7 +12,7 @@ use narthex::index::{Generation, Series};
 use narthex::model::{FloatSample, Label, Labels, Millis, Ulid};
 use narthex::raw::ReadMode;
 use narthex::select::Selection;
-use narthex::whatif::{Outcome, Scenario, what_if};
+use narthex::whatif::{Scenario, ScenarioOutcome, what_if};
 use serde_json::Value as Json;
 
 use crate::fixtures::{blocks, fixture};
@@ -22,7 +22,7 @@ fn open(dir: &Path) -> Block {
     Block::open(dir, ReadMode::Map).unwrap()
 }
 
-fn outcome(block: Block, scenario: Scenario) -> Outcome {
+fn outcome(block: Block, scenario: Scenario) -> ScenarioOutcome {
     let mut found = what_if(&[block], &[scenario]);
     assert_eq!(found.missing.count, 0, "{:?}", found.missing);
     found.outcomes.remove(0)
@@ -40,7 +40,7 @@ fn sizes(dir: &Path) -> [i64; 4] {
     ]
 }
 
-fn saved(outcome: &Outcome) -> [i64; 4] {
+fn saved(outcome: &ScenarioOutcome) -> [i64; 4] {
     [
         outcome.saved(|it| it.chunk_bytes),
         outcome.saved(|it| it.index_bytes),
@@ -418,7 +418,7 @@ fn found_duration(dir: &Path) -> Millis {
 #[test]
 fn a_dropped_metric_saves_the_chunks_that_are_its_own() {
     let dir = fixture("night-1/01M80FKE2Z8SDE7SM63DE19N15");
-    let mut analyzer = Analyzer::new(Options::default());
+    let mut analyzer = Analyzer::new(AnalyzeOptions::default());
     analyzer.add(&open(&dir)).unwrap();
     for group in analyzer.finish().groups(b"__name__", Some(10)) {
         let What::Value(name) = group.what else {

@@ -13,7 +13,7 @@ use crate::dense::{
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::Generation;
 use crate::model::Ulid;
-use crate::pack::{BlockBytes, Selection, Splice};
+use crate::pack::{BlockBytes, PackSelection, Splice};
 use crate::repository::portable::Root;
 use crate::repository::{
     Digest, FilePath, Fingerprint, STATISTICS_FILE, StoredBlock, StoredFile, StoredObject,
@@ -367,7 +367,7 @@ impl Pipeline<'_> {
         &self,
         name: &ObjectName,
         source: &Packable<'_>,
-        selection: Option<&Selection>,
+        selection: Option<&PackSelection>,
     ) -> Result<Option<StagedOwn>, Failure> {
         let advance = |bytes| self.progress.advance(bytes);
         let mut entry = self.cache.begin();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Log, Now, Present, Problem, ProblemKind};
+use super::{BackupProblem, Log, Now, Present, ProblemKind};
 use crate::model::{Millis, Ulid};
 use crate::repository::{Archive, LeftOut, LeftOutKind, StoredWal};
 use crate::units::second_text;
@@ -29,7 +29,7 @@ impl GoneLog<'_> {
     }
 
     /// What is to be said of it.
-    pub(in crate::archive) fn problem(&self) -> Problem {
+    pub(in crate::archive) fn problem(&self) -> BackupProblem {
         ProblemKind::LogGone.at(self.name, self.sentence())
     }
 

@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::survey::BlockSurvey;
-use super::{Problem, ProblemKind};
+use super::{BackupProblem, ProblemKind};
 use crate::block::Parent;
 use crate::model::{Kin, Millis, Stream, Ulid};
 use crate::raw::ReadMode;
@@ -259,7 +259,7 @@ fn unexplained<'a>(
 }
 
 /// What is to be said of blocks that are gone: once for each archive that holds some.
-pub(super) fn problems(gone: &[Gone<'_>]) -> Vec<Problem> {
+pub(super) fn problems(gone: &[Gone<'_>]) -> Vec<BackupProblem> {
     let mut by_archive: BTreeMap<(Millis, &str), Vec<&Gone<'_>>> = BTreeMap::new();
     for one in gone {
         let archive = (one.archive.time, one.archive.id.short());

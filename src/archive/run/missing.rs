@@ -12,8 +12,8 @@ use crate::archive::gone::{
     log_of, problems,
 };
 use crate::archive::hooks::Moment;
-use crate::archive::{Problem, ProblemKind};
-use crate::block::{DataDir, Entry, EntryKind};
+use crate::archive::{BackupProblem, ProblemKind};
+use crate::block::{DataDir, DirEntry, EntryKind};
 use crate::error::Result;
 use crate::repair::Catalog;
 use crate::repository::{Archive, Longer, StoredWal};
@@ -51,7 +51,7 @@ impl Run<'_> {
         let has_no_blocks = harvest.blocks.is_empty();
         // Where all were emptied by deletion, none is missed.
         let before = held_before(newest).filter(|_| gone.is_empty() || !missed.is_empty());
-        let mut said: Vec<Problem> =
+        let mut said: Vec<BackupProblem> =
             nothing_here(&self.source.dir, committed, has_no_blocks, before)
                 .into_iter()
                 .collect();
@@ -77,7 +77,7 @@ impl Run<'_> {
         newest: &Archive,
         archive: &Archive,
         catalog: &Catalog,
-    ) -> Option<Problem> {
+    ) -> Option<BackupProblem> {
         // Servers of one name on two machines are two.
         let before = catalog.up_to(newest);
         let mut before = before.filter(|before| before.host == self.source.host);
@@ -141,7 +141,7 @@ impl Run<'_> {
             let entries = scanned.iter().flat_map(DataDir::entries);
             let moving = entries
                 .filter(|entry| entry.kind.is_block() || entry.kind == EntryKind::BeingDeleted);
-            moving.map(Entry::name).collect()
+            moving.map(DirEntry::name).collect()
         };
         let begun = Instant::now();
         let mut before = names();
@@ -170,7 +170,7 @@ pub(in crate::archive) fn nothing_here(
     has_samples: bool,
     has_no_blocks: bool,
     before: Option<String>,
-) -> Option<Problem> {
+) -> Option<BackupProblem> {
     const ADVICE: &str = "is its disk mounted, and is it the right directory?";
     let dir = dir.display();
     match (has_samples, before) {

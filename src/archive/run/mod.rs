@@ -1,10 +1,10 @@
 //! One backup run: logs first, then blocks until none vanishes any more, then the manifest.
 
 mod blocks;
+mod decide;
 mod learn;
 mod logs;
 mod missing;
-mod settle;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ use super::plan::{Action, Change, Known};
 use super::proof::Proof;
 use super::server::{doubt_server, refuse_other_server};
 use super::survey::{BlockSurvey, Survey};
-use super::{Options, Problem, ProblemKind, Report, Source};
+use super::{BackupOptions, BackupProblem, BackupReport, ProblemKind, Source};
 use crate::block::Parent;
 use crate::dense::Cache;
 use crate::error::{Error, Result};
@@ -46,7 +46,7 @@ const MAX_LOG_TRIES: usize = 3;
 pub(super) struct Run<'a> {
     pub(super) source: &'a Source,
     pub(super) repository: &'a Repository,
-    pub(super) options: &'a Options,
+    pub(super) options: &'a BackupOptions,
     pub(super) progress: &'a dyn Progress,
     pub(super) hooks: &'a dyn Hooks,
 }
@@ -67,7 +67,7 @@ struct Harvest {
     left_out: BTreeMap<String, String>,
     /// Left out, although it should be archived; by name.
     missed: BTreeMap<String, String>,
-    problems: Vec<Problem>,
+    problems: Vec<BackupProblem>,
     /// Objects that turned out to be damaged, and what was wrong with each.
     suspects: Mutex<BTreeMap<ObjectName, String>>,
     /// Parents that are still there, the children they were looked for in, and what came of it.
@@ -149,7 +149,7 @@ impl Harvest {
 }
 
 /// What is odd about a block that is archived all the same.
-pub(super) fn odd_about(block: &BlockSurvey, time: Millis) -> Vec<Problem> {
+pub(super) fn odd_about(block: &BlockSurvey, time: Millis) -> Vec<BackupProblem> {
     let ulid = block.ulid();
     let reaches = block
         .meta
@@ -174,7 +174,7 @@ pub(super) fn odd_about(block: &BlockSurvey, time: Millis) -> Vec<Problem> {
 
 impl Run<'_> {
     /// Makes an archive and commits it.
-    pub(super) fn archive(&self, time: Millis) -> Result<Report> {
+    pub(super) fn archive(&self, time: Millis) -> Result<BackupReport> {
         let begun = Instant::now();
         let id = ArchiveId::random();
         // An archive that cannot be named is not begun.
@@ -193,7 +193,7 @@ impl Run<'_> {
         let newest = self.newest(time, &mut harvest)?;
         harvest.known = known(self.repository, harvest.catalog.stock(), newest.as_ref())?;
         let (wal, staged) = self.harvest(&id, newest.as_ref(), &mut harvest)?.unzip();
-        self.settle(&mut harvest);
+        self.decide(&mut harvest);
         let committed = !harvest.is_nothing(wal.as_ref());
         self.name_gone(newest.as_ref(), wal.as_ref(), committed, &mut harvest);
         let changes: Vec<_> = harvest
@@ -213,7 +213,7 @@ impl Run<'_> {
         )?;
         mending.objects.append(&mut harvest.mended_logs);
         let may_end_early = harvest.may_end_early;
-        let mut report = Report {
+        let mut report = BackupReport {
             new_blocks: count(Change::New),
             updated_blocks: count(Change::Updated),
             unchanged_blocks: count(Change::None),
@@ -359,12 +359,12 @@ impl Run<'_> {
 }
 
 /// What is said of a manifest that cannot be read.
-pub(super) fn unread(damaged: &Damaged) -> Problem {
+pub(super) fn unread(damaged: &Damaged) -> BackupProblem {
     ProblemKind::ManifestUnread.at(damaged.name.as_str(), damaged.error.chain())
 }
 
 /// What is said of an archive from the future.
-pub(super) fn told(ahead: &Ahead) -> Problem {
+pub(super) fn told(ahead: &Ahead) -> BackupProblem {
     let detail =
         format!("{ahead}: compare this machine's with another one before anything is removed");
     ProblemKind::ArchiveAhead.at(ahead.id.short(), detail)

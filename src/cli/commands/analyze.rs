@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use crate::block::Block;
-use crate::capacity::{Analyzer, Options};
+use crate::capacity::{AnalyzeOptions, Analyzer};
 use crate::cli::args::{Output, OutputArgs};
 use crate::cli::selection::SelectionArgs;
 use crate::cli::stored::StoredArgs;
-use crate::cli::{Context, Outcome};
+use crate::cli::{Context, Ending};
 use crate::error::{Error, Result};
 use crate::report::analyze::{self, By};
 use crate::report::{Form, Printed};
@@ -64,10 +64,10 @@ pub(crate) struct Args {
     output: OutputArgs,
 }
 
-pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
+pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     let selection = args.selection.selection()?;
     let blocks = args.stored.blocks(&args.paths, &selection, context)?;
-    let mut analyzer = Analyzer::new(Options {
+    let mut analyzer = Analyzer::new(AnalyzeOptions {
         selection,
         extended: args.extended,
         several_blocks: blocks.len() > 1,
@@ -132,5 +132,5 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
         Printed::Lines(lines) => context.print(lines)?,
         Printed::Json(json) => context.print_json(&json)?,
     }
-    Ok(Outcome::problems_if(problems))
+    Ok(Ending::problems_if(problems))
 }

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::cli::args::{RepoArgs, SourceArgs};
 use crate::cli::stored::remark_hidden;
-use crate::cli::{Context, Outcome};
+use crate::cli::{Context, Ending};
 use crate::error::Result;
 use crate::report::Extent;
 use crate::report::archives::ARCHIVES;
@@ -25,7 +25,7 @@ pub(crate) struct Args {
     sources: SourceArgs,
 }
 
-pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
+pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     let filter = args.sources.filter();
     let repository = args.repo.open()?;
     let mut all = repository.archives()?;
@@ -49,5 +49,5 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
         let text = view.of(&ARCHIVES, &*all.archives, Extent::All).text(view);
         context.print(text)?;
     }
-    Ok(Outcome::problems_if(hidden || !all.damaged.is_empty()))
+    Ok(Ending::problems_if(hidden || !all.damaged.is_empty()))
 }

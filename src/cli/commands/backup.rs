@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value as Json, json};
 
-use crate::archive::{self, Codec, Options, Preview, Source};
+use crate::archive::{self, BackupOptions, Codec, Preview, Source};
 use crate::cli::args::{REPOSITORY_HEADING, RepoArgs, local_path, parse_label, parse_name};
 use crate::cli::state::StateArgs;
-use crate::cli::{Context, Outcome, announce};
+use crate::cli::{Context, Ending, announce};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::now;
 use crate::raw::Links;
@@ -127,11 +127,11 @@ impl Args {
     }
 }
 
-pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
+pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     // Nothing is made for a directory that holds nothing to back up.
     crate::block::DataDir::scan(&args.dir)?;
     refuse_inside(&args.dir, &args.repo)?;
-    let options = Options {
+    let options = BackupOptions {
         codec: args.codec.into(),
         logs: !args.no_wal,
         level: args.level,
@@ -139,11 +139,11 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
         force: args.force,
         labels: args.labels.iter().cloned().collect(),
         cache: cache_dir(args),
-        verify: verify::Options {
+        verify: verify::VerifyOptions {
             read_mode: context.read_mode,
-            ..verify::Options::default()
+            ..verify::VerifyOptions::default()
         },
-        ..Options::default()
+        ..BackupOptions::default()
     };
     if args.dry_run {
         return preview(args, &options, context);
@@ -172,7 +172,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
         }
         print_left_out(&report.archive.left_out, context)?;
     }
-    Ok(Outcome::problems_if(!report.problems.is_empty()))
+    Ok(Ending::problems_if(!report.problems.is_empty()))
 }
 
 /// The repository, which is made where none has ever been, unless --no-create is given. Whether the right one is there is asked first.
@@ -273,7 +273,7 @@ fn refuse_inside(source: &Path, repo: &RepoArgs) -> Result<()> {
     Ok(())
 }
 
-fn preview(args: &Args, options: &Options, context: &mut Context<'_>) -> Result<Outcome> {
+fn preview(args: &Args, options: &BackupOptions, context: &mut Context<'_>) -> Result<Ending> {
     let repository = args.existing()?;
     if repository.is_none() {
         let location = args.repo.location();
@@ -303,7 +303,7 @@ fn preview(args: &Args, options: &Options, context: &mut Context<'_>) -> Result<
         print_preview(&preview, context)?;
         print_left_out(&left_out, context)?;
     }
-    Ok(Outcome::problems_if(!preview.problems.is_empty()))
+    Ok(Ending::problems_if(!preview.problems.is_empty()))
 }
 
 fn print_preview(preview: &Preview, context: &mut Context<'_>) -> Result<()> {

@@ -4,14 +4,14 @@ use serde_json::json;
 
 use crate::cli::args::RepoArgs;
 use crate::cli::state::{StateArgs, explain};
-use crate::cli::{Context, Outcome};
+use crate::cli::{Context, Ending};
 use crate::error::Result;
 use crate::model::now;
-use crate::repair::{self, settle};
+use crate::repair::{self, judge_damage};
 use crate::report::Value;
 use crate::report::archives::{CHECK_FINDINGS, check_text};
 use crate::repository::Repository;
-use crate::repository::check::{Depth, Report, Share, check};
+use crate::repository::check::{CheckDepth, CheckReport, CheckShare, check};
 
 /// What to prove.
 #[derive(Debug, clap::Args)]
@@ -43,11 +43,11 @@ pub(crate) struct Args {
     no_mark: bool,
 }
 
-pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
+pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     let depth = match args.read_data {
-        None => Depth::Structure,
-        Some(100) => Depth::ReadAll,
-        Some(percent) => Depth::ReadShare(Share::today(percent)),
+        None => CheckDepth::Structure,
+        Some(100) => CheckDepth::ReadAll,
+        Some(percent) => CheckDepth::ReadShare(CheckShare::today(percent)),
     };
     let store = args.repo.store();
     let report = check(&*store, depth, context.progress);
@@ -62,8 +62,8 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
             context.progress.remark(&other);
             is_other = true;
         }
-        settle(repository, &mut report, |report| {
-            if depth != Depth::Structure && !args.no_mark {
+        judge_damage(repository, &mut report, |report| {
+            if depth != CheckDepth::Structure && !args.no_mark {
                 leave_marks(args, repository, report, context);
             }
         })?;
@@ -81,11 +81,11 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
         context.print(check_text(&report))?;
         context.print(summary(&report))?;
     }
-    Ok(Outcome::problems_if(is_other || report.has_problems()))
+    Ok(Ending::problems_if(is_other || report.has_problems()))
 }
 
 /// Marks what is damaged. Where nothing can be written, as in a repository that is read-only, that is said and all.
-fn leave_marks(args: &Args, repository: &Repository, report: &Report, context: &Context<'_>) {
+fn leave_marks(args: &Args, repository: &Repository, report: &CheckReport, context: &Context<'_>) {
     match repair::leave_marks(repository, report, now()) {
         Ok((0, 0)) => {}
         Ok((0, taken)) => context
@@ -103,7 +103,7 @@ fn leave_marks(args: &Args, repository: &Repository, report: &Report, context: &
     }
 }
 
-fn summary(report: &Report) -> String {
+fn summary(report: &CheckReport) -> String {
     let verdict = if report.has_problems() {
         "problems found"
     } else {

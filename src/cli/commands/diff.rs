@@ -8,7 +8,7 @@ use crate::block::DataDir;
 use crate::cli::args::{REPO_VARIABLE, REPOSITORY_HEADING, SourceArgs, open_repository};
 use crate::cli::selection::SelectionArgs;
 use crate::cli::stored::{Need, Opened, find};
-use crate::cli::{Context, Outcome, logs};
+use crate::cli::{Context, Ending, logs};
 use crate::compare::{self, Comparison, Equality, Files, compare, same_files};
 use crate::error::{Error, Result};
 use crate::model::TimeRange;
@@ -16,7 +16,7 @@ use crate::report::archives::CHANGES;
 use crate::report::compare::{COUNTS, FILES, LISTS, SIDES, Side, equality_key, verdict};
 use crate::report::{self, Extent, SheetOf};
 use crate::repository::{Archive, Repository, diff};
-use crate::select::{Selection, Sources};
+use crate::select::{SelectedBlocks, Selection};
 use crate::store::Location;
 
 /// What an archive is marked with, so that it is none of the files.
@@ -103,12 +103,12 @@ enum Named {
 
 /// One side, ready to be read.
 struct Readable {
-    sources: Sources,
+    sources: SelectedBlocks,
     incomplete: bool,
     _opened: Opened,
 }
 
-pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
+pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     let selection = args.selection()?;
     let mut repository = None;
     let a = args.named(&args.a, &mut repository, context)?;
@@ -117,13 +117,13 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
         && !args.wants_content()
     {
         let outcome = block_lists(a, b, context)?;
-        return Ok(outcome.max(Outcome::problems_if(*doubtful || *other)));
+        return Ok(outcome.max(Ending::problems_if(*doubtful || *other)));
     }
     let (a, b) = (
         open(a, repository.as_ref(), &selection, context)?,
         open(b, repository.as_ref(), &selection, context)?,
     );
-    let options = compare::Options {
+    let options = compare::CompareOptions {
         selection,
         // Of what is to be sorted, all is needed to know the first.
         named: if args.top == 0 || context.view.sort.is_some() {
@@ -153,11 +153,11 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     let refuted = args
         .prove
         .is_some_and(|level| is_empty || equality < level.into());
-    Ok(Outcome::problems_if(!complete || refuted))
+    Ok(Ending::problems_if(!complete || refuted))
 }
 
 /// Compares what two archives list.
-fn block_lists(a: &Archive, b: &Archive, context: &mut Context<'_>) -> Result<Outcome> {
+fn block_lists(a: &Archive, b: &Archive, context: &mut Context<'_>) -> Result<Ending> {
     let diff = diff(a, b);
     for (ulid, found) in &diff.contradictions {
         context.progress.remark(&format_args!(
@@ -181,7 +181,7 @@ fn block_lists(a: &Archive, b: &Archive, context: &mut Context<'_>) -> Result<Ou
             diff.shared
         ))?;
     }
-    Ok(Outcome::problems_if(!diff.contradictions.is_empty()))
+    Ok(Ending::problems_if(!diff.contradictions.is_empty()))
 }
 
 fn open(
@@ -205,7 +205,7 @@ fn open(
         (Named::Path(path), _) => Opened::of_paths(vec![path]),
     };
     let path = opened.paths.first().map_or(Path::new(""), PathBuf::as_path);
-    let sources = Sources::open(&DataDir::scan(path)?, selection.range, context.read_mode);
+    let sources = SelectedBlocks::open(&DataDir::scan(path)?, selection.range, context.read_mode);
     for block in &sources.unreadable {
         context.progress.remark(&report::dump::unreadable(block));
     }
@@ -271,7 +271,7 @@ impl Args {
         complete: bool,
         context: &mut Context<'_>,
     ) -> Result<()> {
-        let side = |name, source: &str, totals: &compare::Totals| Side {
+        let side = |name, source: &str, totals: &compare::SideTotals| Side {
             name,
             source: source.to_owned(),
             totals: totals.clone(),

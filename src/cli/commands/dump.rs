@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use crate::block::DataDir;
 use crate::cli::selection::SelectionArgs;
 use crate::cli::stored::{Need, StoredArgs};
-use crate::cli::{Context, Outcome};
-use crate::dump::{self, Format};
+use crate::cli::{Context, Ending};
+use crate::dump::{self, DumpFormat};
 use crate::error::Result;
 use crate::progress::{Progress, Silent};
 use crate::report;
-use crate::select::{Problem, Sources};
+use crate::select::{ReadProblem, SelectedBlocks};
 
 /// What to dump, and how.
 #[derive(clap::Args, Debug)]
@@ -54,19 +54,19 @@ enum FormatName {
     Json,
 }
 
-pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
+pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     let selection = args.selection.selection()?;
     let paths: Vec<PathBuf> = args.path.iter().cloned().collect();
     let need = Need::Samples(&selection);
     let opened = args.stored.open(&paths, need, context)?;
     let path = opened.paths.first().map_or(Path::new(""), PathBuf::as_path);
     let dir = DataDir::scan(path)?;
-    let sources = Sources::open(&dir, selection.range, context.read_mode);
+    let sources = SelectedBlocks::open(&dir, selection.range, context.read_mode);
     let progress = context.progress;
     for block in &sources.unreadable {
         progress.remark(&report::dump::unreadable(block));
     }
-    let mut report = |problem: Problem| progress.remark(&problem);
+    let mut report = |problem: ReadProblem| progress.remark(&problem);
     // A bar in between the lines would spoil both.
     let watched: &dyn Progress = if io::stdout().is_terminal() {
         &Silent
@@ -87,15 +87,15 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     let asked = args.selection.range()?;
     let unread = args.stored.remark_unread(&paths, asked, context)?;
     let problems = unread || opened.incomplete || sources.are_incomplete() || tally.has_problems();
-    Ok(Outcome::problems_if(problems))
+    Ok(Ending::problems_if(problems))
 }
 
 impl Args {
-    fn format(&self, json: bool) -> Format {
+    fn format(&self, json: bool) -> DumpFormat {
         match (self.format, json) {
-            (Some(FormatName::Text), _) | (None, false) => Format::Text,
-            (Some(FormatName::Openmetrics), _) => Format::OpenMetrics,
-            (Some(FormatName::Json), _) | (None, true) => Format::Json,
+            (Some(FormatName::Text), _) | (None, false) => DumpFormat::Text,
+            (Some(FormatName::Openmetrics), _) => DumpFormat::OpenMetrics,
+            (Some(FormatName::Json), _) | (None, true) => DumpFormat::Json,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::os::fd::AsFd as _;
 
 use crate::cli::args::{RepoArgs, SourceArgs};
 use crate::cli::stored::find;
-use crate::cli::{Context, Outcome, output_error};
+use crate::cli::{Context, Ending, output_error};
 use crate::error::{Error, Result};
 use crate::model::{TimeRange, Ulid};
 use crate::report::backup as report;
@@ -50,7 +50,7 @@ enum Format {
     Tar,
 }
 
-pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
+pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     if io::stdout().is_terminal() {
         return Err(Error::invalid(
             "expected standard output to be a file or a pipe, found a terminal: add > block.tar",
@@ -100,5 +100,5 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
             }
         }
     }
-    Ok(Outcome::problems_if(doubtful || is_faulty))
+    Ok(Ending::problems_if(doubtful || is_faulty))
 }

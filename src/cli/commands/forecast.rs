@@ -7,10 +7,10 @@ use crate::archive;
 use crate::block::DataDir;
 use crate::cli::args::open_repository;
 use crate::cli::args::{Output, OutputArgs, REPO_VARIABLE, REPOSITORY_HEADING, SourceArgs};
-use crate::cli::{Context, Outcome, logs};
+use crate::cli::{Context, Ending, logs};
 use crate::error::{Error, Result};
-use crate::forecast::{Options, Past, forecast};
-use crate::inspect::Listing;
+use crate::forecast::{ForecastOptions, Past, forecast};
+use crate::inspect::BlockListing;
 use crate::model::{Millis, now};
 use crate::report::Extent;
 use crate::report::forecast::{FORECAST, json, markdown, text};
@@ -73,7 +73,7 @@ fn positive(text: &str) -> Result<Millis> {
     }
 }
 
-pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
+pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     let now = Some(now());
     let repository = args.location()?;
     let past = match (&args.dir, repository) {
@@ -95,7 +95,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     }
     let dirs: Vec<_> = args.dir.iter().cloned().collect();
     let unread = logs::remark_unread(&dirs, None, context)?;
-    let options = Options {
+    let options = ForecastOptions {
         disk: args.disk,
         retention: args.retention,
         retention_size: args.retention_size,
@@ -111,7 +111,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
         Output::Markdown => context.print(markdown(&forecast, &context.view))?,
         Output::Text => context.print(text(&forecast, &context.view))?,
     }
-    Ok(Outcome::problems_if(unread || !past.left_out.is_empty()))
+    Ok(Ending::problems_if(unread || !past.left_out.is_empty()))
 }
 
 impl Args {
@@ -125,7 +125,10 @@ impl Args {
 }
 
 fn of_directory(dir: &std::path::Path, now: Option<Millis>) -> Result<Past> {
-    Ok(Past::of_listing(&Listing::of(&DataDir::scan(dir)?), now))
+    Ok(Past::of_listing(
+        &BlockListing::of(&DataDir::scan(dir)?),
+        now,
+    ))
 }
 
 fn of_archives(location: &Location, args: &Args, now: Option<Millis>) -> Result<Past> {

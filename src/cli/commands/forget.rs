@@ -7,12 +7,12 @@ use super::prune::{self, GraceArgs};
 use crate::cli::args::{RepoArgs, SourceArgs};
 use crate::cli::state::StateArgs;
 use crate::cli::stored::remark_hidden;
-use crate::cli::{Context, Outcome};
+use crate::cli::{Context, Ending};
 use crate::error::Result;
 use crate::model::now;
 use crate::report::Extent;
 use crate::report::retain::DECISIONS;
-use crate::retain::{Forgotten, Keep, Leave, Policy, Selection, Span, forget};
+use crate::retain::{CalendarSpan, ForgetSelection, Forgotten, Keep, Leave, Policy, forget};
 
 /// Which archives to keep, or to remove.
 #[derive(Debug, clap::Args)]
@@ -96,7 +96,7 @@ pub(crate) struct Args {
     keep_yearly: Option<Keep>,
     /// Keep all archives that are at most so much older than the newest: 1y5m7d2h (here m is a month), also w
     #[arg(long, value_name = "SPAN", help_heading = "What is kept")]
-    keep_within: Option<Span>,
+    keep_within: Option<CalendarSpan>,
     #[command(flatten)]
     sources: SourceArgs,
     /// Let a server go for good: a group may lose its last archive, and the last that holds blocks. Without a policy --host, --source or --label must say which. With
@@ -121,12 +121,12 @@ impl Args {
         self.dry_run
     }
 
-    fn selection(&self) -> Selection {
+    fn selection(&self) -> ForgetSelection {
         if !self.ids.is_empty() {
-            return Selection::Ids(self.ids.clone());
+            return ForgetSelection::Ids(self.ids.clone());
         }
         let or_none = Option::unwrap_or_default;
-        Selection::Policy(Policy {
+        ForgetSelection::Policy(Policy {
             last: or_none(self.keep_last),
             hourly: or_none(self.keep_hourly),
             daily: or_none(self.keep_daily),
@@ -138,7 +138,7 @@ impl Args {
     }
 }
 
-pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
+pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     let repository = args.repo.open_own(&args.state)?;
     let filter = args.sources.filter();
     // Of these, prune says more.
@@ -191,7 +191,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     if context.json {
         context.print_json(&json)?;
     }
-    Ok(Outcome::problems_if(
+    Ok(Ending::problems_if(
         hidden
             || !forgotten.damaged.is_empty()
             || !forgotten.ahead.is_empty()

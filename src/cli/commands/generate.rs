@@ -3,7 +3,7 @@
 use clap::Subcommand;
 
 use crate::cli::args::{self, local_path};
-use crate::cli::{Context, Outcome};
+use crate::cli::{Context, Ending};
 use crate::error::{Error, Result};
 
 /// What to generate.
@@ -33,7 +33,7 @@ Examples:
     },
 }
 
-pub(crate) fn run(what: &Args, context: &mut Context<'_>) -> Result<Outcome> {
+pub(crate) fn run(what: &Args, context: &mut Context<'_>) -> Result<Ending> {
     match what {
         Args::Completions { shell } => {
             clap_complete::generate(*shell, &mut args::command(), "narthex", context.out);
@@ -44,5 +44,5 @@ pub(crate) fn run(what: &Args, context: &mut Context<'_>) -> Result<Outcome> {
                 .map_err(|e| Error::io("write man pages to", dir, e))?;
         }
     }
-    Ok(Outcome::Healthy)
+    Ok(Ending::Healthy)
 }

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::cli::args::RepoArgs;
 use crate::cli::state::StateArgs;
-use crate::cli::{Context, Outcome};
+use crate::cli::{Context, Ending};
 use crate::error::{ErrorKind, Result};
 use crate::report::safe_line;
 use crate::repository::Repository;
@@ -25,7 +25,7 @@ pub(crate) struct Args {
     state: StateArgs,
 }
 
-pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
+pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     if matches!(args.repo.open(), Err(error) if error.kind() == ErrorKind::NotFound) {
         args.state.refuse_vacant(args.repo.location())?;
     }
@@ -40,5 +40,5 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
         let place = safe_line(&place);
         context.print(format_args!("made repository {id} in {place}\n"))?;
     }
-    Ok(Outcome::Healthy)
+    Ok(Ending::Healthy)
 }

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::block::{Block, DataDir};
 use crate::cli::stored::{Need, StoredArgs};
-use crate::cli::{Context, Outcome};
+use crate::cli::{Context, Ending};
 use crate::error::Result;
 use crate::inspect::inspect;
 use crate::report;
@@ -29,7 +29,7 @@ pub(crate) struct Args {
     stored: StoredArgs,
 }
 
-pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
+pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     let mut inspected = Vec::new();
     let opened = args.stored.open(&args.paths, Need::Blocks, context)?;
     let mut problems = opened.incomplete;
@@ -65,5 +65,5 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     if context.json {
         context.print_json(&json!({ "blocks": inspected }))?;
     }
-    Ok(Outcome::problems_if(problems))
+    Ok(Ending::problems_if(problems))
 }

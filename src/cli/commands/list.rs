@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use crate::block::{DataDir, Place};
+use crate::block::{DataDir, DirKind};
 use crate::cli::logs;
 use crate::cli::stored::{Need, StoredArgs};
-use crate::cli::{Context, Outcome};
+use crate::cli::{Context, Ending};
 use crate::error::Result;
-use crate::inspect::Listing;
+use crate::inspect::BlockListing;
 use crate::model::now;
 use crate::report::{blocks, safe_line};
 use crate::wal::LogFacts;
@@ -35,12 +35,12 @@ pub(crate) struct Args {
 /// What is listed together: one directory, or the blocks of one that were named singly.
 struct Group {
     path: PathBuf,
-    place: Place,
-    listings: Vec<Listing>,
+    place: DirKind,
+    listings: Vec<BlockListing>,
     logs: Vec<LogFacts>,
 }
 
-pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
+pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     let mut groups: Vec<Group> = Vec::new();
     let mut incomplete = false;
     let opened = args.stored.open(&args.paths, Need::Sizes, context)?;
@@ -52,14 +52,14 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
             stored => (stored.to_vec(), false),
         };
         incomplete |= unread;
-        let mut listing = Listing::of(&dir);
+        let mut listing = BlockListing::of(&dir);
         listing.judge(now);
         let (path, place) = (shown_path(&dir), dir.place());
         match groups
             .iter_mut()
             .find(|group| group.path == path && group.place == place)
         {
-            Some(group) if place == Place::Block => group.listings.push(listing),
+            Some(group) if place == DirKind::Block => group.listings.push(listing),
             _ => groups.push(Group {
                 path,
                 place,
@@ -74,7 +74,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
             (
                 group.path,
                 group.place,
-                Listing::joined(group.listings),
+                BlockListing::joined(group.listings),
                 group.logs,
             )
         })
@@ -103,14 +103,14 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
         || listed
             .iter()
             .any(|(_, _, listing, _)| listing.has_problems());
-    Ok(Outcome::problems_if(problems))
+    Ok(Ending::problems_if(problems))
 }
 
 /// Blocks that were named singly are listed under the directory they lie in.
 fn shown_path(dir: &DataDir) -> PathBuf {
     match (dir.place(), dir.path().parent()) {
-        (Place::Block, Some(parent)) if parent != Path::new("") => parent.to_owned(),
-        (Place::Block, _) => PathBuf::from("."),
+        (DirKind::Block, Some(parent)) if parent != Path::new("") => parent.to_owned(),
+        (DirKind::Block, _) => PathBuf::from("."),
         _ => dir.path().to_owned(),
     }
 }

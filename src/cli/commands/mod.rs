@@ -21,11 +21,11 @@ pub(super) mod verify;
 pub(super) mod whatif;
 
 use super::args::Command;
-use super::{Context, Outcome};
+use super::{Context, Ending};
 use crate::error::Result;
 
 /// Runs one command.
-pub(super) fn run(command: Command, context: &mut Context<'_>) -> Result<Outcome> {
+pub(super) fn run(command: Command, context: &mut Context<'_>) -> Result<Ending> {
     match command {
         Command::List(args) => list::run(&args, context),
         Command::Inspect(args) => inspect::run(&args, context),

@@ -4,13 +4,13 @@ use serde_json::{Value as Json, json};
 
 use crate::cli::args::RepoArgs;
 use crate::cli::state::StateArgs;
-use crate::cli::{Context, Outcome};
+use crate::cli::{Context, Ending};
 use crate::error::Result;
 use crate::model::{Millis, now};
 use crate::report::retain::{ITEMS, PRUNED};
 use crate::report::{Extent, SheetOf};
 use crate::repository::Repository;
-use crate::retain::{Fate, Options, Pruned, prune};
+use crate::retain::{ObjectFate, PruneOptions, Pruned, prune};
 use crate::units::{bytes_text, count_text, parse_duration, time_text};
 
 /// How to prune.
@@ -50,8 +50,8 @@ pub(crate) struct GraceArgs {
 }
 
 impl GraceArgs {
-    pub(super) fn options(&self, dry_run: bool, allow_remove_all: bool) -> Options {
-        Options {
+    pub(super) fn options(&self, dry_run: bool, allow_remove_all: bool) -> PruneOptions {
+        PruneOptions {
             grace: self.grace,
             dry_run,
             allow_remove_all,
@@ -66,7 +66,7 @@ impl Args {
     }
 }
 
-pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
+pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     let repository = args.repo.open_own(&args.state)?;
     let options = args.grace.options(args.dry_run, args.all);
     let pruned = run_prune(&repository, options, context)?;
@@ -81,7 +81,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     } else {
         print(&pruned, options, context)?;
     }
-    Ok(Outcome::problems_if(
+    Ok(Ending::problems_if(
         !ahead.is_empty() || !pruned.expired_claims.is_empty(),
     ))
 }
@@ -89,7 +89,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
 /// Prunes now, and says what it took for dead.
 pub(super) fn run_prune(
     repository: &Repository,
-    options: Options,
+    options: PruneOptions,
     context: &Context<'_>,
 ) -> Result<Pruned> {
     let pruned = prune(repository, options, now())?;
@@ -103,7 +103,7 @@ pub(super) fn run_prune(
 }
 
 /// The result as JSON.
-pub(super) fn to_json(pruned: &Pruned, options: Options) -> Json {
+pub(super) fn to_json(pruned: &Pruned, options: PruneOptions) -> Json {
     let mut object = PRUNED.all(pruned).object();
     object.insert("dry_run".to_owned(), json!(options.dry_run));
     ITEMS.add_to(&mut object, pruned, Extent::Document);
@@ -111,24 +111,29 @@ pub(super) fn to_json(pruned: &Pruned, options: Options) -> Json {
 }
 
 /// The result for people.
-pub(super) fn print(pruned: &Pruned, options: Options, context: &mut Context<'_>) -> Result<()> {
+pub(super) fn print(
+    pruned: &Pruned,
+    options: PruneOptions,
+    context: &mut Context<'_>,
+) -> Result<()> {
     if !pruned.items.is_empty() {
         let view = &context.view;
         let text = view.of(&ITEMS, pruned, Extent::All).text(view);
         context.print(format_args!("{text}\n"))?;
     }
     let would = if options.dry_run { "would be " } else { "" };
-    let (deleted, deleted_bytes) = pruned.of(Fate::Deleted);
+    let (deleted, deleted_bytes) = pruned.of(ObjectFate::Deleted);
     context.print(format_args!(
         "{} objects of {} are needed; {deleted} of {} {would}deleted\n",
         count_text(pruned.needed_objects),
         bytes_text(pruned.needed_bytes),
         bytes_text(deleted_bytes),
     ))?;
-    let (marked, marked_bytes) = pruned.of(Fate::Marked);
-    let (waiting, waiting_bytes) = pruned.of(Fate::Waiting);
+    let (marked, marked_bytes) = pruned.of(ObjectFate::Marked);
+    let (waiting, waiting_bytes) = pruned.of(ObjectFate::Waiting);
     let pending = pruned.items.iter();
-    let pending = pending.filter(|item| matches!(item.fate, Fate::Marked | Fate::Waiting));
+    let pending =
+        pending.filter(|item| matches!(item.fate, ObjectFate::Marked | ObjectFate::Waiting));
     if let Some(due) = pending.filter_map(|item| item.due).max() {
         let (count, bytes) = (marked + waiting, marked_bytes.saturating_add(waiting_bytes));
         context.print(format_args!(

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::cli::args::RepoArgs;
 use crate::cli::state::StateArgs;
-use crate::cli::{Context, Outcome};
+use crate::cli::{Context, Ending};
 use crate::dense::Cache;
 use crate::error::Result;
 use crate::model::now;
@@ -43,7 +43,7 @@ impl Args {
     }
 }
 
-pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
+pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     let location = args.repo.location();
     let mut repository = args.repo.open_own(&args.state)?;
     let likely = args.state.last(location)?;
@@ -74,6 +74,6 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     }
     let left = steps
         .iter()
-        .any(|step| step.outcome == repair::Outcome::Left);
-    Ok(Outcome::problems_if(left))
+        .any(|step| step.outcome == repair::RepairOutcome::Left);
+    Ok(Ending::problems_if(left))
 }

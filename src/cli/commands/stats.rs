@@ -6,14 +6,14 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::cli::args::{RepoArgs, SourceArgs};
 use crate::cli::stored::{find, remark_hidden, remark_missed};
-use crate::cli::{Context, Outcome};
+use crate::cli::{Context, Ending};
 use crate::dense::stats;
 use crate::error::Result;
 use crate::model::TimeRange;
 use crate::report::Extent;
 use crate::report::stats::{CODECS, PARTS, ROW_TOTALS, ROWS, SHEETS, SHEETS_BY_GROUP, TOTALS};
 use crate::repository::{Archive, Repository};
-use crate::statistics::{By, sum};
+use crate::statistics::{SumBy, sum};
 
 /// Which archives, and how closely.
 #[derive(Debug, clap::Args)]
@@ -76,17 +76,17 @@ enum Group {
     Both,
 }
 
-impl From<Group> for By {
+impl From<Group> for SumBy {
     fn from(group: Group) -> Self {
         match group {
-            Group::Metric => By::Metric,
-            Group::Job => By::Job,
-            Group::Both => By::Both,
+            Group::Metric => SumBy::Metric,
+            Group::Job => SumBy::Job,
+            Group::Both => SumBy::Both,
         }
     }
 }
 
-pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
+pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     let filter = args.sources.filter();
     let repository = args.repo.open()?;
     if let Some(by) = args.by {
@@ -100,7 +100,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
         let doubtful = !doubts.is_empty();
         let doubtful = doubtful | remark_missed(&archive, context);
         let outcome = by_group(&repository, &archive, by.into(), args.top, context)?;
-        return Ok(outcome.max(Outcome::problems_if(doubtful)));
+        return Ok(outcome.max(Ending::problems_if(doubtful)));
     }
     let mut all = repository.archives()?;
     let hidden = remark_hidden(&repository, context)?;
@@ -140,7 +140,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     for error in &stats.unread {
         context.progress.remark(&error.chain());
     }
-    Ok(Outcome::problems_if(
+    Ok(Ending::problems_if(
         hidden || !all.damaged.is_empty() || !stats.unread.is_empty(),
     ))
 }
@@ -148,10 +148,10 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
 fn by_group(
     repository: &Repository,
     archive: &Archive,
-    by: By,
+    by: SumBy,
     top: usize,
     context: &mut Context<'_>,
-) -> Result<Outcome> {
+) -> Result<Ending> {
     let sum = sum(repository.store(), archive, by, context.progress);
     for (ulid, error) in &sum.damaged {
         context
@@ -181,7 +181,7 @@ fn by_group(
             ROW_TOTALS.all(&sum).told(&context.view)
         ))?;
     }
-    Ok(Outcome::problems_if(
+    Ok(Ending::problems_if(
         sum.without > 0 || !sum.damaged.is_empty(),
     ))
 }

@@ -4,13 +4,13 @@ use std::path::PathBuf;
 
 use crate::cli::args::is_repo_known;
 use crate::cli::stored::{Need, StoredArgs};
-use crate::cli::{Context, Outcome};
+use crate::cli::{Context, Ending};
 use crate::error::Result;
 use crate::model::{Millis, now};
 use crate::report::findings;
 use crate::start::{Assumptions, DEFAULT_RETENTION, Release};
 use crate::units::{parse_duration, parse_retention_size, parse_time};
-use crate::verify::{Depth, Finding, Kind, Options, verify};
+use crate::verify::{Depth, Finding, Kind, VerifyOptions, verify};
 
 /// What to verify, and how.
 #[derive(Debug, clap::Args)]
@@ -71,8 +71,8 @@ impl StartArgs {
     }
 }
 
-pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
-    let options = Options {
+pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
+    let options = VerifyOptions {
         depth: if args.quick {
             Depth::Quick
         } else {
@@ -80,12 +80,12 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
         },
         read_mode: context.read_mode,
         start: args.start.assumptions(),
-        ..Options::default()
+        ..VerifyOptions::default()
     };
     let mut opened = args
         .stored
         .open(&args.paths, Need::BlocksAndLogs, context)?;
-    let mut outcome = Outcome::problems_if(opened.incomplete);
+    let mut outcome = Ending::problems_if(opened.incomplete);
     let mut failure = None;
     let mut documents = Vec::new();
     for path in &std::mem::take(&mut opened.paths) {
@@ -97,7 +97,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
                         Finding::about(Kind::Unreadable, name.parse().ok(), path, error)
                     });
                 }
-                outcome = outcome.max(Outcome::problems_if(verdict.has_problems()));
+                outcome = outcome.max(Ending::problems_if(verdict.has_problems()));
                 if context.json {
                     documents.push(findings::to_json(&verdict));
                 } else {

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use crate::block::DataDir;
 use crate::cli::args::{Output, OutputArgs};
 use crate::cli::stored::{Need, StoredArgs};
-use crate::cli::{Context, Outcome};
+use crate::cli::{Context, Ending};
 use crate::error::{Error, Result};
 use crate::report::{self, whatif::Uses};
 use crate::units::parse_duration;
 use crate::usage::Usage;
 use crate::whatif::{
-    Pattern, Scenario, Selected, Snippet, Sources, UnusedMetrics, snippet, unused, what_if,
+    CountedBlocks, Pattern, Scenario, Selected, Snippet, UnusedMetrics, snippet, unused, what_if,
     worthwhile,
 };
 
@@ -67,7 +67,7 @@ pub(crate) struct Args {
     output: OutputArgs,
 }
 
-pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
+pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     let wanted = args.scenario()?;
     let mut scenarios = wanted.clone().each()?;
     let looks_for_uses = !args.rules.is_empty() || !args.dashboards.is_empty();
@@ -79,7 +79,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
     let paths: Vec<PathBuf> = args.path.iter().cloned().collect();
     let opened = args.stored.open(&paths, Need::Blocks, context)?;
     let path = opened.paths.first().map_or(Path::new(""), PathBuf::as_path);
-    let sources = Sources::open(&DataDir::scan(path)?, context.read_mode);
+    let sources = CountedBlocks::open(&DataDir::scan(path)?, context.read_mode);
     let mut problems = opened.incomplete || !sources.unreadable.is_empty();
     let progress = context.progress;
     let say = |lines: Vec<String>| lines.iter().for_each(|line| progress.remark(line));
@@ -138,7 +138,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
             say(snippet.notes);
         }
     }
-    Ok(Outcome::problems_if(problems))
+    Ok(Ending::problems_if(problems))
 }
 
 impl Args {

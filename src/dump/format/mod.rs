@@ -18,7 +18,7 @@ use crate::select::LabelSlices;
 
 /// What dumped samples look like.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Format {
+pub enum DumpFormat {
     /// As `promtool tsdb dump` prints them: `{__name__="up", job="a"} 1 1700000000000`; histograms as
     /// promtool 3 prints them.
     #[default]
@@ -30,13 +30,13 @@ pub enum Format {
     Json,
 }
 
-impl Format {
+impl DumpFormat {
     /// Appends what stands before every sample of the series.
     pub(super) fn prefix(self, labels: &LabelSlices<'_>, out: &mut Vec<u8>) {
         match self {
-            Format::Text => text::prefix(labels, out),
-            Format::OpenMetrics => openmetrics::prefix(labels, out),
-            Format::Json => json::prefix(labels, out),
+            DumpFormat::Text => text::prefix(labels, out),
+            DumpFormat::OpenMetrics => openmetrics::prefix(labels, out),
+            DumpFormat::Json => json::prefix(labels, out),
         }
     }
 
@@ -44,10 +44,10 @@ impl Format {
     #[inline]
     pub(super) fn body(self, sample: &Sample<'_>, out: &mut Vec<u8>) -> bool {
         match (self, sample) {
-            (Format::Text, sample) => text::body(sample, out),
-            (Format::OpenMetrics, Sample::Float(sample)) => openmetrics::body(*sample, out),
-            (Format::OpenMetrics, _) => return false,
-            (Format::Json, sample) => json::body(sample, out),
+            (DumpFormat::Text, sample) => text::body(sample, out),
+            (DumpFormat::OpenMetrics, Sample::Float(sample)) => openmetrics::body(*sample, out),
+            (DumpFormat::OpenMetrics, _) => return false,
+            (DumpFormat::Json, sample) => json::body(sample, out),
         }
         true
     }
@@ -55,23 +55,23 @@ impl Format {
     /// What stands after the last sample.
     pub(super) fn footer(self) -> &'static [u8] {
         match self {
-            Format::OpenMetrics => b"# EOF\n",
-            Format::Text | Format::Json => b"",
+            DumpFormat::OpenMetrics => b"# EOF\n",
+            DumpFormat::Text | DumpFormat::Json => b"",
         }
     }
 
     /// Whether a stale marker differs from any other NaN.
     pub(super) fn tells_stale_markers(self) -> bool {
-        self == Format::Json
+        self == DumpFormat::Json
     }
 
     /// Whether start timestamps are written.
     pub(super) fn tells_start_timestamps(self) -> bool {
-        self == Format::Json
+        self == DumpFormat::Json
     }
 
     /// Whether label bytes that are not UTF-8 survive.
     pub(super) fn tells_any_bytes(self) -> bool {
-        self == Format::Text
+        self == DumpFormat::Text
     }
 }

@@ -23,7 +23,7 @@ mod unpack;
 
 pub use extract::{Extract, extract, symbols};
 pub use known::KnownPack;
-pub use plan::{Plan, plan};
+pub use plan::{SplicePlan, plan};
 pub use sound::{LostGroup, SoundPacks, SoundSeries};
 pub use unpack::unpack;
 

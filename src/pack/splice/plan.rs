@@ -18,7 +18,7 @@ use crate::pack::hash::NumberMap;
 use crate::pack::index::IndexProof;
 use crate::pack::labels::{LabelRefs, move_to};
 use crate::pack::reader::malformed;
-use crate::pack::selection::Selection;
+use crate::pack::selection::PackSelection;
 use crate::pack::source::{BlockBytes, Source, Unpackable, WalkedSeries};
 use crate::pack::symbols::SymbolTable;
 use crate::pack::writer::Stop;
@@ -33,11 +33,11 @@ const MAX_MEMORY: u64 = 1 << 30;
 
 /// How a block follows from packs, proved: whoever has these packs, and the selection in one more, has the block.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub struct SplicePlan {
     /// How it follows.
     pub splice: Splice,
     /// What none of the packs has; it goes into one more pack, which comes last. `None` when nothing is missing.
-    pub own: Option<Selection>,
+    pub own: Option<PackSelection>,
     /// Of each pack: how many of its chunks the block could have, and of how many it needs all or some samples.
     pub uses: Vec<Use>,
     /// Number of chunks in each segment.
@@ -68,7 +68,7 @@ pub fn plan<P: PackBytes + ?Sized>(
     block: &BlockBytes<'_>,
     range: (Millis, Millis),
     known: &mut [KnownPack<'_, P>],
-) -> Result<std::result::Result<Plan, Unpackable>> {
+) -> Result<std::result::Result<SplicePlan, Unpackable>> {
     match Planner::plan(block, range, known) {
         Ok(plan) => Ok(Ok(plan)),
         Err(Stop::Unpackable(why)) => Ok(Err(why)),
@@ -83,7 +83,7 @@ struct Planner<'k, 'p, P: ?Sized> {
     /// Whether some chunk of a pack lies outside the range.
     is_cut: bool,
     programs: NumberMap<Program, usize>,
-    own: Selection,
+    own: PackSelection,
     /// Bytes of chunks that were made.
     made: usize,
     uses: Vec<Use>,
@@ -99,7 +99,7 @@ impl<P: PackBytes + ?Sized> Planner<'_, '_, P> {
         block: &BlockBytes<'_>,
         range: (Millis, Millis),
         known: &mut [KnownPack<'_, P>],
-    ) -> Result<Plan, Stop> {
+    ) -> Result<SplicePlan, Stop> {
         let source = Source::open(block)?;
         let generation = Generation::of(&source.index.toc());
         let symbols: Vec<&[u8]> = source.symbols.iter().map(|(_, symbol)| symbol).collect();
@@ -128,7 +128,7 @@ impl<P: PackBytes + ?Sized> Planner<'_, '_, P> {
             range,
             is_cut: false,
             programs: NumberMap::default(),
-            own: Selection::default(),
+            own: PackSelection::default(),
             made: 0,
             union_series: 0,
             series: 0,
@@ -396,14 +396,14 @@ impl<P: PackBytes + ?Sized> Planner<'_, '_, P> {
         Ok(())
     }
 
-    fn finish(mut self, segments: Vec<u64>, index: Generation) -> Plan {
+    fn finish(mut self, segments: Vec<u64>, index: Generation) -> SplicePlan {
         self.splice.range = Some(self.range).filter(|_| self.is_cut);
         let mut used = self
             .known
             .iter()
             .zip(&self.uses)
             .filter(|(_, uses)| uses.taken > 0);
-        Plan {
+        SplicePlan {
             is_sound: used.all(|(known, _)| known.is_sound),
             splice: self.splice,
             own: Some(self.own).filter(|own| !own.is_empty()),

@@ -2,10 +2,12 @@
 
 use crate::report::{Column, InJson, Rows, Sheet, Unit, Value};
 use crate::usage::MetricUse;
-use crate::whatif::{Amounts, Collision, Collisions, Outcome, UnusedMetric, UnusedMetrics, WhatIf};
+use crate::whatif::{
+    BlockAmounts, Collision, Collisions, ScenarioOutcome, UnusedMetric, UnusedMetrics, WhatIf,
+};
 
 /// What is said of each change.
-pub(in crate::report) static OUTCOMES: Sheet<WhatIf, Outcome> = Sheet {
+pub(in crate::report) static OUTCOMES: Sheet<WhatIf, ScenarioOutcome> = Sheet {
     name: "change",
     title: "Changes",
     row: "change",
@@ -146,7 +148,7 @@ pub(in crate::report) static OUTCOMES: Sheet<WhatIf, Outcome> = Sheet {
             unit: Unit::BytesChange,
             weight: 8,
             explanation: "Bytes of segment and index files that are saved; negative when more are needed.",
-            value: |outcome| Value::SignedBytes(outcome.saved(Amounts::bytes)),
+            value: |outcome| Value::SignedBytes(outcome.saved(BlockAmounts::bytes)),
         },
         Column {
             key: "percent_saved",

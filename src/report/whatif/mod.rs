@@ -9,7 +9,10 @@ use serde_json::{Map, Value as Json, json};
 use super::{Extent, Form, SheetOf, Table, View, bytes_text, safe_line};
 use crate::units::count_text;
 use crate::usage::Usage;
-use crate::whatif::{Amounts, Missing, Outcome, Scenario, Snippet, Sources, UnusedMetrics, WhatIf};
+use crate::whatif::{
+    BlockAmounts, CountedBlocks, Scenario, ScenarioOutcome, Snippet, UncountedParts, UnusedMetrics,
+    WhatIf,
+};
 use columns::{COLLISIONS, GUESSED, OUTCOMES, UNUSED};
 
 /// Rows of a list that people are shown.
@@ -148,7 +151,7 @@ pub fn csv(what_if: &WhatIf, uses: Option<&Uses<'_>>, view: &View) -> String {
 }
 
 /// What should be known of the blocks that were taken, one sentence each.
-pub fn sources(sources: &Sources) -> Vec<String> {
+pub fn sources(sources: &CountedBlocks) -> Vec<String> {
     let mut lines = Vec::new();
     for superseded in &sources.superseded {
         let dir = superseded.dir.display();
@@ -167,7 +170,7 @@ pub fn sources(sources: &Sources) -> Vec<String> {
 }
 
 /// What could not be read of blocks, one line each; the last says how many more there are.
-pub fn missing(missing: &Missing) -> Vec<String> {
+pub fn missing(missing: &UncountedParts) -> Vec<String> {
     let faults = missing.first.iter();
     let mut lines: Vec<String> = faults
         .map(|(file, fault)| format!("{}: {fault}", file.display()))
@@ -204,8 +207,8 @@ pub fn caution(what_if: &WhatIf, snippet: &mut Snippet) {
 }
 
 /// What a change does to bytes, in words.
-pub(super) fn effect(outcome: &Outcome) -> String {
-    let saved = outcome.saved(Amounts::bytes);
+pub(super) fn effect(outcome: &ScenarioOutcome) -> String {
+    let saved = outcome.saved(BlockAmounts::bytes);
     let bytes = bytes_text(saved.unsigned_abs());
     match saved {
         0 if outcome.is_idle() => "does nothing here".to_owned(),
@@ -260,8 +263,9 @@ pub fn warnings(what_if: &WhatIf) -> Vec<String> {
 
 /// What rule files and dashboards leave uncertain, one line each, and what they were.
 pub fn problems(usage: &Usage) -> Vec<String> {
-    let line =
-        |problem: &crate::usage::Problem| format!("{}: {}", problem.path.display(), problem.reason);
+    let line = |problem: &crate::usage::UsageProblem| {
+        format!("{}: {}", problem.path.display(), problem.reason)
+    };
     usage.problems.iter().map(line).collect()
 }
 

@@ -6,23 +6,23 @@ use crate::store::ObjectName;
 
 /// How many of the bytes to prove.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Depth {
+pub enum CheckDepth {
     /// None of them: structure only.
     #[default]
     Structure,
     /// All of them.
     ReadAll,
     /// Those of a share of the objects.
-    ReadShare(Share),
+    ReadShare(CheckShare),
 }
 
-impl Depth {
+impl CheckDepth {
     /// Whether the bytes of the object `name` are among them.
     pub(super) fn includes(self, name: &ObjectName) -> bool {
         match self {
-            Depth::Structure => false,
-            Depth::ReadAll => true,
-            Depth::ReadShare(share) => share.includes(name),
+            CheckDepth::Structure => false,
+            CheckDepth::ReadAll => true,
+            CheckDepth::ReadShare(share) => share.includes(name),
         }
     }
 }
@@ -30,15 +30,15 @@ impl Depth {
 /// A share of the objects, of about so many percent, which moves on every day: so many percent a
 /// night have proved all objects after 100 divided by so many nights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Share {
+pub struct CheckShare {
     percent: u8,
     day: u64,
 }
 
-impl Share {
+impl CheckShare {
     /// `percent` (at most 100) on the `day`th day since the epoch.
     pub fn new(percent: u8, day: u64) -> Self {
-        Share {
+        CheckShare {
             percent: percent.min(100),
             day,
         }
@@ -72,12 +72,13 @@ mod tests {
             .collect();
         for percent in [1, 7, 15, 50, 100] {
             let nights = 100_u64.div_ceil(percent.into());
-            let seen =
-                |name| (20_000..20_000 + nights).any(|day| Share::new(percent, day).includes(name));
+            let seen = |name| {
+                (20_000..20_000 + nights).any(|day| CheckShare::new(percent, day).includes(name))
+            };
             assert!(names.iter().all(seen), "{percent} %");
             let first = names
                 .iter()
-                .filter(|name| Share::new(percent, 20_000).includes(name))
+                .filter(|name| CheckShare::new(percent, 20_000).includes(name))
                 .count();
             let fair = usize::from(percent) * 10;
             assert!(first.abs_diff(fair) <= 50, "{percent} %: {first} of 1000");

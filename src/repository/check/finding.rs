@@ -41,7 +41,7 @@ kinds! {
 
 /// Something that is wrong, or worth knowing.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
+pub struct CheckFinding {
     /// What it is.
     pub kind: Kind,
     /// The object, or whatever else lies there.
@@ -58,9 +58,9 @@ pub struct Finding {
     pub lost: Option<(Millis, Millis)>,
 }
 
-impl Finding {
+impl CheckFinding {
     pub(crate) fn new(kind: Kind, object: impl Into<String>, detail: impl Into<String>) -> Self {
-        Finding {
+        CheckFinding {
             kind,
             object: object.into(),
             detail: detail.into(),
@@ -74,9 +74,9 @@ impl Finding {
 
 /// What was proved and what was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Report {
+pub struct CheckReport {
     /// Findings, problems first.
-    pub findings: Vec<Finding>,
+    pub findings: Vec<CheckFinding>,
     /// Archives whose manifest can be read.
     pub archives: u64,
     /// Objects that belong to them.
@@ -93,7 +93,7 @@ pub struct Report {
     pub damaged: BTreeMap<ObjectName, String>,
 }
 
-impl Report {
+impl CheckReport {
     /// Sorts the findings: problems first, then by kind and object.
     pub fn sort(&mut self) {
         self.findings.sort_by_key(|finding| {

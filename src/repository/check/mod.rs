@@ -11,8 +11,8 @@ mod unnamed;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub use depth::{Depth, Share};
-pub use finding::{Finding, Kind, Report, Severity};
+pub use depth::{CheckDepth, CheckShare};
+pub use finding::{CheckFinding, CheckReport, Kind, Severity};
 
 use super::layout::DESCRIPTOR;
 use super::lineage::contradictions;
@@ -32,11 +32,11 @@ use crate::store::{ObjectName, Store};
 ///
 /// When there is no repository, when it is of a newer version, or when the store cannot list its objects. Everything else is a
 /// finding.
-pub fn check(store: &dyn Store, depth: Depth, progress: &dyn Progress) -> Result<Report> {
+pub fn check(store: &dyn Store, depth: CheckDepth, progress: &dyn Progress) -> Result<CheckReport> {
     let listed: BTreeMap<ObjectName, u64> = store.list("")?.into_iter().collect();
     let mut checker = Checker {
         store,
-        report: Report::default(),
+        report: CheckReport::default(),
         id: None,
         archives: Vec::new(),
         expected: BTreeMap::new(),
@@ -73,7 +73,7 @@ type Expectations = BTreeMap<Expectation, Vec<usize>>;
 
 struct Checker<'a> {
     store: &'a dyn Store,
-    report: Report,
+    report: CheckReport,
     /// What the descriptor says the repository is, if it can be read.
     id: Option<String>,
     /// Readable archives, oldest first.
@@ -82,7 +82,7 @@ struct Checker<'a> {
     expected: BTreeMap<ObjectName, Expectations>,
     /// The first word on each block, without its files, and the archive that has it.
     words: BTreeMap<(Ulid, Fingerprint), (StoredBlock, ArchiveId)>,
-    disputes: BTreeMap<(Ulid, Fingerprint), Finding>,
+    disputes: BTreeMap<(Ulid, Fingerprint), CheckFinding>,
 }
 
 impl Checker<'_> {
@@ -111,7 +111,7 @@ impl Checker<'_> {
             _ => "narthex repair writes it anew",
         };
         let detail = format!("{}; {mends}", error.chain());
-        let finding = Finding::new(kind, DESCRIPTOR, detail);
+        let finding = CheckFinding::new(kind, DESCRIPTOR, detail);
         self.report.findings.push(finding);
         Ok(())
     }
@@ -131,7 +131,7 @@ impl Checker<'_> {
                             "expected an archive of repository {own}, found one of {theirs}: it was copied here, or the descriptor was"
                         );
                         let mut finding =
-                            Finding::new(Kind::ManifestForeign, name.as_str(), detail);
+                            CheckFinding::new(Kind::ManifestForeign, name.as_str(), detail);
                         finding.archives.push(parsed.id);
                         self.report.findings.push(finding);
                     }
@@ -145,7 +145,7 @@ impl Checker<'_> {
                         ErrorKind::Io => Kind::ManifestUnreadable,
                         _ => Kind::ManifestDamaged,
                     };
-                    let mut finding = Finding::new(kind, name.as_str(), error.chain());
+                    let mut finding = CheckFinding::new(kind, name.as_str(), error.chain());
                     finding.archives.push(parsed.id);
                     self.report.findings.push(finding);
                 }
@@ -177,7 +177,7 @@ impl Checker<'_> {
                 id.short(),
                 contradictions.join("; ")
             );
-            let mut finding = Finding::new(Kind::BlockDisputed, block.object.name.as_str(), detail);
+            let mut finding = CheckFinding::new(Kind::BlockDisputed, block.object.name.as_str(), detail);
             finding.archives.push(told_by.clone());
             finding.blocks.push(ulid);
             finding
@@ -219,8 +219,8 @@ impl Checker<'_> {
     }
 
     /// A finding about an object that archives need.
-    fn finding(&self, kind: Kind, name: &ObjectName, detail: String) -> Finding {
-        let mut finding = Finding::new(kind, name.as_str(), detail);
+    fn finding(&self, kind: Kind, name: &ObjectName, detail: String) -> CheckFinding {
+        let mut finding = CheckFinding::new(kind, name.as_str(), detail);
         let expectations = || self.expected.get(name).into_iter().flatten();
         let archives: BTreeSet<usize> = expectations()
             .flat_map(|(_, archives)| archives.iter().copied())

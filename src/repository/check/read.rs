@@ -1,7 +1,7 @@
 //! Objects read to their last byte.
 
 use super::structure::{compare, damage};
-use super::{Checker, Depth, Expectations, Kind, is_damage, kind_of};
+use super::{CheckDepth, Checker, Expectations, Kind, is_damage, kind_of};
 use crate::model::Ulid;
 use crate::progress::{Progress, Silent as Unseen};
 use crate::repository::digest::digest_of_object;
@@ -11,7 +11,12 @@ use crate::store::ObjectName;
 
 impl Checker<'_> {
     /// Reads those of the objects `sound` that `depth` asks for.
-    pub(super) fn read(&mut self, sound: &[ObjectName], depth: Depth, progress: &dyn Progress) {
+    pub(super) fn read(
+        &mut self,
+        sound: &[ObjectName],
+        depth: CheckDepth,
+        progress: &dyn Progress,
+    ) {
         let chosen: Vec<_> = sound
             .iter()
             .filter(|name| depth.includes(name))
@@ -115,7 +120,7 @@ impl Checker<'_> {
         }
         let object = Object::open(self.store, name, root(block));
         let object = object.map_err(|e| (kind_of(&e), e.chain(), Vec::new()))?;
-        match object.contents(&mut portable::Silent, progress) {
+        match object.contents(&mut portable::NoVisitor, progress) {
             Ok((found, files)) => {
                 compare(expectations, &found, &files)?;
                 self.compare_packs(name, expectations)

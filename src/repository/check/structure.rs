@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::read::root;
-use super::{Checker, Depth, Expectations, Kind, is_damage, is_same_object, kind_of};
+use super::{CheckDepth, Checker, Expectations, Kind, is_damage, is_same_object, kind_of};
 use crate::error::Error;
 use crate::repository::damage::Damage;
 use crate::repository::portable::Object;
@@ -42,7 +42,7 @@ impl Checker<'_> {
         &mut self,
         listed: &BTreeMap<ObjectName, u64>,
         sound: &[ObjectName],
-        depth: Depth,
+        depth: CheckDepth,
     ) {
         let damage = Damage::of(listed.keys());
         for name in sound.iter().filter(|name| !depth.includes(name)) {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::{Checker, Finding, Kind};
+use super::{CheckFinding, Checker, Kind};
 use crate::error::{ErrorKind, Result};
 use crate::repository::claim::{NO_FILE, claim_time, read_claim};
 use crate::repository::layout::{ARCHIVES, DESCRIPTOR};
@@ -50,9 +50,9 @@ impl Checker<'_> {
                     format!("; marked for prune since {time:.0}")
                 });
                 let detail = format!("{detail}{marked}");
-                Finding::new(Kind::ObjectUnreferenced, name.as_str(), detail)
+                CheckFinding::new(Kind::ObjectUnreferenced, name.as_str(), detail)
             } else {
-                Finding::new(Kind::Foreign, name.as_str(), "is not narthex'")
+                CheckFinding::new(Kind::Foreign, name.as_str(), "is not narthex'")
             });
         }
     }
@@ -85,7 +85,8 @@ impl Checker<'_> {
         for name in claims {
             match read_claim(self.store, name) {
                 Err(error) if error.kind() != ErrorKind::NotFound => {
-                    let finding = Finding::new(Kind::ClaimDamaged, name.as_str(), error.chain());
+                    let finding =
+                        CheckFinding::new(Kind::ClaimDamaged, name.as_str(), error.chain());
                     self.report.findings.push(finding);
                 }
                 _ => {}
@@ -95,7 +96,7 @@ impl Checker<'_> {
 
     /// Finds that there is data and no manifest, not even one that cannot be read.
     pub(super) fn bereft(&mut self, listed: &BTreeMap<ObjectName, u64>) {
-        let is_manifest = |finding: &Finding| finding.kind == Kind::ManifestDamaged;
+        let is_manifest = |finding: &CheckFinding| finding.kind == Kind::ManifestDamaged;
         let mut names = listed.keys();
         if names.any(|name| ManifestName::parse(name).is_some())
             || self.report.findings.iter().any(is_manifest)
@@ -104,7 +105,7 @@ impl Checker<'_> {
         }
         let objects = listed.keys().filter(|name| is_data(name)).count();
         if let Some(bereft) = no_manifest(objects as u64) {
-            let finding = Finding::new(Kind::ManifestsMissing, ARCHIVES, bereft);
+            let finding = CheckFinding::new(Kind::ManifestsMissing, ARCHIVES, bereft);
             self.report.findings.push(finding);
         }
     }
@@ -114,7 +115,7 @@ impl Checker<'_> {
             let manifest = ObjectName::new(leftover.name.as_str()).ok();
             let manifest = manifest.and_then(|name| ManifestName::parse(&name));
             if let (Origin::Foreign, Some(manifest)) = (leftover.origin, manifest) {
-                let mut finding = Finding::new(Kind::ManifestDamaged, leftover.name, NO_FILE);
+                let mut finding = CheckFinding::new(Kind::ManifestDamaged, leftover.name, NO_FILE);
                 finding.archives.push(manifest.id);
                 self.report.findings.push(finding);
                 continue;
@@ -131,7 +132,7 @@ impl Checker<'_> {
             let detail = format!("{what}: {} bytes{written}", leftover.bytes);
             self.report
                 .findings
-                .push(Finding::new(kind, leftover.name, detail));
+                .push(CheckFinding::new(kind, leftover.name, detail));
         }
         Ok(())
     }

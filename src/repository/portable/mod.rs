@@ -22,7 +22,7 @@ use std::io;
 
 pub use read::{FileEntry, Object};
 pub use spread::spread;
-pub use stored::{Silent, Visitor, read_stored};
+pub use stored::{NoVisitor, Visitor, read_stored};
 pub(crate) use tar_write::{
     BLOCK as TAR_BLOCK, BLOCK_BYTES as TAR_BLOCK_BYTES, header as tar_header,
 };
@@ -90,7 +90,7 @@ impl Root {
 }
 
 /// Bytes of one file to be stored, readable at any offset from any thread.
-pub trait Content: Sync {
+pub trait SourceContent: Sync {
     /// Their number; asked for before the first byte is read and again after the last.
     fn size(&self) -> io::Result<u64>;
 
@@ -108,7 +108,7 @@ pub struct SourceFile<'a> {
     /// Its name below the [`Root`].
     pub name: FilePath,
     /// Its bytes.
-    pub content: &'a dyn Content,
+    pub content: &'a dyn SourceContent,
 }
 
 impl std::fmt::Debug for SourceFile<'_> {
@@ -117,7 +117,7 @@ impl std::fmt::Debug for SourceFile<'_> {
     }
 }
 
-impl Content for [u8] {
+impl SourceContent for [u8] {
     fn size(&self) -> io::Result<u64> {
         Ok(self.len() as u64)
     }
@@ -131,7 +131,7 @@ impl Content for [u8] {
     }
 }
 
-impl Content for Vec<u8> {
+impl SourceContent for Vec<u8> {
     fn size(&self) -> io::Result<u64> {
         self.as_slice().size()
     }
@@ -141,7 +141,7 @@ impl Content for Vec<u8> {
     }
 }
 
-impl Content for FileBytes {
+impl SourceContent for FileBytes {
     fn size(&self) -> io::Result<u64> {
         (**self).size()
     }
@@ -151,7 +151,7 @@ impl Content for FileBytes {
     }
 }
 
-impl Content for File {
+impl SourceContent for File {
     fn size(&self) -> io::Result<u64> {
         self.metadata().map(|metadata| metadata.len())
     }

@@ -22,9 +22,9 @@ pub trait Visitor: Send {
 
 /// Wants to see nothing: for proofs.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Silent;
+pub struct NoVisitor;
 
-impl Visitor for Silent {
+impl Visitor for NoVisitor {
     fn begin(&mut self, _name: &FilePath, _bytes: u64) -> Result<()> {
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! The tar stream of some files, laid out before a byte of them is read, so that any part of it can be read by any thread.
 
-use super::{Content as _, Root, SourceFile, TAR};
+use super::{Root, SourceContent as _, SourceFile, TAR};
 use crate::error::{Error, ErrorKind, Result};
 use crate::repository::digest::Hasher;
 use crate::repository::manifest::StoredFile;

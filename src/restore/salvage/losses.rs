@@ -11,7 +11,7 @@ const MAX_NAMED: usize = 16;
 #[derive(Debug, Default)]
 pub struct Losses {
     /// The first of them.
-    pub named: Vec<Loss>,
+    pub named: Vec<SalvageLoss>,
     /// How many there are beside those.
     pub more: u64,
     /// Whether one of them may have held what is wanted.
@@ -20,7 +20,7 @@ pub struct Losses {
 
 /// Something that could not be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Loss {
+pub struct SalvageLoss {
     /// Where it stood, and what is wrong there.
     pub place: String,
     /// How many series were in it, if it is known.
@@ -32,7 +32,7 @@ pub struct Loss {
 }
 
 impl Losses {
-    pub(super) fn add(&mut self, loss: Loss, concerns: bool) {
+    pub(super) fn add(&mut self, loss: SalvageLoss, concerns: bool) {
         self.concern |= concerns;
         if self.named.len() < MAX_NAMED {
             self.named.push(loss);
@@ -50,7 +50,7 @@ impl Losses {
         for unread in unread.iter().filter(|unread| unread.block == block.ulid) {
             let name = unread.file.file_name().unwrap_or_default();
             let (name, count, first) = (name.display(), unread.count, &unread.first);
-            let loss = Loss {
+            let loss = SalvageLoss {
                 place: format!("{count} parts of file {name}, of which the first: {first}"),
                 series: None,
                 samples: None,
@@ -62,8 +62,8 @@ impl Losses {
 }
 
 /// The loss of all that `block` holds.
-pub(super) fn all_of(block: &StoredBlock, place: String) -> Loss {
-    Loss {
+pub(super) fn all_of(block: &StoredBlock, place: String) -> SalvageLoss {
+    SalvageLoss {
         place,
         series: None,
         samples: None,

@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 
 use super::apply::{Outcome, Work};
 use super::exact::{CutBlock, Exact, is_of_target};
-use super::plan::Plan;
+use super::plan::RestorePlan;
 use crate::error::{Error, Result};
 use crate::model::Ulid;
 use crate::raw::ReadMode;
@@ -20,7 +20,7 @@ use crate::repository::lineage::{is_damaged, stream};
 use crate::repository::{Hasher, StoredBlock};
 use crate::select::Selection;
 use crate::stored::{has_index, with_sound_packs};
-pub use losses::{Loss, Losses};
+pub use losses::{Losses, SalvageLoss};
 pub(super) use relatives::Relatives;
 use sources::Sources;
 
@@ -100,7 +100,7 @@ pub(super) fn salvaged_ulid(ulid: Ulid) -> Ulid {
 
 impl Work<'_> {
     /// Whether something can be read of `block`, which nothing brings back, and `plan` does not ask for that. Reads no samples.
-    pub(super) fn may_salvage(&self, plan: &Plan<'_>, block: &StoredBlock) -> bool {
+    pub(super) fn may_salvage(&self, plan: &RestorePlan<'_>, block: &StoredBlock) -> bool {
         if plan.brings(block) || plan.salvage.is_none() || is_damaged(block) {
             return false;
         }
@@ -114,7 +114,7 @@ impl Work<'_> {
     /// Stages what can be read of `block`, which nothing brings back because of `reason`, as far as `plan` asks for that.
     pub(super) fn salvage_lost(
         &self,
-        plan: &Plan<'_>,
+        plan: &RestorePlan<'_>,
         block: &StoredBlock,
         reason: Error,
     ) -> Result<(Error, Option<Salvaged>)> {
@@ -169,7 +169,7 @@ impl Work<'_> {
         match merged {
             Ok(salvaged) => {
                 if let Some(made) = &salvaged.block {
-                    self.stage.settle(&made.ulid.to_string())?;
+                    self.stage.give_permissions(&made.ulid.to_string())?;
                 }
                 Ok(Ok(salvaged))
             }

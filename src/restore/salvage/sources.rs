@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use super::losses::{Loss, Losses, all_of};
+use super::losses::{Losses, SalvageLoss, all_of};
 use super::relatives::Relatives;
 use super::{MAX_WAYS, SalvageOf, Salvaged, salvaged_ulid};
 use crate::block::{
-    Block, BlockOptions, BlockWriter, Compaction, META_VERSION, Meta, Stats, Tombstones,
+    Block, BlockOptions, BlockStats, BlockWriter, Compaction, META_VERSION, Meta, Tombstones,
 };
 use crate::cut::merge_blocks;
 use crate::error::{Error, Result};
@@ -199,7 +199,7 @@ impl<'s, 'w> Sources<'s, 'w> {
                     group.offset,
                     group.error.chain()
                 );
-                let loss = Loss {
+                let loss = SalvageLoss {
                     place,
                     series: Some(group.series),
                     samples: Some(group.samples),
@@ -283,7 +283,7 @@ impl<'s, 'w> Sources<'s, 'w> {
         } else {
             format!("of block {}, {place}", block.ulid)
         };
-        let loss = Loss {
+        let loss = SalvageLoss {
             place,
             span,
             ..all_of(block, String::new())
@@ -309,7 +309,7 @@ impl<'s, 'w> Sources<'s, 'w> {
             let (missing, name, object) = (file.missing_bytes, &file.name, &file.object);
             let place = format!("{missing} bytes of file {name} in {object}");
             losses.add(
-                Loss {
+                SalvageLoss {
                     place,
                     ..all_of(block, String::new())
                 },
@@ -330,7 +330,7 @@ impl<'s, 'w> Sources<'s, 'w> {
                 }
                 let place = format!("all of file {}", file.name);
                 losses.add(
-                    Loss {
+                    SalvageLoss {
                         place,
                         ..all_of(block, String::new())
                     },
@@ -446,7 +446,7 @@ fn new_meta(block: &StoredBlock, part: &Selection, ulid: Ulid) -> Meta {
         ulid,
         min_time: part.range.since.max(block.min_time),
         max_time: part.range.until.min(block.max_time),
-        stats: Stats::default(),
+        stats: BlockStats::default(),
         compaction: Compaction {
             level: 1,
             sources: vec![ulid],

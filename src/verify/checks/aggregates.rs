@@ -1,6 +1,6 @@
 //! Chunks of aggregates: what each holds, in which order and of which time.
 
-use crate::chunk::{self, Aggregate, Part, Record, Tail};
+use crate::chunk::{self, Aggregate, ChunkRecord, Part, Tail};
 use crate::model::{ChunkMeta, Millis};
 use crate::raw::Malformed;
 use crate::verify::Kind;
@@ -22,7 +22,7 @@ pub(super) struct AggregateFault {
 /// When it cannot be taken apart, or an aggregate cannot be decoded.
 #[cold]
 pub(super) fn check_aggregates(
-    record: &Record<'_>,
+    record: &ChunkRecord<'_>,
     meta: ChunkMeta,
     is_full: bool,
 ) -> Result<Option<AggregateFault>, Malformed> {

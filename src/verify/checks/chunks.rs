@@ -12,17 +12,17 @@ use super::coverage::Coverage;
 use super::histogram::{HistogramFault, Histograms};
 use super::segments::Segments;
 use super::times::{Times, decode_floats, times_of};
-use crate::chunk::{self, Encoding, Record, SEGMENT_HEADER, Shape, Tail};
+use crate::chunk::{self, ChunkRecord, Encoding, SEGMENT_HEADER, Shape, Tail};
 use crate::model::{ChunkMeta, Labels, Millis, Sample};
-use crate::raw::{Malformed, Problem};
-use crate::verify::{Finding, Findings, Kind, Loss};
+use crate::raw::{Malformed, MalformedProblem};
+use crate::verify::{FaultLoss, Finding, Findings, Kind};
 
 /// Most missing segments that are told apart.
 const MOST_ABSENT: usize = 1000;
 
 /// Chunks that are not there, by the position of the segment they should be in: the first offset asked for, and
 /// what is lost.
-pub(in crate::verify) type Absent = BTreeMap<usize, (u64, Loss)>;
+pub(in crate::verify) type Absent = BTreeMap<usize, (u64, FaultLoss)>;
 
 /// How well references fit one segment.
 #[derive(Clone, Copy, Debug, Default)]
@@ -216,7 +216,7 @@ impl<'a> Chunks<'a> {
     }
 
     #[cold]
-    fn remember(&self, meta: ChunkMeta, record: &Record<'_>, samples: u32) {
+    fn remember(&self, meta: ChunkMeta, record: &ChunkRecord<'_>, samples: u32) {
         let is_full = self.subject.is_full();
         let known = Known {
             end: record.end,
@@ -228,7 +228,7 @@ impl<'a> Chunks<'a> {
     }
 
     /// The record at a place, if it is sound, and if so much may be read out of order.
-    fn sound(&self, position: usize, offset: u64) -> Option<Record<'a>> {
+    fn sound(&self, position: usize, offset: u64) -> Option<ChunkRecord<'a>> {
         let segments = self.segments;
         let record = segments.get(position)?.record(offset).ok()?;
         if !self.again.budget.take(record.end - offset) {
@@ -262,7 +262,7 @@ impl<'a> Chunks<'a> {
         if (position, offset) == (meta.reference.segment(), meta.reference.offset()) {
             return false;
         }
-        let is_meant = |record: &Record<'_>| {
+        let is_meant = |record: &ChunkRecord<'_>| {
             times_of(record).is_some_and(|times| times == (meta.min_time, meta.max_time))
         };
         let Some(record) = self.sound(position, offset).filter(is_meant) else {
@@ -301,7 +301,7 @@ impl<'a> Chunks<'a> {
             Some(malformed) if len.is_some_and(|len| offset < len) => {
                 self.coverage.add_open(position, offset);
                 self.count_astray(position, true);
-                let reaches_end = matches!(malformed.problem, Problem::Truncated { .. });
+                let reaches_end = matches!(malformed.problem, MalformedProblem::Truncated { .. });
                 let kind = if offset < SEGMENT_HEADER {
                     Kind::ChunkReference
                 } else {
@@ -320,7 +320,7 @@ impl<'a> Chunks<'a> {
                 let loss = loss(meta, None);
                 // A damaged index may name four billion segments.
                 let position = position.min(self.segments.len() + MOST_ABSENT);
-                let add = |(first, lost): &mut (u64, Loss)| {
+                let add = |(first, lost): &mut (u64, FaultLoss)| {
                     *first = offset.min(*first);
                     *lost = lost.and(loss);
                 };
@@ -337,7 +337,7 @@ impl<'a> Chunks<'a> {
     fn damaged(
         &mut self,
         named: Named<'_>,
-        record: &Record<'_>,
+        record: &ChunkRecord<'_>,
         malformed: &Malformed,
         findings: &mut Findings,
     ) {
@@ -357,7 +357,7 @@ impl<'a> Chunks<'a> {
 
     /// Counts a chunk of aggregates, and checks it as far as is asked for.
     #[cold]
-    fn aggregates(&mut self, named: Named<'_>, record: &Record<'_>, findings: &mut Findings) {
+    fn aggregates(&mut self, named: Named<'_>, record: &ChunkRecord<'_>, findings: &mut Findings) {
         self.counts.count(record.encoding, 0);
         match check_aggregates(record, named.meta, self.subject.is_full()) {
             Ok(None) => {}
@@ -375,7 +375,7 @@ impl<'a> Chunks<'a> {
     }
 
     /// Counts what the header promises, without decoding.
-    fn promise(&mut self, named: Named<'_>, record: &Record<'_>, findings: &mut Findings) {
+    fn promise(&mut self, named: Named<'_>, record: &ChunkRecord<'_>, findings: &mut Findings) {
         match chunk::promised_samples(record.encoding, record.data, record.data_offset) {
             Ok(samples) => {
                 self.counts.count(record.encoding, samples);
@@ -388,7 +388,7 @@ impl<'a> Chunks<'a> {
     }
 
     #[inline]
-    fn decode(&mut self, named: Named<'_>, record: &Record<'_>, findings: &mut Findings) {
+    fn decode(&mut self, named: Named<'_>, record: &ChunkRecord<'_>, findings: &mut Findings) {
         let mut times = Times::new();
         let decoded = if record.encoding.is_float() {
             decode_floats(record, &mut times)
@@ -413,21 +413,23 @@ impl<'a> Chunks<'a> {
     fn undecodable(
         &mut self,
         named: Named<'_>,
-        record: &Record<'_>,
+        record: &ChunkRecord<'_>,
         malformed: &Malformed,
         findings: &mut Findings,
     ) {
         self.counts.uncounted += 1;
         let kind = match malformed.problem {
-            Problem::Unknown { .. } | Problem::Unsupported { .. } => Kind::ChunkEncoding,
+            MalformedProblem::Unknown { .. } | MalformedProblem::Unsupported { .. } => {
+                Kind::ChunkEncoding
+            }
             // Prometheus ends such a chunk without a word where others follow, or where nobody asks for more.
-            Problem::Unexpected {
+            MalformedProblem::Unexpected {
                 what: chunk::ANOTHER_SAMPLE,
                 ..
             } if last_time(record) < Some(named.meta.max_time) => Kind::ChunkShort,
-            Problem::Truncated { .. } | Problem::Checksum { .. } | Problem::Unexpected { .. } => {
-                Kind::ChunkMalformed
-            }
+            MalformedProblem::Truncated { .. }
+            | MalformedProblem::Checksum { .. }
+            | MalformedProblem::Unexpected { .. } => Kind::ChunkMalformed,
         };
         let samples = chunk::promised_samples(record.encoding, record.data, 0).ok();
         self.find(kind, named, samples, findings, |finding| {
@@ -440,7 +442,7 @@ impl<'a> Chunks<'a> {
     fn judge(
         &mut self,
         named: Named<'_>,
-        record: &Record<'_>,
+        record: &ChunkRecord<'_>,
         shape: Shape,
         times: Times,
         histograms: Option<HistogramFault>,
@@ -525,7 +527,7 @@ fn inside(finding: Finding, malformed: &Malformed) -> Finding {
 
 /// Time of the last sample that can be decoded.
 #[cold]
-fn last_time(record: &Record<'_>) -> Option<Millis> {
+fn last_time(record: &ChunkRecord<'_>) -> Option<Millis> {
     let mut last = None;
     let see = |sample: Sample<'_>| last = Some(sample.time());
     // Where it fails is known already.
@@ -534,8 +536,8 @@ fn last_time(record: &Record<'_>) -> Option<Millis> {
 }
 
 /// What is lost with the chunk that `meta` describes.
-pub(in crate::verify) fn loss(meta: ChunkMeta, samples: Option<u32>) -> Loss {
-    Loss {
+pub(in crate::verify) fn loss(meta: ChunkMeta, samples: Option<u32>) -> FaultLoss {
+    FaultLoss {
         times: Some((meta.min_time, meta.max_time)),
         chunks: 1,
         samples: samples.map(u64::from),

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use super::Subject;
 use super::segments::Segments;
-use crate::chunk::{self, Record, SEGMENT_HEADER, Segment};
+use crate::chunk::{self, ChunkRecord, SEGMENT_HEADER, Segment};
 use crate::model::{Millis, Sample};
-use crate::verify::{Finding, Findings, Kind, Loss};
+use crate::verify::{FaultLoss, Finding, Findings, Kind};
 
 /// Consecutive records that are referred to, from `start` to `end` in one segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -116,7 +116,7 @@ struct Gaps<'a> {
     segments: &'a Segments,
     series_lost: bool,
     /// Chunks of series that could not be read: where the first one is, and what they hold.
-    orphans: Option<(usize, u64, Loss)>,
+    orphans: Option<(usize, u64, FaultLoss)>,
 }
 
 impl Gaps<'_> {
@@ -160,7 +160,7 @@ impl Gaps<'_> {
         }
     }
 
-    fn unreferenced(&mut self, position: usize, record: &Record<'_>, findings: &mut Findings) {
+    fn unreferenced(&mut self, position: usize, record: &ChunkRecord<'_>, findings: &mut Findings) {
         let loss = loss_of(self.subject, record);
         if self.series_lost {
             self.orphans = Some(match self.orphans {
@@ -196,13 +196,13 @@ impl Gaps<'_> {
 }
 
 /// The record at `offset`, if it is sound and ends by `end`.
-fn sound_record(segment: Segment<'_>, offset: u64, end: u64) -> Option<Record<'_>> {
+fn sound_record(segment: Segment<'_>, offset: u64, end: u64) -> Option<ChunkRecord<'_>> {
     let record = segment.record(offset).ok().filter(|r| r.end <= end)?;
     record.check().ok().map(|()| record)
 }
 
 /// What a chunk holds that the index says nothing of; times only where chunks are decoded.
-fn loss_of(subject: &Subject<'_>, record: &Record<'_>) -> Loss {
+fn loss_of(subject: &Subject<'_>, record: &ChunkRecord<'_>) -> FaultLoss {
     let mut times: Option<(Millis, Millis)> = None;
     let mut samples = 0;
     let decoded = if subject.is_full() {
@@ -217,7 +217,7 @@ fn loss_of(subject: &Subject<'_>, record: &Record<'_>) -> Loss {
         false
     };
     let promised = || chunk::promised_samples(record.encoding, record.data, record.data_offset);
-    Loss {
+    FaultLoss {
         times,
         chunks: 1,
         samples: if decoded {
@@ -244,8 +244,8 @@ pub(in crate::verify) fn walk_all(
     subject: &Subject<'_>,
     segments: &Segments,
     findings: &mut Findings,
-) -> Option<Loss> {
-    let mut total: Option<Loss> = None;
+) -> Option<FaultLoss> {
+    let mut total: Option<FaultLoss> = None;
     for position in 0..segments.len() {
         let Some(segment) = segments.get(position) else {
             continue;

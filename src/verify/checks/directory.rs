@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::Subject;
-use crate::block::{BlockFiles, DataDir, Entry, EntryKind};
+use crate::block::{BlockFiles, DataDir, DirEntry, EntryKind};
 use crate::verify::{Finding, Findings, Kind};
 
 /// Names that interrupted writers leave in a block directory.
@@ -80,7 +80,7 @@ pub(in crate::verify) fn data_dir(scanned: &DataDir, findings: &mut Findings) {
 }
 
 /// A finding about an entry of a data directory.
-pub(in crate::verify) fn about(kind: Kind, entry: &Entry) -> Finding {
+pub(in crate::verify) fn about(kind: Kind, entry: &DirEntry) -> Finding {
     Finding {
         block: entry.ulid,
         ..about_path(kind, entry.path.clone())
@@ -142,6 +142,7 @@ pub(in crate::verify) fn names(scanned: &DataDir) -> Names {
 
 /// Bytes of the indexes and segments of all blocks, as far as they can be asked for.
 pub(in crate::verify) fn bytes(scanned: &DataDir) -> u64 {
-    let of_block = |entry: &Entry| BlockFiles::scan(&entry.path).map_or(0, |files| files.bytes());
+    let of_block =
+        |entry: &DirEntry| BlockFiles::scan(&entry.path).map_or(0, |files| files.bytes());
     scanned.blocks().map(of_block).sum()
 }

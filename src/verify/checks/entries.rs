@@ -5,10 +5,10 @@ use std::ops::Range;
 use super::Subject;
 use super::chunks::loss;
 use super::index::Opened;
-use crate::index::{Format, Index, Series, SeriesEntries, SeriesEntry};
+use crate::index::{Index, IndexFormat, Series, SeriesEntries, SeriesEntry};
 use crate::model::SeriesRef;
 use crate::raw::Malformed;
-use crate::verify::{Finding, Findings, Kind, Loss};
+use crate::verify::{FaultLoss, Finding, Findings, Kind};
 
 /// Parts of the series section in which entries could not be read, ascending.
 #[derive(Clone, Debug, Default)]
@@ -41,13 +41,13 @@ impl Lost {
     }
 
     /// Whether the entry that `reference` names may have been there.
-    pub(in crate::verify) fn may_hold(&self, reference: SeriesRef, format: Format) -> bool {
+    pub(in crate::verify) fn may_hold(&self, reference: SeriesRef, format: IndexFormat) -> bool {
         if self.0.is_empty() {
             return false;
         }
         let offset = match format {
-            Format::V1 => reference.0,
-            Format::V2 => reference.0.saturating_mul(crate::index::SERIES_ALIGNMENT),
+            IndexFormat::V1 => reference.0,
+            IndexFormat::V2 => reference.0.saturating_mul(crate::index::SERIES_ALIGNMENT),
         };
         let next = self.0.partition_point(|part| part.end <= offset);
         self.0.get(next).is_some_and(|part| part.contains(&offset))
@@ -158,7 +158,7 @@ impl<'a> Walk<'a> {
         let end = self.opened.index.toc().series_end();
         // Entries of version 1 are not aligned: their own length is all there is to go by.
         let goes_on = match (self.opened.index.format(), entry) {
-            (Format::V1, Some(entry)) => entry.end < end,
+            (IndexFormat::V1, Some(entry)) => entry.end < end,
             _ => self.entries.resync(offset),
         };
         self.done = !goes_on;
@@ -198,7 +198,7 @@ impl<'a> Walk<'a> {
         let losses = series.chunks.iter().map(|&meta| loss(meta, None));
         Finding {
             series: self.opened.labels(&series),
-            loss: losses.reduce(Loss::and),
+            loss: losses.reduce(FaultLoss::and),
             ..finding
         }
     }
@@ -241,8 +241,8 @@ pub(in crate::verify) fn check_padding(
 /// Where an entry would begin that is looked for at `position`.
 fn aligned(index: Index<'_>, position: u64) -> u64 {
     match index.format() {
-        Format::V1 => position,
-        Format::V2 => position.next_multiple_of(crate::index::SERIES_ALIGNMENT),
+        IndexFormat::V1 => position,
+        IndexFormat::V2 => position.next_multiple_of(crate::index::SERIES_ALIGNMENT),
     }
 }
 
@@ -269,7 +269,7 @@ impl<'a> Iterator for SoundEntries<'a> {
             let offset = aligned(self.index, self.entries.position());
             match self.entries.next()? {
                 Ok(entry) if entry.check().is_ok() && !entry.is_empty() => return Some(entry),
-                Ok(_) if self.index.format() == Format::V1 => {}
+                Ok(_) if self.index.format() == IndexFormat::V1 => {}
                 Ok(_) | Err(_) => {
                     if !self.entries.resync(offset) {
                         return None;

@@ -8,14 +8,14 @@ use crate::index::{Series, SeriesEntry, SymbolRef};
 
 /// All series with one job and one metric.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Group {
+pub struct JobMetric {
     /// Value of the label `job`; `None` where there is none, or it cannot be read.
     pub job: Option<Box<[u8]>>,
     /// Value of the label `__name__`; likewise.
     pub metric: Option<Box<[u8]>>,
     /// Series whose entries could be read.
     pub series: u64,
-    /// Samples in their chunks, as [`BlockStats`](crate::verify::BlockStats) counts them.
+    /// Samples in their chunks, as [`VerifiedAmounts`](crate::verify::VerifiedAmounts) counts them.
     pub samples: u64,
     /// Bytes of their chunk records that could be read.
     pub chunk_bytes: u64,
@@ -52,7 +52,7 @@ type Key = (Option<SymbolRef>, Option<SymbolRef>);
 
 /// Counts by the two labels: at most as many as there are series.
 #[derive(Debug, Default)]
-pub(in crate::verify) struct Groups(HashMap<Key, Group>);
+pub(in crate::verify) struct Groups(HashMap<Key, JobMetric>);
 
 impl Groups {
     /// Adds one series, given what had been counted in chunks before and after its own.
@@ -93,14 +93,14 @@ impl Groups {
     }
 
     /// All groups with the strings of their labels.
-    pub(in crate::verify) fn named(self, opened: &Opened<'_>) -> Vec<Group> {
+    pub(in crate::verify) fn named(self, opened: &Opened<'_>) -> Vec<JobMetric> {
         let string = |symbol: Option<SymbolRef>| {
             let symbols = opened.symbols.as_ref()?;
             symbols.get(symbol?, 0).ok().map(Into::into)
         };
         let groups = self.0.into_iter();
         groups
-            .map(|((job, metric), group)| Group {
+            .map(|((job, metric), group)| JobMetric {
                 job: string(job),
                 metric: string(metric),
                 ..group

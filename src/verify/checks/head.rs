@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use super::directory::about_path;
-use crate::block::{DataDir, Entry, EntryKind};
+use crate::block::{DataDir, DirEntry, EntryKind};
 use crate::error::Result;
-use crate::head::{Fate, Floor, HeadChunks, HeadProblem, Snapshots};
+use crate::head::{ChunkFate, Floor, HeadChunks, HeadProblem, Snapshots};
 use crate::model::Millis;
 use crate::raw::ReadMode;
 use crate::start::{Facts, Obstacle, Stage};
-use crate::verify::{Finding, Findings, Kind, Loss, Options};
-use crate::wal::{HeadSpan, Logs, Snapshot, Tally, Watch};
+use crate::verify::{FaultLoss, Finding, Findings, Kind, VerifyOptions};
+use crate::wal::{HeadSpan, Logs, ReplayTally, Snapshot, Watch};
 
 /// What a data directory keeps of the head beside its logs.
 #[derive(Debug, Default)]
@@ -27,7 +27,7 @@ pub(in crate::verify) fn read(scanned: &DataDir, mode: ReadMode) -> Head {
         let floor = floor();
         (floor, HeadChunks::read(dir, Floor(floor), mode))
     });
-    let is_snapshot = |entry: &Entry| {
+    let is_snapshot = |entry: &DirEntry| {
         entry.path.file_name().is_some_and(|name| {
             name.to_string_lossy().starts_with("chunk_snapshot.") && !entry.kind.is_temporary()
         })
@@ -70,7 +70,7 @@ pub(in crate::verify) fn check(
     head: Head,
     floor: Millis,
     logs: Option<&Logs>,
-    options: Options,
+    options: VerifyOptions,
     facts: &mut Facts,
     findings: &mut Findings,
 ) {
@@ -141,11 +141,11 @@ fn check_snapshot(
         let kind = Kind::SnapshotTail;
         findings.add(kind, || about_path(kind, newest.clone()).saying(detail));
     }
-    let lost = logs.map_or_else(Tally::default, |logs| logs.watch.passed_over());
+    let lost = logs.map_or_else(ReplayTally::default, |logs| logs.watch.passed_over());
     if let Some(series) = lost.series {
         let kind = Kind::SnapshotShort;
         findings.add(kind, || Finding {
-            loss: Some(Loss {
+            loss: Some(FaultLoss {
                 times: lost.times,
                 chunks: 0,
                 samples: Some(lost.samples),
@@ -157,29 +157,29 @@ fn check_snapshot(
     }
 }
 
-fn kind_of(fate: Fate) -> Kind {
+fn kind_of(fate: ChunkFate) -> Kind {
     match fate {
-        Fate::Removed => Kind::HeadChunksUnwritten,
-        Fate::Torn => Kind::HeadChunksTorn,
-        Fate::Rebuilt => Kind::HeadChunksDamaged,
-        Fate::AllRebuilt => Kind::HeadChunksOrder,
-        Fate::Ignored => Kind::SnapshotUnusable,
-        Fate::DoesNotStart => Kind::HeadChunksBroken,
-        Fate::Crashes => Kind::PageUnreadable,
+        ChunkFate::Removed => Kind::HeadChunksUnwritten,
+        ChunkFate::Torn => Kind::HeadChunksTorn,
+        ChunkFate::Rebuilt => Kind::HeadChunksDamaged,
+        ChunkFate::AllRebuilt => Kind::HeadChunksOrder,
+        ChunkFate::Ignored => Kind::SnapshotUnusable,
+        ChunkFate::DoesNotStart => Kind::HeadChunksBroken,
+        ChunkFate::Crashes => Kind::PageUnreadable,
     }
 }
 
 fn report(problem: &HeadProblem, kind: Kind, facts: &mut Facts, findings: &mut Findings) {
     let path = problem.path.clone();
     match problem.fate {
-        Fate::Removed => facts.leftovers.push(path),
-        Fate::DoesNotStart => facts.obstacles.push(Obstacle {
+        ChunkFate::Removed => facts.leftovers.push(path),
+        ChunkFate::DoesNotStart => facts.obstacles.push(Obstacle {
             stage: Stage::Opening,
             path,
             what: kind.id().to_owned(),
         }),
         // Headers are read when the directory is opened, chunks when the head is.
-        Fate::Crashes => facts.obstacles.push(Obstacle {
+        ChunkFate::Crashes => facts.obstacles.push(Obstacle {
             stage: match problem.offset {
                 Some(0) => Stage::Opening,
                 _ => Stage::Replay,
@@ -187,7 +187,7 @@ fn report(problem: &HeadProblem, kind: Kind, facts: &mut Facts, findings: &mut F
             path,
             what: kind.id().to_owned(),
         }),
-        Fate::Torn | Fate::Rebuilt | Fate::AllRebuilt | Fate::Ignored => {
+        ChunkFate::Torn | ChunkFate::Rebuilt | ChunkFate::AllRebuilt | ChunkFate::Ignored => {
             facts.rebuilt.push((path, kind.id().to_owned()));
         }
     }
@@ -213,10 +213,10 @@ fn compare(
     };
     let has_late = facts.has_late_samples();
     facts.head_chunks = found.kept;
-    let mut say = |kind, tally: Tally, what: &str| {
+    let mut say = |kind, tally: ReplayTally, what: &str| {
         let Some(series) = tally.series else { return };
         findings.add(kind, || Finding {
-            loss: Some(Loss {
+            loss: Some(FaultLoss {
                 times: tally.times,
                 chunks: tally.chunks,
                 samples: Some(tally.samples),
@@ -267,7 +267,7 @@ fn orphaned(path: PathBuf, found: &HeadChunks, logs: Option<&Logs>, findings: &m
         .map_or(0, |wal| wal.replayed.series);
     if found.in_order > 0 && defined == 0 && found.starts() {
         findings.add(kind, || Finding {
-            loss: Some(Loss {
+            loss: Some(FaultLoss {
                 times: found.times,
                 chunks: found.in_order,
                 samples: None,

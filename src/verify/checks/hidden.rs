@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use crate::block::DataDir;
 use crate::model::Millis;
 use crate::raw::{FileBytes, ReadMode};
-use crate::wal::{Log, Logs, Record, Records, SegmentSummary};
+use crate::wal::{Log, LogRecord, Logs, Records, SegmentSummary};
 
 /// Shorter holes behind the last sample of a block are none: the next scrape lies behind the border.
 const HOLE: Millis = 1000;
@@ -106,15 +106,15 @@ fn each_sample(bytes: &[u8], see: &mut dyn FnMut(u64, Millis)) {
     let mut records = Records::new(bytes);
     while let Ok(Some(record)) = records.next_record() {
         match record.decode() {
-            Ok(Some(Record::Samples(list))) => {
+            Ok(Some(LogRecord::Samples(list))) => {
                 let entries = list.flatten();
                 entries.for_each(|entry| see(entry.series.0, entry.sample.time));
             }
-            Ok(Some(Record::Histograms(list))) => {
+            Ok(Some(LogRecord::Histograms(list))) => {
                 let entries = list.flatten();
                 entries.for_each(|entry| see(entry.series.0, entry.time));
             }
-            Ok(Some(Record::FloatHistograms(list))) => {
+            Ok(Some(LogRecord::FloatHistograms(list))) => {
                 let entries = list.flatten();
                 entries.for_each(|entry| see(entry.series.0, entry.time));
             }

@@ -2,7 +2,7 @@
 //! appenders begin a new chunk).
 
 use super::times::Times;
-use crate::chunk::{self, Record, Shape};
+use crate::chunk::{self, ChunkRecord, Shape};
 use crate::model::{CounterReset, HistogramLayout, HistogramSample, Sample, Span};
 use crate::raw::Malformed;
 use crate::verify::Kind;
@@ -39,7 +39,7 @@ impl Histograms {
     /// Decodes the chunk in `record`, noting the times of its samples.
     pub(in crate::verify) fn decode(
         &mut self,
-        record: &Record<'_>,
+        record: &ChunkRecord<'_>,
         times: &mut Times,
     ) -> Result<Shape, Malformed> {
         self.fault = None;

@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use super::Subject;
 use super::entries::SoundEntries;
 use crate::index::{
-    Format, Index, PostingsTable, Section, Series, SymbolRef, Symbols, TOC_LEN, Toc,
+    Index, IndexFormat, PostingsTable, Section, Series, SymbolRef, Symbols, TOC_LEN, Toc,
 };
 use crate::model::{ChunkRef, Labels};
-use crate::raw::{Malformed, Problem, Reader};
+use crate::raw::{Malformed, MalformedProblem, Reader};
 use crate::verify::{Findings, Kind};
 
 /// Section named in findings.
@@ -165,8 +165,8 @@ impl<'a> Opened<'a> {
     pub(in crate::verify) fn has_symbol(&self, symbol: SymbolRef) -> bool {
         match (&self.symbols, self.index.format()) {
             (None, _) => true,
-            (Some(symbols), Format::V2) => (symbol.0 as usize) < symbols.len(),
-            (Some(symbols), Format::V1) => symbols.get(symbol, 0).is_ok(),
+            (Some(symbols), IndexFormat::V2) => (symbol.0 as usize) < symbols.len(),
+            (Some(symbols), IndexFormat::V1) => symbols.get(symbol, 0).is_ok(),
         }
     }
 
@@ -196,17 +196,19 @@ fn check_header(
     bytes: &[u8],
     is_2_1: bool,
     findings: &mut Findings,
-) -> Format {
+) -> IndexFormat {
     match Index::check_header(bytes) {
-        Ok(1) if !is_2_1 => Format::V1,
-        Ok(_) => Format::V2,
+        Ok(1) if !is_2_1 => IndexFormat::V1,
+        Ok(_) => IndexFormat::V2,
         Err(malformed) => {
             let kind = match malformed.problem {
-                Problem::Unknown { .. } | Problem::Unsupported { .. } => Kind::IndexVersion,
+                MalformedProblem::Unknown { .. } | MalformedProblem::Unsupported { .. } => {
+                    Kind::IndexVersion
+                }
                 _ => Kind::IndexHeader,
             };
             findings.add(kind, || subject.malformed_index(kind, &malformed));
-            Format::V2
+            IndexFormat::V2
         }
     }
 }
@@ -250,7 +252,7 @@ fn own_toc(subject: &Subject<'_>, bytes: &[u8], findings: &mut Findings) -> Opti
         None => return Some(toc),
     };
     // Prometheus goes by the offsets of the symbols and of the postings offset table, and by no others.
-    let index = Index::assume(bytes, Format::V2, toc);
+    let index = Index::assume(bytes, IndexFormat::V2, toc);
     let is_sound = |section: Result<Section<'_>, Malformed>| {
         section.is_ok_and(|section| section.checksum.is_ok())
     };
@@ -269,7 +271,7 @@ fn own_toc(subject: &Subject<'_>, bytes: &[u8], findings: &mut Findings) -> Opti
 
 /// Finds the sections of an index whose table of contents is gone, as far as one leads to the next; and says whether that
 /// reached the postings.
-fn recover(bytes: &[u8], format: Format) -> Option<(Toc, bool)> {
+fn recover(bytes: &[u8], format: IndexFormat) -> Option<(Toc, bool)> {
     let end = bytes.len() as u64;
     let unknown = Toc {
         symbols: crate::index::HEADER_LEN,
@@ -400,7 +402,7 @@ pub(in crate::verify) struct UsedSymbols(Vec<AtomicU64>);
 impl UsedSymbols {
     pub(in crate::verify) fn of(opened: &Opened<'_>) -> Self {
         let count = match (&opened.symbols, opened.index.format()) {
-            (Some(symbols), Format::V2) => symbols.len(),
+            (Some(symbols), IndexFormat::V2) => symbols.len(),
             _ => 0,
         };
         UsedSymbols((0..count.div_ceil(64)).map(|_| AtomicU64::new(0)).collect())

@@ -31,7 +31,7 @@ pub(super) mod wal;
 
 use std::path::PathBuf;
 
-use super::{Depth, Finding, Kind, Options};
+use super::{Depth, Finding, Kind, VerifyOptions};
 use crate::block::BlockFiles;
 use crate::model::Ulid;
 use crate::progress::Progress;
@@ -42,7 +42,7 @@ use crate::raw::Malformed;
 pub(super) struct Subject<'a> {
     pub(super) ulid: Option<Ulid>,
     pub(super) files: &'a BlockFiles,
-    pub(super) options: Options,
+    pub(super) options: VerifyOptions,
     pub(super) progress: &'a dyn Progress,
 }
 

@@ -207,7 +207,7 @@ impl PostingsCheck<'_> {
         findings: &mut Findings,
     ) {
         let ascends = before.is_none_or(|b| (b.name, b.value) < (entry.name, entry.value));
-        if ascends || self.opened.index.format() == crate::index::Format::V1 {
+        if ascends || self.opened.index.format() == crate::index::IndexFormat::V1 {
             return;
         }
         findings.add(Kind::PostingsTableUnsorted, || Finding {

@@ -14,7 +14,7 @@ use super::pairs::{ALL_SERIES, Keys, PairSum};
 use super::segments::Segments;
 use crate::index::{Series, SeriesEntry, SymbolRef};
 use crate::model::{ChunkMeta, Millis};
-use crate::verify::{Finding, Findings, Kind, Loss};
+use crate::verify::{FaultLoss, Finding, Findings, Kind};
 
 /// What is known before the series are read.
 pub(in crate::verify) struct SeriesCheck<'a> {
@@ -106,7 +106,7 @@ impl SeriesTotals {
         }
         self.coverage.append(later.coverage);
         for (position, (offset, loss)) in later.absent {
-            let add = |(first, lost): &mut (u64, Loss)| {
+            let add = |(first, lost): &mut (u64, FaultLoss)| {
                 *first = offset.min(*first);
                 *lost = lost.and(loss);
             };

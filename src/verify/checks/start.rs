@@ -10,11 +10,11 @@ use super::hidden;
 use crate::block::{DataDir, EntryKind, Meta};
 use crate::model::Millis;
 use crate::start::{
-    BlockFacts, Cut, Facts, Obstacle, Opens, Plan, Reach, Release, ReplayFacts, Stage, StepKind,
-    TOLERANCE, floor, plan,
+    BlockFacts, Facts, LogCut, Obstacle, Opens, Reach, Release, ReplayFacts, Stage, StartPlan,
+    StepKind, TOLERANCE, floor, plan,
 };
 use crate::units::coarse_duration_text;
-use crate::verify::{BlockVerdict, Consequence, Finding, Findings, Kind, Loss, Options};
+use crate::verify::{BlockVerdict, Consequence, FaultLoss, Finding, Findings, Kind, VerifyOptions};
 use crate::wal::{self, Logs, Oddity, ProblemKind};
 
 /// How deep directories of the head are: a WAL holds checkpoints, and these segments.
@@ -31,9 +31,9 @@ pub(in crate::verify) struct Read<'a> {
 /// Foretells a start on the directory and adds findings about what cannot be seen in any part of it alone.
 pub(in crate::verify) fn foretell(
     read: Read<'_>,
-    options: Options,
+    options: VerifyOptions,
     findings: &mut Findings,
-) -> Plan {
+) -> StartPlan {
     let Read {
         scanned,
         blocks,
@@ -140,7 +140,7 @@ fn facts(
                 facts.leftovers.push(path);
             } else if matches!(
                 problem.consequence,
-                wal::Consequence::DoesNotStart | wal::Consequence::Destroys { .. }
+                wal::LogConsequence::DoesNotStart | wal::LogConsequence::Destroys { .. }
             ) {
                 // The names are looked at when the log is opened, its records when it is replayed.
                 let is_name = matches!(
@@ -191,19 +191,19 @@ fn checkpoint_time(summary: &wal::Summary) -> Option<Millis> {
     summary.checkpoint.first()?.contents.min_valid_time
 }
 
-fn is_mixed(problem: &wal::Problem) -> bool {
-    problem.consequence == wal::Consequence::CutsInOldReleases
+fn is_mixed(problem: &wal::LogProblem) -> bool {
+    problem.consequence == wal::LogConsequence::CutsInOldReleases
 }
 
-fn is_mixed_zstd(problem: &wal::Problem) -> bool {
+fn is_mixed_zstd(problem: &wal::LogProblem) -> bool {
     let oddity = Oddity::MixedZstd;
     matches!(&problem.kind, ProblemKind::Odd { oddity: found, .. } if *found == oddity)
 }
 
 /// Where damage ends the replay, if the start goes on all the same.
-fn cut(summary: &wal::Summary, dir: &Path) -> Option<Cut> {
+fn cut(summary: &wal::Summary, dir: &Path) -> Option<LogCut> {
     let damage = summary.first_damage()?;
-    matches!(damage.consequence, wal::Consequence::Repairs { .. }).then(|| Cut {
+    matches!(damage.consequence, wal::LogConsequence::Repairs { .. }).then(|| LogCut {
         path: dir.join(&damage.path),
         dropped: (summary.dropped.samples(), summary.dropped.times),
     })
@@ -256,8 +256,8 @@ fn opens(block: &BlockVerdict, release: Release) -> Opens {
 fn reach(
     scanned: &DataDir,
     facts: &Facts,
-    foretold: &Plan,
-    options: Options,
+    foretold: &StartPlan,
+    options: VerifyOptions,
     findings: &mut Findings,
 ) {
     let mut hidden = facts.wal.as_ref().and_then(|wal| wal.hidden);
@@ -315,7 +315,7 @@ fn reach(
 fn future(
     scanned: &DataDir,
     facts: &Facts,
-    foretold: &Plan,
+    foretold: &StartPlan,
     logs: Option<&Logs>,
     findings: &mut Findings,
 ) {
@@ -385,8 +385,8 @@ fn newest_segment(summary: Option<&wal::Summary>, dir: &Path) -> PathBuf {
     newest.map_or_else(|| dir.to_owned(), |segment| dir.join(&segment.path))
 }
 
-fn loss_of((samples, first, last): (u64, i64, i64)) -> Loss {
-    Loss {
+fn loss_of((samples, first, last): (u64, i64, i64)) -> FaultLoss {
+    FaultLoss {
         times: Some((first, last)),
         chunks: 0,
         samples: Some(samples),
@@ -394,7 +394,7 @@ fn loss_of((samples, first, last): (u64, i64, i64)) -> Loss {
 }
 
 /// What the release that was asked for cannot read.
-fn too_old(foretold: &Plan, findings: &mut Findings, scanned: &DataDir) {
+fn too_old(foretold: &StartPlan, findings: &mut Findings, scanned: &DataDir) {
     if let Some(step) = foretold.find(StepKind::CannotRead) {
         for ulid in &step.blocks {
             findings.add(Kind::ReleaseChunks, || Finding {

@@ -1,12 +1,15 @@
 //! The times of a chunk's samples: all that the innermost loop of verification keeps of them.
 
-use crate::chunk::{self, Record, Shape, VisitFloats};
+use crate::chunk::{self, ChunkRecord, Shape, VisitFloats};
 use crate::model::{FloatSample, Millis, Sample};
 use crate::raw::Malformed;
 
 /// Decodes a float chunk. Apart from `decode` so that the compiler makes one tight loop of it.
 #[inline(never)]
-pub(super) fn decode_floats(record: &Record<'_>, times: &mut Times) -> Result<Shape, Malformed> {
+pub(super) fn decode_floats(
+    record: &ChunkRecord<'_>,
+    times: &mut Times,
+) -> Result<Shape, Malformed> {
     let (record, visit) = (*record, *times);
     let (shape, seen) =
         chunk::decode_floats(record.encoding, record.data, record.data_offset, visit)?;
@@ -57,7 +60,7 @@ impl Times {
 
     /// The first pair of times that are not in order, found by decoding once more.
     #[cold]
-    pub(super) fn out_of_order(self, record: &Record<'_>) -> Option<(Millis, Millis)> {
+    pub(super) fn out_of_order(self, record: &ChunkRecord<'_>) -> Option<(Millis, Millis)> {
         if self.ascending {
             return None;
         }
@@ -110,7 +113,7 @@ impl VisitFloats for Times {
 }
 
 /// Times of the first and the last sample of a chunk.
-pub(super) fn times_of(record: &Record<'_>) -> Option<(Millis, Millis)> {
+pub(super) fn times_of(record: &ChunkRecord<'_>) -> Option<(Millis, Millis)> {
     let mut times = Times::new();
     let see = |sample: Sample<'_>| times.see(sample.time());
     chunk::decode(record.encoding, record.data, record.data_offset, see).ok()?;

@@ -7,7 +7,7 @@ use super::unreadable;
 use crate::block::Tombstones;
 use crate::error::ErrorKind;
 use crate::index::Index;
-use crate::raw::{FileBytes, Problem};
+use crate::raw::{FileBytes, MalformedProblem};
 use crate::verify::{Finding, Findings, Kind};
 
 /// Reads the tombstones of the block and checks the file; nothing when there is none, or it cannot be read.
@@ -45,11 +45,11 @@ pub(in crate::verify) fn read(
     let tombstones = Tombstones::read(&content);
     for malformed in &tombstones.faults {
         let kind = match malformed.problem {
-            Problem::Checksum { .. } => Kind::TombstonesChecksum,
-            Problem::Truncated { .. }
-            | Problem::Unexpected { .. }
-            | Problem::Unsupported { .. }
-            | Problem::Unknown { .. } => Kind::TombstonesMalformed,
+            MalformedProblem::Checksum { .. } => Kind::TombstonesChecksum,
+            MalformedProblem::Truncated { .. }
+            | MalformedProblem::Unexpected { .. }
+            | MalformedProblem::Unsupported { .. }
+            | MalformedProblem::Unknown { .. } => Kind::TombstonesMalformed,
         };
         findings.add(kind, || subject.finding(kind, path.clone()).at(malformed));
     }

@@ -1,8 +1,8 @@
 //! Pages that the disk cannot read: what is found wrong in them has one cause, and is one finding.
 
 use super::Subject;
-use crate::raw::{FileBytes, Unreadable};
-use crate::verify::{Consequence, Finding, Findings, Kind, Loss};
+use crate::raw::{FileBytes, UnreadablePages};
+use crate::verify::{Consequence, FaultLoss, Finding, Findings, Kind};
 
 /// Reports the pages of `content` that could not be read. Findings about what lies in them, or in a chunk that reaches into
 /// them, are replaced by one, which has their losses. Says whether a start reads there.
@@ -19,7 +19,7 @@ pub(in crate::verify) fn report(
         |finding: &Finding| finding.kind.consequence().worst() >= Consequence::DoesNotStart;
     let is_of_a_start = caused.iter().any(ends_start);
     let losses = caused.iter().filter_map(|finding| finding.loss);
-    let loss = losses.reduce(Loss::and);
+    let loss = losses.reduce(FaultLoss::and);
     findings.add(Kind::PageUnreadable, || Finding {
         offset: unreadable.offsets.first().copied(),
         loss,
@@ -30,7 +30,7 @@ pub(in crate::verify) fn report(
     is_of_a_start
 }
 
-fn is_caused(finding: &Finding, unreadable: &Unreadable) -> bool {
+fn is_caused(finding: &Finding, unreadable: &UnreadablePages) -> bool {
     let Some(offset) = finding.offset.filter(|_| finding.path == unreadable.path) else {
         return false;
     };

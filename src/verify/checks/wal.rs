@@ -4,8 +4,10 @@ use std::path::{Path, PathBuf};
 
 use crate::block::{DataDir, EntryKind};
 use crate::raw::ReadMode;
-use crate::verify::{Finding, Findings, Kind, Loss};
-use crate::wal::{Consequence, End, EntryType, Log, Logs, Oddity, Problem, ProblemKind, Watch};
+use crate::verify::{FaultLoss, Finding, Findings, Kind};
+use crate::wal::{
+    End, EntryType, Log, LogConsequence, LogProblem, Logs, Oddity, ProblemKind, Watch,
+};
 
 /// Reads the logs of a data directory beside what else there is of its head; nothing where there are no logs.
 pub(in crate::verify) fn check(
@@ -59,9 +61,9 @@ pub(super) fn first_not_a_file(scanned: &DataDir, logs: &Logs) -> Option<(PathBu
     (kind != EntryType::File).then_some((path, kind))
 }
 
-pub(super) fn kind_of(problem: &Problem) -> Kind {
+pub(super) fn kind_of(problem: &LogProblem) -> Kind {
     match (&problem.kind, &problem.consequence) {
-        (_, Consequence::Nothing) => Kind::WalNote,
+        (_, LogConsequence::Nothing) => Kind::WalNote,
         (ProblemKind::Undefined(_), _) => Kind::WalUnknownSeries,
         (ProblemKind::EmptyCheckpoint, _) => Kind::WalCheckpointEmpty,
         (
@@ -78,13 +80,13 @@ pub(super) fn kind_of(problem: &Problem) -> Kind {
             },
             _,
         )
-        | (_, Consequence::Crashes) => Kind::WalHistogram,
-        (_, Consequence::CutsTail) => Kind::WalTorn,
-        (_, Consequence::Skips) => Kind::WalUnusual,
-        (_, Consequence::LosesNewData) => Kind::WalBehind,
-        (_, Consequence::Repairs { .. } | Consequence::CutsInOldReleases) => Kind::WalDamaged,
-        (_, Consequence::DoesNotStart) => Kind::WalBroken,
-        (_, Consequence::Destroys { .. }) => Kind::WalDestructive,
+        | (_, LogConsequence::Crashes) => Kind::WalHistogram,
+        (_, LogConsequence::CutsTail) => Kind::WalTorn,
+        (_, LogConsequence::Skips) => Kind::WalUnusual,
+        (_, LogConsequence::LosesNewData) => Kind::WalBehind,
+        (_, LogConsequence::Repairs { .. } | LogConsequence::CutsInOldReleases) => Kind::WalDamaged,
+        (_, LogConsequence::DoesNotStart) => Kind::WalBroken,
+        (_, LogConsequence::Destroys { .. }) => Kind::WalDestructive,
     }
 }
 
@@ -102,7 +104,7 @@ fn plain(kind: Kind, path: &Path) -> Finding {
     }
 }
 
-fn about(kind: Kind, dir: &Path, problem: &Problem) -> Finding {
+fn about(kind: Kind, dir: &Path, problem: &LogProblem) -> Finding {
     let finding = plain(kind, &dir.join(&problem.path));
     let finding = match &problem.kind {
         ProblemKind::Damaged(malformed) => finding.at(malformed),
@@ -112,7 +114,7 @@ fn about(kind: Kind, dir: &Path, problem: &Problem) -> Finding {
     Finding {
         offset: problem.offset,
         loss: match &problem.kind {
-            ProblemKind::Undefined(undefined) if undefined.samples > 0 => Some(Loss {
+            ProblemKind::Undefined(undefined) if undefined.samples > 0 => Some(FaultLoss {
                 times: undefined.times,
                 chunks: 0,
                 samples: Some(undefined.samples),

@@ -19,9 +19,9 @@ pub struct TombstoneEntry {
 
 /// Decodes tombstones.
 #[derive(Clone, Debug)]
-pub struct Tombstones;
+pub struct LoggedTombstones;
 
-impl Decode<'_> for Tombstones {
+impl Decode<'_> for LoggedTombstones {
     type Entry = TombstoneEntry;
 
     fn decode(&mut self, reader: &mut Reader<'_>) -> Result<TombstoneEntry, Malformed> {

@@ -14,9 +14,9 @@ use crate::model::Millis;
 use crate::raw::{Malformed, Reader};
 
 pub use histograms::{HistogramEntry, Histograms};
-pub use lists::{HeadChunkRef, MarkerEntry, Markers, TombstoneEntry, Tombstones};
-pub use samples::{ExemplarEntry, Exemplars, SampleEntry, Samples};
-pub use series::{LabelPairs, MetadataEntry, MetadataList, SeriesEntry, SeriesList};
+pub use lists::{HeadChunkRef, LoggedTombstones, MarkerEntry, Markers, TombstoneEntry};
+pub use samples::{ExemplarEntry, Exemplars, LoggedSamples, SampleEntry};
+pub use series::{LabelPairs, LoggedSeries, MetadataEntry, MetadataList, SeriesList};
 
 /// The number under which the head knows a series. It is not a [`SeriesRef`](crate::model::SeriesRef), which is a
 /// place in an index; and several of them may stand for the same labels after restarts.
@@ -111,13 +111,13 @@ impl RecordType {
 
 /// A record by what its entries are.
 #[derive(Debug)]
-pub enum Record<'a> {
+pub enum LogRecord<'a> {
     /// New series.
     Series(Entries<'a, SeriesList>),
     /// Float samples.
-    Samples(Entries<'a, Samples>),
+    Samples(Entries<'a, LoggedSamples>),
     /// Deletions.
-    Tombstones(Entries<'a, Tombstones>),
+    Tombstones(Entries<'a, LoggedTombstones>),
     /// Exemplars.
     Exemplars(Entries<'a, Exemplars>),
     /// Markers of the WBL.
@@ -144,7 +144,7 @@ impl<'b> RawRecord<'b> {
     ///
     /// When what precedes the entries is cut off. Like the errors of [`Entries`], this one names the offset at which
     /// the record starts: what is inside a compressed record has no offset of its own.
-    pub fn decode(&self) -> Result<Option<Record<'b>>, Malformed> {
+    pub fn decode(&self) -> Result<Option<LogRecord<'b>>, Malformed> {
         let Some(kind) = self.type_byte().and_then(RecordType::from_byte) else {
             return Ok(None);
         };
@@ -154,28 +154,28 @@ impl<'b> RawRecord<'b> {
             offset: self.offset,
         };
         let record = match kind {
-            RecordType::Series => Record::Series(source.entries(SeriesList)),
-            RecordType::Samples => Record::Samples(source.with_base(Samples)?),
-            RecordType::SamplesV2 => Record::Samples(source.with_start_times(Samples)),
-            RecordType::Tombstones => Record::Tombstones(source.entries(Tombstones)),
-            RecordType::Exemplars => Record::Exemplars(source.with_base(Exemplars)?),
-            RecordType::MmapMarkers => Record::Markers(source.entries(Markers)),
-            RecordType::Metadata => Record::Metadata(source.entries(MetadataList)),
+            RecordType::Series => LogRecord::Series(source.entries(SeriesList)),
+            RecordType::Samples => LogRecord::Samples(source.with_base(LoggedSamples)?),
+            RecordType::SamplesV2 => LogRecord::Samples(source.with_start_times(LoggedSamples)),
+            RecordType::Tombstones => LogRecord::Tombstones(source.entries(LoggedTombstones)),
+            RecordType::Exemplars => LogRecord::Exemplars(source.with_base(Exemplars)?),
+            RecordType::MmapMarkers => LogRecord::Markers(source.entries(Markers)),
+            RecordType::Metadata => LogRecord::Metadata(source.entries(MetadataList)),
             RecordType::HistogramSamples | RecordType::CustomBucketsHistogramSamples => {
-                Record::Histograms(source.with_base(Histograms::new)?)
+                LogRecord::Histograms(source.with_base(Histograms::new)?)
             }
             RecordType::HistogramSamplesV2 => {
-                Record::Histograms(source.with_start_times(Histograms::new))
+                LogRecord::Histograms(source.with_start_times(Histograms::new))
             }
             RecordType::FloatHistogramSamples | RecordType::CustomBucketsFloatHistogramSamples => {
-                Record::FloatHistograms(source.with_base(Histograms::new)?)
+                LogRecord::FloatHistograms(source.with_base(Histograms::new)?)
             }
             RecordType::FloatHistogramSamplesV2 => {
-                Record::FloatHistograms(source.with_start_times(Histograms::new))
+                LogRecord::FloatHistograms(source.with_start_times(Histograms::new))
             }
             RecordType::MinValidTime => {
                 let time = content.try_into().ok();
-                Record::MinValidTime(time.map(Millis::from_be_bytes))
+                LogRecord::MinValidTime(time.map(Millis::from_be_bytes))
             }
         };
         Ok(Some(record))

@@ -93,9 +93,9 @@ pub struct SampleEntry {
 
 /// Decodes float samples.
 #[derive(Clone, Debug)]
-pub struct Samples(pub(super) Stamps);
+pub struct LoggedSamples(pub(super) Stamps);
 
-impl Decode<'_> for Samples {
+impl Decode<'_> for LoggedSamples {
     type Entry = SampleEntry;
 
     fn decode(&mut self, reader: &mut Reader<'_>) -> Result<SampleEntry, Malformed> {

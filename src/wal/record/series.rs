@@ -44,7 +44,7 @@ pub(super) fn labels<'a>(reader: &mut Reader<'a>) -> Result<LabelPairs<'a>, Malf
 
 /// A new series.
 #[derive(Clone, Debug)]
-pub struct SeriesEntry<'a> {
+pub struct LoggedSeries<'a> {
     /// The number that later entries name it by.
     pub series: HeadSeriesRef,
     /// Its labels.
@@ -56,10 +56,10 @@ pub struct SeriesEntry<'a> {
 pub struct SeriesList;
 
 impl<'a> Decode<'a> for SeriesList {
-    type Entry = SeriesEntry<'a>;
+    type Entry = LoggedSeries<'a>;
 
-    fn decode(&mut self, reader: &mut Reader<'a>) -> Result<SeriesEntry<'a>, Malformed> {
-        Ok(SeriesEntry {
+    fn decode(&mut self, reader: &mut Reader<'a>) -> Result<LoggedSeries<'a>, Malformed> {
+        Ok(LoggedSeries {
             series: HeadSeriesRef(reader.u64()?),
             labels: labels(reader)?,
         })

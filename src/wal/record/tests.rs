@@ -13,7 +13,7 @@ fn bytes(hex: &str) -> Vec<u8> {
         .collect()
 }
 
-fn decode(payload: &[u8]) -> Record<'_> {
+fn decode(payload: &[u8]) -> LogRecord<'_> {
     let raw = RawRecord {
         offset: 77,
         end: 0,
@@ -85,7 +85,7 @@ fn golden_samples_decode_with_and_without_start_timestamps() {
         "0b02d00f003ff0000000000000040002880e4000000000000000020a014008000000000000030102\
          ec0e4010000000000000",
     );
-    let Record::Samples(entries) = decode(&v1) else {
+    let LogRecord::Samples(entries) = decode(&v1) else {
         panic!("type 2");
     };
     let wanted = [
@@ -95,7 +95,7 @@ fn golden_samples_decode_with_and_without_start_timestamps() {
         (2, 999, 4.0),
     ];
     assert_eq!(all(entries), wanted.map(|(s, t, v)| float(s, t, v, 0)));
-    let Record::Samples(entries) = decode(&v2) else {
+    let LogRecord::Samples(entries) = decode(&v2) else {
         panic!("type 11");
     };
     let starts = [0, 900, 900, 950];
@@ -110,7 +110,7 @@ fn golden_samples_decode_with_and_without_start_timestamps() {
 #[test]
 fn golden_series_markers_and_metadata_decode() {
     let series = bytes("0100000000000000010101610162");
-    let Record::Series(entries) = decode(&series) else {
+    let LogRecord::Series(entries) = decode(&series) else {
         panic!("type 1");
     };
     let entries = all(entries);
@@ -118,7 +118,7 @@ fn golden_series_markers_and_metadata_decode() {
     assert_eq!(entries[0].labels.to_labels().to_string(), r#"{a="b"}"#);
 
     let markers = bytes("0500000000000000070000000100000008");
-    let Record::Markers(entries) = decode(&markers) else {
+    let LogRecord::Markers(entries) = decode(&markers) else {
         panic!("type 5");
     };
     let [marker] = all(entries)[..] else {
@@ -129,7 +129,7 @@ fn golden_series_markers_and_metadata_decode() {
     assert_eq!(marker.chunk.to_string(), "000001:8");
 
     let metadata = bytes("06ac02010204554e495401730448454c500168");
-    let Record::Metadata(entries) = decode(&metadata) else {
+    let LogRecord::Metadata(entries) = decode(&metadata) else {
         panic!("type 6");
     };
     let wanted = MetadataEntry {
@@ -156,7 +156,7 @@ fn metadata_fields_of_later_versions_are_passed_over() {
         .uvarint(9)
         .u8(0)
         .uvarint(0);
-    let Record::Metadata(entries) = decode(&payload.0) else {
+    let LogRecord::Metadata(entries) = decode(&payload.0) else {
         panic!("type 6");
     };
     let entries = all(entries);
@@ -173,7 +173,7 @@ fn tombstones_and_exemplars_decode() {
         .u64(5)
         .varint(i64::MIN)
         .varint(0);
-    let Record::Tombstones(entries) = decode(&payload.0) else {
+    let LogRecord::Tombstones(entries) = decode(&payload.0) else {
         panic!("type 3");
     };
     let times = |t: &TombstoneEntry| (t.series.0, t.min_time, t.max_time);
@@ -193,7 +193,7 @@ fn tombstones_and_exemplars_decode() {
         .varint(7)
         .u64(2)
         .uvarint(0);
-    let Record::Exemplars(entries) = decode(&payload.0) else {
+    let LogRecord::Exemplars(entries) = decode(&payload.0) else {
         panic!("type 4");
     };
     let entries = all(entries);
@@ -244,7 +244,7 @@ fn integer_histograms_of_all_three_types_decode() {
         let payload = Payload::of(kind).u64(3).u64(1000).varint(1).varint(-1);
         let payload = integer_histogram(payload, 3).varint(2).varint(0);
         let payload = integer_histogram(payload, -53);
-        let Record::Histograms(entries) = decode(&payload.0) else {
+        let LogRecord::Histograms(entries) = decode(&payload.0) else {
             panic!("{kind:?}");
         };
         let [first, second] = &all(entries)[..] else {
@@ -271,7 +271,7 @@ fn integer_histograms_of_all_three_types_decode() {
         .u8(2)
         .varint(4);
     let payload = integer_histogram(payload, 0);
-    let Record::Histograms(entries) = decode(&payload.0) else {
+    let LogRecord::Histograms(entries) = decode(&payload.0) else {
         panic!("type 12");
     };
     let stamps: Vec<_> = all(entries)
@@ -312,7 +312,7 @@ fn float_histograms_of_all_three_types_decode() {
             payload.u64(3).u64(1000).varint(0).varint(0)
         };
         let payload = with_histogram(payload);
-        let Record::FloatHistograms(entries) = decode(&payload.0) else {
+        let LogRecord::FloatHistograms(entries) = decode(&payload.0) else {
             panic!("{kind:?}");
         };
         let [entry] = &all(entries)[..] else {
@@ -332,16 +332,16 @@ fn a_record_of_its_type_byte_alone_is_an_empty_list() {
     for kind in RecordType::ALL {
         let payload = [kind as u8];
         let entries = match decode(&payload) {
-            Record::Series(list) => list.count(),
-            Record::Samples(list) => list.count(),
-            Record::Tombstones(list) => list.count(),
-            Record::Exemplars(list) => list.count(),
-            Record::Markers(list) => list.count(),
-            Record::Metadata(list) => list.count(),
-            Record::Histograms(list) => list.count(),
-            Record::FloatHistograms(list) => list.count(),
+            LogRecord::Series(list) => list.count(),
+            LogRecord::Samples(list) => list.count(),
+            LogRecord::Tombstones(list) => list.count(),
+            LogRecord::Exemplars(list) => list.count(),
+            LogRecord::Markers(list) => list.count(),
+            LogRecord::Metadata(list) => list.count(),
+            LogRecord::Histograms(list) => list.count(),
+            LogRecord::FloatHistograms(list) => list.count(),
             // The only type that is no list.
-            Record::MinValidTime(time) => usize::from(time.is_some()),
+            LogRecord::MinValidTime(time) => usize::from(time.is_some()),
         };
         assert_eq!(entries, 0, "{kind:?}");
         assert_eq!(RecordType::from_byte(kind as u8), Some(kind));
@@ -356,7 +356,7 @@ fn a_minimum_valid_time_is_eight_bytes_big_endian_and_nothing_else() {
     // The first record of a checkpoint of Prometheus 3.16.
     let payload = bytes("0e000001a0c51ff100");
     let found = |payload: &[u8]| match decode(payload) {
-        Record::MinValidTime(time) => time,
+        LogRecord::MinValidTime(time) => time,
         other => panic!("{other:?}"),
     };
     assert_eq!(found(&payload), Some(1_790_013_600_000));
@@ -367,7 +367,7 @@ fn a_minimum_valid_time_is_eight_bytes_big_endian_and_nothing_else() {
 #[test]
 fn a_cut_entry_ends_the_list_with_one_error_at_the_start_of_the_record() {
     let payload = bytes("02000000000000000100000000000003e800003ff00000000000000400400000");
-    let Record::Samples(entries) = decode(&payload) else {
+    let LogRecord::Samples(entries) = decode(&payload) else {
         panic!("type 2");
     };
     let found: Vec<_> = entries.collect();
@@ -392,7 +392,7 @@ fn a_cut_entry_ends_the_list_with_one_error_at_the_start_of_the_record() {
 #[test]
 fn a_count_beyond_the_record_reserves_nothing() {
     let payload = Payload::of(RecordType::Series).u64(1).uvarint(u64::MAX);
-    let Record::Series(mut entries) = decode(&payload.0) else {
+    let LogRecord::Series(mut entries) = decode(&payload.0) else {
         panic!("type 1");
     };
     assert!(entries.next().unwrap().is_err());

@@ -60,7 +60,7 @@ fn json_csv_and_markdown_hold_the_same_rows() {
 #[test]
 fn every_sheet_can_be_walked_as_typed_values() {
     let block = fixture("night-1/01M80FKE4V4C8GPJHYD9T1D87F");
-    let analysis = analyse(&[block], Options::default());
+    let analysis = analyse(&[block], AnalyzeOptions::default());
     let mut cells = 0;
     for sheet in SHEETS {
         let table = sheet.fill(&analysis, Extent::Top(5));

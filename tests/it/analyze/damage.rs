@@ -8,13 +8,13 @@ fn an_index_of_format_1_is_counted_as_well() {
     loose.version = 1;
     let sick = loose.write();
     let (v1, v2) = (
-        analyse(std::slice::from_ref(&sick.dir), Options::default()),
+        analyse(std::slice::from_ref(&sick.dir), AnalyzeOptions::default()),
         {
             let sick = Loose::healthy().write();
             let block = Block::open(&sick.dir, ReadMode::Map).unwrap();
             let (series, ..) = slow(&block);
             assert_eq!(series.len(), 4);
-            analyse(std::slice::from_ref(&sick.dir), Options::default())
+            analyse(std::slice::from_ref(&sick.dir), AnalyzeOptions::default())
         },
     );
     for analysis in [&v1, &v2] {
@@ -40,12 +40,12 @@ fn chunks_outside_the_range_of_the_metadata_make_no_monsters() {
     let mut loose = Loose::healthy();
     loose.range = Some((crate::sick::START + 20_000, crate::sick::START + 50_000));
     let sick = loose.write();
-    let analysis = analyse(std::slice::from_ref(&sick.dir), Options::default());
+    let analysis = analyse(std::slice::from_ref(&sick.dir), AnalyzeOptions::default());
     assert!(analysis.labels().iter().all(|label| label.uncovered == 0));
     let mut loose = Loose::healthy();
     loose.range = Some((i64::MIN, i64::MAX));
     let sick = loose.write();
-    let analysis = analyse(std::slice::from_ref(&sick.dir), Options::default());
+    let analysis = analyse(std::slice::from_ref(&sick.dir), AnalyzeOptions::default());
     assert!(analysis.labels().iter().all(|label| label.uncovered <= 4));
     assert!(!analysis.steps().is_empty());
 }
@@ -56,10 +56,10 @@ fn sums_hold(dir: &Path) {
         return;
     };
     for extended in [false, true] {
-        let mut analyzer = Analyzer::new(Options {
+        let mut analyzer = Analyzer::new(AnalyzeOptions {
             extended,
             several_blocks: true,
-            ..Options::default()
+            ..AnalyzeOptions::default()
         });
         if analyzer.add(&block).is_err() {
             continue;

@@ -9,7 +9,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use narthex::block::Block;
-use narthex::capacity::{Analysis, Analyzer, Costs, Group, Options, Rank, What, for_each_series};
+use narthex::capacity::{
+    Analysis, AnalyzeOptions, Analyzer, Costs, GroupRow, Rank, What, for_each_series,
+};
 use narthex::chunk::{Encoding, Tail, decode, promised_samples};
 use narthex::index::{LabelIndex, Postings, Series};
 use narthex::inspect::Faults;
@@ -190,7 +192,7 @@ fn slow(block: &Block) -> Slowly {
     (all, own_pairs, own_names)
 }
 
-fn analyse(dirs: &[PathBuf], options: Options) -> Analysis {
+fn analyse(dirs: &[PathBuf], options: AnalyzeOptions) -> Analysis {
     let mut analyzer = Analyzer::new(options);
     for dir in dirs {
         analyzer
@@ -210,11 +212,11 @@ fn size(dir: &Path) -> u64 {
     chunks.chain(files).sum()
 }
 
-fn sum(groups: &[Group]) -> u64 {
-    groups.iter().map(Group::bytes).sum()
+fn sum(groups: &[GroupRow]) -> u64 {
+    groups.iter().map(GroupRow::bytes).sum()
 }
 
-fn value(group: &Group) -> Option<&str> {
+fn value(group: &GroupRow) -> Option<&str> {
     match &group.what {
         What::Value(value) => Some(value),
         What::Others(_) | What::Without | What::NotSelected | What::Shared => None,

@@ -8,7 +8,7 @@ fn bytes_of_every_label_of_every_block_add_up_and_are_those_of_a_slow_count() {
         let place = dir.display();
         let block = Block::open(&dir, ReadMode::Map).unwrap();
         let (series, own_pairs, own_names) = slow(&block);
-        let analysis = analyse(std::slice::from_ref(&dir), Options::default());
+        let analysis = analyse(std::slice::from_ref(&dir), AnalyzeOptions::default());
         assert_eq!(analysis.faults.count, 0, "{place}");
         let bytes = size(&dir);
         assert_eq!(analysis.totals().bytes, bytes, "{place}");
@@ -81,7 +81,7 @@ fn the_lists_of_promtool_come_out_as_it_counts_them() {
     for dir in blocks() {
         let block = Block::open(&dir, ReadMode::Map).unwrap();
         let (series, ..) = slow(&block);
-        let analysis = analyse(std::slice::from_ref(&dir), Options::default());
+        let analysis = analyse(std::slice::from_ref(&dir), AnalyzeOptions::default());
         let meta = block.meta();
         let duration = (meta.max_time - meta.min_time) as u64;
         let mut pairs: BTreeMap<Pair, (u64, u64)> = BTreeMap::new();
@@ -177,9 +177,9 @@ fn several_blocks_are_added_up_and_a_series_in_several_is_one() {
         .into_iter()
         .filter(|dir| dir.starts_with(fixture("night-2")))
         .collect();
-    let several = Options {
+    let several = AnalyzeOptions {
         several_blocks: true,
-        ..Options::default()
+        ..AnalyzeOptions::default()
     };
     let analysis = analyse(&dirs, several);
     let bytes: u64 = dirs.iter().map(|dir| size(dir)).sum();
@@ -259,9 +259,9 @@ fn selections_count_whole_chunks_and_what_is_left_out_has_a_row() {
             .map(|job| format!("{{job={job:?}}}").parse().unwrap())
             .collect();
         let selection = Selection::new(since, until, selectors);
-        let options = Options {
+        let options = AnalyzeOptions {
             selection,
-            ..Options::default()
+            ..AnalyzeOptions::default()
         };
         let analysis = analyse(std::slice::from_ref(&dir), options);
         let wanted =
@@ -302,9 +302,9 @@ fn samples_say_what_they_cost_and_how_far_they_are_apart() {
         let block = Block::open(&dir, ReadMode::Map).unwrap();
         let analysis = analyse(
             std::slice::from_ref(&dir),
-            Options {
+            AnalyzeOptions {
                 extended: true,
-                ..Options::default()
+                ..AnalyzeOptions::default()
             },
         );
         let (mut samples, mut bits, mut rest) = (0u64, 0u64, 0u64);

@@ -4,14 +4,14 @@ use std::fs;
 use std::path::Path;
 
 use narthex::progress::Silent;
-use narthex::verify::{Finding, Options, verify};
+use narthex::verify::{Finding, VerifyOptions, verify};
 
 use super::is_problem;
 use crate::fixtures;
 use crate::sick::{Sick, ULID, copy};
 
 fn kinds_in(dir: &Path) -> Vec<(&'static str, String)> {
-    let verdict = verify(dir, Options::default(), &Silent).unwrap();
+    let verdict = verify(dir, VerifyOptions::default(), &Silent).unwrap();
     let name = |f: &Finding| f.path.file_name().unwrap().display().to_string();
     verdict
         .findings
@@ -88,7 +88,7 @@ fn parents_beside_their_child() {
 fn a_data_directory_as_it_really_looks() {
     for night in ["night-1", "night-2", "wal/out-of-order"] {
         let dir = fixtures::fixture(night);
-        let verdict = verify(&dir, Options::default(), &Silent).unwrap();
+        let verdict = verify(&dir, VerifyOptions::default(), &Silent).unwrap();
         let all: Vec<_> = verdict.all_findings().filter(|f| is_problem(f)).collect();
         assert!(all.is_empty(), "{night}: {all:#?}");
     }

@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use narthex::progress::Silent;
-use narthex::verify::{Depth, Finding, Options, Severity, verify_block};
+use narthex::verify::{Depth, Finding, FindingSeverity, VerifyOptions, verify_block};
 
 use crate::fixtures;
 use crate::sick::{Loose, Sick};
@@ -26,16 +26,16 @@ const SEGMENT: &str = "chunks/000001";
 type Expected<'a> = (&'a str, &'a str, Option<u64>);
 
 fn findings(dir: &Path, depth: Depth) -> Vec<Finding> {
-    let options = Options {
+    let options = VerifyOptions {
         depth,
-        ..Options::default()
+        ..VerifyOptions::default()
     };
     let verdict = verify_block(dir, options, &Silent).unwrap();
     verdict.findings.iter().cloned().collect()
 }
 
 fn is_problem(finding: &Finding) -> bool {
-    finding.kind.severity() > Severity::Note
+    finding.kind.severity() > FindingSeverity::Note
 }
 
 fn check(found: &[Finding], base: &Path, expected: &[Expected<'_>]) {
@@ -99,9 +99,9 @@ fn healthy_blocks_have_no_problems() {
 fn counts_are_those_of_the_metadata() {
     for dir in fixtures::blocks() {
         for depth in [Depth::Full, Depth::Quick] {
-            let options = Options {
+            let options = VerifyOptions {
                 depth,
-                ..Options::default()
+                ..VerifyOptions::default()
             };
             let verdict = verify_block(&dir, options, &Silent).unwrap();
             let stats = verdict.meta.unwrap().stats;

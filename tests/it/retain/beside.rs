@@ -130,9 +130,9 @@ fn a_prune_that_stands_still_while_a_backup_begins_and_ends_while_that_stands_st
             let what = format!("prune before {at}, backup before {stop}");
             let store = bench.again();
             let barrier = Arc::new(Barrier::new(2));
-            let faults = Faults {
+            let faults = StoreFaults {
                 pause_at: Some((at, Arc::clone(&barrier))),
-                ..Faults::default()
+                ..StoreFaults::default()
             };
             let slow = FaultyStore::new(Arc::new(store.clone()), faults);
             let made = std::thread::scope(|scope| {
@@ -169,9 +169,9 @@ fn a_backup_that_stands_still_while_a_prune_begins_and_ends_while_that_stands_st
             let what = format!("backup before {stop}, prune before {at}");
             let store = bench.again();
             let barrier = Arc::new(Barrier::new(2));
-            let faults = Faults {
+            let faults = StoreFaults {
                 pause_at: Some((stop, Arc::clone(&barrier))),
-                ..Faults::default()
+                ..StoreFaults::default()
             };
             let slow = FaultyStore::new(Arc::new(store.clone()), faults);
             let mut made = None;
@@ -206,7 +206,7 @@ fn an_archive_that_is_forgotten_while_manifests_are_read_is_no_damaged_one() {
     let bench = Bench::new(Codec::Portable);
     let looks: [Look; 2] = [
         |store| {
-            let report = check(store, Depth::Structure, &Silent)?;
+            let report = check(store, CheckDepth::Structure, &Silent)?;
             let problems = report
                 .findings
                 .iter()

@@ -2,15 +2,15 @@
 
 use super::*;
 use narthex::repository::SourceFilter;
-use narthex::retain::{Keep, Policy, Selection, forget};
+use narthex::retain::{ForgetSelection, Keep, Policy, forget};
 use narthex::store::ReadStore as _;
 
-const FAULTS: [Fault; 3] = [Fault::Before, Fault::After, Fault::Torn];
+const FAULTS: [StoreFault; 3] = [StoreFault::Before, StoreFault::After, StoreFault::Torn];
 
-fn dying(store: &MemoryStore, at: u64, fault: Fault) -> FaultyStore {
-    let faults = Faults {
+fn dying(store: &MemoryStore, at: u64, fault: StoreFault) -> FaultyStore {
+    let faults = StoreFaults {
         crash_at: Some((at, fault)),
-        ..Faults::default()
+        ..StoreFaults::default()
     };
     FaultyStore::new(Arc::new(store.clone()), faults)
 }
@@ -43,7 +43,7 @@ fn a_backup_that_dies_at_any_operation_after_a_prune_came_between_leaves_no_brok
     let claimed = operations - 14;
     for stop in claimed..operations {
         for at in stop..operations {
-            for fault in [Fault::Before, Fault::After] {
+            for fault in [StoreFault::Before, StoreFault::After] {
                 let what = format!("stops before {stop}, {fault:?} at {at} of {operations}");
                 let store = bench.again();
                 let _ = interrupted(
@@ -68,7 +68,7 @@ fn a_claim_of_a_dead_run_keeps_its_objects_for_a_day_and_no_longer() {
     let operations = bench.operations(|store| bench.back_up(store, now));
     let store = bench.again();
     // The last two operations publish the manifest and take the claim back.
-    let dead = dying(&store, operations - 2, Fault::Before);
+    let dead = dying(&store, operations - 2, StoreFault::Before);
     assert!(bench.back_up(&dead, now).is_err());
     assert_eq!(store.list("claims/").unwrap().len(), 1);
     let before = store.list("blocks/").unwrap();
@@ -86,7 +86,7 @@ fn a_forget_that_dies_at_any_operation_leaves_the_other_archives_whole() {
     for night in 1..=3 {
         bench.back_up(&bench.store, START + night * DAY).unwrap();
     }
-    let selection = Selection::Policy(Policy {
+    let selection = ForgetSelection::Policy(Policy {
         daily: Keep::Count(1),
         yearly: Keep::Count(2),
         ..Policy::default()
@@ -109,7 +109,7 @@ fn a_forget_that_dies_at_any_operation_leaves_the_other_archives_whole() {
             assert!(run(&dying(&store, at, fault)).is_err(), "{what}");
             assert!((2..=4).contains(&archives(&store)), "{what}");
             bench.assert_whole(&store, &what);
-            let calm = FaultyStore::new(Arc::new(store.clone()), Faults::default());
+            let calm = FaultyStore::new(Arc::new(store.clone()), StoreFaults::default());
             run(&calm).unwrap();
             assert_eq!(archives(&store), 2, "{what}");
             bench.assert_whole(&store, &what);

@@ -3,7 +3,7 @@
 use super::*;
 use narthex::ErrorKind;
 use narthex::repository::{ArchiveId, SourceFilter};
-use narthex::retain::{Forgotten, Keep, Leave, Policy, Selection, forget};
+use narthex::retain::{ForgetSelection, Forgotten, Keep, Leave, Policy, forget};
 use narthex::store::ReadStore as _;
 
 use crate::keeping::archive;
@@ -30,14 +30,14 @@ fn days(count: i64) -> (MemoryStore, Repository) {
     (store, repository)
 }
 
-fn daily(count: u64) -> Selection {
-    Selection::Policy(Policy {
+fn daily(count: u64) -> ForgetSelection {
+    ForgetSelection::Policy(Policy {
         daily: Keep::Count(count),
         ..Policy::default()
     })
 }
 
-fn run(repository: &Repository, selection: &Selection, all: bool) -> Result<Forgotten> {
+fn run(repository: &Repository, selection: &ForgetSelection, all: bool) -> Result<Forgotten> {
     forget(
         repository,
         selection,
@@ -91,7 +91,7 @@ fn a_filter_keeps_the_policy_from_other_groups() {
 fn archives_are_removed_by_the_beginnings_of_their_ids_and_wrong_ones_remove_nothing() {
     let (store, repository) = days(2);
     let all = repository.archives().unwrap().archives;
-    let ids = |ids: &[&str]| Selection::Ids(ids.iter().map(|id| (*id).to_owned()).collect());
+    let ids = |ids: &[&str]| ForgetSelection::Ids(ids.iter().map(|id| (*id).to_owned()).collect());
     let first = all[0].id.as_str();
     for (bad, kind) in [("zz", ErrorKind::NotFound), ("", ErrorKind::NotFound)] {
         let error = run(&repository, &ids(&[first, bad]), false).unwrap_err();
@@ -120,7 +120,7 @@ fn nothing_is_removed_without_a_policy_and_no_group_loses_its_last_archive_by_ac
         },
     ] {
         for all in [false, true] {
-            let error = run(&repository, &Selection::Policy(empty.clone()), all).unwrap_err();
+            let error = run(&repository, &ForgetSelection::Policy(empty.clone()), all).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Refused);
             assert!(error.to_string().contains("--keep-daily 7"), "{error}");
         }
@@ -133,7 +133,7 @@ fn nothing_is_removed_without_a_policy_and_no_group_loses_its_last_archive_by_ac
         .filter(|a| a.host == "mon1")
         .map(|a| a.id.to_string())
         .collect();
-    let selection = Selection::Ids(of_one);
+    let selection = ForgetSelection::Ids(of_one);
     let error = run(&repository, &selection, false).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Refused);
     assert!(error.to_string().contains("mon1") && error.to_string().contains("--keep-last 1"));
@@ -144,7 +144,7 @@ fn nothing_is_removed_without_a_policy_and_no_group_loses_its_last_archive_by_ac
         host: Some("mon2".to_owned()),
         ..SourceFilter::default()
     };
-    let nothing = Selection::Policy(Policy::default());
+    let nothing = ForgetSelection::Policy(Policy::default());
     let done = forget(&repository, &nothing, &gone, leave(true, false), NOW).unwrap();
     assert_eq!((done.removed(), archives(&store)), (2, 0));
 }
@@ -166,7 +166,7 @@ fn a_damaged_manifest_is_named_and_stays_unless_its_id_is_given() {
         "nobody knows what it needs"
     );
 
-    let by_id = Selection::Ids(vec![all[1].id.to_string()]);
+    let by_id = ForgetSelection::Ids(vec![all[1].id.to_string()]);
     let done = run(&repository, &by_id, false).unwrap();
     assert_eq!(done.removed_damaged, std::slice::from_ref(&broken));
     assert_eq!(done.damaged.len(), 0);
@@ -192,7 +192,7 @@ fn days_left(repository: &Repository) -> Vec<i64> {
 #[test]
 fn the_last_archive_that_holds_blocks_stays() {
     let (_, repository) = nights(&[1, 1, 0, 0]);
-    let last = Selection::Policy(Policy {
+    let last = ForgetSelection::Policy(Policy {
         last: Keep::Count(1),
         ..Policy::default()
     });
@@ -200,7 +200,7 @@ fn the_last_archive_that_holds_blocks_stays() {
     assert_eq!(days_left(&repository), [1, 3]);
     let kept = done.decisions.iter().find(|made| made.is_kept()).unwrap();
     assert_eq!(kept.reasons, ["last with blocks"]);
-    let named = Selection::Ids(vec![kept.archive.id.to_string()]);
+    let named = ForgetSelection::Ids(vec![kept.archive.id.to_string()]);
     let refused = run(&repository, &named, false).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Refused);
     assert!(refused.to_string().contains("holds blocks"), "{refused}");
@@ -222,7 +222,7 @@ fn an_archive_from_the_future_counts_for_nothing_and_costs_no_other() {
             ..Policy::default()
         },
     ] {
-        let selection = Selection::Policy(policy);
+        let selection = ForgetSelection::Policy(policy);
         let done = run(&repository, &selection, false).unwrap();
         assert_eq!((done.removed(), done.ahead.len()), (0, 1));
     }
@@ -235,7 +235,7 @@ fn an_archive_from_the_future_counts_for_nothing_and_costs_no_other() {
     );
     let ids = |day: usize| {
         let archives = repository.archives().unwrap().archives;
-        Selection::Ids(vec![archives[day].id.to_string()])
+        ForgetSelection::Ids(vec![archives[day].id.to_string()])
     };
     let real = run(&repository, &ids(0), false).unwrap_err();
     assert_eq!(

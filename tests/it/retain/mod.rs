@@ -12,16 +12,16 @@ use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Barrier};
 
-use narthex::archive::{self, Codec, Options, Report, Source};
+use narthex::archive::{self, BackupOptions, BackupReport, Codec, Source};
 use narthex::model::Millis;
 use narthex::progress::Silent;
-use narthex::repository::check::{Depth, check};
+use narthex::repository::check::{CheckDepth, check};
 use narthex::repository::copies::Copies;
 use narthex::repository::{Archive, ManifestName, Repository};
-use narthex::restore::{Present, Target, Wanted, apply, plan};
+use narthex::restore::{Target, TargetContent, Wanted, apply, plan};
 use narthex::retain::{self, Pruned};
 use narthex::store::ReadStore as _;
-use narthex::store::faulty::{Fault, Faults, FaultyStore};
+use narthex::store::faulty::{FaultyStore, StoreFault, StoreFaults};
 use narthex::store::{MemoryStore, ObjectName, Store};
 use narthex::{Error, Result};
 
@@ -52,20 +52,20 @@ fn source(blocks: &[&str]) -> tempfile::TempDir {
     dir
 }
 
-fn back_up(store: Arc<dyn Store>, dir: &Path, codec: Codec, time: Millis) -> Result<Report> {
+fn back_up(store: Arc<dyn Store>, dir: &Path, codec: Codec, time: Millis) -> Result<BackupReport> {
     let source = Source::new(dir, "host".into(), Some("test".into()))?;
     let repository = Repository::open_or_init(store)?;
-    let options = Options {
+    let options = BackupOptions {
         codec,
-        ..Options::default()
+        ..BackupOptions::default()
     };
     archive::backup(&source, &repository, &options, time, &Silent)
 }
 
 fn prune(store: &(impl Store + Clone + 'static), grace: Millis, now: Millis) -> Result<Pruned> {
-    let options = retain::Options {
+    let options = retain::PruneOptions {
         grace,
-        ..retain::Options::default()
+        ..retain::PruneOptions::default()
     };
     retain::prune(&Repository::open(Arc::new(store.clone()))?, options, now)
 }
@@ -122,7 +122,11 @@ impl Bench {
         copy(&self.store)
     }
 
-    fn back_up(&self, store: &(impl Store + Clone + 'static), time: Millis) -> Result<Report> {
+    fn back_up(
+        &self,
+        store: &(impl Store + Clone + 'static),
+        time: Millis,
+    ) -> Result<BackupReport> {
         back_up(
             Arc::new(store.clone()),
             self.source.path(),
@@ -133,14 +137,14 @@ impl Bench {
 
     /// Counts the operations of `run` on a fresh copy.
     fn operations<T>(&self, run: impl FnOnce(&FaultyStore) -> Result<T>) -> u64 {
-        let store = FaultyStore::new(Arc::new(self.again()), Faults::default());
+        let store = FaultyStore::new(Arc::new(self.again()), StoreFaults::default());
         run(&store).map_err(|e| e.chain()).unwrap();
         store.operations()
     }
 
     /// Every archive there is restores to what was archived, and one was never removed.
     fn assert_whole(&self, store: &MemoryStore, what: &str) {
-        let report = check(store, Depth::ReadAll, &Silent).unwrap();
+        let report = check(store, CheckDepth::ReadAll, &Silent).unwrap();
         assert!(!report.has_problems(), "{what}: {:?}", report.findings);
         let repository = Repository::open(Arc::new(store.clone())).unwrap();
         let archives = repository.archives().unwrap().archives;
@@ -165,7 +169,7 @@ impl Bench {
             prune(store, 3 * DAY, now + 40 * later * DAY).unwrap();
         }
         self.assert_whole(store, what);
-        let report = check(store, Depth::Structure, &Silent).unwrap();
+        let report = check(store, CheckDepth::Structure, &Silent).unwrap();
         assert_eq!(report.findings, [], "{what}");
         for rest in ["trash/", "claims/"] {
             assert_eq!(store.list(rest).unwrap(), [], "{what}");
@@ -176,7 +180,14 @@ impl Bench {
 fn restore(repository: &Repository, archive: &Archive) -> Files {
     let scratch = tempfile::tempdir().unwrap();
     let target = scratch.path().join("back");
-    let wanted = plan(&Wanted::Archive, archive, &[], true, &Present::default()).unwrap();
+    let wanted = plan(
+        &Wanted::Archive,
+        archive,
+        &[],
+        true,
+        &TargetContent::default(),
+    )
+    .unwrap();
     let target_dir = Target::new(&target, false).unwrap();
     let report = apply(
         &wanted,
@@ -193,15 +204,15 @@ fn restore(repository: &Repository, archive: &Archive) -> Files {
 fn interrupted<T: Send>(
     store: &MemoryStore,
     at: u64,
-    crash_at: Option<(u64, Fault)>,
+    crash_at: Option<(u64, StoreFault)>,
     run: impl FnOnce(&FaultyStore) -> Result<T> + Send,
     meanwhile: impl FnOnce(),
 ) -> Result<T> {
     let barrier = Arc::new(Barrier::new(2));
-    let faults = Faults {
+    let faults = StoreFaults {
         pause_at: Some((at, Arc::clone(&barrier))),
         crash_at,
-        ..Faults::default()
+        ..StoreFaults::default()
     };
     let faulty = FaultyStore::new(Arc::new(store.clone()), faults);
     std::thread::scope(|scope| {

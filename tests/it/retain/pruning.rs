@@ -3,13 +3,13 @@
 use super::*;
 use narthex::ErrorKind;
 use narthex::repository::SourceFilter;
-use narthex::retain::Fate;
+use narthex::retain::ObjectFate;
 use narthex::store::LocalStore;
 use narthex::store::ReadStore as _;
 
 use crate::keeping;
 
-fn fates(pruned: &Pruned) -> Vec<(Fate, &str)> {
+fn fates(pruned: &Pruned) -> Vec<(ObjectFate, &str)> {
     let items = pruned.items.iter();
     items
         .map(|item| (item.fate, item.name.split('/').next().unwrap()))
@@ -23,7 +23,7 @@ fn what_no_archive_names_is_marked_and_deleted_once_the_grace_is_over() {
     let objects = store.list("").unwrap().len();
     for early in [START, START + 3 * DAY - 1000] {
         let pruned = prune(store, 3 * DAY, early).unwrap();
-        let waiting = ["blocks", "packs", "wal"].map(|kind| (Fate::Waiting, kind));
+        let waiting = ["blocks", "packs", "wal"].map(|kind| (ObjectFate::Waiting, kind));
         assert_eq!(fates(&pruned), waiting);
         assert!(
             pruned
@@ -34,10 +34,13 @@ fn what_no_archive_names_is_marked_and_deleted_once_the_grace_is_over() {
         assert_eq!(store.list("").unwrap().len(), objects);
     }
     let pruned = prune(store, 3 * DAY, START + 3 * DAY).unwrap();
-    let deleted = ["blocks", "packs", "wal"].map(|kind| (Fate::Deleted, kind));
+    let deleted = ["blocks", "packs", "wal"].map(|kind| (ObjectFate::Deleted, kind));
     assert_eq!(fates(&pruned), deleted);
-    assert_eq!((pruned.needed_objects, pruned.of(Fate::Deleted).0), (3, 3));
-    assert!(pruned.of(Fate::Deleted).1 > 0);
+    assert_eq!(
+        (pruned.needed_objects, pruned.of(ObjectFate::Deleted).0),
+        (3, 3)
+    );
+    assert!(pruned.of(ObjectFate::Deleted).1 > 0);
     bench.assert_whole(store, "pruned");
     assert_eq!(store.list("trash/").unwrap(), []);
     assert_eq!(
@@ -63,7 +66,7 @@ fn a_backup_takes_over_what_is_marked_and_the_mark_off() {
     let left = bench.store.list("trash/").unwrap();
     assert_eq!(left.len(), 1, "that of the forgotten WAL");
     let pruned = prune(&bench.store, 3 * DAY, START + 30 * DAY).unwrap();
-    assert_eq!(fates(&pruned), [(Fate::Deleted, "wal")]);
+    assert_eq!(fates(&pruned), [(ObjectFate::Deleted, "wal")]);
     bench.assert_whole(&bench.store, "taken over");
 }
 
@@ -77,9 +80,9 @@ fn a_backup_stores_again_what_somebody_has_a_warrant_for() {
         let mut stored_again = 0;
         for at in 0..operations {
             let store = bench.again();
-            let faults = Faults {
-                crash_at: Some((at, Fault::Before)),
-                ..Faults::default()
+            let faults = StoreFaults {
+                crash_at: Some((at, StoreFault::Before)),
+                ..StoreFaults::default()
             };
             let dead = FaultyStore::new(Arc::new(store.clone()), faults);
             assert!(prune(&dead, 3 * DAY, month).is_err());
@@ -120,7 +123,10 @@ fn a_mark_on_what_is_needed_again_is_taken_off() {
     let pruned = prune(store, 3 * DAY, START + 30 * DAY).unwrap();
     assert_eq!(
         fates(&pruned),
-        [(Fate::Unmarked, "blocks"), (Fate::Deleted, "wal")]
+        [
+            (ObjectFate::Unmarked, "blocks"),
+            (ObjectFate::Deleted, "wal")
+        ]
     );
     assert_eq!(store.list("trash/").unwrap(), []);
     bench.assert_whole(store, "unmarked");
@@ -135,10 +141,15 @@ fn a_mark_from_the_future_is_replaced_and_one_of_a_second_ago_is_not_old() {
         pruned
             .items
             .iter()
-            .all(|item| item.fate == Fate::Marked && item.since == Some(past))
+            .all(|item| item.fate == ObjectFate::Marked && item.since == Some(past))
     );
     let pruned = prune(&bench.store, 3 * DAY, past + 1000).unwrap();
-    assert!(pruned.items.iter().all(|item| item.fate == Fate::Waiting));
+    assert!(
+        pruned
+            .items
+            .iter()
+            .all(|item| item.fate == ObjectFate::Waiting)
+    );
     assert_eq!(bench.store.list("trash/").unwrap().len(), 2);
 }
 
@@ -146,10 +157,10 @@ fn a_mark_from_the_future_is_replaced_and_one_of_a_second_ago_is_not_old() {
 fn a_dry_run_says_the_same_and_writes_nothing() {
     let bench = Bench::new(Codec::Portable);
     let dry = |grace, now| {
-        let options = retain::Options {
+        let options = retain::PruneOptions {
             grace,
             dry_run: true,
-            ..retain::Options::default()
+            ..retain::PruneOptions::default()
         };
         let repository = Repository::open(Arc::new(bench.store.clone())).unwrap();
         retain::prune(&repository, options, now).unwrap()
@@ -201,7 +212,7 @@ fn data_without_any_manifest_is_deleted_only_when_all_archives_went_on_purpose()
     let before = store.list("").unwrap();
     let late = START + 30 * DAY;
     let run = |dry_run, allow_remove_all| {
-        let options = retain::Options {
+        let options = retain::PruneOptions {
             grace: 0,
             dry_run,
             allow_remove_all,
@@ -220,7 +231,7 @@ fn data_without_any_manifest_is_deleted_only_when_all_archives_went_on_purpose()
         assert!(said.contains("--unsafe-allow-remove-all"), "{said}");
         assert_eq!(store.list("").unwrap(), before);
     }
-    let report = check(store, Depth::Structure, &Silent).unwrap();
+    let report = check(store, CheckDepth::Structure, &Silent).unwrap();
     assert_eq!(report.findings[0].kind.id(), "manifests-missing");
     assert!(report.has_problems());
     let repository = Repository::open(Arc::new(store.clone())).unwrap();
@@ -230,13 +241,15 @@ fn data_without_any_manifest_is_deleted_only_when_all_archives_went_on_purpose()
         assert!(said.contains("4 objects with data"), "{said}");
     }
 
-    assert_eq!(run(true, true).unwrap().of(Fate::Deleted).0, 4);
-    assert_eq!(run(false, true).unwrap().of(Fate::Deleted).0, 4);
+    assert_eq!(run(true, true).unwrap().of(ObjectFate::Deleted).0, 4);
+    assert_eq!(run(false, true).unwrap().of(ObjectFate::Deleted).0, 4);
     assert_eq!(store.list("").unwrap().len(), 1, "the descriptor");
     // Of nothing there is nothing to refuse.
     assert_eq!(run(false, false).unwrap().items, []);
     assert_eq!(
-        check(store, Depth::Structure, &Silent).unwrap().findings,
+        check(store, CheckDepth::Structure, &Silent)
+            .unwrap()
+            .findings,
         []
     );
 }
@@ -320,7 +333,7 @@ fn check_knows_marks_warrants_and_claims() {
     let warrant =
         "trash/warrants/wal_0123456789abcdef.tar.zst.20261121T190745Z-0123456789abcdef.json";
     bench.store.overwrite(&name(warrant), b"{}");
-    let report = check(&bench.store, Depth::Structure, &Silent).unwrap();
+    let report = check(&bench.store, CheckDepth::Structure, &Silent).unwrap();
     assert_eq!(report.findings.len(), 2, "{:?}", report.findings);
     for finding in &report.findings {
         assert_eq!(finding.kind.id(), "object-unreferenced");
@@ -332,7 +345,7 @@ fn check_knows_marks_warrants_and_claims() {
     }
     let claim = name("claims/20261121T190745Z-0123456789abcdef.json");
     bench.store.overwrite(&claim, b"{}");
-    let report = check(&bench.store, Depth::Structure, &Silent).unwrap();
+    let report = check(&bench.store, CheckDepth::Structure, &Silent).unwrap();
     assert_eq!(report.findings[0].kind.id(), "claim-damaged");
     assert!(report.has_problems());
 }

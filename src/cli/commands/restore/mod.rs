@@ -11,7 +11,7 @@ use crate::cli::outlook::Outlook;
 use crate::cli::ownership::OwnershipArgs;
 use crate::cli::selection::time_range;
 use crate::cli::stored::find;
-use crate::cli::{Context, Outcome};
+use crate::cli::{Context, Ending};
 use crate::error::Result;
 use crate::model::{TimeRange, Ulid};
 use crate::raw::ReadMode;
@@ -165,7 +165,7 @@ impl Args {
     }
 }
 
-pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome> {
+pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     let wanted = args.wanted()?;
     let repository = args.repo.open()?;
     let filter = args.sources.filter();

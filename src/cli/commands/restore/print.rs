@@ -10,11 +10,11 @@ use crate::model::Ulid;
 use crate::report::backup::{RESTORE, detour_json, gap_text};
 use crate::report::{self, Value};
 use crate::repository::{Archive, StoredBlock};
-use crate::restore::{self, Cut, Plan, StandIn, Target};
+use crate::restore::{self, CutOutcome, RestorePlan, StandIn, Target};
 use crate::units::{bytes_text, count_text};
 
 pub(super) fn print_plan(
-    plan: &Plan<'_>,
+    plan: &RestorePlan<'_>,
     target: &Target,
     (outlook, told): (&Outlook, &Told<'_>),
     context: &mut Context<'_>,
@@ -69,8 +69,8 @@ pub(super) fn print_plan(
 
 pub(super) fn print_report(
     archive: &Archive,
-    plan: &Plan<'_>,
-    report: &restore::Report,
+    plan: &RestorePlan<'_>,
+    report: &restore::RestoreReport,
     (outlook, told): (&Outlook, &Told<'_>),
     context: &mut Context<'_>,
 ) -> Result<()> {
@@ -154,7 +154,7 @@ fn ulids<'a>(blocks: impl Iterator<Item = &'a StoredBlock>) -> Vec<Ulid> {
 }
 
 /// A block that was to be cut; `block`, `series` and `samples` are null when nothing is left of it.
-fn cut_json(cut: &Cut) -> serde_json::Value {
+fn cut_json(cut: &CutOutcome) -> serde_json::Value {
     json!({
         "original": cut.original,
         "block": cut.block.map(|made| made.ulid),
@@ -163,7 +163,7 @@ fn cut_json(cut: &Cut) -> serde_json::Value {
     })
 }
 
-fn print_rest(plan: &Plan<'_>, context: &mut Context<'_>) -> Result<()> {
+fn print_rest(plan: &RestorePlan<'_>, context: &mut Context<'_>) -> Result<()> {
     for ulid in &plan.already_there {
         context.print(format_args!("already there  {ulid}\n"))?;
     }

@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt as _;
 use serde_json::Value as Json;
 
 use super::Args;
-use crate::cli::Outcome;
+use crate::cli::Ending;
 use crate::cli::logs::in_logs_only;
 use crate::cli::outlook::Outlook;
 use crate::cli::stored::missed_text;
@@ -19,10 +19,12 @@ use crate::report::{self, Value};
 use crate::repository::copies::Copies;
 use crate::repository::lineage::stream;
 use crate::repository::{
-    Archive, Gap, LeftOutKind, Repository, SourceFilter, StoredBlock, StoredWal, learn_streams,
-    read_meta,
+    Archive, ArchiveGap, LeftOutKind, Repository, SourceFilter, StoredBlock, StoredWal,
+    learn_streams, read_meta,
 };
-use crate::restore::{self, Permissions, Plan, Present, Problem, ProblemKind, Target, Wanted};
+use crate::restore::{
+    self, Permissions, ProblemKind, RestorePlan, RestoreProblem, Target, TargetContent, Wanted,
+};
 use crate::stored::fetch_file;
 use crate::trouble::Severity;
 use crate::units::time_text;
@@ -30,7 +32,7 @@ use crate::units::time_text;
 /// What is told beside what comes back: said on standard error at once, and kept for JSON. Problems end the command with exit code 3.
 pub(super) struct Told<'p> {
     progress: &'p dyn Progress,
-    all: RefCell<Vec<Problem>>,
+    all: RefCell<Vec<RestoreProblem>>,
 }
 
 impl<'p> Told<'p> {
@@ -42,26 +44,26 @@ impl<'p> Told<'p> {
     }
 
     /// Says it.
-    pub(super) fn tell(&self, problem: Problem) {
+    pub(super) fn tell(&self, problem: RestoreProblem) {
         self.progress.remark(&problem);
         self.keep(problem);
     }
 
     /// Says something that is a problem here, or none.
-    fn say(&self, is_problem: bool, problem: Problem) {
+    fn say(&self, is_problem: bool, problem: RestoreProblem) {
         let severity = if is_problem {
             Severity::Problem
         } else {
             Severity::Note
         };
-        self.tell(Problem {
+        self.tell(RestoreProblem {
             severity,
             ..problem
         });
     }
 
     /// Keeps what has been said already.
-    pub(super) fn keep(&self, problem: Problem) {
+    pub(super) fn keep(&self, problem: RestoreProblem) {
         self.all.borrow_mut().push(problem);
     }
 
@@ -71,14 +73,14 @@ impl<'p> Told<'p> {
     }
 
     /// How the command ends by what was told alone.
-    pub(super) fn own_outcome(&self) -> Outcome {
+    pub(super) fn own_outcome(&self) -> Ending {
         let all = self.all.borrow();
-        Outcome::problems_if(all.iter().any(|it| it.severity == Severity::Problem))
+        Ending::problems_if(all.iter().any(|it| it.severity == Severity::Problem))
     }
 
-    pub(super) fn outcome(&self, outlook: &Outlook) -> Outcome {
+    pub(super) fn outcome(&self, outlook: &Outlook) -> Ending {
         let all = self.all.borrow();
-        Outcome::problems_if(
+        Ending::problems_if(
             all.iter().any(|it| it.severity == Severity::Problem)
                 || !outlook.takes_samples()
                 || outlook.leaves_out(),
@@ -87,7 +89,7 @@ impl<'p> Told<'p> {
 }
 
 /// Says what came otherwise than it should, or not at all.
-pub(super) fn remark_report(report: &restore::Report, wanted: &Wanted, told: &Told<'_>) {
+pub(super) fn remark_report(report: &restore::RestoreReport, wanted: &Wanted, told: &Told<'_>) {
     for detour in &report.detours {
         told.tell(ProblemKind::Detour.at(detour.name.as_str(), report::backup::detour(detour)));
     }
@@ -132,7 +134,7 @@ pub(super) fn remark_report(report: &restore::Report, wanted: &Wanted, told: &To
 /// Names blocks that are in the target already, and are not what any of `stored` is.
 pub(super) fn remark_different<'a>(
     target: &Target,
-    plan: &Plan<'_>,
+    plan: &RestorePlan<'_>,
     stored: impl Iterator<Item = &'a StoredBlock>,
     told: &Told<'_>,
 ) {
@@ -161,7 +163,7 @@ pub(super) fn remark_different<'a>(
 
 /// Says so if the target has logs that are not those of `archive`: by the names and sizes of their files.
 pub(super) fn remark_other_logs(
-    plan: &Plan<'_>,
+    plan: &RestorePlan<'_>,
     archive: &Archive,
     target: &Target,
     told: &Told<'_>,
@@ -185,7 +187,12 @@ pub(super) fn remark_other_logs(
 }
 
 /// Names blocks that were asked for by their ULIDs and are in the target already: nobody has looked whether they are sound.
-pub(super) fn remark_there(plan: &Plan<'_>, wanted: &Wanted, target: &Target, told: &Told<'_>) {
+pub(super) fn remark_there(
+    plan: &RestorePlan<'_>,
+    wanted: &Wanted,
+    target: &Target,
+    told: &Told<'_>,
+) {
     if !matches!(wanted, Wanted::Blocks(_)) {
         return;
     }
@@ -201,7 +208,7 @@ pub(super) fn remark_there(plan: &Plan<'_>, wanted: &Wanted, target: &Target, to
 }
 
 /// Names blocks that were damaged when they were archived, and what becomes of them.
-pub(super) fn remark_damaged(plan: &Plan<'_>, wanted: &Wanted, told: &Told<'_>) {
+pub(super) fn remark_damaged(plan: &RestorePlan<'_>, wanted: &Wanted, told: &Told<'_>) {
     let hint = match wanted {
         Wanted::Range(_) => "",
         Wanted::Archive | Wanted::Blocks(_) => " (--as-archived brings it as it was)",
@@ -256,7 +263,7 @@ fn user_text(number: u32) -> String {
 }
 
 /// Says so if there is no room for `plan`.
-pub(super) fn remark_room(plan: &Plan<'_>, target: &Target, told: &Told<'_>) {
+pub(super) fn remark_room(plan: &RestorePlan<'_>, target: &Target, told: &Told<'_>) {
     if let Err(error) = target.refuse_without_room(plan) {
         let dir = target.dir().display().to_string();
         told.tell(ProblemKind::NoRoom.at(dir, error.chain()));
@@ -268,7 +275,7 @@ pub(super) fn remark_missed(
     wanted: &Wanted,
     archive: &Archive,
     chain: &[Archive],
-    plan: &Plan<'_>,
+    plan: &RestorePlan<'_>,
     told: &Told<'_>,
 ) {
     let is_range = match wanted {
@@ -308,7 +315,7 @@ pub(super) fn learn(
     archive: &mut Archive,
     chain: &mut [Archive],
     with_wal: bool,
-    present: &Present,
+    present: &TargetContent,
     told: &Told<'_>,
 ) -> Result<()> {
     let read = |block: &StoredBlock| {
@@ -352,7 +359,7 @@ pub(super) fn learn(
 const MAX_META: u64 = 16 << 20;
 
 /// Says what was chosen of blocks that hold the same, or do not go together.
-pub(super) fn remark_choice(plan: &Plan<'_>, wanted: &Wanted, told: &Told<'_>) {
+pub(super) fn remark_choice(plan: &RestorePlan<'_>, wanted: &Wanted, told: &Told<'_>) {
     for block in &plan.aggregates_left_out {
         let (ulid, every) = (block.ulid, resolution_text(block));
         told.tell(ProblemKind::AggregatesLeftOut.at(ulid.to_string(), format!(
@@ -408,7 +415,7 @@ pub(super) fn remark_wal(
     args: &Args,
     wanted: &Wanted,
     archive: &Archive,
-    (chain, plan): (&[Archive], &Plan<'_>),
+    (chain, plan): (&[Archive], &RestorePlan<'_>),
     told: &Told<'_>,
 ) {
     let range = range(wanted);
@@ -496,15 +503,15 @@ pub(super) fn remark_wal(
 }
 
 /// The gaps between the blocks of `plan`, and what of `range` lies before and behind all of them.
-fn uncovered(plan: &Plan<'_>, range: TimeRange) -> Vec<Gap> {
+fn uncovered(plan: &RestorePlan<'_>, range: TimeRange) -> Vec<ArchiveGap> {
     let begins = plan.blocks.iter().map(|block| block.min_time);
     let ends = plan.blocks.iter().map(|block| block.max_time);
     let (first, last) = (begins.min(), ends.max());
-    let before = Gap {
+    let before = ArchiveGap {
         min_time: range.since,
         max_time: first.unwrap_or(range.until),
     };
-    let behind = Gap {
+    let behind = ArchiveGap {
         min_time: last.unwrap_or(range.until),
         max_time: range.until,
     };

@@ -6,13 +6,13 @@ use serde_json::json;
 
 use super::Args;
 use super::remarks::Told;
-use crate::cli::{Context, Outcome as Exit};
+use crate::cli::{Context, Ending as Exit};
 use crate::error::Result;
 use crate::report::replaced::REPLACED;
 use crate::report::{self, Extent, SheetOf as _, shell_word};
 use crate::repository::copies::Copies;
 use crate::repository::{Archive, StoredBlock};
-use crate::restore::{DataBlock, Outcome, ProblemKind, Replaced, Replacer, candidates};
+use crate::restore::{DataBlock, ProblemKind, ReplaceOutcome, Replaced, Replacer, candidates};
 use crate::units::bytes_text;
 
 /// A block, and what is to become of it.
@@ -76,7 +76,7 @@ fn todo<'c>(
     copies: &'c Copies,
 ) -> Todo<'c> {
     if let Some(refused) = &block.refused {
-        return Todo::Left(block.outcome(Outcome::Stays(refused.clone())));
+        return Todo::Left(block.outcome(ReplaceOutcome::Stays(refused.clone())));
     }
     let found = candidates(block.ulid, archive, copies);
     let best = found.as_ref().ok().and_then(|found| found.first());
@@ -89,23 +89,23 @@ fn todo<'c>(
                     block.doubt();
                     Todo::Replace(Box::new(block), found)
                 }
-                Err(_) => Todo::Left(block.outcome(Outcome::Sound)),
+                Err(_) => Todo::Left(block.outcome(ReplaceOutcome::Sound)),
             },
             Some(why) => {
                 let ulid = block.ulid;
-                let mut replaced = block.outcome(Outcome::Sound);
+                let mut replaced = block.outcome(ReplaceOutcome::Sound);
                 replaced.told.push(ProblemKind::MetaDoubtful.at(
                     ulid.to_string(),
                     format!("block {ulid} is not touched, but its meta.json is not what was archived ({why}): --block {ulid} replaces it"),
                 ));
                 Todo::Left(replaced)
             }
-            None => Todo::Left(block.outcome(Outcome::Sound)),
+            None => Todo::Left(block.outcome(ReplaceOutcome::Sound)),
         };
     }
     match found {
         Ok(found) => Todo::Replace(Box::new(block), found),
-        Err(why) => Todo::Left(block.outcome(Outcome::Stays(why))),
+        Err(why) => Todo::Left(block.outcome(ReplaceOutcome::Stays(why))),
     }
 }
 
@@ -113,7 +113,7 @@ fn planned(block: &DataBlock, copies: &[&StoredBlock]) -> Replaced {
     let bytes = copies.first().map(|copy| copy.bytes());
     Replaced {
         bytes,
-        ..block.outcome(Outcome::WouldBe)
+        ..block.outcome(ReplaceOutcome::WouldBe)
     }
 }
 
@@ -133,7 +133,7 @@ fn tell(replaced: &Replaced, told: &Told<'_>) {
     for problem in &replaced.told {
         told.tell(problem.clone());
     }
-    if let Outcome::Stays(why) = &replaced.outcome {
+    if let ReplaceOutcome::Stays(why) = &replaced.outcome {
         let ulid = replaced.ulid;
         told.tell(ProblemKind::BlockStays.at(
             ulid.to_string(),
@@ -163,12 +163,13 @@ fn print(
         let table = context.view.of(&REPLACED, done, Extent::Document);
         context.print(table.text(&context.view))?;
     }
-    let count =
-        |wanted: &dyn Fn(&Outcome) -> bool| done.iter().filter(|it| wanted(&it.outcome)).count();
-    let sound = count(&|it| *it == Outcome::Sound);
-    let stay = count(&|it| matches!(it, Outcome::Stays(_)));
-    let replaced = count(&|it| *it == Outcome::Replaced);
-    let planned = count(&|it| *it == Outcome::WouldBe);
+    let count = |wanted: &dyn Fn(&ReplaceOutcome) -> bool| {
+        done.iter().filter(|it| wanted(&it.outcome)).count()
+    };
+    let sound = count(&|it| *it == ReplaceOutcome::Sound);
+    let stay = count(&|it| matches!(it, ReplaceOutcome::Stays(_)));
+    let replaced = count(&|it| *it == ReplaceOutcome::Replaced);
+    let planned = count(&|it| *it == ReplaceOutcome::WouldBe);
     let changed = if args.dry_run {
         format!(
             "{planned} would be replaced, which needs {}",

@@ -1,14 +1,14 @@
 //! What is said of series that come and go.
 
 use super::{name, percent};
-use crate::capacity::{Analysis, JobChurn, JobStep, Step, Turnover};
+use crate::capacity::{Analysis, ChurnStep, JobChurn, JobStep, Turnover};
 use crate::report::{Column, Extent, InJson, Rows, Sheet, Unit, Value};
 
 /// Jobs whose births and deaths are shown in time when nothing else is said.
 const JOBS_IN_TIME: usize = 100;
 
 /// One row for each part of the range of time.
-pub(in crate::report) static STEPS: Sheet<Analysis, Step> = Sheet {
+pub(in crate::report) static STEPS: Sheet<Analysis, ChurnStep> = Sheet {
     name: "churn",
     title: "Series that come and go",
     row: "part of the range of time",

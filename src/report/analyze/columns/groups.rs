@@ -1,7 +1,7 @@
 //! What is said of metrics, jobs, values, labels and pairs.
 
 use super::percent;
-use crate::capacity::{Analysis, CrossRow, Group, LabelRow, LookRow, PairRow, Rank, What};
+use crate::capacity::{Analysis, CrossRow, GroupRow, LabelRow, LookRow, PairRow, Rank, What};
 use crate::report::{Column, Extent, InJson, Rows, Sheet, Unit, Value, ratio};
 
 /// Labels of each metric at a glance.
@@ -12,7 +12,7 @@ const METRICS_WITH_LABELS: usize = 5;
 const PAIRS_IN_A_DOCUMENT: usize = 1000;
 
 /// Series by metric.
-pub(in crate::report) static METRICS: Sheet<Analysis, Group> = Sheet {
+pub(in crate::report) static METRICS: Sheet<Analysis, GroupRow> = Sheet {
     name: "metric",
     title: "Metrics by bytes",
     row: "metric",
@@ -22,7 +22,7 @@ pub(in crate::report) static METRICS: Sheet<Analysis, Group> = Sheet {
 };
 
 /// Series by job.
-pub(in crate::report) static JOBS_BY_BYTES: Sheet<Analysis, Group> = Sheet {
+pub(in crate::report) static JOBS_BY_BYTES: Sheet<Analysis, GroupRow> = Sheet {
     name: "job",
     title: "Jobs by bytes",
     row: "job",
@@ -32,7 +32,7 @@ pub(in crate::report) static JOBS_BY_BYTES: Sheet<Analysis, Group> = Sheet {
 };
 
 /// Series by the values of a label that is asked for.
-pub(in crate::report) static VALUES: Sheet<[Group], Group> = Sheet {
+pub(in crate::report) static VALUES: Sheet<[GroupRow], GroupRow> = Sheet {
     name: "label=NAME",
     title: "Values of a label by bytes",
     row: "value",
@@ -91,7 +91,7 @@ fn cross(analysis: &Analysis, extent: Extent) -> Rows<'_, CrossRow> {
 }
 
 /// One row for each part of a partition.
-const GROUPS: &[Column<Group>] = &[
+const GROUPS: &[Column<GroupRow>] = &[
     Column {
         key: "value",
         heading: "VALUE",

@@ -1,12 +1,12 @@
 //! What is said of all blocks together, of each, and of kinds of bytes.
 
 use super::percent;
-use crate::capacity::{Analysis, BlockRow, Part, Totals};
+use crate::capacity::{Analysis, AnalysisTotals, BlockRow, ByteKind};
 use crate::inspect::FULL_CHUNK;
 use crate::report::{Column, Extent, InJson, Rows, Sheet, Unit, Value, ratio};
 
 /// What is said of all blocks together.
-pub(in crate::report) static SUMMARY: Sheet<Analysis, Totals> = Sheet {
+pub(in crate::report) static SUMMARY: Sheet<Analysis, AnalysisTotals> = Sheet {
     name: "summary",
     title: "Everything",
     row: "analysis",
@@ -354,7 +354,7 @@ pub(in crate::report) static BLOCKS: Sheet<Analysis, BlockRow> = Sheet {
 };
 
 /// One row for each kind of bytes, with the bytes of all.
-pub(in crate::report) static PARTS: Sheet<Analysis, (Part, u64)> = Sheet {
+pub(in crate::report) static PARTS: Sheet<Analysis, (ByteKind, u64)> = Sheet {
     name: "part",
     title: "Bytes by kind",
     row: "kind of bytes",
@@ -405,7 +405,7 @@ fn blocks(analysis: &Analysis, extent: Extent) -> Rows<'_, BlockRow> {
 }
 
 /// Kinds of bytes that there are, each with the bytes of all.
-fn parts(analysis: &Analysis, _: Extent) -> Rows<'_, (Part, u64)> {
+fn parts(analysis: &Analysis, _: Extent) -> Rows<'_, (ByteKind, u64)> {
     let all = analysis.totals().bytes;
     let parts = analysis.parts().iter().filter(|part| part.bytes > 0);
     Rows::made(parts.map(|part| (part.clone(), all)).collect())

@@ -17,7 +17,7 @@ use std::thread;
 
 use narthex::index::{Index, Series};
 use narthex::progress::Silent;
-use narthex::verify::{Consequence, Kind, Options, verify};
+use narthex::verify::{Consequence, Kind, VerifyOptions, verify};
 use serde_json::Value;
 
 use super::tools::{Release, Tools};
@@ -309,7 +309,7 @@ fn try_case(tools: &Tools, case: &Case, truths: &Truths) -> Result<(), String> {
         }
     };
     let sick = case.fault.make();
-    let verdict = verify(sick.parent(), Options::default(), &Silent).unwrap();
+    let verdict = verify(sick.parent(), VerifyOptions::default(), &Silent).unwrap();
     let found: BTreeSet<_> = verdict
         .all_findings()
         .map(|finding| finding.kind.id())

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::catalog::Catalog;
 use crate::error::Result;
 use crate::model::{Millis, Ulid};
-use crate::repository::check::{Finding, Kind, Report};
+use crate::repository::check::{CheckFinding, CheckReport, Kind};
 use crate::repository::copies::Copies;
 use crate::repository::damage::{Damage, mark};
 use crate::repository::{
@@ -20,12 +20,12 @@ use crate::stored::{missing_of_block, missing_of_logs};
 /// # Errors
 ///
 /// When the store cannot list its objects.
-pub fn settle(
+pub fn judge_damage(
     repository: &Repository,
-    report: &mut Report,
-    mark: impl FnOnce(&Report),
+    report: &mut CheckReport,
+    mark: impl FnOnce(&CheckReport),
 ) -> Result<()> {
-    let is_about = |finding: &&mut Finding| {
+    let is_about = |finding: &&mut CheckFinding| {
         matches!(
             finding.kind,
             Kind::ObjectMissing | Kind::ObjectDamaged | Kind::ObjectUnreadable
@@ -47,7 +47,7 @@ pub fn settle(
     for (name, found) in failed {
         // What it stands in for is named as lost already, if it is.
         let detail = format!("a replacement that does not give what it should: {found}");
-        let finding = Finding::new(Kind::ObjectReplaced, name.as_str(), detail);
+        let finding = CheckFinding::new(Kind::ObjectReplaced, name.as_str(), detail);
         report.findings.push(finding);
         report.damaged.insert(name, found);
     }
@@ -76,7 +76,7 @@ pub fn settle(
 fn prove<'f>(
     catalog: &Catalog,
     repository: &Repository,
-    findings: impl Iterator<Item = &'f mut Finding>,
+    findings: impl Iterator<Item = &'f mut CheckFinding>,
 ) -> Result<(BTreeSet<String>, BTreeMap<ObjectName, String>)> {
     let mut losses = Losses {
         copies: Copies::new(repository)?,
@@ -94,7 +94,7 @@ fn prove<'f>(
 }
 
 /// What mends an object of which something is lost. Backups only know of what is marked, or can be seen without reading it.
-fn advice(catalog: &Catalog, finding: &Finding) -> String {
+fn advice(catalog: &Catalog, finding: &CheckFinding) -> String {
     let mut needing = catalog.needing(&finding.object).peekable();
     // The manifest of an archive may have become unreadable since it was checked: nothing is known then of what the object is needed for.
     if needing.peek().is_none() {
@@ -170,7 +170,7 @@ impl<'c> Losses<'c> {
 fn settle_one<'c>(
     catalog: &'c Catalog,
     losses: &mut Losses<'c>,
-    finding: &mut Finding,
+    finding: &mut CheckFinding,
 ) -> Result<bool> {
     let mut needs = 0;
     let mut lost_blocks = BTreeSet::new();
@@ -234,7 +234,11 @@ fn settle_one<'c>(
 /// # Errors
 ///
 /// When the store fails.
-pub fn leave_marks(repository: &Repository, report: &Report, now: Millis) -> Result<(u64, u64)> {
+pub fn leave_marks(
+    repository: &Repository,
+    report: &CheckReport,
+    now: Millis,
+) -> Result<(u64, u64)> {
     let store = repository.store();
     let damage = Damage::list(store)?;
     let mut counts = (0, 0);

@@ -16,7 +16,7 @@ use crate::repository::lineage::{contradictions, has_problems, kin};
 impl Run<'_> {
     /// Decides what is archived of the blocks that were captured, and says what is wrong with them. A parent that is still there is left
     /// out only when its children were proven to hold its samples.
-    pub(super) fn settle(&self, harvest: &mut Harvest) {
+    pub(super) fn decide(&self, harvest: &mut Harvest) {
         let superseded = superseded(harvest.stored());
         self.prove(&superseded, harvest);
         let succession = succession(harvest.stored());
