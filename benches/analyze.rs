@@ -2,7 +2,8 @@
 //!
 //!     cargo bench --bench analyze -- DIR
 //!
-//! writes such a block to DIR, unless one is there, and analyses it; `benches/rivals.py --only analyze` lets others do it, too.
+//! writes such a block to DIR, unless one is there, and analyses it; `benches/rivals.py --only
+//! analyze` lets others do it, too.
 
 #![allow(
     clippy::unwrap_used,

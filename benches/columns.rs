@@ -1,11 +1,13 @@
-//! The column lab: what a pack of each block costs, part by part, and how fast it is made and taken apart.
+//! The column lab: what a pack of each block costs, part by part, and how fast it is made and taken
+//! apart.
 //!
 //! ```sh
 //! NARTHEX_CORPUS=DIR cargo bench --bench columns
 //! ```
 //!
-//! Speeds are bytes of block per second of processor time, the median of `RUNS` runs, with `THREADS` threads.
-//! Without `NARTHEX_CORPUS` it runs on the fixtures. Everything is proved on the way: what comes back is compared with the source.
+//! Speeds are bytes of block per second of processor time, the median of `RUNS` runs, with
+//! `THREADS` threads. Without `NARTHEX_CORPUS` it runs on the fixtures. Everything is proved on the
+//! way: what comes back is compared with the source.
 
 #![allow(
     clippy::unwrap_used,

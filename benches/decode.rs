@@ -1,5 +1,5 @@
-//! How fast are samples decoded? Per encoding, on the fixtures and, where `NARTHEX_CORPUS` names a directory of blocks or
-//! data directories, on those.
+//! How fast are samples decoded? Per encoding, on the fixtures and, where `NARTHEX_CORPUS` names a
+//! directory of blocks or data directories, on those.
 
 #![allow(
     clippy::unwrap_used,

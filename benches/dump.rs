@@ -1,4 +1,5 @@
-//! How fast are samples written as text? Per format, on the fixtures or on the blocks below `NARTHEX_CORPUS`.
+//! How fast are samples written as text? Per format, on the fixtures or on the blocks below
+//! `NARTHEX_CORPUS`.
 
 #![allow(
     clippy::unwrap_used,

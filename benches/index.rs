@@ -1,5 +1,5 @@
-//! How fast is an index read? Series entries, labels, postings, and the whole of `inspect`; on the fixtures or on the blocks
-//! below `NARTHEX_CORPUS`.
+//! How fast is an index read? Series entries, labels, postings, and the whole of `inspect`; on the
+//! fixtures or on the blocks below `NARTHEX_CORPUS`.
 
 #![allow(
     clippy::unwrap_used,

@@ -4,9 +4,10 @@
 //! NARTHEX_CORPUS=DIR cargo bench --bench splice
 //! ```
 //!
-//! Each block is cut into `PARTS` (12) stretches of time, and these are packed as if they had been blocks of their own. Times are
-//! seconds of processor time, medians of `RUNS` runs, with `THREADS` threads. Everything is proved on the way: what comes back is
-//! compared with the source. Without `NARTHEX_CORPUS` it runs on the fixtures.
+//! Each block is cut into `PARTS` (12) stretches of time, and these are packed as if they had been
+//! blocks of their own. Times are seconds of processor time, medians of `RUNS` runs, with `THREADS`
+//! threads. Everything is proved on the way: what comes back is compared with the source. Without
+//! `NARTHEX_CORPUS` it runs on the fixtures.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,5 @@
-//! Backs a data directory up into a new repository, restores the archive beside it, and verifies what came back.
+//! Backs a data directory up into a new repository, restores the archive beside it, and verifies
+//! what came back.
 //!
 //!     cargo run --example back_up_and_restore -- fixtures/night-1
 

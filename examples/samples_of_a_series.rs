@@ -1,4 +1,5 @@
-//! Prints the samples of the series that a selector means, as a query over all blocks of a data directory would see them.
+//! Prints the samples of the series that a selector means, as a query over all blocks of a data
+//! directory would see them.
 //!
 //!     cargo run --example samples_of_a_series -- fixtures/night-1 'up{job="node"}'
 

@@ -1,8 +1,8 @@
-//! The one public error: what the caller can do about it ([`ErrorKind`]), one sentence, and the chain of
-//! causes below it.
+//! The one public error: what the caller can do about it ([`ErrorKind`]), one sentence, and the
+//! chain of causes below it.
 //!
-//! `Display` prints one link only; [`Error::chain`] prints the whole chain on one line, outermost first,
-//! which is what the command line shows.
+//! `Display` prints one link only; [`Error::chain`] prints the whole chain on one line, outermost
+//! first, which is what the command line shows.
 //!
 //! ```
 //! use narthex::{Error, ErrorKind};
@@ -59,7 +59,8 @@ impl ErrorKind {
 
 /// An error with its kind and the chain of its causes.
 ///
-/// `Debug` is the chain as well, with the kind in front: what a `main` that returns a [`Result`] prints.
+/// `Debug` is the chain as well, with the kind in front: what a `main` that returns a [`Result`]
+/// prints.
 pub struct Error {
     kind: ErrorKind,
     message: String,
@@ -216,7 +217,8 @@ const MAX_COMPARED: usize = 10_000;
 /// Longest name that is compared, in bytes.
 const MAX_NAME: usize = 64;
 
-/// The one of `names` that somebody who typed `typed` most likely meant: at most a third of it is otherwise.
+/// The one of `names` that somebody who typed `typed` most likely meant: at most a third of it is
+/// otherwise.
 pub(crate) fn closest<'n>(
     typed: &str,
     names: impl IntoIterator<Item = &'n str>,

@@ -1,11 +1,11 @@
-//! What long work tells whoever watches: phases, bytes done, and remarks. No terminal here; the command
-//! line draws bars from these events, a library user may ignore them ([`Silent`]).
+//! What long work tells whoever watches: phases, bytes done, and remarks. No terminal here; the
+//! command line draws bars from these events, a library user may ignore them ([`Silent`]).
 //!
 //! ```
 //! use std::sync::atomic::{AtomicU64, Ordering};
 //!
 //! use narthex::progress::Progress;
-//! use narthex::verify::{Options, verify};
+//! use narthex::verify::{VerifyOptions, verify};
 //!
 //! /// Adds up the bytes that were read.
 //! #[derive(Default)]
@@ -23,7 +23,7 @@
 //! }
 //!
 //! let count = Count::default();
-//! verify("fixtures/night-1".as_ref(), Options::default(), &count)?;
+//! verify("fixtures/night-1".as_ref(), VerifyOptions::default(), &count)?;
 //! assert!(count.0.into_inner() > 0);
 //! # Ok::<(), narthex::Error>(())
 //! ```

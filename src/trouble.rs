@@ -1,8 +1,10 @@
-//! How commands tell what is wrong, all alike: a kind that scripts can rely on, the place, what was found there; and of the kind what it means, what comes of it
-//! and what to do.
+//! How commands tell what is wrong, all alike: a kind that scripts can rely on, the place, what was
+//! found there; and of the kind what it means, what comes of it and what to do.
 //!
-//! Each room has one table of its kinds, which `docs/findings.md` lists: [`verify`](crate::verify::Kind), [`check`](crate::repository::check::Kind),
-//! [`backup`](crate::archive::ProblemKind) and [`restore`](crate::restore::ProblemKind). Ids are a promise to scripts: they are never renamed.
+//! Each room has one table of its kinds, which `docs/findings.md` lists:
+//! [`verify`](crate::verify::Kind), [`check`](crate::repository::check::Kind),
+//! [`backup`](crate::archive::ProblemKind) and [`restore`](crate::restore::ProblemKind). Ids are a
+//! promise to scripts: they are never renamed.
 //!
 //! ```
 //! use narthex::archive::ProblemKind;
@@ -59,7 +61,8 @@ pub struct Trouble<K> {
     pub kind: K,
     /// How much it matters here.
     pub severity: Severity,
-    /// What is concerned, by its name in the directory or the repository; blocks by their ULIDs, with commas between them. Empty where it is the whole.
+    /// What is concerned, by its name in the directory or the repository; blocks by their ULIDs,
+    /// with commas between them. Empty where it is the whole.
     pub place: String,
     /// What was found, as a sentence.
     pub detail: String,
@@ -116,7 +119,8 @@ impl<K: Kind> From<&Trouble<K>> for AnyTrouble {
     }
 }
 
-/// A room's table of kinds: the name of the type, and of each kind variant, id, severity, meaning, consequence and remedy.
+/// A room's table of kinds: the name of the type, and of each kind variant, id, severity, meaning,
+/// consequence and remedy.
 macro_rules! kinds {
     ($(#[$doc:meta])* $name:ident: $($variant:ident $id:literal $severity:ident $sentence:literal $consequence:expr, $remedy:expr;)*) => {
         $(#[$doc])*

@@ -15,7 +15,8 @@ impl SegmentSink for Segments {
     }
 }
 
-/// Seconds of processor time that this process has used so far: other work on the machine does not count. Only Linux tells.
+/// Seconds of processor time that this process has used so far: other work on the machine does not
+/// count. Only Linux tells.
 fn cpu_seconds() -> f64 {
     let nanoseconds = |task: std::io::Result<std::fs::DirEntry>| -> u64 {
         let stat = std::fs::read_to_string(task.unwrap().path().join("schedstat"));
@@ -27,7 +28,8 @@ fn cpu_seconds() -> f64 {
     tasks.map(nanoseconds).sum::<u64>() as f64 / 1e9
 }
 
-/// What `work` returns when it runs for the last time of `runs`, and the median of the seconds it takes.
+/// What `work` returns when it runs for the last time of `runs`, and the median of the seconds it
+/// takes.
 pub(crate) fn timed<T>(runs: usize, mut work: impl FnMut() -> T) -> (T, f64) {
     let mut once = || {
         let start = cpu_seconds();

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use narthex::block::Block;
 use narthex::raw::ReadMode;
 
-/// The blocks below the directory that `NARTHEX_CORPUS` names; without it, those of the fixtures, so that the benches run
-/// quickly in test mode.
+/// The blocks below the directory that `NARTHEX_CORPUS` names; without it, those of the fixtures,
+/// so that the benches run quickly in test mode.
 pub(crate) fn blocks() -> Vec<Block> {
     let fixtures = || Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
     let root = std::env::var_os("NARTHEX_CORPUS").map_or_else(fixtures, PathBuf::from);

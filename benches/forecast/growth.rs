@@ -1,4 +1,5 @@
-//! Histories of servers that never were: blocks as Prometheus would have cut and compacted them, from a rate of samples.
+//! Histories of servers that never were: blocks as Prometheus would have cut and compacted them,
+//! from a rate of samples.
 
 use narthex::forecast::{KnownBlock, Past};
 use narthex::model::{Millis, Ulid};

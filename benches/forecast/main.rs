@@ -4,8 +4,9 @@
 //! NARTHEX_CORPUS=DIR cargo bench --bench forecast
 //! ```
 //!
-//! prints the tables of `docs/performance.md`. `DIR` holds chains: directories with the blocks of one server in `blocks/`. Without it
-//! only generated histories are tried, `SEEDS` (20) of each kind.
+//! prints the tables of `docs/performance.md`. `DIR` holds chains: directories with the blocks of
+//! one server in `blocks/`. Without it only generated histories are tried, `SEEDS` (20) of each
+//! kind.
 
 #![allow(
     clippy::unwrap_used,

@@ -21,7 +21,8 @@ const PAGE: u64 = 1_000;
 const CHUNK: f64 = 120.0;
 const SEGMENT: f64 = 512.0 * MIB;
 
-/// What the server does and what its data costs. The defaults for bytes are averages over blocks of real servers.
+/// What the server does and what its data costs. The defaults for bytes are averages over blocks of
+/// real servers.
 #[derive(Args, Clone, Copy, Debug, Serialize)]
 pub(crate) struct Workload {
     /// Series, the same all the time
@@ -99,7 +100,8 @@ impl Workload {
     }
 }
 
-/// Requests to put an object of so many bytes: one, or one for each part, one before and one after them.
+/// Requests to put an object of so many bytes: one, or one for each part, one before and one after
+/// them.
 pub(crate) fn put(bytes: f64) -> u64 {
     match pieces(bytes, PART) {
         1 => 1,

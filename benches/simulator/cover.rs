@@ -27,8 +27,8 @@ pub(crate) struct Cover {
     pub(crate) unseen: Vec<Ulid>,
 }
 
-/// Covers a block of these `sources` with the packs of those `known` blocks that have nothing else in them. Where two of them share
-/// a source, the larger one is taken.
+/// Covers a block of these `sources` with the packs of those `known` blocks that have nothing else
+/// in them. Where two of them share a source, the larger one is taken.
 pub(crate) fn cover(sources: &[Ulid], known: &[Known<'_>]) -> Cover {
     let mut missing: BTreeSet<Ulid> = sources.iter().copied().collect();
     let mut by_size: Vec<&Known<'_>> = known.iter().collect();

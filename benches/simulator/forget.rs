@@ -11,8 +11,8 @@ const DAILY: usize = 14;
 const WEEKLY: usize = 8;
 const MONTHLY: usize = 24;
 
-/// Positions, in `times` (ascending), of the archives that stay: the newest of each of the last days, weeks and months that have one.
-/// Days begin at midnight UTC, weeks on Monday.
+/// Positions, in `times` (ascending), of the archives that stay: the newest of each of the last
+/// days, weeks and months that have one. Days begin at midnight UTC, weeks on Monday.
 pub(crate) fn kept(times: &[Millis]) -> BTreeSet<usize> {
     let dates: Vec<Date> = times.iter().map(|time| date(*time)).collect();
     let mut kept = BTreeSet::new();

@@ -1,16 +1,19 @@
-//! Two years of nightly archives of a Prometheus server, on metadata alone: how often each sample is stored, and how many objects, bytes and
-//! requests that takes, for several designs of a repository.
+//! Two years of nightly archives of a Prometheus server, on metadata alone: how often each sample
+//! is stored, and how many objects, bytes and requests that takes, for several designs of a
+//! repository.
 //!
 //! ```sh
 //! cargo bench --bench simulator
 //! cargo bench --bench simulator -- --retention 15d,400d --every 2h,6h,1d,7d
 //! ```
 //!
-//! The server cuts its head, merges blocks and deletes them as Prometheus 3 does; [`planner`] is its planner. What it scrapes never changes, and there
-//! are no gaps, out-of-order samples or deletions. Bytes follow from averages, which are options. The designs differ in how a block that is
-//! new under its ULID is stored:
+//! The server cuts its head, merges blocks and deletes them as Prometheus 3 does; [`planner`] is
+//! its planner. What it scrapes never changes, and there are no gaps, out-of-order samples or
+//! deletions. Bytes follow from averages, which are options. The designs differ in how a block that
+//! is new under its ULID is stored:
 //!
-//! * **sources**: packs of blocks in the archive before, whose sources are all among its own, by reference; the other sources as a new pack;
+//! * **sources**: packs of blocks in the archive before, whose sources are all among its own, by
+//!   reference; the other sources as a new pack;
 //! * **whole blocks**: by reference if that leaves nothing to store, else whole;
 //! * **ULIDs**: whole, in the same codec; **ULIDs, `zstd -3`**: whole, as a compressed tar.
 

@@ -1,4 +1,5 @@
-//! What Prometheus compacts next: the planner of `tsdb/compact.go` for regular blocks that do not overlap and have no tombstones.
+//! What Prometheus compacts next: the planner of `tsdb/compact.go` for regular blocks that do not
+//! overlap and have no tombstones.
 
 use narthex::block::Meta;
 use narthex::model::Millis;
@@ -19,7 +20,8 @@ const STEP: Millis = 3;
 /// The longest block whatever the retention.
 const LONGEST: Millis = 31 * DAY;
 
-/// The ranges that blocks are merged into, ascending, for a server that keeps `retention`: none longer than a tenth of it.
+/// The ranges that blocks are merged into, ascending, for a server that keeps `retention`: none
+/// longer than a tenth of it.
 pub(crate) fn ranges(retention: Millis) -> Vec<Millis> {
     let longest = LONGEST.min(retention / 10).max(HEAD_RANGE);
     let ranges = (0..RANGES).map(|level| HEAD_RANGE * STEP.pow(level));
@@ -51,7 +53,8 @@ pub(crate) fn plan(blocks: &[Meta], ranges: &[Millis]) -> std::ops::Range<usize>
     0..0
 }
 
-/// The blocks that lie in one window of `range` each, as positions. Windows begin at multiples of `range` since the epoch.
+/// The blocks that lie in one window of `range` each, as positions. Windows begin at multiples of
+/// `range` since the epoch.
 fn groups(blocks: &[Meta], range: Millis) -> Vec<std::ops::Range<usize>> {
     let mut groups = Vec::new();
     let mut at = 0;

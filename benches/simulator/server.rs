@@ -13,7 +13,8 @@ const HEAD_SPAN: Millis = HEAD_RANGE / 2 * 3;
 pub(crate) struct Server {
     retention: Millis,
     ranges: Vec<Millis>,
-    /// From a multiple of [`HEAD_RANGE`] to the first scrape after it: blocks begin with their first sample.
+    /// From a multiple of [`HEAD_RANGE`] to the first scrape after it: blocks begin with their
+    /// first sample.
     first_scrape: Millis,
     /// Where the next block begins, but for `first_scrape`.
     head: Millis,
@@ -52,7 +53,8 @@ impl Server {
         self.head
     }
 
-    /// Makes a block of the oldest two hours of the head, and merges until there is nothing to merge.
+    /// Makes a block of the oldest two hours of the head, and merges until there is nothing to
+    /// merge.
     fn cut(&mut self, now: Millis) {
         let ulid = self.name(now);
         let (min_time, max_time) = (self.head + self.first_scrape, self.head + HEAD_RANGE);

@@ -1,8 +1,9 @@
-//! The end of a run: from objects that nobody names to an archive, beside whoever may be deleting such objects.
+//! The end of a run: from objects that nobody names to an archive, beside whoever may be deleting
+//! such objects.
 //!
-//! Claim, look, publish, take the claim back: why this order is safe beside a prune at every interleaving is said in
-//! `docs/design.md`. Marks (how long an object has been unneeded) are taken off on the way; a run that meets a warrant, or
-//! misses an object, gives up and leaves no archive.
+//! Claim, look, publish, take the claim back: why this order is safe beside a prune at every
+//! interleaving is said in `docs/design.md`. Marks (how long an object has been unneeded) are taken
+//! off on the way; a run that meets a warrant, or misses an object, gives up and leaves no archive.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -16,13 +17,13 @@ use crate::repository::trash::Trash;
 use crate::repository::{Archive, Repository, StoredBlock, StoredObject};
 use crate::store::ObjectName;
 
-/// Commits `archive`, whose blocks are stored and whose `logs` are not published yet. In the same run `also` was written for older archives, or
-/// is needed by what was.
+/// Commits `archive`, whose blocks are stored and whose `logs` are not published yet. In the same
+/// run `also` was written for older archives, or is needed by what was.
 ///
 /// # Errors
 ///
-/// When the repository fails; `Refused` or `NotFound` when a prune has taken something the archive needs. There is no
-/// archive then, unless the error says so.
+/// When the repository fails; `Refused` or `NotFound` when a prune has taken something the archive
+/// needs. There is no archive then, unless the error says so.
 pub(super) fn commit(
     repository: &Repository,
     archive: &Archive,
@@ -37,8 +38,8 @@ pub(super) fn commit(
     let claimed = named.chain(also.iter().cloned()).collect();
     let claim = Claim::publish(store, &archive.id, claimed, now)?;
     let ready = prove(repository, blocks(archive), also).and_then(|()| {
-        // The logs appear last, when little is left that can fail: without the manifest they are of no use to
-        // anybody, whereas the next run takes the blocks over.
+        // The logs appear last, when little is left that can fail: without the manifest they are of
+        // no use to anybody, whereas the next run takes the blocks over.
         logs.map(Staged::publish).transpose()?;
         refuse_late(begun)
     });
@@ -65,7 +66,8 @@ fn blocks(archive: &Archive) -> impl Iterator<Item = &StoredObject> {
     archive.blocks.iter().flat_map(StoredBlock::objects)
 }
 
-/// Proves that `objects`, and those that are `also` named, are there and that nobody is about to delete one of them, and takes their marks off.
+/// Proves that `objects`, and those that are `also` named, are there and that nobody is about to
+/// delete one of them, and takes their marks off.
 fn prove<'a>(
     repository: &Repository,
     objects: impl Iterator<Item = &'a StoredObject>,

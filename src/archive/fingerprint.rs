@@ -1,9 +1,10 @@
 //! Whether a block is the same one as last night, without reading it.
 //!
-//! The fingerprint of a block is taken over what never changes in it: the names and lengths of `index` and of
-//! the files in `chunks/`, and those bytes of the index that depend on nearly all others: its header, its table
-//! of contents and the lengths and checksums of the sections that have one of their own. That is less than
-//! 1 KiB read per block. `meta.json`, `tombstones` and foreign files may change and are compared separately.
+//! The fingerprint of a block is taken over what never changes in it: the names and lengths of
+//! `index` and of the files in `chunks/`, and those bytes of the index that depend on nearly all
+//! others: its header, its table of contents and the lengths and checksums of the sections that
+//! have one of their own. That is less than 1 KiB read per block. `meta.json`, `tombstones` and
+//! foreign files may change and are compared separately.
 
 use super::source::{OpenBlock, SourceFile};
 use crate::error::Result;
@@ -27,8 +28,8 @@ pub(super) fn fingerprint(block: &OpenBlock) -> Result<Fingerprint> {
     Ok(Fingerprint::of(&identity))
 }
 
-/// The fingerprint of a block that has the same `cheap` one as another and yet other content, because one of
-/// the two is damaged where the fingerprint does not look.
+/// The fingerprint of a block that has the same `cheap` one as another and yet other content,
+/// because one of the two is damaged where the fingerprint does not look.
 pub(super) fn deep_fingerprint<'a>(
     cheap: &Fingerprint,
     files: impl IntoIterator<Item = (&'a FilePath, Digest)>,
@@ -55,8 +56,8 @@ fn index_marks(index: &SourceFile) -> Result<Vec<u8>> {
     Ok(marks)
 }
 
-/// Offsets of the sections with one checksum over all of them: symbols, label offset table, postings offset
-/// table (slots 1, 4 and 6 of the table of contents).
+/// Offsets of the sections with one checksum over all of them: symbols, label offset table,
+/// postings offset table (slots 1, 4 and 6 of the table of contents).
 fn checked_sections(toc: &[u8]) -> Vec<u64> {
     let mut reader = Reader::new(toc, 0, "table of contents");
     let offsets: Vec<u64> = std::iter::from_fn(|| reader.u64().ok()).take(6).collect();
@@ -73,7 +74,8 @@ mod tests {
     use std::fs;
     use std::path::Path;
 
-    /// An index with a symbol table and a postings offset table of 8 bytes each, and a table of contents.
+    /// An index with a symbol table and a postings offset table of 8 bytes each, and a table of
+    /// contents.
     fn index() -> Vec<u8> {
         let mut bytes = vec![0xba, 0xaa, 0xd7, 0, 2];
         for content in [[1u8; 8], [2; 8]] {

@@ -1,10 +1,10 @@
 //! WAL and WBL of a live directory, opened in the order in which nothing can be lost.
 //!
-//! Samples move from the logs into blocks, and a log is cut only when the block is complete. So the logs are
-//! opened first and blocks are listed afterwards: a sample is then in the logs, in a block, or in both. Inside
-//! `wal`, a checkpoint replaces the segments up to its number before they are deleted; if the newest checkpoint
-//! has changed or a listed segment has vanished once everything is open, the set is not coherent, and is
-//! opened anew.
+//! Samples move from the logs into blocks, and a log is cut only when the block is complete. So the
+//! logs are opened first and blocks are listed afterwards: a sample is then in the logs, in a
+//! block, or in both. Inside `wal`, a checkpoint replaces the segments up to its number before they
+//! are deleted; if the newest checkpoint has changed or a listed segment has vanished once
+//! everything is open, the set is not coherent, and is opened anew.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -33,10 +33,12 @@ pub(super) struct LogFiles {
     pub(super) files: Vec<SourceFile>,
     /// What else lies in the directories.
     pub(super) left_out: Vec<PathBuf>,
-    /// What a replay would read but nobody can, by name below the data directory, with the reason. In place of a segment an empty
-    /// one is among `files`: without, the numbers would not follow each other, and no Prometheus would start on them.
+    /// What a replay would read but nobody can, by name below the data directory, with the reason.
+    /// In place of a segment an empty one is among `files`: without, the numbers would not
+    /// follow each other, and no Prometheus would start on them.
     pub(super) odd: BTreeMap<String, String>,
-    /// Directories without files that a start looks for: the newest checkpoint, and `wal` beside a WBL.
+    /// Directories without files that a start looks for: the newest checkpoint, and `wal` beside a
+    /// WBL.
     pub(super) empty_dirs: Vec<FilePath>,
 }
 
@@ -60,8 +62,9 @@ pub(super) struct LogSpan {
 }
 
 impl LogFiles {
-    /// Reads the logs and says what a replay would bring back. Samples of the WAL before `blocks_end`, the end of the newest block
-    /// that was not made of out-of-order samples, are not missed.
+    /// Reads the logs and says what a replay would bring back. Samples of the WAL before
+    /// `blocks_end`, the end of the newest block that was not made of out-of-order samples, are
+    /// not missed.
     pub(super) fn prove(&self, blocks_end: Option<Millis>, mode: ReadMode) -> LogSpan {
         let mut span = LogSpan::default();
         let mut series = Follow::new(blocks_end.unwrap_or(Millis::MIN));
@@ -117,10 +120,11 @@ impl LogFiles {
 
     /// The WBL segment that an out-of-order compaction was working on when the logs were opened.
     ///
-    /// Such a compaction begins a new segment and logs markers with reference 0 there. Replay takes them as "all
-    /// that was logged for this series before is elsewhere", but until the compaction has written its blocks it is
-    /// nowhere else; then the segments before the markers are deleted. So while the one just before them is
-    /// there, logs and blocks together do not bring every sample back.
+    /// Such a compaction begins a new segment and logs markers with reference 0 there. Replay takes
+    /// them as "all that was logged for this series before is elsewhere", but until the
+    /// compaction has written its blocks it is nowhere else; then the segments before the
+    /// markers are deleted. So while the one just before them is there, logs and blocks
+    /// together do not bring every sample back.
     pub(super) fn compacting(&self, mode: ReadMode) -> Option<&Path> {
         let in_wbl = |file: &&SourceFile| file.name.as_str().starts_with("wbl/");
         let segments: Vec<_> = self.files.iter().filter(in_wbl).collect();
@@ -287,8 +291,8 @@ fn not_needed<'a>(
     superseded.chain(old.map(|point| &point.path)).chain(extras)
 }
 
-/// Whether everything that `earlier` needed is still there, under the same newest checkpoint. Newer segments do
-/// not matter: what they hold was written after the backup began.
+/// Whether everything that `earlier` needed is still there, under the same newest checkpoint. Newer
+/// segments do not matter: what they hold was written after the backup began.
 fn still_has(now: &Replay<'_>, earlier: &Replay<'_>) -> bool {
     now.checkpoint == earlier.checkpoint
         && earlier

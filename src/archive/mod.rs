@@ -1,14 +1,14 @@
-//! Block → repository: look at what a data directory holds, decide what is new, verify, compress and publish it,
-//! and commit an archive that lists everything.
+//! Block → repository: look at what a data directory holds, decide what is new, verify, compress
+//! and publish it, and commit an archive that lists everything.
 //!
-//! The source may be the directory of a running Prometheus: blocks vanish and appear meanwhile, and no race
-//! makes a backup fail or lets a sample slip through. Nothing is ever written there. A run that dies leaves
-//! objects to which no archive refers; the next run takes them over.
+//! The source may be the directory of a running Prometheus: blocks vanish and appear meanwhile, and
+//! no race makes a backup fail or lets a sample slip through. Nothing is ever written there. A run
+//! that dies leaves objects to which no archive refers; the next run takes them over.
 //!
 //! ```
 //! use std::sync::Arc;
 //!
-//! use narthex::archive::{Options, Source, backup};
+//! use narthex::archive::{BackupOptions, Source, backup};
 //! use narthex::model::now;
 //! use narthex::progress::Silent;
 //! use narthex::repository::Repository;
@@ -16,7 +16,7 @@
 //!
 //! let repository = Repository::open_or_init(Arc::new(MemoryStore::new()))?;
 //! let source = Source::new("fixtures/night-1".as_ref(), "my-host".to_owned(), None)?;
-//! let archive = backup(&source, &repository, &Options::default(), now(), &Silent)?.archive;
+//! let archive = backup(&source, &repository, &BackupOptions::default(), now(), &Silent)?.archive;
 //! assert_eq!(archive.blocks.len(), 3);
 //! # Ok::<(), narthex::Error>(())
 //! ```
@@ -72,8 +72,8 @@ pub struct Source {
 }
 
 impl Source {
-    /// The source `dir` on `host`; called after both, unless `name` says otherwise. A Prometheus snapshot in a data directory is
-    /// called as the data directory.
+    /// The source `dir` on `host`; called after both, unless `name` says otherwise. A Prometheus
+    /// snapshot in a data directory is called as the data directory.
     ///
     /// # Errors
     ///
@@ -115,13 +115,15 @@ pub struct BackupOptions {
     pub level: i32,
     /// Whether links inside the source's blocks and logs are followed.
     pub links: Links,
-    /// Take the source for the server its name says, whatever its blocks say, and miss nothing that is gone from it.
+    /// Take the source for the server its name says, whatever its blocks say, and miss nothing
+    /// that is gone from it.
     pub force: bool,
     /// What else the archive is to be known by.
     pub labels: BTreeMap<String, String>,
     /// How long an out-of-order compaction that is under way is waited for.
     pub patience: Duration,
-    /// Directory in which what is known of packs is remembered; without one they are read back when they are needed.
+    /// Directory in which what is known of packs is remembered; without one they are read back
+    /// when they are needed.
     pub cache: Option<PathBuf>,
     /// How deeply new blocks are verified, and how files are read for that.
     pub verify: verify::VerifyOptions,
@@ -170,8 +172,8 @@ pub struct BackupReport {
 ///
 /// # Errors
 ///
-/// When the source is no data directory, seems to be another server than its name says, or the repository fails.
-/// Trouble with single blocks is no error; the report names it.
+/// When the source is no data directory, seems to be another server than its name says, or the
+/// repository fails. Trouble with single blocks is no error; the report names it.
 pub fn backup(
     source: &Source,
     repository: &Repository,
@@ -204,7 +206,9 @@ pub struct Preview {
     pub problems: Vec<BackupProblem>,
 }
 
-/// Says what [`backup`] would do at `time`, and writes nothing. Logs are not read, so nothing is said of where their samples end. Without a repository everything is new. `options` are those of the backup.
+/// Says what [`backup`] would do at `time`, and writes nothing. Logs are not read, so nothing is
+/// said of where their samples end. Without a repository everything is new. `options` are those of
+/// the backup.
 ///
 /// # Errors
 ///
@@ -362,7 +366,8 @@ fn gone_from<'a>(
     gone::gone_blocks(&before, &now)
 }
 
-/// What is to be said of a source without blocks. Logs are only looked at for their samples when nothing else is there.
+/// What is to be said of a source without blocks. Logs are only looked at for their samples when
+/// nothing else is there.
 fn nothing(
     source: &Source,
     found: &survey::Survey,

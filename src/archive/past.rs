@@ -1,5 +1,5 @@
-//! What archives know of a server's past, for forecasts: every manifest lists all blocks with their sizes, also those Prometheus has
-//! deleted since.
+//! What archives know of a server's past, for forecasts: every manifest lists all blocks with their
+//! sizes, also those Prometheus has deleted since.
 
 use std::collections::BTreeSet;
 
@@ -9,8 +9,8 @@ use crate::model::Millis;
 use crate::repository::lineage::stream;
 use crate::repository::{Archive, Server, StoredBlock, StoredWal};
 
-/// The past of the one server that `archives` (oldest first) are of. The present is that of the last. `now` is the time after which no
-/// block begins.
+/// The past of the one server that `archives` (oldest first) are of. The present is that of the
+/// last. `now` is the time after which no block begins.
 ///
 /// # Errors
 ///

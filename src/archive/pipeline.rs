@@ -179,8 +179,9 @@ impl Pipeline<'_> {
         Ok(stored)
     }
 
-    /// Whether the verdict on the stored block, that it is sound, is still true of it: its `meta.json` says the same, and nothing that a start
-    /// of Prometheus reads is wrong. Its index and segments are what they were.
+    /// Whether the verdict on the stored block, that it is sound, is still true of it: its
+    /// `meta.json` says the same, and nothing that a start of Prometheus reads is wrong. Its
+    /// index and segments are what they were.
     fn is_still_sound(
         &self,
         now: &BlockSurvey,
@@ -225,7 +226,8 @@ impl Pipeline<'_> {
         }
         let mut taken = (cheap.clone(), name);
         if !self.known.is_spoiled(&taken.1) {
-            // The name is taken by something else: one of the two is damaged where the fingerprint does not look.
+            // The name is taken by something else: one of the two is damaged where the fingerprint
+            // does not look.
             let digests = immutable_digests(block).map_err(Miss::from)?;
             let names = digests.iter().map(|(file, sha256)| (&file.name, *sha256));
             let deep = deep_fingerprint(cheap, names);
@@ -243,8 +245,9 @@ impl Pipeline<'_> {
         Ok(held(taken.0, parts))
     }
 
-    /// Writes the object of a block; or takes the one that has its name, if it holds the same immutable part: a
-    /// run that died may have left it. `None` when it holds something else, or is about to be deleted.
+    /// Writes the object of a block; or takes the one that has its name, if it holds the same
+    /// immutable part: a run that died may have left it. `None` when it holds something else,
+    /// or is about to be deleted.
     fn put_or_adopt(
         &self,
         survey: &BlockSurvey,
@@ -340,7 +343,8 @@ impl Pipeline<'_> {
         changed: &[&StoredFile],
         block: &OpenBlock,
     ) -> Result<StoredObject, Failure> {
-        // The second name is for the day on which the first is taken by something that is no sidecar of these files.
+        // The second name is for the day on which the first is taken by something that is no
+        // sidecar of these files.
         for attempt in 0..2 {
             let listing = changed.iter().map(|file| (&file.name, file.sha256));
             let name = side_object(ulid, fingerprint, listing, attempt).map_err(Failure::Store)?;
@@ -375,7 +379,8 @@ impl Pipeline<'_> {
         }
     }
 
-    /// Writes a sidecar, or takes the one that has its name. `None` when that one is damaged or about to be deleted.
+    /// Writes a sidecar, or takes the one that has its name. `None` when that one is damaged or
+    /// about to be deleted.
     fn put_or_adopt_sidecar(
         &self,
         ulid: Ulid,
@@ -449,7 +454,8 @@ impl Pipeline<'_> {
         Ok(staged)
     }
 
-    /// What an object holds that is to be relied on, all of it read; `None` when it is damaged, or the disk cannot read it.
+    /// What an object holds that is to be relied on, all of it read; `None` when it is damaged, or
+    /// the disk cannot read it.
     pub(super) fn read(
         &self,
         name: &ObjectName,
@@ -507,7 +513,8 @@ impl Facts {
     }
 }
 
-/// What was asked of an object that may have been deleted since it was seen; `None` when it has been.
+/// What was asked of an object that may have been deleted since it was seen; `None` when it has
+/// been.
 pub(super) fn if_there<T>(result: Result<T>) -> Result<Option<T>, Failure> {
     match result {
         Err(gone) if gone.kind() == ErrorKind::NotFound => Ok(None),
@@ -520,8 +527,8 @@ pub(super) fn immutable_digests(block: &OpenBlock) -> Result<Vec<(&SourceFile, D
     files.map(|file| Ok((file, file.digest()?))).collect()
 }
 
-/// Counts a finding of this kind, if there is none yet: what was stored lacks something that verification, which reads
-/// files in another way, may have seen.
+/// Counts a finding of this kind, if there is none yet: what was stored lacks something that
+/// verification, which reads files in another way, may have seen.
 fn mark(findings: &mut FindingCounts, kind: Kind) {
     if !findings.by_kind.contains_key(kind.id()) {
         findings.by_kind.insert(kind.id().to_owned(), 1);

@@ -20,7 +20,8 @@ pub(super) enum Action {
     Keep(StoredBlock),
     /// Its immutable part is stored; files that may change have changed.
     Refresh(StoredBlock),
-    /// It is not stored, or nothing says how; or what is stored is damaged, and the source may have been mended.
+    /// It is not stored, or nothing says how; or what is stored is damaged, and the source may have
+    /// been mended.
     Store,
 }
 
@@ -51,8 +52,8 @@ pub(super) struct Known {
 }
 
 impl Known {
-    /// Knows that these objects exist, and nothing of what is in them; which of them `trash` condemns, and which were seen
-    /// damaged.
+    /// Knows that these objects exist, and nothing of what is in them; which of them `trash`
+    /// condemns, and which were seen damaged.
     pub(super) fn new(
         objects: impl IntoIterator<Item = (ObjectName, u64)>,
         trash: Trash,
@@ -85,8 +86,8 @@ impl Known {
         self.fresh.retain(is_sound);
     }
 
-    /// Whether `object` must be stored anew under another name: it was seen damaged, or is not as long as an archive says, or is
-    /// gone although an archive names it.
+    /// Whether `object` must be stored anew under another name: it was seen damaged, or is not as
+    /// long as an archive says, or is gone although an archive names it.
     pub(super) fn is_spoiled(&self, object: &ObjectName) -> bool {
         let words = self.blocks.values().flatten();
         let mut named = words.flat_map(StoredBlock::objects);
@@ -127,7 +128,8 @@ impl Known {
         self.objects.contains_key(name)
     }
 
-    /// Whether an object of this name is about to be deleted: it must not be relied on, and the name not be used.
+    /// Whether an object of this name is about to be deleted: it must not be relied on, and the
+    /// name not be used.
     pub(super) fn is_condemned(&self, name: &ObjectName) -> bool {
         self.trash.is_condemned(name)
     }
@@ -146,7 +148,8 @@ impl Known {
         }
     }
 
-    /// The latest word on a block with this immutable part that says which time it covers: for the day on which its `meta.json` is gone.
+    /// The latest word on a block with this immutable part that says which time it covers: for the
+    /// day on which its `meta.json` is gone.
     pub(super) fn told(&self, block: &BlockSurvey) -> Option<&StoredBlock> {
         let words = self.blocks.get(&block.ulid())?;
         words
@@ -186,7 +189,8 @@ impl Known {
             .rfind(|word| is_same(word, block) && is_held(word))
     }
 
-    /// Whether the object, if there is to be one, is as long as it was when it was stored, was not seen damaged, and will stay.
+    /// Whether the object, if there is to be one, is as long as it was when it was stored, was not
+    /// seen damaged, and will stay.
     pub(super) fn holds(&self, object: Option<&StoredObject>) -> bool {
         object.is_none_or(|object| {
             self.objects.get(&object.name) == Some(&object.bytes)
@@ -212,8 +216,9 @@ fn is_current(stored: &StoredBlock, block: &BlockSurvey) -> bool {
     before == now && stored.empty_dirs == block.listing.empty_dirs
 }
 
-/// The blocks that Prometheus would delete when it loads `blocks`, each with the children because of which it would.
-/// A damaged child supersedes nothing: its parents may be all that is left of its samples.
+/// The blocks that Prometheus would delete when it loads `blocks`, each with the children because
+/// of which it would. A damaged child supersedes nothing: its parents may be all that is left of
+/// its samples.
 pub(super) fn superseded<'a>(
     blocks: impl IntoIterator<Item = &'a StoredBlock>,
 ) -> BTreeMap<Ulid, BTreeSet<Ulid>> {
@@ -228,7 +233,8 @@ pub(super) fn superseded<'a>(
     children
 }
 
-/// Who takes the place of whom among `blocks`, by what they say they hold. A damaged child takes nobody's.
+/// Who takes the place of whom among `blocks`, by what they say they hold. A damaged child takes
+/// nobody's.
 pub(super) fn succession<'a>(blocks: impl IntoIterator<Item = &'a StoredBlock>) -> Succession {
     let sound = blocks.into_iter().filter(|block| !is_damaged(block));
     Succession::of(sound.map(kin))

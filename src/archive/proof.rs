@@ -24,10 +24,11 @@ pub(super) enum Proof {
 pub(super) struct Children {
     /// Where each lies.
     pub(super) dirs: Vec<PathBuf>,
-    /// Whether they were verified, and nothing was found: then chunks that their parents have count without being decoded.
+    /// Whether they were verified, and nothing was found: then chunks that their parents have
+    /// count without being decoded.
     pub(super) sound: bool,
-    /// Whether one was made of several blocks. Where several of them have a sample of one series and time, the child has one of them,
-    /// and another value is none that is missing.
+    /// Whether one was made of several blocks. Where several of them have a sample of one series
+    /// and time, the child has one of them, and another value is none that is missing.
     pub(super) merged: bool,
 }
 

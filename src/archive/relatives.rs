@@ -50,8 +50,9 @@ struct Kin {
 
 /// Blocks that are likely to hold samples of a block, as few as hold all that are known.
 ///
-/// First those that hold the same level-1 blocks, the largest first. Where some of these are in none, a block that covers the same time
-/// may hold the same samples, too: a Prometheus snapshot's head block, or one of a copy of the data that went on living.
+/// First those that hold the same level-1 blocks, the largest first. Where some of these are in
+/// none, a block that covers the same time may hold the same samples, too: a Prometheus snapshot's
+/// head block, or one of a copy of the data that went on living.
 fn choose<'k>(kin: &Kin, known: impl Iterator<Item = &'k StoredBlock>) -> Vec<&'k StoredBlock> {
     let known: Vec<_> = known.map(|stored| (stored, atoms(stored))).collect();
     let shared = |atoms: &BTreeSet<Ulid>| atoms.intersection(&kin.atoms).count();

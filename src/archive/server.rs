@@ -24,12 +24,14 @@ pub struct Recognised {
 
 /// The source `dir`, whose host and name are those given, else those of the server it belongs to.
 ///
-/// A data directory is its own server's. A Prometheus snapshot belongs to the server in whose data directory it lies; if that has not been
-/// archived, or the snapshot lies somewhere else, to the one whose blocks it shares. `machine` is the host of what no archive tells of.
+/// A data directory is its own server's. A Prometheus snapshot belongs to the server in whose data
+/// directory it lies; if that has not been archived, or the snapshot lies somewhere else, to the
+/// one whose blocks it shares. `machine` is the host of what no archive tells of.
 ///
 /// # Errors
 ///
-/// When there is no such directory, or it holds nothing to back up; `Refused` when a snapshot shares blocks with several servers.
+/// When there is no such directory, or it holds nothing to back up; `Refused` when a snapshot
+/// shares blocks with several servers.
 pub fn recognise(
     dir: &Path,
     host: Option<&str>,
@@ -84,7 +86,8 @@ pub fn recognise(
     }
 }
 
-/// The directory that gives the source `dir` its name: for `DATA/snapshots/<stamp>-<hex>`, which is another one every night, `DATA`.
+/// The directory that gives the source `dir` its name: for `DATA/snapshots/<stamp>-<hex>`, which is
+/// another one every night, `DATA`.
 pub(super) fn home(dir: &Path) -> &Path {
     let name = dir.file_name().and_then(OsStr::to_str).unwrap_or_default();
     let above = dir
@@ -115,7 +118,8 @@ fn is_snapshot_name(name: &str) -> bool {
 struct Marks {
     /// Their ULIDs, and those of blocks they were made of.
     ulids: BTreeSet<Ulid>,
-    /// The identities of their immutable parts: a Prometheus snapshot writes the same head under another ULID every time.
+    /// The identities of their immutable parts: a Prometheus snapshot writes the same head under
+    /// another ULID every time.
     fingerprints: BTreeSet<Fingerprint>,
 }
 
@@ -156,8 +160,9 @@ impl Marks {
     }
 }
 
-/// Refuses, unless `force` is set, what must be another server than `newest` was made of. An older archive of the source knows blocks that have been
-/// rewritten or compacted since: it is asked where `newest` does not know this one.
+/// Refuses, unless `force` is set, what must be another server than `newest` was made of. An older
+/// archive of the source knows blocks that have been rewritten or compacted since: it is asked
+/// where `newest` does not know this one.
 pub(super) fn refuse_other_server(
     source: &Source,
     repository: &Repository,
@@ -165,7 +170,8 @@ pub(super) fn refuse_other_server(
     newest: Option<&Archive>,
     here: &Survey,
 ) -> Result<()> {
-    // A snapshot in a data directory is of that server, however much of the head it has under new names.
+    // A snapshot in a data directory is of that server, however much of the head it has under new
+    // names.
     let lies_within = |newest: &Archive| {
         let (data, before) = (home(&source.dir), Path::new(&newest.source));
         data == home(before) && before != source.dir
@@ -190,8 +196,9 @@ pub(super) fn refuse_other_server(
     }
 }
 
-/// What is to be said, unless `force` is set, where nothing tells that the blocks here are of the server that `newest` was made of: no archive of the source
-/// knows one of them, and they lie in another directory. Both may be of one server that was away for long.
+/// What is to be said, unless `force` is set, where nothing tells that the blocks here are of the
+/// server that `newest` was made of: no archive of the source knows one of them, and they lie in
+/// another directory. Both may be of one server that was away for long.
 pub(super) fn doubt_server(
     source: &Source,
     repository: &Repository,
@@ -236,14 +243,15 @@ fn was_known(source: &Source, repository: &Repository, here: &Survey) -> Result<
 fn marks_of(here: &Survey) -> Marks {
     let mut marks = Marks::of_blocks(&here.blocks);
     if !here.is_snapshot {
-        // Only snapshots have blocks of a server under other names; a data directory with such blocks is made from a copy.
+        // Only snapshots have blocks of a server under other names; a data directory with such
+        // blocks is made from a copy.
         marks.fingerprints.clear();
     }
     marks
 }
 
-/// Whether the blocks here must belong to another server than the one `newest` was made of: both cover some of
-/// the same time, and yet neither knows a block of the other.
+/// Whether the blocks here must belong to another server than the one `newest` was made of: both
+/// cover some of the same time, and yet neither knows a block of the other.
 fn is_other_server(newest: &Archive, here: &Survey) -> bool {
     let ranges = || here.blocks.iter().filter_map(range);
     let overlaps = newest.blocks.iter().any(|stored: &StoredBlock| {
@@ -252,8 +260,9 @@ fn is_other_server(newest: &Archive, here: &Survey) -> bool {
     overlaps && !Marks::of_archive(newest).are_shared_by(&marks_of(here))
 }
 
-/// Whether what is here was made of the blocks of `newest`, an archive of this directory, more than once since, so that what was in between is in no
-/// archive: `clean_tombstones` keeps the range of each block, and compactions that of all together.
+/// Whether what is here was made of the blocks of `newest`, an archive of this directory, more than
+/// once since, so that what was in between is in no archive: `clean_tombstones` keeps the range of
+/// each block, and compactions that of all together.
 fn was_rewritten(source: &Source, newest: &Archive, here: &Survey) -> bool {
     if newest.host != source.host || Path::new(&newest.source) != source.dir {
         return false;

@@ -1,11 +1,12 @@
 //! Files of a live directory, opened before anything is read of them.
 //!
-//! Prometheus never changes a block's index and segments, replaces `meta.json` and `tombstones` by rename, and
-//! deletes by unlinking: an open file therefore keeps the content it had, whatever happens to its name. What
-//! can race is the opening; [`OpenBlock::open`] notices and says [`Miss::Vanished`], never half a block.
+//! Prometheus never changes a block's index and segments, replaces `meta.json` and `tombstones` by
+//! rename, and deletes by unlinking: an open file therefore keeps the content it had, whatever
+//! happens to its name. What can race is the opening; [`OpenBlock::open`] notices and says
+//! [`Miss::Vanished`], never half a block.
 //!
-//! A process may have only so many files open. Beyond half of that, files are opened anew for each read, and one
-//! that is then gone, or another one under its name, makes the whole block vanish.
+//! A process may have only so many files open. Beyond half of that, files are opened anew for each
+//! read, and one that is then gone, or another one under its name, makes the whole block vanish.
 
 use std::fs::File;
 use std::io;
@@ -149,7 +150,8 @@ impl Drop for Slot {
 }
 
 impl SourceFile {
-    /// Opens the regular file `name` in the directory `dir`, which may itself be reached through links.
+    /// Opens the regular file `name` in the directory `dir`, which may itself be reached through
+    /// links.
     pub(super) fn open(dir: &Path, name: FilePath, links: Links) -> Result<Self> {
         Self::open_within(&SLOTS, &Folder::open(dir, links)?, name)
     }
@@ -260,8 +262,8 @@ impl SourceFile {
         self.vanished.load(Ordering::Relaxed)
     }
 
-    /// Whether there are pages of it that the disk cannot read, as far as it was read. They are taken for zeros, wherever
-    /// it is read.
+    /// Whether there are pages of it that the disk cannot read, as far as it was read. They are
+    /// taken for zeros, wherever it is read.
     pub(super) fn has_holes(&self) -> bool {
         self.has_holes.load(Ordering::Relaxed)
     }
@@ -401,15 +403,17 @@ pub(super) struct OpenBlock {
 }
 
 impl OpenBlock {
-    /// Opens all files of the block in `dir`, which must not be a link itself where links are refused.
+    /// Opens all files of the block in `dir`, which must not be a link itself where links are
+    /// refused.
     ///
-    /// The directory is listed again afterwards: a block that is deleted file by file (not by Prometheus, which
-    /// renames first) shows another list, and is not taken.
+    /// The directory is listed again afterwards: a block that is deleted file by file (not by
+    /// Prometheus, which renames first) shows another list, and is not taken.
     pub(super) fn open(dir: &Path, links: Links) -> Result<Self, Miss> {
         Self::open_within(&SLOTS, Folder::open_entry(dir, links)?)
     }
 
-    /// As [`OpenBlock::open`], for a block that was given by itself: it may be reached through links.
+    /// As [`OpenBlock::open`], for a block that was given by itself: it may be reached through
+    /// links.
     pub(super) fn open_given(dir: &Path, links: Links) -> Result<Self, Miss> {
         Self::open_within(&SLOTS, Folder::open(dir, links)?)
     }
@@ -481,7 +485,8 @@ impl Listing {
         })
     }
 
-    /// Adds what is in `dir`, which is called `inside` within the block, and says whether there was anything.
+    /// Adds what is in `dir`, which is called `inside` within the block, and says whether there was
+    /// anything.
     fn add(&mut self, dir: &Folder, inside: Option<&FilePath>, depth: usize) -> Result<bool> {
         let entries = dir.entries()?;
         let any = !entries.is_empty();
@@ -520,7 +525,8 @@ impl Listing {
     }
 }
 
-/// What the entry at `path` is called within the block; `None` when a repository cannot hold the name.
+/// What the entry at `path` is called within the block; `None` when a repository cannot hold the
+/// name.
 fn name(path: &Path, inside: Option<&FilePath>) -> Option<FilePath> {
     let own = path.file_name()?.to_str()?;
     let full = match inside {

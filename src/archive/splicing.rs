@@ -8,11 +8,13 @@ use crate::pack::{BlockBytes, PackSelection, SplicePlan, plan};
 use crate::repository::{Fingerprint, StoredObject, mended_object, pack_object};
 use crate::store::ObjectName;
 
-/// A pack of which a block needs fewer than one chunk in so many is left alone: it would have to be read for little.
+/// A pack of which a block needs fewer than one chunk in so many is left alone: it would have to be
+/// read for little.
 const MIN_SHARE: u64 = 16;
 
 impl Pipeline<'_> {
-    /// How the block follows from packs that are stored already; `None` if it has nothing in common with any.
+    /// How the block follows from packs that are stored already; `None` if it has nothing in common
+    /// with any.
     pub(super) fn splice(
         &self,
         survey: &BlockSurvey,
@@ -36,10 +38,12 @@ impl Pipeline<'_> {
         None
     }
 
-    /// How the block follows from `packs`, and which of them are of use: with others among them the plan is not to be carried out.
+    /// How the block follows from `packs`, and which of them are of use: with others among them the
+    /// plan is not to be carried out.
     ///
-    /// A pack that is damaged, gone or of a newer version is of none; and so is one of which nothing can be remembered, as the disk is
-    /// full. That costs bytes, not the backup: a store that fails altogether does so again when the block is written.
+    /// A pack that is damaged, gone or of a newer version is of none; and so is one of which
+    /// nothing can be remembered, as the disk is full. That costs bytes, not the backup: a
+    /// store that fails altogether does so again when the block is written.
     fn plan_over(
         &self,
         packs: &[StoredObject],
@@ -64,7 +68,8 @@ impl Pipeline<'_> {
         Some((plan, useful))
     }
 
-    /// The name of a pack that holds what `packs` lack of a block. Another night, with other packs, it is another.
+    /// The name of a pack that holds what `packs` lack of a block. Another night, with other packs,
+    /// it is another.
     pub(super) fn own_pack(
         &self,
         ulid: Ulid,

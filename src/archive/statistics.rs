@@ -1,4 +1,5 @@
-//! What is learned of a block while it is verified before it is stored: its findings, and its statistics.
+//! What is learned of a block while it is verified before it is stored: its findings, and its
+//! statistics.
 
 use super::pipeline::{Failure, Pipeline, count};
 use super::source::{Miss, OpenBlock};
@@ -13,8 +14,8 @@ pub(super) struct Verified {
     pub(super) findings: FindingCounts,
     /// Whether any finding is more than a note.
     pub(super) has_problems: bool,
-    /// The file of statistics: of a damaged block of what could be read. None where the index cannot be opened, or the block has a file of
-    /// that name.
+    /// The file of statistics: of a damaged block of what could be read. None where the index
+    /// cannot be opened, or the block has a file of that name.
     pub(super) statistics: Option<Vec<u8>>,
 }
 
@@ -45,7 +46,8 @@ impl Pipeline<'_> {
     }
 }
 
-/// Takes the file of statistics out of the files of an object that holds `block`, unless it is one of the block's; whether it was there.
+/// Takes the file of statistics out of the files of an object that holds `block`, unless it is one
+/// of the block's; whether it was there.
 pub(super) fn take_statistics(files: &mut Vec<StoredFile>, block: &OpenBlock) -> bool {
     let all = files.len();
     if block.get(STATISTICS_FILE).is_none() {

@@ -1,4 +1,5 @@
-//! A cheap look at the source: what it holds, and enough of every block to know whether it is stored already.
+//! A cheap look at the source: what it holds, and enough of every block to know whether it is
+//! stored already.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,8 +17,8 @@ use crate::raw::Links;
 use crate::repository::{Fingerprint, StoredBlock, StoredFile};
 use crate::wal::Log;
 
-/// Longest `meta.json` that is read for what it says. Real ones have some KiB; a longer one is archived like any
-/// other file.
+/// Longest `meta.json` that is read for what it says. Real ones have some KiB; a longer one is
+/// archived like any other file.
 const MAX_META_BYTES: u64 = 16 << 20;
 
 /// What a look at the source tells.
@@ -113,7 +114,8 @@ impl BlockSurvey {
         self.found.ulid
     }
 
-    /// `stored`, which is this block, with what its `meta.json` says of the samples it holds: an archive made by an earlier version does not.
+    /// `stored`, which is this block, with what its `meta.json` says of the samples it holds: an
+    /// archive made by an earlier version does not.
     pub(super) fn tell(&self, mut stored: StoredBlock) -> StoredBlock {
         let Some(meta) = &self.meta else {
             return stored;

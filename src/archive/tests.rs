@@ -417,7 +417,8 @@ fn wbl_segment(payload: &[u8]) -> Vec<u8> {
     .concat()
 }
 
-/// The source in the middle of an out-of-order compaction: new segment, marker of series 1 with reference 0.
+/// The source in the middle of an out-of-order compaction: new segment, marker of series 1 with
+/// reference 0.
 fn begin_compaction(bench: &Bench) {
     fs::create_dir(bench.path("wbl")).unwrap();
     let sample = [
@@ -872,8 +873,8 @@ fn a_run_that_fails_leaves_no_logs_behind_that_no_archive_can_name() {
         (outcome.is_ok(), logs, store.operations())
     };
     let (_, _, counted) = failing(None);
-    // Whether a manifest exists whose publishing failed is not known, so its logs stay. The last operation, which takes the
-    // claim back, may fail.
+    // Whether a manifest exists whose publishing failed is not known, so its logs stay. The last
+    // operation, which takes the claim back, may fail.
     for at in 0..counted - 2 {
         let (done, logs, _) = failing(Some((at, StoreFault::Before)));
         assert_eq!(logs, usize::from(done), "{at}");

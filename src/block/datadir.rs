@@ -1,7 +1,9 @@
-//! What a directory given on the command line holds: a data directory, a Prometheus snapshot, or one block.
+//! What a directory given on the command line holds: a data directory, a Prometheus snapshot, or
+//! one block.
 //!
-//! [`DataDir::scan`] only lists names and types; it opens no file and writes nothing, so it works on read-only
-//! mounts and does not disturb a running Prometheus. What it lists may be gone a moment later.
+//! [`DataDir::scan`] only lists names and types; it opens no file and writes nothing, so it works
+//! on read-only mounts and does not disturb a running Prometheus. What it lists may be gone a
+//! moment later.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -29,7 +31,8 @@ pub enum DirKind {
 pub enum EntryKind {
     /// A block directory.
     Block,
-    /// A block directory whose name is not spelled in upper case: Prometheus loads it, but never deletes it.
+    /// A block directory whose name is not spelled in upper case: Prometheus loads it, but never
+    /// deletes it.
     MisspelledBlock,
     /// A symbolic link, named like a block, to a directory: Prometheus does not see it.
     SymlinkedBlock,
@@ -111,7 +114,8 @@ impl DirEntry {
         name.to_string_lossy().into_owned()
     }
 
-    /// Whether it is a symbolic link, named like a block, that leads nowhere: what was a block may lie on a disk that is not mounted.
+    /// Whether it is a symbolic link, named like a block, that leads nowhere: what was a block may
+    /// lie on a disk that is not mounted.
     pub fn is_lost_block(&self) -> bool {
         self.kind == EntryKind::Foreign
             && self.name().parse::<Ulid>().is_ok()
@@ -133,8 +137,8 @@ impl DataDir {
     ///
     /// # Errors
     ///
-    /// When it cannot be listed, is a narthex repository, or holds nothing by which a data directory, a Prometheus snapshot or a block
-    /// could be recognised.
+    /// When it cannot be listed, is a narthex repository, or holds nothing by which a data
+    /// directory, a Prometheus snapshot or a block could be recognised.
     pub fn scan(path: &Path) -> Result<Self> {
         let mut entries = list(path)?;
         entries.sort_by(|a, b| a.path.cmp(&b.path));
@@ -181,8 +185,9 @@ impl DataDir {
         self.entries.iter().filter(|entry| entry.kind.is_block())
     }
 
-    /// The end of the newest block with samples that came in order: a start of Prometheus replays no older samples of the WAL. Nothing when there is
-    /// no such block whose metadata can be read.
+    /// The end of the newest block with samples that came in order: a start of Prometheus replays
+    /// no older samples of the WAL. Nothing when there is no such block whose metadata can be
+    /// read.
     pub fn in_order_end(&self) -> Option<Millis> {
         let metas = self.blocks().filter_map(|entry| {
             let files = BlockFiles::scan(&entry.path).ok()?;
@@ -205,7 +210,8 @@ const EXPECTED: &str = "expected a Prometheus data directory, a Prometheus snaps
 /// Most directories below one that are looked into for what may have been meant.
 const MAX_LOOKED_INTO: usize = 100;
 
-/// Which directories above or below `path`, which is none itself, are those that may have been meant, as the end of a sentence.
+/// Which directories above or below `path`, which is none itself, are those that may have been
+/// meant, as the end of a sentence.
 fn meant_instead(path: &Path, entries: &[DirEntry]) -> String {
     let is_one = |dir: &Path| {
         let entries = list(dir).ok();
@@ -327,7 +333,8 @@ fn head_kind(name: &str, shape: Shape) -> EntryKind {
     }
 }
 
-/// Whether they are those of a narthex repository, which has a `wal` as well; also of one that has lost its descriptor.
+/// Whether they are those of a narthex repository, which has a `wal` as well; also of one that has
+/// lost its descriptor.
 fn is_repository(entries: &[DirEntry]) -> bool {
     let has = |wanted: &str| entries.iter().any(|entry| entry.name() == wanted);
     let has_block = entries.iter().any(|entry| entry.kind.is_block());

@@ -85,7 +85,8 @@ impl BlockFiles {
     }
 }
 
-/// Whether Prometheus takes a file of this name in `chunks/` for a segment: a decimal number of 64 bits.
+/// Whether Prometheus takes a file of this name in `chunks/` for a segment: a decimal number of 64
+/// bits.
 fn is_segment_name(name: &str) -> bool {
     name.bytes().all(|byte| byte.is_ascii_digit()) && name.parse::<u64>().is_ok()
 }

@@ -1,8 +1,8 @@
 //! `meta.json`: what a block says of itself.
 //!
-//! Source: Prometheus `tsdb/block.go`, `BlockMeta`. Go matches keys without regard to case, lets the last of
-//! several equal keys win and ignores keys it does not know; so does [`Meta::parse`], which also keeps
-//! the unknown ones (Thanos and Mimir put theirs there).
+//! Source: Prometheus `tsdb/block.go`, `BlockMeta`. Go matches keys without regard to case, lets
+//! the last of several equal keys win and ignores keys it does not know; so does [`Meta::parse`],
+//! which also keeps the unknown ones (Thanos and Mimir put theirs there).
 
 use std::collections::BTreeMap;
 
@@ -78,8 +78,8 @@ pub struct Compaction {
     /// Everything in it was deleted; Prometheus removes the block at its next reload.
     #[serde(skip_serializing_if = "is_false")]
     pub deletable: bool,
-    /// The blocks it was compacted from, in the order they were merged. Prometheus deletes any of them that
-    /// is still there.
+    /// The blocks it was compacted from, in the order they were merged. Prometheus deletes any of
+    /// them that is still there.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub parents: Vec<Parent>,
     /// A compaction of this block failed; Prometheus does not try again.
@@ -106,7 +106,8 @@ pub struct Parent {
 }
 
 impl Meta {
-    /// The `compaction.hints` that Prometheus knows: the first since it takes late samples, the others since 3.14 and 3.10.
+    /// The `compaction.hints` that Prometheus knows: the first since it takes late samples, the
+    /// others since 3.14 and 3.10.
     pub const KNOWN_HINTS: [&str; 3] = [
         "from-out-of-order",
         "from-selected-series",
@@ -140,8 +141,9 @@ impl Meta {
         serde_json::from_value(json).map_err(malformed)
     }
 
-    /// Keys in the content of a `meta.json` that are those of Prometheus but for one character, and so are passed over: each with
-    /// the key it nearly is. Nothing where the content is not JSON.
+    /// Keys in the content of a `meta.json` that are those of Prometheus but for one character, and
+    /// so are passed over: each with the key it nearly is. Nothing where the content is not
+    /// JSON.
     pub fn misspelled_keys(content: &[u8]) -> Vec<(String, &'static str)> {
         let Ok(json) = json_of(content) else {
             return Vec::new();
@@ -161,8 +163,9 @@ impl Meta {
         found
     }
 
-    /// Texts in the content of a `meta.json` that stand where ULIDs must and are none, though Prometheus takes them for some: whether it is
-    /// that of the block itself, and the text. Nothing where the content is not metadata.
+    /// Texts in the content of a `meta.json` that stand where ULIDs must and are none, though
+    /// Prometheus takes them for some: whether it is that of the block itself, and the text.
+    /// Nothing where the content is not metadata.
     pub fn misspelled_ulids(content: &[u8]) -> Vec<(bool, String)> {
         let Ok(mut json) = json_of(content) else {
             return Vec::new();
@@ -206,7 +209,8 @@ impl Meta {
         content
     }
 
-    /// Whether the block holds what came in order of time, so that a start of Prometheus expects no older samples in the WAL.
+    /// Whether the block holds what came in order of time, so that a start of Prometheus expects no
+    /// older samples in the WAL.
     pub fn is_in_order(&self) -> bool {
         !Self::KNOWN_HINTS.iter().any(|hint| self.has_hint(hint))
     }
@@ -221,8 +225,8 @@ impl Meta {
         self.max_time.saturating_sub(self.min_time).max(0)
     }
 
-    /// What Thanos and Mimir write beside Prometheus' keys for a block of these external labels and this resolution in milliseconds; nothing for one
-    /// that only Prometheus knows.
+    /// What Thanos and Mimir write beside Prometheus' keys for a block of these external labels and
+    /// this resolution in milliseconds; nothing for one that only Prometheus knows.
     pub fn thanos(labels: &BTreeMap<String, String>, resolution: Millis) -> Map<String, Json> {
         if labels.is_empty() && resolution == 0 {
             return Map::new();
@@ -324,8 +328,8 @@ const OBJECTS: [(&str, &[&str]); 2] = [
 
 const PARENT_KEYS: [&str; 3] = ["ulid", "minTime", "maxTime"];
 
-/// Gives known keys in odd spelling (`MinTime`) the one they have here, unless that exists as well; and takes those
-/// away whose value is `null`, which Go reads as if they were not there.
+/// Gives known keys in odd spelling (`MinTime`) the one they have here, unless that exists as well;
+/// and takes those away whose value is `null`, which Go reads as if they were not there.
 fn as_go_reads(json: &mut Json, keys: &[&str]) {
     let Json::Object(map) = json else { return };
     for key in keys {

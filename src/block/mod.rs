@@ -1,7 +1,8 @@
 //! One immutable block directory, and the data directory around it.
 //!
-//! [`Block::open`] checks what Prometheus checks when it loads a block, and hands out index and segments.
-//! [`BlockFiles::scan`] only lists, for those who want to know how a block that does not open is broken.
+//! [`Block::open`] checks what Prometheus checks when it loads a block, and hands out index and
+//! segments. [`BlockFiles::scan`] only lists, for those who want to know how a block that does not
+//! open is broken.
 //!
 //! ```
 //! use narthex::block::{Block, DataDir};
@@ -37,8 +38,8 @@ use crate::model::ChunkRef;
 use crate::raw::{FileBytes, Malformed, ReadMode};
 use crate::units::resolution_text;
 
-/// Largest `meta.json` that is read: a parsed one takes many times its size in memory. The longest of real ones, with Thanos'
-/// file lists and a year of sources, stay far below.
+/// Largest `meta.json` that is read: a parsed one takes many times its size in memory. The longest
+/// of real ones, with Thanos' file lists and a year of sources, stay far below.
 const MAX_META_BYTES: u64 = 16 << 20;
 
 /// A block that opened: its metadata, and its files as bytes.
@@ -54,13 +55,14 @@ pub struct Block {
 }
 
 impl Block {
-    /// How much time one aggregate of a downsampled block stands for, as Thanos says it: `5m`, `1h`. `0ms` for samples.
+    /// How much time one aggregate of a downsampled block stands for, as Thanos says it: `5m`,
+    /// `1h`. `0ms` for samples.
     pub fn resolution_text(&self) -> &str {
         &self.resolution
     }
 
-    /// Opens the block in `dir`, checking what Prometheus checks: metadata, header and table of contents of the
-    /// index, headers of the segments, tombstones.
+    /// Opens the block in `dir`, checking what Prometheus checks: metadata, header and table of
+    /// contents of the index, headers of the segments, tombstones.
     ///
     /// # Errors
     ///
@@ -74,7 +76,8 @@ impl Block {
         }
     }
 
-    /// As [`Block::open`], for readers that go on as far as they can: wrong headers of segments and wrong tombstones are [`Block::faults`].
+    /// As [`Block::open`], for readers that go on as far as they can: wrong headers of segments and
+    /// wrong tombstones are [`Block::faults`].
     ///
     /// # Errors
     ///
@@ -218,7 +221,8 @@ impl Block {
         release(&self.index, part);
     }
 
-    /// Says that this part of the segment at `position` is not needed soon, as [`FileBytes::release`].
+    /// Says that this part of the segment at `position` is not needed soon, as
+    /// [`FileBytes::release`].
     pub fn release_segment(&self, position: usize, part: &Range<u64>) {
         if let Some(segment) = self.segments.get(position) {
             release(segment, part);

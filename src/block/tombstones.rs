@@ -23,17 +23,20 @@ pub struct Tombstone {
     pub max_time: Millis,
 }
 
-/// What a `tombstones` file holds: records in file order, and what is wrong with the file, if anything.
+/// What a `tombstones` file holds: records in file order, and what is wrong with the file, if
+/// anything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tombstones {
     /// The records that could be read.
     pub records: Vec<Tombstone>,
-    /// Faults. Several can exist at once: a wrong checksum does not stop the records from being read.
+    /// Faults. Several can exist at once: a wrong checksum does not stop the records from being
+    /// read.
     pub faults: Vec<Malformed>,
 }
 
 impl Tombstones {
-    /// The file of a block in which nothing is deleted: magic number, version, the checksum of no records.
+    /// The file of a block in which nothing is deleted: magic number, version, the checksum of no
+    /// records.
     pub const EMPTY_FILE: [u8; HEADER + CRC] = [0x01, 0x30, 0xba, 0x30, VERSION, 0, 0, 0, 0];
 
     /// Reads the whole file; never fails, but says in `faults` what is wrong.

@@ -33,8 +33,9 @@ impl Default for BlockOptions {
     }
 }
 
-/// Writes one block. Until [`BlockWriter::finish`] it stands under the name `<ULID>.tmp-for-creation`, which
-/// Prometheus ignores and removes; a writer that is dropped removes it itself.
+/// Writes one block. Until [`BlockWriter::finish`] it stands under the name
+/// `<ULID>.tmp-for-creation`, which Prometheus ignores and removes; a writer that is dropped
+/// removes it itself.
 #[derive(Debug)]
 pub struct BlockWriter<'a, S> {
     meta: Meta,
@@ -48,13 +49,15 @@ pub struct BlockWriter<'a, S> {
 }
 
 impl<'a, S: AsRef<[u8]>> BlockWriter<'a, S> {
-    /// Begins the block that `meta` describes, in the directory `parent`. Its statistics are counted anew.
+    /// Begins the block that `meta` describes, in the directory `parent`. Its statistics are
+    /// counted anew.
     ///
     /// `symbols` is the complete symbol table, sorted, used or not.
     ///
     /// # Errors
     ///
-    /// When the block or a leftover of writing it exists, files cannot be created, or the symbols are not sorted.
+    /// When the block or a leftover of writing it exists, files cannot be created, or the symbols
+    /// are not sorted.
     pub fn create(
         parent: &Path,
         meta: Meta,
@@ -86,8 +89,8 @@ impl<'a, S: AsRef<[u8]>> BlockWriter<'a, S> {
     ///
     /// # Errors
     ///
-    /// As [`IndexWriter::add_series`] and [`SegmentWriter::write_series`], and when a chunk's encoding is unknown.
-    /// The block takes no more series then and cannot be finished.
+    /// As [`IndexWriter::add_series`] and [`SegmentWriter::write_series`], and when a chunk's
+    /// encoding is unknown. The block takes no more series then and cannot be finished.
     pub fn add_series<D: AsRef<[u8]>>(
         &mut self,
         labels: &[(SymbolRef, SymbolRef)],
@@ -120,7 +123,8 @@ impl<'a, S: AsRef<[u8]>> BlockWriter<'a, S> {
     ///
     /// # Errors
     ///
-    /// When something cannot be written, synced or renamed, or a series could not be; then no block appears.
+    /// When something cannot be written, synced or renamed, or a series could not be; then no block
+    /// appears.
     pub fn finish(mut self) -> Result<PathBuf> {
         let dir = self.staging.dir.clone();
         self.refuse_torn()?;
@@ -205,8 +209,8 @@ impl Drop for Staging {
     }
 }
 
-/// Writes a level-1 block, as if cut from a head that held these series and nothing else, and returns its
-/// directory below `parent`. Its range is just what the chunks need.
+/// Writes a level-1 block, as if cut from a head that held these series and nothing else, and
+/// returns its directory below `parent`. Its range is just what the chunks need.
 ///
 /// # Errors
 ///

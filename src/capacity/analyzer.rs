@@ -26,9 +26,11 @@ use crate::select::Selection;
 pub struct AnalyzeOptions {
     /// Series and time.
     pub selection: Selection,
-    /// Whether the samples themselves are read: for distances in time and for bits of times and values.
+    /// Whether the samples themselves are read: for distances in time and for bits of times and
+    /// values.
     pub extended: bool,
-    /// Whether series are told apart over blocks, which costs memory; without need for a single one.
+    /// Whether series are told apart over blocks, which costs memory; without need for a single
+    /// one.
     pub several_blocks: bool,
 }
 
@@ -189,12 +191,13 @@ impl Analyzer {
         Analyzer { options, analysis }
     }
 
-    /// Adds a block, and returns how many parts of it could not be read. Blocks come by their start, earlier ones first: whether a series
-    /// is born is asked of those before.
+    /// Adds a block, and returns how many parts of it could not be read. Blocks come by their
+    /// start, earlier ones first: whether a series is born is asked of those before.
     ///
     /// # Errors
     ///
-    /// When its symbol table cannot be read: then nothing can be said of its labels, and nothing of it counts.
+    /// When its symbol table cannot be read: then nothing can be said of its labels, and nothing of
+    /// it counts.
     pub fn add(&mut self, block: &Block) -> Result<u64> {
         let index = block.index()?;
         let mut faults = Faults::default();
@@ -413,7 +416,8 @@ impl Analysis {
             .collect()
     }
 
-    /// Blocks whose samples may be in others of `blocks` too: those that overlap with one and those that lie beside what was compacted from them.
+    /// Blocks whose samples may be in others of `blocks` too: those that overlap with one and those
+    /// that lie beside what was compacted from them.
     pub(super) fn doubled(&self) -> u64 {
         let mut places = self.superseded();
         let mut last: BTreeMap<&Stream, (Millis, usize)> = BTreeMap::new();

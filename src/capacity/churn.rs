@@ -9,7 +9,8 @@ use super::tally::{Life, Tally, Window};
 use super::walk::SeriesView;
 use crate::model::Millis;
 
-/// Steps that a range of time is divided into, at most; one more where it does not begin with a step.
+/// Steps that a range of time is divided into, at most; one more where it does not begin with a
+/// step.
 const STEPS: u64 = 24;
 /// Lengths of steps.
 const LENGTHS: [u64; 12] = [
@@ -54,7 +55,8 @@ pub(super) struct Era {
     min: Millis,
     max: Millis,
     slack: Millis,
-    /// Whether it ends later than without that block: whoever lived until then is not at the end any more.
+    /// Whether it ends later than without that block: whoever lived until then is not at the end
+    /// any more.
     pub(super) grows: bool,
 }
 
@@ -99,7 +101,8 @@ pub struct ChurnStep {
     pub start: Millis,
     /// Where it ends, exclusive.
     pub end: Millis,
-    /// Series that were there when it began: those that live on from before, in the first step those that are there from the start.
+    /// Series that were there when it began: those that live on from before, in the first step
+    /// those that are there from the start.
     pub before: u64,
     /// Series whose first sample lies in it.
     pub born: u64,
@@ -284,8 +287,9 @@ impl Analysis {
         self.lives.all.len() as u64
     }
 
-    /// Births and deaths in each part of the range: at most 25, of a round length. A series is there from the start if its first sample comes
-    /// within three scrapes of it, five minutes at most; in the same way it is there at the end. Series of which no chunk could be read
+    /// Births and deaths in each part of the range: at most 25, of a round length. A series is
+    /// there from the start if its first sample comes within three scrapes of it, five minutes
+    /// at most; in the same way it is there at the end. Series of which no chunk could be read
     /// are not counted.
     pub fn steps(&self) -> Vec<ChurnStep> {
         self.steps_of(1, |_| Some(0)).pop().unwrap_or_default()
@@ -343,7 +347,8 @@ impl Analysis {
             let last = steps_index(count - 1);
             steps_index(time.clamp(min, max - 1).div_euclid(step) - first).min(last)
         };
-        // Beside the steps: series that are there at first, and series that came and went within each step.
+        // Beside the steps: series that are there at first, and series that came and went within
+        // each step.
         let mut all = vec![(steps, 0u64, vec![0u64; steps_index(count)]); groups];
         for (_, lived) in &self.lives.all {
             let Some((steps, there, passed)) = group(lived).and_then(|at| all.get_mut(at)) else {
@@ -445,7 +450,8 @@ impl Analysis {
         churn
     }
 
-    /// How the values of each label come and go: the label that brought most births with new values first. Labels without are left out.
+    /// How the values of each label come and go: the label that brought most births with new values
+    /// first. Labels without are left out.
     pub fn turnover(&self) -> Vec<Turnover> {
         let names = self.pairs.names.iter();
         let mut rows: Vec<_> = names

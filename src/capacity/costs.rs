@@ -1,9 +1,12 @@
-//! What label names and pairs cost in an index, and which part of that each series that carries them bears.
+//! What label names and pairs cost in an index, and which part of that each series that carries
+//! them bears.
 //!
-//! Besides its own entry a series has one entry of four bytes in the postings list of each of its pairs. All else is shared: a pair's list needs a
-//! frame and an entry in the postings offset table, its strings stand in the symbol table, and old indexes list the values
-//! of each name. Frame and table entry are borne equally by the series that carry the pair, a symbol's bytes by all its uses as
-//! a name or value of a series' label, a label index by the series that carry the name.
+//! Besides its own entry a series has one entry of four bytes in the postings list of each of its
+//! pairs. All else is shared: a pair's list needs a frame and an entry in the postings offset
+//! table, its strings stand in the symbol table, and old indexes list the values of each name.
+//! Frame and table entry are borne equally by the series that carry the pair, a symbol's bytes by
+//! all its uses as a name or value of a series' label, a label index by the series that carry the
+//! name.
 
 use std::collections::HashMap;
 
@@ -70,8 +73,8 @@ pub struct Costs<'a> {
 }
 
 impl<'a> Costs<'a> {
-    /// Reads the postings offset table and the length of each list. Where the table is damaged, pairs are counted in the series
-    /// entries, and cost nothing but their symbols.
+    /// Reads the postings offset table and the length of each list. Where the table is damaged,
+    /// pairs are counted in the series entries, and cost nothing but their symbols.
     ///
     /// # Errors
     ///
@@ -115,7 +118,8 @@ impl<'a> Costs<'a> {
         self.add_group(index, &group, faults)
     }
 
-    /// Adds pairs of one name. Values that are sorted, as Prometheus writes them, are found in one walk through the symbols.
+    /// Adds pairs of one name. Values that are sorted, as Prometheus writes them, are found in one
+    /// walk through the symbols.
     fn add_group(
         &mut self,
         index: &Index<'a>,
@@ -330,8 +334,8 @@ impl<'a> Costs<'a> {
             .map_or(FixedBytes::default(), |pair| pair.each)
     }
 
-    /// What the pair costs by itself: postings list, entry in the offset table, its value's symbol (a part of it, if other names have the
-    /// same value). [`NameCost::own`] is not in it.
+    /// What the pair costs by itself: postings list, entry in the offset table, its value's symbol
+    /// (a part of it, if other names have the same value). [`NameCost::own`] is not in it.
     pub fn own(&self, pair: PairId) -> FixedBytes {
         let Some(pair) = self.pairs.get(pair as usize) else {
             return FixedBytes::default();

@@ -1,4 +1,5 @@
-//! Which label drives a metric: different values of each label among the series of the largest metrics.
+//! Which label drives a metric: different values of each label among the series of the largest
+//! metrics.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -16,7 +17,8 @@ const METRICS_KEPT: usize = 200;
 /// Label names of a metric that are counted; each takes a bit for each symbol.
 const NAMES: usize = 256;
 
-/// Values of each label of some metrics, as hashes of 64 bits: among a million values two share one with a probability of 3 in 10⁸.
+/// Values of each label of some metrics, as hashes of 64 bits: among a million values two share one
+/// with a probability of 3 in 10⁸.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Cross {
     metrics: BTreeMap<Box<[u8]>, Metric>,

@@ -1,9 +1,11 @@
 //! Why a chunk ended where it does.
 //!
-//! Prometheus' head ends a chunk of floats at 120 samples (at 116 to 240, when that makes the chunks up to the end of a block's range
-//! equally long), or when its data nears 1,024 bytes, and never crosses the end of a range. Histogram chunks end at 1,024 bytes, and where a counter
-//! was reset or buckets change (Prometheus `tsdb/head_append.go`, `appendPreprocessor`, `histogramsAppendPreprocessor`).
-//! Compaction keeps chunks as they are, except where they overlap. What a block shows is therefore enough for a good guess.
+//! Prometheus' head ends a chunk of floats at 120 samples (at 116 to 240, when that makes the
+//! chunks up to the end of a block's range equally long), or when its data nears 1,024 bytes, and
+//! never crosses the end of a range. Histogram chunks end at 1,024 bytes, and where a counter
+//! was reset or buckets change (Prometheus `tsdb/head_append.go`, `appendPreprocessor`,
+//! `histogramsAppendPreprocessor`). Compaction keeps chunks as they are, except where they overlap.
+//! What a block shows is therefore enough for a good guess.
 
 use super::tally::Window;
 use super::walk::ChunkView;
@@ -15,7 +17,8 @@ use crate::model::Millis;
 const BLOCK_RANGE: Millis = 2 * 3_600_000;
 /// Data that is longer is full: 1,024 bytes less room for one more sample of 19 bytes.
 const FULL_BYTES: usize = 1024 - 19;
-/// The shortest chunk when those up to the end of a range are made equally long: four times the 29 intervals of its first 30 samples.
+/// The shortest chunk when those up to the end of a range are made equally long: four times the 29
+/// intervals of its first 30 samples.
 const EQUAL_CHUNK: u32 = 4 * 29;
 
 /// Why a chunk ended.

@@ -1,4 +1,5 @@
-//! What only the samples themselves can say: distances in time, and how many bits times and values take.
+//! What only the samples themselves can say: distances in time, and how many bits times and values
+//! take.
 
 #![deny(clippy::wildcard_enum_match_arm)]
 
@@ -12,8 +13,8 @@ use crate::model::{FloatSample, Millis};
 use crate::raw::Malformed;
 use crate::raw::varint::{uvarint_len, zigzag};
 
-/// Distances below this, in milliseconds, are counted in an array before they go to the map: scrapes come a little early or late, so that a
-/// series has a few dozen of them.
+/// Distances below this, in milliseconds, are counted in an array before they go to the map:
+/// scrapes come a little early or late, so that a series has a few dozen of them.
 const NEAR: usize = 1 << 16;
 
 /// Bits of the samples of chunks of encoding XOR, in which times and values are told apart.
@@ -70,7 +71,8 @@ impl Decoded {
         }
     }
 
-    /// Counts the distance between the last sample of a series in earlier blocks and its first in this one. Where blocks overlap there is none.
+    /// Counts the distance between the last sample of a series in earlier blocks and its first in
+    /// this one. Where blocks overlap there is none.
     pub(super) fn seam(&mut self, job: Option<PairId>, before: Millis, first: Millis) {
         if let Some(distance) = distance(before, first) {
             let key = (job, three_digits(distance));

@@ -1,6 +1,7 @@
 //! Shares of bytes: fractions that are cheap to add, and whole bytes that add up.
 
-/// Binary digits behind the point. An index is shorter than 64 GiB, 2³⁶ bytes: what one block shares out fits 64 bits.
+/// Binary digits behind the point. An index is shorter than 64 GiB, 2³⁶ bytes: what one block
+/// shares out fits 64 bits.
 pub(super) const FRACTION: u32 = 27;
 /// No index is longer (`index::output`).
 const MAX_BYTES: u64 = 1 << 36;
@@ -50,9 +51,9 @@ impl FixedBytes {
     }
 }
 
-/// Whole bytes for each of `parts` that add up to `total` exactly: each is rounded down, and what is missing goes, a byte each, to those that lost
-/// most (method of the largest remainder; among equals the earlier one). Parts that promise more than there is are cut down in
-/// proportion.
+/// Whole bytes for each of `parts` that add up to `total` exactly: each is rounded down, and what
+/// is missing goes, a byte each, to those that lost most (method of the largest remainder; among
+/// equals the earlier one). Parts that promise more than there is are cut down in proportion.
 pub(super) fn apportion(parts: &[u128], total: u64) -> Vec<u64> {
     let sum = parts
         .iter()

@@ -21,8 +21,8 @@ pub enum What {
     Without,
     /// What was not asked for: other series, and chunks of another time.
     NotSelected,
-    /// What no series bears: headers, tables of contents, lists of all series, unused symbols, bytes that nothing refers to, whatever could not
-    /// be read; and the small files.
+    /// What no series bears: headers, tables of contents, lists of all series, unused symbols,
+    /// bytes that nothing refers to, whatever could not be read; and the small files.
     Shared,
 }
 
@@ -51,7 +51,8 @@ pub struct GroupRow {
     pub born: u64,
     /// Different series that end before the last block does.
     pub died: u64,
-    /// How many series the time would fill that they do not cover of their blocks; what promtool calls churning.
+    /// How many series the time would fill that they do not cover of their blocks; what promtool
+    /// calls churning.
     pub uncovered: u64,
 }
 
@@ -73,7 +74,8 @@ pub struct LabelRow {
     pub value_bytes: u64,
     /// Series that carry it.
     pub series: u64,
-    /// What it costs: its postings lists, their entries in the offset table, its symbols, its label index.
+    /// What it costs: its postings lists, their entries in the offset table, its symbols, its
+    /// label index.
     pub own_bytes: u64,
     /// Bytes of the series that carry it, chunks and index.
     pub carried_bytes: u64,
@@ -111,8 +113,9 @@ pub struct CrossRow {
     pub metric: String,
     /// Its series.
     pub metric_series: u64,
-    /// Those of them that were looked at: fewer where the metric is in a block in which 20 others have more series, or where the index is
-    /// damaged. Then values and series are at least so many.
+    /// Those of them that were looked at: fewer where the metric is in a block in which 20 others
+    /// have more series, or where the index is damaged. Then values and series are at least so
+    /// many.
     pub looked_at: u64,
     /// The label.
     pub label: String,
@@ -153,8 +156,8 @@ pub enum Rank {
 }
 
 impl Analysis {
-    /// The series by the values of the label `name`: those with most bytes first, at most `top` of them, then what is left. The rows add up to
-    /// the size of all files.
+    /// The series by the values of the label `name`: those with most bytes first, at most `top` of
+    /// them, then what is left. The rows add up to the size of all files.
     pub fn groups(&self, name: &[u8], top: Option<usize>) -> Vec<GroupRow> {
         let totals = self.totals();
         let per_series = self.time_of_a_series();
@@ -321,7 +324,8 @@ impl Analysis {
         rows.collect()
     }
 
-    /// The metrics with most series, of each the labels with most different values: at most `labels` of each.
+    /// The metrics with most series, of each the labels with most different values: at most
+    /// `labels` of each.
     pub fn cross(&self, metrics: usize, labels: usize) -> Vec<CrossRow> {
         let mut rows = Vec::new();
         let names = self.pairs.names.get(&b"__name__"[..]);
@@ -355,8 +359,8 @@ impl Analysis {
         rows
     }
 
-    /// Labels of whose values at least two, and one in ten, look as if they never came back: most values first. A metric's name is no such
-    /// label.
+    /// Labels of whose values at least two, and one in ten, look as if they never came back: most
+    /// values first. A metric's name is no such label.
     pub fn looks(&self) -> Vec<LookRow> {
         let mut rows = Vec::new();
         for (name, values) in &self.pairs.names {

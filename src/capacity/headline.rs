@@ -1,4 +1,5 @@
-//! What is most worth knowing of an analysis, in a few lines: what costs most, what grows, what is odd.
+//! What is most worth knowing of an analysis, in a few lines: what costs most, what grows, what is
+//! odd.
 
 use super::analyzer::Analysis;
 use super::groups::What;
@@ -7,13 +8,15 @@ use crate::inspect::FULL_CHUNK;
 /// Fewer values than this are never odd, whatever series carry them.
 const MANY_VALUES: u64 = 50;
 
-/// Share of series, in percent, from which on a label with so many values tells nearly each series from all others.
+/// Share of series, in percent, from which on a label with so many values tells nearly each series
+/// from all others.
 const NEARLY_ALL: u64 = 90;
 
 /// Share of series, in percent, from which on those of one sample are odd.
 const MANY_SINGLES: u64 = 5;
 
-/// Fullness of float chunks, in percent, below which they are sparse, and above which they are overfull: no release of Prometheus aims at so many samples.
+/// Fullness of float chunks, in percent, below which they are sparse, and above which they are
+/// overfull: no release of Prometheus aims at so many samples.
 const EMPTY: u64 = 50;
 const OVERFULL: u64 = 250;
 

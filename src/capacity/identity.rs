@@ -1,10 +1,12 @@
-//! Label sets as numbers, so that those of several blocks, or of one before and after a change, can be told apart without their text.
+//! Label sets as numbers, so that those of several blocks, or of one before and after a change, can
+//! be told apart without their text.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::index::Symbols;
 
-/// A hash of 128 bits for each symbol of an index, by its ordinal, from which the identities of label sets are made.
+/// A hash of 128 bits for each symbol of an index, by its ordinal, from which the identities of
+/// label sets are made.
 #[derive(Debug)]
 pub(crate) struct SymbolHashes(Vec<u128>);
 
@@ -13,8 +15,9 @@ impl SymbolHashes {
         SymbolHashes(symbols.iter().map(|(_, string)| hash(string)).collect())
     }
 
-    /// The same number for the same labels in the same order, in whatever block; names and values are ordinals of symbols. Two of a thousand
-    /// million different label sets share one with a probability below 10⁻²⁰.
+    /// The same number for the same labels in the same order, in whatever block; names and values
+    /// are ordinals of symbols. Two of a thousand million different label sets share one with a
+    /// probability below 10⁻²⁰.
     pub(crate) fn identity(
         &self,
         labels: impl Iterator<Item = (Option<usize>, Option<usize>)>,

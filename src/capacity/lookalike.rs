@@ -116,7 +116,8 @@ fn is_hash(text: &str) -> bool {
         && digits.bytes().any(|byte| byte.is_ascii_alphabetic())
 }
 
-/// Kubernetes draws random names from these letters and digits, without vowels and what looks alike.
+/// Kubernetes draws random names from these letters and digits, without vowels and what looks
+/// alike.
 fn is_pod(text: &str) -> bool {
     const DRAWN: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
     let drawn = |part: &str| {

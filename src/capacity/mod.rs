@@ -1,27 +1,32 @@
 //! Where the bytes of blocks go, and which labels, jobs and metrics are to blame.
 //!
-//! An [`Analyzer`] takes blocks one by one, opened or unpacked for the time of a call, and ends in an [`Analysis`] of all of them.
+//! An [`Analyzer`] takes blocks one by one, opened or unpacked for the time of a call, and ends in
+//! an [`Analysis`] of all of them.
 //!
-//! **Every byte belongs to something.** A chunk's record and a series entry belong to their series; so does what the series bears of the
-//! index beside its entry ([`Costs`]). What belongs to all (header, table of contents, the list of all series, symbols that nobody uses,
-//! headers of segments, what no series refers to) is a row of its own. Rows of a partition (metrics, jobs, the values of one
-//! label) add up to the size of the files exactly, see [`Analysis::groups`].
+//! **Every byte belongs to something.** A chunk's record and a series entry belong to their series;
+//! so does what the series bears of the index beside its entry ([`Costs`]). What belongs to all
+//! (header, table of contents, the list of all series, symbols that nobody uses, headers of
+//! segments, what no series refers to) is a row of its own. Rows of a partition (metrics, jobs, the
+//! values of one label) add up to the size of the files exactly, see [`Analysis::groups`].
 //!
-//! **Several blocks**: bytes, chunks and samples are sums; a sample that two blocks hold counts twice, as it is stored twice. Series are told
-//! apart by their labels, so that one that lives in several blocks is one where births and deaths are counted.
+//! **Several blocks**: bytes, chunks and samples are sums; a sample that two blocks hold counts
+//! twice, as it is stored twice. Series are told apart by their labels, so that one that lives in
+//! several blocks is one where births and deaths are counted.
 //!
-//! **Damage** goes to [`Analysis::faults`]; everything else is counted. Bytes that cannot be read belong to all.
+//! **Damage** goes to [`Analysis::faults`]; everything else is counted. Bytes that cannot be read
+//! belong to all.
 //!
-//! Memory: about 100 bytes for each different label pair, 48 for each different series; while a block is read, 24 bytes for each of its pairs
-//! and 56 more for each thread, and 32 for each of its series, 48 of one of several blocks.
+//! Memory: about 100 bytes for each different label pair, 48 for each different series; while a
+//! block is read, 24 bytes for each of its pairs and 56 more for each thread, and 32 for each of
+//! its series, 48 of one of several blocks.
 //!
 //! ```
 //! use narthex::block::Block;
-//! use narthex::capacity::{Analyzer, Options};
+//! use narthex::capacity::{Analyzer, AnalyzeOptions};
 //! use narthex::raw::ReadMode;
 //!
 //! let dir = "fixtures/night-1/01M80FJGSDDJPV4DWFG2XR4VJ2";
-//! let mut analyzer = Analyzer::new(Options::default());
+//! let mut analyzer = Analyzer::new(AnalyzeOptions::default());
 //! analyzer.add(&Block::open(dir.as_ref(), ReadMode::Map)?)?;
 //! let analysis = analyzer.finish();
 //! // Label name, and how many of its values: the most expensive metrics come first.

@@ -7,7 +7,8 @@ use super::costs::{Costs, NameId, Walk};
 use super::fixed::{FRACTION, FixedBytes};
 use super::tally::PairTally;
 
-/// The label names of all blocks, each with its values. Memory: about 100 bytes for a pair, and its value.
+/// The label names of all blocks, each with its values. Memory: about 100 bytes for a pair, and its
+/// value.
 #[derive(Clone, Debug, Default)]
 pub(super) struct PairTable {
     pub(super) names: BTreeMap<Box<[u8]>, Values>,

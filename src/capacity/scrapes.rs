@@ -13,7 +13,8 @@ const GAP: u64 = 5;
 /// Distances of samples by job.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ScrapeCounts {
-    /// By job, the empty string where there is none: average distance of a chunk, and samples of such chunks.
+    /// By job, the empty string where there is none: average distance of a chunk, and samples of
+    /// such chunks.
     averages: BTreeMap<Vec<u8>, BTreeMap<u64, u64>>,
     /// By job: distance of two samples, and how often it occurs. Empty unless samples were read.
     distances: BTreeMap<Vec<u8>, BTreeMap<u64, u64>>,
@@ -24,7 +25,8 @@ pub(super) struct ScrapeCounts {
 pub struct Scrapes {
     /// The job; nothing for series without one.
     pub job: Option<String>,
-    /// The most common distance of two samples, rounded to three digits; of averages in chunks unless samples were read.
+    /// The most common distance of two samples, rounded to three digits; of averages in chunks
+    /// unless samples were read.
     pub interval: Millis,
     /// The share of distances that are this one.
     pub share: f64,
@@ -109,7 +111,8 @@ mod tests {
 
     #[test]
     fn the_interval_is_what_most_distances_are_and_not_the_largest_of_them() {
-        // 30 s occurs more often than 15 s is long: whoever compares counts with values takes the wrong one.
+        // 30 s occurs more often than 15 s is long: whoever compares counts with values takes the
+        // wrong one.
         let counts = BTreeMap::from([
             (2000, 1),
             (14_900, 2),

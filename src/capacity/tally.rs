@@ -15,7 +15,8 @@ use crate::model::Millis;
 
 /// Memory that the counters of pairs may take in all workers together, in bytes.
 const PAIR_MEMORY: usize = 256 << 20;
-/// A series begins or ends with the block if it does so within this time of it: after it, queries no longer see its last sample.
+/// A series begins or ends with the block if it does so within this time of it: after it, queries
+/// no longer see its last sample.
 const LOOKBACK: Millis = 5 * 60_000;
 /// Series entries that are looked at to guess the scrape interval.
 const GUESSED_FROM: usize = 2000;
@@ -79,8 +80,8 @@ pub(super) struct Window {
 }
 
 impl Window {
-    /// Milliseconds of the window that a series from `first` to `last` does not cover. Unlike promtool's this does not wrap where chunks
-    /// lie outside the block's range.
+    /// Milliseconds of the window that a series from `first` to `last` does not cover. Unlike
+    /// promtool's this does not wrap where chunks lie outside the block's range.
     fn uncovered(self, span: Option<(Millis, Millis)>) -> u64 {
         let length = self.max.saturating_sub(self.min).max(0);
         let covered = span.map_or(0, |(first, last)| {
@@ -283,7 +284,8 @@ impl Tally {
     }
 }
 
-/// The window of a block: what of its range is wanted, and the slack at its borders, three scrapes long.
+/// The window of a block: what of its range is wanted, and the slack at its borders, three scrapes
+/// long.
 pub(super) fn window(walked: Walked<'_>) -> Window {
     let meta = walked.block.meta();
     let selection = walked.selection;

@@ -89,9 +89,9 @@ pub struct Walked<'a> {
     pub selection: &'a Selection,
 }
 
-/// Shows every series of a block to `visit`: each of `workers` accumulators made by `init` sees some of them, in no particular order, and
-/// `merge` puts them together. Series that are not selected are shown as well, their chunks unread. What cannot be read goes to
-/// `faults`.
+/// Shows every series of a block to `visit`: each of `workers` accumulators made by `init` sees
+/// some of them, in no particular order, and `merge` puts them together. Series that are not
+/// selected are shown as well, their chunks unread. What cannot be read goes to `faults`.
 pub fn fold_series<A: Send>(
     walked: Walked<'_>,
     workers: usize,
@@ -161,8 +161,8 @@ pub fn each_series(
     faults.merge(reader.faults);
 }
 
-/// Parts of sound entries. Pages are given back behind the reader, here and in [`Reader`]: no more of a block than what is just read should count
-/// as memory.
+/// Parts of sound entries. Pages are given back behind the reader, here and in [`Reader`]: no more
+/// of a block than what is just read should count as memory.
 fn parts(walked: Walked<'_>, faults: &mut Faults) -> Vec<Range<u64>> {
     sound_parts(&walked.index, faults, |part| {
         walked.block.release_index(part);

@@ -19,7 +19,8 @@ pub enum Aggregate {
     Min,
     /// The greatest of them.
     Max,
-    /// The last of them, as a counter that was never reset. Where a chunk ends, the last sample follows as it was, perhaps with the time of the one before.
+    /// The last of them, as a counter that was never reset. Where a chunk ends, the last sample
+    /// follows as it was, perhaps with the time of the one before.
     Counter,
 }
 
@@ -64,7 +65,8 @@ pub struct Part<'a> {
 ///
 /// # Errors
 ///
-/// When lengths do not fit the data, a part has an encoding that is unknown or aggregates again, or nothing is there.
+/// When lengths do not fit the data, a part has an encoding that is unknown or aggregates again, or
+/// nothing is there.
 pub fn aggregates(data: &[u8], at: u64) -> Result<Vec<Part<'_>>, Malformed> {
     let mut reader = Reader::new(data, at, DATA);
     let mut parts = Vec::with_capacity(Aggregate::ALL.len());

@@ -1,5 +1,5 @@
-//! The one table of chunk encodings. What the program does with an encoding follows from here; what only code can say (decoders,
-//! encoders) is held against it by the tests of `chunk`.
+//! The one table of chunk encodings. What the program does with an encoding follows from here; what
+//! only code can say (decoders, encoders) is held against it by the tests of `chunk`.
 
 use std::fmt;
 
@@ -23,11 +23,14 @@ pub enum ChunkKind {
 /// An encoder that this program has for an encoding: it writes the bits that Prometheus writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Encoder {
-    /// The first release of Prometheus that writes these bits: number before the point, and behind it.
+    /// The first release of Prometheus that writes these bits: number before the point, and behind
+    /// it.
     pub since: (u32, u32),
-    /// The oldest version of the pack format whose columns hold such chunks; without one, packs keep them as they are.
+    /// The oldest version of the pack format whose columns hold such chunks; without one, packs
+    /// keep them as they are.
     pub pack_format: Option<u8>,
-    /// The oldest version of the splice format that encodes samples anew so; without one, no splice does.
+    /// The oldest version of the splice format that encodes samples anew so; without one, no
+    /// splice does.
     pub splice_format: Option<u8>,
 }
 
@@ -43,8 +46,8 @@ struct Facts {
     since: Option<(u32, u32)>,
     /// Whether [`super::decode`] lends its samples.
     is_decodable: bool,
-    /// The encoders, one for each family of releases that write different bits for the same samples, the older one first. There
-    /// are as many as [`Xor2Writer`] has, or one, or none.
+    /// The encoders, one for each family of releases that write different bits for the same
+    /// samples, the older one first. There are as many as [`Xor2Writer`] has, or one, or none.
     encoders: &'static [Encoder],
 }
 
@@ -103,7 +106,8 @@ macro_rules! encodings {
     };
 }
 
-/// The encoder of all releases since this one, whose chunks columns and splices have had from their first version on.
+/// The encoder of all releases since this one, whose chunks columns and splices have had from their
+/// first version on.
 const fn encoder_since(since: (u32, u32)) -> Encoder {
     Encoder {
         since,
@@ -170,7 +174,8 @@ encodings! {
         is_decodable: true,
         encoders: &[encoder_since((3, 14))],
     };
-    /// 255: several aggregates of floats or histograms, in blocks that Thanos downsampled; see [`super::aggregates`].
+    /// 255: several aggregates of floats or histograms, in blocks that Thanos downsampled; see
+    /// [`super::aggregates`].
     Aggregates = 255, Facts {
         name: "Thanos aggregate (255)",
         kind: ChunkKind::Aggregates,
@@ -208,8 +213,8 @@ impl Encoding {
         matches!(self.facts(), Some(facts) if facts.has_starts)
     }
 
-    /// The first release of Prometheus that reads it, as the number before the point and the one behind it; nothing for encodings
-    /// that none reads.
+    /// The first release of Prometheus that reads it, as the number before the point and the one
+    /// behind it; nothing for encodings that none reads.
     pub fn since(self) -> Option<(u32, u32)> {
         self.facts().and_then(|facts| facts.since)
     }
@@ -219,7 +224,8 @@ impl Encoding {
         self.facts().is_some_and(|facts| facts.is_decodable)
     }
 
-    /// The encoders there are for it, one for each family of releases that write different bits, the older one first.
+    /// The encoders there are for it, one for each family of releases that write different bits,
+    /// the older one first.
     pub const fn encoders(self) -> &'static [Encoder] {
         match self.facts() {
             Some(facts) => facts.encoders,
@@ -227,7 +233,8 @@ impl Encoding {
         }
     }
 
-    /// The encoder for it that writes as `writer` does. Where all releases write alike, that is the only one.
+    /// The encoder for it that writes as `writer` does. Where all releases write alike, that is the
+    /// only one.
     pub fn encoder(self, writer: Xor2Writer) -> Option<&'static Encoder> {
         let encoders = self.encoders();
         encoders.get(writer as usize).or(encoders.first())

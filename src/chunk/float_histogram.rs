@@ -1,4 +1,5 @@
-//! Encodings 3 and 6: native histograms with float counts, every number as XOR with its predecessor.
+//! Encodings 3 and 6: native histograms with float counts, every number as XOR with its
+//! predecessor.
 
 use super::histogram_layout::{Header, read_layout};
 use super::start::StartColumn;

@@ -1,4 +1,5 @@
-//! What stands once at the start of a histogram chunk: resolution, zero bucket, spans, custom bounds.
+//! What stands once at the start of a histogram chunk: resolution, zero bucket, spans, custom
+//! bounds.
 
 use super::varbit::Varbit;
 use super::{DATA, exhausted};
@@ -8,8 +9,9 @@ use crate::raw::{BitReader, Malformed};
 /// Schema of histograms with custom bucket bounds.
 pub(super) const CUSTOM_SCHEMA: i64 = -53;
 
-/// Most spans, and most buckets on a side, that a chunk may announce. All positive floats have fewer buckets
-/// than half of this at the finest resolution, so only damage asks for more; it bounds what decoding allocates.
+/// Most spans, and most buckets on a side, that a chunk may announce. All positive floats have
+/// fewer buckets than half of this at the finest resolution, so only damage asks for more; it
+/// bounds what decoding allocates.
 const MAX_BUCKETS: u64 = 1 << 20;
 
 /// The counter-reset header: the top two bits of `byte`.
@@ -151,7 +153,8 @@ fn read_threshold(bits: &mut BitReader<'_>) -> Option<(u64, bool)> {
     Some((threshold, u64::from(threshold_code(threshold)) == code))
 }
 
-/// The byte that stands for a zero threshold: 0 for zero, `e + 244` for 2^e, else 255 before the full value.
+/// The byte that stands for a zero threshold: 0 for zero, `e + 244` for 2^e, else 255 before the
+/// full value.
 pub(super) fn threshold_code(bits: u64) -> u8 {
     let exponent = (bits >> 52).cast_signed() - 1023;
     let is_power_of_two = bits & ((1 << 52) - 1) == 0;
@@ -162,8 +165,8 @@ pub(super) fn threshold_code(bits: u64) -> u8 {
     }
 }
 
-/// The number that stands for a custom bound: thousandths plus one where that is exact, else 0 before the
-/// full value.
+/// The number that stands for a custom bound: thousandths plus one where that is exact, else 0
+/// before the full value.
 pub(super) fn bound_code(bits: u64) -> u64 {
     /// 2^25 − 2: the largest number of thousandths that keeps the code short.
     const MOST: f64 = 33_554_430.0;

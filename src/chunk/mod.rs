@@ -1,8 +1,9 @@
 //! Chunks of samples: framing, encodings, segments.
 //!
-//! [`decode`] lends every sample of a chunk to a visitor and says how the chunk ended ([`Shape`]). It never
-//! panics, reads each bit once, allocates only for histogram buckets (bounded by the chunk's size), and
-//! reports damage with the offset where decoding stopped; samples before it have been visited.
+//! [`decode`] lends every sample of a chunk to a visitor and says how the chunk ended ([`Shape`]).
+//! It never panics, reads each bit once, allocates only for histogram buckets (bounded by the
+//! chunk's size), and reports damage with the offset where decoding stopped; samples before it have
+//! been visited.
 //!
 //! Source of all formats: Prometheus `tsdb/chunkenc`; layouts in `docs/tsdb-format.md`.
 //!
@@ -52,11 +53,12 @@ const DATA: &str = "chunk data";
 pub struct Shape {
     /// Samples, as the chunk's header says and as were visited.
     pub samples: u32,
-    /// Whether an encoder that takes Prometheus' decisions would have written these bits: shortest codes,
-    /// exact windows, minimal varints. Foreign writers may differ legally; so does a flipped bit
-    /// whose checksum was made anew.
+    /// Whether an encoder that takes Prometheus' decisions would have written these bits: shortest
+    /// codes, exact windows, minimal varints. Foreign writers may differ legally; so does a
+    /// flipped bit whose checksum was made anew.
     pub canonical: bool,
-    /// The writer of encoding 4 that alone would have written these bits; nothing where both would, or none.
+    /// The writer of encoding 4 that alone would have written these bits; nothing where both
+    /// would, or none.
     pub xor2_writer: Option<Xor2Writer>,
     /// What stands after the last sample.
     pub tail: Tail,
@@ -76,14 +78,16 @@ pub enum Tail {
     },
 }
 
-/// Decodes a chunk's data (without length, encoding byte and checksum), lending each sample to `visit`.
+/// Decodes a chunk's data (without length, encoding byte and checksum), lending each sample to
+/// `visit`.
 ///
 /// `at` is the absolute offset of `data` in its file, for errors.
 ///
 /// # Errors
 ///
-/// [`Malformed`] where decoding had to stop; [`crate::raw::MalformedProblem::Unknown`] for an encoding or histogram schema that this
-/// program does not know. Aggregates are no samples: [`aggregates`] takes them apart.
+/// [`Malformed`] where decoding had to stop; [`crate::raw::MalformedProblem::Unknown`] for an
+/// encoding or histogram schema that this program does not know. Aggregates are no samples:
+/// [`aggregates`] takes them apart.
 #[inline]
 pub fn decode(
     encoding: Encoding,
@@ -125,7 +129,8 @@ pub trait VisitFloats {
     /// Takes the next sample.
     fn sample(&mut self, sample: FloatSample);
 
-    /// Takes `count` samples more with the value of `before`, each `interval` milliseconds after the one before it.
+    /// Takes `count` samples more with the value of `before`, each `interval` milliseconds after
+    /// the one before it.
     #[inline]
     fn repeat(&mut self, before: FloatSample, interval: u64, count: u32) {
         let mut sample = before;
@@ -180,7 +185,8 @@ pub fn decode_floats<V: VisitFloats>(
     }
 }
 
-/// The number of samples that the header of a chunk promises, without decoding; of aggregates the number of spans of time.
+/// The number of samples that the header of a chunk promises, without decoding; of aggregates the
+/// number of spans of time.
 ///
 /// # Errors
 ///
@@ -199,7 +205,8 @@ pub fn promised_samples(encoding: Encoding, data: &[u8], at: u64) -> Result<u32,
     }
 }
 
-/// How many counts each sample of a chunk has that is not stale: none if it is of floats; else count, zero count and buckets.
+/// How many counts each sample of a chunk has that is not stale: none if it is of floats; else
+/// count, zero count and buckets.
 ///
 /// # Errors
 ///
@@ -213,8 +220,9 @@ pub fn counts_per_sample(encoding: Encoding, data: &[u8]) -> Result<usize, Malfo
     }))
 }
 
-/// How many numbers each sample of a chunk has that outlives its chunk: none beside time and value if it is of floats; else its counts, as
-/// [`counts_per_sample`] says, and what its layout consists of.
+/// How many numbers each sample of a chunk has that outlives its chunk: none beside time and value
+/// if it is of floats; else its counts, as [`counts_per_sample`] says, and what its layout consists
+/// of.
 ///
 /// # Errors
 ///
@@ -255,7 +263,8 @@ fn unknown(encoding: Encoding, at: u64) -> Malformed {
     Malformed::unknown("chunk", at, "chunk encoding", byte)
 }
 
-/// What was expected where a chunk ends too early: the `what` of the [`MalformedProblem`](crate::raw::MalformedProblem).
+/// What was expected where a chunk ends too early: the `what` of the
+/// [`MalformedProblem`](crate::raw::MalformedProblem).
 pub const ANOTHER_SAMPLE: &str = "another sample";
 
 /// The bit stream of a chunk ended inside a sample.

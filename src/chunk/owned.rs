@@ -84,7 +84,8 @@ impl From<&Sample<'_>> for OwnedSample {
 }
 
 impl OwnedSample {
-    /// The sample, to be read; what the header of its chunk said of counter resets is not known any more.
+    /// The sample, to be read; what the header of its chunk said of counter resets is not known any
+    /// more.
     pub fn lend(&self) -> Sample<'_> {
         self.lend_after(CounterReset::Unknown)
     }
@@ -140,8 +141,8 @@ impl OwnedSample {
     }
 }
 
-/// Appends the samples of a chunk to `out`, and says what counter-reset header it has and, if it is of encoding 4, who may have
-/// written it.
+/// Appends the samples of a chunk to `out`, and says what counter-reset header it has and, if it is
+/// of encoding 4, who may have written it.
 ///
 /// # Errors
 ///
@@ -168,7 +169,8 @@ pub fn decode_owned(
     Ok((header, shape.xor2_writer.unwrap_or_default()))
 }
 
-/// Chunks that hold `samples`, as few as do. Those of histograms say `counter_reset` in their headers.
+/// Chunks that hold `samples`, as few as do. Those of histograms say `counter_reset` in their
+/// headers.
 ///
 /// # Errors
 ///

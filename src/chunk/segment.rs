@@ -93,7 +93,8 @@ impl<'a> Segment<'a> {
 }
 
 impl<'a> ChunkRecord<'a> {
-    /// The record with which `bytes` begin, that stand at `offset` of their segment. Its checksum is not looked at: see [`ChunkRecord::check`].
+    /// The record with which `bytes` begin, that stand at `offset` of their segment. Its checksum
+    /// is not looked at: see [`ChunkRecord::check`].
     ///
     /// # Errors
     ///
@@ -157,7 +158,8 @@ impl<'a> ChunkRecord<'a> {
 mod tests {
     use super::*;
 
-    /// The segment of the tiny block in Prometheus' golden vectors: two chunks of three samples each.
+    /// The segment of the tiny block in Prometheus' golden vectors: two chunks of three samples
+    /// each.
     const TINY: &[u8] = b"\x85\xbd\x40\xdd\x01\x00\x00\x00\x17\x01\x00\x03\x80\xa0\xab\xfe\xf9\x62\x3f\xf0\x00\x00\x00\x00\x00\x00\x98\x75\xc2\x5f\xff\x6c\x06\xb2\x9c\x40\x6d\x18\x01\x00\x03\x80\xa0\xab\xfe\xf9\x62\x00\x00\x00\x00\x00\x00\x00\x00\x98\x75\xc4\x57\xfe\xc2\x5f\xff\xeb\xec\xa9\x8d";
 
     #[test]

@@ -1,6 +1,7 @@
 //! Writing segment files: where each chunk goes, and the files themselves.
 //!
-//! Source: Prometheus `tsdb/chunks/chunks.go`, `Writer.WriteChunks`; the cutting rule is that of 2.15 and later.
+//! Source: Prometheus `tsdb/chunks/chunks.go`, `Writer.WriteChunks`; the cutting rule is that of
+//! 2.15 and later.
 
 use std::path::PathBuf;
 
@@ -30,7 +31,8 @@ pub struct SegmentLayout {
 }
 
 impl SegmentLayout {
-    /// A layout whose segments are cut at `limit` bytes. A segment is longer only if a single chunk is.
+    /// A layout whose segments are cut at `limit` bytes. A segment is longer only if a single chunk
+    /// is.
     pub fn new(limit: u64) -> Self {
         SegmentLayout {
             limit,
@@ -43,9 +45,11 @@ impl SegmentLayout {
     ///
     /// # Errors
     ///
-    /// When a chunk would stand beyond what a chunk reference can say, which needs a limit of 4 GiB or more.
+    /// When a chunk would stand beyond what a chunk reference can say, which needs a limit of 4 GiB
+    /// or more.
     pub fn place(&mut self, lengths: impl IntoIterator<Item = usize>) -> Result<Vec<ChunkRef>> {
-        // The rule adds up estimates from where the series began: the position reached plays no part.
+        // The rule adds up estimates from where the series began: the position reached plays no
+        // part.
         let begun_at = self.position;
         let mut in_begun_segment = begun_at > SEGMENT_HEADER;
         let mut batch = 0;

@@ -1,7 +1,7 @@
 //! Start timestamps, the same in encodings 4, 5 and 6.
 //!
-//! They are written relative to the previous sample's time, from the first sample on at which they differ
-//! (or from sample 127) to the end of the chunk.
+//! They are written relative to the previous sample's time, from the first sample on at which they
+//! differ (or from sample 127) to the end of the chunk.
 
 use super::varbit::Varbit;
 use crate::model::Millis;

@@ -185,7 +185,8 @@ fn an_extra_zero_byte_of_old_writers_is_told_from_damage() {
     );
 }
 
-/// A decoder of XOR chunks that reads bit by bit and knows no tricks: what the fast one is held against.
+/// A decoder of XOR chunks that reads bit by bit and knows no tricks: what the fast one is held
+/// against.
 mod plain {
     pub(super) struct Bits<'a>(pub(super) &'a [u8], pub(super) usize);
 
@@ -263,7 +264,8 @@ mod plain {
                         }
                         window = Some((width, 64 - leading - width));
                     }
-                    // A Prometheus that goes on with a chunk of a head snapshot takes up no window before.
+                    // A Prometheus that goes on with a chunk of a head snapshot takes up no window
+                    // before.
                     let (width, trailing) = window.unwrap_or((64, 0));
                     value ^= bits.bits(width)? << trailing;
                 }

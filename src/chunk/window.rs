@@ -42,15 +42,15 @@ impl Window {
     }
 }
 
-/// The writers of encoding 4, by the releases of Prometheus that have them. They differ in the windows that they choose for
-/// values; everybody reads what either wrote.
+/// The writers of encoding 4, by the releases of Prometheus that have them. They differ in the
+/// windows that they choose for values; everybody reads what either wrote.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Xor2Writer {
     /// A window is used again whenever the change fits, and a new one is as narrow as the change.
     #[default]
     Before316,
-    /// A window is used again unless a new one costs less for this change; one that must grow keeps its other end where that
-    /// costs no more than half of what a new one does.
+    /// A window is used again unless a new one costs less for this change; one that must grow keeps
+    /// its other end where that costs no more than half of what a new one does.
     Since316,
 }
 
@@ -58,8 +58,8 @@ impl Xor2Writer {
     /// Both, the older one first.
     pub const ALL: [Xor2Writer; 2] = [Xor2Writer::Before316, Xor2Writer::Since316];
 
-    /// The window that is opened for a change that `exact` just holds, after `open`, where a new window takes `cost` bits more than
-    /// that one; `None` if that one is used again.
+    /// The window that is opened for a change that `exact` just holds, after `open`, where a new
+    /// window takes `cost` bits more than that one; `None` if that one is used again.
     #[inline]
     pub(super) fn opens(self, open: Option<Window>, exact: Window, cost: u32) -> Option<Window> {
         let Some(open) = open else {

@@ -1,9 +1,11 @@
-//! Encoding 1, XOR: `u16 count`, then a bit stream of timestamps as delta of delta and values as XOR.
+//! Encoding 1, XOR: `u16 count`, then a bit stream of timestamps as delta of delta and values as
+//! XOR.
 //!
-//! This is where narthex spends its time, so the loop is built for the processor: the bulk of a chunk is read
-//! with loads that need no bounds decision, its last bytes from a copy with zeros behind them, so that one check
-//! per sample finds a stream that ends early; runs of unchanged samples are counted, not read one by one;
-//! and what a processor would guess wrong (a time code of 1 or 16 bits) is computed instead of branched on.
+//! This is where narthex spends its time, so the loop is built for the processor: the bulk of a
+//! chunk is read with loads that need no bounds decision, its last bytes from a copy with zeros
+//! behind them, so that one check per sample finds a stream that ends early; runs of unchanged
+//! samples are counted, not read one by one; and what a processor would guess wrong (a time code of
+//! 1 or 16 bits) is computed instead of branched on.
 
 use super::xor_column::{ValueFault, XorColumn};
 use super::{DATA, Shape, VisitFloats, exhausted_at, tail};
@@ -15,7 +17,8 @@ const LONGER_TIME_BITS: [(u32, u32); 2] = [(17, 14), (20, 17)];
 
 /// One sample never takes more bytes than this: 68 bits of time, 77 of value.
 const SAMPLE_BYTES: usize = 19;
-/// The last bytes of a chunk are decoded from a copy of this size, with at least 8 bytes of zeros behind them.
+/// The last bytes of a chunk are decoded from a copy of this size, with at least 8 bytes of zeros
+/// behind them.
 const END_BYTES: usize = 64;
 
 /// Lends every sample to `visit`, which stays in registers if it is small, and hands it back.
@@ -110,7 +113,8 @@ fn shape(samples: u32, canonical: bool, rest: &BitReader<'_>) -> Shape {
     }
 }
 
-/// What one sample hands to the next. It goes from hand to hand by value, so that it can stay in registers.
+/// What one sample hands to the next. It goes from hand to hand by value, so that it can stay in
+/// registers.
 #[derive(Clone, Copy)]
 struct State {
     time: Millis,
@@ -142,7 +146,8 @@ impl State {
         Ok((state, time_len + 8))
     }
 
-    /// The second sample, `used` bytes from the beginning: its distance in time in full, and its value.
+    /// The second sample, `used` bytes from the beginning: its distance in time in full, and its
+    /// value.
     #[inline(never)]
     fn read_second(
         mut self,
@@ -213,7 +218,8 @@ impl State {
                 self.canonical &= shortest;
                 change
             } else {
-                // `0`, or `10` and 14 bits: masked, not branched, as processors guess it wrong too often.
+                // `0`, or `10` and 14 bits: masked, not branched, as processors guess it wrong too
+                // often.
                 let long = buffer >> 63;
                 let raw = ((buffer << 2 >> 50) & long.wrapping_neg()) as i64;
                 bits.consume(if long == 0 { 1 } else { 16 });
@@ -246,8 +252,8 @@ fn sample(time: Millis, bits: u64) -> FloatSample {
     }
 }
 
-/// Reads a delta of delta of 17, 20 or 64 bits, after `110`, `1110` or `1111`, and whether that code was the
-/// shortest.
+/// Reads a delta of delta of 17, 20 or 64 bits, after `110`, `1110` or `1111`, and whether that
+/// code was the shortest.
 #[cold]
 #[inline(never)]
 fn read_longer_time(mut bits: BitReader<'_>) -> (BitReader<'_>, Option<(i64, bool)>) {
@@ -273,7 +279,8 @@ fn longer_time(bits: &mut BitReader<'_>) -> Option<(i64, bool)> {
     Some((change, !fits(change, below)))
 }
 
-/// Whether `change` has a place in the signed code of `width` bits, which is not quite two's complement.
+/// Whether `change` has a place in the signed code of `width` bits, which is not quite two's
+/// complement.
 fn fits(change: i64, width: u32) -> bool {
     let half = 1i64 << (width - 1);
     (-(half - 1)..=half).contains(&change)

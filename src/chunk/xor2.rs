@@ -1,5 +1,5 @@
-//! Encoding 4, XOR2: floats with optional start timestamps. One control code says both how the time went on
-//! and, in the common cases, what became of the value.
+//! Encoding 4, XOR2: floats with optional start timestamps. One control code says both how the time
+//! went on and, in the common cases, what became of the value.
 
 use super::start::StartColumn;
 use super::window::{Window, Xor2Writer};
@@ -78,7 +78,8 @@ pub(super) fn decode(
     })
 }
 
-/// Reads the joint control code of a sample from the third on, updates `delta`, and reads the value.
+/// Reads the joint control code of a sample from the third on, updates `delta`, and reads the
+/// value.
 #[inline]
 fn read_joint(
     bits: &mut BitReader<'_>,
@@ -107,7 +108,8 @@ fn read_joint(
     values.read_full(bits)
 }
 
-/// Bits that a new window takes more than the one before, in a full value code and in one of a changed value.
+/// Bits that a new window takes more than the one before, in a full value code and in one of a
+/// changed value.
 const FULL_COST: u32 = 12;
 const CHANGED_COST: u32 = 11;
 
@@ -147,7 +149,8 @@ impl Values {
         }
     }
 
-    /// A value that differs from the baseline at an unchanged interval: `0` in the window before, `1` in a new one.
+    /// A value that differs from the baseline at an unchanged interval: `0` in the window before,
+    /// `1` in a new one.
     #[inline]
     fn read_changed(&mut self, bits: &mut BitReader<'_>) -> Result<u64, ValueFault> {
         let is_new = bits.bit().ok_or(ValueFault::Exhausted)?;

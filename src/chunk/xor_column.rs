@@ -1,5 +1,5 @@
-//! Values as XOR with their predecessor: the value half of XOR chunks, and the sum and float columns of
-//! histogram chunks (Prometheus `chunkenc/xor.go`, `xorRead`).
+//! Values as XOR with their predecessor: the value half of XOR chunks, and the sum and float
+//! columns of histogram chunks (Prometheus `chunkenc/xor.go`, `xorRead`).
 
 use super::window::Window;
 use crate::raw::BitReader;
@@ -47,14 +47,16 @@ impl XorColumn {
         }
     }
 
-    /// Reads the next value: `0` unchanged, `10` + bits in the window before, `11` + 5 + 6 + bits in a new window.
+    /// Reads the next value: `0` unchanged, `10` + bits in the window before, `11` + 5 + 6 + bits
+    /// in a new window.
     #[inline]
     pub(super) fn read(&mut self, bits: &mut BitReader<'_>) -> Result<u64, ValueFault> {
         bits.refill();
         self.read_prepared(bits)
     }
 
-    /// As [`XorColumn::read`], for a reader that was refilled and of which at most 24 bits were consumed since.
+    /// As [`XorColumn::read`], for a reader that was refilled and of which at most 24 bits were
+    /// consumed since.
     #[inline(always)]
     #[expect(
         clippy::inline_always,
@@ -103,8 +105,8 @@ impl XorColumn {
         })
     }
 
-    /// Before the first window all bits are written: so a Prometheus goes on with a chunk of one and the same value that it has
-    /// loaded from a snapshot of its head.
+    /// Before the first window all bits are written: so a Prometheus goes on with a chunk of one
+    /// and the same value that it has loaded from a snapshot of its head.
     #[cold]
     fn open_widest(&mut self) {
         self.width = 64;
@@ -148,8 +150,8 @@ impl XorColumn {
         Ok(self.value)
     }
 
-    /// Whether the encoder would open exactly this window for `xor`: it fits exactly, and the open one
-    /// does not hold the change.
+    /// Whether the encoder would open exactly this window for `xor`: it fits exactly, and the open
+    /// one does not hold the change.
     #[inline]
     fn must_open(self, xor: u64, leading: u32, trailing: u32) -> bool {
         let exact = xor.leading_zeros().min(31) == leading && xor.trailing_zeros() == trailing;

@@ -201,7 +201,8 @@ impl RepoArgs {
         &self.location
     }
 
-    /// Refuses a directory `target` inside of the repository: what lies there is no object, and whoever tidies up may remove it.
+    /// Refuses a directory `target` inside of the repository: what lies there is no object, and
+    /// whoever tidies up may remove it.
     ///
     /// # Errors
     ///
@@ -233,7 +234,8 @@ impl RepoArgs {
         open_repository(&self.location)
     }
 
-    /// The repository, which must exist and be the one that is remembered to be there: for whoever changes it.
+    /// The repository, which must exist and be the one that is remembered to be there: for whoever
+    /// changes it.
     pub(crate) fn open_own(&self, state: &StateArgs) -> Result<Repository> {
         let repository = open(&self.location)?;
         state.refuse_other(&self.location, &repository)?;
@@ -251,7 +253,8 @@ pub(crate) fn open_repository(location: &Location) -> Result<Repository> {
     Ok(repository)
 }
 
-/// Opens the repository at `location`, and says so on standard error if that had to be done without its descriptor.
+/// Opens the repository at `location`, and says so on standard error if that had to be done without
+/// its descriptor.
 fn open(location: &Location) -> Result<Repository> {
     let repository = Repository::open(location.store()).map_err(|e| explain(location, e))?;
     if let Some(trouble) = repository.trouble() {
@@ -281,8 +284,8 @@ pub(crate) struct SourceArgs {
     /// Only archives of the source of this name
     #[arg(long, value_name = "NAME", help_heading = SOURCES_HEADING)]
     source: Option<String>,
-    /// Only archives that were made with this --label; may be given several times: all of them must
-    /// fit
+    /// Only archives that were made with this --label; may be given several times: all of them
+    /// must fit
     #[arg(long = "label", value_name = "NAME=VALUE", value_parser = parse_label, help_heading = SOURCES_HEADING)]
     labels: Vec<(String, String)>,
 }
@@ -374,9 +377,11 @@ pub(crate) enum Command {
     List(commands::list::Args),
     /// Say everything about a block: sections, symbols, labels, encodings, chunk sizes, deletions
     Inspect(commands::inspect::Args),
-    /// Say where the bytes of blocks go: by metric, job, label and pair; cardinality, churn, scrapes, chunks
+    /// Say where the bytes of blocks go: by metric, job, label and pair; cardinality, churn,
+    /// scrapes, chunks
     Analyze(commands::analyze::Args),
-    /// Say what dropping metrics or labels, a longer interval or another retention would save, and which metrics nobody uses
+    /// Say what dropping metrics or labels, a longer interval or another retention would save, and
+    /// which metrics nobody uses
     Whatif(commands::whatif::Args),
     /// Write samples as text, skipping and counting what is damaged
     Dump(commands::dump::Args),
@@ -402,9 +407,11 @@ pub(crate) enum Command {
     Check(commands::check::Args),
     /// Make a repository whole again: descriptor, lost manifests, what other objects still hold
     Repair(commands::repair::Args),
-    /// Compare blocks, directories and archives: series, samples, coverage; prove that they are equal
+    /// Compare blocks, directories and archives: series, samples, coverage; prove that they are
+    /// equal
     Diff(commands::diff::Args),
-    /// Find every fault in blocks: structure, checksums, samples, and what Prometheus will do about it
+    /// Find every fault in blocks: structure, checksums, samples, and what Prometheus will do about
+    /// it
     Verify(commands::verify::Args),
     /// Make shell completions or man pages
     #[command(subcommand)]

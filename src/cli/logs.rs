@@ -44,7 +44,8 @@ pub(super) struct Unread {
 }
 
 impl Unread {
-    /// Of the directory at `path`, if it is a data directory with samples in its logs, and whether something cannot be read.
+    /// Of the directory at `path`, if it is a data directory with samples in its logs, and whether
+    /// something cannot be read.
     pub(super) fn of_dir(path: &Path, context: &Context<'_>) -> Result<(Option<Self>, bool)> {
         let dir = DataDir::scan(path)?;
         let (logs, unread) = glance(&dir, context);
@@ -79,8 +80,8 @@ impl Unread {
         })
     }
 
-    /// Says so, and whether the command leaves something out because of it: when it has read no block, or when samples of the
-    /// range of time that was `asked` for are in the logs only.
+    /// Says so, and whether the command leaves something out because of it: when it has read no
+    /// block, or when samples of the range of time that was `asked` for are in the logs only.
     fn remark(&self, asked: Option<TimeRange>, context: &Context<'_>) -> bool {
         let reaches = |range: TimeRange| {
             let mut spans = self.only_here.iter();
@@ -103,8 +104,9 @@ impl Unread {
     }
 }
 
-/// The times, both included, of samples that no block holds: those of the WAL behind `blocks_end`, the end of the newest block in order,
-/// and those of the WBL, which came out of order and wait for a block wherever their time lies.
+/// The times, both included, of samples that no block holds: those of the WAL behind `blocks_end`,
+/// the end of the newest block in order, and those of the WBL, which came out of order and wait for
+/// a block wherever their time lies.
 fn only_in_logs(
     wal: Option<(Millis, Millis)>,
     wbl: Option<(Millis, Millis)>,
@@ -117,7 +119,8 @@ fn only_in_logs(
     wal.and_then(behind).into_iter().chain(wbl).collect()
 }
 
-/// The end of the newest block of `archive` beside its log. Blocks of late samples may end ahead of what is in the log.
+/// The end of the newest block of `archive` beside its log. Blocks of late samples may end ahead of
+/// what is in the log.
 fn in_order_end(archive: &Archive) -> Option<Millis> {
     let in_order = archive.blocks.iter().filter(|block| {
         let mut hints = block.hints.iter();
@@ -138,8 +141,8 @@ pub(super) fn in_logs_only(archive: &Archive) -> Vec<(Millis, Millis)> {
     only_in_logs(times, wal.late_times(), in_order_end(archive))
 }
 
-/// Names the logs of data directories among `paths`, which the command does not read. Says whether that leaves out something that
-/// was asked for, see [`Unread::remark`].
+/// Names the logs of data directories among `paths`, which the command does not read. Says whether
+/// that leaves out something that was asked for, see [`Unread::remark`].
 pub(super) fn remark_unread(
     paths: &[PathBuf],
     asked: Option<TimeRange>,
@@ -181,8 +184,8 @@ fn listing(wal: &StoredWal, log: Log) -> LogListing {
     )
 }
 
-/// The logs of `archive` at a glance, as its manifest says. Where it counts the samples of both logs together, the WAL has the times, for it
-/// holds what the WBL holds, and neither has a count.
+/// The logs of `archive` at a glance, as its manifest says. Where it counts the samples of both
+/// logs together, the WAL has the times, for it holds what the WBL holds, and neither has a count.
 pub(super) fn stored(archive: &Archive, blocks_end: Option<Millis>) -> Vec<LogFacts> {
     let Some(wal) = &archive.wal else {
         return Vec::new();
@@ -218,7 +221,8 @@ pub(super) fn stored(archive: &Archive, blocks_end: Option<Millis>) -> Vec<LogFa
     logs.into_iter().map(of).collect()
 }
 
-/// Why no Prometheus starts on these logs, as a sentence: what the backup found, or what the names of the files say.
+/// Why no Prometheus starts on these logs, as a sentence: what the backup found, or what the names
+/// of the files say.
 pub(super) fn start_problem(wal: &StoredWal) -> Option<String> {
     let of_names = |log: Log| {
         let dir = log.name();

@@ -1,8 +1,8 @@
 //! The command line: the only room that prints, reads the environment, or knows clap.
 //!
-//! Arguments are parsed into `args`, each command in `commands` turns them into calls of the library,
-//! and its result into a report and an [`Ending`]. Standard output carries results only; progress, remarks
-//! and errors go to standard error.
+//! Arguments are parsed into `args`, each command in `commands` turns them into calls of the
+//! library, and its result into a report and an [`Ending`]. Standard output carries results only;
+//! progress, remarks and errors go to standard error.
 
 mod args;
 mod commands;
@@ -80,7 +80,8 @@ impl Context<'_> {
             .map_err(output_error)
     }
 
-    /// Writes text for people to standard output, without anything in it that a terminal might obey.
+    /// Writes text for people to standard output, without anything in it that a terminal might
+    /// obey.
     pub(crate) fn print(&mut self, text: impl std::fmt::Display) -> Result<()> {
         let text = text.to_string();
         let text = safe_text(&text);
@@ -250,8 +251,8 @@ fn sheets_of(command: &args::Command) -> Vec<&'static dyn Described> {
         .unwrap_or_default()
 }
 
-/// Names the pages of files that were read as zeros because the disk cannot read them, whichever command did, and
-/// says whether there were any.
+/// Names the pages of files that were read as zeros because the disk cannot read them, whichever
+/// command did, and says whether there were any.
 fn name_unreadable(progress: &dyn Progress) -> bool {
     let unreadable = crate::raw::take_unreadable();
     for file in &unreadable {
@@ -262,8 +263,8 @@ fn name_unreadable(progress: &dyn Progress) -> bool {
     !unreadable.is_empty()
 }
 
-/// Lets the process open as many files as it may: a large data directory has more segments than the usual soft
-/// limit of 1,024. Where that is not possible, whatever cannot be opened is named.
+/// Lets the process open as many files as it may: a large data directory has more segments than the
+/// usual soft limit of 1,024. Where that is not possible, whatever cannot be opened is named.
 fn raise_open_files() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);

@@ -34,7 +34,8 @@ pub(super) struct Outlook {
     dir: PathBuf,
     /// Blocks on which a Prometheus does not start, and what is wrong with each.
     fatal: Vec<(Ulid, Vec<String>)>,
-    /// What else keeps it from starting, in sentences; `true` of logs, without which it would start.
+    /// What else keeps it from starting, in sentences; `true` of logs, without which it would
+    /// start.
     others: Vec<(String, bool)>,
     /// Whether nothing but the manifest was looked at.
     is_by_manifest: bool,
@@ -254,7 +255,8 @@ fn newest(plan: &RestorePlan<'_>) -> Option<Millis> {
     ends.chain(plan.wal.and_then(StoredWal::end)).max()
 }
 
-/// Time of the newest sample that came back into `dir`, by the indexes of the blocks and the archive's word of the log.
+/// Time of the newest sample that came back into `dir`, by the indexes of the blocks and the
+/// archive's word of the log.
 fn newest_restored(
     plan: &RestorePlan<'_>,
     report: &RestoreReport,
@@ -278,7 +280,8 @@ fn newest_restored(
     newest
 }
 
-/// Time of the newest sample of the block in `dir`, none after `end`, as its index says; `None` where no index does.
+/// Time of the newest sample of the block in `dir`, none after `end`, as its index says; `None`
+/// where no index does.
 fn last_sample(dir: &Path, end: Millis, mode: ReadMode) -> Option<Millis> {
     let block = Block::open_damaged(dir, mode).ok()?;
     let index = block.index().ok()?;

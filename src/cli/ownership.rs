@@ -8,12 +8,12 @@ use crate::restore::{Permissions, Wishes};
 /// Permissions and owner of what is restored.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(crate) struct OwnershipArgs {
-    /// Permissions of restored files, as for chmod; whoever may read a file may also search its directory [default: 0600; with --replace-damaged, as
-    /// those of the damaged block]
+    /// Permissions of restored files, as for chmod; whoever may read a file may also search its
+    /// directory [default: 0600; with --replace-damaged, as those of the damaged block]
     #[arg(long, value_name = "MODE", value_parser = parse_mode)]
     mode: Option<u32>,
-    /// User, or user and group, that restored files are given to, by name or number [default: whoever restores; with --replace-damaged, the owner of
-    /// the damaged block]
+    /// User, or user and group, that restored files are given to, by name or number [default:
+    /// whoever restores; with --replace-damaged, the owner of the damaged block]
     #[arg(long, value_name = "USER[:GROUP]", value_parser = parse_owner)]
     chown: Option<Owner>,
 }
@@ -69,7 +69,8 @@ fn parse_owner(text: &str) -> Result<Owner> {
     Ok(Owner(user, group))
 }
 
-/// Numbers of a user, and of its group where that is known: a number need not be one of a known user.
+/// Numbers of a user, and of its group where that is known: a number need not be one of a known
+/// user.
 fn find_user(name: &str) -> Result<(u32, Option<u32>)> {
     let number = name.parse().ok();
     let found = match number {

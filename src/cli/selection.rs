@@ -16,7 +16,8 @@ pub(crate) struct SelectionArgs {
         help_heading = "Selection"
     )]
     pub(crate) matches: Vec<Selector>,
-    /// Only time from here on [e.g. 2026-11-21T19:00:00Z, "2026-11-21 19:00" (UTC, as everything without a zone), 1795288080, 30d (ago)]
+    /// Only time from here on [e.g. 2026-11-21T19:00:00Z, "2026-11-21 19:00" (UTC, as everything
+    /// without a zone), 1795288080, 30d (ago)]
     #[arg(
         long,
         value_name = "TIME",

@@ -1,7 +1,7 @@
 //! What must not be forgotten between runs: which repository lies where.
 //!
-//! A backup disk that is not mounted looks like an empty directory. Whoever has seen a repository there before knows better. This is state,
-//! not cache: nothing can make it anew.
+//! A backup disk that is not mounted looks like an empty directory. Whoever has seen a repository
+//! there before knows better. This is state, not cache: nothing can make it anew.
 
 use std::fs;
 use std::io::Write as _;
@@ -25,12 +25,13 @@ const MAX_BYTES: u64 = 1 << 20;
 /// Where state is kept, as typed.
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct StateArgs {
-    /// Where it is remembered which repository lies where, so that a disk that is not mounted is not taken for an empty one
-    /// [default: what systemd's `StateDirectory=` says, or narthex in `$XDG_STATE_HOME` or ~/.local/state, or /var/lib/narthex]
+    /// Where it is remembered which repository lies where, so that a disk that is not mounted is
+    /// not taken for an empty one [default: what systemd's `StateDirectory=` says, or narthex
+    /// in `$XDG_STATE_HOME` or ~/.local/state, or /var/lib/narthex]
     #[arg(long, value_name = "DIR", env = "NARTHEX_STATE_DIR", value_parser = super::args::local_path(), help_heading = REPOSITORY_HEADING)]
     state_dir: Option<PathBuf>,
-    /// Take what lies at REPO for right although another repository was there before; a backup remembers it then, and makes a new one if nothing is
-    /// there
+    /// Take what lies at REPO for right although another repository was there before; a backup
+    /// remembers it then, and makes a new one if nothing is there
     #[arg(long, help_heading = REPOSITORY_HEADING)]
     accept_repository: bool,
 }
@@ -41,11 +42,13 @@ struct Remembered {
     format_version: u32,
     /// The location.
     location: String,
-    /// Ids of the repositories that were there, the latest last. Disks that take turns have one each.
+    /// Ids of the repositories that were there, the latest last. Disks that take turns have one
+    /// each.
     repositories: Vec<String>,
 }
 
-/// What went wrong with the repository at `location`; where there is none, also which one is remembered to have been there.
+/// What went wrong with the repository at `location`; where there is none, also which one is
+/// remembered to have been there.
 pub(crate) fn explain(location: &Location, error: Error) -> Error {
     let known = match error.kind() {
         ErrorKind::NotFound => StateArgs::of_environment()
@@ -87,7 +90,8 @@ impl StateArgs {
         }
     }
 
-    /// Refuses to take the place `location`, which holds no repository, for one that never held any.
+    /// Refuses to take the place `location`, which holds no repository, for one that never held
+    /// any.
     pub(crate) fn refuse_vacant(&self, location: &Location) -> Result<()> {
         match self.known(location)?.last() {
             Some(id) if !self.accept_repository => Err(Error::refused(format!(
@@ -103,8 +107,9 @@ impl StateArgs {
         Ok(self.known(location)?.pop())
     }
 
-    /// What is to be said of a repository at a place where others were before, and this one was not. One that has lost its descriptor, and of which
-    /// nothing tells which it is, may be the one that was there.
+    /// What is to be said of a repository at a place where others were before, and this one was
+    /// not. One that has lost its descriptor, and of which nothing tells which it is, may be
+    /// the one that was there.
     pub(crate) fn other(
         &self,
         location: &Location,
@@ -132,7 +137,8 @@ impl StateArgs {
         }
     }
 
-    /// Remembers that `repository` is at `location`. What cannot be remembered is the reason, as a sentence.
+    /// Remembers that `repository` is at `location`. What cannot be remembered is the reason, as a
+    /// sentence.
     pub(crate) fn remember(&self, location: &Location, repository: &Repository) -> Option<String> {
         let id = &repository.descriptor().id;
         let kept = self.keep(location, id).err()?;
@@ -199,7 +205,8 @@ impl StateArgs {
     }
 }
 
-/// What a location is remembered by: its absolute path, and where links lead to, which may be another one.
+/// What a location is remembered by: its absolute path, and where links lead to, which may be
+/// another one.
 fn names(location: &Location) -> Result<Vec<PathBuf>> {
     let Location::Local(path) = location;
     let absolute = std::path::absolute(path).map_err(|e| Error::io("find", path, e))?;

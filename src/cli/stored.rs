@@ -29,18 +29,21 @@ use crate::wal::{Log, LogFacts};
 /// Largest small file (`meta.json`, tombstones) that is fetched for a skeleton, in bytes.
 const MAX_SMALL: u64 = 16 << 20;
 
-/// What these options stand under in help texts. Said of each: clap would carry a heading of all over to the options behind them.
+/// What these options stand under in help texts. Said of each: clap would carry a heading of all
+/// over to the options behind them.
 const ARCHIVE_HEADING: &str = "Reading an archive";
 
 /// An archive to read instead of a directory.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct StoredArgs {
-    /// Read blocks of this archive (the beginning of its id, or `latest`); paths are then ULIDs of blocks. They are unpacked into a
-    /// temporary directory (TMPDIR), which must have room for them
+    /// Read blocks of this archive (the beginning of its id, or `latest`); paths are then ULIDs of
+    /// blocks. They are unpacked into a temporary directory (TMPDIR), which must have room for
+    /// them
     #[arg(long, value_name = "ARCHIVE", help_heading = ARCHIVE_HEADING)]
     archive: Option<String>,
     /// With --archive: directory of the repository; `NARTHEX_REPO` may say it instead
-    // No `env` here: clap takes a variable that is set for an option that is given, and would ask for --archive.
+    // No `env` here: clap takes a variable that is set for an option that is given, and would ask
+    // for --archive.
     #[arg(long, value_name = "REPO", requires = "archive", help_heading = ARCHIVE_HEADING)]
     repo: Option<Location>,
     /// With --archive: only archives from this host
@@ -54,7 +57,8 @@ pub(crate) struct StoredArgs {
     labels: Vec<(String, String)>,
 }
 
-/// The archive that `selector` means, of which samples of the time `asked` are wanted, and why somebody should look whether it is the one that was meant: that has been said.
+/// The archive that `selector` means, of which samples of the time `asked` are wanted, and why
+/// somebody should look whether it is the one that was meant: that has been said.
 pub(crate) fn find(
     repository: &Repository,
     selector: &str,
@@ -79,7 +83,8 @@ pub(crate) fn find(
     Ok((chosen.archive, doubts))
 }
 
-/// Says which manifests cannot be seen, or that there are none where data lies. Returns whether there was anything to say.
+/// Says which manifests cannot be seen, or that there are none where data lies. Returns whether
+/// there was anything to say.
 pub(crate) fn remark_hidden(repository: &Repository, context: &Context<'_>) -> Result<bool> {
     let unseen = repository.unseen()?;
     for name in &unseen {
@@ -92,7 +97,8 @@ pub(crate) fn remark_hidden(repository: &Repository, context: &Context<'_>) -> R
     Ok(bereft.is_some() || !unseen.is_empty())
 }
 
-/// Names what the backup of `archive` missed, and that is not in it therefore. Returns whether there is anything.
+/// Names what the backup of `archive` missed, and that is not in it therefore. Returns whether
+/// there is anything.
 pub(crate) fn remark_missed(archive: &Archive, context: &Context<'_>) -> bool {
     let missed: Vec<_> = archive.missed().collect();
     for left_out in &missed {
@@ -120,7 +126,8 @@ pub(crate) enum Need<'a> {
     Sizes,
     /// Everything.
     Blocks,
-    /// Samples: of a block that does not come back as it was, all that can be read. Nothing is missing where this part of it can be.
+    /// Samples: of a block that does not come back as it was, all that can be read. Nothing is
+    /// missing where this part of it can be.
     Samples(&'a Selection),
     /// Everything, and the logs.
     BlocksAndLogs,
@@ -131,7 +138,8 @@ pub(crate) enum Need<'a> {
 pub(crate) struct Opened {
     /// Directories to read.
     pub(crate) paths: Vec<PathBuf>,
-    /// Whether something of the archive could not be read, or it may not be the one that was meant; that has been said.
+    /// Whether something of the archive could not be read, or it may not be the one that was
+    /// meant; that has been said.
     pub(crate) incomplete: bool,
     /// The logs of the archive at a glance, when all of it is asked for.
     pub(crate) logs: Vec<LogFacts>,
@@ -204,7 +212,8 @@ impl Opened {
 }
 
 impl Opened {
-    /// `text` without the temporary directory in paths: what is called `archive-…` in it is gone when somebody reads that.
+    /// `text` without the temporary directory in paths: what is called `archive-…` in it is gone
+    /// when somebody reads that.
     pub(crate) fn without_copy(&self, text: &str) -> String {
         match &self.copy {
             Some(copy) => text.replace(&format!("{}/", copy.path().display()), ""),
@@ -230,7 +239,8 @@ impl StoredArgs {
         self.archive.is_some()
     }
 
-    /// The directories `paths`; or, with an archive, a copy of its blocks that `paths` name, all of them if none is named.
+    /// The directories `paths`; or, with an archive, a copy of its blocks that `paths` name, all of
+    /// them if none is named.
     pub(crate) fn open(
         &self,
         paths: &[PathBuf],
@@ -258,8 +268,9 @@ impl StoredArgs {
         Ok(opened)
     }
 
-    /// Names the logs beside the blocks that `paths` and the archive stand for, which the command does not read. Says whether that leaves out
-    /// something of the range of time that was `asked` for, or everything.
+    /// Names the logs beside the blocks that `paths` and the archive stand for, which the command
+    /// does not read. Says whether that leaves out something of the range of time that was
+    /// `asked` for, or everything.
     pub(crate) fn remark_unread(
         &self,
         paths: &[PathBuf],
@@ -277,8 +288,9 @@ impl StoredArgs {
         Ok(logs::remark_unread_of(&chosen.archive, asked, context))
     }
 
-    /// The blocks in the directories `paths`; or, with an archive, its blocks that `paths` name, all of them if none is named. They are sorted by
-    /// their start. Those that hold nothing of the time that is `asked` for are left out; those whose metadata cannot be
+    /// The blocks in the directories `paths`; or, with an archive, its blocks that `paths` name,
+    /// all of them if none is named. They are sorted by their start. Those that hold nothing of
+    /// the time that is `asked` for are left out; those whose metadata cannot be
     /// read come last.
     pub(crate) fn blocks(
         &self,
@@ -413,8 +425,9 @@ impl Blocks {
         }
     }
 
-    /// Calls `visit` with the directory of each block. Blocks of an archive are unpacked one by one, and removed behind `visit`: there never
-    /// is more than one. What of the archive cannot be read is named, and the other blocks are visited all the same.
+    /// Calls `visit` with the directory of each block. Blocks of an archive are unpacked one by
+    /// one, and removed behind `visit`: there never is more than one. What of the archive
+    /// cannot be read is named, and the other blocks are visited all the same.
     pub(crate) fn for_each(
         &self,
         context: &Context<'_>,
@@ -556,8 +569,9 @@ fn unpack(
     Ok(unpacked)
 }
 
-/// Makes empty logs, and blocks whose small files are real, and whose others have nothing but their size. Whether a small file could not be read; it
-/// has been named, and nothing but its size is there.
+/// Makes empty logs, and blocks whose small files are real, and whose others have nothing but their
+/// size. Whether a small file could not be read; it has been named, and nothing but its size is
+/// there.
 fn sketch(
     repository: &Repository,
     archive: &Archive,

@@ -1,4 +1,5 @@
-//! Progress as a person sees it: a bar on a terminal, a line now and then elsewhere, nothing with `--quiet`.
+//! Progress as a person sees it: a bar on a terminal, a line now and then elsewhere, nothing with
+//! `--quiet`.
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal as _, Write as _};

@@ -1,4 +1,5 @@
-//! Series and samples as bytes that depend on nothing but what a query would return: not on blocks, chunks or encodings.
+//! Series and samples as bytes that depend on nothing but what a query would return: not on blocks,
+//! chunks or encodings.
 //!
 //! `docs/compare.md` has the layout, so that the digest can be computed by others.
 
@@ -176,7 +177,8 @@ fn absolute(histogram: &HistogramSample<'_, i64>) -> [Vec<u64>; 2] {
     })
 }
 
-/// A histogram. Of its chunk's counter-reset header only counts whether it is a gauge: the rest depends on where chunks begin.
+/// A histogram. Of its chunk's counter-reset header only counts whether it is a gauge: the rest
+/// depends on where chunks begin.
 fn histogram<B>(
     kind: u8,
     histogram: &HistogramSample<'_, B>,
@@ -209,7 +211,8 @@ fn histogram<B>(
     buckets(negative_spans, &negative, out);
 }
 
-/// Buckets with observations, each with its index: the same ones may be laid out in spans in several ways.
+/// Buckets with observations, each with its index: the same ones may be laid out in spans in
+/// several ways.
 fn buckets(spans: &[Span], counts: &[u64], out: &mut Vec<u8>) {
     length(counts.iter().filter(|count| **count != 0).count(), out);
     let mut counts = counts.iter();

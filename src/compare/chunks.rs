@@ -5,15 +5,17 @@ use crate::chunk::ChunkRecord;
 use crate::index::{IndexFormat, Series, SeriesEntries, SymbolRef, Symbols};
 use crate::model::ChunkMeta;
 
-/// So many chunks of a series that begin at the same time are looked at. Those of a compacted series do not overlap.
+/// So many chunks of a series that begin at the same time are looked at. Those of a compacted
+/// series do not overlap.
 const MOST_ALIKE: usize = 4;
 
-/// Which of `blocks` have every chunk stand byte for byte, under the same label set and with the same times, in the block `child`, whose
-/// chunks were verified before. Compactions copy chunks that overlap no other: for their parents this tells at the speed of reading
+/// Which of `blocks` have every chunk stand byte for byte, under the same label set and with the
+/// same times, in the block `child`, whose chunks were verified before. Compactions copy chunks
+/// that overlap no other: for their parents this tells at the speed of reading
 /// what [`compare`](super::compare) has to decode both sides for.
 ///
-/// `false` says nothing: the same samples may stand in other chunks, something could not be read, or an index has format version 1.
-/// Tombstones are not looked at, nor checksums of chunks.
+/// `false` says nothing: the same samples may stand in other chunks, something could not be read,
+/// or an index has format version 1. Tombstones are not looked at, nor checksums of chunks.
 pub fn chunks_stand_in(blocks: &[Block], child: &Block) -> Vec<bool> {
     find_all(blocks, child).unwrap_or_else(|| vec![false; blocks.len()])
 }
@@ -79,7 +81,8 @@ impl<'a> Side<'a> {
         Some(side)
     }
 
-    /// Goes on to the next series. `None` when it cannot be read, or has labels that the child does not have.
+    /// Goes on to the next series. `None` when it cannot be read, or has labels that the child does
+    /// not have.
     fn go_on(&mut self) -> Option<()> {
         let Some(entry) = self.entries.next() else {
             self.ended = true;
@@ -96,8 +99,9 @@ impl<'a> Side<'a> {
         Some(())
     }
 
-    /// Looks at the next series of the child. `None` when the one that is looked for should have come before, or lacks a chunk there:
-    /// references ascend as symbols do, and series as their labels. In a block where they do not, series are not found.
+    /// Looks at the next series of the child. `None` when the one that is looked for should have
+    /// come before, or lacks a chunk there: references ascend as symbols do, and series as
+    /// their labels. In a block where they do not, series are not found.
     fn meet(&mut self, child: &Block, found: &Series) -> Option<()> {
         if self.ended || found.labels < self.series.labels {
             return Some(());

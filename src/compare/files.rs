@@ -23,8 +23,9 @@ pub struct Files {
     pub first_difference: Option<String>,
 }
 
-/// Compares all files of the blocks of two sides, tombstones and `meta.json` included, up to the first difference. Blocks that only
-/// one side has, and files of another size, are found before anything is read.
+/// Compares all files of the blocks of two sides, tombstones and `meta.json` included, up to the
+/// first difference. Blocks that only one side has, and files of another size, are found before
+/// anything is read.
 ///
 /// # Errors
 ///

@@ -1,23 +1,24 @@
 //! Two sets of blocks, held against each other.
 //!
-//! [`compare`] walks both in the order of labels, merges overlapping blocks as a query would, leaves deleted ranges out, and so says
-//! what a user of the two would see differ, however the blocks are cut or compacted: by metric, by series, by sample. Each side
-//! gets a [`ContentDigest`] that is equal exactly when its series and samples are; `docs/compare.md` says what it is the digest of.
-//! [`same_files`] answers the stricter question whether the files are the same bytes, [`chunks_stand_in`] which blocks'
-//! chunks are all in another.
+//! [`compare`] walks both in the order of labels, merges overlapping blocks as a query would,
+//! leaves deleted ranges out, and so says what a user of the two would see differ, however the
+//! blocks are cut or compacted: by metric, by series, by sample. Each side gets a [`ContentDigest`]
+//! that is equal exactly when its series and samples are; `docs/compare.md` says what it is the
+//! digest of. [`same_files`] answers the stricter question whether the files are the same bytes,
+//! [`chunks_stand_in`] which blocks' chunks are all in another.
 //!
 //! Memory: what a dump of both sides needs, the samples of one chunk, and one row per metric.
 //!
 //! ```
 //! use narthex::block::Block;
-//! use narthex::compare::{Equality, Options, compare};
+//! use narthex::compare::{Equality, CompareOptions, compare};
 //! use narthex::progress::Silent;
 //! use narthex::raw::ReadMode;
 //! use narthex::select::Selection;
 //!
 //! let dir = "fixtures/night-1/01M80FJGSDDJPV4DWFG2XR4VJ2";
 //! let block = [Block::open(dir.as_ref(), ReadMode::Map)?];
-//! let options = Options { selection: Selection::default(), named: 10 };
+//! let options = CompareOptions { selection: Selection::default(), named: 10 };
 //! let found = compare(&block, &block, &options, &Silent, &mut |_, problem| panic!("{problem}"))?;
 //! assert_eq!(found.equality(None), Equality::Samples);
 //! # Ok::<(), narthex::Error>(())
@@ -105,10 +106,11 @@ pub struct SideTotals {
     pub deleted: u64,
     /// Samples left out because another block has one for the same time.
     pub duplicates: u64,
-    /// What could not be read, or was not what the block says; blocks that could not be opened are not among it.
+    /// What could not be read, or was not what the block says; blocks that could not be opened are
+    /// not among it.
     pub problems: u64,
-    /// Series that came after one they should have come before. Then series of the two sides may not have met, and all counts
-    /// of differences are too high.
+    /// Series that came after one they should have come before. Then series of the two sides may
+    /// not have met, and all counts of differences are too high.
     pub unsorted: u64,
 }
 
@@ -177,7 +179,8 @@ pub struct Difference {
 pub enum Equality {
     /// Not even the label sets are.
     None,
-    /// The series are, by their labels; samples differ. So are two replicas that scrape the same targets.
+    /// The series are, by their labels; samples differ. So are two replicas that scrape the same
+    /// targets.
     Series,
     /// All samples are, bit for bit, whatever blocks they stand in.
     Samples,
@@ -207,8 +210,9 @@ impl Comparison {
     }
 }
 
-/// Compares the samples of the blocks `a` with those of the blocks `b`. What is damaged goes to `report` as soon as it is seen, and is
-/// skipped; `progress` is told how many bytes of chunks were read.
+/// Compares the samples of the blocks `a` with those of the blocks `b`. What is damaged goes to
+/// `report` as soon as it is seen, and is skipped; `progress` is told how many bytes of chunks were
+/// read.
 ///
 /// # Errors
 ///

@@ -95,7 +95,8 @@ impl<'a> Side<'a> {
         })
     }
 
-    /// Moves to the next series that has samples, whatever was left of the one before; `false` when there is none.
+    /// Moves to the next series that has samples, whatever was left of the one before; `false` when
+    /// there is none.
     pub(super) fn next_series(&mut self, report: &mut dyn FnMut(SideName, ReadProblem)) -> bool {
         let (view, labels) = self.walk.key();
         self.view_before = view;

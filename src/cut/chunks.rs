@@ -25,7 +25,8 @@ pub(super) enum Fate {
 }
 
 impl Fate {
-    /// The fate of `chunk`, when `deleted` (sorted, not touching) are the deleted ranges of its series.
+    /// The fate of `chunk`, when `deleted` (sorted, not touching) are the deleted ranges of its
+    /// series.
     pub(super) fn of(chunk: &ChunkMeta, part: &Selection, deleted: &[Interval]) -> Self {
         let (min, max) = (chunk.min_time, chunk.max_time);
         if !part.range.overlaps(min, max) {
@@ -51,11 +52,13 @@ pub(super) fn copy<'a>(record: &ChunkRecord<'a>, chunk: &ChunkMeta) -> CutChunk<
     }
 }
 
-/// The samples of the chunk that are wanted and not deleted, as one chunk of the same encoding; `None` if there are none.
+/// The samples of the chunk that are wanted and not deleted, as one chunk of the same encoding;
+/// `None` if there are none.
 ///
 /// # Errors
 ///
-/// When the chunk cannot be decoded to its end, or its samples are not from the time that the index says.
+/// When the chunk cannot be decoded to its end, or its samples are not from the time that the index
+/// says.
 pub(super) fn trim(
     record: &ChunkRecord<'_>,
     chunk: &ChunkMeta,
@@ -102,8 +105,8 @@ pub(super) fn trim(
     }))
 }
 
-/// The sample as it goes into a chunk that has lost others: what the chunk said of a counter reset before its first sample may be
-/// true no longer, so nothing is said.
+/// The sample as it goes into a chunk that has lost others: what the chunk said of a counter reset
+/// before its first sample may be true no longer, so nothing is said.
 fn trimmed(sample: Sample<'_>) -> Sample<'_> {
     match sample {
         Sample::Float(float) => Sample::Float(float),

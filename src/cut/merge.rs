@@ -1,4 +1,5 @@
-//! One block out of all that can be read of several, which may be damaged and may hold the same samples.
+//! One block out of all that can be read of several, which may be damaged and may hold the same
+//! samples.
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, BinaryHeap};
@@ -16,18 +17,21 @@ use crate::select::{BlockSeries, Lost, ReadProblem, Selection, View};
 /// How often the chunks of a block may be read, on average, as when a block is cut.
 const PATIENCE: u64 = 2;
 
-/// Most samples, and numbers of histograms, of chunks that overlap and are merged: bounds what a hostile block can make this allocate.
+/// Most samples, and numbers of histograms, of chunks that overlap and are merged: bounds what a
+/// hostile block can make this allocate.
 const MAX_MERGED: usize = 1 << 22;
 
-/// Writes what can be read of `part` of `blocks` as the block that `meta` describes into the directory `parent`, and returns the new block's
-/// directory. Without anything that can, nothing is written. Of what cannot be read it is said whether `asked` may be concerned.
+/// Writes what can be read of `part` of `blocks` as the block that `meta` describes into the
+/// directory `parent`, and returns the new block's directory. Without anything that can, nothing is
+/// written. Of what cannot be read it is said whether `asked` may be concerned.
 ///
-/// Chunks stay as they are. Where some of one series overlap, their samples are merged and encoded anew; of different samples of one time that of
-/// the first block counts.
+/// Chunks stay as they are. Where some of one series overlap, their samples are merged and encoded
+/// anew; of different samples of one time that of the first block counts.
 ///
 /// # Errors
 ///
-/// When an index cannot be opened at all, when a hostile block names the same chunks time and again, or when something cannot be written.
+/// When an index cannot be opened at all, when a hostile block names the same chunks time and
+/// again, or when something cannot be written.
 pub fn merge_blocks(
     blocks: &[Block],
     part: &Selection,
@@ -362,7 +366,8 @@ fn weight(chunk: &CutChunk<'_>) -> usize {
     samples.saturating_mul(each.saturating_add(1))
 }
 
-/// Chunks with the samples of `cluster`, each time once, of the first that has it; `None` when they cannot be merged.
+/// Chunks with the samples of `cluster`, each time once, of the first that has it; `None` when they
+/// cannot be merged.
 fn merge<'a, 'c>(
     cluster: impl ExactSizeIterator<Item = &'c CutChunk<'c>>,
 ) -> Option<Vec<CutChunk<'a>>> {

@@ -1,9 +1,10 @@
 //! A block out of a block: only some series, only some time.
 //!
-//! [`cut_block`] does what Prometheus does when it compacts a block alone: deleted samples go for good, chunks of which every
-//! sample stays are copied as they are, the others are decoded and encoded again, each into one chunk of the same
-//! encoding. The new block is a level-1 block of its own: it names neither the old one nor its sources, so Prometheus
-//! deletes nothing because of it, and whoever has both sees each sample once.
+//! [`cut_block`] does what Prometheus does when it compacts a block alone: deleted samples go for
+//! good, chunks of which every sample stays are copied as they are, the others are decoded and
+//! encoded again, each into one chunk of the same encoding. The new block is a level-1 block of its
+//! own: it names neither the old one nor its sources, so Prometheus deletes nothing because of it,
+//! and whoever has both sees each sample once.
 //!
 //! Damage is an error: a block is cut whole or not at all.
 //!
@@ -43,16 +44,18 @@ use crate::model::Ulid;
 use crate::select::Selection;
 use walk::Walk;
 
-/// Writes `part` of `block` as the block `ulid` into the directory `parent`, and returns the new block's directory; `None`, and
-/// nothing is written, when no sample of `block` is wanted.
+/// Writes `part` of `block` as the block `ulid` into the directory `parent`, and returns the new
+/// block's directory; `None`, and nothing is written, when no sample of `block` is wanted.
 ///
-/// The new block's range is that of the old one, as far as it is wanted. Its index has the sections that the old one's
-/// has. Compaction hints are kept, keys of others than Prometheus in `meta.json` are not.
+/// The new block's range is that of the old one, as far as it is wanted. Its index has the sections
+/// that the old one's has. Compaction hints are kept, keys of others than Prometheus in `meta.json`
+/// are not.
 ///
 /// # Errors
 ///
-/// When something of what is wanted is damaged or of an unknown encoding, when the old block is one that the index writer
-/// refuses (see [`BlockWriter::add_series`]), or when something cannot be written. No block appears then.
+/// When something of what is wanted is damaged or of an unknown encoding, when the old block is one
+/// that the index writer refuses (see [`BlockWriter::add_series`]), or when something cannot be
+/// written. No block appears then.
 pub fn cut_block(
     block: &Block,
     part: &Selection,
@@ -95,7 +98,8 @@ pub fn cut_block(
     writer.finish().map(Some)
 }
 
-/// The symbols of all series of which samples are wanted, in order; `None` when there is no such series.
+/// The symbols of all series of which samples are wanted, in order; `None` when there is no such
+/// series.
 fn used_symbols(block: &Block, part: &Selection) -> Result<Option<Vec<SymbolRef>>> {
     let mut used = BTreeSet::new();
     let mut any = false;

@@ -9,8 +9,8 @@ use crate::index::SymbolRef;
 use crate::model::ChunkMeta;
 use crate::select::{Selection, SeriesCursor};
 
-/// How often a block's chunks may be read, on average. Each has one reference in what Prometheus writes; in a hostile index a few bytes
-/// of reference name a megabyte, a million times.
+/// How often a block's chunks may be read, on average. Each has one reference in what Prometheus
+/// writes; in a hostile index a few bytes of reference name a megabyte, a million times.
 const PATIENCE: u64 = 2;
 
 /// Stands at one series of a block.

@@ -1,8 +1,10 @@
-//! What this machine remembers of packs, so that known samples are recognized without reading them back.
+//! What this machine remembers of packs, so that known samples are recognized without reading them
+//! back.
 //!
-//! Of each pack: its directory, symbols and labels, and the digests of its series. An entry is bound to the pack by the
-//! pack's own digest and sealed by one over the entry; one that is stale, damaged or missing is made anew from the
-//! repository. So the cache saves time, and losing it costs time, never data. Its format is nobody else's business, and may change.
+//! Of each pack: its directory, symbols and labels, and the digests of its series. An entry is
+//! bound to the pack by the pack's own digest and sealed by one over the entry; one that is stale,
+//! damaged or missing is made anew from the repository. So the cache saves time, and losing it
+//! costs time, never data. Its format is nobody else's business, and may change.
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
@@ -20,7 +22,8 @@ use crate::store::{ObjectName, Store};
 
 /// First bytes of an entry's footer: they change with the format.
 const MAGIC: [u8; 8] = *b"narthexK";
-/// Bytes of the footer: magic number, digest of the pack, its length, lengths of three parts, whether it is sound.
+/// Bytes of the footer: magic number, digest of the pack, its length, lengths of three parts,
+/// whether it is sound.
 const FOOTER: u64 = 8 + 32 + 8 + 3 * 8 + 1;
 /// Bytes of the seal behind it.
 const SEAL: u64 = 32;
@@ -35,7 +38,8 @@ pub struct Cache {
     dir: Option<PathBuf>,
 }
 
-/// An entry that is being written. Writing never fails: a cache that cannot be written is one that is not there.
+/// An entry that is being written. Writing never fails: a cache that cannot be written is one that
+/// is not there.
 #[derive(Debug)]
 pub struct NewEntry {
     file: Option<BufWriter<NamedTempFile>>,
@@ -146,8 +150,8 @@ impl Cache {
         Some(entry)
     }
 
-    /// What is remembered of the pack `object`, which may be damaged or gone: directory, symbols and labels can be read from it all the
-    /// same.
+    /// What is remembered of the pack `object`, which may be damaged or gone: directory, symbols
+    /// and labels can be read from it all the same.
     pub fn remembered<'s>(
         &self,
         store: &'s dyn Store,

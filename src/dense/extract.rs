@@ -34,8 +34,10 @@ const MAX_TRIES: usize = 4;
 /// Packs, and how many bytes of each.
 pub type PackList = Vec<(ObjectName, u64)>;
 
-/// Finds out how segments and index of `block` come back: from its `own_packs`, if all are there, by its `own` recipe or without it; or from the packs of
-/// blocks that hold all its samples, `others`. What cannot be read here may be read elsewhere. `None` when they come back from nothing.
+/// Finds out how segments and index of `block` come back: from its `own_packs`, if all are there,
+/// by its `own` recipe or without it; or from the packs of blocks that hold all its samples,
+/// `others`. What cannot be read here may be read elsewhere. `None` when they come back from
+/// nothing.
 ///
 /// # Errors
 ///
@@ -65,9 +67,10 @@ pub fn derive(
     first.map_or(Ok(None), Err)
 }
 
-/// Finds out how segments and index of `block` come back from `packs`, as all their chunks of its time; or, if they are what its `own` packs were, as it did from
-/// those. What the `cache` remembers of its own packs, or what can still be read of them, tells symbols that no series uses. `None` when they do
-/// not come back.
+/// Finds out how segments and index of `block` come back from `packs`, as all their chunks of its
+/// time; or, if they are what its `own` packs were, as it did from those. What the `cache`
+/// remembers of its own packs, or what can still be read of them, tells symbols that no series
+/// uses. `None` when they do not come back.
 ///
 /// # Errors
 ///

@@ -1,13 +1,14 @@
-//! Blocks in the dense codec: where [`pack`](crate::pack)s and the [`repository`](crate::repository) meet.
+//! Blocks in the dense codec: where [`pack`](crate::pack)s and the
+//! [`repository`](crate::repository) meet.
 //!
-//! Such a block has an object of its own, the *recipe object*: a portable one that holds the files which are kept
-//! whole (`meta.json`, tombstones, whatever else) and the [`Recipe`], which says how the index and the segments are rebuilt from a
-//! pack. `docs/repository-format.md` has the layout.
+//! Such a block has an object of its own, the *recipe object*: a portable one that holds the files
+//! which are kept whole (`meta.json`, tombstones, whatever else) and the [`Recipe`], which says how
+//! the index and the segments are rebuilt from a pack. `docs/repository-format.md` has the layout.
 //!
 //! ```
 //! # use std::sync::Arc;
 //! #
-//! # use narthex::archive::{Options, Source, backup};
+//! # use narthex::archive::{BackupOptions, Source, backup};
 //! # use narthex::model::now;
 //! # use narthex::progress::Silent;
 //! # use narthex::repository::Repository;
@@ -15,7 +16,7 @@
 //! use narthex::dense::stats;
 //! # let repository = Repository::open_or_init(Arc::new(MemoryStore::new()))?;
 //! # let source = Source::new("fixtures/night-1".as_ref(), "my-host".to_owned(), None)?;
-//! # let archive = backup(&source, &repository, &Options::default(), now(), &Silent)?.archive;
+//! # let archive = backup(&source, &repository, &BackupOptions::default(), now(), &Silent)?.archive;
 //! let stats = stats(repository.store(), &[archive], false, &Silent)?;
 //! println!("{stats:?}");
 //! # Ok::<(), narthex::Error>(())

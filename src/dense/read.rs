@@ -18,8 +18,9 @@ const INDEX: &str = "index";
 /// Bytes of an index that are passed on at a time.
 const STEP: usize = 64 << 10;
 
-/// Rebuilds the files of `block` that come from packs. Segments go to `segments`, one after the other; the index goes to `index`, at
-/// the same time. Each file is held to the size and the digest that `block` says.
+/// Rebuilds the files of `block` that come from packs. Segments go to `segments`, one after the
+/// other; the index goes to `index`, at the same time. Each file is held to the size and the digest
+/// that `block` says.
 ///
 /// The recipe object is not compared with its digest here: whoever reads its other files does that.
 ///
@@ -63,7 +64,8 @@ pub fn read_packed(
     Ok(())
 }
 
-/// Lends the packs of `block` to `take`, and how it follows from them. Only what says where their groups are has been read, and their labels.
+/// Lends the packs of `block` to `take`, and how it follows from them. Only what says where their
+/// groups are has been read, and their labels.
 ///
 /// # Errors
 ///
@@ -84,8 +86,8 @@ pub fn with_packs<T>(
     take(&SoundPacks::open(&opened, &splice)?)
 }
 
-/// The recipe of `block`, and how the block follows from its packs, out of a recipe object of which all parts are found: of a damaged one other
-/// files may be lost, and their metadata with them.
+/// The recipe of `block`, and how the block follows from its packs, out of a recipe object of which
+/// all parts are found: of a damaged one other files may be lost, and their metadata with them.
 ///
 /// # Errors
 ///
@@ -136,8 +138,8 @@ pub fn read_extracted(
     outputs.rebuild(&packs, &extracted.recipe, &extracted.splice, progress)
 }
 
-/// Rebuilds what the recipe object `name` and its packs hold, and says which packs they are and what the files are: for objects that no
-/// manifest describes.
+/// Rebuilds what the recipe object `name` and its packs hold, and says which packs they are and
+/// what the files are: for objects that no manifest describes.
 ///
 /// # Errors
 ///
@@ -166,8 +168,8 @@ pub fn digests(
     Ok((recipe.packs, done))
 }
 
-/// Whether the segments of `block`, and its index if the recipe says how, come back to their last byte when `recipe` is carried out over
-/// `packs`.
+/// Whether the segments of `block`, and its index if the recipe says how, come back to their last
+/// byte when `recipe` is carried out over `packs`.
 pub fn comes_back(
     store: &dyn Store,
     packs: &[StoredObject],

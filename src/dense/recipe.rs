@@ -16,7 +16,8 @@ pub use crate::repository::RECIPE_FILE;
 /// Name of the splice among the files of a recipe object, if there is one.
 pub const SPLICE_FILE: &str = "narthex.splice";
 
-/// Newest version of the recipe format that this program writes and reads. A recipe of one pack that needs no splice is of version 1.
+/// Newest version of the recipe format that this program writes and reads. A recipe of one pack
+/// that needs no splice is of version 1.
 const RECIPE_VERSION: u32 = 2;
 
 /// Largest recipe that is read, in bytes: a segment of 512 MiB takes about 50.
@@ -35,7 +36,8 @@ pub struct Recipe {
     pub format_version: u32,
     /// The packs, in the order of which the splice speaks.
     pub packs: Vec<ObjectName>,
-    /// Whether the block is more than all chunks of the packs in order of time: then a file [`SPLICE_FILE`] says how it follows.
+    /// Whether the block is more than all chunks of the packs in order of time: then a file
+    /// [`SPLICE_FILE`] says how it follows.
     #[serde(default, skip_serializing_if = "is_false")]
     pub splice: bool,
     /// Which sections the rebuilt index has; missing when the index is kept whole.

@@ -12,7 +12,8 @@ use crate::store::{ObjectName, Store};
 /// What blocks and logs in one codec take.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CodecStats {
-    /// The codec: `dense`, `portable`; `wal` for logs, which are always portable; `mended` for what stands in for damaged objects.
+    /// The codec: `dense`, `portable`; `wal` for logs, which are always portable; `mended` for
+    /// what stands in for damaged objects.
     pub codec: String,
     /// Distinct blocks, or logs, in it.
     pub items: u64,

@@ -36,15 +36,16 @@ impl StagedPack {
     ///
     /// # Errors
     ///
-    /// `AlreadyExists` when the name is taken. The same block always makes the same pack: compare digests.
+    /// `AlreadyExists` when the name is taken. The same block always makes the same pack: compare
+    /// digests.
     pub fn publish(self) -> Result<StoredObject> {
         self.pending.publish()?;
         Ok(self.object)
     }
 }
 
-/// Packs `block`, or a selection of it, as the object `name`; `digests` receives what is to be remembered of its series;
-/// `advance` hears how many bytes of chunks are done.
+/// Packs `block`, or a selection of it, as the object `name`; `digests` receives what is to be
+/// remembered of its series; `advance` hears how many bytes of chunks are done.
 ///
 /// # Errors
 ///

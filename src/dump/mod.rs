@@ -1,23 +1,23 @@
 //! Samples out of blocks, as text.
 //!
-//! [`dump`] writes every sample that a Prometheus querier would return for the same blocks: series in label order across
-//! blocks, each timestamp once, deleted ranges left out. Unlike a querier it does not stop at damage: what
-//! cannot be read is reported as a [`ReadProblem`], skipped and counted, and at the end the counts are held against what
-//! the blocks' metadata promises.
+//! [`dump`] writes every sample that a Prometheus querier would return for the same blocks: series
+//! in label order across blocks, each timestamp once, deleted ranges left out. Unlike a querier it
+//! does not stop at damage: what cannot be read is reported as a [`ReadProblem`], skipped and
+//! counted, and at the end the counts are held against what the blocks' metadata promises.
 //!
 //! ```
 //! use narthex::block::DataDir;
-//! use narthex::dump::{Format, dump};
+//! use narthex::dump::{DumpFormat, dump};
 //! use narthex::model::{Millis, TimeRange};
 //! use narthex::progress::Silent;
 //! use narthex::raw::ReadMode;
-//! use narthex::select::{Selection, Sources};
+//! use narthex::select::{Selection, SelectedBlocks};
 //!
 //! let dir = DataDir::scan("fixtures/night-1".as_ref())?;
-//! let sources = Sources::open(&dir, TimeRange::ALL, ReadMode::Map);
+//! let sources = SelectedBlocks::open(&dir, TimeRange::ALL, ReadMode::Map);
 //! let up = Selection::new(Millis::MIN, Millis::MAX, vec!["up".parse()?]);
 //! let mut text = Vec::new();
-//! dump(&sources.blocks, &up, Format::default(), &mut text, &Silent, &mut |problem| panic!("{problem}"))?;
+//! dump(&sources.blocks, &up, DumpFormat::default(), &mut text, &Silent, &mut |problem| panic!("{problem}"))?;
 //! assert!(text.starts_with(b"{__name__=\"up\""));
 //! # Ok::<(), narthex::Error>(())
 //! ```
@@ -37,14 +37,15 @@ use crate::progress::Progress;
 use crate::select::{ReadProblem, Selection, Walk};
 use lines::Lines;
 
-/// Writes the samples of `blocks` that `selection` asks for to `out`, in `format`. What is damaged goes to `report`, as soon as
-/// it is seen; `progress` is told how many bytes of chunks were read.
+/// Writes the samples of `blocks` that `selection` asks for to `out`, in `format`. What is damaged
+/// goes to `report`, as soon as it is seen; `progress` is told how many bytes of chunks were read.
 ///
 /// Blocks of aggregates are dumped as series of their own, behind those of samples: with the labels
-/// [`AGGREGATE_LABEL`](crate::select::AGGREGATE_LABEL) and [`RESOLUTION_LABEL`](crate::select::RESOLUTION_LABEL) beside
-/// those that they have.
+/// [`AGGREGATE_LABEL`](crate::select::AGGREGATE_LABEL) and
+/// [`RESOLUTION_LABEL`](crate::select::RESOLUTION_LABEL) beside those that they have.
 ///
-/// Where blocks overlap and hold different samples for the same time, the block that begins later wins.
+/// Where blocks overlap and hold different samples for the same time, the block that begins later
+/// wins.
 ///
 /// # Errors
 ///

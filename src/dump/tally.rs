@@ -23,7 +23,8 @@ pub struct Unsaid {
 }
 
 impl DumpTally {
-    /// Whether anything that was asked for is missing from the dump, or was not what the block says.
+    /// Whether anything that was asked for is missing from the dump, or was not what the block
+    /// says.
     pub fn has_problems(&self) -> bool {
         self.read.has_problems()
     }

@@ -14,7 +14,8 @@ pub(super) struct Ahead {
 }
 
 impl Ahead {
-    /// Goes on with `fit`, which was made of stretches of `width`. A wave of a day is gone in the sum of a day; that of a week is not.
+    /// Goes on with `fit`, which was made of stretches of `width`. A wave of a day is gone in the
+    /// sum of a day; that of a week is not.
     pub(super) fn new(fit: &Fit, start: Millis, width: Option<Millis>) -> Self {
         let days = FOREVER / 86_400_000;
         let weekly = width.filter(|_| fit.period().is_some_and(|p| p > 86_400_000));
@@ -42,7 +43,8 @@ impl Ahead {
         sum.copied().unwrap_or(0.0) + rate * part
     }
 
-    /// Bytes a day, `days` from now: the mean of the week that ends then, or of less where there is less.
+    /// Bytes a day, `days` from now: the mean of the week that ends then, or of less where there is
+    /// less.
     pub(super) fn rate(&self, days: f64) -> f64 {
         let last = self.rates.len();
         let until = (split(days).0 + 1).min(last);

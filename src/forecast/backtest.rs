@@ -1,7 +1,8 @@
-//! Which model goes on best, tried on the history itself: it is cut at many places, and each model says from what lies before a cut what
-//! comes behind it.
+//! Which model goes on best, tried on the history itself: it is cut at many places, and each model
+//! says from what lies before a cut what comes behind it.
 //!
-//! Source of the method: L. J. Tashman, Out-of-sample tests of forecasting accuracy, 2000 (rolling origin).
+//! Source of the method: L. J. Tashman, Out-of-sample tests of forecasting accuracy, 2000 (rolling
+//! origin).
 
 use super::history::{History, HistorySpan};
 use super::model::{Fit, Model, deseasoned};
@@ -36,7 +37,8 @@ pub struct Score {
     pub model: Model,
     /// Cuts at which it could be tried.
     pub cuts: u64,
-    /// Mean error of the bytes behind a cut, as a share of them; later cuts count more. `None` where there was no cut.
+    /// Mean error of the bytes behind a cut, as a share of them; later cuts count more. `None`
+    /// where there was no cut.
     pub error: Option<f64>,
     /// Whether it was chosen.
     pub chosen: bool,
@@ -90,7 +92,8 @@ pub(super) fn choose(series: &Series, horizon: f64) -> Option<Chosen> {
             error: tried.mean(),
             chosen: false,
         });
-        // With few points every choice is chance, and what came before a clear step is over, whatever it foretold before.
+        // With few points every choice is chance, and what came before a clear step is over,
+        // whatever it foretold before.
         let simple = !model.has_trend() && model != Model::Blend && model != Model::SinceStep;
         if points.len() < FEW && simple {
             continue;
@@ -130,7 +133,8 @@ pub(super) fn choose(series: &Series, horizon: f64) -> Option<Chosen> {
     })
 }
 
-/// 80 % of what could have been seen beside these errors: the one to come is another (conformal prediction: Vovk and others, 2005).
+/// 80 % of what could have been seen beside these errors: the one to come is another (conformal
+/// prediction: Vovk and others, 2005).
 fn share(errors: usize) -> f64 {
     (0.8 * (errors as f64 + 1.0) / errors as f64).min(1.0)
 }
@@ -174,8 +178,9 @@ struct Tried {
 }
 
 impl Chosen {
-    /// The error that 80 % of forecasts over `days` stay below. Beyond what was tried it grows with the root of time for a level, as that of
-    /// a random walk does, and with time for a trend; ten times as far nothing is said.
+    /// The error that 80 % of forecasts over `days` stay below. Beyond what was tried it grows with
+    /// the root of time for a level, as that of a random walk does, and with time for a trend;
+    /// ten times as far nothing is said.
     pub(super) fn error_at(&self, days: f64) -> Option<f64> {
         // Real servers are never that even.
         const LEAST: f64 = 0.01;
@@ -241,7 +246,8 @@ pub struct HeldBack {
     pub model: Model,
     /// The error of its bytes, as a share of them; positive when too much was foretold.
     pub error: f64,
-    /// The same as a share of everything there is at the end, were nothing deleted: how far off the size is.
+    /// The same as a share of everything there is at the end, were nothing deleted: how far off
+    /// the size is.
     pub size_error: f64,
     /// The share that the error was said to stay below in 80 % of cases, if that was said.
     pub error80: Option<f64>,
@@ -251,8 +257,9 @@ pub struct HeldBack {
     pub last_error: f64,
 }
 
-/// Foretells what comes behind the share `cut` of `past`, for up to a third of it, from the blocks before: with two thirds, the last third.
-/// The cut is at the nearest border of blocks. `None` where one side of it is empty.
+/// Foretells what comes behind the share `cut` of `past`, for up to a third of it, from the blocks
+/// before: with two thirds, the last third. The cut is at the nearest border of blocks. `None`
+/// where one side of it is empty.
 pub fn held_back(past: &Past, cut: f64) -> Option<HeldBack> {
     let all = History::of(past);
     let whole = all.max_time().saturating_sub(all.min_time());

@@ -1,10 +1,11 @@
 //! What a server needs on disk, and when there is no more of it.
 //!
-//! Source of the rules: Prometheus' storage documentation (`needed_disk_space = retention_time_seconds *
-//! ingested_samples_per_second * bytes_per_sample`; `retention.size` counts blocks, WAL, checkpoint and head chunks, and leaves room for
-//! neither the block that is being written nor growth), `tsdb/db.go` (`BeyondTimeRetention`, `BeyondSizeRetention`: whole blocks only;
-//! `ExponentialBlockRanges(MinBlockDuration, 10, 3)`) and `cmd/prometheus/main.go` (blocks of at most 31 days and at most a tenth of the
-//! retention).
+//! Source of the rules: Prometheus' storage documentation (`needed_disk_space =
+//! retention_time_seconds * ingested_samples_per_second * bytes_per_sample`; `retention.size`
+//! counts blocks, WAL, checkpoint and head chunks, and leaves room for neither the block that is
+//! being written nor growth), `tsdb/db.go` (`BeyondTimeRetention`, `BeyondSizeRetention`: whole
+//! blocks only; `ExponentialBlockRanges(MinBlockDuration, 10, 3)`) and `cmd/prometheus/main.go`
+//! (blocks of at most 31 days and at most a tenth of the retention).
 
 use super::ahead::Ahead;
 use super::history::History;
@@ -22,11 +23,13 @@ const STEP: Millis = 3;
 /// … nine times at most.
 const RANGES: u32 = 10;
 
-/// Of the time at which the head is cut, it holds up to one and a half before it is (`tsdb/head.go`, `compactable`).
+/// Of the time at which the head is cut, it holds up to one and a half before it is
+/// (`tsdb/head.go`, `compactable`).
 const HEAD_FILL: f64 = 1.5;
 
-/// Bytes of WAL for a sample. A record holds the value in 8 bytes and differences of reference and time in about 5 (B. Brazil, How much
-/// space does the WAL take up, 2020); compression halves that, as Prometheus' documentation says.
+/// Bytes of WAL for a sample. A record holds the value in 8 bytes and differences of reference and
+/// time in about 5 (B. Brazil, How much space does the WAL take up, 2020); compression halves that,
+/// as Prometheus' documentation says.
 const WAL_BYTES: f64 = 6.5;
 
 /// Bytes of the server's disk over time.
@@ -35,7 +38,8 @@ pub(super) struct Disk<'a> {
     ahead: &'a Ahead,
     options: ForecastOptions,
     horizon: f64,
-    /// Days of the history and bytes from its begin to them, for each border of spans; days count from now, so they are negative.
+    /// Days of the history and bytes from its begin to them, for each border of spans; days count
+    /// from now, so they are negative.
     before: Vec<(f64, f64)>,
     /// Days from the begin of the history that no block covers, as a share.
     covered: f64,
@@ -210,7 +214,8 @@ impl<'a> Disk<'a> {
         low + (high - low) * part.clamp(0.0, 1.0)
     }
 
-    /// What a retention needs when its window ends `days` from now. Time before the history counts as the window's mean.
+    /// What a retention needs when its window ends `days` from now. Time before the history counts
+    /// as the window's mean.
     fn need(&self, retention: Millis, days: f64) -> Need {
         let window = retention as f64 / DAY;
         let begin = self.before.first().map_or(0.0, |(day, _)| *day);
@@ -284,7 +289,8 @@ impl Need {
     }
 }
 
-/// Bytes of series records in the WAL: about what the index of a level-1 block needs for the same labels.
+/// Bytes of series records in the WAL: about what the index of a level-1 block needs for the same
+/// labels.
 fn labels_bytes(history: &History) -> f64 {
     let first = history.levels.first();
     first.map_or(0.0, |cost| {

@@ -1,4 +1,5 @@
-//! From blocks that overlap and repeat each other to disjoint spans of time, each with what it costs on disk.
+//! From blocks that overlap and repeat each other to disjoint spans of time, each with what it
+//! costs on disk.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,8 +8,8 @@ use super::lanes::{Lane, add_up};
 use super::past::{KnownBlock, Past};
 use crate::model::{Held, Kin, Millis, Stream, Ulid, families};
 
-/// History that lies further back than this, counted from its end, is not looked at: five years. It bounds everything that follows, whatever
-/// times blocks claim.
+/// History that lies further back than this, counted from its end, is not looked at: five years. It
+/// bounds everything that follows, whatever times blocks claim.
 const REACH: Millis = 5 * 366 * 86_400_000;
 
 /// A span of time that one block stands for, or one of each stream; spans do not overlap.
@@ -22,7 +23,8 @@ pub struct HistorySpan {
     pub samples: f64,
     /// Bytes of chunks in this time.
     pub chunk_bytes: f64,
-    /// Bytes of index in this time, as they will be once compaction has reached the highest level seen.
+    /// Bytes of index in this time, as they will be once compaction has reached the highest level
+    /// seen.
     pub index_bytes: f64,
     /// Compaction level of the block, the highest of several.
     pub level: u64,
@@ -50,7 +52,8 @@ pub struct LevelCost {
     pub chunk_bytes: u64,
     /// Bytes of their indexes.
     pub index_bytes: u64,
-    /// Bytes of index beside the same samples in level-1 blocks, measured where these are known, else by bytes a sample.
+    /// Bytes of index beside the same samples in level-1 blocks, measured where these are known,
+    /// else by bytes a sample.
     pub index_share: f64,
 }
 
@@ -61,20 +64,24 @@ pub struct History {
     pub spans: Vec<HistorySpan>,
     /// The compaction levels seen, lowest first.
     pub levels: Vec<LevelCost>,
-    /// Blocks, at least so many, some of whose time another block, none of its relatives, stands for.
+    /// Blocks, at least so many, some of whose time another block, none of its relatives, stands
+    /// for.
     pub overlapping: u64,
     /// Blocks that lie too far back to be looked at.
     pub too_old: u64,
-    /// Median range of the level-1 blocks, rounded to minutes; Prometheus' default of two hours when there are none.
+    /// Median range of the level-1 blocks, rounded to minutes; Prometheus' default of two hours
+    /// when there are none.
     pub head_range: Millis,
-    /// Series of the block that ends last, the longest of these; with those that other streams have at that time.
+    /// Series of the block that ends last, the longest of these; with those that other streams
+    /// have at that time.
     pub series: u64,
 }
 
 impl History {
-    /// The history that `past` knows. Samples that several blocks hold, because one was compacted from the others, count once, and as the
-    /// smallest blocks say it: their times are the most exact. Where other blocks overlap, the one with more samples a second counts. Shards of the same
-    /// sources count together, and so do blocks of different external labels.
+    /// The history that `past` knows. Samples that several blocks hold, because one was compacted
+    /// from the others, count once, and as the smallest blocks say it: their times are the most
+    /// exact. Where other blocks overlap, the one with more samples a second counts. Shards of the
+    /// same sources count together, and so do blocks of different external labels.
     pub fn of(past: &Past) -> Self {
         let together = together(past);
         let mut blocks: Vec<&KnownBlock> = together.iter().collect();
@@ -87,7 +94,8 @@ impl History {
         let share = |level: u64| {
             let own = levels.iter().find(|cost| cost.level == level);
             let own = own.map_or(1.0, |cost| cost.index_share);
-            // A merged index is never larger than its parts; a measurement that says so saw other data.
+            // A merged index is never larger than its parts; a measurement that says so saw other
+            // data.
             if own > 0.0 {
                 (settled / own).min(1.0)
             } else {
@@ -150,7 +158,8 @@ impl History {
 type Ranked<'a> = (Rank, &'a KnownBlock);
 type Rank = (bool, Reverse<u64>, Ulid);
 
-/// The blocks of `past`, those that only together hold what there is of their sources as one, and of copies one.
+/// The blocks of `past`, those that only together hold what there is of their sources as one, and
+/// of copies one.
 fn together(past: &Past) -> Vec<KnownBlock> {
     let blocks: Vec<&KnownBlock> = past.blocks().collect();
     let kins: Vec<Kin> = blocks.iter().map(|block| block.kin()).collect();
@@ -173,8 +182,8 @@ fn together(past: &Past) -> Vec<KnownBlock> {
     together
 }
 
-/// The blocks that count, by stream. A block all of whose sources are in smaller blocks tells nothing new; one with some of them counts only for time
-/// that no other stands for.
+/// The blocks that count, by stream. A block all of whose sources are in smaller blocks tells
+/// nothing new; one with some of them counts only for time that no other stands for.
 fn ranked<'a>(blocks: &[&'a KnownBlock]) -> BTreeMap<&'a Stream, Vec<Ranked<'a>>> {
     let mut by_size = blocks.to_vec();
     by_size.sort_by_key(|block| (block.origins().len(), block.level, block.ulid));
@@ -197,8 +206,8 @@ fn ranked<'a>(blocks: &[&'a KnownBlock]) -> BTreeMap<&'a Stream, Vec<Ranked<'a>>
     ranked
 }
 
-/// Sweeps over time and gives every stretch to the block that is believed most. Also says how many blocks lost time to one that
-/// has none of their sources.
+/// Sweeps over time and gives every stretch to the block that is believed most. Also says how many
+/// blocks lost time to one that has none of their sources.
 fn disjoint(ranked: &[Ranked<'_>], share: impl Fn(u64) -> f64 + Copy) -> (Vec<HistorySpan>, u64) {
     let mut events: Vec<(Millis, bool, Ranked<'_>)> = Vec::with_capacity(ranked.len() * 2);
     for &(rank, block) in ranked {
@@ -215,7 +224,8 @@ fn disjoint(ranked: &[Ranked<'_>], share: impl Fn(u64) -> f64 + Copy) -> (Vec<Hi
         if let Some((_, first)) = believed.next()
             && time > since
         {
-            // Naming all that lose time would cost the square of the blocks where everything overlaps.
+            // Naming all that lose time would cost the square of the blocks where everything
+            // overlaps.
             if let Some(((partly, ..), second)) = believed.next()
                 && !partly
             {
@@ -247,7 +257,8 @@ fn disjoint(ranked: &[Ranked<'_>], share: impl Fn(u64) -> f64 + Copy) -> (Vec<Hi
     (spans.collect(), overlapping.len() as u64)
 }
 
-/// What each level costs. Compaction leaves chunks as they are, but an index holds each series once, so merged blocks need less of it.
+/// What each level costs. Compaction leaves chunks as they are, but an index holds each series
+/// once, so merged blocks need less of it.
 fn level_costs(blocks: &[&KnownBlock]) -> Vec<LevelCost> {
     let mut costs: BTreeMap<u64, LevelCost> = BTreeMap::new();
     // Index bytes of compacted blocks all of whose level-1 sources are known, and of these sources.

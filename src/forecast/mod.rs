@@ -1,18 +1,21 @@
-//! From the blocks of the past to what a disk must hold: growth, how long it lasts, how much is needed.
+//! From the blocks of the past to what a disk must hold: growth, how long it lasts, how much is
+//! needed.
 //!
-//! [`Past`] collects what is known of blocks, whoever listed them; [`History`] makes disjoint spans of time of them, so that nothing counts
-//! twice; rates over time follow, and the model that would have foretold them best goes on with them. [`forecast`] then adds what
-//! Prometheus needs beside the samples it keeps. Nothing here knows what time it is: a forecast counts from the end of the newest block.
-//! Times and sizes may be anything; work and memory grow with the number of blocks alone.
+//! [`Past`] collects what is known of blocks, whoever listed them; [`History`] makes disjoint spans
+//! of time of them, so that nothing counts twice; rates over time follow, and the model that would
+//! have foretold them best goes on with them. [`forecast`] then adds what Prometheus needs beside
+//! the samples it keeps. Nothing here knows what time it is: a forecast counts from the end of the
+//! newest block. Times and sizes may be anything; work and memory grow with the number of blocks
+//! alone.
 //!
 //! ```
 //! use narthex::block::DataDir;
-//! use narthex::forecast::{Options, Past, forecast};
-//! use narthex::inspect::Listing;
+//! use narthex::forecast::{ForecastOptions, Past, forecast};
+//! use narthex::inspect::BlockListing;
 //!
-//! let listing = Listing::of(&DataDir::scan("fixtures/night-1".as_ref())?);
+//! let listing = BlockListing::of(&DataDir::scan("fixtures/night-1".as_ref())?);
 //! let past = Past::of_listing(&listing, None);
-//! let ahead = forecast(&past, &Options { disk: Some(1 << 40), ..Options::default() });
+//! let ahead = forecast(&past, &ForecastOptions { disk: Some(1 << 40), ..ForecastOptions::default() });
 //! println!("{ahead:?}");
 //! # Ok::<(), narthex::Error>(())
 //! ```
@@ -149,7 +152,8 @@ pub struct Forecast {
     pub bytes_per_sample: f64,
     /// Series of the newest block.
     pub series: u64,
-    /// Growth of the rate in 30 days, as a share of the rate now; `None` for a history of less than three days.
+    /// Growth of the rate in 30 days, as a share of the rate now; `None` for a history of less
+    /// than three days.
     pub growth: Option<Estimate>,
     /// How far ahead was looked.
     pub horizon: Millis,
@@ -173,7 +177,8 @@ pub struct Forecast {
     pub compaction_bytes: f64,
     /// Bytes that the retention needs in all, at the end of the horizon.
     pub needed_bytes: Option<Estimate>,
-    /// The longest retention for which the disk is enough, at the end of the horizon; at most ten years.
+    /// The longest retention for which the disk is enough, at the end of the horizon; at most ten
+    /// years.
     pub possible_retention: Option<Millis>,
     /// The same if as much comes as can be expected in 80 % of cases.
     pub safe_retention: Option<Millis>,
@@ -212,7 +217,8 @@ pub enum Caution {
     NoHistory,
     /// The history is shorter than three days, or has fewer than six spans.
     ShortHistory,
-    /// The models could not be tried often enough, or far enough ahead, to say how far they err over the horizon.
+    /// The models could not be tried often enough, or far enough ahead, to say how far they err
+    /// over the horizon.
     NoInterval,
     /// The horizon is longer than what could be tried on the history; the days that were.
     LongHorizon(f64),

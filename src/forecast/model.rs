@@ -17,8 +17,8 @@ pub enum Model {
     LastQuarter,
     /// That of its last eighth does.
     LastEighth,
-    /// The average of the four before goes on: where there is too little to choose by, averages of forecasts err less than a choice
-    /// (R. T. Clemen, Combining forecasts, 1989).
+    /// The average of the four before goes on: where there is too little to choose by, averages of
+    /// forecasts err less than a choice (R. T. Clemen, Combining forecasts, 1989).
     Blend,
     /// A straight line (Theil–Sen) through all of it.
     Trend,
@@ -85,8 +85,8 @@ pub(super) struct Fit {
     pub(super) end: f64,
     /// Day from which on it was looked at.
     pub(super) since: f64,
-    /// Days for which a trend goes on: as long as it has been seen. Nothing grows along a line for ever, and nobody has seen it do so
-    /// for longer.
+    /// Days for which a trend goes on: as long as it has been seen. Nothing grows along a line for
+    /// ever, and nobody has seen it do so for longer.
     pub(super) reach: f64,
     season: Option<Season>,
 }

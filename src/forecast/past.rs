@@ -6,7 +6,8 @@ use crate::block::EntryKind;
 use crate::inspect::BlockListing;
 use crate::model::{Kin, KinContent, Millis, Stream, Ulid};
 
-/// Longest range of a block that is believed, 366 days. Prometheus' own limit is 31 days; compactors beside it stay below a year.
+/// Longest range of a block that is believed, 366 days. Prometheus' own limit is 31 days;
+/// compactors beside it stay below a year.
 const LONGEST: Millis = 366 * 86_400_000;
 
 /// A block that begins this much after the present is not believed: a clock was wrong.
@@ -38,7 +39,8 @@ pub struct KnownBlock {
 }
 
 impl KnownBlock {
-    /// Bytes of segments and index; `meta.json` and tombstones, some hundred bytes, are not counted.
+    /// Bytes of segments and index; `meta.json` and tombstones, some hundred bytes, are not
+    /// counted.
     pub fn bytes(&self) -> u64 {
         self.chunk_bytes.saturating_add(self.index_bytes)
     }
@@ -108,7 +110,8 @@ pub struct PresentUse {
     pub block_bytes: u64,
     /// Start of the earliest block; `None` without blocks.
     pub min_time: Option<Millis>,
-    /// Bytes of WAL, checkpoint, WBL, head chunks and head snapshot, where there is a head; an archive has no head chunks.
+    /// Bytes of WAL, checkpoint, WBL, head chunks and head snapshot, where there is a head; an
+    /// archive has no head chunks.
     pub head_bytes: Option<u64>,
 }
 
@@ -121,7 +124,8 @@ pub struct PastGap {
     pub reason: String,
 }
 
-/// Blocks of one server, and what its directory holds now. Blocks may be listed in any order; each ULID counts once.
+/// Blocks of one server, and what its directory holds now. Blocks may be listed in any order; each
+/// ULID counts once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Past {
     blocks: BTreeMap<Ulid, KnownBlock>,
@@ -132,8 +136,9 @@ pub struct Past {
 }
 
 impl Past {
-    /// Adds a block, unless its times cannot be true: then it is named in [`Past::left_out`]. Aggregates say nothing of Prometheus' disk and are passed over. `now` is the time after which no
-    /// block begins.
+    /// Adds a block, unless its times cannot be true: then it is named in [`Past::left_out`].
+    /// Aggregates say nothing of Prometheus' disk and are passed over. `now` is the time after
+    /// which no block begins.
     pub fn add(&mut self, block: KnownBlock, name: impl Into<String>, now: Option<Millis>) {
         if self.blocks.contains_key(&block.ulid) || block.stream.is_aggregate() {
             return;
@@ -167,8 +172,8 @@ impl Past {
         self.blocks.values()
     }
 
-    /// What the listing of one directory knows. Blocks that cannot be read, or lack files, are left out and named; so are those whose times
-    /// cannot be true.
+    /// What the listing of one directory knows. Blocks that cannot be read, or lack files, are left
+    /// out and named; so are those whose times cannot be true.
     pub fn of_listing(listing: &BlockListing, now: Option<Millis>) -> Self {
         let mut past = Past::default();
         for unreadable in &listing.unreadable {

@@ -23,7 +23,8 @@ impl Line {
     }
 }
 
-/// Points that a line or a step is sought in; more are put together first, which bounds what pairs cost.
+/// Points that a line or a step is sought in; more are put together first, which bounds what pairs
+/// cost.
 const MOST: usize = 96;
 
 /// The mean by weight; 0 of nothing.
@@ -64,9 +65,11 @@ fn slopes(points: &[Weighted]) -> Vec<f64> {
     slopes
 }
 
-/// The line whose slope is the median of the slopes of all pairs, and that passes through the mean, because sums are forecast.
+/// The line whose slope is the median of the slopes of all pairs, and that passes through the mean,
+/// because sums are forecast.
 ///
-/// Source: P. K. Sen, Estimates of the regression coefficient based on Kendall's tau, 1968 (Theil–Sen).
+/// Source: P. K. Sen, Estimates of the regression coefficient based on Kendall's tau, 1968
+/// (Theil–Sen).
 pub(super) fn theil_sen(points: &[Weighted]) -> Line {
     let points = thinned(points);
     let slopes = slopes(&points);
@@ -88,9 +91,9 @@ pub(super) fn theil_sen(points: &[Weighted]) -> Line {
 pub(super) const Z80: f64 = 1.2816;
 pub(super) const Z99: f64 = 2.5758;
 
-/// An interval that holds the slope as often as a normal value lies within `z` standard deviations, where errors of neighbours are
-/// independent: from the ranks of the slopes of all pairs, by the normal approximation of Kendall's statistic (Sen 1968). `None` for
-/// fewer than five points.
+/// An interval that holds the slope as often as a normal value lies within `z` standard deviations,
+/// where errors of neighbours are independent: from the ranks of the slopes of all pairs, by the
+/// normal approximation of Kendall's statistic (Sen 1968). `None` for fewer than five points.
 pub(super) fn slope_interval(points: &[Weighted], z: f64) -> Option<(f64, f64)> {
     let points = thinned(points);
     if points.len() < 5 {
@@ -134,11 +137,13 @@ const CLEAR: f64 = 4.0;
 /// … and from this share of the larger level on.
 const LARGE: f64 = 0.05;
 
-/// … and when two levels leave at most this share of the squares that a line leaves: else it is a trend.
+/// … and when two levels leave at most this share of the squares that a line leaves: else it is a
+/// trend.
 const BETTER: f64 = 0.7;
 
-/// The time from which on the last level lasts, if there is a step: the split that leaves the least squares, again and again in what comes
-/// behind it (binary segmentation: A. J. Scott, M. Knott, 1974).
+/// The time from which on the last level lasts, if there is a step: the split that leaves the least
+/// squares, again and again in what comes behind it (binary segmentation: A. J. Scott, M. Knott,
+/// 1974).
 pub(super) fn last_step(points: &[Weighted]) -> Option<f64> {
     let points = thinned(points);
     let mut rest = points.as_slice();

@@ -35,7 +35,8 @@ impl Season {
         Some(Season { period, factors }.normal())
     }
 
-    /// The period of the wave in `points`, if there is one that can be trusted: one that foretells each period from the others.
+    /// The period of the wave in `points`, if there is one that can be trusted: one that foretells
+    /// each period from the others.
     pub(super) fn period_of(points: &[Point], width: Option<Millis>) -> Option<Millis> {
         let width = width?;
         let explained = PERIODS.into_iter().filter_map(|period| {

@@ -10,7 +10,8 @@ pub(super) const DAY: f64 = 86_400_000.0;
 
 const MINUTE: Millis = 60_000;
 
-/// Lengths of stretches, in minutes; each divides a day or a week, so that waves of these periods meet them at the same place.
+/// Lengths of stretches, in minutes; each divides a day or a week, so that waves of these periods
+/// meet them at the same place.
 const WIDTHS: [Millis; 13] = [1, 2, 5, 10, 15, 20, 30, 60, 120, 360, 720, 1440, 10_080];
 
 /// At most so many stretches; the widths suffice for the reach of a history.
@@ -73,7 +74,8 @@ impl Series {
     }
 }
 
-/// The width to which blocks of the usual length still have something to say: that of the block in the middle of the covered time.
+/// The width to which blocks of the usual length still have something to say: that of the block in
+/// the middle of the covered time.
 fn width(history: &History) -> Option<Millis> {
     let mut lengths: Vec<Millis> = history
         .spans

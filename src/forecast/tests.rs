@@ -192,7 +192,8 @@ fn an_even_server_fills_a_disk_when_sums_on_paper_say_so() {
         ..ForecastOptions::default()
     };
     let found = forecast(&steady(30), &options);
-    // Without a retention blocks grow to 486 hours, the ninefold threefold of two hours that 31 days hold.
+    // Without a retention blocks grow to 486 hours, the ninefold threefold of two hours that 31
+    // days hold.
     assert_eq!(found.longest_block, 486 * HOUR);
     let days = 100.0 - 30.0 - 20.25 - found.head_bytes / GIB as f64;
     let full = found.full.unwrap();

@@ -53,7 +53,8 @@ impl HeadChunks {
     ///
     /// # Errors
     ///
-    /// When the directory cannot be listed. What is wrong with its files is a problem in the result.
+    /// When the directory cannot be listed. What is wrong with its files is a problem in the
+    /// result.
     pub fn read(path: &Path, floor: Floor, mode: ReadMode) -> Result<Self> {
         let files = list(path)?;
         let mut found = HeadChunks {
@@ -82,7 +83,8 @@ impl HeadChunks {
         self.problems.iter().all(|it| it.fate == ChunkFate::Removed)
     }
 
-    /// Checks that numbers follow one another. An unwritten last file is removed first, and is not among the result.
+    /// Checks that numbers follow one another. An unwritten last file is removed first, and is not
+    /// among the result.
     fn check_names<'a>(&mut self, files: &'a [Numbered]) -> &'a [Numbered] {
         let mut kept = files;
         if let Some((last, before)) = files.split_last()
@@ -190,7 +192,8 @@ impl HeadChunks {
                     self.see(times);
                 }
                 Err(malformed) => {
-                    // A buffer is written as a whole, but a copy of a running server may catch half of it.
+                    // A buffer is written as a whole, but a copy of a running server may catch half
+                    // of it.
                     let is_torn = is_last && is_torn(bytes, malformed.offset);
                     let fate = if is_torn {
                         ChunkFate::Torn
@@ -250,7 +253,8 @@ fn samples_of(data: &[u8]) -> u64 {
     count.map_or(0, u64::from)
 }
 
-/// Whether what is damaged at `offset` ends with a page, as a copy does that was made while the page after it was written.
+/// Whether what is damaged at `offset` ends with a page, as a copy does that was made while the
+/// page after it was written.
 fn is_torn(bytes: &[u8], offset: u64) -> bool {
     const PAGE: usize = 4096;
     let written = bytes

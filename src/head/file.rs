@@ -36,7 +36,8 @@ pub struct HeadChunk<'a> {
     pub data: &'a [u8],
 }
 
-/// The chunks of one file, in order. It ends at the first damage: nothing says where the next chunk begins.
+/// The chunks of one file, in order. It ends at the first damage: nothing says where the next chunk
+/// begins.
 #[derive(Clone, Debug)]
 pub struct HeadChunkFile<'a> {
     bytes: &'a [u8],
@@ -52,8 +53,8 @@ impl<'a> HeadChunkFile<'a> {
         }
     }
 
-    /// Whether the file was created and never written: too short for a magic number, or that is zero. Where it is the last
-    /// one, a start removes it.
+    /// Whether the file was created and never written: too short for a magic number, or that is
+    /// zero. Where it is the last one, a start removes it.
     pub fn is_unwritten(&self) -> bool {
         self.bytes.get(..4).is_none_or(|magic| magic == [0; 4])
     }

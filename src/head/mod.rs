@@ -1,17 +1,20 @@
-//! What a data directory keeps of the head beside its logs: the files of `chunks_head/`, and chunk snapshots.
+//! What a data directory keeps of the head beside its logs: the files of `chunks_head/`, and chunk
+//! snapshots.
 //!
-//! Both only spare a start the work of building chunks from the logs anew. What of them cannot be used is dropped and
-//! rebuilt; but a server does not start at all when the file names of `chunks_head` or the first bytes of a file are wrong.
-//! The formats are those of Prometheus' `tsdb/chunks/head_chunks.go` and of the chunk snapshots in `tsdb/head_wal.go`.
+//! Both only spare a start the work of building chunks from the logs anew. What of them cannot be
+//! used is dropped and rebuilt; but a server does not start at all when the file names of
+//! `chunks_head` or the first bytes of a file are wrong. The formats are those of Prometheus'
+//! `tsdb/chunks/head_chunks.go` and of the chunk snapshots in `tsdb/head_wal.go`.
 //!
-//! * [`HeadChunks::read`] reads a whole `chunks_head` as a start does and says what is in it and what is wrong.
+//! * [`HeadChunks::read`] reads a whole `chunks_head` as a start does and says what is in it and
+//!   what is wrong.
 //! * [`HeadChunkFile`] reads the chunks of one file.
 //! * [`Snapshots::read`] says which chunk snapshot a start would use, and whether it can.
 //!
 //! # Hostile input
 //!
-//! Any bytes may stand in any file. Memory is bounded by the size of the files: the end of the last chunk is kept for
-//! each series that has one.
+//! Any bytes may stand in any file. Memory is bounded by the size of the files: the end of the last
+//! chunk is kept for each series that has one.
 //!
 //! ```
 //! use narthex::head::{Floor, HeadChunks};

@@ -1,5 +1,5 @@
-//! Chunk snapshots, `chunk_snapshot.N.M/`: the open chunks of the head as of offset M in segment N of the WAL. Servers with
-//! the feature `memory-snapshot-on-shutdown` write and read them.
+//! Chunk snapshots, `chunk_snapshot.N.M/`: the open chunks of the head as of offset M in segment N
+//! of the WAL. Servers with the feature `memory-snapshot-on-shutdown` write and read them.
 
 #![deny(clippy::wildcard_enum_match_arm)]
 
@@ -73,8 +73,8 @@ impl Snapshots {
         Ok(found)
     }
 
-    /// Why a WAL that ends with segment `last` does not fit it: a snapshot must not be ahead of the segment after that, which a start adds
-    /// before it looks.
+    /// Why a WAL that ends with segment `last` does not fit it: a snapshot must not be ahead of the
+    /// segment after that, which a start adds before it looks.
     pub fn ahead_of(&self, last: Option<i64>) -> Option<String> {
         let (_, segment, _) = self.newest.as_ref()?;
         (next(last) < *segment).then(|| {
@@ -83,8 +83,8 @@ impl Snapshots {
         })
     }
 
-    /// Whether it ends inside the segment that a start adds to a WAL which ends with segment `last`: what the server writes there is not replayed
-    /// up to that place.
+    /// Whether it ends inside the segment that a start adds to a WAL which ends with segment
+    /// `last`: what the server writes there is not replayed up to that place.
     pub fn reaches_into_next(&self, last: Option<i64>) -> Option<String> {
         let (_, segment, offset) = self.newest.as_ref()?;
         (next(last) == *segment && *offset > 0)
@@ -152,7 +152,8 @@ fn next(last: Option<i64>) -> i64 {
     last.map_or(0, |last| last.saturating_add(1))
 }
 
-/// The number of the series that a record holds, which is read to the beginning of what it says of the last sample.
+/// The number of the series that a record holds, which is read to the beginning of what it says of
+/// the last sample.
 fn series_of(record: &[u8]) -> Result<u64, Malformed> {
     let mut reader = Reader::new(record, 0, "chunk snapshot record");
     reader.u8()?;

@@ -56,7 +56,8 @@ impl<'a> LabelIndices<'a> {
         Section::at(self.file, offset, "label index")
     }
 
-    /// The entries of the offset table; ends after the first malformed one. Bytes after the last are malformed as well.
+    /// The entries of the offset table; ends after the first malformed one. Bytes after the last
+    /// are malformed as well.
     ///
     /// # Errors
     ///

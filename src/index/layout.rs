@@ -10,8 +10,8 @@ const LIST_ALIGNMENT: u64 = 4;
 /// Length and checksum around the content of a section.
 const FRAME: u64 = 8;
 
-/// Measures an index that is not written. Unlike the writer's its series may come in any order; then references to chunks can be a
-/// byte shorter or longer than they would be.
+/// Measures an index that is not written. Unlike the writer's its series may come in any order;
+/// then references to chunks can be a byte shorter or longer than they would be.
 #[derive(Clone, Debug)]
 pub struct IndexLayout {
     generation: Generation,
@@ -49,8 +49,8 @@ impl IndexLayout {
         self.position - begin
     }
 
-    /// The length in bytes of the whole index, given the length of each label name, and for each of its values the length and how
-    /// many series have it; in the order of the strings.
+    /// The length in bytes of the whole index, given the length of each label name, and for each of
+    /// its values the length and how many series have it; in the order of the strings.
     pub fn finish<V>(mut self, labels: impl Iterator<Item = (usize, V)> + Clone) -> u64
     where
         V: Iterator<Item = (usize, u64)> + Clone,

@@ -1,8 +1,9 @@
 //! The index file of a block.
 //!
-//! [`Index::open`] reads the header and the table of contents only; everything else is decoded when asked for,
-//! straight from the (usually mapped) bytes. [`Section`] frames what the file protects with a checksum, and leaves it to
-//! the caller whether a wrong checksum ends the matter: readers refuse, `verify` reports and reads on.
+//! [`Index::open`] reads the header and the table of contents only; everything else is decoded when
+//! asked for, straight from the (usually mapped) bytes. [`Section`] frames what the file protects
+//! with a checksum, and leaves it to the caller whether a wrong checksum ends the matter: readers
+//! refuse, `verify` reports and reads on.
 //!
 //! Source: Prometheus `tsdb/index/index.go`; layout in `docs/tsdb-format.md`.
 //!
@@ -67,8 +68,8 @@ impl<'a> Index<'a> {
     ///
     /// # Errors
     ///
-    /// What Prometheus would not open either: a wrong magic number, an unknown version, a table of contents
-    /// that is cut off or whose checksum is wrong.
+    /// What Prometheus would not open either: a wrong magic number, an unknown version, a table of
+    /// contents that is cut off or whose checksum is wrong.
     pub fn open(bytes: &'a [u8]) -> Result<Self, Malformed> {
         let version = Self::check_header(bytes)?;
         let toc = Toc::read(bytes)?;
@@ -85,8 +86,8 @@ impl<'a> Index<'a> {
         })
     }
 
-    /// An index whose table of contents was found in some other way than at its end: to read on where
-    /// [`Index::open`] refuses.
+    /// An index whose table of contents was found in some other way than at its end: to read on
+    /// where [`Index::open`] refuses.
     pub fn assume(bytes: &'a [u8], format: IndexFormat, toc: Toc) -> Self {
         let version = if format == IndexFormat::V1 { 1 } else { 2 };
         Index {
@@ -108,7 +109,8 @@ impl<'a> Index<'a> {
         reader.version("index version", 1..=3)
     }
 
-    /// The same index, read as `format`: blocks of Prometheus 2.1 carry version 1 over a version 2 layout.
+    /// The same index, read as `format`: blocks of Prometheus 2.1 carry version 1 over a version 2
+    /// layout.
     #[must_use]
     pub fn read_as(self, format: IndexFormat) -> Self {
         Index { format, ..self }
@@ -162,7 +164,8 @@ impl<'a> Index<'a> {
         )
     }
 
-    /// The series entries whose checksum is right, and an error for each damaged stretch between them.
+    /// The series entries whose checksum is right, and an error for each damaged stretch between
+    /// them.
     pub fn sound_series(&self) -> SoundEntries<'a> {
         SoundEntries(self.series())
     }
@@ -210,7 +213,8 @@ impl<'a> Index<'a> {
         Section::at(self.bytes, self.toc.postings_table, "postings offset table")
     }
 
-    /// Bytes of the framed section at `offset` as its length field says, without reading it; nothing where none fits.
+    /// Bytes of the framed section at `offset` as its length field says, without reading it;
+    /// nothing where none fits.
     pub fn section_len(&self, offset: u64) -> Option<u64> {
         let rest = self.bytes.get(usize::try_from(offset).ok()?..)?;
         let len = u64::from(Reader::new(rest, offset, "section").u32().ok()?) + 8;
@@ -226,7 +230,8 @@ impl<'a> Index<'a> {
         Section::at(self.bytes, offset, "postings")
     }
 
-    /// Label indices and their offset table, which writers before Prometheus 3.7 left; nobody reads them.
+    /// Label indices and their offset table, which writers before Prometheus 3.7 left; nobody reads
+    /// them.
     pub fn label_indices(&self) -> Option<LabelIndices<'a>> {
         self.toc
             .has_label_indices()

@@ -1,4 +1,5 @@
-//! Where an index is written to: counts the bytes, and keeps the checksum of the section being written.
+//! Where an index is written to: counts the bytes, and keeps the checksum of the section being
+//! written.
 
 use std::io::Write;
 
@@ -56,7 +57,8 @@ impl<W: Write> Output<W> {
         Ok(())
     }
 
-    /// Begins a section whose content has `len` bytes: writes the length, and starts the checksum behind it.
+    /// Begins a section whose content has `len` bytes: writes the length, and starts the checksum
+    /// behind it.
     pub(super) fn begin_section(&mut self, len: u64) -> Result<()> {
         self.put_u32(count(len)?)?;
         self.begin_checksum();

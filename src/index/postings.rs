@@ -1,4 +1,5 @@
-//! Postings: for every label pair the series that carry it, and the table that says where each list is.
+//! Postings: for every label pair the series that carry it, and the table that says where each list
+//! is.
 
 use super::section::{Section, table_entries};
 use crate::model::SeriesRef;
@@ -11,7 +12,8 @@ pub struct PostingsTable<'a> {
     count: usize,
 }
 
-/// One entry: the list of the series that carry `name="value"`; both empty for the list of all series.
+/// One entry: the list of the series that carry `name="value"`; both empty for the list of all
+/// series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PostingsEntry<'a> {
     /// Label name.
@@ -54,8 +56,8 @@ impl<'a> PostingsTable<'a> {
         self.entries.offset() + self.entries.remaining() as u64
     }
 
-    /// The entries in file order. Ends after the first malformed one; a table that goes on after its last entry is
-    /// malformed as well.
+    /// The entries in file order. Ends after the first malformed one; a table that goes on after
+    /// its last entry is malformed as well.
     pub fn iter(&self) -> impl Iterator<Item = Result<PostingsEntry<'a>, Malformed>> + use<'a> {
         table_entries(self.entries, self.count, read_entry)
     }

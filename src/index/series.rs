@@ -156,7 +156,8 @@ fn symbol(body: &mut Reader<'_>) -> Result<SymbolRef, Malformed> {
         .map_err(|_| at.unexpected("symbol reference", "of 32 bits", symbol))
 }
 
-/// Walks the series entries of an index. After an error it yields nothing more until [`SeriesEntries::resync`].
+/// Walks the series entries of an index. After an error it yields nothing more until
+/// [`SeriesEntries::resync`].
 #[derive(Clone, Debug)]
 pub struct SeriesEntries<'a> {
     file: &'a [u8],
@@ -167,11 +168,12 @@ pub struct SeriesEntries<'a> {
     patience: u64,
 }
 
-/// How often [`SeriesEntries::resync`] may look at each byte, on average. Any bytes can be taken for a length, and without a bound
-/// each would be believed.
+/// How often [`SeriesEntries::resync`] may look at each byte, on average. Any bytes can be taken
+/// for a length, and without a bound each would be believed.
 const PATIENCE: u64 = 256;
 
-/// Longest entry that [`SeriesEntries::resync`] finds, in bytes: room for several thousand chunks of one series.
+/// Longest entry that [`SeriesEntries::resync`] finds, in bytes: room for several thousand chunks
+/// of one series.
 const RESYNC_LEN: u64 = 1 << 16;
 
 impl<'a> SeriesEntries<'a> {
@@ -193,8 +195,9 @@ impl<'a> SeriesEntries<'a> {
         self.next
     }
 
-    /// Goes to the next place after `offset` where an entry stands whose checksum is right; `false` if there is none, or
-    /// if the section is so badly damaged that looking for one has taken too long.
+    /// Goes to the next place after `offset` where an entry stands whose checksum is right; `false`
+    /// if there is none, or if the section is so badly damaged that looking for one has taken
+    /// too long.
     ///
     /// Entries of format version 1 are not aligned; a lost place cannot be found again there.
     pub fn resync(&mut self, offset: u64) -> bool {
@@ -231,8 +234,9 @@ impl<'a> SeriesEntries<'a> {
     }
 }
 
-/// Walks the series entries whose checksum is right. What is not one is an error, once for each damaged stretch;
-/// the walk goes on with the next sound entry behind it. A damaged length thus hides no sound series.
+/// Walks the series entries whose checksum is right. What is not one is an error, once for each
+/// damaged stretch; the walk goes on with the next sound entry behind it. A damaged length thus
+/// hides no sound series.
 #[derive(Clone, Debug)]
 pub struct SoundEntries<'a>(pub(super) SeriesEntries<'a>);
 

@@ -169,8 +169,9 @@ impl<'a> Symbols<'a> {
         None
     }
 
-    /// Whether Prometheus finds `string` among the symbols when it opens the index, also in a table that is not sorted: it
-    /// searches every 32nd symbol by halves and goes on from there while symbols are smaller, at most for `steps`.
+    /// Whether Prometheus finds `string` among the symbols when it opens the index, also in a table
+    /// that is not sorted: it searches every 32nd symbol by halves and goes on from there while
+    /// symbols are smaller, at most for `steps`.
     pub fn is_found_at_start(&self, string: &[u8], steps: usize) -> bool {
         let (mut low, mut high) = (0, self.count.div_ceil(PROMETHEUS_STRIDE));
         while low < high {

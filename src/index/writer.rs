@@ -58,12 +58,13 @@ pub struct IndexWriter<'a, W, S> {
 type Use = (SymbolRef, u32);
 
 impl<'a, W: Write, S: AsRef<[u8]>> IndexWriter<'a, W, S> {
-    /// Begins an index in `out` with the complete symbol table, used or not. Series refer to the symbols
-    /// by their position in `symbols`.
+    /// Begins an index in `out` with the complete symbol table, used or not. Series refer to the
+    /// symbols by their position in `symbols`.
     ///
     /// # Errors
     ///
-    /// When the symbols are not sorted bytewise without duplicates, are too many, or cannot be written.
+    /// When the symbols are not sorted bytewise without duplicates, are too many, or cannot be
+    /// written.
     pub fn new(out: W, generation: Generation, symbols: &'a [S]) -> Result<Self> {
         let mut out = Output::new(out);
         out.put_u32(MAGIC)?;
@@ -95,8 +96,9 @@ impl<'a, W: Write, S: AsRef<[u8]>> IndexWriter<'a, W, S> {
     ///
     /// # Errors
     ///
-    /// What Prometheus' writer refuses: a label set that does not come after the one before, an unknown symbol,
-    /// chunks that overlap, end before they begin, or stand before one of an earlier series.
+    /// What Prometheus' writer refuses: a label set that does not come after the one before, an
+    /// unknown symbol, chunks that overlap, end before they begin, or stand before one of an
+    /// earlier series.
     pub fn add_series(
         &mut self,
         labels: &[(SymbolRef, SymbolRef)],
@@ -122,12 +124,13 @@ impl<'a, W: Write, S: AsRef<[u8]>> IndexWriter<'a, W, S> {
         Ok(SeriesRef(u64::from(reference)))
     }
 
-    /// Writes what follows from the series and the table of contents, and hands `out` back, not flushed.
+    /// Writes what follows from the series and the table of contents, and hands `out` back, not
+    /// flushed.
     ///
     /// # Errors
     ///
-    /// When a label name stands more often than there are series (Prometheus' writer refuses that too), or
-    /// something cannot be written.
+    /// When a label name stands more often than there are series (Prometheus' writer refuses that
+    /// too), or something cannot be written.
     pub fn finish(mut self) -> Result<W> {
         for (name, uses) in &mut self.uses {
             if uses.len() > self.series.len() {

@@ -98,8 +98,9 @@ impl Distribution {
         large.map(|(_, count)| count).sum()
     }
 
-    /// At most twelve buckets of the same round width, which end at multiples of it: 101 to 120, 121 to 140. Empty ones at
-    /// both ends are left out, those between are not. Zero counts in the first.
+    /// At most twelve buckets of the same round width, which end at multiples of it: 101 to 120,
+    /// 121 to 140. Empty ones at both ends are left out, those between are not. Zero counts in
+    /// the first.
     pub fn buckets(&self) -> Vec<Bucket> {
         let (Some(min), Some(max)) = (self.min(), self.max()) else {
             return Vec::new();

@@ -1,4 +1,5 @@
-//! A directory of blocks at a glance: from `meta.json` and file sizes, without opening index or segments.
+//! A directory of blocks at a glance: from `meta.json` and file sizes, without opening index or
+//! segments.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,12 +16,12 @@ use crate::error::{Error, Result};
 use crate::model::{Millis, Stream, Succession, Ulid};
 use crate::start::{Reach, Release};
 
-/// Overlapping blocks that a block names; in a directory where everything overlaps the list would grow
-/// with the square of the blocks.
+/// Overlapping blocks that a block names; in a directory where everything overlaps the list would
+/// grow with the square of the blocks.
 const OVERLAPS_NAMED: usize = 16;
 
-/// A hole between blocks is a [`BlockGap`] from this length on. Regular blocks leave holes of up to one scrape
-/// interval, because a block starts with its first sample.
+/// A hole between blocks is a [`BlockGap`] from this length on. Regular blocks leave holes of up to
+/// one scrape interval, because a block starts with its first sample.
 const MIN_GAP: Millis = 60_000;
 
 /// A directory's blocks by time, and what else lies there.
@@ -56,17 +57,20 @@ pub struct ListedBlock {
     pub marks: Vec<Mark>,
     /// The hole before this block.
     pub gap: Option<BlockGap>,
-    /// Blocks whose range overlaps this one's, at most 16 of them. A block and the one it was compacted into
-    /// do not count, nor do blocks of another resolution, shard or tenant: they are meant to lie beside it.
+    /// Blocks whose range overlaps this one's, at most 16 of them. A block and the one it was
+    /// compacted into do not count, nor do blocks of another resolution, shard or tenant: they
+    /// are meant to lie beside it.
     pub overlaps: Vec<Ulid>,
-    /// The block that was compacted from this one, and holds its samples: Prometheus deletes this one at its next start.
+    /// The block that was compacted from this one, and holds its samples: Prometheus deletes this
+    /// one at its next start.
     pub superseded_by: Option<Ulid>,
-    /// A block that names this one as its parent and does not hold its samples, like aggregates or one shard of it: Prometheus deletes this
-    /// one all the same.
+    /// A block that names this one as its parent and does not hold its samples, like aggregates or
+    /// one shard of it: Prometheus deletes this one all the same.
     pub parent_of: Option<Ulid>,
     /// In which ways its range of time cannot be true, once [`BlockListing::judge`] has looked.
     pub reach: Vec<Reach>,
-    /// The release of Prometheus that its first chunks need, where that is newer than the oldest one known.
+    /// The release of Prometheus that its first chunks need, where that is newer than the oldest
+    /// one known.
     pub needs: Option<Release>,
 }
 
@@ -124,7 +128,8 @@ pub struct BlockTotals {
 }
 
 impl BlockListing {
-    /// Lists what `dir` holds. A block that vanishes meanwhile is left out: Prometheus has deleted it.
+    /// Lists what `dir` holds. A block that vanishes meanwhile is left out: Prometheus has deleted
+    /// it.
     pub fn of(dir: &DataDir) -> Self {
         let blocks: Vec<&DirEntry> = dir.blocks().collect();
         let others: Vec<&DirEntry> = dir
@@ -167,7 +172,8 @@ impl BlockListing {
         all
     }
 
-    /// Judges the ranges of the blocks at the time `now`, and looks at their first chunks for what reads them.
+    /// Judges the ranges of the blocks at the time `now`, and looks at their first chunks for what
+    /// reads them.
     pub fn judge(&mut self, now: Millis) {
         self.blocks.par_iter_mut().for_each(|block| {
             block.reach = Reach::of(&block.meta, None, Some(now));
@@ -353,7 +359,8 @@ fn describe(entry: &DirEntry, files: &BlockFiles, meta: Meta) -> ListedBlock {
     }
 }
 
-/// Bytes of the regular files at and below `path`; links are not followed, what cannot be seen counts nothing.
+/// Bytes of the regular files at and below `path`; links are not followed, what cannot be seen
+/// counts nothing.
 pub(super) fn bytes_below(path: &Path) -> u64 {
     let mut bytes = 0u64;
     let mut pending = vec![path.to_owned()];

@@ -66,7 +66,8 @@ impl MarkKind {
     }
 }
 
-/// The marks in the directory of a block. One that cannot be read is there all the same, and says so as its reason.
+/// The marks in the directory of a block. One that cannot be read is there all the same, and says
+/// so as its reason.
 pub fn marks(dir: &Path) -> Vec<Mark> {
     let kinds = MarkKind::ALL.into_iter();
     kinds

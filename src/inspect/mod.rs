@@ -1,8 +1,9 @@
 //! What blocks and data directories hold, as numbers. Nothing here is formatted.
 //!
-//! [`BlockListing`] looks at `meta.json` and file sizes only, so that a thousand blocks take well under a second.
-//! [`inspect`] reads one block's whole index and the header and checksum of every chunk, in parallel; float chunks are not
-//! decoded. Its memory does not grow with the block, apart from one bit per symbol.
+//! [`BlockListing`] looks at `meta.json` and file sizes only, so that a thousand blocks take well
+//! under a second. [`inspect`] reads one block's whole index and the header and checksum of every
+//! chunk, in parallel; float chunks are not decoded. Its memory does not grow with the block, apart
+//! from one bit per symbol.
 //!
 //! ```
 //! use narthex::block::Block;
@@ -127,8 +128,8 @@ impl Faults {
 ///
 /// # Errors
 ///
-/// When its symbol table cannot be read: then nothing can be said of its labels. Other damage, such as of tombstones, goes to
-/// [`Inspection::faults`].
+/// When its symbol table cannot be read: then nothing can be said of its labels. Other damage, such
+/// as of tombstones, goes to [`Inspection::faults`].
 pub fn inspect(block: &Block) -> Result<Inspection> {
     let index = block.index()?;
     let symbols = index.symbols().in_file(&block.files().index())?;

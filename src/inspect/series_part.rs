@@ -48,7 +48,8 @@ pub struct SeriesCounts {
     pub histogram_bytes: Distribution,
     /// Buckets of each sample of a histogram chunk.
     pub histogram_buckets: Distribution,
-    /// Average distances of samples in chunks, in milliseconds rounded to three digits, with the samples of these chunks.
+    /// Average distances of samples in chunks, in milliseconds rounded to three digits, with the
+    /// samples of these chunks.
     pub intervals: BTreeMap<Millis, u64>,
 }
 
@@ -81,7 +82,8 @@ pub(super) fn series(
     whole.counts
 }
 
-/// Cuts the series section into parts that hold sound entries only; `made` is told of each as soon as it is read.
+/// Cuts the series section into parts that hold sound entries only; `made` is told of each as soon
+/// as it is read.
 pub(crate) fn sound_parts(
     index: &Index<'_>,
     faults: &mut Faults,
@@ -165,8 +167,8 @@ impl SeriesCounts {
         self.encodings.values().map(|counts| counts.samples).sum()
     }
 
-    /// The distance of samples that most samples have, and their share of all in chunks of more than one: a guess at the scrape
-    /// interval.
+    /// The distance of samples that most samples have, and their share of all in chunks of more
+    /// than one: a guess at the scrape interval.
     pub fn scrape_interval(&self) -> Option<(Millis, f64)> {
         let all: u64 = self.intervals.values().sum();
         let (interval, samples) = self.intervals.iter().max_by_key(|(_, samples)| **samples)?;
@@ -197,7 +199,8 @@ impl SeriesCounts {
         Ok(())
     }
 
-    /// Counts a chunk of so many samples, without looking at its data, all but [`SeriesCounts::intervals`].
+    /// Counts a chunk of so many samples, without looking at its data, all but
+    /// [`SeriesCounts::intervals`].
     pub(crate) fn add(&mut self, record: &ChunkRecord<'_>, samples: u64) {
         let counts = self.encodings.entry(record.encoding).or_default();
         counts.chunks += 1;
@@ -254,7 +257,8 @@ fn buckets(record: &ChunkRecord<'_>) -> Result<u64, Malformed> {
     Ok(most)
 }
 
-/// The average distance of a chunk's samples, rounded to three digits: scrapes come a little early or late.
+/// The average distance of a chunk's samples, rounded to three digits: scrapes come a little early
+/// or late.
 pub(crate) fn average_distance(chunk: &ChunkMeta, samples: u64) -> Option<Millis> {
     let length = chunk
         .max_time

@@ -4,8 +4,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::Millis;
 
-/// The time of this machine's clock. A clock may be wrong by any amount: one that stands before 1970 or behind all
-/// calendars has a time as well.
+/// The time of this machine's clock. A clock may be wrong by any amount: one that stands before
+/// 1970 or behind all calendars has a time as well.
 pub fn now() -> Millis {
     match SystemTime::now().duration_since(UNIX_EPOCH) {
         Ok(since) => Millis::try_from(since.as_millis()).unwrap_or(Millis::MAX),

@@ -62,7 +62,8 @@ pub struct HistogramLayout {
 }
 
 /// One histogram sample, lent by a decoder. `B` is `i64` for integer histograms, whose buckets are
-/// deltas between neighbours, and `u64` for float histograms, whose counts and buckets are IEEE-754 bits.
+/// deltas between neighbours, and `u64` for float histograms, whose counts and buckets are IEEE-754
+/// bits.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct HistogramSample<'a, B> {
     /// Time of the sample.

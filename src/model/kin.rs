@@ -1,14 +1,15 @@
-//! Which blocks hold the same samples: the one notion by which everything that counts, compares or brings back blocks tells copies from
-//! parts.
+//! Which blocks hold the same samples: the one notion by which everything that counts, compares or
+//! brings back blocks tells copies from parts.
 //!
-//! A block holds what its [`Stream`] says of its *atoms*, the level-1 blocks that went into it. Two blocks of the same atoms may be copies, two
-//! shards, or a raw block and its aggregates.
+//! A block holds what its [`Stream`] says of its *atoms*, the level-1 blocks that went into it. Two
+//! blocks of the same atoms may be copies, two shards, or a raw block and its aggregates.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{Millis, Stream, Ulid};
 
-/// Most atoms that are added for blocks that were rewritten, over all blocks. A directory where everything was rewritten a hundred times stays far below.
+/// Most atoms that are added for blocks that were rewritten, over all blocks. A directory where
+/// everything was rewritten a hundred times stays far below.
 const MAX_INHERITED: usize = 1 << 20;
 
 /// What decides whether blocks hold the same samples, and whether they may stand beside each other.
@@ -67,7 +68,8 @@ impl Kin {
         }
     }
 
-    /// Whether it and `other`, of the same atoms and stream, hold the same: one was rewritten from the other, or they agree in all that is known of them.
+    /// Whether it and `other`, of the same atoms and stream, hold the same: one was rewritten from
+    /// the other, or they agree in all that is known of them.
     pub fn is_copy_of(&self, other: &Kin) -> bool {
         self.parents.contains(&other.ulid)
             || other.parents.contains(&self.ulid)
@@ -75,10 +77,11 @@ impl Kin {
     }
 }
 
-/// Gives blocks that Prometheus rewrote without their deleted samples, and what was compacted from such blocks, the atoms of what they replace.
+/// Gives blocks that Prometheus rewrote without their deleted samples, and what was compacted from
+/// such blocks, the atoms of what they replace.
 ///
-/// `clean_tombstones` makes a block of level 1 and of the same time whose only source is itself and whose parent is the old one, whatever that one was
-/// made of.
+/// `clean_tombstones` makes a block of level 1 and of the same time whose only source is itself and
+/// whose parent is the old one, whatever that one was made of.
 pub fn inherit_atoms(blocks: &mut [Kin]) {
     let known: HashMap<Ulid, &Kin> = blocks.iter().map(|kin| (kin.ulid, kin)).collect();
     let is_rewritten = |kin: &&Kin| kin.atoms.len() == 1 && kin.atoms.contains(&kin.ulid);
@@ -126,14 +129,17 @@ pub struct Family {
     pub atoms: BTreeSet<Ulid>,
     /// What they hold together.
     pub stream: Stream,
-    /// Whether nothing says why there are several: they may be parts, or one of them may be needless.
+    /// Whether nothing says why there are several: they may be parts, or one of them may be
+    /// needless.
     pub doubtful: bool,
 }
 
 /// Puts together which of `blocks` hold the same.
 ///
-/// All shards of a set are one family, without the shard's label; of a set that is not complete each is one. Of copies the one that others were
-/// made from is left out, or else the one with the smaller ULID. Blocks of the same atoms and stream that are no copies of each other are one doubtful family.
+/// All shards of a set are one family, without the shard's label; of a set that is not complete
+/// each is one. Of copies the one that others were made from is left out, or else the one with the
+/// smaller ULID. Blocks of the same atoms and stream that are no copies of each other are one
+/// doubtful family.
 pub fn families(blocks: &[Kin]) -> Vec<Family> {
     let mut groups: BTreeMap<(&BTreeSet<Ulid>, Stream), Vec<usize>> = BTreeMap::new();
     for (at, kin) in blocks.iter().enumerate() {
@@ -250,7 +256,8 @@ impl Held {
         atoms.iter().all(|atom| self.has(*atom, stream))
     }
 
-    /// Whether something of `atom` is there that was merged into what `stream` holds of it, and is not just a shard of it.
+    /// Whether something of `atom` is there that was merged into what `stream` holds of it, and is
+    /// not just a shard of it.
     pub fn has_merged(&self, atom: Ulid, stream: &Stream) -> bool {
         let numbers = self.atoms.get(&atom).into_iter().flatten();
         numbers

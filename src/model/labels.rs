@@ -22,8 +22,8 @@ impl fmt::Debug for Label {
     }
 }
 
-/// The labels of a series, in the order the index holds them. Ordered as Prometheus orders series: pair by
-/// pair, bytewise.
+/// The labels of a series, in the order the index holds them. Ordered as Prometheus orders series:
+/// pair by pair, bytewise.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Labels(pub Vec<Label>);
 
@@ -37,7 +37,8 @@ impl Labels {
     }
 }
 
-/// As a selector: `up{job="a"}` when the metric name is a legal identifier, else `{"the name",job="a"}`.
+/// As a selector: `up{job="a"}` when the metric name is a legal identifier, else `{"the
+/// name",job="a"}`.
 impl fmt::Display for Labels {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let metric = self

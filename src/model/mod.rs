@@ -1,4 +1,5 @@
-//! The vocabulary all rooms share: identities, references, labels, samples, the clock. No other I/O, no format.
+//! The vocabulary all rooms share: identities, references, labels, samples, the clock. No other
+//! I/O, no format.
 //!
 //! ```
 //! use narthex::model::{TimeRange, Ulid};
@@ -31,14 +32,16 @@ pub use succession::Succession;
 
 use std::fmt;
 
-/// A point in time, or a span of it, in milliseconds; points count from the Unix epoch and may be negative.
+/// A point in time, or a span of it, in milliseconds; points count from the Unix epoch and may be
+/// negative.
 pub type Millis = i64;
 
-/// The bit pattern that marks a series as stale, a signalling NaN. Values are handled as bits so that it and
-/// every other NaN payload survive (Prometheus `model/value/value.go`).
+/// The bit pattern that marks a series as stale, a signalling NaN. Values are handled as bits so
+/// that it and every other NaN payload survive (Prometheus `model/value/value.go`).
 pub const STALE_NAN: u64 = 0x7ff0_0000_0000_0002;
 
-/// Where a series entry stands: its offset in the index divided by 16 (format version 1: the offset itself).
+/// Where a series entry stands: its offset in the index divided by 16 (format version 1: the offset
+/// itself).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SeriesRef(pub u64);
 
@@ -134,7 +137,8 @@ pub struct FloatSample {
 }
 
 impl FloatSample {
-    /// The value. Passing it through floating-point registers may lose NaN payloads: compare `bits`.
+    /// The value. Passing it through floating-point registers may lose NaN payloads: compare
+    /// `bits`.
     pub fn value(&self) -> f64 {
         f64::from_bits(self.bits)
     }

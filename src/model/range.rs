@@ -2,8 +2,9 @@
 
 use super::Millis;
 
-/// The time from `since` to `until`, in milliseconds since 1970, `until` not included: as blocks say their ranges, so that one range begins
-/// where another ends. [`Millis::MAX`] is no end: a sample of that time belongs to the range.
+/// The time from `since` to `until`, in milliseconds since 1970, `until` not included: as blocks
+/// say their ranges, so that one range begins where another ends. [`Millis::MAX`] is no end: a
+/// sample of that time belongs to the range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TimeRange {
     /// The first millisecond.

@@ -6,16 +6,19 @@ use serde_json::Value as Json;
 
 use super::Millis;
 
-/// The label by which Mimir's compactor tells apart blocks of the same sources that hold different series.
+/// The label by which Mimir's compactor tells apart blocks of the same sources that hold different
+/// series.
 pub const SHARD_LABEL: &str = "__compactor_shard_id__";
 
 /// Hints of blocks that hold only some series of their sources.
 const SELECTED: [&str; 2] = ["from-selected-series", "from-stale-series"];
 
-/// What tells blocks apart that have the same sources. The default is that of a block that Prometheus wrote: all samples, without external labels.
+/// What tells blocks apart that have the same sources. The default is that of a block that
+/// Prometheus wrote: all samples, without external labels.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Stream {
-    /// Resolution in milliseconds of a block that holds aggregates; 0 for samples as they were scraped.
+    /// Resolution in milliseconds of a block that holds aggregates; 0 for samples as they were
+    /// scraped.
     pub resolution: Millis,
     /// External labels: cluster, replica, tenant, shard.
     pub labels: BTreeMap<String, String>,
@@ -33,8 +36,9 @@ pub struct Shard {
 }
 
 impl Stream {
-    /// The stream that the member `thanos` of a `meta.json`, if any, and its compaction hints describe. What is not as Thanos and Mimir write it is
-    /// passed over; a resolution below 0 is none.
+    /// The stream that the member `thanos` of a `meta.json`, if any, and its compaction hints
+    /// describe. What is not as Thanos and Mimir write it is passed over; a resolution below 0
+    /// is none.
     pub fn of_metadata<'h>(
         thanos: Option<&Json>,
         hints: impl IntoIterator<Item = &'h str>,
@@ -85,10 +89,12 @@ impl Stream {
         whole
     }
 
-    /// Whether a block of this stream holds all that one of `other` with the same sources does: nothing coarser, and no label more.
+    /// Whether a block of this stream holds all that one of `other` with the same sources does:
+    /// nothing coarser, and no label more.
     ///
-    /// A label more stands for fewer series (a shard), or for one of several replicas that were merged into a block without it. A block of
-    /// selected series is a source of its own, so one with the same sources holds them; it was compacted with others like it only.
+    /// A label more stands for fewer series (a shard), or for one of several replicas that were
+    /// merged into a block without it. A block of selected series is a source of its own, so
+    /// one with the same sources holds them; it was compacted with others like it only.
     pub fn covers(&self, other: &Stream) -> bool {
         let has = |(name, value)| other.labels.get(name) == Some(value);
         (other.selected || !self.selected)

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{Held, Kin, Ulid, inherit_atoms};
 
-/// Blocks, and what names them as parents. A Prometheus deletes every parent of a block that it loads; whether nothing is lost with it depends on
-/// what the children hold: aggregates of a block, or one shard of it, do not take its place.
+/// Blocks, and what names them as parents. A Prometheus deletes every parent of a block that it
+/// loads; whether nothing is lost with it depends on what the children hold: aggregates of a block,
+/// or one shard of it, do not take its place.
 #[derive(Clone, Debug, Default)]
 pub struct Succession {
     blocks: Vec<Kin>,
@@ -54,8 +55,9 @@ impl Succession {
         places.filter_map(|at| self.blocks.get(*at))
     }
 
-    /// The children of the block `parent` that hold all it did, as their metadata says; none if they do not. Of a block that is not among these, `told` is what
-    /// is known; where nothing is, it is taken for what Prometheus writes.
+    /// The children of the block `parent` that hold all it did, as their metadata says; none if
+    /// they do not. Of a block that is not among these, `told` is what is known; where nothing
+    /// is, it is taken for what Prometheus writes.
     pub fn heirs(&self, parent: Ulid, told: Option<&Kin>) -> BTreeSet<Ulid> {
         let own = self.at.get(&parent).and_then(|at| self.blocks.get(*at));
         let Some(own) = own.or(told) else {

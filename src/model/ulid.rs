@@ -29,8 +29,9 @@ impl Ulid {
         Ulid(ulid::Ulid::generate())
     }
 
-    /// Reads `text` as Go reads ULIDs in JSON: 26 bytes of which the first is at most `7`. What is no character of the alphabet counts as eight
-    /// set bits, of which some fall upon its neighbours.
+    /// Reads `text` as Go reads ULIDs in JSON: 26 bytes of which the first is at most `7`. What is
+    /// no character of the alphabet counts as eight set bits, of which some fall upon its
+    /// neighbours.
     pub fn as_go_reads(text: &str) -> Option<Self> {
         const ALPHABET: &[u8] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
         let text = text.as_bytes();
@@ -70,8 +71,8 @@ impl Ulid {
 impl FromStr for Ulid {
     type Err = Error;
 
-    /// Accepts what Go's `ulid.ParseStrict` accepts: 26 characters of the alphabet, either case, at most
-    /// 128 bits.
+    /// Accepts what Go's `ulid.ParseStrict` accepts: 26 characters of the alphabet, either case, at
+    /// most 128 bits.
     fn from_str(text: &str) -> Result<Self, Error> {
         let strict = text.len() == 26 && text.bytes().next().is_some_and(|first| first <= b'7');
         ulid::Ulid::from_string(text)

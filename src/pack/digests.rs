@@ -7,7 +7,8 @@ use sha2::{Digest, Sha256};
 use super::group::SourceChunk;
 use crate::model::Millis;
 
-/// The chunks of a series in a pack: as strong as the chunks themselves for saying whether others are the same.
+/// The chunks of a series in a pack: as strong as the chunks themselves for saying whether others
+/// are the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct SeriesDigest {
     /// How many there are.

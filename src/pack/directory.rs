@@ -1,7 +1,8 @@
 //! The frame of a pack: header, directory, trailer.
 //!
-//! The directory stands at the end, because it is known last; the trailer says where. It has the place, length and checksum of every
-//! section, and what is in each group, so that a few series can be read without the rest.
+//! The directory stands at the end, because it is known last; the trailer says where. It has the
+//! place, length and checksum of every section, and what is in each group, so that a few series can
+//! be read without the rest.
 
 use super::part;
 use super::version::PackVersion;
@@ -17,7 +18,8 @@ pub(super) const HEADER_LEN: u64 = 12;
 pub(super) const TRAILER_LEN: u64 = 24;
 /// No group takes fewer bytes: two for each of its streams, twelve for residuals.
 const MIN_GROUP: u64 = 42;
-/// Largest directory a reader accepts, in bytes: a group of four MiB takes some hundred bytes of it.
+/// Largest directory a reader accepts, in bytes: a group of four MiB takes some hundred bytes of
+/// it.
 const MAX_DIRECTORY: usize = 64 << 20;
 const LEVEL: i32 = 9;
 const SECTION: &str = "pack directory";
@@ -51,7 +53,8 @@ pub(super) struct GroupEntry {
     /// Time of the first sample, and of the last.
     pub(super) min_time: Millis,
     pub(super) max_time: Millis,
-    /// Labels of the first series, and of the last: for each label its name and value, each after its length.
+    /// Labels of the first series, and of the last: for each label its name and value, each after
+    /// its length.
     pub(super) first_labels: Vec<u8>,
     pub(super) last_labels: Vec<u8>,
 }
@@ -97,7 +100,8 @@ pub(super) fn check_header(bytes: &[u8]) -> Result<PackVersion, Malformed> {
     Err(reader.unexpected("bytes behind the version", wanted.to_string(), found))
 }
 
-/// What stands between the version and the first section: the version again where one flipped bit would make another one of it.
+/// What stands between the version and the first section: the version again where one flipped bit
+/// would make another one of it.
 fn behind_version(version: PackVersion) -> [u8; 3] {
     match version {
         PackVersion::V1 | PackVersion::V2 => [0, 0, 0],
@@ -130,9 +134,11 @@ impl Section {
         out.extend_from_slice(&self.checksum.to_be_bytes());
     }
 
-    /// Reads a section that stands at `start`, directly behind the one before, and does not reach beyond `end`.
+    /// Reads a section that stands at `start`, directly behind the one before, and does not reach
+    /// beyond `end`.
     ///
-    /// Sections that overlap would turn a few bytes into any number of groups; bytes between two would be protected by nothing.
+    /// Sections that overlap would turn a few bytes into any number of groups; bytes between two
+    /// would be protected by nothing.
     fn read(reader: &mut Reader<'_>, start: u64, end: u64) -> Result<Self, Malformed> {
         let at = *reader;
         let section = Section {

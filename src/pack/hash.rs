@@ -1,7 +1,7 @@
 //! Hash maps with small numbers for keys, of which packing looks up millions.
 //!
-//! One multiplication for each number, under a seed that differs from run to run: keys come from packs, and whoever makes one
-//! must not know which collide.
+//! One multiplication for each number, under a seed that differs from run to run: keys come from
+//! packs, and whoever makes one must not know which collide.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};

@@ -1,8 +1,9 @@
 //! Symbols and label sets of a pack.
 //!
-//! The labels of a series mostly follow from one another (a pod has one namespace) and from the series before (metrics
-//! come with the same instances in the same order). So a value is written only where two simple guesses fail; which
-//! guess holds for which label makes a *pattern*, and patterns repeat.
+//! The labels of a series mostly follow from one another (a pod has one namespace) and from the
+//! series before (metrics come with the same instances in the same order). So a value is written
+//! only where two simple guesses fail; which guess holds for which label makes a *pattern*, and
+//! patterns repeat.
 
 use std::borrow::Borrow;
 use std::collections::hash_map::Entry;
@@ -35,15 +36,16 @@ const LEVEL: i32 = 12;
 const LEVEL_OF_MANY: i32 = 9;
 const MANY: usize = 4 << 20;
 
-/// Most bytes a reader accepts in all parts together, and again in what they expand to: bounds what a hostile pack can
-/// make it allocate.
+/// Most bytes a reader accepts in all parts together, and again in what they expand to: bounds what
+/// a hostile pack can make it allocate.
 const MAX_BYTES: usize = 1 << 29;
 /// What each symbol or entry of a dictionary takes in memory beside its content, in bytes.
 const OVERHEAD: usize = 24;
 /// Most labels that all series have together: bounds the time that a hostile pack can take.
 const MAX_LABELS: usize = 1 << 28;
 
-/// What a symbol takes in memory while label sets are walked, in bytes: where it is, and what is guessed from it.
+/// What a symbol takes in memory while label sets are walked, in bytes: where it is, and what is
+/// guessed from it.
 const SYMBOL_MEMORY: usize = 64;
 
 /// The section that errors name.
@@ -125,7 +127,8 @@ impl LabelWriter {
         );
     }
 
-    /// Appends the section to `out`: symbols, number of series, dictionaries, and what each series takes from them.
+    /// Appends the section to `out`: symbols, number of series, dictionaries, and what each series
+    /// takes from them.
     pub(super) fn finish<'s>(
         self,
         symbols: impl Iterator<Item = &'s [u8]>,
@@ -413,7 +416,8 @@ impl Guesser {
         self.before = u32::MAX;
     }
 
-    /// Goes on behind the next label, of this name. `choose` says from the guesses what its value is, and how that was found.
+    /// Goes on behind the next label, of this name. `choose` says from the guesses what its value
+    /// is, and how that was found.
     fn step(
         &mut self,
         name: u32,

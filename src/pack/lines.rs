@@ -54,7 +54,8 @@ impl Lines {
     /// The timeline of this number, if it was read.
     pub(super) fn get(&self, number: usize) -> Option<&[Millis]> {
         let wanted = number as u64;
-        // Groups without timelines of their own begin where the next one does: the last of them has it.
+        // Groups without timelines of their own begin where the next one does: the last of them has
+        // it.
         let group = self
             .first
             .partition_point(|first| *first <= wanted)

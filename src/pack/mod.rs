@@ -1,17 +1,20 @@
 //! The dense codec: the samples of a block as columns, and the block again from them, bit for bit.
 //!
-//! What recompressors of JPEG do for pictures: [`write_pack`] decodes every chunk and stores what is in it the way a column store would;
-//! [`Pack::unpack`] runs the encoder that Prometheus runs, so that the same bits come out. Chunks for which they would
-//! not are kept as they are. The index follows from label sets and chunks, or is left to the caller.
+//! What recompressors of JPEG do for pictures: [`write_pack`] decodes every chunk and stores what
+//! is in it the way a column store would; [`Pack::unpack`] runs the encoder that Prometheus runs,
+//! so that the same bits come out. Chunks for which they would not are kept as they are. The index
+//! follows from label sets and chunks, or is left to the caller.
 //!
-//! From the top down: a pack (`writer`, `reader`, with its `directory`) has `labels` and *groups* of consecutive
-//! series (`group`), whose times are slices of `timeline`s and whose values are columns (`column`) of integers that
-//! are predicted; what the prediction leaves is coded by `entropy`. Every byte is in `docs/pack-format.md`.
+//! From the top down: a pack (`writer`, `reader`, with its `directory`) has `labels` and *groups*
+//! of consecutive series (`group`), whose times are slices of `timeline`s and whose values are
+//! columns (`column`) of integers that are predicted; what the prediction leaves is coded by
+//! `entropy`. Every byte is in `docs/pack-format.md`.
 //!
 //! # Hostile input
 //!
-//! Any bytes may stand in a pack. Every section has a checksum, which says nothing about who made it: readers bound what they
-//! allocate (`group::MAX_GROUP_SAMPLES`, `timeline::MAX_TIMES`) and check every number before they use it.
+//! Any bytes may stand in a pack. Every section has a checksum, which says nothing about who made
+//! it: readers bound what they allocate (`group::MAX_GROUP_SAMPLES`, `timeline::MAX_TIMES`) and
+//! check every number before they use it.
 //!
 //! ```
 //! use narthex::pack::{BlockBytes, Pack, write_pack};

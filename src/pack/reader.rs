@@ -17,7 +17,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::index::Generation;
 use crate::raw::Malformed;
 
-/// Largest section of a pack that is read, in bytes. A group holds some MiB of chunks; labels of millions of series some hundred MiB.
+/// Largest section of a pack that is read, in bytes. A group holds some MiB of chunks; labels of
+/// millions of series some hundred MiB.
 const MAX_SECTION: u64 = 512 << 20;
 
 /// Bytes of a pack, wherever they are kept.
@@ -115,7 +116,8 @@ impl<'p, P: PackBytes + ?Sized> Pack<'p, P> {
         Ok(parts)
     }
 
-    /// The two ends of the pack that hold everything but groups: up to which offset, and from which on.
+    /// The two ends of the pack that hold everything but groups: up to which offset, and from which
+    /// on.
     pub fn ends(&self) -> (u64, u64) {
         let labels = self.directory.labels;
         let groups = self.directory.groups.last();

@@ -9,7 +9,8 @@ const STEP: usize = 1 << 20;
 
 /// Receives the segments of a block while it is unpacked.
 pub trait SegmentSink {
-    /// More bytes of the segment that has this position, counted from 0. Segments come one after the other.
+    /// More bytes of the segment that has this position, counted from 0. Segments come one after
+    /// the other.
     fn segment(&mut self, position: usize, bytes: &[u8]) -> Result<()>;
 }
 

@@ -7,8 +7,8 @@ use super::source::{Source, Unpackable, Walk, WalkedSeries};
 use crate::chunk::encode::EncodedChunk;
 use crate::index::SymbolRef;
 
-/// Which chunks of a block, and which of its symbols, go into a pack of their own; with chunks of samples that
-/// the block holds otherwise.
+/// Which chunks of a block, and which of its symbols, go into a pack of their own; with chunks of
+/// samples that the block holds otherwise.
 #[derive(Clone, Debug, Default)]
 pub struct PackSelection {
     /// One bit for each chunk of the block.

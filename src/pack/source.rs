@@ -1,4 +1,5 @@
-//! A block as it comes from disk, walked in the only order that can be packed: that of its series, chunk behind chunk.
+//! A block as it comes from disk, walked in the only order that can be packed: that of its series,
+//! chunk behind chunk.
 
 use super::group::{
     GROUP_BYTES, GROUP_CHUNKS, GROUP_COUNTS, GROUP_SAMPLES, GROUP_SERIES, MAX_GROUP_CHUNKS,
@@ -186,7 +187,8 @@ impl<'a> WalkedSeries<'a> {
     ) -> Result<Self, Unpackable> {
         let (mut samples, mut counts, mut bytes) = (0usize, 0usize, 0);
         for chunk in &series.chunks {
-            // A chunk that does not even say how many samples it has is kept as it is, and has none.
+            // A chunk that does not even say how many samples it has is kept as it is, and has
+            // none.
             let promised = promised_samples(chunk.encoding, chunk.data, 0).unwrap_or(0) as usize;
             let each = counts_per_sample(chunk.encoding, chunk.data).unwrap_or(0);
             samples += promised;

@@ -1,7 +1,8 @@
 //! Timelines: the scrape times of targets, which all series of a target share.
 //!
-//! A series that begins late, ends early or misses some scrapes is a slice of its target's timeline. Timelines are numbered over
-//! a whole pack; each stands in the section of the group that had it first.
+//! A series that begins late, ends early or misses some scrapes is a slice of its target's
+//! timeline. Timelines are numbered over a whole pack; each stands in the section of the group that
+//! had it first.
 
 use std::sync::Arc;
 
@@ -11,11 +12,12 @@ use crate::model::Millis;
 use crate::raw::varint::write_uvarint;
 use crate::raw::{Malformed, Reader};
 
-/// Most times that the timelines of a pack have together: writer and reader keep them all in memory. Series beyond that
-/// keep their times to themselves.
+/// Most times that the timelines of a pack have together: writer and reader keep them all in
+/// memory. Series beyond that keep their times to themselves.
 pub(super) const MAX_TIMES: usize = 1 << 20;
 
-/// A series may skip stretches of a timeline, one for so many of its samples; a worse fit is better off alone.
+/// A series may skip stretches of a timeline, one for so many of its samples; a worse fit is better
+/// off alone.
 const SAMPLES_PER_RUN: usize = 8;
 
 /// Consecutive times of a timeline: how many are skipped first, and how many there are.
@@ -47,8 +49,8 @@ impl Timelines {
         &self.lines
     }
 
-    /// Expresses `times`, which are not empty, as part of a timeline; of a new one if none holds them. `None` when there is no
-    /// room for a new one.
+    /// Expresses `times`, which are not empty, as part of a timeline; of a new one if none holds
+    /// them. `None` when there is no room for a new one.
     pub(super) fn place(&mut self, times: &[Millis]) -> Option<Slice> {
         let probes = [times.last(), times.get(times.len() / 2), times.first()];
         let mut tried = None;

@@ -1,5 +1,6 @@
-//! Versions of the formats of packs and splices, and which chunk encodings each has: whatever is written asks here, and so does
-//! whatever is read. The table of [`Encoding`] says from which version on an encoder's chunks are in them.
+//! Versions of the formats of packs and splices, and which chunk encodings each has: whatever is
+//! written asks here, and so does whatever is read. The table of [`Encoding`] says from which
+//! version on an encoder's chunks are in them.
 
 use crate::chunk::{Encoder, Encoding, Xor2Writer};
 use crate::raw::Malformed;
@@ -69,11 +70,13 @@ macro_rules! versions {
 versions! {
     /// A version of the pack format.
     PackVersion {
-        /// Is only read. It is like the next, but for a predictor and a kind of reference that it does not have.
+        /// Is only read. It is like the next, but for a predictor and a kind of reference that it
+        /// does not have.
         V1 = 1,
         /// Is written where no chunk asks for more.
         V2 = 2,
-        /// Chunks of encoding 4 are those of the writer since Prometheus 3.16, if exceptions do not say otherwise.
+        /// Chunks of encoding 4 are those of the writer since Prometheus 3.16, if exceptions do not
+        /// say otherwise.
         V3 = 3,
     } of pack_format
 }
@@ -103,7 +106,8 @@ impl PackVersion {
         oldest.is_some_and(|oldest| oldest <= self)
     }
 
-    /// Whose the chunks of encoding 4 are, if exceptions do not say otherwise: the newest writer that this version has.
+    /// Whose the chunks of encoding 4 are, if exceptions do not say otherwise: the newest writer
+    /// that this version has.
     pub(in crate::pack) fn xor2_writer(self) -> Xor2Writer {
         let mut writers = Xor2Writer::ALL.into_iter().rev();
         let newest = writers.find(|writer| self.has(Encoding::Xor2, *writer));
@@ -115,7 +119,8 @@ impl PackVersion {
         (self.encoders(encoding) > 0).then_some(ColumnEncoding(encoding))
     }
 
-    /// The error of a reader that finds `encoding` in columns, though this version does not have it.
+    /// The error of a reader that finds `encoding` in columns, though this version does not have
+    /// it.
     #[cold]
     pub(in crate::pack) fn lacks(
         self,
@@ -133,7 +138,8 @@ impl PackVersion {
 }
 
 impl SpliceVersion {
-    /// The error of a reader that finds a new chunk of `encoding`, though this version does not have it.
+    /// The error of a reader that finds a new chunk of `encoding`, though this version does not
+    /// have it.
     #[cold]
     pub(in crate::pack) fn lacks(
         self,
@@ -150,8 +156,9 @@ impl SpliceVersion {
     }
 }
 
-/// An encoding that columns of some version of the pack format hold: [`PackVersion::column_encoding`] alone makes one, so that nothing
-/// else gets into the shapes of a pack.
+/// An encoding that columns of some version of the pack format hold:
+/// [`PackVersion::column_encoding`] alone makes one, so that nothing else gets into the shapes of a
+/// pack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(in crate::pack) struct ColumnEncoding(Encoding);
 

@@ -38,15 +38,17 @@ pub struct Packed {
     pub samples: u64,
     /// Chunks that were kept as they are.
     pub verbatim: u64,
-    /// Whether each chunk has its samples in order of time, within the times that the index gives for it. Histograms have rules
-    /// of their own and are not looked at: with them, a block does not count as sound.
+    /// Whether each chunk has its samples in order of time, within the times that the index gives
+    /// for it. Histograms have rules of their own and are not looked at: with them, a block
+    /// does not count as sound.
     pub is_sound: bool,
 }
 
 /// Packs `block` into `out`; `advance` hears of each group how many bytes of chunks are done.
 ///
-/// Everything is read back and compared before this returns: the chunks of every group as soon as it is packed, the
-/// index at the end. What was written must be thrown away if this fails or returns [`Unpackable`].
+/// Everything is read back and compared before this returns: the chunks of every group as soon as
+/// it is packed, the index at the end. What was written must be thrown away if this fails or
+/// returns [`Unpackable`].
 ///
 /// # Errors
 ///
@@ -59,8 +61,9 @@ pub fn write_pack(
     write_part(block, None, out, &mut std::io::sink(), advance)
 }
 
-/// Like [`write_pack`]; with a `selection` only that part of `block` is packed, and neither segments nor index are told of. `digests`
-/// receives what [`KnownPack`](super::KnownPack) needs to recognize the series later.
+/// Like [`write_pack`]; with a `selection` only that part of `block` is packed, and neither
+/// segments nor index are told of. `digests` receives what [`KnownPack`](super::KnownPack) needs to
+/// recognize the series later.
 ///
 /// # Errors
 ///
@@ -143,7 +146,8 @@ fn pack(
     let mut walk = SelectedWalk::new(&source, selection);
     let mut grouping = Grouping::default();
     loop {
-        // As many groups at a time as there are threads: their timelines are found one after the other.
+        // As many groups at a time as there are threads: their timelines are found one after the
+        // other.
         let mut wave = Vec::new();
         while wave.len() < rayon::current_num_threads() {
             let Some(group) = grouping.next(|| walk.next())? else {
@@ -164,8 +168,9 @@ fn pack(
     Ok(packed)
 }
 
-/// The oldest version whose columns have all chunks, of those that are written. It stands in front of everything, so it has to be known before
-/// anything is packed. Chunks that no version has ask for none: they are kept as they are.
+/// The oldest version whose columns have all chunks, of those that are written. It stands in front
+/// of everything, so it has to be known before anything is packed. Chunks that no version has ask
+/// for none: they are kept as they are.
 fn version_of(source: &Source<'_>, selection: Option<&PackSelection>) -> Result<PackVersion, Stop> {
     let mut version = PackVersion::PLAIN;
     let mut walk = SelectedWalk::new(source, selection);
@@ -180,7 +185,8 @@ fn version_of(source: &Source<'_>, selection: Option<&PackSelection>) -> Result<
     Ok(version)
 }
 
-/// The oldest version whose columns have `chunk`, if any has. Where releases write an encoding in several ways, its data tell.
+/// The oldest version whose columns have `chunk`, if any has. Where releases write an encoding in
+/// several ways, its data tell.
 fn wanted_version(chunk: &SourceChunk<'_>) -> Option<PackVersion> {
     let encoder = match chunk.encoding.encoders() {
         [] => return None,
@@ -255,7 +261,8 @@ impl Output<'_> {
 struct Writer<'o> {
     out: Output<'o>,
     digests: &'o mut dyn Write,
-    /// Whether only part of the block is packed: then no index tells whether the times of chunks come back.
+    /// Whether only part of the block is packed: then no index tells whether the times of chunks
+    /// come back.
     is_part: bool,
     version: PackVersion,
     directory: Directory,
@@ -452,7 +459,8 @@ fn pack_and_prove(
     }))
 }
 
-/// Whether the chunks of `unpacked` are those of `group`, byte for byte; `with_times` asks for the times that the index says, too.
+/// Whether the chunks of `unpacked` are those of `group`, byte for byte; `with_times` asks for the
+/// times that the index says, too.
 fn is_same(unpacked: &Unpacked, group: &SourceGroup<'_>, with_times: bool) -> bool {
     let counts = group.series.iter().map(|series| series.chunks.len());
     let mut rest = &unpacked.data[..];

@@ -1,7 +1,7 @@
 //! Bits into a slice that has room for them.
 
-/// Writes bits into a slice, most significant bit first. Unlike a [`BitWriter`](super::BitWriter) it never allocates, does not
-/// branch, and is small enough to stay in registers.
+/// Writes bits into a slice, most significant bit first. Unlike a [`BitWriter`](super::BitWriter)
+/// it never allocates, does not branch, and is small enough to stay in registers.
 ///
 /// Whoever makes one provides for the room: bits beyond the slice are lost.
 #[derive(Debug)]
@@ -29,7 +29,8 @@ impl<'a> BitSink<'a> {
         }
     }
 
-    /// The bits behind the whole bytes, and how many they are: what [`BitSink::resume`] needs to go on.
+    /// The bits behind the whole bytes, and how many they are: what [`BitSink::resume`] needs to go
+    /// on.
     pub(crate) fn pending(&self) -> (u64, u32) {
         (self.pending, self.held)
     }

@@ -1,7 +1,7 @@
 //! Bit streams, most significant bit first, as Prometheus' `chunkenc/bstream.go` writes them.
 //!
-//! The reader keeps up to 64 bits in a register and refills it with one unaligned 8-byte load, so that a
-//! sample of the usual two to twenty bits costs shifts and no loop.
+//! The reader keeps up to 64 bits in a register and refills it with one unaligned 8-byte load, so
+//! that a sample of the usual two to twenty bits costs shifts and no loop.
 
 use super::varint;
 
@@ -57,7 +57,8 @@ impl<'a> BitReader<'a> {
 
     /// Fewer than 8 bytes are left: takes as many as fit, with zeros behind them.
     ///
-    /// By value, as everything that is rare: a reader whose address is handed out cannot stay in registers.
+    /// By value, as everything that is rare: a reader whose address is handed out cannot stay in
+    /// registers.
     #[cold]
     #[inline(never)]
     fn refilled_at_end(mut self) -> Self {
@@ -163,7 +164,8 @@ impl<'a> BitReader<'a> {
         self.bits(count).map(|bits| bits as u32)
     }
 
-    /// Number of 1 bits before the next 0, at most `max`; the 0 is consumed unless `max` was reached.
+    /// Number of 1 bits before the next 0, at most `max`; the 0 is consumed unless `max` was
+    /// reached.
     #[inline]
     pub fn ones(&mut self, max: u32) -> Option<u32> {
         debug_assert!(max <= 56);

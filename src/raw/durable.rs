@@ -9,7 +9,8 @@ use crate::error::{Error, Result};
 /// Large enough that a disk sees few writes, small enough not to count in memory.
 const BUFFER: usize = 1 << 20;
 
-/// A new file. It is durable after [`DurableFile::finish`]; its directory's entry for it is so after [`sync_dir`].
+/// A new file. It is durable after [`DurableFile::finish`]; its directory's entry for it is so
+/// after [`sync_dir`].
 #[derive(Debug)]
 pub struct DurableFile {
     path: PathBuf,

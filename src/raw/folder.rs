@@ -1,8 +1,10 @@
-//! A directory held open, and what is below it: reached from the open directory, never through a link.
+//! A directory held open, and what is below it: reached from the open directory, never through a
+//! link.
 //!
-//! Paths are looked up anew each time they are used. Whoever may write to one of the directories on the way can put a link there
-//! between two uses, and lead a program that runs as somebody else wherever they like. So the directory that a person named is
-//! opened once, and everything below it is opened relative to it (`openat`), one component after the other, each of which must not be a
+//! Paths are looked up anew each time they are used. Whoever may write to one of the directories on
+//! the way can put a link there between two uses, and lead a program that runs as somebody else
+//! wherever they like. So the directory that a person named is opened once, and everything below it
+//! is opened relative to it (`openat`), one component after the other, each of which must not be a
 //! link.
 
 use std::ffi::{OsStr, OsString};
@@ -15,7 +17,8 @@ use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, RenameFla
 
 use crate::error::{Error, Result};
 
-/// How deep [`Folder::remove_all`] goes: deeper than anything that is written, and no end to what somebody else may put there.
+/// How deep [`Folder::remove_all`] goes: deeper than anything that is written, and no end to what
+/// somebody else may put there.
 const MAX_DEPTH: usize = 64;
 
 /// Whether links below a directory are followed.
@@ -41,7 +44,8 @@ pub struct Folder {
 pub struct FolderEntry {
     /// Its name.
     pub name: OsString,
-    /// What it is; a link is [`FileType::Symlink`] when links are refused, and else what it leads to.
+    /// What it is; a link is [`FileType::Symlink`] when links are refused, and else what it leads
+    /// to.
     pub kind: FileType,
     /// Whether it is a link, followed or not.
     pub is_link: bool,
@@ -64,7 +68,8 @@ impl AsFd for Folder {
 }
 
 impl Folder {
-    /// Opens the directory at `path`, which somebody named: it may be reached through links. What is below it may not, unless `links` says so.
+    /// Opens the directory at `path`, which somebody named: it may be reached through links. What
+    /// is below it may not, unless `links` says so.
     ///
     /// # Errors
     ///
@@ -106,8 +111,8 @@ impl Folder {
         &self.path
     }
 
-    /// A path that leads to this very directory for as long as it is held open, whatever becomes of its name: for code that takes paths.
-    /// Needs a mounted `/proc`.
+    /// A path that leads to this very directory for as long as it is held open, whatever becomes of
+    /// its name: for code that takes paths. Needs a mounted `/proc`.
     pub fn steady_path(&self) -> PathBuf {
         PathBuf::from(format!("/proc/self/fd/{}", self.fd.as_raw_fd()))
     }
@@ -134,11 +139,13 @@ impl Folder {
         Ok(folder)
     }
 
-    /// Opens the regular file `name` below it for reading; `name` may have several components. Never waits for the other end of a pipe.
+    /// Opens the regular file `name` below it for reading; `name` may have several components.
+    /// Never waits for the other end of a pipe.
     ///
     /// # Errors
     ///
-    /// When it cannot be opened, is no regular file, or a component is a link and links are refused.
+    /// When it cannot be opened, is no regular file, or a component is a link and links are
+    /// refused.
     pub fn file(&self, name: &Path) -> Result<File> {
         let (folder, last) = self.walk_to(name)?;
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
@@ -224,12 +231,14 @@ impl Folder {
     ///
     /// # Errors
     ///
-    /// When the name is taken or it cannot be made; when somebody puts something else there at once.
+    /// When the name is taken or it cannot be made; when somebody puts something else there at
+    /// once.
     pub fn make(&self, name: &OsStr) -> Result<Folder> {
         let made = rustix::fs::mkdirat(&self.fd, name, DIR_MODE);
         made.map_err(|e| self.failed("create", name, e))?;
         let made = self.folder(name.as_ref())?;
-        // Whoever may write here may have put a directory of their own in its place: what is written there would be theirs.
+        // Whoever may write here may have put a directory of their own in its place: what is
+        // written there would be theirs.
         let owner = rustix::fs::fstat(&made.fd).map(|stat| stat.st_uid);
         let is_ours = |owner| owner == rustix::process::geteuid().as_raw();
         if owner.is_ok_and(|owner| is_ours(owner) || self.owner_of_new(name).ok() == Some(owner)) {
@@ -242,8 +251,9 @@ impl Folder {
         }
     }
 
-    /// Whom the file system gives what is made here, beside the directory `name` that was just made: on some mounts that is
-    /// somebody else than who makes it (root on NFS, anybody on FAT).
+    /// Whom the file system gives what is made here, beside the directory `name` that was just
+    /// made: on some mounts that is somebody else than who makes it (root on NFS, anybody on
+    /// FAT).
     fn owner_of_new(&self, name: &OsStr) -> Result<u32> {
         let mut probe = name.to_owned();
         probe.push(".owner");
@@ -275,8 +285,8 @@ impl Folder {
         .map_err(|e| to.failed("restore to", name, e))
     }
 
-    /// Lets `from` in it and `name` in `to`, which are both there, change places in one step. Says whether the file system can: if not, nothing has
-    /// happened.
+    /// Lets `from` in it and `name` in `to`, which are both there, change places in one step. Says
+    /// whether the file system can: if not, nothing has happened.
     ///
     /// # Errors
     ///
@@ -291,8 +301,8 @@ impl Folder {
         }
     }
 
-    /// Takes the directory itself, or the file `name` in it, for this process alone (`flock`), for as long as what is returned is kept. `None` when
-    /// another process has it.
+    /// Takes the directory itself, or the file `name` in it, for this process alone (`flock`), for
+    /// as long as what is returned is kept. `None` when another process has it.
     ///
     /// # Errors
     ///

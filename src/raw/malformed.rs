@@ -93,7 +93,8 @@ impl Malformed {
         }
     }
 
-    /// The stored checksum of the bytes that begin at `offset` is another one than that of the bytes as they are.
+    /// The stored checksum of the bytes that begin at `offset` is another one than that of the
+    /// bytes as they are.
     #[cold]
     pub fn checksum(section: &'static str, offset: u64, stored: u32, computed: u32) -> Self {
         Malformed {
@@ -148,7 +149,8 @@ impl Malformed {
 }
 
 impl Malformed {
-    /// Whether the bytes may well be sound, and of a version or an encoding that this program does not read.
+    /// Whether the bytes may well be sound, and of a version or an encoding that this program does
+    /// not read.
     pub fn is_unsupported(&self) -> bool {
         self.kind() == ErrorKind::Unsupported
     }

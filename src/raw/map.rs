@@ -2,11 +2,12 @@
 //!
 //! This file and `processor.rs` are the only ones of the crate with `unsafe` in them.
 //!
-//! A page of a map is read when it is first touched. If the disk cannot read it, or the file has become shorter, the
-//! kernel has no error to return: it sends SIGBUS, which ends the process. So the first map installs a handler for that
-//! signal. For a page of one of our maps it puts a page of zeros in the place of the one that cannot be read and notes
-//! which it was; the reader goes on, finds zeros where checksums want something else, and [`Map::unreadable`] says
-//! why. Signals that concern no map of ours go to whatever handled them before.
+//! A page of a map is read when it is first touched. If the disk cannot read it, or the file has
+//! become shorter, the kernel has no error to return: it sends SIGBUS, which ends the process. So
+//! the first map installs a handler for that signal. For a page of one of our maps it puts a page
+//! of zeros in the place of the one that cannot be read and notes which it was; the reader goes on,
+//! finds zeros where checksums want something else, and [`Map::unreadable`] says why. Signals that
+//! concern no map of ours go to whatever handled them before.
 
 use std::fs::File;
 use std::io;
@@ -74,8 +75,9 @@ impl std::fmt::Display for UnreadablePages {
 /// What was unreadable in maps that are closed.
 static CLOSED: Mutex<Vec<UnreadablePages>> = Mutex::new(Vec::new());
 
-/// What was unreadable in all maps of this process that were closed since this was asked last. Whoever reports on files asks it at the end, so
-/// that nothing that was read as zeros is taken for the truth.
+/// What was unreadable in all maps of this process that were closed since this was asked last.
+/// Whoever reports on files asks it at the end, so that nothing that was read as zeros is taken for
+/// the truth.
 pub fn take_unreadable() -> Vec<UnreadablePages> {
     let mut closed = CLOSED.lock().unwrap_or_else(PoisonError::into_inner);
     std::mem::take(&mut *closed)
@@ -103,12 +105,14 @@ impl Map {
             reason = "a memory map cannot be made without; see SAFETY"
         )]
         // SAFETY: the map is read-only. What Rust cannot rule out is that the file changes or
-        // shrinks under it, or that the disk fails: then a read sees other bytes than an earlier one. Everything that is read
-        // passes through bounds checks at the moment it is used, so that costs wrong results, which checksums find, and no
-        // memory. Prometheus never changes a block: index and segments are written under a temporary directory name and never
-        // modified afterwards; deletion unlinks, which leaves open maps intact. meta.json and tombstones
-        // are replaced by rename, which leaves the old inode to us. Files that are appended to in place
-        // (WAL) only grow. For file systems that break these promises there is `ReadMode::Read`.
+        // shrinks under it, or that the disk fails: then a read sees other bytes than an earlier
+        // one. Everything that is read passes through bounds checks at the moment it is
+        // used, so that costs wrong results, which checksums find, and no
+        // memory. Prometheus never changes a block: index and segments are written under a
+        // temporary directory name and never modified afterwards; deletion unlinks, which
+        // leaves open maps intact. meta.json and tombstones are replaced by rename, which
+        // leaves the old inode to us. Files that are appended to in place (WAL) only grow.
+        // For file systems that break these promises there is `ReadMode::Read`.
         let pages = unsafe { memmap2::Mmap::map(file) }?;
         let watch = watch(pages.as_ptr().addr(), pages.len());
         Ok(Map {
@@ -118,20 +122,23 @@ impl Map {
         })
     }
 
-    /// Says that the bytes from `start` to `end` are not needed soon, so that their pages do not count as memory of this process.
+    /// Says that the bytes from `start` to `end` are not needed soon, so that their pages do not
+    /// count as memory of this process.
     pub(super) fn release(&self, start: usize, end: usize) {
         let end = end.min(self.pages.len());
         let Some(len) = end.checked_sub(start).filter(|len| *len > 0) else {
             return;
         };
         #[expect(unsafe_code, reason = "memmap2 cannot know what is mapped; see SAFETY")]
-        // SAFETY: MADV_DONTNEED may change what slices of the map hold if pages are anonymous, or private and written to: they would
-        // come back as zeros, or as the file has them. Every map is made by `Map::new`, of a
-        // file, shared, and read-only. Its pages are those of the page cache, which
-        // dropping does not change: the next access, by whoever holds a slice, maps the same page again. Pages that the handler
-        // below has put in are anonymous, and all zeros before and after. Whole pages are dropped,
-        // also what of them lies beside the range, to which the same applies. If the file is changed or cut meanwhile, reads see
-        // what they would see without this, see `Map::new`.
+        // SAFETY: MADV_DONTNEED may change what slices of the map hold if pages are anonymous, or
+        // private and written to: they would come back as zeros, or as the file has them.
+        // Every map is made by `Map::new`, of a file, shared, and read-only. Its pages are
+        // those of the page cache, which dropping does not change: the next access, by
+        // whoever holds a slice, maps the same page again. Pages that the handler below has
+        // put in are anonymous, and all zeros before and after. Whole pages are dropped,
+        // also what of them lies beside the range, to which the same applies. If the file is
+        // changed or cut meanwhile, reads see what they would see without this, see
+        // `Map::new`.
         let advised = unsafe {
             self.pages
                 .unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, start, len)
@@ -182,8 +189,8 @@ impl Deref for Map {
     }
 }
 
-/// A range of addresses that the handler answers for. Watches live for ever and are used again, so that the handler
-/// may follow the chain of them at any moment.
+/// A range of addresses that the handler answers for. Watches live for ever and are used again, so
+/// that the handler may follow the chain of them at any moment.
 #[derive(Debug)]
 struct Watch {
     /// First address; zero when nothing is watched.
@@ -232,7 +239,8 @@ impl Watch {
         idle.push(self);
     }
 
-    /// Offset of `address` in what is watched, if it lies there. For the handler: loads and arithmetic only.
+    /// Offset of `address` in what is watched, if it lies there. For the handler: loads and
+    /// arithmetic only.
     fn offset_of(&self, address: usize) -> Option<usize> {
         let start = self.start.load(Ordering::Acquire);
         let len = self.len.load(Ordering::Acquire);
@@ -259,7 +267,8 @@ fn page_bytes() -> usize {
 /// What handled the signal before.
 static BEFORE: OnceLock<libc::sigaction> = OnceLock::new();
 
-/// Installs the handler, once. Where that fails, an unreadable page ends the process as it would without.
+/// Installs the handler, once. Where that fails, an unreadable page ends the process as it would
+/// without.
 fn install() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -268,10 +277,11 @@ fn install() {
             unsafe_code,
             reason = "signal handlers are the C library's; see SAFETY"
         )]
-        // SAFETY: `sigaction` is plain data, for which zeros are a valid value. The handler only does what a signal handler may:
-        // atomic loads and stores, `mmap`, `sigaction`, `raise`. It runs on the alternate stack where a thread has one, as
-        // the standard library's handler for overflown stacks, which ours passes other signals on to, expects. `BEFORE` is
-        // set before the handler can run.
+        // SAFETY: `sigaction` is plain data, for which zeros are a valid value. The handler only
+        // does what a signal handler may: atomic loads and stores, `mmap`, `sigaction`,
+        // `raise`. It runs on the alternate stack where a thread has one, as the standard
+        // library's handler for overflown stacks, which ours passes other signals on to, expects.
+        // `BEFORE` is set before the handler can run.
         unsafe {
             let mut before: libc::sigaction = std::mem::zeroed();
             if libc::sigaction(libc::SIGBUS, ptr::null(), &raw mut before) != 0 {
@@ -296,8 +306,9 @@ extern "C" fn on_bus_error(
     info: *mut libc::siginfo_t,
     context: *mut libc::c_void,
 ) {
-    // SAFETY: the kernel hands over a valid `siginfo_t`; its address field means something when the kernel itself has
-    // sent the signal (positive codes). `errno` belongs to the thread that was interrupted and is put back.
+    // SAFETY: the kernel hands over a valid `siginfo_t`; its address field means something when the
+    // kernel itself has sent the signal (positive codes). `errno` belongs to the thread that
+    // was interrupted and is put back.
     unsafe {
         let errno = *libc::__errno_location();
         let from_kernel = (*info).si_code > 0;
@@ -318,9 +329,11 @@ fn put_zeros(address: usize) -> bool {
             let into_page = offset % page_bytes();
             let page = ptr::without_provenance_mut(address - into_page);
             #[expect(unsafe_code, reason = "memory is mapped; see SAFETY")]
-            // SAFETY: maps begin at a page's beginning, so the page is wholly inside one of ours, which is in use: the thread that
-            // was interrupted is reading from it. It has read nothing there before, or what it has read was lost since, which is
-            // as if the file had changed (see `Map::new`). Reads see zeros from here on, until the whole map goes.
+            // SAFETY: maps begin at a page's beginning, so the page is wholly inside one of ours,
+            // which is in use: the thread that was interrupted is reading from it. It
+            // has read nothing there before, or what it has read was lost since, which is
+            // as if the file had changed (see `Map::new`). Reads see zeros from here on, until the
+            // whole map goes.
             let put = unsafe {
                 libc::mmap(
                     page,
@@ -347,8 +360,9 @@ fn put_zeros(address: usize) -> bool {
 fn pass_on(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     let before = BEFORE.get();
     let handler = before.map_or(libc::SIG_DFL, |before| before.sa_sigaction);
-    // SAFETY: what `sigaction` returned as a handler is one, of the kind that its flags say. Without one the default takes
-    // effect: at once for signals that were sent, and when the faulty instruction is tried again for all others.
+    // SAFETY: what `sigaction` returned as a handler is one, of the kind that its flags say.
+    // Without one the default takes effect: at once for signals that were sent, and when the
+    // faulty instruction is tried again for all others.
     unsafe {
         if handler == libc::SIG_DFL || handler == libc::SIG_IGN {
             libc::signal(signal, libc::SIG_DFL);

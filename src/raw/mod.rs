@@ -1,8 +1,8 @@
 //! Ground floor: bytes, without knowing any format.
 //!
-//! [`Reader`] is a cursor over borrowed bytes that cannot panic, always knows the absolute offset it stands
-//! at and the section it reads, and reports what was wanted and what was there as [`Malformed`].
-//! Every length that comes from a file passes through it.
+//! [`Reader`] is a cursor over borrowed bytes that cannot panic, always knows the absolute offset
+//! it stands at and the section it reads, and reports what was wanted and what was there as
+//! [`Malformed`]. Every length that comes from a file passes through it.
 //!
 //! ```
 //! use narthex::raw::Reader;

@@ -1,12 +1,13 @@
 //! Instructions that not every processor has.
 //!
-//! Programs for all 64-bit x86 processors may use only what the first of them had. Shifting by a number of bits that is
-//! known at run time only takes three steps there, and one on any processor since 2013; decoding bit streams
-//! does little else.
+//! Programs for all 64-bit x86 processors may use only what the first of them had. Shifting by a
+//! number of bits that is known at run time only takes three steps there, and one on any processor
+//! since 2013; decoding bit streams does little else.
 
 /// Work that is compiled twice: for any processor, and for those with [`FastBits`].
 ///
-/// A closure would do, but for one thing: the compiler does not always inline it, and then compiles it once only.
+/// A closure would do, but for one thing: the compiler does not always inline it, and then compiles
+/// it once only.
 pub(crate) trait Work {
     /// What comes of it.
     type Done;

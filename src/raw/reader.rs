@@ -7,9 +7,11 @@ use byteorder::{BigEndian, ByteOrder, LittleEndian};
 use super::malformed::Malformed;
 use super::{crc32c, varint};
 
-/// A cursor over borrowed bytes. It knows where in the file it stands and what it is reading; no method panics.
+/// A cursor over borrowed bytes. It knows where in the file it stands and what it is reading; no
+/// method panics.
 ///
-/// Fixed-width integers are big-endian, as everywhere in the TSDB formats, where a method does not say otherwise.
+/// Fixed-width integers are big-endian, as everywhere in the TSDB formats, where a method does not
+/// say otherwise.
 #[derive(Clone, Copy, Debug)]
 pub struct Reader<'a> {
     rest: &'a [u8],
@@ -185,7 +187,8 @@ impl<'a> Reader<'a> {
 
     /// A varint that counts things of at least `item_bytes` bytes each that follow in this reader.
     ///
-    /// This bounds what a caller may reserve for them: a count that cannot fit the rest is refused here.
+    /// This bounds what a caller may reserve for them: a count that cannot fit the rest is refused
+    /// here.
     pub fn count(&mut self, item_bytes: usize) -> Result<usize, Malformed> {
         let at = *self;
         let count = self.uvarint()?;

@@ -15,7 +15,8 @@ pub enum ReadMode {
     /// Map the file into memory: no copy, and the pages belong to the page cache.
     #[default]
     Map,
-    /// Read it into memory (`--no-mmap`), for file systems that may truncate or lose files under a reader.
+    /// Read it into memory (`--no-mmap`), for file systems that may truncate or lose files under a
+    /// reader.
     Read,
 }
 
@@ -69,16 +70,17 @@ impl FileBytes {
             .map_err(|e| Error::io("map", path, e))
     }
 
-    /// Says that the bytes from `start` to `end` are not needed soon, so that mapped pages of them do not count as memory of this process. They
-    /// can be read all the same, from the page cache or the file. Advice only: where it cannot be given, nothing happens.
+    /// Says that the bytes from `start` to `end` are not needed soon, so that mapped pages of them
+    /// do not count as memory of this process. They can be read all the same, from the page
+    /// cache or the file. Advice only: where it cannot be given, nothing happens.
     pub fn release(&self, start: usize, end: usize) {
         if let Content::Mapped(map) = &self.0 {
             map.release(start, end);
         }
     }
 
-    /// The pages of the file that the disk could not read so far, which were taken for zeros. `None` for a file that was
-    /// read into memory: then opening it failed.
+    /// The pages of the file that the disk could not read so far, which were taken for zeros.
+    /// `None` for a file that was read into memory: then opening it failed.
     pub fn unreadable(&self) -> Option<UnreadablePages> {
         match &self.0 {
             Content::Mapped(map) => map.unreadable(),
@@ -112,7 +114,8 @@ pub fn read_bounded(path: &Path, max_bytes: u64) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Opens `path` for reading. A named pipe is not waited for: it opens at once, and is no regular file.
+/// Opens `path` for reading. A named pipe is not waited for: it opens at once, and is no regular
+/// file.
 fn open_file(path: &Path) -> std::io::Result<File> {
     let not_waiting = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
     let flags = i32::try_from(not_waiting.bits()).unwrap_or(0);

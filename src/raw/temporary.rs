@@ -9,8 +9,8 @@ use tempfile::TempDir;
 
 use crate::error::{Error, Result};
 
-/// Makes a directory in `TMPDIR` for the owner alone, whatever the process' mask; it is removed when it is dropped. Blocks that are
-/// unpacked there hold everybody's labels and samples.
+/// Makes a directory in `TMPDIR` for the owner alone, whatever the process' mask; it is removed
+/// when it is dropped. Blocks that are unpacked there hold everybody's labels and samples.
 ///
 /// # Errors
 ///
@@ -37,7 +37,8 @@ pub fn temporary_dirs() -> Vec<PathBuf> {
 
 static MADE: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
-/// How many bytes this process may still write on the file system of `dir`; `None` where nobody knows.
+/// How many bytes this process may still write on the file system of `dir`; `None` where nobody
+/// knows.
 pub fn free_bytes(dir: &Path) -> Option<u64> {
     let dir = if dir.as_os_str().is_empty() {
         Path::new(".")

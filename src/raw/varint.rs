@@ -3,8 +3,8 @@
 /// Longest encoding of 64 bits.
 pub(crate) const MAX_LEN: usize = 10;
 
-/// Decodes an unsigned varint at the start of `bytes`: value and length, or nothing when it is cut off or
-/// does not fit 64 bits. Non-minimal forms are accepted, as Go does.
+/// Decodes an unsigned varint at the start of `bytes`: value and length, or nothing when it is cut
+/// off or does not fit 64 bits. Non-minimal forms are accepted, as Go does.
 #[inline]
 pub(crate) fn read_uvarint(bytes: &[u8]) -> Option<(u64, usize)> {
     if let Some(&first) = bytes.first()

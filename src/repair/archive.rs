@@ -1,7 +1,8 @@
 //! An archive rebuilt from objects that no manifest names, when manifests are lost.
 //!
-//! The object of a block holds its `meta.json`, and its recipe names the packs; so everything of a block can be told, and is read and digested
-//! anew. What only manifests know is lost: which server the blocks are of, and which blocks one archive had.
+//! The object of a block holds its `meta.json`, and its recipe names the packs; so everything of a
+//! block can be told, and is read and digested anew. What only manifests know is lost: which server
+//! the blocks are of, and which blocks one archive had.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -38,10 +39,12 @@ pub(super) struct Rebuilt {
 /// Objects that hold the same, or should: one, and what stands in for it.
 type Ways = BTreeMap<ObjectName, Vec<ObjectName>>;
 
-/// Makes an archive, dated as the newest of the `lost` ones or by its newest block, of the blocks and the logs in `repository` that no archive of
-/// `catalog` names and that come back whole. Nothing is written.
+/// Makes an archive, dated as the newest of the `lost` ones or by its newest block, of the blocks
+/// and the logs in `repository` that no archive of `catalog` names and that come back whole.
+/// Nothing is written.
 ///
-/// Blocks that were compacted into another one of them stay: nothing proves that the other holds all of their samples.
+/// Blocks that were compacted into another one of them stay: nothing proves that the other holds
+/// all of their samples.
 pub(super) fn rebuild(
     repository: &Repository,
     catalog: &Catalog,
@@ -132,7 +135,8 @@ fn rebuild_blocks(
     blocks.into_values().collect()
 }
 
-/// Says of packs that no archive describes, and that were made of another block than the one that needs them, how long that one's files are.
+/// Says of packs that no archive describes, and that were made of another block than the one that
+/// needs them, how long that one's files are.
 fn tell_raw_bytes(catalog: &Catalog, blocks: &mut BTreeMap<Ulid, StoredBlock>) {
     let known: BTreeMap<Ulid, u64> = blocks
         .values()
@@ -152,7 +156,8 @@ fn tell_raw_bytes(catalog: &Catalog, blocks: &mut BTreeMap<Ulid, StoredBlock>) {
     }
 }
 
-/// What the first of `ways` gives that can be read whole; what has a mark of damage is tried last. Or why the first one cannot.
+/// What the first of `ways` gives that can be read whole; what has a mark of damage is tried last.
+/// Or why the first one cannot.
 fn first_whole<T>(
     store: &dyn Store,
     catalog: &Catalog,
@@ -194,7 +199,8 @@ fn rebuild_logs(
             }
         }
     }
-    // Of several logs none can be told to be the last, but by the name of a manifest that is damaged.
+    // Of several logs none can be told to be the last, but by the name of a manifest that is
+    // damaged.
     logs.sort_by_key(|(time, _)| *time);
     let is_known = logs.len() == 1 || logs.last().is_some_and(|(time, _)| time.is_some());
     let last = if is_known { logs.pop() } else { None };
@@ -230,7 +236,8 @@ fn archive(
             (host.as_str(), source.as_str(), source_name.as_str())
         })
         .collect();
-    // With archives of one server these are of the same where they have to do with its blocks. A manifest that cannot be read may be that of another.
+    // With archives of one server these are of the same where they have to do with its blocks. A
+    // manifest that cannot be read may be that of another.
     let known = catalog.archives.iter().flat_map(|archive| &archive.blocks);
     let known: BTreeSet<&Ulid> = known
         .flat_map(relatives)

@@ -31,7 +31,8 @@ pub struct Catalog {
 type Needs = BTreeMap<ObjectName, Vec<(usize, Option<usize>)>>;
 
 impl Catalog {
-    /// Reads every manifest, as far as `cache` does not remember it. Those that cannot be read are the business of `check` and of `repair`.
+    /// Reads every manifest, as far as `cache` does not remember it. Those that cannot be read are
+    /// the business of `check` and of `repair`.
     ///
     /// # Errors
     ///
@@ -53,7 +54,8 @@ impl Catalog {
         Ok(catalog)
     }
 
-    /// Every block, once for each way it is stored: the first of the archives in a row that say the same.
+    /// Every block, once for each way it is stored: the first of the archives in a row that say the
+    /// same.
     fn distinct(&self) -> impl Iterator<Item = &StoredBlock> {
         self.by_ulid.keys().flat_map(|ulid| {
             let mut before = None;
@@ -85,7 +87,8 @@ impl Catalog {
         })
     }
 
-    /// Whether no archive needs anything that is spoiled, and no mark of damage has come since that was looked at.
+    /// Whether no archive needs anything that is spoiled, and no mark of damage has come since that
+    /// was looked at.
     ///
     /// # Errors
     ///
@@ -118,7 +121,8 @@ impl Catalog {
         self.stock.is_spoiled(object)
     }
 
-    /// Every object that some archive needs, that cannot be relied on, and that nothing stands in for.
+    /// Every object that some archive needs, that cannot be relied on, and that nothing stands in
+    /// for.
     pub(super) fn spoiled_objects(&self) -> Vec<&StoredObject> {
         let mut seen = BTreeSet::new();
         let objects = self.archives.iter().flat_map(Archive::objects);
@@ -140,7 +144,8 @@ impl Catalog {
         words.any(|word| self.is_spoiled(word))
     }
 
-    /// Every block that rests on something spoiled which nothing stands in for, once for each way it is stored; and what that is.
+    /// Every block that rests on something spoiled which nothing stands in for, once for each way
+    /// it is stored; and what that is.
     pub(super) fn broken_blocks(&self) -> Vec<(&StoredBlock, Vec<&StoredObject>)> {
         let mut seen = BTreeSet::new();
         let mut broken = Vec::new();
@@ -157,7 +162,8 @@ impl Catalog {
         broken
     }
 
-    /// Whether `block`, as it is stored or as another archive has it, lies in objects of which none is in `broken`, or in what stands in for those.
+    /// Whether `block`, as it is stored or as another archive has it, lies in objects of which none
+    /// is in `broken`, or in what stands in for those.
     pub(super) fn is_stored(&self, block: &StoredBlock, broken: &BTreeSet<ObjectName>) -> bool {
         let is_bad = |pack: &ObjectName| broken.contains(pack) || self.is_bad(pack);
         let mut words = std::iter::once(block).chain(self.words(block.ulid));

@@ -1,4 +1,5 @@
-//! What the findings of a check mean: whether what a damaged object held comes back from elsewhere, what is lost if not, and what mends it.
+//! What the findings of a check mean: whether what a damaged object held comes back from elsewhere,
+//! what is lost if not, and what mends it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,8 +15,9 @@ use crate::repository::{
 use crate::store::ObjectName;
 use crate::stored::{missing_of_block, missing_of_logs};
 
-/// Proves what is needed of the objects that `report` finds damaged or gone. Where all of it comes back, and what holds it is stored elsewhere, the
-/// finding becomes a note; else it says what mends it. Between the two `mark` may leave marks.
+/// Proves what is needed of the objects that `report` finds damaged or gone. Where all of it comes
+/// back, and what holds it is stored elsewhere, the finding becomes a note; else it says what mends
+/// it. Between the two `mark` may leave marks.
 ///
 /// # Errors
 ///
@@ -71,8 +73,8 @@ pub fn judge_damage(
     Ok(())
 }
 
-/// Proves what archives need of the objects that are found damaged. Gives the objects of which all of it comes back, and the replacements that do not give
-/// what they should.
+/// Proves what archives need of the objects that are found damaged. Gives the objects of which all
+/// of it comes back, and the replacements that do not give what they should.
 fn prove<'f>(
     catalog: &Catalog,
     repository: &Repository,
@@ -93,10 +95,12 @@ fn prove<'f>(
     Ok((whole, losses.failed))
 }
 
-/// What mends an object of which something is lost. Backups only know of what is marked, or can be seen without reading it.
+/// What mends an object of which something is lost. Backups only know of what is marked, or can be
+/// seen without reading it.
 fn advice(catalog: &Catalog, finding: &CheckFinding) -> String {
     let mut needing = catalog.needing(&finding.object).peekable();
-    // The manifest of an archive may have become unreadable since it was checked: nothing is known then of what the object is needed for.
+    // The manifest of an archive may have become unreadable since it was checked: nothing is known
+    // then of what the object is needed for.
     if needing.peek().is_none() {
         return String::new();
     }
@@ -126,10 +130,12 @@ fn advice(catalog: &Catalog, finding: &CheckFinding) -> String {
     format!("{first}{then}")
 }
 
-/// Most lost files that a finding names: every pack of a block costs all files that are rebuilt from it.
+/// Most lost files that a finding names: every pack of a block costs all files that are rebuilt
+/// from it.
 const MOST_FILES: usize = 100;
 
-/// What a restore would lack of blocks: a block rests on many objects and is in many archives, and is tried once for each way it was archived.
+/// What a restore would lack of blocks: a block rests on many objects and is in many archives, and
+/// is tried once for each way it was archived.
 struct Losses<'c> {
     copies: Copies,
     words: BTreeMap<Ulid, Vec<(&'c StoredBlock, Vec<FilePath>)>>,
@@ -166,7 +172,8 @@ impl<'c> Losses<'c> {
     }
 }
 
-/// Says in `finding` what is lost, and returns whether archives need the object and all that they need of it comes back.
+/// Says in `finding` what is lost, and returns whether archives need the object and all that they
+/// need of it comes back.
 fn settle_one<'c>(
     catalog: &'c Catalog,
     losses: &mut Losses<'c>,
@@ -228,8 +235,9 @@ fn settle_one<'c>(
     Ok(false)
 }
 
-/// Marks what `report` found damaged, so that backups do not build on it and store it anew, and takes the marks off what is sound or
-/// gone. Gives the number of marks that were put on and taken off.
+/// Marks what `report` found damaged, so that backups do not build on it and store it anew, and
+/// takes the marks off what is sound or gone. Gives the number of marks that were put on and taken
+/// off.
 ///
 /// # Errors
 ///

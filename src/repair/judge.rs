@@ -1,4 +1,5 @@
-//! What is wrong with blocks of an archive that is made anew: what was found in them when they were stored was in the lost manifest.
+//! What is wrong with blocks of an archive that is made anew: what was found in them when they were
+//! stored was in the lost manifest.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,10 +13,11 @@ use crate::repository::{Archive, FindingCounts, Repository};
 use crate::restore::{self, Target, TargetContent, Wanted};
 use crate::verify::{Kind, VerifyOptions, verify_block};
 
-/// Verifies the blocks `ulids` of `archive`, unpacked one by one into a temporary directory, and writes down what is found. Gives what is to be said of
-/// those that are not sound.
+/// Verifies the blocks `ulids` of `archive`, unpacked one by one into a temporary directory, and
+/// writes down what is found. Gives what is to be said of those that are not sound.
 ///
-/// A block that cannot be unpacked counts as unreadable: the next backup that has it looks at it again.
+/// A block that cannot be unpacked counts as unreadable: the next backup that has it looks at it
+/// again.
 pub(super) fn judge(
     repository: &Repository,
     archive: &mut Archive,

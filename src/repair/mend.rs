@@ -1,8 +1,9 @@
 //! Storing anew what older archives need and cannot read any more, from what newer ones hold.
 //!
-//! A block that Prometheus has compacted since cannot be read from its directory again. But its samples live in the child, whose packs are sound: so
-//! the block is given a new recipe over those, which costs some hundred bytes. Nothing is published that was not
-//! rebuilt to the digests that the old manifest says.
+//! A block that Prometheus has compacted since cannot be read from its directory again. But its
+//! samples live in the child, whose packs are sound: so the block is given a new recipe over those,
+//! which costs some hundred bytes. Nothing is published that was not rebuilt to the digests that
+//! the old manifest says.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
@@ -20,13 +21,15 @@ use crate::repository::{
 use crate::store::{ObjectName, Store, write_error};
 use crate::stored::{content_in, guess, guess_empty};
 
-/// Largest file that is carried over into a new object in memory, in bytes: `meta.json`, tombstones.
+/// Largest file that is carried over into a new object in memory, in bytes: `meta.json`,
+/// tombstones.
 const MAX_SMALL: u64 = 64 << 20;
 
 /// What was mended.
 #[derive(Debug, Default)]
 pub struct Mending {
-    /// Replacements that were written, and the packs they need: a backup in whose run that happens must claim them.
+    /// Replacements that were written, and the packs they need: a backup in whose run that happens
+    /// must claim them.
     pub objects: BTreeSet<ObjectName>,
     /// The objects that have a replacement now, and of what.
     pub mended: Vec<String>,
@@ -34,8 +37,9 @@ pub struct Mending {
     pub left: Vec<String>,
 }
 
-/// Gives replacements to objects that the archives of `catalog` in `repository` need, and that are marked as damaged, gone, or not as long as they
-/// should be; as far as the packs of `live` blocks, which were just stored, or of other archives hold what was in them.
+/// Gives replacements to objects that the archives of `catalog` in `repository` need, and that are
+/// marked as damaged, gone, or not as long as they should be; as far as the packs of `live` blocks,
+/// which were just stored, or of other archives hold what was in them.
 ///
 /// # Errors
 ///
@@ -105,8 +109,9 @@ pub fn mend(
     Ok(mender.mending)
 }
 
-/// Stores anew the bytes of spoiled objects that lie somewhere else: in front of what was appended to them, or under another name, when
-/// objects were swapped. Gives the objects, and where their bytes were.
+/// Stores anew the bytes of spoiled objects that lie somewhere else: in front of what was appended
+/// to them, or under another name, when objects were swapped. Gives the objects, and where their
+/// bytes were.
 fn copy_misplaced(store: &dyn Store, catalog: &Catalog) -> Result<Vec<(ObjectName, ObjectName)>> {
     let mut copied = Vec::new();
     let mut digests: BTreeMap<(&ObjectName, u64), Option<Digest>> = BTreeMap::new();
@@ -142,7 +147,8 @@ fn copy_misplaced(store: &dyn Store, catalog: &Catalog) -> Result<Vec<(ObjectNam
 /// Bytes of an object that are read at a time.
 const STEP: u64 = 4 << 20;
 
-/// Copies what `object` should be from the beginning of `from`; whether it came out right. Nothing is published otherwise.
+/// Copies what `object` should be from the beginning of `from`; whether it came out right. Nothing
+/// is published otherwise.
 fn copy(
     store: &dyn Store,
     from: &ObjectName,
@@ -181,8 +187,8 @@ struct Mender<'a> {
 }
 
 impl Mender<'_> {
-    /// Whether the same block, stored anew in this run, already has objects that stand in for those of `block`; if its recipe can, it is
-    /// made to.
+    /// Whether the same block, stored anew in this run, already has objects that stand in for those
+    /// of `block`; if its recipe can, it is made to.
     fn stands_in(&mut self, block: &StoredBlock) -> Result<bool> {
         let mended = self.catalog.stock.mended.of_object(&block.object.name);
         let live = self.live.iter().find(|live| is_same_block(live, block));
@@ -234,7 +240,8 @@ impl Mender<'_> {
         }
     }
 
-    /// Makes replacements for what is `spoiled` of `block`. Gives the objects for which that was possible.
+    /// Makes replacements for what is `spoiled` of `block`. Gives the objects for which that was
+    /// possible.
     fn mend_block<'o>(
         &mut self,
         block: &StoredBlock,
@@ -260,7 +267,8 @@ impl Mender<'_> {
         Ok(mended)
     }
 
-    /// Makes a replacement for all of `block` but its sidecar, if that is possible. Gives its samples of floats and of histograms.
+    /// Makes a replacement for all of `block` but its sidecar, if that is possible. Gives its
+    /// samples of floats and of histograms.
     fn mend_rest(&mut self, block: &StoredBlock) -> Result<Option<[u64; 2]>> {
         let Some(extracted) = self.extract(block) else {
             return Ok(None);
@@ -317,8 +325,8 @@ impl Mender<'_> {
         Ok(())
     }
 
-    /// How index and segments come back: from the block's own packs, if these are sound; or from those of a block that holds all its
-    /// samples.
+    /// How index and segments come back: from the block's own packs, if these are sound; or from
+    /// those of a block that holds all its samples.
     fn extract(&mut self, block: &StoredBlock) -> Option<Extracted> {
         let recipe = sound_recipe(self.store, block);
         let recipe = recipe.map_err(|error| self.note(error)).ok();
@@ -358,7 +366,8 @@ impl Mender<'_> {
         }
     }
 
-    /// The content of a file that is not rebuilt from packs, from any object that still has it; or as Prometheus would write it.
+    /// The content of a file that is not rebuilt from packs, from any object that still has it; or
+    /// as Prometheus would write it.
     fn small_file(
         &mut self,
         block: &StoredBlock,

@@ -1,11 +1,12 @@
 //! Making a repository whole again, as far as anything in it still holds what is missing.
 //!
-//! Nothing is overwritten and nothing is deleted: what is made stands beside what is damaged, under a name of its own.
+//! Nothing is overwritten and nothing is deleted: what is made stands beside what is damaged, under
+//! a name of its own.
 //!
 //! ```
 //! use std::sync::Arc;
 //!
-//! use narthex::archive::{Options, Source, backup};
+//! use narthex::archive::{BackupOptions, Source, backup};
 //! use narthex::model::now;
 //! use narthex::progress::Silent;
 //! use narthex::repository::Repository;
@@ -15,7 +16,7 @@
 //!
 //! let repository = Repository::open_or_init(Arc::new(MemoryStore::new()))?;
 //! let source = Source::new("fixtures/night-1".as_ref(), "my-host".to_owned(), None)?;
-//! let archive = backup(&source, &repository, &Options::default(), now(), &Silent)?.archive;
+//! let archive = backup(&source, &repository, &BackupOptions::default(), now(), &Silent)?.archive;
 //!
 //! let catalog = Catalog::read(&repository, &ManifestCache::default())?;
 //! assert_eq!(catalog.newest_holding(archive.blocks[0].ulid).map(|(archive, _)| &archive.id), Some(&archive.id));

@@ -48,9 +48,10 @@ impl RepairOutcome {
     }
 }
 
-/// Repairs `repository` at `now`: writes the descriptor anew, gives replacements to objects that are damaged, and makes an archive of blocks that no manifest
-/// names where manifests are damaged or `orphans` says so. Nothing is overwritten or deleted; with `dry_run` nothing is written either, and blocks are not
-/// tried. Where nothing in the repository tells its id, it is `likely`.
+/// Repairs `repository` at `now`: writes the descriptor anew, gives replacements to objects that
+/// are damaged, and makes an archive of blocks that no manifest names where manifests are damaged
+/// or `orphans` says so. Nothing is overwritten or deleted; with `dry_run` nothing is written
+/// either, and blocks are not tried. Where nothing in the repository tells its id, it is `likely`.
 ///
 /// # Errors
 ///
@@ -96,7 +97,8 @@ pub fn repair(
         }
     } else if !broken.is_empty() {
         let mending = mend(repository, &mut catalog, cache, &[], progress)?;
-        // A replacement is needed from the moment on at which it is there: whoever issues a warrant later sees that.
+        // A replacement is needed from the moment on at which it is there: whoever issues a warrant
+        // later sees that.
         prove_kept(repository, mending.objects.iter().map(|name| (name, None)))?;
         for note in mending.mended {
             step(RepairOutcome::Repaired, "", note);
@@ -172,8 +174,8 @@ pub fn repair(
     Ok(steps)
 }
 
-/// Ids and times of archives whose manifests are damaged; and the manifests of which it is not known what they name, so that nothing can be said to belong
-/// to no archive, and why.
+/// Ids and times of archives whose manifests are damaged; and the manifests of which it is not
+/// known what they name, so that nothing can be said to belong to no archive, and why.
 fn lost_archives(catalog: &Catalog) -> (BTreeMap<ArchiveId, Millis>, BTreeMap<String, String>) {
     let mut lost = BTreeMap::new();
     let mut unknown = BTreeMap::new();
@@ -213,7 +215,8 @@ fn commit(repository: &Repository, archive: &Archive, now: Millis) -> Result<()>
     store.delete(&claim)
 }
 
-/// Proves that objects are there, with as many bytes as they should have, and that no prune is about to delete one of them; and takes their marks off.
+/// Proves that objects are there, with as many bytes as they should have, and that no prune is
+/// about to delete one of them; and takes their marks off.
 fn prove_kept<'a>(
     repository: &Repository,
     objects: impl Iterator<Item = (&'a ObjectName, Option<u64>)>,

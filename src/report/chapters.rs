@@ -18,7 +18,8 @@ pub struct Chapter {
     pub option: Option<&'static str>,
 }
 
-/// Every sheet that narthex prints, by command. `docs/report-columns.md` is made of it, and a test finds sheets that do not stand here.
+/// Every sheet that narthex prints, by command. `docs/report-columns.md` is made of it, and a test
+/// finds sheets that do not stand here.
 pub const CHAPTERS: &[Chapter] = &[
     Chapter {
         command: "list",

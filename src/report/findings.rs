@@ -301,14 +301,15 @@ fn problems(findings: &Findings) -> u64 {
     all - findings.of_severity(FindingSeverity::Note)
 }
 
-/// A finding as one line: severity, kind, place, what was found, whose samples, what Prometheus does.
+/// A finding as one line: severity, kind, place, what was found, whose samples, what Prometheus
+/// does.
 pub fn line(finding: &Finding) -> String {
     // A path or a label may hold anything.
     safe_line(&finding.to_string()).into_owned()
 }
 
-/// What was found at a path, for people: a line for each finding (notes only `with_notes`), what to do about
-/// each kind of problem, a line for each block, and one for all.
+/// What was found at a path, for people: a line for each finding (notes only `with_notes`), what to
+/// do about each kind of problem, a line for each block, and one for all.
 pub fn text(verdict: &Verdict, with_notes: bool, view: &View) -> String {
     let mut lines = Vec::new();
     let mut problem_kinds = BTreeSet::new();
@@ -358,8 +359,8 @@ pub fn text(verdict: &Verdict, with_notes: bool, view: &View) -> String {
 /// Most blocks that the advice to replace them names one by one.
 const MAX_NAMED: usize = 3;
 
-/// The command that puts sound copies in the place of damaged blocks, if any are. `is_repo_known` says whether it finds the repository without
-/// being told.
+/// The command that puts sound copies in the place of damaged blocks, if any are. `is_repo_known`
+/// says whether it finds the repository without being told.
 pub fn advice(verdict: &Verdict, is_repo_known: bool) -> Option<String> {
     let damaged = verdict.blocks.iter().filter(|block| {
         let worst = block.findings.worst();

@@ -1,12 +1,13 @@
 //! How results look. Nothing is computed here: rows come in, tables and JSON go out.
 //!
-//! Every table is described once, by a [`Sheet`]: its names, its [`Column`]s, each with heading, key in JSON and CSV, unit and
-//! explanation, and how its rows are taken out of what a command found. Filled in it is a [`Table`] of typed [`Value`]s, which goes out
-//! as text, CSV, Markdown or JSON. [`CHAPTERS`] lists every sheet; `docs/report-columns.md` is made from it. `CONTRIBUTING.md` says
-//! how to add a column or a table.
+//! Every table is described once, by a [`Sheet`]: its names, its [`Column`]s, each with heading,
+//! key in JSON and CSV, unit and explanation, and how its rows are taken out of what a command
+//! found. Filled in it is a [`Table`] of typed [`Value`]s, which goes out as text, CSV, Markdown or
+//! JSON. [`CHAPTERS`] lists every sheet; `docs/report-columns.md` is made from it.
+//! `CONTRIBUTING.md` says how to add a column or a table.
 //!
 //! ```
-//! use narthex::inspect::Listing;
+//! use narthex::inspect::BlockListing;
 //! use narthex::report::CHAPTERS;
 //!
 //! // Every table of every command.

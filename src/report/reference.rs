@@ -1,4 +1,5 @@
-//! The page about everything that commands print as JSON and CSV, `docs/report-columns.md`, made from [`CHAPTERS`].
+//! The page about everything that commands print as JSON and CSV, `docs/report-columns.md`, made
+//! from [`CHAPTERS`].
 
 use std::fmt::Write as _;
 

@@ -12,7 +12,8 @@ pub struct Column<Row: ?Sized> {
     pub key: &'static str,
     /// Heading in the table for people; empty: the column is in JSON and CSV only.
     pub heading: &'static str,
-    /// What its values are, count or measure. It has a [`ValueKind`](super::ValueKind), the type of all values, and with it how they are written.
+    /// What its values are, count or measure. It has a [`ValueKind`](super::ValueKind), the type
+    /// of all values, and with it how they are written.
     pub unit: Unit,
     /// How much people need it, from 1 to 9: where a table is too wide, columns of small weight go
     /// first. Those of 9 stay, as without them nobody knows what a row is about.
@@ -38,10 +39,11 @@ pub struct Field {
     pub explanation: &'static str,
 }
 
-/// One table of a command's results: its names, its columns, and how its rows are taken out of what the command found, an `Of`.
+/// One table of a command's results: its names, its columns, and how its rows are taken out of what
+/// the command found, an `Of`.
 ///
-/// Text, CSV, Markdown, JSON, the options that name tables and `docs/report-columns.md` all follow from it. A sheet must stand in
-/// [`CHAPTERS`](super::CHAPTERS); a test finds those that do not.
+/// Text, CSV, Markdown, JSON, the options that name tables and `docs/report-columns.md` all follow
+/// from it. A sheet must stand in [`CHAPTERS`](super::CHAPTERS); a test finds those that do not.
 pub struct Sheet<Of: ?Sized + 'static, Row: 'static> {
     /// Name that no other sheet of the command has: for options, files and pages.
     pub name: &'static str,
@@ -62,13 +64,15 @@ pub struct Sheet<Of: ?Sized + 'static, Row: 'static> {
 pub enum InJson {
     /// A list under this key, with one object for each row.
     List(&'static str),
-    /// An object under this key with one object for each row, by a name: the command puts it in, as only it knows the names.
+    /// An object under this key with one object for each row, by a name: the command puts it in, as
+    /// only it knows the names.
     Named(&'static str),
     /// One object under this key: the sheet has one row.
     Object(&'static str),
     /// The command's object itself has the keys of the columns: the sheet has one row.
     Itself,
-    /// Not beside other sheets: where it is asked for by its name it is printed by itself, as a list.
+    /// Not beside other sheets: where it is asked for by its name it is printed by itself, as a
+    /// list.
     Alone,
     /// Nowhere: the sheet is for people only.
     Nowhere,
@@ -81,9 +85,11 @@ pub enum Extent {
     All,
     /// So many rows at most, where rows are ranked.
     Top(usize),
-    /// Its part of a document with all sheets of a report: every row, unless there may be more than anybody wants there.
+    /// Its part of a document with all sheets of a report: every row, unless there may be more than
+    /// anybody wants there.
     Document,
-    /// Its part of what people see at a glance: so many rows at most where rows are ranked, and none of a sheet that is not for that.
+    /// Its part of what people see at a glance: so many rows at most where rows are ranked, and
+    /// none of a sheet that is not for that.
     Glance(usize),
 }
 

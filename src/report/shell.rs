@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 
 use super::value::is_treacherous;
 
-/// `text` as one word of a shell command. Characters that a terminal might obey are written as bash, zsh and POSIX of 2024 escape them.
+/// `text` as one word of a shell command. Characters that a terminal might obey are written as
+/// bash, zsh and POSIX of 2024 escape them.
 pub(crate) fn shell_word(text: &str) -> Cow<'_, str> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=@%+,".contains(c);
     if !text.is_empty() && text.chars().all(is_plain) {

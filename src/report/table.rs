@@ -29,7 +29,8 @@ pub enum Printed {
     Json(Json),
 }
 
-/// A sheet that is filled in: its columns, and typed values row by row. Only a [`Sheet`](super::Sheet) makes one.
+/// A sheet that is filled in: its columns, and typed values row by row. Only a
+/// [`Sheet`](super::Sheet) makes one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Table {
     fields: Vec<Field>,
@@ -44,8 +45,8 @@ pub struct Table {
 const SELDOM: [&str; 5] = ["labels", "resolution", "external_labels", "shard", "marks"];
 
 impl Table {
-    /// `rows` have one value for each of `fields`, and are the first of `all`, where it is known how many there are. A single row is shown as
-    /// lines.
+    /// `rows` have one value for each of `fields`, and are the first of `all`, where it is known
+    /// how many there are. A single row is shown as lines.
     pub(super) fn new(
         fields: Vec<Field>,
         rows: Vec<Vec<Value>>,
@@ -103,8 +104,8 @@ impl Table {
         &self.fields
     }
 
-    /// The rows, each with one value for each column. A value is of the [`ValueKind`](super::ValueKind) that the column's unit has, or
-    /// [`Value::None`].
+    /// The rows, each with one value for each column. A value is of the
+    /// [`ValueKind`](super::ValueKind) that the column's unit has, or [`Value::None`].
     pub fn rows(&self) -> &[Vec<Value>] {
         &self.rows
     }
@@ -124,7 +125,8 @@ impl Table {
         self.rows.is_empty()
     }
 
-    /// The table in one of its forms. For people the table of a sheet of one row is a line for each column.
+    /// The table in one of its forms. For people the table of a sheet of one row is a line for each
+    /// column.
     pub fn print(&self, form: Form, view: &View) -> Printed {
         match form {
             Form::Text if self.is_single => Printed::Lines(self.told(view)),
@@ -204,12 +206,14 @@ impl Table {
         self.rows.iter().filter_map(move |row| row.get(place))
     }
 
-    /// Whether the column at `place` is on the right, as numbers are. One with nothing in it is not.
+    /// Whether the column at `place` is on the right, as numbers are. One with nothing in it is
+    /// not.
     pub(super) fn is_right(&self, place: usize, field: &Field) -> bool {
         field.unit.kind().is_number() && self.column(place).any(|value| *value != Value::None)
     }
 
-    /// The columns that people see, without those that are seldom of interest and have nothing to say here.
+    /// The columns that people see, without those that are seldom of interest and have nothing to
+    /// say here.
     fn shown(&self) -> Vec<(usize, &Field)> {
         let is_worth_showing = |(place, field): &(usize, &Field)| {
             self.is_chosen

@@ -5,8 +5,9 @@ use std::fmt::Write as _;
 use super::{Table, Value};
 
 impl Table {
-    /// The table as CSV (RFC 4180, lines ending in a plain newline): a first line with the keys, then numbers as they are.
-    /// A field with a comma, a quote, a line break, or a space at its ends is quoted; nothing else is changed.
+    /// The table as CSV (RFC 4180, lines ending in a plain newline): a first line with the keys,
+    /// then numbers as they are. A field with a comma, a quote, a line break, or a space at its
+    /// ends is quoted; nothing else is changed.
     pub fn csv(&self) -> String {
         let mut text = String::new();
         record(&mut text, self.fields().iter().map(|f| f.key.to_owned()));

@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-/// What the values of a column are, and what numbers count or measure before they are written for people. All values of a column are of the
-/// unit's [`ValueKind`], so that a column has one type for programs and one way to be written for people.
+/// What the values of a column are, and what numbers count or measure before they are written for
+/// people. All values of a column are of the unit's [`ValueKind`], so that a column has one type
+/// for programs and one way to be written for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
     /// Words: no numbers.

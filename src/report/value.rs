@@ -17,7 +17,8 @@ use crate::units::{
 pub enum Value {
     /// Not known, or not applicable: empty for people, `null` in JSON.
     None,
-    /// Words. Control characters are replaced for people: label values may hold any, and a terminal would obey them.
+    /// Words. Control characters are replaced for people: label values may hold any, and a terminal
+    /// would obey them.
     Text(String),
     /// Several words: joined by spaces for people, an array in JSON.
     List(Vec<String>),
@@ -112,7 +113,8 @@ impl Value {
         }
     }
 
-    /// The value for machines in text without types: numbers as in JSON, nothing for [`Value::None`], list items joined by spaces.
+    /// The value for machines in text without types: numbers as in JSON, nothing for
+    /// [`Value::None`], list items joined by spaces.
     pub(super) fn raw_text(&self) -> String {
         match self {
             Value::None => String::new(),
@@ -185,14 +187,16 @@ pub(crate) fn safe_line(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Whether a terminal might obey a character instead of showing it: control characters, and those that turn the direction of writing, which make a
-/// name look like another one. Names of files, labels and whatever a manifest says are other people's.
+/// Whether a terminal might obey a character instead of showing it: control characters, and those
+/// that turn the direction of writing, which make a name look like another one. Names of files,
+/// labels and whatever a manifest says are other people's.
 pub(crate) fn is_treacherous(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// A text of several lines in which nothing is left that a terminal might obey; line ends and tabs stay.
+/// A text of several lines in which nothing is left that a terminal might obey; line ends and tabs
+/// stay.
 pub(crate) fn safe_text(text: &str) -> Cow<'_, str> {
     let is_odd = |c: char| is_treacherous(c) && c != '\n' && c != '\t';
     if text.contains(is_odd) {

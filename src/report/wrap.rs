@@ -3,7 +3,8 @@
 /// The longest line of a paragraph, in characters.
 const COLUMNS: usize = 120;
 
-/// `page` with its paragraphs and lists filled anew. Headings, tables and comments stay as they are.
+/// `page` with its paragraphs and lists filled anew. Headings, tables and comments stay as they
+/// are.
 pub(super) fn wrapped(page: &str) -> String {
     let mut out = String::new();
     let mut paragraph = String::new();

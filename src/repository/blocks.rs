@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::manifest::StoredBlock;
 
-/// Blocks as a manifest lists them. Those that manifests of several nights describe alike may be one in memory.
+/// Blocks as a manifest lists them. Those that manifests of several nights describe alike may be
+/// one in memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Blocks(Vec<Arc<StoredBlock>>);

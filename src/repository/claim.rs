@@ -1,8 +1,9 @@
 //! Claims: what a backup that is about to commit relies on.
 //!
-//! A backup publishes its claim, then looks whether anybody has a [warrant](super::trash) to delete what it names, then publishes its
-//! manifest, then removes the claim. A deleter issues its warrant, then reads claims, then manifests. Whichever of the two comes
-//! second sees the other, as both show first and look afterwards; no clock is asked.
+//! A backup publishes its claim, then looks whether anybody has a [warrant](super::trash) to delete
+//! what it names, then publishes its manifest, then removes the claim. A deleter issues its
+//! warrant, then reads claims, then manifests. Whichever of the two comes second sees the other, as
+//! both show first and look afterwards; no clock is asked.
 
 use std::collections::BTreeSet;
 
@@ -94,13 +95,14 @@ pub struct References {
 }
 
 impl References {
-    /// Reads the claims, except those in `expired`, and then the manifests that have not been read yet. What has been seen once stays
-    /// referenced, even if its manifest has been removed meanwhile.
+    /// Reads the claims, except those in `expired`, and then the manifests that have not been read
+    /// yet. What has been seen once stays referenced, even if its manifest has been removed
+    /// meanwhile.
     ///
     /// # Errors
     ///
-    /// When one of them cannot be read or is of a newer version, or when something else lies among the manifests, be it an object or not:
-    /// what is referenced cannot be known then.
+    /// When one of them cannot be read or is of a newer version, or when something else lies among
+    /// the manifests, be it an object or not: what is referenced cannot be known then.
     pub fn refresh(&mut self, repository: &Repository, expired: &[ObjectName]) -> Result<()> {
         let store = repository.store();
         // In this order: a claim goes after its manifest has come.
@@ -174,8 +176,8 @@ impl References {
         }
     }
 
-    /// Whether an archive names `object`, or is about to; or names what it stands in for; or whether it is a pack of a replacement
-    /// that is needed.
+    /// Whether an archive names `object`, or is about to; or names what it stands in for; or
+    /// whether it is a pack of a replacement that is needed.
     pub fn contains(&self, object: &ObjectName) -> bool {
         self.objects.contains(object)
             || original(object).is_some_and(|original| self.objects.contains(&original))

@@ -10,7 +10,8 @@ use crate::error::{Error, Result};
 /// How an object that a manifest names is encoded. In manifests it is a word.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ObjectCodec {
-    /// It holds some files of a block, as [`ObjectCodec::Portable`], and says how the others are rebuilt from packs.
+    /// It holds some files of a block, as [`ObjectCodec::Portable`], and says how the others are
+    /// rebuilt from packs.
     Dense,
     /// It is a pack: samples of a block as columns, and no file.
     Pack,

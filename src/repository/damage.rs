@@ -1,7 +1,8 @@
 //! Marks of damage: objects that were seen not to hold what archives expect of them.
 //!
-//! A mark lowers trust and does nothing else. A backup does not build on an object that has one, and stores anew what it should hold; who
-//! restores tries it last, and proves by digests what comes out of it all the same. Anybody may take a mark off again.
+//! A mark lowers trust and does nothing else. A backup does not build on an object that has one,
+//! and stores anew what it should hold; who restores tries it last, and proves by digests what
+//! comes out of it all the same. Anybody may take a mark off again.
 
 use std::collections::BTreeMap;
 
@@ -41,7 +42,8 @@ pub struct Damage {
 }
 
 impl Damage {
-    /// Lists what there is. Nothing is read: names say it all. Names that no mark has are passed over.
+    /// Lists what there is. Nothing is read: names say it all. Names that no mark has are passed
+    /// over.
     pub fn list(store: &dyn Store) -> Result<Self> {
         let listed = store.list(DAMAGE)?;
         Ok(Damage::of(listed.iter().map(|(name, _)| name)))

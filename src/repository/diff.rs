@@ -35,7 +35,8 @@ pub struct Diff {
     pub changes: Vec<BlockChange>,
     /// How many blocks they share, file by file.
     pub shared: u64,
-    /// Blocks of which both have the same index and chunks, and what the second says of them that the first contradicts.
+    /// Blocks of which both have the same index and chunks, and what the second says of them that
+    /// the first contradicts.
     pub contradictions: Vec<(Ulid, String)>,
 }
 

@@ -13,7 +13,8 @@ use crate::store::{ObjectName, Store};
 /// Bytes of an object that are read at a time.
 const STEP: u64 = 4 << 20;
 
-/// The digest of the first `bytes` bytes of an object. After every piece of it `read` is called with the range that it was.
+/// The digest of the first `bytes` bytes of an object. After every piece of it `read` is called
+/// with the range that it was.
 ///
 /// # Errors
 ///

@@ -82,8 +82,9 @@ impl ArchiveId {
     }
 }
 
-/// Identity of the immutable part of a block (index and chunks) under its ULID: 32 lower-case hexadecimal digits.
-/// Whoever archives decides what they are computed from; a repository only compares them.
+/// Identity of the immutable part of a block (index and chunks) under its ULID: 32 lower-case
+/// hexadecimal digits. Whoever archives decides what they are computed from; a repository only
+/// compares them.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Fingerprint(String);
@@ -102,11 +103,11 @@ impl Fingerprint {
     }
 }
 
-/// The name of a file inside a block, or inside a data directory for the WAL: relative, made of plain components
-/// separated by `/`, so that it stays below the directory it is joined to.
+/// The name of a file inside a block, or inside a data directory for the WAL: relative, made of
+/// plain components separated by `/`, so that it stays below the directory it is joined to.
 ///
-/// This is the one gate for names that come from a repository: no absolute path, no `.` or `..`, no empty
-/// component, no backslash, no drive, no control character.
+/// This is the one gate for names that come from a repository: no absolute path, no `.` or `..`, no
+/// empty component, no backslash, no drive, no control character.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct FilePath(String);
@@ -140,7 +141,8 @@ impl FilePath {
         &self.0
     }
 
-    /// Whether it is a segment of a block: Prometheus reads the files in `chunks` whose names are numbers.
+    /// Whether it is a segment of a block: Prometheus reads the files in `chunks` whose names are
+    /// numbers.
     pub fn is_segment(&self) -> bool {
         let number = self.0.strip_prefix("chunks/");
         number.is_some_and(|number| {
@@ -148,7 +150,8 @@ impl FilePath {
         })
     }
 
-    /// Whether it is a file of a block that never changes once the block is published: the index, and whatever is in `chunks`.
+    /// Whether it is a file of a block that never changes once the block is published: the index,
+    /// and whatever is in `chunks`.
     pub fn is_immutable(&self) -> bool {
         self.0 == "index" || self.0.starts_with("chunks/")
     }
@@ -255,7 +258,8 @@ impl ManifestName {
     }
 }
 
-/// Whether what is called `name` lies among the manifests, or in the place of their directory. It need not be an object.
+/// Whether what is called `name` lies among the manifests, or in the place of their directory. It
+/// need not be an object.
 pub(super) fn is_among_manifests(name: &str) -> bool {
     name.starts_with(ARCHIVES) || Some(name) == ARCHIVES.strip_suffix('/')
 }
@@ -295,7 +299,8 @@ pub fn block_object(ulid: Ulid, fingerprint: &Fingerprint) -> Result<ObjectName>
     ObjectName::new(format!("{BLOCKS}{ulid}/{fingerprint}{OBJECT_SUFFIX}"))
 }
 
-/// Name of the object that says how a block in the dense codec is rebuilt, and holds its other files.
+/// Name of the object that says how a block in the dense codec is rebuilt, and holds its other
+/// files.
 pub fn recipe_object(ulid: Ulid, fingerprint: &Fingerprint) -> Result<ObjectName> {
     ObjectName::new(format!(
         "{BLOCKS}{ulid}/{fingerprint}.recipe{OBJECT_SUFFIX}"
@@ -324,10 +329,11 @@ pub(super) fn parse_block_object(object: &ObjectName) -> Option<(Ulid, Fingerpri
     (parsed.to_string() == ulid).then_some((parsed, fingerprint))
 }
 
-/// Name of the object that holds the files of a block that differ from what the block's own object holds:
-/// `<fingerprint>.<first 16 digits of the listing's digest>.side.tar.zst`. The listing is what `sha256sum` prints for these files
-/// in order, so that the same files give the same name. A second `attempt` begins the listing with a line
-/// `again`: for when the first name is taken by something damaged.
+/// Name of the object that holds the files of a block that differ from what the block's own object
+/// holds: `<fingerprint>.<first 16 digits of the listing's digest>.side.tar.zst`. The listing is
+/// what `sha256sum` prints for these files in order, so that the same files give the same name. A
+/// second `attempt` begins the listing with a line `again`: for when the first name is taken by
+/// something damaged.
 pub fn side_object<'a>(
     ulid: Ulid,
     fingerprint: &Fingerprint,
@@ -348,8 +354,8 @@ pub fn side_object<'a>(
     ))
 }
 
-/// Whether narthex gives such names to objects with data: to blocks with their recipes and sidecars, packs and WALs. Only
-/// such objects are ever deleted because no archive names them.
+/// Whether narthex gives such names to objects with data: to blocks with their recipes and
+/// sidecars, packs and WALs. Only such objects are ever deleted because no archive names them.
 pub fn is_data(object: &ObjectName) -> bool {
     if let Some(original) = super::mended::original(object) {
         return is_data(&original);
@@ -375,8 +381,8 @@ pub fn is_data(object: &ObjectName) -> bool {
     of_block(BLOCKS, OBJECT_SUFFIX) == Some(true) || of_block(PACKS, PACK_SUFFIX) == Some(true)
 }
 
-/// The name of an object as one component of another name: `_` for each `/`. Names of data hold no `_` of their own, but for
-/// those of mended objects behind their first component.
+/// The name of an object as one component of another name: `_` for each `/`. Names of data hold no
+/// `_` of their own, but for those of mended objects behind their first component.
 pub(super) fn flat(object: &ObjectName) -> String {
     object.as_str().replace('/', "_")
 }

@@ -1,4 +1,5 @@
-//! What a source held and an archive does not: in the manifest a name and a sentence, whose beginning says which kind it is of.
+//! What a source held and an archive does not: in the manifest a name and a sentence, whose
+//! beginning says which kind it is of.
 
 use serde::{Deserialize, Serialize};
 
@@ -97,7 +98,8 @@ impl LeftOut {
         }
     }
 
-    /// The block `name`, which `archive` still holds, and of which nothing was left once deletions were carried out, as far as can be told.
+    /// The block `name`, which `archive` still holds, and of which nothing was left once deletions
+    /// were carried out, as far as can be told.
     pub fn emptied(name: String, archive: &Archive) -> Self {
         let id = archive.id.short();
         LeftOut {

@@ -1,5 +1,5 @@
-//! What blocks have to do with each other: whose samples they hold, which time they cover. Pure functions over
-//! what manifests say.
+//! What blocks have to do with each other: whose samples they hold, which time they cover. Pure
+//! functions over what manifests say.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,8 @@ use super::digest::Hasher;
 use super::manifest::{ArchiveGap, Coverage, StoredBlock};
 use crate::model::{Kin, KinContent, Millis, Stream, TimeRange, Ulid};
 
-/// Severities, as `narthex verify` calls them, of findings that are legal, and of those that cost no sample.
+/// Severities, as `narthex verify` calls them, of findings that are legal, and of those that cost
+/// no sample.
 pub(super) const NOTE: &str = "note";
 const WARNING: &str = "warning";
 
@@ -18,8 +19,9 @@ pub fn touches(range: TimeRange, block: &StoredBlock) -> bool {
 
 /// The level-1 blocks whose samples `block` holds; itself, where it does not say.
 ///
-/// A level-1 block is an atom: compaction merges whole blocks and writes down which atoms went in. Two blocks
-/// can hold the same samples only as far as their atoms agree; whether they do, [`kin`] tells.
+/// A level-1 block is an atom: compaction merges whole blocks and writes down which atoms went in.
+/// Two blocks can hold the same samples only as far as their atoms agree; whether they do, [`kin`]
+/// tells.
 pub fn atoms(block: &StoredBlock) -> BTreeSet<Ulid> {
     if block.sources.is_empty() {
         BTreeSet::from([block.ulid])
@@ -63,9 +65,10 @@ pub fn kin(block: &StoredBlock) -> Kin {
     }
 }
 
-/// What `later` says otherwise than `earlier`, where both are of one block with the same index and chunks, and its `meta.json` never changes: as
-/// `maxTime 7, before 5`. Prometheus and Thanos rewrite only what a manifest does not repeat of it (counts of deletions, marks, labels). Nothing where one of the two
-/// knows no metadata.
+/// What `later` says otherwise than `earlier`, where both are of one block with the same index and
+/// chunks, and its `meta.json` never changes: as `maxTime 7, before 5`. Prometheus and Thanos
+/// rewrite only what a manifest does not repeat of it (counts of deletions, marks, labels). Nothing
+/// where one of the two knows no metadata.
 pub fn contradictions(earlier: &StoredBlock, later: &StoredBlock) -> Vec<String> {
     let is_same = earlier.ulid == later.ulid && earlier.fingerprint == later.fingerprint;
     let is_told = |block: &StoredBlock| block.min_time < block.max_time;
@@ -118,16 +121,18 @@ pub fn has_problems(block: &StoredBlock) -> bool {
     severities.any(|severity| severity != NOTE)
 }
 
-/// Whether `copy` is the same block as `block`, in which the verifier found nothing wrong, while in `block` it did and the metadata says otherwise: the index
-/// and chunks of both are the same, and it is `copy` that says what they hold.
+/// Whether `copy` is the same block as `block`, in which the verifier found nothing wrong, while in
+/// `block` it did and the metadata says otherwise: the index and chunks of both are the same, and
+/// it is `copy` that says what they hold.
 pub fn is_better_told(copy: &StoredBlock, block: &StoredBlock) -> bool {
     has_problems(block) && !has_problems(copy) && !contradictions(copy, block).is_empty()
 }
 
-/// Spans inside `range`, or between the first and the last block where the range is open, that no block covers.
+/// Spans inside `range`, or between the first and the last block where the range is open, that no
+/// block covers.
 ///
-/// A block begins with its first sample, not where the one before it ends: a span shorter than a twentieth of
-/// both its neighbours is the pause between two scrapes, and no gap.
+/// A block begins with its first sample, not where the one before it ends: a span shorter than a
+/// twentieth of both its neighbours is the pause between two scrapes, and no gap.
 pub fn gaps<'a>(
     blocks: impl IntoIterator<Item = &'a StoredBlock>,
     range: TimeRange,

@@ -1,7 +1,8 @@
 //! What an archive holds: the manifest, whose publication commits a backup run.
 //!
-//! Every manifest lists all its blocks in full, so that no archive depends on another. Fields that this version
-//! does not know are ignored; times of the data are milliseconds, times of events RFC 3339.
+//! Every manifest lists all its blocks in full, so that no archive depends on another. Fields that
+//! this version does not know are ignored; times of the data are milliseconds, times of events RFC
+//! 3339.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -20,11 +21,13 @@ use crate::store::ObjectName;
 /// Newest version of the manifest format that this program writes and reads.
 pub const MANIFEST_VERSION: u32 = 2;
 
-/// Version of manifests of repositories without replacements (see [`Mended`](super::Mended)). Older programs do not know that a replacement needs
-/// packs: their `prune` must refuse to work where there is one.
+/// Version of manifests of repositories without replacements (see [`Mended`](super::Mended)). Older
+/// programs do not know that a replacement needs packs: their `prune` must refuse to work where
+/// there is one.
 pub const PLAIN_MANIFEST_VERSION: u32 = 1;
 
-/// The file in a block's object, beside those of the block, that holds its statistics; see [`StoredBlock::statistics`].
+/// The file in a block's object, beside those of the block, that holds its statistics; see
+/// [`StoredBlock::statistics`].
 pub const STATISTICS_FILE: &str = "narthex.statistics";
 
 /// One committed backup run.
@@ -48,7 +51,8 @@ pub struct Archive {
     pub labels: BTreeMap<String, String>,
     /// Version of the narthex that wrote it.
     pub narthex_version: String,
-    /// Identity of the repository, so that it is not lost with the descriptor; archives of older programs do not say it.
+    /// Identity of the repository, so that it is not lost with the descriptor; archives of older
+    /// programs do not say it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repository: Option<String>,
     /// What of the time line it holds.
@@ -91,8 +95,8 @@ impl Archive {
     }
 }
 
-/// The time of the last sample of these blocks and logs, as far as manifests tell: a block may end a scrape or two before its range does. `None`, where
-/// there are no samples.
+/// The time of the last sample of these blocks and logs, as far as manifests tell: a block may end
+/// a scrape or two before its range does. `None`, where there are no samples.
 pub fn end_of<'a>(
     blocks: impl Iterator<Item = &'a StoredBlock>,
     wal: Option<&StoredWal>,
@@ -123,7 +127,8 @@ pub struct ArchiveGap {
     pub max_time: Millis,
 }
 
-/// One block of an archive. What stands here of `meta.json` is a copy for planning; the file is the truth.
+/// One block of an archive. What stands here of `meta.json` is a copy for planning; the file is the
+/// truth.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredBlock {
     /// Identity, and the name of its directory.
@@ -142,8 +147,8 @@ pub struct StoredBlock {
     /// The blocks it was compacted from.
     #[serde(default)]
     pub parents: Vec<Ulid>,
-    /// Resolution in milliseconds of a block that holds aggregates, 0 for samples. `None` where the manifest does not say, and then neither labels
-    /// nor hints are known.
+    /// Resolution in milliseconds of a block that holds aggregates, 0 for samples. `None` where
+    /// the manifest does not say, and then neither labels nor hints are known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resolution: Option<Millis>,
     /// Its external labels: cluster, replica, tenant, shard.
@@ -183,7 +188,8 @@ pub struct StoredBlock {
 const MAX_TOLD_BYTES: usize = 4096;
 
 impl StoredBlock {
-    /// Takes down what its `meta.json` says of the samples it holds. What is too long for a manifest is read from the block's object when it matters.
+    /// Takes down what its `meta.json` says of the samples it holds. What is too long for a
+    /// manifest is read from the block's object when it matters.
     pub fn tell(&mut self, stream: Stream, hints: &[String]) {
         let texts = stream.labels.iter().flat_map(|(name, value)| [name, value]);
         let texts = texts.chain(hints);
@@ -250,7 +256,8 @@ pub struct StoredWal {
     /// Samples in it.
     #[serde(default)]
     pub samples: u64,
-    /// Those of the samples that the WBL has, which came out of order; `None` where nobody has counted them, or there is no WBL.
+    /// Those of the samples that the WBL has, which came out of order; `None` where nobody has
+    /// counted them, or there is no WBL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wbl_samples: Option<u64>,
     /// Time of the first of those.
@@ -259,17 +266,20 @@ pub struct StoredWal {
     /// Time of the last of those.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wbl_max_time: Option<Millis>,
-    /// Directories without files that a start of Prometheus looks for: the newest checkpoint, or `wal` beside a WBL.
+    /// Directories without files that a start of Prometheus looks for: the newest checkpoint, or
+    /// `wal` beside a WBL.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub empty_dirs: Vec<FilePath>,
-    /// What keeps a Prometheus from starting on these logs, as a sentence; missing when nothing does, or nobody has looked.
+    /// What keeps a Prometheus from starting on these logs, as a sentence; missing when nothing
+    /// does, or nobody has looked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_problem: Option<String>,
 }
 
 impl StoredWal {
-    /// Times, both included, between which samples lie that came out of order. Until a compaction has made a block of them they are in
-    /// the WBL only, whatever blocks hold their time. Of a WBL whose samples nobody has counted they may lie anywhere.
+    /// Times, both included, between which samples lie that came out of order. Until a compaction
+    /// has made a block of them they are in the WBL only, whatever blocks hold their time. Of a
+    /// WBL whose samples nobody has counted they may lie anywhere.
     pub fn late_times(&self) -> Option<(Millis, Millis)> {
         if self.wbl_samples.is_some() {
             return self.wbl_min_time.zip(self.wbl_max_time);
@@ -279,7 +289,8 @@ impl StoredWal {
         self.files.iter().any(is_late).then_some(times)
     }
 
-    /// Time of the last sample that a start brings back of it: without a WAL nothing defines the series of the WBL.
+    /// Time of the last sample that a start brings back of it: without a WAL nothing defines the
+    /// series of the WBL.
     pub fn end(&self) -> Option<Millis> {
         let has_wal = |file: &StoredFile| file.name.as_str().starts_with("wal/");
         let is_replayed = self.samples > 0 && self.files.iter().any(has_wal);
@@ -349,7 +360,8 @@ fn is_false(flag: &bool) -> bool {
     !flag
 }
 
-/// How many findings there are of each severity and of each kind, by the names `narthex verify` gives them.
+/// How many findings there are of each severity and of each kind, by the names `narthex verify`
+/// gives them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FindingCounts {
     /// By severity.
@@ -440,7 +452,8 @@ impl Archive {
     ///
     /// # Errors
     ///
-    /// `Unsupported` for a newer version, `Corrupt` when the seal is broken or the content makes no sense.
+    /// `Unsupported` for a newer version, `Corrupt` when the seal is broken or the content makes no
+    /// sense.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let archive: Archive = seal::from_bytes(bytes, MANIFEST_VERSION)?;
         let mut ulids = BTreeSet::new();
@@ -482,8 +495,9 @@ impl Archive {
         Ok(archive)
     }
 
-    /// Refuses an object that two blocks take files from, or a block twice, or that is named twice as a pack: it can be no such thing, and whoever reads it
-    /// for each would be at it for ever. Packs may be shared among blocks.
+    /// Refuses an object that two blocks take files from, or a block twice, or that is named twice
+    /// as a pack: it can be no such thing, and whoever reads it for each would be at it for
+    /// ever. Packs may be shared among blocks.
     fn refuse_shared_objects(&self) -> Result<()> {
         let blocks = self.blocks.iter();
         let of_files = blocks
@@ -509,7 +523,8 @@ fn refuse_twice<'a>(objects: impl IntoIterator<Item = &'a StoredObject>) -> Resu
     Ok(())
 }
 
-/// Refuses paths of which one names the same file as another, or a directory that another takes for a file.
+/// Refuses paths of which one names the same file as another, or a directory that another takes for
+/// a file.
 fn refuse_clashes<'a>(paths: impl Iterator<Item = &'a FilePath>) -> Result<()> {
     let mut sorted: Vec<_> = paths.map(FilePath::as_str).collect();
     // `/` sorts before whatever else a name may go on with only among components.

@@ -1,8 +1,9 @@
 //! What this machine remembers of manifests, so that a nightly run reads the new ones only.
 //!
-//! Manifests never change and each has a name of its own, so what was read once is true for as long as the name is there.
-//! Most blocks of one night stand in the manifest of the next as they are: they are kept once. The file is sealed, and
-//! bound to the repository and to the program that wrote it; one that is not as it should be counts for nothing. So it saves time, and
+//! Manifests never change and each has a name of its own, so what was read once is true for as long
+//! as the name is there. Most blocks of one night stand in the manifest of the next as they are:
+//! they are kept once. The file is sealed, and bound to the repository and to the program that
+//! wrote it; one that is not as it should be counts for nothing. So it saves time, and
 //! losing it costs time, never data. Its format is nobody else's business, and may change.
 
 use std::collections::{BTreeMap, HashMap};
@@ -70,11 +71,13 @@ impl ManifestCache {
         }
     }
 
-    /// All archives of `repository`, as [`Repository::archives`] gives them. Reads the manifests that are not remembered, and remembers them.
+    /// All archives of `repository`, as [`Repository::archives`] gives them. Reads the manifests
+    /// that are not remembered, and remembers them.
     ///
     /// # Errors
     ///
-    /// When the store cannot list its objects; `Refused` when manifests are remembered, and none is there beside objects with data.
+    /// When the store cannot list its objects; `Refused` when manifests are remembered, and none is
+    /// there beside objects with data.
     pub fn archives(&self, repository: &Repository) -> Result<Archives> {
         if self.path.is_none() {
             return repository.archives();

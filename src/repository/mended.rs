@@ -1,10 +1,11 @@
 //! Replacements: objects that stand in for damaged ones.
 //!
-//! What was published never changes, so a damaged object stays as it is, and what it held is stored anew as
-//! `mended/<object>.<digits>`. A replacement holds the same content: the same bytes; or for the object of a block every file of the block, in
-//! itself or by a recipe over packs that may be others; or for a sidecar or a log the same files. Nothing rests on its name: who reads it
-//! holds what comes out to the digests of the manifest. It is needed for as long as the object that it stands in for, and so are the packs of its
-//! recipe.
+//! What was published never changes, so a damaged object stays as it is, and what it held is stored
+//! anew as `mended/<object>.<digits>`. A replacement holds the same content: the same bytes; or for
+//! the object of a block every file of the block, in itself or by a recipe over packs that may be
+//! others; or for a sidecar or a log the same files. Nothing rests on its name: who reads it
+//! holds what comes out to the digests of the manifest. It is needed for as long as the object that
+//! it stands in for, and so are the packs of its recipe.
 
 use std::collections::BTreeMap;
 
@@ -32,12 +33,14 @@ const MAX_RECIPE_BYTES: u64 = 16 << 20;
 /// Hexadecimal digits behind the name of the object that is replaced.
 const DIGITS: usize = 16;
 
-/// Name, behind the prefix of manifests, of the object that makes the `prune` of programs refuse that do not know what replacements need: they delete nothing
-/// where something lies among the manifests that is none, and name it.
+/// Name, behind the prefix of manifests, of the object that makes the `prune` of programs refuse
+/// that do not know what replacements need: they delete nothing where something lies among the
+/// manifests that is none, and name it.
 const GUARD: &str = "prune-needs-narthex-0.2.0";
 
-/// A new name for a replacement of `object` in `store`; if that is a replacement itself, for one of what it stands in for. From now on only a `prune` that knows
-/// replacements works on the repository.
+/// A new name for a replacement of `object` in `store`; if that is a replacement itself, for one of
+/// what it stands in for. From now on only a `prune` that knows replacements works on the
+/// repository.
 ///
 /// # Errors
 ///
@@ -119,8 +122,8 @@ impl Mended {
         self.by_original.is_empty()
     }
 
-    /// The replacements of `object`, with their sizes in bytes: to be tried where the object fails. Those of what it stands in for, if
-    /// it is one itself.
+    /// The replacements of `object`, with their sizes in bytes: to be tried where the object fails.
+    /// Those of what it stands in for, if it is one itself.
     pub fn of_object(&self, object: &ObjectName) -> &[(ObjectName, u64)] {
         let original = original(object);
         let all = self.by_original.get(original.as_ref().unwrap_or(object));
@@ -133,7 +136,8 @@ impl Mended {
     }
 }
 
-/// The packs of the recipe in the object `name` or in the replacement of that name; none if it holds no recipe.
+/// The packs of the recipe in the object `name` or in the replacement of that name; none if it
+/// holds no recipe.
 ///
 /// # Errors
 ///

@@ -1,23 +1,24 @@
 //! What is kept and how: the on-disk format of a narthex repository.
 //!
-//! A [`Repository`] is a [`Store`] with a descriptor. It holds objects with [blocks](portable) and one manifest for each
-//! [`Archive`]; publishing the manifest commits a backup run. What was published never changes.
-//! `docs/repository-format.md` is the specification.
+//! A [`Repository`] is a [`Store`] with a descriptor. It holds objects with [blocks](portable) and
+//! one manifest for each [`Archive`]; publishing the manifest commits a backup run. What was
+//! published never changes. `docs/repository-format.md` is the specification.
 //!
-//! This room does not know what a sample is. Everything it reads is hostile: names are checked where they are parsed ([`FilePath`],
-//! [`ObjectName`]), sizes are bounded, and digests are compared.
+//! This room does not know what a sample is. Everything it reads is hostile: names are checked
+//! where they are parsed ([`FilePath`], [`ObjectName`]), sizes are bounded, and digests are
+//! compared.
 //!
 //! ```
 //! use std::sync::Arc;
 //!
 //! use narthex::repository::Repository;
-//! use narthex::repository::check::{Depth, check};
+//! use narthex::repository::check::{CheckDepth, check};
 //! use narthex::progress::Silent;
 //! use narthex::store::MemoryStore;
 //!
 //! let repository = Repository::open_or_init(Arc::new(MemoryStore::new()))?;
 //! assert!(repository.manifest_names()?.is_empty());
-//! let report = check(repository.store(), Depth::Structure, &Silent)?;
+//! let report = check(repository.store(), CheckDepth::Structure, &Silent)?;
 //! assert_eq!(report.archives, 0);
 //! # Ok::<(), narthex::Error>(())
 //! ```
@@ -136,13 +137,14 @@ impl Repository {
         }
     }
 
-    /// Opens the repository in `store`. Writes nothing. Where the descriptor is lost, damaged or cannot be read and there are archives, the repository is opened without it:
+    /// Opens the repository in `store`. Writes nothing. Where the descriptor is lost, damaged or
+    /// cannot be read and there are archives, the repository is opened without it:
     /// [`Repository::trouble`] says so.
     ///
     /// # Errors
     ///
-    /// `NotFound` when there is none, `Unsupported` when it is newer than this program, `Corrupt` when its descriptor is
-    /// damaged and there is no archive.
+    /// `NotFound` when there is none, `Unsupported` when it is newer than this program, `Corrupt`
+    /// when its descriptor is damaged and there is no archive.
     pub fn open(store: Arc<dyn Store>) -> Result<Self> {
         let (descriptor, trouble) = match read_descriptor(&*store) {
             Ok(descriptor) => (descriptor, None),
@@ -163,14 +165,16 @@ impl Repository {
         })
     }
 
-    /// What is wrong with the descriptor, if the repository had to be opened without it. What the descriptor says is then from elsewhere: from one that
-    /// stands in for it, or from the archives; its id is empty where nothing tells it.
+    /// What is wrong with the descriptor, if the repository had to be opened without it. What the
+    /// descriptor says is then from elsewhere: from one that stands in for it, or from the
+    /// archives; its id is empty where nothing tells it.
     pub fn trouble(&self) -> Option<&str> {
         self.trouble.as_deref()
     }
 
-    /// Writes the descriptor anew, if it is lost; or one that stands in for it, if it is damaged. Gives the name of what was written; nothing
-    /// is overwritten. Where nothing in the repository tells its id, it is `likely`, or else a new one.
+    /// Writes the descriptor anew, if it is lost; or one that stands in for it, if it is damaged.
+    /// Gives the name of what was written; nothing is overwritten. Where nothing in the
+    /// repository tells its id, it is `likely`, or else a new one.
     ///
     /// # Errors
     ///
@@ -223,8 +227,8 @@ impl Repository {
         &self.descriptor
     }
 
-    /// Publishes the manifest of `archive`: the commit point of a backup run. Every object it names must have been
-    /// published before. Beside a prune that is not enough: see [`claim`].
+    /// Publishes the manifest of `archive`: the commit point of a backup run. Every object it names
+    /// must have been published before. Beside a prune that is not enough: see [`claim`].
     pub fn commit(&self, archive: &Archive) -> Result<ObjectName> {
         self.stage(archive)?.publish()?;
         archive.manifest_name()?.object()
@@ -236,7 +240,8 @@ impl Repository {
         self.store.stage(&name, &archive.to_bytes()?)
     }
 
-    /// What lies where blocks, packs, logs and replacements are kept, and its size, whether an archive names it or not.
+    /// What lies where blocks, packs, logs and replacements are kept, and its size, whether an
+    /// archive names it or not.
     pub fn data_objects(&self) -> Result<Vec<(ObjectName, u64)>> {
         let mut objects = Vec::new();
         for prefix in layout::DATA {
@@ -245,8 +250,9 @@ impl Repository {
         Ok(objects)
     }
 
-    /// Which blocks are stored, in the portable codec, and the size of the object that holds each. One listing, nothing is
-    /// read: an object may be stored without belonging to any archive, when the run that wrote it died.
+    /// Which blocks are stored, in the portable codec, and the size of the object that holds each.
+    /// One listing, nothing is read: an object may be stored without belonging to any archive,
+    /// when the run that wrote it died.
     pub fn stored_blocks(&self) -> Result<BTreeMap<(Ulid, Fingerprint), u64>> {
         let objects = self.store.list(layout::BLOCKS)?;
         let blocks = objects
@@ -267,7 +273,8 @@ fn new_id() -> String {
 /// Most manifests that are asked for the id of their repository.
 const MAX_ASKED: usize = 50;
 
-/// What the descriptor said, from what stands in for it, or from manifests; `None` when there is neither.
+/// What the descriptor said, from what stands in for it, or from manifests; `None` when there is
+/// neither.
 fn find_descriptor(store: &dyn Store) -> Result<Option<Descriptor>> {
     for (name, _) in Mended::list(store)?.of_object(&descriptor_name()?) {
         if let Ok(found) = read_sealed(store, name) {

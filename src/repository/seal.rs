@@ -1,8 +1,8 @@
 //! Small JSON documents that prove themselves.
 //!
-//! JSON has no checksum, and a flipped digit in it is still JSON. So every document ends with a member
-//! `sha256`: the digest of all bytes before the comma that precedes it. Each document also says its
-//! `format_version`. Both hold for every version to come.
+//! JSON has no checksum, and a flipped digit in it is still JSON. So every document ends with a
+//! member `sha256`: the digest of all bytes before the comma that precedes it. Each document also
+//! says its `format_version`. Both hold for every version to come.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -24,7 +24,8 @@ const CONTENT_END: &[u8] = b"\n}";
 pub(super) fn to_bytes(content: &impl Serialize) -> Result<Vec<u8>> {
     let failed = |cause| Error::invalid("cannot write a document as JSON").with_source(cause);
     let mut bytes = Vec::new();
-    // One member a line is for line-wise tools, indentation would be for nobody, in every manifest of every night.
+    // One member a line is for line-wise tools, indentation would be for nobody, in every manifest
+    // of every night.
     let lines = PrettyFormatter::with_indent(b"");
     let mut serializer = Serializer::with_formatter(&mut bytes, lines);
     content.serialize(&mut serializer).map_err(failed)?;
@@ -40,8 +41,8 @@ pub(super) fn to_bytes(content: &impl Serialize) -> Result<Vec<u8>> {
 ///
 /// # Errors
 ///
-/// `Corrupt` when the seal is missing or broken or a field is not what it should be, `Unsupported` when the document
-/// is newer.
+/// `Corrupt` when the seal is missing or broken or a field is not what it should be, `Unsupported`
+/// when the document is newer.
 pub(super) fn from_bytes<T: DeserializeOwned>(bytes: &[u8], newest: u32) -> Result<T> {
     check(bytes)?;
     match parse::<Version>(bytes)?.format_version {

@@ -138,7 +138,8 @@ impl fmt::Display for SourceFilter {
     }
 }
 
-/// A server that archives are of: what a policy is applied to by itself, and what `latest` is asked of.
+/// A server that archives are of: what a policy is applied to by itself, and what `latest` is asked
+/// of.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 pub struct Server {
     /// The machine.
@@ -199,7 +200,8 @@ impl Ahead {
     }
 }
 
-/// Takes the archives that lie in the future at `now` out of those of one server; unless there are no others.
+/// Takes the archives that lie in the future at `now` out of those of one server; unless there are
+/// no others.
 pub fn take_ahead(archives: &mut Vec<Archive>, now: Millis) -> Vec<Ahead> {
     let ahead: Vec<_> = archives
         .iter()
@@ -233,8 +235,9 @@ pub struct Longer {
 }
 
 impl Longer {
-    /// The archive `other`, when it ends later than `latest`, a later archive of the same server. Where `latest` has no log, because nobody wanted it or it could
-    /// not be read, or because it is of a Prometheus snapshot in the data directory, the ends of blocks are compared.
+    /// The archive `other`, when it ends later than `latest`, a later archive of the same server.
+    /// Where `latest` has no log, because nobody wanted it or it could not be read, or because
+    /// it is of a Prometheus snapshot in the data directory, the ends of blocks are compared.
     pub fn of(other: &Archive, latest: &Archive) -> Option<Self> {
         let mut left_out = latest.left_out.iter().filter(|left| left.is_of_log());
         let is_told =
@@ -313,9 +316,11 @@ pub struct Latest {
     pub archive: Option<Archive>,
     /// Manifests as late or later that cannot be read: one of them may be the latest.
     pub damaged: Vec<Damaged>,
-    /// Archives that were passed over because they lie in the future. When there are no others, the latest is one of them.
+    /// Archives that were passed over because they lie in the future. When there are no others,
+    /// the latest is one of them.
     pub ahead: Vec<Ahead>,
-    /// Archives that `narthex repair` made, that are later, and of which it is not known whose they are.
+    /// Archives that `narthex repair` made, that are later, and of which it is not known whose
+    /// they are.
     pub reconstructed: Vec<ArchiveId>,
 }
 
@@ -324,7 +329,8 @@ pub struct Latest {
 pub struct Chosen {
     /// The archive.
     pub archive: Archive,
-    /// Archives that lie in the future and were not taken for the latest; the chosen one, when there are no others.
+    /// Archives that lie in the future and were not taken for the latest; the chosen one, when
+    /// there are no others.
     pub ahead: Vec<Ahead>,
     /// Later archives that `narthex repair` made, and that may be of the same server.
     pub reconstructed: Vec<ArchiveId>,
@@ -373,7 +379,8 @@ impl Repository {
         self.read_all(&self.manifest_names()?)
     }
 
-    /// The latest archive that `filter` lets through and that does not lie in the future at `now`. Reads no more manifests than it must.
+    /// The latest archive that `filter` lets through and that does not lie in the future at `now`.
+    /// Reads no more manifests than it must.
     pub fn latest(&self, filter: &SourceFilter, now: Millis) -> Result<Latest> {
         let names = self.manifest_names()?;
         let mut latest = Latest::default();
@@ -403,8 +410,8 @@ impl Repository {
         Ok(latest)
     }
 
-    /// Names of what lies among the manifests and is no object, or where they should be: links to nothing, directories, pipes. Each may stand for a manifest
-    /// that cannot be seen.
+    /// Names of what lies among the manifests and is no object, or where they should be: links to
+    /// nothing, directories, pipes. Each may stand for a manifest that cannot be seen.
     pub fn unseen(&self) -> Result<Vec<String>> {
         let dir = layout::ARCHIVES.trim_end_matches('/');
         let leftovers = self.store().leftovers(dir)?.into_iter();
@@ -415,7 +422,8 @@ impl Repository {
             .collect())
     }
 
-    /// What is to be said where data lie and not one manifest; `None` where there is one, or nothing. It is no whole sentence.
+    /// What is to be said where data lie and not one manifest; `None` where there is one, or
+    /// nothing. It is no whole sentence.
     pub fn bereft(&self) -> Result<Option<String>> {
         if !self.manifest_names()?.is_empty() {
             return Ok(None);
@@ -457,12 +465,14 @@ impl Repository {
         Ok(marks)
     }
 
-    /// The archive that `selector` means at `now`: `latest` (of the one server that `filter` lets through), or the beginning of an id.
+    /// The archive that `selector` means at `now`: `latest` (of the one server that `filter` lets
+    /// through), or the beginning of an id.
     ///
     /// # Errors
     ///
-    /// `NotFound` when there is none; `Invalid` when several ids begin like this, or when `latest` could be that of several servers;
-    /// `Corrupt` when `latest` cannot be told because a manifest is damaged.
+    /// `NotFound` when there is none; `Invalid` when several ids begin like this, or when `latest`
+    /// could be that of several servers; `Corrupt` when `latest` cannot be told because a
+    /// manifest is damaged.
     pub fn find(&self, selector: &str, filter: &SourceFilter, now: Millis) -> Result<Chosen> {
         if selector == "latest" {
             if filter.host.is_none() || filter.source_name.is_none() {
@@ -540,8 +550,10 @@ impl Repository {
         )))
     }
 
-    /// The archive of the same server before `latest`, when its samples of the time `asked` reach further: a clock was wrong, or `latest` was made of an older copy.
-    /// What cannot be read is passed over, and what lies far back among archives of other servers: the backup has said it.
+    /// The archive of the same server before `latest`, when its samples of the time `asked` reach
+    /// further: a clock was wrong, or `latest` was made of an older copy. What cannot be read
+    /// is passed over, and what lies far back among archives of other servers: the backup has said
+    /// it.
     pub fn longer(&self, latest: &Archive, asked: TimeRange) -> Result<Option<Longer>> {
         let (server, own) = (Server::of(latest), latest.manifest_name()?);
         let names = self.manifest_names()?;
@@ -553,7 +565,8 @@ impl Repository {
         Ok(longer.filter(|longer| longer.concerns(asked)))
     }
 
-    /// Refuses to call `archive` the latest where something of the name of a later manifest cannot be read: a link to nothing, a directory.
+    /// Refuses to call `archive` the latest where something of the name of a later manifest cannot
+    /// be read: a link to nothing, a directory.
     fn refuse_unseen_since(&self, archive: &Archive) -> Result<()> {
         let own = archive.manifest_name()?.stamp;
         let later = self.unseen()?.into_iter().find(|name| {
@@ -593,7 +606,8 @@ impl Repository {
     }
 }
 
-/// What is to be said of `objects` objects with data beside which there is no manifest; `None` if there are none.
+/// What is to be said of `objects` objects with data beside which there is no manifest; `None` if
+/// there are none.
 pub(crate) fn no_manifest(objects: u64) -> Option<String> {
     (objects > 0).then(|| {
         format!(

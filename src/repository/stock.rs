@@ -39,13 +39,14 @@ impl Stock {
         })
     }
 
-    /// Whether `object` cannot be relied on: it has a mark of damage, or is gone, or not as long as it should be.
+    /// Whether `object` cannot be relied on: it has a mark of damage, or is gone, or not as long as
+    /// it should be.
     pub fn is_spoiled(&self, object: &StoredObject) -> bool {
         self.damage.contains(&object.name) || self.listed.get(&object.name) != Some(&object.bytes)
     }
 
-    /// Whether something stands in for `object` that can be relied on. `is_bad` says of packs and of replacements whether
-    /// something else than what should be lies there.
+    /// Whether something stands in for `object` that can be relied on. `is_bad` says of packs and
+    /// of replacements whether something else than what should be lies there.
     pub fn is_mended(&self, object: &ObjectName, is_bad: &dyn Fn(&ObjectName) -> bool) -> bool {
         let mut mended = self.mended.of_object(object).iter();
         mended.any(|(name, _)| {
@@ -58,8 +59,8 @@ impl Stock {
         })
     }
 
-    /// What is spoiled of `block` and lacks a replacement; none if the block can be relied on. What stands in for the block's object stands in for its
-    /// packs, too.
+    /// What is spoiled of `block` and lacks a replacement; none if the block can be relied on. What
+    /// stands in for the block's object stands in for its packs, too.
     pub fn broken_of<'b>(
         &self,
         block: &'b StoredBlock,

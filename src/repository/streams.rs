@@ -1,4 +1,5 @@
-//! What blocks hold of their sources, where manifests of earlier versions do not say: read from the stored `meta.json`.
+//! What blocks hold of their sources, where manifests of earlier versions do not say: read from the
+//! stored `meta.json`.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -18,8 +19,9 @@ const MAX_META_BYTES: u64 = 16 << 20;
 /// Reads the `meta.json` of a block.
 pub type ReadMeta<'r> = dyn Fn(&StoredBlock) -> Result<Vec<u8>> + 'r;
 
-/// Fills in what the blocks of `archives` hold, as far as it matters and is not known: of blocks that have sources in common and of which none was
-/// compacted from the other, and of those that `also` names. Asks `read` once for each, unless that fails. Returns what could not be read.
+/// Fills in what the blocks of `archives` hold, as far as it matters and is not known: of blocks
+/// that have sources in common and of which none was compacted from the other, and of those that
+/// `also` names. Asks `read` once for each, unless that fails. Returns what could not be read.
 pub fn learn_streams(
     read: &ReadMeta<'_>,
     archives: &mut [Archive],
@@ -116,7 +118,8 @@ pub fn read_meta(store: &dyn Store, block: &StoredBlock) -> Result<Vec<u8>> {
     Ok(content)
 }
 
-/// Blocks that say nothing of their stream and share sources with another of which they are neither parent nor child.
+/// Blocks that say nothing of their stream and share sources with another of which they are neither
+/// parent nor child.
 fn in_question<'a>(blocks: impl Iterator<Item = &'a StoredBlock>) -> BTreeSet<Ulid> {
     let distinct: BTreeMap<Ulid, &StoredBlock> = blocks.map(|block| (block.ulid, block)).collect();
     let mut holders: HashMap<Ulid, Vec<&StoredBlock>> = HashMap::new();

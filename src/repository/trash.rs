@@ -1,10 +1,12 @@
 //! What is about to be let go: marks on objects that no archive names, and warrants to delete them.
 //!
-//! A *mark* says since when an object has been seen unneeded. It is a note about time and nothing more: anybody may take it off,
-//! and safety rests on no mark. A *warrant* is what safety rests on. Whoever wants to delete an object first issues
-//! one of its own, then reads all [claims](super::claim) and manifests again, deletes the object if none names it, and only then takes the
-//! warrant back. No backup relies on an object with a warrant. No two warrants have one name, and none is published twice:
-//! to remove the warrant of a run that died never removes that of another.
+//! A *mark* says since when an object has been seen unneeded. It is a note about time and nothing
+//! more: anybody may take it off, and safety rests on no mark. A *warrant* is what safety rests on.
+//! Whoever wants to delete an object first issues one of its own, then reads all
+//! [claims](super::claim) and manifests again, deletes the object if none names it, and only then
+//! takes the warrant back. No backup relies on an object with a warrant. No two warrants have one
+//! name, and none is published twice: to remove the warrant of a run that died never removes that
+//! of another.
 
 use std::collections::BTreeMap;
 
@@ -57,7 +59,8 @@ pub struct Trash {
 }
 
 impl Trash {
-    /// Lists what there is. Nothing is read: names say it all. Names that no mark or warrant has are passed over.
+    /// Lists what there is. Nothing is read: names say it all. Names that no mark or warrant has
+    /// are passed over.
     pub fn list(store: &dyn Store) -> Result<Self> {
         let listed = store.list(TRASH)?;
         Ok(Trash::of(listed.iter().map(|(name, _)| name)))
@@ -177,7 +180,8 @@ pub fn mark(store: &dyn Store, object: &ObjectName, now: Millis) -> Result<()> {
     }
 }
 
-/// Issues a warrant of the run `run` to delete `object`, and returns its name. Ids of runs are random, as those of archives.
+/// Issues a warrant of the run `run` to delete `object`, and returns its name. Ids of runs are
+/// random, as those of archives.
 pub fn issue_warrant(
     store: &dyn Store,
     object: &ObjectName,

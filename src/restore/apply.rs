@@ -34,19 +34,22 @@ pub struct RestoreReport {
     pub wal: bool,
     /// Bytes that were written.
     pub bytes: u64,
-    /// Begin and end, exclusive, of the time that these blocks and logs are of, as far as manifests say.
+    /// Begin and end, exclusive, of the time that these blocks and logs are of, as far as
+    /// manifests say.
     pub time: Option<(Millis, Millis)>,
     /// What could not be restored.
     pub failed: Vec<Failed>,
     /// What came whole, and not from its own objects alone.
     pub detours: Vec<Detour>,
-    /// Blocks that could not be restored, and those that came in their place and hold the same samples.
+    /// Blocks that could not be restored, and those that came in their place and hold the same
+    /// samples.
     pub stand_ins: Vec<StandIn>,
     /// What was wrong with the former.
     pub reasons: Vec<Failed>,
     /// What could be read of blocks that could not be restored, and came as new blocks.
     pub salvaged: Vec<Salvaged>,
-    /// Blocks of which not all small files could be read, and that came with those of another archive; and what is wrong with their own.
+    /// Blocks of which not all small files could be read, and that came with those of another
+    /// archive; and what is wrong with their own.
     pub mixed: Vec<Failed>,
     /// Blocks that came in the place of lost ones and hold a part of what those held.
     pub beside: Vec<Ulid>,
@@ -67,13 +70,15 @@ pub struct Failed {
     pub salvageable: bool,
 }
 
-/// Brings back what `plan` says, from the repository of `copies` into `target`. What is damaged is looked for in all of the repository.
+/// Brings back what `plan` says, from the repository of `copies` into `target`. What is damaged is
+/// looked for in all of the repository.
 ///
 /// # Errors
 ///
-/// When the target fails (disk full, permission denied, a name that is taken), in which case nothing that was staged is
-/// left; or when nothing at all could be restored, or nothing is left of blocks that are cut. Damage in the repository is not an error as long as
-/// anything else is restored: the report names it.
+/// When the target fails (disk full, permission denied, a name that is taken), in which case
+/// nothing that was staged is left; or when nothing at all could be restored, or nothing is left of
+/// blocks that are cut. Damage in the repository is not an error as long as anything else is
+/// restored: the report names it.
 pub fn apply(
     plan: &RestorePlan<'_>,
     copies: &Copies,
@@ -262,7 +267,8 @@ pub fn apply(
         report.blocks.push(ulid);
         report.bytes = report.bytes.saturating_add(bytes);
     }
-    // A WAL says that the restore is complete: nothing of it may survive a power cut that a block does not.
+    // A WAL says that the restore is complete: nothing of it may survive a power cut that a block
+    // does not.
     stage.sync()?;
     for log in logs {
         stage.publish(&format!("{STAGED_LOGS}/{log}"), log)?;
@@ -302,11 +308,13 @@ impl RestoreReport {
     }
 }
 
-/// Most rounds in which blocks that would cost others are left out one after the other, before all of them are.
+/// Most rounds in which blocks that would cost others are left out one after the other, before all
+/// of them are.
 const MAX_ROUNDS: usize = 8;
 
-/// Puts `came`, which stands in for what is lost, beside what is `done`, and takes blocks out of which it holds everything together: Prometheus would
-/// delete them, for they are parents. Of what came, that is left out which would cost a parent that is not held so. Gives what was taken out.
+/// Puts `came`, which stands in for what is lost, beside what is `done`, and takes blocks out of
+/// which it holds everything together: Prometheus would delete them, for they are parents. Of what
+/// came, that is left out which would cost a parent that is not held so. Gives what was taken out.
 fn put_beside<'b>(
     done: &mut Vec<(&'b StoredBlock, Staged)>,
     mut came: Vec<(&'b StoredBlock, Staged)>,
@@ -402,7 +410,8 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// What came in another way than straight from its own objects, and what came with small files of another archive.
+    /// What came in another way than straight from its own objects, and what came with small files
+    /// of another archive.
     pub(super) fn told(self) -> (Vec<Detour>, Vec<Failed>) {
         let (detours, mixed) = (self.detours.into_inner(), self.mixed.into_inner());
         (
@@ -440,7 +449,8 @@ impl<'a> Work<'a> {
         unless_target_failed(&writer, staged)
     }
 
-    /// Why one of `objects` is not to be read straight away: it has a mark of damage, or not the size it should have.
+    /// Why one of `objects` is not to be read straight away: it has a mark of damage, or not the
+    /// size it should have.
     fn doubt<'o>(&self, mut objects: impl Iterator<Item = &'o StoredObject>) -> Option<Error> {
         objects.find_map(|object| {
             let name = &object.name;

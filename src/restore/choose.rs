@@ -1,7 +1,8 @@
 //! Which blocks are needed where several hold the same samples. Nothing here reads or writes.
 //!
 //! That is decided by what blocks hold ([`crate::model::Kin`]), not by their
-//! range of time: an out-of-order block overlaps its neighbour in time and yet holds something else.
+//! range of time: an out-of-order block overlaps its neighbour in time and yet holds something
+//! else.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,9 +20,11 @@ pub struct Choice<'a> {
     pub aggregates: Vec<&'a StoredBlock>,
     /// Blocks of the same sources of which nothing says whether they are parts or copies.
     pub doubtful: Vec<Vec<Ulid>>,
-    /// Blocks that hold what no chosen one does and that cannot be chosen, because Prometheus would delete them or a chosen one.
+    /// Blocks that hold what no chosen one does and that cannot be chosen, because Prometheus
+    /// would delete them or a chosen one.
     pub excluded: Vec<&'a StoredBlock>,
-    /// Blocks that were passed over because they were damaged when they were archived, as the last of the candidates have them.
+    /// Blocks that were passed over because they were damaged when they were archived, as the last
+    /// of the candidates have them.
     pub damaged: Vec<&'a StoredBlock>,
 }
 
@@ -55,18 +58,21 @@ impl<'a> Choice<'a> {
     }
 }
 
-/// Chooses from `candidates` the fewest blocks that hold everything they all hold of `range`, given that the
-/// blocks of `present` are in the target already.
+/// Chooses from `candidates` the fewest blocks that hold everything they all hold of `range`, given
+/// that the blocks of `present` are in the target already.
 ///
-/// The most compacted block wins over those it was made from; a block and one of its parents are never both
-/// chosen, because Prometheus would delete the parent. A damaged block is passed over where sound ones hold all
-/// of its samples, be they of `range` or not. Blocks of aggregates are passed over where finer blocks hold their sources, or cover all of their time in
-/// `range`. The order of the candidates does not matter, except that of several
-/// blocks of one ULID the last sound one counts, whose metadata is not known to be wrong, or else the last. The result is sorted by time.
+/// The most compacted block wins over those it was made from; a block and one of its parents are
+/// never both chosen, because Prometheus would delete the parent. A damaged block is passed over
+/// where sound ones hold all of its samples, be they of `range` or not. Blocks of aggregates are
+/// passed over where finer blocks hold their sources, or cover all of their time in `range`. The
+/// order of the candidates does not matter, except that of several blocks of one ULID the last
+/// sound one counts, whose metadata is not known to be wrong, or else the last. The result is
+/// sorted by time.
 ///
-/// Blocks of one server form a tree, in which the result is the best possible. Where two candidates hold some
-/// samples in common and neither holds all of the other's (blocks of a server that was restored and has since
-/// compacted anew), both are chosen rather than losing samples; Prometheus merges them.
+/// Blocks of one server form a tree, in which the result is the best possible. Where two candidates
+/// hold some samples in common and neither holds all of the other's (blocks of a server that was
+/// restored and has since compacted anew), both are chosen rather than losing samples; Prometheus
+/// merges them.
 pub fn choose<'a>(
     candidates: impl IntoIterator<Item = &'a StoredBlock>,
     present: &[Kin],
@@ -130,7 +136,8 @@ pub fn choose<'a>(
     choice
 }
 
-/// Which families are taken first: raw ones before aggregates, whole ones before single shards, and of these the most compacted.
+/// Which families are taken first: raw ones before aggregates, whole ones before single shards, and
+/// of these the most compacted.
 fn rank(family: &Family, blocks: &[&StoredBlock]) -> impl Ord + use<> {
     let members = family.members.iter().filter_map(|at| blocks.get(*at));
     let newest = members.map(|block| (block.level, block.ulid)).max();
@@ -171,7 +178,8 @@ impl Twins {
         }
     }
 
-    /// Whether there are blocks of the same atoms and stream as `kin`, and none of them is a copy of it.
+    /// Whether there are blocks of the same atoms and stream as `kin`, and none of them is a copy
+    /// of it.
     fn all_differ_from(&self, kin: &Kin) -> bool {
         let twins = self.0.get(&(kin.atoms.clone(), kin.stream.clone()));
         twins.is_some_and(|twins| !twins.iter().any(|twin| kin.is_copy_of(twin)))
@@ -234,7 +242,8 @@ impl<'a> Selection<'a> {
         members.any(|(_, kin)| self.present.all_differ_from(kin))
     }
 
-    /// Takes the members of `family` that bring something new and may stand beside what was taken before.
+    /// Takes the members of `family` that bring something new and may stand beside what was taken
+    /// before.
     fn add<'k>(
         &mut self,
         family: &Family,
@@ -288,7 +297,8 @@ impl<'a> Selection<'a> {
         Added::Blocks { taken, not }
     }
 
-    /// Whether finer blocks hold all sources of a family of aggregates, or those that were chosen leave no gap in its time.
+    /// Whether finer blocks hold all sources of a family of aggregates, or those that were chosen
+    /// leave no gap in its time.
     fn is_held_finer(
         &mut self,
         family: &Family,
@@ -569,8 +579,8 @@ mod tests {
         );
     }
 
-    /// Everything that ever existed on a server that cut `leaves` blocks and then merged neighbours as `merges`
-    /// says: (position, how many), each a compaction or, for one block, a rewrite.
+    /// Everything that ever existed on a server that cut `leaves` blocks and then merged neighbours
+    /// as `merges` says: (position, how many), each a compaction or, for one block, a rewrite.
     fn history(leaves: u64, merges: &[(usize, usize)]) -> Vec<StoredBlock> {
         let mut all: Vec<_> = (1..=leaves)
             .map(|n| block(n, (2 * n as i64, 2 * n as i64 + 2), 1, &[n], &[]))
@@ -592,8 +602,8 @@ mod tests {
         all
     }
 
-    /// How good a selection is: samples held, then few blocks, then high levels. `None` when two of its blocks
-    /// may not stand beside each other.
+    /// How good a selection is: samples held, then few blocks, then high levels. `None` when two of
+    /// its blocks may not stand beside each other.
     fn score(selection: &[&StoredBlock]) -> Option<(usize, std::cmp::Reverse<usize>, u64)> {
         let atoms: Vec<_> = selection.iter().flat_map(|block| atoms(block)).collect();
         let distinct: BTreeSet<_> = atoms.iter().collect();

@@ -49,12 +49,14 @@ pub struct CutBlock {
 }
 
 impl Exact {
-    /// Whether `block` holds, or may hold, something that is not wanted. Blocks of aggregates are not cut: an aggregate stands for a span of time.
+    /// Whether `block` holds, or may hold, something that is not wanted. Blocks of aggregates are
+    /// not cut: an aggregate stands for a span of time.
     pub fn cuts(&self, block: &StoredBlock) -> bool {
         !stream(block).is_aggregate() && !self.part.covers_block(block.min_time, block.max_time)
     }
 
-    /// Writes what is wanted of the block in `whole`, which is `stored`, beside it, and verifies it.
+    /// Writes what is wanted of the block in `whole`, which is `stored`, beside it, and verifies
+    /// it.
     fn cut(&self, stored: &StoredBlock, whole: &Path) -> Result<Option<CutBlock>> {
         let parent = whole.parent().unwrap_or(whole);
         let ulid = Ulid::generate();
@@ -110,7 +112,8 @@ fn refuse_unsound(stored: &StoredBlock, verdict: &BlockVerdict) -> Result<()> {
 }
 
 impl Work<'_> {
-    /// Stages what is wanted of `block`, which does not come back whole because of `damage`: if nothing of that is lost.
+    /// Stages what is wanted of `block`, which does not come back whole because of `damage`: if
+    /// nothing of that is lost.
     fn stage_sound(
         &self,
         block: &StoredBlock,
@@ -137,7 +140,8 @@ impl Work<'_> {
         })))
     }
 
-    /// Stages what is wanted of `block`. The block itself is staged and proved before, and gone after.
+    /// Stages what is wanted of `block`. The block itself is staged and proved before, and gone
+    /// after.
     pub(super) fn stage_cut(&self, block: &StoredBlock, exact: &Exact) -> Result<Outcome<Staged>> {
         if is_damaged(block) {
             let kinds: Vec<_> = block.findings.by_kind.keys().map(String::as_str).collect();

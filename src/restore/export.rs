@@ -18,7 +18,8 @@ use crate::store::Store;
 use crate::stored::StoredReader;
 use crate::stored::{Detour, fetch_block};
 
-/// `block` as another archive has it, if it was damaged when it was archived, or had wrong metadata, and is sound there.
+/// `block` as another archive has it, if it was damaged when it was archived, or had wrong
+/// metadata, and is sound there.
 pub fn sound_copy<'c>(
     copies: &'c Copies,
     block: &StoredBlock,
@@ -34,15 +35,18 @@ pub fn sound_copy<'c>(
     Some((copy, stand_in))
 }
 
-/// Writes the files of `block` to `out` as a tar stream, below a directory that is called as its ULID. An index that is rebuilt
-/// is kept in an unnamed temporary file meanwhile, because a tar stream has one file after the other.
+/// Writes the files of `block` to `out` as a tar stream, below a directory that is called as its
+/// ULID. An index that is rebuilt is kept in an unnamed temporary file meanwhile, because a tar
+/// stream has one file after the other.
 ///
-/// The objects are read through once before the first byte is written. If one of them is damaged, the block is put together from whatever
-/// is sound, in a temporary directory; the answer says where it came from.
+/// The objects are read through once before the first byte is written. If one of them is damaged,
+/// the block is put together from whatever is sound, in a temporary directory; the answer says
+/// where it came from.
 ///
 /// # Errors
 ///
-/// When nothing in the repository gives a file of the block, or `out` cannot be written. What was written then is of no use.
+/// When nothing in the repository gives a file of the block, or `out` cannot be written. What was
+/// written then is of no use.
 pub fn export_tar(
     copies: &Copies,
     block: &StoredBlock,

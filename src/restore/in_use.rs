@@ -14,7 +14,8 @@ pub(super) struct User {
     pub(super) path: PathBuf,
 }
 
-/// Another process that has a file below `dir` open. Those of other users are seen by root alone, and those of another machine or container by nobody here.
+/// Another process that has a file below `dir` open. Those of other users are seen by root alone,
+/// and those of another machine or container by nobody here.
 pub(super) fn user_of(dir: &Path) -> Option<User> {
     let dir = dir.canonicalize().ok()?;
     let processes = fs::read_dir("/proc").ok()?.flatten();

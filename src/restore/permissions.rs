@@ -8,7 +8,8 @@ use crate::raw::Folder;
 /// Permissions and owner of what is restored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Permissions {
-    /// Permissions of files, as in `chmod`; directories may also be searched by whoever may read them.
+    /// Permissions of files, as in `chmod`; directories may also be searched by whoever may read
+    /// them.
     pub mode: u32,
     /// Numbers of the user and the group that get them; otherwise they belong to whoever restores.
     pub owner: Option<(u32, u32)>,
@@ -30,7 +31,8 @@ impl Permissions {
         self.mode | (self.mode & 0o444) >> 2
     }
 
-    /// Gives `folder` and everything below it, made by [`Folder`] for its owner alone, these permissions, and makes all entries durable.
+    /// Gives `folder` and everything below it, made by [`Folder`] for its owner alone, these
+    /// permissions, and makes all entries durable.
     pub(super) fn finish(self, folder: &Folder) -> Result<()> {
         self.give_all(folder, self == Permissions::default())
     }

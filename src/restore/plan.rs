@@ -42,10 +42,11 @@ pub struct RestorePlan<'a> {
     pub gaps: Vec<ArchiveGap>,
     /// Blocks of aggregates that are not brought back, because finer blocks hold their time.
     pub aggregates_left_out: Vec<&'a StoredBlock>,
-    /// Blocks of the same sources of which nothing says whether they are parts or copies; all of them are brought back.
+    /// Blocks of the same sources of which nothing says whether they are parts or copies; all of
+    /// them are brought back.
     pub doubtful: Vec<Vec<Ulid>>,
-    /// Blocks with samples that no other of these has, and that cannot stand beside what is brought back or present: Prometheus would delete one
-    /// of them.
+    /// Blocks with samples that no other of these has, and that cannot stand beside what is
+    /// brought back or present: Prometheus would delete one of them.
     pub excluded: Vec<&'a StoredBlock>,
     /// What blocks are cut down to; without it they come back whole.
     pub exact: Option<Exact>,
@@ -53,10 +54,11 @@ pub struct RestorePlan<'a> {
     pub salvage: Option<Salvage>,
     /// Whose the restored files are, and who may read them.
     pub permissions: Permissions,
-    /// Blocks that were damaged when they were archived, and the sound ones that are brought back in their place; of a range of time those that
-    /// would be brought back if they were sound.
+    /// Blocks that were damaged when they were archived, and the sound ones that are brought back
+    /// in their place; of a range of time those that would be brought back if they were sound.
     pub replaced: Vec<StandIn>,
-    /// The source whose blocks may stand in for what cannot be read; `None` when nothing but the blocks themselves will do.
+    /// The source whose blocks may stand in for what cannot be read; `None` when nothing but the
+    /// blocks themselves will do.
     pub kin_of: Option<String>,
     /// What the target holds already.
     pub present: Vec<Kin>,
@@ -71,7 +73,8 @@ impl<'a> RestorePlan<'a> {
             .filter(|block| is_damaged(block))
     }
 
-    /// Blocks of aggregates that are brought back. A Prometheus starts with them, but cannot answer from them.
+    /// Blocks of aggregates that are brought back. A Prometheus starts with them, but cannot answer
+    /// from them.
     pub fn aggregates(&self) -> impl Iterator<Item = &'a StoredBlock> {
         let blocks = self.blocks.iter().copied();
         blocks.filter(|block| stream(block).is_aggregate())
@@ -96,7 +99,8 @@ impl<'a> RestorePlan<'a> {
 }
 
 impl RestorePlan<'_> {
-    /// How many bytes lie in the target at once, at least: of blocks that are cut, only the largest, which is gone when it has been cut.
+    /// How many bytes lie in the target at once, at least: of blocks that are cut, only the
+    /// largest, which is gone when it has been cut.
     pub fn room(&self) -> u64 {
         let (cut, whole): (Vec<&StoredBlock>, Vec<&StoredBlock>) =
             self.blocks.iter().partition(|block| self.cuts(block));
@@ -116,14 +120,14 @@ pub struct TargetContent {
     pub logs: Vec<String>,
 }
 
-/// Plans a restore of `wanted` from `archive` into a target that holds `present`. `chain` is every archive of
-/// the same source, oldest first; without it the archive comes back with what was damaged when it was archived, and with it sound
-/// blocks are preferred.
+/// Plans a restore of `wanted` from `archive` into a target that holds `present`. `chain` is every
+/// archive of the same source, oldest first; without it the archive comes back with what was
+/// damaged when it was archived, and with it sound blocks are preferred.
 ///
 /// # Errors
 ///
-/// When nothing of what is wanted exists, when the archive lists a block twice, or when the target has some of the
-/// archive's logs and not the others.
+/// When nothing of what is wanted exists, when the archive lists a block twice, or when the target
+/// has some of the archive's logs and not the others.
 pub fn plan<'a>(
     wanted: &Wanted,
     archive: &'a Archive,
@@ -228,7 +232,8 @@ pub fn plan<'a>(
 /// How often blocks that cannot stand in are taken out before none is taken.
 const MOST_ROUNDS: usize = 8;
 
-/// What was chosen in place of blocks that were passed over because they were damaged when they were archived.
+/// What was chosen in place of blocks that were passed over because they were damaged when they
+/// were archived.
 fn replacements(chosen: &Choice<'_>, chain: &[Archive]) -> Vec<StandIn> {
     if chosen.damaged.is_empty() {
         return Vec::new();
@@ -267,8 +272,9 @@ fn replacements(chosen: &Choice<'_>, chain: &[Archive]) -> Vec<StandIn> {
     replaced
 }
 
-/// Takes sound blocks of `chain` in place of those of `blocks` that were damaged when they were archived, or had wrong metadata, where they hold the same: a sound copy
-/// of the block itself, or else other blocks. The archive that is restored is the one in the place `own` of the chain.
+/// Takes sound blocks of `chain` in place of those of `blocks` that were damaged when they were
+/// archived, or had wrong metadata, where they hold the same: a sound copy of the block itself, or
+/// else other blocks. The archive that is restored is the one in the place `own` of the chain.
 fn replace_damaged<'a>(
     blocks: &mut Vec<&'a StoredBlock>,
     chain: &'a [Archive],
@@ -309,8 +315,8 @@ fn replace_damaged<'a>(
     let past = Past::of(all.chain(blocks.iter().copied()));
     let all = chain.iter().flat_map(|archive| &archive.blocks);
     let mut found = stand_ins(all, &damaged, &BTreeSet::new(), &present, &past);
-    // Prometheus would delete what one of them names as a parent. Those that go for a damaged block that stays may have stood in for others, which
-    // then stay as well.
+    // Prometheus would delete what one of them names as a parent. Those that go for a damaged block
+    // that stays may have stood in for others, which then stay as well.
     let mut stay: BTreeSet<Ulid> = sound.iter().map(|block| block.ulid).collect();
     let mut covered: Vec<Option<StandIn>> = Vec::new();
     for _ in 0..MOST_ROUNDS {
@@ -362,7 +368,8 @@ fn has_logs(wal: Option<&StoredWal>, present: &[String]) -> Result<bool> {
     let empty = logs(wal.empty_dirs.iter().collect());
     let is_there = |log: &&String| present.contains(log);
     let (there, missing): (Vec<_>, Vec<_>) = with_files.iter().partition(is_there);
-    // What is empty here and not there is in the way of the others, and there is nothing else to bring where it is all.
+    // What is empty here and not there is in the way of the others, and there is nothing else to
+    // bring where it is all.
     let in_the_way = empty.difference(&with_files).find(is_there);
     match (there.first().copied().or(in_the_way), missing.first()) {
         (Some(there), Some(missing)) => Err(Error::refused(format!(

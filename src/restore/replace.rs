@@ -1,11 +1,13 @@
 //! Replacing single damaged blocks of a data directory where they lie.
 //!
-//! [`Replacer::look`] verifies blocks in full, [`Replacer::replace`] brings a sound copy of one of them: it is written beside, verified in full like any
-//! block of a stranger, and only then changes places with the damaged one, which stays under the name `<ULID>.damaged`. What is sound is never
+//! [`Replacer::look`] verifies blocks in full, [`Replacer::replace`] brings a sound copy of one of
+//! them: it is written beside, verified in full like any block of a stranger, and only then changes
+//! places with the damaged one, which stays under the name `<ULID>.damaged`. What is sound is never
 //! touched.
 //!
-//! The files of a block that a server rewrites, `meta.json` and `tombstones`, stay as they are on the disk where they are sound there and fit the copy:
-//! deletions that came after the archive are kept.
+//! The files of a block that a server rewrites, `meta.json` and `tombstones`, stay as they are on
+//! the disk where they are sound there and fit the copy: deletions that came after the archive are
+//! kept.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -161,12 +163,14 @@ impl DataBlock {
 }
 
 impl Replacer {
-    /// Opens the data directory or Prometheus snapshot at `dir`, and finishes or undoes what an earlier run left there. With `dry_run` nothing is
-    /// changed, and it need not be left alone by others. What somebody should know is added to `told`.
+    /// Opens the data directory or Prometheus snapshot at `dir`, and finishes or undoes what an
+    /// earlier run left there. With `dry_run` nothing is changed, and it need not be left alone
+    /// by others. What somebody should know is added to `told`.
     ///
     /// # Errors
     ///
-    /// `Refused` while a server or another narthex is at work there; when `dir` is neither data directory nor snapshot.
+    /// `Refused` while a server or another narthex is at work there; when `dir` is neither data
+    /// directory nor snapshot.
     pub fn open(
         dir: &Path,
         read_mode: ReadMode,
@@ -305,7 +309,8 @@ impl Replacer {
         }
     }
 
-    /// Refuses to write `bytes` bytes into the directory if its file system has no room for them. Where that cannot be told, there is room.
+    /// Refuses to write `bytes` bytes into the directory if its file system has no room for them.
+    /// Where that cannot be told, there is room.
     ///
     /// # Errors
     ///
@@ -410,7 +415,8 @@ impl Replacer {
         )))
     }
 
-    /// Puts `meta.json` and `tombstones` of the damaged block into its copy, as far as they are sound and fit.
+    /// Puts `meta.json` and `tombstones` of the damaged block into its copy, as far as they are
+    /// sound and fit.
     fn keep_small_files(
         &self,
         block: &DataBlock,
@@ -461,7 +467,8 @@ impl Replacer {
 
 const TOMBSTONES: &str = "tombstones";
 
-/// Copies of `block` in the repository that were sound when they were archived: that of `archive` first, then those of the others, the latest first.
+/// Copies of `block` in the repository that were sound when they were archived: that of `archive`
+/// first, then those of the others, the latest first.
 pub fn candidates<'c>(
     ulid: Ulid,
     archive: &'c Archive,
@@ -563,7 +570,8 @@ fn hold(
             "only root sees whether a server of another user is at work in {dir}: make sure that none is"
         ));
     }
-    // Not every file system knows such locks; where it does not, nothing is overwritten all the same.
+    // Not every file system knows such locks; where it does not, nothing is overwritten all the
+    // same.
     let refused = refused.or_else(|| match folder.lock(None) {
         Ok(Some(file)) => {
             held.push(file);
@@ -633,7 +641,8 @@ fn is_sound_file(path: &Path) -> bool {
     }
 }
 
-/// `meta.json` and `tombstones` of `block`, as far as they are sound and of the same block as `copy`.
+/// `meta.json` and `tombstones` of `block`, as far as they are sound and of the same block as
+/// `copy`.
 fn own_small_files(block: &DataBlock, copy: &BlockVerdict) -> Vec<(&'static str, Vec<u8>)> {
     let mut own = Vec::new();
     let is_same = |meta: &Meta, other: &Meta| {

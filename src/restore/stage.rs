@@ -106,8 +106,9 @@ impl Target {
         Ok(blocks.collect())
     }
 
-    /// How the block that lies here under the name of `stored` is none of `stored`, by the names and sizes of what never changes in a
-    /// block: its first file that is missing or of another size. Contents are not compared.
+    /// How the block that lies here under the name of `stored` is none of `stored`, by the names
+    /// and sizes of what never changes in a block: its first file that is missing or of another
+    /// size. Contents are not compared.
     pub fn difference(&self, stored: &StoredBlock) -> Option<String> {
         let dir = self.dir.join(stored.ulid.to_string());
         stored.files.iter().find_map(|file| {
@@ -129,7 +130,8 @@ impl Target {
         })
     }
 
-    /// Refuses a restore of `plan` for which the target's file system has no room. Where that cannot be told, there is room.
+    /// Refuses a restore of `plan` for which the target's file system has no room. Where that
+    /// cannot be told, there is room.
     ///
     /// # Errors
     ///
@@ -191,11 +193,12 @@ fn is_stage(name: &OsString) -> bool {
         .is_some_and(|name| name.starts_with(STAGE_PREFIX))
 }
 
-/// The hidden directory. Dropped before [`Stage::finish`], it takes everything with it that was made, except what
-/// was published.
+/// The hidden directory. Dropped before [`Stage::finish`], it takes everything with it that was
+/// made, except what was published.
 ///
-/// Target and hidden directory are held open, and everything is written below them: who owns the target, or a directory above it, may rename
-/// what is in it and put links there, and still nothing is written anywhere else.
+/// Target and hidden directory are held open, and everything is written below them: who owns the
+/// target, or a directory above it, may rename what is in it and put links there, and still nothing
+/// is written anywhere else.
 #[derive(Debug)]
 pub(super) struct Stage {
     /// Directories that were made for the target: where, and under which name.
@@ -210,7 +213,8 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    /// Makes the target, if need be, and the hidden directory in it. What is restored gets `permissions`.
+    /// Makes the target, if need be, and the hidden directory in it. What is restored gets
+    /// `permissions`.
     pub(super) fn new(target: &Target, permissions: Permissions) -> Result<Self> {
         let above = target.missing.first().map_or(&*target.dir, |first| {
             first.parent().unwrap_or(Path::new("/"))
@@ -239,7 +243,8 @@ impl Stage {
         })
     }
 
-    /// Where something called `name` is staged, for code that takes paths: see [`Folder::steady_path`].
+    /// Where something called `name` is staged, for code that takes paths: see
+    /// [`Folder::steady_path`].
     pub(super) fn path(&self, name: &str) -> PathBuf {
         self.hidden.steady_path().join(name)
     }
@@ -276,7 +281,8 @@ impl Stage {
         self.permissions.enforce(&staged)
     }
 
-    /// Puts what was staged as `name` in the place of the block of this name in the target, and says under which name that one stays.
+    /// Puts what was staged as `name` in the place of the block of this name in the target, and
+    /// says under which name that one stays.
     pub(super) fn replace(mut self, name: &str) -> Result<(OsString, Option<Error>)> {
         let mut exchanged = false;
         let swap = Swap {
@@ -297,10 +303,12 @@ impl Stage {
         }
     }
 
-    /// Renames what was staged as `staged` to `name` in the target, where nothing may have this name.
+    /// Renames what was staged as `staged` to `name` in the target, where nothing may have this
+    /// name.
     pub(super) fn publish(&self, staged: &str, name: &str) -> Result<()> {
         if LOGS.contains(&name) {
-            // An empty log directory may be there, see `Target::present`; one with files stays and stops us.
+            // An empty log directory may be there, see `Target::present`; one with files stays and
+            // stops us.
             let _ = self.folder.remove_dir(name.as_ref());
         }
         let staged = Path::new(staged);
@@ -316,7 +324,8 @@ impl Stage {
         self.folder.sync()
     }
 
-    /// Makes what was published durable, and removes the hidden directory. Returns why that stays, if it does: everything is restored then all the same.
+    /// Makes what was published durable, and removes the hidden directory. Returns why that stays,
+    /// if it does: everything is restored then all the same.
     pub(super) fn finish(mut self) -> Result<Option<Error>> {
         if !self.made.is_empty() {
             self.permissions.give_folder(&self.folder)?;

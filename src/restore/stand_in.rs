@@ -18,7 +18,8 @@ pub struct StandIn {
     pub by: Vec<Ulid>,
     /// Whether they hold samples that had been deleted from it.
     pub undeleted: bool,
-    /// Other sources in whose archives they are, where no archive of the block's own source has them.
+    /// Other sources in whose archives they are, where no archive of the block's own source has
+    /// them.
     pub sources: BTreeSet<String>,
 }
 
@@ -34,7 +35,8 @@ impl StandIn {
     }
 }
 
-/// Whether samples that are deleted from `lost` come back with `by`: it has other deletions, or none, and was not made of `lost`.
+/// Whether samples that are deleted from `lost` come back with `by`: it has other deletions, or
+/// none, and was not made of `lost`.
 pub(super) fn undeletes(by: &StoredBlock, lost: &StoredBlock) -> bool {
     let deletions = |block: &StoredBlock| -> Option<Digest> {
         let mut files = block.files.iter();
@@ -111,8 +113,9 @@ impl Past {
     }
 }
 
-/// Those of `all` blocks that hold something of what `lost` holds, beside blocks that hold `present`. Those of `passed_over` are none, nor those of which
-/// nobody knows which samples of their sources they hold.
+/// Those of `all` blocks that hold something of what `lost` holds, beside blocks that hold
+/// `present`. Those of `passed_over` are none, nor those of which nobody knows which samples of
+/// their sources they hold.
 ///
 /// A child whose parent is present is among them: whoever takes it leaves its parents out.
 pub(super) fn stand_ins<'a>(
@@ -180,14 +183,16 @@ impl<'p> Cover<'p> {
         }
     }
 
-    /// Blocks that together hold all samples of `lost`, if there are any: no more than it has atoms, but for shards. Blocks of the same atoms and
-    /// stream that are no copy of it may be another part of what it was made of, and are none.
+    /// Blocks that together hold all samples of `lost`, if there are any: no more than it has
+    /// atoms, but for shards. Blocks of the same atoms and stream that are no copy of it may be
+    /// another part of what it was made of, and are none.
     pub(super) fn by(&self, lost: &StoredBlock) -> Option<StandIn> {
         let (ulid, block) = (lost.ulid, lost);
         if let Some(copy) = self.blocks.get(&ulid) {
             return Some(StandIn::new(ulid, vec![ulid], undeletes(copy, lost)));
         }
-        // Of a damaged block nobody knows what it should hold; another part of the same sources has other series.
+        // Of a damaged block nobody knows what it should hold; another part of the same sources has
+        // other series.
         let may_differ = is_damaged(lost);
         let lost = self.past.kin(lost);
         let is_copy = |member: &Kin| {

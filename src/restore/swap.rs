@@ -1,9 +1,12 @@
-//! Putting a proved copy of a block in the place of a damaged one, so that whatever moment a run dies at, another run finishes or undoes it.
+//! Putting a proved copy of a block in the place of a damaged one, so that whatever moment a run
+//! dies at, another run finishes or undoes it.
 //!
-//! Both lie in the same file system: the damaged block under its name, the copy in the hidden directory of the restore. Where the file system
-//! can, they change places in one step, and then the damaged one leaves the hidden directory for a name beside, `<ULID>.damaged`, which Prometheus
-//! passes over. Elsewhere it goes through `<ULID>.replacing`, and as long as something has such a name, [`settle`] knows what is to be done: without a
-//! block under the ULID it is the damaged one and goes back; beside one it has been replaced.
+//! Both lie in the same file system: the damaged block under its name, the copy in the hidden
+//! directory of the restore. Where the file system can, they change places in one step, and then
+//! the damaged one leaves the hidden directory for a name beside, `<ULID>.damaged`, which
+//! Prometheus passes over. Elsewhere it goes through `<ULID>.replacing`, and as long as something
+//! has such a name, [`settle`] knows what is to be done: without a block under the ULID it is the
+//! damaged one and goes back; beside one it has been replaced.
 
 use std::ffi::{OsStr, OsString};
 
@@ -53,12 +56,14 @@ pub(super) struct Swap<'s> {
 }
 
 impl Swap<'_> {
-    /// Puts the copy in the place of the block, and says under which name that one stays. `at_once` says whether the file system may be asked to let them
-    /// change places; an exchange that has happened is said by `exchanged`, also where what comes after it fails.
+    /// Puts the copy in the place of the block, and says under which name that one stays. `at_once`
+    /// says whether the file system may be asked to let them change places; an exchange that
+    /// has happened is said by `exchanged`, also where what comes after it fails.
     ///
     /// # Errors
     ///
-    /// When the file system fails. Unless `exchanged` is set, the block is where it was, or [`settle`] puts it there.
+    /// When the file system fails. Unless `exchanged` is set, the block is where it was, or
+    /// [`settle`] puts it there.
     pub(super) fn carry_out(&self, at_once: bool, exchanged: &mut bool) -> Result<OsString> {
         if at_once && self.hidden.exchange(self.name, self.folder, self.name)? {
             *exchanged = true;
@@ -143,7 +148,8 @@ pub(super) fn finish_swaps(folder: &Folder) -> Result<Vec<Settled>> {
     Ok(settled)
 }
 
-/// Gives the damaged block `from` in `source` a name in `folder` that says what it is, the first that is free, and makes that durable.
+/// Gives the damaged block `from` in `source` a name in `folder` that says what it is, the first
+/// that is free, and makes that durable.
 fn keep(source: &Folder, folder: &Folder, from: &OsStr, block: &OsStr) -> Result<OsString> {
     for number in 1..=MAX_NAMES {
         let mut name = with(block, DAMAGED);

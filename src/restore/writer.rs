@@ -33,7 +33,8 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Writes below `root`, which is empty. Files and directories get `permissions` when they are made durable.
+    /// Writes below `root`, which is empty. Files and directories get `permissions` when they are
+    /// made durable.
     pub(super) fn new(root: Folder, permissions: Permissions) -> Self {
         Writer {
             root: Arc::new(root),
@@ -138,8 +139,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Tells trouble with the target from trouble that the names themselves make, when a manifest says that
-    /// something is a file and a directory at once or gives one name twice.
+    /// Tells trouble with the target from trouble that the names themselves make, when a manifest
+    /// says that something is a file and a directory at once or gives one name twice.
     fn check<T>(&mut self, done: Result<T>) -> Result<T> {
         done.map_err(|error| {
             if is_of_names(&error) {

@@ -16,7 +16,8 @@ use crate::store::ObjectName;
 /// Which archives are to go.
 #[derive(Clone, Debug)]
 pub enum ForgetSelection {
-    /// All that a policy does not keep, in every group of archives of one host and source by itself.
+    /// All that a policy does not keep, in every group of archives of one host and source by
+    /// itself.
     Policy(Policy),
     /// Those whose ids begin like this.
     Ids(Vec<String>),
@@ -47,9 +48,11 @@ pub struct Forgotten {
     pub damaged: Vec<Damaged>,
     /// Manifests that cannot be read and were removed, because their ids were given.
     pub removed_damaged: Vec<ObjectName>,
-    /// Archives that lie in the future and stay. No policy takes them for the newest, and none removes them.
+    /// Archives that lie in the future and stay. No policy takes them for the newest, and none
+    /// removes them.
     pub ahead: Vec<Ahead>,
-    /// Blocks that the archives which stay have only damaged. Archives with sound samples of theirs stay as well, as far as there are any.
+    /// Blocks that the archives which stay have only damaged. Archives with sound samples of
+    /// theirs stay as well, as far as there are any.
     pub damaged_blocks: Vec<Ulid>,
 }
 
@@ -70,12 +73,14 @@ pub struct Leave {
     pub dry_run: bool,
 }
 
-/// Removes the archives that `selection` lets go among those that `filter` lets through, at the time `now`.
+/// Removes the archives that `selection` lets go among those that `filter` lets through, at the
+/// time `now`.
 ///
 /// # Errors
 ///
-/// `Refused` when the policy is empty, or when a server would be left without any archive, or without the last one that holds blocks;
-/// `NotFound` or `Invalid` for ids that mean none or several. Nothing has been removed then.
+/// `Refused` when the policy is empty, or when a server would be left without any archive, or
+/// without the last one that holds blocks; `NotFound` or `Invalid` for ids that mean none or
+/// several. Nothing has been removed then.
 pub fn forget(
     repository: &Repository,
     selection: &ForgetSelection,
@@ -258,8 +263,8 @@ fn id_of(damaged: &Damaged) -> Option<ArchiveId> {
     name.rsplit_once('-')?.1.parse().ok()
 }
 
-/// Refuses to leave a server without any archive, or without one that holds blocks where one did. An archive from the future stands in for
-/// no other.
+/// Refuses to leave a server without any archive, or without one that holds blocks where one did.
+/// An archive from the future stands in for no other.
 fn refuse_emptied(decisions: &[Decision], now: Millis) -> Result<()> {
     let mut servers: BTreeMap<Server, Vec<&Decision>> = BTreeMap::new();
     for made in decisions {

@@ -1,4 +1,5 @@
-//! Archives that stay because others that stay have only damaged copies of what they hold, or missed it.
+//! Archives that stay because others that stay have only damaged copies of what they hold, or
+//! missed it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,9 +14,11 @@ use crate::store::ObjectName;
 /// Why such an archive is kept.
 const HOLDS: &str = "holds what is damaged in others, or what they missed";
 
-/// Keeps the newest of the archives that would go which hold sound samples of blocks that an archive which stays has missed, or that are damaged in all archives that stay: such
-/// a block was damaged when it was archived, or an object of it bears a mark, is gone or has another size, and nothing replaces it. Returns the blocks because of which
-/// any is kept. Archives whose logs are gone since stay as well, while one stays that says so.
+/// Keeps the newest of the archives that would go which hold sound samples of blocks that an
+/// archive which stays has missed, or that are damaged in all archives that stay: such a block was
+/// damaged when it was archived, or an object of it bears a mark, is gone or has another size, and
+/// nothing replaces it. Returns the blocks because of which any is kept. Archives whose logs are
+/// gone since stay as well, while one stays that says so.
 ///
 /// # Errors
 ///
@@ -93,7 +96,8 @@ fn hold_logs(made: &mut [Decision]) {
     }
 }
 
-/// The blocks that archives which stay have missed, as the newest archive describes each that holds it.
+/// The blocks that archives which stay have missed, as the newest archive describes each that holds
+/// it.
 fn missed(made: &[Decision]) -> Vec<&StoredBlock> {
     let kept = made.iter().filter(|made| made.is_kept());
     let left_out = kept.flat_map(|made| &made.archive.left_out);
@@ -136,8 +140,8 @@ impl Trust {
         is_damaged(block) || self.is_lost(block)
     }
 
-    /// Whether an object of the block is marked, gone or of another size, and there is neither another object in its place nor another
-    /// recipe.
+    /// Whether an object of the block is marked, gone or of another size, and there is neither
+    /// another object in its place nor another recipe.
     fn is_lost(&self, block: &StoredBlock) -> bool {
         let is_bad = |pack: &ObjectName| self.bad.contains(pack);
         let broken = self.stock.broken_of(block, &is_bad);

@@ -1,8 +1,9 @@
 //! Letting go: which archives are still wanted, and deleting what no archive needs.
 //!
-//! [`forget`] removes manifests by a [`Policy`] or by their ids; it frees nothing, because archives share objects. [`prune`] marks what
-//! no manifest names, and deletes it in a later run if it is still not named. Neither locks anything: both run
-//! beside backups and beside each other. `docs/repository-format.md` has the rules, `docs/design.md` why they suffice.
+//! [`forget`] removes manifests by a [`Policy`] or by their ids; it frees nothing, because archives
+//! share objects. [`prune`] marks what no manifest names, and deletes it in a later run if it is
+//! still not named. Neither locks anything: both run beside backups and beside each other.
+//! `docs/repository-format.md` has the rules, `docs/design.md` why they suffice.
 //!
 //! ```
 //! use narthex::retain::{Keep, Policy};

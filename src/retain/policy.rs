@@ -1,8 +1,9 @@
 //! Which archives are still wanted: restic's policy words. Nothing here reads or writes.
 //!
-//! Every word has a number of archives to give out. Going from the newest to the oldest, `daily` gives one to the newest
-//! archive of each day, `weekly` to that of each ISO week, and so on; the oldest archive of all gets one where some are left, so that
-//! the history reaches as far back as it can. Days and weeks are those of UTC, as all times narthex prints.
+//! Every word has a number of archives to give out. Going from the newest to the oldest, `daily`
+//! gives one to the newest archive of each day, `weekly` to that of each ISO week, and so on; the
+//! oldest archive of all gets one where some are left, so that the history reaches as far back as
+//! it can. Days and weeks are those of UTC, as all times narthex prints.
 
 use std::fmt;
 
@@ -148,7 +149,8 @@ impl Policy {
         ]
     }
 
-    /// For archives of these `times`, the newest first: why each is kept. Without a reason it is not.
+    /// For archives of these `times`, the newest first: why each is kept. Without a reason it is
+    /// not.
     pub fn reasons(&self, times: &[Millis]) -> Vec<Vec<String>> {
         let mut words = self.words();
         let within = self.within.as_ref().zip(times.first());

@@ -12,8 +12,9 @@ use crate::repository::trash::{Notices, Trash, delete_if_there, issue_warrant, m
 use crate::repository::{ArchiveId, Repository, is_data, no_manifest};
 use crate::store::{Leftover, ObjectName, Origin, Store};
 
-/// How long an object stays marked before it is deleted, unless somebody says otherwise, in milliseconds: three days. That is longer
-/// than a backup run takes, whose objects no archive names until it ends, and shorter than the week between two prunes.
+/// How long an object stays marked before it is deleted, unless somebody says otherwise, in
+/// milliseconds: three days. That is longer than a backup run takes, whose objects no archive names
+/// until it ends, and shorter than the week between two prunes.
 pub const DEFAULT_GRACE: Millis = 3 * 86_400_000;
 
 /// How to prune.
@@ -82,7 +83,8 @@ pub struct Item {
 pub struct Pruned {
     /// All that no archive names, and what was marked although one does; by name.
     pub items: Vec<Item>,
-    /// Claims of backups that began more than a day ago and never ended: they died, or a clock is wrong. They count no more.
+    /// Claims of backups that began more than a day ago and never ended: they died, or a clock is
+    /// wrong. They count no more.
     pub expired_claims: Vec<ObjectName>,
     /// Objects that archives or running backups name.
     pub needed_objects: u64,
@@ -100,22 +102,26 @@ impl Pruned {
     }
 }
 
-/// Marks at `now` what no archive names, deletes what has been marked for long enough, and sweeps up after dead runs. Other runs may
-/// work on the repository meanwhile.
+/// Marks at `now` what no archive names, deletes what has been marked for long enough, and sweeps
+/// up after dead runs. Other runs may work on the repository meanwhile.
 ///
 /// # Errors
 ///
-/// When a manifest or a claim cannot be read, as it cannot be told then what is needed; `Refused` when there is data and no manifest, as that is what a
-/// disk looks like that is not mounted, unless `options` allow it; or when the repository fails. Whatever was done until then was right, and the next run goes on.
+/// When a manifest or a claim cannot be read, as it cannot be told then what is needed; `Refused`
+/// when there is data and no manifest, as that is what a disk looks like that is not mounted,
+/// unless `options` allow it; or when the repository fails. Whatever was done until then was right,
+/// and the next run goes on.
 pub fn prune(repository: &Repository, options: PruneOptions, now: Millis) -> Result<Pruned> {
     let store = repository.store();
-    // Objects first: whatever is named later by a manifest that is not seen here is not looked at here either.
+    // Objects first: whatever is named later by a manifest that is not seen here is not looked at
+    // here either.
     let mut objects: BTreeMap<_, _> = repository.data_objects()?.into_iter().collect();
     objects.retain(|name, _| is_data(name));
     let mut trash = Trash::list(store)?;
     let expired = expired_claims(store, now)?;
     if !options.dry_run {
-        // Before anything is decided: a run that is not dead after all finds its claim gone and looks again.
+        // Before anything is decided: a run that is not dead after all finds its claim gone and
+        // looks again.
         expired
             .iter()
             .try_for_each(|claim| delete_if_there(store, claim))?;
@@ -320,7 +326,8 @@ impl Run<'_> {
         gone.try_for_each(|object| damage.clear(self.store(), object))
     }
 
-    /// Removes unpublished objects that nobody has written to for as long as the grace, and at least for a day.
+    /// Removes unpublished objects that nobody has written to for as long as the grace, and at
+    /// least for a day.
     fn sweep_leftovers(&mut self) -> Result<()> {
         let age = self.options.grace.max(LEASE);
         for leftover in self.store().leftovers("")? {
@@ -353,7 +360,8 @@ impl Run<'_> {
     }
 }
 
-/// Since when an object is marked. A mark from the future counts for nothing: it would never be old.
+/// Since when an object is marked. A mark from the future counts for nothing: it would never be
+/// old.
 fn since(notices: &Notices, now: Millis) -> Option<Millis> {
     let marks = notices.marks.values().copied();
     marks

@@ -23,14 +23,14 @@ pub struct UnreadableBlock {
     pub dir: PathBuf,
     /// Why.
     pub error: Error,
-    /// A block that can be read and was compacted from this one: nothing is missing, and Prometheus ignores this one as
-    /// well.
+    /// A block that can be read and was compacted from this one: nothing is missing, and
+    /// Prometheus ignores this one as well.
     pub superseded_by: Option<Ulid>,
 }
 
 impl SelectedBlocks {
-    /// Opens the blocks in `dir` whose time `range` concerns. A block that vanishes meanwhile was deleted by Prometheus, and is
-    /// left out.
+    /// Opens the blocks in `dir` whose time `range` concerns. A block that vanishes meanwhile was
+    /// deleted by Prometheus, and is left out.
     pub fn open(dir: &DataDir, range: TimeRange, mode: ReadMode) -> Self {
         let mut sources = SelectedBlocks::default();
         let mut readable = Vec::new();

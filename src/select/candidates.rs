@@ -15,9 +15,9 @@ pub(crate) enum Candidates<'a> {
 }
 
 impl<'a> Candidates<'a> {
-    /// The candidates for any of `selectors`, of series that have the labels `added` beside those in the index. Postings are used when
-    /// each selector pins some label to one value and they are sound; otherwise every entry is read, so that damaged postings hide
-    /// nothing.
+    /// The candidates for any of `selectors`, of series that have the labels `added` beside those
+    /// in the index. Postings are used when each selector pins some label to one value and they
+    /// are sound; otherwise every entry is read, so that damaged postings hide nothing.
     pub(crate) fn beside(
         index: &Index<'a>,
         selectors: &[Selector],
@@ -48,7 +48,8 @@ impl<'a> Candidates<'a> {
     }
 }
 
-/// The series in the shortest list of each selector; nothing when a selector has no list or one of the lists is unsound.
+/// The series in the shortest list of each selector; nothing when a selector has no list or one of
+/// the lists is unsound.
 fn from_postings(
     index: &Index<'_>,
     selectors: &[Selector],

@@ -1,4 +1,5 @@
-//! The selected series of one block, one after the other, for readers that go on behind a fault and for those that do not.
+//! The selected series of one block, one after the other, for readers that go on behind a fault and
+//! for those that do not.
 
 use std::collections::HashMap;
 
@@ -44,8 +45,8 @@ impl Unread<'_> {
 }
 
 impl<'a> SeriesCursor<'a> {
-    /// Stands before the first series of `block`, whose index is `index`, that one of `selectors` selects; every series has the
-    /// labels `added` beside its own.
+    /// Stands before the first series of `block`, whose index is `index`, that one of `selectors`
+    /// selects; every series has the labels `added` beside its own.
     ///
     /// # Errors
     ///
@@ -69,7 +70,8 @@ impl<'a> SeriesCursor<'a> {
         })
     }
 
-    /// Moves to the next selected series; `None` when there is none. Behind a fault it can be asked again.
+    /// Moves to the next selected series; `None` when there is none. Behind a fault it can be asked
+    /// again.
     pub(crate) fn advance(&mut self) -> Option<Result<SeriesEntry<'a>, Unread<'a>>> {
         while let Some(entry) = self.candidates.next(&self.index) {
             let entry = match entry {

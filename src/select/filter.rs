@@ -43,7 +43,8 @@ impl<'a> Filter<'a> {
         Filter { selectors }
     }
 
-    /// Whether any selector selects the series, whose entry stands at offset `at`; without selectors all are selected.
+    /// Whether any selector selects the series, whose entry stands at offset `at`; without
+    /// selectors all are selected.
     ///
     /// # Errors
     ///
@@ -99,7 +100,8 @@ impl<'a> Test<'a> {
     }
 }
 
-/// Finds the symbols of all names in one walk, which unlike a search does not depend on their order.
+/// Finds the symbols of all names in one walk, which unlike a search does not depend on their
+/// order.
 fn find_names(mut tests: Vec<&mut Test<'_>>, symbols: &Symbols<'_>) {
     if tests.is_empty() {
         return;

@@ -18,8 +18,8 @@ pub(crate) trait Sink {
     /// Samples from now on belong to the series with these labels.
     fn begin(&mut self, labels: &LabelSlices<'_>);
 
-    /// Appends to `body` what is to be kept of a sample that may have to wait for earlier ones; `false` and nothing when there are no
-    /// words for it.
+    /// Appends to `body` what is to be kept of a sample that may have to wait for earlier ones;
+    /// `false` and nothing when there are no words for it.
     fn body(&mut self, sample: &Sample<'_>, body: &mut Vec<u8>) -> bool;
 
     /// Takes a sample whose body was made before.
@@ -95,8 +95,8 @@ impl<'a, S: Sink> Walk<'a, S> {
         Ok(walk)
     }
 
-    /// Moves to the next series that may have samples; `false` when there is none. What was not read of the series before is
-    /// skipped.
+    /// Moves to the next series that may have samples; `false` when there is none. What was not
+    /// read of the series before is skipped.
     pub(crate) fn next_series(&mut self, report: &mut dyn FnMut(ReadProblem)) -> bool {
         loop {
             for series in std::mem::take(&mut self.same) {
@@ -134,7 +134,8 @@ impl<'a, S: Sink> Walk<'a, S> {
         self.same.first().map_or(&[], BlockSeries::labels)
     }
 
-    /// Reads the next chunk of the series, and returns how many bytes its data are; `None` when there is none.
+    /// Reads the next chunk of the series, and returns how many bytes its data are; `None` when
+    /// there is none.
     pub(crate) fn step(&mut self, report: &mut dyn FnMut(ReadProblem)) -> Option<u64> {
         let &(chunk, same) = self.chunks.get(self.read)?;
         self.read += 1;
@@ -178,7 +179,8 @@ impl<'a, S: Sink> Walk<'a, S> {
         report(problem);
     }
 
-    /// Moves on to the next selected series of a block, and puts it among the heads if there is one.
+    /// Moves on to the next selected series of a block, and puts it among the heads if there is
+    /// one.
     fn advance(&mut self, mut series: BlockSeries<'a>, report: &mut dyn FnMut(ReadProblem)) {
         let position = series.position;
         let is_first = series.is_first();
@@ -210,7 +212,8 @@ impl<'a, S: Sink> Walk<'a, S> {
             .sort_by_key(|(chunk, same)| (chunk.min_time, block(*same), chunk.reference));
     }
 
-    /// Takes the samples of one chunk, directly or by way of the overlap, and returns the bytes of its data.
+    /// Takes the samples of one chunk, directly or by way of the overlap, and returns the bytes of
+    /// its data.
     fn chunk(
         &mut self,
         chunk: &ChunkMeta,

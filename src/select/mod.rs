@@ -1,9 +1,9 @@
 //! What is asked for, and the reading of it: which blocks, which series, which samples.
 //!
-//! A [`Selection`] says which series and which time. [`SelectedBlocks`] opens the blocks of a directory that count. A `Walk` merges
-//! the series of several blocks as a query would: in the order of their labels, each time once, deleted ranges left
-//! out. Unlike a querier it does not stop at damage: what cannot be read is reported as a [`ReadProblem`], skipped and
-//! counted.
+//! A [`Selection`] says which series and which time. [`SelectedBlocks`] opens the blocks of a
+//! directory that count. A `Walk` merges the series of several blocks as a query would: in the
+//! order of their labels, each time once, deleted ranges left out. Unlike a querier it does not
+//! stop at damage: what cannot be read is reported as a [`ReadProblem`], skipped and counted.
 //!
 //! Memory: one series entry per block, and the chunks of one series that overlap in time.
 
@@ -54,7 +54,8 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// The series of any of `selectors`, or all, from `since` on and before `until`, in milliseconds.
+    /// The series of any of `selectors`, or all, from `since` on and before `until`, in
+    /// milliseconds.
     pub fn new(since: Millis, until: Millis, selectors: Vec<Selector>) -> Self {
         Selection {
             selectors,
@@ -72,7 +73,8 @@ impl Selection {
         self.range.overlaps(chunk.min_time, chunk.max_time)
     }
 
-    /// Whether samples from `first` to `last`, both included, of a series of these labels may be asked for.
+    /// Whether samples from `first` to `last`, both included, of a series of these labels may be
+    /// asked for.
     pub fn concerns_series(&self, labels: &LabelSlices<'_>, first: Millis, last: Millis) -> bool {
         let mut selectors = self.selectors.iter();
         let selected = self.selectors.is_empty() || selectors.any(|one| one.selects(labels));
@@ -84,8 +86,8 @@ impl Selection {
         self.selectors.is_empty() && self.range.covers_block(min_time, max_time)
     }
 
-    /// What is asked for of the block that `meta` describes: samples outside a block's own range are found by no query, and a
-    /// compaction drops them.
+    /// What is asked for of the block that `meta` describes: samples outside a block's own range
+    /// are found by no query, and a compaction drops them.
     pub(crate) fn within(&self, meta: &Meta) -> Selection {
         Selection {
             selectors: self.selectors.clone(),

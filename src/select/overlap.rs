@@ -8,12 +8,12 @@ use super::merged::Sink;
 use super::tally::Tally;
 use crate::model::{Millis, Sample};
 
-/// So many bytes may wait. Overlapping chunks of real blocks need a fraction of it; a damaged index in which everything
-/// overlaps gets its samples dumped in less perfect order, not kept in memory.
+/// So many bytes may wait. Overlapping chunks of real blocks need a fraction of it; a damaged index
+/// in which everything overlaps gets its samples dumped in less perfect order, not kept in memory.
 const LIMIT: usize = 64 << 20;
 
-/// Samples of the current series, already formatted: a heap, so that each costs the logarithm of those that wait, however
-/// many chunks overlap.
+/// Samples of the current series, already formatted: a heap, so that each costs the logarithm of
+/// those that wait, however many chunks overlap.
 #[derive(Default)]
 pub(super) struct Overlap {
     waiting: BinaryHeap<Reverse<Waiting>>,
@@ -24,7 +24,8 @@ pub(super) struct Overlap {
     taken: u64,
 }
 
-/// In order of time; of those with the same time the one from the latest block first, and in it the first one taken.
+/// In order of time; of those with the same time the one from the latest block first, and in it the
+/// first one taken.
 #[derive(Debug)]
 struct Waiting {
     time: Millis,
@@ -95,7 +96,8 @@ impl Overlap {
         }
     }
 
-    /// Writes the samples that no further chunk can come before, one for each time: those before `limit`, or all.
+    /// Writes the samples that no further chunk can come before, one for each time: those before
+    /// `limit`, or all.
     pub(super) fn drain_before(
         &mut self,
         limit: Option<Millis>,
@@ -118,7 +120,8 @@ impl Overlap {
                 tally.samples += 1;
             }
         }
-        // Only when that halves them: moving the others each time would make many overlapping chunks cost their square.
+        // Only when that halves them: moving the others each time would make many overlapping
+        // chunks cost their square.
         if self.written * 2 >= self.bodies.len() {
             self.compact();
         }
@@ -172,7 +175,8 @@ mod tests {
         fn end(&mut self, _labels: &LabelSlices<'_>) {}
     }
 
-    /// Pushes samples as block, time, value; what is written when drained before each of `limits`, and the tally.
+    /// Pushes samples as block, time, value; what is written when drained before each of `limits`,
+    /// and the tally.
     fn drained(
         samples: &[(usize, Millis, f64)],
         limits: &[Option<Millis>],
@@ -235,8 +239,8 @@ mod tests {
         assert!(tally.samples > 0 && !overlap.is_empty());
     }
 
-    /// Chunk after chunk that reaches to the end of the series: each of them makes one sample ready to be written, while all
-    /// the others wait.
+    /// Chunk after chunk that reaches to the end of the series: each of them makes one sample ready
+    /// to be written, while all the others wait.
     #[test]
     fn many_chunks_that_overlap_do_not_cost_their_square() {
         const CHUNKS: Millis = 20_000;

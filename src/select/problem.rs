@@ -59,8 +59,8 @@ impl fmt::Display for Fault {
 pub enum Lost {
     /// Nothing: what was read was dumped.
     Nothing,
-    /// Samples of a chunk, as many as its header promises beyond those that could be read; unknown where the header is
-    /// damaged as well.
+    /// Samples of a chunk, as many as its header promises beyond those that could be read; unknown
+    /// where the header is damaged as well.
     Samples(Option<u32>),
     /// One series.
     Series,

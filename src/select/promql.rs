@@ -9,8 +9,9 @@ use std::fmt::Write as _;
 pub(crate) enum Manner {
     /// It is refused, as in Prometheus.
     Strict,
-    /// Strings may hold line breaks and unknown escape sequences, which stand for themselves; every space of Unicode is blank. For
-    /// rules and dashboards as people have them: what is refused is not counted as used.
+    /// Strings may hold line breaks and unknown escape sequences, which stand for themselves; every
+    /// space of Unicode is blank. For rules and dashboards as people have them: what is refused
+    /// is not counted as used.
     Lenient,
 }
 
@@ -112,7 +113,8 @@ impl<'a> Scanner<'a> {
         eaten
     }
 
-    /// Reads up to `bytes` further; to the end if there are not so many or a character would be cut.
+    /// Reads up to `bytes` further; to the end if there are not so many or a character would be
+    /// cut.
     pub(crate) fn skip(&mut self, bytes: usize) {
         let end = self.at.saturating_add(bytes);
         self.at = if self.text.is_char_boundary(end) {
@@ -139,7 +141,8 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Reads letters, digits and underscores of ASCII, and colons if they are allowed, that do not begin with a digit.
+    /// Reads letters, digits and underscores of ASCII, and colons if they are allowed, that do not
+    /// begin with a digit.
     pub(crate) fn identifier(&mut self, colons: bool) -> Option<&'a str> {
         let rest = self.rest();
         let legal = |c: char| c.is_ascii_alphanumeric() || c == '_' || colons && c == ':';
@@ -163,12 +166,14 @@ impl<'a> Scanner<'a> {
         matches!(self.peek(), Some('"' | '\'' | '`'))
     }
 
-    /// Reads a string in double, single or back quotes; only in the last there are no escape sequences. `variable` reads the variable that
-    /// follows, if one does. No text between two variables, or before the first one, is an empty [`Part::Text`].
+    /// Reads a string in double, single or back quotes; only in the last there are no escape
+    /// sequences. `variable` reads the variable that follows, if one does. No text between two
+    /// variables, or before the first one, is an empty [`Part::Text`].
     ///
     /// # Errors
     ///
-    /// When there is no whole string. Nothing is read where none begins: ask [`Scanner::is_at_string`].
+    /// When there is no whole string. Nothing is read where none begins: ask
+    /// [`Scanner::is_at_string`].
     pub(crate) fn string(
         &mut self,
         mut variable: impl FnMut(&mut Self) -> Option<String>,
@@ -197,7 +202,8 @@ impl<'a> Scanner<'a> {
         Ok(parts)
     }
 
-    /// Reads what follows a backslash. Octal and `\x` sequences make bytes, `\u` and `\U` characters.
+    /// Reads what follows a backslash. Octal and `\x` sequences make bytes, `\u` and `\U`
+    /// characters.
     fn escape(&mut self, quote: char, text: &mut Vec<u8>) -> Result<(), StringFault> {
         let lenient = self.manner == Manner::Lenient;
         let simple = match self.peek() {

@@ -18,11 +18,13 @@ pub struct SeriesSamples {
     pub samples: Vec<OwnedSample>,
 }
 
-/// The series of several blocks one after another, in the order of their labels, with the samples that a query over the same blocks would see: blocks merged,
-/// deleted ranges left out, each time once. Where blocks hold different samples for the same time, the block that begins later wins.
+/// The series of several blocks one after another, in the order of their labels, with the samples
+/// that a query over the same blocks would see: blocks merged, deleted ranges left out, each time
+/// once. Where blocks hold different samples for the same time, the block that begins later wins.
 ///
-/// What is damaged is left out, and named by [`Samples::problems`]: look there before an absence is taken for the truth. Series of Thanos' aggregates come behind
-/// those of samples and bear [`AGGREGATE_LABEL`](super::AGGREGATE_LABEL). Memory: the samples of one series.
+/// What is damaged is left out, and named by [`Samples::problems`]: look there before an absence is
+/// taken for the truth. Series of Thanos' aggregates come behind those of samples and bear
+/// [`AGGREGATE_LABEL`](super::AGGREGATE_LABEL). Memory: the samples of one series.
 ///
 /// ```
 /// use narthex::block::Block;
@@ -81,7 +83,8 @@ impl<'a> Samples<'a> {
         })
     }
 
-    /// What was damaged of what was read so far; where everything was asked for, at the end also where counts differ from those that the metadata promise.
+    /// What was damaged of what was read so far; where everything was asked for, at the end also
+    /// where counts differ from those that the metadata promise.
     pub fn problems(&self) -> &[ReadProblem] {
         &self.problems
     }

@@ -65,7 +65,8 @@ impl<'a> BlockSeries<'a> {
         })
     }
 
-    /// Moves to the next selected series; `false` when there is none. Entries that cannot be read go to `report`.
+    /// Moves to the next selected series; `false` when there is none. Entries that cannot be read
+    /// go to `report`.
     pub(crate) fn advance(&mut self, report: &mut dyn FnMut(ReadProblem)) -> bool {
         while let Some(found) = self.cursor.advance() {
             let fault = match found {
@@ -146,7 +147,8 @@ impl<'a> BlockSeries<'a> {
     ///
     /// # Errors
     ///
-    /// The fault at which decoding stopped, and how many samples the chunk's header promises if there is one.
+    /// The fault at which decoding stopped, and how many samples the chunk's header promises if
+    /// there is one.
     pub(crate) fn decode(
         &self,
         chunk: &ChunkMeta,
@@ -202,7 +204,8 @@ impl<'a> BlockSeries<'a> {
         }
     }
 
-    /// The problem of a chunk at `offset` whose samples begin or end elsewhere than the index says. Not every aggregate is there of every span of time.
+    /// The problem of a chunk at `offset` whose samples begin or end elsewhere than the index says.
+    /// Not every aggregate is there of every span of time.
     pub(super) fn range_problem(
         &self,
         chunk: &ChunkMeta,
@@ -266,8 +269,9 @@ impl ChunkData {
     }
 }
 
-/// Lends one aggregate of a chunk to `visit`, if it has that. A counter may end with a sample of the time of the one before, which says nothing new of the
-/// aggregate and is passed over. What cannot be taken apart is another view's to report.
+/// Lends one aggregate of a chunk to `visit`, if it has that. A counter may end with a sample of
+/// the time of the one before, which says nothing new of the aggregate and is passed over. What
+/// cannot be taken apart is another view's to report.
 fn decode_aggregate(
     record: &ChunkRecord<'_>,
     aggregate: Aggregate,

@@ -1,7 +1,8 @@
 //! What is dumped of a block: its samples, or one aggregate of them.
 //!
-//! A block of aggregates holds up to five numbers for each span of time, which are dumped as series of their own. They have two labels
-//! more: `__aggregate__` says which, `__resolution__` of how much time.
+//! A block of aggregates holds up to five numbers for each span of time, which are dumped as series
+//! of their own. They have two labels more: `__aggregate__` says which, `__resolution__` of how
+//! much time.
 
 use crate::block::Block;
 use crate::chunk::Aggregate;
@@ -12,7 +13,8 @@ pub const AGGREGATE_LABEL: &str = "__aggregate__";
 /// The label that says how much time one stands for.
 pub const RESOLUTION_LABEL: &str = "__resolution__";
 
-/// Which numbers of a block are dumped. Samples come before aggregates, and finer aggregates before coarser ones.
+/// Which numbers of a block are dumped. Samples come before aggregates, and finer aggregates before
+/// coarser ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum View {
     /// Samples.

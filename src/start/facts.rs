@@ -42,7 +42,8 @@ pub enum Opens {
     Yes,
     /// It logs a line and goes on without it.
     LeftOut,
-    /// It fails to, and therefore ends, unless a block that was compacted from this one replaces it. The words say why.
+    /// It fails to, and therefore ends, unless a block that was compacted from this one replaces
+    /// it. The words say why.
     Fails(String),
 }
 
@@ -97,8 +98,8 @@ pub struct ReplayFacts {
     pub gone: bool,
     /// Where damage ends the replay, and what stands behind it.
     pub cut: Option<LogCut>,
-    /// Samples that are neither in a block nor replayed, because they are older than the end of a block or than what the checkpoint
-    /// says; and their times.
+    /// Samples that are neither in a block nor replayed, because they are older than the end of a
+    /// block or than what the checkpoint says; and their times.
     pub hidden: Option<(u64, Millis, Millis)>,
 }
 
@@ -114,7 +115,8 @@ pub struct LogCut {
 /// How far a start comes before something ends it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Stage {
-    /// The logs and `chunks_head` are opened: nothing has been deleted yet but what interrupted writers left.
+    /// The logs and `chunks_head` are opened: nothing has been deleted yet but what interrupted
+    /// writers left.
     Opening,
     /// The blocks are opened: none has been deleted yet.
     Blocks,
@@ -142,11 +144,13 @@ pub struct Facts {
     pub wal: Option<ReplayFacts>,
     /// Its WBL.
     pub wbl: Option<ReplayFacts>,
-    /// Times of the first and the last sample that came in order, among the chunks of `chunks_head` whose series the WAL defines.
+    /// Times of the first and the last sample that came in order, among the chunks of
+    /// `chunks_head` whose series the WAL defines.
     pub head_chunks: Option<(Millis, Millis)>,
     /// Times of the first and the last sample that came late in `chunks_head`.
     pub late_chunks: Option<(Millis, Millis)>,
-    /// Bytes of WAL, WBL and `chunks_head`, which the size rule of retention counts before any block.
+    /// Bytes of WAL, WBL and `chunks_head`, which the size rule of retention counts before any
+    /// block.
     pub head_bytes: u64,
     /// What interrupted writers left and a start removes.
     pub leftovers: Vec<PathBuf>,

@@ -1,8 +1,10 @@
-//! What a start of Prometheus does with a data directory, foretold from facts about it. Nothing here reads a file.
+//! What a start of Prometheus does with a data directory, foretold from facts about it. Nothing
+//! here reads a file.
 //!
-//! [`plan`] goes through the steps of Prometheus' `tsdb/db.go` (`open`, `reloadBlocks`, `BlocksToDelete`) and `tsdb/head.go` (`Init`) in
-//! their order, for a release and the flags that matter, and says what each would remove, leave out, drop or refuse.
-//! [`Reach`] judges the range of time that a block claims; [`Release`] knows what which release can read.
+//! [`plan`] goes through the steps of Prometheus' `tsdb/db.go` (`open`, `reloadBlocks`,
+//! `BlocksToDelete`) and `tsdb/head.go` (`Init`) in their order, for a release and the flags that
+//! matter, and says what each would remove, leave out, drop or refuse. [`Reach`] judges the range
+//! of time that a block claims; [`Release`] knows what which release can read.
 //!
 //! ```
 //! use narthex::start::{Assumptions, Facts, plan};

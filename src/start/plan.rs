@@ -24,9 +24,11 @@ pub struct StartPlan {
     pub keeps: Vec<Ulid>,
     /// The block whose end it takes for the border of what is stored, and that end.
     pub floor: Option<(Ulid, Millis)>,
-    /// The time before which it neither replays samples nor takes new ones that come in order: that end, or what the checkpoint says.
+    /// The time before which it neither replays samples nor takes new ones that come in order:
+    /// that end, or what the checkpoint says.
     pub valid_from: Option<Millis>,
-    /// Where it does not start: the files or directories that end it, and what is wrong with each, as ids of findings.
+    /// Where it does not start: the files or directories that end it, and what is wrong with each,
+    /// as ids of findings.
     pub obstacles: Vec<(PathBuf, String)>,
     /// Times of the first and the last sample that it replays from the WAL.
     pub replays: Option<(Millis, Millis)>,
@@ -315,7 +317,8 @@ impl Facts {
             .any(|meta| meta.min_time <= first && last < meta.max_time)
     }
 
-    /// Whether any samples that came late are in the WBL, in `chunks_head` or in blocks of their own.
+    /// Whether any samples that came late are in the WBL, in `chunks_head` or in blocks of their
+    /// own.
     pub fn has_late_samples(&self) -> bool {
         let is_late = |block: &BlockFacts| {
             let meta = block.meta.as_ref();

@@ -1,8 +1,9 @@
 //! Whether a block's range of time can be true.
 //!
-//! Prometheus cuts blocks at multiples of their length, so a block's range ends less than one of the smallest blocks, two hours
-//! unless told otherwise, after its last sample; and begins with its first sample, or less than that before. Compaction keeps the
-//! outermost ends. Only deletions can empty the ends of a block, and then its parents had the same range.
+//! Prometheus cuts blocks at multiples of their length, so a block's range ends less than one of
+//! the smallest blocks, two hours unless told otherwise, after its last sample; and begins with its
+//! first sample, or less than that before. Compaction keeps the outermost ends. Only deletions can
+//! empty the ends of a block, and then its parents had the same range.
 
 use std::fmt;
 
@@ -11,13 +12,16 @@ use crate::block::Meta;
 use crate::model::Millis;
 use crate::units::coarse_duration_text;
 
-/// How far a block's range may reach beyond its samples, in milliseconds: the longest that the smallest blocks are made anywhere.
+/// How far a block's range may reach beyond its samples, in milliseconds: the longest that the
+/// smallest blocks are made anywhere.
 pub const SLACK: Millis = 86_400_000;
 
-/// How far ahead a sample may be, in milliseconds: clocks differ, and a scrape may say a time of its own ten minutes ahead.
+/// How far ahead a sample may be, in milliseconds: clocks differ, and a scrape may say a time of
+/// its own ten minutes ahead.
 pub const TOLERANCE: Millis = 3_600_000;
 
-/// The longest range that any writer gives a block, in milliseconds: Prometheus stays below 31 days whatever its retention is.
+/// The longest range that any writer gives a block, in milliseconds: Prometheus stays below 31 days
+/// whatever its retention is.
 const LONGEST: Millis = 400 * 86_400_000;
 
 /// In which way a block's range cannot be true.
@@ -54,7 +58,8 @@ impl fmt::Display for Reach {
 }
 
 impl Reach {
-    /// Judges the range in `meta` of a block whose first and last samples are at `times`, if that is known, at the time `now`.
+    /// Judges the range in `meta` of a block whose first and last samples are at `times`, if that
+    /// is known, at the time `now`.
     pub fn of(meta: &Meta, times: Option<(Millis, Millis)>, now: Option<Millis>) -> Vec<Reach> {
         if meta.min_time >= meta.max_time {
             return Vec::new();
@@ -86,7 +91,8 @@ impl Reach {
 
 /// How far the block reaches into the future, if further than a healthy one does.
 fn ahead(meta: &Meta, times: Option<(Millis, Millis)>, now: Millis) -> Option<Millis> {
-    // Blocks of late samples, or of series that have become stale, are cut before their range is over.
+    // Blocks of late samples, or of series that have become stale, are cut before their range is
+    // over.
     let allowed = if meta.is_in_order() { TOLERANCE } else { SLACK };
     let (begin, end) = times.map_or((meta.min_time, meta.max_time), |(first, last)| {
         (first, meta.max_time.max(last))
@@ -100,8 +106,8 @@ fn ahead(meta: &Meta, times: Option<(Millis, Millis)>, now: Millis) -> Option<Mi
     }
 }
 
-/// The time before which a start of `release` takes in-order samples for stored: the end of the latest of these blocks that
-/// was cut from, or compacted with, samples in order.
+/// The time before which a start of `release` takes in-order samples for stored: the end of the
+/// latest of these blocks that was cut from, or compacted with, samples in order.
 pub fn floor<'a>(kept: impl IntoIterator<Item = &'a Meta>, release: Release) -> Option<Millis> {
     let counts = |meta: &&Meta| {
         let passes_over = |hint, since| meta.has_hint(hint) && release >= since;

@@ -21,16 +21,19 @@ impl Release {
     pub const NEWEST: Release = Release::new(3, 16);
     /// The oldest release that was looked at.
     pub const OLDEST: Release = Release::new(2, 42);
-    /// The first that deletes blocks exactly at the boundary of their retention, not only beyond it.
+    /// The first that deletes blocks exactly at the boundary of their retention, not only beyond
+    /// it.
     pub(super) const RETENTION_AT_BOUNDARY: Release = Release::new(2, 52);
     /// The first that removes chunk snapshots that were never finished.
     pub(super) const SNAPSHOT_LEFTOVERS: Release = Release::new(2, 47);
-    /// The first whose head does not take blocks of selected series for all that was stored of their time.
+    /// The first whose head does not take blocks of selected series for all that was stored of
+    /// their time.
     pub(super) const SELECTED_SERIES: Release = Release::new(3, 14);
-    /// The first that knows stale series: it does not take their blocks for all that was stored of their time, nor the deletion of one for that of all
-    /// that comes later of the same labels.
+    /// The first that knows stale series: it does not take their blocks for all that was stored of
+    /// their time, nor the deletion of one for that of all that comes later of the same labels.
     pub(super) const STALE_SERIES: Release = Release::new(3, 10);
-    /// The first that goes by the last fragment of a record where they disagree about its compression.
+    /// The first that goes by the last fragment of a record where they disagree about its
+    /// compression.
     pub(super) const LAST_FRAGMENT: Release = Release::new(3, 4);
     /// The first that takes samples for stored of which a checkpoint says so.
     pub(super) const MIN_VALID_TIME: Release = Release::new(3, 16);
@@ -46,7 +49,8 @@ impl Release {
         Some(Self::new(major, minor))
     }
 
-    /// The first release that replays records of that type; older ones pass over them without a word.
+    /// The first release that replays records of that type; older ones pass over them without a
+    /// word.
     pub fn replaying(kind: RecordType) -> Self {
         match kind as u8 {
             ..=8 => Self::new(2, 42),
@@ -57,7 +61,8 @@ impl Release {
         }
     }
 
-    /// The first release that reads records so compressed; older ones take the compressed bytes for the record.
+    /// The first release that reads records so compressed; older ones take the compressed bytes for
+    /// the record.
     pub fn decompressing(compression: Compression) -> Self {
         match compression {
             Compression::Zstd => Self::new(2, 46),

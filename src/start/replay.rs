@@ -62,7 +62,8 @@ fn understand(plan: &mut StartPlan, name: &str, log: &ReplayFacts) {
         what.insert("records whose fragments disagree about their compression".to_owned());
         needed.insert(Release::LAST_FRAGMENT);
     }
-    // Releases that know zstd, and not yet the last fragment, keep what is compressed apart from what is not.
+    // Releases that know zstd, and not yet the last fragment, keep what is compressed apart from
+    // what is not.
     if log.mixed_zstd && (zstd..Release::LAST_FRAGMENT).contains(&release) {
         what.insert("records whose fragments disagree about zstd".to_owned());
         needed.insert(Release::LAST_FRAGMENT);
@@ -83,7 +84,8 @@ fn understand(plan: &mut StartPlan, name: &str, log: &ReplayFacts) {
     }
 }
 
-/// A step because of the time before which samples are taken for stored: with the block or the checkpoint that says it.
+/// A step because of the time before which samples are taken for stored: with the block or the
+/// checkpoint that says it.
 fn border(plan: &StartPlan, kind: StepKind) -> StartStep {
     match plan.floor {
         Some((ulid, end)) if plan.valid_from == Some(end) => StartStep {
@@ -98,8 +100,8 @@ fn border(plan: &StartPlan, kind: StepKind) -> StartStep {
     }
 }
 
-/// New samples that are taken for stored, or for too old: those more than [`TOLERANCE`] before the newest of the head, which is half of
-/// the shortest block.
+/// New samples that are taken for stored, or for too old: those more than [`TOLERANCE`] before the
+/// newest of the head, which is half of the shortest block.
 pub(super) fn refuse(plan: &mut StartPlan, facts: &Facts) {
     let Some(now) = plan.assumed.now else { return };
     let is_ahead = |until: &Millis| until.saturating_sub(now) > TOLERANCE;

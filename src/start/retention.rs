@@ -1,4 +1,5 @@
-//! Which blocks go for their age or their size. Both rules go from the newest block to the oldest, by the ends of their ranges.
+//! Which blocks go for their age or their size. Both rules go from the newest block to the oldest,
+//! by the ends of their ranges.
 
 use super::facts::{Assumptions, BlockFacts};
 use super::release::Release;
@@ -30,7 +31,8 @@ pub(super) fn young(blocks: &[(&BlockFacts, &Meta)], assumed: &Assumptions) -> u
     old.map_or(blocks.len(), |position| position + 1)
 }
 
-/// How many of `blocks`, the newest first, fit into the retention size beside the `head_bytes` of logs and head chunks.
+/// How many of `blocks`, the newest first, fit into the retention size beside the `head_bytes` of
+/// logs and head chunks.
 pub(super) fn small(
     blocks: &[(&BlockFacts, &Meta)],
     head_bytes: u64,

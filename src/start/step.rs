@@ -36,9 +36,11 @@ pub enum StepKind {
     RebuildsHead,
     /// Cuts the log where it is damaged, and deletes the segments behind that.
     CutsLog,
-    /// Drops samples of the log that are older than the newest block's end, or than what the checkpoint says.
+    /// Drops samples of the log that are older than the newest block's end, or than what the
+    /// checkpoint says.
     DropsLog,
-    /// Refuses new samples: they are older than the newest block's end, or too much older than the newest sample of the log.
+    /// Refuses new samples: they are older than the newest block's end, or too much older than the
+    /// newest sample of the log.
     RefusesSamples,
 }
 
@@ -143,7 +145,8 @@ pub struct StartStep {
     pub blocks: Vec<Ulid>,
     /// The files or directories concerned, other than those blocks.
     pub paths: Vec<PathBuf>,
-    /// Times of the first and the last sample concerned; of refused samples, that before which they are refused.
+    /// Times of the first and the last sample concerned; of refused samples, that before which
+    /// they are refused.
     pub times: Option<(Millis, Millis)>,
     /// Number of samples concerned, where it is known.
     pub samples: Option<u64>,

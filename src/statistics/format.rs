@@ -1,7 +1,8 @@
 //! The bytes of statistics; `docs/repository-format.md` has the layout.
 //!
-//! Columns, because they compress: each name stands once, and series of one job have the same number of samples, so that what differs from
-//! the row before is mostly nothing. The object they stand in is compressed, so they are not.
+//! Columns, because they compress: each name stands once, and series of one job have the same
+//! number of samples, so that what differs from the row before is mostly nothing. The object they
+//! stand in is compressed, so they are not.
 
 use std::collections::BTreeSet;
 
@@ -171,7 +172,8 @@ fn read_columns(reader: &mut Reader<'_>) -> Result<Statistics, Malformed> {
     }
 }
 
-/// What a row would have if each of its series had as much as one of the row before; 0 when that has none.
+/// What a row would have if each of its series had as much as one of the row before; 0 when that
+/// has none.
 fn expected(before: u64, before_series: u64, series: u64) -> u64 {
     let product = u128::from(before) * u128::from(series);
     let expected = product.checked_div(u128::from(before_series));

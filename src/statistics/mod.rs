@@ -1,8 +1,8 @@
-//! What a stored block consists of, by job and metric: written beside the block once, when it is stored first, and read from there ever
-//! after, so that nobody has to fetch the block to know.
+//! What a stored block consists of, by job and metric: written beside the block once, when it is
+//! stored first, and read from there ever after, so that nobody has to fetch the block to know.
 //!
-//! A block has [`MOST_ROWS`] rows at most, the largest ones, and one for the rest: sums are exact. `docs/repository-format.md` has
-//! the layout of the file.
+//! A block has [`MOST_ROWS`] rows at most, the largest ones, and one for the rest: sums are exact.
+//! `docs/repository-format.md` has the layout of the file.
 //!
 //! ```
 //! use narthex::statistics::{Amounts, Row, Statistics};
@@ -45,7 +45,8 @@ pub struct Amounts {
     pub samples: u64,
     /// Bytes of their chunk records: length, encoding, data, checksum.
     pub chunk_bytes: u64,
-    /// Bytes of their entries in the index, without padding. Symbols and postings are no metric's own.
+    /// Bytes of their entries in the index, without padding. Symbols and postings are no metric's
+    /// own.
     pub entry_bytes: u64,
 }
 
@@ -146,8 +147,8 @@ impl Statistics {
     }
 }
 
-/// The statistics of `block`; `None` when it was stored without. Reads the part of its object that holds them, and proves no more than
-/// the checksum of that part.
+/// The statistics of `block`; `None` when it was stored without. Reads the part of its object that
+/// holds them, and proves no more than the checksum of that part.
 ///
 /// # Errors
 ///

@@ -56,7 +56,8 @@ pub struct Sum {
     pub damaged: Vec<(Ulid, Error)>,
 }
 
-/// Adds up the statistics of the blocks of `archive`. Blocks are independent: samples that two of them hold count twice.
+/// Adds up the statistics of the blocks of `archive`. Blocks are independent: samples that two of
+/// them hold count twice.
 pub fn sum(store: &dyn Store, archive: &Archive, by: SumBy, progress: &dyn Progress) -> Sum {
     let mut sum = Sum::default();
     let mut rows: BTreeMap<Key, SumRow> = BTreeMap::new();

@@ -1,7 +1,9 @@
-//! What every member of the port promises, as functions that try it: for the members here, and for whoever writes one elsewhere.
+//! What every member of the port promises, as functions that try it: for the members here, and for
+//! whoever writes one elsewhere.
 //!
-//! A member that writes passes [`CLAUSES`], each with an empty store of its own; one that can only be read passes [`READ_CLAUSES`], each with a store that
-//! holds the objects it names, and no others. A clause that is broken panics, as tests do.
+//! A member that writes passes [`CLAUSES`], each with an empty store of its own; one that can only
+//! be read passes [`READ_CLAUSES`], each with a store that holds the objects it names, and no
+//! others. A clause that is broken panics, as tests do.
 //!
 //! ```
 //! use narthex::store::{MemoryStore, contract};
@@ -50,7 +52,8 @@ pub struct ReadClause {
     pub holds: fn(&dyn ReadStore),
 }
 
-/// What a store that is written to promises, beside [`READ_CLAUSES`], which [`read_clauses_hold`] tries on it.
+/// What a store that is written to promises, beside [`READ_CLAUSES`], which [`read_clauses_hold`]
+/// tries on it.
 pub const CLAUSES: &[Clause] = &[
     Clause {
         name: "read",

@@ -1,8 +1,9 @@
-//! A store that fails on purpose: the crashes, full disks and lost replies that tests put an archive through.
+//! A store that fails on purpose: the crashes, full disks and lost replies that tests put an
+//! archive through.
 //!
-//! Every call of a [`Store`] or [`PendingObject`] method counts as one operation, numbered from 0, except
-//! `describe`. A test first counts the operations of an undisturbed run, then repeats it with a fault at each of
-//! them in turn.
+//! Every call of a [`Store`] or [`PendingObject`] method counts as one operation, numbered from 0,
+//! except `describe`. A test first counts the operations of an undisturbed run, then repeats it
+//! with a fault at each of them in turn.
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
@@ -39,11 +40,13 @@ pub struct StoreFaults {
     pub unlistable: Option<String>,
     /// Of the bytes that this operation reads, the first has another bit.
     pub flip_at: Option<u64>,
-    /// This operation waits at the barrier before it begins, and again, so that a test can act in between.
+    /// This operation waits at the barrier before it begins, and again, so that a test can act in
+    /// between.
     pub pause_at: Option<(u64, Arc<Barrier>)>,
 }
 
-/// Passes everything to another store, except where its [`StoreFaults`] say otherwise. Clones count together.
+/// Passes everything to another store, except where its [`StoreFaults`] say otherwise. Clones count
+/// together.
 #[derive(Clone, Debug)]
 pub struct FaultyStore {
     inner: Arc<dyn Store>,
@@ -80,7 +83,8 @@ impl FaultyStore {
         }
     }
 
-    /// Takes every object whose publishing was reported as failed and that nobody has settled since.
+    /// Takes every object whose publishing was reported as failed and that nobody has settled
+    /// since.
     ///
     /// # Errors
     ///

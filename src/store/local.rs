@@ -1,13 +1,14 @@
 //! Objects as files below one directory.
 //!
-//! An object is written to `tmp/<random>` below the root, made durable, then given its name by a hard link, which
-//! fails when the name is taken, where a rename would overwrite. File systems without hard links get a rename that does not
-//! replace. Then the directory is made durable, and the temporary name goes. A crash leaves at worst a
-//! file in `tmp/`, never a part of an object.
+//! An object is written to `tmp/<random>` below the root, made durable, then given its name by a
+//! hard link, which fails when the name is taken, where a rename would overwrite. File systems
+//! without hard links get a rename that does not replace. Then the directory is made durable, and
+//! the temporary name goes. A crash leaves at worst a file in `tmp/`, never a part of an object.
 //!
-//! Files are for their owner alone (0600, directories 0700), as samples and labels are nobody else's business. Below a root
-//! with the set-group-ID bit, which is how directories are shared, they are for its group as well (0640, directories 0770). What root
-//! makes in somebody else's repository is theirs: else a single run as root would keep their next one from reading it.
+//! Files are for their owner alone (0600, directories 0700), as samples and labels are nobody
+//! else's business. Below a root with the set-group-ID bit, which is how directories are shared,
+//! they are for its group as well (0640, directories 0770). What root makes in somebody else's
+//! repository is theirs: else a single run as root would keep their next one from reading it.
 
 use std::fs::{self, DirEntry, File, FileType, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write};
@@ -29,10 +30,12 @@ use crate::raw::sync_dir;
 /// How often an object is given its name when its directory is removed at the same moment.
 const MAX_TRIES: u32 = 100;
 
-/// What a freshly made file system holds at its root; a repository may well be one, and so may a directory of its first level.
+/// What a freshly made file system holds at its root; a repository may well be one, and so may a
+/// directory of its first level.
 const LOST_AND_FOUND: &str = "lost+found";
 
-/// How the names of documents end. A directory of such a name lies in the place of one, and nothing in it is an object.
+/// How the names of documents end. A directory of such a name lies in the place of one, and nothing
+/// in it is an object.
 const DOCUMENT: &str = ".json";
 
 /// Permissions of what is made, less the process' mask.
@@ -102,19 +105,21 @@ impl LocalStore {
         self.root.join(name.as_str())
     }
 
-    /// Makes the entries of `dir`, of the root and of what is between them durable: another writer may have
-    /// made any of them and not have come to that.
+    /// Makes the entries of `dir`, of the root and of what is between them durable: another writer
+    /// may have made any of them and not have come to that.
     fn sync_dirs(&self, dir: &Path) -> Result<()> {
         let inside = |dir: &&Path| dir.starts_with(&self.root);
         dir.ancestors().take_while(inside).try_for_each(sync_dir)
     }
 
-    /// Removes `dir` and the directories above it that are empty, up to the first level, and makes the last change durable.
+    /// Removes `dir` and the directories above it that are empty, up to the first level, and makes
+    /// the last change durable.
     fn remove_empty_dirs(&self, dir: &str) -> Result<()> {
         let ends = dir.match_indices('/').map(|(at, _)| at).rev();
         let dirs = [dir.len()].into_iter().chain(ends);
         for dir in dirs.filter_map(|end| dir.get(..end)) {
-            // One that is not empty fails, as it should; writers make a directory again that goes under their hands.
+            // One that is not empty fails, as it should; writers make a directory again that goes
+            // under their hands.
             if !dir.contains('/') || fs::remove_dir(self.root.join(dir)).is_err() {
                 return match sync_dir(&self.root.join(dir)) {
                     // Another process has removed it since.
@@ -141,8 +146,9 @@ impl LocalStore {
         Ok((file, metadata.len()))
     }
 
-    /// The first directory on the way to `dir` in which nothing is an object: one with the name of a document, or a link below the first
-    /// level, where links are not followed: see [`kind_of`].
+    /// The first directory on the way to `dir` in which nothing is an object: one with the name of
+    /// a document, or a link below the first level, where links are not followed: see
+    /// [`kind_of`].
     fn barred(&self, dir: &str) -> Option<PathBuf> {
         let ends = dir.match_indices('/').map(|(at, _)| at);
         let mut dirs = ends.chain([dir.len()]).filter_map(|end| dir.get(..end));
@@ -152,8 +158,8 @@ impl LocalStore {
         barred.map(|dir| self.root.join(dir))
     }
 
-    /// Calls `visit` with every file below `dir`: its name from the root on, when that can be an object's, and
-    /// its entry.
+    /// Calls `visit` with every file below `dir`: its name from the root on, when that can be an
+    /// object's, and its entry.
     fn walk(
         &self,
         dir: &str,
@@ -193,8 +199,9 @@ impl LocalStore {
     }
 }
 
-/// What an entry of `dir` is. A link to a file is that file, and a link to a directory at the first level (`blocks`
-/// on another disk) is that directory; further down it could lead in circles and stays a link.
+/// What an entry of `dir` is. A link to a file is that file, and a link to a directory at the first
+/// level (`blocks` on another disk) is that directory; further down it could lead in circles and
+/// stays a link.
 fn kind_of(entry: &DirEntry, dir: &str) -> io::Result<FileType> {
     let kind = entry.file_type()?;
     if !kind.is_symlink() {
@@ -421,8 +428,8 @@ fn own(dir: &Path) -> &Path {
     }
 }
 
-/// Creates `dir` and what is missing between `top`, or the first directory that is there, and it. After each one `made` is called
-/// with the directory that holds it.
+/// Creates `dir` and what is missing between `top`, or the first directory that is there, and it.
+/// After each one `made` is called with the directory that holds it.
 fn make_dirs(dir: &Path, top: &Path, modes: Modes, made: fn(&Path) -> Result<()>) -> Result<()> {
     if dir.is_dir() {
         return Ok(());

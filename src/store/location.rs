@@ -40,8 +40,9 @@ impl FromStr for Location {
     }
 }
 
-/// Refuses a path that looks like a place on another machine or in a service: `s3://bucket`, `s3:bucket`, `sftp:host:/x`,
-/// `user@host:/x`. Taken for a path it would be a directory nobody looks for. `./s3:bucket` is a path.
+/// Refuses a path that looks like a place on another machine or in a service: `s3://bucket`,
+/// `s3:bucket`, `sftp:host:/x`, `user@host:/x`. Taken for a path it would be a directory nobody
+/// looks for. `./s3:bucket` is a path.
 ///
 /// # Errors
 ///

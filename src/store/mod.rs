@@ -1,14 +1,18 @@
 //! The port to wherever objects are kept.
 //!
-//! A [`Store`] keeps immutable objects under [`ObjectName`]s and knows nothing of what is in them; [`ReadStore`] is the half of it that readers need. Every
-//! member keeps the same promises, held by one suite, which is there for members elsewhere, too ([`contract`]):
+//! A [`Store`] keeps immutable objects under [`ObjectName`]s and knows nothing of what is in them;
+//! [`ReadStore`] is the half of it that readers need. Every member keeps the same promises, held by
+//! one suite, which is there for members elsewhere, too ([`contract`]):
 //!
-//! * **Complete or absent.** An object becomes visible by [`PendingObject::publish`], whole; until then, and
-//!   after a crash at any moment before, no reader sees any of it. After `publish` or [`Store::settle`] has
-//!   returned, the object survives a power cut; one that is merely visible need not.
-//! * **Create-only.** A name is published once. Of two writers that race for it exactly one wins, the other gets
-//!   [`AlreadyExists`](crate::ErrorKind::AlreadyExists), and the winner's bytes stay. Nothing is overwritten.
-//! * **Nothing invisible.** What a dead run left behind is not an object, but [`Store::leftovers`] lists it.
+//! * **Complete or absent.** An object becomes visible by [`PendingObject::publish`], whole; until
+//!   then, and after a crash at any moment before, no reader sees any of it. After `publish` or
+//!   [`Store::settle`] has returned, the object survives a power cut; one that is merely visible
+//!   need not.
+//! * **Create-only.** A name is published once. Of two writers that race for it exactly one wins,
+//!   the other gets [`AlreadyExists`](crate::ErrorKind::AlreadyExists), and the winner's bytes
+//!   stay. Nothing is overwritten.
+//! * **Nothing invisible.** What a dead run left behind is not an object, but [`Store::leftovers`]
+//!   lists it.
 //! * **Bounded.** No method allocates more than the caller allowed or the object holds.
 //!
 //! ```
@@ -46,21 +50,23 @@ pub use read_only::ReadOnly;
 
 use crate::error::{Error, Result};
 
-/// The half of a place that keeps immutable objects which readers need: restores, checks and queries ask for no more.
+/// The half of a place that keeps immutable objects which readers need: restores, checks and
+/// queries ask for no more.
 ///
 /// A store that can only be read is a [`Store`] as [`ReadOnly`].
 pub trait ReadStore: Debug + Send + Sync {
     /// The whole object, at most `max_bytes` of it: a larger one is `Unsupported`, and is not read.
     fn get(&self, name: &ObjectName, max_bytes: u64) -> Result<Vec<u8>>;
 
-    /// Exactly the bytes of `range`. One that ends beyond the object is `Corrupt`: whoever asks has been told
-    /// that they exist.
+    /// Exactly the bytes of `range`. One that ends beyond the object is `Corrupt`: whoever asks has
+    /// been told that they exist.
     fn get_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Vec<u8>>;
 
     /// Size of an object in bytes; `NotFound` when there is none of that name.
     fn size(&self, name: &ObjectName) -> Result<u64>;
 
-    /// Names and sizes in bytes of all published objects whose name starts with `prefix`, sorted by name.
+    /// Names and sizes in bytes of all published objects whose name starts with `prefix`, sorted by
+    /// name.
     fn list(&self, prefix: &str) -> Result<Vec<(ObjectName, u64)>>;
 
     /// Where it is, for people.
@@ -77,15 +83,18 @@ pub trait Store: ReadStore {
     /// Removes an object; `NotFound` when there is none of that name.
     fn delete(&self, name: &ObjectName) -> Result<()>;
 
-    /// Makes an object durable that this process has not published: whoever did may have died before it was.
-    /// Whoever relies on it needs this first. `NotFound` when there is none of that name.
+    /// Makes an object durable that this process has not published: whoever did may have died
+    /// before it was. Whoever relies on it needs this first. `NotFound` when there is none of
+    /// that name.
     fn settle(&self, name: &ObjectName) -> Result<()>;
 
-    /// Everything in the store's place that is not a published object and whose name starts with `prefix`, sorted by name.
+    /// Everything in the store's place that is not a published object and whose name starts with
+    /// `prefix`, sorted by name.
     fn leftovers(&self, prefix: &str) -> Result<Vec<Leftover>>;
 
-    /// Removes an unpublished object that a dead run has left; a run that still works on it fails. `NotFound` when it is
-    /// gone, `Refused` when it is somebody else's or has been written since it was listed.
+    /// Removes an unpublished object that a dead run has left; a run that still works on it fails.
+    /// `NotFound` when it is gone, `Refused` when it is somebody else's or has been written
+    /// since it was listed.
     fn remove_leftover(&self, leftover: &Leftover) -> Result<()>;
 
     /// Whether nothing is kept here yet: neither objects nor anything of somebody else's.
@@ -127,8 +136,8 @@ pub trait PendingObject: Write + Send {
     ///
     /// # Errors
     ///
-    /// `AlreadyExists` when the name is taken: the object that has it stays as it is. After any other error
-    /// the object is absent or complete, but it is not known which.
+    /// `AlreadyExists` when the name is taken: the object that has it stays as it is. After any
+    /// other error the object is absent or complete, but it is not known which.
     fn publish(self: Box<Self>) -> Result<()>;
 }
 
@@ -148,7 +157,8 @@ pub struct Leftover {
 /// Where a [`Leftover`] comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Origin {
-    /// The store's own: an object that some run began and did not publish; that run is dead, or still works.
+    /// The store's own: an object that some run began and did not publish; that run is dead, or
+    /// still works.
     Unpublished,
     /// Somebody else's.
     Foreign,

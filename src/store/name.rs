@@ -18,7 +18,8 @@ const MAX_COMPONENT_LEN: usize = 255;
 
 /// The name of an object: components of ASCII letters, digits, `.`, `-` and `_`, separated by `/`.
 ///
-/// No component is empty, `.` or `..`, and the first is not `tmp`, which belongs to the stores themselves.
+/// No component is empty, `.` or `..`, and the first is not `tmp`, which belongs to the stores
+/// themselves.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ObjectName(String);

@@ -4,7 +4,8 @@ use super::{Leftover, ObjectName, PendingObject, ReadStore, Store, no_leftover};
 use crate::error::{Error, Result};
 use std::ops::Range;
 
-/// A [`ReadStore`] as a [`Store`] that refuses to change anything. What a dead run left there is not listed: nobody could remove it.
+/// A [`ReadStore`] as a [`Store`] that refuses to change anything. What a dead run left there is
+/// not listed: nobody could remove it.
 #[derive(Clone, Debug)]
 pub struct ReadOnly<S>(pub S);
 

@@ -16,12 +16,14 @@ use crate::repository::{Digest, FilePath, StoredFile, StoredObject};
 use crate::store::{ObjectName, Store};
 
 impl StoredReader<'_> {
-    /// Passes all files to visitors: an index that is rebuilt to `index`, while segments go to `files`; all others to `files`. Each is held to its
-    /// size and its digest, and each object that holds files to its own.
+    /// Passes all files to visitors: an index that is rebuilt to `index`, while segments go to
+    /// `files`; all others to `files`. Each is held to its size and its digest, and each object
+    /// that holds files to its own.
     ///
     /// # Errors
     ///
-    /// `Corrupt` when a file does not come back as it was; whatever a visitor says. What was passed on then is of no use.
+    /// `Corrupt` when a file does not come back as it was; whatever a visitor says. What was passed
+    /// on then is of no use.
     pub fn read_all(
         &self,
         files: &mut dyn Visitor,
@@ -40,12 +42,14 @@ impl StoredReader<'_> {
         Ok(())
     }
 
-    /// Writes the bytes of `file`, one of the block's, to `out`. Of an object that holds files only the parts with this one and with the names of all are
-    /// read; to rebuild a file takes all the packs.
+    /// Writes the bytes of `file`, one of the block's, to `out`. Of an object that holds files only
+    /// the parts with this one and with the names of all are read; to rebuild a file takes all
+    /// the packs.
     ///
     /// # Errors
     ///
-    /// `Corrupt` when they are not what the manifest says; when they cannot be written. What was written then is of no use.
+    /// `Corrupt` when they are not what the manifest says; when they cannot be written. What was
+    /// written then is of no use.
     pub fn read_file(&self, file: &StoredFile, out: &mut (dyn Write + Send)) -> Result<()> {
         Objects::of(*self).read_file(file, out)
     }
@@ -59,8 +63,9 @@ impl StoredReader<'_> {
         Objects::of(*self).content(file, max_bytes)
     }
 
-    /// The content of the file `name`, of at most `max_bytes`, which the block's own object holds beside the block's files; `None` where there is none.
-    /// No manifest has its digest: it is held to the checksum of the part that it is in.
+    /// The content of the file `name`, of at most `max_bytes`, which the block's own object holds
+    /// beside the block's files; `None` where there is none. No manifest has its digest: it is
+    /// held to the checksum of the part that it is in.
     ///
     /// # Errors
     ///
@@ -77,8 +82,8 @@ impl StoredReader<'_> {
     }
 }
 
-/// The content of `wanted`, a file of the block `ulid` of at most `max_bytes`, in the object `name`, whatever that was stored for; `None` where it is
-/// not there, or not as it should be.
+/// The content of `wanted`, a file of the block `ulid` of at most `max_bytes`, in the object
+/// `name`, whatever that was stored for; `None` where it is not there, or not as it should be.
 ///
 /// # Errors
 ///

@@ -1,5 +1,5 @@
-//! Lost small files again: a `meta.json` from what archives say of a block, tombstones that delete nothing. Whether they are the same, their digests
-//! decide.
+//! Lost small files again: a `meta.json` from what archives say of a block, tombstones that delete
+//! nothing. Whether they are the same, their digests decide.
 
 use serde::Serialize as _;
 use serde_json::Map;
@@ -9,7 +9,8 @@ use crate::block::{BlockStats, Compaction, META_VERSION, Meta, Parent, Tombstone
 use crate::model::{Millis, Ulid};
 use crate::repository::{Digest, StoredBlock, StoredFile};
 
-/// The content of the file `wanted`, if it is one that says nothing: as empty as Prometheus writes it.
+/// The content of the file `wanted`, if it is one that says nothing: as empty as Prometheus writes
+/// it.
 pub fn guess_empty(wanted: &StoredFile) -> Option<Vec<u8>> {
     let guesses = [Vec::new(), Tombstones::EMPTY_FILE.to_vec()];
     guesses.into_iter().find(|guess| is(guess, wanted))
@@ -19,8 +20,8 @@ fn is(content: &[u8], wanted: &StoredFile) -> bool {
     content.len() as u64 == wanted.bytes && Digest::of(content) == wanted.sha256
 }
 
-/// The content of the `meta.json` `wanted`, if Prometheus would write it for `block`. `samples` are those of floats and of histograms; `range_of`
-/// tells the ranges of blocks it was compacted from.
+/// The content of the `meta.json` `wanted`, if Prometheus would write it for `block`. `samples` are
+/// those of floats and of histograms; `range_of` tells the ranges of blocks it was compacted from.
 pub fn guess(
     block: &StoredBlock,
     wanted: &StoredFile,

@@ -20,7 +20,8 @@ pub struct FileWithHoles {
     pub missing_bytes: u64,
 }
 
-/// Whether the index of `block`, which is stored whole, can be found in some place of its objects; nothing of it is read.
+/// Whether the index of `block`, which is stored whole, can be found in some place of its objects;
+/// nothing of it is read.
 pub fn has_index(copies: &Copies, block: &StoredBlock) -> bool {
     let mut objects = block.file_objects();
     objects.any(|object| {
@@ -37,8 +38,9 @@ pub fn has_index(copies: &Copies, block: &StoredBlock) -> bool {
     })
 }
 
-/// Passes those files of `block`, which is stored whole, that samples are read out of to `visitor`: index and segments, with zeros in the place of what
-/// cannot be read. Says which they were. Digests are not compared, and replacements of objects are not looked at.
+/// Passes those files of `block`, which is stored whole, that samples are read out of to `visitor`:
+/// index and segments, with zeros in the place of what cannot be read. Says which they were.
+/// Digests are not compared, and replacements of objects are not looked at.
 ///
 /// # Errors
 ///

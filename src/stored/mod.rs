@@ -1,21 +1,24 @@
 //! Reading a stored block, however it is stored: its files as they were, or single series of it.
 //!
-//! A [`StoredReader`] hides what a block is made of: an object with files, a sidecar with those that have changed since, a recipe and packs. Of a
-//! block in the portable codec and of one in the dense codec it gives the same.
+//! A [`StoredReader`] hides what a block is made of: an object with files, a sidecar with those
+//! that have changed since, a recipe and packs. Of a block in the portable codec and of one in the
+//! dense codec it gives the same.
 //!
-//! Series are read by parts of the objects: of packs the labels, and the groups that hold what is asked for; of files the index, and the frames that
-//! hold the chunks. So the cost is about that of what is read, not that of the block. Only blocks with deletions need their index for that, which
+//! Series are read by parts of the objects: of packs the labels, and the groups that hold what is
+//! asked for; of files the index, and the frames that hold the chunks. So the cost is about that of
+//! what is read, not that of the block. Only blocks with deletions need their index for that, which
 //! packs must be unpacked for.
 //!
 //! # Proof
 //!
-//! Files are held to their digests. Parts of objects have none: they are held to the checksums of what they are parts of, which are those of groups,
-//! frames and chunks. Damage that was there when a checksum was made is not found here.
+//! Files are held to their digests. Parts of objects have none: they are held to the checksums of
+//! what they are parts of, which are those of groups, frames and chunks. Damage that was there when
+//! a checksum was made is not found here.
 //!
 //! ```
 //! use std::sync::Arc;
 //!
-//! use narthex::archive::{Options, Source, backup};
+//! use narthex::archive::{BackupOptions, Source, backup};
 //! use narthex::model::now;
 //! use narthex::progress::Silent;
 //! use narthex::repository::Repository;
@@ -26,7 +29,7 @@
 //!
 //! let repository = Repository::open_or_init(Arc::new(MemoryStore::new()))?;
 //! let source = Source::new("fixtures/night-1".as_ref(), "my-host".to_owned(), None)?;
-//! let archive = backup(&source, &repository, &Options::default(), now(), &Silent)?.archive;
+//! let archive = backup(&source, &repository, &BackupOptions::default(), now(), &Silent)?.archive;
 //!
 //! let reader = StoredReader::new(repository.store(), &archive.blocks[0]);
 //! let up = Selection::new(Millis::MIN, Millis::MAX, vec!["up".parse()?]);
@@ -88,11 +91,12 @@ pub struct StoredReader<'s> {
 }
 
 impl<'s> StoredReader<'s> {
-    /// A reader of `block`, whose objects are in `store`. Reads nothing yet, and objects in a codec that this version does not know fail when they are
-    /// read.
+    /// A reader of `block`, whose objects are in `store`. Reads nothing yet, and objects in a codec
+    /// that this version does not know fail when they are read.
     ///
-    /// Objects are read where the manifest says; whoever knows a better place for one redirects its name
-    /// (see [`Redirected`](crate::repository::copies::Redirected)). Marks of damage are not looked for.
+    /// Objects are read where the manifest says; whoever knows a better place for one redirects its
+    /// name (see [`Redirected`](crate::repository::copies::Redirected)). Marks of damage are
+    /// not looked for.
     pub fn new(store: &'s dyn Store, block: &'s StoredBlock) -> Self {
         StoredReader { store, block }
     }
@@ -108,14 +112,17 @@ impl<'s> StoredReader<'s> {
         files.find(|file| file.name.as_str() == name)
     }
 
-    /// Lends the series that `selection` asks for to `visit`, in their order, as a query would find them: samples outside the block's range and
-    /// deleted ones are none of theirs. Series without chunks of the time that is asked for are left out.
+    /// Lends the series that `selection` asks for to `visit`, in their order, as a query would find
+    /// them: samples outside the block's range and deleted ones are none of theirs. Series
+    /// without chunks of the time that is asked for are left out.
     ///
-    /// Aggregates of downsampled blocks are not taken apart: selectors see the labels that stand in the block.
+    /// Aggregates of downsampled blocks are not taken apart: selectors see the labels that stand in
+    /// the block.
     ///
     /// # Errors
     ///
-    /// When what is read is damaged, in whatever part: nothing is passed over. Whatever `visit` says.
+    /// When what is read is damaged, in whatever part: nothing is passed over. Whatever `visit`
+    /// says.
     pub fn read_series(
         &self,
         selection: &Selection,

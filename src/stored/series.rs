@@ -38,23 +38,26 @@ impl<'a> StoredSeries<'a> {
         self.labels
     }
 
-    /// Its chunks that may hold samples of the time that is asked for, as the block has them and in its order. They may hold other samples as well: see
-    /// [`StoredSeries::has`].
+    /// Its chunks that may hold samples of the time that is asked for, as the block has them and in
+    /// its order. They may hold other samples as well: see [`StoredSeries::has`].
     pub fn chunks(&self) -> &'a [EncodedChunk] {
         self.chunks
     }
 
-    /// Whether a sample of this time, in milliseconds, in one of its chunks is asked for, in the block's range and not deleted.
+    /// Whether a sample of this time, in milliseconds, in one of its chunks is asked for, in the
+    /// block's range and not deleted.
     pub fn has(&self, time: Millis) -> bool {
         self.range.contains(time) && !is_deleted(self.deleted, time)
     }
 
-    /// Its samples in order of time, each time once: where chunks overlap and have a time twice, that of the first chunk counts.
+    /// Its samples in order of time, each time once: where chunks overlap and have a time twice,
+    /// that of the first chunk counts.
     ///
     /// # Errors
     ///
-    /// When a chunk is damaged. `Unsupported` for aggregates, which are no samples: [`aggregates`](crate::chunk::aggregates) takes such chunks apart;
-    /// and for chunks that this version cannot decode.
+    /// When a chunk is damaged. `Unsupported` for aggregates, which are no samples:
+    /// [`aggregates`](crate::chunk::aggregates) takes such chunks apart; and for chunks that
+    /// this version cannot decode.
     pub fn samples(&self) -> Result<Vec<OwnedSample>> {
         let mut chunks: Vec<&EncodedChunk> = self.chunks.iter().collect();
         chunks.sort_by_key(|chunk| chunk.min_time);

@@ -27,9 +27,11 @@ impl std::fmt::Debug for Sound<'_> {
     }
 }
 
-/// Lends the packs of `block` to `take`, each read where it is most likely sound; `None` if nothing can be read of any.
+/// Lends the packs of `block` to `take`, each read where it is most likely sound; `None` if nothing
+/// can be read of any.
 ///
-/// Without a recipe, or with packs of which nothing can be read, all that the others hold of the block's time is taken for its own.
+/// Without a recipe, or with packs of which nothing can be read, all that the others hold of the
+/// block's time is taken for its own.
 ///
 /// # Errors
 ///

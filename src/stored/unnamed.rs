@@ -17,13 +17,15 @@ use crate::store::{ObjectName, Store};
 /// A block whose object no manifest names.
 #[derive(Debug)]
 pub struct UnnamedBlock {
-    /// The block, without its packs. What only manifests know is empty: findings, external labels, empty directories.
+    /// The block, without its packs. What only manifests know is empty: findings, external labels,
+    /// empty directories.
     pub block: StoredBlock,
     /// The names of its packs.
     pub packs: Vec<ObjectName>,
 }
 
-/// Reads the object `name` of the block `ulid`, rebuilds what it takes from packs, and says what a manifest would.
+/// Reads the object `name` of the block `ulid`, rebuilds what it takes from packs, and says what a
+/// manifest would.
 ///
 /// # Errors
 ///
@@ -85,7 +87,8 @@ pub fn describe_block(
     Ok(UnnamedBlock { block, packs })
 }
 
-/// Reads the logs in the object `name` and says what a manifest would. What only manifests know is not there: times and counts of samples.
+/// Reads the logs in the object `name` and says what a manifest would. What only manifests know is
+/// not there: times and counts of samples.
 ///
 /// # Errors
 ///

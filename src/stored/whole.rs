@@ -32,7 +32,8 @@ pub(super) fn open_index<'b>(bytes: &'b [u8], meta: &Meta) -> Result<Index<'b>> 
     })
 }
 
-/// Lends the series that are `asked` for to `visit`, reading the index and only the frames that hold their chunks.
+/// Lends the series that are `asked` for to `visit`, reading the index and only the frames that
+/// hold their chunks.
 pub(super) fn read_series(
     reader: &StoredReader<'_>,
     mut objects: Objects<'_>,

@@ -10,7 +10,8 @@ use jiff::{SpanFieldwise, Timestamp};
 use crate::error::{Error, Result};
 use crate::model::Millis;
 
-/// A span of calendar time such as `1y5m7d2h`: years, months, weeks, days and hours. Here `m` is a month, as in restic.
+/// A span of calendar time such as `1y5m7d2h`: years, months, weeks, days and hours. Here `m` is a
+/// month, as in restic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CalendarSpan {
     text: String,
@@ -18,7 +19,8 @@ pub struct CalendarSpan {
 }
 
 impl CalendarSpan {
-    /// The time this span before `time`, in UTC; the beginning of time when no calendar reaches that far.
+    /// The time this span before `time`, in UTC; the beginning of time when no calendar reaches
+    /// that far.
     pub fn before(&self, time: Millis) -> Millis {
         let earlier = Timestamp::from_millisecond(time)
             .map(|time| TimeZone::UTC.to_datetime(time))

@@ -25,7 +25,8 @@ const READ: [(u64, &str); 5] = [
     (1, "ms"),
 ];
 
-/// A duration in Prometheus' notation: `90s`, `1h30m`, `2d`, `1w`, `1y`, `500ms`; units in falling order, each once.
+/// A duration in Prometheus' notation: `90s`, `1h30m`, `2d`, `1w`, `1y`, `500ms`; units in falling
+/// order, each once.
 ///
 /// Source: Prometheus `common/model/time.go`, `ParseDuration`.
 ///
@@ -62,7 +63,8 @@ pub fn parse_duration(text: &str) -> Result<Millis> {
     }
 }
 
-/// A span as Prometheus writes durations: `2h`, `1d12h`, `90s500ms`; rounded to the two largest units.
+/// A span as Prometheus writes durations: `2h`, `1d12h`, `90s500ms`; rounded to the two largest
+/// units.
 pub fn duration_text(millis: Millis) -> String {
     if millis == 0 {
         return "0s".to_owned();
@@ -105,7 +107,8 @@ pub fn whole_duration_text(millis: Millis) -> String {
     in_one_unit(millis, &READ)
 }
 
-/// The distance between the samples of a downsampled block, as Thanos calls it: as [`whole_duration_text`], in hours at most.
+/// The distance between the samples of a downsampled block, as Thanos calls it: as
+/// [`whole_duration_text`], in hours at most.
 pub fn resolution_text(millis: Millis) -> String {
     match READ.split_first() {
         Some((_, units)) if millis > 0 => in_one_unit(millis, units),

@@ -1,8 +1,9 @@
 //! Numbers, sizes, durations and times as people type and read them, in one place for each.
 //!
-//! The same letters mean different things to different programs, and each keeps its own: `m` is a minute in a duration of
-//! Prometheus and a month in a [`CalendarSpan`] of restic; `y` is 365 days in the first and a year of the calendar in the second; `GB` is a
-//! power of 1000 for a disk and of 1024 for Prometheus.
+//! The same letters mean different things to different programs, and each keeps its own: `m` is a
+//! minute in a duration of Prometheus and a month in a [`CalendarSpan`] of restic; `y` is 365 days
+//! in the first and a year of the calendar in the second; `GB` is a power of 1000 for a disk and of
+//! 1024 for Prometheus.
 //!
 //! ```
 //! use narthex::units::{bytes_text, duration_text, parse_duration, parse_time, time_text};

@@ -2,7 +2,8 @@
 
 use crate::error::{Error, Result};
 
-/// What `KB`, `MB`, `GB` … mean; `KiB`, `MiB`, `GiB` … and `Ki`, `Mi`, `Gi` … are powers of 1024 everywhere.
+/// What `KB`, `MB`, `GB` … mean; `KiB`, `MiB`, `GiB` … and `Ki`, `Mi`, `Gi` … are powers of 1024
+/// everywhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Plain {
     /// Powers of 1000, as disks are sold.
@@ -14,7 +15,8 @@ enum Plain {
 /// The smallest disk that is believed, in bytes: a number without a unit is mostly meant otherwise.
 const LEAST_DISK: u64 = 1 << 20;
 
-/// The size of a disk: `500GiB`, `500Gi`, `500GB` (powers of 1000), or a number of bytes, a mebibyte at least.
+/// The size of a disk: `500GiB`, `500Gi`, `500GB` (powers of 1000), or a number of bytes, a
+/// mebibyte at least.
 ///
 /// # Errors
 ///
@@ -29,9 +31,11 @@ pub fn parse_disk_size(text: &str) -> Result<u64> {
     Ok(bytes)
 }
 
-/// A size as `--storage.tsdb.retention.size` takes it: `500GB` is `500GiB` there, and a unit is required, but for 0, which is no limit.
+/// A size as `--storage.tsdb.retention.size` takes it: `500GB` is `500GiB` there, and a unit is
+/// required, but for 0, which is no limit.
 ///
-/// Source: Prometheus `common`'s `alecthomas/units`, `Base2Bytes`; documentation: "units are powers of 2", "a unit is required".
+/// Source: Prometheus `common`'s `alecthomas/units`, `Base2Bytes`; documentation: "units are powers
+/// of 2", "a unit is required".
 ///
 /// # Errors
 ///

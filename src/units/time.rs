@@ -6,12 +6,15 @@ use super::parse_duration;
 use crate::error::{Error, Result};
 use crate::model::Millis;
 
-/// From this number on, 10^11, numbers are milliseconds: as seconds they would be in the year 5138 or later, as milliseconds they are in 1973 or later.
+/// From this number on, 10^11, numbers are milliseconds: as seconds they would be in the year 5138
+/// or later, as milliseconds they are in 1973 or later.
 const LEAST_MILLIS: u64 = 100_000_000_000;
 
-/// A point in time: RFC 3339 (`2026-11-21T19:00:00Z`), the same without a zone (`2026-11-21 19:00`, UTC), a date (`2026-11-21`, midnight UTC), Unix
-/// seconds (`1795288080`, `1795288080.5`), Unix milliseconds (`1795288080500`, whole numbers of twelve digits or more), `now`, or a duration before now
-/// (`2h`, `-2h`, `7d`). So every time that narthex prints is read as it was, but for milliseconds before March 1973, which are taken for seconds.
+/// A point in time: RFC 3339 (`2026-11-21T19:00:00Z`), the same without a zone (`2026-11-21 19:00`,
+/// UTC), a date (`2026-11-21`, midnight UTC), Unix seconds (`1795288080`, `1795288080.5`), Unix
+/// milliseconds (`1795288080500`, whole numbers of twelve digits or more), `now`, or a duration
+/// before now (`2h`, `-2h`, `7d`). So every time that narthex prints is read as it was, but for
+/// milliseconds before March 1973, which are taken for seconds.
 ///
 /// # Errors
 ///
@@ -39,7 +42,8 @@ pub fn parse_time(text: &str, now: Millis) -> Result<Millis> {
     })
 }
 
-/// A date, or a date and a time of day, of UTC. Nothing that says another zone: a parser of local times would pass it over.
+/// A date, or a date and a time of day, of UTC. Nothing that says another zone: a parser of local
+/// times would pass it over.
 fn without_zone(text: &str) -> Option<Timestamp> {
     let time_of_day = text.get("2026-11-21".len()..)?;
     let is_plain = |c: char| c.is_ascii_digit() || [':', '.', ' ', 'T', 't'].contains(&c);
@@ -50,7 +54,8 @@ fn without_zone(text: &str) -> Option<Timestamp> {
     Some(local.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp())
 }
 
-/// Unix seconds, with up to three decimals that count; or Unix milliseconds, which are whole and at least [`LEAST_MILLIS`], or say `ms` behind a space.
+/// Unix seconds, with up to three decimals that count; or Unix milliseconds, which are whole and at
+/// least [`LEAST_MILLIS`], or say `ms` behind a space.
 fn unix_time(text: &str) -> Option<Millis> {
     if let Some(millis) = text.strip_suffix(" ms") {
         return millis.parse().ok();
@@ -96,7 +101,8 @@ fn calendar_time(millis: Millis) -> Option<Timestamp> {
     (jiff::tz::TimeZone::UTC.to_datetime(time).year() >= 0).then_some(time)
 }
 
-/// A time as RFC 3339 in UTC, to the second, for sentences: `2026-11-21T19:08:00Z`. One that no calendar has is its number of milliseconds, which is said.
+/// A time as RFC 3339 in UTC, to the second, for sentences: `2026-11-21T19:08:00Z`. One that no
+/// calendar has is its number of milliseconds, which is said.
 pub fn second_text(millis: Millis) -> String {
     match calendar_time(millis) {
         Some(time) => format!("{time:.0}"),

@@ -14,8 +14,8 @@ const MAX_FILE: u64 = 16 << 20;
 /// How deep files may stand below a directory that was named.
 const MAX_DEPTH: usize = 8;
 
-/// Appends the files that `path` stands for, sorted: itself, or if it is a directory those in it and below it whose names end as rule files and
-/// dashboards do.
+/// Appends the files that `path` stands for, sorted: itself, or if it is a directory those in it
+/// and below it whose names end as rule files and dashboards do.
 ///
 /// # Errors
 ///
@@ -43,7 +43,8 @@ fn below(path: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<()> {
                 let path = path.display();
                 Error::invalid(format!("{path}: expected at most {MAX_DEPTH} levels"))
             })?;
-            // Kubernetes mounts config maps as `..data` and a directory of versions behind it: both are the same files.
+            // Kubernetes mounts config maps as `..data` and a directory of versions behind it: both
+            // are the same files.
             let hidden = path
                 .file_name()
                 .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));

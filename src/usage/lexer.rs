@@ -168,7 +168,8 @@ impl<'a> Lexer<'a> {
     }
 }
 
-/// `$name`, `${name}`, `${name:format}`, `${name.field}`, `[[name]]`, `[[name:format]]`; `{{ template }}` of Helm and Jinja.
+/// `$name`, `${name}`, `${name:format}`, `${name.field}`, `[[name]]`, `[[name:format]]`; `{{
+/// template }}` of Helm and Jinja.
 fn variable(scanner: &mut Scanner<'_>, variables: bool) -> Option<String> {
     let rest = scanner.rest();
     if rest.starts_with("{{") {

@@ -1,10 +1,12 @@
 //! Which metrics rule files and dashboards use, found out without any server.
 //!
-//! [`Usage::read`] takes rule files (of Prometheus, Thanos, Mimir and Loki, their APIs' answers, `PrometheusRule` resources, alerts
-//! of Grafana) and dashboards (any schema of Grafana's, exports, library panels, config maps), and [`Usage::of`] says of a
-//! metric whether anything uses it. What cannot be read is a [`UsageProblem`]: whoever has some does not know what is unused.
+//! [`Usage::read`] takes rule files (of Prometheus, Thanos, Mimir and Loki, their APIs' answers,
+//! `PrometheusRule` resources, alerts of Grafana) and dashboards (any schema of Grafana's, exports,
+//! library panels, config maps), and [`Usage::of`] says of a metric whether anything uses it. What
+//! cannot be read is a [`UsageProblem`]: whoever has some does not know what is unused.
 //!
-//! In doubt a metric is used. Expressions are not run: a metric that a matcher on another label excludes is used all the same.
+//! In doubt a metric is used. Expressions are not run: a metric that a matcher on another label
+//! excludes is used all the same.
 //!
 //! ```
 //! use narthex::usage::{MetricUse, Usage};
@@ -76,9 +78,11 @@ pub struct UsageProblem {
 /// What a metric is used by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MetricUse {
-    /// An alert, a dashboard, or a recording rule whose result is used, by its name or a regular expression.
+    /// An alert, a dashboard, or a recording rule whose result is used, by its name or a regular
+    /// expression.
     Used,
-    /// Only by text with variables in it, which could mean the metric: this is it as a regular expression.
+    /// Only by text with variables in it, which could mean the metric: this is it as a regular
+    /// expression.
     Pattern(String),
     /// Only by recording rules whose results nothing uses: this is the first of them.
     Recording(String),
@@ -104,8 +108,8 @@ struct Pattern {
 }
 
 impl Usage {
-    /// Reads rule files and dashboards. A directory stands for the files in it and below it whose names end with `.yaml`, `.yml`, `.rules` or
-    /// `.json`.
+    /// Reads rule files and dashboards. A directory stands for the files in it and below it whose
+    /// names end with `.yaml`, `.yml`, `.rules` or `.json`.
     pub fn read(rules: &[PathBuf], dashboards: &[PathBuf]) -> Self {
         let mut usage = Usage::default();
         for (paths, kind) in [(rules, Kind::Rules), (dashboards, Kind::Dashboard)] {
@@ -129,7 +133,8 @@ impl Usage {
         usage
     }
 
-    /// As [`Usage::read`], for text that is read as a rule file and as a dashboard; `path` is what problems name.
+    /// As [`Usage::read`], for text that is read as a rule file and as a dashboard; `path` is what
+    /// problems name.
     pub fn of_text(path: &Path, text: &str) -> Self {
         let mut usage = Usage::default();
         for kind in [Kind::Rules, Kind::Dashboard] {
@@ -167,8 +172,8 @@ impl Usage {
         }
     }
 
-    /// Selectors without a metric name in alerts, dashboards and recording rules that are used: each uses the metrics of the series it
-    /// selects.
+    /// Selectors without a metric name in alerts, dashboards and recording rules that are used:
+    /// each uses the metrics of the series it selects.
     pub fn selectors(&self) -> impl Iterator<Item = &Selector> {
         let selectors = self.selectors.values();
         selectors
@@ -363,8 +368,8 @@ impl Usage {
         compiled
     }
 
-    /// Finds the recording rules that are used, and makes their uses direct ones. Each rule meets each regular expression once, whatever
-    /// the number of links.
+    /// Finds the recording rules that are used, and makes their uses direct ones. Each rule meets
+    /// each regular expression once, whatever the number of links.
     fn resolve_recorded(&mut self) {
         let mut open: Vec<String> = self.recorded.iter().cloned().collect();
         let mut direct = Direct::default();

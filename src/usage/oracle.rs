@@ -97,7 +97,8 @@ fn ours(expression: &str) -> Option<References> {
     references(expression, Dialect { variables: None }).ok()
 }
 
-/// Every expression of the rules and dashboards in `fixtures/usage`, with values for the variables that the other parser does not know.
+/// Every expression of the rules and dashboards in `fixtures/usage`, with values for the variables
+/// that the other parser does not know.
 fn fixtures() -> BTreeSet<String> {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/usage");
     let mut expressions = BTreeSet::new();

@@ -1,8 +1,9 @@
 //! Which metrics and labels a PromQL expression names.
 //!
-//! A [lexer](super::lexer) with a little memory, not a parser: it takes expressions of releases it has never heard of, and those with
-//! Grafana's variables in any place. Where it must guess it takes a name for a metric, because a metric that is wrongly said to
-//! be used costs some bytes, and one that is wrongly said to be unused costs a dashboard.
+//! A [lexer](super::lexer) with a little memory, not a parser: it takes expressions of releases it
+//! has never heard of, and those with Grafana's variables in any place. Where it must guess it
+//! takes a name for a metric, because a metric that is wrongly said to be used costs some bytes,
+//! and one that is wrongly said to be unused costs a dashboard.
 //!
 //! Source: Prometheus `promql/parser/lex.go` and `generated_parser.y`; Grafana "Variable syntax".
 
@@ -18,7 +19,8 @@ const MAX_EXPRESSION: usize = 64 << 10;
 /// Most matchers of a selector that count; each may be a compiled regular expression.
 const MAX_MATCHERS: usize = 30;
 
-/// Operators that take `(labels)` before or after their arguments, and may have a metric's name elsewhere.
+/// Operators that take `(labels)` before or after their arguments, and may have a metric's name
+/// elsewhere.
 const AGGREGATIONS: [&str; 14] = [
     "sum",
     "avg",
@@ -63,7 +65,8 @@ pub(super) struct References {
 pub(super) enum Named {
     /// By its name.
     Exactly(String),
-    /// By a regular expression that was written as one, or by variables whose values are known; anchored at both ends.
+    /// By a regular expression that was written as one, or by variables whose values are known;
+    /// anchored at both ends.
     Matching(String),
     /// By text with variables in it, as a regular expression.
     Pattern(String),
@@ -201,7 +204,8 @@ impl<'a> Reader<'a> {
         let values = self.dialect.variables.and_then(|known| known.values(name));
         if let Some(values) = values {
             for value in values {
-                // A value is text of the dashboard like any other, but not looked into a second time.
+                // A value is text of the dashboard like any other, but not looked into a second
+                // time.
                 let plain = Dialect { variables: None };
                 if let Ok(more) = references(value, plain) {
                     self.found.metrics.extend(more.metrics);
@@ -265,7 +269,8 @@ impl<'a> Reader<'a> {
                         matches!(operator, MatchOperator::Equal | MatchOperator::Matches);
                     if label.as_deref() == Some("__name__") && positive {
                         let found = self.by_name(*operator, value);
-                        // Two matchers on the name: both are kept, which keeps too much rather than too little.
+                        // Two matchers on the name: both are kept, which keeps too much rather than
+                        // too little.
                         if let Some(earlier) = name.replace(found) {
                             self.found.metrics.insert(earlier);
                         }
@@ -298,7 +303,8 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Adds what braces select: a name that may be known, and matchers; `complete` if that is all they say.
+    /// Adds what braces select: a name that may be known, and matchers; `complete` if that is all
+    /// they say.
     fn selected(&mut self, name: Option<Named>, matchers: &[String], complete: bool) {
         // Fewer matchers select more.
         let matchers = matchers.get(..MAX_MATCHERS).unwrap_or(matchers);
@@ -332,7 +338,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The parts as one regular expression, which is no guess if the values of all variables are known.
+    /// The parts as one regular expression, which is no guess if the values of all variables are
+    /// known.
     fn pattern(&self, parts: &[Part], text: fn(&str) -> String) -> Named {
         let (mut pattern, mut guessed) = (String::new(), false);
         for part in parts {

@@ -1,8 +1,8 @@
 //! Expressions in trees of values: rule files, dashboards, and the wrappings they come in.
 //!
-//! Both are walked without regard to their schema. Grafana has changed where targets stand several times, and library panels,
-//! exports, provisioned alerts and Kubernetes resources all wrap them differently; what stays the same is the fields that hold
-//! PromQL.
+//! Both are walked without regard to their schema. Grafana has changed where targets stand several
+//! times, and library panels, exports, provisioned alerts and Kubernetes resources all wrap them
+//! differently; what stays the same is the fields that hold PromQL.
 
 use std::collections::HashMap;
 
@@ -57,7 +57,8 @@ pub(super) enum Purpose<'a> {
     MetricNames,
 }
 
-/// All rules below `value`, of Prometheus, Thanos, Mimir and Loki, of their APIs, of `PrometheusRule` resources and of Grafana.
+/// All rules below `value`, of Prometheus, Thanos, Mimir and Loki, of their APIs, of
+/// `PrometheusRule` resources and of Grafana.
 pub(super) fn rules<'a>(value: &'a Value, found: &mut Vec<Found<'a>>) {
     match value {
         Value::Array(items) => items.iter().for_each(|item| rules(item, found)),
@@ -123,7 +124,8 @@ pub(super) fn is_dashboard(value: &Value) -> bool {
 /// Variables of a dashboard.
 #[derive(Debug, Default)]
 pub(super) struct DashboardVariables {
-    /// Values of those that the dashboard lists; nothing for one that can have others. Dashboards of one file share them.
+    /// Values of those that the dashboard lists; nothing for one that can have others. Dashboards
+    /// of one file share them.
     values: HashMap<String, Option<Vec<String>>>,
     /// Data source kinds of those that choose one.
     sources: HashMap<String, String>,
@@ -155,12 +157,14 @@ impl DashboardVariables {
     }
 
     fn define(&mut self, map: &Map<String, Value>) {
-        // An input of an export: `{"name": "DS_PROMETHEUS", "type": "datasource", "pluginId": "prometheus"}`.
+        // An input of an export: `{"name": "DS_PROMETHEUS", "type": "datasource", "pluginId":
+        // "prometheus"}`.
         if let (Some(name), Some(kind)) = (text(map, "name"), text(map, "pluginId")) {
             self.sources.insert(name.to_owned(), kind.to_owned());
             return;
         }
-        // `{"name", "type", "query"}`, or since schema 2 `{"kind": "CustomVariable", "spec": {"name", "query"}}`.
+        // `{"name", "type", "query"}`, or since schema 2 `{"kind": "CustomVariable", "spec":
+        // {"name", "query"}}`.
         let (kind, spec) = match map.get("spec") {
             Some(Value::Object(spec)) => (text(map, "kind"), spec),
             _ => (text(map, "type"), map),
@@ -195,7 +199,8 @@ fn listed_values(kind: &str, spec: &Map<String, Value>) -> Option<Vec<String>> {
     } else if kind.starts_with("custom") {
         // What *All* stands for can be set to anything.
         let all = text(spec, "allValue").unwrap_or_default();
-        // `text : value` is one value with another text; a comma in a value has a backslash before it.
+        // `text : value` is one value with another text; a comma in a value has a backslash before
+        // it.
         let value = |item: &str| {
             let value = item.split_once(" : ").map_or(item, |(_, value)| value);
             value.trim().to_owned()
@@ -247,7 +252,8 @@ pub(super) fn dashboard<'a>(
     }
 }
 
-/// Walks on below an object of another data source, where only what names a data source of its own counts.
+/// Walks on below an object of another data source, where only what names a data source of its own
+/// counts.
 fn own_sources<'a>(
     map: &'a Map<String, Value>,
     variables: &DashboardVariables,
@@ -274,8 +280,8 @@ fn own_sources<'a>(
     }
 }
 
-/// What the query of a variable reads: `label_values(metric{…}, label)`, `query_result(expression)`, `metrics(regex)`. Those that only
-/// list labels read no metric.
+/// What the query of a variable reads: `label_values(metric{…}, label)`,
+/// `query_result(expression)`, `metrics(regex)`. Those that only list labels read no metric.
 fn variable_query(query: &str) -> Option<Found<'_>> {
     let query = query.trim();
     let arguments = |call: &str| query.strip_prefix(call)?.trim_end().strip_suffix(')');
@@ -307,7 +313,8 @@ fn is_other_source(map: &Map<String, Value>, variables: &HashMap<String, String>
     let kind = match map.get("datasource") {
         Some(Value::String(name)) => Some(name.as_str()),
         Some(Value::Object(source)) => text(source, "type").or_else(|| text(source, "uid")),
-        // Schema 2: `{"kind": "DataQuery", "group": "loki", "spec": {…}}`, before that `{"kind": "loki", "spec": {…}}`.
+        // Schema 2: `{"kind": "DataQuery", "group": "loki", "spec": {…}}`, before that `{"kind":
+        // "loki", "spec": {…}}`.
         _ if map.contains_key("spec") => match text(map, "kind") {
             Some("DataQuery") => text(map, "group"),
             kind => kind,

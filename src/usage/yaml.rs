@@ -1,7 +1,8 @@
 //! YAML as the same tree of values that JSON makes, with bounds that hostile input cannot pass.
 //!
-//! `saphyr-parser` turns the text into events; the tree is made here, because what must be bounded is what aliases expand to
-//! (a few hundred bytes of YAML can stand for billions of nodes) and how deep values nest.
+//! `saphyr-parser` turns the text into events; the tree is made here, because what must be bounded
+//! is what aliases expand to (a few hundred bytes of YAML can stand for billions of nodes) and how
+//! deep values nest.
 
 use std::collections::HashMap;
 
@@ -22,12 +23,13 @@ enum Open {
     Object(Map<String, Value>, Option<String>),
 }
 
-/// All documents of the stream `text`. Scalars become strings, whatever they look like: whoever reads the tree knows which fields
-/// are text.
+/// All documents of the stream `text`. Scalars become strings, whatever they look like: whoever
+/// reads the tree knows which fields are text.
 ///
 /// # Errors
 ///
-/// When `text` is not YAML, nests deeper than 100 levels, or holds aliases that expand to more than a million nodes.
+/// When `text` is not YAML, nests deeper than 100 levels, or holds aliases that expand to more than
+/// a million nodes.
 pub(super) fn parse(text: &str) -> Result<Vec<Value>> {
     let mut tree = Tree::default();
     for event in Parser::new_from_str(text) {
@@ -125,7 +127,8 @@ fn key_text(value: Value) -> String {
     }
 }
 
-/// `<<` takes the fields of another mapping that are not there yet, as YAML 1.1 has it and Prometheus reads it.
+/// `<<` takes the fields of another mapping that are not there yet, as YAML 1.1 has it and
+/// Prometheus reads it.
 fn merge_or_insert(map: &mut Map<String, Value>, key: String, value: Value) {
     match (key.as_str(), value) {
         ("<<", Value::Object(other)) => {

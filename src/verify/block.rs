@@ -53,7 +53,8 @@ pub struct BlockVerdict {
     pub meta: Option<Meta>,
     /// What was counted.
     pub stats: VerifiedAmounts,
-    /// The same by job and metric, in no order, if that was asked for and the index could be opened.
+    /// The same by job and metric, in no order, if that was asked for and the index could be
+    /// opened.
     pub groups: Vec<JobMetric>,
     /// What is wrong or unusual, by file and offset.
     pub findings: Findings,
@@ -62,8 +63,8 @@ pub struct BlockVerdict {
 }
 
 impl BlockVerdict {
-    /// Of a block whose files cannot be listed, for `error`: without its directory Prometheus leaves it out, without its chunks it does
-    /// not start.
+    /// Of a block whose files cannot be listed, for `error`: without its directory Prometheus
+    /// leaves it out, without its chunks it does not start.
     pub(super) fn unlisted(entry: &DirEntry, error: &Error) -> Self {
         let kind = match fs::read_dir(&entry.path) {
             Ok(_) => Kind::Unreadable,
@@ -91,7 +92,8 @@ impl BlockVerdict {
 ///
 /// # Errors
 ///
-/// When the directory cannot be listed; [`NotFound`](crate::ErrorKind::NotFound) when there is none.
+/// When the directory cannot be listed; [`NotFound`](crate::ErrorKind::NotFound) when there is
+/// none.
 pub fn verify_block(
     dir: &Path,
     options: VerifyOptions,
@@ -289,8 +291,8 @@ fn report_absent(
     }
 }
 
-/// When most references to a segment lead astray and it is sound by itself, they are references to another one. Says of
-/// which segments that is so.
+/// When most references to a segment lead astray and it is sound by itself, they are references to
+/// another one. Says of which segments that is so.
 fn report_foreign(
     subject: &Subject<'_>,
     segments: &Segments,
@@ -299,7 +301,8 @@ fn report_foreign(
 ) -> BTreeSet<usize> {
     let mut foreign = BTreeSet::new();
     for (&position, fit) in &totals.fits {
-        // A wrong time alone is a damaged index; another block's segments also answer with records that do not begin there.
+        // A wrong time alone is a damaged index; another block's segments also answer with records
+        // that do not begin there.
         if fit.unframed > 0
             && fit.astray * 2 > fit.all
             && coverage::is_sound_by_itself(segments, position)

@@ -20,7 +20,8 @@ pub struct Finding {
     pub block: Option<Ulid>,
     /// The file or directory.
     pub path: PathBuf,
-    /// Where the part begins that is concerned, an entry, a chunk, a list or a section: offset in the file, in bytes.
+    /// Where the part begins that is concerned, an entry, a chunk, a list or a section: offset in
+    /// the file, in bytes.
     pub offset: Option<u64>,
     /// Part of the file, as the format names it.
     pub section: Option<&'static str>,
@@ -30,12 +31,14 @@ pub struct Finding {
     pub loss: Option<FaultLoss>,
     /// What was wanted and what was found.
     pub detail: String,
-    /// Whether something else keeps Prometheus from opening the block: it then serves without it, whatever else is wrong in there.
+    /// Whether something else keeps Prometheus from opening the block: it then serves without it,
+    /// whatever else is wrong in there.
     pub is_unopened: bool,
 }
 
 impl Finding {
-    /// What Prometheus does about it, by release: of a block that it does not open, no more than leave it out.
+    /// What Prometheus does about it, by release: of a block that it does not open, no more than
+    /// leave it out.
     pub fn consequence(&self) -> Consequences {
         let own = self.kind.consequence();
         if !self.is_unopened {
@@ -68,7 +71,8 @@ impl Finding {
 /// What a fault puts out of reach, as far as that is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FaultLoss {
-    /// Times of the first and the last sample concerned; nothing where neither the index nor the chunks tell.
+    /// Times of the first and the last sample concerned; nothing where neither the index nor the
+    /// chunks tell.
     pub times: Option<(Millis, Millis)>,
     /// Number of chunks concerned.
     pub chunks: u64,
@@ -110,7 +114,8 @@ impl Findings {
         }
     }
 
-    /// Says of all of them, which are of one block, that it is not opened, if one keeps every release from that: metadata are read first.
+    /// Says of all of them, which are of one block, that it is not opened, if one keeps every
+    /// release from that: metadata are read first.
     pub(super) fn mark_unopened(&mut self) {
         let skips = |kind: &Kind| {
             let consequence = kind.consequence();

@@ -1,5 +1,5 @@
-//! The one table of what `verify` can find. Ids are a promise to scripts: they are never renamed, and
-//! `docs/findings.md` is held equal to this table by a test.
+//! The one table of what `verify` can find. Ids are a promise to scripts: they are never renamed,
+//! and `docs/findings.md` is held equal to this table by a test.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -61,7 +61,8 @@ pub enum Consequence {
     DropsLog,
     /// It dies as soon as it reads there: when it starts, for a query, or when it compacts.
     Crashes,
-    /// It takes all in-order samples before the end of a block for stored: it drops those in the log and refuses new ones.
+    /// It takes all in-order samples before the end of a block for stored: it drops those in the
+    /// log and refuses new ones.
     ShutsOut,
     /// It makes a block in the future, from whose end retention counts.
     DeletesOlder,
@@ -96,7 +97,8 @@ impl fmt::Display for Consequence {
     }
 }
 
-/// What releases of Prometheus do about it. It prints as one consequence where they agree, else by release.
+/// What releases of Prometheus do about it. It prints as one consequence where they agree, else by
+/// release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Consequences {
     /// What 2.42 does.
@@ -132,13 +134,15 @@ impl fmt::Display for Consequences {
     }
 }
 
-/// From this release on, Prometheus keeps the labels of a series as one string, in which it searches by their order.
+/// From this release on, Prometheus keeps the labels of a series as one string, in which it
+/// searches by their order.
 const STRING_LABELS: (u32, u32) = (2, 44);
 /// From this release on, the last fragment of a record says how it is compressed.
 const LAST_FRAGMENT: (u32, u32) = (3, 4);
 /// From this release on, a start does not look for a WAL of the format before Prometheus 2.1.
 const NO_MIGRATION: (u32, u32) = (2, 53);
-/// From this release on at the latest, late samples in chunks_head are compacted without a log of late samples.
+/// From this release on at the latest, late samples in chunks_head are compacted without a log of
+/// late samples.
 const LATE_BY_ITSELF: (u32, u32) = (3, 16);
 /// From this release on, a start deletes chunk snapshots that are ahead of the WAL.
 const SNAPSHOT_AHEAD: (u32, u32) = (2, 43);

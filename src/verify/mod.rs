@@ -1,22 +1,22 @@
 //! Proofs over the reading rooms: every fault of a block, as typed findings.
 //!
-//! [`verify`] looks at whatever lies at a path; [`verify_block`] at one block. Both go on after every fault, as
-//! far as anything can still be read, and say of each what it is ([`Kind`]), where it is, whose samples are lost, and
-//! what Prometheus will do. They write nothing.
+//! [`verify`] looks at whatever lies at a path; [`verify_block`] at one block. Both go on after
+//! every fault, as far as anything can still be read, and say of each what it is ([`Kind`]), where
+//! it is, whose samples are lost, and what Prometheus will do. They write nothing.
 //!
 //! # Cost
 //!
-//! Every byte is read once. Series entries are found one after the other, and then decoded in parallel with their
-//! chunks. Postings are compared with the series through keyed sums: two numbers that are equal if, and
-//! but for one chance in 2^64 only if, every list holds exactly the series that carry its label. So memory does
-//! not grow with the block (one bit for each symbol apart) unless it is damaged; and then findings are capped
-//! ([`KEPT_PER_KIND`]).
+//! Every byte is read once. Series entries are found one after the other, and then decoded in
+//! parallel with their chunks. Postings are compared with the series through keyed sums: two
+//! numbers that are equal if, and but for one chance in 2^64 only if, every list holds exactly the
+//! series that carry its label. So memory does not grow with the block (one bit for each symbol
+//! apart) unless it is damaged; and then findings are capped ([`KEPT_PER_KIND`]).
 //!
 //! ```
 //! use narthex::progress::Silent;
-//! use narthex::verify::{Options, verify};
+//! use narthex::verify::{VerifyOptions, verify};
 //!
-//! let verdict = verify("fixtures/night-1".as_ref(), Options::default(), &Silent)?;
+//! let verdict = verify("fixtures/night-1".as_ref(), VerifyOptions::default(), &Silent)?;
 //! for finding in verdict.all_findings() {
 //!     println!("{finding}");
 //! }
@@ -54,8 +54,8 @@ pub enum Depth {
     Full,
     /// Structure and checksums; chunks are not decoded.
     Quick,
-    /// Only what a start of Prometheus reads of a block before it serves it: metadata, the tables of the index, tombstones and the series
-    /// they are for, and headers of segments.
+    /// Only what a start of Prometheus reads of a block before it serves it: metadata, the tables
+    /// of the index, tombstones and the series they are for, and headers of segments.
     Opening,
 }
 
@@ -105,13 +105,13 @@ impl Verdict {
 /// How often a directory is looked at again because a server at work has changed it meanwhile.
 const MAX_LOOKS: usize = 4;
 
-/// Verifies the data directory, Prometheus snapshot or block at `path`. Where a server at work compacts blocks or truncates its log
-/// meanwhile, what has changed is read again.
+/// Verifies the data directory, Prometheus snapshot or block at `path`. Where a server at work
+/// compacts blocks or truncates its log meanwhile, what has changed is read again.
 ///
 /// # Errors
 ///
-/// When `path` cannot be listed, or holds nothing that could be verified. Whatever is wrong further down is a
-/// finding.
+/// When `path` cannot be listed, or holds nothing that could be verified. Whatever is wrong further
+/// down is a finding.
 pub fn verify(path: &Path, options: VerifyOptions, progress: &dyn Progress) -> Result<Verdict> {
     let mut known = BTreeMap::new();
     let mut looks = 1;
@@ -179,7 +179,8 @@ impl Look {
         }
     }
 
-    /// Whether all of `names`, which were listed before, are there still, and no block or checkpoint is new.
+    /// Whether all of `names`, which were listed before, are there still, and no block or
+    /// checkpoint is new.
     fn is_whole(&self, names: &Names) -> bool {
         if self.scanned.place() == DirKind::Block {
             return true;
@@ -220,7 +221,8 @@ impl Look {
     }
 }
 
-/// The blocks of `scanned`, but for those that a server at work compacted or deleted meanwhile; those that are `known` are not read again.
+/// The blocks of `scanned`, but for those that a server at work compacted or deleted meanwhile;
+/// those that are `known` are not read again.
 fn verify_blocks(
     scanned: &DataDir,
     known: &mut BTreeMap<PathBuf, BlockVerdict>,

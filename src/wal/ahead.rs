@@ -19,7 +19,8 @@ const SMALL: usize = 1 << 20;
 
 /// How a segment ended.
 pub(super) struct Ending {
-    /// Why it could not be read to its end; nothing where it could, and where whoever took it apart stopped before.
+    /// Why it could not be read to its end; nothing where it could, and where whoever took it
+    /// apart stopped before.
     pub(super) broken: Option<Broken>,
     /// What was unusual in the framing up to there.
     pub(super) oddities: Oddities,

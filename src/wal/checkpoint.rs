@@ -19,7 +19,8 @@ impl Checkpoint {
     /// What the names of checkpoints start with.
     pub(super) const PREFIX: &str = "checkpoint.";
 
-    /// The number in a checkpoint's `name`; nothing for a name that Prometheus does not take for a checkpoint's.
+    /// The number in a checkpoint's `name`; nothing for a name that Prometheus does not take for a
+    /// checkpoint's.
     pub fn number_of(name: &str) -> Option<i64> {
         name.strip_prefix(Self::PREFIX)?.parse().ok()
     }
@@ -137,7 +138,8 @@ fn start(checkpoint: Option<&Checkpoint>, segments: &[&SegmentFile]) -> Option<L
             },
             LogConsequence::LosesNewData,
         )),
-        // An earlier first segment (there are negative numbers) is no obstacle: replay passes over it.
+        // An earlier first segment (there are negative numbers) is no obstacle: replay passes over
+        // it.
         (_, Some(first)) if first.number > wanted => Some(problem(
             "",
             ProblemKind::StartMissing { wanted },

@@ -18,8 +18,8 @@ pub enum Compression {
 
 /// Largest record that is decompressed: the size at which Prometheus closes a whole segment.
 ///
-/// How many times larger than what zstd makes of it a record is says nothing: samples with start timestamps are all differences to their
-/// neighbours, of which next to nothing is left.
+/// How many times larger than what zstd makes of it a record is says nothing: samples with start
+/// timestamps are all differences to their neighbours, of which next to nothing is left.
 pub const MAX_RECORD_BYTES: usize = 128 << 20;
 
 /// How many times larger than what snappy makes of it a record may be; no record is.
@@ -83,7 +83,8 @@ impl Decoder {
         Ok(())
     }
 
-    /// In one piece, never streaming: a stream allocates the window that the frame's header asks for.
+    /// In one piece, never streaming: a stream allocates the window that the frame's header asks
+    /// for.
     fn zstd(&mut self, record: &[u8], limit: usize) -> Result<(), Found> {
         let Ok(stated) = zstd::zstd_safe::get_frame_content_size(record) else {
             return Err("no zstd frame".into());
@@ -95,8 +96,8 @@ impl Decoder {
             Some(decoder) => decoder,
             none => none.insert(zstd::bulk::Decompressor::new().map_err(|e| e.to_string())?),
         };
-        // A frame need not say its size, and more frames may follow the first: try larger buffers up to the
-        // limit.
+        // A frame need not say its size, and more frames may follow the first: try larger buffers
+        // up to the limit.
         let mut capacity = stated
             .and_then(|size| usize::try_from(size).ok())
             .unwrap_or(record.len().saturating_mul(4))

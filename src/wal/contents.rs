@@ -13,7 +13,8 @@ use crate::raw::Malformed;
 /// Counts of what records hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Contents {
-    /// Records by type; those of unknown types are in [`SegmentSummary::oddities`](super::SegmentSummary::oddities).
+    /// Records by type; those of unknown types are in
+    /// [`SegmentSummary::oddities`](super::SegmentSummary::oddities).
     pub records: BTreeMap<RecordType, u64>,
     /// Series definitions; a series may be defined more than once.
     pub series: u64,
@@ -23,7 +24,8 @@ pub struct Contents {
     pub histograms: u64,
     /// Deletions.
     pub tombstones: u64,
-    /// Of those, deletions of whole series, by which Prometheus 3.10 and newer say that a series that was stale is gone from the head.
+    /// Of those, deletions of whole series, by which Prometheus 3.10 and newer say that a series
+    /// that was stale is gone from the head.
     pub gone: u64,
     /// Exemplars.
     pub exemplars: u64,
@@ -31,8 +33,9 @@ pub struct Contents {
     pub metadata: u64,
     /// Markers of the WBL.
     pub markers: u64,
-    /// The time before which a start of Prometheus 3.16 or newer replays no sample that came in order: the newest that a
-    /// minimum valid time record says. Starts heed it as the first record of the newest checkpoint only, and there it is.
+    /// The time before which a start of Prometheus 3.16 or newer replays no sample that came in
+    /// order: the newest that a minimum valid time record says. Starts heed it as the first
+    /// record of the newest checkpoint only, and there it is.
     pub min_valid_time: Option<Millis>,
     /// Records that are compressed with Zstandard.
     pub zstd: u64,
@@ -91,7 +94,8 @@ impl Contents {
     }
 }
 
-/// Decodes a whole record. A record with an error in it counts for nothing: Prometheus drops it as a whole.
+/// Decodes a whole record. A record with an error in it counts for nothing: Prometheus drops it as
+/// a whole.
 pub(super) fn contents_of(
     raw: &RawRecord<'_>,
     odd: &mut Oddities,

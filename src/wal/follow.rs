@@ -1,4 +1,5 @@
-//! Which entries of a log refer to series that nothing before them defines: a replay passes them over.
+//! Which entries of a log refer to series that nothing before them defines: a replay passes them
+//! over.
 
 use std::fmt;
 
@@ -14,7 +15,8 @@ const MAX_PAGES: usize = 1 << 22;
 /// The same of references that nothing defines.
 const MAX_UNDEFINED_PAGES: usize = 1 << 18;
 
-/// Entries that refer to series which no record before them defines. A start of Prometheus passes them over.
+/// Entries that refer to series which no record before them defines. A start of Prometheus passes
+/// them over.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Undefined {
     /// Float samples and histograms.
@@ -29,11 +31,14 @@ pub struct Undefined {
     pub markers: u64,
     /// Times of the oldest and the newest of the samples.
     pub times: Option<(Millis, Millis)>,
-    /// The references, each counted once. At least that many, should there be too many of them to count.
+    /// The references, each counted once. At least that many, should there be too many of them to
+    /// count.
     pub series: u64,
-    /// Path of the segment in which the first one stands, relative to the log directory, and the offset of its record there.
+    /// Path of the segment in which the first one stands, relative to the log directory, and the
+    /// offset of its record there.
     pub first: Option<(String, u64)>,
-    /// Whether references lie too far apart to be followed further. What stands behind that was not looked at.
+    /// Whether references lie too far apart to be followed further. What stands behind that was
+    /// not looked at.
     pub lost_track: bool,
 }
 
@@ -103,10 +108,11 @@ impl fmt::Display for Undefined {
     }
 }
 
-/// What a replay knows of series while it reads the WAL and after it the WBL, which defines none of its own.
+/// What a replay knows of series while it reads the WAL and after it the WBL, which defines none of
+/// its own.
 ///
-/// A head keeps one series per set of labels; a second reference to the same labels leads to the same series. So a
-/// reference is good from the record on that defines it, whatever its labels.
+/// A head keeps one series per set of labels; a second reference to the same labels leads to the
+/// same series. So a reference is good from the record on that defines it, whatever its labels.
 #[derive(Debug)]
 pub struct Follow {
     defined: RefSet,
@@ -128,8 +134,9 @@ impl Default for Follow {
 }
 
 impl Follow {
-    /// Before the first record. Samples of the WAL before `min_valid_time`, the end of the newest block that was not made
-    /// of out-of-order samples, do not count: a start drops them unseen, since blocks hold them.
+    /// Before the first record. Samples of the WAL before `min_valid_time`, the end of the newest
+    /// block that was not made of out-of-order samples, do not count: a start drops them
+    /// unseen, since blocks hold them.
     pub fn new(min_valid_time: Millis) -> Self {
         Follow {
             defined: RefSet::new(MAX_PAGES),
@@ -245,7 +252,8 @@ impl Follow {
 
     pub(super) fn tombstone(&mut self, series: HeadSeriesRef, min: Millis, max: Millis) {
         if (min, max) == (Millis::MIN, Millis::MAX) {
-            // So a series that was stale is logged as gone (since 3.10): its reference is not good any more.
+            // So a series that was stale is logged as gone (since 3.10): its reference is not good
+            // any more.
             if !self.ended {
                 self.defined.remove(series.0);
                 self.watch.delete(series.0);

@@ -16,8 +16,8 @@ pub struct LogEntry {
     pub kind: EntryType,
 }
 
-/// What an entry of a log directory is. Segments count by what a link leads to, for so Prometheus opens them; a link
-/// is no directory of a checkpoint.
+/// What an entry of a log directory is. Segments count by what a link leads to, for so Prometheus
+/// opens them; a link is no directory of a checkpoint.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum EntryType {
     /// A regular file.
@@ -171,8 +171,8 @@ impl LogListing {
         Ok(Self::of(entries))
     }
 
-    /// Sorts `entries`, all that is known of a log directory, by what Prometheus takes them for. The directory
-    /// above a nested path need not be listed.
+    /// Sorts `entries`, all that is known of a log directory, by what Prometheus takes them for.
+    /// The directory above a nested path need not be listed.
     pub fn of(entries: impl IntoIterator<Item = LogEntry>) -> Self {
         let mut listing = LogListing::default();
         for entry in entries {
@@ -253,7 +253,8 @@ fn is_checkpoint(entry: &LogEntry) -> bool {
     entry.kind.is_directory() && Checkpoint::number_of(&entry.path).is_some()
 }
 
-/// The entries of the directory at `path`, named relative to the log directory, in which it is called `parent`.
+/// The entries of the directory at `path`, named relative to the log directory, in which it is
+/// called `parent`.
 fn children(path: &Path, parent: &str) -> Result<Vec<LogEntry>> {
     let list = || {
         fs::read_dir(path)?

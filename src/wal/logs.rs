@@ -22,8 +22,8 @@ pub struct Logs {
     pub wbl: Option<Summary>,
     /// Logs that cannot be listed.
     pub unreadable: Vec<(Log, Error)>,
-    /// The time before which a start drops samples of the WAL: the end of the newest block, or what the checkpoint says.
-    /// [`Millis::MIN`] when there is neither.
+    /// The time before which a start drops samples of the WAL: the end of the newest block, or
+    /// what the checkpoint says. [`Millis::MIN`] when there is neither.
     pub min_valid_time: Millis,
     /// The end of the newest block that was not made of out-of-order samples.
     pub blocks_end: Option<Millis>,
@@ -40,10 +40,11 @@ pub struct LogFacts {
     pub segments: u64,
     /// Their length in bytes.
     pub bytes: u64,
-    /// Samples that a replay reads, those included that it drops since blocks hold them. Nothing when the log was not
-    /// read whole.
+    /// Samples that a replay reads, those included that it drops since blocks hold them. Nothing
+    /// when the log was not read whole.
     pub samples: Option<u64>,
-    /// Times of the oldest and the newest sample; of those in its first and last segments when it was not read whole.
+    /// Times of the oldest and the newest sample; of those in its first and last segments when it
+    /// was not read whole.
     pub times: Option<(Millis, Millis)>,
     /// Series definitions.
     pub series: Option<u64>,
@@ -53,7 +54,8 @@ pub struct LogFacts {
     pub dropped: Option<u64>,
     /// Bytes of a record that is torn off at the end.
     pub torn_bytes: Option<u64>,
-    /// The hole between the newest block and the oldest sample of the WAL in milliseconds, where there is one.
+    /// The hole between the newest block and the oldest sample of the WAL in milliseconds, where
+    /// there is one.
     pub gap: Option<Millis>,
 }
 
@@ -79,7 +81,8 @@ impl LogFacts {
         }
     }
 
-    /// A log that is not at hand: its segments and their length, its samples and their times as far as they are known.
+    /// A log that is not at hand: its segments and their length, its samples and their times as far
+    /// as they are known.
     pub fn stored(
         log: Log,
         segments: u64,
@@ -102,8 +105,9 @@ impl LogFacts {
         }
     }
 
-    /// The logs of the data directory `dir`, without reading more of a log than its first and last segments when both have more
-    /// than `max_bytes`; none where there is none. `blocks_end` is as of [`Logs::read`].
+    /// The logs of the data directory `dir`, without reading more of a log than its first and last
+    /// segments when both have more than `max_bytes`; none where there is none. `blocks_end` is
+    /// as of [`Logs::read`].
     ///
     /// # Errors
     ///
@@ -224,8 +228,9 @@ impl Deref for Prefix {
 }
 
 impl Logs {
-    /// Reads `wal` and `wbl` of the data directory `dir`. Samples of the WAL before `blocks_end`, the end of the newest
-    /// block that was not made of out-of-order samples, are not missed when nothing defines their series.
+    /// Reads `wal` and `wbl` of the data directory `dir`. Samples of the WAL before `blocks_end`,
+    /// the end of the newest block that was not made of out-of-order samples, are not missed
+    /// when nothing defines their series.
     pub fn read(dir: &Path, blocks_end: Option<Millis>, mode: ReadMode) -> Self {
         Self::read_beside(Watch::default(), dir, blocks_end, mode)
     }
@@ -243,8 +248,8 @@ impl Logs {
             blocks_end,
             ..Logs::default()
         };
-        // A series is in the WAL before samples of it are in the WBL: what comes into the WBL after the WAL was looked at may be of series that
-        // are not known then.
+        // A series is in the WAL before samples of it are in the WBL: what comes into the WBL after
+        // the WAL was looked at may be of series that are not known then.
         let wbl = Listed::read(dir, Log::Wbl);
         let wal = Listed::read(dir, Log::Wal);
         logs.wal = logs.read_one(wal, Log::Wal, &mut series, mode);

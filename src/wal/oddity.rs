@@ -6,7 +6,8 @@ use std::fmt;
 use super::Log;
 use super::problem::LogConsequence;
 
-/// Something that no Prometheus writes, or that this program does not know, and that replay passes over.
+/// Something that no Prometheus writes, or that this program does not know, and that replay passes
+/// over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Oddity {
     /// A fragment's type byte, or that of a page's padding, has bits set that the format reserves.
@@ -19,14 +20,16 @@ pub enum Oddity {
     StrayZstd,
     /// A record without a single byte, not even its type.
     EmptyRecord,
-    /// A record of a type that this program does not know. Prometheus passes over types that *it* does not know,
-    /// and its next checkpoint drops them.
+    /// A record of a type that this program does not know. Prometheus passes over types that *it*
+    /// does not know, and its next checkpoint drops them.
     UnknownRecordType(u8),
     /// A histogram whose schema is none that Prometheus reads; it is passed over.
     UnknownSchema,
-    /// A histogram with more or fewer buckets than its spans say, which a replay does not pass over.
+    /// A histogram with more or fewer buckets than its spans say, which a replay does not pass
+    /// over.
     HistogramBuckets,
-    /// A minimum valid time record that is not nine bytes long; a start says so and goes by the blocks alone.
+    /// A minimum valid time record that is not nine bytes long; a start says so and goes by the
+    /// blocks alone.
     MinValidTimeLength,
 }
 
@@ -41,7 +44,8 @@ impl Oddity {
             | Oddity::MinValidTimeLength => LogConsequence::Nothing,
             Oddity::MixedCompression => LogConsequence::CutsInOldReleases,
             Oddity::UnknownRecordType(_) | Oddity::UnknownSchema => LogConsequence::Skips,
-            // Samples of the WAL are encoded as they are replayed, late ones when their chunk is full or compacted.
+            // Samples of the WAL are encoded as they are replayed, late ones when their chunk is
+            // full or compacted.
             Oddity::HistogramBuckets => match log {
                 Log::Wal => LogConsequence::DoesNotStart,
                 Log::Wbl => LogConsequence::Crashes,

@@ -4,7 +4,8 @@ use super::oddity::{Oddities, Oddity};
 use super::segment::Broken;
 use crate::raw::{Malformed, MalformedProblem, Reader};
 
-/// Size of a page. A fragment does not reach beyond the page it starts in; what is left of a page is zero.
+/// Size of a page. A fragment does not reach beyond the page it starts in; what is left of a page
+/// is zero.
 pub const PAGE_BYTES: u64 = 32 * 1024;
 
 /// Type byte, 16-bit length, CRC-32C.
@@ -59,7 +60,8 @@ pub(super) struct Fragment<'a> {
     pub(super) snappy: bool,
     pub(super) zstd: bool,
     pub(super) payload: &'a [u8],
-    /// How many zeros belong behind that: a segment that ends inside a page counts as if zeros filled it.
+    /// How many zeros belong behind that: a segment that ends inside a page counts as if zeros
+    /// filled it.
     pub(super) zeros: usize,
     /// Whether any of header and payload are such zeros.
     pub(super) is_padded: bool,
@@ -161,8 +163,8 @@ impl<'a> Fragments<'a> {
         let in_page = start.offset() % PAGE_BYTES + (HEADER_BYTES + len) as u64;
         let payload = match self.reader.take(len) {
             Ok(payload) => payload,
-            // A write that was cut short ends inside the page. A length that points beyond the page was never
-            // written that way.
+            // A write that was cut short ends inside the page. A length that points beyond the page
+            // was never written that way.
             Err(_) if in_page > PAGE_BYTES => {
                 let wanted = "that ends inside its page";
                 return Err(Broken::Damaged(start.unexpected("length", wanted, len)));
@@ -205,7 +207,8 @@ impl<'a> Fragments<'a> {
         ))
     }
 
-    /// The rest of the segment as the beginning of a payload of `len` bytes, if zeros behind it make one with that checksum.
+    /// The rest of the segment as the beginning of a payload of `len` bytes, if zeros behind it
+    /// make one with that checksum.
     fn padded(&mut self, len: usize, stored: u32) -> Option<(&'a [u8], usize)> {
         let rest = self.reader.rest();
         let mut whole = rest.to_vec();

@@ -70,7 +70,8 @@ pub enum ProblemKind {
     EmptyCheckpoint,
     /// Entries refer to series that nothing before them defines.
     Undefined(Undefined),
-    /// The bytes of a segment are not what was written, or it ends inside a record where it must not.
+    /// The bytes of a segment are not what was written, or it ends inside a record where it must
+    /// not.
     Damaged(Malformed),
     /// Something unusual that replay passes over.
     Odd {
@@ -94,14 +95,16 @@ pub enum LogConsequence {
     CutsTail,
     /// It starts without the records in question.
     Skips,
-    /// Releases before 3.4 misread the record or cut the segment there and delete all later ones; later ones read it.
+    /// Releases before 3.4 misread the record or cut the segment there and delete all later ones;
+    /// later ones read it.
     CutsInOldReleases,
     /// It starts, but what it logs from then on is not replayed at the start after that.
     LosesNewData,
-    /// It starts, and crashes when it encodes these samples: when there are more of the series, at a query, or when it compacts.
+    /// It starts, and crashes when it encodes these samples: when there are more of the series, at
+    /// a query, or when it compacts.
     Crashes,
-    /// It cuts the damaged segment, deletes all later ones, and starts. When that is a segment of the WAL, this start
-    /// does not replay the WBL.
+    /// It cuts the damaged segment, deletes all later ones, and starts. When that is a segment of
+    /// the WAL, this start does not replay the WBL.
     Repairs {
         /// What is left of the damaged segment, in bytes.
         cut_at: u64,
@@ -117,7 +120,8 @@ pub enum LogConsequence {
     },
 }
 
-/// Paths of segments that follow one. Those of all places in one log share their memory: there may be as many as segments.
+/// Paths of segments that follow one. Those of all places in one log share their memory: there may
+/// be as many as segments.
 #[derive(Clone)]
 pub struct Later {
     all: Arc<[String]>,

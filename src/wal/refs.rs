@@ -8,13 +8,15 @@ const PAGE: u64 = 256;
 /// The references that share all but their last eight bits, one bit each.
 type Page = [u64; 4];
 
-/// A set of references. A head counts them up from 1, so that most of them lie close together: a page of 256 takes
-/// some 50 bytes. It never has more than a given number of pages, whatever a log says.
+/// A set of references. A head counts them up from 1, so that most of them lie close together: a
+/// page of 256 takes some 50 bytes. It never has more than a given number of pages, whatever a log
+/// says.
 #[derive(Clone, Debug)]
 pub(super) struct RefSet {
     pages: HashMap<u64, Page>,
     max_pages: usize,
-    /// The page that was asked for last, and what it holds: the next question is mostly about the same.
+    /// The page that was asked for last, and what it holds: the next question is mostly about the
+    /// same.
     recent: (u64, Page),
     len: u64,
     full: bool,

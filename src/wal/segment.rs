@@ -8,9 +8,9 @@ use crate::raw::{Malformed, Reader};
 /// Why no further record can be read from a segment.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Broken {
-    /// The segment ends inside a record: its writer was interrupted, or still writes. In the last segment of a
-    /// live or crashed server this is normal: the next start drops the torn record (and replays the WBL only at the
-    /// start after that).
+    /// The segment ends inside a record: its writer was interrupted, or still writes. In the last
+    /// segment of a live or crashed server this is normal: the next start drops the torn record
+    /// (and replays the WBL only at the start after that).
     #[error("{0}")]
     Torn(Malformed),
     /// The bytes are not what was written.
@@ -32,20 +32,22 @@ impl Broken {
 pub struct RawRecord<'b> {
     /// Offset of its first fragment in the segment, in bytes.
     pub offset: u64,
-    /// Offset of the end of its last fragment: where Prometheus cuts when the next record is broken.
+    /// Offset of the end of its last fragment: where Prometheus cuts when the next record is
+    /// broken.
     pub end: u64,
     /// How it is stored.
     pub compression: Compression,
     /// Type byte and content.
     pub payload: &'b [u8],
-    /// Whether zeros were put in for what is missing of it at the end of the segment. One that does not decode is torn, then.
+    /// Whether zeros were put in for what is missing of it at the end of the segment. One that
+    /// does not decode is torn, then.
     pub is_padded: bool,
 }
 
 /// Reads the records of one segment in order.
 ///
-/// A segment that ends in the middle of a page counts as padded with zeros, as Prometheus reads it. After an error
-/// there are no more records.
+/// A segment that ends in the middle of a page counts as padded with zeros, as Prometheus reads it.
+/// After an error there are no more records.
 #[derive(Debug)]
 pub struct Records<'a> {
     fragments: Fragments<'a>,
@@ -59,7 +61,8 @@ pub struct Records<'a> {
 struct Joined<'a> {
     offset: u64,
     compression: Compression,
-    /// Its stored bytes, when they are one piece of the segment; else they are in [`Records::joined`].
+    /// Its stored bytes, when they are one piece of the segment; else they are in
+    /// [`Records::joined`].
     piece: Option<&'a [u8]>,
     is_padded: bool,
 }
@@ -84,7 +87,8 @@ impl<'a> Records<'a> {
     ///
     /// # Errors
     ///
-    /// When the segment is torn or damaged here. From then on the answer is that there are no more records.
+    /// When the segment is torn or damaged here. From then on the answer is that there are no more
+    /// records.
     pub fn next_record(&mut self) -> Result<Option<RawRecord<'_>>, Broken> {
         if self.fused {
             return Ok(None);

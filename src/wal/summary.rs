@@ -97,7 +97,8 @@ impl SegmentSummary {
         }
     }
 
-    /// What is wrong with it; `consequence` is that of damage, given the segments that are later than this one in `all`.
+    /// What is wrong with it; `consequence` is that of damage, given the segments that are later
+    /// than this one in `all`.
     fn problems(
         &self,
         log: Log,
@@ -209,7 +210,8 @@ impl All {
         Later::of(&self.paths, self.first_after(number)..self.paths.len())
     }
 
-    /// The segments behind that of this number, up to the first directory with something in it, if there is one.
+    /// The segments behind that of this number, up to the first directory with something in it, if
+    /// there is one.
     fn before_full(&self, number: i64) -> Option<Later> {
         let first = self.first_after(number);
         let next = self.full.partition_point(|place| *place < first);
@@ -231,8 +233,8 @@ pub struct Summary {
     pub replayed: Contents,
     /// What stands after the first damage, sound but lost to Prometheus.
     pub dropped: Contents,
-    /// Entries that replay passes over because nothing before them defines their series. Nothing unless the log was
-    /// [followed](follow).
+    /// Entries that replay passes over because nothing before them defines their series. Nothing
+    /// unless the log was [followed](follow).
     pub undefined: Undefined,
     /// Everything wrong or unusual, in the order in which a start meets it.
     pub problems: Vec<LogProblem>,
@@ -244,7 +246,8 @@ impl Summary {
         self.replay_order().map(|segment| segment.bytes).sum()
     }
 
-    /// The torn record at the end of the log, if there is one: its segment, and where that was cut off.
+    /// The torn record at the end of the log, if there is one: its segment, and where that was cut
+    /// off.
     pub fn torn_tail(&self) -> Option<(&SegmentSummary, &Malformed)> {
         let tail = self.segments.get(self.tail()?)?;
         match &tail.end {
@@ -258,7 +261,8 @@ impl Summary {
         self.problems.iter().find(|problem| problem.is_damage())
     }
 
-    /// What a start of Prometheus comes to: the first problem that ends it or its replay, else the worst.
+    /// What a start of Prometheus comes to: the first problem that ends it or its replay, else the
+    /// worst.
     pub fn outcome(&self) -> &LogConsequence {
         let all = || self.problems.iter().map(|problem| &problem.consequence);
         all()
@@ -271,12 +275,14 @@ impl Summary {
         self.checkpoint.iter().chain(&self.segments)
     }
 
-    /// Position of the last segment with anything in it. Every start opens a new one, which stays empty for a while.
+    /// Position of the last segment with anything in it. Every start opens a new one, which stays
+    /// empty for a while.
     fn tail(&self) -> Option<usize> {
         self.segments.iter().rposition(|segment| segment.bytes > 0)
     }
 
-    /// Adds the problems inside the segments. `all` are the segments beside the checkpoints, read or not.
+    /// Adds the problems inside the segments. `all` are the segments beside the checkpoints, read
+    /// or not.
     fn judge(&mut self, log: Log, all: &[SegmentFile]) {
         let all = &All::of(all);
         let tail = self.tail();
@@ -313,7 +319,8 @@ impl Summary {
         self.problems.extend(problems);
     }
 
-    /// Adds what was found while series were followed; `checkpoint` is the path of the newest checkpoint.
+    /// Adds what was found while series were followed; `checkpoint` is the path of the newest
+    /// checkpoint.
     fn judge_series(&mut self, found: Undefined, checkpoint: Option<&str>) {
         let lost = found.samples > 0 || found.lost_track;
         if let Some(path) = checkpoint
@@ -394,8 +401,8 @@ pub fn summarize_dir(path: &Path, log: Log, mode: ReadMode) -> Result<Summary> {
     }))
 }
 
-/// Reads the log that `listing` lists; `open` gives the content of a segment. One segment is held at a time.
-/// Which series entries belong to is not asked, see [`follow`].
+/// Reads the log that `listing` lists; `open` gives the content of a segment. One segment is held
+/// at a time. Which series entries belong to is not asked, see [`follow`].
 pub fn summarize<B: Deref<Target = [u8]>>(
     listing: &LogListing,
     log: Log,
@@ -406,7 +413,8 @@ pub fn summarize<B: Deref<Target = [u8]>>(
     read(listing, log, &mut blind, open)
 }
 
-/// As [`summarize`]; `series` says which series the entries belong to, and says so of the WBL when that is read after the WAL.
+/// As [`summarize`]; `series` says which series the entries belong to, and says so of the WBL when
+/// that is read after the WAL.
 pub fn follow<B: Deref<Target = [u8]>>(
     listing: &LogListing,
     log: Log,
@@ -766,7 +774,8 @@ mod tests {
         );
     }
 
-    /// Integer histograms of the schema 0 with one span of this length and these buckets, all of one series at 10.
+    /// Integer histograms of the schema 0 with one span of this length and these buckets, all of
+    /// one series at 10.
     fn histogram(reference: u64, length: u8, buckets: &[u8], sum: u64) -> Vec<u8> {
         let stamp = [&reference.to_be_bytes()[..], &10_i64.to_be_bytes()].concat();
         let head = [&[7][..], &stamp, &[0, 0, 0, 0], &[0; 8], &[0, 5]].concat();

@@ -1,7 +1,9 @@
-//! What the WAL says of the chunks of the head: whether it defines their series, and holds their samples.
+//! What the WAL says of the chunks of the head: whether it defines their series, and holds their
+//! samples.
 //!
-//! A start hands every chunk of `chunks_head` to the series of its number, and then passes over samples of the WAL up to the end of the
-//! last of them: it takes for granted that both hold the same. With a chunk snapshot it passes over what stands before that in the WAL.
+//! A start hands every chunk of `chunks_head` to the series of its number, and then passes over
+//! samples of the WAL up to the end of the last of them: it takes for granted that both hold the
+//! same. With a chunk snapshot it passes over what stands before that in the WAL.
 
 use std::collections::hash_map::{Entry, RandomState};
 use std::collections::{HashMap, HashSet};
@@ -66,7 +68,8 @@ pub struct Differences {
     pub kept: Option<(Millis, Millis)>,
 }
 
-/// The series of a chunk snapshot, with which a start passes over what the WAL has before a segment.
+/// The series of a chunk snapshot, with which a start passes over what the WAL has before a
+/// segment.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     /// The numbers of its series.
@@ -95,7 +98,8 @@ pub struct Watch {
     between: HashMap<usize, ReplayTally>,
     /// The series that have chunks, by their numbers.
     series: Vec<Watched>,
-    /// Where the series that was asked for last is, or would be: the samples of a record stand in the order of their series.
+    /// Where the series that was asked for last is, or would be: the samples of a record stand in
+    /// the order of their series.
     at: usize,
     /// The first number of each set of labels, by its hash.
     labels: HashMap<u64, u64>,
@@ -126,7 +130,8 @@ struct Watched {
 }
 
 impl Watched {
-    /// Passes by the chunks that begin no later than the newest sample; `spans` are those of all series.
+    /// Passes by the chunks that begin no later than the newest sample; `spans` are those of all
+    /// series.
     fn go_on(&mut self, spans: &[HeadSpan]) {
         let own = spans.get(self.first..self.first + self.len);
         let own = own.unwrap_or_default();
@@ -228,8 +233,9 @@ impl Watch {
         }
     }
 
-    /// The WAL holds a sample of `series` at `time`; before `border`, samples are taken for stored. Returns whether `series`
-    /// is known here as one that is defined; if not, it may be defined all the same.
+    /// The WAL holds a sample of `series` at `time`; before `border`, samples are taken for stored.
+    /// Returns whether `series` is known here as one that is defined; if not, it may be defined
+    /// all the same.
     pub(super) fn sample(&mut self, series: u64, time: Millis, border: Millis) -> bool {
         if self.is_passed_over && time >= border {
             self.pass_over(series, time);
@@ -297,7 +303,8 @@ impl Watch {
         }
     }
 
-    /// What was found, when all of the WAL was read and samples before `border` are taken for stored.
+    /// What was found, when all of the WAL was read and samples before `border` are taken for
+    /// stored.
     pub fn differences(&self, border: Millis) -> Differences {
         let mut found = Differences::default();
         let mut kept = ReplayTally::default();

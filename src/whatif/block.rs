@@ -1,4 +1,5 @@
-//! What scenarios leave of one block: a pass over its series for who stays, and one for how long that is.
+//! What scenarios leave of one block: a pass over its series for who stays, and one for how long
+//! that is.
 
 use std::collections::HashMap;
 
@@ -88,7 +89,8 @@ pub(super) fn measure(block: &Block, scenarios: &[Scenario]) -> Result<BlockShar
     });
     done?;
     let anew = base.finish(&costs);
-    // What no series needs is there now and stays: symbols without a use, what nothing refers to, damage.
+    // What no series needs is there now and stays: symbols without a use, what nothing refers to,
+    // damage.
     let present = BlockAmounts {
         chunk_bytes: block.chunk_bytes(),
         index_bytes: block.index_bytes(),

@@ -1,8 +1,9 @@
 //! Label sets that no longer differ when labels are dropped.
 //!
-//! Two series that become one are harmless if one begins after the other has ended, as those of a pod and its successor. If both have
-//! samples at the same time, each scrape has two values for one series: Prometheus keeps one, drops the other, and says so only in its
-//! log and in `prometheus_target_scrapes_sample_duplicate_timestamp_total`.
+//! Two series that become one are harmless if one begins after the other has ended, as those of a
+//! pod and its successor. If both have samples at the same time, each scrape has two values for one
+//! series: Prometheus keeps one, drops the other, and says so only in its log and in
+//! `prometheus_target_scrapes_sample_duplicate_timestamp_total`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +17,8 @@ const VALUES_KEPT: usize = 5;
 /// What collides.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Collisions {
-    /// Label sets that several series would have, which have samples at the same time in some block.
+    /// Label sets that several series would have, which have samples at the same time in some
+    /// block.
     pub groups: u64,
     /// Series of these groups; one that is in several blocks counts in each.
     pub series: u64,
@@ -72,7 +74,8 @@ impl Identities {
     }
 }
 
-/// Series of a block that share their label set with others. 8 bytes for each, and 32 for each group.
+/// Series of a block that share their label set with others. 8 bytes for each, and 32 for each
+/// group.
 #[derive(Default)]
 pub(super) struct Shared {
     /// Number of the series and of its group, by series.
@@ -169,7 +172,8 @@ pub(super) struct Groups {
 }
 
 impl Groups {
-    /// Adds a group of one block, that was settled; `labels` are what it has in common, as a selector.
+    /// Adds a group of one block, that was settled; `labels` are what it has in common, as a
+    /// selector.
     pub(super) fn add(&mut self, identity: u128, group: Gathered, lost: u64, labels: String) {
         if !group.overlaps {
             self.successions.insert(identity);

@@ -15,7 +15,8 @@ pub(super) enum Fate {
     Stays,
     /// It stays, and loses labels or samples if there is anything to lose.
     Changes,
-    /// It stays with all its labels, because relabeling never sees it, but can be scraped less often.
+    /// It stays with all its labels, because relabeling never sees it, but can be scraped less
+    /// often.
     Thins,
 }
 
@@ -42,7 +43,8 @@ impl Selectors {
 pub(super) struct Judge<'a> {
     /// By number of the label name, whether labels of that name are dropped.
     names: Vec<bool>,
-    /// By number of the label pair, whether series of that metric are dropped; empty if no metrics are.
+    /// By number of the label pair, whether series of that metric are dropped; empty if no metrics
+    /// are.
     metrics: Vec<bool>,
     /// By number of the label pair, whether series of that metric are made by Prometheus itself.
     synthetic: Vec<bool>,

@@ -35,7 +35,8 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    /// A block that will have so many series with each of `labels`, which are sorted. Symbols that these do not use are left out.
+    /// A block that will have so many series with each of `labels`, which are sorted. Symbols that
+    /// these do not use are left out.
     pub(super) fn new(index: &Index<'_>, costs: &Costs<'_>, labels: Vec<(Label, u32)>) -> Self {
         let symbols = costs.symbols();
         let mut used = vec![false; symbols.len()];

@@ -1,15 +1,18 @@
 //! What a change of scraping or keeping would save, measured on blocks.
 //!
-//! [`what_if`] takes the blocks of a directory and some [`Scenario`]s. For series and labels that are dropped it lays out each block anew,
-//! index and segments, without writing it: sizes are those that a block of the remaining series has. For a longer interval it thins and
-//! encodes the samples of some series, and says how many. Nothing is attributed: bytes that several series share, as symbols, are
-//! saved only when the last of them is gone.
+//! [`what_if`] takes the blocks of a directory and some [`Scenario`]s. For series and labels that
+//! are dropped it lays out each block anew, index and segments, without writing it: sizes are those
+//! that a block of the remaining series has. For a longer interval it thins and encodes the samples
+//! of some series, and says how many. Nothing is attributed: bytes that several series share, as
+//! symbols, are saved only when the last of them is gone.
 //!
-//! Relabeling does not see what Prometheus makes itself (`up`, `scrape_duration_seconds` …, `ALERTS`): such series keep their labels and
-//! stay. Results of recording rules are not told from other metrics here.
+//! Relabeling does not see what Prometheus makes itself (`up`, `scrape_duration_seconds` …,
+//! `ALERTS`): such series keep their labels and stay. Results of recording rules are not told from
+//! other metrics here.
 //!
-//! Memory: for each block that is looked at (as many at a time as there are threads) 24 bytes for each label pair, and for each scenario 20
-//! more and four for each symbol; when labels are dropped, 24 bytes for each series and 16 for each symbol, and the chunks' entries of
+//! Memory: for each block that is looked at (as many at a time as there are threads) 24 bytes for
+//! each label pair, and for each scenario 20 more and four for each symbol; when labels are
+//! dropped, 24 bytes for each series and 16 for each symbol, and the chunks' entries of
 //! those series that get the same labels.
 //!
 //! ```
@@ -50,7 +53,8 @@ use crate::inspect::Faults;
 use crate::model::Millis;
 use crate::raw::Malformed;
 
-/// Metrics that Prometheus makes itself, at each scrape or for each alert. `metric_relabel_configs` never see them.
+/// Metrics that Prometheus makes itself, at each scrape or for each alert. `metric_relabel_configs`
+/// never see them.
 const SYNTHETIC: [&str; 11] = [
     "up",
     "scrape_duration_seconds",
@@ -242,7 +246,8 @@ pub struct Measured {
 pub struct UncountedParts {
     /// The first faults of each block, with the file.
     pub first: Vec<(PathBuf, Malformed)>,
-    /// How many there are. Series and chunks that are damaged are part of the sizes of files and of nothing else: they are taken to stay.
+    /// How many there are. Series and chunks that are damaged are part of the sizes of files and
+    /// of nothing else: they are taken to stay.
     pub count: u64,
     /// Blocks that cannot be read at all, each with the reason.
     pub blocks: Vec<String>,
@@ -300,8 +305,9 @@ pub fn what_if(blocks: &[Block], scenarios: &[Scenario]) -> WhatIf {
     whole
 }
 
-/// Those of the single changes among `scenarios`, which are those of `what_if`, that save something, as one: what is worth being configured. How
-/// long samples are kept is set elsewhere, and stays what it is.
+/// Those of the single changes among `scenarios`, which are those of `what_if`, that save
+/// something, as one: what is worth being configured. How long samples are kept is set elsewhere,
+/// and stays what it is.
 pub fn worthwhile(what_if: &WhatIf, scenarios: &[Scenario]) -> Scenario {
     let mut all = Scenario::default();
     for (outcome, scenario) in what_if.outcomes.iter().zip(scenarios) {

@@ -23,7 +23,8 @@ impl Pattern {
         &self.text
     }
 
-    /// Whether it matches all of `text`. As in Go, bytes that are not UTF-8 match what U+FFFD matches.
+    /// Whether it matches all of `text`. As in Go, bytes that are not UTF-8 match what U+FFFD
+    /// matches.
     pub fn matches(&self, text: &[u8]) -> bool {
         self.regex.is_match(&String::from_utf8_lossy(text))
     }
@@ -50,8 +51,9 @@ impl FromStr for Pattern {
     }
 }
 
-/// A change of what is scraped or kept. Several kinds at once are done in this order: series are dropped by the labels they have, then
-/// labels are dropped, then the interval is made longer, then the retention changes.
+/// A change of what is scraped or kept. Several kinds at once are done in this order: series are
+/// dropped by the labels they have, then labels are dropped, then the interval is made longer, then
+/// the retention changes.
 #[derive(Clone, Debug, Default)]
 pub struct Scenario {
     /// What to call it instead of listing its changes.
@@ -60,12 +62,14 @@ pub struct Scenario {
     pub drop_metrics: Vec<Pattern>,
     /// Series that one of these selects are dropped.
     pub drop_series: Vec<Selected>,
-    /// Labels that one of these matches are dropped from series that [`within`](Self::within) selects.
+    /// Labels that one of these matches are dropped from series that [`within`](Self::within)
+    /// selects.
     pub drop_labels: Vec<Pattern>,
-    /// Series whose samples are further apart are scraped at this interval in milliseconds, if `within` selects them and it is longer
-    /// than theirs.
+    /// Series whose samples are further apart are scraped at this interval in milliseconds, if
+    /// `within` selects them and it is longer than theirs.
     pub interval: Option<Millis>,
-    /// Which series lose labels and are scraped less often: those that one of these selects; without any, all.
+    /// Which series lose labels and are scraped less often: those that one of these selects;
+    /// without any, all.
     pub within: Vec<Selected>,
     /// How long samples are kept, in milliseconds.
     pub retention: Option<Millis>,
@@ -118,7 +122,8 @@ impl Scenario {
     ///
     /// # Errors
     ///
-    /// When a pattern of labels matches `__name__`, without which nothing is a series; when an interval or a retention is not positive.
+    /// When a pattern of labels matches `__name__`, without which nothing is a series; when an
+    /// interval or a retention is not positive.
     pub fn each(self) -> Result<Vec<Self>> {
         self.check()?;
         let mut each = Vec::new();

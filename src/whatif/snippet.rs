@@ -1,7 +1,7 @@
 //! A scenario as configuration of Prometheus, to paste.
 //!
-//! Source: Prometheus `model/relabel/relabel.go`: regular expressions are anchored, a `replace` whose replacement is empty deletes its
-//! target label, and there is no negation.
+//! Source: Prometheus `model/relabel/relabel.go`: regular expressions are anchored, a `replace`
+//! whose replacement is empty deletes its target label, and there is no negation.
 
 use std::fmt::Write as _;
 
@@ -19,7 +19,8 @@ const SEPARATOR: &str = "\u{1}";
 /// Configuration that does what a scenario says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snippet {
-    /// YAML for a scrape configuration: `metric_relabel_configs` and `scrape_interval`; empty if nothing of it changes.
+    /// YAML for a scrape configuration: `metric_relabel_configs` and `scrape_interval`; empty if
+    /// nothing of it changes.
     pub yaml: String,
     /// What is set elsewhere, or cannot be said so.
     pub notes: Vec<String>,
@@ -123,7 +124,8 @@ impl Rules {
             }
             return;
         }
-        // A label is asked for again when it may be gone: the answer is remembered in a label first.
+        // A label is asked for again when it may be gone: the answer is remembered in a label
+        // first.
         let temporary = self.temporary();
         let one = ("replacement", quoted("1"));
         for selected in within {
@@ -146,8 +148,9 @@ impl Rules {
         }
     }
 
-    /// The fields that say which series a rule is for. What must not match is marked beforehand, because a rule cannot say *not*; so is what
-    /// asks for the begin or the end of a value, which are not those of several values joined.
+    /// The fields that say which series a rule is for. What must not match is marked beforehand,
+    /// because a rule cannot say *not*; so is what asks for the begin or the end of a value,
+    /// which are not those of several values joined.
     fn condition(&mut self, selector: &Selector) -> Vec<(&'static str, String)> {
         let (mut labels, mut regexes) = (Vec::new(), Vec::new());
         let one = selector.matchers().len() == 1;
@@ -217,7 +220,8 @@ fn label(matcher: &Matcher) -> String {
     String::from_utf8_lossy(matcher.name()).into_owned()
 }
 
-/// A label name as YAML: quoted where it is not what names were before Prometheus 3, or where YAML takes it for something else.
+/// A label name as YAML: quoted where it is not what names were before Prometheus 3, or where YAML
+/// takes it for something else.
 fn list_item(name: &str) -> String {
     const WORDS: [&str; 9] = ["null", "true", "false", "yes", "no", "on", "off", "y", "n"];
     let is_word = WORDS.iter().any(|word| word.eq_ignore_ascii_case(name));

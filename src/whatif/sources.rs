@@ -12,7 +12,8 @@ use crate::raw::ReadMode;
 pub struct CountedBlocks {
     /// Blocks that count, the earliest first.
     pub blocks: Vec<Block>,
-    /// Blocks that were compacted into another one, which Prometheus deletes soon. They do not count.
+    /// Blocks that were compacted into another one, which Prometheus deletes soon. They do not
+    /// count.
     pub superseded: Vec<Superseded>,
     /// Blocks that share time with another one. They count, and so do samples that both hold.
     pub overlapping: Vec<PathBuf>,

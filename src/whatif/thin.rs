@@ -1,6 +1,7 @@
 //! Fewer samples: what the chunks of a series would take at a longer interval, by encoding them.
 //!
-//! Source: Prometheus `tsdb/head_append.go`: a chunk ends with its two hours, and those that end earlier share them evenly.
+//! Source: Prometheus `tsdb/head_append.go`: a chunk ends with its two hours, and those that end
+//! earlier share them evenly.
 
 #![deny(clippy::wildcard_enum_match_arm)]
 
@@ -22,7 +23,8 @@ const HISTOGRAM_SAMPLES: u64 = 10;
 /// A series is scraped less often only if its interval is shorter than this share of the new one.
 const SHORTER: f64 = 0.9;
 
-/// What a longer interval saves of a block: all series that have a shorter one are counted, some of them are encoded anew.
+/// What a longer interval saves of a block: all series that have a shorter one are counted, some of
+/// them are encoded anew.
 #[derive(Default)]
 pub(super) struct Thinning {
     float: Kind,
@@ -42,7 +44,8 @@ struct Kind {
 }
 
 impl Thinning {
-    /// Adds a series, whose chunks are `pieces`; each `stride`th of those that have a shorter interval is encoded from its `chunks`.
+    /// Adds a series, whose chunks are `pieces`; each `stride`th of those that have a shorter
+    /// interval is encoded from its `chunks`.
     pub(super) fn add(
         &mut self,
         interval: Millis,
@@ -77,7 +80,8 @@ impl Thinning {
         let samples: u64 = pieces.iter().map(|piece| piece.samples).sum();
         let per_chunk = samples / (pieces.len() as u64).max(1);
         let mut thinner = Thinner::new(interval, present, encoding, per_chunk);
-        // A chunk that cannot be decoded, or encoded anew, leaves the sample, and its series is estimated as the others are.
+        // A chunk that cannot be decoded, or encoded anew, leaves the sample, and its series is
+        // estimated as the others are.
         let is_encodable = |record: &ChunkRecord<'_>| !record.encoding.encoders().is_empty();
         if chunks.len() == pieces.len()
             && chunks

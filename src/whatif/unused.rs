@@ -12,9 +12,11 @@ use crate::usage::{MetricUse, Usage};
 pub struct UnusedMetrics {
     /// Metrics in the blocks.
     pub metrics: u64,
-    /// Those that nothing uses, or only a recording rule that nothing uses; those with most bytes first.
+    /// Those that nothing uses, or only a recording rule that nothing uses; those with most bytes
+    /// first.
     pub unused: Vec<UnusedMetric>,
-    /// Those that only text with variables could mean, which are taken to be used; those with most bytes first.
+    /// Those that only text with variables could mean, which are taken to be used; those with most
+    /// bytes first.
     pub guessed: Vec<UnusedMetric>,
 }
 
@@ -93,7 +95,8 @@ impl UnusedMetrics {
     }
 }
 
-/// Finds the metrics of `blocks` that `usage` does not know. What cannot be read is left out; [`what_if`](super::what_if) names it.
+/// Finds the metrics of `blocks` that `usage` does not know. What cannot be read is left out;
+/// [`what_if`](super::what_if) names it.
 pub fn unused(blocks: &[Block], usage: &Usage) -> UnusedMetrics {
     let analysis = analyze(blocks, Selection::default());
     let selectors: Vec<_> = usage.selectors().cloned().collect();

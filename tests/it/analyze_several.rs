@@ -1,4 +1,5 @@
-//! `narthex analyze` over blocks that are made for it: births and deaths across seams, reasons why chunks end, damage beside the index.
+//! `narthex analyze` over blocks that are made for it: births and deaths across seams, reasons why
+//! chunks end, damage beside the index.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -14,7 +15,8 @@ use crate::sick::{Loose, LooseSeries, START, Sick, floats};
 
 /// Scrapes are this far apart.
 const INTERVAL: i64 = 15_000;
-/// A series that begins or ends within this time of all blocks is there from the start or to the end: three scrapes.
+/// A series that begins or ends within this time of all blocks is there from the start or to the
+/// end: three scrapes.
 const SLACK: i64 = 3 * INTERVAL;
 
 type Labels = Vec<(String, String)>;

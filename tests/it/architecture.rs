@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Room → the rooms it may import. `error`, `progress` and `trouble` are leaves that every room may use.
+/// Room → the rooms it may import. `error`, `progress` and `trouble` are leaves that every room may
+/// use.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("error", &["raw"]),
     ("progress", &[]),

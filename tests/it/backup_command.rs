@@ -251,7 +251,8 @@ fn options_that_make_no_sense_are_wrong_usage() {
     assert_eq!(narthex(dir.path(), &both).code, 2);
 }
 
-/// One name on two hosts: with a host, nothing of the other comes back; without one, it is said that both do.
+/// One name on two hosts: with a host, nothing of the other comes back; without one, it is said
+/// that both do.
 #[test]
 fn a_range_of_one_host_brings_back_nothing_of_another_with_the_same_source() {
     let home = tempfile::tempdir().unwrap();
@@ -290,7 +291,8 @@ fn a_range_of_one_host_brings_back_nothing_of_another_with_the_same_source() {
     );
 }
 
-/// Who asks for a block that is there wants it anew: that it has the right names and sizes says nothing of its content.
+/// Who asks for a block that is there wants it anew: that it has the right names and sizes says
+/// nothing of its content.
 #[test]
 fn a_block_that_is_asked_for_and_there_already_is_not_called_restored() {
     let home = tempfile::tempdir().unwrap();

@@ -1,5 +1,5 @@
-//! What changes or vanishes between two backups of a data directory, and is not what a Prometheus does: it is told, and what was sound is
-//! not hidden.
+//! What changes or vanishes between two backups of a data directory, and is not what a Prometheus
+//! does: it is told, and what was sound is not hidden.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -412,7 +412,8 @@ fn a_log_of_late_samples_that_is_gone_is_missed() {
     assert_eq!(nights.backup().code, 0, "said once");
 }
 
-/// A Prometheus snapshot of earlier, without the newest block and the log, is archived after the directory itself.
+/// A Prometheus snapshot of earlier, without the newest block and the log, is archived after the
+/// directory itself.
 #[test]
 fn an_older_copy_is_said_to_end_earlier() {
     let nights = Nights::plain();

@@ -1,4 +1,5 @@
-//! Blocks that narthex writes: the same bytes as Prometheus' where it had the same samples, and never half a block.
+//! Blocks that narthex writes: the same bytes as Prometheus' where it had the same samples, and
+//! never half a block.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -84,8 +84,8 @@ mod memory {
     /// What is promised for a block of any size.
     const LIMIT_KIB: u64 = 256 << 10;
 
-    /// A block in which each series has ten labels, two of them with values of its own, and eight samples from each of `sources`, which
-    /// are hours.
+    /// A block in which each series has ten labels, two of them with values of its own, and eight
+    /// samples from each of `sources`, which are hours.
     fn write_block(parent: &Path, ulid: &str, sources: Range<i64>, series: u32) {
         let mut symbols = Vec::new();
         symbols.extend((0..COMMON).map(|name| format!("a_name_{name}")));
@@ -119,7 +119,8 @@ mod memory {
         let mut writer =
             BlockWriter::create(parent, meta, &symbols, BlockOptions::default()).unwrap();
         for k in 0..series {
-            // Series must ascend, so the digits of their number are the values of the common labels.
+            // Series must ascend, so the digits of their number are the values of the common
+            // labels.
             let digit = |name: u32| k / 10u32.pow(COMMON - 1 - name) % 10;
             let mut labels: Vec<_> = (0..COMMON)
                 .map(|name| (SymbolRef(name), SymbolRef(values + digit(name))))

@@ -1,5 +1,5 @@
-//! Recovering without narthex: the commands of `docs/recover-by-hand.md`, run as they stand there, in a shell that has no tools but those that
-//! the page names.
+//! Recovering without narthex: the commands of `docs/recover-by-hand.md`, run as they stand there,
+//! in a shell that has no tools but those that the page names.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -42,7 +42,8 @@ fn find(tool: &str) -> Option<PathBuf> {
     places.into_iter().find(|place| place.is_file())
 }
 
-/// Whether the tools are there. Where they are not, the test is skipped loudly, or fails when that is demanded.
+/// Whether the tools are there. Where they are not, the test is skipped loudly, or fails when that
+/// is demanded.
 fn tools_are_there() -> bool {
     let tools = TOOLS.iter().chain(&COREUTILS).chain(&["sh"]);
     let missing: Vec<_> = tools.filter(|tool| find(tool).is_none()).collect();
@@ -97,7 +98,8 @@ impl Place {
         self.dir.path().join(name)
     }
 
-    /// Runs a section of the page in a shell that stops at the first failure, as the page's reader would.
+    /// Runs a section of the page in a shell that stops at the first failure, as the page's reader
+    /// would.
     fn try_section(&self, section: usize, manifest: &Path) -> Ended {
         self.try_with(section, manifest, &self.path("target"))
     }

@@ -1,4 +1,5 @@
-//! The commands on repositories as a user runs them: streams, JSON, exit codes. Archives are made through the library.
+//! The commands on repositories as a user runs them: streams, JSON, exit codes. Archives are made
+//! through the library.
 
 use std::path::Path;
 use std::process::Output;

@@ -1,4 +1,5 @@
-//! `narthex diff` on directories: what differs is found, named and counted; what is equal is proved.
+//! `narthex diff` on directories: what differs is found, named and counted; what is equal is
+//! proved.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -41,7 +42,8 @@ fn dumped(dir: &str) -> BTreeMap<(String, i64), String> {
     samples.collect()
 }
 
-/// Takes out of a histogram what depends on where chunks begin: spans that are laid out in another way, resets.
+/// Takes out of a histogram what depends on where chunks begin: spans that are laid out in another
+/// way, resets.
 fn plain(histogram: &mut serde_json::Map<String, Json>) {
     if histogram["counter_reset"] != "gauge" {
         histogram.remove("counter_reset");
@@ -386,7 +388,8 @@ fn chunks_of_parents_stand_in_their_child() {
     );
     assert_eq!(chunks_stand_in(&[open(&child)], &blocks[0]), [false]);
 
-    // Any byte of any chunk counts, on either side; only the parent that has the chunk is concerned.
+    // Any byte of any chunk counts, on either side; only the parent that has the chunk is
+    // concerned.
     let half = fs::metadata(child.join("chunks/000001")).unwrap().len() / 2;
     let flipped = Copy::of("blocks/child-of-three");
     flipped.edit("chunks/000001", |bytes| bytes[half as usize] ^= 1);

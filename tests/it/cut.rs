@@ -30,7 +30,8 @@ fn open(dir: &Path) -> Block {
     Block::open(dir, ReadMode::Map).unwrap()
 }
 
-/// What `dump` says of every sample of a block. What a chunk says of a counter reset before it is left out.
+/// What `dump` says of every sample of a block. What a chunk says of a counter reset before it is
+/// left out.
 fn samples(block: Block) -> Vec<Json> {
     let mut out = Vec::new();
     let mut report = |problem| panic!("{problem:?}");
@@ -75,7 +76,8 @@ fn selectors(texts: &[&str]) -> Vec<Selector> {
     texts.iter().map(|text| text.parse().unwrap()).collect()
 }
 
-/// Cuts `part` out of the block in `dir` and holds the result to what a filter over all samples leaves; says how many that are.
+/// Cuts `part` out of the block in `dir` and holds the result to what a filter over all samples
+/// leaves; says how many that are.
 fn check(dir: &Path, part: &Selection) -> usize {
     let wanted: Vec<_> = samples(open(dir))
         .into_iter()

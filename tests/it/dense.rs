@@ -1,4 +1,5 @@
-//! The dense codec as a user meets it: backups, restores, checks, exports, and reading commands on archives.
+//! The dense codec as a user meets it: backups, restores, checks, exports, and reading commands on
+//! archives.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,7 +17,8 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// A directory with a repository `repo` in which the data directory `data` is archived: all blocks of the fixtures.
+/// A directory with a repository `repo` in which the data directory `data` is archived: all blocks
+/// of the fixtures.
 fn archived(codec: &str) -> (tempfile::TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");

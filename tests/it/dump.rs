@@ -230,8 +230,8 @@ fn a_damaged_chunk_is_named_skipped_and_counted() {
 fn a_chunk_that_is_damaged_under_a_right_checksum_is_kept_as_far_as_it_decodes() {
     let copy = Copy::of("blocks/tiny");
     copy.edit("chunks/000001", |segment| {
-        // The first record: one byte of length at 8, then encoding and 23 bytes of data. Its header promises four
-        // samples now, but there are three.
+        // The first record: one byte of length at 8, then encoding and 23 bytes of data. Its header
+        // promises four samples now, but there are three.
         segment[11] = 4;
         let crc = crc32c(&segment[9..33]).to_be_bytes();
         segment[33..37].copy_from_slice(&crc);

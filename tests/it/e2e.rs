@@ -1,9 +1,11 @@
-//! The real thing: real Prometheus servers, the real `promtool`, the real `narthex` process, killed for real.
+//! The real thing: real Prometheus servers, the real `promtool`, the real `narthex` process, killed
+//! for real.
 //!
 //! A test that needs a tool which is not there prints a line starting with `SKIPPED:` and passes;
 //! with `NARTHEX_REQUIRE_E2E=1` it fails instead. Two releases of Prometheus are looked for:
-//! the packaged one (`prometheus` and `promtool` on the PATH) and the current one (`NARTHEX_PROMETHEUS3`,
-//! else `tests/prometheus/bin/prometheus`, which `.ci/run` builds; `promtool` beside it).
+//! the packaged one (`prometheus` and `promtool` on the PATH) and the current one
+//! (`NARTHEX_PROMETHEUS3`, else `tests/prometheus/bin/prometheus`, which `.ci/run` builds;
+//! `promtool` beside it).
 
 mod analyze;
 mod answer;

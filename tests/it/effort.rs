@@ -16,7 +16,8 @@ pub(crate) fn effort<T: Send>(work: impl FnOnce() -> T + Send) -> (T, u64) {
     })
 }
 
-/// Eight times the input is not much more than eight times the work; work that grows with the square is sixty-four times.
+/// Eight times the input is not much more than eight times the work; work that grows with the
+/// square is sixty-four times.
 pub(crate) fn assert_grows_with<I: Send + Sync>(
     what: &str,
     input: impl Fn(usize) -> I,

@@ -1,4 +1,5 @@
-//! Chunks that narthex encodes: they must be what Prometheus writes, bit for bit, and decode to what went in.
+//! Chunks that narthex encodes: they must be what Prometheus writes, bit for bit, and decode to
+//! what went in.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -48,8 +49,9 @@ fn samples_encode_to_the_bytes_prometheus_wrote() {
     }
 }
 
-/// A Prometheus that was stopped with a snapshot of its head goes on with the chunks in it. If such a chunk had one value so far,
-/// no window is open, and the encoder then writes changes as if one of all bits were.
+/// A Prometheus that was stopped with a snapshot of its head goes on with the chunks in it. If such
+/// a chunk had one value so far, no window is open, and the encoder then writes changes as if one
+/// of all bits were.
 #[test]
 fn chunks_that_go_on_after_a_snapshot_of_the_head_are_read() {
     let file = fixtures::fixture("chunks").join("resumed-vectors.jsonl");
@@ -154,8 +156,8 @@ fn reencode(encoding: Encoding, data: &[u8]) -> (EncodedChunk, Tail) {
     (encoder.finish(), shape.tail)
 }
 
-/// One sample of a golden vector. Floats: start, time, value bits. Histograms: start, time, count, zero count,
-/// sum bits, schema, zero threshold bits, spans, buckets, custom bounds.
+/// One sample of a golden vector. Floats: start, time, value bits. Histograms: start, time, count,
+/// zero count, sum bits, schema, zero threshold bits, spans, buckets, custom bounds.
 struct Golden<'a>(&'a Json);
 
 impl Golden<'_> {

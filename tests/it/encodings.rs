@@ -14,7 +14,8 @@ fn table<'p>(page: &'p str, head: &str) -> Vec<Vec<&'p str>> {
     rows.map(cells).collect()
 }
 
-/// What is said of an encoding in both documents: its byte, its samples, whether these have start timestamps.
+/// What is said of an encoding in both documents: its byte, its samples, whether these have start
+/// timestamps.
 fn facts(encoding: Encoding) -> [String; 3] {
     let samples = match encoding.kind() {
         ChunkKind::Floats => "floats",

@@ -1,4 +1,5 @@
-//! `narthex restore --exact` as a user runs it: what is cut, what stays as it was, what is said, and what is refused.
+//! `narthex restore --exact` as a user runs it: what is cut, what stays as it was, what is said,
+//! and what is refused.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -11,13 +11,15 @@ pub(crate) fn fixture(name: &str) -> PathBuf {
         .join(name)
 }
 
-/// Every block below `fixtures/`, wherever it lies, and below the directory that `NARTHEX_TEST_BLOCKS` names, if set.
+/// Every block below `fixtures/`, wherever it lies, and below the directory that
+/// `NARTHEX_TEST_BLOCKS` names, if set.
 pub(crate) fn blocks() -> Vec<PathBuf> {
     let mut blocks = blocks_below(&fixture(""));
     if let Some(more) = std::env::var_os("NARTHEX_TEST_BLOCKS") {
         blocks.extend(blocks_below(Path::new(&more)));
     }
-    // Not Prometheus' blocks: what holds of samples does not hold of aggregates, and `thanos.rs` has tests of both.
+    // Not Prometheus' blocks: what holds of samples does not hold of aggregates, and `thanos.rs`
+    // has tests of both.
     blocks.retain(|dir| !dir.starts_with(fixture("thanos")));
     assert!(blocks.len() > 20, "found {} blocks", blocks.len());
     blocks.sort();

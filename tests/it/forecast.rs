@@ -1,4 +1,5 @@
-//! `narthex forecast`: how well it foretells generated and real histories, and what the command does with directories, archives and damage.
+//! `narthex forecast`: how well it foretells generated and real histories, and what the command
+//! does with directories, archives and damage.
 
 #[path = "../../benches/forecast/growth.rs"]
 mod growth;
@@ -58,7 +59,8 @@ fn seen_from_the_directory_a_server_grows_as_seen_from_all_archives() {
         let of = |view| forecast(&past(growth, view, 1), &ForecastOptions::default());
         let (all, last) = (of(View::Archives), of(View::Directory));
         let (all, last) = (all.horizon_bytes.value, last.horizon_bytes.value);
-        // Index of large blocks only: what small ones needed for the same is not known, and does not matter.
+        // Index of large blocks only: what small ones needed for the same is not known, and does
+        // not matter.
         assert!(
             (last / all - 1.0).abs() < 0.25,
             "{}: {all} {last}",
@@ -102,8 +104,9 @@ fn chain(name: &str) -> Past {
 fn the_last_third_of_real_chains_is_foretold_better_than_by_the_mean() {
     let unique = held_back(&chain("chain-unique"), CUT).unwrap();
     assert!(unique.error.abs() < 0.05, "{unique:?}");
-    // 76 minutes in which bytes a sample rose from 1.9 to 3.0 and fell to 1.8 again: no simple rule comes within 10 % (the last span is
-    // 12 % off, the mean 19 %). What can be asked is that the bounds say so.
+    // 76 minutes in which bytes a sample rose from 1.9 to 3.0 and fell to 1.8 again: no simple rule
+    // comes within 10 % (the last span is 12 % off, the mean 19 %). What can be asked is that
+    // the bounds say so.
     let pods = held_back(&chain("chain-pods"), CUT).unwrap();
     assert!(
         pods.error.abs() < 0.18 && pods.error80.unwrap() > pods.error.abs(),

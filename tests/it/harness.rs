@@ -1,5 +1,5 @@
-//! Reads bytes as each of the file formats, as far as that goes. Nothing here may panic or hang, whatever the bytes: property tests
-//! and the fuzz targets in `tests/fuzz` call these functions.
+//! Reads bytes as each of the file formats, as far as that goes. Nothing here may panic or hang,
+//! whatever the bytes: property tests and the fuzz targets in `tests/fuzz` call these functions.
 
 use std::path::Path;
 use std::sync::OnceLock;
@@ -209,7 +209,8 @@ pub(crate) fn splice(content: &[u8]) {
     }
 }
 
-/// A pack of every `step`-th of 12 series, each of four chunks of ten samples from the time `since` on; the last is of histograms.
+/// A pack of every `step`-th of 12 series, each of four chunks of ten samples from the time `since`
+/// on; the last is of histograms.
 fn small_pack(step: usize, since: i64) -> Vec<u8> {
     let symbols: Vec<String> = (0..12)
         .map(|number| format!("{number:02}"))
@@ -279,8 +280,9 @@ fn small_pack(step: usize, since: i64) -> Vec<u8> {
     pack
 }
 
-/// A pack whose checksums are right, of sections that `bytes` hold: labels, timelines and one group, the first two after their length
-/// in two bytes; behind these lengths, what the directory says of the group.
+/// A pack whose checksums are right, of sections that `bytes` hold: labels, timelines and one
+/// group, the first two after their length in two bytes; behind these lengths, what the directory
+/// says of the group.
 pub(crate) fn sections_of_a_pack(bytes: &[u8]) {
     let Some((numbers, rest)) = bytes.split_first_chunk::<8>() else {
         return;
@@ -359,7 +361,8 @@ pub(crate) fn uvarint(out: &mut Vec<u8>, mut value: u64) {
 /// A chunk that a series may have: its encoding and its data.
 pub(crate) type AnyChunk = (u8, Vec<u8>);
 
-/// Packs a block of series with these chunks and unpacks it again: every segment comes back as it was.
+/// Packs a block of series with these chunks and unpacks it again: every segment comes back as it
+/// was.
 pub(crate) fn chunks_are_kept(series: &[Vec<AnyChunk>]) {
     let (index, segment) = block_of(series);
     let block = BlockBytes {
@@ -380,8 +383,9 @@ pub(crate) fn chunks_are_kept(series: &[Vec<AnyChunk>]) {
     assert!(generation.is_none() || rebuilt == index);
 }
 
-/// A block of chunks that `bytes` describe, as for [`described_chunks`], cut down to a time that its first two bytes say: whatever the chunks are, that ends in an
-/// error, in nothing, or in a block that can be opened.
+/// A block of chunks that `bytes` describe, as for [`described_chunks`], cut down to a time that
+/// its first two bytes say: whatever the chunks are, that ends in an error, in nothing, or in a
+/// block that can be opened.
 pub(crate) fn cut(bytes: &[u8]) {
     let Some((&[since, length], described)) = bytes.split_first_chunk::<2>() else {
         return;
@@ -409,7 +413,8 @@ pub(crate) fn cut(bytes: &[u8]) {
 /// Name of the block that is cut.
 const CUT: &str = "01M7ZTB71NJ67GWWE5SXTVHFTH";
 
-/// Index and segment of a block of series with these chunks. What the index says of the times of chunks is made up.
+/// Index and segment of a block of series with these chunks. What the index says of the times of
+/// chunks is made up.
 pub(crate) fn block_of(series: &[Vec<AnyChunk>]) -> (Vec<u8>, Vec<u8>) {
     let mut symbols = vec!["n".to_owned()];
     symbols.extend((0..series.len()).map(|number| format!("v{number:06}")));
@@ -432,7 +437,8 @@ pub(crate) fn block_of(series: &[Vec<AnyChunk>]) -> (Vec<u8>, Vec<u8>) {
     (writer.finish().unwrap(), segment)
 }
 
-/// Chunks that `bytes` describe: for each a byte that says whether it begins a series and how it is encoded, its length, its data.
+/// Chunks that `bytes` describe: for each a byte that says whether it begins a series and how it is
+/// encoded, its length, its data.
 pub(crate) fn described_chunks(bytes: &[u8]) {
     chunks_are_kept(&series_of(bytes));
 }

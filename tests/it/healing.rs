@@ -1,4 +1,5 @@
-//! Damage to every stored object in every way, and what a backup, a check, a repair and a prune make of it.
+//! Damage to every stored object in every way, and what a backup, a check, a repair and a prune
+//! make of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -22,7 +23,8 @@ use crate::fixtures::{fixture, tree};
 const PARENTS: &str = "blocks/parents-three";
 const CHILD: &str = "blocks/child-of-three";
 
-/// Ways in which an object goes bad: a bit of its head, middle or tail is flipped, …, or it is swapped with another of its kind.
+/// Ways in which an object goes bad: a bit of its head, middle or tail is flipped, …, or it is
+/// swapped with another of its kind.
 const WAYS: [&str; 8] = [
     "flip head",
     "flip",
@@ -40,7 +42,8 @@ struct Bench {
 }
 
 impl Bench {
-    /// The blocks of three parents in the first archive, their child in the second and in the data directory.
+    /// The blocks of three parents in the first archive, their child in the second and in the data
+    /// directory.
     fn spliced(codec: &str) -> Self {
         let bench = Bench {
             dir: tempfile::tempdir().unwrap(),
@@ -194,7 +197,8 @@ fn kinds(findings: &[Value]) -> Vec<&str> {
 }
 
 impl Bench {
-    /// Restores all archives: what comes back are `files`, or samples of `all`, of which none is missing but those that nothing else holds.
+    /// Restores all archives: what comes back are `files`, or samples of `all`, of which none is
+    /// missing but those that nothing else holds.
     fn assert_what_is_left_comes_back(
         &self,
         archives: &[String],
@@ -228,7 +232,8 @@ impl Bench {
         }
     }
 
-    /// After a check and a backup all archives come back as `files`, and nothing is left to complain about.
+    /// After a check and a backup all archives come back as `files`, and nothing is left to
+    /// complain about.
     fn assert_heals(
         &self,
         codec: &str,
@@ -273,8 +278,8 @@ impl Bench {
 /// What each archive has to come back as, the oldest first.
 const ARCHIVED: [&str; 2] = [PARENTS, CHILD];
 
-/// Whatever happens to an object, what any other holds comes back; and after the next backup every archive comes back whole, also that of blocks which
-/// only live on in their child.
+/// Whatever happens to an object, what any other holds comes back; and after the next backup every
+/// archive comes back whole, also that of blocks which only live on in their child.
 fn every_object_heals(codec: &str) {
     let bench = Bench::spliced(codec);
     let archives = bench.archives();
@@ -326,7 +331,8 @@ fn whatever_happens_to_an_object_the_next_backup_of_the_live_directory_makes_eve
     every_object_heals("dense");
 }
 
-/// The same over the nights of a real server: directories in `NARTHEX_SWEEP_NIGHTS`, which are archived in the order of their names. It takes hours.
+/// The same over the nights of a real server: directories in `NARTHEX_SWEEP_NIGHTS`, which are
+/// archived in the order of their names. It takes hours.
 #[test]
 #[ignore = "takes hours, and needs nights of a real server in NARTHEX_SWEEP_NIGHTS"]
 fn whatever_happens_to_an_object_of_many_nights_the_next_backup_mends_it() {
@@ -679,7 +685,8 @@ fn a_reconstructed_archive_has_the_blocks_of_the_one_before_and_repair_knows_it_
     assert_eq!((ran.code, steps.len()), (0, 0), "{steps:#?}");
 }
 
-/// With several servers nobody knows whose a reconstructed archive is: it is not the latest of any, and whoever asks for that is told.
+/// With several servers nobody knows whose a reconstructed archive is: it is not the latest of any,
+/// and whoever asks for that is told.
 #[test]
 fn the_latest_of_a_server_is_not_quietly_an_older_one_than_a_reconstructed_archive() {
     let bench = Bench::spliced("dense");

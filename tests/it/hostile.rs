@@ -1,5 +1,6 @@
-//! Hostile bytes: every prefix and every flipped byte of every file of a small block, and arbitrary bytes in place of each. Nothing
-//! panics or hangs, and whatever was changed is found, except where the format leaves bytes unchecked. Those are listed here.
+//! Hostile bytes: every prefix and every flipped byte of every file of a small block, and arbitrary
+//! bytes in place of each. Nothing panics or hangs, and whatever was changed is found, except where
+//! the format leaves bytes unchecked. Those are listed here.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -85,8 +86,9 @@ fn every_flipped_bit_is_found_where_anything_protects_it() {
 /// Positions of bytes that may change without anyone being able to know.
 ///
 /// * `index`: the version; 2 and 3 mean the same.
-/// * `meta.json`: white space; the block's range of time, which may be wider than its samples; and the name of
-///   `numFloatSamples`, which older versions do not have. (Letter case of all keys, too: Go does not mind it.)
+/// * `meta.json`: white space; the block's range of time, which may be wider than its samples; and
+///   the name of `numFloatSamples`, which older versions do not have. (Letter case of all keys,
+///   too: Go does not mind it.)
 /// * Segments and tombstones: none.
 fn unprotected(file: &str, content: &[u8]) -> BTreeSet<usize> {
     match file {

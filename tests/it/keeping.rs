@@ -209,7 +209,8 @@ impl Visitor for Collect {
     }
 }
 
-/// Everything an archive restores to, proved on the way; names begin with the block's ULID or `wal/`.
+/// Everything an archive restores to, proved on the way; names begin with the block's ULID or
+/// `wal/`.
 pub(crate) fn restore(store: &dyn Store, archive: &Archive) -> Result<Files> {
     let mut all = Files::new();
     for block in &archive.blocks {

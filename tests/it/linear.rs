@@ -1,4 +1,5 @@
-//! Nothing that a manifest says makes a command work much more than the manifest is long; and nothing is restored for which there is no room.
+//! Nothing that a manifest says makes a command work much more than the manifest is long; and
+//! nothing is restored for which there is no room.
 
 use std::path::PathBuf;
 use std::sync::Arc;

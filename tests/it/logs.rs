@@ -42,7 +42,8 @@ pub(crate) fn samples(all: &[Sample]) -> Vec<u8> {
     record
 }
 
-/// A record of one integer histogram of schema 0 at this time: one span of this length, and these bytes for buckets.
+/// A record of one integer histogram of schema 0 at this time: one span of this length, and these
+/// bytes for buckets.
 pub(crate) fn histogram(number: u64, time: i64, length: u64, buckets: &[u8]) -> Vec<u8> {
     let mut record = vec![7];
     record.extend(number.to_be_bytes());
@@ -74,7 +75,8 @@ pub(crate) fn min_valid_time(time: i64) -> Vec<u8> {
     [&[14][..], &time.to_be_bytes()].concat()
 }
 
-/// A record of a chunk snapshot: a series without an open chunk, or with one of this encoding and no bytes.
+/// A record of a chunk snapshot: a series without an open chunk, or with one of this encoding and
+/// no bytes.
 pub(crate) fn snapshot_series(number: u64, name: &str, encoding: Option<u8>) -> Vec<u8> {
     let mut record = series(&[(number, name)]);
     record.extend(7_200_000_i64.to_be_bytes());
@@ -122,7 +124,8 @@ pub(crate) fn head_chunk(number: u64, times: &[i64], value: f64, is_late: bool) 
     data.extend(value.to_be_bytes());
     if let [first, second, ..] = times {
         uvarint(&mut data, u64::try_from(second - first).unwrap());
-        // One zero bit says that a value is the one before, another that the times go on as they did.
+        // One zero bit says that a value is the one before, another that the times go on as they
+        // did.
         data.resize(data.len() + (2 * times.len() - 3).div_ceil(8), 0);
     }
     let mut chunk = number.to_be_bytes().to_vec();

@@ -1,4 +1,5 @@
-//! What is said and taken of blocks that lost a part: deletions that are not applied, blocks that hold some of the same samples and some others.
+//! What is said and taken of blocks that lost a part: deletions that are not applied, blocks that
+//! hold some of the same samples and some others.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -58,7 +59,8 @@ pub(crate) fn ulid(number: u64) -> Ulid {
     Ulid::from_parts(START + (1 << 33) + number as i64, u128::from(number))
 }
 
-/// Writes the block `ulid(number)` of these sources into `data`; they are its parents if it is not one of them.
+/// Writes the block `ulid(number)` of these sources into `data`; they are its parents if it is not
+/// one of them.
 pub(crate) fn lay(data: &Path, number: u64, sources: &[u64], content: &Content) {
     fs::create_dir_all(data).unwrap();
     let dir = write_block(data, ulid(number), content, BlockOptions::default()).unwrap();

@@ -1,4 +1,5 @@
-//! Single flipped bits in `meta.json` that leave it valid and say something else: nearly all are found, since something contradicts them.
+//! Single flipped bits in `meta.json` that leave it valid and say something else: nearly all are
+//! found, since something contradicts them.
 
 use std::fs;
 
@@ -16,7 +17,8 @@ const STEP: usize = 7;
 /// Of a hundred flips with meaning, so many must be found.
 const WANTED: usize = 90;
 
-/// The flips in the metadata of one block: how many mean something else, and those of them that nothing contradicts.
+/// The flips in the metadata of one block: how many mean something else, and those of them that
+/// nothing contradicts.
 fn flips(block: &std::path::Path, step: usize) -> (usize, Vec<String>) {
     let root = tempfile::tempdir().unwrap();
     let dir = root.path().join(block.file_name().unwrap());
@@ -69,7 +71,8 @@ fn nearly_every_flipped_bit_with_a_meaning_is_found() {
     );
 }
 
-/// Two nights, the second with another number in the metadata of one block, in a way that nothing in the block contradicts.
+/// Two nights, the second with another number in the metadata of one block, in a way that nothing
+/// in the block contradicts.
 #[test]
 fn what_older_archives_say_of_a_block_otherwise_is_found() {
     let root = tempfile::tempdir().unwrap();

@@ -1,4 +1,5 @@
-//! What is typed wrong, or points to the wrong thing, is answered with what was expected, what was found and what to do.
+//! What is typed wrong, or points to the wrong thing, is answered with what was expected, what was
+//! found and what to do.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

@@ -1,4 +1,5 @@
-//! Who is who: which server a directory is of, which repository lies where, what is archived of nothing, and what wrong clocks do.
+//! Who is who: which server a directory is of, which repository lies where, what is archived of
+//! nothing, and what wrong clocks do.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,6 @@
-//! Made-up servers, archived night after night while their blocks are made, compacted, cut and deleted at random: whatever was
-//! archived comes back byte for byte, from as many packs as there may be.
+//! Made-up servers, archived night after night while their blocks are made, compacted, cut and
+//! deleted at random: whatever was archived comes back byte for byte, from as many packs as there
+//! may be.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -244,7 +245,8 @@ impl Server<'_> {
         (count > 0).then(|| self.blocks[self.dice.roll(count) as usize].clone())
     }
 
-    /// Merges blocks that follow one another or overlap, as Prometheus does: chunks that overlap are cut anew, others stay.
+    /// Merges blocks that follow one another or overlap, as Prometheus does: chunks that overlap
+    /// are cut anew, others stay.
     fn compact(&mut self) {
         let Some(first) = self.pick() else { return };
         let count = 2 + self.dice.roll(2) as usize;

@@ -1,4 +1,5 @@
-//! What `restore` says of a start of Prometheus on what came back, and `list` of the logs of an archive.
+//! What `restore` says of a start of Prometheus on what came back, and `list` of the logs of an
+//! archive.
 
 use std::fs;
 

@@ -1,4 +1,5 @@
-//! Packs: every block comes back byte for byte, whatever its chunks hold; and no pack, damaged or made to do harm, does more than fail.
+//! Packs: every block comes back byte for byte, whatever its chunks hold; and no pack, damaged or
+//! made to do harm, does more than fail.
 
 use std::fs;
 
@@ -203,7 +204,8 @@ pub(crate) fn put_part(out: &mut Vec<u8>, content: &[u8]) {
     out.extend_from_slice(content);
 }
 
-/// The first `parts` parts of a section without compression, so that each of their bytes can be changed.
+/// The first `parts` parts of a section without compression, so that each of their bytes can be
+/// changed.
 fn without_compression(section: &[u8], parts: usize) -> Vec<u8> {
     let (mut rest, mut out) = (section, Vec::new());
     if !section.is_empty() {
@@ -387,7 +389,8 @@ fn chunks_that_no_encoder_writes_are_kept_as_they_are() {
     assert_eq!(verbatim(&[vec![good.clone(), old, good]]), 0);
 }
 
-/// A chunk of encoding 4 as `writer` writes it: values of few digits, whose changes waste much of a wide window.
+/// A chunk of encoding 4 as `writer` writes it: values of few digits, whose changes waste much of a
+/// wide window.
 fn written_by(writer: Xor2Writer, from: i64) -> AnyChunk {
     let mut encoder = ChunkEncoder::of_writer(Encoding::Xor2, writer).unwrap();
     for k in from..from + 30 {

@@ -1,5 +1,5 @@
-//! Packs that are made to do harm: a few bytes that claim millions of whatever can be counted. Each is refused, with little work, by an
-//! error that says which bound it breaks.
+//! Packs that are made to do harm: a few bytes that claim millions of whatever can be counted. Each
+//! is refused, with little work, by an error that says which bound it breaks.
 
 use narthex::index::Generation;
 use narthex::pack::Pack;
@@ -8,7 +8,8 @@ use crate::effort::effort;
 use crate::harness::{GroupParts, Segments, pack_of, uvarint, with_directory};
 use crate::pack::{directory_of, put_part};
 
-/// Most work that a pack may make, in nanoseconds of one processor: those that claim millions would take hours.
+/// Most work that a pack may make, in nanoseconds of one processor: those that claim millions would
+/// take hours.
 const MOST_EFFORT: u64 = 20_000_000_000;
 
 /// Streams of a group, by their number in the format.
@@ -392,7 +393,8 @@ fn sections_that_are_used_more_than_once_are_refused() {
         harm_of(&with_directory(pack[..end].to_vec(), &content), 0, false),
         "nothing"
     );
-    // Labels and the number of groups take seven bytes, then come two entries of 22 bytes, all of whose numbers are short.
+    // Labels and the number of groups take seven bytes, then come two entries of 22 bytes, all of
+    // whose numbers are short.
     assert_eq!(content.len(), 7 + 2 * 22);
     let (first, second) = content[7..].split_at_mut(22);
     second.copy_from_slice(first);

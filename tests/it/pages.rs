@@ -1,4 +1,5 @@
-//! The pages hang together: whatever one of them links to is there, headings included, and no page is out of reach.
+//! The pages hang together: whatever one of them links to is there, headings included, and no page
+//! is out of reach.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,13 +9,13 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn pages_in(dir: &Path, pages: &mut Vec<PathBuf>) {
+fn files_below(dir: &Path, extension: &str, files: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            pages_in(&path, pages);
-        } else if path.extension().is_some_and(|it| it == "md") {
-            pages.push(path);
+            files_below(&path, extension, files);
+        } else if path.extension().is_some_and(|it| it == extension) {
+            files.push(path);
         }
     }
 }
@@ -41,7 +42,8 @@ fn links(text: &str) -> Vec<String> {
     links
 }
 
-/// The anchor of a heading, as the pages are rendered: in lower case, spaces as hyphens, without other signs.
+/// The anchor of a heading, as the pages are rendered: in lower case, spaces as hyphens, without
+/// other signs.
 fn anchor(heading: &str) -> String {
     let text = heading.trim_start_matches('#').trim().to_lowercase();
     let kept = text
@@ -53,7 +55,7 @@ fn anchor(heading: &str) -> String {
 #[test]
 fn every_link_leads_somewhere_and_every_page_is_linked_to() {
     let mut pages = vec![root().join("README.md"), root().join("CONTRIBUTING.md")];
-    pages_in(&root().join("docs"), &mut pages);
+    files_below(&root().join("docs"), "md", &mut pages);
     let (mut dead, mut reached) = (Vec::new(), BTreeSet::new());
     for page in &pages {
         let text = fs::read_to_string(page).unwrap();
@@ -92,6 +94,35 @@ fn every_link_leads_somewhere_and_every_page_is_linked_to() {
     );
 }
 
+/// The longest line of a comment, in characters.
+const COMMENT_COLUMNS: usize = 100;
+
+#[test]
+fn lines_of_comments_are_short_but_for_code_in_them() {
+    let mut files = Vec::new();
+    for dir in ["src", "tests", "benches", "examples"] {
+        files_below(&root().join(dir), "rs", &mut files);
+    }
+    let mut long = Vec::new();
+    for file in &files {
+        let text = fs::read_to_string(file).unwrap();
+        let mut is_code = false;
+        for (number, line) in (1..).zip(text.lines()) {
+            let line = line.trim_end();
+            if !line.trim_start().starts_with("//") {
+                is_code = false;
+                continue;
+            }
+            is_code ^= line.contains("```");
+            if !is_code && line.chars().count() > COMMENT_COLUMNS {
+                long.push(format!("{}:{number}", file.display()));
+            }
+        }
+    }
+    assert!(files.len() > 500, "{} files", files.len());
+    assert!(long.is_empty(), "{}", long.join("\n"));
+}
+
 /// The longest line of a page, in characters.
 const COLUMNS: usize = 120;
 
@@ -100,7 +131,7 @@ fn lines_of_pages_are_short_but_for_tables_and_what_cannot_be_broken() {
     let mut pages: Vec<_> = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"]
         .map(|name| root().join(name))
         .into();
-    pages_in(&root().join("docs"), &mut pages);
+    files_below(&root().join("docs"), "md", &mut pages);
     let mut long = Vec::new();
     for page in &pages {
         let text = fs::read_to_string(page).unwrap();
@@ -109,7 +140,8 @@ fn lines_of_pages_are_short_but_for_tables_and_what_cannot_be_broken() {
             if line.trim_start().starts_with("```") {
                 is_cron = line.contains("cron");
             }
-            // A row of a table is a line, and so is one of a crontab; a link without spaces has no place to break.
+            // A row of a table is a line, and so is one of a crontab; a link without spaces has no
+            // place to break.
             let is_whole = is_cron || line.starts_with('|') || !line.trim().contains(' ');
             if !is_whole && line.chars().count() > COLUMNS {
                 long.push(format!("{}:{number}", page.display()));

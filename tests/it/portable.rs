@@ -1,4 +1,5 @@
-//! The portable codec: round trips, ranges out of the middle, files that change, and every kind of hostile object.
+//! The portable codec: round trips, ranges out of the middle, files that change, and every kind of
+//! hostile object.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -288,7 +289,8 @@ fn wrap(raw: &[u8], frame: usize, checksum: bool) -> Vec<u8> {
     object
 }
 
-/// A tar stream with one entry, made by the `tar` crate, which can also make what narthex never writes.
+/// A tar stream with one entry, made by the `tar` crate, which can also make what narthex never
+/// writes.
 fn tar_of(kind: tar::EntryType, name: &[u8], size: u64, content: &[u8]) -> Vec<u8> {
     let mut header = tar::Header::new_gnu();
     header.as_mut_bytes()[..name.len()].copy_from_slice(name);

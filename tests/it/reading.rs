@@ -1,4 +1,5 @@
-//! Runs reading commands as a user does, on fixtures or on copies that can be damaged; no tests of its own.
+//! Runs reading commands as a user does, on fixtures or on copies that can be damaged; no tests of
+//! its own.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,5 @@
-//! What the front page shows is what the program does: the run in a terminal, and the picture of nights beside rivals.
+//! What the front page shows is what the program does: the run in a terminal, and the picture of
+//! nights beside rivals.
 
 use std::fmt::Write as _;
 use std::fs;

@@ -1,4 +1,5 @@
-//! `narthex restore --replace-damaged`: single damaged blocks of a data directory are replaced where they lie.
+//! `narthex restore --replace-damaged`: single damaged blocks of a data directory are replaced
+//! where they lie.
 
 use std::collections::BTreeMap;
 use std::fs;

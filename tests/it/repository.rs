@@ -487,7 +487,8 @@ fn a_bit_flipped_in_any_object_is_named_with_exactly_the_archives_and_blocks_it_
             let kind = match object.as_str().split_once('/') {
                 None => Kind::DescriptorDamaged,
                 Some(("archives", _)) => Kind::ManifestDamaged,
-                // The fifth byte from the end says what kind of seek table follows: one not known yet.
+                // The fifth byte from the end says what kind of seek table follows: one not known
+                // yet.
                 Some(_) if at + 5 == sound.len() => Kind::ObjectUnsupported,
                 Some(_) => Kind::ObjectDamaged,
             };
@@ -626,7 +627,8 @@ fn a_store_that_fails_to_read_an_object_is_a_finding_and_not_the_end() {
     let (store, ..) = two_archives();
     let count = FaultyStore::new(Arc::new(store.clone()), StoreFaults::default());
     check(&count, CheckDepth::ReadAll, &Silent).unwrap();
-    // The first operations list objects and read descriptor and manifests; all later ones read objects.
+    // The first operations list objects and read descriptor and manifests; all later ones read
+    // objects.
     let reading = count.operations() - 3..count.operations();
     for at in reading {
         let faults = StoreFaults {

@@ -368,7 +368,8 @@ fn hostile_manifests_write_nothing_outside_their_block() {
     inside_a_file.blocks[0].empty_dirs.push(dir);
     let mut exchanged = sound.clone();
     exchanged.blocks[0].object = exchanged.blocks[1].object.clone();
-    // Another object is named, but the repository holds the block: what comes back has the digests that it should have.
+    // Another object is named, but the repository holds the block: what comes back has the digests
+    // that it should have.
     let report = bench.restore(&exchanged, &Wanted::Archive).unwrap();
     assert!(report.failed.is_empty() && report.detours.len() == 1);
     assert_eq!(tree(&bench.dir()), tree(&fixture("night-1")));

@@ -1,4 +1,5 @@
-//! What can still be read of blocks that do not come back as they were: `restore --salvage`, and single groups for `--exact` and `dump`.
+//! What can still be read of blocks that do not come back as they were: `restore --salvage`, and
+//! single groups for `--exact` and `dump`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -86,7 +87,8 @@ pub(crate) fn dump(dir: &Path, data: &str) -> BTreeSet<String> {
     ran.out.lines().map(str::to_owned).collect()
 }
 
-/// The salvaged block is sound, holds only samples of the original, and as many as are said to be there.
+/// The salvaged block is sound, holds only samples of the original, and as many as are said to be
+/// there.
 fn assert_salvaged(dir: &Path, ran: &Ran, total: u64) -> Json {
     assert_eq!(ran.code, 3, "{}", ran.err);
     let salvaged = ran.json()["salvaged"][0].clone();

@@ -1,4 +1,5 @@
-//! What an archive lacks, or has in its log only, is said by every command that answers from it, and is no whole answer.
+//! What an archive lacks, or has in its log only, is said by every command that answers from it,
+//! and is no whole answer.
 
 use std::fs;
 use std::os::unix::fs::symlink;

@@ -1,5 +1,5 @@
-//! Makes sick blocks: copies of healthy fixtures to be spoiled byte by byte, and blocks built from parts by a writer that,
-//! unlike the real one, refuses nothing.
+//! Makes sick blocks: copies of healthy fixtures to be spoiled byte by byte, and blocks built from
+//! parts by a writer that, unlike the real one, refuses nothing.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -78,8 +78,8 @@ impl Sick {
         });
     }
 
-    /// Deletes what the first series has at the Unix epoch, which is nothing: a block with deletions is one that
-    /// `clean_tombstones` rewrites.
+    /// Deletes what the first series has at the Unix epoch, which is nothing: a block with
+    /// deletions is one that `clean_tombstones` rewrites.
     pub(crate) fn delete_nothing(&self) {
         let bytes = self.read("index");
         let first = Index::open(&bytes)
@@ -156,7 +156,8 @@ pub(crate) fn seal_section(bytes: &mut [u8], offset: u64) {
     seal(bytes, start, start + at(length.into()));
 }
 
-/// Makes the checksum of the series entry or chunk data at `offset` anew: varint of length, `extra` bytes and content, checksum.
+/// Makes the checksum of the series entry or chunk data at `offset` anew: varint of length, `extra`
+/// bytes and content, checksum.
 pub(crate) fn seal_entry(bytes: &mut [u8], offset: u64, extra: usize) {
     let mut start = at(offset);
     let mut length = 0usize;

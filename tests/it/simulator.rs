@@ -1,5 +1,5 @@
-//! The simulator of `benches/simulator`: that its Prometheus plans, merges and deletes as the real one does, and that what is
-//! claimed of two years holds.
+//! The simulator of `benches/simulator`: that its Prometheus plans, merges and deletes as the real
+//! one does, and that what is claimed of two years holds.
 
 #[path = "../../benches/simulator/cost.rs"]
 mod cost;
@@ -151,7 +151,8 @@ fn a_server_keeps_each_hour_of_its_retention_in_one_block() {
                 panic!("no block on day {day}");
             };
             assert_eq!(server.head(), newest.max_time);
-            // The head is cut an hour after the block's end, and a multiple of two hours has passed since.
+            // The head is cut an hour after the block's end, and a multiple of two hours has passed
+            // since.
             assert_eq!(newest.max_time, day * DAY - 2 * HOUR);
             for pair in blocks.windows(2) {
                 assert_eq!(pair[0].max_time + FIRST_SCRAPE, pair[1].min_time);
@@ -197,7 +198,8 @@ fn a_block_refers_to_what_has_nothing_else_in_it_and_stores_the_rest() {
 
 #[test]
 fn forgetting_leaves_the_newest_of_each_day_week_and_month() {
-    // 2026-01-01 is a Thursday; a backup at three and one at nine each day, for 120 days, until Thursday, 2026-04-30.
+    // 2026-01-01 is a Thursday; a backup at three and one at nine each day, for 120 days, until
+    // Thursday, 2026-04-30.
     let start = 1_767_225_600_000;
     let times: Vec<Millis> = (0..120)
         .flat_map(|day| [3, 9].map(|hour| start + day * DAY + hour * HOUR))
@@ -259,7 +261,8 @@ fn over_two_years_each_sample_is_stored_once_where_ulids_store_it_up_to_three_ti
         assert!(ours.kept_all.blocks * (times - 0.05) < ulids.kept_all.blocks);
         assert!(ulids.kept_all.blocks * 3.0 < portable.kept_all.blocks);
         assert!(ours.kept_some.blocks <= ulids.kept_some.blocks);
-        // What a restore reads is what the directory holds, and little more: labels that several packs have.
+        // What a restore reads is what the directory holds, and little more: labels that several
+        // packs have.
         assert!(ours.restore.bytes < ulids.restore.bytes * 1.02);
     }
 }

@@ -1,4 +1,5 @@
-//! The sound copy wins: whatever any object of a repository still holds is restored, and it is said where it came from.
+//! The sound copy wins: whatever any object of a repository still holds is restored, and it is said
+//! where it came from.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -111,7 +112,8 @@ fn night(archive: &Archive) -> BTreeMap<String, Vec<u8>> {
     files
 }
 
-/// Restores all archives, asserts that they come back to the last byte, and says how many detours there were.
+/// Restores all archives, asserts that they come back to the last byte, and says how many detours
+/// there were.
 fn assert_whole(repository: &Repository, what: &str) -> usize {
     let mut detours = 0;
     for archive in &repository.archives().unwrap().archives {
@@ -134,8 +136,8 @@ fn assert_whole(repository: &Repository, what: &str) -> usize {
     detours
 }
 
-/// Damages each object, one at a time, and calls `check`. Each way of damage comes to each kind of object, but not to each object: that would
-/// take minutes.
+/// Damages each object, one at a time, and calls `check`. Each way of damage comes to each kind of
+/// object, but not to each object: that would take minutes.
 fn with_each_damage(
     store: &MemoryStore,
     objects: &[ObjectName],
@@ -280,7 +282,8 @@ impl Desk {
     }
 }
 
-/// Cuts the table of contents off the index of block `ulid` in `data`: Prometheus does not start with it.
+/// Cuts the table of contents off the index of block `ulid` in `data`: Prometheus does not start
+/// with it.
 fn cut_index(desk: &Desk, ulid: &str) {
     let index = desk.path().join("data").join(ulid).join("index");
     let content = fs::read(&index).unwrap();

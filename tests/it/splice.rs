@@ -1,4 +1,5 @@
-//! Blocks spliced from packs: whatever compaction did, the block comes back byte for byte, and nothing is stored twice.
+//! Blocks spliced from packs: whatever compaction did, the block comes back byte for byte, and
+//! nothing is stored twice.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -25,7 +26,8 @@ struct Block {
     range: (Millis, Millis),
 }
 
-/// A chunk of series `number`: every fourth series is written by the one writer of encoding 4, every fourth by the other.
+/// A chunk of series `number`: every fourth series is written by the one writer of encoding 4,
+/// every fourth by the other.
 fn encode(number: u32, samples: &[(Millis, u64)]) -> EncodedChunk {
     let (encoding, writer) = match number % 4 {
         1 => (Encoding::Xor2, Xor2Writer::Before316),
@@ -135,8 +137,8 @@ impl Packed {
     }
 }
 
-/// Plans `block` over `packs`, writes what they lack, and proves that the block comes back. Gives the plan, and how many samples
-/// had to be stored.
+/// Plans `block` over `packs`, writes what they lack, and proves that the block comes back. Gives
+/// the plan, and how many samples had to be stored.
 fn splice(block: &Block, packs: &[&Packed]) -> (SplicePlan, u64) {
     let mut known: Vec<_> = packs.iter().map(|packed| packed.known()).collect();
     let plan = plan(&block.bytes(), block.range, &mut known)
@@ -294,7 +296,8 @@ fn overlapping_blocks_that_are_merged_store_no_sample_again() {
 
 #[test]
 fn a_snapshot_of_the_head_and_the_block_it_becomes_share_their_samples() {
-    // The head at the time of the snapshot: its last chunk is not full yet, and it reaches into the next block.
+    // The head at the time of the snapshot: its last chunk is not full yet, and it reaches into the
+    // next block.
     let (_, head) = block(0..170, 40);
     let snapshot = Packed::whole(&head);
     let (first, first_block) = block(0..120, 40);

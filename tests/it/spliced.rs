@@ -1,4 +1,5 @@
-//! Archives that survive compaction, as a user meets them: what was archived before is not stored again.
+//! Archives that survive compaction, as a user meets them: what was archived before is not stored
+//! again.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -270,8 +271,8 @@ fn damage_packs(bench: &Bench, part: &str) {
 
 #[test]
 fn damaged_packs_are_not_relied_on_whether_the_cache_knows_them_or_not() {
-    // What is sound is used all the same. With a cache the damage shows when the block is rebuilt, and it is planned again without
-    // the pack that is damaged.
+    // What is sound is used all the same. With a cache the damage shows when the block is rebuilt,
+    // and it is planned again without the pack that is damaged.
     let cases = [
         ("", &["--no-cache"][..], 1),
         (PARENT, &["--no-cache"], 2),

@@ -1,4 +1,5 @@
-//! What `verify` says that a start would do, on real data directories with real faults. `e2e::start` asks real servers.
+//! What `verify` says that a start would do, on real data directories with real faults.
+//! `e2e::start` asks real servers.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -326,7 +327,8 @@ fn faults_of_chunks_head_are_found_and_told_apart() {
         &'static [Kind],
         Option<Kind>,
     );
-    // Some of `night-1`, whose chunks are all older than its blocks' end, and some of a log without blocks.
+    // Some of `night-1`, whose chunks are all older than its blocks' end, and some of a log without
+    // blocks.
     let cases: [Case; 8] = [
         (
             "magic",
@@ -452,7 +454,8 @@ pub(crate) const CHUNK_FAULTS: &[ChunkFault] = &[
     ),
 ];
 
-/// Writes a log of 20 samples of the series 1 and 2, from [`END`] on, and chunks: series, first sample, how many, and of how many one is taken.
+/// Writes a log of 20 samples of the series 1 and 2, from [`END`] on, and chunks: series, first
+/// sample, how many, and of how many one is taken.
 fn chunks(data: &Path, chunks: &[(u64, i64, i64, i64)]) {
     let mut records = vec![logs::series(&[(1, "a"), (2, "b")])];
     for sample in every_15s(1, END, 20) {
@@ -681,7 +684,8 @@ fn chunks_of_the_head_are_compared_with_the_log() {
         let root = tempfile::tempdir().unwrap();
         make(root.path());
         assert_eq!(problems(&verdict(root.path(), |_| {})), *wanted, "{name}");
-        // A second series with the same labels shares its chunks with the first: nothing is said of either then.
+        // A second series with the same labels shares its chunks with the first: nothing is said of
+        // either then.
         let again = [
             logs::series(&[(9, "a")]),
             logs::samples(&every_15s(9, END + 900_000, 2)),
@@ -992,7 +996,8 @@ fn what_a_server_changes_meanwhile_is_read_again() {
     }
 }
 
-/// A real server wrote a block of series that had become stale, whose range goes on: it is healthy, and so are its archives.
+/// A real server wrote a block of series that had become stale, whose range goes on: it is healthy,
+/// and so are its archives.
 #[test]
 fn a_block_of_stale_series_is_whole() {
     let data = fixture("stale-3.16");

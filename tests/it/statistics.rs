@@ -1,4 +1,5 @@
-//! What backups leave beside each block: series, samples and bytes by job and metric, held against counting them.
+//! What backups leave beside each block: series, samples and bytes by job and metric, held against
+//! counting them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -90,7 +91,8 @@ fn counted(dir: &Path) -> Groups {
     groups
 }
 
-/// Each row is the group of its name, the rest is what is left, and no group that is left is larger than a row.
+/// Each row is the group of its name, the rest is what is left, and no group that is left is larger
+/// than a row.
 fn assert_counted(statistics: &Statistics, mut groups: Groups) {
     let mut smallest = u64::MAX;
     for row in &statistics.rows {

@@ -1,4 +1,5 @@
-//! The members of the port keep its contract, `narthex::store::contract`, and what fails leaves them whole.
+//! The members of the port keep its contract, `narthex::store::contract`, and what fails leaves
+//! them whole.
 
 use std::sync::{Arc, Barrier};
 

@@ -1,4 +1,5 @@
-//! Reading stored blocks without restoring them: files and single series, from either codec, and what of the store is read for that.
+//! Reading stored blocks without restoring them: files and single series, from either codec, and
+//! what of the store is read for that.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -151,8 +152,9 @@ fn selects(selector: &Selector, labels: &Labels) -> bool {
     selector.selects(&labels.collect::<Vec<_>>())
 }
 
-/// Restores an archive, and compares each block with what is read of it where it is stored: its files, all series, single series, and a part of their
-/// time. Says how many blocks there were of each kind.
+/// Restores an archive, and compares each block with what is read of it where it is stored: its
+/// files, all series, single series, and a part of their time. Says how many blocks there were of
+/// each kind.
 fn assert_reads_as_it_restores(repository: &Repository, kinds: &mut BTreeMap<&str, u32>) {
     for archive in repository.archives().unwrap().archives {
         let scratch = tempfile::tempdir().unwrap();
@@ -381,8 +383,8 @@ impl Store for Counting {
     }
 }
 
-/// Series of the large block, each of so many samples of noise. 120 of them make a chunk of about a KiB, so that 50 series close a group at 4 MiB of
-/// chunks, and as many are in a frame.
+/// Series of the large block, each of so many samples of noise. 120 of them make a chunk of about a
+/// KiB, so that 50 series close a group at 4 MiB of chunks, and as many are in a frame.
 const SERIES: u32 = 400;
 const SAMPLES: u32 = 10_000;
 
@@ -424,8 +426,8 @@ impl Large {
     }
 }
 
-/// Beside one group, of eight, labels are read, the directory, the recipe and `meta.json`, which are some KiB here. A quarter leaves room for groups that
-/// are not all equally large.
+/// Beside one group, of eight, labels are read, the directory, the recipe and `meta.json`, which
+/// are some KiB here. A quarter leaves room for groups that are not all equally large.
 #[test]
 fn for_one_series_of_a_large_pack_one_of_its_groups_is_read() {
     let large = Large::new(Codec::Dense);
@@ -440,8 +442,9 @@ fn for_one_series_of_a_large_pack_one_of_its_groups_is_read() {
     }
 }
 
-/// Whatever the size of the object: of frames are read the first (names, `meta.json`, the segment's header), those with the index and with the names
-/// behind the segment, and those with the chunks, some of them again after another one. None is larger than its content.
+/// Whatever the size of the object: of frames are read the first (names, `meta.json`, the segment's
+/// header), those with the index and with the names behind the segment, and those with the chunks,
+/// some of them again after another one. None is larger than its content.
 #[test]
 fn for_one_series_of_a_large_object_few_of_its_frames_are_read() {
     let large = Large::new(Codec::Portable);
@@ -452,7 +455,8 @@ fn for_one_series_of_a_large_object_few_of_its_frames_are_read() {
     assert!(read < 6 * FRAME_BYTES as u64, "{read} of {object}");
 }
 
-/// Whatever byte of an object is flipped, a series comes as it was or not at all; damage in other groups or frames does not concern it.
+/// Whatever byte of an object is flipped, a series comes as it was or not at all; damage in other
+/// groups or frames does not concern it.
 #[test]
 fn damage_is_an_error_where_it_is_read_and_nothing_elsewhere() {
     for codec in [Codec::Dense, Codec::Portable] {

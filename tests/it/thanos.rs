@@ -1,5 +1,5 @@
-//! Blocks of Thanos and Mimir: several of the same sources that are not the same data. What restores bring back of them, what forecasts count, and
-//! how chunks of aggregates are read.
+//! Blocks of Thanos and Mimir: several of the same sources that are not the same data. What
+//! restores bring back of them, what forecasts count, and how chunks of aggregates are read.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -1,4 +1,5 @@
-//! Samples that are in a log only: commands that read blocks alone say so, and do not call an empty answer a whole one.
+//! Samples that are in a log only: commands that read blocks alone say so, and do not call an empty
+//! answer a whole one.
 
 use std::fs;
 

@@ -1,5 +1,5 @@
-//! What comes back, and what is said, where objects are lost or blocks were damaged when they were archived: other copies, other blocks, other
-//! archives, other sources.
+//! What comes back, and what is said, where objects are lost or blocks were damaged when they were
+//! archived: other copies, other blocks, other archives, other sources.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -192,7 +192,8 @@ fn shard(id: &str) -> Json {
     json!({"labels": {"__compactor_shard_id__": id}, "downsample": {"resolution": 0}})
 }
 
-/// Three parents in the first archive, their children of these metadata in the second; the first parent is lost.
+/// Three parents in the first archive, their children of these metadata in the second; the first
+/// parent is lost.
 fn parents_and(children: &[Json]) -> Bench {
     let bench = Bench::new();
     for block in 1..=3 {
@@ -287,7 +288,8 @@ fn aggregates_stand_in_for_nothing_though_old_manifests_do_not_say_that_they_are
     }
 }
 
-/// A block without deletions in the first archive, with some in the second; their file has a flipped bit.
+/// A block without deletions in the first archive, with some in the second; their file has a
+/// flipped bit.
 fn damaged_deletions(codec: &str) -> Bench {
     let bench = Bench::new();
     lay(&bench.data(), 1, &[1], &content(0..4, 0, 100, constant));

@@ -179,7 +179,8 @@ fn what_is_dropped_saves_just_what_a_block_without_it_is_shorter() {
 
 type Contents = BTreeMap<Labels, Vec<EncodedChunk>>;
 
-/// Every series of a block with its chunks, its labels changed by `change`; nothing if two series are then the same.
+/// Every series of a block with its chunks, its labels changed by `change`; nothing if two series
+/// are then the same.
 fn contents(block: &Block, change: impl Fn(&mut Vec<Label>)) -> Option<Contents> {
     let index = block.index().unwrap();
     let symbols = index.symbols().unwrap();
@@ -250,7 +251,8 @@ fn a_label_less_saves_what_a_block_without_it_is_shorter() {
                 (whole[0] - rest[0], 0),
                 "{place} {name}"
             );
-            // Series are in another order then: references to chunks and lists can have a byte more or less.
+            // Series are in another order then: references to chunks and lists can have a byte more
+            // or less.
             let off = (found[1] - (whole[1] - rest[1])).abs();
             assert!(
                 off * 100 <= whole[1],

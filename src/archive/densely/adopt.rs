@@ -1,4 +1,5 @@
-//! Objects that are there already: taken for the block's own where they give what it is, else suspected.
+//! Objects that are there already: taken for the block's own where they give what it is, else
+//! suspected.
 
 use std::collections::BTreeMap;
 use std::sync::{MutexGuard, PoisonError};
@@ -18,7 +19,8 @@ use crate::repository::{
 use crate::store::ObjectName;
 
 impl Pipeline<'_> {
-    /// Takes a recipe object that a run has left which died, if it and its pack hold the same block.
+    /// Takes a recipe object that a run has left which died, if it and its pack hold the same
+    /// block.
     pub(super) fn adopt_dense(
         &self,
         name: &ObjectName,
@@ -63,7 +65,8 @@ impl Pipeline<'_> {
         })))
     }
 
-    /// What a manifest says of a pack, also of one that none has described so far; `None` when it is gone, or about to be.
+    /// What a manifest says of a pack, also of one that none has described so far; `None` when it
+    /// is gone, or about to be.
     pub(super) fn adopt_pack(
         &self,
         name: ObjectName,
@@ -75,7 +78,8 @@ impl Pipeline<'_> {
         if let Some(known) = self.known.pack(&name) {
             return Ok(Some(known.clone()));
         }
-        // What lies there is not what archives expect: whoever described it anew would contradict them.
+        // What lies there is not what archives expect: whoever described it anew would contradict
+        // them.
         if self.known.is_spoiled(&name) {
             return Ok(None);
         }
@@ -100,8 +104,8 @@ impl Pipeline<'_> {
         self.suspects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Finds out which of `packs` are damaged. One that the disk cannot read is: if the whole store had failed, the block could not be
-    /// stored again either.
+    /// Finds out which of `packs` are damaged. One that the disk cannot read is: if the whole store
+    /// had failed, the block could not be stored again either.
     pub(super) fn suspect(&self, packs: &[StoredObject]) {
         for pack in packs {
             // One failure of a disk or of a network proves nothing.

@@ -22,7 +22,8 @@ use crate::repository::{
 use crate::store::{ObjectName, Store};
 use crate::verify::Depth;
 
-/// How often a block is planned, each time without packs that turned out to be damaged, before it is packed whole or given up.
+/// How often a block is planned, each time without packs that turned out to be damaged, before it
+/// is packed whole or given up.
 const MAX_PLANS: usize = 4;
 
 /// Name of the index file.
@@ -103,7 +104,8 @@ enum Attempt {
 }
 
 impl<'b> Packable<'b> {
-    /// The index and the segments of `block`; `None` if it lacks the index, or could not be told from a stored one.
+    /// The index and the segments of `block`; `None` if it lacks the index, or could not be told
+    /// from a stored one.
     fn of(pipeline: &Pipeline<'_>, block: &'b OpenBlock) -> Result<Option<Self>> {
         let Some(index) = block
             .get(INDEX)
@@ -181,7 +183,8 @@ impl Pipeline<'_> {
         if self.known.is_condemned(name) || self.known.is_condemned(pack) {
             return Ok(Attempt::Taken);
         }
-        // Even if all that it holds can be read: it is not what archives say, and whoever described it anew would contradict them.
+        // Even if all that it holds can be read: it is not what archives say, and whoever described
+        // it anew would contradict them.
         if self.known.is_spoiled(name) {
             return Ok(Attempt::Damaged);
         }
@@ -202,7 +205,8 @@ impl Pipeline<'_> {
                 return Ok(Attempt::Unpackable);
             };
             let digests = digests.map_err(Miss::from)?;
-            // What was packed was mapped, and what was digested was read: with pages that cannot be read, the two may differ.
+            // What was packed was mapped, and what was digested was read: with pages that cannot be
+            // read, the two may differ.
             if source.has_holes() || block.files.iter().any(SourceFile::has_holes) {
                 return Ok(Attempt::Unpackable);
             }
@@ -215,7 +219,8 @@ impl Pipeline<'_> {
             let read: u64 = packed_files.iter().map(|file| file.bytes).sum();
             let Some(proved) = self.prove(survey, stored, source, packed_files)? else {
                 if is_spliced {
-                    // What the plan was built on may have turned out to be damaged: the next one goes without.
+                    // What the plan was built on may have turned out to be damaged: the next one
+                    // goes without.
                     may_splice = self.suspects().len() > suspects;
                     continue;
                 }
@@ -229,7 +234,8 @@ impl Pipeline<'_> {
         Ok(Attempt::Taken)
     }
 
-    /// Publishes what is new of a block, and rebuilds what was spliced; `None` when that does not come back, or a name is taken.
+    /// Publishes what is new of a block, and rebuilds what was spliced; `None` when that does not
+    /// come back, or a name is taken.
     fn prove(
         &self,
         survey: &BlockSurvey,
@@ -321,8 +327,8 @@ impl Pipeline<'_> {
         }
     }
 
-    /// Finds out which packs hold the block, and writes what none of them has into a new one; one that holds all of the block is called
-    /// `whole`. `None` if the block cannot be packed.
+    /// Finds out which packs hold the block, and writes what none of them has into a new one; one
+    /// that holds all of the block is called `whole`. `None` if the block cannot be packed.
     fn pack_up(
         &self,
         survey: &BlockSurvey,
@@ -383,7 +389,8 @@ impl Pipeline<'_> {
         Ok(staged.ok().map(|staged| StagedOwn { staged, entry }))
     }
 
-    /// Publishes a pack; or takes the one that has its name, if it is the same. `None` when it is another one.
+    /// Publishes a pack; or takes the one that has its name, if it is the same. `None` when it is
+    /// another one.
     fn publish_pack(&self, staged: StagedPack) -> Result<Option<StoredObject>, Failure> {
         let wanted = staged.object().clone();
         match staged.publish() {
@@ -399,8 +406,9 @@ impl Pipeline<'_> {
         Ok(settled.map(|()| wanted))
     }
 
-    /// What is wrong with a block that was packed. That its chunks and its index came back as they were proves most of what
-    /// deep verification would: only what has not been looked at is left to do.
+    /// What is wrong with a block that was packed. That its chunks and its index came back as they
+    /// were proves most of what deep verification would: only what has not been looked at is
+    /// left to do.
     fn verify_packed(
         &self,
         survey: &BlockSurvey,

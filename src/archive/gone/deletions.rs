@@ -25,8 +25,9 @@ pub(super) fn deletions(files: &[StoredFile]) -> Option<(u64, Digest)> {
     file(files).map(|file| (file.bytes, file.sha256))
 }
 
-/// Whether samples of every series of `block` were deleted before it was stored. Of such a block nothing may be left when Prometheus rewrites it; it takes
-/// one with as many deletions as series for empty as well. What cannot be read has none.
+/// Whether samples of every series of `block` were deleted before it was stored. Of such a block
+/// nothing may be left when Prometheus rewrites it; it takes one with as many deletions as series
+/// for empty as well. What cannot be read has none.
 pub(super) fn has_deletions_everywhere(store: &dyn Store, block: &StoredBlock) -> bool {
     let read = || {
         let file = file(&block.files)?;
@@ -41,8 +42,8 @@ pub(super) fn has_deletions_everywhere(store: &dyn Store, block: &StoredBlock) -
     block.series > 0 && series.len() as u64 >= block.series
 }
 
-/// How many series of the block in `dir` have samples in this time, both ends included, that are not deleted: as its index says, chunk by chunk.
-/// `None` where it cannot be read.
+/// How many series of the block in `dir` have samples in this time, both ends included, that are
+/// not deleted: as its index says, chunk by chunk. `None` where it cannot be read.
 pub(super) fn series_in(
     dir: &Path,
     (since, until): (Millis, Millis),

@@ -1,6 +1,7 @@
 //! Which blocks a Prometheus took, and which are missed.
 //!
-//! What is looked up for every block is put in order once: nothing that manifests or metadata say makes this much longer than they are.
+//! What is looked up for every block is put in order once: nothing that manifests or metadata say
+//! makes this much longer than they are.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,13 +22,16 @@ pub(super) struct Judge<'j, 'a> {
     /// What there is, by what it says it holds.
     held: Held,
     succession: Succession,
-    /// Of each stream, what its blocks were made of, and what that was made of, as far as it is known.
+    /// Of each stream, what its blocks were made of, and what that was made of, as far as it is
+    /// known.
     ancestors: BTreeMap<Stream, BTreeSet<Ulid>>,
     /// Of each stream, blocks that were made of ones that no archive has seen.
     rewritten: BTreeMap<Stream, Rewritten<'j>>,
-    /// Of each stream the end of the oldest block of the newest archive that retention has left, as it is or in one that was made of it.
+    /// Of each stream the end of the oldest block of the newest archive that retention has left,
+    /// as it is or in one that was made of it.
     oldest: BTreeMap<Stream, Millis>,
-    /// The end of the newest block in order of the newest archive, if that is of a Prometheus snapshot.
+    /// The end of the newest block in order of the newest archive, if that is of a Prometheus
+    /// snapshot.
     head_end: Option<Millis>,
 }
 
@@ -111,14 +115,16 @@ impl<'j, 'a> Judge<'j, 'a> {
             })
             || !self.succession.heirs(block.ulid, Some(&kin)).is_empty()
             || self.fingerprints.contains(&block.fingerprint)
-            // A snapshot that is older than the archive has what the block was made of, and so has a server that gave up cleaning.
+            // A snapshot that is older than the archive has what the block was made of, and so has
+            // a server that gave up cleaning.
             || parents.peek().is_some() && parents.all(|parent| self.present.contains(parent))
             || self.rewritten_into(block).is_some()
     }
 
-    /// The block that was made, since the newest archive, of one that is in no archive and covered the time of `block`: a rewritten block keeps its
-    /// range, and a compacted one has that of all it was made of. One with less than half the samples is no such block, unless it was rewritten from one block of
-    /// the same time: something else of that time was compacted.
+    /// The block that was made, since the newest archive, of one that is in no archive and covered
+    /// the time of `block`: a rewritten block keeps its range, and a compacted one has that of
+    /// all it was made of. One with less than half the samples is no such block, unless it was
+    /// rewritten from one block of the same time: something else of that time was compacted.
     fn rewritten_into(&self, block: &StoredBlock) -> Option<&'j Present> {
         let stream = stream(block);
         let mut families = self.rewritten.iter();
@@ -133,7 +139,8 @@ impl<'j, 'a> Judge<'j, 'a> {
         })
     }
 
-    /// Whether the block should be here: retention has left one that it would have taken before, and it is no head of a Prometheus snapshot.
+    /// Whether the block should be here: retention has left one that it would have taken before,
+    /// and it is no head of a Prometheus snapshot.
     pub(super) fn is_due(&self, block: &StoredBlock) -> bool {
         if self.was_head(block) {
             return false;
@@ -149,7 +156,8 @@ impl<'j, 'a> Judge<'j, 'a> {
         self.now.blocks.is_empty() || oldest.is_some_and(|oldest| *oldest < block.max_time)
     }
 
-    /// Whether the block is the head of a Prometheus snapshot, as far as can be told, which every snapshot writes anew.
+    /// Whether the block is the head of a Prometheus snapshot, as far as can be told, which every
+    /// snapshot writes anew.
     fn was_head(&self, block: &StoredBlock) -> bool {
         self.head_end == Some(block.max_time)
             && is_in_order(block)
@@ -157,8 +165,9 @@ impl<'j, 'a> Judge<'j, 'a> {
             && atoms(block) == BTreeSet::from([block.ulid])
     }
 
-    /// Whether nothing is left of all blocks that were there, although the newest of them is not as old, and what is here not as much, as what was kept
-    /// then: retention as it was has not taken them.
+    /// Whether nothing is left of all blocks that were there, although the newest of them is not as
+    /// old, and what is here not as much, as what was kept then: retention as it was has not
+    /// taken them.
     pub(super) fn are_all_lost(&self) -> bool {
         let sound = || self.known.values().filter(|block| !is_damaged(block));
         let newest = sound().max_by_key(|block| block.max_time);
@@ -185,8 +194,9 @@ impl<'j, 'a> Judge<'j, 'a> {
         age <= kept_until && here <= before / 2
     }
 
-    /// Whether a deletion that reached into what lies beside `block` in time, or over it, may have taken all of it: samples of that were deleted since the
-    /// newest archive, and where it touches `block`, most series that `block` had have none.
+    /// Whether a deletion that reached into what lies beside `block` in time, or over it, may have
+    /// taken all of it: samples of that were deleted since the newest archive, and where it
+    /// touches `block`, most series that `block` had have none.
     pub(super) fn is_beside_deletions(&self, block: &StoredBlock) -> bool {
         let stream = stream(block);
         let pause = pause(block);
@@ -235,15 +245,16 @@ impl<'j, 'a> Judge<'j, 'a> {
         }
     }
 
-    /// Where the head began when the newest archive was made: at the end of its newest block that was not the head itself, as snapshots write it.
+    /// Where the head began when the newest archive was made: at the end of its newest block that
+    /// was not the head itself, as snapshots write it.
     fn head_begin(&self, of: &Stream) -> Millis {
         let known = self.before.newest.blocks.iter();
         let cut = known.filter(|known| stream(known) == *of && !self.was_head(known));
         cut.map(|known| known.max_time).max().unwrap_or(Millis::MIN)
     }
 
-    /// Whether `here` has few series of so many in `range`: less than half, and less than half of those that it has at other times, for where series come
-    /// and go no time has all of them.
+    /// Whether `here` has few series of so many in `range`: less than half, and less than half of
+    /// those that it has at other times, for where series come and go no time has all of them.
     fn is_bare(&self, here: &Present, range: (Millis, Millis), series: u64) -> bool {
         let (begin, end) = here.kin.range;
         let (since, until) = (range.0.max(begin), range.1.min(end));
@@ -261,8 +272,9 @@ impl<'j, 'a> Judge<'j, 'a> {
         left.saturating_mul(2) < series.min(usual)
     }
 
-    /// Whether samples of as many `series` of the head were deleted, or the log does not have those before `until` any more, which it, or the head, had when the newest
-    /// archive was made, and yet goes on.
+    /// Whether samples of as many `series` of the head were deleted, or the log does not have those
+    /// before `until` any more, which it, or the head, had when the newest archive was made,
+    /// and yet goes on.
     fn head_lost_until(&self, until: Millis, series: u64) -> bool {
         let newest = self.before.newest;
         let head = newest.blocks.iter().filter(|known| self.was_head(known));
@@ -282,7 +294,8 @@ impl<'j, 'a> Judge<'j, 'a> {
         deletions > 0 && deletions >= series || goes_on && is_cut && had_them
     }
 
-    /// Whether samples of the block were deleted since the newest archive, or it was made of blocks of which some were.
+    /// Whether samples of the block were deleted since the newest archive, or it was made of blocks
+    /// of which some were.
     fn lost_by_deletion(&self, here: &Present) -> bool {
         if let Some(known) = self.known.get(&here.ulid()) {
             return here.deletions.is_some() && here.deletions != deletions(&known.files);
@@ -298,7 +311,8 @@ impl<'j, 'a> Judge<'j, 'a> {
             || self.was_cleaned(here)
     }
 
-    /// Whether the block was compacted from ones that were cleaned of what was deleted: they are not among its sources.
+    /// Whether the block was compacted from ones that were cleaned of what was deleted: they are
+    /// not among its sources.
     fn was_cleaned(&self, here: &Present) -> bool {
         let gone = self.known.values();
         let mut gone = gone.filter(|known| !self.present.contains(&known.ulid));
@@ -327,7 +341,8 @@ fn takes_in(stream: &Stream, other: &Stream) -> bool {
 struct Rewritten<'j>(Vec<((Millis, Millis), &'j Present)>);
 
 impl<'j> Rewritten<'j> {
-    /// Puts each in the place of all earlier ones that end before it: of those that begin by a time the last one then reaches furthest.
+    /// Puts each in the place of all earlier ones that end before it: of those that begin by a time
+    /// the last one then reaches furthest.
     fn sort(&mut self) {
         self.0.sort_by_key(|(range, here)| (*range, here.ulid()));
         let mut furthest: Option<(Millis, &Present)> = None;
@@ -357,7 +372,8 @@ fn pause(block: &StoredBlock) -> Millis {
     Millis::try_from(pause.min(length)).unwrap_or(0)
 }
 
-/// Whether a block has fewer samples than all that it was made of, where these do not overlap, so that none of them was there twice.
+/// Whether a block has fewer samples than all that it was made of, where these do not overlap, so
+/// that none of them was there twice.
 fn has_fewer(here: &Present, made_of: &[&StoredBlock]) -> bool {
     let ranges = made_of.iter().map(|known| (known.min_time, known.max_time));
     let mut ranges: Vec<(Millis, Millis)> = ranges.collect();

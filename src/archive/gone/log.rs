@@ -49,8 +49,9 @@ impl GoneLog<'_> {
     }
 }
 
-/// The archive whose log is the last that is known of the directory `dir`: of `archives`, those of its source, newest first. Where none is of `dir`, it was
-/// moved. Those that were made without the log say nothing of it; one that missed it has told that it is gone.
+/// The archive whose log is the last that is known of the directory `dir`: of `archives`, those of
+/// its source, newest first. Where none is of `dir`, it was moved. Those that were made without the
+/// log say nothing of it; one that missed it has told that it is gone.
 pub(in crate::archive) fn last_log<'a>(
     archives: impl Iterator<Item = &'a Archive> + Clone,
     dir: &str,
@@ -64,7 +65,8 @@ pub(in crate::archive) fn last_log<'a>(
     })
 }
 
-/// The log `wal`, which holds so many deletions, as what became of that of `was`, the one that [`last_log`] finds.
+/// The log `wal`, which holds so many deletions, as what became of that of `was`, the one that
+/// [`last_log`] finds.
 pub(in crate::archive) fn log_of(
     wal: Option<&StoredWal>,
     deletions: u64,
@@ -79,7 +81,8 @@ pub(in crate::archive) fn log_of(
     }
 }
 
-/// The log of `was`, the archive that [`last_log`] finds, if it is gone; `wal` is what is archived now.
+/// The log of `was`, the archive that [`last_log`] finds, if it is gone; `wal` is what is archived
+/// now.
 pub(in crate::archive) fn gone_log<'a>(
     was: &'a Archive,
     wal: Option<&StoredWal>,
@@ -106,14 +109,16 @@ pub(in crate::archive) fn gone_log<'a>(
         .filter(|last| before.samples > 0 && *last >= since)?;
     let begin = wal.and_then(|wal| wal.min_time);
     let mut ranges = now.blocks.iter().map(|here| here.kin.range);
-    // Its last samples are gone, whatever comes before them: a segment, or what stands behind damage.
+    // Its last samples are gone, whatever comes before them: a segment, or what stands behind
+    // damage.
     let goes_back = begin.is_some_and(|begin| begin <= last)
         && wal
             .and_then(|wal| wal.max_time)
             .is_none_or(|end| end < last);
     let is_held = begin.is_some_and(|begin| begin <= last) && !goes_back
         || ranges.any(|(begin, end)| begin <= last && since < end);
-    // While retention has left blocks that are older, as they were or compacted, it has not come to these samples.
+    // While retention has left blocks that are older, as they were or compacted, it has not come to
+    // these samples.
     let is_due = if goes_back {
         true
     } else if begin.is_some() {
@@ -134,13 +139,14 @@ pub(in crate::archive) fn gone_log<'a>(
     })
 }
 
-/// Whether there is no log to be looked for: snapshots have none, and neither has a directory of which only the blocks were moved, which is told by where its
-/// samples end.
+/// Whether there is no log to be looked for: snapshots have none, and neither has a directory of
+/// which only the blocks were moved, which is told by where its samples end.
 fn is_of_other_snapshot(was: &Archive, now: &Now<'_>) -> bool {
     now.is_snapshot && was.source != now.dir.to_string_lossy()
 }
 
-/// The log of samples out of order of `was`, if nothing is left of it: Prometheus takes away what it has compacted, and leaves an empty segment.
+/// The log of samples out of order of `was`, if nothing is left of it: Prometheus takes away what
+/// it has compacted, and leaves an empty segment.
 pub(in crate::archive) fn gone_late_log<'a>(
     was: &'a Archive,
     wal: Option<&StoredWal>,
@@ -184,7 +190,8 @@ fn bytes(wal: &StoredWal) -> u64 {
     sizes.fold(0, u64::saturating_add)
 }
 
-/// The number and the size of its last segment. A log goes on counting, whatever is cut off, and segments only grow.
+/// The number and the size of its last segment. A log goes on counting, whatever is cut off, and
+/// segments only grow.
 fn newest(wal: &StoredWal) -> Option<(u64, u64)> {
     let segments = files(wal).filter_map(|(name, bytes)| Some((name.parse().ok()?, bytes)));
     segments.max()

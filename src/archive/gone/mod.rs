@@ -1,9 +1,12 @@
-//! What older archives of a source hold and the source no longer has, although nothing that a Prometheus does explains it.
+//! What older archives of a source hold and the source no longer has, although nothing that a
+//! Prometheus does explains it.
 //!
-//! Retention takes the oldest blocks first. A compaction leaves a child that names its parents, and so does `clean_tombstones`; where a block was
-//! rewritten more than once since the last backup, what was in between is in no archive, but the child says which time it covered. Of a block in which
-//! everything was deleted nothing is left: all that speaks for it is that others beside it lost samples by deletion, too. A head that was cut is in
-//! blocks that are new. A log is cut, and something of it always stays.
+//! Retention takes the oldest blocks first. A compaction leaves a child that names its parents, and
+//! so does `clean_tombstones`; where a block was rewritten more than once since the last backup,
+//! what was in between is in no archive, but the child says which time it covered. Of a block in
+//! which everything was deleted nothing is left: all that speaks for it is that others beside it
+//! lost samples by deletion, too. A head that was cut is in blocks that are new. A log is cut, and
+//! something of it always stays.
 //!
 //! Nothing here writes, and only [`deletions`] reads.
 
@@ -88,7 +91,8 @@ impl Present {
         parents.filter(|parent| *parent != Ulid::ZERO && *parent != self.ulid())
     }
 
-    /// The blocks it was made of, with the time that each covered: all of its own, where it does not say.
+    /// The blocks it was made of, with the time that each covered: all of its own, where it does
+    /// not say.
     fn made_of(&self) -> impl Iterator<Item = (Ulid, (Millis, Millis))> {
         self.parents().map(|parent| {
             let mut told = self.parents.iter().filter(|told| told.ulid == parent);
@@ -98,7 +102,8 @@ impl Present {
     }
 }
 
-/// Whether Prometheus deletes the block when it is too old: not if it does not load it, looks for it under another name, or it is gone.
+/// Whether Prometheus deletes the block when it is too old: not if it does not load it, looks for
+/// it under another name, or it is gone.
 fn is_served(block: &StoredBlock, dir: &Path) -> bool {
     let kept = [Kind::MetaUlid, Kind::BlockMisspelled, Kind::BlockSymlink];
     let name = block.ulid.to_string();
@@ -129,12 +134,14 @@ pub(super) struct Log {
     begin: Option<Millis>,
     /// How many deletions it holds.
     deletions: u64,
-    /// Whether it is the one that the newest archive of this directory holds, and not one that was begun anew.
+    /// Whether it is the one that the newest archive of this directory holds, and not one that was
+    /// begun anew.
     goes_on: bool,
 }
 
 impl Now<'_> {
-    /// Whether something else is said of a block: that it is left out for a reason, or was just being deleted.
+    /// Whether something else is said of a block: that it is left out for a reason, or was just
+    /// being deleted.
     fn accounts_for(&self, ulid: Ulid) -> bool {
         let name = ulid.to_string();
         let [left_out, missed] = self.left_out;
@@ -149,7 +156,8 @@ impl Now<'_> {
             || left_out.contains_key(&being_deleted)
     }
 
-    /// Whether something else is said of the log in the directory `log`: that it is left out, or cannot be read.
+    /// Whether something else is said of the log in the directory `log`: that it is left out, or
+    /// cannot be read.
     fn names_a_log(&self, log: &str) -> bool {
         let mut names = self.left_out.into_iter().flat_map(BTreeMap::keys);
         let mut missed = self.left_out[1].keys();
@@ -165,7 +173,8 @@ pub(super) struct Before<'b, 'a> {
     pub(super) holding: &'b dyn Fn(Ulid) -> Option<(&'a Archive, &'a StoredBlock)>,
     /// The same, of those that hold it undamaged.
     pub(super) sound: &'b dyn Fn(Ulid) -> Option<(&'a Archive, &'a StoredBlock)>,
-    /// Whether an archive of the source has told that a block is gone, or that everything in it was deleted.
+    /// Whether an archive of the source has told that a block is gone, or that everything in it
+    /// was deleted.
     pub(super) told: &'b dyn Fn(Ulid) -> bool,
     /// Where what they describe is.
     pub(super) store: &'b dyn Store,
@@ -179,7 +188,8 @@ pub(super) struct Gone<'a> {
     /// An archive that holds it, and what that says of it.
     pub(super) archive: &'a Archive,
     pub(super) block: &'a StoredBlock,
-    /// Whether all its series had deletions, or what lies beside it lost all by deletion where it touches it: so it may have been emptied.
+    /// Whether all its series had deletions, or what lies beside it lost all by deletion where it
+    /// touches it: so it may have been emptied.
     pub(super) is_deleted: bool,
 }
 
@@ -195,8 +205,8 @@ impl Gone<'_> {
     }
 }
 
-/// Blocks that are gone: of the newest archive of the source, and of those that it missed. What it said is gone is not said again: it does not
-/// hold them.
+/// Blocks that are gone: of the newest archive of the source, and of those that it missed. What it
+/// said is gone is not said again: it does not hold them.
 pub(super) fn gone_blocks<'a>(before: &Before<'_, 'a>, now: &Now<'_>) -> Vec<Gone<'a>> {
     let mut gone = Vec::new();
     unexplained(before, now, |judge, archive, block| {

@@ -229,7 +229,8 @@ fn compacted_and_rewritten_blocks_are_not_missed() {
         let night = Night::plain().with(rest()).with(made.clone());
         assert_eq!(night.gone(), NONE, "{made:?}");
     }
-    // Once compacted, and rewritten since, and the other way round, with the time that each parent covered.
+    // Once compacted, and rewritten since, and the other way round, with the time that each parent
+    // covered.
     let range = (20, 40);
     let twice = block(14, range, 1, &[14], &[13]);
     let night = Night::plain()
@@ -261,7 +262,8 @@ fn a_block_that_was_compacted_over_a_hole_does_not_hide_it() {
     let before = vec![plain(1), plain(2), plain(3)];
     let night = Night::of(before).with([plain(1)]).with_made(&over, &ranges);
     assert_eq!(night.gone(), (vec![3], vec![]));
-    // Late samples of the same time are other samples, and the all-zero parent of their blocks is none.
+    // Late samples of the same time are other samples, and the all-zero parent of their blocks is
+    // none.
     let mut late = block(12, (30, 40), 1, &[12], &[]);
     late.parents = vec![Ulid::ZERO];
     let night = Night::plain().with(all_but(3)).with([late]);
@@ -320,7 +322,8 @@ fn a_block_beside_others_that_lost_samples_by_deletion_may_have_lost_all() {
     assert_eq!(night.gone(), (vec![3], vec![]));
     let night = Night::plain().with(rest(&[3, 5])).with([deleted(5)]);
     assert_eq!(night.gone(), (vec![3], vec![]));
-    // What was in the head has deletions in the log, or samples that the log had are in no block and not in it any more, though it goes on.
+    // What was in the head has deletions in the log, or samples that the log had are in no block
+    // and not in it any more, though it goes on.
     let log = |deletions, begin| Log {
         begin: Some(begin),
         deletions,
@@ -378,7 +381,8 @@ fn the_head_of_a_prometheus_snapshot_is_written_anew_every_time() {
     let mut night = Night::plain().with(all_but(5));
     (night.newest.wal, night.newest.left_out) = (None, vec![asked_for()]);
     assert_eq!(night.gone(), (vec![5], vec![]));
-    // A snapshot that is older than the archive: what it has in its head is in blocks of the archive, and what these were made of is in it.
+    // A snapshot that is older than the archive: what it has in its head is in blocks of the
+    // archive, and what these were made of is in it.
     let mut before: Vec<_> = (3..=7).map(plain).collect();
     before.push(block(12, (10, 30), 2, &[1, 2], &[1, 2]));
     let mut older = Night::of(before)
@@ -428,7 +432,8 @@ fn what_is_said_to_be_elsewhere_or_was_damaged_or_gone_already_is_not_missed() {
     // An older archive holds it undamaged.
     night.older.push(archive(vec![plain(3)]));
     assert_eq!(night.gone(), (vec![3], vec![]));
-    // The newest archive missed it: what it could not read is looked for, what it called gone is not.
+    // The newest archive missed it: what it could not read is looked for, what it called gone is
+    // not.
     for (reason, is_missed) in [
         ("input/output error", true),
         ("gone since archive 1, which holds it", false),
@@ -455,7 +460,8 @@ fn what_is_said_to_be_elsewhere_or_was_damaged_or_gone_already_is_not_missed() {
     assert_eq!(night.gone(), NONE);
 }
 
-/// Blocks of other series were backfilled in the time of block 3 and compacted, and block 3 is gone.
+/// Blocks of other series were backfilled in the time of block 3 and compacted, and block 3 is
+/// gone.
 #[test]
 fn what_holds_far_fewer_samples_was_not_made_of_a_block() {
     for (samples, gone) in [(40, vec![3]), (60, vec![])] {

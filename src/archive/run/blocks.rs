@@ -1,4 +1,5 @@
-//! The blocks of a run: looked at and stored until none vanishes any more, and none rests on what turned out to be damaged.
+//! The blocks of a run: looked at and stored until none vanishes any more, and none rests on what
+//! turned out to be damaged.
 
 use std::collections::BTreeSet;
 use std::sync::PoisonError;
@@ -20,7 +21,8 @@ use crate::repository::lineage::is_damaged;
 /// How often the blocks are listed anew because one vanished. Compactions are minutes apart.
 pub(super) const MAX_PASSES: usize = 100;
 
-/// How often blocks are stored anew because objects turn out to be damaged while others are stored. Each time it is other objects.
+/// How often blocks are stored anew because objects turn out to be damaged while others are stored.
+/// Each time it is other objects.
 const MAX_DISTRUST: usize = 16;
 
 impl Run<'_> {
@@ -106,7 +108,8 @@ impl Run<'_> {
         }
     }
 
-    /// Stores blocks anew that rely on what turned out to be damaged while others were stored, until none does.
+    /// Stores blocks anew that rely on what turned out to be damaged while others were stored,
+    /// until none does.
     pub(super) fn store_distrusted(&self, harvest: &mut Harvest) -> Result<()> {
         for _ in 0..MAX_DISTRUST {
             let relying = self.distrust_suspects(harvest);
@@ -129,7 +132,8 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Marks what turned out to be damaged while blocks were stored, and gives the captured blocks that rely on it.
+    /// Marks what turned out to be damaged while blocks were stored, and gives the captured blocks
+    /// that rely on it.
     pub(super) fn distrust_suspects(&self, harvest: &mut Harvest) -> BTreeSet<Ulid> {
         let suspects = std::mem::take(&mut harvest.suspects);
         let suspects = suspects
@@ -151,7 +155,8 @@ impl Run<'_> {
     }
 }
 
-/// Blocks that others name as parents come after those: with their child captured, they are not needed.
+/// Blocks that others name as parents come after those: with their child captured, they are not
+/// needed.
 fn waves(blocks: Vec<BlockSurvey>) -> [Vec<BlockSurvey>; 2] {
     let parents: BTreeSet<Ulid> = blocks.iter().flat_map(BlockSurvey::parents).collect();
     let (parents, others) = blocks

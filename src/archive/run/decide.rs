@@ -14,8 +14,9 @@ use crate::model::Ulid;
 use crate::repository::lineage::{contradictions, has_problems, kin};
 
 impl Run<'_> {
-    /// Decides what is archived of the blocks that were captured, and says what is wrong with them. A parent that is still there is left
-    /// out only when its children were proven to hold its samples.
+    /// Decides what is archived of the blocks that were captured, and says what is wrong with them.
+    /// A parent that is still there is left out only when its children were proven to hold its
+    /// samples.
     pub(super) fn decide(&self, harvest: &mut Harvest) {
         let superseded = superseded(harvest.stored());
         self.prove(&superseded, harvest);

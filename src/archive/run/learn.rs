@@ -26,7 +26,8 @@ pub(in crate::archive) fn known(
     let mut known = Known::new(objects, trash, &stock.damage);
     match newest {
         Some(newest) => known.learn(newest),
-        // Perhaps it is a copy of one that is archived under another name, or a Prometheus snapshot of it.
+        // Perhaps it is a copy of one that is archived under another name, or a Prometheus snapshot
+        // of it.
         None => learn_others(repository, &mut known)?,
     }
     Ok(known)
@@ -46,8 +47,8 @@ fn learn_others(repository: &Repository, known: &mut Known) -> Result<()> {
     Ok(())
 }
 
-/// Reads older archives until they tell of all objects that seem to hold one of `blocks`. Objects that no archive
-/// tells of were left by a run that died.
+/// Reads older archives until they tell of all objects that seem to hold one of `blocks`. Objects
+/// that no archive tells of were left by a run that died.
 pub(in crate::archive) fn solve(
     repository: &Repository,
     known: &mut Known,

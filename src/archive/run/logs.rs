@@ -18,8 +18,8 @@ use crate::repository::{ASKED_FOR, ArchiveId, StoredWal, mended_object, wal_obje
 pub(super) const POLL: Duration = Duration::from_millis(50);
 
 impl Run<'_> {
-    /// Waits until the compaction that works on the WBL `segment` has written its blocks and deletes the segment.
-    /// It never does when the server has died meanwhile.
+    /// Waits until the compaction that works on the WBL `segment` has written its blocks and
+    /// deletes the segment. It never does when the server has died meanwhile.
     pub(super) fn await_compaction(&self, segment: &Path, harvest: &mut Harvest) {
         let begun = Instant::now();
         while segment.exists() && begun.elapsed() < self.options.patience {
@@ -97,8 +97,8 @@ impl Run<'_> {
         Ok(Some((wal, staged)))
     }
 
-    /// Stores anew the logs of older archives whose object is damaged or gone, where `files` still have all their bytes: segments only
-    /// ever grow.
+    /// Stores anew the logs of older archives whose object is damaged or gone, where `files` still
+    /// have all their bytes: segments only ever grow.
     fn mend_logs(&self, files: &[SourceFile], harvest: &mut Harvest) -> Result<(), Failure> {
         let store = self.repository.store();
         for broken in harvest.catalog.broken_logs() {

@@ -19,7 +19,8 @@ use crate::repair::Catalog;
 use crate::repository::{Archive, Longer, StoredWal};
 
 impl Run<'_> {
-    /// Names what an older archive holds and is gone from the source without a reason, and says so if there is no block, or nothing at all.
+    /// Names what an older archive holds and is gone from the source without a reason, and says so
+    /// if there is no block, or nothing at all.
     pub(super) fn name_gone(
         &self,
         newest: Option<&Archive>,
@@ -70,8 +71,9 @@ impl Run<'_> {
         harvest.problems.extend(said);
     }
 
-    /// What is to be said when the samples of `archive`, which was just made, end before those of the one before, `newest`, although nothing is missed that was there:
-    /// it is an older copy.
+    /// What is to be said when the samples of `archive`, which was just made, end before those of
+    /// the one before, `newest`, although nothing is missed that was there: it is an older
+    /// copy.
     pub(super) fn ends_before(
         &self,
         newest: &Archive,
@@ -114,8 +116,9 @@ impl Run<'_> {
         ask(&before, &harvest.now(&self.source.dir, log))
     }
 
-    /// Looks again for blocks that seem to be gone, once nothing in the source is being deleted: a child may have come after its parents were looked for,
-    /// and retention deletes blocks in no order.
+    /// Looks again for blocks that seem to be gone, once nothing in the source is being deleted: a
+    /// child may have come after its parents were looked for, and retention deletes blocks in
+    /// no order.
     pub(super) fn look_for_gone(&self, newest: &Archive, harvest: &mut Harvest) -> Result<()> {
         let mut before = self.ask(newest, harvest, Log::default(), gone_ulids);
         for _ in 0..MAX_PASSES {
@@ -164,7 +167,8 @@ pub(in crate::archive) fn held_before(newest: Option<&Archive>) -> Option<String
     Some(format!("archive {id} of this source holds {blocks} blocks"))
 }
 
-/// What is to be said of the directory `dir` without blocks; `before` says what an earlier archive held.
+/// What is to be said of the directory `dir` without blocks; `before` says what an earlier archive
+/// held.
 pub(in crate::archive) fn nothing_here(
     dir: &Path,
     has_samples: bool,

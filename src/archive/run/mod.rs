@@ -101,7 +101,8 @@ impl Harvest {
         proof.map_or(Proof::Unknown, |(_, proof)| *proof)
     }
 
-    /// Whether an archive would hold no block and no sample. Logs that cannot be read may hold some.
+    /// Whether an archive would hold no block and no sample. Logs that cannot be read may hold
+    /// some.
     fn is_nothing(&self, wal: Option<&StoredWal>) -> bool {
         let is_empty = |wal: &StoredWal| wal.samples == 0 && !self.obscure_logs;
         self.blocks.is_empty() && wal.is_none_or(is_empty)
@@ -244,7 +245,8 @@ impl Run<'_> {
         Ok(report)
     }
 
-    /// The newest archive of this source. Manifests that cannot be read are a problem, but no obstacle.
+    /// The newest archive of this source. Manifests that cannot be read are a problem, but no
+    /// obstacle.
     fn newest(&self, time: Millis, harvest: &mut Harvest) -> Result<Option<Archive>> {
         let latest = self.repository.latest(&self.source.filter(), time)?;
         harvest.problems.extend(latest.damaged.iter().map(unread));
@@ -252,9 +254,9 @@ impl Run<'_> {
         Ok(latest.archive)
     }
 
-    /// Opens the logs, lists the blocks, reads the logs, stores the blocks: in this order no sample slips
-    /// through. When a log shrinks under the reader (the server was started anew and mended it), everything
-    /// starts over.
+    /// Opens the logs, lists the blocks, reads the logs, stores the blocks: in this order no sample
+    /// slips through. When a log shrinks under the reader (the server was started anew and
+    /// mended it), everything starts over.
     fn harvest(
         &self,
         id: &ArchiveId,

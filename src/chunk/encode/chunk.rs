@@ -8,7 +8,8 @@ use crate::model::{FloatSample, Millis, Sample};
 /// The compactor never puts more samples into a chunk (Prometheus `storage/series.go`).
 pub const SAMPLES_PER_CHUNK: u16 = 120;
 
-/// A chunk as it goes into a block, with its data in `D`: owned if just encoded, borrowed if only copied.
+/// A chunk as it goes into a block, with its data in `D`: owned if just encoded, borrowed if only
+/// copied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EncodedChunk<D = Vec<u8>> {
     /// How the data is encoded.
@@ -43,7 +44,8 @@ impl ChunkEncoder {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for an encoding that there is no encoder for.
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for an encoding that there is no
+    /// encoder for.
     pub fn new(encoding: Encoding) -> Result<Self> {
         Self::of_writer(encoding, Xor2Writer::Before316)
     }
@@ -83,7 +85,8 @@ impl ChunkEncoder {
     ///
     /// # Errors
     ///
-    /// When the encoding cannot hold it, or it belongs into a new chunk. Nothing has been written then.
+    /// When the encoding cannot hold it, or it belongs into a new chunk. Nothing has been written
+    /// then.
     pub fn push(&mut self, sample: &Sample<'_>) -> Result<()> {
         let first = self.samples() == 0;
         match (&mut self.encoder, sample) {
@@ -145,8 +148,8 @@ impl ChunkEncoder {
     }
 }
 
-/// Cuts `samples` into chunks as the compactor of Prometheus 3.16 does: 120 to a chunk, in the `preferred` float encoding, but
-/// XOR2 as soon as a sample has a start timestamp.
+/// Cuts `samples` into chunks as the compactor of Prometheus 3.16 does: 120 to a chunk, in the
+/// `preferred` float encoding, but XOR2 as soon as a sample has a start timestamp.
 ///
 /// # Errors
 ///

@@ -1,12 +1,13 @@
-//! Encodings 3 and 6, native histograms with float counts (Prometheus `chunkenc/float_histogram.go`,
-//! `float_histogram_st.go`).
+//! Encodings 3 and 6, native histograms with float counts (Prometheus
+//! `chunkenc/float_histogram.go`, `float_histogram_st.go`).
 
 use super::histogram_frame::{Frame, as_written};
 use super::xor_column::XorColumn;
 use crate::error::Result;
 use crate::model::HistogramSample;
 
-/// Encodes float histograms as chunk data. All samples of a chunk share layout and counter-reset header.
+/// Encodes float histograms as chunk data. All samples of a chunk share layout and counter-reset
+/// header.
 #[derive(Clone, Debug)]
 pub struct FloatHistogramEncoder {
     frame: Frame,
@@ -15,8 +16,8 @@ pub struct FloatHistogramEncoder {
 }
 
 impl FloatHistogramEncoder {
-    /// An encoder for one chunk of encoding 6 if `with_starts`, else of encoding 3, which has no start
-    /// timestamps.
+    /// An encoder for one chunk of encoding 6 if `with_starts`, else of encoding 3, which has no
+    /// start timestamps.
     pub fn new(with_starts: bool) -> Self {
         FloatHistogramEncoder {
             frame: Frame::new(with_starts),

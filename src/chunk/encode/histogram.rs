@@ -9,7 +9,8 @@ use crate::error::Result;
 use crate::model::HistogramSample;
 use crate::raw::BitWriter;
 
-/// Encodes integer histograms as chunk data. All samples of a chunk share layout and counter-reset header.
+/// Encodes integer histograms as chunk data. All samples of a chunk share layout and counter-reset
+/// header.
 #[derive(Clone, Debug)]
 pub struct HistogramEncoder {
     frame: Frame,
@@ -27,8 +28,8 @@ struct Columns {
 }
 
 impl HistogramEncoder {
-    /// An encoder for one chunk of encoding 5 if `with_starts`, else of encoding 2, which has no start
-    /// timestamps.
+    /// An encoder for one chunk of encoding 5 if `with_starts`, else of encoding 2, which has no
+    /// start timestamps.
     pub fn new(with_starts: bool) -> Self {
         HistogramEncoder {
             frame: Frame::new(with_starts),
@@ -45,9 +46,9 @@ impl HistogramEncoder {
     ///
     /// # Errors
     ///
-    /// When the sample belongs into a new chunk: another layout or counter-reset header, a start timestamp
-    /// that encoding 2 cannot hold, values after a stale marker, or a chunk that is full. Nothing has been
-    /// written then.
+    /// When the sample belongs into a new chunk: another layout or counter-reset header, a start
+    /// timestamp that encoding 2 cannot hold, values after a stale marker, or a chunk that is
+    /// full. Nothing has been written then.
     pub fn push(&mut self, sample: &HistogramSample<'_, i64>) -> Result<()> {
         let first = self.frame.samples() == 0;
         self.frame.begin(sample)?;

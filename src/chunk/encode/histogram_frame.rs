@@ -1,5 +1,5 @@
-//! What chunks of integer and of float histograms have in common: header, layout, times, start timestamps,
-//! and the question whether a sample may go into the chunk at all.
+//! What chunks of integer and of float histograms have in common: header, layout, times, start
+//! timestamps, and the question whether a sample may go into the chunk at all.
 
 use super::delta_column::DeltaColumn;
 use super::layout::{bucket_count, write_layout};
@@ -10,7 +10,8 @@ use crate::error::{Error, Result};
 use crate::model::{CounterReset, HistogramLayout, HistogramSample, Millis};
 use crate::raw::BitWriter;
 
-/// Sample count of a chunk with start timestamps: 14 bits, the other two are the counter-reset header.
+/// Sample count of a chunk with start timestamps: 14 bits, the other two are the counter-reset
+/// header.
 const MAX_SAMPLES_WITH_STARTS: u16 = 0x3fff;
 
 /// The parts of a histogram chunk that do not depend on the type of its counts.
@@ -117,7 +118,8 @@ impl Frame {
     }
 }
 
-/// The sample as Prometheus writes it: a stale marker has no counts and no buckets, whatever came with it.
+/// The sample as Prometheus writes it: a stale marker has no counts and no buckets, whatever came
+/// with it.
 pub(super) fn as_written<'a, B: Copy>(sample: &HistogramSample<'a, B>) -> HistogramSample<'a, B> {
     if !sample.is_stale() {
         return *sample;

@@ -1,9 +1,9 @@
-//! Encoders for all six encodings. They take the decisions of Prometheus' own encoders, bit for bit: samples
-//! decoded from a chunk that Prometheus 3 wrote encode to the same bytes (Prometheus before 3.0
-//! sometimes left one zero byte more).
+//! Encoders for all six encodings. They take the decisions of Prometheus' own encoders, bit for
+//! bit: samples decoded from a chunk that Prometheus 3 wrote encode to the same bytes (Prometheus
+//! before 3.0 sometimes left one zero byte more).
 //!
-//! They do not decide where a chunk ends. Cutting is the business of whoever appends; [`float_chunks`] has
-//! the rule of the compactor.
+//! They do not decide where a chunk ends. Cutting is the business of whoever appends;
+//! [`float_chunks`] has the rule of the compactor.
 
 mod chunk;
 mod delta_column;

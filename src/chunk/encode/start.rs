@@ -1,14 +1,14 @@
 //! Start timestamps, the same in encodings 4, 5 and 6 (Prometheus `chunkenc/st.go`).
 //!
-//! They are written relative to the previous sample's time, from the first sample on at which they differ
-//! (or from sample 127) to the end of the chunk.
+//! They are written relative to the previous sample's time, from the first sample on at which they
+//! differ (or from sample 127) to the end of the chunk.
 
 use super::varbit;
 use crate::model::Millis;
 use crate::raw::BitWriter;
 
-/// Header bit: sample 0 has a start timestamp. The other seven bits are the index of the first later sample
-/// that carries the field, 0 for none.
+/// Header bit: sample 0 has a start timestamp. The other seven bits are the index of the first
+/// later sample that carries the field, 0 for none.
 const INITIAL: u8 = 0x80;
 
 /// The last index the header can name, so a sample there carries the field in any case.

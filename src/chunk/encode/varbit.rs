@@ -39,8 +39,8 @@ fn write(out: &mut BitWriter, payload: u64, fits: impl Fn(u32) -> bool) {
     }
 }
 
-/// Whether a signed code of `width` bits holds `value`. The pattern 100…0 is +2^(n−1), except at 64 bits,
-/// which hold everything.
+/// Whether a signed code of `width` bits holds `value`. The pattern 100…0 is +2^(n−1), except at 64
+/// bits, which hold everything.
 #[inline]
 pub(super) fn fits(value: i64, width: u32) -> bool {
     match width {

@@ -1,5 +1,5 @@
-//! Encoding 4, XOR2 (Prometheus `chunkenc/xor2.go`): floats with optional start timestamps. One control code
-//! says both how the time went on and, in the common cases, what became of the value.
+//! Encoding 4, XOR2 (Prometheus `chunkenc/xor2.go`): floats with optional start timestamps. One
+//! control code says both how the time went on and, in the common cases, what became of the value.
 
 use super::start::StartColumn;
 use super::xor_column::{Code, XorColumn};
@@ -120,7 +120,8 @@ impl Xor2Encoder {
         self.write_value(bits);
     }
 
-    /// Writes a value: `111` stale, `0` as the baseline, `10` in the window before, `110` in a new one.
+    /// Writes a value: `111` stale, `0` as the baseline, `10` in the window before, `110` in a new
+    /// one.
     fn write_value(&mut self, bits: u64) {
         if bits == STALE_NAN {
             self.out.bits(0b111, 3);

@@ -1,4 +1,5 @@
-//! Whole XOR chunks at a time: the same bits as [`XorEncoder`](super::XorEncoder) writes, several times as fast.
+//! Whole XOR chunks at a time: the same bits as [`XorEncoder`](super::XorEncoder) writes, several
+//! times as fast.
 
 use super::too_many;
 use super::varbit::fits;
@@ -80,7 +81,8 @@ impl TimeCodes {
     }
 }
 
-/// The code of a change of delta; one of 68 bits has its 64 low bits here, and its `1111` is understood.
+/// The code of a change of delta; one of 68 bits has its 64 low bits here, and its `1111` is
+/// understood.
 pub(super) fn change_of_delta(change: i64) -> Code {
     if change == 0 {
         return Code(0, 1);

@@ -1,5 +1,5 @@
-//! Values as XOR with their predecessor: the value half of XOR chunks, and the sum and float columns of
-//! histogram chunks (Prometheus `chunkenc/xor.go`, `xorWrite`).
+//! Values as XOR with their predecessor: the value half of XOR chunks, and the sum and float
+//! columns of histogram chunks (Prometheus `chunkenc/xor.go`, `xorWrite`).
 
 use crate::chunk::window::{WINDOW_BITS, Window, Xor2Writer};
 use crate::raw::BitWriter;
@@ -50,8 +50,8 @@ impl XorColumn {
         }
     }
 
-    /// Writes a value that differs from the one before, in the window that `writer` chooses, after the control code that says
-    /// where: in the window before it, or in a new one.
+    /// Writes a value that differs from the one before, in the window that `writer` chooses, after
+    /// the control code that says where: in the window before it, or in a new one.
     #[inline]
     pub(super) fn write_change(
         &mut self,

@@ -60,11 +60,13 @@ pub(crate) struct Args {
     /// Leave out WAL and WBL, and with them the samples that are in no block yet
     #[arg(long, help_heading = "What is archived")]
     no_wal: bool,
-    /// Follow symbolic links inside blocks and logs, and blocks that are links. Without it they are left out and named: whoever owns DIR
-    /// could have any file archived that the user running the backup may read
+    /// Follow symbolic links inside blocks and logs, and blocks that are links. Without it they
+    /// are left out and named: whoever owns DIR could have any file archived that the user
+    /// running the backup may read
     #[arg(long, help_heading = "What is archived")]
     follow_links: bool,
-    /// How new blocks are stored: dense (packed, a fraction of the size) or portable (tar in zstd, readable without narthex)
+    /// How new blocks are stored: dense (packed, a fraction of the size) or portable (tar in zstd,
+    /// readable without narthex)
     #[arg(long, value_enum, default_value_t = CodecArg::Dense, help_heading = "How blocks are stored")]
     codec: CodecArg,
     /// Compression level of zstd for whatever is stored portable, from 1 (fast) to 22 (small)
@@ -82,11 +84,12 @@ pub(crate) struct Args {
     /// Make no repository: where there is none, its disk may not be mounted
     #[arg(long, help_heading = REPOSITORY_HEADING)]
     no_create: bool,
-    /// Back up even if DIR looks like another server than the one archived under this name before, and miss nothing that is gone from it
+    /// Back up even if DIR looks like another server than the one archived under this name before,
+    /// and miss nothing that is gone from it
     #[arg(long, help_heading = "What is archived")]
     force: bool,
-    /// Say what would be done, and do nothing. Blocks are not read for it: what reading them would tell, damage and parents that their child does not hold, is not
-    /// said
+    /// Say what would be done, and do nothing. Blocks are not read for it: what reading them would
+    /// tell, damage and parents that their child does not hold, is not said
     #[arg(long)]
     dry_run: bool,
 }
@@ -175,11 +178,13 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     Ok(Ending::problems_if(!report.problems.is_empty()))
 }
 
-/// The repository, which is made where none has ever been, unless --no-create is given. Whether the right one is there is asked first.
+/// The repository, which is made where none has ever been, unless --no-create is given. Whether the
+/// right one is there is asked first.
 fn open_or_init(args: &Args, context: &Context<'_>) -> Result<Repository> {
     let location = args.repo.location();
     let repository = if let Some(mut repository) = args.existing()? {
-        // Before it is remembered which repository is there: perhaps only its new descriptor says that.
+        // Before it is remembered which repository is there: perhaps only its new descriptor says
+        // that.
         let likely = args.state.last(location)?;
         if let Some(written) = repository.mend_descriptor(likely.as_deref())? {
             let trouble = repository.trouble().unwrap_or_default();

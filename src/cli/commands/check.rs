@@ -38,7 +38,8 @@ pub(crate) struct Args {
         value_parser = clap::value_parser!(u8).range(1..=100),
     )]
     read_data: Option<u8>,
-    /// With --read-data: write nothing. Otherwise damaged objects are marked, so that backups do not build on them
+    /// With --read-data: write nothing. Otherwise damaged objects are marked, so that backups do
+    /// not build on them
     #[arg(long)]
     no_mark: bool,
 }
@@ -84,7 +85,8 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     Ok(Ending::problems_if(is_other || report.has_problems()))
 }
 
-/// Marks what is damaged. Where nothing can be written, as in a repository that is read-only, that is said and all.
+/// Marks what is damaged. Where nothing can be written, as in a repository that is read-only, that
+/// is said and all.
 fn leave_marks(args: &Args, repository: &Repository, report: &CheckReport, context: &Context<'_>) {
     match repair::leave_marks(repository, report, now()) {
         Ok((0, 0)) => {}

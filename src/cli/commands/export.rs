@@ -35,7 +35,8 @@ pub(crate) struct Args {
     archive: String,
     #[command(flatten)]
     sources: SourceArgs,
-    /// Write a block that was damaged when it was archived as it is, even if another archive has a sound copy
+    /// Write a block that was damaged when it was archived as it is, even if another archive has a
+    /// sound copy
     #[arg(long)]
     as_archived: bool,
     /// What is written

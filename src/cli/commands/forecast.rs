@@ -40,7 +40,8 @@ pub(crate) struct Args {
     /// Data directory or Prometheus snapshot
     #[arg(value_name = "DIR")]
     dir: Option<PathBuf>,
-    /// Directory of the repository whose archives are the history; without DIR, `NARTHEX_REPO` may say it instead
+    /// Directory of the repository whose archives are the history; without DIR, `NARTHEX_REPO` may
+    /// say it instead
     // No `env` here: a variable that is set must not add archives to a directory that was named.
     #[arg(long, value_name = "REPO", help_heading = REPOSITORY_HEADING)]
     repo: Option<Location>,
@@ -52,7 +53,8 @@ pub(crate) struct Args {
     /// Prometheus' --storage.tsdb.retention.time, such as 15d [default: nothing goes for its age]
     #[arg(long, value_name = "DURATION", value_parser = positive, help_heading = "What is planned")]
     retention: Option<Millis>,
-    /// Prometheus' --storage.tsdb.retention.size, such as 400GB [default: nothing goes for its size]
+    /// Prometheus' --storage.tsdb.retention.size, such as 400GB [default: nothing goes for its
+    /// size]
     #[arg(long, value_name = "SIZE", value_parser = parse_retention_size, help_heading = "What is planned")]
     retention_size: Option<u64>,
     /// How far to look ahead, at most ten years

@@ -94,13 +94,15 @@ pub(crate) struct Args {
         help_heading = "What is kept"
     )]
     keep_yearly: Option<Keep>,
-    /// Keep all archives that are at most so much older than the newest: 1y5m7d2h (here m is a month), also w
+    /// Keep all archives that are at most so much older than the newest: 1y5m7d2h (here m is a
+    /// month), also w
     #[arg(long, value_name = "SPAN", help_heading = "What is kept")]
     keep_within: Option<CalendarSpan>,
     #[command(flatten)]
     sources: SourceArgs,
-    /// Let a server go for good: a group may lose its last archive, and the last that holds blocks. Without a policy --host, --source or --label must say which. With
-    /// --prune, data is deleted even if no archive is left
+    /// Let a server go for good: a group may lose its last archive, and the last that holds
+    /// blocks. Without a policy --host, --source or --label must say which. With --prune, data
+    /// is deleted even if no archive is left
     #[arg(long = "unsafe-allow-remove-all", help_heading = "What is kept")]
     all: bool,
     /// Say which archives would be removed, and do nothing

@@ -27,8 +27,9 @@ pub(crate) struct Args {
     repo: RepoArgs,
     #[command(flatten)]
     state: StateArgs,
-    /// Also make an archive of the blocks that no archive names although every manifest can be read: for when manifests were deleted. Blocks
-    /// of archives that were forgotten come back as well
+    /// Also make an archive of the blocks that no archive names although every manifest can be
+    /// read: for when manifests were deleted. Blocks of archives that were forgotten come back
+    /// as well
     #[arg(long)]
     orphans: bool,
     /// Say what would be done, and do nothing

@@ -1,4 +1,5 @@
-//! `narthex stats`: where the bytes of a repository are, and what the blocks of an archive consist of.
+//! `narthex stats`: where the bytes of a repository are, and what the blocks of an archive consist
+//! of.
 
 use std::fmt::Write as _;
 

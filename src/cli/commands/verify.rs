@@ -46,13 +46,15 @@ struct StartArgs {
     /// Release of the Prometheus that would be started, such as 2.42 or 3.16
     #[arg(long, value_name = "VERSION", default_value_t = Release::NEWEST)]
     prometheus: Release,
-    /// Its --storage.tsdb.retention.time [default: 15d; with --retention-size, nothing goes for its age]
+    /// Its --storage.tsdb.retention.time [default: 15d; with --retention-size, nothing goes for
+    /// its age]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     retention: Option<Millis>,
     /// Its --storage.tsdb.retention.size, such as 400GB [default: nothing goes for its size]
     #[arg(long, value_name = "SIZE", value_parser = parse_retention_size)]
     retention_size: Option<u64>,
-    /// When it would be started: RFC 3339, a date and perhaps a time of day (UTC), Unix seconds, or a duration before now
+    /// When it would be started: RFC 3339, a date and perhaps a time of day (UTC), Unix seconds,
+    /// or a duration before now
     #[arg(long, value_name = "TIME", default_value = "now", value_parser = |text: &str| parse_time(text, now()))]
     now: Millis,
 }

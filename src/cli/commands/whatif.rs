@@ -51,7 +51,8 @@ pub(crate) struct Args {
     /// Scrape at this interval what is scraped more often
     #[arg(long, value_name = "DURATION")]
     interval: Option<String>,
-    /// With --drop-label and --interval: only series that a PromQL selector selects; may be repeated
+    /// With --drop-label and --interval: only series that a PromQL selector selects; may be
+    /// repeated
     #[arg(short, long = "match", value_name = "SELECTOR")]
     within: Vec<Selected>,
     /// Keep samples for this long

@@ -7,7 +7,8 @@ pub(super) const CUSTOM_SCHEMA: i64 = -53;
 /// The finest exponential schema Prometheus computes with; finer ones are merged into it.
 const FINEST_SCHEMA: i64 = 8;
 
-/// The bucket that `index` belongs to once schemas that Prometheus only reserves are merged into the finest it knows.
+/// The bucket that `index` belongs to once schemas that Prometheus only reserves are merged into
+/// the finest it knows.
 pub(super) fn merged_into_known(index: i64, schema: i64) -> i64 {
     match u32::try_from(schema.saturating_sub(FINEST_SCHEMA)) {
         Ok(finer @ 1..) => (index.saturating_sub(1) >> finer.min(63)).saturating_add(1),
@@ -15,7 +16,8 @@ pub(super) fn merged_into_known(index: i64, schema: i64) -> i64 {
     }
 }
 
-/// The upper bound of the positive bucket `index`, after [`merged_into_known`]; `custom` are the bits of custom bounds.
+/// The upper bound of the positive bucket `index`, after [`merged_into_known`]; `custom` are the
+/// bits of custom bounds.
 pub(super) fn bound(index: i64, schema: i64, custom: &[u64]) -> f64 {
     if schema == CUSTOM_SCHEMA {
         return match usize::try_from(index) {
@@ -41,7 +43,8 @@ pub(super) fn bound(index: i64, schema: i64, custom: &[u64]) -> f64 {
             (index >> schema).saturating_add(1),
         )
     };
-    // 2^1024 is no float: the last regular bucket ends at the largest one, the bucket after it holds ±Inf.
+    // 2^1024 is no float: the last regular bucket ends at the largest one, the bucket after it
+    // holds ±Inf.
     #[expect(clippy::float_cmp, reason = "an entry of the table")]
     if fraction == 0.5 && exponent == 1025 {
         return f64::MAX;
@@ -56,8 +59,8 @@ fn scaled(fraction: f64, exponent: i64) -> f64 {
     fraction * 2f64.powi(half) * 2f64.powi(exponent - half)
 }
 
-/// Bounds of schema 8 between ½ and 1, digit by digit those of Prometheus, which are not the nearest floats; coarser schemas
-/// use every 2nd, 4th … of them.
+/// Bounds of schema 8 between ½ and 1, digit by digit those of Prometheus, which are not the nearest
+/// floats; coarser schemas use every 2nd, 4th … of them.
 #[rustfmt::skip]
 #[expect(clippy::unreadable_literal, reason = "as they stand in the source")]
 const FRACTIONS: [f64; 256] = [

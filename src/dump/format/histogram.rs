@@ -95,8 +95,8 @@ struct Side<'a> {
 }
 
 impl Side<'_> {
-    /// Indexes and counts of the buckets that are not empty. Resolutions that Prometheus only reserves are merged into
-    /// its finest one, as its readers do.
+    /// Indexes and counts of the buckets that are not empty. Resolutions that Prometheus only
+    /// reserves are merged into its finest one, as its readers do.
     fn counts<B: Buckets>(&self, spans: &[Span], buckets: &[B]) -> Vec<(i64, u64)> {
         let mut counts: Vec<(i64, u64)> = Vec::with_capacity(buckets.len());
         for (index, count) in indexes(spans).zip(B::absolute(buckets)) {

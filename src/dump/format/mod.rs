@@ -1,7 +1,7 @@
 //! How samples are written: a prefix per series, a body per sample.
 //!
-//! A prefix is made once and put before every body, so that a line costs two copies and the formatting of two
-//! numbers.
+//! A prefix is made once and put before every body, so that a line costs two copies and the
+//! formatting of two numbers.
 
 mod bounds;
 mod histogram;
@@ -19,12 +19,12 @@ use crate::select::LabelSlices;
 /// What dumped samples look like.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DumpFormat {
-    /// As `promtool tsdb dump` prints them: `{__name__="up", job="a"} 1 1700000000000`; histograms as
-    /// promtool 3 prints them.
+    /// As `promtool tsdb dump` prints them: `{__name__="up", job="a"} 1 1700000000000`; histograms
+    /// as promtool 3 prints them.
     #[default]
     Text,
-    /// OpenMetrics, which `promtool tsdb create-blocks-from openmetrics` reads. It cannot say native
-    /// histograms.
+    /// OpenMetrics, which `promtool tsdb create-blocks-from openmetrics` reads. It cannot say
+    /// native histograms.
     OpenMetrics,
     /// One JSON object per sample, which says everything.
     Json,

@@ -17,8 +17,8 @@ pub(super) fn push_uint(out: &mut Vec<u8>, number: u64) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
-/// The float with these bits as Go's `%g` prints it: the fewest digits that name it, an exponent for powers of ten
-/// below −4 and from 6 on (Go `strconv/ftoa.go`).
+/// The float with these bits as Go's `%g` prints it: the fewest digits that name it, an exponent
+/// for powers of ten below −4 and from 6 on (Go `strconv/ftoa.go`).
 pub(super) fn push_float(out: &mut Vec<u8>, bits: u64) {
     let value = f64::from_bits(bits);
     if value.is_nan() {
@@ -61,7 +61,8 @@ struct Decimal {
 }
 
 impl Decimal {
-    /// Takes apart what a printer of shortest floats wrote, in whichever notation: `1.0`, `0.001`, `1.5e-7`.
+    /// Takes apart what a printer of shortest floats wrote, in whichever notation: `1.0`, `0.001`,
+    /// `1.5e-7`.
     fn of(printed: &str) -> Self {
         let (mantissa, exponent) = printed.split_once('e').unwrap_or((printed, "0"));
         let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));

@@ -1,7 +1,8 @@
 //! OpenMetrics text, without types and help, which a block does not hold.
 //!
-//! As `promtool tsdb dump-openmetrics` prints it, except that label values have the escapes of OpenMetrics, not those of
-//! Go, and names beyond the classic alphabet are quoted, so that the result can be read again.
+//! As `promtool tsdb dump-openmetrics` prints it, except that label values have the escapes of
+//! OpenMetrics, not those of Go, and names beyond the classic alphabet are quoted, so that the
+//! result can be read again.
 
 use super::number::{push_float, push_seconds};
 use super::quote::{is_plain_name, push_openmetrics};

@@ -40,8 +40,9 @@ fn push_go_char(out: &mut Vec<u8>, c: char) {
     }
 }
 
-/// Whether Go's `strconv.IsPrint` accepts the character: letters, marks, numbers, punctuation, symbols and the
-/// plain space. Rust's debug form of strings draws the same line, after a first character.
+/// Whether Go's `strconv.IsPrint` accepts the character: letters, marks, numbers, punctuation,
+/// symbols and the plain space. Rust's debug form of strings draws the same line, after a first
+/// character.
 fn is_printable(c: char) -> bool {
     if c.is_ascii() {
         return !c.is_ascii_control();
@@ -56,7 +57,8 @@ fn is_printable(c: char) -> bool {
     text.is_some_and(|text| text.escape_debug().nth(1) == Some(c))
 }
 
-/// The bytes in double quotes with the three escapes that OpenMetrics has. What is not UTF-8 becomes U+FFFD.
+/// The bytes in double quotes with the three escapes that OpenMetrics has. What is not UTF-8
+/// becomes U+FFFD.
 pub(super) fn push_openmetrics(out: &mut Vec<u8>, bytes: &[u8]) {
     out.push(b'"');
     for c in String::from_utf8_lossy(bytes).chars() {

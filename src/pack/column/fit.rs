@@ -1,8 +1,11 @@
-//! Weights that follow the data: how far a column moves when another one does, or when it has just moved itself.
+//! Weights that follow the data: how far a column moves when another one does, or when it has just
+//! moved itself.
 //!
-//! A weight is the ratio of two decaying sums, as in a regression on the last few dozen samples. Reader and writer compute it from
-//! what both know, so it is never written down. All of it is IEEE-754 arithmetic in the order in which it stands here, each operation
-//! rounded on its own: that is part of the format. Whatever numbers a column holds, a guess is some number, the same on both sides.
+//! A weight is the ratio of two decaying sums, as in a regression on the last few dozen samples.
+//! Reader and writer compute it from what both know, so it is never written down. All of it is
+//! IEEE-754 arithmetic in the order in which it stands here, each operation rounded on its own:
+//! that is part of the format. Whatever numbers a column holds, a guess is some number, the same on
+//! both sides.
 
 /// Share of a sum that fades with each sample.
 const FADE: f64 = 1.0 / 64.0;
@@ -10,7 +13,8 @@ const FADE: f64 = 1.0 / 64.0;
 const NEWEST: f64 = 1.0 / 16.0;
 /// A miss counts as at most so many usual ones: one jump must not spoil the weights.
 const MOST: f64 = 3.0;
-/// Two steps say less than one alone when their sums' determinant is below this share of its largest value.
+/// Two steps say less than one alone when their sums' determinant is below this share of its
+/// largest value.
 const SINGULAR: f64 = 1.0 / 1_048_576.0;
 
 /// So many first steps change the weights at once.
@@ -18,7 +22,8 @@ const EAGER: u32 = 16;
 /// Later each so-manieth does.
 const INTERVAL: u32 = 8;
 
-/// The whole number nearest to `guess`, halves away from zero; the nearest of 64 bits if it is larger, zero if it is none.
+/// The whole number nearest to `guess`, halves away from zero; the nearest of 64 bits if it is
+/// larger, zero if it is none.
 #[inline]
 fn nearest(guess: f64) -> i64 {
     #[expect(
@@ -48,7 +53,8 @@ impl Misses {
     }
 }
 
-/// When weights are computed anew: after each of the first steps, then after some. Division is slow.
+/// When weights are computed anew: after each of the first steps, then after some. Division is
+/// slow.
 #[derive(Clone, Copy, Debug, Default)]
 struct Turn(u32);
 
@@ -100,7 +106,8 @@ impl Fit {
 pub(super) struct Habit {
     steps: [f64; 2],
     weights: [f64; 2],
-    /// Sums of products: of the last step with itself, with the one before, and of that with itself.
+    /// Sums of products: of the last step with itself, with the one before, and of that with
+    /// itself.
     squares: [f64; 3],
     /// Sums of products with the step that came of it.
     both: [f64; 2],
@@ -171,7 +178,8 @@ pub(super) struct Fitting {
 }
 
 impl Fitting {
-    /// Subtracts from the next number what the guesses so far add up to. The other column has moved by `moved` since its first number.
+    /// Subtracts from the next number what the guesses so far add up to. The other column has moved
+    /// by `moved` since its first number.
     #[inline]
     pub(super) fn subtract(&mut self, value: &mut i64, moved: i64) {
         if let Some((last, before)) = self.last {
@@ -255,7 +263,8 @@ mod tests {
 
     #[test]
     fn guesses_stay_what_they_are() {
-        // From a reader of its own, written after docs/pack-format.md: packs that are stored rest on every bit of the arithmetic.
+        // From a reader of its own, written after docs/pack-format.md: packs that are stored rest
+        // on every bit of the arithmetic.
         let moves = |i: i64| (i * i * 7_919 + i * 31) % 1_009 - 300;
         let step = |i: i64| {
             let jump = if i == 11 { 5_000 } else { 0 };

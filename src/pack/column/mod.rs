@@ -1,9 +1,10 @@
-//! Columns of numbers: floats become integers, integers are predicted, what the prediction leaves goes to
-//! [`entropy`](super::entropy).
+//! Columns of numbers: floats become integers, integers are predicted, what the prediction leaves
+//! goes to [`entropy`](super::entropy).
 //!
-//! [`ColumnWriter`] chooses for each column how it is predicted and writes that down; [`ColumnReader`] only follows. So the
-//! writer may become cleverer without a new format. Both are used in lockstep: columns come back in the order in which
-//! they went in, and the caller knows how long each is.
+//! [`ColumnWriter`] chooses for each column how it is predicted and writes that down;
+//! [`ColumnReader`] only follows. So the writer may become cleverer without a new format. Both are
+//! used in lockstep: columns come back in the order in which they went in, and the caller knows how
+//! long each is.
 
 mod fit;
 mod predict;
@@ -32,7 +33,8 @@ const WITH_SPECIALS: u8 = 0x40;
 /// Flag in a scale's byte: a column of corrections follows.
 const WITH_CORRECTIONS: u8 = 0x80;
 
-/// Codes of the scales that have no exponent; a multiple has 20 plus its exponent, a decimal just its exponent.
+/// Codes of the scales that have no exponent; a multiple has 20 plus its exponent, a decimal just
+/// its exponent.
 const MULTIPLE: u8 = 20;
 const DURATION: u8 = 40;
 const MICRO: u8 = 41;

@@ -1,6 +1,7 @@
 //! Guessing the next number of a column from those before it.
 //!
-//! All arithmetic wraps: whatever numbers a column holds, guess and residual undo each other exactly.
+//! All arithmetic wraps: whatever numbers a column holds, guess and residual undo each other
+//! exactly.
 
 use super::fit::Habit;
 use crate::raw::{Work, run};
@@ -101,7 +102,8 @@ impl Predictor {
         }
     }
 
-    /// The predictor that leaves the least of `values`, and about what it leaves, in sixteenths of a bit.
+    /// The predictor that leaves the least of `values`, and about what it leaves, in sixteenths of
+    /// a bit.
     pub(super) fn best(values: &[i64]) -> (Self, u64) {
         // What is nearly always the same needs no search.
         let mut changes = values

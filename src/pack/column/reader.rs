@@ -16,7 +16,8 @@ use crate::raw::{Malformed, Reader};
 
 /// Reads the columns of a group in the order in which they were written.
 ///
-/// Lengths of columns come from the caller, who has bounded them; a count in a stream never makes this allocate.
+/// Lengths of columns come from the caller, who has bounded them; a count in a stream never makes
+/// this allocate.
 #[derive(Debug)]
 pub(in crate::pack) struct ColumnReader<'a> {
     streams: StreamReaders<'a>,
@@ -49,7 +50,8 @@ impl<'a> ColumnReader<'a> {
         self.streams.get(stream)
     }
 
-    /// Appends the next column, of `count` floats, to `out`. `times` is their number if the column has a place.
+    /// Appends the next column, of `count` floats, to `out`. `times` is their number if the column
+    /// has a place.
     pub(in crate::pack) fn floats(
         &mut self,
         count: usize,

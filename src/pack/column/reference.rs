@@ -1,4 +1,5 @@
-//! Columns that help to predict others: a sum and its parts, the same gauge seen by another target a moment before.
+//! Columns that help to predict others: a sum and its parts, the same gauge seen by another target
+//! a moment before.
 
 use std::rc::Rc;
 
@@ -24,7 +25,8 @@ pub(super) enum Way {
     Interpolated = 1,
     /// It moves as far the other way.
     Against = 2,
-    /// It moves so many times as far as it lately did, see [`Fit`](super::fit::Fit). Between two of its samples the line through them counts.
+    /// It moves so many times as far as it lately did, see [`Fit`](super::fit::Fit). Between two of
+    /// its samples the line through them counts.
     Fitted = 3,
 }
 
@@ -51,8 +53,9 @@ struct Times {
 }
 
 impl Times {
-    /// The times as far as others may be placed among them. Those that jump about cannot be searched, and in a hostile pack a walk for
-    /// each column of a few samples would take hours.
+    /// The times as far as others may be placed among them. Those that jump about cannot be
+    /// searched, and in a hostile pack a walk for each column of a few samples would take
+    /// hours.
     fn searchable(&self) -> &[Millis] {
         if self.ascend { &self.times } else { &[] }
     }
@@ -73,7 +76,8 @@ const STEPS: usize = 4;
 #[derive(Debug)]
 struct Alignment(Vec<Place>);
 
-/// The last sample at or before some time (the first one if there is none), and how far it is to the next one, in 65,536ths.
+/// The last sample at or before some time (the first one if there is none), and how far it is to
+/// the next one, in 65,536ths.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Place {
     at: u32,
@@ -90,8 +94,8 @@ impl Kept {
         self.times.len() - 1
     }
 
-    /// Has `combine` change each of `values`, which are at `times`, by how far `reference` says that they have moved since the first.
-    /// Changes nothing when there is no such column.
+    /// Has `combine` change each of `values`, which are at `times`, by how far `reference` says
+    /// that they have moved since the first. Changes nothing when there is no such column.
     pub(super) fn combine(
         &mut self,
         reference: Reference,
@@ -124,8 +128,8 @@ impl Kept {
         }
     }
 
-    /// What column number `number` says of the steps from the samples `at` to those behind them, in two ways: of the same times, for
-    /// and against; of others, without and with interpolation.
+    /// What column number `number` says of the steps from the samples `at` to those behind them, in
+    /// two ways: of the same times, for and against; of others, without and with interpolation.
     pub(super) fn steps(
         &mut self,
         number: usize,

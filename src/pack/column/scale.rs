@@ -1,8 +1,9 @@
-//! Floats as integers: most values are decimals, counts of nanoseconds, or fractions with a small denominator.
+//! Floats as integers: most values are decimals, counts of nanoseconds, or fractions with a small
+//! denominator.
 //!
-//! A [`Scale`] says how a float follows from an integer. It is exact where the float comes back bit for bit; where
-//! it is only near (sums that have gathered rounding errors), a second column of *corrections* holds the distance in units of the
-//! last place.
+//! A [`Scale`] says how a float follows from an integer. It is exact where the float comes back bit
+//! for bit; where it is only near (sums that have gathered rounding errors), a second column of
+//! *corrections* holds the distance in units of the last place.
 
 /// How a float follows from an integer `k`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +79,8 @@ impl Scale {
         }
     }
 
-    /// Integers for `floats`, if they all are whole numbers of moderate size; the first few decide for most that are not.
+    /// Integers for `floats`, if they all are whole numbers of moderate size; the first few decide
+    /// for most that are not.
     pub(super) fn whole(floats: &[u64]) -> Option<Vec<i64>> {
         const BLOCK: usize = 32;
         let mut integers = Vec::with_capacity(floats.len());
@@ -133,7 +135,8 @@ impl Scale {
         floats.iter().map(|bits| self.exactly(*bits)).collect()
     }
 
-    /// Integers near all of `floats`, and how far each float is from its integer's, in units of the last place.
+    /// Integers near all of `floats`, and how far each float is from its integer's, in units of the
+    /// last place.
     pub(super) fn nearly(self, floats: &[u64]) -> Option<(Vec<i64>, Vec<i64>)> {
         let near = |bits: &u64| {
             let k = self.integer(*bits)?;
@@ -149,7 +152,8 @@ impl Scale {
         ordered_to_bits(bits_to_ordered(self.float(k)).wrapping_add(correction))
     }
 
-    /// The exact scale that suits `floats`, with their integers; and whether it leaves nothing to wish for.
+    /// The exact scale that suits `floats`, with their integers; and whether it leaves nothing to
+    /// wish for.
     pub(super) fn exact(floats: &[u64]) -> Option<(Self, Vec<i64>, bool)> {
         if let Some(integers) = Scale::whole(floats) {
             return Some((Scale::Decimal(0), integers, true));
@@ -193,7 +197,8 @@ fn inverse(e: u8) -> f64 {
 fn decimal(floats: &[u64]) -> Option<(u8, Vec<i64>)> {
     let mut places = 0;
     loop {
-        // One pass for the guess that so many places are enough, up to the first value that needs more.
+        // One pass for the guess that so many places are enough, up to the first value that needs
+        // more.
         let mut integers = Vec::with_capacity(floats.len());
         let small = |k: &i64| k.unsigned_abs() < EXACT_INTEGER;
         let exactly = |bits: &u64| Scale::Decimal(places).exactly(*bits).filter(small);
@@ -234,8 +239,8 @@ fn common_denominator(floats: &[u64]) -> Option<u32> {
     u32::try_from(common).ok().filter(|common| *common > 1)
 }
 
-/// The denominator of the simplest fraction that is `value` but for rounding errors; `None` for whole numbers and
-/// for what is no simple fraction.
+/// The denominator of the simplest fraction that is `value` but for rounding errors; `None` for
+/// whole numbers and for what is no simple fraction.
 fn denominator(value: f64) -> Option<u64> {
     const MAX: u64 = 1_000_000;
     let target = value.fract();

@@ -19,7 +19,8 @@ const CHEAP: u64 = 2 * 16;
 /// What a reference costs to write down, in sixteenths of a bit.
 const PRICE: u64 = 24 * 16;
 
-/// A column that leaves fewer sixteenths of a bit for each sample than this is not compared with others by its sketch.
+/// A column that leaves fewer sixteenths of a bit for each sample than this is not compared with
+/// others by its sketch.
 const CALM: u64 = 1;
 /// Columns of the same times whose sketches are compared.
 const SKETCHES: usize = 128;
@@ -75,8 +76,8 @@ impl Candidates {
             .push(column);
     }
 
-    /// The best prediction of `target` from at most two other columns, if that is better than `alone`, which is what
-    /// its own past makes of it.
+    /// The best prediction of `target` from at most two other columns, if that is better than
+    /// `alone`, which is what its own past makes of it.
     pub(super) fn search(
         &self,
         kept: &mut Kept,
@@ -128,7 +129,8 @@ impl Candidates {
         best
     }
 
-    /// The best prediction from one column that moves in some proportion to this one, if it costs less than `cost`.
+    /// The best prediction from one column that moves in some proportion to this one, if it costs
+    /// less than `cost`.
     fn search_fitted(&self, kept: &mut Kept, target: &Target<'_>, cost: u64) -> Option<Found> {
         if cost < CALM * target.values.len() as u64 {
             return None;
@@ -137,7 +139,8 @@ impl Candidates {
         let sketches = last(self.sketches.get(&target.times), SKETCHES).iter();
         let likeness = sketches.map(|(column, other)| (sketch.likeness(other), *column));
         let (likeness, column) = likeness.max_by(|a, b| a.0.total_cmp(&b.0))?;
-        // Of noise that goes along so far, this many sixteenths of a bit go away with what it goes along with.
+        // Of noise that goes along so far, this many sixteenths of a bit go away with what it goes
+        // along with.
         let saved = -8.0 * (1.0 - likeness * likeness).max(f32::EPSILON).log2();
         if saved * target.values.len() as f32 <= (cost / WORTH + PRICE) as f32 {
             return None;
@@ -234,7 +237,8 @@ fn fits(kept: &Kept, column: usize, target: &Target<'_>) -> bool {
         .is_some_and(|other| other.scale == target.scale)
 }
 
-/// What is left of the steps in `own` once those in `steps` are subtracted, in sixteenths of a bit, either way.
+/// What is left of the steps in `own` once those in `steps` are subtracted, in sixteenths of a bit,
+/// either way.
 struct StepsLeft<'a> {
     own: &'a [i64],
     steps: &'a [[i64; 2]],

@@ -45,7 +45,8 @@ impl Sketch {
         Some(Sketch(steps))
     }
 
-    /// How far two columns move together: 1 always, 0 as if by chance, also when one moves against the other.
+    /// How far two columns move together: 1 always, 0 as if by chance, also when one moves against
+    /// the other.
     pub(super) fn likeness(&self, other: &Self) -> f32 {
         let mut lanes = [0.0; LANES];
         let (a, b) = (self.0.chunks_exact(LANES), other.0.chunks_exact(LANES));

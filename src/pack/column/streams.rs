@@ -1,5 +1,5 @@
-//! Everything about columns that is not a residual: small streams of bytes, one for each kind of fact, so that each compresses with
-//! its like.
+//! Everything about columns that is not a residual: small streams of bytes, one for each kind of
+//! fact, so that each compresses with its like.
 
 use crate::pack::part;
 use crate::raw::{Malformed, Reader};
@@ -83,7 +83,8 @@ impl Stream {
 /// Compression level of the streams: they are small beside the residuals.
 const LEVEL: i32 = 6;
 
-/// Most bytes a reader accepts in the streams of a group together: bounds what a hostile pack can make it allocate.
+/// Most bytes a reader accepts in the streams of a group together: bounds what a hostile pack can
+/// make it allocate.
 const MAX_STREAMS: usize = 64 << 20;
 
 /// The streams of a group while it is written.
@@ -143,8 +144,8 @@ impl Streams {
         &self.stored
     }
 
-    /// Readers of all streams. Positions inside a compressed stream mean nothing in the object: errors name where
-    /// the streams begin.
+    /// Readers of all streams. Positions inside a compressed stream mean nothing in the object:
+    /// errors name where the streams begin.
     pub(in crate::pack) fn readers(&self) -> StreamReaders<'_> {
         let mut readers =
             StreamReaders(Stream::ALL.map(|stream| Reader::new(&[], self.offset, stream.name())));

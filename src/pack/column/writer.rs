@@ -47,8 +47,8 @@ impl ColumnWriter {
         self.streams.get(stream)
     }
 
-    /// Writes a column of floats as IEEE-754 bits. One that has a place may refer to those before it that have one, and
-    /// may be referred to.
+    /// Writes a column of floats as IEEE-754 bits. One that has a place may refer to those before
+    /// it that have one, and may be referred to.
     pub(in crate::pack) fn floats(&mut self, floats: &[u64], place: Option<Place>) {
         // Whole numbers, the most frequent by far, are never special.
         let whole = Scale::whole(floats);
@@ -100,7 +100,8 @@ impl ColumnWriter {
         Ok(())
     }
 
-    /// Writes down which values are special, and returns the column with an ordinary value in the place of each.
+    /// Writes down which values are special, and returns the column with an ordinary value in the
+    /// place of each.
     fn specials(&mut self, floats: &[u64]) -> (bool, Option<Vec<u64>>) {
         let Some(first) = floats.iter().position(|bits| is_special(*bits)) else {
             return (false, None);
@@ -150,7 +151,8 @@ impl ColumnWriter {
         let values = if divisor == 1 {
             integers
         } else {
-            // Differences are divided, not the numbers themselves: only those are sure to be multiples.
+            // Differences are divided, not the numbers themselves: only those are sure to be
+            // multiples.
             let start = first.wrapping_div(divisor);
             let steps = integers
                 .iter()

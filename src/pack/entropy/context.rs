@@ -31,7 +31,8 @@ impl Context {
         }
     }
 
-    /// The number of this context: twice the logarithm of the average, rounded down, and whether the last residual was zero.
+    /// The number of this context: twice the logarithm of the average, rounded down, and whether
+    /// the last residual was zero.
     #[inline]
     pub(super) fn number(self) -> usize {
         // Two bits more, so that there always is a bit below the leading one.

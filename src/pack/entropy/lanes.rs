@@ -1,14 +1,17 @@
 //! The order in which the residuals of a column are coded.
 //!
-//! A residual's context is known only once the one before it is: whoever decodes a column from end to end waits for each of
-//! them. So long columns are coded at [`LANES`] places at a time, each with a context of its own.
+//! A residual's context is known only once the one before it is: whoever decodes a column from end
+//! to end waits for each of them. So long columns are coded at [`LANES`] places at a time, each
+//! with a context of its own.
 
 use super::rans::LANES;
 
-/// Shorter columns are coded from end to end: every lane has to find out anew how large residuals are.
+/// Shorter columns are coded from end to end: every lane has to find out anew how large residuals
+/// are.
 const WORTH_LANES: usize = 64;
 
-/// Length of each lane in a column of `count` residuals. What remains is coded behind the lanes, in the context of the last one.
+/// Length of each lane in a column of `count` residuals. What remains is coded behind the lanes, in
+/// the context of the last one.
 pub(super) fn lane_len(count: usize) -> usize {
     if count < WORTH_LANES {
         0

@@ -1,9 +1,11 @@
-//! Residuals as bits: what is left of a column once it has been predicted, in as few bits as its noise allows.
+//! Residuals as bits: what is left of a column once it has been predicted, in as few bits as its
+//! noise allows.
 //!
-//! A residual becomes a *token* (its sign and the length of its magnitude in bits) and the bits below the
-//! leading one. Those bits are noise and go out as they are. Tokens are coded with rANS, under frequencies
-//! that depend on a *context*: how large the residuals just before were. Contexts are shared by all columns of a
-//! group, so a column of a few hundred samples pays for no table of its own.
+//! A residual becomes a *token* (its sign and the length of its magnitude in bits) and the bits
+//! below the leading one. Those bits are noise and go out as they are. Tokens are coded with rANS,
+//! under frequencies that depend on a *context*: how large the residuals just before were. Contexts
+//! are shared by all columns of a group, so a column of a few hundred samples pays for no table of
+//! its own.
 //!
 //! Layout in `docs/pack-format.md`, section 4.1.
 

@@ -1,7 +1,8 @@
-//! rANS (Jarek Duda, "Asymmetric numeral systems", arXiv:1311.2540), with [`LANES`] states in turns.
+//! rANS (Jarek Duda, "Asymmetric numeral systems", arXiv:1311.2540), with [`LANES`] states in
+//! turns.
 //!
-//! A state is 32 bits wide, at least [`LOW`] between tokens, and is refilled by words of 16 bits. Frequencies add up to
-//! [`TOTAL`]. The encoder runs backwards, so that the decoder runs forwards.
+//! A state is 32 bits wide, at least [`LOW`] between tokens, and is refilled by words of 16 bits.
+//! Frequencies add up to [`TOTAL`]. The encoder runs backwards, so that the decoder runs forwards.
 
 /// Number of states: what one waits for, the others need not.
 pub(super) const LANES: usize = 4;
@@ -10,7 +11,8 @@ pub(super) const LANES: usize = 4;
 pub(super) const SCALE: u32 = 10;
 /// Sum of the frequencies in a table.
 pub(super) const TOTAL: u32 = 1 << SCALE;
-/// Smallest state between tokens; also the state in which the encoder begins and the decoder must end.
+/// Smallest state between tokens; also the state in which the encoder begins and the decoder must
+/// end.
 pub(super) const LOW: u32 = 1 << 16;
 
 /// Share of a token: its frequency, and the sum of those before it.
@@ -34,10 +36,12 @@ impl Share {
         }
     }
 
-    /// `state` divided by the frequency, rounded down; `state` is below 2^(32 − [`SCALE`]) times the frequency.
+    /// `state` divided by the frequency, rounded down; `state` is below 2^(32 − [`SCALE`]) times
+    /// the frequency.
     ///
-    /// The inverse exceeds the true one by at most 1, so the product is too large by at most `state`: less than 2^42 / frequency, as no
-    /// frequency exceeds 2^10. So it never reaches the next whole number. Nor does it reach 2^64.
+    /// The inverse exceeds the true one by at most 1, so the product is too large by at most
+    /// `state`: less than 2^42 / frequency, as no frequency exceeds 2^10. So it never reaches
+    /// the next whole number. Nor does it reach 2^64.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "a part of an innermost step")]
     fn divide(self, state: u32) -> u32 {
@@ -100,8 +104,8 @@ impl Encoder {
 /// The states of a decoder, that of the next token first.
 pub(super) type States = [u32; LANES];
 
-/// Reads the states that [`Encoder::finish`] wrote, and the words behind them; `None` if there are too few bytes or a state cannot
-/// be.
+/// Reads the states that [`Encoder::finish`] wrote, and the words behind them; `None` if there are
+/// too few bytes or a state cannot be.
 pub(super) fn begin(bytes: &[u8]) -> Option<(States, Words<'_>)> {
     let (states, bytes) = bytes.split_first_chunk::<{ 4 * LANES }>()?;
     let mut found = [LOW; LANES];
@@ -127,7 +131,8 @@ pub(super) struct Words<'a> {
 }
 
 impl Words<'_> {
-    /// The state behind a token that begins `bias` below its slot; `None` when the words have run out.
+    /// The state behind a token that begins `bias` below its slot; `None` when the words have run
+    /// out.
     ///
     /// Whether a state needs a word is as good as random, so nothing here branches on it.
     #[inline(always)]

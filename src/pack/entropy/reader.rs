@@ -45,7 +45,8 @@ impl<'a> ResidualReader<'a> {
     ///
     /// # Errors
     ///
-    /// When there are no more. A damaged section can hold any number of residuals in no bytes at all: the caller bounds `count`.
+    /// When there are no more. A damaged section can hold any number of residuals in no bytes at
+    /// all: the caller bounds `count`.
     pub(in crate::pack) fn read(
         &mut self,
         count: usize,
@@ -99,7 +100,8 @@ impl<'a> ResidualReader<'a> {
     ///
     /// # Errors
     ///
-    /// When there are more residuals than were asked for, or the decoder is not where the encoder began.
+    /// When there are more residuals than were asked for, or the decoder is not where the encoder
+    /// began.
     pub(in crate::pack) fn finish(self) -> Result<(), Malformed> {
         if self.states == [LOW; LANES] && self.words.is_empty() && self.low.is_at_end() {
             return Ok(());

@@ -6,7 +6,8 @@ use super::{TOKENS, expand};
 use crate::raw::varint::write_uvarint;
 use crate::raw::{Malformed, Reader};
 
-/// Neighbouring contexts share a table until it has seen so many tokens: below that, a table costs more than it saves.
+/// Neighbouring contexts share a table until it has seen so many tokens: below that, a table costs
+/// more than it saves.
 const WORTH_A_TABLE: u64 = 3000;
 
 /// One table: the share of each token.
@@ -100,8 +101,8 @@ impl Tables {
             .unwrap_or_default()
     }
 
-    /// Number of tables, the map as runs of one table, then each table: number of tokens up to the last that occurs, and
-    /// the frequency of each.
+    /// Number of tables, the map as runs of one table, then each table: number of tokens up to the
+    /// last that occurs, and the frequency of each.
     pub(super) fn write(&self, out: &mut Vec<u8>) {
         write_uvarint(out, self.tables.len() as u64);
         for parity in 0..2 {
@@ -217,8 +218,9 @@ impl Lookup {
     }
 }
 
-/// A token, its frequency, and its distance from the token's first slot, in 32 bits: number of low bits (6 bits), sign (1), whether
-/// it is another than zero (1), distance (12), frequency less one (12).
+/// A token, its frequency, and its distance from the token's first slot, in 32 bits: number of low
+/// bits (6 bits), sign (1), whether it is another than zero (1), distance (12), frequency less one
+/// (12).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entry(u32);
 

@@ -91,8 +91,8 @@ impl HistogramChunk {
         }
     }
 
-    /// Reads a chunk whose samples have these `sums`, with float counts if `floats`. `budget` is how many more counts a
-    /// group may hold.
+    /// Reads a chunk whose samples have these `sums`, with float counts if `floats`. `budget` is
+    /// how many more counts a group may hold.
     pub(super) fn read(
         reader: &mut ColumnReader<'_>,
         sums: &[u64],

@@ -1,8 +1,9 @@
 //! Groups: consecutive series, packed and unpacked without the rest.
 //!
-//! Writing has three steps, so that groups are packed in parallel and yet give the same bytes however many threads
-//! there are: [`scan`] decodes the chunks of a group; [`Scanned::place`] finds their timelines, one group after the other;
-//! [`write()`] packs the columns. [`read()`] gives the chunks back.
+//! Writing has three steps, so that groups are packed in parallel and yet give the same bytes
+//! however many threads there are: [`scan`] decodes the chunks of a group; [`Scanned::place`] finds
+//! their timelines, one group after the other; [`write()`] packs the columns. [`read()`] gives the
+//! chunks back.
 
 mod histogram;
 mod read;
@@ -29,8 +30,9 @@ pub(super) const GROUP_SERIES: usize = 1 << 18;
 pub(super) const GROUP_CHUNKS: usize = 1 << 18;
 /// Samples and counts of histograms after which a group is closed.
 pub(super) const GROUP_COUNTS: usize = 1 << 21;
-/// Most samples a reader accepts in a group, counts of histograms among them; and again in its shapes. Bounds what a hostile
-/// pack can make it allocate. Chunks of histograms that have more are kept as they are.
+/// Most samples a reader accepts in a group, counts of histograms among them; and again in its
+/// shapes. Bounds what a hostile pack can make it allocate. Chunks of histograms that have more are
+/// kept as they are.
 pub(super) const MAX_GROUP_SAMPLES: usize = 1 << 22;
 /// Most chunks a reader accepts in a group, and again in its shapes.
 pub(super) const MAX_GROUP_CHUNKS: usize = 1 << 20;
@@ -163,12 +165,13 @@ const WITH_STARTS: u8 = 0x04;
 /// Flag in a series' kind: histogram chunks follow.
 const WITH_HISTOGRAMS: u8 = 0x08;
 
-/// Where a shape's times are: there are none; in a column of their own; more than that: in so many runs of a timeline more than
-/// [`OWN_TIMES`].
+/// Where a shape's times are: there are none; in a column of their own; more than that: in so many
+/// runs of a timeline more than [`OWN_TIMES`].
 const NO_TIMES: u64 = 0;
 const OWN_TIMES: u64 = 1;
 
-/// Code of an exception: a chunk that is kept as it is. The others are what its data are unlike, as bits.
+/// Code of an exception: a chunk that is kept as it is. The others are what its data are unlike, as
+/// bits.
 const VERBATIM: u8 = 0;
 /// A zero byte stands behind the samples.
 const EXTRA_ZERO: u8 = 1;
@@ -204,7 +207,8 @@ impl Unlike {
     }
 }
 
-/// In a XOR chunk of one and the same value, where the value stands: behind the sample count and the first time.
+/// In a XOR chunk of one and the same value, where the value stands: behind the sample count and
+/// the first time.
 fn value_offset(data: &[u8]) -> Option<usize> {
     let (_, length) = crate::raw::varint::read_uvarint(data.get(2..)?)?;
     Some(2 + length).filter(|at| data.len() >= at + 8)

@@ -17,11 +17,13 @@ use crate::pack::hash::NumberMap;
 use crate::pack::version::PackVersion;
 use crate::raw::{Malformed, Reader};
 
-/// Unpacks the group `bytes`, which stands at `offset` of a pack of `version`; `timeline` gives the timelines it refers to.
+/// Unpacks the group `bytes`, which stands at `offset` of a pack of `version`; `timeline` gives the
+/// timelines it refers to.
 ///
 /// # Errors
 ///
-/// Where the group is damaged, or has an encoding that packs of this version do not have. Memory is bounded by [`MAX_GROUP_SAMPLES`] and the group's size.
+/// Where the group is damaged, or has an encoding that packs of this version do not have. Memory is
+/// bounded by [`MAX_GROUP_SAMPLES`] and the group's size.
 pub(in crate::pack) fn read<'t>(
     bytes: &[u8],
     offset: u64,
@@ -180,7 +182,8 @@ impl GroupReader<'_> {
         written
     }
 
-    /// Writes the chunks of a series that is always the same from the shape's template; `false` if there can be none.
+    /// Writes the chunks of a series that is always the same from the shape's template; `false` if
+    /// there can be none.
     fn write_constant(&mut self, shape: &mut Shape, bits: u64) -> Result<bool, Malformed> {
         if shape.template.is_none() {
             shape.template = template(&shape.times, &shape.chunks);

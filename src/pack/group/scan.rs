@@ -69,8 +69,8 @@ pub(super) enum What<'a> {
     Unlike(Unlike),
 }
 
-/// Decodes the chunks of `series` for a pack of `version`. What cannot be decoded, would not be encoded the same, or has an encoding that
-/// the version does not have, is kept as it is.
+/// Decodes the chunks of `series` for a pack of `version`. What cannot be decoded, would not be
+/// encoded the same, or has an encoding that the version does not have, is kept as it is.
 pub(in crate::pack) fn scan<'a>(series: &[SourceSeries<'a>], version: PackVersion) -> Scanned<'a> {
     let chunks = series.iter().flat_map(|series| &series.chunks);
     let samples: usize = chunks
@@ -141,7 +141,8 @@ struct Scanner<'a> {
 
 /// Takes the samples of a XOR chunk.
 ///
-/// Its slices have room for as many as the chunk says it has: unlike vectors that grow, they stay in registers.
+/// Its slices have room for as many as the chunk says it has: unlike vectors that grow, they stay
+/// in registers.
 struct Floats<'v> {
     times: &'v mut [Millis],
     values: &'v mut [u64],
@@ -179,8 +180,8 @@ impl VisitFloats for Floats<'_> {
 /// First time, last time, number of times and of chunks.
 type ShapeKey = (Option<Millis>, Option<Millis>, usize, usize);
 
-/// The chunks of a constant series. Others that have the same shape differ from them in the values only, so most constant
-/// series need no decoding.
+/// The chunks of a constant series. Others that have the same shape differ from them in the values
+/// only, so most constant series need no decoding.
 #[derive(Debug)]
 struct Template<'a> {
     shape: usize,
@@ -340,7 +341,8 @@ impl<'a> Scanner<'a> {
         });
     }
 
-    /// Appends the samples of a chunk, and says how columns hold it; `None` if it cannot be rebuilt from them.
+    /// Appends the samples of a chunk, and says how columns hold it; `None` if it cannot be rebuilt
+    /// from them.
     fn decode_chunk(
         &mut self,
         chunk: &SourceChunk<'_>,

@@ -14,7 +14,8 @@ use crate::raw::{Malformed, Reader};
 pub(super) struct Shape {
     pub(super) times: Vec<Millis>,
     pub(super) chunks: Vec<ChunkShape>,
-    /// Chunks of a series that is always 0, and where in each the value stands; made when first needed.
+    /// Chunks of a series that is always 0, and where in each the value stands; made when first
+    /// needed.
     pub(super) template: Option<Vec<(Vec<u8>, usize)>>,
     /// The times of each chunk as XOR chunks have them; made when first needed.
     pub(super) codes: Vec<TimeCodes>,

@@ -139,7 +139,8 @@ fn write_exceptions(writer: &mut ColumnWriter, exceptions: &[Exception<'_>]) {
     }
 }
 
-/// Numbers that tend to follow one another: 0 stands for what followed the last time, others for themselves plus one.
+/// Numbers that tend to follow one another: 0 stands for what followed the last time, others for
+/// themselves plus one.
 #[derive(Debug, Default)]
 pub(in crate::pack) struct Successors {
     last: usize,

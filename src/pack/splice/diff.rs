@@ -33,8 +33,8 @@ struct Stretch {
     made: Vec<EncodedChunk>,
 }
 
-/// Finds how `chunks` follow from `known`. `own` is the position of the block's own pack; `may_make` says whether it may get
-/// chunks that are not the block's.
+/// Finds how `chunks` follow from `known`. `own` is the position of the block's own pack;
+/// `may_make` says whether it may get chunks that are not the block's.
 pub(super) fn difference(
     known: Vec<Candidate<'_>>,
     chunks: &[SourceChunk<'_>],
@@ -160,8 +160,8 @@ impl Search<'_, '_> {
         matches
     }
 
-    /// `wanted` as samples of `candidates`, with chunks for those that are in none. `None` when nothing is won by that, or they
-    /// are not what the encoder makes of their samples.
+    /// `wanted` as samples of `candidates`, with chunks for those that are in none. `None` when
+    /// nothing is won by that, or they are not what the encoder makes of their samples.
     fn stretch(&self, candidates: &[Candidate<'_>], wanted: &[SourceChunk<'_>]) -> Option<Stretch> {
         if candidates.is_empty() || wanted.is_empty() {
             return None;
@@ -227,7 +227,8 @@ impl Search<'_, '_> {
     }
 }
 
-/// Appends the samples of a chunk, and says how they are encoded; `None` if they would not be encoded like that.
+/// Appends the samples of a chunk, and says how they are encoded; `None` if they would not be
+/// encoded like that.
 fn decode_plain(chunk: &SourceChunk<'_>, samples: &mut Vec<OwnedSample>) -> Option<Output> {
     let first = samples.len();
     let (header, writer) = decode_into(chunk, samples).ok()?;

@@ -1,7 +1,8 @@
 //! A block out of packs of another one: of the child that it was compacted into, for example.
 //!
-//! Compaction copies chunks as they are where blocks do not overlap. So a block whose own packs are gone can be told from its range of time, the sizes of
-//! its segments, and its symbols. Nothing here proves that it is the same block: digests of its files do.
+//! Compaction copies chunks as they are where blocks do not overlap. So a block whose own packs are
+//! gone can be told from its range of time, the sizes of its segments, and its symbols. Nothing
+//! here proves that it is the same block: digests of its files do.
 
 use std::collections::BTreeSet;
 
@@ -23,7 +24,8 @@ const MAX_TABLES: u64 = 1 << 30;
 /// How a block may follow from packs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Extract {
-    /// How it follows, by each guess of which symbols it has: those that its series use, and those that were given.
+    /// How it follows, by each guess of which symbols it has: those that its series use, and those
+    /// that were given.
     pub splices: Vec<Splice>,
     /// Number of chunks in each segment.
     pub segments: Vec<u64>,
@@ -31,8 +33,9 @@ pub struct Extract {
     pub samples: [u64; 2],
 }
 
-/// Finds out how the block of the half-open `range` whose segment files have these `sizes` may follow from `packs`: as all their chunks
-/// of that time in order of time. `symbols`, if they are known, are all that it has. `None` if it cannot follow like that.
+/// Finds out how the block of the half-open `range` whose segment files have these `sizes` may
+/// follow from `packs`: as all their chunks of that time in order of time. `symbols`, if they are
+/// known, are all that it has. `None` if it cannot follow like that.
 ///
 /// # Errors
 ///
@@ -187,7 +190,8 @@ impl<'s> Cut<'s> {
     }
 }
 
-/// The symbols of the block that follows from `packs` by `splice`. Only directories and labels are read.
+/// The symbols of the block that follows from `packs` by `splice`. Only directories and labels are
+/// read.
 ///
 /// # Errors
 ///

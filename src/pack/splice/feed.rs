@@ -15,8 +15,8 @@ use crate::raw::Reader;
 /// Unpacks groups in the order in which they will be needed, several at a time.
 pub(super) struct Feed<'p, P: ?Sized> {
     inputs: Vec<Input<'p, P>>,
-    /// Pack and number of all groups, in the order of their first label sets. A pack may lie about these: then groups are unpacked
-    /// later than would be good, but none is kept for long.
+    /// Pack and number of all groups, in the order of their first label sets. A pack may lie about
+    /// these: then groups are unpacked later than would be good, but none is kept for long.
     schedule: VecDeque<(usize, usize)>,
     advance: &'p (dyn Fn(u64) + Sync),
     /// Groups that could not be read, if it goes on without them.
@@ -25,7 +25,8 @@ pub(super) struct Feed<'p, P: ?Sized> {
 
 struct Input<'p, P: ?Sized> {
     pack: &'p Pack<'p, P>,
-    /// Whether each group is read; all are, if nothing is said. The series of others come without chunks.
+    /// Whether each group is read; all are, if nothing is said. The series of others come without
+    /// chunks.
     wanted: Option<Vec<bool>>,
     lines: Lines,
     /// The group that is to be unpacked next.
@@ -79,7 +80,8 @@ impl<'p, P: PackBytes + ?Sized> Feed<'p, P> {
         }
     }
 
-    /// As [`Feed::new`], but groups that cannot be read are passed over: their series have no chunks then.
+    /// As [`Feed::new`], but groups that cannot be read are passed over: their series have no
+    /// chunks then.
     pub(super) fn of_sound(packs: &'p [Pack<'p, P>], advance: &'p (dyn Fn(u64) + Sync)) -> Self {
         Feed {
             lost: Some(Vec::new()),
@@ -87,7 +89,8 @@ impl<'p, P: PackBytes + ?Sized> Feed<'p, P> {
         }
     }
 
-    /// As [`Feed::new`], but of the groups of each pack only those are read that are `wanted`: the series of others have no chunks.
+    /// As [`Feed::new`], but of the groups of each pack only those are read that are `wanted`: the
+    /// series of others have no chunks.
     pub(super) fn of_wanted(
         packs: &'p [Pack<'p, P>],
         wanted: Vec<Vec<bool>>,
@@ -110,7 +113,8 @@ impl<'p, P: PackBytes + ?Sized> Feed<'p, P> {
         self.lost.unwrap_or_default()
     }
 
-    /// The number of the lost group in which pack `number` has its next series; `None` where it is sound.
+    /// The number of the lost group in which pack `number` has its next series; `None` where it is
+    /// sound.
     pub(super) fn lost_group(&self, number: usize) -> Option<usize> {
         self.inputs.get(number)?.unpacked.front()?.lost
     }
@@ -172,7 +176,8 @@ impl<'p, P: PackBytes + ?Sized> Feed<'p, P> {
             .ok_or_else(|| Error::corrupt("expected more packs"))
     }
 
-    /// Unpacks the next group of pack `number`, and others that will be needed soon: as many as there are threads.
+    /// Unpacks the next group of pack `number`, and others that will be needed soon: as many as
+    /// there are threads.
     fn unpack_wave(&mut self, number: usize) -> Result<()> {
         let threads = rayon::current_num_threads();
         let kept: usize = self.inputs.iter().map(|input| input.unpacked.len()).sum();
@@ -190,7 +195,8 @@ impl<'p, P: PackBytes + ?Sized> Feed<'p, P> {
         while wave.len() < room
             && let Some((pack, group)) = self.schedule.pop_front()
         {
-            // What was unpacked out of turn is behind its pack's next; what comes too early waits for its turn.
+            // What was unpacked out of turn is behind its pack's next; what comes too early waits
+            // for its turn.
             if let Some(input) = self.inputs.get_mut(pack)
                 && input.next == group
             {

@@ -16,7 +16,8 @@ pub struct KnownPack<'k, P: ?Sized> {
     digests: Box<dyn Read + 'k>,
     /// Times of the first sample of the pack and of the last; `None` if it has none.
     ends: Option<(Millis, Millis)>,
-    /// Whether each chunk was found to hold its samples in order, within its times, when the pack was written.
+    /// Whether each chunk was found to hold its samples in order, within its times, when the pack
+    /// was written.
     pub(super) is_sound: bool,
     /// The series behind the one that [`KnownPack::next`] gave last.
     series: u64,
@@ -40,7 +41,8 @@ impl<P: ?Sized> std::fmt::Debug for KnownPack<'_, P> {
 }
 
 impl<'k, P: PackBytes + ?Sized> KnownPack<'k, P> {
-    /// The pack `pack`; `digests` is what [`write_pack`](crate::pack::write_pack) or [`Pack::digests`] have written of it.
+    /// The pack `pack`; `digests` is what [`write_pack`](crate::pack::write_pack) or
+    /// [`Pack::digests`] have written of it.
     pub fn new(pack: Pack<'k, P>, digests: Box<dyn Read + 'k>, is_sound: bool) -> Self {
         let groups = pack.groups().iter();
         let ends = groups.map(|group| (group.min_time, group.max_time));

@@ -1,13 +1,15 @@
 //! Blocks from several packs.
 //!
-//! Compaction writes samples again that are stored already. So a block need not have a pack of its own that holds all of it: it
-//! is *spliced* from the packs that hold its samples, and what none of them has goes into a pack of its own. All
-//! packs are walked at once, label set by label set; the chunks they have of a series are its *candidates*, and where
-//! compaction only put blocks behind one another, the block's chunks are the candidates in order of time. For other series a
-//! [`Program`](program::Program) says which candidates are taken and which samples are cut into new chunks.
+//! Compaction writes samples again that are stored already. So a block need not have a pack of its
+//! own that holds all of it: it is *spliced* from the packs that hold its samples, and what none of
+//! them has goes into a pack of its own. All packs are walked at once, label set by label set; the
+//! chunks they have of a series are its *candidates*, and where compaction only put blocks behind
+//! one another, the block's chunks are the candidates in order of time. For other series a
+//! [`Program`](program::Program) says which candidates are taken and which samples are cut into new
+//! chunks.
 //!
-//! [`plan()`] finds out how a block follows from packs that are known by digests of their series; [`unpack`] rebuilds a
-//! block. Every byte is in `docs/pack-format.md`.
+//! [`plan()`] finds out how a block follows from packs that are known by digests of their series;
+//! [`unpack`] rebuilds a block. Every byte is in `docs/pack-format.md`.
 
 mod diff;
 mod extract;
@@ -45,10 +47,12 @@ const MAX_MEMORY: usize = 1 << 29;
 pub struct Splice {
     /// Chunks that do not touch this half-open range of time are no candidates.
     range: Option<(Millis, Millis)>,
-    /// Positions, in the union of the packs' symbols, of those that the block does not have. Ascending.
+    /// Positions, in the union of the packs' symbols, of those that the block does not have.
+    /// Ascending.
     dropped: Vec<u32>,
     programs: Vec<Program>,
-    /// Positions of series, in the union of the packs' label sets, and the program of each. Ascending.
+    /// Positions of series, in the union of the packs' label sets, and the program of each.
+    /// Ascending.
     exceptions: Vec<(u64, usize)>,
 }
 

@@ -23,22 +23,25 @@ use crate::pack::source::{BlockBytes, Source, Unpackable, WalkedSeries};
 use crate::pack::symbols::SymbolTable;
 use crate::pack::writer::Stop;
 
-/// Most bytes of chunks that are made for a block's own pack: they stay in memory until it is written. Series beyond that are
-/// stored as the block has them.
+/// Most bytes of chunks that are made for a block's own pack: they stay in memory until it is
+/// written. Series beyond that are stored as the block has them.
 const MAX_MADE: usize = 64 << 20;
 
-/// Most bytes that label sets and groups of the packs of a block take together, about, when it is planned and when it is rebuilt. Packs
-/// beyond that are of no use.
+/// Most bytes that label sets and groups of the packs of a block take together, about, when it is
+/// planned and when it is rebuilt. Packs beyond that are of no use.
 const MAX_MEMORY: u64 = 1 << 30;
 
-/// How a block follows from packs, proved: whoever has these packs, and the selection in one more, has the block.
+/// How a block follows from packs, proved: whoever has these packs, and the selection in one more,
+/// has the block.
 #[derive(Clone, Debug)]
 pub struct SplicePlan {
     /// How it follows.
     pub splice: Splice,
-    /// What none of the packs has; it goes into one more pack, which comes last. `None` when nothing is missing.
+    /// What none of the packs has; it goes into one more pack, which comes last. `None` when
+    /// nothing is missing.
     pub own: Option<PackSelection>,
-    /// Of each pack: how many of its chunks the block could have, and of how many it needs all or some samples.
+    /// Of each pack: how many of its chunks the block could have, and of how many it needs all or
+    /// some samples.
     pub uses: Vec<Use>,
     /// Number of chunks in each segment.
     pub segments: Vec<u64>,
@@ -112,7 +115,8 @@ impl<P: PackBytes + ?Sized> Planner<'_, '_, P> {
         let Some(mut union) = Union::of(theirs.chain([own]).collect()) else {
             return Err(Unpackable::Unusual("there are more than 4 GiB of symbols").into());
         };
-        // A pack may hold whatever symbols an index had that is kept whole; a union of those is not the same with fewer of them.
+        // A pack may hold whatever symbols an index had that is kept whole; a union of those is not
+        // the same with fewer of them.
         if !union.is_sorted {
             return Err(Unpackable::Unusual("symbols of a pack are not sorted").into());
         }
@@ -363,7 +367,8 @@ impl<P: PackBytes + ?Sized> Planner<'_, '_, P> {
                 }
             }
         }
-        // Chunks that are made must be candidates, too: so their samples may not lie outside the range.
+        // Chunks that are made must be candidates, too: so their samples may not lie outside the
+        // range.
         let is_inside = |chunk: &SourceChunk<'_>| chunk.min_time >= since && chunk.max_time < until;
         let may_make = self.made < MAX_MADE && chunks.iter().all(is_inside);
         let mut offered: Vec<(usize, u64)> = Vec::with_capacity(parts.len());
@@ -379,7 +384,8 @@ impl<P: PackBytes + ?Sized> Planner<'_, '_, P> {
             made,
         } = difference(candidates, chunks, own, may_make);
         self.is_cut |= is_cut;
-        // How much of it each pack gave does not matter here, only whether there was any use in them.
+        // How much of it each pack gave does not matter here, only whether there was any use in
+        // them.
         let is_used = missing.len() < chunks.len();
         for (member, count) in offered {
             self.count(member, count, if is_used { count } else { 0 });

@@ -37,7 +37,8 @@ pub(in crate::pack) enum Step {
 pub(in crate::pack) struct Recode {
     /// How many candidates it is about.
     pub(in crate::pack) chunks: u64,
-    /// So many samples are taken, and then so many left out; and so on. What is behind the last is left out, too.
+    /// So many samples are taken, and then so many left out; and so on. What is behind the last is
+    /// left out, too.
     pub(in crate::pack) runs: Vec<(u64, u64)>,
     /// The new chunks.
     pub(in crate::pack) outputs: Vec<Output>,
@@ -57,11 +58,13 @@ pub(in crate::pack) struct Output {
     version: SpliceVersion,
 }
 
-/// Bytes that what is read of a splice may still take in memory: its file may be small, as what repeats is compressed well.
+/// Bytes that what is read of a splice may still take in memory: its file may be small, as what
+/// repeats is compressed well.
 pub(super) struct Room(pub(super) usize);
 
 impl Room {
-    /// Reads a number of `T` that follow, each of at least `item_bytes` bytes in the file, and takes room for them.
+    /// Reads a number of `T` that follow, each of at least `item_bytes` bytes in the file, and
+    /// takes room for them.
     pub(super) fn count<T>(
         &mut self,
         reader: &mut Reader<'_>,
@@ -101,7 +104,8 @@ fn has_writer(encoding: Encoding, version: SpliceVersion) -> bool {
 /// The section that errors name.
 pub(super) const SECTION: &str = "splice";
 
-/// Puts candidates into the order in which programs see them: that of their first samples, and of the packs.
+/// Puts candidates into the order in which programs see them: that of their first samples, and of
+/// the packs.
 pub(in crate::pack) fn sort(candidates: &mut [Candidate<'_>]) {
     candidates.sort_by_key(|candidate| (candidate.chunk.min_time, candidate.pack));
 }
@@ -161,7 +165,8 @@ impl Program {
 
     /// Reads what [`Program::write`] wrote.
     ///
-    /// Steps and runs must be about something: so a program takes no longer than what it is run over, however often it is used.
+    /// Steps and runs must be about something: so a program takes no longer than what it is run
+    /// over, however often it is used.
     pub(super) fn read(
         reader: &mut Reader<'_>,
         version: SpliceVersion,
@@ -184,7 +189,8 @@ impl Program {
     ///
     /// # Errors
     ///
-    /// When it does not account for all candidates, or samples cannot be encoded as it says; whatever `emit` says.
+    /// When it does not account for all candidates, or samples cannot be encoded as it says;
+    /// whatever `emit` says.
     pub(in crate::pack) fn run(
         &self,
         candidates: &[Candidate<'_>],
@@ -222,8 +228,8 @@ impl Program {
 }
 
 impl Output {
-    /// A chunk of so many samples with this counter-reset header, as `writer` writes it; `None` if no version of the splice format has
-    /// such chunks.
+    /// A chunk of so many samples with this counter-reset header, as `writer` writes it; `None` if
+    /// no version of the splice format has such chunks.
     pub(super) fn new(
         encoding: Encoding,
         writer: Xor2Writer,
@@ -349,7 +355,8 @@ impl Recode {
     }
 }
 
-/// The samples of `candidates` in order of time, and of their packs; what is the same in two packs once.
+/// The samples of `candidates` in order of time, and of their packs; what is the same in two packs
+/// once.
 ///
 /// # Errors
 ///

@@ -1,7 +1,8 @@
 //! What packs still hold of which some groups are damaged.
 //!
-//! Groups are independent of one another, except for timelines that they share; labels of all series stand in a section of their own. So what a damaged
-//! group held is known by its labels and its time, and the others come back without it.
+//! Groups are independent of one another, except for timelines that they share; labels of all
+//! series stand in a section of their own. So what a damaged group held is known by its labels and
+//! its time, and the others come back without it.
 
 use super::Splice;
 use super::feed::Feed;
@@ -58,7 +59,8 @@ pub struct SoundSeries<'a> {
     pub labels: &'a [(SymbolRef, SymbolRef)],
     /// Its chunks that can be read.
     pub chunks: &'a [EncodedChunk],
-    /// Numbers of the lost groups that may hold more of it: positions in the answer of [`SoundPacks::walk`].
+    /// Numbers of the lost groups that may hold more of it: positions in the answer of
+    /// [`SoundPacks::walk`].
     pub lost: &'a [usize],
 }
 
@@ -93,7 +95,8 @@ impl<'p, P: PackBytes + ?Sized> SoundPacks<'p, P> {
     }
 
     /// Lends each series of the block to `visit`. Where all of a series can be read, its chunks are
-    /// those of the block; else all that can be read, deleted samples among them. Returns the groups that cannot be read.
+    /// those of the block; else all that can be read, deleted samples among them. Returns the
+    /// groups that cannot be read.
     ///
     /// # Errors
     ///
@@ -106,8 +109,9 @@ impl<'p, P: PackBytes + ?Sized> SoundPacks<'p, P> {
         self.walk_feed(feed, None, visit)
     }
 
-    /// Lends those series of the block to `visit` that `choose` picks by their labels, with all their chunks. Only the groups that hold chunks of
-    /// them are read. Labels are positions among [`SoundPacks::symbols`].
+    /// Lends those series of the block to `visit` that `choose` picks by their labels, with all
+    /// their chunks. Only the groups that hold chunks of them are read. Labels are positions
+    /// among [`SoundPacks::symbols`].
     ///
     /// # Errors
     ///
@@ -143,7 +147,8 @@ impl<'p, P: PackBytes + ?Sized> SoundPacks<'p, P> {
         Merge::new(&self.tables, places, is_sorted).map_err(malformed)
     }
 
-    /// Lends the series whose numbers are `chosen`, or all, with the chunks that `feed` has of them.
+    /// Lends the series whose numbers are `chosen`, or all, with the chunks that `feed` has of
+    /// them.
     fn walk_feed(
         &self,
         mut feed: Feed<'_, P>,
@@ -197,7 +202,8 @@ impl<'p, P: PackBytes + ?Sized> SoundPacks<'p, P> {
                     Ok(())
                 })
             });
-            // A program is about all candidates: where some are lost it cannot be told which of the others it means.
+            // A program is about all candidates: where some are lost it cannot be told which of the
+            // others it means.
             let is_made = match run {
                 Some(Err(error)) if !feed.passes_over() => return Err(error),
                 run => matches!(run, Some(Ok(()))),

@@ -10,7 +10,8 @@ use crate::pack::{Pack, PackBytes};
 /// What each chunk of an unpacked group takes beside its data, in bytes.
 const CHUNK_OVERHEAD: u64 = 40;
 
-/// The label sets of one or more packs: targets that stay the same have the same series, block after block.
+/// The label sets of one or more packs: targets that stay the same have the same series, block
+/// after block.
 #[derive(Debug)]
 pub(super) struct Table {
     pub(super) labels: Labels,
@@ -20,8 +21,8 @@ pub(super) struct Table {
     pub(super) packs: Vec<usize>,
 }
 
-/// Reads the label sets of `packs`, as long as walking them all takes no more than `limit` bytes of memory: their labels, and a group
-/// of each. `false` when packs are left out.
+/// Reads the label sets of `packs`, as long as walking them all takes no more than `limit` bytes of
+/// memory: their labels, and a group of each. `false` when packs are left out.
 ///
 /// # Errors
 ///

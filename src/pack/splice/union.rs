@@ -50,7 +50,8 @@ impl Union {
         Some(union)
     }
 
-    /// The symbols without those at the positions `dropped`, and for each symbol of the union its position among them.
+    /// The symbols without those at the positions `dropped`, and for each symbol of the union its
+    /// position among them.
     pub(in crate::pack) fn without(&self, dropped: &[u32]) -> (Vec<&[u8]>, Vec<u32>) {
         let mut dropped = dropped.iter().copied().peekable();
         let mut kept = Vec::with_capacity(self.symbols.len());
@@ -88,7 +89,8 @@ struct Input<'l> {
 }
 
 impl<'l> Merge<'l> {
-    /// The label sets of `tables`, whose symbols are at `places` of a union. They are held to their order if `is_sorted`.
+    /// The label sets of `tables`, whose symbols are at `places` of a union. They are held to their
+    /// order if `is_sorted`.
     pub(super) fn new(
         tables: &'l [Table],
         places: Vec<Vec<u32>>,
@@ -111,7 +113,8 @@ impl<'l> Merge<'l> {
         })
     }
 
-    /// Goes to the next label set, and puts the numbers of the packs that have it into `members`; `None` behind the last.
+    /// Goes to the next label set, and puts the numbers of the packs that have it into `members`;
+    /// `None` behind the last.
     pub(in crate::pack) fn next(
         &mut self,
         members: &mut Vec<usize>,

@@ -17,7 +17,8 @@ use crate::pack::segments::{SegmentFiles, SegmentSink};
 use crate::pack::symbols::SymbolTable;
 use crate::pack::{Pack, PackBytes};
 
-/// Most bytes that label sets and groups of all packs take together, about. More than a planner allows itself: another one may have been more generous.
+/// Most bytes that label sets and groups of all packs take together, about. More than a planner
+/// allows itself: another one may have been more generous.
 pub(super) const MAX_MEMORY: u64 = 4 << 30;
 
 /// The labels of `packs`, and what they have together, each once.
@@ -43,10 +44,11 @@ pub(super) fn read_labels<P: PackBytes + ?Sized>(
     Ok((tables, union))
 }
 
-/// Rebuilds a block from `packs`: segments of so many chunks each, and the index, if it is to be rebuilt.
+/// Rebuilds a block from `packs`: segments of so many chunks each, and the index, if it is to be
+/// rebuilt.
 ///
-/// Groups are unpacked in parallel, as many at a time as there are threads; `advance` hears of each how many bytes of chunks are
-/// done.
+/// Groups are unpacked in parallel, as many at a time as there are threads; `advance` hears of each
+/// how many bytes of chunks are done.
 ///
 /// # Errors
 ///
@@ -112,7 +114,8 @@ pub fn unpack<P: PackBytes + ?Sized>(
                     .try_for_each(|candidate| block.put(candidate.chunk))?,
             }
         }
-        // A series of which nothing is left is none; where there is one pack, an empty series is meant.
+        // A series of which nothing is left is none; where there is one pack, an empty series is
+        // meant.
         block.end_series(labels, packs.len() == 1 && splice.is_plain())?;
         for member in &members {
             feed.advance(*member);

@@ -1,4 +1,5 @@
-//! The report of `narthex analyze`: every sheet about an analysis, alone, at a glance, or in one document.
+//! The report of `narthex analyze`: every sheet about an analysis, alone, at a glance, or in one
+//! document.
 
 pub(super) mod columns;
 mod headline;
@@ -38,7 +39,8 @@ pub const SHEETS: &[&dyn SheetOf<Analysis>] = &[
     &chunks::CUTS,
 ];
 
-/// Headings that do not say by themselves what they mean: under a table that has one, its column is explained.
+/// Headings that do not say by themselves what they mean: under a table that has one, its column is
+/// explained.
 const EXPLAINED: &[&str] = &[
     "… entries",
     "… of one sample",
@@ -76,7 +78,8 @@ impl By {
     /// The table of metrics.
     pub const METRICS: By = By::Sheet(&groups::METRICS);
 
-    /// What `text` names: a sheet by its name, or `label=NAME`. Otherwise a sentence says what was expected.
+    /// What `text` names: a sheet by its name, or `label=NAME`. Otherwise a sentence says what was
+    /// expected.
     pub fn parse(text: &str) -> Result<Self, String> {
         if let Some(sheet) = SHEETS.iter().find(|sheet| sheet.name() == text) {
             return Ok(By::Sheet(*sheet));
@@ -168,7 +171,8 @@ pub fn text(analysis: &Analysis, top: usize, form: Form, view: &View) -> String 
     text
 }
 
-/// What those columns of `sheet` are that do not say it, a line each, unless that has been `explained` before.
+/// What those columns of `sheet` are that do not say it, a line each, unless that has been
+/// `explained` before.
 fn legend(
     sheet: &dyn SheetOf<Analysis>,
     explained: &mut BTreeSet<(&'static str, &'static str)>,
@@ -190,7 +194,8 @@ fn first_lower(sentence: &str) -> String {
     first.into_iter().chain(chars).collect()
 }
 
-/// What a title says more than `subject`, `by job` of "Series that come and go, by job": after a section about the subject that is enough.
+/// What a title says more than `subject`, `by job` of "Series that come and go, by job": after a
+/// section about the subject that is enough.
 fn rest_of<'a>(title: &'a str, subject: &str) -> Option<&'a str> {
     title.strip_prefix(subject)?.strip_prefix(", ")
 }

@@ -84,7 +84,8 @@ pub fn faults(block: &Inspection) -> Vec<String> {
     fault_lines(&block.faults, &index, &block.dir)
 }
 
-/// One line for each fault that is kept; the last says how many more there are in `place`. Those without a file are in `index`.
+/// One line for each fault that is kept; the last says how many more there are in `place`. Those
+/// without a file are in `index`.
 pub(super) fn fault_lines(faults: &Faults, index: &Path, place: &Path) -> Vec<String> {
     let mut lines: Vec<String> = faults
         .first

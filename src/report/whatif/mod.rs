@@ -1,4 +1,5 @@
-//! The report of `narthex whatif`: what changes would save, what would collide, and what nobody uses.
+//! The report of `narthex whatif`: what changes would save, what would collide, and what nobody
+//! uses.
 
 pub(super) mod columns;
 
@@ -224,7 +225,8 @@ pub(super) fn effect(outcome: &ScenarioOutcome) -> String {
     }
 }
 
-/// What makes a change worth a warning, one sentence for each: collisions, and that nothing comes of it.
+/// What makes a change worth a warning, one sentence for each: collisions, and that nothing comes
+/// of it.
 pub fn warnings(what_if: &WhatIf) -> Vec<String> {
     let mut lines = Vec::new();
     for outcome in &what_if.outcomes {

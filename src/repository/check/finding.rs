@@ -54,7 +54,8 @@ pub struct CheckFinding {
     pub blocks: Vec<Ulid>,
     /// Files that cannot be restored, where that is known; the others of the object can.
     pub files: Vec<String>,
-    /// Begin and end of the time whose samples are in what cannot be restored, where that is known.
+    /// Begin and end of the time whose samples are in what cannot be restored, where that is
+    /// known.
     pub lost: Option<(Millis, Millis)>,
 }
 

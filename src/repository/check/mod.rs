@@ -1,7 +1,8 @@
 //! Proving a repository: everything that is wrong with it, and which archives and blocks that hits.
 //!
-//! The structure is always proved: descriptor, every manifest, every object a manifest names (there, of the right size,
-//! with a sound seek table). The bytes of all objects, or of a share of them, are proved on request.
+//! The structure is always proved: descriptor, every manifest, every object a manifest names
+//! (there, of the right size, with a sound seek table). The bytes of all objects, or of a share of
+//! them, are proved on request.
 
 mod depth;
 mod finding;
@@ -30,8 +31,8 @@ use crate::store::{ObjectName, Store};
 ///
 /// # Errors
 ///
-/// When there is no repository, when it is of a newer version, or when the store cannot list its objects. Everything else is a
-/// finding.
+/// When there is no repository, when it is of a newer version, or when the store cannot list its
+/// objects. Everything else is a finding.
 pub fn check(store: &dyn Store, depth: CheckDepth, progress: &dyn Progress) -> Result<CheckReport> {
     let listed: BTreeMap<ObjectName, u64> = store.list("")?.into_iter().collect();
     let mut checker = Checker {
@@ -78,7 +79,8 @@ struct Checker<'a> {
     id: Option<String>,
     /// Readable archives, oldest first.
     archives: Vec<ArchiveId>,
-    /// By object. Archives mostly agree, so there is mostly one expectation, however many archives there are.
+    /// By object. Archives mostly agree, so there is mostly one expectation, however many archives
+    /// there are.
     expected: BTreeMap<ObjectName, Expectations>,
     /// The first word on each block, without its files, and the archive that has it.
     words: BTreeMap<(Ulid, Fingerprint), (StoredBlock, ArchiveId)>,
@@ -235,8 +237,9 @@ impl Checker<'_> {
     }
 }
 
-/// Whether two archives expect the same bytes of one object. Of a pack, whose bytes say how it is unpacked, the size of what it was made of is told
-/// for statistics, and may be that of another block where the archive that told it first is lost.
+/// Whether two archives expect the same bytes of one object. Of a pack, whose bytes say how it is
+/// unpacked, the size of what it was made of is told for statistics, and may be that of another
+/// block where the archive that told it first is lost.
 fn is_same_object(one: &StoredObject, other: &StoredObject) -> bool {
     let same = |object: &StoredObject| (object.bytes, object.sha256);
     let raw_bytes = one.codec == ObjectCodec::Pack || one.raw_bytes == other.raw_bytes;

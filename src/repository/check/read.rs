@@ -48,7 +48,8 @@ impl Checker<'_> {
                 }
             }
         }
-        // A disk that was away for a moment has damaged nothing: only what cannot be read a second time, after all else, does.
+        // A disk that was away for a moment has damaged nothing: only what cannot be read a second
+        // time, after all else, does.
         for (name, expectations) in again {
             match self.read_object(name, expectations, &Unseen) {
                 Err((kind, detail, _)) if is_damage(kind) => {
@@ -61,8 +62,8 @@ impl Checker<'_> {
         self.report.findings.append(&mut findings);
     }
 
-    /// Proves every byte of a pack: it was unpacked and compared with its source before it was published, so the same
-    /// bytes unpack to the same block.
+    /// Proves every byte of a pack: it was unpacked and compared with its source before it was
+    /// published, so the same bytes unpack to the same block.
     fn read_pack(
         &self,
         pack: &StoredObject,

@@ -1,4 +1,5 @@
-//! Objects that manifests name: whether they are there, and what holds together without reading all of them.
+//! Objects that manifests name: whether they are there, and what holds together without reading all
+//! of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +14,8 @@ use crate::repository::{ObjectCodec, StoredFile, StoredObject};
 use crate::store::ObjectName;
 
 impl Checker<'_> {
-    /// Proves existence, size and seek table of every object that is needed, and returns those worth reading.
+    /// Proves existence, size and seek table of every object that is needed, and returns those
+    /// worth reading.
     pub(super) fn structure(&mut self, listed: &BTreeMap<ObjectName, u64>) -> Vec<ObjectName> {
         let mut sound = Vec::new();
         let mut findings = Vec::new();
@@ -24,7 +26,8 @@ impl Checker<'_> {
             match self.object_structure(expectations, found) {
                 Ok(()) => sound.push(name.clone()),
                 Err((kind, detail)) => {
-                    // What cannot be read is tried again: a disk that was away for a moment has damaged nothing.
+                    // What cannot be read is tried again: a disk that was away for a moment has
+                    // damaged nothing.
                     let again = || self.object_structure(expectations, found).is_err();
                     if is_damage(kind) && (kind == Kind::ObjectDamaged || again()) {
                         self.report.damaged.insert(name.clone(), detail.clone());
@@ -37,7 +40,8 @@ impl Checker<'_> {
         sound
     }
 
-    /// What an earlier check saw damaged, and this one does not read, is damaged still for all that is known.
+    /// What an earlier check saw damaged, and this one does not read, is damaged still for all that
+    /// is known.
     pub(super) fn marked(
         &mut self,
         listed: &BTreeMap<ObjectName, u64>,
@@ -132,7 +136,8 @@ pub(super) fn compare(
     Err((Kind::ObjectDamaged, detail, wrong.into_iter().collect()))
 }
 
-/// Describes a damaged object: the first fault, how many frames are lost, which files they belong to.
+/// Describes a damaged object: the first fault, how many frames are lost, which files they belong
+/// to.
 pub(super) fn damage(mut object: Object<'_>, first: &Error) -> (String, Vec<String>) {
     let damaged = object.damaged_frames();
     let numbers: BTreeSet<usize> = damaged.iter().map(|(number, _)| *number).collect();

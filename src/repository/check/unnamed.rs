@@ -79,7 +79,8 @@ impl Checker<'_> {
         replacing
     }
 
-    /// Proves the claims: one that cannot be read keeps prune from knowing what is needed, until it expires.
+    /// Proves the claims: one that cannot be read keeps prune from knowing what is needed, until it
+    /// expires.
     pub(super) fn claims(&mut self, listed: &BTreeMap<ObjectName, u64>) {
         let claims = listed.keys().filter(|name| claim_time(name).is_some());
         for name in claims {

@@ -1,7 +1,8 @@
 //! Where content is found when the object that a manifest names does not give it.
 //!
-//! Nothing here is asked for, or read, before something turns out to be damaged, except one listing of the marks of damage.
-//! Each object is read through once by each thread that asks at the same time, to compute its digest, however many others might be looked for in it.
+//! Nothing here is asked for, or read, before something turns out to be damaged, except one listing
+//! of the marks of damage. Each object is read through once by each thread that asks at the same
+//! time, to compute its digest, however many others might be looked for in it.
 
 mod redirect;
 
@@ -92,7 +93,8 @@ pub enum Trust {
     Elsewhere,
     /// It was written to replace the object. Whatever comes out of it must be proved.
     Mended,
-    /// It is the object, and damaged: parts of it may be sound. Whatever comes out of it must be proved.
+    /// It is the object, and damaged: parts of it may be sound. Whatever comes out of it must be
+    /// proved.
     Damaged,
 }
 
@@ -152,7 +154,8 @@ impl Copies {
         archives.map(|archive| &*archive.source_name).collect()
     }
 
-    /// Blocks of which the manifests say that they hold `atom`, each way they are stored once, the latest first. At most 256.
+    /// Blocks of which the manifests say that they hold `atom`, each way they are stored once, the
+    /// latest first. At most 256.
     pub fn holders(&self, atom: Ulid) -> Vec<&StoredBlock> {
         let archives = self.archives();
         let holders = self.holders.get_or_init(|| {
@@ -197,7 +200,8 @@ impl Copies {
                 Ok(archives) => (archives, None),
                 Err(error) => (Archives::default(), Some(error)),
             };
-            // Which samples of their sources blocks hold, manifests of earlier versions do not say. What cannot be read stays unknown.
+            // Which samples of their sources blocks hold, manifests of earlier versions do not say.
+            // What cannot be read stays unknown.
             let all = archives.archives.iter().flat_map(|archive| &archive.blocks);
             let unknown = all.filter(|block| block.resolution.is_none());
             let unknown = unknown.map(|block| block.ulid).collect();
@@ -217,7 +221,8 @@ impl Copies {
         })
     }
 
-    /// What could not be looked through so far, and may hold what was looked for: places that cannot be listed, archives that cannot be read.
+    /// What could not be looked through so far, and may hold what was looked for: places that
+    /// cannot be listed, archives that cannot be read.
     pub fn unsearched(&self) -> Option<String> {
         let places = self.listed.get().map_or(&[][..], |listed| &listed.failed);
         let place = places.iter().map(|(_, error)| error).next();
@@ -233,8 +238,8 @@ impl Copies {
         ))
     }
 
-    /// What archives say of the block `ulid`, each way it is stored once: those without a mark of damage first, then the
-    /// latest first. At most 64.
+    /// What archives say of the block `ulid`, each way it is stored once: those without a mark of
+    /// damage first, then the latest first. At most 64.
     pub fn variants(&self, ulid: Ulid) -> Vec<&StoredBlock> {
         let mut variants: Vec<&StoredBlock> = Vec::new();
         let known = self.by_ulid();
@@ -254,7 +259,8 @@ impl Copies {
         variants
     }
 
-    /// Whether `object` is what its manifest says, to the last byte, and has no mark of damage. Reads it.
+    /// Whether `object` is what its manifest says, to the last byte, and has no mark of damage.
+    /// Reads it.
     pub fn is_sound(&self, object: &StoredObject) -> bool {
         !self.is_marked(&object.name) && self.is_copy(&object.name, object)
     }
@@ -265,7 +271,8 @@ impl Copies {
             && self.digest(name, object.bytes) == Some(object.sha256)
     }
 
-    /// Where the content of `object` may be read, most trusted first. Reads the object, and others of its size.
+    /// Where the content of `object` may be read, most trusted first. Reads the object, and others
+    /// of its size.
     pub fn places(&self, object: &StoredObject) -> Vec<Place> {
         let listed = self.listed();
         let mut places = Vec::new();
@@ -305,7 +312,8 @@ impl Copies {
         places
     }
 
-    /// How many bytes the object `name` has. One that lies where nothing can be listed is asked for by its name.
+    /// How many bytes the object `name` has. One that lies where nothing can be listed is asked for
+    /// by its name.
     ///
     /// # Errors
     ///
@@ -348,7 +356,8 @@ impl Copies {
             if let Some((_, digest)) = known.iter().find(|(of, _)| *of == bytes) {
                 return *digest;
             }
-            // Manifests may claim any number of lengths for one object, and none is worth reading it once more.
+            // Manifests may claim any number of lengths for one object, and none is worth reading
+            // it once more.
             if known.len() >= MAX_LENGTHS {
                 return None;
             }

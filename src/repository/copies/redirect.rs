@@ -7,7 +7,8 @@ use super::Place;
 use crate::error::Result;
 use crate::store::{Leftover, ObjectName, PendingObject, ReadStore, Store, beyond_end};
 
-/// Reads some objects in other [`Place`]s than their own. It is for reading: whatever writes goes to the names as they are.
+/// Reads some objects in other [`Place`]s than their own. It is for reading: whatever writes goes
+/// to the names as they are.
 #[derive(Debug)]
 pub struct Redirected<'s> {
     store: &'s dyn Store,

@@ -1,5 +1,5 @@
-//! Memory for frames, used again: fresh memory costs a page fault for each 4 KiB, which is a tenth of the time of a
-//! restore.
+//! Memory for frames, used again: fresh memory costs a page fault for each 4 KiB, which is a tenth
+//! of the time of a restore.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, PoisonError};
@@ -9,7 +9,8 @@ use super::FRAME_BYTES;
 /// How many buffers are kept while nobody uses them: about as many as are in use at a time.
 const MAX_SPARE: usize = 32;
 
-/// Largest buffer that is kept, in bytes: a frame that does not compress is a little longer than raw.
+/// Largest buffer that is kept, in bytes: a frame that does not compress is a little longer than
+/// raw.
 const MAX_SPARE_BYTES: usize = FRAME_BYTES + FRAME_BYTES / 16;
 
 static SPARE: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());

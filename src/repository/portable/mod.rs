@@ -1,12 +1,13 @@
 //! The portable codec: files as a tar stream in independent zstd frames, with a seek table.
 //!
-//! `zstd -d | tar -x` reads an object without narthex; narthex itself writes and reads it in parallel and takes
-//! single files out of the middle. `docs/repository-format.md` has every byte.
+//! `zstd -d | tar -x` reads an object without narthex; narthex itself writes and reads it in
+//! parallel and takes single files out of the middle. `docs/repository-format.md` has every byte.
 //!
-//! Writing is deterministic: the same files at the same level give the same bytes. Everything is streamed; a call holds
-//! at most two batches of [`frames_in_flight`] frames, raw and compressed. That bound holds for calls from
-//! plain threads. A call from a rayon worker may be interrupted by another one on the same
-//! stack, so do not spread objects over rayon's workers: the frames of one object keep them busy.
+//! Writing is deterministic: the same files at the same level give the same bytes. Everything is
+//! streamed; a call holds at most two batches of [`frames_in_flight`] frames, raw and compressed.
+//! That bound holds for calls from plain threads. A call from a rayon worker may be interrupted by
+//! another one on the same stack, so do not spread objects over rayon's workers: the frames of one
+//! object keep them busy.
 
 mod buffer;
 mod read;
@@ -42,14 +43,16 @@ pub const FRAME_BYTES: usize = 4 << 20;
 /// Largest frame a reader accepts, in raw bytes: bounds what a hostile object can make it allocate.
 const MAX_FRAME_BYTES: u32 = 16 << 20;
 
-/// Most files a reader accepts in one object, for the same reason. Blocks have a few, WALs some hundred.
+/// Most files a reader accepts in one object, for the same reason. Blocks have a few, WALs some
+/// hundred.
 const MAX_FILES: usize = 1 << 20;
 
 /// The section that errors in the tar stream name.
 const TAR: &str = "tar stream";
 
-/// Frames in one batch: two for each thread, so that a slow one does not leave the others idle for long, but at most four,
-/// because of the memory and because two large objects are in work at a time.
+/// Frames in one batch: two for each thread, so that a slow one does not leave the others idle for
+/// long, but at most four, because of the memory and because two large objects are in work at a
+/// time.
 pub fn frames_in_flight() -> usize {
     (2 * rayon::current_num_threads()).clamp(2, 4)
 }

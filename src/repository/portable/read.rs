@@ -1,5 +1,5 @@
-//! Reading an object: single files out of the middle, or everything in order, a batch of frames decompressed in parallel
-//! while the batch before it is consumed.
+//! Reading an object: single files out of the middle, or everything in order, a batch of frames
+//! decompressed in parallel while the batch before it is consumed.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -67,8 +67,8 @@ impl<'a> Object<'a> {
         })
     }
 
-    /// Opens `name` even if its seek table is damaged or was cut off: its frames are then found one after the other, as far as they
-    /// can be told. What is read of it must be proved.
+    /// Opens `name` even if its seek table is damaged or was cut off: its frames are then found one
+    /// after the other, as far as they can be told. What is read of it must be proved.
     ///
     /// # Errors
     ///
@@ -121,8 +121,8 @@ impl<'a> Object<'a> {
         self.likely_entries(&[])
     }
 
-    /// As [`Object::readable_entries`]; in the place of a header that cannot be read there is likely to be that of the next of `files`. Whether it is,
-    /// digests decide.
+    /// As [`Object::readable_entries`]; in the place of a header that cannot be read there is
+    /// likely to be that of the next of `files`. Whether it is, digests decide.
     pub fn likely_entries(&mut self, files: &[&StoredFile]) -> (Vec<FileEntry>, Option<Error>) {
         // Blocks are stored in this order.
         let mut files = files.to_vec();
@@ -216,7 +216,8 @@ impl<'a> Object<'a> {
     ///
     /// # Errors
     ///
-    /// When a frame of it cannot be read, or `visitor` says so; part of the file has been passed on then.
+    /// When a frame of it cannot be read, or `visitor` says so; part of the file has been passed on
+    /// then.
     pub fn pass_on(&mut self, entry: &FileEntry, visitor: &mut dyn Visitor) -> Result<()> {
         visitor.begin(&entry.name, entry.bytes)?;
         let mut hasher = Hasher::default();
@@ -231,8 +232,8 @@ impl<'a> Object<'a> {
         visitor.end(&entry.name, hasher.finish())
     }
 
-    /// Passes one file to `visitor`, with zeros in the place of what cannot be read, up to the last frame there is. Returns how many bytes of
-    /// the file are missing.
+    /// Passes one file to `visitor`, with zeros in the place of what cannot be read, up to the last
+    /// frame there is. Returns how many bytes of the file are missing.
     ///
     /// # Errors
     ///
@@ -281,7 +282,8 @@ impl<'a> Object<'a> {
         self.read(entry.offset, entry.bytes)
     }
 
-    /// The bytes of `range` in one file. Only the frames that hold them are read, and the last of them is remembered for the next range.
+    /// The bytes of `range` in one file. Only the frames that hold them are read, and the last of
+    /// them is remembered for the next range.
     ///
     /// Nothing but the frames' checksums is proved here.
     ///
@@ -324,8 +326,8 @@ impl<'a> Object<'a> {
         Ok(bytes)
     }
 
-    /// Reads everything and passes every file to `visitor`. Returns what a manifest says of the object and its files, as
-    /// they really are. Progress is in raw bytes.
+    /// Reads everything and passes every file to `visitor`. Returns what a manifest says of the
+    /// object and its files, as they really are. Progress is in raw bytes.
     pub fn contents(
         &self,
         visitor: &mut dyn Visitor,
@@ -359,7 +361,8 @@ impl<'a> Object<'a> {
         Ok((object, consumer.files.done))
     }
 
-    /// Every frame that cannot be read back, with the reason. Frames are independent: the others can.
+    /// Every frame that cannot be read back, with the reason. Frames are independent: the others
+    /// can.
     pub fn damaged_frames(&self) -> Vec<(usize, Error)> {
         let mut damaged = Vec::new();
         for batch in self.batches() {
@@ -414,7 +417,8 @@ impl<'a> Object<'a> {
         decompressed.collect()
     }
 
-    /// The compressed bytes of `frame`; the seek table was made to fit the object, so they are no more than it holds.
+    /// The compressed bytes of `frame`; the seek table was made to fit the object, so they are no
+    /// more than it holds.
     fn fetch(&self, frame: Frame) -> Result<Vec<u8>> {
         let end = frame.offset + u64::from(frame.bytes);
         self.store.get_range(self.name, frame.offset..end)
@@ -463,14 +467,16 @@ fn find_frames(store: &dyn Store, name: &ObjectName) -> Result<SeekTable> {
         }
         window.drain(..at);
         at = 0;
-        // A frame that is not complete yet is looked at again when there is twice as much of it, not for each megabyte.
+        // A frame that is not complete yet is looked at again when there is twice as much of it,
+        // not for each megabyte.
         let step = WINDOW.max(window.len() as u64).min(total - read);
         window.append(&mut store.get_range(name, read..read + step)?);
         read += step;
     }
 }
 
-/// Bit of the frame header's descriptor that says that a content checksum follows (RFC 8878, 3.1.1.1.1).
+/// Bit of the frame header's descriptor that says that a content checksum follows (RFC 8878,
+/// 3.1.1.1.1).
 const CHECKSUM_FLAG: u8 = 1 << 2;
 
 /// Decompresses exactly one frame, which must carry a checksum.

@@ -1,6 +1,8 @@
-//! The seek table: zstd's seekable format, version 0.1.0 (`contrib/seekable_format` in the zstd sources).
+//! The seek table: zstd's seekable format, version 0.1.0 (`contrib/seekable_format` in the zstd
+//! sources).
 //!
-//! A skippable frame at the end of the object, which every zstd passes over. All integers are little-endian:
+//! A skippable frame at the end of the object, which every zstd passes over. All integers are
+//! little-endian:
 //!
 //! ```text
 //! u32 0x184D2A5E   u32 size of what follows
@@ -16,7 +18,8 @@ const SKIPPABLE_MAGIC: u32 = 0x184D_2A5E;
 const SEEKABLE_MAGIC: u32 = 0x8F92_EAB1;
 const SECTION: &str = "seek table";
 
-/// Magic number, frame header, one block, content checksum: no zstd frame is shorter. It bounds the number of frames.
+/// Magic number, frame header, one block, content checksum: no zstd frame is shorter. It bounds the
+/// number of frames.
 const MIN_FRAME_BYTES: u32 = 13;
 /// Bytes of the footer, with which an object ends.
 pub(super) const FOOTER_BYTES: u64 = 9;
@@ -76,7 +79,8 @@ impl SeekTable {
         frames.take_while(move |(_, frame)| frame.raw_offset < end)
     }
 
-    /// The table as it stands at the end of an object; `None` when it has more frames than the format can say.
+    /// The table as it stands at the end of an object; `None` when it has more frames than the
+    /// format can say.
     pub(super) fn to_bytes(&self) -> Option<Vec<u8>> {
         let frames = u32::try_from(self.frames.len()).ok()?;
         let size = u32::try_from(u64::from(frames) * ENTRY_BYTES + FOOTER_BYTES).ok()?;

@@ -7,8 +7,8 @@ use std::sync::{Mutex, PoisonError};
 use super::FRAME_BYTES;
 use crate::error::Result;
 
-/// Objects of more raw bytes than this are large: such a one has enough frames to keep all cores busy by itself, most
-/// of the time.
+/// Objects of more raw bytes than this are large: such a one has enough frames to keep all cores
+/// busy by itself, most of the time.
 const SMALL_BYTES: u64 = 2 * FRAME_BYTES as u64;
 
 /// How many objects are in work at a time, at most: each holds some of its bytes in memory.
@@ -17,9 +17,9 @@ const MAX_OBJECTS: usize = 6;
 /// How many of them are large, at most: while one waits for the disk, the other computes.
 const MAX_LARGE: usize = 2;
 
-/// Does `work` for every item, each about objects with `bytes` raw bytes, and returns what came of them in their
-/// order. Items are spread over plain threads, because a call that writes or reads an object keeps rayon's
-/// workers for itself.
+/// Does `work` for every item, each about objects with `bytes` raw bytes, and returns what came of
+/// them in their order. Items are spread over plain threads, because a call that writes or reads an
+/// object keeps rayon's workers for itself.
 ///
 /// # Errors
 ///

@@ -38,12 +38,14 @@ impl Visitor for NoVisitor {
     }
 }
 
-/// Reads `stored` and passes those of its files that `files` lists to `visitor`, each proved against its size before it begins and
-/// against its digest before it ends. Files that are not listed are read and skipped.
+/// Reads `stored` and passes those of its files that `files` lists to `visitor`, each proved
+/// against its size before it begins and against its digest before it ends. Files that are not
+/// listed are read and skipped.
 ///
 /// # Errors
 ///
-/// `Unsupported` for an unknown codec; `Corrupt` when the object or a file is not what the manifest says.
+/// `Unsupported` for an unknown codec; `Corrupt` when the object or a file is not what the manifest
+/// says.
 pub fn read_stored<'f>(
     store: &dyn Store,
     stored: &StoredObject,

@@ -1,5 +1,6 @@
-//! Reading the tar stream. Only what [`super::tar_write`] produces is accepted: regular files, long names in
-//! GNU's way, two zero blocks at the end. The `tar` crate would follow longer promises from hostile bytes than memory allows.
+//! Reading the tar stream. Only what [`super::tar_write`] produces is accepted: regular files, long
+//! names in GNU's way, two zero blocks at the end. The `tar` crate would follow longer promises
+//! from hostile bytes than memory allows.
 
 use super::tar_write::{BLOCK, BLOCK_BYTES};
 use super::{MAX_FILES, Root, TAR};
@@ -46,7 +47,8 @@ pub(super) fn parse_header(bytes: &[u8], offset: u64) -> Result<Header, Malforme
     }
 }
 
-/// Reads the long name of `len` bytes, the last of them zero, that stands at `offset` of the stream.
+/// Reads the long name of `len` bytes, the last of them zero, that stands at `offset` of the
+/// stream.
 pub(super) fn parse_long_name(bytes: &[u8], len: usize, offset: u64) -> Result<Vec<u8>, Malformed> {
     let at = Reader::new(bytes, offset, TAR);
     match at.clone().take(len)? {
@@ -55,7 +57,8 @@ pub(super) fn parse_long_name(bytes: &[u8], len: usize, offset: u64) -> Result<V
     }
 }
 
-/// A long name must be followed by the file it belongs to; `header` is the one that follows, at `offset`.
+/// A long name must be followed by the file it belongs to; `header` is the one that follows, at
+/// `offset`.
 pub(super) fn belongs(
     header: &Header,
     long_name: Option<&[u8]>,

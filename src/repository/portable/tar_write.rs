@@ -1,4 +1,5 @@
-//! The tar stream of some files, laid out before a byte of them is read, so that any part of it can be read by any thread.
+//! The tar stream of some files, laid out before a byte of them is read, so that any part of it can
+//! be read by any thread.
 
 use super::{Root, SourceContent as _, SourceFile, TAR};
 use crate::error::{Error, ErrorKind, Result};
@@ -70,7 +71,8 @@ impl<'a> TarStream<'a> {
         self.bytes
     }
 
-    /// The pieces that `len` bytes from `start` on touch: piece, offset in it, range in those bytes.
+    /// The pieces that `len` bytes from `start` on touch: piece, offset in it, range in those
+    /// bytes.
     fn touching(
         &self,
         start: u64,
@@ -182,7 +184,8 @@ fn read_error(file: &SourceFile<'_>, source: std::io::Error) -> Error {
     Error::new(ErrorKind::Io, format!("cannot read file {}", file.name)).with_source(source)
 }
 
-/// The tar header of a regular file of `bytes` bytes; for a long name two headers with the name between them, as in GNU tar.
+/// The tar header of a regular file of `bytes` bytes; for a long name two headers with the name
+/// between them, as in GNU tar.
 ///
 /// # Errors
 ///
@@ -208,7 +211,8 @@ pub(crate) fn header(path: &str, bytes: u64) -> Result<Vec<u8>> {
     Ok(all)
 }
 
-/// As much of a long path as fits the name field, whole characters; readers take the long name instead.
+/// As much of a long path as fits the name field, whole characters; readers take the long name
+/// instead.
 fn cut(path: &str) -> &str {
     path.get(..path.floor_char_boundary(99)).unwrap_or(path)
 }

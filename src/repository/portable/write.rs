@@ -1,5 +1,5 @@
-//! Writing an object: read and compress a batch of frames in parallel, while the batch before it is hashed and
-//! written in order.
+//! Writing an object: read and compress a batch of frames in parallel, while the batch before it is
+//! hashed and written in order.
 
 use std::io::Write as _;
 use std::ops::Range;
@@ -49,14 +49,16 @@ impl Staged {
     ///
     /// # Errors
     ///
-    /// `AlreadyExists` when the name is taken; [`Object::contents`](super::Object::contents) says what is there.
+    /// `AlreadyExists` when the name is taken; [`Object::contents`](super::Object::contents) says
+    /// what is there.
     pub fn publish(self) -> Result<(StoredObject, Vec<StoredFile>)> {
         self.pending.publish()?;
         Ok((self.object, self.files))
     }
 }
 
-/// Writes `files` in their order as the object `name`, compressed at `level` (1 to 22). Progress is in raw bytes.
+/// Writes `files` in their order as the object `name`, compressed at `level` (1 to 22). Progress is
+/// in raw bytes.
 ///
 /// # Errors
 ///

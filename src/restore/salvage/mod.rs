@@ -1,7 +1,8 @@
 //! What can be read of blocks that do not come back as they were, as new blocks.
 //!
-//! Of a dense block that are the groups of its packs that are sound; of a portable one the chunks that its index names and that have the checksum
-//! they should have. Where that is not all, other blocks of the same samples are read in the same way. All of it together is written as one
+//! Of a dense block that are the groups of its packs that are sound; of a portable one the chunks
+//! that its index names and that have the checksum they should have. Where that is not all, other
+//! blocks of the same samples are read in the same way. All of it together is written as one
 //! new block, which is verified before it becomes visible.
 
 mod losses;
@@ -30,9 +31,11 @@ const MAX_WAYS: usize = 8;
 /// What is done about blocks that do not come back as they were.
 #[derive(Clone, Debug)]
 pub struct Salvage {
-    /// What will be read of what comes back: where that is sound, nothing is missing. All of it comes back nevertheless.
+    /// What will be read of what comes back: where that is sound, nothing is missing. All of it
+    /// comes back nevertheless.
     pub asked: Selection,
-    /// Whether what can be read of them is brought back; else it is only said that there is something.
+    /// Whether what can be read of them is brought back; else it is only said that there is
+    /// something.
     pub bring: bool,
     /// How staged files are read.
     pub read_mode: ReadMode,
@@ -74,8 +77,8 @@ pub struct Salvaged {
     pub original: Ulid,
     /// What could be read of it, as a new block; `None` when that is nothing of what is wanted.
     pub block: Option<CutBlock>,
-    /// Series and samples that it is short of, by what the manifest says; `None` where not all of the block was wanted, or samples of it were
-    /// deleted, which the manifest counts.
+    /// Series and samples that it is short of, by what the manifest says; `None` where not all of
+    /// the block was wanted, or samples of it were deleted, which the manifest counts.
     pub short_of: Option<(u64, u64)>,
     /// What could not be read of its own objects.
     pub losses: Losses,
@@ -87,7 +90,8 @@ pub struct Salvaged {
     pub(super) others: BTreeSet<Ulid>,
 }
 
-/// The name of what is salvaged of the block `ulid`: always the same, so that whoever does it twice has it once.
+/// The name of what is salvaged of the block `ulid`: always the same, so that whoever does it twice
+/// has it once.
 pub(super) fn salvaged_ulid(ulid: Ulid) -> Ulid {
     let mut hasher = Hasher::default();
     hasher.update(b"salvaged by narthex from ");
@@ -99,7 +103,8 @@ pub(super) fn salvaged_ulid(ulid: Ulid) -> Ulid {
 }
 
 impl Work<'_> {
-    /// Whether something can be read of `block`, which nothing brings back, and `plan` does not ask for that. Reads no samples.
+    /// Whether something can be read of `block`, which nothing brings back, and `plan` does not ask
+    /// for that. Reads no samples.
     pub(super) fn may_salvage(&self, plan: &RestorePlan<'_>, block: &StoredBlock) -> bool {
         if plan.brings(block) || plan.salvage.is_none() || is_damaged(block) {
             return false;
@@ -111,7 +116,8 @@ impl Work<'_> {
         }
     }
 
-    /// Stages what can be read of `block`, which nothing brings back because of `reason`, as far as `plan` asks for that.
+    /// Stages what can be read of `block`, which nothing brings back because of `reason`, as far as
+    /// `plan` asks for that.
     pub(super) fn salvage_lost(
         &self,
         plan: &RestorePlan<'_>,
@@ -151,8 +157,9 @@ impl Work<'_> {
         Ok((reason.context(nothing), None))
     }
 
-    /// Stages what can be read of what is `wanted` of `block`, which does not come back as it was; the caller says why. With `with_kin`, blocks of the
-    /// same samples are read as well, if its own objects do not give all.
+    /// Stages what can be read of what is `wanted` of `block`, which does not come back as it was;
+    /// the caller says why. With `with_kin`, blocks of the same samples are read as well, if
+    /// its own objects do not give all.
     pub(super) fn salvage(
         &self,
         block: &StoredBlock,

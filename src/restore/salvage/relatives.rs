@@ -12,7 +12,8 @@ use crate::restore::stand_in::Past;
 /// Most blocks that are known to hold one atom, of which these are chosen.
 const MAX_HOLDERS: usize = 256;
 
-/// All blocks of a repository that were sound when they were archived, by the samples that they hold.
+/// All blocks of a repository that were sound when they were archived, by the samples that they
+/// hold.
 pub(in crate::restore) struct Relatives<'c> {
     pub(super) past: Past,
     /// The latest first.

@@ -77,7 +77,8 @@ impl<'s, 'w> Sources<'s, 'w> {
         self.writer.has_failed()
     }
 
-    /// Reads the block in each way it is stored, until one gives all; then, `with_kin`, others that hold its samples.
+    /// Reads the block in each way it is stored, until one gives all; then, `with_kin`, others that
+    /// hold its samples.
     pub(super) fn read(&mut self, with_kin: bool) -> Result<Losses> {
         let block = self.block;
         let mut ways = self.work.copies.variants(block.ulid);
@@ -250,8 +251,8 @@ impl<'s, 'w> Sources<'s, 'w> {
         Some(fetched.map(|(content, _)| content))
     }
 
-    /// Says of the deletions of `block` that they are not applied: they name series by their place in the index, which nobody knows of series between
-    /// lost ones.
+    /// Says of the deletions of `block` that they are not applied: they name series by their place
+    /// in the index, which nobody knows of series between lost ones.
     fn forego_deletions(&mut self, block: &StoredBlock, losses: &mut Losses) {
         let asked = &self.wanted.asked;
         let (place, span, concerns) = match self.tombstones(block) {
@@ -292,7 +293,8 @@ impl<'s, 'w> Sources<'s, 'w> {
         losses.add(loss, false);
     }
 
-    /// Stages the files of a block that is stored whole, with zeros in the place of what cannot be read; whether its index is among them.
+    /// Stages the files of a block that is stored whole, with zeros in the place of what cannot be
+    /// read; whether its index is among them.
     fn stage_files(
         &mut self,
         block: &StoredBlock,
@@ -401,7 +403,8 @@ impl<'s, 'w> Sources<'s, 'w> {
         );
         let is_all = asked.covers_block(block.min_time, block.max_time);
         let short_of = (is_all && deletions(block).is_none()).then_some(short);
-        // As many samples as there were are those that there were, unless other blocks gave some; and these have all only where they hold all of its sources.
+        // As many samples as there were are those that there were, unless other blocks gave some;
+        // and these have all only where they hold all of its sources.
         let has_all = if self.has_others {
             Cover::of(&self.others, self.past).by(block).is_some()
         } else {
@@ -440,7 +443,8 @@ fn unread_tombstones(error: &Error) -> String {
     format!("its tombstones: what they delete may have come back: {why}")
 }
 
-/// Metadata for what is made of `part` of `block`. As a block that is cut it has no past: whoever finds the block itself has both.
+/// Metadata for what is made of `part` of `block`. As a block that is cut it has no past: whoever
+/// finds the block itself has both.
 fn new_meta(block: &StoredBlock, part: &Selection, ulid: Ulid) -> Meta {
     Meta {
         ulid,

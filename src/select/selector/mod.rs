@@ -46,7 +46,8 @@ enum Condition {
 }
 
 impl Selector {
-    /// Its matchers, in the order they were written; the metric name before the braces comes last, as in PromQL.
+    /// Its matchers, in the order they were written; the metric name before the braces comes last,
+    /// as in PromQL.
     pub fn matchers(&self) -> &[Matcher] {
         &self.matchers
     }
@@ -77,7 +78,8 @@ impl Matcher {
         }
     }
 
-    /// The condition as a regular expression to be anchored at both ends, and whether it must not match.
+    /// The condition as a regular expression to be anchored at both ends, and whether it must not
+    /// match.
     pub(crate) fn as_regex(&self) -> (String, bool) {
         let inner = |regex: &Regex| {
             let text = regex.as_str();
@@ -95,8 +97,8 @@ impl Matcher {
         }
     }
 
-    /// The one value that meets the condition, unless that is the empty string: then series without the label are
-    /// meant as well.
+    /// The one value that meets the condition, unless that is the empty string: then series without
+    /// the label are meant as well.
     pub(super) fn only_value(&self) -> Option<&[u8]> {
         match &self.condition {
             Condition::Equal(value) if !value.is_empty() => Some(value),
@@ -105,7 +107,8 @@ impl Matcher {
     }
 }
 
-/// A regular expression as matchers and relabeling have it: anchored at both ends, with `.` matching line breaks.
+/// A regular expression as matchers and relabeling have it: anchored at both ends, with `.`
+/// matching line breaks.
 ///
 /// # Errors
 ///
@@ -120,8 +123,8 @@ pub(crate) fn anchored(pattern: &str) -> Result<Regex> {
 impl FromStr for Selector {
     type Err = Error;
 
-    /// Parses a selector as PromQL does. At least one matcher must refuse the empty string, so that nobody
-    /// selects everything by a slip.
+    /// Parses a selector as PromQL does. At least one matcher must refuse the empty string, so that
+    /// nobody selects everything by a slip.
     fn from_str(text: &str) -> Result<Self> {
         syntax::parse(text)
             .map(|matchers| Selector { matchers })

@@ -146,7 +146,8 @@ impl Cursor<'_> {
     }
 }
 
-/// The regular expression `pattern`, anchored at both ends and with `.` matching line breaks, as in Prometheus.
+/// The regular expression `pattern`, anchored at both ends and with `.` matching line breaks, as in
+/// Prometheus.
 fn anchored(pattern: &[u8], at: usize) -> Result<Regex, Fault> {
     let wrong = |cause: Option<regex::Error>| Fault {
         sentence: "expected a regular expression".to_owned(),

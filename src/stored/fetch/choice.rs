@@ -7,8 +7,8 @@ use crate::repository::copies::Place;
 /// Most ways in which places are tried together.
 const MAX_CHOICES: usize = 24;
 
-/// Which places to try together: all the best, then the second best of those that have one, and so on; then each of one with each of another, the best
-/// first.
+/// Which places to try together: all the best, then the second best of those that have one, and so
+/// on; then each of one with each of another, the best first.
 pub(super) fn choices(places: &[Vec<Place>]) -> Vec<Vec<&Place>> {
     let most = places.iter().map(Vec::len).max().unwrap_or(0);
     let alike = (0..most).map(|rank| {

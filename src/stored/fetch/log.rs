@@ -9,8 +9,9 @@ use crate::repository::copies::{Copies, Redirected};
 use crate::repository::portable::{Object, Root};
 use crate::repository::{StoredFile, StoredWal};
 
-/// Brings the files of `wal` into `sink`: from its own object, or from the logs of other archives of the source `kin_of`, the nearest in time first. A
-/// log only grows, so a later one holds what an earlier one had.
+/// Brings the files of `wal` into `sink`: from its own object, or from the logs of other archives
+/// of the source `kin_of`, the nearest in time first. A log only grows, so a later one holds what
+/// an earlier one had.
 ///
 /// # Errors
 ///

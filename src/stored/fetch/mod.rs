@@ -1,8 +1,9 @@
 //! Bringing the files of a block from wherever they are sound.
 //!
-//! This is the slow way, for what does not come from its own objects as it should. Files are fetched one by one: from what is
-//! sound of the block's own objects, from objects with the same bytes, from those that replace damaged ones, and from the
-//! objects of other archives that hold the same block. Whichever it is, a file counts only when its bytes have the digest that the
+//! This is the slow way, for what does not come from its own objects as it should. Files are
+//! fetched one by one: from what is sound of the block's own objects, from objects with the same
+//! bytes, from those that replace damaged ones, and from the objects of other archives that hold
+//! the same block. Whichever it is, a file counts only when its bytes have the digest that the
 //! manifest says.
 
 mod choice;
@@ -58,7 +59,8 @@ pub struct Fetched {
 }
 
 impl Fetched {
-    /// The way it took, or why it did not come whole. `first` is what is wrong with its own objects.
+    /// The way it took, or why it did not come whole. `first` is what is wrong with its own
+    /// objects.
     pub fn outcome(self, name: &str, first: Option<Error>) -> Result<Detour> {
         let reason = first.or(self.error);
         let reason = reason.unwrap_or_else(|| Error::corrupt("its objects are marked as damaged"));
@@ -81,7 +83,8 @@ impl Fetched {
     }
 }
 
-/// Brings the files of `block`: segments into `segments`, a rebuilt index into `index`, all others into `segments`.
+/// Brings the files of `block`: segments into `segments`, a rebuilt index into `index`, all others
+/// into `segments`.
 ///
 /// # Errors
 ///
@@ -119,7 +122,8 @@ pub fn fetch_block(
     Ok(fetch.done())
 }
 
-/// The content of one file of `block` that is not rebuilt, at most `max_bytes` of it, from wherever it is sound.
+/// The content of one file of `block` that is not rebuilt, at most `max_bytes` of it, from wherever
+/// it is sound.
 ///
 /// # Errors
 ///
@@ -207,7 +211,8 @@ impl<'c> Fetch<'c> {
         self.error.get_or_insert(error);
     }
 
-    /// Takes note of what is wrong with what was read in `place`, if it is a replacement: of all else manifests say what it should be.
+    /// Takes note of what is wrong with what was read in `place`, if it is a replacement: of all
+    /// else manifests say what it should be.
     fn fail_place(&mut self, place: &Place, error: Error) {
         if place.trust == Trust::Mended {
             let failed = self.failed.entry(place.name.clone());

@@ -1,4 +1,5 @@
-//! What is rebuilt from packs: by the block's own recipe, by that of a replacement, or by that of a block it was compacted into.
+//! What is rebuilt from packs: by the block's own recipe, by that of a replacement, or by that of a
+//! block it was compacted into.
 
 use std::collections::BTreeSet;
 
@@ -57,8 +58,9 @@ impl Fetch<'_> {
         Ok(())
     }
 
-    /// Takes what can be rebuilt of `block` without its recipe: from its own packs, or from those of a block that it was compacted into. Gives the
-    /// samples of floats and of histograms that it has.
+    /// Takes what can be rebuilt of `block` without its recipe: from its own packs, or from those
+    /// of a block that it was compacted into. Gives the samples of floats and of histograms
+    /// that it has.
     pub(super) fn take_derived(
         &mut self,
         block: &StoredBlock,
@@ -127,7 +129,8 @@ impl Fetch<'_> {
         Ok(extracted.samples.unwrap_or(unknown))
     }
 
-    /// Carries out the recipe in `recipe` over the packs of `block`, each read wherever it is sound.
+    /// Carries out the recipe in `recipe` over the packs of `block`, each read wherever it is
+    /// sound.
     fn rebuild(
         &mut self,
         block: &StoredBlock,
@@ -193,8 +196,8 @@ impl Fetch<'_> {
         Ok(())
     }
 
-    /// Takes note of the packs on which it may lie that `block` is not rebuilt: replacements that no manifest knows, and that are no copies of what they
-    /// stand in for.
+    /// Takes note of the packs on which it may lie that `block` is not rebuilt: replacements that
+    /// no manifest knows, and that are no copies of what they stand in for.
     fn fail_packs(&mut self, block: &StoredBlock, places: &[Vec<Place>]) {
         let told = block.packs.iter().map(|pack| &pack.name);
         let read = places.iter().flatten().map(|place| &place.name);

@@ -23,8 +23,8 @@ pub(in crate::verify) struct Known {
 /// Most chunks that are remembered.
 const MOST_KNOWN: usize = 1 << 19;
 
-/// What all threads know of chunks that were read a second time. Prometheus writes references in ascending order, so
-/// that nothing comes here.
+/// What all threads know of chunks that were read a second time. Prometheus writes references in
+/// ascending order, so that nothing comes here.
 #[derive(Debug)]
 pub(in crate::verify) struct Again {
     pub(in crate::verify) budget: Budget,

@@ -15,7 +15,8 @@ pub(super) struct AggregateFault {
     pub(super) spans: Option<u32>,
 }
 
-/// Checks a chunk of aggregates: its lengths and encodings, and where `is_full` the times of each aggregate.
+/// Checks a chunk of aggregates: its lengths and encodings, and where `is_full` the times of each
+/// aggregate.
 ///
 /// # Errors
 ///

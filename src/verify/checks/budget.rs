@@ -4,9 +4,10 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Bytes that may be read again, for files in which many references lead to the same place.
 ///
-/// A sound file names each of its parts once. In a hostile one a few bytes of reference can name megabytes, and millions
-/// of them the same ones: without a limit, verifying it would take days. The limit is a few times the file's size, so that
-/// every part of a merely disordered file is read all the same.
+/// A sound file names each of its parts once. In a hostile one a few bytes of reference can name
+/// megabytes, and millions of them the same ones: without a limit, verifying it would take days.
+/// The limit is a few times the file's size, so that every part of a merely disordered file is read
+/// all the same.
 #[derive(Debug)]
 pub(in crate::verify) struct Budget(AtomicU64);
 

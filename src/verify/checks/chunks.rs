@@ -20,8 +20,8 @@ use crate::verify::{FaultLoss, Finding, Findings, Kind};
 /// Most missing segments that are told apart.
 const MOST_ABSENT: usize = 1000;
 
-/// Chunks that are not there, by the position of the segment they should be in: the first offset asked for, and
-/// what is lost.
+/// Chunks that are not there, by the position of the segment they should be in: the first offset
+/// asked for, and what is lost.
 pub(in crate::verify) type Absent = BTreeMap<usize, (u64, FaultLoss)>;
 
 /// How well references fit one segment.
@@ -33,7 +33,8 @@ pub(in crate::verify) struct Fit {
     pub(in crate::verify) astray: u64,
     /// Of those, references to places where no chunk is at all.
     pub(in crate::verify) unframed: u64,
-    /// References that were not followed because too many led to the same bytes: the first place, and how many.
+    /// References that were not followed because too many led to the same bytes: the first place,
+    /// and how many.
     pub(in crate::verify) unread: Option<(u64, u64)>,
 }
 
@@ -50,7 +51,8 @@ impl Fit {
     }
 }
 
-/// How references fit the segments, by position. Only segments with some that do not are counted one by one.
+/// How references fit the segments, by position. Only segments with some that do not are counted
+/// one by one.
 pub(in crate::verify) type Fits = BTreeMap<usize, Fit>;
 
 /// Checks chunks in the order in which the index names them.
@@ -69,7 +71,8 @@ pub(in crate::verify) struct Chunks<'a> {
     pub(in crate::verify) coverage: Coverage,
     pub(in crate::verify) absent: Absent,
     pub(in crate::verify) fits: Fits,
-    /// The segment of the chunk in hand, and how many references to it have been counted and not been entered yet.
+    /// The segment of the chunk in hand, and how many references to it have been counted and not
+    /// been entered yet.
     run: (usize, u64),
 }
 
@@ -81,7 +84,8 @@ struct Named<'a> {
 }
 
 impl<'a> Chunks<'a> {
-    /// Begins behind the chunk `before`, or with the first chunk of all. What lies before `frontier` may have been read.
+    /// Begins behind the chunk `before`, or with the first chunk of all. What lies before
+    /// `frontier` may have been read.
     pub(in crate::verify) fn new(
         subject: Subject<'a>,
         segments: &'a Segments,
@@ -154,7 +158,8 @@ impl<'a> Chunks<'a> {
         }
     }
 
-    /// Enters the references that were counted, and goes on to count those to the segment at `position`.
+    /// Enters the references that were counted, and goes on to count those to the segment at
+    /// `position`.
     #[cold]
     pub(in crate::verify) fn end_run(&mut self, position: usize) {
         let (before, count) = std::mem::replace(&mut self.run, (position, 0));
@@ -177,8 +182,8 @@ impl<'a> Chunks<'a> {
         }
     }
 
-    /// Settles a reference to a chunk that may have been read before: what is remembered need not be read again, and
-    /// what cannot be remembered is read a limited number of times.
+    /// Settles a reference to a chunk that may have been read before: what is remembered need not
+    /// be read again, and what cannot be remembered is read a limited number of times.
     #[cold]
     fn is_settled(&mut self, named: Named<'_>) -> bool {
         let meta = named.meta;
@@ -251,8 +256,8 @@ impl<'a> Chunks<'a> {
         })
     }
 
-    /// A reference that leads to nothing, while the next chunk is sound and has the times that the index gives, is itself
-    /// what is wrong.
+    /// A reference that leads to nothing, while the next chunk is sound and has the times that the
+    /// index gives, is itself what is wrong.
     #[cold]
     fn is_reference_wrong(&mut self, named: Named<'_>, findings: &mut Findings) -> bool {
         let meta = named.meta;
@@ -422,7 +427,8 @@ impl<'a> Chunks<'a> {
             MalformedProblem::Unknown { .. } | MalformedProblem::Unsupported { .. } => {
                 Kind::ChunkEncoding
             }
-            // Prometheus ends such a chunk without a word where others follow, or where nobody asks for more.
+            // Prometheus ends such a chunk without a word where others follow, or where nobody asks
+            // for more.
             MalformedProblem::Unexpected {
                 what: chunk::ANOTHER_SAMPLE,
                 ..
@@ -474,7 +480,8 @@ impl<'a> Chunks<'a> {
                 "expected samples from {} to {} as the index says, found {} to {}",
                 meta.min_time, meta.max_time, times.first, times.last
             );
-            // What reaches beyond the range may be passed over; a range that reaches beyond the chunk costs a look.
+            // What reaches beyond the range may be passed over; a range that reaches beyond the
+            // chunk costs a look.
             let is_wide = meta.min_time <= times.first && times.last <= meta.max_time;
             let kind = if is_wide {
                 Kind::ChunkTimeWide
@@ -515,7 +522,8 @@ impl<'a> Chunks<'a> {
     }
 }
 
-/// With words from `malformed`, and where inside the chunk it is: the finding's own place is where the chunk begins.
+/// With words from `malformed`, and where inside the chunk it is: the finding's own place is where
+/// the chunk begins.
 fn inside(finding: Finding, malformed: &Malformed) -> Finding {
     let detail = if finding.offset == Some(malformed.offset) {
         malformed.problem.to_string()

@@ -18,8 +18,8 @@ struct Run {
     open: bool,
 }
 
-/// The records that series refer to. In a block as Prometheus writes it they follow one another, so that one run
-/// for each segment says everything; each irregularity costs one run more.
+/// The records that series refer to. In a block as Prometheus writes it they follow one another, so
+/// that one run for each segment says everything; each irregularity costs one run more.
 #[derive(Debug, Default)]
 pub(in crate::verify) struct Coverage {
     runs: Vec<Run>,
@@ -64,8 +64,9 @@ impl Coverage {
         self.runs.extend(later);
     }
 
-    /// Finds the bytes that no reference covers and those that several do. `series_lost` says that series entries
-    /// could not be read, which explains chunks without one; in `foreign` segments no reference fits anyway.
+    /// Finds the bytes that no reference covers and those that several do. `series_lost` says that
+    /// series entries could not be read, which explains chunks without one; in `foreign`
+    /// segments no reference fits anyway.
     pub(in crate::verify) fn check(
         mut self,
         subject: &Subject<'_>,
@@ -239,7 +240,8 @@ pub(in crate::verify) fn is_sound_by_itself(segments: &Segments, position: usize
     })
 }
 
-/// Walks all segments without an index, for a block whose index is gone: says what is damaged, and counts the rest.
+/// Walks all segments without an index, for a block whose index is gone: says what is damaged, and
+/// counts the rest.
 pub(in crate::verify) fn walk_all(
     subject: &Subject<'_>,
     segments: &Segments,

@@ -119,8 +119,9 @@ fn families(known: &Known<'_>, add: &mut dyn FnMut(Kind, &BlockVerdict, String))
     }
 }
 
-/// Whether all that `small` holds must be in `big`. Shards and downsampled blocks share their sources legally, so does what was selected from a block;
-/// and blocks of the same sources that differ may be parts of a whole.
+/// Whether all that `small` holds must be in `big`. Shards and downsampled blocks share their
+/// sources legally, so does what was selected from a block; and blocks of the same sources that
+/// differ may be parts of a whole.
 fn repeats(big: &Kin, small: &Kin) -> bool {
     let is_alike = big.stream == small.stream && !big.stream.selected;
     is_alike

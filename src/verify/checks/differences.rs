@@ -1,5 +1,5 @@
-//! Names the label pairs whose postings differ from the series, once the sums have shown that some do; and then the
-//! series that are missing from a list or too much in it.
+//! Names the label pairs whose postings differ from the series, once the sums have shown that some
+//! do; and then the series that are missing from a list or too much in it.
 
 use std::collections::HashMap;
 
@@ -16,8 +16,8 @@ const PAIRS_PER_PASS: u64 = 1 << 18;
 /// References that are held while lists are compared one by one.
 const REFS_PER_PASS: usize = 1 << 21;
 
-/// Passes over the series that are spent on comparing lists one by one. In each of them many lists are compared; a
-/// block that needs more is damaged all over.
+/// Passes over the series that are spent on comparing lists one by one. In each of them many lists
+/// are compared; a block that needs more is damaged all over.
 const MOST_PASSES: usize = 64;
 
 /// How the two sides of a pair differ.
@@ -265,7 +265,8 @@ impl<'a> Compared<'a> {
         }
     }
 
-    /// Goes forward to `reference` and says whether it is there; those before it belong to no series that was seen.
+    /// Goes forward to `reference` and says whether it is there; those before it belong to no
+    /// series that was seen.
     fn skip_to(&mut self, reference: SeriesRef, mut extra: impl FnMut(Extra<'a>)) -> bool {
         while let Some(&(next, position)) = self.refs.get(self.next)
             && next <= reference

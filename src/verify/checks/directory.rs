@@ -32,7 +32,8 @@ pub(in crate::verify) fn block(subject: &Subject<'_>, findings: &mut Findings) {
     }
 }
 
-/// What lies where a server has something of its own and must have it to start: the finding, the path, and what was expected.
+/// What lies where a server has something of its own and must have it to start: the finding, the
+/// path, and what was expected.
 pub(in crate::verify) fn in_the_way(
     scanned: &DataDir,
 ) -> impl Iterator<Item = (Kind, PathBuf, &'static str)> + '_ {
@@ -112,7 +113,8 @@ pub(in crate::verify) struct Names {
 }
 
 impl Names {
-    /// Whether what was seen under these names is still what a server has that has `now`: its logs and the chunks of its head may have grown.
+    /// Whether what was seen under these names is still what a server has that has `now`: its logs
+    /// and the chunks of its head may have grown.
     pub(in crate::verify) fn are_in(&self, now: &Names) -> bool {
         self.made == now.made && self.segments.is_subset(&now.segments)
     }

@@ -15,7 +15,8 @@ pub struct JobMetric {
     pub metric: Option<Box<[u8]>>,
     /// Series whose entries could be read.
     pub series: u64,
-    /// Samples in their chunks, as [`VerifiedAmounts`](crate::verify::VerifiedAmounts) counts them.
+    /// Samples in their chunks, as [`VerifiedAmounts`](crate::verify::VerifiedAmounts) counts
+    /// them.
     pub samples: u64,
     /// Bytes of their chunk records that could be read.
     pub chunk_bytes: u64,

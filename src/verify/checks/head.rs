@@ -1,4 +1,5 @@
-//! `chunks_head` and chunk snapshots: what [`crate::head`] says of them, as findings and as facts for a start.
+//! `chunks_head` and chunk snapshots: what [`crate::head`] says of them, as findings and as facts
+//! for a start.
 
 use std::path::{Path, PathBuf};
 
@@ -41,7 +42,8 @@ pub(in crate::verify) fn read(scanned: &DataDir, mode: ReadMode) -> Head {
 }
 
 impl Head {
-    /// What is to be compared with the WAL: the chunks that a start keeps if the WAL defines their series, and the snapshot that it uses.
+    /// What is to be compared with the WAL: the chunks that a start keeps if the WAL defines their
+    /// series, and the snapshot that it uses.
     pub(in crate::verify) fn watch(&self) -> Watch {
         let chunks = self
             .chunks
@@ -113,7 +115,8 @@ pub(in crate::verify) fn check(
     }
 }
 
-/// Servers with the feature `memory-snapshot-on-shutdown` read the newest snapshot, and of the WAL what comes after it.
+/// Servers with the feature `memory-snapshot-on-shutdown` read the newest snapshot, and of the WAL
+/// what comes after it.
 fn check_snapshot(
     snapshots: &Snapshots,
     logs: Option<&Logs>,
@@ -225,7 +228,8 @@ fn compare(
         });
     };
     let orphaned = Kind::HeadChunksOrphaned;
-    // Blocks of stale series hold what their series had in the head, and leave it to the next truncation.
+    // Blocks of stale series hold what their series had in the head, and leave it to the next
+    // truncation.
     if !facts.is_in_selected_series(found.orphaned.times) {
         say(
             orphaned,
@@ -240,7 +244,8 @@ fn compare(
         let foreign = "expected their samples in the WAL, found none";
         say(Kind::HeadChunksForeign, found.unlogged, foreign);
     }
-    // Whether a sample came late is not said in the WAL: such ones are in it, in the WBL and in blocks of their own.
+    // Whether a sample came late is not said in the WAL: such ones are in it, in the WBL and in
+    // blocks of their own.
     if is_whole && !has_late {
         let contradict =
             "expected these samples of the WAL in the chunks as well, found them in the WAL alone";

@@ -1,4 +1,5 @@
-//! Samples of the WAL that a start takes for stored, because a block's range covers their time, and that no block holds.
+//! Samples of the WAL that a start takes for stored, because a block's range covers their time, and
+//! that no block holds.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -7,7 +8,8 @@ use crate::model::Millis;
 use crate::raw::{FileBytes, ReadMode};
 use crate::wal::{Log, LogRecord, Logs, Records, SegmentSummary};
 
-/// Shorter holes behind the last sample of a block are none: the next scrape lies behind the border.
+/// Shorter holes behind the last sample of a block are none: the next scrape lies behind the
+/// border.
 const HOLE: Millis = 1000;
 
 /// Most samples of the WAL in holes that are told apart; more are not counted.
@@ -18,15 +20,17 @@ const MAX_COUNTED: usize = 1 << 22;
 pub(in crate::verify) struct Held {
     /// Times of the first and the last sample of blocks that hold all series.
     pub(in crate::verify) dense: Vec<(Millis, Millis)>,
-    /// The same of what holds some series only, with the number of its samples: blocks of late or selected ones, the WBL. That its time
-    /// reaches over a hole does not mean that it fills it.
+    /// The same of what holds some series only, with the number of its samples: blocks of late or
+    /// selected ones, the WBL. That its time reaches over a hole does not mean that it fills
+    /// it.
     pub(in crate::verify) sparse: Vec<((Millis, Millis), u64)>,
     /// What is older was deleted for its age: the WAL may keep it longer than the blocks.
     pub(in crate::verify) since: Millis,
 }
 
-/// Counts the samples of the WAL before `floor`, and not before [`Held::since`], that nothing holds; with the times of the first and the last
-/// sample of the holes they lie in. Where something holds some series of a hole, as many of its samples are taken for held.
+/// Counts the samples of the WAL before `floor`, and not before [`Held::since`], that nothing
+/// holds; with the times of the first and the last sample of the holes they lie in. Where something
+/// holds some series of a hole, as many of its samples are taken for held.
 pub(in crate::verify) fn count(
     scanned: &DataDir,
     logs: Option<&Logs>,
@@ -92,7 +96,8 @@ struct Hole {
     last: Millis,
 }
 
-/// Whether any time of the segment from `since` on and before `floor` lies in a hole; its samples are read only then.
+/// Whether any time of the segment from `since` on and before `floor` lies in a hole; its samples
+/// are read only then.
 fn may_hide(segment: &SegmentSummary, stored: &Stored, (since, floor): (Millis, Millis)) -> bool {
     let Some((first, last)) = segment.contents.times else {
         return false;

@@ -1,5 +1,5 @@
-//! What must hold for native histograms (Prometheus `model/histogram`, `Validate`, and the rules by which its
-//! appenders begin a new chunk).
+//! What must hold for native histograms (Prometheus `model/histogram`, `Validate`, and the rules by
+//! which its appenders begin a new chunk).
 
 use super::times::Times;
 use crate::chunk::{self, ChunkRecord, Shape};

@@ -37,8 +37,8 @@ pub(in crate::verify) struct Opened<'a> {
 }
 
 impl<'a> Opened<'a> {
-    /// Opens the index whose content is `bytes`, as far as it goes. Prometheus 2.1 wrote version 1 over the layout of
-    /// version 2; `is_2_1` says that `meta.json` gives that away.
+    /// Opens the index whose content is `bytes`, as far as it goes. Prometheus 2.1 wrote version 1
+    /// over the layout of version 2; `is_2_1` says that `meta.json` gives that away.
     pub(in crate::verify) fn open(
         subject: &Subject<'_>,
         bytes: &'a [u8],
@@ -251,7 +251,8 @@ fn own_toc(subject: &Subject<'_>, bytes: &[u8], findings: &mut Findings) -> Opti
         }
         None => return Some(toc),
     };
-    // Prometheus goes by the offsets of the symbols and of the postings offset table, and by no others.
+    // Prometheus goes by the offsets of the symbols and of the postings offset table, and by no
+    // others.
     let index = Index::assume(bytes, IndexFormat::V2, toc);
     let is_sound = |section: Result<Section<'_>, Malformed>| {
         section.is_ok_and(|section| section.checksum.is_ok())
@@ -269,8 +270,8 @@ fn own_toc(subject: &Subject<'_>, bytes: &[u8], findings: &mut Findings) -> Opti
     None
 }
 
-/// Finds the sections of an index whose table of contents is gone, as far as one leads to the next; and says whether that
-/// reached the postings.
+/// Finds the sections of an index whose table of contents is gone, as far as one leads to the next;
+/// and says whether that reached the postings.
 fn recover(bytes: &[u8], format: IndexFormat) -> Option<(Toc, bool)> {
     let end = bytes.len() as u64;
     let unknown = Toc {
@@ -315,7 +316,8 @@ fn recover(bytes: &[u8], format: IndexFormat) -> Option<(Toc, bool)> {
     Some((toc, table.is_some()))
 }
 
-/// The content of the symbol table: what lies between its length and its checksum, by the table of contents.
+/// The content of the symbol table: what lies between its length and its checksum, by the table of
+/// contents.
 fn symbol_content(index: Index<'_>) -> Option<Reader<'_>> {
     let toc = index.toc();
     let start = usize::try_from(toc.symbols).ok()?.checked_add(4)?;
@@ -363,7 +365,8 @@ fn check_symbols(subject: &Subject<'_>, mut content: Reader<'_>, findings: &mut 
 /// Most label names that are looked for in a table out of order, and most steps for each.
 const MOST_LOOKUPS: (usize, usize) = (1000, 1 << 16);
 
-/// Reports a label name that Prometheus does not find in a table that is not in order: it looks for all when it starts.
+/// Reports a label name that Prometheus does not find in a table that is not in order: it looks for
+/// all when it starts.
 fn check_names(
     subject: &Subject<'_>,
     index: Index<'_>,
@@ -395,7 +398,8 @@ fn check_names(
     }
 }
 
-/// Which symbols are used: one bit for each, set from many threads. Only for symbols that are ordinals.
+/// Which symbols are used: one bit for each, set from many threads. Only for symbols that are
+/// ordinals.
 #[derive(Debug)]
 pub(in crate::verify) struct UsedSymbols(Vec<AtomicU64>);
 
@@ -412,7 +416,8 @@ impl UsedSymbols {
     #[inline]
     pub(in crate::verify) fn set(&self, symbol: SymbolRef) {
         let bit = 1u64 << (symbol.0 % 64);
-        // Nearly all have been seen before, and reading does not take the cache line from the others.
+        // Nearly all have been seen before, and reading does not take the cache line from the
+        // others.
         if let Some(word) = self.0.get(symbol.0 as usize / 64)
             && word.load(Relaxed) & bit == 0
         {

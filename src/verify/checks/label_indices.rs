@@ -1,5 +1,5 @@
-//! Label indices of Prometheus before 3.7. Nobody reads them, so what is wrong with them hurts nobody; but it
-//! shows that bytes have changed.
+//! Label indices of Prometheus before 3.7. Nobody reads them, so what is wrong with them hurts
+//! nobody; but it shows that bytes have changed.
 
 use std::ops::Range;
 
@@ -13,8 +13,8 @@ use crate::model::SeriesRef;
 use crate::raw::Malformed;
 use crate::verify::{Findings, Kind};
 
-/// Checks every label index and their offset table. `values` is the sum over the label pairs that have a postings
-/// list, where those could all be read.
+/// Checks every label index and their offset table. `values` is the sum over the label pairs that
+/// have a postings list, where those could all be read.
 pub(in crate::verify) fn check(
     subject: &Subject<'_>,
     opened: &Opened<'_>,
@@ -111,8 +111,8 @@ impl Check<'_> {
         ))
     }
 
-    /// Looks at the bytes between label indices and returns where the last one ends. Before Prometheus 2.15 the table
-    /// named them in no particular order.
+    /// Looks at the bytes between label indices and returns where the last one ends. Before
+    /// Prometheus 2.15 the table named them in no particular order.
     fn check_gaps(&mut self, findings: &mut Findings) -> u64 {
         self.extents.sort_unstable_by_key(|extent| extent.start);
         let mut covered = self.opened.index.toc().label_indices;
@@ -136,7 +136,8 @@ impl Check<'_> {
         covered
     }
 
-    /// Whether the label index at `offset` may be read: how often several names may share one is limited.
+    /// Whether the label index at `offset` may be read: how often several names may share one is
+    /// limited.
     fn may_read(&self, offset: u64) -> bool {
         let is_new = self.extents.last().is_none_or(|last| last.end <= offset);
         let len = self.opened.index.section_len(offset).unwrap_or(0);

@@ -1,12 +1,14 @@
-//! Level, sources and parents of a block against one another and against its range: what no compaction of Prometheus leaves.
+//! Level, sources and parents of a block against one another and against its range: what no
+//! compaction of Prometheus leaves.
 
 use crate::block::{Meta, Parent};
 use crate::model::Ulid;
 
-/// What is wrong with the lineage that `meta` gives, of the block in a directory called `directory`.
+/// What is wrong with the lineage that `meta` gives, of the block in a directory called
+/// `directory`.
 ///
-/// Thanos and Mimir have compactions of their own, so what only Prometheus promises is asked only of blocks without their
-/// sections.
+/// Thanos and Mimir have compactions of their own, so what only Prometheus promises is asked only
+/// of blocks without their sections.
 pub(super) fn fault(meta: &Meta, directory: Option<Ulid>) -> Option<String> {
     let compaction = &meta.compaction;
     if compaction.level < 1 {
@@ -77,7 +79,8 @@ fn of_level(meta: &Meta) -> Option<String> {
     })
 }
 
-/// The range is that of all parents together; those cut from out-of-order data at the head have none.
+/// The range is that of all parents together; those cut from out-of-order data at the head have
+/// none.
 fn of_ranges(meta: &Meta) -> Option<String> {
     let parents = &meta.compaction.parents;
     if parents.is_empty() || parents.iter().any(|parent| parent.ulid == Ulid::ZERO) {
@@ -97,7 +100,8 @@ fn of_ranges(meta: &Meta) -> Option<String> {
     })
 }
 
-/// A block that is cut from the head before its time, of late samples or of some series, names one parent, all zero, with a hint that says so.
+/// A block that is cut from the head before its time, of late samples or of some series, names one
+/// parent, all zero, with a hint that says so.
 fn of_head(parents: &[Parent], meta: &Meta) -> Option<String> {
     let is_hinted = !meta.is_in_order();
     let is_nameless = parents.iter().any(|p| p.ulid == Ulid::ZERO);
@@ -105,8 +109,8 @@ fn of_head(parents: &[Parent], meta: &Meta) -> Option<String> {
         .then(|| "expected the ULIDs of all parents, found one of zeros".to_owned())
 }
 
-/// A ULID holds the time at which its block was made: sources and parents are older than the block, and not older than
-/// the samples that it holds of them.
+/// A ULID holds the time at which its block was made: sources and parents are older than the block,
+/// and not older than the samples that it holds of them.
 fn of_times(meta: &Meta) -> Option<String> {
     let made = meta.ulid.time();
     let parents = meta.compaction.parents.iter();
@@ -134,7 +138,8 @@ fn of_times(meta: &Meta) -> Option<String> {
     None
 }
 
-/// Two ULIDs are random: where a source and a parent differ in one character only, one of them was changed.
+/// Two ULIDs are random: where a source and a parent differ in one character only, one of them was
+/// changed.
 fn misspelled(meta: &Meta) -> Option<String> {
     let parents = &meta.compaction.parents;
     // Of hostile lists not every pair is looked at.

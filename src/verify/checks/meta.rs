@@ -117,7 +117,8 @@ pub(in crate::verify) fn range(meta: &Meta) -> Option<(Millis, Millis)> {
     (meta.min_time < meta.max_time).then_some((meta.min_time, meta.max_time))
 }
 
-/// Compares the counts in `meta` with those of the data; `tombstones` are the intervals, as records and as merged.
+/// Compares the counts in `meta` with those of the data; `tombstones` are the intervals, as records
+/// and as merged.
 pub(in crate::verify) fn check_stats(
     subject: &Subject<'_>,
     meta: &Meta,

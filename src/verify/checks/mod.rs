@@ -1,5 +1,5 @@
-//! The checks, one file for each subject. What they find goes into [`Findings`](super::Findings); what
-//! they learn goes to the next.
+//! The checks, one file for each subject. What they find goes into [`Findings`](super::Findings);
+//! what they learn goes to the next.
 
 pub(super) mod again;
 mod aggregates;

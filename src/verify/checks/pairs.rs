@@ -1,4 +1,5 @@
-//! Sums that tell whether two sides hold the same label pairs of the same series, in constant memory.
+//! Sums that tell whether two sides hold the same label pairs of the same series, in constant
+//! memory.
 
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 

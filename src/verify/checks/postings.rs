@@ -42,7 +42,8 @@ pub(in crate::verify) struct PostingsTotals {
 /// Lists that are checked at a time.
 const BATCH: usize = 4096;
 
-/// Checks of the postings what a start reads: that the offset table can be read, not what stands in the lists.
+/// Checks of the postings what a start reads: that the offset table can be read, not what stands in
+/// the lists.
 pub(in crate::verify) fn check_table(
     subject: &Subject<'_>,
     opened: &Opened<'_>,
@@ -66,7 +67,8 @@ pub(in crate::verify) fn check_table(
     }
 }
 
-/// What it is that the table cannot be read on behind so many entries: Prometheus reads as many as there are, and as are announced.
+/// What it is that the table cannot be read on behind so many entries: Prometheus reads as many as
+/// there are, and as are announced.
 fn kind_of(malformed: &Malformed, entries_read: usize, table: &PostingsTable<'_>) -> Kind {
     if entries_read == table.len() {
         Kind::PostingsTableRest
@@ -232,8 +234,8 @@ impl PostingsCheck<'_> {
         Some((symbols.find(entry.name)?, symbols.find(entry.value)?))
     }
 
-    /// Checks the list of one entry; `believed` says whether the entry itself can be. A list that may not be read is
-    /// one that many entries share.
+    /// Checks the list of one entry; `believed` says whether the entry itself can be. A list that
+    /// may not be read is one that many entries share.
     fn check_list(
         &self,
         entry: PostingsEntry<'_>,
@@ -312,7 +314,8 @@ impl PostingsCheck<'_> {
         let format = self.opened.index.format();
         let pair = list.pair.unwrap_or(ALL_SERIES);
         let mut before: Option<SeriesRef> = None;
-        // One finding a list, however many references are out of order: a hostile table may name one list many times.
+        // One finding a list, however many references are out of order: a hostile table may name
+        // one list many times.
         let mut unsorted: Option<(usize, SeriesRef)> = None;
         let mut more = 0u64;
         for (position, reference) in postings.iter().enumerate() {
@@ -386,7 +389,8 @@ pub(in crate::verify) fn shown_pair(entry: PostingsEntry<'_>) -> Option<Labels> 
     })
 }
 
-/// The kind of a fault in the list of `entry`: queries read the lists of label pairs, only compactions that of all series.
+/// The kind of a fault in the list of `entry`: queries read the lists of label pairs, only
+/// compactions that of all series.
 pub(super) fn of_list(entry: PostingsEntry<'_>, kind: Kind) -> Kind {
     if entry.name.is_empty() && entry.value.is_empty() {
         Kind::AllPostingsDamaged
@@ -408,7 +412,8 @@ impl Extents {
         }
     }
 
-    /// The lists fill the section between the entries before it and the tables behind it, and do not overlap.
+    /// The lists fill the section between the entries before it and the tables behind it, and do
+    /// not overlap.
     fn check(mut self, check: &PostingsCheck<'_>, findings: &mut Findings) {
         let toc = check.opened.index.toc();
         let index = check.opened.index;

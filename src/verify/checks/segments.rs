@@ -24,8 +24,9 @@ pub(in crate::verify) struct Segments {
 }
 
 impl Segments {
-    /// Opens all segments and checks their headers. `last` finds the last reference in the index: it tells how many
-    /// segments there should be, and is asked only when their names leave that open.
+    /// Opens all segments and checks their headers. `last` finds the last reference in the index:
+    /// it tells how many segments there should be, and is asked only when their names leave
+    /// that open.
     pub(in crate::verify) fn open(
         subject: &Subject<'_>,
         last: impl FnOnce() -> Option<ChunkRef>,
@@ -91,8 +92,9 @@ enum Position<'a> {
     Missing(String),
 }
 
-/// Which file is which segment. Prometheus counts by position in the sorted list. When a file was lost that
-/// shifts all later ones: then the names tell, provided they explain the last reference and positions do not.
+/// Which file is which segment. Prometheus counts by position in the sorted list. When a file was
+/// lost that shifts all later ones: then the names tell, provided they explain the last reference
+/// and positions do not.
 fn positions(names: &[String], last: Option<ChunkRef>) -> Vec<Position<'_>> {
     let numbers: Vec<usize> = names.iter().filter_map(|name| name.parse().ok()).collect();
     let wanted = last.map_or(0, |last| last.segment().saturating_add(1));

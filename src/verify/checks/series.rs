@@ -286,7 +286,8 @@ impl<'a> Worker<'a> {
         let names_sorted =
             |labels: &[(SymbolRef, SymbolRef)]| labels.is_sorted_by(|a, b| by_string(a, b).is_le());
         if order.is_ge() && !(sorted && names_sorted(&self.before.labels)) {
-            // Labels out of order are a fault of their own; they do not put the series out of order as well.
+            // Labels out of order are a fault of their own; they do not put the series out of order
+            // as well.
             let mut both = [self.before.labels.clone(), series.labels.clone()];
             for labels in &mut both {
                 labels.sort_by(by_string);

@@ -1,4 +1,5 @@
-//! What a start would do with the directory: its facts, the plan that follows from them, and what of it is a finding.
+//! What a start would do with the directory: its facts, the plan that follows from them, and what
+//! of it is a finding.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -28,7 +29,8 @@ pub(in crate::verify) struct Read<'a> {
     pub(in crate::verify) head: Head,
 }
 
-/// Foretells a start on the directory and adds findings about what cannot be seen in any part of it alone.
+/// Foretells a start on the directory and adds findings about what cannot be seen in any part of it
+/// alone.
 pub(in crate::verify) fn foretell(
     read: Read<'_>,
     options: VerifyOptions,
@@ -46,8 +48,8 @@ pub(in crate::verify) fn foretell(
     let stored = plan(&facts, &assumed);
     let floor = stored.valid_from.unwrap_or(i64::MIN);
     head::check(scanned, head, floor, logs, options, &mut facts, findings);
-    // Where the border is wrong, what retention deletes because of it is lost from the log as well; where it is right, the
-    // log's copies of deleted blocks may go with them.
+    // Where the border is wrong, what retention deletes because of it is lost from the log as well;
+    // where it is right, the log's copies of deleted blocks may go with them.
     let is_wrong = facts
         .out_of_reach(assumed.now)
         .any(|(block, _)| block.ulid == stored.floor.map(|(ulid, _)| ulid));
@@ -66,7 +68,8 @@ pub(in crate::verify) fn foretell(
     foretold
 }
 
-/// What blocks hold of the time that a start takes for stored; `blocks` are what was read of those in `facts`, in the same order.
+/// What blocks hold of the time that a start takes for stored; `blocks` are what was read of those
+/// in `facts`, in the same order.
 fn held(
     facts: &Facts,
     blocks: &[BlockVerdict],
@@ -86,7 +89,8 @@ fn held(
             held.sparse.push((times, read.stats.samples));
         }
     }
-    // Before the oldest block there may have been others. Where one is there that is not loaded, its samples are missed.
+    // Before the oldest block there may have been others. Where one is there that is not loaded,
+    // its samples are missed.
     let begins = facts.blocks.iter().filter_map(|block| match &block.meta {
         Some(meta) => meta.is_in_order().then_some(meta.min_time),
         None => Some(Millis::MIN),

@@ -10,7 +10,8 @@ use crate::index::Index;
 use crate::raw::{FileBytes, MalformedProblem};
 use crate::verify::{Finding, Findings, Kind};
 
-/// Reads the tombstones of the block and checks the file; nothing when there is none, or it cannot be read.
+/// Reads the tombstones of the block and checks the file; nothing when there is none, or it cannot
+/// be read.
 pub(in crate::verify) fn read(
     subject: &Subject<'_>,
     findings: &mut Findings,
@@ -86,7 +87,8 @@ pub(in crate::verify) fn check(
         }
         let is_gone = index.is_some_and(|(index, lost)| {
             let is_sound = index.series_at(record.series).is_ok_and(|entry| {
-                // A deleted series has a handful of records; thousands for one that is large are made up.
+                // A deleted series has a handful of records; thousands for one that is large are
+                // made up.
                 let may_read = budget.take(entry.end - entry.offset);
                 !entry.is_empty() && (!may_read || entry.check().is_ok())
             });

@@ -4,8 +4,9 @@ use super::Subject;
 use crate::raw::{FileBytes, UnreadablePages};
 use crate::verify::{Consequence, FaultLoss, Finding, Findings, Kind};
 
-/// Reports the pages of `content` that could not be read. Findings about what lies in them, or in a chunk that reaches into
-/// them, are replaced by one, which has their losses. Says whether a start reads there.
+/// Reports the pages of `content` that could not be read. Findings about what lies in them, or in a
+/// chunk that reaches into them, are replaced by one, which has their losses. Says whether a start
+/// reads there.
 pub(in crate::verify) fn report(
     subject: &Subject<'_>,
     content: &FileBytes,

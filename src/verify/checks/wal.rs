@@ -9,7 +9,8 @@ use crate::wal::{
     End, EntryType, Log, LogConsequence, LogProblem, Logs, Oddity, ProblemKind, Watch,
 };
 
-/// Reads the logs of a data directory beside what else there is of its head; nothing where there are no logs.
+/// Reads the logs of a data directory beside what else there is of its head; nothing where there
+/// are no logs.
 pub(in crate::verify) fn check(
     scanned: &DataDir,
     head: Watch,
@@ -42,7 +43,8 @@ pub(in crate::verify) fn check(
     Some(logs)
 }
 
-/// The oldest segment of the WAL, by its name, if it is something else than a file. Those that a checkpoint has replaced count.
+/// The oldest segment of the WAL, by its name, if it is something else than a file. Those that a
+/// checkpoint has replaced count.
 pub(super) fn first_not_a_file(scanned: &DataDir, logs: &Logs) -> Option<(PathBuf, EntryType)> {
     let wal = logs.wal.as_ref()?;
     let replaced = wal.superseded.iter();

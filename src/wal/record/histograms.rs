@@ -51,8 +51,8 @@ impl<B> HistogramEntry<B> {
         }
     }
 
-    /// Whether each side has as many buckets as its spans say. A head that appends a histogram without panics; markers of staleness lose
-    /// both before.
+    /// Whether each side has as many buckets as its spans say. A head that appends a histogram
+    /// without panics; markers of staleness lose both before.
     pub fn fits_its_spans(&self) -> bool {
         let fits = |spans: &[Span], buckets: &[B]| {
             let mut lengths = spans.iter().map(|span| span.length);
@@ -70,7 +70,8 @@ impl<B> HistogramEntry<B> {
     }
 }
 
-/// Decodes histograms whose buckets are `B`: `i64` for integer counts, `u64` (bits) for float counts.
+/// Decodes histograms whose buckets are `B`: `i64` for integer counts, `u64` (bits) for float
+/// counts.
 #[derive(Clone, Debug)]
 pub struct Histograms<B> {
     stamps: Stamps,

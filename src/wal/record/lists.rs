@@ -33,8 +33,8 @@ impl Decode<'_> for LoggedTombstones {
     }
 }
 
-/// Where a chunk stands in `chunks_head`: file number, counted from 1, in the high 32 bits, offset in the low 32.
-/// 0 is no chunk.
+/// Where a chunk stands in `chunks_head`: file number, counted from 1, in the high 32 bits, offset
+/// in the low 32. 0 is no chunk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HeadChunkRef(pub u64);
 

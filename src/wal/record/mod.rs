@@ -1,6 +1,8 @@
-//! Typed records: what one commit, or a checkpoint, has logged (Prometheus `tsdb/record/record.go`).
+//! Typed records: what one commit, or a checkpoint, has logged (Prometheus
+//! `tsdb/record/record.go`).
 //!
-//! A record is a type byte and a list of entries that runs to its end. [`Entries`] decodes them one by one.
+//! A record is a type byte and a list of entries that runs to its end. [`Entries`] decodes them one
+//! by one.
 
 mod histograms;
 mod lists;
@@ -18,8 +20,9 @@ pub use lists::{HeadChunkRef, LoggedTombstones, MarkerEntry, Markers, TombstoneE
 pub use samples::{ExemplarEntry, Exemplars, LoggedSamples, SampleEntry};
 pub use series::{LabelPairs, LoggedSeries, MetadataEntry, MetadataList, SeriesList};
 
-/// The number under which the head knows a series. It is not a [`SeriesRef`](crate::model::SeriesRef), which is a
-/// place in an index; and several of them may stand for the same labels after restarts.
+/// The number under which the head knows a series. It is not a
+/// [`SeriesRef`](crate::model::SeriesRef), which is a place in an index; and several of them may
+/// stand for the same labels after restarts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HeadSeriesRef(pub u64);
 
@@ -128,7 +131,8 @@ pub enum LogRecord<'a> {
     Histograms(Entries<'a, Histograms<i64>>),
     /// Histograms with float counts.
     FloatHistograms(Entries<'a, Histograms<u64>>),
-    /// Minimum valid time; nothing if the record has another length than it must: no start fails because of that.
+    /// Minimum valid time; nothing if the record has another length than it must: no start fails
+    /// because of that.
     MinValidTime(Option<Millis>),
 }
 
@@ -142,8 +146,9 @@ impl<'b> RawRecord<'b> {
     ///
     /// # Errors
     ///
-    /// When what precedes the entries is cut off. Like the errors of [`Entries`], this one names the offset at which
-    /// the record starts: what is inside a compressed record has no offset of its own.
+    /// When what precedes the entries is cut off. Like the errors of [`Entries`], this one names
+    /// the offset at which the record starts: what is inside a compressed record has no offset
+    /// of its own.
     pub fn decode(&self) -> Result<Option<LogRecord<'b>>, Malformed> {
         let Some(kind) = self.type_byte().and_then(RecordType::from_byte) else {
             return Ok(None);

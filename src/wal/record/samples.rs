@@ -1,4 +1,5 @@
-//! Types 2, 4 and 11: float samples and exemplars; and the references and times that histograms share with them.
+//! Types 2, 4 and 11: float samples and exemplars; and the references and times that histograms
+//! share with them.
 
 use super::series::{LabelPairs, labels};
 use super::{Decode, HeadSeriesRef};
@@ -18,8 +19,8 @@ pub(super) struct Stamp {
 pub(super) enum Stamps {
     /// Each as a difference to the base that the record starts with.
     Base { series: u64, time: Millis },
-    /// With start timestamps: the first entry in full, references as differences to the entry before, times as
-    /// differences to the first.
+    /// With start timestamps: the first entry in full, references as differences to the entry
+    /// before, times as differences to the first.
     First(Option<FirstAndLast>),
 }
 
@@ -73,7 +74,8 @@ impl Stamps {
     }
 }
 
-/// A start timestamp: none, the same as before, or (whatever other number the marker is) a difference to the first.
+/// A start timestamp: none, the same as before, or (whatever other number the marker is) a
+/// difference to the first.
 fn start_time(reader: &mut Reader<'_>, first: Millis, last: Millis) -> Result<Millis, Malformed> {
     match reader.u8()? {
         0 => Ok(0),

@@ -71,7 +71,8 @@ impl<'a> Decode<'a> for SeriesList {
 pub struct MetadataEntry<'a> {
     /// The series.
     pub series: HeadSeriesRef,
-    /// 0 unknown, 1 counter, 2 gauge, 3 histogram, 4 gauge histogram, 5 summary, 6 info, 7 state set.
+    /// 0 unknown, 1 counter, 2 gauge, 3 histogram, 4 gauge histogram, 5 summary, 6 info, 7 state
+    /// set.
     pub metric_type: u8,
     /// Unit; empty when there is none.
     pub unit: &'a [u8],

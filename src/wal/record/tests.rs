@@ -1,5 +1,5 @@
-//! Golden payloads of Prometheus 3.14, and payloads of the record types for which there are none, written by hand
-//! after the layout.
+//! Golden payloads of Prometheus 3.14, and payloads of the record types for which there are none,
+//! written by hand after the layout.
 
 use super::super::compression::Compression;
 use super::*;

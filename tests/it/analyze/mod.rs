@@ -1,4 +1,5 @@
-//! `narthex analyze`: every number held against one that is counted slowly, from decoded entries and file sizes.
+//! `narthex analyze`: every number held against one that is counted slowly, from decoded entries
+//! and file sizes.
 
 mod command;
 mod damage;

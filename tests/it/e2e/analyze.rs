@@ -1,4 +1,5 @@
-//! `narthex analyze` against `promtool tsdb analyze`: the same numbers where promtool is right, ties aside.
+//! `narthex analyze` against `promtool tsdb analyze`: the same numbers where promtool is right,
+//! ties aside.
 
 use std::collections::BTreeMap;
 use std::path::Path;

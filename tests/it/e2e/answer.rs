@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-/// Samples by series (its labels as JSON) and time (milliseconds); values and histograms as the server spelt them.
+/// Samples by series (its labels as JSON) and time (milliseconds); values and histograms as the
+/// server spelt them.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Answer(BTreeMap<String, BTreeMap<i64, String>>);
 
@@ -30,7 +31,8 @@ impl Answer {
         self.0.values().map(BTreeMap::len).sum()
     }
 
-    /// The samples from `since` on and before `until`, in milliseconds; series that have none are left out.
+    /// The samples from `since` on and before `until`, in milliseconds; series that have none are
+    /// left out.
     pub(crate) fn within(&self, since: i64, until: i64) -> Self {
         let series = self.0.iter().map(|(labels, samples)| {
             let samples = samples.range(since..until);
@@ -40,7 +42,8 @@ impl Answer {
         Self(series.filter(|(_, samples)| !samples.is_empty()).collect())
     }
 
-    /// The samples of `self` that `other` does not have, or has with another value, as lines of text.
+    /// The samples of `self` that `other` does not have, or has with another value, as lines of
+    /// text.
     pub(crate) fn missing_from(&self, other: &Self) -> Vec<String> {
         let none = BTreeMap::new();
         let mut missing = Vec::new();

@@ -1,4 +1,5 @@
-//! Reading the directory of a running server: narthex leaves nothing in it. `promtool tsdb dump` leaves a file that ends the server.
+//! Reading the directory of a running server: narthex leaves nothing in it. `promtool tsdb dump`
+//! leaves a file that ends the server.
 
 use std::path::Path;
 use std::process::Command;
@@ -67,7 +68,8 @@ fn commands(data: &Path, repository: &Path) -> [Command; 4] {
     ]
 }
 
-/// What the test above is about: the same with promtool. `cargo test --test it -- --ignored promtool_that_dumps` runs it.
+/// What the test above is about: the same with promtool. `cargo test --test it -- --ignored
+/// promtool_that_dumps` runs it.
 #[test]
 #[ignore = "takes a minute and a half, and shows what another program does"]
 fn promtool_that_dumps_beside_a_packaged_server_ends_it() {
@@ -76,7 +78,8 @@ fn promtool_that_dumps_beside_a_packaged_server_ends_it() {
     };
     let home = tempfile::tempdir().unwrap();
     let data = home.path().join("data");
-    // 120 samples fill a chunk: then promtool writes what it replays of the log into a file of its own.
+    // 120 samples fill a chunk: then promtool writes what it replays of the log into a file of its
+    // own.
     let mut server = Server::scraping_in_blocks(&tools, &data, "30s");
     let heads = || tree::files(&data.join("chunks_head")).len();
     wait_until("a first scrape", || server.everything().samples() > 0);

@@ -1,4 +1,5 @@
-//! The deployment examples are what somebody pastes tonight: the program must understand their command lines.
+//! The deployment examples are what somebody pastes tonight: the program must understand their
+//! command lines.
 
 use std::fs;
 use std::path::Path;

@@ -15,7 +15,8 @@ fn dump_prints_the_samples_that_promtool_prints() {
         let home = tempfile::tempdir().unwrap();
         let blocks = home.path().join("blocks");
         tree::copy(&fixture(night), &blocks);
-        // promtool would replay the WAL; dump is about blocks. Without the directory it refuses to work.
+        // promtool would replay the WAL; dump is about blocks. Without the directory it refuses to
+        // work.
         std::fs::remove_dir_all(blocks.join("chunks_head")).unwrap();
         std::fs::remove_dir_all(blocks.join("wal")).unwrap();
         std::fs::create_dir(blocks.join("wal")).unwrap();

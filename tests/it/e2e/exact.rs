@@ -1,4 +1,5 @@
-//! Blocks that were cut, in real servers: they answer what is wanted and nothing else, and keep what they were given.
+//! Blocks that were cut, in real servers: they answer what is wanted and nothing else, and keep
+//! what they were given.
 
 use std::collections::BTreeSet;
 use std::path::Path;

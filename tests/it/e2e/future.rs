@@ -20,7 +20,8 @@ fn now() -> i64 {
     i64::try_from(elapsed.as_millis()).unwrap()
 }
 
-/// A way to be ahead of the clock: what makes it, the finding, and which of 2.42 and the current release refuses new samples.
+/// A way to be ahead of the clock: what makes it, the finding, and which of 2.42 and the current
+/// release refuses new samples.
 type Way = (&'static str, fn(&Night), &'static str, [bool; 2]);
 
 const WAYS: &[Way] = &[
@@ -123,7 +124,8 @@ fn try_way(tools: &Tools, (name, make, kind, refuses): &Way) {
     assert_eq!(refused(), refuses, "{name}");
 }
 
-/// A block, and late samples a year ahead of the clock: in the WBL, or in `chunks_head` without one.
+/// A block, and late samples a year ahead of the clock: in the WBL, or in `chunks_head` without
+/// one.
 fn late(data: &Path, in_wbl: bool) {
     let night = super::tree::fixture("night-1");
     super::tree::copy(&night.join(OLDEST), &data.join(OLDEST));

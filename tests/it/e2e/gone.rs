@@ -1,4 +1,5 @@
-//! What is gone from the directory of a real server: what it took itself is not missed, what it did not is, once.
+//! What is gone from the directory of a real server: what it took itself is not missed, what it did
+//! not is, once.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -64,7 +65,8 @@ impl<'t> Night<'t> {
         self.data().join(&block.ulid).exists()
     }
 
-    /// Archives it, which must end with `code`; gives names and reasons of blocks and logs that are gone.
+    /// Archives it, which must end with `code`; gives names and reasons of blocks and logs that are
+    /// gone.
     fn backup(&self, code: i32) -> Vec<(String, String)> {
         let repository = self.home.path().join("repository");
         let output = run(backup(&self.data(), &repository).arg("--json"), &[code]);

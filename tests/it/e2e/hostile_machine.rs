@@ -141,8 +141,8 @@ fn a_data_directory_and_a_repository_reached_through_links_work() {
     restore("latest", &repository, &home.path().join("restored"));
 }
 
-/// `SCRIPT` with a file system of its own of some pages at `$1`, filled to the brim but for what `SCRIPT` makes of it; nothing where this process may
-/// not mount.
+/// `SCRIPT` with a file system of its own of some pages at `$1`, filled to the brim but for what
+/// `SCRIPT` makes of it; nothing where this process may not mount.
 fn with_full_disk(mount: &Path, script: &str, arguments: &[&Path]) -> Option<std::process::Output> {
     let may_mount = Command::new("unshare")
         .args(["--map-root-user", "--mount", "mount", "-t", "tmpfs", "none"])
@@ -244,8 +244,9 @@ fn a_page_that_the_disk_cannot_read_is_one_finding_and_ends_no_command() {
     );
 }
 
-/// As [`HOLE`], of the disk that holds the directory of `$4`, a file below the data directory: its page `$3` cannot be read, which counts from the
-/// end where it is negative. What a server writes elsewhere has room.
+/// As [`HOLE`], of the disk that holds the directory of `$4`, a file below the data directory: its
+/// page `$3` cannot be read, which counts from the end where it is negative. What a server writes
+/// elsewhere has room.
 const HOLE_AT: &str = r#"
     rm -rf "$1"
     cp -r "$2" "$1"
@@ -326,7 +327,8 @@ fn a_page_that_a_start_reads_ends_it() {
     }
 }
 
-/// Preloaded into narthex, it makes one page of one file unreadable for `pread`, as a bad sector is.
+/// Preloaded into narthex, it makes one page of one file unreadable for `pread`, as a bad sector
+/// is.
 const BAD_SECTOR: &str = r#"
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -398,7 +400,8 @@ fn a_block_with_a_bad_sector_is_archived_but_for_its_page_and_named() {
     assert!(fs::read(target.join(name).join("chunks/000001")).unwrap() == sound);
 }
 
-/// Renames every directory that appears in `target` away and puts a link to `elsewhere` in its place, until `stop` appears.
+/// Renames every directory that appears in `target` away and puts a link to `elsewhere` in its
+/// place, until `stop` appears.
 const RACER: &str = r#"
     while [ ! -e "$3" ]; do
         for dir in "$1"/.narthex-restore-* "$1"/.narthex-restore-*/*; do

@@ -1,4 +1,5 @@
-//! `narthex backup` killed at random moments: what was committed stays whole, the next run succeeds.
+//! `narthex backup` killed at random moments: what was committed stays whole, the next run
+//! succeeds.
 
 use std::path::Path;
 use std::process::Stdio;

@@ -1,4 +1,5 @@
-//! What real servers do about every kind of fault of a WAL or WBL, beside what `narthex verify` says they do.
+//! What real servers do about every kind of fault of a WAL or WBL, beside what `narthex verify`
+//! says they do.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -359,7 +360,8 @@ fn flip(data: &Path, file: &str) {
     edit(data, file, |bytes| bytes[2_000] ^= 4);
 }
 
-/// Flips `bit` in the type byte of the first fragment of the first segment whose position (1 full, 2 first) is `position`.
+/// Flips `bit` in the type byte of the first fragment of the first segment whose position (1 full,
+/// 2 first) is `position`.
 fn flip_flag(data: &Path, position: u8, bit: u8) {
     edit(data, FIRST, |bytes| {
         let mut at = 0;

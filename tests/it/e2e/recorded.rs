@@ -1,7 +1,9 @@
-//! States of live servers that were recorded once, with what the server answered right then: restored, they answer the same.
+//! States of live servers that were recorded once, with what the server answered right then:
+//! restored, they answer the same.
 //!
-//! A small one is a fixture (`fixtures/live-3.16`). `NARTHEX_LIVE_CORPUS=DIR` adds all that lie in `DIR/SERVER/STATE`, with
-//! `STATE.truth.json.gz` beside each and the configuration in `DIR/SERVER/prometheus.yml`: too large for a repository of source code.
+//! A small one is a fixture (`fixtures/live-3.16`). `NARTHEX_LIVE_CORPUS=DIR` adds all that lie in
+//! `DIR/SERVER/STATE`, with `STATE.truth.json.gz` beside each and the configuration in
+//! `DIR/SERVER/prometheus.yml`: too large for a repository of source code.
 
 use std::env;
 use std::fs;
@@ -26,7 +28,8 @@ struct State {
 }
 
 impl State {
-    /// Starts `tools` on a copy of the state that lies in `data`, and gives what it answers otherwise.
+    /// Starts `tools` on a copy of the state that lies in `data`, and gives what it answers
+    /// otherwise.
     fn differences(&self, tools: &Tools, data: &Path) -> Vec<String> {
         let flags: Vec<&str> = self.flags.iter().map(String::as_str).collect();
         let server = Server::configured(tools, data, &flags, &self.storage);
@@ -46,7 +49,8 @@ impl State {
         differences
     }
 
-    /// Verifies the state, backs it up in either codec, restores both and asks a server that runs on what came back.
+    /// Verifies the state, backs it up in either codec, restores both and asks a server that runs
+    /// on what came back.
     fn comes_back(&self, tools: &Tools) {
         run(narthex(["verify"]).arg(&self.data), &[0]);
         let scratch = tempfile::tempdir().unwrap();
@@ -79,7 +83,8 @@ impl State {
     }
 }
 
-/// Notes at which series `found` differs from `wanted`, which is not what a different order of addition makes of a sum.
+/// Notes at which series `found` differs from `wanted`, which is not what a different order of
+/// addition makes of a sum.
 fn compare(wanted: &Value, found: &Value, place: &str, differences: &mut Vec<String>) {
     let sorted = |result: &Value| {
         let mut series = result.as_array().unwrap().clone();

@@ -1,4 +1,5 @@
-//! A damaged block that was replaced where it lies: a real server answers as before, and while it is at work nothing is replaced.
+//! A damaged block that was replaced where it lies: a real server answers as before, and while it
+//! is at work nothing is replaced.
 
 use std::fs;
 use std::path::Path;

@@ -35,7 +35,8 @@ fn archives_answer_as_the_server_did(release: Release) {
     thread::sleep(LATE_FOR);
     let mut promised = vec![back_up(&server, &data, &repository)];
     wait_until("a first block", || !tree::metas(&data).is_empty());
-    // Pauses that share no divisor with the four seconds of a block: each run meets another moment of its making.
+    // Pauses that share no divisor with the four seconds of a block: each run meets another moment
+    // of its making.
     for pause in [0, 1_300, 2_900, 3_700, 5_300].map(Duration::from_millis) {
         thread::sleep(pause);
         promised.push(back_up(&server, &data, &repository));
@@ -91,8 +92,9 @@ fn a_running_current_server_that_deletes_cleans_and_snapshots_is_archived_whole(
     deletions_cleaning_and_snapshots_cost_no_archive(Release::Current);
 }
 
-/// Blocks are rewritten under new names while backups run: every one ends with 0 and has all that the server could answer, and snapshots
-/// are archives of the same server. `NARTHEX_SOAK` says how many rounds of six archives there are.
+/// Blocks are rewritten under new names while backups run: every one ends with 0 and has all that
+/// the server could answer, and snapshots are archives of the same server. `NARTHEX_SOAK` says how
+/// many rounds of six archives there are.
 fn deletions_cleaning_and_snapshots_cost_no_archive(release: Release) {
     let Some(tools) = Tools::find_or_skip(release) else {
         return;

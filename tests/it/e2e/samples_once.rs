@@ -1,4 +1,5 @@
-//! Nights of a real server that compacts, deletes and is snapshot: every archive comes back as it was, and no sample is stored twice.
+//! Nights of a real server that compacts, deletes and is snapshot: every archive comes back as it
+//! was, and no sample is stored twice.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -66,8 +67,9 @@ fn each_sample_is_stored_once(release: Release) {
         in_blocks += samples_in(&target);
     }
     let stored = stored_samples(&repository);
-    // Without splices each night would store the head, and each compaction its samples, again: more than twice as many. With them, what
-    // little is of use of a pack (less than a sixteenth of it) is stored again.
+    // Without splices each night would store the head, and each compaction its samples, again: more
+    // than twice as many. With them, what little is of use of a pack (less than a sixteenth of
+    // it) is stored again.
     assert!(
         stored <= all + all / 8,
         "{stored} samples are stored of {all}"

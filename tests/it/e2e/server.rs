@@ -14,7 +14,8 @@ use super::http;
 use super::late_target;
 use super::tools::{Release, Tools};
 
-/// Level-1 blocks of four seconds, compacted ones of twelve and 36: minutes show what takes weeks elsewhere.
+/// Level-1 blocks of four seconds, compacted ones of twelve and 36: minutes show what takes weeks
+/// elsewhere.
 const SHORT_BLOCKS: [&str; 3] = [
     "--storage.tsdb.min-block-duration=4s",
     "--storage.tsdb.max-block-duration=36s",
@@ -46,7 +47,8 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts a server that scrapes itself and a late target four times a second into `data`, in short blocks.
+    /// Starts a server that scrapes itself and a late target four times a second into `data`, in
+    /// short blocks.
     pub(crate) fn scraping(tools: &Tools, data: &Path) -> Self {
         let late = late_target::start();
         Self::start(tools, data, &SHORT_BLOCKS, |port| {
@@ -69,14 +71,16 @@ impl Server {
         Self::scraping_with(tools, data, &SHORT_BLOCKS, "")
     }
 
-    /// Starts a server that scrapes itself four times a second into `data`, in blocks of this duration.
+    /// Starts a server that scrapes itself four times a second into `data`, in blocks of this
+    /// duration.
     pub(crate) fn scraping_in_blocks(tools: &Tools, data: &Path, duration: &str) -> Self {
         let shortest = format!("--storage.tsdb.min-block-duration={duration}");
         let longest = format!("--storage.tsdb.max-block-duration={duration}");
         Self::scraping_with(tools, data, &[&shortest, &longest], "")
     }
 
-    /// Starts a server that scrapes itself four times a second into `data`, with `scrape` in its scrape configuration.
+    /// Starts a server that scrapes itself four times a second into `data`, with `scrape` in its
+    /// scrape configuration.
     pub(crate) fn scraping_itself(tools: &Tools, data: &Path, scrape: &str) -> Self {
         Self::scraping_with(tools, data, &[], scrape)
     }
@@ -295,7 +299,8 @@ impl Server {
         Answer::from_matrix(&self.query(r#"{__name__=~".+"}[1d]"#))
     }
 
-    /// The samples of the series that `selector` selects, from the day before `end` (milliseconds) to the second after it.
+    /// The samples of the series that `selector` selects, from the day before `end` (milliseconds)
+    /// to the second after it.
     pub(crate) fn range_until(&self, selector: &str, end: i64) -> Answer {
         let end = end / 1000 + 1;
         Answer::from_matrix(&self.query(&format!("{selector}[1d] @ {end}")))

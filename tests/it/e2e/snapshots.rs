@@ -1,4 +1,5 @@
-//! What real servers with the feature `memory-snapshot-on-shutdown` do about faults of chunk snapshots, beside what `verify` says.
+//! What real servers with the feature `memory-snapshot-on-shutdown` do about faults of chunk
+//! snapshots, beside what `verify` says.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -21,8 +22,8 @@ const ALL: &str = r#"{__name__=~".+"}"#;
 /// After the last sample of the log.
 const END: i64 = 1_700_006_400_000;
 
-/// A fault: what makes it in the snapshot of a data directory, the finding, how many samples in a hundred a server answers after
-/// it, and whether the snapshot is still there then, by release.
+/// A fault: what makes it in the snapshot of a data directory, the finding, how many samples in a
+/// hundred a server answers after it, and whether the snapshot is still there then, by release.
 struct Fault {
     name: &'static str,
     make: fn(&Path),

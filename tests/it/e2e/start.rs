@@ -1,4 +1,5 @@
-//! What `verify` says that a start would do is what real servers do: the same faults, in two releases.
+//! What `verify` says that a start would do is what real servers do: the same faults, in two
+//! releases.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -32,7 +33,8 @@ const ALL: &str = r#"{__name__=~".+"}"#;
 /// A fault of a data directory.
 struct Case {
     name: &'static str,
-    /// The fixture that gets it: a directory with blocks and all, or a log with chunks of the head alone.
+    /// The fixture that gets it: a directory with blocks and all, or a log with chunks of the head
+    /// alone.
     base: Base,
     make: fn(&Night),
     /// Options of `narthex verify`, and the flags of the server that they stand for.
@@ -500,7 +502,8 @@ fn a_packaged_server_cannot_read_what_verify_says_that_it_cannot() {
     assert_eq!(server.range_until(ALL, 1_795_313_600_000).samples(), 0);
 }
 
-/// Aggregates beside raw blocks of the same time: queries fail, and so does every compaction, in either release.
+/// Aggregates beside raw blocks of the same time: queries fail, and so does every compaction, in
+/// either release.
 #[test]
 fn servers_stumble_over_aggregates_as_verify_says() {
     thread::scope(|scope| {

@@ -19,7 +19,8 @@ pub(crate) fn files(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
         .collect()
 }
 
-/// What an archive of `data` holds: blocks, WAL and WBL, but none of the head's accelerators and run-time files.
+/// What an archive of `data` holds: blocks, WAL and WBL, but none of the head's accelerators and
+/// run-time files.
 pub(crate) fn archived_files(data: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut files = files(data);
     files.retain(|path, _| {
@@ -54,7 +55,8 @@ pub(crate) fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// The `meta.json` of every block in `data` that can be read at this moment (a running server removes blocks).
+/// The `meta.json` of every block in `data` that can be read at this moment (a running server
+/// removes blocks).
 pub(crate) fn metas(data: &Path) -> Vec<Value> {
     let Ok(entries) = fs::read_dir(data) else {
         return Vec::new();

@@ -1,4 +1,5 @@
-//! What a real server does on a data directory: whether it starts, what it answers, whether it can compact.
+//! What a real server does on a data directory: whether it starts, what it answers, whether it can
+//! compact.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -34,8 +35,8 @@ pub(crate) enum Trial {
     },
 }
 
-/// Starts a server on `data`, asks it `questions`, has it rewrite all blocks with deletions, asks again, and kills it. `look`
-/// is called between the questions and the rewrite.
+/// Starts a server on `data`, asks it `questions`, has it rewrite all blocks with deletions, asks
+/// again, and kills it. `look` is called between the questions and the rewrite.
 pub(crate) fn trial(
     tools: &Tools,
     data: &Path,
@@ -79,7 +80,8 @@ fn reply(port: u16, question: &str) -> Reply {
     Ok(data)
 }
 
-/// Asks for every sample of the series that `selector` selects, in the time `width` before `until` (milliseconds).
+/// Asks for every sample of the series that `selector` selects, in the time `width` before `until`
+/// (milliseconds).
 pub(crate) fn samples(selector: &str, until: i64, width: &str) -> Question {
     let query = http::percent_encoded(&format!("{selector}[{width}]"));
     format!("/api/v1/query?query={query}&time={}", seconds(until))

@@ -1,4 +1,5 @@
-//! What real servers do with directories and files that they may not read, beside what `verify` says.
+//! What real servers do with directories and files that they may not read, beside what `verify`
+//! says.
 
 use std::fs::{self, Permissions};
 use std::io::Write as _;
@@ -53,8 +54,9 @@ fn as_nobody(dir: &Path, name: &str, command: &Path) -> PathBuf {
     path
 }
 
-/// Makes a program with this content. Another process writes it: had this one it open for writing, programs that other tests start in that moment would
-/// inherit that, and a file that is being written cannot be run.
+/// Makes a program with this content. Another process writes it: had this one it open for writing,
+/// programs that other tests start in that moment would inherit that, and a file that is being
+/// written cannot be run.
 fn install(content: &[u8], path: &Path) {
     let mut command = Command::new("install");
     command.args(["-m", "755", "/dev/stdin"]).arg(path);

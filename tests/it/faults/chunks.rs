@@ -35,7 +35,8 @@ fn a_damaged_chunk_is_named_with_its_series_and_what_is_lost() {
     assert_found(&sick, &[("chunk-checksum", SEGMENT, Some(offset))]);
 }
 
-/// Changes the data of one chunk and makes its checksum anew. Data begins behind two bytes of length and one of encoding.
+/// Changes the data of one chunk and makes its checksum anew. Data begins behind two bytes of
+/// length and one of encoding.
 fn recode(sick: &Sick, offset: u64, change: impl FnOnce(&mut [u8])) {
     sick.edit(SEGMENT, |bytes| {
         change(&mut bytes[at(offset)..]);

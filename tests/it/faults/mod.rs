@@ -1,5 +1,5 @@
-//! Every fault that occurs in the wild or that other tools overlook, made on purpose: each is found, with the right kind and
-//! place, and nothing else is called a problem.
+//! Every fault that occurs in the wild or that other tools overlook, made on purpose: each is
+//! found, with the right kind and place, and nothing else is called a problem.
 
 mod chunks;
 mod directory;

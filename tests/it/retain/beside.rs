@@ -1,10 +1,11 @@
-//! Two runs at once, of which one stands still before one of its operations while the other does all of its work: for every
-//! operation there is.
+//! Two runs at once, of which one stands still before one of its operations while the other does
+//! all of its work: for every operation there is.
 
 use super::*;
 use narthex::store::ReadStore as _;
 
-/// What prunes do while a backup stands still. The marks are a day old when it begins, and nobody's clock is wrong.
+/// What prunes do while a backup stands still. The marks are a day old when it begins, and nobody's
+/// clock is wrong.
 type Meanwhile = (&'static str, fn(&MemoryStore));
 
 const MEANWHILE: [Meanwhile; 4] = [

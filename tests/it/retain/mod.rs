@@ -1,4 +1,5 @@
-//! Letting go: forget, prune, and both beside backups, at every interleaving and with a crash at every operation.
+//! Letting go: forget, prune, and both beside backups, at every interleaving and with a crash at
+//! every operation.
 
 mod beside;
 mod commands;
@@ -84,8 +85,8 @@ fn copy(store: &MemoryStore) -> MemoryStore {
     fresh
 }
 
-/// A repository in which something is about to be let go: one archive is left, of `SHARED`. The objects of `OLD`, which the
-/// source holds again beside `NEW`, are marked since `START`.
+/// A repository in which something is about to be let go: one archive is left, of `SHARED`. The
+/// objects of `OLD`, which the source holds again beside `NEW`, are marked since `START`.
 struct Bench {
     store: MemoryStore,
     codec: Codec,
@@ -160,7 +161,8 @@ impl Bench {
         }
     }
 
-    /// Everything comes to rest: a backup works, and after the grace nothing is left that is not needed.
+    /// Everything comes to rest: a backup works, and after the grace nothing is left that is not
+    /// needed.
     fn assert_settles(&self, store: &MemoryStore, now: Millis, what: &str) {
         let report = self.back_up(store, now).map_err(|e| e.chain());
         let report = report.unwrap_or_else(|e| panic!("{what}: {e}"));
@@ -200,7 +202,8 @@ fn restore(repository: &Repository, archive: &Archive) -> Files {
     tree(&target)
 }
 
-/// Runs `run` on `store`, stops it before operation `at`, does `meanwhile`, and lets it go on, to crash where `crash_at` says.
+/// Runs `run` on `store`, stops it before operation `at`, does `meanwhile`, and lets it go on, to
+/// crash where `crash_at` says.
 fn interrupted<T: Send>(
     store: &MemoryStore,
     at: u64,

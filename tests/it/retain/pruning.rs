@@ -75,7 +75,8 @@ fn a_backup_stores_again_what_somebody_has_a_warrant_for() {
     for codec in [Codec::Portable, Codec::Dense] {
         let bench = Bench::new(codec);
         let month = START + 30 * DAY;
-        // Dies when it is about to delete: claims and manifests have been read, the warrants are out.
+        // Dies when it is about to delete: claims and manifests have been read, the warrants are
+        // out.
         let operations = bench.operations(|store| prune(store, 3 * DAY, month));
         let mut stored_again = 0;
         for at in 0..operations {

@@ -1,4 +1,5 @@
-//! A second reader of residuals, written from section 4 of `docs/pack-format.md` alone: it shows what happens step by step.
+//! A second reader of residuals, written from section 4 of `docs/pack-format.md` alone: it shows
+//! what happens step by step.
 
 use std::fmt::Write as _;
 
@@ -209,7 +210,8 @@ fn slope(values: &[i64]) -> Vec<i64> {
     guesses
 }
 
-/// How the first ten residuals of a pack are read, whose first column are `values`, whole numbers; as two tables.
+/// How the first ten residuals of a pack are read, whose first column are `values`, whole numbers;
+/// as two tables.
 pub(super) fn ten_residuals(pack: &[u8], values: &[f64]) -> String {
     let mut group = Bytes(group(pack));
     let streams: Vec<Vec<u8>> = (0..15).map(|_| group.part()).collect();

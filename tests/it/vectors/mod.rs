@@ -1,5 +1,5 @@
-//! The examples of `docs/pack-format.md` and `docs/repository-format.md`: files in `fixtures/vectors` that the code makes anew, and that the pages quote
-//! to the byte.
+//! The examples of `docs/pack-format.md` and `docs/repository-format.md`: files in
+//! `fixtures/vectors` that the code makes anew, and that the pages quote to the byte.
 
 mod decoder;
 
@@ -310,8 +310,8 @@ fn the_vectors_are_a_repository_that_restores() {
     assert!(read("chunks/000001") == fs::read(path("two-series.segment")).unwrap());
 }
 
-/// What a page quotes: code blocks whose language is `hex`, with a path below `fixtures/`, as the bytes in their first column; and others with
-/// such a path, as they stand there.
+/// What a page quotes: code blocks whose language is `hex`, with a path below `fixtures/`, as the
+/// bytes in their first column; and others with such a path, as they stand there.
 fn quotes(page: &str) -> Vec<(String, Vec<u8>)> {
     let mut quotes = Vec::new();
     for part in page.split("\n```").skip(1).step_by(2) {

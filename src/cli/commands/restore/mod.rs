@@ -74,8 +74,8 @@ pub(crate) struct Args {
     target: PathBuf,
     #[command(flatten)]
     sources: SourceArgs,
-    /// Only time from here on, out of all archives of the same source [e.g. 2026-11-21T19:00:00Z, "2026-11-21 19:00" (UTC, as everything without a
-    /// zone), 1795288080, 30d (ago)]
+    /// Only time from here on, out of all archives of the same source [e.g. 2026-11-21T19:00:00Z,
+    /// "2026-11-21 19:00" (UTC, as everything without a zone), 1795288080, 30d (ago)]
     #[arg(
         long,
         value_name = "TIME",
@@ -84,7 +84,8 @@ pub(crate) struct Args {
         help_heading = "What comes back"
     )]
     since: Option<String>,
-    /// Only time before this, which is not included, out of all archives of the same source; whole blocks come back, unless --exact is given
+    /// Only time before this, which is not included, out of all archives of the same source; whole
+    /// blocks come back, unless --exact is given
     #[arg(
         long,
         value_name = "TIME",
@@ -93,7 +94,8 @@ pub(crate) struct Args {
         help_heading = "What comes back"
     )]
     until: Option<String>,
-    /// Cut blocks: bring back nothing but the time of --since and --until and the series of --match
+    /// Cut blocks: bring back nothing but the time of --since and --until and the series of
+    /// --match
     #[arg(long, requires = "bounds", conflicts_with_all = ["wal", "add_missing"], help_heading = "What comes back")]
     exact: bool,
     /// Only these series, as a PromQL selector; may be repeated
@@ -105,10 +107,12 @@ pub(crate) struct Args {
         help_heading = "What comes back"
     )]
     matches: Vec<Selector>,
-    /// Bring back blocks that were damaged when they were archived as they are, even if the repository holds sound ones with the same samples
+    /// Bring back blocks that were damaged when they were archived as they are, even if the
+    /// repository holds sound ones with the same samples
     #[arg(long, help_heading = "Damaged blocks")]
     as_archived: bool,
-    /// Bring back what can still be read of blocks that do not come back as they were, as new blocks
+    /// Bring back what can still be read of blocks that do not come back as they were, as new
+    /// blocks
     #[arg(long, help_heading = "Damaged blocks")]
     salvage: bool,
     /// Only this block of the archive; may be given several times
@@ -120,10 +124,12 @@ pub(crate) struct Args {
     /// Do not restore WAL and WBL
     #[arg(long, help_heading = "What comes back")]
     no_wal: bool,
-    /// Restore into a directory that is not empty what is not in it yet; blocks that are there are compared by the names and sizes of their files
+    /// Restore into a directory that is not empty what is not in it yet; blocks that are there are
+    /// compared by the names and sizes of their files
     #[arg(long, help_heading = "Where it comes to")]
     add_missing: bool,
-    /// Put sound copies in the place of damaged blocks of the target, a data directory in which no server is at work; with --block of these alone
+    /// Put sound copies in the place of damaged blocks of the target, a data directory in which no
+    /// server is at work; with --block of these alone
     #[arg(long, conflicts_with_all = ["bounds", "exact", "as_archived", "salvage", "wal", "no_wal", "add_missing"], help_heading = "Damaged blocks")]
     replace_damaged: bool,
     #[command(flatten)]

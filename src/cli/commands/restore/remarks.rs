@@ -29,7 +29,8 @@ use crate::stored::fetch_file;
 use crate::trouble::Severity;
 use crate::units::time_text;
 
-/// What is told beside what comes back: said on standard error at once, and kept for JSON. Problems end the command with exit code 3.
+/// What is told beside what comes back: said on standard error at once, and kept for JSON. Problems
+/// end the command with exit code 3.
 pub(super) struct Told<'p> {
     progress: &'p dyn Progress,
     all: RefCell<Vec<RestoreProblem>>,
@@ -161,7 +162,8 @@ pub(super) fn remark_different<'a>(
     }
 }
 
-/// Says so if the target has logs that are not those of `archive`: by the names and sizes of their files.
+/// Says so if the target has logs that are not those of `archive`: by the names and sizes of their
+/// files.
 pub(super) fn remark_other_logs(
     plan: &RestorePlan<'_>,
     archive: &Archive,
@@ -186,7 +188,8 @@ pub(super) fn remark_other_logs(
     }
 }
 
-/// Names blocks that were asked for by their ULIDs and are in the target already: nobody has looked whether they are sound.
+/// Names blocks that were asked for by their ULIDs and are in the target already: nobody has looked
+/// whether they are sound.
 pub(super) fn remark_there(
     plan: &RestorePlan<'_>,
     wanted: &Wanted,
@@ -237,7 +240,8 @@ pub(super) fn remark_damaged(plan: &RestorePlan<'_>, wanted: &Wanted, told: &Tol
     }
 }
 
-/// Says so if what is restored by root will not belong to the owner of the target, or of what is above it.
+/// Says so if what is restored by root will not belong to the owner of the target, or of what is
+/// above it.
 pub(super) fn remark_owner(target: &Target, permissions: Permissions, told: &Told<'_>) {
     let own = nix::unistd::Uid::effective();
     let dir = target.existing();
@@ -283,8 +287,9 @@ pub(super) fn remark_missed(
         Wanted::Range(_) => true,
         Wanted::Blocks(_) => return,
     };
-    // By itself, or by a block that was made of it. That no time is without a block says nothing: blocks may overlap. Of what holds a part of its
-    // sources, nobody knows whether it held more.
+    // By itself, or by a block that was made of it. That no time is without a block says nothing:
+    // blocks may overlap. Of what holds a part of its sources, nobody knows whether it held
+    // more.
     let mut held = BTreeSet::new();
     for block in chain.iter().flat_map(|archive| &archive.blocks) {
         held.insert(block.ulid);
@@ -307,8 +312,8 @@ pub(super) fn remark_missed(
     }
 }
 
-/// Fills in what blocks hold of their sources where manifests of earlier versions do not say and it matters: of blocks that may hold the same,
-/// and of those that come back.
+/// Fills in what blocks hold of their sources where manifests of earlier versions do not say and it
+/// matters: of blocks that may hold the same, and of those that come back.
 pub(super) fn learn(
     copies: &Copies,
     wanted: &Wanted,
@@ -410,7 +415,8 @@ pub(super) fn range(wanted: &Wanted) -> TimeRange {
     }
 }
 
-/// Says so if samples that are wanted are in the logs of `archive` only, which are not restored, or of another archive of the `chain`.
+/// Says so if samples that are wanted are in the logs of `archive` only, which are not restored, or
+/// of another archive of the `chain`.
 pub(super) fn remark_wal(
     args: &Args,
     wanted: &Wanted,
@@ -419,7 +425,8 @@ pub(super) fn remark_wal(
     told: &Told<'_>,
 ) {
     let range = range(wanted);
-    // Single blocks are what was asked for; of a whole archive the log comes along where nothing is cut.
+    // Single blocks are what was asked for; of a whole archive the log comes along where nothing is
+    // cut.
     let is_asked = match wanted {
         Wanted::Range(_) => true,
         Wanted::Archive => args.exact,
@@ -456,7 +463,8 @@ pub(super) fn remark_wal(
     if !matches!(wanted, Wanted::Range(_)) {
         return;
     }
-    // What the logs of other archives hold is in blocks of later ones, but for times that no block covers.
+    // What the logs of other archives hold is in blocks of later ones, but for times that no block
+    // covers.
     let uncovered = uncovered(plan, range);
     let mut covered = own;
     covered.extend(

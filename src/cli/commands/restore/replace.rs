@@ -1,4 +1,5 @@
-//! `narthex restore --replace-damaged`: sound copies in the place of damaged blocks, where these lie.
+//! `narthex restore --replace-damaged`: sound copies in the place of damaged blocks, where these
+//! lie.
 
 use std::collections::BTreeSet;
 
@@ -68,7 +69,8 @@ pub(super) fn run(
     Ok(told.own_outcome())
 }
 
-/// What is to become of `block`. One that was named is replaced for anything that is wrong with it, others where samples are lost.
+/// What is to become of `block`. One that was named is replaced for anything that is wrong with it,
+/// others where samples are lost.
 fn todo<'c>(
     mut block: DataBlock,
     is_named: bool,

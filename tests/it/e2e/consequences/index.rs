@@ -396,7 +396,8 @@ fn count_list(sick: &Sick, number: usize) {
     });
 }
 
-/// The third list is said to be where the second is. Both are of one series, and offsets are of the same length.
+/// The third list is said to be where the second is. Both are of one series, and offsets are of the
+/// same length.
 fn share_lists(sick: &Sick) {
     let bytes = sick.read("index");
     let index = Index::open(&bytes).unwrap();

@@ -1,8 +1,8 @@
 //! What `verify` says that Prometheus does about a fault is what real servers do about it.
 //!
-//! Each [`Case`] makes one fault in a small block. `narthex verify` must find it; then a server of each release is started
-//! on it, answers questions, rewrites the block as a compaction would, and answers again. What it did is compared with
-//! the consequence in the table of kinds.
+//! Each [`Case`] makes one fault in a small block. `narthex verify` must find it; then a server of
+//! each release is started on it, answers questions, rewrites the block as a compaction would, and
+//! answers again. What it did is compared with the consequence in the table of kinds.
 
 mod chunks;
 mod files;
@@ -136,7 +136,8 @@ fn questions(block: &Sick) -> Vec<Question> {
         trial::samples(r#"{__name__=~".+",job!="b"}"#, until, "7d"),
         trial::samples(r#"{__name__=~".+",job=~"a|c"}"#, until, "7d"),
     ];
-    // Parts of the time, as graphs ask for them: of chunks that the index places elsewhere, some are passed over.
+    // Parts of the time, as graphs ask for them: of chunks that the index places elsewhere, some
+    // are passed over.
     let step = (until - since) / PARTS;
     let width = format!("{step}ms");
     questions.extend((1..=PARTS).map(|part| trial::samples(all, since + part * step, &width)));
