@@ -185,14 +185,15 @@ pub(crate) fn is_repo_known() -> bool {
 /// Which repository, for every command that needs one.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct RepoArgs {
-    /// Directory of the repository; `NARTHEX_REPO` may say it instead
+    /// The repository: a directory, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or az://CONTAINER/PREFIX;
+    /// `NARTHEX_REPO` may say it instead
     #[arg(long = "repo", env = REPO_VARIABLE, value_name = "REPO", help_heading = REPOSITORY_HEADING)]
     location: Location,
 }
 
 impl RepoArgs {
     /// Where the repository is or will be.
-    pub(crate) fn store(&self) -> Arc<dyn Store> {
+    pub(crate) fn store(&self) -> Result<Arc<dyn Store>> {
         self.location.store()
     }
 
@@ -208,7 +209,9 @@ impl RepoArgs {
     ///
     /// `Refused` if it is there.
     pub(crate) fn refuse_inside(&self, target: &Path) -> Result<()> {
-        let Location::Local(repository) = &self.location;
+        let Some(repository) = self.location.dir() else {
+            return Ok(());
+        };
         let mut existing = target.ancestors().map(|dir| {
             if dir.as_os_str().is_empty() {
                 Path::new(".").canonicalize()
@@ -256,7 +259,7 @@ pub(crate) fn open_repository(location: &Location) -> Result<Repository> {
 /// Opens the repository at `location`, and says so on standard error if that had to be done without
 /// its descriptor.
 fn open(location: &Location) -> Result<Repository> {
-    let repository = Repository::open(location.store()).map_err(|e| explain(location, e))?;
+    let repository = Repository::open(location.store()?).map_err(|e| explain(location, e))?;
     if let Some(trouble) = repository.trouble() {
         say(&format!(
             "{trouble}; going on without it: narthex repair writes it anew"

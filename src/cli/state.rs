@@ -67,7 +67,9 @@ pub(crate) fn explain(location: &Location, error: Error) -> Error {
 
 /// What lies at `location` instead of a repository, as far as that can be told; else `error`.
 fn no_repository(location: &Location, error: Error) -> Error {
-    let Location::Local(path) = location;
+    let Some(path) = location.dir() else {
+        return error.context(location.to_string());
+    };
     if path.is_file() {
         return Error::invalid(format!(
             "expected the directory of a repository, found a file at {location}"
@@ -208,7 +210,9 @@ impl StateArgs {
 /// What a location is remembered by: its absolute path, and where links lead to, which may be
 /// another one.
 fn names(location: &Location) -> Result<Vec<PathBuf>> {
-    let Location::Local(path) = location;
+    let Some(path) = location.dir() else {
+        return Ok(vec![location.to_string().into()]);
+    };
     let absolute = std::path::absolute(path).map_err(|e| Error::io("find", path, e))?;
     let mut names = vec![absolute.clone()];
     // A disk that is not mounted takes the end of the path along.

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
+#[cfg(feature = "remote")]
+use super::remote::{Address, RemoteOptions, RemoteStore};
 use super::{LocalStore, Store};
 use crate::error::{Error, Result};
 
@@ -14,13 +16,34 @@ use crate::error::{Error, Result};
 pub enum Location {
     /// A directory on this machine.
     Local(PathBuf),
+    /// A place in an object store.
+    #[cfg(feature = "remote")]
+    Remote(Address),
 }
 
 impl Location {
     /// The store there. Nothing is read or written yet.
-    pub fn store(&self) -> Arc<dyn Store> {
-        match self {
+    ///
+    /// # Errors
+    ///
+    /// `Invalid`, when the environment does not say how to reach it.
+    pub fn store(&self) -> Result<Arc<dyn Store>> {
+        Ok(match self {
             Location::Local(path) => Arc::new(LocalStore::new(path)),
+            #[cfg(feature = "remote")]
+            Location::Remote(address) => Arc::new(RemoteStore::new(
+                address.clone(),
+                &RemoteOptions::default(),
+            )?),
+        })
+    }
+
+    /// The directory, where it is one on this machine.
+    pub fn dir(&self) -> Option<&Path> {
+        match self {
+            Location::Local(path) => Some(path),
+            #[cfg(feature = "remote")]
+            Location::Remote(_) => None,
         }
     }
 }
@@ -34,6 +57,10 @@ impl FromStr for Location {
             return Err(Error::invalid(
                 "expected a path to a repository, found nothing",
             ));
+        }
+        #[cfg(feature = "remote")]
+        if Address::is_one(text) {
+            return text.parse().map(Location::Remote);
         }
         refuse_remote(Path::new(text))?;
         Ok(Location::Local(PathBuf::from(text)))
@@ -63,6 +90,8 @@ impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Location::Local(path) => path.display().fmt(f),
+            #[cfg(feature = "remote")]
+            Location::Remote(address) => address.fmt(f),
         }
     }
 }

@@ -36,6 +36,8 @@ mod location;
 mod memory;
 mod name;
 mod read_only;
+#[cfg(feature = "remote")]
+pub mod remote;
 
 use std::fmt::Debug;
 use std::io::Write;

@@ -31,7 +31,7 @@ mod samples_once;
 mod server;
 mod snapshots;
 mod start;
-mod tools;
+pub(crate) mod tools;
 mod tree;
 mod trial;
 mod unlistable;

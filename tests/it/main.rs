@@ -54,6 +54,8 @@ mod pages;
 mod portable;
 mod reading;
 mod readme;
+#[cfg(feature = "remote")]
+mod remote;
 mod replacing;
 mod repository;
 mod restoring;

@@ -194,7 +194,7 @@ fn open_or_init(args: &Args, context: &Context<'_>) -> Result<Repository> {
         }
         repository
     } else {
-        let repository = Repository::open_or_init(args.repo.store())?;
+        let repository = Repository::open_or_init(args.repo.store()?)?;
         let id = &repository.descriptor().id;
         announce(format_args!("made a new repository {id} in {location}"));
         repository
@@ -212,7 +212,7 @@ impl Args {
         match self.repo.open_own(&self.state) {
             Ok(repository) => Ok(Some(repository)),
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                if !self.repo.store().is_vacant()? {
+                if !self.repo.store()?.is_vacant()? {
                     return Err(error);
                 }
                 self.state.refuse_vacant(location)?;
@@ -265,7 +265,9 @@ fn refuse_inside(source: &Path, repo: &RepoArgs) -> Result<()> {
     let source = source
         .canonicalize()
         .map_err(|e| Error::io("open", source, e))?;
-    let Location::Local(dir) = repo.location();
+    let Some(dir) = repo.location().dir() else {
+        return Ok(());
+    };
     let full = std::path::absolute(dir).map_err(|e| Error::io("find", dir, e))?;
     // The repository need not exist yet.
     let existing = full.ancestors().find_map(|dir| dir.canonicalize().ok());

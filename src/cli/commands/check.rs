@@ -50,7 +50,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
         Some(100) => CheckDepth::ReadAll,
         Some(percent) => CheckDepth::ReadShare(CheckShare::today(percent)),
     };
-    let store = args.repo.store();
+    let store = args.repo.store()?;
     let report = check(&*store, depth, context.progress);
     let mut report = report.map_err(|e| explain(args.repo.location(), e))?;
     // Without a descriptor nothing more can be said; that is a finding already.

@@ -29,7 +29,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     if matches!(args.repo.open(), Err(error) if error.kind() == ErrorKind::NotFound) {
         args.state.refuse_vacant(args.repo.location())?;
     }
-    let repository = Repository::init(args.repo.store())?;
+    let repository = Repository::init(args.repo.store()?)?;
     if let Some(reason) = args.state.remember(args.repo.location(), &repository) {
         context.progress.remark(&reason);
     }

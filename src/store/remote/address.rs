@@ -1,0 +1,451 @@
+//! Addresses of object stores as they are typed, and clients made from them and the environment.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
+use object_store::azure::MicrosoftAzureBuilder;
+use object_store::gcp::GoogleCloudStorageBuilder;
+use object_store::list::PaginatedListStore;
+use object_store::multipart::MultipartStore;
+use object_store::signer::Signer;
+use object_store::{BackoffConfig, Certificate, ClientOptions, ObjectStore, RetryConfig};
+
+use super::profile::Profile;
+use super::wire::{Limits, Wire};
+use crate::error::{Error, Result};
+use crate::store::name::is_component;
+
+/// Longest prefix in bytes: S3 ends names at 1,024, and those of objects have up to 512.
+const MAX_PREFIX_LEN: usize = 400;
+
+/// How long nothing may arrive before a request is given up. There is no limit to how long a
+/// request may take as a whole: large objects over slow lines take long.
+const READ_TIMEOUT: Duration = Duration::from_secs(60);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The service that keeps objects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Service {
+    /// Amazon S3, and whatever speaks its protocol.
+    S3,
+    /// Google Cloud Storage.
+    Gcs,
+    /// Azure Blob Storage.
+    Azure,
+}
+
+impl Service {
+    const ALL: [Service; 3] = [Service::S3, Service::Gcs, Service::Azure];
+
+    /// What addresses begin with.
+    pub fn scheme(self) -> &'static str {
+        match self {
+            Service::S3 => "s3",
+            Service::Gcs => "gs",
+            Service::Azure => "az",
+        }
+    }
+
+    /// What holds objects there.
+    fn container(self) -> &'static str {
+        match self {
+            Service::S3 | Service::Gcs => "bucket",
+            Service::Azure => "container",
+        }
+    }
+}
+
+/// A place in an object store: `s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX`,
+/// `az://CONTAINER/PREFIX`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Address {
+    /// Who keeps the objects.
+    pub service: Service,
+    /// The bucket, or Azure's container.
+    pub bucket: String,
+    /// What all names begin with, without a slash at its ends; may be empty.
+    pub prefix: String,
+}
+
+impl Address {
+    /// Whether `text` begins as an address does.
+    pub fn is_one(text: &str) -> bool {
+        text.split_once("://")
+            .is_some_and(|(scheme, _)| Service::ALL.iter().any(|it| it.scheme() == scheme))
+    }
+}
+
+impl FromStr for Address {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let invalid = |wanted: &str| Error::invalid(format!("expected {wanted}, found {text:?}"));
+        let (scheme, rest) = text
+            .split_once("://")
+            .ok_or_else(|| invalid("s3://BUCKET/PREFIX"))?;
+        let service = Service::ALL.into_iter().find(|it| it.scheme() == scheme);
+        let service = service.ok_or_else(|| invalid("s3://, gs:// or az://"))?;
+        let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+        let prefix = prefix.trim_matches('/');
+        let container = service.container();
+        if !is_component(bucket) {
+            return Err(invalid(&format!(
+                "{scheme}:// with the name of a {container}"
+            )));
+        }
+        let is_plain = prefix.is_empty() || prefix.split('/').all(is_component);
+        if !is_plain || prefix.len() > MAX_PREFIX_LEN {
+            return Err(invalid(&format!(
+                "a prefix of at most {MAX_PREFIX_LEN} letters, digits, dots, dashes, underscores and slashes behind the {container}"
+            )));
+        }
+        Ok(Address {
+            service,
+            bucket: bucket.to_owned(),
+            prefix: prefix.to_owned(),
+        })
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}", self.service.scheme(), self.bucket)?;
+        if !self.prefix.is_empty() {
+            write!(f, "/{}", self.prefix)?;
+        }
+        Ok(())
+    }
+}
+
+/// How object stores are spoken to; what is not said here comes from the environment.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct RemoteOptions {
+    /// How much may be sent, received and asked for.
+    pub limits: Limits,
+    /// The URL of the service, where it is not the vendor's own.
+    pub endpoint: Option<String>,
+    /// The region of the bucket.
+    pub region: Option<String>,
+    /// The profile of `~/.aws/credentials` and `~/.aws/config`.
+    pub profile: Option<String>,
+    /// Certificates of authorities to believe beside the system's, in PEM.
+    pub ca: Option<Vec<u8>>,
+    /// Whatever environment variables say as well, by their names; what stands here wins. May hold
+    /// secrets, and does not print them.
+    pub settings: Settings,
+}
+
+/// Names and values as of environment variables. Prints names only.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Settings(pub BTreeMap<String, String>);
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+impl RemoteOptions {
+    /// What is set under `name`, here or in the environment.
+    fn setting(&self, name: &str) -> Option<String> {
+        let own = self.settings.0.get(name).cloned();
+        own.or_else(|| std::env::var(name).ok().filter(|value| !value.is_empty()))
+    }
+
+    /// The first of `names` that is set.
+    fn first_set<'n>(&self, names: &[&'n str]) -> Option<&'n str> {
+        names
+            .iter()
+            .find(|name| self.setting(name).is_some())
+            .copied()
+    }
+
+    /// The own settings that a client knows, which `parse` tells.
+    fn keys<'s, K: FromStr>(&'s self) -> impl Iterator<Item = (K, &'s String)> {
+        let settings = self.settings.0.iter();
+        settings.filter_map(|(name, value)| Some((name.to_ascii_lowercase().parse().ok()?, value)))
+    }
+}
+
+/// One client, by what it can do.
+#[derive(Clone, Debug)]
+pub(super) struct Client {
+    pub objects: Arc<dyn ObjectStore>,
+    pub pages: Arc<dyn PageStore>,
+    pub parts: Arc<dyn PartStore>,
+    /// Of S3 only.
+    pub signer: Option<Arc<dyn Signer>>,
+    /// Where the credentials come from, for people.
+    pub credentials: String,
+}
+
+/// [`PaginatedListStore`] that prints.
+pub(super) trait PageStore: PaginatedListStore + fmt::Debug {}
+impl<T: PaginatedListStore + fmt::Debug> PageStore for T {}
+
+/// [`MultipartStore`] that prints.
+pub(super) trait PartStore: MultipartStore + fmt::Debug {}
+impl<T: MultipartStore + fmt::Debug> PartStore for T {}
+
+impl Client {
+    pub fn new(address: &Address, options: &RemoteOptions, wire: Wire) -> Result<Self> {
+        // The one provider of cryptography in this program; whoever uses the library may have
+        // installed another one before.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        match address.service {
+            Service::S3 => s3(address, options, wire),
+            Service::Gcs => gcs(address, options, wire),
+            Service::Azure => azure(address, options, wire),
+        }
+    }
+}
+
+fn s3(address: &Address, options: &RemoteOptions, wire: Wire) -> Result<Client> {
+    let mut builder = AmazonS3Builder::from_env();
+    for (key, value) in options.keys() {
+        builder = builder.with_config(key, value);
+    }
+    let has = |builder: &AmazonS3Builder, key| builder.get_config_value(&key).is_some();
+    let mut credentials = "AWS_ACCESS_KEY_ID of the environment".to_owned();
+    let from_environment = has(&builder, AmazonS3ConfigKey::AccessKeyId);
+    let named = options.profile.is_some();
+    if named || !from_environment {
+        match Profile::read(options.profile.as_deref())? {
+            Some(profile) => {
+                if let Some(region) = &profile.region
+                    && !has(&builder, AmazonS3ConfigKey::Region)
+                {
+                    builder = builder.with_region(region);
+                }
+                if let Some(endpoint) = &profile.endpoint
+                    && !has(&builder, AmazonS3ConfigKey::Endpoint)
+                {
+                    builder = builder.with_endpoint(endpoint);
+                }
+                match profile.keys {
+                    Some(keys) => {
+                        credentials = format!("profile {} of {}", profile.name, profile.place);
+                        builder = builder
+                            .with_access_key_id(keys.id)
+                            .with_secret_access_key(keys.secret);
+                        if let Some(token) = keys.token {
+                            builder = builder.with_token(token);
+                        }
+                    }
+                    None => credentials = S3_IDENTITY.to_owned(),
+                }
+            }
+            None => credentials = S3_IDENTITY.to_owned(),
+        }
+    }
+    if let Some(region) = &options.region {
+        builder = builder.with_region(region);
+    }
+    if let Some(endpoint) = &options.endpoint {
+        builder = builder.with_endpoint(endpoint);
+    }
+    let endpoint = builder.get_config_value(&AmazonS3ConfigKey::Endpoint);
+    if !has(&builder, AmazonS3ConfigKey::Region) {
+        builder = builder.with_region("us-east-1");
+    }
+    let client = builder
+        .with_bucket_name(&address.bucket)
+        .with_retry(retry())
+        .with_client_options(client_options(options, endpoint.as_deref())?)
+        .with_http_connector(wire)
+        .build()
+        .map_err(|e| misconfigured(address, &e))?;
+    let client = Arc::new(client);
+    Ok(Client {
+        objects: Arc::clone(&client) as Arc<dyn ObjectStore>,
+        pages: Arc::clone(&client) as Arc<dyn PageStore>,
+        parts: Arc::clone(&client) as Arc<dyn PartStore>,
+        signer: Some(client),
+        credentials,
+    })
+}
+
+/// Where S3's client looks when there are no keys.
+const S3_IDENTITY: &str = "the identity of this machine (web identity, container, or instance metadata), as neither AWS_ACCESS_KEY_ID nor a \
+     profile in ~/.aws/credentials is there";
+
+fn gcs(address: &Address, options: &RemoteOptions, wire: Wire) -> Result<Client> {
+    let mut builder = GoogleCloudStorageBuilder::from_env();
+    for (key, value) in options.keys() {
+        builder = builder.with_config(key, value);
+    }
+    let named = options.first_set(&[
+        "GOOGLE_SERVICE_ACCOUNT",
+        "GOOGLE_SERVICE_ACCOUNT_PATH",
+        "GOOGLE_SERVICE_ACCOUNT_KEY",
+        "GOOGLE_APPLICATION_CREDENTIALS",
+    ]);
+    let credentials = named.map_or_else(
+        || "the application default credentials, or the identity of this machine".to_owned(),
+        |name| format!("{name} of the environment"),
+    );
+    if let Some(endpoint) = &options.endpoint {
+        builder = builder.with_base_url(endpoint);
+        if is_loopback(endpoint) && named.is_none() {
+            builder = builder.with_skip_signature(true);
+        }
+    }
+    let client = builder
+        .with_bucket_name(&address.bucket)
+        .with_retry(retry())
+        .with_client_options(client_options(options, options.endpoint.as_deref())?)
+        .with_http_connector(wire)
+        .build()
+        .map_err(|e| misconfigured(address, &e))?;
+    let client = Arc::new(client);
+    Ok(Client {
+        objects: Arc::clone(&client) as Arc<dyn ObjectStore>,
+        pages: Arc::clone(&client) as Arc<dyn PageStore>,
+        parts: client,
+        signer: None,
+        credentials,
+    })
+}
+
+fn azure(address: &Address, options: &RemoteOptions, wire: Wire) -> Result<Client> {
+    let mut builder = MicrosoftAzureBuilder::from_env();
+    for (key, value) in options.keys() {
+        builder = builder.with_config(key, value);
+    }
+    let named = options.first_set(&[
+        "AZURE_STORAGE_ACCOUNT_KEY",
+        "AZURE_STORAGE_ACCESS_KEY",
+        "AZURE_STORAGE_SAS_KEY",
+        "AZURE_STORAGE_SAS_TOKEN",
+        "AZURE_STORAGE_CLIENT_SECRET",
+        "AZURE_CLIENT_SECRET",
+    ]);
+    let credentials = named.map_or_else(
+        || "the identity of this machine (workload identity, or instance metadata)".to_owned(),
+        |name| format!("{name} of the environment"),
+    );
+    if let Some(endpoint) = &options.endpoint {
+        builder = builder.with_endpoint(endpoint.clone());
+    }
+    let endpoint = options.endpoint.clone();
+    let endpoint = endpoint.or_else(|| options.setting("AZURE_STORAGE_ENDPOINT"));
+    let client = builder
+        .with_container_name(&address.bucket)
+        .with_retry(retry())
+        .with_client_options(client_options(options, endpoint.as_deref())?)
+        .with_http_connector(wire)
+        .build()
+        .map_err(|e| misconfigured(address, &e))?;
+    let client = Arc::new(client);
+    Ok(Client {
+        objects: Arc::clone(&client) as Arc<dyn ObjectStore>,
+        pages: Arc::clone(&client) as Arc<dyn PageStore>,
+        parts: client,
+        signer: None,
+        credentials,
+    })
+}
+
+fn misconfigured(address: &Address, error: &object_store::Error) -> Error {
+    Error::invalid(format!("cannot use {address}: {error}"))
+}
+
+/// Tries again for three minutes, after longer and longer waits of random length.
+fn retry() -> RetryConfig {
+    RetryConfig {
+        backoff: BackoffConfig::default(),
+        max_retries: 12,
+        retry_timeout: Duration::from_secs(180),
+    }
+}
+
+fn client_options(options: &RemoteOptions, endpoint: Option<&str>) -> Result<ClientOptions> {
+    let mut client = ClientOptions::new()
+        .with_timeout_disabled()
+        .with_read_timeout(READ_TIMEOUT)
+        .with_connect_timeout(CONNECT_TIMEOUT)
+        .with_user_agent(http::HeaderValue::from_static(concat!(
+            "narthex/",
+            env!("CARGO_PKG_VERSION")
+        )));
+    let allowed = ["AWS_ALLOW_HTTP", "AZURE_ALLOW_HTTP", "GOOGLE_ALLOW_HTTP"];
+    let is_allowed = allowed.iter().any(|name| {
+        options
+            .setting(name)
+            .is_some_and(|value| value == "true" || value == "1")
+    });
+    if is_allowed || endpoint.is_some_and(is_loopback) {
+        client = client.with_allow_http(true);
+    }
+    if let Some(pem) = &options.ca {
+        let certificates = Certificate::from_pem_bundle(pem)
+            .map_err(|e| Error::invalid(format!("expected certificates in PEM: {e}")))?;
+        if certificates.is_empty() {
+            return Err(Error::invalid(
+                "expected certificates in PEM, found none in the file of authorities",
+            ));
+        }
+        for certificate in certificates {
+            client = client.with_root_certificate(certificate);
+        }
+    }
+    Ok(client)
+}
+
+/// Whether a URL leads to this machine, where nobody listens in.
+fn is_loopback(url: &str) -> bool {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    ["127.0.0.1", "localhost", "[::1]"].iter().any(|host| {
+        rest.strip_prefix(host)
+            .is_some_and(|behind| behind.is_empty() || behind.starts_with([':', '/']))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_read_and_written_alike() {
+        for (text, bucket, prefix) in [
+            ("s3://backups/prometheus/a", "backups", "prometheus/a"),
+            ("gs://backups", "backups", ""),
+            ("az://box/x", "box", "x"),
+        ] {
+            let address: Address = text.parse().unwrap();
+            assert_eq!((&*address.bucket, &*address.prefix), (bucket, prefix));
+            assert_eq!(address.to_string(), text);
+            assert!(Address::is_one(text));
+        }
+        let slashes: Address = "s3://b/x/".parse().unwrap();
+        assert_eq!(slashes.to_string(), "s3://b/x");
+    }
+
+    #[test]
+    fn what_could_leave_its_prefix_is_refused() {
+        for text in [
+            "s3://",
+            "s3:///x",
+            "s3://b/../x",
+            "s3://b/x//y",
+            "s3://b/x y",
+            "ftp://b",
+            "s3:b",
+        ] {
+            assert!(text.parse::<Address>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn only_this_machine_is_spoken_to_in_the_clear() {
+        assert!(is_loopback("http://127.0.0.1:9000"));
+        assert!(is_loopback("http://localhost/x"));
+        assert!(!is_loopback("http://localhost.example.org"));
+        assert!(!is_loopback("http://10.0.0.1"));
+    }
+}

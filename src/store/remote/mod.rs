@@ -1,0 +1,505 @@
+//! Objects in S3, Google Cloud Storage and Azure Blob Storage.
+//!
+//! * **Complete or absent** is what these services promise of themselves: an object is there when
+//!   the request that writes it has ended, and durable then.
+//! * **Create-only** is asked for with every object (`If-None-Match: *`, or generation 0). Not every
+//!   store that speaks a protocol knows it, and some do not say so. Hence it is tried before the
+//!   first object is written, and the result written into the metadata of objects, so that no later
+//!   run has to. In a store that failed the trial one process may write at a time.
+//! * **Answers get lost.** Each attempt has an id, which is in the metadata of what it writes:
+//!   whoever is told that a name is taken, or nothing at all, looks whether it was its own object.
+//! * **Large objects** go in parts, a bounded number at a time. With S3 the last request, which makes
+//!   them one object, asks for a free name; elsewhere parts are put together below `tmp/` and copied
+//!   on that condition.
+//!
+//! All requests run on one small runtime of this process; callers wait for them as for a disk.
+
+mod address;
+mod failure;
+mod pending;
+mod profile;
+mod uploads;
+mod wire;
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::SystemTime;
+
+use object_store::client::{HttpClient, HttpConnector as _};
+use object_store::list::PaginatedListOptions;
+use object_store::path::Path;
+use object_store::{
+    Attribute, Attributes, ClientOptions, Error as StoreError, GetOptions, GetRange, ObjectMeta,
+    ObjectStoreExt as _, PutMode, PutOptions, PutPayload,
+};
+use tokio::runtime::Runtime;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use ulid::Ulid;
+
+pub use address::{Address, RemoteOptions, Service};
+pub use wire::{Limits, Traffic, TrafficCounts};
+
+use super::name::TEMPORARY;
+use super::{
+    Leftover, ObjectName, Origin, PendingObject, ReadStore, Store, beyond_end, no_leftover,
+    not_left_over, too_large,
+};
+use crate::error::{Error, Result};
+use address::Client;
+use pending::{CREATE_ONLY, Pending};
+use wire::Wire;
+
+/// Parts of objects that are under way at a time, in the whole process: with 8 MiB each they bound
+/// the memory.
+const PARTS_AT_A_TIME: usize = 6;
+
+/// Names that one request lists.
+const PAGE: usize = 1_000;
+
+/// What stands between the name and the id of an unfinished upload in the name of a [`Leftover`].
+const UPLOAD: &str = "?uploadId=";
+
+/// Waits for `future` on the runtime of this process.
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+    #[expect(
+        clippy::expect_used,
+        reason = "without threads there is nothing that could be done instead"
+    )]
+    let runtime = RUNTIME.get_or_init(|| {
+        tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("narthex-net")
+            .enable_all()
+            .build()
+            .expect("threads for the network")
+    });
+    runtime.block_on(future)
+}
+
+/// Keeps objects in an object store.
+#[derive(Clone, Debug)]
+pub struct RemoteStore {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    address: Address,
+    client: Client,
+    /// For the requests that the client library does not know.
+    http: HttpClient,
+    wire: Wire,
+    parts: Arc<Semaphore>,
+    /// Whether the store was seen to refuse a name that is taken; `None` until it was tried.
+    create_only: Mutex<Option<bool>>,
+}
+
+impl RemoteStore {
+    /// The store at `address`. Nothing is read or written yet.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid`, when options, environment or files do not say enough of how to reach it.
+    pub fn new(address: Address, options: &RemoteOptions) -> Result<Self> {
+        let wire = Wire::new(options.limits, address.service == Service::S3);
+        let client = Client::new(&address, options, wire.clone())?;
+        let plain = ClientOptions::new().with_allow_http(true);
+        let http = wire
+            .connect(&plain)
+            .map_err(|e| Error::invalid(format!("cannot use {address}: {e}")))?;
+        Ok(RemoteStore {
+            inner: Arc::new(Inner {
+                address,
+                client,
+                http,
+                wire,
+                parts: Arc::new(Semaphore::new(PARTS_AT_A_TIME)),
+                create_only: Mutex::new(None),
+            }),
+        })
+    }
+
+    /// What has been asked of the store so far.
+    pub fn traffic(&self) -> TrafficCounts {
+        self.inner.wire.traffic().counts()
+    }
+
+    /// Whether the store was seen to refuse a name that is taken; tries it, if that is not known.
+    ///
+    /// # Errors
+    ///
+    /// When it does not answer.
+    pub fn is_create_only(&self) -> Result<bool> {
+        self.inner.probe()?;
+        Ok(self.inner.is_create_only() == Some(true))
+    }
+}
+
+impl Inner {
+    /// What all names in the bucket begin with.
+    fn root(&self) -> String {
+        match &*self.address.prefix {
+            "" => String::new(),
+            prefix => format!("{prefix}/"),
+        }
+    }
+
+    fn path(&self, name: &ObjectName) -> Path {
+        Path::from(format!("{}{name}", self.root()))
+    }
+
+    /// The path of something that is no object yet.
+    fn temporary(&self, id: &str) -> Path {
+        Path::from(format!("{}{TEMPORARY}/{id}", self.root()))
+    }
+
+    /// Leave to have one more part under way.
+    async fn permit(&self) -> OwnedSemaphorePermit {
+        let parts = Arc::clone(&self.parts);
+        #[expect(clippy::expect_used, reason = "nobody closes the semaphore")]
+        parts
+            .acquire_owned()
+            .await
+            .expect("a semaphore that is open")
+    }
+
+    fn is_create_only(&self) -> Option<bool> {
+        *self
+            .create_only
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Learns from the metadata of an object that was read.
+    fn learn(&self, attributes: &Attributes) {
+        if attributes
+            .get(&Attribute::Metadata(CREATE_ONLY.into()))
+            .is_some_and(|value| value.as_ref() == "yes")
+        {
+            let mut known = self
+                .create_only
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            known.get_or_insert(true);
+        }
+    }
+
+    /// Finds out whether the store refuses a name that is taken, unless that is known.
+    fn probe(&self) -> Result<()> {
+        let mut known = self
+            .create_only
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if known.is_none() {
+            let is_create_only = block_on(self.try_twice())?;
+            if !is_create_only {
+                self.wire.complete_unconditionally();
+            }
+            *known = Some(is_create_only);
+        }
+        Ok(())
+    }
+
+    /// Writes one name twice. The second attempt must fail.
+    async fn try_twice(&self) -> Result<bool> {
+        let path = self.temporary(&format!("probe-{}", Ulid::generate()));
+        let create = || PutOptions {
+            mode: PutMode::Create,
+            ..PutOptions::default()
+        };
+        let objects = &self.client.objects;
+        let failed = |error| self.failed("try whether names are given once", error);
+        let first = objects
+            .put_opts(&path, PutPayload::from_static(b"1"), create())
+            .await;
+        let knows_conditions = match first {
+            Ok(_) => true,
+            // An answer that was lost: it is there all the same.
+            Err(StoreError::AlreadyExists { .. }) => true,
+            Err(StoreError::NotSupported { .. } | StoreError::NotImplemented { .. }) => false,
+            Err(error) if is_method_refused(&error) => false,
+            Err(error) => return Err(failed(error)),
+        };
+        if !knows_conditions {
+            return Ok(false);
+        }
+        let second = objects
+            .put_opts(&path, PutPayload::from_static(b"2"), create())
+            .await;
+        let is_refused = match second {
+            Ok(_) => false,
+            Err(StoreError::AlreadyExists { .. } | StoreError::Precondition { .. }) => true,
+            Err(error) => return Err(failed(error)),
+        };
+        // Where it may not be deleted it stays, and is listed as left over.
+        let _ = objects.delete(&path).await;
+        Ok(is_refused)
+    }
+
+    /// Everything whose name begins with `prefix`, by its name without the store's own.
+    async fn list(&self, prefix: &str, max: Option<usize>) -> Result<BTreeMap<String, ObjectMeta>> {
+        let root = self.root();
+        let prefix = format!("{root}{prefix}");
+        let mut found = BTreeMap::new();
+        let mut page_token = None;
+        loop {
+            let options = PaginatedListOptions {
+                max_keys: Some(max.unwrap_or(PAGE)),
+                page_token: page_token.take(),
+                ..PaginatedListOptions::default()
+            };
+            let asked = (!prefix.is_empty()).then_some(&*prefix);
+            let page = self.client.pages.list_paginated(asked, options).await;
+            let page = page.map_err(|e| self.failed("list objects", e))?;
+            for meta in page.result.objects {
+                let key = meta.location.as_ref();
+                if let Some(name) = key.strip_prefix(&*root) {
+                    found.insert(name.to_owned(), meta);
+                }
+            }
+            if max.is_some_and(|max| found.len() >= max) {
+                return Ok(found);
+            }
+            match page.page_token {
+                Some(token) => page_token = Some(token),
+                None => return Ok(found),
+            }
+        }
+    }
+
+    async fn head(&self, path: &Path) -> Result<ObjectMeta, StoreError> {
+        let options = GetOptions {
+            head: true,
+            ..GetOptions::default()
+        };
+        let found = self.client.objects.get_opts(path, options).await?;
+        self.learn(&found.attributes);
+        Ok(found.meta)
+    }
+}
+
+/// Whether the store said that it does not know what was asked.
+fn is_method_refused(error: &StoreError) -> bool {
+    let text = error.to_string();
+    ["405", "501", "NotImplemented"]
+        .iter()
+        .any(|code| text.contains(code))
+}
+
+impl ReadStore for RemoteStore {
+    fn get(&self, name: &ObjectName, max_bytes: u64) -> Result<Vec<u8>> {
+        let inner = &self.inner;
+        block_on(async {
+            let failed = |error| inner.failed_object("read", name, error);
+            let path = inner.path(name);
+            let found = inner
+                .client
+                .objects
+                .get_opts(&path, GetOptions::default())
+                .await;
+            let found = found.map_err(failed)?;
+            inner.learn(&found.attributes);
+            if found.meta.size > max_bytes {
+                return Err(too_large(name, found.meta.size, max_bytes));
+            }
+            let bytes = found.meta.size;
+            let content = found.bytes().await.map_err(failed)?;
+            if content.len() as u64 != bytes {
+                return Err(beyond_end(name, content.len() as u64, &(0..bytes)));
+            }
+            Ok(content.into())
+        })
+    }
+
+    fn get_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Vec<u8>> {
+        let inner = &self.inner;
+        let bytes_of = |name| self.size(name);
+        if range.start >= range.end {
+            let bytes = bytes_of(name)?;
+            return if range.start == range.end && range.end <= bytes {
+                Ok(Vec::new())
+            } else {
+                Err(beyond_end(name, bytes, &range))
+            };
+        }
+        let read = block_on(async {
+            let options = GetOptions {
+                range: Some(GetRange::Bounded(range.clone())),
+                ..GetOptions::default()
+            };
+            let found = inner
+                .client
+                .objects
+                .get_opts(&inner.path(name), options)
+                .await?;
+            inner.learn(&found.attributes);
+            if found.range != range {
+                return Ok(Err(found.meta.size));
+            }
+            found.bytes().await.map(Ok)
+        });
+        match read {
+            Ok(Ok(content)) if content.len() as u64 == range.end - range.start => {
+                Ok(content.into())
+            }
+            Ok(Ok(content)) => Err(Error::new(
+                crate::ErrorKind::Io,
+                format!(
+                    "cannot read object {name}: expected bytes {} to {}, found {} bytes",
+                    range.start,
+                    range.end,
+                    content.len()
+                ),
+            )),
+            Ok(Err(bytes)) => Err(beyond_end(name, bytes, &range)),
+            Err(error @ StoreError::NotFound { .. }) => {
+                Err(inner.failed_object("read", name, error))
+            }
+            // Services refuse a range that begins behind the end, each in its own words.
+            Err(error) => match bytes_of(name) {
+                Ok(bytes) if bytes < range.end => Err(beyond_end(name, bytes, &range)),
+                _ => Err(inner.failed_object("read", name, error)),
+            },
+        }
+    }
+
+    fn size(&self, name: &ObjectName) -> Result<u64> {
+        let inner = &self.inner;
+        let found = block_on(inner.head(&inner.path(name)));
+        let found = found.map_err(|e| inner.failed_object("look at", name, e))?;
+        Ok(found.size)
+    }
+
+    fn list(&self, prefix: &str) -> Result<Vec<(ObjectName, u64)>> {
+        let found = block_on(self.inner.list(prefix, None))?;
+        let objects = found.into_iter().filter_map(|(name, meta)| {
+            let name = ObjectName::new(name).ok()?;
+            Some((name, meta.size))
+        });
+        Ok(objects.collect())
+    }
+
+    fn describe(&self) -> String {
+        self.inner.address.to_string()
+    }
+}
+
+impl Store for RemoteStore {
+    fn create(&self, name: &ObjectName) -> Result<Box<dyn PendingObject>> {
+        Ok(Box::new(Pending::new(
+            Arc::clone(&self.inner),
+            name.clone(),
+        )))
+    }
+
+    fn delete(&self, name: &ObjectName) -> Result<()> {
+        let inner = &self.inner;
+        let path = inner.path(name);
+        block_on(async {
+            // Deleting what is not there is a success to these services.
+            inner.head(&path).await?;
+            inner.client.objects.delete(&path).await
+        })
+        .map_err(|e| inner.failed_object("delete", name, e))
+    }
+
+    fn settle(&self, name: &ObjectName) -> Result<()> {
+        self.size(name).map(|_| ())
+    }
+
+    fn leftovers(&self, prefix: &str) -> Result<Vec<Leftover>> {
+        let inner = &self.inner;
+        block_on(async {
+            let mut leftovers = Vec::new();
+            for (name, meta) in inner.list(prefix, None).await? {
+                let origin = if name.split('/').next() == Some(TEMPORARY) {
+                    Origin::Unpublished
+                } else if ObjectName::new(name.as_str()).is_err() {
+                    Origin::Foreign
+                } else {
+                    continue;
+                };
+                leftovers.push(Leftover {
+                    name,
+                    bytes: meta.size,
+                    modified: Some(modified(&meta)),
+                    origin,
+                });
+            }
+            if let Some(signer) = &inner.client.signer {
+                let root = inner.root();
+                let begun = uploads::begun(&**signer, &inner.http, &format!("{root}{prefix}"));
+                for upload in begun.await? {
+                    let Some(name) = upload.key.strip_prefix(&*root) else {
+                        continue;
+                    };
+                    leftovers.push(Leftover {
+                        name: format!("{name}{UPLOAD}{}", upload.id),
+                        bytes: 0,
+                        modified: upload.since,
+                        origin: Origin::Unpublished,
+                    });
+                }
+            }
+            leftovers.sort_unstable();
+            Ok(leftovers)
+        })
+    }
+
+    fn remove_leftover(&self, leftover: &Leftover) -> Result<()> {
+        let inner = &self.inner;
+        if leftover.origin == Origin::Foreign {
+            return Err(not_left_over(leftover, "something of somebody else"));
+        }
+        if let Some((name, id)) = leftover.name.split_once(UPLOAD) {
+            let path = Path::from(format!("{}{name}", inner.root()));
+            let aborted = block_on(inner.client.parts.abort_multipart(&path, &id.to_owned()));
+            return aborted.map_err(|error| match error {
+                StoreError::NotFound { .. } => no_leftover(leftover),
+                error => inner.failed(&format!("remove {}", leftover.name), error),
+            });
+        }
+        if leftover.name.split('/').next() != Some(TEMPORARY) {
+            return Err(not_left_over(leftover, "a name of an object"));
+        }
+        let path = Path::from(format!("{}{}", inner.root(), leftover.name));
+        block_on(async {
+            let found = match inner.head(&path).await {
+                Ok(found) => found,
+                Err(StoreError::NotFound { .. }) => return Err(no_leftover(leftover)),
+                Err(error) => {
+                    return Err(inner.failed(&format!("look at {}", leftover.name), error));
+                }
+            };
+            if leftover
+                .modified
+                .is_some_and(|listed| !is_same_second(listed, modified(&found)))
+            {
+                return Err(not_left_over(leftover, "something written since"));
+            }
+            let deleted = inner.client.objects.delete(&path).await;
+            deleted.map_err(|e| inner.failed(&format!("remove {}", leftover.name), e))
+        })
+    }
+
+    fn is_vacant(&self) -> Result<bool> {
+        let found = block_on(self.inner.list("", Some(1)))?;
+        Ok(found.is_empty())
+    }
+}
+
+fn modified(meta: &ObjectMeta) -> SystemTime {
+    meta.last_modified.into()
+}
+
+/// Listings give fractions of seconds, answers to single requests do not.
+fn is_same_second(a: SystemTime, b: SystemTime) -> bool {
+    let seconds = |time: SystemTime| {
+        time.duration_since(SystemTime::UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs())
+    };
+    seconds(a) == seconds(b)
+}

@@ -1,0 +1,325 @@
+//! What every HTTP request of an object store passes: it is counted, slowed down to the limits, and
+//! corrected where the client library says less than it should.
+
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::header::{HeaderValue, IF_NONE_MATCH};
+use http::{Method, StatusCode, Uri};
+use http_body::{Body, Frame, SizeHint};
+use object_store::ClientOptions;
+use object_store::client::{
+    HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpResponseBody, HttpService,
+    ReqwestConnector,
+};
+use tokio::time::Sleep;
+
+/// Requests and bytes of a process to one store, for reports and bills.
+#[derive(Debug, Default)]
+pub struct Traffic {
+    writes: AtomicU64,
+    lists: AtomicU64,
+    reads: AtomicU64,
+    deletes: AtomicU64,
+    sent: AtomicU64,
+    received: AtomicU64,
+}
+
+/// What [`Traffic`] has counted until a moment. Repeated requests count each time: they are billed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TrafficCounts {
+    /// Requests that write: `PUT`, `POST`.
+    pub writes: u64,
+    /// Requests that list.
+    pub lists: u64,
+    /// Other requests that read: `GET`, `HEAD`.
+    pub reads: u64,
+    /// Requests that delete.
+    pub deletes: u64,
+    /// Bytes of the bodies of requests.
+    pub sent_bytes: u64,
+    /// Bytes of the bodies of answers.
+    pub received_bytes: u64,
+}
+
+impl TrafficCounts {
+    /// Requests of all kinds.
+    pub fn requests(&self) -> u64 {
+        [self.writes, self.lists, self.reads, self.deletes]
+            .into_iter()
+            .fold(0, u64::saturating_add)
+    }
+}
+
+impl Traffic {
+    /// What has been counted so far.
+    pub fn counts(&self) -> TrafficCounts {
+        let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        TrafficCounts {
+            writes: of(&self.writes),
+            lists: of(&self.lists),
+            reads: of(&self.reads),
+            deletes: of(&self.deletes),
+            sent_bytes: of(&self.sent),
+            received_bytes: of(&self.received),
+        }
+    }
+
+    fn request(&self, method: &Method, uri: &Uri, sent: u64) {
+        let kind = match *method {
+            Method::DELETE => &self.deletes,
+            Method::GET if is_list(uri) => &self.lists,
+            Method::GET | Method::HEAD => &self.reads,
+            _ => &self.writes,
+        };
+        kind.fetch_add(1, Ordering::Relaxed);
+        self.sent.fetch_add(sent, Ordering::Relaxed);
+    }
+}
+
+/// Names of parameters that make a `GET` one that lists.
+const LISTS: [&str; 3] = ["list-type", "uploads", "comp"];
+
+fn is_list(uri: &Uri) -> bool {
+    has_parameter(uri, &LISTS)
+}
+
+fn has_parameter(uri: &Uri, names: &[&str]) -> bool {
+    let mut pairs = uri.query().unwrap_or_default().split('&');
+    pairs.any(|pair| names.contains(&pair.split('=').next().unwrap_or_default()))
+}
+
+/// How much of the network and of the store a process may use.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Limits {
+    /// Bytes a second that are sent.
+    pub upload: Option<u64>,
+    /// Bytes a second that are received.
+    pub download: Option<u64>,
+    /// Requests a second.
+    pub requests: Option<u64>,
+}
+
+/// Lets so many units a second pass, one after another.
+#[derive(Debug)]
+struct Pace {
+    per_second: f64,
+    /// When the last unit that was let through will have taken its time.
+    free: Mutex<Option<Instant>>,
+}
+
+impl Pace {
+    fn of(per_second: Option<u64>) -> Option<Self> {
+        per_second.map(|per_second| Pace {
+            per_second: per_second.max(1) as f64,
+            free: Mutex::new(None),
+        })
+    }
+
+    /// How long whoever wants to pass with `units` must wait.
+    fn wait(&self, units: u64) -> Duration {
+        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let begin = free.map_or(now, |free| free.max(now));
+        let takes = Duration::try_from_secs_f64(units as f64 / self.per_second);
+        *free = begin.checked_add(takes.unwrap_or(Duration::ZERO));
+        begin.duration_since(now)
+    }
+}
+
+/// Makes clients whose requests are counted and limited.
+#[derive(Clone, Debug)]
+pub(super) struct Wire {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    traffic: Arc<Traffic>,
+    upload: Option<Pace>,
+    download: Option<Pace>,
+    requests: Option<Pace>,
+    /// Whether uploads in parts are to be completed on the condition that the name is free, which
+    /// the client library cannot ask for. S3 alone knows it.
+    completes_conditionally: AtomicBool,
+}
+
+impl Wire {
+    pub fn new(limits: Limits, completes_conditionally: bool) -> Self {
+        Wire {
+            shared: Arc::new(Shared {
+                traffic: Arc::default(),
+                upload: Pace::of(limits.upload),
+                download: Pace::of(limits.download),
+                requests: Pace::of(limits.requests),
+                completes_conditionally: AtomicBool::new(completes_conditionally),
+            }),
+        }
+    }
+
+    /// No longer asks for a free name where uploads in parts end: the store does not know how.
+    pub fn complete_unconditionally(&self) {
+        let asks = &self.shared.completes_conditionally;
+        asks.store(false, Ordering::Relaxed);
+    }
+
+    pub fn traffic(&self) -> &Arc<Traffic> {
+        &self.shared.traffic
+    }
+}
+
+impl HttpConnector for Wire {
+    fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
+        let client = ReqwestConnector::default().connect(options)?;
+        Ok(HttpClient::new(Service {
+            client,
+            shared: Arc::clone(&self.shared),
+        }))
+    }
+}
+
+#[derive(Debug)]
+struct Service {
+    client: HttpClient,
+    shared: Arc<Shared>,
+}
+
+#[async_trait]
+impl HttpService for Service {
+    async fn call(&self, mut request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        let shared = &self.shared;
+        if shared.completes_conditionally.load(Ordering::Relaxed)
+            && request.method() == Method::POST
+            && has_parameter(request.uri(), &["uploadId"])
+        {
+            // Not among the signed headers, which S3 asks of `x-amz-*` and `host` alone.
+            let any = HeaderValue::from_static("*");
+            request.headers_mut().insert(IF_NONE_MATCH, any);
+        }
+        let is_conditional = request.headers().contains_key(IF_NONE_MATCH);
+        let sent = request.body().content_length() as u64;
+        if let Some(pace) = &shared.requests {
+            tokio::time::sleep(pace.wait(1)).await;
+        }
+        if let Some(pace) = &shared.upload {
+            tokio::time::sleep(pace.wait(sent)).await;
+        }
+        shared
+            .traffic
+            .request(request.method(), request.uri(), sent);
+        let answer = self.client.execute(request).await?;
+        let (mut parts, body) = answer.into_parts();
+        let body = HttpResponseBody::new(Counted {
+            body,
+            shared: Arc::clone(shared),
+            pause: None,
+        });
+        if !is_conditional {
+            return Ok(HttpResponse::from_parts(parts, body));
+        }
+        match parts.status {
+            // A conflict of two requests at the same moment, which S3 wants to be tried again; the
+            // client library would take it for a name that is taken. In Azure it is one.
+            StatusCode::CONFLICT => {
+                let text = body.bytes().await?;
+                let is_passing = [&b"ConditionalRequestConflict"[..], b"OperationAborted"]
+                    .iter()
+                    .any(|code| text.windows(code.len()).any(|window| window == *code));
+                if is_passing {
+                    parts.status = StatusCode::SERVICE_UNAVAILABLE;
+                }
+                Ok(HttpResponse::from_parts(parts, text.into()))
+            }
+            // A store that does not know conditions says so at each try.
+            StatusCode::NOT_IMPLEMENTED => {
+                parts.status = StatusCode::METHOD_NOT_ALLOWED;
+                Ok(HttpResponse::from_parts(parts, body))
+            }
+            _ => Ok(HttpResponse::from_parts(parts, body)),
+        }
+    }
+}
+
+/// The body of an answer, counted and slowed down while it is read.
+struct Counted {
+    body: HttpResponseBody,
+    shared: Arc<Shared>,
+    pause: Option<Pin<Box<Sleep>>>,
+}
+
+impl Body for Counted {
+    type Data = Bytes;
+    type Error = HttpError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
+        if let Some(pause) = &mut self.pause {
+            ready!(pause.as_mut().poll(context));
+            self.pause = None;
+        }
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        if let Some(Ok(frame)) = &frame
+            && let Some(data) = frame.data_ref()
+        {
+            let bytes = data.len() as u64;
+            let received = &self.shared.traffic.received;
+            received.fetch_add(bytes, Ordering::Relaxed);
+            if let Some(pace) = &self.shared.download {
+                let wait = pace.wait(bytes);
+                if !wait.is_zero() {
+                    self.pause = Some(Box::pin(tokio::time::sleep(wait)));
+                }
+            }
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_counted_by_what_they_are_billed_as() {
+        let traffic = Traffic::default();
+        for (method, uri) in [
+            (Method::GET, "http://h/b?list-type=2&prefix=x"),
+            (Method::GET, "http://h/b?uploads=&prefix=x"),
+            (Method::GET, "http://h/b/o"),
+            (Method::HEAD, "http://h/b/o"),
+            (Method::PUT, "http://h/b/o?partNumber=1&uploadId=2"),
+            (Method::POST, "http://h/b/o?uploadId=2"),
+            (Method::DELETE, "http://h/b/o"),
+        ] {
+            traffic.request(&method, &Uri::from_static(uri), 10);
+        }
+        let counts = traffic.counts();
+        assert_eq!((counts.lists, counts.reads), (2, 2));
+        assert_eq!((counts.writes, counts.deletes), (2, 1));
+        assert_eq!((counts.requests(), counts.sent_bytes), (7, 70));
+    }
+
+    #[test]
+    fn whoever_follows_waits_for_those_before() {
+        let pace = Pace::of(Some(1_000)).unwrap();
+        assert_eq!(pace.wait(500), Duration::ZERO);
+        let wait = pace.wait(1);
+        assert!(wait > Duration::from_millis(400), "{wait:?}");
+        assert!(wait <= Duration::from_millis(500), "{wait:?}");
+    }
+}

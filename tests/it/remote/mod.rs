@@ -1,0 +1,9 @@
+//! Repositories in object stores, against real servers.
+//!
+//! A server that is not there makes a test print a line that starts with `SKIPPED:`, or fail with
+//! `NARTHEX_REQUIRE_E2E=1`. `.ci/run` builds them: see `tests/stores`.
+
+mod contract;
+mod faults;
+mod proxy;
+mod servers;
