@@ -236,8 +236,8 @@ fn what_earlier_releases_wrote_comes_back_by_hand_or_is_said_to_be_dense() {
             let listed = place.try_section(1, &place.path("none"));
             assert!(listed.good && listed.said.lines().count() == archives + 1);
             let manifests = place.manifests().into_iter();
-            let ours = format!("-{archive}.json");
-            let mut ours = manifests.filter(|path| path.to_str().unwrap().ends_with(&ours));
+            let end = format!("-{archive}.json");
+            let mut ours = manifests.filter(|path| path.to_str().unwrap().ends_with(&end));
             let manifest = ours.next().unwrap();
             let said = place.try_section(2, &manifest).said;
             assert!(said.contains("good: the manifest is whole"), "{said}");
