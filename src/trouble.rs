@@ -3,8 +3,8 @@
 //!
 //! Each room has one table of its kinds, which `docs/findings.md` lists:
 //! [`verify`](crate::verify::Kind), [`check`](crate::repository::check::Kind),
-//! [`backup`](crate::archive::ProblemKind) and [`restore`](crate::restore::ProblemKind). Ids are a
-//! promise to scripts: they are never renamed.
+//! [`backup`](crate::archive::ProblemKind), [`restore`](crate::restore::ProblemKind) and whatever
+//! [reads samples](crate::select::ReadKind). Ids are a promise to scripts: they are never renamed.
 //!
 //! ```
 //! use narthex::archive::ProblemKind;

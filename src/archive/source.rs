@@ -504,7 +504,8 @@ impl Listing {
             };
             match kind {
                 FileType::RegularFile => self.files.push(full),
-                // Links to directories could lead in circles; only `chunks` on another disk has a meaning.
+                // Links to directories could lead in circles; only `chunks` on another disk has a
+                // meaning.
                 FileType::Directory
                     if depth < MAX_DEPTH && (!is_link || full.as_str() == "chunks") =>
                 {

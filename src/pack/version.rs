@@ -49,7 +49,8 @@ macro_rules! versions {
                 own.map(|encoding| encoding.byte().to_string()).collect::<Vec<_>>().join(", ")
             }
 
-            /// Fails the build where the table of encodings names a version that is not one of these.
+            /// Fails the build where the table of encodings names a version that is not one of
+            /// these.
             const fn knows_all(encodings: &[Encoding]) -> bool {
                 let [encoding, rest @ ..] = encodings else { return true };
                 let mut encoders = encoding.encoders();

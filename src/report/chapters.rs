@@ -120,6 +120,7 @@ pub const CHAPTERS: &[Chapter] = &[
                 &compare::FILES,
             ];
             sheets.extend(described(compare::LISTS));
+            sheets.push(&trouble::TROUBLE);
             sheets
         },
         option: None,

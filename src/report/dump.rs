@@ -1,7 +1,8 @@
 //! The closing words of `narthex dump`.
 
 use crate::dump::DumpTally;
-use crate::select::UnreadableBlock;
+use crate::select::{ReadKind, UnreadableBlock};
+use crate::trouble::Trouble;
 use crate::units::count_text;
 
 /// Why a block is not in the dump.
@@ -11,6 +12,15 @@ pub fn unreadable(block: &UnreadableBlock) -> String {
         Some(child) => format!("{dir} not read, nor needed: {child} was compacted from it"),
         None => format!("{dir} not dumped: {}", block.error.chain()),
     }
+}
+
+/// The same as data.
+pub fn trouble(block: &UnreadableBlock) -> Trouble<ReadKind> {
+    let kind = match block.superseded_by {
+        Some(_) => ReadKind::BlockPassedOver,
+        None => ReadKind::BlockUnread,
+    };
+    Trouble::new(kind, block.dir.display().to_string(), unreadable(block))
 }
 
 /// What was dumped, left out and lost: one sentence each.

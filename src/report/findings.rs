@@ -15,6 +15,7 @@ use crate::archive;
 use crate::block::DirKind;
 use crate::repository::{LeftOutKind, check};
 use crate::restore;
+use crate::select;
 use crate::trouble;
 use crate::units::count_text;
 use crate::verify::{BlockVerdict, Finding, FindingSeverity, Findings, Kind, Verdict};
@@ -449,9 +450,10 @@ fn add_findings(object: &mut Map<String, Json>, findings: &Findings) {
 /// The reference of all kinds of findings, in Markdown: `docs/findings.md`.
 pub fn reference() -> String {
     let heading = "# Findings\n\n\
-        What `narthex verify` and `narthex check` can find, what `narthex backup` and `narthex restore` tell beside their results, and why\n\
-        something is left out of an archive. This page is made from the tables in `src/verify/kind.rs`, `src/repository/check/finding.rs`,\n\
-        `src/archive/problem.rs`, `src/restore/problem.rs` and `src/repository/left_out.rs` and held equal to them by a test; ids are never renamed.\n\n\
+        What `narthex verify` and `narthex check` can find, what `narthex backup` and `narthex restore` tell beside their results, what commands tell that\n\
+        read samples, and why something is left out of an archive. This page is made from the tables in `src/verify/kind.rs`,\n\
+        `src/repository/check/finding.rs`, `src/archive/problem.rs`, `src/restore/problem.rs`, `src/select/problem.rs` and\n\
+        `src/repository/left_out.rs` and held equal to them by a test; ids are never renamed.\n\n\
         ## verify\n\n\
         Where releases of Prometheus differ in what they do, the table says what 2.42 and 3.16 do. Real servers of both were started on\n\
         nearly every kind of fault, asked and made to compact: tests hold this column to what they did.\n\n\
@@ -482,7 +484,17 @@ pub fn reference() -> String {
 \
          here under `problems`.",
     );
-    let chapters = findings.chain(check).chain(backup).chain(restore);
+    let read = chapter::<select::ReadKind>(
+        "dump, diff",
+        "Commands that read samples print each as a sentence, with the file, the offset, the series and the time where they are known, and end
+\
+         with exit code 3 after a *problem*. `narthex diff --json` has all that stands here under `problems`.",
+    );
+    let chapters = findings
+        .chain(check)
+        .chain(backup)
+        .chain(restore)
+        .chain(read);
     let page: String = chapters.chain(left_out_page()).collect();
     wrapped(&page)
 }
@@ -539,6 +551,7 @@ mod tests {
         is_a_table::<check::Kind>();
         is_a_table::<archive::ProblemKind>();
         is_a_table::<restore::ProblemKind>();
+        is_a_table::<select::ReadKind>();
     }
 
     #[test]

@@ -79,7 +79,8 @@ Of the block lists of two archives: one object with the keys `a` and `b`, which 
 
 Of the samples of two sides: one object with the keys `equal`, which is `files`, `samples`, `series` or `none`; `complete`, whether everything
 could be read; `sides`, `counts`, `files` (null where files were not compared), and the lists `metrics` (the largest changes first), `only_in_a` and
-`only_in_b`, `differences`, `covered_only_by_a` and `covered_only_by_b`. `metrics`, `only_in_a`, `only_in_b` and `differences` are as long as `--top` lets them.";
+`only_in_b`, `differences`, `covered_only_by_a` and `covered_only_by_b`. `metrics`, `only_in_a`, `only_in_b` and `differences` are as long as `--top` lets them. `problems` has the first 1,000
+things that could not be read, their `place` with `a: ` or `b: ` in front; `sides` counts them all.";
 
 pub(super) const FORGET: &str = "\
 One object with the keys `archives`, a list with one object per archive that was considered; `damaged`, a list of objects with `object`

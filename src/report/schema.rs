@@ -550,7 +550,8 @@ fn of_diff() -> Vec<Json> {
         .sheet(&compare::SIDES)
         .sheet(&compare::COUNTS)
         .with("files", json!({ "anyOf": [{ "type": "null" }, files] }))
-        .sheets(compare::LISTS);
+        .sheets(compare::LISTS)
+        .sheet(&trouble::TROUBLE);
     vec![lists.json(), samples.json()]
 }
 

@@ -148,7 +148,10 @@ pub fn recipe_packs(store: &dyn Store, name: &ObjectName) -> Result<Vec<ObjectNa
         packs: Vec<ObjectName>,
     }
     let original = original(name);
-    let Some(ulid) = block_of(original.as_ref().unwrap_or(name)) else {
+    let named = original.as_ref().unwrap_or(name);
+    // What replaces an object with files may be a recipe, too.
+    let is_recipe = named.as_str().ends_with(RECIPE_SUFFIX);
+    let Some(ulid) = block_of(named).filter(|_| is_recipe || original.is_some()) else {
         return Ok(Vec::new());
     };
     let mut object = Object::open(store, name, Root::Block(ulid))?;
@@ -160,17 +163,18 @@ pub fn recipe_packs(store: &dyn Store, name: &ObjectName) -> Result<Vec<ObjectNa
         return Ok(Vec::new());
     };
     let content = object.read_file(entry, MAX_RECIPE_BYTES)?;
-    let recipe: Packs = serde_json::from_slice(&content)
-        .map_err(|cause| Error::corrupt(format!("damaged {RECIPE_FILE}")).with_source(cause))?;
-    Ok(recipe.packs)
+    match serde_json::from_slice::<Packs>(&content) {
+        Ok(recipe) => Ok(recipe.packs),
+        // A file of the block that happens to be called so.
+        Err(_) if !is_recipe => Ok(Vec::new()),
+        Err(cause) => Err(Error::corrupt(format!("damaged {RECIPE_FILE}")).with_source(cause)),
+    }
 }
 
-/// The block whose recipe object has this name.
+/// The block that an object of this name is of.
 fn block_of(name: &ObjectName) -> Option<Ulid> {
-    let (ulid, file) = name.as_str().strip_prefix(BLOCKS)?.split_once('/')?;
-    file.ends_with(RECIPE_SUFFIX)
-        .then(|| ulid.parse().ok())
-        .flatten()
+    let (ulid, _) = name.as_str().strip_prefix(BLOCKS)?.split_once('/')?;
+    ulid.parse().ok()
 }
 
 #[cfg(test)]

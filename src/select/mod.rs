@@ -23,7 +23,7 @@ mod tally;
 mod view;
 
 pub use blocks::{SelectedBlocks, UnreadableBlock};
-pub use problem::{Fault, Lost, ReadProblem};
+pub use problem::{Fault, Lost, ReadKind, ReadProblem};
 pub use samples::{Samples, SeriesSamples};
 pub use selector::{Matcher, Selector};
 pub use tally::{BlockTally, Tally};

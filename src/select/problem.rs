@@ -1,4 +1,4 @@
-//! What went wrong while dumping, and what it cost.
+//! What went wrong while samples were read, and what it cost.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -6,7 +6,17 @@ use std::path::PathBuf;
 use crate::block::Block;
 use crate::model::{Labels, Millis, Ulid};
 use crate::raw::Malformed;
+use crate::trouble::{Trouble, kinds};
 use crate::units::time_text;
+
+kinds! {
+    /// What commands that read samples tell: one member for each row of the table.
+    ReadKind:
+    BlockUnread "block-unread" Problem "A block cannot be opened." "nothing of it is in the answer", "narthex verify says what is wrong with it; narthex restore --replace-damaged puts a sound copy in its place";
+    BlockPassedOver "block-passed-over" Note "A block cannot be opened, and another one was compacted from it." "nothing is missing: Prometheus ignores it, too", "nothing to do";
+    PartDamaged "part-damaged" Problem "A part of a block is damaged: of its index, a series, a chunk." "what stands in it is missing from the answer; what can be read is in it", "narthex verify says what is wrong with the block; narthex restore --replace-damaged puts a sound copy in its place";
+    CountDiffers "count-differs" Problem "A block holds other numbers of series, chunks or samples than its metadata say." "the answer is what it holds", "narthex verify says which of the two is wrong";
+}
 
 /// Something of a block that could not be read, or is not what the block says elsewhere.
 #[derive(Clone, Debug)]
@@ -101,6 +111,14 @@ fn counted(samples: u64) -> String {
 }
 
 impl ReadProblem {
+    /// What kind of trouble it is.
+    pub fn kind(&self) -> ReadKind {
+        match self.fault {
+            Fault::Malformed(_) => ReadKind::PartDamaged,
+            Fault::Promise { .. } => ReadKind::CountDiffers,
+        }
+    }
+
     /// What a block's metadata promises and the block does not keep.
     pub(super) fn of_meta(block: &Block, fault: Fault) -> Self {
         ReadProblem {
@@ -123,5 +141,16 @@ impl ReadProblem {
             span: None,
             lost,
         }
+    }
+}
+
+/// The block is its place, and the sentence of the problem its detail.
+impl From<&ReadProblem> for Trouble<ReadKind> {
+    fn from(problem: &ReadProblem) -> Self {
+        Trouble::new(
+            problem.kind(),
+            problem.block.to_string(),
+            problem.to_string(),
+        )
     }
 }

@@ -9,7 +9,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use narthex::repository::portable::{FRAME_BYTES, Root};
-use narthex::repository::{Archive, ArchiveId, LeftOut, Repository, block_object};
+use narthex::repository::{Archive, ArchiveId, Digest, LeftOut, Repository, block_object};
 use narthex::store::LocalStore;
 
 use crate::fixtures::{fixture, tree};
@@ -205,6 +205,78 @@ fn an_archive_comes_back_with_zstd_and_tar_alone() {
     let archive = back_up(&place.repository(), 1_795_288_065_445, &[1, 2]).unwrap();
     place.recover(&place.manifest(&archive));
     assert_eq!(place.target(), expected(1_795_288_065_445, &[1, 2]));
+}
+
+/// The digests of what the archives of the kept repository `name` restore to, by archive and file.
+fn kept_digests(name: &str) -> BTreeMap<String, BTreeMap<String, String>> {
+    let text = fixture("repositories").join(name).join("files.sha256");
+    let mut digests: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+    for line in fs::read_to_string(text).unwrap().lines() {
+        let (digest, path) = line.split_once("  ").unwrap();
+        let (archive, file) = path.split_once('/').unwrap();
+        let files = digests.entry(archive.to_owned()).or_default();
+        files.insert(file.to_owned(), digest.to_owned());
+    }
+    digests
+}
+
+#[test]
+fn what_earlier_releases_wrote_comes_back_by_hand_or_is_said_to_be_dense() {
+    if !tools_are_there() {
+        return;
+    }
+    for (name, archives) in [("v1", 3), ("v2", 5), ("v3", 6)] {
+        let kept = fixture("repositories").join(name).join("repository");
+        let digests = kept_digests(name);
+        assert_eq!(digests.len(), archives, "{name}");
+        let mut portable = 0;
+        for (archive, wanted) in &digests {
+            let place = Place::new();
+            symlink(&kept, place.path("repo")).unwrap();
+            let listed = place.try_section(1, &place.path("none"));
+            assert!(listed.good && listed.said.lines().count() == archives + 1);
+            let manifests = place.manifests().into_iter();
+            let end = format!("-{archive}.json");
+            let mut ours = manifests.filter(|path| path.to_str().unwrap().ends_with(&end));
+            let manifest = ours.next().unwrap();
+            let said = place.try_section(2, &manifest).said;
+            assert!(said.contains("good: the manifest is whole"), "{said}");
+            if said.contains("BAD: the archive is dense: ") {
+                assert!(place.try_section(3, &manifest).good, "{name} {archive}");
+                continue;
+            }
+            portable += 1;
+            place.recover(&manifest);
+            let digest = |(file, content): (String, Vec<u8>)| {
+                let digest = Digest::of(&content).to_string();
+                (file, digest)
+            };
+            let found: BTreeMap<_, _> = place.target().into_iter().map(digest).collect();
+            assert!(found == *wanted, "{name} {archive}");
+        }
+        assert_eq!(portable, 1, "{name}");
+    }
+}
+
+#[test]
+fn a_list_with_nothing_in_it_is_never_good() {
+    if !tools_are_there() {
+        return;
+    }
+    let place = Place::new();
+    let repository = place.repository();
+    let empty = archive(1, ArchiveId::random(), Vec::new());
+    repository.commit(&empty).unwrap();
+    let manifest = place.manifest(&empty);
+    let listed = place.try_section(2, &manifest);
+    assert!(!listed.good, "{}", listed.said);
+    assert!(listed.said.contains("names no object"), "{}", listed.said);
+    assert!(!listed.said.contains("is portable"), "{}", listed.said);
+    for section in [3, 4, 5] {
+        let ended = place.try_section(section, &manifest);
+        let is_good = ended.said.contains("good: ");
+        assert!(!ended.good && !is_good, "{section}: {}", ended.said);
+    }
 }
 
 #[test]

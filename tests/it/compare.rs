@@ -248,6 +248,13 @@ fn damage_is_named_and_proves_nothing() {
     assert_eq!(json["complete"], false);
     assert!(ran.err.contains("B: block"), "{}", ran.err);
     assert_eq!(json["counts"]["series_only_a"], 1);
+    let problems = json["problems"].as_array().unwrap();
+    assert_eq!(json["sides"][1]["problems"], problems.len());
+    for problem in problems {
+        assert!(problem["place"].as_str().unwrap().starts_with("b: "));
+    }
+    assert_eq!(problems[0]["kind"], "part-damaged");
+    assert_eq!(problems[0]["severity"], "problem");
     let (ran, json) = diff(&[text(copy.path()), text(copy.path()), "--prove"]);
     assert_eq!(ran.code, 3, "equal as far as it can be read is no proof");
     assert_eq!(json["equal"], "files");
@@ -260,6 +267,7 @@ fn a_block_that_does_not_open_is_named() {
     let (ran, json) = diff(&["blocks/tiny", text(copy.path())]);
     assert_eq!((ran.code, &json["equal"]), (3, &Json::from("none")));
     assert!(ran.err.contains("not dumped"), "{}", ran.err);
+    assert_eq!(json["problems"][0]["kind"], "block-unread");
 }
 
 #[test]

@@ -495,6 +495,46 @@ fn what_was_mended_outlives_the_archives_of_the_blocks_that_mend_it() {
 }
 
 #[test]
+fn a_recipe_that_stands_in_for_a_portable_object_keeps_its_packs() {
+    let bench = Bench {
+        dir: tempfile::tempdir().unwrap(),
+    };
+    bench.lay(PARENTS);
+    assert_eq!(bench.backup("portable").code, 0);
+    let parent = bench.archives().remove(0);
+    let objects = bench.objects();
+    let (ran, whole) = bench.restore(&parent, &[]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    bench.lay(CHILD);
+    assert_eq!(bench.backup("dense").code, 0);
+    // Of this one the metadata can be guessed, too.
+    let first = objects.iter().min().unwrap();
+    assert!(bench.spoil(first, "flip"));
+    bench.check();
+    let ran = bench.backup("dense");
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(ran.err.contains("is mended"), "{}", ran.err);
+    for id in bench.archives().into_iter().filter(|id| *id != parent) {
+        let ran = bench.run(&["forget", &id, "--repo", "repo"]);
+        assert_eq!(ran.code, 0, "{}", ran.err);
+    }
+    for _ in 0..2 {
+        let ran = bench.run(&["prune", "--repo", "repo", "--grace", "0s"]);
+        assert_eq!(ran.code, 0, "{}", ran.err);
+    }
+    let left = bench.objects();
+    assert!(
+        left.iter().any(|name| name.starts_with("packs/")),
+        "{left:?}"
+    );
+    let (code, findings) = bench.check();
+    assert_eq!(code, 0, "{findings:#?}");
+    let (ran, files) = bench.restore(&parent, &[]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(files == whole, "other files come back");
+}
+
+#[test]
 fn what_nothing_holds_any_more_stays_a_named_problem() {
     let bench = Bench::spliced("dense");
     let packs = bench.objects().into_iter();

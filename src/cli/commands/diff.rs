@@ -9,15 +9,17 @@ use crate::cli::args::{REPO_VARIABLE, REPOSITORY_HEADING, SourceArgs, open_repos
 use crate::cli::selection::SelectionArgs;
 use crate::cli::stored::{Need, Opened, find};
 use crate::cli::{Context, Ending, logs};
-use crate::compare::{self, Comparison, Equality, Files, compare, same_files};
+use crate::compare::{self, Comparison, Equality, Files, SideName, compare, same_files};
 use crate::error::{Error, Result};
 use crate::model::TimeRange;
 use crate::report::archives::CHANGES;
 use crate::report::compare::{COUNTS, FILES, LISTS, SIDES, Side, equality_key, verdict};
+use crate::report::trouble::TROUBLE;
 use crate::report::{self, Extent, SheetOf};
 use crate::repository::{Archive, Repository, diff};
-use crate::select::{SelectedBlocks, Selection};
+use crate::select::{ReadKind, SelectedBlocks, Selection};
 use crate::store::Location;
+use crate::trouble::{AnyTrouble, Trouble};
 
 /// What an archive is marked with, so that it is none of the files.
 const ARCHIVE_PREFIX: &str = "archive:";
@@ -94,6 +96,9 @@ impl From<Level> for Equality {
     }
 }
 
+/// The most problems that are listed in JSON; all are printed and counted.
+const PROBLEMS_KEPT: usize = 1_000;
+
 /// What an argument stands for.
 enum Named {
     Path(PathBuf),
@@ -105,6 +110,8 @@ enum Named {
 struct Readable {
     sources: SelectedBlocks,
     incomplete: bool,
+    /// The blocks that did not open.
+    told: Vec<AnyTrouble>,
     _opened: Opened,
 }
 
@@ -120,8 +127,8 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
         return Ok(outcome.max(Ending::problems_if(*doubtful || *other)));
     }
     let (a, b) = (
-        open(a, repository.as_ref(), &selection, context)?,
-        open(b, repository.as_ref(), &selection, context)?,
+        open(SideName::A, a, repository.as_ref(), &selection, context)?,
+        open(SideName::B, b, repository.as_ref(), &selection, context)?,
     );
     let options = compare::CompareOptions {
         selection,
@@ -139,12 +146,18 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
         None
     };
     let progress = context.progress;
-    let mut report = |side, problem| progress.remark(&report::compare::problem(side, &problem));
+    let mut told = [a.told, b.told].concat();
+    let mut report = |side, problem| {
+        progress.remark(&report::compare::problem(side, &problem));
+        if told.len() < PROBLEMS_KEPT {
+            told.push(told_of(side, Trouble::from(&problem)));
+        }
+    };
     let found = compare(blocks_a, blocks_b, &options, progress, &mut report)?;
     let complete = !(found.has_problems() || a.incomplete || b.incomplete);
     let equality = found.equality(files.as_ref());
     let is_empty = found.a.series == 0 && found.b.series == 0;
-    args.print(&found, files, complete, context)?;
+    args.print(&found, files, &told, complete, context)?;
     if is_empty {
         context
             .progress
@@ -184,7 +197,18 @@ fn block_lists(a: &Archive, b: &Archive, context: &mut Context<'_>) -> Result<En
     Ok(Ending::problems_if(!diff.contradictions.is_empty()))
 }
 
+/// Trouble of one side, which its place begins with.
+fn told_of(side: SideName, mut trouble: Trouble<ReadKind>) -> AnyTrouble {
+    let name = match side {
+        SideName::A => "a",
+        SideName::B => "b",
+    };
+    trouble.place = format!("{name}: {}", trouble.place);
+    AnyTrouble::from(&trouble)
+}
+
 fn open(
+    side: SideName,
     named: Named,
     repository: Option<&Repository>,
     selection: &Selection,
@@ -206,10 +230,13 @@ fn open(
     };
     let path = opened.paths.first().map_or(Path::new(""), PathBuf::as_path);
     let sources = SelectedBlocks::open(&DataDir::scan(path)?, selection.range, context.read_mode);
+    let mut told = Vec::new();
     for block in &sources.unreadable {
         context.progress.remark(&report::dump::unreadable(block));
+        told.push(told_of(side, report::dump::trouble(block)));
     }
     Ok(Readable {
+        told,
         incomplete: unread || opened.incomplete || sources.are_incomplete(),
         sources,
         _opened: opened,
@@ -268,6 +295,7 @@ impl Args {
         &self,
         found: &Comparison,
         files: Option<Files>,
+        told: &[AnyTrouble],
         complete: bool,
         context: &mut Context<'_>,
     ) -> Result<()> {
@@ -292,6 +320,7 @@ impl Args {
             for sheet in LISTS {
                 sheet.add_to(&mut object, found, Extent::Top(top));
             }
+            TROUBLE.add_to(&mut object, told, Extent::Document);
             return context.print_json(&Json::Object(object));
         }
         let view = &context.view;

@@ -59,8 +59,8 @@ fn scaled(fraction: f64, exponent: i64) -> f64 {
     fraction * 2f64.powi(half) * 2f64.powi(exponent - half)
 }
 
-/// Bounds of schema 8 between ½ and 1, digit by digit those of Prometheus, which are not the nearest
-/// floats; coarser schemas use every 2nd, 4th … of them.
+/// Bounds of schema 8 between ½ and 1, digit by digit those of Prometheus, which are not the
+/// nearest floats; coarser schemas use every 2nd, 4th … of them.
 #[rustfmt::skip]
 #[expect(clippy::unreadable_literal, reason = "as they stand in the source")]
 const FRACTIONS: [f64; 256] = [

@@ -103,7 +103,8 @@ fn positions(names: &[String], last: Option<ChunkRef>) -> Vec<Position<'_>> {
         && numbers.first() >= Some(&1)
         && wanted > names.len()
         && numbers.last() <= Some(&wanted)
-        // References of 32 bits of segments would otherwise let a damaged index ask for 4 billion slots.
+        // References of 32 bits of segments would otherwise let a damaged index ask for 4 billion
+        // slots.
         && wanted <= names.len() + MOST_MISSING;
     if !by_name {
         return names.iter().map(|name| Position::File(name)).collect();
