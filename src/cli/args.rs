@@ -185,8 +185,7 @@ pub(crate) fn is_repo_known() -> bool {
 /// Which repository, for every command that needs one.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct RepoArgs {
-    /// The repository: a directory, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or az://CONTAINER/PREFIX;
-    /// `NARTHEX_REPO` may say it instead
+    /// Directory of the repository; `NARTHEX_REPO` may say it instead
     #[arg(long = "repo", env = REPO_VARIABLE, value_name = "REPO", help_heading = REPOSITORY_HEADING)]
     location: Location,
 }

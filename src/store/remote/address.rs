@@ -193,7 +193,7 @@ pub(super) trait PartStore: MultipartStore + fmt::Debug {}
 impl<T: MultipartStore + fmt::Debug> PartStore for T {}
 
 impl Client {
-    pub fn new(address: &Address, options: &RemoteOptions, wire: Wire) -> Result<Self> {
+    pub(super) fn new(address: &Address, options: &RemoteOptions, wire: Wire) -> Result<Self> {
         // The one provider of cryptography in this program; whoever uses the library may have
         // installed another one before.
         let _ = rustls::crypto::ring::default_provider().install_default();

@@ -2,15 +2,15 @@
 //!
 //! * **Complete or absent** is what these services promise of themselves: an object is there when
 //!   the request that writes it has ended, and durable then.
-//! * **Create-only** is asked for with every object (`If-None-Match: *`, or generation 0). Not every
-//!   store that speaks a protocol knows it, and some do not say so. Hence it is tried before the
-//!   first object is written, and the result written into the metadata of objects, so that no later
-//!   run has to. In a store that failed the trial one process may write at a time.
+//! * **Create-only** is asked for with every object (`If-None-Match: *`, or generation 0). Not
+//!   every store that speaks a protocol knows it, and some do not say so. Hence it is tried before
+//!   the first object is written, and the result written into the metadata of objects, so that no
+//!   later run has to. In a store that failed the trial one process may write at a time.
 //! * **Answers get lost.** Each attempt has an id, which is in the metadata of what it writes:
 //!   whoever is told that a name is taken, or nothing at all, looks whether it was its own object.
-//! * **Large objects** go in parts, a bounded number at a time. With S3 the last request, which makes
-//!   them one object, asks for a free name; elsewhere parts are put together below `tmp/` and copied
-//!   on that condition.
+//! * **Large objects** go in parts, a bounded number at a time. With S3 the last request, which
+//!   makes them one object, asks for a free name; elsewhere parts are put together below `tmp/` and
+//!   copied on that condition.
 //!
 //! All requests run on one small runtime of this process; callers wait for them as for a disk.
 
@@ -38,7 +38,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use ulid::Ulid;
 
-pub use address::{Address, RemoteOptions, Service};
+pub use address::{Address, RemoteOptions, Service, Settings};
 pub use wire::{Limits, Traffic, TrafficCounts};
 
 use super::name::TEMPORARY;
@@ -431,8 +431,9 @@ impl Store for RemoteStore {
             }
             if let Some(signer) = &inner.client.signer {
                 let root = inner.root();
-                let begun = uploads::begun(&**signer, &inner.http, &format!("{root}{prefix}"));
-                for upload in begun.await? {
+                let prefix = format!("{root}{prefix}");
+                let begun = uploads::begun(&**signer, &inner.http, &prefix).await?;
+                for upload in begun {
                     let Some(name) = upload.key.strip_prefix(&*root) else {
                         continue;
                     };

@@ -34,10 +34,10 @@ const MAX_TRIES: u32 = 5;
 
 /// Key of the metadata that say which attempt has written an object: whoever does not get an answer
 /// looks whether it was its own that arrived.
-const PUT_ID: &str = "narthex-put";
+const PUT_ID: &str = "narthexput";
 
 /// Key of the metadata that say that the store was seen to refuse a name that is taken.
-pub(super) const CREATE_ONLY: &str = "narthex-create-only";
+pub(super) const CREATE_ONLY: &str = "narthexcreateonly";
 
 /// An object being written.
 pub(super) struct Pending {
@@ -65,7 +65,7 @@ enum Holder {
 }
 
 impl Pending {
-    pub fn new(inner: Arc<Inner>, name: ObjectName) -> Self {
+    pub(super) fn new(inner: Arc<Inner>, name: ObjectName) -> Self {
         Pending {
             inner,
             name,

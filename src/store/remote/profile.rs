@@ -42,7 +42,7 @@ type Sections = BTreeMap<String, BTreeMap<String, String>>;
 impl Profile {
     /// The profile called `name`, else the one that `AWS_PROFILE` names, else `default`; `None`
     /// when nobody named it and no file has it.
-    pub fn read(name: Option<&str>) -> Result<Option<Self>> {
+    pub(super) fn read(name: Option<&str>) -> Result<Option<Self>> {
         let asked = name
             .map(str::to_owned)
             .or_else(|| env::var("AWS_PROFILE").ok());
@@ -114,7 +114,8 @@ fn read(path: &Path) -> Result<Sections> {
     Ok(parse(&text))
 }
 
-/// Sections in brackets with `key = value` below them; nested keys, which are indented, are left out.
+/// Sections in brackets with `key = value` below them; nested keys, which are indented, are left
+/// out.
 fn parse(text: &str) -> Sections {
     let mut sections = Sections::new();
     let mut current = None;

@@ -150,7 +150,7 @@ struct Shared {
 }
 
 impl Wire {
-    pub fn new(limits: Limits, completes_conditionally: bool) -> Self {
+    pub(super) fn new(limits: Limits, completes_conditionally: bool) -> Self {
         Wire {
             shared: Arc::new(Shared {
                 traffic: Arc::default(),
@@ -163,12 +163,12 @@ impl Wire {
     }
 
     /// No longer asks for a free name where uploads in parts end: the store does not know how.
-    pub fn complete_unconditionally(&self) {
+    pub(super) fn complete_unconditionally(&self) {
         let asks = &self.shared.completes_conditionally;
         asks.store(false, Ordering::Relaxed);
     }
 
-    pub fn traffic(&self) -> &Arc<Traffic> {
+    pub(super) fn traffic(&self) -> &Arc<Traffic> {
         &self.shared.traffic
     }
 }

@@ -40,7 +40,8 @@ impl Kind {
     fn program(self) -> (&'static str, &'static str) {
         match self {
             Kind::Versity => ("NARTHEX_VERSITYGW", "tests/stores/bin/versitygw"),
-            Kind::Moto => ("NARTHEX_MOTO", "tests/stores/bin/moto_server"),
+            // The Python that has moto.
+            Kind::Moto => ("NARTHEX_MOTO", "tests/stores/python/bin/python"),
             Kind::Gcs => ("NARTHEX_FAKE_GCS", "tests/stores/bin/fake-gcs-server"),
             Kind::Azurite => (
                 "NARTHEX_AZURITE",
@@ -96,7 +97,9 @@ impl ObjectServer {
                 .args(["--access", ACCESS, "--secret", SECRET, "posix"])
                 .args(["--sidecar", text(&side(home.path()))])
                 .arg(&data),
-            Kind::Moto => command.args(["-H", "127.0.0.1", "-p", &port_text]),
+            Kind::Moto => command
+                .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stores/moto_server.py"))
+                .args(["127.0.0.1", &port_text]),
             Kind::Gcs => command
                 .args(["-scheme", "http", "-host", "127.0.0.1", "-port", &port_text])
                 .args([
@@ -107,8 +110,7 @@ impl ObjectServer {
                 ]),
             Kind::Azurite => command
                 .args(["--blobHost", "127.0.0.1", "--blobPort", &port_text])
-                .args(["--inMemoryPersistence", "--skipApiVersionCheck", "--silent"])
-                .args(["--location", text(home.path())]),
+                .args(["--inMemoryPersistence", "--skipApiVersionCheck", "--silent"]),
         };
         let log = || File::create(home.path().join("log")).unwrap();
         let process = command
