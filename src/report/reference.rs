@@ -115,6 +115,22 @@ mod tests {
     }
 
     #[test]
+    fn every_unit_of_a_column_is_known() {
+        for chapter in CHAPTERS {
+            for sheet in (chapter.sheets)() {
+                for field in sheet.fields() {
+                    let name = field.unit.name();
+                    let mut known = Unit::ALL.into_iter();
+                    assert!(
+                        known.any(|unit| unit.name() == name),
+                        "{name} is missing in Unit::ALL"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
     fn every_unit_has_a_name_of_its_own() {
         for (i, unit) in Unit::ALL.into_iter().enumerate() {
             assert!(

@@ -102,6 +102,25 @@ mod tests {
     use crate::ErrorKind;
 
     #[test]
+    fn every_location_is_read_as_it_is_shown() {
+        // A variant that is missing here does not compile.
+        let example = |location: &Location| match location {
+            Location::Local(_) => "/srv/backup",
+            #[cfg(feature = "remote")]
+            Location::Remote(_) => "s3://backups/prometheus",
+        };
+        let mut examples = vec!["/srv/backup"];
+        if cfg!(feature = "remote") {
+            examples.push("s3://backups/prometheus");
+        }
+        for text in examples {
+            let location: Location = text.parse().unwrap();
+            assert_eq!(example(&location), text);
+            assert_eq!(location.to_string(), text);
+        }
+    }
+
+    #[test]
     fn what_looks_like_another_machine_or_a_service_is_no_path() {
         let local: Location = "/srv/backup".parse().unwrap();
         assert_eq!(local, Location::Local("/srv/backup".into()));

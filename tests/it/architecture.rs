@@ -367,3 +367,30 @@ fn no_two_public_types_have_one_name() {
         "one noun, one thing: give one of them a word more: {named:#?}"
     );
 }
+
+#[test]
+fn every_room_stands_in_the_layout_at_a_glance() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("CONTRIBUTING.md")).unwrap();
+    let table = page.split("## Build and test").next().unwrap();
+    let rooms = ALLOWED.iter().map(|(room, _)| *room);
+    let missing: Vec<_> = rooms
+        .filter(|room| !table.contains(&format!("`{room}`")))
+        .collect();
+    assert!(missing.is_empty(), "not in CONTRIBUTING.md: {missing:?}");
+}
+
+#[test]
+fn every_block_of_the_fixtures_has_its_passport() {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
+    let page = fs::read_to_string(fixtures.join("README.md")).unwrap();
+    let dirs = fs::read_dir(fixtures.join("blocks")).unwrap();
+    let names = dirs.map(|dir| dir.unwrap().file_name().into_string().unwrap());
+    let names: Vec<_> = names.collect();
+    assert!(names.len() > 5);
+    let unknown: Vec<_> = names
+        .iter()
+        .filter(|name| !page.contains(&format!("{name}`")))
+        .collect();
+    assert!(unknown.is_empty(), "not in fixtures/README.md: {unknown:?}");
+}
