@@ -24,7 +24,7 @@ const MAX_PREFIX_LEN: usize = 400;
 
 /// How long nothing may arrive before a request is given up. There is no limit to how long a
 /// request may take as a whole: large objects over slow lines take long.
-const READ_TIMEOUT: Duration = Duration::from_secs(60);
+const READ_TIMEOUT: Duration = Duration::from_mins(1);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The service that keeps objects.
@@ -159,14 +159,12 @@ impl RemoteOptions {
 
     /// The first of `names` that is set.
     fn first_set<'n>(&self, names: &[&'n str]) -> Option<&'n str> {
-        names
-            .iter()
-            .find(|name| self.setting(name).is_some())
-            .copied()
+        let mut names = names.iter().copied();
+        names.find(|name| self.setting(name).is_some())
     }
 
     /// The own settings that a client knows, which `parse` tells.
-    fn keys<'s, K: FromStr>(&'s self) -> impl Iterator<Item = (K, &'s String)> {
+    fn keys<K: FromStr>(&self) -> impl Iterator<Item = (K, &String)> {
         let settings = self.settings.0.iter();
         settings.filter_map(|(name, value)| Some((name.to_ascii_lowercase().parse().ok()?, value)))
     }
@@ -237,10 +235,10 @@ fn s3(address: &Address, options: &RemoteOptions, wire: Wire) -> Result<Client> 
                             builder = builder.with_token(token);
                         }
                     }
-                    None => credentials = S3_IDENTITY.to_owned(),
+                    None => S3_IDENTITY.clone_into(&mut credentials),
                 }
             }
-            None => credentials = S3_IDENTITY.to_owned(),
+            None => S3_IDENTITY.clone_into(&mut credentials),
         }
     }
     if let Some(region) = &options.region {
@@ -285,9 +283,9 @@ fn gcs(address: &Address, options: &RemoteOptions, wire: Wire) -> Result<Client>
         "GOOGLE_SERVICE_ACCOUNT_KEY",
         "GOOGLE_APPLICATION_CREDENTIALS",
     ]);
-    let credentials = named.map_or_else(
-        || "the application default credentials, or the identity of this machine".to_owned(),
-        |name| format!("{name} of the environment"),
+    let credentials = source(
+        named,
+        "the application default credentials, or the identity of this machine",
     );
     if let Some(endpoint) = &options.endpoint {
         builder = builder.with_base_url(endpoint);
@@ -325,9 +323,9 @@ fn azure(address: &Address, options: &RemoteOptions, wire: Wire) -> Result<Clien
         "AZURE_STORAGE_CLIENT_SECRET",
         "AZURE_CLIENT_SECRET",
     ]);
-    let credentials = named.map_or_else(
-        || "the identity of this machine (workload identity, or instance metadata)".to_owned(),
-        |name| format!("{name} of the environment"),
+    let credentials = source(
+        named,
+        "the identity of this machine (workload identity, or instance metadata)",
     );
     if let Some(endpoint) = &options.endpoint {
         builder = builder.with_endpoint(endpoint.clone());
@@ -351,6 +349,14 @@ fn azure(address: &Address, options: &RemoteOptions, wire: Wire) -> Result<Clien
     })
 }
 
+/// Where credentials come from, for people.
+fn source(named: Option<&str>, otherwise: &str) -> String {
+    named.map_or_else(
+        || otherwise.to_owned(),
+        |name| format!("{name} of the environment"),
+    )
+}
+
 fn misconfigured(address: &Address, error: &object_store::Error) -> Error {
     Error::invalid(format!("cannot use {address}: {error}"))
 }
@@ -360,7 +366,7 @@ fn retry() -> RetryConfig {
     RetryConfig {
         backoff: BackoffConfig::default(),
         max_retries: 12,
-        retry_timeout: Duration::from_secs(180),
+        retry_timeout: Duration::from_mins(3),
     }
 }
 

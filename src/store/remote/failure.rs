@@ -20,7 +20,7 @@ impl Inner {
     pub(super) fn failed_object(&self, verb: &str, name: &ObjectName, error: StoreError) -> Error {
         let text = error.to_string();
         match error {
-            StoreError::NotFound { .. } if !self.misses_bucket(&text) => no_object(name),
+            StoreError::NotFound { .. } if !misses_bucket(&text) => no_object(name),
             error => self.failed(&format!("{verb} object {name}"), error),
         }
     }
@@ -29,7 +29,7 @@ impl Inner {
     pub(super) fn failed(&self, what: &str, error: StoreError) -> Error {
         let text = error.to_string();
         let address = &self.address;
-        if self.misses_bucket(&text) {
+        if misses_bucket(&text) {
             return Error::invalid(format!(
                 "cannot {what}: {} {} does not exist, or is in another region or account",
                 match address.service {
@@ -57,8 +57,8 @@ impl Inner {
             found
         }
     }
+}
 
-    fn misses_bucket(&self, text: &str) -> bool {
-        NO_BUCKET.iter().any(|code| text.contains(code))
-    }
+fn misses_bucket(text: &str) -> bool {
+    NO_BUCKET.iter().any(|code| text.contains(code))
 }

@@ -48,12 +48,12 @@ use super::{
 };
 use crate::error::{Error, Result};
 use address::Client;
-use pending::{CREATE_ONLY, Pending};
+use pending::{CREATE_ONLY, PART, Pending};
 use wire::Wire;
 
-/// Parts of objects that are under way at a time, in the whole process: with 8 MiB each they bound
-/// the memory.
-const PARTS_AT_A_TIME: usize = 6;
+/// Parts of objects that are under way at a time, with one store: with 8 MiB each they bound the
+/// memory. A larger part counts as several.
+const PARTS_AT_A_TIME: u32 = 6;
 
 /// Names that one request lists.
 const PAGE: usize = 1_000;
@@ -116,7 +116,7 @@ impl RemoteStore {
                 client,
                 http,
                 wire,
-                parts: Arc::new(Semaphore::new(PARTS_AT_A_TIME)),
+                parts: Arc::new(Semaphore::new(PARTS_AT_A_TIME as usize)),
                 create_only: Mutex::new(None),
             }),
         })
@@ -156,12 +156,14 @@ impl Inner {
         Path::from(format!("{}{TEMPORARY}/{id}", self.root()))
     }
 
-    /// Leave to have one more part under way.
-    async fn permit(&self) -> OwnedSemaphorePermit {
+    /// Leave to have one more part, of so many bytes, under way.
+    async fn permit(&self, bytes: usize) -> OwnedSemaphorePermit {
         let parts = Arc::clone(&self.parts);
+        let count = u32::try_from(bytes.div_ceil(PART)).unwrap_or(PARTS_AT_A_TIME);
+        let count = count.clamp(1, PARTS_AT_A_TIME);
         #[expect(clippy::expect_used, reason = "nobody closes the semaphore")]
         parts
-            .acquire_owned()
+            .acquire_many_owned(count)
             .await
             .expect("a semaphore that is open")
     }
@@ -216,9 +218,8 @@ impl Inner {
             .put_opts(&path, PutPayload::from_static(b"1"), create())
             .await;
         let knows_conditions = match first {
-            Ok(_) => true,
-            // An answer that was lost: it is there all the same.
-            Err(StoreError::AlreadyExists { .. }) => true,
+            // The second when an answer was lost: it is there all the same.
+            Ok(_) | Err(StoreError::AlreadyExists { .. }) => true,
             Err(StoreError::NotSupported { .. } | StoreError::NotImplemented { .. }) => false,
             Err(error) if is_method_refused(&error) => false,
             Err(error) => return Err(failed(error)),
@@ -281,12 +282,10 @@ impl Inner {
     }
 }
 
-/// Whether the store said that it does not know what was asked.
+/// Whether the store said that it does not know what was asked. The wire makes this of 501, so that
+/// it is not asked again.
 fn is_method_refused(error: &StoreError) -> bool {
-    let text = error.to_string();
-    ["405", "501", "NotImplemented"]
-        .iter()
-        .any(|code| text.contains(code))
+    error.to_string().contains("status code: 405")
 }
 
 impl ReadStore for RemoteStore {

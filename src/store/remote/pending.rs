@@ -15,19 +15,19 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
 use ulid::Ulid;
 
-use super::{Inner, Service, block_on};
+use super::{Inner, PARTS_AT_A_TIME, Service, block_on};
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::{ObjectName, PendingObject, name_taken};
 
 /// Bytes of a part. Some services want all but the last to be equally large.
-const PART: usize = 8 << 20;
+pub(super) const PART: usize = 8 << 20;
 
 /// Parts that an object may have: S3 allows 10,000.
 const MAX_PARTS: usize = 10_000;
 
-/// Parts of that size; those behind them are [`LARGE_PART`], so that an object may have 0.5 TiB.
+/// Parts of that size; those behind them are [`LARGE_PART`], so that an object may have 270 GiB.
 const SMALL_PARTS: usize = 5_000;
-const LARGE_PART: usize = 96 << 20;
+const LARGE_PART: usize = PARTS_AT_A_TIME as usize * PART;
 
 /// How often an object is given its name when it is not known whether it has it.
 const MAX_TRIES: u32 = 5;
@@ -108,7 +108,8 @@ impl Pending {
         if self.upload.is_none() {
             let path = self.assembled_at();
             let options = PutMultipartOptions {
-                // Azure takes none here; a copy of what is there has the name of the attempt.
+                // Azure takes none here. If the answer to the copy is lost, it looks like that of
+                // another: the name is said to be taken, and nothing is said to be written.
                 attributes: match self.inner.address.service {
                     Service::Azure => Attributes::new(),
                     _ => self.attributes(),
@@ -125,7 +126,7 @@ impl Pending {
             });
         }
         let data = PutPayload::from(mem::take(&mut self.buffer));
-        let permit = self.inner.permit().await;
+        let permit = self.inner.permit(data.content_length()).await;
         let client = self.inner.client.clone();
         let Some(upload) = &mut self.upload else {
             return Ok(());
@@ -275,9 +276,8 @@ impl Pending {
                 tokio::time::sleep(Duration::from_millis(50 << attempt)).await;
                 None
             }
-            Ok(Holder::Nobody) => Some(Err(self.failed(error))),
             Err(_) if is_taken => Some(Err(name_taken(&self.name))),
-            Err(_) => Some(Err(self.failed(error))),
+            Ok(Holder::Nobody) | Err(_) => Some(Err(self.failed(error))),
         }
     }
 

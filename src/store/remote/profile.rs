@@ -10,6 +10,15 @@ use crate::error::{Error, Result};
 /// Largest file that is read, in bytes.
 const MAX_BYTES: u64 = 1 << 20;
 
+/// Keys by which a profile says that its credentials come from elsewhere.
+const OTHER_WAYS: [&str; 5] = [
+    "credential_process",
+    "role_arn",
+    "source_profile",
+    "sso_session",
+    "sso_start_url",
+];
+
 /// What the files say of one profile.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Profile {
@@ -17,6 +26,8 @@ pub(super) struct Profile {
     /// The files that name it, for people.
     pub place: String,
     pub keys: Option<Keys>,
+    /// A key that says how to come by credentials in a way that is not known here.
+    pub unknown: Option<&'static str>,
     pub region: Option<String>,
     pub endpoint: Option<String>,
 }
@@ -60,6 +71,13 @@ impl Profile {
             &read(&config)?,
             place.clone(),
         );
+        // Whoever wrote them means other credentials than those of this machine.
+        if let Some(key) = found.as_ref().and_then(|found| found.unknown) {
+            return Err(Error::invalid(format!(
+                "expected aws_access_key_id and aws_secret_access_key for profile {wanted} in {place}, found {key}, which is not read: \
+                 put keys into the environment, say with aws configure export-credentials --format env"
+            )));
+        }
         match (found, asked) {
             (None, Some(asked)) => Err(Error::invalid(format!(
                 "expected profile {asked} in {place}, found none of that name"
@@ -89,9 +107,11 @@ fn find(name: &str, credentials: &Sections, config: &Sections, place: String) ->
         }),
         _ => None,
     };
+    let mut ways = OTHER_WAYS.into_iter();
     Some(Profile {
         name: name.to_owned(),
         place,
+        unknown: ways.find(|key| keys.is_none() && value(key).is_some()),
         keys,
         region: value("region"),
         endpoint: value("endpoint_url"),
@@ -160,6 +180,8 @@ region = eu-central-1
 endpoint_url = https://box.example.org
 s3 =
   max_concurrent_requests = 20
+[profile sso]
+sso_session = work
 ";
 
     #[test]
@@ -175,6 +197,8 @@ s3 =
         assert_eq!(of("other").unwrap().keys, None);
         let endpoint = of("box").unwrap().endpoint;
         assert_eq!(endpoint.as_deref(), Some("https://box.example.org"));
+        assert_eq!(of("box").unwrap().unknown, None);
+        assert_eq!(of("sso").unwrap().unknown, Some("sso_session"));
         assert_eq!(of("nobody"), None);
     }
 }

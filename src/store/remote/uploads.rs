@@ -18,7 +18,7 @@ const MAX_PAGES: usize = 1_000;
 const MAX_PAGE_BYTES: usize = 16 << 20;
 
 /// How long the address of a page is good for.
-const GOOD_FOR: Duration = Duration::from_secs(300);
+const GOOD_FOR: Duration = Duration::from_mins(5);
 
 /// An upload that was begun.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
