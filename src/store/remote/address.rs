@@ -51,7 +51,7 @@ impl Service {
     }
 
     /// What holds objects there.
-    fn container(self) -> &'static str {
+    pub(super) fn container(self) -> &'static str {
         match self {
             Service::S3 | Service::Gcs => "bucket",
             Service::Azure => "container",

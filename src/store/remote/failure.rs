@@ -32,10 +32,7 @@ impl Inner {
         if misses_bucket(&text) {
             return Error::invalid(format!(
                 "cannot {what}: {} {} does not exist, or is in another region or account",
-                match address.service {
-                    super::Service::Azure => "container",
-                    _ => "bucket",
-                },
+                address.service.container(),
                 address.bucket
             ));
         }

@@ -4,7 +4,7 @@
 
 use std::io::{self, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -12,8 +12,6 @@ use std::time::Duration;
 /// A request as far as faults look at it.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
-    /// The how-many-th it is, from 0.
-    pub(crate) number: u64,
     pub(crate) method: String,
     /// With its query.
     pub(crate) path: String,
@@ -39,8 +37,6 @@ pub(crate) enum Fault {
     SlowBody,
     /// It is passed on without its condition.
     DropCondition,
-    /// It is told to have succeeded, and not passed on.
-    Lie,
 }
 
 type Script = Box<dyn FnMut(&Request) -> Fault + Send>;
@@ -48,7 +44,6 @@ type Script = Box<dyn FnMut(&Request) -> Fault + Send>;
 struct Shared {
     upstream: u16,
     script: Mutex<Script>,
-    requests: AtomicU64,
     delay: Duration,
     is_over: AtomicBool,
 }
@@ -71,7 +66,6 @@ impl Proxy {
         let shared = Arc::new(Shared {
             upstream,
             script: Mutex::new(Box::new(script)),
-            requests: AtomicU64::new(0),
             delay,
             is_over: AtomicBool::new(false),
         });
@@ -91,11 +85,6 @@ impl Proxy {
             }
         });
         Proxy { port, shared }
-    }
-
-    /// How many requests have come so far.
-    pub(crate) fn requests(&self) -> u64 {
-        self.shared.requests.load(Ordering::Relaxed)
     }
 }
 
@@ -188,7 +177,6 @@ fn serve(shared: &Shared, stream: &TcpStream) -> io::Result<()> {
         let first = message.lines.first().cloned().unwrap_or_default();
         let mut words = first.split(' ');
         let request = Request {
-            number: shared.requests.fetch_add(1, Ordering::Relaxed),
             method: words.next().unwrap_or_default().to_owned(),
             path: words.next().unwrap_or_default().to_owned(),
             is_conditional: message.header("if-none-match").is_some()
@@ -207,10 +195,6 @@ fn serve(shared: &Shared, stream: &TcpStream) -> io::Result<()> {
             Fault::Reset => return Ok(()),
             Fault::Answer(status, body) => {
                 writer.write_all(answer(status, body).as_bytes())?;
-                continue;
-            }
-            Fault::Lie => {
-                writer.write_all(answer(200, "").as_bytes())?;
                 continue;
             }
             Fault::DropCondition => message.lines.retain(|line| !is(line, "if-none-match")),
@@ -241,7 +225,7 @@ fn serve(shared: &Shared, stream: &TcpStream) -> io::Result<()> {
         match fault {
             Fault::LoseAnswer => return Ok(()),
             Fault::AnswerAfter(status, body) => {
-                writer.write_all(answer(status, body).as_bytes())?
+                writer.write_all(answer(status, body).as_bytes())?;
             }
             Fault::CutBody => {
                 writer.write_all(found.head().as_bytes())?;

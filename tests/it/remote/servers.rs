@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::env;
+use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -185,7 +186,7 @@ impl ObjectServer {
             body.len()
         );
         for (name, value) in headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
+            let _ = write!(head, "{name}: {value}\r\n");
         }
         stream
             .write_all(format!("{head}\r\n{body}").as_bytes())
@@ -223,19 +224,6 @@ impl ObjectServer {
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         options.settings = Settings(settings.collect::<BTreeMap<_, _>>());
         options
-    }
-
-    /// The same as environment variables of `narthex`.
-    pub(crate) fn environment(&self) -> Vec<(String, String)> {
-        let options = self.options_through(self.port);
-        let mut variables: Vec<_> = options.settings.0.into_iter().collect();
-        let endpoint = match self.kind.service() {
-            Service::S3 => "AWS_ENDPOINT_URL",
-            Service::Gcs => "GOOGLE_BASE_URL",
-            Service::Azure => "AZURE_STORAGE_ENDPOINT",
-        };
-        variables.extend(options.endpoint.map(|url| (endpoint.to_owned(), url)));
-        variables
     }
 
     /// The address of `prefix` in the bucket.
