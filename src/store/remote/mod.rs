@@ -25,7 +25,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use object_store::client::{HttpClient, HttpConnector as _};
 use object_store::list::PaginatedListOptions;
@@ -57,6 +57,9 @@ const PARTS_AT_A_TIME: u32 = 6;
 
 /// Names that one request lists.
 const PAGE: usize = 1_000;
+
+/// How often a page of a listing is asked for again when its answer was cut.
+const MOST_REPEATS: u32 = 3;
 
 /// What stands between the name and the id of an unfinished upload in the name of a [`Leftover`].
 const UPLOAD: &str = "?uploadId=";
@@ -245,16 +248,26 @@ impl Inner {
         let root = self.root();
         let prefix = format!("{root}{prefix}");
         let mut found = BTreeMap::new();
-        let mut page_token = None;
+        let mut page_token: Option<String> = None;
+        let mut attempt = 0;
         loop {
             let options = PaginatedListOptions {
                 max_keys: Some(max.unwrap_or(PAGE)),
-                page_token: page_token.take(),
+                page_token: page_token.clone(),
                 ..PaginatedListOptions::default()
             };
             let asked = (!prefix.is_empty()).then_some(&*prefix);
-            let page = self.client.pages.list_paginated(asked, options).await;
-            let page = page.map_err(|e| self.failed("list objects", e))?;
+            let page = match self.client.pages.list_paginated(asked, options).await {
+                Ok(page) => page,
+                // An answer that is cut: the client library repeats requests, but no page.
+                Err(StoreError::Generic { .. }) if attempt < MOST_REPEATS => {
+                    attempt += 1;
+                    tokio::time::sleep(Duration::from_millis(100 << attempt)).await;
+                    continue;
+                }
+                Err(error) => return Err(self.failed("list objects", error)),
+            };
+            attempt = 0;
             for meta in page.result.objects {
                 let key = meta.location.as_ref();
                 if let Some(name) = key.strip_prefix(&*root) {
