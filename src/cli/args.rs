@@ -8,6 +8,7 @@ use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use super::commands;
+use super::network::{self, NetworkArgs};
 use super::state::{StateArgs, explain};
 use crate::error::{Error, Result};
 use crate::report::{Sort, View};
@@ -74,6 +75,8 @@ pub(crate) struct Global {
     pub(crate) quiet: bool,
     #[command(flatten)]
     pub(crate) table: TableArgs,
+    #[command(flatten)]
+    pub(crate) network: NetworkArgs,
 }
 
 /// How tables look.
@@ -185,7 +188,7 @@ pub(crate) fn is_repo_known() -> bool {
 /// Which repository, for every command that needs one.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct RepoArgs {
-    /// Directory of the repository; `NARTHEX_REPO` may say it instead
+    /// Directory of the repository, or s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX; `NARTHEX_REPO` may say it instead
     #[arg(long = "repo", env = REPO_VARIABLE, value_name = "REPO", help_heading = REPOSITORY_HEADING)]
     location: Location,
 }
@@ -193,7 +196,7 @@ pub(crate) struct RepoArgs {
 impl RepoArgs {
     /// Where the repository is or will be.
     pub(crate) fn store(&self) -> Result<Arc<dyn Store>> {
-        self.location.store()
+        network::store(&self.location)
     }
 
     /// Where the repository is or will be, as typed.
@@ -258,7 +261,7 @@ pub(crate) fn open_repository(location: &Location) -> Result<Repository> {
 /// Opens the repository at `location`, and says so on standard error if that had to be done without
 /// its descriptor.
 fn open(location: &Location) -> Result<Repository> {
-    let repository = Repository::open(location.store()?).map_err(|e| explain(location, e))?;
+    let repository = Repository::open(network::store(location)?).map_err(|e| explain(location, e))?;
     if let Some(trouble) = repository.trouble() {
         say(&format!(
             "{trouble}; going on without it: narthex repair writes it anew"

@@ -10,6 +10,7 @@ mod exit;
 mod hint;
 mod interrupt;
 mod logs;
+mod network;
 mod outlook;
 mod ownership;
 mod selection;
@@ -29,7 +30,8 @@ pub use exit::Ending;
 use crate::error::{Error, Result};
 use crate::progress::Progress;
 use crate::raw::ReadMode;
-use crate::report::{CHAPTERS, Described, View, safe_line, safe_text};
+use crate::report::traffic::TRAFFIC;
+use crate::report::{CHAPTERS, Described, Extent, SheetOf as _, View, safe_line, safe_text};
 
 /// What every command gets: where results go, and what was asked for on any command.
 pub(crate) struct Context<'a> {
@@ -56,6 +58,22 @@ impl Context<'_> {
         let value = serde_json::to_value(value).map_err(|e| output_error(e.into()))?;
         self.document = Some(value);
         Ok(())
+    }
+
+    /// Says what was asked of stores over a network: in the document, and in a line for people.
+    fn tell_traffic(&mut self, quiet: bool) {
+        let traffic = network::traffic();
+        if traffic.is_empty() {
+            return;
+        }
+        if let Some(Json::Object(document)) = &mut self.document {
+            TRAFFIC.add_to(document, &traffic, Extent::Document);
+        }
+        if !quiet {
+            for store in &traffic {
+                self.progress.remark(&network::sentence(store));
+            }
+        }
     }
 
     /// Writes the document, if there is one. An error is part of it, or all of it: what reads
@@ -217,7 +235,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         );
         return Ending::Usage.into();
     }
-    let result = commands::run(cli.command, &mut context);
+    let result = cli.global.network.apply();
+    let result = result.and_then(|()| commands::run(cli.command, &mut context));
+    context.tell_traffic(cli.global.quiet);
     let result = result.and_then(|outcome| context.view.refuse_idle().map(|()| outcome));
     let lost = name_unreadable(&*progress);
     let is_healthy = matches!(result, Ok(Ending::Healthy)) && !lost;

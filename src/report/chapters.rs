@@ -2,7 +2,7 @@
 
 use super::{
     Described, SheetOf, analyze, archives, backup, blocks, compare, findings, forecast, inspect,
-    logs, prose, replaced, retain, start, stats, trouble, whatif,
+    logs, prose, replaced, retain, start, stats, traffic, trouble, whatif,
 };
 
 /// What one command prints: its sheets, and what is around them.
@@ -147,6 +147,12 @@ pub const CHAPTERS: &[Chapter] = &[
         command: "dump",
         prose: prose::DUMP,
         sheets: Vec::new,
+        option: None,
+    },
+    Chapter {
+        command: "COMMAND",
+        prose: prose::NETWORK,
+        sheets: || vec![&traffic::TRAFFIC],
         option: None,
     },
 ];

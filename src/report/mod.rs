@@ -40,6 +40,7 @@ pub mod stats;
 mod stream;
 mod table;
 mod text_formats;
+pub mod traffic;
 pub mod trouble;
 mod unit;
 mod value;

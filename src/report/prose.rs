@@ -117,3 +117,6 @@ One object per line and sample.
 | `custom_bounds` | Upper bounds of the buckets, for schema −53. |
 | `positive_spans`, `negative_spans` | Runs of buckets: objects with `offset`, the index of the first bucket or the buckets skipped since the span before, and `length`. |
 | `positive_buckets`, `negative_buckets` | Observations in each of these buckets, not cumulated. |";
+
+pub(super) const NETWORK: &str = "\
+What every command adds that has asked anything of a store over a network. `narthex dump`, which prints lines, does not.";

@@ -26,6 +26,9 @@ pub struct PruneOptions {
     pub dry_run: bool,
     /// Whether data may be deleted although there is no archive at all.
     pub allow_remove_all: bool,
+    /// Whether nothing else works with the repository meanwhile, so that it does not matter if its
+    /// store replaces objects whose names are taken.
+    pub only_writer: bool,
 }
 
 impl Default for PruneOptions {
@@ -34,6 +37,7 @@ impl Default for PruneOptions {
             grace: DEFAULT_GRACE,
             dry_run: false,
             allow_remove_all: false,
+            only_writer: false,
         }
     }
 }
@@ -108,11 +112,15 @@ impl Pruned {
 /// # Errors
 ///
 /// When a manifest or a claim cannot be read, as it cannot be told then what is needed; `Refused`
-/// when there is data and no manifest, as that is what a disk looks like that is not mounted,
-/// unless `options` allow it; or when the repository fails. Whatever was done until then was right,
+/// when there is data and no manifest, as that is what a disk looks like that is not mounted, or
+/// when the store does not refuse names that are taken, unless `options` allow it; or when the
+/// repository fails. Whatever was done until then was right,
 /// and the next run goes on.
 pub fn prune(repository: &Repository, options: PruneOptions, now: Millis) -> Result<Pruned> {
     let store = repository.store();
+    if !options.dry_run && !options.only_writer && !store.try_create_only()? {
+        return Err(replaces(store));
+    }
     // Objects first: whatever is named later by a manifest that is not seen here is not looked at
     // here either.
     let mut objects: BTreeMap<_, _> = repository.data_objects()?.into_iter().collect();
@@ -146,6 +154,15 @@ pub fn prune(repository: &Repository, options: PruneOptions, now: Millis) -> Res
     run.sweep_leftovers()?;
     run.pruned.items.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(run.pruned)
+}
+
+/// What is said where runs beside this one cannot be relied on.
+fn replaces(store: &dyn Store) -> Error {
+    Error::refused(format!(
+        "expected a store that refuses a name that is taken, found that {} replaces what has it: nothing is deleted",
+        store.describe()
+    ))
+    .advise("if no other narthex works with this repository meanwhile, --only-writer says so")
 }
 
 struct Run<'a> {

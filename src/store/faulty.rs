@@ -11,7 +11,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Barrier, Mutex, MutexGuard, PoisonError};
 
-use super::{Leftover, ObjectName, PendingObject, ReadStore, Store};
+use super::{Leftover, ObjectName, PendingObject, ReadStore, Store, TrafficCounts};
 use crate::error::{Error, ErrorKind, Result};
 
 /// How an operation fails.
@@ -201,6 +201,10 @@ impl ReadStore for FaultyStore {
     fn describe(&self) -> String {
         self.inner.describe()
     }
+
+    fn traffic(&self) -> Option<TrafficCounts> {
+        self.inner.traffic()
+    }
 }
 
 impl Store for FaultyStore {
@@ -229,6 +233,14 @@ impl Store for FaultyStore {
 
     fn remove_leftover(&self, leftover: &Leftover) -> Result<()> {
         self.attempt(|store| store.remove_leftover(leftover))
+    }
+
+    fn is_create_only(&self) -> Result<bool> {
+        self.inner.is_create_only()
+    }
+
+    fn try_create_only(&self) -> Result<bool> {
+        self.inner.try_create_only()
     }
 
     fn is_vacant(&self) -> Result<bool> {

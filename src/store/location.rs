@@ -6,8 +6,8 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 #[cfg(feature = "remote")]
-use super::remote::{Address, RemoteOptions, RemoteStore};
-use super::{LocalStore, Store};
+use super::remote::{Address, RemoteStore};
+use super::{LocalStore, Store, StoreOptions};
 use crate::error::{Error, Result};
 
 /// Where a repository is, as typed.
@@ -26,15 +26,16 @@ impl Location {
     ///
     /// # Errors
     ///
-    /// `Invalid`, when the environment does not say how to reach it.
-    pub fn store(&self) -> Result<Arc<dyn Store>> {
+    /// `Invalid`, when `options` and the environment do not say how to reach it.
+    #[cfg_attr(
+        not(feature = "remote"),
+        expect(unused_variables, reason = "a directory needs none")
+    )]
+    pub fn store(&self, options: &StoreOptions) -> Result<Arc<dyn Store>> {
         Ok(match self {
             Location::Local(path) => Arc::new(LocalStore::new(path)),
             #[cfg(feature = "remote")]
-            Location::Remote(address) => Arc::new(RemoteStore::new(
-                address.clone(),
-                &RemoteOptions::default(),
-            )?),
+            Location::Remote(address) => Arc::new(RemoteStore::new(address.clone(), options)?),
         })
     }
 

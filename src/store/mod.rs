@@ -35,9 +35,11 @@ mod local;
 mod location;
 mod memory;
 mod name;
+mod options;
 mod read_only;
 #[cfg(feature = "remote")]
 pub mod remote;
+mod traffic;
 
 use std::fmt::Debug;
 use std::io::Write;
@@ -48,7 +50,9 @@ pub use local::LocalStore;
 pub use location::{Location, refuse_remote};
 pub use memory::MemoryStore;
 pub use name::ObjectName;
+pub use options::{Settings, StoreOptions};
 pub use read_only::ReadOnly;
+pub use traffic::{Limits, TrafficCounts};
 
 use crate::error::{Error, Result};
 
@@ -73,6 +77,11 @@ pub trait ReadStore: Debug + Send + Sync {
 
     /// Where it is, for people.
     fn describe(&self) -> String;
+
+    /// What has been asked of it so far; `None` where nothing goes over a network.
+    fn traffic(&self) -> Option<TrafficCounts> {
+        None
+    }
 }
 
 /// A place that keeps immutable objects; see the [module](self) for what every member promises.
@@ -101,6 +110,26 @@ pub trait Store: ReadStore {
 
     /// Whether nothing is kept here yet: neither objects nor anything of somebody else's.
     fn is_vacant(&self) -> Result<bool>;
+
+    /// Whether it is known to refuse a name that is taken; tried, where that is not known. Where
+    /// this is false, *create-only* holds only as long as one process writes at a time.
+    ///
+    /// # Errors
+    ///
+    /// When it has to be tried, and the store does not answer.
+    fn is_create_only(&self) -> Result<bool> {
+        Ok(true)
+    }
+
+    /// The same, tried now, whatever is known of it: before anything is deleted on the strength of
+    /// it.
+    ///
+    /// # Errors
+    ///
+    /// When the store does not answer.
+    fn try_create_only(&self) -> Result<bool> {
+        self.is_create_only()
+    }
 }
 
 impl dyn Store + '_ {

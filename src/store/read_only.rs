@@ -1,6 +1,8 @@
 //! A store that can only be read, in the place of one that can be written.
 
-use super::{Leftover, ObjectName, PendingObject, ReadStore, Store, no_leftover};
+use super::{
+    Leftover, ObjectName, PendingObject, ReadStore, Store, TrafficCounts, no_leftover,
+};
 use crate::error::{Error, Result};
 use std::ops::Range;
 
@@ -37,6 +39,10 @@ impl<S: ReadStore> ReadStore for ReadOnly<S> {
 
     fn describe(&self) -> String {
         self.0.describe()
+    }
+
+    fn traffic(&self) -> Option<TrafficCounts> {
+        self.0.traffic()
     }
 }
 

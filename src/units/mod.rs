@@ -27,5 +27,5 @@ pub use count::{count_text, decimal_text, signed_count_text};
 pub use duration::{
     coarse_duration_text, duration_text, parse_duration, resolution_text, whole_duration_text,
 };
-pub use size::{bytes_text, parse_disk_size, parse_retention_size};
+pub use size::{bytes_text, parse_disk_size, parse_rate, parse_retention_size};
 pub use time::{parse_time, second_text, time_text};

@@ -51,6 +51,23 @@ pub fn parse_retention_size(text: &str) -> Result<u64> {
     Ok(bytes)
 }
 
+/// A rate in bytes a second: `20MiB`, `500KiB`, `1MB` (powers of 1000). Other programs take a plain
+/// number for kibibytes or for bits; here it is refused.
+///
+/// # Errors
+///
+/// When `text` is no size with a unit, or is nothing.
+pub fn parse_rate(text: &str) -> Result<u64> {
+    let bytes = parse(text, Plain::Decimal)?;
+    let has_unit = text.contains(|c: char| c.is_ascii_alphabetic());
+    if bytes == 0 || !has_unit {
+        return Err(Error::invalid(format!(
+            "expected bytes a second with their unit, such as 20MiB or 500KiB, found {text:?}"
+        )));
+    }
+    Ok(bytes)
+}
+
 fn parse(text: &str, plain: Plain) -> Result<u64> {
     const PREFIXES: [char; 6] = ['K', 'M', 'G', 'T', 'P', 'E'];
     let wrong = || Error::invalid(format!("expected a size such as 500GiB, found {text:?}"));

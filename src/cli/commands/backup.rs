@@ -157,6 +157,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     for problem in &report.problems {
         context.progress.remark(problem);
     }
+    remark_on_store(&repository, context)?;
     if context.json {
         let mut object = BACKUP.all(&report).object();
         object.insert(
@@ -176,6 +177,18 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
         print_left_out(&report.archive.left_out, context)?;
     }
     Ok(Ending::problems_if(!report.problems.is_empty()))
+}
+
+/// Says so where two writers could replace each other's objects.
+pub(super) fn remark_on_store(repository: &Repository, context: &Context<'_>) -> Result<()> {
+    let store = repository.store();
+    if !store.is_create_only()? {
+        context.progress.remark(&format_args!(
+            "{} replaces objects whose names are taken: let only one narthex at a time write to this repository, and give prune --only-writer",
+            store.describe()
+        ));
+    }
+    Ok(())
 }
 
 /// The repository, which is made where none has ever been, unless --no-create is given. Whether the

@@ -47,6 +47,10 @@ pub(crate) struct GraceArgs {
     /// How long an object stays marked before it is deleted; longer than any backup takes
     #[arg(long, value_name = "DURATION", default_value = "3d", value_parser = parse_duration)]
     grace: Millis,
+    /// Prune although the store replaces objects whose names are taken: no other narthex works
+    /// with this repository meanwhile
+    #[arg(long)]
+    only_writer: bool,
 }
 
 impl GraceArgs {
@@ -55,6 +59,7 @@ impl GraceArgs {
             grace: self.grace,
             dry_run,
             allow_remove_all,
+            only_writer: self.only_writer,
         }
     }
 }

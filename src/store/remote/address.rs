@@ -1,6 +1,5 @@
 //! Addresses of object stores as they are typed, and clients made from them and the environment.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -15,8 +14,9 @@ use object_store::signer::Signer;
 use object_store::{BackoffConfig, Certificate, ClientOptions, ObjectStore, RetryConfig};
 
 use super::profile::Profile;
-use super::wire::{Limits, Wire};
+use super::wire::Wire;
 use crate::error::{Error, Result};
+use crate::store::StoreOptions;
 use crate::store::name::is_component;
 
 /// Longest prefix in bytes: S3 ends names at 1,024, and those of objects have up to 512.
@@ -121,36 +121,7 @@ impl fmt::Display for Address {
     }
 }
 
-/// How object stores are spoken to; what is not said here comes from the environment.
-#[derive(Clone, Debug, Default, PartialEq)]
-#[non_exhaustive]
-pub struct RemoteOptions {
-    /// How much may be sent, received and asked for.
-    pub limits: Limits,
-    /// The URL of the service, where it is not the vendor's own.
-    pub endpoint: Option<String>,
-    /// The region of the bucket.
-    pub region: Option<String>,
-    /// The profile of `~/.aws/credentials` and `~/.aws/config`.
-    pub profile: Option<String>,
-    /// Certificates of authorities to believe beside the system's, in PEM.
-    pub ca: Option<Vec<u8>>,
-    /// Whatever environment variables say as well, by their names; what stands here wins. May hold
-    /// secrets, and does not print them.
-    pub settings: Settings,
-}
-
-/// Names and values as of environment variables. Prints names only.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct Settings(pub BTreeMap<String, String>);
-
-impl fmt::Debug for Settings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
-    }
-}
-
-impl RemoteOptions {
+impl StoreOptions {
     /// What is set under `name`, here or in the environment.
     fn setting(&self, name: &str) -> Option<String> {
         let own = self.settings.0.get(name).cloned();
@@ -191,7 +162,7 @@ pub(super) trait PartStore: MultipartStore + fmt::Debug {}
 impl<T: MultipartStore + fmt::Debug> PartStore for T {}
 
 impl Client {
-    pub(super) fn new(address: &Address, options: &RemoteOptions, wire: Wire) -> Result<Self> {
+    pub(super) fn new(address: &Address, options: &StoreOptions, wire: Wire) -> Result<Self> {
         // The one provider of cryptography in this program; whoever uses the library may have
         // installed another one before.
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -203,7 +174,7 @@ impl Client {
     }
 }
 
-fn s3(address: &Address, options: &RemoteOptions, wire: Wire) -> Result<Client> {
+fn s3(address: &Address, options: &StoreOptions, wire: Wire) -> Result<Client> {
     let mut builder = AmazonS3Builder::from_env();
     for (key, value) in options.keys() {
         builder = builder.with_config(key, value);
@@ -272,7 +243,7 @@ fn s3(address: &Address, options: &RemoteOptions, wire: Wire) -> Result<Client> 
 const S3_IDENTITY: &str = "the identity of this machine (web identity, container, or instance metadata), as neither AWS_ACCESS_KEY_ID nor a \
      profile in ~/.aws/credentials is there";
 
-fn gcs(address: &Address, options: &RemoteOptions, wire: Wire) -> Result<Client> {
+fn gcs(address: &Address, options: &StoreOptions, wire: Wire) -> Result<Client> {
     let mut builder = GoogleCloudStorageBuilder::from_env();
     for (key, value) in options.keys() {
         builder = builder.with_config(key, value);
@@ -310,7 +281,7 @@ fn gcs(address: &Address, options: &RemoteOptions, wire: Wire) -> Result<Client>
     })
 }
 
-fn azure(address: &Address, options: &RemoteOptions, wire: Wire) -> Result<Client> {
+fn azure(address: &Address, options: &StoreOptions, wire: Wire) -> Result<Client> {
     let mut builder = MicrosoftAzureBuilder::from_env();
     for (key, value) in options.keys() {
         builder = builder.with_config(key, value);
@@ -370,7 +341,7 @@ fn retry() -> RetryConfig {
     }
 }
 
-fn client_options(options: &RemoteOptions, endpoint: Option<&str>) -> Result<ClientOptions> {
+fn client_options(options: &StoreOptions, endpoint: Option<&str>) -> Result<ClientOptions> {
     let mut client = ClientOptions::new()
         .with_timeout_disabled()
         .with_read_timeout(READ_TIMEOUT)

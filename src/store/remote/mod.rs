@@ -38,13 +38,13 @@ use tokio::runtime::Runtime;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use ulid::Ulid;
 
-pub use address::{Address, RemoteOptions, Service, Settings};
-pub use wire::{Limits, Traffic, TrafficCounts};
+pub use address::{Address, Service};
+pub use wire::Traffic;
 
 use super::name::TEMPORARY;
 use super::{
-    Leftover, ObjectName, Origin, PendingObject, ReadStore, Store, beyond_end, no_leftover,
-    not_left_over, too_large,
+    Leftover, ObjectName, Origin, PendingObject, ReadStore, Store, StoreOptions, TrafficCounts, beyond_end,
+    no_leftover, not_left_over, too_large,
 };
 use crate::error::{Error, Result};
 use address::Client;
@@ -106,7 +106,7 @@ impl RemoteStore {
     /// # Errors
     ///
     /// `Invalid`, when options, environment or files do not say enough of how to reach it.
-    pub fn new(address: Address, options: &RemoteOptions) -> Result<Self> {
+    pub fn new(address: Address, options: &StoreOptions) -> Result<Self> {
         let wire = Wire::new(options.limits, address.service == Service::S3);
         let client = Client::new(&address, options, wire.clone())?;
         let plain = ClientOptions::new().with_allow_http(true);
@@ -123,21 +123,6 @@ impl RemoteStore {
                 create_only: Mutex::new(None),
             }),
         })
-    }
-
-    /// What has been asked of the store so far.
-    pub fn traffic(&self) -> TrafficCounts {
-        self.inner.wire.traffic().counts()
-    }
-
-    /// Whether the store was seen to refuse a name that is taken; tries it, if that is not known.
-    ///
-    /// # Errors
-    ///
-    /// When it does not answer.
-    pub fn is_create_only(&self) -> Result<bool> {
-        self.inner.probe()?;
-        Ok(self.inner.is_create_only() == Some(true))
     }
 }
 
@@ -190,6 +175,12 @@ impl Inner {
                 .unwrap_or_else(PoisonError::into_inner);
             known.get_or_insert(true);
         }
+    }
+
+    /// Forgets what is known of whether it refuses a name that is taken.
+    fn forget_probe(&self) {
+        let known = self.create_only.lock();
+        *known.unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// Finds out whether the store refuses a name that is taken, unless that is known.
@@ -397,6 +388,10 @@ impl ReadStore for RemoteStore {
     fn describe(&self) -> String {
         self.inner.address.to_string()
     }
+
+    fn traffic(&self) -> Option<TrafficCounts> {
+        Some(self.inner.wire.traffic().counts())
+    }
 }
 
 impl Store for RemoteStore {
@@ -496,6 +491,16 @@ impl Store for RemoteStore {
             let deleted = inner.client.objects.delete(&path).await;
             deleted.map_err(|e| inner.failed(&format!("remove {}", leftover.name), e))
         })
+    }
+
+    fn is_create_only(&self) -> Result<bool> {
+        self.inner.probe()?;
+        Ok(self.inner.is_create_only() == Some(true))
+    }
+
+    fn try_create_only(&self) -> Result<bool> {
+        self.inner.forget_probe();
+        self.is_create_only()
     }
 
     fn is_vacant(&self) -> Result<bool> {

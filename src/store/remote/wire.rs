@@ -19,6 +19,8 @@ use object_store::client::{
 };
 use tokio::time::Sleep;
 
+use crate::store::{Limits, TrafficCounts};
+
 /// Requests and bytes of a process to one store, for reports and bills.
 #[derive(Debug, Default)]
 pub struct Traffic {
@@ -28,32 +30,6 @@ pub struct Traffic {
     deletes: AtomicU64,
     sent: AtomicU64,
     received: AtomicU64,
-}
-
-/// What [`Traffic`] has counted until a moment. Repeated requests count each time: they are billed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct TrafficCounts {
-    /// Requests that write: `PUT`, `POST`.
-    pub writes: u64,
-    /// Requests that list.
-    pub lists: u64,
-    /// Other requests that read: `GET`, `HEAD`.
-    pub reads: u64,
-    /// Requests that delete.
-    pub deletes: u64,
-    /// Bytes of the bodies of requests.
-    pub sent_bytes: u64,
-    /// Bytes of the bodies of answers.
-    pub received_bytes: u64,
-}
-
-impl TrafficCounts {
-    /// Requests of all kinds.
-    pub fn requests(&self) -> u64 {
-        [self.writes, self.lists, self.reads, self.deletes]
-            .into_iter()
-            .fold(0, u64::saturating_add)
-    }
 }
 
 impl Traffic {
@@ -92,17 +68,6 @@ fn is_list(uri: &Uri) -> bool {
 fn has_parameter(uri: &Uri, names: &[&str]) -> bool {
     let mut pairs = uri.query().unwrap_or_default().split('&');
     pairs.any(|pair| names.contains(&pair.split('=').next().unwrap_or_default()))
-}
-
-/// How much of the network and of the store a process may use.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Limits {
-    /// Bytes a second that are sent.
-    pub upload: Option<u64>,
-    /// Bytes a second that are received.
-    pub download: Option<u64>,
-    /// Requests a second.
-    pub requests: Option<u64>,
 }
 
 /// Lets so many units a second pass, one after another.

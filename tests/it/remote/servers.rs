@@ -11,7 +11,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use narthex::store::remote::{Address, RemoteOptions, RemoteStore, Service, Settings};
+use narthex::store::remote::{Address, RemoteStore, Service};
+use narthex::store::{Settings, StoreOptions};
 
 use crate::e2e::tools::skip;
 
@@ -202,8 +203,8 @@ impl ObjectServer {
     }
 
     /// How the server is reached, through `port`, which may be that of something in between.
-    pub(crate) fn options_through(&self, port: u16) -> RemoteOptions {
-        let mut options = RemoteOptions::default();
+    pub(crate) fn options_through(&self, port: u16) -> StoreOptions {
+        let mut options = StoreOptions::default();
         options.endpoint = Some(match self.kind {
             Kind::Azurite => format!("http://127.0.0.1:{port}/{AZURE_ACCOUNT}"),
             _ => format!("http://127.0.0.1:{port}"),
