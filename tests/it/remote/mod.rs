@@ -5,5 +5,6 @@
 
 mod contract;
 mod faults;
+mod nights;
 mod proxy;
 mod servers;

@@ -1,0 +1,232 @@
+//! Nights go into object stores and come back byte for byte, by the program as its users start it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::proxy::{Fault, Proxy};
+use super::servers::{Kind, ObjectServer};
+use crate::fixtures::tree;
+
+/// What a command printed, and how it ended.
+pub(super) struct Ran {
+    pub(super) code: i32,
+    pub(super) out: String,
+    pub(super) err: String,
+}
+
+impl Ran {
+    pub(super) fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|e| panic!("{e}: {}{}", self.out, self.err))
+    }
+}
+
+/// A machine with nothing but the program and the credentials of a server.
+pub(super) struct Machine {
+    pub(super) home: tempfile::TempDir,
+    settings: BTreeMap<String, String>,
+    endpoint: String,
+    pub(super) repo: String,
+}
+
+impl Machine {
+    /// One that reaches `server` through `port`.
+    pub(super) fn beside(server: &ObjectServer, port: u16, prefix: &str) -> Self {
+        let options = server.options_through(port);
+        Machine {
+            home: tempfile::tempdir().unwrap(),
+            settings: options.settings.0,
+            endpoint: options.endpoint.unwrap(),
+            repo: server.address(prefix).to_string(),
+        }
+    }
+
+    pub(super) fn command(&self, arguments: &[&str]) -> Command {
+        let home = self.home.path();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_narthex"));
+        command
+            .args(arguments)
+            .args(["--repo", &self.repo, "--endpoint", &self.endpoint])
+            .envs(&self.settings)
+            .env("NARTHEX_CACHE_DIR", home.join("cache"))
+            .env("NARTHEX_STATE_DIR", home.join("state"))
+            .env("HOME", home)
+            .env_remove("NARTHEX_REPO")
+            .current_dir(home);
+        command
+    }
+
+    pub(super) fn narthex(&self, arguments: &[&str]) -> Ran {
+        let output = self.command(arguments).output().unwrap();
+        Ran {
+            code: output.status.code().unwrap_or(-1),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// A command that must do what it is asked.
+    pub(super) fn done(&self, arguments: &[&str]) -> Ran {
+        let ran = self.narthex(arguments);
+        assert_eq!(ran.code, 0, "{arguments:?}: {}{}", ran.out, ran.err);
+        ran
+    }
+}
+
+pub(super) fn night(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("fixtures")
+        .join(name)
+}
+
+/// The data directory without what no archive holds.
+pub(super) fn archived(dir: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut files = tree(dir);
+    files.retain(|name, _| {
+        !["lock", "queries.active"].contains(&&**name) && !name.starts_with("chunks_head/")
+    });
+    files
+}
+
+fn nights_come_back(kind: Kind) {
+    let Some(server) = ObjectServer::start_or_skip(kind) else {
+        return;
+    };
+    let machine = Machine::beside(&server, server.port, "nights/mon1");
+    let mut archives = Vec::new();
+    for name in ["night-1", "night-2"] {
+        let dir = night(name);
+        let dir = dir.to_str().unwrap();
+        let ran = machine.done(&["backup", dir, "--source", "mon1", "--host", "h", "--json"]);
+        let said = ran.json();
+        archives.push((name, said["archive"].as_str().unwrap().to_owned()));
+        // What is asked is counted, and said in both ways.
+        let traffic = &said["traffic"][0];
+        assert_eq!(traffic["store"], machine.repo, "{said}");
+        assert!(traffic["requests"].as_u64().unwrap() > 5, "{said}");
+        assert!(traffic["sent_bytes"].as_u64().unwrap() > 10_000, "{said}");
+        assert!(ran.err.contains(" requests ("), "{}", ran.err);
+    }
+    machine.done(&["check", "--read-data"]);
+    for (name, id) in &archives {
+        let target = machine.home.path().join(name);
+        machine.done(&["restore", id, "--target", target.to_str().unwrap()]);
+        assert!(
+            archived(&target) == archived(&night(name)),
+            "{kind:?}: {name} came back otherwise"
+        );
+    }
+    let listed = machine.done(&["archives", "--json"]).json();
+    assert_eq!(listed["archives"].as_array().unwrap().len(), 2, "{listed}");
+
+    // Letting go works as on a disk.
+    machine.done(&["forget", &archives[0].1]);
+    machine.done(&["prune", "--grace", "0s"]);
+    machine.done(&["prune", "--grace", "0s"]);
+    machine.done(&["check", "--read-data"]);
+    let target = machine.home.path().join("again");
+    machine.done(&["restore", "latest", "--target", target.to_str().unwrap()]);
+    assert!(archived(&target) == archived(&night("night-2")), "{kind:?}");
+}
+
+#[test]
+fn nights_come_back_from_versitygw() {
+    nights_come_back(Kind::Versity);
+}
+
+#[test]
+fn nights_come_back_from_moto() {
+    nights_come_back(Kind::Moto);
+}
+
+#[test]
+fn nights_come_back_from_fake_gcs() {
+    nights_come_back(Kind::Gcs);
+}
+
+#[test]
+fn nights_come_back_from_azurite() {
+    nights_come_back(Kind::Azurite);
+}
+
+#[test]
+fn a_store_that_gives_names_twice_is_said_and_not_pruned() {
+    let Some(server) = ObjectServer::start_or_skip(Kind::Versity) else {
+        return;
+    };
+    let proxy = Proxy::start(server.port, Duration::ZERO, |_| Fault::DropCondition);
+    let machine = Machine::beside(&server, proxy.port, "twice");
+    let dir = night("night-1");
+    let ran = machine.done(&["backup", dir.to_str().unwrap(), "--source", "mon1"]);
+    let said = "replaces objects whose names are taken";
+    assert!(ran.err.contains(said), "{}", ran.err);
+    let ran = machine.narthex(&["prune", "--grace", "0s"]);
+    assert_eq!(ran.code, 1, "{}{}", ran.out, ran.err);
+    assert!(ran.err.contains("nothing is deleted"), "{}", ran.err);
+    assert!(ran.err.contains("--only-writer"), "{}", ran.err);
+    machine.done(&["prune", "--grace", "0s", "--dry-run"]);
+    machine.done(&["prune", "--grace", "0s", "--only-writer"]);
+    machine.done(&["check", "--read-data"]);
+}
+
+#[test]
+fn a_store_that_stops_giving_names_once_is_found_out_before_anything_is_deleted() {
+    let Some(server) = ObjectServer::start_or_skip(Kind::Versity) else {
+        return;
+    };
+    let honest = Machine::beside(&server, server.port, "later");
+    let dir = night("night-1");
+    honest.done(&["backup", dir.to_str().unwrap(), "--source", "mon1"]);
+    // Its objects say that names are given once. Now that is no longer so.
+    let proxy = Proxy::start(server.port, Duration::ZERO, |_| Fault::DropCondition);
+    let lied_to = Machine::beside(&server, proxy.port, "later");
+    let ran = lied_to.narthex(&["prune", "--grace", "0s"]);
+    assert_eq!(ran.code, 1, "{}{}", ran.out, ran.err);
+    assert!(ran.err.contains("nothing is deleted"), "{}", ran.err);
+}
+
+#[test]
+fn secrets_are_in_no_output() {
+    let Some(server) = ObjectServer::start_or_skip(Kind::Versity) else {
+        return;
+    };
+    let machine = Machine::beside(&server, server.port, "secrets");
+    let dir = night("night-1");
+    let dir = dir.to_str().unwrap();
+    let secret = "wrong-and-very-secret";
+    let output = machine
+        .command(&["backup", dir, "--json"])
+        .env("AWS_SECRET_ACCESS_KEY", secret)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let out = String::from_utf8_lossy(&output.stdout);
+    let err = String::from_utf8_lossy(&output.stderr);
+    assert!(!out.contains(secret) && !err.contains(secret), "{out}{err}");
+    // It says whose credentials were refused.
+    assert!(
+        err.contains("AWS_ACCESS_KEY_ID of the environment"),
+        "{err}"
+    );
+}
+
+#[test]
+fn a_directory_has_no_traffic() {
+    let home = tempfile::tempdir().unwrap();
+    let repo = home.path().join("repo");
+    let dir = night("night-1");
+    let output = Command::new(env!("CARGO_BIN_EXE_narthex"))
+        .args(["backup", dir.to_str().unwrap(), "--json", "--repo"])
+        .arg(&repo)
+        .env("NARTHEX_CACHE_DIR", home.path().join("cache"))
+        .env("NARTHEX_STATE_DIR", home.path().join("state"))
+        .output()
+        .unwrap();
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(said.get("traffic").is_none(), "{said}");
+    assert!(fs::metadata(&repo).unwrap().is_dir());
+}
