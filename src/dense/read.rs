@@ -177,6 +177,11 @@ pub fn comes_back(
     splice: &Splice,
     block: &BlockBytes<'_>,
 ) -> bool {
+    let soon: Vec<_> = packs
+        .iter()
+        .map(|pack| (pack.name.clone(), pack.bytes))
+        .collect();
+    store.expect(&soon);
     let stored: Vec<_> = packs
         .iter()
         .map(|pack| StoredPack::of(store, pack))

@@ -102,6 +102,11 @@ impl ManifestCache {
                  adds now would be all that a prune keeps. If all archives were forgotten on purpose, narthex backup --no-cache once says so"
             )));
         }
+        let is_new = |(name, bytes): &&(ObjectName, u64)| {
+            is_manifest(name) && !remembered.contains_key(&(name.clone(), *bytes))
+        };
+        let soon: Vec<_> = listed.iter().filter(is_new).cloned().collect();
+        store.expect(&soon);
         let mut table = Table::default();
         let (mut manifests, mut damaged) = (Vec::new(), Vec::new());
         let mut is_news = false;

@@ -262,6 +262,18 @@ impl Repository {
     }
 }
 
+/// Says to `store` that the objects of `blocks` will be read soon, those of the largest first, as
+/// [`portable::spread`] does.
+pub(crate) fn expect_blocks(store: &dyn Store, blocks: &[&StoredBlock]) {
+    let mut blocks = blocks.to_vec();
+    blocks.sort_by_cached_key(|block| std::cmp::Reverse(block.bytes()));
+    let objects = blocks.into_iter().flat_map(StoredBlock::objects);
+    let objects: Vec<_> = objects
+        .map(|object| (object.name.clone(), object.bytes))
+        .collect();
+    store.expect(&objects);
+}
+
 fn descriptor_name() -> Result<ObjectName> {
     ObjectName::new(layout::DESCRIPTOR)
 }

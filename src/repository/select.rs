@@ -376,7 +376,18 @@ impl Repository {
 
     /// Reads all archives; a damaged one does not hide the others.
     pub fn archives(&self) -> Result<Archives> {
-        self.read_all(&self.manifest_names()?)
+        self.read_all(&self.expect_manifests()?)
+    }
+
+    /// Names of all manifests, which will be read now.
+    fn expect_manifests(&self) -> Result<Vec<ManifestName>> {
+        let mut objects = self.store().list(layout::ARCHIVES)?;
+        objects.retain(|(name, _)| ManifestName::parse(name).is_some());
+        self.store().expect(&objects);
+        let names = objects
+            .iter()
+            .filter_map(|(name, _)| ManifestName::parse(name));
+        Ok(names.collect())
     }
 
     /// The latest archive that `filter` lets through and that does not lie in the future at `now`.
@@ -455,7 +466,7 @@ impl Repository {
     /// What each manifest says that a filter asks for. Those that cannot be read say nothing.
     fn marks(&self) -> Result<Vec<Marked>> {
         let mut marks = Vec::new();
-        for name in self.manifest_names()? {
+        for name in self.expect_manifests()? {
             match self.store().get(&name.object()?, MAX_MANIFEST_BYTES) {
                 Ok(bytes) => marks.extend(seal::from_bytes::<Marked>(&bytes, MANIFEST_VERSION)),
                 Err(error) if error.kind() == ErrorKind::NotFound => {}

@@ -18,7 +18,7 @@ use crate::repository::copies::Copies;
 use crate::repository::lineage::{gaps, is_damaged, kin};
 use crate::repository::portable::{Root, read_stored, spread};
 use crate::repository::{
-    Archive, ArchiveGap, FilePath, StoredBlock, StoredFile, StoredObject, StoredWal,
+    Archive, ArchiveGap, FilePath, StoredBlock, StoredFile, StoredObject, StoredWal, expect_blocks,
 };
 use crate::stored::StoredReader;
 use crate::stored::{Detour, Fetched, Sink as _, fetch_block, fetch_wal};
@@ -100,6 +100,7 @@ pub fn apply(
     while !queue.is_empty() {
         let is_first = seen.is_empty();
         seen.extend(queue.iter().map(|block| block.ulid));
+        expect_blocks(copies.store(), &queue);
         let outcomes = spread(&queue, bytes, |block| match &plan.exact {
             Some(exact) if exact.cuts(block) => work.stage_cut(block, exact),
             _ => work.stage_whole(block),

@@ -202,6 +202,10 @@ impl ReadStore for FaultyStore {
         self.inner.describe()
     }
 
+    fn expect(&self, objects: &[(ObjectName, u64)]) {
+        self.inner.expect(objects);
+    }
+
     fn traffic(&self) -> Option<TrafficCounts> {
         self.inner.traffic()
     }

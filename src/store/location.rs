@@ -6,6 +6,8 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 #[cfg(feature = "remote")]
+use super::ReadAhead;
+#[cfg(feature = "remote")]
 use super::remote::{Address, RemoteStore};
 use super::{LocalStore, Store, StoreOptions};
 use crate::error::{Error, Result};
@@ -35,7 +37,10 @@ impl Location {
         Ok(match self {
             Location::Local(path) => Arc::new(LocalStore::new(path)),
             #[cfg(feature = "remote")]
-            Location::Remote(address) => Arc::new(RemoteStore::new(address.clone(), options)?),
+            Location::Remote(address) => {
+                let store = RemoteStore::new(address.clone(), options)?;
+                Arc::new(ReadAhead::new(store))
+            }
         })
     }
 

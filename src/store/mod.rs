@@ -36,6 +36,7 @@ mod location;
 mod memory;
 mod name;
 mod options;
+mod read_ahead;
 mod read_only;
 #[cfg(feature = "remote")]
 pub mod remote;
@@ -51,6 +52,7 @@ pub use location::{Location, refuse_remote};
 pub use memory::MemoryStore;
 pub use name::ObjectName;
 pub use options::{Settings, StoreOptions};
+pub use read_ahead::ReadAhead;
 pub use read_only::ReadOnly;
 pub use traffic::{Limits, TrafficCounts};
 
@@ -77,6 +79,12 @@ pub trait ReadStore: Debug + Send + Sync {
 
     /// Where it is, for people.
     fn describe(&self) -> String;
+
+    /// Says which objects will be read soon, whole, in this order, with their sizes in bytes: what
+    /// is far away may be fetched ahead. Nothing depends on it.
+    fn expect(&self, objects: &[(ObjectName, u64)]) {
+        let _ = objects;
+    }
 
     /// What has been asked of it so far; `None` where nothing goes over a network.
     fn traffic(&self) -> Option<TrafficCounts> {

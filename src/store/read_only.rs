@@ -41,6 +41,10 @@ impl<S: ReadStore> ReadStore for ReadOnly<S> {
         self.0.describe()
     }
 
+    fn expect(&self, objects: &[(ObjectName, u64)]) {
+        self.0.expect(objects);
+    }
+
     fn traffic(&self) -> Option<TrafficCounts> {
         self.0.traffic()
     }

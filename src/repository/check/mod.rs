@@ -119,6 +119,10 @@ impl Checker<'_> {
     }
 
     fn manifests(&mut self, listed: &BTreeMap<ObjectName, u64>) {
+        let is_manifest = |name: &ObjectName| ManifestName::parse(name).is_some();
+        let soon = listed.iter().filter(|(name, _)| is_manifest(name));
+        let soon: Vec<_> = soon.map(|(name, bytes)| (name.clone(), *bytes)).collect();
+        self.store.expect(&soon);
         for name in listed.keys() {
             let Some(parsed) = ManifestName::parse(name) else {
                 continue;

@@ -90,7 +90,8 @@ impl Checker<'_> {
             let detail = format!("expected {} bytes, found {found}", first.object.bytes);
             return Err((Kind::ObjectDamaged, detail));
         }
-        if is_pack {
+        // Far away each table would cost two requests, for what reading the object proves as well.
+        if is_pack || self.store.traffic().is_some() {
             return Ok(());
         }
         let object = Object::open(self.store, &first.object.name, root(first.block));

@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::azure::MicrosoftAzureBuilder;
-use object_store::gcp::GoogleCloudStorageBuilder;
+use object_store::gcp::{GcpCredential, GoogleCloudStorageBuilder};
 use object_store::list::PaginatedListStore;
 use object_store::multipart::MultipartStore;
 use object_store::signer::Signer;
-use object_store::{BackoffConfig, Certificate, ClientOptions, ObjectStore, RetryConfig};
+use object_store::{
+    BackoffConfig, Certificate, ClientOptions, ObjectStore, RetryConfig, StaticCredentialProvider,
+};
 
 use super::profile::Profile;
 use super::wire::Wire;
@@ -261,7 +263,13 @@ fn gcs(address: &Address, options: &StoreOptions, wire: Wire) -> Result<Client> 
     if let Some(endpoint) = &options.endpoint {
         builder = builder.with_base_url(endpoint);
         if is_loopback(endpoint) && named.is_none() {
-            builder = builder.with_skip_signature(true);
+            // The client library has an option for no signature, and does not heed it where it
+            // writes.
+            let nobody = GcpCredential {
+                bearer: "nobody".to_owned(),
+            };
+            let nobody = StaticCredentialProvider::new(nobody);
+            builder = builder.with_credentials(Arc::new(nobody));
         }
     }
     let client = builder

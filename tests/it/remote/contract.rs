@@ -183,7 +183,8 @@ fn of_eight_writers_one_wins_each_of_a_hundred_times() {
 
 #[test]
 fn a_bucket_that_is_not_there_is_no_empty_one() {
-    for kind in Kind::ALL {
+    // fake-gcs-server says that it is broken itself then, which Google does not.
+    for kind in [Kind::Versity, Kind::Moto, Kind::Azurite] {
         let Some(server) = ObjectServer::start_or_skip(kind) else {
             continue;
         };
