@@ -1,34 +1,28 @@
 //! What of a block is stored already, in packs of other blocks.
 
-use super::pipeline::{Failure, Pipeline};
-use super::survey::BlockSurvey;
 use crate::dense::Recipe;
 use crate::model::{Millis, Ulid};
 use crate::pack::{BlockBytes, PackSelection, SplicePlan, plan};
 use crate::repository::{Fingerprint, StoredObject, mended_object, pack_object};
 use crate::store::ObjectName;
+use crate::stored::write::{Failure, NewBlock, Writer};
 
 /// A pack of which a block needs fewer than one chunk in so many is left alone: it would have to be
 /// read for little.
 const MIN_SHARE: u64 = 16;
 
-impl Pipeline<'_> {
+impl Writer<'_> {
     /// How the block follows from packs that are stored already; `None` if it has nothing in common
     /// with any.
     pub(super) fn splice(
         &self,
-        survey: &BlockSurvey,
+        block: &NewBlock<'_>,
         source: &BlockBytes<'_>,
     ) -> Option<(Vec<StoredObject>, SplicePlan)> {
-        let mut packs = self.known.relatives(survey);
+        let mut packs = block.relatives.clone();
         packs.retain(|pack| !self.suspects().contains_key(&pack.name));
-        let range = survey
-            .meta
-            .as_ref()
-            .map(|meta| (meta.min_time, meta.max_time));
-        let range = range.unwrap_or((Millis::MIN, Millis::MAX));
         while !packs.is_empty() {
-            let (plan, useful) = self.plan_over(&packs, range, source)?;
+            let (plan, useful) = self.plan_over(&packs, block.range, source)?;
             if useful.iter().all(|useful| *useful) {
                 return Recipe::can_have(&plan.splice).then_some((packs, plan));
             }

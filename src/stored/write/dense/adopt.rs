@@ -1,13 +1,7 @@
 //! Objects that are there already: taken for the block's own where they give what it is, else
 //! suspected.
 
-use std::collections::BTreeMap;
-use std::sync::{MutexGuard, PoisonError};
-
-use super::{Attempt, is_same_part, own_files};
-use crate::archive::pipeline::{Failure, Held, Pipeline, if_there, immutable_digests};
-use crate::archive::source::{Miss, OpenBlock};
-use crate::archive::survey::BlockSurvey;
+use super::{Attempt, own_files};
 use crate::dense::digests;
 use crate::error::{ErrorKind, Result};
 use crate::progress::Silent;
@@ -17,29 +11,33 @@ use crate::repository::{
     digest_of_object,
 };
 use crate::store::ObjectName;
+use crate::stored::write::{
+    Examine, Failure, Held, IsProved, Miss, NewBlock, Writer, if_there, immutable_digests,
+    is_same_part,
+};
 
-impl Pipeline<'_> {
+impl Writer<'_> {
     /// Takes a recipe object that a run has left which died, if it and its pack hold the same
     /// block.
     pub(super) fn adopt_dense(
         &self,
         name: &ObjectName,
-        survey: &BlockSurvey,
         fingerprint: &Fingerprint,
-        block: &OpenBlock,
+        block: &NewBlock<'_>,
+        examine: &Examine<'_>,
     ) -> Result<Attempt, Failure> {
-        let root = Root::Block(survey.ulid());
+        let root = Root::Block(block.ulid);
         let Some((object, files)) = self.read(name, root)? else {
             return Ok(Attempt::Damaged);
         };
-        let Ok((names, packed_files)) = digests(self.store, name, survey.ulid(), &Silent) else {
+        let Ok((names, packed_files)) = digests(self.store, name, block.ulid, &Silent) else {
             return Ok(Attempt::Damaged);
         };
         let statistics = files
             .iter()
             .any(|file| file.name.as_str() == STATISTICS_FILE);
         let files = own_files(files, packed_files);
-        let here = immutable_digests(block).map_err(Miss::from)?;
+        let here = immutable_digests(block.open).map_err(Miss::from)?;
         if !is_same_part(&here, &files) {
             return Ok(Attempt::Taken);
         }
@@ -50,11 +48,8 @@ impl Pipeline<'_> {
             };
             packs.push(pack);
         }
-        let verified = self.verify(survey, block, self.options.verify.depth)?;
-        if !verified.findings.is_empty() && !block.is_unchanged() {
-            return Err(Miss::Vanished.into());
-        }
-        self.progress.advance(survey.bytes);
+        let verified = examine(IsProved::No)?.unless_vanished(block.open)?;
+        self.progress.advance(block.open.bytes());
         Ok(Attempt::Held(Box::new(Held {
             fingerprint: fingerprint.clone(),
             object: object.in_dense_codec(),
@@ -97,11 +92,6 @@ impl Pipeline<'_> {
                 raw_bytes: told.unwrap_or_else(|| packed.map(|file| file.bytes).sum()),
             }
         }))
-    }
-
-    /// What turned out to be damaged so far.
-    pub(in crate::archive) fn suspects(&self) -> MutexGuard<'_, BTreeMap<ObjectName, String>> {
-        self.suspects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Finds out which of `packs` are damaged. One that the disk cannot read is: if the whole store

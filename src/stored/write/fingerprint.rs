@@ -15,7 +15,7 @@ use crate::repository::{Digest, FilePath, Fingerprint};
 /// The fingerprint of a block; equal for equal blocks.
 ///
 /// A damaged index has a fingerprint too: whatever bytes are found at the places that count.
-pub(super) fn fingerprint(block: &OpenBlock) -> Result<Fingerprint> {
+pub(crate) fn fingerprint(block: &OpenBlock) -> Result<Fingerprint> {
     let mut identity = Vec::new();
     for file in &block.files {
         if file.name.is_immutable() {
@@ -30,7 +30,7 @@ pub(super) fn fingerprint(block: &OpenBlock) -> Result<Fingerprint> {
 
 /// The fingerprint of a block that has the same `cheap` one as another and yet other content,
 /// because one of the two is damaged where the fingerprint does not look.
-pub(super) fn deep_fingerprint<'a>(
+pub(crate) fn deep_fingerprint<'a>(
     cheap: &Fingerprint,
     files: impl IntoIterator<Item = (&'a FilePath, Digest)>,
 ) -> Fingerprint {

@@ -1,12 +1,13 @@
 //! Storing a block in the dense codec: packed and proved, with a recipe beside it.
 
 mod adopt;
+mod splicing;
 
-use super::fingerprint::deep_fingerprint;
-use super::pipeline::{Failure, Held, Pipeline, if_there, immutable_digests};
-use super::source::{Content, Miss, OpenBlock, SourceFile};
-use super::statistics::Verified;
-use super::survey::BlockSurvey;
+use super::source::Content;
+use super::{
+    Examine, Failure, Held, IsProved, Miss, NewBlock, OpenBlock, SourceFile, Verified, Writer,
+    deep_fingerprint, if_there, immutable_digests,
+};
 use crate::dense::{
     NewEntry, RECIPE_FILE, Recipe, SPLICE_FILE, SegmentRecipe, StagedPack, comes_back, stage_pack,
 };
@@ -16,11 +17,10 @@ use crate::model::Ulid;
 use crate::pack::{BlockBytes, PackSelection, Splice};
 use crate::repository::portable::Root;
 use crate::repository::{
-    Digest, FilePath, Fingerprint, STATISTICS_FILE, StoredBlock, StoredFile, StoredObject,
-    mended_object, pack_object, recipe_object,
+    Digest, FilePath, Fingerprint, STATISTICS_FILE, StoredFile, StoredObject, mended_object,
+    pack_object, recipe_object,
 };
 use crate::store::{ObjectName, Store};
-use crate::verify::Depth;
 
 /// How often a block is planned, each time without packs that turned out to be damaged, before it
 /// is packed whole or given up.
@@ -106,14 +106,14 @@ enum Attempt {
 impl<'b> Packable<'b> {
     /// The index and the segments of `block`; `None` if it lacks the index, or could not be told
     /// from a stored one.
-    fn of(pipeline: &Pipeline<'_>, block: &'b OpenBlock) -> Result<Option<Self>> {
+    fn of(writer: &Writer<'_>, block: &'b OpenBlock) -> Result<Option<Self>> {
         let Some(index) = block
             .get(INDEX)
             .filter(|_| OWN_FILES.iter().all(|name| block.get(name).is_none()))
         else {
             return Ok(None);
         };
-        let mode = pipeline.options.verify.read_mode;
+        let mode = writer.read_mode;
         let segments = block.files.iter().filter(|file| file.name.is_segment());
         let segments = segments.map(|file| Ok((file, file.content(mode)?)));
         Ok(Some(Packable {
@@ -140,44 +140,44 @@ impl<'b> Packable<'b> {
     }
 }
 
-impl Pipeline<'_> {
+impl Writer<'_> {
     /// Stores a block that nothing is known of; `None` if the dense codec cannot hold it.
     pub(super) fn store_densely(
         &self,
-        survey: &BlockSurvey,
-        block: &OpenBlock,
-    ) -> Result<Option<StoredBlock>, Failure> {
-        let Some(source) = Packable::of(self, block).map_err(Miss::from)? else {
+        block: &NewBlock<'_>,
+        examine: &Examine<'_>,
+    ) -> Result<Option<Held>, Failure> {
+        let Some(source) = Packable::of(self, block.open).map_err(Miss::from)? else {
             return Ok(None);
         };
-        let mut fingerprint = survey.fingerprint.clone();
-        let mut names = Names::of(survey.ulid(), &fingerprint)?;
+        let mut fingerprint = block.fingerprint.clone();
+        let mut names = Names::of(block.ulid, &fingerprint)?;
         for attempt in 0..3 {
-            match self.attempt(survey, &fingerprint, &names, block, &source)? {
-                Attempt::Held(held) => return self.complete(survey, block, *held).map(Some),
+            match self.attempt(block, &fingerprint, &names, &source, examine)? {
+                Attempt::Held(held) => return Ok(Some(*held)),
                 Attempt::Unpackable => return Ok(None),
                 Attempt::Taken if attempt == 0 => {
-                    let digests = immutable_digests(block).map_err(Miss::from)?;
+                    let digests = immutable_digests(block.open).map_err(Miss::from)?;
                     let files = digests.iter().map(|(file, sha256)| (&file.name, *sha256));
-                    fingerprint = deep_fingerprint(&survey.fingerprint, files);
-                    names = Names::of(survey.ulid(), &fingerprint)?;
+                    fingerprint = deep_fingerprint(block.fingerprint, files);
+                    names = Names::of(block.ulid, &fingerprint)?;
                 }
                 Attempt::Taken | Attempt::Damaged => names = names.mended(self.store)?,
             }
         }
         Err(Failure::Source(Miss::Unreadable(Error::corrupt(format!(
             "block {}: what is stored of it does not come back",
-            survey.ulid()
+            block.ulid
         )))))
     }
 
     fn attempt(
         &self,
-        survey: &BlockSurvey,
+        block: &NewBlock<'_>,
         fingerprint: &Fingerprint,
         names: &Names,
-        block: &OpenBlock,
         source: &Packable<'_>,
+        examine: &Examine<'_>,
     ) -> Result<Attempt, Failure> {
         let (name, pack) = (&names.recipe, &names.pack);
         if self.known.is_condemned(name) || self.known.is_condemned(pack) {
@@ -189,7 +189,7 @@ impl Pipeline<'_> {
             return Ok(Attempt::Damaged);
         }
         if self.known.has_object(name) {
-            return self.adopt_dense(name, survey, fingerprint, block);
+            return self.adopt_dense(name, fingerprint, block, examine);
         }
         if self.known.is_spoiled(pack) {
             return Ok(Attempt::Damaged);
@@ -198,8 +198,8 @@ impl Pipeline<'_> {
         for _ in 0..MAX_PLANS {
             let suspects = self.suspects().len();
             let (stored, digests) = rayon::join(
-                || self.pack_up(survey, fingerprint, pack, source, may_splice),
-                || immutable_digests(block),
+                || self.pack_up(block, fingerprint, pack, source, may_splice),
+                || immutable_digests(block.open),
             );
             let Some(stored) = stored? else {
                 return Ok(Attempt::Unpackable);
@@ -207,17 +207,21 @@ impl Pipeline<'_> {
             let digests = digests.map_err(Miss::from)?;
             // What was packed was mapped, and what was digested was read: with pages that cannot be
             // read, the two may differ.
-            if source.has_holes() || block.files.iter().any(SourceFile::has_holes) {
+            if source.has_holes() || block.open.files.iter().any(SourceFile::has_holes) {
                 return Ok(Attempt::Unpackable);
             }
-            let verified = self.verify_packed(survey, block, &stored)?;
-            if !verified.findings.is_empty() && !block.is_unchanged() {
-                return Err(Miss::Vanished.into());
-            }
+            // That its chunks and its index came back as they were proves most of what there is to
+            // be proved.
+            let is_proved = if stored.is_sound && stored.index.is_some() {
+                IsProved::Yes
+            } else {
+                IsProved::No
+            };
+            let verified = examine(is_proved)?.unless_vanished(block.open)?;
             let is_spliced = !stored.packs.is_empty();
             let packed_files = packed_files(stored.index.is_some(), &digests);
             let read: u64 = packed_files.iter().map(|file| file.bytes).sum();
-            let Some(proved) = self.prove(survey, stored, source, packed_files)? else {
+            let Some(proved) = self.prove(block, stored, source, packed_files)? else {
                 if is_spliced {
                     // What the plan was built on may have turned out to be damaged: the next one
                     // goes without.
@@ -227,9 +231,9 @@ impl Pipeline<'_> {
                 break;
             };
             self.progress
-                .advance(survey.bytes.saturating_sub(chunk_bytes(source)));
+                .advance(block.open.bytes().saturating_sub(chunk_bytes(source)));
             self.traffic.add(read, 0);
-            return self.put_recipe(name, survey, fingerprint, block, proved, verified);
+            return self.put_recipe(name, fingerprint, block, proved, verified, examine);
         }
         Ok(Attempt::Taken)
     }
@@ -238,7 +242,7 @@ impl Pipeline<'_> {
     /// come back, or a name is taken.
     fn prove(
         &self,
-        survey: &BlockSurvey,
+        block: &NewBlock<'_>,
         stored: Stored,
         source: &Packable<'_>,
         files: Vec<StoredFile>,
@@ -267,7 +271,7 @@ impl Pipeline<'_> {
             self.suspect(&packs);
             self.progress.remark(&format!(
                 "block {} does not come back from the packs that seem to hold its samples: they are stored again",
-                survey.ulid()
+                block.ulid
             ));
             return Ok(None);
         }
@@ -283,11 +287,11 @@ impl Pipeline<'_> {
     fn put_recipe(
         &self,
         name: &ObjectName,
-        survey: &BlockSurvey,
         fingerprint: &Fingerprint,
-        block: &OpenBlock,
+        block: &NewBlock<'_>,
         proved: Proved,
         verified: Verified,
+        examine: &Examine<'_>,
     ) -> Result<Attempt, Failure> {
         let Proved {
             packs,
@@ -296,7 +300,7 @@ impl Pipeline<'_> {
             files: packed_files,
         } = proved;
         let recipe = recipe.to_bytes().map_err(Failure::Store)?;
-        let whole = block.files.iter();
+        let whole = block.open.files.iter();
         let whole =
             whole.filter(|file| !packed_files.iter().any(|packed| packed.name == file.name));
         let splice = Some(splice).filter(|splice| !splice.is_plain());
@@ -307,13 +311,13 @@ impl Pipeline<'_> {
         let extra: Vec<_> = extra.chain([(RECIPE_FILE, recipe)]).collect();
         let written = self.write_with(
             name,
-            Root::Block(survey.ulid()),
+            Root::Block(block.ulid),
             &whole.collect::<Vec<_>>(),
             &extra,
         )?;
         match written.publish() {
             Err(taken) if taken.kind() == ErrorKind::AlreadyExists => {
-                self.adopt_dense(name, survey, fingerprint, block)
+                self.adopt_dense(name, fingerprint, block, examine)
             }
             Err(error) => Err(Failure::Store(error)),
             Ok((object, files)) => Ok(Attempt::Held(Box::new(Held {
@@ -331,17 +335,17 @@ impl Pipeline<'_> {
     /// that holds all of the block is called `whole`. `None` if the block cannot be packed.
     fn pack_up(
         &self,
-        survey: &BlockSurvey,
+        block: &NewBlock<'_>,
         fingerprint: &Fingerprint,
         whole: &ObjectName,
         source: &Packable<'_>,
         may_splice: bool,
     ) -> Result<Option<Stored>, Failure> {
-        if may_splice && let Some((packs, plan)) = self.splice(survey, &source.bytes()) {
+        if may_splice && let Some((packs, plan)) = self.splice(block, &source.bytes()) {
             let own = match &plan.own {
                 None => Some(None),
                 Some(selection) => {
-                    let name = self.own_pack(survey.ulid(), fingerprint, &packs, selection)?;
+                    let name = self.own_pack(block.ulid, fingerprint, &packs, selection)?;
                     self.stage(&name, source, Some(selection))?.map(Some)
                 }
             };
@@ -405,40 +409,6 @@ impl Pipeline<'_> {
         let settled = if_there(self.store.settle(&wanted.name))?;
         Ok(settled.map(|()| wanted))
     }
-
-    /// What is wrong with a block that was packed. That its chunks and its index came back as they
-    /// were proves most of what deep verification would: only what has not been looked at is
-    /// left to do.
-    fn verify_packed(
-        &self,
-        survey: &BlockSurvey,
-        block: &OpenBlock,
-        stored: &Stored,
-    ) -> Result<Verified, Failure> {
-        let asked = self.options.verify.depth;
-        let is_proved = stored.is_sound && stored.index.is_some();
-        let depth = if is_proved { Depth::Quick } else { asked };
-        let verified = self.verify(survey, block, depth)?;
-        if depth == asked || !verified.has_problems {
-            return Ok(verified);
-        }
-        // Where something is wrong all is to be known.
-        self.verify(survey, block, asked)
-    }
-}
-
-/// Whether `files` have the same immutable part as the block whose digests are `here`.
-pub(super) fn is_same_part(here: &[(&SourceFile, Digest)], files: &[StoredFile]) -> bool {
-    let there: Vec<_> = files
-        .iter()
-        .filter(|file| file.name.is_immutable())
-        .collect();
-    here.len() == there.len()
-        && here.iter().all(|(file, sha256)| {
-            there
-                .iter()
-                .any(|stored| stored.name == file.name && stored.sha256 == *sha256)
-        })
 }
 
 fn chunk_bytes(source: &Packable<'_>) -> u64 {
