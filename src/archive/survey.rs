@@ -10,15 +10,11 @@ use rayon::prelude::*;
 use super::hooks::{Hooks, Moment};
 use crate::block::{self, DataDir, DirKind, EntryKind, Meta};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Millis, Ulid};
+use crate::model::{MAX_META_BYTES, Millis, Ulid};
 use crate::raw::Links;
 use crate::repository::{Fingerprint, StoredBlock, StoredFile};
 use crate::stored::write::{Listing, Miss, OpenBlock, fingerprint};
 use crate::wal::Log;
-
-/// Longest `meta.json` that is read for what it says. Real ones have some KiB; a longer one is
-/// archived like any other file.
-const MAX_META_BYTES: u64 = 16 << 20;
 
 /// What a look at the source tells.
 #[derive(Debug, Default)]

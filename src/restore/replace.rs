@@ -22,7 +22,7 @@ use super::swap::{self, Settled};
 use super::{ProblemKind, RestoreProblem};
 use crate::block::{DataDir, DirEntry, DirKind, EntryKind, Meta, Tombstones, read_meta_file};
 use crate::error::{Error, Result};
-use crate::model::{Millis, Ulid};
+use crate::model::{MAX_TOMBSTONES_BYTES, Millis, Ulid};
 use crate::progress::Progress;
 use crate::raw::{Folder, Links, ReadMode, read_bounded};
 use crate::repository::copies::{Copies, is_stored_alike};
@@ -30,9 +30,6 @@ use crate::repository::lineage::{has_problems, is_damaged};
 use crate::repository::{Archive, StoredBlock};
 use crate::stored::Detour;
 use crate::verify::{BlockVerdict, Depth, FindingSeverity, Kind, VerifyOptions, verify_block};
-
-/// Largest file of deletions that is kept, in bytes.
-const MAX_TOMBSTONES: u64 = 64 << 20;
 
 /// A data directory that is held for nobody else while blocks of it are replaced.
 #[derive(Debug)]
@@ -429,7 +426,7 @@ impl Replacer {
         let staged = stage.path(&block.name);
         let own = own_small_files(block, copy);
         let differs = |(name, content): &(&str, Vec<u8>)| {
-            read_bounded(&staged.join(name), MAX_TOMBSTONES)
+            read_bounded(&staged.join(name), MAX_TOMBSTONES_BYTES)
                 .ok()
                 .as_ref()
                 != Some(content)
@@ -440,7 +437,12 @@ impl Replacer {
         let are_own_lost = deletions.is_none() && !is_sound_file(&block.dir.join(TOMBSTONES));
         let archived: Vec<_> = own
             .iter()
-            .map(|(name, _)| (*name, read_bounded(&staged.join(name), MAX_TOMBSTONES).ok()))
+            .map(|(name, _)| {
+                (
+                    *name,
+                    read_bounded(&staged.join(name), MAX_TOMBSTONES_BYTES).ok(),
+                )
+            })
             .collect();
         for (name, content) in &own {
             stage.rewrite(&block.name, name, Some(content))?;
@@ -635,7 +637,7 @@ fn denied(dir: &Path) -> Option<Error> {
 
 /// Whether there is such a file of deletions and it can be read to its end, or there is none.
 fn is_sound_file(path: &Path) -> bool {
-    match read_bounded(path, MAX_TOMBSTONES) {
+    match read_bounded(path, MAX_TOMBSTONES_BYTES) {
         Ok(content) => Tombstones::read(&content).faults.is_empty(),
         Err(error) => error.kind() == crate::ErrorKind::NotFound,
     }
@@ -661,7 +663,7 @@ fn own_small_files(block: &DataBlock, copy: &BlockVerdict) -> Vec<(&'static str,
     {
         own.push(("meta.json", content.to_vec()));
     }
-    let tombstones = read_bounded(&block.dir.join(TOMBSTONES), MAX_TOMBSTONES).ok();
+    let tombstones = read_bounded(&block.dir.join(TOMBSTONES), MAX_TOMBSTONES_BYTES).ok();
     own.extend(
         tombstones
             .filter(|content| Tombstones::read(content).faults.is_empty())

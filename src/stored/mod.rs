@@ -86,11 +86,6 @@ const META: &str = "meta.json";
 /// Name of the file that says what is deleted.
 const TOMBSTONES: &str = "tombstones";
 
-/// Largest `meta.json` that is read, in bytes.
-const MAX_META: u64 = 16 << 20;
-/// Largest file of tombstones that is read, in bytes.
-const MAX_TOMBSTONES: u64 = 64 << 20;
-
 /// A reader of one stored block.
 #[derive(Clone, Copy, Debug)]
 pub struct StoredReader<'s> {

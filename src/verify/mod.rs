@@ -1,8 +1,9 @@
 //! Proofs over the reading rooms: every fault of a block, as typed findings.
 //!
 //! [`verify`] looks at whatever lies at a path; [`verify_block`] at one block in a directory, and
-//! [`verify_source`] at one that was opened before, wherever it lies. All go on after every fault, as far as anything can still be read, and say of each what it is ([`Kind`]), where
-//! it is, whose samples are lost, and what Prometheus will do. They write nothing.
+//! [`verify_source`] at one that was opened before, wherever it lies. All go on after every fault,
+//! as far as anything can still be read, and say of each what it is ([`Kind`]), where it is, whose
+//! samples are lost, and what Prometheus will do. They write nothing.
 //!
 //! # Cost
 //!

@@ -1,12 +1,12 @@
 //! Storing a block: from its open files to objects of the repository.
 //!
-//! A [`Writer`] knows how a block is stored, not which one or when: that is decided by whoever backs
-//! up. Both codecs are members of equal rank, [`dense`] and [`portable`]; what of a block has changed
-//! since goes into a [`sidecar`]. An object that is there already is taken for the block's own where
-//! it holds the same; else the block gets another name.
+//! A [`Writer`] knows how a block is stored, not which one or when: that is decided by whoever
+//! backs up. Both codecs are members of equal rank, [`dense`] and [`portable`]; what of a block has
+//! changed since goes into a [`sidecar`]. An object that is there already is taken for the block's
+//! own where it holds the same; else the block gets another name.
 //!
-//! Nothing here judges a block: what is found wrong with it is asked of the caller, in the moment in
-//! which as much as possible of it is proved.
+//! Nothing here judges a block: what is wrong with it is asked of the caller, when as much of it
+//! is proved as will be.
 
 mod dense;
 mod fingerprint;

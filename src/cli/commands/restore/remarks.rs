@@ -12,7 +12,7 @@ use crate::cli::logs::in_logs_only;
 use crate::cli::outlook::Outlook;
 use crate::cli::stored::missed_text;
 use crate::error::Result;
-use crate::model::{Millis, TimeRange, Ulid};
+use crate::model::{MAX_META_BYTES, Millis, TimeRange, Ulid};
 use crate::progress::Progress;
 use crate::report::trouble::{TROUBLE, told};
 use crate::report::{self, Value};
@@ -327,7 +327,7 @@ pub(super) fn learn(
         read_meta(copies.store(), block).or_else(|error| {
             let mut files = block.files.iter();
             let meta = files.find(|file| file.name.as_str() == "meta.json");
-            let found = meta.map(|meta| fetch_file(copies, block, meta, MAX_META));
+            let found = meta.map(|meta| fetch_file(copies, block, meta, MAX_META_BYTES));
             found.and_then(Result::ok).map(|found| found.0).ok_or(error)
         })
     };
@@ -359,9 +359,6 @@ pub(super) fn learn(
         }
     }
 }
-
-/// Largest `meta.json` that is fetched, in bytes.
-const MAX_META: u64 = 16 << 20;
 
 /// Says what was chosen of blocks that hold the same, or do not go together.
 pub(super) fn remark_choice(plan: &RestorePlan<'_>, wanted: &Wanted, told: &Told<'_>) {
