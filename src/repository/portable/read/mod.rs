@@ -1,20 +1,20 @@
 //! Reading an object: single files out of the middle, or everything in order, a batch of frames
 //! decompressed in parallel while the batch before it is consumed.
 
+mod consumer;
+mod frames;
+
 use std::collections::BTreeSet;
 use std::ops::Range;
 
 use rayon::prelude::*;
-use zstd::bulk::Decompressor;
 
 use super::buffer::Buffer;
 use super::seek_table::{FOOTER_BYTES, Frame, SeekTable};
 use super::stored::Visitor;
-use super::tar_read::{
-    Entries, Header, TarParser, belongs, file_name, padding, parse_header, parse_long_name,
-};
+use super::tar_read::{Header, belongs, file_name, padding, parse_header, parse_long_name};
 use super::tar_write::{BLOCK, BLOCK_BYTES, header};
-use super::{FRAME_BYTES, MAX_FILES, MAX_FRAME_BYTES, Root, TAR, frames_in_flight};
+use super::{FRAME_BYTES, MAX_FILES, Root, TAR, frames_in_flight};
 use crate::error::{Error, Result};
 use crate::progress::Progress;
 use crate::raw::Malformed;
@@ -23,6 +23,8 @@ use crate::repository::digest::Hasher;
 use crate::repository::layout::FilePath;
 use crate::repository::manifest::{StoredFile, StoredObject};
 use crate::store::{ObjectName, Store};
+use consumer::{Both, Consumer};
+use frames::{decompress, find_frames};
 
 /// An object, opened: its seek table has been read and fits its size.
 #[derive(Debug)]
@@ -333,12 +335,7 @@ impl<'a> Object<'a> {
         visitor: &mut dyn Visitor,
         progress: &dyn Progress,
     ) -> Result<(StoredObject, Vec<StoredFile>)> {
-        let mut consumer = Consumer {
-            sha256: Hasher::default(),
-            parser: TarParser::new(self.root),
-            files: Files::new(visitor),
-            progress,
-        };
+        let mut consumer = Consumer::new(self.root, visitor, progress);
         let mut ready = Vec::new();
         for batch in self.batches() {
             let (next, taken) =
@@ -346,19 +343,17 @@ impl<'a> Object<'a> {
             taken.map_err(|e| self.context(e))?;
             ready = next?;
         }
-        let taken = consumer
-            .take(&ready)
-            .and_then(|()| consumer.parser.finish());
-        taken.map_err(|e| self.context(e))?;
-        consumer.sha256.update(&self.table_bytes);
+        let taken = consumer.take(&ready);
+        let finished = taken.and_then(|()| consumer.finish(&self.table_bytes));
+        let (sha256, files) = finished.map_err(|e| self.context(e))?;
         let object = StoredObject {
             name: self.name.clone(),
             codec: ObjectCodec::Portable,
             bytes: self.bytes(),
-            sha256: consumer.sha256.finish(),
+            sha256,
             raw_bytes: self.raw_bytes(),
         };
-        Ok((object, consumer.files.done))
+        Ok((object, files))
     }
 
     /// Every frame that cannot be read back, with the reason. Frames are independent: the others
@@ -432,172 +427,6 @@ impl<'a> Object<'a> {
 
     fn context(&self, error: Error) -> Error {
         error.context(format!("object {}", self.name))
-    }
-}
-
-/// Bytes that are read at a time where frames are looked for.
-const WINDOW: u64 = 1 << 20;
-
-/// Most bytes that one frame takes: a little more than its content where that does not compress.
-const MAX_COMPRESSED: usize = 2 * MAX_FRAME_BYTES as usize;
-
-/// The frames of an object from its begin on, up to the first that is none.
-fn find_frames(store: &dyn Store, name: &ObjectName) -> Result<SeekTable> {
-    let total = store.size(name)?;
-    let mut table = SeekTable::default();
-    let (mut window, mut read) = (Vec::new(), 0);
-    let mut at = 0;
-    loop {
-        let rest = window.get(at..).unwrap_or_default();
-        let found = zstd::zstd_safe::find_frame_compressed_size(rest).ok();
-        if let Some(bytes) = found {
-            let raw = zstd::zstd_safe::get_frame_content_size(rest).ok().flatten();
-            let raw = raw.and_then(|raw| u32::try_from(raw).ok());
-            let raw = raw.filter(|raw| (1..=MAX_FRAME_BYTES).contains(raw));
-            let (Some(raw), Ok(stored)) = (raw, u32::try_from(bytes)) else {
-                // The seek table is a frame without content.
-                return Ok(table);
-            };
-            table.push(stored, raw);
-            at += bytes;
-            continue;
-        }
-        if read == total || rest.len() > MAX_COMPRESSED {
-            return Ok(table);
-        }
-        window.drain(..at);
-        at = 0;
-        // A frame that is not complete yet is looked at again when there is twice as much of it,
-        // not for each megabyte.
-        let step = WINDOW.max(window.len() as u64).min(total - read);
-        window.append(&mut store.get_range(name, read..read + step)?);
-        read += step;
-    }
-}
-
-/// Bit of the frame header's descriptor that says that a content checksum follows (RFC 8878,
-/// 3.1.1.1.1).
-const CHECKSUM_FLAG: u8 = 1 << 2;
-
-/// Decompresses exactly one frame, which must carry a checksum.
-fn decompress(frame: Frame, compressed: &[u8]) -> Result<Buffer> {
-    let one = zstd::zstd_safe::find_frame_compressed_size(compressed) == Ok(compressed.len());
-    if !one {
-        return Err(Error::corrupt(
-            "expected one whole zstd frame, found something else",
-        ));
-    }
-    if compressed
-        .get(4)
-        .is_none_or(|descriptor| descriptor & CHECKSUM_FLAG == 0)
-    {
-        return Err(Error::corrupt(
-            "expected a zstd frame with a checksum, found one without",
-        ));
-    }
-    let wanted = usize::try_from(frame.raw_bytes).unwrap_or(usize::MAX);
-    let damaged = |e| Error::corrupt("damaged zstd frame").with_source(e);
-    let mut raw = Buffer::default();
-    raw.reserve_exact(wanted);
-    Decompressor::new()
-        .and_then(|mut decompressor| decompressor.decompress_to_buffer(compressed, &mut *raw))
-        .map_err(damaged)?;
-    if raw.len() == wanted {
-        return Ok(raw);
-    }
-    Err(Error::corrupt(format!(
-        "expected {wanted} raw bytes, found {}",
-        raw.len()
-    )))
-}
-
-/// A frame, compressed and raw.
-struct Both {
-    compressed: Vec<u8>,
-    raw: Buffer,
-}
-
-/// The end of the pipe: frames arrive in order.
-struct Consumer<'v> {
-    sha256: Hasher,
-    parser: TarParser,
-    files: Files<'v>,
-    progress: &'v dyn Progress,
-}
-
-impl Consumer<'_> {
-    fn take(&mut self, frames: &[Both]) -> Result<()> {
-        let (sha256, parser, files) = (&mut self.sha256, &mut self.parser, &mut self.files);
-        let progress = self.progress;
-        let hash = || {
-            for frame in frames {
-                sha256.update(&frame.compressed);
-            }
-        };
-        let pass_on = || {
-            frames.iter().try_for_each(|frame| {
-                parser.push(&frame.raw, files)?;
-                progress.advance(frame.raw.len() as u64);
-                Ok(())
-            })
-        };
-        rayon::join(hash, pass_on).1
-    }
-}
-
-/// Hashes files and passes them on.
-struct Files<'v> {
-    visitor: &'v mut dyn Visitor,
-    current: Option<(FilePath, u64, Hasher)>,
-    names: BTreeSet<FilePath>,
-    done: Vec<StoredFile>,
-}
-
-impl<'v> Files<'v> {
-    fn new(visitor: &'v mut dyn Visitor) -> Self {
-        Files {
-            visitor,
-            current: None,
-            names: BTreeSet::new(),
-            done: Vec::new(),
-        }
-    }
-}
-
-impl Entries for Files<'_> {
-    fn begin(&mut self, name: FilePath, bytes: u64) -> Result<()> {
-        if !self.names.insert(name.clone()) {
-            return Err(Error::corrupt(format!(
-                "expected file {name} once, found it again"
-            )));
-        }
-        self.visitor.begin(&name, bytes)?;
-        self.current = Some((name, bytes, Hasher::default()));
-        Ok(())
-    }
-
-    fn data(&mut self, bytes: &[u8]) -> Result<()> {
-        let visitor = &mut *self.visitor;
-        match &mut self.current {
-            Some((_, _, hasher)) => rayon::join(|| hasher.update(bytes), || visitor.data(bytes)).1,
-            None => visitor.data(bytes),
-        }
-    }
-
-    fn end(&mut self) -> Result<()> {
-        let Some((name, bytes, hasher)) = self.current.take() else {
-            return Ok(());
-        };
-        let sha256 = hasher.finish();
-        self.visitor.end(&name, sha256)?;
-        self.done.push(StoredFile {
-            name,
-            bytes,
-            sha256,
-            sidecar: false,
-            packed: false,
-        });
-        Ok(())
     }
 }
 

@@ -1,27 +1,27 @@
 //! Carrying a plan out.
 
+mod beside;
+mod work;
+
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
 
 use super::exact::CutOutcome;
 use super::plan::RestorePlan;
-use super::salvage::{Relatives, Salvaged};
-use super::stage::{LOGS, Stage, Target};
+use super::salvage::Salvaged;
+use super::stage::{Stage, Target};
 use super::stand_in::{Cover, Past, StandIn, stand_ins};
-use super::writer::Writer;
 use crate::error::{Error, Result};
-use crate::model::{Millis, Succession, TimeRange, Ulid};
+use crate::model::{Millis, TimeRange, Ulid};
 use crate::progress::Progress;
 use crate::repository::copies::Copies;
-use crate::repository::lineage::{gaps, is_damaged, kin};
-use crate::repository::portable::{Root, read_stored, spread};
-use crate::repository::{
-    Archive, ArchiveGap, FilePath, StoredBlock, StoredFile, StoredObject, StoredWal,
-};
-use crate::stored::StoredReader;
-use crate::stored::{Detour, Fetched, Sink as _, fetch_block, fetch_wal};
+use crate::repository::lineage::{gaps, kin};
+use crate::repository::portable::spread;
+use crate::repository::{Archive, ArchiveGap, StoredBlock, StoredWal};
+use crate::stored::Detour;
+use beside::put_beside;
+use work::STAGED_LOGS;
+pub(super) use work::{Outcome, Staged, Work};
 
 /// What a restore did.
 #[derive(Debug, Default)]
@@ -308,63 +308,6 @@ impl RestoreReport {
     }
 }
 
-/// Most rounds in which blocks that would cost others are left out one after the other, before all
-/// of them are.
-const MAX_ROUNDS: usize = 8;
-
-/// Puts `came`, which stands in for what is lost, beside what is `done`, and takes blocks out of
-/// which it holds everything together: Prometheus would delete them, for they are parents. Of what
-/// came, that is left out which would cost a parent that is not held so. Gives what was taken out.
-fn put_beside<'b>(
-    done: &mut Vec<(&'b StoredBlock, Staged)>,
-    mut came: Vec<(&'b StoredBlock, Staged)>,
-    past: &Past,
-) -> Vec<(&'b StoredBlock, Error)> {
-    let mut replaced = BTreeMap::new();
-    for round in 0..=MAX_ROUNDS {
-        let all = done.iter().chain(&came).map(|(block, _)| *block);
-        let there: BTreeSet<Ulid> = all.clone().map(|block| block.ulid).collect();
-        let succession = Succession::of(all.map(|block| past.kin(block)));
-        let parents = |block: &StoredBlock| -> BTreeSet<Ulid> {
-            let parents = block.parents.iter().copied();
-            parents
-                .filter(|parent| *parent != block.ulid && there.contains(parent))
-                .collect()
-        };
-        let named = came.iter().flat_map(|(block, _)| parents(block));
-        replaced = named
-            .map(|parent| (parent, succession.heirs(parent, None)))
-            .collect();
-        let is_kept = |parent: &Ulid| {
-            let heirs = replaced.get(parent);
-            round == MAX_ROUNDS || heirs.is_none_or(BTreeSet::is_empty)
-        };
-        let before = came.len();
-        came.retain(|(block, _)| !parents(block).iter().any(is_kept));
-        if came.len() == before {
-            break;
-        }
-        replaced.clear();
-    }
-    let why = |block: &StoredBlock| {
-        let heirs = replaced.get(&block.ulid)?;
-        let heirs: Vec<_> = heirs.iter().map(ToString::to_string).collect();
-        let heirs = heirs.join(", ");
-        Some(Error::refused(format!(
-            "a Prometheus would delete it beside {heirs}, which came in the place of another block"
-        )))
-    };
-    let (mut kept, mut gone) = (Vec::new(), Vec::new());
-    for (block, staged) in done.drain(..).chain(came) {
-        match why(block) {
-            Some(error) => gone.push((block, error)),
-            None => kept.push((block, staged)),
-        }
-    }
-    *done = kept;
-    gone
-}
-
 /// The sources of which archives have those of `blocks` that no archive of `source` has.
 fn foreign(copies: &Copies, blocks: &[Ulid], source: &str) -> BTreeSet<String> {
     let names = blocks.iter().filter_map(|ulid| {
@@ -376,269 +319,4 @@ fn foreign(copies: &Copies, blocks: &[Ulid], source: &str) -> BTreeSet<String> {
         }
     });
     names.collect()
-}
-
-/// What became of one block, or of the logs: its own damage, or staged.
-pub(super) type Outcome<T = ()> = Result<T>;
-
-/// How a block is staged.
-pub(super) enum Staged {
-    /// As it was.
-    Whole,
-    /// What is wanted of it.
-    Cut(CutOutcome),
-}
-
-pub(super) struct Work<'a> {
-    pub(super) copies: &'a Copies,
-    pub(super) stage: &'a Stage,
-    progress: &'a dyn Progress,
-    pub(super) relatives: OnceLock<Relatives<'a>>,
-    detours: Mutex<Vec<Detour>>,
-    mixed: Mutex<Vec<Failed>>,
-}
-
-impl<'a> Work<'a> {
-    pub(super) fn new(copies: &'a Copies, stage: &'a Stage, progress: &'a dyn Progress) -> Self {
-        Work {
-            copies,
-            stage,
-            progress,
-            relatives: OnceLock::new(),
-            detours: Mutex::default(),
-            mixed: Mutex::default(),
-        }
-    }
-
-    /// What came in another way than straight from its own objects, and what came with small files
-    /// of another archive.
-    pub(super) fn told(self) -> (Vec<Detour>, Vec<Failed>) {
-        let (detours, mixed) = (self.detours.into_inner(), self.mixed.into_inner());
-        (
-            detours.unwrap_or_else(PoisonError::into_inner),
-            mixed.unwrap_or_else(PoisonError::into_inner),
-        )
-    }
-
-    fn stage_whole(&self, block: &StoredBlock) -> Result<Outcome<Staged>> {
-        let staged = self.stage_block(block, &block.ulid.to_string())?;
-        Ok(staged.map(|()| Staged::Whole))
-    }
-
-    /// Stages `block` as it was, under `name`.
-    pub(super) fn stage_block(&self, block: &StoredBlock, name: &str) -> Result<Outcome> {
-        let mut writer = self.stage.writer(name)?;
-        let counted = Counted::of(self.progress);
-        let straight = match self.doubt(block.objects()) {
-            Some(doubt) => Err(doubt),
-            None => self.write_block(block, &mut writer, &counted),
-        };
-        let staged = match straight {
-            Err(damage) if !writer.has_failed() => self.fetch_block(block, damage, &mut writer),
-            straight => straight,
-        };
-        let staged = staged.and_then(|()| {
-            for dir in &block.empty_dirs {
-                writer.make_dir(dir.as_str())?;
-            }
-            writer.sync()
-        });
-        // What came another way was not counted as it came.
-        let counted = counted.bytes.into_inner();
-        self.progress.advance(block.bytes().saturating_sub(counted));
-        unless_target_failed(&writer, staged)
-    }
-
-    /// Why one of `objects` is not to be read straight away: it has a mark of damage, or not the
-    /// size it should have.
-    fn doubt<'o>(&self, mut objects: impl Iterator<Item = &'o StoredObject>) -> Option<Error> {
-        objects.find_map(|object| {
-            let name = &object.name;
-            if self.copies.is_marked(name) {
-                return Some(Error::corrupt(format!(
-                    "object {name} has a mark of damage"
-                )));
-            }
-            match self.copies.store().size(name) {
-                Ok(bytes) if bytes == object.bytes => None,
-                Ok(bytes) => Some(Error::corrupt(format!(
-                    "object {name}: expected {} bytes, found {bytes}",
-                    object.bytes
-                ))),
-                Err(error) => Some(error),
-            }
-        })
-    }
-
-    fn write_block(
-        &self,
-        block: &StoredBlock,
-        writer: &mut Writer,
-        progress: &dyn Progress,
-    ) -> Result<()> {
-        let mut index = writer.beside();
-        let reader = StoredReader::new(self.copies.store(), block);
-        let written = reader.read_all(writer, &mut index, progress);
-        writer.join(index);
-        written
-    }
-
-    fn fetch_block(&self, block: &StoredBlock, damage: Error, writer: &mut Writer) -> Result<()> {
-        let name = block.ulid.to_string();
-        let fetched = self.fetch(block, writer)?;
-        let missing = fetched.missing.clone();
-        let damage = match fetched.outcome(&name, Some(damage)) {
-            Ok(detour) => {
-                self.took(detour);
-                return Ok(());
-            }
-            Err(damage) => damage,
-        };
-        // Other archives may have the same samples beside other metadata and tombstones.
-        let has_own = |other: &StoredBlock, name: &FilePath| {
-            other.files.iter().any(|file| {
-                let mut own = block.files.iter();
-                file.name == *name && own.any(|own| own.name == *name && own.sha256 == file.sha256)
-            })
-        };
-        for other in self.copies.variants(block.ulid) {
-            let may_be = other.fingerprint == block.fingerprint
-                && !is_damaged(other)
-                && !missing.iter().any(|name| has_own(other, name));
-            if may_be && self.fetch(other, writer)?.outcome(&name, None).is_ok() {
-                let mixed = self.mixed.lock();
-                let mut mixed = mixed.unwrap_or_else(PoisonError::into_inner);
-                mixed.push(Failed {
-                    name,
-                    error: damage,
-                    salvageable: false,
-                });
-                return Ok(());
-            }
-        }
-        Err(damage)
-    }
-
-    fn fetch(&self, block: &StoredBlock, writer: &mut Writer) -> Result<Fetched> {
-        writer.clear()?;
-        let mut index = writer.beside();
-        let fetched = fetch_block(self.copies, block, writer, &mut index);
-        writer.join(index);
-        fetched
-    }
-
-    pub(super) fn took(&self, detour: Detour) {
-        let detours = self.detours.lock();
-        detours.unwrap_or_else(PoisonError::into_inner).push(detour);
-    }
-
-    /// Stages the logs and says which there are.
-    fn stage_wal(
-        &self,
-        wal: &StoredWal,
-        kin_of: Option<&str>,
-    ) -> Result<Result<Vec<&'static str>>> {
-        if let Some(odd) = wal.files.iter().find(|file| log_of(file).is_none()) {
-            let name = &odd.name;
-            let refused = Error::refused(format!("expected a file of the WAL, found {name}"));
-            return Ok(Err(refused));
-        }
-        if let Some(odd) = wal
-            .empty_dirs
-            .iter()
-            .find(|dir| !LOGS.contains(&log_above(dir)))
-        {
-            let refused = Error::refused(format!("expected a directory of the WAL, found {odd}"));
-            return Ok(Err(refused));
-        }
-        let mut writer = self.stage.writer(STAGED_LOGS)?;
-        let doubt = self.doubt(std::iter::once(&wal.object));
-        let straight = doubt.map_or(Ok(()), Err).and_then(|()| {
-            let (store, root) = (self.copies.store(), Root::Data);
-            read_stored(
-                store,
-                &wal.object,
-                root,
-                &wal.files,
-                &mut writer,
-                self.progress,
-            )
-        });
-        let staged = match straight {
-            Err(damage) if !writer.has_failed() => {
-                writer.clear()?;
-                fetch_wal(self.copies, wal, kin_of, &mut writer)
-                    .and_then(|fetched| fetched.outcome("wal", Some(damage)))
-                    .map(|detour| self.took(detour))
-            }
-            straight => straight,
-        };
-        let staged = staged
-            .and_then(|()| {
-                let mut dirs = wal.empty_dirs.iter();
-                dirs.try_for_each(|dir| writer.make_dir(dir.as_str()))
-            })
-            .and_then(|()| writer.sync());
-        let has = |log: &&str| {
-            wal.files.iter().any(|file| log_of(file) == Some(log))
-                || wal.empty_dirs.iter().any(|dir| log_above(dir) == *log)
-        };
-        Ok(unless_target_failed(&writer, staged)?.map(|()| LOGS.into_iter().filter(has).collect()))
-    }
-}
-
-/// Passes progress on, and keeps account of the bytes.
-struct Counted<'p> {
-    inner: &'p dyn Progress,
-    bytes: AtomicU64,
-}
-
-impl<'p> Counted<'p> {
-    fn of(inner: &'p dyn Progress) -> Self {
-        Counted {
-            inner,
-            bytes: AtomicU64::new(0),
-        }
-    }
-}
-
-impl Progress for Counted<'_> {
-    fn begin(&self, phase: &str, total: Option<u64>) {
-        self.inner.begin(phase, total);
-    }
-
-    fn advance(&self, bytes: u64) {
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        self.inner.advance(bytes);
-    }
-
-    fn end(&self) {
-        self.inner.end();
-    }
-
-    fn remark(&self, text: &dyn std::fmt::Display) {
-        self.inner.remark(text);
-    }
-}
-
-/// Where the logs are staged, all of them together.
-const STAGED_LOGS: &str = "logs";
-
-/// The log that `file` is in.
-fn log_of(file: &StoredFile) -> Option<&str> {
-    let (log, _) = file.name.as_str().split_once('/')?;
-    LOGS.contains(&log).then_some(log)
-}
-
-/// The log that the directory `dir` is or is in; another name when it is in none.
-fn log_above(dir: &FilePath) -> &str {
-    dir.as_str().split('/').next().unwrap_or_default()
-}
-
-/// The target's failure is everybody's, any other is the block's own.
-fn unless_target_failed(writer: &Writer, staged: Result<()>) -> Result<Outcome> {
-    match staged {
-        Err(error) if writer.has_failed() => Err(error),
-        outcome => Ok(outcome),
-    }
 }
