@@ -1,4 +1,3 @@
-
 use super::super::listing::LogEntry;
 use super::super::record::RecordType;
 use super::super::writer::SegmentWriter;

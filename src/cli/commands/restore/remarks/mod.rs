@@ -1,93 +1,25 @@
 //! What a restore tells beside what it brings back.
 
-use std::cell::RefCell;
+mod logs;
+mod told;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt as _;
 
-use serde_json::Value as Json;
-
-use super::Args;
-use crate::cli::Ending;
-use crate::cli::logs::in_logs_only;
-use crate::cli::outlook::Outlook;
 use crate::cli::stored::missed_text;
 use crate::error::Result;
-use crate::model::{MAX_META_BYTES, Millis, TimeRange, Ulid};
-use crate::progress::Progress;
-use crate::report::trouble::{TROUBLE, told};
+use crate::model::{MAX_META_BYTES, TimeRange, Ulid};
 use crate::report::{self, Value};
 use crate::repository::copies::Copies;
 use crate::repository::lineage::stream;
 use crate::repository::{
-    Archive, ArchiveGap, LeftOutKind, Repository, SourceFilter, StoredBlock, StoredWal,
-    learn_streams, read_meta,
+    Archive, ArchiveGap, LeftOutKind, Repository, SourceFilter, StoredBlock, learn_streams,
+    read_meta,
 };
-use crate::restore::{
-    self, Permissions, ProblemKind, RestorePlan, RestoreProblem, Target, TargetContent, Wanted,
-};
+use crate::restore::{self, Permissions, ProblemKind, RestorePlan, Target, TargetContent, Wanted};
 use crate::stored::fetch_file;
-use crate::trouble::Severity;
-use crate::units::time_text;
-
-/// What is told beside what comes back: said on standard error at once, and kept for JSON. Problems
-/// end the command with exit code 3.
-pub(super) struct Told<'p> {
-    progress: &'p dyn Progress,
-    all: RefCell<Vec<RestoreProblem>>,
-}
-
-impl<'p> Told<'p> {
-    pub(super) fn new(progress: &'p dyn Progress) -> Self {
-        Told {
-            progress,
-            all: RefCell::default(),
-        }
-    }
-
-    /// Says it.
-    pub(super) fn tell(&self, problem: RestoreProblem) {
-        self.progress.remark(&problem);
-        self.keep(problem);
-    }
-
-    /// Says something that is a problem here, or none.
-    fn say(&self, is_problem: bool, problem: RestoreProblem) {
-        let severity = if is_problem {
-            Severity::Problem
-        } else {
-            Severity::Note
-        };
-        self.tell(RestoreProblem {
-            severity,
-            ..problem
-        });
-    }
-
-    /// Keeps what has been said already.
-    pub(super) fn keep(&self, problem: RestoreProblem) {
-        self.all.borrow_mut().push(problem);
-    }
-
-    /// Everything, for JSON.
-    pub(super) fn json(&self) -> Json {
-        TROUBLE.all(&told(&self.all.borrow())).json()
-    }
-
-    /// How the command ends by what was told alone.
-    pub(super) fn own_outcome(&self) -> Ending {
-        let all = self.all.borrow();
-        Ending::problems_if(all.iter().any(|it| it.severity == Severity::Problem))
-    }
-
-    pub(super) fn outcome(&self, outlook: &Outlook) -> Ending {
-        let all = self.all.borrow();
-        Ending::problems_if(
-            all.iter().any(|it| it.severity == Severity::Problem)
-                || !outlook.takes_samples()
-                || outlook.leaves_out(),
-        )
-    }
-}
+pub(super) use logs::remark_wal;
+pub(super) use told::Told;
 
 /// Says what came otherwise than it should, or not at all.
 pub(super) fn remark_report(report: &restore::RestoreReport, wanted: &Wanted, told: &Told<'_>) {
@@ -412,101 +344,6 @@ pub(super) fn range(wanted: &Wanted) -> TimeRange {
     }
 }
 
-/// Says so if samples that are wanted are in the logs of `archive` only, which are not restored, or
-/// of another archive of the `chain`.
-pub(super) fn remark_wal(
-    args: &Args,
-    wanted: &Wanted,
-    archive: &Archive,
-    (chain, plan): (&[Archive], &RestorePlan<'_>),
-    told: &Told<'_>,
-) {
-    let range = range(wanted);
-    // Single blocks are what was asked for; of a whole archive the log comes along where nothing is
-    // cut.
-    let is_asked = match wanted {
-        Wanted::Range(_) => true,
-        Wanted::Archive => args.exact,
-        Wanted::Blocks(_) => false,
-    };
-    if !is_asked || args.no_wal {
-        return;
-    }
-    let wanted_of = |spans: Vec<(Millis, Millis)>| {
-        let inside = spans.into_iter().map(move |(first, last)| {
-            let first = first.max(range.since);
-            (first, last.min(range.until.saturating_sub(1)))
-        });
-        let inside: Vec<_> = inside.filter(|(first, last)| first <= last).collect();
-        inside
-    };
-    let own = if plan.wal.is_some() {
-        Vec::new()
-    } else {
-        wanted_of(in_logs_only(archive))
-    };
-    let what = if args.exact {
-        "the WAL cannot be cut and is left out; restore without --exact and with --wal to have them"
-    } else {
-        "it is not restored; add it with --wal"
-    };
-    for (first, last) in &own {
-        told.tell(ProblemKind::LogOnly.at("wal", format!(
-            "samples that are asked for, from {} to {}, are in the WAL of the archive only: {what}, or leave it out on purpose with --no-wal",
-            time_text(*first),
-            time_text(*last)
-        )));
-    }
-    if !matches!(wanted, Wanted::Range(_)) {
-        return;
-    }
-    // What the logs of other archives hold is in blocks of later ones, but for times that no block
-    // covers.
-    let uncovered = uncovered(plan, range);
-    let mut covered = own;
-    covered.extend(
-        archive
-            .wal
-            .iter()
-            .filter(|_| plan.wal.is_some())
-            .filter_map(span),
-    );
-    let mut others: Vec<_> = chain
-        .iter()
-        .filter(|other| other.id != archive.id)
-        .collect();
-    others.sort_by_key(|other| std::cmp::Reverse(other.time));
-    for other in others {
-        let spans = wanted_of(in_logs_only(other));
-        let in_gaps = uncovered.iter().flat_map(|gap| {
-            let cut = |(first, last): &(Millis, Millis)| {
-                (
-                    (*first).max(gap.min_time),
-                    (*last).min(gap.max_time.saturating_sub(1)),
-                )
-            };
-            spans.iter().map(cut).collect::<Vec<_>>()
-        });
-        let is_told = |(first, last): &(Millis, Millis)| {
-            covered.iter().any(|(from, to)| from <= first && last <= to)
-        };
-        let news: Vec<_> = in_gaps
-            .filter(|(first, last)| first <= last)
-            .filter(|span| !is_told(span))
-            .collect();
-        for (first, last) in &news {
-            let id = other.id.short();
-            told.tell(ProblemKind::LogElsewhere.at(id, format!(
-                "no block holds the time from {} to {}, and the log of archive {id} holds samples of it: restore that archive by its id to have them, or \
-                 leave logs out on purpose with --no-wal",
-                time_text(*first),
-                time_text(*last)
-            )));
-        }
-        covered.extend(news);
-    }
-}
-
 /// The gaps between the blocks of `plan`, and what of `range` lies before and behind all of them.
 fn uncovered(plan: &RestorePlan<'_>, range: TimeRange) -> Vec<ArchiveGap> {
     let begins = plan.blocks.iter().map(|block| block.min_time);
@@ -523,11 +360,6 @@ fn uncovered(plan: &RestorePlan<'_>, range: TimeRange) -> Vec<ArchiveGap> {
     let edges = [before, behind].into_iter();
     let edges = edges.filter(|gap| gap.min_time < gap.max_time);
     plan.gaps.iter().copied().chain(edges).collect()
-}
-
-/// Times of the first and the last sample of a log, as far as they are known.
-fn span(wal: &StoredWal) -> Option<(Millis, Millis)> {
-    wal.min_time.zip(wal.max_time)
 }
 
 /// All archives of the same source as `archive` that fit `filter`. A name may have moved from one
