@@ -15,8 +15,9 @@ use super::checks::postings::PostingsCheck;
 use super::checks::segments::Segments;
 use super::checks::series::{SeriesCheck, SeriesTotals};
 use super::checks::{Subject, coverage, directory, meta, postings, tombstones, unreadable};
+use super::source::meta_of_unlisted;
 use super::{BlockSource, Depth, Finding, Findings, Kind, VerifyOptions};
-use crate::block::{DirEntry, Meta, Tombstones, read_meta_file};
+use crate::block::{DirEntry, Meta, Tombstones};
 use crate::chunk::Encodings;
 use crate::error::{Error, Result};
 use crate::model::{Millis, Ulid};
@@ -70,8 +71,7 @@ impl BlockVerdict {
             Ok(_) => Kind::Unreadable,
             Err(_) => Kind::BlockUnlistable,
         };
-        let meta = read_meta_file(&entry.path.join("meta.json"));
-        let meta = meta.and_then(|bytes| Meta::parse(&bytes)).ok();
+        let meta = meta_of_unlisted(&entry.path);
         let mut findings = Findings::default();
         findings.add(kind, || directory::about(kind, entry).saying(error.chain()));
         BlockVerdict {

@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::block::{BlockFiles, read_meta_bytes};
+use crate::block::{BlockFiles, Meta, read_meta_bytes, read_meta_file};
 use crate::error::Result;
 use crate::raw::{FileBytes, Folder, Links, ReadMode};
 
@@ -64,4 +64,10 @@ impl BlockSource {
             own: Folder::open(dir, Links::Refused).ok()?,
         })
     }
+}
+
+/// What `meta.json` says in a directory that cannot be listed, where it can be read all the same.
+pub(super) fn meta_of_unlisted(dir: &Path) -> Option<Meta> {
+    let content = read_meta_file(&dir.join("meta.json")).ok()?;
+    Meta::parse(&content).ok()
 }
