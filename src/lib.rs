@@ -48,7 +48,7 @@
 //! * **Keep it**: [`archive`] backs a data directory up into a [`repository`] of immutable objects
 //!   in a [`store`].
 //! * **Read what is kept**: [`stored`] gives files of an archived block, or single series of it,
-//!   without restoring it.
+//!   without restoring it. It also is what stores blocks for [`archive`].
 //! * **Let go**: [`retain`] forgets archives by a policy and deletes what no archive needs.
 //! * **Bring it back**: [`restore`] stages, proves and publishes a valid data directory.
 //! * **Look ahead**: [`forecast`] says from the blocks of the past when a disk is full and what a

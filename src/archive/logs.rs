@@ -9,12 +9,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::source::{Miss, SourceFile};
 use super::{BackupProblem, ProblemKind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Millis;
 use crate::raw::{Links, ReadMode};
 use crate::repository::FilePath;
+use crate::stored::write::{Miss, SourceFile};
 use crate::wal::{
     EntryType, Extra, Follow, Log, LogEntry, LogListing, LogRecord, Records, Replay, SegmentFile,
     follow,

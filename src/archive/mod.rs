@@ -22,8 +22,6 @@
 //! ```
 
 mod commit;
-mod densely;
-mod fingerprint;
 mod gone;
 mod hooks;
 mod logs;
@@ -35,8 +33,6 @@ mod proof;
 mod relatives;
 mod run;
 mod server;
-mod source;
-mod splicing;
 mod statistics;
 mod survey;
 #[cfg(test)]
@@ -53,6 +49,7 @@ use crate::raw::Links;
 use crate::repository::lineage::is_damaged;
 use crate::repository::stock::Stock;
 use crate::repository::{Archive, Repository, SourceFilter, StoredBlock, portable};
+pub use crate::stored::Codec;
 use crate::verify;
 use hooks::NoHooks;
 pub use past::past;
@@ -92,16 +89,6 @@ impl Source {
             ..SourceFilter::default()
         }
     }
-}
-
-/// How blocks are stored.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Codec {
-    /// Decoded and packed, where that brings back the same bytes; else portable.
-    #[default]
-    Dense,
-    /// As a tar in zstd frames, which anything can read.
-    Portable,
 }
 
 /// How to back up.

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::fingerprint::deep_fingerprint;
 use super::survey::BlockSurvey;
 use crate::model::{Succession, Ulid};
 use crate::repository::damage::Damage;
@@ -12,6 +11,7 @@ use crate::repository::{
     Archive, StoredBlock, StoredFile, StoredObject, block_object, recipe_object,
 };
 use crate::store::ObjectName;
+use crate::stored::write::{Holdings, deep_fingerprint};
 
 /// What has to be done for a block.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,16 +86,6 @@ impl Known {
         self.fresh.retain(is_sound);
     }
 
-    /// Whether `object` must be stored anew under another name: it was seen damaged, or is not as
-    /// long as an archive says, or is gone although an archive names it.
-    pub(super) fn is_spoiled(&self, object: &ObjectName) -> bool {
-        let words = self.blocks.values().flatten();
-        let mut named = words.flat_map(StoredBlock::objects);
-        let found = self.objects.get(object);
-        self.damaged.contains(object)
-            || named.any(|word| word.name == *object && found != Some(&word.bytes))
-    }
-
     /// Takes in a block that this run has stored: others may repeat its samples.
     pub(super) fn take_in(&mut self, block: StoredBlock) {
         self.fresh.push(block);
@@ -108,30 +98,6 @@ impl Known {
         let told = words.filter_map(move |words| words.iter().rev().find(is_held));
         let held = self.fresh.iter().chain(told);
         held.filter(|word| !word.packs.is_empty())
-    }
-
-    /// What some archive says of the pack `name`, if that is still so.
-    pub(super) fn pack(&self, name: &ObjectName) -> Option<&StoredObject> {
-        let blocks = self.fresh.iter().chain(self.blocks.values().flatten());
-        let mut packs = blocks.flat_map(|block| &block.packs);
-        packs.find(|pack| pack.name == *name && self.holds(Some(pack)))
-    }
-
-    /// Size of index and segments of a block, as the latest archive that has it says.
-    pub(super) fn packable_bytes(&self, ulid: Ulid) -> Option<u64> {
-        let word = self.blocks.get(&ulid)?.last()?;
-        Some(word.packable_bytes())
-    }
-
-    /// Whether there is an object of this name.
-    pub(super) fn has_object(&self, name: &ObjectName) -> bool {
-        self.objects.contains_key(name)
-    }
-
-    /// Whether an object of this name is about to be deleted: it must not be relied on, and the
-    /// name not be used.
-    pub(super) fn is_condemned(&self, name: &ObjectName) -> bool {
-        self.trash.is_condemned(name)
     }
 
     /// What has to be done for `block`.
@@ -197,6 +163,35 @@ impl Known {
                 && !self.is_condemned(&object.name)
                 && !self.damaged.contains(&object.name)
         })
+    }
+}
+
+impl Holdings for Known {
+    fn has_object(&self, name: &ObjectName) -> bool {
+        self.objects.contains_key(name)
+    }
+
+    fn is_condemned(&self, name: &ObjectName) -> bool {
+        self.trash.is_condemned(name)
+    }
+
+    fn is_spoiled(&self, object: &ObjectName) -> bool {
+        let words = self.blocks.values().flatten();
+        let mut named = words.flat_map(StoredBlock::objects);
+        let found = self.objects.get(object);
+        self.damaged.contains(object)
+            || named.any(|word| word.name == *object && found != Some(&word.bytes))
+    }
+
+    fn pack(&self, name: &ObjectName) -> Option<&StoredObject> {
+        let blocks = self.fresh.iter().chain(self.blocks.values().flatten());
+        let mut packs = blocks.flat_map(|block| &block.packs);
+        packs.find(|pack| pack.name == *name && self.holds(Some(pack)))
+    }
+
+    fn packable_bytes(&self, ulid: Ulid) -> Option<u64> {
+        let word = self.blocks.get(&ulid)?.last()?;
+        Some(word.packable_bytes())
     }
 }
 

@@ -1,25 +1,37 @@
 //! What is learned of a block while it is verified before it is stored: its findings, and its
 //! statistics.
 
-use super::pipeline::{Failure, Pipeline, count};
-use super::source::{Miss, OpenBlock};
+use super::pipeline::{Pipeline, count};
 use super::survey::BlockSurvey;
 use crate::progress::Silent;
-use crate::repository::{FindingCounts, STATISTICS_FILE, StoredFile};
+use crate::repository::STATISTICS_FILE;
 use crate::statistics::{Amounts, Row, Statistics};
+use crate::stored::write::{Failure, IsProved, Miss, OpenBlock, Verified};
 use crate::verify::{Depth, JobMetric, VerifyOptions, verify_block};
 
-/// What was learned of a block.
-pub(super) struct Verified {
-    pub(super) findings: FindingCounts,
-    /// Whether any finding is more than a note.
-    pub(super) has_problems: bool,
-    /// The file of statistics: of a damaged block of what could be read. None where the index
-    /// cannot be opened, or the block has a file of that name.
-    pub(super) statistics: Option<Vec<u8>>,
-}
-
 impl Pipeline<'_> {
+    /// What is wrong with a block that is being stored. That its chunks and its index came back as
+    /// they were proves most of what deep verification would: only what has not been looked at is
+    /// left to do.
+    pub(super) fn examine(
+        &self,
+        survey: &BlockSurvey,
+        block: &OpenBlock,
+        is_proved: IsProved,
+    ) -> Result<Verified, Failure> {
+        let asked = self.options.verify.depth;
+        let depth = match is_proved {
+            IsProved::Yes => Depth::Quick,
+            IsProved::No => asked,
+        };
+        let verified = self.verify(survey, block, depth)?;
+        if depth == asked || !verified.has_problems {
+            return Ok(verified);
+        }
+        // Where something is wrong all is to be known.
+        self.verify(survey, block, asked)
+    }
+
     /// Verifies a block.
     pub(super) fn verify(
         &self,
@@ -44,16 +56,6 @@ impl Pipeline<'_> {
             }),
         })
     }
-}
-
-/// Takes the file of statistics out of the files of an object that holds `block`, unless it is one
-/// of the block's; whether it was there.
-pub(super) fn take_statistics(files: &mut Vec<StoredFile>, block: &OpenBlock) -> bool {
-    let all = files.len();
-    if block.get(STATISTICS_FILE).is_none() {
-        files.retain(|file| file.name.as_str() != STATISTICS_FILE);
-    }
-    files.len() < all
 }
 
 fn row(group: JobMetric) -> Row {

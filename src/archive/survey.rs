@@ -7,19 +7,14 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use super::fingerprint::fingerprint;
 use super::hooks::{Hooks, Moment};
-use super::source::{Listing, Miss, OpenBlock};
 use crate::block::{self, DataDir, DirKind, EntryKind, Meta};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Millis, Ulid};
+use crate::model::{MAX_META_BYTES, Millis, Ulid};
 use crate::raw::Links;
 use crate::repository::{Fingerprint, StoredBlock, StoredFile};
+use crate::stored::write::{Listing, Miss, OpenBlock, fingerprint};
 use crate::wal::Log;
-
-/// Longest `meta.json` that is read for what it says. Real ones have some KiB; a longer one is
-/// archived like any other file.
-const MAX_META_BYTES: u64 = 16 << 20;
 
 /// What a look at the source tells.
 #[derive(Debug, Default)]
@@ -112,6 +107,15 @@ impl BlockSurvey {
     /// The block's identity.
     pub(super) fn ulid(&self) -> Ulid {
         self.found.ulid
+    }
+
+    /// The time it covers, as far as its `meta.json` says it.
+    pub(super) fn range(&self) -> (Millis, Millis) {
+        let told = self
+            .meta
+            .as_ref()
+            .map(|meta| (meta.min_time, meta.max_time));
+        told.unwrap_or((Millis::MIN, Millis::MAX))
     }
 
     /// `stored`, which is this block, with what its `meta.json` says of the samples it holds: an

@@ -180,7 +180,8 @@ fn contents(bench: &Bench, archive: &Archive) -> BTreeMap<String, Vec<u8>> {
 fn on_disk(bench: &Bench) -> BTreeMap<String, Vec<u8>> {
     let mut files = BTreeMap::new();
     for block in bench.blocks() {
-        let open = source::OpenBlock::open(&bench.path(&block), Links::Refused).unwrap();
+        let open =
+            crate::stored::write::OpenBlock::open(&bench.path(&block), Links::Refused).unwrap();
         for file in open.files {
             let content = file.read_at(0, u64::MAX).unwrap();
             files.insert(format!("{block}/{}", file.name), content);

@@ -34,13 +34,9 @@ pub use writer::{BlockOptions, BlockWriter, write_block};
 use crate::chunk::{ChunkRecord, Segment};
 use crate::error::{Error, InFile as _, Result};
 use crate::index::{Index, IndexFormat};
-use crate::model::ChunkRef;
+use crate::model::{ChunkRef, MAX_META_BYTES};
 use crate::raw::{FileBytes, Malformed, ReadMode};
 use crate::units::resolution_text;
-
-/// Largest `meta.json` that is read: a parsed one takes many times its size in memory. The longest
-/// of real ones, with Thanos' file lists and a year of sources, stay far below.
-const MAX_META_BYTES: u64 = 16 << 20;
 
 /// A block that opened: its metadata, and its files as bytes.
 #[derive(Debug)]

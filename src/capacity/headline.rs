@@ -4,6 +4,7 @@
 use super::analyzer::Analysis;
 use super::groups::What;
 use crate::inspect::FULL_CHUNK;
+use crate::units::percent;
 
 /// Fewer values than this are never odd, whatever series carry them.
 const MANY_VALUES: u64 = 50;
@@ -108,10 +109,6 @@ impl Headline {
     }
 }
 
-fn percent(part: u64, whole: u64) -> Option<f64> {
-    (whole > 0).then(|| part as f64 * 100.0 / whole as f64)
-}
-
 fn is_share(part: u64, whole: u64, percent: u64) -> bool {
     whole > 0 && part.saturating_mul(100) >= whole.saturating_mul(percent)
 }
@@ -151,7 +148,7 @@ impl Analysis {
             lines.extend(named.next().map(|(name, group)| Headline {
                 name: Some(name),
                 bytes: Some(group.bytes()),
-                share: percent(group.bytes(), group.of_bytes),
+                share: percent(group.bytes() as f64, group.of_bytes),
                 count: Some(group.series),
                 ..Headline::new(kind)
             }));
@@ -162,7 +159,7 @@ impl Analysis {
         let label = labels.max_by_key(|label| label.own_bytes);
         lines.extend(label.map(|label| Headline {
             bytes: Some(label.own_bytes),
-            share: percent(label.own_bytes, label.of_bytes),
+            share: percent(label.own_bytes as f64, label.of_bytes),
             count: Some(label.values),
             name: Some(label.name),
             ..Headline::new(HeadlineKind::Label)
@@ -190,7 +187,7 @@ impl Analysis {
         let most = jobs.first().filter(|job| job.born > 0);
         lines.push(Headline {
             name: most.map(|job| job.job.clone().unwrap_or_default()),
-            share: most.and_then(|job| percent(job.born, born)),
+            share: most.and_then(|job| percent(job.born as f64, born)),
             count: Some(born),
             more: Some(died),
             of: Some(self.totals().series),
@@ -248,13 +245,13 @@ impl Analysis {
             lines.push(Headline {
                 count: Some(totals.one_sample),
                 of: Some(totals.series_entries),
-                share: percent(totals.one_sample, totals.series_entries),
+                share: percent(totals.one_sample as f64, totals.series_entries),
                 ..Headline::new(HeadlineKind::Singles)
             });
         }
         let full = totals.float_chunks.saturating_mul(FULL_CHUNK);
         let fullness = |kind| Headline {
-            share: percent(totals.float_samples, full),
+            share: percent(totals.float_samples as f64, full),
             count: Some(totals.float_chunks),
             ..Headline::new(kind)
         };

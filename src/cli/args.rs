@@ -261,7 +261,8 @@ pub(crate) fn open_repository(location: &Location) -> Result<Repository> {
 /// Opens the repository at `location`, and says so on standard error if that had to be done without
 /// its descriptor.
 fn open(location: &Location) -> Result<Repository> {
-    let repository = Repository::open(network::store(location)?).map_err(|e| explain(location, e))?;
+    let repository =
+        Repository::open(network::store(location)?).map_err(|e| explain(location, e))?;
     if let Some(trouble) = repository.trouble() {
         say(&format!(
             "{trouble}; going on without it: narthex repair writes it anew"

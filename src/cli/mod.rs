@@ -211,7 +211,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     {
         return fail(&Error::invalid("cannot start worker threads").with_source(error));
     }
-    let withholds = cli.global.quiet && cli.command.is_work();
+    let does_work = cli.command.is_work();
+    let withholds = cli.global.quiet && does_work;
     let (progress, held) = terminal::progress(&cli.global, cli.command.name(), withholds);
     let mut out = io::BufWriter::new(io::stdout().lock());
     let mut context = Context {
@@ -238,7 +239,12 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let result = cli.global.network.apply();
     let result = result.and_then(|()| commands::run(cli.command, &mut context));
     context.tell_traffic(cli.global.quiet);
-    let result = result.and_then(|outcome| context.view.refuse_idle().map(|()| outcome));
+    let (result, idle) = match (result, context.view.refuse_idle()) {
+        // What is done is done: that a table does not look as it was asked to is no failure of it.
+        (Ok(outcome), Err(idle)) if does_work => (Ok(outcome), Some(idle)),
+        (Ok(_), Err(idle)) => (Err(idle), None),
+        (result, _) => (result, None),
+    };
     let lost = name_unreadable(&*progress);
     let is_healthy = matches!(result, Ok(Ending::Healthy)) && !lost;
     let released = if is_healthy {
@@ -252,6 +258,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let result = result.and_then(|outcome| written.map(|()| outcome));
     if !is_healthy {
         held.release();
+    }
+    if let Some(idle) = idle {
+        say(&idle);
     }
     match result {
         Ok(Ending::Healthy) if lost => Ending::Problems.into(),
@@ -296,13 +305,18 @@ fn raise_open_files() {
 }
 
 fn fail(error: &Error) -> ExitCode {
+    say(error);
+    Ending::Failed.into()
+}
+
+/// Says on standard error what went wrong, and what is to be done about it.
+fn say(error: &Error) {
     let mut text = error.chain();
     if let Some(hint) = hint::hint(error) {
         text.push_str("; ");
         text.push_str(&hint);
     }
     let _ = writeln!(io::stderr().lock(), "narthex: {}", safe_line(&text));
-    Ending::Failed.into()
 }
 
 /// Whoever reads our output has seen enough (`narthex list | head`): that is no failure.

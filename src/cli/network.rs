@@ -18,7 +18,13 @@ use crate::units::{bytes_text, count_text, parse_rate};
 pub(crate) struct NetworkArgs {
     /// Where the service is, for s3://, gs:// and az:// [default: the vendor's own, or what
     /// AWS_ENDPOINT_URL and the like say]
-    #[arg(long, global = true, value_name = "URL", hide_short_help = true, env = "NARTHEX_ENDPOINT")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        hide_short_help = true,
+        env = "NARTHEX_ENDPOINT"
+    )]
     endpoint: Option<String>,
     /// Region of the bucket
     #[arg(long, global = true, value_name = "NAME", hide_short_help = true)]
@@ -27,7 +33,13 @@ pub(crate) struct NetworkArgs {
     #[arg(long, global = true, value_name = "NAME", hide_short_help = true)]
     profile: Option<String>,
     /// Certificates (PEM) of authorities to believe, beside those of the system
-    #[arg(long, global = true, value_name = "FILE", visible_alias = "cacert", hide_short_help = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        visible_alias = "cacert",
+        hide_short_help = true
+    )]
     ca_file: Option<PathBuf>,
     /// Most bytes that are sent in a second, such as 20MiB
     #[arg(long, global = true, value_name = "SIZE", value_parser = parse_rate, hide_short_help = true)]

@@ -314,7 +314,7 @@ pub static METRICS: Sheet<Comparison, MetricChange> = Sheet {
             unit: Unit::Percent,
             weight: 5,
             explanation: "The same in percent of A.",
-            value: |m| percent(m.samples_growth()),
+            value: |m| Value::number(m.samples_growth()),
         },
         Column {
             key: "chunk_bytes_a",
@@ -346,7 +346,7 @@ pub static METRICS: Sheet<Comparison, MetricChange> = Sheet {
             unit: Unit::Percent,
             weight: 2,
             explanation: "The same in percent of A.",
-            value: |m| percent(m.bytes_growth()),
+            value: |m| Value::number(m.bytes_growth()),
         },
     ],
 };
@@ -593,10 +593,6 @@ pub fn problem(side: compare::SideName, problem: &ReadProblem) -> String {
         compare::SideName::A => format!("A: {problem}"),
         compare::SideName::B => format!("B: {problem}"),
     }
-}
-
-fn percent(growth: Option<f64>) -> Value {
-    growth.map_or(Value::None, Value::Number)
 }
 
 /// A sample as words.

@@ -16,6 +16,7 @@ use crate::block::DirKind;
 use crate::repository::{LeftOutKind, check};
 use crate::restore;
 use crate::select;
+use crate::start::Release;
 use crate::trouble;
 use crate::units::count_text;
 use crate::verify::{BlockVerdict, Finding, FindingSeverity, Findings, Kind, Verdict};
@@ -449,25 +450,28 @@ fn add_findings(object: &mut Map<String, Json>, findings: &Findings) {
 
 /// The reference of all kinds of findings, in Markdown: `docs/findings.md`.
 pub fn reference() -> String {
-    let heading = "# Findings\n\n\
+    let (oldest, newest) = (Release::OLDEST, Release::OBSERVED);
+    let heading = format!(
+        "# Findings\n\n\
         What `narthex verify` and `narthex check` can find, what `narthex backup` and `narthex restore` tell beside their results, what commands tell that\n\
         read samples, and why something is left out of an archive. This page is made from the tables in `src/verify/kind.rs`,\n\
         `src/repository/check/finding.rs`, `src/archive/problem.rs`, `src/restore/problem.rs`, `src/select/problem.rs` and\n\
         `src/repository/left_out.rs` and held equal to them by a test; ids are never renamed.\n\n\
         ## verify\n\n\
-        Where releases of Prometheus differ in what they do, the table says what 2.42 and 3.16 do. Real servers of both were started on\n\
+        Where releases of Prometheus differ in what they do, the table says what {oldest} and {newest} do. Real servers of both were started on\n\
         nearly every kind of fault, asked and made to compact: tests hold this column to what they did.\n\n\
         Severities: a *note* is legal but unusual and does not count as a problem (exit code 0). A *warning* is not as it\n\
         should be, but every sample is there and is served. *Damaged*: samples are lost, wrong or out of reach. *Fatal*: the whole\n\
         block, or the server, is. Of each kind the first 1,000 in a block are listed and the rest are counted.\n\n\
-        | id | severity | meaning | Prometheus | what to do |\n|---|---|---|---|---|\n";
+        | id | severity | meaning | Prometheus | what to do |\n|---|---|---|---|---|\n"
+    );
     let row = |kind: &Kind| {
         let (severity, consequence) = (kind.severity(), kind.consequence());
         let (sentence, remedy) = (kind.sentence(), kind.remedy());
         format!("| `{kind}` | {severity} | {sentence} | {consequence} | {remedy} |\n")
     };
     let rows = Kind::ALL.iter().map(row);
-    let findings = std::iter::once(heading.to_owned()).chain(rows);
+    let findings = std::iter::once(heading).chain(rows);
     let check = chapter::<check::Kind>(
         "check",
         "A *problem* makes `narthex check` end with exit code 3, a *note* does not. What counts as corruption is in

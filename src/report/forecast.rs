@@ -87,7 +87,7 @@ pub static FORECAST: Sheet<Forecast, Forecast> = Sheet {
             unit: Unit::Percent,
             weight: 5,
             explanation: "How far the model erred on average when it was tried on the history.",
-            value: |f| percent(f.error),
+            value: |f| hundredths(f.error),
         },
         Column {
             key: "error80",
@@ -95,7 +95,7 @@ pub static FORECAST: Sheet<Forecast, Forecast> = Sheet {
             unit: Unit::Percent,
             weight: 5,
             explanation: "What the error of a forecast over the horizon stays below in 80 % of cases: the bounds of all estimates.",
-            value: |f| percent(f.error80),
+            value: |f| hundredths(f.error80),
         },
         Column {
             key: "bytes_per_day",
@@ -151,7 +151,7 @@ pub static FORECAST: Sheet<Forecast, Forecast> = Sheet {
             unit: Unit::Percent,
             weight: 5,
             explanation: "Slope of the rate since its last step, in 30 days, beside the rate now; the model may leave it out as chance.",
-            value: |f| percent(f.growth.map(|growth| growth.value)),
+            value: |f| hundredths(f.growth.map(|growth| growth.value)),
         },
         Column {
             key: "growth_low",
@@ -159,7 +159,7 @@ pub static FORECAST: Sheet<Forecast, Forecast> = Sheet {
             unit: Unit::Percent,
             weight: 5,
             explanation: "Lower bound of it, for independent errors.",
-            value: |f| percent(f.growth.and_then(|g| g.bounds).map(|(low, _)| low)),
+            value: |f| hundredths(f.growth.and_then(|g| g.bounds).map(|(low, _)| low)),
         },
         Column {
             key: "growth_high",
@@ -167,7 +167,7 @@ pub static FORECAST: Sheet<Forecast, Forecast> = Sheet {
             unit: Unit::Percent,
             weight: 5,
             explanation: "Upper bound of it, for independent errors.",
-            value: |f| percent(f.growth.and_then(|g| g.bounds).map(|(_, high)| high)),
+            value: |f| hundredths(f.growth.and_then(|g| g.bounds).map(|(_, high)| high)),
         },
         Column {
             key: "horizon",
@@ -512,7 +512,7 @@ pub static MODELS: Sheet<Forecast, Score> = Sheet {
             unit: Unit::Percent,
             weight: 5,
             explanation: "How far it erred on average; later cuts count more.",
-            value: |s| percent(s.error),
+            value: |s| hundredths(s.error),
         },
         Column {
             key: "chosen",
@@ -678,8 +678,9 @@ fn bytes(bytes: f64) -> Value {
     Value::Bytes(bytes)
 }
 
-fn percent(share: Option<f64>) -> Value {
-    share.map_or(Value::None, |share| Value::Number(share * 100.0))
+/// A share of one in hundredths.
+fn hundredths(share: Option<f64>) -> Value {
+    Value::number(share.map(|share| share * 100.0))
 }
 
 fn low(estimate: Estimate) -> Value {

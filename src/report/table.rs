@@ -115,6 +115,11 @@ impl Table {
         self.rows.len()
     }
 
+    /// Whether it is of a sheet of one row.
+    pub fn is_single(&self) -> bool {
+        self.is_single
+    }
+
     /// How many rows there are altogether, where more are known of than the table has.
     pub fn longer(&self) -> Option<u64> {
         self.all.filter(|all| *all > self.rows.len() as u64)

@@ -50,6 +50,11 @@ impl Value {
         Value::Text(text.into())
     }
 
+    /// A number, if there is one.
+    pub fn number(number: Option<f64>) -> Self {
+        number.map_or(Value::None, Value::Number)
+    }
+
     /// Of what kind it is; none if it is not there.
     pub fn kind(&self) -> Option<ValueKind> {
         match self {

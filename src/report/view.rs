@@ -69,6 +69,7 @@ impl View {
         applied.to_any = true;
         if let Some(sort) = &self.sort
             && let Some(place) = place_of(table.fields(), &sort.key)
+            && !table.is_single()
         {
             table.sort_by(|a, b| sort.compare(a.get(place), b.get(place)));
             applied.sort = true;

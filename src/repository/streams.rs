@@ -10,11 +10,8 @@ use super::manifest::{Archive, StoredBlock};
 use super::portable::{Object, Root};
 use super::{Digest, FilePath};
 use crate::error::{Error, Result};
-use crate::model::{Stream, Ulid};
+use crate::model::{MAX_META_BYTES, Stream, Ulid};
 use crate::store::Store;
-
-/// Longest `meta.json` that is read, in bytes.
-const MAX_META_BYTES: u64 = 16 << 20;
 
 /// Reads the `meta.json` of a block.
 pub type ReadMeta<'r> = dyn Fn(&StoredBlock) -> Result<Vec<u8>> + 'r;

@@ -19,6 +19,9 @@ pub struct Release {
 impl Release {
     /// The newest release that was looked at.
     pub const NEWEST: Release = Release::new(3, 16);
+    /// The newest release whose starts were observed: what is said of the newest anywhere, is said
+    /// of this one.
+    pub const OBSERVED: Release = Release::new(3, 16);
     /// The oldest release that was looked at.
     pub const OLDEST: Release = Release::new(2, 42);
     /// The first that deletes blocks exactly at the boundary of their retention, not only beyond
@@ -84,7 +87,9 @@ impl FromStr for Release {
     fn from_str(text: &str) -> Result<Self, Error> {
         let wrong = || {
             Error::invalid(format!(
-                "expected a release of Prometheus such as 2.42 or 3.16.0, found {text:?}"
+                "expected a release of Prometheus such as {} or {}.0, found {text:?}",
+                Self::OLDEST,
+                Self::NEWEST
             ))
         };
         let mut parts = text.strip_prefix('v').unwrap_or(text).split('.');
@@ -131,6 +136,7 @@ mod tests {
 
     #[test]
     fn the_newest_release_reads_all_that_is_known() {
+        assert!(Release::OBSERVED <= Release::NEWEST);
         for encoding in Encoding::decodable() {
             assert!(
                 Release::reading_chunks(encoding).is_some_and(|since| since <= Release::NEWEST)

@@ -128,7 +128,9 @@ impl<S: Store + 'static> Shared<S> {
     /// Sees to it that enough is under way.
     fn fetch(self: &Arc<Self>) {
         let mut state = self.lock();
-        while state.fetchers < MOST_FETCHERS && state.fetchers < state.queue.len() && state.has_room()
+        while state.fetchers < MOST_FETCHERS
+            && state.fetchers < state.queue.len()
+            && state.has_room()
         {
             state.fetchers += 1;
             let shared = Arc::clone(self);

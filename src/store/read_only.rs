@@ -1,8 +1,6 @@
 //! A store that can only be read, in the place of one that can be written.
 
-use super::{
-    Leftover, ObjectName, PendingObject, ReadStore, Store, TrafficCounts, no_leftover,
-};
+use super::{Leftover, ObjectName, PendingObject, ReadStore, Store, TrafficCounts, no_leftover};
 use crate::error::{Error, Result};
 use std::ops::Range;
 

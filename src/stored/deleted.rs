@@ -5,11 +5,11 @@ use std::path::Path;
 
 use super::files::Objects;
 use super::whole::open_index;
-use super::{MAX_TOMBSTONES, StoredReader, TOMBSTONES};
+use super::{StoredReader, TOMBSTONES};
 use crate::block::{Meta, Tombstones};
 use crate::error::{InFile as _, Result};
 use crate::index::Series;
-use crate::model::{Label, Labels, SeriesRef};
+use crate::model::{Label, Labels, MAX_TOMBSTONES_BYTES, SeriesRef};
 use crate::select::{Interval, LabelSlices, intervals_of};
 
 /// Deleted ranges of time of the series of a block.
@@ -32,7 +32,7 @@ impl Deleted {
         meta: &Meta,
     ) -> Result<Self> {
         let tombstones = match reader.file(TOMBSTONES) {
-            Some(file) => Tombstones::read(&objects.content(file, MAX_TOMBSTONES)?),
+            Some(file) => Tombstones::read(&objects.content(file, MAX_TOMBSTONES_BYTES)?),
             None => Tombstones::default(),
         };
         if let Some(fault) = tombstones.faults.into_iter().next() {

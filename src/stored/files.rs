@@ -4,11 +4,11 @@ use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 
-use super::{INDEX, MAX_META, META, StoredReader};
+use super::{INDEX, META, StoredReader};
 use crate::block::{META_VERSION, Meta};
 use crate::dense::read_packed;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::Ulid;
+use crate::model::{MAX_META_BYTES, Ulid};
 use crate::progress::{Progress, Silent as NoProgress};
 use crate::raw::{FileBytes, ReadMode};
 use crate::repository::portable::{FileEntry, NoVisitor, Object, Root, Visitor, read_stored};
@@ -220,7 +220,7 @@ impl<'s> Objects<'s> {
         let ulid = self.reader.block.ulid;
         let missing = || Error::not_found(format!("block {ulid} has no {META}"));
         let file = self.reader.file(META).ok_or_else(missing)?;
-        let meta = Meta::parse(&self.content(file, MAX_META)?)?;
+        let meta = Meta::parse(&self.content(file, MAX_META_BYTES)?)?;
         // Prometheus 2.1 wrote metadata of version 2.
         if meta.version == META_VERSION || meta.version == 2 {
             return Ok(meta);

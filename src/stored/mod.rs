@@ -1,4 +1,5 @@
-//! Reading a stored block, however it is stored: its files as they were, or single series of it.
+//! Stored blocks: how a block becomes objects of a repository, and how it is read out of them, its
+//! files as they were or single series of it.
 //!
 //! A [`StoredReader`] hides what a block is made of: an object with files, a sidecar with those
 //! that have changed since, a recipe and packs. Of a block in the portable codec and of one in the
@@ -8,6 +9,11 @@
 //! asked for; of files the index, and the frames that hold the chunks. So the cost is about that of
 //! what is read, not that of the block. Only blocks with deletions need their index for that, which
 //! packs must be unpacked for.
+//!
+//! # Writing
+//!
+//! What stores blocks is not public: [`backup`](crate::archive::backup) decides which blocks are
+//! stored and when, and how is said in the module `write` here, in both codecs.
 //!
 //! # Proof
 //!
@@ -53,6 +59,7 @@ mod series;
 mod sound;
 mod unnamed;
 mod whole;
+pub(crate) mod write;
 
 pub use fetch::{Detour, Fetched, Sink, fetch_block, fetch_file, fetch_wal};
 pub use files::content_in;
@@ -62,6 +69,7 @@ pub use missing::{MissingContent, missing_of_block, missing_of_logs};
 pub use series::StoredSeries;
 pub use sound::{Sound, recipe_of, with_sound_packs};
 pub use unnamed::{UnnamedBlock, describe_block, describe_log};
+pub use write::Codec;
 
 use crate::block::Meta;
 use crate::error::{Error, Result};
@@ -77,11 +85,6 @@ const INDEX: &str = "index";
 const META: &str = "meta.json";
 /// Name of the file that says what is deleted.
 const TOMBSTONES: &str = "tombstones";
-
-/// Largest `meta.json` that is read, in bytes.
-const MAX_META: u64 = 16 << 20;
-/// Largest file of tombstones that is read, in bytes.
-const MAX_TOMBSTONES: u64 = 64 << 20;
 
 /// A reader of one stored block.
 #[derive(Clone, Copy, Debug)]

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::{MAX_META, META};
+use super::META;
 use crate::block::Meta;
 use crate::dense::{RECIPE_FILE, SPLICE_FILE, digests};
 use crate::error::{Error, Result};
-use crate::model::Ulid;
+use crate::model::{MAX_META_BYTES, Ulid};
 use crate::progress::Silent as NoProgress;
 use crate::repository::portable::{NoVisitor, Object, Root};
 use crate::repository::{
@@ -41,7 +41,7 @@ pub fn describe_block(
     let entries = object.entries()?;
     let meta = entries.iter().find(|entry| entry.name.as_str() == META);
     let meta = meta.ok_or_else(|| Error::corrupt(format!("expected a {META}, found none")))?;
-    let meta = Meta::parse(&object.read_file(meta, MAX_META)?)?;
+    let meta = Meta::parse(&object.read_file(meta, MAX_META_BYTES)?)?;
     let mut names = files.iter().map(|file| file.name.as_str());
     let statistics = names.any(|name| name == STATISTICS_FILE);
     let mut packs = Vec::new();

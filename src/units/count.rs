@@ -22,6 +22,11 @@ pub fn decimal_text(number: f64) -> String {
     }
 }
 
+/// How many hundredths of `whole` the `part` is; nothing of nothing.
+pub fn percent(part: f64, whole: u64) -> Option<f64> {
+    (whole > 0).then(|| part * 100.0 / whole as f64)
+}
+
 fn grouped(digits: &str) -> String {
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (place, digit) in digits.chars().enumerate() {
@@ -36,6 +41,13 @@ fn grouped(digits: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_part_of_nothing_has_no_percentage() {
+        assert_eq!(percent(1.0, 8), Some(12.5));
+        assert_eq!(percent(-6.0, 4), Some(-150.0));
+        assert_eq!(percent(0.0, 0), None);
+    }
 
     #[test]
     fn digits_stand_in_groups_of_three() {

@@ -23,7 +23,7 @@ mod size;
 mod time;
 
 pub use calendar::CalendarSpan;
-pub use count::{count_text, decimal_text, signed_count_text};
+pub use count::{count_text, decimal_text, percent, signed_count_text};
 pub use duration::{
     coarse_duration_text, duration_text, parse_duration, resolution_text, whole_duration_text,
 };

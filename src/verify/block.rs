@@ -15,8 +15,9 @@ use super::checks::postings::PostingsCheck;
 use super::checks::segments::Segments;
 use super::checks::series::{SeriesCheck, SeriesTotals};
 use super::checks::{Subject, coverage, directory, meta, postings, tombstones, unreadable};
-use super::{Depth, Finding, Findings, Kind, VerifyOptions};
-use crate::block::{BlockFiles, DirEntry, Meta, Tombstones, read_meta_file};
+use super::source::meta_of_unlisted;
+use super::{BlockSource, Depth, Finding, Findings, Kind, VerifyOptions};
+use crate::block::{DirEntry, Meta, Tombstones};
 use crate::chunk::Encodings;
 use crate::error::{Error, Result};
 use crate::model::{Millis, Ulid};
@@ -70,8 +71,7 @@ impl BlockVerdict {
             Ok(_) => Kind::Unreadable,
             Err(_) => Kind::BlockUnlistable,
         };
-        let meta = read_meta_file(&entry.path.join("meta.json"));
-        let meta = meta.and_then(|bytes| Meta::parse(&bytes)).ok();
+        let meta = meta_of_unlisted(&entry.path);
         let mut findings = Findings::default();
         findings.add(kind, || directory::about(kind, entry).saying(error.chain()));
         BlockVerdict {
@@ -99,10 +99,22 @@ pub fn verify_block(
     options: VerifyOptions,
     progress: &dyn Progress,
 ) -> Result<BlockVerdict> {
-    let files = BlockFiles::scan(dir)?;
-    let directory = directory_ulid(dir);
+    let source = BlockSource::open(dir, options.read_mode)?;
+    Ok(verify_source(source, options, progress))
+}
+
+/// Verifies the block whose files are `source`. Whatever is wrong in it is a finding.
+///
+/// `progress` is told as by [`verify_block`].
+pub fn verify_source(
+    mut source: BlockSource,
+    options: VerifyOptions,
+    progress: &dyn Progress,
+) -> BlockVerdict {
+    let files = std::mem::take(&mut source.files);
+    let directory = directory_ulid(&files.dir);
     let mut verdict = BlockVerdict {
-        dir: dir.to_owned(),
+        dir: files.dir.clone(),
         ulid: directory,
         meta: None,
         stats: VerifiedAmounts::default(),
@@ -116,13 +128,13 @@ pub fn verify_block(
         options,
         progress,
     };
-    verdict.meta = meta::read(&subject, &mut verdict.findings);
+    verdict.meta = meta::read(&subject, &source.meta, &mut verdict.findings);
     verdict.ulid = directory.or(verdict.meta.as_ref().map(|meta| meta.ulid));
     subject.ulid = verdict.ulid;
-    verify_files(subject, directory, &mut verdict);
+    verify_files(subject, source, directory, &mut verdict);
     verdict.findings.mark_unopened();
     verdict.findings.sort();
-    Ok(verdict)
+    verdict
 }
 
 /// The ULID that the directory's name is.
@@ -131,22 +143,28 @@ fn directory_ulid(dir: &Path) -> Option<Ulid> {
     full.file_name()?.to_str()?.parse().ok()
 }
 
-fn verify_files(subject: Subject<'_>, directory: Option<Ulid>, verdict: &mut BlockVerdict) {
+fn verify_files(
+    subject: Subject<'_>,
+    source: BlockSource,
+    directory: Option<Ulid>,
+    verdict: &mut BlockVerdict,
+) {
     let findings = &mut verdict.findings;
     directory::block(&subject, findings);
     let meta = verdict.meta.as_ref();
     if let Some(meta) = meta {
-        meta::check(&subject, meta, directory, findings);
-        meta::check_declared_files(&subject, meta, findings);
+        let content = source.meta.as_deref().unwrap_or_default();
+        meta::check(&subject, (meta, content), directory, findings);
+        meta::check_declared_files(&subject, meta, &source, findings);
     }
-    let tombstones = tombstones::read(&subject, findings);
-    let bytes = index_bytes(&subject, findings);
+    let tombstones = tombstones::read(&subject, source.tombstones, findings);
+    let bytes = index_bytes(&subject, source.index, findings);
     let is_2_1 = meta.is_some_and(|meta| meta.version == 2);
     let opened = bytes
         .as_ref()
         .and_then(|bytes| Opened::open(&subject, bytes, is_2_1, findings));
     let last = || opened.as_ref().and_then(Opened::last_chunk);
-    let segments = Segments::open(&subject, last, findings);
+    let segments = Segments::of(&subject, source.segments, last, findings);
     verdict.stats.bytes = segments.bytes() + bytes.as_ref().map_or(0, |bytes| bytes.len() as u64);
 
     if subject.options.depth == Depth::Opening {
@@ -200,14 +218,18 @@ fn verify_opened(
     };
 }
 
-fn index_bytes(subject: &Subject<'_>, findings: &mut Findings) -> Option<FileBytes> {
+fn index_bytes(
+    subject: &Subject<'_>,
+    content: Result<FileBytes>,
+    findings: &mut Findings,
+) -> Option<FileBytes> {
     let path = subject.files.index();
     let kind = if subject.files.has_index {
         Kind::Unreadable
     } else {
         Kind::IndexMissing
     };
-    match FileBytes::open(&path, subject.options.read_mode) {
+    match content {
         Ok(bytes) => Some(bytes),
         Err(error) => {
             findings.add(kind, || subject.finding(kind, path).saying(error.chain()));
@@ -350,7 +372,56 @@ fn report_aggregates(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::block::EntryKind;
+    use crate::block::{BlockFiles, DataDir, EntryKind};
+    use crate::progress::Silent;
+    use crate::raw::ReadMode;
+
+    #[test]
+    fn a_block_that_lies_in_no_directory_is_verified_like_one_that_does() {
+        let options = VerifyOptions {
+            read_mode: ReadMode::Read,
+            ..VerifyOptions::default()
+        };
+        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/night-1");
+        for entry in DataDir::scan(&fixtures).unwrap().blocks() {
+            let here = verify_block(&entry.path, options, &Silent).unwrap();
+            let mut source = BlockSource::open(&entry.path, options.read_mode).unwrap();
+            source.files.dir = Path::new("/nowhere").join(entry.name());
+            source.declared_in = None;
+            let there = verify_source(source, options, &Silent);
+            assert_eq!((here.ulid, here.stats), (there.ulid, there.stats));
+            assert!(there.stats.samples > 0);
+            assert_eq!(there.findings.iter().count(), here.findings.iter().count());
+        }
+    }
+
+    #[test]
+    fn what_could_not_be_opened_is_a_finding() {
+        let lost = || Err(Error::refused("no"));
+        let source = BlockSource {
+            files: BlockFiles {
+                dir: Path::new("/nowhere").join(Ulid::ZERO.to_string()),
+                has_index: true,
+                has_chunks_dir: true,
+                segments: vec!["000001".to_owned()],
+                ..BlockFiles::default()
+            },
+            meta: lost(),
+            index: lost(),
+            tombstones: Some(lost()),
+            segments: vec![lost()],
+            declared_in: None,
+        };
+        let verdict = verify_source(source, VerifyOptions::default(), &Silent);
+        let kinds: Vec<_> = verdict
+            .findings
+            .iter()
+            .map(|finding| finding.kind)
+            .collect();
+        let unreadable = kinds.iter().filter(|kind| **kind == Kind::Unreadable);
+        assert_eq!(unreadable.count(), 3, "{kinds:?}");
+        assert!(kinds.contains(&Kind::MetaMalformed));
+    }
 
     #[test]
     fn metadata_of_a_block_that_cannot_be_listed_are_not_waited_for() {

@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use crate::start::Release;
 use crate::trouble;
 
 /// How bad a finding is.
@@ -101,11 +102,11 @@ impl fmt::Display for Consequence {
 /// release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Consequences {
-    /// What 2.42 does.
+    /// What [`Release::OLDEST`] does.
     pub old: Consequence,
-    /// What 3.16 does.
+    /// What [`Release::OBSERVED`] does.
     pub new: Consequence,
-    /// The release from which on it is as in 3.16: its first two numbers.
+    /// The release from which on it is as in the newer one: its first two numbers.
     pub since: (u32, u32),
 }
 
@@ -130,7 +131,8 @@ impl fmt::Display for Consequences {
         if self.old == self.new {
             return self.old.fmt(f);
         }
-        write!(f, "2.42: {}; 3.16: {}", self.old, self.new)
+        let (oldest, newest) = (Release::OLDEST, Release::OBSERVED);
+        write!(f, "{oldest}: {}; {newest}: {}", self.old, self.new)
     }
 }
 

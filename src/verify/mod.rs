@@ -1,8 +1,9 @@
 //! Proofs over the reading rooms: every fault of a block, as typed findings.
 //!
-//! [`verify`] looks at whatever lies at a path; [`verify_block`] at one block. Both go on after
-//! every fault, as far as anything can still be read, and say of each what it is ([`Kind`]), where
-//! it is, whose samples are lost, and what Prometheus will do. They write nothing.
+//! [`verify`] looks at whatever lies at a path; [`verify_block`] at one block in a directory, and
+//! [`verify_source`] at one that was opened before, wherever it lies. All go on after every fault,
+//! as far as anything can still be read, and say of each what it is ([`Kind`]), where it is, whose
+//! samples are lost, and what Prometheus will do. They write nothing.
 //!
 //! # Cost
 //!
@@ -28,16 +29,18 @@ mod block;
 mod checks;
 mod finding;
 mod kind;
+mod source;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-pub use block::{BlockVerdict, VerifiedAmounts, verify_block};
+pub use block::{BlockVerdict, VerifiedAmounts, verify_block, verify_source};
 use checks::directory::Names;
 pub use checks::groups::JobMetric;
 use checks::head::Head;
 pub use finding::{FaultLoss, Finding, Findings, KEPT_PER_KIND};
 pub use kind::{Consequence, Consequences, FindingSeverity, Kind};
+pub use source::BlockSource;
 
 use crate::block::{DataDir, DirKind, EntryKind};
 use crate::error::{ErrorKind, Result};

@@ -52,6 +52,7 @@ use crate::block::{Block, Meta};
 use crate::inspect::Faults;
 use crate::model::Millis;
 use crate::raw::Malformed;
+use crate::units::percent;
 
 /// Metrics that Prometheus makes itself, at each scrape or for each alert. `metric_relabel_configs`
 /// never see them.
@@ -207,11 +208,6 @@ impl ScenarioOutcome {
         let after = per_day(&self.after, self.covered_after)?;
         Some(signed(before).saturating_sub(signed(after)))
     }
-}
-
-/// How many hundredths of `whole` a part is.
-fn percent(part: f64, whole: u64) -> Option<f64> {
-    (whole > 0).then(|| part * 100.0 / whole as f64)
 }
 
 impl Measured {

@@ -5,6 +5,7 @@ use crate::block::Block;
 use crate::capacity::{Analysis, AnalyzeOptions, Analyzer, What};
 use crate::error::Result;
 use crate::select::Selection;
+use crate::units::percent;
 use crate::usage::{MetricUse, Usage};
 
 /// The metrics of blocks, held against their uses.
@@ -71,7 +72,7 @@ impl UnusedMetric {
 
     /// Their share of all bytes, in percent.
     pub fn percent(&self) -> Option<f64> {
-        super::percent(self.bytes() as f64, self.of_bytes)
+        percent(self.bytes() as f64, self.of_bytes)
     }
 }
 

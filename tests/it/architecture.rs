@@ -37,7 +37,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "capacity",
         &[
-            "raw", "model", "index", "chunk", "block", "inspect", "select",
+            "units", "raw", "model", "index", "chunk", "block", "inspect", "select",
         ],
     ),
     ("usage", &["select"]),
@@ -102,7 +102,6 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "dense",
             "forecast",
             "index",
-            "pack",
             "raw",
             "model",
             "block",

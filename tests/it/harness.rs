@@ -17,7 +17,9 @@ use narthex::model::{
     ChunkMeta, ChunkRef, CounterReset, FloatSample, HistogramLayout, HistogramSample, Sample,
     SeriesRef, Span, Ulid,
 };
-use narthex::pack::{BlockBytes, Pack, SegmentSink, Splice, unpack, write_pack};
+use narthex::pack::{
+    BlockBytes, KnownPack, Pack, SegmentSink, Splice, plan, unpack, write_pack, write_part,
+};
 use narthex::raw::ReadMode;
 use narthex::select::Selection;
 use narthex::statistics::Statistics;
@@ -189,7 +191,7 @@ pub(crate) fn pack(bytes: &[u8]) {
 /// A splice of this content, over packs that share series and times.
 pub(crate) fn splice(content: &[u8]) {
     static PACKS: OnceLock<[Vec<u8>; 2]> = OnceLock::new();
-    let packs = PACKS.get_or_init(|| [small_pack(2, 0), small_pack(3, 150)]);
+    let packs = PACKS.get_or_init(|| SMALL_PACKS.map(|(step, since)| small_pack(step, since).0));
     let Ok(splice) = Splice::read(&[&b"narthexS\x01"[..], content].concat()) else {
         return;
     };
@@ -209,9 +211,42 @@ pub(crate) fn splice(content: &[u8]) {
     }
 }
 
-/// A pack of every `step`-th of 12 series, each of four chunks of ten samples from the time `since`
-/// on; the last is of histograms.
-fn small_pack(step: usize, since: i64) -> Vec<u8> {
+/// The packs of [`splice`]: steps and first times.
+const SMALL_PACKS: [(usize, i64); 2] = [(2, 0), (3, 150)];
+
+/// How the block of these series and times follows from the packs of [`splice`].
+pub(crate) fn splice_of_small_packs(step: usize, since: i64) -> Splice {
+    let packs = SMALL_PACKS.map(|(step, since)| small_pack(step, since));
+    let known = packs.iter().map(|(pack, digests)| {
+        KnownPack::new(Pack::open(&pack[..]).unwrap(), Box::new(&digests[..]), true)
+    });
+    let (index, segment) = small_block(step, since);
+    let block = BlockBytes {
+        index: &index,
+        segments: vec![&segment],
+    };
+    let mut known: Vec<_> = known.collect();
+    let found = plan(&block, (since, since + 400), &mut known).unwrap();
+    found.unwrap().splice
+}
+
+/// A pack of a [`small_block`], and the digests of its series.
+fn small_pack(step: usize, since: i64) -> (Vec<u8>, Vec<u8>) {
+    let (index, segment) = small_block(step, since);
+    let block = BlockBytes {
+        index: &index,
+        segments: vec![&segment],
+    };
+    let (mut pack, mut digests) = (Vec::new(), Vec::new());
+    write_part(&block, None, &mut pack, &mut digests, &|_| ())
+        .unwrap()
+        .unwrap();
+    (pack, digests)
+}
+
+/// Index and segment of every `step`-th of 12 series, each of four chunks of ten samples from the
+/// time `since` on; the last is of histograms.
+fn small_block(step: usize, since: i64) -> (Vec<u8>, Vec<u8>) {
     let symbols: Vec<String> = (0..12)
         .map(|number| format!("{number:02}"))
         .chain(["name".into()])
@@ -270,14 +305,7 @@ fn small_pack(step: usize, since: i64) -> Vec<u8> {
             .add_series(&[(SymbolRef(12), SymbolRef(number))], &metas)
             .unwrap();
     }
-    let index = index.finish().unwrap();
-    let block = BlockBytes {
-        index: &index,
-        segments: vec![&segment],
-    };
-    let mut pack = Vec::new();
-    write_pack(&block, &mut pack, &|_| ()).unwrap().unwrap();
-    pack
+    (index.finish().unwrap(), segment)
 }
 
 /// A pack whose checksums are right, of sections that `bytes` hold: labels, timelines and one
@@ -385,10 +413,10 @@ pub(crate) fn chunks_are_kept(series: &[Vec<AnyChunk>]) {
 
 /// A block of chunks that `bytes` describe, as for [`described_chunks`], cut down to a time that
 /// its first two bytes say: whatever the chunks are, that ends in an error, in nothing, or in a
-/// block that can be opened.
-pub(crate) fn cut(bytes: &[u8]) {
+/// block that can be opened. Says whether there is one.
+pub(crate) fn cut(bytes: &[u8]) -> bool {
     let Some((&[since, length], described)) = bytes.split_first_chunk::<2>() else {
-        return;
+        return false;
     };
     let (index, segment) = block_of(&series_of(described));
     let dir = tempfile::tempdir().unwrap();
@@ -404,10 +432,11 @@ pub(crate) fn cut(bytes: &[u8]) {
     let (since, length) = (i64::from(since), i64::from(length));
     let part = Selection::new(since, since + length, Vec::new());
     let made = Ulid::from_parts(0, 1);
-    if let Ok(Some(made)) = cut_block(&block, &part, dir.path(), made) {
-        let made = Block::open(&made, ReadMode::Map).unwrap();
-        assert!(made.meta().stats.num_series > 0);
-    }
+    let Ok(Some(made)) = cut_block(&block, &part, dir.path(), made) else {
+        return false;
+    };
+    let made = Block::open(&made, ReadMode::Map).unwrap();
+    made.meta().stats.num_series > 0 || panic!("a block of no series")
 }
 
 /// Name of the block that is cut.

@@ -259,7 +259,7 @@ proptest! {
 }
 
 /// The chunks of a block that has all encodings, and of one with the first three.
-fn chunks_of_every_encoding() -> &'static [(Encoding, Vec<u8>)] {
+pub(crate) fn chunks_of_every_encoding() -> &'static [(Encoding, Vec<u8>)] {
     static CHUNKS: LazyLock<Vec<(Encoding, Vec<u8>)>> = LazyLock::new(|| {
         let mut chunks = Vec::new();
         for fixture in ["blocks/encodings-456", "blocks/parents-three"] {

@@ -62,6 +62,7 @@ mod restoring;
 mod retain;
 mod salvage;
 mod schemas;
+mod seeds;
 mod short_answers;
 mod sick;
 mod simulator;

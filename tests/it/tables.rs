@@ -116,6 +116,32 @@ fn an_unknown_column_is_an_error_that_lists_those_there_are() {
 }
 
 #[test]
+fn columns_of_tables_of_one_row_are_chosen_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let repo = dir.path().join("repo");
+    let repo = repo.to_str().unwrap();
+    let chosen = ["--columns", "blocks,source_name,time", "--source", "s"];
+    let ran = narthex(&[&["backup", "night-1", "--repo", repo][..], &chosen].concat());
+    let said = lines(&ran);
+    assert_eq!(said[..2], ["blocks  3", "source  s"], "{}", ran.out);
+    assert!(said[2].starts_with("time    20"), "{}", ran.out);
+    assert!(!ran.out.contains("ratio"), "{}", ran.out);
+}
+
+#[test]
+fn what_was_done_is_no_failure_where_no_table_has_what_was_asked_for_and_that_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let repo = dir.path().join("repo");
+    let repo = repo.to_str().unwrap();
+    // Another table of the command has it, which is only printed as sentences.
+    let asked = ["--columns", "reason", "--quiet"];
+    let ran = narthex(&[&["backup", "night-1", "--repo", repo][..], &asked].concat());
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(ran.err.contains("--columns reason"), "{}", ran.err);
+    assert_eq!(narthex(&["check", "--repo", repo]).code, 0);
+}
+
+#[test]
 fn rows_are_sorted_by_value_before_the_first_of_them_are_taken() {
     let number = |text: &str| text.replace(',', "").parse::<u64>().unwrap();
     let sorted = narthex(&[

@@ -11,12 +11,12 @@ use crate::archive::hooks::Moment;
 use crate::archive::pipeline::Pipeline;
 use crate::archive::plan::{Action, superseded};
 use crate::archive::proof::Proof;
-use crate::archive::source::Miss;
 use crate::archive::survey::{BlockSurvey, Survey, survey};
 use crate::error::Result;
 use crate::model::Ulid;
 use crate::repository::damage;
 use crate::repository::lineage::is_damaged;
+use crate::stored::write::{Miss, Writer};
 
 /// How often the blocks are listed anew because one vanished. Compactions are minutes apart.
 pub(super) const MAX_PASSES: usize = 100;
@@ -95,13 +95,23 @@ impl Run<'_> {
         Ok(vanished)
     }
 
-    pub(super) fn pipeline<'h>(&'h self, harvest: &'h Harvest) -> Pipeline<'h> {
+    fn pipeline<'h>(&'h self, harvest: &'h Harvest) -> Pipeline<'h> {
         Pipeline {
-            store: self.repository.store(),
+            writer: self.writer(harvest),
             known: &harvest.known,
             options: self.options,
-            progress: self.progress,
             hooks: self.hooks,
+        }
+    }
+
+    /// What writes objects of this run.
+    pub(super) fn writer<'h>(&'h self, harvest: &'h Harvest) -> Writer<'h> {
+        Writer {
+            store: self.repository.store(),
+            known: &harvest.known,
+            level: self.options.level,
+            read_mode: self.options.verify.read_mode,
+            progress: self.progress,
             traffic: &harvest.traffic,
             cache: &harvest.cache,
             suspects: &harvest.suspects,

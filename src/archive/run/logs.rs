@@ -7,12 +7,11 @@ use super::{Harvest, Run};
 use crate::archive::ProblemKind;
 use crate::archive::hooks::Moment;
 use crate::archive::logs::{LogFiles, open_logs};
-use crate::archive::pipeline::Failure;
-use crate::archive::source::SourceFile;
 use crate::model::Millis;
 use crate::progress::Silent;
 use crate::repository::portable::{self, Root, Staged};
 use crate::repository::{ASKED_FOR, ArchiveId, StoredWal, mended_object, wal_object};
+use crate::stored::write::{Failure, SourceFile};
 
 /// How often a compaction that is waited for is looked at.
 pub(super) const POLL: Duration = Duration::from_millis(50);
@@ -75,7 +74,7 @@ impl Run<'_> {
         }
         let name = wal_object(id).map_err(Failure::Store)?;
         let files: Vec<_> = logs.files.iter().collect();
-        let staged = self.pipeline(harvest).write(&name, Root::Data, &files)?;
+        let staged = self.writer(harvest).write(&name, Root::Data, &files)?;
         let span = logs.prove(blocks_end, self.options.verify.read_mode);
         harvest.obscure_logs = !span.problems.is_empty();
         harvest.deletions_in_log = span.deletions;

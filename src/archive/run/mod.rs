@@ -15,7 +15,6 @@ use super::commit::commit;
 use super::gone::{Log, Now, Present};
 use super::hooks::Hooks;
 use super::logs::LogFiles;
-use super::pipeline::{Failure, Traffic};
 use super::plan::{Action, Change, Known};
 use super::proof::Proof;
 use super::server::{doubt_server, refuse_other_server};
@@ -35,6 +34,7 @@ use crate::repository::{
 };
 use crate::start::Reach;
 use crate::store::ObjectName;
+use crate::stored::write::{Failure, Traffic};
 
 pub(super) use learn::{known, solve};
 pub(super) use missing::{held_before, nothing_here};

@@ -12,8 +12,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::now;
 use crate::raw::Links;
 use crate::report::backup::{BACKUP, LEFT_OUT};
-use crate::report::safe_line;
 use crate::report::trouble::{TROUBLE, told};
+use crate::report::{Extent, safe_line};
 use crate::repository::portable::DEFAULT_LEVEL;
 use crate::repository::{LeftOut, LeftOutKind, Repository};
 use crate::store::Location;
@@ -172,7 +172,8 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
         context.print_json(&Json::Object(object))?;
     } else {
         if report.committed {
-            context.print(BACKUP.all(&report).told(&context.view))?;
+            let view = &context.view;
+            context.print(view.of(&BACKUP, &report, Extent::All).told(view))?;
         }
         print_left_out(&report.archive.left_out, context)?;
     }

@@ -326,7 +326,9 @@ impl Args {
         let view = &context.view;
         let sides = view.of(&SIDES, &sides[..], Extent::All).text(view);
         context.print(sides)?;
-        context.print(format_args!("\n{}", COUNTS.all(found).told(&context.view)))?;
+        let view = &context.view;
+        let counts = view.of(&COUNTS, found, Extent::All).told(view);
+        context.print(format_args!("\n{counts}"))?;
         for sheet in LISTS {
             let view = &context.view;
             let table = view.of(*sheet, found, Extent::Top(top)).first(top);

@@ -123,7 +123,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
         context.print_json(&Json::Object(object))?;
     } else {
         let view = &context.view;
-        let mut text = TOTALS.all(&stats).told(view);
+        let mut text = view.of(&TOTALS, &stats, Extent::All).told(view);
         let _ = write!(
             text,
             "\n{}",
@@ -177,10 +177,9 @@ fn by_group(
         let view = &context.view;
         let text = view.of(&ROWS, &sum, Extent::Top(shown)).text(view);
         context.print(text)?;
-        context.print(format_args!(
-            "\n{}",
-            ROW_TOTALS.all(&sum).told(&context.view)
-        ))?;
+        let view = &context.view;
+        let totals = view.of(&ROW_TOTALS, &sum, Extent::All).told(view);
+        context.print(format_args!("\n{totals}"))?;
     }
     Ok(Ending::problems_if(
         sum.without > 0 || !sum.damaged.is_empty(),

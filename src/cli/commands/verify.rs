@@ -39,12 +39,17 @@ pub(crate) struct Args {
     start: StartArgs,
 }
 
+/// What `--prometheus` is.
+fn release_help() -> String {
+    let (oldest, newest) = (Release::OLDEST, Release::NEWEST);
+    format!("Release of the Prometheus that would be started, such as {oldest} or {newest}")
+}
+
 /// The server whose start is foretold.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "What a start would do")]
 struct StartArgs {
-    /// Release of the Prometheus that would be started, such as 2.42 or 3.16
-    #[arg(long, value_name = "VERSION", default_value_t = Release::NEWEST)]
+    #[arg(long, value_name = "VERSION", default_value_t = Release::NEWEST, help = release_help())]
     prometheus: Release,
     /// Its --storage.tsdb.retention.time [default: 15d; with --retention-size, nothing goes for
     /// its age]

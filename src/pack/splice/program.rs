@@ -189,8 +189,8 @@ impl Program {
     ///
     /// # Errors
     ///
-    /// When it does not account for all candidates, or samples cannot be encoded as it says;
-    /// whatever `emit` says.
+    /// `Corrupt` when it does not account for all candidates, or asks for a chunk that its encoding
+    /// cannot hold; whatever `emit` says.
     pub(in crate::pack) fn run(
         &self,
         candidates: &[Candidate<'_>],
@@ -339,7 +339,10 @@ impl Recode {
             let (own, behind) =
                 split.ok_or_else(|| misfit("chunks of more samples than are taken"))?;
             rest = behind;
-            let chunk = encode(*output, own)?;
+            // Whatever an encoder refuses, a splice must not ask for.
+            let chunk = encode(*output, own).map_err(|error| {
+                misfit("chunks that their encodings can hold").with_source(error)
+            })?;
             emit(SourceChunk {
                 encoding: output.encoding,
                 data: &chunk,
@@ -389,7 +392,7 @@ fn misfit(wanted: &'static str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{CounterReset, HistogramLayout, HistogramSample, Sample, Span};
+    use crate::model::{CounterReset, FloatSample, HistogramLayout, HistogramSample, Sample, Span};
 
     #[test]
     fn histograms_that_claim_counts_without_number_are_not_decoded() {
@@ -427,6 +430,41 @@ mod tests {
         data[..2].fill(0xff);
         let error = found(&data).unwrap_err();
         assert!(error.contains("up to 4,194,304 samples"), "{error}");
+    }
+
+    #[test]
+    fn a_chunk_that_its_encoding_cannot_hold_is_corruption() {
+        let mut encoder = ChunkEncoder::new(Encoding::Xor).unwrap();
+        encoder
+            .push(&Sample::Float(FloatSample {
+                time: 10,
+                start: 0,
+                bits: 0,
+            }))
+            .unwrap();
+        let data = encoder.finish().data;
+        let candidate = Candidate {
+            pack: 0,
+            chunk: SourceChunk {
+                encoding: Encoding::Xor,
+                data: &data,
+                min_time: 10,
+                max_time: 10,
+            },
+        };
+        let run = |encoding| {
+            let output = Output::new(encoding, Xor2Writer::Before316, 0, 1).unwrap();
+            let recode = Recode {
+                chunks: 1,
+                runs: vec![(1, 0)],
+                outputs: vec![output],
+            };
+            Program(vec![Step::Recode(recode)]).run(&[candidate], |_| Ok(()))
+        };
+        run(Encoding::Xor).unwrap();
+        let error = run(Encoding::Histogram).unwrap_err();
+        assert_eq!(error.kind(), crate::ErrorKind::Corrupt, "{}", error.chain());
+        assert!(error.chain().contains("can hold: "), "{}", error.chain());
     }
 
     #[test]

@@ -42,7 +42,7 @@ pub(in crate::report) static HEADLINE: Sheet<Analysis, Headline> = Sheet {
             unit: Unit::Percent,
             weight: 5,
             explanation: "Share of these of all bytes; of `churn` the share of new series that are in this job, of `single-samples` that of series entries; of chunks how full they are.",
-            value: |h| h.share.map_or(Value::None, Value::Number),
+            value: |h| Value::number(h.share),
         },
         Column {
             key: "count",

@@ -9,6 +9,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::{Extent, InJson, SheetOf, Table, View};
 use crate::inspect::{Distribution, Faults, Inspection, SeriesCounts};
+use crate::units::percent;
 use columns::{
     BUCKETS, DELETIONS, DISTRIBUTIONS, ENCODINGS, FILES, LABELS, Named, OVERVIEW, SECTIONS,
     SEGMENTS,
@@ -37,7 +38,7 @@ pub(super) const SHEETS: &[&dyn SheetOf<Inspection>] = &[
 pub fn text(block: &Inspection, view: &View) -> String {
     let whole = |sheet: &dyn SheetOf<Inspection>| view.of(sheet, block, Extent::All).text(view);
     let first = |sheet: &dyn SheetOf<Inspection>, most| view.of(sheet, block, Extent::Top(most));
-    let mut text = OVERVIEW.all(block).told(view);
+    let mut text = view.of(&OVERVIEW, block, Extent::All).told(view);
     let mut section = |content: String| {
         text.push('\n');
         text.push_str(&content);
@@ -171,7 +172,7 @@ pub(super) fn bars(values: &Distribution) -> String {
         .unwrap_or(0);
     let mut text = String::new();
     for (bucket, range) in buckets.iter().zip(&ranges) {
-        let percent = bucket.count as f64 * 100.0 / values.count() as f64;
+        let percent = percent(bucket.count as f64, values.count()).unwrap_or(0.0);
         let marks = bucket.count.saturating_mul(BAR).div_ceil(most);
         let bar = "#".repeat(usize::try_from(marks).unwrap_or(0));
         let count = bucket.count;

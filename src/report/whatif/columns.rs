@@ -156,7 +156,7 @@ pub(in crate::report) static OUTCOMES: Sheet<WhatIf, ScenarioOutcome> = Sheet {
             unit: Unit::Percent,
             weight: 8,
             explanation: "The share of all bytes that is saved; negative when more are needed.",
-            value: |outcome| outcome.saved_percent().map_or(Value::None, Value::Number),
+            value: |outcome| Value::number(outcome.saved_percent()),
         },
         Column {
             key: "bytes_per_day_saved",
@@ -226,7 +226,7 @@ pub(in crate::report) static OUTCOMES: Sheet<WhatIf, ScenarioOutcome> = Sheet {
             explanation: "The share that was encoded of the bytes that would be; the rest is estimated from it.",
             value: |outcome| {
                 let percent = outcome.measured.and_then(|it| it.percent());
-                percent.map_or(Value::None, Value::Number)
+                Value::number(percent)
             },
         },
     ],
@@ -310,7 +310,7 @@ const METRICS: &[Column<UnusedMetric>] = &[
         explanation: "Their share of all bytes.",
         value: |metric| {
             let percent = metric.percent();
-            percent.map_or(Value::None, Value::Number)
+            Value::number(percent)
         },
     },
     Column {

@@ -11,7 +11,7 @@ use crate::block::{
 };
 use crate::cut::merge_blocks;
 use crate::error::{Error, Result};
-use crate::model::{Millis, Ulid};
+use crate::model::{MAX_TOMBSTONES_BYTES, Millis, Ulid};
 use crate::repository::copies::is_stored_alike;
 use crate::repository::portable::Visitor as _;
 use crate::repository::{FilePath, Hasher, StoredBlock, StoredFile};
@@ -23,9 +23,6 @@ use crate::select::Selection;
 use crate::stored::{
     Sink as _, Sound, fetch_file, guess_empty, has_samples, read_with_holes, with_sound_packs,
 };
-
-/// Largest file of tombstones that is applied, in bytes.
-const MAX_TOMBSTONES: u64 = 64 << 20;
 
 const INDEX: &str = "index";
 const TOMBSTONES: &str = "tombstones";
@@ -247,7 +244,7 @@ impl<'s, 'w> Sources<'s, 'w> {
             block
         };
         let file = deletions(block)?;
-        let fetched = fetch_file(self.work.copies, block, file, MAX_TOMBSTONES);
+        let fetched = fetch_file(self.work.copies, block, file, MAX_TOMBSTONES_BYTES);
         Some(fetched.map(|(content, _)| content))
     }
 

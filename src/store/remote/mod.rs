@@ -43,8 +43,8 @@ pub use wire::Traffic;
 
 use super::name::TEMPORARY;
 use super::{
-    Leftover, ObjectName, Origin, PendingObject, ReadStore, Store, StoreOptions, TrafficCounts, beyond_end,
-    no_leftover, not_left_over, too_large,
+    Leftover, ObjectName, Origin, PendingObject, ReadStore, Store, StoreOptions, TrafficCounts,
+    beyond_end, no_leftover, not_left_over, too_large,
 };
 use crate::error::{Error, Result};
 use address::Client;

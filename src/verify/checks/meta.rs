@@ -9,34 +9,41 @@ use sha2::{Digest as _, Sha256};
 
 use super::series::SeriesTotals;
 use super::{Subject, lineage};
-use crate::block::{META_VERSION, Meta, read_meta, read_meta_bytes};
-use crate::error::{Error, ErrorKind};
+use crate::block::{META_VERSION, Meta};
+use crate::error::{Error, ErrorKind, Result};
 use crate::model::Millis;
-use crate::raw::{Folder, Links};
-use crate::verify::{Findings, Kind};
+use crate::raw::FileBytes;
+use crate::verify::{BlockSource, Findings, Kind};
 
-/// Reads `meta.json` and checks what can be checked without the data.
-pub(in crate::verify) fn read(subject: &Subject<'_>, findings: &mut Findings) -> Option<Meta> {
+/// What `meta.json`, whose `content` it is, says; nothing when it is no metadata, or could not be
+/// read.
+pub(in crate::verify) fn read(
+    subject: &Subject<'_>,
+    content: &Result<FileBytes>,
+    findings: &mut Findings,
+) -> Option<Meta> {
     let path = subject.files.meta();
-    match read_meta(subject.files) {
-        Ok(meta) => Some(meta),
-        Err(error) => {
-            // A link that leads nowhere is as good as no file.
-            let kind = if error.kind() == ErrorKind::NotFound {
-                Kind::MetaMissing
-            } else {
-                Kind::MetaMalformed
-            };
-            findings.add(kind, || subject.finding(kind, path).saying(error.chain()));
-            None
-        }
-    }
+    let (kind, detail) = match content {
+        Ok(content) => match Meta::parse(content) {
+            Ok(meta) => return Some(meta),
+            Err(error) => {
+                let error = error.context(path.display().to_string());
+                (Kind::MetaMalformed, error.chain())
+            }
+        },
+        // A link that leads nowhere is as good as no file.
+        Err(error) if error.kind() == ErrorKind::NotFound => (Kind::MetaMissing, error.chain()),
+        Err(error) => (Kind::MetaMalformed, error.chain()),
+    };
+    findings.add(kind, || subject.finding(kind, path).saying(detail));
+    None
 }
 
-/// Checks `meta` by itself and against the directory's name.
+/// Checks `meta` by itself and against the directory's name; `content` is the text it was read
+/// from.
 pub(in crate::verify) fn check(
     subject: &Subject<'_>,
-    meta: &Meta,
+    (meta, content): (&Meta, &[u8]),
     directory: Option<crate::model::Ulid>,
     findings: &mut Findings,
 ) {
@@ -53,9 +60,7 @@ pub(in crate::verify) fn check(
             format!("expected version 1, found {other}"),
         ),
     }
-    // Read once more, as text: what is not known is not kept by its spelling.
-    let content = read_meta_bytes(subject.files).ok();
-    let content = content.as_deref().unwrap_or_default();
+    // What is not known is not kept by its spelling: the text has it.
     let odd = Meta::misspelled_ulids(content);
     for (is_own, text) in &odd {
         let kind = if *is_own {
@@ -177,16 +182,14 @@ pub(in crate::verify) fn check_stats(
 pub(in crate::verify) fn check_declared_files(
     subject: &Subject<'_>,
     meta: &Meta,
+    source: &BlockSource,
     findings: &mut Findings,
 ) {
     let declared = meta
         .extra
         .get("thanos")
         .and_then(|thanos| thanos.get("files"));
-    let (Ok(named), Ok(own)) = (
-        Folder::open(&subject.files.dir, Links::Followed),
-        Folder::open(&subject.files.dir, Links::Refused),
-    ) else {
+    let Some(lying) = source.declared() else {
         return;
     };
     let mut seen = BTreeSet::new();
@@ -208,7 +211,7 @@ pub(in crate::verify) fn check_declared_files(
             continue;
         };
         let path = subject.files.dir.join(name);
-        let found = named.file(name).and_then(|file| {
+        let found = lying.named.file(name).and_then(|file| {
             let metadata = file.metadata();
             metadata.map_err(|error| Error::io("stat", &path, error))
         });
@@ -223,7 +226,7 @@ pub(in crate::verify) fn check_declared_files(
         } else if subject.is_full()
             && let Some(wanted) = declared_digest(file)
             // What a link leads to may be nobody's business.
-            && let Ok(content) = own.file(name)
+            && let Ok(content) = lying.own.file(name)
             && let Ok(found) = digest_of(content.take(size))
             && !found.eq_ignore_ascii_case(wanted)
         {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::Subject;
 use crate::chunk::{SEGMENT_HEADER, SEGMENT_LIMIT, Segment};
+use crate::error::Result;
 use crate::model::ChunkRef;
 use crate::raw::FileBytes;
 use crate::verify::{Findings, Kind};
@@ -24,11 +25,12 @@ pub(in crate::verify) struct Segments {
 }
 
 impl Segments {
-    /// Opens all segments and checks their headers. `last` finds the last reference in the index:
-    /// it tells how many segments there should be, and is asked only when their names leave
-    /// that open.
-    pub(in crate::verify) fn open(
+    /// Takes the segments, opened in the order of their names, and checks their headers. `last`
+    /// finds the last reference in the index: it tells how many segments there should be, and is
+    /// asked only when their names leave that open.
+    pub(in crate::verify) fn of(
         subject: &Subject<'_>,
+        opened: Vec<Result<FileBytes>>,
         last: impl FnOnce() -> Option<ChunkRef>,
         findings: &mut Findings,
     ) -> Self {
@@ -41,9 +43,10 @@ impl Segments {
         }
         let last = check_names(subject, findings).and_then(|()| last());
         let mut segments = Segments::default();
+        let mut opened = opened.into_iter();
         for position in positions(&files.segments, last) {
             segments.slots.push(match position {
-                Position::File(name) => open_slot(subject, name, findings),
+                Position::File(name) => slot(subject, name, opened.next(), findings),
                 Position::Missing(name) => Slot {
                     path: files.segment(&name),
                     bytes: None,
@@ -94,7 +97,7 @@ enum Position<'a> {
 
 /// Which file is which segment. Prometheus counts by position in the sorted list. When a file was
 /// lost that shifts all later ones: then the names tell, provided they explain the last reference
-/// and positions do not.
+/// and positions do not. Files are given out in the order of their names.
 fn positions(names: &[String], last: Option<ChunkRef>) -> Vec<Position<'_>> {
     let numbers: Vec<usize> = names.iter().filter_map(|name| name.parse().ok()).collect();
     let wanted = last.map_or(0, |last| last.segment().saturating_add(1));
@@ -121,11 +124,18 @@ fn positions(names: &[String], last: Option<ChunkRef>) -> Vec<Position<'_>> {
 /// Most missing segments that names can tell of: a block of that many would be 2 TiB.
 const MOST_MISSING: usize = 4096;
 
-fn open_slot(subject: &Subject<'_>, name: &str, findings: &mut Findings) -> Slot {
+fn slot(
+    subject: &Subject<'_>,
+    name: &str,
+    opened: Option<Result<FileBytes>>,
+    findings: &mut Findings,
+) -> Slot {
     let path = subject.files.segment(name);
-    let bytes = match FileBytes::open(&path, subject.options.read_mode) {
-        Ok(bytes) => bytes,
-        Err(error) => {
+    let bytes = match opened {
+        Some(Ok(bytes)) => bytes,
+        // Fewer were opened than there are names: that is for the caller to explain.
+        None => return Slot { path, bytes: None },
+        Some(Err(error)) => {
             findings.add(Kind::Unreadable, || {
                 subject
                     .finding(Kind::Unreadable, path.clone())

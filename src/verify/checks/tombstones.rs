@@ -5,25 +5,26 @@ use super::budget::Budget;
 use super::entries::Lost;
 use super::unreadable;
 use crate::block::Tombstones;
-use crate::error::ErrorKind;
+use crate::error::{ErrorKind, Result};
 use crate::index::Index;
 use crate::raw::{FileBytes, MalformedProblem};
 use crate::verify::{Finding, Findings, Kind};
 
-/// Reads the tombstones of the block and checks the file; nothing when there is none, or it cannot
-/// be read.
+/// Reads the tombstones of the block, whose `content` was opened, and checks the file; nothing when
+/// it could not be read.
 pub(in crate::verify) fn read(
     subject: &Subject<'_>,
+    content: Option<Result<FileBytes>>,
     findings: &mut Findings,
 ) -> Option<Tombstones> {
     let path = subject.files.tombstones();
-    if !subject.files.has_tombstones {
+    let Some(content) = content else {
         findings.add(Kind::TombstonesMissing, || {
             subject.finding(Kind::TombstonesMissing, path)
         });
         return Some(Tombstones::default());
-    }
-    let content = match FileBytes::open(&path, subject.options.read_mode) {
+    };
+    let content = match content {
         Ok(content) => content,
         // The name is there, and behind it nothing: Prometheus only looks at the second.
         Err(error) if error.kind() == ErrorKind::NotFound => {

@@ -4,4 +4,6 @@
 #[path = "../../it/harness.rs"]
 mod harness;
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| harness::cut(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    harness::cut(bytes);
+});

@@ -8,7 +8,7 @@ use crate::cli::outlook::Outlook;
 use crate::error::Result;
 use crate::model::Ulid;
 use crate::report::backup::{RESTORE, detour_json, gap_text};
-use crate::report::{self, Value};
+use crate::report::{self, Extent, Value};
 use crate::repository::{Archive, StoredBlock};
 use crate::restore::{self, CutOutcome, RestorePlan, StandIn, Target};
 use crate::units::{bytes_text, count_text};
@@ -114,7 +114,8 @@ pub(super) fn print_report(
         Value::Time(archive.time),
     );
     context.print(format_args!("archive {id} of {source}, {time}\n"))?;
-    context.print(RESTORE.all(report).told(&context.view))?;
+    let view = &context.view;
+    context.print(view.of(&RESTORE, report, Extent::All).told(view))?;
     for cut in &report.cut {
         let original = cut.original;
         match &cut.block {

@@ -5,10 +5,11 @@ pub(in crate::report) mod churn;
 pub(in crate::report) mod groups;
 pub(in crate::report) mod whole;
 
-use crate::report::{Value, ratio};
+use crate::report::Value;
+use crate::units;
 
 fn percent(part: u64, all: u64) -> Value {
-    ratio(part.saturating_mul(100), all)
+    Value::number(units::percent(part as f64, all))
 }
 
 fn count(number: Option<u64>) -> Value {
