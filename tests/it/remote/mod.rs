@@ -5,6 +5,7 @@
 
 mod contract;
 mod faults;
+mod google;
 mod nights;
 mod proxy;
 mod servers;

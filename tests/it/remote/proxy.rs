@@ -96,14 +96,14 @@ impl Drop for Proxy {
 }
 
 /// Head and body of a message.
-struct Message {
-    lines: Vec<String>,
-    body: Vec<u8>,
+pub(super) struct Message {
+    pub(super) lines: Vec<String>,
+    pub(super) body: Vec<u8>,
 }
 
 impl Message {
     /// `None` when the other side has closed the connection.
-    fn read(
+    pub(super) fn read(
         reader: &mut impl io::BufRead,
         has_body: impl Fn(&str) -> bool,
     ) -> io::Result<Option<Self>> {
@@ -155,12 +155,12 @@ impl Message {
         Ok(())
     }
 
-    fn header(&self, name: &str) -> Option<&str> {
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
         let line = self.lines.iter().skip(1).find(|line| is(line, name))?;
         line.split_once(':').map(|(_, value)| value.trim())
     }
 
-    fn head(&self) -> String {
+    pub(super) fn head(&self) -> String {
         format!("{}\r\n\r\n", self.lines.join("\r\n"))
     }
 }

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use narthex::store::remote::{Address, RemoteStore, Service};
 use narthex::store::{Settings, StoreOptions};
 
+use super::google;
 use crate::e2e::tools::skip;
 
 /// How long a server may take to begin on a busy machine.
@@ -122,7 +123,7 @@ impl ObjectServer {
             .stderr(log())
             .spawn()
             .unwrap();
-        let server = ObjectServer {
+        let mut server = ObjectServer {
             kind,
             process,
             port,
@@ -130,6 +131,9 @@ impl ObjectServer {
         };
         server.wait();
         server.make_bucket();
+        if kind == Kind::Gcs {
+            server.port = google::translate(port);
+        }
         server
     }
 
