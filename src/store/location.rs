@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 #[cfg(feature = "remote")]
 use super::remote::{Address, RemoteOptions, RemoteStore};
+#[cfg(feature = "remote")]
+use super::sftp::{SftpAddress, SftpOptions, SftpStore};
 use super::{LocalStore, Store};
 use crate::error::{Error, Result};
 
@@ -19,6 +21,9 @@ pub enum Location {
     /// A place in an object store.
     #[cfg(feature = "remote")]
     Remote(Address),
+    /// A directory on an SFTP server.
+    #[cfg(feature = "remote")]
+    Sftp(SftpAddress),
 }
 
 impl Location {
@@ -35,6 +40,10 @@ impl Location {
                 address.clone(),
                 &RemoteOptions::default(),
             )?),
+            #[cfg(feature = "remote")]
+            Location::Sftp(address) => {
+                Arc::new(SftpStore::new(address.clone(), SftpOptions::default()))
+            }
         })
     }
 
@@ -43,7 +52,7 @@ impl Location {
         match self {
             Location::Local(path) => Some(path),
             #[cfg(feature = "remote")]
-            Location::Remote(_) => None,
+            Location::Remote(_) | Location::Sftp(_) => None,
         }
     }
 }
@@ -61,6 +70,10 @@ impl FromStr for Location {
         #[cfg(feature = "remote")]
         if Address::is_one(text) {
             return text.parse().map(Location::Remote);
+        }
+        #[cfg(feature = "remote")]
+        if SftpAddress::is_one(text) {
+            return text.parse().map(Location::Sftp);
         }
         refuse_remote(Path::new(text))?;
         Ok(Location::Local(PathBuf::from(text)))
@@ -92,6 +105,8 @@ impl fmt::Display for Location {
             Location::Local(path) => path.display().fmt(f),
             #[cfg(feature = "remote")]
             Location::Remote(address) => address.fmt(f),
+            #[cfg(feature = "remote")]
+            Location::Sftp(address) => address.fmt(f),
         }
     }
 }
@@ -108,10 +123,13 @@ mod tests {
             Location::Local(_) => "/srv/backup",
             #[cfg(feature = "remote")]
             Location::Remote(_) => "s3://backups/prometheus",
+            #[cfg(feature = "remote")]
+            Location::Sftp(_) => "sftp://backup@host/srv/prometheus",
         };
         let mut examples = vec!["/srv/backup"];
         if cfg!(feature = "remote") {
             examples.push("s3://backups/prometheus");
+            examples.push("sftp://backup@host/srv/prometheus");
         }
         for text in examples {
             let location: Location = text.parse().unwrap();

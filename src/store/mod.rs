@@ -38,6 +38,8 @@ mod name;
 mod read_only;
 #[cfg(feature = "remote")]
 pub mod remote;
+#[cfg(feature = "remote")]
+pub mod sftp;
 
 use std::fmt::Debug;
 use std::io::Write;
