@@ -217,6 +217,9 @@ pub struct SftpOptions {
     pub answer_within: Duration,
     /// How often a request is sent again over a new connection when one was lost.
     pub repeats: u32,
+    /// The first wait before a connection is made anew, on the average three quarters of it; each
+    /// is twice as long as the one before.
+    pub first_wait: Duration,
 }
 
 impl Default for SftpOptions {
@@ -224,7 +227,8 @@ impl Default for SftpOptions {
         SftpOptions {
             command: None,
             answer_within: ANSWER_WITHIN,
-            repeats: 4,
+            repeats: 5,
+            first_wait: Duration::from_secs(1),
         }
     }
 }

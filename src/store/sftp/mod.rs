@@ -62,9 +62,6 @@ const DOCUMENT: &str = ".json";
 /// Most directories and files of which it is remembered that they are no links.
 const MAX_KNOWN: usize = 100_000;
 
-/// The first wait before a connection is made anew; each is twice as long as the one before.
-const FIRST_WAIT: Duration = Duration::from_millis(500);
-
 /// Permissions of what is made, less the server's mask: for its owner alone, or below a root with
 /// the set-group-ID bit, which is how directories are shared, for its group as well.
 #[derive(Clone, Copy, Debug)]
@@ -118,7 +115,7 @@ impl SftpStore {
     /// When there is no connection.
     pub fn abilities(&self) -> Result<SftpAbilities> {
         let session = self.inner.again(|session| Ok(Arc::clone(session)));
-        let session = session.map_err(|e| self.inner.failed("connect", e))?;
+        let session = session.map_err(|e| self.inner.failed("see what the server can do", e))?;
         Ok(SftpAbilities {
             hard_links: session.abilities.hard_links,
             fsync: session.abilities.fsync,
@@ -193,12 +190,20 @@ impl Inner {
             let asked = self.session().and_then(|session| ask(&session));
             match asked {
                 Err(Failure::Lost(_)) if repeat < self.options.repeats => {
-                    pause(repeat);
+                    self.pause(repeat);
                     repeat += 1;
                 }
                 asked => return asked,
             }
         }
+    }
+
+    /// Waits longer with each repeat, for a random length, so that many who were cut off at the same
+    /// moment do not come back at the same moment.
+    fn pause(&self, repeat: u32) {
+        let wait = self.options.first_wait.saturating_mul(1 << repeat.min(6));
+        let percent = u32::try_from(random() % 100).unwrap_or(0);
+        thread::sleep(wait / 2 + wait / 200 * percent);
     }
 
     fn know_dir(&self, dir: &str) {
@@ -219,13 +224,13 @@ impl Inner {
         lock(&self.known).files.remove(name.as_str());
     }
 
-    /// Forgets `dir`, and what is below it.
-    fn forget_dir(&self, dir: &str) {
-        let below = format!("{dir}/");
+    /// Forgets that `dir` and what is above it are there: others may have removed any of them.
+    fn forget_way(&self, dir: &str) {
         let mut known = lock(&self.known);
-        known
-            .dirs
-            .retain(|known| known != dir && !known.starts_with(&below));
+        known.modes = None;
+        for dir in from_the_top(dir) {
+            known.dirs.remove(dir);
+        }
     }
 
     fn is_known_dir(&self, dir: &str) -> bool {
@@ -327,7 +332,8 @@ impl Inner {
                                 advice: "links and other files cannot hold objects".to_owned(),
                             });
                         }
-                        (Err(_), made) => return made,
+                        (Err(Failure::Status(..)), made) => return made,
+                        (Err(failure), _) => return Err(failure),
                     }
                 }
                 Err(failure) => return Err(failure),
@@ -341,7 +347,7 @@ impl Inner {
     fn remove_empty_dirs(&self, session: &Session, dir: &str) {
         let mut dir = dir;
         while let Some((above, _)) = dir.rsplit_once('/') {
-            self.forget_dir(dir);
+            lock(&self.known).dirs.remove(dir);
             // One that is not empty fails, as it should; writers make a directory again that goes
             // under their hands.
             let path = self.address.path_of(dir);
@@ -376,14 +382,6 @@ impl Inner {
     }
 }
 
-/// Waits longer with each repeat, for a random length, so that many who were cut off at the same
-/// moment do not come back at the same moment.
-fn pause(repeat: u32) {
-    let wait = FIRST_WAIT.saturating_mul(1 << repeat.min(6));
-    let percent = u32::try_from(random() % 100).unwrap_or(0);
-    thread::sleep(wait / 2 + wait / 200 * percent);
-}
-
 /// Makes a directory and what is above it.
 fn make_path(session: &Session, path: &str) -> Result<(), Failure> {
     match session.done(&Request::MakeDir(path, 0o700)) {
@@ -398,7 +396,8 @@ fn make_path(session: &Session, path: &str) -> Result<(), Failure> {
         // Another may have made it at the same moment.
         Err(failure @ Failure::Status(..)) => match session.stat(&Request::Stat(path)) {
             Ok(found) if found.kind() == Kind::Dir => Ok(()),
-            _ => Err(failure),
+            Ok(_) | Err(Failure::Status(..)) => Err(failure),
+            Err(other) => Err(other),
         },
         made => made,
     }

@@ -11,7 +11,7 @@ use super::failure::Failure;
 use super::packet::{Attributes, Request, Status};
 use super::session::Session;
 use super::transfer::{CHUNK, Upload, WINDOW, read_to};
-use super::{Inner, TEMPORARY, dir_of, fsync, pause, random, removed_by_others};
+use super::{Inner, TEMPORARY, dir_of, fsync, random, removed_by_others};
 use crate::error::Result;
 use crate::store::{ObjectName, PendingObject, name_taken};
 
@@ -60,18 +60,18 @@ impl Pending {
                 let _ = session.done(&Request::Remove(&before));
             }
             loop {
-                inner.make_dirs(session, TEMPORARY)?;
-                let modes = inner.root(session)?;
-                let temporary = inner
-                    .address
-                    .path_of(&format!("{TEMPORARY}/{}", Ulid::generate()));
+                let file = format!("{TEMPORARY}/{}", Ulid::generate());
+                let temporary = inner.address.path_of(&file);
                 before = Some(temporary.clone());
-                match session.open(&Request::Create(&temporary, modes.file)) {
+                let opened = inner
+                    .make_dirs(session, TEMPORARY)
+                    .and_then(|()| inner.root(session))
+                    .and_then(|modes| session.open(&Request::Create(&temporary, modes.file)));
+                match opened {
                     // The whole directory was removed since it was seen.
                     Err(failure) if failure.is_missing() && tries < MAX_TRIES => {
                         tries += 1;
-                        inner.forget_dir(TEMPORARY);
-                        super::lock(&inner.known).modes = None;
+                        inner.forget_way(TEMPORARY);
                     }
                     handle => return Ok((Upload::new(Arc::clone(session), handle?), temporary)),
                 }
@@ -102,7 +102,7 @@ impl Pending {
                     if self.upload.arrived() > arrived {
                         repeat = 0;
                     }
-                    pause(repeat);
+                    self.inner.pause(repeat);
                     repeat += 1;
                     match self.reopen() {
                         Err(Failure::Lost(_)) if repeat < self.inner.options.repeats => {}
@@ -204,13 +204,14 @@ impl Pending {
                         advice: "objects are in directories".to_owned(),
                     });
                 }
-                inner.make_dirs(session, &dir)?;
                 let links = can_link && session.abilities.hard_links;
-                let named = if links {
-                    session.done(&Request::HardLink(&self.temporary, &target))
-                } else {
-                    self.rename(session, &target)
-                };
+                let named = inner.make_dirs(session, &dir).and_then(|()| {
+                    if links {
+                        session.done(&Request::HardLink(&self.temporary, &target))
+                    } else {
+                        self.rename(session, &target)
+                    }
+                });
                 match named {
                     Ok(()) => return Ok(Publication::Done),
                     Err(failure @ Failure::Lost(_)) => {
@@ -240,7 +241,7 @@ impl Pending {
                         } else if status == Status::NoSuchFile && tries < MAX_TRIES {
                             // Whoever deletes the last object in a directory removes the directory.
                             tries += 1;
-                            inner.forget_dir(&dir);
+                            inner.forget_way(&dir);
                         } else {
                             return Err(Failure::Status(status, text));
                         }

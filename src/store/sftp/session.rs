@@ -373,15 +373,12 @@ impl Shared {
     /// Hands out answers until there are none any more.
     fn read(&self, output: ChildStdout, greeting: &Sender<Abilities>) {
         let mut output = BufReader::with_capacity(64 << 10, Heard(output, self));
-        let end = match self.read_all(&mut output, greeting) {
-            Ok(()) => None,
-            Err(garbled) => {
-                self.kill();
-                Some(garbled)
-            }
-        };
+        if let Err(garbled) = self.read_all(&mut output, greeting) {
+            self.end(garbled);
+            self.kill();
+        }
         self.wait_for_end();
-        self.end(end.unwrap_or_else(|| End::Lost(self.complaint())));
+        self.end(End::Lost(self.complaint()));
     }
 
     fn read_all(&self, output: &mut impl Read, greeting: &Sender<Abilities>) -> Result<(), End> {

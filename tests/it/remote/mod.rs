@@ -7,3 +7,6 @@ mod contract;
 mod faults;
 mod proxy;
 mod servers;
+mod sftp;
+mod sftp_faults;
+mod sshd;
