@@ -6,6 +6,10 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 #[cfg(feature = "remote")]
+use super::ReadOnly;
+#[cfg(feature = "remote")]
+use super::http::{HttpAddress, HttpOptions, HttpStore};
+#[cfg(feature = "remote")]
 use super::remote::{Address, RemoteOptions, RemoteStore};
 #[cfg(feature = "remote")]
 use super::sftp::{SftpAddress, SftpOptions, SftpStore};
@@ -24,6 +28,9 @@ pub enum Location {
     /// A directory on an SFTP server.
     #[cfg(feature = "remote")]
     Sftp(SftpAddress),
+    /// A directory of a web server, which can only be read.
+    #[cfg(feature = "remote")]
+    Http(HttpAddress),
 }
 
 impl Location {
@@ -44,6 +51,11 @@ impl Location {
             Location::Sftp(address) => {
                 Arc::new(SftpStore::new(address.clone(), SftpOptions::default()))
             }
+            #[cfg(feature = "remote")]
+            Location::Http(address) => Arc::new(ReadOnly(HttpStore::new(
+                address.clone(),
+                &HttpOptions::default(),
+            )?)),
         })
     }
 
@@ -52,7 +64,7 @@ impl Location {
         match self {
             Location::Local(path) => Some(path),
             #[cfg(feature = "remote")]
-            Location::Remote(_) | Location::Sftp(_) => None,
+            Location::Remote(_) | Location::Sftp(_) | Location::Http(_) => None,
         }
     }
 }
@@ -74,6 +86,10 @@ impl FromStr for Location {
         #[cfg(feature = "remote")]
         if SftpAddress::is_one(text) {
             return text.parse().map(Location::Sftp);
+        }
+        #[cfg(feature = "remote")]
+        if HttpAddress::is_one(text) {
+            return text.parse().map(Location::Http);
         }
         refuse_remote(Path::new(text))?;
         Ok(Location::Local(PathBuf::from(text)))
@@ -107,6 +123,8 @@ impl fmt::Display for Location {
             Location::Remote(address) => address.fmt(f),
             #[cfg(feature = "remote")]
             Location::Sftp(address) => address.fmt(f),
+            #[cfg(feature = "remote")]
+            Location::Http(address) => address.fmt(f),
         }
     }
 }
@@ -125,11 +143,14 @@ mod tests {
             Location::Remote(_) => "s3://backups/prometheus",
             #[cfg(feature = "remote")]
             Location::Sftp(_) => "sftp://backup@host/srv/prometheus",
+            #[cfg(feature = "remote")]
+            Location::Http(_) => "https://host/prometheus",
         };
         let mut examples = vec!["/srv/backup"];
         if cfg!(feature = "remote") {
             examples.push("s3://backups/prometheus");
             examples.push("sftp://backup@host/srv/prometheus");
+            examples.push("https://host/prometheus");
         }
         for text in examples {
             let location: Location = text.parse().unwrap();

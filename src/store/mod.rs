@@ -31,6 +31,8 @@
 
 pub mod contract;
 pub mod faulty;
+#[cfg(feature = "remote")]
+pub mod http;
 mod local;
 mod location;
 mod memory;
@@ -38,6 +40,8 @@ mod name;
 mod read_only;
 #[cfg(feature = "remote")]
 pub mod remote;
+#[cfg(feature = "remote")]
+mod runtime;
 #[cfg(feature = "remote")]
 pub mod sftp;
 

@@ -107,7 +107,7 @@ impl FromStr for SftpAddress {
                 "with a password: ssh is never asked for one, keys and ssh-agent are what it takes",
             ));
         }
-        if user.is_some_and(|user| !is_plain(user, &['.', '-', '_', '+', '@', '\\', '$'])) {
+        if user.is_some_and(|user| !is_plain(user, &['.', '-', '_', '+', '@'])) {
             return Err(wrong(
                 "with a user that has other characters than . - _ + @",
             ));

@@ -46,6 +46,9 @@ const MAX_COMPLAINTS: usize = 4 << 10;
 /// How long ssh may take to end when its output has.
 const END_WITHIN: Duration = Duration::from_secs(2);
 
+/// How long what it complains of may take to arrive when it has ended.
+const COMPLAIN_WITHIN: Duration = Duration::from_millis(200);
+
 /// A connection to a server.
 #[derive(Debug)]
 pub(super) struct Session {
@@ -446,11 +449,17 @@ impl Shared {
     fn wait_for_end(&self) {
         let begin = Instant::now();
         let pause = Duration::from_millis(10);
+        let mut ended: Option<Instant> = None;
         while begin.elapsed() < END_WITHIN {
-            let has_ended = !matches!(lock(&self.child).try_wait(), Ok(None));
-            // A connection that others share keeps the pipe of complaints open.
-            if has_ended && self.has_complained.load(Ordering::Acquire) {
-                return;
+            if ended.is_none() && !matches!(lock(&self.child).try_wait(), Ok(None)) {
+                ended = Some(Instant::now());
+            }
+            if let Some(ended) = ended {
+                // A connection that others share keeps the pipe of complaints open.
+                let is_late = ended.elapsed() > COMPLAIN_WITHIN;
+                if is_late || self.has_complained.load(Ordering::Acquire) {
+                    return;
+                }
             }
             thread::sleep(pause);
         }

@@ -10,3 +10,4 @@ mod servers;
 mod sftp;
 mod sftp_faults;
 mod sshd;
+mod web;
