@@ -9,9 +9,10 @@ use ulid::Ulid;
 
 use super::failure::Failure;
 use super::packet::{Attributes, Request, Status};
+use super::place::{Fsync, Inner, lock, random};
 use super::session::Session;
 use super::transfer::{CHUNK, Upload, WINDOW, read_to};
-use super::{Inner, TEMPORARY, dir_of, fsync, random, removed_by_others};
+use super::{TEMPORARY, dir_of, removed_by_others};
 use crate::error::Result;
 use crate::store::{ObjectName, PendingObject, name_taken};
 
@@ -129,9 +130,9 @@ impl Pending {
         Ok(())
     }
 
-    /// Sends what is buffered, and waits until all but a few chunks have arrived.
+    /// Sends what is buffered, and waits until no more than `most` chunks are on their way.
     fn send(&mut self, most: usize) -> Result<(), Failure> {
-        if self.buffer.len() >= CHUNK || most == 0 && !self.buffer.is_empty() {
+        if !self.buffer.is_empty() {
             let chunk = mem::take(&mut self.buffer);
             self.hasher.update(&chunk);
             self.upload.push(chunk);
@@ -142,12 +143,14 @@ impl Pending {
     /// Makes all that was written durable, and sees that it is what was written if that was done
     /// over several connections.
     fn finish(&mut self) -> Result<(), Failure> {
-        self.send(0)?;
+        self.send(usize::MAX)?;
         self.carry_on(|pending| {
-            // What has not arrived before the connection was lost goes first.
+            // Servers work on the requests for a file in the order in which they come.
+            pending.upload.drain(usize::MAX)?;
+            let synced = Fsync::ask(&pending.upload.session, &pending.upload.handle)?;
             pending.upload.drain(0)?;
+            synced.wait()?;
             let upload = &pending.upload;
-            fsync(&upload.session, &upload.handle)?;
             if upload.connections > 1 {
                 pending.compare(&upload.session)?;
             }
@@ -308,15 +311,17 @@ impl Pending {
 
     /// Makes the name durable, and removes the other one.
     fn settle(&mut self) -> Result<(), Failure> {
-        let upload = &self.upload;
-        let mut settled = fsync(&upload.session, &upload.handle);
-        if matches!(settled, Err(Failure::Lost(_))) {
-            settled = self
-                .inner
-                .again(|session| self.inner.settle(session, &self.name));
-        }
+        let asked = Fsync::ask(&self.upload.session, &self.upload.handle);
         self.remove();
-        settled
+        match asked.and_then(Fsync::wait) {
+            Err(Failure::Lost(_)) => {
+                let inner = &self.inner;
+                let settled = inner.again(|session| inner.settle(session, &self.name));
+                self.remove();
+                settled
+            }
+            settled => settled,
+        }
     }
 
     /// Removes the temporary name. What cannot be removed is listed as left over.
@@ -325,7 +330,7 @@ impl Pending {
         let upload = &self.upload;
         upload.session.close(&upload.handle);
         // A connection that was lost is not made anew for this.
-        let session = super::lock(&self.inner.session).clone();
+        let session = lock(&self.inner.session).clone();
         if let Some(session) = session.filter(|it| it.is_alive()) {
             let _ = session.done(&Request::Remove(&self.temporary));
         }

@@ -5,8 +5,9 @@ use std::collections::VecDeque;
 
 use super::failure::Failure;
 use super::packet::{Attributes, Entry, Kind, Request};
+use super::place::DOCUMENT;
 use super::session::Session;
-use super::{DOCUMENT, LOST_AND_FOUND, SftpAddress};
+use super::{LOST_AND_FOUND, SftpAddress};
 use crate::store::ObjectName;
 use crate::store::name::{TEMPORARY, is_component};
 

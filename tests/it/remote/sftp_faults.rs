@@ -83,24 +83,27 @@ fn name(text: &str) -> ObjectName {
 /// Servers whose connections break.
 struct Breaking {
     home: tempfile::TempDir,
+    python: String,
     server: String,
 }
 
 impl Breaking {
     fn start_or_skip(denied: &str) -> Option<Self> {
         let server = sftp_server_or_skip()?;
-        if !Command::new("python3")
-            .arg("--version")
-            .output()
-            .is_ok_and(|it| it.status.success())
-        {
+        // Asked for the program itself: what the PATH has may be a slow script in front of it.
+        let python = Command::new("python3")
+            .args(["-c", "import sys; print(sys.executable)"])
+            .output();
+        let Some(python) = python.ok().filter(|it| it.status.success()) else {
             skip("no python3 (apt-get install python3)");
             return None;
-        }
+        };
+        let python = String::from_utf8(python.stdout).unwrap().trim().to_owned();
         let home = tempfile::tempdir().unwrap();
         fs::write(home.path().join("breaker.py"), BREAKER).unwrap();
         Some(Breaking {
             home,
+            python,
             server: format!("{}{denied}", server.display()),
         })
     }
@@ -114,7 +117,8 @@ impl Breaking {
         let fault = self.fault(name);
         fs::write(&fault, format!("{number} {mode}")).unwrap();
         let text = format!(
-            "#!/bin/sh\nexec python3 {} {} '{}'\n",
+            "#!/bin/sh\nexec {} {} {} '{}'\n",
+            self.python,
             self.dir("breaker.py").display(),
             fault.display(),
             self.server
