@@ -29,6 +29,7 @@ pub(super) struct Modes {
     pub(super) dir: u32,
 }
 
+/// The directory on the server, and how it is reached.
 #[derive(Debug)]
 pub(super) struct Inner {
     pub(super) address: SftpAddress,
@@ -47,6 +48,7 @@ pub(super) struct Known {
     pub(super) modes: Option<Modes>,
 }
 
+/// Every change behind a lock is one call, so a thread that panicked has left it whole.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -242,6 +242,28 @@ fn the_last_object_of_a_directory_takes_it_along_and_writers_do_not_mind() {
     assert!(!server.home.path().join("data/y/blocks/Y").exists());
 }
 
+/// A connection that several processes share stays when they end, and keeps nobody waiting.
+#[test]
+fn connections_may_be_shared_by_ssh() {
+    let Some(server) = Sshd::start_or_skip() else {
+        return;
+    };
+    let command = format!(
+        "{} -o ControlMaster=auto -o ControlPersist=60 -o ControlPath={}",
+        server.command("ssh_config"),
+        server.home.path().join("shared").display()
+    );
+    let begin = Instant::now();
+    for number in 0..5 {
+        let store = store(&server.address("shared"), &command);
+        let object = name(&format!("a/{number}"));
+        (&store as &dyn Store).put(&object, b"shared").unwrap();
+        assert_eq!(store.list("").unwrap().len(), number + 1);
+    }
+    assert!(server.home.path().join("shared").exists());
+    assert!(begin.elapsed() < Duration::from_secs(10));
+}
+
 #[test]
 fn what_keeps_ssh_from_connecting_is_said_with_what_to_do() {
     let Some(mut server) = Sshd::start_or_skip() else {
