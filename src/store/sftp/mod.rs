@@ -21,7 +21,7 @@
 //! SFTP version 3 is spoken by this room itself. Of the clients there are, `russh-sftp` (3.0)
 //! takes what a server calls an open file for UTF-8, which it is not, and ends a connection at a
 //! status that it does not know; `openssh-sftp-client` (0.15) makes room for what a hostile server
-//! says will come, and brings twenty crates along. The dozen requests that are needed here are
+//! says will come, and brings nineteen crates along. The dozen requests that are needed here are
 //! fewer lines than what would have to be checked around either.
 
 mod address;
