@@ -206,6 +206,10 @@ impl ReadStore for FaultyStore {
         self.inner.expect(objects);
     }
 
+    fn is_far(&self) -> bool {
+        self.inner.is_far()
+    }
+
     fn traffic(&self) -> Option<TrafficCounts> {
         self.inner.traffic()
     }

@@ -6,10 +6,14 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 #[cfg(feature = "remote")]
-use super::ReadAhead;
+use super::http::{HttpAddress, HttpOptions, HttpStore};
 #[cfg(feature = "remote")]
 use super::remote::{Address, RemoteStore};
+#[cfg(feature = "remote")]
+use super::sftp::{SftpAddress, SftpOptions, SftpStore};
 use super::{LocalStore, Store, StoreOptions};
+#[cfg(feature = "remote")]
+use super::{ReadAhead, ReadOnly};
 use crate::error::{Error, Result};
 
 /// Where a repository is, as typed.
@@ -21,6 +25,12 @@ pub enum Location {
     /// A place in an object store.
     #[cfg(feature = "remote")]
     Remote(Address),
+    /// A directory on an SFTP server.
+    #[cfg(feature = "remote")]
+    Sftp(SftpAddress),
+    /// A directory of a web server, which can only be read.
+    #[cfg(feature = "remote")]
+    Http(HttpAddress),
 }
 
 impl Location {
@@ -41,6 +51,16 @@ impl Location {
                 let store = RemoteStore::new(address.clone(), options)?;
                 Arc::new(ReadAhead::new(store))
             }
+            #[cfg(feature = "remote")]
+            Location::Sftp(address) => {
+                let store = SftpStore::new(address.clone(), SftpOptions::default());
+                Arc::new(ReadAhead::new(store))
+            }
+            #[cfg(feature = "remote")]
+            Location::Http(address) => {
+                let store = HttpStore::new(address.clone(), &HttpOptions::default())?;
+                Arc::new(ReadAhead::new(ReadOnly(store)))
+            }
         })
     }
 
@@ -49,7 +69,7 @@ impl Location {
         match self {
             Location::Local(path) => Some(path),
             #[cfg(feature = "remote")]
-            Location::Remote(_) => None,
+            Location::Remote(_) | Location::Sftp(_) | Location::Http(_) => None,
         }
     }
 }
@@ -68,10 +88,25 @@ impl FromStr for Location {
         if Address::is_one(text) {
             return text.parse().map(Location::Remote);
         }
+        #[cfg(feature = "remote")]
+        if SftpAddress::is_one(text) {
+            return text.parse().map(Location::Sftp);
+        }
+        #[cfg(feature = "remote")]
+        if HttpAddress::is_one(text) {
+            return text.parse().map(Location::Http);
+        }
         refuse_remote(Path::new(text))?;
         Ok(Location::Local(PathBuf::from(text)))
     }
 }
+
+/// What is known of places that are not on this machine.
+const OTHER_PLACES: &str = if cfg!(feature = "remote") {
+    "what is known is s3://, gs://, az://, sftp:// and https:// for a repository"
+} else {
+    "other machines and object stores are not in this version"
+};
 
 /// Refuses a path that looks like a place on another machine or in a service: `s3://bucket`,
 /// `s3:bucket`, `sftp:host:/x`, `user@host:/x`. Taken for a path it would be a directory nobody
@@ -86,8 +121,7 @@ pub fn refuse_remote(path: &Path) -> Result<()> {
     match first.split_once(':') {
         None => Ok(()),
         Some((before, _)) => Err(Error::unsupported(format!(
-            "expected a path, found {text:?}, which looks like a place of {before:?}: other machines and object stores are not in this \
-             version; a directory of this name is ./{text}"
+            "expected a path, found {text:?}, which looks like a place of {before:?}: {OTHER_PLACES}; a directory of this name is ./{text}"
         ))),
     }
 }
@@ -98,6 +132,10 @@ impl fmt::Display for Location {
             Location::Local(path) => path.display().fmt(f),
             #[cfg(feature = "remote")]
             Location::Remote(address) => address.fmt(f),
+            #[cfg(feature = "remote")]
+            Location::Sftp(address) => address.fmt(f),
+            #[cfg(feature = "remote")]
+            Location::Http(address) => address.fmt(f),
         }
     }
 }
@@ -114,10 +152,16 @@ mod tests {
             Location::Local(_) => "/srv/backup",
             #[cfg(feature = "remote")]
             Location::Remote(_) => "s3://backups/prometheus",
+            #[cfg(feature = "remote")]
+            Location::Sftp(_) => "sftp://backup@host/srv/prometheus",
+            #[cfg(feature = "remote")]
+            Location::Http(_) => "https://host/prometheus",
         };
         let mut examples = vec!["/srv/backup"];
         if cfg!(feature = "remote") {
             examples.push("s3://backups/prometheus");
+            examples.push("sftp://backup@host/srv/prometheus");
+            examples.push("https://host/prometheus");
         }
         for text in examples {
             let location: Location = text.parse().unwrap();
@@ -147,6 +191,11 @@ mod tests {
             "user@host:path",
             ":memory",
         ] {
+            // With the feature these are places of objects.
+            if cfg!(feature = "remote") && ["s3://", "gs://"].iter().any(|it| text.starts_with(it))
+            {
+                continue;
+            }
             let error = text.parse::<Location>().unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Unsupported, "{text}");
             assert!(error.to_string().contains(&format!("./{text}")), "{error}");

@@ -31,6 +31,8 @@
 
 pub mod contract;
 pub mod faulty;
+#[cfg(feature = "remote")]
+pub mod http;
 mod local;
 mod location;
 mod memory;
@@ -40,6 +42,10 @@ mod read_ahead;
 mod read_only;
 #[cfg(feature = "remote")]
 pub mod remote;
+#[cfg(feature = "remote")]
+mod runtime;
+#[cfg(feature = "remote")]
+pub mod sftp;
 mod traffic;
 
 use std::fmt::Debug;
@@ -84,6 +90,11 @@ pub trait ReadStore: Debug + Send + Sync {
     /// is far away may be fetched ahead. Nothing depends on it.
     fn expect(&self, objects: &[(ObjectName, u64)]) {
         let _ = objects;
+    }
+
+    /// Whether each request to it takes a while, so that few large ones are better than many small.
+    fn is_far(&self) -> bool {
+        false
     }
 
     /// What has been asked of it so far; `None` where nothing goes over a network.

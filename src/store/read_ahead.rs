@@ -257,6 +257,10 @@ impl<S: Store + 'static> ReadStore for ReadAhead<S> {
         self.shared.inner.describe()
     }
 
+    fn is_far(&self) -> bool {
+        true
+    }
+
     fn traffic(&self) -> Option<TrafficCounts> {
         self.shared.inner.traffic()
     }

@@ -43,6 +43,10 @@ impl<S: ReadStore> ReadStore for ReadOnly<S> {
         self.0.expect(objects);
     }
 
+    fn is_far(&self) -> bool {
+        self.0.is_far()
+    }
+
     fn traffic(&self) -> Option<TrafficCounts> {
         self.0.traffic()
     }

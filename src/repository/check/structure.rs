@@ -91,7 +91,7 @@ impl Checker<'_> {
             return Err((Kind::ObjectDamaged, detail));
         }
         // Far away each table would cost two requests, for what reading the object proves as well.
-        if is_pack || self.store.traffic().is_some() {
+        if is_pack || self.store.is_far() {
             return Ok(());
         }
         let object = Object::open(self.store, &first.object.name, root(first.block));

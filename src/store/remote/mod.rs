@@ -22,9 +22,8 @@ mod uploads;
 mod wire;
 
 use std::collections::BTreeMap;
-use std::future::Future;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use object_store::client::{HttpClient, HttpConnector as _};
@@ -34,7 +33,6 @@ use object_store::{
     Attribute, Attributes, ClientOptions, Error as StoreError, GetOptions, GetRange, ObjectMeta,
     ObjectStoreExt as _, PutMode, PutOptions, PutPayload,
 };
-use tokio::runtime::Runtime;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use ulid::Ulid;
 
@@ -42,6 +40,7 @@ pub use address::{Address, Service};
 pub use wire::Traffic;
 
 use super::name::TEMPORARY;
+use super::runtime::block_on;
 use super::{
     Leftover, ObjectName, Origin, PendingObject, ReadStore, Store, StoreOptions, TrafficCounts,
     beyond_end, no_leftover, not_left_over, too_large,
@@ -63,24 +62,6 @@ const MOST_REPEATS: u32 = 3;
 
 /// What stands between the name and the id of an unfinished upload in the name of a [`Leftover`].
 const UPLOAD: &str = "?uploadId=";
-
-/// Waits for `future` on the runtime of this process.
-fn block_on<T>(future: impl Future<Output = T>) -> T {
-    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
-    #[expect(
-        clippy::expect_used,
-        reason = "without threads there is nothing that could be done instead"
-    )]
-    let runtime = RUNTIME.get_or_init(|| {
-        tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .thread_name("narthex-net")
-            .enable_all()
-            .build()
-            .expect("threads for the network")
-    });
-    runtime.block_on(future)
-}
 
 /// Keeps objects in an object store.
 #[derive(Clone, Debug)]

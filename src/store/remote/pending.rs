@@ -15,8 +15,9 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
 use ulid::Ulid;
 
-use super::{Inner, PARTS_AT_A_TIME, Service, block_on};
+use super::{Inner, PARTS_AT_A_TIME, Service};
 use crate::error::{Error, ErrorKind, Result};
+use crate::store::runtime::block_on;
 use crate::store::{ObjectName, PendingObject, name_taken};
 
 /// Bytes of a part. Some services want all but the last to be equally large.

@@ -52,7 +52,7 @@ fn azurite_keeps_the_contract() {
 }
 
 /// Bytes that repeat nowhere soon.
-fn noise(bytes: usize) -> Vec<u8> {
+pub(crate) fn noise(bytes: usize) -> Vec<u8> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut step = || {
         state ^= state << 13;

@@ -9,3 +9,7 @@ mod google;
 mod nights;
 mod proxy;
 mod servers;
+mod sftp;
+mod sftp_faults;
+mod sshd;
+mod web;

@@ -1,0 +1,405 @@
+//! A repository that a web server gives out as files, to be read only.
+//!
+//! HTTP knows no lists. What is listed comes from pages about directories, as JSON: nginx makes
+//! them with `autoindex_format json`, Caddy when it is asked for JSON. Parts of objects are asked
+//! for with `Range`; a server that answers with the whole object is refused, so that nothing is
+//! read beyond what was asked for.
+
+mod address;
+mod listing;
+
+use std::fmt;
+use std::ops::Range;
+use std::thread;
+use std::time::Duration;
+
+use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, HeaderMap, RANGE};
+use reqwest::redirect::Policy;
+use reqwest::{Client, Method, Response, StatusCode};
+
+pub use address::{HttpAddress, HttpOptions};
+
+use super::runtime::block_on;
+use super::{ObjectName, ReadStore, beyond_end, no_object, too_large};
+use crate::error::{Error, ErrorKind, Result};
+use listing::Entry;
+
+/// How long nothing may arrive before a request is given up.
+const READ_TIMEOUT: Duration = Duration::from_mins(1);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How often a request is sent again that failed for a reason that passes.
+const REPEATS: u32 = 4;
+const FIRST_WAIT: Duration = Duration::from_millis(300);
+
+/// Largest page about a directory, in bytes.
+const MAX_PAGE: u64 = 64 << 20;
+
+/// Most names that are listed: a server that goes on for ever is stopped somewhere.
+const MAX_NAMES: usize = 10_000_000;
+
+/// Most bytes that are made room for before they are there.
+const ROOM: u64 = 8 << 20;
+
+/// Reads objects below a URL.
+#[derive(Clone)]
+pub struct HttpStore {
+    address: HttpAddress,
+    client: Client,
+}
+
+impl fmt::Debug for HttpStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("HttpStore").field(&self.address).finish()
+    }
+}
+
+/// Why a request has not got what it asked for.
+enum Failure {
+    /// Whatever has the name is no object.
+    Missing,
+    /// It may be otherwise a moment later.
+    Passing(String),
+    Final(Error),
+}
+
+impl HttpStore {
+    /// The store below `address`. Nothing is read yet.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid`, when it would be read in the clear over a network, and nobody has allowed it.
+    pub fn new(address: HttpAddress, options: &HttpOptions) -> Result<Self> {
+        if !address.is_encrypted() && !address.is_loopback() && !options.allows_http() {
+            return Err(Error::invalid(format!(
+                "cannot read {address}: everybody on the way could read and change it; use https://, or set NARTHEX_ALLOW_HTTP=1"
+            )));
+        }
+        // The one provider of cryptography in this program; whoever uses the library may have
+        // installed another one before.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = Client::builder()
+            .user_agent(concat!("narthex/", env!("CARGO_PKG_VERSION")))
+            .read_timeout(READ_TIMEOUT)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .https_only(address.is_encrypted())
+            .redirect(Policy::custom(|attempt| {
+                // A directory in the place of an object.
+                if attempt.url().path().ends_with('/') || attempt.previous().len() > 5 {
+                    attempt.stop()
+                } else {
+                    attempt.follow()
+                }
+            }))
+            .build()
+            .map_err(|e| Error::invalid(format!("cannot read {address}: {e}")))?;
+        Ok(HttpStore { address, client })
+    }
+
+    /// Does what may be done twice, until it is done or does not pass.
+    fn again<T>(
+        &self,
+        what: &str,
+        mut ask: impl FnMut() -> Result<T, Failure>,
+    ) -> Result<Option<T>> {
+        let mut repeat = 0;
+        loop {
+            match ask() {
+                Ok(done) => return Ok(Some(done)),
+                Err(Failure::Missing) => return Ok(None),
+                Err(Failure::Final(error)) => return Err(error),
+                Err(Failure::Passing(_)) if repeat < REPEATS => {
+                    thread::sleep(FIRST_WAIT * (1 << repeat));
+                    repeat += 1;
+                }
+                Err(Failure::Passing(why)) => {
+                    let address = &self.address;
+                    let error = Error::new(ErrorKind::Io, format!("cannot {what} in {address}"));
+                    return Err(error.with_source(std::io::Error::other(why)));
+                }
+            }
+        }
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        name: &str,
+        range: Option<&Range<u64>>,
+        accept: &str,
+    ) -> Result<Response, Failure> {
+        let url = self.address.url_of(name);
+        let mut request = self
+            .client
+            .request(method, url)
+            .header(ACCEPT, accept)
+            .header(ACCEPT_ENCODING, "identity");
+        if let Some(range) = range {
+            let last = range.end.saturating_sub(1);
+            request = request.header(RANGE, format!("bytes={}-{last}", range.start));
+        }
+        let answer = request.send().await.map_err(|e| passing(&e))?;
+        let status = answer.status();
+        if status.is_redirection() || matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE) {
+            return Err(Failure::Missing);
+        }
+        let is_passing = status.is_server_error()
+            || matches!(
+                status,
+                StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT
+            );
+        if is_passing {
+            return Err(Failure::Passing(format!("the server answers {status}")));
+        }
+        if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+            return Err(self.wrong(&format!("the server answers {status}")));
+        }
+        Ok(answer)
+    }
+
+    fn wrong(&self, why: &str) -> Failure {
+        Failure::Final(Error::new(
+            ErrorKind::Io,
+            format!("cannot read {}: {why}", self.address),
+        ))
+    }
+
+    fn unexpected(&self, answer: &Response) -> Failure {
+        self.wrong(&format!("the server answers {}", answer.status()))
+    }
+
+    /// The body of an answer; `None` when it is larger than `max` bytes, which are not read then.
+    async fn body(mut answer: Response, max: u64) -> Result<Option<Vec<u8>>, Failure> {
+        let said = length(answer.headers());
+        if said.is_some_and(|said| said > max) {
+            return Ok(None);
+        }
+        let room = usize::try_from(said.unwrap_or(0).min(ROOM)).unwrap_or_default();
+        let mut content = Vec::with_capacity(room);
+        while let Some(piece) = answer.chunk().await.map_err(|e| passing(&e))? {
+            content.extend_from_slice(&piece);
+            if content.len() as u64 > max {
+                return Ok(None);
+            }
+        }
+        if said.is_some_and(|said| said != content.len() as u64) {
+            return Err(Failure::Passing("the answer was cut".to_owned()));
+        }
+        Ok(Some(content))
+    }
+
+    /// Names in one directory; none when it is not there.
+    fn names(&self, dir: &str) -> Result<Vec<Entry>> {
+        let name = if dir.is_empty() {
+            String::new()
+        } else {
+            format!("{dir}/")
+        };
+        let page = self.again("list objects", || {
+            block_on(async {
+                let accept = "application/json";
+                let answer = self.send(Method::GET, &name, None, accept).await;
+                let answer = match answer {
+                    Err(Failure::Final(error)) => return Err(Failure::Final(no_list(error))),
+                    answer => answer?,
+                };
+                if answer.status() != StatusCode::OK {
+                    return Err(self.unexpected(&answer));
+                }
+                let page = Self::body(answer, MAX_PAGE).await?;
+                page.ok_or_else(|| self.wrong("a list of more than 64 MiB"))
+            })
+        })?;
+        let Some(page) = page else {
+            return Ok(Vec::new());
+        };
+        listing::parse(&page).map_err(|why| {
+            let url = self.address.url_of(&name);
+            no_list(Error::new(
+                ErrorKind::Io,
+                format!("cannot list objects in {}: {url} is {why}", self.address),
+            ))
+        })
+    }
+}
+
+/// What a server must be told to list what it has.
+fn no_list(error: Error) -> Error {
+    error.advise(
+        "the web server must list directories as JSON: in nginx autoindex on and autoindex_format json, in Caddy file_server browse",
+    )
+}
+
+fn passing(error: &reqwest::Error) -> Failure {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(next) = cause {
+        text = format!("{text}: {next}");
+        cause = next.source();
+    }
+    Failure::Passing(text)
+}
+
+fn length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// What `Content-Range` says: which bytes, unless the request was refused, of how many.
+fn content_range(headers: &HeaderMap) -> Option<(Option<Range<u64>>, u64)> {
+    let text = headers.get(CONTENT_RANGE)?.to_str().ok()?;
+    let (range, size) = text.strip_prefix("bytes ")?.split_once('/')?;
+    let size = size.parse().ok()?;
+    if range == "*" {
+        return Some((None, size));
+    }
+    let (first, last) = range.split_once('-')?;
+    let (first, last): (u64, u64) = (first.parse().ok()?, last.parse().ok()?);
+    Some((Some(first..last.checked_add(1)?), size))
+}
+
+impl ReadStore for HttpStore {
+    fn get(&self, name: &ObjectName, max_bytes: u64) -> Result<Vec<u8>> {
+        let content = self.again(&format!("read object {name}"), || {
+            block_on(async {
+                let answer = self.send(Method::GET, name.as_str(), None, "*/*").await?;
+                if answer.status() != StatusCode::OK {
+                    return Err(self.unexpected(&answer));
+                }
+                let said = length(answer.headers());
+                let content = Self::body(answer, max_bytes).await?;
+                content.ok_or_else(|| {
+                    let bytes = said.unwrap_or(max_bytes.saturating_add(1));
+                    Failure::Final(too_large(name, bytes, max_bytes))
+                })
+            })
+        })?;
+        content.ok_or_else(|| no_object(name))
+    }
+
+    fn get_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Vec<u8>> {
+        let Some(len) = range.end.checked_sub(range.start).filter(|len| *len > 0) else {
+            let bytes = self.size(name)?;
+            return if range.start == range.end && range.end <= bytes {
+                Ok(Vec::new())
+            } else {
+                Err(beyond_end(name, bytes, &range))
+            };
+        };
+        let content = self.again(&format!("read object {name}"), || {
+            block_on(async {
+                let answer = self
+                    .send(Method::GET, name.as_str(), Some(&range), "*/*")
+                    .await?;
+                let told = content_range(answer.headers());
+                match (answer.status(), told) {
+                    (StatusCode::PARTIAL_CONTENT, Some((Some(sent), size))) if sent == range => {
+                        match Self::body(answer, len).await? {
+                            Some(content) if content.len() as u64 == len => Ok(Ok(content)),
+                            _ if size < range.end => Ok(Err(Some(size))),
+                            _ => Err(Failure::Passing("other bytes than were asked for".into())),
+                        }
+                    }
+                    (
+                        StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE,
+                        Some((_, size)),
+                    ) if size < range.end => Ok(Err(Some(size))),
+                    (StatusCode::RANGE_NOT_SATISFIABLE, _) => Ok(Err(None)),
+                    (StatusCode::OK, _) => Err(Failure::Final(Error::unsupported(format!(
+                        "cannot read a part of object {name}: the server of {} does not know Range",
+                        self.address
+                    )))),
+                    _ => Err(self.unexpected(&answer)),
+                }
+            })
+        })?;
+        match content.ok_or_else(|| no_object(name))? {
+            Ok(content) => Ok(content),
+            Err(size) => {
+                let bytes = size.map_or_else(|| self.size(name), Ok)?;
+                Err(beyond_end(name, bytes, &range))
+            }
+        }
+    }
+
+    fn size(&self, name: &ObjectName) -> Result<u64> {
+        let size = self.again(&format!("look at object {name}"), || {
+            block_on(async {
+                let answer = self.send(Method::HEAD, name.as_str(), None, "*/*").await?;
+                if answer.status() != StatusCode::OK {
+                    return Err(self.unexpected(&answer));
+                }
+                let size = length(answer.headers());
+                size.ok_or_else(|| self.wrong("the server does not say how large objects are"))
+            })
+        })?;
+        size.ok_or_else(|| no_object(name))
+    }
+
+    fn list(&self, prefix: &str) -> Result<Vec<(ObjectName, u64)>> {
+        let dir = prefix.rsplit_once('/').map_or("", |(dir, _)| dir);
+        if !dir.is_empty() && ObjectName::new(dir).is_err() {
+            return Ok(Vec::new());
+        }
+        let mut objects = Vec::new();
+        let mut dirs = vec![dir.to_owned()];
+        while let Some(dir) = dirs.pop() {
+            for entry in self.names(&dir)? {
+                let name = if dir.is_empty() {
+                    entry.name
+                } else {
+                    format!("{dir}/{}", entry.name)
+                };
+                // What is not published is below a name that no object has.
+                let Ok(object) = ObjectName::new(name.as_str()) else {
+                    continue;
+                };
+                let slashed = format!("{name}/");
+                if !entry.is_dir && name.starts_with(prefix) {
+                    let bytes = entry.size.map_or_else(|| self.size(&object), Ok)?;
+                    objects.push((object, bytes));
+                } else if entry.is_dir
+                    && (slashed.starts_with(prefix) || prefix.starts_with(&slashed))
+                {
+                    dirs.push(name);
+                }
+                if objects.len().saturating_add(dirs.len()) > MAX_NAMES {
+                    return Err(Error::unsupported(format!(
+                        "cannot list objects in {}: more than {MAX_NAMES} names",
+                        self.address
+                    )));
+                }
+            }
+        }
+        objects.sort_unstable();
+        objects.dedup();
+        Ok(objects)
+    }
+
+    fn describe(&self) -> String {
+        self.address.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_read_as_servers_say_them() {
+        let said = |text: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(CONTENT_RANGE, text.parse().unwrap());
+            content_range(&headers)
+        };
+        assert_eq!(said("bytes 3-4/10"), Some((Some(3..5), 10)));
+        assert_eq!(said("bytes */10"), Some((None, 10)));
+        for odd in [
+            "bytes 3-4/*",
+            "bytes 3-18446744073709551615/1",
+            "items 3-4/10",
+            "bytes 3",
+        ] {
+            assert_eq!(said(odd), None, "{odd}");
+        }
+    }
+}
