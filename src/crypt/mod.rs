@@ -6,6 +6,27 @@
 //! what `age -r` writes is read. [`EncryptedStore`] does it for all objects of a store;
 //! [`encrypt`] and [`RangeReader`] for one.
 //!
+//! # What is stored
+//!
+//! An encrypted object is a file of age version 1, not armoured:
+//!
+//! | bytes | what |
+//! |---|---|
+//! | *h*, at most 16,368 | the header: text that ends with the first line that begins with `--- ` |
+//! | 16 | the nonce |
+//! | 65,552 each | chunks of 65,536 bytes of plaintext and a tag of 16 |
+//! | 16 to 65,552 | the last chunk, with its tag; without plaintext only if the object is empty |
+//!
+//! So an object of *s* stored bytes has *n* = ⌈(*s* − *h* − 16) / 65,552⌉ chunks and
+//! *s* − *h* − 16 − 16 *n* bytes of plaintext, and the plaintext from byte *p* on is in the chunk
+//! ⌊*p* / 65,536⌋. A size that no plaintext has is that of an object that was cut off; one that was
+//! cut off between two chunks is noticed because its last chunk was not encrypted as the last. Each
+//! object has a key of its own: the same content is stored as other bytes each time, and a digest of
+//! stored bytes says nothing of the content.
+//!
+//! The header says in clear of which kind the recipients are and how many there are, and of SSH keys
+//! the first four bytes of their digest. Names and sizes of objects are not hidden.
+//!
 //! # Secrets
 //!
 //! No secret is in an error, in `Debug` or in `Display`. Whoever has a recipient can write, but read
@@ -31,11 +52,14 @@
 //! # Ok::<(), narthex::Error>(())
 //! ```
 
+mod document;
 mod identity;
+pub mod keys;
 mod known;
 mod layout;
 mod read;
 mod recipient;
+pub mod sign;
 mod store;
 mod window;
 mod write;

@@ -21,7 +21,16 @@ pub const MAX_HEADER: u64 = 16 << 10;
 const SMALL: u64 = MAX_HEADER + CHUNK;
 
 /// How every age file begins, whatever its version.
-const MAGIC: &[u8] = b"age-encryption.org/";
+const ANY_MAGIC: &[u8] = b"age-encryption.org/";
+
+/// How one of version 1 begins.
+const MAGIC: &[u8] = b"age-encryption.org/v1\n";
+
+/// How the last line of a header begins.
+const LAST_LINE: &[u8] = b"--- ";
+
+/// Bytes of the nonce behind the header.
+const NONCE: usize = super::window::NONCE;
 
 /// Reads ranges of the stored bytes of an object.
 pub type Fetch<'a> = &'a dyn Fn(Range<u64>) -> Result<Vec<u8>>;
@@ -51,14 +60,8 @@ impl Envelope {
 
     /// The same of the first bytes of an object of `stored` bytes.
     pub fn parse(first: &[u8], stored: u64) -> Result<Self> {
-        let limit = usize::try_from(MAX_HEADER).unwrap_or(usize::MAX);
-        let first = first.get(..limit).unwrap_or(first);
-        let mut rest = first;
-        if let Err(e) = Decryptor::new_buffered(&mut rest) {
-            return Err(not_opened(e, first, stored));
-        }
-        let length = first.len().saturating_sub(rest.len());
-        let header = first.get(..length).unwrap_or(first).to_vec();
+        let header = find_header(first, stored)?.to_vec();
+        Decryptor::new_buffered(Window::header(&header)).map_err(spoiled)?;
         let layout = ChunkLayout::new(header.len() as u64, stored)?;
         Ok(Envelope { header, layout })
     }
@@ -259,7 +262,8 @@ fn unwrap_key(envelope: &Envelope, identities: &Identities) -> Result<FileKey> {
         found: RefCell::new(None),
         recipients: RefCell::new(String::new()),
     };
-    let decryptor = Decryptor::new_buffered(&envelope.header[..]).map_err(spoiled)?;
+    let header = Window::header(&envelope.header);
+    let decryptor = Decryptor::new_buffered(header).map_err(spoiled)?;
     let opened = decryptor.decrypt([&seeker as &dyn age::Identity].into_iter());
     match opened {
         Ok(_) => {}
@@ -338,24 +342,33 @@ fn tell(stanzas: &[Stanza]) -> String {
     told.join(", ")
 }
 
-/// What is wrong with a header of which `first` was read.
-fn not_opened(error: DecryptError, first: &[u8], stored: u64) -> Error {
-    let begins_so = first.starts_with(MAGIC);
-    match error {
-        DecryptError::UnknownFormat if begins_so => {
-            Error::unsupported("expected an age file of version 1, found another version")
-        }
-        DecryptError::Io(_) if begins_so && stored > first.len() as u64 => {
-            Error::unsupported(format!(
-                "expected the header of an encrypted object within {MAX_HEADER} bytes, found a \
-                 longer one"
-            ))
-        }
-        DecryptError::Io(_) if begins_so => {
-            Error::corrupt("the header of an encrypted object is cut off")
-        }
-        e if begins_so => spoiled(e),
-        _ => Error::corrupt("expected an encrypted object (age), found something else"),
+/// Header and nonce, which are what an age file begins with; `first` are its first bytes, `stored`
+/// is how many it has.
+fn find_header(first: &[u8], stored: u64) -> Result<&[u8]> {
+    if !first.starts_with(MAGIC) {
+        return Err(match first.starts_with(ANY_MAGIC) {
+            true => Error::unsupported("expected an age file of version 1, found another version"),
+            false => Error::corrupt("expected an encrypted object (age), found something else"),
+        });
+    }
+    let limit = usize::try_from(MAX_HEADER).unwrap_or(usize::MAX);
+    let begin = first.get(..limit).unwrap_or(first);
+    let mut lines = begin.split_inclusive(|byte| *byte == b'\n');
+    let mut length = 0_usize;
+    let ended = lines.any(|line| {
+        length = length.saturating_add(line.len());
+        line.starts_with(LAST_LINE) && line.ends_with(b"\n")
+    });
+    let header = first.get(..length.saturating_add(NONCE));
+    match header.filter(|_| ended) {
+        Some(header) => Ok(header),
+        None if !ended && stored > MAX_HEADER => Err(Error::unsupported(format!(
+            "expected the header of an encrypted object within {MAX_HEADER} bytes, found a longer \
+             one"
+        ))),
+        None => Err(Error::corrupt(
+            "the header of an encrypted object is cut off",
+        )),
     }
 }
 
