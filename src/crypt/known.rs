@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::read::{Envelope, RangeReader};
+use super::envelope::Envelope;
+use super::read::RangeReader;
 use crate::error::Result;
 use crate::store::ObjectName;
 

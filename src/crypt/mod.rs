@@ -53,6 +53,7 @@
 //! ```
 
 mod document;
+mod envelope;
 mod identity;
 pub mod keys;
 mod known;
@@ -61,12 +62,14 @@ mod read;
 mod recipient;
 pub mod sign;
 mod store;
+mod unwrap;
 mod window;
 mod write;
 
+pub use envelope::{Envelope, Fetch, MAX_HEADER};
 pub use identity::{Identities, Identity, IdentityFile, KeyExposure};
 pub use layout::{CHUNK, TAG};
-pub use read::{Envelope, Fetch, MAX_HEADER, RangeReader, decrypt};
+pub use read::{RangeReader, decrypt};
 pub use recipient::{MAX_RECIPIENTS, Recipient, Recipients};
 pub use store::{EncryptedStore, InClear};
 pub use write::{Encrypting, encrypt};

@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
+use super::envelope::{Envelope, MAX_HEADER};
 use super::identity::Identities;
 use super::known::{Known, KnownObjects};
 use super::layout::stored_bytes;
-use super::read::{Envelope, MAX_HEADER, RangeReader, decrypt};
+use super::read::{RangeReader, decrypt};
 use super::recipient::Recipients;
 use super::write::{Encrypting, encrypt};
 use crate::error::{Error, ErrorKind, Result};
@@ -103,12 +104,7 @@ impl EncryptedStore {
     }
 
     fn identities(&self, name: &ObjectName) -> Result<&Identities> {
-        self.identities.as_ref().ok_or_else(|| {
-            Error::refused(format!(
-                "cannot read object {name}: it is encrypted, and no identity was given"
-            ))
-            .advise("give one that can read it with --identity FILE")
-        })
+        self.identities.as_ref().ok_or_else(|| no_identity(name))
     }
 
     fn read_range(&self, name: &ObjectName, range: &Range<u64>) -> Result<Vec<u8>> {
@@ -120,6 +116,13 @@ impl EncryptedStore {
         let read = reader.read(range.clone(), &fetch);
         read.map_err(|e| e.context(object(name)))
     }
+}
+
+fn no_identity(name: &ObjectName) -> Error {
+    Error::refused(format!(
+        "cannot read object {name}: it is encrypted, and no identity was given"
+    ))
+    .advise("give one that can read it with --identity FILE")
 }
 
 /// What errors about the content of `name` begin with.
@@ -143,8 +146,11 @@ impl ReadStore for EncryptedStore {
             return self.inner.get(name, max_bytes);
         }
         let limit = stored_bytes(max_bytes, MAX_HEADER);
+        let Some(identities) = &self.identities else {
+            self.inner.size(name)?;
+            return Err(no_identity(name));
+        };
         let stored = self.inner.get(name, limit)?;
-        let identities = self.identities(name)?;
         let plain = decrypt(&stored, identities).map_err(|e| e.context(object(name)))?;
         match plain.len() as u64 {
             bytes if bytes > max_bytes => Err(too_large(name, bytes, max_bytes)),

@@ -10,9 +10,8 @@ const K: usize = CHUNK as usize;
 
 /// Opens `stored` and reads the first byte of it.
 fn first_byte(stored: &[u8], identities: &Identities) -> narthex::Result<Vec<u8>> {
-    let fetch = |range: std::ops::Range<u64>| {
-        Ok(stored[range.start as usize..range.end as usize].to_vec())
-    };
+    let fetch =
+        |range: std::ops::Range<u64>| Ok(stored[range.start as usize..range.end as usize].to_vec());
     let (envelope, first) = Envelope::read(stored.len() as u64, &fetch)?;
     RangeReader::new(envelope, &first, identities, &fetch)?.read(0..1, &fetch)
 }
@@ -31,9 +30,17 @@ fn what_was_cut_off_is_an_error_also_for_its_first_byte() {
         lengths.extend(stored.len().saturating_sub(20)..stored.len());
         for cut in lengths.into_iter().filter(|cut| *cut < stored.len()) {
             let error = first_byte(&stored[..cut], &identities).unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Corrupt, "{cut} of {length}: {error:?}");
+            assert_eq!(
+                error.kind(),
+                ErrorKind::Corrupt,
+                "{cut} of {length}: {error:?}"
+            );
             let error = decrypt(&stored[..cut], &identities).unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Corrupt, "{cut} of {length}: {error:?}");
+            assert_eq!(
+                error.kind(),
+                ErrorKind::Corrupt,
+                "{cut} of {length}: {error:?}"
+            );
         }
     }
 }
@@ -65,7 +72,11 @@ fn every_flipped_bit_is_an_error_for_what_holds_it() {
             flipped[at] ^= mask;
             let error = decrypt(&flipped, &identities).unwrap_err();
             // A damaged header may look like one of other recipients, or of another version.
-            let kinds = [ErrorKind::Corrupt, ErrorKind::Refused, ErrorKind::Unsupported];
+            let kinds = [
+                ErrorKind::Corrupt,
+                ErrorKind::Refused,
+                ErrorKind::Unsupported,
+            ];
             assert!(kinds.contains(&error.kind()), "bit {mask:#x} of {at}");
             assert!(first_byte(&flipped, &identities).is_err());
         }
@@ -118,7 +129,13 @@ fn what_is_no_age_file_is_said_to_be_none() {
 fn a_header_without_end_costs_little() {
     let (identities, _) = pair();
     let begun = std::time::Instant::now();
-    for line in ["-> a\n\n", "-> X25519 a\n\n", "-> a b c d e f g h\nAAAA\n", "\n", "-> "] {
+    for line in [
+        "-> a\n\n",
+        "-> X25519 a\n\n",
+        "-> a b c d e f g h\nAAAA\n",
+        "\n",
+        "-> ",
+    ] {
         let endless = [b"age-encryption.org/v1\n", line.repeat(1 << 20).as_bytes()].concat();
         let error = decrypt(&endless, &identities).unwrap_err();
         let kinds = [ErrorKind::Corrupt, ErrorKind::Unsupported];

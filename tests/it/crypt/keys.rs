@@ -44,12 +44,18 @@ impl Three {
             host_a,
             host_b,
         };
-        let (a, b) = (signer(&three.host_a, &["a"]), signer(&three.host_b, &["b", "b 2"]));
-        let first = KeyDocument::first(1_700_000_000_000, three.recipients.clone(), vec![a.clone()]);
+        let (a, b) = (
+            signer(&three.host_a, &["a"]),
+            signer(&three.host_b, &["b", "b 2"]),
+        );
+        let first =
+            KeyDocument::first(1_700_000_000_000, three.recipients.clone(), vec![a.clone()]);
         three.publish(&first);
         for signers in [vec![a, b.clone()], vec![b]] {
             let next = three.read(0).unwrap();
-            let next = next.next(1_700_000_001_000, three.recipients.clone(), signers).unwrap();
+            let next = next
+                .next(1_700_000_001_000, three.recipients.clone(), signers)
+                .unwrap();
             three.publish(&next);
         }
         three
@@ -96,11 +102,19 @@ fn the_newest_document_counts_and_the_older_ones_are_remembered() {
     let verify = |key: &SigningKey, source, bytes| {
         chain.verify(source, ARCHIVE_NAMESPACE, bytes, &sign(key))
     };
-    assert_eq!(verify(&three.host_b, "b", b"archive").unwrap(), three.host_b.public());
+    assert_eq!(
+        verify(&three.host_b, "b", b"archive").unwrap(),
+        three.host_b.public()
+    );
     for (key, source, bytes, told) in [
         (&three.host_b, "b", &b"archivE"[..], "something was changed"),
         (&three.host_b, "a", b"archive", "no key document says so"),
-        (&three.host_a, "a", b"archive", "key document 3 has taken that back"),
+        (
+            &three.host_a,
+            "a",
+            b"archive",
+            "key document 3 has taken that back",
+        ),
         (&three.admin, "a", b"archive", "no key document says so"),
     ] {
         let refused = verify(key, source, bytes).unwrap_err();
@@ -123,10 +137,7 @@ fn a_document_that_somebody_else_has_made_or_changed_is_refused() {
 
     // The administrator's signature below another recipient.
     let genuine = String::from_utf8(three.bytes(3)).unwrap();
-    let changed = genuine.replace(
-        &three.recipients[0].to_string(),
-        &recipient().to_string(),
-    );
+    let changed = genuine.replace(&three.recipients[0].to_string(), &recipient().to_string());
     assert_ne!(changed, genuine);
     let told = three.error_with(3, changed.as_bytes());
     assert_eq!(told.0, ErrorKind::Refused);
@@ -135,7 +146,11 @@ fn a_document_that_somebody_else_has_made_or_changed_is_refused() {
     // What a host was made to sign, or the administrator for something else.
     let digits = |namespace: &str, key: &SigningKey, text: &str| {
         let (signed, _) = text.split_once("\"signature\"").unwrap();
-        let line = key.sign(namespace, signed.as_bytes()).unwrap().to_line().unwrap();
+        let line = key
+            .sign(namespace, signed.as_bytes())
+            .unwrap()
+            .to_line()
+            .unwrap();
         format!("{signed}\"signature\": \"{line}\"\n}}\n")
     };
     for (namespace, key) in [
@@ -180,16 +195,25 @@ fn a_chain_with_a_gap_or_a_foreign_link_is_refused() {
         }
         let error = kinds(&store);
         assert_eq!(error.kind(), ErrorKind::Corrupt);
-        assert!(error.chain().contains(&format!("key document {missing}")), "{error:?}");
+        assert!(
+            error.chain().contains(&format!("key document {missing}")),
+            "{error:?}"
+        );
     }
     // A genuine document in another's place, and one that follows from another past.
     let told = three.error_with(2, &three.bytes(1));
-    assert!(told.1.contains("expected key document 2, found 1"), "{told:?}");
+    assert!(
+        told.1.contains("expected key document 2, found 1"),
+        "{told:?}"
+    );
     let mut other = three.read(0).unwrap().documents()[1].clone();
     other.signers.clear();
     let told = three.error_with(2, &other.to_signed(&three.admin).unwrap());
     assert_eq!(told.0, ErrorKind::Corrupt);
-    assert!(told.1.contains("keys/00000003.json: expected it to name"), "{told:?}");
+    assert!(
+        told.1.contains("keys/00000003.json: expected it to name"),
+        "{told:?}"
+    );
     // Something that is no key document.
     let store = three.store.clone();
     store.overwrite(&ObjectName::new("keys/00000002.txt").unwrap(), b"");
@@ -233,20 +257,38 @@ fn ssh_keygen_proves_a_key_document_by_hand() {
     let three = Three::new();
     let dir = tempfile::tempdir().unwrap();
     let page = include_str!("../../../src/crypt/keys.rs");
-    let page: Vec<_> = page.lines().map(|line| line.trim_start_matches("//!")).collect();
+    let page: Vec<_> = page
+        .lines()
+        .map(|line| line.trim_start_matches("//!"))
+        .collect();
     let script = page.join("\n");
-    let script = script.split("```sh\n").nth(1).unwrap().split("```").next().unwrap();
+    let script = script
+        .split("```sh\n")
+        .nth(1)
+        .unwrap()
+        .split("```")
+        .next()
+        .unwrap();
     let run = || {
         let shell = super::tools::Program::find_or_skip("sh", "dash").unwrap();
         let script = format!("cd {}\n{script}", dir.path().display());
         shell.run(["-c", &script], b"")
     };
-    fs::write(dir.path().join("admin.pub"), three.admin.public().to_string()).unwrap();
+    fs::write(
+        dir.path().join("admin.pub"),
+        three.admin.public().to_string(),
+    )
+    .unwrap();
     fs::write(dir.path().join("00000001.json"), three.bytes(3)).unwrap();
     let proved = run().unwrap();
     let proved = String::from_utf8(proved).unwrap();
-    assert!(proved.starts_with("Good \"narthex-keys\" signature for admin"), "{proved}");
-    let changed = String::from_utf8(three.bytes(3)).unwrap().replace("b 2", "a");
+    assert!(
+        proved.starts_with("Good \"narthex-keys\" signature for admin"),
+        "{proved}"
+    );
+    let changed = String::from_utf8(three.bytes(3))
+        .unwrap()
+        .replace("b 2", "a");
     fs::write(dir.path().join("00000001.json"), changed).unwrap();
     run().unwrap_err();
 
@@ -263,7 +305,16 @@ fn ssh_keygen_proves_a_key_document_by_hand() {
         let signature = key.sign(ARCHIVE_NAMESPACE, b"archive").unwrap();
         fs::write(path("sig"), signature.to_armoured().unwrap()).unwrap();
         let (allowed, sig) = (path("allowed"), path("sig"));
-        let arguments = ["-Y", "verify", "-f", &allowed, "-I", source, "-n", ARCHIVE_NAMESPACE];
+        let arguments = [
+            "-Y",
+            "verify",
+            "-f",
+            &allowed,
+            "-I",
+            source,
+            "-n",
+            ARCHIVE_NAMESPACE,
+        ];
         let verified = keygen.run(arguments.into_iter().chain(["-s", &sig]), b"archive");
         assert_eq!(verified.is_ok(), good, "{source}: {verified:?}");
     }

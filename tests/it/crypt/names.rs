@@ -19,7 +19,10 @@ const PUBLIC: &str = "age1t7rxyev2z3rw82stdlrrepyc39nvn86l5078zqkf5uasdy86jp6svp
 fn a_recipient_is_read_as_it_is_shown() {
     let recipient: Recipient = PUBLIC.parse().unwrap();
     assert_eq!(recipient.to_string(), PUBLIC);
-    assert_eq!(format!(" {PUBLIC}\r\n").parse::<Recipient>().unwrap(), recipient);
+    assert_eq!(
+        format!(" {PUBLIC}\r\n").parse::<Recipient>().unwrap(),
+        recipient
+    );
     let identities = Identity::read(SECRET, "a test").unwrap();
     assert_eq!(identities[0].recipient(), Some(recipient));
 }
@@ -54,7 +57,10 @@ fn a_recipients_file_may_have_comments_and_names_the_line_that_is_wrong() {
     let none = Recipients::new([]).unwrap_err();
     assert_eq!(none.kind(), ErrorKind::Invalid);
     let many = (0..=MAX_RECIPIENTS).filter_map(|_| Identity::generate().recipient());
-    assert_eq!(Recipients::new(many).unwrap_err().kind(), ErrorKind::Invalid);
+    assert_eq!(
+        Recipients::new(many).unwrap_err().kind(),
+        ErrorKind::Invalid
+    );
     let missing = Recipient::load("/not/there".as_ref()).unwrap_err();
     assert_eq!(missing.kind(), ErrorKind::NotFound);
 }
@@ -66,14 +72,38 @@ fn an_identity_file_is_read_and_what_is_wrong_with_one_is_said() {
     for (wrong, kind, told) in [
         ("", ErrorKind::Invalid, "found none"),
         ("# nothing\n", ErrorKind::Invalid, "found none"),
-        (PUBLIC, ErrorKind::Invalid, "line 1: expected an identity, found a recipient"),
-        (&SECRET[..70], ErrorKind::Invalid, "line 1: the identity is mistyped or cut off"),
+        (
+            PUBLIC,
+            ErrorKind::Invalid,
+            "line 1: expected an identity, found a recipient",
+        ),
+        (
+            &SECRET[..70],
+            ErrorKind::Invalid,
+            "line 1: the identity is mistyped or cut off",
+        ),
         ("hello", ErrorKind::Invalid, "line 1: expected an identity"),
         ("AGE-PLUGIN-YUBIKEY-1ABC", ErrorKind::Unsupported, "plugins"),
-        ("age-encryption.org/v1\n-> scrypt", ErrorKind::Refused, "age -d"),
-        ("-----BEGIN AGE ENCRYPTED FILE-----\n", ErrorKind::Refused, "age -d"),
-        ("-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n", ErrorKind::Invalid, "damaged"),
-        ("-----BEGIN CERTIFICATE-----\nAAAA\n", ErrorKind::Invalid, "another thing"),
+        (
+            "age-encryption.org/v1\n-> scrypt",
+            ErrorKind::Refused,
+            "age -d",
+        ),
+        (
+            "-----BEGIN AGE ENCRYPTED FILE-----\n",
+            ErrorKind::Refused,
+            "age -d",
+        ),
+        (
+            "-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n",
+            ErrorKind::Invalid,
+            "damaged",
+        ),
+        (
+            "-----BEGIN CERTIFICATE-----\nAAAA\n",
+            ErrorKind::Invalid,
+            "another thing",
+        ),
     ] {
         let error = Identity::read(wrong, "key.txt").unwrap_err();
         assert_eq!(error.kind(), kind, "{wrong}: {error:?}");
@@ -90,10 +120,17 @@ fn a_key_with_a_passphrase_is_refused_with_what_to_do() {
     };
     let refused = IdentityFile::load(&key).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Refused);
-    assert!(refused.chain().contains("ssh-keygen -p -f COPY"), "{refused:?}");
+    assert!(
+        refused.chain().contains("ssh-keygen -p -f COPY"),
+        "{refused:?}"
+    );
     let ecdsa = ssh_key(dir.path(), "ecdsa", "").unwrap();
     let unsupported = IdentityFile::load(&ecdsa).unwrap_err();
-    assert_eq!(unsupported.kind(), ErrorKind::Unsupported, "{unsupported:?}");
+    assert_eq!(
+        unsupported.kind(),
+        ErrorKind::Unsupported,
+        "{unsupported:?}"
+    );
 }
 
 #[test]
@@ -101,7 +138,12 @@ fn a_key_that_everybody_can_read_is_told() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("key.txt");
     fs::write(&path, SECRET).unwrap();
-    for (mode, told) in [(0o600, false), (0o400, false), (0o640, false), (0o644, true)] {
+    for (mode, told) in [
+        (0o600, false),
+        (0o400, false),
+        (0o640, false),
+        (0o644, true),
+    ] {
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
         let file = IdentityFile::load(&path).unwrap();
         assert_eq!(file.exposure.is_some(), told, "{mode:o}");
@@ -113,7 +155,10 @@ fn a_key_that_everybody_can_read_is_told() {
     let large = IdentityFile::load(&path).unwrap_err();
     assert_eq!(large.kind(), ErrorKind::Invalid);
     fs::write(&path, [0xff; 10]).unwrap();
-    assert_eq!(IdentityFile::load(&path).unwrap_err().kind(), ErrorKind::Invalid);
+    assert_eq!(
+        IdentityFile::load(&path).unwrap_err().kind(),
+        ErrorKind::Invalid
+    );
 }
 
 #[test]
@@ -125,7 +170,9 @@ fn no_secret_is_shown() {
     let identities = Identities::new(file.identities.clone()).unwrap();
     let (_, recipients) = pair();
     let store = EncryptedStore::new(std::sync::Arc::new(MemoryStore::new()), |_| false);
-    let store = store.writing_to(recipients).reading_with(identities.clone());
+    let store = store
+        .writing_to(recipients)
+        .reading_with(identities.clone());
     let mut shown = format!("{file:?}{identities:?}{store:?}");
     let half = &SECRET[..50];
     for spoilt in [

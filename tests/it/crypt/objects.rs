@@ -15,7 +15,18 @@ use super::tools::{age, bytes, pair, sealed, ssh_key};
 const K: usize = CHUNK as usize;
 
 /// Lengths at which something changes.
-const LENGTHS: [usize; 10] = [0, 1, K - 1, K, K + 1, 2 * K - 1, 2 * K, 2 * K + 1, 4 * K, 300_000];
+const LENGTHS: [usize; 10] = [
+    0,
+    1,
+    K - 1,
+    K,
+    K + 1,
+    2 * K - 1,
+    2 * K,
+    2 * K + 1,
+    4 * K,
+    300_000,
+];
 
 /// Ranges of a plaintext of `length` bytes at which something changes.
 fn ranges(length: usize) -> Vec<Range<usize>> {
@@ -24,7 +35,9 @@ fn ranges(length: usize) -> Vec<Range<usize>> {
     edges.retain(|edge| *edge <= length);
     edges.sort_unstable();
     edges.dedup();
-    let pairs = edges.iter().flat_map(|from| edges.iter().map(move |to| *from..*to));
+    let pairs = edges
+        .iter()
+        .flat_map(|from| edges.iter().map(move |to| *from..*to));
     pairs.filter(|range| range.start <= range.end).collect()
 }
 
@@ -75,7 +88,10 @@ fn every_range_of_every_length_comes_back() {
         assert_eq!(reader.stored_size(), stored.len() as u64);
         for range in ranges(length) {
             let read = reader.read(wide(&range), &|range| asked.fetch(range));
-            assert!(read.unwrap() == plain[range.clone()], "{range:?} of {length}");
+            assert!(
+                read.unwrap() == plain[range.clone()],
+                "{range:?} of {length}"
+            );
         }
         #[expect(clippy::reversed_empty_ranges, reason = "a caller may pass one")]
         for beyond in [0..length + 1, length + 1..length + 1, 0..usize::MAX, 1..0] {
@@ -158,11 +174,18 @@ fn age_reads_what_is_written_and_what_age_writes_is_read() {
             let reader = open(&asked, &identities).unwrap();
             assert_eq!(reader.plain_size(), length as u64);
             // All ranges with one of them, else it takes long.
-            let mut ranges = if file == &files[0] { ranges(length) } else { vec![] };
+            let mut ranges = if file == &files[0] {
+                ranges(length)
+            } else {
+                vec![]
+            };
             ranges.push(length.saturating_sub(1)..length);
             for range in ranges {
                 let read = reader.read(wide(&range), &|range| asked.fetch(range));
-                assert!(read.unwrap() == plain[range.clone()], "{range:?} of {length}");
+                assert!(
+                    read.unwrap() == plain[range.clone()],
+                    "{range:?} of {length}"
+                );
             }
         }
     }
@@ -198,7 +221,9 @@ fn whoever_is_no_recipient_reads_nothing_and_hears_who_is() {
     let error = decrypt(&stored, &other).unwrap_err().to_string();
     assert!(error.contains("2 age1… recipients"), "{error}");
     let keygen = super::tools::ssh_keygen().unwrap();
-    let listed = keygen.run(["-l", "-f", key.to_str().unwrap()], b"").unwrap();
+    let listed = keygen
+        .run(["-l", "-f", key.to_str().unwrap()], b"")
+        .unwrap();
     let listed = String::from_utf8(listed).unwrap();
     let fingerprint = listed.split(' ').nth(1).unwrap();
     let told = format!("ssh-ed25519 {}…", &fingerprint[..12]);

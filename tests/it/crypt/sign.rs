@@ -17,13 +17,30 @@ fn a_signature_is_of_one_key_of_these_bytes_and_for_one_thing() {
     let other = SigningKey::generate("").unwrap();
     let signature = key.sign(ARCHIVE_NAMESPACE, MESSAGE).unwrap();
     let public = key.public();
-    public.verify(ARCHIVE_NAMESPACE, MESSAGE, &signature).unwrap();
+    public
+        .verify(ARCHIVE_NAMESPACE, MESSAGE, &signature)
+        .unwrap();
     assert_eq!(signature.signer().unwrap(), public);
     assert_eq!(signature.namespace(), ARCHIVE_NAMESPACE);
     for (key, namespace, bytes, told) in [
-        (&other.public(), ARCHIVE_NAMESPACE, MESSAGE, "it is one of SHA256:"),
-        (&public, KEYS_NAMESPACE, MESSAGE, "it was made for something else"),
-        (&public, ARCHIVE_NAMESPACE, &MESSAGE[1..], "something was changed"),
+        (
+            &other.public(),
+            ARCHIVE_NAMESPACE,
+            MESSAGE,
+            "it is one of SHA256:",
+        ),
+        (
+            &public,
+            KEYS_NAMESPACE,
+            MESSAGE,
+            "it was made for something else",
+        ),
+        (
+            &public,
+            ARCHIVE_NAMESPACE,
+            &MESSAGE[1..],
+            "something was changed",
+        ),
         (&public, ARCHIVE_NAMESPACE, b"", "something was changed"),
     ] {
         let refused = key.verify(namespace, bytes, &signature).unwrap_err();
@@ -80,7 +97,10 @@ fn a_key_is_made_once_for_its_user_alone_and_read_again() {
     let taken = SigningKey::create(&path, "").unwrap_err();
     assert_eq!(taken.kind(), ErrorKind::AlreadyExists);
     assert_eq!(fs::read(&path).unwrap(), content);
-    assert_eq!(fs::read_to_string(dir.path().join("host.key.pub")).unwrap(), beside);
+    assert_eq!(
+        fs::read_to_string(dir.path().join("host.key.pub")).unwrap(),
+        beside
+    );
     // Nor is a secret key overwritten that has lost its public half.
     fs::remove_file(dir.path().join("host.key.pub")).unwrap();
     let taken = SigningKey::create(&path, "").unwrap_err();
@@ -116,7 +136,10 @@ fn ssh_keygen_verifies_what_is_signed_here_and_the_other_way_round() {
 
         let signature = key.sign(ARCHIVE_NAMESPACE, MESSAGE).unwrap();
         fs::write(path("sig"), signature.to_armoured().unwrap()).unwrap();
-        let allowed = format!("host-a namespaces=\"{ARCHIVE_NAMESPACE}\" {}\n", key.public());
+        let allowed = format!(
+            "host-a namespaces=\"{ARCHIVE_NAMESPACE}\" {}\n",
+            key.public()
+        );
         fs::write(path("allowed"), allowed).unwrap();
         let (allowed, sig) = (path("allowed"), path("sig"));
         let verify = |who: &str, namespace: &str, bytes: &[u8]| {
@@ -136,11 +159,26 @@ fn ssh_keygen_verifies_what_is_signed_here_and_the_other_way_round() {
 
         for hash in ["sha512", "sha256"] {
             let hash = format!("hashalg={hash}");
-            let arguments = ["-Y", "sign", "-f", &key_file, "-n", ARCHIVE_NAMESPACE, "-O", &hash];
+            let arguments = [
+                "-Y",
+                "sign",
+                "-f",
+                &key_file,
+                "-n",
+                ARCHIVE_NAMESPACE,
+                "-O",
+                &hash,
+            ];
             let signed = keygen.run(arguments, MESSAGE).unwrap();
             let signed = Signature::from_armoured(&String::from_utf8(signed).unwrap()).unwrap();
-            key.public().verify(ARCHIVE_NAMESPACE, MESSAGE, &signed).unwrap();
-            assert!(key.public().verify(KEYS_NAMESPACE, MESSAGE, &signed).is_err());
+            key.public()
+                .verify(ARCHIVE_NAMESPACE, MESSAGE, &signed)
+                .unwrap();
+            assert!(
+                key.public()
+                    .verify(KEYS_NAMESPACE, MESSAGE, &signed)
+                    .is_err()
+            );
         }
     }
 }
@@ -159,11 +197,20 @@ fn other_keys_than_those_of_ed25519_without_a_passphrase_are_refused() {
         let key = ssh_key(dir.path(), kind, "").unwrap();
         let unsupported = SigningKey::load(&key).unwrap_err();
         assert!(other(unsupported.kind()), "{unsupported:?}");
-        assert!(unsupported.to_string().contains("ed25519"), "{unsupported:?}");
+        assert!(
+            unsupported.to_string().contains("ed25519"),
+            "{unsupported:?}"
+        );
         let public = fs::read_to_string(key.with_extension("pub")).unwrap();
         let unsupported = public.parse::<SignerKey>().unwrap_err();
         assert!(other(unsupported.kind()), "{unsupported:?}");
-        assert!(unsupported.to_string().contains("ed25519"), "{unsupported:?}");
+        assert!(
+            unsupported.to_string().contains("ed25519"),
+            "{unsupported:?}"
+        );
     }
-    assert_eq!("x".parse::<SignerKey>().unwrap_err().kind(), ErrorKind::Invalid);
+    assert_eq!(
+        "x".parse::<SignerKey>().unwrap_err().kind(),
+        ErrorKind::Invalid
+    );
 }

@@ -162,14 +162,23 @@ fn a_range_of_what_was_read_before_costs_one_request() {
     assert_eq!(store.size(&large).unwrap(), 200_000);
     assert_eq!(asked.take(), ["size", "16384 bytes"]);
     let last = 200_000 - 3 * 65_536;
-    assert_eq!(store.get_range(&large, 199_990..200_000).unwrap(), plain[199_990..]);
+    assert_eq!(
+        store.get_range(&large, 199_990..200_000).unwrap(),
+        plain[199_990..]
+    );
     assert_eq!(asked.take(), [format!("{} bytes", last + 16)]);
     assert_eq!(store.get_range(&large, 10..20).unwrap(), plain[10..20]);
     assert_eq!(asked.take(), ["65552 bytes"]);
-    assert_eq!(store.get_range(&large, 10..70_000).unwrap(), plain[10..70_000]);
+    assert_eq!(
+        store.get_range(&large, 10..70_000).unwrap(),
+        plain[10..70_000]
+    );
     assert_eq!(asked.take(), ["131104 bytes"]);
     assert_eq!(store.size(&large).unwrap(), 200_000);
-    assert_eq!(store.get_range(&large, 199_000..199_001).unwrap(), plain[199_000..199_001]);
+    assert_eq!(
+        store.get_range(&large, 199_000..199_001).unwrap(),
+        plain[199_000..199_001]
+    );
     assert_eq!(asked.take(), [""; 0]);
     let small = name("packs/small");
     assert_eq!(store.get_range(&small, 7..9).unwrap(), plain[7..9]);
@@ -181,7 +190,9 @@ fn a_range_of_what_was_read_before_costs_one_request() {
     // What many others were read after is asked for again.
     for number in 0..64 {
         let other = name(&format!("packs/{number}"));
-        (&over(asked.inner.clone(), &keys) as &dyn Store).put(&other, b"x").unwrap();
+        (&over(asked.inner.clone(), &keys) as &dyn Store)
+            .put(&other, b"x")
+            .unwrap();
         store.size(&other).unwrap();
     }
     asked.take();
@@ -241,8 +252,15 @@ fn whoever_has_no_identity_writes_and_tells_sizes_but_reads_nothing() {
     let reader = EncryptedStore::new(Arc::new(inner.clone()), in_clear).reading_with(other);
     let error = reader.get_range(&name("packs/a"), 0..1).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Refused);
-    assert!(error.chain().starts_with("object packs/a: none of the identities"), "{error:?}");
-    let error = (&reader as &dyn Store).put(&name("packs/c"), b"x").unwrap_err();
+    assert!(
+        error
+            .chain()
+            .starts_with("object packs/a: none of the identities"),
+        "{error:?}"
+    );
+    let error = (&reader as &dyn Store)
+        .put(&name("packs/c"), b"x")
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Refused);
     let reader = EncryptedStore::new(Arc::new(inner), in_clear).reading_with(identities);
     assert_eq!(reader.get_range(&name("packs/a"), 0..9).unwrap(), bytes(9));
@@ -259,17 +277,26 @@ fn what_is_cut_off_replaced_or_not_encrypted_at_all_is_corrupt() {
     let stored = inner.get(&object, u64::MAX).unwrap();
     let header = stored.len() - 200_000 - 4 * 16;
     let whole_chunks = stored[..header + 2 * 65_552].to_vec();
-    for spoilt in [&whole_chunks[..], &stored[..1000], &stored[..10], b"", &plain] {
+    for spoilt in [
+        &whole_chunks[..],
+        &stored[..1000],
+        &stored[..10],
+        b"",
+        &plain,
+    ] {
         inner.overwrite(&object, spoilt);
         let fresh = over(inner.clone(), &keys);
         for reader in [&store, &fresh] {
             let known = std::ptr::eq(reader, &store);
             for error in [
                 reader.get_range(&object, 0..1).err(),
-                reader.get_range(&object, 199_999..200_000).err().or_else(|| {
-                    // The last chunk is known from before.
-                    known.then(|| Error::corrupt(""))
-                }),
+                reader
+                    .get_range(&object, 199_999..200_000)
+                    .err()
+                    .or_else(|| {
+                        // The last chunk is known from before.
+                        known.then(|| Error::corrupt(""))
+                    }),
                 reader.get(&object, u64::MAX).err(),
             ] {
                 // What was read before may come from memory, and is right.
