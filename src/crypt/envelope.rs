@@ -84,7 +84,9 @@ impl Envelope {
 /// is how many it has.
 fn find_header(first: &[u8], stored: u64) -> Result<&[u8]> {
     if !first.starts_with(MAGIC) {
-        return Err(if first.starts_with(ANY_MAGIC) {
+        return Err(if MAGIC.starts_with(first) {
+            cut_off()
+        } else if first.starts_with(ANY_MAGIC) {
             Error::unsupported("expected an age file of version 1, found another version")
         } else {
             Error::corrupt("expected an encrypted object (age), found something else")
@@ -105,10 +107,12 @@ fn find_header(first: &[u8], stored: u64) -> Result<&[u8]> {
             "expected the header of an encrypted object within {MAX_HEADER} bytes, found a longer \
              one"
         ))),
-        None => Err(Error::corrupt(
-            "the header of an encrypted object is cut off",
-        )),
+        None => Err(cut_off()),
     }
+}
+
+fn cut_off() -> Error {
+    Error::corrupt("the header of an encrypted object is cut off")
 }
 
 /// Those of `bytes` that `range` says.

@@ -21,16 +21,16 @@
 //! *s* − *h* − 16 − 16 *n* bytes of plaintext, and the plaintext from byte *p* on is in the chunk
 //! ⌊*p* / 65,536⌋. A size that no plaintext has is that of an object that was cut off; one that was
 //! cut off between two chunks is noticed because its last chunk was not encrypted as the last. Each
-//! object has a key of its own: the same content is stored as other bytes each time, and a digest of
-//! stored bytes says nothing of the content.
+//! object has a key of its own: the same content is stored as other bytes each time, and a digest
+//! of stored bytes says nothing of the content.
 //!
-//! The header says in clear of which kind the recipients are and how many there are, and of SSH keys
-//! the first four bytes of their digest. Names and sizes of objects are not hidden.
+//! The header says in clear of which kind the recipients are and how many there are, and of SSH
+//! keys the first four bytes of their digest. Names and sizes of objects are not hidden.
 //!
 //! # Secrets
 //!
-//! No secret is in an error, in `Debug` or in `Display`. Whoever has a recipient can write, but read
-//! nothing, not even what it has written itself.
+//! No secret is in an error, in `Debug` or in `Display`. Whoever has a recipient can write, but
+//! read nothing, not even what it has written itself.
 //!
 //! # Hostile input
 //!

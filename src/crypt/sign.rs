@@ -3,8 +3,8 @@
 //! hand.
 //!
 //! Why not the format of minisign, which is simpler: its tool is on no server, a key of it signs
-//! whatever it is given, and says nowhere what a key may sign. Here a *namespace* is part of what is
-//! signed, so that a key that signs archives cannot be made to sign keys, and a file of allowed
+//! whatever it is given, and says nowhere what a key may sign. Here a *namespace* is part of what
+//! is signed, so that a key that signs archives cannot be made to sign keys, and a file of allowed
 //! signers says whose key may sign what.
 
 use std::fmt;

@@ -3,7 +3,7 @@
 use std::fs;
 
 use narthex::ErrorKind;
-use narthex::crypt::keys::{AllowedSigner, KeyChain, KeyDocument, Standing};
+use narthex::crypt::keys::{AllowedSigner, KeyChain, KeyDocument, KeyPin, Standing};
 use narthex::crypt::sign::{ARCHIVE_NAMESPACE, KEYS_NAMESPACE, SigningKey};
 use narthex::crypt::{Identity, Recipient};
 use narthex::store::{MemoryStore, ObjectName, ReadStore as _, Store};
@@ -23,6 +23,18 @@ fn signer(key: &SigningKey, sources: &[&str]) -> AllowedSigner {
         key: key.public(),
         sources: sources.iter().map(|source| (*source).to_owned()).collect(),
     }
+}
+
+/// The identity of the repository.
+const REPOSITORY: &str = "00112233445566778899aabbccddeeff";
+
+fn read(store: &MemoryStore, admin: &SigningKey, seen: u32) -> narthex::Result<KeyChain> {
+    let pin = KeyPin {
+        repository: REPOSITORY,
+        admin: &admin.public().fingerprint(),
+        seen,
+    };
+    KeyChain::read(store, &pin)
 }
 
 /// Three documents: host a, then b as well, then b alone.
@@ -48,8 +60,12 @@ impl Three {
             signer(&three.host_a, &["a"]),
             signer(&three.host_b, &["b", "b 2"]),
         );
-        let first =
-            KeyDocument::first(1_700_000_000_000, three.recipients.clone(), vec![a.clone()]);
+        let first = KeyDocument::first(
+            REPOSITORY,
+            1_700_000_000_000,
+            three.recipients.clone(),
+            vec![a.clone()],
+        );
         three.publish(&first);
         for signers in [vec![a, b.clone()], vec![b]] {
             let next = three.read(0).unwrap();
@@ -68,7 +84,7 @@ impl Three {
     }
 
     fn read(&self, seen: u32) -> narthex::Result<KeyChain> {
-        KeyChain::read(&self.store, &self.admin.public().fingerprint(), seen)
+        read(&self.store, &self.admin, seen)
     }
 
     fn bytes(&self, number: u32) -> Vec<u8> {
@@ -184,10 +200,7 @@ fn a_document_that_somebody_else_has_made_or_changed_is_refused() {
 #[test]
 fn a_chain_with_a_gap_or_a_foreign_link_is_refused() {
     let three = Three::new();
-    let kinds = |store: &MemoryStore| {
-        let admin = three.admin.public().fingerprint();
-        KeyChain::read(store, &admin, 0).unwrap_err()
-    };
+    let kinds = |store: &MemoryStore| read(store, &three.admin, 0).unwrap_err();
     for missing in [1, 2] {
         let store = MemoryStore::new();
         for number in [1, 2, 3].into_iter().filter(|number| *number != missing) {
@@ -221,6 +234,22 @@ fn a_chain_with_a_gap_or_a_foreign_link_is_refused() {
 }
 
 #[test]
+fn documents_of_another_repository_of_the_same_administrator_are_refused() {
+    let three = Three::new();
+    let pin = KeyPin {
+        repository: "another",
+        admin: &three.admin.public().fingerprint(),
+        seen: 0,
+    };
+    let refused = KeyChain::read(&three.store, &pin).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Refused);
+    assert!(
+        refused.chain().contains("of the repository another"),
+        "{refused:?}"
+    );
+}
+
+#[test]
 fn fewer_documents_than_were_seen_are_refused() {
     let three = Three::new();
     three.read(3).unwrap();
@@ -232,8 +261,7 @@ fn fewer_documents_than_were_seen_are_refused() {
     assert_eq!(refused.kind(), ErrorKind::Refused);
     assert!(refused.to_string().contains("an older state"), "{refused}");
     let empty = MemoryStore::new();
-    let admin = three.admin.public().fingerprint();
-    let error = |seen| KeyChain::read(&empty, &admin, seen).unwrap_err().kind();
+    let error = |seen| read(&empty, &three.admin, seen).unwrap_err().kind();
     assert_eq!(error(1), ErrorKind::Refused);
     assert_eq!(error(0), ErrorKind::NotFound);
 }
@@ -245,7 +273,7 @@ fn a_document_of_a_newer_version_is_unsupported_and_one_for_nobody_is_not_writte
     newer.format_version = 2;
     let told = three.error_with(3, &newer.to_signed(&three.admin).unwrap());
     assert_eq!(told.0, ErrorKind::Unsupported, "{told:?}");
-    let nobody = KeyDocument::first(0, Vec::new(), Vec::new());
+    let nobody = KeyDocument::first(REPOSITORY, 0, Vec::new(), Vec::new());
     let error = nobody.to_signed(&three.admin).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid);
 }
@@ -256,7 +284,7 @@ fn ssh_keygen_proves_a_key_document_by_hand() {
     let Some(keygen) = ssh_keygen() else { return };
     let three = Three::new();
     let dir = tempfile::tempdir().unwrap();
-    let page = include_str!("../../../src/crypt/keys.rs");
+    let page = include_str!("../../../src/crypt/keys/mod.rs");
     let page: Vec<_> = page
         .lines()
         .map(|line| line.trim_start_matches("//!"))
