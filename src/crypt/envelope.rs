@@ -37,7 +37,8 @@ pub struct Envelope {
 
 impl Envelope {
     /// Reads the header of an object of `stored` bytes, in one read; an object of up to 80 KiB is
-    /// read whole. Gives back what was read, too, which [`RangeReader::new`] makes use of.
+    /// read whole. Gives back what was read, too, which
+    /// [`RangeReader::new`](super::RangeReader::new) makes use of.
     ///
     /// # Errors
     ///
@@ -58,7 +59,8 @@ impl Envelope {
         Ok(Envelope { header, layout })
     }
 
-    /// Bytes of the plaintext, if nobody has changed anything: only [`RangeReader::new`] proves it.
+    /// Bytes of the plaintext, if nobody has changed anything: only
+    /// [`RangeReader::new`](super::RangeReader::new) proves it.
     pub fn plain_size(&self) -> u64 {
         self.layout.plain()
     }
