@@ -120,7 +120,7 @@ fn what_is_no_age_file_is_said_to_be_none() {
     let kind = |stored: &[u8]| decrypt(stored, &identities).unwrap_err().kind();
     assert_eq!(kind(b""), ErrorKind::Corrupt);
     assert_eq!(kind(b"{\n\"format_version\": 1,"), ErrorKind::Corrupt);
-    assert_eq!(kind(&[0; 100_000]), ErrorKind::Corrupt);
+    assert_eq!(kind(&vec![0; 100_000]), ErrorKind::Corrupt);
     let newer = b"age-encryption.org/v2\n-> X\n\n--- x\n";
     assert_eq!(kind(newer), ErrorKind::Unsupported);
 }

@@ -173,7 +173,7 @@ fn no_secret_is_shown() {
     let store = store
         .writing_to(recipients)
         .reading_with(identities.clone());
-    let mut shown = format!("{file:?}{identities:?}{store:?}");
+    let mut shown = vec![format!("{file:?}{identities:?}{store:?}")];
     let half = &SECRET[..50];
     for spoilt in [
         format!("{half}\n"),
@@ -187,10 +187,10 @@ fn no_secret_is_shown() {
             Recipient::read_lines(&spoilt, "key.txt").err(),
         ];
         for error in errors.into_iter().flatten() {
-            shown += &format!("{error:?}{error}");
+            shown.push(format!("{error:?}{error}"));
         }
     }
-    let shown = shown.to_uppercase();
+    let shown = shown.concat().to_uppercase();
     assert!(!shown.contains(&SECRET[15..40]), "{shown}");
     assert!(shown.contains(&PUBLIC.to_uppercase()));
 }
