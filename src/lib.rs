@@ -87,6 +87,8 @@ pub mod chunk;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod compare;
+#[cfg(feature = "encryption")]
+pub mod crypt;
 pub mod cut;
 pub mod dense;
 pub mod dump;

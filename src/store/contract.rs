@@ -72,6 +72,10 @@ pub const CLAUSES: &[Clause] = &[
         holds: what_is_dropped_unpublished_is_no_object,
     },
     Clause {
+        name: "finished",
+        holds: a_finished_object_says_how_it_is_stored,
+    },
+    Clause {
         name: "once",
         holds: a_name_is_published_once,
     },
@@ -178,6 +182,19 @@ fn what_is_dropped_unpublished_is_no_object(store: &dyn Store) {
     assert_eq!(names(store, ""), [""; 0]);
     store.put(&name("a"), b"whole").unwrap();
     assert_eq!(store.get(&name("a"), 100).unwrap(), b"whole");
+}
+
+fn a_finished_object_says_how_it_is_stored(store: &dyn Store) {
+    let object = name("blocks/x/a.tar.zst");
+    let mut pending = store.create(&object).unwrap();
+    pending.write_all(b"whole").unwrap();
+    let form = pending.finish().unwrap();
+    assert_eq!(pending.finish().unwrap(), form);
+    assert_eq!(names(store, ""), [""; 0]);
+    pending.publish().unwrap();
+    assert_eq!(store.get(&object, 5).unwrap(), b"whole");
+    let bytes = form.map_or(5, |form| form.bytes);
+    assert_eq!(store.stored_size(&object).unwrap(), bytes);
 }
 
 fn a_name_is_published_once(store: &dyn Store) {
@@ -301,6 +318,7 @@ fn what_is_not_there_is_not_found(store: &dyn ReadStore) {
             store.get(&absent, 10).unwrap_err(),
             store.get_range(&absent, 0..0).unwrap_err(),
             store.size(&absent).unwrap_err(),
+            store.stored_size(&absent).unwrap_err(),
         ] {
             assert_eq!(error.kind(), ErrorKind::NotFound, "{absent}");
             assert!(error.to_string().contains(absent.as_str()));
@@ -337,7 +355,10 @@ fn lists_are_sorted_and_hold_what_begins_with_the_prefix(store: &dyn ReadStore) 
     assert_eq!(names(store, "blocks/b/1"), ["blocks/b/10"]);
     assert_eq!(names(store, "nothing/here"), [""; 0]);
     assert_eq!(names(store, "../"), [""; 0]);
-    assert_eq!(store.list("narthex").unwrap()[0].1, 12);
+    for (object, bytes) in store.list("").unwrap() {
+        assert_eq!(store.stored_size(&object).unwrap(), bytes, "{object}");
+        assert_eq!(store.size(&object).unwrap(), object.as_str().len() as u64);
+    }
 }
 
 fn nothing_is_listed_where_nothing_is(store: &dyn ReadStore) {

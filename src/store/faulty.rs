@@ -11,7 +11,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Barrier, Mutex, MutexGuard, PoisonError};
 
-use super::{Leftover, ObjectName, PendingObject, ReadStore, Store, TrafficCounts};
+use super::{Leftover, ObjectName, PendingObject, ReadStore, Store, StoredForm, TrafficCounts};
 use crate::error::{Error, ErrorKind, Result};
 
 /// How an operation fails.
@@ -188,6 +188,10 @@ impl ReadStore for FaultyStore {
         self.attempt(|store| store.size(name))
     }
 
+    fn stored_size(&self, name: &ObjectName) -> Result<u64> {
+        self.attempt(|store| store.stored_size(name))
+    }
+
     fn list(&self, prefix: &str) -> Result<Vec<(ObjectName, u64)>> {
         let unlistable = self.faults.unlistable.as_ref();
         self.attempt(|store| {
@@ -307,6 +311,21 @@ impl Write for Pending {
 }
 
 impl PendingObject for Pending {
+    fn finish(&mut self) -> Result<Option<StoredForm>> {
+        let fault = self.store.begin();
+        if matches!(fault, Some(StoreFault::Before | StoreFault::Torn)) {
+            return Err(injected());
+        }
+        let form = match &mut self.inner {
+            Some(inner) => inner.finish()?,
+            None => None,
+        };
+        match fault {
+            Some(_) => Err(injected()),
+            None => Ok(form),
+        }
+    }
+
     fn publish(mut self: Box<Self>) -> Result<()> {
         let fault = self.store.begin();
         let published = match fault {

@@ -76,11 +76,18 @@ pub trait ReadStore: Debug + Send + Sync {
     /// been told that they exist.
     fn get_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Vec<u8>>;
 
-    /// Size of an object in bytes; `NotFound` when there is none of that name.
+    /// Size of an object in bytes, as readers get it; `NotFound` when there is none of that name.
     fn size(&self, name: &ObjectName) -> Result<u64>;
 
-    /// Names and sizes in bytes of all published objects whose name starts with `prefix`, sorted by
-    /// name.
+    /// Bytes that an object takes where it lies, which is what [`list`](Self::list) says of it.
+    /// Another number than [`size`](Self::size) where objects are encrypted. `NotFound` when there
+    /// is none of that name.
+    fn stored_size(&self, name: &ObjectName) -> Result<u64> {
+        self.size(name)
+    }
+
+    /// Names and stored sizes in bytes (see [`stored_size`](Self::stored_size)) of all published
+    /// objects whose name starts with `prefix`, sorted by name.
     fn list(&self, prefix: &str) -> Result<Vec<(ObjectName, u64)>>;
 
     /// Where it is, for people.
@@ -180,8 +187,30 @@ pub fn write_error(name: &ObjectName, source: std::io::Error) -> Error {
     Error::new(crate::ErrorKind::Io, format!("cannot write object {name}")).with_source(source)
 }
 
+/// In which form a store keeps an object that it does not keep as it was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoredForm {
+    /// Its size in bytes: what [`ReadStore::stored_size`] says.
+    pub bytes: u64,
+    /// SHA-256 of these bytes.
+    pub sha256: [u8; 32],
+}
+
 /// An object being written. Dropped unpublished, it leaves nothing, or at most a [`Leftover`].
 pub trait PendingObject: Write + Send {
+    /// Ends the object, which only needs to be published then: writing more to it fails, or makes
+    /// another object of it. Says in which form it is going to be stored, before it is: a manifest
+    /// can name an object that does not exist yet. `None` when it is stored as it was written.
+    ///
+    /// Need not be called, and may be called again.
+    ///
+    /// # Errors
+    ///
+    /// When what is left cannot be written: the object cannot be published any more.
+    fn finish(&mut self) -> Result<Option<StoredForm>> {
+        Ok(None)
+    }
+
     /// Makes the object durable and visible, whole.
     ///
     /// # Errors

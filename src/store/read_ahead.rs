@@ -249,6 +249,10 @@ impl<S: Store + 'static> ReadStore for ReadAhead<S> {
         self.shared.inner.size(name)
     }
 
+    fn stored_size(&self, name: &ObjectName) -> Result<u64> {
+        self.shared.inner.stored_size(name)
+    }
+
     fn list(&self, prefix: &str) -> Result<Vec<(ObjectName, u64)>> {
         self.shared.inner.list(prefix)
     }

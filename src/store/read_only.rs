@@ -31,6 +31,10 @@ impl<S: ReadStore> ReadStore for ReadOnly<S> {
         self.0.size(name)
     }
 
+    fn stored_size(&self, name: &ObjectName) -> Result<u64> {
+        self.0.stored_size(name)
+    }
+
     fn list(&self, prefix: &str) -> Result<Vec<(ObjectName, u64)>> {
         self.0.list(prefix)
     }

@@ -56,6 +56,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("pack", &["raw", "model", "index", "chunk"]),
     ("store", &["raw"]),
+    ("crypt", &["raw", "model", "store"]),
     ("repository", &["raw", "model", "units", "store"]),
     ("retain", &["model", "units", "repository", "store"]),
     ("dense", &["model", "index", "pack", "repository", "store"]),

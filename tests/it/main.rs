@@ -21,6 +21,8 @@ mod bounds;
 mod by_hand;
 mod cli_repository;
 mod compare;
+#[cfg(feature = "encryption")]
+mod crypt;
 mod cut;
 mod dense;
 mod dump;

@@ -56,6 +56,12 @@ impl ReadStore for Redirected<'_> {
         }
     }
 
+    fn stored_size(&self, name: &ObjectName) -> Result<u64> {
+        let place = self.places.get(name);
+        self.store
+            .stored_size(place.map_or(name, |place| &place.name))
+    }
+
     fn list(&self, prefix: &str) -> Result<Vec<(ObjectName, u64)>> {
         self.store.list(prefix)
     }
