@@ -188,7 +188,9 @@ pub(crate) fn is_repo_known() -> bool {
 /// Which repository, for every command that needs one.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct RepoArgs {
-    /// Directory of the repository, or s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX; `NARTHEX_REPO` may say it instead
+    /// Directory of the repository, or `s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX`,
+    /// `az://CONTAINER/PREFIX`, `sftp://USER@HOST/PATH`, to read `https://HOST/PATH`;
+    /// `NARTHEX_REPO` may say it instead
     #[arg(long = "repo", env = REPO_VARIABLE, value_name = "REPO", help_heading = REPOSITORY_HEADING)]
     location: Location,
 }

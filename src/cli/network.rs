@@ -17,7 +17,7 @@ use crate::units::{bytes_text, count_text, parse_rate};
 #[command(next_help_heading = "Network")]
 pub(crate) struct NetworkArgs {
     /// Where the service is, for s3://, gs:// and az:// [default: the vendor's own, or what
-    /// AWS_ENDPOINT_URL and the like say]
+    /// `AWS_ENDPOINT_URL` and the like say]
     #[arg(
         long,
         global = true,
@@ -66,19 +66,22 @@ impl NetworkArgs {
     ///
     /// When the file of certificates cannot be read.
     pub(crate) fn apply(&self) -> Result<()> {
-        let mut options = StoreOptions::default();
-        options.limits = Limits {
-            upload: self.limit_upload,
-            download: self.limit_download,
-            requests: self.limit_requests,
+        let ca = self.ca_file.as_ref().map(|path| {
+            let pem = std::fs::read(path);
+            pem.map_err(|e| Error::io("read", path, e))
+        });
+        let options = StoreOptions {
+            limits: Limits {
+                upload: self.limit_upload,
+                download: self.limit_download,
+                requests: self.limit_requests,
+            },
+            endpoint: self.endpoint.clone(),
+            region: self.region.clone(),
+            profile: self.profile.clone(),
+            ca: ca.transpose()?,
+            ..StoreOptions::default()
         };
-        options.endpoint.clone_from(&self.endpoint);
-        options.region.clone_from(&self.region);
-        options.profile.clone_from(&self.profile);
-        if let Some(path) = &self.ca_file {
-            let pem = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
-            options.ca = Some(pem);
-        }
         let _ = OPTIONS.set(options);
         Ok(())
     }

@@ -94,15 +94,11 @@ impl Schema {
     pub fn json(&self) -> Json {
         let mut forms = (self.forms)();
         forms.push(json!({ "$ref": "#/$defs/error" }));
-        let mut documents = forms
-            .iter_mut()
-            .filter_map(|form| form.get_mut("properties"));
-        documents
-            .by_ref()
-            .filter_map(Json::as_object_mut)
-            .for_each(|keys| {
-                _ = keys.insert("traffic".to_owned(), json!({ "$ref": "#/$defs/traffic" }))
-            });
+        let documents = forms.iter_mut();
+        let documents = documents.filter_map(|form| form.get_mut("properties"));
+        for keys in documents.filter_map(Json::as_object_mut) {
+            keys.insert("traffic".to_owned(), json!({ "$ref": "#/$defs/traffic" }));
+        }
         let command = self.command;
         json!({
             "$schema": "https://json-schema.org/draft/2020-12/schema",

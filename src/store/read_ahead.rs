@@ -151,21 +151,17 @@ impl<S: Store + 'static> Shared<S> {
                 return;
             };
             drop(state);
-            let found = self.inner.get_range(&piece.0, range.clone());
+            let found = self.inner.get_range(&piece.0, range);
             let mut state = self.lock();
-            // Forgotten meanwhile, when the object was deleted.
-            if state.held.contains_key(&piece) {
-                match found {
-                    Ok(bytes) => {
-                        let bytes = Arc::new(bytes);
-                        state.held.insert(piece, Held::Here { bytes, read: None });
-                    }
-                    // Whoever wants it asks again, and is told.
-                    Err(_) => {
-                        state.held.remove(&piece);
-                        state.bytes = state.bytes.saturating_sub(range.end - range.start);
-                    }
+            match (state.held.get_mut(&piece), found) {
+                (Some(held), Ok(bytes)) => {
+                    let bytes = Arc::new(bytes);
+                    *held = Held::Here { bytes, read: None };
                 }
+                // Whoever wants it asks again, and is told.
+                (Some(_), Err(_)) => state.forget(&piece),
+                // Forgotten meanwhile: the object was deleted.
+                (None, _) => {}
             }
             drop(state);
             self.arrived.notify_all();
@@ -220,8 +216,8 @@ impl State {
     }
 
     fn forget(&mut self, piece: &Piece) {
-        if self.held.remove(piece).is_some()
-            && let Some(range) = self.range(piece)
+        if let Some(range) = self.range(piece)
+            && self.held.remove(piece).is_some()
         {
             self.bytes = self.bytes.saturating_sub(range.end - range.start);
         }
