@@ -217,6 +217,7 @@ fn data_without_any_manifest_is_deleted_only_when_all_archives_went_on_purpose()
             grace: 0,
             dry_run,
             allow_remove_all,
+            only_writer: false,
         };
         let repository = Repository::open(Arc::new(store.clone())).unwrap();
         retain::prune(&repository, options, late)
