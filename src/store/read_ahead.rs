@@ -348,7 +348,7 @@ mod tests {
         fn get_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Vec<u8>> {
             self.ranges.fetch_add(1, Ordering::Relaxed);
             self.bytes
-                .fetch_add(range.end - range.start, Ordering::Relaxed);
+                .fetch_add(range.end.saturating_sub(range.start), Ordering::Relaxed);
             let piece = (name.clone(), range.start / PIECE);
             if self.fails.lock().unwrap().remove(&piece) {
                 return Err(Error::new(ErrorKind::Io, "the network is away"));
