@@ -27,9 +27,9 @@
 //! The header says in clear of which kind the recipients are and how many there are, and of SSH
 //! keys the first four bytes of their digest. Names and sizes of objects are not hidden.
 //!
-//! **What that does not prove.** Whoever has a recipient, which is public, can encrypt another object
-//! and put it in the place of one. That an object is the one that was written is proved by a digest
-//! in a manifest, and that the manifest is a host's by its signature: [`sign`], [`keys`].
+//! **What that does not prove.** Whoever has a recipient, which is public, can encrypt another
+//! object and put it in the place of one. That an object is the one that was written is proved by a
+//! digest in a manifest, and that the manifest is a host's by its signature: [`sign`], [`keys`].
 //!
 //! # Secrets
 //!

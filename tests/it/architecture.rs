@@ -132,6 +132,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "report",
         &[
+            "store",
             "units",
             "repair",
             "statistics",
