@@ -74,6 +74,7 @@ fn prove<'a>(
     also: &'a BTreeSet<ObjectName>,
 ) -> Result<()> {
     let store = repository.store();
+    // In this order, and by two looks: what a prune deletes after the first has a warrant there.
     let trash = Trash::list(store)?;
     let listed: BTreeMap<_, _> = repository.data_objects()?.into_iter().collect();
     let objects = objects.map(|object| (&object.name, Some(object.bytes)));

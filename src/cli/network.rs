@@ -23,7 +23,8 @@ pub(crate) struct NetworkArgs {
         global = true,
         value_name = "URL",
         hide_short_help = true,
-        env = "NARTHEX_ENDPOINT"
+        env = "NARTHEX_ENDPOINT",
+        hide_env_values = true
     )]
     endpoint: Option<String>,
     /// Region of the bucket

@@ -16,8 +16,8 @@ use super::recipient::Recipients;
 use super::write::{Encrypting, encrypt};
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::{
-    Leftover, ObjectName, PendingObject, ReadStore, Store, StoredForm, beyond_end, too_large,
-    write_error,
+    Leftover, ObjectName, PendingObject, ReadStore, Store, StoredForm, TrafficCounts, beyond_end,
+    too_large, write_error,
 };
 
 /// Says which objects are stored as they are written.
@@ -188,6 +188,14 @@ impl ReadStore for EncryptedStore {
         self.inner.list(prefix)
     }
 
+    fn is_far(&self) -> bool {
+        self.inner.is_far()
+    }
+
+    fn traffic(&self) -> Option<TrafficCounts> {
+        self.inner.traffic()
+    }
+
     fn describe(&self) -> String {
         self.inner.describe()
     }
@@ -232,6 +240,14 @@ impl Store for EncryptedStore {
 
     fn remove_leftover(&self, leftover: &Leftover) -> Result<()> {
         self.inner.remove_leftover(leftover)
+    }
+
+    fn is_create_only(&self) -> Result<bool> {
+        self.inner.is_create_only()
+    }
+
+    fn try_create_only(&self) -> Result<bool> {
+        self.inner.try_create_only()
     }
 
     fn is_vacant(&self) -> Result<bool> {

@@ -38,7 +38,8 @@ impl Catalog {
     ///
     /// When the store cannot list its objects.
     pub fn read(repository: &Repository, cache: &ManifestCache) -> Result<Self> {
-        let Archives { archives, damaged } = cache.archives(repository)?;
+        let seen = repository.look()?;
+        let Archives { archives, damaged } = cache.archives_of(repository, &seen)?;
         let mut catalog = Catalog {
             archives,
             unread: damaged,
@@ -50,8 +51,13 @@ impl Catalog {
                 places.push((number, at));
             }
         }
-        catalog.look_again(repository)?;
+        catalog.stock = Stock::of(repository, &seen);
         Ok(catalog)
+    }
+
+    /// The archives, and those manifests that could not be read.
+    pub fn archives(&self) -> (&[Archive], &[Damaged]) {
+        (&self.archives, &self.unread)
     }
 
     /// Every block, once for each way it is stored: the first of the archives in a row that say the

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::layout::{ARCHIVES, Fingerprint, ManifestName};
+use super::layout::{DATA, Fingerprint, ManifestName};
 use super::select::{Archives, Damaged, read_manifest};
 use super::{Archive, Blocks, Repository, StoredBlock, seal};
 use crate::error::{Error, ErrorKind, Result};
@@ -79,8 +79,19 @@ impl ManifestCache {
     /// When the store cannot list its objects; `Refused` when manifests are remembered, and none is
     /// there beside objects with data.
     pub fn archives(&self, repository: &Repository) -> Result<Archives> {
+        self.archives_of(repository, &repository.look()?)
+    }
+
+    /// The same of what [`Repository::look`] has seen.
+    pub(crate) fn archives_of(
+        &self,
+        repository: &Repository,
+        seen: &[(ObjectName, u64)],
+    ) -> Result<Archives> {
+        let is_manifest = |name: &ObjectName| ManifestName::parse(name).is_some();
+        let listed = seen.iter().filter(|(name, _)| is_manifest(name));
         if self.path.is_none() {
-            return repository.archives();
+            return repository.read_listed(listed.cloned().collect());
         }
         let store = repository.store();
         let id = repository.descriptor().id.as_str();
@@ -90,11 +101,9 @@ impl ManifestCache {
             .into_iter()
             .map(|manifest| ((manifest.name.clone(), manifest.bytes), manifest))
             .collect();
-        let listed = store.list(ARCHIVES)?;
-        let is_manifest = |name: &ObjectName| ManifestName::parse(name).is_some();
-        if !remembered.is_empty()
-            && !listed.iter().any(|(name, _)| is_manifest(name))
-            && !repository.data_objects()?.is_empty()
+        let listed: Vec<_> = listed.collect();
+        let is_data = |name: &ObjectName| DATA.iter().any(|it| name.as_str().starts_with(it));
+        if !remembered.is_empty() && listed.is_empty() && seen.iter().any(|(name, _)| is_data(name))
         {
             let count = remembered.len();
             return Err(Error::refused(format!(
@@ -102,18 +111,17 @@ impl ManifestCache {
                  adds now would be all that a prune keeps. If all archives were forgotten on purpose, narthex backup --no-cache once says so"
             )));
         }
-        let is_new = |(name, bytes): &&(ObjectName, u64)| {
-            is_manifest(name) && !remembered.contains_key(&(name.clone(), *bytes))
-        };
-        let soon: Vec<_> = listed.iter().filter(is_new).cloned().collect();
+        let is_new = |it: &&&(ObjectName, u64)| !remembered.contains_key(**it);
+        let soon: Vec<_> = listed
+            .iter()
+            .filter(is_new)
+            .map(|it| (*it).clone())
+            .collect();
         store.expect(&soon);
         let mut table = Table::default();
         let (mut manifests, mut damaged) = (Vec::new(), Vec::new());
         let mut is_news = false;
-        for (name, bytes) in listed {
-            if !is_manifest(&name) {
-                continue;
-            }
+        for (name, bytes) in listed.into_iter().cloned() {
             let known = remembered.remove(&(name.clone(), bytes));
             let known = known.and_then(|mut known| {
                 let blocks = known.blocks.iter().map(|at| old.blocks.get(*at));

@@ -243,11 +243,17 @@ impl Repository {
     /// What lies where blocks, packs, logs and replacements are kept, and its size, whether an
     /// archive names it or not.
     pub fn data_objects(&self) -> Result<Vec<(ObjectName, u64)>> {
-        let mut objects = Vec::new();
-        for prefix in layout::DATA {
-            objects.append(&mut self.store.list(prefix)?);
-        }
-        Ok(objects)
+        self.store.list_many(&layout::DATA)
+    }
+
+    /// Names and sizes of all that a backup, a repair or a restore goes by: manifests, data, marks
+    /// of damage, and what a prune is deleting.
+    pub(crate) fn look(&self) -> Result<Vec<(ObjectName, u64)>> {
+        // Manifests first: what they name was there before them.
+        let mut all = vec![layout::ARCHIVES];
+        all.extend(layout::DATA);
+        all.extend([layout::DAMAGE, layout::TRASH]);
+        self.store.list_many(&all)
     }
 
     /// Which blocks are stored, in the portable codec, and the size of the object that holds each.

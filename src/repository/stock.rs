@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::damage::Damage;
+use super::layout::DATA;
+use super::trash::Trash;
 use super::{Mended, Repository, StoredBlock, StoredObject, recipe_packs};
 use crate::error::Result;
 use crate::store::ObjectName;
@@ -16,6 +18,8 @@ pub struct Stock {
     pub mended: Mended,
     /// Marks of damage.
     pub damage: Damage,
+    /// What a prune has marked, or is deleting.
+    pub trash: Trash,
     /// The packs of replacements, where these are recipes. One that cannot be read is not here.
     recipes: BTreeMap<ObjectName, Vec<ObjectName>>,
 }
@@ -27,16 +31,24 @@ impl Stock {
     ///
     /// When the store cannot list its objects.
     pub fn look(repository: &Repository) -> Result<Self> {
+        Ok(Stock::of(repository, &repository.look()?))
+    }
+
+    /// What `seen`, which [`Repository::look`] gave, says; reads which packs replacements need.
+    pub(crate) fn of(repository: &Repository, seen: &[(ObjectName, u64)]) -> Self {
         let store = repository.store();
-        let listed: BTreeMap<_, _> = repository.data_objects()?.into_iter().collect();
-        let mended = Mended::list(store)?;
+        let is_data = |name: &ObjectName| DATA.iter().any(|it| name.as_str().starts_with(it));
+        let listed = seen.iter().filter(|(name, _)| is_data(name));
+        let mended = Mended::of(seen.iter().cloned());
         let read = |name: &ObjectName| Some((name.clone(), recipe_packs(store, name).ok()?));
-        Ok(Stock {
-            listed,
+        let names = || seen.iter().map(|(name, _)| name);
+        Stock {
+            listed: listed.cloned().collect(),
             recipes: mended.names().filter_map(read).collect(),
             mended,
-            damage: Damage::list(store)?,
-        })
+            damage: Damage::of(names()),
+            trash: Trash::of(names()),
+        }
     }
 
     /// Whether `object` cannot be relied on: it has a mark of damage, or is gone, or not as long as

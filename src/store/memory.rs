@@ -117,6 +117,14 @@ impl Store for MemoryStore {
         })
     }
 
+    fn is_create_only(&self) -> Result<bool> {
+        Ok(true)
+    }
+
+    fn try_create_only(&self) -> Result<bool> {
+        Ok(true)
+    }
+
     fn is_vacant(&self) -> Result<bool> {
         Ok(self.lock().is_empty())
     }

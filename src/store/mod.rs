@@ -90,6 +90,17 @@ pub trait ReadStore: Debug + Send + Sync {
     /// objects whose name starts with `prefix`, sorted by name.
     fn list(&self, prefix: &str) -> Result<Vec<(ObjectName, u64)>>;
 
+    /// The same for several prefixes, none of which begins another one; perhaps by fewer looks, and
+    /// not all at one moment.
+    fn list_many(&self, prefixes: &[&str]) -> Result<Vec<(ObjectName, u64)>> {
+        let mut objects = Vec::new();
+        for prefix in prefixes {
+            objects.append(&mut self.list(prefix)?);
+        }
+        objects.sort_unstable();
+        Ok(objects)
+    }
+
     /// Where it is, for people.
     fn describe(&self) -> String;
 
@@ -143,9 +154,7 @@ pub trait Store: ReadStore {
     /// # Errors
     ///
     /// When it has to be tried, and the store does not answer.
-    fn is_create_only(&self) -> Result<bool> {
-        Ok(true)
-    }
+    fn is_create_only(&self) -> Result<bool>;
 
     /// The same, tried now, whatever is known of it: before anything is deleted on the strength of
     /// it.
@@ -153,9 +162,7 @@ pub trait Store: ReadStore {
     /// # Errors
     ///
     /// When the store does not answer.
-    fn try_create_only(&self) -> Result<bool> {
-        self.is_create_only()
-    }
+    fn try_create_only(&self) -> Result<bool>;
 }
 
 impl dyn Store + '_ {

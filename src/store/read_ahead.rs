@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
@@ -17,6 +18,13 @@ const MOST_BYTES: u64 = 64 << 20;
 
 /// Requests that are under way at a time.
 const MOST_FETCHERS: usize = 12;
+
+/// After so many reads of other pieces one that was fetched is given up, though not all of it was
+/// read.
+const PATIENCE: u64 = 4_096;
+
+/// Largest object that is fetched ahead, in bytes: no service keeps larger ones.
+const MOST_OBJECT: u64 = 50 << 40;
 
 /// Object and number of a piece of it.
 type Piece = (ObjectName, u64);
@@ -39,25 +47,31 @@ struct Shared<S> {
 struct State {
     /// Sizes in bytes of the objects that were expected.
     sizes: BTreeMap<ObjectName, u64>,
-    /// What is to be fetched, in the order in which it will be wanted.
-    queue: VecDeque<Piece>,
-    queued: BTreeSet<Piece>,
+    /// What is to be fetched, in the order in which it will be wanted: the pieces of objects that
+    /// are left.
+    queue: VecDeque<(ObjectName, Range<u64>)>,
+    /// Pieces in the queue that somebody has read himself meanwhile.
+    passed: BTreeSet<Piece>,
     held: BTreeMap<Piece, Held>,
+    /// Pieces of which all was read, in that order: they make room.
+    spent: VecDeque<Piece>,
     /// Bytes of all that is held.
     bytes: u64,
     fetchers: usize,
-    /// Counts reads, so that what was read last is known.
+    /// Counts reads and requests.
     clock: u64,
 }
 
 #[derive(Debug)]
 enum Held {
-    /// It is under way.
-    Coming,
+    /// It is under way, by the request of this number.
+    Coming(u64),
     Here {
         bytes: Arc<Vec<u8>>,
-        /// When it was read last; `None` before it was.
-        read: Option<u64>,
+        /// How many bytes of it are still to be read.
+        left: u64,
+        /// When it came or was read last.
+        last: u64,
     },
 }
 
@@ -75,46 +89,40 @@ impl<S: Store + 'static> ReadAhead<S> {
 
     /// The bytes of `range`, if all of them have been fetched or are about to be.
     fn fetched(&self, name: &ObjectName, range: &Range<u64>) -> Option<Vec<u8>> {
+        let content = self.take(name, range);
+        // Whether it was there or not: there may be room now.
+        self.shared.fetch();
+        content
+    }
+
+    fn take(&self, name: &ObjectName, range: &Range<u64>) -> Option<Vec<u8>> {
         let shared = &self.shared;
         let mut state = shared.lock();
+        state.clock += 1;
         let size = *state.sizes.get(name)?;
         if range.start >= range.end || range.end > size {
             return None;
         }
-        let numbers = range.start / PIECE..=(range.end - 1) / PIECE;
         let mut content = Vec::new();
-        for number in numbers {
+        for number in range.start / PIECE..=(range.end - 1) / PIECE {
             let piece = (name.clone(), number);
-            let bytes = loop {
-                match state.held.get(&piece) {
-                    None => {
-                        // Whoever asks first reads it himself.
-                        state.queued.remove(&piece);
-                        return None;
-                    }
-                    Some(Held::Coming) => {
-                        state = shared
-                            .arrived
-                            .wait(state)
-                            .unwrap_or_else(PoisonError::into_inner);
-                    }
-                    Some(Held::Here { bytes, .. }) => break Arc::clone(bytes),
-                }
-            };
-            state.clock += 1;
-            let now = state.clock;
-            if let Some(Held::Here { read, .. }) = state.held.get_mut(&piece) {
-                *read = Some(now);
+            while matches!(state.held.get(&piece), Some(Held::Coming(_))) {
+                state = shared
+                    .arrived
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner);
             }
             let begin = number * PIECE;
-            let within = |at: u64| usize::try_from(at.saturating_sub(begin)).unwrap_or(usize::MAX);
-            let end = within(range.end).min(bytes.len());
-            content.extend_from_slice(bytes.get(within(range.start)..end)?);
+            let part = range.start.max(begin) - begin..range.end.min(begin + PIECE) - begin;
+            let Some(bytes) = state.read(&piece, part.end - part.start) else {
+                // Whoever asks first reads it himself.
+                state.pass(piece);
+                return None;
+            };
+            let part = usize::try_from(part.start).ok()?..usize::try_from(part.end).ok()?;
+            content.extend_from_slice(bytes.get(part)?);
         }
-        drop(state);
-        // What was read makes room.
-        self.shared.fetch();
-        (content.len() as u64 == range.end - range.start).then_some(content)
+        Some(content)
     }
 }
 
@@ -128,17 +136,16 @@ impl<S: Store + 'static> Shared<S> {
     /// Sees to it that enough is under way.
     fn fetch(self: &Arc<Self>) {
         let mut state = self.lock();
-        while state.fetchers < MOST_FETCHERS
-            && state.fetchers < state.queue.len()
-            && state.has_room()
-        {
-            state.fetchers += 1;
+        let more = state.room().min(state.queue.len() as u64);
+        let more = usize::try_from(more).unwrap_or(MOST_FETCHERS);
+        let wanted = more.min(MOST_FETCHERS - state.fetchers);
+        for _ in 0..wanted {
             let shared = Arc::clone(self);
             let fetcher = thread::Builder::new().name("narthex-ahead".to_owned());
             if fetcher.spawn(move || shared.work()).is_err() {
-                state.fetchers -= 1;
                 return;
             }
+            state.fetchers += 1;
         }
     }
 
@@ -146,22 +153,28 @@ impl<S: Store + 'static> Shared<S> {
     fn work(&self) {
         loop {
             let mut state = self.lock();
-            let Some((piece, range)) = state.take() else {
+            let Some((piece, range, number)) = state.next() else {
                 state.fetchers -= 1;
                 return;
             };
             drop(state);
-            let found = self.inner.get_range(&piece.0, range);
+            // What panics here is asked for again by whoever wants it, who must not wait for ever.
+            let read = || self.inner.get_range(&piece.0, range.clone());
+            let found = panic::catch_unwind(AssertUnwindSafe(read));
             let mut state = self.lock();
-            match (state.held.get_mut(&piece), found) {
-                (Some(held), Ok(bytes)) => {
-                    let bytes = Arc::new(bytes);
-                    *held = Held::Here { bytes, read: None };
+            // Otherwise the object was deleted meanwhile.
+            if matches!(state.held.get(&piece), Some(Held::Coming(it)) if *it == number) {
+                match found {
+                    Ok(Ok(bytes)) => {
+                        let here = Held::Here {
+                            left: bytes.len() as u64,
+                            bytes: Arc::new(bytes),
+                            last: state.clock,
+                        };
+                        state.held.insert(piece, here);
+                    }
+                    Ok(Err(_)) | Err(_) => state.forget(&piece),
                 }
-                // Whoever wants it asks again, and is told.
-                (Some(_), Err(_)) => state.forget(&piece),
-                // Forgotten meanwhile: the object was deleted.
-                (None, _) => {}
             }
             drop(state);
             self.arrived.notify_all();
@@ -170,19 +183,49 @@ impl<S: Store + 'static> Shared<S> {
 }
 
 impl State {
-    fn has_room(&self) -> bool {
-        self.bytes + PIECE <= MOST_BYTES || self.oldest_read().is_some()
+    /// The bytes of a piece that is there, of which so many are wanted.
+    fn read(&mut self, piece: &Piece, wanted: u64) -> Option<Arc<Vec<u8>>> {
+        let now = self.clock;
+        let Some(Held::Here { bytes, left, last }) = self.held.get_mut(piece) else {
+            return None;
+        };
+        let was_left = *left;
+        (*left, *last) = (left.saturating_sub(wanted), now);
+        if was_left > 0 && *left == 0 {
+            self.spent.push_back(piece.clone());
+        }
+        Some(Arc::clone(bytes))
     }
 
-    /// The piece that has been read, and not for the longest time.
-    fn oldest_read(&self) -> Option<&Piece> {
-        let read = self.held.iter().filter_map(|(piece, held)| match held {
-            Held::Here {
-                read: Some(read), ..
-            } => Some((read, piece)),
-            _ => None,
+    /// Notes that nobody needs to fetch the piece any more.
+    fn pass(&mut self, (name, number): Piece) {
+        let is_queued = |(queued, pieces): &(ObjectName, Range<u64>)| {
+            *queued == name && pieces.contains(&number)
+        };
+        // Far back in the queue it is fetched once more than it had to be.
+        if self.queue.iter().take(MOST_FETCHERS).any(is_queued) {
+            self.passed.insert((name, number));
+        }
+    }
+
+    /// For how many pieces there is room, or would be.
+    fn room(&self) -> u64 {
+        let free = MOST_BYTES.saturating_sub(self.bytes) / PIECE;
+        let spent = self.spent.len() as u64;
+        match free + spent {
+            0 => u64::from(self.given_up().is_some()),
+            room => room,
+        }
+    }
+
+    /// A piece that nobody has read from for a long time.
+    fn given_up(&self) -> Option<Piece> {
+        let mut held = self.held.iter();
+        let old = held.find(|(_, held)| match held {
+            Held::Here { last, .. } => self.clock.saturating_sub(*last) > PATIENCE,
+            Held::Coming(_) => false,
         });
-        read.min().map(|(_, piece)| piece)
+        old.map(|(piece, _)| piece.clone())
     }
 
     /// The bytes of a piece.
@@ -192,26 +235,37 @@ impl State {
         Some(begin..begin.saturating_add(PIECE).min(*size))
     }
 
-    /// What is to be fetched next, if there is room for it.
-    fn take(&mut self) -> Option<(Piece, Range<u64>)> {
+    /// What is to be fetched next, if there is room for it, and the number of the request.
+    fn next(&mut self) -> Option<(Piece, Range<u64>, u64)> {
         loop {
-            let piece = self.queue.front()?;
-            let is_wanted = self.queued.contains(piece) && !self.held.contains_key(piece);
-            let Some(range) = self.range(piece).filter(|_| is_wanted) else {
-                let piece = self.queue.pop_front()?;
-                self.queued.remove(&piece);
+            let (name, pieces) = self.queue.front()?;
+            if pieces.is_empty() {
+                self.queue.pop_front();
                 continue;
-            };
-            let bytes = range.end - range.start;
-            while self.bytes + bytes > MOST_BYTES {
-                let oldest = self.oldest_read()?.clone();
-                self.forget(&oldest);
             }
-            let piece = self.queue.pop_front()?;
-            self.queued.remove(&piece);
-            self.bytes += bytes;
-            self.held.insert(piece.clone(), Held::Coming);
-            return Some((piece, range));
+            let piece = (name.clone(), pieces.start);
+            let wanted = self.range(&piece).filter(|range| !range.is_empty());
+            let is_wanted = !self.held.contains_key(&piece) && !self.passed.contains(&piece);
+            if let Some(range) = wanted.filter(|_| is_wanted) {
+                let bytes = range.end - range.start;
+                while self.bytes + bytes > MOST_BYTES {
+                    let old = self.spent.pop_front().or_else(|| self.given_up())?;
+                    self.forget(&old);
+                }
+                self.bytes += bytes;
+                self.clock += 1;
+                self.held.insert(piece.clone(), Held::Coming(self.clock));
+                self.advance();
+                return Some((piece, range, self.clock));
+            }
+            self.passed.remove(&piece);
+            self.advance();
+        }
+    }
+
+    fn advance(&mut self) {
+        if let Some((_, pieces)) = self.queue.front_mut() {
+            pieces.start += 1;
         }
     }
 
@@ -221,6 +275,18 @@ impl State {
         {
             self.bytes = self.bytes.saturating_sub(range.end - range.start);
         }
+    }
+
+    /// Forgets all of an object.
+    fn forget_object(&mut self, name: &ObjectName) {
+        let pieces = self.held.keys().filter(|(held, _)| held == name);
+        for piece in pieces.cloned().collect::<Vec<_>>() {
+            self.forget(&piece);
+        }
+        self.spent.retain(|(spent, _)| spent != name);
+        self.passed.retain(|(passed, _)| passed != name);
+        self.queue.retain(|(queued, _)| queued != name);
+        self.sizes.remove(name);
     }
 }
 
@@ -253,6 +319,10 @@ impl<S: Store + 'static> ReadStore for ReadAhead<S> {
         self.shared.inner.list(prefix)
     }
 
+    fn list_many(&self, prefixes: &[&str]) -> Result<Vec<(ObjectName, u64)>> {
+        self.shared.inner.list_many(prefixes)
+    }
+
     fn describe(&self) -> String {
         self.shared.inner.describe()
     }
@@ -267,14 +337,18 @@ impl<S: Store + 'static> ReadStore for ReadAhead<S> {
 
     fn expect(&self, objects: &[(ObjectName, u64)]) {
         let mut state = self.shared.lock();
+        let queued: BTreeSet<_> = state.queue.iter().map(|(name, _)| name.clone()).collect();
         for (name, bytes) in objects {
-            state.sizes.insert(name.clone(), *bytes);
-            for number in 0..bytes.div_ceil(PIECE) {
-                let piece = (name.clone(), number);
-                if !state.held.contains_key(&piece) && state.queued.insert(piece.clone()) {
-                    state.queue.push_back(piece);
-                }
+            // Sizes are what others say.
+            if *bytes > MOST_OBJECT || queued.contains(name) {
+                continue;
             }
+            if state.sizes.get(name).is_some_and(|known| known != bytes) {
+                state.forget_object(name);
+            }
+            state.sizes.insert(name.clone(), *bytes);
+            let pieces = 0..bytes.div_ceil(PIECE);
+            state.queue.push_back((name.clone(), pieces));
         }
         drop(state);
         self.shared.fetch();
@@ -288,11 +362,7 @@ impl<S: Store + 'static> Store for ReadAhead<S> {
 
     fn delete(&self, name: &ObjectName) -> Result<()> {
         let mut state = self.shared.lock();
-        let pieces = state.held.keys().filter(|(held, _)| held == name);
-        for piece in pieces.cloned().collect::<Vec<_>>() {
-            state.forget(&piece);
-        }
-        state.sizes.remove(name);
+        state.forget_object(name);
         drop(state);
         self.shared.inner.delete(name)
     }
@@ -390,6 +460,14 @@ mod tests {
             self.memory.remove_leftover(leftover)
         }
 
+        fn is_create_only(&self) -> Result<bool> {
+            Ok(true)
+        }
+
+        fn try_create_only(&self) -> Result<bool> {
+            Ok(true)
+        }
+
         fn is_vacant(&self) -> Result<bool> {
             self.memory.is_vacant()
         }
@@ -467,6 +545,39 @@ mod tests {
         }
         let asked = bytes.load(Ordering::Relaxed);
         assert!(asked <= 25 * PIECE, "{asked}");
+    }
+
+    #[test]
+    fn what_does_not_fit_at_once_is_asked_for_once_all_the_same() {
+        let far = Far::default();
+        let bytes = Arc::clone(&far.bytes);
+        let size = 24 * PIECE + 7;
+        let (object, other) = (name("a/large"), name("b/other"));
+        let whole = content(5, size);
+        for (object, content) in [(&object, &whole[..]), (&other, b"other")] {
+            (&far as &dyn Store).put(object, content).unwrap();
+        }
+        let store = ReadAhead::new(far);
+        // The other one is never read.
+        store.expect(&[(other, 5), (object.clone(), size)]);
+        let step = 100_003;
+        for from in (0..size).step_by(step) {
+            let to = size.min(from + step as u64);
+            let read = store.get_range(&object, from..to).unwrap();
+            let part = usize::try_from(from).unwrap()..usize::try_from(to).unwrap();
+            assert!(read == whole[part], "from {from}");
+            assert!(store.shared.lock().bytes <= MOST_BYTES);
+        }
+        let asked = bytes.load(Ordering::Relaxed);
+        assert!(asked <= size + size / 20, "{asked} for {size}");
+    }
+
+    #[test]
+    fn sizes_that_no_object_has_are_passed_over() {
+        let store = ReadAhead::new(Far::default());
+        store.expect(&[(name("a/b"), u64::MAX), (name("a/c"), 0)]);
+        let gone = store.get_range(&name("a/b"), 0..5).unwrap_err();
+        assert_eq!(gone.kind(), ErrorKind::NotFound);
     }
 
     #[test]

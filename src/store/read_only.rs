@@ -39,6 +39,10 @@ impl<S: ReadStore> ReadStore for ReadOnly<S> {
         self.0.list(prefix)
     }
 
+    fn list_many(&self, prefixes: &[&str]) -> Result<Vec<(ObjectName, u64)>> {
+        self.0.list_many(prefixes)
+    }
+
     fn describe(&self) -> String {
         self.0.describe()
     }
@@ -77,6 +81,14 @@ impl<S: ReadStore> Store for ReadOnly<S> {
 
     fn remove_leftover(&self, leftover: &Leftover) -> Result<()> {
         Err(no_leftover(leftover))
+    }
+
+    fn is_create_only(&self) -> Result<bool> {
+        Ok(true)
+    }
+
+    fn try_create_only(&self) -> Result<bool> {
+        Ok(true)
     }
 
     fn is_vacant(&self) -> Result<bool> {

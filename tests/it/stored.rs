@@ -378,6 +378,14 @@ impl Store for Counting {
         self.store.remove_leftover(leftover)
     }
 
+    fn is_create_only(&self) -> Result<bool> {
+        self.store.is_create_only()
+    }
+
+    fn try_create_only(&self) -> Result<bool> {
+        self.store.try_create_only()
+    }
+
     fn is_vacant(&self) -> Result<bool> {
         self.store.is_vacant()
     }

@@ -6,7 +6,6 @@ use crate::archive::plan::Known;
 use crate::archive::survey::BlockSurvey;
 use crate::error::Result;
 use crate::repository::stock::Stock;
-use crate::repository::trash::Trash;
 use crate::repository::{Archive, Repository};
 
 /// How many archives are looked at for those of other sources.
@@ -22,8 +21,7 @@ pub(in crate::archive) fn known(
         .listed
         .iter()
         .map(|(name, bytes)| (name.clone(), *bytes));
-    let trash = Trash::list(repository.store())?;
-    let mut known = Known::new(objects, trash, &stock.damage);
+    let mut known = Known::new(objects, stock.trash.clone(), &stock.damage);
     match newest {
         Some(newest) => known.learn(newest),
         // Perhaps it is a copy of one that is archived under another name, or a Prometheus snapshot

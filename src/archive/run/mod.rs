@@ -29,8 +29,9 @@ use crate::repair::{Catalog, mend};
 use crate::repository::lineage::coverage;
 use crate::repository::portable::Staged;
 use crate::repository::{
-    Ahead, Archive, ArchiveId, Damaged, FindingCounts, LeftOut, MANIFEST_VERSION, ManifestCache,
-    ManifestName, Mended, PLAIN_MANIFEST_VERSION, Repository, StoredBlock, StoredWal,
+    Ahead, Archive, ArchiveId, Damaged, FindingCounts, Latest, LeftOut, MANIFEST_VERSION,
+    ManifestCache, ManifestName, Mended, PLAIN_MANIFEST_VERSION, Repository, StoredBlock,
+    StoredWal,
 };
 use crate::start::Reach;
 use crate::store::ObjectName;
@@ -248,7 +249,12 @@ impl Run<'_> {
     /// The newest archive of this source. Manifests that cannot be read are a problem, but no
     /// obstacle.
     fn newest(&self, time: Millis, harvest: &mut Harvest) -> Result<Option<Archive>> {
-        let latest = self.repository.latest(&self.source.filter(), time)?;
+        let filter = self.source.filter();
+        let latest = match harvest.catalog.archives() {
+            (archives, []) => Latest::of(archives, &filter, time),
+            // One that cannot be read may be the latest.
+            _ => self.repository.latest(&filter, time)?,
+        };
         harvest.problems.extend(latest.damaged.iter().map(unread));
         harvest.problems.extend(latest.ahead.iter().map(told));
         Ok(latest.archive)

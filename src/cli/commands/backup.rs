@@ -157,7 +157,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     for problem in &report.problems {
         context.progress.remark(problem);
     }
-    remark_on_store(&repository, context)?;
+    remark_on_store(&repository, context);
     if context.json {
         let mut object = BACKUP.all(&report).object();
         object.insert(
@@ -180,16 +180,20 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     Ok(Ending::problems_if(!report.problems.is_empty()))
 }
 
-/// Says so where two writers could replace each other's objects.
-pub(super) fn remark_on_store(repository: &Repository, context: &Context<'_>) -> Result<()> {
+/// Says so where two writers could replace each other's objects, or where that cannot be told.
+pub(super) fn remark_on_store(repository: &Repository, context: &Context<'_>) {
     let store = repository.store();
-    if !store.is_create_only()? {
-        context.progress.remark(&format_args!(
-            "{} replaces objects whose names are taken: let only one narthex at a time write to this repository, and give prune --only-writer",
-            store.describe()
-        ));
+    let place = store.describe();
+    match store.is_create_only() {
+        Ok(true) => {}
+        Ok(false) => context.progress.remark(&format_args!(
+            "{place} replaces objects whose names are taken: let only one narthex at a time write to this repository, and give prune --only-writer"
+        )),
+        Err(error) => context.progress.remark(&format_args!(
+            "cannot tell whether {place} gives a name only once: {}",
+            error.chain()
+        )),
     }
-    Ok(())
 }
 
 /// The repository, which is made where none has ever been, unless --no-create is given. Whether the

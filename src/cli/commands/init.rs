@@ -33,7 +33,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     if let Some(reason) = args.state.remember(args.repo.location(), &repository) {
         context.progress.remark(&reason);
     }
-    super::backup::remark_on_store(&repository, context)?;
+    super::backup::remark_on_store(&repository, context);
     let (id, place) = (&repository.descriptor().id, repository.store().describe());
     if context.json {
         context.print_json(&json!({"id": id, "repository": place}))?;

@@ -14,8 +14,8 @@ use crate::repository::{ObjectCodec, StoredFile, StoredObject};
 use crate::store::ObjectName;
 
 impl Checker<'_> {
-    /// Proves existence, size and seek table of every object that is needed, and returns those
-    /// worth reading.
+    /// Proves existence and size of every object that is needed, where the store is near its seek
+    /// table, too, and returns those worth reading.
     pub(super) fn structure(&mut self, listed: &BTreeMap<ObjectName, u64>) -> Vec<ObjectName> {
         let mut sound = Vec::new();
         let mut findings = Vec::new();
@@ -90,7 +90,8 @@ impl Checker<'_> {
             let detail = format!("expected {} bytes, found {found}", first.object.bytes);
             return Err((Kind::ObjectDamaged, detail));
         }
-        // Far away each table would cost two requests, for what reading the object proves as well.
+        // Far away each table would cost two requests, for what reading the object proves as well
+        // ([`compare`]).
         if is_pack || self.store.is_far() {
             return Ok(());
         }
@@ -128,7 +129,14 @@ pub(super) fn compare(
         .map(|expectation| expectation.object.sha256);
     let same = wanted == Some(found.sha256);
     if wrong.is_empty() && same {
-        return Ok(());
+        let raw = expectations.keys().map(|it| it.object.raw_bytes);
+        return match raw.into_iter().find(|raw| *raw != found.raw_bytes) {
+            None => Ok(()),
+            Some(raw) => {
+                let detail = format!("expected {raw} raw bytes, found {}", found.raw_bytes);
+                Err((Kind::ObjectDamaged, detail, Vec::new()))
+            }
+        };
     }
     let detail = match wanted {
         Some(wanted) if !same => format!("expected SHA-256 {wanted}, found {}", found.sha256),

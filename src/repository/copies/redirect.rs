@@ -5,7 +5,9 @@ use std::ops::Range;
 
 use super::Place;
 use crate::error::Result;
-use crate::store::{Leftover, ObjectName, PendingObject, ReadStore, Store, beyond_end};
+use crate::store::{
+    Leftover, ObjectName, PendingObject, ReadStore, Store, TrafficCounts, beyond_end,
+};
 
 /// Reads some objects in other [`Place`]s than their own. It is for reading: whatever writes goes
 /// to the names as they are.
@@ -66,6 +68,18 @@ impl ReadStore for Redirected<'_> {
         self.store.list(prefix)
     }
 
+    fn expect(&self, objects: &[(ObjectName, u64)]) {
+        self.store.expect(objects);
+    }
+
+    fn is_far(&self) -> bool {
+        self.store.is_far()
+    }
+
+    fn traffic(&self) -> Option<TrafficCounts> {
+        self.store.traffic()
+    }
+
     fn describe(&self) -> String {
         self.store.describe()
     }
@@ -90,6 +104,14 @@ impl Store for Redirected<'_> {
 
     fn remove_leftover(&self, leftover: &Leftover) -> Result<()> {
         self.store.remove_leftover(leftover)
+    }
+
+    fn is_create_only(&self) -> Result<bool> {
+        self.store.is_create_only()
+    }
+
+    fn try_create_only(&self) -> Result<bool> {
+        self.store.try_create_only()
     }
 
     fn is_vacant(&self) -> Result<bool> {

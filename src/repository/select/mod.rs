@@ -104,6 +104,62 @@ impl Chosen {
     }
 }
 
+impl Latest {
+    /// The latest of `archives`, which are all there are, oldest first.
+    pub(crate) fn of(archives: &[Archive], filter: &SourceFilter, now: Millis) -> Self {
+        let mut search = Search::new(filter, now);
+        search.is_found_among(archives.to_vec());
+        search.done()
+    }
+}
+
+/// A search for the latest archive, from the newest on.
+struct Search<'f> {
+    filter: &'f SourceFilter,
+    now: Millis,
+    latest: Latest,
+    last_resort: Option<Archive>,
+}
+
+impl<'f> Search<'f> {
+    fn new(filter: &'f SourceFilter, now: Millis) -> Self {
+        Search {
+            filter,
+            now,
+            latest: Latest::default(),
+            last_resort: None,
+        }
+    }
+
+    /// Looks through `archives`, oldest first, which are older than all before.
+    fn is_found_among(&mut self, archives: Vec<Archive>) -> bool {
+        for archive in archives.into_iter().rev() {
+            if !self.filter.matches(&archive) {
+                if archive.is_reconstructed() {
+                    self.latest.reconstructed.push(archive.id);
+                }
+                continue;
+            }
+            match Ahead::of(&archive, self.now) {
+                None => {
+                    self.latest.archive = Some(archive);
+                    return true;
+                }
+                Some(ahead) => self.latest.ahead.push(ahead),
+            }
+            self.last_resort.get_or_insert(archive);
+        }
+        false
+    }
+
+    fn done(mut self) -> Latest {
+        if self.latest.archive.is_none() {
+            self.latest.archive = self.last_resort;
+        }
+        self.latest
+    }
+}
+
 impl Repository {
     /// Names of all manifests, oldest first (to the second). Nothing is read.
     pub fn manifest_names(&self) -> Result<Vec<ManifestName>> {
@@ -121,49 +177,38 @@ impl Repository {
 
     /// Reads all archives; a damaged one does not hide the others.
     pub fn archives(&self) -> Result<Archives> {
-        self.read_all(&self.expect_manifests()?)
+        self.read_listed(self.store().list(layout::ARCHIVES)?)
     }
 
-    /// Names of all manifests, which will be read now.
-    fn expect_manifests(&self) -> Result<Vec<ManifestName>> {
-        let mut objects = self.store().list(layout::ARCHIVES)?;
-        objects.retain(|(name, _)| ManifestName::parse(name).is_some());
-        self.store().expect(&objects);
-        let names = objects
-            .iter()
-            .filter_map(|(name, _)| ManifestName::parse(name));
-        Ok(names.collect())
+    /// Reads the archives whose manifests are among `listed`.
+    pub(super) fn read_listed(&self, listed: Vec<(ObjectName, u64)>) -> Result<Archives> {
+        self.read_all(&self.expect_manifests(listed))
+    }
+
+    /// The names of manifests among `listed`; they will be read now.
+    fn expect_manifests(&self, mut listed: Vec<(ObjectName, u64)>) -> Vec<ManifestName> {
+        listed.retain(|(name, _)| ManifestName::parse(name).is_some());
+        self.store().expect(&listed);
+        let names = listed.iter();
+        names
+            .filter_map(|(name, _)| ManifestName::parse(name))
+            .collect()
     }
 
     /// The latest archive that `filter` lets through and that does not lie in the future at `now`.
     /// Reads no more manifests than it must.
     pub fn latest(&self, filter: &SourceFilter, now: Millis) -> Result<Latest> {
         let names = self.manifest_names()?;
-        let mut latest = Latest::default();
-        let mut last_resort = None;
+        let mut search = Search::new(filter, now);
         // Stamps end at the second: among equal ones only the manifests know.
         for same_second in names.chunk_by(|a, b| a.stamp == b.stamp).rev() {
             let mut read = self.read_all(same_second)?;
-            latest.damaged.append(&mut read.damaged);
-            for archive in read.archives.into_iter().rev() {
-                if !filter.matches(&archive) {
-                    if archive.is_reconstructed() {
-                        latest.reconstructed.push(archive.id);
-                    }
-                    continue;
-                }
-                match Ahead::of(&archive, now) {
-                    None => {
-                        latest.archive = Some(archive);
-                        return Ok(latest);
-                    }
-                    Some(ahead) => latest.ahead.push(ahead),
-                }
-                last_resort.get_or_insert(archive);
+            search.latest.damaged.append(&mut read.damaged);
+            if search.is_found_among(read.archives) {
+                break;
             }
         }
-        latest.archive = last_resort;
-        Ok(latest)
+        Ok(search.done())
     }
 
     /// Names of what lies among the manifests and is no object, or where they should be: links to
@@ -211,7 +256,7 @@ impl Repository {
     /// What each manifest says that a filter asks for. Those that cannot be read say nothing.
     fn marks(&self) -> Result<Vec<Marked>> {
         let mut marks = Vec::new();
-        for name in self.expect_manifests()? {
+        for name in self.expect_manifests(self.store().list(layout::ARCHIVES)?) {
             match self.store().get(&name.object()?, MAX_MANIFEST_BYTES) {
                 Ok(bytes) => marks.extend(seal::from_bytes::<Marked>(&bytes, MANIFEST_VERSION)),
                 Err(error) if error.kind() == ErrorKind::NotFound => {}

@@ -342,6 +342,14 @@ impl Store for LocalStore {
         fs::remove_file(&path).map_err(failed)
     }
 
+    fn is_create_only(&self) -> Result<bool> {
+        Ok(true)
+    }
+
+    fn try_create_only(&self) -> Result<bool> {
+        Ok(true)
+    }
+
     fn is_vacant(&self) -> Result<bool> {
         let mut entries = match fs::read_dir(&self.root) {
             Ok(entries) => entries,

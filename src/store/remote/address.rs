@@ -153,6 +153,8 @@ pub(super) struct Client {
     pub signer: Option<Arc<dyn Signer>>,
     /// Where the credentials come from, for people.
     pub credentials: String,
+    /// The URL of the service, where it is not the vendor's own.
+    pub endpoint: Option<String>,
 }
 
 /// [`PaginatedListStore`] that prints.
@@ -238,6 +240,7 @@ fn s3(address: &Address, options: &StoreOptions, wire: Wire) -> Result<Client> {
         parts: Arc::clone(&client) as Arc<dyn PartStore>,
         signer: Some(client),
         credentials,
+        endpoint,
     })
 }
 
@@ -286,6 +289,7 @@ fn gcs(address: &Address, options: &StoreOptions, wire: Wire) -> Result<Client> 
         parts: client,
         signer: None,
         credentials,
+        endpoint: options.endpoint.clone(),
     })
 }
 
@@ -325,6 +329,7 @@ fn azure(address: &Address, options: &StoreOptions, wire: Wire) -> Result<Client
         parts: client,
         signer: None,
         credentials,
+        endpoint,
     })
 }
 
@@ -349,7 +354,10 @@ fn retry() -> RetryConfig {
     }
 }
 
-fn client_options(options: &StoreOptions, endpoint: Option<&str>) -> Result<ClientOptions> {
+pub(super) fn client_options(
+    options: &StoreOptions,
+    endpoint: Option<&str>,
+) -> Result<ClientOptions> {
     let mut client = ClientOptions::new()
         .with_timeout_disabled()
         .with_read_timeout(READ_TIMEOUT)

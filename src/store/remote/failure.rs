@@ -44,7 +44,10 @@ impl Inner {
             error,
             StoreError::PermissionDenied { .. } | StoreError::Unauthenticated { .. }
         );
-        let found = Error::new(kind, format!("cannot {what} in {address}")).with_source(error);
+        let why = why(&error);
+        let endpoint = self.client.endpoint.as_ref();
+        let at = endpoint.map_or(String::new(), |endpoint| format!(" at {endpoint}"));
+        let found = Error::new(kind, format!("cannot {what} in {address}{at}: {why}"));
         if is_denied {
             let credentials = &self.client.credentials;
             found.advise(format!(
@@ -56,6 +59,63 @@ impl Inner {
     }
 }
 
+/// Most characters of what a service says that are passed on.
+const MOST_CHARS: usize = 300;
+
+/// What the service says, on one line: the client library says each thing several times over, and
+/// services wrap theirs in XML.
+fn why(error: &StoreError) -> String {
+    let mut innermost: &dyn std::error::Error = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    let text = innermost.to_string();
+    let tagged = |tag: &str| {
+        let (_, rest) = text.split_once(&format!("<{tag}>"))?;
+        rest.split_once(&format!("</{tag}>")).map(|(it, _)| it)
+    };
+    let said = match (tagged("Code"), tagged("Message")) {
+        (Some(code), message) => {
+            let (status, _) = text.split_once('<').unwrap_or_default();
+            let status = status.trim().trim_end_matches(':');
+            let message = message.map_or(String::new(), |it| format!(": {it}"));
+            format!("{status}: {code}{message}")
+        }
+        (None, _) => text.clone(),
+    };
+    let words: Vec<_> = said.split_whitespace().collect();
+    let line = words.join(" ");
+    match line.char_indices().nth(MOST_CHARS) {
+        Some((end, _)) => format!("{}…", line.get(..end).unwrap_or_default()),
+        None => line,
+    }
+}
+
 fn misses_bucket(text: &str) -> bool {
     NO_BUCKET.iter().any(|code| text.contains(code))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn generic(text: &str) -> StoreError {
+        StoreError::Generic {
+            store: "S3",
+            source: text.to_owned().into(),
+        }
+    }
+
+    #[test]
+    fn what_a_service_says_in_xml_becomes_a_sentence() {
+        let error = generic(
+            "Server returned non-2xx status code: 403 Forbidden: <?xml version=\"1.0\"?>\n<Error><Code>AccessDenied</Code><Message>No\n way.</Message></Error>",
+        );
+        assert_eq!(
+            why(&error),
+            "Server returned non-2xx status code: 403 Forbidden: AccessDenied: No way."
+        );
+        assert_eq!(why(&generic("one\n two")), "one two");
+        assert_eq!(why(&generic(&"é".repeat(1_000))).chars().count(), 301);
+    }
 }

@@ -30,7 +30,7 @@ use object_store::client::{HttpClient, HttpConnector as _};
 use object_store::list::PaginatedListOptions;
 use object_store::path::Path;
 use object_store::{
-    Attribute, Attributes, ClientOptions, Error as StoreError, GetOptions, GetRange, ObjectMeta,
+    Attribute, Attributes, Error as StoreError, GetOptions, GetRange, ObjectMeta,
     ObjectStoreExt as _, PutMode, PutOptions, PutPayload,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -46,7 +46,7 @@ use super::{
     beyond_end, no_leftover, not_left_over, too_large,
 };
 use crate::error::{Error, Result};
-use address::Client;
+use address::{Client, client_options};
 use pending::{CREATE_ONLY, PART, Pending};
 use wire::Wire;
 
@@ -90,7 +90,7 @@ impl RemoteStore {
     pub fn new(address: Address, options: &StoreOptions) -> Result<Self> {
         let wire = Wire::new(options.limits, address.service == Service::S3);
         let client = Client::new(&address, options, wire.clone())?;
-        let plain = ClientOptions::new().with_allow_http(true);
+        let plain = client_options(options, client.endpoint.as_deref())?;
         let http = wire
             .connect(&plain)
             .map_err(|e| Error::invalid(format!("cannot use {address}: {e}")))?;
@@ -158,26 +158,21 @@ impl Inner {
         }
     }
 
-    /// Forgets what is known of whether it refuses a name that is taken.
-    fn forget_probe(&self) {
-        let known = self.create_only.lock();
-        *known.unwrap_or_else(PoisonError::into_inner) = None;
-    }
-
-    /// Finds out whether the store refuses a name that is taken, unless that is known.
-    fn probe(&self) -> Result<()> {
+    /// Finds out whether the store refuses a name that is taken: `anew`, or unless that is known.
+    fn probe(&self, anew: bool) -> Result<bool> {
         let mut known = self
             .create_only
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        if known.is_none() {
-            let is_create_only = block_on(self.try_twice())?;
-            if !is_create_only {
-                self.wire.complete_unconditionally();
-            }
-            *known = Some(is_create_only);
+        if let Some(is_create_only) = known.filter(|_| !anew) {
+            return Ok(is_create_only);
         }
-        Ok(())
+        let is_create_only = block_on(self.try_twice())?;
+        if !is_create_only {
+            self.wire.complete_unconditionally();
+        }
+        *known = Some(is_create_only);
+        Ok(is_create_only)
     }
 
     /// Writes one name twice. The second attempt must fail.
@@ -217,43 +212,60 @@ impl Inner {
 
     /// Everything whose name begins with `prefix`, by its name without the store's own.
     async fn list(&self, prefix: &str, max: Option<usize>) -> Result<BTreeMap<String, ObjectMeta>> {
+        let mut found = BTreeMap::new();
+        let mut token: Option<String> = None;
+        loop {
+            let keys = max.unwrap_or(PAGE);
+            let next = self.page(prefix, keys, token, &mut found).await?;
+            if next.is_none() || max.is_some_and(|max| found.len() >= max) {
+                return Ok(found);
+            }
+            token = next;
+        }
+    }
+
+    /// Everything there is, if one page holds it.
+    async fn list_page(&self) -> Result<Option<BTreeMap<String, ObjectMeta>>> {
+        let mut found = BTreeMap::new();
+        let next = self.page("", PAGE, None, &mut found).await?;
+        Ok(next.is_none().then_some(found))
+    }
+
+    /// Puts a page of what begins with `prefix` into `found`, and says what the next one is asked
+    /// for by.
+    async fn page(
+        &self,
+        prefix: &str,
+        keys: usize,
+        token: Option<String>,
+        found: &mut BTreeMap<String, ObjectMeta>,
+    ) -> Result<Option<String>> {
         let root = self.root();
         let prefix = format!("{root}{prefix}");
-        let mut found = BTreeMap::new();
-        let mut page_token: Option<String> = None;
+        let asked = (!prefix.is_empty()).then_some(&*prefix);
         let mut attempt = 0;
-        loop {
+        let page = loop {
             let options = PaginatedListOptions {
-                max_keys: Some(max.unwrap_or(PAGE)),
-                page_token: page_token.clone(),
+                max_keys: Some(keys),
+                page_token: token.clone(),
                 ..PaginatedListOptions::default()
             };
-            let asked = (!prefix.is_empty()).then_some(&*prefix);
-            let page = match self.client.pages.list_paginated(asked, options).await {
-                Ok(page) => page,
+            match self.client.pages.list_paginated(asked, options).await {
+                Ok(page) => break page,
                 // An answer that is cut: the client library repeats requests, but no page.
                 Err(StoreError::Generic { .. }) if attempt < MOST_REPEATS => {
                     attempt += 1;
                     tokio::time::sleep(Duration::from_millis(100 << attempt)).await;
-                    continue;
                 }
                 Err(error) => return Err(self.failed("list objects", error)),
-            };
-            attempt = 0;
-            for meta in page.result.objects {
-                let key = meta.location.as_ref();
-                if let Some(name) = key.strip_prefix(&*root) {
-                    found.insert(name.to_owned(), meta);
-                }
             }
-            if max.is_some_and(|max| found.len() >= max) {
-                return Ok(found);
-            }
-            match page.page_token {
-                Some(token) => page_token = Some(token),
-                None => return Ok(found),
+        };
+        for meta in page.result.objects {
+            if let Some(name) = meta.location.as_ref().strip_prefix(&*root) {
+                found.insert(name.to_owned(), meta);
             }
         }
+        Ok(page.page_token)
     }
 
     async fn head(&self, path: &Path) -> Result<ObjectMeta, StoreError> {
@@ -359,11 +371,25 @@ impl ReadStore for RemoteStore {
 
     fn list(&self, prefix: &str) -> Result<Vec<(ObjectName, u64)>> {
         let found = block_on(self.inner.list(prefix, None))?;
-        let objects = found.into_iter().filter_map(|(name, meta)| {
-            let name = ObjectName::new(name).ok()?;
-            Some((name, meta.size))
+        Ok(objects(found))
+    }
+
+    fn list_many(&self, prefixes: &[&str]) -> Result<Vec<(ObjectName, u64)>> {
+        let inner = &self.inner;
+        let found = block_on(async {
+            // All of a small repository is on one page. Of a large one each prefix is listed.
+            if let Some(all) = inner.list_page().await? {
+                return Ok(all);
+            }
+            let mut found = BTreeMap::new();
+            for prefix in prefixes {
+                found.append(&mut inner.list(prefix, None).await?);
+            }
+            Ok(found)
         });
-        Ok(objects.collect())
+        let mut objects = objects(found?);
+        objects.retain(|(name, _)| prefixes.iter().any(|it| name.as_str().starts_with(it)));
+        Ok(objects)
     }
 
     fn describe(&self) -> String {
@@ -475,19 +501,26 @@ impl Store for RemoteStore {
     }
 
     fn is_create_only(&self) -> Result<bool> {
-        self.inner.probe()?;
-        Ok(self.inner.is_create_only() == Some(true))
+        self.inner.probe(false)
     }
 
     fn try_create_only(&self) -> Result<bool> {
-        self.inner.forget_probe();
-        self.is_create_only()
+        self.inner.probe(true)
     }
 
     fn is_vacant(&self) -> Result<bool> {
         let found = block_on(self.inner.list("", Some(1)))?;
         Ok(found.is_empty())
     }
+}
+
+/// What of a listing are objects, with their sizes.
+fn objects(found: BTreeMap<String, ObjectMeta>) -> Vec<(ObjectName, u64)> {
+    let objects = found.into_iter().filter_map(|(name, meta)| {
+        let name = ObjectName::new(name).ok()?;
+        Some((name, meta.size))
+    });
+    objects.collect()
 }
 
 fn modified(meta: &ObjectMeta) -> SystemTime {

@@ -352,7 +352,7 @@ impl Write for Pending {
         let taken = content.get(..room).unwrap_or(content);
         self.buffer.extend_from_slice(taken);
         if self.buffer.len() >= self.part_size() {
-            self.inner.probe().map_err(io::Error::other)?;
+            self.inner.probe(false).map_err(io::Error::other)?;
             block_on(self.send_part()).map_err(|e| io::Error::other(self.failed(e)))?;
         }
         Ok(taken.len())
@@ -365,7 +365,7 @@ impl Write for Pending {
 
 impl PendingObject for Pending {
     fn publish(mut self: Box<Self>) -> Result<()> {
-        self.inner.probe()?;
+        self.inner.probe(false)?;
         if self.inner.is_create_only() == Some(false) {
             self.expect_free()?;
         }

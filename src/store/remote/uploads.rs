@@ -1,14 +1,18 @@
 //! Uploads in parts that were begun in S3 and not ended: nobody sees them, and they are paid for.
 
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::time::{Duration, SystemTime};
 
-use http::Method;
-use object_store::client::{HttpClient, HttpRequestBody};
+use http::{Method, StatusCode};
+use http_body::Body as _;
+use object_store::client::{HttpClient, HttpRequestBody, HttpResponseBody};
 use object_store::path::Path;
 use object_store::signer::{SignedUrlOptions, Signer};
 use quick_xml::Reader;
 use quick_xml::events::Event;
 
+use super::MOST_REPEATS;
 use crate::error::{Error, Result};
 
 /// Most pages that are read: a thousand uploads are on each.
@@ -43,8 +47,10 @@ pub(super) async fn begun(
     prefix: &str,
 ) -> Result<Vec<Begun>> {
     let mut all = Vec::new();
+    let mut pages = 0;
     let mut next: Option<(String, String)> = None;
-    for _ in 0..MAX_PAGES {
+    let mut repeats = 0;
+    while pages < MAX_PAGES {
         let mut query = vec![("uploads", ""), ("prefix", prefix)];
         if let Some((key, id)) = &next {
             query.extend([("key-marker", &**key), ("upload-id-marker", &**id)]);
@@ -61,11 +67,19 @@ pub(super) async fn begun(
             .map_err(|e| failed(&e))?;
         let answer = client.execute(request).await.map_err(|e| failed(&e))?;
         let status = answer.status();
-        let body = answer.into_body().bytes().await.map_err(|e| failed(&e))?;
-        if !status.is_success() || body.len() > MAX_PAGE_BYTES {
+        if (status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS)
+            && repeats < MOST_REPEATS
+        {
+            repeats += 1;
+            tokio::time::sleep(Duration::from_millis(200 << repeats)).await;
+            continue;
+        }
+        let body = bounded(answer.into_body()).await?;
+        if !status.is_success() {
             let text = String::from_utf8_lossy(body.get(..body.len().min(300)).unwrap_or_default());
             return Err(failed(&format!("the store answers {status}: {text}")));
         }
+        (pages, repeats) = (pages + 1, 0);
         let page = parse(&body)?;
         all.extend(page.uploads);
         match page.next {
@@ -73,7 +87,25 @@ pub(super) async fn begun(
             _ => return Ok(all),
         }
     }
-    Ok(all)
+    Err(failed(&format!(
+        "there are more than {MAX_PAGES} pages of them"
+    )))
+}
+
+/// All of an answer, if it is no larger than a page may be.
+async fn bounded(mut body: HttpResponseBody) -> Result<Vec<u8>> {
+    let mut content = Vec::new();
+    while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+        let frame = frame.map_err(|e| failed(&e))?;
+        if let Some(data) = frame.data_ref() {
+            content.extend_from_slice(data);
+        }
+        if content.len() > MAX_PAGE_BYTES {
+            let wanted = format!("expected a page of at most {MAX_PAGE_BYTES} bytes, found more");
+            return Err(failed(&wanted));
+        }
+    }
+    Ok(content)
 }
 
 fn failed(why: &dyn std::fmt::Display) -> Error {

@@ -49,6 +49,8 @@ impl Traffic {
     fn request(&self, method: &Method, uri: &Uri, sent: u64) {
         let kind = match *method {
             Method::DELETE => &self.deletes,
+            // S3 deletes by a list of names.
+            Method::POST if has_parameter(uri, &["delete"]) => &self.deletes,
             Method::GET if is_list(uri) => &self.lists,
             Method::GET | Method::HEAD => &self.reads,
             _ => &self.writes,
@@ -270,13 +272,14 @@ mod tests {
             (Method::PUT, "http://h/b/o?partNumber=1&uploadId=2"),
             (Method::POST, "http://h/b/o?uploadId=2"),
             (Method::DELETE, "http://h/b/o"),
+            (Method::POST, "http://h/b?delete"),
         ] {
             traffic.request(&method, &Uri::from_static(uri), 10);
         }
         let counts = traffic.counts();
         assert_eq!((counts.lists, counts.reads), (2, 2));
-        assert_eq!((counts.writes, counts.deletes), (2, 1));
-        assert_eq!((counts.requests(), counts.sent_bytes), (7, 70));
+        assert_eq!((counts.writes, counts.deletes), (2, 2));
+        assert_eq!((counts.requests(), counts.sent_bytes), (8, 80));
     }
 
     #[test]

@@ -239,6 +239,10 @@ impl Writer<'_> {
         match read {
             // Whoever published it may have died before it was durable.
             Ok(contents) => Ok(if_there(self.store.settle(name))?.map(|()| contents)),
+            // A network that fails says nothing of what lies there.
+            Err(error) if error.kind() == ErrorKind::Io && self.store.is_far() => {
+                Err(Failure::Store(error))
+            }
             Err(_) => Ok(None),
         }
     }

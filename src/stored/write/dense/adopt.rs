@@ -109,6 +109,8 @@ impl Writer<'_> {
                 Err(error) if error.kind() == ErrorKind::NotFound => {
                     "expected an object, found none".to_owned()
                 }
+                // A network that fails says nothing of what lies there.
+                Err(error) if error.kind() == ErrorKind::Io && self.store.is_far() => continue,
                 Err(error) => format!(
                     "expected {} bytes that can be read: {}",
                     pack.bytes,
