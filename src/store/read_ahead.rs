@@ -263,6 +263,14 @@ impl State {
         }
     }
 
+    /// The size of an object whose last piece is there.
+    fn known_size(&self, name: &ObjectName) -> Option<u64> {
+        let size = *self.sizes.get(name)?;
+        let last = (name.clone(), size.checked_sub(1)? / PIECE);
+        let held = self.held.get(&last);
+        matches!(held, Some(Held::Here { .. })).then_some(size)
+    }
+
     fn advance(&mut self) {
         if let Some((_, pieces)) = self.queue.front_mut() {
             pieces.start += 1;
@@ -308,7 +316,9 @@ impl<S: Store + 'static> ReadStore for ReadAhead<S> {
     }
 
     fn size(&self, name: &ObjectName) -> Result<u64> {
-        self.shared.inner.size(name)
+        // Of what was fetched to its end the size is known.
+        let known = self.shared.lock().known_size(name);
+        known.map_or_else(|| self.shared.inner.size(name), Ok)
     }
 
     fn stored_size(&self, name: &ObjectName) -> Result<u64> {

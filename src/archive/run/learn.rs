@@ -52,6 +52,9 @@ pub(in crate::archive) fn solve(
     known: &mut Known,
     blocks: &[BlockSurvey],
 ) -> Result<()> {
+    if !blocks.iter().any(|block| known.is_riddle(block)) {
+        return Ok(());
+    }
     let mut names = repository.manifest_names()?;
     while blocks.iter().any(|block| known.is_riddle(block))
         && let Some(name) = names.pop()

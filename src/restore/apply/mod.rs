@@ -101,6 +101,10 @@ pub fn apply(
         let is_first = seen.is_empty();
         seen.extend(queue.iter().map(|block| block.ulid));
         expect_blocks(copies.store(), &queue);
+        if let Some(wal) = plan.wal.filter(|_| is_first) {
+            let object = (wal.object.name.clone(), wal.object.bytes);
+            copies.store().expect(&[object]);
+        }
         let outcomes = spread(&queue, bytes, |block| match &plan.exact {
             Some(exact) if exact.cuts(block) => work.stage_cut(block, exact),
             _ => work.stage_whole(block),

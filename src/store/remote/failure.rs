@@ -21,12 +21,12 @@ impl Inner {
         let text = error.to_string();
         match error {
             StoreError::NotFound { .. } if !misses_bucket(&text) => no_object(name),
-            error => self.failed(&format!("{verb} object {name}"), error),
+            error => self.failed(&format!("{verb} object {name}"), &error),
         }
     }
 
     /// What went wrong while `what` was done.
-    pub(super) fn failed(&self, what: &str, error: StoreError) -> Error {
+    pub(super) fn failed(&self, what: &str, error: &StoreError) -> Error {
         let text = error.to_string();
         let address = &self.address;
         if misses_bucket(&text) {
@@ -44,7 +44,7 @@ impl Inner {
             error,
             StoreError::PermissionDenied { .. } | StoreError::Unauthenticated { .. }
         );
-        let why = why(&error);
+        let why = why(error);
         let endpoint = self.client.endpoint.as_ref();
         let at = endpoint.map_or(String::new(), |endpoint| format!(" at {endpoint}"));
         let found = Error::new(kind, format!("cannot {what} in {address}{at}: {why}"));

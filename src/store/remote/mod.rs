@@ -183,7 +183,7 @@ impl Inner {
             ..PutOptions::default()
         };
         let objects = &self.client.objects;
-        let failed = |error| self.failed("try whether names are given once", error);
+        let failed = |error| self.failed("try whether names are given once", &error);
         let first = objects
             .put_opts(&path, PutPayload::from_static(b"1"), create())
             .await;
@@ -257,7 +257,7 @@ impl Inner {
                     attempt += 1;
                     tokio::time::sleep(Duration::from_millis(100 << attempt)).await;
                 }
-                Err(error) => return Err(self.failed("list objects", error)),
+                Err(error) => return Err(self.failed("list objects", &error)),
             }
         };
         for meta in page.result.objects {
@@ -474,7 +474,7 @@ impl Store for RemoteStore {
             let aborted = block_on(inner.client.parts.abort_multipart(&path, &id.to_owned()));
             return aborted.map_err(|error| match error {
                 StoreError::NotFound { .. } => no_leftover(leftover),
-                error => inner.failed(&format!("remove {}", leftover.name), error),
+                error => inner.failed(&format!("remove {}", leftover.name), &error),
             });
         }
         if leftover.name.split('/').next() != Some(TEMPORARY) {
@@ -486,7 +486,7 @@ impl Store for RemoteStore {
                 Ok(found) => found,
                 Err(StoreError::NotFound { .. }) => return Err(no_leftover(leftover)),
                 Err(error) => {
-                    return Err(inner.failed(&format!("look at {}", leftover.name), error));
+                    return Err(inner.failed(&format!("look at {}", leftover.name), &error));
                 }
             };
             if leftover
@@ -496,7 +496,7 @@ impl Store for RemoteStore {
                 return Err(not_left_over(leftover, "something written since"));
             }
             let deleted = inner.client.objects.delete(&path).await;
-            deleted.map_err(|e| inner.failed(&format!("remove {}", leftover.name), e))
+            deleted.map_err(|e| inner.failed(&format!("remove {}", leftover.name), &e))
         })
     }
 
