@@ -426,10 +426,10 @@ impl ReadStore for HttpStore {
     }
 
     fn list(&self, prefix: &str) -> Result<Vec<(ObjectName, u64)>> {
-        let dir = prefix.rsplit_once('/').map_or("", |(dir, _)| dir);
-        if !dir.is_empty() && ObjectName::new(dir).is_err() {
-            return Ok(Vec::new());
-        }
+        self.list_many(&[prefix])
+    }
+
+    fn list_many(&self, prefixes: &[&str]) -> Result<Vec<(ObjectName, u64)>> {
         // From the root on: that a directory is not there is known from the one above it. A server
         // that lists nothing says the same of every directory.
         let mut objects = Vec::new();
@@ -451,13 +451,19 @@ impl ReadStore for HttpStore {
                 let Ok(object) = ObjectName::new(name.as_str()) else {
                     continue;
                 };
-                let slashed = format!("{name}/");
-                if !entry.is_dir && name.starts_with(prefix) {
+                let is_asked = if entry.is_dir {
+                    let slashed = slashed(&name);
+                    let leads_to = |prefix: &&str| {
+                        slashed.starts_with(*prefix) || prefix.starts_with(&slashed)
+                    };
+                    prefixes.iter().any(leads_to)
+                } else {
+                    prefixes.iter().any(|prefix| name.starts_with(prefix))
+                };
+                if is_asked && !entry.is_dir {
                     let bytes = entry.size.map_or_else(|| self.size(&object), Ok)?;
                     objects.push((object, bytes));
-                } else if entry.is_dir
-                    && (slashed.starts_with(prefix) || prefix.starts_with(&slashed))
-                {
+                } else if is_asked {
                     if name.split('/').count() > MAX_DEPTH {
                         let what = format!("more than {MAX_DEPTH} directories below each other");
                         return Err(self.too_much(&what));

@@ -291,14 +291,6 @@ impl Store for SftpStore {
         }
     }
 
-    fn is_create_only(&self) -> Result<bool> {
-        Ok(self.abilities()?.hard_links)
-    }
-
-    fn try_create_only(&self) -> Result<bool> {
-        self.is_create_only()
-    }
-
     fn is_vacant(&self) -> Result<bool> {
         let inner = &self.inner;
         let names = inner.again(|session| walk::names(session, &inner.address, ""));
