@@ -8,6 +8,8 @@ use std::sync::Arc;
 #[cfg(feature = "remote")]
 use super::http::{HttpAddress, HttpOptions, HttpStore};
 #[cfg(feature = "remote")]
+use super::options::CA_FILE;
+#[cfg(feature = "remote")]
 use super::remote::{Address, RemoteStore};
 #[cfg(feature = "remote")]
 use super::sftp::{SftpAddress, SftpOptions, SftpStore};
@@ -38,7 +40,8 @@ impl Location {
     ///
     /// # Errors
     ///
-    /// `Invalid`, when `options` and the environment do not say how to reach it.
+    /// `Invalid`, when `options` and the environment do not say how to reach it, or `options` say
+    /// what has no effect on a server that is reached by SFTP or HTTP.
     #[cfg_attr(
         not(feature = "remote"),
         expect(unused_variables, reason = "a directory needs none")
@@ -53,12 +56,18 @@ impl Location {
             }
             #[cfg(feature = "remote")]
             Location::Sftp(address) => {
+                let without_effect = options.said().into_iter();
+                refuse_options(self, without_effect)?;
                 let store = SftpStore::new(address.clone(), SftpOptions::default());
                 Arc::new(ReadAhead::new(store))
             }
             #[cfg(feature = "remote")]
             Location::Http(address) => {
-                let store = HttpStore::new(address.clone(), &HttpOptions::default())?;
+                let without_effect = options.said().into_iter();
+                refuse_options(self, without_effect.filter(|it| *it != CA_FILE))?;
+                let mut spoken = HttpOptions::default();
+                spoken.ca.clone_from(&options.ca);
+                let store = HttpStore::new(address.clone(), &spoken)?;
                 Arc::new(ReadAhead::new(ReadOnly(store)))
             }
         })
@@ -99,6 +108,20 @@ impl FromStr for Location {
         refuse_remote(Path::new(text))?;
         Ok(Location::Local(PathBuf::from(text)))
     }
+}
+
+/// Refuses options that would change nothing: whoever limits what is sent must not find the line
+/// full, nor whoever names an endpoint be led elsewhere.
+#[cfg(feature = "remote")]
+fn refuse_options(
+    location: &Location,
+    mut without_effect: impl Iterator<Item = &'static str>,
+) -> Result<()> {
+    without_effect.next().map_or(Ok(()), |option| {
+        Err(Error::invalid(format!(
+            "expected no {option} for {location}, where it has no effect"
+        )))
+    })
 }
 
 /// What is known of places that are not on this machine.
@@ -209,6 +232,34 @@ mod tests {
             "repo",
         ] {
             assert!(text.parse::<Location>().is_ok(), "{text}");
+        }
+    }
+
+    #[cfg(feature = "remote")]
+    #[test]
+    fn options_that_have_no_effect_are_refused_by_name() {
+        type Set = fn(&mut StoreOptions);
+        let set: [(&str, Set); 7] = [
+            ("--limit-upload", |it| it.limits.upload = Some(1)),
+            ("--limit-download", |it| it.limits.download = Some(1)),
+            ("--limit-requests", |it| it.limits.requests = Some(1)),
+            ("--endpoint", |it| it.endpoint = Some("https://h".into())),
+            ("--region", |it| it.region = Some("x".into())),
+            ("--profile", |it| it.profile = Some("x".into())),
+            ("--ca-file", |it| it.ca = Some(b"no certificate".to_vec())),
+        ];
+        for text in ["sftp://h/x", "https://h/x"] {
+            let location: Location = text.parse().unwrap();
+            assert!(location.store(&StoreOptions::default()).is_ok());
+            for (name, set) in set {
+                let mut options = StoreOptions::default();
+                set(&mut options);
+                let error = location.store(&options).unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::Invalid);
+                let is_read = text.starts_with("https") && name == "--ca-file";
+                let expected = if is_read { "PEM" } else { name };
+                assert!(error.to_string().contains(expected), "{text}: {error}");
+            }
         }
     }
 }

@@ -24,6 +24,38 @@ pub struct StoreOptions {
     pub settings: Settings,
 }
 
+/// What [`StoreOptions::ca`] is called on the command line.
+#[cfg(feature = "remote")]
+pub(super) const CA_FILE: &str = "--ca-file";
+
+#[cfg(feature = "remote")]
+impl StoreOptions {
+    /// What is said, as it is called on the command line; settings stand for the environment, which
+    /// is there for whoever asks it.
+    pub(super) fn said(&self) -> Vec<&'static str> {
+        let StoreOptions {
+            limits,
+            endpoint,
+            region,
+            profile,
+            ca,
+            settings: _,
+        } = self;
+        [
+            ("--limit-upload", limits.upload.is_some()),
+            ("--limit-download", limits.download.is_some()),
+            ("--limit-requests", limits.requests.is_some()),
+            ("--endpoint or NARTHEX_ENDPOINT", endpoint.is_some()),
+            ("--region", region.is_some()),
+            ("--profile", profile.is_some()),
+            (CA_FILE, ca.is_some()),
+        ]
+        .into_iter()
+        .filter_map(|(name, is_said)| is_said.then_some(name))
+        .collect()
+    }
+}
+
 /// Names and values as of environment variables. Prints names only.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Settings(pub BTreeMap<String, String>);

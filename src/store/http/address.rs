@@ -78,6 +78,8 @@ impl fmt::Display for HttpAddress {
 pub struct HttpOptions {
     /// Whether `http://` may lead to another machine. `NARTHEX_ALLOW_HTTP=1` says it as well.
     pub allow_http: bool,
+    /// Certificates of authorities to believe beside the system's, in PEM.
+    pub ca: Option<Vec<u8>>,
 }
 
 impl HttpOptions {

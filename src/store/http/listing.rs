@@ -21,8 +21,21 @@ struct Raw {
     size: Option<u64>,
 }
 
-/// Reads a page; else says what it is instead.
-pub(super) fn parse(page: &[u8]) -> Result<Vec<Entry>, String> {
+/// Why a page does not say what is in a directory.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Unread {
+    /// What it is instead of a list.
+    NoList(String),
+    /// It has so many names that it was cut, perhaps.
+    Cut(usize),
+}
+
+/// How many names Caddy lists where it is not told otherwise (`file_limit`). It does not say that
+/// there are more, and rounder limits that people choose are multiples of it.
+const CADDY_LIMIT: usize = 10_000;
+
+/// Reads a page.
+pub(super) fn parse(page: &[u8]) -> Result<Vec<Entry>, Unread> {
     let raw: Vec<Raw> = serde_json::from_slice(page).map_err(|_| {
         let is_html = page.trim_ascii_start().first() == Some(&b'<');
         let found = if is_html {
@@ -30,8 +43,12 @@ pub(super) fn parse(page: &[u8]) -> Result<Vec<Entry>, String> {
         } else {
             "something else"
         };
-        format!("no list of names in JSON, but {found}")
+        Unread::NoList(format!("no list of names in JSON, but {found}"))
     })?;
+    let is_of_caddy = raw.iter().any(|raw| raw.is_dir.is_some());
+    if is_of_caddy && raw.len().is_multiple_of(CADDY_LIMIT) {
+        return Err(Unread::Cut(raw.len()));
+    }
     let entries = raw.into_iter().filter_map(|raw| {
         let is_dir = raw.is_dir == Some(true) || raw.kind.as_deref() == Some("directory");
         // Pipes and the like.
@@ -74,7 +91,25 @@ mod tests {
 {"name":"a/b","type":"file"},{"name":"p","type":"other"}]"#;
         assert_eq!(parse(page).unwrap(), []);
         let html = parse(b"\n<html><body>Index of /</body></html>").unwrap_err();
-        assert!(html.contains("HTML"), "{html}");
+        let expected = "no list of names in JSON, but a page of HTML";
+        assert_eq!(html, Unread::NoList(expected.to_owned()));
         assert!(parse(b"{}").is_err());
+    }
+
+    #[test]
+    fn a_list_that_caddy_may_have_cut_is_none() {
+        let page = |count: usize, more: &str| {
+            let names = (0..count).map(|it| format!(r#"{{"name":"{it}","size":1{more}}}"#));
+            parse(format!("[{}]", names.collect::<Vec<_>>().join(",")).as_bytes())
+        };
+        let caddy = r#","is_dir":false"#;
+        for cut in [10_000, 20_000] {
+            assert_eq!(page(cut, caddy), Err(Unread::Cut(cut)));
+        }
+        for whole in [0, 9_999, 10_001] {
+            assert_eq!(page(whole, caddy).unwrap().len(), whole);
+        }
+        // nginx cuts nothing.
+        assert_eq!(page(10_000, r#","type":"file""#).unwrap().len(), 10_000);
     }
 }

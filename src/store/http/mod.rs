@@ -13,16 +13,18 @@ use std::ops::Range;
 use std::thread;
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, HeaderMap, RANGE};
+use reqwest::header::{
+    ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, HeaderMap, LOCATION, RANGE,
+};
 use reqwest::redirect::Policy;
-use reqwest::{Client, Method, Response, StatusCode};
+use reqwest::{Certificate, Client, Method, Response, StatusCode};
 
 pub use address::{HttpAddress, HttpOptions};
 
 use super::runtime::block_on;
 use super::{ObjectName, ReadStore, beyond_end, no_object, too_large};
 use crate::error::{Error, ErrorKind, Result};
-use listing::Entry;
+use listing::{Entry, Unread};
 
 /// How long nothing may arrive before a request is given up.
 const READ_TIMEOUT: Duration = Duration::from_mins(1);
@@ -35,8 +37,12 @@ const FIRST_WAIT: Duration = Duration::from_millis(300);
 /// Largest page about a directory, in bytes.
 const MAX_PAGE: u64 = 64 << 20;
 
-/// Most names that are listed: a server that goes on for ever is stopped somewhere.
+/// Most names that are seen: a server that goes on for ever is stopped somewhere.
 const MAX_NAMES: usize = 10_000_000;
+
+/// Most directories below each other that are gone down: where each has the same ones again, there
+/// are too many long before there are too many names.
+const MAX_DEPTH: usize = 32;
 
 /// Most bytes that are made room for before they are there.
 const ROOM: u64 = 8 << 20;
@@ -68,7 +74,8 @@ impl HttpStore {
     ///
     /// # Errors
     ///
-    /// `Invalid`, when it would be read in the clear over a network, and nobody has allowed it.
+    /// `Invalid`, when it would be read in the clear over a network, and nobody has allowed it, or
+    /// when `options` hold no certificates where there should be some.
     pub fn new(address: HttpAddress, options: &HttpOptions) -> Result<Self> {
         if !address.is_encrypted() && !address.is_loopback() && !options.allows_http() {
             return Err(Error::invalid(format!(
@@ -78,13 +85,24 @@ impl HttpStore {
         // The one provider of cryptography in this program; whoever uses the library may have
         // installed another one before.
         let _ = rustls::crypto::ring::default_provider().install_default();
+        let certificates = match &options.ca {
+            Some(pem) => Certificate::from_pem_bundle(pem)
+                .map_err(|e| Error::invalid(format!("expected certificates in PEM: {e}")))?,
+            None => Vec::new(),
+        };
+        if options.ca.is_some() && certificates.is_empty() {
+            return Err(Error::invalid(
+                "expected certificates in PEM, found none in the file of authorities",
+            ));
+        }
         let client = Client::builder()
+            .tls_certs_merge(certificates)
             .user_agent(concat!("narthex/", env!("CARGO_PKG_VERSION")))
             .read_timeout(READ_TIMEOUT)
             .connect_timeout(CONNECT_TIMEOUT)
             .https_only(address.is_encrypted())
             .redirect(Policy::custom(|attempt| {
-                // A directory in the place of an object.
+                // A directory: in the place of an object, or one that is elsewhere.
                 if attempt.url().path().ends_with('/') || attempt.previous().len() > 5 {
                     attempt.stop()
                 } else {
@@ -140,6 +158,10 @@ impl HttpStore {
         }
         let answer = request.send().await.map_err(|e| passing(&e))?;
         let status = answer.status();
+        let is_dir = name.is_empty() || name.ends_with('/');
+        if is_dir && status.is_redirection() {
+            return Err(Failure::Final(self.elsewhere(name, &answer)));
+        }
         if status.is_redirection() || matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE) {
             return Err(Failure::Missing);
         }
@@ -162,6 +184,20 @@ impl HttpStore {
             ErrorKind::Io,
             format!("cannot read {}: {why}", self.address),
         ))
+    }
+
+    /// The error for a directory whose list is said to be at another URL: what is there was not
+    /// asked for, and what is not followed is not empty.
+    fn elsewhere(&self, name: &str, answer: &Response) -> Error {
+        let target = answer.headers().get(LOCATION);
+        let target = target.and_then(|it| it.to_str().ok()).unwrap_or("nowhere");
+        let url = self.address.url_of(name);
+        let status = answer.status();
+        let why = format!(
+            "cannot list objects in {}: the server answers {status} for {url}, and leads to {target:?}",
+            self.address
+        );
+        Error::new(ErrorKind::Io, why).advise("give the address that it leads to")
     }
 
     fn unexpected(&self, answer: &Response) -> Failure {
@@ -188,19 +224,17 @@ impl HttpStore {
         Ok(Some(content))
     }
 
-    /// Names in one directory; none when it is not there.
-    fn names(&self, dir: &str) -> Result<Vec<Entry>> {
-        let name = if dir.is_empty() {
-            String::new()
-        } else {
-            format!("{dir}/")
-        };
+    /// Names in one directory; `None` when the server says that it is not there.
+    fn names(&self, dir: &str) -> Result<Option<Vec<Entry>>> {
+        let name = slashed(dir);
         let page = self.again("list objects", || {
             block_on(async {
                 let accept = "application/json";
                 let answer = self.send(Method::GET, &name, None, accept).await;
                 let answer = match answer {
-                    Err(Failure::Final(error)) => return Err(Failure::Final(no_list(error))),
+                    Err(Failure::Final(error)) if error.advice().is_none() => {
+                        return Err(Failure::Final(no_list(error)));
+                    }
                     answer => answer?,
                 };
                 if answer.status() != StatusCode::OK {
@@ -211,22 +245,78 @@ impl HttpStore {
             })
         })?;
         let Some(page) = page else {
-            return Ok(Vec::new());
+            return Ok(None);
         };
-        listing::parse(&page).map_err(|why| {
+        let told = |kind, why: &str| {
             let url = self.address.url_of(&name);
-            no_list(Error::new(
-                ErrorKind::Io,
-                format!("cannot list objects in {}: {url} is {why}", self.address),
-            ))
-        })
+            let text = format!("cannot list objects in {}: {url} is {why}", self.address);
+            Error::new(kind, text)
+        };
+        match listing::parse(&page) {
+            Ok(entries) => Ok(Some(entries)),
+            Err(Unread::NoList(why)) => Err(no_list(told(ErrorKind::Io, &why))),
+            Err(Unread::Cut(names)) => {
+                let why = format!("a list of {names} names, which is where Caddy cuts lists");
+                Err(told(ErrorKind::Unsupported, &why).advise(
+                    "raise file_limit under file_server browse, say to 1000000, or use nginx",
+                ))
+            }
+        }
     }
+
+    /// Names in `dir`, which the directory above it lists, unless it is the root.
+    fn listed_names(&self, dir: &str) -> Result<Vec<Entry>> {
+        if let Some(entries) = self.names(dir)? {
+            return Ok(entries);
+        }
+        if self.is_gone(dir)? {
+            return Ok(Vec::new());
+        }
+        Err(no_list(Error::new(
+            ErrorKind::Io,
+            format!(
+                "cannot list objects in {}: the server says that {} is not there",
+                self.address,
+                self.address.url_of(&slashed(dir))
+            ),
+        )))
+    }
+
+    /// Whether `dir` is not listed any more: whoever deletes the last object of a directory removes
+    /// the directory. The root is always expected.
+    fn is_gone(&self, dir: &str) -> Result<bool> {
+        let Some((above, name)) = above(dir) else {
+            return Ok(false);
+        };
+        match self.names(above)? {
+            Some(entries) => Ok(entries.iter().all(|it| it.name != name)),
+            None => self.is_gone(above),
+        }
+    }
+
+    fn too_much(&self, what: &str) -> Error {
+        Error::unsupported(format!("cannot list objects in {}: {what}", self.address))
+    }
+}
+
+/// What the page about `dir` is called.
+fn slashed(dir: &str) -> String {
+    if dir.is_empty() {
+        String::new()
+    } else {
+        format!("{dir}/")
+    }
+}
+
+/// The directory that `dir` is in, and its name there; `None` for the root.
+fn above(dir: &str) -> Option<(&str, &str)> {
+    (!dir.is_empty()).then(|| dir.rsplit_once('/').unwrap_or(("", dir)))
 }
 
 /// What a server must be told to list what it has.
 fn no_list(error: Error) -> Error {
     error.advise(
-        "the web server must list directories as JSON: in nginx autoindex on and autoindex_format json, in Caddy file_server browse",
+        "see that this is the address of a repository; the web server must list directories as JSON: in nginx autoindex on and autoindex_format json, in Caddy file_server browse",
     )
 }
 
@@ -336,14 +426,22 @@ impl ReadStore for HttpStore {
     }
 
     fn list(&self, prefix: &str) -> Result<Vec<(ObjectName, u64)>> {
-        let dir = prefix.rsplit_once('/').map_or("", |(dir, _)| dir);
-        if !dir.is_empty() && ObjectName::new(dir).is_err() {
-            return Ok(Vec::new());
-        }
+        self.list_many(&[prefix])
+    }
+
+    fn list_many(&self, prefixes: &[&str]) -> Result<Vec<(ObjectName, u64)>> {
+        // From the root on: that a directory is not there is known from the one above it. A server
+        // that lists nothing says the same of every directory.
         let mut objects = Vec::new();
-        let mut dirs = vec![dir.to_owned()];
+        let mut dirs = vec![String::new()];
+        let mut seen = 0_usize;
         while let Some(dir) = dirs.pop() {
-            for entry in self.names(&dir)? {
+            let entries = self.listed_names(&dir)?;
+            seen = seen.saturating_add(entries.len());
+            if seen > MAX_NAMES {
+                return Err(self.too_much(&format!("more than {MAX_NAMES} names")));
+            }
+            for entry in entries {
                 let name = if dir.is_empty() {
                     entry.name
                 } else {
@@ -353,20 +451,24 @@ impl ReadStore for HttpStore {
                 let Ok(object) = ObjectName::new(name.as_str()) else {
                     continue;
                 };
-                let slashed = format!("{name}/");
-                if !entry.is_dir && name.starts_with(prefix) {
+                let is_asked = if entry.is_dir {
+                    let slashed = slashed(&name);
+                    let leads_to = |prefix: &&str| {
+                        slashed.starts_with(*prefix) || prefix.starts_with(&slashed)
+                    };
+                    prefixes.iter().any(leads_to)
+                } else {
+                    prefixes.iter().any(|prefix| name.starts_with(prefix))
+                };
+                if is_asked && !entry.is_dir {
                     let bytes = entry.size.map_or_else(|| self.size(&object), Ok)?;
                     objects.push((object, bytes));
-                } else if entry.is_dir
-                    && (slashed.starts_with(prefix) || prefix.starts_with(&slashed))
-                {
+                } else if is_asked {
+                    if name.split('/').count() > MAX_DEPTH {
+                        let what = format!("more than {MAX_DEPTH} directories below each other");
+                        return Err(self.too_much(&what));
+                    }
                     dirs.push(name);
-                }
-                if objects.len().saturating_add(dirs.len()) > MAX_NAMES {
-                    return Err(Error::unsupported(format!(
-                        "cannot list objects in {}: more than {MAX_NAMES} names",
-                        self.address
-                    )));
                 }
             }
         }

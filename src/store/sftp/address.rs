@@ -15,6 +15,9 @@ const MAX_PATH_LEN: usize = 3_000;
 /// The environment variable that says which command is run in place of `ssh`.
 pub(super) const COMMAND_VARIABLE: &str = "NARTHEX_SSH";
 
+/// What is run where nobody says otherwise.
+pub(super) const DEFAULT_COMMAND: &str = "ssh";
+
 /// How long a server may take for an answer, unless [`SftpOptions`] say otherwise.
 const ANSWER_WITHIN: Duration = Duration::from_mins(1);
 
@@ -242,7 +245,7 @@ impl SftpOptions {
         };
         let own = self.command.clone();
         own.or_else(from_environment)
-            .unwrap_or_else(|| "ssh".to_owned())
+            .unwrap_or_else(|| DEFAULT_COMMAND.to_owned())
     }
 }
 

@@ -8,7 +8,9 @@
 //!   it. Then the temporary name goes.
 //! * **Without hard links** it is renamed, which version 3 of SFTP says fails when the name is
 //!   taken. OpenSSH, on a file system without hard links, looks first and renames then; of two
-//!   processes that write the same name within that moment both may win. **Without fsync** nobody
+//!   processes that write the same name within that moment both may win, and
+//!   [`is_create_only`](Store::is_create_only) says so. Where links were seen to work, nothing is
+//!   renamed. **Without fsync** nobody
 //!   knows when an object is durable.
 //! * **Answers get lost.** When the connection breaks it is made anew a few times, and what does
 //!   not matter to be done twice is done again. A write goes on where it was; what was written over
@@ -29,6 +31,7 @@ mod failure;
 mod packet;
 mod pending;
 mod place;
+mod probe;
 mod session;
 mod transfer;
 mod walk;
@@ -288,20 +291,22 @@ impl Store for SftpStore {
         }
     }
 
-    fn is_create_only(&self) -> Result<bool> {
-        Ok(self.abilities()?.hard_links)
-    }
-
-    fn try_create_only(&self) -> Result<bool> {
-        self.is_create_only()
-    }
-
     fn is_vacant(&self) -> Result<bool> {
         let inner = &self.inner;
         let names = inner.again(|session| walk::names(session, &inner.address, ""));
         let names = names.map_err(|e| inner.failed("list objects", e))?;
         let is_own = |name: &String| name == TEMPORARY || name == LOST_AND_FOUND;
         Ok(names.unwrap_or_default().iter().all(is_own))
+    }
+
+    fn is_create_only(&self) -> Result<bool> {
+        let tried = self.inner.is_create_only();
+        tried.map_err(|e| self.inner.failed("try whether names are given once", e))
+    }
+
+    fn try_create_only(&self) -> Result<bool> {
+        self.inner.forget_create_only();
+        self.is_create_only()
     }
 }
 

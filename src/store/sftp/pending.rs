@@ -191,6 +191,8 @@ impl Pending {
         let inner = Arc::clone(&self.inner);
         let mut is_lost = false;
         let mut can_link = true;
+        // Whoever was told that names are given once relies on it.
+        let must_link = lock(&inner.known).create_only == Some(true);
         let mut tries = 0;
         inner.again(|session| {
             if is_lost {
@@ -207,7 +209,7 @@ impl Pending {
                         advice: "objects are in directories".to_owned(),
                     });
                 }
-                let links = can_link && session.abilities.hard_links;
+                let links = must_link || (can_link && session.abilities.hard_links);
                 let named = inner.make_dirs(session, &dir).and_then(|()| {
                     if links {
                         session.done(&Request::HardLink(&self.temporary, &target))
@@ -239,7 +241,7 @@ impl Pending {
                             status,
                             Status::Unsupported | Status::Denied | Status::Failure
                         );
-                        if links && is_refused {
+                        if links && is_refused && !must_link {
                             can_link = false;
                         } else if status == Status::NoSuchFile && tries < MAX_TRIES {
                             // Whoever deletes the last object in a directory removes the directory.

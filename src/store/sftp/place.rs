@@ -46,6 +46,8 @@ pub(super) struct Known {
     /// Names of objects that are plain files.
     pub(super) files: HashSet<String>,
     pub(super) modes: Option<Modes>,
+    /// Whether a name that is taken was refused when that was tried.
+    pub(super) create_only: Option<bool>,
 }
 
 /// Every change behind a lock is one call, so a thread that panicked has left it whole.

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::address::{SftpAddress, SftpOptions};
+use super::address::{COMMAND_VARIABLE, DEFAULT_COMMAND, SftpAddress, SftpOptions};
 use super::failure::{Failure, of_ssh};
 use super::packet::{
     Abilities, Answer, Attributes, Entry, Garbled, Handle, MAX_PACKET, Request, Status, VERSION,
@@ -115,10 +115,11 @@ impl Session {
     /// Starts ssh and greets the server.
     pub(super) fn connect(address: &SftpAddress, options: &SftpOptions) -> Result<Self, Failure> {
         let command = options.command();
+        let shown = shown(&command);
         // The command is the user's own, as a shell reads it. What is added are arguments, which no
         // shell reads.
         let mut ssh = Command::new("sh");
-        ssh.args(["-c", &format!("exec {command} \"$@\""), "sh"]);
+        ssh.args(["-c", &script(&command), "sh"]);
         ssh.args(SSH_OPTIONS.iter().flat_map(|option| ["-o", option]));
         ssh.args(["-T", "-s"]);
         let mut arguments = address.arguments();
@@ -132,10 +133,10 @@ impl Session {
             // server is tidied up over it.
             .process_group(0)
             .spawn()
-            .map_err(|e| Failure::Lost(format!("cannot run {command}: {e}")))?;
+            .map_err(|e| Failure::Lost(format!("cannot run {shown}: {e}")))?;
         let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let (Some(input), Some(output), Some(errors)) = pipes else {
-            return Err(Failure::Lost(format!("{command} has no pipes")));
+            return Err(Failure::Lost(format!("{shown} has no pipes")));
         };
         let shared = Arc::new(Shared {
             waiting: Mutex::default(),
@@ -169,13 +170,13 @@ impl Session {
                 shared.kill();
                 let seconds = options.answer_within.as_secs();
                 return Err(Failure::Lost(format!(
-                    "no answer within {seconds} s of starting {command}"
+                    "no answer within {seconds} s of starting {shown}"
                 )));
             }
             Err(RecvTimeoutError::Disconnected) => {
                 let end = lock(&shared.waiting).ended.clone();
                 return Err(match end {
-                    Some(End::Lost(why)) => of_ssh(address, &command, &why),
+                    Some(End::Lost(why)) => of_ssh(address, &command, &unquoted(&why, &command)),
                     Some(end) => end.failure(),
                     None => Failure::Lost("the connection was closed".to_owned()),
                 });
@@ -329,6 +330,25 @@ impl Drop for Ticket {
             self.shared.slow.fetch_sub(1, Ordering::Relaxed);
         }
     }
+}
+
+/// What the command is called in errors: it may hold a password or a token.
+fn shown(command: &str) -> &str {
+    if command == DEFAULT_COMMAND {
+        command
+    } else {
+        COMMAND_VARIABLE
+    }
+}
+
+/// What the shell runs.
+fn script(command: &str) -> String {
+    format!("exec {command} \"$@\"")
+}
+
+/// A complaint without the command: some shells quote what they cannot read.
+fn unquoted(why: &str, command: &str) -> String {
+    why.replace(&script(command), &script(shown(command)))
 }
 
 fn unexpected(answer: Answer) -> Failure {
@@ -497,4 +517,31 @@ fn shell_talk(begin: [u8; 4], output: &mut impl Read) -> String {
     format!(
         "expected SFTP, found {text:?}: start-up files of the shell there must print nothing unless it is interactive"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_is_not_shown_in_errors() {
+        let address = "sftp://h/x".parse().unwrap();
+        for (command, expected) in [
+            ("no-such-ssh --token=s3cret", "install ssh"),
+            ("sh -c 'exec sleep 30' s3cret", "of starting NARTHEX_SSH"),
+        ] {
+            let options = SftpOptions {
+                command: Some(command.to_owned()),
+                answer_within: Duration::from_millis(300),
+                ..SftpOptions::default()
+            };
+            let failure = Session::connect(&address, &options).unwrap_err();
+            let told = failure.error("list objects", &address).chain();
+            assert!(told.contains(expected), "{told}");
+            assert!(!told.contains("s3cret"), "{told}");
+        }
+        let of_bash = "sh: -c: line 1: syntax error near unexpected token `('; sh: -c: line 1: `exec ssh (s3cret) \"$@\"'";
+        assert!(!unquoted(of_bash, "ssh (s3cret)").contains("s3cret"));
+        assert_eq!(shown("ssh"), "ssh");
+    }
 }

@@ -40,6 +40,9 @@ fn sshd_keeps_the_contract() {
     keeps_the_contract(|dir| server.store(dir));
     let abilities = server.store("x").abilities().unwrap();
     assert!(abilities.hard_links && abilities.fsync);
+    let store = server.store("x");
+    assert!(store.is_create_only().unwrap() && store.try_create_only().unwrap());
+    assert_eq!(store.leftovers("").unwrap(), []);
 }
 
 /// What a server without the extensions of OpenSSH can do is enough, too.
@@ -57,6 +60,7 @@ fn a_server_without_extensions_keeps_the_contract() {
     };
     let abilities = of("x").abilities().unwrap();
     assert!(!abilities.hard_links && !abilities.fsync);
+    assert!(!of("x").is_create_only().unwrap() && !of("x").try_create_only().unwrap());
     keeps_the_contract(of);
 }
 

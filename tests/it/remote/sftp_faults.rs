@@ -16,7 +16,7 @@ use crate::e2e::tools::skip;
 
 /// Stands between narthex and `sftp-server`, and ends the connection at the request whose number
 /// is in a file, once: before it, after it was done, or so that it is done when all believe it is
-/// not.
+/// not. Or it spoils hard links: none can be made, or they replace what has the name.
 const BREAKER: &str = r#"
 import os, struct, subprocess, sys, threading, time
 
@@ -56,6 +56,20 @@ while True:
         process.wait()
         time.sleep(1)
         os._exit(0)
+    if request[4] == 200 and b"hardlink@" in request:
+        if mode == "linkless":
+            text = struct.pack(">II", 4, 0) + struct.pack(">I", 0)
+            sys.stdout.buffer.write(struct.pack(">I", 17) + b"\x65" + request[5:9] + text)
+            sys.stdout.buffer.flush()
+            continue
+        if mode == "replaces":
+            place = 9
+            for field in range(3):
+                length = struct.unpack(">I", request[place:place + 4])[0]
+                name = request[place + 4:place + 4 + length]
+                place += 4 + length
+            if os.path.exists(name):
+                os.unlink(name)
     if request[4] != 1:
         if count == int(number):
             if mode == "before":
@@ -139,6 +153,34 @@ impl Breaking {
     /// Whether the connection of the store below `name` has not broken.
     fn is_whole(&self, name: &str) -> bool {
         self.fault(name).exists()
+    }
+}
+
+/// A server that says that it knows hard links is not believed.
+#[test]
+fn names_are_given_once_where_a_link_to_a_name_that_is_taken_fails() {
+    let Some(servers) = Breaking::start_or_skip("") else {
+        return;
+    };
+    for (mode, expected) in [("before", true), ("linkless", false), ("replaces", false)] {
+        let store = servers.store(mode, usize::MAX, mode, 0);
+        assert_eq!(store.is_create_only().unwrap(), expected, "{mode}");
+        assert_eq!(store.try_create_only().unwrap(), expected, "{mode}");
+        assert_eq!(store.leftovers("").unwrap(), [], "{mode}");
+    }
+    // It is tried again over another connection.
+    for number in 0.. {
+        let place = format!("probe-{number}");
+        let store = servers.store(&place, number, "after", 4);
+        assert!(store.is_create_only().unwrap(), "{place}");
+        // At most what could not be removed any more.
+        for leftover in store.leftovers("").unwrap() {
+            assert_eq!(leftover.origin, Origin::Unpublished, "{place}");
+        }
+        assert_eq!(store.list("").unwrap(), [], "{place}");
+        if servers.is_whole(&place) {
+            break;
+        }
     }
 }
 

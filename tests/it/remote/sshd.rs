@@ -131,11 +131,20 @@ impl Sshd {
     pub(crate) fn stop(&mut self) {
         let parent = self.process.id().to_string();
         // Its children serve the connections.
-        let _ = Command::new("pkill")
+        let killed = Command::new("pkill")
             .args(["-KILL", "-P", &parent])
             .status();
         let _ = self.process.kill();
         let _ = self.process.wait();
+        // 1 when there are none.
+        let is_done = killed
+            .as_ref()
+            .is_ok_and(|it| matches!(it.code(), Some(0 | 1)));
+        // A test that has failed already says why.
+        assert!(
+            is_done || thread::panicking(),
+            "expected pkill (apt-get install procps) to end the connections, found {killed:?}"
+        );
     }
 }
 

@@ -32,6 +32,14 @@ enum Fault {
     BusyOnce,
     /// Lists names that lead elsewhere.
     Escapes,
+    /// Gives out files and lists nothing, as Caddy without `browse`.
+    NoDirs,
+    /// Lists the root alone.
+    RootOnly,
+    /// Leads whoever asks for a directory to another place.
+    DirsElsewhere,
+    /// Has the same two directories in each.
+    Endless,
 }
 
 /// What nginx does with `autoindex_format json`, as far as it matters here.
@@ -45,6 +53,7 @@ impl Web {
         let root = tempfile::tempdir().unwrap();
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
+        fs::create_dir(root.path().join("repo")).unwrap();
         let dir = root.path().to_owned();
         let count = Arc::new(AtomicUsize::new(0));
         std::thread::spawn(move || {
@@ -104,6 +113,15 @@ fn answer(
     let file = root.join(path.trim_matches('/'));
     if fault == Fault::BusyOnce && is_first {
         head.push_str("503 Service Unavailable\r\n");
+    } else if path.ends_with('/')
+        && (fault == Fault::NoDirs || fault == Fault::RootOnly && path != "/repo/")
+    {
+        head.push_str("404 Not Found\r\n");
+    } else if path.ends_with('/') && fault == Fault::DirsElsewhere {
+        let _ = write!(head, "302 Found\r\nLocation: http://127.0.0.1:1{path}\r\n");
+    } else if path.ends_with('/') && fault == Fault::Endless {
+        head.push_str("200 OK\r\n");
+        body = br#"[{"name":"a","type":"directory"},{"name":"b","type":"directory"}]"#.to_vec();
     } else if file.is_dir() && path.ends_with('/') {
         head.push_str("200 OK\r\n");
         body = list(&file, fault).into_bytes();
@@ -223,6 +241,32 @@ fn servers_that_cannot_be_read_from_are_refused_with_what_to_do() {
     assert_eq!(error.kind(), ErrorKind::Invalid);
 }
 
+/// Nothing is known of what is in a directory that is not listed: it is not empty.
+#[test]
+fn directories_that_are_not_listed_are_errors() {
+    for (fault, expected) in [
+        (Fault::NoDirs, "/repo/ is not there"),
+        (Fault::RootOnly, "/repo/a/ is not there"),
+        (Fault::DirsElsewhere, "302 Found for http://127.0.0.1"),
+        (Fault::Endless, "directories below each other"),
+    ] {
+        let web = Web::start(fault);
+        web.put("a/b/c", b"0123456789");
+        let store = web.store();
+        assert_eq!(store.size(&name("a/b/c")).unwrap(), 10);
+        for prefix in ["", "a/", "a/b/"] {
+            let error = store.list(prefix).unwrap_err().chain();
+            assert!(error.contains(expected), "{fault:?} {prefix}: {error}");
+        }
+    }
+    // Not listed by the directory above.
+    let web = Web::start(Fault::RootOnly);
+    web.put("a", b"0123456789");
+    for absent in ["b/", "b/c", "a/b/"] {
+        assert_eq!(web.store().list(absent).unwrap(), [], "{absent}");
+    }
+}
+
 /// Check and restore as a user runs them, and a backup that is refused.
 #[test]
 fn a_repository_is_checked_and_restored_over_http_and_not_written_to() {
@@ -253,6 +297,14 @@ fn a_repository_is_checked_and_restored_over_http_and_not_written_to() {
         let (code, said) = run(&web.url(), arguments);
         assert_eq!(code, Some(0), "{arguments:?}: {said}");
     }
+    // Says so, and not that there are no archives.
+    let unlisted = Web::start(Fault::NoDirs);
+    fs::remove_dir(unlisted.dir()).unwrap();
+    fs::rename(&local, unlisted.dir()).unwrap();
+    let (code, said) = run(&unlisted.url(), &["check"]);
+    assert_ne!(code, Some(0), "{said}");
+    assert!(said.contains("file_server browse"), "{said}");
+    fs::rename(unlisted.dir(), &local).unwrap();
     let (code, said) = run(&web.url(), &["backup", night, "--source", "q"]);
     assert_ne!(code, Some(0));
     assert!(said.contains("can only be read"), "{said}");
