@@ -1,8 +1,8 @@
 //! Proving a repository: everything that is wrong with it, and which archives and blocks that hits.
 //!
 //! The structure is always proved: descriptor, every manifest, every object a manifest names
-//! (there, of the right size, and with a sound seek table, where the store is not far away). The bytes of all objects, or of a share of
-//! them, are proved on request.
+//! (there, of the right size, and with a sound seek table, where the store is not far away). The
+//! bytes of all objects, or of a share of them, are proved on request.
 
 mod depth;
 mod finding;
