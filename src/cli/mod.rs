@@ -170,6 +170,7 @@ fn failure_json(
 /// Says on standard output what was wrong with the arguments, on a line of JSON.
 fn print_usage_json(error: &clap::Error) {
     let text = error.to_string();
+    let text = network::without_passwords(&text).unwrap_or(text);
     let mut parts = text.split("\n\n").map(str::trim);
     let said = parts.next().unwrap_or_default();
     let said = said.strip_prefix("error: ").unwrap_or(said);
@@ -189,7 +190,12 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) => {
             // --help and --version arrive here as well, and belong on standard output with code 0.
             let usage = error.use_stderr();
-            let _ = error.print();
+            let text = error.to_string();
+            // What was typed is repeated: no password of an address.
+            match network::without_passwords(&text) {
+                Some(text) if usage => _ = write!(io::stderr().lock(), "{text}"),
+                _ => _ = error.print(),
+            }
             return if usage {
                 let typed = arguments.iter().take_while(|argument| *argument != "--");
                 if typed.into_iter().any(|argument| argument == "--json") {
@@ -212,6 +218,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         return fail(&Error::invalid("cannot start worker threads").with_source(error));
     }
     let does_work = cli.command.is_work();
+    // Half a tar is no answer.
+    let must_be_whole = matches!(cli.command, args::Command::Export(_));
     let withholds = cli.global.quiet && does_work;
     let (progress, held) = terminal::progress(&cli.global, cli.command.name(), withholds);
     let mut out = io::BufWriter::new(io::stdout().lock());
@@ -265,7 +273,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match result {
         Ok(Ending::Healthy) if lost => Ending::Problems.into(),
         Ok(outcome) => outcome.into(),
-        Err(error) if is_broken_pipe(&error) => Ending::Healthy.into(),
+        Err(error) if is_broken_pipe(&error) && !must_be_whole => Ending::Healthy.into(),
         Err(error) => fail(&error),
     }
 }

@@ -138,3 +138,42 @@ pub(super) fn sentence((place, counts): &StoreTraffic) -> String {
         bytes_text(received_bytes),
     )
 }
+
+/// `text` without what stands before an `@` in addresses; `None` where there is none.
+pub(super) fn without_passwords(text: &str) -> Option<String> {
+    let mut shown = String::new();
+    let mut rest = text;
+    while let Some((before, behind)) = rest.split_once("://") {
+        shown.push_str(before);
+        shown.push_str("://");
+        let end = behind.find(|c: char| c.is_whitespace() || "/'\"".contains(c));
+        let (host, more) = behind.split_at_checked(end.unwrap_or(behind.len()))?;
+        match host.rsplit_once('@') {
+            Some((user, host)) if user.contains(':') => shown.extend(["…@", host]),
+            _ => shown.push_str(host),
+        }
+        rest = more;
+    }
+    shown.push_str(rest);
+    (shown != text).then_some(shown)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_in_addresses_are_not_shown() {
+        assert_eq!(
+            without_passwords("invalid value 's3://KEY:SECRET@b/x' for").as_deref(),
+            Some("invalid value 's3://…@b/x' for")
+        );
+        assert_eq!(
+            without_passwords("a sftp://u:p@h, b http://x:y@z").as_deref(),
+            Some("a sftp://…@h, b http://…@z")
+        );
+        for plain in ["sftp://user@host/x", "s3://b/p", "x@y", ""] {
+            assert_eq!(without_passwords(plain), None, "{plain}");
+        }
+    }
+}

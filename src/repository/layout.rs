@@ -44,6 +44,9 @@ pub(super) const DAMAGE: &str = "damage/";
 /// Prefix of objects that stand in for damaged ones.
 pub(super) const MENDED: &str = "mended/";
 
+/// Where stores keep what is not published yet.
+const TEMPORARY: &str = "tmp/";
+
 /// Where objects that hold data are.
 pub(super) const DATA: [&str; 4] = [BLOCKS, PACKS, WAL, MENDED];
 
@@ -256,6 +259,14 @@ impl ManifestName {
             self.stamp, self.id
         ))
     }
+}
+
+/// Whether what is called `name`, in the store or of an upload there, is narthex' own: in a bucket
+/// without a prefix others may keep theirs.
+pub(crate) fn is_own_name(name: &str) -> bool {
+    let own = [ARCHIVES, CLAIMS, TRASH, DAMAGE, TEMPORARY];
+    let mut own = own.into_iter().chain(DATA);
+    name.starts_with(DESCRIPTOR) || own.any(|prefix| name.starts_with(prefix))
 }
 
 /// Whether what is called `name` lies among the manifests, or in the place of their directory. It

@@ -56,6 +56,7 @@ pub use codec::ObjectCodec;
 pub use diff::{BlockChange, Change, Diff, diff};
 pub(crate) use digest::digest_of_object;
 pub use digest::{Digest, Hasher};
+pub(crate) use layout::is_own_name;
 pub use layout::{
     ArchiveId, FilePath, Fingerprint, ManifestName, block_object, block_of_pack, is_data,
     pack_object, recipe_object, side_object, wal_object,

@@ -9,7 +9,7 @@ use crate::repository::claim::{References, expired_claims};
 use crate::repository::damage::Damage;
 use crate::repository::lease::{LEASE, TRUST};
 use crate::repository::trash::{Notices, Trash, delete_if_there, issue_warrant, mark};
-use crate::repository::{ArchiveId, Repository, is_data, no_manifest};
+use crate::repository::{ArchiveId, Repository, is_data, is_own_name, no_manifest};
 use crate::store::{Leftover, ObjectName, Origin, Store};
 
 /// How long an object stays marked before it is deleted, unless somebody says otherwise, in
@@ -163,6 +163,11 @@ fn replaces(store: &dyn Store) -> Error {
         store.describe()
     ))
     .advise("if no other narthex works with this repository meanwhile, --only-writer says so")
+}
+
+/// Whether a dead run of narthex has left it.
+fn is_own_leftover(leftover: &Leftover) -> bool {
+    leftover.origin == Origin::Unpublished && is_own_name(&leftover.name)
 }
 
 struct Run<'a> {
@@ -348,9 +353,7 @@ impl Run<'_> {
     fn sweep_leftovers(&mut self) -> Result<()> {
         let age = self.options.grace.max(LEASE);
         for leftover in self.store().leftovers("")? {
-            let Some(since) =
-                modified(&leftover).filter(|_| leftover.origin == Origin::Unpublished)
-            else {
+            let Some(since) = modified(&leftover).filter(|_| is_own_leftover(&leftover)) else {
                 continue;
             };
             let due = since.saturating_add(age);

@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::cli::args::RepoArgs;
 use crate::cli::state::{StateArgs, explain};
 use crate::cli::{Context, Ending};
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::model::now;
 use crate::repair::{self, judge_damage};
 use crate::report::Value;
@@ -54,7 +54,14 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     let report = check(&*store, depth, context.progress);
     let mut report = report.map_err(|e| explain(args.repo.location(), e))?;
     // Without a descriptor nothing more can be said; that is a finding already.
-    let repository = Repository::open(store).ok();
+    let repository = match Repository::open(store) {
+        Ok(repository) => Some(repository),
+        // A store that no longer answers is no repository without a descriptor.
+        Err(error) if error.kind() == ErrorKind::Io => {
+            return Err(error.context("cannot end the check"));
+        }
+        Err(_) => None,
+    };
     let mut is_other = false;
     if let Some(repository) = &repository {
         // Where what is remembered cannot be read, backups say so.

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::{CheckFinding, Checker, Kind};
 use crate::error::{ErrorKind, Result};
 use crate::repository::claim::{NO_FILE, claim_time, read_claim};
-use crate::repository::layout::{ARCHIVES, DESCRIPTOR};
+use crate::repository::layout::{ARCHIVES, DESCRIPTOR, is_own_name};
 use crate::repository::mended::is_guard;
 use crate::repository::trash::{self, Trash};
 use crate::repository::{
@@ -121,7 +121,11 @@ impl Checker<'_> {
                 self.report.findings.push(finding);
                 continue;
             }
-            let (kind, what) = match leftover.origin {
+            let origin = match leftover.origin {
+                Origin::Unpublished if !is_own_name(&leftover.name) => Origin::Foreign,
+                origin => origin,
+            };
+            let (kind, what) = match origin {
                 Origin::Unpublished => (Kind::ObjectUnpublished, "was begun and not published"),
                 Origin::Foreign => (Kind::Foreign, "is not narthex'"),
             };

@@ -219,10 +219,16 @@ fn s3(address: &Address, options: &StoreOptions, wire: Wire) -> Result<Client> {
     if let Some(region) = &options.region {
         builder = builder.with_region(region);
     }
-    if let Some(endpoint) = &options.endpoint {
-        builder = builder.with_endpoint(endpoint);
+    let told = [AmazonS3ConfigKey::S3Endpoint, AmazonS3ConfigKey::Endpoint];
+    let mut told = told.iter().filter_map(|key| builder.get_config_value(key));
+    let endpoint = options.endpoint.clone().or_else(|| told.next());
+    if let Some(endpoint) = &endpoint {
+        check_endpoint(endpoint, options, false)?;
+        // The client library would prefer what the environment says under the first of these.
+        builder = builder
+            .with_config(AmazonS3ConfigKey::S3Endpoint, endpoint)
+            .with_endpoint(endpoint);
     }
-    let endpoint = builder.get_config_value(&AmazonS3ConfigKey::Endpoint);
     if !has(&builder, AmazonS3ConfigKey::Region) {
         builder = builder.with_region("us-east-1");
     }
@@ -264,6 +270,7 @@ fn gcs(address: &Address, options: &StoreOptions, wire: Wire) -> Result<Client> 
         "the application default credentials, or the identity of this machine",
     );
     if let Some(endpoint) = &options.endpoint {
+        check_endpoint(endpoint, options, false)?;
         builder = builder.with_base_url(endpoint);
         if is_loopback(endpoint) && named.is_none() {
             // The client library has an option for no signature, and does not heed it where it
@@ -315,6 +322,9 @@ fn azure(address: &Address, options: &StoreOptions, wire: Wire) -> Result<Client
     }
     let endpoint = options.endpoint.clone();
     let endpoint = endpoint.or_else(|| options.setting("AZURE_STORAGE_ENDPOINT"));
+    if let Some(endpoint) = &endpoint {
+        check_endpoint(endpoint, options, true)?;
+    }
     let client = builder
         .with_container_name(&address.bucket)
         .with_retry(retry())
@@ -366,13 +376,7 @@ pub(super) fn client_options(
             "narthex/",
             env!("CARGO_PKG_VERSION")
         )));
-    let allowed = ["AWS_ALLOW_HTTP", "AZURE_ALLOW_HTTP", "GOOGLE_ALLOW_HTTP"];
-    let is_allowed = allowed.iter().any(|name| {
-        options
-            .setting(name)
-            .is_some_and(|value| value == "true" || value == "1")
-    });
-    if is_allowed || endpoint.is_some_and(is_loopback) {
+    if allows_http(options) || endpoint.is_some_and(is_loopback) {
         client = client.with_allow_http(true);
     }
     if let Some(pem) = &options.ca {
@@ -390,12 +394,58 @@ pub(super) fn client_options(
     Ok(client)
 }
 
+/// Whether somebody has allowed to speak to other machines without encryption.
+fn allows_http(options: &StoreOptions) -> bool {
+    let allowed = ["AWS_ALLOW_HTTP", "AZURE_ALLOW_HTTP", "GOOGLE_ALLOW_HTTP"];
+    allowed.iter().any(|name| {
+        options
+            .setting(name)
+            .is_some_and(|value| value == "true" || value == "1")
+    })
+}
+
+/// Refuses what is no URL of a service; `has_path`: it may have a path. What is refused is not
+/// repeated: it may hold a password.
+fn check_endpoint(endpoint: &str, options: &StoreOptions, has_path: bool) -> Result<()> {
+    let wrong = |found: &str| {
+        Err(Error::invalid(format!(
+            "expected the endpoint of the service as https://HOST or https://HOST:PORT, found {found}"
+        )))
+    };
+    let Ok(url) = endpoint.parse::<http::Uri>() else {
+        return wrong("something else");
+    };
+    let Some(authority) = url.authority() else {
+        return wrong("none of them: https:// is missing");
+    };
+    if authority.as_str().contains('@') {
+        return wrong(
+            "a name or a password before the host: credentials are in the environment or in a profile",
+        );
+    }
+    if url.query().is_some() || !has_path && !["", "/"].contains(&url.path()) {
+        return wrong(
+            "more behind the host; bucket and prefix are in the address of the repository",
+        );
+    }
+    match url.scheme_str() {
+        Some("https") => Ok(()),
+        Some("http") if is_loopback(endpoint) || allows_http(options) => Ok(()),
+        Some("http") => Err(Error::invalid(
+            "expected an endpoint with https://, found http://: only this machine is spoken to without encryption, unless AWS_ALLOW_HTTP=true (or \
+             AZURE_ALLOW_HTTP, GOOGLE_ALLOW_HTTP) says otherwise",
+        )),
+        _ => wrong("another scheme"),
+    }
+}
+
 /// Whether a URL leads to this machine, where nobody listens in.
 fn is_loopback(url: &str) -> bool {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    ["127.0.0.1", "localhost", "[::1]"].iter().any(|host| {
-        rest.strip_prefix(host)
-            .is_some_and(|behind| behind.is_empty() || behind.starts_with([':', '/']))
+    let url = url.parse::<http::Uri>().ok();
+    let authority = url.as_ref().and_then(http::Uri::authority);
+    authority.is_some_and(|authority| {
+        !authority.as_str().contains('@')
+            && ["127.0.0.1", "localhost", "[::1]"].contains(&authority.host())
     })
 }
 
@@ -440,5 +490,33 @@ mod tests {
         assert!(is_loopback("http://localhost/x"));
         assert!(!is_loopback("http://localhost.example.org"));
         assert!(!is_loopback("http://10.0.0.1"));
+        assert!(!is_loopback("http://localhost:x@10.0.0.1"));
+        assert!(!is_loopback("http://localhost@10.0.0.1:9000"));
+    }
+
+    #[test]
+    fn an_endpoint_is_a_url_of_a_service_and_is_not_repeated() {
+        let options = StoreOptions::default();
+        for good in [
+            "https://s3.example.org",
+            "http://127.0.0.1:9000/",
+            "http://[::1]:9000",
+        ] {
+            check_endpoint(good, &options, false).unwrap();
+        }
+        check_endpoint("http://127.0.0.1:10000/account", &options, true).unwrap();
+        for bad in [
+            "",
+            "127.0.0.1:9000",
+            "https://user:geheim@s3.example.org",
+            "https://s3.example.org/geheim",
+            "https://s3.example.org?x=geheim",
+            "http://10.0.0.1:9000",
+            "ftp://s3.example.org",
+        ] {
+            let refused = check_endpoint(bad, &options, false).unwrap_err();
+            assert_eq!(refused.kind(), crate::ErrorKind::Invalid, "{bad}");
+            assert!(!refused.chain().contains("geheim"), "{}", refused.chain());
+        }
     }
 }

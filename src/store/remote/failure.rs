@@ -20,7 +20,9 @@ impl Inner {
     pub(super) fn failed_object(&self, verb: &str, name: &ObjectName, error: StoreError) -> Error {
         let text = error.to_string();
         match error {
-            StoreError::NotFound { .. } if !misses_bucket(&text) => no_object(name),
+            StoreError::NotFound { .. } if !misses_bucket(&text) && !is_other_404(&text) => {
+                no_object(name)
+            }
             error => self.failed(&format!("{verb} object {name}"), &error),
         }
     }
@@ -37,7 +39,7 @@ impl Inner {
             ));
         }
         let kind = match error {
-            StoreError::NotFound { .. } => ErrorKind::NotFound,
+            StoreError::NotFound { .. } if !is_other_404(&text) => ErrorKind::NotFound,
             _ => ErrorKind::Io,
         };
         let is_denied = matches!(
@@ -59,6 +61,24 @@ impl Inner {
     }
 }
 
+/// Codes by which services say that there is no such object, or no such upload.
+const NO_OBJECT: [&str; 4] = ["NoSuchKey", "NoSuchUpload", "BlobNotFound", "NotFound"];
+
+/// Whether an answer with status 404 is about something else than the object: some services say so
+/// of an access key that they do not know.
+fn is_other_404(text: &str) -> bool {
+    match tagged(text, "Code") {
+        Some(code) => !NO_OBJECT.contains(&code),
+        None => false,
+    }
+}
+
+/// What stands in the first `tag` of some XML.
+fn tagged<'t>(text: &'t str, tag: &str) -> Option<&'t str> {
+    let (_, rest) = text.split_once(&format!("<{tag}>"))?;
+    rest.split_once(&format!("</{tag}>")).map(|(it, _)| it)
+}
+
 /// Most characters of what a service says that are passed on.
 const MOST_CHARS: usize = 300;
 
@@ -70,11 +90,7 @@ fn why(error: &StoreError) -> String {
         innermost = source;
     }
     let text = innermost.to_string();
-    let tagged = |tag: &str| {
-        let (_, rest) = text.split_once(&format!("<{tag}>"))?;
-        rest.split_once(&format!("</{tag}>")).map(|(it, _)| it)
-    };
-    let said = match (tagged("Code"), tagged("Message")) {
+    let said = match (tagged(&text, "Code"), tagged(&text, "Message")) {
         (Some(code), message) => {
             let (status, _) = text.split_once('<').unwrap_or_default();
             let status = status.trim().trim_end_matches(':');
