@@ -30,15 +30,17 @@ mod past;
 mod robust;
 mod season;
 mod series;
+mod span;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
 
 pub use backtest::{HeldBack, Score, held_back};
-pub use history::{History, HistorySpan, LevelCost};
+pub use history::{History, LevelCost};
 pub use model::Model;
 pub use past::{KnownBlock, Past, PastGap, PresentUse};
+pub use span::HistorySpan;
 
 use crate::model::Millis;
 use ahead::Ahead;
