@@ -6,8 +6,8 @@ use super::{Object, Root};
 use crate::error::{Error, Result};
 use crate::progress::Progress;
 use crate::repository::digest::Digest;
+use crate::repository::entries::{StoredFile, StoredObject};
 use crate::repository::layout::FilePath;
-use crate::repository::manifest::{StoredFile, StoredObject};
 use crate::store::Store;
 
 /// Receives the files of an object as they are read.

@@ -9,8 +9,8 @@ use super::super::tar_read::{Entries, TarParser};
 use crate::error::{Error, Result};
 use crate::progress::Progress;
 use crate::repository::digest::{Digest, Hasher};
+use crate::repository::entries::StoredFile;
 use crate::repository::layout::FilePath;
-use crate::repository::manifest::StoredFile;
 
 /// A frame, compressed and raw.
 pub(super) struct Both {
