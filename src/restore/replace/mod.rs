@@ -18,10 +18,10 @@ use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use super::apply::Work;
 use super::permissions::Permissions;
 use super::stage::{Stage, Target, refuse_without_room};
 use super::swap;
+use super::work::Work;
 use super::{ProblemKind, RestoreProblem};
 use crate::block::{DataDir, DirKind};
 use crate::error::{Error, Result};
