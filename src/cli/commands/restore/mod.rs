@@ -6,12 +6,14 @@ mod replace;
 
 use std::path::{Path, PathBuf};
 
-use crate::cli::args::{RepoArgs, SourceArgs, local_path};
+use crate::cli::args::{SourceArgs, local_path};
+use crate::cli::context::Context;
+use crate::cli::exit::Ending;
 use crate::cli::outlook::Outlook;
 use crate::cli::ownership::OwnershipArgs;
+use crate::cli::repo::RepoArgs;
 use crate::cli::selection::time_range;
 use crate::cli::stored::find;
-use crate::cli::{Context, Ending};
 use crate::error::Result;
 use crate::model::{TimeRange, Ulid};
 use crate::raw::ReadMode;
