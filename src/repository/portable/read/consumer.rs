@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use super::super::Root;
 use super::super::buffer::Buffer;
-use super::super::stored::Visitor;
 use super::super::tar_read::{Entries, TarParser};
+use super::super::visitor::Visitor;
 use crate::error::{Error, Result};
 use crate::progress::Progress;
 use crate::repository::digest::{Digest, Hasher};

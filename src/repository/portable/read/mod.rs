@@ -11,9 +11,9 @@ use rayon::prelude::*;
 
 use super::buffer::Buffer;
 use super::seek_table::{FOOTER_BYTES, Frame, SeekTable};
-use super::stored::Visitor;
 use super::tar_read::{Header, belongs, file_name, padding, parse_header, parse_long_name};
 use super::tar_write::{BLOCK, BLOCK_BYTES, header};
+use super::visitor::Visitor;
 use super::{FRAME_BYTES, MAX_FILES, Root, TAR, frames_in_flight};
 use crate::error::{Error, Result};
 use crate::progress::Progress;
