@@ -8,6 +8,9 @@
 //! newest block. Times and sizes may be anything; work and memory grow with the number of blocks
 //! alone.
 //!
+//! What is asked of a forecast, and what it answers, stands here: its parts (`ahead`, `backtest`,
+//! `disk`) fill it in, and so they name this file as it names them.
+//!
 //! ```
 //! use narthex::block::DataDir;
 //! use narthex::forecast::{ForecastOptions, Past, forecast};

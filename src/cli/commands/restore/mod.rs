@@ -1,4 +1,6 @@
 //! `narthex restore`: brings an archive, or a range of time, back into a directory.
+//!
+//! What it remarks depends on what was typed, so its files know its [`Args`] as it knows them.
 
 mod print;
 mod remarks;
