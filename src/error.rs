@@ -17,8 +17,6 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
-use crate::raw::Malformed;
-
 /// Result with narthex' [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -252,18 +250,11 @@ fn distance(one: &str, other: &str) -> usize {
     row.last().copied().unwrap_or(0)
 }
 
-/// Attaches the file a [`Malformed`] or an [`io::Error`] came from.
+/// Attaches the file that something went wrong in: [`Malformed`](crate::raw::Malformed) bytes know
+/// their place, but not whose they are.
 pub trait InFile<T> {
     /// Turns the error into an [`Error`] that names `path`.
     fn in_file(self, path: &Path) -> Result<T>;
-}
-
-impl<T> InFile<T> for Result<T, Malformed> {
-    fn in_file(self, path: &Path) -> Result<T> {
-        self.map_err(|malformed| {
-            Error::new(malformed.kind(), path.display().to_string()).with_source(malformed)
-        })
-    }
 }
 
 #[cfg(test)]

@@ -4,35 +4,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 
-use super::churn::Lives;
 use super::costs::Costs;
 use super::cross::Cross;
 use super::cuts::{CutReason, CutRow};
 use super::decode::Bits;
-use super::pairs::{PairTable, Wide};
-use super::scrapes::ScrapeCounts;
-use super::tally::{PairTally, Tally, tally, window};
+use super::lives::Lives;
+use super::options::AnalyzeOptions;
+use super::pairs::{PairTable, PairTally, Wide};
+use super::scrapes::{ScrapeCounts, Scrapes};
+use super::tally::{Tally, tally};
 use super::walk::Walked;
+use super::window::window;
 use crate::block::Block;
 use crate::chunk::SEGMENT_HEADER;
 use crate::error::{InFile as _, Result};
 use crate::inspect::{Distribution, FULL_CHUNK, Faults, SeriesCounts, sections};
 use crate::model::{Kin, Millis, Stream, Succession, Ulid};
 use crate::raw::Malformed;
-use crate::select::Selection;
-
-/// What to analyse, and how closely.
-#[derive(Clone, Debug, Default)]
-pub struct AnalyzeOptions {
-    /// Series and time.
-    pub selection: Selection,
-    /// Whether the samples themselves are read: for distances in time and for bits of times and
-    /// values.
-    pub extended: bool,
-    /// Whether series are told apart over blocks, which costs memory; without need for a single
-    /// one.
-    pub several_blocks: bool,
-}
 
 /// One block that was analysed.
 #[derive(Clone, Debug)]
@@ -176,7 +164,7 @@ pub struct Analysis {
     /// Bytes of segments that series refer to.
     pub(super) borne_chunks: u64,
     pub(super) lives: Lives,
-    pub(super) scrapes: ScrapeCounts,
+    scrapes: ScrapeCounts,
     pub(super) cross: Cross,
 }
 
@@ -221,7 +209,11 @@ impl Analyzer {
         }
         analysis.cross.add(walked, &tally.pairs);
         block.release_index(&(index.toc().series..block.index_bytes()));
-        analysis.lives.add(&costs, &mut tally, window);
+        let (lives, ids) = (
+            std::mem::take(&mut tally.lives),
+            std::mem::take(&mut tally.ids),
+        );
+        analysis.lives.add(&costs, lives, ids, window);
         analysis.scrapes.add(&costs, &tally);
         analysis.pairs.add(&costs, std::mem::take(&mut tally.pairs));
         if tally.unlisted > 0 {
@@ -352,6 +344,11 @@ impl Analysis {
                 of_chunks: self.totals.chunks,
             })
             .collect()
+    }
+
+    /// How regularly each job is scraped, by its name.
+    pub fn scrapes(&self) -> Vec<Scrapes> {
+        self.scrapes.of_jobs()
     }
 
     /// Sums over all blocks.

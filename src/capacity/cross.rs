@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::identity::hash;
-use super::tally::PairTally;
+use super::pairs::PairTally;
 use super::walk::Walked;
 use crate::index::{Postings, Series};
 use crate::select::Filter;

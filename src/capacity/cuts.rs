@@ -7,8 +7,8 @@
 //! `histogramsAppendPreprocessor`). Compaction keeps chunks as they are, except where they overlap.
 //! What a block shows is therefore enough for a good guess.
 
-use super::tally::Window;
 use super::walk::ChunkView;
+use super::window::Window;
 use crate::chunk::counts_per_sample;
 use crate::inspect::FULL_CHUNK;
 use crate::model::Millis;

@@ -7,8 +7,7 @@ use super::analyzer::Analysis;
 use super::cross::METRICS;
 use super::fixed::{FRACTION, apportion};
 use super::lookalike::Look;
-use super::pairs::Pair;
-use super::tally::PairTally;
+use super::pairs::{Pair, PairTally};
 
 /// What a row of a partition stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]

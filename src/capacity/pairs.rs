@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 
 use super::costs::{Costs, NameId, Walk};
 use super::fixed::{FRACTION, FixedBytes};
-use super::tally::PairTally;
 
 /// The label names of all blocks, each with its values. Memory: about 100 bytes for a pair, and its
 /// value.
@@ -36,6 +35,43 @@ impl Wide {
     pub(super) fn rounded(self) -> u64 {
         let half = 1 << (FRACTION - 1);
         u64::try_from(self.0.saturating_add(half) >> FRACTION).unwrap_or(u64::MAX)
+    }
+}
+
+/// What is counted of a label pair.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct PairTally {
+    /// Series that carry it.
+    pub(super) series: u32,
+    /// Those that have one sample.
+    pub(super) one_sample: u32,
+    /// Different ones of them, as far as they have samples.
+    pub(super) fresh: u32,
+    /// Those of the different ones that are not there when the first block begins.
+    pub(super) born: u32,
+    /// Those of the different ones that are there when the last block so far ends.
+    pub(super) ends: u32,
+    pub(super) chunks: u32,
+    pub(super) samples: u64,
+    pub(super) chunk_bytes: u64,
+    /// What they bear of the index, in units of a share.
+    pub(super) index: u64,
+    /// Milliseconds of the block they do not cover.
+    pub(super) uncovered: u64,
+}
+
+impl PairTally {
+    pub(super) fn add(&mut self, other: &PairTally) {
+        self.series = self.series.saturating_add(other.series);
+        self.one_sample = self.one_sample.saturating_add(other.one_sample);
+        self.fresh = self.fresh.saturating_add(other.fresh);
+        self.born = self.born.saturating_add(other.born);
+        self.ends = self.ends.saturating_add(other.ends);
+        self.chunks = self.chunks.saturating_add(other.chunks);
+        self.samples = self.samples.saturating_add(other.samples);
+        self.chunk_bytes = self.chunk_bytes.saturating_add(other.chunk_bytes);
+        self.index = self.index.saturating_add(other.index);
+        self.uncovered = self.uncovered.saturating_add(other.uncovered);
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use super::analyzer::Analysis;
 use super::costs::{Costs, PairId};
 use super::tally::Tally;
 use crate::model::Millis;
@@ -58,14 +57,12 @@ impl ScrapeCounts {
             *of_job.entry(*distance).or_default() += count;
         }
     }
-}
 
-impl Analysis {
     /// How regularly each job is scraped, by its name.
-    pub fn scrapes(&self) -> Vec<Scrapes> {
-        let jobs = self.scrapes.averages.iter();
+    pub(super) fn of_jobs(&self) -> Vec<Scrapes> {
+        let jobs = self.averages.iter();
         jobs.filter_map(|(job, averages)| {
-            let exact = self.scrapes.distances.get(job);
+            let exact = self.distances.get(job);
             scrapes(job, exact.unwrap_or(averages), exact.is_some())
         })
         .collect()

@@ -2,96 +2,20 @@
 
 use std::collections::HashMap;
 
-use super::AnalyzeOptions;
-use super::churn::{Change, Lives};
 use super::costs::{Costs, NameId, PairId};
 use super::cuts::CutReason;
 use super::decode::Decoded;
 use super::identity::SymbolHashes;
+use super::lives::{Change, Life, Lives};
+use super::options::AnalyzeOptions;
+use super::pairs::PairTally;
 use super::walk::{SeriesView, Walked, fold_series};
-use crate::index::Series;
+use super::window::Window;
 use crate::inspect::{Faults, SeriesCounts, average_distance};
 use crate::model::Millis;
 
 /// Memory that the counters of pairs may take in all workers together, in bytes.
 const PAIR_MEMORY: usize = 256 << 20;
-/// A series begins or ends with the block if it does so within this time of it: after it, queries
-/// no longer see its last sample.
-const LOOKBACK: Millis = 5 * 60_000;
-/// Series entries that are looked at to guess the scrape interval.
-const GUESSED_FROM: usize = 2000;
-
-/// What is counted of a label pair.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct PairTally {
-    /// Series that carry it.
-    pub(super) series: u32,
-    /// Those that have one sample.
-    pub(super) one_sample: u32,
-    /// Different ones of them, as far as they have samples.
-    pub(super) fresh: u32,
-    /// Those of the different ones that are not there when the first block begins.
-    pub(super) born: u32,
-    /// Those of the different ones that are there when the last block so far ends.
-    pub(super) ends: u32,
-    pub(super) chunks: u32,
-    pub(super) samples: u64,
-    pub(super) chunk_bytes: u64,
-    /// What they bear of the index, in units of a share.
-    pub(super) index: u64,
-    /// Milliseconds of the block they do not cover.
-    pub(super) uncovered: u64,
-}
-
-impl PairTally {
-    pub(super) fn add(&mut self, other: &PairTally) {
-        self.series = self.series.saturating_add(other.series);
-        self.one_sample = self.one_sample.saturating_add(other.one_sample);
-        self.fresh = self.fresh.saturating_add(other.fresh);
-        self.born = self.born.saturating_add(other.born);
-        self.ends = self.ends.saturating_add(other.ends);
-        self.chunks = self.chunks.saturating_add(other.chunks);
-        self.samples = self.samples.saturating_add(other.samples);
-        self.chunk_bytes = self.chunk_bytes.saturating_add(other.chunk_bytes);
-        self.index = self.index.saturating_add(other.index);
-        self.uncovered = self.uncovered.saturating_add(other.uncovered);
-    }
-}
-
-/// When a series lived, in one block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Life {
-    /// First and last sample; from a later to an earlier time where no chunk could be read.
-    pub(super) first: Millis,
-    pub(super) last: Millis,
-    pub(super) job: Option<PairId>,
-    pub(super) samples: u32,
-}
-
-/// The range of time of a block that counts, and what beside its borders still belongs to them.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Window {
-    pub(super) min: Millis,
-    /// Exclusive.
-    pub(super) max: Millis,
-    pub(super) slack: Millis,
-    /// The scrape interval, as far as it can be guessed.
-    pub(super) interval: Millis,
-}
-
-impl Window {
-    /// Milliseconds of the window that a series from `first` to `last` does not cover. Unlike
-    /// promtool's this does not wrap where chunks lie outside the block's range.
-    fn uncovered(self, span: Option<(Millis, Millis)>) -> u64 {
-        let length = self.max.saturating_sub(self.min).max(0);
-        let covered = span.map_or(0, |(first, last)| {
-            last.min(self.max)
-                .saturating_sub(first.max(self.min))
-                .max(0)
-        });
-        length.saturating_sub(covered).max(0).unsigned_abs()
-    }
-}
 
 /// Everything one pass counts.
 #[derive(Debug, Default)]
@@ -281,42 +205,5 @@ impl Tally {
         self.decoded.merge(other.decoded);
         self.unlisted += other.unlisted;
         self
-    }
-}
-
-/// The window of a block: what of its range is wanted, and the slack at its borders, three scrapes
-/// long.
-pub(super) fn window(walked: Walked<'_>) -> Window {
-    let meta = walked.block.meta();
-    let selection = walked.selection;
-    let mut counts = SeriesCounts::default();
-    let mut series = Series::default();
-    let entries = walked.index.series().map_while(Result::ok);
-    for entry in entries.take(GUESSED_FROM) {
-        if entry.decode(&mut series).is_err() {
-            continue;
-        }
-        for chunk in series.chunks.iter().take(1) {
-            let Ok(record) = walked.block.chunk(chunk.reference) else {
-                continue;
-            };
-            let promised =
-                crate::chunk::promised_samples(record.encoding, record.data, record.data_offset);
-            if let Some(interval) = promised
-                .ok()
-                .and_then(|samples| average_distance(chunk, samples.into()))
-            {
-                *counts.intervals.entry(interval).or_default() += 1;
-            }
-        }
-    }
-    let interval = counts
-        .scrape_interval()
-        .map_or(LOOKBACK, |(found, _)| found);
-    Window {
-        min: meta.min_time.max(selection.range.since),
-        max: meta.max_time.min(selection.range.until),
-        slack: interval.saturating_mul(3).clamp(1, LOOKBACK),
-        interval,
     }
 }

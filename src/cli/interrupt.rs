@@ -7,7 +7,7 @@ use std::path::Path;
 
 use nix::sys::signal::{SigSet, Signal, raise};
 
-use super::args::Command;
+use super::command_line::Command;
 use crate::raw::temporary_dirs;
 use crate::report::safe_line;
 use crate::restore::Target;

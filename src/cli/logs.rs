@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::Context;
+use super::context::Context;
 use crate::block::{DataDir, DirKind, Meta};
 use crate::error::Result;
 use crate::model::{Millis, TimeRange};

@@ -1,11 +1,13 @@
 //! The command line: the only room that prints, reads the environment, or knows clap.
 //!
-//! Arguments are parsed into `args`, each command in `commands` turns them into calls of the
-//! library, and its result into a report and an [`Ending`]. Standard output carries results only;
-//! progress, remarks and errors go to standard error.
+//! Arguments are parsed into `command_line`, each command in `commands` turns them into calls of
+//! the library, and its result into a report and an [`Ending`]. Standard output carries results
+//! only; progress, remarks and errors go to standard error.
 
 mod args;
+mod command_line;
 mod commands;
+mod context;
 mod exit;
 mod hint;
 mod interrupt;
@@ -13,159 +15,28 @@ mod logs;
 mod network;
 mod outlook;
 mod ownership;
+mod repo;
 mod selection;
 mod state;
 mod stored;
 mod terminal;
 
 use std::ffi::OsString;
-use std::io::{self, IsTerminal as _, Write};
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::FromArgMatches as _;
-use serde_json::{Map, Value as Json, json};
+use serde_json::Value as Json;
 
 pub use exit::Ending;
 
-use crate::error::{Error, Result};
+use command_line::Command;
+use context::{Context, failure_json, output_error};
+
+use crate::error::Error;
 use crate::progress::Progress;
 use crate::raw::ReadMode;
-use crate::report::traffic::TRAFFIC;
-use crate::report::{CHAPTERS, Described, Extent, SheetOf as _, View, safe_line, safe_text};
-
-/// What every command gets: where results go, and what was asked for on any command.
-pub(crate) struct Context<'a> {
-    /// Standard output, for results.
-    pub(crate) out: &'a mut dyn Write,
-    /// Whether results are wanted as JSON.
-    pub(crate) json: bool,
-    /// What was printed for people, where nobody wants to see it unless something is wrong.
-    withheld: Option<String>,
-    /// The one JSON document, which is written when the command has ended: an error belongs into
-    /// it.
-    document: Option<Json>,
-    /// How files are read.
-    pub(crate) read_mode: ReadMode,
-    /// How tables look.
-    pub(crate) view: View,
-    /// Receives progress and remarks.
-    pub(crate) progress: &'a dyn Progress,
-}
-
-impl Context<'_> {
-    /// Takes the one JSON document of the command for standard output.
-    pub(crate) fn print_json(&mut self, value: &impl serde::Serialize) -> Result<()> {
-        let value = serde_json::to_value(value).map_err(|e| output_error(e.into()))?;
-        self.document = Some(value);
-        Ok(())
-    }
-
-    /// Says what was asked of stores over a network: in the document, and in a line for people.
-    fn tell_traffic(&mut self, quiet: bool) {
-        let traffic = network::traffic();
-        if traffic.is_empty() {
-            return;
-        }
-        if let Some(Json::Object(document)) = &mut self.document {
-            TRAFFIC.add_to(document, &traffic, Extent::Document);
-        }
-        if !quiet {
-            for store in &traffic {
-                self.progress.remark(&network::sentence(store));
-            }
-        }
-    }
-
-    /// Writes the document, if there is one. An error is part of it, or all of it: what reads
-    /// standard output finds one document there, however the command ended. Behind lines of JSON it
-    /// is a line of its own.
-    fn close(&mut self, error: Option<&Error>) -> Result<()> {
-        let failed = error.filter(|_| self.json).map(error_json);
-        let document = match (self.document.take(), failed) {
-            (Some(Json::Object(mut document)), Some(failed)) => {
-                document.extend(failed);
-                Json::Object(document)
-            }
-            (Some(document), _) => document,
-            (None, Some(failed)) => {
-                return writeln!(self.out, "{}", Json::Object(failed)).map_err(output_error);
-            }
-            (None, None) => return Ok(()),
-        };
-        serde_json::to_writer_pretty(&mut *self.out, &document)
-            .map_err(io::Error::from)
-            .and_then(|()| self.out.write_all(b"\n"))
-            .map_err(output_error)
-    }
-
-    /// Writes text for people to standard output, without anything in it that a terminal might
-    /// obey.
-    pub(crate) fn print(&mut self, text: impl std::fmt::Display) -> Result<()> {
-        let text = text.to_string();
-        let text = safe_text(&text);
-        match &mut self.withheld {
-            Some(withheld) => withheld.push_str(&text),
-            None => write!(self.out, "{text}").map_err(output_error)?,
-        }
-        Ok(())
-    }
-
-    /// Prints what was withheld.
-    fn release(&mut self) -> Result<()> {
-        match self.withheld.take() {
-            Some(withheld) => self.print(withheld),
-            None => Ok(()),
-        }
-    }
-
-    /// Writes text for programs to standard output: as it is, unless a person sees it.
-    pub(crate) fn print_data(&mut self, text: impl std::fmt::Display) -> Result<()> {
-        if io::stdout().is_terminal() {
-            self.print(text)
-        } else {
-            write!(self.out, "{text}").map_err(output_error)
-        }
-    }
-}
-
-/// Says something on standard error that even who wants to hear nothing should know.
-pub(crate) fn announce(text: impl std::fmt::Display) {
-    terminal::write_remark(&text);
-}
-
-/// An error while writing results.
-pub(crate) fn output_error(source: io::Error) -> Error {
-    Error::new(crate::ErrorKind::Io, "cannot write to standard output").with_source(source)
-}
-
-/// What programs are told of an error that ends a command.
-fn error_json(error: &Error) -> Map<String, Json> {
-    failure_json(
-        &error.to_string(),
-        error.kind().id(),
-        &error.causes(),
-        error.advice(),
-        Ending::Failed,
-    )
-}
-
-fn failure_json(
-    error: &str,
-    kind: &str,
-    causes: &[String],
-    advice: Option<&str>,
-    outcome: Ending,
-) -> Map<String, Json> {
-    let mut object = Map::new();
-    object.insert("error".to_owned(), json!(error));
-    object.insert("kind".to_owned(), json!(kind));
-    object.insert("causes".to_owned(), json!(causes));
-    if let Some(advice) = advice {
-        object.insert("advice".to_owned(), json!(advice));
-    }
-    object.insert("exit_code".to_owned(), json!(outcome.code()));
-    object
-}
+use crate::report::{CHAPTERS, Described, safe_line};
 
 /// Says on standard output what was wrong with the arguments, on a line of JSON.
 fn print_usage_json(error: &clap::Error) {
@@ -182,9 +53,9 @@ fn print_usage_json(error: &clap::Error) {
 /// Runs the command line `arguments` (the program's name first) on the process' own streams.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<_> = arguments.into_iter().collect();
-    let parsed = args::command()
+    let parsed = command_line::command()
         .try_get_matches_from(&arguments)
-        .and_then(|matches| args::Cli::from_arg_matches(&matches));
+        .and_then(|matches| command_line::Cli::from_arg_matches(&matches));
     let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => {
@@ -219,7 +90,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
     let does_work = cli.command.is_work();
     // Half a tar is no answer.
-    let must_be_whole = matches!(cli.command, args::Command::Export(_));
+    let must_be_whole = matches!(cli.command, Command::Export(_));
     let withholds = cli.global.quiet && does_work;
     let (progress, held) = terminal::progress(&cli.global, cli.command.name(), withholds);
     let mut out = io::BufWriter::new(io::stdout().lock());
@@ -245,7 +116,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         return Ending::Usage.into();
     }
     let result = cli.global.network.apply();
-    let result = result.and_then(|()| commands::run(cli.command, &mut context));
+    let result = result.and_then(|()| cli.command.run(&mut context));
     context.tell_traffic(cli.global.quiet);
     let (result, idle) = match (result, context.view.refuse_idle()) {
         // What is done is done: that a table does not look as it was asked to is no failure of it.
@@ -279,7 +150,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 /// The tables that `command` may print.
-fn sheets_of(command: &args::Command) -> Vec<&'static dyn Described> {
+fn sheets_of(command: &Command) -> Vec<&'static dyn Described> {
     let chapter = CHAPTERS
         .iter()
         .find(|chapter| chapter.command == command.name());

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value as Json, json};
 
-use super::{Context, logs};
+use super::context::Context;
+use super::logs;
 use crate::block::{
     Block, BlockFiles, BlockStats, Compaction, META_VERSION, Meta, Parent, read_meta,
 };

@@ -52,6 +52,11 @@ pub(super) fn progress(
     (progress, held)
 }
 
+/// Says something on standard error that even who wants to hear nothing should know.
+pub(crate) fn announce(text: impl std::fmt::Display) {
+    write_remark(&text);
+}
+
 /// Writes a line about something that somebody should know to standard error.
 pub(super) fn write_remark(text: &dyn Display) {
     let text = text.to_string();

@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime};
 
 use tempfile::NamedTempFile;
 
-use super::read::StoredPack;
+use super::stored_pack::StoredPack;
 use crate::error::{Error, ErrorKind, Result};
 use crate::pack::{KnownPack, Pack, PackBytes};
 use crate::repository::{Digest, Hasher, StoredObject};

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::io::{self, Write};
 
 use super::cache::Cache;
-use super::read::StoredPack;
 use super::recipe::{Recipe, SegmentRecipe};
+use super::stored_pack::StoredPack;
 use crate::error::{Error, Result};
 use crate::index::Generation;
 use crate::pack::{Pack, PackBytes, SegmentSink, Splice, extract, symbols, unpack};

@@ -27,14 +27,14 @@ mod extract;
 mod read;
 mod recipe;
 mod stats;
+mod stored_pack;
 mod write;
 
 pub use cache::{Cache, CachedPack, NewEntry};
 pub use extract::{Extracted, PackList, derive};
 
-pub use read::{
-    StoredPack, comes_back, digests, read_extracted, read_packed, sound_recipe, with_packs,
-};
+pub use read::{comes_back, digests, read_extracted, read_packed, sound_recipe, with_packs};
 pub use recipe::{IndexRecipe, RECIPE_FILE, Recipe, SPLICE_FILE, SegmentRecipe};
 pub use stats::{CodecStats, DenseStats, PartStats, stats};
+pub use stored_pack::StoredPack;
 pub use write::{StagedPack, stage_pack};

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::read::StoredPack;
+use super::stored_pack::StoredPack;
 use crate::error::{Error, Result};
 use crate::pack::Pack;
 use crate::progress::Progress;

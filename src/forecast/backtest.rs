@@ -4,12 +4,13 @@
 //! Source of the method: L. J. Tashman, Out-of-sample tests of forecasting accuracy, 2000 (rolling
 //! origin).
 
-use super::history::{History, HistorySpan};
+use super::history::History;
 use super::model::{Fit, Model, deseasoned};
 use super::past::Past;
 use super::robust::{last_step, quantile};
 use super::season::Season;
 use super::series::{DAY, Point, Series, points};
+use super::span::HistorySpan;
 use crate::model::Millis;
 
 /// Places at which the history is cut, at most.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::history::HistorySpan;
+use super::span::HistorySpan;
 use crate::model::Millis;
 
 /// The past of one stream.

@@ -8,6 +8,9 @@
 //! newest block. Times and sizes may be anything; work and memory grow with the number of blocks
 //! alone.
 //!
+//! What is asked of a forecast, and what it answers, stands here: its parts (`ahead`, `backtest`,
+//! `disk`) fill it in, and so they name this file as it names them.
+//!
 //! ```
 //! use narthex::block::DataDir;
 //! use narthex::forecast::{ForecastOptions, Past, forecast};
@@ -30,15 +33,17 @@ mod past;
 mod robust;
 mod season;
 mod series;
+mod span;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
 
 pub use backtest::{HeldBack, Score, held_back};
-pub use history::{History, HistorySpan, LevelCost};
+pub use history::{History, LevelCost};
 pub use model::Model;
 pub use past::{KnownBlock, Past, PastGap, PresentUse};
+pub use span::HistorySpan;
 
 use crate::model::Millis;
 use ahead::Ahead;

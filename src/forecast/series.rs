@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::history::{History, HistorySpan};
+use super::history::History;
+use super::span::HistorySpan;
 use crate::model::Millis;
 
 /// Milliseconds of a day.

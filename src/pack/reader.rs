@@ -9,12 +9,9 @@ use super::directory::{
 use super::group::{self, Unpacked};
 use super::labels::Labels;
 use super::lines::Lines;
-use super::segments::SegmentSink;
-use super::splice::{Splice, unpack};
 use super::timeline;
 use super::version::PackVersion;
 use crate::error::{Error, ErrorKind, Result};
-use crate::index::Generation;
 use crate::raw::Malformed;
 
 /// Largest section of a pack that is read, in bytes. A group holds some MiB of chunks; labels of
@@ -138,22 +135,6 @@ impl<'p, P: PackBytes + ?Sized> Pack<'p, P> {
     pub fn chunks(&self) -> u64 {
         let groups = self.directory.groups.iter();
         groups.fold(0, |sum, group| sum.saturating_add(group.chunks))
-    }
-
-    /// Unpacks a block that has this pack and no other; see [`unpack`].
-    ///
-    /// # Errors
-    ///
-    /// As [`unpack`].
-    pub fn unpack(
-        &self,
-        segments: &[u64],
-        sink: &mut dyn SegmentSink,
-        index: Option<(Generation, &mut dyn Write)>,
-        advance: &(dyn Fn(u64) + Sync),
-    ) -> Result<()> {
-        let packs = std::slice::from_ref(self);
-        unpack(packs, &Splice::default(), segments, sink, index, advance)
     }
 
     /// Writes digests of all series into `out`, as [`write_part`](super::write_part) does.

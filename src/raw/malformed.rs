@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::path::Path;
 
-use crate::error::ErrorKind;
+use crate::error::{Error, ErrorKind, InFile, Result};
 
 /// A place in a file where the bytes are not what the format says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -193,3 +194,11 @@ impl fmt::Display for MalformedProblem {
 }
 
 impl std::error::Error for Malformed {}
+
+impl<T> InFile<T> for Result<T, Malformed> {
+    fn in_file(self, path: &Path) -> Result<T> {
+        self.map_err(|malformed| {
+            Error::new(malformed.kind(), path.display().to_string()).with_source(malformed)
+        })
+    }
+}

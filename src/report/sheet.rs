@@ -1,4 +1,7 @@
 //! Sheets: what a table of results is, said once for everything that shows it.
+//!
+//! A sheet fills a [`Table`], a table looks as a [`View`](super::View) says, and a view picks
+//! columns of a sheet: so the three files name one another, and `layout` with them.
 
 use std::fmt;
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::manifest::StoredBlock;
+use super::entries::StoredBlock;
 
 /// Blocks as a manifest lists them. Those that manifests of several nights describe alike may be
 /// one in memory.

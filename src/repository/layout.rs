@@ -46,6 +46,8 @@ pub(super) const MENDED: &str = "mended/";
 
 /// Where stores keep what is not published yet.
 const TEMPORARY: &str = "tmp/";
+/// Hexadecimal digits behind the name of the object that is replaced.
+const MENDED_DIGITS: usize = 16;
 
 /// Where objects that hold data are.
 pub(super) const DATA: [&str; 4] = [BLOCKS, PACKS, WAL, MENDED];
@@ -325,7 +327,7 @@ pub fn pack_object(ulid: Ulid, fingerprint: &Fingerprint) -> Result<ObjectName> 
 
 /// The block that a pack of this name, or the pack that it stands in for, was made of.
 pub fn block_of_pack(object: &ObjectName) -> Option<Ulid> {
-    let original = super::mended::original(object);
+    let original = original(object);
     let name = original.as_ref().unwrap_or(object).as_str();
     let (ulid, file) = name.strip_prefix(PACKS)?.split_once('/')?;
     let parsed = ulid.parse().ok();
@@ -368,7 +370,7 @@ pub fn side_object<'a>(
 /// Whether narthex gives such names to objects with data: to blocks with their recipes and
 /// sidecars, packs and WALs. Only such objects are ever deleted because no archive names them.
 pub fn is_data(object: &ObjectName) -> bool {
-    if let Some(original) = super::mended::original(object) {
+    if let Some(original) = original(object) {
         return is_data(&original);
     }
     let name = object.as_str();
@@ -410,6 +412,19 @@ pub(super) fn unflat(text: &str) -> Option<ObjectName> {
     };
     let name = ObjectName::new(name).ok()?;
     (flat(&name) == text).then_some(name)
+}
+
+/// Whether a replacement may stand in for `object`.
+pub(super) fn can_be_mended(object: &ObjectName) -> bool {
+    object.as_str() == DESCRIPTOR || (!object.as_str().starts_with(MENDED) && is_data(object))
+}
+
+/// What the replacement `object` stands in for; `None` when it is none.
+pub fn original(object: &ObjectName) -> Option<ObjectName> {
+    let rest = object.as_str().strip_prefix(MENDED)?;
+    let (flat, digits) = rest.rsplit_once('.')?;
+    let original = unflat(flat).filter(can_be_mended)?;
+    is_hex(digits, MENDED_DIGITS).then_some(original)
 }
 
 /// Name of the object that holds the WAL and WBL of one archive.

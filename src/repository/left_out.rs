@@ -1,5 +1,8 @@
 //! What a source held and an archive does not: in the manifest a name and a sentence, whose
 //! beginning says which kind it is of.
+//!
+//! An archive lists what it left out, and what is gone is told by the archive that had it: so this
+//! file and `manifest` name each other.
 
 use serde::{Deserialize, Serialize};
 

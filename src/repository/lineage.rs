@@ -4,12 +4,11 @@
 use std::collections::BTreeSet;
 
 use super::digest::Hasher;
-use super::manifest::{ArchiveGap, Coverage, StoredBlock};
+use super::entries::{NOTE, StoredBlock};
+use super::manifest::{ArchiveGap, Coverage};
 use crate::model::{Kin, KinContent, Millis, Stream, TimeRange, Ulid};
 
-/// Severities, as `narthex verify` calls them, of findings that are legal, and of those that cost
-/// no sample.
-pub(super) const NOTE: &str = "note";
+/// The severity, as `narthex verify` calls it, of findings that cost no sample.
 const WARNING: &str = "warning";
 
 /// Whether some of the block's range lies in `range`.
@@ -239,8 +238,8 @@ fn spans<'a>(
 #[cfg(test)]
 pub(crate) mod tests {
     use super::super::digest::Digest;
+    use super::super::entries::{FindingCounts, StoredObject};
     use super::super::layout::{Fingerprint, block_object};
-    use super::super::manifest::{FindingCounts, StoredObject};
     use super::*;
     use crate::repository::ObjectCodec;
 

@@ -13,8 +13,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::ArchiveId;
-use super::digest::is_hex;
-use super::layout::{ARCHIVES, BLOCKS, DESCRIPTOR, MENDED, flat, is_data, unflat};
+use super::layout::{ARCHIVES, BLOCKS, MENDED, can_be_mended, flat, original};
 use super::portable::{Object, Root};
 use super::seal;
 use crate::error::{Error, ErrorKind, Result};
@@ -29,9 +28,6 @@ pub const RECIPE_SUFFIX: &str = ".recipe.tar.zst";
 
 /// Largest recipe that is read, in bytes.
 const MAX_RECIPE_BYTES: u64 = 16 << 20;
-
-/// Hexadecimal digits behind the name of the object that is replaced.
-const DIGITS: usize = 16;
 
 /// Name, behind the prefix of manifests, of the object that makes the `prune` of programs refuse
 /// that do not know what replacements need: they delete nothing where something lies among the
@@ -78,18 +74,6 @@ fn new_name(object: &ObjectName) -> Result<ObjectName> {
     }
     let name = format!("{MENDED}{}.{}", flat(&original), ArchiveId::random());
     ObjectName::new(name)
-}
-
-fn can_be_mended(object: &ObjectName) -> bool {
-    object.as_str() == DESCRIPTOR || (!object.as_str().starts_with(MENDED) && is_data(object))
-}
-
-/// What the replacement `object` stands in for; `None` when it is none.
-pub fn original(object: &ObjectName) -> Option<ObjectName> {
-    let rest = object.as_str().strip_prefix(MENDED)?;
-    let (flat, digits) = rest.rsplit_once('.')?;
-    let original = unflat(flat).filter(can_be_mended)?;
-    is_hex(digits, DIGITS).then_some(original)
 }
 
 /// All replacements of a repository, by one look.
@@ -185,6 +169,7 @@ mod tests {
     use crate::progress::Silent;
     use crate::repository::check::{CheckDepth, check};
     use crate::repository::claim::References;
+    use crate::repository::layout::{DESCRIPTOR, is_data, unflat};
     use crate::repository::{ManifestName, Repository};
     use crate::store::MemoryStore;
 

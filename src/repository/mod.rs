@@ -31,6 +31,7 @@ pub mod copies;
 pub mod damage;
 mod diff;
 mod digest;
+mod entries;
 mod layout;
 pub mod lease;
 mod left_out;
@@ -56,19 +57,21 @@ pub use codec::ObjectCodec;
 pub use diff::{BlockChange, Change, Diff, diff};
 pub(crate) use digest::digest_of_object;
 pub use digest::{Digest, Hasher};
+pub use entries::{
+    FindingCounts, STATISTICS_FILE, StoredBlock, StoredFile, StoredObject, StoredWal,
+};
 pub(crate) use layout::is_own_name;
 pub use layout::{
-    ArchiveId, FilePath, Fingerprint, ManifestName, block_object, block_of_pack, is_data,
+    ArchiveId, FilePath, Fingerprint, ManifestName, block_object, block_of_pack, is_data, original,
     pack_object, recipe_object, side_object, wal_object,
 };
 pub(crate) use left_out::{ASKED_FOR, RECONSTRUCTED};
 pub use left_out::{LeftOut, LeftOutKind};
 pub use manifest::{
-    Archive, ArchiveGap, Coverage, FindingCounts, MANIFEST_VERSION, PLAIN_MANIFEST_VERSION,
-    STATISTICS_FILE, StoredBlock, StoredFile, StoredObject, StoredWal, end_of,
+    Archive, ArchiveGap, Coverage, MANIFEST_VERSION, PLAIN_MANIFEST_VERSION, end_of,
 };
 pub use manifest_cache::ManifestCache;
-pub use mended::{Mended, RECIPE_FILE, RECIPE_SUFFIX, mended_object, original, recipe_packs};
+pub use mended::{Mended, RECIPE_FILE, RECIPE_SUFFIX, mended_object, recipe_packs};
 pub(crate) use select::no_manifest;
 pub use select::{
     Ahead, Archives, Chosen, Damaged, Latest, Longer, Server, SourceFilter, take_ahead,

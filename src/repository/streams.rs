@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::Value as Json;
 
+use super::entries::StoredBlock;
 use super::lineage::atoms;
-use super::manifest::{Archive, StoredBlock};
+use super::manifest::Archive;
 use super::portable::{Object, Root};
 use super::{Digest, FilePath};
 use crate::error::{Error, Result};

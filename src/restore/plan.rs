@@ -9,12 +9,13 @@ use jiff::Timestamp;
 use super::choose::{Choice, choose};
 use super::exact::Exact;
 use super::permissions::Permissions;
-use super::salvage::Salvage;
 use super::stand_in::{Cover, Past, StandIn, stand_ins, undeletes};
 use crate::error::{Error, Result, did_you_mean};
 use crate::model::{Kin, Millis, TimeRange, Ulid};
+use crate::raw::ReadMode;
 use crate::repository::lineage::{gaps, has_problems, is_better_told, is_damaged, kin, stream};
 use crate::repository::{Archive, ArchiveGap, FilePath, StoredBlock, StoredWal};
+use crate::select::Selection;
 
 /// What of a repository is wanted back.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +26,19 @@ pub enum Wanted {
     Range(TimeRange),
     /// These blocks of the archive.
     Blocks(BTreeSet<Ulid>),
+}
+
+/// What is done about blocks that do not come back as they were.
+#[derive(Clone, Debug)]
+pub struct Salvage {
+    /// What will be read of what comes back: where that is sound, nothing is missing. All of it
+    /// comes back nevertheless.
+    pub asked: Selection,
+    /// Whether what can be read of them is brought back; else it is only said that there is
+    /// something.
+    pub bring: bool,
+    /// How staged files are read.
+    pub read_mode: ReadMode,
 }
 
 /// What a restore brings back.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::decision::Decision;
 use super::hold::hold;
 use super::policy::Policy;
 use crate::error::{Error, ErrorKind, Result, did_you_mean};
@@ -21,22 +22,6 @@ pub enum ForgetSelection {
     Policy(Policy),
     /// Those whose ids begin like this.
     Ids(Vec<String>),
-}
-
-/// What becomes of an archive.
-#[derive(Clone, Debug)]
-pub struct Decision {
-    /// The archive.
-    pub archive: Archive,
-    /// Why it is kept; empty when it is removed.
-    pub reasons: Vec<String>,
-}
-
-impl Decision {
-    /// Whether it stays.
-    pub fn is_kept(&self) -> bool {
-        !self.reasons.is_empty()
-    }
 }
 
 /// What [`forget`] did, or would do.

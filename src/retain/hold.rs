@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::forget::Decision;
+use super::decision::Decision;
 use crate::error::Result;
 use crate::model::{Held, Kin, Millis, Ulid};
 use crate::repository::lineage::{is_damaged, kin};

@@ -16,12 +16,14 @@
 //! assert_eq!(kept, [true, true, false, false]);
 //! ```
 
+mod decision;
 mod forget;
 mod hold;
 mod policy;
 mod prune;
 
 pub use crate::units::CalendarSpan;
-pub use forget::{Decision, ForgetSelection, Forgotten, Leave, forget};
+pub use decision::Decision;
+pub use forget::{ForgetSelection, Forgotten, Leave, forget};
 pub use policy::{Keep, Policy};
 pub use prune::{DEFAULT_GRACE, Item, ObjectFate, PruneOptions, Pruned, prune};

@@ -6,31 +6,13 @@ use super::deleted::is_deleted;
 use super::overlap::Overlap;
 use super::problem::{Lost, ReadProblem};
 use super::series::BlockSeries;
+use super::sink::Sink;
 use super::tally::Tally;
 use super::view::View;
 use super::{LabelSlices, Selection};
 use crate::block::Block;
 use crate::error::Result;
-use crate::model::{ChunkMeta, Millis, Sample};
-
-/// Where merged samples go to.
-pub(crate) trait Sink {
-    /// Samples from now on belong to the series with these labels.
-    fn begin(&mut self, labels: &LabelSlices<'_>);
-
-    /// Appends to `body` what is to be kept of a sample that may have to wait for earlier ones;
-    /// `false` and nothing when there are no words for it.
-    fn body(&mut self, sample: &Sample<'_>, body: &mut Vec<u8>) -> bool;
-
-    /// Takes a sample whose body was made before.
-    fn take(&mut self, time: Millis, body: &[u8]);
-
-    /// Takes a sample; `false` and nothing when there are no words for it.
-    fn sample(&mut self, sample: &Sample<'_>) -> bool;
-
-    /// The series had samples, and has no more.
-    fn end(&mut self, labels: &LabelSlices<'_>);
-}
+use crate::model::{ChunkMeta, Millis};
 
 /// Stands at one series of several blocks, which is read chunk by chunk.
 pub(crate) struct Walk<'a, S> {

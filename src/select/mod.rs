@@ -19,6 +19,7 @@ pub(crate) mod promql;
 mod samples;
 mod selector;
 mod series;
+mod sink;
 mod tally;
 mod view;
 
@@ -33,9 +34,10 @@ pub(crate) use candidates::Candidates;
 pub(crate) use cursor::SeriesCursor;
 pub(crate) use deleted::{Interval, intervals_of, is_deleted};
 pub(crate) use filter::Filter;
-pub(crate) use merged::{Sink, Walk};
+pub(crate) use merged::Walk;
 pub(crate) use selector::{METRIC_NAME, anchored};
 pub(crate) use series::BlockSeries;
+pub(crate) use sink::Sink;
 pub(crate) use view::View;
 
 use crate::block::Meta;

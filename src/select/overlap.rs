@@ -4,7 +4,7 @@ use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 use std::ops::Range;
 
-use super::merged::Sink;
+use super::sink::Sink;
 use super::tally::Tally;
 use crate::model::{Millis, Sample};
 

@@ -1,7 +1,8 @@
 //! Series and their samples as numbers.
 
-use super::merged::{Sink, Walk};
+use super::merged::Walk;
 use super::problem::ReadProblem;
+use super::sink::Sink;
 use super::tally::Tally;
 use super::{LabelSlices, Selection};
 use crate::block::Block;

@@ -23,10 +23,10 @@ mod retention;
 mod step;
 
 pub use facts::{Assumptions, BlockFacts, Facts, LogCut, Obstacle, Opens, ReplayFacts, Stage};
-pub use plan::{StartPlan, plan};
+pub use plan::plan;
 pub use reach::{Reach, SLACK, TOLERANCE, floor};
 pub use release::Release;
-pub use step::{StartStep, StepKind};
+pub use step::{StartPlan, StartStep, StepKind};
 
 /// Prometheus' retention when neither time nor size is given, in milliseconds.
 pub const DEFAULT_RETENTION: crate::model::Millis = 15 * 86_400_000;

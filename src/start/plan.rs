@@ -8,43 +8,10 @@ use super::reach::{Reach, floor, is_selected};
 use super::release::Release;
 use super::replay::{refuse, replay};
 use super::retention;
-use super::step::{StartStep, StepKind};
+use super::step::{StartPlan, StartStep, StepKind};
 use crate::block::Meta;
 use crate::chunk::Encoding;
 use crate::model::{Millis, Ulid};
-
-/// What a start does.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StartPlan {
-    /// The server that was assumed.
-    pub assumed: Assumptions,
-    /// What it does, in order. Where it does not start, nothing comes after that.
-    pub steps: Vec<StartStep>,
-    /// The blocks that it serves, by the beginning of their ranges.
-    pub keeps: Vec<Ulid>,
-    /// The block whose end it takes for the border of what is stored, and that end.
-    pub floor: Option<(Ulid, Millis)>,
-    /// The time before which it neither replays samples nor takes new ones that come in order:
-    /// that end, or what the checkpoint says.
-    pub valid_from: Option<Millis>,
-    /// Where it does not start: the files or directories that end it, and what is wrong with each,
-    /// as ids of findings.
-    pub obstacles: Vec<(PathBuf, String)>,
-    /// Times of the first and the last sample that it replays from the WAL.
-    pub replays: Option<(Millis, Millis)>,
-}
-
-impl StartPlan {
-    /// Whether the server starts.
-    pub fn starts(&self) -> bool {
-        self.steps.iter().all(|step| step.kind != StepKind::Stops)
-    }
-
-    /// The first step of that kind.
-    pub fn find(&self, kind: StepKind) -> Option<&StartStep> {
-        self.steps.iter().find(|step| step.kind == kind)
-    }
-}
 
 /// A block that opens, with its metadata.
 type Loaded<'a> = (&'a BlockFacts, &'a Meta);

@@ -4,10 +4,9 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use super::facts::{Facts, LogCut, ReplayFacts};
-use super::plan::StartPlan;
 use super::reach::TOLERANCE;
 use super::release::Release;
-use super::step::{StartStep, StepKind};
+use super::step::{StartPlan, StartStep, StepKind};
 use crate::model::Millis;
 
 /// What of the logs is replayed, and what is not.

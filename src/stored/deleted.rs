@@ -3,8 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::files::Objects;
-use super::whole::open_index;
+use super::files::{Objects, open_index};
 use super::{StoredReader, TOMBSTONES};
 use crate::block::{Meta, Tombstones};
 use crate::error::{InFile as _, Result};

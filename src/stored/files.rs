@@ -7,7 +7,8 @@ use std::path::Path;
 use super::{INDEX, META, StoredReader};
 use crate::block::{META_VERSION, Meta};
 use crate::dense::read_packed;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, InFile as _, Result};
+use crate::index::{Index, IndexFormat};
 use crate::model::{MAX_META_BYTES, Ulid};
 use crate::progress::{Progress, Silent as NoProgress};
 use crate::raw::{FileBytes, ReadMode};
@@ -239,6 +240,17 @@ impl<'s> Objects<'s> {
         self.read_file(file, &mut kept)?;
         reopen(kept)
     }
+}
+
+/// The index `bytes` of the block that `meta` describes.
+pub(super) fn open_index<'b>(bytes: &'b [u8], meta: &Meta) -> Result<Index<'b>> {
+    let index = Index::open(bytes).in_file(Path::new(INDEX))?;
+    let is_2_1 = meta.version == 2 && index.version() == 1;
+    Ok(if is_2_1 {
+        index.read_as(IndexFormat::V2)
+    } else {
+        index
+    })
 }
 
 fn reopen(mut kept: File) -> Result<FileBytes> {

@@ -3,7 +3,8 @@
 //!
 //! A [`StoredReader`] hides what a block is made of: an object with files, a sidecar with those
 //! that have changed since, a recipe and packs. Of a block in the portable codec and of one in the
-//! dense codec it gives the same.
+//! dense codec it gives the same. It stands here, and what reads for it (`files`, `deleted`) is
+//! handed one: so these files name one another.
 //!
 //! Series are read by parts of the objects: of packs the labels, and the groups that hold what is
 //! asked for; of files the index, and the frames that hold the chunks. So the cost is about that of

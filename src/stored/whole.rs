@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use super::deleted::Deleted;
-use super::files::Objects;
+use super::files::{Objects, open_index};
 use super::{INDEX, StoredReader, StoredSeries};
 use crate::block::Meta;
 use crate::chunk::encode::EncodedChunk;
 use crate::chunk::{ChunkRecord, SEGMENT_HEADER, Segment};
 use crate::error::{InFile as _, Result};
-use crate::index::{Index, IndexFormat, Series};
+use crate::index::Series;
 use crate::model::{ChunkMeta, ChunkRef};
 use crate::raw::{Malformed, Reader};
 use crate::repository::StoredFile;
@@ -20,17 +20,6 @@ use crate::select::{Candidates, Filter, Selection};
 const MAX_LENGTH: u64 = 10;
 /// Bytes of a record behind its length, beside the chunk's data: encoding and checksum.
 const BESIDE_DATA: u64 = 5;
-
-/// The index `bytes` of the block that `meta` describes.
-pub(super) fn open_index<'b>(bytes: &'b [u8], meta: &Meta) -> Result<Index<'b>> {
-    let index = Index::open(bytes).in_file(Path::new(INDEX))?;
-    let is_2_1 = meta.version == 2 && index.version() == 1;
-    Ok(if is_2_1 {
-        index.read_as(IndexFormat::V2)
-    } else {
-        index
-    })
-}
 
 /// Lends the series that are `asked` for to `visit`, reading the index and only the frames that
 /// hold their chunks.

@@ -2,7 +2,6 @@
 //!
 //! Source: Prometheus `promql/parser/lex.go`; Grafana "Variable syntax".
 
-use super::promql::Refusal;
 use crate::select::promql::{Manner, MatchOperator, Part, Scanner, StringFault};
 
 /// Longest variable, in bytes.
@@ -19,6 +18,15 @@ pub(super) enum Token {
     /// Brackets with all that stands in them.
     Range,
     Sign(char),
+}
+
+/// Why an expression is not read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// It is of another language: it has a `|`, which PromQL has not.
+    NotPromQl,
+    /// *expected …, found …*
+    Broken(String),
 }
 
 /// Where an expression has been read to.

@@ -34,7 +34,8 @@ use serde_json::Value;
 use crate::error::{Error, Result};
 use crate::select::{Selector, anchored};
 use files::{listed, parse, read_text, wrapped};
-use promql::{Dialect, Named, Refusal, references};
+use lexer::Refusal;
+use promql::{Dialect, Named, references};
 use walk::{DashboardVariables, Found, Purpose};
 
 /// Most patterns and selectors that are kept; each is a compiled regular expression.

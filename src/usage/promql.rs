@@ -9,7 +9,7 @@
 
 use std::collections::BTreeSet;
 
-use super::lexer::{Lexer, Token};
+use super::lexer::{Lexer, Refusal, Token};
 use crate::select::promql::{MatchOperator, Part, quoted};
 
 /// What stands for any text in a regular expression.
@@ -87,15 +87,6 @@ pub(super) struct Dialect<'a> {
 pub(super) trait Variables: std::fmt::Debug {
     /// All values of a variable, where the dashboard lists them.
     fn values(&self, name: &str) -> Option<&[String]>;
-}
-
-/// Why an expression is not read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
-    /// It is of another language: it has a `|`, which PromQL has not.
-    NotPromQl,
-    /// *expected …, found …*
-    Broken(String),
 }
 
 /// What `expression` names.

@@ -29,6 +29,7 @@ mod block;
 mod checks;
 mod finding;
 mod kind;
+mod options;
 mod source;
 
 use std::collections::BTreeMap;
@@ -40,40 +41,14 @@ pub use checks::groups::JobMetric;
 use checks::head::Head;
 pub use finding::{FaultLoss, Finding, Findings, KEPT_PER_KIND};
 pub use kind::{Consequence, Consequences, FindingSeverity, Kind};
+pub use options::{Depth, VerifyOptions};
 pub use source::BlockSource;
 
 use crate::block::{DataDir, DirKind, EntryKind};
 use crate::error::{ErrorKind, Result};
 use crate::progress::Progress;
-use crate::raw::ReadMode;
-use crate::start::{Assumptions, StartPlan};
+use crate::start::StartPlan;
 use crate::wal::Logs;
-
-/// How much is proven.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Depth {
-    /// Everything: each chunk is decoded to its end.
-    #[default]
-    Full,
-    /// Structure and checksums; chunks are not decoded.
-    Quick,
-    /// Only what a start of Prometheus reads of a block before it serves it: metadata, the tables
-    /// of the index, tombstones and the series they are for, and headers of segments.
-    Opening,
-}
-
-/// How verification is to be done.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct VerifyOptions {
-    /// How much is proven.
-    pub depth: Depth,
-    /// How files are read.
-    pub read_mode: ReadMode,
-    /// Whether to count by job and metric.
-    pub by_group: bool,
-    /// The server whose start is foretold.
-    pub start: Assumptions,
-}
 
 /// What was found at a path.
 #[derive(Debug)]

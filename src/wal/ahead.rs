@@ -6,7 +6,8 @@ use std::thread;
 
 use super::compression::Compression;
 use super::oddity::Oddities;
-use super::segment::{Broken, RawRecord, Records};
+use super::page::Broken;
+use super::segment::{RawRecord, Records};
 
 /// Payloads are handed over in batches of about this size, in bytes. A single record may be larger.
 const BATCH: usize = 256 << 10;

@@ -1,30 +1,8 @@
 //! Checkpoints, and what of a log Prometheus replays.
 
 use super::Log;
-use super::listing::{Extra, LogListing, SegmentFile};
+use super::listing::{Checkpoint, Extra, LogListing, SegmentFile};
 use super::problem::{LogConsequence, LogProblem, ProblemKind};
-
-/// `checkpoint.N`: what is still needed of all segments up to N, as a log of its own.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Checkpoint {
-    /// The newest segment it replaces.
-    pub number: i64,
-    /// Path relative to the log directory.
-    pub path: String,
-    /// Its own segments, by number.
-    pub segments: Vec<SegmentFile>,
-}
-
-impl Checkpoint {
-    /// What the names of checkpoints start with.
-    pub(super) const PREFIX: &str = "checkpoint.";
-
-    /// The number in a checkpoint's `name`; nothing for a name that Prometheus does not take for a
-    /// checkpoint's.
-    pub fn number_of(name: &str) -> Option<i64> {
-        name.strip_prefix(Self::PREFIX)?.parse().ok()
-    }
-}
 
 /// What Prometheus replays of a log, in this order, and what in the names stands against it.
 #[derive(Clone, Debug)]

@@ -4,7 +4,6 @@ use std::fs;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 
-use super::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
 
 /// One entry below a log directory.
@@ -139,6 +138,28 @@ pub enum Extra {
     SeriesState(String),
     /// Anything else; Prometheus ignores it.
     Foreign(String),
+}
+
+/// `checkpoint.N`: what is still needed of all segments up to N, as a log of its own.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Checkpoint {
+    /// The newest segment it replaces.
+    pub number: i64,
+    /// Path relative to the log directory.
+    pub path: String,
+    /// Its own segments, by number.
+    pub segments: Vec<SegmentFile>,
+}
+
+impl Checkpoint {
+    /// What the names of checkpoints start with.
+    const PREFIX: &str = "checkpoint.";
+
+    /// The number in a checkpoint's `name`; nothing for a name that Prometheus does not take for a
+    /// checkpoint's.
+    pub fn number_of(name: &str) -> Option<i64> {
+        name.strip_prefix(Self::PREFIX)?.parse().ok()
+    }
 }
 
 /// The content of a log directory. Each list is sorted, segments and checkpoints by number.

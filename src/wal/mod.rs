@@ -49,21 +49,21 @@ mod watch;
 #[cfg(test)]
 pub(crate) mod writer;
 
-pub use checkpoint::{Checkpoint, Replay};
+pub use checkpoint::Replay;
 pub use compression::{Compression, MAX_RECORD_BYTES};
 pub use contents::Contents;
 pub use follow::{Follow, Undefined};
-pub use listing::{EntryType, Extra, LogEntry, LogListing, SegmentFile};
+pub use listing::{Checkpoint, EntryType, Extra, LogEntry, LogListing, SegmentFile};
 pub use logs::{LogFacts, Logs};
 pub use oddity::{Oddities, Oddity, Seen};
-pub use page::PAGE_BYTES;
+pub use page::{Broken, PAGE_BYTES};
 pub use problem::{Later, LogConsequence, LogProblem, ProblemKind};
 pub use record::{
     Decode, Entries, ExemplarEntry, Exemplars, HeadChunkRef, HeadSeriesRef, HistogramEntry,
     Histograms, LabelPairs, LogRecord, LoggedSamples, LoggedSeries, LoggedTombstones, MarkerEntry,
     Markers, MetadataEntry, MetadataList, RecordType, SampleEntry, SeriesList, TombstoneEntry,
 };
-pub use segment::{Broken, RawRecord, Records};
+pub use segment::{RawRecord, Records};
 pub use summary::{End, SegmentSummary, Summary, follow, summarize, summarize_dir};
 pub use watch::{Differences, HeadSpan, ReplayTally, Snapshot, Watch};
 

@@ -3,9 +3,6 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::Log;
-use super::problem::LogConsequence;
-
 /// Something that no Prometheus writes, or that this program does not know, and that replay passes
 /// over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -31,27 +28,6 @@ pub enum Oddity {
     /// A minimum valid time record that is not nine bytes long; a start says so and goes by the
     /// blocks alone.
     MinValidTimeLength,
-}
-
-impl Oddity {
-    /// What it does to a replay.
-    pub(super) fn consequence(self, log: Log) -> LogConsequence {
-        match self {
-            Oddity::ReservedBits
-            | Oddity::MixedZstd
-            | Oddity::StrayZstd
-            | Oddity::EmptyRecord
-            | Oddity::MinValidTimeLength => LogConsequence::Nothing,
-            Oddity::MixedCompression => LogConsequence::CutsInOldReleases,
-            Oddity::UnknownRecordType(_) | Oddity::UnknownSchema => LogConsequence::Skips,
-            // Samples of the WAL are encoded as they are replayed, late ones when their chunk is
-            // full or compacted.
-            Oddity::HistogramBuckets => match log {
-                Log::Wal => LogConsequence::DoesNotStart,
-                Log::Wbl => LogConsequence::Crashes,
-            },
-        }
-    }
 }
 
 impl fmt::Display for Oddity {

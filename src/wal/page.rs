@@ -1,7 +1,6 @@
 //! Pages and fragments: the framing below records.
 
 use super::oddity::{Oddities, Oddity};
-use super::segment::Broken;
 use crate::raw::{Malformed, MalformedProblem, Reader};
 
 /// Size of a page. A fragment does not reach beyond the page it starts in; what is left of a page
@@ -47,6 +46,28 @@ impl Position {
     /// Whether a record ends here.
     pub(super) fn ends(self) -> bool {
         matches!(self, Position::Full | Position::Last)
+    }
+}
+
+/// Why no further record can be read from a segment.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Broken {
+    /// The segment ends inside a record: its writer was interrupted, or still writes. In the last
+    /// segment of a live or crashed server this is normal: the next start drops the torn record
+    /// (and replays the WBL only at the start after that).
+    #[error("{0}")]
+    Torn(Malformed),
+    /// The bytes are not what was written.
+    #[error("{0}")]
+    Damaged(Malformed),
+}
+
+impl Broken {
+    /// What is wrong, and where.
+    pub fn malformed(&self) -> &Malformed {
+        match self {
+            Broken::Torn(malformed) | Broken::Damaged(malformed) => malformed,
+        }
     }
 }
 

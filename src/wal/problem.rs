@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::{Deref, Range};
 use std::sync::Arc;
 
+use super::Log;
 use super::follow::Undefined;
 use super::listing::EntryType;
 use super::oddity::Oddity;
@@ -118,6 +119,27 @@ pub enum LogConsequence {
         /// The segments it deletes.
         deletes: Later,
     },
+}
+
+impl LogConsequence {
+    /// What an oddity of `log` does to a replay.
+    pub(super) fn of(oddity: Oddity, log: Log) -> Self {
+        match oddity {
+            Oddity::ReservedBits
+            | Oddity::MixedZstd
+            | Oddity::StrayZstd
+            | Oddity::EmptyRecord
+            | Oddity::MinValidTimeLength => LogConsequence::Nothing,
+            Oddity::MixedCompression => LogConsequence::CutsInOldReleases,
+            Oddity::UnknownRecordType(_) | Oddity::UnknownSchema => LogConsequence::Skips,
+            // Samples of the WAL are encoded as they are replayed, late ones when their chunk is
+            // full or compacted.
+            Oddity::HistogramBuckets => match log {
+                Log::Wal => LogConsequence::DoesNotStart,
+                Log::Wbl => LogConsequence::Crashes,
+            },
+        }
+    }
 }
 
 /// Paths of segments that follow one. Those of all places in one log share their memory: there may

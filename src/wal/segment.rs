@@ -2,30 +2,8 @@
 
 use super::compression::{Compression, Decoder};
 use super::oddity::{Oddities, Oddity};
-use super::page::{Fragment, Fragments, Position};
+use super::page::{Broken, Fragment, Fragments, Position};
 use crate::raw::{Malformed, Reader};
-
-/// Why no further record can be read from a segment.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Broken {
-    /// The segment ends inside a record: its writer was interrupted, or still writes. In the last
-    /// segment of a live or crashed server this is normal: the next start drops the torn record
-    /// (and replays the WBL only at the start after that).
-    #[error("{0}")]
-    Torn(Malformed),
-    /// The bytes are not what was written.
-    #[error("{0}")]
-    Damaged(Malformed),
-}
-
-impl Broken {
-    /// What is wrong, and where.
-    pub fn malformed(&self) -> &Malformed {
-        match self {
-            Broken::Torn(malformed) | Broken::Damaged(malformed) => malformed,
-        }
-    }
-}
 
 /// One record, decompressed but not yet decoded. Lent until the next one is read.
 #[derive(Clone, Copy, Debug)]

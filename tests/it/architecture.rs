@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// Room → the rooms it may import. `error`, `progress` and `trouble` are leaves that every room may
 /// use.
 const ALLOWED: &[(&str, &[&str])] = &[
-    ("error", &["raw"]),
+    ("error", &[]),
     ("progress", &[]),
     ("trouble", &[]),
     ("raw", &[]),

@@ -8,7 +8,8 @@
 //! lost samples by deletion, too. A head that was cut is in blocks that are new. A log is cut, and
 //! something of it always stays.
 //!
-//! Nothing here writes, and only [`deletions`] reads.
+//! Nothing here writes, and only [`deletions`] reads. What is known of before and of now stands
+//! here, and `judge`, which is asked here, goes by it: so the two files name each other.
 
 mod deletions;
 mod judge;

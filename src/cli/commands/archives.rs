@@ -2,9 +2,11 @@
 
 use serde_json::json;
 
-use crate::cli::args::{RepoArgs, SourceArgs};
+use crate::cli::args::SourceArgs;
+use crate::cli::context::Context;
+use crate::cli::exit::Ending;
+use crate::cli::repo::RepoArgs;
 use crate::cli::stored::remark_hidden;
-use crate::cli::{Context, Ending};
 use crate::error::Result;
 use crate::report::Extent;
 use crate::report::archives::ARCHIVES;

@@ -5,9 +5,12 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value as Json, json};
 
 use crate::archive::{self, BackupOptions, Codec, Preview, Source};
-use crate::cli::args::{REPOSITORY_HEADING, RepoArgs, local_path, parse_label, parse_name};
+use crate::cli::args::{REPOSITORY_HEADING, local_path, parse_label, parse_name};
+use crate::cli::context::Context;
+use crate::cli::exit::Ending;
+use crate::cli::repo::RepoArgs;
 use crate::cli::state::StateArgs;
-use crate::cli::{Context, Ending, announce};
+use crate::cli::terminal::announce;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::now;
 use crate::raw::Links;

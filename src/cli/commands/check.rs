@@ -2,9 +2,10 @@
 
 use serde_json::json;
 
-use crate::cli::args::RepoArgs;
+use crate::cli::context::Context;
+use crate::cli::exit::Ending;
+use crate::cli::repo::RepoArgs;
 use crate::cli::state::{StateArgs, explain};
-use crate::cli::{Context, Ending};
 use crate::error::{ErrorKind, Result};
 use crate::model::now;
 use crate::repair::{self, judge_damage};

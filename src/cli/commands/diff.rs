@@ -5,10 +5,13 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value as Json, json};
 
 use crate::block::DataDir;
-use crate::cli::args::{REPO_VARIABLE, REPOSITORY_HEADING, SourceArgs, open_repository};
+use crate::cli::args::{REPOSITORY_HEADING, SourceArgs};
+use crate::cli::context::Context;
+use crate::cli::exit::Ending;
+use crate::cli::logs;
+use crate::cli::repo::{REPO_VARIABLE, open_repository};
 use crate::cli::selection::SelectionArgs;
 use crate::cli::stored::{Need, Opened, find};
-use crate::cli::{Context, Ending, logs};
 use crate::compare::{self, Comparison, Equality, Files, SideName, compare, same_files};
 use crate::error::{Error, Result};
 use crate::model::TimeRange;

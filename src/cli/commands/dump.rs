@@ -4,9 +4,10 @@ use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 
 use crate::block::DataDir;
+use crate::cli::context::Context;
+use crate::cli::exit::Ending;
 use crate::cli::selection::SelectionArgs;
 use crate::cli::stored::{Need, StoredArgs};
-use crate::cli::{Context, Ending};
 use crate::dump::{self, DumpFormat};
 use crate::error::Result;
 use crate::progress::{Progress, Silent};

@@ -4,9 +4,11 @@ use std::fs::File;
 use std::io::{self, IsTerminal as _};
 use std::os::fd::AsFd as _;
 
-use crate::cli::args::{RepoArgs, SourceArgs};
+use crate::cli::args::SourceArgs;
+use crate::cli::context::{Context, output_error};
+use crate::cli::exit::Ending;
+use crate::cli::repo::RepoArgs;
 use crate::cli::stored::find;
-use crate::cli::{Context, Ending, output_error};
 use crate::error::{Error, Result};
 use crate::model::{TimeRange, Ulid};
 use crate::report::backup as report;

@@ -5,9 +5,12 @@ use std::path::PathBuf;
 
 use crate::archive;
 use crate::block::DataDir;
-use crate::cli::args::open_repository;
-use crate::cli::args::{Output, OutputArgs, REPO_VARIABLE, REPOSITORY_HEADING, SourceArgs};
-use crate::cli::{Context, Ending, logs};
+use crate::cli::args::{Output, OutputArgs, REPOSITORY_HEADING, SourceArgs};
+use crate::cli::context::Context;
+use crate::cli::exit::Ending;
+use crate::cli::logs;
+use crate::cli::repo::REPO_VARIABLE;
+use crate::cli::repo::open_repository;
 use crate::error::{Error, Result};
 use crate::forecast::{ForecastOptions, Past, forecast};
 use crate::inspect::BlockListing;

@@ -4,10 +4,12 @@ use clap::ArgGroup;
 use serde_json::{Value as Json, json};
 
 use super::prune::{self, GraceArgs};
-use crate::cli::args::{RepoArgs, SourceArgs};
+use crate::cli::args::SourceArgs;
+use crate::cli::context::Context;
+use crate::cli::exit::Ending;
+use crate::cli::repo::RepoArgs;
 use crate::cli::state::StateArgs;
 use crate::cli::stored::remark_hidden;
-use crate::cli::{Context, Ending};
 use crate::error::Result;
 use crate::model::now;
 use crate::report::Extent;

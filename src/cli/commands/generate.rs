@@ -2,8 +2,9 @@
 
 use clap::Subcommand;
 
-use crate::cli::args::{self, local_path};
-use crate::cli::{Context, Ending};
+use crate::cli::args::local_path;
+use crate::cli::context::Context;
+use crate::cli::exit::Ending;
 use crate::error::{Error, Result};
 
 /// What to generate.
@@ -33,14 +34,19 @@ Examples:
     },
 }
 
-pub(crate) fn run(what: &Args, context: &mut Context<'_>) -> Result<Ending> {
+/// Makes them of `described`, the whole command line.
+pub(crate) fn run(
+    what: &Args,
+    mut described: clap::Command,
+    context: &mut Context<'_>,
+) -> Result<Ending> {
     match what {
         Args::Completions { shell } => {
-            clap_complete::generate(*shell, &mut args::command(), "narthex", context.out);
+            clap_complete::generate(*shell, &mut described, "narthex", context.out);
         }
         Args::Man { dir } => {
             std::fs::create_dir_all(dir)
-                .and_then(|()| clap_mangen::generate_to(args::command(), dir))
+                .and_then(|()| clap_mangen::generate_to(described, dir))
                 .map_err(|e| Error::io("write man pages to", dir, e))?;
         }
     }

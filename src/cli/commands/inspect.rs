@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use crate::block::{Block, DataDir};
+use crate::cli::context::Context;
+use crate::cli::exit::Ending;
 use crate::cli::stored::{Need, StoredArgs};
-use crate::cli::{Context, Ending};
 use crate::error::Result;
 use crate::inspect::inspect;
 use crate::report;

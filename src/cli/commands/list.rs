@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use crate::block::{DataDir, DirKind};
+use crate::cli::context::Context;
+use crate::cli::exit::Ending;
 use crate::cli::logs;
 use crate::cli::stored::{Need, StoredArgs};
-use crate::cli::{Context, Ending};
 use crate::error::Result;
 use crate::inspect::BlockListing;
 use crate::model::now;

@@ -2,9 +2,10 @@
 
 use serde_json::{Value as Json, json};
 
-use crate::cli::args::RepoArgs;
+use crate::cli::context::Context;
+use crate::cli::exit::Ending;
+use crate::cli::repo::RepoArgs;
 use crate::cli::state::StateArgs;
-use crate::cli::{Context, Ending};
 use crate::error::Result;
 use crate::model::{Millis, now};
 use crate::report::retain::{ITEMS, PRUNED};

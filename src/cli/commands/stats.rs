@@ -5,9 +5,11 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value as Json, json};
 
-use crate::cli::args::{RepoArgs, SourceArgs};
+use crate::cli::args::SourceArgs;
+use crate::cli::context::Context;
+use crate::cli::exit::Ending;
+use crate::cli::repo::RepoArgs;
 use crate::cli::stored::{find, remark_hidden, remark_missed};
-use crate::cli::{Context, Ending};
 use crate::dense::stats;
 use crate::error::Result;
 use crate::model::TimeRange;

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use crate::cli::args::is_repo_known;
+use crate::cli::context::Context;
+use crate::cli::exit::Ending;
+use crate::cli::repo::is_repo_known;
 use crate::cli::stored::{Need, StoredArgs};
-use crate::cli::{Context, Ending};
 use crate::error::Result;
 use crate::model::{Millis, now};
 use crate::report::findings;

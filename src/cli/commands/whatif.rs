@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use crate::block::DataDir;
 use crate::cli::args::{Output, OutputArgs};
+use crate::cli::context::Context;
+use crate::cli::exit::Ending;
 use crate::cli::stored::{Need, StoredArgs};
-use crate::cli::{Context, Ending};
 use crate::error::{Error, Result};
 use crate::report::{self, whatif::Uses};
 use crate::units::parse_duration;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::Need;
 use super::unpack::unpack;
 use crate::block::BlockFiles;
-use crate::cli::Context;
+use crate::cli::context::Context;
 use crate::error::Result;
 use crate::model::Ulid;
 use crate::raw::temporary_dir;

@@ -7,8 +7,10 @@ mod unpack;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::args::{REPO_VARIABLE, open_repository, parse_label};
-use super::{Context, logs};
+use super::args::parse_label;
+use super::context::Context;
+use super::logs;
+use super::repo::{REPO_VARIABLE, open_repository};
 use crate::block::{BlockFiles, DataDir, read_meta};
 use crate::error::{Error, Result};
 use crate::model::{Millis, TimeRange, Ulid, now};

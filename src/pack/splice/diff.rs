@@ -1,7 +1,7 @@
 //! What is done to the chunks that packs hold of a series to get those of the block.
 
 use super::program::{Candidate, Output, Program, Recode, Step, pool, sort};
-use super::sample::{decode_into, encode, weight};
+use super::sample::{decode_into, weight};
 use crate::chunk::encode::EncodedChunk;
 use crate::chunk::{OwnedSample, make_chunks};
 use crate::model::CounterReset;
@@ -237,7 +237,7 @@ fn decode_plain(chunk: &SourceChunk<'_>, samples: &mut Vec<OwnedSample>) -> Opti
     let count = u32::try_from(own.len()).ok()?;
     let output = Output::new(chunk.encoding, writer, header.bits(), count)?;
     let is_plain = ends == (chunk.min_time, chunk.max_time)
-        && encode(output, own).is_ok_and(|data| data == chunk.data);
+        && output.encode(own).is_ok_and(|data| data == chunk.data);
     is_plain.then_some(output)
 }
 

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 use rayon::prelude::*;
 
-use super::sound::LostGroup;
 use crate::error::{Error, Result};
+use crate::model::Millis;
 use crate::pack::directory::GroupEntry;
 use crate::pack::group::{GROUP_SERIES, SourceChunk, Unpacked};
 use crate::pack::lines::Lines;
@@ -21,6 +21,39 @@ pub(super) struct Feed<'p, P: ?Sized> {
     advance: &'p (dyn Fn(u64) + Sync),
     /// Groups that could not be read, if it goes on without them.
     lost: Option<Vec<LostGroup>>,
+}
+
+/// A group that cannot be read, by what the directory of its pack says of it.
+#[derive(Debug)]
+pub struct LostGroup {
+    /// Position of its pack.
+    pub pack: usize,
+    /// Where it stands in the pack, in bytes.
+    pub offset: u64,
+    /// What is wrong with it.
+    pub error: Error,
+    /// Series in it.
+    pub series: u64,
+    /// Samples in it.
+    pub samples: u64,
+    /// Time of its first sample.
+    pub min_time: Millis,
+    /// Time of its last sample.
+    pub max_time: Millis,
+}
+
+impl LostGroup {
+    fn new(pack: usize, entry: &GroupEntry, error: Error) -> Self {
+        LostGroup {
+            pack,
+            offset: entry.section.offset,
+            error,
+            series: entry.series,
+            samples: entry.samples,
+            min_time: entry.min_time,
+            max_time: entry.max_time,
+        }
+    }
 }
 
 struct Input<'p, P: ?Sized> {

@@ -24,9 +24,10 @@ mod union;
 mod unpack;
 
 pub use extract::{Extract, extract, symbols};
+pub use feed::LostGroup;
 pub use known::KnownPack;
 pub use plan::{SplicePlan, plan};
-pub use sound::{LostGroup, SoundPacks, SoundSeries};
+pub use sound::{SoundPacks, SoundSeries};
 pub use unpack::unpack;
 
 use super::group::{SourceChunk, Successors};

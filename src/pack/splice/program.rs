@@ -1,9 +1,10 @@
 //! How the chunks of a series follow from those that packs hold of it.
 
-use super::sample::{decode_into, encode, weight};
+use super::sample::{decode_into, weight};
 use crate::chunk::encode::ChunkEncoder;
 use crate::chunk::{Encoding, OwnedSample, Xor2Writer};
 use crate::error::{Error, Result};
+use crate::model::CounterReset;
 use crate::pack::group::{MAX_GROUP_SAMPLES, SourceChunk};
 use crate::pack::version::SpliceVersion;
 use crate::raw::varint::write_uvarint;
@@ -245,13 +246,18 @@ impl Output {
         })
     }
 
-    /// An encoder for the chunk.
+    /// The data of the chunk that Prometheus makes of `samples`, when it is to be as this says.
     ///
     /// # Errors
     ///
-    /// As [`ChunkEncoder::of_writer`].
-    pub(super) fn encoder(&self) -> Result<ChunkEncoder> {
-        ChunkEncoder::of_writer(self.encoding, self.writer)
+    /// When they do not go into one chunk of this encoding.
+    pub(super) fn encode(self, samples: &[OwnedSample]) -> Result<Vec<u8>> {
+        let mut encoder = ChunkEncoder::of_writer(self.encoding, self.writer)?;
+        let counter_reset = CounterReset::from_bits(self.counter_reset);
+        for sample in samples {
+            sample.push(&mut encoder, counter_reset)?;
+        }
+        Ok(encoder.finish().data)
     }
 
     fn read(reader: &mut Reader<'_>, version: SpliceVersion) -> Result<Self, Malformed> {
@@ -340,7 +346,7 @@ impl Recode {
                 split.ok_or_else(|| misfit("chunks of more samples than are taken"))?;
             rest = behind;
             // Whatever an encoder refuses, a splice must not ask for.
-            let chunk = encode(*output, own).map_err(|error| {
+            let chunk = output.encode(own).map_err(|error| {
                 misfit("chunks that their encodings can hold").with_source(error)
             })?;
             emit(SourceChunk {

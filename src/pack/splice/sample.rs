@@ -1,8 +1,6 @@
 //! Samples of chunks that may become part of other ones.
 
-use super::program::Output;
 use crate::chunk::{OwnedSample, Xor2Writer, decode_owned, numbers_per_sample, promised_samples};
-use crate::error::Result;
 use crate::model::CounterReset;
 use crate::pack::group::SourceChunk;
 use crate::raw::Malformed;
@@ -24,18 +22,4 @@ pub(super) fn weight(chunk: &SourceChunk<'_>) -> usize {
     let samples = promised_samples(chunk.encoding, chunk.data, 0).unwrap_or(0) as usize;
     let each = numbers_per_sample(chunk.encoding, chunk.data).unwrap_or(0);
     samples.saturating_mul(each.saturating_add(1))
-}
-
-/// The data of the chunk that Prometheus makes of `samples`, when it is to be as `output` says.
-///
-/// # Errors
-///
-/// When they do not go into one chunk of this encoding.
-pub(super) fn encode(output: Output, samples: &[OwnedSample]) -> Result<Vec<u8>> {
-    let mut encoder = output.encoder()?;
-    let counter_reset = CounterReset::from_bits(output.counter_reset);
-    for sample in samples {
-        sample.push(&mut encoder, counter_reset)?;
-    }
-    Ok(encoder.finish().data)
 }

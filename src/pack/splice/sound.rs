@@ -5,52 +5,18 @@
 //! its time, and the others come back without it.
 
 use super::Splice;
-use super::feed::Feed;
+use super::feed::{Feed, LostGroup};
 use super::program::{Candidate, sort};
 use super::tables::Table;
 use super::union::{Merge, Union};
 use super::unpack::read_labels;
 use crate::chunk::encode::EncodedChunk;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::index::SymbolRef;
-use crate::model::Millis;
 use crate::pack::directory::GroupEntry;
 use crate::pack::group::SourceChunk;
 use crate::pack::reader::malformed;
 use crate::pack::{Pack, PackBytes};
-
-/// A group that cannot be read, by what the directory of its pack says of it.
-#[derive(Debug)]
-pub struct LostGroup {
-    /// Position of its pack.
-    pub pack: usize,
-    /// Where it stands in the pack, in bytes.
-    pub offset: u64,
-    /// What is wrong with it.
-    pub error: Error,
-    /// Series in it.
-    pub series: u64,
-    /// Samples in it.
-    pub samples: u64,
-    /// Time of its first sample.
-    pub min_time: Millis,
-    /// Time of its last sample.
-    pub max_time: Millis,
-}
-
-impl LostGroup {
-    pub(super) fn new(pack: usize, entry: &GroupEntry, error: Error) -> Self {
-        LostGroup {
-            pack,
-            offset: entry.section.offset,
-            error,
-            series: entry.series,
-            samples: entry.samples,
-            min_time: entry.min_time,
-            max_time: entry.max_time,
-        }
-    }
-}
 
 /// A series, as far as packs hold it.
 #[derive(Debug)]

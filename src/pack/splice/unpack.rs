@@ -130,6 +130,24 @@ pub fn unpack<P: PackBytes + ?Sized>(
     block.finish()
 }
 
+impl<P: PackBytes + ?Sized> Pack<'_, P> {
+    /// Unpacks a block that has this pack and no other; see [`unpack`].
+    ///
+    /// # Errors
+    ///
+    /// As [`unpack`].
+    pub fn unpack(
+        &self,
+        segments: &[u64],
+        sink: &mut dyn SegmentSink,
+        index: Option<(Generation, &mut dyn Write)>,
+        advance: &(dyn Fn(u64) + Sync),
+    ) -> Result<()> {
+        let packs = std::slice::from_ref(self);
+        unpack(packs, &Splice::default(), segments, sink, index, advance)
+    }
+}
+
 /// A block that is being rebuilt.
 struct Rebuilt<'b, W> {
     files: SegmentFiles<'b>,

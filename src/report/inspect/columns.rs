@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use super::distributions_of;
 use crate::chunk::Encoding;
 use crate::inspect::{
     Bucket, Deletion, Distribution, EncodingCounts, FULL_CHUNK, IndexSection, Inspection,
@@ -710,4 +709,47 @@ pub(in crate::report) fn encodings(series: &SeriesCounts) -> Vec<(Encoding, Enco
 
 fn segment_bytes(block: &Inspection) -> u64 {
     block.segments.iter().map(|(_, bytes)| bytes).sum()
+}
+
+pub(super) fn distributions_of(block: &Inspection) -> Vec<Named> {
+    distributions(&block.series, &block.series.histogram_buckets)
+}
+
+/// The distributions of chunks that are not empty.
+pub(in crate::report) fn distributions(
+    series: &SeriesCounts,
+    histogram_buckets: &Distribution,
+) -> Vec<Named> {
+    [
+        (
+            "chunks_per_series",
+            "chunks per series",
+            &series.chunks_per_series,
+        ),
+        (
+            "float_samples",
+            "samples per float chunk",
+            &series.float_samples,
+        ),
+        ("float_bytes", "bytes per float chunk", &series.float_bytes),
+        (
+            "histogram_samples",
+            "samples per histogram chunk",
+            &series.histogram_samples,
+        ),
+        (
+            "histogram_bytes",
+            "bytes per histogram chunk",
+            &series.histogram_bytes,
+        ),
+        (
+            "histogram_buckets",
+            "buckets per histogram",
+            histogram_buckets,
+        ),
+    ]
+    .into_iter()
+    .filter(|(_, _, values)| values.count() > 0)
+    .map(|(key, name, values)| (key, name, values.clone()))
+    .collect()
 }

@@ -8,11 +8,11 @@ use std::path::Path;
 use serde_json::{Map, Value as Json, json};
 
 use super::{Extent, InJson, SheetOf, Table, View};
-use crate::inspect::{Distribution, Faults, Inspection, SeriesCounts};
+use crate::inspect::{Distribution, Faults, Inspection};
 use crate::units::percent;
 use columns::{
     BUCKETS, DELETIONS, DISTRIBUTIONS, ENCODINGS, FILES, LABELS, Named, OVERVIEW, SECTIONS,
-    SEGMENTS,
+    SEGMENTS, distributions_of,
 };
 
 /// Label names that people are shown.
@@ -103,10 +103,6 @@ pub(super) fn fault_lines(faults: &Faults, index: &Path, place: &Path) -> Vec<St
     lines
 }
 
-fn distributions_of(block: &Inspection) -> Vec<Named> {
-    distributions(&block.series, &block.series.histogram_buckets)
-}
-
 /// Distributions by their key, each with its buckets; `table` says the rest of them.
 pub(super) fn distributions_json(table: &Table, distributions: &[Named]) -> Json {
     let by_key = table.objects().zip(distributions).map(|(mut of, named)| {
@@ -114,42 +110,6 @@ pub(super) fn distributions_json(table: &Table, distributions: &[Named]) -> Json
         (named.0.to_owned(), Json::Object(of))
     });
     Json::Object(by_key.collect())
-}
-
-/// The distributions of chunks that are not empty.
-pub(super) fn distributions(series: &SeriesCounts, histogram_buckets: &Distribution) -> Vec<Named> {
-    [
-        (
-            "chunks_per_series",
-            "chunks per series",
-            &series.chunks_per_series,
-        ),
-        (
-            "float_samples",
-            "samples per float chunk",
-            &series.float_samples,
-        ),
-        ("float_bytes", "bytes per float chunk", &series.float_bytes),
-        (
-            "histogram_samples",
-            "samples per histogram chunk",
-            &series.histogram_samples,
-        ),
-        (
-            "histogram_bytes",
-            "bytes per histogram chunk",
-            &series.histogram_bytes,
-        ),
-        (
-            "histogram_buckets",
-            "buckets per histogram",
-            histogram_buckets,
-        ),
-    ]
-    .into_iter()
-    .filter(|(_, _, values)| values.count() > 0)
-    .map(|(key, name, values)| (key, name, values.clone()))
-    .collect()
 }
 
 /// A histogram: one line per bucket, with its borders, share and count.

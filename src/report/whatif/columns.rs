@@ -1,6 +1,6 @@
 //! What is said of changes, unused metrics and collisions.
 
-use crate::report::{Column, InJson, Rows, Sheet, Unit, Value};
+use crate::report::{Column, InJson, Rows, Sheet, Unit, Value, bytes_text};
 use crate::usage::MetricUse;
 use crate::whatif::{
     BlockAmounts, Collision, Collisions, ScenarioOutcome, UnusedMetric, UnusedMetrics, WhatIf,
@@ -28,7 +28,7 @@ pub(in crate::report) static OUTCOMES: Sheet<WhatIf, ScenarioOutcome> = Sheet {
             unit: Unit::None,
             weight: 8,
             explanation: "What it does to the bytes of segment and index files, in words.",
-            value: |outcome| Value::text(super::effect(outcome)),
+            value: |outcome| Value::text(effect(outcome)),
         },
         Column {
             key: "series",
@@ -390,4 +390,22 @@ pub(in crate::report) static COLLISIONS: Sheet<Collisions, Collision> = Sheet {
 
 fn count(number: Option<u64>) -> Value {
     number.map_or(Value::None, Value::Count)
+}
+
+/// What a change does to bytes, in words.
+fn effect(outcome: &ScenarioOutcome) -> String {
+    let saved = outcome.saved(BlockAmounts::bytes);
+    let bytes = bytes_text(saved.unsigned_abs());
+    match saved {
+        0 if outcome.is_idle() => "does nothing here".to_owned(),
+        0 => "saves no bytes".to_owned(),
+        1.. => {
+            let percent = outcome.saved_percent().unwrap_or(0.0);
+            format!("saves {bytes} ({percent:.1} %)")
+        }
+        _ => {
+            let times = outcome.after.bytes() as f64 / outcome.before.bytes().max(1) as f64;
+            format!("costs {bytes} more ({times:.1} times as much)")
+        }
+    }
 }

@@ -7,13 +7,10 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value as Json, json};
 
-use super::{Extent, Form, SheetOf, Table, View, bytes_text, safe_line};
+use super::{Extent, Form, SheetOf, Table, View, safe_line};
 use crate::units::count_text;
 use crate::usage::Usage;
-use crate::whatif::{
-    BlockAmounts, CountedBlocks, Scenario, ScenarioOutcome, Snippet, UncountedParts, UnusedMetrics,
-    WhatIf,
-};
+use crate::whatif::{CountedBlocks, Scenario, Snippet, UncountedParts, UnusedMetrics, WhatIf};
 use columns::{COLLISIONS, GUESSED, OUTCOMES, UNUSED};
 
 /// Rows of a list that people are shown.
@@ -204,24 +201,6 @@ pub fn caution(what_if: &WhatIf, snippet: &mut Snippet) {
             .map(|line| format!("# CAUTION: {}\n", safe_line(&line)))
             .collect();
         snippet.yaml.insert_str(0, &comment.concat());
-    }
-}
-
-/// What a change does to bytes, in words.
-pub(super) fn effect(outcome: &ScenarioOutcome) -> String {
-    let saved = outcome.saved(BlockAmounts::bytes);
-    let bytes = bytes_text(saved.unsigned_abs());
-    match saved {
-        0 if outcome.is_idle() => "does nothing here".to_owned(),
-        0 => "saves no bytes".to_owned(),
-        1.. => {
-            let percent = outcome.saved_percent().unwrap_or(0.0);
-            format!("saves {bytes} ({percent:.1} %)")
-        }
-        _ => {
-            let times = outcome.after.bytes() as f64 / outcome.before.bytes().max(1) as f64;
-            format!("costs {bytes} more ({times:.1} times as much)")
-        }
     }
 }
 

@@ -1,11 +1,10 @@
 //! Objects read to their last byte.
 
-use super::structure::{compare, damage};
+use super::structure::{compare, damage, root};
 use super::{CheckDepth, Checker, Expectations, Kind, is_damage, kind_of};
-use crate::model::Ulid;
 use crate::progress::{Progress, Silent as Unseen};
 use crate::repository::digest::digest_of_object;
-use crate::repository::portable::{self, Object, Root};
+use crate::repository::portable::{self, Object};
 use crate::repository::{ObjectCodec, StoredObject, recipe_packs};
 use crate::store::ObjectName;
 
@@ -138,10 +137,6 @@ impl Checker<'_> {
             }
         }
     }
-}
-
-pub(super) fn root(block: Option<Ulid>) -> Root {
-    block.map_or(Root::Data, Root::Block)
 }
 
 /// What `part` of `whole` is of `total`.

@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::read::root;
 use super::{CheckDepth, Checker, Expectations, Kind, is_damage, is_same_object, kind_of};
 use crate::error::Error;
+use crate::model::Ulid;
 use crate::repository::damage::Damage;
-use crate::repository::portable::Object;
+use crate::repository::portable::{Object, Root};
 use crate::repository::{ObjectCodec, StoredFile, StoredObject};
 use crate::store::ObjectName;
 
@@ -164,4 +164,8 @@ pub(super) fn damage(mut object: Object<'_>, first: &Error) -> (String, Vec<Stri
             files,
         ),
     }
+}
+
+pub(super) fn root(block: Option<Ulid>) -> Root {
+    block.map_or(Root::Data, Root::Block)
 }

@@ -16,6 +16,7 @@ mod spread;
 mod stored;
 mod tar_read;
 mod tar_write;
+mod visitor;
 mod write;
 
 use std::fs::File;
@@ -23,10 +24,11 @@ use std::io;
 
 pub use read::{FileEntry, Object};
 pub use spread::spread;
-pub use stored::{NoVisitor, Visitor, read_stored};
+pub use stored::read_stored;
 pub(crate) use tar_write::{
     BLOCK as TAR_BLOCK, BLOCK_BYTES as TAR_BLOCK_BYTES, header as tar_header,
 };
+pub use visitor::{NoVisitor, Visitor};
 pub use write::{Staged, write};
 
 use super::layout::FilePath;

@@ -2,41 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use super::visitor::Visitor;
 use super::{Object, Root};
 use crate::error::{Error, Result};
 use crate::progress::Progress;
 use crate::repository::digest::Digest;
+use crate::repository::entries::{StoredFile, StoredObject};
 use crate::repository::layout::FilePath;
-use crate::repository::manifest::{StoredFile, StoredObject};
 use crate::store::Store;
-
-/// Receives the files of an object as they are read.
-pub trait Visitor: Send {
-    /// A file of `bytes` bytes begins.
-    fn begin(&mut self, name: &FilePath, bytes: u64) -> Result<()>;
-    /// More bytes of it.
-    fn data(&mut self, bytes: &[u8]) -> Result<()>;
-    /// It has ended; `sha256` is the digest of the bytes that were passed on.
-    fn end(&mut self, name: &FilePath, sha256: Digest) -> Result<()>;
-}
-
-/// Wants to see nothing: for proofs.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct NoVisitor;
-
-impl Visitor for NoVisitor {
-    fn begin(&mut self, _name: &FilePath, _bytes: u64) -> Result<()> {
-        Ok(())
-    }
-
-    fn data(&mut self, _bytes: &[u8]) -> Result<()> {
-        Ok(())
-    }
-
-    fn end(&mut self, _name: &FilePath, _sha256: Digest) -> Result<()> {
-        Ok(())
-    }
-}
 
 /// Reads `stored` and passes those of its files that `files` lists to `visitor`, each proved
 /// against its size before it begins and against its digest before it ends. Files that are not

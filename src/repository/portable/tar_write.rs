@@ -4,7 +4,7 @@
 use super::{Root, SourceContent as _, SourceFile, TAR};
 use crate::error::{Error, ErrorKind, Result};
 use crate::repository::digest::Hasher;
-use crate::repository::manifest::StoredFile;
+use crate::repository::entries::StoredFile;
 
 /// Tar's unit: headers are one, files are padded to whole ones.
 pub(crate) const BLOCK_BYTES: usize = 512;

@@ -17,7 +17,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::progress::Progress;
 use crate::repository::codec::ObjectCodec;
 use crate::repository::digest::Hasher;
-use crate::repository::manifest::{StoredFile, StoredObject};
+use crate::repository::entries::{StoredFile, StoredObject};
 use crate::store::{ObjectName, PendingObject, Store, write_error};
 
 /// An object that is written, but not published yet.

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Staged;
 use crate::error::Error;
 use crate::model::{Succession, Ulid};
 use crate::repository::StoredBlock;
 use crate::restore::stand_in::Past;
+use crate::restore::work::Staged;
 
 /// Most rounds in which blocks that would cost others are left out one after the other, before all
 /// of them are.

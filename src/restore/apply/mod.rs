@@ -1,7 +1,7 @@
 //! Carrying a plan out.
 
 mod beside;
-mod work;
+mod cut;
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,6 +11,7 @@ use super::plan::RestorePlan;
 use super::salvage::Salvaged;
 use super::stage::{Stage, Target};
 use super::stand_in::{Cover, Past, StandIn, stand_ins};
+use super::work::{Failed, STAGED_LOGS, Staged, Work};
 use crate::error::{Error, Result};
 use crate::model::{Millis, TimeRange, Ulid};
 use crate::progress::Progress;
@@ -20,8 +21,6 @@ use crate::repository::portable::spread;
 use crate::repository::{Archive, ArchiveGap, StoredBlock, StoredWal, expect_blocks};
 use crate::stored::Detour;
 use beside::put_beside;
-use work::STAGED_LOGS;
-pub(super) use work::{Outcome, Staged, Work};
 
 /// What a restore did.
 #[derive(Debug, Default)]
@@ -57,17 +56,6 @@ pub struct RestoreReport {
     pub holes: Vec<ArchiveGap>,
     /// Why the hidden directory could not be removed.
     pub left_behind: Option<Error>,
-}
-
-/// Something that could not be restored, and why.
-#[derive(Debug)]
-pub struct Failed {
-    /// The block's ULID, or `wal`.
-    pub name: String,
-    /// What is wrong with it.
-    pub error: Error,
-    /// Whether something can be read of it, and that was not asked for.
-    pub salvageable: bool,
 }
 
 /// Brings back what `plan` says, from the repository of `copies` into `target`. What is damaged is
@@ -285,17 +273,6 @@ pub fn apply(
     }
     report.left_behind = stage.finish()?;
     Ok(report)
-}
-
-impl Failed {
-    /// What to do about it, behind its name.
-    pub fn hint(&self) -> &'static str {
-        if self.salvageable {
-            " (--salvage brings back what can be read of it)"
-        } else {
-            ""
-        }
-    }
 }
 
 impl RestoreReport {

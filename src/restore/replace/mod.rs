@@ -8,6 +8,9 @@
 //! The files of a block that a server rewrites, `meta.json` and `tombstones`, stay as they are on
 //! the disk where they are sound there and fit the copy: deletions that came after the archive are
 //! kept.
+//!
+//! `look` is the first half of what a [`Replacer`] does, in a file of its own: so the two name each
+//! other.
 
 mod hold;
 mod look;
@@ -18,10 +21,10 @@ use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use super::apply::Work;
 use super::permissions::Permissions;
 use super::stage::{Stage, Target, refuse_without_room};
 use super::swap;
+use super::work::Work;
 use super::{ProblemKind, RestoreProblem};
 use crate::block::{DataDir, DirKind};
 use crate::error::{Error, Result};

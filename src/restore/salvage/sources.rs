@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use super::losses::{Losses, SalvageLoss, all_of};
-use super::relatives::Relatives;
-use super::{MAX_WAYS, SalvageOf, Salvaged, salvaged_ulid};
+use super::{SalvageOf, Salvaged, salvaged_ulid};
 use crate::block::{
     Block, BlockOptions, BlockStats, BlockWriter, Compaction, META_VERSION, Meta, Tombstones,
 };
@@ -15,9 +14,10 @@ use crate::model::{MAX_TOMBSTONES_BYTES, Millis, Ulid};
 use crate::repository::copies::is_stored_alike;
 use crate::repository::portable::Visitor as _;
 use crate::repository::{FilePath, Hasher, StoredBlock, StoredFile};
-use crate::restore::apply::Work;
 use crate::restore::exact::{is_of_target, verified};
+use crate::restore::relatives::{MAX_WAYS, Relatives};
 use crate::restore::stand_in::{Cover, Past};
+use crate::restore::work::Work;
 use crate::restore::writer::{Below, Writer};
 use crate::select::Selection;
 use crate::stored::{

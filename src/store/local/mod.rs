@@ -29,7 +29,7 @@ use super::{
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::raw::sync_dir;
-use modes::{Modes, make_dirs};
+use modes::{Modes, make_dirs, parent};
 
 /// How often an object is given its name when its directory is removed at the same moment.
 const MAX_TRIES: u32 = 100;
@@ -382,20 +382,6 @@ fn still_there(entry: &DirEntry) -> Result<Option<fs::Metadata>> {
         Ok(metadata) => Ok(Some(metadata)),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(Error::io("stat", &entry.path(), e)),
-    }
-}
-
-/// The directory that holds `path`.
-fn parent(path: &Path) -> &Path {
-    own(path.parent().unwrap_or(path))
-}
-
-/// The current directory under a name that can be opened.
-fn own(dir: &Path) -> &Path {
-    if dir == Path::new("") {
-        Path::new(".")
-    } else {
-        dir
     }
 }
 

@@ -7,7 +7,6 @@ use std::path::Path;
 
 use rustix::fs::OFlags;
 
-use super::parent;
 use crate::error::{Error, Result};
 
 /// Permissions of what is made, less the process' mask.
@@ -76,5 +75,19 @@ pub(super) fn make_dirs(
         // Another writer was faster.
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => Ok(()),
         Err(e) => Err(Error::io("create directory", dir, e)),
+    }
+}
+
+/// The directory that holds `path`.
+pub(super) fn parent(path: &Path) -> &Path {
+    own(path.parent().unwrap_or(path))
+}
+
+/// The current directory under a name that can be opened.
+fn own(dir: &Path) -> &Path {
+    if dir == Path::new("") {
+        Path::new(".")
+    } else {
+        dir
     }
 }

@@ -47,15 +47,12 @@ use super::{
     Leftover, ObjectName, Origin, PendingObject, ReadStore, Store, beyond_end, no_leftover,
     no_object, not_left_over, too_large,
 };
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use failure::Failure;
 use packet::{Attributes, Request};
 use pending::Pending;
-use place::Inner;
+use place::{Inner, LOST_AND_FOUND, dir_of};
 use walk::Found;
-
-/// What a freshly made file system holds at its root.
-const LOST_AND_FOUND: &str = "lost+found";
 
 /// Keeps objects as files below a directory of an SFTP server.
 #[derive(Clone, Debug)]
@@ -100,11 +97,6 @@ pub struct SftpAbilities {
     pub hard_links: bool,
     /// Making a file durable.
     pub fsync: bool,
-}
-
-/// The name of the directory that `name` is in.
-fn dir_of(name: &ObjectName) -> &str {
-    name.as_str().rsplit_once('/').map_or("", |(dir, _)| dir)
 }
 
 impl ReadStore for SftpStore {
@@ -313,12 +305,4 @@ impl Store for SftpStore {
 fn modified(attributes: &Attributes) -> Option<SystemTime> {
     let since = Duration::from_secs(attributes.modified?.into());
     SystemTime::UNIX_EPOCH.checked_add(since)
-}
-
-/// The error for a temporary file that somebody else has removed.
-fn removed_by_others(name: &ObjectName) -> Error {
-    Error::new(
-        ErrorKind::NotFound,
-        format!("what was written of object {name} was removed by another process"),
-    )
 }

@@ -9,11 +9,11 @@ use ulid::Ulid;
 
 use super::failure::Failure;
 use super::packet::{Attributes, Request, Status};
-use super::place::{Fsync, Inner, lock, random};
+use super::place::{Fsync, Inner, dir_of, lock, random};
 use super::session::Session;
 use super::transfer::{CHUNK, Upload, WINDOW, read_to};
-use super::{TEMPORARY, dir_of, removed_by_others};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
+use crate::store::name::TEMPORARY;
 use crate::store::{ObjectName, PendingObject, name_taken};
 
 /// How often an object is given its name when its directory is removed at the same moment.
@@ -405,4 +405,12 @@ impl Drop for Pending {
             self.remove();
         }
     }
+}
+
+/// The error for a temporary file that somebody else has removed.
+fn removed_by_others(name: &ObjectName) -> Error {
+    Error::new(
+        ErrorKind::NotFound,
+        format!("what was written of object {name} was removed by another process"),
+    )
 }

@@ -11,12 +11,15 @@ use super::address::{SftpAddress, SftpOptions};
 use super::failure::Failure;
 use super::packet::{Attributes, Kind, Request, Status};
 use super::session::{Session, Ticket};
-use super::{dir_of, transfer};
+use super::transfer;
 use crate::error::Error;
 use crate::store::ObjectName;
 
 /// How the names of documents end. A directory of such a name lies in the place of one.
 pub(super) const DOCUMENT: &str = ".json";
+
+/// What a freshly made file system holds at its root.
+pub(super) const LOST_AND_FOUND: &str = "lost+found";
 
 /// Most directories and files of which it is remembered that they are no links.
 const MAX_KNOWN: usize = 100_000;
@@ -27,6 +30,11 @@ const MAX_KNOWN: usize = 100_000;
 pub(super) struct Modes {
     pub(super) file: u32,
     pub(super) dir: u32,
+}
+
+/// The name of the directory that `name` is in.
+pub(super) fn dir_of(name: &ObjectName) -> &str {
+    name.as_str().rsplit_once('/').map_or("", |(dir, _)| dir)
 }
 
 /// The directory on the server, and how it is reached.

@@ -3,11 +3,11 @@
 
 use std::collections::VecDeque;
 
+use super::address::SftpAddress;
 use super::failure::Failure;
 use super::packet::{Attributes, Entry, Kind, Request};
-use super::place::DOCUMENT;
+use super::place::{DOCUMENT, LOST_AND_FOUND};
 use super::session::Session;
-use super::{LOST_AND_FOUND, SftpAddress};
 use crate::store::ObjectName;
 use crate::store::name::{TEMPORARY, is_component};
 

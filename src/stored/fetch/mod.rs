@@ -10,6 +10,7 @@ mod choice;
 mod log;
 mod packed;
 mod proof;
+mod sink;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,16 +22,7 @@ use crate::repository::{Digest, FilePath, StoredBlock, StoredFile, StoredObject}
 use crate::store::ObjectName;
 pub use log::fetch_wal;
 use proof::Proof;
-
-/// Receives files, and forgets those that turn out wrong.
-pub trait Sink: Visitor {
-    /// Whether it can take the file `name` next.
-    fn takes(&self, name: &FilePath) -> bool;
-    /// Forgets what it was given of the file that has begun and not ended.
-    fn abandon(&mut self) -> Result<()>;
-    /// Whether it is the sink that failed, not what it was given.
-    fn has_failed(&self) -> bool;
-}
+pub use sink::Sink;
 
 /// Something that did not come from its own objects, or not from them alone.
 #[derive(Debug)]

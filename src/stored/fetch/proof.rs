@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Sink;
+use super::sink::Sink;
 use crate::error::{Error, Result};
 use crate::repository::portable::Visitor;
 use crate::repository::{Digest, FilePath, StoredFile};

@@ -3,9 +3,9 @@
 
 use std::collections::HashMap;
 
-use super::entries::SoundEntries;
 use super::pairs::{ALL_SERIES, Pair};
 use super::postings::{PostingsCheck, PostingsTotals, of_list, shown_pair};
+use super::sound_entries::SoundEntries;
 use crate::index::{Postings, PostingsEntry, PostingsTable, Series, SeriesEntry};
 use crate::model::SeriesRef;
 use crate::verify::{Finding, Findings, Kind};

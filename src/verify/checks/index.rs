@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::Subject;
-use super::entries::SoundEntries;
+use super::sound_entries::SoundEntries;
 use crate::index::{
     Index, IndexFormat, PostingsTable, Section, Series, SymbolRef, Symbols, TOC_LEN, Toc,
 };

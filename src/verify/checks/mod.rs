@@ -23,6 +23,7 @@ pub(super) mod pairs;
 pub(super) mod postings;
 pub(super) mod segments;
 pub(super) mod series;
+mod sound_entries;
 pub(super) mod start;
 pub(super) mod times;
 pub(super) mod tombstones;

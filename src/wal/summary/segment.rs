@@ -10,8 +10,8 @@ use crate::wal::contents::{Contents, contents_of};
 use crate::wal::follow::Follow;
 use crate::wal::listing::{EntryType, SegmentFile};
 use crate::wal::oddity::{Oddities, Oddity, Seen};
+use crate::wal::page::Broken;
 use crate::wal::problem::{Later, LogConsequence, LogProblem, ProblemKind};
-use crate::wal::segment::Broken;
 
 /// How the readable part of a segment ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -150,7 +150,7 @@ impl SegmentSummary {
                 oddity,
                 count: seen.count,
             },
-            consequence: oddity.consequence(log),
+            consequence: LogConsequence::of(oddity, log),
         };
         self.oddities.iter().map(problem).collect()
     }

@@ -1,4 +1,6 @@
 //! `narthex restore`: brings an archive, or a range of time, back into a directory.
+//!
+//! What it remarks depends on what was typed, so its files know its [`Args`] as it knows them.
 
 mod print;
 mod remarks;
@@ -6,12 +8,14 @@ mod replace;
 
 use std::path::{Path, PathBuf};
 
-use crate::cli::args::{RepoArgs, SourceArgs, local_path};
+use crate::cli::args::{SourceArgs, local_path};
+use crate::cli::context::Context;
+use crate::cli::exit::Ending;
 use crate::cli::outlook::Outlook;
 use crate::cli::ownership::OwnershipArgs;
+use crate::cli::repo::RepoArgs;
 use crate::cli::selection::time_range;
 use crate::cli::stored::find;
-use crate::cli::{Context, Ending};
 use crate::error::Result;
 use crate::model::{TimeRange, Ulid};
 use crate::raw::ReadMode;

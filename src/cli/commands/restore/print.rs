@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::remarks::{Told, resolution_text};
-use crate::cli::Context;
+use crate::cli::context::Context;
 use crate::cli::outlook::Outlook;
 use crate::error::Result;
 use crate::model::Ulid;

@@ -7,7 +7,8 @@ use serde_json::json;
 
 use super::Args;
 use super::remarks::Told;
-use crate::cli::{Context, Ending as Exit};
+use crate::cli::context::Context;
+use crate::cli::exit::Ending as Exit;
 use crate::error::Result;
 use crate::report::replaced::REPLACED;
 use crate::report::{self, Extent, SheetOf as _, shell_word};

@@ -4,8 +4,7 @@ use super::{count, name, percent};
 use crate::capacity::{Analysis, CutRow, Scrapes};
 use crate::chunk::Encoding;
 use crate::inspect::EncodingCounts;
-use crate::report::inspect::columns::{DISTRIBUTION, ENCODING, Named, encodings};
-use crate::report::inspect::distributions;
+use crate::report::inspect::columns::{DISTRIBUTION, ENCODING, Named, distributions, encodings};
 use crate::report::{Column, InJson, Rows, Sheet, Unit, Value, ratio};
 
 /// One row for each job.

@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 
 use super::super::Root;
 use super::super::buffer::Buffer;
-use super::super::stored::Visitor;
 use super::super::tar_read::{Entries, TarParser};
+use super::super::visitor::Visitor;
 use crate::error::{Error, Result};
 use crate::progress::Progress;
 use crate::repository::digest::{Digest, Hasher};
+use crate::repository::entries::StoredFile;
 use crate::repository::layout::FilePath;
-use crate::repository::manifest::StoredFile;
 
 /// A frame, compressed and raw.
 pub(super) struct Both {

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use serde_json::Value as Json;
 
-use crate::cli::Ending;
+use crate::cli::exit::Ending;
 use crate::cli::outlook::Outlook;
 use crate::progress::Progress;
 use crate::report::trouble::{TROUBLE, told};

@@ -2,19 +2,21 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::MAX_WAYS;
+use super::stand_in::Past;
 use crate::model::{Kin, Ulid};
 use crate::repository::StoredBlock;
 use crate::repository::copies::Copies;
 use crate::repository::lineage::is_damaged;
-use crate::restore::stand_in::Past;
+
+/// Most ways in which one block is stored, and most other blocks, that are read for one.
+pub(super) const MAX_WAYS: usize = 8;
 
 /// Most blocks that are known to hold one atom, of which these are chosen.
 const MAX_HOLDERS: usize = 256;
 
 /// All blocks of a repository that were sound when they were archived, by the samples that they
 /// hold.
-pub(in crate::restore) struct Relatives<'c> {
+pub(super) struct Relatives<'c> {
     pub(super) past: Past,
     /// The latest first.
     blocks: Vec<(&'c StoredBlock, Kin)>,

@@ -3,24 +3,45 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use super::Failed;
+use super::exact::CutOutcome;
+use super::relatives::Relatives;
+use super::stage::{LOGS, Stage};
+use super::writer::Writer;
 use crate::error::{Error, Result};
 use crate::progress::Progress;
 use crate::repository::copies::Copies;
 use crate::repository::lineage::is_damaged;
 use crate::repository::portable::{Root, read_stored};
 use crate::repository::{FilePath, StoredBlock, StoredFile, StoredObject, StoredWal};
-use crate::restore::exact::CutOutcome;
-use crate::restore::salvage::Relatives;
-use crate::restore::stage::{LOGS, Stage};
-use crate::restore::writer::Writer;
 use crate::stored::{Detour, Fetched, Sink as _, StoredReader, fetch_block, fetch_wal};
 
+/// Something that could not be restored, and why.
+#[derive(Debug)]
+pub struct Failed {
+    /// The block's ULID, or `wal`.
+    pub name: String,
+    /// What is wrong with it.
+    pub error: Error,
+    /// Whether something can be read of it, and that was not asked for.
+    pub salvageable: bool,
+}
+
+impl Failed {
+    /// What to do about it, behind its name.
+    pub fn hint(&self) -> &'static str {
+        if self.salvageable {
+            " (--salvage brings back what can be read of it)"
+        } else {
+            ""
+        }
+    }
+}
+
 /// What became of one block, or of the logs: its own damage, or staged.
-pub(in crate::restore) type Outcome<T = ()> = Result<T>;
+pub(super) type Outcome<T = ()> = Result<T>;
 
 /// How a block is staged.
-pub(in crate::restore) enum Staged {
+pub(super) enum Staged {
     /// As it was.
     Whole,
     /// What is wanted of it.
@@ -28,21 +49,17 @@ pub(in crate::restore) enum Staged {
 }
 
 /// What a restore works with.
-pub(in crate::restore) struct Work<'a> {
-    pub(in crate::restore) copies: &'a Copies,
-    pub(in crate::restore) stage: &'a Stage,
+pub(super) struct Work<'a> {
+    pub(super) copies: &'a Copies,
+    pub(super) stage: &'a Stage,
     progress: &'a dyn Progress,
-    pub(in crate::restore) relatives: OnceLock<Relatives<'a>>,
+    pub(super) relatives: OnceLock<Relatives<'a>>,
     detours: Mutex<Vec<Detour>>,
     mixed: Mutex<Vec<Failed>>,
 }
 
 impl<'a> Work<'a> {
-    pub(in crate::restore) fn new(
-        copies: &'a Copies,
-        stage: &'a Stage,
-        progress: &'a dyn Progress,
-    ) -> Self {
+    pub(super) fn new(copies: &'a Copies, stage: &'a Stage, progress: &'a dyn Progress) -> Self {
         Work {
             copies,
             stage,
@@ -55,7 +72,7 @@ impl<'a> Work<'a> {
 
     /// What came in another way than straight from its own objects, and what came with small files
     /// of another archive.
-    pub(in crate::restore) fn told(self) -> (Vec<Detour>, Vec<Failed>) {
+    pub(super) fn told(self) -> (Vec<Detour>, Vec<Failed>) {
         let (detours, mixed) = (self.detours.into_inner(), self.mixed.into_inner());
         (
             detours.unwrap_or_else(PoisonError::into_inner),
@@ -69,11 +86,7 @@ impl<'a> Work<'a> {
     }
 
     /// Stages `block` as it was, under `name`.
-    pub(in crate::restore) fn stage_block(
-        &self,
-        block: &StoredBlock,
-        name: &str,
-    ) -> Result<Outcome> {
+    pub(super) fn stage_block(&self, block: &StoredBlock, name: &str) -> Result<Outcome> {
         let mut writer = self.stage.writer(name)?;
         let counted = Counted::of(self.progress);
         let straight = match self.doubt(block.objects()) {
@@ -174,7 +187,7 @@ impl<'a> Work<'a> {
         fetched
     }
 
-    pub(in crate::restore) fn took(&self, detour: Detour) {
+    pub(super) fn took(&self, detour: Detour) {
         let detours = self.detours.lock();
         detours.unwrap_or_else(PoisonError::into_inner).push(detour);
     }

@@ -1,0 +1,114 @@
+//! Which repository is meant, and the way into it.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use clap::Args;
+
+use super::args::REPOSITORY_HEADING;
+use super::network;
+use super::state::{StateArgs, explain};
+use crate::error::{Error, Result};
+use crate::repository::Repository;
+use crate::store::{Location, Store};
+
+/// The environment variable that says where the repository is when `--repo` does not.
+pub(crate) const REPO_VARIABLE: &str = "NARTHEX_REPO";
+
+/// Whether commands find the repository without `--repo`.
+pub(crate) fn is_repo_known() -> bool {
+    std::env::var_os(REPO_VARIABLE).is_some_and(|set| !set.is_empty())
+}
+
+/// Which repository, for every command that needs one.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct RepoArgs {
+    /// Directory of the repository, or `s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX`,
+    /// `az://CONTAINER/PREFIX`, `sftp://USER@HOST/PATH`, to read `https://HOST/PATH`;
+    /// `NARTHEX_REPO` may say it instead
+    #[arg(long = "repo", env = REPO_VARIABLE, value_name = "REPO", help_heading = REPOSITORY_HEADING)]
+    location: Location,
+}
+
+impl RepoArgs {
+    /// Where the repository is or will be.
+    pub(crate) fn store(&self) -> Result<Arc<dyn Store>> {
+        network::store(&self.location)
+    }
+
+    /// Where the repository is or will be, as typed.
+    pub(crate) fn location(&self) -> &Location {
+        &self.location
+    }
+
+    /// Refuses a directory `target` inside of the repository: what lies there is no object, and
+    /// whoever tidies up may remove it.
+    ///
+    /// # Errors
+    ///
+    /// `Refused` if it is there.
+    pub(crate) fn refuse_inside(&self, target: &Path) -> Result<()> {
+        let Some(repository) = self.location.dir() else {
+            return Ok(());
+        };
+        let mut existing = target.ancestors().map(|dir| {
+            if dir.as_os_str().is_empty() {
+                Path::new(".").canonicalize()
+            } else {
+                dir.canonicalize()
+            }
+        });
+        let existing = existing.find_map(std::result::Result::ok);
+        match (existing, repository.canonicalize()) {
+            (Some(existing), Ok(repository)) if existing.starts_with(&repository) => {
+                Err(Error::refused(format!(
+                    "expected a target outside of the repository, found {}, which is inside of {}",
+                    target.display(),
+                    self.location
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The repository, which must exist.
+    pub(crate) fn open(&self) -> Result<Repository> {
+        open_repository(&self.location)
+    }
+
+    /// The repository, which must exist and be the one that is remembered to be there: for whoever
+    /// changes it.
+    pub(crate) fn open_own(&self, state: &StateArgs) -> Result<Repository> {
+        let repository = open(&self.location)?;
+        state.refuse_other(&self.location, &repository)?;
+        Ok(repository)
+    }
+}
+
+/// Opens the repository at `location`, and says on standard error if another one was there before.
+pub(crate) fn open_repository(location: &Location) -> Result<Repository> {
+    let repository = open(location)?;
+    // Who cannot read what is remembered can read the repository all the same.
+    if let Ok(Some(other)) = StateArgs::of_environment().other(location, &repository) {
+        say(&other);
+    }
+    Ok(repository)
+}
+
+/// Opens the repository at `location`, and says so on standard error if that had to be done without
+/// its descriptor.
+fn open(location: &Location) -> Result<Repository> {
+    let repository =
+        Repository::open(network::store(location)?).map_err(|e| explain(location, e))?;
+    if let Some(trouble) = repository.trouble() {
+        say(&format!(
+            "{trouble}; going on without it: narthex repair writes it anew"
+        ));
+    }
+    Ok(repository)
+}
+
+fn say(what: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "narthex: {what}");
+}

@@ -1,0 +1,306 @@
+//! What a manifest says of one block and of the logs: their files, and the objects that hold them.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::codec::ObjectCodec;
+use super::digest::Digest;
+use super::layout::{FilePath, Fingerprint};
+use crate::model::{Millis, Stream, Ulid};
+use crate::store::ObjectName;
+
+/// The file in a block's object, beside those of the block, that holds its statistics; see
+/// [`StoredBlock::statistics`].
+pub const STATISTICS_FILE: &str = "narthex.statistics";
+
+/// The severity, as `narthex verify` calls it, of findings that are legal.
+pub(super) const NOTE: &str = "note";
+
+/// One block of an archive. What stands here of `meta.json` is a copy for planning; the file is the
+/// truth.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredBlock {
+    /// Identity, and the name of its directory.
+    pub ulid: Ulid,
+    /// Identity of its immutable part.
+    pub fingerprint: Fingerprint,
+    /// Begin of its range.
+    pub min_time: Millis,
+    /// End of its range, exclusive.
+    pub max_time: Millis,
+    /// Compaction level, from 1.
+    pub level: u64,
+    /// The level-1 blocks its samples come from.
+    #[serde(default)]
+    pub sources: Vec<Ulid>,
+    /// The blocks it was compacted from.
+    #[serde(default)]
+    pub parents: Vec<Ulid>,
+    /// Resolution in milliseconds of a block that holds aggregates, 0 for samples. `None` where
+    /// the manifest does not say, and then neither labels nor hints are known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolution: Option<Millis>,
+    /// Its external labels: cluster, replica, tenant, shard.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub external_labels: BTreeMap<String, String>,
+    /// Its compaction hints.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hints: Vec<String>,
+    /// Number of series.
+    pub series: u64,
+    /// Number of chunks.
+    pub chunks: u64,
+    /// Number of samples.
+    pub samples: u64,
+    /// The object that holds it, as it was when it was first stored.
+    pub object: StoredObject,
+    /// Whether its object also holds [`STATISTICS_FILE`], which is no file of the block.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub statistics: bool,
+    /// The packs from which the rest of it is rebuilt, if its object is in the dense codec.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub packs: Vec<StoredObject>,
+    /// The object that holds those of its files that have changed since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sidecar: Option<StoredObject>,
+    /// All its files, as they were in this run.
+    pub files: Vec<StoredFile>,
+    /// Directories of the block that hold no file.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub empty_dirs: Vec<FilePath>,
+    /// What the verifier found in it when it was first stored.
+    #[serde(default)]
+    pub findings: FindingCounts,
+}
+
+/// Most bytes of labels and hints that a manifest repeats of one block.
+const MAX_TOLD_BYTES: usize = 4096;
+
+impl StoredBlock {
+    /// Takes down what its `meta.json` says of the samples it holds. What is too long for a
+    /// manifest is read from the block's object when it matters.
+    pub fn tell(&mut self, stream: Stream, hints: &[String]) {
+        let texts = stream.labels.iter().flat_map(|(name, value)| [name, value]);
+        let texts = texts.chain(hints);
+        if texts.map(|text| text.len() + 1).sum::<usize>() <= MAX_TOLD_BYTES {
+            self.resolution = Some(stream.resolution);
+            self.external_labels = stream.labels;
+            self.hints = hints.to_vec();
+        }
+    }
+
+    /// Total size of its files in bytes.
+    pub fn bytes(&self) -> u64 {
+        total_bytes(&self.files)
+    }
+
+    /// Size of its index and its segments: what packs of it are made of.
+    pub fn packable_bytes(&self) -> u64 {
+        let files = self.files.iter().filter(|file| file.name.is_immutable());
+        files.fold(0, |sum: u64, file| sum.saturating_add(file.bytes))
+    }
+
+    /// The objects it needs.
+    pub fn objects(&self) -> impl Iterator<Item = &StoredObject> {
+        std::iter::once(&self.object)
+            .chain(&self.packs)
+            .chain(&self.sidecar)
+    }
+
+    /// The objects that hold files of it whole: its own and its sidecar.
+    pub fn file_objects(&self) -> impl Iterator<Item = &StoredObject> {
+        std::iter::once(&self.object).chain(&self.sidecar)
+    }
+
+    /// Those of its files that `object`, one that it needs, holds whole.
+    pub fn files_from(&self, object: &StoredObject) -> impl Iterator<Item = &StoredFile> {
+        let sidecar = self.sidecar.as_ref() == Some(object);
+        // A pack holds none, and there may be as many packs as files.
+        let holds_any = sidecar || self.object == *object;
+        let files = if holds_any { &self.files[..] } else { &[] };
+        files
+            .iter()
+            .filter(move |file| !file.packed && file.sidecar == sidecar)
+    }
+
+    /// Those of its files that are rebuilt from its packs.
+    pub fn packed_files(&self) -> impl Iterator<Item = &StoredFile> {
+        self.files.iter().filter(|file| file.packed)
+    }
+}
+
+/// WAL and WBL of an archive; names of files begin with `wal/` or `wbl/`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredWal {
+    /// The object that holds them.
+    pub object: StoredObject,
+    /// All their files.
+    pub files: Vec<StoredFile>,
+    /// Time of the first sample in it; `None` when it holds none, or cannot be read.
+    #[serde(default)]
+    pub min_time: Option<Millis>,
+    /// Time of the last sample in it.
+    #[serde(default)]
+    pub max_time: Option<Millis>,
+    /// Samples in it.
+    #[serde(default)]
+    pub samples: u64,
+    /// Those of the samples that the WBL has, which came out of order; `None` where nobody has
+    /// counted them, or there is no WBL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wbl_samples: Option<u64>,
+    /// Time of the first of those.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wbl_min_time: Option<Millis>,
+    /// Time of the last of those.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wbl_max_time: Option<Millis>,
+    /// Directories without files that a start of Prometheus looks for: the newest checkpoint, or
+    /// `wal` beside a WBL.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub empty_dirs: Vec<FilePath>,
+    /// What keeps a Prometheus from starting on these logs, as a sentence; missing when nothing
+    /// does, or nobody has looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_problem: Option<String>,
+}
+
+impl StoredWal {
+    /// Times, both included, between which samples lie that came out of order. Until a compaction
+    /// has made a block of them they are in the WBL only, whatever blocks hold their time. Of a
+    /// WBL whose samples nobody has counted they may lie anywhere.
+    pub fn late_times(&self) -> Option<(Millis, Millis)> {
+        if self.wbl_samples.is_some() {
+            return self.wbl_min_time.zip(self.wbl_max_time);
+        }
+        let is_late = |file: &StoredFile| file.name.as_str().starts_with("wbl/") && file.bytes > 0;
+        let times = (self.min_time.unwrap_or(Millis::MIN), self.max_time?);
+        self.files.iter().any(is_late).then_some(times)
+    }
+
+    /// Time of the last sample that a start brings back of it: without a WAL nothing defines the
+    /// series of the WBL.
+    pub fn end(&self) -> Option<Millis> {
+        let has_wal = |file: &StoredFile| file.name.as_str().starts_with("wal/");
+        let is_replayed = self.samples > 0 && self.files.iter().any(has_wal);
+        self.max_time.filter(|_| is_replayed)
+    }
+
+    /// Total size of its files in bytes.
+    pub fn bytes(&self) -> u64 {
+        total_bytes(&self.files)
+    }
+}
+
+fn total_bytes(files: &[StoredFile]) -> u64 {
+    files
+        .iter()
+        .fold(0, |sum: u64, file| sum.saturating_add(file.bytes))
+}
+
+/// An object and what is needed to trust it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct StoredObject {
+    /// Its name in the store.
+    pub name: ObjectName,
+    /// How it is encoded.
+    pub codec: ObjectCodec,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// Digest of its bytes.
+    pub sha256: Digest,
+    /// Size of what it decodes to, in bytes.
+    pub raw_bytes: u64,
+}
+
+impl StoredObject {
+    /// The same object, whose files are only part of what can be made of it.
+    #[must_use]
+    pub fn in_dense_codec(self) -> Self {
+        StoredObject {
+            codec: ObjectCodec::Dense,
+            ..self
+        }
+    }
+}
+
+/// One file of a block, or of the WAL.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct StoredFile {
+    /// Its name below the block, or below the data directory.
+    pub name: FilePath,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// Digest of its bytes.
+    pub sha256: Digest,
+    /// Whether it comes from the block's sidecar, and not from the block's own object.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub sidecar: bool,
+    /// Whether no object holds it whole: it is rebuilt from the block's packs.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub packed: bool,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes what it asks about by reference"
+)]
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
+/// How many findings there are of each severity and of each kind, by the names `narthex verify`
+/// gives them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FindingCounts {
+    /// By severity.
+    #[serde(default)]
+    pub by_severity: BTreeMap<String, u64>,
+    /// By kind.
+    #[serde(default)]
+    pub by_kind: BTreeMap<String, u64>,
+}
+
+impl FindingCounts {
+    /// Whether nothing was found.
+    pub fn is_empty(&self) -> bool {
+        self.by_severity.is_empty() && self.by_kind.is_empty()
+    }
+
+    /// How many of them are more than notes.
+    pub fn problems(&self) -> u64 {
+        let counts = self.by_severity.iter();
+        let counts = counts.filter(|(severity, _)| *severity != NOTE);
+        counts.fold(0, |sum: u64, (_, count)| sum.saturating_add(*count))
+    }
+
+    /// How many findings there are.
+    pub fn total(&self) -> u64 {
+        let counts = self.by_kind.values();
+        counts.fold(0, |sum: u64, count| sum.saturating_add(*count))
+    }
+
+    /// So many findings of each kind, with the kind's name and its severity.
+    pub fn of(counts: impl IntoIterator<Item = (&'static str, String, u64)>) -> Self {
+        let mut sum = FindingCounts::default();
+        for (kind, severity, count) in counts {
+            *sum.by_severity.entry(severity).or_default() += count;
+            *sum.by_kind.entry(kind.to_owned()).or_default() += count;
+        }
+        sum
+    }
+
+    /// Adds the counts of `other`.
+    pub fn add(&mut self, other: &FindingCounts) {
+        for (sum, counts) in [
+            (&mut self.by_severity, &other.by_severity),
+            (&mut self.by_kind, &other.by_kind),
+        ] {
+            for (name, count) in counts {
+                let total = sum.entry(name.clone()).or_default();
+                *total = total.saturating_add(*count);
+            }
+        }
+    }
+}
