@@ -22,34 +22,27 @@ pub(crate) struct NetworkArgs {
         long,
         global = true,
         value_name = "URL",
-        hide_short_help = true,
         env = "NARTHEX_ENDPOINT",
         hide_env_values = true
     )]
     endpoint: Option<String>,
     /// Region of the bucket
-    #[arg(long, global = true, value_name = "NAME", hide_short_help = true)]
+    #[arg(long, global = true, value_name = "NAME")]
     region: Option<String>,
     /// Profile of ~/.aws/credentials and ~/.aws/config
-    #[arg(long, global = true, value_name = "NAME", hide_short_help = true)]
+    #[arg(long, global = true, value_name = "NAME")]
     profile: Option<String>,
     /// Certificates (PEM) of authorities to believe, beside those of the system
-    #[arg(
-        long,
-        global = true,
-        value_name = "FILE",
-        visible_alias = "cacert",
-        hide_short_help = true
-    )]
+    #[arg(long, global = true, value_name = "FILE", visible_alias = "cacert")]
     ca_file: Option<PathBuf>,
     /// Most bytes that are sent in a second, such as 20MiB
-    #[arg(long, global = true, value_name = "SIZE", value_parser = parse_rate, hide_short_help = true)]
+    #[arg(long, global = true, value_name = "SIZE", value_parser = parse_rate)]
     limit_upload: Option<u64>,
     /// Most bytes that are received in a second, such as 20MiB
-    #[arg(long, global = true, value_name = "SIZE", value_parser = parse_rate, hide_short_help = true)]
+    #[arg(long, global = true, value_name = "SIZE", value_parser = parse_rate)]
     limit_download: Option<u64>,
     /// Most requests in a second
-    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), hide_short_help = true)]
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     limit_requests: Option<u64>,
 }
 

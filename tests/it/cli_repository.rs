@@ -89,10 +89,10 @@ fn a_place_that_is_no_repository_is_exit_1_with_one_line() {
         0,
         "nothing is written"
     );
-    let remote = narthex(&["archives", "--repo", "s3://bucket/x"], dir.path());
+    let remote = narthex(&["archives", "--repo", "ftp://host/x"], dir.path());
     assert_eq!(remote.status.code(), Some(2));
     assert!(
-        stderr(&remote).contains("not in this version"),
+        stderr(&remote).contains("what is known is s3://"),
         "{}",
         stderr(&remote)
     );
