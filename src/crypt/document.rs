@@ -15,13 +15,11 @@
 //! the armour of a signature of `ssh-keygen -Y sign`.
 
 use serde::Serialize;
-use serde_json::ser::{PrettyFormatter, Serializer};
 
 use super::sign::{Signature, SigningKey};
 use crate::error::{Error, Result};
+use crate::raw::open_document;
 
-/// How content ends that is serialised.
-const CONTENT_END: &[u8] = b"\n}";
 /// Behind the content, before the line with the signature.
 const NEXT: &[u8] = b",\n";
 /// Before the digits.
@@ -31,12 +29,7 @@ const END: &[u8] = b"\"\n}\n";
 
 /// The document of `content`, which must serialise to an object that is not empty, signed.
 pub(super) fn sign(content: &impl Serialize, key: &SigningKey, namespace: &str) -> Result<Vec<u8>> {
-    let failed = |cause| Error::invalid("cannot write a document as JSON").with_source(cause);
-    let mut bytes = Vec::new();
-    let lines = PrettyFormatter::with_indent(b"");
-    let mut serializer = Serializer::with_formatter(&mut bytes, lines);
-    content.serialize(&mut serializer).map_err(failed)?;
-    bytes.truncate(bytes.len().saturating_sub(CONTENT_END.len()));
+    let mut bytes = open_document(content)?;
     bytes.extend_from_slice(NEXT);
     let digits = key.sign(namespace, &bytes)?.to_line()?;
     bytes.extend_from_slice(MEMBER.as_bytes());

@@ -18,6 +18,7 @@
 mod bit_sink;
 mod bits;
 mod checksum;
+mod document;
 mod durable;
 mod folder;
 mod malformed;
@@ -31,6 +32,7 @@ pub(crate) mod varint;
 pub(crate) use bit_sink::BitSink;
 pub use bits::{BitReader, BitWriter};
 pub use checksum::{crc32c, crc32c_append};
+pub(crate) use document::open_document;
 pub use durable::{DurableFile, sync_dir};
 pub use folder::{Folder, FolderEntry, Links};
 pub use malformed::{Malformed, MalformedProblem};

@@ -119,4 +119,4 @@ One object per line and sample.
 | `positive_buckets`, `negative_buckets` | Observations in each of these buckets, not cumulated. |";
 
 pub(super) const NETWORK: &str = "\
-What every command adds that has asked anything of a store over a network. `narthex dump`, which prints lines, does not.";
+What every command adds that has asked anything of an object store (S3, Google Cloud Storage, Azure). `narthex dump`, which prints lines, does not.";

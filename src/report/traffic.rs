@@ -1,4 +1,4 @@
-//! What was asked of stores over a network.
+//! What was asked of object stores.
 
 use super::{Column, InJson, Rows, Sheet, Unit, Value};
 use crate::store::TrafficCounts;

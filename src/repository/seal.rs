@@ -6,10 +6,10 @@
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::ser::{PrettyFormatter, Serializer};
 
 use super::digest::Digest;
 use crate::error::{Error, Result};
+use crate::raw::open_document;
 
 /// Between content and digest.
 const SEAL: &[u8] = b",\n  \"sha256\": \"";
@@ -17,19 +17,10 @@ const SEAL: &[u8] = b",\n  \"sha256\": \"";
 const END: &[u8] = b"\"\n}\n";
 /// Length of the digest as text.
 const DIGEST_LEN: usize = 64;
-/// How serialised content ends, which makes room for the seal.
-const CONTENT_END: &[u8] = b"\n}";
 
 /// The sealed document of `content`, which must serialise to an object that is not empty.
 pub(super) fn to_bytes(content: &impl Serialize) -> Result<Vec<u8>> {
-    let failed = |cause| Error::invalid("cannot write a document as JSON").with_source(cause);
-    let mut bytes = Vec::new();
-    // One member a line is for line-wise tools, indentation would be for nobody, in every manifest
-    // of every night.
-    let lines = PrettyFormatter::with_indent(b"");
-    let mut serializer = Serializer::with_formatter(&mut bytes, lines);
-    content.serialize(&mut serializer).map_err(failed)?;
-    bytes.truncate(bytes.len().saturating_sub(CONTENT_END.len()));
+    let mut bytes = open_document(content)?;
     let digest = Digest::of(&bytes).to_string();
     bytes.extend_from_slice(SEAL);
     bytes.extend_from_slice(digest.as_bytes());

@@ -1,24 +1,46 @@
 //! The one runtime of this process, on which everything runs that speaks HTTP.
 
 use std::future::Future;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use tokio::runtime::Runtime;
 
-/// Waits for `future` on the runtime of this process.
-pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {
-    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
-    #[expect(
-        clippy::expect_used,
-        reason = "without threads there is nothing that could be done instead"
-    )]
-    let runtime = RUNTIME.get_or_init(|| {
-        tokio::runtime::Builder::new_multi_thread()
+use crate::error::{Error, Result};
+
+static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+
+/// Begins the runtime, unless it has begun: before any store is made that needs it.
+///
+/// # Errors
+///
+/// When the system gives no threads.
+pub(super) fn begin() -> Result<()> {
+    static BEGINNING: Mutex<()> = Mutex::new(());
+    let _alone = BEGINNING.lock().unwrap_or_else(PoisonError::into_inner);
+    if RUNTIME.get().is_none() {
+        let made = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("narthex-net")
             .enable_all()
-            .build()
-            .expect("threads for the network")
-    });
+            .build();
+        let made = made.map_err(|e| {
+            Error::new(
+                crate::ErrorKind::Io,
+                "cannot begin the threads for the network",
+            )
+            .with_source(e)
+        })?;
+        let _ = RUNTIME.set(made);
+    }
+    Ok(())
+}
+
+/// Waits for `future` on the runtime of this process, which has [begun](begin).
+pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {
+    #[expect(
+        clippy::expect_used,
+        reason = "no store that comes here is made before the runtime has begun"
+    )]
+    let runtime = RUNTIME.get().expect("a runtime that has begun");
     runtime.block_on(future)
 }

@@ -21,7 +21,7 @@ use reqwest::{Certificate, Client, Method, Response, StatusCode};
 
 pub use address::{HttpAddress, HttpOptions};
 
-use super::runtime::block_on;
+use super::runtime::{self, block_on};
 use super::{ObjectName, ReadStore, beyond_end, no_object, too_large};
 use crate::error::{Error, ErrorKind, Result};
 use listing::{Entry, Unread};
@@ -82,6 +82,7 @@ impl HttpStore {
                 "cannot read {address}: everybody on the way could read and change it; use https://, or set NARTHEX_ALLOW_HTTP=1"
             )));
         }
+        runtime::begin()?;
         // The one provider of cryptography in this program; whoever uses the library may have
         // installed another one before.
         let _ = rustls::crypto::ring::default_provider().install_default();

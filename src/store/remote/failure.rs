@@ -2,7 +2,7 @@
 
 use object_store::Error as StoreError;
 
-use super::Inner;
+use super::inner::Inner;
 use crate::error::{Error, ErrorKind};
 use crate::store::{ObjectName, no_object};
 

@@ -16,6 +16,7 @@
 
 mod address;
 mod failure;
+mod inner;
 mod pending;
 mod profile;
 mod uploads;
@@ -23,42 +24,28 @@ mod wire;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
 
-use object_store::client::{HttpClient, HttpConnector as _};
-use object_store::list::PaginatedListOptions;
+use object_store::client::HttpConnector as _;
 use object_store::path::Path;
-use object_store::{
-    Attribute, Attributes, Error as StoreError, GetOptions, GetRange, ObjectMeta,
-    ObjectStoreExt as _, PutMode, PutOptions, PutPayload,
-};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use ulid::Ulid;
+use object_store::{Error as StoreError, GetOptions, GetRange, ObjectMeta, ObjectStoreExt as _};
+use tokio::sync::Semaphore;
 
 pub use address::{Address, Service};
 pub use wire::Traffic;
 
 use super::name::TEMPORARY;
-use super::runtime::block_on;
+use super::runtime::{self, block_on};
 use super::{
     Leftover, ObjectName, Origin, PendingObject, ReadStore, Store, StoreOptions, TrafficCounts,
     beyond_end, no_leftover, not_left_over, too_large,
 };
 use crate::error::{Error, Result};
 use address::{Client, client_options};
-use pending::{CREATE_ONLY, PART, Pending};
+use inner::{Inner, PARTS_AT_A_TIME};
+use pending::Pending;
 use wire::Wire;
-
-/// Parts of objects that are under way at a time, with one store: with 8 MiB each they bound the
-/// memory. A larger part counts as several.
-const PARTS_AT_A_TIME: u32 = 6;
-
-/// Names that one request lists.
-const PAGE: usize = 1_000;
-
-/// How often a page of a listing is asked for again when its answer was cut.
-const MOST_REPEATS: u32 = 3;
 
 /// What stands between the name and the id of an unfinished upload in the name of a [`Leftover`].
 const UPLOAD: &str = "?uploadId=";
@@ -69,18 +56,6 @@ pub struct RemoteStore {
     inner: Arc<Inner>,
 }
 
-#[derive(Debug)]
-struct Inner {
-    address: Address,
-    client: Client,
-    /// For the requests that the client library does not know.
-    http: HttpClient,
-    wire: Wire,
-    parts: Arc<Semaphore>,
-    /// Whether the store was seen to refuse a name that is taken; `None` until it was tried.
-    create_only: Mutex<Option<bool>>,
-}
-
 impl RemoteStore {
     /// The store at `address`. Nothing is read or written yet.
     ///
@@ -88,6 +63,7 @@ impl RemoteStore {
     ///
     /// `Invalid`, when options, environment or files do not say enough of how to reach it.
     pub fn new(address: Address, options: &StoreOptions) -> Result<Self> {
+        runtime::begin()?;
         let wire = Wire::new(options.limits, address.service == Service::S3);
         let client = Client::new(&address, options, wire.clone())?;
         let plain = client_options(options, client.endpoint.as_deref())?;
@@ -105,184 +81,6 @@ impl RemoteStore {
             }),
         })
     }
-}
-
-impl Inner {
-    /// What all names in the bucket begin with.
-    fn root(&self) -> String {
-        match &*self.address.prefix {
-            "" => String::new(),
-            prefix => format!("{prefix}/"),
-        }
-    }
-
-    fn path(&self, name: &ObjectName) -> Path {
-        Path::from(format!("{}{name}", self.root()))
-    }
-
-    /// The path of something that is no object yet.
-    fn temporary(&self, id: &str) -> Path {
-        Path::from(format!("{}{TEMPORARY}/{id}", self.root()))
-    }
-
-    /// Leave to have one more part, of so many bytes, under way.
-    async fn permit(&self, bytes: usize) -> OwnedSemaphorePermit {
-        let parts = Arc::clone(&self.parts);
-        let count = u32::try_from(bytes.div_ceil(PART)).unwrap_or(PARTS_AT_A_TIME);
-        let count = count.clamp(1, PARTS_AT_A_TIME);
-        #[expect(clippy::expect_used, reason = "nobody closes the semaphore")]
-        parts
-            .acquire_many_owned(count)
-            .await
-            .expect("a semaphore that is open")
-    }
-
-    fn is_create_only(&self) -> Option<bool> {
-        *self
-            .create_only
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Learns from the metadata of an object that was read.
-    fn learn(&self, attributes: &Attributes) {
-        if attributes
-            .get(&Attribute::Metadata(CREATE_ONLY.into()))
-            .is_some_and(|value| value.as_ref() == "yes")
-        {
-            let mut known = self
-                .create_only
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            known.get_or_insert(true);
-        }
-    }
-
-    /// Finds out whether the store refuses a name that is taken: `anew`, or unless that is known.
-    fn probe(&self, anew: bool) -> Result<bool> {
-        let mut known = self
-            .create_only
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(is_create_only) = known.filter(|_| !anew) {
-            return Ok(is_create_only);
-        }
-        let is_create_only = block_on(self.try_twice())?;
-        if !is_create_only {
-            self.wire.complete_unconditionally();
-        }
-        *known = Some(is_create_only);
-        Ok(is_create_only)
-    }
-
-    /// Writes one name twice. The second attempt must fail.
-    async fn try_twice(&self) -> Result<bool> {
-        let path = self.temporary(&format!("probe-{}", Ulid::generate()));
-        let create = || PutOptions {
-            mode: PutMode::Create,
-            ..PutOptions::default()
-        };
-        let objects = &self.client.objects;
-        let failed = |error| self.failed("try whether names are given once", &error);
-        let first = objects
-            .put_opts(&path, PutPayload::from_static(b"1"), create())
-            .await;
-        let knows_conditions = match first {
-            // The second when an answer was lost: it is there all the same.
-            Ok(_) | Err(StoreError::AlreadyExists { .. }) => true,
-            Err(StoreError::NotSupported { .. } | StoreError::NotImplemented { .. }) => false,
-            Err(error) if is_method_refused(&error) => false,
-            Err(error) => return Err(failed(error)),
-        };
-        if !knows_conditions {
-            return Ok(false);
-        }
-        let second = objects
-            .put_opts(&path, PutPayload::from_static(b"2"), create())
-            .await;
-        let is_refused = match second {
-            Ok(_) => false,
-            Err(StoreError::AlreadyExists { .. } | StoreError::Precondition { .. }) => true,
-            Err(error) => return Err(failed(error)),
-        };
-        // Where it may not be deleted it stays, and is listed as left over.
-        let _ = objects.delete(&path).await;
-        Ok(is_refused)
-    }
-
-    /// Everything whose name begins with `prefix`, by its name without the store's own.
-    async fn list(&self, prefix: &str, max: Option<usize>) -> Result<BTreeMap<String, ObjectMeta>> {
-        let mut found = BTreeMap::new();
-        let mut token: Option<String> = None;
-        loop {
-            let keys = max.unwrap_or(PAGE);
-            let next = self.page(prefix, keys, token, &mut found).await?;
-            if next.is_none() || max.is_some_and(|max| found.len() >= max) {
-                return Ok(found);
-            }
-            token = next;
-        }
-    }
-
-    /// Everything there is, if one page holds it.
-    async fn list_page(&self) -> Result<Option<BTreeMap<String, ObjectMeta>>> {
-        let mut found = BTreeMap::new();
-        let next = self.page("", PAGE, None, &mut found).await?;
-        Ok(next.is_none().then_some(found))
-    }
-
-    /// Puts a page of what begins with `prefix` into `found`, and says what the next one is asked
-    /// for by.
-    async fn page(
-        &self,
-        prefix: &str,
-        keys: usize,
-        token: Option<String>,
-        found: &mut BTreeMap<String, ObjectMeta>,
-    ) -> Result<Option<String>> {
-        let root = self.root();
-        let prefix = format!("{root}{prefix}");
-        let asked = (!prefix.is_empty()).then_some(&*prefix);
-        let mut attempt = 0;
-        let page = loop {
-            let options = PaginatedListOptions {
-                max_keys: Some(keys),
-                page_token: token.clone(),
-                ..PaginatedListOptions::default()
-            };
-            match self.client.pages.list_paginated(asked, options).await {
-                Ok(page) => break page,
-                // An answer that is cut: the client library repeats requests, but no page.
-                Err(StoreError::Generic { .. }) if attempt < MOST_REPEATS => {
-                    attempt += 1;
-                    tokio::time::sleep(Duration::from_millis(100 << attempt)).await;
-                }
-                Err(error) => return Err(self.failed("list objects", &error)),
-            }
-        };
-        for meta in page.result.objects {
-            if let Some(name) = meta.location.as_ref().strip_prefix(&*root) {
-                found.insert(name.to_owned(), meta);
-            }
-        }
-        Ok(page.page_token)
-    }
-
-    async fn head(&self, path: &Path) -> Result<ObjectMeta, StoreError> {
-        let options = GetOptions {
-            head: true,
-            ..GetOptions::default()
-        };
-        let found = self.client.objects.get_opts(path, options).await?;
-        self.learn(&found.attributes);
-        Ok(found.meta)
-    }
-}
-
-/// Whether the store said that it does not know what was asked. The wire makes this of 501, so that
-/// it is not asked again.
-fn is_method_refused(error: &StoreError) -> bool {
-    error.to_string().contains("status code: 405")
 }
 
 impl ReadStore for RemoteStore {

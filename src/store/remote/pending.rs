@@ -15,13 +15,11 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
 use ulid::Ulid;
 
-use super::{Inner, PARTS_AT_A_TIME, Service};
+use super::Service;
+use super::inner::{CREATE_ONLY, Inner, PART, PARTS_AT_A_TIME};
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::runtime::block_on;
 use crate::store::{ObjectName, PendingObject, name_taken};
-
-/// Bytes of a part. Some services want all but the last to be equally large.
-pub(super) const PART: usize = 8 << 20;
 
 /// Parts that an object may have: S3 allows 10,000.
 const MAX_PARTS: usize = 10_000;
@@ -36,9 +34,6 @@ const MAX_TRIES: u32 = 5;
 /// Key of the metadata that say which attempt has written an object: whoever does not get an answer
 /// looks whether it was its own that arrived.
 const PUT_ID: &str = "narthexput";
-
-/// Key of the metadata that say that the store was seen to refuse a name that is taken.
-pub(super) const CREATE_ONLY: &str = "narthexcreateonly";
 
 /// An object being written.
 pub(super) struct Pending {

@@ -12,7 +12,7 @@ use object_store::signer::{SignedUrlOptions, Signer};
 use quick_xml::Reader;
 use quick_xml::events::Event;
 
-use super::MOST_REPEATS;
+use super::inner::MOST_REPEATS;
 use crate::error::{Error, Result};
 
 /// Most pages that are read: a thousand uploads are on each.

@@ -151,6 +151,40 @@ fn what_a_dead_run_has_begun_is_listed_and_removed() {
     }
 }
 
+/// Has all of `stores`, which are the same place, write each of a hundred names at once: one wins,
+/// and its content stays.
+pub(super) fn race_for_names<S: Store>(stores: &[S], place: &str) {
+    for round in 0..100 {
+        let object = name(&format!("a/{round}"));
+        let barrier = Barrier::new(stores.len());
+        let results: Vec<_> = std::thread::scope(|scope| {
+            let writers: Vec<_> = stores
+                .iter()
+                .enumerate()
+                .map(|(number, store)| {
+                    let (object, barrier) = (&object, &barrier);
+                    scope.spawn(move || {
+                        barrier.wait();
+                        let content = [u8::try_from(number).unwrap()];
+                        (store as &dyn Store).put(object, &content)
+                    })
+                })
+                .collect();
+            writers.into_iter().map(|it| it.join().unwrap()).collect()
+        });
+        let winners: Vec<_> = (0..stores.len())
+            .filter(|at| results[*at].is_ok())
+            .collect();
+        assert_eq!(winners.len(), 1, "{place}, round {round}: {results:?}");
+        for lost in results.iter().filter_map(|it| it.as_ref().err()) {
+            let said = lost.chain();
+            assert_eq!(lost.kind(), ErrorKind::AlreadyExists, "{place}: {said}");
+        }
+        let content = stores[0].get(&object, 10).unwrap();
+        assert_eq!(usize::from(content[0]), winners[0], "{place}");
+    }
+}
+
 #[test]
 fn of_eight_writers_one_wins_each_of_a_hundred_times() {
     for kind in Kind::ALL {
@@ -161,37 +195,41 @@ fn of_eight_writers_one_wins_each_of_a_hundred_times() {
         for store in &stores {
             assert!(store.is_create_only().unwrap(), "{kind:?}");
         }
-        for round in 0..100 {
-            let object = name(&format!("a/{round}"));
-            let barrier = Barrier::new(stores.len());
-            let results: Vec<_> = std::thread::scope(|scope| {
-                let writers: Vec<_> = stores
-                    .iter()
-                    .enumerate()
-                    .map(|(number, store)| {
-                        let (object, barrier) = (&object, &barrier);
-                        scope.spawn(move || {
-                            barrier.wait();
-                            let content = [u8::try_from(number).unwrap()];
-                            (store as &dyn Store).put(object, &content)
-                        })
-                    })
-                    .collect();
-                writers.into_iter().map(|it| it.join().unwrap()).collect()
-            });
-            let winners: Vec<_> = (0..8).filter(|at| results[*at].is_ok()).collect();
-            assert_eq!(winners.len(), 1, "{kind:?}, round {round}: {results:?}");
-            for lost in results.iter().filter_map(|it| it.as_ref().err()) {
-                assert_eq!(
-                    lost.kind(),
-                    ErrorKind::AlreadyExists,
-                    "{kind:?}: {}",
-                    lost.chain()
-                );
-            }
-            let content = stores[0].get(&object, 10).unwrap();
-            assert_eq!(usize::from(content[0]), winners[0], "{kind:?}");
+        race_for_names(&stores, &format!("{kind:?}"));
+    }
+}
+
+/// Of a store with more objects than one page lists, each prefix is listed by itself.
+#[test]
+fn several_prefixes_are_listed_whether_one_page_holds_them_or_not() {
+    for kind in [Kind::Versity, Kind::Gcs, Kind::Azurite] {
+        let Some(server) = ObjectServer::start_or_skip(kind) else {
+            continue;
+        };
+        let store = server.store("many");
+        let listed = |prefixes: &[&str]| -> Vec<String> {
+            let listed = store.list_many(prefixes).unwrap();
+            listed.iter().map(|(name, _)| name.to_string()).collect()
+        };
+        let put = |text: &str| (&store as &dyn Store).put(&name(text), b"x").unwrap();
+        for text in ["wal/a", "other/b", "archives/c", "packs/d/e"] {
+            put(text);
         }
+        let few = ["archives/c", "packs/d/e", "wal/a"];
+        assert_eq!(listed(&["archives/", "wal/", "packs/"]), few, "{kind:?}");
+        let before = store.traffic().unwrap().lists;
+        listed(&["archives/", "wal/", "packs/"]);
+        assert_eq!(store.traffic().unwrap().lists - before, 1, "{kind:?}");
+        let many: Vec<_> = (0..1_001).map(|it| format!("blocks/{it:04}")).collect();
+        std::thread::scope(|scope| {
+            for part in many.chunks(many.len().div_ceil(8)) {
+                scope.spawn(|| part.iter().for_each(|text| put(text)));
+            }
+        });
+        let mut all: Vec<_> = few.map(str::to_owned).to_vec();
+        all.splice(1..1, many);
+        let prefixes = ["archives/", "wal/", "packs/", "blocks/"];
+        assert_eq!(listed(&prefixes), all, "{kind:?}");
     }
 }
 

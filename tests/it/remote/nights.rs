@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -213,6 +213,72 @@ fn secrets_are_in_no_output() {
         err.contains("AWS_ACCESS_KEY_ID of the environment"),
         "{err}"
     );
+}
+
+/// What `docs/performance.md` says of requests.
+#[test]
+fn an_unchanged_night_takes_few_requests() {
+    let Some(server) = ObjectServer::start_or_skip(Kind::Versity) else {
+        return;
+    };
+    let machine = Machine::beside(&server, server.port, "few");
+    let requests = |arguments: &[&str]| {
+        let said = machine.done(&[arguments, &["--json"]].concat()).json();
+        said["traffic"][0]["requests"].as_u64().unwrap()
+    };
+    let backup = |name: &str| {
+        let dir = night(name);
+        requests(&["backup", dir.to_str().unwrap(), "--source", "mon1"])
+    };
+    backup("night-1");
+    backup("night-2");
+    assert!(backup("night-2") <= 12);
+    assert!(requests(&["archives"]) <= 8);
+    assert!(requests(&["check"]) <= 8);
+}
+
+#[test]
+fn no_more_requests_a_second_are_made_than_allowed() {
+    let Some(server) = ObjectServer::start_or_skip(Kind::Versity) else {
+        return;
+    };
+    let machine = Machine::beside(&server, server.port, "slow");
+    let dir = night("night-1");
+    let begin = Instant::now();
+    let backup = [
+        "backup",
+        dir.to_str().unwrap(),
+        "--json",
+        "--limit-requests",
+        "20",
+    ];
+    let said = machine.done(&backup).json();
+    let requests = said["traffic"][0]["requests"].as_u64().unwrap();
+    // The first passes at once.
+    let least = Duration::from_millis((requests - 1) * 1_000 / 20);
+    assert!(
+        begin.elapsed() >= least,
+        "{requests} in {:?}",
+        begin.elapsed()
+    );
+}
+
+#[test]
+fn a_server_is_believed_by_the_authority_that_is_named() {
+    let Some(server) = ObjectServer::start_encrypted_or_skip() else {
+        return;
+    };
+    let machine = Machine::beside(&server, server.port, "tls");
+    let dir = night("night-1");
+    let backup = ["backup", dir.to_str().unwrap(), "--source", "mon1"];
+    let refused = machine.narthex(&backup);
+    assert_eq!(refused.code, 1, "{}{}", refused.out, refused.err);
+    let authority = server.authority();
+    let believing = ["--ca-file", authority.to_str().unwrap()];
+    machine.done(&[&backup[..], &believing].concat());
+    // Unfinished uploads are listed by another client.
+    machine.done(&[&["check", "--read-data"][..], &believing].concat());
+    machine.done(&[&["prune", "--grace", "0s"][..], &believing].concat());
 }
 
 #[test]

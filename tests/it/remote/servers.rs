@@ -53,6 +53,19 @@ impl Kind {
         }
     }
 
+    fn find_or_skip(self) -> Option<PathBuf> {
+        let (variable, built) = self.program();
+        let program = env::var_os(variable).map_or_else(
+            || Path::new(env!("CARGO_MANIFEST_DIR")).join(built),
+            PathBuf::from,
+        );
+        if !program.is_file() {
+            skip(&format!("no {} (.ci/run installs it)", program.display()));
+            return None;
+        }
+        Some(program)
+    }
+
     fn service(self) -> Service {
         match self {
             Kind::Versity | Kind::Moto => Service::S3,
@@ -68,6 +81,7 @@ pub(crate) struct ObjectServer {
     pub(crate) kind: Kind,
     process: Child,
     pub(crate) port: u16,
+    is_encrypted: bool,
     /// Holds what the server keeps, and what it says.
     home: tempfile::TempDir,
 }
@@ -75,20 +89,50 @@ pub(crate) struct ObjectServer {
 impl ObjectServer {
     /// Starts one with an empty bucket, or says that the running test is skipped.
     pub(crate) fn start_or_skip(kind: Kind) -> Option<Self> {
-        let (variable, built) = kind.program();
-        let program = env::var_os(variable).map_or_else(
-            || Path::new(env!("CARGO_MANIFEST_DIR")).join(built),
-            PathBuf::from,
+        Some(Self::start(kind, &kind.find_or_skip()?))
+    }
+
+    /// Starts a versitygw that speaks TLS with a certificate of an authority of its own.
+    pub(crate) fn start_encrypted_or_skip() -> Option<Self> {
+        let kind = Kind::Versity;
+        let program = kind.find_or_skip()?;
+        let home = tempfile::tempdir().unwrap();
+        let openssl = |arguments: &str| {
+            let made = Command::new("openssl")
+                .args(arguments.split_whitespace())
+                .current_dir(home.path())
+                .output();
+            let made = made.unwrap();
+            let said = String::from_utf8_lossy(&made.stderr);
+            assert!(made.status.success(), "{arguments}: {said}");
+        };
+        let key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
+        openssl(&format!(
+            "req -x509 {key} -days 2 -subj /CN=authority -keyout ca.key -out ca.pem"
+        ));
+        openssl(&format!(
+            "req {key} -subj /CN=server -addext subjectAltName=IP:127.0.0.1 -keyout key.pem -out server.csr"
+        ));
+        openssl(
+            "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -copy_extensions copy -out server.pem",
         );
-        if !program.is_file() {
-            skip(&format!("no {} (.ci/run installs it)", program.display()));
-            return None;
-        }
-        Some(Self::start(kind, &program))
+        let files = ["server.pem", "key.pem"].map(|file| home.path().join(file));
+        let tls = ["--cert", text(&files[0]), "--key", text(&files[1])];
+        let mut server = Self::start_in(home, kind, &program, &tls);
+        server.is_encrypted = true;
+        Some(server)
+    }
+
+    /// The certificate of the authority of a server that speaks TLS.
+    pub(crate) fn authority(&self) -> PathBuf {
+        self.home.path().join("ca.pem")
     }
 
     fn start(kind: Kind, program: &Path) -> Self {
-        let home = tempfile::tempdir().unwrap();
+        Self::start_in(tempfile::tempdir().unwrap(), kind, program, &[])
+    }
+
+    fn start_in(home: tempfile::TempDir, kind: Kind, program: &Path, tls: &[&str]) -> Self {
         let port = free_port();
         let data = home.path().join("data");
         std::fs::create_dir_all(data.join(BUCKET)).unwrap();
@@ -97,6 +141,7 @@ impl ObjectServer {
         match kind {
             Kind::Versity => command
                 .args(["--port", &format!("127.0.0.1:{port}"), "--quiet"])
+                .args(tls)
                 .args(["--access", ACCESS, "--secret", SECRET, "posix"])
                 .args(["--sidecar", text(&side(home.path()))])
                 .arg(&data),
@@ -127,6 +172,7 @@ impl ObjectServer {
             kind,
             process,
             port,
+            is_encrypted: false,
             home,
         };
         server.wait();
@@ -211,6 +257,7 @@ impl ObjectServer {
         let mut options = StoreOptions::default();
         options.endpoint = Some(match self.kind {
             Kind::Azurite => format!("http://127.0.0.1:{port}/{AZURE_ACCOUNT}"),
+            _ if self.is_encrypted => format!("https://127.0.0.1:{port}"),
             _ => format!("http://127.0.0.1:{port}"),
         });
         let settings: &[(&str, &str)] = match self.kind.service() {

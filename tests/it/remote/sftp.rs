@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
 use narthex::ErrorKind;
@@ -10,7 +9,7 @@ use narthex::store::contract::{CLAUSES, READ_CLAUSES};
 use narthex::store::sftp::{SftpOptions, SftpStore};
 use narthex::store::{LocalStore, ObjectName, Origin, ReadStore as _, Store};
 
-use super::contract::noise;
+use super::contract::{noise, race_for_names};
 use super::sshd::{Sshd, script, sftp_server_or_skip, store};
 
 fn name(text: &str) -> ObjectName {
@@ -93,32 +92,7 @@ fn of_eight_writers_one_wins_each_of_a_hundred_times() {
         return;
     };
     let stores: Vec<_> = (0..8).map(|_| server.store("race")).collect();
-    for round in 0..100 {
-        let object = name(&format!("a/{round}"));
-        let barrier = Barrier::new(stores.len());
-        let results: Vec<_> = std::thread::scope(|scope| {
-            let writers: Vec<_> = stores
-                .iter()
-                .enumerate()
-                .map(|(number, store)| {
-                    let (object, barrier) = (&object, &barrier);
-                    scope.spawn(move || {
-                        barrier.wait();
-                        let content = [u8::try_from(number).unwrap()];
-                        (store as &dyn Store).put(object, &content)
-                    })
-                })
-                .collect();
-            writers.into_iter().map(|it| it.join().unwrap()).collect()
-        });
-        let winners: Vec<_> = (0..8).filter(|at| results[*at].is_ok()).collect();
-        assert_eq!(winners.len(), 1, "round {round}: {results:?}");
-        for lost in results.iter().filter_map(|it| it.as_ref().err()) {
-            assert_eq!(lost.kind(), ErrorKind::AlreadyExists, "{}", lost.chain());
-        }
-        let content = stores[0].get(&object, 10).unwrap();
-        assert_eq!(usize::from(content[0]), winners[0]);
-    }
+    race_for_names(&stores, "sshd");
     assert_eq!(stores[0].leftovers("").unwrap(), []);
 }
 
