@@ -6,7 +6,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::Ending;
 use crate::cli::repo::RepoArgs;
 use crate::cli::state::{StateArgs, explain};
-use crate::error::{ErrorKind, Result};
+use crate::error::Result;
 use crate::model::now;
 use crate::repair::{self, judge_damage};
 use crate::report::Value;
@@ -57,8 +57,8 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     // Without a descriptor nothing more can be said; that is a finding already.
     let repository = match Repository::open(store) {
         Ok(repository) => Some(repository),
-        // A store that no longer answers is no repository without a descriptor.
-        Err(error) if error.kind() == ErrorKind::Io => {
+        // It could be read a moment ago: it is the store that fails.
+        Err(error) if report.has_descriptor() => {
             return Err(error.context("cannot end the check"));
         }
         Err(_) => None,

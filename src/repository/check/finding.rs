@@ -106,6 +106,17 @@ impl CheckReport {
         });
     }
 
+    /// Whether the descriptor could be read, and is where it belongs.
+    pub fn has_descriptor(&self) -> bool {
+        let lacks = |kind| {
+            matches!(
+                kind,
+                Kind::DescriptorMissing | Kind::DescriptorDamaged | Kind::DescriptorReplaced
+            )
+        };
+        !self.findings.iter().any(|finding| lacks(finding.kind))
+    }
+
     /// Whether anything is wrong; notes are not.
     pub fn has_problems(&self) -> bool {
         let severities = self.findings.iter().map(|finding| finding.kind.severity());

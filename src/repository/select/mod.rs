@@ -108,7 +108,7 @@ impl Latest {
     /// The latest of `archives`, which are all there are, oldest first.
     pub(crate) fn of(archives: &[Archive], filter: &SourceFilter, now: Millis) -> Self {
         let mut search = Search::new(filter, now);
-        search.is_found_among(archives.to_vec());
+        search.is_found_among(archives);
         search.done()
     }
 }
@@ -132,22 +132,22 @@ impl<'f> Search<'f> {
     }
 
     /// Looks through `archives`, oldest first, which are older than all before.
-    fn is_found_among(&mut self, archives: Vec<Archive>) -> bool {
-        for archive in archives.into_iter().rev() {
-            if !self.filter.matches(&archive) {
+    fn is_found_among(&mut self, archives: &[Archive]) -> bool {
+        for archive in archives.iter().rev() {
+            if !self.filter.matches(archive) {
                 if archive.is_reconstructed() {
-                    self.latest.reconstructed.push(archive.id);
+                    self.latest.reconstructed.push(archive.id.clone());
                 }
                 continue;
             }
-            match Ahead::of(&archive, self.now) {
+            match Ahead::of(archive, self.now) {
                 None => {
-                    self.latest.archive = Some(archive);
+                    self.latest.archive = Some(archive.clone());
                     return true;
                 }
                 Some(ahead) => self.latest.ahead.push(ahead),
             }
-            self.last_resort.get_or_insert(archive);
+            self.last_resort.get_or_insert_with(|| archive.clone());
         }
         false
     }
@@ -204,7 +204,7 @@ impl Repository {
         for same_second in names.chunk_by(|a, b| a.stamp == b.stamp).rev() {
             let mut read = self.read_all(same_second)?;
             search.latest.damaged.append(&mut read.damaged);
-            if search.is_found_among(read.archives) {
+            if search.is_found_among(&read.archives) {
                 break;
             }
         }

@@ -191,6 +191,31 @@ fn a_store_that_stops_giving_names_once_is_found_out_before_anything_is_deleted(
 }
 
 #[test]
+fn a_store_that_fails_on_the_way_ends_a_check() {
+    let Some(server) = ObjectServer::start_or_skip(Kind::Versity) else {
+        return;
+    };
+    let machine = Machine::beside(&server, server.port, "ends");
+    let dir = night("night-1");
+    machine.done(&["backup", dir.to_str().unwrap(), "--source", "mon1"]);
+    // The descriptor is read once for the proof, and again for what follows from it.
+    let mut reads = 0;
+    let proxy = Proxy::start(server.port, Duration::ZERO, move |request| {
+        reads += u32::from(request.path.ends_with("narthex.json"));
+        if reads > 1 {
+            Fault::Answer(403, "<Error><Code>AccessDenied</Code></Error>")
+        } else {
+            Fault::None
+        }
+    });
+    let failing = Machine::beside(&server, proxy.port, "ends");
+    let ran = failing.narthex(&["check"]);
+    assert_eq!(ran.code, 1, "{}{}", ran.out, ran.err);
+    assert!(!ran.out.contains("no problems"), "{}", ran.out);
+    assert!(ran.err.contains("cannot end the check"), "{}", ran.err);
+}
+
+#[test]
 fn secrets_are_in_no_output() {
     let Some(server) = ObjectServer::start_or_skip(Kind::Versity) else {
         return;
