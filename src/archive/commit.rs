@@ -77,7 +77,7 @@ fn prove<'a>(
     // In this order, and by two looks: what a prune deletes after the first has a warrant there.
     let trash = Trash::list(store)?;
     let listed: BTreeMap<_, _> = repository.data_objects()?.into_iter().collect();
-    let objects = objects.map(|object| (&object.name, Some(object.bytes)));
+    let objects = objects.map(|object| (&object.name, Some(object.listed_bytes())));
     for (name, wanted) in objects.chain(also.iter().map(|name| (name, None))) {
         if trash.is_condemned(name) {
             return Err(Error::refused(format!(

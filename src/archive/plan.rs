@@ -159,7 +159,7 @@ impl Known {
     /// seen damaged, and will stay.
     pub(super) fn holds(&self, object: Option<&StoredObject>) -> bool {
         object.is_none_or(|object| {
-            self.objects.get(&object.name) == Some(&object.bytes)
+            self.objects.get(&object.name) == Some(&object.listed_bytes())
                 && !self.is_condemned(&object.name)
                 && !self.damaged.contains(&object.name)
         })
@@ -180,7 +180,7 @@ impl Holdings for Known {
         let mut named = words.flat_map(StoredBlock::objects);
         let found = self.objects.get(object);
         self.damaged.contains(object)
-            || named.any(|word| word.name == *object && found != Some(&word.bytes))
+            || named.any(|word| word.name == *object && found != Some(&word.listed_bytes()))
     }
 
     fn pack(&self, name: &ObjectName) -> Option<&StoredObject> {

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 use clap::builder::{PathBufValueParser, TypedValueParser};
 
+#[cfg(feature = "encryption")]
+use super::keys::KeyArgs;
 use super::network::NetworkArgs;
 use crate::error::{Error, Result};
 use crate::report::{Sort, View};
@@ -32,6 +34,9 @@ pub(crate) struct Global {
     pub(crate) table: TableArgs,
     #[command(flatten)]
     pub(crate) network: NetworkArgs,
+    #[cfg(feature = "encryption")]
+    #[command(flatten)]
+    pub(crate) keys: KeyArgs,
 }
 
 /// How tables look.

@@ -92,6 +92,10 @@ pub(crate) enum Command {
     /// Find every fault in blocks: structure, checksums, samples, and what Prometheus will do about
     /// it
     Verify(commands::verify::Args),
+    /// Make, list, add and take off keys of encrypted repositories
+    #[cfg(feature = "encryption")]
+    #[command(subcommand)]
+    Key(commands::key::Args),
     /// Make shell completions or man pages
     #[command(subcommand)]
     Generate(commands::generate::Args),
@@ -117,6 +121,8 @@ impl Command {
             Command::Forget(args) => commands::forget::run(&args, context),
             Command::Prune(args) => commands::prune::run(&args, context),
             Command::Forecast(args) => commands::forecast::run(&args, context),
+            #[cfg(feature = "encryption")]
+            Command::Key(args) => commands::key::run(&args, context),
             Command::Export(args) => commands::export::run(&args, context),
             Command::Verify(args) => commands::verify::run(&args, context),
             Command::Generate(args) => commands::generate::run(&args, command(), context),
@@ -145,6 +151,8 @@ impl Command {
             | Command::Stats(_)
             | Command::Diff(_)
             | Command::Generate(_) => false,
+            #[cfg(feature = "encryption")]
+            Command::Key(_) => false,
         }
     }
 
@@ -169,6 +177,8 @@ impl Command {
             Command::Repair(_) => "repair",
             Command::Diff(_) => "diff",
             Command::Verify(_) => "verify",
+            #[cfg(feature = "encryption")]
+            Command::Key(_) => "key",
             Command::Generate(_) => "generate",
         }
     }

@@ -11,6 +11,8 @@ mod context;
 mod exit;
 mod hint;
 mod interrupt;
+#[cfg(feature = "encryption")]
+mod keys;
 mod logs;
 mod network;
 mod outlook;
@@ -116,6 +118,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         return Ending::Usage.into();
     }
     let result = cli.global.network.apply();
+    #[cfg(feature = "encryption")]
+    let result = result.and_then(|()| cli.global.keys.apply());
     let result = result.and_then(|()| cli.command.run(&mut context));
     context.tell_traffic(cli.global.quiet);
     let (result, idle) = match (result, context.view.refuse_idle()) {

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::args::REPOSITORY_HEADING;
+#[cfg(feature = "encryption")]
+use super::keys;
 use super::network;
 use super::state::{StateArgs, explain};
 use crate::error::{Error, Result};
@@ -77,10 +79,23 @@ impl RepoArgs {
         open_repository(&self.location)
     }
 
+    /// The repository, which must exist, for whoever only writes: what it has written itself is
+    /// remembered where it cannot be read back.
+    pub(crate) fn open_to_write(&self, state: &StateArgs) -> Result<Repository> {
+        let repository = open(&self.location, state, true)?;
+        state.refuse_other(&self.location, &repository)?;
+        Ok(repository)
+    }
+
+    /// The repository, for whoever says what is wrong with it.
+    pub(crate) fn open_silently(&self) -> Result<Repository> {
+        open_at(&self.location, &StateArgs::of_environment(), false)
+    }
+
     /// The repository, which must exist and be the one that is remembered to be there: for whoever
     /// changes it.
     pub(crate) fn open_own(&self, state: &StateArgs) -> Result<Repository> {
-        let repository = open(&self.location)?;
+        let repository = open(&self.location, state, false)?;
         state.refuse_other(&self.location, &repository)?;
         Ok(repository)
     }
@@ -88,7 +103,7 @@ impl RepoArgs {
 
 /// Opens the repository at `location`, and says on standard error if another one was there before.
 pub(crate) fn open_repository(location: &Location) -> Result<Repository> {
-    let repository = open(location)?;
+    let repository = open(location, &StateArgs::of_environment(), false)?;
     // Who cannot read what is remembered can read the repository all the same.
     if let Ok(Some(other)) = StateArgs::of_environment().other(location, &repository) {
         say(&other);
@@ -98,9 +113,10 @@ pub(crate) fn open_repository(location: &Location) -> Result<Repository> {
 
 /// Opens the repository at `location`, and says so on standard error if that had to be done without
 /// its descriptor.
-fn open(location: &Location) -> Result<Repository> {
-    let repository =
-        Repository::open(network::store(location)?).map_err(|e| explain(location, e))?;
+fn open(location: &Location, state: &StateArgs, writes: bool) -> Result<Repository> {
+    let repository = open_at(location, state, writes).map_err(|e| explain(location, e))?;
+    #[cfg(feature = "encryption")]
+    keys::remember(&repository, state);
     if let Some(trouble) = repository.trouble() {
         say(&format!(
             "{trouble}; going on without it: narthex repair writes it anew"
@@ -109,6 +125,20 @@ fn open(location: &Location) -> Result<Repository> {
     Ok(repository)
 }
 
-fn say(what: &str) {
+/// Opens the repository at `location` with the keys of this machine. Whoever `writes` and cannot
+/// read keeps what it has written.
+fn open_at(location: &Location, state: &StateArgs, writes: bool) -> Result<Repository> {
+    let store = network::store(location)?;
+    #[cfg(feature = "encryption")]
+    let opened = Repository::open_with(store, keys::keyring(location, state, writes)?);
+    #[cfg(not(feature = "encryption"))]
+    let opened = {
+        let _ = (state, writes);
+        Repository::open(store)
+    };
+    opened
+}
+
+pub(super) fn say(what: &str) {
     let _ = writeln!(std::io::stderr().lock(), "narthex: {what}");
 }

@@ -83,6 +83,86 @@ fn no_repository(location: &Location, error: Error) -> Error {
     error
 }
 
+/// Whose lists of keys of a repository this machine believes.
+#[cfg(feature = "encryption")]
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
+pub(crate) struct Pin {
+    /// Fingerprint of the administrator's key.
+    pub(crate) admin: String,
+    /// Number of the newest list that was seen.
+    pub(crate) seen: u32,
+}
+
+#[cfg(feature = "encryption")]
+impl StateArgs {
+    /// Whom this machine believes of the repository that was at `location` last.
+    ///
+    /// # Errors
+    ///
+    /// When what is remembered cannot be read.
+    pub(crate) fn pin(&self, location: &Location) -> Result<Option<Pin>> {
+        let Some((dir, id)) = self.dir().zip(self.last(location)?) else {
+            return Ok(None);
+        };
+        read_pin(&pin_file(&dir, &id)?)
+    }
+
+    /// Remembers `pin` of the repository `id`; whether nothing was remembered of it before. What was
+    /// seen is never taken back.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written.
+    pub(crate) fn keep_pin(&self, id: &str, pin: &Pin) -> Result<bool> {
+        let dir = self.dir().ok_or_else(no_dir)?;
+        let path = pin_file(&dir, id)?;
+        let known = read_pin(&path)?;
+        let is_known = known
+            .as_ref()
+            .is_some_and(|known| known.admin == pin.admin && known.seen >= pin.seen);
+        if !is_known {
+            write(&path, pin)?;
+        }
+        Ok(known.is_none())
+    }
+
+    /// Where a machine that cannot read keeps what it has written.
+    pub(crate) fn memory_dir(&self) -> Option<PathBuf> {
+        Some(self.dir()?.join("written"))
+    }
+}
+
+#[cfg(feature = "encryption")]
+fn pin_file(dir: &Path, id: &str) -> Result<PathBuf> {
+    // The id is from the repository, and must not lead out of the directory.
+    if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        return Err(Error::corrupt(format!(
+            "expected a repository with an id of letters and digits, found {id:?}"
+        )));
+    }
+    Ok(dir.join("keys").join(format!("{id}.json")))
+}
+
+#[cfg(feature = "encryption")]
+fn read_pin(path: &Path) -> Result<Option<Pin>> {
+    let bytes = match read_bounded(path, MAX_BYTES) {
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+        read => read?,
+    };
+    let read = serde_json::from_slice(&bytes);
+    read.map(Some).map_err(|cause| {
+        Error::corrupt(format!(
+            "expected whose keys are believed in {}, found something else",
+            path.display()
+        ))
+        .with_source(cause)
+    })
+}
+
+fn no_dir() -> Error {
+    Error::invalid("expected --state-dir, NARTHEX_STATE_DIR or HOME, found none of them")
+}
+
 impl StateArgs {
     /// For commands that have no such options.
     pub(crate) fn of_environment() -> Self {
@@ -164,9 +244,7 @@ impl StateArgs {
     }
 
     fn keep(&self, location: &Location, id: &str) -> Result<()> {
-        let dir = self.dir().ok_or_else(|| {
-            Error::invalid("expected --state-dir, NARTHEX_STATE_DIR or HOME, found none of them")
-        })?;
+        let dir = self.dir().ok_or_else(no_dir)?;
         for name in names(location)? {
             let path = file(&dir, &name);
             let mut repositories = read(&path)?;
@@ -256,7 +334,7 @@ fn read(path: &Path) -> Result<Vec<String>> {
 }
 
 /// Writes the file whole or not at all.
-fn write(path: &Path, remembered: &Remembered) -> Result<()> {
+fn write(path: &Path, remembered: &impl Serialize) -> Result<()> {
     let dir = path.parent().unwrap_or(path);
     fs::create_dir_all(dir).map_err(|e| Error::io("create", dir, e))?;
     let failed = |e| Error::io("write", path, e);

@@ -10,7 +10,9 @@ use age::secrecy::{ExposeSecret as _, SecretString};
 use age::ssh;
 
 use super::recipient::{Recipient, read_text};
+use super::sign::write_new;
 use crate::error::{Error, Result};
+use crate::raw::sync_dir;
 
 /// How an identity of age begins.
 const SECRET: &str = "AGE-SECRET-KEY-";
@@ -33,6 +35,23 @@ impl Identity {
     /// A new key of age's own kind.
     pub fn generate() -> Self {
         Identity(Kind::Age(age::x25519::Identity::generate()))
+    }
+
+    /// Makes a new key of age's own kind and writes it to the file `path`, for its user alone (mode
+    /// 0600), as `age-keygen` does. Gives its public half.
+    ///
+    /// # Errors
+    ///
+    /// `AlreadyExists`, when the file exists: no key is overwritten.
+    pub fn create(path: &Path) -> Result<Recipient> {
+        let key = age::x25519::Identity::generate();
+        let public = Recipient::of_age(key.to_public());
+        let secret = key.to_string();
+        let text = format!("# public key: {public}\n{}\n", secret.expose_secret());
+        write_new(path, 0o600, text.as_bytes())?;
+        let parent = path.parent().filter(|dir| !dir.as_os_str().is_empty());
+        sync_dir(parent.unwrap_or(Path::new(".")))?;
+        Ok(public)
     }
 
     /// The public half. `None` for an SSH key without one, which none is.

@@ -137,7 +137,7 @@ fn public_path(path: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-fn write_new(path: &Path, mode: u32, content: &[u8]) -> Result<()> {
+pub(super) fn write_new(path: &Path, mode: u32, content: &[u8]) -> Result<()> {
     let mut options = OpenOptions::new();
     let options = options.write(true).create_new(true).mode(mode);
     let mut file: File = options
@@ -158,6 +158,13 @@ fn write_new(path: &Path, mode: u32, content: &[u8]) -> Result<()> {
 pub struct SignerKey(PublicKey);
 
 impl SignerKey {
+    /// The key without its comment.
+    #[must_use]
+    pub fn without_comment(mut self) -> Self {
+        self.0.set_comment("");
+        self
+    }
+
     /// What `ssh-keygen -l` calls it: `SHA256:` and 43 digits of base 64.
     pub fn fingerprint(&self) -> String {
         self.0.fingerprint(HashAlg::Sha256).to_string()

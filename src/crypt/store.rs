@@ -20,6 +20,9 @@ use crate::store::{
     too_large, write_error,
 };
 
+/// Bytes of an object that are read at a time.
+const STEP: u64 = 4 << 20;
+
 /// Says which objects are stored as they are written.
 pub type InClear = dyn Fn(&ObjectName) -> bool + Send + Sync;
 
@@ -77,6 +80,26 @@ impl EncryptedStore {
     /// Whether the object `name` is stored as it is written.
     pub fn is_in_clear(&self, name: &ObjectName) -> bool {
         (self.in_clear)(name)
+    }
+
+    /// Size and digest of the object `name` as it lies there, in clear or not.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read.
+    pub fn form_of_stored(&self, name: &ObjectName) -> Result<StoredForm> {
+        let bytes = self.inner.size(name)?;
+        let mut sha256 = Sha256::new();
+        let mut start = 0;
+        while start < bytes {
+            let end = bytes.min(start.saturating_add(STEP));
+            sha256.update(self.inner.get_range(name, start..end)?);
+            start = end;
+        }
+        Ok(StoredForm {
+            bytes,
+            sha256: sha256.finalize().into(),
+        })
     }
 
     /// What is known of `name`, which is read if it is not.
@@ -182,6 +205,24 @@ impl ReadStore for EncryptedStore {
 
     fn stored_size(&self, name: &ObjectName) -> Result<u64> {
         self.inner.stored_size(name)
+    }
+
+    fn size_of_listed(&self, name: &ObjectName, listed: u64) -> Result<u64> {
+        if self.is_in_clear(name) {
+            return Ok(listed);
+        }
+        self.size(name)
+    }
+
+    fn stored_form(&self, name: &ObjectName) -> Result<Option<StoredForm>> {
+        if self.is_in_clear(name) {
+            return Ok(None);
+        }
+        self.form_of_stored(name).map(Some)
+    }
+
+    fn expect(&self, objects: &[(ObjectName, u64)]) {
+        self.inner.expect(objects);
     }
 
     fn list(&self, prefix: &str) -> Result<Vec<(ObjectName, u64)>> {

@@ -178,10 +178,7 @@ pub fn comes_back(
     splice: &Splice,
     block: &BlockBytes<'_>,
 ) -> bool {
-    let soon: Vec<_> = packs
-        .iter()
-        .map(|pack| (pack.name.clone(), pack.bytes))
-        .collect();
+    let soon: Vec<_> = packs.iter().map(StoredObject::listed).collect();
     store.expect(&soon);
     let stored: Vec<_> = packs
         .iter()

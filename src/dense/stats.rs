@@ -76,11 +76,11 @@ pub fn stats(
                 codec.items += 1;
                 codec.raw_bytes = codec.raw_bytes.saturating_add(block.bytes());
                 codec.samples = codec.samples.saturating_add(block.samples);
-                codec.stored_bytes += block.object.bytes;
+                codec.stored_bytes += block.object.listed_bytes();
             }
             for object in block.packs.iter().chain(&block.sidecar) {
                 if seen.insert(&object.name) {
-                    codec.stored_bytes += object.bytes;
+                    codec.stored_bytes += object.listed_bytes();
                     packs.extend(Some(object).filter(|object| object.codec == ObjectCodec::Pack));
                 }
             }
@@ -90,7 +90,7 @@ pub fn stats(
             codec.items += 1;
             codec.raw_bytes = codec.raw_bytes.saturating_add(wal.bytes());
             codec.samples = codec.samples.saturating_add(wal.samples);
-            codec.stored_bytes += wal.object.bytes;
+            codec.stored_bytes += wal.object.listed_bytes();
             seen.insert(&wal.object.name);
         }
     }

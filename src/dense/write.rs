@@ -4,7 +4,7 @@ use std::io::Write;
 
 use crate::error::Result;
 use crate::pack::{BlockBytes, PackSelection, Packed, Unpackable, write_part};
-use crate::repository::{Digest, Hasher, ObjectCodec, StoredObject};
+use crate::repository::{Digest, EncryptedForm, Hasher, ObjectCodec, StoredObject};
 use crate::store::{ObjectName, PendingObject, Store};
 
 /// A pack that is written and proved, but not published yet.
@@ -69,12 +69,14 @@ pub fn stage_pack(
         Err(why) => return Ok(Err(why)),
     };
     let segments = block.segments.iter().map(|segment| segment.len() as u64);
+    let form = out.pending.finish()?;
     let object = StoredObject {
         name: name.clone(),
         codec: ObjectCodec::Pack,
         bytes: packed.bytes,
         sha256: out.finish(),
         raw_bytes: segments.sum::<u64>() + block.index.len() as u64,
+        encrypted: form.map(EncryptedForm::from),
     };
     Ok(Ok(StagedPack {
         pending: out.pending,

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::model::{Millis, Ulid};
 use crate::repository::lineage::coverage;
 use crate::repository::{
-    Archive, ArchiveId, FindingCounts, Fingerprint, LeftOut, MANIFEST_VERSION, ObjectCodec,
+    Archive, ArchiveId, EncryptedForm, FindingCounts, Fingerprint, LeftOut, ObjectCodec,
     RECIPE_SUFFIX, RECONSTRUCTED, Repository, StoredBlock, StoredObject, StoredWal, block_of_pack,
     digest_of_object, is_data, original,
 };
@@ -288,7 +288,7 @@ fn archive(
         ids.join(",")
     };
     Archive {
-        format_version: MANIFEST_VERSION,
+        format_version: repository.manifest_version(true),
         id: ArchiveId::random(),
         time,
         host: host.to_owned(),
@@ -297,6 +297,7 @@ fn archive(
         labels: BTreeMap::from([(LABEL.to_owned(), ids)]),
         narthex_version: env!("CARGO_PKG_VERSION").to_owned(),
         repository: Some(repository.descriptor().id.clone()).filter(|id| !id.is_empty()),
+        previous: None,
         coverage: coverage(&blocks),
         blocks: blocks.into(),
         wal,
@@ -376,11 +377,13 @@ fn describe_pack(
             "object {name}: expected SHA-256 {wanted}, found {sha256}"
         )));
     }
+    let form = store.stored_form(&name)?;
     Ok(StoredObject {
         name,
         codec: ObjectCodec::Pack,
         bytes,
         sha256,
         raw_bytes,
+        encrypted: form.map(EncryptedForm::from),
     })
 }

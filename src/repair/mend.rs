@@ -116,7 +116,7 @@ fn copy_misplaced(store: &dyn Store, catalog: &Catalog) -> Result<Vec<(ObjectNam
     let mut copied = Vec::new();
     let mut digests: BTreeMap<(&ObjectName, u64), Option<Digest>> = BTreeMap::new();
     for object in catalog.spoiled_objects() {
-        let (name, wanted) = (&object.name, object.bytes);
+        let (name, wanted) = (&object.name, object.listed_bytes());
         let is_longer = catalog
             .stock
             .listed
@@ -131,8 +131,8 @@ fn copy_misplaced(store: &dyn Store, catalog: &Catalog) -> Result<Vec<(ObjectNam
         let same_size = same_size.filter(|(other, bytes)| **bytes == wanted && *other != name);
         let found = own.into_iter().chain(same_size).find(|(other, _)| {
             let digest = digests
-                .entry((*other, wanted))
-                .or_insert_with(|| digest_of_object(store, other, wanted, |_| ()).ok());
+                .entry((*other, object.bytes))
+                .or_insert_with(|| digest_of_object(store, other, object.bytes, |_| ()).ok());
             *digest == Some(object.sha256)
         });
         if let Some((from, _)) = found
@@ -337,11 +337,13 @@ impl Mender<'_> {
             }
             // The same bytes, most likely; what comes out is proved.
             let mut mended = self.catalog.stock.mended.of_object(&pack.name).iter();
-            mended
-                .find(|(name, bytes)| {
-                    *bytes == pack.bytes && !self.catalog.stock.damage.contains(name)
-                })
-                .cloned()
+            let is_usable = |(name, listed): &&(ObjectName, u64)| {
+                let bytes = self.store.size_of_listed(name, *listed);
+                bytes.is_ok_and(|bytes| bytes == pack.bytes)
+                    && !self.catalog.stock.damage.contains(name)
+            };
+            let (name, _) = mended.find(is_usable)?;
+            Some((name.clone(), pack.bytes))
         });
         let own = own.collect::<Option<Vec<_>>>();
         let wanted = atoms(block);
@@ -445,6 +447,7 @@ mod tests {
             bytes: content.len() as u64,
             sha256: Digest::of(content),
             raw_bytes: 0,
+            encrypted: None,
         };
         let mut flips = 0;
         for flip_at in 0..4 {

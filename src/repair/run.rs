@@ -206,7 +206,7 @@ fn commit(repository: &Repository, archive: &Archive, now: Millis) -> Result<()>
     let named = archive.objects().map(|(_, object)| object.name.clone());
     let claim = Claim::publish(store, &archive.id, named.collect(), now)?;
     let objects = archive.objects();
-    let objects = objects.map(|(_, object)| (&object.name, Some(object.bytes)));
+    let objects = objects.map(|(_, object)| (&object.name, Some(object.listed_bytes())));
     if let Err(error) = prove_kept(repository, objects) {
         let _ = store.delete(&claim);
         return Err(error);

@@ -2,7 +2,7 @@
 
 use super::{
     Described, SheetOf, analyze, archives, backup, blocks, compare, findings, forecast, inspect,
-    logs, prose, replaced, retain, start, stats, traffic, trouble, whatif,
+    keys, logs, prose, replaced, retain, start, stats, traffic, trouble, whatif,
 };
 
 /// What one command prints: its sheets, and what is around them.
@@ -135,6 +135,12 @@ pub const CHAPTERS: &[Chapter] = &[
         command: "prune",
         prose: prose::PRUNE,
         sheets: || vec![&retain::PRUNED, &retain::ITEMS],
+        option: None,
+    },
+    Chapter {
+        command: "key",
+        prose: prose::KEY,
+        sheets: || vec![&keys::KEYS],
         option: None,
     },
     Chapter {

@@ -26,6 +26,7 @@ pub mod dump;
 pub mod findings;
 pub mod forecast;
 pub mod inspect;
+pub mod keys;
 mod layout;
 pub mod logs;
 mod prose;

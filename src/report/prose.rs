@@ -90,6 +90,11 @@ were given; `damaged_blocks`, a list of the ULIDs of blocks that the archives wh
 pub(super) const PRUNE: &str = "\
 One object; beside the tables below it has `dry_run`.";
 
+pub(super) const KEY: &str = "\
+Of `narthex key list`, `add` and `remove`: one object with the keys `number`, of the list of keys that counts, `admin`, the fingerprint of the administrator's key, and `keys`.
+
+Of `narthex key generate`: one object with the keys `kind`, which is `recipient` or `signer`, and `public`, the public key.";
+
 pub(super) const FORECAST: &str = "\
 One object; beside the tables below it has `cautions`, a list of sentences. `--csv` prints one line, with the keys of the first table.";
 

@@ -5,7 +5,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::{
     Described, Field, InJson, SheetOf, ValueKind, analyze, archives, backup, blocks, compare,
-    findings, forecast, inspect, logs, replaced, retain, start, stats, trouble, whatif,
+    findings, forecast, inspect, keys, logs, replaced, retain, start, stats, trouble, whatif,
 };
 
 /// The schema of what a command prints.
@@ -58,6 +58,10 @@ pub const SCHEMAS: &[Schema] = &[
     Schema {
         command: "inspect",
         forms: of_inspect,
+    },
+    Schema {
+        command: "key",
+        forms: of_key,
     },
     Schema {
         command: "list",
@@ -403,6 +407,17 @@ fn of_whatif() -> Vec<Json> {
         .with("expressions", count())
         .with("problems", strings());
     vec![object.all_optional(&uses).json()]
+}
+
+fn of_key() -> Vec<Json> {
+    let listed = Object::new()
+        .with("number", count())
+        .with("admin", or_null("string"))
+        .sheet(&keys::KEYS);
+    let made = Object::new()
+        .with("kind", json!({ "enum": ["recipient", "signer"] }))
+        .with("public", string());
+    vec![listed.json(), made.json()]
 }
 
 fn of_init() -> Vec<Json> {

@@ -9,10 +9,11 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use super::cover::Cover;
 use super::layout::{ArchiveId, CLAIMS, ManifestName, time_of};
 use super::mended::is_guard;
-use super::select::read_manifest;
-use super::{Mended, Repository, lease, original, recipe_packs, seal};
+use super::select::manifest_of;
+use super::{MAX_MANIFEST_BYTES, Mended, Repository, lease, original, recipe_packs, seal};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Millis;
 use crate::store::{ObjectName, Store};
@@ -122,11 +123,8 @@ impl References {
                     Error::invalid("this is no name of a manifest"),
                 ));
             }
-            self.learn(&name, || {
-                let archive = read_manifest(store, &name)?;
-                let objects = archive.objects();
-                Ok(objects.map(|(_, object)| object.name.clone()).collect())
-            })?;
+            // Whoever has signed it or not, and without any key: what it names is kept.
+            self.learn(&name, || named_by(repository.stored(), &name))?;
             self.manifests += u64::from(self.read.contains(&name));
         }
         // Last: what was listed and could not be found then may be there still, and lead nowhere.
@@ -182,6 +180,18 @@ impl References {
         self.objects.contains(object)
             || original(object).is_some_and(|original| self.objects.contains(&original))
     }
+}
+
+/// The objects that the manifest `name` names, as it lies in `stored`.
+fn named_by(stored: &dyn Store, name: &ObjectName) -> Result<BTreeSet<ObjectName>> {
+    let bytes = stored.get(name, MAX_MANIFEST_BYTES)?;
+    let cover = Cover::read(&bytes).map_err(|e| e.context(format!("manifest {name}")))?;
+    let Some(cover) = cover else {
+        let archive = manifest_of(name, &bytes)?;
+        let objects = archive.objects();
+        return Ok(objects.map(|(_, object)| object.name.clone()).collect());
+    };
+    Ok(cover.objects.into_iter().map(|it| it.name).collect())
 }
 
 fn unknown(name: &str, error: Error) -> Error {

@@ -8,7 +8,7 @@ use super::codec::ObjectCodec;
 use super::digest::Digest;
 use super::layout::{FilePath, Fingerprint};
 use crate::model::{Millis, Stream, Ulid};
-use crate::store::ObjectName;
+use crate::store::{ObjectName, StoredForm};
 
 /// The file in a block's object, beside those of the block, that holds its statistics; see
 /// [`StoredBlock::statistics`].
@@ -212,9 +212,41 @@ pub struct StoredObject {
     pub sha256: Digest,
     /// Size of what it decodes to, in bytes.
     pub raw_bytes: u64,
+    /// Size and digest of what lies in the store, where that is not the bytes but their encrypted
+    /// form.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encrypted: Option<EncryptedForm>,
+}
+
+/// What an object is where it lies encrypted: what can be proved without a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct EncryptedForm {
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// Digest of its bytes.
+    pub sha256: Digest,
+}
+
+impl From<StoredForm> for EncryptedForm {
+    fn from(form: StoredForm) -> Self {
+        EncryptedForm {
+            bytes: form.bytes,
+            sha256: Digest::from(form.sha256),
+        }
+    }
 }
 
 impl StoredObject {
+    /// Bytes that it takes in the store: what a listing says of it.
+    pub fn listed_bytes(&self) -> u64 {
+        self.encrypted.map_or(self.bytes, |form| form.bytes)
+    }
+
+    /// Its name and how many bytes it takes in the store.
+    pub fn listed(&self) -> (ObjectName, u64) {
+        (self.name.clone(), self.listed_bytes())
+    }
+
     /// The same object, whose files are only part of what can be made of it.
     #[must_use]
     pub fn in_dense_codec(self) -> Self {

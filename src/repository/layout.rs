@@ -41,6 +41,11 @@ pub(super) const WARRANTS: &str = "trash/warrants/";
 
 /// Prefix of the marks of objects that were seen damaged.
 pub(super) const DAMAGE: &str = "damage/";
+/// Prefix of key documents.
+const KEYS: &str = "keys/";
+/// Digits of the number of a key document.
+const KEY_DIGITS: usize = 8;
+
 /// Prefix of objects that stand in for damaged ones.
 pub(super) const MENDED: &str = "mended/";
 
@@ -275,6 +280,15 @@ pub(crate) fn is_own_name(name: &str) -> bool {
 /// need not be an object.
 pub(super) fn is_among_manifests(name: &str) -> bool {
     name.starts_with(ARCHIVES) || Some(name) == ARCHIVES.strip_suffix('/')
+}
+
+/// Whether `name` is that of a key document of an encrypted repository.
+pub(super) fn is_key_document(name: &ObjectName) -> bool {
+    let number = name.as_str().strip_prefix(KEYS);
+    let number = number.and_then(|rest| rest.strip_suffix(MANIFEST_SUFFIX));
+    number.is_some_and(|digits| {
+        digits.len() == KEY_DIGITS && digits.bytes().all(|byte| byte.is_ascii_digit())
+    })
 }
 
 /// `time` in UTC, cut to the second: `20261121T190800Z`.

@@ -264,6 +264,7 @@ pub(crate) mod tests {
                 bytes: 0,
                 sha256: Digest::of(b""),
                 raw_bytes: 0,
+                encrypted: None,
             },
             fingerprint,
             min_time,

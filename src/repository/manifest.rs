@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use serde::{Deserialize, Serialize};
 
 use super::blocks::Blocks;
+use super::cover::{COVERED_MANIFEST_VERSION, Cover, ManifestLink, locked};
 use super::entries::{FindingCounts, StoredBlock, StoredObject, StoredWal};
 use super::layout::{ArchiveId, FilePath, ManifestName};
 use super::left_out::{LeftOut, LeftOutKind};
@@ -16,7 +17,7 @@ use super::seal;
 use crate::error::{Error, Result};
 use crate::model::{Millis, Ulid};
 
-/// Newest version of the manifest format that this program writes and reads.
+/// Newest version of manifests that are not encrypted.
 pub const MANIFEST_VERSION: u32 = 2;
 
 /// Version of manifests of repositories without replacements (see [`Mended`](super::Mended)). Older
@@ -27,7 +28,7 @@ pub const PLAIN_MANIFEST_VERSION: u32 = 1;
 /// One committed backup run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Archive {
-    /// [`PLAIN_MANIFEST_VERSION`], or [`MANIFEST_VERSION`].
+    /// [`PLAIN_MANIFEST_VERSION`], [`MANIFEST_VERSION`] or [`COVERED_MANIFEST_VERSION`].
     pub format_version: u32,
     /// Identity.
     pub id: ArchiveId,
@@ -49,6 +50,9 @@ pub struct Archive {
     /// programs do not say it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repository: Option<String>,
+    /// The manifest before it of the same source, where archives are signed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<ManifestLink>,
     /// What of the time line it holds.
     pub coverage: Coverage,
     /// All its blocks, by their time.
@@ -131,7 +135,7 @@ impl Archive {
 
     /// Total size of the objects it needs, in bytes, whoever else needs them.
     pub fn stored_bytes(&self) -> u64 {
-        let objects = self.objects().map(|(_, object)| object.bytes);
+        let objects = self.objects().map(|(_, object)| object.listed_bytes());
         objects.fold(0, u64::saturating_add)
     }
 
@@ -161,7 +165,11 @@ impl Archive {
     /// `Unsupported` for a newer version, `Corrupt` when the seal is broken or the content makes no
     /// sense.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        let archive: Archive = seal::from_bytes(bytes, MANIFEST_VERSION)?;
+        let archive: Result<Archive> = seal::from_bytes(bytes, COVERED_MANIFEST_VERSION);
+        let archive = archive.map_err(|error| match Cover::read(bytes) {
+            Ok(Some(_)) => locked(),
+            _ => error,
+        })?;
         let mut ulids = BTreeSet::new();
         archive.refuse_shared_objects()?;
         for block in &archive.blocks {

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::layout::{DATA, Fingerprint, ManifestName};
-use super::select::{Archives, Damaged, read_manifest};
+use super::select::{Archives, Damaged};
 use super::{Archive, Blocks, Repository, StoredBlock, seal};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Ulid;
@@ -134,8 +134,9 @@ impl ManifestCache {
                 continue;
             }
             is_news = true;
-            match read_manifest(store, &name) {
-                Ok(mut archive) => {
+            match repository.read_own(&name) {
+                Ok(None) => {}
+                Ok(Some(mut archive)) => {
                     let blocks = std::mem::take(&mut archive.blocks);
                     manifests.push(Manifest {
                         name,

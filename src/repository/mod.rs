@@ -28,10 +28,14 @@ pub mod check;
 pub mod claim;
 mod codec;
 pub mod copies;
+pub mod cover;
 pub mod damage;
 mod diff;
 mod digest;
 mod entries;
+#[cfg(feature = "encryption")]
+pub mod keyed;
+mod keyring;
 mod layout;
 pub mod lease;
 mod left_out;
@@ -54,11 +58,12 @@ use serde::{Deserialize, Serialize};
 
 pub use blocks::Blocks;
 pub use codec::ObjectCodec;
+pub use cover::{COVERED_MANIFEST_VERSION, ManifestLink};
 pub use diff::{BlockChange, Change, Diff, diff};
 pub(crate) use digest::digest_of_object;
 pub use digest::{Digest, Hasher};
 pub use entries::{
-    FindingCounts, STATISTICS_FILE, StoredBlock, StoredFile, StoredObject, StoredWal,
+    EncryptedForm, FindingCounts, STATISTICS_FILE, StoredBlock, StoredFile, StoredObject, StoredWal,
 };
 pub(crate) use layout::is_own_name;
 pub use layout::{
@@ -78,12 +83,18 @@ pub use select::{
 };
 pub use streams::{ReadMeta, learn_streams, read_meta};
 
+use keyring::encrypted;
+
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Millis, Ulid, now};
 use crate::store::{ObjectName, PendingObject, Store};
 
-/// Version of the repository format that this program writes, and the newest it reads.
-pub const REPOSITORY_VERSION: u32 = 1;
+/// Newest version of the repository format that this program writes and reads: of encrypted
+/// repositories.
+pub const REPOSITORY_VERSION: u32 = 2;
+
+/// Version of repositories that are not encrypted.
+pub const PLAIN_REPOSITORY_VERSION: u32 = 1;
 
 /// Largest descriptor and manifest that are read, in bytes: a manifest has about 200 for each file.
 const MAX_DESCRIPTOR_BYTES: u64 = 1 << 20;
@@ -92,19 +103,40 @@ const MAX_MANIFEST_BYTES: u64 = 256 << 20;
 /// What `narthex.json` says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Descriptor {
-    /// [`REPOSITORY_VERSION`].
+    /// [`PLAIN_REPOSITORY_VERSION`] or [`REPOSITORY_VERSION`].
     pub format_version: u32,
     /// Identity: 32 random hexadecimal digits.
     pub id: String,
     /// When it was made.
     #[serde(with = "stamp")]
     pub created: Millis,
+    /// Fingerprint of the administrator's key, which signs the key documents; `None` where nothing
+    /// is encrypted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admin: Option<String>,
+}
+
+impl Descriptor {
+    fn new(admin: Option<String>) -> Self {
+        Descriptor {
+            format_version: match admin {
+                None => PLAIN_REPOSITORY_VERSION,
+                Some(_) => REPOSITORY_VERSION,
+            },
+            id: new_id(),
+            created: now(),
+            admin,
+        }
+    }
 }
 
 /// An open repository.
 #[derive(Clone, Debug)]
 pub struct Repository {
+    /// What is in it, for those who have its keys.
     store: Arc<dyn Store>,
+    #[cfg(feature = "encryption")]
+    keyed: Option<Arc<keyed::KeyedStore>>,
     descriptor: Descriptor,
     trouble: Option<String>,
 }
@@ -116,28 +148,17 @@ impl Repository {
     ///
     /// `AlreadyExists` when there is a repository, `Refused` when there is anything else.
     pub fn init(store: Arc<dyn Store>) -> Result<Self> {
-        if !store.is_vacant()? {
-            return Err(match read_descriptor(&*store) {
-                Err(e) if e.kind() == ErrorKind::NotFound => Error::refused(format!(
-                    "expected an empty directory for a new repository, found other files in {}",
-                    store.describe()
-                )),
-                _ => already_initialised(&*store),
-            });
-        }
-        let descriptor = Descriptor {
-            format_version: REPOSITORY_VERSION,
-            id: new_id(),
-            created: now(),
-        };
-        match store.put(&descriptor_name()?, &seal::to_bytes(&descriptor)?) {
-            Ok(()) => Ok(Repository {
-                store,
-                descriptor,
-                trouble: None,
-            }),
-            Err(e) if e.kind() == ErrorKind::AlreadyExists => Err(already_initialised(&*store)),
-            Err(e) => Err(e),
+        let descriptor = make(&*store, Descriptor::new(None))?;
+        Ok(Repository::plain(store, descriptor, None))
+    }
+
+    fn plain(store: Arc<dyn Store>, descriptor: Descriptor, trouble: Option<String>) -> Self {
+        Repository {
+            store,
+            #[cfg(feature = "encryption")]
+            keyed: None,
+            descriptor,
+            trouble,
         }
     }
 
@@ -150,23 +171,11 @@ impl Repository {
     /// `NotFound` when there is none, `Unsupported` when it is newer than this program, `Corrupt`
     /// when its descriptor is damaged and there is no archive.
     pub fn open(store: Arc<dyn Store>) -> Result<Self> {
-        let (descriptor, trouble) = match read_descriptor(&*store) {
-            Ok(descriptor) => (descriptor, None),
-            Err(error) => {
-                let lacks = [ErrorKind::NotFound, ErrorKind::Corrupt, ErrorKind::Io]
-                    .contains(&error.kind());
-                // Where the whole store fails, the first failure says so.
-                match lacks.then(|| find_descriptor(&*store)) {
-                    Some(Ok(Some(found))) => (found, Some(error.chain())),
-                    _ => return Err(error),
-                }
-            }
-        };
-        Ok(Repository {
-            store,
-            descriptor,
-            trouble,
-        })
+        let (descriptor, trouble) = find(&*store)?;
+        if descriptor.admin.is_some() || descriptor.format_version > PLAIN_REPOSITORY_VERSION {
+            return Err(encrypted(&*store));
+        }
+        Ok(Repository::plain(store, descriptor, trouble))
     }
 
     /// What is wrong with the descriptor, if the repository had to be opened without it. What the
@@ -231,6 +240,17 @@ impl Repository {
         &self.descriptor
     }
 
+    /// The version that its manifests have, where something stands in for a damaged object or not.
+    pub fn manifest_version(&self, has_mended: bool) -> u32 {
+        if self.is_encrypted() {
+            COVERED_MANIFEST_VERSION
+        } else if has_mended {
+            MANIFEST_VERSION
+        } else {
+            PLAIN_MANIFEST_VERSION
+        }
+    }
+
     /// Publishes the manifest of `archive`: the commit point of a backup run. Every object it names
     /// must have been published before. Beside a prune that is not enough: see [`claim`].
     pub fn commit(&self, archive: &Archive) -> Result<ObjectName> {
@@ -278,10 +298,43 @@ pub(crate) fn expect_blocks(store: &dyn Store, blocks: &[&StoredBlock]) {
     let mut blocks = blocks.to_vec();
     blocks.sort_by_cached_key(|block| std::cmp::Reverse(block.bytes()));
     let objects = blocks.into_iter().flat_map(StoredBlock::objects);
-    let objects: Vec<_> = objects
-        .map(|object| (object.name.clone(), object.bytes))
-        .collect();
+    let objects: Vec<_> = objects.map(StoredObject::listed).collect();
     store.expect(&objects);
+}
+
+/// The descriptor of the repository in `store`, and what is wrong where it stands in for a lost or
+/// damaged one.
+fn find(store: &dyn Store) -> Result<(Descriptor, Option<String>)> {
+    match read_descriptor(store) {
+        Ok(descriptor) => Ok((descriptor, None)),
+        Err(error) => {
+            let lacks =
+                [ErrorKind::NotFound, ErrorKind::Corrupt, ErrorKind::Io].contains(&error.kind());
+            // Where the whole store fails, the first failure says so.
+            match lacks.then(|| find_descriptor(store)) {
+                Some(Ok(Some(found))) => Ok((found, Some(error.chain()))),
+                _ => Err(error),
+            }
+        }
+    }
+}
+
+/// Publishes the descriptor of a new repository in a store that is empty.
+fn make(store: &dyn Store, descriptor: Descriptor) -> Result<Descriptor> {
+    if !store.is_vacant()? {
+        return Err(match read_descriptor(store) {
+            Err(e) if e.kind() == ErrorKind::NotFound => Error::refused(format!(
+                "expected an empty directory for a new repository, found other files in {}",
+                store.describe()
+            )),
+            _ => already_initialised(store),
+        });
+    }
+    match store.put(&descriptor_name()?, &seal::to_bytes(&descriptor)?) {
+        Ok(()) => Ok(descriptor),
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => Err(already_initialised(store)),
+        Err(e) => Err(e),
+    }
 }
 
 fn descriptor_name() -> Result<ObjectName> {
@@ -312,15 +365,20 @@ fn find_descriptor(store: &dyn Store) -> Result<Option<Descriptor>> {
         return Ok(None);
     }
     let told = names.take(MAX_ASKED).find_map(|name| {
-        let archive = select::read_manifest(store, name).ok()?;
+        let bytes = store.get(name, MAX_MANIFEST_BYTES).ok()?;
+        if let Ok(Some(cover)) = cover::Cover::read(&bytes) {
+            return Some((cover.repository, cover.time, REPOSITORY_VERSION));
+        }
+        let archive = Archive::from_bytes(&bytes).ok()?;
         let id = archive.repository.filter(|id| !id.is_empty())?;
-        Some((id, archive.time))
+        Some((id, archive.time, PLAIN_REPOSITORY_VERSION))
     });
-    let (id, created) = told.unwrap_or_default();
+    let (id, created, version) = told.unwrap_or_default();
     Ok(Some(Descriptor {
-        format_version: REPOSITORY_VERSION,
+        format_version: version.max(PLAIN_REPOSITORY_VERSION),
         id,
         created,
+        admin: None,
     }))
 }
 

@@ -20,12 +20,29 @@ const DIGEST_LEN: usize = 64;
 
 /// The sealed document of `content`, which must serialise to an object that is not empty.
 pub(super) fn to_bytes(content: &impl Serialize) -> Result<Vec<u8>> {
-    let mut bytes = open_document(content)?;
+    open(content).map(close)
+}
+
+/// The document of `content` up to where [`close`] goes on.
+pub(super) fn open(content: &impl Serialize) -> Result<Vec<u8>> {
+    open_document(content)
+}
+
+/// Ends a document that is open with its digest.
+pub(super) fn close(mut bytes: Vec<u8>) -> Vec<u8> {
     let digest = Digest::of(&bytes).to_string();
     bytes.extend_from_slice(SEAL);
     bytes.extend_from_slice(digest.as_bytes());
     bytes.extend_from_slice(END);
-    Ok(bytes)
+    bytes
+}
+
+/// What stands before the seal of a document; `None` where there cannot be one.
+pub(super) fn content(bytes: &[u8]) -> Option<&[u8]> {
+    let at = bytes
+        .len()
+        .checked_sub(SEAL.len() + DIGEST_LEN + END.len())?;
+    bytes.get(..at)
 }
 
 /// Reads a sealed document of at most `newest` as its `format_version`.

@@ -54,7 +54,8 @@ impl Stock {
     /// Whether `object` cannot be relied on: it has a mark of damage, or is gone, or not as long as
     /// it should be.
     pub fn is_spoiled(&self, object: &StoredObject) -> bool {
-        self.damage.contains(&object.name) || self.listed.get(&object.name) != Some(&object.bytes)
+        self.damage.contains(&object.name)
+            || self.listed.get(&object.name) != Some(&object.listed_bytes())
     }
 
     /// Whether something stands in for `object` that can be relied on. `is_bad` says of packs and

@@ -443,6 +443,7 @@ mod tests {
                     bytes: 0,
                     sha256: Digest::of(b""),
                     raw_bytes: 0,
+                    encrypted: None,
                 },
                 min_time: None,
                 max_time: None,

@@ -119,11 +119,11 @@ impl<'a> Work<'a> {
                     "object {name} has a mark of damage"
                 )));
             }
-            match self.copies.store().size(name) {
-                Ok(bytes) if bytes == object.bytes => None,
+            match self.copies.store().stored_size(name) {
+                Ok(bytes) if bytes == object.listed_bytes() => None,
                 Ok(bytes) => Some(Error::corrupt(format!(
                     "object {name}: expected {} bytes, found {bytes}",
-                    object.bytes
+                    object.listed_bytes()
                 ))),
                 Err(error) => Some(error),
             }

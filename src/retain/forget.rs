@@ -218,7 +218,7 @@ fn by_ids(archives: Vec<Archive>, ids: &[String], forgotten: &mut Forgotten) -> 
     let (meant, others): (Vec<_>, Vec<_>) = damaged.into_iter().partition(is_meant);
     forgotten.damaged = others;
     for damaged in meant {
-        if damaged.error.kind() != ErrorKind::Corrupt {
+        if ![ErrorKind::Corrupt, ErrorKind::Refused].contains(&damaged.error.kind()) {
             return Err(damaged
                 .error
                 .context("this archive may be sound and is not removed"));

@@ -188,6 +188,14 @@ impl ReadStore for FaultyStore {
         self.attempt(|store| store.size(name))
     }
 
+    fn size_of_listed(&self, name: &ObjectName, listed: u64) -> Result<u64> {
+        self.attempt(|store| store.size_of_listed(name, listed))
+    }
+
+    fn stored_form(&self, name: &ObjectName) -> Result<Option<StoredForm>> {
+        self.attempt(|store| store.stored_form(name))
+    }
+
     fn stored_size(&self, name: &ObjectName) -> Result<u64> {
         self.attempt(|store| store.stored_size(name))
     }

@@ -86,6 +86,20 @@ pub trait ReadStore: Debug + Send + Sync {
         self.size(name)
     }
 
+    /// Size in bytes, as readers get it, of an object of which [`list`](Self::list) said that it
+    /// takes `listed` bytes: no request where both are the same.
+    fn size_of_listed(&self, name: &ObjectName, listed: u64) -> Result<u64> {
+        let _ = name;
+        Ok(listed)
+    }
+
+    /// The form in which an object lies there, if that is not the one in which readers get it. Reads
+    /// all of it then. `NotFound` when there is none of that name.
+    fn stored_form(&self, name: &ObjectName) -> Result<Option<StoredForm>> {
+        let _ = name;
+        Ok(None)
+    }
+
     /// Names and stored sizes in bytes (see [`stored_size`](Self::stored_size)) of all published
     /// objects whose name starts with `prefix`, sorted by name.
     fn list(&self, prefix: &str) -> Result<Vec<(ObjectName, u64)>>;

@@ -1,6 +1,8 @@
 //! A store that can only be read, in the place of one that can be written.
 
-use super::{Leftover, ObjectName, PendingObject, ReadStore, Store, TrafficCounts, no_leftover};
+use super::{
+    Leftover, ObjectName, PendingObject, ReadStore, Store, StoredForm, TrafficCounts, no_leftover,
+};
 use crate::error::{Error, Result};
 use std::ops::Range;
 
@@ -29,6 +31,14 @@ impl<S: ReadStore> ReadStore for ReadOnly<S> {
 
     fn size(&self, name: &ObjectName) -> Result<u64> {
         self.0.size(name)
+    }
+
+    fn size_of_listed(&self, name: &ObjectName, listed: u64) -> Result<u64> {
+        self.0.size_of_listed(name, listed)
+    }
+
+    fn stored_form(&self, name: &ObjectName) -> Result<Option<StoredForm>> {
+        self.0.stored_form(name)
     }
 
     fn stored_size(&self, name: &ObjectName) -> Result<u64> {

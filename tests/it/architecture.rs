@@ -57,7 +57,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("pack", &["raw", "model", "index", "chunk"]),
     ("store", &["raw"]),
     ("crypt", &["raw", "model", "store"]),
-    ("repository", &["raw", "model", "units", "store"]),
+    ("repository", &["raw", "model", "units", "store", "crypt"]),
     ("retain", &["model", "units", "repository", "store"]),
     ("dense", &["model", "index", "pack", "repository", "store"]),
     (

@@ -29,9 +29,8 @@ use crate::repair::{Catalog, mend};
 use crate::repository::lineage::coverage;
 use crate::repository::portable::Staged;
 use crate::repository::{
-    Ahead, Archive, ArchiveId, Damaged, FindingCounts, Latest, LeftOut, MANIFEST_VERSION,
-    ManifestCache, ManifestName, Mended, PLAIN_MANIFEST_VERSION, Repository, StoredBlock,
-    StoredWal,
+    Ahead, Archive, ArchiveId, Damaged, FindingCounts, Latest, LeftOut, ManifestCache,
+    ManifestLink, ManifestName, Mended, Repository, StoredBlock, StoredWal,
 };
 use crate::start::Reach;
 use crate::store::ObjectName;
@@ -215,6 +214,8 @@ impl Run<'_> {
         )?;
         mending.objects.append(&mut harvest.mended_logs);
         let may_end_early = harvest.may_end_early;
+        let previous = newest.as_ref().map(|newest| self.repository.link(newest));
+        let previous = previous.transpose()?.flatten();
         let mut report = BackupReport {
             new_blocks: count(Change::New),
             updated_blocks: count(Change::Updated),
@@ -224,7 +225,7 @@ impl Run<'_> {
             mended: std::mem::take(&mut mending.mended),
             problems: std::mem::take(&mut harvest.problems),
             committed,
-            archive: self.manifest(id, time, wal, harvest)?,
+            archive: self.manifest(id, time, wal, previous, harvest)?,
         };
         if !committed {
             return Ok(report);
@@ -243,6 +244,8 @@ impl Run<'_> {
             now,
         )?;
         cache.sweep();
+        self.repository
+            .remember(&report.archive, catalog.archives().0)?;
         Ok(report)
     }
 
@@ -324,14 +327,11 @@ impl Run<'_> {
         id: ArchiveId,
         time: Millis,
         wal: Option<StoredWal>,
+        previous: Option<ManifestLink>,
         harvest: Harvest,
     ) -> Result<Archive> {
         let mended = Mended::list(self.repository.store())?;
-        let format_version = if mended.is_empty() {
-            PLAIN_MANIFEST_VERSION
-        } else {
-            MANIFEST_VERSION
-        };
+        let format_version = self.repository.manifest_version(!mended.is_empty());
         let mut blocks: Vec<_> = harvest
             .blocks
             .into_values()
@@ -354,6 +354,7 @@ impl Run<'_> {
             labels: self.options.labels.clone(),
             narthex_version: env!("CARGO_PKG_VERSION").to_owned(),
             repository: Some(self.repository.descriptor().id.clone()).filter(|id| !id.is_empty()),
+            previous,
             coverage: coverage(&blocks),
             blocks: blocks.into(),
             wal,

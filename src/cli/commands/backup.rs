@@ -230,7 +230,7 @@ impl Args {
     /// The repository, if there is one; there may be none only where one may be made.
     fn existing(&self) -> Result<Option<Repository>> {
         let location = self.repo.location();
-        match self.repo.open_own(&self.state) {
+        match self.repo.open_to_write(&self.state) {
             Ok(repository) => Ok(Some(repository)),
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 if !self.repo.store()?.is_vacant()? {

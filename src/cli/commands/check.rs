@@ -51,11 +51,19 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
         Some(100) => CheckDepth::ReadAll,
         Some(percent) => CheckDepth::ReadShare(CheckShare::today(percent)),
     };
+    let opened = args.repo.open_silently();
     let store = args.repo.store()?;
-    let report = check(&*store, depth, context.progress);
+    let seen = opened
+        .as_ref()
+        .ok()
+        .filter(|repository| repository.can_read());
+    let report = match seen {
+        Some(repository) => check(repository.store(), depth, context.progress),
+        None => check(&*store, depth, context.progress),
+    };
     let mut report = report.map_err(|e| explain(args.repo.location(), e))?;
     // Without a descriptor nothing more can be said; that is a finding already.
-    let repository = match Repository::open(store) {
+    let repository = match opened {
         Ok(repository) => Some(repository),
         // It could be read a moment ago: it is the store that fails.
         Err(error) if report.has_descriptor() => {
@@ -70,6 +78,11 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
         if let Ok(Some(other)) = other {
             context.progress.remark(&other);
             is_other = true;
+        }
+        if !repository.can_read() {
+            context.progress.remark(
+                &"without an identity the bytes of objects are proved, and not what is in them: --identity FILE",
+            );
         }
         judge_damage(repository, &mut report, |report| {
             if depth != CheckDepth::Structure && !args.no_mark {

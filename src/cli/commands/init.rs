@@ -16,6 +16,7 @@ use crate::repository::Repository;
 Examples:
   narthex init --repo /srv/backup/prometheus
   NARTHEX_REPO=/srv/backup/prometheus narthex init
+  narthex init --repo s3://backups/prometheus --recipient age1… --admin admin.key
 
 The directory is created; one that exists must be empty. narthex backup does this by itself, unless --no-create is given. Where a \
 repository was before, none is made: its disk may not be mounted. --accept-repository says that it was given up.")]
@@ -24,13 +25,72 @@ pub(crate) struct Args {
     repo: RepoArgs,
     #[command(flatten)]
     state: StateArgs,
+    #[cfg(feature = "encryption")]
+    #[command(flatten)]
+    keys: super::key::NewKeys,
+    /// With --recipient: file with the administrator's key, which signs lists of keys, and which no
+    /// host needs; made if it does not exist
+    #[cfg(feature = "encryption")]
+    #[arg(long, value_name = "FILE", value_parser = crate::cli::args::local_path())]
+    admin: Option<std::path::PathBuf>,
+}
+
+/// Makes the repository, encrypted where that is asked for.
+#[cfg(feature = "encryption")]
+fn make(args: &Args, context: &Context<'_>) -> Result<Repository> {
+    use crate::cli::keys::{keyring, load_signing, remember};
+    use crate::crypt::sign::SigningKey;
+    use crate::error::Error;
+    let recipients = args.keys.recipients()?;
+    if recipients.is_empty() {
+        if args.admin.is_some() || !args.keys.is_empty() {
+            return Err(Error::invalid(
+                "expected --recipient or --recipients-file, found none: who is to read what is encrypted?",
+            ));
+        }
+        return Repository::init(args.repo.store()?);
+    }
+    let Some(path) = &args.admin else {
+        return Err(Error::invalid(
+            "expected --admin FILE with --recipient: the key that signs who may read and write; narthex init makes it, and no host needs it",
+        ));
+    };
+    let is_new = !path.exists();
+    let admin = if is_new {
+        SigningKey::create(path, "narthex-admin")?
+    } else {
+        load_signing(path)?
+    };
+    if is_new {
+        context.progress.remark(&format_args!(
+            "made the administrator's key {} in {}: keep it, and copies of it, away from the hosts",
+            admin.public().fingerprint(),
+            path.display()
+        ));
+    }
+    let keyring = keyring(args.repo.location(), &args.state, false)?;
+    let repository = Repository::init_encrypted(
+        args.repo.store()?,
+        &admin,
+        recipients,
+        args.keys.signers()?,
+        keyring,
+    )?;
+    remember(&repository, &args.state);
+    Ok(repository)
+}
+
+/// Makes the repository.
+#[cfg(not(feature = "encryption"))]
+fn make(args: &Args, _context: &Context<'_>) -> Result<Repository> {
+    Repository::init(args.repo.store()?)
 }
 
 pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     if matches!(args.repo.open(), Err(error) if error.kind() == ErrorKind::NotFound) {
         args.state.refuse_vacant(args.repo.location())?;
     }
-    let repository = Repository::init(args.repo.store()?)?;
+    let repository = make(args, context)?;
     if let Some(reason) = args.state.remember(args.repo.location(), &repository) {
         context.progress.remark(&reason);
     }

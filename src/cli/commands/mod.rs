@@ -12,6 +12,8 @@ pub(super) mod forget;
 pub(super) mod generate;
 pub(super) mod init;
 pub(super) mod inspect;
+#[cfg(feature = "encryption")]
+pub(super) mod key;
 pub(super) mod list;
 pub(super) mod prune;
 pub(super) mod repair;

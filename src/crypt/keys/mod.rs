@@ -1,4 +1,4 @@
-//! Key documents: which keys a repository is encrypted to, and who may write into it. **A draft.**
+//! Key documents: which keys a repository is encrypted to, and who may write into it.
 //!
 //! Whoever can write to the place where a repository lies can replace a list of recipients there,
 //! and would be able to read every later backup. So the list is signed by a key that no host has,
@@ -15,7 +15,7 @@
 //! | `number` | as in the name, from 1 |
 //! | `time` | when it was made |
 //! | `recipients` | array of recipients, `age1…` or `ssh-…`: whom objects are encrypted to |
-//! | `signers` | array of `{"key": "ssh-ed25519 …", "sources": ["host-a"]}`: whose archives count |
+//! | `signers` | array of `{"key": "ssh-ed25519 …", "sources": ["6f1c…"]}`: whose archives count, and of which sources, as [`source_id`] writes their names |
 //! | `previous` | SHA-256 of the whole document before, 64 digits; missing in the first |
 //! | `signature` | of all lines before this one, by the administrator's key |
 //!
@@ -81,16 +81,44 @@ const ALL_SOURCES: &str = "*";
 pub struct AllowedSigner {
     /// The key.
     pub key: SignerKey,
-    /// Names of the sources, `*` for all.
+    /// What stands for the names of the sources ([`source_id`]), or, before
+    /// [`AllowedSigner::in_repository`], the names; `*` for all.
     pub sources: Vec<String>,
 }
 
 impl AllowedSigner {
+    /// It as it stands in the documents of the repository with this id, which everybody can read:
+    /// with what stands for the names of its sources (see [`source_id`]), and without the comment
+    /// of its key.
+    #[must_use]
+    pub fn in_repository(self, repository: &str) -> Self {
+        let id = |name: String| match name.as_str() {
+            ALL_SOURCES => name,
+            name => source_id(repository, name),
+        };
+        AllowedSigner {
+            key: self.key.without_comment(),
+            sources: self.sources.into_iter().map(id).collect(),
+        }
+    }
+
     /// Whether it may sign archives of `source`.
     pub fn may_sign(&self, source: &str) -> bool {
         let mut sources = self.sources.iter();
         sources.any(|allowed| allowed == source || allowed == ALL_SOURCES)
     }
+}
+
+/// Hexadecimal digits of a [`source_id`].
+const SOURCE_DIGITS: usize = 16;
+
+/// What stands for the name of a source where names are not to be read: the first 16 hexadecimal
+/// digits of the SHA-256 digest of the repository's id, a newline, and the name. Whoever guesses a
+/// name can try it.
+pub fn source_id(repository: &str, name: &str) -> String {
+    let mut digits = hexadecimal(format!("{repository}\n{name}").as_bytes());
+    digits.truncate(SOURCE_DIGITS);
+    digits
 }
 
 /// What one document says.

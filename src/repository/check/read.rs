@@ -28,11 +28,8 @@ impl Checker<'_> {
         let raw_bytes = chosen.iter().filter_map(|(_, expected)| first(expected));
         let total = raw_bytes.fold(0, |sum: u64, e| sum.saturating_add(e.raw_bytes));
         progress.begin("reading", Some(total));
-        let bytes = |expected: &Expectations| first(expected).map_or(0, |object| object.bytes);
-        let soon = chosen.iter();
-        let soon: Vec<_> = soon
-            .map(|(name, expected)| ((*name).clone(), bytes(expected)))
-            .collect();
+        let soon = chosen.iter().filter_map(|(_, expected)| first(expected));
+        let soon: Vec<_> = soon.map(|object| object.listed()).collect();
         self.store.expect(&soon);
         let mut findings = Vec::new();
         let mut again = Vec::new();

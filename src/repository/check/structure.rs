@@ -75,7 +75,10 @@ impl Checker<'_> {
             return Err((Kind::ObjectDisputed, detail.to_owned()));
         }
         let Some(found) = found else {
-            let detail = format!("expected {} bytes, found no object", first.object.bytes);
+            let detail = format!(
+                "expected {} bytes, found no object",
+                first.object.listed_bytes()
+            );
             return Err((Kind::ObjectMissing, detail));
         };
         let is_pack = match &first.object.codec {
@@ -86,8 +89,9 @@ impl Checker<'_> {
                 return Err((Kind::ObjectUnsupported, detail));
             }
         };
-        if first.object.bytes != found {
-            let detail = format!("expected {} bytes, found {found}", first.object.bytes);
+        let wanted = first.object.listed_bytes();
+        if wanted != found {
+            let detail = format!("expected {wanted} bytes, found {found}");
             return Err((Kind::ObjectDamaged, detail));
         }
         // Far away each table would cost two requests, for what reading the object proves as well

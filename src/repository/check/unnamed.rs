@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::{CheckFinding, Checker, Kind};
 use crate::error::{ErrorKind, Result};
 use crate::repository::claim::{NO_FILE, claim_time, read_claim};
-use crate::repository::layout::{ARCHIVES, DESCRIPTOR, is_own_name};
+use crate::repository::layout::{ARCHIVES, DESCRIPTOR, is_key_document, is_own_name};
 use crate::repository::mended::is_guard;
 use crate::repository::trash::{self, Trash};
 use crate::repository::{
@@ -39,7 +39,8 @@ impl Checker<'_> {
                 || is_guard(name)
                 || trash::is_notice(name)
                 || damage::is_mark(name)
-                || claim_time(name).is_some();
+                || claim_time(name).is_some()
+                || is_key_document(name);
             if own || self.expected.contains_key(name) || replacing.contains(name) {
                 continue;
             }

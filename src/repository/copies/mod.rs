@@ -276,7 +276,7 @@ impl Copies {
     pub fn places(&self, object: &StoredObject) -> Vec<Place> {
         let listed = self.listed();
         let mut places = Vec::new();
-        let own = self.bytes(&object.name).ok();
+        let own = self.listed_bytes(&object.name).ok();
         let place = |name: &ObjectName, bytes, trust| Place {
             name: name.clone(),
             bytes,
@@ -284,10 +284,10 @@ impl Copies {
         };
         let is = |name: &ObjectName| self.digest(name, object.bytes) == Some(object.sha256);
         let mut is_whole = false;
-        if let Some(own) = own.filter(|own| *own >= object.bytes) {
+        if let Some(own) = own.filter(|own| *own >= object.listed_bytes()) {
             is_whole = is(&object.name);
             if is_whole {
-                let trust = if own == object.bytes {
+                let trust = if own == object.listed_bytes() {
                     Trust::Sound
                 } else {
                     Trust::TooLong
@@ -296,7 +296,8 @@ impl Copies {
             }
         }
         if !is_whole {
-            let same_size = listed.by_bytes.get(&object.bytes).into_iter().flatten();
+            let same_size = listed.by_bytes.get(&object.listed_bytes());
+            let same_size = same_size.into_iter().flatten();
             let mut others = same_size.filter(|name| **name != object.name);
             if let Some(other) = others.find(|name| is(name)) {
                 places.push(place(other, object.bytes, Trust::Elsewhere));
@@ -305,8 +306,11 @@ impl Copies {
         let mut mended: Vec<_> = listed.mended.of_object(&object.name).iter().collect();
         mended.sort_by_key(|(name, _)| self.is_marked(name));
         let mended = mended.into_iter().take(MAX_MENDED);
-        places.extend(mended.map(|(name, bytes)| place(name, *bytes, Trust::Mended)));
-        if let Some(own) = own.filter(|_| !is_whole) {
+        let plain = |name: &ObjectName, listed| self.store().size_of_listed(name, listed).ok();
+        let mended = mended.filter_map(|(name, listed)| Some((name, plain(name, *listed)?)));
+        places.extend(mended.map(|(name, bytes)| place(name, bytes, Trust::Mended)));
+        let own = own.filter(|_| !is_whole);
+        if let Some(own) = own.and_then(|own| plain(&object.name, own)) {
             places.push(place(&object.name, own, Trust::Damaged));
         }
         places
@@ -319,13 +323,19 @@ impl Copies {
     ///
     /// `NotFound` when there is none.
     pub fn bytes(&self, name: &ObjectName) -> Result<u64> {
+        let listed = self.listed_bytes(name)?;
+        self.store().size_of_listed(name, listed)
+    }
+
+    /// How many bytes the object `name` takes in the store.
+    pub(crate) fn listed_bytes(&self, name: &ObjectName) -> Result<u64> {
         let listed = self.listed();
         if let Some(bytes) = listed.bytes.get(name) {
             return Ok(*bytes);
         }
         let mut failed = listed.failed.iter();
         if failed.any(|(prefix, _)| name.as_str().starts_with(prefix)) {
-            return self.store().size(name);
+            return self.store().stored_size(name);
         }
         Err(Error::not_found(format!("object {name} does not exist")))
     }

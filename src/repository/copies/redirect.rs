@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::Place;
 use crate::error::Result;
 use crate::store::{
-    Leftover, ObjectName, PendingObject, ReadStore, Store, TrafficCounts, beyond_end,
+    Leftover, ObjectName, PendingObject, ReadStore, Store, StoredForm, TrafficCounts, beyond_end,
 };
 
 /// Reads some objects in other [`Place`]s than their own. It is for reading: whatever writes goes
@@ -62,6 +62,20 @@ impl ReadStore for Redirected<'_> {
         let place = self.places.get(name);
         self.store
             .stored_size(place.map_or(name, |place| &place.name))
+    }
+
+    fn size_of_listed(&self, name: &ObjectName, listed: u64) -> Result<u64> {
+        match self.places.get(name) {
+            Some(place) => Ok(place.bytes),
+            None => self.store.size_of_listed(name, listed),
+        }
+    }
+
+    fn stored_form(&self, name: &ObjectName) -> Result<Option<StoredForm>> {
+        match self.places.get(name) {
+            Some(place) => self.store.stored_form(&place.name),
+            None => self.store.stored_form(name),
+        }
     }
 
     fn list(&self, prefix: &str) -> Result<Vec<(ObjectName, u64)>> {

@@ -17,7 +17,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::progress::Progress;
 use crate::repository::codec::ObjectCodec;
 use crate::repository::digest::Hasher;
-use crate::repository::entries::{StoredFile, StoredObject};
+use crate::repository::entries::{EncryptedForm, StoredFile, StoredObject};
 use crate::store::{ObjectName, PendingObject, Store, write_error};
 
 /// An object that is written, but not published yet.
@@ -202,6 +202,7 @@ impl Output<'_, '_> {
     fn finish(mut self) -> Result<Staged> {
         let table = self.table.to_bytes().ok_or_else(too_large)?;
         put(&mut self.pending, &mut self.sha256, self.name, &table)?;
+        let form = self.pending.finish()?;
         Ok(Staged {
             object: StoredObject {
                 name: self.name.clone(),
@@ -209,6 +210,7 @@ impl Output<'_, '_> {
                 bytes: self.table.bytes() + table.len() as u64,
                 sha256: self.sha256.finish(),
                 raw_bytes: self.table.raw_bytes(),
+                encrypted: form.map(EncryptedForm::from),
             },
             files: self.files.finish()?,
             pending: self.pending,

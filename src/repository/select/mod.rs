@@ -7,9 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
+use super::cover::Cover;
 use super::layout::{self, ArchiveId, ManifestName};
 use super::lease::is_ahead;
-use super::{Archive, MANIFEST_VERSION, MAX_MANIFEST_BYTES, Repository, seal};
+use super::{Archive, COVERED_MANIFEST_VERSION, MAX_MANIFEST_BYTES, Repository, seal};
 use crate::error::{Error, ErrorKind, Result, did_you_mean};
 use crate::model::{Millis, TimeRange};
 use crate::store::{ObjectName, Origin, Store};
@@ -79,6 +80,8 @@ pub struct Chosen {
     pub ahead: Vec<Ahead>,
     /// Later archives that `narthex repair` made, and that may be of the same server.
     pub reconstructed: Vec<ArchiveId>,
+    /// Manifests as late or later that count for nothing, because nobody has signed them who may.
+    pub untrusted: Vec<Damaged>,
 }
 
 impl Chosen {
@@ -100,7 +103,11 @@ impl Chosen {
                  restore {other} brings back what it holds"
             )
         });
-        ahead.chain(others)
+        let untrusted = self.untrusted.iter().map(|other| {
+            let why = other.error.chain();
+            format!("{why}: it is not taken for the latest")
+        });
+        ahead.chain(others).chain(untrusted)
     }
 }
 
@@ -182,6 +189,9 @@ impl Repository {
 
     /// Reads the archives whose manifests are among `listed`.
     pub(super) fn read_listed(&self, listed: Vec<(ObjectName, u64)>) -> Result<Archives> {
+        if !listed.is_empty() {
+            self.need_to_read()?;
+        }
         self.read_all(&self.expect_manifests(listed))
     }
 
@@ -199,6 +209,9 @@ impl Repository {
     /// Reads no more manifests than it must.
     pub fn latest(&self, filter: &SourceFilter, now: Millis) -> Result<Latest> {
         let names = self.manifest_names()?;
+        if !names.is_empty() {
+            self.need_to_read()?;
+        }
         let mut search = Search::new(filter, now);
         // Stamps end at the second: among equal ones only the manifests know.
         for same_second in names.chunk_by(|a, b| a.stamp == b.stamp).rev() {
@@ -257,9 +270,15 @@ impl Repository {
     fn marks(&self) -> Result<Vec<Marked>> {
         let mut marks = Vec::new();
         for name in self.expect_manifests(self.store().list(layout::ARCHIVES)?) {
+            self.need_to_read()?;
             match self.store().get(&name.object()?, MAX_MANIFEST_BYTES) {
-                Ok(bytes) => marks.extend(seal::from_bytes::<Marked>(&bytes, MANIFEST_VERSION)),
-                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Ok(bytes) => {
+                    marks.extend(seal::from_bytes::<Marked>(&bytes, COVERED_MANIFEST_VERSION));
+                }
+                // Forgotten since it was listed; or whoever wrote it counts for nothing, which those
+                // say who read it all.
+                Err(error) if [ErrorKind::NotFound, ErrorKind::Refused].contains(&error.kind()) => {
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -280,7 +299,11 @@ impl Repository {
                 Server::refuse_several(&self.servers(filter)?)?;
             }
             let latest = self.latest(filter, now)?;
-            return match (latest.damaged.into_iter().next(), latest.archive) {
+            let (untrusted, damaged): (Vec<_>, Vec<_>) = latest
+                .damaged
+                .into_iter()
+                .partition(|damaged| damaged.error.kind() == ErrorKind::Refused);
+            return match (damaged.into_iter().next(), latest.archive) {
                 (Some(damaged), _) => Err(damaged
                     .error
                     .context("cannot tell which archive is the latest: name one by its id")),
@@ -290,6 +313,7 @@ impl Repository {
                         archive,
                         ahead: latest.ahead,
                         reconstructed: latest.reconstructed,
+                        untrusted,
                     })
                 }
                 (None, None) => {
@@ -318,6 +342,7 @@ impl Repository {
                 archive: self.meant(name, filter)?,
                 ahead: Vec::new(),
                 reconstructed: Vec::new(),
+                untrusted: Vec::new(),
             }),
             (Some(one), Some(other)) => Err(Error::invalid(format!(
                 "expected the beginning of one archive id, found {selector:?}, which begins {} and {}",
@@ -392,12 +417,26 @@ impl Repository {
         }
     }
 
+    /// Reads the manifest `name`; `None`, where it is another machine's and this one is to write
+    /// only.
+    pub(super) fn read_own(&self, name: &ObjectName) -> Result<Option<Archive>> {
+        if !self.is_write_only() {
+            return read_manifest(self.store(), name).map(Some);
+        }
+        let bytes = self.store().get(name, MAX_MANIFEST_BYTES)?;
+        match Cover::read(&bytes) {
+            Ok(Some(_)) => Ok(None),
+            _ => manifest_of(name, &bytes).map(Some),
+        }
+    }
+
     fn read_all(&self, names: &[ManifestName]) -> Result<Archives> {
         let mut all = Archives::default();
         for name in names {
             let name = name.object()?;
-            match read_manifest(self.store(), &name) {
-                Ok(archive) => all.archives.push(archive),
+            match self.read_own(&name) {
+                Ok(Some(archive)) => all.archives.push(archive),
+                Ok(None) => {}
                 // Forgotten since it was listed.
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 Err(error) => all.damaged.push(Damaged { name, error }),
@@ -421,8 +460,21 @@ pub(crate) fn no_manifest(objects: u64) -> Option<String> {
 
 /// Reads the manifest `name`, and holds it to its name.
 pub(super) fn read_manifest(store: &dyn Store, name: &ObjectName) -> Result<Archive> {
-    let bytes = store.get(name, MAX_MANIFEST_BYTES)?;
-    let archive = Archive::from_bytes(&bytes).and_then(|archive| {
+    let bytes = store.get(name, MAX_MANIFEST_BYTES);
+    manifest_of(name, &bytes.map_err(|e| in_manifest(name, e))?)
+}
+
+fn in_manifest(name: &ObjectName, error: Error) -> Error {
+    // Of one that is gone the store has said which.
+    match error.kind() {
+        ErrorKind::Refused => error.context(format!("manifest {name}")),
+        _ => error,
+    }
+}
+
+/// The archive in `bytes`, the manifest `name`.
+pub(super) fn manifest_of(name: &ObjectName, bytes: &[u8]) -> Result<Archive> {
+    let archive = Archive::from_bytes(bytes).and_then(|archive| {
         let own = archive.manifest_name()?.object()?;
         if own == *name {
             return Ok(archive);

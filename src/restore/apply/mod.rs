@@ -90,7 +90,7 @@ pub fn apply(
         seen.extend(queue.iter().map(|block| block.ulid));
         expect_blocks(copies.store(), &queue);
         if let Some(wal) = plan.wal.filter(|_| is_first) {
-            let object = (wal.object.name.clone(), wal.object.bytes);
+            let object = wal.object.listed();
             copies.store().expect(&[object]);
         }
         let outcomes = spread(&queue, bytes, |block| match &plan.exact {

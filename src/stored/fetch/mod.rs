@@ -322,8 +322,8 @@ impl<'c> Fetch<'c> {
 
 /// What is wrong with `object`, which is not sound.
 fn damage(object: &StoredObject, copies: &Copies) -> Error {
-    let (name, wanted) = (&object.name, object.bytes);
-    match copies.bytes(name) {
+    let (name, wanted) = (&object.name, object.listed_bytes());
+    match copies.listed_bytes(name) {
         Err(error) => error,
         Ok(found) if found != wanted => Error::corrupt(format!(
             "object {name}: expected {wanted} bytes, found {found}"

@@ -230,6 +230,7 @@ impl Fetch<'_> {
                 bytes: self.copies.bytes(name)?,
                 sha256: Digest::of(b""),
                 raw_bytes: 0,
+                encrypted: None,
             }),
         });
         described.collect()

@@ -24,7 +24,9 @@ use crate::model::{Millis, Ulid};
 use crate::progress::{Progress, Silent};
 use crate::raw::ReadMode;
 use crate::repository::portable::{self as codec, Object, Root, Staged};
-use crate::repository::{Digest, FilePath, FindingCounts, Fingerprint, StoredFile, StoredObject};
+use crate::repository::{
+    Digest, EncryptedForm, FilePath, FindingCounts, Fingerprint, StoredFile, StoredObject,
+};
 use crate::store::{ObjectName, Store};
 pub(crate) use fingerprint::{deep_fingerprint, fingerprint};
 pub(crate) use source::{Listing, Miss, OpenBlock, SourceFile};
@@ -235,7 +237,17 @@ impl Writer<'_> {
         root: Root,
     ) -> Result<Option<(StoredObject, Vec<StoredFile>)>, Failure> {
         let read = Object::open(self.store, name, root)
-            .and_then(|object| object.contents(&mut codec::NoVisitor, &Silent));
+            .and_then(|object| object.contents(&mut codec::NoVisitor, &Silent))
+            .and_then(|(object, files)| {
+                let encrypted = self.store.stored_form(name)?.map(EncryptedForm::from);
+                Ok((
+                    StoredObject {
+                        encrypted,
+                        ..object
+                    },
+                    files,
+                ))
+            });
         match read {
             // Whoever published it may have died before it was durable.
             Ok(contents) => Ok(if_there(self.store.settle(name))?.map(|()| contents)),

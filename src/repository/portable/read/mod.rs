@@ -352,6 +352,7 @@ impl<'a> Object<'a> {
             bytes: self.bytes(),
             sha256,
             raw_bytes: self.raw_bytes(),
+            encrypted: None,
         };
         Ok((object, files))
     }

@@ -7,8 +7,8 @@ use crate::error::{ErrorKind, Result};
 use crate::progress::Silent;
 use crate::repository::portable::Root;
 use crate::repository::{
-    Digest, Fingerprint, ObjectCodec, STATISTICS_FILE, StoredFile, StoredObject, block_of_pack,
-    digest_of_object,
+    Digest, EncryptedForm, Fingerprint, ObjectCodec, STATISTICS_FILE, StoredFile, StoredObject,
+    block_of_pack, digest_of_object,
 };
 use crate::store::ObjectName;
 use crate::stored::write::{
@@ -80,7 +80,8 @@ impl Writer<'_> {
         }
         let settled = if_there(self.store.settle(&name))?;
         let hashed = self.hash(&name).ok();
-        Ok(settled.zip(hashed).map(|((), (bytes, sha256))| {
+        let hashed = hashed.zip(self.store.stored_form(&name).ok());
+        Ok(settled.zip(hashed).map(|((), ((bytes, sha256), form))| {
             // It may have been made of another block.
             let told = block_of_pack(&name).and_then(|ulid| self.known.packable_bytes(ulid));
             let packed = files.iter().filter(|file| file.packed);
@@ -90,6 +91,7 @@ impl Writer<'_> {
                 bytes,
                 sha256,
                 raw_bytes: told.unwrap_or_else(|| packed.map(|file| file.bytes).sum()),
+                encrypted: form.map(EncryptedForm::from),
             }
         }))
     }

@@ -1,0 +1,309 @@
+//! `narthex key`: keys of encrypted repositories: made, listed, added, taken off.
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+use serde_json::{Value as Json, json};
+
+use crate::cli::args::local_path;
+use crate::cli::context::Context;
+use crate::cli::exit::Ending;
+use crate::cli::keys::{load_signing, public_key, remember};
+use crate::cli::repo::RepoArgs;
+use crate::cli::state::StateArgs;
+use crate::crypt::keys::{AllowedSigner, KeyDocument};
+use crate::crypt::sign::{SignerKey, SigningKey};
+use crate::crypt::{Identity, Recipient, Recipients};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::now;
+use crate::report::keys::{KEYS, ListedKey};
+use crate::report::{Extent, SheetOf as _};
+use crate::repository::Repository;
+
+/// What to do with keys.
+#[derive(Debug, Subcommand)]
+#[command(after_help = "\
+Examples:
+  narthex key generate backup.key                   # whoever has this file reads the backups
+  narthex key generate --signing host-a.key         # signs the archives of host-a
+  narthex key list --repo s3://backups/prometheus
+  narthex key add --admin admin.key --signer host-a.key.pub --source host-a --repo s3://backups/prometheus
+  narthex key remove --admin admin.key --recipient age1… --repo s3://backups/prometheus")]
+pub(crate) enum Args {
+    /// Make a key, in a new file that only its user can read
+    #[command(after_help = "\
+Examples:
+  narthex key generate backup.key
+  narthex key generate --signing /etc/narthex/host.key
+
+A key to read with is one of age, as age-keygen makes them: what is printed is its recipient, for narthex init --recipient. A key \
+to sign with is one of SSH, as ssh-keygen -t ed25519 makes them: its public half is in FILE.pub.")]
+    Generate {
+        /// The file, which must not exist
+        #[arg(value_parser = local_path())]
+        file: PathBuf,
+        /// A key to sign with, for a host or for the administrator
+        #[arg(long)]
+        signing: bool,
+    },
+    /// List whom a repository is encrypted to, and who may sign archives
+    List(ListArgs),
+    /// Encrypt what comes to more keys, or let more hosts sign
+    Add(ChangeArgs),
+    /// Encrypt what comes no more to keys, or let hosts sign no more
+    Remove(ChangeArgs),
+}
+
+/// Which repository.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  narthex key list --repo s3://backups/prometheus
+  narthex key list --json | jq '.keys[] | select(.kind == \"signer\")'")]
+pub(crate) struct ListArgs {
+    #[command(flatten)]
+    repo: RepoArgs,
+}
+
+/// What to change.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  narthex key add --admin admin.key --recipient age1… --repo s3://backups/prometheus
+  narthex key add --admin admin.key --signer host-a.key.pub --source host-a --repo s3://backups/prometheus
+  narthex key remove --admin admin.key --signer host-a.key.pub --repo s3://backups/prometheus
+
+A change is a new list of keys, signed by the administrator's key. It holds for what is written from then on: whoever could read \
+what is there still can, until narthex copy has written it anew for the keys that are left.")]
+pub(crate) struct ChangeArgs {
+    #[command(flatten)]
+    repo: RepoArgs,
+    #[command(flatten)]
+    state: StateArgs,
+    #[command(flatten)]
+    keys: NewKeys,
+    /// File with the administrator's key
+    #[arg(long, value_name = "FILE", value_parser = local_path())]
+    admin: PathBuf,
+}
+
+/// Keys that were typed.
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct NewKeys {
+    /// Who can read: age1… or an SSH public key; can be repeated
+    #[arg(short, long, value_name = "KEY")]
+    pub(crate) recipient: Vec<Recipient>,
+    /// File with recipients, one in each line
+    #[arg(short = 'R', long, value_name = "FILE", value_parser = local_path())]
+    pub(crate) recipients_file: Vec<PathBuf>,
+    /// Who signs archives: an ssh-ed25519 public key, or the file that holds it; can be repeated
+    #[arg(long, value_name = "KEY")]
+    signer: Vec<String>,
+    /// Which sources those may sign, by their names [default: all]
+    #[arg(long = "source", value_name = "NAME", requires = "signer")]
+    sources: Vec<String>,
+}
+
+impl NewKeys {
+    /// Whether none was typed.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.recipient.is_empty() && self.recipients_file.is_empty() && self.signer.is_empty()
+    }
+
+    /// Those who read.
+    pub(crate) fn recipients(&self) -> Result<Vec<Recipient>> {
+        let mut all = self.recipient.clone();
+        for path in &self.recipients_file {
+            let read = Recipient::load(path)?;
+            if read.is_empty() {
+                return Err(Error::invalid(format!(
+                    "expected recipients in {}, found none",
+                    path.display()
+                )));
+            }
+            all.extend(read);
+        }
+        Ok(all)
+    }
+
+    fn signer_keys(&self) -> Result<Vec<SignerKey>> {
+        self.signer.iter().map(|typed| public_key(typed)).collect()
+    }
+
+    /// Those who sign, and which sources, by their names.
+    pub(crate) fn signers(&self) -> Result<Vec<AllowedSigner>> {
+        let sources = if self.sources.is_empty() {
+            vec!["*".to_owned()]
+        } else {
+            self.sources.clone()
+        };
+        let keys = self.signer_keys()?.into_iter();
+        Ok(keys
+            .map(|key| AllowedSigner {
+                key,
+                sources: sources.clone(),
+            })
+            .collect())
+    }
+}
+
+pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
+    match args {
+        Args::Generate { file, signing } => {
+            let (kind, public) = if *signing {
+                let comment = file.file_stem().unwrap_or_default().to_string_lossy();
+                let key = SigningKey::create(file, &comment)?;
+                ("signer", key.public().to_string())
+            } else {
+                let key = Identity::create(file)?;
+                ("recipient", key.to_string())
+            };
+            if context.json {
+                context.print_json(&json!({"kind": kind, "public": public}))?;
+            } else {
+                context.print(format_args!("{public}\n"))?;
+            }
+            Ok(Ending::Healthy)
+        }
+        Args::List(args) => list(&args.repo.open()?, context),
+        Args::Add(args) => change(args, Change::Add, context),
+        Args::Remove(args) => change(args, Change::Remove, context),
+    }
+}
+
+fn list(repository: &Repository, context: &mut Context<'_>) -> Result<Ending> {
+    let keys = repository.keys().ok_or_else(|| not_encrypted(repository))?;
+    let newest = keys.chain().newest();
+    let recipients = newest.recipients.iter().map(|key| ListedKey {
+        kind: "recipient",
+        key: key.to_string(),
+        sources: Vec::new(),
+    });
+    let signers = newest.signers.iter().map(|signer| ListedKey {
+        kind: "signer",
+        key: signer.key.to_string(),
+        sources: signer.sources.clone(),
+    });
+    let listed: Vec<_> = recipients.chain(signers).collect();
+    if context.json {
+        let mut object = serde_json::Map::new();
+        KEYS.add_to(&mut object, &listed, Extent::Document);
+        object.insert("number".to_owned(), json!(newest.number));
+        object.insert("admin".to_owned(), json!(repository.descriptor().admin));
+        context.print_json(&Json::Object(object))?;
+    } else {
+        let view = &context.view;
+        let text = view.of(&KEYS, &listed, Extent::All).text(view);
+        context.print(format_args!("{text}\n"))?;
+    }
+    Ok(Ending::Healthy)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Change {
+    Add,
+    Remove,
+}
+
+fn change(args: &ChangeArgs, change: Change, context: &mut Context<'_>) -> Result<Ending> {
+    if args.keys.is_empty() {
+        return Err(Error::invalid(
+            "expected --recipient, --recipients-file or --signer, found none of them",
+        ));
+    }
+    let admin = load_signing(&args.admin)?;
+    let repository = args.repo.open_own(&args.state)?;
+    let keys = repository
+        .keys()
+        .ok_or_else(|| not_encrypted(&repository))?;
+    let believed = keys.admin();
+    if believed != admin.public().fingerprint() {
+        return Err(Error::refused(format!(
+            "expected the administrator's key {believed} in {}, found {}: nobody would believe what it signs",
+            args.admin.display(),
+            admin.public().fingerprint()
+        )));
+    }
+    let chain = keys.chain();
+    let newest = chain.newest();
+    let (mut recipients, mut signers) = (newest.recipients.clone(), newest.signers.clone());
+    let typed = args.keys.recipients()?;
+    match change {
+        Change::Add => {
+            recipients.extend(typed.iter().cloned());
+            for signer in args.keys.signers()? {
+                add_signer(&mut signers, signer.in_repository(&newest.repository));
+            }
+        }
+        Change::Remove => {
+            for recipient in &typed {
+                let before = recipients.len();
+                recipients.retain(|known| known != recipient);
+                if recipients.len() == before {
+                    return Err(unknown("recipient", recipient));
+                }
+            }
+            for key in args.keys.signer_keys()? {
+                let before = signers.len();
+                signers.retain(|known| known.key != key);
+                if signers.len() == before {
+                    return Err(unknown("signer", &key));
+                }
+            }
+            if signers.is_empty() && !newest.signers.is_empty() {
+                return Err(Error::refused(
+                    "expected a signer to be left, found none: whoever can write into the repository would be believed; add the new one first",
+                ));
+            }
+        }
+    }
+    let recipients = Recipients::new(recipients)?;
+    let recipients: Vec<_> = recipients.iter().cloned().collect();
+    let next = chain.next(now(), recipients, signers)?;
+    publish(&repository, &next, &admin)?;
+    // What was seen is raised with it.
+    let repository = args.repo.open_own(&args.state)?;
+    remember(&repository, &args.state);
+    if change == Change::Remove && !typed.is_empty() {
+        context.progress.remark(&format_args!(
+            "what is there can still be read with the keys that were taken off: narthex copy writes it anew, for those that are left"
+        ));
+    }
+    list(&repository, context)
+}
+
+fn publish(repository: &Repository, document: &KeyDocument, admin: &SigningKey) -> Result<()> {
+    let name = document.object()?;
+    let put = repository.stored().put(&name, &document.to_signed(admin)?);
+    put.map_err(|e| match e.kind() {
+        ErrorKind::AlreadyExists => Error::refused(format!(
+            "somebody else has changed the keys meanwhile ({name}): look at narthex key list, and try again"
+        )),
+        _ => e,
+    })
+}
+
+/// Lets a key sign more sources, or adds it.
+fn add_signer(signers: &mut Vec<AllowedSigner>, new: AllowedSigner) {
+    match signers.iter_mut().find(|known| known.key == new.key) {
+        Some(known) => {
+            known.sources.extend(new.sources);
+            known.sources.sort_unstable();
+            known.sources.dedup();
+        }
+        None => signers.push(new),
+    }
+}
+
+fn unknown(kind: &str, key: &impl std::fmt::Display) -> Error {
+    Error::invalid(format!(
+        "expected a {kind} of this repository, found {key}: narthex key list says which there are"
+    ))
+}
+
+fn not_encrypted(repository: &Repository) -> Error {
+    Error::refused(format!(
+        "the repository in {} is not encrypted, and stays so: narthex init --recipient makes one that is, and narthex copy brings its archives there",
+        repository.store().describe()
+    ))
+}

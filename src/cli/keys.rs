@@ -1,0 +1,173 @@
+//! The keys of this machine: what it reads with, signs with, and whom it believes.
+
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use clap::Args;
+
+use super::repo::say;
+use super::state::{Pin, StateArgs};
+use crate::crypt::sign::{SignerKey, SigningKey};
+use crate::crypt::{Identities, IdentityFile, KeyExposure};
+use crate::error::{Error, Result};
+use crate::raw::read_bounded;
+use crate::repository::Repository;
+use crate::repository::keyed::Keyring;
+use crate::store::Location;
+
+/// Largest file with a public key that is read, in bytes.
+const MAX_PUBLIC: u64 = 64 << 10;
+
+/// Keys to encrypted repositories.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Keys")]
+pub(crate) struct KeyArgs {
+    /// File with a key to read encrypted repositories with: of age, or of SSH; can be repeated
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "NARTHEX_IDENTITY",
+        hide_env_values = true
+    )]
+    identity: Vec<PathBuf>,
+    /// File with the key of this host (ssh-ed25519) that signs its archives
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "NARTHEX_SIGNING_KEY",
+        hide_env_values = true
+    )]
+    signing_key: Option<PathBuf>,
+    /// The administrator's public key, or its fingerprint (SHA256:…): whose lists of keys to believe
+    /// [default: the one that was believed before]
+    #[arg(long, global = true, value_name = "KEY", env = "NARTHEX_ADMIN_KEY")]
+    admin_key: Option<String>,
+    /// Let archives count that nobody has signed who may
+    #[arg(long, global = true)]
+    accept_unsigned: bool,
+}
+
+/// The keys of this process.
+static KEYS: OnceLock<Keyring> = OnceLock::new();
+
+impl KeyArgs {
+    /// Makes these the keys of this process.
+    ///
+    /// # Errors
+    ///
+    /// When a file cannot be read, or holds something else.
+    pub(crate) fn apply(&self) -> Result<()> {
+        let mut identities = Vec::new();
+        for path in &self.identity {
+            let file = IdentityFile::load(path)?;
+            warn(file.exposure.as_ref());
+            identities.extend(file.identities);
+        }
+        let signing = self.signing_key.as_deref().map(load_signing);
+        let keyring = Keyring {
+            identities: if identities.is_empty() {
+                None
+            } else {
+                Some(Identities::new(identities)?)
+            },
+            signing: signing.transpose()?,
+            admin: self.admin_key.as_deref().map(fingerprint).transpose()?,
+            accept_unsigned: self.accept_unsigned,
+            ..Keyring::default()
+        };
+        let _ = KEYS.set(keyring);
+        Ok(())
+    }
+}
+
+/// The key in the file `path`; says so if everybody can read it.
+pub(crate) fn load_signing(path: &Path) -> Result<SigningKey> {
+    let (key, exposure) = SigningKey::load(path)?;
+    warn(exposure.as_ref());
+    Ok(key)
+}
+
+fn warn(exposure: Option<&KeyExposure>) {
+    if let Some(exposure) = exposure {
+        say(&exposure.to_string());
+    }
+}
+
+/// A public key that was typed: itself, or the file that holds it.
+pub(crate) fn public_key(typed: &str) -> Result<SignerKey> {
+    if typed.starts_with("ssh-") {
+        return typed.parse();
+    }
+    let path = Path::new(typed);
+    let bytes = read_bounded(path, MAX_PUBLIC)?;
+    let text = String::from_utf8_lossy(&bytes);
+    text.parse()
+        .map_err(|e: Error| e.context(path.display().to_string()))
+}
+
+fn fingerprint(typed: &str) -> Result<String> {
+    if typed.starts_with("SHA256:") {
+        return Ok(typed.to_owned());
+    }
+    Ok(public_key(typed)?.fingerprint())
+}
+
+/// The keys for the repository at `location`. Whoever `writes` and cannot read keeps what it has
+/// written.
+///
+/// # Errors
+///
+/// `Refused`, when another administrator's key was believed before; when that cannot be read.
+pub(crate) fn keyring(location: &Location, state: &StateArgs, writes: bool) -> Result<Keyring> {
+    let mut keyring = KEYS.get().cloned().unwrap_or_default();
+    if let Some(pin) = state.pin(location)? {
+        match &keyring.admin {
+            Some(typed) if *typed != pin.admin => {
+                return Err(Error::refused(format!(
+                    "expected the administrator's key {}, which was believed before of the repository in {location}, found {typed}",
+                    pin.admin
+                ))
+                .advise("if it has come to be another's, remove the file keys/ of that repository in --state-dir"));
+            }
+            _ => keyring.admin = Some(pin.admin),
+        }
+        keyring.seen = pin.seen;
+    }
+    if writes {
+        keyring.memory = state.memory_dir();
+    }
+    Ok(keyring)
+}
+
+/// Remembers whom this machine believes of `repository`; says so where that is new.
+pub(crate) fn remember(repository: &Repository, state: &StateArgs) {
+    let Some(keys) = repository.keys() else {
+        return;
+    };
+    let newest = keys.chain().newest();
+    let told = repository.descriptor().admin.clone();
+    let typed = KEYS.get().and_then(|keyring| keyring.admin.clone());
+    let Some(admin) = typed.clone().or(told) else {
+        return;
+    };
+    let pin = Pin {
+        admin: admin.clone(),
+        seen: newest.number,
+    };
+    match state.keep_pin(&newest.repository, &pin) {
+        Ok(false) => {}
+        Ok(true) if typed.is_some() => {}
+        Ok(true) => say(&format!(
+            "from now on this machine believes the administrator's key {admin} of repository {}: compare it with what narthex init has said, \
+             or give it with --admin-key",
+            newest.repository
+        )),
+        Err(error) => say(&format!(
+            "cannot remember whose lists of keys are believed, so that another's would not be noticed: {}",
+            error.chain()
+        )),
+    }
+}
