@@ -201,6 +201,7 @@ fn total_bytes(files: &[StoredFile]) -> u64 {
 
 /// An object and what is needed to trust it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(from = "Described", into = "Described")]
 pub struct StoredObject {
     /// Its name in the store.
     pub name: ObjectName,
@@ -214,17 +215,59 @@ pub struct StoredObject {
     pub raw_bytes: u64,
     /// Size and digest of what lies in the store, where that is not the bytes but their encrypted
     /// form.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encrypted: Option<EncryptedForm>,
 }
 
 /// What an object is where it lies encrypted: what can be proved without a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct EncryptedForm {
     /// Its size in bytes.
     pub bytes: u64,
     /// Digest of its bytes.
     pub sha256: Digest,
+}
+
+/// A [`StoredObject`] as it stands in manifests: without objects in the object, so that tools that
+/// work by lines can read it.
+#[derive(Serialize, Deserialize)]
+struct Described {
+    name: ObjectName,
+    codec: ObjectCodec,
+    bytes: u64,
+    sha256: Digest,
+    raw_bytes: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    stored_bytes: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    stored_sha256: Option<Digest>,
+}
+
+impl From<Described> for StoredObject {
+    fn from(object: Described) -> Self {
+        let form = object.stored_bytes.zip(object.stored_sha256);
+        StoredObject {
+            name: object.name,
+            codec: object.codec,
+            bytes: object.bytes,
+            sha256: object.sha256,
+            raw_bytes: object.raw_bytes,
+            encrypted: form.map(|(bytes, sha256)| EncryptedForm { bytes, sha256 }),
+        }
+    }
+}
+
+impl From<StoredObject> for Described {
+    fn from(object: StoredObject) -> Self {
+        Described {
+            name: object.name,
+            codec: object.codec,
+            bytes: object.bytes,
+            sha256: object.sha256,
+            raw_bytes: object.raw_bytes,
+            stored_bytes: object.encrypted.map(|form| form.bytes),
+            stored_sha256: object.encrypted.map(|form| form.sha256),
+        }
+    }
 }
 
 impl From<StoredForm> for EncryptedForm {

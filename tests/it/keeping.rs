@@ -153,6 +153,7 @@ pub(crate) fn store_wal(store: &dyn Store, id: &ArchiveId, seed: u64) -> Result<
 pub(crate) fn archive(time: Millis, id: ArchiveId, blocks: Vec<StoredBlock>) -> Archive {
     Archive {
         format_version: PLAIN_MANIFEST_VERSION,
+        previous: None,
         id,
         time,
         host: "mon1".to_owned(),

@@ -36,6 +36,7 @@ fn pack(number: usize) -> StoredObject {
         bytes: 100,
         sha256: Digest::of(b""),
         raw_bytes: 1000,
+        encrypted: None,
     }
 }
 

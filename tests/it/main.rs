@@ -30,6 +30,8 @@ mod e2e;
 mod effort;
 mod encode;
 mod encodings;
+#[cfg(feature = "encryption")]
+mod encrypted;
 mod exact;
 mod examples;
 mod faults;

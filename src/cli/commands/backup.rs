@@ -155,6 +155,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
         return preview(args, &options, context);
     }
     let repository = open_or_init(args, context)?;
+    remark_on_memory(&repository, context)?;
     let source = recognise(args, Some(&repository), context)?;
     let report = archive::backup(&source, &repository, &options, now(), context.progress)?;
     for problem in &report.problems {
@@ -197,6 +198,23 @@ pub(super) fn remark_on_store(repository: &Repository, context: &Context<'_>) {
             error.chain()
         )),
     }
+}
+
+/// Says so where this machine can neither read what is there nor remembers it: then all is stored
+/// again.
+fn remark_on_memory(repository: &Repository, context: &Context<'_>) -> Result<()> {
+    #[cfg(feature = "encryption")]
+    if let Some(memory) = repository.keys().and_then(|keys| keys.memory())
+        && memory.is_empty()?
+        && !repository.manifest_names()?.is_empty()
+    {
+        context.progress.remark(
+            &"this machine cannot read the archives that are there, and remembers none of its own: if it has made some before, all blocks are \
+              stored again (narthex key memory, on a machine that can read, makes anew what is remembered)",
+        );
+    }
+    let _ = (repository, context);
+    Ok(())
 }
 
 /// The repository, which is made where none has ever been, unless --no-create is given. Whether the

@@ -8,4 +8,4 @@ mod names;
 mod objects;
 mod sign;
 mod store;
-mod tools;
+pub(crate) mod tools;

@@ -159,6 +159,7 @@ fn documents(block: &Block, pack: &[u8]) -> Documents {
         bytes: bytes.len() as u64,
         sha256: Digest::of(bytes),
         raw_bytes,
+        encrypted: None,
     };
     let recipe_name = recipe_object(ulid, &fingerprint).unwrap();
     let store = MemoryStore::default();
@@ -201,6 +202,7 @@ fn documents(block: &Block, pack: &[u8]) -> Documents {
     };
     let archive = Archive {
         format_version: PLAIN_MANIFEST_VERSION,
+        previous: None,
         id: "0123456789abcdef".parse::<ArchiveId>().unwrap(),
         time: 1_795_288_065_445,
         host: "mon1".to_owned(),

@@ -1,0 +1,9 @@
+//! Encrypted repositories: nights that come back, what can be read of them without a key, hosts
+//! that write only, and whose word counts.
+
+mod by_hand;
+mod cover;
+mod program;
+mod trust;
+mod world;
+mod write_only;

@@ -1,0 +1,275 @@
+//! The program, as its users start it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+use super::world::night;
+
+/// Two machines: a host, and one that restores.
+struct Desk {
+    dir: tempfile::TempDir,
+}
+
+impl Desk {
+    fn new() -> Self {
+        Desk {
+            dir: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Runs narthex on the machine `machine`.
+    fn run(&self, machine: &str, arguments: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_narthex"))
+            .args(arguments)
+            .current_dir(self.dir.path())
+            .env("NARTHEX_REPO", self.path("repo"))
+            .env("NARTHEX_STATE_DIR", self.path(&format!("{machine}-state")))
+            .env("NARTHEX_CACHE_DIR", self.path(&format!("{machine}-cache")))
+            .env_remove("NARTHEX_IDENTITY")
+            .env_remove("NARTHEX_SIGNING_KEY")
+            .output()
+            .unwrap()
+    }
+
+    /// What a command says that must do what it is asked: standard output, and error.
+    fn done(&self, machine: &str, arguments: &[&str]) -> (String, String) {
+        let output = self.run(machine, arguments);
+        let (out, err) = said(&output);
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {out}{err}");
+        (out, err)
+    }
+
+    /// A new identity, and a repository that is encrypted to it, which `host.key` may write.
+    fn init(&self) {
+        let (recipient, _) = self.done("reader", &["key", "generate", "backup.key"]);
+        self.done("host", &["key", "generate", "--signing", "host.key"]);
+        let recipient = recipient.trim();
+        let arguments = [
+            "init",
+            "--recipient",
+            recipient,
+            "--signer",
+            "host.key.pub",
+            "--admin",
+            "admin.key",
+        ];
+        self.done("reader", &arguments);
+    }
+
+    fn back_up(&self, number: usize) -> Value {
+        let dir = night(number);
+        let arguments = [
+            "backup",
+            dir.to_str().unwrap(),
+            "--source",
+            "a",
+            "--signing-key",
+            "host.key",
+            "--json",
+        ];
+        serde_json::from_str(&self.done("host", &arguments).0).unwrap()
+    }
+}
+
+fn said(output: &Output) -> (String, String) {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    (text(&output.stdout), text(&output.stderr))
+}
+
+fn mode(path: &Path) -> u32 {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[test]
+fn a_host_that_only_writes_and_a_machine_that_restores() {
+    let desk = Desk::new();
+    desk.init();
+    for key in ["backup.key", "host.key", "admin.key"] {
+        assert_eq!(mode(&desk.path(key)), 0o600, "{key}");
+        // No key is overwritten.
+        let again = desk.run("reader", &["key", "generate", key]);
+        assert_eq!(again.status.code(), Some(1), "{key}");
+    }
+    let first = desk.back_up(1);
+    let second = desk.back_up(2);
+    assert!(second["unchanged_blocks"].as_u64() > Some(0), "{second}");
+    assert_eq!(second["problems"], Value::Array(Vec::new()));
+    for command in [
+        &["archives"][..],
+        &["stats"],
+        &["restore", "latest", "--target", "t"],
+    ] {
+        let (out, err) = said(&desk.run("reader", command));
+        assert!(
+            out.is_empty() && err.contains("--identity"),
+            "{command:?}: {out}{err}"
+        );
+    }
+    let (out, err) = desk.done("reader", &["check", "--read-data"]);
+    assert!(
+        out.contains("2 archives") && err.contains("--identity"),
+        "{out}{err}"
+    );
+    let identity = ["-i", "backup.key"];
+    for (archive, number) in [(first, 1), (second, 2)] {
+        let id = archive["id"].as_str().unwrap();
+        let target = format!("back-{number}");
+        let arguments = [&["restore", id, "--target", &target][..], &identity].concat();
+        desk.done("reader", &arguments);
+        let read = |dir: &Path| super::world::archived(dir);
+        assert!(read(&desk.path(&target)) == read(&night(number)));
+    }
+    let (out, err) = desk.done(
+        "reader",
+        &[&["check", "--read-data"][..], &identity].concat(),
+    );
+    assert!(
+        out.contains("no problems found") && err.is_empty(),
+        "{out}{err}"
+    );
+    let (out, _) = desk.done("reader", &[&["archives", "--json"][..], &identity].concat());
+    let list: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(list["archives"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn keys_are_added_and_taken_off_and_nobody_but_the_administrator_changes_them() {
+    let desk = Desk::new();
+    desk.init();
+    desk.back_up(1);
+    let (second, _) = desk.done("reader", &["key", "generate", "second.key"]);
+    let second = second.trim();
+    let refused = desk.run(
+        "reader",
+        &["key", "add", "--recipient", second, "--admin", "host.key"],
+    );
+    assert_eq!(refused.status.code(), Some(1));
+    let changed = ["--recipient", second, "--admin", "admin.key"];
+    let (out, _) = desk.done(
+        "reader",
+        &[&["key", "add"][..], &changed, &["--json"]].concat(),
+    );
+    let list: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(list["number"], 2);
+    assert_eq!(list["keys"].as_array().unwrap().len(), 3);
+    // What comes can be read with both, what was there with the first.
+    desk.back_up(2);
+    for (key, archives) in [("backup.key", 2), ("second.key", 1)] {
+        let output = desk.run("reader", &["archives", "--json", "-i", key]);
+        let (out, err) = said(&output);
+        let list: Value = serde_json::from_str(&out).unwrap();
+        let count = list["archives"].as_array().unwrap().len();
+        assert_eq!(count, archives, "{key}: {out}{err}");
+        assert_eq!(
+            output.status.code(),
+            Some(if archives == 2 { 0 } else { 3 }),
+            "{err}"
+        );
+    }
+    let (_, err) = desk.done("reader", &[&["key", "remove"][..], &changed].concat());
+    assert!(err.contains("narthex copy"), "{err}");
+    let unknown = desk.run("reader", &[&["key", "remove"][..], &changed].concat());
+    assert_eq!(unknown.status.code(), Some(1));
+    // Sources are not named where everybody reads.
+    desk.done("host", &["key", "generate", "--signing", "other.key"]);
+    let arguments = [
+        "key",
+        "add",
+        "--signer",
+        "other.key.pub",
+        "--source",
+        "tell-nobody",
+        "--admin",
+        "admin.key",
+    ];
+    desk.done("reader", &arguments);
+    for entry in fs::read_dir(desk.path("repo/keys")).unwrap() {
+        let text = fs::read_to_string(entry.unwrap().path()).unwrap();
+        assert!(
+            !text.contains("tell-nobody") && !text.contains("other"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn a_machine_says_whom_it_begins_to_believe_and_refuses_another() {
+    let desk = Desk::new();
+    desk.init();
+    let dir = night(1);
+    let backup = [
+        "backup",
+        dir.to_str().unwrap(),
+        "--signing-key",
+        "host.key",
+        "--source",
+        "a",
+    ];
+    let (_, err) = desk.done("host", &backup);
+    assert!(
+        err.contains("believes the administrator's key SHA256:"),
+        "{err}"
+    );
+    let (_, err) = desk.done("host", &backup);
+    assert!(!err.contains("believes"), "{err}");
+    // Another repository is put in its place.
+    fs::rename(desk.path("repo"), desk.path("away")).unwrap();
+    fs::rename(desk.path("admin.key"), desk.path("away.key")).unwrap();
+    fs::remove_file(desk.path("admin.key.pub")).unwrap();
+    let recipient = fs::read_to_string(desk.path("backup.key")).unwrap();
+    let recipient = recipient
+        .lines()
+        .next()
+        .unwrap()
+        .rsplit(' ')
+        .next()
+        .unwrap();
+    let thief = [
+        "init",
+        "--recipient",
+        recipient,
+        "--admin",
+        "admin.key",
+        "--accept-repository",
+    ];
+    desk.done("thief", &thief);
+    let refused = desk.run("host", &backup);
+    let (_, err) = said(&refused);
+    assert_eq!(refused.status.code(), Some(1), "{err}");
+    // A typed key counts from the first time on.
+    let fresh = [&backup[..], &["--admin-key", "away.key.pub"]].concat();
+    fs::write(
+        desk.path("away.key.pub"),
+        fs::read_to_string(desk.path("host.key.pub")).unwrap(),
+    )
+    .unwrap();
+    let refused = desk.run("fresh", &fresh);
+    assert_eq!(refused.status.code(), Some(1));
+}
+
+#[test]
+fn a_host_that_remembers_nothing_says_that_it_stores_all_again() {
+    let desk = Desk::new();
+    desk.init();
+    desk.back_up(1);
+    fs::remove_dir_all(desk.path("host-state/written")).unwrap();
+    let dir = night(1);
+    let backup = [
+        "backup",
+        dir.to_str().unwrap(),
+        "--signing-key",
+        "host.key",
+        "--source",
+        "a",
+    ];
+    let (_, err) = desk.done("host", &backup);
+    assert!(err.contains("remembers none of its own"), "{err}");
+}

@@ -1,0 +1,164 @@
+//! Whose word counts.
+
+use std::sync::Arc;
+
+use narthex::ErrorKind;
+use narthex::crypt::keys::AllowedSigner;
+use narthex::crypt::sign::SigningKey;
+use narthex::crypt::{Identities, Identity};
+use narthex::model::now;
+use narthex::repository::keyed::Keyring;
+use narthex::repository::{Repository, SourceFilter};
+use narthex::store::{MemoryStore, ReadStore as _, Store};
+
+use super::world::{DAY, NIGHT, SOURCE, World, assert_restored, back_up, night, problems};
+
+/// Publishes what `change` makes of the newest list of keys.
+fn change_keys(world: &World, signers: Vec<AllowedSigner>) {
+    let repository = world.open(world.of_reader());
+    let keys = repository.keys().unwrap();
+    let recipients = keys.chain().newest().recipients.clone();
+    let id = &repository.descriptor().id;
+    let signers = signers.into_iter().map(|it| it.in_repository(id)).collect();
+    let next = keys.chain().next(now(), recipients, signers).unwrap();
+    let store: &dyn Store = &world.store;
+    store
+        .put(
+            &next.object().unwrap(),
+            &next.to_signed(&world.admin).unwrap(),
+        )
+        .unwrap();
+}
+
+fn signer(key: &SigningKey, source: &str) -> AllowedSigner {
+    AllowedSigner {
+        key: key.public(),
+        sources: vec![source.to_owned()],
+    }
+}
+
+#[test]
+fn an_archive_without_a_signature_that_counts_is_named_and_is_not_the_latest() {
+    let world = World::new();
+    back_up(&world.open(world.of_host()), &night(1), SOURCE, NIGHT).unwrap();
+    // Somebody who has the credentials of the store, and a key of their own.
+    let thief = Keyring {
+        signing: Some(SigningKey::generate("thief").unwrap()),
+        memory: Some(world.home.path().join("thief")),
+        ..Keyring::default()
+    };
+    back_up(&world.open(thief), &night(2), SOURCE, NIGHT + DAY).unwrap();
+    let reader = world.open(world.of_reader());
+    let chosen = reader
+        .find("latest", &SourceFilter::default(), NIGHT + 2 * DAY)
+        .unwrap();
+    assert_eq!(chosen.archive.time, NIGHT);
+    assert_eq!(chosen.untrusted.len(), 1);
+    assert_eq!(chosen.remarks().count(), 1, "it is said");
+    assert_restored(&reader, "latest", &night(1));
+    let false_one = reader.manifest_names().unwrap().pop().unwrap();
+    let refused = reader.archive(&false_one).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Refused);
+    let found = problems(reader.store());
+    assert_eq!(found.len(), 1);
+    assert!(found[0].starts_with("manifest-untrusted"), "{found:?}");
+    // Who asks for it gets it.
+    let trusting = Keyring {
+        accept_unsigned: true,
+        ..world.of_reader()
+    };
+    assert_restored(&world.open(trusting), "latest", &night(2));
+}
+
+#[test]
+fn a_host_signs_its_own_source_only_and_nothing_unsigned_where_signers_are_named() {
+    let world = World::new();
+    back_up(&world.open(world.of_host()), &night(1), "another", NIGHT).unwrap();
+    let reader = world.open(world.of_reader());
+    let all = reader.archives().unwrap();
+    assert!(all.archives.is_empty());
+    assert_eq!(all.damaged.len(), 1);
+    let unsigned = Keyring {
+        signing: None,
+        ..world.of_host()
+    };
+    let refused = back_up(&world.open(unsigned), &night(1), SOURCE, NIGHT).unwrap_err();
+    assert!(refused.chain().contains("signed"), "{}", refused.chain());
+}
+
+#[test]
+fn a_key_that_was_taken_back_signs_no_more_and_what_it_has_signed_stays() {
+    let world = World::new();
+    back_up(&world.open(world.of_host()), &night(1), SOURCE, NIGHT).unwrap();
+    let new = SigningKey::generate("new").unwrap();
+    change_keys(&world, vec![signer(&new, SOURCE)]);
+    let reader = world.open(world.of_reader());
+    assert_restored(&reader, "latest", &night(1));
+    assert!(problems(reader.store()).is_empty());
+    let keyring = Keyring {
+        signing: Some(new),
+        ..world.of_host()
+    };
+    back_up(&world.open(keyring), &night(2), SOURCE, NIGHT + DAY).unwrap();
+    assert_restored(&world.open(world.of_reader()), "latest", &night(2));
+}
+
+#[test]
+fn who_is_believed_is_not_replaced_by_what_lies_there() {
+    let world = World::new();
+    let admin = world.admin.public().fingerprint();
+    let pinned = Keyring {
+        admin: Some(admin),
+        seen: 1,
+        ..world.of_host()
+    };
+    back_up(&world.open(pinned.clone()), &night(1), SOURCE, NIGHT).unwrap();
+    // Somebody makes a repository of their own in its place.
+    let other = World::new();
+    let refused = Repository::open_with(Arc::new(other.store.clone()), pinned.clone());
+    assert_eq!(refused.unwrap_err().kind(), ErrorKind::Refused);
+    // Or one that is not encrypted at all.
+    let clear = MemoryStore::new();
+    Repository::init(Arc::new(clear.clone())).unwrap();
+    let refused = Repository::open_with(Arc::new(clear), pinned.clone());
+    assert_eq!(refused.unwrap_err().kind(), ErrorKind::Refused);
+    // Or shows an older list of keys.
+    let seen = Keyring { seen: 2, ..pinned };
+    let refused = Repository::open_with(Arc::new(world.store.clone()), seen);
+    assert_eq!(refused.unwrap_err().kind(), ErrorKind::Refused);
+}
+
+#[test]
+fn recipients_that_the_administrator_has_not_signed_are_not_written_to() {
+    let world = World::new();
+    let thief = Identities::new([Identity::generate()]).unwrap();
+    let repository = world.open(world.of_reader());
+    let chain = repository.keys().unwrap().chain().clone();
+    let recipients = chain.newest().recipients.iter().cloned();
+    let recipients = recipients.chain(thief.recipients()).collect();
+    let signers = chain.newest().signers.clone();
+    let next = chain.next(now(), recipients, signers).unwrap();
+    let false_admin = SigningKey::generate("thief").unwrap();
+    let store: &dyn Store = &world.store;
+    let content = next.to_signed(&false_admin).unwrap();
+    store.put(&next.object().unwrap(), &content).unwrap();
+    let refused = Repository::open_with(Arc::new(world.store.clone()), world.of_host());
+    assert_eq!(refused.unwrap_err().kind(), ErrorKind::Refused);
+}
+
+#[test]
+fn a_manifest_in_clear_among_encrypted_ones_counts_for_nothing() {
+    let world = World::new();
+    let clear = MemoryStore::new();
+    let plain = Repository::init(Arc::new(clear.clone())).unwrap();
+    back_up(&plain, &night(1), SOURCE, NIGHT).unwrap();
+    for (name, bytes) in clear.list("").unwrap() {
+        if name.as_str() != "narthex.json" {
+            let content = clear.get(&name, bytes).unwrap();
+            world.store.overwrite(&name, &content);
+        }
+    }
+    let all = world.open(world.of_reader()).archives().unwrap();
+    assert!(all.archives.is_empty());
+    assert_eq!(all.damaged.len(), 1);
+}

@@ -1,0 +1,214 @@
+//! Hosts that can write, and read nothing back.
+
+use std::fs;
+use std::ops::Range;
+use std::sync::{Arc, Mutex};
+
+use narthex::error::{Error, Result};
+use narthex::repository::Repository;
+use narthex::store::{Leftover, MemoryStore, ObjectName, PendingObject, ReadStore, Store};
+
+use super::world::{DAY, NIGHT, SOURCE, World, assert_restored, back_up, night, problems};
+
+/// A store as a host sees it that may write and list, read keys and the descriptor, and nothing
+/// else.
+#[derive(Debug)]
+struct LetterBox {
+    inner: MemoryStore,
+    /// What was asked for and refused.
+    refused: Mutex<Vec<String>>,
+}
+
+impl LetterBox {
+    fn may_read(&self, name: &ObjectName) -> Result<()> {
+        let text = name.as_str();
+        if text == "narthex.json" || text.starts_with("keys/") {
+            return Ok(());
+        }
+        self.refuse("read", text)
+    }
+
+    fn refuse<T>(&self, what: &str, name: &str) -> Result<T> {
+        self.refused.lock().unwrap().push(format!("{what} {name}"));
+        Err(Error::refused(format!("may not {what} {name}")))
+    }
+}
+
+impl ReadStore for LetterBox {
+    fn get(&self, name: &ObjectName, max_bytes: u64) -> Result<Vec<u8>> {
+        self.may_read(name)?;
+        self.inner.get(name, max_bytes)
+    }
+
+    fn get_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Vec<u8>> {
+        self.may_read(name)?;
+        self.inner.get_range(name, range)
+    }
+
+    fn size(&self, name: &ObjectName) -> Result<u64> {
+        self.may_read(name)?;
+        self.inner.size(name)
+    }
+
+    fn list(&self, prefix: &str) -> Result<Vec<(ObjectName, u64)>> {
+        self.inner.list(prefix)
+    }
+
+    fn describe(&self) -> String {
+        "letter box".to_owned()
+    }
+}
+
+impl Store for LetterBox {
+    fn create(&self, name: &ObjectName) -> Result<Box<dyn PendingObject>> {
+        self.inner.create(name)
+    }
+
+    fn delete(&self, name: &ObjectName) -> Result<()> {
+        self.refuse("delete", name.as_str())
+    }
+
+    fn settle(&self, name: &ObjectName) -> Result<()> {
+        self.inner.settle(name)
+    }
+
+    fn leftovers(&self, prefix: &str) -> Result<Vec<Leftover>> {
+        self.inner.leftovers(prefix)
+    }
+
+    fn remove_leftover(&self, leftover: &Leftover) -> Result<()> {
+        self.refuse("remove", &leftover.name)
+    }
+
+    fn is_vacant(&self) -> Result<bool> {
+        self.inner.is_vacant()
+    }
+
+    fn is_create_only(&self) -> Result<bool> {
+        Ok(true)
+    }
+
+    fn try_create_only(&self) -> Result<bool> {
+        Ok(true)
+    }
+}
+
+#[test]
+fn nights_are_incremental_without_reading_or_deleting_anything() {
+    let world = World::new();
+    let letters = Arc::new(LetterBox {
+        inner: world.store.clone(),
+        refused: Mutex::default(),
+    });
+    let mut stored = Vec::new();
+    for number in [1, 2, 2] {
+        let keyring = world.of_host();
+        let host = Repository::open_with(letters.clone(), keyring).unwrap();
+        assert!(host.is_write_only() && !host.can_read());
+        let time = NIGHT + stored.len() as i64 * DAY;
+        let report = back_up(&host, &night(number), SOURCE, time).unwrap();
+        assert!(
+            report.committed && report.problems.is_empty(),
+            "{:?}",
+            report.problems
+        );
+        stored.push((report.new_blocks, report.unchanged_blocks));
+    }
+    assert!(
+        stored[1].1 > 0,
+        "blocks of the first night are known: {stored:?}"
+    );
+    assert_eq!(stored[2].0, 0, "{stored:?}");
+    // Only claims were to be taken back.
+    let refused = letters.refused.lock().unwrap().clone();
+    assert!(
+        refused.iter().all(|it| it.starts_with("delete claims/")),
+        "{refused:?}"
+    );
+    assert_eq!(refused.len(), 3);
+    let reader = world.open(world.of_reader());
+    let names = reader.manifest_names().unwrap();
+    for (name, number) in names.iter().zip([1, 2, 2]) {
+        assert_restored(&reader, name.id.as_str(), &night(number));
+    }
+    assert!(problems(reader.store()).is_empty());
+    // Each names the one before it.
+    let archives = reader.archives().unwrap().archives;
+    let linked: Vec<_> = archives.iter().map(|it| it.previous.is_some()).collect();
+    assert_eq!(linked, [false, true, true]);
+}
+
+#[test]
+fn what_is_stored_is_as_small_as_where_everything_can_be_read() {
+    let bytes = |reads: bool| {
+        let world = World::new();
+        for number in [1, 2] {
+            let mut keyring = world.of_host();
+            keyring.identities = reads.then(|| world.reader.clone());
+            let time = NIGHT + number as i64 * DAY;
+            back_up(&world.open(keyring), &night(number), SOURCE, time).unwrap();
+        }
+        let data = world.objects().into_iter();
+        let data = data.filter(|(name, _)| !name.starts_with("archives/"));
+        data.map(|(_, content)| content.len()).sum::<usize>()
+    };
+    let (blind, reading) = (bytes(false), bytes(true));
+    // Headers of encrypted objects have random lengths.
+    assert!(blind < reading + reading / 50, "{blind} against {reading}");
+}
+
+#[test]
+fn a_host_that_has_forgotten_everything_stores_it_again_and_loses_nothing() {
+    let world = World::new();
+    back_up(&world.open(world.of_host()), &night(1), SOURCE, NIGHT).unwrap();
+    fs::remove_dir_all(world.home.path().join("written")).unwrap();
+    let report = back_up(&world.open(world.of_host()), &night(2), SOURCE, NIGHT + DAY).unwrap();
+    assert!(report.committed);
+    let reader = world.open(world.of_reader());
+    let names = reader.manifest_names().unwrap();
+    for (name, number) in names.iter().zip([1, 2]) {
+        assert_restored(&reader, name.id.as_str(), &night(number));
+    }
+    assert!(problems(reader.store()).is_empty());
+    // From then on it knows again.
+    let report = back_up(
+        &world.open(world.of_host()),
+        &night(2),
+        SOURCE,
+        NIGHT + 2 * DAY,
+    )
+    .unwrap();
+    assert_eq!(report.new_blocks, 0);
+}
+
+#[test]
+fn what_is_kept_is_private_and_no_more_than_the_last_archive_needs() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let world = World::new();
+    for number in [1, 2] {
+        let time = NIGHT + number as i64 * DAY;
+        back_up(&world.open(world.of_host()), &night(number), SOURCE, time).unwrap();
+    }
+    let dir = world.home.path().join("written");
+    let dir = fs::read_dir(dir).unwrap().next().unwrap().unwrap().path();
+    assert_eq!(
+        fs::metadata(&dir).unwrap().permissions().mode() & 0o777,
+        0o700
+    );
+    let reader = world.open(world.of_reader());
+    let last = reader.archives().unwrap().archives.pop().unwrap();
+    let needed: Vec<_> = last
+        .objects()
+        .map(|(_, object)| object.name.as_str().replace('/', "_"))
+        .collect();
+    let mut found = 0;
+    for entry in fs::read_dir(&dir).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let object = name.strip_suffix(".form").unwrap_or(&name);
+        if !object.starts_with("archives_") {
+            assert!(needed.iter().any(|it| it == object), "{name}");
+            found += 1;
+        }
+    }
+    assert!(found >= 4);
+}
