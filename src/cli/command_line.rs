@@ -96,6 +96,10 @@ pub(crate) enum Command {
     #[cfg(feature = "encryption")]
     #[command(subcommand)]
     Key(commands::key::Args),
+    /// Write down which archives an encrypted repository has, signed, so that one that is removed is
+    /// missed
+    #[cfg(feature = "encryption")]
+    Witness(commands::witness::Args),
     /// Make shell completions or man pages
     #[command(subcommand)]
     Generate(commands::generate::Args),
@@ -123,6 +127,8 @@ impl Command {
             Command::Forecast(args) => commands::forecast::run(&args, context),
             #[cfg(feature = "encryption")]
             Command::Key(args) => commands::key::run(&args, context),
+            #[cfg(feature = "encryption")]
+            Command::Witness(args) => commands::witness::run(&args, context),
             Command::Export(args) => commands::export::run(&args, context),
             Command::Verify(args) => commands::verify::run(&args, context),
             Command::Generate(args) => commands::generate::run(&args, command(), context),
@@ -152,7 +158,7 @@ impl Command {
             | Command::Diff(_)
             | Command::Generate(_) => false,
             #[cfg(feature = "encryption")]
-            Command::Key(_) => false,
+            Command::Key(_) | Command::Witness(_) => false,
         }
     }
 
@@ -179,6 +185,8 @@ impl Command {
             Command::Verify(_) => "verify",
             #[cfg(feature = "encryption")]
             Command::Key(_) => "key",
+            #[cfg(feature = "encryption")]
+            Command::Witness(_) => "witness",
             Command::Generate(_) => "generate",
         }
     }

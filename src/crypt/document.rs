@@ -28,7 +28,15 @@ const MEMBER: &str = "\"signature\": \"";
 const END: &[u8] = b"\"\n}\n";
 
 /// The document of `content`, which must serialise to an object that is not empty, signed.
-pub(super) fn sign(content: &impl Serialize, key: &SigningKey, namespace: &str) -> Result<Vec<u8>> {
+///
+/// # Errors
+///
+/// When it cannot be written.
+pub fn sign_document(
+    content: &impl Serialize,
+    key: &SigningKey,
+    namespace: &str,
+) -> Result<Vec<u8>> {
     let mut bytes = open_document(content)?;
     bytes.extend_from_slice(NEXT);
     let digits = key.sign(namespace, &bytes)?.to_line()?;
@@ -39,7 +47,11 @@ pub(super) fn sign(content: &impl Serialize, key: &SigningKey, namespace: &str) 
 }
 
 /// What is signed of a document, and the signature, which is still to be verified.
-pub(super) fn split(bytes: &[u8]) -> Result<(&[u8], Signature)> {
+///
+/// # Errors
+///
+/// `Corrupt`, when there is no signature.
+pub fn split_document(bytes: &[u8]) -> Result<(&[u8], Signature)> {
     let unsigned =
         || Error::corrupt("expected a closing signature member, found none: cut off or damaged");
     let rest = bytes.strip_suffix(END).ok_or_else(unsigned)?;

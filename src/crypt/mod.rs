@@ -70,6 +70,7 @@ mod unwrap;
 mod window;
 mod write;
 
+pub use document::{sign_document, split_document};
 pub use envelope::{Envelope, Fetch, MAX_HEADER};
 pub use identity::{Identities, Identity, IdentityFile, KeyExposure};
 pub use layout::{CHUNK, TAG};

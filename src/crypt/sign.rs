@@ -26,6 +26,10 @@ use crate::raw::sync_dir;
 /// The namespace of signatures of key documents, by the administrator's key.
 pub const KEYS_NAMESPACE: &str = "narthex-keys";
 
+/// The namespace of signatures of witnesses, by the administrator's key or one that signs for all
+/// sources.
+pub const WITNESS_NAMESPACE: &str = "narthex-witness";
+
 /// The namespace of signatures of archives, by a host's key.
 pub const ARCHIVE_NAMESPACE: &str = "narthex-archive";
 

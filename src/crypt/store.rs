@@ -1,9 +1,11 @@
 //! A store whose objects are encrypted.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, BufWriter, Write};
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use sha2::{Digest as _, Sha256};
 
@@ -205,6 +207,10 @@ impl ReadStore for EncryptedStore {
 
     fn stored_size(&self, name: &ObjectName) -> Result<u64> {
         self.inner.stored_size(name)
+    }
+
+    fn arrivals(&self, prefix: &str) -> Result<BTreeMap<ObjectName, SystemTime>> {
+        self.inner.arrivals(prefix)
     }
 
     fn size_of_listed(&self, name: &ObjectName, listed: u64) -> Result<u64> {

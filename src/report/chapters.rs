@@ -144,6 +144,12 @@ pub const CHAPTERS: &[Chapter] = &[
         option: None,
     },
     Chapter {
+        command: "witness",
+        prose: prose::WITNESS,
+        sheets: Vec::new,
+        option: None,
+    },
+    Chapter {
         command: "forecast",
         prose: prose::FORECAST,
         sheets: || described(forecast::SHEETS),

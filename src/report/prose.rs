@@ -95,6 +95,9 @@ Of `narthex key list`, `add` and `remove`: one object with the keys `number`, of
 
 Of `narthex key generate`: one object with the keys `kind`, which is `recipient` or `signer`, and `public`, the public key.";
 
+pub(super) const WITNESS: &str = "\
+One object with the keys `number`, of the witness, and `archives`, how many it lists.";
+
 pub(super) const FORECAST: &str = "\
 One object; beside the tables below it has `cautions`, a list of sentences. `--csv` prints one line, with the keys of the first table.";
 

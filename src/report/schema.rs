@@ -91,6 +91,10 @@ pub const SCHEMAS: &[Schema] = &[
         command: "whatif",
         forms: of_whatif,
     },
+    Schema {
+        command: "witness",
+        forms: of_witness,
+    },
 ];
 
 impl Schema {
@@ -418,6 +422,13 @@ fn of_key() -> Vec<Json> {
         .with("kind", json!({ "enum": ["recipient", "signer"] }))
         .with("public", string());
     vec![listed.json(), made.json()]
+}
+
+fn of_witness() -> Vec<Json> {
+    let made = Object::new()
+        .with("number", count())
+        .with("archives", count());
+    vec![made.json()]
 }
 
 fn of_init() -> Vec<Json> {

@@ -1,11 +1,15 @@
 //! Repositories with keys: made, opened, and what can be read of them.
 
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
 use super::Repository;
+use super::layout::ARCHIVES;
 use super::{Archive, Digest, ManifestLink};
 #[cfg(feature = "encryption")]
 use super::{Descriptor, find, keyed, make};
 use crate::error::{Error, Result};
-use crate::store::Store;
+use crate::store::{ObjectName, Store};
 
 /// How many manifests a machine that cannot read remembers of a source.
 #[cfg(feature = "encryption")]
@@ -130,6 +134,26 @@ impl Repository {
             return keyed.stored();
         }
         self.store()
+    }
+
+    /// Whether archives have to be signed.
+    pub fn has_signers(&self) -> bool {
+        #[cfg(feature = "encryption")]
+        return self
+            .keyed
+            .as_ref()
+            .is_some_and(|keyed| !keyed.chain().newest().signers.is_empty());
+        #[cfg(not(feature = "encryption"))]
+        false
+    }
+
+    /// When each manifest came to be there, by the store's clock, as far as the store knows.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot list its objects.
+    pub fn arrivals(&self) -> Result<BTreeMap<ObjectName, SystemTime>> {
+        self.store().arrivals(ARCHIVES)
     }
 
     /// Whether it is written to by a machine that reads back nothing but what it remembers.

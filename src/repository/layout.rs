@@ -43,7 +43,9 @@ pub(super) const WARRANTS: &str = "trash/warrants/";
 pub(super) const DAMAGE: &str = "damage/";
 /// Prefix of key documents.
 const KEYS: &str = "keys/";
-/// Digits of the number of a key document.
+/// Prefix of witnesses.
+pub(super) const WITNESSES: &str = "witness/";
+/// Digits of the number of a key document or witness.
 const KEY_DIGITS: usize = 8;
 
 /// Prefix of objects that stand in for damaged ones.
@@ -280,6 +282,24 @@ pub(crate) fn is_own_name(name: &str) -> bool {
 /// need not be an object.
 pub(super) fn is_among_manifests(name: &str) -> bool {
     name.starts_with(ARCHIVES) || Some(name) == ARCHIVES.strip_suffix('/')
+}
+
+/// Name of the witness `number`.
+///
+/// # Errors
+///
+/// None that is known.
+#[cfg(feature = "encryption")]
+pub(super) fn witness_object(number: u32) -> Result<ObjectName> {
+    ObjectName::new(format!("{WITNESSES}{number:08}{MANIFEST_SUFFIX}"))
+}
+
+/// The number of the witness `name`; `None` when no witness has such a name.
+pub(super) fn witness_number(name: &ObjectName) -> Option<u32> {
+    let digits = name.as_str().strip_prefix(WITNESSES)?;
+    let digits = digits.strip_suffix(MANIFEST_SUFFIX)?;
+    let is_number = digits.len() == KEY_DIGITS && digits.bytes().all(|byte| byte.is_ascii_digit());
+    digits.parse().ok().filter(|_| is_number)
 }
 
 /// Whether `name` is that of a key document of an encrypted repository.

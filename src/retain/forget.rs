@@ -1,10 +1,11 @@
 //! Removing manifests.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::decision::Decision;
 use super::hold::hold;
-use super::policy::Policy;
+use super::policy::{Keep, Policy};
 use crate::error::{Error, ErrorKind, Result, did_you_mean};
 use crate::model::{Millis, Ulid};
 use crate::repository::trash::delete_if_there;
@@ -42,6 +43,18 @@ pub struct Forgotten {
 }
 
 impl Forgotten {
+    /// The manifests that are removed.
+    ///
+    /// # Errors
+    ///
+    /// None that is known.
+    pub fn removed_names(&self) -> Result<BTreeSet<ObjectName>> {
+        let removed = self.decisions.iter().filter(|made| !made.is_kept());
+        let names = removed.map(|made| made.archive.manifest_name()?.object());
+        let damaged = self.removed_damaged.iter().cloned().map(Ok);
+        names.chain(damaged).collect()
+    }
+
     /// How many archives are removed.
     pub fn removed(&self) -> usize {
         let removed = self.decisions.iter().filter(|made| !made.is_kept());
@@ -108,7 +121,8 @@ pub fn forget(
                      example --keep-daily 7 --keep-weekly 4 --keep-monthly 12",
                 ));
             }
-            forgotten.decisions = by_policy(archives, policy, leave, now);
+            let arrivals = arrivals(repository)?;
+            forgotten.decisions = by_policy(archives, policy, leave, &arrivals, now);
         }
         ForgetSelection::Ids(ids) => by_ids(archives, ids, &mut forgotten)?,
     }
@@ -142,7 +156,58 @@ pub fn forget(
 const AHEAD: &str = "from the future";
 const LAST_WITH_BLOCKS: &str = "last with blocks";
 
-fn by_policy(archives: Vec<Archive>, policy: &Policy, leave: Leave, now: Millis) -> Vec<Decision> {
+/// When manifests came to be there by the store's clock, where archives are signed; else none, as
+/// whoever writes is believed.
+fn arrivals(repository: &Repository) -> Result<BTreeMap<ObjectName, Millis>> {
+    if !repository.has_signers() {
+        return Ok(BTreeMap::new());
+    }
+    let found = repository.arrivals()?.into_iter();
+    let millis =
+        |time: SystemTime| Millis::try_from(time.duration_since(UNIX_EPOCH).ok()?.as_millis()).ok();
+    Ok(found
+        .filter_map(|(name, time)| Some((name, millis(time)?)))
+        .collect())
+}
+
+/// Adds why archives are kept by when they came to be there, whatever they say themselves: whoever
+/// has stolen a key that signs can make any number of them, of any time, and none of those may push
+/// out what was there. What came within one hour counts once.
+fn keep_by_arrival(
+    made: &mut [Decision],
+    policy: &Policy,
+    arrivals: &BTreeMap<ObjectName, Millis>,
+) {
+    let arrival = |made: &Decision| {
+        let name = made.archive.manifest_name().ok()?.object().ok()?;
+        arrivals.get(&name).copied()
+    };
+    let mut known: Vec<_> = made
+        .iter_mut()
+        .filter_map(|made| Some((arrival(made)?, made)))
+        .collect();
+    known.sort_by_key(|(time, _)| std::cmp::Reverse(*time));
+    let policy = Policy {
+        last: Keep::None,
+        hourly: policy.hourly.or_more(policy.last),
+        ..policy.clone()
+    };
+    let times: Vec<_> = known.iter().map(|(time, _)| *time).collect();
+    for ((_, made), reasons) in known.into_iter().zip(policy.reasons(&times)) {
+        let reasons = reasons
+            .into_iter()
+            .map(|reason| format!("{reason} to arrive"));
+        made.reasons.extend(reasons);
+    }
+}
+
+fn by_policy(
+    archives: Vec<Archive>,
+    policy: &Policy,
+    leave: Leave,
+    arrivals: &BTreeMap<ObjectName, Millis>,
+    now: Millis,
+) -> Vec<Decision> {
     let mut servers: BTreeMap<Server, Vec<Archive>> = BTreeMap::new();
     for archive in archives {
         servers
@@ -162,6 +227,7 @@ fn by_policy(archives: Vec<Archive>, policy: &Policy, leave: Leave, now: Millis)
             .zip(reasons)
             .map(|(archive, reasons)| Decision { archive, reasons })
             .collect();
+        keep_by_arrival(&mut made, policy, arrivals);
         if !leave.nothing {
             keep_blocks(&mut made);
         }

@@ -40,6 +40,15 @@ impl Keep {
         }
     }
 
+    /// As many as the one or the other, whichever are more.
+    pub(super) fn or_more(self, other: Keep) -> Keep {
+        match (self, other) {
+            (Keep::Unlimited, _) | (_, Keep::Unlimited) => Keep::Unlimited,
+            (Keep::None, keep) | (keep, Keep::None) => keep,
+            (Keep::Count(one), Keep::Count(other)) => Keep::Count(one.max(other)),
+        }
+    }
+
     fn is_none(self) -> bool {
         matches!(self, Keep::None | Keep::Count(0))
     }

@@ -5,11 +5,13 @@
 //! except `describe`. A test first counts the operations of an undisturbed run, then repeats it
 //! with a fault at each of them in turn.
 
+use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Barrier, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use super::{Leftover, ObjectName, PendingObject, ReadStore, Store, StoredForm, TrafficCounts};
 use crate::error::{Error, ErrorKind, Result};
@@ -186,6 +188,10 @@ impl ReadStore for FaultyStore {
 
     fn size(&self, name: &ObjectName) -> Result<u64> {
         self.attempt(|store| store.size(name))
+    }
+
+    fn arrivals(&self, prefix: &str) -> Result<BTreeMap<ObjectName, SystemTime>> {
+        self.attempt(|store| store.arrivals(prefix))
     }
 
     fn size_of_listed(&self, name: &ObjectName, listed: u64) -> Result<u64> {

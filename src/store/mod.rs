@@ -48,6 +48,7 @@ mod runtime;
 pub mod sftp;
 mod traffic;
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::io::Write;
 use std::ops::Range;
@@ -104,7 +105,14 @@ pub trait ReadStore: Debug + Send + Sync {
     /// objects whose name starts with `prefix`, sorted by name.
     fn list(&self, prefix: &str) -> Result<Vec<(ObjectName, u64)>>;
 
-    /// The same for several prefixes, none of which begins another one; perhaps by fewer looks, and
+    /// When each published object whose name starts with `prefix` came to be there, by the store's
+    /// own clock; objects of which the store does not know are not among them.
+    fn arrivals(&self, prefix: &str) -> Result<BTreeMap<ObjectName, SystemTime>> {
+        let _ = prefix;
+        Ok(BTreeMap::new())
+    }
+
+    /// What [`list`](Self::list) gives for several prefixes, none of which begins another one; perhaps by fewer looks, and
     /// not all at one moment.
     fn list_many(&self, prefixes: &[&str]) -> Result<Vec<(ObjectName, u64)>> {
         let mut objects = Vec::new();

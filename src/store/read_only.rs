@@ -4,7 +4,9 @@ use super::{
     Leftover, ObjectName, PendingObject, ReadStore, Store, StoredForm, TrafficCounts, no_leftover,
 };
 use crate::error::{Error, Result};
+use std::collections::BTreeMap;
 use std::ops::Range;
+use std::time::SystemTime;
 
 /// A [`ReadStore`] as a [`Store`] that refuses to change anything. What a dead run left there is
 /// not listed: nobody could remove it.
@@ -31,6 +33,10 @@ impl<S: ReadStore> ReadStore for ReadOnly<S> {
 
     fn size(&self, name: &ObjectName) -> Result<u64> {
         self.0.size(name)
+    }
+
+    fn arrivals(&self, prefix: &str) -> Result<BTreeMap<ObjectName, SystemTime>> {
+        self.0.arrivals(prefix)
     }
 
     fn size_of_listed(&self, name: &ObjectName, listed: u64) -> Result<u64> {

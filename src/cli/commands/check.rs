@@ -84,6 +84,10 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
                 &"without an identity the bytes of objects are proved, and not what is in them: --identity FILE",
             );
         }
+        #[cfg(feature = "encryption")]
+        if let Some(keys) = repository.keys() {
+            keys.judge_missing(&mut report, depth != CheckDepth::Structure)?;
+        }
         judge_damage(repository, &mut report, |report| {
             if depth != CheckDepth::Structure && !args.no_mark {
                 leave_marks(args, repository, report, context);

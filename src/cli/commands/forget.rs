@@ -10,7 +10,7 @@ use crate::cli::exit::Ending;
 use crate::cli::repo::RepoArgs;
 use crate::cli::state::StateArgs;
 use crate::cli::stored::remark_hidden;
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::model::now;
 use crate::report::Extent;
 use crate::report::retain::DECISIONS;
@@ -171,12 +171,19 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
              backup has stored it anew or no archive needs it; --unsafe-allow-remove-all lets them go"
         ));
     }
+    #[cfg(feature = "encryption")]
+    let unwitnessed = !args.dry_run
+        && super::witness::after_forgetting(&repository, &forgotten.removed_names()?, context)?;
+    #[cfg(not(feature = "encryption"))]
+    let unwitnessed = false;
     let mut json = to_json(&forgotten, args.dry_run);
     if !context.json {
         print(&forgotten, args.dry_run, context)?;
     }
     let mut has_expired = false;
-    if args.prune && !forgotten.damaged.is_empty() {
+    // What archives need that count for nothing can be read without a key.
+    let mut unread = forgotten.damaged.iter();
+    if args.prune && unread.any(|it| it.error.kind() != ErrorKind::Refused) {
         let reason = "not pruned: what an archive needs whose manifest cannot be read is not known";
         context.progress.remark(&reason);
     } else if args.prune {
@@ -197,6 +204,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     }
     Ok(Ending::problems_if(
         hidden
+            || unwitnessed
             || !forgotten.damaged.is_empty()
             || !forgotten.ahead.is_empty()
             || has_expired

@@ -1,5 +1,6 @@
 //! `narthex key`: keys of encrypted repositories: made, listed, added, taken off.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::Subcommand;
@@ -256,6 +257,10 @@ fn change(args: &ChangeArgs, change: Change, context: &mut Context<'_>) -> Resul
                 ));
             }
         }
+    }
+    if change == Change::Remove && !args.keys.signer.is_empty() {
+        // What those keys have signed counts on, and what they sign from now on does not.
+        keys.write_witness(&admin, &BTreeSet::new(), now())?;
     }
     let recipients = Recipients::new(recipients)?;
     let recipients: Vec<_> = recipients.iter().cloned().collect();

@@ -21,3 +21,5 @@ pub(super) mod restore;
 pub(super) mod stats;
 pub(super) mod verify;
 pub(super) mod whatif;
+#[cfg(feature = "encryption")]
+pub(super) mod witness;

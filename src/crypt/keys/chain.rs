@@ -221,7 +221,7 @@ fn read_document(
     number: u32,
     previous: Option<&str>,
 ) -> Result<KeyDocument> {
-    let (signed, signature) = document::split(bytes)?;
+    let (signed, signature) = document::split_document(bytes)?;
     let key = signature.signer()?;
     if key.fingerprint() != pin.admin {
         return Err(Error::refused(format!(

@@ -102,6 +102,11 @@ impl AllowedSigner {
         }
     }
 
+    /// Whether it may sign archives of every source.
+    pub fn may_sign_all(&self) -> bool {
+        self.sources.iter().any(|allowed| allowed == ALL_SOURCES)
+    }
+
     /// Whether it may sign archives of `source`.
     pub fn may_sign(&self, source: &str) -> bool {
         let mut sources = self.sources.iter();
@@ -179,7 +184,7 @@ impl KeyDocument {
     /// `Invalid`, when it names no recipient, or more than there may be, or cannot be written.
     pub fn to_signed(&self, admin: &SigningKey) -> Result<Vec<u8>> {
         Recipients::new(self.recipients.iter().cloned())?;
-        document::sign(self, admin, KEYS_NAMESPACE)
+        document::sign_document(self, admin, KEYS_NAMESPACE)
     }
 }
 

@@ -20,8 +20,8 @@ use super::layout::DESCRIPTOR;
 use super::lineage::contradictions;
 use super::select::manifest_of;
 use super::{
-    Archive, ArchiveId, Fingerprint, MAX_MANIFEST_BYTES, ManifestName, ObjectCodec, StoredBlock,
-    StoredFile, StoredObject, block_of_pack, has_mended_descriptor, read_descriptor,
+    Archive, ArchiveId, Fingerprint, MAX_MANIFEST_BYTES, ManifestLink, ManifestName, ObjectCodec,
+    StoredBlock, StoredFile, StoredObject, block_of_pack, has_mended_descriptor, read_descriptor,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Ulid;
@@ -41,12 +41,14 @@ pub fn check(store: &dyn Store, depth: CheckDepth, progress: &dyn Progress) -> R
         report: CheckReport::default(),
         id: None,
         archives: Vec::new(),
+        links: Vec::new(),
         expected: BTreeMap::new(),
         words: BTreeMap::new(),
         disputes: BTreeMap::new(),
     };
     checker.descriptor(&listed)?;
     checker.manifests(&listed);
+    checker.unlinked(&listed);
     let sound = checker.structure(&listed);
     checker.marked(&listed, &sound, depth);
     checker.claims(&listed);
@@ -80,6 +82,8 @@ struct Checker<'a> {
     id: Option<String>,
     /// Readable archives, oldest first.
     archives: Vec<ArchiveId>,
+    /// Archives, and the manifests before them that they name.
+    links: Vec<(ArchiveId, ObjectName)>,
     /// By object. Archives mostly agree, so there is mostly one expectation, however many archives
     /// there are.
     expected: BTreeMap<ObjectName, Expectations>,
@@ -200,6 +204,7 @@ impl Checker<'_> {
         for block in &archive.blocks {
             self.compare_words(&archive.id, block);
         }
+        self.link(&archive.id, archive.previous);
         self.archives.push(archive.id);
         let mut expect = |object: &StoredObject, block, files: Vec<StoredFile>, packs: Vec<_>| {
             let known = self.expected.entry(object.name.clone()).or_default();
@@ -231,6 +236,7 @@ impl Checker<'_> {
     /// its bytes can be proved, and not what they hold.
     fn expect_cover(&mut self, cover: Cover) {
         let number = self.archives.len();
+        self.link(&cover.id, cover.previous);
         self.archives.push(cover.id);
         for object in cover.objects {
             let block = block_of_pack(&object.name);
@@ -249,6 +255,23 @@ impl Checker<'_> {
             };
             let known = self.expected.entry(object.name).or_default();
             known.entry(expectation).or_default().push(number);
+        }
+    }
+
+    fn link(&mut self, id: &ArchiveId, previous: Option<ManifestLink>) {
+        let previous = previous.map(|link| (id.clone(), link.name));
+        self.links.extend(previous);
+    }
+
+    /// Names the manifests that others name as those before them, and that are not there.
+    fn unlinked(&mut self, listed: &BTreeMap<ObjectName, u64>) {
+        for (id, name) in std::mem::take(&mut self.links) {
+            if !listed.contains_key(&name) {
+                let detail = format!("archive {} names it as the one before it", id.short());
+                let mut finding = CheckFinding::new(Kind::ManifestBefore, name.as_str(), detail);
+                finding.archives.push(id);
+                self.report.findings.push(finding);
+            }
         }
     }
 

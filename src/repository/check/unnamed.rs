@@ -7,7 +7,9 @@ use jiff::Timestamp;
 use super::{CheckFinding, Checker, Kind};
 use crate::error::{ErrorKind, Result};
 use crate::repository::claim::{NO_FILE, claim_time, read_claim};
-use crate::repository::layout::{ARCHIVES, DESCRIPTOR, is_key_document, is_own_name};
+use crate::repository::layout::{
+    ARCHIVES, DESCRIPTOR, is_key_document, is_own_name, witness_number,
+};
 use crate::repository::mended::is_guard;
 use crate::repository::trash::{self, Trash};
 use crate::repository::{
@@ -40,7 +42,8 @@ impl Checker<'_> {
                 || trash::is_notice(name)
                 || damage::is_mark(name)
                 || claim_time(name).is_some()
-                || is_key_document(name);
+                || is_key_document(name)
+                || witness_number(name).is_some();
             if own || self.expected.contains_key(name) || replacing.contains(name) {
                 continue;
             }

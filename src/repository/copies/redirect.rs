@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::time::SystemTime;
 
 use super::Place;
 use crate::error::Result;
@@ -62,6 +63,10 @@ impl ReadStore for Redirected<'_> {
         let place = self.places.get(name);
         self.store
             .stored_size(place.map_or(name, |place| &place.name))
+    }
+
+    fn arrivals(&self, prefix: &str) -> Result<BTreeMap<ObjectName, SystemTime>> {
+        self.store.arrivals(prefix)
     }
 
     fn size_of_listed(&self, name: &ObjectName, listed: u64) -> Result<u64> {

@@ -19,8 +19,8 @@ use crate::store::{ObjectName, PendingObject, StoredForm, write_error};
 const LEVEL: i32 = 3;
 
 impl KeyedStore {
-    /// The plain manifest in `stored`; the cover as it is, where nobody can read more.
-    pub(super) fn open_manifest(&self, stored: Vec<u8>) -> Result<Vec<u8>> {
+    /// The plain manifest in `stored`, which is `name`; the cover as it is, where nobody can read more.
+    pub(super) fn open_manifest(&self, name: &ObjectName, stored: Vec<u8>) -> Result<Vec<u8>> {
         let Some(cover) = Cover::read(&stored)? else {
             if self.keyring.accept_unsigned {
                 return Ok(stored);
@@ -32,7 +32,7 @@ impl KeyedStore {
         let Some(identities) = &self.keyring.identities else {
             return Ok(stored);
         };
-        self.refuse_untrusted(&stored, &cover)?;
+        self.refuse_untrusted(name, &stored, &cover)?;
         let plain = open_body(&cover.body, identities)?;
         cover.prove(&Archive::from_bytes(&plain)?)?;
         Ok(plain)

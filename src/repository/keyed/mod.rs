@@ -11,17 +11,21 @@
 mod manifest;
 mod memory;
 mod trust;
+mod witness;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
 
 pub use memory::Memory;
 pub use trust::Trust;
+pub use witness::{Missing, Witness};
 
 use super::layout::{ARCHIVES, DATA, DESCRIPTOR, MENDED};
-use super::{MAX_MANIFEST_BYTES, ManifestName, original};
+use super::{Digest, MAX_MANIFEST_BYTES, ManifestName, original};
 use crate::crypt::keys::{KeyChain, KeyPin};
 use crate::crypt::sign::SigningKey;
 use crate::crypt::{EncryptedStore, Identities};
@@ -72,6 +76,8 @@ pub struct KeyedStore {
     chain: KeyChain,
     keyring: Keyring,
     memory: Option<Memory>,
+    /// The manifests that the newest witness lists, once somebody has asked.
+    seen: OnceLock<BTreeMap<ObjectName, Digest>>,
 }
 
 impl KeyedStore {
@@ -105,6 +111,7 @@ impl KeyedStore {
             memory: memory.transpose()?,
             chain,
             keyring,
+            seen: OnceLock::new(),
         })
     }
 
@@ -121,6 +128,11 @@ impl KeyedStore {
     /// Fingerprint of the administrator's key that is believed.
     pub fn admin(&self) -> &str {
         self.keyring.admin.as_deref().unwrap_or_default()
+    }
+
+    /// What this machine signs with, if anything.
+    pub fn signing(&self) -> Option<&SigningKey> {
+        self.keyring.signing.as_ref()
     }
 
     /// The key documents.
@@ -165,7 +177,7 @@ impl ReadStore for KeyedStore {
                 return memory.get(name, max_bytes);
             }
             let stored = self.inner.get(name, max_bytes.max(MAX_MANIFEST_BYTES))?;
-            return self.open_manifest(stored);
+            return self.open_manifest(name, stored);
         }
         match self.remembered(name) {
             Some(memory) => memory.get(name, max_bytes),
@@ -212,6 +224,10 @@ impl ReadStore for KeyedStore {
 
     fn list(&self, prefix: &str) -> Result<Vec<(ObjectName, u64)>> {
         self.inner.list(prefix)
+    }
+
+    fn arrivals(&self, prefix: &str) -> Result<BTreeMap<ObjectName, SystemTime>> {
+        self.inner.arrivals(prefix)
     }
 
     fn list_many(&self, prefixes: &[&str]) -> Result<Vec<(ObjectName, u64)>> {

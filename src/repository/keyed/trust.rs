@@ -5,6 +5,7 @@ use crate::crypt::keys::Standing;
 use crate::crypt::sign::{ARCHIVE_NAMESPACE, Signature};
 use crate::error::{Error, Result};
 use crate::repository::cover::{Cover, signature};
+use crate::store::ObjectName;
 
 /// Whose word an archive is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,7 +14,8 @@ pub enum Trust {
     Signed(String),
     /// No key document names any signer: whoever can write into the repository is believed.
     Anybody,
-    /// A key has signed it that could once; why it cannot any more.
+    /// A key has signed it that could once; why it cannot any more. It counts where a witness has
+    /// seen it before.
     Retired(String),
     /// Nobody has signed it who ever could; why.
     Nobody(String),
@@ -50,12 +52,22 @@ impl KeyedStore {
     }
 
     /// Refuses an archive that is nobody's word who counts.
-    pub(super) fn refuse_untrusted(&self, document: &[u8], cover: &Cover) -> Result<()> {
+    pub(super) fn refuse_untrusted(
+        &self,
+        name: &ObjectName,
+        document: &[u8],
+        cover: &Cover,
+    ) -> Result<()> {
         if self.keyring.accept_unsigned {
             return Ok(());
         }
         match self.trust(document, cover) {
-            Trust::Signed(_) | Trust::Anybody | Trust::Retired(_) => Ok(()),
+            Trust::Signed(_) | Trust::Anybody => Ok(()),
+            // It may have been made since, by whoever has the key, of any time.
+            Trust::Retired(_) if self.has_seen(name, document) => Ok(()),
+            Trust::Retired(why) => Err(untrusted(&format!(
+                "{why}, and no witness says that it was there before"
+            ))),
             Trust::Nobody(why) => Err(untrusted(&why)),
         }
     }

@@ -14,11 +14,13 @@ mod modes;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::fs::{self, DirEntry, File, FileType, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write};
 use std::ops::Range;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use rustix::process::geteuid;
 
@@ -249,6 +251,17 @@ impl ReadStore for LocalStore {
         })?;
         objects.sort_unstable();
         Ok(objects)
+    }
+
+    fn arrivals(&self, prefix: &str) -> Result<BTreeMap<ObjectName, SystemTime>> {
+        let listed = self.list(prefix)?.into_iter();
+        let modified = |name: &ObjectName| {
+            let (file, _) = self.open(name).ok()?;
+            file.metadata().ok()?.modified().ok()
+        };
+        Ok(listed
+            .filter_map(|(name, _)| Some((name.clone(), modified(&name)?)))
+            .collect())
     }
 
     fn describe(&self) -> String {

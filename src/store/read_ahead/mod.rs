@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::SystemTime;
 
 use super::{Leftover, ObjectName, PendingObject, ReadStore, Store, TrafficCounts};
 use crate::error::Result;
@@ -327,6 +328,10 @@ impl<S: Store + 'static> ReadStore for ReadAhead<S> {
 
     fn list(&self, prefix: &str) -> Result<Vec<(ObjectName, u64)>> {
         self.shared.inner.list(prefix)
+    }
+
+    fn arrivals(&self, prefix: &str) -> Result<BTreeMap<ObjectName, SystemTime>> {
+        self.shared.inner.arrivals(prefix)
     }
 
     fn list_many(&self, prefixes: &[&str]) -> Result<Vec<(ObjectName, u64)>> {

@@ -172,6 +172,14 @@ impl ReadStore for RemoteStore {
         Ok(objects(found))
     }
 
+    fn arrivals(&self, prefix: &str) -> Result<BTreeMap<ObjectName, SystemTime>> {
+        let found = block_on(self.inner.list(prefix, None))?;
+        let named = found
+            .into_iter()
+            .filter_map(|(name, meta)| Some((ObjectName::new(name).ok()?, modified(&meta))));
+        Ok(named.collect())
+    }
+
     fn list_many(&self, prefixes: &[&str]) -> Result<Vec<(ObjectName, u64)>> {
         let inner = &self.inner;
         let found = block_on(async {

@@ -36,6 +36,7 @@ mod session;
 mod transfer;
 mod walk;
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
@@ -128,6 +129,19 @@ impl ReadStore for SftpStore {
             Err(failure) if failure.is_missing() => Err(no_object(name)),
             Err(failure) => Err(inner.failed_object("look at", name, failure)),
         }
+    }
+
+    fn arrivals(&self, prefix: &str) -> Result<BTreeMap<ObjectName, SystemTime>> {
+        let inner = &self.inner;
+        let mut arrivals = BTreeMap::new();
+        for (name, _) in self.list(prefix)? {
+            let found = match inner.again(|session| inner.object(session, &name)) {
+                Err(failure) if failure.is_missing() => continue,
+                found => found.map_err(|e| inner.failed_object("look at", &name, e))?,
+            };
+            arrivals.extend(modified(&found).map(|time| (name, time)));
+        }
+        Ok(arrivals)
     }
 
     fn list(&self, prefix: &str) -> Result<Vec<(ObjectName, u64)>> {

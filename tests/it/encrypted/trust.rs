@@ -1,5 +1,6 @@
 //! Whose word counts.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use narthex::ErrorKind;
@@ -7,6 +8,8 @@ use narthex::crypt::keys::AllowedSigner;
 use narthex::crypt::sign::SigningKey;
 use narthex::crypt::{Identities, Identity};
 use narthex::model::now;
+use narthex::progress::Silent;
+use narthex::repository::check::{CheckDepth, check};
 use narthex::repository::keyed::Keyring;
 use narthex::repository::{Repository, SourceFilter};
 use narthex::store::{MemoryStore, ReadStore as _, Store};
@@ -90,6 +93,10 @@ fn a_host_signs_its_own_source_only_and_nothing_unsigned_where_signers_are_named
 fn a_key_that_was_taken_back_signs_no_more_and_what_it_has_signed_stays() {
     let world = World::new();
     back_up(&world.open(world.of_host()), &night(1), SOURCE, NIGHT).unwrap();
+    let reader = world.open(world.of_reader());
+    let keys = reader.keys().unwrap();
+    keys.write_witness(&world.admin, &BTreeSet::new(), now())
+        .unwrap();
     let new = SigningKey::generate("new").unwrap();
     change_keys(&world, vec![signer(&new, SOURCE)]);
     let reader = world.open(world.of_reader());
@@ -161,4 +168,111 @@ fn a_manifest_in_clear_among_encrypted_ones_counts_for_nothing() {
     let all = world.open(world.of_reader()).archives().unwrap();
     assert!(all.archives.is_empty());
     assert_eq!(all.damaged.len(), 1);
+}
+
+/// A key of the machine that keeps the repository in order, and that key beside the host's.
+fn upkeep(world: &World) -> SigningKey {
+    let upkeep = SigningKey::generate("upkeep").unwrap();
+    let signers = vec![signer(&world.host, SOURCE), signer(&upkeep, "*")];
+    change_keys(world, signers);
+    upkeep
+}
+
+/// What a check with the keys of a reader finds about manifests.
+fn judged(world: &World) -> Vec<String> {
+    let reader = world.open(world.of_reader());
+    let mut report = check(reader.store(), CheckDepth::Structure, &Silent).unwrap();
+    reader
+        .keys()
+        .unwrap()
+        .judge_missing(&mut report, true)
+        .unwrap();
+    let findings = report.findings.iter();
+    findings
+        .filter(|it| it.kind.id().starts_with("manifest"))
+        .map(|it| format!("{} {}", it.kind.id(), it.object))
+        .collect()
+}
+
+#[test]
+fn a_witness_misses_what_was_removed_and_not_what_was_forgotten() {
+    let world = World::new();
+    let upkeep = upkeep(&world);
+    for (number, time) in [(1, NIGHT), (2, NIGHT + DAY), (2, NIGHT + 2 * DAY)] {
+        back_up(&world.open(world.of_host()), &night(number), SOURCE, time).unwrap();
+    }
+    let none = BTreeSet::new();
+    let reader = world.open(world.of_reader());
+    let keys = reader.keys().unwrap();
+    // Those of one source alone are no witness.
+    assert!(
+        keys.write_witness(&world.host, &none, NIGHT + 3 * DAY)
+            .is_err()
+    );
+    let witness = keys.write_witness(&upkeep, &none, NIGHT + 3 * DAY).unwrap();
+    assert_eq!((witness.number, witness.manifests.len()), (1, 3));
+    assert!(judged(&world).is_empty());
+    let names: Vec<_> = world.store.list("archives/").unwrap();
+    let content = world.store.get(&names[1].0, names[1].1).unwrap();
+    // Somebody removes one, or puts another in its place.
+    world.store.delete(&names[1].0).unwrap();
+    assert_eq!(judged(&world), [format!("manifest-gone {}", names[1].0)]);
+    let refused = keys
+        .write_witness(&upkeep, &none, NIGHT + 4 * DAY)
+        .unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Refused);
+    world
+        .store
+        .overwrite(&names[1].0, &content[..content.len() - 1]);
+    assert!(judged(&world).contains(&format!("manifest-gone {}", names[1].0)));
+    world.store.overwrite(&names[1].0, &content);
+    assert!(judged(&world).is_empty());
+    // One is forgotten.
+    world.store.delete(&names[0].0).unwrap();
+    let forgotten = [names[0].0.clone()].into();
+    keys.write_witness(&upkeep, &forgotten, NIGHT + 4 * DAY)
+        .unwrap();
+    assert!(judged(&world).is_empty(), "{:?}", judged(&world));
+}
+
+#[test]
+fn an_archive_that_is_removed_before_any_witness_is_told_by_the_next_one() {
+    let world = World::new();
+    let upkeep = upkeep(&world);
+    let reader = world.open(world.of_reader());
+    let none = BTreeSet::new();
+    reader
+        .keys()
+        .unwrap()
+        .write_witness(&upkeep, &none, NIGHT - DAY)
+        .unwrap();
+    for time in [NIGHT, NIGHT + DAY] {
+        back_up(&world.open(world.of_host()), &night(1), SOURCE, time).unwrap();
+    }
+    let first = world.store.list("archives/").unwrap().remove(0).0;
+    world.store.delete(&first).unwrap();
+    assert_eq!(judged(&world), [format!("manifest-gone {first}")]);
+}
+
+#[test]
+fn what_a_stolen_key_signs_after_it_was_taken_back_counts_for_nothing() {
+    let world = World::new();
+    let upkeep = upkeep(&world);
+    back_up(&world.open(world.of_host()), &night(1), SOURCE, NIGHT).unwrap();
+    let reader = world.open(world.of_reader());
+    let none = BTreeSet::new();
+    reader
+        .keys()
+        .unwrap()
+        .write_witness(&upkeep, &none, now())
+        .unwrap();
+    let stolen = world.of_host();
+    let thief = world.open(stolen);
+    change_keys(&world, vec![signer(&upkeep, "*")]);
+    // It dates its archive back, before the key was taken.
+    back_up(&thief, &night(2), SOURCE, NIGHT + DAY).unwrap();
+    let reader = world.open(world.of_reader());
+    let all = reader.archives().unwrap();
+    assert_eq!((all.archives.len(), all.damaged.len()), (1, 1));
+    assert_restored(&reader, "latest", &night(1));
 }

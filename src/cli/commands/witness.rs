@@ -1,0 +1,100 @@
+//! `narthex witness`: writes down which archives there are, signed.
+
+use std::collections::BTreeSet;
+
+use serde_json::json;
+
+use crate::cli::context::Context;
+use crate::cli::exit::Ending;
+use crate::cli::repo::RepoArgs;
+use crate::cli::state::StateArgs;
+use crate::error::{Error, Result};
+use crate::model::now;
+use crate::repository::Repository;
+use crate::store::ObjectName;
+use crate::units::count_text;
+
+/// Of which repository.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  narthex witness --repo s3://backups/prometheus --signing-key upkeep.key
+
+A witness lists all archives of an encrypted repository, signed by a key that signs for all sources, or by the administrator's. What \
+it lists and is not there later was removed by somebody: narthex check finds it. What it does not list was not there when it was made. \
+narthex forget writes one at its end. Run it after narthex check, on the machine that keeps the repository in order.")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    repo: RepoArgs,
+    #[command(flatten)]
+    state: StateArgs,
+    /// Accept that archives are gone which the witness before has seen
+    #[arg(long)]
+    accept_missing: bool,
+}
+
+pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
+    let repository = args.repo.open_own(&args.state)?;
+    let keys = repository.keys().ok_or_else(|| {
+        Error::refused(format!(
+            "the repository in {} is not encrypted, and its archives are not signed: nobody's witness would be believed",
+            repository.store().describe()
+        ))
+    })?;
+    let key = keys.signing().ok_or_else(|| {
+        Error::invalid(
+            "expected --signing-key with the key of whoever has seen the archives, found none",
+        )
+    })?;
+    let gone = if args.accept_missing {
+        match keys.witness()? {
+            Some((before, _)) => keys.missing_of(&before, false)?.gone,
+            None => Vec::new(),
+        }
+    } else {
+        Vec::new()
+    };
+    let accepted = gone.into_iter().collect();
+    let witness = keys.write_witness(key, &accepted, now())?;
+    let count = witness.manifests.len() as u64;
+    if context.json {
+        context.print_json(&json!({"number": witness.number, "archives": count}))?;
+    } else {
+        let (number, count) = (witness.number, count_text(count));
+        context.print(format_args!("witness {number} lists {count} archives\n"))?;
+    }
+    Ok(Ending::Healthy)
+}
+
+/// Writes a new witness where one has seen what was `removed` just now. Whether that failed.
+pub(super) fn after_forgetting(
+    repository: &Repository,
+    removed: &BTreeSet<ObjectName>,
+    context: &Context<'_>,
+) -> Result<bool> {
+    let Some(keys) = repository.keys() else {
+        return Ok(false);
+    };
+    let Some((before, _)) = keys.witness()? else {
+        return Ok(false);
+    };
+    if !before
+        .manifests
+        .iter()
+        .any(|link| removed.contains(&link.name))
+    {
+        return Ok(false);
+    }
+    let written = match keys.signing() {
+        Some(key) => keys.write_witness(key, removed, now()).map(|_| ()),
+        None => Err(Error::invalid("no --signing-key was given")),
+    };
+    let Err(error) = written else {
+        return Ok(false);
+    };
+    context.progress.remark(&format_args!(
+        "no new witness was written, so narthex check will miss the archives that were removed just now: {}",
+        error.chain()
+    ));
+    Ok(true)
+}

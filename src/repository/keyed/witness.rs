@@ -1,0 +1,264 @@
+//! Witnesses: who has seen which archives.
+//!
+//! A manifest that somebody removes leaves nothing behind, and one that is added can claim any
+//! time. So a machine that reads the repository, with a key that signs for all sources or the
+//! administrator's, writes down from time to time which manifests there are: numbered objects,
+//! `witness/00000001.json` and so on, in clear, created and never changed, each of which lists all
+//! manifests and names the one before it. Whatever a witness lists and is not there was removed by
+//! somebody; a `forget` that removes archives writes a new witness at its end. And what a witness
+//! does not list was not there when it was made.
+//!
+//! | member | value |
+//! |---|---|
+//! | `format_version` | 1 |
+//! | `repository` | the `id` of the descriptor |
+//! | `number` | as in the name, from 1 |
+//! | `time` | when it was made |
+//! | `manifests` | array of `{name, sha256}`: all manifests, by name |
+//! | `previous` | SHA-256 of the whole witness before, 64 digits; missing in the first |
+//! | `signature` | of all lines before this one |
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::KeyedStore;
+use crate::crypt::sign::{SignerKey, SigningKey, WITNESS_NAMESPACE};
+use crate::crypt::{sign_document, split_document};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::Millis;
+use crate::repository::check::{CheckFinding, CheckReport, Kind};
+use crate::repository::digest::Digest;
+use crate::repository::layout::{ARCHIVES, WITNESSES, time_of, witness_number, witness_object};
+use crate::repository::{MAX_MANIFEST_BYTES, ManifestLink, ManifestName};
+use crate::store::{ObjectName, Store};
+
+/// Version of witnesses that this program writes, and the newest it reads.
+const WITNESS_VERSION: u32 = 1;
+
+/// How many of the newest witnesses are read for one that counts.
+const MAX_TRIED: usize = 8;
+
+/// Which archives somebody has seen; see the [module](self).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Witness {
+    format_version: u32,
+    repository: String,
+    /// Its number, from 1.
+    pub number: u32,
+    /// When it was made.
+    #[serde(with = "crate::repository::stamp")]
+    pub time: Millis,
+    /// All manifests that were there.
+    pub manifests: Vec<ManifestLink>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    previous: Option<Digest>,
+}
+
+/// How what is there differs from what was seen.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Missing {
+    /// Manifests that were seen, and are gone.
+    pub gone: Vec<ObjectName>,
+    /// Manifests that were seen, and have other bytes now.
+    pub changed: Vec<ObjectName>,
+}
+
+impl KeyedStore {
+    /// The newest witness that counts; `None` where there is none.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails; `Refused`, when there are some, and none of the newest is signed by a
+    /// key that counts.
+    pub fn witness(&self) -> Result<Option<(Witness, Digest)>> {
+        let mut listed = self.inner.list(WITNESSES)?;
+        listed.retain(|(name, _)| witness_number(name).is_some());
+        let mut first = None;
+        for (name, _) in listed.iter().rev().take(MAX_TRIED) {
+            let bytes = match self.inner.get(name, MAX_MANIFEST_BYTES) {
+                Err(gone) if gone.kind() == ErrorKind::NotFound => continue,
+                read => read?,
+            };
+            match self.believe(name, &bytes) {
+                Ok(witness) => return Ok(Some((witness, Digest::of(&bytes)))),
+                Err(error) => {
+                    first.get_or_insert(error.context(format!("witness {name}")));
+                }
+            }
+        }
+        first.map_or(Ok(None), Err)
+    }
+
+    fn believe(&self, name: &ObjectName, bytes: &[u8]) -> Result<Witness> {
+        let (signed, signature) = split_document(bytes)?;
+        let key = signature.signer()?;
+        key.verify(WITNESS_NAMESPACE, signed, &signature)?;
+        self.refuse_witness_by(&key)?;
+        let witness: Witness = serde_json::from_slice(bytes)
+            .map_err(|cause| Error::corrupt("not the witness it should be").with_source(cause))?;
+        if witness.format_version > WITNESS_VERSION {
+            return Err(Error::unsupported(format!(
+                "expected format version {WITNESS_VERSION} at most, found {}: use a newer narthex",
+                witness.format_version
+            )));
+        }
+        let is_own = witness.repository == self.chain.newest().repository;
+        if is_own && Some(witness.number) == witness_number(name) {
+            return Ok(witness);
+        }
+        Err(Error::corrupt(
+            "expected the witness that belongs here, found another",
+        ))
+    }
+
+    /// Refuses a witness of `key`, unless it is the administrator's or signs for all sources.
+    fn refuse_witness_by(&self, key: &SignerKey) -> Result<()> {
+        let mut signers = self.chain.newest().signers.iter();
+        let is_admin = key.fingerprint() == self.admin();
+        if is_admin || signers.any(|signer| signer.key == *key && signer.may_sign_all()) {
+            return Ok(());
+        }
+        Err(Error::refused(format!(
+            "{} may not say what is there: it is neither the administrator's key nor one that signs for all sources",
+            key.fingerprint()
+        ))
+        .advise("give one of them with --signing-key, or leave the witness to a machine that has one"))
+    }
+
+    /// Writes down which manifests are there, signed by `key`; `forgotten` are those that are gone
+    /// since the witness before because somebody wanted it.
+    ///
+    /// # Errors
+    ///
+    /// `Refused`, when the key may not say that, or when others are gone as well: they would be
+    /// missed by nobody any more; when the store fails.
+    pub fn write_witness(
+        &self,
+        key: &SigningKey,
+        forgotten: &BTreeSet<ObjectName>,
+        now: Millis,
+    ) -> Result<Witness> {
+        self.refuse_witness_by(&key.public())?;
+        let before = self.witness()?;
+        if let Some((before, _)) = &before {
+            let gone = self.missing_of(before, false)?.gone;
+            let mut gone = gone.iter().filter(|name| !forgotten.contains(name));
+            if let Some(name) = gone.next() {
+                return Err(Error::refused(format!(
+                    "{name} was there when witness {} was made, and so were {} others that are gone: nobody has said that they were forgotten",
+                    before.number,
+                    gone.count()
+                ))
+                .advise("find out who has removed them, and bring them back from a copy; if they were forgotten, narthex witness --accept-missing says so"));
+            }
+        }
+        let known = before.iter().flat_map(|(before, _)| &before.manifests);
+        let known: BTreeMap<_, _> = known.map(|link| (&link.name, link.sha256)).collect();
+        let listed = self.inner.list(ARCHIVES)?;
+        let names = listed.into_iter().map(|(name, _)| name);
+        let names: Vec<_> = names
+            .filter(|name| ManifestName::parse(name).is_some())
+            .collect();
+        let mut manifests = Vec::new();
+        for name in names {
+            // They never change: those that were seen before need not be read again.
+            let sha256 = match known.get(&name) {
+                Some(known) => *known,
+                None => match self.inner.get(&name, MAX_MANIFEST_BYTES) {
+                    Err(gone) if gone.kind() == ErrorKind::NotFound => continue,
+                    read => Digest::of(&read?),
+                },
+            };
+            manifests.push(ManifestLink { name, sha256 });
+        }
+        let numbers = self.inner.list(WITNESSES)?;
+        let numbers = numbers.iter().filter_map(|(name, _)| witness_number(name));
+        let witness = Witness {
+            format_version: WITNESS_VERSION,
+            repository: self.chain.newest().repository.clone(),
+            number: numbers.max().unwrap_or(0).saturating_add(1),
+            time: now,
+            manifests,
+            previous: before.map(|(_, digest)| digest),
+        };
+        let content = sign_document(&witness, key, WITNESS_NAMESPACE)?;
+        let store: &dyn Store = &*self.inner;
+        store.put(&witness_object(witness.number)?, &content)?;
+        Ok(witness)
+    }
+
+    /// Whether the newest witness has seen the manifest `name` with these bytes.
+    pub(super) fn has_seen(&self, name: &ObjectName, bytes: &[u8]) -> bool {
+        let seen = self.seen.get_or_init(|| {
+            let witness = self.witness().ok().flatten();
+            let links = witness
+                .into_iter()
+                .flat_map(|(witness, _)| witness.manifests);
+            links.map(|link| (link.name, link.sha256)).collect()
+        });
+        seen.get(name) == Some(&Digest::of(bytes))
+    }
+
+    /// What is to be found by the newest witness: archives that were removed since. Notes of `report`
+    /// that it explains are taken out.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails, or there are witnesses of which none counts.
+    pub fn judge_missing(&self, report: &mut CheckReport, read: bool) -> Result<()> {
+        let Some((witness, _)) = self.witness()? else {
+            return Ok(());
+        };
+        let missing = self.missing_of(&witness, read)?;
+        let seen = format!("witness {} has seen it", witness.number);
+        let gone = missing.gone.iter().map(|name| (name, "found none"));
+        let changed = missing.changed.iter().map(|name| (name, "found another"));
+        let found = gone.chain(changed).map(|(name, found)| {
+            let detail = format!("expected the manifest that {seen}, {found}");
+            CheckFinding::new(Kind::ManifestGone, name.as_str(), detail)
+        });
+        let found: Vec<_> = found.collect();
+        for finding in &mut report.findings {
+            let name = ObjectName::new(finding.object.as_str()).ok();
+            let name = name.as_ref().and_then(ManifestName::parse);
+            let is_later = || {
+                let stamp = name.and_then(|name| time_of(&name.stamp));
+                stamp.is_some_and(|time| time > witness.time)
+            };
+            // Whoever forgets writes a witness at the end.
+            if finding.kind == Kind::ManifestBefore && is_later() {
+                finding.kind = Kind::ManifestGone;
+            }
+        }
+        report
+            .findings
+            .retain(|finding| finding.kind != Kind::ManifestBefore);
+        report.findings.extend(found);
+        report.sort();
+        Ok(())
+    }
+
+    /// What of `witness` is not there any more as it was. With `read`, the bytes of manifests are
+    /// compared as well.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub fn missing_of(&self, witness: &Witness, read: bool) -> Result<Missing> {
+        let listed = self.inner.list(ARCHIVES)?;
+        let listed: BTreeMap<_, _> = listed.into_iter().collect();
+        let mut missing = Missing::default();
+        for link in &witness.manifests {
+            if !listed.contains_key(&link.name) {
+                missing.gone.push(link.name.clone());
+            } else if read {
+                let bytes = self.inner.get(&link.name, MAX_MANIFEST_BYTES)?;
+                if Digest::of(&bytes) != link.sha256 {
+                    missing.changed.push(link.name.clone());
+                }
+            }
+        }
+        Ok(missing)
+    }
+}
