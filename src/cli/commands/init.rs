@@ -21,7 +21,7 @@ The directory is created; one that exists must be empty. narthex backup does thi
 repository was before, none is made: its disk may not be mounted. --accept-repository says that it was given up.")]
 pub(crate) struct Args {
     #[command(flatten)]
-    repo: RepoArgs,
+    pub(crate) repo: RepoArgs,
     #[command(flatten)]
     state: StateArgs,
 }
