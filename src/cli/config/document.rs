@@ -13,7 +13,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::schema::{Key, Kind, SECRETS, Section as Schema};
 use crate::cli::network::without_passwords;
-use crate::error::{Result, did_you_mean};
+use crate::error::{Result, nearest};
 
 /// A line of a file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -126,6 +126,7 @@ pub(super) struct Section<'d, 't> {
     /// What its keys stand behind, as `repository.main.`; empty at the top.
     prefix: String,
     table: &'d DeTable<'t>,
+    schema: &'static Schema,
     pub(super) place: Place,
 }
 
@@ -143,20 +144,17 @@ impl<'d, 't> Section<'d, 't> {
             document,
             prefix,
             table,
+            schema,
         };
         for (name, value) in table {
-            section.judge(name, value, schema);
+            section.judge(name, value);
         }
         section
     }
 
     /// Takes a key for what the schema says of it.
-    fn judge(
-        &self,
-        name: &Spanned<std::borrow::Cow<'t, str>>,
-        value: &Spanned<DeValue<'t>>,
-        schema: &'static Schema,
-    ) {
+    fn judge(&self, name: &Spanned<std::borrow::Cow<'t, str>>, value: &Spanned<DeValue<'t>>) {
+        let schema = self.schema;
         let place = self.document.place(name.span());
         let full = format!("{}{}", self.prefix, name.get_ref());
         let name = name.get_ref().as_ref();
@@ -176,12 +174,9 @@ impl<'d, 't> Section<'d, 't> {
             )
         } else {
             let names = schema.keys.iter().map(|key| key.name);
-            let near = did_you_mean(name, names.clone());
-            let near = if near.is_empty() {
-                format!("; known are {}", names.collect::<Vec<_>>().join(", "))
-            } else {
-                near
-            };
+            let near = nearest(name, names);
+            let near = near.map(|near| format!(", and the nearest is {near}"));
+            let near = near.unwrap_or_default();
             format!("there is no such key{near}")
         };
         self.document.fault(place, &full, message);
@@ -220,10 +215,17 @@ impl<'d, 't> Section<'d, 't> {
     }
 
     fn expected(&self, place: &Place, name: &str, wanted: &str, found: &DeValue<'_>) {
+        let known = self.schema.keys.iter().find(|key| key.name == name);
+        let example = known.filter(|key| key.kind != Kind::Section);
+        let example = example.map(|key| format!(" such as {}", key.kind.example()));
         self.fault(
             place,
             name,
-            format!("expected {wanted}, found {}", found.type_str()),
+            format!(
+                "expected {wanted}{}, found {}",
+                example.unwrap_or_default(),
+                kind_of(found)
+            ),
         );
     }
 
@@ -372,18 +374,14 @@ impl<'d, 't> Section<'d, 't> {
 
     /// Texts by names.
     pub(super) fn names(&self, name: &str) -> Option<At<BTreeMap<String, String>>> {
-        self.read(
-            name,
-            "a table of texts, such as { cluster = \"eu1\" }",
-            |value| {
-                let mut entries = value.as_table()?.iter();
-                entries.try_fold(BTreeMap::new(), |mut all, (key, value)| {
-                    let name = key.get_ref().to_string();
-                    all.insert(name, value.get_ref().as_str()?.to_owned());
-                    Some(all)
-                })
-            },
-        )
+        self.read(name, "a table of texts", |value| {
+            let mut entries = value.as_table()?.iter();
+            entries.try_fold(BTreeMap::new(), |mut all, (key, value)| {
+                let name = key.get_ref().to_string();
+                all.insert(name, value.get_ref().as_str()?.to_owned());
+                Some(all)
+            })
+        })
     }
 
     /// A program and its arguments.
@@ -513,6 +511,19 @@ fn words(text: &str) -> Option<Vec<String>> {
     }
     words.extend(word);
     Some(words)
+}
+
+/// What a value is, for people.
+fn kind_of(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "a text",
+        DeValue::Integer(_) => "a whole number",
+        DeValue::Float(_) => "a number",
+        DeValue::Boolean(_) => "true or false",
+        DeValue::Datetime(_) => "a time",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a table",
+    }
 }
 
 /// A value for people, in a line.

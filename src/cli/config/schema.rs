@@ -34,21 +34,20 @@ pub(crate) enum Kind {
 
 impl Kind {
     /// An example of it, as it is written.
-    #[cfg(test)]
-    fn example(self) -> &'static str {
+    pub(crate) fn example(self) -> &'static str {
         match self {
-            Kind::Text => "`\"text\"`",
-            Kind::Path => "`\"/path\"`",
-            Kind::Place => "`\"s3://bucket/prefix\"`",
-            Kind::Rate => "`\"20MiB\"`",
-            Kind::Count => "`10`",
-            Kind::Keep => "`7` or `\"unlimited\"`",
-            Kind::Span => "`\"1y6m\"`",
-            Kind::Amount => "`0.005`",
-            Kind::Flag => "`true`",
-            Kind::List => "`[\"text\", \"text\"]`",
-            Kind::Names => "`{ name = \"value\" }`",
-            Kind::Command => "`\"program argument\"`",
+            Kind::Text => "\"text\"",
+            Kind::Path => "\"/path\"",
+            Kind::Place => "\"s3://bucket/prefix\"",
+            Kind::Rate => "\"20MiB\"",
+            Kind::Count => "10",
+            Kind::Keep => "7 or \"unlimited\"",
+            Kind::Span => "\"1y6m\"",
+            Kind::Amount => "0.005",
+            Kind::Flag => "true",
+            Kind::List => "[\"text\", \"text\"]",
+            Kind::Names => "{ name = \"value\" }",
+            Kind::Command => "\"program argument\"",
             Kind::Section => "section",
         }
     }
@@ -492,7 +491,7 @@ mod tests {
                     .collect();
                 let _ = writeln!(
                     text,
-                    "| `{}` | {} | {} | {} |",
+                    "| `{}` | `{}` | {} | {} |",
                     key.name,
                     key.kind.example(),
                     key.explanation,
