@@ -127,8 +127,12 @@ fn a_source_is_backed_up_as_the_file_says_and_what_is_typed_wins() {
     let archive = &archive["archives"][0];
     assert_eq!(archive["id"], first.json()["id"], "{archive}");
     assert_eq!(archive["host"], "mon1");
-    assert_eq!(archive["name"], "prom-a", "{archive}");
-    assert_eq!(archive["wal_until"], serde_json::Value::Null, "{archive}");
+    assert_eq!(archive["source_name"], "prom-a", "{archive}");
+    assert_eq!(
+        archive["wal_max_time"],
+        serde_json::Value::Null,
+        "{archive}"
+    );
     let labels = archive["labels"].to_string();
     for label in ["cluster=eu1", "tier=two"] {
         assert!(labels.contains(label), "{labels}");
@@ -214,12 +218,12 @@ fn nothing_is_guessed() {
     desk.says(
         &["backup", "prom-x"],
         2,
-        &["did you mean prom-a?", "prom-b, bare"],
+        &["did you mean prom-a?", "it has bare, prom-a, prom-b"],
     );
     desk.says(
         &["backup", "bare"],
         2,
-        &["narthex.toml:24", "expected the key path"],
+        &["narthex.toml:25", "expected the key path"],
     );
     // Errors of usage are JSON where that is asked for.
     let refused = desk.says(&["archives", "--repo", "mian", "--json"], 2, &[]);
@@ -397,7 +401,7 @@ labels = { a = 1 }
         "[repository.main]\nurl = \"hunter5\nx",
         0o644,
     );
-    desk.says(&["config", "check"], 3, &["narthex.toml:2", "not TOML"]);
+    desk.says(&["config", "check"], 3, &["narthex.toml:3", "not TOML"]);
     for arguments in [
         &["config", "check"][..],
         &["archives"],

@@ -50,7 +50,8 @@ pub(crate) struct Args {
     a: String,
     /// The second, likewise
     b: String,
-    /// The repository archives are in, its directory or its name in the configuration; `NARTHEX_REPO` may say it instead
+    /// The repository archives are in, its directory or its name in the configuration;
+    /// `NARTHEX_REPO` may say it instead
     #[arg(long, env = REPO_VARIABLE, value_name = "REPO", help_heading = REPOSITORY_HEADING)]
     repo: Option<RepoName>,
     #[command(flatten)]

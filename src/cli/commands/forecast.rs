@@ -43,8 +43,8 @@ pub(crate) struct Args {
     /// Data directory or Prometheus snapshot
     #[arg(value_name = "DIR")]
     dir: Option<PathBuf>,
-    /// The repository whose archives are the history, its directory or its name in the configuration;
-    /// without DIR, `NARTHEX_REPO` or the configuration may say it instead
+    /// The repository whose archives are the history, its directory or its name in the
+    /// configuration; without DIR, `NARTHEX_REPO` or the configuration may say it instead
     // No `env` here: a variable that is set must not add archives to a directory that was named.
     #[arg(long, value_name = "REPO", help_heading = REPOSITORY_HEADING)]
     repo: Option<RepoName>,

@@ -83,10 +83,12 @@ pub(crate) fn is_default_known() -> bool {
 fn named(config: &Config, word: &str) -> Result<Chosen> {
     let is_here = Path::new(word).exists();
     match config.repository(word) {
-        Some(repository) if is_here => Err(Error::invalid(format!(
-            "{word:?} is repository {} of {}, and a path here: say --repo ./{word} or --repo {}",
-            repository.name, repository.place, repository.location
-        ))),
+        Some(repository) if is_here && !is_same(Path::new(word), repository) => {
+            Err(Error::invalid(format!(
+                "{word:?} is repository {} of {}, and a path here: say --repo ./{word} or --repo {}",
+                repository.name, repository.place, repository.location
+            )))
+        }
         Some(repository) => Ok(Chosen::of(repository)),
         None if is_here || config.repositories.is_empty() => Ok(Chosen::typed(word.parse()?)),
         None => {
@@ -99,6 +101,13 @@ fn named(config: &Config, word: &str) -> Result<Chosen> {
             )))
         }
     }
+}
+
+/// Whether the path is where the repository is: then both mean the same.
+fn is_same(path: &Path, repository: &Repository) -> bool {
+    let dir = repository.location.dir();
+    let dir = dir.and_then(|dir| dir.canonicalize().ok());
+    dir.is_some() && dir == path.canonicalize().ok()
 }
 
 fn by_default(config: &Config, source: Option<&str>) -> Result<Option<Chosen>> {

@@ -83,7 +83,7 @@ const SCHEMES: &[(&str, &[&str])] = &[
     ("account", &["az"]),
     ("sas-token", &["az"]),
     ("service-account", &["gs"]),
-    ("prices", &["s3", "gs", "az", "https", "http", "sftp"]),
+    ("prices", &["s3", "gs", "az"]),
 ];
 
 impl Repository {
