@@ -121,7 +121,7 @@ pub(crate) struct Args {
     state: StateArgs,
     /// What the configuration says, where nothing was typed, and where it stands.
     #[arg(skip)]
-    configured: Option<(Policy, String)>,
+    configured: Option<Box<(Policy, String)>>,
 }
 
 impl Args {
@@ -150,7 +150,7 @@ impl Args {
         };
         let (place, words) = (policy.place.to_string(), policy_text(&policy.value));
         let remark = format!("policy of source {name} of {place}: {words}");
-        self.configured = Some((policy.value.clone(), place));
+        self.configured = Some(Box::new((policy.value.clone(), place)));
         Ok(vec![remark])
     }
 
@@ -158,8 +158,8 @@ impl Args {
         if !self.ids.is_empty() {
             return ForgetSelection::Ids(self.ids.clone());
         }
-        if let Some((policy, _)) = &self.configured {
-            return ForgetSelection::Policy(policy.clone());
+        if let Some(configured) = &self.configured {
+            return ForgetSelection::Policy(configured.0.clone());
         }
         ForgetSelection::Policy(self.typed_policy())
     }
@@ -208,7 +208,8 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
         ));
     }
     let mut json = to_json(&forgotten, args.dry_run);
-    if let (Some((policy, place)), Json::Object(members)) = (&args.configured, &mut json) {
+    if let (Some(configured), Json::Object(members)) = (&args.configured, &mut json) {
+        let (policy, place) = &**configured;
         let said = json!({"place": place, "words": policy_text(policy)});
         members.insert("policy".to_owned(), said);
     }

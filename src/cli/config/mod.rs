@@ -35,7 +35,7 @@ pub(crate) use show::{Typed, show};
 pub(crate) use source::{Source, policy_text};
 
 use crate::error::{Error, ErrorKind, Result, did_you_mean};
-use crate::raw::read_bounded;
+use crate::raw::read_trusted;
 use crate::store::{Location, StoreOptions};
 
 /// The file that is read where none is named, if it is there.
@@ -162,7 +162,9 @@ pub(crate) fn complete(location: &Location, typed: &StoreOptions) -> Result<Stor
     if let Some(reason) = repository.without_encryption() {
         return Err(Error::unsupported(reason));
     }
-    if let Some(outvoted) = repository.outvoted() {
+    if let Some(outvoted) = repository.outvoted()
+        && !is_quiet()
+    {
         super::terminal::announce(outvoted);
     }
     repository.complete(typed)
@@ -194,12 +196,12 @@ impl Loaded {
                 .context("configuration")
                 .advise("--config none does without it")
         };
-        let loose = path
-            .metadata()
-            .map_err(|e| Error::io("open", path, e))
-            .and_then(|metadata| judge_owner(path, &metadata, Uid::effective()))
-            .map_err(advise)?;
-        let bytes = read_bounded(path, MAX_BYTES).map_err(advise)?;
+        let mut loose = None;
+        let bytes = read_trusted(path, MAX_BYTES, |metadata| {
+            loose = judge_owner(path, metadata, Uid::effective())?;
+            Ok(())
+        })
+        .map_err(advise)?;
         let file = path.display().to_string();
         let text = String::from_utf8(bytes).map_err(|_| {
             advise(Error::invalid(format!(
