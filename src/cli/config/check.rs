@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use super::document::{At, Place};
+use super::document::Place;
 use super::repository::CredentialValue;
-use super::secret::{Secret, exposure, program};
-use super::{Loaded, Repository, Source};
+use super::secret::{exposure, program};
+use super::{At, Loaded, Repository, Secret, Source};
 use crate::block::DataDir;
 use crate::cli::network;
 use crate::error::ErrorKind;

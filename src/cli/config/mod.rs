@@ -15,6 +15,7 @@ mod schema;
 mod secret;
 mod show;
 mod source;
+mod value;
 
 use std::collections::BTreeMap;
 use std::fs::Metadata;
@@ -26,11 +27,13 @@ use nix::unistd::{Uid, User};
 
 pub(crate) use check::check;
 pub(crate) use choose::{RepoName, choose, is_default_known};
-use document::{At, Document, Fault, Given, Section};
+pub(crate) use document::At;
+use document::{Document, Fault, Given, Section};
 pub(crate) use keys::Keys;
 pub(crate) use prices::{Prices, amount_text};
 pub(crate) use repository::Repository;
 use schema::{REPOSITORY, SOURCE, TOP};
+pub(crate) use secret::Secret;
 pub(crate) use show::{Typed, show};
 pub(crate) use source::{Source, policy_text};
 

@@ -23,7 +23,7 @@ fn keys_are_there_for_whoever_opens_the_repository() {
     let config = read(TEXT);
     let keys = &config.default_repository().unwrap().keys;
     assert!(!keys.is_empty());
-    let secret::Secret::Command(words) = &keys.identity.as_ref().unwrap().value else {
+    let Secret::Command(words) = &keys.identity.as_ref().unwrap().value else {
         panic!("{keys:?}");
     };
     assert_eq!(words[..], ["pass", "show", "the key"]);
