@@ -228,6 +228,17 @@ pub(crate) fn closest<'n>(
     (distance > 0 && distance <= typed.chars().count().div_ceil(3)).then_some(name)
 }
 
+/// The name that is closest to what was typed, however far that is.
+#[cfg(feature = "cli")]
+pub(crate) fn nearest<'n>(
+    typed: &str,
+    names: impl IntoIterator<Item = &'n str>,
+) -> Option<&'n str> {
+    let typed: String = typed.chars().take(MAX_NAME).collect();
+    let distances = names.into_iter().map(|name| (distance(&typed, name), name));
+    Some(distances.min()?.1)
+}
+
 /// ` (did you mean …?)` behind a name that was mistyped, if one of `names` is close to it.
 pub(crate) fn did_you_mean<'n>(typed: &str, names: impl IntoIterator<Item = &'n str>) -> String {
     closest(typed, names).map_or_else(String::new, |name| format!(" (did you mean {name}?)"))
@@ -270,6 +281,8 @@ mod tests {
         assert_eq!(closest("x", names), None);
         assert_eq!(closest("", names), None);
         assert_eq!(closest("grafana", names), None);
+        #[cfg(feature = "cli")]
+        assert_eq!(nearest("promxy", names), Some("latest"));
         assert_eq!(distance("kitten", "sitting"), 3);
         assert_eq!(did_you_mean("lates", names), " (did you mean latest?)");
     }

@@ -30,6 +30,16 @@ pub(crate) struct Global {
     /// verify that went well; trouble is shown
     #[arg(short, long, global = true)]
     pub(crate) quiet: bool,
+    /// File that names repositories and sources; `none` for none [default: /etc/narthex.toml, if it
+    /// is there]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "NARTHEX_CONFIG",
+        hide_env_values = true
+    )]
+    pub(crate) config: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) table: TableArgs,
     #[command(flatten)]
@@ -172,6 +182,11 @@ pub(crate) fn parse_label(text: &str) -> Result<(String, String)> {
 }
 
 impl SourceArgs {
+    /// The name of the source, if one is named.
+    pub(crate) fn source(&self) -> Option<&str> {
+        self.source.as_deref()
+    }
+
     /// What an archive must be to be meant.
     pub(crate) fn filter(&self) -> SourceFilter {
         SourceFilter {

@@ -1,11 +1,14 @@
 //! The whole command line: every command, and the options that all have.
 
+use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use super::args::Global;
 use super::commands;
+use super::config;
 use super::context::Context;
 use super::exit::Ending;
+use super::repo::RepoArgs;
 use crate::error::Result;
 
 /// Backs up, verifies and measures Prometheus TSDB blocks.
@@ -25,12 +28,54 @@ Examples:
   narthex archives --repo /srv/backup/prometheus
   narthex restore latest --repo /srv/backup/prometheus --target /tmp/restored
 
-narthex COMMAND --help has more. With NARTHEX_REPO set, --repo can be left out.")]
+narthex COMMAND --help has more. With NARTHEX_REPO set, or a repository in /etc/narthex.toml, --repo can be left out.")]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+impl Cli {
+    /// Completes what was typed by what the configuration says, and chooses the repository.
+    /// Returns what is to be said of that, or why the configuration cannot be used.
+    ///
+    /// # Errors
+    ///
+    /// When it does not say which repository, or which directory, is meant.
+    pub(crate) fn settle(&mut self) -> Result<Result<Vec<String>>, clap::Error> {
+        let matters = !matches!(self.command, Command::Config(_) | Command::Generate(_));
+        let named = self.global.config.as_deref();
+        let prepared = config::prepare(named, matters, self.global.quiet);
+        if let Err(error) = prepared {
+            return Ok(Err(error));
+        }
+        if self.command.repository().is_none() {
+            return Ok(Ok(Vec::new()));
+        }
+        // The configuration itself is no matter of usage.
+        if let Err(error) = config::active() {
+            return Ok(Err(error));
+        }
+        let refused = |kind, message: String| command().error(kind, message);
+        let wrong = |error: crate::Error| refused(ErrorKind::ValueValidation, error.chain());
+        let mut remarks = self.command.complete().map_err(wrong)?;
+        let source = self.command.source();
+        let Some(repository) = self.command.repository() else {
+            return Ok(Ok(remarks));
+        };
+        match repository.choose(source.as_deref()).map_err(wrong)? {
+            Some(choice) => remarks.extend(choice),
+            None => {
+                return Err(refused(
+                    ErrorKind::MissingRequiredArgument,
+                    "the following required arguments were not provided:\n  --repo <REPO>"
+                        .to_owned(),
+                ));
+            }
+        }
+        Ok(Ok(remarks))
+    }
 }
 
 /// What every help text ends with.
@@ -100,6 +145,9 @@ pub(crate) enum Command {
     /// missed
     #[cfg(feature = "encryption")]
     Witness(commands::witness::Args),
+    /// Check the configuration file, or say what holds and who says so
+    #[command(subcommand)]
+    Config(commands::config::Args),
     /// Make shell completions or man pages
     #[command(subcommand)]
     Generate(commands::generate::Args),
@@ -107,7 +155,7 @@ pub(crate) enum Command {
 
 impl Command {
     /// Runs it.
-    pub(crate) fn run(self, context: &mut Context<'_>) -> Result<Ending> {
+    pub(crate) fn run(self, global: &Global, context: &mut Context<'_>) -> Result<Ending> {
         match self {
             Command::List(args) => commands::list::run(&args, context),
             Command::Inspect(args) => commands::inspect::run(&args, context),
@@ -131,8 +179,66 @@ impl Command {
             Command::Witness(args) => commands::witness::run(&args, context),
             Command::Export(args) => commands::export::run(&args, context),
             Command::Verify(args) => commands::verify::run(&args, context),
+            Command::Config(args) => {
+                let file = config::file_of(global.config.as_deref());
+                let typed = global.network.typed();
+                commands::config::run(&args, file.as_deref(), &typed, context)
+            }
             Command::Generate(args) => commands::generate::run(&args, command(), context),
         }
+    }
+
+    /// Takes from the configuration what was not typed. Returns what is to be said of that.
+    fn complete(&mut self) -> Result<Vec<String>> {
+        match self {
+            Command::Backup(args) => args.complete(),
+            Command::Forget(args) => args.complete(),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// The repository, for commands that need one.
+    fn repository(&mut self) -> Option<&mut RepoArgs> {
+        match self {
+            Command::Init(args) => Some(&mut args.repo),
+            Command::Backup(args) => Some(&mut args.repo),
+            Command::Restore(args) => Some(&mut args.repo),
+            Command::Archives(args) => Some(&mut args.repo),
+            Command::Forget(args) => Some(&mut args.repo),
+            Command::Prune(args) => Some(&mut args.repo),
+            Command::Export(args) => Some(&mut args.repo),
+            Command::Stats(args) => Some(&mut args.repo),
+            Command::Check(args) => Some(&mut args.repo),
+            Command::Repair(args) => Some(&mut args.repo),
+            #[cfg(feature = "encryption")]
+            Command::Key(args) => args.repository(),
+            #[cfg(feature = "encryption")]
+            Command::Witness(args) => Some(&mut args.repo),
+            Command::List(_)
+            | Command::Inspect(_)
+            | Command::Analyze(_)
+            | Command::Whatif(_)
+            | Command::Dump(_)
+            | Command::Forecast(_)
+            | Command::Diff(_)
+            | Command::Verify(_)
+            | Command::Config(_)
+            | Command::Generate(_) => None,
+        }
+    }
+
+    /// The name of the source that these commands are told.
+    fn source(&self) -> Option<String> {
+        let source = match self {
+            Command::Backup(args) => args.configured(),
+            Command::Restore(args) => args.sources.source(),
+            Command::Archives(args) => args.sources.source(),
+            Command::Forget(args) => args.sources.source(),
+            Command::Export(args) => args.sources.source(),
+            Command::Stats(args) => args.sources.source(),
+            _ => None,
+        };
+        source.map(str::to_owned)
     }
 
     /// Whether it does something, and says afterwards what: with `--quiet` only trouble is worth a
@@ -156,6 +262,7 @@ impl Command {
             | Command::Export(_)
             | Command::Stats(_)
             | Command::Diff(_)
+            | Command::Config(_)
             | Command::Generate(_) => false,
             #[cfg(feature = "encryption")]
             Command::Key(_) | Command::Witness(_) => false,
@@ -187,6 +294,7 @@ impl Command {
             Command::Key(_) => "key",
             #[cfg(feature = "encryption")]
             Command::Witness(_) => "witness",
+            Command::Config(_) => "config",
             Command::Generate(_) => "generate",
         }
     }

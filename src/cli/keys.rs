@@ -5,10 +5,11 @@ use std::sync::OnceLock;
 
 use clap::Args;
 
+use super::config::{self, Secret};
 use super::repo::say;
 use super::state::{Pin, StateArgs};
 use crate::crypt::sign::{SignerKey, SigningKey};
-use crate::crypt::{Identities, IdentityFile, KeyExposure};
+use crate::crypt::{Identities, Identity, IdentityFile, KeyExposure, Recipient};
 use crate::error::{Error, Result};
 use crate::raw::read_bounded;
 use crate::repository::Repository;
@@ -123,6 +124,9 @@ fn fingerprint(typed: &str) -> Result<String> {
 /// `Refused`, when another administrator's key was believed before; when that cannot be read.
 pub(crate) fn keyring(location: &Location, state: &StateArgs, writes: bool) -> Result<Keyring> {
     let mut keyring = KEYS.get().cloned().unwrap_or_default();
+    if let Some(configured) = config::keys(location)? {
+        complete(&mut keyring, configured)?;
+    }
     if let Some(pin) = state.pin(location)? {
         match &keyring.admin {
             Some(typed) if *typed != pin.admin => {
@@ -140,6 +144,66 @@ pub(crate) fn keyring(location: &Location, state: &StateArgs, writes: bool) -> R
         keyring.memory = state.memory_dir();
     }
     Ok(keyring)
+}
+
+/// Takes what was not typed from the configuration.
+fn complete(keyring: &mut Keyring, configured: &config::Keys) -> Result<()> {
+    if let Some(secret) = configured
+        .identity
+        .as_ref()
+        .filter(|_| keyring.identities.is_none())
+    {
+        let identities = match &secret.value {
+            Secret::File(path) => {
+                let file = IdentityFile::load(path)?;
+                warn(file.exposure.as_ref());
+                file.identities
+            }
+            Secret::Command(_) => Identity::read(&secret.value.read()?, &secret.value.to_string())?,
+        };
+        keyring.identities = Some(Identities::new(identities)?);
+    }
+    if let Some(secret) = configured
+        .signing_key
+        .as_ref()
+        .filter(|_| keyring.signing.is_none())
+    {
+        keyring.signing = Some(match &secret.value {
+            Secret::File(path) => load_signing(path)?,
+            Secret::Command(_) => {
+                SigningKey::read(&secret.value.read()?, &secret.value.to_string())?
+            }
+        });
+    }
+    Ok(())
+}
+
+/// To whom the configuration says that the repository at `location` is encrypted.
+pub(crate) fn configured_recipients(location: &Location) -> Result<Vec<Recipient>> {
+    let Some(keys) = config::keys(location)? else {
+        return Ok(Vec::new());
+    };
+    let typed = keys.recipients.iter().flat_map(|texts| &texts.value);
+    let typed = typed.map(|text| text.parse());
+    let mut all = typed.collect::<Result<Vec<Recipient>>>()?;
+    if let Some(path) = &keys.recipients_file {
+        all.extend(Recipient::load(&path.value)?);
+    }
+    Ok(all)
+}
+
+/// Refuses to make a repository in clear where keys say that it is to be encrypted.
+pub(crate) fn refuse_in_clear(location: &Location) -> Result<()> {
+    let typed = KEYS
+        .get()
+        .is_some_and(|keyring| keyring.signing.is_some() || keyring.admin.is_some());
+    if !typed && config::keys(location)?.is_none() {
+        return Ok(());
+    }
+    Err(Error::refused(format!(
+        "there is no repository in {location} yet, and keys say that it is to be encrypted"
+    ))
+    .advise("narthex init --recipient KEY --admin FILE makes one that is"))
 }
 
 /// Remembers whom this machine believes of `repository`; says so where that is new.

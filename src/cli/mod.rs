@@ -7,6 +7,7 @@
 mod args;
 mod command_line;
 mod commands;
+mod config;
 mod context;
 mod exit;
 mod hint;
@@ -52,6 +53,19 @@ fn print_usage_json(error: &clap::Error) {
     let _ = writeln!(io::stdout().lock(), "{}", Json::Object(object));
 }
 
+/// Says what was wrong with the arguments.
+fn refuse_usage(error: &clap::Error, json: bool) -> ExitCode {
+    // What was typed is repeated: no password of an address.
+    match network::without_passwords(&error.to_string()) {
+        Some(text) => _ = write!(io::stderr().lock(), "{text}"),
+        None => _ = error.print(),
+    }
+    if json {
+        print_usage_json(error);
+    }
+    Ending::Usage.into()
+}
+
 /// Runs the command line `arguments` (the program's name first) on the process' own streams.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<_> = arguments.into_iter().collect();
@@ -62,24 +76,19 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             // --help and --version arrive here as well, and belong on standard output with code 0.
-            let usage = error.use_stderr();
-            let text = error.to_string();
-            // What was typed is repeated: no password of an address.
-            match network::without_passwords(&text) {
-                Some(text) if usage => _ = write!(io::stderr().lock(), "{text}"),
-                _ => _ = error.print(),
+            if error.use_stderr() {
+                let mut typed = arguments.iter().take_while(|argument| *argument != "--");
+                return refuse_usage(&error, typed.any(|argument| argument == "--json"));
             }
-            return if usage {
-                let typed = arguments.iter().take_while(|argument| *argument != "--");
-                if typed.into_iter().any(|argument| argument == "--json") {
-                    print_usage_json(&error);
-                }
-                Ending::Usage
-            } else {
-                Ending::Healthy
-            }
-            .into();
+            let _ = error.print();
+            return Ending::Healthy.into();
         }
+    };
+    let mut cli = cli;
+    let settled = cli.settle();
+    let settled = match settled {
+        Ok(settled) => settled,
+        Err(error) => return refuse_usage(&error, cli.global.json),
     };
     raise_open_files();
     interrupt::listen(&cli.command);
@@ -117,10 +126,15 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         );
         return Ending::Usage.into();
     }
-    let result = cli.global.network.apply();
+    let result = settled.and_then(|remarks| {
+        for remark in &remarks {
+            context.progress.remark(remark);
+        }
+        cli.global.network.apply()
+    });
     #[cfg(feature = "encryption")]
     let result = result.and_then(|()| cli.global.keys.apply());
-    let result = result.and_then(|()| cli.command.run(&mut context));
+    let result = result.and_then(|()| cli.command.run(&cli.global, &mut context));
     context.tell_traffic(cli.global.quiet);
     let (result, idle) = match (result, context.view.refuse_idle()) {
         // What is done is done: that a table does not look as it was asked to is no failure of it.

@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use clap::Args;
 
+use super::config::{self, Prices, Typed, amount_text};
 use crate::error::{Error, Result};
-use crate::report::traffic::StoreTraffic;
+use crate::report::traffic::{Bill, StoreTraffic};
 use crate::store::{Limits, Location, Store, StoreOptions, TrafficCounts};
 use crate::units::{bytes_text, count_text, parse_rate};
 
@@ -51,9 +52,33 @@ static OPTIONS: OnceLock<StoreOptions> = OnceLock::new();
 
 /// The stores that were opened, by where they are: each is opened once, so that what is known of it
 /// need not be asked again, and limits hold for all that is done to it.
-static OPENED: Mutex<BTreeMap<String, Arc<dyn Store>>> = Mutex::new(BTreeMap::new());
+static OPENED: Mutex<BTreeMap<String, Opened>> = Mutex::new(BTreeMap::new());
+
+/// A store, and what it charges where that is known.
+type Opened = (Arc<dyn Store>, Option<&'static Prices>);
 
 impl NetworkArgs {
+    /// What was typed or stands in the environment, by the options' names, as text.
+    pub(super) fn typed(&self) -> Vec<Typed> {
+        let path = |path: &PathBuf| path.display().to_string();
+        let bytes = |rate: u64| bytes_text(rate).replace(' ', "");
+        let all = [
+            ("--endpoint", self.endpoint.clone()),
+            ("--region", self.region.clone()),
+            ("--profile", self.profile.clone()),
+            ("--ca-file", self.ca_file.as_ref().map(path)),
+            ("--limit-upload", self.limit_upload.map(bytes)),
+            ("--limit-download", self.limit_download.map(bytes)),
+            (
+                "--limit-requests",
+                self.limit_requests.map(|n| n.to_string()),
+            ),
+        ];
+        let said = all.into_iter();
+        said.filter_map(|(name, value)| Some((name, value?)))
+            .collect()
+    }
+
     /// Makes these the options of this process.
     ///
     /// # Errors
@@ -88,15 +113,15 @@ impl NetworkArgs {
 /// `Invalid`, when options and environment do not say how to reach it.
 pub(crate) fn store(location: &Location) -> Result<Arc<dyn Store>> {
     let key = location.to_string();
+    let prices = config::at(location)?.and_then(|repository| repository.prices.as_ref());
     let mut opened = OPENED.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(store) = opened.get(&key) {
+    if let Some((store, _)) = opened.get(&key) {
         return Ok(Arc::clone(store));
     }
-    let store = match OPTIONS.get() {
-        Some(options) => location.store(options)?,
-        None => location.store(&StoreOptions::default())?,
-    };
-    opened.insert(key, Arc::clone(&store));
+    let none = StoreOptions::default();
+    let typed = OPTIONS.get().unwrap_or(&none);
+    let store = location.store(&config::complete(location, typed)?)?;
+    opened.insert(key, (Arc::clone(&store), prices));
     Ok(store)
 }
 
@@ -105,13 +130,22 @@ pub(super) fn traffic() -> Vec<StoreTraffic> {
     let opened = OPENED.lock().unwrap_or_else(PoisonError::into_inner);
     let stores = opened.iter();
     stores
-        .filter_map(|(place, store)| Some((place.clone(), store.traffic()?)))
-        .filter(|(_, counts)| counts.requests() > 0)
+        .filter_map(|(place, (store, prices))| {
+            let counts = store.traffic()?;
+            Some(StoreTraffic {
+                store: place.clone(),
+                counts,
+                bill: prices.map(|prices| prices.bill(&counts)),
+            })
+        })
+        .filter(|traffic| traffic.counts.requests() > 0)
         .collect()
 }
 
 /// The same for people, in a line.
-pub(super) fn sentence((place, counts): &StoreTraffic) -> String {
+pub(super) fn sentence(traffic: &StoreTraffic) -> String {
+    let place = &traffic.store;
+    let bill = traffic.bill.as_ref().map(bill_text).unwrap_or_default();
     let TrafficCounts {
         writes,
         lists,
@@ -119,16 +153,35 @@ pub(super) fn sentence((place, counts): &StoreTraffic) -> String {
         deletes,
         sent_bytes,
         received_bytes,
-    } = *counts;
+    } = traffic.counts;
     format!(
-        "{place}: {} requests ({} writes, {} listings, {} reads, {} deletes), {} sent, {} received",
-        count_text(counts.requests()),
+        "{place}: {} requests ({} writes, {} listings, {} reads, {} deletes), {} sent, {} received{bill}",
+        count_text(traffic.counts.requests()),
         count_text(writes),
         count_text(lists),
         count_text(reads),
         count_text(deletes),
         bytes_text(sent_bytes),
         bytes_text(received_bytes),
+    )
+}
+
+/// What it costs, behind what it is.
+fn bill_text(bill: &Bill) -> String {
+    let Bill {
+        cost,
+        cost_per_month,
+        currency,
+    } = bill;
+    let kept = if *cost_per_month > 0.0 {
+        let kept = amount_text(*cost_per_month);
+        format!("; keeping what was sent, about {kept} {currency} a month")
+    } else {
+        String::new()
+    };
+    format!(
+        "; cost about {} {currency} by the price table{kept}",
+        amount_text(*cost)
     )
 }
 

@@ -1,12 +1,13 @@
 //! Which repository is meant, and the way into it.
 
 use std::io::Write as _;
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use clap::Args;
 
 use super::args::REPOSITORY_HEADING;
+use super::config::{self, RepoName};
 #[cfg(feature = "encryption")]
 use super::keys;
 use super::network;
@@ -20,26 +21,63 @@ pub(crate) const REPO_VARIABLE: &str = "NARTHEX_REPO";
 
 /// Whether commands find the repository without `--repo`.
 pub(crate) fn is_repo_known() -> bool {
-    std::env::var_os(REPO_VARIABLE).is_some_and(|set| !set.is_empty())
+    std::env::var_os(REPO_VARIABLE).is_some_and(|set| !set.is_empty()) || config::is_default_known()
+}
+
+/// What is to be said of a repository that was chosen: which one it is, where nobody typed its
+/// place.
+pub(crate) type Choice = Option<String>;
+
+/// The repository for commands that read an archive if they are asked to: what is typed; else what
+/// the environment or the configuration says. Which one it is, is said where nobody typed its
+/// place. `None` where nothing says one.
+pub(crate) fn choose_to_read(
+    typed: Option<&RepoName>,
+    source: Option<&str>,
+) -> Result<Option<Location>> {
+    let set = std::env::var(REPO_VARIABLE)
+        .ok()
+        .filter(|_| typed.is_none());
+    let set = set.map(|set| set.parse()).transpose()?;
+    let chosen = config::choose(typed.or(set.as_ref()), source)?;
+    Ok(chosen.map(|chosen| {
+        if let Some(remark) = chosen.remark {
+            say_once(&remark);
+        }
+        chosen.location
+    }))
 }
 
 /// Which repository, for every command that needs one.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct RepoArgs {
     /// Directory of the repository, or `s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX`,
-    /// `az://CONTAINER/PREFIX`, `sftp://USER@HOST/PATH`, to read `https://HOST/PATH`;
-    /// `NARTHEX_REPO` may say it instead
+    /// `az://CONTAINER/PREFIX`, `sftp://USER@HOST/PATH`, to read `https://HOST/PATH`; or its
+    /// name in the configuration; `NARTHEX_REPO` may say it instead
     #[arg(long = "repo", env = REPO_VARIABLE, value_name = "REPO", help_heading = REPOSITORY_HEADING)]
+    typed: Option<RepoName>,
+    /// Where that is: known once it was chosen.
+    #[arg(skip = Location::Local(PathBuf::new()))]
     location: Location,
 }
 
 impl RepoArgs {
+    /// Chooses the repository: what is typed, or what the configuration says of the source that is
+    /// named, or of all. Returns what is to be said of the choice; `None` where nothing says one.
+    pub(crate) fn choose(&mut self, source: Option<&str>) -> Result<Option<Choice>> {
+        let Some(chosen) = config::choose(self.typed.as_ref(), source)? else {
+            return Ok(None);
+        };
+        self.location = chosen.location;
+        Ok(Some(chosen.remark))
+    }
+
     /// Where the repository is or will be.
     pub(crate) fn store(&self) -> Result<Arc<dyn Store>> {
         network::store(&self.location)
     }
 
-    /// Where the repository is or will be, as typed.
+    /// Where the repository is or will be.
     pub(crate) fn location(&self) -> &Location {
         &self.location
     }
@@ -137,6 +175,14 @@ fn open_at(location: &Location, state: &StateArgs, writes: bool) -> Result<Repos
         Repository::open(store)
     };
     opened
+}
+
+/// Says it, unless it was said or nobody wants to hear it.
+fn say_once(what: &str) {
+    static SAID: OnceLock<()> = OnceLock::new();
+    if SAID.set(()).is_ok() && !config::is_quiet() {
+        say(what);
+    }
 }
 
 pub(super) fn say(what: &str) {

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::args::REPOSITORY_HEADING;
+use super::config;
 use crate::block::DataDir;
 use crate::error::{Error, ErrorKind, Result};
 use crate::raw::read_bounded;
@@ -280,6 +281,7 @@ impl StateArgs {
         let typed = self.state_dir.clone();
         typed
             .or_else(|| variable("STATE_DIRECTORY"))
+            .or_else(|| config::active().ok()??.state_dir.clone())
             .or_else(user)
             .or_else(root)
     }

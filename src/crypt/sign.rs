@@ -92,16 +92,25 @@ impl SigningKey {
     /// `Invalid`, when it is no key of OpenSSH's format.
     pub fn load(path: &Path) -> Result<(Self, Option<KeyExposure>)> {
         let (text, exposure) = load_secret(path)?;
-        let origin = path.display();
+        let key = Self::read(text.expose_secret(), &path.display().to_string())?;
+        Ok((key, exposure))
+    }
+
+    /// Reads a key from a text, which errors call `origin`.
+    ///
+    /// # Errors
+    ///
+    /// As [`SigningKey::load`].
+    pub fn read(text: &str, origin: &str) -> Result<Self> {
         // What the parser says may repeat a part of what it read.
-        let key = PrivateKey::from_openssh(text.expose_secret()).map_err(|_| {
+        let key = PrivateKey::from_openssh(text).map_err(|_| {
             Error::invalid(format!(
                 "expected {origin} to be an SSH private key (ssh-keygen -t ed25519), found \
                  something else"
             ))
         })?;
         if key.is_encrypted() {
-            return Err(protected(&origin.to_string()));
+            return Err(protected(origin));
         }
         if key.algorithm() != Algorithm::Ed25519 {
             return Err(Error::unsupported(format!(
@@ -109,7 +118,7 @@ impl SigningKey {
                 key.algorithm()
             )));
         }
-        Ok((SigningKey(key), exposure))
+        Ok(SigningKey(key))
     }
 
     /// The public half.

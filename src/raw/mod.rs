@@ -39,5 +39,5 @@ pub use malformed::{Malformed, MalformedProblem};
 pub use map::{UnreadablePages, take_unreadable};
 pub(crate) use processor::{Work, run};
 pub use reader::Reader;
-pub use source::{FileBytes, ReadMode, read_bounded};
+pub use source::{FileBytes, ReadMode, read_bounded, read_trusted};
 pub use temporary::{free_bytes, temporary_dir, temporary_dirs};

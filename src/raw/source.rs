@@ -1,6 +1,6 @@
 //! Getting a file's bytes: by memory map, or by reading it.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::Read;
 use std::ops::Deref;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -95,11 +95,26 @@ impl FileBytes {
 ///
 /// When it cannot be opened or read, or is not a regular file; `Corrupt` when it is longer.
 pub fn read_bounded(path: &Path, max_bytes: u64) -> Result<Vec<u8>> {
+    read_trusted(path, max_bytes, |_| Ok(()))
+}
+
+/// The same for a file that is only read if `judge` has nothing against it: what is judged is what
+/// is read, whoever puts another in its place meanwhile.
+///
+/// # Errors
+///
+/// As [`read_bounded`], and what `judge` says.
+pub fn read_trusted(
+    path: &Path,
+    max_bytes: u64,
+    judge: impl FnOnce(&Metadata) -> Result<()>,
+) -> Result<Vec<u8>> {
     let file = open_file(path).map_err(|e| Error::io("open", path, e))?;
     let metadata = file.metadata().map_err(|e| Error::io("stat", path, e))?;
     if !metadata.is_file() {
         return Err(not_regular(path));
     }
+    judge(&metadata)?;
     let mut bytes = Vec::new();
     let mut bounded = file.take(max_bytes.saturating_add(1));
     bounded

@@ -1,8 +1,8 @@
 //! Every sheet there is, by the command that prints it.
 
 use super::{
-    Described, SheetOf, analyze, archives, backup, blocks, compare, findings, forecast, inspect,
-    keys, logs, prose, replaced, retain, start, stats, traffic, trouble, whatif,
+    Described, SheetOf, analyze, archives, backup, blocks, compare, config, findings, forecast,
+    inspect, keys, logs, prose, replaced, retain, start, stats, traffic, trouble, whatif,
 };
 
 /// What one command prints: its sheets, and what is around them.
@@ -159,6 +159,12 @@ pub const CHAPTERS: &[Chapter] = &[
         command: "dump",
         prose: prose::DUMP,
         sheets: Vec::new,
+        option: None,
+    },
+    Chapter {
+        command: "config",
+        prose: prose::CONFIG,
+        sheets: || vec![&config::CONFIG_FINDINGS, &config::CONFIG_SETTINGS],
         option: None,
     },
     Chapter {

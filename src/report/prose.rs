@@ -85,7 +85,7 @@ things that could not be read, their `place` with `a: ` or `b: ` in front; `side
 pub(super) const FORGET: &str = "\
 One object with the keys `archives`, a list with one object per archive that was considered; `damaged`, a list of objects with `object`
 and `error`, for manifests that cannot be read and stay; `ahead`, the ids of archives that lie in the future and stay; `removed_damaged`, a list of names of such manifests that were removed because their ids
-were given; `damaged_blocks`, a list of the ULIDs of blocks that the archives which stay have only damaged, because of which others stay as well; `dry_run`; and, with `--prune`, `prune`, an object as of `narthex prune --json`.";
+were given; `damaged_blocks`, a list of the ULIDs of blocks that the archives which stay have only damaged, because of which others stay as well; `dry_run`; `policy`, an object with `place` and `words`, where the configuration says it; and, with `--prune`, `prune`, an object as of `narthex prune --json`.";
 
 pub(super) const PRUNE: &str = "\
 One object; beside the tables below it has `dry_run`.";
@@ -125,6 +125,9 @@ One object per line and sample.
 | `custom_bounds` | Upper bounds of the buckets, for schema −53. |
 | `positive_spans`, `negative_spans` | Runs of buckets: objects with `offset`, the index of the first bucket or the buckets skipped since the span before, and `length`. |
 | `positive_buckets`, `negative_buckets` | Observations in each of these buckets, not cumulated. |";
+
+pub(super) const CONFIG: &str = "\
+`narthex config check`: one object with the keys `file` and `findings`. `narthex config show`: one with the keys `file` and `settings`.";
 
 pub(super) const NETWORK: &str = "\
 What every command adds that has asked anything of an object store (S3, Google Cloud Storage, Azure). `narthex dump`, which prints lines, does not.";

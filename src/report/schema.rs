@@ -5,7 +5,8 @@ use serde_json::{Map, Value as Json, json};
 
 use super::{
     Described, Field, InJson, SheetOf, ValueKind, analyze, archives, backup, blocks, compare,
-    findings, forecast, inspect, keys, logs, replaced, retain, start, stats, trouble, whatif,
+    config, findings, forecast, inspect, keys, logs, replaced, retain, start, stats, trouble,
+    whatif,
 };
 
 /// The schema of what a command prints.
@@ -34,6 +35,10 @@ pub const SCHEMAS: &[Schema] = &[
     Schema {
         command: "check",
         forms: of_check,
+    },
+    Schema {
+        command: "config",
+        forms: of_config,
     },
     Schema {
         command: "diff",
@@ -589,6 +594,14 @@ fn of_diff() -> Vec<Json> {
     vec![lists.json(), samples.json()]
 }
 
+fn of_config() -> Vec<Json> {
+    let object = || Object::new().with("file", string());
+    vec![
+        object().sheet(&config::CONFIG_FINDINGS).json(),
+        object().sheet(&config::CONFIG_SETTINGS).json(),
+    ]
+}
+
 fn of_forget() -> Vec<Json> {
     let object = Object::new()
         .sheet(&retain::DECISIONS)
@@ -597,8 +610,15 @@ fn of_forget() -> Vec<Json> {
         .with("ahead", strings())
         .with("damaged_blocks", strings())
         .with("dry_run", flag())
+        .perhaps("policy", policy())
         .perhaps("prune", pruned());
     vec![object.json()]
+}
+
+/// A policy that the configuration says.
+fn policy() -> Json {
+    let object = Object::new().with("place", string());
+    object.with("words", string()).json()
 }
 
 fn of_prune() -> Vec<Json> {

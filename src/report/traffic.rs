@@ -3,8 +3,27 @@
 use super::{Column, InJson, Rows, Sheet, Unit, Value};
 use crate::store::TrafficCounts;
 
-/// Where it was asked, and what.
-pub type StoreTraffic = (String, TrafficCounts);
+/// Where it was asked, what, and what that costs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoreTraffic {
+    /// The place.
+    pub store: String,
+    /// What was asked.
+    pub counts: TrafficCounts,
+    /// What it costs, where a price table says so.
+    pub bill: Option<Bill>,
+}
+
+/// What traffic costs by a price table.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Bill {
+    /// The requests, and what was received.
+    pub cost: f64,
+    /// What was sent, for each month that it is kept.
+    pub cost_per_month: f64,
+    /// What these are in.
+    pub currency: String,
+}
 
 /// One row for each store over a network that a command has used.
 pub static TRAFFIC: Sheet<[StoreTraffic], StoreTraffic> = Sheet {
@@ -20,7 +39,7 @@ pub static TRAFFIC: Sheet<[StoreTraffic], StoreTraffic> = Sheet {
             unit: Unit::None,
             weight: 9,
             explanation: "Where it is, as typed.",
-            value: |(store, _)| Value::text(store),
+            value: |traffic| Value::text(&traffic.store),
         },
         Column {
             key: "requests",
@@ -28,7 +47,7 @@ pub static TRAFFIC: Sheet<[StoreTraffic], StoreTraffic> = Sheet {
             unit: Unit::Count,
             weight: 8,
             explanation: "Requests of all kinds; repeated ones count each time, as they are billed.",
-            value: |(_, counts)| Value::Count(counts.requests()),
+            value: |traffic| Value::Count(traffic.counts.requests()),
         },
         Column {
             key: "writes",
@@ -36,7 +55,7 @@ pub static TRAFFIC: Sheet<[StoreTraffic], StoreTraffic> = Sheet {
             unit: Unit::Count,
             weight: 6,
             explanation: "Those that write (`PUT`, `POST`).",
-            value: |(_, counts)| Value::Count(counts.writes),
+            value: |traffic| Value::Count(traffic.counts.writes),
         },
         Column {
             key: "lists",
@@ -44,7 +63,7 @@ pub static TRAFFIC: Sheet<[StoreTraffic], StoreTraffic> = Sheet {
             unit: Unit::Count,
             weight: 6,
             explanation: "Those that list names.",
-            value: |(_, counts)| Value::Count(counts.lists),
+            value: |traffic| Value::Count(traffic.counts.lists),
         },
         Column {
             key: "reads",
@@ -52,7 +71,7 @@ pub static TRAFFIC: Sheet<[StoreTraffic], StoreTraffic> = Sheet {
             unit: Unit::Count,
             weight: 6,
             explanation: "Others that read (`GET`, `HEAD`).",
-            value: |(_, counts)| Value::Count(counts.reads),
+            value: |traffic| Value::Count(traffic.counts.reads),
         },
         Column {
             key: "deletes",
@@ -60,7 +79,7 @@ pub static TRAFFIC: Sheet<[StoreTraffic], StoreTraffic> = Sheet {
             unit: Unit::Count,
             weight: 6,
             explanation: "Those that delete.",
-            value: |(_, counts)| Value::Count(counts.deletes),
+            value: |traffic| Value::Count(traffic.counts.deletes),
         },
         Column {
             key: "sent_bytes",
@@ -68,7 +87,7 @@ pub static TRAFFIC: Sheet<[StoreTraffic], StoreTraffic> = Sheet {
             unit: Unit::Bytes,
             weight: 7,
             explanation: "What the bodies of requests held.",
-            value: |(_, counts)| Value::Bytes(counts.sent_bytes),
+            value: |traffic| Value::Bytes(traffic.counts.sent_bytes),
         },
         Column {
             key: "received_bytes",
@@ -76,7 +95,34 @@ pub static TRAFFIC: Sheet<[StoreTraffic], StoreTraffic> = Sheet {
             unit: Unit::Bytes,
             weight: 7,
             explanation: "What the bodies of answers held.",
-            value: |(_, counts)| Value::Bytes(counts.received_bytes),
+            value: |traffic| Value::Bytes(traffic.counts.received_bytes),
+        },
+        Column {
+            key: "cost",
+            heading: "COST",
+            unit: Unit::Money,
+            weight: 6,
+            explanation: "What the requests and the bytes received cost by the price table of the configuration, where it has one.",
+            value: |traffic| Value::number(traffic.bill.as_ref().map(|bill| bill.cost)),
+        },
+        Column {
+            key: "cost_per_month",
+            heading: "COST/MONTH",
+            unit: Unit::Money,
+            weight: 4,
+            explanation: "What it costs by the price table to keep the bytes sent for a month.",
+            value: |traffic| Value::number(traffic.bill.as_ref().map(|bill| bill.cost_per_month)),
+        },
+        Column {
+            key: "currency",
+            heading: "CURRENCY",
+            unit: Unit::None,
+            weight: 5,
+            explanation: "What costs are in.",
+            value: |traffic| {
+                let bill = traffic.bill.as_ref();
+                bill.map_or(Value::None, |bill| Value::text(&bill.currency))
+            },
         },
     ],
 };

@@ -45,6 +45,8 @@ pub enum Unit {
     Share,
     /// How many of one for each of the other, of the same unit.
     Ratio,
+    /// Money, in a currency that stands beside it.
+    Money,
 }
 
 /// The type of a [`Value`](super::Value) that is there, and with it how it is written.
@@ -76,7 +78,7 @@ pub enum ValueKind {
 
 impl Unit {
     /// Every unit.
-    pub const ALL: [Unit; 19] = [
+    pub const ALL: [Unit; 20] = [
         Unit::None,
         Unit::List,
         Unit::Flag,
@@ -96,6 +98,7 @@ impl Unit {
         Unit::Percent,
         Unit::Share,
         Unit::Ratio,
+        Unit::Money,
     ];
 
     /// Its name for people; empty for words.
@@ -120,6 +123,7 @@ impl Unit {
             Unit::Percent => "%",
             Unit::Share => "0 to 1",
             Unit::Ratio => "ratio",
+            Unit::Money => "money",
         }
     }
 
@@ -141,7 +145,8 @@ impl Unit {
             | Unit::Bits
             | Unit::Percent
             | Unit::Share
-            | Unit::Ratio => ValueKind::Number,
+            | Unit::Ratio
+            | Unit::Money => ValueKind::Number,
         }
     }
 }

@@ -264,6 +264,17 @@ fn every_command_prints_what_its_schema_says() {
     desk.holds(&["diff", first, second], 0);
     desk.holds(&["diff", first, second, "--content"], 0);
     desk.holds(&["diff", "night-1", "night-2"], 0);
+    let config = write(
+        &desk.dir.path().join("narthex.toml"),
+        "[repository.main]\nurl = \"/not/there\"\n[source.s]\npath = \"/not/there\"\nkeep-last = 1\n",
+    );
+    desk.holds(&["config", "check", "--config", &config], 3);
+    desk.holds(&["config", "show", "--config", &config], 0);
+    desk.holds(&["config", "show", "--config", "none"], 1);
+    desk.holds(
+        &["forget", "--config", &config, "--source", "s", "--dry-run"],
+        0,
+    );
     desk.holds(&["stats"], 0);
     desk.holds(&["stats", "--quick"], 0);
     desk.holds(&["stats", "--by", "both"], 0);

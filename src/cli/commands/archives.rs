@@ -22,9 +22,9 @@ Examples:
 A manifest that cannot be read is reported on standard error, with exit code 3; so is data without any manifest.")]
 pub(crate) struct Args {
     #[command(flatten)]
-    repo: RepoArgs,
+    pub(crate) repo: RepoArgs,
     #[command(flatten)]
-    sources: SourceArgs,
+    pub(crate) sources: SourceArgs,
 }
 
 pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {

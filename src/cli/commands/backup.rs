@@ -2,16 +2,18 @@
 
 use std::path::{Path, PathBuf};
 
+use clap::ValueEnum as _;
 use serde_json::{Value as Json, json};
 
 use crate::archive::{self, BackupOptions, Codec, Preview, Source};
 use crate::cli::args::{REPOSITORY_HEADING, local_path, parse_label, parse_name};
+use crate::cli::config;
 use crate::cli::context::Context;
 use crate::cli::exit::Ending;
 use crate::cli::repo::RepoArgs;
 use crate::cli::state::StateArgs;
 use crate::cli::terminal::announce;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, did_you_mean};
 use crate::model::now;
 use crate::raw::Links;
 use crate::report::backup::{BACKUP, LEFT_OUT};
@@ -30,6 +32,7 @@ Examples:
   narthex backup /var/lib/prometheus --repo /srv/backup/prometheus
   narthex backup /var/lib/prometheus --repo /srv/backup/prometheus --dry-run
   narthex backup /data --source prometheus-0 --label cluster=eu1 --json
+  narthex backup prometheus-0        # a source of /etc/narthex.toml
 
 Prometheus may run. Blocks that are in the repository already are not read, except for meta.json, tombstones \
 and less than 1 KiB of the index. The repository is made, and that is said, when its directory does not exist or is \
@@ -42,10 +45,14 @@ that lacks them. A block of which every series had deletions, or beside which ot
 Memory grows with the series of the largest block, by some 165 bytes each: 539 MiB at three million, with two threads. Blocks of native histograms are packed at an eighth of
 the speed of zstd -9, others at about that speed.")]
 pub(crate) struct Args {
-    /// A data directory, a Prometheus snapshot, or one block
+    /// A data directory, a Prometheus snapshot, or one block; or a source of the configuration, by
+    /// its name
     dir: PathBuf,
+    /// The source of the configuration that was named, once it was looked up.
+    #[arg(skip)]
+    configured: Option<String>,
     #[command(flatten)]
-    repo: RepoArgs,
+    pub(crate) repo: RepoArgs,
     /// The machine DIR belongs to [default: this one]
     #[arg(long, value_parser = parse_name, help_heading = "What the archive is known by")]
     host: Option<String>,
@@ -70,11 +77,13 @@ pub(crate) struct Args {
     follow_links: bool,
     /// How new blocks are stored: dense (packed, a fraction of the size) or portable (tar in zstd,
     /// readable without narthex)
-    #[arg(long, value_enum, default_value_t = CodecArg::Dense, help_heading = "How blocks are stored")]
-    codec: CodecArg,
+    /// [default: dense]
+    #[arg(long, value_enum, help_heading = "How blocks are stored")]
+    codec: Option<CodecArg>,
     /// Compression level of zstd for whatever is stored portable, from 1 (fast) to 22 (small)
-    #[arg(long, value_name = "N", default_value_t = DEFAULT_LEVEL, value_parser = clap::value_parser!(i32).range(1..=22), help_heading = "How blocks are stored")]
-    level: i32,
+    /// [default: 2]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=22), help_heading = "How blocks are stored")]
+    level: Option<i32>,
     /// Where what is known of stored packs is remembered; it may be lost at any time
     /// [default: narthex in `$XDG_CACHE_HOME` or ~/.cache]
     #[arg(long, value_name = "DIR", env = "NARTHEX_CACHE_DIR", value_parser = local_path(), help_heading = "How blocks are stored")]
@@ -96,6 +105,8 @@ pub(crate) struct Args {
     #[arg(long)]
     dry_run: bool,
 }
+
+const _: () = assert!(DEFAULT_LEVEL == 2, "the help of --level says so");
 
 /// A codec, as typed.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -124,6 +135,66 @@ impl Args {
         self.repo.location()
     }
 
+    /// The name of the source of the configuration that is backed up.
+    pub(crate) fn configured(&self) -> Option<&str> {
+        self.configured.as_deref()
+    }
+
+    /// If the directory is the name of a source of the configuration: takes from there what was not
+    /// typed. Returns what is to be said of that.
+    pub(crate) fn complete(&mut self) -> Result<Vec<String>> {
+        let Some(config) = config::active()? else {
+            return Ok(Vec::new());
+        };
+        let name = self.dir.to_str().filter(|name| !name.contains('/'));
+        let Some(name) = name.map(str::to_owned) else {
+            return Ok(Vec::new());
+        };
+        let is_here = self.dir.exists();
+        let Some(source) = config.source(&name) else {
+            let names: Vec<_> = config.source_names().collect();
+            if is_here || names.is_empty() {
+                return Ok(Vec::new());
+            }
+            let near = did_you_mean(&name, names.iter().copied());
+            return Err(Error::not_found(format!(
+                "there is no source {name:?} in {}{near}, and no such path here: it has {}",
+                config.file,
+                names.join(", ")
+            )));
+        };
+        let place = &source.place;
+        if is_here {
+            return Err(Error::invalid(format!(
+                "{name:?} is a source of {place}, and a path here: say ./{name} for the path, or run narthex elsewhere"
+            )));
+        }
+        let Some(path) = &source.path else {
+            return Err(Error::invalid(format!(
+                "{place}: source.{name}: expected the key path, what is backed up, found none"
+            )));
+        };
+        self.dir.clone_from(&path.value);
+        let codec = source.codec.as_ref();
+        let codec = codec.and_then(|codec| CodecArg::from_str(&codec.value, false).ok());
+        self.codec = self.codec.or(codec);
+        self.level = self.level.or(source.level);
+        let host = self.host.take();
+        self.host = host.or_else(|| source.host.clone());
+        self.source.get_or_insert(name.clone());
+        for (label, value) in &source.labels {
+            if self.labels.iter().all(|(typed, _)| typed != label) {
+                self.labels.push((label.clone(), value.clone()));
+            }
+        }
+        self.no_wal |= source.no_wal;
+        self.follow_links |= source.follow_links;
+        self.no_create |= source.no_create;
+        let remark = format!("source {name} of {place}: {}", path.value.display());
+        self.configured = Some(name);
+        Ok(vec![remark])
+    }
+
     fn links(&self) -> Links {
         if self.follow_links {
             Links::Followed
@@ -138,9 +209,9 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     crate::block::DataDir::scan(&args.dir)?;
     refuse_inside(&args.dir, &args.repo)?;
     let options = BackupOptions {
-        codec: args.codec.into(),
+        codec: args.codec.unwrap_or(CodecArg::Dense).into(),
         logs: !args.no_wal,
-        level: args.level,
+        level: args.level.unwrap_or(DEFAULT_LEVEL),
         links: args.links(),
         force: args.force,
         labels: args.labels.iter().cloned().collect(),
@@ -233,6 +304,8 @@ fn open_or_init(args: &Args, context: &Context<'_>) -> Result<Repository> {
         }
         repository
     } else {
+        #[cfg(feature = "encryption")]
+        crate::cli::keys::refuse_in_clear(location)?;
         let repository = Repository::open_or_init(args.repo.store()?)?;
         let id = &repository.descriptor().id;
         announce(format_args!("made a new repository {id} in {location}"));
@@ -296,7 +369,9 @@ fn cache_dir(args: &Args) -> Option<PathBuf> {
     };
     let home = || Some(variable("HOME")?.join(".cache"));
     let default = || Some(variable("XDG_CACHE_HOME").or_else(home)?.join("narthex"));
-    args.cache_dir.clone().or_else(default)
+    let configured = || config::active().ok()??.cache_dir.clone();
+    let typed = args.cache_dir.clone();
+    typed.or_else(configured).or_else(default)
 }
 
 /// A repository in the data directory would be lost with it.

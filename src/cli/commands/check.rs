@@ -28,7 +28,7 @@ back from other objects is a note, and so are unreferenced objects and leftovers
 narthex backup mends what the data directory still holds, narthex repair the descriptor and lost manifests.")]
 pub(crate) struct Args {
     #[command(flatten)]
-    repo: RepoArgs,
+    pub(crate) repo: RepoArgs,
     /// Read and prove the bytes of all objects, or of this percentage of them
     #[arg(
         long,

@@ -6,10 +6,11 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::block::DataDir;
 use crate::cli::args::{REPOSITORY_HEADING, SourceArgs};
+use crate::cli::config::RepoName;
 use crate::cli::context::Context;
 use crate::cli::exit::Ending;
 use crate::cli::logs;
-use crate::cli::repo::{REPO_VARIABLE, open_repository};
+use crate::cli::repo::{REPO_VARIABLE, choose_to_read, open_repository};
 use crate::cli::selection::SelectionArgs;
 use crate::cli::stored::{Need, Opened, find};
 use crate::compare::{self, Comparison, Equality, Files, SideName, compare, same_files};
@@ -21,7 +22,6 @@ use crate::report::trouble::TROUBLE;
 use crate::report::{self, Extent, SheetOf};
 use crate::repository::{Archive, Repository, diff};
 use crate::select::{ReadKind, SelectedBlocks, Selection};
-use crate::store::Location;
 use crate::trouble::{AnyTrouble, Trouble};
 
 /// What an archive is marked with, so that it is none of the files.
@@ -50,9 +50,10 @@ pub(crate) struct Args {
     a: String,
     /// The second, likewise
     b: String,
-    /// Directory of the repository archives are in; `NARTHEX_REPO` may say it instead
+    /// The repository archives are in, its directory or its name in the configuration;
+    /// `NARTHEX_REPO` may say it instead
     #[arg(long, env = REPO_VARIABLE, value_name = "REPO", help_heading = REPOSITORY_HEADING)]
-    repo: Option<Location>,
+    repo: Option<RepoName>,
     #[command(flatten)]
     sources: SourceArgs,
     /// Compare the samples of two archives, not their lists of blocks
@@ -281,12 +282,12 @@ impl Args {
             }
             None => text,
         };
-        let Some(location) = &self.repo else {
+        let Some(location) = choose_to_read(self.repo.as_ref(), self.sources.source())? else {
             return Err(no_repository().context(format!("{text} is no directory")));
         };
         let opened = match repository.take() {
             Some(opened) => opened,
-            None => open_repository(location)?,
+            None => open_repository(&location)?,
         };
         let filter = self.sources.filter();
         let found = find(&opened, selector, &filter, TimeRange::ALL, context);

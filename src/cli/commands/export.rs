@@ -31,12 +31,12 @@ pub(crate) struct Args {
     /// ULID of the block
     block: Ulid,
     #[command(flatten)]
-    repo: RepoArgs,
+    pub(crate) repo: RepoArgs,
     /// The beginning of an archive's id, or `latest`
     #[arg(long, value_name = "ARCHIVE", default_value = "latest")]
     archive: String,
     #[command(flatten)]
-    sources: SourceArgs,
+    pub(crate) sources: SourceArgs,
     /// Write a block that was damaged when it was archived as it is, even if another archive has a
     /// sound copy
     #[arg(long)]

@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use crate::archive;
 use crate::block::DataDir;
 use crate::cli::args::{Output, OutputArgs, REPOSITORY_HEADING, SourceArgs};
+use crate::cli::config::RepoName;
 use crate::cli::context::Context;
 use crate::cli::exit::Ending;
 use crate::cli::logs;
-use crate::cli::repo::REPO_VARIABLE;
-use crate::cli::repo::open_repository;
+use crate::cli::repo::{REPO_VARIABLE, choose_to_read, open_repository};
 use crate::error::{Error, Result};
 use crate::forecast::{ForecastOptions, Past, forecast};
 use crate::inspect::BlockListing;
@@ -43,11 +43,11 @@ pub(crate) struct Args {
     /// Data directory or Prometheus snapshot
     #[arg(value_name = "DIR")]
     dir: Option<PathBuf>,
-    /// Directory of the repository whose archives are the history; without DIR, `NARTHEX_REPO` may
-    /// say it instead
+    /// The repository whose archives are the history, its directory or its name in the
+    /// configuration; without DIR, `NARTHEX_REPO` or the configuration may say it instead
     // No `env` here: a variable that is set must not add archives to a directory that was named.
     #[arg(long, value_name = "REPO", help_heading = REPOSITORY_HEADING)]
-    repo: Option<Location>,
+    repo: Option<RepoName>,
     #[command(flatten)]
     sources: SourceArgs,
     /// Bytes that the server may fill, such as 500GiB
@@ -121,11 +121,10 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
 
 impl Args {
     fn location(&self) -> Result<Option<Location>> {
-        match (&self.repo, &self.dir, std::env::var(REPO_VARIABLE)) {
-            (Some(typed), ..) => Ok(Some(typed.clone())),
-            (None, None, Ok(set)) => set.parse().map(Some),
-            _ => Ok(None),
+        if self.repo.is_none() && self.dir.is_some() {
+            return Ok(None);
         }
+        choose_to_read(self.repo.as_ref(), self.sources.source())
     }
 }
 

@@ -5,12 +5,13 @@ use serde_json::{Value as Json, json};
 
 use super::prune::{self, GraceArgs};
 use crate::cli::args::SourceArgs;
+use crate::cli::config::{self, policy_text};
 use crate::cli::context::Context;
 use crate::cli::exit::Ending;
 use crate::cli::repo::RepoArgs;
 use crate::cli::state::StateArgs;
 use crate::cli::stored::remark_hidden;
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::model::now;
 use crate::report::Extent;
 use crate::report::retain::DECISIONS;
@@ -21,7 +22,7 @@ use crate::retain::{CalendarSpan, ForgetSelection, Forgotten, Keep, Leave, Polic
 #[command(group = ArgGroup::new("policy").multiple(true).args([
     "keep_last", "keep_hourly", "keep_daily", "keep_weekly", "keep_monthly", "keep_yearly", "keep_within",
 ]))]
-#[command(group = ArgGroup::new("what").multiple(true).required(true).args([
+#[command(group = ArgGroup::new("what").multiple(true).args([
     "ids", "keep_last", "keep_hourly", "keep_daily", "keep_weekly", "keep_monthly", "keep_yearly", "keep_within",
     "all",
 ]))]
@@ -30,6 +31,7 @@ Examples:
   narthex forget --keep-daily 7 --keep-weekly 4 --keep-monthly 12 --dry-run
   narthex forget --keep-daily 7 --keep-within 1m --source prometheus-0 --prune
   narthex forget 4f1c 77ab
+  narthex forget --source prometheus-0        # by the policy of /etc/narthex.toml
 
 Words are those of restic: an archive is kept when any of them wants it, and every group of archives of one host and source is \
 looked at by itself. --keep-daily 7 keeps the newest archive of each of the last seven days that have one; the oldest archive of all is kept while \
@@ -38,7 +40,7 @@ manifest that cannot be read, and an archive from the future, is never removed b
 Forgetting frees no bytes: prune does.")]
 pub(crate) struct Args {
     #[command(flatten)]
-    repo: RepoArgs,
+    pub(crate) repo: RepoArgs,
     /// Remove these archives (beginnings of their ids) instead of going by a policy
     #[arg(value_name = "ID", conflicts_with = "policy")]
     ids: Vec<String>,
@@ -101,7 +103,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "SPAN", help_heading = "What is kept")]
     keep_within: Option<CalendarSpan>,
     #[command(flatten)]
-    sources: SourceArgs,
+    pub(crate) sources: SourceArgs,
     /// Let a server go for good: a group may lose its last archive, and the last that holds
     /// blocks. Without a policy --host, --source or --label must say which. With --prune, data
     /// is deleted even if no archive is left
@@ -117,6 +119,9 @@ pub(crate) struct Args {
     grace: GraceArgs,
     #[command(flatten)]
     state: StateArgs,
+    /// What the configuration says, where nothing was typed, and where it stands.
+    #[arg(skip)]
+    configured: Option<Box<(Policy, String)>>,
 }
 
 impl Args {
@@ -125,12 +130,43 @@ impl Args {
         self.dry_run
     }
 
+    /// Takes the policy of the source that is named from the configuration, if none was typed.
+    /// Returns what is to be said of that.
+    pub(crate) fn complete(&mut self) -> Result<Vec<String>> {
+        if self.all || !self.ids.is_empty() || self.typed_policy() != Policy::default() {
+            return Ok(Vec::new());
+        }
+        let wanted = "expected a policy such as --keep-daily 7, or ids of archives, found neither";
+        let Some(name) = self.sources.source() else {
+            return Err(Error::invalid(wanted));
+        };
+        let config = config::active()?;
+        let source = config.and_then(|config| config.source(name));
+        let Some(policy) = source.and_then(|source| source.policy.as_ref()) else {
+            let nor = config.map_or_else(String::new, |config| {
+                format!(", and {} has no policy of source {name}", config.file)
+            });
+            return Err(Error::invalid(format!("{wanted}{nor}")));
+        };
+        let (place, words) = (policy.place.to_string(), policy_text(&policy.value));
+        let remark = format!("policy of source {name} of {place}: {words}");
+        self.configured = Some(Box::new((policy.value.clone(), place)));
+        Ok(vec![remark])
+    }
+
     fn selection(&self) -> ForgetSelection {
         if !self.ids.is_empty() {
             return ForgetSelection::Ids(self.ids.clone());
         }
+        if let Some(configured) = &self.configured {
+            return ForgetSelection::Policy(configured.0.clone());
+        }
+        ForgetSelection::Policy(self.typed_policy())
+    }
+
+    fn typed_policy(&self) -> Policy {
         let or_none = Option::unwrap_or_default;
-        ForgetSelection::Policy(Policy {
+        Policy {
             last: or_none(self.keep_last),
             hourly: or_none(self.keep_hourly),
             daily: or_none(self.keep_daily),
@@ -138,7 +174,7 @@ impl Args {
             monthly: or_none(self.keep_monthly),
             yearly: or_none(self.keep_yearly),
             within: self.keep_within.clone(),
-        })
+        }
     }
 }
 
@@ -177,6 +213,11 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     #[cfg(not(feature = "encryption"))]
     let unwitnessed = false;
     let mut json = to_json(&forgotten, args.dry_run);
+    if let (Some(configured), Json::Object(members)) = (&args.configured, &mut json) {
+        let (policy, place) = &**configured;
+        let said = json!({"place": place, "words": policy_text(policy)});
+        members.insert("policy".to_owned(), said);
+    }
     if !context.json {
         print(&forgotten, args.dry_run, context)?;
     }

@@ -22,7 +22,7 @@ The directory is created; one that exists must be empty. narthex backup does thi
 repository was before, none is made: its disk may not be mounted. --accept-repository says that it was given up.")]
 pub(crate) struct Args {
     #[command(flatten)]
-    repo: RepoArgs,
+    pub(crate) repo: RepoArgs,
     #[command(flatten)]
     state: StateArgs,
     #[cfg(feature = "encryption")]
@@ -38,10 +38,13 @@ pub(crate) struct Args {
 /// Makes the repository, encrypted where that is asked for.
 #[cfg(feature = "encryption")]
 fn make(args: &Args, context: &Context<'_>) -> Result<Repository> {
-    use crate::cli::keys::{keyring, load_signing, remember};
+    use crate::cli::keys::{configured_recipients, keyring, load_signing, remember};
     use crate::crypt::sign::SigningKey;
     use crate::error::Error;
-    let recipients = args.keys.recipients()?;
+    let mut recipients = args.keys.recipients()?;
+    if recipients.is_empty() {
+        recipients = configured_recipients(args.repo.location())?;
+    }
     if recipients.is_empty() {
         if args.admin.is_some() || !args.keys.is_empty() {
             return Err(Error::invalid(

@@ -55,6 +55,17 @@ to sign with is one of SSH, as ssh-keygen -t ed25519 makes them: its public half
     Remove(ChangeArgs),
 }
 
+impl Args {
+    /// Which repository, where one is meant.
+    pub(crate) fn repository(&mut self) -> Option<&mut RepoArgs> {
+        match self {
+            Args::Generate { .. } => None,
+            Args::List(args) => Some(&mut args.repo),
+            Args::Add(args) | Args::Remove(args) => Some(&mut args.repo),
+        }
+    }
+}
+
 /// Which repository.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\

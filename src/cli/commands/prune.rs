@@ -29,7 +29,7 @@ Where data lies and not one archive, nothing is deleted: the disk of archives/ m
 When the disk is full, --grace 0s deletes at once. Unpublished files of dead runs go after the grace period, at least after a day.")]
 pub(crate) struct Args {
     #[command(flatten)]
-    repo: RepoArgs,
+    pub(crate) repo: RepoArgs,
     #[command(flatten)]
     grace: GraceArgs,
     #[command(flatten)]

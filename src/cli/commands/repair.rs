@@ -25,7 +25,7 @@ and nothing is deleted. What a data directory still holds, narthex backup mends.
 in the repository holds.")]
 pub(crate) struct Args {
     #[command(flatten)]
-    repo: RepoArgs,
+    pub(crate) repo: RepoArgs,
     #[command(flatten)]
     state: StateArgs,
     /// Also make an archive of the blocks that no archive names although every manifest can be

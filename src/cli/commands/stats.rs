@@ -35,9 +35,9 @@ With --by nothing is measured: backups leave the series, samples and bytes of th
 an older narthex stored have none; then the exit code is 3.")]
 pub(crate) struct Args {
     #[command(flatten)]
-    repo: RepoArgs,
+    pub(crate) repo: RepoArgs,
     #[command(flatten)]
-    sources: SourceArgs,
+    pub(crate) sources: SourceArgs,
     /// Read manifests only: do not look into packs
     #[arg(long)]
     quick: bool,

@@ -25,7 +25,7 @@ it lists and is not there later was removed by somebody: narthex check finds it.
 narthex forget writes one at its end. Run it after narthex check, on the machine that keeps the repository in order.")]
 pub(crate) struct Args {
     #[command(flatten)]
-    repo: RepoArgs,
+    pub(crate) repo: RepoArgs,
     #[command(flatten)]
     state: StateArgs,
     /// Accept that archives are gone which the witness before has seen

@@ -8,9 +8,10 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::args::parse_label;
+use super::config::RepoName;
 use super::context::Context;
 use super::logs;
-use super::repo::{REPO_VARIABLE, open_repository};
+use super::repo::{REPO_VARIABLE, choose_to_read, open_repository};
 use crate::block::{BlockFiles, DataDir, read_meta};
 use crate::error::{Error, Result};
 use crate::model::{Millis, TimeRange, Ulid, now};
@@ -34,11 +35,12 @@ pub(crate) struct StoredArgs {
     /// them
     #[arg(long, value_name = "ARCHIVE", help_heading = ARCHIVE_HEADING)]
     archive: Option<String>,
-    /// With --archive: directory of the repository; `NARTHEX_REPO` may say it instead
+    /// With --archive: the repository, its directory or its name in the configuration;
+    /// `NARTHEX_REPO` may say it instead
     // No `env` here: clap takes a variable that is set for an option that is given, and would ask
     // for --archive.
     #[arg(long, value_name = "REPO", requires = "archive", help_heading = ARCHIVE_HEADING)]
-    repo: Option<Location>,
+    repo: Option<RepoName>,
     /// With --archive: only archives from this host
     #[arg(long, requires = "archive", help_heading = ARCHIVE_HEADING)]
     host: Option<String>,
@@ -263,13 +265,12 @@ impl StoredArgs {
     }
 
     fn location(&self) -> Result<Location> {
-        match (&self.repo, std::env::var(REPO_VARIABLE)) {
-            (Some(typed), _) => Ok(typed.clone()),
-            (None, Ok(set)) => set.parse(),
-            (None, Err(_)) => Err(Error::invalid(format!(
+        let chosen = choose_to_read(self.repo.as_ref(), self.source.as_deref())?;
+        chosen.ok_or_else(|| {
+            Error::invalid(format!(
                 "expected --repo or {REPO_VARIABLE} beside --archive, found neither"
-            ))),
-        }
+            ))
+        })
     }
 }
 

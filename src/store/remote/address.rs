@@ -184,7 +184,13 @@ fn s3(address: &Address, options: &StoreOptions, wire: Wire) -> Result<Client> {
         builder = builder.with_config(key, value);
     }
     let has = |builder: &AmazonS3Builder, key| builder.get_config_value(&key).is_some();
-    let mut credentials = "AWS_ACCESS_KEY_ID of the environment".to_owned();
+    let is_told = options.settings.0.contains_key("AWS_ACCESS_KEY_ID");
+    let place = if is_told {
+        "configuration"
+    } else {
+        "environment"
+    };
+    let mut credentials = format!("AWS_ACCESS_KEY_ID of the {place}");
     let from_environment = has(&builder, AmazonS3ConfigKey::AccessKeyId);
     let named = options.profile.is_some();
     if named || !from_environment {

@@ -3,6 +3,7 @@
 //! A server that is not there makes a test print a line that starts with `SKIPPED:`, or fail with
 //! `NARTHEX_REQUIRE_E2E=1`. `.ci/run` builds them: see `tests/stores`.
 
+mod config;
 mod contract;
 mod faults;
 mod google;

@@ -72,12 +72,12 @@ pub(crate) struct Args {
     /// The beginning of an archive's id, or `latest`
     archive: String,
     #[command(flatten)]
-    repo: RepoArgs,
+    pub(crate) repo: RepoArgs,
     /// Where to restore to: a directory that is empty or does not exist
     #[arg(long, value_name = "DIR", value_parser = local_path(), help_heading = "Where it comes to")]
     target: PathBuf,
     #[command(flatten)]
-    sources: SourceArgs,
+    pub(crate) sources: SourceArgs,
     /// Only time from here on, out of all archives of the same source [e.g. 2026-11-21T19:00:00Z,
     /// "2026-11-21 19:00" (UTC, as everything without a zone), 1795288080, 30d (ago)]
     #[arg(

@@ -1,0 +1,164 @@
+//! Whether a configuration does what it says, as far as that can be told without doing it.
+
+use std::path::Path;
+
+use super::document::Place;
+use super::repository::CredentialValue;
+use super::secret::{exposure, program};
+use super::{At, Loaded, Repository, Secret, Source};
+use crate::block::DataDir;
+use crate::cli::network;
+use crate::error::ErrorKind;
+use crate::report::config::ConfigFinding;
+use crate::store::StoreOptions;
+
+/// Everything that is wrong with it, or worth knowing. Stores are asked only where it is wanted to
+/// be known whether they answer (`online`), and only if nothing is wrong that would keep commands
+/// from asking them.
+pub(crate) fn check(loaded: &Loaded, online: bool) -> Vec<ConfigFinding> {
+    let mut findings = Findings(Vec::new());
+    if let Some(loose) = &loaded.loose {
+        findings.add("writable", false, &loaded.config.file, "", loose);
+    }
+    for fault in &loaded.faults {
+        let place = fault.place.to_string();
+        findings.add("key", true, &place, &fault.key, &fault.message);
+    }
+    for repository in &loaded.config.repositories {
+        findings.of_repository(repository);
+    }
+    for source in &loaded.config.sources {
+        findings.of_source(source);
+    }
+    let is_usable = loaded.faults.is_empty();
+    if online && is_usable {
+        for repository in &loaded.config.repositories {
+            findings.ask(repository);
+        }
+    }
+    findings.0
+}
+
+struct Findings(Vec<ConfigFinding>);
+
+impl Findings {
+    fn add(&mut self, kind: &'static str, is_problem: bool, place: &str, key: &str, detail: &str) {
+        let text = str::to_owned;
+        self.0.push(ConfigFinding {
+            kind,
+            is_problem,
+            place: text(place),
+            key: text(key),
+            detail: network::without_passwords(detail).unwrap_or_else(|| text(detail)),
+        });
+    }
+
+    fn of_repository(&mut self, repository: &Repository) {
+        let prefix = format!("repository.{}", repository.name);
+        let place = repository.place.to_string();
+        if let Some(reason) = repository.without_encryption() {
+            self.add("no-encryption", true, &place, &prefix, &reason);
+        }
+        for credential in &repository.credentials {
+            let key = format!("{prefix}.{}", credential.key);
+            match &credential.value {
+                CredentialValue::Secret(secret) => {
+                    self.of_secret(secret, &credential.place, &key);
+                }
+                CredentialValue::Plain(path) if credential.key.ends_with("-file") => {
+                    let secret = Secret::File(path.into());
+                    self.of_secret(&secret, &credential.place, &key);
+                }
+                CredentialValue::Plain(_) => {}
+            }
+        }
+        for (key, secret) in repository.keys.secrets() {
+            self.of_secret(&secret.value, &secret.place, &format!("{prefix}.{key}"));
+        }
+        let files = [
+            ("recipients-file", &repository.keys.recipients_file),
+            ("ca-file", &repository.ca_file),
+        ];
+        for (key, file) in files {
+            if let Some(At { value, place }) = file {
+                self.of_file(value, place, &format!("{prefix}.{key}"));
+            }
+        }
+        if let Some(outvoted) = repository.outvoted() {
+            self.add("outvoted", false, &place, &prefix, &outvoted);
+        }
+        // A file that is missing has been named.
+        let options = repository.without_secrets(&StoreOptions::default());
+        if let Ok(options) = options
+            && let Err(error) = repository.location.store(&options)
+        {
+            self.add("store", true, &place, &prefix, &error.chain());
+        }
+    }
+
+    fn of_source(&mut self, source: &Source) {
+        let prefix = format!("source.{}", source.name);
+        let Some(path) = &source.path else {
+            return;
+        };
+        if let Err(error) = DataDir::scan(&path.value) {
+            let key = format!("{prefix}.path");
+            self.add(
+                "source",
+                true,
+                &path.place.to_string(),
+                &key,
+                &error.chain(),
+            );
+        }
+    }
+
+    fn of_secret(&mut self, secret: &Secret, place: &Place, key: &str) {
+        match secret {
+            Secret::File(path) => {
+                self.of_file(path, place, key);
+                if let Some(exposed) = exposure(path) {
+                    self.add("exposed-secret", false, &place.to_string(), key, &exposed);
+                }
+            }
+            Secret::Command(words) => {
+                let name = words.first().map_or("", String::as_str);
+                if program(name).is_none() {
+                    let detail = format!("there is no program {name:?}, or it may not be run");
+                    self.add("command", true, &place.to_string(), key, &detail);
+                }
+            }
+        }
+    }
+
+    fn of_file(&mut self, path: &Path, place: &Place, key: &str) {
+        let shown = path.display();
+        let wrong = match path.metadata() {
+            Ok(metadata) if !metadata.is_file() => Some(format!("{shown} is no file")),
+            Ok(_) => std::fs::File::open(path)
+                .err()
+                .map(|error| format!("cannot open {shown}: {error}")),
+            Err(error) => Some(format!("cannot open {shown}: {error}")),
+        };
+        if let Some(wrong) = wrong {
+            self.add("file", true, &place.to_string(), key, &wrong);
+        }
+    }
+
+    /// Asks whether the repository is there.
+    fn ask(&mut self, repository: &Repository) {
+        let opened =
+            network::store(&repository.location).and_then(crate::repository::Repository::open);
+        let (place, key) = (
+            repository.place.to_string(),
+            format!("repository.{}", repository.name),
+        );
+        match opened {
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                self.add("no-repository", false, &place, &key, &error.chain());
+            }
+            Err(error) => self.add("unreachable", true, &place, &key, &error.chain()),
+        }
+    }
+}
