@@ -93,6 +93,8 @@ One object; beside the tables below it has `dry_run`.";
 pub(super) const KEY: &str = "\
 Of `narthex key list`, `add` and `remove`: one object with the keys `number`, of the list of keys that counts, `admin`, the fingerprint of the administrator's key, and `keys`.
 
+Of `narthex key memory`: one object with the keys `archive`, the id of the archive it was made of, and `directory`.
+
 Of `narthex key generate`: one object with the keys `kind`, which is `recipient` or `signer`, and `public`, the public key.";
 
 pub(super) const WITNESS: &str = "\

@@ -426,7 +426,10 @@ fn of_key() -> Vec<Json> {
     let made = Object::new()
         .with("kind", json!({ "enum": ["recipient", "signer"] }))
         .with("public", string());
-    vec![listed.json(), made.json()]
+    let recalled = Object::new()
+        .with("archive", string())
+        .with("directory", string());
+    vec![listed.json(), made.json(), recalled.json()]
 }
 
 fn of_witness() -> Vec<Json> {

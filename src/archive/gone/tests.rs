@@ -18,6 +18,7 @@ fn wal(number: u64, bytes: u64, times: Option<(Millis, Millis)>) -> StoredWal {
             bytes,
             sha256: Digest::of(b""),
             raw_bytes: bytes,
+            encrypted: None,
         },
         files: vec![StoredFile {
             name: FilePath::new(format!("wal/{number:08}")).unwrap(),
@@ -40,6 +41,7 @@ fn wal(number: u64, bytes: u64, times: Option<(Millis, Millis)>) -> StoredWal {
 fn archive(blocks: Vec<StoredBlock>) -> Archive {
     Archive {
         format_version: PLAIN_MANIFEST_VERSION,
+        previous: None,
         id: ArchiveId::random(),
         time: 1000,
         host: "host".to_owned(),

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Subcommand;
 use serde_json::{Value as Json, json};
 
-use crate::cli::args::local_path;
+use crate::cli::args::{SourceArgs, local_path};
 use crate::cli::context::Context;
 use crate::cli::exit::Ending;
 use crate::cli::keys::{load_signing, public_key, remember};
@@ -18,8 +18,10 @@ use crate::crypt::{Identity, Recipient, Recipients};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::now;
 use crate::report::keys::{KEYS, ListedKey};
+use crate::report::safe_line;
 use crate::report::{Extent, SheetOf as _};
 use crate::repository::Repository;
+use crate::repository::keyed::Memory;
 
 /// What to do with keys.
 #[derive(Debug, Subcommand)]
@@ -47,6 +49,15 @@ to sign with is one of SSH, as ssh-keygen -t ed25519 makes them: its public half
         #[arg(long)]
         signing: bool,
     },
+    /// Make anew what a host remembers that cannot read, from its latest archive
+    #[command(after_help = "\
+Examples:
+  narthex key memory /tmp/written --source host-a --identity backup.key --repo s3://backups/prometheus
+  scp -rp /tmp/written host-a:/var/lib/narthex/
+
+What a host without an identity has stored it knows from the directory `written` in its state directory. When that is lost, its next \
+backup stores all blocks again; a machine that can read makes it anew, as a directory to be copied there.")]
+    Memory(MemoryArgs),
     /// List whom a repository is encrypted to, and who may sign archives
     List(ListArgs),
     /// Encrypt what comes to more keys, or let more hosts sign
@@ -61,6 +72,7 @@ impl Args {
         match self {
             Args::Generate { .. } => None,
             Args::List(args) => Some(&mut args.repo),
+            Args::Memory(args) => Some(&mut args.repo),
             Args::Add(args) | Args::Remove(args) => Some(&mut args.repo),
         }
     }
@@ -75,6 +87,18 @@ Examples:
 pub(crate) struct ListArgs {
     #[command(flatten)]
     repo: RepoArgs,
+}
+
+/// Whose memory.
+#[derive(Debug, clap::Args)]
+pub(crate) struct MemoryArgs {
+    /// Where to put it: a directory that does not exist, or is empty
+    #[arg(value_parser = local_path())]
+    dir: PathBuf,
+    #[command(flatten)]
+    repo: RepoArgs,
+    #[command(flatten)]
+    sources: SourceArgs,
 }
 
 /// What to change.
@@ -177,10 +201,42 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
             }
             Ok(Ending::Healthy)
         }
+        Args::Memory(args) => memory(args, context),
         Args::List(args) => list(&args.repo.open()?, context),
         Args::Add(args) => change(args, Change::Add, context),
         Args::Remove(args) => change(args, Change::Remove, context),
     }
+}
+
+fn memory(args: &MemoryArgs, context: &mut Context<'_>) -> Result<Ending> {
+    let repository = args.repo.open()?;
+    let keys = repository
+        .keys()
+        .ok_or_else(|| not_encrypted(&repository))?;
+    repository.need_to_read()?;
+    let chosen = repository.find("latest", &args.sources.filter(), now())?;
+    let dir = args.dir.join(&keys.chain().newest().repository);
+    let memory = Memory::open(&dir)?;
+    if !memory.is_empty()? {
+        return Err(Error::refused(format!(
+            "expected an empty directory, found something in {}",
+            dir.display()
+        )));
+    }
+    memory.recall(repository.store(), &chosen.archive)?;
+    for remark in chosen.remarks() {
+        context.progress.remark(&remark);
+    }
+    let id = chosen.archive.id.short();
+    if context.json {
+        context.print_json(&json!({"archive": chosen.archive.id, "directory": dir}))?;
+    } else {
+        context.print(format_args!(
+            "{} is what the host remembers that made archive {id}\n",
+            safe_line(&dir.display().to_string())
+        ))?;
+    }
+    Ok(Ending::Healthy)
 }
 
 fn list(repository: &Repository, context: &mut Context<'_>) -> Result<Ending> {

@@ -22,16 +22,20 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::raw::read_bounded;
-use crate::repository::digest::Digest;
+use crate::repository::digest::{Digest, Hasher};
 use crate::repository::layout::WAL;
+use crate::repository::{Archive, MAX_MANIFEST_BYTES, StoredObject};
 use crate::store::{
-    ObjectName, PendingObject, StoredForm, beyond_end, no_object, too_large, write_error,
+    ObjectName, PendingObject, Store, StoredForm, beyond_end, no_object, too_large, write_error,
 };
 
 /// Behind the name of the file that says in which form an object is stored.
 const FORM: &str = ".form";
 /// Behind the names of files that are not confirmed.
 const NEW: &str = ".new";
+
+/// Bytes of an object that are read at a time.
+const STEP: u64 = 4 << 20;
 
 /// Largest description of a form, in bytes.
 const MAX_FORM: u64 = 4096;
@@ -185,6 +189,54 @@ impl Memory {
         }))
     }
 
+    /// Takes in what a host needs to go on that made `archive`: the manifest, and all objects but
+    /// logs. `store` reads them.
+    ///
+    /// # Errors
+    ///
+    /// When one of them cannot be read, or is not what the manifest says.
+    pub fn recall(&self, store: &dyn Store, archive: &Archive) -> Result<()> {
+        for (_, object) in archive.objects() {
+            if !object.name.as_str().starts_with(WAL) && !self.has(&object.name) {
+                self.recall_object(store, object)?;
+            }
+        }
+        let name = archive.manifest_name()?.object()?;
+        let plain = store.get(&name, MAX_MANIFEST_BYTES)?;
+        let form = store
+            .stored_form(&name)?
+            .ok_or_else(|| not_encrypted(&name))?;
+        self.keep(&name, &plain, form)?.confirm()
+    }
+
+    fn recall_object(&self, store: &dyn Store, object: &StoredObject) -> Result<()> {
+        let name = &object.name;
+        let form = object.encrypted.ok_or_else(|| not_encrypted(name))?;
+        let mut file = self.create(name)?;
+        let mut sha256 = Hasher::default();
+        let mut start = 0;
+        while start < object.bytes {
+            let end = object.bytes.min(start.saturating_add(STEP));
+            let content = store.get_range(name, start..end)?;
+            sha256.update(&content);
+            let written = file.write_all(&content);
+            written.map_err(|e| Error::io("write", &self.path(name, NEW), e))?;
+            start = end;
+        }
+        let found = sha256.finish();
+        if found != object.sha256 {
+            return Err(Error::corrupt(format!(
+                "object {name}: expected SHA-256 {}, found {found}",
+                object.sha256
+            )));
+        }
+        let form = StoredForm {
+            bytes: form.bytes,
+            sha256: *form.sha256.as_bytes(),
+        };
+        self.kept(name, &file, form)?.confirm()
+    }
+
     /// Does not remember `name` any more.
     pub(super) fn forget(&self, name: &ObjectName) -> Result<()> {
         for suffix in [FORM, "", NEW] {
@@ -220,6 +272,12 @@ impl Memory {
         }
         Ok(())
     }
+}
+
+fn not_encrypted(name: &ObjectName) -> Error {
+    Error::corrupt(format!(
+        "expected an encrypted object {name}, found one in clear"
+    ))
 }
 
 /// An entry that counts when its object has been published.

@@ -3,6 +3,7 @@
 
 mod by_hand;
 mod cover;
+mod flood;
 mod program;
 mod trust;
 mod world;

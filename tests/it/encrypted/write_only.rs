@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use narthex::error::{Error, Result};
 use narthex::repository::Repository;
+use narthex::repository::keyed::Memory;
 use narthex::store::{Leftover, MemoryStore, ObjectName, PendingObject, ReadStore, Store};
 
 use super::world::{DAY, NIGHT, SOURCE, World, assert_restored, back_up, night, problems};
@@ -211,4 +212,30 @@ fn what_is_kept_is_private_and_no_more_than_the_last_archive_needs() {
         }
     }
     assert!(found >= 4);
+}
+
+#[test]
+fn a_machine_that_reads_makes_anew_what_a_host_has_forgotten() {
+    let world = World::new();
+    back_up(&world.open(world.of_host()), &night(1), SOURCE, NIGHT).unwrap();
+    let written = world.home.path().join("written");
+    fs::remove_dir_all(&written).unwrap();
+    let reader = world.open(world.of_reader());
+    let archive = reader.archives().unwrap().archives.remove(0);
+    let memory = Memory::open(&written.join(&reader.descriptor().id)).unwrap();
+    memory.recall(reader.store(), &archive).unwrap();
+    let report = back_up(&world.open(world.of_host()), &night(1), SOURCE, NIGHT + DAY).unwrap();
+    assert_eq!((report.new_blocks, report.problems.len()), (0, 0));
+    // What was changed on the way is not believed.
+    fs::remove_dir_all(&written).unwrap();
+    let memory = Memory::open(&written.join(&reader.descriptor().id)).unwrap();
+    let (name, bytes) = world.store.list("packs/").unwrap().remove(0);
+    let mut content = world.store.get(&name, bytes).unwrap();
+    *content.last_mut().unwrap() ^= 1;
+    world.store.overwrite(&name, &content);
+    assert!(
+        memory
+            .recall(world.open(world.of_reader()).store(), &archive)
+            .is_err()
+    );
 }
