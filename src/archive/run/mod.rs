@@ -30,7 +30,7 @@ use crate::repository::lineage::coverage;
 use crate::repository::portable::Staged;
 use crate::repository::{
     Ahead, Archive, ArchiveId, Damaged, FindingCounts, Latest, LeftOut, ManifestCache,
-    ManifestLink, ManifestName, Mended, Repository, StoredBlock, StoredWal,
+    ManifestLink, ManifestName, Repository, StoredBlock, StoredWal, original,
 };
 use crate::start::Reach;
 use crate::store::ObjectName;
@@ -213,6 +213,11 @@ impl Run<'_> {
             self.progress,
         )?;
         mending.objects.append(&mut harvest.mended_logs);
+        // What lies in `mended/`, or has been put there by this run.
+        let of_blocks = harvest.stored().flat_map(StoredBlock::objects);
+        let mut named = of_blocks.map(|object| &object.name).chain(&mending.objects);
+        let has_mended =
+            !catalog.stock().mended.is_empty() || named.any(|name| original(name).is_some());
         let may_end_early = harvest.may_end_early;
         let previous = newest.as_ref().map(|newest| self.repository.link(newest));
         let previous = previous.transpose()?.flatten();
@@ -225,7 +230,7 @@ impl Run<'_> {
             mended: std::mem::take(&mut mending.mended),
             problems: std::mem::take(&mut harvest.problems),
             committed,
-            archive: self.manifest(id, time, wal, previous, harvest)?,
+            archive: self.manifest(id, time, wal, previous, has_mended, harvest)?,
         };
         if !committed {
             return Ok(report);
@@ -328,10 +333,10 @@ impl Run<'_> {
         time: Millis,
         wal: Option<StoredWal>,
         previous: Option<ManifestLink>,
+        has_mended: bool,
         harvest: Harvest,
     ) -> Result<Archive> {
-        let mended = Mended::list(self.repository.store())?;
-        let format_version = self.repository.manifest_version(!mended.is_empty());
+        let format_version = self.repository.manifest_version(has_mended);
         let mut blocks: Vec<_> = harvest
             .blocks
             .into_values()
