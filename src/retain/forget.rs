@@ -142,7 +142,13 @@ pub fn forget(
 const AHEAD: &str = "from the future";
 const LAST_WITH_BLOCKS: &str = "last with blocks";
 
-fn by_policy(archives: Vec<Archive>, policy: &Policy, leave: Leave, now: Millis) -> Vec<Decision> {
+/// What `policy` says of `archives`, oldest first, those of each server by themselves.
+pub(crate) fn by_policy(
+    archives: Vec<Archive>,
+    policy: &Policy,
+    leave: Leave,
+    now: Millis,
+) -> Vec<Decision> {
     let mut servers: BTreeMap<Server, Vec<Archive>> = BTreeMap::new();
     for archive in archives {
         servers

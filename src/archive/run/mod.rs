@@ -11,7 +11,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Instant;
 
-use super::commit::commit;
 use super::gone::{Log, Now, Present};
 use super::hooks::Hooks;
 use super::logs::LogFiles;
@@ -26,6 +25,7 @@ use crate::error::{Error, Result};
 use crate::model::{Millis, Ulid};
 use crate::progress::Progress;
 use crate::repair::{Catalog, mend};
+use crate::repository::commit::Commit;
 use crate::repository::lineage::coverage;
 use crate::repository::portable::Staged;
 use crate::repository::{
@@ -235,13 +235,15 @@ impl Run<'_> {
         }
         let passed = i64::try_from(begun.elapsed().as_millis()).unwrap_or(i64::MAX);
         let now = time.saturating_add(passed);
-        commit(
-            self.repository,
-            &report.archive,
-            staged,
-            &mending.objects,
-            now,
-        )?;
+        let commit = Commit {
+            archives: &[&report.archive],
+            logs: staged,
+            also: &mending.objects,
+            replaced: &BTreeSet::new(),
+            displaces_damaged: false,
+            again: "run the backup again",
+        };
+        commit.run(self.repository, now)?;
         cache.sweep();
         Ok(report)
     }
