@@ -68,6 +68,8 @@ pub(crate) enum Command {
     Init(commands::init::Args),
     /// Archive what is new in a data directory
     Backup(commands::backup::Args),
+    /// Copy archives to another repository
+    Copy(commands::copy::Args),
     /// Bring an archive, or a range of time, back into a directory
     Restore(commands::restore::Args),
     /// List the archives of a repository, oldest first
@@ -108,6 +110,7 @@ impl Command {
             Command::Dump(args) => commands::dump::run(&args, context),
             Command::Init(args) => commands::init::run(&args, context),
             Command::Backup(args) => commands::backup::run(&args, context),
+            Command::Copy(args) => commands::copy::run(&args, context),
             Command::Restore(args) => commands::restore::run(&args, context),
             Command::Archives(args) => commands::archives::run(&args, context),
             Command::Check(args) => commands::check::run(&args, context),
@@ -128,6 +131,7 @@ impl Command {
     pub(crate) fn is_work(&self) -> bool {
         match self {
             Command::Backup(args) => !args.is_dry_run(),
+            Command::Copy(args) => !args.is_dry_run(),
             Command::Restore(args) => !args.is_dry_run(),
             Command::Forget(args) => !args.is_dry_run(),
             Command::Prune(args) => !args.is_dry_run(),
@@ -158,6 +162,7 @@ impl Command {
             Command::Dump(_) => "dump",
             Command::Init(_) => "init",
             Command::Backup(_) => "backup",
+            Command::Copy(_) => "copy",
             Command::Restore(_) => "restore",
             Command::Archives(_) => "archives",
             Command::Forget(_) => "forget",

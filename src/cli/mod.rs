@@ -11,6 +11,7 @@ mod context;
 mod exit;
 mod hint;
 mod interrupt;
+mod keep;
 mod logs;
 mod network;
 mod outlook;

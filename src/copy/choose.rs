@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Millis, TimeRange};
-use crate::repository::{Archive, Archives, Damaged, Repository, Server, SourceFilter};
+use crate::repository::{Ahead, Archive, Archives, Damaged, Repository, Server, SourceFilter};
 use crate::retain::{Leave, Policy, by_policy};
 
 /// Which archives are meant: those that fit all that is said. Nothing said means every one.
@@ -73,7 +73,7 @@ impl Choice {
             archives = kept.map(|made| made.archive).collect();
         }
         if self.only_behind {
-            archives.retain(|archive| is_behind(archive, has));
+            archives.retain(|archive| is_behind(archive, has, now));
         }
         archives.sort_by(|a, b| (a.time, &a.id).cmp(&(b.time, &b.id)));
         if archives.is_empty() && damaged.is_empty() && !self.only_behind {
@@ -104,11 +104,13 @@ impl Choice {
     }
 }
 
-/// Whether `archive` is there already, or later than all that are there of its server.
-fn is_behind(archive: &Archive, has: &[&Archive]) -> bool {
+/// Whether `archive` is later than all that are there of its server. What lies in the future counts
+/// for nothing.
+fn is_behind(archive: &Archive, has: &[&Archive], now: Millis) -> bool {
     let server = Server::of(archive);
     let own = has.iter().filter(|other| Server::of(other) == server);
-    own.map(|other| other.time)
+    let real = own.filter(|other| Ahead::of(other, now).is_none());
+    real.map(|other| other.time)
         .max()
         .is_none_or(|newest| archive.time > newest)
 }

@@ -22,6 +22,7 @@ pub mod backup;
 pub mod blocks;
 mod chapters;
 pub mod compare;
+pub mod copy;
 pub mod dump;
 pub mod findings;
 pub mod forecast;

@@ -4,6 +4,7 @@ pub(super) mod analyze;
 pub(super) mod archives;
 pub(super) mod backup;
 pub(super) mod check;
+pub(super) mod copy;
 pub(super) mod diff;
 pub(super) mod dump;
 pub(super) mod export;
