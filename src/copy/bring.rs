@@ -14,7 +14,7 @@ use crate::repository::copies::{Copies, Trust};
 use crate::repository::{
     Digest, Repository, StoredObject, damage, digest_of_object, mended_object, original,
 };
-use crate::store::ObjectName;
+use crate::store::{ObjectName, Store};
 
 /// What became of an object.
 #[derive(Clone, Debug)]
@@ -119,7 +119,9 @@ impl<'a> Carrier<'a> {
         match found {
             Ok(Some(digest)) if digest == object.sha256 => {
                 // Whoever published it may have died before it was durable.
-                store.settle(name)?;
+                if !is_settled(store, name)? {
+                    return Ok(Known::Free);
+                }
                 self.proved.fetch_add(1, Ordering::Relaxed);
                 Ok(Known::There)
             }
@@ -168,8 +170,7 @@ impl<'a> Carrier<'a> {
         let store = self.to.store();
         for name in self.shelf.replacements(object) {
             let digest = digest_of_object(store, name, object.bytes, |_| ());
-            if digest.ok() == Some(object.sha256) {
-                store.settle(name)?;
+            if digest.ok() == Some(object.sha256) && is_settled(store, name)? {
                 self.proved.fetch_add(1, Ordering::Relaxed);
                 return Ok(Some(name.clone()));
             }
@@ -265,6 +266,14 @@ impl<'a> Carrier<'a> {
     /// The digest of an object of the repository copied from that no archive describes.
     pub(super) fn digest(&self, name: &ObjectName, bytes: u64) -> Result<Digest> {
         digest_of_object(self.from.store(), name, bytes, |_| ())
+    }
+}
+
+/// Makes an object durable; whether it is still there.
+fn is_settled(store: &dyn Store, name: &ObjectName) -> Result<bool> {
+    match store.settle(name) {
+        Err(gone) if gone.kind() == ErrorKind::NotFound => Ok(false),
+        settled => settled.map(|()| true),
     }
 }
 

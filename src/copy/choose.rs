@@ -9,7 +9,7 @@ use crate::retain::{Leave, Policy, by_policy};
 
 /// Which archives are meant: those that fit all that is said. Nothing said means every one.
 #[derive(Clone, Debug, Default)]
-pub struct Choice {
+pub struct CopyChoice {
     /// Beginnings of ids, or `latest`.
     pub ids: Vec<String>,
     /// What they are of.
@@ -33,7 +33,7 @@ pub(super) struct Chosen {
     pub(super) remarks: Vec<String>,
 }
 
-impl Choice {
+impl CopyChoice {
     /// The archives of `from` that are meant at `now`; `has` are those that are there already.
     ///
     /// # Errors

@@ -29,7 +29,7 @@ kinds! {
 
 /// A repository, and what a check found in it.
 #[derive(Clone, Copy, Debug)]
-pub struct Side<'a> {
+pub struct ComparedSide<'a> {
     /// The repository.
     pub repository: &'a Repository,
     /// What was found, after it was [judged](crate::repair::judge_damage).
@@ -76,7 +76,11 @@ struct Known<'a> {
 /// # Errors
 ///
 /// When a store cannot list its manifests; `NotFound` when neither has an archive that is meant.
-pub fn compare(first: Side<'_>, second: Side<'_>, filter: &SourceFilter) -> Result<Compared> {
+pub fn compare(
+    first: ComparedSide<'_>,
+    second: ComparedSide<'_>,
+    filter: &SourceFilter,
+) -> Result<Compared> {
     let all = [first.repository.archives()?, second.repository.archives()?];
     if all
         .iter()
@@ -105,7 +109,7 @@ pub fn compare(first: Side<'_>, second: Side<'_>, filter: &SourceFilter) -> Resu
 }
 
 impl<'a> Known<'a> {
-    fn of(side: Side<'a>, all: Archives, filter: &SourceFilter) -> Self {
+    fn of(side: ComparedSide<'a>, all: Archives, filter: &SourceFilter) -> Self {
         let mut known = Known {
             place: side.repository.store().describe(),
             by_id: BTreeMap::new(),

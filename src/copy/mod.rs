@@ -12,7 +12,7 @@
 //! use std::sync::Arc;
 //!
 //! use narthex::archive::{BackupOptions, Source, backup};
-//! use narthex::copy::{Choice, CopyOptions, copy};
+//! use narthex::copy::{CopyChoice, CopyOptions, copy};
 //! use narthex::model::now;
 //! use narthex::progress::Silent;
 //! use narthex::repository::Repository;
@@ -23,7 +23,7 @@
 //! let archive = backup(&source, &from, &BackupOptions::default(), now(), &Silent)?.archive;
 //!
 //! let to = Repository::open_or_init(Arc::new(MemoryStore::new()))?;
-//! let report = copy(&from, &to, &Choice::default(), &CopyOptions::default(), now(), &Silent)?;
+//! let report = copy(&from, &to, &CopyChoice::default(), &CopyOptions::default(), now(), &Silent)?;
 //! assert!(report.problems.is_empty());
 //! assert_eq!(to.archives()?.archives[0].blocks, archive.blocks);
 //! # Ok::<(), narthex::Error>(())
@@ -43,8 +43,8 @@ mod shelf;
 mod stand_in;
 mod stream;
 
-pub use choose::Choice;
-pub use compare::{Compared, DifferenceKind, Side, compare};
+pub use choose::CopyChoice;
+pub use compare::{Compared, ComparedSide, DifferenceKind, compare};
 pub use mend::mend_from;
 pub use place::refuse_same;
 pub use problem::{CopyProblem, CopyProblemKind};

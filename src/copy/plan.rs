@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::choose::{Choice, Chosen};
+use super::choose::{Chosen, CopyChoice};
 use super::manifest::{is_same, unknown_member};
 use super::problem::{CopyProblem, CopyProblemKind};
 use super::report::{CopiedArchive, CopyOptions, Fate};
@@ -77,7 +77,7 @@ impl Plan {
     pub(super) fn of(
         from: &Repository,
         shelf: &Shelf,
-        choice: &Choice,
+        choice: &CopyChoice,
         options: &CopyOptions,
         now: Millis,
         progress: &dyn Progress,

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use super::bring::{Brought, Carrier};
-use super::choose::Choice;
+use super::choose::CopyChoice;
 use super::manifest::in_other;
 use super::place::refuse_same;
 use super::plan::{Plan, Planned, Way, cache_of};
@@ -43,7 +43,7 @@ const AGAIN: &str = "run the copy again";
 pub fn copy(
     from: &Repository,
     to: &Repository,
-    choice: &Choice,
+    choice: &CopyChoice,
     options: &CopyOptions,
     now: Millis,
     progress: &dyn Progress,
@@ -78,7 +78,7 @@ pub fn copy(
 pub fn preview(
     from: &Repository,
     to: Option<&Repository>,
-    choice: &Choice,
+    choice: &CopyChoice,
     options: &CopyOptions,
     now: Millis,
     progress: &dyn Progress,

@@ -45,7 +45,9 @@ impl Carrier<'_> {
             let is_sidecar = block.sidecar.as_ref() == Some(*object);
             // What stands in for the object of a block stands in for its packs, too.
             let whole = if is_sidecar { *object } else { &block.object };
-            self.copy_replacements(whole, &mut stand_ins)?;
+            if !self.copy_replacements(whole, &mut stand_ins)? {
+                return Ok(None);
+            }
         }
         let lost = missing_of_block(&Copies::new(self.to)?, block)?;
         if !lost.files.is_empty() {
@@ -67,7 +69,9 @@ impl Carrier<'_> {
         missing: &BTreeMap<ObjectName, String>,
     ) -> Result<Option<StandIns>> {
         let mut stand_ins = StandIns::default();
-        self.copy_replacements(&wal.object, &mut stand_ins)?;
+        if !self.copy_replacements(&wal.object, &mut stand_ins)? {
+            return Ok(None);
+        }
         let lost = missing_of_logs(&Copies::new(self.to)?, wal, &archive.source_name)?;
         if !lost.files.is_empty() {
             return Ok(None);
@@ -94,9 +98,10 @@ impl Carrier<'_> {
         }
     }
 
-    /// Copies what stands in for `object`, with the packs that it needs. What of it cannot be read
-    /// is passed over: what was copied is proved as a whole.
-    fn copy_replacements(&self, object: &StoredObject, stand_ins: &mut StandIns) -> Result<()> {
+    /// Copies what stands in for `object`, with the packs that it needs; whether there is anything.
+    /// What of it cannot be read is passed over: what was copied is proved as a whole.
+    fn copy_replacements(&self, object: &StoredObject, stand_ins: &mut StandIns) -> Result<bool> {
+        let mut is_any = false;
         let copies = self.copies()?;
         let mended = Mended::list(self.from.store())?;
         let all = mended.of_object(&object.name).iter();
@@ -112,6 +117,7 @@ impl Carrier<'_> {
                 continue;
             };
             stand_ins.objects.insert(own);
+            is_any = true;
             for pack in packs {
                 let told = copies.pack(&pack).cloned();
                 let described = told.or_else(|| {
@@ -128,7 +134,7 @@ impl Carrier<'_> {
                 };
             }
         }
-        Ok(())
+        Ok(is_any)
     }
 
     /// Copies a replacement under a new name. Gives its name.

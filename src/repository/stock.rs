@@ -72,7 +72,8 @@ impl Stock {
     }
 
     /// What is spoiled of `block` and lacks a replacement; none if the block can be relied on. What
-    /// stands in for the block's object stands in for its packs, too.
+    /// stands in for the block's object stands in for its packs, too; a pack may also have one of its
+    /// own.
     pub fn broken_of<'b>(
         &self,
         block: &'b StoredBlock,
@@ -97,9 +98,17 @@ impl Stock {
             if block.sidecar.as_ref() == Some(*object) {
                 !self.is_mended(&object.name, is_bad)
             } else {
-                !is_whole
+                !is_whole && !(block.packs.contains(object) && self.has_same(object, is_bad))
             }
         });
         spoiled
+    }
+
+    /// Whether a replacement of `pack` with the same bytes can be relied on.
+    fn has_same(&self, pack: &StoredObject, is_bad: &dyn Fn(&ObjectName) -> bool) -> bool {
+        let mut mended = self.mended.of_object(&pack.name).iter();
+        mended.any(|(name, bytes)| {
+            *bytes == pack.bytes && !self.damage.contains(name) && !is_bad(name)
+        })
     }
 }

@@ -21,6 +21,7 @@ mod bounds;
 mod by_hand;
 mod cli_repository;
 mod compare;
+mod copying;
 #[cfg(feature = "encryption")]
 mod crypt;
 mod cut;

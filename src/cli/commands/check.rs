@@ -6,7 +6,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::Ending;
 use crate::cli::repo::RepoArgs;
 use crate::cli::state::{StateArgs, explain};
-use crate::copy::{Compared, Side, compare};
+use crate::copy::{Compared, ComparedSide, compare};
 use crate::error::{Error, Result};
 use crate::model::now;
 use crate::repair::{self, judge_damage};
@@ -88,7 +88,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     let compared = match (&args.compare, &repository) {
         (None, _) => None,
         (Some(other), Some(repository)) => {
-            let first = Side {
+            let first = ComparedSide {
                 repository,
                 report: &report,
             };
@@ -142,7 +142,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
 /// wrong with `other` itself.
 fn compare_with(
     other: &Location,
-    first: Side<'_>,
+    first: ComparedSide<'_>,
     depth: CheckDepth,
     context: &Context<'_>,
 ) -> Result<(Compared, bool)> {
@@ -154,7 +154,7 @@ fn compare_with(
             "problems were found in {other}, too: narthex check --repo {other} lists them"
         ));
     }
-    let second = Side {
+    let second = ComparedSide {
         repository: &repository,
         report: &report,
     };

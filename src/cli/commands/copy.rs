@@ -13,7 +13,7 @@ use crate::cli::keep::KeepArgs;
 use crate::cli::repo::{REPO_VARIABLE, RepoArgs};
 use crate::cli::selection::time_range;
 use crate::cli::state::{StateArgs, is_same_place};
-use crate::copy::{Choice, CopyOptions, CopyReport, Fate, copy, preview};
+use crate::copy::{CopyChoice, CopyOptions, CopyReport, Fate, copy, preview};
 use crate::error::{Error, Result};
 use crate::model::now;
 use crate::report::copy::{COPIED, COPY, CopyAfterBackup};
@@ -96,14 +96,14 @@ impl Args {
         &self.to
     }
 
-    fn choice(&self) -> Result<Choice> {
+    fn choice(&self) -> Result<CopyChoice> {
         let policy = self.keep.policy();
         if !self.ids.is_empty() && !policy.is_empty() {
             return Err(Error::invalid(
                 "expected ids of archives or a policy, found both",
             ));
         }
-        Ok(Choice {
+        Ok(CopyChoice {
             ids: self.ids.clone(),
             filter: self.sources.filter(),
             made: time_range(self.since.as_deref(), self.until.as_deref())?,
@@ -232,14 +232,14 @@ pub(super) fn after_backup(
             continue;
         }
         let archive = &report.archive;
-        let choice = Choice {
+        let choice = CopyChoice {
             filter: SourceFilter {
                 host: Some(archive.host.clone()),
                 source_name: Some(archive.source_name.clone()),
                 ..SourceFilter::default()
             },
             only_behind: true,
-            ..Choice::default()
+            ..CopyChoice::default()
         };
         let mut done = CopyAfterBackup {
             repository: location.to_string(),
@@ -270,7 +270,7 @@ fn copy_behind(
     args: &backup::Args,
     from: &Repository,
     location: &Location,
-    choice: &Choice,
+    choice: &CopyChoice,
     done: &mut CopyAfterBackup,
     context: &Context<'_>,
 ) -> Result<()> {

@@ -16,7 +16,8 @@ use crate::error::Result;
 use crate::model::now;
 use crate::repair::{RepairOutcome, RepairStep, repair};
 use crate::report::archives::REPAIR_STEPS;
-use crate::store::Location;
+use crate::repository::ManifestName;
+use crate::store::{Location, ObjectName};
 
 /// What to repair.
 #[derive(Debug, clap::Args)]
@@ -101,10 +102,18 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
         now(),
         context.progress,
     )?;
-    // What would be fetched is not planned again.
+    // What would be fetched is not planned again, nor what would come back with a manifest.
     let planned: BTreeSet<_> = steps.iter().map(|step| step.object.clone()).collect();
-    let is_new = |step: &RepairStep| step.object.is_empty() || !planned.contains(&step.object);
-    steps.extend(rest.into_iter().filter(is_new));
+    let manifests = planned
+        .iter()
+        .filter_map(|name| ObjectName::new(&**name).ok());
+    let manifests = manifests.filter_map(|name| ManifestName::parse(&name));
+    let archives: BTreeSet<_> = manifests.map(|name| name.id.short().to_owned()).collect();
+    steps.extend(rest.into_iter().filter(|step| {
+        let mut ids = step.object.split(", ");
+        step.object.is_empty()
+            || !(planned.contains(&step.object) || ids.all(|id| archives.contains(id)))
+    }));
     let is_written = repository.trouble().is_some() && !dry_run;
     if is_written && let Some(reason) = args.state.remember(location, &repository) {
         context.progress.remark(&reason);

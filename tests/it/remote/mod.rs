@@ -4,6 +4,7 @@
 //! `NARTHEX_REQUIRE_E2E=1`. `.ci/run` builds them: see `tests/stores`.
 
 mod contract;
+mod copying;
 mod faults;
 mod google;
 mod nights;
