@@ -62,8 +62,8 @@
 //! The reading half (`raw`, `model`, `block`, `index`, `chunk`, `wal`, `head`, `start`, `verify`,
 //! `inspect`, `select`, `dump`, `capacity`, `usage`, `whatif`, `forecast`, `compare`, `cut`,
 //! `pack`) never learns that repositories exist; the keeping half (`store`, `repository`, `retain`)
-//! never learns what a sample is. They meet in `dense`, `stored`, `archive`, `copy`,
-//! `restore` and `report`; [`statistics`] are what the one leaves in the other about a block. Both stand on
+//! never learns what a sample is. They meet in `dense`, `stored`, `archive`, `copy`, `restore` and
+//! `report`; [`statistics`] are what the one leaves in the other about a block. Both stand on
 //! `raw`, `model` and [`units`].
 //!
 //! # Hostile input

@@ -4,6 +4,7 @@ use crate::retain::{CalendarSpan, Keep, Policy};
 
 /// The words, exactly as they were typed.
 #[derive(Clone, Debug, clap::Args)]
+#[expect(clippy::struct_field_names, reason = "options are called after fields")]
 pub(crate) struct KeepArgs {
     /// Keep the N newest archives (a number, or `unlimited`)
     #[arg(

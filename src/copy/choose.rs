@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Millis, TimeRange};
 use crate::repository::{Ahead, Archive, Archives, Damaged, Repository, Server, SourceFilter};
-use crate::retain::{Leave, Policy, by_policy};
+use crate::retain::{Decision, Leave, Policy, by_policy};
 
 /// Which archives are meant: those that fit all that is said. Nothing said means every one.
 #[derive(Clone, Debug, Default)]
@@ -69,7 +69,7 @@ impl CopyChoice {
         }
         if let Some(policy) = &self.policy {
             let made = by_policy(archives, policy, Leave::default(), now);
-            let kept = made.into_iter().filter(|made| made.is_kept());
+            let kept = made.into_iter().filter(Decision::is_kept);
             archives = kept.map(|made| made.archive).collect();
         }
         if self.only_behind {

@@ -281,13 +281,12 @@ impl<'c, 'a> Run<'c, 'a> {
                 .stood_in
                 .iter()
                 .find(|(known, _)| is_stored_alike(known, block));
-            let stand_ins = match known {
-                Some((_, known)) => known.clone(),
-                None => {
-                    let found = self.carrier.stand_in_for_block(block, &missing)?;
-                    self.stood_in.push((block.clone(), found.clone()));
-                    found
-                }
+            let stand_ins = if let Some((_, known)) = known {
+                known.clone()
+            } else {
+                let found = self.carrier.stand_in_for_block(block, &missing)?;
+                self.stood_in.push((block.clone(), found.clone()));
+                found
             };
             all.push(stand_ins);
         }

@@ -72,7 +72,7 @@ impl Stock {
     }
 
     /// What is spoiled of `block` and lacks a replacement; none if the block can be relied on. What
-    /// stands in for the block's object stands in for its packs, too; a pack may also have one of its
+    /// stands in for the block's object stands in for its packs, too; a pack may also have its
     /// own.
     pub fn broken_of<'b>(
         &self,
@@ -98,7 +98,7 @@ impl Stock {
             if block.sidecar.as_ref() == Some(*object) {
                 !self.is_mended(&object.name, is_bad)
             } else {
-                !is_whole && !(block.packs.contains(object) && self.has_same(object, is_bad))
+                !(is_whole || block.packs.contains(object) && self.has_same(object, is_bad))
             }
         });
         spoiled

@@ -29,8 +29,8 @@ use crate::units::{bytes_text, count_text};
 #[command(after_help = "\
 Examples:
   narthex copy --from /srv/backup/prometheus --to s3://backups/prometheus
-  narthex copy latest --source prometheus-0 --from /srv/backup/prometheus --to /mnt/disk/prometheus
-  narthex copy --keep-weekly 8 --from /srv/backup/prometheus --to sftp://backup@host/prometheus --dry-run
+  narthex copy latest --source prometheus-0 --from /srv/backup/prometheus --to /mnt/backup
+  narthex copy --keep-weekly 8 --from /srv/backup/prometheus --to sftp://backup@host/x --dry-run
 
 What is there already is not sent again. Every object is held to the digest of its manifest while it is sent; one that is damaged \
 is taken from what stands in for it, and archives that need more than that gives are left out and named, with exit code 3. Nothing is overwritten: what is \
@@ -294,11 +294,9 @@ fn copy_behind(
             .remark(&format_args!("{location}: {problem}"));
     }
     if has_problems(&report) {
-        let first = report.problems.iter();
-        let first = first
-            .filter(|problem| problem.severity == Severity::Problem)
-            .map(|it| &it.detail);
-        done.trouble = first.cloned().next();
+        let mut problems = report.problems.iter();
+        let first = problems.find(|problem| problem.severity == Severity::Problem);
+        done.trouble = first.map(|problem| problem.detail.clone());
     }
     Ok(())
 }

@@ -9,6 +9,9 @@ use narthex::store::faulty::{FaultyStore, StoreFault, StoreFaults};
 
 use super::*;
 
+/// What prunes do while a copy stands still.
+type Meanwhile = (&'static str, fn(&MemoryStore));
+
 const NOW: Millis = START + 30 * DAY;
 
 fn faulty(store: &MemoryStore, faults: StoreFaults) -> FaultyStore {
@@ -132,7 +135,6 @@ fn a_copy_that_stands_still_at_any_operation_while_a_prune_works_loses_nothing()
     let from = two_nights(Codec::Dense);
     let bench = about_to_delete(&from);
     let [_, of_to] = operations(&from, &bench);
-    type Meanwhile = (&'static str, fn(&MemoryStore));
     let meanwhile: [Meanwhile; 3] = [
         ("marks", |store| prune(store, 3 * DAY, NOW)),
         ("deletes", |store| prune(store, 0, NOW)),
