@@ -7,14 +7,14 @@ use std::time::Instant;
 
 use super::bring::{Brought, Carrier};
 use super::choose::CopyChoice;
-use super::manifest::in_other;
+use super::manifest::{in_other, is_same};
 use super::place::refuse_same;
 use super::plan::{Plan, Planned, Way, cache_of};
 use super::problem::{CopyProblem, CopyProblemKind};
 use super::report::{CopiedArchive, CopyOptions, CopyReport, Fate};
 use super::shelf::{Known, Shelf};
 use super::stand_in::StandIns;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::model::Millis;
 use crate::progress::Progress;
 use crate::repository::commit::{Commit, prove};
@@ -307,15 +307,36 @@ impl<'c, 'a> Run<'c, 'a> {
 
     /// Commits the archives that are ready.
     fn commit(&mut self) -> Result<()> {
-        let ready = std::mem::take(&mut self.ready);
+        let mut ready = std::mem::take(&mut self.ready);
         self.kept.extend(self.also.iter().cloned());
         if ready.is_empty() {
             return Ok(());
         }
-        self.commit_these(&ready, false)?;
+        loop {
+            match self.commit_these(&ready, false) {
+                Err(taken) if taken.kind() == ErrorKind::AlreadyExists => {
+                    let before = ready.len();
+                    ready.retain(|archive| !self.is_committed(archive));
+                    if ready.len() == before {
+                        return Err(taken);
+                    }
+                }
+                committed => {
+                    committed?;
+                    break;
+                }
+            }
+        }
         self.also.clear();
         self.replaced.clear();
         Ok(())
+    }
+
+    /// Whether another run has copied `archive` meanwhile.
+    fn is_committed(&self, archive: &Archive) -> bool {
+        let name = archive.manifest_name();
+        let there = name.and_then(|name| self.carrier.to.archive(&name));
+        there.is_ok_and(|there| is_same(archive, &there))
     }
 
     /// Commits these archives. With `displaces_damaged`, a manifest that is damaged gives way.
@@ -332,6 +353,7 @@ impl<'c, 'a> Run<'c, 'a> {
         let archives: Vec<_> = archives.collect();
         let commit = Commit {
             archives: &archives.iter().collect::<Vec<_>>(),
+            claimed_by: &ArchiveId::random(),
             logs: None,
             also: &self.also,
             replaced: &self.replaced,

@@ -13,15 +13,18 @@ use super::lease::TRUST;
 use super::portable::Staged;
 use super::select::read_manifest;
 use super::trash::{Trash, delete_if_there};
-use super::{Archive, Repository, StoredBlock, StoredObject};
+use super::{Archive, ArchiveId, Repository, StoredBlock, StoredObject};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Millis;
 use crate::store::ObjectName;
 
 /// Archives whose objects are stored, about to be committed under one claim.
 pub(crate) struct Commit<'a> {
-    /// The archives. The claim is called after the first.
+    /// The archives.
     pub(crate) archives: &'a [&'a Archive],
+    /// What the claim is called after: the archive, or, where other runs may commit the same one
+    /// at the same time, an id that no other run has.
+    pub(crate) claimed_by: &'a ArchiveId,
     /// The logs of the archive, if they are not published yet: there is one archive then.
     pub(crate) logs: Option<Staged>,
     /// What else was written in the same run, for older archives or to stand in for something, or
@@ -46,9 +49,6 @@ impl Commit<'_> {
         let store = repository.store();
         let begun = Instant::now();
         let archives = self.archives;
-        let Some(first) = archives.first() else {
-            return Ok(());
-        };
         let stage = || {
             let archives = archives.iter();
             archives
@@ -62,7 +62,7 @@ impl Commit<'_> {
         let named = archives.iter().flat_map(|archive| archive.objects());
         let named = named.map(|(_, object)| object.name.clone());
         let claimed = named.chain(self.also.iter().cloned()).collect();
-        let claim = Claim::publish(store, &first.id, claimed, now)?;
+        let claim = Claim::publish(store, self.claimed_by, claimed, now)?;
         let logs = self.logs.take();
         let has_logs = logs.is_none();
         let mut ready = self.prove(repository, has_logs).and_then(|()| {
@@ -82,17 +82,27 @@ impl Commit<'_> {
             let _ = store.delete(&claim);
             return Err(error);
         }
-        // When this fails, a manifest may be there all the same: the claim stays and expires.
+        let mut published = 0;
+        let mut taken = Ok(());
         for manifest in manifests {
-            manifest.publish()?;
+            match manifest.publish() {
+                // Another run has committed this archive: nothing of this one hangs on it.
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                    taken = Err(error);
+                    break;
+                }
+                // A manifest may be there all the same: the claim stays and expires.
+                done => done?,
+            }
+            published += 1;
         }
-        match store.delete(&claim) {
-            Ok(()) => Ok(()),
-            // Whoever takes this run for dead may not have waited for its manifest.
-            Err(_) => self
-                .prove(repository, true)
-                .map_err(|error| self.withdraw(repository, error)),
+        if store.delete(&claim).is_err() {
+            // Whoever takes this run for dead may not have waited for its manifests.
+            let committed = archives.get(..published).unwrap_or_default();
+            self.prove(repository, true)
+                .map_err(|error| withdraw(repository, committed, error))?;
         }
+        taken
     }
 
     /// Proves that what the archives name, and what is `also` needed, is there and that nobody is
@@ -123,24 +133,24 @@ impl Commit<'_> {
         }
         Ok(())
     }
+}
 
-    /// Removes the manifests of archives that may not be whole.
-    fn withdraw(&self, repository: &Repository, mut error: Error) -> Error {
-        for archive in self.archives {
-            let name = archive.manifest_name().and_then(|name| name.object());
-            let deleted = name.and_then(|name| repository.store().delete(&name));
-            if let Err(e) = deleted
-                && e.kind() != ErrorKind::NotFound
-            {
-                let because = error.chain();
-                error = e.context(format!(
-                    "archive {} may not be whole and cannot be removed: narthex check says what it lacks ({because})",
-                    archive.id.short()
-                ));
-            }
+/// Removes the manifests of `archives`, which may not be whole.
+fn withdraw(repository: &Repository, archives: &[&Archive], mut error: Error) -> Error {
+    for archive in archives {
+        let name = archive.manifest_name().and_then(|name| name.object());
+        let deleted = name.and_then(|name| repository.store().delete(&name));
+        if let Err(e) = deleted
+            && e.kind() != ErrorKind::NotFound
+        {
+            let because = error.chain();
+            error = e.context(format!(
+                "archive {} may not be whole and cannot be removed: narthex check says what it lacks ({because})",
+                archive.id.short()
+            ));
         }
-        error
     }
+    error
 }
 
 /// Proves that `objects`, and those that are `also` named, are there and that nobody is about to

@@ -237,6 +237,7 @@ impl Run<'_> {
         let now = time.saturating_add(passed);
         let commit = Commit {
             archives: &[&report.archive],
+            claimed_by: &report.archive.id,
             logs: staged,
             also: &mending.objects,
             replaced: &BTreeSet::new(),

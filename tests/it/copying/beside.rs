@@ -225,10 +225,12 @@ fn a_prune_that_stands_still_at_any_operation_while_a_copy_works_takes_nothing()
                 pruned.unwrap();
             });
             barrier.wait();
-            let report = copy_all(&from, &to, NOW).unwrap();
-            assert_eq!(report.count(Fate::LeftOut), 0, "{what}");
+            let outcome = copy_all(&from, &to, NOW);
             barrier.wait();
             pruning.join().unwrap();
+            let report = outcome.map_err(|e| e.chain());
+            let report = report.unwrap_or_else(|e| panic!("{what}: {e}"));
+            assert_eq!(report.count(Fate::LeftOut), 0, "{what}");
         });
         let manifests = to.list("archives/").unwrap();
         let manifests = manifests
@@ -237,5 +239,43 @@ fn a_prune_that_stands_still_at_any_operation_while_a_copy_works_takes_nothing()
         assert_eq!(manifests.count(), 2, "{what}");
         assert_eq!(problems(&to), [""; 0], "{what}");
         assert_whole(&to, &what);
+    }
+}
+
+#[test]
+fn two_copies_at_once_come_to_the_same() {
+    let from = two_nights(Codec::Dense);
+    let bench = MemoryStore::new();
+    open(&bench);
+    let [_, of_to] = operations(&from, &bench);
+    for at in 0..of_to {
+        let what = format!("before {at} of {of_to}");
+        let to = twin(&bench);
+        let barrier = Arc::new(Barrier::new(2));
+        let faults = StoreFaults {
+            pause_at: Some((at, Arc::clone(&barrier))),
+            ..StoreFaults::default()
+        };
+        let slow = faulty(&to, faults);
+        std::thread::scope(|scope| {
+            let running = scope.spawn(|| {
+                let outcome = copy_all(&from, &slow, NOW);
+                while slow.operations() <= at {
+                    let _ = slow.size(&name("nothing"));
+                }
+                outcome
+            });
+            barrier.wait();
+            let inner = copy_all(&from, &to, NOW);
+            barrier.wait();
+            for outcome in [inner, running.join().unwrap()] {
+                let report = outcome.map_err(|e| e.chain());
+                let report = report.unwrap_or_else(|e| panic!("{what}: {e}"));
+                assert_eq!(report.count(Fate::LeftOut), 0, "{what}");
+            }
+        });
+        assert_eq!(data(&to), data(&from), "{what}");
+        assert_perfect(&to, &what);
+        assert_eq!(to.list("claims/").unwrap(), [], "{what}");
     }
 }

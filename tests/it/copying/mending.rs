@@ -4,6 +4,7 @@ use narthex::copy::{Compared, ComparedSide, DifferenceKind, compare, mend_from};
 use narthex::dense::Cache;
 use narthex::repair::{RepairOutcome, RepairStep, judge_damage, leave_marks, repair};
 use narthex::repository::SourceFilter;
+use narthex::store::faulty::{FaultyStore, StoreFault, StoreFaults};
 
 use super::*;
 
@@ -243,4 +244,65 @@ fn what_is_damaged_in_both_is_lost_and_the_rest_is_mended() {
     assert!(repaired, "{steps:?}");
     let left = steps.iter().any(|step| step.outcome == RepairOutcome::Left);
     assert!(left, "{steps:?}");
+}
+
+#[test]
+fn a_mending_that_dies_at_any_operation_is_ended_by_the_next() {
+    let healthy = two_nights(Codec::Dense);
+    let other = MemoryStore::new();
+    copy_all(&healthy, &other, START).unwrap();
+    let sick = twin(&healthy);
+    let before = archives(&sick);
+    let manifest = before[0].manifest_name().unwrap().object().unwrap();
+    spoil(&sick, &manifest, "flip");
+    for (number, (_, object)) in before[0].objects().enumerate() {
+        let way = ["delete", "truncate"][number % 2];
+        spoil(&sick, &object.name, way);
+    }
+    let run = |store: &FaultyStore| {
+        let repository = Repository::open(Arc::new(store.clone()))?;
+        let options = CopyOptions::default();
+        // One that is gone altogether is brought back when it is said that it was lost.
+        mend_from(
+            &repository,
+            &open(&other),
+            true,
+            false,
+            &options,
+            START + DAY,
+            &Silent,
+        )
+    };
+    let counting = FaultyStore::new(Arc::new(twin(&sick)), StoreFaults::default());
+    run(&counting).unwrap();
+    assert!(counting.operations() > 20);
+    for at in 0..counting.operations() {
+        for fault in [StoreFault::Before, StoreFault::After, StoreFault::Torn] {
+            let what = format!("{fault:?} at {at} of {}", counting.operations());
+            let store = twin(&sick);
+            let faults = StoreFaults {
+                crash_at: Some((at, fault)),
+                ..StoreFaults::default()
+            };
+            let dying = FaultyStore::new(Arc::new(store.clone()), faults);
+            let _ = run(&dying);
+            dying.cut_power().unwrap();
+            let there = archives(&store);
+            assert!(there.contains(&before[1]), "{what}");
+            if there.contains(&before[0]) {
+                assert_eq!(problems(&store), [""; 0], "{what}");
+            }
+            let again = FaultyStore::new(Arc::new(store.clone()), StoreFaults::default());
+            let steps = run(&again).map_err(|e| e.chain());
+            let steps = steps.unwrap_or_else(|e| panic!("{what}: {e}"));
+            let is_left = |step: &RepairStep| step.outcome == RepairOutcome::Left;
+            assert!(!steps.iter().any(is_left), "{what}: {steps:?}");
+            let mut there = archives(&store);
+            // It may have been written when there was a replacement, or before.
+            there[0].format_version = before[0].format_version;
+            assert_eq!(there, before, "{what}");
+            assert_eq!(problems(&store), [""; 0], "{what}");
+            assert_whole(&store, &what);
+        }
+    }
 }
