@@ -161,18 +161,16 @@ fn plan_one(
             CopyProblemKind::ManifestNewer.at(name.as_str(), detail)
         })
     };
-    let is_there = shelf.archive(&archive.id).is_some();
-    let mut needs: Vec<&StoredObject> = Vec::new();
-    if problem.is_none() && is_there {
-        needs = shelf.lacks(&archive);
-    } else if problem.is_none() {
-        needs.extend(archive.objects().map(|(_, object)| object));
-    }
-    let way = match (&problem, is_there) {
-        (Some(_), _) => Way::LeftOut,
-        (None, false) => Way::New,
-        (None, true) if needs.is_empty() => Way::Present,
-        (None, true) => Way::Incomplete,
+    let (way, needs): (_, Vec<&StoredObject>) = match (&problem, shelf.archive(&archive.id)) {
+        (Some(_), _) => (Way::LeftOut, Vec::new()),
+        (None, None) => {
+            let objects = archive.objects().map(|(_, object)| object);
+            (Way::New, objects.collect())
+        }
+        (None, Some(there)) => match shelf.lacks(there) {
+            lacks if lacks.is_empty() => (Way::Present, lacks),
+            lacks => (Way::Incomplete, lacks),
+        },
     };
     let needs = needs.into_iter().filter_map(|object| {
         let known = shelf.know(object);

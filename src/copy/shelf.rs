@@ -74,13 +74,18 @@ impl Shelf {
         if !self.stock.listed.contains_key(name) {
             return Known::Free;
         }
-        if self.stock.is_spoiled(object) {
-            return Known::Taken;
-        }
+        // How it is stored here only the archives here know.
         match self.told.get(name) {
+            None if self.stock.damage.contains(name) => Known::Taken,
             None => Known::Unproven,
-            Some(words) if words.iter().any(|word| is_same_bytes(word, object)) => Known::There,
-            Some(_) => Known::Taken,
+            Some(words) => {
+                let mut same = words.iter().filter(|word| is_same_bytes(word, object));
+                if same.any(|word| !self.stock.is_spoiled(word)) {
+                    Known::There
+                } else {
+                    Known::Taken
+                }
+            }
         }
     }
 
