@@ -143,8 +143,8 @@ pub(crate) enum Command {
     #[cfg(feature = "encryption")]
     #[command(subcommand)]
     Key(commands::key::Args),
-    /// Write down which archives an encrypted repository has, signed, so that one that is removed is
-    /// missed
+    /// Write down which archives an encrypted repository has, signed, so that one that is removed
+    /// is missed
     #[cfg(feature = "encryption")]
     Witness(commands::witness::Args),
     /// Check the configuration file, or say what holds and who says so

@@ -257,6 +257,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     let repository = args
         .repo
         .open_or_init(&args.state, args.no_create, context)?;
+    #[cfg(feature = "encryption")]
     remark_on_memory(&repository, context)?;
     let source = recognise(args, Some(&repository), context)?;
     let mut report = archive::backup(&source, &repository, &options, now(), context.progress)?;
@@ -309,8 +310,8 @@ pub(super) fn remark_on_store(repository: &Repository, context: &Context<'_>) {
 
 /// Says so where this machine can neither read what is there nor remembers it: then all is stored
 /// again.
+#[cfg(feature = "encryption")]
 fn remark_on_memory(repository: &Repository, context: &Context<'_>) -> Result<()> {
-    #[cfg(feature = "encryption")]
     if let Some(memory) = repository.keys().and_then(|keys| keys.memory())
         && memory.is_empty()?
         && !repository.manifest_names()?.is_empty()
@@ -320,7 +321,6 @@ fn remark_on_memory(repository: &Repository, context: &Context<'_>) -> Result<()
               stored again (narthex key memory, on a machine that can read, makes anew what is remembered)",
         );
     }
-    let _ = (repository, context);
     Ok(())
 }
 
