@@ -14,4 +14,5 @@ mod servers;
 mod sftp;
 mod sftp_faults;
 mod sshd;
+mod storms;
 mod web;
