@@ -101,7 +101,7 @@ pub(crate) struct Args {
     /// Copy the archive, and what is missing of the same server, to this repository as well; may be
     /// given several times. Where that fails, the archive stays, and the exit code is 3
     #[arg(long, value_name = "REPO", help_heading = REPOSITORY_HEADING)]
-    copy_to: Vec<Location>,
+    pub(crate) copy_to: Vec<Location>,
     /// Back up even if DIR looks like another server than the one archived under this name before,
     /// and miss nothing that is gone from it
     #[arg(long, help_heading = "What is archived")]
