@@ -10,6 +10,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use narthex::store::ReadStore as _;
+
 use super::nights::{Machine, archived, night};
 use super::proxy::{Fault, Proxy};
 use super::servers::{Kind, ObjectServer};
@@ -119,5 +121,8 @@ fn runs_that_are_killed_and_stores_that_are_flooded_lose_nothing() {
     machine.done(&["prune", "--grace", "0s"]);
     machine.done(&["prune", "--grace", "0s"]);
     let ran = machine.done(&["check", "--read-data"]);
-    assert!(!ran.out.contains("object-unreferenced"), "{}", ran.out);
+    // What the claim of a dead run names stays until that expires; nothing else does.
+    let claims = server.store("storms/one").list("claims/").unwrap();
+    let is_left = ran.out.contains("object-unreferenced");
+    assert!(!is_left || !claims.is_empty(), "{}", ran.out);
 }
