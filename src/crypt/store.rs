@@ -18,7 +18,7 @@ use super::recipient::Recipients;
 use super::write::{Encrypting, encrypt};
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::{
-    Leftover, ObjectName, PendingObject, ReadStore, Store, StoredForm, TrafficCounts, beyond_end,
+    History, Locks,    Leftover, ObjectName, PendingObject, ReadStore, Store, StoredForm, TrafficCounts, beyond_end,
     too_large, write_error,
 };
 
@@ -243,6 +243,10 @@ impl ReadStore for EncryptedStore {
         self.inner.traffic()
     }
 
+    fn history(&self) -> Option<&dyn History> {
+        self.inner.history()
+    }
+
     fn describe(&self) -> String {
         self.inner.describe()
     }
@@ -295,6 +299,10 @@ impl Store for EncryptedStore {
 
     fn try_create_only(&self) -> Result<bool> {
         self.inner.try_create_only()
+    }
+
+    fn locks(&self) -> Option<&dyn Locks> {
+        self.inner.locks()
     }
 
     fn is_vacant(&self) -> Result<bool> {

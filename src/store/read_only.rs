@@ -1,7 +1,7 @@
 //! A store that can only be read, in the place of one that can be written.
 
 use super::{
-    Leftover, ObjectName, PendingObject, ReadStore, Store, StoredForm, TrafficCounts, no_leftover,
+    History,    Leftover, ObjectName, PendingObject, ReadStore, Store, StoredForm, TrafficCounts, no_leftover,
 };
 use crate::error::{Error, Result};
 use std::collections::BTreeMap;
@@ -73,6 +73,10 @@ impl<S: ReadStore> ReadStore for ReadOnly<S> {
 
     fn traffic(&self) -> Option<TrafficCounts> {
         self.0.traffic()
+    }
+
+    fn history(&self) -> Option<&dyn History> {
+        self.0.history()
     }
 }
 

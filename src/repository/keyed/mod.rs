@@ -31,7 +31,7 @@ use crate::crypt::sign::SigningKey;
 use crate::crypt::{EncryptedStore, Identities};
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::{
-    Leftover, ObjectName, PendingObject, ReadStore, Store, StoredForm, TrafficCounts,
+    History, Locks,    Leftover, ObjectName, PendingObject, ReadStore, Store, StoredForm, TrafficCounts,
 };
 
 /// What a machine brings along to work with encrypted repositories.
@@ -248,6 +248,10 @@ impl ReadStore for KeyedStore {
         self.inner.traffic()
     }
 
+    fn history(&self) -> Option<&dyn History> {
+        self.inner.history()
+    }
+
     fn describe(&self) -> String {
         self.inner.describe()
     }
@@ -291,6 +295,10 @@ impl Store for KeyedStore {
 
     fn try_create_only(&self) -> Result<bool> {
         self.inner.try_create_only()
+    }
+
+    fn locks(&self) -> Option<&dyn Locks> {
+        self.inner.locks()
     }
 
     fn is_vacant(&self) -> Result<bool> {

@@ -61,7 +61,7 @@ impl Traffic {
 }
 
 /// Names of parameters that make a `GET` one that lists.
-const LISTS: [&str; 3] = ["list-type", "uploads", "comp"];
+const LISTS: [&str; 4] = ["list-type", "uploads", "comp", "versions"];
 
 fn is_list(uri: &Uri) -> bool {
     has_parameter(uri, &LISTS)
