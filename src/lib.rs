@@ -47,6 +47,8 @@
 //! * **Cut it**: [`cut`] makes a block that holds only some series, or some time, of another.
 //! * **Keep it**: [`archive`] backs a data directory up into a [`repository`] of immutable objects
 //!   in a [`store`].
+//! * **Keep it twice**: [`copy`] brings archives into another repository, says what two of them do
+//!   not share, and mends one from the other.
 //! * **Read what is kept**: [`stored`] gives files of an archived block, or single series of it,
 //!   without restoring it. It also is what stores blocks for [`archive`].
 //! * **Let go**: [`retain`] forgets archives by a policy and deletes what no archive needs.
@@ -60,7 +62,7 @@
 //! The reading half (`raw`, `model`, `block`, `index`, `chunk`, `wal`, `head`, `start`, `verify`,
 //! `inspect`, `select`, `dump`, `capacity`, `usage`, `whatif`, `forecast`, `compare`, `cut`,
 //! `pack`) never learns that repositories exist; the keeping half (`store`, `repository`, `retain`)
-//! never learns what a sample is. They meet in `dense`, `stored`, `archive`, `restore` and
+//! never learns what a sample is. They meet in `dense`, `stored`, `archive`, `copy`, `restore` and
 //! `report`; [`statistics`] are what the one leaves in the other about a block. Both stand on
 //! `raw`, `model` and [`units`].
 //!
@@ -87,6 +89,7 @@ pub mod chunk;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod compare;
+pub mod copy;
 #[cfg(feature = "encryption")]
 pub mod crypt;
 pub mod cut;

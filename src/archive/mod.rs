@@ -21,7 +21,6 @@
 //! # Ok::<(), narthex::Error>(())
 //! ```
 
-mod commit;
 mod gone;
 mod hooks;
 mod logs;

@@ -26,12 +26,13 @@ kinds! {
     BlocksUnsettled "blocks-unsettled" Problem "Blocks vanished again and again while they were read." "some may be missing from this archive", "back up again when no compaction runs";
     ObjectsUnsettled "objects-unsettled" Problem "A block rests on stored objects that turned out to be damaged, again and again." "this block may not come back from this archive", "check the disk of the repository, and back up again";
     ManifestUnread "manifest-unread" Problem "The manifest of an earlier archive cannot be read." "what it holds is not built upon, and it may be the latest", "narthex check says what is wrong with the repository, narthex repair mends it";
+    CopyBehind "copy-behind" Problem "A repository that the archive was to be copied to does not have it, or not all of what is to be there." "the archive itself is whole; the copy is behind", "narthex copy brings what is missing there, as does the next backup with --copy-to";
     ArchiveAhead "archive-ahead" Problem "An earlier archive lies in the future." "it is not taken for the latest", "set the clock; then forget that archive by its id";
 }
 
 impl ProblemKind {
     /// Such a problem of `place`.
-    pub(super) fn at(self, place: impl Into<String>, detail: impl Into<String>) -> BackupProblem {
+    pub(crate) fn at(self, place: impl Into<String>, detail: impl Into<String>) -> BackupProblem {
         Trouble::new(self, place, detail)
     }
 }

@@ -26,8 +26,8 @@ pub(crate) struct Global {
     /// Read files into memory instead of mapping them (for unreliable network file systems)
     #[arg(long, global = true)]
     pub(crate) no_mmap: bool,
-    /// Show no progress, and nothing at all of a backup, check, forget, prune, repair, restore or
-    /// verify that went well; trouble is shown
+    /// Show no progress, and nothing at all of a backup, check, copy, forget, prune, repair,
+    /// restore or verify that went well; trouble is shown
     #[arg(short, long, global = true)]
     pub(crate) quiet: bool,
     /// File that names repositories and sources; `none` for none [default: /etc/narthex.toml, if it

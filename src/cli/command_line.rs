@@ -113,6 +113,8 @@ pub(crate) enum Command {
     Init(commands::init::Args),
     /// Archive what is new in a data directory
     Backup(commands::backup::Args),
+    /// Copy archives to another repository
+    Copy(commands::copy::Args),
     /// Bring an archive, or a range of time, back into a directory
     Restore(commands::restore::Args),
     /// List the archives of a repository, oldest first
@@ -164,6 +166,7 @@ impl Command {
             Command::Dump(args) => commands::dump::run(&args, context),
             Command::Init(args) => commands::init::run(&args, context),
             Command::Backup(args) => commands::backup::run(&args, context),
+            Command::Copy(args) => commands::copy::run(&args, context),
             Command::Restore(args) => commands::restore::run(&args, context),
             Command::Archives(args) => commands::archives::run(&args, context),
             Command::Check(args) => commands::check::run(&args, context),
@@ -210,6 +213,8 @@ impl Command {
             Command::Stats(args) => Some(&mut args.repo),
             Command::Check(args) => Some(&mut args.repo),
             Command::Repair(args) => Some(&mut args.repo),
+            // Both repositories of a copy are typed.
+            Command::Copy(_) => None,
             #[cfg(feature = "encryption")]
             Command::Key(args) => args.repository(),
             #[cfg(feature = "encryption")]
@@ -246,6 +251,7 @@ impl Command {
     pub(crate) fn is_work(&self) -> bool {
         match self {
             Command::Backup(args) => !args.is_dry_run(),
+            Command::Copy(args) => !args.is_dry_run(),
             Command::Restore(args) => !args.is_dry_run(),
             Command::Forget(args) => !args.is_dry_run(),
             Command::Prune(args) => !args.is_dry_run(),
@@ -279,6 +285,7 @@ impl Command {
             Command::Dump(_) => "dump",
             Command::Init(_) => "init",
             Command::Backup(_) => "backup",
+            Command::Copy(_) => "copy",
             Command::Restore(_) => "restore",
             Command::Archives(_) => "archives",
             Command::Forget(_) => "forget",

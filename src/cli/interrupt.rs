@@ -67,6 +67,10 @@ fn sentence(command: &Command) -> Box<dyn Fn() -> String + Send> {
             "there is no archive of this run unless narthex archives lists one; what was stored stays in {}, and the next backup of the directory takes it up",
             args.location()
         )),
+        Command::Copy(args) if !args.is_dry_run() => plain(&format!(
+            "archives are in {} as far as narthex archives lists them there; other objects that were sent stay, and the next copy takes them over",
+            args.to()
+        )),
         Command::Restore(args) if !args.is_dry_run() => {
             let target = args.target().to_owned();
             Box::new(move || restore_sentence(&target))

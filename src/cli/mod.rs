@@ -12,6 +12,7 @@ mod context;
 mod exit;
 mod hint;
 mod interrupt;
+mod keep;
 #[cfg(feature = "encryption")]
 mod keys;
 mod logs;

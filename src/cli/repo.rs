@@ -8,11 +8,13 @@ use clap::Args;
 
 use super::args::REPOSITORY_HEADING;
 use super::config::{self, RepoName};
+use super::context::Context;
 #[cfg(feature = "encryption")]
 use super::keys;
 use super::network;
 use super::state::{StateArgs, explain};
-use crate::error::{Error, Result};
+use super::terminal::announce;
+use crate::error::{Error, ErrorKind, Result};
 use crate::repository::Repository;
 use crate::store::{Location, Store};
 
@@ -109,6 +111,72 @@ impl RepoArgs {
                 )))
             }
             _ => Ok(()),
+        }
+    }
+
+    /// The repository at `location`.
+    pub(crate) fn at(location: &Location) -> Self {
+        RepoArgs {
+            typed: None,
+            location: location.clone(),
+        }
+    }
+
+    /// The repository, which is made where none has ever been, unless `no_create` says otherwise.
+    /// Whether the right one is there is asked first.
+    pub(crate) fn open_or_init(
+        &self,
+        state: &StateArgs,
+        no_create: bool,
+        context: &Context<'_>,
+    ) -> Result<Repository> {
+        let location = &self.location;
+        let repository = if let Some(mut repository) = self.existing(state, no_create)? {
+            // Before it is remembered which repository is there: perhaps only its new descriptor
+            // says that.
+            let likely = state.last(location)?;
+            if let Some(written) = repository.mend_descriptor(likely.as_deref())? {
+                let trouble = repository.trouble().unwrap_or_default();
+                context.progress.remark(&format_args!(
+                    "{trouble}; {written} was written in its place"
+                ));
+            }
+            repository
+        } else {
+            #[cfg(feature = "encryption")]
+            keys::refuse_in_clear(location)?;
+            let repository = Repository::open_or_init(self.store()?)?;
+            let id = &repository.descriptor().id;
+            announce(format_args!("made a new repository {id} in {location}"));
+            repository
+        };
+        if let Some(reason) = state.remember(location, &repository) {
+            context.progress.remark(&reason);
+        }
+        Ok(repository)
+    }
+
+    /// The repository, if there is one; there may be none only where one may be made.
+    pub(crate) fn existing(
+        &self,
+        state: &StateArgs,
+        no_create: bool,
+    ) -> Result<Option<Repository>> {
+        match self.open_to_write(state) {
+            Ok(repository) => Ok(Some(repository)),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                if !self.store()?.is_vacant()? {
+                    return Err(error);
+                }
+                state.refuse_vacant(&self.location)?;
+                if no_create {
+                    return Err(
+                        error.context("with --no-create none is made; is its disk mounted?")
+                    );
+                }
+                Ok(None)
+            }
+            Err(error) => Err(error),
         }
     }
 

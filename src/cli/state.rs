@@ -309,6 +309,12 @@ fn names(location: &Location) -> Result<Vec<PathBuf>> {
     Ok(names)
 }
 
+/// Whether two locations are one place, as far as paths and addresses tell.
+pub(crate) fn is_same_place(one: &Location, other: &Location) -> Result<bool> {
+    let (one, other) = (names(one)?, names(other)?);
+    Ok(one.iter().any(|name| other.contains(name)))
+}
+
 fn file(dir: &Path, location: &Path) -> PathBuf {
     let digest = Digest::of(location.as_os_str().as_encoded_bytes()).to_string();
     let name = digest.get(..32).unwrap_or(&digest).to_owned();

@@ -1,8 +1,8 @@
 //! Every sheet there is, by the command that prints it.
 
 use super::{
-    Described, SheetOf, analyze, archives, backup, blocks, compare, config, findings, forecast,
-    inspect, keys, logs, prose, replaced, retain, start, stats, traffic, trouble, whatif,
+    Described, SheetOf, analyze, archives, backup, blocks, compare, config, copy, findings,
+    forecast, inspect, keys, logs, prose, replaced, retain, start, stats, traffic, trouble, whatif,
 };
 
 /// What one command prints: its sheets, and what is around them.
@@ -72,7 +72,20 @@ pub const CHAPTERS: &[Chapter] = &[
     Chapter {
         command: "backup",
         prose: prose::BACKUP,
-        sheets: || vec![&backup::BACKUP, &trouble::TROUBLE, &backup::LEFT_OUT],
+        sheets: || {
+            vec![
+                &backup::BACKUP,
+                &trouble::TROUBLE,
+                &backup::LEFT_OUT,
+                &copy::COPIES,
+            ]
+        },
+        option: None,
+    },
+    Chapter {
+        command: "copy",
+        prose: prose::COPY,
+        sheets: || vec![&copy::COPY, &copy::COPIED, &trouble::TROUBLE],
         option: None,
     },
     Chapter {
@@ -90,7 +103,13 @@ pub const CHAPTERS: &[Chapter] = &[
     Chapter {
         command: "check",
         prose: prose::CHECK,
-        sheets: || vec![&archives::CHECK_FINDINGS],
+        sheets: || {
+            vec![
+                &archives::CHECK_FINDINGS,
+                &copy::COMPARED,
+                &copy::DIFFERENCES,
+            ]
+        },
         option: None,
     },
     Chapter {

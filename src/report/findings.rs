@@ -13,6 +13,7 @@ use super::{
 };
 use crate::archive;
 use crate::block::DirKind;
+use crate::copy;
 use crate::repository::{LeftOutKind, check};
 use crate::restore;
 use crate::select;
@@ -453,9 +454,9 @@ pub fn reference() -> String {
     let (oldest, newest) = (Release::OLDEST, Release::OBSERVED);
     let heading = format!(
         "# Findings\n\n\
-        What `narthex verify` and `narthex check` can find, what `narthex backup` and `narthex restore` tell beside their results, what commands tell that\n\
+        What `narthex verify` and `narthex check` can find, what `narthex backup`, `narthex copy` and `narthex restore` tell beside their results, what commands tell that\n\
         read samples, and why something is left out of an archive. This page is made from the tables in `src/verify/kind.rs`,\n\
-        `src/repository/check/finding.rs`, `src/archive/problem.rs`, `src/restore/problem.rs`, `src/select/problem.rs` and\n\
+        `src/repository/check/finding.rs`, `src/archive/problem.rs`, `src/copy/problem.rs`, `src/copy/compare.rs`, `src/restore/problem.rs`, `src/select/problem.rs` and\n\
         `src/repository/left_out.rs` and held equal to them by a test; ids are never renamed.\n\n\
         ## verify\n\n\
         Where releases of Prometheus differ in what they do, the table says what {oldest} and {newest} do. Real servers of both were started on\n\
@@ -482,6 +483,18 @@ pub fn reference() -> String {
         "backup",
         "Each is printed as a sentence and makes `narthex backup` end with exit code 3; `--json` has all that stands here under `problems`.",
     );
+    let copies = chapter::<copy::CopyProblemKind>(
+        "copy",
+        "Each is printed as a sentence. A *problem* makes `narthex copy` end with exit code 3, a *note* does not; `--json` has all that stands
+\
+         here under `problems`.",
+    );
+    let compared = chapter::<copy::DifferenceKind>(
+        "check --compare",
+        "How two repositories can differ. A *problem* makes `narthex check` end with exit code 3, a *note* does not; `--json` has all that
+\
+         stands here under `differences`.",
+    );
     let restore = chapter::<restore::ProblemKind>(
         "restore",
         "Each is printed as a sentence. A *problem* makes `narthex restore` end with exit code 3, a *note* does not; `--json` has all that stands
@@ -496,7 +509,9 @@ pub fn reference() -> String {
     );
     let chapters = findings
         .chain(check)
+        .chain(compared)
         .chain(backup)
+        .chain(copies)
         .chain(restore)
         .chain(read);
     let page: String = chapters.chain(left_out_page()).collect();
@@ -554,6 +569,8 @@ mod tests {
         is_a_table::<Kind>();
         is_a_table::<check::Kind>();
         is_a_table::<archive::ProblemKind>();
+        is_a_table::<copy::CopyProblemKind>();
+        is_a_table::<copy::DifferenceKind>();
         is_a_table::<restore::ProblemKind>();
         is_a_table::<select::ReadKind>();
     }

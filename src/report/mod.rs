@@ -23,6 +23,7 @@ pub mod blocks;
 mod chapters;
 pub mod compare;
 pub mod config;
+pub mod copy;
 pub mod dump;
 pub mod findings;
 pub mod forecast;

@@ -32,9 +32,12 @@ list of sentences about it. With `--rules` or `--dashboards` there are also `met
 `--csv` prints `unused` if there is `--rules` or `--dashboards`, otherwise `changes`.";
 
 pub(super) const BACKUP: &str = "\
-One object; beside the keys below it has `left_out`; `mended`, a list of names of damaged objects whose content was stored anew; and `problems`.
+One object; beside the keys below it has `left_out`; `mended`, a list of names of damaged objects whose content was stored anew; `copies`; and `problems`.
 
 With `--dry-run`: one object with the keys `new`, a list of objects with `ulid` and `bytes`; `updated` and `unchanged`, lists of ULIDs; `left_out`; and `problems`.";
+
+pub(super) const COPY: &str = "\
+One object; beside the keys below it has `dry_run`, `archives` and `problems`.";
 
 pub(super) const ARCHIVES: &str = "\
 One object with the keys `archives`, and `damaged`, a list of objects with `object` and `error`, for manifests that cannot be read.";
@@ -64,7 +67,7 @@ With `--replace-damaged`: one object with the keys `archive`, an id; `dry_run`; 
 list with one object per block that was looked at (the table `replaced`); and `problems`.";
 
 pub(super) const CHECK: &str = "\
-One object with the keys `archives`, `objects` and `bytes`, which say what there is; `objects_read` and `bytes_read`, which say what was read of it; and `findings`.";
+One object with the keys `archives`, `objects` and `bytes`, which say what there is; `objects_read` and `bytes_read`, which say what was read of it; and `findings`. With `--compare` also `compared` and `differences`.";
 
 pub(super) const REPAIR: &str = "\
 One object with the keys `dry_run` and `steps`.";

@@ -5,7 +5,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::{
     Described, Field, InJson, SheetOf, ValueKind, analyze, archives, backup, blocks, compare,
-    config, findings, forecast, inspect, keys, logs, replaced, retain, start, stats, trouble,
+    config, copy, findings, forecast, inspect, keys, logs, replaced, retain, start, stats, trouble,
     whatif,
 };
 
@@ -39,6 +39,10 @@ pub const SCHEMAS: &[Schema] = &[
     Schema {
         command: "config",
         forms: of_config,
+    },
+    Schema {
+        command: "copy",
+        forms: of_copy,
     },
     Schema {
         command: "diff",
@@ -456,6 +460,7 @@ fn of_backup() -> Vec<Json> {
     };
     let made = Object::row(&backup::BACKUP)
         .and(told())
+        .sheet(&copy::COPIES)
         .with("mended", strings());
     let new = Object::new().with("ulid", string()).with("bytes", count());
     let preview = Object::new()
@@ -464,6 +469,13 @@ fn of_backup() -> Vec<Json> {
         .with("unchanged", strings())
         .and(told());
     vec![made.json(), preview.json()]
+}
+
+fn of_copy() -> Vec<Json> {
+    let object = Object::row(&copy::COPY)
+        .sheet(&copy::COPIED)
+        .sheet(&trouble::TROUBLE);
+    vec![object.with("dry_run", flag()).json()]
 }
 
 fn of_archives() -> Vec<Json> {
@@ -560,7 +572,12 @@ fn of_check() -> Vec<Json> {
     let object = counts
         .iter()
         .fold(Object::new(), |object, key| object.with(key, count()));
-    vec![object.sheet(&archives::CHECK_FINDINGS).json()]
+    let object = object
+        .sheet(&archives::CHECK_FINDINGS)
+        .sheet(&copy::COMPARED)
+        .sheet(&copy::DIFFERENCES)
+        .all_optional(&["compared", "differences"]);
+    vec![object.json()]
 }
 
 fn of_repair() -> Vec<Json> {

@@ -27,6 +27,7 @@ mod blocks;
 pub mod check;
 pub mod claim;
 mod codec;
+pub(crate) mod commit;
 pub mod copies;
 pub mod cover;
 pub mod damage;

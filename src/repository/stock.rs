@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::damage::Damage;
 use super::layout::DATA;
 use super::trash::Trash;
-use super::{Mended, Repository, StoredBlock, StoredObject, recipe_packs};
+use super::{Mended, Repository, StoredBlock, StoredObject, original, recipe_packs};
 use crate::error::Result;
 use crate::store::ObjectName;
 
@@ -22,6 +22,8 @@ pub struct Stock {
     pub trash: Trash,
     /// The packs of replacements, where these are recipes. One that cannot be read is not here.
     recipes: BTreeMap<ObjectName, Vec<ObjectName>>,
+    /// How many bytes replacements have for whoever reads them.
+    sizes: BTreeMap<ObjectName, u64>,
 }
 
 impl Stock {
@@ -41,8 +43,15 @@ impl Stock {
         let listed = seen.iter().filter(|(name, _)| is_data(name));
         let mended = Mended::of(seen.iter().cloned());
         let read = |name: &ObjectName| Some((name.clone(), recipe_packs(store, name).ok()?));
+        let names = seen.iter().filter(|(name, _)| original(name).is_some());
+        let sizes = names.filter_map(|(name, listed)| {
+            let bytes = store.size_of_listed(name, *listed).ok()?;
+            Some((name.clone(), bytes))
+        });
+        let sizes = sizes.collect();
         let names = || seen.iter().map(|(name, _)| name);
         Stock {
+            sizes,
             listed: listed.cloned().collect(),
             recipes: mended.names().filter_map(read).collect(),
             mended,
@@ -73,7 +82,8 @@ impl Stock {
     }
 
     /// What is spoiled of `block` and lacks a replacement; none if the block can be relied on. What
-    /// stands in for the block's object stands in for its packs, too.
+    /// stands in for the block's object stands in for its packs, too; a pack may also have its
+    /// own.
     pub fn broken_of<'b>(
         &self,
         block: &'b StoredBlock,
@@ -98,9 +108,18 @@ impl Stock {
             if block.sidecar.as_ref() == Some(*object) {
                 !self.is_mended(&object.name, is_bad)
             } else {
-                !is_whole
+                !(is_whole || block.packs.contains(object) && self.has_same(object, is_bad))
             }
         });
         spoiled
+    }
+
+    /// Whether a replacement of `pack` with the same bytes can be relied on.
+    fn has_same(&self, pack: &StoredObject, is_bad: &dyn Fn(&ObjectName) -> bool) -> bool {
+        let mut mended = self.mended.of_object(&pack.name).iter();
+        mended.any(|(name, _)| {
+            let is_as_long = self.sizes.get(name) == Some(&pack.bytes);
+            is_as_long && !self.damage.contains(name) && !is_bad(name)
+        })
     }
 }

@@ -201,7 +201,9 @@ fn keep_by_arrival(
     }
 }
 
-fn by_policy(
+/// What `policy` says of `archives`, oldest first, those of each server by themselves; `arrivals` are
+/// when their manifests came to be there, where that counts.
+pub(crate) fn by_policy(
     archives: Vec<Archive>,
     policy: &Policy,
     leave: Leave,

@@ -24,6 +24,7 @@ mod prune;
 
 pub use crate::units::CalendarSpan;
 pub use decision::Decision;
+pub(crate) use forget::by_policy;
 pub use forget::{ForgetSelection, Forgotten, Leave, forget};
 pub use policy::{Keep, Policy};
 pub use prune::{DEFAULT_GRACE, Item, ObjectFate, PruneOptions, Pruned, prune};

@@ -93,6 +93,18 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "copy",
+        &[
+            "units",
+            "model",
+            "repository",
+            "retain",
+            "repair",
+            "store",
+            "stored",
+        ],
+    ),
+    (
         "archive",
         &[
             "units",
@@ -153,6 +165,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "verify",
             "repository",
             "archive",
+            "copy",
             "restore",
             "stored",
             "retain",
@@ -185,6 +198,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "stored",
             "repository",
             "archive",
+            "copy",
             "restore",
             "retain",
             "report",

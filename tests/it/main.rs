@@ -22,6 +22,7 @@ mod by_hand;
 mod cli_repository;
 mod compare;
 mod config;
+mod copying;
 #[cfg(feature = "encryption")]
 mod crypt;
 mod cut;

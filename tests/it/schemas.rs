@@ -280,6 +280,16 @@ fn every_command_prints_what_its_schema_says() {
     desk.holds(&["stats", "--by", "both"], 0);
     desk.holds(&["check"], 0);
     desk.holds(&["check", "--read-data"], 0);
+    let other = desk.path("other");
+    desk.holds(&["copy", "--to", &other, "--dry-run"], 0);
+    desk.holds(&["copy", first, "--to", &other], 0);
+    desk.holds(&["check", "--compare", &other], 3);
+    desk.holds(&["copy", "--to", &other], 0);
+    desk.holds(&["check", "--compare", &other], 0);
+    desk.holds(&["copy"], 2);
+    desk.holds(&["copy", "--to", &desk.path("repo")], 1);
+    let copied = ["backup", "night-2", "--source", "s", "--copy-to", &other];
+    desk.holds(&copied, 0);
     desk.holds(
         &[
             "forecast",

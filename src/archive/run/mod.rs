@@ -11,7 +11,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Instant;
 
-use super::commit::commit;
 use super::gone::{Log, Now, Present};
 use super::hooks::Hooks;
 use super::logs::LogFiles;
@@ -26,6 +25,7 @@ use crate::error::{Error, Result};
 use crate::model::{Millis, Ulid};
 use crate::progress::Progress;
 use crate::repair::{Catalog, mend};
+use crate::repository::commit::Commit;
 use crate::repository::lineage::coverage;
 use crate::repository::portable::Staged;
 use crate::repository::{
@@ -106,6 +106,12 @@ impl Harvest {
     fn is_nothing(&self, wal: Option<&StoredWal>) -> bool {
         let is_empty = |wal: &StoredWal| wal.samples == 0 && !self.obscure_logs;
         self.blocks.is_empty() && wal.is_none_or(is_empty)
+    }
+
+    /// Whether a block is in something that was put into `mended/`.
+    fn names_mended(&self) -> bool {
+        let mut objects = self.stored().flat_map(StoredBlock::objects);
+        objects.any(|object| original(&object.name).is_some())
     }
 
     /// Takes a block into the archive, and notes what is odd about it.
@@ -214,10 +220,9 @@ impl Run<'_> {
         )?;
         mending.objects.append(&mut harvest.mended_logs);
         // What lies in `mended/`, or has been put there by this run.
-        let of_blocks = harvest.stored().flat_map(StoredBlock::objects);
-        let mut named = of_blocks.map(|object| &object.name).chain(&mending.objects);
-        let has_mended =
-            !catalog.stock().mended.is_empty() || named.any(|name| original(name).is_some());
+        let has_mended = !catalog.stock().mended.is_empty()
+            || harvest.names_mended()
+            || mending.objects.iter().any(|name| original(name).is_some());
         let may_end_early = harvest.may_end_early;
         let previous = newest.as_ref().map(|newest| self.repository.link(newest));
         let previous = previous.transpose()?.flatten();
@@ -241,13 +246,16 @@ impl Run<'_> {
         }
         let passed = i64::try_from(begun.elapsed().as_millis()).unwrap_or(i64::MAX);
         let now = time.saturating_add(passed);
-        commit(
-            self.repository,
-            &report.archive,
-            staged,
-            &mending.objects,
-            now,
-        )?;
+        let commit = Commit {
+            archives: &[&report.archive],
+            claimed_by: &report.archive.id,
+            logs: staged,
+            also: &mending.objects,
+            replaced: &BTreeSet::new(),
+            displaces_damaged: false,
+            again: "run the backup again",
+        };
+        commit.run(self.repository, now)?;
         cache.sweep();
         self.repository
             .remember(&report.archive, catalog.archives().0)?;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum as _;
 use serde_json::{Value as Json, json};
 
+use super::copy;
 use crate::archive::{self, BackupOptions, Codec, Preview, Source};
 use crate::cli::args::{REPOSITORY_HEADING, local_path, parse_label, parse_name};
 use crate::cli::config;
@@ -12,11 +13,11 @@ use crate::cli::context::Context;
 use crate::cli::exit::Ending;
 use crate::cli::repo::RepoArgs;
 use crate::cli::state::StateArgs;
-use crate::cli::terminal::announce;
-use crate::error::{Error, ErrorKind, Result, did_you_mean};
+use crate::error::{Error, Result, did_you_mean};
 use crate::model::now;
 use crate::raw::Links;
 use crate::report::backup::{BACKUP, LEFT_OUT};
+use crate::report::copy::COPIES;
 use crate::report::trouble::{TROUBLE, told};
 use crate::report::{Extent, safe_line};
 use crate::repository::portable::DEFAULT_LEVEL;
@@ -32,6 +33,7 @@ Examples:
   narthex backup /var/lib/prometheus --repo /srv/backup/prometheus
   narthex backup /var/lib/prometheus --repo /srv/backup/prometheus --dry-run
   narthex backup /data --source prometheus-0 --label cluster=eu1 --json
+  narthex backup /var/lib/prometheus --repo /srv/backup/prometheus --copy-to s3://backups/prometheus
   narthex backup prometheus-0        # a source of /etc/narthex.toml
 
 Prometheus may run. Blocks that are in the repository already are not read, except for meta.json, tombstones \
@@ -96,6 +98,10 @@ pub(crate) struct Args {
     /// Make no repository: where there is none, its disk may not be mounted
     #[arg(long, help_heading = REPOSITORY_HEADING)]
     no_create: bool,
+    /// Copy the archive, and what is missing of the same server, to this repository as well; may be
+    /// given several times. Where that fails, the archive stays, and the exit code is 3
+    #[arg(long, value_name = "REPO", help_heading = REPOSITORY_HEADING)]
+    copy_to: Vec<Location>,
     /// Back up even if DIR looks like another server than the one archived under this name before,
     /// and miss nothing that is gone from it
     #[arg(long, help_heading = "What is archived")]
@@ -195,6 +201,26 @@ impl Args {
         Ok(vec![remark])
     }
 
+    /// The repositories to copy to, as typed.
+    pub(super) fn copy_to(&self) -> &[Location] {
+        &self.copy_to
+    }
+
+    /// What says which repository lies where.
+    pub(super) fn state(&self) -> &StateArgs {
+        &self.state
+    }
+
+    /// Whether repositories are made where there are none.
+    pub(super) fn no_create(&self) -> bool {
+        self.no_create
+    }
+
+    /// Where manifests are remembered.
+    pub(super) fn cache(&self) -> Option<PathBuf> {
+        cache_dir(self.cache_dir.as_ref(), self.no_cache)
+    }
+
     fn links(&self) -> Links {
         if self.follow_links {
             Links::Followed
@@ -207,7 +233,10 @@ impl Args {
 pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     // Nothing is made for a directory that holds nothing to back up.
     crate::block::DataDir::scan(&args.dir)?;
-    refuse_inside(&args.dir, &args.repo)?;
+    for location in args.copy_to.iter().chain([args.repo.location()]) {
+        refuse_inside(&args.dir, location)?;
+    }
+    copy::refuse_same_location(args.repo.location(), &args.copy_to)?;
     let options = BackupOptions {
         codec: args.codec.unwrap_or(CodecArg::Dense).into(),
         logs: !args.no_wal,
@@ -215,7 +244,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
         links: args.links(),
         force: args.force,
         labels: args.labels.iter().cloned().collect(),
-        cache: cache_dir(args),
+        cache: args.cache(),
         verify: verify::VerifyOptions {
             read_mode: context.read_mode,
             ..verify::VerifyOptions::default()
@@ -225,10 +254,13 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     if args.dry_run {
         return preview(args, &options, context);
     }
-    let repository = open_or_init(args, context)?;
+    let repository = args
+        .repo
+        .open_or_init(&args.state, args.no_create, context)?;
     remark_on_memory(&repository, context)?;
     let source = recognise(args, Some(&repository), context)?;
-    let report = archive::backup(&source, &repository, &options, now(), context.progress)?;
+    let mut report = archive::backup(&source, &repository, &options, now(), context.progress)?;
+    let copies = copy::after_backup(args, &repository, &mut report, context);
     for problem in &report.problems {
         context.progress.remark(problem);
     }
@@ -240,6 +272,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
             LEFT_OUT.all(&report.archive.left_out).json(),
         );
         object.insert("mended".to_owned(), json!(report.mended));
+        object.insert("copies".to_owned(), COPIES.all(&copies).json());
         object.insert(
             "problems".to_owned(),
             TROUBLE.all(&told(&report.problems)).json(),
@@ -249,6 +282,9 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
         if report.committed {
             let view = &context.view;
             context.print(view.of(&BACKUP, &report, Extent::All).told(view))?;
+        }
+        for copied in copies.iter().filter(|copied| copied.is_done) {
+            context.print(format_args!("{}\n", copied.sentence()))?;
         }
         print_left_out(&report.archive.left_out, context)?;
     }
@@ -288,58 +324,6 @@ fn remark_on_memory(repository: &Repository, context: &Context<'_>) -> Result<()
     Ok(())
 }
 
-/// The repository, which is made where none has ever been, unless --no-create is given. Whether the
-/// right one is there is asked first.
-fn open_or_init(args: &Args, context: &Context<'_>) -> Result<Repository> {
-    let location = args.repo.location();
-    let repository = if let Some(mut repository) = args.existing()? {
-        // Before it is remembered which repository is there: perhaps only its new descriptor says
-        // that.
-        let likely = args.state.last(location)?;
-        if let Some(written) = repository.mend_descriptor(likely.as_deref())? {
-            let trouble = repository.trouble().unwrap_or_default();
-            context.progress.remark(&format_args!(
-                "{trouble}; {written} was written in its place"
-            ));
-        }
-        repository
-    } else {
-        #[cfg(feature = "encryption")]
-        crate::cli::keys::refuse_in_clear(location)?;
-        let repository = Repository::open_or_init(args.repo.store()?)?;
-        let id = &repository.descriptor().id;
-        announce(format_args!("made a new repository {id} in {location}"));
-        repository
-    };
-    if let Some(reason) = args.state.remember(location, &repository) {
-        context.progress.remark(&reason);
-    }
-    Ok(repository)
-}
-
-impl Args {
-    /// The repository, if there is one; there may be none only where one may be made.
-    fn existing(&self) -> Result<Option<Repository>> {
-        let location = self.repo.location();
-        match self.repo.open_to_write(&self.state) {
-            Ok(repository) => Ok(Some(repository)),
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                if !self.repo.store()?.is_vacant()? {
-                    return Err(error);
-                }
-                self.state.refuse_vacant(location)?;
-                if self.no_create {
-                    return Err(
-                        error.context("with --no-create none is made; is its disk mounted?")
-                    );
-                }
-                Ok(None)
-            }
-            Err(error) => Err(error),
-        }
-    }
-}
-
 /// The source, and a word on a snapshot that was taken for a server's because of its blocks.
 fn recognise(
     args: &Args,
@@ -357,9 +341,10 @@ fn recognise(
     Ok(recognised.source)
 }
 
-/// Where packs are remembered: as asked for, or where the XDG Base Directory Specification says.
-fn cache_dir(args: &Args) -> Option<PathBuf> {
-    if args.no_cache {
+/// Where packs and manifests are remembered: as asked for, or where the XDG Base Directory
+/// Specification says.
+pub(super) fn cache_dir(typed: Option<&PathBuf>, no_cache: bool) -> Option<PathBuf> {
+    if no_cache {
         return None;
     }
     let variable = |name| {
@@ -370,16 +355,15 @@ fn cache_dir(args: &Args) -> Option<PathBuf> {
     let home = || Some(variable("HOME")?.join(".cache"));
     let default = || Some(variable("XDG_CACHE_HOME").or_else(home)?.join("narthex"));
     let configured = || config::active().ok()??.cache_dir.clone();
-    let typed = args.cache_dir.clone();
-    typed.or_else(configured).or_else(default)
+    typed.cloned().or_else(configured).or_else(default)
 }
 
 /// A repository in the data directory would be lost with it.
-fn refuse_inside(source: &Path, repo: &RepoArgs) -> Result<()> {
+fn refuse_inside(source: &Path, location: &Location) -> Result<()> {
     let source = source
         .canonicalize()
         .map_err(|e| Error::io("open", source, e))?;
-    let Some(dir) = repo.location().dir() else {
+    let Some(dir) = location.dir() else {
         return Ok(());
     };
     let full = std::path::absolute(dir).map_err(|e| Error::io("find", dir, e))?;
@@ -395,12 +379,17 @@ fn refuse_inside(source: &Path, repo: &RepoArgs) -> Result<()> {
 }
 
 fn preview(args: &Args, options: &BackupOptions, context: &mut Context<'_>) -> Result<Ending> {
-    let repository = args.existing()?;
+    let repository = args.repo.existing(&args.state, args.no_create)?;
     if repository.is_none() {
         let location = args.repo.location();
         context
             .progress
             .remark(&format_args!("would make a new repository in {location}"));
+    }
+    for location in &args.copy_to {
+        context
+            .progress
+            .remark(&format_args!("would copy the archive to {location}"));
     }
     let source = recognise(args, repository.as_ref(), context)?;
     let preview = archive::preview(&source, repository.as_ref(), options, now())?;

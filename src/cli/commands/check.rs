@@ -1,18 +1,21 @@
 //! `narthex check`: proves that a repository is sound.
 
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
 use crate::cli::context::Context;
 use crate::cli::exit::Ending;
 use crate::cli::repo::RepoArgs;
 use crate::cli::state::{StateArgs, explain};
-use crate::error::Result;
+use crate::copy::{Compared, ComparedSide, compare};
+use crate::error::{Error, Result};
 use crate::model::now;
 use crate::repair::{self, judge_damage};
-use crate::report::Value;
 use crate::report::archives::{CHECK_FINDINGS, check_text};
-use crate::repository::Repository;
+use crate::report::copy::{COMPARED, DIFFERENCES};
+use crate::report::{Extent, SheetOf as _, Value};
 use crate::repository::check::{CheckDepth, CheckReport, CheckShare, check};
+use crate::repository::{Repository, SourceFilter};
+use crate::store::Location;
 
 /// What to prove.
 #[derive(Debug, clap::Args)]
@@ -21,6 +24,7 @@ Examples:
   narthex check --repo /srv/backup/prometheus
   narthex check --repo /srv/backup/prometheus --read-data
   narthex check --repo /srv/backup/prometheus --read-data=15
+  narthex check --repo /srv/backup/prometheus --compare s3://backups/prometheus
 
 With a percentage, every day has its own share of the objects: 15 a night have read all of them after \
 seven nights. Without --read-data, flipped bits are not seen: only what is missing, has another size, or was marked as damaged before. What is damaged and comes \
@@ -43,6 +47,10 @@ pub(crate) struct Args {
     /// not build on them
     #[arg(long)]
     no_mark: bool,
+    /// Compare with this repository: archives and objects that only one of them has, other bytes
+    /// of one name, and what is damaged in one and sound in the other. Nothing is written there
+    #[arg(long, value_name = "REPO")]
+    compare: Option<Location>,
 }
 
 pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
@@ -94,20 +102,81 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
             }
         })?;
     }
+    let compared = match (&args.compare, &repository) {
+        (None, _) => None,
+        (Some(other), Some(repository)) => {
+            let first = ComparedSide {
+                repository,
+                report: &report,
+            };
+            Some(compare_with(other, first, depth, context)?)
+        }
+        (Some(_), None) => {
+            return Err(Error::corrupt(
+                "cannot compare a repository without a descriptor and archives; narthex check without --compare says what is wrong",
+            ));
+        }
+    };
+    let mut differs = false;
+    if let Some((compared, is_sound)) = &compared {
+        differs = compared.has_problems() || !is_sound;
+    }
     if context.json {
-        context.print_json(&json!({
+        let mut object = json!({
             "archives": report.archives,
             "objects": report.objects,
             "bytes": report.bytes,
             "objects_read": report.objects_read,
             "bytes_read": report.bytes_read,
             "findings": CHECK_FINDINGS.all(&report).json(),
-        }))?;
+        });
+        if let (Some((compared, _)), Json::Object(object)) = (&compared, &mut object) {
+            COMPARED.add_to(object, compared, Extent::Document);
+            DIFFERENCES.add_to(object, compared, Extent::Document);
+        }
+        context.print_json(&object)?;
     } else {
         context.print(check_text(&report))?;
+        if let Some((compared, _)) = &compared {
+            let view = &context.view;
+            let mut text = view.of(&COMPARED, compared, Extent::All).told(view);
+            if !compared.differences.is_empty() {
+                text = format!(
+                    "{}\n{text}",
+                    view.of(&DIFFERENCES, compared, Extent::All).text(view)
+                );
+            }
+            context.print(text)?;
+        }
         context.print(summary(&report))?;
     }
-    Ok(Ending::problems_if(is_other || report.has_problems()))
+    Ok(Ending::problems_if(
+        is_other || differs || report.has_problems(),
+    ))
+}
+
+/// Checks the repository at `other`, too, and compares. Gives what differs, and whether nothing is
+/// wrong with `other` itself.
+fn compare_with(
+    other: &Location,
+    first: ComparedSide<'_>,
+    depth: CheckDepth,
+    context: &Context<'_>,
+) -> Result<(Compared, bool)> {
+    let repository = RepoArgs::at(other).open()?;
+    let mut report = check(repository.store(), depth, context.progress)?;
+    judge_damage(&repository, &mut report, |_| {})?;
+    if report.has_problems() {
+        context.progress.remark(&format_args!(
+            "problems were found in {other}, too: narthex check --repo {other} lists them"
+        ));
+    }
+    let second = ComparedSide {
+        repository: &repository,
+        report: &report,
+    };
+    let compared = compare(first, second, &SourceFilter::default())?;
+    Ok((compared, !report.has_problems()))
 }
 
 /// Marks what is damaged. Where nothing can be written, as in a repository that is read-only, that

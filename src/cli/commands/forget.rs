@@ -8,6 +8,7 @@ use crate::cli::args::SourceArgs;
 use crate::cli::config::{self, policy_text};
 use crate::cli::context::Context;
 use crate::cli::exit::Ending;
+use crate::cli::keep::KeepArgs;
 use crate::cli::repo::RepoArgs;
 use crate::cli::state::StateArgs;
 use crate::cli::stored::remark_hidden;
@@ -15,7 +16,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::now;
 use crate::report::Extent;
 use crate::report::retain::DECISIONS;
-use crate::retain::{CalendarSpan, ForgetSelection, Forgotten, Keep, Leave, Policy, forget};
+use crate::retain::{ForgetSelection, Forgotten, Leave, Policy, forget};
 
 /// Which archives to keep, or to remove.
 #[derive(Debug, clap::Args)]
@@ -44,64 +45,8 @@ pub(crate) struct Args {
     /// Remove these archives (beginnings of their ids) instead of going by a policy
     #[arg(value_name = "ID", conflicts_with = "policy")]
     ids: Vec<String>,
-    /// Keep the N newest archives (a number, or `unlimited`)
-    #[arg(
-        short = 'l',
-        long,
-        value_name = "N",
-        allow_hyphen_values = true,
-        help_heading = "What is kept"
-    )]
-    keep_last: Option<Keep>,
-    /// Keep the newest archive of each of the last N hours that have one
-    #[arg(
-        short = 'H',
-        long,
-        value_name = "N",
-        allow_hyphen_values = true,
-        help_heading = "What is kept"
-    )]
-    keep_hourly: Option<Keep>,
-    /// Keep the newest archive of each of the last N days that have one
-    #[arg(
-        short = 'd',
-        long,
-        value_name = "N",
-        allow_hyphen_values = true,
-        help_heading = "What is kept"
-    )]
-    keep_daily: Option<Keep>,
-    /// Keep the newest archive of each of the last N ISO weeks that have one
-    #[arg(
-        short = 'w',
-        long,
-        value_name = "N",
-        allow_hyphen_values = true,
-        help_heading = "What is kept"
-    )]
-    keep_weekly: Option<Keep>,
-    /// Keep the newest archive of each of the last N months that have one
-    #[arg(
-        short = 'm',
-        long,
-        value_name = "N",
-        allow_hyphen_values = true,
-        help_heading = "What is kept"
-    )]
-    keep_monthly: Option<Keep>,
-    /// Keep the newest archive of each of the last N years that have one
-    #[arg(
-        short = 'y',
-        long,
-        value_name = "N",
-        allow_hyphen_values = true,
-        help_heading = "What is kept"
-    )]
-    keep_yearly: Option<Keep>,
-    /// Keep all archives that are at most so much older than the newest: 1y5m7d2h (here m is a
-    /// month), also w
-    #[arg(long, value_name = "SPAN", help_heading = "What is kept")]
-    keep_within: Option<CalendarSpan>,
+    #[command(flatten)]
+    keep: KeepArgs,
     #[command(flatten)]
     pub(crate) sources: SourceArgs,
     /// Let a server go for good: a group may lose its last archive, and the last that holds
@@ -133,7 +78,7 @@ impl Args {
     /// Takes the policy of the source that is named from the configuration, if none was typed.
     /// Returns what is to be said of that.
     pub(crate) fn complete(&mut self) -> Result<Vec<String>> {
-        if self.all || !self.ids.is_empty() || self.typed_policy() != Policy::default() {
+        if self.all || !self.ids.is_empty() || self.keep.policy() != Policy::default() {
             return Ok(Vec::new());
         }
         let wanted = "expected a policy such as --keep-daily 7, or ids of archives, found neither";
@@ -161,20 +106,7 @@ impl Args {
         if let Some(configured) = &self.configured {
             return ForgetSelection::Policy(configured.0.clone());
         }
-        ForgetSelection::Policy(self.typed_policy())
-    }
-
-    fn typed_policy(&self) -> Policy {
-        let or_none = Option::unwrap_or_default;
-        Policy {
-            last: or_none(self.keep_last),
-            hourly: or_none(self.keep_hourly),
-            daily: or_none(self.keep_daily),
-            weekly: or_none(self.keep_weekly),
-            monthly: or_none(self.keep_monthly),
-            yearly: or_none(self.keep_yearly),
-            within: self.keep_within.clone(),
-        }
+        ForgetSelection::Policy(self.keep.policy())
     }
 }
 

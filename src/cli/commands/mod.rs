@@ -5,6 +5,7 @@ pub(super) mod archives;
 pub(super) mod backup;
 pub(super) mod check;
 pub(super) mod config;
+pub(super) mod copy;
 pub(super) mod diff;
 pub(super) mod dump;
 pub(super) mod export;

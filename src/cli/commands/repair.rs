@@ -1,16 +1,23 @@
 //! `narthex repair`: makes a repository whole again, as far as it holds what is missing.
 
+use std::collections::BTreeSet;
+
 use serde_json::json;
 
+use super::copy::refuse_same_location;
+use crate::cli::args::REPOSITORY_HEADING;
 use crate::cli::context::Context;
 use crate::cli::exit::Ending;
 use crate::cli::repo::RepoArgs;
 use crate::cli::state::StateArgs;
+use crate::copy::{CopyOptions, mend_from};
 use crate::dense::Cache;
 use crate::error::Result;
 use crate::model::now;
-use crate::repair::{self, repair};
+use crate::repair::{RepairOutcome, RepairStep, repair};
 use crate::report::archives::REPAIR_STEPS;
+use crate::repository::ManifestName;
+use crate::store::{Location, ObjectName};
 
 /// What to repair.
 #[derive(Debug, clap::Args)]
@@ -18,16 +25,22 @@ use crate::report::archives::REPAIR_STEPS;
 Examples:
   narthex repair --repo /srv/backup/prometheus --dry-run
   narthex repair --repo /srv/backup/prometheus
+  narthex repair --repo /srv/backup/prometheus --from s3://backups/prometheus
 
 Writes a lost or damaged descriptor anew; gives replacements to objects that narthex check --read-data has marked, as far as other \
 objects hold what was in them; and makes an archive of the blocks that only damaged manifests named. Nothing is overwritten \
-and nothing is deleted. What a data directory still holds, narthex backup mends. Exit code 3: something is left that nothing \
+and nothing is deleted. What a data directory still holds, narthex backup mends. With --from, objects that are gone or damaged and archives whose manifests are damaged are \
+fetched from a copy first, each proved by its digest; a damaged manifest gives way to the one from there. Exit code 3: something is left that nothing \
 in the repository holds.")]
 pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) repo: RepoArgs,
     #[command(flatten)]
     state: StateArgs,
+    /// Fetch what is damaged or gone from this repository, a copy of REPO or what REPO is a copy
+    /// of. With --orphans, also archives that only this one has
+    #[arg(long, value_name = "REPO", help_heading = REPOSITORY_HEADING)]
+    from: Option<Location>,
     /// Also make an archive of the blocks that no archive names although every manifest can be
     /// read: for when manifests were deleted. Blocks of archives that were forgotten come back
     /// as well
@@ -51,7 +64,36 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     let likely = args.state.last(location)?;
     let (orphans, dry_run) = (args.orphans, args.dry_run);
     let cache = Cache::default();
-    let steps = repair(
+    let mut steps = Vec::new();
+    if let Some(other) = &args.from {
+        refuse_same_location(location, std::slice::from_ref(other))?;
+        let other = RepoArgs::at(other).open()?;
+        // What is fetched may be the first thing that tells its id: that comes before it.
+        if !dry_run && let Some(written) = repository.mend_descriptor(likely.as_deref())? {
+            steps.push(RepairStep {
+                outcome: RepairOutcome::Repaired,
+                object: "narthex.json".to_owned(),
+                detail: format!(
+                    "{}; written anew as {written}",
+                    repository.trouble().unwrap_or_default()
+                ),
+            });
+        }
+        let options = CopyOptions::default();
+        let time = now();
+        let progress = context.progress;
+        let fetched = mend_from(
+            &repository,
+            &other,
+            orphans,
+            dry_run,
+            &options,
+            time,
+            progress,
+        )?;
+        steps.extend(fetched);
+    }
+    let rest = repair(
         &mut repository,
         &cache,
         orphans,
@@ -60,6 +102,18 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
         now(),
         context.progress,
     )?;
+    // What would be fetched is not planned again, nor what would come back with a manifest.
+    let planned: BTreeSet<_> = steps.iter().map(|step| step.object.clone()).collect();
+    let manifests = planned
+        .iter()
+        .filter_map(|name| ObjectName::new(&**name).ok());
+    let manifests = manifests.filter_map(|name| ManifestName::parse(&name));
+    let archives: BTreeSet<_> = manifests.map(|name| name.id.short().to_owned()).collect();
+    steps.extend(rest.into_iter().filter(|step| {
+        let mut ids = step.object.split(", ");
+        step.object.is_empty()
+            || !(planned.contains(&step.object) || ids.all(|id| archives.contains(id)))
+    }));
     let is_written = repository.trouble().is_some() && !dry_run;
     if is_written && let Some(reason) = args.state.remember(location, &repository) {
         context.progress.remark(&reason);
@@ -74,8 +128,6 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     } else {
         context.print(REPAIR_STEPS.all(&steps).paragraphs())?;
     }
-    let left = steps
-        .iter()
-        .any(|step| step.outcome == repair::RepairOutcome::Left);
+    let left = steps.iter().any(|step| step.outcome == RepairOutcome::Left);
     Ok(Ending::problems_if(left))
 }

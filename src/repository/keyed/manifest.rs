@@ -8,6 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::trust::untrusted;
 use super::{KeyedStore, Memory};
+use crate::crypt::keys::{KeyChain, Standing};
 use crate::crypt::sign::{ARCHIVE_NAMESPACE, SigningKey};
 use crate::crypt::{Identities, Recipients, decrypt, encrypt};
 use crate::error::{Error, ErrorKind, Result};
@@ -41,7 +42,8 @@ impl KeyedStore {
     /// Begins the manifest `name`.
     pub(super) fn create_manifest(&self, name: &ObjectName) -> Result<Box<dyn PendingObject>> {
         let signing = self.keyring.signing.clone();
-        if signing.is_none() && !self.chain.newest().signers.is_empty() {
+        let has_signers = !self.chain.newest().signers.is_empty();
+        if signing.is_none() && has_signers {
             return Err(Error::refused(
                 "archives of this repository have to be signed, and no key was given to sign with",
             )
@@ -51,6 +53,7 @@ impl KeyedStore {
             name: name.clone(),
             recipients: self.chain.recipients()?,
             signing,
+            chain: (has_signers && !self.keyring.accept_unsigned).then(|| self.chain.clone()),
             memory: self.memory.clone(),
             state: State::Open(self.inner.create(name)?, Vec::new()),
         }))
@@ -75,11 +78,26 @@ fn open_body(body: &str, identities: &Identities) -> Result<Vec<u8>> {
     Ok(plain)
 }
 
+/// Refuses to write an archive that would count for nothing.
+fn refuse_unheard(chain: &KeyChain, key: &SigningKey, cover: &Cover) -> Result<()> {
+    let public = key.public();
+    if chain.standing(&public, &cover.source) == Standing::Allowed {
+        return Ok(());
+    }
+    Err(Error::refused(format!(
+        "the key {} may not sign archives of this source: one that it signs would count for nothing",
+        public.fingerprint()
+    ))
+    .advise("narthex key add --signer KEY --source NAME --admin FILE lets it"))
+}
+
 /// A manifest that is being written: what is written to it is what readers get.
 struct PendingManifest {
     name: ObjectName,
     recipients: Recipients,
     signing: Option<SigningKey>,
+    /// Who may sign, where that matters.
+    chain: Option<KeyChain>,
     memory: Option<Memory>,
     state: State,
 }
@@ -99,6 +117,9 @@ impl PendingManifest {
         encrypting.write_all(&compressed).map_err(failed)?;
         let encrypted = encrypting.finish().map_err(failed)?;
         let cover = Cover::of(&Archive::from_bytes(plain)?, STANDARD.encode(encrypted))?;
+        if let (Some(chain), Some(key)) = (&self.chain, &self.signing) {
+            refuse_unheard(chain, key, &cover)?;
+        }
         cover.to_bytes(|bytes| {
             let key = self.signing.as_ref();
             key.map(|key| key.sign(ARCHIVE_NAMESPACE, bytes)?.to_line())

@@ -2,6 +2,7 @@
 //! that write only, and whose word counts.
 
 mod by_hand;
+mod copied;
 mod cover;
 mod flood;
 mod program;

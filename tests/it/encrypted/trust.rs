@@ -48,6 +48,8 @@ fn an_archive_without_a_signature_that_counts_is_named_and_is_not_the_latest() {
     let thief = Keyring {
         signing: Some(SigningKey::generate("thief").unwrap()),
         memory: Some(world.home.path().join("thief")),
+        // A program of their own refuses nothing.
+        accept_unsigned: true,
         ..Keyring::default()
     };
     back_up(&world.open(thief), &night(2), SOURCE, NIGHT + DAY).unwrap();
@@ -76,7 +78,17 @@ fn an_archive_without_a_signature_that_counts_is_named_and_is_not_the_latest() {
 #[test]
 fn a_host_signs_its_own_source_only_and_nothing_unsigned_where_signers_are_named() {
     let world = World::new();
-    back_up(&world.open(world.of_host()), &night(1), "another", NIGHT).unwrap();
+    let refused = back_up(&world.open(world.of_host()), &night(1), "another", NIGHT).unwrap_err();
+    assert!(
+        refused.chain().contains("may not sign"),
+        "{}",
+        refused.chain()
+    );
+    let unrefused = Keyring {
+        accept_unsigned: true,
+        ..world.of_host()
+    };
+    back_up(&world.open(unrefused), &night(1), "another", NIGHT).unwrap();
     let reader = world.open(world.of_reader());
     let all = reader.archives().unwrap();
     assert!(all.archives.is_empty());

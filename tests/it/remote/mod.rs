@@ -5,6 +5,7 @@
 
 mod config;
 mod contract;
+mod copying;
 mod faults;
 mod google;
 mod nights;

@@ -1,0 +1,302 @@
+//! `narthex copy`: copies archives to another repository.
+
+use std::path::PathBuf;
+
+use serde_json::{Value as Json, json};
+
+use super::backup::{self, cache_dir, remark_on_store};
+use crate::archive::{BackupReport, ProblemKind};
+use crate::cli::args::{REPOSITORY_HEADING, SourceArgs, local_path};
+use crate::cli::context::Context;
+use crate::cli::exit::Ending;
+use crate::cli::keep::KeepArgs;
+use crate::cli::repo::{REPO_VARIABLE, RepoArgs};
+use crate::cli::selection::time_range;
+use crate::cli::state::{StateArgs, is_same_place};
+use crate::copy::{CopyChoice, CopyOptions, CopyReport, Fate, copy, preview};
+use crate::error::{Error, Result};
+use crate::model::now;
+use crate::report::copy::{COPIED, COPY, CopyAfterBackup};
+use crate::report::trouble::{TROUBLE, told};
+use crate::report::{Extent, SheetOf as _};
+use crate::repository::{Repository, SourceFilter};
+use crate::store::Location;
+use crate::trouble::Severity;
+use crate::units::{bytes_text, count_text};
+
+/// What to copy, and where to.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  narthex copy --from /srv/backup/prometheus --to s3://backups/prometheus
+  narthex copy latest --source prometheus-0 --from /srv/backup/prometheus --to /mnt/backup
+  narthex copy --keep-weekly 8 --from /srv/backup/prometheus --to sftp://backup@host/x --dry-run
+
+What is there already is not sent again. Every object is held to the digest of its manifest while it is sent; one that is damaged \
+is taken from what stands in for it, and archives that need more than that gives are left out and named, with exit code 3. Nothing is overwritten: what is \
+damaged there gets a replacement. A run that was stopped is taken up by the next. Backups and prunes may run in both meanwhile. The repository is made, and that is said, when its place is \
+empty. Words of --keep choose what narthex forget would keep.")]
+pub(crate) struct Args {
+    /// Only these archives: `latest`, or beginnings of ids [default: all]
+    #[arg(value_name = "ARCHIVE")]
+    ids: Vec<String>,
+    /// The repository to copy from; `NARTHEX_REPO` may say it instead
+    #[arg(long, visible_alias = "repo", env = REPO_VARIABLE, value_name = "REPO", help_heading = REPOSITORY_HEADING)]
+    from: Location,
+    /// The repository to copy to
+    #[arg(long, value_name = "REPO", help_heading = REPOSITORY_HEADING)]
+    to: Location,
+    #[command(flatten)]
+    sources: SourceArgs,
+    /// Only archives made from here on [e.g. 2026-11-21T19:00:00Z, 30d (ago)]
+    #[arg(
+        long,
+        value_name = "TIME",
+        allow_hyphen_values = true,
+        conflicts_with = "ids",
+        help_heading = "Which archives"
+    )]
+    since: Option<String>,
+    /// Only archives made before this
+    #[arg(
+        long,
+        value_name = "TIME",
+        allow_hyphen_values = true,
+        conflicts_with = "ids",
+        help_heading = "Which archives"
+    )]
+    until: Option<String>,
+    #[command(flatten)]
+    keep: KeepArgs,
+    #[command(flatten)]
+    state: StateArgs,
+    /// Make no repository: where there is none, its disk may not be mounted
+    #[arg(long, help_heading = REPOSITORY_HEADING)]
+    no_create: bool,
+    /// Where manifests are remembered; it may be lost at any time
+    /// [default: narthex in `$XDG_CACHE_HOME` or ~/.cache]
+    #[arg(long, value_name = "DIR", env = "NARTHEX_CACHE_DIR", value_parser = local_path())]
+    cache_dir: Option<PathBuf>,
+    /// Remember nothing: read every manifest
+    #[arg(long)]
+    no_cache: bool,
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+impl Args {
+    /// Whether it is only said what would be done.
+    pub(crate) fn is_dry_run(&self) -> bool {
+        self.dry_run
+    }
+
+    /// The repository to copy to, as typed.
+    pub(crate) fn to(&self) -> &Location {
+        &self.to
+    }
+
+    fn choice(&self) -> Result<CopyChoice> {
+        let policy = self.keep.policy();
+        if !self.ids.is_empty() && !policy.is_empty() {
+            return Err(Error::invalid(
+                "expected ids of archives or a policy, found both",
+            ));
+        }
+        Ok(CopyChoice {
+            ids: self.ids.clone(),
+            filter: self.sources.filter(),
+            made: time_range(self.since.as_deref(), self.until.as_deref())?,
+            policy: Some(policy).filter(|policy| !policy.is_empty()),
+            only_behind: false,
+        })
+    }
+}
+
+pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
+    refuse_same_location(&args.from, std::slice::from_ref(&args.to))?;
+    let choice = args.choice()?;
+    let options = CopyOptions {
+        cache: cache_dir(args.cache_dir.as_ref(), args.no_cache),
+    };
+    let from = RepoArgs::at(&args.from).open()?;
+    let to = RepoArgs::at(&args.to);
+    let report = if args.dry_run {
+        let to = to.existing(&args.state, args.no_create)?;
+        if to.is_none() {
+            let location = &args.to;
+            context
+                .progress
+                .remark(&format_args!("would make a new repository in {location}"));
+        }
+        preview(
+            &from,
+            to.as_ref(),
+            &choice,
+            &options,
+            now(),
+            context.progress,
+        )?
+    } else {
+        let to = to.open_or_init(&args.state, args.no_create, context)?;
+        let report = copy(&from, &to, &choice, &options, now(), context.progress)?;
+        remark_on_store(&to, context);
+        report
+    };
+    for problem in &report.problems {
+        context.progress.remark(problem);
+    }
+    if context.json {
+        let mut object = COPY.all(&report).object();
+        object.insert("dry_run".to_owned(), json!(args.dry_run));
+        COPIED.add_to(&mut object, &report, Extent::Document);
+        object.insert(
+            "problems".to_owned(),
+            TROUBLE.all(&told(&report.problems)).json(),
+        );
+        context.print_json(&Json::Object(object))?;
+    } else {
+        print(&report, args.dry_run, context)?;
+    }
+    Ok(Ending::problems_if(has_problems(&report)))
+}
+
+fn has_problems(report: &CopyReport) -> bool {
+    let mut problems = report.problems.iter();
+    problems.any(|problem| problem.severity == Severity::Problem) || report.count(Fate::LeftOut) > 0
+}
+
+fn print(report: &CopyReport, dry_run: bool, context: &mut Context<'_>) -> Result<()> {
+    if !report.archives.is_empty() {
+        let view = &context.view;
+        let text = view.of(&COPIED, report, Extent::All).text(view);
+        context.print(format_args!("{text}\n"))?;
+    }
+    let (count, would) = if dry_run {
+        (report.count(Fate::Planned), "would be ")
+    } else {
+        (report.count(Fate::Copied), "")
+    };
+    let more = [
+        (report.count(Fate::Present), "there already"),
+        (report.count(Fate::Completed), "completed"),
+        (report.count(Fate::LeftOut), "left out"),
+    ];
+    let more = more.iter().filter(|(count, _)| *count > 0);
+    let more: Vec<_> = more
+        .map(|(count, what)| format!(", {} {what}", count_text(*count)))
+        .collect();
+    context.print(format_args!(
+        "{} archives {would}copied, {} objects of {}{}\n",
+        count_text(count),
+        count_text(report.objects),
+        bytes_text(report.bytes),
+        more.concat()
+    ))
+}
+
+/// Refuses to copy from one place to the same, as far as that can be told before either is opened.
+///
+/// # Errors
+///
+/// `Refused` when one of them is.
+pub(super) fn refuse_same_location(from: &Location, to: &[Location]) -> Result<()> {
+    for (number, one) in to.iter().enumerate() {
+        let earlier = to.iter().take(number);
+        for other in earlier.chain([from]) {
+            if is_same_place(one, other)? {
+                return Err(Error::refused(format!(
+                    "{one} and {other} are one place: expected another one to copy to"
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Copies the archive that a backup has made, and what is missing of the same server, to each
+/// repository that was asked for. What fails there is a problem of the backup, and no more.
+pub(super) fn after_backup(
+    args: &backup::Args,
+    from: &Repository,
+    report: &mut BackupReport,
+    context: &Context<'_>,
+) -> Vec<CopyAfterBackup> {
+    let mut copies = Vec::new();
+    for location in args.copy_to() {
+        if !report.committed {
+            let detail = format!("nothing was copied to {location}, for no archive was made");
+            report
+                .problems
+                .push(ProblemKind::CopyBehind.at(location.to_string(), detail));
+            continue;
+        }
+        let archive = &report.archive;
+        let choice = CopyChoice {
+            filter: SourceFilter {
+                host: Some(archive.host.clone()),
+                source_name: Some(archive.source_name.clone()),
+                ..SourceFilter::default()
+            },
+            only_behind: true,
+            ..CopyChoice::default()
+        };
+        let mut done = CopyAfterBackup {
+            repository: location.to_string(),
+            ..CopyAfterBackup::default()
+        };
+        let failed = copy_behind(args, from, location, &choice, &mut done, context).err();
+        let short = archive.id.short();
+        let left = failed.map_or_else(String::new, |error| format!(": {}", error.chain()));
+        if !done.is_done || done.left_out > 0 {
+            let behind = match done.behind {
+                Some(behind) => format!("{} archives of this server", count_text(behind)),
+                None => format!("archive {short}, and nobody knows how many before it"),
+            };
+            let detail =
+                format!("archive {short} is made, but {location} is behind by {behind}{left}");
+            let problem = ProblemKind::CopyBehind.at(location.to_string(), detail);
+            report.problems.push(problem);
+        } else if let Some(trouble) = &done.trouble {
+            let problem = ProblemKind::CopyBehind.at(location.to_string(), trouble);
+            report.problems.push(problem);
+        }
+        copies.push(done);
+    }
+    copies
+}
+
+fn copy_behind(
+    args: &backup::Args,
+    from: &Repository,
+    location: &Location,
+    choice: &CopyChoice,
+    done: &mut CopyAfterBackup,
+    context: &Context<'_>,
+) -> Result<()> {
+    let options = CopyOptions {
+        cache: args.cache(),
+    };
+    let to = RepoArgs::at(location).open_or_init(args.state(), args.no_create(), context)?;
+    let planned = preview(from, Some(&to), choice, &options, now(), context.progress)?;
+    let planned_count = planned.archives.len() as u64;
+    done.behind = Some(planned_count);
+    let report = copy(from, &to, choice, &options, now(), context.progress)?;
+    remark_on_store(&to, context);
+    done.copied = report.count(Fate::Copied) + report.count(Fate::Completed);
+    done.left_out = report.count(Fate::LeftOut);
+    done.behind = Some(done.left_out);
+    (done.objects, done.bytes) = (report.objects, report.bytes);
+    done.is_done = true;
+    for problem in &report.problems {
+        context
+            .progress
+            .remark(&format_args!("{location}: {problem}"));
+    }
+    if has_problems(&report) {
+        let mut problems = report.problems.iter();
+        let first = problems.find(|problem| problem.severity == Severity::Problem);
+        done.trouble = first.map(|problem| problem.detail.clone());
+    }
+    Ok(())
+}

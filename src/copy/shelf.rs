@@ -1,0 +1,137 @@
+//! What lies in the repository copied to, and how far it counts.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::error::Result;
+use crate::repository::stock::Stock;
+use crate::repository::{
+    Archive, ArchiveId, Archives, Damaged, EncryptedForm, ManifestCache, Repository, StoredBlock,
+    StoredObject,
+};
+use crate::store::ObjectName;
+
+/// What is known of an object before anything of it is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Known {
+    /// An archive there names it with this digest, and nothing speaks against it.
+    There,
+    /// Something of its name and size is there, and no archive says what: a run died.
+    Unproven,
+    /// Nothing has its name.
+    Free,
+    /// Its name is taken: by something damaged, by other bytes, or by what is being deleted.
+    Taken,
+}
+
+/// All that lies there, by one look; nothing where there is no repository yet.
+#[derive(Default)]
+pub(super) struct Shelf {
+    pub(super) stock: Stock,
+    pub(super) archives: Vec<Archive>,
+    /// Manifests that cannot be read.
+    pub(super) damaged: Vec<Damaged>,
+    by_id: BTreeMap<ArchiveId, usize>,
+    /// What the archives say of each object.
+    told: BTreeMap<ObjectName, Vec<StoredObject>>,
+}
+
+impl Shelf {
+    /// Looks at `repository`.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot list its objects.
+    pub(super) fn look(repository: &Repository, cache: &ManifestCache) -> Result<Self> {
+        let seen = repository.look()?;
+        let Archives { archives, damaged } = cache.archives_of(repository, &seen)?;
+        let mut told: BTreeMap<ObjectName, Vec<StoredObject>> = BTreeMap::new();
+        for (_, object) in archives.iter().flat_map(Archive::objects) {
+            let words = told.entry(object.name.clone()).or_default();
+            if !words.contains(object) {
+                words.push(object.clone());
+            }
+        }
+        let ids = archives.iter().enumerate();
+        Ok(Shelf {
+            by_id: ids.map(|(at, archive)| (archive.id.clone(), at)).collect(),
+            stock: Stock::of(repository, &seen),
+            archives,
+            damaged,
+            told,
+        })
+    }
+
+    /// The archive of this id.
+    pub(super) fn archive(&self, id: &ArchiveId) -> Option<&Archive> {
+        self.archives.get(*self.by_id.get(id)?)
+    }
+
+    /// What is known of `object`.
+    pub(super) fn know(&self, object: &StoredObject) -> Known {
+        let name = &object.name;
+        if self.stock.trash.is_condemned(name) {
+            return Known::Taken;
+        }
+        if !self.stock.listed.contains_key(name) {
+            return Known::Free;
+        }
+        // How it is stored here only the archives here know.
+        match self.told.get(name) {
+            None if self.stock.damage.contains(name) => Known::Taken,
+            None => Known::Unproven,
+            Some(words) => {
+                let mut same = words.iter().filter(|word| is_same_bytes(word, object));
+                if same.any(|word| !self.stock.is_spoiled(word)) {
+                    Known::There
+                } else {
+                    Known::Taken
+                }
+            }
+        }
+    }
+
+    /// The form in which `object` is stored here, as archives say.
+    pub(super) fn form_of(&self, object: &StoredObject) -> Option<EncryptedForm> {
+        let words = self.told.get(&object.name)?;
+        let mut same = words.iter().filter(|word| is_same_bytes(word, object));
+        same.find(|word| !self.stock.is_spoiled(word))?.encrypted
+    }
+
+    /// Replacements of `object` that may have its bytes, with nothing that speaks against them, and
+    /// how many bytes each takes.
+    pub(super) fn replacements(&self, object: &StoredObject) -> Vec<(&ObjectName, u64)> {
+        let mended = self.stock.mended.of_object(&object.name).iter();
+        let is_usable = |name: &ObjectName| {
+            !self.stock.damage.contains(name) && !self.stock.trash.is_condemned(name)
+        };
+        mended
+            .filter(|(name, _)| is_usable(name))
+            .map(|(name, listed)| (name, *listed))
+            .collect()
+    }
+
+    /// What of an archive that is there cannot be relied on, and has nothing that stands in for it;
+    /// each object once.
+    pub(super) fn lacks<'a>(&self, archive: &'a Archive) -> Vec<&'a StoredObject> {
+        let is_bad = |name: &ObjectName| {
+            let words = self.told.get(name);
+            words.is_some_and(|words| words.iter().any(|word| self.stock.is_spoiled(word)))
+        };
+        let blocks = archive.blocks.iter();
+        let of_blocks = blocks.flat_map(|block: &StoredBlock| self.stock.broken_of(block, &is_bad));
+        let logs = archive.wal.iter().map(|wal| &wal.object);
+        let of_logs = logs.filter(|object| {
+            self.stock.is_spoiled(object) && !self.stock.is_mended(&object.name, &is_bad)
+        });
+        let mut seen = BTreeSet::new();
+        of_blocks
+            .chain(of_logs)
+            .filter(|object| seen.insert(&object.name))
+            .collect()
+    }
+}
+
+/// Whether two archives expect the same bytes of one object. The raw size of a pack is a statistic.
+pub(super) fn is_same_bytes(one: &StoredObject, other: &StoredObject) -> bool {
+    (one.bytes, one.sha256) == (other.bytes, other.sha256)
+}

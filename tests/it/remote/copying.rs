@@ -1,0 +1,102 @@
+//! Copies between object stores and directories.
+
+use narthex::store::remote::RemoteStore;
+use narthex::store::{ReadStore as _, Store as _};
+
+use super::nights::{Machine, archived, night};
+use super::servers::{Kind, ObjectServer};
+
+fn is_copied(kind: Kind) {
+    let Some(server) = ObjectServer::start_or_skip(kind) else {
+        return;
+    };
+    let machine = Machine::beside(&server, server.port, "nights/mon1");
+    let other = Machine::beside(&server, server.port, "other");
+    let dir = night("night-1");
+    let backup = [
+        "backup",
+        dir.to_str().unwrap(),
+        "--source",
+        "mon1",
+        "--host",
+        "h",
+    ];
+    machine.done(&backup);
+
+    // From bucket to bucket.
+    let ran = machine.done(&["copy", "--to", &other.repo, "--json"]);
+    let said = ran.json();
+    assert_eq!(said["copied"], 1, "{said}");
+    let traffic = said["traffic"].as_array().unwrap();
+    assert_eq!(traffic.len(), 2, "{said}");
+    for store in traffic {
+        assert!(store["requests"].as_u64().unwrap() > 5, "{said}");
+    }
+    assert_eq!(ran.err.matches(" requests (").count(), 2, "{}", ran.err);
+    let sent = traffic
+        .iter()
+        .find(|it| it["store"] == *other.repo)
+        .unwrap();
+    assert!(
+        sent["sent_bytes"].as_u64() >= said["bytes"].as_u64(),
+        "{said}"
+    );
+    other.done(&["check", "--read-data"]);
+    let again = machine
+        .done(&["copy", "--to", &other.repo, "--json"])
+        .json();
+    assert_eq!(
+        (again["objects"].as_u64(), again["present"].as_u64()),
+        (Some(0), Some(1))
+    );
+
+    // From the data directory to both, and from a bucket to a directory.
+    let dir = night("night-2");
+    let backup = [
+        "backup",
+        dir.to_str().unwrap(),
+        "--source",
+        "mon1",
+        "--host",
+        "h",
+        "--copy-to",
+        &other.repo,
+        "--json",
+    ];
+    let said = machine.done(&backup).json();
+    assert_eq!(said["copies"][0]["copied"], 1, "{said}");
+    let disk = other.home.path().join("disk");
+    let disk = disk.to_str().unwrap();
+    other.done(&["copy", "--to", disk]);
+    machine.done(&["check", "--compare", &other.repo]);
+    machine.done(&["check", "--compare", disk, "--read-data"]);
+    let target = other.home.path().join("back");
+    other.done(&["restore", "latest", "--target", target.to_str().unwrap()]);
+    assert!(archived(&target) == archived(&dir), "{kind:?}");
+
+    // An object is lost, and comes back from the directory.
+    let options = server.options_through(server.port);
+    let store = RemoteStore::new(server.address("nights/mon1"), &options).unwrap();
+    let (lost, _) = store.list("blocks/").unwrap().remove(0);
+    store.delete(&lost).unwrap();
+    let (manifest, _) = store.list("archives/").unwrap().remove(0);
+    store.delete(&manifest).unwrap();
+    store
+        .create(&manifest)
+        .and_then(narthex::store::PendingObject::publish)
+        .unwrap();
+    let ran = machine.narthex(&["check", "--compare", disk]);
+    assert_eq!(ran.code, 3, "{}{}", ran.out, ran.err);
+    machine.done(&["repair", "--from", disk]);
+    machine.done(&["check", "--read-data", "--compare", disk]);
+}
+
+#[test]
+fn archives_are_copied_to_and_from_versitygw() {
+    is_copied(Kind::Versity);
+}
+
+#[test]
+fn archives_are_copied_to_and_from_fake_gcs() {
+    is_copied(Kind::Gcs);
+}
