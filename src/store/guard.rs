@@ -91,6 +91,15 @@ impl FromStr for LockMode {
     }
 }
 
+/// A lock on an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lock {
+    /// Until when it holds.
+    pub until: SystemTime,
+    /// How firmly.
+    pub mode: LockMode,
+}
+
 /// Locks on objects: until a time nobody can delete or change what is locked.
 pub trait Locks: fmt::Debug + Send + Sync {
     /// Whether the place is set up for locks. Asks it.
@@ -100,18 +109,19 @@ pub trait Locks: fmt::Debug + Send + Sync {
     /// `Refused`, when it may not be asked; when the store fails.
     fn can_lock(&self) -> Result<bool>;
 
-    /// Until when `name` is locked, as it is read; `None` when it is not.
+    /// The lock on `name`, as it is read; `None` when it never had one.
     ///
     /// # Errors
     ///
     /// `NotFound`, when there is none of that name; `Refused`, when it may not be asked; when the
     /// store fails.
-    fn locked_until(&self, name: &ObjectName) -> Result<Option<SystemTime>>;
+    fn lock_of(&self, name: &ObjectName) -> Result<Option<Lock>>;
 
-    /// Locks `name`, as it is read, until then. Stores refuse to shorten a lock.
+    /// Puts `lock` on `name`, as it is read, in place of the one it has. Stores refuse to shorten
+    /// one, and whoever asks for it makes sure not to.
     ///
     /// # Errors
     ///
-    /// As [`locked_until`](Self::locked_until).
-    fn lock(&self, name: &ObjectName, until: SystemTime, mode: LockMode) -> Result<()>;
+    /// As [`lock_of`](Self::lock_of).
+    fn lock(&self, name: &ObjectName, lock: Lock) -> Result<()>;
 }

@@ -55,7 +55,7 @@ use std::io::Write;
 use std::ops::Range;
 use std::time::SystemTime;
 
-pub use guard::{History, LockMode, Locks, Version, Versions};
+pub use guard::{History, Lock, LockMode, Locks, Version, Versions};
 pub use local::LocalStore;
 pub use location::{Location, refuse_remote};
 pub use memory::MemoryStore;

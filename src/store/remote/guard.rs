@@ -16,7 +16,7 @@ use super::inner::Inner;
 use super::signed::{Answer, ask, elements, failed};
 use crate::error::{Error, Result};
 use crate::store::runtime::block_on;
-use crate::store::{History, LockMode, Locks, ObjectName, Version, Versions, no_object};
+use crate::store::{History, Lock, LockMode, Locks, ObjectName, Version, Versions, no_object};
 
 /// Most pages of versions that are read: a thousand are on each.
 const MAX_PAGES: usize = 100_000;
@@ -195,7 +195,7 @@ impl Locks for RemoteStore {
         Ok(is_enabled)
     }
 
-    fn locked_until(&self, name: &ObjectName) -> Result<Option<SystemTime>> {
+    fn lock_of(&self, name: &ObjectName) -> Result<Option<Lock>> {
         let inner = &self.inner;
         let what = format!("ask for the lock of {name}");
         let answer = block_on(inner.retention(&what, Method::GET, name, Vec::new()))?;
@@ -206,23 +206,27 @@ impl Locks for RemoteStore {
         if !answer.status.is_success() {
             return Err(answer.error(&what, inner));
         }
-        let mut until = None;
-        let read = elements(&answer.body, |name, text| {
-            if name == b"RetainUntilDate" {
-                until = time(text);
-            }
+        let (mut until, mut mode) = (None, None);
+        let read = elements(&answer.body, |name, text| match (name, text) {
+            (b"RetainUntilDate", text) => until = time(text),
+            (b"Mode", "COMPLIANCE") => mode = Some(LockMode::Compliance),
+            (b"Mode", "GOVERNANCE") => mode = Some(LockMode::Governance),
+            _ => {}
         });
         read.map_err(|e| failed(&what, &e))?;
-        Ok(until)
+        match (until, mode) {
+            (Some(until), Some(mode)) => Ok(Some(Lock { until, mode })),
+            _ => Err(failed(&what, &"expected a time and a mode, found neither")),
+        }
     }
 
-    fn lock(&self, name: &ObjectName, until: SystemTime, mode: LockMode) -> Result<()> {
+    fn lock(&self, name: &ObjectName, lock: Lock) -> Result<()> {
         let inner = &self.inner;
         let what = format!("lock {name}");
-        let until = jiff::Timestamp::try_from(until).map_err(|e| failed(&what, &e))?;
+        let until = jiff::Timestamp::try_from(lock.until).map_err(|e| failed(&what, &e))?;
         // To the second, which all services read.
         let until = until.strftime("%Y-%m-%dT%H:%M:%SZ");
-        let mode = match mode {
+        let mode = match lock.mode {
             LockMode::Compliance => "COMPLIANCE",
             LockMode::Governance => "GOVERNANCE",
         };
