@@ -18,8 +18,8 @@ use super::recipient::Recipients;
 use super::write::{Encrypting, encrypt};
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::{
-    History, Locks,    Leftover, ObjectName, PendingObject, ReadStore, Store, StoredForm, TrafficCounts, beyond_end,
-    too_large, write_error,
+    History, Leftover, Locks, ObjectName, PendingObject, ReadStore, Store, StoredForm,
+    TrafficCounts, beyond_end, too_large, write_error,
 };
 
 /// Bytes of an object that are read at a time.

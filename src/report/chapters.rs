@@ -2,7 +2,8 @@
 
 use super::{
     Described, SheetOf, analyze, archives, backup, blocks, compare, config, copy, findings,
-    forecast, inspect, keys, lock, logs, prose, replaced, retain, start, stats, traffic, trouble, whatif,
+    forecast, inspect, keys, lock, logs, prose, replaced, retain, start, stats, traffic, trouble,
+    whatif,
 };
 
 /// What one command prints: its sheets, and what is around them.

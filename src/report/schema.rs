@@ -5,8 +5,8 @@ use serde_json::{Map, Value as Json, json};
 
 use super::{
     Described, Field, InJson, SheetOf, ValueKind, analyze, archives, backup, blocks, compare,
-    config, copy, findings, forecast, inspect, keys, lock, logs, replaced, retain, start, stats, trouble,
-    whatif,
+    config, copy, findings, forecast, inspect, keys, lock, logs, replaced, retain, start, stats,
+    trouble, whatif,
 };
 
 /// The schema of what a command prints.

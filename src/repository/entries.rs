@@ -288,8 +288,7 @@ impl StoredObject {
     /// Size and digest of what lies in the store.
     pub(crate) fn stored_form(&self) -> (u64, Digest) {
         let own = (self.bytes, self.sha256);
-        self.encrypted
-            .map_or(own, |form| (form.bytes, form.sha256))
+        self.encrypted.map_or(own, |form| (form.bytes, form.sha256))
     }
 
     /// Its name and how many bytes it takes in the store.

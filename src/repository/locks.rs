@@ -102,7 +102,9 @@ impl LockMemory {
     }
 
     fn is_enough(&self, name: &ObjectName, least: Known) -> bool {
-        self.known.get(name).is_some_and(|known| known.covers(least))
+        self.known
+            .get(name)
+            .is_some_and(|known| known.covers(least))
     }
 
     /// Writes it, without what has run out.
@@ -231,8 +233,14 @@ pub fn lock_archives(
             scope.spawn(|| run.work());
         }
     });
-    let left = run.left.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let done = run.done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let left = run
+        .left
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner);
+    let done = run
+        .done
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner);
     report.extended = done.extended;
     report.failed = done.failed.saturating_add(left.len() as u64);
     report.failure = done.failure;

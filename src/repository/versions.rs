@@ -97,7 +97,8 @@ fn read_first(
     };
     let before = history.version_read(name);
     let versions = all.get(name).into_iter().flatten().rev();
-    let alike = versions.filter_map(|version| Some((version, version.bytes.filter(|it| may_be(*it))?)));
+    let alike =
+        versions.filter_map(|version| Some((version, version.bytes.filter(|it| may_be(*it))?)));
     for (version, bytes) in alike.take(MAX_READ) {
         history.read_version(name, Some(version));
         if digest_of_object(store, name, bytes, |_| ()).is_ok_and(|found| found == sha256) {

@@ -13,7 +13,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Barrier, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use super::{History, Locks, Leftover, ObjectName, PendingObject, ReadStore, Store, StoredForm, TrafficCounts};
+use super::{
+    History, Leftover, Locks, ObjectName, PendingObject, ReadStore, Store, StoredForm,
+    TrafficCounts,
+};
 use crate::error::{Error, ErrorKind, Result};
 
 /// How an operation fails.

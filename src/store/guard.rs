@@ -84,9 +84,7 @@ impl FromStr for LockMode {
         let all = [LockMode::Compliance, LockMode::Governance];
         let found = all.into_iter().find(|mode| mode.id() == text);
         found.ok_or_else(|| {
-            Error::invalid(format!(
-                "expected compliance or governance, found {text:?}"
-            ))
+            Error::invalid(format!("expected compliance or governance, found {text:?}"))
         })
     }
 }

@@ -1,7 +1,8 @@
 //! A store that can only be read, in the place of one that can be written.
 
 use super::{
-    History,    Leftover, ObjectName, PendingObject, ReadStore, Store, StoredForm, TrafficCounts, no_leftover,
+    History, Leftover, ObjectName, PendingObject, ReadStore, Store, StoredForm, TrafficCounts,
+    no_leftover,
 };
 use crate::error::{Error, Result};
 use std::collections::BTreeMap;

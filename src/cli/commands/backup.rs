@@ -19,9 +19,9 @@ use crate::model::now;
 use crate::raw::Links;
 use crate::report::backup::{BACKUP, LEFT_OUT};
 use crate::report::copy::COPIES;
+use crate::report::lock::LOCKED;
 use crate::report::trouble::{TROUBLE, told};
 use crate::report::{Extent, safe_line};
-use crate::report::lock::LOCKED;
 use crate::repository::locks::{LockReport, LockTerms, locks_of};
 use crate::repository::portable::DEFAULT_LEVEL;
 use crate::repository::{LeftOut, LeftOutKind, Repository};
@@ -283,7 +283,9 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
         );
         object.insert("mended".to_owned(), json!(report.mended));
         object.insert("copies".to_owned(), COPIES.all(&copies).json());
-        let lock = locked.as_ref().map(|(report, _)| LOCKED.all(report).object());
+        let lock = locked
+            .as_ref()
+            .map(|(report, _)| LOCKED.all(report).object());
         object.insert("lock".to_owned(), json!(lock));
         object.insert(
             "problems".to_owned(),

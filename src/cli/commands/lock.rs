@@ -16,7 +16,7 @@ use crate::report::lock::LOCKED;
 use crate::repository::locks::{LockMemory, LockReport, LockTerms, lock_archives};
 use crate::repository::{Ahead, Archive, Repository};
 use crate::retain::{ForgetSelection, Leave, forget};
-use crate::store::{LockMode, Location, TrafficCounts};
+use crate::store::{Location, LockMode, TrafficCounts};
 use crate::units::{count_text, parse_duration, time_text};
 
 /// Which archives to lock, and for how long.
@@ -262,7 +262,12 @@ pub(super) fn sentence(locked: &LockReport, dry_run: bool) -> String {
         );
     }
     if locked.failed > 0 {
-        return format!("{extended} of {objects} objects were locked, {} could not be", count_text(locked.failed));
+        return format!(
+            "{extended} of {objects} objects were locked, {} could not be",
+            count_text(locked.failed)
+        );
     }
-    format!("{objects} objects are locked until {until} at least; {extended} locks are new or longer")
+    format!(
+        "{objects} objects are locked until {until} at least; {extended} locks are new or longer"
+    )
 }

@@ -341,7 +341,10 @@ impl Copies {
         if is_found {
             older().insert(object.name.clone(), bytes);
             let mut digests = self.digests.lock().unwrap_or_else(PoisonError::into_inner);
-            digests.insert(object.name.clone(), vec![(object.bytes, Some(object.sha256))]);
+            digests.insert(
+                object.name.clone(),
+                vec![(object.bytes, Some(object.sha256))],
+            );
         }
         is_found
     }

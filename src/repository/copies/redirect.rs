@@ -7,7 +7,8 @@ use std::time::SystemTime;
 use super::Place;
 use crate::error::Result;
 use crate::store::{
-    History, Locks,    Leftover, ObjectName, PendingObject, ReadStore, Store, StoredForm, TrafficCounts, beyond_end,
+    History, Leftover, Locks, ObjectName, PendingObject, ReadStore, Store, StoredForm,
+    TrafficCounts, beyond_end,
 };
 
 /// Reads some objects in other [`Place`]s than their own. It is for reading: whatever writes goes

@@ -31,7 +31,8 @@ use crate::crypt::sign::SigningKey;
 use crate::crypt::{EncryptedStore, Identities};
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::{
-    History, Locks,    Leftover, ObjectName, PendingObject, ReadStore, Store, StoredForm, TrafficCounts,
+    History, Leftover, Locks, ObjectName, PendingObject, ReadStore, Store, StoredForm,
+    TrafficCounts,
 };
 
 /// What a machine brings along to work with encrypted repositories.

@@ -8,7 +8,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::SystemTime;
 
-use super::{History, Locks, Version, Versions, Leftover, ObjectName, PendingObject, ReadStore, Store, TrafficCounts};
+use super::{
+    History, Leftover, Locks, ObjectName, PendingObject, ReadStore, Store, TrafficCounts, Version,
+    Versions,
+};
 use crate::error::Result;
 
 /// Bytes of an object that one request fetches.

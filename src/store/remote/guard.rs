@@ -264,7 +264,11 @@ fn parse(xml: &[u8]) -> Result<Page> {
                 bytes: (name == VERSION).then_some(size),
                 since: since.take(),
             };
-            found.push((std::mem::take(&mut key), std::mem::take(&mut is_latest), version));
+            found.push((
+                std::mem::take(&mut key),
+                std::mem::take(&mut is_latest),
+                version,
+            ));
         }
         b"IsTruncated" => is_truncated = text == "true",
         b"NextKeyMarker" => text.clone_into(&mut next_key),
@@ -319,9 +323,7 @@ mod tests {
 </ListVersionsResult>"#;
         let page = parse(xml).unwrap();
         let found = page.versions.iter();
-        let found: Vec<_> = found
-            .map(|(key, it)| (&**key, &*it.id, it.bytes))
-            .collect();
+        let found: Vec<_> = found.map(|(key, it)| (&**key, &*it.id, it.bytes)).collect();
         let expected = [
             ("p/a", "m", None),
             ("p/a", "2", Some(20)),

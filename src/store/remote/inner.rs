@@ -19,9 +19,9 @@ use ulid::Ulid;
 use super::address::{Address, Client};
 use super::wire::Wire;
 use crate::error::Result;
-use crate::store::{ObjectName, Version};
 use crate::store::name::TEMPORARY;
 use crate::store::runtime::block_on;
+use crate::store::{ObjectName, Version};
 
 /// Bytes of a part. Some services want all but the last to be equally large.
 pub(super) const PART: usize = 8 << 20;

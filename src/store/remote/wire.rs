@@ -166,7 +166,9 @@ fn attempt(request: &HttpRequest) -> Option<String> {
     let in_metadata = in_metadata.and_then(|(_, value)| value.to_str().ok());
     let pairs = request.uri().query().unwrap_or_default().split('&');
     let upload = pairs.filter(|_| request.method() == Method::POST);
-    let upload = upload.filter_map(|pair| pair.strip_prefix("uploadId=")).next();
+    let upload = upload
+        .filter_map(|pair| pair.strip_prefix("uploadId="))
+        .next();
     in_metadata.or(upload).map(str::to_owned)
 }
 
@@ -211,7 +213,9 @@ impl HttpService for Service {
             .request(request.method(), request.uri(), sent);
         let attempt = attempt(&request).filter(|_| is_conditional);
         let answer = self.client.execute(request).await;
-        let is_lost = answer.as_ref().map_or(true, |answer| answer.status().is_server_error());
+        let is_lost = answer
+            .as_ref()
+            .map_or(true, |answer| answer.status().is_server_error());
         if let Some(attempt) = attempt.filter(|_| is_lost) {
             shared.lost().insert(attempt);
         }

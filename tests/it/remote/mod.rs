@@ -8,10 +8,14 @@ mod contract;
 mod copying;
 mod faults;
 mod google;
+mod guarded;
+mod locks;
 mod nights;
 mod proxy;
 mod servers;
 mod sftp;
 mod sftp_faults;
 mod sshd;
+#[cfg(feature = "encryption")]
+mod thief;
 mod web;
