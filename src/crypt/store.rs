@@ -18,7 +18,7 @@ use super::recipient::Recipients;
 use super::write::{Encrypting, encrypt};
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::{
-    History, Leftover, Locks, ObjectName, PendingObject, ReadStore, Store, StoredForm,
+    Leftover, Locks, ObjectHistory, ObjectName, PendingObject, ReadStore, Store, StoredForm,
     TrafficCounts, beyond_end, too_large, write_error,
 };
 
@@ -243,7 +243,7 @@ impl ReadStore for EncryptedStore {
         self.inner.traffic()
     }
 
-    fn history(&self) -> Option<&dyn History> {
+    fn history(&self) -> Option<&dyn ObjectHistory> {
         self.inner.history()
     }
 

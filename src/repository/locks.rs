@@ -83,8 +83,8 @@ struct File {
 }
 
 impl LockMemory {
-    /// What the file in `dir` remembers of the repository with this id; nothing where there is none,
-    /// or it is not what it should be.
+    /// What the file in `dir` remembers of the repository with this id; nothing where there is
+    /// none, or it is not what it should be.
     pub fn open(dir: &Path, repository: &str) -> Self {
         // The id is from the repository, and must not lead out of the directory.
         let is_plain = repository.bytes().all(|byte| byte.is_ascii_alphanumeric());

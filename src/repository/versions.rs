@@ -12,7 +12,7 @@ use super::digest::{Digest, digest_of_object};
 use super::layout::DESCRIPTOR;
 use super::{MAX_MANIFEST_BYTES, StoredObject, is_data};
 use crate::error::{ErrorKind, Result};
-use crate::store::{History, ObjectName, Store, Version, Versions};
+use crate::store::{ObjectHistory, ObjectName, Store, Version, Versions};
 
 /// Most versions of one name that are read to find the right one.
 const MAX_READ: usize = 16;
@@ -22,7 +22,7 @@ const MAX_READ: usize = 16;
 pub(super) fn of<'s>(
     store: &'s dyn Store,
     prefix: &str,
-) -> Result<Option<(&'s dyn History, Versions)>> {
+) -> Result<Option<(&'s dyn ObjectHistory, Versions)>> {
     let history = store.history().filter(|history| history.keeps_versions());
     let Some(history) = history else {
         return Ok(None);
@@ -123,7 +123,7 @@ pub(super) fn settle_data<'o>(
 
 /// The same of a store with these versions.
 pub(super) fn settle_among<'o>(
-    history: &dyn History,
+    history: &dyn ObjectHistory,
     all: &Versions,
     objects: impl IntoIterator<Item = &'o StoredObject>,
 ) -> Vec<Odd> {

@@ -14,7 +14,7 @@ use std::sync::{Arc, Barrier, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use super::{
-    History, Leftover, Locks, ObjectName, PendingObject, ReadStore, Store, StoredForm,
+    Leftover, Locks, ObjectHistory, ObjectName, PendingObject, ReadStore, Store, StoredForm,
     TrafficCounts,
 };
 use crate::error::{Error, ErrorKind, Result};
@@ -235,7 +235,7 @@ impl ReadStore for FaultyStore {
         self.inner.traffic()
     }
 
-    fn history(&self) -> Option<&dyn History> {
+    fn history(&self) -> Option<&dyn ObjectHistory> {
         self.inner.history()
     }
 }

@@ -32,7 +32,7 @@ pub type Versions = BTreeMap<ObjectName, Vec<Version>>;
 
 /// The older versions of objects, of a store that may keep them. Whoever may write there can put a
 /// newer version over an object in spite of every lock; what lies below stays.
-pub trait History: fmt::Debug + Send + Sync {
+pub trait ObjectHistory: fmt::Debug + Send + Sync {
     /// Whether an answer so far has said that there are versions: nothing is asked.
     fn keeps_versions(&self) -> bool;
 

@@ -55,7 +55,7 @@ use std::io::Write;
 use std::ops::Range;
 use std::time::SystemTime;
 
-pub use guard::{History, Lock, LockMode, Locks, Version, Versions};
+pub use guard::{Lock, LockMode, Locks, ObjectHistory, Version, Versions};
 pub use local::LocalStore;
 pub use location::{Location, refuse_remote};
 pub use memory::MemoryStore;
@@ -145,7 +145,7 @@ pub trait ReadStore: Debug + Send + Sync {
     }
 
     /// Older versions of its objects; `None` where it never has any.
-    fn history(&self) -> Option<&dyn History> {
+    fn history(&self) -> Option<&dyn ObjectHistory> {
         None
     }
 }

@@ -1,8 +1,8 @@
 //! A store that can only be read, in the place of one that can be written.
 
 use super::{
-    History, Leftover, ObjectName, PendingObject, ReadStore, Store, StoredForm, TrafficCounts,
-    no_leftover,
+    Leftover, ObjectHistory, ObjectName, PendingObject, ReadStore, Store, StoredForm,
+    TrafficCounts, no_leftover,
 };
 use crate::error::{Error, Result};
 use std::collections::BTreeMap;
@@ -76,7 +76,7 @@ impl<S: ReadStore> ReadStore for ReadOnly<S> {
         self.0.traffic()
     }
 
-    fn history(&self) -> Option<&dyn History> {
+    fn history(&self) -> Option<&dyn ObjectHistory> {
         self.0.history()
     }
 }

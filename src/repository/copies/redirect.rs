@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use super::Place;
 use crate::error::Result;
 use crate::store::{
-    History, Leftover, Locks, ObjectName, PendingObject, ReadStore, Store, StoredForm,
+    Leftover, Locks, ObjectHistory, ObjectName, PendingObject, ReadStore, Store, StoredForm,
     TrafficCounts, beyond_end,
 };
 
@@ -100,7 +100,7 @@ impl ReadStore for Redirected<'_> {
         self.store.traffic()
     }
 
-    fn history(&self) -> Option<&dyn History> {
+    fn history(&self) -> Option<&dyn ObjectHistory> {
         self.store.history()
     }
 

@@ -31,7 +31,7 @@ use crate::crypt::sign::SigningKey;
 use crate::crypt::{EncryptedStore, Identities};
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::{
-    History, Leftover, Locks, ObjectName, PendingObject, ReadStore, Store, StoredForm,
+    Leftover, Locks, ObjectHistory, ObjectName, PendingObject, ReadStore, Store, StoredForm,
     TrafficCounts,
 };
 
@@ -249,7 +249,7 @@ impl ReadStore for KeyedStore {
         self.inner.traffic()
     }
 
-    fn history(&self) -> Option<&dyn History> {
+    fn history(&self) -> Option<&dyn ObjectHistory> {
         self.inner.history()
     }
 

@@ -9,8 +9,8 @@ use std::thread;
 use std::time::SystemTime;
 
 use super::{
-    History, Leftover, Locks, ObjectName, PendingObject, ReadStore, Store, TrafficCounts, Version,
-    Versions,
+    Leftover, Locks, ObjectHistory, ObjectName, PendingObject, ReadStore, Store, TrafficCounts,
+    Version, Versions,
 };
 use crate::error::Result;
 
@@ -353,8 +353,11 @@ impl<S: Store + 'static> ReadStore for ReadAhead<S> {
         self.shared.inner.traffic()
     }
 
-    fn history(&self) -> Option<&dyn History> {
-        self.shared.inner.history().map(|_| self as &dyn History)
+    fn history(&self) -> Option<&dyn ObjectHistory> {
+        self.shared
+            .inner
+            .history()
+            .map(|_| self as &dyn ObjectHistory)
     }
 
     fn expect(&self, objects: &[(ObjectName, u64)]) {
@@ -377,10 +380,10 @@ impl<S: Store + 'static> ReadStore for ReadAhead<S> {
     }
 }
 
-impl<S: Store + 'static> History for ReadAhead<S> {
+impl<S: Store + 'static> ObjectHistory for ReadAhead<S> {
     fn keeps_versions(&self) -> bool {
         let inner = self.shared.inner.history();
-        inner.is_some_and(History::keeps_versions)
+        inner.is_some_and(ObjectHistory::keeps_versions)
     }
 
     fn versions(&self, prefix: &str) -> Result<Versions> {

@@ -16,7 +16,9 @@ use super::inner::Inner;
 use super::signed::{Answer, ask, elements, failed};
 use crate::error::{Error, Result};
 use crate::store::runtime::block_on;
-use crate::store::{History, Lock, LockMode, Locks, ObjectName, Version, Versions, no_object};
+use crate::store::{
+    Lock, LockMode, Locks, ObjectHistory, ObjectName, Version, Versions, no_object,
+};
 
 /// Most pages of versions that are read: a thousand are on each.
 const MAX_PAGES: usize = 100_000;
@@ -145,7 +147,7 @@ fn no_locks(inner: &Inner) -> Error {
     Error::unsupported(format!("{} knows no locks on objects", inner.address))
 }
 
-impl History for RemoteStore {
+impl ObjectHistory for RemoteStore {
     fn keeps_versions(&self) -> bool {
         self.inner.keeps_versions.load(Ordering::Relaxed)
     }

@@ -41,8 +41,8 @@ pub use wire::Traffic;
 use super::name::TEMPORARY;
 use super::runtime::{self, block_on};
 use super::{
-    History, Leftover, Locks, ObjectName, Origin, PendingObject, ReadStore, Store, StoreOptions,
-    TrafficCounts, beyond_end, no_leftover, no_object, not_left_over, too_large,
+    Leftover, Locks, ObjectHistory, ObjectName, Origin, PendingObject, ReadStore, Store,
+    StoreOptions, TrafficCounts, beyond_end, no_leftover, no_object, not_left_over, too_large,
 };
 use crate::error::{Error, Result};
 use address::{Client, client_options};
@@ -214,7 +214,7 @@ impl ReadStore for RemoteStore {
         Some(self.inner.wire.traffic().counts())
     }
 
-    fn history(&self) -> Option<&dyn History> {
+    fn history(&self) -> Option<&dyn ObjectHistory> {
         (self.inner.address.service == Service::S3).then_some(self)
     }
 }

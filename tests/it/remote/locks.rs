@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::guarded::{Guarded, Who};
 use super::nights::{Machine, archived, night};
 use super::servers::{Kind, ObjectServer};
+use crate::schemas::assert_fits;
 
 const PREFIX: &str = "locked";
 
@@ -20,7 +21,9 @@ fn backup(machine: &Machine, name: &str, more: &[&str]) -> Value {
     let mut arguments = vec!["backup", dir.to_str().unwrap(), "--json"];
     arguments.extend(["--source", "mon1", "--host", "h"]);
     arguments.extend(more);
-    machine.done(&arguments).json()
+    let said = machine.done(&arguments).json();
+    assert_fits("backup", &said);
+    said
 }
 
 fn count(value: &Value) -> u64 {
@@ -87,6 +90,7 @@ fn what_a_backup_needs_is_locked_and_extended_only_when_that_is_due() {
     // What this machine remembers may be lost: the store is asked, and nothing is done.
     fs::remove_dir_all(machine.home.path().join("state/locks")).unwrap();
     let told = machine.done(&["lock", "latest", "--for", "30d", "--dry-run", "--json"]);
+    assert_fits("lock", &told.json());
     assert_eq!(told.json()["extended"], told.json()["objects"]);
     let asked = machine
         .done(&["lock", "latest", "--for", "30d", "--json"])
@@ -138,6 +142,7 @@ fn prune_leaves_locked_objects_alone_and_says_until_when() {
     machine.done(&["forget", first["id"].as_str().unwrap()]);
     let data = ["blocks/", "packs/", "wal/"].map(|prefix| keys(&guarded, prefix));
     let pruned = machine.done(&["prune", "--grace", "0s", "--json"]).json();
+    assert_fits("prune", &pruned);
     assert!(count(&pruned["locked_objects"]) > 0, "{pruned}");
     assert_eq!(pruned["deleted_objects"], 0, "{pruned}");
     assert_eq!(
