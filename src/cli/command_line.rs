@@ -10,6 +10,7 @@ use super::context::Context;
 use super::exit::Ending;
 use super::repo::RepoArgs;
 use crate::error::Result;
+use crate::store::Location;
 
 /// Backs up, verifies and measures Prometheus TSDB blocks.
 #[derive(Debug, Parser)]
@@ -50,7 +51,7 @@ impl Cli {
         if let Err(error) = prepared {
             return Ok(Err(error));
         }
-        if self.command.repository().is_none() {
+        if self.command.repository().is_none() && self.command.others().is_empty() {
             return Ok(Ok(Vec::new()));
         }
         // The configuration itself is no matter of usage.
@@ -60,6 +61,13 @@ impl Cli {
         let refused = |kind, message: String| command().error(kind, message);
         let wrong = |error: crate::Error| refused(ErrorKind::ValueValidation, error.chain());
         let mut remarks = self.command.complete().map_err(wrong)?;
+        for other in self.command.others() {
+            let typed = other.to_string().parse().map_err(wrong)?;
+            if let Some(chosen) = config::choose(Some(&typed), None).map_err(wrong)? {
+                *other = chosen.location;
+                remarks.extend(chosen.remark);
+            }
+        }
         let source = self.command.source();
         let Some(repository) = self.command.repository() else {
             return Ok(Ok(remarks));
@@ -145,8 +153,8 @@ pub(crate) enum Command {
     #[cfg(feature = "encryption")]
     #[command(subcommand)]
     Key(commands::key::Args),
-    /// Write down which archives an encrypted repository has, signed, so that one that is removed is
-    /// missed
+    /// Write down which archives an encrypted repository has, signed, so that one that is removed
+    /// is missed
     #[cfg(feature = "encryption")]
     Witness(commands::witness::Args),
     /// Check the configuration file, or say what holds and who says so
@@ -233,6 +241,17 @@ impl Command {
             | Command::Verify(_)
             | Command::Config(_)
             | Command::Generate(_) => None,
+        }
+    }
+
+    /// The repositories that are typed beside that one.
+    fn others(&mut self) -> Vec<&mut Location> {
+        match self {
+            Command::Copy(args) => args.places(),
+            Command::Backup(args) => args.copy_to.iter_mut().collect(),
+            Command::Check(args) => args.compare.iter_mut().collect(),
+            Command::Repair(args) => args.from.iter_mut().collect(),
+            _ => Vec::new(),
         }
     }
 

@@ -42,8 +42,8 @@ pub(crate) struct KeyArgs {
         hide_env_values = true
     )]
     signing_key: Option<PathBuf>,
-    /// The administrator's public key, or its fingerprint (SHA256:…): whose lists of keys to believe
-    /// [default: the one that was believed before]
+    /// The administrator's public key, or its fingerprint (SHA256:…): whose lists of keys to
+    /// believe [default: the one that was believed before]
     #[arg(long, global = true, value_name = "KEY", env = "NARTHEX_ADMIN_KEY")]
     admin_key: Option<String>,
     /// Let archives count that nobody has signed who may

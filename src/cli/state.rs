@@ -108,8 +108,8 @@ impl StateArgs {
         read_pin(&pin_file(&dir, &id)?)
     }
 
-    /// Remembers `pin` of the repository `id`; whether nothing was remembered of it before. What was
-    /// seen is never taken back.
+    /// Remembers `pin` of the repository `id`; whether nothing was remembered of it before. What
+    /// was seen is never taken back.
     ///
     /// # Errors
     ///

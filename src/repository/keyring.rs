@@ -31,9 +31,9 @@ mod with_keys {
     use keyed::{KeyedStore, Keyring};
 
     impl Repository {
-        /// Makes a new repository in a store that is empty, encrypted to `recipients`. `admin` is the
-        /// key that signs this and every later list of keys, and that no host should have; `signers`
-        /// name their sources as they are.
+        /// Makes a new repository in a store that is empty, encrypted to `recipients`. `admin` is
+        /// the key that signs this and every later list of keys, and that no host should have;
+        /// `signers` name their sources as they are.
         ///
         /// # Errors
         ///
@@ -62,8 +62,8 @@ mod with_keys {
             Repository::keyed(store, descriptor, None, keyring)
         }
 
-        /// Opens the repository in `store`, as [`Repository::open`] does, encrypted or not, with the
-        /// keys in `keyring`.
+        /// Opens the repository in `store`, as [`Repository::open`] does, encrypted or not, with
+        /// the keys in `keyring`.
         ///
         /// # Errors
         ///

@@ -38,6 +38,7 @@ pub(super) fn close(mut bytes: Vec<u8>) -> Vec<u8> {
 }
 
 /// What stands before the seal of a document; `None` where there cannot be one.
+#[cfg(feature = "encryption")]
 pub(super) fn content(bytes: &[u8]) -> Option<&[u8]> {
     let at = bytes
         .len()

@@ -201,8 +201,8 @@ fn keep_by_arrival(
     }
 }
 
-/// What `policy` says of `archives`, oldest first, those of each server by themselves; `arrivals` are
-/// when their manifests came to be there, where that counts.
+/// What `policy` says of `archives`, oldest first, those of each server by themselves; `arrivals`
+/// are when their manifests came to be there, where that counts.
 pub(crate) fn by_policy(
     archives: Vec<Archive>,
     policy: &Policy,

@@ -1,5 +1,6 @@
 //! Deleting what no archive needs, in two runs: the first marks it, a later one deletes it.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -149,7 +150,7 @@ pub fn prune(repository: &Repository, options: PruneOptions, now: Millis) -> Res
         objects: objects.len() as u64,
         trash,
         references: References::default(),
-        locks: None,
+        locks: OnceCell::new(),
         pruned: Pruned::default(),
     };
     run.look(&expired)?;
@@ -187,7 +188,7 @@ struct Run<'a> {
     trash: Trash,
     references: References,
     /// The locks of the store, once it was asked for them.
-    locks: Option<Option<&'a dyn Locks>>,
+    locks: OnceCell<Option<&'a dyn Locks>>,
     pruned: Pruned,
 }
 
@@ -265,16 +266,13 @@ impl Run<'_> {
     /// Until when `object` is locked, where it still is. A store that keeps versions would hide it
     /// all the same, and nothing would become free.
     fn locked_until(&mut self, object: &ObjectName) -> Result<Option<Millis>> {
-        let locks = match self.locks {
-            Some(asked) => asked,
-            None => {
-                let known = self.repository.store().locks();
-                let asked = known.map_or(Ok(false), Locks::can_lock);
-                let can_lock = self.or_unasked(asked)?.unwrap_or(false);
-                *self.locks.insert(known.filter(|_| can_lock))
-            }
-        };
-        let Some(locks) = locks else {
+        if self.locks.get().is_none() {
+            let known = self.repository.store().locks();
+            let asked = known.map_or(Ok(false), Locks::can_lock);
+            let can_lock = self.or_unasked(asked)?.unwrap_or(false);
+            let _ = self.locks.set(known.filter(|_| can_lock));
+        }
+        let Some(Some(locks)) = self.locks.get().copied() else {
             return Ok(None);
         };
         let lock = match locks.lock_of(object) {

@@ -96,8 +96,8 @@ pub trait ReadStore: Debug + Send + Sync {
         Ok(listed)
     }
 
-    /// The form in which an object lies there, if that is not the one in which readers get it. Reads
-    /// all of it then. `NotFound` when there is none of that name.
+    /// The form in which an object lies there, if that is not the one in which readers get it.
+    /// Reads all of it then. `NotFound` when there is none of that name.
     fn stored_form(&self, name: &ObjectName) -> Result<Option<StoredForm>> {
         let _ = name;
         Ok(None)
@@ -114,8 +114,8 @@ pub trait ReadStore: Debug + Send + Sync {
         Ok(BTreeMap::new())
     }
 
-    /// What [`list`](Self::list) gives for several prefixes, none of which begins another one; perhaps by fewer looks, and
-    /// not all at one moment.
+    /// What [`list`](Self::list) gives for several prefixes, none of which begins another one;
+    /// perhaps by fewer looks, and not all at one moment.
     fn list_many(&self, prefixes: &[&str]) -> Result<Vec<(ObjectName, u64)>> {
         let mut objects = Vec::new();
         for prefix in prefixes {

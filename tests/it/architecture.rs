@@ -196,6 +196,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "verify",
             "store",
             "stored",
+            "crypt",
             "repository",
             "archive",
             "copy",

@@ -168,6 +168,42 @@ fn write(path: &Path, text: &str) -> String {
     path.to_str().unwrap().to_owned()
 }
 
+/// Commands of encrypted repositories.
+#[cfg(feature = "encryption")]
+fn hold_keys(desk: &mut Desk) {
+    let [reader, host, admin, sealed, written] =
+        ["reader.key", "host.key", "admin.key", "sealed", "written"].map(|name| desk.path(name));
+    let made = desk.holds(&["key", "generate", &reader], 0);
+    let recipient = made["public"].as_str().unwrap().to_owned();
+    let made = desk.holds(&["key", "generate", "--signing", &host], 0);
+    let signer = made["public"].as_str().unwrap().to_owned();
+    desk.holds(&["key", "generate", &host], 1);
+    let made = [
+        "init",
+        "--repo",
+        &sealed,
+        "--recipient",
+        &recipient,
+        "--admin",
+        &admin,
+    ];
+    desk.holds(&made, 0);
+    let changed = ["--signer", &signer, "--admin", &admin, "--repo", &sealed];
+    desk.holds(&[&["key", "add"][..], &changed].concat(), 0);
+    desk.holds(&["key", "list", "--repo", &sealed], 0);
+    desk.holds(&["key", "list"], 1);
+    let keys = ["--signing-key", &host, "-i", &reader, "--repo", &sealed];
+    desk.holds(
+        &[&["backup", "night-1", "--source", "s"][..], &keys].concat(),
+        0,
+    );
+    desk.holds(&[&["key", "memory", &written][..], &keys].concat(), 0);
+    desk.holds(&[&["witness"][..], &keys].concat(), 0);
+    desk.holds(&[&["archives"][..], &keys].concat(), 0);
+    desk.holds(&["archives", "--repo", &sealed], 1);
+    desk.holds(&["check", "--read-data", "--repo", &sealed], 0);
+}
+
 #[test]
 fn every_command_prints_what_its_schema_says() {
     let mut desk = Desk {
@@ -307,6 +343,8 @@ fn every_command_prints_what_its_schema_says() {
     desk.holds(&["prune", "--dry-run"], 0);
     desk.holds(&["prune", "--grace", "0s"], 0);
     desk.holds(&["repair"], 0);
+    #[cfg(feature = "encryption")]
+    hold_keys(&mut desk);
     // What it prints elsewhere is held to its schema beside a bucket that can lock.
     desk.holds(&["lock", "latest", "--for", "30d"], 1);
     // Damage.

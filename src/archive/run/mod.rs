@@ -235,7 +235,7 @@ impl Run<'_> {
             mended: std::mem::take(&mut mending.mended),
             problems: std::mem::take(&mut harvest.problems),
             committed,
-            archive: self.manifest(id, time, wal, previous, has_mended, harvest)?,
+            archive: self.manifest(id, time, wal, previous, has_mended, harvest),
         };
         if !committed {
             return Ok(report);
@@ -343,7 +343,7 @@ impl Run<'_> {
         previous: Option<ManifestLink>,
         has_mended: bool,
         harvest: Harvest,
-    ) -> Result<Archive> {
+    ) -> Archive {
         let format_version = self.repository.manifest_version(has_mended);
         let mut blocks: Vec<_> = harvest
             .blocks
@@ -357,7 +357,7 @@ impl Run<'_> {
         }
         let mut left_out = harvest.left_out;
         left_out.extend(harvest.missed);
-        Ok(Archive {
+        Archive {
             format_version,
             id,
             time,
@@ -376,7 +376,7 @@ impl Run<'_> {
                 .map(|(name, reason)| LeftOut { name, reason })
                 .collect(),
             findings,
-        })
+        }
     }
 }
 

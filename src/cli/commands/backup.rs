@@ -104,7 +104,7 @@ pub(crate) struct Args {
     /// Copy the archive, and what is missing of the same server, to this repository as well; may be
     /// given several times. Where that fails, the archive stays, and the exit code is 3
     #[arg(long, value_name = "REPO", help_heading = REPOSITORY_HEADING)]
-    copy_to: Vec<Location>,
+    pub(crate) copy_to: Vec<Location>,
     #[command(flatten)]
     lock: BackupLockArgs,
     /// Back up even if DIR looks like another server than the one archived under this name before,
@@ -266,6 +266,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     let repository = args
         .repo
         .open_or_init(&args.state, args.no_create, context)?;
+    #[cfg(feature = "encryption")]
     remark_on_memory(&repository, context)?;
     let source = recognise(args, Some(&repository), context)?;
     let mut report = archive::backup(&source, &repository, &options, now(), context.progress)?;
@@ -350,8 +351,8 @@ pub(super) fn remark_on_store(repository: &Repository, context: &Context<'_>) {
 
 /// Says so where this machine can neither read what is there nor remembers it: then all is stored
 /// again.
+#[cfg(feature = "encryption")]
 fn remark_on_memory(repository: &Repository, context: &Context<'_>) -> Result<()> {
-    #[cfg(feature = "encryption")]
     if let Some(memory) = repository.keys().and_then(|keys| keys.memory())
         && memory.is_empty()?
         && !repository.manifest_names()?.is_empty()
@@ -361,7 +362,6 @@ fn remark_on_memory(repository: &Repository, context: &Context<'_>) -> Result<()
               stored again (narthex key memory, on a machine that can read, makes anew what is remembered)",
         );
     }
-    let _ = (repository, context);
     Ok(())
 }
 

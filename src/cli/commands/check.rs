@@ -50,7 +50,7 @@ pub(crate) struct Args {
     /// Compare with this repository: archives and objects that only one of them has, other bytes
     /// of one name, and what is damaged in one and sound in the other. Nothing is written there
     #[arg(long, value_name = "REPO")]
-    compare: Option<Location>,
+    pub(crate) compare: Option<Location>,
 }
 
 pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {

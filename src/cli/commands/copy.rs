@@ -91,6 +91,11 @@ impl Args {
         self.dry_run
     }
 
+    /// Both repositories, as typed.
+    pub(crate) fn places(&mut self) -> Vec<&mut Location> {
+        vec![&mut self.from, &mut self.to]
+    }
+
     /// The repository to copy to, as typed.
     pub(crate) fn to(&self) -> &Location {
         &self.to

@@ -15,7 +15,7 @@ use crate::model::{Millis, now};
 use crate::report::lock::LOCKED;
 use crate::repository::locks::{LockMemory, LockReport, LockTerms, lock_archives};
 use crate::repository::{Ahead, Archive, Repository};
-use crate::retain::{ForgetSelection, Leave, forget};
+use crate::retain::{Decision, ForgetSelection, Leave, forget};
 use crate::store::{Location, LockMode, TrafficCounts};
 use crate::units::{count_text, parse_duration, time_text};
 
@@ -192,7 +192,7 @@ fn chosen(
                     .remark(&format_args!("{ahead}; what it needs is not locked for it"));
             }
             let kept = forgotten.decisions.into_iter();
-            let kept = kept.filter(|made| made.is_kept()).map(|made| made.archive);
+            let kept = kept.filter(Decision::is_kept).map(|made| made.archive);
             let real = kept.filter(|archive| Ahead::of(archive, now).is_none());
             Ok((real.collect(), is_doubtful))
         }

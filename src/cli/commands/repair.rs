@@ -40,7 +40,7 @@ pub(crate) struct Args {
     /// Fetch what is damaged or gone from this repository, a copy of REPO or what REPO is a copy
     /// of. With --orphans, also archives that only this one has
     #[arg(long, value_name = "REPO", help_heading = REPOSITORY_HEADING)]
-    from: Option<Location>,
+    pub(crate) from: Option<Location>,
     /// Also make an archive of the blocks that no archive names although every manifest can be
     /// read: for when manifests were deleted. Blocks of archives that were forgotten come back
     /// as well

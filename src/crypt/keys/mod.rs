@@ -15,11 +15,12 @@
 //! | `number` | as in the name, from 1 |
 //! | `time` | when it was made |
 //! | `recipients` | array of recipients, `age1…` or `ssh-…`: whom objects are encrypted to |
-//! | `signers` | array of `{"key": "ssh-ed25519 …", "sources": ["6f1c…"]}`: whose archives count, and of which sources, as [`source_id`] writes their names |
+//! | `signers` | array of `{"key": "ssh-ed25519 …", "sources": ["6f1c…"]}`: whose archives count |
 //! | `previous` | SHA-256 of the whole document before, 64 digits; missing in the first |
 //! | `signature` | of all lines before this one, by the administrator's key |
 //!
-//! A signer may sign archives of the sources that are named with it; `*` stands for all. Signatures
+//! A signer may sign archives of the sources that are named with it, as [`source_id`] writes their
+//! names; `*` stands for all. Signatures
 //! of these documents are in the namespace `narthex-keys`, those of archives in `narthex-archive`.
 //!
 //! A reader believes the newest document if all numbers from 1 on are there, each document is one

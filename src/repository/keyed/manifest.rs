@@ -20,7 +20,8 @@ use crate::store::{ObjectName, PendingObject, StoredForm, write_error};
 const LEVEL: i32 = 3;
 
 impl KeyedStore {
-    /// The plain manifest in `stored`, which is `name`; the cover as it is, where nobody can read more.
+    /// The plain manifest in `stored`, which is `name`; the cover as it is, where nobody can read
+    /// more.
     pub(super) fn open_manifest(&self, name: &ObjectName, stored: Vec<u8>) -> Result<Vec<u8>> {
         let Some(cover) = Cover::read(&stored)? else {
             if self.keyring.accept_unsigned {

@@ -21,8 +21,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 pub use memory::Memory;
-pub use trust::Trust;
-pub use witness::{Missing, Witness};
+pub use trust::Voucher;
+pub use witness::{MissingManifests, Witness};
 
 use super::layout::{ARCHIVES, DATA, DESCRIPTOR, MENDED};
 use super::{Digest, MAX_MANIFEST_BYTES, ManifestName, original};

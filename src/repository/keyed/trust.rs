@@ -9,7 +9,7 @@ use crate::store::ObjectName;
 
 /// Whose word an archive is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Trust {
+pub enum Voucher {
     /// A key has signed it that may, whose fingerprint this is; or nobody has to.
     Signed(String),
     /// No key document names any signer: whoever can write into the repository is believed.
@@ -23,13 +23,13 @@ pub enum Trust {
 
 impl KeyedStore {
     /// Whose word the manifest `document` with the cover `cover` is.
-    pub fn trust(&self, document: &[u8], cover: &Cover) -> Trust {
+    pub fn trust(&self, document: &[u8], cover: &Cover) -> Voucher {
         if self.chain.newest().signers.is_empty() {
-            return Trust::Anybody;
+            return Voucher::Anybody;
         }
-        let nobody = |error: Error| Trust::Nobody(error.chain());
+        let nobody = |error: Error| Voucher::Nobody(error.chain());
         let Some((signed, digits)) = signature(document) else {
-            return Trust::Nobody("nobody has signed it".to_owned());
+            return Voucher::Nobody("nobody has signed it".to_owned());
         };
         let read = Signature::from_line(digits).and_then(|it| Ok((it.signer()?, it)));
         let (key, found) = match read {
@@ -41,11 +41,11 @@ impl KeyedStore {
         }
         let name = key.fingerprint();
         match self.chain.standing(&key, &cover.source) {
-            Standing::Allowed => Trust::Signed(name),
-            Standing::Retired { by } => Trust::Retired(format!(
+            Standing::Allowed => Voucher::Signed(name),
+            Standing::Retired { by } => Voucher::Retired(format!(
                 "{name} has signed it, which key document {by} took its right"
             )),
-            Standing::Unknown => Trust::Nobody(format!(
+            Standing::Unknown => Voucher::Nobody(format!(
                 "{name} has signed it, which may not sign for its source"
             )),
         }
@@ -62,13 +62,13 @@ impl KeyedStore {
             return Ok(());
         }
         match self.trust(document, cover) {
-            Trust::Signed(_) | Trust::Anybody => Ok(()),
+            Voucher::Signed(_) | Voucher::Anybody => Ok(()),
             // It may have been made since, by whoever has the key, of any time.
-            Trust::Retired(_) if self.has_seen(name, document) => Ok(()),
-            Trust::Retired(why) => Err(untrusted(&format!(
+            Voucher::Retired(_) if self.has_seen(name, document) => Ok(()),
+            Voucher::Retired(why) => Err(untrusted(&format!(
                 "{why}, and no witness says that it was there before"
             ))),
-            Trust::Nobody(why) => Err(untrusted(&why)),
+            Voucher::Nobody(why) => Err(untrusted(&why)),
         }
     }
 }

@@ -57,7 +57,7 @@ pub struct Witness {
 
 /// How what is there differs from what was seen.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Missing {
+pub struct MissingManifests {
     /// Manifests that were seen, and are gone.
     pub gone: Vec<ObjectName>,
     /// Manifests that were seen, and have other bytes now.
@@ -224,8 +224,8 @@ impl KeyedStore {
         seen.get(name) == Some(&Digest::of(bytes))
     }
 
-    /// What is to be found by the newest witness: archives that were removed since. Notes of `report`
-    /// that it explains are taken out.
+    /// What is to be found by the newest witness: archives that were removed since. Notes of
+    /// `report` that it explains are taken out.
     ///
     /// # Errors
     ///
@@ -269,10 +269,10 @@ impl KeyedStore {
     /// # Errors
     ///
     /// When the store fails.
-    pub fn missing_of(&self, witness: &Witness, read: bool) -> Result<Missing> {
+    pub fn missing_of(&self, witness: &Witness, read: bool) -> Result<MissingManifests> {
         let listed = self.inner.list(ARCHIVES)?;
         let listed: BTreeMap<_, _> = listed.into_iter().collect();
-        let mut missing = Missing::default();
+        let mut missing = MissingManifests::default();
         for link in &witness.manifests {
             if !listed.contains_key(&link.name) {
                 missing.gone.push(link.name.clone());

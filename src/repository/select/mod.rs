@@ -275,8 +275,8 @@ impl Repository {
                 Ok(bytes) => {
                     marks.extend(seal::from_bytes::<Marked>(&bytes, COVERED_MANIFEST_VERSION));
                 }
-                // Forgotten since it was listed; or whoever wrote it counts for nothing, which those
-                // say who read it all.
+                // Forgotten since it was listed; or whoever wrote it counts for nothing, which
+                // those say who read it all.
                 Err(error) if [ErrorKind::NotFound, ErrorKind::Refused].contains(&error.kind()) => {
                 }
                 Err(error) => return Err(error),

@@ -272,7 +272,9 @@ impl Pending {
             Ok(Holder::Us) => Some(Ok(())),
             Ok(Holder::Another) => Some(Err(name_taken(&self.name))),
             // Every answer of this attempt has arrived: it was another's from the beginning.
-            Ok(Holder::Unknown) if is_taken && !has_lost => Some(Err(name_taken(&self.name))),
+            Ok(Holder::Unknown) | Err(_) if is_taken && !has_lost => {
+                Some(Err(name_taken(&self.name)))
+            }
             Ok(Holder::Unknown) => Some(Err(self.failed(error).context(format!(
                 "object {} is there, and it cannot be told whether this run has written it, for an answer got lost and this host may not read",
                 self.name
@@ -282,7 +284,6 @@ impl Pending {
                 tokio::time::sleep(Duration::from_millis(50 << attempt)).await;
                 None
             }
-            Err(_) if is_taken && !has_lost => Some(Err(name_taken(&self.name))),
             Ok(Holder::Nobody) | Err(_) => Some(Err(self.failed(error))),
         }
     }
@@ -303,12 +304,13 @@ impl Pending {
                     Holder::Another
                 })
             }
-            Err(StoreError::NotFound { .. }) => Ok(Holder::Nobody),
             // Whoever may only write may list.
             Err(StoreError::PermissionDenied { .. }) if self.is_listed().await => {
                 Ok(Holder::Unknown)
             }
-            Err(StoreError::PermissionDenied { .. }) => Ok(Holder::Nobody),
+            Err(StoreError::NotFound { .. } | StoreError::PermissionDenied { .. }) => {
+                Ok(Holder::Nobody)
+            }
             Err(error) => Err(error),
         }
     }

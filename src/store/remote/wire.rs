@@ -165,10 +165,8 @@ fn attempt(request: &HttpRequest) -> Option<String> {
     let in_metadata = headers.find(|(name, _)| name.as_str().ends_with(PUT_ID));
     let in_metadata = in_metadata.and_then(|(_, value)| value.to_str().ok());
     let pairs = request.uri().query().unwrap_or_default().split('&');
-    let upload = pairs.filter(|_| request.method() == Method::POST);
-    let upload = upload
-        .filter_map(|pair| pair.strip_prefix("uploadId="))
-        .next();
+    let mut pairs = pairs.filter(|_| request.method() == Method::POST);
+    let upload = pairs.find_map(|pair| pair.strip_prefix("uploadId="));
     in_metadata.or(upload).map(str::to_owned)
 }
 

@@ -3,6 +3,8 @@
 //! A server that is not there makes a test print a line that starts with `SKIPPED:`, or fail with
 //! `NARTHEX_REQUIRE_E2E=1`. `.ci/run` builds them: see `tests/stores`.
 
+#[cfg(feature = "encryption")]
+mod by_hand;
 mod config;
 mod contract;
 mod copying;
@@ -16,6 +18,7 @@ mod servers;
 mod sftp;
 mod sftp_faults;
 mod sshd;
+mod storms;
 #[cfg(feature = "encryption")]
 mod thief;
 mod web;

@@ -69,6 +69,19 @@ impl Machine {
         }
     }
 
+    /// Makes a key to read with, in the file `name` at home. Gives its public half.
+    #[cfg(feature = "encryption")]
+    pub(super) fn key(&self, name: &str) -> String {
+        let made = Command::new(env!("CARGO_BIN_EXE_narthex"))
+            .args(["key", "generate", name])
+            .current_dir(self.home.path())
+            .output()
+            .unwrap();
+        assert!(made.status.success());
+        // What needs to read gets it by the environment.
+        String::from_utf8(made.stdout).unwrap().trim().to_owned()
+    }
+
     /// A command that must do what it is asked.
     pub(super) fn done(&self, arguments: &[&str]) -> Ran {
         let ran = self.narthex(arguments);

@@ -198,7 +198,7 @@ fn whoever_has_all_that_a_host_has_takes_nothing_away() {
     let bytes_of = |name: &ObjectName| admin.stored().get(name, 1 << 30).unwrap();
     let data: BTreeSet<_> = archives
         .iter()
-        .flat_map(|it| it.objects())
+        .flat_map(narthex::repository::Archive::objects)
         .collect::<Vec<_>>()
         .into_iter()
         .map(|(_, object)| object.name.clone())
