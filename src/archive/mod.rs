@@ -81,7 +81,7 @@ impl Source {
     }
 
     /// Finds the archives of this source.
-    fn filter(&self) -> SourceFilter {
+    pub fn filter(&self) -> SourceFilter {
         SourceFilter {
             host: None,
             source_name: Some(self.name.clone()),

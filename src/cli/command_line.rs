@@ -131,6 +131,8 @@ pub(crate) enum Command {
     Forget(commands::forget::Args),
     /// Delete what no archive needs: mark it in one run, delete it in a later one
     Prune(commands::prune::Args),
+    /// Lock what archives need, so that nobody can delete it until a time is over
+    Lock(commands::lock::Args),
     /// Say how a server grows, when its disk is full, and what a retention needs
     Forecast(commands::forecast::Args),
     /// Write a stored block as a plain tar
@@ -183,6 +185,7 @@ impl Command {
             Command::Stats(args) => commands::stats::run(&args, context),
             Command::Forget(args) => commands::forget::run(&args, context),
             Command::Prune(args) => commands::prune::run(&args, context),
+            Command::Lock(args) => commands::lock::run(&args, context),
             Command::Forecast(args) => commands::forecast::run(&args, context),
             #[cfg(feature = "encryption")]
             Command::Key(args) => commands::key::run(&args, context),
@@ -217,6 +220,7 @@ impl Command {
             Command::Archives(args) => Some(&mut args.repo),
             Command::Forget(args) => Some(&mut args.repo),
             Command::Prune(args) => Some(&mut args.repo),
+            Command::Lock(args) => Some(&mut args.repo),
             Command::Export(args) => Some(&mut args.repo),
             Command::Stats(args) => Some(&mut args.repo),
             Command::Check(args) => Some(&mut args.repo),
@@ -258,6 +262,7 @@ impl Command {
             Command::Restore(args) => args.sources.source(),
             Command::Archives(args) => args.sources.source(),
             Command::Forget(args) => args.sources.source(),
+            Command::Lock(args) => args.sources.source(),
             Command::Export(args) => args.sources.source(),
             Command::Stats(args) => args.sources.source(),
             _ => None,
@@ -274,6 +279,7 @@ impl Command {
             Command::Restore(args) => !args.is_dry_run(),
             Command::Forget(args) => !args.is_dry_run(),
             Command::Prune(args) => !args.is_dry_run(),
+            Command::Lock(args) => !args.is_dry_run(),
             Command::Repair(args) => !args.is_dry_run(),
             Command::Check(_) | Command::Verify(_) => true,
             Command::List(_)
@@ -309,6 +315,7 @@ impl Command {
             Command::Archives(_) => "archives",
             Command::Forget(_) => "forget",
             Command::Prune(_) => "prune",
+            Command::Lock(_) => "lock",
             Command::Forecast(_) => "forecast",
             Command::Export(_) => "export",
             Command::Stats(_) => "stats",

@@ -185,6 +185,23 @@ fn bill_text(bill: &Bill) -> String {
     )
 }
 
+/// What `counts` would cost at `location` by its price table; `None` where there is none.
+///
+/// # Errors
+///
+/// When the configuration cannot be used.
+pub(super) fn cost_text(location: &Location, counts: &TrafficCounts) -> Result<Option<String>> {
+    let prices = config::at(location)?.and_then(|repository| repository.prices.as_ref());
+    Ok(prices.map(|prices| {
+        let bill = prices.bill(counts);
+        format!(
+            "about {} {} by the price table",
+            amount_text(bill.cost),
+            bill.currency
+        )
+    }))
+}
+
 /// `text` without what stands before an `@` in addresses; `None` where there is none.
 pub(super) fn without_passwords(text: &str) -> Option<String> {
     let mut shown = String::new();

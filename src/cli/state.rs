@@ -204,6 +204,13 @@ fn read_pin(path: &Path) -> Result<Option<Pin>> {
     })
 }
 
+impl StateArgs {
+    /// Where it is remembered how long objects are locked.
+    pub(crate) fn locks_dir(&self) -> Option<PathBuf> {
+        Some(self.dir()?.join("locks"))
+    }
+}
+
 fn no_dir() -> Error {
     Error::invalid("expected --state-dir, NARTHEX_STATE_DIR or HOME, found none of them")
 }

@@ -203,7 +203,7 @@ impl<'a> Carrier<'a> {
         for place in copies.places(object) {
             let has_bytes = match place.trust {
                 // It could be read now: once more.
-                Trust::Sound | Trust::TooLong | Trust::Elsewhere => true,
+                Trust::Sound | Trust::TooLong | Trust::Older | Trust::Elsewhere => true,
                 // Of some that stand in for it only the files are the same.
                 Trust::Mended => copies.is_copy(&place.name, object),
                 Trust::Damaged => false,

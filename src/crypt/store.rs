@@ -18,8 +18,8 @@ use super::recipient::Recipients;
 use super::write::{Encrypting, encrypt};
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::{
-    Leftover, ObjectName, PendingObject, ReadStore, Store, StoredForm, TrafficCounts, beyond_end,
-    too_large, write_error,
+    Leftover, Locks, ObjectHistory, ObjectName, PendingObject, ReadStore, Store, StoredForm,
+    TrafficCounts, beyond_end, too_large, write_error,
 };
 
 /// Bytes of an object that are read at a time.
@@ -244,6 +244,10 @@ impl ReadStore for EncryptedStore {
         self.inner.traffic()
     }
 
+    fn history(&self) -> Option<&dyn ObjectHistory> {
+        self.inner.history()
+    }
+
     fn describe(&self) -> String {
         self.inner.describe()
     }
@@ -296,6 +300,10 @@ impl Store for EncryptedStore {
 
     fn try_create_only(&self) -> Result<bool> {
         self.inner.try_create_only()
+    }
+
+    fn locks(&self) -> Option<&dyn Locks> {
+        self.inner.locks()
     }
 
     fn is_vacant(&self) -> Result<bool> {

@@ -2,7 +2,8 @@
 
 use super::{
     Described, SheetOf, analyze, archives, backup, blocks, compare, config, copy, findings,
-    forecast, inspect, keys, logs, prose, replaced, retain, start, stats, traffic, trouble, whatif,
+    forecast, inspect, keys, lock, logs, prose, replaced, retain, start, stats, traffic, trouble,
+    whatif,
 };
 
 /// What one command prints: its sheets, and what is around them.
@@ -154,6 +155,12 @@ pub const CHAPTERS: &[Chapter] = &[
         command: "prune",
         prose: prose::PRUNE,
         sheets: || vec![&retain::PRUNED, &retain::ITEMS],
+        option: None,
+    },
+    Chapter {
+        command: "lock",
+        prose: prose::LOCK,
+        sheets: || vec![&lock::LOCKED],
         option: None,
     },
     Chapter {

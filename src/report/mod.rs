@@ -30,6 +30,7 @@ pub mod forecast;
 pub mod inspect;
 pub mod keys;
 mod layout;
+pub mod lock;
 pub mod logs;
 mod prose;
 pub mod reference;

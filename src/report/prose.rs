@@ -32,9 +32,9 @@ list of sentences about it. With `--rules` or `--dashboards` there are also `met
 `--csv` prints `unused` if there is `--rules` or `--dashboards`, otherwise `changes`.";
 
 pub(super) const BACKUP: &str = "\
-One object; beside the keys below it has `left_out`; `mended`, a list of names of damaged objects whose content was stored anew; `copies`; and `problems`.
+One object; beside the keys below it has `left_out`; `mended`, a list of names of damaged objects whose content was stored anew; `copies`; `lock`, an object with the keys of `narthex lock`, null where no lock was wanted; and `problems`.
 
-With `--dry-run`: one object with the keys `new`, a list of objects with `ulid` and `bytes`; `updated` and `unchanged`, lists of ULIDs; `left_out`; and `problems`.";
+With `--dry-run`: one object with the keys `new`, a list of objects with `ulid` and `bytes`; `updated` and `unchanged`, lists of ULIDs; `left_out`; `lock`, as of the archive before this one; and `problems`.";
 
 pub(super) const COPY: &str = "\
 One object; beside the keys below it has `dry_run`, `archives` and `problems`.";
@@ -92,6 +92,9 @@ were given; `damaged_blocks`, a list of the ULIDs of blocks that the archives wh
 
 pub(super) const PRUNE: &str = "\
 One object; beside the tables below it has `dry_run`.";
+
+pub(super) const LOCK: &str = "\
+One object; beside the keys below it has `dry_run`.";
 
 pub(super) const KEY: &str = "\
 Of `narthex key list`, `add` and `remove`: one object with the keys `number`, of the list of keys that counts, `admin`, the fingerprint of the administrator's key, and `keys`.

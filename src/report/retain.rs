@@ -84,7 +84,7 @@ pub static ITEMS: Sheet<Pruned, Item> = Sheet {
             heading: "FATE",
             unit: Unit::None,
             weight: 9,
-            explanation: "marked (now), waiting (marked before), deleted, or unmarked (it is needed again).",
+            explanation: "marked (now), waiting (marked before), deleted, locked (nobody can delete it yet), or unmarked (it is needed again).",
             value: |i| Value::text(i.fate.id()),
         },
         Column {
@@ -116,7 +116,7 @@ pub static ITEMS: Sheet<Pruned, Item> = Sheet {
             heading: "DUE",
             unit: Unit::Time,
             weight: 7,
-            explanation: "From when on a prune may delete it.",
+            explanation: "From when on a prune may delete it; until when it is locked.",
             value: |i| stamp(i.due),
         },
     ],
@@ -203,6 +203,22 @@ pub static PRUNED: Sheet<Pruned, Pruned> = Sheet {
             value: |p| Value::Bytes(p.of(ObjectFate::Waiting).1),
         },
         Column {
+            key: "locked_objects",
+            heading: "locked objects",
+            unit: Unit::Count,
+            weight: 5,
+            explanation: "Number of objects that would be deleted, if they were not locked.",
+            value: |p| Value::Count(p.of(ObjectFate::Locked).0),
+        },
+        Column {
+            key: "locked_bytes",
+            heading: "locked",
+            unit: Unit::Bytes,
+            weight: 5,
+            explanation: "Their size.",
+            value: |p| Value::Bytes(p.of(ObjectFate::Locked).1),
+        },
+        Column {
             key: "unmarked_objects",
             heading: "unmarked objects",
             unit: Unit::Count,
@@ -215,7 +231,7 @@ pub static PRUNED: Sheet<Pruned, Pruned> = Sheet {
             heading: "all free from",
             unit: Unit::Time,
             weight: 5,
-            explanation: "From when on a prune may delete all that is marked or waiting.",
+            explanation: "From when on a prune may delete all that is marked, waiting or locked.",
             value: |p| {
                 stamp(
                     p.items

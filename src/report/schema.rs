@@ -5,8 +5,8 @@ use serde_json::{Map, Value as Json, json};
 
 use super::{
     Described, Field, InJson, SheetOf, ValueKind, analyze, archives, backup, blocks, compare,
-    config, copy, findings, forecast, inspect, keys, logs, replaced, retain, start, stats, trouble,
-    whatif,
+    config, copy, findings, forecast, inspect, keys, lock, logs, replaced, retain, start, stats,
+    trouble, whatif,
 };
 
 /// The schema of what a command prints.
@@ -75,6 +75,10 @@ pub const SCHEMAS: &[Schema] = &[
     Schema {
         command: "list",
         forms: of_list,
+    },
+    Schema {
+        command: "lock",
+        forms: of_lock,
     },
     Schema {
         command: "prune",
@@ -462,14 +466,26 @@ fn of_backup() -> Vec<Json> {
     let made = Object::row(&backup::BACKUP)
         .and(told())
         .sheet(&copy::COPIES)
-        .with("mended", strings());
+        .with("mended", strings())
+        .with("lock", locked_or_null());
     let new = Object::new().with("ulid", string()).with("bytes", count());
     let preview = Object::new()
         .with("new", list(new.json()))
         .with("updated", strings())
         .with("unchanged", strings())
         .and(told());
+    let preview = preview.with("lock", locked_or_null());
     vec![made.json(), preview.json()]
+}
+
+/// What was locked, where that was wanted.
+fn locked_or_null() -> Json {
+    json!({ "anyOf": [Object::row(&lock::LOCKED).json(), { "type": "null" }] })
+}
+
+fn of_lock() -> Vec<Json> {
+    let object = Object::row(&lock::LOCKED);
+    vec![object.with("dry_run", flag()).json()]
 }
 
 fn of_copy() -> Vec<Json> {

@@ -285,6 +285,12 @@ impl StoredObject {
         self.encrypted.map_or(self.bytes, |form| form.bytes)
     }
 
+    /// Size and digest of what lies in the store.
+    pub(crate) fn stored_form(&self) -> (u64, Digest) {
+        let own = (self.bytes, self.sha256);
+        self.encrypted.map_or(own, |form| (form.bytes, form.sha256))
+    }
+
     /// Its name and how many bytes it takes in the store.
     pub fn listed(&self) -> (ObjectName, u64) {
         (self.name.clone(), self.listed_bytes())

@@ -27,7 +27,8 @@ mod with_keys {
     use crate::crypt::sign::SigningKey;
     use crate::error::{Error, Result};
     use crate::model::now;
-    use crate::repository::PLAIN_REPOSITORY_VERSION;
+    use crate::repository::layout::{ARCHIVES, KEYS};
+    use crate::repository::{PLAIN_REPOSITORY_VERSION, versions};
     use crate::store::Store;
     use keyed::{KeyedStore, Keyring};
 
@@ -115,7 +116,10 @@ mod with_keys {
                     "expected an encrypted repository, as it was before, found one in clear: somebody \
                      has put another one there",
                 )),
-                true => Ok(Repository::plain(store, descriptor, trouble)),
+                true => {
+                    versions::settle(&*store, ARCHIVES, true)?;
+                    Ok(Repository::plain(store, descriptor, trouble))
+                }
                 false => Repository::keyed(store, descriptor, trouble, keyring),
             }
         }
@@ -136,6 +140,7 @@ mod with_keys {
                 )
                 .advise("say whose with --admin-key KEY"));
             };
+            versions::settle(&*store, KEYS, false)?;
             let chain = keyring.chain(&*store, &descriptor.id, &told);
             let chain = chain.map_err(keyed::no_keys)?;
             let keyed = Arc::new(KeyedStore::new(
@@ -144,6 +149,10 @@ mod with_keys {
                 keyring,
                 descriptor.admin.clone(),
             )?);
+            // Whoever reads nothing back is not misled by it.
+            if keyed.memory().is_none() {
+                keyed.settle()?;
+            }
             Ok(Repository {
                 store: Arc::clone(&keyed) as Arc<dyn Store>,
                 keyed: Some(keyed),

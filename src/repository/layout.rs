@@ -42,7 +42,7 @@ pub(super) const WARRANTS: &str = "trash/warrants/";
 /// Prefix of the marks of objects that were seen damaged.
 pub(super) const DAMAGE: &str = "damage/";
 /// Prefix of key documents.
-const KEYS: &str = "keys/";
+pub(super) const KEYS: &str = "keys/";
 /// Prefix of witnesses.
 pub(super) const WITNESSES: &str = "witness/";
 /// Digits of the number of a key document or witness.

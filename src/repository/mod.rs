@@ -41,6 +41,7 @@ mod layout;
 pub mod lease;
 mod left_out;
 pub mod lineage;
+pub mod locks;
 mod manifest;
 mod manifest_cache;
 mod mended;
@@ -51,6 +52,7 @@ mod stamp;
 pub mod stock;
 mod streams;
 pub mod trash;
+mod versions;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -176,6 +178,7 @@ impl Repository {
         if descriptor.admin.is_some() || descriptor.format_version > PLAIN_REPOSITORY_VERSION {
             return Err(encrypted(&*store));
         }
+        versions::settle(&*store, layout::ARCHIVES, true)?;
         Ok(Repository::plain(store, descriptor, trouble))
     }
 
@@ -306,6 +309,15 @@ pub(crate) fn expect_blocks(store: &dyn Store, blocks: &[&StoredBlock]) {
 /// The descriptor of the repository in `store`, and what is wrong where it stands in for a lost or
 /// damaged one.
 fn find(store: &dyn Store) -> Result<(Descriptor, Option<String>)> {
+    let found = find_current(store);
+    // The answer says whether there are older versions.
+    if versions::settle_descriptor(store)? {
+        return find_current(store);
+    }
+    found
+}
+
+fn find_current(store: &dyn Store) -> Result<(Descriptor, Option<String>)> {
     match read_descriptor(store) {
         Ok(descriptor) => Ok((descriptor, None)),
         Err(error) => {

@@ -1,7 +1,8 @@
 //! Deleting what no archive needs, in two runs: the first marks it, a later one deletes it.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Millis;
@@ -10,7 +11,7 @@ use crate::repository::damage::Damage;
 use crate::repository::lease::{LEASE, TRUST};
 use crate::repository::trash::{Notices, Trash, delete_if_there, issue_warrant, mark};
 use crate::repository::{ArchiveId, Repository, is_data, is_own_name, no_manifest};
-use crate::store::{Leftover, ObjectName, Origin, Store};
+use crate::store::{Leftover, Locks, ObjectName, Origin, Store};
 
 /// How long an object stays marked before it is deleted, unless somebody says otherwise, in
 /// milliseconds: three days. That is longer than a backup run takes, whose objects no archive names
@@ -51,6 +52,8 @@ pub enum ObjectFate {
     Waiting,
     /// It is deleted.
     Deleted,
+    /// It has been marked for long enough, and is locked: it stays until that is over.
+    Locked,
     /// It was marked, and an archive or a running backup names it again: the mark is taken off.
     Unmarked,
 }
@@ -62,6 +65,7 @@ impl ObjectFate {
             ObjectFate::Marked => "marked",
             ObjectFate::Waiting => "waiting",
             ObjectFate::Deleted => "deleted",
+            ObjectFate::Locked => "locked",
             ObjectFate::Unmarked => "unmarked",
         }
     }
@@ -83,7 +87,7 @@ pub struct Item {
 }
 
 /// What [`prune`] did, or would do.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Pruned {
     /// All that no archive names, and what was marked although one does; by name.
     pub items: Vec<Item>,
@@ -94,6 +98,8 @@ pub struct Pruned {
     pub needed_objects: u64,
     /// Their size in bytes.
     pub needed_bytes: u64,
+    /// Why it could not be told whether objects are locked that were deleted.
+    pub unasked: Option<Error>,
 }
 
 impl Pruned {
@@ -144,6 +150,7 @@ pub fn prune(repository: &Repository, options: PruneOptions, now: Millis) -> Res
         objects: objects.len() as u64,
         trash,
         references: References::default(),
+        locks: OnceCell::new(),
         pruned: Pruned::default(),
     };
     run.look(&expired)?;
@@ -180,6 +187,8 @@ struct Run<'a> {
     objects: u64,
     trash: Trash,
     references: References,
+    /// The locks of the store, once it was asked for them.
+    locks: OnceCell<Option<&'a dyn Locks>>,
     pruned: Pruned,
 }
 
@@ -237,6 +246,9 @@ impl Run<'_> {
                     Some(_) => ObjectFate::Waiting,
                     None => self.mark(object, &notices)?,
                 };
+            } else if let Some(until) = self.locked_until(object)? {
+                item.fate = ObjectFate::Locked;
+                item.due = Some(until);
             } else if !self.options.dry_run {
                 let warrant = issue_warrant(self.store(), object, &self.id, self.now)?;
                 due.push(Due {
@@ -249,6 +261,37 @@ impl Run<'_> {
             self.pruned.items.push(item);
         }
         Ok(due)
+    }
+
+    /// Until when `object` is locked, where it still is. A store that keeps versions would hide it
+    /// all the same, and nothing would become free.
+    fn locked_until(&mut self, object: &ObjectName) -> Result<Option<Millis>> {
+        if self.locks.get().is_none() {
+            let known = self.repository.store().locks();
+            let asked = known.map_or(Ok(false), Locks::can_lock);
+            let can_lock = self.or_unasked(asked)?.unwrap_or(false);
+            let _ = self.locks.set(known.filter(|_| can_lock));
+        }
+        let Some(Some(locks)) = self.locks.get().copied() else {
+            return Ok(None);
+        };
+        let lock = match locks.lock_of(object) {
+            Err(gone) if gone.kind() == ErrorKind::NotFound => None,
+            asked => self.or_unasked(asked)?.flatten(),
+        };
+        let until = lock.and_then(|lock| millis(lock.until));
+        Ok(until.filter(|until| *until > self.now))
+    }
+
+    /// What was asked; nothing where it may not be asked, which is told at the end.
+    fn or_unasked<T>(&mut self, asked: Result<T>) -> Result<Option<T>> {
+        match asked {
+            Err(denied) if denied.kind() == ErrorKind::Refused => {
+                self.pruned.unasked.get_or_insert(denied);
+                Ok(None)
+            }
+            asked => asked.map(Some),
+        }
     }
 
     fn mark(&self, object: &ObjectName, notices: &Notices) -> Result<ObjectFate> {
@@ -390,7 +433,10 @@ fn since(notices: &Notices, now: Millis) -> Option<Millis> {
 }
 
 fn modified(leftover: &Leftover) -> Option<Millis> {
-    let since = leftover.modified?;
-    let since = since.duration_since(UNIX_EPOCH).ok()?;
+    millis(leftover.modified?)
+}
+
+fn millis(time: SystemTime) -> Option<Millis> {
+    let since = time.duration_since(UNIX_EPOCH).ok()?;
     Millis::try_from(since.as_millis()).ok()
 }

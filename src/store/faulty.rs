@@ -13,7 +13,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Barrier, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use super::{Leftover, ObjectName, PendingObject, ReadStore, Store, StoredForm, TrafficCounts};
+use super::{
+    Leftover, Locks, ObjectHistory, ObjectName, PendingObject, ReadStore, Store, StoredForm,
+    TrafficCounts,
+};
 use crate::error::{Error, ErrorKind, Result};
 
 /// How an operation fails.
@@ -231,6 +234,10 @@ impl ReadStore for FaultyStore {
     fn traffic(&self) -> Option<TrafficCounts> {
         self.inner.traffic()
     }
+
+    fn history(&self) -> Option<&dyn ObjectHistory> {
+        self.inner.history()
+    }
 }
 
 impl Store for FaultyStore {
@@ -267,6 +274,10 @@ impl Store for FaultyStore {
 
     fn try_create_only(&self) -> Result<bool> {
         self.inner.try_create_only()
+    }
+
+    fn locks(&self) -> Option<&dyn Locks> {
+        self.inner.locks()
     }
 
     fn is_vacant(&self) -> Result<bool> {

@@ -31,6 +31,7 @@
 
 pub mod contract;
 pub mod faulty;
+mod guard;
 #[cfg(feature = "remote")]
 pub mod http;
 mod local;
@@ -54,6 +55,7 @@ use std::io::Write;
 use std::ops::Range;
 use std::time::SystemTime;
 
+pub use guard::{Lock, LockMode, Locks, ObjectHistory, Version, Versions};
 pub use local::LocalStore;
 pub use location::{Location, refuse_remote};
 pub use memory::MemoryStore;
@@ -141,6 +143,11 @@ pub trait ReadStore: Debug + Send + Sync {
     fn traffic(&self) -> Option<TrafficCounts> {
         None
     }
+
+    /// Older versions of its objects; `None` where it never has any.
+    fn history(&self) -> Option<&dyn ObjectHistory> {
+        None
+    }
 }
 
 /// A place that keeps immutable objects; see the [module](self) for what every member promises.
@@ -185,6 +192,11 @@ pub trait Store: ReadStore {
     ///
     /// When the store does not answer.
     fn try_create_only(&self) -> Result<bool>;
+
+    /// Locks on its objects; `None` where it never has any.
+    fn locks(&self) -> Option<&dyn Locks> {
+        None
+    }
 }
 
 impl dyn Store + '_ {

@@ -1,7 +1,8 @@
 //! A store that can only be read, in the place of one that can be written.
 
 use super::{
-    Leftover, ObjectName, PendingObject, ReadStore, Store, StoredForm, TrafficCounts, no_leftover,
+    Leftover, ObjectHistory, ObjectName, PendingObject, ReadStore, Store, StoredForm,
+    TrafficCounts, no_leftover,
 };
 use crate::error::{Error, Result};
 use std::collections::BTreeMap;
@@ -73,6 +74,10 @@ impl<S: ReadStore> ReadStore for ReadOnly<S> {
 
     fn traffic(&self) -> Option<TrafficCounts> {
         self.0.traffic()
+    }
+
+    fn history(&self) -> Option<&dyn ObjectHistory> {
+        self.0.history()
     }
 }
 

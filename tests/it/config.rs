@@ -308,7 +308,7 @@ fn faults_name_the_file_the_line_the_key_and_the_nearest_that_is_known() {
         r#"defualt-repository = "main"
 [repository.main]
 url = "relative"
-lock = "30d"
+lock = "30q"
 copy-to = ["second"]
 secret-access-key = "hunter2"
 limit-upload = 5
@@ -350,7 +350,7 @@ labels = { a = 1 }
     };
     at(1, "defualt-repository", "the nearest is default-repository");
     at(3, "repository.main.url", "begins with /");
-    at(4, "repository.main.lock", "needs a later version");
+    at(4, "repository.main.lock", "expected a duration");
     at(5, "repository.main.copy-to", "needs a later version");
     at(
         6,

@@ -345,6 +345,8 @@ fn every_command_prints_what_its_schema_says() {
     desk.holds(&["repair"], 0);
     #[cfg(feature = "encryption")]
     hold_keys(&mut desk);
+    // What it prints elsewhere is held to its schema beside a bucket that can lock.
+    desk.holds(&["lock", "latest", "--for", "30d"], 1);
     // Damage.
     for entry in crate::fixtures::tree(&desk.dir.path().join("repo/blocks")).keys() {
         let path = desk.dir.path().join("repo/blocks").join(entry);
@@ -362,6 +364,14 @@ fn every_command_prints_what_its_schema_says() {
     let known = narthex::report::schema::SCHEMAS.iter();
     let known: BTreeSet<_> = known.map(|schema| schema.command.to_owned()).collect();
     assert_eq!(desk.tried, known, "every command is tried");
+}
+
+/// Proves that `value` is what the schema of `command` says.
+#[cfg(feature = "remote")]
+pub(crate) fn assert_fits(command: &str, value: &Json) {
+    let schema = schema(command);
+    let faults = faults(value, &schema, &schema, "");
+    assert!(faults.is_empty(), "{command}: {faults:?}");
 }
 
 #[test]

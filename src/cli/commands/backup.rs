@@ -6,7 +6,8 @@ use clap::ValueEnum as _;
 use serde_json::{Value as Json, json};
 
 use super::copy;
-use crate::archive::{self, BackupOptions, Codec, Preview, Source};
+use super::lock::{self, BackupLockArgs};
+use crate::archive::{self, BackupOptions, BackupReport, Codec, Preview, Source};
 use crate::cli::args::{REPOSITORY_HEADING, local_path, parse_label, parse_name};
 use crate::cli::config;
 use crate::cli::context::Context;
@@ -18,8 +19,10 @@ use crate::model::now;
 use crate::raw::Links;
 use crate::report::backup::{BACKUP, LEFT_OUT};
 use crate::report::copy::COPIES;
+use crate::report::lock::LOCKED;
 use crate::report::trouble::{TROUBLE, told};
 use crate::report::{Extent, safe_line};
+use crate::repository::locks::{LockReport, LockTerms, locks_of};
 use crate::repository::portable::DEFAULT_LEVEL;
 use crate::repository::{LeftOut, LeftOutKind, Repository};
 use crate::store::Location;
@@ -102,6 +105,8 @@ pub(crate) struct Args {
     /// given several times. Where that fails, the archive stays, and the exit code is 3
     #[arg(long, value_name = "REPO", help_heading = REPOSITORY_HEADING)]
     pub(crate) copy_to: Vec<Location>,
+    #[command(flatten)]
+    lock: BackupLockArgs,
     /// Back up even if DIR looks like another server than the one archived under this name before,
     /// and miss nothing that is gone from it
     #[arg(long, help_heading = "What is archived")]
@@ -251,8 +256,12 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
         },
         ..BackupOptions::default()
     };
+    let terms = args.lock.terms(args.repo.location())?;
+    if terms.is_some() {
+        locks_of(&*args.repo.store()?)?;
+    }
     if args.dry_run {
-        return preview(args, &options, context);
+        return preview(args, &options, terms, context);
     }
     let repository = args
         .repo
@@ -261,6 +270,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     remark_on_memory(&repository, context)?;
     let source = recognise(args, Some(&repository), context)?;
     let mut report = archive::backup(&source, &repository, &options, now(), context.progress)?;
+    let locked = lock_archive(args, &repository, &report, terms, context)?;
     let copies = copy::after_backup(args, &repository, &mut report, context);
     for problem in &report.problems {
         context.progress.remark(problem);
@@ -274,6 +284,10 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
         );
         object.insert("mended".to_owned(), json!(report.mended));
         object.insert("copies".to_owned(), COPIES.all(&copies).json());
+        let lock = locked
+            .as_ref()
+            .map(|(report, _)| LOCKED.all(report).object());
+        object.insert("lock".to_owned(), json!(lock));
         object.insert(
             "problems".to_owned(),
             TROUBLE.all(&told(&report.problems)).json(),
@@ -284,12 +298,39 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
             let view = &context.view;
             context.print(view.of(&BACKUP, &report, Extent::All).told(view))?;
         }
+        if let Some((locked, _)) = &locked {
+            context.print(format_args!("{}\n", lock::sentence(locked, false)))?;
+        }
         for copied in copies.iter().filter(|copied| copied.is_done) {
             context.print(format_args!("{}\n", copied.sentence()))?;
         }
         print_left_out(&report.archive.left_out, context)?;
     }
-    Ok(Ending::problems_if(!report.problems.is_empty()))
+    let is_locked = locked.is_none_or(|(_, is_whole)| is_whole);
+    Ok(Ending::problems_if(
+        !report.problems.is_empty() || !is_locked,
+    ))
+}
+
+/// Locks what the archive needs that was made, if it was; and whether all of it could be.
+fn lock_archive(
+    args: &Args,
+    repository: &Repository,
+    report: &BackupReport,
+    terms: Option<LockTerms>,
+    context: &Context<'_>,
+) -> Result<Option<(LockReport, bool)>> {
+    let Some(terms) = terms.filter(|_| report.committed) else {
+        return Ok(None);
+    };
+    let archives = std::slice::from_ref(&report.archive);
+    let locked = lock::lock(repository, archives, terms, false, &args.state);
+    let locked = locked.map_err(|error| {
+        let id = report.archive.id.short();
+        error.context(format!("archive {id} was made, and is not locked"))
+    })?;
+    let is_whole = lock::tell(&locked, false, args.repo.location(), context)?;
+    Ok(Some((locked, is_whole)))
 }
 
 /// Says so where two writers could replace each other's objects, or where that cannot be told.
@@ -378,7 +419,31 @@ fn refuse_inside(source: &Path, location: &Location) -> Result<()> {
     Ok(())
 }
 
-fn preview(args: &Args, options: &BackupOptions, context: &mut Context<'_>) -> Result<Ending> {
+/// What would be locked of the newest archive of `source`: of what the next one needs, the most is
+/// the same.
+fn preview_lock(
+    args: &Args,
+    source: &Source,
+    repository: Option<&Repository>,
+    terms: Option<LockTerms>,
+    context: &Context<'_>,
+) -> Result<Option<LockReport>> {
+    let (Some(terms), Some(repository)) = (terms, repository) else {
+        return Ok(None);
+    };
+    let latest = repository.latest(&source.filter(), now())?;
+    let archives: Vec<_> = latest.archive.into_iter().collect();
+    let locked = lock::lock(repository, &archives, terms, true, &args.state)?;
+    lock::tell(&locked, true, args.repo.location(), context)?;
+    Ok(Some(locked))
+}
+
+fn preview(
+    args: &Args,
+    options: &BackupOptions,
+    terms: Option<LockTerms>,
+    context: &mut Context<'_>,
+) -> Result<Ending> {
     let repository = args.repo.existing(&args.state, args.no_create)?;
     if repository.is_none() {
         let location = args.repo.location();
@@ -393,6 +458,7 @@ fn preview(args: &Args, options: &BackupOptions, context: &mut Context<'_>) -> R
     }
     let source = recognise(args, repository.as_ref(), context)?;
     let preview = archive::preview(&source, repository.as_ref(), options, now())?;
+    let locked = preview_lock(args, &source, repository.as_ref(), terms, context)?;
     for problem in &preview.problems {
         context.progress.remark(problem);
     }
@@ -407,10 +473,17 @@ fn preview(args: &Args, options: &BackupOptions, context: &mut Context<'_>) -> R
             "updated": preview.updated,
             "unchanged": preview.unchanged,
             "left_out": LEFT_OUT.all(&left_out).json(),
+            "lock": locked.as_ref().map(|report| LOCKED.all(report).object()),
             "problems": TROUBLE.all(&told(&preview.problems)).json(),
         }))?;
     } else {
         print_preview(&preview, context)?;
+        if let Some(locked) = &locked {
+            context.print(format_args!(
+                "of the archive before, {}; all that is new would be locked, too\n",
+                lock::sentence(locked, true)
+            ))?;
+        }
         print_left_out(&left_out, context)?;
     }
     Ok(Ending::problems_if(!preview.problems.is_empty()))

@@ -17,6 +17,7 @@ pub(super) mod inspect;
 #[cfg(feature = "encryption")]
 pub(super) mod key;
 pub(super) mod list;
+pub(super) mod lock;
 pub(super) mod prune;
 pub(super) mod repair;
 pub(super) mod restore;

@@ -105,6 +105,12 @@ pub(super) fn run_prune(
              machine is wrong, or that of another one"
         ));
     }
+    if let Some(error) = &pruned.unasked {
+        context.progress.remark(&format_args!(
+            "cannot tell whether objects are locked that were to be deleted; those that are stay below delete markers until their locks are over: {}",
+            error.chain()
+        ));
+    }
     Ok(pruned)
 }
 
@@ -146,6 +152,16 @@ pub(super) fn print(
             "{count} of {} are not needed: a prune after {} deletes them\n",
             bytes_text(bytes),
             time_text(due),
+        ))?;
+    }
+    let (locked, locked_bytes) = pruned.of(ObjectFate::Locked);
+    let held = pruned.items.iter();
+    let held = held.filter(|item| item.fate == ObjectFate::Locked);
+    if let Some(until) = held.filter_map(|item| item.due).max() {
+        context.print(format_args!(
+            "{locked} of {} are locked until {}: a prune after that deletes them\n",
+            bytes_text(locked_bytes),
+            time_text(until),
         ))?;
     }
     Ok(())

@@ -7,8 +7,10 @@ use super::keys::Keys;
 use super::prices::Prices;
 use super::schema::{AWS, AZURE, GOOGLE, Key, PRICES, REPOSITORY};
 use super::secret::Secret;
+use crate::cli::commands::lock::parse_lock;
 use crate::error::{Error, Result};
-use crate::store::{Location, StoreOptions};
+use crate::repository::locks::LockTerms;
+use crate::store::{Location, LockMode, StoreOptions};
 use crate::units::parse_rate;
 
 /// What `[repository.NAME]` says.
@@ -27,6 +29,8 @@ pub(crate) struct Repository {
     pub(super) credentials: Vec<Credential>,
     pub(crate) keys: Keys,
     pub(crate) prices: Option<Prices>,
+    /// For how long what backups need is locked, and how firmly.
+    pub(crate) lock: Option<LockTerms>,
 }
 
 /// A value that goes to the store under the name of an environment variable.
@@ -84,6 +88,8 @@ const SCHEMES: &[(&str, &[&str])] = &[
     ("sas-token", &["az"]),
     ("service-account", &["gs"]),
     ("prices", &["s3", "gs", "az"]),
+    ("lock", &["s3"]),
+    ("lock-mode", &["s3"]),
 ];
 
 impl Repository {
@@ -99,6 +105,7 @@ impl Repository {
         }
         let url = section.parsed("url", parse_url);
         let keys = Keys::read(section);
+        let lock = lock(section);
         let prices = section.section("prices", &PRICES);
         let prices = prices.and_then(|prices| Prices::read(&prices));
         let credentials = credentials(section);
@@ -144,6 +151,7 @@ impl Repository {
             credentials,
             keys,
             prices,
+            lock,
         })
     }
 
@@ -251,6 +259,23 @@ pub(super) fn scheme(location: &Location) -> String {
         Some((scheme, _)) if location.dir().is_none() => scheme.to_owned(),
         _ => String::new(),
     }
+}
+
+/// The time is read where there is one; how firmly, goes with it.
+fn lock(section: &Section<'_, '_>) -> Option<LockTerms> {
+    let time = section.parsed("lock", parse_lock);
+    let mode = section.parsed("lock-mode", str::parse::<LockMode>);
+    if let (None, Some(mode)) = (&time, &mode) {
+        section.fault(
+            &mode.place,
+            "lock-mode",
+            "expected lock beside it, for how long, found none",
+        );
+    }
+    Some(LockTerms {
+        time: time?.value,
+        mode: mode.map(|mode| mode.value).unwrap_or_default(),
+    })
 }
 
 fn parse_url(text: &str) -> Result<Location> {

@@ -9,6 +9,7 @@ mod finding;
 mod read;
 mod structure;
 mod unnamed;
+mod versions;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -35,7 +36,7 @@ use crate::store::{ObjectName, Store};
 /// When there is no repository, when it is of a newer version, or when the store cannot list its
 /// objects. Everything else is a finding.
 pub fn check(store: &dyn Store, depth: CheckDepth, progress: &dyn Progress) -> Result<CheckReport> {
-    let listed: BTreeMap<ObjectName, u64> = store.list("")?.into_iter().collect();
+    let mut listed: BTreeMap<ObjectName, u64> = store.list("")?.into_iter().collect();
     let mut checker = Checker {
         store,
         report: CheckReport::default(),
@@ -49,6 +50,7 @@ pub fn check(store: &dyn Store, depth: CheckDepth, progress: &dyn Progress) -> R
     checker.descriptor(&listed)?;
     checker.manifests(&listed);
     checker.unlinked(&listed);
+    checker.versions(&mut listed)?;
     let sound = checker.structure(&listed);
     checker.marked(&listed, &sound, depth);
     checker.claims(&listed);

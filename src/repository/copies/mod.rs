@@ -18,6 +18,7 @@ use super::layout::DATA;
 use super::lineage::atoms;
 use super::{
     Archive, Archives, Mended, Repository, StoredBlock, StoredObject, learn_streams, read_meta,
+    versions,
 };
 use crate::error::{Error, Result};
 use crate::model::Ulid;
@@ -46,6 +47,8 @@ pub struct Copies {
     packs: OnceLock<BTreeMap<ObjectName, StoredObject>>,
     listed: OnceLock<Listed>,
     digests: Mutex<BTreeMap<ObjectName, Digests>>,
+    /// Objects of which an older version is read, with the bytes each takes there.
+    older: Mutex<BTreeMap<ObjectName, u64>>,
 }
 
 /// All archives, and where each block is in them.
@@ -89,6 +92,8 @@ pub enum Trust {
     Sound,
     /// The object's first bytes are those that the manifest says; others follow them.
     TooLong,
+    /// An older version of it is, which the store has kept.
+    Older,
     /// Another object has these bytes.
     Elsewhere,
     /// It was written to replace the object. Whatever comes out of it must be proved.
@@ -102,6 +107,7 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.trust {
             Trust::TooLong => write!(f, "the first {} bytes of {}", self.bytes, self.name),
+            Trust::Older => write!(f, "an older version of {}", self.name),
             Trust::Damaged => write!(f, "what is sound of {}", self.name),
             Trust::Sound | Trust::Elsewhere | Trust::Mended => write!(f, "{}", self.name),
         }
@@ -123,6 +129,7 @@ impl Copies {
             packs: OnceLock::new(),
             listed: OnceLock::new(),
             digests: Mutex::default(),
+            older: Mutex::default(),
         })
     }
 
@@ -295,6 +302,10 @@ impl Copies {
                 places.push(place(&object.name, object.bytes, trust));
             }
         }
+        if !is_whole && self.read_older(object) {
+            is_whole = true;
+            places.push(place(&object.name, object.bytes, Trust::Older));
+        }
         if !is_whole {
             let same_size = listed.by_bytes.get(&object.listed_bytes());
             let same_size = same_size.into_iter().flatten();
@@ -316,6 +327,28 @@ impl Copies {
         places
     }
 
+    /// Reads from now on that older version of `object` which is what the manifest says, if the
+    /// store has one. What it cannot say is the same as none.
+    fn read_older(&self, object: &StoredObject) -> bool {
+        let older = || self.older.lock().unwrap_or_else(PoisonError::into_inner);
+        if older().contains_key(&object.name) {
+            return false;
+        }
+        let stored = self.repository.stored();
+        let (bytes, sha256) = object.stored_form();
+        let found = versions::read_right(stored, &object.name, bytes, sha256);
+        let is_found = found.unwrap_or(false);
+        if is_found {
+            older().insert(object.name.clone(), bytes);
+            let mut digests = self.digests.lock().unwrap_or_else(PoisonError::into_inner);
+            digests.insert(
+                object.name.clone(),
+                vec![(object.bytes, Some(object.sha256))],
+            );
+        }
+        is_found
+    }
+
     /// How many bytes the object `name` has. One that lies where nothing can be listed is asked for
     /// by its name.
     ///
@@ -329,6 +362,11 @@ impl Copies {
 
     /// How many bytes the object `name` takes in the store.
     pub(crate) fn listed_bytes(&self, name: &ObjectName) -> Result<u64> {
+        let older = self.older.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bytes) = older.get(name) {
+            return Ok(*bytes);
+        }
+        drop(older);
         let listed = self.listed();
         if let Some(bytes) = listed.bytes.get(name) {
             return Ok(*bytes);

@@ -7,7 +7,8 @@ use std::time::SystemTime;
 use super::Place;
 use crate::error::Result;
 use crate::store::{
-    Leftover, ObjectName, PendingObject, ReadStore, Store, StoredForm, TrafficCounts, beyond_end,
+    Leftover, Locks, ObjectHistory, ObjectName, PendingObject, ReadStore, Store, StoredForm,
+    TrafficCounts, beyond_end,
 };
 
 /// Reads some objects in other [`Place`]s than their own. It is for reading: whatever writes goes
@@ -99,6 +100,10 @@ impl ReadStore for Redirected<'_> {
         self.store.traffic()
     }
 
+    fn history(&self) -> Option<&dyn ObjectHistory> {
+        self.store.history()
+    }
+
     fn describe(&self) -> String {
         self.store.describe()
     }
@@ -131,6 +136,10 @@ impl Store for Redirected<'_> {
 
     fn try_create_only(&self) -> Result<bool> {
         self.store.try_create_only()
+    }
+
+    fn locks(&self) -> Option<&dyn Locks> {
+        self.store.locks()
     }
 
     fn is_vacant(&self) -> Result<bool> {

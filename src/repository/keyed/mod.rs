@@ -33,7 +33,8 @@ use crate::crypt::sign::SigningKey;
 use crate::crypt::{EncryptedStore, Identities};
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::{
-    Leftover, ObjectName, PendingObject, ReadStore, Store, StoredForm, TrafficCounts,
+    Leftover, Locks, ObjectHistory, ObjectName, PendingObject, ReadStore, Store, StoredForm,
+    TrafficCounts,
 };
 
 /// What a machine brings along to work with encrypted repositories.
@@ -267,6 +268,10 @@ impl ReadStore for KeyedStore {
         self.inner.traffic()
     }
 
+    fn history(&self) -> Option<&dyn ObjectHistory> {
+        self.inner.history()
+    }
+
     fn describe(&self) -> String {
         self.inner.describe()
     }
@@ -310,6 +315,10 @@ impl Store for KeyedStore {
 
     fn try_create_only(&self) -> Result<bool> {
         self.inner.try_create_only()
+    }
+
+    fn locks(&self) -> Option<&dyn Locks> {
+        self.inner.locks()
     }
 
     fn is_vacant(&self) -> Result<bool> {

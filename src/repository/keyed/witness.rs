@@ -30,7 +30,7 @@ use crate::model::Millis;
 use crate::repository::check::{CheckFinding, CheckReport, Kind};
 use crate::repository::digest::Digest;
 use crate::repository::layout::{ARCHIVES, WITNESSES, time_of, witness_number, witness_object};
-use crate::repository::{MAX_MANIFEST_BYTES, ManifestLink, ManifestName};
+use crate::repository::{MAX_MANIFEST_BYTES, ManifestLink, ManifestName, versions};
 use crate::store::{ObjectName, Store};
 
 /// Version of witnesses that this program writes, and the newest it reads.
@@ -107,6 +107,30 @@ impl KeyedStore {
             }
         }
         Ok(names)
+    }
+
+    /// Reads from now on the versions of manifests that the newest witness has seen, and of others
+    /// the first, where others are on top of them; what is hidden and was seen is not hidden.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub(in crate::repository) fn settle(&self) -> Result<()> {
+        let store = &*self.inner;
+        versions::settle(store, WITNESSES, false)?;
+        let odd = versions::settle(store, ARCHIVES, true)?;
+        if odd.is_empty() {
+            return Ok(());
+        }
+        // One that does not count is named where witnesses are asked for.
+        let Ok(Some((witness, _))) = self.witness() else {
+            return Ok(());
+        };
+        let seen = witness.manifests.iter();
+        for link in seen.filter(|link| odd.contains(&link.name)) {
+            versions::read_digest(store, &link.name, link.sha256)?;
+        }
+        Ok(())
     }
 
     fn believe(&self, name: &ObjectName, bytes: &[u8]) -> Result<Witness> {

@@ -8,7 +8,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::SystemTime;
 
-use super::{Leftover, ObjectName, PendingObject, ReadStore, Store, TrafficCounts};
+use super::{
+    Leftover, Locks, ObjectHistory, ObjectName, PendingObject, ReadStore, Store, TrafficCounts,
+    Version, Versions,
+};
 use crate::error::Result;
 
 /// Bytes of an object that one request fetches.
@@ -350,6 +353,13 @@ impl<S: Store + 'static> ReadStore for ReadAhead<S> {
         self.shared.inner.traffic()
     }
 
+    fn history(&self) -> Option<&dyn ObjectHistory> {
+        self.shared
+            .inner
+            .history()
+            .map(|_| self as &dyn ObjectHistory)
+    }
+
     fn expect(&self, objects: &[(ObjectName, u64)]) {
         let mut state = self.shared.lock();
         let queued: BTreeSet<_> = state.queue.iter().map(|(name, _)| name.clone()).collect();
@@ -367,6 +377,30 @@ impl<S: Store + 'static> ReadStore for ReadAhead<S> {
         }
         drop(state);
         self.shared.fetch();
+    }
+}
+
+impl<S: Store + 'static> ObjectHistory for ReadAhead<S> {
+    fn keeps_versions(&self) -> bool {
+        let inner = self.shared.inner.history();
+        inner.is_some_and(ObjectHistory::keeps_versions)
+    }
+
+    fn versions(&self, prefix: &str) -> Result<Versions> {
+        let inner = self.shared.inner.history();
+        inner.map_or_else(|| Ok(Versions::new()), |inner| inner.versions(prefix))
+    }
+
+    fn read_version(&self, name: &ObjectName, version: Option<&Version>) {
+        // What was fetched is of another one.
+        self.shared.lock().forget_object(name);
+        if let Some(inner) = self.shared.inner.history() {
+            inner.read_version(name, version);
+        }
+    }
+
+    fn version_read(&self, name: &ObjectName) -> Option<Version> {
+        self.shared.inner.history()?.version_read(name)
     }
 }
 
@@ -404,6 +438,10 @@ impl<S: Store + 'static> Store for ReadAhead<S> {
 
     fn try_create_only(&self) -> Result<bool> {
         self.shared.inner.try_create_only()
+    }
+
+    fn locks(&self) -> Option<&dyn Locks> {
+        self.shared.inner.locks()
     }
 }
 

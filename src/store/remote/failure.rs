@@ -74,7 +74,7 @@ fn is_other_404(text: &str) -> bool {
 }
 
 /// What stands in the first `tag` of some XML.
-fn tagged<'t>(text: &'t str, tag: &str) -> Option<&'t str> {
+pub(super) fn tagged<'t>(text: &'t str, tag: &str) -> Option<&'t str> {
     let (_, rest) = text.split_once(&format!("<{tag}>"))?;
     rest.split_once(&format!("</{tag}>")).map(|(it, _)| it)
 }

@@ -2,6 +2,7 @@
 //! is listed.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -18,9 +19,9 @@ use ulid::Ulid;
 use super::address::{Address, Client};
 use super::wire::Wire;
 use crate::error::Result;
-use crate::store::ObjectName;
 use crate::store::name::TEMPORARY;
 use crate::store::runtime::block_on;
+use crate::store::{ObjectName, Version};
 
 /// Bytes of a part. Some services want all but the last to be equally large.
 pub(super) const PART: usize = 8 << 20;
@@ -48,6 +49,10 @@ pub(super) struct Inner {
     pub(super) parts: Arc<Semaphore>,
     /// Whether the store was seen to refuse a name that is taken; `None` until it was tried.
     pub(super) create_only: Mutex<Option<bool>>,
+    /// Whether an answer has said that there are older versions of objects.
+    pub(super) keeps_versions: AtomicBool,
+    /// Versions that are read in place of the current ones, by the names of objects.
+    pub(super) pinned: Mutex<BTreeMap<String, Version>>,
 }
 
 impl Inner {
@@ -165,6 +170,7 @@ impl Inner {
             let keys = max.unwrap_or(PAGE);
             let next = self.page(prefix, keys, token, &mut found).await?;
             if next.is_none() || max.is_some_and(|max| found.len() >= max) {
+                self.show_pinned(prefix, &mut found);
                 return Ok(found);
             }
             token = next;
@@ -175,6 +181,7 @@ impl Inner {
     pub(super) async fn list_page(&self) -> Result<Option<BTreeMap<String, ObjectMeta>>> {
         let mut found = BTreeMap::new();
         let next = self.page("", PAGE, None, &mut found).await?;
+        self.show_pinned("", &mut found);
         Ok(next.is_none().then_some(found))
     }
 
@@ -215,13 +222,20 @@ impl Inner {
         Ok(page.page_token)
     }
 
-    pub(super) async fn head(&self, path: &Path) -> Result<ObjectMeta, StoreError> {
+    /// What is said of an object, or of a version of it.
+    pub(super) async fn head(
+        &self,
+        path: &Path,
+        version: Option<String>,
+    ) -> Result<ObjectMeta, StoreError> {
         let options = GetOptions {
             head: true,
+            version,
             ..GetOptions::default()
         };
         let found = self.client.objects.get_opts(path, options).await?;
         self.learn(&found.attributes);
+        self.learn_version(&found.meta);
         Ok(found.meta)
     }
 }

@@ -16,14 +16,17 @@
 
 mod address;
 mod failure;
+mod guard;
 mod inner;
 mod pending;
 mod profile;
+mod signed;
 mod uploads;
 mod wire;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
@@ -38,8 +41,8 @@ pub use wire::Traffic;
 use super::name::TEMPORARY;
 use super::runtime::{self, block_on};
 use super::{
-    Leftover, ObjectName, Origin, PendingObject, ReadStore, Store, StoreOptions, TrafficCounts,
-    beyond_end, no_leftover, not_left_over, too_large,
+    Leftover, Locks, ObjectHistory, ObjectName, Origin, PendingObject, ReadStore, Store,
+    StoreOptions, TrafficCounts, beyond_end, no_leftover, no_object, not_left_over, too_large,
 };
 use crate::error::{Error, Result};
 use address::{Client, client_options};
@@ -78,6 +81,8 @@ impl RemoteStore {
                 wire,
                 parts: Arc::new(Semaphore::new(PARTS_AT_A_TIME as usize)),
                 create_only: Mutex::new(None),
+                keeps_versions: AtomicBool::new(false),
+                pinned: Mutex::default(),
             }),
         })
     }
@@ -89,13 +94,14 @@ impl ReadStore for RemoteStore {
         block_on(async {
             let failed = |error| inner.failed_object("read", name, error);
             let path = inner.path(name);
-            let found = inner
-                .client
-                .objects
-                .get_opts(&path, GetOptions::default())
-                .await;
+            let options = GetOptions {
+                version: inner.pinned(name),
+                ..GetOptions::default()
+            };
+            let found = inner.client.objects.get_opts(&path, options).await;
             let found = found.map_err(failed)?;
             inner.learn(&found.attributes);
+            inner.learn_version(&found.meta);
             if found.meta.size > max_bytes {
                 return Err(too_large(name, found.meta.size, max_bytes));
             }
@@ -122,6 +128,7 @@ impl ReadStore for RemoteStore {
         let read = block_on(async {
             let options = GetOptions {
                 range: Some(GetRange::Bounded(range.clone())),
+                version: inner.pinned(name),
                 ..GetOptions::default()
             };
             let found = inner
@@ -130,6 +137,7 @@ impl ReadStore for RemoteStore {
                 .get_opts(&inner.path(name), options)
                 .await?;
             inner.learn(&found.attributes);
+            inner.learn_version(&found.meta);
             if found.range != range {
                 return Ok(Err(found.meta.size));
             }
@@ -162,7 +170,7 @@ impl ReadStore for RemoteStore {
 
     fn size(&self, name: &ObjectName) -> Result<u64> {
         let inner = &self.inner;
-        let found = block_on(inner.head(&inner.path(name)));
+        let found = block_on(inner.head(&inner.path(name), inner.pinned(name)));
         let found = found.map_err(|e| inner.failed_object("look at", name, e))?;
         Ok(found.size)
     }
@@ -205,6 +213,10 @@ impl ReadStore for RemoteStore {
     fn traffic(&self) -> Option<TrafficCounts> {
         Some(self.inner.wire.traffic().counts())
     }
+
+    fn history(&self) -> Option<&dyn ObjectHistory> {
+        (self.inner.address.service == Service::S3).then_some(self)
+    }
 }
 
 impl Store for RemoteStore {
@@ -220,14 +232,21 @@ impl Store for RemoteStore {
         let path = inner.path(name);
         block_on(async {
             // Deleting what is not there is a success to these services.
-            inner.head(&path).await?;
-            inner.client.objects.delete(&path).await
+            inner.head(&path, inner.pinned(name)).await?;
+            inner.client.objects.delete(&path).await?;
+            inner.unpin(name);
+            Ok(())
         })
         .map_err(|e| inner.failed_object("delete", name, e))
     }
 
+    /// What is there is durable. It is looked for in a listing: whoever may only write may list.
     fn settle(&self, name: &ObjectName) -> Result<()> {
-        self.size(name).map(|_| ())
+        let found = block_on(self.inner.list(name.as_str(), Some(1)))?;
+        if found.contains_key(name.as_str()) {
+            return Ok(());
+        }
+        Err(no_object(name))
     }
 
     fn leftovers(&self, prefix: &str) -> Result<Vec<Leftover>> {
@@ -249,11 +268,10 @@ impl Store for RemoteStore {
                     origin,
                 });
             }
-            if let Some(signer) = &inner.client.signer {
+            if inner.address.service == Service::S3 {
                 let root = inner.root();
                 let prefix = format!("{root}{prefix}");
-                let begun = uploads::begun(&**signer, &inner.http, &prefix).await?;
-                for upload in begun {
+                for upload in uploads::begun(inner, &prefix).await? {
                     let Some(name) = upload.key.strip_prefix(&*root) else {
                         continue;
                     };
@@ -288,7 +306,7 @@ impl Store for RemoteStore {
         }
         let path = Path::from(format!("{}{}", inner.root(), leftover.name));
         block_on(async {
-            let found = match inner.head(&path).await {
+            let found = match inner.head(&path, None).await {
                 Ok(found) => found,
                 Err(StoreError::NotFound { .. }) => return Err(no_leftover(leftover)),
                 Err(error) => {
@@ -317,6 +335,10 @@ impl Store for RemoteStore {
     fn is_vacant(&self) -> Result<bool> {
         let found = block_on(self.inner.list("", Some(1)))?;
         Ok(found.is_empty())
+    }
+
+    fn locks(&self) -> Option<&dyn Locks> {
+        (self.inner.address.service == Service::S3).then_some(self)
     }
 }
 

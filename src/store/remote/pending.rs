@@ -33,7 +33,7 @@ const MAX_TRIES: u32 = 5;
 
 /// Key of the metadata that say which attempt has written an object: whoever does not get an answer
 /// looks whether it was its own that arrived.
-const PUT_ID: &str = "narthexput";
+pub(super) const PUT_ID: &str = "narthexput";
 
 /// An object being written.
 pub(super) struct Pending {
@@ -58,6 +58,8 @@ enum Holder {
     Nobody,
     Us,
     Another,
+    /// Somebody: this host may not look who.
+    Unknown,
 }
 
 impl Pending {
@@ -185,7 +187,7 @@ impl Pending {
             let Err(error) = completed else {
                 return Ok(());
             };
-            if let Some(end) = self.after(error, attempt).await {
+            if let Some(end) = self.after(error, attempt, &upload.id).await {
                 return end;
             }
         }
@@ -213,7 +215,7 @@ impl Pending {
             };
             let copied = client.objects.copy_opts(&upload.path, &to, options).await;
             let Err(error) = copied else { break };
-            if let Some(found) = self.after(error, attempt).await {
+            if let Some(found) = self.after(error, attempt, &self.id).await {
                 end = found;
                 break;
             }
@@ -240,7 +242,7 @@ impl Pending {
             let Err(error) = objects.put_opts(&path, payload.clone(), options).await else {
                 return Ok(());
             };
-            if let Some(end) = self.after(error, attempt).await {
+            if let Some(end) = self.after(error, attempt, &self.id).await {
                 return end;
             }
         }
@@ -249,7 +251,8 @@ impl Pending {
 
     /// What an attempt that ended with `error` has come to; `None` when it is to be tried again.
     /// Answers get lost: the name may be taken by what this very attempt has written.
-    async fn after(&self, error: StoreError, attempt: u32) -> Option<Result<()>> {
+    /// `id` is what the wire knows the attempt by.
+    async fn after(&self, error: StoreError, attempt: u32, id: &str) -> Option<Result<()>> {
         let is_final = matches!(
             error,
             StoreError::PermissionDenied { .. }
@@ -264,15 +267,23 @@ impl Pending {
             error,
             StoreError::AlreadyExists { .. } | StoreError::Precondition { .. }
         );
+        let has_lost = self.inner.wire.has_lost(id);
         match self.holder().await {
             Ok(Holder::Us) => Some(Ok(())),
             Ok(Holder::Another) => Some(Err(name_taken(&self.name))),
+            // Every answer of this attempt has arrived: it was another's from the beginning.
+            Ok(Holder::Unknown) | Err(_) if is_taken && !has_lost => {
+                Some(Err(name_taken(&self.name)))
+            }
+            Ok(Holder::Unknown) => Some(Err(self.failed(error).context(format!(
+                "object {} is there, and it cannot be told whether this run has written it, for an answer got lost and this host may not read",
+                self.name
+            )))),
             // A name that was taken a moment ago and is free again: somebody has deleted it.
             Ok(Holder::Nobody) if attempt + 1 < MAX_TRIES => {
                 tokio::time::sleep(Duration::from_millis(50 << attempt)).await;
                 None
             }
-            Err(_) if is_taken => Some(Err(name_taken(&self.name))),
             Ok(Holder::Nobody) | Err(_) => Some(Err(self.failed(error))),
         }
     }
@@ -293,9 +304,21 @@ impl Pending {
                     Holder::Another
                 })
             }
-            Err(StoreError::NotFound { .. }) => Ok(Holder::Nobody),
+            // Whoever may only write may list.
+            Err(StoreError::PermissionDenied { .. }) if self.is_listed().await => {
+                Ok(Holder::Unknown)
+            }
+            Err(StoreError::NotFound { .. } | StoreError::PermissionDenied { .. }) => {
+                Ok(Holder::Nobody)
+            }
             Err(error) => Err(error),
         }
+    }
+
+    /// Whether the object is there; so it is where that cannot be told.
+    async fn is_listed(&self) -> bool {
+        let listed = self.inner.list(self.name.as_str(), Some(1)).await;
+        listed.map_or(true, |found| found.contains_key(self.name.as_str()))
     }
 
     /// Frees what the parts take. What cannot be freed is listed as left over.

@@ -1,9 +1,10 @@
 //! What every HTTP request of an object store passes: it is counted, slowed down to the limits, and
 //! corrected where the client library says less than it should.
 
+use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,7 @@ use object_store::client::{
 };
 use tokio::time::Sleep;
 
+use super::pending::PUT_ID;
 use crate::store::{Limits, TrafficCounts};
 
 /// Requests and bytes of a process to one store, for reports and bills.
@@ -61,7 +63,7 @@ impl Traffic {
 }
 
 /// Names of parameters that make a `GET` one that lists.
-const LISTS: [&str; 3] = ["list-type", "uploads", "comp"];
+const LISTS: [&str; 4] = ["list-type", "uploads", "comp", "versions"];
 
 fn is_list(uri: &Uri) -> bool {
     has_parameter(uri, &LISTS)
@@ -114,6 +116,9 @@ struct Shared {
     /// Whether uploads in parts are to be completed on the condition that the name is free, which
     /// the client library cannot ask for. S3 alone knows it.
     completes_conditionally: AtomicBool,
+    /// Attempts to write of which an answer got lost, or said that the service failed: what they
+    /// write may be there.
+    lost: Mutex<BTreeSet<String>>,
 }
 
 impl Wire {
@@ -125,6 +130,7 @@ impl Wire {
                 download: Pace::of(limits.download),
                 requests: Pace::of(limits.requests),
                 completes_conditionally: AtomicBool::new(completes_conditionally),
+                lost: Mutex::default(),
             }),
         }
     }
@@ -135,9 +141,33 @@ impl Wire {
         asks.store(false, Ordering::Relaxed);
     }
 
+    /// Whether an answer to this attempt to write got lost; says so once. An attempt is known by the
+    /// id in the metadata of what it writes, or by that of its upload.
+    pub(super) fn has_lost(&self, attempt: &str) -> bool {
+        let mut lost = self.shared.lost();
+        lost.remove(attempt)
+    }
+
     pub(super) fn traffic(&self) -> &Arc<Traffic> {
         &self.shared.traffic
     }
+}
+
+impl Shared {
+    fn lost(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What an attempt to write is known by.
+fn attempt(request: &HttpRequest) -> Option<String> {
+    let mut headers = request.headers().iter();
+    let in_metadata = headers.find(|(name, _)| name.as_str().ends_with(PUT_ID));
+    let in_metadata = in_metadata.and_then(|(_, value)| value.to_str().ok());
+    let pairs = request.uri().query().unwrap_or_default().split('&');
+    let mut pairs = pairs.filter(|_| request.method() == Method::POST);
+    let upload = pairs.find_map(|pair| pair.strip_prefix("uploadId="));
+    in_metadata.or(upload).map(str::to_owned)
 }
 
 impl HttpConnector for Wire {
@@ -179,7 +209,15 @@ impl HttpService for Service {
         shared
             .traffic
             .request(request.method(), request.uri(), sent);
-        let answer = self.client.execute(request).await?;
+        let attempt = attempt(&request).filter(|_| is_conditional);
+        let answer = self.client.execute(request).await;
+        let is_lost = answer
+            .as_ref()
+            .map_or(true, |answer| answer.status().is_server_error());
+        if let Some(attempt) = attempt.filter(|_| is_lost) {
+            shared.lost().insert(attempt);
+        }
+        let answer = answer?;
         let (mut parts, body) = answer.into_parts();
         let body = HttpResponseBody::new(Counted {
             body,

@@ -7,5 +7,5 @@ mod cover;
 mod flood;
 mod program;
 mod trust;
-mod world;
+pub(crate) mod world;
 mod write_only;

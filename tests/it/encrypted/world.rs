@@ -21,29 +21,29 @@ use narthex::store::{MemoryStore, ReadStore as _, Store};
 use crate::fixtures::{fixture, tree};
 
 /// The name of the source.
-pub(super) const SOURCE: &str = "tell-nobody";
+pub(crate) const SOURCE: &str = "tell-nobody";
 
 /// A time after all samples of the fixtures.
-pub(super) const NIGHT: Millis = 1_795_400_000_000;
+pub(crate) const NIGHT: Millis = 1_795_400_000_000;
 
 /// How long after each other nights are.
-pub(super) const DAY: Millis = 86_400_000;
+pub(crate) const DAY: Millis = 86_400_000;
 
 /// An encrypted repository, and all keys to it.
-pub(super) struct World {
-    pub(super) store: MemoryStore,
-    pub(super) admin: SigningKey,
-    pub(super) host: SigningKey,
-    pub(super) reader: Identities,
-    pub(super) home: tempfile::TempDir,
+pub(crate) struct World {
+    pub(crate) store: MemoryStore,
+    pub(crate) admin: SigningKey,
+    pub(crate) host: SigningKey,
+    pub(crate) reader: Identities,
+    pub(crate) home: tempfile::TempDir,
 }
 
 impl World {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::encrypted_to(Identities::new([Identity::generate()]).unwrap())
     }
 
-    pub(super) fn encrypted_to(reader: Identities) -> Self {
+    pub(crate) fn encrypted_to(reader: Identities) -> Self {
         let world = World {
             store: MemoryStore::new(),
             admin: SigningKey::generate("admin").unwrap(),
@@ -67,7 +67,7 @@ impl World {
     }
 
     /// What the host has: no key to read with.
-    pub(super) fn of_host(&self) -> Keyring {
+    pub(crate) fn of_host(&self) -> Keyring {
         Keyring {
             signing: Some(self.host.clone()),
             memory: Some(self.home.path().join("written")),
@@ -76,19 +76,19 @@ impl World {
     }
 
     /// What somebody has who reads.
-    pub(super) fn of_reader(&self) -> Keyring {
+    pub(crate) fn of_reader(&self) -> Keyring {
         Keyring {
             identities: Some(self.reader.clone()),
             ..Keyring::default()
         }
     }
 
-    pub(super) fn open(&self, keyring: Keyring) -> Repository {
+    pub(crate) fn open(&self, keyring: Keyring) -> Repository {
         Repository::open_with(Arc::new(self.store.clone()), keyring).unwrap()
     }
 
     /// Every object, by its name.
-    pub(super) fn objects(&self) -> BTreeMap<String, Vec<u8>> {
+    pub(crate) fn objects(&self) -> BTreeMap<String, Vec<u8>> {
         let listed = self.store.list("").unwrap();
         let read = |(name, bytes)| (format!("{name}"), self.store.get(&name, bytes).unwrap());
         listed.into_iter().map(read).collect()
@@ -96,12 +96,12 @@ impl World {
 }
 
 /// The directory of one night.
-pub(super) fn night(number: usize) -> PathBuf {
+pub(crate) fn night(number: usize) -> PathBuf {
     fixture(&format!("night-{number}"))
 }
 
 /// Archives the directory `dir` as `source`.
-pub(super) fn back_up(
+pub(crate) fn back_up(
     repository: &Repository,
     dir: &Path,
     source: &str,
@@ -118,7 +118,7 @@ pub(super) fn back_up(
 }
 
 /// Proves that the archive that `selector` means brings back `dir`, byte for byte.
-pub(super) fn assert_restored(repository: &Repository, selector: &str, dir: &Path) {
+pub(crate) fn assert_restored(repository: &Repository, selector: &str, dir: &Path) {
     let place = tempfile::tempdir().unwrap();
     let target = Target::new(&place.path().join("out"), false).unwrap();
     let chosen = repository.find(selector, &SourceFilter::default(), NIGHT + 100 * DAY);
@@ -140,7 +140,7 @@ pub(super) fn assert_restored(repository: &Repository, selector: &str, dir: &Pat
 }
 
 /// How many findings a check of `store` has that are problems, and which kinds they are.
-pub(super) fn problems(store: &dyn Store) -> Vec<String> {
+pub(crate) fn problems(store: &dyn Store) -> Vec<String> {
     let report = check(store, CheckDepth::ReadAll, &Silent).unwrap();
     let findings = report.findings.iter();
     let problems = findings.filter(|it| it.kind.severity() == Severity::Problem);
@@ -150,7 +150,7 @@ pub(super) fn problems(store: &dyn Store) -> Vec<String> {
 }
 
 /// Every file below `dir`, but what no archive holds of a data directory.
-pub(super) fn archived(dir: &Path) -> BTreeMap<String, Vec<u8>> {
+pub(crate) fn archived(dir: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut files = tree(dir);
     files.retain(|name, _| {
         !["lock", "queries.active"].contains(&&**name) && !name.starts_with("chunks_head/")

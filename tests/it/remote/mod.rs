@@ -10,6 +10,8 @@ mod contract;
 mod copying;
 mod faults;
 mod google;
+mod guarded;
+mod locks;
 mod nights;
 mod proxy;
 mod servers;
@@ -17,4 +19,6 @@ mod sftp;
 mod sftp_faults;
 mod sshd;
 mod storms;
+#[cfg(feature = "encryption")]
+mod thief;
 mod web;

@@ -53,7 +53,7 @@ impl Kind {
         }
     }
 
-    fn find_or_skip(self) -> Option<PathBuf> {
+    pub(super) fn find_or_skip(self) -> Option<PathBuf> {
         let (variable, built) = self.program();
         let program = env::var_os(variable).map_or_else(
             || Path::new(env!("CARGO_MANIFEST_DIR")).join(built),
@@ -83,7 +83,7 @@ pub(crate) struct ObjectServer {
     pub(crate) port: u16,
     is_encrypted: bool,
     /// Holds what the server keeps, and what it says.
-    home: tempfile::TempDir,
+    pub(super) home: tempfile::TempDir,
 }
 
 impl ObjectServer {
@@ -133,9 +133,21 @@ impl ObjectServer {
     }
 
     fn start_in(home: tempfile::TempDir, kind: Kind, program: &Path, tls: &[&str]) -> Self {
+        std::fs::create_dir_all(home.path().join("data").join(BUCKET)).unwrap();
+        Self::start_with(home, kind, program, tls, &[])
+    }
+
+    /// Starts one; `more` are options of versitygw's directory. It has no bucket of itself.
+    pub(super) fn start_with(
+        home: tempfile::TempDir,
+        kind: Kind,
+        program: &Path,
+        tls: &[&str],
+        more: &[&str],
+    ) -> Self {
         let port = free_port();
         let data = home.path().join("data");
-        std::fs::create_dir_all(data.join(BUCKET)).unwrap();
+        std::fs::create_dir_all(&data).unwrap();
         let mut command = Command::new(program);
         let port_text = port.to_string();
         match kind {
@@ -144,6 +156,7 @@ impl ObjectServer {
                 .args(tls)
                 .args(["--access", ACCESS, "--secret", SECRET, "posix"])
                 .args(["--sidecar", text(&side(home.path()))])
+                .args(more)
                 .arg(&data),
             Kind::Moto => command
                 .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stores/moto_server.py"))
@@ -230,6 +243,17 @@ impl ObjectServer {
         headers: &[(&str, String)],
         body: &str,
     ) -> (u16, String) {
+        self.ask_bytes(method, path, headers, body.as_bytes())
+    }
+
+    /// The same with any body.
+    pub(super) fn ask_bytes(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, String)],
+        body: &[u8],
+    ) -> (u16, String) {
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).unwrap();
         let mut head = format!(
             "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nConnection: close\r\nContent-Length: {}\r\n",
@@ -240,10 +264,11 @@ impl ObjectServer {
             let _ = write!(head, "{name}: {value}\r\n");
         }
         stream
-            .write_all(format!("{head}\r\n{body}").as_bytes())
+            .write_all(&[format!("{head}\r\n").as_bytes(), body].concat())
             .unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        let answer = String::from_utf8_lossy(&answer).into_owned();
         let status = answer
             .split(' ')
             .nth(1)
@@ -298,8 +323,8 @@ impl Drop for ObjectServer {
 }
 
 /// Not secrets: of servers that live for a test, and the one that Azurite documents.
-const ACCESS: &str = "narthex";
-const SECRET: &str = "narthex-secret";
+pub(super) const ACCESS: &str = "narthex";
+pub(super) const SECRET: &str = "narthex-secret";
 const AZURE_ACCOUNT: &str = "devstoreaccount1";
 const AZURE_KEY: &str =
     "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
@@ -351,7 +376,7 @@ fn jiff_date() -> String {
         .to_owned()
 }
 
-fn sha256(bytes: &[u8]) -> [u8; 32] {
+pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
     let mut hasher = narthex::repository::Hasher::default();
     hasher.update(bytes);
     let text = hasher.finish().to_string();
@@ -360,7 +385,7 @@ fn sha256(bytes: &[u8]) -> [u8; 32] {
 }
 
 /// RFC 2104.
-fn hmac_sha256(key: &[u8], message: &[u8]) -> [u8; 32] {
+pub(super) fn hmac_sha256(key: &[u8], message: &[u8]) -> [u8; 32] {
     let mut block = [0; 64];
     block[..key.len()].copy_from_slice(key);
     let padded = |pad: u8| block.map(|byte| byte ^ pad);
@@ -370,7 +395,7 @@ fn hmac_sha256(key: &[u8], message: &[u8]) -> [u8; 32] {
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-fn base64(bytes: &[u8]) -> String {
+pub(super) fn base64(bytes: &[u8]) -> String {
     let mut text = String::new();
     for chunk in bytes.chunks(3) {
         let mut word = [0; 4];

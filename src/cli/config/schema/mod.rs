@@ -22,6 +22,8 @@ pub(crate) enum Kind {
     Keep,
     /// A span of calendar time.
     Span,
+    /// A time in hours, days, years.
+    Duration,
     /// Money.
     Amount,
     /// Yes or no.
@@ -47,6 +49,7 @@ impl Kind {
             Kind::Count => "10",
             Kind::Keep => "7 or \"unlimited\"",
             Kind::Span => "\"1y6m\"",
+            Kind::Duration => "\"30d\"",
             Kind::Amount => "0.005",
             Kind::Flag => "true",
             Kind::List => "[\"text\", \"text\"]",

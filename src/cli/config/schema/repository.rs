@@ -161,13 +161,24 @@ pub(crate) static REPOSITORY: Section = Section {
             "The program that prints it.",
         ),
         key(
+            "lock",
+            Kind::Duration,
+            "`s3://`: for how long what a backup needs is locked; nobody can delete it until then (docs/locks.md).",
+        )
+        .option("--lock"),
+        key(
+            "lock-mode",
+            Kind::Text,
+            "Who can take locks off: nobody (`\"compliance\"`), or whoever may bypass them (`\"governance\"`).",
+        )
+        .option("--lock-mode"),
+        key(
             "prices",
             Kind::Section,
             "The section `[repository.NAME.prices]`.",
         ),
     ],
     later: &[
-        ("lock", "locking objects against deletion"),
         ("copy-to", "copying archives to other repositories"),
     ],
 };
