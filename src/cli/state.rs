@@ -108,8 +108,8 @@ impl StateArgs {
         }
     }
 
-    /// Refuses the repository `id`, of which nothing is remembered, where an encrypted one was last:
-    /// somebody may have put another one there.
+    /// Refuses the repository `id`, of which nothing is remembered, where an encrypted one was
+    /// last: somebody may have put another one there.
     ///
     /// # Errors
     ///

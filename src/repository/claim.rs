@@ -203,7 +203,8 @@ impl References {
     }
 }
 
-/// The objects that the manifest `name` names, as it lies in `stored`; a witness may have `seen` it.
+/// The objects that the manifest `name` names, as it lies in `stored`; a witness may have `seen`
+/// it.
 fn named_by(
     stored: &dyn Store,
     name: &ObjectName,

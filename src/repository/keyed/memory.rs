@@ -6,11 +6,11 @@
 //! that only its user may read. The samples in them lie in the data directory of its Prometheus as
 //! well, or did. What no archive of its own needs any more is removed after each backup.
 //!
-//! Each entry is a file named like the object, with `_` for `/`: the object's bytes, and behind them
-//! 48 more that say in which form the store has it (`narthex` and a zero byte, the size, the SHA-256
-//! digest). It is written before the object is published, under another name, and gets its own when
-//! that has been: so it is there whole or not at all, also when two runs are at it. What is lost
-//! here costs bytes (blocks are stored anew), never data.
+//! Each entry is a file named like the object, with `_` for `/`: the object's bytes, and behind
+//! them 48 more that say in which form the store has it (`narthex` and a zero byte, the size, the
+//! SHA-256 digest). It is written before the object is published, under another name, and gets its
+//! own when that has been: so it is there whole or not at all, also when two runs are at it. What
+//! is lost here costs bytes (blocks are stored anew), never data.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
