@@ -82,6 +82,7 @@ pub(super) fn read_right(
 }
 
 /// The same of a manifest, however long it is.
+#[cfg(feature = "encryption")]
 pub(super) fn read_digest(store: &dyn Store, name: &ObjectName, sha256: Digest) -> Result<bool> {
     read_first(store, name, sha256, |bytes| bytes <= MAX_MANIFEST_BYTES)
 }
