@@ -8,9 +8,11 @@
 //!
 //! Nothing is asked of a store that has not said by an answer that it keeps versions.
 
+#[cfg(feature = "encryption")]
+use super::MAX_MANIFEST_BYTES;
 use super::digest::{Digest, digest_of_object};
 use super::layout::DESCRIPTOR;
-use super::{MAX_MANIFEST_BYTES, StoredObject, is_data};
+use super::{StoredObject, is_data};
 use crate::error::{ErrorKind, Result};
 use crate::store::{ObjectHistory, ObjectName, Store, Version, Versions};
 
