@@ -34,6 +34,8 @@ pub enum ErrorKind {
     AlreadyExists,
     /// Refused to protect data: the request would mix, overwrite or escape something.
     Refused,
+    /// It is encrypted, and no key was given that opens it. Nothing is wrong with it.
+    Locked,
     /// The request itself makes no sense (a bad selector, time or name).
     Invalid,
     /// The operating system or the store failed: permission, disk full, I/O error.
@@ -49,6 +51,7 @@ impl ErrorKind {
             ErrorKind::NotFound => "not_found",
             ErrorKind::AlreadyExists => "already_exists",
             ErrorKind::Refused => "refused",
+            ErrorKind::Locked => "locked",
             ErrorKind::Invalid => "invalid",
             ErrorKind::Io => "io",
         }

@@ -12,8 +12,8 @@ use crate::crypt::sign::{SignerKey, SigningKey};
 use crate::crypt::{Identities, Identity, IdentityFile, KeyExposure, Recipient};
 use crate::error::{Error, Result};
 use crate::raw::read_bounded;
-use crate::repository::Repository;
 use crate::repository::keyed::Keyring;
+use crate::repository::{Descriptor, Repository};
 use crate::store::Location;
 
 /// Largest file with a public key that is read, in bytes.
@@ -116,29 +116,36 @@ fn fingerprint(typed: &str) -> Result<String> {
     Ok(public_key(typed)?.fingerprint())
 }
 
-/// The keys for the repository at `location`. Whoever `writes` and cannot read keeps what it has
-/// written.
+/// The keys for the repository at `location`, which has this `descriptor` if there is one. Whoever
+/// `writes` and cannot read keeps what it has written.
 ///
 /// # Errors
 ///
 /// `Refused`, when another administrator's key was believed before; when that cannot be read.
-pub(crate) fn keyring(location: &Location, state: &StateArgs, writes: bool) -> Result<Keyring> {
+pub(crate) fn keyring(
+    location: &Location,
+    state: &StateArgs,
+    writes: bool,
+    descriptor: Option<&Descriptor>,
+) -> Result<Keyring> {
     let mut keyring = KEYS.get().cloned().unwrap_or_default();
     if let Some(configured) = config::keys(location)? {
         complete(&mut keyring, configured)?;
     }
-    if let Some(pin) = state.pin(location)? {
+    let Some(descriptor) = descriptor else {
+        return Ok(keyring);
+    };
+    let id = &descriptor.id;
+    if let Some(pin) = state.pin(id)? {
         match &keyring.admin {
             Some(typed) if *typed != pin.admin => {
-                return Err(Error::refused(format!(
-                    "expected the administrator's key {}, which was believed before of the repository in {location}, found {typed}",
-                    pin.admin
-                ))
-                .advise("if it has come to be another's, remove the file keys/ of that repository in --state-dir"));
+                return state.refuse_admin(&pin.admin, id, typed);
             }
             _ => keyring.admin = Some(pin.admin),
         }
         keyring.seen = pin.seen;
+    } else if keyring.admin.is_none() && !keyring.accept_unsigned {
+        state.refuse_unpinned(location, id)?;
     }
     if writes {
         keyring.memory = state.memory_dir();
@@ -207,23 +214,29 @@ pub(crate) fn refuse_in_clear(location: &Location) -> Result<()> {
 }
 
 /// Remembers whom this machine believes of `repository`; says so where that is new.
-pub(crate) fn remember(repository: &Repository, state: &StateArgs) {
+pub(crate) fn remember(location: &Location, repository: &Repository, state: &StateArgs) {
     let Some(keys) = repository.keys() else {
+        let typed = KEYS.get();
+        if typed.is_some_and(|keyring| keyring.identities.is_some()) {
+            say(&format!(
+                "the repository in {location} is not encrypted: --identity is not needed"
+            ));
+        }
         return;
     };
+    if let Some(reason) = state.remember(location, repository) {
+        say(&reason);
+    }
     let newest = keys.chain().newest();
-    let told = repository.descriptor().admin.clone();
-    let typed = KEYS.get().and_then(|keyring| keyring.admin.clone());
-    let Some(admin) = typed.clone().or(told) else {
-        return;
-    };
+    let admin = keys.admin().to_owned();
+    let is_typed = KEYS.get().is_some_and(|keyring| keyring.admin.is_some());
     let pin = Pin {
         admin: admin.clone(),
         seen: newest.number,
     };
     match state.keep_pin(&newest.repository, &pin) {
         Ok(false) => {}
-        Ok(true) if typed.is_some() => {}
+        Ok(true) if is_typed => {}
         Ok(true) => say(&format!(
             "from now on this machine believes the administrator's key {admin} of repository {}: compare it with what narthex init has said, \
              or give it with --admin-key",

@@ -222,7 +222,7 @@ pub(crate) fn open_repository(location: &Location) -> Result<Repository> {
 fn open(location: &Location, state: &StateArgs, writes: bool) -> Result<Repository> {
     let repository = open_at(location, state, writes).map_err(|e| explain(location, e))?;
     #[cfg(feature = "encryption")]
-    keys::remember(&repository, state);
+    keys::remember(location, &repository, state);
     if let Some(trouble) = repository.trouble() {
         say(&format!(
             "{trouble}; going on without it: narthex repair writes it anew"
@@ -236,7 +236,11 @@ fn open(location: &Location, state: &StateArgs, writes: bool) -> Result<Reposito
 fn open_at(location: &Location, state: &StateArgs, writes: bool) -> Result<Repository> {
     let store = network::store(location)?;
     #[cfg(feature = "encryption")]
-    let opened = Repository::open_with(store, keys::keyring(location, state, writes)?);
+    let opened = {
+        let descriptor = Repository::peek(&*store)?;
+        let keyring = keys::keyring(location, state, writes, Some(&descriptor))?;
+        Repository::open_with(store, keyring)
+    };
     #[cfg(not(feature = "encryption"))]
     let opened = {
         let _ = (state, writes);

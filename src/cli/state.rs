@@ -96,16 +96,36 @@ pub(crate) struct Pin {
 
 #[cfg(feature = "encryption")]
 impl StateArgs {
-    /// Whom this machine believes of the repository that was at `location` last.
+    /// Whom this machine believes of the repository `id`.
     ///
     /// # Errors
     ///
     /// When what is remembered cannot be read.
-    pub(crate) fn pin(&self, location: &Location) -> Result<Option<Pin>> {
-        let Some((dir, id)) = self.dir().zip(self.last(location)?) else {
-            return Ok(None);
+    pub(crate) fn pin(&self, id: &str) -> Result<Option<Pin>> {
+        match self.dir() {
+            Some(dir) if !id.is_empty() => read_pin(&pin_file(&dir, id)?),
+            _ => Ok(None),
+        }
+    }
+
+    /// Refuses the repository `id`, of which nothing is remembered, where an encrypted one was last:
+    /// somebody may have put another one there.
+    ///
+    /// # Errors
+    ///
+    /// `Refused`, unless it is accepted.
+    pub(crate) fn refuse_unpinned(&self, location: &Location, id: &str) -> Result<()> {
+        let known = self.known(location)?;
+        let Some(last) = known.last().filter(|_| !known.iter().any(|it| it == id)) else {
+            return Ok(());
         };
-        read_pin(&pin_file(&dir, &id)?)
+        if self.accept_repository || self.pin(last)?.is_none() {
+            return Ok(());
+        }
+        Err(Error::refused(format!(
+            "the encrypted repository {last} was in {location} before, and now another one is there, {id}, of which nothing is known"
+        ))
+        .advise("if it is meant, --admin-key KEY says whose it is, or --accept-unsigned that it is to be read all the same"))
     }
 
     /// Remembers `pin` of the repository `id`; whether nothing was remembered of it before. What
@@ -113,24 +133,48 @@ impl StateArgs {
     ///
     /// # Errors
     ///
-    /// When it cannot be written.
+    /// `Refused`, when another key is believed; when it cannot be written.
     pub(crate) fn keep_pin(&self, id: &str, pin: &Pin) -> Result<bool> {
         let dir = self.dir().ok_or_else(no_dir)?;
         let path = pin_file(&dir, id)?;
-        let known = read_pin(&path)?;
-        let is_known = known
-            .as_ref()
-            .is_some_and(|known| known.admin == pin.admin && known.seen >= pin.seen);
-        if !is_known {
+        let Some(known) = read_pin(&path)? else {
+            write(&path, pin)?;
+            return Ok(true);
+        };
+        if known.admin != pin.admin {
+            return Err(other_admin(&known.admin, id, &pin.admin, &path));
+        }
+        if known.seen < pin.seen {
             write(&path, pin)?;
         }
-        Ok(known.is_none())
+        Ok(false)
+    }
+
+    /// The error for another administrator's key than is believed of the repository `id`.
+    ///
+    /// # Errors
+    ///
+    /// Always.
+    pub(crate) fn refuse_admin<T>(&self, known: &str, id: &str, found: &str) -> Result<T> {
+        let dir = self.dir().ok_or_else(no_dir)?;
+        Err(other_admin(known, id, found, &pin_file(&dir, id)?))
     }
 
     /// Where a machine that cannot read keeps what it has written.
     pub(crate) fn memory_dir(&self) -> Option<PathBuf> {
         Some(self.dir()?.join("written"))
     }
+}
+
+#[cfg(feature = "encryption")]
+fn other_admin(known: &str, id: &str, found: &str, path: &Path) -> Error {
+    Error::refused(format!(
+        "expected the administrator's key {known}, which was believed before of repository {id}, found {found}"
+    ))
+    .advise(format!(
+        "if the repository has come to be another administrator's, remove {}",
+        path.display()
+    ))
 }
 
 #[cfg(feature = "encryption")]

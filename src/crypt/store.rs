@@ -144,9 +144,10 @@ impl EncryptedStore {
 }
 
 fn no_identity(name: &ObjectName) -> Error {
-    Error::refused(format!(
-        "cannot read object {name}: it is encrypted, and no identity was given"
-    ))
+    Error::new(
+        ErrorKind::Locked,
+        format!("cannot read object {name}: it is encrypted, and no identity was given"),
+    )
     .advise("give one that can read it with --identity FILE")
 }
 

@@ -9,7 +9,7 @@ use age_core::format::{FileKey, Stanza};
 use super::envelope::{Envelope, spoiled};
 use super::identity::Identities;
 use super::window::Window;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// Most recipients that are told of a header that holds more.
 const MAX_TOLD: usize = 10;
@@ -27,10 +27,13 @@ pub(super) fn unwrap_key(envelope: &Envelope, identities: &Identities) -> Result
     match opened {
         Ok(_) => {}
         Err(DecryptError::NoMatchingKeys) => {
-            return Err(Error::refused(format!(
-                "none of the identities given can read what is encrypted to {}",
-                seeker.recipients.into_inner()
-            ))
+            return Err(Error::new(
+                ErrorKind::Locked,
+                format!(
+                    "none of the identities given can read what is encrypted to {}",
+                    seeker.recipients.into_inner()
+                ),
+            )
             .advise("give the one that can with --identity FILE"));
         }
         Err(e) => return Err(spoiled(e)),

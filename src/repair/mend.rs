@@ -220,7 +220,10 @@ impl Mender<'_> {
 
     /// Keeps an error if what it is about may be sound all the same.
     fn note(&mut self, error: Error) {
-        if matches!(error.kind(), ErrorKind::Io | ErrorKind::Unsupported) {
+        if matches!(
+            error.kind(),
+            ErrorKind::Io | ErrorKind::Unsupported | ErrorKind::Locked
+        ) {
             self.trouble.get_or_insert(error);
         }
     }

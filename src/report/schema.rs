@@ -287,6 +287,7 @@ fn error() -> Object {
         "not_found",
         "already_exists",
         "refused",
+        "locked",
         "invalid",
         "io",
         "usage",

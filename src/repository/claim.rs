@@ -13,7 +13,10 @@ use super::cover::Cover;
 use super::layout::{ArchiveId, CLAIMS, ManifestName, time_of};
 use super::mended::is_guard;
 use super::select::manifest_of;
-use super::{MAX_MANIFEST_BYTES, Mended, Repository, lease, original, recipe_packs, seal};
+use super::{
+    Digest, MAX_MANIFEST_BYTES, Mended, Repository, block_of_pack, lease, original, recipe_packs,
+    seal,
+};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Millis;
 use crate::store::{ObjectName, Store};
@@ -93,6 +96,9 @@ pub struct References {
     read: BTreeSet<ObjectName>,
     /// Manifests that the last look has seen.
     manifests: u64,
+    /// Whether a replacement is needed whose recipe only holders of a key can read: then any pack
+    /// may be one of its.
+    needs_all_packs: bool,
 }
 
 impl References {
@@ -113,6 +119,8 @@ impl References {
             }
         }
         self.manifests = 0;
+        let witnessed = repository.witnessed()?;
+        let mut listed_names = BTreeSet::new();
         for (name, _) in store.list(super::layout::ARCHIVES)? {
             if is_guard(&name) {
                 continue;
@@ -124,8 +132,14 @@ impl References {
                 ));
             }
             // Whoever has signed it or not, and without any key: what it names is kept.
-            self.learn(&name, || named_by(repository.stored(), &name))?;
+            let seen = witnessed.get(&name);
+            self.learn(&name, || named_by(repository.stored(), &name, seen))?;
             self.manifests += u64::from(self.read.contains(&name));
+            listed_names.insert(name);
+        }
+        // Somebody has removed it, and nobody has said that it was forgotten.
+        if let Some(gone) = witnessed.keys().find(|name| !listed_names.contains(name)) {
+            return Err(unwitnessed(gone, "is gone"));
         }
         // Last: what was listed and could not be found then may be there still, and lead nowhere.
         if let Some(unseen) = repository.unseen()?.first() {
@@ -142,15 +156,21 @@ impl References {
     /// Reads the recipes of replacements that are needed: their packs are needed, too.
     fn learn_mended(&mut self, store: &dyn Store) -> Result<()> {
         // A pack of one may be replaced itself, which [`References::contains`] knows.
+        let mut is_locked = false;
         for name in Mended::list(store)?.names() {
             if self.contains(name) {
                 self.learn(name, || match recipe_packs(store, name) {
                     // What cannot be read brings nothing back, and needs nothing.
                     Err(error) if error.kind() == ErrorKind::Corrupt => Ok(BTreeSet::new()),
+                    Err(error) if error.kind() == ErrorKind::Locked => {
+                        is_locked = true;
+                        Ok(BTreeSet::new())
+                    }
                     packs => Ok(packs?.into_iter().collect()),
                 })?;
             }
         }
+        self.needs_all_packs |= is_locked;
         Ok(())
     }
 
@@ -179,12 +199,20 @@ impl References {
     pub fn contains(&self, object: &ObjectName) -> bool {
         self.objects.contains(object)
             || original(object).is_some_and(|original| self.objects.contains(&original))
+            || (self.needs_all_packs && block_of_pack(object).is_some())
     }
 }
 
-/// The objects that the manifest `name` names, as it lies in `stored`.
-fn named_by(stored: &dyn Store, name: &ObjectName) -> Result<BTreeSet<ObjectName>> {
+/// The objects that the manifest `name` names, as it lies in `stored`; a witness may have `seen` it.
+fn named_by(
+    stored: &dyn Store,
+    name: &ObjectName,
+    seen: Option<&Digest>,
+) -> Result<BTreeSet<ObjectName>> {
     let bytes = stored.get(name, MAX_MANIFEST_BYTES)?;
+    if seen.is_some_and(|seen| Digest::of(&bytes) != *seen) {
+        return Err(unwitnessed(name, "is not what it was"));
+    }
     let cover = Cover::read(&bytes).map_err(|e| e.context(format!("manifest {name}")))?;
     let Some(cover) = cover else {
         let archive = manifest_of(name, &bytes)?;
@@ -192,6 +220,14 @@ fn named_by(stored: &dyn Store, name: &ObjectName) -> Result<BTreeSet<ObjectName
         return Ok(objects.map(|(_, object)| object.name.clone()).collect());
     };
     Ok(cover.objects.into_iter().map(|it| it.name).collect())
+}
+
+/// The error for a manifest that a witness has seen.
+fn unwitnessed(name: &ObjectName, what: &str) -> Error {
+    Error::refused(format!(
+        "{name} {what} since a witness has seen it, so nothing is deleted: what it needs is not known"
+    ))
+    .advise("bring it back (narthex repair --from a copy); if it was forgotten, narthex witness --accept-missing says so")
 }
 
 fn unknown(name: &str, error: Error) -> Error {

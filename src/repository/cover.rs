@@ -31,7 +31,7 @@ use super::seal;
 use super::{Archive, StoredObject};
 #[cfg(feature = "encryption")]
 use crate::crypt::keys::source_id;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::model::Millis;
 use crate::store::ObjectName;
 
@@ -215,6 +215,9 @@ fn is_covered(bytes: &[u8]) -> bool {
 
 /// The error for a manifest that only holders of a key can read.
 pub(super) fn locked() -> Error {
-    Error::refused("it is encrypted, and no identity was given that can read it")
-        .advise("give one that can read it with --identity FILE")
+    Error::new(
+        ErrorKind::Locked,
+        "it is encrypted, and no identity was given that can read it",
+    )
+    .advise("give one that can read it with --identity FILE")
 }

@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use super::Repository;
+#[cfg(feature = "encryption")]
+use super::Server;
 use super::layout::ARCHIVES;
 use super::{Archive, Digest, ManifestLink};
 #[cfg(feature = "encryption")]
 use super::{Descriptor, find, keyed, make};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::store::{ObjectName, Store};
 
-/// How many manifests a machine that cannot read remembers of a source.
+/// How many manifests of each source a machine remembers that cannot read them.
 #[cfg(feature = "encryption")]
 const REMEMBERED: usize = 30;
 
@@ -30,6 +32,14 @@ mod with_keys {
     use crate::store::Store;
     use keyed::{KeyedStore, Keyring};
 
+    /// The descriptor of a repository of `admin` that has no list of keys yet.
+    fn unfinished(store: &dyn Store, admin: &SigningKey) -> Option<Descriptor> {
+        let (descriptor, trouble) = find(store).ok()?;
+        let is_own = descriptor.admin.as_ref() == Some(&admin.public().fingerprint());
+        let is_empty = store.list(crate::crypt::keys::KEYS_PREFIX).ok()?.is_empty();
+        (is_own && is_empty && trouble.is_none()).then_some(descriptor)
+    }
+
     impl Repository {
         /// Makes a new repository in a store that is empty, encrypted to `recipients`. `admin` is
         /// the key that signs this and every later list of keys, and that no host should have;
@@ -47,19 +57,46 @@ mod with_keys {
         ) -> Result<Self> {
             crate::crypt::Recipients::new(recipients.iter().cloned())?;
             let wanted = Descriptor::new(Some(admin.public().fingerprint()));
+            let given = signers.clone();
             let signers = signers.into_iter();
             let signers = signers
                 .map(|signer| signer.in_repository(&wanted.id))
                 .collect();
             let document = KeyDocument::first(&wanted.id, now(), recipients, signers);
             let content = document.to_signed(admin)?;
-            let descriptor = make(&*store, wanted)?;
+            let (descriptor, document, content) = match make(&*store, wanted) {
+                Ok(descriptor) => (descriptor, document, content),
+                // One that was killed half-way is ended.
+                Err(taken) => match unfinished(&*store, admin) {
+                    Some(descriptor) => {
+                        let KeyDocument {
+                            recipients, time, ..
+                        } = document;
+                        let signers = given.into_iter();
+                        let signers = signers.map(|it| it.in_repository(&descriptor.id)).collect();
+                        let document =
+                            KeyDocument::first(&descriptor.id, time, recipients, signers);
+                        let content = document.to_signed(admin)?;
+                        (descriptor, document, content)
+                    }
+                    None => return Err(taken),
+                },
+            };
             store.put(&document.object()?, &content)?;
             let keyring = Keyring {
                 admin: descriptor.admin.clone(),
                 ..keyring
             };
             Repository::keyed(store, descriptor, None, keyring)
+        }
+
+        /// What the descriptor of the repository in `store` says, or what stands in for it.
+        ///
+        /// # Errors
+        ///
+        /// As [`Repository::open`].
+        pub fn peek(store: &dyn Store) -> Result<Descriptor> {
+            find(store).map(|(descriptor, _)| descriptor)
         }
 
         /// Opens the repository in `store`, as [`Repository::open`] does, encrypted or not, with
@@ -93,8 +130,17 @@ mod with_keys {
             trouble: Option<String>,
             keyring: Keyring,
         ) -> Result<Self> {
+            let descriptor = Descriptor {
+                admin: descriptor.admin.clone().or_else(|| keyring.admin.clone()),
+                ..descriptor
+            };
+            let Some(told) = descriptor.admin.clone() else {
+                return Err(Error::refused(
+                    "the repository is encrypted, and its descriptor is lost, which says whose it is",
+                )
+                .advise("say whose with --admin-key KEY"));
+            };
             versions::settle(&*store, KEYS, false)?;
-            let told = descriptor.admin.clone().unwrap_or_default();
             let chain = keyring.chain(&*store, &descriptor.id, &told);
             let chain = chain.map_err(keyed::no_keys)?;
             let keyed = Arc::new(KeyedStore::new(
@@ -156,6 +202,38 @@ impl Repository {
         false
     }
 
+    /// Refuses a source whose archives this machine could not sign, where they have to be signed.
+    ///
+    /// # Errors
+    ///
+    /// `Refused`.
+    pub fn refuse_unheard(&self, source_name: &str) -> Result<()> {
+        #[cfg(feature = "encryption")]
+        if let Some(keyed) = &self.keyed {
+            return keyed.refuse_unheard(source_name);
+        }
+        let _ = source_name;
+        Ok(())
+    }
+
+    /// The manifests that the newest witness has seen, with the digest of each; none where there is
+    /// no witness.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub fn witnessed(&self) -> Result<BTreeMap<ObjectName, Digest>> {
+        #[cfg(feature = "encryption")]
+        if let Some(keyed) = &self.keyed {
+            let witness = keyed.witness()?;
+            let links = witness
+                .into_iter()
+                .flat_map(|(witness, _)| witness.manifests);
+            return Ok(links.map(|link| (link.name, link.sha256)).collect());
+        }
+        Ok(BTreeMap::new())
+    }
+
     /// When each manifest came to be there, by the store's clock, as far as the store knows.
     ///
     /// # Errors
@@ -203,19 +281,21 @@ impl Repository {
     pub fn remember(&self, archive: &Archive, before: &[Archive]) -> Result<()> {
         #[cfg(feature = "encryption")]
         if let Some(memory) = self.keyed.as_ref().and_then(|keyed| keyed.memory()) {
-            let own = before
-                .iter()
-                .filter(|it| it.source_name == archive.source_name);
-            let recent = own.rev().take(REMEMBERED).chain([archive]);
+            // Several servers may be backed up from one machine.
+            let mut sources: BTreeMap<Server, Vec<&Archive>> = BTreeMap::new();
+            for archive in before.iter().chain([archive]) {
+                let own = sources.entry(Server::of(archive)).or_default();
+                own.push(archive);
+            }
+            let newest = sources.values().filter_map(|own| own.last());
+            let objects = newest.flat_map(|archive| archive.objects());
+            let objects: Vec<_> = objects.map(|(_, object)| object.name.clone()).collect();
+            let recent = sources
+                .values()
+                .flat_map(|own| own.iter().rev().take(REMEMBERED));
             let manifests = recent.map(|archive| archive.manifest_name()?.object());
             let manifests = manifests.collect::<Result<Vec<_>>>()?;
-            let others = before
-                .iter()
-                .filter(|it| it.source_name != archive.source_name)
-                .chain([archive]);
-            let objects = others.flat_map(Archive::objects);
-            let objects = objects.map(|(_, object)| &object.name);
-            memory.sweep(&objects.chain(&manifests).collect())?;
+            memory.sweep(&objects.iter().chain(&manifests).collect())?;
         }
         let _ = (archive, before);
         Ok(())
@@ -238,9 +318,10 @@ impl Repository {
 pub(super) fn encrypted(store: &dyn Store) -> Error {
     let place = store.describe();
     if cfg!(feature = "encryption") {
-        Error::refused(format!(
-            "the repository in {place} is encrypted, and no identity was given"
-        ))
+        Error::new(
+            ErrorKind::Locked,
+            format!("the repository in {place} is encrypted, and no identity was given"),
+        )
         .advise("give one that can read it with --identity FILE")
     } else {
         Error::unsupported(format!(

@@ -187,6 +187,7 @@ impl Run<'_> {
         // An archive that cannot be named is not begun.
         ManifestName::new(time, &id)
             .map_err(|e| e.context("the clock of this machine is wrong"))?;
+        self.repository.refuse_unheard(&self.source.name)?;
         let repository = &self.repository.descriptor().id;
         let dir = self.options.cache.as_ref();
         let cache = dir.map(|dir| Cache::new(dir, repository));

@@ -14,8 +14,12 @@ use crate::report::archives::{CHECK_FINDINGS, check_text};
 use crate::report::copy::{COMPARED, DIFFERENCES};
 use crate::report::{Extent, SheetOf as _, Value};
 use crate::repository::check::{CheckDepth, CheckReport, CheckShare, check};
+#[cfg(feature = "encryption")]
+use crate::repository::keyed::Sealed;
 use crate::repository::{Repository, SourceFilter};
 use crate::store::Location;
+#[cfg(feature = "encryption")]
+use crate::store::Store;
 
 /// What to prove.
 #[derive(Debug, clap::Args)]
@@ -61,13 +65,17 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     };
     let opened = args.repo.open_silently();
     let store = args.repo.store()?;
-    let seen = opened
-        .as_ref()
-        .ok()
-        .filter(|repository| repository.can_read());
-    let report = match seen {
-        Some(repository) => check(repository.store(), depth, context.progress),
-        None => check(&*store, depth, context.progress),
+    let report = match &opened {
+        Ok(repository) if repository.can_read() => {
+            check(repository.store(), depth, context.progress)
+        }
+        #[cfg(feature = "encryption")]
+        Ok(repository) if repository.keys().is_some() => {
+            let keys = repository.keys().map(Sealed);
+            let sealed = keys.as_ref().map_or(&*store, |sealed| sealed as &dyn Store);
+            check(sealed, depth, context.progress)
+        }
+        _ => check(&*store, depth, context.progress),
     };
     let mut report = report.map_err(|e| explain(args.repo.location(), e))?;
     // Without a descriptor nothing more can be said; that is a finding already.
@@ -94,7 +102,8 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
         }
         #[cfg(feature = "encryption")]
         if let Some(keys) = repository.keys() {
-            keys.judge_missing(&mut report, depth != CheckDepth::Structure)?;
+            let judged = keys.judge_missing(&mut report, depth != CheckDepth::Structure);
+            judged.map_err(|e| e.context("cannot tell which archives were removed"))?;
         }
         judge_damage(repository, &mut report, |report| {
             if depth != CheckDepth::Structure && !args.no_mark {

@@ -143,6 +143,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
             context.progress,
         )?
     } else {
+        refuse_in_clear(&from, &to, &args.state, args.no_create)?;
         let to = to.open_or_init(&args.state, args.no_create, context)?;
         let report = copy(&from, &to, &choice, &options, now(), context.progress)?;
         remark_on_store(&to, context);
@@ -164,6 +165,25 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
         print(&report, args.dry_run, context)?;
     }
     Ok(Ending::problems_if(has_problems(&report)))
+}
+
+/// Refuses to make a repository in clear for what is encrypted.
+fn refuse_in_clear(
+    from: &Repository,
+    to: &RepoArgs,
+    state: &StateArgs,
+    no_create: bool,
+) -> Result<()> {
+    from.need_to_read()?;
+    if !from.is_encrypted() || to.existing(state, no_create)?.is_some() {
+        return Ok(());
+    }
+    Err(Error::refused(format!(
+        "{} is encrypted, and there is no repository in {} yet",
+        from.store().describe(),
+        to.location()
+    ))
+    .advise("make it first: narthex init --recipient KEY --admin FILE, or narthex init for one in clear"))
 }
 
 fn has_problems(report: &CopyReport) -> bool {
@@ -282,7 +302,9 @@ fn copy_behind(
     let options = CopyOptions {
         cache: args.cache(),
     };
-    let to = RepoArgs::at(location).open_or_init(args.state(), args.no_create(), context)?;
+    let to = RepoArgs::at(location);
+    refuse_in_clear(from, &to, args.state(), args.no_create())?;
+    let to = to.open_or_init(args.state(), args.no_create(), context)?;
     let planned = preview(from, Some(&to), choice, &options, now(), context.progress)?;
     let planned_count = planned.archives.len() as u64;
     done.behind = Some(planned_count);

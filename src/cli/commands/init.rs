@@ -71,7 +71,7 @@ fn make(args: &Args, context: &Context<'_>) -> Result<Repository> {
             path.display()
         ));
     }
-    let keyring = keyring(args.repo.location(), &args.state, false)?;
+    let keyring = keyring(args.repo.location(), &args.state, false, None)?;
     let repository = Repository::init_encrypted(
         args.repo.store()?,
         &admin,
@@ -79,7 +79,7 @@ fn make(args: &Args, context: &Context<'_>) -> Result<Repository> {
         args.keys.signers()?,
         keyring,
     )?;
-    remember(&repository, &args.state);
+    remember(args.repo.location(), &repository, &args.state);
     Ok(repository)
 }
 

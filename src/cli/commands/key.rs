@@ -128,7 +128,7 @@ pub(crate) struct ChangeArgs {
 pub(crate) struct NewKeys {
     /// Who can read: age1… or an SSH public key; can be repeated
     #[arg(short, long, value_name = "KEY")]
-    pub(crate) recipient: Vec<Recipient>,
+    pub(crate) recipient: Vec<String>,
     /// File with recipients, one in each line
     #[arg(short = 'R', long, value_name = "FILE", value_parser = local_path())]
     pub(crate) recipients_file: Vec<PathBuf>,
@@ -148,7 +148,9 @@ impl NewKeys {
 
     /// Those who read.
     pub(crate) fn recipients(&self) -> Result<Vec<Recipient>> {
-        let mut all = self.recipient.clone();
+        // Not parsed with the options: what is wrong may be a secret, and is not to be repeated.
+        let typed = self.recipient.iter().map(|typed| typed.parse());
+        let mut all = typed.collect::<Result<Vec<Recipient>>>()?;
         for path in &self.recipients_file {
             let read = Recipient::load(path)?;
             if read.is_empty() {
@@ -327,7 +329,12 @@ fn change(args: &ChangeArgs, change: Change, context: &mut Context<'_>) -> Resul
     }
     if change == Change::Remove && !args.keys.signer.is_empty() {
         // What those keys have signed counts on, and what they sign from now on does not.
-        keys.write_witness(&admin, &BTreeSet::new(), now())?;
+        if let Err(error) = keys.write_witness(&admin, &BTreeSet::new(), now()) {
+            context.progress.remark(&format_args!(
+                "no witness was written, so archives that these keys have signed since the last one count for nothing from now on: {}",
+                error.chain()
+            ));
+        }
     }
     let recipients = Recipients::new(recipients)?;
     let recipients: Vec<_> = recipients.iter().cloned().collect();
@@ -335,7 +342,10 @@ fn change(args: &ChangeArgs, change: Change, context: &mut Context<'_>) -> Resul
     publish(&repository, &next, &admin)?;
     // What was seen is raised with it.
     let repository = args.repo.open_own(&args.state)?;
-    remember(&repository, &args.state);
+    remember(args.repo.location(), &repository, &args.state);
+    if change == Change::Add && !typed.is_empty() {
+        context.progress.remark(&"blocks that are there already are not written again: the new keys read archives that name them only when narthex copy has written all anew");
+    }
     if change == Change::Remove && !typed.is_empty() {
         context.progress.remark(&format_args!(
             "what is there can still be read with the keys that were taken off: narthex copy writes it anew, for those that are left"

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::{
     ALL_SOURCES, AllowedSigner, KEYS_PREFIX, KEYS_VERSION, KeyDocument, MAX_BYTES, Version,
-    hexadecimal, object, parse,
+    hexadecimal, is_document, object, parse,
 };
 use crate::crypt::document;
 use crate::crypt::recipient::{Recipient, Recipients};
@@ -57,9 +57,11 @@ impl KeyChain {
     /// or does not follow from the one before; `Unsupported`, when one is of a newer version.
     pub fn read(store: &dyn ReadStore, pin: &KeyPin<'_>) -> Result<Self> {
         let listed = store.list(KEYS_PREFIX)?;
+        // What else lies there is not ours.
+        let listed = listed.iter().filter(|(name, _)| is_document(name));
         let mut documents = Vec::new();
         let mut digest = None;
-        for ((name, _), number) in listed.iter().zip(1_u32..) {
+        for ((name, _), number) in listed.zip(1_u32..) {
             if *name != object(number)? {
                 return Err(Error::corrupt(format!(
                     "expected key document {number} in the place of {name}: it is missing, or \
@@ -68,7 +70,18 @@ impl KeyChain {
             }
             let bytes = store.get(name, MAX_BYTES)?;
             let read = read_document(&bytes, pin, number, digest.as_deref());
-            documents.push(read.map_err(|e| e.context(format!("object {name}")))?);
+            let read = read.map_err(|e| {
+                let error = e.context(format!("object {name}"));
+                if number > pin.seen.max(1) {
+                    // Whoever can write may put anything there.
+                    error.advise(format!(
+                        "if narthex key has not written {name}, somebody else has: remove it"
+                    ))
+                } else {
+                    error
+                }
+            });
+            documents.push(read?);
             digest = Some(hexadecimal(&bytes));
         }
         let last = u32::try_from(documents.len()).unwrap_or(u32::MAX);

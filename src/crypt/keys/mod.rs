@@ -193,6 +193,13 @@ fn object(number: u32) -> Result<ObjectName> {
     ObjectName::new(format!("{KEYS_PREFIX}{number:08}.json"))
 }
 
+/// Whether a document has such a name.
+fn is_document(name: &ObjectName) -> bool {
+    let number = name.as_str().strip_prefix(KEYS_PREFIX);
+    let number = number.and_then(|rest| rest.strip_suffix(".json"));
+    number.is_some_and(|digits| digits.len() == 8 && digits.bytes().all(|it| it.is_ascii_digit()))
+}
+
 #[derive(Deserialize)]
 struct Version {
     format_version: u64,

@@ -158,6 +158,7 @@ impl Checker<'_> {
                         ErrorKind::Unsupported => Kind::ManifestUnsupported,
                         ErrorKind::Io => Kind::ManifestUnreadable,
                         ErrorKind::Refused => Kind::ManifestUntrusted,
+                        ErrorKind::Locked => Kind::ManifestLocked,
                         _ => Kind::ManifestDamaged,
                     };
                     let mut finding = CheckFinding::new(kind, name.as_str(), error.chain());
@@ -334,6 +335,7 @@ fn kind_of(error: &Error) -> Kind {
         ErrorKind::Io => Kind::ObjectUnreadable,
         ErrorKind::NotFound => Kind::ObjectMissing,
         ErrorKind::Unsupported => Kind::ObjectUnsupported,
+        ErrorKind::Locked => Kind::ObjectLocked,
         _ => Kind::ObjectDamaged,
     }
 }

@@ -26,6 +26,8 @@ impl Checker<'_> {
                     | Kind::ManifestDamaged
                     | Kind::ManifestUnreadable
                     | Kind::ManifestUnsupported
+                    | Kind::ManifestUntrusted
+                    | Kind::ManifestLocked
             )
         });
         let detail = if lost_manifest {

@@ -31,10 +31,11 @@ impl KeyedStore {
                 "it is not encrypted, as archives of this repository are",
             ));
         };
+        // A signature needs no identity.
+        self.refuse_untrusted(name, &stored, &cover)?;
         let Some(identities) = &self.keyring.identities else {
             return Ok(stored);
         };
-        self.refuse_untrusted(name, &stored, &cover)?;
         let plain = open_body(&cover.body, identities)?;
         cover.prove(&Archive::from_bytes(&plain)?)?;
         Ok(plain)
@@ -45,10 +46,7 @@ impl KeyedStore {
         let signing = self.keyring.signing.clone();
         let has_signers = !self.chain.newest().signers.is_empty();
         if signing.is_none() && has_signers {
-            return Err(Error::refused(
-                "archives of this repository have to be signed, and no key was given to sign with",
-            )
-            .advise("give this host's with --signing-key FILE"));
+            return Err(no_signing_key());
         }
         Ok(Box::new(PendingManifest {
             name: name.clone(),
@@ -79,17 +77,30 @@ fn open_body(body: &str, identities: &Identities) -> Result<Vec<u8>> {
     Ok(plain)
 }
 
-/// Refuses to write an archive that would count for nothing.
-fn refuse_unheard(chain: &KeyChain, key: &SigningKey, cover: &Cover) -> Result<()> {
+pub(super) fn no_signing_key() -> Error {
+    Error::refused(
+        "archives of this repository have to be signed, and no key was given to sign with",
+    )
+    .advise("give this host's with --signing-key FILE")
+}
+
+/// Refuses to sign with `key` for the source `name`, for which `source` stands, where that would
+/// count for nothing.
+pub(super) fn refuse_unheard(
+    chain: &KeyChain,
+    key: &SigningKey,
+    source: &str,
+    name: &str,
+) -> Result<()> {
     let public = key.public();
-    if chain.standing(&public, &cover.source) == Standing::Allowed {
+    if chain.standing(&public, source) == Standing::Allowed {
         return Ok(());
     }
     Err(Error::refused(format!(
-        "the key {} may not sign archives of this source: one that it signs would count for nothing",
+        "the key {} may not sign archives of the source {name:?}: one that it signs would count for nothing",
         public.fingerprint()
     ))
-    .advise("narthex key add --signer KEY --source NAME --admin FILE lets it"))
+    .advise(format!("narthex key add --signer KEY --source {name} --admin FILE lets it; narthex backup --source NAME names the source")))
 }
 
 /// A manifest that is being written: what is written to it is what readers get.
@@ -117,9 +128,10 @@ impl PendingManifest {
         let mut encrypting = encrypt(Vec::new(), &self.recipients)?;
         encrypting.write_all(&compressed).map_err(failed)?;
         let encrypted = encrypting.finish().map_err(failed)?;
-        let cover = Cover::of(&Archive::from_bytes(plain)?, STANDARD.encode(encrypted))?;
+        let archive = Archive::from_bytes(plain)?;
+        let cover = Cover::of(&archive, STANDARD.encode(encrypted))?;
         if let (Some(chain), Some(key)) = (&self.chain, &self.signing) {
-            refuse_unheard(chain, key, &cover)?;
+            refuse_unheard(chain, key, &cover.source, &archive.source_name)?;
         }
         cover.to_bytes(|bytes| {
             let key = self.signing.as_ref();

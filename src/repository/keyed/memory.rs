@@ -6,50 +6,49 @@
 //! that only its user may read. The samples in them lie in the data directory of its Prometheus as
 //! well, or did. What no archive of its own needs any more is removed after each backup.
 //!
-//! Each entry is a file with the object's bytes, named like the object, and one with `.form` behind
-//! the name, which says in which form the store has it. It is written before the object is
-//! published, and counts when that has been. What is lost here costs bytes (blocks are stored
-//! anew), never data.
+//! Each entry is a file named like the object, with `_` for `/`: the object's bytes, and behind them
+//! 48 more that say in which form the store has it (`narthex` and a zero byte, the size, the SHA-256
+//! digest). It is written before the object is published, under another name, and gets its own when
+//! that has been: so it is there whole or not at all, also when two runs are at it. What is lost
+//! here costs bytes (blocks are stored anew), never data.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::ops::Range;
-use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use tempfile::NamedTempFile;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::raw::read_bounded;
-use crate::repository::digest::{Digest, Hasher};
+use crate::repository::digest::Hasher;
 use crate::repository::layout::WAL;
 use crate::repository::{Archive, MAX_MANIFEST_BYTES, StoredObject};
 use crate::store::{
     ObjectName, PendingObject, Store, StoredForm, beyond_end, no_object, too_large, write_error,
 };
 
-/// Behind the name of the file that says in which form an object is stored.
-const FORM: &str = ".form";
-/// Behind the names of files that are not confirmed.
-const NEW: &str = ".new";
+/// How the end of an entry begins.
+const MAGIC: &[u8; 8] = b"narthex\0";
+/// Bytes of the end of an entry: [`MAGIC`], size and digest of what is stored.
+const END: u64 = 48;
+
+/// How names of files begin that are no entries yet.
+const NEW: &str = "new-";
+
+/// For how long what nobody seems to need is kept: a run that works beside this one may have
+/// written it.
+const PATIENCE: Duration = Duration::from_hours(24);
 
 /// Bytes of an object that are read at a time.
 const STEP: u64 = 4 << 20;
-
-/// Largest description of a form, in bytes.
-const MAX_FORM: u64 = 4096;
 
 /// A directory of what was written; see the [module](self).
 #[derive(Clone, Debug)]
 pub struct Memory {
     dir: PathBuf,
-}
-
-#[derive(Deserialize, Serialize)]
-struct Form {
-    bytes: u64,
-    sha256: Digest,
 }
 
 impl Memory {
@@ -80,23 +79,42 @@ impl Memory {
 
     /// Whether the object `name` is remembered.
     pub fn has(&self, name: &ObjectName) -> bool {
-        self.path(name, FORM).is_file() && self.path(name, "").is_file()
+        self.open_file(name).is_ok()
     }
 
-    fn path(&self, name: &ObjectName, suffix: &str) -> PathBuf {
-        let flat = name.as_str().replace('/', "_");
-        self.dir.join(format!("{flat}{suffix}"))
+    fn path(&self, name: &ObjectName) -> PathBuf {
+        self.dir.join(flat(name))
     }
 
-    fn open_file(&self, name: &ObjectName) -> Result<(File, u64)> {
-        let path = self.path(name, "");
+    /// The entry of an object, how many bytes the object has, and in which form it is stored.
+    fn open_file(&self, name: &ObjectName) -> Result<(File, u64, StoredForm)> {
+        let path = self.path(name);
         let failed = |e: io::Error| match e.kind() {
             io::ErrorKind::NotFound => no_object(name),
             _ => Error::io("read", &path, e),
         };
         let file = File::open(&path).map_err(failed)?;
-        let bytes = file.metadata().map_err(failed)?.len();
-        Ok((file, bytes))
+        let length = file.metadata().map_err(failed)?.len();
+        let wrong = || {
+            Error::corrupt(format!(
+                "expected what was written as {name} in {}, found something else",
+                path.display()
+            ))
+        };
+        let bytes = length.checked_sub(END).ok_or_else(wrong)?;
+        let mut end = [0; END as usize];
+        file.read_exact_at(&mut end, bytes).map_err(failed)?;
+        let [magic, size, sha256 @ ..] = end.as_chunks::<8>().0 else {
+            return Err(wrong());
+        };
+        if magic != MAGIC {
+            return Err(wrong());
+        }
+        let form = StoredForm {
+            bytes: u64::from_le_bytes(*size),
+            sha256: sha256.as_flattened().try_into().map_err(|_| wrong())?,
+        };
+        Ok((file, bytes, form))
     }
 
     /// Size of an object as it was written, in bytes.
@@ -115,7 +133,7 @@ impl Memory {
 
     /// Some of its bytes.
     pub(super) fn get_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Vec<u8>> {
-        let (file, bytes) = self.open_file(name)?;
+        let (file, bytes, _) = self.open_file(name)?;
         if range.start > range.end || range.end > bytes {
             return Err(beyond_end(name, bytes, &range));
         }
@@ -123,51 +141,43 @@ impl Memory {
             .map_err(|_| Error::invalid("a range beyond all memory"))?;
         let mut content = vec![0; length];
         let read = file.read_exact_at(&mut content, range.start);
-        read.map_err(|e| Error::io("read", &self.path(name, ""), e))?;
+        read.map_err(|e| Error::io("read", &self.path(name), e))?;
         Ok(content)
     }
 
     /// The form in which the store has it.
     pub(super) fn form(&self, name: &ObjectName) -> Result<StoredForm> {
-        let path = self.path(name, FORM);
-        let text = read_bounded(&path, MAX_FORM)?;
-        let form: Form = serde_json::from_slice(&text).map_err(|cause| {
-            Error::corrupt(format!("expected a stored form in {}", path.display()))
-                .with_source(cause)
-        })?;
-        Ok(StoredForm {
-            bytes: form.bytes,
-            sha256: *form.sha256.as_bytes(),
-        })
+        Ok(self.open_file(name)?.2)
     }
 
     /// Keeps `content` beside the object `name`, which is about to be published.
     pub(super) fn keep(&self, name: &ObjectName, content: &[u8], form: StoredForm) -> Result<Kept> {
-        let mut file = self.create(name)?;
-        let path = self.path(name, NEW);
+        let mut file = self.create()?;
+        self.write(&mut file, content)?;
+        self.kept(name, file, form)
+    }
+
+    /// A file that only its user can read, and that is gone when it is dropped.
+    fn create(&self) -> Result<NamedTempFile> {
+        let made = tempfile::Builder::new().prefix(NEW).tempfile_in(&self.dir);
+        made.map_err(|e| Error::io("write to", &self.dir, e))
+    }
+
+    fn write(&self, file: &mut NamedTempFile, content: &[u8]) -> Result<()> {
         let written = file.write_all(content);
-        written.map_err(|e| Error::io("write", &path, e))?;
-        self.kept(name, &file, form)
+        written.map_err(|e| Error::io("write to", &self.dir, e))
     }
 
-    fn create(&self, name: &ObjectName) -> Result<File> {
-        let path = self.path(name, NEW);
-        let _ = fs::remove_file(&path);
-        let mut options = OpenOptions::new();
-        let options = options.write(true).create_new(true).mode(0o600);
-        options
-            .open(&path)
-            .map_err(|e| Error::io("create", &path, e))
-    }
-
-    fn kept(&self, name: &ObjectName, file: &File, form: StoredForm) -> Result<Kept> {
-        let path = self.path(name, NEW);
-        file.sync_all().map_err(|e| Error::io("write", &path, e))?;
+    /// Ends the file of an object that is about to be published.
+    fn kept(&self, name: &ObjectName, mut file: NamedTempFile, form: StoredForm) -> Result<Kept> {
+        let end = [&MAGIC[..], &form.bytes.to_le_bytes(), &form.sha256].concat();
+        self.write(&mut file, &end)?;
+        let synced = file.as_file().sync_all();
+        synced.map_err(|e| Error::io("write to", &self.dir, e))?;
         Ok(Kept {
             memory: self.clone(),
             name: name.clone(),
-            form,
-            is_done: false,
+            file,
         })
     }
 
@@ -182,7 +192,7 @@ impl Memory {
             return Ok(pending);
         }
         Ok(Box::new(Beside {
-            file: Some(self.create(name)?),
+            file: Some(self.create()?),
             memory: self.clone(),
             name: name.clone(),
             pending,
@@ -212,15 +222,14 @@ impl Memory {
     fn recall_object(&self, store: &dyn Store, object: &StoredObject) -> Result<()> {
         let name = &object.name;
         let form = object.encrypted.ok_or_else(|| not_encrypted(name))?;
-        let mut file = self.create(name)?;
+        let mut file = self.create()?;
         let mut sha256 = Hasher::default();
         let mut start = 0;
         while start < object.bytes {
             let end = object.bytes.min(start.saturating_add(STEP));
             let content = store.get_range(name, start..end)?;
             sha256.update(&content);
-            let written = file.write_all(&content);
-            written.map_err(|e| Error::io("write", &self.path(name, NEW), e))?;
+            self.write(&mut file, &content)?;
             start = end;
         }
         let found = sha256.finish();
@@ -234,14 +243,40 @@ impl Memory {
             bytes: form.bytes,
             sha256: *form.sha256.as_bytes(),
         };
-        self.kept(name, &file, form)?.confirm()
+        self.kept(name, file, form)?.confirm()
     }
 
     /// Does not remember `name` any more.
     pub(super) fn forget(&self, name: &ObjectName) -> Result<()> {
-        for suffix in [FORM, "", NEW] {
-            let path = self.path(name, suffix);
-            match fs::remove_file(&path) {
+        let path = self.path(name);
+        match fs::remove_file(&path) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(Error::io("remove", &path, e)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Forgets all but `needed`, and what is younger than a day.
+    ///
+    /// # Errors
+    ///
+    /// When something cannot be removed.
+    pub fn sweep(&self, needed: &BTreeSet<&ObjectName>) -> Result<()> {
+        let needed: BTreeSet<String> = needed.iter().map(|name| flat(name)).collect();
+        let failed = |e| Error::io("read", &self.dir, e);
+        for entry in fs::read_dir(&self.dir).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            if needed.contains(&*entry.file_name().to_string_lossy()) {
+                continue;
+            }
+            let path = entry.path();
+            let removed = match entry.metadata().and_then(|metadata| metadata.modified()) {
+                Ok(time) if time.elapsed().is_ok_and(|age| age > PATIENCE) => {
+                    fs::remove_file(&path)
+                }
+                found => found.map(|_| ()),
+            };
+            match removed {
+                // Another run was faster.
                 Err(e) if e.kind() != io::ErrorKind::NotFound => {
                     return Err(Error::io("remove", &path, e));
                 }
@@ -250,28 +285,11 @@ impl Memory {
         }
         Ok(())
     }
+}
 
-    /// Forgets all but `needed`.
-    ///
-    /// # Errors
-    ///
-    /// When something cannot be removed.
-    pub fn sweep(&self, needed: &BTreeSet<&ObjectName>) -> Result<()> {
-        let flat = needed.iter().map(|name| name.as_str().replace('/', "_"));
-        let flat: BTreeSet<String> = flat.collect();
-        let failed = |e| Error::io("read", &self.dir, e);
-        for entry in fs::read_dir(&self.dir).map_err(failed)? {
-            let entry = entry.map_err(failed)?;
-            let name = entry.file_name();
-            let name = name.to_string_lossy();
-            let object = name.strip_suffix(FORM).unwrap_or(&name);
-            if !flat.contains(object) {
-                let path = entry.path();
-                fs::remove_file(&path).map_err(|e| Error::io("remove", &path, e))?;
-            }
-        }
-        Ok(())
-    }
+/// The name of the entry of an object.
+fn flat(name: &ObjectName) -> String {
+    name.as_str().replace('/', "_")
 }
 
 fn not_encrypted(name: &ObjectName) -> Error {
@@ -285,31 +303,16 @@ fn not_encrypted(name: &ObjectName) -> Error {
 pub(super) struct Kept {
     memory: Memory,
     name: ObjectName,
-    form: StoredForm,
-    is_done: bool,
+    file: NamedTempFile,
 }
 
 impl Kept {
     /// The object has been published.
-    pub(super) fn confirm(mut self) -> Result<()> {
-        self.is_done = true;
-        let memory = &self.memory;
-        let form = Form {
-            bytes: self.form.bytes,
-            sha256: Digest::from(self.form.sha256),
-        };
-        // The form goes first: without it the entry does not count.
-        let (path, form_path) = (memory.path(&self.name, ""), memory.path(&self.name, FORM));
-        let failed = |e| Error::io("write", &path, e);
-        let _ = fs::remove_file(&form_path);
-        fs::rename(memory.path(&self.name, NEW), &path).map_err(failed)?;
-        let mut file = tempfile::NamedTempFile::new_in(&memory.dir).map_err(failed)?;
-        serde_json::to_writer(&mut file, &form)
-            .map_err(io::Error::from)
-            .and_then(|()| file.as_file().sync_all())
-            .map_err(failed)?;
-        file.persist(&form_path).map_err(|e| failed(e.error))?;
-        crate::raw::sync_dir(&memory.dir)
+    pub(super) fn confirm(self) -> Result<()> {
+        let path = self.memory.path(&self.name);
+        let renamed = self.file.persist(&path);
+        renamed.map_err(|e| Error::io("write", &path, e.error))?;
+        crate::raw::sync_dir(&self.memory.dir)
     }
 
     /// It is not known whether it has been. An older entry is as likely.
@@ -321,17 +324,9 @@ impl Kept {
     }
 }
 
-impl Drop for Kept {
-    fn drop(&mut self) {
-        if !self.is_done {
-            let _ = fs::remove_file(self.memory.path(&self.name, NEW));
-        }
-    }
-}
-
 /// Writes an object to its store and to the memory.
 struct Beside {
-    file: Option<File>,
+    file: Option<NamedTempFile>,
     memory: Memory,
     name: ObjectName,
     pending: Box<dyn PendingObject>,
@@ -362,7 +357,7 @@ impl PendingObject for Beside {
         let (Some(form), Some(file)) = (form, file) else {
             return Err(write_error(&self.name, io::ErrorKind::BrokenPipe.into()));
         };
-        let kept = self.memory.kept(&self.name, &file, form)?;
+        let kept = self.memory.kept(&self.name, file, form)?;
         let Beside { pending, .. } = *self;
         match pending.publish() {
             Ok(()) => kept.confirm(),

@@ -10,6 +10,7 @@
 
 mod manifest;
 mod memory;
+mod sealed;
 mod trust;
 mod witness;
 
@@ -21,12 +22,13 @@ use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 pub use memory::Memory;
+pub use sealed::Sealed;
 pub use trust::Voucher;
 pub use witness::{MissingManifests, Witness};
 
 use super::layout::{ARCHIVES, DATA, DESCRIPTOR, MENDED};
 use super::{Digest, MAX_MANIFEST_BYTES, ManifestName, original};
-use crate::crypt::keys::{KeyChain, KeyPin};
+use crate::crypt::keys::{KeyChain, KeyPin, source_id};
 use crate::crypt::sign::SigningKey;
 use crate::crypt::{EncryptedStore, Identities};
 use crate::error::{Error, ErrorKind, Result};
@@ -119,6 +121,23 @@ impl KeyedStore {
     /// Whether it reads what others have written.
     pub fn can_read(&self) -> bool {
         self.keyring.identities.is_some()
+    }
+
+    /// Refuses a source whose archives this machine could not sign.
+    ///
+    /// # Errors
+    ///
+    /// `Refused`, when archives have to be signed, and there is no key for that, or none that may.
+    pub fn refuse_unheard(&self, source_name: &str) -> Result<()> {
+        let newest = self.chain.newest();
+        if newest.signers.is_empty() || self.keyring.accept_unsigned {
+            return Ok(());
+        }
+        let Some(key) = &self.keyring.signing else {
+            return Err(manifest::no_signing_key());
+        };
+        let source = source_id(&newest.repository, source_name);
+        manifest::refuse_unheard(&self.chain, key, &source, source_name)
     }
 
     /// The store as it is.
@@ -312,7 +331,7 @@ pub(super) fn no_keys(error: Error) -> Error {
     if error.kind() == ErrorKind::NotFound {
         error
             .context("the repository is encrypted, and says to nobody's key")
-            .advise("narthex key add writes the first key document")
+            .advise("narthex init --recipient KEY --admin FILE, with the same administrator's key, ends what was begun")
     } else {
         error
     }

@@ -61,6 +61,13 @@ impl KeyedStore {
         if self.keyring.accept_unsigned {
             return Ok(());
         }
+        let own = &self.chain.newest().repository;
+        if cover.repository != *own {
+            return Err(untrusted(&format!(
+                "it is of repository {}, and was brought here, into {own}",
+                cover.repository
+            )));
+        }
         match self.trust(document, cover) {
             Voucher::Signed(_) | Voucher::Anybody => Ok(()),
             // It may have been made since, by whoever has the key, of any time.

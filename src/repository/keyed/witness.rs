@@ -36,8 +36,8 @@ use crate::store::{ObjectName, Store};
 /// Version of witnesses that this program writes, and the newest it reads.
 const WITNESS_VERSION: u32 = 1;
 
-/// How many of the newest witnesses are read for one that counts.
-const MAX_TRIED: usize = 8;
+/// The largest number of a witness: it has eight digits.
+const MAX_NUMBER: u32 = 99_999_999;
 
 /// Which archives somebody has seen; see the [module](self).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,29 +65,48 @@ pub struct MissingManifests {
 }
 
 impl KeyedStore {
-    /// The newest witness that counts; `None` where there is none.
+    /// The newest witness that counts; `None` where there is none. Whoever can write may put
+    /// anything beside them: what no key that counts has signed is passed over.
     ///
     /// # Errors
     ///
-    /// When the store fails; `Refused`, when there are some, and none of the newest is signed by a
-    /// key that counts.
+    /// When the store fails.
     pub fn witness(&self) -> Result<Option<(Witness, Digest)>> {
         let mut listed = self.inner.list(WITNESSES)?;
         listed.retain(|(name, _)| witness_number(name).is_some());
-        let mut first = None;
-        for (name, _) in listed.iter().rev().take(MAX_TRIED) {
+        for (name, _) in listed.iter().rev() {
             let bytes = match self.inner.get(name, MAX_MANIFEST_BYTES) {
-                Err(gone) if gone.kind() == ErrorKind::NotFound => continue,
-                read => read?,
+                Err(error) if error.kind() == ErrorKind::Io => return Err(error),
+                Err(_) => continue,
+                Ok(bytes) => bytes,
             };
-            match self.believe(name, &bytes) {
-                Ok(witness) => return Ok(Some((witness, Digest::of(&bytes)))),
-                Err(error) => {
-                    first.get_or_insert(error.context(format!("witness {name}")));
-                }
+            if let Ok(witness) = self.believe(name, &bytes) {
+                return Ok(Some((witness, Digest::of(&bytes))));
             }
         }
-        first.map_or(Ok(None), Err)
+        Ok(None)
+    }
+
+    /// Objects in the place of witnesses that no key that counts has signed.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    fn false_witnesses(&self) -> Result<Vec<ObjectName>> {
+        let listed = self.inner.list(WITNESSES)?.into_iter();
+        let mut names = Vec::new();
+        for (name, _) in listed {
+            let is_true = self
+                .inner
+                .get(&name, MAX_MANIFEST_BYTES)
+                .and_then(|bytes| self.believe(&name, &bytes));
+            match is_true {
+                Err(error) if error.kind() == ErrorKind::Io => return Err(error),
+                Err(_) => names.push(name),
+                Ok(_) => {}
+            }
+        }
+        Ok(names)
     }
 
     /// Reads from now on the versions of manifests that the newest witness has seen, and of others
@@ -196,12 +215,21 @@ impl KeyedStore {
             };
             manifests.push(ManifestLink { name, sha256 });
         }
-        let numbers = self.inner.list(WITNESSES)?;
-        let numbers = numbers.iter().filter_map(|(name, _)| witness_number(name));
+        let taken = self.inner.list(WITNESSES)?;
+        let taken: BTreeSet<u32> = taken
+            .iter()
+            .filter_map(|(name, _)| witness_number(name))
+            .collect();
+        // Behind the newest that counts, whatever else has numbers there.
+        let last = before.as_ref().map_or(0, |(before, _)| before.number);
+        let mut free = (last.saturating_add(1)..=MAX_NUMBER).filter(|it| !taken.contains(it));
+        let number = free
+            .next()
+            .ok_or_else(|| Error::unsupported("there is no number left for a witness"))?;
         let witness = Witness {
             format_version: WITNESS_VERSION,
             repository: self.chain.newest().repository.clone(),
-            number: numbers.max().unwrap_or(0).saturating_add(1),
+            number,
             time: now,
             manifests,
             previous: before.map(|(_, digest)| digest),
@@ -259,6 +287,11 @@ impl KeyedStore {
             .findings
             .retain(|finding| finding.kind != Kind::ManifestBefore);
         report.findings.extend(found);
+        let false_ones = self.false_witnesses()?.into_iter().map(|name| {
+            let detail = "no key that counts has signed it";
+            CheckFinding::new(Kind::WitnessFalse, name.as_str(), detail)
+        });
+        report.findings.extend(false_ones);
         report.sort();
         Ok(())
     }

@@ -316,6 +316,15 @@ impl Repository {
                         untrusted,
                     })
                 }
+                (None, None) if !untrusted.is_empty() => {
+                    let why = untrusted.iter().map(|other| other.error.chain());
+                    let why: Vec<_> = why.collect();
+                    Err(Error::refused(format!(
+                        "there is no archive in {} that counts: {}",
+                        self.store().describe(),
+                        why.join("; ")
+                    )))
+                }
                 (None, None) => {
                     let marks = self.marks()?;
                     let place = self.store().describe();

@@ -227,10 +227,19 @@ fn a_chain_with_a_gap_or_a_foreign_link_is_refused() {
         told.1.contains("keys/00000003.json: expected it to name"),
         "{told:?}"
     );
-    // Something that is no key document.
+    // What has no name of a key document is not ours.
     let store = three.store.clone();
     store.overwrite(&ObjectName::new("keys/00000002.txt").unwrap(), b"");
-    assert_eq!(kinds(&store).kind(), ErrorKind::Corrupt);
+    assert_eq!(read(&store, &three.admin, 0).unwrap().documents().len(), 3);
+    // What has the next one, and is none, is named with what to do about it.
+    store.overwrite(&name(4), b"junk");
+    let error = kinds(&store);
+    assert!(
+        error
+            .advice()
+            .is_some_and(|advice| advice.contains("remove it")),
+        "{error:?}"
+    );
 }
 
 #[test]

@@ -104,12 +104,12 @@ fn commands_that_need_to_read_say_so_and_none_says_that_there_is_nothing() {
         blind.servers(&filter).map(|_| ()),
     ] {
         let error = refused.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Refused);
+        assert_eq!(error.kind(), ErrorKind::Locked);
         assert!(error.chain().contains("encrypted"), "{}", error.chain());
     }
     // The descriptor alone opens nothing, nor does a program that knows of no keys.
     let plain = Repository::open(Arc::new(world.store.clone())).unwrap_err();
-    assert_eq!(plain.kind(), ErrorKind::Refused);
+    assert_eq!(plain.kind(), ErrorKind::Locked);
 }
 
 #[test]

@@ -273,3 +273,132 @@ fn a_host_that_remembers_nothing_says_that_it_stores_all_again() {
     let (_, err) = desk.done("host", &backup);
     assert!(err.contains("remembers none of its own"), "{err}");
 }
+
+/// The commands that read, and write nothing.
+fn reads(desk: &Desk) -> (Option<i32>, String) {
+    let output = desk.run("only-reads", &["archives", "-i", "backup.key"]);
+    let (out, err) = said(&output);
+    (output.status.code(), out + &err)
+}
+
+#[test]
+fn a_machine_that_only_reads_remembers_whom_it_believes_too() {
+    let desk = Desk::new();
+    desk.init();
+    desk.back_up(1);
+    assert_eq!(reads(&desk).0, Some(0));
+    // Somebody puts their own administrator into the descriptor, and signs the list of keys anew.
+    let (repo, away) = (desk.path("repo"), desk.path("away"));
+    let text = fs::read_to_string(repo.join("narthex.json")).unwrap();
+    let recipient = fs::read_to_string(desk.path("backup.key")).unwrap();
+    let recipient = recipient
+        .lines()
+        .next()
+        .unwrap()
+        .rsplit(' ')
+        .next()
+        .unwrap();
+    fs::rename(&repo, &away).unwrap();
+    let thief = [
+        "init",
+        "--recipient",
+        recipient,
+        "--admin",
+        "thief.key",
+        "--accept-repository",
+    ];
+    desk.done("thief", &thief);
+    let (code, said) = reads(&desk);
+    assert_eq!(code, Some(1), "another repository in its place: {said}");
+    fs::remove_dir_all(&repo).unwrap();
+    desk.done("thief", &["init", "--accept-repository"]);
+    let (code, said) = reads(&desk);
+    assert_eq!(code, Some(1), "one in clear in its place: {said}");
+    fs::remove_dir_all(&repo).unwrap();
+    fs::rename(&away, &repo).unwrap();
+    assert_eq!(reads(&desk).0, Some(0));
+    // Fewer lists than were seen.
+    let (second, _) = desk.done("reader", &["key", "generate", "second.key"]);
+    let add = [
+        "key",
+        "add",
+        "--recipient",
+        second.trim(),
+        "--admin",
+        "admin.key",
+    ];
+    let (_, err) = desk.done("only-reads", &add);
+    assert!(err.contains("narthex copy"), "{err}");
+    fs::remove_file(repo.join("keys/00000002.json")).unwrap();
+    let (code, said) = reads(&desk);
+    assert_eq!(code, Some(1), "an older state: {said}");
+    assert_eq!(fs::read_to_string(repo.join("narthex.json")).unwrap(), text);
+}
+
+#[test]
+fn what_was_encrypted_for_others_is_no_damage_and_is_not_removed() {
+    let desk = Desk::new();
+    desk.init();
+    desk.back_up(1);
+    let (second, _) = desk.done("reader", &["key", "generate", "second.key"]);
+    let changed = ["--recipient", second.trim(), "--admin", "admin.key"];
+    desk.done("reader", &[&["key", "add"][..], &changed].concat());
+    desk.back_up(2);
+    let output = desk.run("reader", &["check", "--read-data", "-i", "second.key"]);
+    let (out, _) = said(&output);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(
+        out.contains("object-locked") && out.contains("manifest-locked"),
+        "{out}"
+    );
+    assert!(!out.contains("damaged"), "{out}");
+    assert!(!desk.path("repo/damage").exists(), "nothing is marked");
+    let first = fs::read_dir(desk.path("repo/archives")).unwrap();
+    let mut names: Vec<_> = first
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    let id = names[0]
+        .split_once('-')
+        .unwrap()
+        .1
+        .trim_end_matches(".json");
+    let refused = desk.run("reader", &["forget", id, "-i", "second.key"]);
+    assert_eq!(refused.status.code(), Some(1), "{}", said(&refused).1);
+    desk.done(
+        "reader",
+        &[
+            "check",
+            "--read-data",
+            "-i",
+            "second.key",
+            "-i",
+            "backup.key",
+        ],
+    );
+}
+
+#[test]
+fn what_is_typed_by_mistake_is_not_repeated() {
+    let desk = Desk::new();
+    desk.init();
+    let secret = fs::read_to_string(desk.path("backup.key")).unwrap();
+    let secret = secret.lines().last().unwrap();
+    let typed = ["key", "add", "--recipient", secret, "--admin", "admin.key"];
+    let (out, err) = said(&desk.run("reader", &typed));
+    assert!(!(out + &err).contains(secret));
+}
+
+#[test]
+fn a_copy_of_what_is_encrypted_is_not_made_in_clear_unasked() {
+    let desk = Desk::new();
+    desk.init();
+    desk.back_up(1);
+    let copy = ["copy", "--to", "other", "-i", "backup.key"];
+    let refused = desk.run("reader", &copy);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(said(&refused).1.contains("narthex init"));
+    assert!(!desk.path("other").exists());
+    desk.done("reader", &["init", "--repo", "other"]);
+    desk.done("reader", &copy);
+}

@@ -10,9 +10,11 @@ use narthex::crypt::{Identities, Identity};
 use narthex::model::now;
 use narthex::progress::Silent;
 use narthex::repository::check::{CheckDepth, check};
+use narthex::repository::cover::Cover;
 use narthex::repository::keyed::Keyring;
 use narthex::repository::{Repository, SourceFilter};
-use narthex::store::{MemoryStore, ReadStore as _, Store};
+use narthex::retain::{PruneOptions, prune};
+use narthex::store::{MemoryStore, ObjectName, ReadStore as _, Store};
 
 use super::world::{DAY, NIGHT, SOURCE, World, assert_restored, back_up, night, problems};
 
@@ -287,4 +289,90 @@ fn what_a_stolen_key_signs_after_it_was_taken_back_counts_for_nothing() {
     let all = reader.archives().unwrap();
     assert_eq!((all.archives.len(), all.damaged.len()), (1, 1));
     assert_restored(&reader, "latest", &night(1));
+}
+
+#[test]
+fn junk_beside_witnesses_hides_none_and_a_prune_goes_by_the_true_one() {
+    let world = World::new();
+    let upkeep = upkeep(&world);
+    for time in [NIGHT, NIGHT + DAY] {
+        back_up(&world.open(world.of_host()), &night(1), SOURCE, time).unwrap();
+    }
+    let none = BTreeSet::new();
+    let store: &dyn Store = &world.store;
+    let junk = |number: u32| ObjectName::new(format!("witness/{number:08}.json")).unwrap();
+    for number in [1, 7, 99_999_999] {
+        store.put(&junk(number), b"junk").unwrap();
+    }
+    let reader = world.open(world.of_reader());
+    let keys = reader.keys().unwrap();
+    let witness = keys.write_witness(&upkeep, &none, NIGHT + 2 * DAY).unwrap();
+    assert_eq!(witness.number, 2);
+    assert_eq!(keys.witness().unwrap().unwrap().0.number, 2);
+    let mut report = check(reader.store(), CheckDepth::Structure, &Silent).unwrap();
+    keys.judge_missing(&mut report, true).unwrap();
+    let false_ones = report
+        .findings
+        .iter()
+        .filter(|it| it.kind.id() == "witness-false");
+    assert_eq!(false_ones.count(), 3);
+    // A manifest that names nothing is put in the place of one, or the manifest is taken away.
+    let prune = || {
+        let options = PruneOptions {
+            grace: 0,
+            ..PruneOptions::default()
+        };
+        prune(&world.open(Keyring::default()), options, now())
+    };
+    prune().unwrap();
+    let before = world.objects();
+    let (name, bytes) = world.store.list("archives/").unwrap().remove(1);
+    let sound = world.store.get(&name, bytes).unwrap();
+    let cover = Cover::read(&sound).unwrap().unwrap();
+    let emptied = Cover {
+        objects: Vec::new(),
+        ..cover
+    };
+    world
+        .store
+        .overwrite(&name, &emptied.to_bytes(|_| Ok(None)).unwrap());
+    assert_eq!(prune().unwrap_err().kind(), ErrorKind::Refused);
+    world.store.delete(&name).unwrap();
+    assert_eq!(prune().unwrap_err().kind(), ErrorKind::Refused);
+    world.store.overwrite(&name, &sound);
+    assert_eq!(world.objects(), before);
+}
+
+#[test]
+fn an_archive_of_another_repository_of_the_same_keys_counts_for_nothing() {
+    let one = World::new();
+    let clone = World {
+        store: MemoryStore::new(),
+        admin: one.admin.clone(),
+        host: one.host.clone(),
+        reader: one.reader.clone(),
+        home: tempfile::tempdir().unwrap(),
+    };
+    let signer = AllowedSigner {
+        key: clone.host.public(),
+        sources: vec!["*".to_owned()],
+    };
+    Repository::init_encrypted(
+        Arc::new(clone.store.clone()),
+        &clone.admin,
+        clone.reader.recipients().collect(),
+        vec![signer],
+        Keyring::default(),
+    )
+    .unwrap();
+    back_up(&one.open(one.of_host()), &night(1), SOURCE, NIGHT).unwrap();
+    for (name, content) in one.objects() {
+        if name != "narthex.json" && !name.starts_with("keys/") {
+            clone
+                .store
+                .overwrite(&ObjectName::new(name).unwrap(), &content);
+        }
+    }
+    let all = clone.open(clone.of_reader()).archives().unwrap();
+    assert_eq!((all.archives.len(), all.damaged.len()), (0, 1));
 }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
 
 use narthex::error::{Error, Result};
 use narthex::repository::Repository;
@@ -186,12 +187,34 @@ fn a_host_that_has_forgotten_everything_stores_it_again_and_loses_nothing() {
 fn what_is_kept_is_private_and_no_more_than_the_last_archive_needs() {
     use std::os::unix::fs::PermissionsExt as _;
     let world = World::new();
+    let written = world.home.path().join("written");
+    let mut dir = written.clone();
     for number in [1, 2] {
         let time = NIGHT + number as i64 * DAY;
         back_up(&world.open(world.of_host()), &night(number), SOURCE, time).unwrap();
+        dir = fs::read_dir(&written)
+            .unwrap()
+            .next()
+            .unwrap()
+            .unwrap()
+            .path();
+        // A day passes.
+        for entry in fs::read_dir(&dir).unwrap() {
+            let file = fs::File::options()
+                .write(true)
+                .open(entry.unwrap().path())
+                .unwrap();
+            let yesterday = SystemTime::now() - Duration::from_hours(48);
+            file.set_modified(yesterday).unwrap();
+        }
     }
-    let dir = world.home.path().join("written");
-    let dir = fs::read_dir(dir).unwrap().next().unwrap().unwrap().path();
+    back_up(
+        &world.open(world.of_host()),
+        &night(2),
+        SOURCE,
+        NIGHT + 3 * DAY,
+    )
+    .unwrap();
     assert_eq!(
         fs::metadata(&dir).unwrap().permissions().mode() & 0o777,
         0o700
@@ -205,9 +228,8 @@ fn what_is_kept_is_private_and_no_more_than_the_last_archive_needs() {
     let mut found = 0;
     for entry in fs::read_dir(&dir).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
-        let object = name.strip_suffix(".form").unwrap_or(&name);
-        if !object.starts_with("archives_") {
-            assert!(needed.iter().any(|it| it == object), "{name}");
+        if !name.starts_with("archives_") {
+            assert!(needed.contains(&name), "{name}");
             found += 1;
         }
     }
@@ -238,4 +260,25 @@ fn a_machine_that_reads_makes_anew_what_a_host_has_forgotten() {
             .recall(world.open(world.of_reader()).store(), &archive)
             .is_err()
     );
+}
+
+#[test]
+fn a_machine_that_backs_up_two_servers_forgets_neither() {
+    let world = World::new();
+    let keyring = |number: usize| {
+        let mut keyring = world.of_host();
+        // It signs for both.
+        keyring.accept_unsigned = number == 2;
+        keyring
+    };
+    for (number, source) in [(1, SOURCE), (2, "another"), (1, SOURCE), (2, "another")] {
+        let host = world.open(keyring(number));
+        let before = world.store.list("packs/").unwrap().len();
+        let time = NIGHT + world.store.list("archives/").unwrap().len() as i64 * DAY;
+        let report = back_up(&host, &night(number), source, time).unwrap();
+        let after = world.store.list("packs/").unwrap().len();
+        if time >= NIGHT + 2 * DAY {
+            assert_eq!((report.new_blocks, after), (0, before), "{source}");
+        }
+    }
 }

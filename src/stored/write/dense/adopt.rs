@@ -111,8 +111,9 @@ impl Writer<'_> {
                 Err(error) if error.kind() == ErrorKind::NotFound => {
                     "expected an object, found none".to_owned()
                 }
-                // A network that fails says nothing of what lies there.
+                // A network that fails says nothing of what lies there, nor does a key that is lacking.
                 Err(error) if error.kind() == ErrorKind::Io && self.store.is_far() => continue,
+                Err(error) if error.kind() == ErrorKind::Locked => continue,
                 Err(error) => format!(
                     "expected {} bytes that can be read: {}",
                     pack.bytes,
