@@ -8,9 +8,11 @@
 //!
 //! Nothing is asked of a store that has not said by an answer that it keeps versions.
 
+#[cfg(feature = "encryption")]
+use super::MAX_MANIFEST_BYTES;
 use super::digest::{Digest, digest_of_object};
 use super::layout::DESCRIPTOR;
-use super::{MAX_MANIFEST_BYTES, StoredObject, is_data};
+use super::{StoredObject, is_data};
 use crate::error::{ErrorKind, Result};
 use crate::store::{ObjectHistory, ObjectName, Store, Version, Versions};
 
@@ -82,6 +84,7 @@ pub(super) fn read_right(
 }
 
 /// The same of a manifest, however long it is.
+#[cfg(feature = "encryption")]
 pub(super) fn read_digest(store: &dyn Store, name: &ObjectName, sha256: Digest) -> Result<bool> {
     read_first(store, name, sha256, |bytes| bytes <= MAX_MANIFEST_BYTES)
 }

@@ -141,11 +141,10 @@ impl Wire {
         asks.store(false, Ordering::Relaxed);
     }
 
-    /// Whether an answer to this attempt to write got lost; says so once. An attempt is known by
-    /// the id in the metadata of what it writes, or by that of its upload.
+    /// Whether an answer to this attempt to write got lost. An attempt is known by the id in the
+    /// metadata of what it writes, or by that of its upload.
     pub(super) fn has_lost(&self, attempt: &str) -> bool {
-        let mut lost = self.shared.lost();
-        lost.remove(attempt)
+        self.shared.lost().contains(attempt)
     }
 
     pub(super) fn traffic(&self) -> &Arc<Traffic> {

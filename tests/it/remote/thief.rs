@@ -16,9 +16,11 @@ use narthex::repository::keyed::Keyring;
 use narthex::repository::locks::{LockMemory, LockTerms, lock_archives};
 use narthex::repository::{ArchiveId, Repository, SourceFilter};
 use narthex::retain::{ForgetSelection, Keep, Leave, Policy, forget};
+use narthex::store::remote::RemoteStore;
 use narthex::store::{LockMode, MemoryStore, ObjectName, ReadStore as _, Store};
 
 use super::guarded::{Guarded, Who};
+use super::proxy::{Fault, Proxy};
 use super::servers::BUCKET;
 use crate::encrypted::world::{DAY, SOURCE, assert_restored, back_up, night};
 
@@ -175,6 +177,46 @@ fn a_host_that_only_writes_needs_no_more_than_the_policy_gives() {
     );
     store.settle(&small).unwrap();
     assert!(store.get(&small, 10).is_err());
+}
+
+#[test]
+fn an_answer_that_got_lost_is_not_guessed_where_nothing_may_be_read() {
+    let Some(guarded) = Guarded::start_or_skip(PREFIX) else {
+        return;
+    };
+    let slow = "<Error><Code>SlowDown</Code></Error>";
+    let faults = [
+        (Fault::Answer(503, slow), true),
+        (Fault::Reset, true),
+        // It was written: whose it is cannot be seen.
+        (Fault::AnswerAfter(503, slow), false),
+        (Fault::LoseAnswer, false),
+    ];
+    for (number, (fault, is_well)) in faults.into_iter().enumerate() {
+        let mut is_done = false;
+        let proxy = Proxy::start(guarded.server.port, Duration::ZERO, move |request| {
+            let concerns = request.method == "PUT" && request.path.contains("/object");
+            if is_done || !concerns {
+                return Fault::None;
+            }
+            is_done = true;
+            fault
+        });
+        let mut options = guarded.options(Who::Host);
+        options.endpoint = Some(format!("http://127.0.0.1:{}", proxy.port));
+        let address = guarded.server.address(PREFIX);
+        let store: &dyn Store = &RemoteStore::new(address, &options).unwrap();
+        let name = ObjectName::new(format!("packs/object-{number}")).unwrap();
+        let put = store.put(&name, b"mine");
+        assert_eq!(put.is_ok(), is_well, "{fault:?}: {put:?}");
+        if let Err(error) = put {
+            assert_eq!(error.kind(), narthex::ErrorKind::Io, "{}", error.chain());
+            let said = "cannot be told whether this run has written it";
+            assert!(error.chain().contains(said), "{}", error.chain());
+        }
+        let kept = guarded.store(Who::Admin, PREFIX).get(&name, 10).unwrap();
+        assert_eq!(kept, b"mine", "{fault:?}");
+    }
 }
 
 #[test]
