@@ -33,7 +33,7 @@ use crate::store::{
 /// How the end of an entry begins.
 const MAGIC: &[u8; 8] = b"narthex\0";
 /// Bytes of the end of an entry: [`MAGIC`], size and digest of what is stored.
-const END: u64 = 48;
+const END: usize = 48;
 
 /// How names of files begin that are no entries yet.
 const NEW: &str = "new-";
@@ -101,8 +101,8 @@ impl Memory {
                 path.display()
             ))
         };
-        let bytes = length.checked_sub(END).ok_or_else(wrong)?;
-        let mut end = [0; END as usize];
+        let bytes = length.checked_sub(END as u64).ok_or_else(wrong)?;
+        let mut end = [0; END];
         file.read_exact_at(&mut end, bytes).map_err(failed)?;
         let [magic, size, sha256 @ ..] = end.as_chunks::<8>().0 else {
             return Err(wrong());
