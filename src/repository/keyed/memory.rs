@@ -45,7 +45,7 @@ const PATIENCE: Duration = Duration::from_hours(24);
 /// Bytes of an object that are read at a time.
 const STEP: u64 = 4 << 20;
 
-/// A directory of what was written; see the [module](self).
+/// A directory with what a machine has written into a repository and cannot read back.
 #[derive(Clone, Debug)]
 pub struct Memory {
     dir: PathBuf,

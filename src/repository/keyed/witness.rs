@@ -39,7 +39,7 @@ const WITNESS_VERSION: u32 = 1;
 /// The largest number of a witness: it has eight digits.
 const MAX_NUMBER: u32 = 99_999_999;
 
-/// Which archives somebody has seen; see the [module](self).
+/// Which archives somebody has seen: all manifests that were there at one time, signed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Witness {
     format_version: u32,
