@@ -270,7 +270,7 @@ fn an_unchanged_night_takes_few_requests() {
     };
     backup("night-1");
     backup("night-2");
-    assert!(backup("night-2") <= 12);
+    assert!(backup("night-2") <= 10);
     assert!(requests(&["archives"]) <= 8);
     assert!(requests(&["check"]) <= 8);
 }
