@@ -236,11 +236,9 @@ fn open(location: &Location, state: &StateArgs, writes: bool) -> Result<Reposito
 fn open_at(location: &Location, state: &StateArgs, writes: bool) -> Result<Repository> {
     let store = network::store(location)?;
     #[cfg(feature = "encryption")]
-    let opened = {
-        let descriptor = Repository::peek(&*store)?;
-        let keyring = keys::keyring(location, state, writes, Some(&descriptor))?;
-        Repository::open_with(store, keyring)
-    };
+    let opened = Repository::open_choosing(store, |descriptor| {
+        keys::keyring(location, state, writes, Some(descriptor))
+    });
     #[cfg(not(feature = "encryption"))]
     let opened = {
         let _ = (state, writes);

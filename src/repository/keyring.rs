@@ -90,15 +90,6 @@ mod with_keys {
             Repository::keyed(store, descriptor, None, keyring)
         }
 
-        /// What the descriptor of the repository in `store` says, or what stands in for it.
-        ///
-        /// # Errors
-        ///
-        /// As [`Repository::open`].
-        pub fn peek(store: &dyn Store) -> Result<Descriptor> {
-            find(store).map(|(descriptor, _)| descriptor)
-        }
-
         /// Opens the repository in `store`, as [`Repository::open`] does, encrypted or not, with
         /// the keys in `keyring`.
         ///
@@ -107,7 +98,20 @@ mod with_keys {
         /// As there; `Refused`, when its key documents are not signed by the administrator's key
         /// that is believed, or are fewer than were seen.
         pub fn open_with(store: Arc<dyn Store>, keyring: Keyring) -> Result<Self> {
+            Self::open_choosing(store, |_| Ok(keyring))
+        }
+
+        /// The same, where which keys are to be used depends on which repository it is.
+        ///
+        /// # Errors
+        ///
+        /// As there, and what `choose` says.
+        pub fn open_choosing(
+            store: Arc<dyn Store>,
+            choose: impl FnOnce(&Descriptor) -> Result<Keyring>,
+        ) -> Result<Self> {
             let (descriptor, trouble) = find(&*store)?;
+            let keyring = choose(&descriptor)?;
             let is_plain =
                 descriptor.admin.is_none() && descriptor.format_version == PLAIN_REPOSITORY_VERSION;
             match is_plain {

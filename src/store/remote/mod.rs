@@ -246,7 +246,9 @@ impl Store for RemoteStore {
         if found.contains_key(name.as_str()) {
             return Ok(());
         }
-        Err(no_object(name))
+        // Not every service lists by a whole name. Whoever may not look at it is told as well that
+        // there is none.
+        self.size(name).map_err(|_| no_object(name)).map(|_| ())
     }
 
     fn leftovers(&self, prefix: &str) -> Result<Vec<Leftover>> {
