@@ -9,8 +9,8 @@ use super::{KeyedStore, is_manifest};
 use crate::error::Result;
 use crate::store::{Leftover, ObjectName, PendingObject, ReadStore, Store};
 
-/// A repository as those see it who have no key to read it: encrypted objects as they lie there, and
-/// the covers of manifests that count.
+/// A repository as those see it who have no key to read it: encrypted objects as they lie there,
+/// and the covers of manifests that count.
 #[derive(Debug)]
 pub struct Sealed<'k>(pub &'k KeyedStore);
 
