@@ -14,6 +14,8 @@ use super::config;
 use crate::block::DataDir;
 use crate::error::{Error, ErrorKind, Result};
 use crate::raw::read_bounded;
+#[cfg(feature = "encryption")]
+use crate::repository::is_plain_id;
 use crate::repository::{Digest, Repository};
 use crate::store::Location;
 
@@ -179,8 +181,7 @@ fn other_admin(known: &str, id: &str, found: &str, path: &Path) -> Error {
 
 #[cfg(feature = "encryption")]
 fn pin_file(dir: &Path, id: &str) -> Result<PathBuf> {
-    // The id is from the repository, and must not lead out of the directory.
-    if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+    if !is_plain_id(id) {
         return Err(Error::corrupt(format!(
             "expected a repository with an id of letters and digits, found {id:?}"
         )));

@@ -17,7 +17,7 @@ use tempfile::NamedTempFile;
 use super::stored_pack::StoredPack;
 use crate::error::{Error, ErrorKind, Result};
 use crate::pack::{KnownPack, Pack, PackBytes};
-use crate::repository::{Digest, Hasher, StoredObject};
+use crate::repository::{Digest, Hasher, StoredObject, is_plain_id};
 use crate::store::{ObjectName, Store};
 
 /// First bytes of an entry's footer: they change with the format.
@@ -62,10 +62,8 @@ pub struct CachedPack<'s> {
 impl Cache {
     /// The cache in `dir`, of the repository with this id; the directory is made when it is needed.
     pub fn new(dir: &Path, repository: &str) -> Self {
-        // The id is from the repository, and must not lead out of the directory.
-        let is_plain = repository.bytes().all(|byte| byte.is_ascii_alphanumeric());
         Cache {
-            dir: Some(dir.join(repository)).filter(|_| is_plain && !repository.is_empty()),
+            dir: Some(dir.join(repository)).filter(|_| is_plain_id(repository)),
         }
     }
 

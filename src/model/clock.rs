@@ -14,3 +14,9 @@ pub fn now() -> Millis {
         }
     }
 }
+
+/// A time of the system in milliseconds since the Unix epoch; `None` before it.
+pub fn millis_of(time: SystemTime) -> Option<Millis> {
+    let since = time.duration_since(UNIX_EPOCH).ok()?;
+    Millis::try_from(since.as_millis()).ok()
+}

@@ -23,7 +23,7 @@ mod succession;
 mod ulid;
 
 pub use self::ulid::Ulid;
-pub use clock::now;
+pub use clock::{millis_of, now};
 pub use histogram::{CounterReset, HistogramLayout, HistogramSample, Span};
 pub use kin::{Family, Held, Kin, KinContent, families, inherit_atoms};
 pub use labels::{Label, Labels};

@@ -33,14 +33,19 @@ use super::{Archive, StoredObject};
 use crate::crypt::keys::source_id;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Millis;
+#[cfg(feature = "encryption")]
+use crate::raw::open_document;
 use crate::store::ObjectName;
 
 /// Version of manifests of which only the cover can be read without a key.
 pub const COVERED_MANIFEST_VERSION: u32 = 3;
 
+/// Behind what is signed.
 #[cfg(feature = "encryption")]
+const NEXT: &[u8] = b",\n";
 /// Before the digits of a signature, on the last line before the seal.
-const SIGNATURE: &[u8] = b",\n\"signature\": \"";
+#[cfg(feature = "encryption")]
+const MEMBER: &[u8] = b"\"signature\": \"";
 
 /// What can be read of an encrypted manifest without a key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -163,13 +168,13 @@ impl Cover {
     ///
     /// What `sign` says.
     pub fn to_bytes(&self, sign: impl FnOnce(&[u8]) -> Result<Option<String>>) -> Result<Vec<u8>> {
-        let mut bytes = seal::open(self)?;
-        bytes.extend_from_slice(b",\n");
+        let mut bytes = open_document(self)?;
+        let unsigned = bytes.len();
+        bytes.extend_from_slice(NEXT);
         match sign(&bytes)? {
-            None => bytes.truncate(bytes.len().saturating_sub(2)),
+            None => bytes.truncate(unsigned),
             Some(digits) => {
-                bytes.truncate(bytes.len().saturating_sub(2));
-                bytes.extend_from_slice(SIGNATURE);
+                bytes.extend_from_slice(MEMBER);
                 bytes.extend_from_slice(digits.as_bytes());
                 bytes.push(b'"');
             }
@@ -178,22 +183,21 @@ impl Cover {
     }
 }
 
-#[cfg(feature = "encryption")]
 /// What is signed of a sealed document, and the digits of the signature; `None` where there is
 /// none.
+#[cfg(feature = "encryption")]
 pub fn signature(document: &[u8]) -> Option<(&[u8], &str)> {
-    let content = seal::content(document)?.strip_suffix(b"\"")?;
-    let at = content
-        .windows(SIGNATURE.len())
-        .rposition(|window| window == SIGNATURE)?;
+    let content = seal::content(document)?;
+    let line = content.iter().rposition(|byte| *byte == b'\n')?;
     // With the comma and the newline: what `head` gives by hand.
-    let signed = document.get(..at.saturating_add(2))?;
-    let digits = content.get(at.saturating_add(SIGNATURE.len())..)?;
-    Some((signed, std::str::from_utf8(digits).ok()?))
+    let (signed, member) = content.split_at_checked(line.saturating_add(1))?;
+    let digits = member.strip_prefix(MEMBER)?.strip_suffix(b"\"")?;
+    let digits = std::str::from_utf8(digits).ok()?;
+    signed.ends_with(NEXT).then_some((signed, digits))
 }
 
-#[cfg(feature = "encryption")]
 /// Everything that `archive` needs, each object once, by name.
+#[cfg(feature = "encryption")]
 fn covered(archive: &Archive) -> Vec<CoveredObject> {
     let objects = archive.objects().map(|(_, object)| object);
     let objects: BTreeMap<_, _> = objects.map(|object| (&object.name, object)).collect();

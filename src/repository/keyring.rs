@@ -57,31 +57,15 @@ mod with_keys {
         ) -> Result<Self> {
             crate::crypt::Recipients::new(recipients.iter().cloned())?;
             let wanted = Descriptor::new(Some(admin.public().fingerprint()));
-            let given = signers.clone();
+            // One that was killed half-way is ended.
+            let descriptor =
+                make(&*store, wanted).or_else(|taken| unfinished(&*store, admin).ok_or(taken))?;
             let signers = signers.into_iter();
             let signers = signers
-                .map(|signer| signer.in_repository(&wanted.id))
+                .map(|signer| signer.in_repository(&descriptor.id))
                 .collect();
-            let document = KeyDocument::first(&wanted.id, now(), recipients, signers);
+            let document = KeyDocument::first(&descriptor.id, now(), recipients, signers);
             let content = document.to_signed(admin)?;
-            let (descriptor, document, content) = match make(&*store, wanted) {
-                Ok(descriptor) => (descriptor, document, content),
-                // One that was killed half-way is ended.
-                Err(taken) => match unfinished(&*store, admin) {
-                    Some(descriptor) => {
-                        let KeyDocument {
-                            recipients, time, ..
-                        } = document;
-                        let signers = given.into_iter();
-                        let signers = signers.map(|it| it.in_repository(&descriptor.id)).collect();
-                        let document =
-                            KeyDocument::first(&descriptor.id, time, recipients, signers);
-                        let content = document.to_signed(admin)?;
-                        (descriptor, document, content)
-                    }
-                    None => return Err(taken),
-                },
-            };
             store.put(&document.object()?, &content)?;
             let keyring = Keyring {
                 admin: descriptor.admin.clone(),
@@ -229,11 +213,7 @@ impl Repository {
     pub fn witnessed(&self) -> Result<BTreeMap<ObjectName, Digest>> {
         #[cfg(feature = "encryption")]
         if let Some(keyed) = &self.keyed {
-            let witness = keyed.witness()?;
-            let links = witness
-                .into_iter()
-                .flat_map(|(witness, _)| witness.manifests);
-            return Ok(links.map(|link| (link.name, link.sha256)).collect());
+            return keyed.witnessed();
         }
         Ok(BTreeMap::new())
     }

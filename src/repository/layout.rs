@@ -311,6 +311,12 @@ pub(super) fn is_key_document(name: &ObjectName) -> bool {
     })
 }
 
+/// Whether `id`, of a repository, can be the name of a directory or file on this machine: it is
+/// from the repository, and must not lead out of where it is put.
+pub(crate) fn is_plain_id(id: &str) -> bool {
+    !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric())
+}
+
 /// `time` in UTC, cut to the second: `20261121T190800Z`.
 ///
 /// # Errors

@@ -16,10 +16,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use super::layout::{DESCRIPTOR, KEYS, WITNESSES, is_key_document, witness_number};
+use super::layout::{DESCRIPTOR, KEYS, WITNESSES, is_key_document, is_plain_id, witness_number};
 use super::{Archive, Mended, Repository, original, recipe_packs, seal, versions};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::Millis;
+use crate::model::{Millis, millis_of};
 use crate::raw::read_bounded;
 use crate::store::{Lock, LockMode, Locks, ObjectName, Store};
 
@@ -86,10 +86,8 @@ impl LockMemory {
     /// What the file in `dir` remembers of the repository with this id; nothing where there is
     /// none, or it is not what it should be.
     pub fn open(dir: &Path, repository: &str) -> Self {
-        // The id is from the repository, and must not lead out of the directory.
-        let is_plain = repository.bytes().all(|byte| byte.is_ascii_alphanumeric());
         let path = dir.join(format!("{repository}.json"));
-        let path = Some(path).filter(|_| is_plain && !repository.is_empty());
+        let path = Some(path).filter(|_| is_plain_id(repository));
         let read = || {
             let bytes = read_bounded(path.as_ref()?, MAX_BYTES).ok()?;
             let file = seal::from_bytes::<File>(&bytes, MEMORY_VERSION).ok()?;
@@ -136,9 +134,8 @@ impl Known {
     }
 
     fn of(lock: Lock) -> Option<Self> {
-        let since = lock.until.duration_since(UNIX_EPOCH).ok()?;
         Some(Known {
-            until: Millis::try_from(since.as_millis()).ok()?,
+            until: millis_of(lock.until)?,
             governance: lock.mode == LockMode::Governance,
         })
     }

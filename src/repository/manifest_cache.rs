@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::layout::{DATA, Fingerprint, ManifestName};
+use super::layout::{DATA, Fingerprint, ManifestName, is_plain_id};
 use super::select::{Archives, Damaged};
 use super::{Archive, Blocks, Repository, StoredBlock, seal};
 use crate::error::{Error, ErrorKind, Result};
@@ -63,11 +63,9 @@ struct Manifest {
 impl ManifestCache {
     /// The cache in `dir`, of the repository with this id; the directory is made when it is needed.
     pub fn new(dir: &Path, repository: &str) -> Self {
-        // The id is from the repository, and must not lead out of the directory.
-        let is_plain = repository.bytes().all(|byte| byte.is_ascii_alphanumeric());
         let path = dir.join(repository).join(FILE);
         ManifestCache {
-            path: Some(path).filter(|_| is_plain && !repository.is_empty()),
+            path: Some(path).filter(|_| is_plain_id(repository)),
         }
     }
 

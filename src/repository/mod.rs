@@ -68,11 +68,11 @@ pub use digest::{Digest, Hasher};
 pub use entries::{
     EncryptedForm, FindingCounts, STATISTICS_FILE, StoredBlock, StoredFile, StoredObject, StoredWal,
 };
-pub(crate) use layout::is_own_name;
 pub use layout::{
     ArchiveId, FilePath, Fingerprint, ManifestName, block_object, block_of_pack, is_data, original,
     pack_object, recipe_object, side_object, wal_object,
 };
+pub(crate) use layout::{is_own_name, is_plain_id};
 pub(crate) use left_out::{ASKED_FOR, RECONSTRUCTED};
 pub use left_out::{LeftOut, LeftOutKind};
 pub use manifest::{

@@ -20,15 +20,10 @@ const DIGEST_LEN: usize = 64;
 
 /// The sealed document of `content`, which must serialise to an object that is not empty.
 pub(super) fn to_bytes(content: &impl Serialize) -> Result<Vec<u8>> {
-    open(content).map(close)
+    open_document(content).map(close)
 }
 
-/// The document of `content` up to where [`close`] goes on.
-pub(super) fn open(content: &impl Serialize) -> Result<Vec<u8>> {
-    open_document(content)
-}
-
-/// Ends a document that is open with its digest.
+/// Ends a document that [`open_document`] has begun with its digest.
 pub(super) fn close(mut bytes: Vec<u8>) -> Vec<u8> {
     let digest = Digest::of(&bytes).to_string();
     bytes.extend_from_slice(SEAL);

@@ -1,13 +1,12 @@
 //! Removing manifests.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::decision::Decision;
 use super::hold::hold;
 use super::policy::{Keep, Policy};
 use crate::error::{Error, ErrorKind, Result, did_you_mean};
-use crate::model::{Millis, Ulid};
+use crate::model::{Millis, Ulid, millis_of};
 use crate::repository::trash::delete_if_there;
 use crate::repository::{
     Ahead, Archive, ArchiveId, Archives, Damaged, Repository, Server, SourceFilter, StoredBlock,
@@ -163,10 +162,8 @@ fn arrivals(repository: &Repository) -> Result<BTreeMap<ObjectName, Millis>> {
         return Ok(BTreeMap::new());
     }
     let found = repository.arrivals()?.into_iter();
-    let millis =
-        |time: SystemTime| Millis::try_from(time.duration_since(UNIX_EPOCH).ok()?.as_millis()).ok();
     Ok(found
-        .filter_map(|(name, time)| Some((name, millis(time)?)))
+        .filter_map(|(name, time)| Some((name, millis_of(time)?)))
         .collect())
 }
 

@@ -2,10 +2,10 @@
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::Millis;
+use crate::model::{Millis, millis_of};
 use crate::repository::claim::{References, expired_claims};
 use crate::repository::damage::Damage;
 use crate::repository::lease::{LEASE, TRUST};
@@ -279,7 +279,7 @@ impl Run<'_> {
             Err(gone) if gone.kind() == ErrorKind::NotFound => None,
             asked => self.or_unasked(asked)?.flatten(),
         };
-        let until = lock.and_then(|lock| millis(lock.until));
+        let until = lock.and_then(|lock| millis_of(lock.until));
         Ok(until.filter(|until| *until > self.now))
     }
 
@@ -433,10 +433,5 @@ fn since(notices: &Notices, now: Millis) -> Option<Millis> {
 }
 
 fn modified(leftover: &Leftover) -> Option<Millis> {
-    millis(leftover.modified?)
-}
-
-fn millis(time: SystemTime) -> Option<Millis> {
-    let since = time.duration_since(UNIX_EPOCH).ok()?;
-    Millis::try_from(since.as_millis()).ok()
+    millis_of(leftover.modified?)
 }

@@ -217,8 +217,8 @@ fn memory(args: &MemoryArgs, context: &mut Context<'_>) -> Result<Ending> {
         .ok_or_else(|| not_encrypted(&repository))?;
     repository.need_to_read()?;
     let chosen = repository.find("latest", &args.sources.filter(), now())?;
-    let dir = args.dir.join(&keys.chain().newest().repository);
-    let memory = Memory::open(&dir)?;
+    let memory = Memory::of(&args.dir, &keys.chain().newest().repository)?;
+    let dir = memory.dir();
     if !memory.is_empty()? {
         return Err(Error::refused(format!(
             "expected an empty directory, found something in {}",

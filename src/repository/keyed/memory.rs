@@ -25,7 +25,7 @@ use tempfile::NamedTempFile;
 use crate::error::{Error, ErrorKind, Result};
 use crate::repository::digest::Hasher;
 use crate::repository::layout::WAL;
-use crate::repository::{Archive, MAX_MANIFEST_BYTES, StoredObject};
+use crate::repository::{Archive, MAX_MANIFEST_BYTES, StoredObject, is_plain_id};
 use crate::store::{
     ObjectName, PendingObject, Store, StoredForm, beyond_end, no_object, too_large, write_error,
 };
@@ -57,13 +57,32 @@ impl Memory {
     /// # Errors
     ///
     /// When it cannot be made.
-    pub fn open(dir: &Path) -> Result<Self> {
+    fn open(dir: &Path) -> Result<Self> {
         let mut making = fs::DirBuilder::new();
         let made = making.recursive(true).mode(0o700).create(dir);
         made.map_err(|e| Error::io("create", dir, e))?;
         Ok(Memory {
             dir: dir.to_owned(),
         })
+    }
+
+    /// The memory of the repository with this id, below `dir`.
+    ///
+    /// # Errors
+    ///
+    /// `Corrupt`, when the id is not one of letters and digits; when it cannot be made.
+    pub fn of(dir: &Path, repository: &str) -> Result<Self> {
+        if !is_plain_id(repository) {
+            return Err(Error::corrupt(format!(
+                "expected a repository with an id of letters and digits, found {repository:?}"
+            )));
+        }
+        Self::open(&dir.join(repository))
+    }
+
+    /// Where it is.
+    pub fn dir(&self) -> &Path {
+        &self.dir
     }
 
     /// Whether it holds nothing at all.

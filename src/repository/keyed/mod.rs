@@ -107,7 +107,7 @@ impl KeyedStore {
         }
         let dir = keyring.memory.as_deref();
         let dir = dir.filter(|_| keyring.identities.is_none());
-        let memory = dir.map(|dir| Memory::open(&dir.join(&chain.newest().repository)));
+        let memory = dir.map(|dir| Memory::of(dir, &chain.newest().repository));
         Ok(KeyedStore {
             objects,
             inner,

@@ -71,7 +71,7 @@ impl KeyedStore {
         match self.trust(document, cover) {
             Voucher::Signed(_) | Voucher::Anybody => Ok(()),
             // It may have been made since, by whoever has the key, of any time.
-            Voucher::Retired(_) if self.has_seen(name, document) => Ok(()),
+            Voucher::Retired(_) if self.has_seen(name, document)? => Ok(()),
             Voucher::Retired(why) => Err(untrusted(&format!(
                 "{why}, and no witness says that it was there before"
             ))),

@@ -241,15 +241,31 @@ impl KeyedStore {
     }
 
     /// Whether the newest witness has seen the manifest `name` with these bytes.
-    pub(super) fn has_seen(&self, name: &ObjectName, bytes: &[u8]) -> bool {
-        let seen = self.seen.get_or_init(|| {
-            let witness = self.witness().ok().flatten();
-            let links = witness
-                .into_iter()
-                .flat_map(|(witness, _)| witness.manifests);
-            links.map(|link| (link.name, link.sha256)).collect()
-        });
-        seen.get(name) == Some(&Digest::of(bytes))
+    ///
+    /// # Errors
+    ///
+    /// When the store fails: then nothing is known of what was seen.
+    pub(super) fn has_seen(&self, name: &ObjectName, bytes: &[u8]) -> Result<bool> {
+        if self.seen.get().is_none() {
+            // Another thread may have been faster, with the same.
+            let _ = self.seen.set(self.witnessed()?);
+        }
+        let seen = self.seen.get();
+        Ok(seen.and_then(|seen| seen.get(name)) == Some(&Digest::of(bytes)))
+    }
+
+    /// The manifests that the newest witness lists, with the digest of each; none where there is no
+    /// witness.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub fn witnessed(&self) -> Result<BTreeMap<ObjectName, Digest>> {
+        let witness = self.witness()?;
+        let links = witness
+            .into_iter()
+            .flat_map(|(witness, _)| witness.manifests);
+        Ok(links.map(|link| (link.name, link.sha256)).collect())
     }
 
     /// What is to be found by the newest witness: archives that were removed since. Notes of
@@ -257,8 +273,14 @@ impl KeyedStore {
     ///
     /// # Errors
     ///
-    /// When the store fails, or there are witnesses of which none counts.
+    /// When the store fails.
     pub fn judge_missing(&self, report: &mut CheckReport, read: bool) -> Result<()> {
+        let false_ones = self.false_witnesses()?.into_iter().map(|name| {
+            let detail = "no key that counts has signed it";
+            CheckFinding::new(Kind::WitnessFalse, name.as_str(), detail)
+        });
+        report.findings.extend(false_ones);
+        report.sort();
         let Some((witness, _)) = self.witness()? else {
             return Ok(());
         };
@@ -287,11 +309,6 @@ impl KeyedStore {
             .findings
             .retain(|finding| finding.kind != Kind::ManifestBefore);
         report.findings.extend(found);
-        let false_ones = self.false_witnesses()?.into_iter().map(|name| {
-            let detail = "no key that counts has signed it";
-            CheckFinding::new(Kind::WitnessFalse, name.as_str(), detail)
-        });
-        report.findings.extend(false_ones);
         report.sort();
         Ok(())
     }

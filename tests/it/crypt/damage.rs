@@ -74,7 +74,7 @@ fn every_flipped_bit_is_an_error_for_what_holds_it() {
             // A damaged header may look like one of other recipients, or of another version.
             let kinds = [
                 ErrorKind::Corrupt,
-                ErrorKind::Refused,
+                ErrorKind::Locked,
                 ErrorKind::Unsupported,
             ];
             assert!(kinds.contains(&error.kind()), "bit {mask:#x} of {at}");

@@ -206,7 +206,7 @@ fn whoever_is_no_recipient_reads_nothing_and_hears_who_is() {
     let mut all: Vec<Recipient> = two.iter().chain(three.iter()).cloned().collect();
     let one = sealed(b"x", &two);
     let refused = decrypt(&one, &other).unwrap_err();
-    assert_eq!(refused.kind(), ErrorKind::Refused);
+    assert_eq!(refused.kind(), ErrorKind::Locked);
     assert_eq!(
         refused.chain(),
         "none of the identities given can read what is encrypted to one age1… recipient (the \

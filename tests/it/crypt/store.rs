@@ -237,7 +237,7 @@ fn whoever_has_no_identity_writes_and_tells_sizes_but_reads_nothing() {
     assert_eq!(store.size(&name("packs/a")).unwrap(), 100_000);
     assert_eq!(store.get(&name("claims/a"), 5).unwrap(), b"clear");
     let refused = |error: Error| {
-        assert_eq!(error.kind(), ErrorKind::Refused);
+        assert_eq!(error.kind(), ErrorKind::Locked);
         let told = "cannot read object packs/a: it is encrypted, and no identity was given; give \
                     one that can read it with --identity FILE";
         assert_eq!(error.chain(), told);

@@ -376,3 +376,22 @@ fn an_archive_of_another_repository_of_the_same_keys_counts_for_nothing() {
     let all = clone.open(clone.of_reader()).archives().unwrap();
     assert_eq!((all.archives.len(), all.damaged.len()), (0, 1));
 }
+
+#[test]
+fn junk_that_is_all_there_is_of_witnesses_is_found() {
+    let world = World::new();
+    back_up(&world.open(world.of_host()), &night(1), SOURCE, NIGHT).unwrap();
+    let store: &dyn Store = &world.store;
+    let junk = ObjectName::new("witness/00000001.json").unwrap();
+    store.put(&junk, b"junk").unwrap();
+    let reader = world.open(world.of_reader());
+    let mut report = check(reader.store(), CheckDepth::Structure, &Silent).unwrap();
+    let keys = reader.keys().unwrap();
+    keys.judge_missing(&mut report, true).unwrap();
+    let found = report
+        .findings
+        .iter()
+        .find(|it| it.kind.id() == "witness-false");
+    assert_eq!(found.map(|it| it.object.as_str()), Some(junk.as_str()));
+    assert!(report.has_problems());
+}

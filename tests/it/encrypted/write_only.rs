@@ -244,13 +244,17 @@ fn a_machine_that_reads_makes_anew_what_a_host_has_forgotten() {
     fs::remove_dir_all(&written).unwrap();
     let reader = world.open(world.of_reader());
     let archive = reader.archives().unwrap().archives.remove(0);
-    let memory = Memory::open(&written.join(&reader.descriptor().id)).unwrap();
+    let memory = Memory::of(&written, &reader.descriptor().id).unwrap();
     memory.recall(reader.store(), &archive).unwrap();
     let report = back_up(&world.open(world.of_host()), &night(1), SOURCE, NIGHT + DAY).unwrap();
     assert_eq!((report.new_blocks, report.problems.len()), (0, 0));
+    // An id is no path.
+    for odd in ["", "..", "../x", "/tmp"] {
+        assert!(Memory::of(&written, odd).is_err(), "{odd}");
+    }
     // What was changed on the way is not believed.
     fs::remove_dir_all(&written).unwrap();
-    let memory = Memory::open(&written.join(&reader.descriptor().id)).unwrap();
+    let memory = Memory::of(&written, &reader.descriptor().id).unwrap();
     let (name, bytes) = world.store.list("packs/").unwrap().remove(0);
     let mut content = world.store.get(&name, bytes).unwrap();
     *content.last_mut().unwrap() ^= 1;
