@@ -39,6 +39,10 @@ impl Checker<'_> {
             match self.read_object(name, expectations, progress) {
                 Ok(()) => self.report.sound.push(name.clone()),
                 Err((kind, detail, files)) => {
+                    let (kind, detail) = match first(expectations) {
+                        Some(object) => self.if_intact(&object, kind, detail),
+                        None => (kind, detail),
+                    };
                     if kind == Kind::ObjectUnreadable {
                         again.push((name, expectations));
                     } else if kind == Kind::ObjectDamaged {

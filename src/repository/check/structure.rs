@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::model::Ulid;
 use crate::repository::damage::Damage;
 use crate::repository::portable::{Object, Root};
-use crate::repository::{ObjectCodec, StoredFile, StoredObject};
+use crate::repository::{EncryptedForm, ObjectCodec, StoredFile, StoredObject};
 use crate::store::ObjectName;
 
 impl Checker<'_> {
@@ -26,6 +26,10 @@ impl Checker<'_> {
             match self.object_structure(expectations, found) {
                 Ok(()) => sound.push(name.clone()),
                 Err((kind, detail)) => {
+                    let (kind, detail) = match expectations.keys().next() {
+                        Some(expected) => self.if_intact(&expected.object, kind, detail),
+                        None => (kind, detail),
+                    };
                     // What cannot be read is tried again: a disk that was away for a moment has
                     // damaged nothing.
                     let again = || self.object_structure(expectations, found).is_err();
@@ -58,6 +62,30 @@ impl Checker<'_> {
             let detail = format!("marked as damaged{since}, and not read now");
             let finding = self.finding(Kind::ObjectDamaged, name, detail);
             self.report.findings.push(finding);
+        }
+    }
+
+    /// What is wrong with `object`, of which `kind` was found: a damaged header, too, looks like
+    /// one for others. What lies there has to be what the manifest says, then nothing is wrong with
+    /// it.
+    pub(super) fn if_intact(
+        &self,
+        object: &StoredObject,
+        kind: Kind,
+        detail: String,
+    ) -> (Kind, String) {
+        let Some(wanted) = object.encrypted.filter(|_| kind == Kind::ObjectLocked) else {
+            return (kind, detail);
+        };
+        match self.store.stored_form(&object.name) {
+            Ok(form) if form.map(EncryptedForm::from) == Some(wanted) => (kind, detail),
+            Ok(_) => {
+                let (wanted, name) = (wanted.sha256, &object.name);
+                let detail =
+                    format!("expected SHA-256 {wanted} of {name} as stored, found another");
+                (Kind::ObjectDamaged, detail)
+            }
+            Err(error) => (kind_of(&error), error.chain()),
         }
     }
 

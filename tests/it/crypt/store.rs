@@ -251,7 +251,7 @@ fn whoever_has_no_identity_writes_and_tells_sizes_but_reads_nothing() {
     let (other, _) = pair();
     let reader = EncryptedStore::new(Arc::new(inner.clone()), in_clear).reading_with(other);
     let error = reader.get_range(&name("packs/a"), 0..1).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Refused);
+    assert_eq!(error.kind(), ErrorKind::Locked);
     assert!(
         error
             .chain()

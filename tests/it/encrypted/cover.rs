@@ -173,3 +173,32 @@ fn a_cover_says_what_the_archive_needs_and_is_held_to_it() {
         "{found:?}"
     );
 }
+
+#[test]
+fn a_damaged_header_is_damage_also_for_who_has_the_key() {
+    let world = World::new();
+    back_up(&world.open(world.of_host()), &night(1), SOURCE, NIGHT).unwrap();
+    let mut hit = 0;
+    for (name, bytes) in world.store.list("").unwrap() {
+        if !["blocks/", "packs/", "wal/"]
+            .iter()
+            .any(|it| name.as_str().starts_with(it))
+        {
+            continue;
+        }
+        let sound = world.store.get(&name, bytes).unwrap();
+        // In the first line of a recipient, so that the object looks like one for another.
+        let at = sound
+            .windows(10)
+            .position(|it| it == b"-> X25519 ")
+            .unwrap();
+        let mut flipped = sound.clone();
+        flipped[at + 14] ^= 1;
+        world.store.overwrite(&name, &flipped);
+        let found = problems(world.open(world.of_reader()).store());
+        assert_eq!(found, [format!("object-damaged {name}")]);
+        world.store.overwrite(&name, &sound);
+        hit += 1;
+    }
+    assert!(hit > 4);
+}
