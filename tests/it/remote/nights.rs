@@ -270,7 +270,7 @@ fn an_unchanged_night_takes_few_requests() {
     backup("night-1");
     backup("night-2");
     let night = backup("night-2");
-    assert!(night <= 12, "{night}");
+    assert!(night <= 11, "{night}");
     let (archives, check) = (requests(&["archives"]), requests(&["check"]));
     assert!(archives <= 8 && check <= 8, "{archives} and {check}");
 }
