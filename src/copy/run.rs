@@ -352,6 +352,7 @@ impl<'c, 'a> Run<'c, 'a> {
         let archives = archives.map(|archive| in_other(archive, to, &stored, has_mended));
         let archives: Vec<_> = archives.collect();
         let commit = Commit {
+            early: None,
             archives: &archives.iter().collect::<Vec<_>>(),
             claimed_by: &ArchiveId::random(),
             logs: None,

@@ -5,11 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::Result;
 use crate::model::{Millis, Ulid};
-use crate::repository::damage::Damage;
 use crate::repository::lineage::is_damaged;
 use crate::repository::stock::Stock;
 use crate::repository::{
-    Archive, Archives, Damaged, ManifestCache, Repository, StoredBlock, StoredObject, StoredWal,
+    Archive, Archives, Damaged, ManifestCache, RememberedManifests, Repository, StoredBlock, StoredObject, StoredWal,
     recipe_packs,
 };
 use crate::store::{ObjectName, Store};
@@ -38,8 +37,20 @@ impl Catalog {
     ///
     /// When the store cannot list its objects.
     pub fn read(repository: &Repository, cache: &ManifestCache) -> Result<Self> {
-        let seen = repository.look()?;
-        let Archives { archives, damaged } = cache.archives_of(repository, &seen)?;
+        Self::of(repository, cache.load(&repository.local_id()), &repository.look()?)
+    }
+
+    /// The same of what [`Repository::look`] has `seen`, and what was remembered of manifests.
+    ///
+    /// # Errors
+    ///
+    /// As [`Catalog::read`].
+    pub(crate) fn of(
+        repository: &Repository,
+        remembered: RememberedManifests,
+        seen: &[(ObjectName, u64)],
+    ) -> Result<Self> {
+        let Archives { archives, damaged } = remembered.archives(repository, seen)?;
         let mut catalog = Catalog {
             archives,
             unread: damaged,
@@ -51,7 +62,7 @@ impl Catalog {
                 places.push((number, at));
             }
         }
-        catalog.stock = Stock::of(repository, &seen);
+        catalog.stock = Stock::of(repository, seen);
         Ok(catalog)
     }
 
@@ -93,18 +104,12 @@ impl Catalog {
         })
     }
 
-    /// Whether no archive needs anything that is spoiled, and no mark of damage has come since that
-    /// was looked at.
-    ///
-    /// # Errors
-    ///
-    /// When the store cannot list the marks.
-    pub(super) fn is_whole(&self, store: &dyn Store) -> Result<bool> {
+    /// Whether no archive needs anything that is spoiled, as it was seen.
+    pub(super) fn is_whole(&self) -> bool {
         let logs = self.archives.iter().filter_map(|it| it.wal.as_ref());
         let of_blocks = self.distinct().flat_map(StoredBlock::objects);
         let mut objects = of_blocks.chain(logs.map(|wal| &wal.object));
-        Ok(objects.all(|object| !self.is_spoiled(object))
-            && Damage::list(store)? == self.stock.damage)
+        objects.all(|object| !self.is_spoiled(object))
     }
 
     /// What lies there, as it was last listed.

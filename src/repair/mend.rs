@@ -39,7 +39,8 @@ pub struct Mending {
 
 /// Gives replacements to objects that the archives of `catalog` in `repository` need, and that are
 /// marked as damaged, gone, or not as long as they should be; as far as the packs of `live` blocks,
-/// which were just stored, or of other archives hold what was in them.
+/// which were just stored, or of other archives hold what was in them. Whether `catalog` does not
+/// know of marks that this run has left, `is_outdated` says.
 ///
 /// # Errors
 ///
@@ -49,9 +50,10 @@ pub fn mend(
     catalog: &mut Catalog,
     cache: &Cache,
     live: &[&StoredBlock],
+    is_outdated: bool,
     progress: &dyn Progress,
 ) -> Result<Mending> {
-    if catalog.is_whole(repository.store())? {
+    if !is_outdated && catalog.is_whole() {
         return Ok(Mending::default());
     }
     catalog.look_again(repository)?;

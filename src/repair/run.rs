@@ -96,7 +96,7 @@ pub fn repair(
             }
         }
     } else if !broken.is_empty() {
-        let mending = mend(repository, &mut catalog, cache, &[], progress)?;
+        let mending = mend(repository, &mut catalog, cache, &[], false, progress)?;
         // A replacement is needed from the moment on at which it is there: whoever issues a warrant
         // later sees that.
         prove_kept(repository, mending.objects.iter().map(|name| (name, None)))?;

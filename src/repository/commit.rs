@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use super::claim::Claim;
+use super::early::EarlyClaim;
 use super::lease::TRUST;
 use super::portable::Staged;
 use super::select::read_manifest;
@@ -36,6 +37,8 @@ pub(crate) struct Commit<'a> {
     pub(crate) displaces_damaged: bool,
     /// What to do after a failure: "run the backup again".
     pub(crate) again: &'static str,
+    /// The claim that the run has made at its beginning, if it has.
+    pub(crate) early: Option<EarlyClaim<'a>>,
 }
 
 impl Commit<'_> {
@@ -47,7 +50,7 @@ impl Commit<'_> {
     /// archives need. There are no archives then, unless the error says so.
     pub(crate) fn run(mut self, repository: &Repository, now: Millis) -> Result<()> {
         let store = repository.store();
-        let begun = Instant::now();
+        let mut begun = Instant::now();
         let archives = self.archives;
         let stage = || {
             let archives = archives.iter();
@@ -59,13 +62,23 @@ impl Commit<'_> {
         if !self.displaces_damaged {
             manifests = stage()?;
         }
-        let named = archives.iter().flat_map(|archive| archive.objects());
-        let named = named.map(|(_, object)| object.name.clone());
-        let claimed = named.chain(self.also.iter().cloned()).collect();
-        let claim = Claim::publish(store, self.claimed_by, claimed, now)?;
+        let early = self.early.take().filter(|early| self.is_proved(early));
         let logs = self.logs.take();
         let has_logs = logs.is_none();
-        let mut ready = self.prove(repository, has_logs).and_then(|()| {
+        let is_proved = early.is_some();
+        let claim = match early {
+            Some(early) => {
+                let (claim, since) = early.take();
+                begun = since;
+                claim
+            }
+            None => self.claim(repository, now)?,
+        };
+        let proof = match is_proved {
+            true => Ok(()),
+            false => self.prove(repository, has_logs),
+        };
+        let mut ready = proof.and_then(|()| {
             // The logs appear last, when little is left that can fail: without the manifest they
             // are of no use to anybody, whereas the next run takes the blocks over.
             logs.map(Staged::publish).transpose()?;
@@ -103,6 +116,25 @@ impl Commit<'_> {
                 .map_err(|error| withdraw(repository, committed, error))?;
         }
         taken
+    }
+
+    /// Claims all that the archives name, and what is `also` needed.
+    fn claim(&self, repository: &Repository, now: Millis) -> Result<ObjectName> {
+        let named = self.archives.iter().flat_map(|archive| archive.objects());
+        let named = named.map(|(_, object)| object.name.clone());
+        let claimed = named.chain(self.also.iter().cloned()).collect();
+        Claim::publish(repository.store(), self.claimed_by, claimed, now)
+    }
+
+    /// Whether the claim that the run has made at its beginning proves what [`Commit::prove`] would.
+    fn is_proved(&self, early: &EarlyClaim<'_>) -> bool {
+        let archives = || self.archives.iter();
+        let logs = archives().filter_map(|archive| archive.wal.as_ref());
+        let logs = logs.filter(|_| self.logs.is_some());
+        let unpublished = logs.map(|wal| &wal.object.name).collect();
+        let objects = archives().flat_map(|archive| archive.objects());
+        let objects = objects.map(|(_, object)| object);
+        self.replaced.is_empty() && early.proves(objects, self.also, &unpublished)
     }
 
     /// Proves that what the archives name, and what is `also` needed, is there and that nobody is

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::layout::{DATA, Fingerprint, ManifestName, is_plain_id};
-use super::select::{Archives, Damaged};
+use super::select::{Archives, Damaged, SourceFilter};
 use super::{Archive, Blocks, Repository, StoredBlock, seal};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Ulid;
@@ -77,23 +77,75 @@ impl ManifestCache {
     /// When the store cannot list its objects; `Refused` when manifests are remembered, and none is
     /// there beside objects with data.
     pub fn archives(&self, repository: &Repository) -> Result<Archives> {
-        self.archives_of(repository, &repository.look()?)
+        self.load(&repository.local_id()).archives(repository, &repository.look()?)
     }
 
-    /// The same of what [`Repository::look`] has seen.
-    pub(crate) fn archives_of(
-        &self,
+    /// What is remembered of the manifests of the repository that this machine calls `id`:
+    /// [`Repository::local_id`].
+    pub(crate) fn load(&self, id: &str) -> RememberedManifests {
+        let read = || {
+            let bytes = read_bounded(self.path.as_ref()?, MAX_BYTES).ok()?;
+            let kept: Kept = seal::from_bytes(&bytes, CACHE_VERSION).ok()?;
+            let is_own = kept.format_version == CACHE_VERSION
+                && kept.repository == id
+                && kept.narthex_version == env!("CARGO_PKG_VERSION");
+            is_own.then_some(kept)
+        };
+        RememberedManifests {
+            kept: read().unwrap_or_default(),
+            cache: self.clone(),
+        }
+    }
+
+    fn save(&self, kept: &Kept) -> Option<()> {
+        let path = self.path.as_ref()?;
+        let dir = path.parent()?;
+        let mut making = fs::DirBuilder::new();
+        making.recursive(true).mode(0o700).create(dir).ok()?;
+        let mut file = tempfile::Builder::new()
+            .prefix("new-")
+            .tempfile_in(dir)
+            .ok()?;
+        file.write_all(&seal::to_bytes(kept).ok()?).ok()?;
+        file.persist(path).ok()?;
+        Some(())
+    }
+}
+
+/// What a machine remembers of the manifests of a repository.
+pub(crate) struct RememberedManifests {
+    kept: Kept,
+    cache: ManifestCache,
+}
+
+impl RememberedManifests {
+    /// The newest archive that is remembered of those that `filter` lets through. It may be gone,
+    /// and there may be newer ones.
+    pub(crate) fn newest(&self, filter: &SourceFilter) -> Option<Archive> {
+        let manifests = self.kept.manifests.iter();
+        let own = manifests.filter(|manifest| filter.matches(&manifest.archive));
+        let newest = own.max_by_key(|manifest| manifest.archive.time)?;
+        Some(newest.whole(&self.kept.blocks))
+    }
+
+    /// All archives of `repository`, of which [`Repository::look`] has `seen` this, as
+    /// [`ManifestCache::archives`] gives them.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub(crate) fn archives(
+        self,
         repository: &Repository,
         seen: &[(ObjectName, u64)],
     ) -> Result<Archives> {
+        let RememberedManifests { kept: old, cache } = self;
         let is_manifest = |name: &ObjectName| ManifestName::parse(name).is_some();
         let listed = seen.iter().filter(|(name, _)| is_manifest(name));
-        if self.path.is_none() {
+        if cache.path.is_none() {
             return repository.read_listed(listed.cloned().collect());
         }
         let store = repository.store();
-        let id = repository.descriptor().id.as_str();
-        let old = self.load(id);
         let mut remembered: BTreeMap<_, _> = old
             .manifests
             .into_iter()
@@ -151,56 +203,34 @@ impl ManifestCache {
         let kept = Kept {
             format_version: CACHE_VERSION,
             narthex_version: env!("CARGO_PKG_VERSION").to_owned(),
-            repository: id.to_owned(),
+            repository: repository.local_id(),
             blocks: table.blocks,
             manifests,
         };
         if is_news || !remembered.is_empty() {
             // Whatever goes wrong, they are read anew when they are needed.
-            let _ = self.save(&kept);
+            let _ = cache.save(&kept);
         }
         Ok(kept.into_archives(damaged))
-    }
-
-    /// What the file holds, if it is what it should be.
-    fn load(&self, repository: &str) -> Kept {
-        let read = || {
-            let bytes = read_bounded(self.path.as_ref()?, MAX_BYTES).ok()?;
-            let kept: Kept = seal::from_bytes(&bytes, CACHE_VERSION).ok()?;
-            let is_own = kept.format_version == CACHE_VERSION
-                && kept.repository == repository
-                && kept.narthex_version == env!("CARGO_PKG_VERSION");
-            is_own.then_some(kept)
-        };
-        read().unwrap_or_default()
-    }
-
-    fn save(&self, kept: &Kept) -> Option<()> {
-        let path = self.path.as_ref()?;
-        let dir = path.parent()?;
-        let mut making = fs::DirBuilder::new();
-        making.recursive(true).mode(0o700).create(dir).ok()?;
-        let mut file = tempfile::Builder::new()
-            .prefix("new-")
-            .tempfile_in(dir)
-            .ok()?;
-        file.write_all(&seal::to_bytes(kept).ok()?).ok()?;
-        file.persist(path).ok()?;
-        Some(())
     }
 }
 
 impl Kept {
     fn into_archives(self, damaged: Vec<Damaged>) -> Archives {
-        let blocks = self.blocks;
-        let whole = |manifest: Manifest| {
-            let own = manifest.blocks.iter().filter_map(|at| blocks.get(*at));
-            Archive {
-                blocks: Blocks::of_shared(own.cloned().collect()),
-                ..manifest.archive
-            }
-        };
-        Archives::of(self.manifests.into_iter().map(whole).collect(), damaged)
+        let manifests = self.manifests.iter();
+        let whole = manifests.map(|manifest| manifest.whole(&self.blocks));
+        Archives::of(whole.collect(), damaged)
+    }
+}
+
+impl Manifest {
+    /// All of it; `blocks` are those of all.
+    fn whole(&self, blocks: &[Arc<StoredBlock>]) -> Archive {
+        let own = self.blocks.iter().filter_map(|at| blocks.get(*at));
+        Archive {
+            blocks: Blocks::of_shared(own.cloned().collect()),
+            ..self.archive.clone()
+        }
     }
 }
 
@@ -280,7 +310,7 @@ mod tests {
         for _ in 0..2 {
             assert_same(&cache, &repository);
         }
-        let kept = cache.load(&repository.descriptor().id);
+        let kept = cache.load(&repository.descriptor().id).kept;
         let named: usize = kept.manifests.iter().map(|one| one.blocks.len()).sum();
         assert!(
             kept.blocks.len() < named,
@@ -332,24 +362,24 @@ mod tests {
         let path = cache.path.clone().unwrap();
         let sound = fs::read(&path).unwrap();
         let id = &repository.descriptor().id;
-        assert!(!cache.load(id).manifests.is_empty());
-        assert!(cache.load("another").manifests.is_empty());
+        assert!(!cache.load(id).kept.manifests.is_empty());
+        assert!(cache.load("another").kept.manifests.is_empty());
         for at in [10, sound.len() / 2, sound.len() - 10] {
             let mut flipped = sound.clone();
             flipped[at] ^= 1;
             fs::write(&path, flipped).unwrap();
-            assert!(cache.load(id).manifests.is_empty());
+            assert!(cache.load(id).kept.manifests.is_empty());
             assert_same(&cache, &repository);
         }
         // A pipe is not waited for, and what has no end is not read.
         fs::remove_file(&path).unwrap();
         mkfifoat(CWD, &path, Mode::RWXU).unwrap();
-        assert!(cache.load(id).manifests.is_empty());
+        assert!(cache.load(id).kept.manifests.is_empty());
         fs::remove_file(&path).unwrap();
         std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
-        assert!(cache.load(id).manifests.is_empty());
+        assert!(cache.load(id).kept.manifests.is_empty());
         assert_same(&cache, &repository);
-        assert!(!cache.load(id).manifests.is_empty(), "it was replaced");
+        assert!(!cache.load(id).kept.manifests.is_empty(), "it was replaced");
         // One that cannot be written costs nothing but time.
         let nowhere = ManifestCache::new(&dir.path().join("repo/narthex.json"), id);
         assert_same(&nowhere, &repository);

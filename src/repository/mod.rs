@@ -33,6 +33,7 @@ pub mod cover;
 pub mod damage;
 mod diff;
 mod digest;
+pub(crate) mod early;
 mod entries;
 #[cfg(feature = "encryption")]
 pub mod keyed;
@@ -79,6 +80,7 @@ pub use manifest::{
     Archive, ArchiveGap, Coverage, MANIFEST_VERSION, PLAIN_MANIFEST_VERSION, end_of,
 };
 pub use manifest_cache::ManifestCache;
+pub(crate) use manifest_cache::RememberedManifests;
 pub use mended::{Mended, RECIPE_FILE, RECIPE_SUFFIX, mended_object, recipe_packs};
 pub(crate) use select::no_manifest;
 pub use select::{
@@ -242,6 +244,11 @@ impl Repository {
     /// What its descriptor says.
     pub fn descriptor(&self) -> &Descriptor {
         &self.descriptor
+    }
+
+    /// What files of this machine about it are called.
+    pub fn local_id(&self) -> String {
+        self.descriptor.id.clone()
     }
 
     /// The version that its manifests have, where something stands in for a damaged object or not.

@@ -153,6 +153,7 @@ impl Run<'_> {
             let store = self.repository.store();
             // Without a mark the archives that name it have to wait for a check that reads it.
             let _ = damage::mark(store, object, found, harvest.time);
+            harvest.has_marked = true;
             self.progress
                 .remark(&format_args!("object {object} is damaged: {found}"));
         }

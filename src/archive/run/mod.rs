@@ -19,18 +19,20 @@ use super::proof::Proof;
 use super::server::{doubt_server, refuse_other_server};
 use super::survey::{BlockSurvey, Survey};
 use super::{BackupOptions, BackupProblem, BackupReport, ProblemKind, Source};
-use crate::block::Parent;
+use crate::block::{DataDir, Parent};
 use crate::dense::Cache;
 use crate::error::{Error, Result};
 use crate::model::{Millis, Ulid};
 use crate::progress::Progress;
 use crate::repair::{Catalog, mend};
 use crate::repository::commit::Commit;
+use crate::repository::early::EarlyClaim;
 use crate::repository::lineage::coverage;
 use crate::repository::portable::Staged;
 use crate::repository::{
     Ahead, Archive, ArchiveId, Damaged, FindingCounts, Latest, LeftOut, ManifestCache,
-    ManifestLink, ManifestName, Repository, StoredBlock, StoredWal, original,
+    ManifestLink, ManifestName, RememberedManifests, Repository, StoredBlock, StoredWal, original,
+    wal_object,
 };
 use crate::start::Reach;
 use crate::store::ObjectName;
@@ -80,6 +82,8 @@ struct Harvest {
     is_snapshot: bool,
     /// Whether something else tells why the samples may end before those of the last archive.
     may_end_early: bool,
+    /// Whether this run has marked something as damaged.
+    has_marked: bool,
 }
 
 /// A block that is in the repository, and where it came from.
@@ -192,9 +196,15 @@ impl Run<'_> {
         let dir = self.options.cache.as_ref();
         let cache = dir.map(|dir| Cache::new(dir, repository));
         let manifests = dir.map(|dir| ManifestCache::new(dir, repository));
+        let manifests = manifests.unwrap_or_default().load(&self.repository.local_id());
+        let early = self.claim_early(&id, &manifests, time)?;
+        let (early, seen) = match early {
+            Some((early, seen)) => (Some(early), seen),
+            None => (None, self.repository.look()?),
+        };
         let mut harvest = Harvest {
             time,
-            catalog: Catalog::read(self.repository, &manifests.unwrap_or_default())?,
+            catalog: Catalog::of(self.repository, manifests, &seen)?,
             cache: cache.unwrap_or_default(),
             ..Harvest::default()
         };
@@ -217,6 +227,7 @@ impl Run<'_> {
             &mut catalog,
             &cache,
             &stored,
+            harvest.has_marked,
             self.progress,
         )?;
         mending.objects.append(&mut harvest.mended_logs);
@@ -255,12 +266,41 @@ impl Run<'_> {
             replaced: &BTreeSet::new(),
             displaces_damaged: false,
             again: "run the backup again",
+            early,
         };
         commit.run(self.repository, now)?;
         cache.sweep();
         self.repository
             .remember(&report.archive, catalog.archives().0)?;
         Ok(report)
+    }
+
+    /// Where every request takes a while, and no block has come as far as names tell: claims what
+    /// the archive of the last run named, and the logs of archive `id`.
+    fn claim_early(
+        &self,
+        id: &ArchiveId,
+        remembered: &RememberedManifests,
+        time: Millis,
+    ) -> Result<Option<(EarlyClaim<'_>, Vec<(ObjectName, u64)>)>> {
+        let newest = match self.repository.store().is_far() {
+            true => remembered.newest(&self.source.filter()),
+            false => None,
+        };
+        let Some(newest) = newest else {
+            return Ok(None);
+        };
+        let known: BTreeSet<_> = newest.blocks.iter().map(|block| block.ulid).collect();
+        let is_known = |ulid: Option<Ulid>| ulid.is_some_and(|ulid| known.contains(&ulid));
+        // What is wrong with the directory is said by whoever reads it.
+        let dir = DataDir::scan(&self.source.dir);
+        if !dir.is_ok_and(|dir| dir.blocks().all(|entry| is_known(entry.ulid))) {
+            return Ok(None);
+        }
+        let blocks = newest.blocks.iter().flat_map(StoredBlock::objects);
+        let mut objects: BTreeSet<_> = blocks.map(|object| object.name.clone()).collect();
+        objects.insert(wal_object(id)?);
+        EarlyClaim::publish(self.repository, objects, time).map(Some)
     }
 
     /// The newest archive of this source. Manifests that cannot be read are a problem, but no

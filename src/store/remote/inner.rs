@@ -177,12 +177,29 @@ impl Inner {
         }
     }
 
-    /// Everything there is, if one page holds it.
-    pub(super) async fn list_page(&self) -> Result<Option<BTreeMap<String, ObjectMeta>>> {
+    /// Everything there is, if no more than `most` pages hold it, in the order of names.
+    pub(super) async fn list_pages(
+        &self,
+        most: usize,
+    ) -> Result<Option<BTreeMap<String, ObjectMeta>>> {
         let mut found = BTreeMap::new();
-        let next = self.page("", PAGE, None, &mut found).await?;
-        self.show_pinned("", &mut found);
-        Ok(next.is_none().then_some(found))
+        let mut token = None;
+        for _ in 0..most {
+            let mut page = BTreeMap::new();
+            token = self.page("", PAGE, token, &mut page).await?;
+            // Whoever lists manifests before what they name relies on the order, which a few
+            // services do not keep.
+            let is_next = page.keys().next() > found.keys().next_back();
+            found.append(&mut page);
+            if token.is_none() {
+                self.show_pinned("", &mut found);
+                return Ok(Some(found));
+            }
+            if !is_next {
+                break;
+            }
+        }
+        Ok(None)
     }
 
     /// Puts a page of what begins with `prefix` into `found`, and says what the next one is asked

@@ -50,6 +50,9 @@ use inner::{Inner, PARTS_AT_A_TIME};
 use pending::Pending;
 use wire::Wire;
 
+/// Pages of a listing of all that are asked for before prefixes are listed by themselves.
+const MOST_PAGES: usize = 8;
+
 /// What stands between the name and the id of an unfinished upload in the name of a [`Leftover`].
 const UPLOAD: &str = "?uploadId=";
 
@@ -191,8 +194,8 @@ impl ReadStore for RemoteStore {
     fn list_many(&self, prefixes: &[&str]) -> Result<Vec<(ObjectName, u64)>> {
         let inner = &self.inner;
         let found = block_on(async {
-            // All of a small repository is on one page. Of a large one each prefix is listed.
-            if let Some(all) = inner.list_page().await? {
+            // All of a small repository is on few pages. Of a large one each prefix is listed.
+            if let Some(all) = inner.list_pages(MOST_PAGES).await? {
                 return Ok(all);
             }
             let mut found = BTreeMap::new();
