@@ -15,7 +15,7 @@ use super::network;
 use super::state::{StateArgs, explain};
 use super::terminal::announce;
 use crate::error::{Error, ErrorKind, Result};
-use crate::repository::Repository;
+use crate::repository::Parts;
 use crate::store::{Location, Store};
 
 /// The environment variable that says where the repository is when `--repo` does not.
@@ -129,41 +129,38 @@ impl RepoArgs {
         state: &StateArgs,
         no_create: bool,
         context: &Context<'_>,
-    ) -> Result<Repository> {
+    ) -> Result<Parts> {
         let location = &self.location;
-        let repository = if let Some(mut repository) = self.existing(state, no_create)? {
+        let parts = if let Some(mut parts) = self.existing(state, no_create)? {
             // Before it is remembered which repository is there: perhaps only its new descriptor
             // says that.
             let likely = state.last(location)?;
-            if let Some(written) = repository.mend_descriptor(likely.as_deref())? {
-                let trouble = repository.trouble().unwrap_or_default();
+            let root = parts.root_mut();
+            if let Some(written) = root.mend_descriptor(likely.as_deref())? {
+                let trouble = root.trouble().unwrap_or_default();
                 context.progress.remark(&format_args!(
                     "{trouble}; {written} was written in its place"
                 ));
             }
-            repository
+            parts
         } else {
             #[cfg(feature = "encryption")]
             keys::refuse_in_clear(location)?;
-            let repository = Repository::open_or_init(self.store()?)?;
-            let id = &repository.descriptor().id;
+            let parts = Parts::open_or_init(self.store()?)?;
+            let id = &parts.root().descriptor().id;
             announce(format_args!("made a new repository {id} in {location}"));
-            repository
+            parts
         };
-        if let Some(reason) = state.remember(location, &repository) {
+        if let Some(reason) = state.remember(location, parts.root()) {
             context.progress.remark(&reason);
         }
-        Ok(repository)
+        Ok(parts)
     }
 
     /// The repository, if there is one; there may be none only where one may be made.
-    pub(crate) fn existing(
-        &self,
-        state: &StateArgs,
-        no_create: bool,
-    ) -> Result<Option<Repository>> {
+    pub(crate) fn existing(&self, state: &StateArgs, no_create: bool) -> Result<Option<Parts>> {
         match self.open_to_write(state) {
-            Ok(repository) => Ok(Some(repository)),
+            Ok(parts) => Ok(Some(parts)),
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 if !self.store()?.is_vacant()? {
                     return Err(error);
@@ -181,68 +178,68 @@ impl RepoArgs {
     }
 
     /// The repository, which must exist.
-    pub(crate) fn open(&self) -> Result<Repository> {
+    pub(crate) fn open(&self) -> Result<Parts> {
         open_repository(&self.location)
     }
 
     /// The repository, which must exist, for whoever only writes: what it has written itself is
     /// remembered where it cannot be read back.
-    pub(crate) fn open_to_write(&self, state: &StateArgs) -> Result<Repository> {
-        let repository = open(&self.location, state, true)?;
-        state.refuse_other(&self.location, &repository)?;
-        Ok(repository)
+    pub(crate) fn open_to_write(&self, state: &StateArgs) -> Result<Parts> {
+        let parts = open(&self.location, state, true)?;
+        state.refuse_other(&self.location, parts.root())?;
+        Ok(parts)
     }
 
     /// The repository, for whoever says what is wrong with it.
-    pub(crate) fn open_silently(&self) -> Result<Repository> {
+    pub(crate) fn open_silently(&self) -> Result<Parts> {
         open_at(&self.location, &StateArgs::of_environment(), false)
     }
 
     /// The repository, which must exist and be the one that is remembered to be there: for whoever
     /// changes it.
-    pub(crate) fn open_own(&self, state: &StateArgs) -> Result<Repository> {
-        let repository = open(&self.location, state, false)?;
-        state.refuse_other(&self.location, &repository)?;
-        Ok(repository)
+    pub(crate) fn open_own(&self, state: &StateArgs) -> Result<Parts> {
+        let parts = open(&self.location, state, false)?;
+        state.refuse_other(&self.location, parts.root())?;
+        Ok(parts)
     }
 }
 
 /// Opens the repository at `location`, and says on standard error if another one was there before.
-pub(crate) fn open_repository(location: &Location) -> Result<Repository> {
-    let repository = open(location, &StateArgs::of_environment(), false)?;
+pub(crate) fn open_repository(location: &Location) -> Result<Parts> {
+    let parts = open(location, &StateArgs::of_environment(), false)?;
     // Who cannot read what is remembered can read the repository all the same.
-    if let Ok(Some(other)) = StateArgs::of_environment().other(location, &repository) {
+    if let Ok(Some(other)) = StateArgs::of_environment().other(location, parts.root()) {
         say(&other);
     }
-    Ok(repository)
+    Ok(parts)
 }
 
 /// Opens the repository at `location`, and says so on standard error if that had to be done without
 /// its descriptor.
-fn open(location: &Location, state: &StateArgs, writes: bool) -> Result<Repository> {
-    let repository = open_at(location, state, writes).map_err(|e| explain(location, e))?;
+fn open(location: &Location, state: &StateArgs, writes: bool) -> Result<Parts> {
+    let parts = open_at(location, state, writes).map_err(|e| explain(location, e))?;
     #[cfg(feature = "encryption")]
-    keys::remember(location, &repository, state);
-    if let Some(trouble) = repository.trouble() {
+    keys::remember(location, parts.root(), state);
+    if let Some(trouble) = parts.root().trouble() {
         say(&format!(
             "{trouble}; going on without it: narthex repair writes it anew"
         ));
     }
-    Ok(repository)
+    Ok(parts)
 }
 
 /// Opens the repository at `location` with the keys of this machine. Whoever `writes` and cannot
 /// read keeps what it has written.
-fn open_at(location: &Location, state: &StateArgs, writes: bool) -> Result<Repository> {
+fn open_at(location: &Location, state: &StateArgs, writes: bool) -> Result<Parts> {
     let store = network::store(location)?;
     #[cfg(feature = "encryption")]
-    let opened = Repository::open_choosing(store, |descriptor| {
+    let opened = Parts::open_choosing(store, |descriptor| {
         keys::keyring(location, state, writes, Some(descriptor))
     });
     #[cfg(not(feature = "encryption"))]
     let opened = {
         let _ = (state, writes);
-        Repository::open(store)
+        Parts::open(store)
     };
     opened
 }

@@ -59,6 +59,21 @@ pub struct Compared {
     pub differences: Vec<Trouble<DifferenceKind>>,
 }
 
+impl Compared {
+    /// Adds what other parts of the two repositories share, and do not.
+    pub fn absorb(&mut self, other: Compared) {
+        self.archives += other.archives;
+        self.only_first += other.only_first;
+        self.only_second += other.only_second;
+        self.objects += other.objects;
+        self.only_first_objects += other.only_first_objects;
+        self.only_first_bytes += other.only_first_bytes;
+        self.only_second_objects += other.only_second_objects;
+        self.only_second_bytes += other.only_second_bytes;
+        self.differences.extend(other.differences);
+    }
+}
+
 /// What is known of one side.
 struct Known<'a> {
     place: String,

@@ -19,7 +19,7 @@ use crate::store::ObjectName;
 /// What is remembered of the manifests of `repository`.
 pub(super) fn cache_of(repository: &Repository, options: &CopyOptions) -> ManifestCache {
     let dir = options.cache.as_ref();
-    let cache = dir.map(|dir| ManifestCache::new(dir, &repository.descriptor().id));
+    let cache = dir.map(|dir| ManifestCache::new(dir, &repository.local_id()));
     cache.unwrap_or_default()
 }
 

@@ -78,6 +78,17 @@ pub struct CopyReport {
 }
 
 impl CopyReport {
+    /// Adds what was done in other parts of the two repositories.
+    pub fn absorb(&mut self, other: CopyReport) {
+        self.archives.extend(other.archives);
+        self.archives
+            .sort_by(|a, b| (a.time, &a.id).cmp(&(b.time, &b.id)));
+        self.objects += other.objects;
+        self.bytes = self.bytes.saturating_add(other.bytes);
+        self.taken_over += other.taken_over;
+        self.problems.extend(other.problems);
+    }
+
     /// How many archives have this fate.
     pub fn count(&self, fate: Fate) -> u64 {
         let of = self.archives.iter().filter(|archive| archive.fate == fate);

@@ -53,6 +53,48 @@ pub struct DenseStats {
     pub unread: Vec<Error>,
 }
 
+impl DenseStats {
+    /// Adds what another repository consists of, which shares nothing with this one.
+    pub fn absorb(&mut self, other: DenseStats) {
+        self.archives += other.archives;
+        self.logical_bytes = self.logical_bytes.saturating_add(other.logical_bytes);
+        for codec in other.codecs {
+            match self.codecs.iter_mut().find(|own| own.codec == codec.codec) {
+                None => self.codecs.push(codec),
+                Some(own) => {
+                    own.items += codec.items;
+                    own.raw_bytes = own.raw_bytes.saturating_add(codec.raw_bytes);
+                    own.stored_bytes = own.stored_bytes.saturating_add(codec.stored_bytes);
+                    own.samples = own.samples.saturating_add(codec.samples);
+                }
+            }
+        }
+        self.codecs.sort_by(|a, b| a.codec.cmp(&b.codec));
+        let all = |parts: &[PartStats]| {
+            parts
+                .first()
+                .map_or((0, 0), |it| (it.of_bytes, it.of_samples))
+        };
+        let (own, theirs) = (all(&self.parts), all(&other.parts));
+        for part in other.parts {
+            match self.parts.iter_mut().find(|own| own.name == part.name) {
+                None => self.parts.push(part),
+                Some(own) => own.bytes += part.bytes,
+            }
+        }
+        for part in &mut self.parts {
+            part.of_bytes = own.0 + theirs.0;
+            part.of_samples = own.1 + theirs.1;
+        }
+        sort(&mut self.parts);
+        self.unread.extend(other.unread);
+    }
+}
+
+fn sort(parts: &mut [PartStats]) {
+    parts.sort_by_key(|part| (std::cmp::Reverse(part.bytes), part.name));
+}
+
 /// Adds up what `archives` need of `store`. With `parts`, every pack is read.
 ///
 /// # Errors
@@ -155,6 +197,6 @@ fn part_stats(
             of_samples,
         })
         .collect();
-    parts.sort_by_key(|part| (std::cmp::Reverse(part.bytes), part.name));
+    sort(&mut parts);
     parts
 }

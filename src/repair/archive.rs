@@ -12,8 +12,8 @@ use crate::model::{Millis, Ulid};
 use crate::repository::lineage::coverage;
 use crate::repository::{
     Archive, ArchiveId, EncryptedForm, FindingCounts, Fingerprint, LeftOut, ObjectCodec,
-    RECIPE_SUFFIX, RECONSTRUCTED, Repository, StoredBlock, StoredObject, StoredWal, block_of_pack,
-    digest_of_object, is_data, original,
+    RECIPE_SUFFIX, RECONSTRUCTED, Repository, StoredBlock, StoredObject, StoredWal, UNKNOWN_SOURCE,
+    block_of_pack, digest_of_object, is_data, original,
 };
 use crate::store::{ObjectName, Store};
 use crate::stored::{UnnamedBlock, describe_block, describe_log};
@@ -250,7 +250,7 @@ fn archive(
     };
     let (host, source, source_name) = match sources.first() {
         Some(only) if sources.len() == 1 && is_related => *only,
-        _ => ("unknown", "unknown", "reconstructed"),
+        _ => ("unknown", "unknown", UNKNOWN_SOURCE),
     };
     let mut reason = "reconstructed by narthex repair from objects that no manifest named: the time of the backup, its server, and whether \
                       it had other blocks or logs are not known"

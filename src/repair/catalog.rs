@@ -8,8 +8,8 @@ use crate::model::{Millis, Ulid};
 use crate::repository::lineage::is_damaged;
 use crate::repository::stock::Stock;
 use crate::repository::{
-    Archive, Archives, Damaged, ManifestCache, RememberedManifests, Repository, StoredBlock, StoredObject, StoredWal,
-    recipe_packs,
+    Archive, Archives, Damaged, ManifestCache, RememberedManifests, Repository, StoredBlock,
+    StoredObject, StoredWal, recipe_packs,
 };
 use crate::store::{ObjectName, Store};
 
@@ -37,7 +37,11 @@ impl Catalog {
     ///
     /// When the store cannot list its objects.
     pub fn read(repository: &Repository, cache: &ManifestCache) -> Result<Self> {
-        Self::of(repository, cache.load(&repository.local_id()), &repository.look()?)
+        Self::of(
+            repository,
+            cache.load(&repository.local_id()),
+            &repository.look()?,
+        )
     }
 
     /// The same of what [`Repository::look`] has `seen`, and what was remembered of manifests.

@@ -28,7 +28,7 @@ mod with_keys {
     use crate::error::{Error, Result};
     use crate::model::now;
     use crate::repository::layout::{ARCHIVES, KEYS};
-    use crate::repository::{PLAIN_REPOSITORY_VERSION, versions};
+    use crate::repository::{Parts, versions};
     use crate::store::Store;
     use keyed::{KeyedStore, Keyring};
 
@@ -55,11 +55,33 @@ mod with_keys {
             signers: Vec<AllowedSigner>,
             keyring: Keyring,
         ) -> Result<Self> {
+            Parts::init_encrypted(store, admin, recipients, signers, keyring, false)?.whole()
+        }
+    }
+
+    impl Parts {
+        /// Makes a new repository, as [`Repository::init_encrypted`] does, in parts if `by_source`.
+        ///
+        /// # Errors
+        ///
+        /// As there.
+        pub fn init_encrypted(
+            store: Arc<dyn Store>,
+            admin: &SigningKey,
+            recipients: Vec<Recipient>,
+            signers: Vec<AllowedSigner>,
+            keyring: Keyring,
+            by_source: bool,
+        ) -> Result<Self> {
             crate::crypt::Recipients::new(recipients.iter().cloned())?;
-            let wanted = Descriptor::new(Some(admin.public().fingerprint()));
+            let wanted = Descriptor::new(Some(admin.public().fingerprint()), by_source);
             // One that was killed half-way is ended.
-            let descriptor =
-                make(&*store, wanted).or_else(|taken| unfinished(&*store, admin).ok_or(taken))?;
+            let descriptor = make(&*store, wanted).or_else(|taken| {
+                let unfinished = unfinished(&*store, admin);
+                unfinished
+                    .filter(|it| it.by_source == by_source)
+                    .ok_or(taken)
+            })?;
             let signers = signers.into_iter();
             let signers = signers
                 .map(|signer| signer.in_repository(&descriptor.id))
@@ -71,9 +93,43 @@ mod with_keys {
                 admin: descriptor.admin.clone(),
                 ..keyring
             };
-            Repository::keyed(store, descriptor, None, keyring)
+            let root = Repository::keyed(store, descriptor, None, keyring)?;
+            Ok(Parts::of_root(root))
         }
 
+        /// Opens the repository in `store`, in parts or not, encrypted or not; which keys are to be
+        /// used depends on which it is.
+        ///
+        /// # Errors
+        ///
+        /// As [`Repository::open_with`], and what `choose` says.
+        pub fn open_choosing(
+            store: Arc<dyn Store>,
+            choose: impl FnOnce(&Descriptor) -> Result<Keyring>,
+        ) -> Result<Self> {
+            let (descriptor, trouble) = find(&*store)?;
+            let keyring = choose(&descriptor)?;
+            let root = match descriptor.is_encrypted() {
+                // Whoever believes an administrator's key has seen the repository encrypted.
+                false if keyring.admin.is_some() => {
+                    return Err(Error::refused(
+                        "expected an encrypted repository, as it was before, found one in clear: somebody \
+                         has put another one there",
+                    ));
+                }
+                false => {
+                    if !descriptor.by_source {
+                        versions::settle(&*store, ARCHIVES, true)?;
+                    }
+                    Repository::plain(store, descriptor, trouble)
+                }
+                true => Repository::keyed(store, descriptor, trouble, keyring)?,
+            };
+            Ok(Parts::of_root(root))
+        }
+    }
+
+    impl Repository {
         /// Opens the repository in `store`, as [`Repository::open`] does, encrypted or not, with
         /// the keys in `keyring`.
         ///
@@ -94,22 +150,7 @@ mod with_keys {
             store: Arc<dyn Store>,
             choose: impl FnOnce(&Descriptor) -> Result<Keyring>,
         ) -> Result<Self> {
-            let (descriptor, trouble) = find(&*store)?;
-            let keyring = choose(&descriptor)?;
-            let is_plain =
-                descriptor.admin.is_none() && descriptor.format_version == PLAIN_REPOSITORY_VERSION;
-            match is_plain {
-                // Whoever believes an administrator's key has seen the repository encrypted.
-                true if keyring.admin.is_some() => Err(Error::refused(
-                    "expected an encrypted repository, as it was before, found one in clear: somebody \
-                     has put another one there",
-                )),
-                true => {
-                    versions::settle(&*store, ARCHIVES, true)?;
-                    Ok(Repository::plain(store, descriptor, trouble))
-                }
-                false => Repository::keyed(store, descriptor, trouble, keyring),
-            }
+            Parts::open_choosing(store, choose)?.whole()
         }
 
         fn keyed(
@@ -131,28 +172,59 @@ mod with_keys {
             versions::settle(&*store, KEYS, false)?;
             let chain = keyring.chain(&*store, &descriptor.id, &told);
             let chain = chain.map_err(keyed::no_keys)?;
-            let keyed = Arc::new(KeyedStore::new(
-                store,
-                chain,
-                keyring,
-                descriptor.admin.clone(),
-            )?);
-            // Whoever reads nothing back is not misled by it.
-            if keyed.memory().is_none() {
+            let told = descriptor.admin.clone();
+            let repository = Repository::plain(Arc::clone(&store), descriptor, trouble);
+            repository.with_keys(KeyedStore::new(store, chain, keyring, told, None)?)
+        }
+
+        fn with_keys(mut self, keyed: KeyedStore) -> Result<Self> {
+            // Whoever reads nothing back is not misled by it; and archives are in the parts.
+            let has_archives = self.part.is_some() || !self.descriptor.by_source;
+            if has_archives && keyed.memory().is_none() {
                 keyed.settle()?;
             }
-            Ok(Repository {
-                store: Arc::clone(&keyed) as Arc<dyn Store>,
-                keyed: Some(keyed),
-                descriptor,
-                trouble,
-            })
+            let keyed = Arc::new(keyed);
+            self.store = Arc::clone(&keyed) as Arc<dyn Store>;
+            self.keyed = Some(keyed);
+            Ok(self)
+        }
+
+        /// The same, a part of `root`, with its keys.
+        pub(in crate::repository) fn keyed_as(self, root: &Repository) -> Result<Self> {
+            let Some(keyed) = &root.keyed else {
+                versions::settle(self.store(), ARCHIVES, true)?;
+                return Ok(self);
+            };
+            let keyed = keyed.of_part(Arc::clone(&self.store), self.part.as_ref())?;
+            self.with_keys(keyed)
+        }
+
+        /// The store as it is, in which encrypted objects are what lies there.
+        pub(in crate::repository) fn raw(&self) -> Arc<dyn Store> {
+            match &self.keyed {
+                Some(keyed) => keyed.raw(),
+                None => Arc::clone(&self.store),
+            }
         }
 
         /// Its keys; `None` where nothing is encrypted.
         pub fn keys(&self) -> Option<&KeyedStore> {
             self.keyed.as_deref()
         }
+    }
+}
+
+#[cfg(not(feature = "encryption"))]
+impl Repository {
+    /// The same, a part of a repository.
+    pub(super) fn keyed_as(self, _root: &Repository) -> Result<Self> {
+        super::versions::settle(self.store(), ARCHIVES, true)?;
+        Ok(self)
+    }
+
+    /// The store as it is.
+    pub(super) fn raw(&self) -> std::sync::Arc<dyn Store> {
+        std::sync::Arc::clone(&self.store)
     }
 }
 
@@ -167,7 +239,7 @@ impl Repository {
 
     /// Whether data is encrypted.
     pub fn is_encrypted(&self) -> bool {
-        self.descriptor().admin.is_some()
+        self.descriptor().is_encrypted()
     }
 
     /// The store as it is, in which encrypted objects are what lies there.

@@ -51,8 +51,11 @@ const KEY_DIGITS: usize = 8;
 /// Prefix of objects that stand in for damaged ones.
 pub(super) const MENDED: &str = "mended/";
 
+/// Prefix of the parts of a repository that is in parts.
+pub(super) const SOURCES: &str = "sources/";
+
 /// Where stores keep what is not published yet.
-const TEMPORARY: &str = "tmp/";
+pub(crate) const TEMPORARY: &str = "tmp/";
 /// Hexadecimal digits behind the name of the object that is replaced.
 const MENDED_DIGITS: usize = 16;
 

@@ -71,6 +71,10 @@ kinds! {
 /// What an archive that was reconstructed lacks, by name.
 pub(crate) const RECONSTRUCTED: &str = "manifest";
 
+/// Name of the source of archives that `narthex repair` made of what was left, where it is not
+/// known whose they are.
+pub(crate) const UNKNOWN_SOURCE: &str = "reconstructed";
+
 /// How the reason begins of what is gone.
 const GONE: &str = "gone since archive ";
 

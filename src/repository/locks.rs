@@ -62,6 +62,21 @@ pub struct LockReport {
     pub failure: Option<Error>,
 }
 
+impl LockReport {
+    /// Adds what was done in another part of the same repository.
+    pub fn absorb(&mut self, other: LockReport) {
+        self.archives += other.archives;
+        self.objects += other.objects;
+        self.extended += other.extended;
+        self.until = match self.until {
+            0 => other.until,
+            own => own.min(other.until),
+        };
+        self.failed += other.failed;
+        self.failure = self.failure.take().or(other.failure);
+    }
+}
+
 /// What this machine remembers of the locks in a repository.
 #[derive(Debug, Default)]
 pub struct LockMemory {

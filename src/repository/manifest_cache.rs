@@ -77,7 +77,8 @@ impl ManifestCache {
     /// When the store cannot list its objects; `Refused` when manifests are remembered, and none is
     /// there beside objects with data.
     pub fn archives(&self, repository: &Repository) -> Result<Archives> {
-        self.load(&repository.local_id()).archives(repository, &repository.look()?)
+        self.load(&repository.local_id())
+            .archives(repository, &repository.look()?)
     }
 
     /// What is remembered of the manifests of the repository that this machine calls `id`:
@@ -95,6 +96,36 @@ impl ManifestCache {
             kept: read().unwrap_or_default(),
             cache: self.clone(),
         }
+    }
+
+    /// Remembers the manifest of `archive`, which was committed just now: the next run need not read
+    /// it. Where it is not stored as it is written, nothing is remembered.
+    pub(crate) fn add(&self, repository: &Repository, archive: &Archive) {
+        if !repository.is_encrypted() && self.path.is_some() {
+            let id = repository.local_id();
+            // Whatever goes wrong, it is read when it is needed.
+            let _ = self.with(self.load(&id).kept, id, archive);
+        }
+    }
+
+    fn with(&self, kept: Kept, id: String, archive: &Archive) -> Option<()> {
+        let name = archive.manifest_name().ok()?.object().ok()?;
+        let written = archive.to_bytes().ok()?;
+        let mut archive = Archive::from_bytes(&written).ok()?;
+        let blocks = std::mem::take(&mut archive.blocks);
+        let mut table = Table::default();
+        let mut manifests = kept.manifests;
+        for manifest in &mut manifests {
+            let own = manifest.blocks.iter().map(|at| kept.blocks.get(*at));
+            manifest.blocks = table.take(own.collect::<Option<Vec<_>>>()?);
+        }
+        manifests.push(Manifest {
+            name,
+            bytes: written.len() as u64,
+            archive,
+            blocks: table.take(blocks.shared()),
+        });
+        self.save(&Kept::new(id, table, manifests))
     }
 
     fn save(&self, kept: &Kept) -> Option<()> {
@@ -200,13 +231,7 @@ impl RememberedManifests {
                 Err(error) => damaged.push(Damaged { name, error }),
             }
         }
-        let kept = Kept {
-            format_version: CACHE_VERSION,
-            narthex_version: env!("CARGO_PKG_VERSION").to_owned(),
-            repository: repository.local_id(),
-            blocks: table.blocks,
-            manifests,
-        };
+        let kept = Kept::new(repository.local_id(), table, manifests);
         if is_news || !remembered.is_empty() {
             // Whatever goes wrong, they are read anew when they are needed.
             let _ = cache.save(&kept);
@@ -216,6 +241,16 @@ impl RememberedManifests {
 }
 
 impl Kept {
+    fn new(repository: String, table: Table, manifests: Vec<Manifest>) -> Self {
+        Kept {
+            format_version: CACHE_VERSION,
+            narthex_version: env!("CARGO_PKG_VERSION").to_owned(),
+            repository,
+            blocks: table.blocks,
+            manifests,
+        }
+    }
+
     fn into_archives(self, damaged: Vec<Damaged>) -> Archives {
         let manifests = self.manifests.iter();
         let whole = manifests.map(|manifest| manifest.whole(&self.blocks));

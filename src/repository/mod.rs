@@ -46,6 +46,7 @@ pub mod locks;
 mod manifest;
 mod manifest_cache;
 mod mended;
+mod parts;
 pub mod portable;
 mod seal;
 mod select;
@@ -73,8 +74,8 @@ pub use layout::{
     ArchiveId, FilePath, Fingerprint, ManifestName, block_object, block_of_pack, is_data, original,
     pack_object, recipe_object, side_object, wal_object,
 };
-pub(crate) use layout::{is_own_name, is_plain_id};
-pub(crate) use left_out::{ASKED_FOR, RECONSTRUCTED};
+pub(crate) use layout::{TEMPORARY, is_own_name, is_plain_id};
+pub(crate) use left_out::{ASKED_FOR, RECONSTRUCTED, UNKNOWN_SOURCE};
 pub use left_out::{LeftOut, LeftOutKind};
 pub use manifest::{
     Archive, ArchiveGap, Coverage, MANIFEST_VERSION, PLAIN_MANIFEST_VERSION, end_of,
@@ -82,6 +83,7 @@ pub use manifest::{
 pub use manifest_cache::ManifestCache;
 pub(crate) use manifest_cache::RememberedManifests;
 pub use mended::{Mended, RECIPE_FILE, RECIPE_SUFFIX, mended_object, recipe_packs};
+pub use parts::{PartName, Parts};
 pub(crate) use select::no_manifest;
 pub use select::{
     Ahead, Archives, Chosen, Damaged, Latest, Longer, Server, SourceFilter, take_ahead,
@@ -95,8 +97,14 @@ use crate::model::{Millis, Ulid, now};
 use crate::store::{ObjectName, PendingObject, Store};
 
 /// Newest version of the repository format that this program writes and reads: of encrypted
-/// repositories.
-pub const REPOSITORY_VERSION: u32 = 2;
+/// repositories in parts.
+pub const REPOSITORY_VERSION: u32 = 4;
+
+/// Version of encrypted repositories that are not in parts.
+const ENCRYPTED_REPOSITORY_VERSION: u32 = 2;
+
+/// Version of repositories in parts that are not encrypted.
+const PARTS_REPOSITORY_VERSION: u32 = 3;
 
 /// Version of repositories that are not encrypted.
 pub const PLAIN_REPOSITORY_VERSION: u32 = 1;
@@ -108,7 +116,7 @@ const MAX_MANIFEST_BYTES: u64 = 256 << 20;
 /// What `narthex.json` says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Descriptor {
-    /// [`PLAIN_REPOSITORY_VERSION`] or [`REPOSITORY_VERSION`].
+    /// [`PLAIN_REPOSITORY_VERSION`]; 2 when it is encrypted, 3 when it is in parts, 4 when both.
     pub format_version: u32,
     /// Identity: 32 random hexadecimal digits.
     pub id: String,
@@ -119,19 +127,35 @@ pub struct Descriptor {
     /// is encrypted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub admin: Option<String>,
+    /// Whether it is in [`Parts`].
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_source: bool,
 }
 
 impl Descriptor {
-    fn new(admin: Option<String>) -> Self {
+    fn new(admin: Option<String>, by_source: bool) -> Self {
         Descriptor {
-            format_version: match admin {
-                None => PLAIN_REPOSITORY_VERSION,
-                Some(_) => REPOSITORY_VERSION,
-            },
+            format_version: version_of(admin.is_some(), by_source),
             id: new_id(),
             created: now(),
             admin,
+            by_source,
         }
+    }
+
+    /// Whether data is encrypted.
+    pub fn is_encrypted(&self) -> bool {
+        let versions = [ENCRYPTED_REPOSITORY_VERSION, REPOSITORY_VERSION];
+        self.admin.is_some() || versions.contains(&self.format_version)
+    }
+}
+
+fn version_of(is_encrypted: bool, by_source: bool) -> u32 {
+    match (is_encrypted, by_source) {
+        (false, false) => PLAIN_REPOSITORY_VERSION,
+        (true, false) => ENCRYPTED_REPOSITORY_VERSION,
+        (false, true) => PARTS_REPOSITORY_VERSION,
+        (true, true) => REPOSITORY_VERSION,
     }
 }
 
@@ -144,6 +168,7 @@ pub struct Repository {
     keyed: Option<Arc<keyed::KeyedStore>>,
     descriptor: Descriptor,
     trouble: Option<String>,
+    part: Option<PartName>,
 }
 
 impl Repository {
@@ -153,7 +178,7 @@ impl Repository {
     ///
     /// `AlreadyExists` when there is a repository, `Refused` when there is anything else.
     pub fn init(store: Arc<dyn Store>) -> Result<Self> {
-        let descriptor = make(&*store, Descriptor::new(None))?;
+        let descriptor = make(&*store, Descriptor::new(None, false))?;
         Ok(Repository::plain(store, descriptor, None))
     }
 
@@ -164,6 +189,7 @@ impl Repository {
             keyed: None,
             descriptor,
             trouble,
+            part: None,
         }
     }
 
@@ -173,15 +199,10 @@ impl Repository {
     ///
     /// # Errors
     ///
-    /// `NotFound` when there is none, `Unsupported` when it is newer than this program, `Corrupt`
-    /// when its descriptor is damaged and there is no archive.
+    /// `NotFound` when there is none, `Unsupported` when it is newer than this program or in
+    /// [`Parts`], `Corrupt` when its descriptor is damaged and there is no archive.
     pub fn open(store: Arc<dyn Store>) -> Result<Self> {
-        let (descriptor, trouble) = find(&*store)?;
-        if descriptor.admin.is_some() || descriptor.format_version > PLAIN_REPOSITORY_VERSION {
-            return Err(encrypted(&*store));
-        }
-        versions::settle(&*store, layout::ARCHIVES, true)?;
-        Ok(Repository::plain(store, descriptor, trouble))
+        Parts::open(store)?.whole()
     }
 
     /// What is wrong with the descriptor, if the repository had to be opened without it. What the
@@ -248,7 +269,8 @@ impl Repository {
 
     /// What files of this machine about it are called.
     pub fn local_id(&self) -> String {
-        self.descriptor.id.clone()
+        let part = self.part.as_ref().map_or("", PartName::as_str);
+        format!("{}{part}", self.descriptor.id)
     }
 
     /// The version that its manifests have, where something stands in for a damaged object or not.
@@ -271,6 +293,7 @@ impl Repository {
 
     /// Writes the manifest of `archive`; publishing it is [`Repository::commit`].
     pub fn stage(&self, archive: &Archive) -> Result<Box<dyn PendingObject>> {
+        self.refuse_misplaced(archive)?;
         let name = archive.manifest_name()?.object()?;
         self.store.stage(&name, &archive.to_bytes()?)
     }
@@ -376,29 +399,43 @@ fn find_descriptor(store: &dyn Store) -> Result<Option<Descriptor>> {
             return Ok(Some(found));
         }
     }
-    let listed = store.list(layout::ARCHIVES)?;
+    let dirs = store.dirs(layout::SOURCES)?;
+    let by_source = !dirs.is_empty();
+    let mut listed = store.list(layout::ARCHIVES)?;
+    for dir in dirs {
+        let archives = format!("{}{dir}/{}", layout::SOURCES, layout::ARCHIVES);
+        listed.append(&mut store.list(&archives)?);
+        if listed.len() >= MAX_ASKED {
+            break;
+        }
+    }
+    let is_manifest = |name: &ObjectName| {
+        let (_, own) = name
+            .as_str()
+            .split_at(name.as_str().find(layout::ARCHIVES).unwrap_or(0));
+        ObjectName::new(own).is_ok_and(|own| ManifestName::parse(&own).is_some())
+    };
     let names = listed.iter().rev().map(|(name, _)| name);
-    let mut names = names
-        .filter(|name| ManifestName::parse(name).is_some())
-        .peekable();
+    let mut names = names.filter(|name| is_manifest(name)).peekable();
     if names.peek().is_none() {
         return Ok(None);
     }
     let told = names.take(MAX_ASKED).find_map(|name| {
         let bytes = store.get(name, MAX_MANIFEST_BYTES).ok()?;
         if let Ok(Some(cover)) = cover::Cover::read(&bytes) {
-            return Some((cover.repository, cover.time, REPOSITORY_VERSION));
+            return Some((cover.repository, cover.time, true));
         }
         let archive = Archive::from_bytes(&bytes).ok()?;
         let id = archive.repository.filter(|id| !id.is_empty())?;
-        Some((id, archive.time, PLAIN_REPOSITORY_VERSION))
+        Some((id, archive.time, false))
     });
-    let (id, created, version) = told.unwrap_or_default();
+    let (id, created, is_encrypted) = told.unwrap_or_default();
     Ok(Some(Descriptor {
-        format_version: version.max(PLAIN_REPOSITORY_VERSION),
+        format_version: version_of(is_encrypted, by_source),
         id,
         created,
         admin: None,
+        by_source,
     }))
 }
 

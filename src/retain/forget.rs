@@ -54,6 +54,18 @@ impl Forgotten {
         names.chain(damaged).collect()
     }
 
+    /// Adds what was done in `part` of the same repository.
+    pub fn absorb(&mut self, other: Forgotten, part: &Repository) {
+        self.decisions.extend(other.decisions);
+        let damaged = other.damaged.into_iter().map(|it| it.in_whole(part));
+        self.damaged.extend(damaged);
+        let removed = other.removed_damaged.iter();
+        let removed = removed.map(|name| part.full_object(name));
+        self.removed_damaged.extend(removed);
+        self.ahead.extend(other.ahead);
+        self.damaged_blocks.extend(other.damaged_blocks);
+    }
+
     /// How many archives are removed.
     pub fn removed(&self) -> usize {
         let removed = self.decisions.iter().filter(|made| !made.is_kept());

@@ -27,4 +27,4 @@ pub use decision::Decision;
 pub(crate) use forget::by_policy;
 pub use forget::{ForgetSelection, Forgotten, Leave, forget};
 pub use policy::{Keep, Policy};
-pub use prune::{DEFAULT_GRACE, Item, ObjectFate, PruneOptions, Pruned, prune};
+pub use prune::{DEFAULT_GRACE, Item, ObjectFate, PruneOptions, Pruned, prune, prune_shared};

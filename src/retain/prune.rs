@@ -10,7 +10,9 @@ use crate::repository::claim::{References, expired_claims};
 use crate::repository::damage::Damage;
 use crate::repository::lease::{LEASE, TRUST};
 use crate::repository::trash::{Notices, Trash, delete_if_there, issue_warrant, mark};
-use crate::repository::{ArchiveId, Repository, is_data, is_own_name, no_manifest};
+use crate::repository::{
+    ArchiveId, Parts, Repository, TEMPORARY, is_data, is_own_name, no_manifest,
+};
 use crate::store::{Leftover, Locks, ObjectName, Origin, Store};
 
 /// How long an object stays marked before it is deleted, unless somebody says otherwise, in
@@ -103,6 +105,21 @@ pub struct Pruned {
 }
 
 impl Pruned {
+    /// Adds what was done in `part` of the same repository.
+    pub fn absorb(&mut self, other: Pruned, part: &Repository) {
+        self.items.extend(other.items.into_iter().map(|item| Item {
+            name: part.full_name(&item.name),
+            ..item
+        }));
+        self.items.sort_by(|a, b| a.name.cmp(&b.name));
+        let expired = other.expired_claims.iter();
+        self.expired_claims
+            .extend(expired.map(|name| part.full_object(name)));
+        self.needed_objects += other.needed_objects;
+        self.needed_bytes = self.needed_bytes.saturating_add(other.needed_bytes);
+        self.unasked = self.unasked.take().or(other.unasked);
+    }
+
     /// The number of items with this fate, and their size in bytes.
     pub fn of(&self, fate: ObjectFate) -> (u64, u64) {
         let items = self.items.iter().filter(|item| item.fate == fate);
@@ -158,8 +175,35 @@ pub fn prune(repository: &Repository, options: PruneOptions, now: Millis) -> Res
     let due = run.sort(&objects)?;
     run.delete(due)?;
     run.sweep_marks(&objects)?;
-    run.sweep_leftovers()?;
+    run.sweep_leftovers("")?;
     run.pruned.items.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(run.pruned)
+}
+
+/// Sweeps up at `now` what runs that died have left and of which it is not known for which part of
+/// a repository it was; where that is not in parts, there is nothing of that.
+///
+/// # Errors
+///
+/// As [`prune`].
+pub fn prune_shared(parts: &Parts, options: PruneOptions, now: Millis) -> Result<Pruned> {
+    if !parts.is_by_source() {
+        return Ok(Pruned::default());
+    }
+    let repository = parts.root();
+    let mut run = Run {
+        repository,
+        id: ArchiveId::random(),
+        options,
+        now,
+        begun: Instant::now(),
+        objects: 0,
+        trash: Trash::default(),
+        references: References::default(),
+        locks: OnceCell::new(),
+        pruned: Pruned::default(),
+    };
+    run.sweep_leftovers(TEMPORARY)?;
     Ok(run.pruned)
 }
 
@@ -392,10 +436,10 @@ impl Run<'_> {
     }
 
     /// Removes unpublished objects that nobody has written to for as long as the grace, and at
-    /// least for a day.
-    fn sweep_leftovers(&mut self) -> Result<()> {
+    /// least for a day, of which the name has this `prefix`.
+    fn sweep_leftovers(&mut self, prefix: &str) -> Result<()> {
         let age = self.options.grace.max(LEASE);
-        for leftover in self.store().leftovers("")? {
+        for leftover in self.store().leftovers(prefix)? {
             let Some(since) = modified(&leftover).filter(|_| is_own_leftover(&leftover)) else {
                 continue;
             };

@@ -359,6 +359,10 @@ fn lists_are_sorted_and_hold_what_begins_with_the_prefix(store: &dyn ReadStore) 
         assert_eq!(store.stored_size(&object).unwrap(), bytes, "{object}");
         assert_eq!(store.size(&object).unwrap(), object.as_str().len() as u64);
     }
+    assert_eq!(store.dirs("").unwrap(), ["blocks"]);
+    assert_eq!(store.dirs("blocks/").unwrap(), ["a", "b"]);
+    assert_eq!(store.dirs("blocks/a/").unwrap(), [""; 0]);
+    assert_eq!(store.dirs("packs/").unwrap(), [""; 0]);
 }
 
 fn nothing_is_listed_where_nothing_is(store: &dyn ReadStore) {

@@ -45,6 +45,7 @@ mod read_only;
 pub mod remote;
 #[cfg(feature = "remote")]
 mod runtime;
+mod scoped;
 #[cfg(feature = "remote")]
 pub mod sftp;
 mod traffic;
@@ -63,6 +64,7 @@ pub use name::ObjectName;
 pub use options::{Settings, StoreOptions};
 pub use read_ahead::ReadAhead;
 pub use read_only::ReadOnly;
+pub use scoped::ScopedStore;
 pub use traffic::{Limits, TrafficCounts};
 
 use crate::error::{Error, Result};
@@ -123,6 +125,23 @@ pub trait ReadStore: Debug + Send + Sync {
         }
         objects.sort_unstable();
         Ok(objects)
+    }
+
+    /// What comes after `prefix` up to the next `/` in names of objects that have one there, each
+    /// once, sorted. `prefix` is empty or ends in `/`: so it names a directory, and these are the
+    /// directories in it.
+    fn dirs(&self, prefix: &str) -> Result<Vec<String>> {
+        let mut dirs: Vec<String> = Vec::new();
+        for (name, _) in self.list(prefix)? {
+            let rest = name.as_str().strip_prefix(prefix);
+            let dir = rest.and_then(|rest| Some(rest.split_once('/')?.0));
+            if let Some(dir) = dir.filter(|dir| dirs.last().is_none_or(|last| last != dir)) {
+                dirs.push(dir.to_owned());
+            }
+        }
+        dirs.sort_unstable();
+        dirs.dedup();
+        Ok(dirs)
     }
 
     /// Where it is, for people.

@@ -60,6 +60,10 @@ impl<S: ReadStore> ReadStore for ReadOnly<S> {
         self.0.list_many(prefixes)
     }
 
+    fn dirs(&self, prefix: &str) -> Result<Vec<String>> {
+        self.0.dirs(prefix)
+    }
+
     fn describe(&self) -> String {
         self.0.describe()
     }

@@ -57,6 +57,7 @@ mod outlook;
 mod pack;
 mod pack_bounds;
 mod pages;
+mod parts;
 mod portable;
 mod reading;
 mod readme;

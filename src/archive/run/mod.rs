@@ -192,19 +192,20 @@ impl Run<'_> {
         ManifestName::new(time, &id)
             .map_err(|e| e.context("the clock of this machine is wrong"))?;
         self.repository.refuse_unheard(&self.source.name)?;
-        let repository = &self.repository.descriptor().id;
+        let repository = &self.repository.local_id();
         let dir = self.options.cache.as_ref();
         let cache = dir.map(|dir| Cache::new(dir, repository));
         let manifests = dir.map(|dir| ManifestCache::new(dir, repository));
-        let manifests = manifests.unwrap_or_default().load(&self.repository.local_id());
-        let early = self.claim_early(&id, &manifests, time)?;
+        let manifests = manifests.unwrap_or_default();
+        let remembered = manifests.load(&self.repository.local_id());
+        let early = self.claim_early(&id, &remembered, time)?;
         let (early, seen) = match early {
             Some((early, seen)) => (Some(early), seen),
             None => (None, self.repository.look()?),
         };
         let mut harvest = Harvest {
             time,
-            catalog: Catalog::of(self.repository, manifests, &seen)?,
+            catalog: Catalog::of(self.repository, remembered, &seen)?,
             cache: cache.unwrap_or_default(),
             ..Harvest::default()
         };
@@ -270,6 +271,9 @@ impl Run<'_> {
         };
         commit.run(self.repository, now)?;
         cache.sweep();
+        if self.repository.store().is_far() {
+            manifests.add(self.repository, &report.archive);
+        }
         self.repository
             .remember(&report.archive, catalog.archives().0)?;
         Ok(report)

@@ -10,6 +10,7 @@ use crate::cli::stored::remark_hidden;
 use crate::error::Result;
 use crate::report::Extent;
 use crate::report::archives::ARCHIVES;
+use crate::repository::Archives;
 
 /// Which archives.
 #[derive(Debug, clap::Args)]
@@ -29,9 +30,13 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     let filter = args.sources.filter();
-    let repository = args.repo.open()?;
-    let mut all = repository.archives()?;
-    let hidden = remark_hidden(&repository, context)?;
+    let parts = args.repo.open()?;
+    let mut all = Archives::default();
+    let mut hidden = false;
+    for part in parts.meant(&filter)? {
+        all.absorb(part.archives()?, &part);
+        hidden |= remark_hidden(&part, context)?;
+    }
     for damaged in &all.damaged {
         context.progress.remark(&damaged.error.chain());
     }

@@ -8,6 +8,7 @@ use serde_json::{Value as Json, json};
 use super::copy;
 use super::lock::{self, BackupLockArgs};
 use crate::archive::{self, BackupOptions, BackupReport, Codec, Preview, Source};
+use crate::block::DirKind;
 use crate::cli::args::{REPOSITORY_HEADING, local_path, parse_label, parse_name};
 use crate::cli::config;
 use crate::cli::context::Context;
@@ -24,7 +25,7 @@ use crate::report::trouble::{TROUBLE, told};
 use crate::report::{Extent, safe_line};
 use crate::repository::locks::{LockReport, LockTerms, locks_of};
 use crate::repository::portable::DEFAULT_LEVEL;
-use crate::repository::{LeftOut, LeftOutKind, Repository};
+use crate::repository::{LeftOut, LeftOutKind, Parts, Repository};
 use crate::store::Location;
 use crate::units::bytes_text;
 use crate::verify;
@@ -263,12 +264,13 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     if args.dry_run {
         return preview(args, &options, terms, context);
     }
-    let repository = args
+    let parts = args
         .repo
         .open_or_init(&args.state, args.no_create, context)?;
+    let source = recognise(args, Some(&parts), context)?;
+    let repository = parts.of_source(&source.name)?;
     #[cfg(feature = "encryption")]
     remark_on_memory(&repository, context)?;
-    let source = recognise(args, Some(&repository), context)?;
     let mut report = archive::backup(&source, &repository, &options, now(), context.progress)?;
     let locked = lock_archive(args, &repository, &report, terms, context)?;
     let copies = copy::after_backup(args, &repository, &mut report, context);
@@ -366,12 +368,20 @@ fn remark_on_memory(repository: &Repository, context: &Context<'_>) -> Result<()
 }
 
 /// The source, and a word on a snapshot that was taken for a server's because of its blocks.
-fn recognise(
-    args: &Args,
-    repository: Option<&Repository>,
-    context: &Context<'_>,
-) -> Result<Source> {
+fn recognise(args: &Args, parts: Option<&Parts>, context: &Context<'_>) -> Result<Source> {
     let (host, name) = (args.host.as_deref(), args.source.as_deref());
+    let is_by_source = parts.is_some_and(Parts::is_by_source);
+    let is_snapshot = || {
+        let dir = crate::block::DataDir::scan(&args.dir);
+        dir.is_ok_and(|dir| dir.place() == DirKind::PrometheusSnapshot)
+    };
+    if is_by_source && name.is_none() && is_snapshot() {
+        return Err(Error::invalid(format!(
+            "expected --source: {} is a Prometheus snapshot, and the repository is in parts, one for each source",
+            args.dir.display()
+        )));
+    }
+    let repository = parts.filter(|_| !is_by_source).map(Parts::root);
     let recognised = archive::recognise(&args.dir, host, name, this_host(), repository)?;
     if let Some(server) = &recognised.by_blocks {
         let dir = recognised.source.dir.display();
@@ -457,6 +467,8 @@ fn preview(
             .remark(&format_args!("would copy the archive to {location}"));
     }
     let source = recognise(args, repository.as_ref(), context)?;
+    let repository = repository.map(|parts| parts.of_source(&source.name));
+    let repository = repository.transpose()?;
     let preview = archive::preview(&source, repository.as_ref(), options, now())?;
     let locked = preview_lock(args, &source, repository.as_ref(), terms, context)?;
     for problem in &preview.problems {

@@ -13,13 +13,13 @@ use crate::repair::{self, judge_damage};
 use crate::report::archives::{CHECK_FINDINGS, check_text};
 use crate::report::copy::{COMPARED, DIFFERENCES};
 use crate::report::{Extent, SheetOf as _, Value};
-use crate::repository::check::{CheckDepth, CheckReport, CheckShare, check};
+use crate::repository::check::{
+    CheckDepth, CheckReport, CheckShare, check, check_part, check_shared,
+};
 #[cfg(feature = "encryption")]
 use crate::repository::keyed::Sealed;
-use crate::repository::{Repository, SourceFilter};
+use crate::repository::{Parts, Repository, SourceFilter};
 use crate::store::Location;
-#[cfg(feature = "encryption")]
-use crate::store::Store;
 
 /// What to prove.
 #[derive(Debug, clap::Args)]
@@ -64,23 +64,14 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
         Some(percent) => CheckDepth::ReadShare(CheckShare::today(percent)),
     };
     let opened = args.repo.open_silently();
-    let store = args.repo.store()?;
-    let report = match &opened {
-        Ok(repository) if repository.can_read() => {
-            check(repository.store(), depth, context.progress)
-        }
-        #[cfg(feature = "encryption")]
-        Ok(repository) if repository.keys().is_some() => {
-            let keys = repository.keys().map(Sealed);
-            let sealed = keys.as_ref().map_or(&*store, |sealed| sealed as &dyn Store);
-            check(sealed, depth, context.progress)
-        }
-        _ => check(&*store, depth, context.progress),
+    let checked = match &opened {
+        Ok(parts) => check_parts(args, parts, depth, context),
+        Err(_) => check(&*args.repo.store()?, depth, context.progress).map(|it| (it, Vec::new())),
     };
-    let mut report = report.map_err(|e| explain(args.repo.location(), e))?;
+    let (report, of_parts) = checked.map_err(|e| explain(args.repo.location(), e))?;
     // Without a descriptor nothing more can be said; that is a finding already.
-    let repository = match opened {
-        Ok(repository) => Some(repository),
+    let parts = match opened {
+        Ok(parts) => Some(parts),
         // It could be read a moment ago: it is the store that fails.
         Err(error) if report.has_descriptor() => {
             return Err(error.context("cannot end the check"));
@@ -88,37 +79,23 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
         Err(_) => None,
     };
     let mut is_other = false;
-    if let Some(repository) = &repository {
+    if let Some(parts) = &parts {
         // Where what is remembered cannot be read, backups say so.
-        let other = StateArgs::of_environment().other(args.repo.location(), repository);
+        let other = StateArgs::of_environment().other(args.repo.location(), parts.root());
         if let Ok(Some(other)) = other {
             context.progress.remark(&other);
             is_other = true;
         }
-        if !repository.can_read() {
+        if !parts.root().can_read() {
             context.progress.remark(
                 &"without an identity the bytes of objects are proved, and not what is in them: --identity FILE",
             );
         }
-        #[cfg(feature = "encryption")]
-        if let Some(keys) = repository.keys() {
-            let judged = keys.judge_missing(&mut report, depth != CheckDepth::Structure);
-            judged.map_err(|e| e.context("cannot tell which archives were removed"))?;
-        }
-        judge_damage(repository, &mut report, |report| {
-            if depth != CheckDepth::Structure && !args.no_mark {
-                leave_marks(args, repository, report, context);
-            }
-        })?;
     }
-    let compared = match (&args.compare, &repository) {
+    let compared = match (&args.compare, &parts) {
         (None, _) => None,
-        (Some(other), Some(repository)) => {
-            let first = ComparedSide {
-                repository,
-                report: &report,
-            };
-            Some(compare_with(other, first, depth, context)?)
+        (Some(other), Some(parts)) => {
+            Some(compare_with(other, (parts, &of_parts), depth, context)?)
         }
         (Some(_), None) => {
             return Err(Error::corrupt(
@@ -164,28 +141,93 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     ))
 }
 
+/// A part of a repository, and what was found in it.
+type CheckedPart = (Repository, CheckReport);
+
+/// Checks all parts: what was found in all, and in each.
+fn check_parts(
+    args: &Args,
+    parts: &Parts,
+    depth: CheckDepth,
+    context: &Context<'_>,
+) -> Result<(CheckReport, Vec<CheckedPart>)> {
+    let mut whole = check_shared(parts)?;
+    let mut of_parts = Vec::new();
+    for part in parts.all()? {
+        let mut report = check_stored(&part, depth, context)?;
+        #[cfg(feature = "encryption")]
+        if let Some(keys) = part.keys() {
+            let judged = keys.judge_missing(&mut report, depth != CheckDepth::Structure);
+            judged.map_err(|e| e.context("cannot tell which archives were removed"))?;
+        }
+        judge_damage(&part, &mut report, |report| {
+            if depth != CheckDepth::Structure && !args.no_mark {
+                leave_marks(args, &part, report, context);
+            }
+        })?;
+        whole.absorb(report.clone(), &part);
+        of_parts.push((part, report));
+    }
+    Ok((whole, of_parts))
+}
+
+/// Checks what lies in `part`, as far as this machine can read it.
+fn check_stored(
+    part: &Repository,
+    depth: CheckDepth,
+    context: &Context<'_>,
+) -> Result<CheckReport> {
+    #[cfg(feature = "encryption")]
+    if let Some(keys) = part.keys().filter(|_| !part.can_read()) {
+        return check_part(&Sealed(keys), part, depth, context.progress);
+    }
+    check_part(part.store(), part, depth, context.progress)
+}
+
 /// Checks the repository at `other`, too, and compares. Gives what differs, and whether nothing is
 /// wrong with `other` itself.
 fn compare_with(
     other: &Location,
-    first: ComparedSide<'_>,
+    (parts, of_parts): (&Parts, &[CheckedPart]),
     depth: CheckDepth,
     context: &Context<'_>,
 ) -> Result<(Compared, bool)> {
-    let repository = RepoArgs::at(other).open()?;
-    let mut report = check(repository.store(), depth, context.progress)?;
-    judge_damage(&repository, &mut report, |_| {})?;
-    if report.has_problems() {
+    let others = RepoArgs::at(other).open()?;
+    if parts.is_by_source() != others.is_by_source() {
+        return Err(Error::unsupported(
+            "one of the repositories is in parts, one for each source, and the other one is not: they cannot be compared",
+        ));
+    }
+    let (mut compared, mut is_sound) = (Compared::default(), true);
+    let mut sides = Vec::new();
+    for (part, report) in of_parts {
+        let theirs = match part.part() {
+            None => others.root().clone(),
+            Some(_) => others.counterpart(part)?,
+        };
+        sides.push(((part.clone(), report.clone()), theirs));
+    }
+    for theirs in others.all()? {
+        let is_new = |((_, _), known): &(CheckedPart, Repository)| known.part() != theirs.part();
+        if sides.iter().all(is_new) {
+            let own = parts.counterpart(&theirs)?;
+            sides.push(((own, CheckReport::default()), theirs));
+        }
+    }
+    for ((part, report), theirs) in &sides {
+        let mut found = check_part(theirs.store(), theirs, depth, context.progress)?;
+        judge_damage(theirs, &mut found, |_| {})?;
+        is_sound &= !found.has_problems();
+        let side = |repository, report| ComparedSide { repository, report };
+        let filter = SourceFilter::default();
+        compared.absorb(compare(side(part, report), side(theirs, &found), &filter)?);
+    }
+    if !is_sound {
         context.progress.remark(&format_args!(
             "problems were found in {other}, too: narthex check --repo {other} lists them"
         ));
     }
-    let second = ComparedSide {
-        repository: &repository,
-        report: &report,
-    };
-    let compared = compare(first, second, &SourceFilter::default())?;
-    Ok((compared, !report.has_problems()))
+    Ok((compared, is_sound))
 }
 
 /// Marks what is damaged. Where nothing can be written, as in a repository that is read-only, that

@@ -1,5 +1,6 @@
 //! `narthex copy`: copies archives to another repository.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use serde_json::{Value as Json, json};
@@ -19,7 +20,7 @@ use crate::model::now;
 use crate::report::copy::{COPIED, COPY, CopyAfterBackup};
 use crate::report::trouble::{TROUBLE, told};
 use crate::report::{Extent, SheetOf as _};
-use crate::repository::{Repository, SourceFilter};
+use crate::repository::{Parts, Repository, SourceFilter};
 use crate::store::Location;
 use crate::trouble::Severity;
 use crate::units::{bytes_text, count_text};
@@ -134,19 +135,25 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
                 .progress
                 .remark(&format_args!("would make a new repository in {location}"));
         }
-        preview(
-            &from,
-            to.as_ref(),
-            &choice,
-            &options,
-            now(),
-            context.progress,
-        )?
+        let mut report = CopyReport::default();
+        for task in tasks(&from, to.as_ref(), &choice)? {
+            let (to, choice) = (task.to.as_ref(), &task.choice);
+            let progress = context.progress;
+            report.absorb(preview(&task.from, to, choice, &options, now(), progress)?);
+        }
+        report
     } else {
-        refuse_in_clear(&from, &to, &args.state, args.no_create)?;
+        refuse_in_clear(from.root(), &to, &args.state, args.no_create)?;
         let to = to.open_or_init(&args.state, args.no_create, context)?;
-        let report = copy(&from, &to, &choice, &options, now(), context.progress)?;
-        remark_on_store(&to, context);
+        let mut report = CopyReport::default();
+        for task in tasks(&from, Some(&to), &choice)? {
+            let (from, choice) = (&task.from, &task.choice);
+            if let Some(to) = &task.to {
+                let progress = context.progress;
+                report.absorb(copy(from, to, choice, &options, now(), progress)?);
+            }
+        }
+        remark_on_store(to.root(), context);
         report
     };
     for problem in &report.problems {
@@ -165,6 +172,68 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
         print(&report, args.dry_run, context)?;
     }
     Ok(Ending::problems_if(has_problems(&report)))
+}
+
+/// A copy from one part of a repository to one of another.
+struct Task {
+    from: Repository,
+    /// Where to; nowhere yet, where nothing is to be done.
+    to: Option<Repository>,
+    choice: CopyChoice,
+}
+
+/// What is to be done to copy what `choice` means. Where none is in parts, it is one task.
+fn tasks(from: &Parts, to: Option<&Parts>, choice: &CopyChoice) -> Result<Vec<Task>> {
+    let target = |source_name: &str| to.map(|to| to.of_source(source_name)).transpose();
+    let mut tasks = Vec::new();
+    if !from.is_by_source() && !to.is_some_and(Parts::is_by_source) {
+        tasks.push(Task {
+            from: from.root().clone(),
+            to: to.map(|to| to.root().clone()),
+            choice: choice.clone(),
+        });
+        return Ok(tasks);
+    }
+    if !choice.ids.is_empty() {
+        for id in &choice.ids {
+            let part = from.holding(id, &choice.filter, now())?;
+            let found = part.find(id, &choice.filter, now())?;
+            tasks.push(Task {
+                to: target(&found.archive.source_name)?,
+                from: part,
+                choice: CopyChoice {
+                    ids: vec![id.clone()],
+                    ..choice.clone()
+                },
+            });
+        }
+        return Ok(tasks);
+    }
+    for part in from.meant(&choice.filter)? {
+        let servers = part.servers(&choice.filter)?;
+        let names: BTreeSet<_> = servers.iter().map(|server| &server.source_name).collect();
+        for name in names {
+            let filter = SourceFilter {
+                source_name: Some(name.clone()),
+                ..choice.filter.clone()
+            };
+            tasks.push(Task {
+                from: part.clone(),
+                to: target(name)?,
+                choice: CopyChoice {
+                    filter,
+                    ..choice.clone()
+                },
+            });
+        }
+    }
+    if tasks.is_empty() {
+        let place = from.root().store().describe();
+        return Err(Error::not_found(format!(
+            "there is no archive in {place} that could be copied"
+        )));
+    }
+    Ok(tasks)
 }
 
 /// Refuses to make a repository in clear for what is encrypted.
@@ -305,6 +374,8 @@ fn copy_behind(
     let to = RepoArgs::at(location);
     refuse_in_clear(from, &to, args.state(), args.no_create())?;
     let to = to.open_or_init(args.state(), args.no_create(), context)?;
+    let source_name = choice.filter.source_name.as_deref().unwrap_or_default();
+    let to = to.of_source(source_name)?;
     let planned = preview(from, Some(&to), choice, &options, now(), context.progress)?;
     let planned_count = planned.archives.len() as u64;
     done.behind = Some(planned_count);

@@ -15,12 +15,12 @@ use crate::cli::selection::SelectionArgs;
 use crate::cli::stored::{Need, Opened, find};
 use crate::compare::{self, Comparison, Equality, Files, SideName, compare, same_files};
 use crate::error::{Error, Result};
-use crate::model::TimeRange;
+use crate::model::{TimeRange, now};
 use crate::report::archives::CHANGES;
 use crate::report::compare::{COUNTS, FILES, LISTS, SIDES, Side, equality_key, verdict};
 use crate::report::trouble::TROUBLE;
 use crate::report::{self, Extent, SheetOf};
-use crate::repository::{Archive, Repository, diff};
+use crate::repository::{Archive, Parts, Repository, diff};
 use crate::select::{ReadKind, SelectedBlocks, Selection};
 use crate::trouble::{AnyTrouble, Trouble};
 
@@ -106,8 +106,16 @@ const PROBLEMS_KEPT: usize = 1_000;
 /// What an argument stands for.
 enum Named {
     Path(PathBuf),
-    /// An archive, and whether it may not be the one that was meant.
-    Archive(Box<Archive>, bool),
+    Archive(Box<NamedArchive>),
+}
+
+/// An archive that was named.
+struct NamedArchive {
+    archive: Archive,
+    /// Where it lies.
+    repository: Repository,
+    /// Whether it may not be the one that was meant.
+    is_doubtful: bool,
 }
 
 /// One side, ready to be read.
@@ -121,18 +129,19 @@ struct Readable {
 
 pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     let selection = args.selection()?;
-    let mut repository = None;
-    let a = args.named(&args.a, &mut repository, context)?;
-    let b = args.named(&args.b, &mut repository, context)?;
-    if let (Named::Archive(a, doubtful), Named::Archive(b, other)) = (&a, &b)
+    let mut parts = None;
+    let a = args.named(&args.a, &mut parts, context)?;
+    let b = args.named(&args.b, &mut parts, context)?;
+    if let (Named::Archive(a), Named::Archive(b)) = (&a, &b)
         && !args.wants_content()
     {
-        let outcome = block_lists(a, b, context)?;
-        return Ok(outcome.max(Ending::problems_if(*doubtful || *other)));
+        let outcome = block_lists(&a.archive, &b.archive, context)?;
+        let is_doubtful = a.is_doubtful || b.is_doubtful;
+        return Ok(outcome.max(Ending::problems_if(is_doubtful)));
     }
     let (a, b) = (
-        open(SideName::A, a, repository.as_ref(), &selection, context)?,
-        open(SideName::B, b, repository.as_ref(), &selection, context)?,
+        open(SideName::A, a, &selection, context)?,
+        open(SideName::B, b, &selection, context)?,
     );
     let options = compare::CompareOptions {
         selection,
@@ -214,23 +223,22 @@ fn told_of(side: SideName, mut trouble: Trouble<ReadKind>) -> AnyTrouble {
 fn open(
     side: SideName,
     named: Named,
-    repository: Option<&Repository>,
     selection: &Selection,
     context: &Context<'_>,
 ) -> Result<Readable> {
     let asked = (selection.range != TimeRange::ALL).then_some(selection.range);
     let unread = match &named {
         Named::Path(path) => logs::remark_unread(std::slice::from_ref(path), asked, context)?,
-        Named::Archive(archive, _) => logs::remark_unread_of(archive, asked, context),
+        Named::Archive(named) => logs::remark_unread_of(&named.archive, asked, context),
     };
-    let opened = match (named, repository) {
-        (Named::Archive(archive, doubtful), Some(repository)) => {
-            let mut opened = Opened::of_archive(repository, &archive, &[], Need::Blocks, context)?;
-            opened.incomplete |= doubtful;
+    let opened = match named {
+        Named::Archive(named) => {
+            let (repository, archive) = (&named.repository, &named.archive);
+            let mut opened = Opened::of_archive(repository, archive, &[], Need::Blocks, context)?;
+            opened.incomplete |= named.is_doubtful;
             opened
         }
-        (Named::Archive(..), None) => return Err(no_repository()),
-        (Named::Path(path), _) => Opened::of_paths(vec![path]),
+        Named::Path(path) => Opened::of_paths(vec![path]),
     };
     let path = opened.paths.first().map_or(Path::new(""), PathBuf::as_path);
     let sources = SelectedBlocks::open(&DataDir::scan(path)?, selection.range, context.read_mode);
@@ -271,7 +279,7 @@ impl Args {
     fn named(
         &self,
         text: &str,
-        repository: &mut Option<Repository>,
+        opened: &mut Option<Parts>,
         context: &Context<'_>,
     ) -> Result<Named> {
         let selector = match text.strip_prefix(ARCHIVE_PREFIX) {
@@ -285,14 +293,20 @@ impl Args {
         let Some(location) = choose_to_read(self.repo.as_ref(), self.sources.source())? else {
             return Err(no_repository().context(format!("{text} is no directory")));
         };
-        let opened = match repository.take() {
+        let parts = match opened.take() {
             Some(opened) => opened,
             None => open_repository(&location)?,
         };
         let filter = self.sources.filter();
-        let found = find(&opened, selector, &filter, TimeRange::ALL, context);
-        *repository = Some(opened);
-        found.map(|(archive, doubts)| Named::Archive(Box::new(archive), !doubts.is_empty()))
+        let holding = parts.holding(selector, &filter, now());
+        *opened = Some(parts);
+        let repository = holding?;
+        let (archive, doubts) = find(&repository, selector, &filter, TimeRange::ALL, context)?;
+        Ok(Named::Archive(Box::new(NamedArchive {
+            archive,
+            repository,
+            is_doubtful: !doubts.is_empty(),
+        })))
     }
 
     fn print(

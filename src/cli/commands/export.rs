@@ -10,7 +10,7 @@ use crate::cli::exit::Ending;
 use crate::cli::repo::RepoArgs;
 use crate::cli::stored::find;
 use crate::error::{Error, Result};
-use crate::model::{TimeRange, Ulid};
+use crate::model::{TimeRange, Ulid, now};
 use crate::report::backup as report;
 use crate::repository::copies::Copies;
 use crate::repository::lineage::is_damaged;
@@ -59,8 +59,8 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
             "expected standard output to be a file or a pipe, found a terminal: add > block.tar",
         ));
     }
-    let repository = args.repo.open()?;
     let filter = args.sources.filter();
+    let repository = args.repo.open()?.holding(&args.archive, &filter, now())?;
     let (archive, doubts) = find(
         &repository,
         &args.archive,

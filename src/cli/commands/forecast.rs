@@ -137,7 +137,7 @@ fn of_directory(dir: &std::path::Path, now: Option<Millis>) -> Result<Past> {
 
 fn of_archives(location: &Location, args: &Args, now: Option<Millis>) -> Result<Past> {
     let filter = args.sources.filter();
-    let repository = open_repository(location)?;
+    let repository = open_repository(location)?.holding("latest", &filter, crate::model::now())?;
     let mut all = repository.archives()?;
     if all.archives.is_empty() && !all.damaged.is_empty() {
         let reasons: Vec<_> = all.damaged.iter().map(|it| it.error.chain()).collect();

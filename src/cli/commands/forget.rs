@@ -16,6 +16,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::now;
 use crate::report::Extent;
 use crate::report::retain::DECISIONS;
+use crate::repository::{Parts, Repository};
 use crate::retain::{ForgetSelection, Forgotten, Leave, Policy, forget};
 
 /// Which archives to keep, or to remove.
@@ -111,20 +112,18 @@ impl Args {
 }
 
 pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
-    let repository = args.repo.open_own(&args.state)?;
-    let filter = args.sources.filter();
-    // Of these, prune says more.
-    let hidden = !args.prune && remark_hidden(&repository, context)?;
-    let forgotten = forget(
-        &repository,
-        &args.selection(),
-        &filter,
-        Leave {
-            nothing: args.all,
-            dry_run: args.dry_run,
-        },
-        now(),
-    )?;
+    let parts = args.repo.open_own(&args.state)?;
+    let meant = args.meant(&parts)?;
+    let mut hidden = false;
+    let (mut forgotten, mut unwitnessed) = (Forgotten::default(), false);
+    for (part, selection) in &meant {
+        // Of these, prune says more.
+        hidden |= !args.prune && remark_hidden(part, context)?;
+        let own = args.forget(part, selection)?;
+        unwitnessed |= !args.dry_run && after_forgetting(part, &own, context)?;
+        forgotten.absorb(own, part);
+    }
+    let meant: Vec<_> = meant.into_iter().map(|(part, _)| part).collect();
     for damaged in &forgotten.damaged {
         context.progress.remark(&damaged.error.chain());
     }
@@ -139,11 +138,6 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
              backup has stored it anew or no archive needs it; --unsafe-allow-remove-all lets them go"
         ));
     }
-    #[cfg(feature = "encryption")]
-    let unwitnessed = !args.dry_run
-        && super::witness::after_forgetting(&repository, &forgotten.removed_names()?, context)?;
-    #[cfg(not(feature = "encryption"))]
-    let unwitnessed = false;
     let mut json = to_json(&forgotten, args.dry_run);
     if let (Some(configured), Json::Object(members)) = (&args.configured, &mut json) {
         let (policy, place) = &**configured;
@@ -153,7 +147,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     if !context.json {
         print(&forgotten, args.dry_run, context)?;
     }
-    let mut has_expired = false;
+    let (mut has_expired, mut unpruned) = (false, None);
     // What archives need that count for nothing can be read without a key.
     let mut unread = forgotten.damaged.iter();
     if args.prune && unread.any(|it| it.error.kind() != ErrorKind::Refused) {
@@ -161,7 +155,8 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
         context.progress.remark(&reason);
     } else if args.prune {
         let options = args.grace.options(args.dry_run, args.all);
-        let pruned = prune::run_prune(&repository, options, context)?;
+        let (pruned, failed) = prune::run_prune(&parts, &meant, options, context)?;
+        unpruned = failed;
         has_expired = !pruned.expired_claims.is_empty();
         if context.json {
             if let Json::Object(members) = &mut json {
@@ -175,6 +170,9 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     if context.json {
         context.print_json(&json)?;
     }
+    if let Some(error) = unpruned {
+        return Err(error);
+    }
     Ok(Ending::problems_if(
         hidden
             || unwitnessed
@@ -183,6 +181,72 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
             || has_expired
             || !forgotten.damaged_blocks.is_empty(),
     ))
+}
+
+impl Args {
+    /// The parts with archives that are meant, and which of them are to go there.
+    fn meant(&self, parts: &Parts) -> Result<Vec<(Repository, ForgetSelection)>> {
+        let filter = self.sources.filter();
+        let all = parts.meant(&filter)?;
+        if self.ids.is_empty() || !parts.is_by_source() {
+            let meant = all.into_iter().map(|part| (part, self.selection()));
+            return Ok(meant.collect());
+        }
+        let mut by_part: Vec<(Repository, Vec<String>)> = Vec::new();
+        for id in &self.ids {
+            let part = parts.holding(id, &filter, now())?;
+            match by_part
+                .iter_mut()
+                .find(|(own, _)| own.part() == part.part())
+            {
+                Some((_, ids)) => ids.push(id.clone()),
+                None => by_part.push((part, vec![id.clone()])),
+            }
+        }
+        let meant = by_part.into_iter();
+        Ok(meant
+            .map(|(part, ids)| (part, ForgetSelection::Ids(ids)))
+            .collect())
+    }
+
+    /// Forgets in one part. Where a filter lets nothing of one of several parts through, that is no
+    /// error.
+    fn forget(&self, part: &Repository, selection: &ForgetSelection) -> Result<Forgotten> {
+        let filter = self.sources.filter();
+        let leave = Leave {
+            nothing: self.all,
+            dry_run: self.dry_run,
+        };
+        match forget(part, selection, &filter, leave, now()) {
+            Err(none)
+                if none.kind() == ErrorKind::NotFound
+                    && part.part().is_some()
+                    && filter.source_name.is_none() =>
+            {
+                Ok(Forgotten::default())
+            }
+            forgotten => forgotten,
+        }
+    }
+}
+
+/// Writes a new witness of what is left; whether that failed.
+#[cfg(feature = "encryption")]
+fn after_forgetting(
+    part: &Repository,
+    forgotten: &Forgotten,
+    context: &Context<'_>,
+) -> Result<bool> {
+    super::witness::after_forgetting(part, &forgotten.removed_names()?, context)
+}
+
+#[cfg(not(feature = "encryption"))]
+fn after_forgetting(
+    _part: &Repository,
+    _forgotten: &Forgotten,
+    _context: &Context<'_>,
+) -> Result<bool> {
+    Ok(false)
 }
 
 fn to_json(forgotten: &Forgotten, dry_run: bool) -> Json {

@@ -8,7 +8,7 @@ use crate::cli::repo::RepoArgs;
 use crate::cli::state::StateArgs;
 use crate::error::{ErrorKind, Result};
 use crate::report::safe_line;
-use crate::repository::Repository;
+use crate::repository::Parts;
 
 /// Where to make it.
 #[derive(Debug, clap::Args)]
@@ -17,12 +17,17 @@ Examples:
   narthex init --repo /srv/backup/prometheus
   NARTHEX_REPO=/srv/backup/prometheus narthex init
   narthex init --repo s3://backups/prometheus --recipient age1… --admin admin.key
+  narthex init --repo s3://backups/fleet --by-source
 
 The directory is created; one that exists must be empty. narthex backup does this by itself, unless --no-create is given. Where a \
 repository was before, none is made: its disk may not be mounted. --accept-repository says that it was given up.")]
 pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) repo: RepoArgs,
+    /// Keep archives of each source apart, below a prefix of its own: for many servers in one
+    /// repository. Give each backup its --source then
+    #[arg(long)]
+    by_source: bool,
     #[command(flatten)]
     state: StateArgs,
     #[cfg(feature = "encryption")]
@@ -37,7 +42,7 @@ pub(crate) struct Args {
 
 /// Makes the repository, encrypted where that is asked for.
 #[cfg(feature = "encryption")]
-fn make(args: &Args, context: &Context<'_>) -> Result<Repository> {
+fn make(args: &Args, context: &Context<'_>) -> Result<Parts> {
     use crate::cli::keys::{configured_recipients, keyring, load_signing, remember};
     use crate::crypt::sign::SigningKey;
     use crate::error::Error;
@@ -51,7 +56,7 @@ fn make(args: &Args, context: &Context<'_>) -> Result<Repository> {
                 "expected --recipient or --recipients-file, found none: who is to read what is encrypted?",
             ));
         }
-        return Repository::init(args.repo.store()?);
+        return plain(args);
     }
     let Some(path) = &args.admin else {
         return Err(Error::invalid(
@@ -72,38 +77,56 @@ fn make(args: &Args, context: &Context<'_>) -> Result<Repository> {
         ));
     }
     let keyring = keyring(args.repo.location(), &args.state, false, None)?;
-    let repository = Repository::init_encrypted(
+    let parts = Parts::init_encrypted(
         args.repo.store()?,
         &admin,
         recipients,
         args.keys.signers()?,
         keyring,
+        args.by_source,
     )?;
-    remember(args.repo.location(), &repository, &args.state);
-    Ok(repository)
+    remember(args.repo.location(), parts.root(), &args.state);
+    Ok(parts)
+}
+
+/// Makes one that is not encrypted.
+fn plain(args: &Args) -> Result<Parts> {
+    let store = args.repo.store()?;
+    if args.by_source {
+        Parts::init_by_source(store)
+    } else {
+        Parts::init(store)
+    }
 }
 
 /// Makes the repository.
 #[cfg(not(feature = "encryption"))]
-fn make(args: &Args, _context: &Context<'_>) -> Result<Repository> {
-    Repository::init(args.repo.store()?)
+fn make(args: &Args, _context: &Context<'_>) -> Result<Parts> {
+    plain(args)
 }
 
 pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     if matches!(args.repo.open(), Err(error) if error.kind() == ErrorKind::NotFound) {
         args.state.refuse_vacant(args.repo.location())?;
     }
-    let repository = make(args, context)?;
-    if let Some(reason) = args.state.remember(args.repo.location(), &repository) {
+    let parts = make(args, context)?;
+    let repository = parts.root();
+    if let Some(reason) = args.state.remember(args.repo.location(), repository) {
         context.progress.remark(&reason);
     }
-    super::backup::remark_on_store(&repository, context);
+    super::backup::remark_on_store(repository, context);
     let (id, place) = (&repository.descriptor().id, repository.store().describe());
     if context.json {
-        context.print_json(&json!({"id": id, "repository": place}))?;
+        let by_source = parts.is_by_source();
+        context.print_json(&json!({"id": id, "repository": place, "by_source": by_source}))?;
     } else {
         let place = safe_line(&place);
-        context.print(format_args!("made repository {id} in {place}\n"))?;
+        let parts = if parts.is_by_source() {
+            ", in parts, one for each source"
+        } else {
+            ""
+        };
+        context.print(format_args!("made repository {id} in {place}{parts}\n"))?;
     }
     Ok(Ending::Healthy)
 }

@@ -204,20 +204,21 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
             Ok(Ending::Healthy)
         }
         Args::Memory(args) => memory(args, context),
-        Args::List(args) => list(&args.repo.open()?, context),
+        Args::List(args) => list(args.repo.open()?.root(), context),
         Args::Add(args) => change(args, Change::Add, context),
         Args::Remove(args) => change(args, Change::Remove, context),
     }
 }
 
 fn memory(args: &MemoryArgs, context: &mut Context<'_>) -> Result<Ending> {
-    let repository = args.repo.open()?;
+    let filter = args.sources.filter();
+    let repository = args.repo.open()?.holding("latest", &filter, now())?;
     let keys = repository
         .keys()
         .ok_or_else(|| not_encrypted(&repository))?;
     repository.need_to_read()?;
-    let chosen = repository.find("latest", &args.sources.filter(), now())?;
-    let memory = Memory::of(&args.dir, &keys.chain().newest().repository)?;
+    let chosen = repository.find("latest", &filter, now())?;
+    let memory = Memory::of(&args.dir, keys.scope())?;
     let dir = memory.dir();
     if !memory.is_empty()? {
         return Err(Error::refused(format!(
@@ -282,10 +283,9 @@ fn change(args: &ChangeArgs, change: Change, context: &mut Context<'_>) -> Resul
         ));
     }
     let admin = load_signing(&args.admin)?;
-    let repository = args.repo.open_own(&args.state)?;
-    let keys = repository
-        .keys()
-        .ok_or_else(|| not_encrypted(&repository))?;
+    let parts = args.repo.open_own(&args.state)?;
+    let repository = parts.root();
+    let keys = repository.keys().ok_or_else(|| not_encrypted(repository))?;
     let believed = keys.admin();
     if believed != admin.public().fingerprint() {
         return Err(Error::refused(format!(
@@ -329,7 +329,14 @@ fn change(args: &ChangeArgs, change: Change, context: &mut Context<'_>) -> Resul
     }
     if change == Change::Remove && !args.keys.signer.is_empty() {
         // What those keys have signed counts on, and what they sign from now on does not.
-        if let Err(error) = keys.write_witness(&admin, &BTreeSet::new(), now()) {
+        let mut written = Ok(());
+        for part in parts.all()? {
+            if let Some(keys) = part.keys() {
+                let witness = keys.write_witness(&admin, &BTreeSet::new(), now());
+                written = written.and(witness.map(|_| ()));
+            }
+        }
+        if let Err(error) = written {
             context.progress.remark(&format_args!(
                 "no witness was written, so archives that these keys have signed since the last one count for nothing from now on: {}",
                 error.chain()
@@ -339,10 +346,11 @@ fn change(args: &ChangeArgs, change: Change, context: &mut Context<'_>) -> Resul
     let recipients = Recipients::new(recipients)?;
     let recipients: Vec<_> = recipients.iter().cloned().collect();
     let next = chain.next(now(), recipients, signers)?;
-    publish(&repository, &next, &admin)?;
+    publish(repository, &next, &admin)?;
     // What was seen is raised with it.
-    let repository = args.repo.open_own(&args.state)?;
-    remember(args.repo.location(), &repository, &args.state);
+    let parts = args.repo.open_own(&args.state)?;
+    let repository = parts.root();
+    remember(args.repo.location(), repository, &args.state);
     if change == Change::Add && !typed.is_empty() {
         context.progress.remark(&"blocks that are there already are not written again: the new keys read archives that name them only when narthex copy has written all anew");
     }
@@ -351,7 +359,7 @@ fn change(args: &ChangeArgs, change: Change, context: &mut Context<'_>) -> Resul
             "what is there can still be read with the keys that were taken off: narthex copy writes it anew, for those that are left"
         ));
     }
-    list(&repository, context)
+    list(repository, context)
 }
 
 fn publish(repository: &Repository, document: &KeyDocument, admin: &SigningKey) -> Result<()> {

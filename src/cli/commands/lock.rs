@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Millis, now};
 use crate::report::lock::LOCKED;
 use crate::repository::locks::{LockMemory, LockReport, LockTerms, lock_archives};
-use crate::repository::{Ahead, Archive, Repository};
+use crate::repository::{Ahead, Archive, Parts, Repository};
 use crate::retain::{Decision, ForgetSelection, Leave, forget};
 use crate::store::{Location, LockMode, TrafficCounts};
 use crate::units::{count_text, parse_duration, time_text};
@@ -128,10 +128,14 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     let terms = terms.ok_or_else(|| {
         Error::invalid("expected --for with a duration such as 30d, or lock in the configuration, found neither")
     })?;
-    let repository = args.repo.open_own(&args.state)?;
-    repository.need_to_read()?;
-    let (archives, ahead) = chosen(args, &repository, context)?;
-    let locked = lock(&repository, &archives, terms, args.dry_run, &args.state)?;
+    let parts = args.repo.open_own(&args.state)?;
+    parts.root().need_to_read()?;
+    let (mut locked, mut ahead) = (LockReport::default(), false);
+    for (part, ids) in meant(args, &parts)? {
+        let (archives, doubtful) = chosen(args, &part, &ids, context)?;
+        ahead |= doubtful;
+        locked.absorb(lock(&part, &archives, terms, args.dry_run, &args.state)?);
+    }
     let is_whole = tell(&locked, args.dry_run, location, context)?;
     if context.json {
         let mut object = LOCKED.all(&locked).object();
@@ -143,15 +147,28 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     Ok(Ending::problems_if(!is_whole || ahead))
 }
 
+/// The parts that hold archives which are meant, with the ids that were given of those.
+fn meant(args: &Args, parts: &Parts) -> Result<Vec<(Repository, Vec<String>)>> {
+    let filter = args.sources.filter();
+    if args.ids.is_empty() || !parts.is_by_source() {
+        let meant = parts.meant(&filter)?.into_iter();
+        return Ok(meant.map(|part| (part, args.ids.clone())).collect());
+    }
+    let ids = args.ids.iter();
+    ids.map(|id| Ok((parts.holding(id, &filter, now())?, vec![id.clone()])))
+        .collect()
+}
+
 /// The archives that are meant, and whether some are not locked that may be.
 fn chosen(
     args: &Args,
     repository: &Repository,
+    ids: &[String],
     context: &Context<'_>,
 ) -> Result<(Vec<Archive>, bool)> {
     let policy = args.keep.policy();
     let filter = args.sources.filter();
-    match (args.ids.is_empty(), policy.is_empty()) {
+    match (ids.is_empty(), policy.is_empty()) {
         (false, false) => Err(Error::invalid(
             "expected ids of archives or a policy, found both",
         )),
@@ -161,7 +178,7 @@ fn chosen(
         (false, true) => {
             let mut archives = Vec::new();
             let mut is_doubtful = false;
-            for id in &args.ids {
+            for id in ids {
                 let chosen = repository.find(id, &filter, now())?;
                 for remark in chosen.remarks() {
                     is_doubtful = true;
@@ -207,7 +224,7 @@ pub(super) fn lock(
     dry_run: bool,
     state: &StateArgs,
 ) -> Result<LockReport> {
-    let id = &repository.descriptor().id;
+    let id = &repository.local_id();
     let mut memory = match state.locks_dir() {
         Some(dir) => LockMemory::open(&dir, id),
         None => LockMemory::default(),

@@ -6,12 +6,12 @@ use crate::cli::context::Context;
 use crate::cli::exit::Ending;
 use crate::cli::repo::RepoArgs;
 use crate::cli::state::StateArgs;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::{Millis, now};
 use crate::report::retain::{ITEMS, PRUNED};
 use crate::report::{Extent, SheetOf};
-use crate::repository::Repository;
-use crate::retain::{ObjectFate, PruneOptions, Pruned, prune};
+use crate::repository::{Parts, Repository};
+use crate::retain::{ObjectFate, PruneOptions, Pruned, prune, prune_shared};
 use crate::units::{bytes_text, count_text, parse_duration, time_text};
 
 /// How to prune.
@@ -73,10 +73,14 @@ impl Args {
 }
 
 pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
-    let repository = args.repo.open_own(&args.state)?;
+    let parts = args.repo.open_own(&args.state)?;
     let options = args.grace.options(args.dry_run, args.all);
-    let pruned = run_prune(&repository, options, context)?;
-    let ahead = repository.ahead(now())?;
+    let all = parts.all()?;
+    let (pruned, failed) = run_prune(&parts, &all, options, context)?;
+    let mut ahead = Vec::new();
+    for part in &all {
+        ahead.extend(part.ahead(now())?);
+    }
     for ahead in &ahead {
         context
             .progress
@@ -87,18 +91,35 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     } else {
         print(&pruned, options, context)?;
     }
-    Ok(Ending::problems_if(
-        !ahead.is_empty() || !pruned.expired_claims.is_empty(),
-    ))
+    match failed {
+        Some(error) => Err(error),
+        None => Ok(Ending::problems_if(
+            !ahead.is_empty() || !pruned.expired_claims.is_empty(),
+        )),
+    }
 }
 
-/// Prunes now, and says what it took for dead.
+/// Prunes now what of `parts` is `meant`, and says what it took for dead. Where one of several
+/// parts cannot be pruned, the others are, and why the last of them cannot comes beside the result.
 pub(super) fn run_prune(
-    repository: &Repository,
+    parts: &Parts,
+    meant: &[Repository],
     options: PruneOptions,
     context: &Context<'_>,
-) -> Result<Pruned> {
-    let pruned = prune(repository, options, now())?;
+) -> Result<(Pruned, Option<Error>)> {
+    let mut pruned = prune_shared(parts, options, now())?;
+    let mut failed: Option<Error> = None;
+    for part in meant {
+        match prune(part, options, now()) {
+            Err(error) if part.part().is_some() => {
+                let error = error.context(part.store().describe());
+                if let Some(before) = failed.replace(error) {
+                    context.progress.remark(&before.chain());
+                }
+            }
+            done => pruned.absorb(done?, part),
+        }
+    }
     for claim in &pruned.expired_claims {
         context.progress.remark(&format_args!(
             "{claim}: a backup that said by this what it needs did not end within a day, and counts no more; if none has died, the clock of this \
@@ -111,7 +132,7 @@ pub(super) fn run_prune(
             error.chain()
         ));
     }
-    Ok(pruned)
+    Ok((pruned, failed))
 }
 
 /// The result as JSON.

@@ -12,11 +12,11 @@ use crate::cli::repo::RepoArgs;
 use crate::cli::state::StateArgs;
 use crate::copy::{CopyOptions, mend_from};
 use crate::dense::Cache;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::model::now;
 use crate::repair::{RepairOutcome, RepairStep, repair};
 use crate::report::archives::REPAIR_STEPS;
-use crate::repository::ManifestName;
+use crate::repository::{ManifestName, Parts, Repository};
 use crate::store::{Location, ObjectName};
 
 /// What to repair.
@@ -60,62 +60,63 @@ impl Args {
 
 pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     let location = args.repo.location();
-    let mut repository = args.repo.open_own(&args.state)?;
+    let mut parts = args.repo.open_own(&args.state)?;
     let likely = args.state.last(location)?;
-    let (orphans, dry_run) = (args.orphans, args.dry_run);
-    let cache = Cache::default();
-    let mut steps = Vec::new();
-    if let Some(other) = &args.from {
-        refuse_same_location(location, std::slice::from_ref(other))?;
-        let other = RepoArgs::at(other).open()?;
-        // What is fetched may be the first thing that tells its id: that comes before it.
-        if !dry_run && let Some(written) = repository.mend_descriptor(likely.as_deref())? {
-            steps.push(RepairStep {
-                outcome: RepairOutcome::Repaired,
-                object: "narthex.json".to_owned(),
-                detail: format!(
-                    "{}; written anew as {written}",
-                    repository.trouble().unwrap_or_default()
-                ),
-            });
+    let others = match &args.from {
+        None => None,
+        Some(other) => {
+            refuse_same_location(location, std::slice::from_ref(other))?;
+            let others = RepoArgs::at(other).open()?;
+            if parts.is_by_source() != others.is_by_source() {
+                return Err(Error::unsupported(
+                    "one of the repositories is in parts, one for each source, and the other one is not: narthex copy brings archives from one to the other",
+                ));
+            }
+            Some(others)
         }
-        let options = CopyOptions::default();
-        let time = now();
-        let progress = context.progress;
-        let fetched = mend_from(
-            &repository,
-            &other,
-            orphans,
-            dry_run,
-            &options,
-            time,
-            progress,
-        )?;
-        steps.extend(fetched);
+    };
+    let mut steps = Vec::new();
+    let is_first = others.is_some() || parts.is_by_source();
+    if parts.is_by_source()
+        && args.dry_run
+        && let Some(trouble) = parts.root().trouble()
+    {
+        steps.push(RepairStep {
+            outcome: RepairOutcome::Planned,
+            object: "narthex.json".to_owned(),
+            detail: format!("{trouble}; it would be written anew"),
+        });
     }
-    let rest = repair(
-        &mut repository,
-        &cache,
-        orphans,
-        dry_run,
-        likely.as_deref(),
-        now(),
-        context.progress,
-    )?;
-    // What would be fetched is not planned again, nor what would come back with a manifest.
-    let planned: BTreeSet<_> = steps.iter().map(|step| step.object.clone()).collect();
-    let manifests = planned
-        .iter()
-        .filter_map(|name| ObjectName::new(&**name).ok());
-    let manifests = manifests.filter_map(|name| ManifestName::parse(&name));
-    let archives: BTreeSet<_> = manifests.map(|name| name.id.short().to_owned()).collect();
-    steps.extend(rest.into_iter().filter(|step| {
-        let mut ids = step.object.split(", ");
-        step.object.is_empty()
-            || !(planned.contains(&step.object) || ids.all(|id| archives.contains(id)))
-    }));
-    let is_written = repository.trouble().is_some() && !dry_run;
-    if is_written && let Some(reason) = args.state.remember(location, &repository) {
+    // What all parts share; and what is fetched may be the first thing that tells its id.
+    if is_first
+        && !args.dry_run
+        && let Some(written) = parts.root_mut().mend_descriptor(likely.as_deref())?
+    {
+        steps.push(RepairStep {
+            outcome: RepairOutcome::Repaired,
+            object: "narthex.json".to_owned(),
+            detail: format!(
+                "{}; written anew as {written}",
+                parts.root().trouble().unwrap_or_default()
+            ),
+        });
+    }
+    for (mut part, other) in pairs(&parts, others.as_ref(), args.orphans)? {
+        let own = repair_part(args, &mut part, other.as_ref(), likely.as_deref(), context)?;
+        steps.extend(own.into_iter().map(|step| RepairStep {
+            object: match step.object.contains('/') {
+                true => part.full_name(&step.object),
+                false => step.object,
+            },
+            ..step
+        }));
+        if part.part().is_none() {
+            *parts.root_mut() = part;
+        }
+    }
+    let dry_run = args.dry_run;
+    let is_written = parts.root().trouble().is_some() && !dry_run;
+    if is_written && let Some(reason) = args.state.remember(location, parts.root()) {
         context.progress.remark(&reason);
     }
     if context.json {
@@ -130,4 +131,82 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     }
     let left = steps.iter().any(|step| step.outcome == RepairOutcome::Left);
     Ok(Ending::problems_if(left))
+}
+
+/// The parts of a repository, each with that of another one which is to be fetched from. With
+/// `orphans` also those that only the other one has.
+fn pairs(
+    parts: &Parts,
+    others: Option<&Parts>,
+    orphans: bool,
+) -> Result<Vec<(Repository, Option<Repository>)>> {
+    let mut pairs = Vec::new();
+    for part in parts.all()? {
+        let other = match others {
+            None => None,
+            Some(others) => match others.counterpart(&part) {
+                // Nothing is left that would say of which source it is.
+                Err(none) if none.kind() == ErrorKind::NotFound => None,
+                other => Some(other?),
+            },
+        };
+        pairs.push((part, other));
+    }
+    if let Some(others) = others.filter(|others| orphans && others.is_by_source()) {
+        for other in others.all()? {
+            let part = parts.counterpart(&other)?;
+            if pairs.iter().all(|(known, _)| known.part() != part.part()) {
+                pairs.push((part, Some(other)));
+            }
+        }
+    }
+    Ok(pairs)
+}
+
+/// Repairs one part, with what `other` has.
+fn repair_part(
+    args: &Args,
+    repository: &mut Repository,
+    other: Option<&Repository>,
+    likely: Option<&str>,
+    context: &Context<'_>,
+) -> Result<Vec<RepairStep>> {
+    let (orphans, dry_run, progress) = (args.orphans, args.dry_run, context.progress);
+    let mut steps = Vec::new();
+    if let Some(other) = other {
+        let options = CopyOptions::default();
+        let fetched = mend_from(
+            repository,
+            other,
+            orphans,
+            dry_run,
+            &options,
+            now(),
+            progress,
+        )?;
+        steps.extend(fetched);
+    }
+    let cache = Cache::default();
+    let rest = repair(
+        repository,
+        &cache,
+        orphans,
+        dry_run,
+        likely,
+        now(),
+        progress,
+    )?;
+    // What would be fetched is not planned again, nor what would come back with a manifest.
+    let planned: BTreeSet<_> = steps.iter().map(|step| step.object.clone()).collect();
+    let manifests = planned
+        .iter()
+        .filter_map(|name| ObjectName::new(&**name).ok());
+    let manifests = manifests.filter_map(|name| ManifestName::parse(&name));
+    let archives: BTreeSet<_> = manifests.map(|name| name.id.short().to_owned()).collect();
+    steps.extend(rest.into_iter().filter(|step| {
+        let mut ids = step.object.split(", ");
+        step.object.is_empty()
+            || !(planned.contains(&step.object) || ids.all(|id| archives.contains(id)))
+    }));
+    Ok(steps)
 }

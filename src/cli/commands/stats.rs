@@ -10,12 +10,12 @@ use crate::cli::context::Context;
 use crate::cli::exit::Ending;
 use crate::cli::repo::RepoArgs;
 use crate::cli::stored::{find, remark_hidden, remark_missed};
-use crate::dense::stats;
+use crate::dense::{DenseStats, stats as of_archives};
 use crate::error::Result;
-use crate::model::TimeRange;
+use crate::model::{TimeRange, now};
 use crate::report::Extent;
 use crate::report::stats::{CODECS, PARTS, ROW_TOTALS, ROWS, SHEETS, SHEETS_BY_GROUP, TOTALS};
-use crate::repository::{Archive, Repository};
+use crate::repository::{Archive, Archives, Repository};
 use crate::statistics::{SumBy, sum};
 
 /// Which archives, and how closely.
@@ -91,8 +91,9 @@ impl From<Group> for SumBy {
 
 pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     let filter = args.sources.filter();
-    let repository = args.repo.open()?;
+    let parts = args.repo.open()?;
     if let Some(by) = args.by {
+        let repository = parts.holding(&args.archive, &filter, now())?;
         let (archive, doubts) = find(
             &repository,
             &args.archive,
@@ -105,18 +106,21 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
         let outcome = by_group(&repository, &archive, by.into(), args.top, context)?;
         return Ok(outcome.max(Ending::problems_if(doubtful)));
     }
-    let mut all = repository.archives()?;
-    let hidden = remark_hidden(&repository, context)?;
+    let (mut all, mut stats) = (Archives::default(), DenseStats::default());
+    let mut hidden = false;
+    for part in parts.meant(&filter)? {
+        let own = part.archives()?;
+        hidden |= remark_hidden(&part, context)?;
+        let chosen = own.archives.iter().filter(|it| filter.matches(it));
+        let chosen: Vec<_> = chosen.cloned().collect();
+        let (store, with_parts) = (part.store(), !args.quick);
+        stats.absorb(of_archives(store, &chosen, with_parts, context.progress)?);
+        all.absorb(own, &part);
+    }
     for damaged in &all.damaged {
         context.progress.remark(&damaged.error.chain());
     }
-    all.archives = filter.choose(all.archives)?;
-    let stats = stats(
-        repository.store(),
-        &all.archives,
-        !args.quick,
-        context.progress,
-    )?;
+    filter.choose(std::mem::take(&mut all.archives))?;
     if context.json {
         let mut object = Map::new();
         for sheet in SHEETS {

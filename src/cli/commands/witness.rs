@@ -8,9 +8,11 @@ use crate::cli::context::Context;
 use crate::cli::exit::Ending;
 use crate::cli::repo::RepoArgs;
 use crate::cli::state::StateArgs;
+use crate::crypt::sign::SigningKey;
 use crate::error::{Error, Result};
 use crate::model::now;
 use crate::repository::Repository;
+use crate::repository::keyed::{KeyedStore, Witness};
 use crate::store::ObjectName;
 use crate::units::count_text;
 
@@ -34,11 +36,12 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
-    let repository = args.repo.open_own(&args.state)?;
-    let keys = repository.keys().ok_or_else(|| {
+    let parts = args.repo.open_own(&args.state)?;
+    let root = parts.root();
+    let keys = root.keys().ok_or_else(|| {
         Error::refused(format!(
             "the repository in {} is not encrypted, and its archives are not signed: nobody's witness would be believed",
-            repository.store().describe()
+            root.store().describe()
         ))
     })?;
     let key = keys.signing().ok_or_else(|| {
@@ -46,24 +49,30 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
             "expected --signing-key with the key of whoever has seen the archives, found none",
         )
     })?;
-    let gone = if args.accept_missing {
-        match keys.witness()? {
-            Some((before, _)) => keys.missing_of(&before, false)?.gone,
-            None => Vec::new(),
-        }
-    } else {
-        Vec::new()
-    };
-    let accepted = gone.into_iter().collect();
-    let witness = keys.write_witness(key, &accepted, now())?;
-    let count = witness.manifests.len() as u64;
+    let (mut number, mut count) = (0, 0);
+    for part in parts.all()? {
+        let Some(keys) = part.keys() else { continue };
+        let witness = write(keys, key, args.accept_missing)?;
+        number = number.max(witness.number);
+        count += witness.manifests.len() as u64;
+    }
     if context.json {
-        context.print_json(&json!({"number": witness.number, "archives": count}))?;
+        context.print_json(&json!({"number": number, "archives": count}))?;
     } else {
-        let (number, count) = (witness.number, count_text(count));
+        let count = count_text(count);
         context.print(format_args!("witness {number} lists {count} archives\n"))?;
     }
     Ok(Ending::Healthy)
+}
+
+/// Writes down what is there, in the repository or in one of its parts.
+fn write(keys: &KeyedStore, key: &SigningKey, accept_missing: bool) -> Result<Witness> {
+    let before = keys.witness()?.filter(|_| accept_missing);
+    let gone = match before {
+        Some((before, _)) => keys.missing_of(&before, false)?.gone,
+        None => Vec::new(),
+    };
+    keys.write_witness(key, &gone.into_iter().collect(), now())
 }
 
 /// Writes a new witness where one has seen what was `removed` just now. Whether that failed.

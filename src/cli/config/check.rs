@@ -147,8 +147,7 @@ impl Findings {
 
     /// Asks whether the repository is there.
     fn ask(&mut self, repository: &Repository) {
-        let opened =
-            network::store(&repository.location).and_then(crate::repository::Repository::open);
+        let opened = network::store(&repository.location).and_then(crate::repository::Parts::open);
         let (place, key) = (
             repository.place.to_string(),
             format!("repository.{}", repository.name),

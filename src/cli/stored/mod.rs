@@ -145,7 +145,7 @@ impl StoredArgs {
         let Some(selector) = &self.archive else {
             return Ok(Opened::of_paths(paths.to_vec()));
         };
-        let repository = open_repository(&self.location()?)?;
+        let repository = self.repository(selector)?;
         let asked = match need {
             Need::Samples(selection) => selection.range,
             _ => TimeRange::ALL,
@@ -178,7 +178,7 @@ impl StoredArgs {
         if !paths.is_empty() {
             return Ok(false);
         }
-        let repository = open_repository(&self.location()?)?;
+        let repository = self.repository(selector)?;
         let chosen = repository.find(selector, &self.filter(), now())?;
         Ok(logs::remark_unread_of(&chosen.archive, asked, context))
     }
@@ -227,7 +227,7 @@ impl StoredArgs {
                 blocks.into_iter().map(|(_, dir)| dir).collect(),
             ));
         };
-        let repository = open_repository(&self.location()?)?;
+        let repository = self.repository(selector)?;
         let (archive, doubts) = find(&repository, selector, &self.filter(), asked.range, context)?;
         let named = paths
             .iter()
@@ -262,6 +262,12 @@ impl StoredArgs {
             source_name: self.source.clone(),
             labels: self.labels.iter().cloned().collect(),
         }
+    }
+
+    /// Where the archive is that `selector` means.
+    fn repository(&self, selector: &str) -> Result<Repository> {
+        let parts = open_repository(&self.location()?)?;
+        parts.holding(selector, &self.filter(), now())
     }
 
     fn location(&self) -> Result<Location> {

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::model::{Millis, Ulid};
-use crate::repository::ArchiveId;
+use crate::repository::parts::is_shared;
+use crate::repository::{ArchiveId, Repository};
 use crate::store::ObjectName;
 pub use crate::trouble::Severity;
 use crate::trouble::kinds;
@@ -28,6 +29,7 @@ kinds! {
     ManifestUntrusted "manifest-untrusted" Problem "Nobody has signed an archive who may write its source, or it is not encrypted, as others are." "it counts for nothing: no restore, no `latest` and no `forget` goes by it", "find out who has written it; narthex forget ID removes it";
     ManifestLocked "manifest-locked" Problem "None of the identities that were given opens an archive; what it needs was not checked." "nothing is wrong with it: it was encrypted for others", "give the identity that opens it as well (--identity can be repeated)";
     ManifestGone "manifest-gone" Problem "A witness has seen an archive that is not there any more, or not as it was, and nobody has said that it was forgotten." "it was removed or replaced by somebody who may write here", "find out who has removed it, and bring it back from a copy (narthex repair --from); if it was forgotten, narthex witness --accept-missing says so";
+    ManifestMisplaced "manifest-misplaced" Problem "In a repository in parts an archive lies among those of another source." "it counts for nothing", "find out who has put it there, and remove it";
     ManifestBefore "manifest-before" Note "An archive names one before it that is not there: it was forgotten, or removed; narthex witness tells the two apart." "nothing, if it was forgotten", LEAVE;
     ManifestUnsupported "manifest-unsupported" Problem "A manifest is of a newer version; what it names was not checked." "this program cannot restore its archive", NEWER;
     ObjectDisputed "object-disputed" Problem "Archives expect different bytes of one object; `raw_bytes` of packs may differ." "some of these archives do not come back whole", "narthex check --read-data says which of them is right";
@@ -104,6 +106,29 @@ pub struct CheckReport {
 }
 
 impl CheckReport {
+    /// Adds what was found in `part` of the same repository.
+    pub fn absorb(&mut self, other: CheckReport, part: &Repository) {
+        for mut finding in other.findings {
+            finding.object = part.full_name(&finding.object);
+            // Lists of keys, which all parts share, are looked at in each.
+            let is_shared = part.part().is_some() && is_shared(&finding.object);
+            if !(is_shared && self.findings.contains(&finding)) {
+                self.findings.push(finding);
+            }
+        }
+        self.archives += other.archives;
+        self.objects += other.objects;
+        self.bytes = self.bytes.saturating_add(other.bytes);
+        self.objects_read += other.objects_read;
+        self.bytes_read = self.bytes_read.saturating_add(other.bytes_read);
+        let sound = other.sound.iter().map(|name| part.full_object(name));
+        self.sound.extend(sound);
+        let damaged = other.damaged.into_iter();
+        let damaged = damaged.map(|(name, found)| (part.full_object(&name), found));
+        self.damaged.extend(damaged);
+        self.sort();
+    }
+
     /// Sorts the findings: problems first, then by kind and object.
     pub fn sort(&mut self) {
         self.findings.sort_by_key(|finding| {

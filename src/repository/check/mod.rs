@@ -17,12 +17,14 @@ pub use depth::{CheckDepth, CheckShare};
 pub use finding::{CheckFinding, CheckReport, Kind, Severity};
 
 use super::cover::Cover;
-use super::layout::DESCRIPTOR;
+use super::layout::{DESCRIPTOR, KEYS, MENDED, SOURCES, TEMPORARY};
 use super::lineage::contradictions;
+use super::parts::refuse_misplaced;
 use super::select::manifest_of;
 use super::{
     Archive, ArchiveId, Fingerprint, MAX_MANIFEST_BYTES, ManifestLink, ManifestName, ObjectCodec,
-    StoredBlock, StoredFile, StoredObject, block_of_pack, has_mended_descriptor, read_descriptor,
+    PartName, Parts, Repository, StoredBlock, StoredFile, StoredObject, block_of_pack,
+    has_mended_descriptor, read_descriptor,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Ulid;
@@ -36,31 +38,79 @@ use crate::store::{ObjectName, Store};
 /// When there is no repository, when it is of a newer version, or when the store cannot list its
 /// objects. Everything else is a finding.
 pub fn check(store: &dyn Store, depth: CheckDepth, progress: &dyn Progress) -> Result<CheckReport> {
+    check_in(store, None, depth, progress)
+}
+
+/// Proves what lies in `store`, the one of `repository` or another view of it, which may be a part
+/// of one that is in parts: of that, what the parts share is not looked at. Writes nothing.
+///
+/// # Errors
+///
+/// As [`check`].
+pub fn check_part(
+    store: &dyn Store,
+    repository: &Repository,
+    depth: CheckDepth,
+    progress: &dyn Progress,
+) -> Result<CheckReport> {
+    check_in(store, Some(repository), depth, progress)
+}
+
+fn check_in(
+    store: &dyn Store,
+    repository: Option<&Repository>,
+    depth: CheckDepth,
+    progress: &dyn Progress,
+) -> Result<CheckReport> {
     let mut listed: BTreeMap<ObjectName, u64> = store.list("")?.into_iter().collect();
-    let mut checker = Checker {
-        store,
-        report: CheckReport::default(),
-        id: None,
-        archives: Vec::new(),
-        links: Vec::new(),
-        expected: BTreeMap::new(),
-        words: BTreeMap::new(),
-        disputes: BTreeMap::new(),
-    };
-    checker.descriptor(&listed)?;
+    let part = repository.and_then(Repository::part);
+    let mut checker = Checker::new(store, part);
+    match repository.filter(|_| part.is_some()) {
+        Some(part) => checker.id = Some(part.descriptor().id.clone()),
+        None => {
+            let mut names = listed.keys();
+            checker.descriptor(names.any(|name| ManifestName::parse(name).is_some()))?;
+        }
+    }
     checker.manifests(&listed);
     checker.unlinked(&listed);
     checker.versions(&mut listed)?;
     let sound = checker.structure(&listed);
     checker.marked(&listed, &sound, depth);
     checker.claims(&listed);
-    checker.leftovers()?;
+    checker.leftovers("")?;
     checker.bereft(&listed);
     checker.unreferenced(&listed);
     checker.read(&sound, depth, progress);
     let mut report = checker.report;
     report.sort();
     Ok(report)
+}
+
+/// Looks at what the parts of a repository share, and at what lies beside them; where it is not in
+/// parts there is nothing of that. What each part shows as well is not looked at.
+///
+/// # Errors
+///
+/// When the store cannot list its objects.
+pub fn check_shared(parts: &Parts) -> Result<CheckReport> {
+    let store = parts.root().stored();
+    let mut checker = Checker::new(store, None);
+    if !parts.is_by_source() {
+        return Ok(checker.report);
+    }
+    checker.descriptor(true)?;
+    checker.leftovers(TEMPORARY)?;
+    let of_sources = store.dirs(SOURCES)?.into_iter();
+    let strange = of_sources.filter(|dir| PartName::parse(dir).is_none());
+    let strange = strange.map(|dir| format!("{SOURCES}{dir}/"));
+    let beside = store.dirs("")?.into_iter().map(|dir| format!("{dir}/"));
+    let beside = beside.filter(|dir| ![SOURCES, KEYS, MENDED, TEMPORARY].contains(&&**dir));
+    let found = strange.chain(beside);
+    let found = found.map(|dir| CheckFinding::new(Kind::Foreign, dir, "is not narthex'"));
+    checker.report.findings.extend(found);
+    checker.report.sort();
+    Ok(checker.report)
 }
 
 /// What some archives expect of one object.
@@ -80,6 +130,8 @@ type Expectations = BTreeMap<Expectation, Vec<usize>>;
 struct Checker<'a> {
     store: &'a dyn Store,
     report: CheckReport,
+    /// Which part of a repository it is, if it is one.
+    part: Option<&'a PartName>,
     /// What the descriptor says the repository is, if it can be read.
     id: Option<String>,
     /// Readable archives, oldest first.
@@ -94,13 +146,25 @@ struct Checker<'a> {
     disputes: BTreeMap<(Ulid, Fingerprint), CheckFinding>,
 }
 
+impl<'a> Checker<'a> {
+    fn new(store: &'a dyn Store, part: Option<&'a PartName>) -> Self {
+        Checker {
+            store,
+            report: CheckReport::default(),
+            part,
+            id: None,
+            archives: Vec::new(),
+            links: Vec::new(),
+            expected: BTreeMap::new(),
+            words: BTreeMap::new(),
+            disputes: BTreeMap::new(),
+        }
+    }
+}
+
 impl Checker<'_> {
-    fn descriptor(&mut self, listed: &BTreeMap<ObjectName, u64>) -> Result<()> {
-        let archives = || {
-            listed
-                .keys()
-                .any(|name| ManifestName::parse(name).is_some())
-        };
+    /// Looks at the descriptor of a repository that has archives, or none.
+    fn descriptor(&mut self, has_archives: bool) -> Result<()> {
         let (kind, error) = match read_descriptor(self.store) {
             Ok(descriptor) => {
                 self.id = Some(descriptor.id);
@@ -110,7 +174,7 @@ impl Checker<'_> {
                 (Kind::DescriptorReplaced, e)
             }
             Err(e) => match e.kind() {
-                ErrorKind::NotFound if archives() => (Kind::DescriptorMissing, e),
+                ErrorKind::NotFound if has_archives => (Kind::DescriptorMissing, e),
                 ErrorKind::NotFound | ErrorKind::Unsupported => return Err(e),
                 _ => (Kind::DescriptorDamaged, e),
             },
@@ -146,8 +210,18 @@ impl Checker<'_> {
                         );
                         let mut finding =
                             CheckFinding::new(Kind::ManifestForeign, name.as_str(), detail);
+                        finding.archives.push(parsed.id.clone());
+                        self.report.findings.push(finding);
+                    }
+                    if let Some(error) = self.misplaced(&archive) {
+                        let mut finding = CheckFinding::new(
+                            Kind::ManifestMisplaced,
+                            name.as_str(),
+                            error.chain(),
+                        );
                         finding.archives.push(parsed.id);
                         self.report.findings.push(finding);
+                        continue;
                     }
                     self.expect(*archive);
                 }
@@ -170,6 +244,11 @@ impl Checker<'_> {
         let disputes = std::mem::take(&mut self.disputes);
         self.report.findings.extend(disputes.into_values());
         self.report.archives = self.archives.len() as u64;
+    }
+
+    /// Why `archive` does not belong here, if it does not.
+    fn misplaced(&self, archive: &Archive) -> Option<Error> {
+        refuse_misplaced(self.part?, self.id.as_ref()?, archive).err()
     }
 
     /// Holds what the archive `id` says of `block` against the first word on it.

@@ -117,8 +117,9 @@ impl Checker<'_> {
         }
     }
 
-    pub(super) fn leftovers(&mut self) -> Result<()> {
-        for leftover in self.store.leftovers("")? {
+    /// Names what lies there under a name with this `prefix`, and is no object.
+    pub(super) fn leftovers(&mut self, prefix: &str) -> Result<()> {
+        for leftover in self.store.leftovers(prefix)? {
             let manifest = ObjectName::new(leftover.name.as_str()).ok();
             let manifest = manifest.and_then(|name| ManifestName::parse(&name));
             if let (Origin::Foreign, Some(manifest)) = (leftover.origin, manifest) {

@@ -27,7 +27,7 @@ pub use trust::Voucher;
 pub use witness::{MissingManifests, Witness};
 
 use super::layout::{ARCHIVES, DATA, DESCRIPTOR, MENDED};
-use super::{Digest, MAX_MANIFEST_BYTES, ManifestName, original};
+use super::{Digest, MAX_MANIFEST_BYTES, ManifestName, PartName, original};
 use crate::crypt::keys::{KeyChain, KeyPin, source_id};
 use crate::crypt::sign::SigningKey;
 use crate::crypt::{EncryptedStore, Identities};
@@ -79,13 +79,16 @@ pub struct KeyedStore {
     chain: KeyChain,
     keyring: Keyring,
     memory: Option<Memory>,
+    /// What the repository, or this part of it, is called in witnesses and on this machine.
+    scope: String,
     /// The manifests that the newest witness lists, once somebody has asked.
     seen: OnceLock<BTreeMap<ObjectName, Digest>>,
 }
 
 impl KeyedStore {
     /// What `inner` holds, as whoever has `keyring` sees it; `chain` are the repository's key
-    /// documents, and `told` is whose they are as the repository says.
+    /// documents, and `told` is whose they are as the repository says. It may be a `part` of a
+    /// repository.
     ///
     /// # Errors
     ///
@@ -95,6 +98,7 @@ impl KeyedStore {
         chain: KeyChain,
         keyring: Keyring,
         told: Option<String>,
+        part: Option<&PartName>,
     ) -> Result<Self> {
         let keyring = Keyring {
             admin: keyring.admin.or(told),
@@ -107,8 +111,11 @@ impl KeyedStore {
         }
         let dir = keyring.memory.as_deref();
         let dir = dir.filter(|_| keyring.identities.is_none());
-        let memory = dir.map(|dir| Memory::of(dir, &chain.newest().repository));
+        let part = part.map_or("", PartName::as_str);
+        let scope = format!("{}{part}", chain.newest().repository);
+        let memory = dir.map(|dir| Memory::of(dir, &scope));
         Ok(KeyedStore {
+            scope,
             objects,
             inner,
             memory: memory.transpose()?,
@@ -116,6 +123,25 @@ impl KeyedStore {
             keyring,
             seen: OnceLock::new(),
         })
+    }
+
+    /// The same view of `inner`, a part of the repository.
+    ///
+    /// # Errors
+    ///
+    /// As [`KeyedStore::new`].
+    pub fn of_part(&self, inner: Arc<dyn Store>, part: Option<&PartName>) -> Result<Self> {
+        KeyedStore::new(inner, self.chain.clone(), self.keyring.clone(), None, part)
+    }
+
+    /// The store as it is.
+    pub(in crate::repository) fn raw(&self) -> Arc<dyn Store> {
+        Arc::clone(&self.inner)
+    }
+
+    /// What the repository, or this part of it, is called on this machine.
+    pub fn scope(&self) -> &str {
+        &self.scope
     }
 
     /// Whether it reads what others have written.

@@ -11,7 +11,7 @@
 //! | member | value |
 //! |---|---|
 //! | `format_version` | 1 |
-//! | `repository` | the `id` of the descriptor |
+//! | `repository` | the `id` of the descriptor; of a part, with its name behind it |
 //! | `number` | as in the name, from 1 |
 //! | `time` | when it was made |
 //! | `manifests` | array of `{name, sha256}`: all manifests, by name |
@@ -146,7 +146,7 @@ impl KeyedStore {
                 witness.format_version
             )));
         }
-        let is_own = witness.repository == self.chain.newest().repository;
+        let is_own = witness.repository == self.scope;
         if is_own && Some(witness.number) == witness_number(name) {
             return Ok(witness);
         }
@@ -228,7 +228,7 @@ impl KeyedStore {
             .ok_or_else(|| Error::unsupported("there is no number left for a witness"))?;
         let witness = Witness {
             format_version: WITNESS_VERSION,
-            repository: self.chain.newest().repository.clone(),
+            repository: self.scope.clone(),
             number,
             time: now,
             manifests,

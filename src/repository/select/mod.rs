@@ -53,6 +53,25 @@ impl Archives {
         archives.sort_by(|a, b| (a.time, &a.id).cmp(&(b.time, &b.id)));
         Archives { archives, damaged }
     }
+
+    /// Adds those of `part`.
+    pub fn absorb(&mut self, other: Archives, part: &Repository) {
+        let mut archives = std::mem::take(&mut self.archives);
+        archives.extend(other.archives);
+        let mut damaged = std::mem::take(&mut self.damaged);
+        damaged.extend(other.damaged.into_iter().map(|it| it.in_whole(part)));
+        *self = Archives::of(archives, damaged);
+    }
+}
+
+impl Damaged {
+    /// The same, under the name that it has in the whole repository that `part` is of.
+    pub(crate) fn in_whole(self, part: &Repository) -> Self {
+        Damaged {
+            name: part.full_object(&self.name),
+            error: self.error,
+        }
+    }
 }
 
 /// The latest archive of a source.
@@ -179,7 +198,9 @@ impl Repository {
 
     /// Reads one archive.
     pub fn archive(&self, name: &ManifestName) -> Result<Archive> {
-        read_manifest(self.store(), &name.object()?)
+        let archive = read_manifest(self.store(), &name.object()?)?;
+        self.refuse_misplaced(&archive)?;
+        Ok(archive)
     }
 
     /// Reads all archives; a damaged one does not hide the others.
@@ -273,7 +294,9 @@ impl Repository {
             self.need_to_read()?;
             match self.store().get(&name.object()?, MAX_MANIFEST_BYTES) {
                 Ok(bytes) => {
-                    marks.extend(seal::from_bytes::<Marked>(&bytes, COVERED_MANIFEST_VERSION));
+                    let marked = seal::from_bytes::<Marked>(&bytes, COVERED_MANIFEST_VERSION).ok();
+                    let own = marked.filter(|it| self.is_of_part(&it.server.source_name));
+                    marks.extend(own);
                 }
                 // Forgotten since it was listed; or whoever wrote it counts for nothing, which
                 // those say who read it all.
@@ -429,14 +452,13 @@ impl Repository {
     /// Reads the manifest `name`; `None`, where it is another machine's and this one is to write
     /// only.
     pub(super) fn read_own(&self, name: &ObjectName) -> Result<Option<Archive>> {
-        if !self.is_write_only() {
-            return read_manifest(self.store(), name).map(Some);
-        }
         let bytes = self.store().get(name, MAX_MANIFEST_BYTES)?;
-        match Cover::read(&bytes) {
-            Ok(Some(_)) => Ok(None),
-            _ => manifest_of(name, &bytes).map(Some),
+        if self.is_write_only() && matches!(Cover::read(&bytes), Ok(Some(_))) {
+            return Ok(None);
         }
+        let archive = manifest_of(name, &bytes)?;
+        self.refuse_misplaced(&archive)?;
+        Ok(Some(archive))
     }
 
     fn read_all(&self, names: &[ManifestName]) -> Result<Archives> {

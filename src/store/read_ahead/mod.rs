@@ -341,6 +341,10 @@ impl<S: Store + 'static> ReadStore for ReadAhead<S> {
         self.shared.inner.list_many(prefixes)
     }
 
+    fn dirs(&self, prefix: &str) -> Result<Vec<String>> {
+        self.shared.inner.dirs(prefix)
+    }
+
     fn describe(&self) -> String {
         self.shared.inner.describe()
     }

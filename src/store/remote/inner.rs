@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use object_store::client::HttpClient;
-use object_store::list::PaginatedListOptions;
+use object_store::list::{PaginatedListOptions, PaginatedListResult};
 use object_store::path::Path;
 use object_store::{
     Attribute, Attributes, Error as StoreError, GetOptions, ObjectMeta, ObjectStoreExt as _,
@@ -177,22 +177,24 @@ impl Inner {
         }
     }
 
-    /// Everything there is, if no more than `most` pages hold it, in the order of names.
+    /// Everything whose name begins with `prefix`, if no more than `most` pages hold it, in the
+    /// order of names.
     pub(super) async fn list_pages(
         &self,
+        prefix: &str,
         most: usize,
     ) -> Result<Option<BTreeMap<String, ObjectMeta>>> {
         let mut found = BTreeMap::new();
         let mut token = None;
         for _ in 0..most {
             let mut page = BTreeMap::new();
-            token = self.page("", PAGE, token, &mut page).await?;
+            token = self.page(prefix, PAGE, token, &mut page).await?;
             // Whoever lists manifests before what they name relies on the order, which a few
             // services do not keep.
             let is_next = page.keys().next() > found.keys().next_back();
             found.append(&mut page);
             if token.is_none() {
-                self.show_pinned("", &mut found);
+                self.show_pinned(prefix, &mut found);
                 return Ok(Some(found));
             }
             if !is_next {
@@ -212,17 +214,59 @@ impl Inner {
         found: &mut BTreeMap<String, ObjectMeta>,
     ) -> Result<Option<String>> {
         let root = self.root();
-        let prefix = format!("{root}{prefix}");
-        let asked = (!prefix.is_empty()).then_some(&*prefix);
-        let mut attempt = 0;
-        let page = loop {
+        let options = PaginatedListOptions {
+            max_keys: Some(keys),
+            page_token: token,
+            ..PaginatedListOptions::default()
+        };
+        let page = self.ask_page(prefix, options).await?;
+        for meta in page.result.objects {
+            if let Some(name) = meta.location.as_ref().strip_prefix(&*root) {
+                found.insert(name.to_owned(), meta);
+            }
+        }
+        Ok(page.page_token)
+    }
+
+    /// The directories in `dir`, which is empty or ends in `/`.
+    pub(super) async fn dirs(&self, dir: &str) -> Result<Vec<String>> {
+        let above = format!("{}{dir}", self.root());
+        let mut found = Vec::new();
+        let mut token = None;
+        loop {
             let options = PaginatedListOptions {
-                max_keys: Some(keys),
-                page_token: token.clone(),
+                delimiter: Some("/".into()),
+                max_keys: Some(PAGE),
+                page_token: token,
                 ..PaginatedListOptions::default()
             };
+            let page = self.ask_page(dir, options).await?;
+            let dirs = page.result.common_prefixes.iter();
+            let names = dirs.filter_map(|path| path.as_ref().strip_prefix(&above));
+            let names = names.map(|name| name.trim_end_matches('/').to_owned());
+            found.extend(names.filter(|name| !name.is_empty()));
+            token = page.page_token;
+            if token.is_none() {
+                found.sort_unstable();
+                found.dedup();
+                return Ok(found);
+            }
+        }
+    }
+
+    /// A page of what begins with `prefix`.
+    async fn ask_page(
+        &self,
+        prefix: &str,
+        options: PaginatedListOptions,
+    ) -> Result<PaginatedListResult> {
+        let prefix = format!("{}{prefix}", self.root());
+        let asked = (!prefix.is_empty()).then_some(&*prefix);
+        let mut attempt = 0;
+        loop {
+            let options = options.clone();
             match self.client.pages.list_paginated(asked, options).await {
-                Ok(page) => break page,
+                Ok(page) => return Ok(page),
                 // An answer that is cut: the client library repeats requests, but no page.
                 Err(StoreError::Generic { .. }) if attempt < MOST_REPEATS => {
                     attempt += 1;
@@ -230,13 +274,7 @@ impl Inner {
                 }
                 Err(error) => return Err(self.failed("list objects", &error)),
             }
-        };
-        for meta in page.result.objects {
-            if let Some(name) = meta.location.as_ref().strip_prefix(&*root) {
-                found.insert(name.to_owned(), meta);
-            }
         }
-        Ok(page.page_token)
     }
 
     /// What is said of an object, or of a version of it.

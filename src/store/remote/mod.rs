@@ -195,7 +195,10 @@ impl ReadStore for RemoteStore {
         let inner = &self.inner;
         let found = block_on(async {
             // All of a small repository is on few pages. Of a large one each prefix is listed.
-            if let Some(all) = inner.list_pages(MOST_PAGES).await? {
+            let above = above_all(prefixes);
+            if prefixes.len() > 1
+                && let Some(all) = inner.list_pages(above, MOST_PAGES).await?
+            {
                 return Ok(all);
             }
             let mut found = BTreeMap::new();
@@ -207,6 +210,10 @@ impl ReadStore for RemoteStore {
         let mut objects = objects(found?);
         objects.retain(|(name, _)| prefixes.iter().any(|it| name.as_str().starts_with(it)));
         Ok(objects)
+    }
+
+    fn dirs(&self, prefix: &str) -> Result<Vec<String>> {
+        block_on(self.inner.dirs(prefix))
     }
 
     fn describe(&self) -> String {
@@ -345,6 +352,20 @@ impl Store for RemoteStore {
     fn locks(&self) -> Option<&dyn Locks> {
         (self.inner.address.service == Service::S3).then_some(self)
     }
+}
+
+/// The innermost directory in which all names lie that begin with one of `prefixes`; empty, or with
+/// a `/` at its end.
+fn above_all<'p>(prefixes: &[&'p str]) -> &'p str {
+    let Some(first) = prefixes.first() else {
+        return "";
+    };
+    let mut ends = first.match_indices('/').rev().map(|(at, _)| at + 1);
+    let above = ends.find_map(|end| {
+        let dir = first.get(..end)?;
+        prefixes.iter().all(|it| it.starts_with(dir)).then_some(dir)
+    });
+    above.unwrap_or_default()
 }
 
 /// What of a listing are objects, with their sizes.

@@ -5,6 +5,7 @@ mod by_hand;
 mod copied;
 mod cover;
 mod flood;
+mod parts;
 mod program;
 mod trust;
 pub(crate) mod world;

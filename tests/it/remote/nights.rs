@@ -270,9 +270,53 @@ fn an_unchanged_night_takes_few_requests() {
     backup("night-1");
     backup("night-2");
     let night = backup("night-2");
-    assert!(night <= 11, "{night}");
+    assert!(night <= 8, "{night}");
     let (archives, check) = (requests(&["archives"]), requests(&["check"]));
     assert!(archives <= 8 && check <= 8, "{archives} and {check}");
+}
+
+/// What others have in a repository in parts is not listed, and not read.
+#[test]
+fn a_night_among_many_servers_takes_no_more_requests() {
+    let Some(server) = ObjectServer::start_or_skip(Kind::Versity) else {
+        return;
+    };
+    let machine = Machine::beside(&server, server.port, "fleet");
+    machine.done(&["init", "--by-source"]);
+    let said = |arguments: &[&str]| machine.done(&[arguments, &["--json"]].concat()).json();
+    let requests = |said: &serde_json::Value| said["traffic"][0]["requests"].as_u64().unwrap();
+    let backup = |name: &str, source: &str| {
+        let dir = night(name);
+        said(&["backup", dir.to_str().unwrap(), "--source", source])
+    };
+    backup("night-2", "mon1");
+    let alone = requests(&backup("night-2", "mon1"));
+    for other in ["mon2", "mon3", "mon4"] {
+        backup("night-1", other);
+        backup("night-2", other);
+    }
+    let among = requests(&backup("night-2", "mon1"));
+    assert_eq!(alone, among);
+    assert!(among <= 8, "{among}");
+    // The other way about: what a night reads without anything remembered.
+    let dir = night("night-2");
+    let afresh = [
+        "backup",
+        dir.to_str().unwrap(),
+        "--source",
+        "mon1",
+        "--no-cache",
+    ];
+    let afresh = requests(&said(&afresh));
+    assert!(afresh <= 12, "{afresh}");
+    let own = said(&["archives", "--source", "mon1"]);
+    assert_eq!(own["archives"].as_array().unwrap().len(), 4);
+    assert!(requests(&own) <= 10, "{own}");
+    let all = said(&["archives"]);
+    assert_eq!(all["archives"].as_array().unwrap().len(), 10);
+    machine.done(&["check", "--read-data"]);
+    machine.done(&["prune", "--grace", "0s"]);
+    machine.done(&["check", "--read-data"]);
 }
 
 #[test]

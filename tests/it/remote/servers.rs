@@ -198,7 +198,7 @@ impl ObjectServer {
 
     fn wait(&self) {
         let begin = Instant::now();
-        while TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_err() {
+        while !self.answers() {
             assert!(
                 begin.elapsed() < PATIENCE,
                 "{:?} does not answer: {}",
@@ -207,6 +207,17 @@ impl ObjectServer {
             );
             thread::sleep(Duration::from_millis(50));
         }
+    }
+
+    /// Whether it takes connections, and answers: some do the one before the other.
+    fn answers(&self) -> bool {
+        let Ok(mut stream) = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)) else {
+            return false;
+        };
+        let asked =
+            stream.write_all(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n");
+        let mut begin = [0; 1];
+        asked.is_ok() && stream.read(&mut begin).is_ok_and(|read| read > 0)
     }
 
     fn log(&self) -> String {

@@ -17,7 +17,7 @@ use crate::cli::repo::RepoArgs;
 use crate::cli::selection::time_range;
 use crate::cli::stored::find;
 use crate::error::Result;
-use crate::model::{TimeRange, Ulid};
+use crate::model::{TimeRange, Ulid, now};
 use crate::raw::ReadMode;
 use crate::repository::copies::Copies;
 use crate::repository::lineage::has_problems;
@@ -177,8 +177,8 @@ impl Args {
 
 pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     let wanted = args.wanted()?;
-    let repository = args.repo.open()?;
     let filter = args.sources.filter();
+    let repository = args.repo.open()?.holding(&args.archive, &filter, now())?;
     let asked = match &wanted {
         _ if args.replace_damaged => TimeRange::NONE,
         Wanted::Blocks(_) => TimeRange::NONE,

@@ -1,0 +1,422 @@
+//! Repositories in parts: one for each source, below a prefix of its own.
+//!
+//! A repository that hundreds of servers share is kept in parts: what each source has archived
+//! lies below `sources/<part>/`, as a whole repository does, with archives, objects, claims and
+//! marks of its own. Descriptor and lists of keys are those of all. So a backup lists and reads
+//! what is its own, however many others there are, and no server waits for another one's prune.
+//! Nothing is shared between parts: two servers hold no block of the same ULID.
+//!
+//! [`Parts`] is what lies at an address, in parts or not; a [`Repository`] is one of the parts, or
+//! all of it.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use narthex::repository::Parts;
+//! use narthex::store::MemoryStore;
+//!
+//! let parts = Parts::init_by_source(Arc::new(MemoryStore::new()))?;
+//! let own = parts.of_source("prometheus-0")?;
+//! assert!(own.manifest_names()?.is_empty());
+//! # Ok::<(), narthex::Error>(())
+//! ```
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+
+use super::digest::{Digest, is_hex};
+use super::layout::{ARCHIVES, DESCRIPTOR, SOURCES};
+use super::select::Server;
+use super::{Archive, Descriptor, Repository, SourceFilter, UNKNOWN_SOURCE, find, make, versions};
+use crate::error::{Error, ErrorKind, Result, did_you_mean};
+use crate::model::Millis;
+use crate::store::{ObjectName, ScopedStore, Store};
+
+/// How names begin that mean the same in all parts: of the descriptor and of the lists of keys.
+const SHARED: &[&str] = &[DESCRIPTOR, "keys/"];
+
+/// Hexadecimal digits of a [`PartName`].
+const PART_DIGITS: usize = 16;
+
+/// Most sources that an error names.
+const MOST_NAMED: usize = 20;
+
+/// Which part it is: 16 hexadecimal digits, which say nothing of the source to whoever does not
+/// know its name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PartName(String);
+
+impl PartName {
+    /// The part of the source `source_name` in the repository with this `id`: the first 16 digits
+    /// of the SHA-256 digest of `narthex part`, the id and the name, with a newline between them.
+    pub fn of(id: &str, source_name: &str) -> Self {
+        let digest = Digest::of(format!("narthex part\n{id}\n{source_name}").as_bytes());
+        let mut text = digest.to_string();
+        text.truncate(PART_DIGITS);
+        PartName(text)
+    }
+
+    /// Reads the name of a directory; `None` when it is that of no part.
+    pub(super) fn parse(dir: &str) -> Option<Self> {
+        is_hex(dir, PART_DIGITS).then(|| PartName(dir.to_owned()))
+    }
+
+    /// As text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Where it lies in the whole repository.
+    fn dir(&self) -> Result<ObjectName> {
+        ObjectName::new(format!("{SOURCES}{self}"))
+    }
+}
+
+impl fmt::Display for PartName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A repository that may be in parts.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    /// All of it; where it is in parts, what they share.
+    root: Repository,
+}
+
+impl Parts {
+    /// Makes a new repository that is not in parts, in a store that is empty.
+    ///
+    /// # Errors
+    ///
+    /// As [`Repository::init`].
+    pub fn init(store: Arc<dyn Store>) -> Result<Self> {
+        Repository::init(store).map(Parts::of_root)
+    }
+
+    /// Makes a new repository in parts, in a store that is empty.
+    ///
+    /// # Errors
+    ///
+    /// As [`Repository::init`].
+    pub fn init_by_source(store: Arc<dyn Store>) -> Result<Self> {
+        let descriptor = make(&*store, Descriptor::new(None, true))?;
+        let root = Repository::plain(store, descriptor, None);
+        Ok(Parts::of_root(root))
+    }
+
+    /// Opens the repository in `store`, in parts or not, as [`Repository::open`] does.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn open(store: Arc<dyn Store>) -> Result<Self> {
+        let (descriptor, trouble) = find(&*store)?;
+        if descriptor.is_encrypted() {
+            return Err(super::encrypted(&*store));
+        }
+        if !descriptor.by_source {
+            versions::settle(&*store, ARCHIVES, true)?;
+        }
+        let root = Repository::plain(store, descriptor, trouble);
+        Ok(Parts::of_root(root))
+    }
+
+    /// Opens the repository in `store`, or makes one that is not in parts when the store is empty.
+    ///
+    /// # Errors
+    ///
+    /// As [`Repository::open_or_init`].
+    pub fn open_or_init(store: Arc<dyn Store>) -> Result<Self> {
+        match Self::open(Arc::clone(&store)) {
+            Err(none) if none.kind() == ErrorKind::NotFound => {
+                Repository::open_or_init(store).map(Parts::of_root)
+            }
+            opened => opened,
+        }
+    }
+
+    /// What was opened as a whole.
+    pub(super) fn of_root(root: Repository) -> Self {
+        Parts { root }
+    }
+
+    /// What all parts share: descriptor and keys. Where it is not in parts, all of it.
+    pub fn root(&self) -> &Repository {
+        &self.root
+    }
+
+    /// The same, to mend it.
+    pub fn root_mut(&mut self) -> &mut Repository {
+        &mut self.root
+    }
+
+    /// Whether it is in parts.
+    pub fn is_by_source(&self) -> bool {
+        self.root.descriptor.by_source
+    }
+
+    /// The repository, where it is not in parts.
+    ///
+    /// # Errors
+    ///
+    /// `Unsupported`, where it is.
+    pub fn whole(self) -> Result<Repository> {
+        if self.is_by_source() {
+            return Err(Error::unsupported(format!(
+                "the repository in {} is in parts, one for each source: there is no single one to open",
+                self.root.store().describe()
+            )));
+        }
+        Ok(self.root)
+    }
+
+    /// Where archives of the source `source_name` are: its part, which may hold nothing yet.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub fn of_source(&self, source_name: &str) -> Result<Repository> {
+        if !self.is_by_source() {
+            return Ok(self.root.clone());
+        }
+        self.part(PartName::of(&self.root.descriptor.id, source_name))
+    }
+
+    /// The part for the same source as `part` of another repository. The id of a repository makes
+    /// names of parts; so one that was copied from another has others.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`, when nothing in `part` says whose it is; when a store fails.
+    pub fn counterpart(&self, part: &Repository) -> Result<Repository> {
+        if part.part.is_some() && part.descriptor.id == self.root.descriptor.id {
+            return self.part_named(part.part.as_ref());
+        }
+        self.of_source(&part.source_name()?)
+    }
+
+    fn part_named(&self, name: Option<&PartName>) -> Result<Repository> {
+        match name.filter(|_| self.is_by_source()) {
+            Some(name) => self.part(name.clone()),
+            None => Ok(self.root.clone()),
+        }
+    }
+
+    /// All parts that hold anything; where it is not in parts, the whole.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub fn all(&self) -> Result<Vec<Repository>> {
+        if !self.is_by_source() {
+            return Ok(vec![self.root.clone()]);
+        }
+        let dirs = self.root.stored().dirs(SOURCES)?;
+        let names = dirs.iter().filter_map(|dir| PartName::parse(dir));
+        names.map(|name| self.part(name)).collect()
+    }
+
+    /// The parts that hold archives which `filter` may let through: one, where it names a source.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`, where it names a source of which there is none, and there are others; when the
+    /// store fails.
+    pub fn meant(&self, filter: &SourceFilter) -> Result<Vec<Repository>> {
+        let Some(source_name) = filter.source_name.as_ref().filter(|_| self.is_by_source()) else {
+            return self.all();
+        };
+        let part = self.of_source(source_name)?;
+        let is_there = |part: &PartName| {
+            let dirs = self.root.stored().dirs(SOURCES)?;
+            Ok::<_, Error>(dirs.iter().any(|dir| dir == part.as_str()))
+        };
+        // What is there without a manifest is not whole, and whoever reads it says so.
+        let known = || part.part.as_ref().map_or(Ok(true), is_there);
+        if !part.manifest_names()?.is_empty() || known()? {
+            return Ok(vec![part]);
+        }
+        let sources = self.sources()?;
+        if sources.is_empty() {
+            return Ok(vec![part]);
+        }
+        let hint = did_you_mean(source_name, sources.iter().map(String::as_str));
+        let more = sources.len().saturating_sub(MOST_NAMED);
+        let mut named: Vec<_> = sources.iter().take(MOST_NAMED).cloned().collect();
+        if more > 0 {
+            named.push(format!("and {more} more"));
+        }
+        let error = format!("there is no archive of source {source_name:?}{hint}");
+        Err(Error::not_found(error).advise(format!(
+            "there are archives of sources {}",
+            named.join(", ")
+        )))
+    }
+
+    /// The part in which the archive is that `selector` means among those that `filter` lets
+    /// through: `latest`, or the beginning of an id. Where no part holds it, it may be any.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` when it may be in several; when the store fails.
+    pub fn holding(
+        &self,
+        selector: &str,
+        filter: &SourceFilter,
+        now: Millis,
+    ) -> Result<Repository> {
+        let mut parts = self.meant(filter)?;
+        if parts.len() > 1 && selector == "latest" {
+            let mut servers = BTreeSet::new();
+            let mut own = Vec::new();
+            for part in parts {
+                let latest = part.latest(filter, now)?;
+                if let Some(archive) = latest.archive {
+                    servers.insert(Server::of(&archive));
+                    own.push(part);
+                } else if let Some(damaged) = latest.damaged.into_iter().next() {
+                    return Err(damaged
+                        .error
+                        .context("cannot tell which archive is the latest: name one by its id"));
+                }
+            }
+            Server::refuse_several(&servers)?;
+            parts = own;
+        } else if parts.len() > 1 {
+            let mut holding = Vec::new();
+            let mut ids = Vec::new();
+            for part in parts {
+                let names = part.manifest_names()?;
+                let mut own = names
+                    .iter()
+                    .filter(|name| !selector.is_empty() && name.id.as_str().starts_with(selector));
+                if let Some(name) = own.next() {
+                    holding.push(part);
+                    ids.push(name.id.to_string());
+                }
+            }
+            if ids.len() > 1 {
+                return Err(Error::invalid(format!(
+                    "expected the beginning of one archive id, found {selector:?}, which begins {}",
+                    ids.join(" and ")
+                )));
+            }
+            parts = holding;
+        }
+        match parts.into_iter().next() {
+            Some(part) => Ok(part),
+            None if selector == "latest" => Ok(self.root.clone()),
+            None => Err(Error::not_found(format!(
+                "there is no archive {selector:?} in {}: expected latest, or the beginning of an id as narthex archives lists them",
+                self.root.store().describe()
+            ))),
+        }
+    }
+
+    /// Names of the sources that there are archives of, as the newest of each part says.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub fn sources(&self) -> Result<BTreeSet<String>> {
+        let mut sources = BTreeSet::new();
+        for part in self.all()? {
+            match part.source_name() {
+                Err(none) if none.kind() == ErrorKind::NotFound => {}
+                name => {
+                    sources.insert(name?);
+                }
+            }
+        }
+        Ok(sources)
+    }
+
+    /// Opens the part `name`.
+    fn part(&self, name: PartName) -> Result<Repository> {
+        let root = &self.root;
+        let scoped = ScopedStore::new(root.raw(), &name.dir()?, SHARED);
+        let scoped: Arc<dyn Store> = Arc::new(scoped);
+        let mut part = Repository::plain(scoped, root.descriptor.clone(), None);
+        part.part = Some(name);
+        part.keyed_as(root)
+    }
+}
+
+/// Whether all parts have what is called so.
+pub(super) fn is_shared(name: &str) -> bool {
+    SHARED.iter().any(|shared| name.starts_with(shared))
+}
+
+impl Repository {
+    /// Which part of a repository it is; `None` where that is not in parts.
+    pub fn part(&self) -> Option<&PartName> {
+        self.part.as_ref()
+    }
+
+    /// Name of the source of the newest archive that can be read.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`, when there is none; when the store fails.
+    pub fn source_name(&self) -> Result<String> {
+        let names = self.manifest_names()?;
+        let mut newest = names.iter().rev();
+        let found = newest.find_map(|name| self.archive(name).ok());
+        let found = found.map(|archive| archive.source_name);
+        found.ok_or_else(|| {
+            let place = self.store().describe();
+            Error::not_found(format!("no archive in {place} says of which source it is"))
+        })
+    }
+
+    /// What `name` is called in the whole repository.
+    pub fn full_name(&self, name: &str) -> String {
+        match &self.part {
+            Some(part) if !is_shared(name) => format!("{SOURCES}{part}/{name}"),
+            _ => name.to_owned(),
+        }
+    }
+
+    /// The same of an object; one whose name would be too long keeps it.
+    pub fn full_object(&self, name: &ObjectName) -> ObjectName {
+        ObjectName::new(self.full_name(name.as_str())).unwrap_or_else(|_| name.clone())
+    }
+
+    /// Whether archives of `source_name` belong here; or it is not known whose they are.
+    pub(super) fn is_of_part(&self, source_name: &str) -> bool {
+        let id = &self.descriptor.id;
+        let of = || PartName::of(id, source_name);
+        source_name == UNKNOWN_SOURCE || self.part.as_ref().is_none_or(|part| *part == of())
+    }
+
+    /// Refuses an archive of another source than this part is of.
+    pub(super) fn refuse_misplaced(&self, archive: &Archive) -> Result<()> {
+        match &self.part {
+            Some(part) => refuse_misplaced(part, &self.descriptor.id, archive),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Refuses an archive that does not belong into `part` of the repository `id`.
+///
+/// # Errors
+///
+/// `Refused`.
+pub(super) fn refuse_misplaced(part: &PartName, id: &str, archive: &Archive) -> Result<()> {
+    // Of those it is not always known whose they are.
+    if archive.is_reconstructed() || PartName::of(id, &archive.source_name) == *part {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::Refused,
+        format!(
+            "archive {} of source {:?} lies among those of another one, in {SOURCES}{part}: somebody has put it there",
+            archive.id.short(),
+            archive.source_name
+        ),
+    ))
+}

@@ -1,0 +1,298 @@
+//! Repositories in parts, one for each source, as a user runs them.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::backup_command::{Ran, narthex};
+use crate::fixtures::{fixture, tree};
+
+/// A directory with a repository `fleet` in parts: two nights of source `a`, one of source `b`.
+struct Desk(tempfile::TempDir);
+
+const EAST: &[&str] = &["night-1", "night-2"];
+
+impl Desk {
+    fn empty() -> Self {
+        Desk(tempfile::tempdir().unwrap())
+    }
+
+    fn new() -> Self {
+        let desk = Desk::empty();
+        desk.run(&["init", "--repo", "fleet", "--by-source"], 0);
+        for night in EAST {
+            desk.backup(night, "a", "fleet");
+        }
+        desk.backup("stale-3.16", "b", "fleet");
+        desk
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn run(&self, arguments: &[&str], code: i32) -> Ran {
+        let ran = narthex(self.0.path(), arguments);
+        assert_eq!(ran.code, code, "{arguments:?}: {}{}", ran.out, ran.err);
+        ran
+    }
+
+    fn json(&self, arguments: &[&str], code: i32) -> Value {
+        self.run(&[arguments, &["--json"]].concat(), code).json()
+    }
+
+    fn backup(&self, dir: &str, source: &str, repo: &str) -> Value {
+        let dir = fixture(dir);
+        let dir = dir.to_str().unwrap();
+        self.json(&["backup", dir, "--repo", repo, "--source", source], 0)
+    }
+
+    /// The directories of the parts of `repo`.
+    fn parts(&self, repo: &str) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.path(repo).join("sources")).unwrap();
+        let mut dirs: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+        dirs.sort();
+        dirs
+    }
+
+    /// The part of `repo` that has `count` manifests.
+    fn part(&self, repo: &str, count: usize) -> PathBuf {
+        let mut parts = self.parts(repo).into_iter();
+        let found = parts.find(|part| names(&part.join("archives")).len() == count);
+        found.unwrap()
+    }
+
+    fn archives(&self, repo: &str, more: &[&str]) -> Vec<String> {
+        let said = self.json(&[&["archives", "--repo", repo], more].concat(), 0);
+        let archives = said["archives"].as_array().unwrap().iter();
+        archives
+            .map(|archive| archive["source_name"].as_str().unwrap().to_owned())
+            .collect()
+    }
+}
+
+/// What an archive holds of a data directory.
+fn archived(name: &str) -> BTreeMap<String, Vec<u8>> {
+    let mut files = tree(&fixture(name));
+    let is_held = |name: &str| !["lock", "queries.active"].contains(&name);
+    files.retain(|name, _| is_held(name) && !name.starts_with("chunks_head/"));
+    files
+}
+
+fn names(dir: &Path) -> Vec<String> {
+    let entries = fs::read_dir(dir).unwrap();
+    let mut names: Vec<_> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn each_source_lies_by_itself_and_all_are_found() {
+    let desk = Desk::new();
+    assert_eq!(
+        names(&desk.path("fleet")),
+        ["narthex.json", "sources", "tmp"]
+    );
+    assert_eq!(desk.parts("fleet").len(), 2);
+    for part in desk.parts("fleet") {
+        assert!(names(&part).contains(&"archives".to_owned()));
+    }
+    assert_eq!(desk.archives("fleet", &[]), ["a", "a", "b"]);
+    assert_eq!(desk.archives("fleet", &["--source", "a"]), ["a", "a"]);
+    let none = desk.run(&["archives", "--repo", "fleet", "--source", "c"], 1);
+    assert!(none.err.contains("sources a, b"), "{}", none.err);
+    // A night in which nothing is new is known as that.
+    let again = desk.backup("night-2", "a", "fleet");
+    assert_eq!(again["new_blocks"], 0);
+    let stats = desk.json(&["stats", "--repo", "fleet"], 0);
+    let of_a = desk.json(&["stats", "--repo", "fleet", "--source", "a"], 0);
+    let of_b = desk.json(&["stats", "--repo", "fleet", "--source", "b"], 0);
+    assert_eq!(stats["totals"]["archives"], 4);
+    for key in ["archives", "logical_bytes", "stored_bytes"] {
+        let of = |stats: &Value| stats["totals"][key].as_u64().unwrap();
+        assert_eq!(of(&stats), of(&of_a) + of(&of_b), "{key}");
+    }
+    desk.run(&["check", "--repo", "fleet", "--read-data"], 0);
+}
+
+#[test]
+fn the_archive_that_is_meant_is_found_among_all_parts_or_asked_for() {
+    let desk = Desk::new();
+    let restore = |more: &[&str], code| {
+        let restore = ["restore", "--repo", "fleet", "--target", "back"];
+        let ran = desk.run(&[&restore[..], more].concat(), code);
+        let _ = fs::rename(
+            desk.path("back"),
+            desk.path(&format!("of-{}", more.concat())),
+        );
+        ran
+    };
+    let several = restore(&["latest"], 1);
+    assert!(several.err.contains("--source"), "{}", several.err);
+    restore(&["latest", "--source", "a"], 0);
+    assert!(tree(&desk.path("of-latest--sourcea")) == archived("night-2"));
+    let said = desk.json(&["archives", "--repo", "fleet", "--source", "b"], 0);
+    let id = said["archives"][0]["id"].as_str().unwrap();
+    restore(&[id], 0);
+    assert!(tree(&desk.path(&format!("of-{id}"))) == archived("stale-3.16"));
+    let wrong = restore(&["ffffffff", "--source", "a"], 1);
+    assert!(wrong.err.contains("no archive"), "{}", wrong.err);
+    let wrong = restore(&["zzzz"], 1);
+    assert!(wrong.err.contains("no archive"), "{}", wrong.err);
+    // Commands that read an archive find it, too.
+    let list = ["list", "--archive", id, "--repo", "fleet"];
+    let listed = &desk.json(&list, 0)["directories"][0]["blocks"];
+    assert_eq!(listed.as_array().unwrap().len(), 1);
+    let first = desk.json(&["archives", "--repo", "fleet", "--source", "a"], 0);
+    let first = first["archives"][0]["id"].as_str().unwrap();
+    desk.run(&["diff", first, id, "--repo", "fleet"], 0);
+    // Logs are not compared, which is said.
+    desk.run(&["diff", first, id, "--content", "--repo", "fleet"], 3);
+}
+
+#[test]
+fn what_one_part_lets_go_touches_no_other() {
+    let desk = Desk::new();
+    let before = tree(&desk.part("fleet", 1));
+    let forget = ["forget", "--keep-last", "1", "--prune", "--grace", "0s"];
+    let said = desk.json(&[&forget[..], &["--repo", "fleet"]].concat(), 0);
+    let archives = said["archives"].as_array().unwrap();
+    assert_eq!(archives.len(), 3);
+    let items = said["prune"]["items"].as_array().unwrap();
+    assert!(!items.is_empty());
+    for item in items {
+        let name = item["object"].as_str().unwrap();
+        assert!(name.starts_with("sources/"), "{item}");
+    }
+    assert!(
+        said["prune"]["deleted_objects"].as_u64() > Some(0),
+        "{said}"
+    );
+    let after = desk.parts("fleet").into_iter();
+    assert!(after.into_iter().any(|part| tree(&part) == before));
+    desk.run(&["check", "--repo", "fleet", "--read-data"], 0);
+    let ids = desk.json(&["archives", "--repo", "fleet"], 0);
+    let ids = ids["archives"].as_array().unwrap().iter();
+    let ids: Vec<_> = ids
+        .map(|it| it["id"].as_str().unwrap().to_owned())
+        .collect();
+    // Of no source the last is let go by chance, and one by its id only.
+    desk.run(&["forget", &ids[0], "--repo", "fleet"], 1);
+    let all = ["forget", &ids[0], "--unsafe-allow-remove-all"];
+    desk.run(&[&all[..], &["--repo", "fleet"]].concat(), 0);
+    // What is left of it is nobody's.
+    let left = desk.json(&["archives", "--repo", "fleet"], 3);
+    assert_eq!(left["archives"].as_array().unwrap().len(), 1);
+    let prune = ["prune", "--repo", "fleet", "--grace", "0s"];
+    let refused = desk.run(&prune, 1);
+    assert!(refused.err.contains("sources/"), "{}", refused.err);
+    desk.run(&[&prune[..], &["--unsafe-allow-remove-all"]].concat(), 0);
+    assert_eq!(desk.archives("fleet", &[]).len(), 1);
+}
+
+#[test]
+fn archives_are_copied_into_parts_and_out_of_them() {
+    let desk = Desk::new();
+    let copy = |from: &str, to: &str, more: &[&str]| {
+        let copy = ["copy", "--from", from, "--to", to];
+        desk.json(&[&copy[..], more].concat(), 0)
+    };
+    let said = copy("fleet", "flat", &[]);
+    assert_eq!(said["copied"], 3, "{said}");
+    assert!(!desk.path("flat/sources").exists());
+    desk.run(&["init", "--repo", "other", "--by-source"], 0);
+    let said = copy("flat", "other", &["--dry-run"]);
+    assert_eq!(said["archives"].as_array().unwrap().len(), 3, "{said}");
+    assert_eq!(
+        copy("flat", "other", &["latest", "--source", "b"])["copied"],
+        1
+    );
+    let said = copy("flat", "other", &[]);
+    assert_eq!((&said["copied"], &said["present"]), (&2.into(), &1.into()));
+    assert_eq!(desk.archives("other", &["--source", "a"]), ["a", "a"]);
+    // Names of parts depend on the repository, and what lies there is the same.
+    let said = desk.json(&["check", "--repo", "fleet", "--compare", "other"], 0);
+    assert_eq!(
+        said["same_archives"].as_u64().or(said["archives"].as_u64()),
+        Some(3),
+        "{said}"
+    );
+    desk.run(&["check", "--repo", "fleet", "--compare", "flat"], 1);
+
+    // What is damaged in one is mended from the other.
+    let part = desk.part("other", 2);
+    let packs = tree(&part.join("packs"));
+    let pack = part.join("packs").join(packs.keys().next().unwrap());
+    fs::remove_file(&pack).unwrap();
+    desk.run(&["check", "--repo", "other"], 3);
+    desk.run(&["check", "--repo", "fleet", "--compare", "other"], 3);
+    let said = desk.json(&["repair", "--repo", "other", "--from", "fleet"], 0);
+    let step = said["steps"][0]["object"].as_str().unwrap();
+    assert!(step.starts_with("sources/"), "{said}");
+    desk.run(&["check", "--repo", "other", "--read-data"], 0);
+    // A backup copies into the part of its source.
+    let dir = fixture("night-2");
+    let backup = ["backup", dir.to_str().unwrap(), "--source", "a"];
+    let more = ["--repo", "flat", "--copy-to", "other"];
+    desk.run(&[&backup[..], &more].concat(), 0);
+    assert_eq!(desk.archives("other", &[]), ["a", "a", "b", "a"]);
+}
+
+#[test]
+fn a_lost_descriptor_is_written_anew_and_what_lies_in_a_wrong_part_is_named() {
+    let desk = Desk::new();
+    let descriptor = fs::read(desk.path("fleet/narthex.json")).unwrap();
+    fs::remove_file(desk.path("fleet/narthex.json")).unwrap();
+    assert_eq!(desk.archives("fleet", &[]), ["a", "a", "b"]);
+    desk.run(&["check", "--repo", "fleet"], 3);
+    let said = desk.json(&["repair", "--repo", "fleet", "--dry-run"], 0);
+    assert_eq!(said["steps"][0]["outcome"], "planned", "{said}");
+    desk.run(&["repair", "--repo", "fleet"], 0);
+    let written = fs::read(desk.path("fleet/narthex.json")).unwrap();
+    let of = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).unwrap();
+    for key in ["id", "format_version", "by_source"] {
+        assert_eq!(of(&descriptor)[key], of(&written)[key], "{key}");
+    }
+    desk.run(&["check", "--repo", "fleet"], 0);
+
+    let (two, one) = (desk.part("fleet", 2), desk.part("fleet", 1));
+    let name = names(&two.join("archives")).remove(1);
+    fs::copy(
+        two.join("archives").join(&name),
+        one.join("archives").join(&name),
+    )
+    .unwrap();
+    let checked = desk.run(&["check", "--repo", "fleet"], 3);
+    assert!(checked.out.contains("another one"), "{}", checked.out);
+    let listed = desk.run(&["archives", "--repo", "fleet"], 3);
+    assert!(listed.err.contains("another one"), "{}", listed.err);
+    desk.run(&["prune", "--repo", "fleet"], 0);
+}
+
+#[test]
+fn an_older_program_opens_none_and_a_snapshot_needs_its_name() {
+    let desk = Desk::new();
+    let descriptor = fs::read_to_string(desk.path("fleet/narthex.json")).unwrap();
+    assert!(descriptor.contains("\"format_version\": 3"), "{descriptor}");
+    let data = desk.path("data/snapshots/20261101T000000Z-0123456789abcdef");
+    fs::create_dir_all(data.parent().unwrap()).unwrap();
+    copy_blocks(&fixture("night-1"), &data);
+    let backup = ["backup", data.to_str().unwrap(), "--repo", "fleet"];
+    let refused = desk.run(&backup, 1);
+    assert!(refused.err.contains("--source"), "{}", refused.err);
+    desk.run(&[&backup[..], &["--source", "c"]].concat(), 0);
+}
+
+/// Copies blocks, and nothing of a head.
+fn copy_blocks(from: &Path, to: &Path) {
+    let files = tree(from).into_iter();
+    for (name, content) in files.filter(|(name, _)| name.starts_with("01")) {
+        let path = to.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+}
