@@ -74,9 +74,10 @@ impl Commit<'_> {
             }
             None => self.claim(repository, now)?,
         };
-        let proof = match is_proved {
-            true => Ok(()),
-            false => self.prove(repository, has_logs),
+        let proof = if is_proved {
+            Ok(())
+        } else {
+            self.prove(repository, has_logs)
         };
         let mut ready = proof.and_then(|()| {
             // The logs appear last, when little is left that can fail: without the manifest they

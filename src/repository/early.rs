@@ -24,13 +24,13 @@ pub(crate) struct EarlyClaim<'r> {
     claimed: BTreeSet<ObjectName>,
     begun: Instant,
     trash: Trash,
-    listed: BTreeMap<ObjectName, u64>,
+    seen: Vec<(ObjectName, u64)>,
     /// Whether somebody else answers for taking it back.
     is_taken: bool,
 }
 
 impl<'r> EarlyClaim<'r> {
-    /// Claims `objects` at `now`, and looks. Gives all that [`Repository::look`] does.
+    /// Claims `objects` at `now`, and looks.
     ///
     /// # Errors
     ///
@@ -39,7 +39,7 @@ impl<'r> EarlyClaim<'r> {
         repository: &'r Repository,
         objects: BTreeSet<ObjectName>,
         now: Millis,
-    ) -> Result<(Self, Vec<(ObjectName, u64)>)> {
+    ) -> Result<Self> {
         let begun = Instant::now();
         let id = ArchiveId::random();
         let name = Claim::publish(repository.store(), &id, objects.clone(), now)?;
@@ -49,14 +49,18 @@ impl<'r> EarlyClaim<'r> {
             claimed: objects,
             begun,
             trash: Trash::default(),
-            listed: BTreeMap::new(),
+            seen: Vec::new(),
             is_taken: false,
         };
         // In this order, and by two looks: what a prune deletes after the first has a warrant there.
         early.trash = Trash::list(repository.store())?;
-        let seen = repository.look()?;
-        early.listed = seen.iter().cloned().collect();
-        Ok((early, seen))
+        early.seen = repository.look()?;
+        Ok(early)
+    }
+
+    /// What was seen after the claim: what [`Repository::look`] gives.
+    pub(crate) fn seen(&self) -> &[(ObjectName, u64)] {
+        &self.seen
     }
 
     /// Whether all of `objects`, and of those that are `also` named, was claimed, and nothing stands
@@ -68,9 +72,11 @@ impl<'r> EarlyClaim<'r> {
         also: &BTreeSet<ObjectName>,
         unpublished: &BTreeSet<&ObjectName>,
     ) -> bool {
+        let seen = self.seen.iter().map(|(name, bytes)| (name, bytes));
+        let seen: BTreeMap<_, _> = seen.collect();
         let is_there = |name: &ObjectName, bytes: Option<u64>| {
-            let listed = self.listed.get(name);
-            listed.is_some_and(|listed| bytes.is_none_or(|bytes| bytes == *listed))
+            let listed = seen.get(name);
+            listed.is_some_and(|listed| bytes.is_none_or(|bytes| bytes == **listed))
         };
         let is_proved = |name: &ObjectName, bytes: Option<u64>| {
             self.claimed.contains(name)

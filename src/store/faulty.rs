@@ -45,6 +45,8 @@ pub struct StoreFaults {
     pub unlistable: Option<String>,
     /// Of the bytes that this operation reads, the first has another bit.
     pub flip_at: Option<u64>,
+    /// It says of itself that each request takes a while.
+    pub is_far: bool,
     /// This operation waits at the barrier before it begins, and again, so that a test can act in
     /// between.
     pub pause_at: Option<(u64, Arc<Barrier>)>,
@@ -228,7 +230,7 @@ impl ReadStore for FaultyStore {
     }
 
     fn is_far(&self) -> bool {
-        self.inner.is_far()
+        self.faults.is_far || self.inner.is_far()
     }
 
     fn traffic(&self) -> Option<TrafficCounts> {

@@ -199,13 +199,12 @@ impl Run<'_> {
         let manifests = manifests.unwrap_or_default();
         let remembered = manifests.load(&self.repository.local_id());
         let early = self.claim_early(&id, &remembered, time)?;
-        let (early, seen) = match early {
-            Some((early, seen)) => (Some(early), seen),
-            None => (None, self.repository.look()?),
-        };
+        let looked = early.is_none().then(|| self.repository.look());
+        let looked = looked.transpose()?.unwrap_or_default();
+        let seen = early.as_ref().map_or(&*looked, EarlyClaim::seen);
         let mut harvest = Harvest {
             time,
-            catalog: Catalog::of(self.repository, remembered, &seen)?,
+            catalog: Catalog::of(self.repository, remembered, seen)?,
             cache: cache.unwrap_or_default(),
             ..Harvest::default()
         };
@@ -286,12 +285,11 @@ impl Run<'_> {
         id: &ArchiveId,
         remembered: &RememberedManifests,
         time: Millis,
-    ) -> Result<Option<(EarlyClaim<'_>, Vec<(ObjectName, u64)>)>> {
-        let newest = match self.repository.store().is_far() {
-            true => remembered.newest(&self.source.filter()),
-            false => None,
-        };
-        let Some(newest) = newest else {
+    ) -> Result<Option<EarlyClaim<'_>>> {
+        if !self.repository.store().is_far() {
+            return Ok(None);
+        }
+        let Some(newest) = remembered.newest(&self.source.filter()) else {
             return Ok(None);
         };
         let known: BTreeSet<_> = newest.blocks.iter().map(|block| block.ulid).collect();

@@ -104,9 +104,10 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     for (mut part, other) in pairs(&parts, others.as_ref(), args.orphans)? {
         let own = repair_part(args, &mut part, other.as_ref(), likely.as_deref(), context)?;
         steps.extend(own.into_iter().map(|step| RepairStep {
-            object: match step.object.contains('/') {
-                true => part.full_name(&step.object),
-                false => step.object,
+            object: if step.object.contains('/') {
+                part.full_name(&step.object)
+            } else {
+                step.object
             },
             ..step
         }));

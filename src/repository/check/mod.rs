@@ -65,12 +65,11 @@ fn check_in(
     let mut listed: BTreeMap<ObjectName, u64> = store.list("")?.into_iter().collect();
     let part = repository.and_then(Repository::part);
     let mut checker = Checker::new(store, part);
-    match repository.filter(|_| part.is_some()) {
-        Some(part) => checker.id = Some(part.descriptor().id.clone()),
-        None => {
-            let mut names = listed.keys();
-            checker.descriptor(names.any(|name| ManifestName::parse(name).is_some()))?;
-        }
+    if let Some(part) = repository.filter(|_| part.is_some()) {
+        checker.id = Some(part.descriptor().id.clone());
+    } else {
+        let mut names = listed.keys();
+        checker.descriptor(names.any(|name| ManifestName::parse(name).is_some()))?;
     }
     checker.manifests(&listed);
     checker.unlinked(&listed);

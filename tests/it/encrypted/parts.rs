@@ -1,5 +1,6 @@
 //! An encrypted repository in parts: hosts that only write their own, and whoever reads all.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use narthex::ErrorKind;
@@ -106,7 +107,7 @@ fn hosts_write_their_parts_and_a_reader_reads_all() {
         assert!(!report.has_problems(), "{:?}", report.findings);
         // A witness is one of its part.
         let keys = part.keys().unwrap();
-        let witness = keys.write_witness(&fleet.admin, &Default::default(), NIGHT + 3 * DAY);
+        let witness = keys.write_witness(&fleet.admin, &BTreeSet::new(), NIGHT + 3 * DAY);
         assert_eq!(witness.unwrap().manifests.len(), 2);
     }
     let several = parts.holding("latest", &SourceFilter::default(), NIGHT + 9 * DAY);
@@ -143,7 +144,7 @@ fn what_one_host_puts_into_the_part_of_another_counts_for_nothing() {
     assert!(findings.any(|it| it.kind == Kind::ManifestMisplaced));
     // A witness of one part is none of another.
     let keys = east.keys().unwrap();
-    keys.write_witness(&fleet.admin, &Default::default(), NIGHT + DAY)
+    keys.write_witness(&fleet.admin, &BTreeSet::new(), NIGHT + DAY)
         .unwrap();
     copy_into("west", moved("east", "witness/"));
     assert_eq!(west.keys().unwrap().witness().unwrap(), None);

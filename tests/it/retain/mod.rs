@@ -4,6 +4,7 @@
 mod beside;
 mod commands;
 mod crashes;
+mod early;
 mod forgetting;
 mod held;
 mod pruning;
