@@ -7,9 +7,13 @@ use super::Repository;
 #[cfg(feature = "encryption")]
 use super::Server;
 use super::layout::ARCHIVES;
+#[cfg(feature = "encryption")]
+use super::layout::{WITNESSES, witness_number, witness_object};
 use super::{Archive, Digest, ManifestLink};
 #[cfg(feature = "encryption")]
 use super::{Descriptor, find, keyed, make};
+#[cfg(feature = "encryption")]
+use crate::crypt::keys::KeyDocument;
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::{ObjectName, Store};
 
@@ -209,13 +213,47 @@ impl Repository {
     ///
     /// # Errors
     ///
-    /// When the store fails.
+    /// `Refused`, when a witness that was seen is gone; when the store fails.
     pub fn witnessed(&self) -> Result<BTreeMap<ObjectName, Digest>> {
         #[cfg(feature = "encryption")]
         if let Some(keyed) = &self.keyed {
             return keyed.witnessed();
         }
         Ok(BTreeMap::new())
+    }
+
+    /// The key documents that count; none where nothing is encrypted.
+    ///
+    /// # Errors
+    ///
+    /// None that is known.
+    pub(super) fn key_objects(&self) -> Result<Vec<ObjectName>> {
+        #[cfg(feature = "encryption")]
+        if let Some(keyed) = &self.keyed {
+            let documents = keyed.chain().documents().iter();
+            return documents.map(KeyDocument::object).collect();
+        }
+        Ok(Vec::new())
+    }
+
+    /// The newest witness that counts, or, for whoever reads nothing back, that with the highest
+    /// number.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub(super) fn witness_name(&self) -> Result<Option<ObjectName>> {
+        #[cfg(feature = "encryption")]
+        if let Some(keyed) = &self.keyed {
+            if keyed.memory().is_none() {
+                let witness = keyed.witness()?;
+                return witness.map(|(it, _)| witness_object(it.number)).transpose();
+            }
+            let listed = self.store().list(WITNESSES)?.into_iter();
+            let names = listed.map(|(name, _)| name);
+            return Ok(names.filter(|name| witness_number(name).is_some()).max());
+        }
+        Ok(None)
     }
 
     /// When each manifest came to be there, by the store's clock, as far as the store knows.

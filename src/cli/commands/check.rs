@@ -4,6 +4,8 @@ use serde_json::{Value as Json, json};
 
 use crate::cli::context::Context;
 use crate::cli::exit::Ending;
+#[cfg(feature = "encryption")]
+use crate::cli::keys;
 use crate::cli::repo::RepoArgs;
 use crate::cli::state::{StateArgs, explain};
 use crate::copy::{Compared, ComparedSide, compare};
@@ -102,6 +104,13 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
         }
         #[cfg(feature = "encryption")]
         if let Some(keys) = repository.keys() {
+            if !is_other {
+                keys::remember(
+                    args.repo.location(),
+                    repository,
+                    &StateArgs::of_environment(),
+                );
+            }
             let judged = keys.judge_missing(&mut report, depth != CheckDepth::Structure);
             judged.map_err(|e| e.context("cannot tell which archives were removed"))?;
         }

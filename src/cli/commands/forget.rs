@@ -112,6 +112,10 @@ impl Args {
 
 pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     let repository = args.repo.open_own(&args.state)?;
+    #[cfg(feature = "encryption")]
+    let is_witness_lost = super::witness::remark_lost(&repository, context)?;
+    #[cfg(not(feature = "encryption"))]
+    let is_witness_lost = false;
     let filter = args.sources.filter();
     // Of these, prune says more.
     let hidden = !args.prune && remark_hidden(&repository, context)?;
@@ -178,6 +182,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     Ok(Ending::problems_if(
         hidden
             || unwitnessed
+            || is_witness_lost
             || !forgotten.damaged.is_empty()
             || !forgotten.ahead.is_empty()
             || has_expired

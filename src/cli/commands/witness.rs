@@ -11,6 +11,7 @@ use crate::cli::state::StateArgs;
 use crate::error::{Error, Result};
 use crate::model::now;
 use crate::repository::Repository;
+use crate::repository::keyed::MissingManifests;
 use crate::store::ObjectName;
 use crate::units::count_text;
 
@@ -22,13 +23,14 @@ Examples:
 
 A witness lists all archives of an encrypted repository, signed by a key that signs for all sources, or by the administrator's. What \
 it lists and is not there later was removed by somebody: narthex check finds it. What it does not list was not there when it was made. \
-narthex forget writes one at its end. Run it after narthex check, on the machine that keeps the repository in order.")]
+A machine that has read a witness remembers its number, and misses it when it is gone. narthex forget writes one at its end. Run it after narthex check, on the machine that keeps the repository in order.")]
 pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) repo: RepoArgs,
     #[command(flatten)]
     state: StateArgs,
-    /// Accept that archives are gone which the witness before has seen
+    /// Accept that archives are gone which the witness before has seen, or not what they were, or
+    /// that a witness is gone which this machine has seen: which they are is said
     #[arg(long)]
     accept_missing: bool,
 }
@@ -46,24 +48,50 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
             "expected --signing-key with the key of whoever has seen the archives, found none",
         )
     })?;
-    let gone = if args.accept_missing {
-        match keys.witness()? {
-            Some((before, _)) => keys.missing_of(&before, false)?.gone,
-            None => Vec::new(),
-        }
+    let (witness, accepted) = if args.accept_missing {
+        keys.write_witness_accepting(key, now())?
     } else {
-        Vec::new()
+        let witness = keys.write_witness(key, &BTreeSet::new(), now())?;
+        (witness, MissingManifests::default())
     };
-    let accepted = gone.into_iter().collect();
-    let witness = keys.write_witness(key, &accepted, now())?;
     let count = witness.manifests.len() as u64;
     if context.json {
-        context.print_json(&json!({"number": witness.number, "archives": count}))?;
-    } else {
-        let (number, count) = (witness.number, count_text(count));
-        context.print(format_args!("witness {number} lists {count} archives\n"))?;
+        context.print_json(&json!({
+            "number": witness.number,
+            "archives": count,
+            "accepted_gone": accepted.gone,
+            "accepted_changed": accepted.changed,
+            "accepted_witness": accepted.witness.map(|lost| lost.number),
+        }))?;
+        return Ok(Ending::Healthy);
     }
+    if let Some(lost) = &accepted.witness {
+        context.print(format_args!("accepted: {lost}\n"))?;
+    }
+    for name in &accepted.gone {
+        context.print(format_args!("accepted: {name} is gone\n"))?;
+    }
+    for name in &accepted.changed {
+        context.print(format_args!("accepted: {name} is not what it was\n"))?;
+    }
+    let (number, count) = (witness.number, count_text(count));
+    context.print(format_args!("witness {number} lists {count} archives\n"))?;
     Ok(Ending::Healthy)
+}
+
+/// Says so if a witness is gone that this machine has seen; whether one is.
+pub(super) fn remark_lost(repository: &Repository, context: &Context<'_>) -> Result<bool> {
+    let lost = match repository.keys() {
+        Some(keys) => keys.lost_witness()?,
+        None => None,
+    };
+    if let Some(lost) = &lost {
+        context.progress.remark(&format_args!(
+            "{lost}: which archives it has seen that are gone is not known; narthex prune deletes nothing until narthex witness --accept-missing has said that \
+             this is meant"
+        ));
+    }
+    Ok(lost.is_some())
 }
 
 /// Writes a new witness where one has seen what was `removed` just now. Whether that failed.
