@@ -103,7 +103,7 @@ impl KeyChain {
                 Ok(bytes) => reading
                     .take(&name, number, &bytes, pin)
                     .map_err(|e| e.context(format!("object {name}")))?,
-                Err(error) => reading.pass_over(name, error),
+                Err(error) => reading.pass_over(&name, error),
             }
         }
         reading.end(pin)
@@ -258,7 +258,7 @@ impl Reading {
         self.documents.last().map_or(0, |document| document.number)
     }
 
-    fn pass_over(&mut self, name: ObjectName, error: Error) {
+    fn pass_over(&mut self, name: &ObjectName, error: Error) {
         self.junk.push(KeyJunk {
             why: error.chain(),
             is_numbered: true,
@@ -291,13 +291,13 @@ impl Reading {
                 "expected a key document of the repository {}, found one of {:?}",
                 pin.repository, document.repository
             ));
-            self.pass_over(name.clone(), error);
+            self.pass_over(name, error);
             return Ok(());
         }
         if document.number != number {
             let found = document.number;
             let error = Error::corrupt(format!("expected key document {number}, found {found}"));
-            self.pass_over(name.clone(), error);
+            self.pass_over(name, error);
             return Ok(());
         }
         if document.previous != self.digest {

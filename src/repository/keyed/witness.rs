@@ -408,9 +408,9 @@ impl KeyedStore {
         }
     }
 
-    /// What is to be found by the newest witness, archives that were removed since; and what has the
-    /// place of witnesses and key documents and counts for nothing. Notes of `report` that a witness
-    /// explains are taken out.
+    /// What is to be found by the newest witness, archives that were removed since; and what has
+    /// the place of witnesses and key documents and counts for nothing. Notes of `report` that
+    /// a witness explains are taken out.
     ///
     /// # Errors
     ///

@@ -1,6 +1,6 @@
-//! Release 0.1.0, which knows nothing of encryption, beside an encrypted repository: it refuses, and
-//! deletes nothing. `NARTHEX_0_1_0` names its program, which `.ci/run` builds; where the variable is
-//! there and empty, the test is left out on purpose.
+//! Release 0.1.0, which knows nothing of encryption, beside an encrypted repository: it refuses,
+//! and deletes nothing. `NARTHEX_0_1_0` names its program, which `.ci/run` builds; where the
+//! variable is there and empty, the tests are left out on purpose.
 
 use std::collections::BTreeMap;
 use std::fs;
