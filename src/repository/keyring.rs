@@ -7,13 +7,9 @@ use super::Repository;
 #[cfg(feature = "encryption")]
 use super::Server;
 use super::layout::ARCHIVES;
-#[cfg(feature = "encryption")]
-use super::layout::{WITNESSES, witness_number, witness_object};
 use super::{Archive, Digest, ManifestLink};
 #[cfg(feature = "encryption")]
 use super::{Descriptor, find, keyed, make};
-#[cfg(feature = "encryption")]
-use crate::crypt::keys::KeyDocument;
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::{ObjectName, Store};
 
@@ -31,9 +27,9 @@ mod with_keys {
     use crate::crypt::sign::SigningKey;
     use crate::error::{Error, Result};
     use crate::model::now;
-    use crate::repository::layout::{ARCHIVES, KEYS};
+    use crate::repository::layout::{ARCHIVES, KEYS, WITNESSES, witness_number, witness_object};
     use crate::repository::{PLAIN_REPOSITORY_VERSION, versions};
-    use crate::store::Store;
+    use crate::store::{ObjectName, Store};
     use keyed::{KeyedStore, Keyring};
 
     /// The descriptor of a repository of `admin` that has no list of keys yet.
@@ -153,6 +149,32 @@ mod with_keys {
             })
         }
 
+        /// The key documents that count, and the newest witness that does; for whoever reads
+        /// nothing back, the witness with the highest number.
+        ///
+        /// # Errors
+        ///
+        /// When the store fails.
+        pub(in crate::repository) fn signed_documents(&self) -> Result<Vec<ObjectName>> {
+            let Some(keyed) = &self.keyed else {
+                return Ok(Vec::new());
+            };
+            let documents = keyed.chain().documents().iter();
+            let mut names = documents
+                .map(KeyDocument::object)
+                .collect::<Result<Vec<_>>>()?;
+            if keyed.memory().is_none() {
+                if let Some((witness, _)) = keyed.witness()? {
+                    names.push(witness_object(witness.number)?);
+                }
+            } else {
+                let listed = self.store().list(WITNESSES)?.into_iter();
+                let listed = listed.map(|(name, _)| name);
+                names.extend(listed.filter(|name| witness_number(name).is_some()).max());
+            }
+            Ok(names)
+        }
+
         /// Its keys; `None` where nothing is encrypted.
         pub fn keys(&self) -> Option<&KeyedStore> {
             self.keyed.as_deref()
@@ -220,40 +242,6 @@ impl Repository {
             return keyed.witnessed();
         }
         Ok(BTreeMap::new())
-    }
-
-    /// The key documents that count; none where nothing is encrypted.
-    ///
-    /// # Errors
-    ///
-    /// None that is known.
-    pub(super) fn key_objects(&self) -> Result<Vec<ObjectName>> {
-        #[cfg(feature = "encryption")]
-        if let Some(keyed) = &self.keyed {
-            let documents = keyed.chain().documents().iter();
-            return documents.map(KeyDocument::object).collect();
-        }
-        Ok(Vec::new())
-    }
-
-    /// The newest witness that counts, or, for whoever reads nothing back, that with the highest
-    /// number.
-    ///
-    /// # Errors
-    ///
-    /// When the store fails.
-    pub(super) fn witness_name(&self) -> Result<Option<ObjectName>> {
-        #[cfg(feature = "encryption")]
-        if let Some(keyed) = &self.keyed {
-            if keyed.memory().is_none() {
-                let witness = keyed.witness()?;
-                return witness.map(|(it, _)| witness_object(it.number)).transpose();
-            }
-            let listed = self.store().list(WITNESSES)?.into_iter();
-            let names = listed.map(|(name, _)| name);
-            return Ok(names.filter(|name| witness_number(name).is_some()).max());
-        }
-        Ok(None)
     }
 
     /// When each manifest came to be there, by the store's clock, as far as the store knows.

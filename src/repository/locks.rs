@@ -264,11 +264,9 @@ fn needed(repository: &Repository, archives: &[Archive]) -> Result<BTreeSet<Obje
             needed.insert(name.clone());
         }
     }
-    if repository.is_encrypted() {
-        // What counts for nothing must not be there for long.
-        needed.extend(repository.key_objects()?);
-        needed.extend(repository.witness_name()?);
-    }
+    // What counts for nothing must not be there for long.
+    #[cfg(feature = "encryption")]
+    needed.extend(repository.signed_documents()?);
     Ok(needed)
 }
 
