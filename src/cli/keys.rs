@@ -1,23 +1,29 @@
 //! The keys of this machine: what it reads with, signs with, and whom it believes.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use clap::Args;
 
 use super::config::{self, Secret};
 use super::repo::say;
 use super::state::{Pin, StateArgs};
+use crate::crypt::keys::KeyChain;
 use crate::crypt::sign::{SignerKey, SigningKey};
 use crate::crypt::{Identities, Identity, IdentityFile, KeyExposure, Recipient};
 use crate::error::{Error, Result};
 use crate::raw::read_bounded;
+use crate::report::safe_line;
 use crate::repository::keyed::Keyring;
 use crate::repository::{Descriptor, Repository};
-use crate::store::Location;
+use crate::store::{Location, ObjectName};
 
 /// Largest file with a public key that is read, in bytes.
 const MAX_PUBLIC: u64 = 64 << 10;
+
+/// Most objects that are named which lie among lists of keys and are none: `check` has all.
+const MAX_JUNK_SAID: usize = 3;
 
 /// Keys to encrypted repositories.
 #[derive(Args, Clone, Debug)]
@@ -144,9 +150,11 @@ pub(crate) fn keyring(
             _ => keyring.admin = Some(pin.admin),
         }
         keyring.seen = pin.seen;
+        keyring.witnesses = pin.witnesses;
     } else if keyring.admin.is_none() && !keyring.accept_unsigned {
         state.refuse_unpinned(location, id)?;
     }
+    keyring.witness_memory = Some(Arc::new(state.witness_memory(id)));
     if writes {
         keyring.memory = state.memory_dir();
     }
@@ -233,7 +241,9 @@ pub(crate) fn remember(location: &Location, repository: &Repository, state: &Sta
     let pin = Pin {
         admin: admin.clone(),
         seen: newest.number,
+        witnesses: BTreeMap::new(),
     };
+    say_junk(keys.chain());
     match state.keep_pin(&newest.repository, &pin) {
         Ok(false) => {}
         Ok(true) if is_typed => {}
@@ -246,5 +256,20 @@ pub(crate) fn remember(location: &Location, repository: &Repository, state: &Sta
             "cannot remember whose lists of keys are believed, so that another's would not be noticed: {}",
             error.chain()
         )),
+    }
+}
+
+/// Names what lies among lists of keys and is none, once.
+fn say_junk(chain: &KeyChain) {
+    static SAID: Mutex<BTreeSet<(String, ObjectName)>> = Mutex::new(BTreeSet::new());
+    let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
+    for junk in chain.junk().iter().take(MAX_JUNK_SAID) {
+        if said.insert((chain.newest().repository.clone(), junk.name.clone())) {
+            say(&format!(
+                "{} counts for nothing: {}; find out who has written it, and remove it",
+                safe_line(junk.name.as_str()),
+                junk.why
+            ));
+        }
     }
 }

@@ -3,6 +3,8 @@
 //! A backup disk that is not mounted looks like an empty directory. Whoever has seen a repository
 //! there before knows better. This is state, not cache: nothing can make it anew.
 
+#[cfg(feature = "encryption")]
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -11,11 +13,15 @@ use serde::{Deserialize, Serialize};
 
 use super::args::REPOSITORY_HEADING;
 use super::config;
+#[cfg(feature = "encryption")]
+use super::repo::say;
 use crate::block::DataDir;
 use crate::error::{Error, ErrorKind, Result};
 use crate::raw::read_bounded;
 #[cfg(feature = "encryption")]
 use crate::repository::is_plain_id;
+#[cfg(feature = "encryption")]
+use crate::repository::keyed::{SeenWitness, WitnessMemory};
 use crate::repository::{Digest, Repository};
 use crate::store::Location;
 
@@ -94,6 +100,53 @@ pub(crate) struct Pin {
     pub(crate) admin: String,
     /// Number of the newest list that was seen.
     pub(crate) seen: u32,
+    /// The newest witness that was seen, of the repository or of each of its parts.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) witnesses: BTreeMap<String, SeenWitness>,
+}
+
+#[cfg(feature = "encryption")]
+impl Pin {
+    /// Takes in what `other` has seen that is newer.
+    fn raise(&mut self, other: &Pin) {
+        self.seen = self.seen.max(other.seen);
+        for (scope, seen) in &other.witnesses {
+            let known = self.witnesses.get(scope);
+            if known.is_none_or(|known| known.number < seen.number) {
+                self.witnesses.insert(scope.clone(), *seen);
+            }
+        }
+    }
+}
+
+/// The newest witness of a repository, beside whose lists of keys are believed.
+#[cfg(feature = "encryption")]
+#[derive(Debug)]
+pub(crate) struct PinnedWitness {
+    state: StateArgs,
+    /// Id of the repository.
+    id: String,
+}
+
+#[cfg(feature = "encryption")]
+impl WitnessMemory for PinnedWitness {
+    fn keep(&self, scope: &str, seen: SeenWitness) {
+        // Where nothing is believed yet, or nothing is remembered, that was said already.
+        let Ok(Some(pin)) = self.state.pin(&self.id) else {
+            return;
+        };
+        let pin = Pin {
+            witnesses: BTreeMap::from([(scope.to_owned(), seen)]),
+            ..pin
+        };
+        if let Err(error) = self.state.keep_pin(&self.id, &pin) {
+            say(&format!(
+                "cannot remember that witness {} was seen, so that it will not be missed: {}",
+                seen.number,
+                error.chain()
+            ));
+        }
+    }
 }
 
 #[cfg(feature = "encryption")]
@@ -139,15 +192,17 @@ impl StateArgs {
     pub(crate) fn keep_pin(&self, id: &str, pin: &Pin) -> Result<bool> {
         let dir = self.dir().ok_or_else(no_dir)?;
         let path = pin_file(&dir, id)?;
-        let Some(known) = read_pin(&path)? else {
+        let Some(mut known) = read_pin(&path)? else {
             write(&path, pin)?;
             return Ok(true);
         };
         if known.admin != pin.admin {
             return Err(other_admin(&known.admin, id, &pin.admin, &path));
         }
-        if known.seen < pin.seen {
-            write(&path, pin)?;
+        let before = known.clone();
+        known.raise(pin);
+        if known != before {
+            write(&path, &known)?;
         }
         Ok(false)
     }
@@ -160,6 +215,14 @@ impl StateArgs {
     pub(crate) fn refuse_admin<T>(&self, known: &str, id: &str, found: &str) -> Result<T> {
         let dir = self.dir().ok_or_else(no_dir)?;
         Err(other_admin(known, id, found, &pin_file(&dir, id)?))
+    }
+
+    /// What remembers the newest witness of the repository `id`.
+    pub(crate) fn witness_memory(&self, id: &str) -> PinnedWitness {
+        PinnedWitness {
+            state: self.clone(),
+            id: id.to_owned(),
+        }
     }
 
     /// Where a machine that cannot read keeps what it has written.

@@ -104,7 +104,8 @@ Of `narthex key memory`: one object with the keys `archive`, the id of the archi
 Of `narthex key generate`: one object with the keys `kind`, which is `recipient` or `signer`, and `public`, the public key.";
 
 pub(super) const WITNESS: &str = "\
-One object with the keys `number`, of the witness, and `archives`, how many it lists.";
+One object with the keys `number`, of the witness, and `archives`, how many it lists. What `--accept-missing` has accepted are `accepted_gone` \
+and `accepted_changed`, lists of the names of manifests, and `accepted_witness`, the number of a witness that was seen and is gone, or null.";
 
 pub(super) const FORECAST: &str = "\
 One object; beside the tables below it has `cautions`, a list of sentences. `--csv` prints one line, with the keys of the first table.";

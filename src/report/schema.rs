@@ -444,7 +444,10 @@ fn of_key() -> Vec<Json> {
 fn of_witness() -> Vec<Json> {
     let made = Object::new()
         .with("number", count())
-        .with("archives", count());
+        .with("archives", count())
+        .with("accepted_gone", strings())
+        .with("accepted_changed", strings())
+        .with("accepted_witness", or_null("integer"));
     vec![made.json()]
 }
 

@@ -27,9 +27,9 @@ mod with_keys {
     use crate::crypt::sign::SigningKey;
     use crate::error::{Error, Result};
     use crate::model::now;
-    use crate::repository::layout::{ARCHIVES, KEYS};
+    use crate::repository::layout::{ARCHIVES, KEYS, WITNESSES, witness_number, witness_object};
     use crate::repository::{Parts, versions};
-    use crate::store::Store;
+    use crate::store::{ObjectName, Store};
     use keyed::{KeyedStore, Keyring};
 
     /// The descriptor of a repository of `admin` that has no list of keys yet.
@@ -207,6 +207,32 @@ mod with_keys {
             }
         }
 
+        /// The key documents that count, and the newest witness that does; for whoever reads
+        /// nothing back, the witness with the highest number.
+        ///
+        /// # Errors
+        ///
+        /// When the store fails.
+        pub(in crate::repository) fn signed_documents(&self) -> Result<Vec<ObjectName>> {
+            let Some(keyed) = &self.keyed else {
+                return Ok(Vec::new());
+            };
+            let documents = keyed.chain().documents().iter();
+            let mut names = documents
+                .map(KeyDocument::object)
+                .collect::<Result<Vec<_>>>()?;
+            if keyed.memory().is_none() {
+                if let Some((witness, _)) = keyed.witness()? {
+                    names.push(witness_object(witness.number)?);
+                }
+            } else {
+                let listed = self.store().list(WITNESSES)?.into_iter();
+                let listed = listed.map(|(name, _)| name);
+                names.extend(listed.filter(|name| witness_number(name).is_some()).max());
+            }
+            Ok(names)
+        }
+
         /// Its keys; `None` where nothing is encrypted.
         pub fn keys(&self) -> Option<&KeyedStore> {
             self.keyed.as_deref()
@@ -281,7 +307,7 @@ impl Repository {
     ///
     /// # Errors
     ///
-    /// When the store fails.
+    /// `Refused`, when a witness that was seen is gone; when the store fails.
     pub fn witnessed(&self) -> Result<BTreeMap<ObjectName, Digest>> {
         #[cfg(feature = "encryption")]
         if let Some(keyed) = &self.keyed {

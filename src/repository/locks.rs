@@ -16,7 +16,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use super::layout::{DESCRIPTOR, KEYS, WITNESSES, is_key_document, is_plain_id, witness_number};
+use super::layout::{DESCRIPTOR, is_plain_id};
 use super::{Archive, Mended, Repository, original, recipe_packs, seal, versions};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Millis, millis_of};
@@ -279,12 +279,9 @@ fn needed(repository: &Repository, archives: &[Archive]) -> Result<BTreeSet<Obje
             needed.insert(name.clone());
         }
     }
-    if repository.is_encrypted() {
-        let names = |prefix| Ok::<_, Error>(store.list(prefix)?.into_iter().map(|(name, _)| name));
-        needed.extend(names(KEYS)?.filter(is_key_document));
-        let witnesses = names(WITNESSES)?.filter(|name| witness_number(name).is_some());
-        needed.extend(witnesses.max());
-    }
+    // What counts for nothing must not be there for long.
+    #[cfg(feature = "encryption")]
+    needed.extend(repository.signed_documents()?);
     Ok(needed)
 }
 

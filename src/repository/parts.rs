@@ -205,7 +205,7 @@ impl Parts {
         }
     }
 
-    /// All parts that hold anything; where it is not in parts, the whole.
+    /// All parts that hold anything, or did when this machine saw a witness of them; where it is not in parts, the whole.
     ///
     /// # Errors
     ///
@@ -215,8 +215,10 @@ impl Parts {
             return Ok(vec![self.root.clone()]);
         }
         let dirs = self.root.stored().dirs(SOURCES)?;
-        let names = dirs.iter().filter_map(|dir| PartName::parse(dir));
-        names.map(|name| self.part(name)).collect()
+        let mut names: BTreeSet<_> = dirs.iter().filter_map(|dir| PartName::parse(dir)).collect();
+        // One that is gone is missed by whoever has seen it.
+        names.extend(self.seen());
+        names.into_iter().map(|name| self.part(name)).collect()
     }
 
     /// The parts that hold archives which `filter` may let through: one, where it names a source.
@@ -332,6 +334,17 @@ impl Parts {
             }
         }
         Ok(sources)
+    }
+
+    /// The parts of which this machine has seen a witness.
+    fn seen(&self) -> Vec<PartName> {
+        #[cfg(feature = "encryption")]
+        if let Some(keys) = self.root.keys() {
+            let scopes = keys.seen_scopes();
+            let names = scopes.filter_map(|scope| scope.strip_prefix(&*self.root.descriptor.id));
+            return names.filter_map(PartName::parse).collect();
+        }
+        Vec::new()
     }
 
     /// Opens the part `name`.

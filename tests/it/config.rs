@@ -633,6 +633,35 @@ recipients = ["age1x"]
 }
 
 #[test]
+fn how_firmly_to_lock_may_be_typed_where_the_file_says_for_how_long() {
+    let desk = Desk::with(
+        "[repository.locked]\nurl = \"s3://backups/mon1\"\nendpoint = \"http://127.0.0.1:1\"\n\
+         lock = \"30d\"\n[repository.free]\nurl = \"s3://backups/mon2\"\nendpoint = \
+         \"http://127.0.0.1:1\"\n",
+    );
+    let night = fixture("night-1");
+    let backup = |repository: &str| {
+        let mode = ["--lock-mode", "governance", "--repo", repository];
+        let backup = ["backup", night.to_str().unwrap()];
+        let mut command = desk.command(&[&backup[..], &mode].concat());
+        command.env("AWS_ACCESS_KEY_ID", "user");
+        command.env("AWS_SECRET_ACCESS_KEY", "password");
+        ran(&mut command)
+    };
+    let neither = backup("free");
+    assert_eq!(neither.code, 1, "{}", neither.err);
+    assert!(
+        neither.err.contains("--lock with a duration"),
+        "{}",
+        neither.err
+    );
+    // The store does not answer, which is asked next.
+    let configured = backup("locked");
+    assert_eq!(configured.code, 1, "{}", configured.err);
+    assert!(!configured.err.contains("--lock"), "{}", configured.err);
+}
+
+#[test]
 fn the_example_is_a_configuration() {
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/deploy/narthex.toml");
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md");

@@ -4,6 +4,8 @@ use serde_json::{Value as Json, json};
 
 use crate::cli::context::Context;
 use crate::cli::exit::Ending;
+#[cfg(feature = "encryption")]
+use crate::cli::keys;
 use crate::cli::repo::RepoArgs;
 use crate::cli::state::{StateArgs, explain};
 use crate::copy::{Compared, ComparedSide, compare};
@@ -90,6 +92,11 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
             context.progress.remark(
                 &"without an identity the bytes of objects are proved, and not what is in them: --identity FILE",
             );
+        }
+        #[cfg(feature = "encryption")]
+        if !is_other {
+            let state = StateArgs::of_environment();
+            keys::remember(args.repo.location(), parts.root(), &state);
         }
     }
     let compared = match (&args.compare, &parts) {

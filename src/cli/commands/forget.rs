@@ -114,9 +114,13 @@ impl Args {
 pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     let parts = args.repo.open_own(&args.state)?;
     let meant = args.meant(&parts)?;
-    let mut hidden = false;
+    let (mut hidden, mut is_witness_lost) = (false, false);
     let (mut forgotten, mut unwitnessed) = (Forgotten::default(), false);
     for (part, selection) in &meant {
+        #[cfg(feature = "encryption")]
+        {
+            is_witness_lost |= super::witness::remark_lost(part, context)?;
+        }
         // Of these, prune says more.
         hidden |= !args.prune && remark_hidden(part, context)?;
         let own = args.forget(part, selection)?;
@@ -176,6 +180,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     Ok(Ending::problems_if(
         hidden
             || unwitnessed
+            || is_witness_lost
             || !forgotten.damaged.is_empty()
             || !forgotten.ahead.is_empty()
             || has_expired

@@ -61,7 +61,7 @@ backup stores all blocks again; a machine that can read makes it anew, as a dire
     /// List whom a repository is encrypted to, and who may sign archives
     List(ListArgs),
     /// Encrypt what comes to more keys, or let more hosts sign
-    Add(ChangeArgs),
+    Add(AddArgs),
     /// Encrypt what comes no more to keys, or let hosts sign no more
     Remove(ChangeArgs),
 }
@@ -73,7 +73,8 @@ impl Args {
             Args::Generate { .. } => None,
             Args::List(args) => Some(&mut args.repo),
             Args::Memory(args) => Some(&mut args.repo),
-            Args::Add(args) | Args::Remove(args) => Some(&mut args.repo),
+            Args::Add(args) => Some(&mut args.change.repo),
+            Args::Remove(args) => Some(&mut args.repo),
         }
     }
 }
@@ -101,16 +102,21 @@ pub(crate) struct MemoryArgs {
     sources: SourceArgs,
 }
 
-/// What to change.
-#[derive(Debug, clap::Args)]
-#[command(after_help = "\
+/// What is said of changes after their options.
+const CHANGES: &str = "\
 Examples:
   narthex key add --admin admin.key --recipient age1… --repo s3://backups/prometheus
   narthex key add --admin admin.key --signer host-a.key.pub --source host-a --repo s3://backups/prometheus
+  narthex key add --admin admin.key --signer host-a.key.pub --source host-a --replace --repo s3://backups/prometheus
   narthex key remove --admin admin.key --signer host-a.key.pub --repo s3://backups/prometheus
 
-A change is a new list of keys, signed by the administrator's key. It holds for what is written from then on: whoever could read \
-what is there still can, until narthex copy has written it anew for the keys that are left.")]
+A change is a new list of keys, signed by the administrator's key. --source adds to what a signer may sign; with --replace the sources \
+that are named are all that it may. It holds for what is written from then on: whoever could read what is there still can, until narthex \
+copy has written it anew for the keys that are left.";
+
+/// What to change.
+#[derive(Debug, clap::Args)]
+#[command(after_help = CHANGES)]
 pub(crate) struct ChangeArgs {
     #[command(flatten)]
     repo: RepoArgs,
@@ -121,6 +127,17 @@ pub(crate) struct ChangeArgs {
     /// File with the administrator's key
     #[arg(long, value_name = "FILE", value_parser = local_path())]
     admin: PathBuf,
+}
+
+/// What to add.
+#[derive(Debug, clap::Args)]
+#[command(after_help = CHANGES)]
+pub(crate) struct AddArgs {
+    #[command(flatten)]
+    pub(crate) change: ChangeArgs,
+    /// Let these signers sign the sources that are named, and no others any more
+    #[arg(long, requires = "sources")]
+    replace: bool,
 }
 
 /// Keys that were typed.
@@ -205,7 +222,8 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
         }
         Args::Memory(args) => memory(args, context),
         Args::List(args) => list(args.repo.open()?.root(), context),
-        Args::Add(args) => change(args, Change::Add, context),
+        Args::Add(args) if args.replace => change(&args.change, Change::Replace, context),
+        Args::Add(args) => change(&args.change, Change::Add, context),
         Args::Remove(args) => change(args, Change::Remove, context),
     }
 }
@@ -273,7 +291,16 @@ fn list(repository: &Repository, context: &mut Context<'_>) -> Result<Ending> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Change {
     Add,
+    /// What the keys may sign is what is said, and no more.
+    Replace,
     Remove,
+}
+
+impl Change {
+    /// Whether something may count for nothing afterwards that counted before.
+    fn takes_away(self) -> bool {
+        matches!(self, Change::Replace | Change::Remove)
+    }
 }
 
 fn change(args: &ChangeArgs, change: Change, context: &mut Context<'_>) -> Result<Ending> {
@@ -299,9 +326,16 @@ fn change(args: &ChangeArgs, change: Change, context: &mut Context<'_>) -> Resul
     let (mut recipients, mut signers) = (newest.recipients.clone(), newest.signers.clone());
     let typed = args.keys.recipients()?;
     match change {
-        Change::Add => {
+        Change::Add | Change::Replace => {
             recipients.extend(typed.iter().cloned());
             for signer in args.keys.signers()? {
+                if change == Change::Replace {
+                    let before = signers.len();
+                    signers.retain(|known| known.key != signer.key);
+                    if signers.len() == before {
+                        return Err(unknown("signer", &signer.key));
+                    }
+                }
                 add_signer(&mut signers, signer.in_repository(&newest.repository));
             }
         }
@@ -327,7 +361,7 @@ fn change(args: &ChangeArgs, change: Change, context: &mut Context<'_>) -> Resul
             }
         }
     }
-    if change == Change::Remove && !args.keys.signer.is_empty() {
+    if change.takes_away() && !args.keys.signer.is_empty() {
         // What those keys have signed counts on, and what they sign from now on does not.
         let mut written = Ok(());
         for part in parts.all()? {
@@ -338,7 +372,7 @@ fn change(args: &ChangeArgs, change: Change, context: &mut Context<'_>) -> Resul
         }
         if let Err(error) = written {
             context.progress.remark(&format_args!(
-                "no witness was written, so archives that these keys have signed since the last one count for nothing from now on: {}",
+                "no witness was written, so archives that these keys have signed since the last one, and may not sign any more, count for nothing from now on: {}",
                 error.chain()
             ));
         }
@@ -351,7 +385,7 @@ fn change(args: &ChangeArgs, change: Change, context: &mut Context<'_>) -> Resul
     let parts = args.repo.open_own(&args.state)?;
     let repository = parts.root();
     remember(args.repo.location(), repository, &args.state);
-    if change == Change::Add && !typed.is_empty() {
+    if change != Change::Remove && !typed.is_empty() {
         context.progress.remark(&"blocks that are there already are not written again: the new keys read archives that name them only when narthex copy has written all anew");
     }
     if change == Change::Remove && !typed.is_empty() {

@@ -59,17 +59,12 @@ pub(crate) struct Args {
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct BackupLockArgs {
     /// Lock all that the archive needs for so long, such as 30d: nobody can delete it until then.
-    /// For buckets of S3 with Object Lock
+    /// For buckets of S3 with Object Lock [default: what the configuration says]
     #[arg(long, value_name = "DURATION", value_parser = parse_lock, help_heading = "How long it is kept")]
     lock: Option<Millis>,
     /// Who can take the lock off: nobody (compliance), or whoever may bypass locks (governance)
     /// [default: compliance]
-    #[arg(
-        long,
-        value_name = "MODE",
-        requires = "lock",
-        help_heading = "How long it is kept"
-    )]
+    #[arg(long, value_name = "MODE", help_heading = "How long it is kept")]
     lock_mode: Option<LockMode>,
 }
 
@@ -103,8 +98,18 @@ impl Args {
 
 impl BackupLockArgs {
     /// What was typed, or what the configuration says of the repository at `location`.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid`, when it is said how firmly to lock and not for how long.
     pub(super) fn terms(&self, location: &Location) -> Result<Option<LockTerms>> {
-        terms(self.lock, self.lock_mode, location)
+        let terms = terms(self.lock, self.lock_mode, location)?;
+        match (terms, self.lock_mode) {
+            (None, Some(_)) => Err(Error::invalid(
+                "expected --lock with a duration such as 30d beside --lock-mode, or lock in the configuration, found neither",
+            )),
+            _ => Ok(terms),
+        }
     }
 }
 

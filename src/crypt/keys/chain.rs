@@ -1,17 +1,18 @@
 //! All key documents of a repository, proved.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use super::{
-    ALL_SOURCES, AllowedSigner, KEYS_PREFIX, KEYS_VERSION, KeyDocument, MAX_BYTES, Version,
-    hexadecimal, is_document, object, parse,
+    ALL_SOURCES, AllowedSigner, KEYS_PREFIX, KEYS_VERSION, KeyDocument, MAX_BYTES, MAX_NUMBER,
+    Version, document_number, hexadecimal, parse,
 };
 use crate::crypt::document;
 use crate::crypt::recipient::{Recipient, Recipients};
 use crate::crypt::sign::{KEYS_NAMESPACE, Signature, SignerKey};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::model::Millis;
-use crate::store::ReadStore;
+use crate::store::{ObjectName, ReadStore};
 
 /// What a host remembers of a repository's keys, somewhere else than in the repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +32,20 @@ pub struct KeyChain {
     newest: KeyDocument,
     /// SHA-256 of the newest, as text.
     digest: String,
+    junk: Vec<KeyJunk>,
+    /// The number that the next document gets; `None` where there is none left.
+    free: Option<u32>,
+}
+
+/// Something among the key documents that is none, and counts for nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyJunk {
+    /// Its name.
+    pub name: ObjectName,
+    /// Whether it has a name that a document may have.
+    pub is_numbered: bool,
+    /// Why it is no document, as a clause.
+    pub why: String,
 }
 
 /// What a chain of key documents says of a key.
@@ -48,58 +63,50 @@ pub enum Standing {
 }
 
 impl KeyChain {
-    /// Reads the documents in `store`, and proves them by what is known already.
+    /// Reads the documents in `store`, and proves them by what is known already. What the
+    /// administrator has not signed for its place is passed over: [`KeyChain::junk`] has it.
     ///
     /// # Errors
     ///
-    /// `NotFound`, when there is none; `Refused`, when there are fewer than were seen, or one is
-    /// not signed by that key or is another repository's; `Corrupt`, when one is missing, damaged,
-    /// or does not follow from the one before; `Unsupported`, when one is of a newer version.
+    /// `NotFound`, when there is none; `Refused`, when what was seen is not among them, or there
+    /// are only others than the administrator's; `Corrupt`, when one does not follow from the one
+    /// before; `Unsupported`, when one is of a newer version; when the store fails.
     pub fn read(store: &dyn ReadStore, pin: &KeyPin<'_>) -> Result<Self> {
-        let listed = store.list(KEYS_PREFIX)?;
-        // What else lies there is not ours.
-        let listed = listed.iter().filter(|(name, _)| is_document(name));
-        let mut documents = Vec::new();
-        let mut digest = None;
-        for ((name, _), number) in listed.zip(1_u32..) {
-            if *name != object(number)? {
-                return Err(Error::corrupt(format!(
-                    "expected key document {number} in the place of {name}: it is missing, or \
-                     something else is there"
-                )));
-            }
-            let bytes = store.get(name, MAX_BYTES)?;
-            let read = read_document(&bytes, pin, number, digest.as_deref());
-            let read = read.map_err(|e| {
-                let error = e.context(format!("object {name}"));
-                if number > pin.seen.max(1) {
-                    // Whoever can write may put anything there.
-                    error.advise(format!(
-                        "if narthex key has not written {name}, somebody else has: remove it"
-                    ))
-                } else {
-                    error
+        let mut reading = Reading::default();
+        for (name, _) in store.list(KEYS_PREFIX)? {
+            let Some(number) = document_number(&name) else {
+                let why = "it has no name of a list of keys".to_owned();
+                reading.junk.push(KeyJunk {
+                    name,
+                    is_numbered: false,
+                    why,
+                });
+                continue;
+            };
+            reading.taken.insert(number);
+            let bytes = match store.get(&name, MAX_BYTES) {
+                // Somebody has tidied up meanwhile.
+                Err(gone) if gone.kind() == ErrorKind::NotFound => continue,
+                // One that is too large is none.
+                Err(error)
+                    if !matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Unsupported) =>
+                {
+                    return Err(error.context(format!("object {name}")));
                 }
+                read => read,
+            };
+            let read = bytes.and_then(|bytes| {
+                let genuine = is_genuine(&bytes, pin);
+                genuine.map(|()| bytes)
             });
-            documents.push(read?);
-            digest = Some(hexadecimal(&bytes));
+            match read {
+                Ok(bytes) => reading
+                    .take(&name, number, &bytes, pin)
+                    .map_err(|e| e.context(format!("object {name}")))?,
+                Err(error) => reading.pass_over(&name, error),
+            }
         }
-        let last = u32::try_from(documents.len()).unwrap_or(u32::MAX);
-        if last < pin.seen {
-            return Err(Error::refused(format!(
-                "expected {} key documents or more, as were seen before, found {last}: somebody \
-                 has removed the newest, or shows an older state of the repository",
-                pin.seen
-            )));
-        }
-        let (Some(newest), Some(digest)) = (documents.last().cloned(), digest) else {
-            return Err(Error::not_found("there is no key document"));
-        };
-        Ok(KeyChain {
-            documents,
-            newest,
-            digest,
-        })
+        reading.end(pin)
     }
 
     /// The document that counts.
@@ -112,6 +119,11 @@ impl KeyChain {
         &self.documents
     }
 
+    /// What lies among them and counts for nothing, by name.
+    pub fn junk(&self) -> &[KeyJunk] {
+        &self.junk
+    }
+
     /// Whom objects are encrypted to.
     ///
     /// # Errors
@@ -121,7 +133,7 @@ impl KeyChain {
         Recipients::new(self.newest.recipients.iter().cloned())
     }
 
-    /// The document to follow the newest.
+    /// The document to follow the newest, under the first number behind it that nothing has.
     ///
     /// # Errors
     ///
@@ -132,7 +144,7 @@ impl KeyChain {
         recipients: Vec<Recipient>,
         signers: Vec<AllowedSigner>,
     ) -> Result<KeyDocument> {
-        let number = self.newest.number.checked_add(1);
+        let number = self.free;
         let number = number.ok_or_else(|| Error::unsupported("too many key documents"))?;
         Ok(KeyDocument {
             number,
@@ -228,12 +240,127 @@ impl KeyChain {
     }
 }
 
-fn read_document(
-    bytes: &[u8],
-    pin: &KeyPin<'_>,
-    number: u32,
-    previous: Option<&str>,
-) -> Result<KeyDocument> {
+/// What was read of a chain so far.
+#[derive(Default)]
+struct Reading {
+    documents: Vec<KeyDocument>,
+    /// SHA-256 of the last of them, as text.
+    digest: Option<String>,
+    junk: Vec<KeyJunk>,
+    /// Why the first numbered of [`Reading::junk`] is no document.
+    first: Option<Error>,
+    /// The numbers that something has.
+    taken: BTreeSet<u32>,
+}
+
+impl Reading {
+    fn last(&self) -> u32 {
+        self.documents.last().map_or(0, |document| document.number)
+    }
+
+    fn pass_over(&mut self, name: &ObjectName, error: Error) {
+        self.junk.push(KeyJunk {
+            why: error.chain(),
+            is_numbered: true,
+            name: name.clone(),
+        });
+        let advice = format!("if narthex key has not written {name}, somebody else has: remove it");
+        let named = error.context(format!("object {name}")).advise(advice);
+        self.first.get_or_insert(named);
+    }
+
+    /// Takes in the document `name`, which the administrator has signed.
+    fn take(
+        &mut self,
+        name: &ObjectName,
+        number: u32,
+        bytes: &[u8],
+        pin: &KeyPin<'_>,
+    ) -> Result<()> {
+        let version: Version = parse(bytes)?;
+        if version.format_version != u64::from(KEYS_VERSION) {
+            return Err(Error::unsupported(format!(
+                "expected format version {KEYS_VERSION}, found {}: use a newer narthex",
+                version.format_version
+            )));
+        }
+        let document: KeyDocument = parse(bytes)?;
+        // Whoever can write may copy what the administrator has signed to where it does not belong.
+        if document.repository != pin.repository {
+            let error = Error::refused(format!(
+                "expected a key document of the repository {}, found one of {:?}",
+                pin.repository, document.repository
+            ));
+            self.pass_over(name, error);
+            return Ok(());
+        }
+        if document.number != number {
+            let found = document.number;
+            let error = Error::corrupt(format!("expected key document {number}, found {found}"));
+            self.pass_over(name, error);
+            return Ok(());
+        }
+        if document.previous != self.digest {
+            return Err(self.lacking(number));
+        }
+        self.documents.push(document);
+        self.digest = Some(hexadecimal(bytes));
+        Ok(())
+    }
+
+    /// The error for the document `number`, which does not follow from the last one.
+    fn lacking(&self, number: u32) -> Error {
+        let last = self.last();
+        let mut between = last.saturating_add(1)..number;
+        if let Some(missing) = between.find(|number| !self.taken.contains(number)) {
+            return Error::corrupt(format!(
+                "expected key document {missing} before it, found none"
+            ));
+        }
+        let junk = self.junk.iter().rfind(|junk| junk.is_numbered);
+        let junk = junk.map_or_else(String::new, |junk| format!("; {}: {}", junk.name, junk.why));
+        Error::corrupt(format!(
+            "expected it to name the document before it, found that it names another than key document {last}{junk}"
+        ))
+    }
+
+    fn end(self, pin: &KeyPin<'_>) -> Result<KeyChain> {
+        let last = self.last();
+        let (Some(newest), Some(digest)) = (self.documents.last().cloned(), self.digest) else {
+            return Err(match self.first {
+                Some(first) => first,
+                None if pin.seen > 0 => unseen(pin.seen, last, &self.junk),
+                None => Error::not_found("there is no key document"),
+            });
+        };
+        let mut documents = self.documents.iter();
+        // One that was seen is followed, not passed by.
+        if pin.seen > 0 && !documents.any(|document| document.number == pin.seen) {
+            return Err(unseen(pin.seen, last, &self.junk));
+        }
+        let mut numbers = last.saturating_add(1)..=MAX_NUMBER;
+        Ok(KeyChain {
+            documents: self.documents,
+            newest,
+            digest,
+            junk: self.junk,
+            free: numbers.find(|number| !self.taken.contains(number)),
+        })
+    }
+}
+
+/// The error where the document `seen` was seen before, and the newest that leads there is `last`.
+fn unseen(seen: u32, last: u32, junk: &[KeyJunk]) -> Error {
+    let junk = junk.iter().rfind(|junk| junk.is_numbered);
+    let junk = junk.map_or_else(String::new, |junk| format!("; {}: {}", junk.name, junk.why));
+    Error::refused(format!(
+        "expected key document {seen} or one that follows it, as was seen before, found {last}: \
+         somebody has removed or replaced the newest, or shows an older state of the repository{junk}"
+    ))
+}
+
+/// Proves that the administrator's key has signed `bytes` as a key document.
+fn is_genuine(bytes: &[u8], pin: &KeyPin<'_>) -> Result<()> {
     let (signed, signature) = document::split_document(bytes)?;
     let key = signature.signer()?;
     if key.fingerprint() != pin.admin {
@@ -243,31 +370,5 @@ fn read_document(
             key.fingerprint()
         )));
     }
-    key.verify(KEYS_NAMESPACE, signed, &signature)?;
-    let version: Version = parse(bytes)?;
-    if version.format_version != u64::from(KEYS_VERSION) {
-        return Err(Error::unsupported(format!(
-            "expected format version {KEYS_VERSION}, found {}: use a newer narthex",
-            version.format_version
-        )));
-    }
-    let document: KeyDocument = parse(bytes)?;
-    if document.repository != pin.repository {
-        return Err(Error::refused(format!(
-            "expected a key document of the repository {}, found one of {:?}",
-            pin.repository, document.repository
-        )));
-    }
-    if document.number != number {
-        return Err(Error::corrupt(format!(
-            "expected key document {number}, found {}",
-            document.number
-        )));
-    }
-    if document.previous.as_deref() != previous {
-        return Err(Error::corrupt(
-            "expected it to name the document before it, found that it names another",
-        ));
-    }
-    Ok(document)
+    key.verify(KEYS_NAMESPACE, signed, &signature)
 }

@@ -23,10 +23,12 @@
 //! names; `*` stands for all. Signatures
 //! of these documents are in the namespace `narthex-keys`, those of archives in `narthex-archive`.
 //!
-//! A reader believes the newest document if all numbers from 1 on are there, each document is one
-//! of this repository and names the one before it, the administrator's key has signed all of them,
-//! and there are not fewer than it has seen before: a place that shows an older state, in which a
-//! key that was taken off still counts, is refused.
+//! A document counts that the administrator's key has signed for this repository and for the number
+//! in its name. A reader goes through those that count by their numbers, each of which has to name
+//! the one before it, and believes the last; the one that it has seen last has to be among them: a
+//! place that shows an older state, in which a key that was taken off still counts, is refused.
+//! Numbers may be left out: what does not count, which anybody can lay there who may write, is
+//! passed over and named, and the next document takes the first number that nothing has.
 //!
 //! **Why not otherwise.** In `narthex.json` the list could not change: objects are written once. A
 //! single document that is replaced needs a store that overwrites, and the place could keep
@@ -59,7 +61,7 @@ use sha2::{Digest as _, Sha256};
 use super::document;
 use super::recipient::{Recipient, Recipients};
 use super::sign::{KEYS_NAMESPACE, SignerKey, SigningKey};
-pub use chain::{KeyChain, KeyPin, Standing};
+pub use chain::{KeyChain, KeyJunk, KeyPin, Standing};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Millis;
@@ -70,6 +72,9 @@ pub const KEYS_PREFIX: &str = "keys/";
 
 /// Newest version of the format that is read and written.
 pub const KEYS_VERSION: u32 = 1;
+
+/// The largest number of a document: it has eight digits.
+const MAX_NUMBER: u32 = 99_999_999;
 
 /// Largest document that is read, in bytes.
 const MAX_BYTES: u64 = 1 << 20;
@@ -193,11 +198,12 @@ fn object(number: u32) -> Result<ObjectName> {
     ObjectName::new(format!("{KEYS_PREFIX}{number:08}.json"))
 }
 
-/// Whether a document has such a name.
-fn is_document(name: &ObjectName) -> bool {
-    let number = name.as_str().strip_prefix(KEYS_PREFIX);
-    let number = number.and_then(|rest| rest.strip_suffix(".json"));
-    number.is_some_and(|digits| digits.len() == 8 && digits.bytes().all(|it| it.is_ascii_digit()))
+/// The number of the document with this name; `None` where no document has such a name.
+fn document_number(name: &ObjectName) -> Option<u32> {
+    let number = name.as_str().strip_prefix(KEYS_PREFIX)?;
+    let digits = number.strip_suffix(".json")?;
+    let is_plain = digits.len() == 8 && digits.bytes().all(|it| it.is_ascii_digit());
+    digits.parse().ok().filter(|_| is_plain)
 }
 
 #[derive(Deserialize)]

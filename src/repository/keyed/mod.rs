@@ -24,7 +24,7 @@ use std::time::SystemTime;
 pub use memory::Memory;
 pub use sealed::Sealed;
 pub use trust::Voucher;
-pub use witness::{MissingManifests, Witness};
+pub use witness::{LostWitness, MissingManifests, SeenWitness, Witness, WitnessMemory};
 
 use super::layout::{ARCHIVES, DATA, DESCRIPTOR, MENDED};
 use super::{Digest, MAX_MANIFEST_BYTES, ManifestName, PartName, original};
@@ -49,6 +49,11 @@ pub struct Keyring {
     pub admin: Option<String>,
     /// Number of the newest key document that it has seen.
     pub seen: u32,
+    /// The newest witness that it has seen of each repository, or part of one, by its
+    /// [scope](KeyedStore::scope).
+    pub witnesses: BTreeMap<String, SeenWitness>,
+    /// What remembers the newest witness that it sees.
+    pub witness_memory: Option<Arc<dyn WitnessMemory>>,
     /// Where it keeps what it has written, if it cannot read that back.
     pub memory: Option<PathBuf>,
     /// Whether archives count that nobody has signed who may.

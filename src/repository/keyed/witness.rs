@@ -8,6 +8,9 @@
 //! somebody; a `forget` that removes archives writes a new witness at its end. And what a witness
 //! does not list was not there when it was made.
 //!
+//! Whoever removes archives can remove the witnesses that list them as well. So each machine that
+//! has read one remembers the newest, and misses it.
+//!
 //! | member | value |
 //! |---|---|
 //! | `format_version` | 1 |
@@ -19,6 +22,7 @@
 //! | `signature` | of all lines before this one |
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -55,6 +59,63 @@ pub struct Witness {
     previous: Option<Digest>,
 }
 
+/// A witness that a machine has seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeenWitness {
+    /// Its number.
+    pub number: u32,
+    /// SHA-256 of the whole witness.
+    pub sha256: Digest,
+}
+
+/// Where a machine remembers the newest witness that it has seen: somewhere else than in the
+/// repository.
+pub trait WitnessMemory: fmt::Debug + Send + Sync {
+    /// Remembers that `seen` was seen of the repository, or part of one, with this
+    /// [scope](KeyedStore::scope), unless a newer one is remembered.
+    fn keep(&self, scope: &str, seen: SeenWitness);
+}
+
+/// A witness that was seen before and is not there any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LostWitness {
+    /// Its number.
+    pub number: u32,
+    /// The number of the newest that counts now; `None` where none does.
+    pub newest: Option<u32>,
+}
+
+impl fmt::Display for LostWitness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let number = self.number;
+        match self.newest {
+            None => write!(
+                f,
+                "expected witness {number}, as was seen before, found none"
+            ),
+            Some(newest) if newest == number => {
+                write!(
+                    f,
+                    "expected witness {number} as it was seen before, found another"
+                )
+            }
+            Some(newest) => write!(
+                f,
+                "expected witness {number}, as was seen before, found that the newest is {newest}"
+            ),
+        }
+    }
+}
+
+impl LostWitness {
+    fn refusal(self) -> Error {
+        Error::refused(format!(
+            "{self}: somebody has removed or replaced it, or shows an older state of the repository"
+        ))
+        .advise("find out who has; bring witness/ back from where it is kept, or accept with narthex witness --accept-missing that nobody knows which archives were there")
+    }
+}
+
 /// How what is there differs from what was seen.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MissingManifests {
@@ -62,6 +123,8 @@ pub struct MissingManifests {
     pub gone: Vec<ObjectName>,
     /// Manifests that were seen, and have other bytes now.
     pub changed: Vec<ObjectName>,
+    /// The newest witness that was seen, if it is gone: others may have been seen by it.
+    pub witness: Option<LostWitness>,
 }
 
 impl KeyedStore {
@@ -81,10 +144,55 @@ impl KeyedStore {
                 Ok(bytes) => bytes,
             };
             if let Ok(witness) = self.believe(name, &bytes) {
-                return Ok(Some((witness, Digest::of(&bytes))));
+                let digest = Digest::of(&bytes);
+                self.keep_seen(&witness, digest);
+                return Ok(Some((witness, digest)));
             }
         }
         Ok(None)
+    }
+
+    /// Remembers that `witness` was seen, if it is newer than what was seen before.
+    fn keep_seen(&self, witness: &Witness, sha256: Digest) {
+        let before = self.seen_witness().map_or(0, |seen| seen.number);
+        if let Some(memory) = &self.keyring.witness_memory
+            && witness.number > before
+        {
+            let number = witness.number;
+            memory.keep(&self.scope, SeenWitness { number, sha256 });
+        }
+    }
+
+    /// The [scopes](KeyedStore::scope) of which a witness was seen before.
+    pub(in crate::repository) fn seen_scopes(&self) -> impl Iterator<Item = &str> {
+        self.keyring.witnesses.keys().map(String::as_str)
+    }
+
+    /// The newest witness that was seen before.
+    fn seen_witness(&self) -> Option<SeenWitness> {
+        self.keyring.witnesses.get(&self.scope).copied()
+    }
+
+    /// The newest witness that this machine has seen, if it is not there any more; `newest` is the
+    /// newest that counts.
+    fn lost(&self, newest: Option<&(Witness, Digest)>) -> Option<LostWitness> {
+        let seen = self.seen_witness()?;
+        let is_there = newest.is_some_and(|(witness, digest)| {
+            witness.number > seen.number || (witness.number, *digest) == (seen.number, seen.sha256)
+        });
+        (!is_there).then(|| LostWitness {
+            number: seen.number,
+            newest: newest.map(|(witness, _)| witness.number),
+        })
+    }
+
+    /// The newest witness that this machine has seen, if it is not there any more.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub fn lost_witness(&self) -> Result<Option<LostWitness>> {
+        Ok(self.lost(self.witness()?.as_ref()))
     }
 
     /// Objects in the place of witnesses that no key that counts has signed.
@@ -174,8 +282,8 @@ impl KeyedStore {
     ///
     /// # Errors
     ///
-    /// `Refused`, when the key may not say that, or when others are gone as well: they would be
-    /// missed by nobody any more; when the store fails.
+    /// `Refused`, when the key may not say that, or when others are gone as well, or the newest
+    /// witness that was seen is: they would be missed by nobody any more; when the store fails.
     pub fn write_witness(
         &self,
         key: &SigningKey,
@@ -184,6 +292,9 @@ impl KeyedStore {
     ) -> Result<Witness> {
         self.refuse_witness_by(&key.public())?;
         let before = self.witness()?;
+        if let Some(lost) = self.lost(before.as_ref()) {
+            return Err(lost.refusal());
+        }
         if let Some((before, _)) = &before {
             let gone = self.missing_of(before, false)?.gone;
             let mut gone = gone.iter().filter(|name| !forgotten.contains(name));
@@ -196,7 +307,42 @@ impl KeyedStore {
                 .advise("find out who has removed them, and bring them back from a copy; if they were forgotten, narthex witness --accept-missing says so"));
             }
         }
+        self.write_after(before, &BTreeSet::new(), key, now)
+    }
+
+    /// The same, whatever is missing of what was seen before; what that is. All manifests are read.
+    ///
+    /// # Errors
+    ///
+    /// `Refused`, when the key may not say that; when the store fails.
+    pub fn write_witness_accepting(
+        &self,
+        key: &SigningKey,
+        now: Millis,
+    ) -> Result<(Witness, MissingManifests)> {
+        self.refuse_witness_by(&key.public())?;
+        let before = self.witness()?;
+        let mut missing = match &before {
+            Some((before, _)) => self.missing_of(before, true)?,
+            None => MissingManifests::default(),
+        };
+        missing.witness = self.lost(before.as_ref());
+        let changed = missing.changed.iter().collect();
+        let witness = self.write_after(before, &changed, key, now)?;
+        Ok((witness, missing))
+    }
+
+    /// Writes the witness that follows `before`; `changed` are manifests that are not what that one
+    /// says.
+    fn write_after(
+        &self,
+        before: Option<(Witness, Digest)>,
+        changed: &BTreeSet<&ObjectName>,
+        key: &SigningKey,
+        now: Millis,
+    ) -> Result<Witness> {
         let known = before.iter().flat_map(|(before, _)| &before.manifests);
+        let known = known.filter(|link| !changed.contains(&link.name));
         let known: BTreeMap<_, _> = known.map(|link| (&link.name, link.sha256)).collect();
         let listed = self.inner.list(ARCHIVES)?;
         let names = listed.into_iter().map(|(name, _)| name);
@@ -220,8 +366,9 @@ impl KeyedStore {
             .iter()
             .filter_map(|(name, _)| witness_number(name))
             .collect();
-        // Behind the newest that counts, whatever else has numbers there.
-        let last = before.as_ref().map_or(0, |(before, _)| before.number);
+        // Behind the newest that counts or was seen, whatever else has numbers there.
+        let seen = self.seen_witness().map_or(0, |seen| seen.number);
+        let last = before.as_ref().map_or(seen, |(it, _)| it.number.max(seen));
         let mut free = (last.saturating_add(1)..=MAX_NUMBER).filter(|it| !taken.contains(it));
         let number = free
             .next()
@@ -237,6 +384,7 @@ impl KeyedStore {
         let content = sign_document(&witness, key, WITNESS_NAMESPACE)?;
         let store: &dyn Store = &*self.inner;
         store.put(&witness_object(witness.number)?, &content)?;
+        self.keep_seen(&witness, Digest::of(&content));
         Ok(witness)
     }
 
@@ -248,7 +396,7 @@ impl KeyedStore {
     pub(super) fn has_seen(&self, name: &ObjectName, bytes: &[u8]) -> Result<bool> {
         if self.seen.get().is_none() {
             // Another thread may have been faster, with the same.
-            let _ = self.seen.set(self.witnessed()?);
+            let _ = self.seen.set(links(self.witness()?));
         }
         let seen = self.seen.get();
         Ok(seen.and_then(|seen| seen.get(name)) == Some(&Digest::of(bytes)))
@@ -259,17 +407,19 @@ impl KeyedStore {
     ///
     /// # Errors
     ///
-    /// When the store fails.
+    /// `Refused`, when the newest witness that was seen is gone: what it lists is not known; when
+    /// the store fails.
     pub fn witnessed(&self) -> Result<BTreeMap<ObjectName, Digest>> {
         let witness = self.witness()?;
-        let links = witness
-            .into_iter()
-            .flat_map(|(witness, _)| witness.manifests);
-        Ok(links.map(|link| (link.name, link.sha256)).collect())
+        match self.lost(witness.as_ref()) {
+            None => Ok(links(witness)),
+            Some(lost) => Err(lost.refusal()),
+        }
     }
 
-    /// What is to be found by the newest witness: archives that were removed since. Notes of
-    /// `report` that it explains are taken out.
+    /// What is to be found by the newest witness, archives that were removed since; and what has
+    /// the place of witnesses and key documents and counts for nothing. Notes of `report` that
+    /// a witness explains are taken out.
     ///
     /// # Errors
     ///
@@ -280,8 +430,18 @@ impl KeyedStore {
             CheckFinding::new(Kind::WitnessFalse, name.as_str(), detail)
         });
         report.findings.extend(false_ones);
+        let junk = self.chain.junk().iter().filter(|junk| junk.is_numbered);
+        let junk =
+            junk.map(|junk| CheckFinding::new(Kind::KeysFalse, junk.name.as_str(), &*junk.why));
+        report.findings.extend(junk);
+        let newest = self.witness()?;
+        if let Some(lost) = self.lost(newest.as_ref()) {
+            let object = witness_object(lost.number)?;
+            let finding = CheckFinding::new(Kind::WitnessGone, object.as_str(), lost.to_string());
+            report.findings.push(finding);
+        }
         report.sort();
-        let Some((witness, _)) = self.witness()? else {
+        let Some((witness, _)) = newest else {
             return Ok(());
         };
         let missing = self.missing_of(&witness, read)?;
@@ -335,4 +495,12 @@ impl KeyedStore {
         }
         Ok(missing)
     }
+}
+
+/// The manifests that `witness` lists, with the digest of each.
+fn links(witness: Option<(Witness, Digest)>) -> BTreeMap<ObjectName, Digest> {
+    let links = witness
+        .into_iter()
+        .flat_map(|(witness, _)| witness.manifests);
+    links.map(|link| (link.name, link.sha256)).collect()
 }

@@ -91,6 +91,23 @@ impl Three {
         self.store.get(&name(number), u64::MAX).unwrap()
     }
 
+    /// Why `bytes` in the place of the newest document count for nothing: the one before counts,
+    /// but not for those who have seen the newest.
+    fn passed_over(&self, bytes: &[u8]) -> String {
+        let kept = self.bytes(3);
+        self.store.overwrite(&name(3), bytes);
+        let chain = self.read(0).unwrap();
+        let refused = self.read(3).unwrap_err();
+        self.store.overwrite(&name(3), &kept);
+        assert_eq!(refused.kind(), ErrorKind::Refused, "{}", refused.chain());
+        assert_eq!(chain.newest().number, 2);
+        let [junk] = chain.junk() else {
+            panic!("{:?}", chain.junk())
+        };
+        assert_eq!((&junk.name, junk.is_numbered), (&name(3), true));
+        junk.why.clone()
+    }
+
     /// What is said when document `number` is `bytes`.
     fn error_with(&self, number: u32, bytes: &[u8]) -> (ErrorKind, String) {
         let kept = self.bytes(number);
@@ -142,22 +159,20 @@ fn the_newest_document_counts_and_the_older_ones_are_remembered() {
 }
 
 #[test]
-fn a_document_that_somebody_else_has_made_or_changed_is_refused() {
+fn a_document_that_somebody_else_has_made_or_changed_counts_for_nothing() {
     let three = Three::new();
     let thief = SigningKey::generate("").unwrap();
     let mut forged = three.read(0).unwrap().newest().clone();
     forged.recipients = vec![recipient()];
-    let told = three.error_with(3, &forged.to_signed(&thief).unwrap());
-    assert_eq!(told.0, ErrorKind::Refused);
-    assert!(told.1.contains("the administrator's key"), "{told:?}");
+    let told = three.passed_over(&forged.to_signed(&thief).unwrap());
+    assert!(told.contains("the administrator's key"), "{told}");
 
     // The administrator's signature below another recipient.
     let genuine = String::from_utf8(three.bytes(3)).unwrap();
     let changed = genuine.replace(&three.recipients[0].to_string(), &recipient().to_string());
     assert_ne!(changed, genuine);
-    let told = three.error_with(3, changed.as_bytes());
-    assert_eq!(told.0, ErrorKind::Refused);
-    assert!(told.1.contains("something was changed"), "{told:?}");
+    let told = three.passed_over(changed.as_bytes());
+    assert!(told.contains("something was changed"), "{told}");
 
     // What a host was made to sign, or the administrator for something else.
     let digits = |namespace: &str, key: &SigningKey, text: &str| {
@@ -173,8 +188,7 @@ fn a_document_that_somebody_else_has_made_or_changed_is_refused() {
         (ARCHIVE_NAMESPACE, &three.admin),
         (KEYS_NAMESPACE, &three.host_b),
     ] {
-        let told = three.error_with(3, digits(namespace, key, &changed).as_bytes());
-        assert_eq!(told.0, ErrorKind::Refused, "{told:?}");
+        three.passed_over(digits(namespace, key, &changed).as_bytes());
     }
 
     // Unsigned, cut off, with something behind, or no document at all.
@@ -186,15 +200,57 @@ fn a_document_that_somebody_else_has_made_or_changed_is_refused() {
         format!("{content},\n\"signature\": \"\"\n}}\n"),
         String::new(),
     ] {
-        let told = three.error_with(3, text.as_bytes());
-        assert_eq!(told.0, ErrorKind::Corrupt, "{text}: {told:?}");
+        three.passed_over(text.as_bytes());
     }
     for at in (0..genuine.len()).step_by(5) {
         let mut flipped = genuine.clone().into_bytes();
         flipped[at] ^= 1;
-        three.error_with(3, &flipped);
+        three.passed_over(&flipped);
     }
+    // More than any document has.
+    let mut long = genuine.into_bytes();
+    long.resize(2 << 20, b' ');
+    three.passed_over(&long);
     three.read(3).unwrap();
+}
+
+#[test]
+fn what_is_no_document_stops_nobody_and_the_next_one_takes_a_number_that_is_free() {
+    let three = Three::new();
+    // What the administrator has signed for elsewhere, and what nobody has.
+    three.store.overwrite(&name(4), &three.bytes(1));
+    three.store.overwrite(&name(9), b"junk");
+    three.store.overwrite(&name(99_999_999), b"junk");
+    let foreign = ObjectName::new("keys/00000002.txt").unwrap();
+    three.store.overwrite(&foreign, b"");
+    let chain = three.read(3).unwrap();
+    assert_eq!((chain.newest().number, chain.documents().len()), (3, 3));
+    let junk: Vec<_> = chain.junk().iter().map(|it| it.is_numbered).collect();
+    assert_eq!(junk, [false, true, true, true]);
+    let next = chain.next(1_700_000_002_000, three.recipients.clone(), Vec::new());
+    let next = next.unwrap();
+    assert_eq!(next.number, 5);
+    three.publish(&next);
+    for seen in [0, 3, 5] {
+        let chain = three.read(seen).unwrap();
+        assert_eq!((chain.newest().number, chain.documents().len()), (5, 4));
+    }
+    // The number of junk was never seen.
+    assert_eq!(three.read(4).unwrap_err().kind(), ErrorKind::Refused);
+}
+
+#[test]
+fn junk_over_the_newest_document_does_not_make_another_follow_the_one_before() {
+    let three = Three::new();
+    three.store.overwrite(&name(3), b"junk");
+    // An administrator's machine that has not seen the third does not know better.
+    let next = three.read(2).unwrap();
+    let next = next.next(1_700_000_002_000, three.recipients.clone(), Vec::new());
+    three.publish(&next.unwrap());
+    assert_eq!(three.read(2).unwrap().newest().number, 4);
+    let refused = three.read(3).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Refused);
+    assert!(refused.chain().contains("keys/00000003.json"), "{refused}");
 }
 
 #[test]
@@ -227,12 +283,9 @@ fn a_chain_with_a_gap_or_a_foreign_link_is_refused() {
         told.1.contains("keys/00000003.json: expected it to name"),
         "{told:?}"
     );
-    // What has no name of a key document is not ours.
-    let store = three.store.clone();
-    store.overwrite(&ObjectName::new("keys/00000002.txt").unwrap(), b"");
-    assert_eq!(read(&store, &three.admin, 0).unwrap().documents().len(), 3);
-    // What has the next one, and is none, is named with what to do about it.
-    store.overwrite(&name(4), b"junk");
+    // Where there is nothing else, what it is that lies there is said, and what to do about it.
+    let store = MemoryStore::new();
+    store.overwrite(&name(1), b"junk");
     let error = kinds(&store);
     assert!(
         error

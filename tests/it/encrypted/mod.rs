@@ -4,6 +4,7 @@
 mod by_hand;
 mod copied;
 mod cover;
+mod first_release;
 mod flood;
 mod parts;
 mod program;

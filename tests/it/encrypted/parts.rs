@@ -9,10 +9,11 @@ use narthex::crypt::sign::SigningKey;
 use narthex::crypt::{Identities, Identity};
 use narthex::progress::Silent;
 use narthex::repository::check::{CheckDepth, Kind, check_part};
-use narthex::repository::keyed::Keyring;
+use narthex::repository::keyed::{Keyring, WitnessMemory};
 use narthex::repository::{Parts, SourceFilter};
 use narthex::store::{MemoryStore, ObjectName, ReadStore as _, Store};
 
+use super::trust::Seen;
 use super::world::{DAY, NIGHT, assert_restored, back_up, night};
 
 struct Fleet {
@@ -152,4 +153,43 @@ fn what_one_host_puts_into_the_part_of_another_counts_for_nothing() {
     let wrong = fleet.as_host(0).of_source("west").unwrap();
     let refused = back_up(&wrong, &night(2), "east", NIGHT + 2 * DAY).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Refused, "{refused:?}");
+}
+
+#[test]
+fn a_part_that_is_removed_as_a_whole_is_missed_by_whoever_has_seen_it() {
+    let fleet = Fleet::new();
+    for number in [0, 1] {
+        fleet.back_up(number, 1);
+    }
+    let memory = Arc::new(Seen::default());
+    let open = || {
+        fleet.open(Keyring {
+            identities: Some(fleet.reader.clone()),
+            witnesses: memory.0.lock().unwrap().clone(),
+            witness_memory: Some(Arc::clone(&memory) as Arc<dyn WitnessMemory>),
+            ..Keyring::default()
+        })
+    };
+    for part in open().all().unwrap() {
+        let keys = part.keys().unwrap();
+        keys.write_witness(&fleet.admin, &BTreeSet::new(), NIGHT + DAY)
+            .unwrap();
+    }
+    assert_eq!(memory.0.lock().unwrap().len(), 2);
+    let gone = open().of_source("west").unwrap();
+    let dir = gone.full_name("");
+    for (name, _) in fleet.store.list(&dir).unwrap() {
+        fleet.store.delete(&name).unwrap();
+    }
+    assert_eq!(fleet.as_reader().all().unwrap().len(), 1);
+    let all = open().all().unwrap();
+    assert_eq!(all.len(), 2);
+    for part in all {
+        let mut report = check_part(part.store(), &part, CheckDepth::Structure, &Silent).unwrap();
+        let keys = part.keys().unwrap();
+        keys.judge_missing(&mut report, false).unwrap();
+        let is_gone = part.part() == gone.part();
+        let mut findings = report.findings.iter();
+        assert_eq!(findings.any(|it| it.kind == Kind::WitnessGone), is_gone);
+    }
 }

@@ -9,23 +9,23 @@ use serde_json::Value;
 use super::world::night;
 
 /// Two machines: a host, and one that restores.
-struct Desk {
+pub(super) struct Desk {
     dir: tempfile::TempDir,
 }
 
 impl Desk {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Desk {
             dir: tempfile::tempdir().unwrap(),
         }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
     /// Runs narthex on the machine `machine`.
-    fn run(&self, machine: &str, arguments: &[&str]) -> Output {
+    pub(super) fn run(&self, machine: &str, arguments: &[&str]) -> Output {
         Command::new(env!("CARGO_BIN_EXE_narthex"))
             .args(arguments)
             .current_dir(self.dir.path())
@@ -39,7 +39,7 @@ impl Desk {
     }
 
     /// What a command says that must do what it is asked: standard output, and error.
-    fn done(&self, machine: &str, arguments: &[&str]) -> (String, String) {
+    pub(super) fn done(&self, machine: &str, arguments: &[&str]) -> (String, String) {
         let output = self.run(machine, arguments);
         let (out, err) = said(&output);
         assert_eq!(output.status.code(), Some(0), "{arguments:?}: {out}{err}");
@@ -47,7 +47,7 @@ impl Desk {
     }
 
     /// A new identity, and a repository that is encrypted to it, which `host.key` may write.
-    fn init(&self) {
+    pub(super) fn init(&self) {
         let (recipient, _) = self.done("reader", &["key", "generate", "backup.key"]);
         self.done("host", &["key", "generate", "--signing", "host.key"]);
         let recipient = recipient.trim();
@@ -63,7 +63,7 @@ impl Desk {
         self.done("reader", &arguments);
     }
 
-    fn back_up(&self, number: usize) -> Value {
+    pub(super) fn back_up(&self, number: usize) -> Value {
         let dir = night(number);
         let arguments = [
             "backup",
@@ -78,7 +78,7 @@ impl Desk {
     }
 }
 
-fn said(output: &Output) -> (String, String) {
+pub(super) fn said(output: &Output) -> (String, String) {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     (text(&output.stdout), text(&output.stderr))
 }
@@ -401,4 +401,183 @@ fn a_copy_of_what_is_encrypted_is_not_made_in_clear_unasked() {
     assert!(!desk.path("other").exists());
     desk.done("reader", &["init", "--repo", "other"]);
     desk.done("reader", &copy);
+}
+
+/// Makes a key of a machine that keeps the repository in order.
+fn add_upkeep(desk: &Desk) {
+    desk.done("reader", &["key", "generate", "--signing", "upkeep.key"]);
+    let add = [
+        "key",
+        "add",
+        "--signer",
+        "upkeep.key.pub",
+        "--admin",
+        "admin.key",
+    ];
+    desk.done("reader", &add);
+}
+
+#[test]
+fn a_machine_misses_the_newest_witness_that_it_has_seen() {
+    let desk = Desk::new();
+    desk.init();
+    add_upkeep(&desk);
+    desk.back_up(1);
+    let witness = ["witness", "--signing-key", "upkeep.key"];
+    desk.done("reader", &witness);
+    // Another machine sees it in a check; what it remembered before it knew of witnesses is read.
+    desk.done("looks", &["check"]);
+    let keys = desk.path("looks-state/keys");
+    let pin = fs::read_dir(keys).unwrap().next().unwrap().unwrap().path();
+    let mut known: Value = serde_json::from_slice(&fs::read(&pin).unwrap()).unwrap();
+    let seen = known.as_object_mut().unwrap().remove("witness").unwrap();
+    assert_eq!(seen["number"], 1);
+    fs::write(&pin, known.to_string()).unwrap();
+    desk.done("looks", &["check"]);
+    fs::remove_dir_all(desk.path("repo/witness")).unwrap();
+    for machine in ["reader", "looks"] {
+        let (out, err) = said(&desk.run(machine, &["check"]));
+        assert!(out.contains("witness-gone"), "{machine}: {out}{err}");
+        let output = desk.run(machine, &["prune", "--grace", "0s"]);
+        let (out, err) = said(&output);
+        assert_eq!(output.status.code(), Some(1), "{machine}: {out}{err}");
+        assert!(err.contains("--accept-missing"), "{machine}: {err}");
+    }
+    let forget = [
+        "forget",
+        "--keep-last",
+        "1",
+        "-i",
+        "backup.key",
+        "--dry-run",
+    ];
+    let output = desk.run("reader", &forget);
+    let (out, err) = said(&output);
+    assert_eq!(output.status.code(), Some(3), "{out}{err}");
+    assert!(err.contains("expected witness 1"), "{err}");
+    // Who has never seen it misses nothing.
+    desk.done("new", &["check"]);
+    let refused = desk.run("reader", &witness);
+    assert_eq!(refused.status.code(), Some(1));
+    let accept = [&witness[..], &["--accept-missing"]].concat();
+    let (out, _) = desk.done("reader", &accept);
+    assert!(out.contains("accepted: expected witness 1"), "{out}");
+    assert!(out.contains("witness 2 lists 1 archives"), "{out}");
+    for machine in ["reader", "looks"] {
+        desk.done(machine, &["check"]);
+        desk.done(machine, &["prune"]);
+    }
+}
+
+#[test]
+fn junk_among_lists_of_keys_is_named_and_stops_nothing() {
+    let desk = Desk::new();
+    desk.init();
+    desk.back_up(1);
+    for name in ["00000002.json", "00000009.json", "README"] {
+        fs::write(desk.path("repo/keys").join(name), "junk").unwrap();
+    }
+    let dir = night(2);
+    let backup = [
+        "backup",
+        dir.to_str().unwrap(),
+        "--source",
+        "a",
+        "--signing-key",
+        "host.key",
+    ];
+    let (_, err) = desk.done("host", &backup);
+    for name in ["keys/00000002.json", "keys/00000009.json", "keys/README"] {
+        assert_eq!(err.matches(name).count(), 1, "{err}");
+    }
+    let restore = ["restore", "latest", "--target", "back", "-i", "backup.key"];
+    desk.done("reader", &restore);
+    let output = desk.run("reader", &["check", "--json"]);
+    assert_eq!(output.status.code(), Some(3));
+    let report: Value = serde_json::from_str(&said(&output).0).unwrap();
+    let findings = report["findings"].as_array().unwrap().iter();
+    let mut kinds: Vec<_> = findings
+        .map(|it| (it["kind"].as_str().unwrap(), it["object"].as_str().unwrap()))
+        .collect();
+    kinds.sort_unstable();
+    let wanted = [
+        ("foreign", "keys/README"),
+        ("keys-false", "keys/00000002.json"),
+        ("keys-false", "keys/00000009.json"),
+    ];
+    assert_eq!(kinds, wanted);
+    // The next list has a number that is free, and machines go by it.
+    let (second, _) = desk.done("reader", &["key", "generate", "second.key"]);
+    let add = [
+        "key",
+        "add",
+        "--recipient",
+        second.trim(),
+        "--admin",
+        "admin.key",
+        "--json",
+    ];
+    let (out, _) = desk.done("reader", &add);
+    let list: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(list["number"], 3);
+    desk.done("host", &backup);
+    desk.done("reader", &["archives", "-i", "backup.key"]);
+    for name in ["00000002.json", "00000009.json", "README"] {
+        fs::remove_file(desk.path("repo/keys").join(name)).unwrap();
+    }
+    desk.done("reader", &["check"]);
+}
+
+#[test]
+fn a_signer_is_narrowed_to_the_sources_that_are_named() {
+    let desk = Desk::new();
+    desk.init();
+    desk.back_up(1);
+    // `host.key` signs for all sources until then.
+    let narrow = [
+        "key",
+        "add",
+        "--signer",
+        "host.key.pub",
+        "--replace",
+        "--admin",
+        "admin.key",
+    ];
+    let unsaid = desk.run("reader", &narrow);
+    assert_eq!(unsaid.status.code(), Some(2), "to which sources");
+    let other = [&narrow[..], &["--source", "b", "--json"]].concat();
+    let (out, _) = desk.done("reader", &other);
+    let list: Value = serde_json::from_str(&out).unwrap();
+    let keys = list["keys"].as_array().unwrap().iter();
+    let signers: Vec<_> = keys.filter(|key| key["kind"] == "signer").collect();
+    assert_eq!(signers.len(), 1, "{out}");
+    let sources = &signers[0]["sources"];
+    assert_eq!(sources.as_array().map(Vec::len), Some(1), "{out}");
+    assert_ne!(sources[0], "*");
+    // What it has signed by then counts on, by the witness that was written before.
+    let restore = ["restore", "latest", "--target", "back", "-i", "backup.key"];
+    desk.done("reader", &restore);
+    let dir = night(2);
+    let backup = |source| {
+        let backup = ["backup", dir.to_str().unwrap(), "--signing-key", "host.key"];
+        desk.run("host", &[&backup[..], &["--source", source]].concat())
+    };
+    let refused = backup("a");
+    assert_eq!(refused.status.code(), Some(1), "{}", said(&refused).1);
+    assert_eq!(backup("b").status.code(), Some(0));
+    // A key that signs nothing yet is not narrowed.
+    desk.done("host", &["key", "generate", "--signing", "new.key"]);
+    let unknown = [
+        "key",
+        "add",
+        "--signer",
+        "new.key.pub",
+        "--source",
+        "a",
+        "--replace",
+        "--admin",
+        "admin.key",
+    ];
+    let unknown = desk.run("reader", &unknown);
+    assert_eq!(unknown.status.code(), Some(1));
 }

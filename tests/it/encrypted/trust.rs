@@ -1,7 +1,7 @@
 //! Whose word counts.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
 
 use narthex::ErrorKind;
 use narthex::crypt::keys::AllowedSigner;
@@ -11,7 +11,7 @@ use narthex::model::now;
 use narthex::progress::Silent;
 use narthex::repository::check::{CheckDepth, check};
 use narthex::repository::cover::Cover;
-use narthex::repository::keyed::Keyring;
+use narthex::repository::keyed::{Keyring, SeenWitness, WitnessMemory};
 use narthex::repository::{Repository, SourceFilter};
 use narthex::retain::{PruneOptions, prune};
 use narthex::store::{MemoryStore, ObjectName, ReadStore as _, Store};
@@ -163,8 +163,20 @@ fn recipients_that_the_administrator_has_not_signed_are_not_written_to() {
     let store: &dyn Store = &world.store;
     let content = next.to_signed(&false_admin).unwrap();
     store.put(&next.object().unwrap(), &content).unwrap();
-    let refused = Repository::open_with(Arc::new(world.store.clone()), world.of_host());
-    assert_eq!(refused.unwrap_err().kind(), ErrorKind::Refused);
+    let opened = world.open(world.of_host());
+    let believed = opened.keys().unwrap().chain();
+    assert_eq!(believed.newest(), chain.newest());
+    assert_eq!(believed.junk().len(), 1);
+    // Nor do they stop a night, which only the true ones read.
+    back_up(&opened, &night(1), SOURCE, NIGHT).unwrap();
+    assert_restored(&world.open(world.of_reader()), "latest", &night(1));
+    assert_eq!(
+        judged(&world),
+        [format!("keys-false {}", next.object().unwrap())]
+    );
+    let after = opened.keys().unwrap().chain();
+    let after = after.next(now(), chain.newest().recipients.clone(), Vec::new());
+    assert_eq!(after.unwrap().number, next.number + 1);
 }
 
 #[test]
@@ -192,7 +204,7 @@ fn upkeep(world: &World) -> SigningKey {
     upkeep
 }
 
-/// What a check with the keys of a reader finds about manifests.
+/// What a check with the keys of a reader finds about manifests, witnesses and lists of keys.
 fn judged(world: &World) -> Vec<String> {
     let reader = world.open(world.of_reader());
     let mut report = check(reader.store(), CheckDepth::Structure, &Silent).unwrap();
@@ -203,7 +215,7 @@ fn judged(world: &World) -> Vec<String> {
         .unwrap();
     let findings = report.findings.iter();
     findings
-        .filter(|it| it.kind.id().starts_with("manifest"))
+        .filter(|it| !it.kind.id().starts_with("object"))
         .map(|it| format!("{} {}", it.kind.id(), it.object))
         .collect()
 }
@@ -394,4 +406,130 @@ fn junk_that_is_all_there_is_of_witnesses_is_found() {
         .find(|it| it.kind.id() == "witness-false");
     assert_eq!(found.map(|it| it.object.as_str()), Some(junk.as_str()));
     assert!(report.has_problems());
+}
+
+#[test]
+fn a_witness_that_was_seen_and_is_gone_is_missed() {
+    let world = World::new();
+    let upkeep = upkeep(&world);
+    back_up(&world.open(world.of_host()), &night(1), SOURCE, NIGHT).unwrap();
+    let none = BTreeSet::new();
+    let witness = |keyring: Keyring| {
+        let reader = world.open(keyring);
+        let keys = reader.keys().unwrap();
+        keys.write_witness(&upkeep, &none, now())
+            .map(|it| it.number)
+    };
+    witness(world.of_reader()).unwrap();
+    let memory = Arc::new(Seen::default());
+    let remembering = |memory: &Arc<Seen>| Keyring {
+        witnesses: memory.0.lock().unwrap().clone(),
+        witness_memory: Some(Arc::clone(memory) as Arc<dyn WitnessMemory>),
+        ..world.of_reader()
+    };
+    assert_eq!(witness(remembering(&memory)).unwrap(), 2);
+    let second = ObjectName::new("witness/00000002.json").unwrap();
+    let seen = memory
+        .0
+        .lock()
+        .unwrap()
+        .values()
+        .map(|seen| seen.number)
+        .max();
+    assert_eq!(seen, Some(2));
+    let content = world.store.get(&second, u64::MAX).unwrap();
+    let found = || {
+        let reader = world.open(remembering(&memory));
+        let mut report = check(reader.store(), CheckDepth::Structure, &Silent).unwrap();
+        reader
+            .keys()
+            .unwrap()
+            .judge_missing(&mut report, false)
+            .unwrap();
+        let findings = report.findings.iter().map(|it| it.kind.id());
+        findings.filter(|kind| *kind == "witness-gone").count()
+    };
+    let prune = || {
+        let options = PruneOptions {
+            grace: 0,
+            ..PruneOptions::default()
+        };
+        prune(&world.open(remembering(&memory)), options, now())
+    };
+    assert_eq!(found(), 0);
+    prune().unwrap();
+    let before = world.objects();
+    // It is removed, junk is put in its place, or another one that counts.
+    let first = world
+        .store
+        .get(&ObjectName::new("witness/00000001.json").unwrap(), u64::MAX)
+        .unwrap();
+    for other in [None, Some(&b"junk"[..]), Some(&first[..])] {
+        match other {
+            None => world.store.delete(&second).unwrap(),
+            Some(other) => world.store.overwrite(&second, other),
+        }
+        assert_eq!(found(), 1);
+        assert_eq!(prune().unwrap_err().kind(), ErrorKind::Refused);
+        let refused = witness(remembering(&memory)).unwrap_err();
+        assert!(refused.advice().unwrap().contains("--accept-missing"));
+        world.store.overwrite(&second, &content);
+    }
+    assert_eq!(world.objects(), before);
+    // Nobody who has not seen it misses it; who has accepts it by a number behind it.
+    world.store.delete(&second).unwrap();
+    assert!(judged(&world).is_empty());
+    let reader = world.open(remembering(&memory));
+    let keys = reader.keys().unwrap();
+    let (new, missing) = keys.write_witness_accepting(&upkeep, now()).unwrap();
+    assert_eq!(new.number, 3);
+    let lost = missing.witness.unwrap();
+    assert_eq!((lost.number, lost.newest), (2, Some(1)));
+    assert_eq!(found(), 0);
+    prune().unwrap();
+}
+
+/// The newest witnesses that a machine has seen, in memory.
+#[derive(Debug, Default)]
+pub(crate) struct Seen(pub(crate) Mutex<BTreeMap<String, SeenWitness>>);
+
+impl WitnessMemory for Seen {
+    fn keep(&self, scope: &str, seen: SeenWitness) {
+        self.0.lock().unwrap().insert(scope.to_owned(), seen);
+    }
+}
+
+#[test]
+fn a_manifest_that_was_changed_is_accepted_by_name() {
+    let world = World::new();
+    let upkeep = upkeep(&world);
+    for time in [NIGHT, NIGHT + DAY, NIGHT + 2 * DAY] {
+        back_up(&world.open(world.of_host()), &night(1), SOURCE, time).unwrap();
+    }
+    let none = BTreeSet::new();
+    let reader = world.open(world.of_reader());
+    let keys = reader.keys().unwrap();
+    keys.write_witness(&upkeep, &none, now()).unwrap();
+    let [gone, changed, _] = &world.store.list("archives/").unwrap()[..] else {
+        panic!("there are three")
+    };
+    let (gone, changed) = (&gone.0, &changed.0);
+    let content = world.store.get(changed, u64::MAX).unwrap();
+    let cover = Cover::read(&content).unwrap().unwrap();
+    let unsigned = cover.to_bytes(|_| Ok(None)).unwrap();
+    world.store.delete(gone).unwrap();
+    world.store.overwrite(changed, &unsigned);
+    let found = judged(&world);
+    for name in [gone, changed] {
+        assert!(
+            found.contains(&format!("manifest-gone {name}")),
+            "{found:?}"
+        );
+    }
+    let (_, missing) = keys.write_witness_accepting(&upkeep, now()).unwrap();
+    assert!(missing.gone.iter().eq([gone]), "{missing:?}");
+    assert!(missing.changed.iter().eq([changed]), "{missing:?}");
+    // What it is now is what is seen. That nobody has signed it is another matter.
+    let found = judged(&world);
+    assert_eq!(found, [format!("manifest-untrusted {changed}")]);
 }
