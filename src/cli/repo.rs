@@ -15,7 +15,7 @@ use super::network;
 use super::state::{StateArgs, explain};
 use super::terminal::announce;
 use crate::error::{Error, ErrorKind, Result};
-use crate::repository::Parts;
+use crate::repository::{Parts, Repository};
 use crate::store::{Location, Store};
 
 /// The environment variable that says where the repository is when `--repo` does not.
@@ -201,6 +201,47 @@ impl RepoArgs {
         let parts = open(&self.location, state, false)?;
         state.refuse_other(&self.location, parts.root())?;
         Ok(parts)
+    }
+}
+
+/// Whether what is asked for is in any part of a repository: that it is not in one of several is no
+/// error.
+#[derive(Default)]
+pub(crate) struct Elsewhere {
+    is_found: bool,
+    missing: Option<Error>,
+}
+
+impl Elsewhere {
+    /// What was done in `part`; `None` where what was asked for is not in it, which may be in
+    /// another one.
+    ///
+    /// # Errors
+    ///
+    /// Any other.
+    pub(crate) fn pass_over<T>(&mut self, done: Result<T>, part: &Repository) -> Result<Option<T>> {
+        match done {
+            Err(none) if none.kind() == ErrorKind::NotFound && part.part().is_some() => {
+                self.missing = Some(none);
+                Ok(None)
+            }
+            done => {
+                self.is_found = true;
+                done.map(Some)
+            }
+        }
+    }
+
+    /// Ends the search.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`, when it was in no part.
+    pub(crate) fn end(self) -> Result<()> {
+        match self.missing {
+            Some(missing) if !self.is_found => Err(missing),
+            _ => Ok(()),
+        }
     }
 }
 

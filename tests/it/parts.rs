@@ -3,7 +3,17 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use narthex::ErrorKind;
+use narthex::archive::{self, BackupOptions, Codec, Source};
+use narthex::model::now;
+use narthex::progress::Silent;
+use narthex::repository::Parts;
+use narthex::repository::check::{CheckDepth, check_part};
+use narthex::retain::{PruneOptions, prune};
+use narthex::store::{MemoryStore, Store};
 use serde_json::Value;
 
 use crate::backup_command::{Ran, narthex};
@@ -175,6 +185,12 @@ fn what_one_part_lets_go_touches_no_other() {
     let after = desk.parts("fleet").into_iter();
     assert!(after.into_iter().any(|part| tree(&part) == before));
     desk.run(&["check", "--repo", "fleet", "--read-data"], 0);
+    // What no part has is asked for in vain.
+    for more in [&["--host", "nowhere"], &["--label", "a=b"]] {
+        let forget = ["forget", "--keep-last", "1", "--repo", "fleet"];
+        let none = desk.run(&[&forget[..], more].concat(), 1);
+        assert!(none.err.contains("no archive"), "{}", none.err);
+    }
     let ids = desk.json(&["archives", "--repo", "fleet"], 0);
     let ids = ids["archives"].as_array().unwrap().iter();
     let ids: Vec<_> = ids
@@ -294,5 +310,71 @@ fn copy_blocks(from: &Path, to: &Path) {
         let path = to.join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, content).unwrap();
+    }
+}
+
+/// Twenty hosts archive three nights each while all is pruned again and again.
+#[test]
+fn many_hosts_write_at_once_beside_prunes() {
+    const HOSTS: usize = 20;
+    const NIGHTS: [&str; 3] = ["night-1", "night-2", "night-1"];
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    Parts::init_by_source(Arc::clone(&store)).unwrap();
+    let open = || Parts::open(Arc::clone(&store)).unwrap();
+    let is_over = AtomicBool::new(false);
+    let back_up = |host: usize| {
+        for (night, dir) in (0..).zip(NIGHTS) {
+            let name = format!("host-{host}");
+            let source = Source::new(&fixture(dir), name.clone(), Some(name.clone())).unwrap();
+            let part = open().of_source(&name).unwrap();
+            let options = BackupOptions {
+                codec: Codec::Portable,
+                // The third night is that of the first again.
+                force: true,
+                ..BackupOptions::default()
+            };
+            let time = now() + night;
+            let made = archive::backup(&source, &part, &options, time, &Silent).unwrap();
+            assert!(made.committed, "{:?}", made.problems);
+        }
+    };
+    let options = PruneOptions::default();
+    let at_once = PruneOptions {
+        grace: 0,
+        ..options
+    };
+    std::thread::scope(|scope| {
+        let pruning = scope.spawn(|| {
+            let mut rounds = 0;
+            while !is_over.load(Ordering::SeqCst) {
+                for part in open().all().unwrap() {
+                    // Where data lies and no archive yet, nothing is deleted, and that is said.
+                    match prune(&part, options, now()) {
+                        Err(refused) => assert_eq!(refused.kind(), ErrorKind::Refused),
+                        Ok(_) => rounds += 1,
+                    }
+                }
+            }
+            rounds
+        });
+        let hosts: Vec<_> = (0..HOSTS)
+            .map(|host| {
+                let back_up = &back_up;
+                scope.spawn(move || back_up(host))
+            })
+            .collect();
+        for host in hosts {
+            host.join().unwrap();
+        }
+        is_over.store(true, Ordering::SeqCst);
+        assert!(pruning.join().unwrap() > 0);
+    });
+    let parts = open();
+    assert_eq!(parts.all().unwrap().len(), HOSTS);
+    for part in parts.all().unwrap() {
+        prune(&part, at_once, now()).unwrap();
+        let report = check_part(part.store(), &part, CheckDepth::ReadAll, &Silent).unwrap();
+        assert!(!report.has_problems(), "{:?}", report.findings);
+        assert_eq!(report.archives, NIGHTS.len() as u64);
     }
 }

@@ -9,7 +9,7 @@ use crate::cli::config::{self, policy_text};
 use crate::cli::context::Context;
 use crate::cli::exit::Ending;
 use crate::cli::keep::KeepArgs;
-use crate::cli::repo::RepoArgs;
+use crate::cli::repo::{Elsewhere, RepoArgs};
 use crate::cli::state::StateArgs;
 use crate::cli::stored::remark_hidden;
 use crate::error::{Error, ErrorKind, Result};
@@ -115,6 +115,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     let parts = args.repo.open_own(&args.state)?;
     let meant = args.meant(&parts)?;
     let (mut hidden, mut is_witness_lost) = (false, false);
+    let mut elsewhere = Elsewhere::default();
     let (mut forgotten, mut unwitnessed) = (Forgotten::default(), false);
     for (part, selection) in &meant {
         #[cfg(feature = "encryption")]
@@ -123,10 +124,13 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
         }
         // Of these, prune says more.
         hidden |= !args.prune && remark_hidden(part, context)?;
-        let own = args.forget(part, selection)?;
+        let Some(own) = elsewhere.pass_over(args.forget(part, selection), part)? else {
+            continue;
+        };
         unwitnessed |= !args.dry_run && after_forgetting(part, &own, context)?;
         forgotten.absorb(own, part);
     }
+    elsewhere.end()?;
     let meant: Vec<_> = meant.into_iter().map(|(part, _)| part).collect();
     for damaged in &forgotten.damaged {
         context.progress.remark(&damaged.error.chain());
@@ -214,24 +218,13 @@ impl Args {
             .collect())
     }
 
-    /// Forgets in one part. Where a filter lets nothing of one of several parts through, that is no
-    /// error.
+    /// Forgets in one part.
     fn forget(&self, part: &Repository, selection: &ForgetSelection) -> Result<Forgotten> {
-        let filter = self.sources.filter();
         let leave = Leave {
             nothing: self.all,
             dry_run: self.dry_run,
         };
-        match forget(part, selection, &filter, leave, now()) {
-            Err(none)
-                if none.kind() == ErrorKind::NotFound
-                    && part.part().is_some()
-                    && filter.source_name.is_none() =>
-            {
-                Ok(Forgotten::default())
-            }
-            forgotten => forgotten,
-        }
+        forget(part, selection, &self.sources.filter(), leave, now())
     }
 }
 

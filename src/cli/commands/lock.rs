@@ -8,7 +8,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::Ending;
 use crate::cli::keep::KeepArgs;
 use crate::cli::network;
-use crate::cli::repo::RepoArgs;
+use crate::cli::repo::{Elsewhere, RepoArgs};
 use crate::cli::state::StateArgs;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Millis, now};
@@ -136,11 +136,16 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     let parts = args.repo.open_own(&args.state)?;
     parts.root().need_to_read()?;
     let (mut locked, mut ahead) = (LockReport::default(), false);
+    let mut elsewhere = Elsewhere::default();
     for (part, ids) in meant(args, &parts)? {
-        let (archives, doubtful) = chosen(args, &part, &ids, context)?;
+        let chosen = elsewhere.pass_over(chosen(args, &part, &ids, context), &part)?;
+        let Some((archives, doubtful)) = chosen else {
+            continue;
+        };
         ahead |= doubtful;
         locked.absorb(lock(&part, &archives, terms, args.dry_run, &args.state)?);
     }
+    elsewhere.end()?;
     let is_whole = tell(&locked, args.dry_run, location, context)?;
     if context.json {
         let mut object = LOCKED.all(&locked).object();
