@@ -15,7 +15,7 @@ use super::network;
 use super::state::{StateArgs, explain};
 use super::terminal::announce;
 use crate::error::{Error, ErrorKind, Result};
-use crate::repository::{Parts, Repository};
+use crate::repository::{Damaged, Parts, Repository};
 use crate::store::{Location, Store};
 
 /// The environment variable that says where the repository is when `--repo` does not.
@@ -122,12 +122,13 @@ impl RepoArgs {
         }
     }
 
-    /// The repository, which is made where none has ever been, unless `no_create` says otherwise.
-    /// Whether the right one is there is asked first.
+    /// The repository, which is made where none has ever been, unless `no_create` says otherwise;
+    /// in parts if `by_source`. Whether the right one is there is asked first.
     pub(crate) fn open_or_init(
         &self,
         state: &StateArgs,
         no_create: bool,
+        by_source: bool,
         context: &Context<'_>,
     ) -> Result<Parts> {
         let location = &self.location;
@@ -146,9 +147,21 @@ impl RepoArgs {
         } else {
             #[cfg(feature = "encryption")]
             keys::refuse_in_clear(location)?;
-            let parts = Parts::open_or_init(self.store()?)?;
+            let store = self.store()?;
+            let parts = if by_source {
+                Parts::init_by_source(store)?
+            } else {
+                Parts::open_or_init(store)?
+            };
             let id = &parts.root().descriptor().id;
-            announce(format_args!("made a new repository {id} in {location}"));
+            let in_parts = if parts.is_by_source() {
+                ", in parts, one for each source"
+            } else {
+                ""
+            };
+            announce(format_args!(
+                "made a new repository {id} in {location}{in_parts}"
+            ));
             parts
         };
         if let Some(reason) = state.remember(location, parts.root()) {
@@ -210,6 +223,9 @@ impl RepoArgs {
 pub(crate) struct Elsewhere {
     is_found: bool,
     missing: Option<Error>,
+    /// Manifests that cannot be read, in parts that were passed over: they may be what is asked
+    /// for.
+    damaged: Vec<Damaged>,
 }
 
 impl Elsewhere {
@@ -223,6 +239,8 @@ impl Elsewhere {
         match done {
             Err(none) if none.kind() == ErrorKind::NotFound && part.part().is_some() => {
                 self.missing = Some(none);
+                let damaged = part.archives()?.damaged.into_iter();
+                self.damaged.extend(damaged.map(|it| it.in_whole(part)));
                 Ok(None)
             }
             done => {
@@ -232,15 +250,18 @@ impl Elsewhere {
         }
     }
 
-    /// Ends the search.
+    /// Ends the search: says which manifests could not be read; whether there are any.
     ///
     /// # Errors
     ///
     /// `NotFound`, when it was in no part.
-    pub(crate) fn end(self) -> Result<()> {
+    pub(crate) fn end(self, context: &Context<'_>) -> Result<bool> {
+        for damaged in &self.damaged {
+            context.progress.remark(&damaged.error.chain());
+        }
         match self.missing {
             Some(missing) if !self.is_found => Err(missing),
-            _ => Ok(()),
+            _ => Ok(!self.damaged.is_empty()),
         }
     }
 }

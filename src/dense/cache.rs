@@ -8,7 +8,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -84,23 +84,46 @@ impl Cache {
         }
     }
 
-    /// Keeps an entry for the pack `object`, which has been published.
-    pub fn keep(&self, entry: NewEntry, store: &dyn Store, object: &StoredObject, is_sound: bool) {
+    /// Somewhere to write what is far away once it is written: whoever has it here does not have to
+    /// read it back. `None` where nothing is remembered.
+    pub fn copy(&self) -> Option<PackCopy> {
+        let file = tempfile::tempfile_in(self.dir.as_ref()?).ok()?;
+        Some(PackCopy {
+            file: Some(BufWriter::new(file)),
+            bytes: 0,
+        })
+    }
+
+    /// Keeps an entry for the pack `object`, which has been published; `copy` has its bytes, if
+    /// they were kept.
+    pub fn keep(
+        &self,
+        entry: NewEntry,
+        copy: Option<PackCopy>,
+        store: &dyn Store,
+        object: &StoredObject,
+        is_sound: bool,
+    ) {
         // Whatever goes wrong, the entry is made anew when it is needed.
-        let _ = self.try_keep(entry, store, object, is_sound);
+        let _ = match copy.and_then(PackCopy::done) {
+            Some(copy) if copy.bytes == object.bytes => {
+                self.try_keep(entry, &copy, object, is_sound)
+            }
+            _ => self.try_keep(entry, &StoredPack::of(store, object), object, is_sound),
+        };
     }
 
     fn try_keep(
         &self,
         entry: NewEntry,
-        store: &dyn Store,
+        pack: &impl PackBytes,
         object: &StoredObject,
         is_sound: bool,
     ) -> Result<()> {
         let Some(dir) = &self.dir else {
             return Ok(());
         };
-        if let Some(file) = entry.seal(&StoredPack::of(store, object), object, is_sound)? {
+        if let Some(file) = entry.seal(pack, object, is_sound)? {
             let path = dir.join(file_name(&object.name));
             file.persist(&path)
                 .map_err(|e| Error::io("write", &path, e.error))?;
@@ -122,6 +145,7 @@ impl Cache {
             return Ok(entry);
         }
         let pack = StoredPack::of(store, object);
+        store.expect(&[object.listed()]);
         let mut entry = self.begin();
         if entry.file.is_none() {
             let file = tempfile::Builder::new().prefix("narthex-").tempfile();
@@ -185,6 +209,66 @@ fn file_name(pack: &ObjectName) -> String {
     pack.as_str().replace('/', "-")
 }
 
+/// The bytes of a pack on this machine, while it is written to a place far away.
+#[derive(Debug)]
+pub struct PackCopy {
+    /// Nothing, when it could not be written.
+    file: Option<BufWriter<File>>,
+    bytes: u64,
+}
+
+impl PackCopy {
+    fn done(self) -> Option<CopiedPack> {
+        let file = self.file?.into_inner().ok()?;
+        Some(CopiedPack {
+            file,
+            bytes: self.bytes,
+        })
+    }
+}
+
+impl Write for PackCopy {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let file = self.file.as_mut();
+        if file.is_some_and(|file| file.write_all(bytes).is_err()) {
+            self.file = None;
+        }
+        self.bytes += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A pack whose bytes are on this machine.
+struct CopiedPack {
+    file: File,
+    bytes: u64,
+}
+
+impl PackBytes for CopiedPack {
+    fn length(&self) -> u64 {
+        self.bytes
+    }
+
+    fn read(&self, offset: u64, length: u64) -> Result<Vec<u8>> {
+        let failed = |e| Error::new(ErrorKind::Io, "cannot read the copy of a pack").with_source(e);
+        let end = offset.checked_add(length).filter(|end| *end <= self.bytes);
+        end.ok_or_else(|| Error::corrupt("expected more bytes of a pack"))?;
+        let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
+        self.file
+            .read_exact_at(&mut bytes, offset)
+            .map_err(failed)?;
+        Ok(bytes)
+    }
+
+    fn describe(&self) -> String {
+        "the copy of a pack".to_owned()
+    }
+}
+
 impl Write for NewEntry {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self
@@ -208,7 +292,7 @@ impl NewEntry {
     /// Completes the entry; `None` if there is no file to write to.
     fn seal(
         mut self,
-        pack: &StoredPack<'_>,
+        pack: &impl PackBytes,
         object: &StoredObject,
         is_sound: bool,
     ) -> Result<Option<NamedTempFile>> {

@@ -30,7 +30,7 @@ mod stats;
 mod stored_pack;
 mod write;
 
-pub use cache::{Cache, CachedPack, NewEntry};
+pub use cache::{Cache, CachedPack, NewEntry, PackCopy};
 pub use extract::{Extracted, PackList, derive};
 
 pub use read::{comes_back, digests, read_extracted, read_packed, sound_recipe, with_packs};

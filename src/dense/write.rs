@@ -45,7 +45,8 @@ impl StagedPack {
 }
 
 /// Packs `block`, or a selection of it, as the object `name`; `digests` receives what is to be
-/// remembered of its series; `advance` hears how many bytes of chunks are done.
+/// remembered of its series, and `copy` the bytes of the pack; `advance` hears how many bytes of
+/// chunks are done.
 ///
 /// # Errors
 ///
@@ -56,10 +57,12 @@ pub fn stage_pack(
     block: &BlockBytes<'_>,
     selection: Option<&PackSelection>,
     digests: &mut dyn Write,
+    copy: Option<&mut dyn Write>,
     advance: &(dyn Fn(u64) + Sync),
 ) -> Result<Result<StagedPack, Unpackable>> {
     let mut out = Hashing {
         pending: store.create(name)?,
+        copy,
         sha256: Hasher::default(),
     };
     let packed = match write_part(block, selection, &mut out, digests, advance)
@@ -86,21 +89,26 @@ pub fn stage_pack(
 }
 
 /// Hashes what it passes on.
-struct Hashing {
+struct Hashing<'c> {
     pending: Box<dyn PendingObject>,
+    copy: Option<&'c mut dyn Write>,
     sha256: Hasher,
 }
 
-impl Hashing {
+impl Hashing<'_> {
     fn finish(&mut self) -> Digest {
         std::mem::take(&mut self.sha256).finish()
     }
 }
 
-impl Write for Hashing {
+impl Write for Hashing<'_> {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         let written = self.pending.write(bytes)?;
-        self.sha256.update(bytes.get(..written).unwrap_or(bytes));
+        let bytes = bytes.get(..written).unwrap_or(bytes);
+        self.sha256.update(bytes);
+        if let Some(copy) = &mut self.copy {
+            copy.write_all(bytes)?;
+        }
         Ok(written)
     }
 

@@ -456,6 +456,7 @@ fn of_init() -> Vec<Json> {
         Object::new()
             .with("id", string())
             .with("repository", string())
+            .with("by_source", flag())
             .json(),
     ]
 }

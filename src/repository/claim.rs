@@ -34,7 +34,7 @@ pub(crate) const NO_FILE: &str = "expected a manifest, found no file: a link to 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claim {
     format_version: u32,
-    /// The archive that is about to be committed.
+    /// The archive that is about to be committed, or any other id.
     archive: ArchiveId,
     /// When it was made.
     #[serde(with = "super::stamp")]

@@ -127,7 +127,8 @@ impl Commit<'_> {
         Claim::publish(repository.store(), self.claimed_by, claimed, now)
     }
 
-    /// Whether the claim that the run has made at its beginning proves what [`Commit::prove`] would.
+    /// Whether the claim that the run has made at its beginning proves what [`Commit::prove`]
+    /// would.
     fn is_proved(&self, early: &EarlyClaim<'_>) -> bool {
         let archives = || self.archives.iter();
         let logs = archives().filter_map(|archive| archive.wal.as_ref());

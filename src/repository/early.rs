@@ -52,7 +52,8 @@ impl<'r> EarlyClaim<'r> {
             seen: Vec::new(),
             is_taken: false,
         };
-        // In this order, and by two looks: what a prune deletes after the first has a warrant there.
+        // In this order, and by two looks: what a prune deletes after the first has a warrant
+        // there.
         early.trash = Trash::list(repository.store())?;
         early.seen = repository.look()?;
         Ok(early)
@@ -63,9 +64,9 @@ impl<'r> EarlyClaim<'r> {
         &self.seen
     }
 
-    /// Whether all of `objects`, and of those that are `also` named, was claimed, and nothing stands
-    /// in the way of naming it. `objects` that are not published yet are in `unpublished`: they are
-    /// claimed, and need not be there.
+    /// Whether all of `objects`, and of those that are `also` named, was claimed, and nothing
+    /// stands in the way of naming it. `objects` that are not published yet are in `unpublished`:
+    /// they are claimed, and need not be there.
     pub(crate) fn proves<'a>(
         &self,
         objects: impl IntoIterator<Item = &'a StoredObject>,

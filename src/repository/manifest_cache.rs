@@ -1,6 +1,6 @@
 //! What this machine remembers of manifests, so that a nightly run reads the new ones only.
 //!
-//! Manifests never change and each has a name of its own, so what was read once is true for as long
+//! Manifests never change and each has a name of its own, so what was read or written once is true for as long
 //! as the name is there. Most blocks of one night stand in the manifest of the next as they are:
 //! they are kept once. The file is sealed, and bound to the repository and to the program that
 //! wrote it; one that is not as it should be counts for nothing. So it saves time, and
@@ -98,8 +98,8 @@ impl ManifestCache {
         }
     }
 
-    /// Remembers the manifest of `archive`, which was committed just now: the next run need not read
-    /// it. Where it is not stored as it is written, nothing is remembered.
+    /// Remembers the manifest of `archive`, which was committed just now: the next run need not
+    /// read it. Where it is not stored as it is written, nothing is remembered.
     pub(crate) fn add(&self, repository: &Repository, archive: &Archive) {
         if !repository.is_encrypted() && self.path.is_some() {
             let id = repository.local_id();

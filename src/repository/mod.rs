@@ -218,13 +218,21 @@ impl Repository {
     ///
     /// # Errors
     ///
-    /// When the store fails.
+    /// `Refused`, where it is in [`Parts`] and nothing tells its id, which their names are made of;
+    /// when the store fails.
     pub fn mend_descriptor(&mut self, likely: Option<&str>) -> Result<Option<ObjectName>> {
         if self.trouble.is_none() || has_mended_descriptor(self.store())? {
             return Ok(None);
         }
         let mut descriptor = self.descriptor.clone();
         if descriptor.id.is_empty() {
+            if descriptor.by_source && likely.is_none() {
+                return Err(Error::refused(format!(
+                    "no archive in {} can be read that says which repository it is, and without that no part is found",
+                    self.store().describe()
+                ))
+                .advise("bring narthex.json back from a copy"));
+            }
             descriptor.id = likely.map_or_else(new_id, str::to_owned);
         }
         let mut name = descriptor_name()?;
@@ -388,8 +396,9 @@ fn new_id() -> String {
     format!("{}{}", ArchiveId::random(), ArchiveId::random())
 }
 
-/// Most manifests that are asked for the id of their repository.
-const MAX_ASKED: usize = 50;
+/// Most manifests that are asked for the id of their repository: of all, and of one part.
+const MAX_ASKED: usize = 1_000;
+const MAX_ASKED_OF_PART: usize = 3;
 
 /// What the descriptor said, from what stands in for it, or from manifests; `None` when there is
 /// neither.
@@ -399,35 +408,35 @@ fn find_descriptor(store: &dyn Store) -> Result<Option<Descriptor>> {
             return Ok(Some(found));
         }
     }
-    let dirs = store.dirs(layout::SOURCES)?;
-    let by_source = !dirs.is_empty();
+    let is_manifest = |(name, _): &(ObjectName, u64)| ManifestName::parse(name).is_some();
     let mut listed = store.list(layout::ARCHIVES)?;
-    for dir in dirs {
-        let archives = format!("{}{dir}/{}", layout::SOURCES, layout::ARCHIVES);
-        listed.append(&mut store.list(&archives)?);
-        if listed.len() >= MAX_ASKED {
-            break;
-        }
-    }
-    let is_manifest = |name: &ObjectName| {
-        let (_, own) = name
-            .as_str()
-            .split_at(name.as_str().find(layout::ARCHIVES).unwrap_or(0));
-        ObjectName::new(own).is_ok_and(|own| ManifestName::parse(&own).is_some())
+    listed.retain(is_manifest);
+    let parts = if listed.is_empty() {
+        parts::found_in(store)?
+    } else {
+        Vec::new()
     };
-    let names = listed.iter().rev().map(|(name, _)| name);
-    let mut names = names.filter(|name| is_manifest(name)).peekable();
-    if names.peek().is_none() {
+    let by_source = !parts.is_empty();
+    if listed.is_empty() && !by_source {
         return Ok(None);
     }
-    let told = names.take(MAX_ASKED).find_map(|name| {
-        let bytes = store.get(name, MAX_MANIFEST_BYTES).ok()?;
+    let names = listed.into_iter().rev().map(|(name, _)| (None, name));
+    let mut names: Vec<_> = names.take(MAX_ASKED).collect();
+    for (part, archives) in parts {
+        let left = MAX_ASKED.saturating_sub(names.len()).min(MAX_ASKED_OF_PART);
+        let newest = archives.into_iter().rev().take(left);
+        names.extend(newest.map(|name| (Some(part.clone()), name)));
+    }
+    let told = names.into_iter().find_map(|(part, name)| {
+        let bytes = store.get(&name, MAX_MANIFEST_BYTES).ok()?;
         if let Ok(Some(cover)) = cover::Cover::read(&bytes) {
             return Some((cover.repository, cover.time, true));
         }
         let archive = Archive::from_bytes(&bytes).ok()?;
         let id = archive.repository.filter(|id| !id.is_empty())?;
-        Some((id, archive.time, false))
+        // Whoever puts an archive somewhere else does not say what all the others belong to.
+        let is_own = part.is_none_or(|part| part == PartName::of(&id, &archive.source_name));
+        is_own.then_some((id, archive.time, false))
     });
     let (id, created, is_encrypted) = told.unwrap_or_default();
     Ok(Some(Descriptor {

@@ -28,7 +28,10 @@ use std::sync::Arc;
 use super::digest::{Digest, is_hex};
 use super::layout::{ARCHIVES, DESCRIPTOR, SOURCES};
 use super::select::Server;
-use super::{Archive, Descriptor, Repository, SourceFilter, UNKNOWN_SOURCE, find, make, versions};
+use super::{
+    Archive, Descriptor, ManifestName, Repository, SourceFilter, UNKNOWN_SOURCE, find, make,
+    versions,
+};
 use crate::error::{Error, ErrorKind, Result, did_you_mean};
 use crate::model::Millis;
 use crate::store::{ObjectName, ScopedStore, Store};
@@ -65,6 +68,28 @@ impl PartName {
     /// As text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Whether archives of `source_name` belong into this part of the repository `id`. Of those
+    /// that are made of what was left it is not always known whose they are.
+    pub(super) fn takes(&self, id: &str, source_name: &str) -> bool {
+        source_name == UNKNOWN_SOURCE || PartName::of(id, source_name) == *self
+    }
+
+    /// Refuses an archive that does not belong into this part of the repository `id`.
+    ///
+    /// # Errors
+    ///
+    /// `Refused`.
+    pub(super) fn refuse_misplaced(&self, id: &str, archive: &Archive) -> Result<()> {
+        if self.takes(id, &archive.source_name) {
+            return Ok(());
+        }
+        Err(Error::refused(format!(
+            "archive {} of source {:?} lies among those of another one, in {SOURCES}{self}: somebody has put it there",
+            archive.id.short(),
+            archive.source_name
+        )))
     }
 
     /// Where it lies in the whole repository.
@@ -164,12 +189,7 @@ impl Parts {
     ///
     /// `Unsupported`, where it is.
     pub fn whole(self) -> Result<Repository> {
-        if self.is_by_source() {
-            return Err(Error::unsupported(format!(
-                "the repository in {} is in parts, one for each source: there is no single one to open",
-                self.root.store().describe()
-            )));
-        }
+        self.root.refuse_root()?;
         Ok(self.root)
     }
 
@@ -192,20 +212,18 @@ impl Parts {
     ///
     /// `NotFound`, when nothing in `part` says whose it is; when a store fails.
     pub fn counterpart(&self, part: &Repository) -> Result<Repository> {
+        if !self.is_by_source() {
+            return Ok(self.root.clone());
+        }
         if part.part.is_some() && part.descriptor.id == self.root.descriptor.id {
-            return self.part_named(part.part.as_ref());
+            let name = part.part.clone();
+            return name.map_or_else(|| Ok(self.root.clone()), |name| self.part(name));
         }
         self.of_source(&part.source_name()?)
     }
 
-    fn part_named(&self, name: Option<&PartName>) -> Result<Repository> {
-        match name.filter(|_| self.is_by_source()) {
-            Some(name) => self.part(name.clone()),
-            None => Ok(self.root.clone()),
-        }
-    }
-
-    /// All parts that hold anything, or did when this machine saw a witness of them; where it is not in parts, the whole.
+    /// All parts that hold anything, or did when this machine saw a witness of them; where it is
+    /// not in parts, the whole.
     ///
     /// # Errors
     ///
@@ -216,8 +234,9 @@ impl Parts {
         }
         let dirs = self.root.stored().dirs(SOURCES)?;
         let mut names: BTreeSet<_> = dirs.iter().filter_map(|dir| PartName::parse(dir)).collect();
-        // One that is gone is missed by whoever has seen it.
+        // One that is gone is missed by whoever has seen it, and what is hidden may be witnessed.
         names.extend(self.seen());
+        names.extend(self.hidden()?);
         names.into_iter().map(|name| self.part(name)).collect()
     }
 
@@ -347,6 +366,47 @@ impl Parts {
         Vec::new()
     }
 
+    /// The parts of which anything was ever there, where archives are witnessed and the store keeps
+    /// what is hidden behind delete markers.
+    fn hidden(&self) -> Result<BTreeSet<PartName>> {
+        if !self.root.is_encrypted() {
+            return Ok(BTreeSet::new());
+        }
+        let versions = versions::of(self.root.stored(), SOURCES)?;
+        let names = versions.iter().flat_map(|(_, versions)| versions.keys());
+        let dirs = names.filter_map(|name| name.as_str().strip_prefix(SOURCES)?.split('/').next());
+        Ok(dirs.filter_map(PartName::parse).collect())
+    }
+
+    /// What lies where parts are and is none that can be seen: links, files, directories with other
+    /// names. Each may stand for a part.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub fn unseen(&self) -> Result<Vec<String>> {
+        let store = self.root.stored();
+        if !self.is_by_source() {
+            return Ok(Vec::new());
+        }
+        let dirs = store.dirs(SOURCES)?.into_iter();
+        let strange = dirs.filter(|dir| PartName::parse(dir).is_none());
+        let mut unseen: Vec<_> = strange.map(|dir| format!("{SOURCES}{dir}")).collect();
+        // Object stores have no links, and would list everything.
+        if !store.is_far() {
+            let left = store.leftovers(SOURCES.trim_end_matches('/'))?.into_iter();
+            let names = left.map(|leftover| leftover.name);
+            let is_in_place = |name: &String| {
+                let below = name.strip_prefix(SOURCES);
+                name == SOURCES.trim_end_matches('/') || below.is_some_and(|it| !it.contains('/'))
+            };
+            unseen.extend(names.filter(is_in_place));
+        }
+        unseen.sort_unstable();
+        unseen.dedup();
+        Ok(unseen)
+    }
+
     /// Opens the part `name`.
     fn part(&self, name: PartName) -> Result<Repository> {
         let root = &self.root;
@@ -377,8 +437,10 @@ impl Repository {
     pub fn source_name(&self) -> Result<String> {
         let names = self.manifest_names()?;
         let mut newest = names.iter().rev();
-        let found = newest.find_map(|name| self.archive(name).ok());
-        let found = found.map(|archive| archive.source_name);
+        let found = newest.find_map(|name| {
+            let name = self.archive(name).ok()?.source_name;
+            Some(name).filter(|name| name != UNKNOWN_SOURCE)
+        });
         found.ok_or_else(|| {
             let place = self.store().describe();
             Error::not_found(format!("no archive in {place} says of which source it is"))
@@ -398,38 +460,60 @@ impl Repository {
         ObjectName::new(self.full_name(name.as_str())).unwrap_or_else(|_| name.clone())
     }
 
-    /// Whether archives of `source_name` belong here; or it is not known whose they are.
+    /// Whether archives of `source_name` belong here.
     pub(super) fn is_of_part(&self, source_name: &str) -> bool {
-        let id = &self.descriptor.id;
-        let of = || PartName::of(id, source_name);
-        source_name == UNKNOWN_SOURCE || self.part.as_ref().is_none_or(|part| *part == of())
+        let part = self.part.as_ref();
+        part.is_none_or(|part| part.takes(&self.descriptor.id, source_name))
     }
 
     /// Refuses an archive of another source than this part is of.
     pub(super) fn refuse_misplaced(&self, archive: &Archive) -> Result<()> {
+        self.refuse_root()?;
         match &self.part {
-            Some(part) => refuse_misplaced(part, &self.descriptor.id, archive),
+            Some(part) => part.refuse_misplaced(&self.descriptor.id, archive),
             None => Ok(()),
         }
     }
+
+    /// Refuses what the parts of a repository share: no archive lies there.
+    ///
+    /// # Errors
+    ///
+    /// `Unsupported`.
+    pub(super) fn refuse_root(&self) -> Result<()> {
+        if self.part.is_some() || !self.descriptor.by_source {
+            return Ok(());
+        }
+        Err(in_parts(self.stored()))
+    }
 }
 
-/// Refuses an archive that does not belong into `part` of the repository `id`.
-///
-/// # Errors
-///
-/// `Refused`.
-pub(super) fn refuse_misplaced(part: &PartName, id: &str, archive: &Archive) -> Result<()> {
-    // Of those it is not always known whose they are.
-    if archive.is_reconstructed() || PartName::of(id, &archive.source_name) == *part {
-        return Ok(());
-    }
-    Err(Error::new(
-        ErrorKind::Refused,
-        format!(
-            "archive {} of source {:?} lies among those of another one, in {SOURCES}{part}: somebody has put it there",
-            archive.id.short(),
-            archive.source_name
-        ),
+/// The error for whoever takes a repository in parts for one that is not.
+pub(super) fn in_parts(store: &dyn Store) -> Error {
+    Error::unsupported(format!(
+        "the repository in {} is in parts, one for each source: there is no single one to open",
+        store.describe()
     ))
+}
+
+/// The parts in `store` that hold manifests, each with the names of these.
+pub(super) fn found_in(store: &dyn Store) -> Result<Vec<(PartName, Vec<ObjectName>)>> {
+    let mut found = Vec::new();
+    for part in store
+        .dirs(SOURCES)?
+        .iter()
+        .filter_map(|dir| PartName::parse(dir))
+    {
+        let dir = format!("{SOURCES}{part}/");
+        let listed = store.list(&format!("{dir}{ARCHIVES}"))?.into_iter();
+        let is_manifest = |name: &ObjectName| {
+            let own = name.as_str().strip_prefix(&dir).map(ObjectName::new);
+            own.is_some_and(|own| own.is_ok_and(|own| ManifestName::parse(&own).is_some()))
+        };
+        let names: Vec<_> = listed.map(|(name, _)| name).filter(is_manifest).collect();
+        if !names.is_empty() {
+            found.push((part, names));
+        }
+    }
+    Ok(found)
 }

@@ -10,8 +10,8 @@ use narthex::ErrorKind;
 use narthex::archive::{self, BackupOptions, Codec, Source};
 use narthex::model::now;
 use narthex::progress::Silent;
-use narthex::repository::Parts;
-use narthex::repository::check::{CheckDepth, check_part};
+use narthex::repository::check::{CheckDepth, check, check_part};
+use narthex::repository::{Parts, Repository};
 use narthex::retain::{PruneOptions, prune};
 use narthex::store::{MemoryStore, Store};
 use serde_json::Value;
@@ -377,4 +377,128 @@ fn many_hosts_write_at_once_beside_prunes() {
         assert!(!report.has_problems(), "{:?}", report.findings);
         assert_eq!(report.archives, NIGHTS.len() as u64);
     }
+}
+
+/// Puts something else in the place of the only manifest in `part`.
+fn spoil(part: &Path) {
+    let name = names(&part.join("archives")).remove(0);
+    fs::write(part.join("archives").join(name), b"junk").unwrap();
+}
+
+#[test]
+fn an_only_archive_that_is_damaged_comes_back_from_a_copy() {
+    let desk = Desk::new();
+    desk.run(&["init", "--repo", "other", "--by-source"], 0);
+    desk.run(&["copy", "--from", "fleet", "--to", "other"], 0);
+    desk.backup("night-1", "a", "flat");
+    desk.run(&["copy", "--from", "flat", "--to", "flat-too"], 0);
+    let part = desk.part("other", 1);
+    spoil(&part);
+    spoil(&desk.path("flat-too"));
+    for (own, from) in [("other", "fleet"), ("flat-too", "flat")] {
+        desk.run(&["check", "--repo", own], 3);
+        desk.run(&["repair", "--repo", own, "--from", from], 0);
+        desk.run(&["check", "--repo", own], 0);
+        assert_eq!(desk.archives(own, &[]), desk.archives(from, &[]));
+    }
+    // Nor is it passed over while it is damaged.
+    spoil(&part);
+    let copied = desk.run(&["copy", "--from", "other", "--to", "third"], 3);
+    assert!(copied.err.contains("in parts"), "{}", copied.err);
+    assert_eq!(desk.archives("third", &[]), ["a", "a"]);
+    let forget = ["forget", "--keep-last", "1", "--host", "nowhere"];
+    desk.run(&[&forget[..], &["--repo", "other"]].concat(), 1);
+    let compared = desk.run(&["check", "--repo", "fleet", "--compare", "other"], 3);
+    assert!(compared.out.contains("problems found"), "{}", compared.out);
+}
+
+#[test]
+fn what_is_refused_in_one_part_removes_nothing_in_another() {
+    let desk = Desk::new();
+    let ids = |source: &str| {
+        let said = desk.json(&["archives", "--repo", "fleet", "--source", source], 0);
+        let archives = said["archives"].as_array().unwrap().iter();
+        let ids = archives.map(|it| it["id"].as_str().unwrap().to_owned());
+        ids.collect::<Vec<_>>()
+    };
+    let (of_a, of_b) = (ids("a"), ids("b"));
+    let forget = ["forget", "--repo", "fleet", &of_a[0], &of_b[0]];
+    desk.run(&forget, 1);
+    assert_eq!((ids("a"), ids("b")), (of_a, of_b));
+}
+
+#[test]
+fn what_stands_where_a_part_should_be_is_named() {
+    let desk = Desk::new();
+    let part = desk.part("fleet", 1);
+    let moved = desk.path("elsewhere");
+    fs::rename(&part, &moved).unwrap();
+    std::os::unix::fs::symlink(desk.path("nothing"), &part).unwrap();
+    for command in [
+        &["archives"][..],
+        &["check"],
+        &["stats", "--quick"],
+        &["prune"],
+    ] {
+        let ran = desk.run(&[command, &["--repo", "fleet"]].concat(), 3);
+        let said = format!("{}{}", ran.out, ran.err);
+        assert!(said.contains("sources/"), "{command:?}: {said}");
+    }
+    fs::remove_file(&part).unwrap();
+    fs::rename(&moved, &part).unwrap();
+    fs::rename(&part, part.with_file_name("0123456789ABCDEF")).unwrap();
+    let checked = desk.run(&["check", "--repo", "fleet"], 3);
+    assert!(checked.out.contains("part-unseen"), "{}", checked.out);
+}
+
+#[test]
+fn a_lost_descriptor_is_not_made_up_of_what_others_have_put_there() {
+    let desk = Desk::new();
+    desk.backup("night-1", "a", "flat");
+    // One that is not in parts stays so.
+    fs::remove_file(desk.path("flat/narthex.json")).unwrap();
+    fs::create_dir_all(desk.path("flat/sources/0123456789abcdef")).unwrap();
+    fs::write(desk.path("flat/sources/0123456789abcdef/note"), b"x").unwrap();
+    assert_eq!(desk.archives("flat", &[]), ["a"]);
+    desk.run(&["repair", "--repo", "flat"], 0);
+    let written = fs::read_to_string(desk.path("flat/narthex.json")).unwrap();
+    assert!(!written.contains("by_source"), "{written}");
+    // What is foreign does not say whose the others are.
+    let descriptor = fs::read(desk.path("fleet/narthex.json")).unwrap();
+    fs::remove_file(desk.path("fleet/narthex.json")).unwrap();
+    let own = desk.path("flat/archives");
+    let first = desk.path("fleet/sources/0000000000000000/archives");
+    fs::create_dir_all(&first).unwrap();
+    let name = names(&own).remove(0);
+    fs::copy(own.join(&name), first.join(&name)).unwrap();
+    for number in 0..60 {
+        fs::write(
+            first.join(format!("20261121T190745Z-{number:016x}.json")),
+            b"x",
+        )
+        .unwrap();
+    }
+    desk.run(&["repair", "--repo", "fleet"], 3);
+    let of = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).unwrap()["id"].clone();
+    let written = fs::read(desk.path("fleet/narthex.json")).unwrap();
+    assert_eq!(of(&written), of(&descriptor));
+    assert_eq!(desk.archives("fleet", &["--source", "a"]), ["a", "a"]);
+}
+
+#[test]
+fn what_its_parts_share_is_no_repository_to_the_library() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    let parts = Parts::init_by_source(Arc::clone(&store)).unwrap();
+    let opened = Repository::open(Arc::clone(&store)).unwrap_err();
+    assert_eq!(opened.kind(), ErrorKind::Unsupported);
+    let checked = check(&*store, CheckDepth::Structure, &Silent).unwrap_err();
+    assert_eq!(checked.kind(), ErrorKind::Unsupported);
+    assert_eq!(
+        parts.root().archives().unwrap_err().kind(),
+        ErrorKind::Unsupported
+    );
+    let source = Source::new(&fixture("night-1"), "h".into(), Some("a".into())).unwrap();
+    let options = BackupOptions::default();
+    let made = archive::backup(&source, parts.root(), &options, now(), &Silent);
+    assert_eq!(made.unwrap_err().kind(), ErrorKind::Unsupported);
 }

@@ -6,7 +6,7 @@ use crate::cli::args::SourceArgs;
 use crate::cli::context::Context;
 use crate::cli::exit::Ending;
 use crate::cli::repo::RepoArgs;
-use crate::cli::stored::remark_hidden;
+use crate::cli::stored::{remark_hidden, remark_unseen};
 use crate::error::Result;
 use crate::report::Extent;
 use crate::report::archives::ARCHIVES;
@@ -32,7 +32,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     let filter = args.sources.filter();
     let parts = args.repo.open()?;
     let mut all = Archives::default();
-    let mut hidden = false;
+    let mut hidden = remark_unseen(&parts, context)?;
     for part in parts.meant(&filter)? {
         all.absorb(part.archives()?, &part);
         hidden |= remark_hidden(&part, context)?;

@@ -266,7 +266,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     }
     let parts = args
         .repo
-        .open_or_init(&args.state, args.no_create, context)?;
+        .open_or_init(&args.state, args.no_create, false, context)?;
     let source = recognise(args, Some(&parts), context)?;
     let repository = parts.of_source(&source.name)?;
     #[cfg(feature = "encryption")]

@@ -9,7 +9,7 @@ use crate::cli::keys;
 use crate::cli::repo::RepoArgs;
 use crate::cli::state::{StateArgs, explain};
 use crate::copy::{Compared, ComparedSide, compare};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::model::now;
 use crate::repair::{self, judge_damage};
 use crate::report::archives::{CHECK_FINDINGS, check_text};
@@ -69,6 +69,11 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     let checked = match &opened {
         Ok(parts) => check_parts(args, parts, depth, context),
         Err(_) => check(&*args.repo.store()?, depth, context.progress).map(|it| (it, Vec::new())),
+    };
+    let (checked, opened) = match (checked, opened) {
+        // Why it could not be opened says more.
+        (Err(error), Err(why)) if error.kind() == ErrorKind::Unsupported => return Err(why),
+        both => both,
     };
     let (report, of_parts) = checked.map_err(|e| explain(args.repo.location(), e))?;
     // Without a descriptor nothing more can be said; that is a finding already.
@@ -207,17 +212,27 @@ fn compare_with(
     }
     let (mut compared, mut is_sound) = (Compared::default(), true);
     let mut sides = Vec::new();
+    let mut counterpart = |parts: &Parts, of: &Repository| match parts.counterpart(of) {
+        Err(none) if none.kind() == ErrorKind::NotFound => {
+            context.progress.remark(&format_args!(
+                "{}: it is compared with nothing",
+                none.chain()
+            ));
+            is_sound = false;
+            Ok(None)
+        }
+        found => found.map(Some),
+    };
     for (part, report) in of_parts {
-        let theirs = match part.part() {
-            None => others.root().clone(),
-            Some(_) => others.counterpart(part)?,
-        };
-        sides.push(((part.clone(), report.clone()), theirs));
+        if let Some(theirs) = counterpart(&others, part)? {
+            sides.push(((part.clone(), report.clone()), theirs));
+        }
     }
     for theirs in others.all()? {
         let is_new = |((_, _), known): &(CheckedPart, Repository)| known.part() != theirs.part();
-        if sides.iter().all(is_new) {
-            let own = parts.counterpart(&theirs)?;
+        if sides.iter().all(is_new)
+            && let Some(own) = counterpart(parts, &theirs)?
+        {
             sides.push(((own, CheckReport::default()), theirs));
         }
     }

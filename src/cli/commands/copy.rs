@@ -144,14 +144,16 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
         report
     } else {
         refuse_in_clear(from.root(), &to, &args.state, args.no_create)?;
-        let to = to.open_or_init(&args.state, args.no_create, context)?;
+        let to = to.open_or_init(&args.state, args.no_create, from.is_by_source(), context)?;
         let mut report = CopyReport::default();
         for task in tasks(&from, Some(&to), &choice)? {
             let (from, choice) = (&task.from, &task.choice);
-            if let Some(to) = &task.to {
-                let progress = context.progress;
-                report.absorb(copy(from, to, choice, &options, now(), progress)?);
-            }
+            let progress = context.progress;
+            report.absorb(match &task.to {
+                Some(to) => copy(from, to, choice, &options, now(), progress)?,
+                // What cannot be read is said, and no more.
+                None => preview(from, None, choice, &options, now(), progress)?,
+            });
         }
         remark_on_store(to.root(), context);
         report
@@ -177,7 +179,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
 /// A copy from one part of a repository to one of another.
 struct Task {
     from: Repository,
-    /// Where to; nowhere yet, where nothing is to be done.
+    /// Where to; nowhere yet, where nothing can be copied.
     to: Option<Repository>,
     choice: CopyChoice,
 }
@@ -212,6 +214,14 @@ fn tasks(from: &Parts, to: Option<&Parts>, choice: &CopyChoice) -> Result<Vec<Ta
     for part in from.meant(&choice.filter)? {
         let servers = part.servers(&choice.filter)?;
         let names: BTreeSet<_> = servers.iter().map(|server| &server.source_name).collect();
+        // Nothing says of which source they are.
+        if names.is_empty() && !part.archives()?.damaged.is_empty() {
+            tasks.push(Task {
+                from: part.clone(),
+                to: None,
+                choice: choice.clone(),
+            });
+        }
         for name in names {
             let filter = SourceFilter {
                 source_name: Some(name.clone()),
@@ -373,7 +383,12 @@ fn copy_behind(
     };
     let to = RepoArgs::at(location);
     refuse_in_clear(from, &to, args.state(), args.no_create())?;
-    let to = to.open_or_init(args.state(), args.no_create(), context)?;
+    let to = to.open_or_init(
+        args.state(),
+        args.no_create(),
+        from.part().is_some(),
+        context,
+    )?;
     let source_name = choice.filter.source_name.as_deref().unwrap_or_default();
     let to = to.of_source(source_name)?;
     let planned = preview(from, Some(&to), choice, &options, now(), context.progress)?;

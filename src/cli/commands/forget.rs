@@ -117,6 +117,13 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     let (mut hidden, mut is_witness_lost) = (false, false);
     let mut elsewhere = Elsewhere::default();
     let (mut forgotten, mut unwitnessed) = (Forgotten::default(), false);
+    // What is refused in one part is refused before anything is removed in another.
+    for (part, selection) in meant.iter().filter(|_| parts.is_by_source()) {
+        elsewhere.pass_over(args.forget(part, selection, true), part)?;
+    }
+    let is_unread = elsewhere.end(context)?;
+    let mut elsewhere = Elsewhere::default();
+    let mut prunable = Vec::new();
     for (part, selection) in &meant {
         #[cfg(feature = "encryption")]
         {
@@ -124,14 +131,18 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
         }
         // Of these, prune says more.
         hidden |= !args.prune && remark_hidden(part, context)?;
-        let Some(own) = elsewhere.pass_over(args.forget(part, selection), part)? else {
+        let Some(own) = elsewhere.pass_over(args.forget(part, selection, args.dry_run), part)?
+        else {
             continue;
         };
+        // What archives need that count for nothing can be read without a key.
+        let mut unread = own.damaged.iter();
+        if unread.all(|it| it.error.kind() == ErrorKind::Refused) {
+            prunable.push(part.clone());
+        }
         unwitnessed |= !args.dry_run && after_forgetting(part, &own, context)?;
         forgotten.absorb(own, part);
     }
-    elsewhere.end()?;
-    let meant: Vec<_> = meant.into_iter().map(|(part, _)| part).collect();
     for damaged in &forgotten.damaged {
         context.progress.remark(&damaged.error.chain());
     }
@@ -156,14 +167,13 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
         print(&forgotten, args.dry_run, context)?;
     }
     let (mut has_expired, mut unpruned) = (false, None);
-    // What archives need that count for nothing can be read without a key.
-    let mut unread = forgotten.damaged.iter();
-    if args.prune && unread.any(|it| it.error.kind() != ErrorKind::Refused) {
+    if args.prune && prunable.len() < meant.len() {
         let reason = "not pruned: what an archive needs whose manifest cannot be read is not known";
         context.progress.remark(&reason);
-    } else if args.prune {
+    }
+    if args.prune && !prunable.is_empty() {
         let options = args.grace.options(args.dry_run, args.all);
-        let (pruned, failed) = prune::run_prune(&parts, &meant, options, context)?;
+        let (pruned, failed) = prune::run_prune(&parts, &prunable, options, context)?;
         unpruned = failed;
         has_expired = !pruned.expired_claims.is_empty();
         if context.json {
@@ -183,6 +193,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     }
     Ok(Ending::problems_if(
         hidden
+            || is_unread
             || unwitnessed
             || is_witness_lost
             || !forgotten.damaged.is_empty()
@@ -219,10 +230,15 @@ impl Args {
     }
 
     /// Forgets in one part.
-    fn forget(&self, part: &Repository, selection: &ForgetSelection) -> Result<Forgotten> {
+    fn forget(
+        &self,
+        part: &Repository,
+        selection: &ForgetSelection,
+        dry_run: bool,
+    ) -> Result<Forgotten> {
         let leave = Leave {
             nothing: self.all,
-            dry_run: self.dry_run,
+            dry_run,
         };
         forget(part, selection, &self.sources.filter(), leave, now())
     }

@@ -145,7 +145,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
         ahead |= doubtful;
         locked.absorb(lock(&part, &archives, terms, args.dry_run, &args.state)?);
     }
-    elsewhere.end()?;
+    ahead |= elsewhere.end(context)?;
     let is_whole = tell(&locked, args.dry_run, location, context)?;
     if context.json {
         let mut object = LOCKED.all(&locked).object();

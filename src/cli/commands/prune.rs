@@ -6,6 +6,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::Ending;
 use crate::cli::repo::RepoArgs;
 use crate::cli::state::StateArgs;
+use crate::cli::stored::remark_unseen;
 use crate::error::{Error, Result};
 use crate::model::{Millis, now};
 use crate::report::retain::{ITEMS, PRUNED};
@@ -76,6 +77,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     let parts = args.repo.open_own(&args.state)?;
     let options = args.grace.options(args.dry_run, args.all);
     let all = parts.all()?;
+    let unseen = remark_unseen(&parts, context)?;
     let (pruned, failed) = run_prune(&parts, &all, options, context)?;
     let mut ahead = Vec::new();
     for part in &all {
@@ -94,7 +96,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     match failed {
         Some(error) => Err(error),
         None => Ok(Ending::problems_if(
-            !ahead.is_empty() || !pruned.expired_claims.is_empty(),
+            unseen || !ahead.is_empty() || !pruned.expired_claims.is_empty(),
         )),
     }
 }

@@ -101,7 +101,8 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
             ),
         });
     }
-    for (mut part, other) in pairs(&parts, others.as_ref(), args.orphans)? {
+    let (pairs, is_doubtful) = pairs(&parts, others.as_ref(), args.orphans, context)?;
+    for (mut part, other) in pairs {
         let own = repair_part(args, &mut part, other.as_ref(), likely.as_deref(), context)?;
         steps.extend(own.into_iter().map(|step| RepairStep {
             object: if step.object.contains('/') {
@@ -131,37 +132,42 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
         context.print(REPAIR_STEPS.all(&steps).paragraphs())?;
     }
     let left = steps.iter().any(|step| step.outcome == RepairOutcome::Left);
-    Ok(Ending::problems_if(left))
+    Ok(Ending::problems_if(left || is_doubtful))
 }
 
 /// The parts of a repository, each with that of another one which is to be fetched from. With
-/// `orphans` also those that only the other one has.
+/// `orphans` also those that only the other one has. What neither says of which source it is, is
+/// said.
 fn pairs(
     parts: &Parts,
     others: Option<&Parts>,
     orphans: bool,
-) -> Result<Vec<(Repository, Option<Repository>)>> {
-    let mut pairs = Vec::new();
-    for part in parts.all()? {
-        let other = match others {
-            None => None,
-            Some(others) => match others.counterpart(&part) {
-                // Nothing is left that would say of which source it is.
-                Err(none) if none.kind() == ErrorKind::NotFound => None,
-                other => Some(other?),
-            },
-        };
-        pairs.push((part, other));
-    }
-    if let Some(others) = others.filter(|others| orphans && others.is_by_source()) {
-        for other in others.all()? {
-            let part = parts.counterpart(&other)?;
-            if pairs.iter().all(|(known, _)| known.part() != part.part()) {
-                pairs.push((part, Some(other)));
+    context: &Context<'_>,
+) -> Result<(Vec<(Repository, Option<Repository>)>, bool)> {
+    let mut pairs: Vec<_> = parts.all()?.into_iter().map(|part| (part, None)).collect();
+    let mut is_doubtful = false;
+    let Some(others) = others else {
+        return Ok((pairs, is_doubtful));
+    };
+    for other in others.all()? {
+        let own = match parts.counterpart(&other) {
+            Err(none) if none.kind() == ErrorKind::NotFound => {
+                context.progress.remark(&none.chain());
+                is_doubtful = true;
+                continue;
             }
+            own => own?,
+        };
+        match pairs.iter_mut().find(|(part, _)| part.part() == own.part()) {
+            Some((_, known)) => *known = Some(other),
+            None if orphans => pairs.push((own, Some(other))),
+            None => context.progress.remark(&format_args!(
+                "{} is in the other repository only: --orphans brings its archives back, or narthex copy does",
+                other.store().describe()
+            )),
         }
     }
-    Ok(pairs)
+    Ok((pairs, is_doubtful))
 }
 
 /// Repairs one part, with what `other` has.

@@ -9,7 +9,7 @@ use crate::cli::args::SourceArgs;
 use crate::cli::context::Context;
 use crate::cli::exit::Ending;
 use crate::cli::repo::RepoArgs;
-use crate::cli::stored::{find, remark_hidden, remark_missed};
+use crate::cli::stored::{find, remark_hidden, remark_missed, remark_unseen};
 use crate::dense::{DenseStats, stats as of_archives};
 use crate::error::Result;
 use crate::model::{TimeRange, now};
@@ -107,7 +107,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
         return Ok(outcome.max(Ending::problems_if(doubtful)));
     }
     let (mut all, mut stats) = (Archives::default(), DenseStats::default());
-    let mut hidden = false;
+    let mut hidden = remark_unseen(&parts, context)?;
     for part in parts.meant(&filter)? {
         let own = part.archives()?;
         hidden |= remark_hidden(&part, context)?;

@@ -16,7 +16,7 @@ use crate::block::{BlockFiles, DataDir, read_meta};
 use crate::error::{Error, Result};
 use crate::model::{Millis, TimeRange, Ulid, now};
 use crate::repository::claim::NO_FILE;
-use crate::repository::{Archive, LeftOut, LeftOutKind, Repository, SourceFilter};
+use crate::repository::{Archive, LeftOut, LeftOutKind, Parts, Repository, SourceFilter};
 use crate::restore;
 use crate::select::Selection;
 use crate::store::Location;
@@ -76,6 +76,17 @@ pub(crate) fn find(
         context.progress.remark(doubt);
     }
     Ok((chosen.archive, doubts))
+}
+
+/// Says what lies where parts are and cannot be seen; whether there is anything.
+pub(crate) fn remark_unseen(parts: &Parts, context: &Context<'_>) -> Result<bool> {
+    let unseen = parts.unseen()?;
+    for name in &unseen {
+        context.progress.remark(&format_args!(
+            "{name} is no part that can be seen: a link, a file, or a directory with another name; what archives are in it is not known"
+        ));
+    }
+    Ok(!unseen.is_empty())
 }
 
 /// Says which manifests cannot be seen, or that there are none where data lies. Returns whether

@@ -19,7 +19,7 @@ pub use finding::{CheckFinding, CheckReport, Kind, Severity};
 use super::cover::Cover;
 use super::layout::{DESCRIPTOR, KEYS, MENDED, SOURCES, TEMPORARY};
 use super::lineage::contradictions;
-use super::parts::refuse_misplaced;
+use super::parts::in_parts;
 use super::select::manifest_of;
 use super::{
     Archive, ArchiveId, Fingerprint, MAX_MANIFEST_BYTES, ManifestLink, ManifestName, ObjectCodec,
@@ -98,15 +98,17 @@ pub fn check_shared(parts: &Parts) -> Result<CheckReport> {
     if !parts.is_by_source() {
         return Ok(checker.report);
     }
+    checker.is_of_parts = true;
     checker.descriptor(true)?;
     checker.leftovers(TEMPORARY)?;
-    let of_sources = store.dirs(SOURCES)?.into_iter();
-    let strange = of_sources.filter(|dir| PartName::parse(dir).is_none());
-    let strange = strange.map(|dir| format!("{SOURCES}{dir}/"));
+    let unseen = parts.unseen()?.into_iter().map(|name| {
+        let detail = "expected a directory that is called as a part, 16 hexadecimal digits";
+        CheckFinding::new(Kind::PartUnseen, name, detail)
+    });
+    checker.report.findings.extend(unseen);
     let beside = store.dirs("")?.into_iter().map(|dir| format!("{dir}/"));
     let beside = beside.filter(|dir| ![SOURCES, KEYS, MENDED, TEMPORARY].contains(&&**dir));
-    let found = strange.chain(beside);
-    let found = found.map(|dir| CheckFinding::new(Kind::Foreign, dir, "is not narthex'"));
+    let found = beside.map(|dir| CheckFinding::new(Kind::Foreign, dir, "is not narthex'"));
     checker.report.findings.extend(found);
     checker.report.sort();
     Ok(checker.report)
@@ -131,6 +133,8 @@ struct Checker<'a> {
     report: CheckReport,
     /// Which part of a repository it is, if it is one.
     part: Option<&'a PartName>,
+    /// Whether it is what the parts of a repository share.
+    is_of_parts: bool,
     /// What the descriptor says the repository is, if it can be read.
     id: Option<String>,
     /// Readable archives, oldest first.
@@ -151,6 +155,7 @@ impl<'a> Checker<'a> {
             store,
             report: CheckReport::default(),
             part,
+            is_of_parts: false,
             id: None,
             archives: Vec::new(),
             links: Vec::new(),
@@ -165,6 +170,9 @@ impl Checker<'_> {
     /// Looks at the descriptor of a repository that has archives, or none.
     fn descriptor(&mut self, has_archives: bool) -> Result<()> {
         let (kind, error) = match read_descriptor(self.store) {
+            Ok(descriptor) if descriptor.by_source && !self.is_of_parts => {
+                return Err(in_parts(self.store));
+            }
             Ok(descriptor) => {
                 self.id = Some(descriptor.id);
                 return Ok(());
@@ -247,7 +255,9 @@ impl Checker<'_> {
 
     /// Why `archive` does not belong here, if it does not.
     fn misplaced(&self, archive: &Archive) -> Option<Error> {
-        refuse_misplaced(self.part?, self.id.as_ref()?, archive).err()
+        self.part?
+            .refuse_misplaced(self.id.as_ref()?, archive)
+            .err()
     }
 
     /// Holds what the archive `id` says of `block` against the first word on it.

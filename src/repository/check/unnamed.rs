@@ -28,6 +28,7 @@ impl Checker<'_> {
                     | Kind::ManifestUnsupported
                     | Kind::ManifestUntrusted
                     | Kind::ManifestLocked
+                    | Kind::ManifestMisplaced
             )
         });
         let detail = if lost_manifest {

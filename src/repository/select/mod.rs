@@ -189,6 +189,7 @@ impl<'f> Search<'f> {
 impl Repository {
     /// Names of all manifests, oldest first (to the second). Nothing is read.
     pub fn manifest_names(&self) -> Result<Vec<ManifestName>> {
+        self.refuse_root()?;
         let objects = self.store().list(layout::ARCHIVES)?;
         let names = objects
             .iter()
@@ -205,6 +206,7 @@ impl Repository {
 
     /// Reads all archives; a damaged one does not hide the others.
     pub fn archives(&self) -> Result<Archives> {
+        self.refuse_root()?;
         self.read_listed(self.store().list(layout::ARCHIVES)?)
     }
 

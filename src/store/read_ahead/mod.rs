@@ -110,12 +110,7 @@ impl<S: Store + 'static> ReadAhead<S> {
         let mut content = Vec::new();
         for number in range.start / PIECE..=(range.end - 1) / PIECE {
             let piece = (name.clone(), number);
-            while matches!(state.held.get(&piece), Some(Held::Coming(_))) {
-                state = shared
-                    .arrived
-                    .wait(state)
-                    .unwrap_or_else(PoisonError::into_inner);
-            }
+            state = shared.hold(state, &piece);
             let begin = number * PIECE;
             let part = range.start.max(begin) - begin..range.end.min(begin + PIECE) - begin;
             let Some(bytes) = state.read(&piece, part.end - part.start) else {
@@ -162,27 +157,59 @@ impl<S: Store + 'static> Shared<S> {
                 return;
             };
             drop(state);
-            // What panics here is asked for again by whoever wants it, who must not wait for ever.
-            let read = || self.inner.get_range(&piece.0, range.clone());
-            let found = panic::catch_unwind(AssertUnwindSafe(read));
-            let mut state = self.lock();
-            // Otherwise the object was deleted meanwhile.
-            if matches!(state.held.get(&piece), Some(Held::Coming(it)) if *it == number) {
-                match found {
-                    Ok(Ok(bytes)) => {
-                        let here = Held::Here {
-                            left: bytes.len() as u64,
-                            bytes: Arc::new(bytes),
-                            last: state.clock,
-                        };
-                        state.held.insert(piece, here);
-                    }
-                    Ok(Err(_)) | Err(_) => state.forget(&piece),
-                }
-            }
-            drop(state);
-            self.arrived.notify_all();
+            self.bring(piece, range, number);
         }
+    }
+
+    /// Waits for a piece that is coming, or fetches one that is in the queue: all of it will be
+    /// wanted, and it is not read in bits because nobody has come to it yet. It may not be there
+    /// afterwards.
+    fn hold<'s>(
+        &'s self,
+        mut state: MutexGuard<'s, State>,
+        piece: &Piece,
+    ) -> MutexGuard<'s, State> {
+        loop {
+            state = match state.held.get(piece) {
+                Some(Held::Coming(_)) => self
+                    .arrived
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner),
+                Some(Held::Here { .. }) => return state,
+                None => {
+                    let Some((range, number)) = state.begin_queued(piece) else {
+                        return state;
+                    };
+                    drop(state);
+                    self.bring(piece.clone(), range, number);
+                    self.lock()
+                }
+            };
+        }
+    }
+
+    /// Fetches a piece that is noted as coming, by the request of this number.
+    fn bring(&self, piece: Piece, range: Range<u64>, number: u64) {
+        // What panics here is asked for again by whoever wants it, who must not wait for ever.
+        let read = || self.inner.get_range(&piece.0, range.clone());
+        let found = panic::catch_unwind(AssertUnwindSafe(read));
+        let mut state = self.lock();
+        // Otherwise the object was deleted meanwhile.
+        if matches!(state.held.get(&piece), Some(Held::Coming(it)) if *it == number) {
+            match found {
+                Ok(Ok(bytes)) => {
+                    let here = Held::Here {
+                        left: bytes.len() as u64,
+                        bytes: Arc::new(bytes),
+                        last: state.clock,
+                    };
+                    state.held.insert(piece, here);
+                }
+                Ok(Err(_)) | Err(_) => state.forget(&piece),
+            }
+        }
+        drop(state);
+        self.arrived.notify_all();
     }
 }
 
@@ -251,28 +278,53 @@ impl State {
             let wanted = self.range(&piece).filter(|range| !range.is_empty());
             let is_wanted = !self.held.contains_key(&piece) && !self.passed.contains(&piece);
             if let Some(range) = wanted.filter(|_| is_wanted) {
-                let bytes = range.end - range.start;
-                while self.bytes + bytes > MOST_BYTES {
-                    let old = self.spent.pop_front().or_else(|| self.given_up())?;
-                    self.forget(&old);
-                }
-                self.bytes += bytes;
-                self.clock += 1;
-                self.held.insert(piece.clone(), Held::Coming(self.clock));
+                let number = self.begin(&piece, &range)?;
                 self.advance();
-                return Some((piece, range, self.clock));
+                return Some((piece, range, number));
             }
             self.passed.remove(&piece);
             self.advance();
         }
     }
 
+    /// Notes that a piece is coming, and gives the number of the request; `None` where there is no
+    /// room for it.
+    fn begin(&mut self, piece: &Piece, range: &Range<u64>) -> Option<u64> {
+        let bytes = range.end - range.start;
+        while self.bytes + bytes > MOST_BYTES {
+            let old = self.spent.pop_front().or_else(|| self.given_up())?;
+            self.forget(&old);
+        }
+        self.bytes += bytes;
+        self.clock += 1;
+        self.held.insert(piece.clone(), Held::Coming(self.clock));
+        Some(self.clock)
+    }
+
+    /// The same of a piece that is in the queue: nobody else fetches it then.
+    fn begin_queued(&mut self, piece: &Piece) -> Option<(Range<u64>, u64)> {
+        let is_it = |(name, pieces): &(ObjectName, Range<u64>)| {
+            *name == piece.0 && pieces.contains(&piece.1)
+        };
+        let range = self.range(piece).filter(|range| !range.is_empty())?;
+        let is_queued = self.queue.iter().any(is_it) && !self.passed.contains(piece);
+        let number = is_queued.then(|| self.begin(piece, &range))??;
+        // Once: what fails is asked for by whoever wants it, who is told why.
+        self.passed.insert(piece.clone());
+        Some((range, number))
+    }
+
     /// The size of an object whose last piece is there.
     fn known_size(&self, name: &ObjectName) -> Option<u64> {
+        let held = self.held.get(&self.last_piece(name)?);
+        let size = self.sizes.get(name).copied();
+        size.filter(|_| matches!(held, Some(Held::Here { .. })))
+    }
+
+    /// The last piece of an object that was expected.
+    fn last_piece(&self, name: &ObjectName) -> Option<Piece> {
         let size = *self.sizes.get(name)?;
-        let last = (name.clone(), size.checked_sub(1)? / PIECE);
-        let held = self.held.get(&last);
-        matches!(held, Some(Held::Here { .. })).then_some(size)
+        Some((name.clone(), size.checked_sub(1)? / PIECE))
     }
 
     fn advance(&mut self) {
@@ -320,9 +372,15 @@ impl<S: Store + 'static> ReadStore for ReadAhead<S> {
     }
 
     fn size(&self, name: &ObjectName) -> Result<u64> {
-        // Of what was fetched to its end the size is known.
-        let known = self.shared.lock().known_size(name);
-        known.map_or_else(|| self.shared.inner.size(name), Ok)
+        // Of what is fetched to its end the size is known.
+        let shared = &self.shared;
+        let mut state = shared.lock();
+        if let Some(last) = state.last_piece(name) {
+            state = shared.hold(state, &last);
+        }
+        let known = state.known_size(name);
+        drop(state);
+        known.map_or_else(|| shared.inner.size(name), Ok)
     }
 
     fn stored_size(&self, name: &ObjectName) -> Result<u64> {

@@ -430,8 +430,9 @@ fn a_machine_misses_the_newest_witness_that_it_has_seen() {
     let keys = desk.path("looks-state/keys");
     let pin = fs::read_dir(keys).unwrap().next().unwrap().unwrap().path();
     let mut known: Value = serde_json::from_slice(&fs::read(&pin).unwrap()).unwrap();
-    let seen = known.as_object_mut().unwrap().remove("witness").unwrap();
-    assert_eq!(seen["number"], 1);
+    let seen = known.as_object_mut().unwrap().remove("witnesses").unwrap();
+    let mut seen = seen.as_object().unwrap().values();
+    assert_eq!(seen.next().unwrap()["number"], 1);
     fs::write(&pin, known.to_string()).unwrap();
     desk.done("looks", &["check"]);
     fs::remove_dir_all(desk.path("repo/witness")).unwrap();

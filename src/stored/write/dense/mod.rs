@@ -3,13 +3,16 @@
 mod adopt;
 mod splicing;
 
+use std::io::Write;
+
 use super::source::Content;
 use super::{
     Examine, Failure, Held, IsProved, Miss, NewBlock, OpenBlock, SourceFile, Verified, Writer,
     deep_fingerprint, if_there, immutable_digests,
 };
 use crate::dense::{
-    NewEntry, RECIPE_FILE, Recipe, SPLICE_FILE, SegmentRecipe, StagedPack, comes_back, stage_pack,
+    NewEntry, PackCopy, RECIPE_FILE, Recipe, SPLICE_FILE, SegmentRecipe, StagedPack, comes_back,
+    stage_pack,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::Generation;
@@ -66,6 +69,8 @@ struct Proved {
 struct StagedOwn {
     staged: StagedPack,
     entry: NewEntry,
+    /// Its bytes, where they would have to be read back from far away.
+    copy: Option<PackCopy>,
 }
 
 /// What the objects of a block are to be called.
@@ -256,13 +261,18 @@ impl Writer<'_> {
             ..
         } = stored;
         let is_spliced = !packs.is_empty();
-        if let Some(StagedOwn { staged, entry }) = own {
+        if let Some(StagedOwn {
+            staged,
+            entry,
+            copy,
+        }) = own
+        {
             let is_sound = staged.packed().is_sound;
             self.traffic.add(0, staged.object().bytes);
             let Some(pack) = self.publish_pack(staged)? else {
                 return Ok(None);
             };
-            self.cache.keep(entry, self.store, &pack, is_sound);
+            self.cache.keep(entry, copy, self.store, &pack, is_sound);
             packs.push(pack);
         }
         let recipe = recipe(&packs, &splice, index, &segments, source);
@@ -381,16 +391,22 @@ impl Writer<'_> {
     ) -> Result<Option<StagedOwn>, Failure> {
         let advance = |bytes| self.progress.advance(bytes);
         let mut entry = self.cache.begin();
+        let mut copy = self.store.is_far().then(|| self.cache.copy()).flatten();
         let staged = stage_pack(
             self.store,
             name,
             &source.bytes(),
             selection,
             &mut entry,
+            copy.as_mut().map(|copy| copy as &mut dyn Write),
             &advance,
         );
         let staged = staged.map_err(Failure::Store)?;
-        Ok(staged.ok().map(|staged| StagedOwn { staged, entry }))
+        Ok(staged.ok().map(|staged| StagedOwn {
+            staged,
+            entry,
+            copy,
+        }))
     }
 
     /// Publishes a pack; or takes the one that has its name, if it is the same. `None` when it is
