@@ -1,10 +1,10 @@
 //! What this machine remembers of manifests, so that a nightly run reads the new ones only.
 //!
-//! Manifests never change and each has a name of its own, so what was read or written once is true for as long
-//! as the name is there. Most blocks of one night stand in the manifest of the next as they are:
-//! they are kept once. The file is sealed, and bound to the repository and to the program that
-//! wrote it; one that is not as it should be counts for nothing. So it saves time, and
-//! losing it costs time, never data. Its format is nobody else's business, and may change.
+//! Manifests never change and each has a name of its own, so what was read or written once is true
+//! for as long as the name is there. Most blocks of one night stand in the manifest of the next as
+//! they are: they are kept once. The file is sealed, and bound to the repository and to the program
+//! that wrote it; one that is not as it should be counts for nothing. So it saves time, and losing
+//! it costs time, never data. Its format is nobody else's business, and may change.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;

@@ -235,6 +235,7 @@ impl Parts {
         let dirs = self.root.stored().dirs(SOURCES)?;
         let mut names: BTreeSet<_> = dirs.iter().filter_map(|dir| PartName::parse(dir)).collect();
         // One that is gone is missed by whoever has seen it, and what is hidden may be witnessed.
+        #[cfg(feature = "encryption")]
         names.extend(self.seen());
         names.extend(self.hidden()?);
         names.into_iter().map(|name| self.part(name)).collect()
@@ -356,14 +357,15 @@ impl Parts {
     }
 
     /// The parts of which this machine has seen a witness.
+    #[cfg(feature = "encryption")]
     fn seen(&self) -> Vec<PartName> {
-        #[cfg(feature = "encryption")]
-        if let Some(keys) = self.root.keys() {
-            let scopes = keys.seen_scopes();
-            let names = scopes.filter_map(|scope| scope.strip_prefix(&*self.root.descriptor.id));
-            return names.filter_map(PartName::parse).collect();
-        }
-        Vec::new()
+        let scopes = self
+            .root
+            .keys()
+            .into_iter()
+            .flat_map(super::keyed::KeyedStore::seen_scopes);
+        let names = scopes.filter_map(|scope| scope.strip_prefix(&*self.root.descriptor.id));
+        names.filter_map(PartName::parse).collect()
     }
 
     /// The parts of which anything was ever there, where archives are witnessed and the store keeps

@@ -217,9 +217,16 @@ fn archives_are_copied_into_parts_and_out_of_them() {
         let copy = ["copy", "--from", from, "--to", to];
         desk.json(&[&copy[..], more].concat(), 0)
     };
+    desk.run(&["init", "--repo", "flat"], 0);
     let said = copy("fleet", "flat", &[]);
     assert_eq!(said["copied"], 3, "{said}");
     assert!(!desk.path("flat/sources").exists());
+    // What is made for archives in parts is in parts.
+    assert_eq!(
+        copy("fleet", "alike", &["latest", "--source", "b"])["copied"],
+        1
+    );
+    assert_eq!(desk.parts("alike").len(), 1);
     desk.run(&["init", "--repo", "other", "--by-source"], 0);
     let said = copy("flat", "other", &["--dry-run"]);
     assert_eq!(said["archives"].as_array().unwrap().len(), 3, "{said}");

@@ -32,7 +32,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     let filter = args.sources.filter();
     let parts = args.repo.open()?;
     let mut all = Archives::default();
-    let mut hidden = remark_unseen(&parts, context)?;
+    let mut hidden = filter.source_name.is_none() && remark_unseen(&parts, context)?;
     for part in parts.meant(&filter)? {
         all.absorb(part.archives()?, &part);
         hidden |= remark_hidden(&part, context)?;

@@ -66,6 +66,10 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
         Some(percent) => CheckDepth::ReadShare(CheckShare::today(percent)),
     };
     let opened = args.repo.open_silently();
+    let is_other = match &opened {
+        Ok(parts) => recognise(args, parts, context),
+        Err(_) => false,
+    };
     let checked = match &opened {
         Ok(parts) => check_parts(args, parts, depth, context),
         Err(_) => check(&*args.repo.store()?, depth, context.progress).map(|it| (it, Vec::new())),
@@ -85,24 +89,10 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
         }
         Err(_) => None,
     };
-    let mut is_other = false;
-    if let Some(parts) = &parts {
-        // Where what is remembered cannot be read, backups say so.
-        let other = StateArgs::of_environment().other(args.repo.location(), parts.root());
-        if let Ok(Some(other)) = other {
-            context.progress.remark(&other);
-            is_other = true;
-        }
-        if !parts.root().can_read() {
-            context.progress.remark(
-                &"without an identity the bytes of objects are proved, and not what is in them: --identity FILE",
-            );
-        }
-        #[cfg(feature = "encryption")]
-        if !is_other {
-            let state = StateArgs::of_environment();
-            keys::remember(args.repo.location(), parts.root(), &state);
-        }
+    if parts.as_ref().is_some_and(|parts| !parts.root().can_read()) {
+        context.progress.remark(
+            &"without an identity the bytes of objects are proved, and not what is in them: --identity FILE",
+        );
     }
     let compared = match (&args.compare, &parts) {
         (None, _) => None,
@@ -151,6 +141,20 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     Ok(Ending::problems_if(
         is_other || differs || report.has_problems(),
     ))
+}
+
+/// Whether another repository was there before, which is said; else remembers whose lists of keys
+/// are believed.
+fn recognise(args: &Args, parts: &Parts, context: &Context<'_>) -> bool {
+    // Where what is remembered cannot be read, backups say so.
+    let state = StateArgs::of_environment();
+    if let Ok(Some(other)) = state.other(args.repo.location(), parts.root()) {
+        context.progress.remark(&other);
+        return true;
+    }
+    #[cfg(feature = "encryption")]
+    keys::remember(args.repo.location(), parts.root(), &state);
+    false
 }
 
 /// A part of a repository, and what was found in it.

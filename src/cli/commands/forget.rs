@@ -125,10 +125,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     let mut elsewhere = Elsewhere::default();
     let mut prunable = Vec::new();
     for (part, selection) in &meant {
-        #[cfg(feature = "encryption")]
-        {
-            is_witness_lost |= super::witness::remark_lost(part, context)?;
-        }
+        is_witness_lost |= remark_lost_witness(part, context)?;
         // Of these, prune says more.
         hidden |= !args.prune && remark_hidden(part, context)?;
         let Some(own) = elsewhere.pass_over(args.forget(part, selection, args.dry_run), part)?
@@ -254,7 +251,20 @@ fn after_forgetting(
     super::witness::after_forgetting(part, &forgotten.removed_names()?, context)
 }
 
+/// Says so if a witness is gone that this machine has seen; whether one is.
+#[cfg(feature = "encryption")]
+fn remark_lost_witness(part: &Repository, context: &Context<'_>) -> Result<bool> {
+    super::witness::remark_lost(part, context)
+}
+
 #[cfg(not(feature = "encryption"))]
+#[expect(clippy::unnecessary_wraps, reason = "with encryption it can fail")]
+fn remark_lost_witness(_part: &Repository, _context: &Context<'_>) -> Result<bool> {
+    Ok(false)
+}
+
+#[cfg(not(feature = "encryption"))]
+#[expect(clippy::unnecessary_wraps, reason = "with encryption it can fail")]
 fn after_forgetting(
     _part: &Repository,
     _forgotten: &Forgotten,

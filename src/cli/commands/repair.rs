@@ -135,6 +135,9 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     Ok(Ending::problems_if(left || is_doubtful))
 }
 
+/// A part, and that of another repository which is to be fetched from.
+type Pair = (Repository, Option<Repository>);
+
 /// The parts of a repository, each with that of another one which is to be fetched from. With
 /// `orphans` also those that only the other one has. What neither says of which source it is, is
 /// said.
@@ -143,7 +146,7 @@ fn pairs(
     others: Option<&Parts>,
     orphans: bool,
     context: &Context<'_>,
-) -> Result<(Vec<(Repository, Option<Repository>)>, bool)> {
+) -> Result<(Vec<Pair>, bool)> {
     let mut pairs: Vec<_> = parts.all()?.into_iter().map(|part| (part, None)).collect();
     let mut is_doubtful = false;
     let Some(others) = others else {

@@ -107,7 +107,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
         return Ok(outcome.max(Ending::problems_if(doubtful)));
     }
     let (mut all, mut stats) = (Archives::default(), DenseStats::default());
-    let mut hidden = remark_unseen(&parts, context)?;
+    let mut hidden = filter.source_name.is_none() && remark_unseen(&parts, context)?;
     for part in parts.meant(&filter)? {
         let own = part.archives()?;
         hidden |= remark_hidden(&part, context)?;
