@@ -61,7 +61,7 @@ def main():
     os.makedirs(os.path.join(data, "backups"))
     os.makedirs(side)
     server = subprocess.Popen(
-        [options.versitygw, "--port", "127.0.0.1:9200", "--quiet", "--access", "narthex", "--secret", "narthex-secret",
+        [options.versitygw, "--port", "127.0.0.1:9200", "--keep-alive", "--quiet", "--access", "narthex", "--secret", "narthex-secret",
          "posix", "--sidecar", side, data], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     time.sleep(1.5)
     links = [Link(home, 9201, 9200, 0), Link(home, 9202, 9200, 50)]
