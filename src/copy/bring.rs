@@ -260,7 +260,7 @@ impl<'a> Carrier<'a> {
     }
 
     /// Takes down in which form `object` is stored in the repository copied to.
-    fn keep_form(&self, object: &StoredObject, encrypted: Option<EncryptedForm>) {
+    pub(super) fn keep_form(&self, object: &StoredObject, encrypted: Option<EncryptedForm>) {
         if encrypted.is_some() {
             let described = StoredObject {
                 encrypted,

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::manifest::is_same;
+use super::same::{has_same_part, is_same};
 use crate::error::Result;
 use crate::model::Millis;
 use crate::repository::check::{CheckReport, Kind};
 use crate::repository::{
     Archive, ArchiveId, Archives, Digest, ManifestName, Repository, Server, SourceFilter,
+    StoredBlock,
 };
 use crate::store::ObjectName;
 use crate::trouble::{Trouble, kinds};
@@ -165,6 +166,27 @@ impl<'a> Known<'a> {
         known
     }
 
+    /// Blocks that need each of these objects, one of those with the same index and segments.
+    fn blocks_of<'k>(
+        &'k self,
+        names: &BTreeSet<&'k ObjectName>,
+    ) -> BTreeMap<&'k ObjectName, Vec<&'k StoredBlock>> {
+        let mut found: BTreeMap<&ObjectName, Vec<&StoredBlock>> = BTreeMap::new();
+        if names.is_empty() {
+            return found;
+        }
+        let archives = self.by_id.values();
+        for block in archives.flat_map(|archive| &archive.blocks) {
+            for object in block.objects().filter(|it| names.contains(&it.name)) {
+                let known = found.entry(&object.name).or_default();
+                if !known.iter().any(|known| has_same_part(known, block)) {
+                    known.push(block);
+                }
+            }
+        }
+        found
+    }
+
     fn has_id(&self, id: &ArchiveId) -> bool {
         let mut damaged = self.damaged.keys().filter_map(ManifestName::parse);
         self.by_id.contains_key(id) || damaged.any(|name| name.id == *id)
@@ -242,6 +264,7 @@ impl Compared {
     }
 
     fn objects(&mut self, one: &Known<'_>, two: &Known<'_>) {
+        let apart = made_apart(one, two);
         for (name, (bytes, digests)) in &one.objects {
             match two.objects.get(name) {
                 None => {
@@ -249,6 +272,12 @@ impl Compared {
                     self.only_first_bytes = self.only_first_bytes.saturating_add(*bytes);
                 }
                 Some((_, others)) if digests == others => self.objects += 1,
+                Some((other_bytes, _)) if apart.contains(name) => {
+                    self.only_first_objects += 1;
+                    self.only_first_bytes = self.only_first_bytes.saturating_add(*bytes);
+                    self.only_second_objects += 1;
+                    self.only_second_bytes = self.only_second_bytes.saturating_add(*other_bytes);
+                }
                 Some(_) => {
                     let detail = format!(
                         "manifests in {} expect other bytes of it than those in {}",
@@ -289,4 +318,24 @@ impl Compared {
             }
         }
     }
+}
+
+/// Those of the objects, of which the two sides expect other bytes, that both need for the same
+/// index and segments: each has stored these by itself, as a copy into another codec does.
+fn made_apart<'k>(one: &'k Known<'_>, two: &'k Known<'_>) -> BTreeSet<&'k ObjectName> {
+    let ours = one.objects.iter();
+    let differ = ours.filter(|(name, (_, digests))| {
+        let theirs = two.objects.get(*name);
+        theirs.is_some_and(|(_, others)| digests != others)
+    });
+    let names: BTreeSet<_> = differ.map(|(name, _)| name).collect();
+    let (ours, theirs) = (one.blocks_of(&names), two.blocks_of(&names));
+    let is_shared = |name: &&ObjectName| {
+        let blocks = ours.get(*name).zip(theirs.get(*name));
+        blocks.is_some_and(|(ours, theirs)| {
+            let mut ours = ours.iter();
+            ours.any(|one| theirs.iter().any(|two| has_same_part(one, two)))
+        })
+    };
+    names.iter().copied().filter(is_shared).collect()
 }

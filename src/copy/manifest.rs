@@ -53,28 +53,6 @@ pub(super) fn stored_as(object: &StoredObject, form: Option<StoredForm>) -> Stor
     }
 }
 
-/// Whether two manifests say the same of one archive, each in a repository of its own.
-pub(super) fn is_same(one: &Archive, other: &Archive) -> bool {
-    plain(one) == plain(other)
-}
-
-/// `archive` without what depends on the repository it lies in.
-fn plain(archive: &Archive) -> Archive {
-    let mut archive = archive.clone();
-    archive.repository = None;
-    archive.format_version = 0;
-    archive.previous = None;
-    let is_encrypted = |block: &StoredBlock| block.objects().any(|it| it.encrypted.is_some());
-    for block in archive.blocks.iter_mut_where(is_encrypted) {
-        let own = std::iter::once(&mut block.object);
-        let objects = own.chain(&mut block.packs).chain(&mut block.sidecar);
-        objects.for_each(|object| object.encrypted = None);
-    }
-    let logs = archive.wal.iter_mut();
-    logs.for_each(|wal| wal.object.encrypted = None);
-    archive
-}
-
 /// What the manifest of `archive` says that would not stand in one that is made of `archive`: the
 /// name of the first such member.
 ///

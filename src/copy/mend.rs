@@ -67,7 +67,7 @@ pub fn mend_from(
         mending.plan(&wanted, other)?;
         return Ok(mending.steps);
     }
-    let mut run = Run::new(&carrier);
+    let mut run = Run::new(&carrier, options);
     let sizes = wanted.objects.iter().map(|(object, _)| object.bytes);
     progress.begin("fetching", Some(sizes.fold(0, u64::saturating_add)));
     let done = mending.run(&wanted, &shelf, &mut run);

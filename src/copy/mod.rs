@@ -1,9 +1,13 @@
-//! Repository → repository: archives and the objects they need, as they are.
+//! Repository → repository: archives and the objects they need.
 //!
 //! What is in the repository copied to already is not sent again. Every object is held to the
 //! digest of its manifest while it streams, and published only if it fits; manifests come last,
 //! under a claim, as those of a backup. A run that dies leaves objects that no manifest names; the
 //! next one proves them and takes them over.
+//!
+//! A copy that is asked for a codec stores blocks that are in another one anew, from the files that
+//! they restore to; all else of an archive stays. Two archives are the same when they say the same
+//! of the same files, whatever objects hold these.
 //!
 //! Objects are read and written as plain bytes through a [`Store`](crate::store::Store), whatever
 //! form it keeps them in.
@@ -32,6 +36,7 @@
 mod bring;
 mod choose;
 mod compare;
+mod convert;
 mod manifest;
 mod mend;
 mod place;
@@ -39,6 +44,7 @@ mod plan;
 mod problem;
 mod report;
 mod run;
+mod same;
 mod shelf;
 mod stand_in;
 mod stream;
@@ -47,6 +53,7 @@ pub use choose::CopyChoice;
 pub use compare::{Compared, ComparedSide, DifferenceKind, compare};
 pub use mend::mend_from;
 pub use place::refuse_same;
+pub use plan::preview;
 pub use problem::{CopyProblem, CopyProblemKind};
 pub use report::{CopiedArchive, CopyOptions, CopyReport, Fate};
-pub use run::{copy, preview};
+pub use run::copy;

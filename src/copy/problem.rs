@@ -18,6 +18,7 @@ kinds! {
     ObjectTaken "object-taken" Note "The name of an object is taken by other bytes, or by what a prune is deleting." "a replacement with the right bytes is stored beside it", "narthex check --read-data marks what is damaged; a prune removes what nobody needs";
     ObjectHealed "object-healed" Note "An object of the repository copied from is damaged or gone, and its bytes are stored elsewhere in it." "the copy holds it sound", "narthex repair of the repository copied from stores it anew there";
     ObjectReplaced "object-replaced" Note "An object of the repository copied from is damaged or gone, and replacements of it give what archives need." "the replacements are copied, and what they give was proved there", "nothing to do";
+    BlockUnfit "block-unfit" Note "The dense codec, which was asked for, cannot hold a block." "it is copied as it is, in the portable codec", "nothing to do";
 }
 
 impl CopyProblemKind {

@@ -4,13 +4,20 @@ use std::path::PathBuf;
 
 use super::problem::CopyProblem;
 use crate::model::Millis;
+use crate::raw::ReadMode;
 use crate::repository::ArchiveId;
+use crate::stored::Codec;
 
 /// How to copy.
 #[derive(Clone, Debug, Default)]
 pub struct CopyOptions {
     /// Directory in which manifests are remembered.
     pub cache: Option<PathBuf>,
+    /// The codec that blocks are to have in the repository copied to; `None` leaves each in the
+    /// one it has.
+    pub codec: Option<Codec>,
+    /// How unpacked files are read.
+    pub read_mode: ReadMode,
 }
 
 /// What became of an archive.
@@ -73,6 +80,10 @@ pub struct CopyReport {
     pub bytes: u64,
     /// Objects of dead runs that were proved and taken over.
     pub taken_over: u64,
+    /// Blocks that were stored anew in the codec that was asked for.
+    pub converted_blocks: u64,
+    /// The size of their files in bytes.
+    pub converted_bytes: u64,
     /// What is wrong, or worth knowing.
     pub problems: Vec<CopyProblem>,
 }
@@ -86,6 +97,8 @@ impl CopyReport {
         self.objects += other.objects;
         self.bytes = self.bytes.saturating_add(other.bytes);
         self.taken_over += other.taken_over;
+        self.converted_blocks += other.converted_blocks;
+        self.converted_bytes = self.converted_bytes.saturating_add(other.converted_bytes);
         self.problems.extend(other.problems);
     }
 

@@ -1,17 +1,19 @@
 //! One copy: archive by archive, objects before manifests.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use super::bring::{Brought, Carrier};
 use super::choose::CopyChoice;
-use super::manifest::{in_other, is_same};
+use super::convert::{Converted, Converter, Replacement};
+use super::manifest::in_other;
 use super::place::refuse_same;
 use super::plan::{Plan, Planned, Way, cache_of};
 use super::problem::{CopyProblem, CopyProblemKind};
 use super::report::{CopiedArchive, CopyOptions, CopyReport, Fate};
+use super::same::is_same;
 use super::shelf::{Known, Shelf};
 use super::stand_in::StandIns;
 use crate::error::{Error, ErrorKind, Result};
@@ -54,7 +56,7 @@ pub fn copy(
     let shelf = Shelf::look(to, &cache_of(to, options))?;
     let (plan, problems) = Plan::of(from, &shelf, choice, options, now, progress)?;
     let carrier = Carrier::new(from, to, &shelf, progress, now);
-    let mut run = Run::new(&carrier);
+    let mut run = Run::new(&carrier, options);
     progress.begin("copying", Some(plan.bytes()));
     let archives = plan.archives.into_iter();
     let archives: Result<Vec<_>> = archives.map(|planned| run.take(planned)).collect();
@@ -67,50 +69,16 @@ pub fn copy(
         ..CopyReport::default()
     };
     report.problems.extend(run.unsound_objects());
+    report.converted_blocks = run.converter.blocks;
+    report.converted_bytes = run.converter.bytes;
     carrier.report(&mut report);
-    Ok(report)
-}
-
-/// Says what [`copy`] would do, and reads and writes no object. Without a repository to copy to
-/// nothing is there.
-///
-/// # Errors
-///
-/// As [`copy`].
-pub fn preview(
-    from: &Repository,
-    to: Option<&Repository>,
-    choice: &CopyChoice,
-    options: &CopyOptions,
-    now: Millis,
-    progress: &dyn Progress,
-) -> Result<CopyReport> {
-    let shelf = match to {
-        Some(to) => Shelf::look(to, &cache_of(to, options))?,
-        None => Shelf::default(),
-    };
-    let (plan, problems) = Plan::of(from, &shelf, choice, options, now, progress)?;
-    let mut report = CopyReport {
-        problems,
-        ..CopyReport::default()
-    };
-    for planned in plan.archives {
-        let (count, bytes) = planned.to_bring();
-        report.objects += count;
-        report.bytes = report.bytes.saturating_add(bytes);
-        let fate = match planned.way {
-            Way::New | Way::Incomplete => Fate::Planned,
-            Way::Present => Fate::Present,
-            Way::LeftOut => Fate::LeftOut,
-        };
-        report.archives.push(planned.told(fate));
-    }
     Ok(report)
 }
 
 /// A copy under way.
 pub(super) struct Run<'c, 'a> {
     carrier: &'c Carrier<'a>,
+    converter: Converter<'c, 'a>,
     begun: Instant,
     /// What became of the objects that were not there.
     brought: BTreeMap<(ObjectName, Digest), Brought>,
@@ -131,9 +99,10 @@ pub(super) struct Run<'c, 'a> {
 }
 
 impl<'c, 'a> Run<'c, 'a> {
-    pub(super) fn new(carrier: &'c Carrier<'a>) -> Self {
+    pub(super) fn new(carrier: &'c Carrier<'a>, options: &CopyOptions) -> Self {
         Run {
             carrier,
+            converter: Converter::new(carrier, options),
             begun: Instant::now(),
             brought: BTreeMap::new(),
             stood_in: Vec::new(),
@@ -158,7 +127,12 @@ impl<'c, 'a> Run<'c, 'a> {
             return Ok(planned.told(fate));
         }
         self.bring_all(&planned.needs)?;
-        let missing = self.settle(&planned.archive)?;
+        let before = self.carrier.sent();
+        let mut missing = self.convert(&mut planned)?;
+        missing.append(&mut self.replace(&planned)?);
+        let after = self.carrier.sent();
+        planned.made = (after.0 - before.0, after.1 - before.1);
+        missing.append(&mut self.settle(&planned.archive)?);
         if !missing.is_empty() {
             planned.reason = Some(reason(&missing));
             for (name, why) in missing {
@@ -172,12 +146,65 @@ impl<'c, 'a> Run<'c, 'a> {
             return Ok(planned.told(Fate::Completed));
         }
         self.ready.push(planned.archive.clone());
-        let sent = self.carrier.sent_bytes.load(Ordering::Relaxed);
+        let (_, sent) = self.carrier.sent();
         if self.ready.len() >= MOST_ARCHIVES || sent - self.committed_bytes >= MOST_BYTES {
             self.commit()?;
             self.committed_bytes = sent;
         }
         Ok(planned.told(Fate::Copied))
+    }
+
+    /// Stores blocks of the archive anew, where that was asked for, and has it name what they
+    /// became. Gives what is missing for that.
+    fn convert(&mut self, planned: &mut Planned) -> Result<BTreeMap<ObjectName, String>> {
+        let mut missing = BTreeMap::new();
+        let mut made = BTreeMap::new();
+        let mut as_they_are = Vec::new();
+        let apart = &planned.apart;
+        let blocks = planned.archive.blocks.iter();
+        for block in blocks.filter(|block| apart.contains(&block.ulid)) {
+            match self.converter.convert(block)? {
+                Converted::Made(stored) => {
+                    made.insert(block.ulid, *stored);
+                }
+                Converted::AsItIs => as_they_are.extend(block.objects().cloned()),
+                Converted::Missing(why) => {
+                    missing.insert(block.object.name.clone(), why);
+                }
+            }
+        }
+        as_they_are.retain(|object| self.brought(object).is_none());
+        let know = |object: StoredObject| {
+            let known = self.carrier.shelf.know(&object);
+            (object, known)
+        };
+        let needs: Vec<_> = as_they_are.into_iter().map(know).collect();
+        self.bring_all(&needs)?;
+        let blocks = &mut planned.archive.blocks;
+        for block in blocks.iter_mut_where(|block| made.contains_key(&block.ulid)) {
+            if let Some(stored) = made.get(&block.ulid) {
+                *block = stored.clone();
+            }
+        }
+        Ok(missing)
+    }
+
+    /// Stores anew what an archive that is there has lost of blocks that are in other objects where
+    /// it is copied from. Gives what is missing for that.
+    fn replace(&mut self, planned: &Planned) -> Result<BTreeMap<ObjectName, String>> {
+        let mut missing = BTreeMap::new();
+        for lost in &planned.lost {
+            match self.converter.replace(lost)? {
+                Replacement::Made(by) => {
+                    self.also.extend(by);
+                    self.replaced.extend(lost.objects.iter().cloned());
+                }
+                Replacement::Missing(why) => {
+                    missing.insert(lost.block.object.name.clone(), why);
+                }
+            }
+        }
+        Ok(missing)
     }
 
     /// Brings objects, several at a time, about in this order.
@@ -343,6 +370,11 @@ impl<'c, 'a> Run<'c, 'a> {
     pub(super) fn commit_these(&self, archives: &[Archive], displaces_damaged: bool) -> Result<()> {
         let to = self.carrier.to;
         let has_mended = !Mended::list(to.store())?.is_empty();
+        for (_, object) in archives.iter().flat_map(Archive::objects) {
+            // What was not brought is in the form in which it is there.
+            let form = self.carrier.shelf.form_of(object);
+            self.carrier.keep_form(object, form);
+        }
         let stored = self
             .carrier
             .stored
@@ -401,10 +433,15 @@ fn reason(missing: &BTreeMap<ObjectName, String>) -> String {
 }
 
 impl Carrier<'_> {
+    /// Number and size of the objects that were sent so far.
+    fn sent(&self) -> (u64, u64) {
+        let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        (load(&self.sent), load(&self.sent_bytes))
+    }
+
     /// Takes down what was done.
     fn report(&self, report: &mut CopyReport) {
-        report.objects = self.sent.load(Ordering::Relaxed);
-        report.bytes = self.sent_bytes.load(Ordering::Relaxed);
+        (report.objects, report.bytes) = self.sent();
         report.taken_over = self.proved.load(Ordering::Relaxed);
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         told.sort_by(|a, b| (a.kind, &a.place).cmp(&(b.kind, &b.place)));

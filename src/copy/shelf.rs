@@ -2,13 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::same::is_same_bytes;
 use crate::error::Result;
+use crate::model::Ulid;
 use crate::repository::stock::Stock;
 use crate::repository::{
-    Archive, ArchiveId, Archives, Damaged, EncryptedForm, ManifestCache, Repository, StoredBlock,
-    StoredObject,
+    Archive, ArchiveId, Archives, Damaged, EncryptedForm, ManifestCache, ObjectCodec, Repository,
+    StoredBlock, StoredObject,
 };
 use crate::store::ObjectName;
+use crate::stored::write::Holdings;
 
 /// What is known of an object before anything of it is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +95,11 @@ impl Shelf {
         }
     }
 
+    /// Whether an archive there names `object`.
+    pub(super) fn is_told(&self, object: &ObjectName) -> bool {
+        self.told.contains_key(object)
+    }
+
     /// The form in which `object` is stored here, as archives say.
     pub(super) fn form_of(&self, object: &StoredObject) -> Option<EncryptedForm> {
         let words = self.told.get(&object.name)?;
@@ -133,7 +141,34 @@ impl Shelf {
     }
 }
 
-/// Whether two archives expect the same bytes of one object. The raw size of a pack is a statistic.
-pub(super) fn is_same_bytes(one: &StoredObject, other: &StoredObject) -> bool {
-    (one.bytes, one.sha256) == (other.bytes, other.sha256)
+impl Holdings for Shelf {
+    fn has_object(&self, name: &ObjectName) -> bool {
+        self.stock.listed.contains_key(name)
+    }
+
+    fn is_condemned(&self, name: &ObjectName) -> bool {
+        self.stock.trash.is_condemned(name)
+    }
+
+    fn is_spoiled(&self, object: &ObjectName) -> bool {
+        let words = self.told.get(object);
+        let mut words = words.into_iter().flatten();
+        self.stock.damage.contains(object) || words.any(|word| self.stock.is_spoiled(word))
+    }
+
+    fn pack(&self, name: &ObjectName) -> Option<&StoredObject> {
+        let words = self.told.get(name)?.iter();
+        let mut packs = words.filter(|word| word.codec == ObjectCodec::Pack);
+        packs.find(|pack| !self.stock.is_spoiled(pack))
+    }
+
+    fn packable_bytes(&self, ulid: Ulid) -> Option<u64> {
+        let blocks = self
+            .archives
+            .iter()
+            .rev()
+            .flat_map(|archive| &archive.blocks);
+        let mut blocks = blocks.filter(|block| block.ulid == ulid);
+        blocks.next().map(StoredBlock::packable_bytes)
+    }
 }

@@ -69,6 +69,22 @@ pub static COPY: Sheet<CopyReport, CopyReport> = Sheet {
             explanation: "Number of objects that a run which died had sent, and that were proved and not sent again.",
             value: |r| Value::Count(r.taken_over),
         },
+        Column {
+            key: "converted_blocks",
+            heading: "converted",
+            unit: Unit::Count,
+            weight: 5,
+            explanation: "Number of blocks that were stored anew, in the codec of --codec or in place of lost objects; with --dry-run, that would be. Their new objects are among those that were sent, but with --dry-run.",
+            value: |r| Value::Count(r.converted_blocks),
+        },
+        Column {
+            key: "converted_bytes",
+            heading: "converted size",
+            unit: Unit::Bytes,
+            weight: 5,
+            explanation: "Size of the files of these blocks.",
+            value: |r| Value::Bytes(r.converted_bytes),
+        },
     ],
 };
 

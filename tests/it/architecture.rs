@@ -96,7 +96,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "copy",
         &[
             "units",
+            "raw",
             "model",
+            "dense",
             "repository",
             "retain",
             "repair",

@@ -8,14 +8,17 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
+use narthex::archive::{self, BackupOptions, Codec, Source};
+use narthex::copy::{CopyChoice, CopyOptions, copy};
+use narthex::progress::Silent;
 use narthex::repository::portable::{FRAME_BYTES, Root};
 use narthex::repository::{Archive, ArchiveId, Digest, LeftOut, Repository, block_object};
-use narthex::store::LocalStore;
+use narthex::store::{LocalStore, MemoryStore};
 
 use crate::fixtures::{fixture, tree};
 use crate::keeping::{
-    Files, archive, back_up, block_files, expected, noise, path, store_block, store_files,
-    store_wal, ulid, wal_files,
+    Files, archive as archive_of, back_up, block_files, expected, noise, path, store_block,
+    store_files, store_wal, ulid, wal_files,
 };
 
 const DOCUMENT: &str = include_str!("../../docs/recover-by-hand.md");
@@ -265,7 +268,7 @@ fn a_list_with_nothing_in_it_is_never_good() {
     }
     let place = Place::new();
     let repository = place.repository();
-    let empty = archive(1, ArchiveId::random(), Vec::new());
+    let empty = archive_of(1, ArchiveId::random(), Vec::new());
     repository.commit(&empty).unwrap();
     let manifest = place.manifest(&empty);
     let listed = place.try_section(2, &manifest);
@@ -308,7 +311,7 @@ fn a_touched_block_of_many_frames_and_odd_names_comes_back_by_hand() {
         .files
         .retain(|file| files.contains_key(file.name.as_str()));
     let id = ArchiveId::random();
-    let mut made = archive(1, id.clone(), vec![touched, large]);
+    let mut made = archive_of(1, id.clone(), vec![touched, large]);
     made.labels = BTreeMap::from(labels);
     made.left_out.push(LeftOut {
         name: "chunks_head".to_owned(),
@@ -407,7 +410,7 @@ fn the_archives_of_several_servers_are_told_apart() {
     let place = Place::new();
     let repository = place.repository();
     for (time, server) in [(1, "mon1"), (2, "mon2"), (3, "mon1")] {
-        let mut made = archive(time * 86_400_000, ArchiveId::random(), Vec::new());
+        let mut made = archive_of(time * 86_400_000, ArchiveId::random(), Vec::new());
         made.host = server.to_owned();
         made.source_name = format!("name-of-{server}");
         made.labels = BTreeMap::from([("host".to_owned(), "a label".to_owned())]);
@@ -491,4 +494,24 @@ fn a_dense_archive_is_said_to_need_narthex_and_comes_back_with_it() {
     place.add_tool("narthex", Path::new(env!("CARGO_BIN_EXE_narthex")));
     assert!(place.try_section(7, manifest).good);
     assert_eq!(tree(&place.path("restored")), night());
+}
+
+#[test]
+fn a_dense_archive_comes_back_by_hand_once_it_is_copied_into_the_portable_codec() {
+    if !tools_are_there() {
+        return;
+    }
+    let place = Place::new();
+    let source = Source::new(&fixture("night-1"), "host".into(), None).unwrap();
+    let dense = Repository::open_or_init(Arc::new(MemoryStore::new())).unwrap();
+    let time = 1_795_288_065_445;
+    archive::backup(&source, &dense, &BackupOptions::default(), time, &Silent).unwrap();
+    let options = CopyOptions {
+        codec: Some(Codec::Portable),
+        ..CopyOptions::default()
+    };
+    let (to, choice) = (place.repository(), CopyChoice::default());
+    copy(&dense, &to, &choice, &options, time, &Silent).unwrap();
+    place.recover(&place.manifests()[0]);
+    assert_eq!(place.target(), night());
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value as Json, json};
 
-use super::backup::{self, cache_dir, remark_on_store};
+use super::backup::{self, CodecArg, cache_dir, remark_on_store};
 use crate::archive::{BackupReport, ProblemKind};
 use crate::cli::args::{REPOSITORY_HEADING, SourceArgs, local_path};
 use crate::cli::context::Context;
@@ -32,11 +32,15 @@ Examples:
   narthex copy --from /srv/backup/prometheus --to s3://backups/prometheus
   narthex copy latest --source prometheus-0 --from /srv/backup/prometheus --to /mnt/backup
   narthex copy --keep-weekly 8 --from /srv/backup/prometheus --to sftp://backup@host/x --dry-run
+  narthex copy --codec portable --from /srv/backup/prometheus --to /mnt/never-needs-narthex
 
 What is there already is not sent again. Every object is held to the digest of its manifest while it is sent; one that is damaged \
 is taken from what stands in for it, and archives that need more than that gives are left out and named, with exit code 3. Nothing is overwritten: what is \
 damaged there gets a replacement. A run that was stopped is taken up by the next. Backups and prunes may run in both meanwhile. The repository is made, and that is said, when its place is \
-empty. Words of --keep choose what narthex forget would keep.")]
+empty. Words of --keep choose what narthex forget would keep.
+
+With --codec, blocks that are stored in another codec are unpacked one by one into a temporary directory (TMPDIR), which must have room for the largest of them, \
+proved file by file, and stored anew in the repository copied to. All else of an archive stays, and each block is converted once.")]
 pub(crate) struct Args {
     /// Only these archives: `latest`, or beginnings of ids [default: all]
     #[arg(value_name = "ARCHIVE")]
@@ -69,6 +73,11 @@ pub(crate) struct Args {
     until: Option<String>,
     #[command(flatten)]
     keep: KeepArgs,
+    /// Store blocks in this codec, if they are in another one: dense (packed, a fraction of the
+    /// size) or portable (tar in zstd, readable without narthex)
+    /// [default: each stays in the one it has]
+    #[arg(long, value_enum, help_heading = "How blocks are stored")]
+    codec: Option<CodecArg>,
     #[command(flatten)]
     state: StateArgs,
     /// Make no repository: where there is none, its disk may not be mounted
@@ -124,6 +133,8 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     let choice = args.choice()?;
     let options = CopyOptions {
         cache: cache_dir(args.cache_dir.as_ref(), args.no_cache),
+        codec: args.codec.map(Into::into),
+        read_mode: context.read_mode,
     };
     let from = RepoArgs::at(&args.from).open()?;
     let to = RepoArgs::at(&args.to);
@@ -290,8 +301,17 @@ fn print(report: &CopyReport, dry_run: bool, context: &mut Context<'_>) -> Resul
     let more: Vec<_> = more
         .map(|(count, what)| format!(", {} {what}", count_text(*count)))
         .collect();
+    let converted = if report.converted_blocks > 0 {
+        format!(
+            ", {} blocks of {} {would}converted",
+            count_text(report.converted_blocks),
+            bytes_text(report.converted_bytes)
+        )
+    } else {
+        String::new()
+    };
     context.print(format_args!(
-        "{} archives {would}copied, {} objects of {}{}\n",
+        "{} archives {would}copied, {} objects of {}{converted}{}\n",
         count_text(count),
         count_text(report.objects),
         bytes_text(report.bytes),
@@ -380,6 +400,8 @@ fn copy_behind(
 ) -> Result<()> {
     let options = CopyOptions {
         cache: args.cache(),
+        read_mode: context.read_mode,
+        ..CopyOptions::default()
     };
     let to = RepoArgs::at(location);
     refuse_in_clear(from, &to, args.state(), args.no_create())?;

@@ -11,6 +11,7 @@
 mod dense;
 mod fingerprint;
 mod portable;
+mod relatives;
 mod sidecar;
 mod source;
 
@@ -29,6 +30,7 @@ use crate::repository::{
 };
 use crate::store::{ObjectName, Store};
 pub(crate) use fingerprint::{deep_fingerprint, fingerprint};
+pub(crate) use relatives::Descent;
 pub(crate) use source::{Listing, Miss, OpenBlock, SourceFile};
 
 /// How blocks are stored.

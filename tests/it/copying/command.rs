@@ -6,11 +6,11 @@ use crate::backup_command::{Ran, narthex};
 
 use super::*;
 
-struct Desk(tempfile::TempDir);
+pub(super) struct Desk(tempfile::TempDir);
 
 impl Desk {
     /// A directory with a repository `one` of two nights.
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let desk = Desk(tempfile::tempdir().unwrap());
         for dir in [PARENTS, CHILD] {
             desk.backup(dir, &[], 0);
@@ -18,7 +18,7 @@ impl Desk {
         desk
     }
 
-    fn run(&self, arguments: &[&str], code: i32) -> Ran {
+    pub(super) fn run(&self, arguments: &[&str], code: i32) -> Ran {
         let ran = narthex(self.0.path(), arguments);
         assert_eq!(ran.code, code, "{arguments:?}: {}{}", ran.out, ran.err);
         ran

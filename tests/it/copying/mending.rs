@@ -8,7 +8,7 @@ use narthex::store::faulty::{FaultyStore, StoreFault, StoreFaults};
 
 use super::*;
 
-fn compared(one: &MemoryStore, other: &MemoryStore) -> Compared {
+pub(super) fn compared(one: &MemoryStore, other: &MemoryStore) -> Compared {
     let judged = |store: &MemoryStore| {
         let (repository, mut report) = (open(store), checked(store));
         judge_damage(&repository, &mut report, |_| {}).unwrap();
@@ -30,7 +30,7 @@ fn differences(compared: &Compared) -> BTreeSet<(DifferenceKind, String)> {
 }
 
 /// Mends `store` from `other`, as the command does.
-fn mend(store: &MemoryStore, other: &MemoryStore, lost: bool) -> Vec<RepairStep> {
+pub(super) fn mend(store: &MemoryStore, other: &MemoryStore, lost: bool) -> Vec<RepairStep> {
     let mut repository = open(store);
     repository.mend_descriptor(None).unwrap();
     let options = CopyOptions::default();

@@ -4,6 +4,7 @@
 
 mod beside;
 mod chosen;
+mod codec;
 mod command;
 mod damage;
 mod mending;

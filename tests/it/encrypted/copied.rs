@@ -2,19 +2,28 @@
 
 use std::sync::Arc;
 
-use narthex::copy::{CopyChoice, CopyOptions, copy};
+use narthex::archive::Codec;
+use narthex::copy::{CopyChoice, CopyOptions, copy, mend_from};
 use narthex::crypt::sign::SigningKey;
 use narthex::model::now;
 use narthex::progress::Silent;
 use narthex::repository::Repository;
 use narthex::repository::keyed::Keyring;
-use narthex::store::{MemoryStore, ReadStore as _};
+use narthex::store::{MemoryStore, ReadStore as _, Store as _};
 
 use super::world::{DAY, NIGHT, SOURCE, World, assert_restored, back_up, night, problems};
 
 /// Copies all archives; how many.
 fn copy_all(from: &Repository, to: &Repository) -> usize {
-    let options = CopyOptions::default();
+    copy_into(from, to, None)
+}
+
+/// The same, into a codec.
+fn copy_into(from: &Repository, to: &Repository, codec: Option<Codec>) -> usize {
+    let options = CopyOptions {
+        codec,
+        ..CopyOptions::default()
+    };
     let report = copy(from, to, &CopyChoice::default(), &options, now(), &Silent).unwrap();
     assert!(report.problems.is_empty(), "{:?}", report.problems);
     report.archives.len()
@@ -88,6 +97,69 @@ fn a_copy_is_encrypted_for_its_own_keys_and_one_in_clear_is_in_clear() {
         NIGHT + 9 * DAY,
     );
     assert_eq!(report.unwrap().new_blocks, 0);
+}
+
+#[test]
+fn each_night_names_what_is_there_in_the_form_in_which_it_is_there() {
+    for codec in [None, Some(Codec::Portable)] {
+        let (one, other) = (World::new(), World::new());
+        let data = night(1);
+        for number in [1, 2] {
+            let time = NIGHT + number * DAY;
+            back_up(&one.open(one.of_host()), &data, SOURCE, time).unwrap();
+            let from = one.open(one.of_reader());
+            copy_into(&from, &other.open(of_copier(&other)), codec);
+            assert!(problems(&other.store).is_empty(), "{codec:?}");
+        }
+        let all = || {
+            let read = other.open(other.of_reader());
+            let names = read.manifest_names().unwrap();
+            assert_eq!(names.len(), 2);
+            for name in &names {
+                assert_restored(&read, name.id.as_str(), &data);
+            }
+            names
+        };
+        // One that is lost comes back beside objects that are there.
+        let lost = all()[1].object().unwrap();
+        other.store.delete(&lost).unwrap();
+        let (from, options) = (one.open(one.of_reader()), CopyOptions::default());
+        let to = other.open(of_copier(&other));
+        mend_from(&to, &from, true, false, &options, now(), &Silent).unwrap();
+        all();
+        assert!(problems(&other.store).is_empty(), "{codec:?}");
+    }
+}
+
+#[test]
+fn blocks_are_converted_out_of_encrypted_repositories_and_into_them() {
+    let (one, other) = (World::new(), World::new());
+    for number in [1, 2] {
+        let time = NIGHT + number as i64 * DAY;
+        back_up(&one.open(one.of_host()), &night(number), SOURCE, time).unwrap();
+    }
+    let from = one.open(one.of_reader());
+    let (portable, dense) = (Some(Codec::Portable), Some(Codec::Dense));
+    copy_into(&from, &other.open(of_copier(&other)), portable);
+    both_nights_come_back(&other.open(other.of_reader()));
+    assert!(
+        problems(&other.store).is_empty(),
+        "what lies there is what covers say"
+    );
+    assert!(other.store.list("packs/").unwrap().is_empty());
+    let before = other.objects();
+    copy_into(&from, &other.open(of_copier(&other)), portable);
+    assert_eq!(other.objects(), before);
+
+    let clear = MemoryStore::new();
+    let plain = Repository::init(Arc::new(clear.clone())).unwrap();
+    copy_into(&other.open(other.of_reader()), &plain, dense);
+    both_nights_come_back(&plain);
+    assert!(!clear.list("packs/").unwrap().is_empty());
+    let third = World::new();
+    copy_into(&plain, &third.open(of_copier(&third)), portable);
+    both_nights_come_back(&third.open(third.of_reader()));
+    assert!(problems(&third.store).is_empty());
 }
 
 #[test]

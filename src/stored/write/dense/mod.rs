@@ -147,7 +147,7 @@ impl<'b> Packable<'b> {
 
 impl Writer<'_> {
     /// Stores a block that nothing is known of; `None` if the dense codec cannot hold it.
-    pub(super) fn store_densely(
+    pub(crate) fn store_densely(
         &self,
         block: &NewBlock<'_>,
         examine: &Examine<'_>,
