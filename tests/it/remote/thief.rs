@@ -63,7 +63,7 @@ impl Scene {
         )
         .unwrap();
         for (number, days) in [(1, 3), (2, 2)] {
-            let time = now() - days * DAY;
+            let time = noon() - days * DAY;
             let report = back_up(&scene.of_host(), &night(number), SOURCE, time).unwrap();
             assert!(report.committed, "{:?}", report.problems);
             assert!(report.problems.is_empty(), "{:?}", report.problems);
@@ -329,7 +329,7 @@ fn whoever_has_all_that_a_host_has_takes_nothing_away() {
     for number in 0..50 {
         let mut archive = archives[1].clone();
         archive.id = ArchiveId::random();
-        archive.time = now() - (number % 10) * DAY - 60_000 * number;
+        archive.time = noon() - (number % 10) * DAY - 60_000 * number;
         let name = host.commit(&archive).unwrap();
         scene.overwrite(&name, &copy.get(&name, 1 << 30).unwrap());
     }
@@ -393,9 +393,19 @@ fn whoever_has_all_that_a_host_has_takes_nothing_away() {
     let kept = forgotten.decisions.iter().filter(|made| made.is_kept());
     let kept: BTreeSet<_> = kept.map(|made| made.archive.id.to_string()).collect();
     for (id, _) in &scene.archives {
-        assert!(kept.contains(id), "{id}: {kept:?}");
+        let decided = forgotten.decisions.iter();
+        let decided: Vec<_> = decided
+            .map(|made| (made.archive.id.short(), made.archive.time, &made.reasons))
+            .collect();
+        assert!(kept.contains(id), "{id}: {decided:?}");
     }
     scene.everything_comes_back();
+}
+
+/// Noon of yesterday: minutes before it are of the same day, whenever this runs.
+fn noon() -> Millis {
+    let now = now();
+    now - now % DAY - DAY / 2
 }
 
 /// The repository in `copy`, for whoever has the host's key and nothing of its memory.
