@@ -65,19 +65,13 @@ impl Commit<'_> {
         let early = self.early.take().filter(|early| self.is_proved(early));
         let logs = self.logs.take();
         let has_logs = logs.is_none();
-        let is_proved = early.is_some();
-        let claim = match early {
-            Some(early) => {
-                let (claim, since) = early.take();
-                begun = since;
-                claim
-            }
-            None => self.claim(repository, now)?,
-        };
-        let proof = if is_proved {
-            Ok(())
+        let (claim, proof) = if let Some(early) = early {
+            let (claim, since) = early.take();
+            begun = since;
+            (claim, Ok(()))
         } else {
-            self.prove(repository, has_logs)
+            let claim = self.claim(repository, now)?;
+            (claim, self.prove(repository, has_logs))
         };
         let mut ready = proof.and_then(|()| {
             // The logs appear last, when little is left that can fail: without the manifest they

@@ -299,7 +299,11 @@ impl Parts {
                 if let Some(archive) = latest.archive {
                     servers.insert(Server::of(&archive));
                     own.push(part);
-                } else if let Some(damaged) = latest.damaged.into_iter().next() {
+                    continue;
+                }
+                // What nobody has signed who may counts for nothing.
+                let mut damaged = latest.damaged.into_iter();
+                if let Some(damaged) = damaged.find(|it| it.error.kind() != ErrorKind::Refused) {
                     return Err(damaged
                         .error
                         .context("cannot tell which archive is the latest: name one by its id"));

@@ -159,16 +159,9 @@ pub fn prune(repository: &Repository, options: PruneOptions, now: Millis) -> Res
         trash.sweep_warrants(store, now)?;
     }
     let mut run = Run {
-        repository,
-        id: ArchiveId::random(),
-        options,
-        now,
-        begun: Instant::now(),
         objects: objects.len() as u64,
         trash,
-        references: References::default(),
-        locks: OnceCell::new(),
-        pruned: Pruned::default(),
+        ..Run::new(repository, options, now)
     };
     run.look(&expired)?;
     run.pruned.expired_claims = expired;
@@ -190,19 +183,7 @@ pub fn prune_shared(parts: &Parts, options: PruneOptions, now: Millis) -> Result
     if !parts.is_by_source() {
         return Ok(Pruned::default());
     }
-    let repository = parts.root();
-    let mut run = Run {
-        repository,
-        id: ArchiveId::random(),
-        options,
-        now,
-        begun: Instant::now(),
-        objects: 0,
-        trash: Trash::default(),
-        references: References::default(),
-        locks: OnceCell::new(),
-        pruned: Pruned::default(),
-    };
+    let mut run = Run::new(parts.root(), options, now);
     run.sweep_leftovers(TEMPORARY)?;
     Ok(run.pruned)
 }
@@ -242,6 +223,24 @@ struct Due {
     item: Item,
     /// The warrant of this run.
     warrant: ObjectName,
+}
+
+impl<'a> Run<'a> {
+    /// A run that has seen nothing yet.
+    fn new(repository: &'a Repository, options: PruneOptions, now: Millis) -> Self {
+        Run {
+            repository,
+            id: ArchiveId::random(),
+            options,
+            now,
+            begun: Instant::now(),
+            objects: 0,
+            trash: Trash::default(),
+            references: References::default(),
+            locks: OnceCell::new(),
+            pruned: Pruned::default(),
+        }
+    }
 }
 
 impl Run<'_> {

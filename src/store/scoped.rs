@@ -9,7 +9,7 @@ use super::{
     Leftover, Lock, Locks, ObjectHistory, ObjectName, PendingObject, ReadStore, Store, StoredForm,
     TrafficCounts, Version, Versions,
 };
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// What lies below a prefix, under names without it; beside some names that mean the same in all
 /// such stores over one place.
@@ -76,6 +76,11 @@ impl ScopedStore {
         let of_inner = of_inner.into_iter();
         let own = of_inner.filter_map(|(name, value)| Some((self.own(&name)?, value)));
         own.collect()
+    }
+
+    fn inner_locks(&self) -> Result<&dyn Locks> {
+        let locks = self.inner.locks();
+        locks.ok_or_else(|| Error::unsupported("expected a store with locks"))
     }
 }
 
@@ -235,13 +240,6 @@ impl ObjectHistory for ScopedStore {
 
     fn version_read(&self, name: &ObjectName) -> Option<Version> {
         self.inner.history()?.version_read(&self.outer(name).ok()?)
-    }
-}
-
-impl ScopedStore {
-    fn inner_locks(&self) -> Result<&dyn Locks> {
-        let locks = self.inner.locks();
-        locks.ok_or_else(|| crate::error::Error::unsupported("expected a store with locks"))
     }
 }
 

@@ -420,6 +420,21 @@ fn an_only_archive_that_is_damaged_comes_back_from_a_copy() {
 }
 
 #[test]
+fn parts_of_which_nothing_is_meant_are_pruned_as_well_and_nothing_is_said_of_them() {
+    let desk = Desk::new();
+    let forget = ["forget", "--keep-last", "1", "--label", "team=x", "--prune"];
+    let dir = fixture("night-1");
+    let backup = ["backup", dir.to_str().unwrap(), "--repo", "fleet"];
+    desk.run(
+        &[&backup[..], &["--source", "c", "--label", "team=x"]].concat(),
+        0,
+    );
+    let ran = desk.run(&[&forget[..], &["--repo", "fleet"]].concat(), 0);
+    assert!(!ran.err.contains("not pruned"), "{}", ran.err);
+    assert!(ran.out.contains("are needed"), "{}", ran.out);
+}
+
+#[test]
 fn what_is_refused_in_one_part_removes_nothing_in_another() {
     let desk = Desk::new();
     let ids = |source: &str| {

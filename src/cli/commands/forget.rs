@@ -130,6 +130,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
         hidden |= !args.prune && remark_hidden(part, context)?;
         let Some(own) = elsewhere.pass_over(args.forget(part, selection, args.dry_run), part)?
         else {
+            prunable.push(part.clone());
             continue;
         };
         // What archives need that count for nothing can be read without a key.

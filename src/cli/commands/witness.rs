@@ -50,13 +50,14 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
             "expected --signing-key with the key of whoever has seen the archives, found none",
         )
     })?;
-    let (mut number, mut count) = (0, 0);
+    let (mut number, mut count, mut witnesses) = (0, 0, 0);
     let mut accepted = MissingManifests::default();
     let mut lost = Vec::new();
     for part in parts.all()? {
         let Some(keys) = part.keys() else { continue };
         let (witness, missing) = write(keys, key, args.accept_missing)?;
         number = number.max(witness.number);
+        witnesses += 1;
         count += witness.manifests.len() as u64;
         let full = |names: Vec<ObjectName>| names.into_iter().map(|name| part.full_object(&name));
         accepted.gone.extend(full(missing.gone).collect::<Vec<_>>());
@@ -85,7 +86,13 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
         context.print(format_args!("accepted: {name} is not what it was\n"))?;
     }
     let count = count_text(count);
-    context.print(format_args!("witness {number} lists {count} archives\n"))?;
+    if parts.is_by_source() {
+        context.print(format_args!(
+            "{witnesses} witnesses, one for each part, list {count} archives\n"
+        ))?;
+    } else {
+        context.print(format_args!("witness {number} lists {count} archives\n"))?;
+    }
     Ok(Ending::Healthy)
 }
 

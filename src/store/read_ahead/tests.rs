@@ -97,6 +97,31 @@ fn it_keeps_the_contract() {
 }
 
 #[test]
+fn what_nobody_has_come_to_yet_is_fetched_whole_by_whoever_wants_it() {
+    let far = Far::default();
+    let ranges = Arc::clone(&far.ranges);
+    let mut soon = Vec::new();
+    for number in 0..1_000 {
+        let object = name(&format!("a/{number}"));
+        let store: &dyn Store = &far;
+        store.put(&object, &content(number, 200)).unwrap();
+        soon.push((object, 200));
+    }
+    let store = ReadAhead::new(far);
+    store.expect(&soon);
+    // From the end on, in bits; and nothing is asked for its size.
+    for (number, (object, bytes)) in soon.iter().enumerate().rev() {
+        assert_eq!(store.size(object).unwrap(), *bytes);
+        let mut read = Vec::new();
+        for from in (0..*bytes).step_by(10) {
+            read.extend(store.get_range(object, from..from + 10).unwrap());
+        }
+        assert_eq!(read, content(number, *bytes));
+    }
+    assert_eq!(ranges.load(Ordering::Relaxed), soon.len() as u64);
+}
+
+#[test]
 fn what_was_expected_is_asked_for_once_and_in_large_pieces() {
     let far = Far::default();
     let ranges = Arc::clone(&far.ranges);

@@ -308,6 +308,7 @@ fn a_night_among_many_servers_takes_no_more_requests() {
         "--no-cache",
     ];
     let afresh = requests(&said(&afresh));
+    // Nine, and one for each of its three manifests.
     assert!(afresh <= 12, "{afresh}");
     let own = said(&["archives", "--source", "mon1"]);
     assert_eq!(own["archives"].as_array().unwrap().len(), 4);
