@@ -68,9 +68,11 @@ impl Compared {
         self.only_second += other.only_second;
         self.objects += other.objects;
         self.only_first_objects += other.only_first_objects;
-        self.only_first_bytes += other.only_first_bytes;
+        self.only_first_bytes = self.only_first_bytes.saturating_add(other.only_first_bytes);
         self.only_second_objects += other.only_second_objects;
-        self.only_second_bytes += other.only_second_bytes;
+        self.only_second_bytes = self
+            .only_second_bytes
+            .saturating_add(other.only_second_bytes);
         self.differences.extend(other.differences);
     }
 }

@@ -79,12 +79,12 @@ impl DenseStats {
         for part in other.parts {
             match self.parts.iter_mut().find(|own| own.name == part.name) {
                 None => self.parts.push(part),
-                Some(own) => own.bytes += part.bytes,
+                Some(own) => own.bytes = own.bytes.saturating_add(part.bytes),
             }
         }
         for part in &mut self.parts {
-            part.of_bytes = own.0 + theirs.0;
-            part.of_samples = own.1 + theirs.1;
+            part.of_bytes = own.0.saturating_add(theirs.0);
+            part.of_samples = own.1.saturating_add(theirs.1);
         }
         sort(&mut self.parts);
         self.unread.extend(other.unread);

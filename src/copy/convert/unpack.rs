@@ -67,7 +67,8 @@ impl Unpacked {
         block: &StoredBlock,
         wanted: &[&StoredFile],
     ) -> Result<Result<Self>> {
-        let dir = directory(wanted.iter().map(|file| file.bytes).sum())?;
+        let sizes = wanted.iter().map(|file| file.bytes);
+        let dir = directory(sizes.fold(0, u64::saturating_add))?;
         let reader = StoredReader::new(copies.store(), block);
         for file in wanted {
             let mut made = create(&dir.path().join(&file.name))?;
