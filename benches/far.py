@@ -44,7 +44,10 @@ class Link:
         time.sleep(0.7)
 
     def read(self):
+        """What went through so far."""
         time.sleep(0.3)
+        if not os.path.exists(self.counts):
+            return {"requests": 0, "sent": 0, "received": 0}
         with open(self.counts) as file:
             return json.load(file)
 
@@ -71,6 +74,12 @@ def main():
     env.pop("AWS_CA_BUNDLE", None)
     results, memory, counted = {}, {}, {}
 
+    def count(place, what, link, before):
+        """Notes what has gone through `link` since it was at `before`."""
+        if link:
+            counts = link.read()
+            counted[place, what] = {key: counts[key] - before[key] for key in counts}
+
     def note(place, what, measured):
         results.setdefault((place, what), []).append(measured[0])
         memory[place] = max(memory.get(place, 0), measured[1])
@@ -80,39 +89,40 @@ def main():
     subprocess.run([narthex, "key", "generate", "reader.key"], cwd=home, env=env, stdout=subprocess.PIPE, check=True)
     recipient = open(os.path.join(home, "reader.key")).readline().split()[-1]
 
-    def nights_of_narthex(place, repo, more, number, link):
+    def nights_of_narthex(place, repo, more, link):
         shutil.rmtree(env["XDG_CACHE_HOME"], ignore_errors=True)
         if "--identity" in more:
             subprocess.run([narthex, "init", "--repo", repo, "--recipient", recipient, "--admin", "admin.key", *more],
                            cwd=home, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
-        before = link and link.read() if number else None
+        before = link and link.read()
         took = [run([narthex, "backup", night, "--source", "s", "--follow-links", "--repo", repo, *more], env, home)
                 for night in nights]
         note(place, "backup of all nights", (sum(t for t, _ in took), max(m for _, m in took)))
-        if link:
-            counts = link.read()
-            counted[place] = {key: counts[key] - (before or {}).get(key, 0) for key in counts}
+        count(place, "all nights", link, before)
         note(place, "unchanged night", run([narthex, "backup", nights[-1], "--source", "s", "--follow-links", "--repo",
                                             repo, *more], env, home))
         target = os.path.join(home, "target")
+        before = link and link.read()
         note(place, "restore", run([narthex, "restore", "latest", "--repo", repo, "--target", target, *more], env, home))
+        count(place, "restore", link, before)
         shutil.rmtree(target)
         note(place, "check", run([narthex, "check", "--repo", repo, *more], env, home))
         note(place, "check --read-data", run([narthex, "check", "--read-data", "--repo", repo, *more], env, home))
         note(place, "archives", run([narthex, "archives", "--repo", repo, *more], env, home))
         note(place, "prune", run([narthex, "prune", "--repo", repo, *more], env, home))
 
-    def nights_of_restic(place, repo, number, link):
-        cache = ["--cache-dir", os.path.join(home, f"restic-{number}"), "-r", repo, "-q"]
+    def nights_of_restic(place, repo, cache, link):
+        cache = ["--cache-dir", os.path.join(home, f"restic-{cache}"), "-r", repo, "-q"]
         subprocess.run(["restic", *cache, "init"], env=env, cwd=home, check=True, stdout=subprocess.DEVNULL)
-        before = link.read() if number else None
+        before = link.read()
         took = [run(["restic", *cache, "backup", "--compression", "max", "--host", "h", "."], env, night) for night in nights]
         note(place, "backup of all nights", (sum(t for t, _ in took), max(m for _, m in took)))
-        counts = link.read()
-        counted[place] = {key: counts[key] - (before or {}).get(key, 0) for key in counts}
+        count(place, "all nights", link, before)
         note(place, "unchanged night", run(["restic", *cache, "backup", "--compression", "max", "--host", "h", "."], env, nights[-1]))
         target = os.path.join(home, "target")
+        before = link.read()
         note(place, "restore", run(["restic", *cache, "restore", "latest", "--target", target], env, home))
+        count(place, "restore", link, before)
         shutil.rmtree(target)
         note(place, "check", run(["restic", *cache, "check"], env, home))
         note(place, "check --read-data", run(["restic", *cache, "check", "--read-data"], env, home))
@@ -123,15 +133,15 @@ def main():
         for number in range(options.runs):
             key = ["--identity", os.path.join(home, "reader.key")]
             s3 = f"s3://backups/n{number}"
-            nights_of_narthex("directory", os.path.join(home, f"r{number}"), [], number, None)
-            nights_of_narthex("directory, encrypted", os.path.join(home, f"e{number}"), key, number, None)
-            nights_of_narthex("S3", s3, ["--endpoint", "http://127.0.0.1:9201"], number, links[0])
-            nights_of_narthex("S3, encrypted", s3 + "e", ["--endpoint", "http://127.0.0.1:9201", *key], number, links[0])
-            nights_of_narthex("S3, 50 ms", s3 + "f", ["--endpoint", "http://127.0.0.1:9202"], number, links[1])
+            nights_of_narthex("directory", os.path.join(home, f"r{number}"), [], None)
+            nights_of_narthex("directory, encrypted", os.path.join(home, f"e{number}"), key, None)
+            nights_of_narthex("S3", s3, ["--endpoint", "http://127.0.0.1:9201"], links[0])
+            nights_of_narthex("S3, encrypted", s3 + "e", ["--endpoint", "http://127.0.0.1:9201", *key], links[0])
+            nights_of_narthex("S3, 50 ms", s3 + "f", ["--endpoint", "http://127.0.0.1:9202"], links[1])
             if shutil.which("restic"):
                 for place, port, link in (("restic, S3", 9201, links[0]), ("restic, S3, 50 ms", 9202, links[1])):
                     repo = f"s3:http://127.0.0.1:{port}/backups/x{number}-{port}"
-                    nights_of_restic(place, repo, f"{number}-{port}" if number else 0, link)
+                    nights_of_restic(place, repo, f"{number}-{port}", link)
     finally:
         for process in [server, *(link.process for link in links)]:
             process.send_signal(signal.SIGKILL)
@@ -144,8 +154,10 @@ def main():
         row = [f"{statistics.median(results[place, what]):.2f}" if (place, what) in results else "" for place in places]
         print(f"| {what} | " + " | ".join(row) + " |")
     print("| largest memory, MiB | " + " | ".join(f"{memory[place]:.0f}" for place in places) + " |")
-    for key in ("requests", "sent", "received"):
-        print(f"| {key}, all nights | " + " | ".join(str(counted.get(place, {}).get(key, "")) for place in places) + " |")
+    for what in ("all nights", "restore"):
+        for key in ("requests", "sent", "received"):
+            row = [str(counted.get((place, what), {}).get(key, "")) for place in places]
+            print(f"| {key}, {what} | " + " | ".join(row) + " |")
 
 
 main()

@@ -148,11 +148,7 @@ impl RepoArgs {
             #[cfg(feature = "encryption")]
             keys::refuse_in_clear(location)?;
             let store = self.store()?;
-            let parts = if by_source {
-                Parts::init_by_source(store)?
-            } else {
-                Parts::open_or_init(store)?
-            };
+            let parts = Parts::init_or_open(store, by_source)?;
             let id = &parts.root().descriptor().id;
             let in_parts = if parts.is_by_source() {
                 ", in parts, one for each source"

@@ -121,7 +121,14 @@ impl References {
         self.manifests = 0;
         let witnessed = repository.witnessed()?;
         let mut listed_names = BTreeSet::new();
-        for (name, _) in store.list(super::layout::ARCHIVES)? {
+        let listed = store.list(super::layout::ARCHIVES)?;
+        let unread = listed
+            .iter()
+            .filter(|(name, _)| ManifestName::parse(name).is_some() && !self.read.contains(name));
+        repository
+            .stored()
+            .expect(&unread.cloned().collect::<Vec<_>>());
+        for (name, _) in listed {
             if is_guard(&name) {
                 continue;
             }

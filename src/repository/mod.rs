@@ -250,19 +250,7 @@ impl Repository {
 
     /// Opens the repository in `store`, or makes one when the store is empty.
     pub fn open_or_init(store: Arc<dyn Store>) -> Result<Self> {
-        match Self::open(Arc::clone(&store)) {
-            Err(e) if e.kind() == ErrorKind::NotFound => {
-                // Another run may make it meanwhile.
-                if !store.is_vacant()? {
-                    return Self::open(store);
-                }
-                match Self::init(Arc::clone(&store)) {
-                    Err(e) if e.kind() == ErrorKind::AlreadyExists => Self::open(store),
-                    made => made,
-                }
-            }
-            opened => opened,
-        }
+        Parts::open_or_init(store)?.whole()
     }
 
     /// Where its objects are.
@@ -356,17 +344,30 @@ fn find(store: &dyn Store) -> Result<(Descriptor, Option<String>)> {
 }
 
 fn find_current(store: &dyn Store) -> Result<(Descriptor, Option<String>)> {
-    match read_descriptor(store) {
-        Ok(descriptor) => Ok((descriptor, None)),
-        Err(error) => {
-            let lacks =
-                [ErrorKind::NotFound, ErrorKind::Corrupt, ErrorKind::Io].contains(&error.kind());
-            // Where the whole store fails, the first failure says so.
-            match lacks.then(|| find_descriptor(store)) {
-                Some(Ok(Some(found))) => Ok((found, Some(error.chain()))),
-                _ => Err(error),
-            }
+    let error = match read_descriptor(store) {
+        Ok(descriptor) => return Ok((descriptor, None)),
+        Err(error) => error,
+    };
+    let error = match error.kind() {
+        // Nothing stands in for it where there is nothing.
+        ErrorKind::NotFound if store.is_vacant().unwrap_or(true) => {
+            return Err(Error::not_found(format!(
+                "there is no repository in {}: is the path right, and its disk mounted? narthex init makes a new one",
+                store.describe()
+            )));
         }
+        ErrorKind::NotFound => Error::not_found(format!(
+            "{} is not empty and is no repository, for it has no {}: is the path right, and its disk mounted?",
+            store.describe(),
+            layout::DESCRIPTOR
+        )),
+        ErrorKind::Corrupt | ErrorKind::Io => error,
+        _ => return Err(error),
+    };
+    // Where the whole store fails, the first failure says so.
+    match find_descriptor(store) {
+        Ok(Some(found)) => Ok((found, Some(error.chain()))),
+        _ => Err(error),
     }
 }
 
@@ -468,20 +469,7 @@ fn already_initialised(store: &dyn Store) -> Error {
 
 fn read_descriptor(store: &dyn Store) -> Result<Descriptor> {
     let name = descriptor_name()?;
-    let bytes = store.get(&name, MAX_DESCRIPTOR_BYTES);
-    let bytes = bytes.map_err(|e| match e.kind() {
-        ErrorKind::NotFound if store.is_vacant().is_ok_and(|vacant| !vacant) => {
-            Error::not_found(format!(
-                "{} is not empty and is no repository, for it has no {name}: is the path right, and its disk mounted?",
-                store.describe()
-            ))
-        }
-        ErrorKind::NotFound => Error::not_found(format!(
-            "there is no repository in {}: is the path right, and its disk mounted? narthex init makes a new one",
-            store.describe()
-        )),
-        _ => e,
-    })?;
+    let bytes = store.get(&name, MAX_DESCRIPTOR_BYTES)?;
     seal::from_bytes(&bytes, REPOSITORY_VERSION)
         .map_err(|e| e.context(format!("{name} of the repository in {}", store.describe())))
 }

@@ -156,10 +156,29 @@ impl Parts {
     /// As [`Repository::open_or_init`].
     pub fn open_or_init(store: Arc<dyn Store>) -> Result<Self> {
         match Self::open(Arc::clone(&store)) {
-            Err(none) if none.kind() == ErrorKind::NotFound => {
-                Repository::open_or_init(store).map(Parts::of_root)
-            }
+            Err(none) if none.kind() == ErrorKind::NotFound => Self::init_or_open(store, false)
+                .map_err(|error| match error.kind() {
+                    ErrorKind::Refused => none,
+                    _ => error,
+                }),
             opened => opened,
+        }
+    }
+
+    /// Makes a new repository, in parts if `by_source`, in a store in which there was none; opens
+    /// the one that another run has made meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// As [`Repository::init`] and [`Repository::open`].
+    pub fn init_or_open(store: Arc<dyn Store>, by_source: bool) -> Result<Self> {
+        let made = match by_source {
+            true => Self::init_by_source(Arc::clone(&store)),
+            false => Self::init(Arc::clone(&store)),
+        };
+        match made {
+            Err(taken) if taken.kind() == ErrorKind::AlreadyExists => Self::open(store),
+            made => made,
         }
     }
 

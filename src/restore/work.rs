@@ -119,7 +119,14 @@ impl<'a> Work<'a> {
                     "object {name} has a mark of damage"
                 )));
             }
-            match self.copies.store().stored_size(name) {
+            let store = self.copies.store();
+            // Far away one listing tells of all.
+            let listed = if store.is_far() {
+                self.copies.listed_bytes(name).ok()
+            } else {
+                None
+            };
+            match listed.map_or_else(|| store.stored_size(name), Ok) {
                 Ok(bytes) if bytes == object.listed_bytes() => None,
                 Ok(bytes) => Some(Error::corrupt(format!(
                     "object {name}: expected {} bytes, found {bytes}",

@@ -382,10 +382,16 @@ impl Copies {
         self.listed.get_or_init(|| {
             let mut listed = Listed::default();
             let mut objects = Vec::new();
-            for prefix in DATA {
-                match self.store().list(prefix) {
-                    Ok(mut found) => objects.append(&mut found),
-                    Err(error) => listed.failed.push((prefix, error)),
+            match self.store().list_many(&DATA) {
+                Ok(found) => objects = found,
+                // Perhaps one of them alone cannot be listed.
+                Err(_) => {
+                    for prefix in DATA {
+                        match self.store().list(prefix) {
+                            Ok(mut found) => objects.append(&mut found),
+                            Err(error) => listed.failed.push((prefix, error)),
+                        }
+                    }
                 }
             }
             listed.mended = Mended::of(objects.iter().cloned());

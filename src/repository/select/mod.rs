@@ -190,11 +190,7 @@ impl Repository {
     /// Names of all manifests, oldest first (to the second). Nothing is read.
     pub fn manifest_names(&self) -> Result<Vec<ManifestName>> {
         self.refuse_root()?;
-        let objects = self.store().list(layout::ARCHIVES)?;
-        let names = objects
-            .iter()
-            .filter_map(|(name, _)| ManifestName::parse(name));
-        Ok(names.collect())
+        Ok(manifests_among(&self.store().list(layout::ARCHIVES)?))
     }
 
     /// Reads one archive.
@@ -222,16 +218,22 @@ impl Repository {
     fn expect_manifests(&self, mut listed: Vec<(ObjectName, u64)>) -> Vec<ManifestName> {
         listed.retain(|(name, _)| ManifestName::parse(name).is_some());
         self.store().expect(&listed);
-        let names = listed.iter();
-        names
-            .filter_map(|(name, _)| ManifestName::parse(name))
-            .collect()
+        manifests_among(&listed)
     }
 
     /// The latest archive that `filter` lets through and that does not lie in the future at `now`.
     /// Reads no more manifests than it must.
     pub fn latest(&self, filter: &SourceFilter, now: Millis) -> Result<Latest> {
-        let names = self.manifest_names()?;
+        self.latest_among(&self.manifest_names()?, filter, now)
+    }
+
+    /// The same of the archives whose manifests are called `names`: all there are, oldest first.
+    fn latest_among(
+        &self,
+        names: &[ManifestName],
+        filter: &SourceFilter,
+        now: Millis,
+    ) -> Result<Latest> {
         if !names.is_empty() {
             self.need_to_read()?;
         }
@@ -282,17 +284,27 @@ impl Repository {
 
     /// The servers that `filter` lets through. Manifests that cannot be read tell of none.
     pub fn servers(&self, filter: &SourceFilter) -> Result<BTreeSet<Server>> {
-        let meant = self.marks()?.into_iter().filter(|marked| {
+        self.servers_among(self.store().list(layout::ARCHIVES)?, filter)
+    }
+
+    /// The same of the archives whose manifests are among `listed`.
+    fn servers_among(
+        &self,
+        listed: Vec<(ObjectName, u64)>,
+        filter: &SourceFilter,
+    ) -> Result<BTreeSet<Server>> {
+        let meant = self.marks(listed)?.into_iter().filter(|marked| {
             let Server { host, source_name } = &marked.server;
             filter.fits(host, source_name, &marked.labels)
         });
         Ok(meant.map(|marked| marked.server).collect())
     }
 
-    /// What each manifest says that a filter asks for. Those that cannot be read say nothing.
-    fn marks(&self) -> Result<Vec<Marked>> {
+    /// What each manifest among `listed` says that a filter asks for. Those that cannot be read say
+    /// nothing.
+    fn marks(&self, listed: Vec<(ObjectName, u64)>) -> Result<Vec<Marked>> {
         let mut marks = Vec::new();
-        for name in self.expect_manifests(self.store().list(layout::ARCHIVES)?) {
+        for name in self.expect_manifests(listed) {
             self.need_to_read()?;
             match self.store().get(&name.object()?, MAX_MANIFEST_BYTES) {
                 Ok(bytes) => {
@@ -319,11 +331,14 @@ impl Repository {
     /// could be that of several servers; `Corrupt` when `latest` cannot be told because a
     /// manifest is damaged.
     pub fn find(&self, selector: &str, filter: &SourceFilter, now: Millis) -> Result<Chosen> {
+        self.refuse_root()?;
+        let listed = self.store().list(layout::ARCHIVES)?;
+        let names = manifests_among(&listed);
         if selector == "latest" {
             if filter.host.is_none() || filter.source_name.is_none() {
-                Server::refuse_several(&self.servers(filter)?)?;
+                Server::refuse_several(&self.servers_among(listed.clone(), filter)?)?;
             }
-            let latest = self.latest(filter, now)?;
+            let latest = self.latest_among(&names, filter, now)?;
             let (untrusted, damaged): (Vec<_>, Vec<_>) = latest
                 .damaged
                 .into_iter()
@@ -351,7 +366,7 @@ impl Repository {
                     )))
                 }
                 (None, None) => {
-                    let marks = self.marks()?;
+                    let marks = self.marks(listed)?;
                     let place = self.store().describe();
                     if marks.is_empty() {
                         return Err(self.no_archive(format!(
@@ -367,7 +382,6 @@ impl Repository {
                 }
             };
         }
-        let names = self.manifest_names()?;
         let mut meant = names
             .iter()
             .filter(|name| !selector.is_empty() && name.id.as_str().starts_with(selector));
@@ -477,6 +491,14 @@ impl Repository {
         }
         Ok(Archives::of(all.archives, all.damaged))
     }
+}
+
+/// The manifests among `listed`, in their order.
+fn manifests_among(listed: &[(ObjectName, u64)]) -> Vec<ManifestName> {
+    let names = listed.iter();
+    names
+        .filter_map(|(name, _)| ManifestName::parse(name))
+        .collect()
 }
 
 /// What is to be said of `objects` objects with data beside which there is no manifest; `None` if
