@@ -46,9 +46,7 @@ impl Shelf {
     /// When the store cannot list its objects.
     pub(super) fn look(repository: &Repository, cache: &ManifestCache) -> Result<Self> {
         let seen = repository.look()?;
-        let Archives { archives, damaged } = cache
-            .load(&repository.local_id())
-            .archives(repository, &seen)?;
+        let Archives { archives, damaged } = cache.load().archives(repository, &seen)?;
         let mut told: BTreeMap<ObjectName, Vec<StoredObject>> = BTreeMap::new();
         for (_, object) in archives.iter().flat_map(Archive::objects) {
             let words = told.entry(object.name.clone()).or_default();

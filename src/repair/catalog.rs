@@ -37,11 +37,7 @@ impl Catalog {
     ///
     /// When the store cannot list its objects.
     pub fn read(repository: &Repository, cache: &ManifestCache) -> Result<Self> {
-        Self::of(
-            repository,
-            cache.load(&repository.local_id()),
-            &repository.look()?,
-        )
+        Self::of(repository, cache.load(), &repository.look()?)
     }
 
     /// The same of what [`Repository::look`] has `seen`, and what was remembered of manifests.

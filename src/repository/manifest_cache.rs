@@ -36,6 +36,7 @@ const MAX_BYTES: u64 = 1 << 30;
 #[derive(Clone, Debug, Default)]
 pub struct ManifestCache {
     path: Option<PathBuf>,
+    repository: String,
 }
 
 /// The content of the file.
@@ -61,11 +62,13 @@ struct Manifest {
 }
 
 impl ManifestCache {
-    /// The cache in `dir`, of the repository with this id; the directory is made when it is needed.
+    /// The cache in `dir`, of the repository that this machine calls so
+    /// ([`Repository::local_id`]); the directory is made when it is needed.
     pub fn new(dir: &Path, repository: &str) -> Self {
         let path = dir.join(repository).join(FILE);
         ManifestCache {
             path: Some(path).filter(|_| is_plain_id(repository)),
+            repository: repository.to_owned(),
         }
     }
 
@@ -77,18 +80,16 @@ impl ManifestCache {
     /// When the store cannot list its objects; `Refused` when manifests are remembered, and none is
     /// there beside objects with data.
     pub fn archives(&self, repository: &Repository) -> Result<Archives> {
-        self.load(&repository.local_id())
-            .archives(repository, &repository.look()?)
+        self.load().archives(repository, &repository.look()?)
     }
 
-    /// What is remembered of the manifests of the repository that this machine calls `id`:
-    /// [`Repository::local_id`].
-    pub(crate) fn load(&self, id: &str) -> RememberedManifests {
+    /// What is remembered of the manifests.
+    pub(crate) fn load(&self) -> RememberedManifests {
         let read = || {
             let bytes = read_bounded(self.path.as_ref()?, MAX_BYTES).ok()?;
             let kept: Kept = seal::from_bytes(&bytes, CACHE_VERSION).ok()?;
             let is_own = kept.format_version == CACHE_VERSION
-                && kept.repository == id
+                && kept.repository == self.repository
                 && kept.narthex_version == env!("CARGO_PKG_VERSION");
             is_own.then_some(kept)
         };
@@ -102,13 +103,12 @@ impl ManifestCache {
     /// read it. Where it is not stored as it is written, nothing is remembered.
     pub(crate) fn add(&self, repository: &Repository, archive: &Archive) {
         if !repository.is_encrypted() && self.path.is_some() {
-            let id = repository.local_id();
             // Whatever goes wrong, it is read when it is needed.
-            let _ = self.with(self.load(&id).kept, id, archive);
+            let _ = self.with(self.load().kept, archive);
         }
     }
 
-    fn with(&self, kept: Kept, id: String, archive: &Archive) -> Option<()> {
+    fn with(&self, kept: Kept, archive: &Archive) -> Option<()> {
         let name = archive.manifest_name().ok()?.object().ok()?;
         let written = archive.to_bytes().ok()?;
         let mut archive = Archive::from_bytes(&written).ok()?;
@@ -125,7 +125,7 @@ impl ManifestCache {
             archive,
             blocks: table.take(blocks.shared()),
         });
-        self.save(&Kept::new(id, table, manifests))
+        self.save(&Kept::new(self.repository.clone(), table, manifests))
     }
 
     fn save(&self, kept: &Kept) -> Option<()> {
@@ -231,7 +231,7 @@ impl RememberedManifests {
                 Err(error) => damaged.push(Damaged { name, error }),
             }
         }
-        let kept = Kept::new(repository.local_id(), table, manifests);
+        let kept = Kept::new(cache.repository.clone(), table, manifests);
         if is_news || !remembered.is_empty() {
             // Whatever goes wrong, they are read anew when they are needed.
             let _ = cache.save(&kept);
@@ -345,7 +345,7 @@ mod tests {
         for _ in 0..2 {
             assert_same(&cache, &repository);
         }
-        let kept = cache.load(&repository.descriptor().id).kept;
+        let kept = cache.load().kept;
         let named: usize = kept.manifests.iter().map(|one| one.blocks.len()).sum();
         assert!(
             kept.blocks.len() < named,
@@ -397,24 +397,28 @@ mod tests {
         let path = cache.path.clone().unwrap();
         let sound = fs::read(&path).unwrap();
         let id = &repository.descriptor().id;
-        assert!(!cache.load(id).kept.manifests.is_empty());
-        assert!(cache.load("another").kept.manifests.is_empty());
+        assert!(!cache.load().kept.manifests.is_empty());
+        // What is in its place and of another repository.
+        let another = ManifestCache::new(&dir.path().join("cache"), "another");
+        fs::create_dir(dir.path().join("cache/another")).unwrap();
+        fs::copy(&path, another.path.as_ref().unwrap()).unwrap();
+        assert!(another.load().kept.manifests.is_empty());
         for at in [10, sound.len() / 2, sound.len() - 10] {
             let mut flipped = sound.clone();
             flipped[at] ^= 1;
             fs::write(&path, flipped).unwrap();
-            assert!(cache.load(id).kept.manifests.is_empty());
+            assert!(cache.load().kept.manifests.is_empty());
             assert_same(&cache, &repository);
         }
         // A pipe is not waited for, and what has no end is not read.
         fs::remove_file(&path).unwrap();
         mkfifoat(CWD, &path, Mode::RWXU).unwrap();
-        assert!(cache.load(id).kept.manifests.is_empty());
+        assert!(cache.load().kept.manifests.is_empty());
         fs::remove_file(&path).unwrap();
         std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
-        assert!(cache.load(id).kept.manifests.is_empty());
+        assert!(cache.load().kept.manifests.is_empty());
         assert_same(&cache, &repository);
-        assert!(!cache.load(id).kept.manifests.is_empty(), "it was replaced");
+        assert!(!cache.load().kept.manifests.is_empty(), "it was replaced");
         // One that cannot be written costs nothing but time.
         let nowhere = ManifestCache::new(&dir.path().join("repo/narthex.json"), id);
         assert_same(&nowhere, &repository);

@@ -197,7 +197,7 @@ impl Run<'_> {
         let cache = dir.map(|dir| Cache::new(dir, repository));
         let manifests = dir.map(|dir| ManifestCache::new(dir, repository));
         let manifests = manifests.unwrap_or_default();
-        let remembered = manifests.load(repository);
+        let remembered = manifests.load();
         let early = self.claim_early(&id, &remembered, time)?;
         let looked = early.is_none().then(|| self.repository.look());
         let looked = looked.transpose()?.unwrap_or_default();

@@ -204,27 +204,15 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
 impl Args {
     /// The parts with archives that are meant, and which of them are to go there.
     fn meant(&self, parts: &Parts) -> Result<Vec<(Repository, ForgetSelection)>> {
-        let filter = self.sources.filter();
-        let all = parts.meant(&filter)?;
-        if self.ids.is_empty() || !parts.is_by_source() {
-            let meant = all.into_iter().map(|part| (part, self.selection()));
-            return Ok(meant.collect());
-        }
-        let mut by_part: Vec<(Repository, Vec<String>)> = Vec::new();
-        for id in &self.ids {
-            let part = parts.holding(id, &filter, now())?;
-            match by_part
-                .iter_mut()
-                .find(|(own, _)| own.part() == part.part())
-            {
-                Some((_, ids)) => ids.push(id.clone()),
-                None => by_part.push((part, vec![id.clone()])),
-            }
-        }
-        let meant = by_part.into_iter();
-        Ok(meant
-            .map(|(part, ids)| (part, ForgetSelection::Ids(ids)))
-            .collect())
+        let by_part = parts.by_part(&self.ids, &self.sources.filter(), now())?;
+        let meant = by_part.into_iter().map(|(part, ids)| {
+            let selection = match ids.is_empty() {
+                true => self.selection(),
+                false => ForgetSelection::Ids(ids),
+            };
+            (part, selection)
+        });
+        Ok(meant.collect())
     }
 
     /// Forgets in one part.

@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Millis, now};
 use crate::report::lock::LOCKED;
 use crate::repository::locks::{LockMemory, LockReport, LockTerms, lock_archives};
-use crate::repository::{Ahead, Archive, Parts, Repository};
+use crate::repository::{Ahead, Archive, Repository};
 use crate::retain::{Decision, ForgetSelection, Leave, forget};
 use crate::store::{Location, LockMode, TrafficCounts};
 use crate::units::{count_text, parse_duration, time_text};
@@ -137,7 +137,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     parts.root().need_to_read()?;
     let (mut locked, mut ahead) = (LockReport::default(), false);
     let mut elsewhere = Elsewhere::default();
-    for (part, ids) in meant(args, &parts)? {
+    for (part, ids) in parts.by_part(&args.ids, &args.sources.filter(), now())? {
         let chosen = elsewhere.pass_over(chosen(args, &part, &ids, context), &part)?;
         let Some((archives, doubtful)) = chosen else {
             continue;
@@ -155,18 +155,6 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
         context.print(format_args!("{}\n", sentence(&locked, args.dry_run)))?;
     }
     Ok(Ending::problems_if(!is_whole || ahead))
-}
-
-/// The parts that hold archives which are meant, with the ids that were given of those.
-fn meant(args: &Args, parts: &Parts) -> Result<Vec<(Repository, Vec<String>)>> {
-    let filter = args.sources.filter();
-    if args.ids.is_empty() || !parts.is_by_source() {
-        let meant = parts.meant(&filter)?.into_iter();
-        return Ok(meant.map(|part| (part, args.ids.clone())).collect());
-    }
-    let ids = args.ids.iter();
-    ids.map(|id| Ok((parts.holding(id, &filter, now())?, vec![id.clone()])))
-        .collect()
 }
 
 /// The archives that are meant, and whether some are not locked that may be.
