@@ -259,6 +259,37 @@ pub(crate) fn remember(location: &Location, repository: &Repository, state: &Sta
     }
 }
 
+/// Refuses to encrypt archives of `from` anew in `to`, where that is in clear, or where somebody who
+/// was taken off the list of keys of `from` can read.
+pub(crate) fn refuse_former(from: &Repository, to: &Repository) -> Result<()> {
+    let keys = |repository: &Repository| {
+        let keys = repository.keys().map(|keys| keys.chain().clone());
+        keys.ok_or_else(|| {
+            Error::invalid(format!(
+                "expected two encrypted repositories with --re-encrypt, found {} in clear",
+                repository.store().describe()
+            ))
+        })
+    };
+    let (old, new) = (keys(from)?, keys(to)?);
+    let all = |chain: &KeyChain| -> Vec<Recipient> {
+        let lists = chain.documents().iter();
+        lists.flat_map(|list| list.recipients.clone()).collect()
+    };
+    let left = &old.newest().recipients;
+    let readers = all(&new);
+    let mut former = all(&old).into_iter().filter(|it| !left.contains(it));
+    let Some(former) = former.find(|it| readers.contains(it)) else {
+        return Ok(());
+    };
+    Err(Error::refused(format!(
+        "{former} was taken off the list of keys of {}, and is, or was, on that of {}",
+        from.store().describe(),
+        to.store().describe()
+    ))
+    .advise("make a repository for those who are left: narthex init --recipient KEY --admin FILE"))
+}
+
 /// Names what lies among lists of keys and is none, once.
 fn say_junk(chain: &KeyChain) {
     static SAID: Mutex<BTreeSet<(String, ObjectName)>> = Mutex::new(BTreeSet::new());

@@ -11,6 +11,8 @@ use crate::cli::args::{REPOSITORY_HEADING, SourceArgs, local_path};
 use crate::cli::context::Context;
 use crate::cli::exit::Ending;
 use crate::cli::keep::KeepArgs;
+#[cfg(feature = "encryption")]
+use crate::cli::keys;
 use crate::cli::repo::{REPO_VARIABLE, RepoArgs};
 use crate::cli::selection::time_range;
 use crate::cli::state::{StateArgs, is_same_place};
@@ -33,6 +35,7 @@ Examples:
   narthex copy latest --source prometheus-0 --from /srv/backup/prometheus --to /mnt/backup
   narthex copy --keep-weekly 8 --from /srv/backup/prometheus --to sftp://backup@host/x --dry-run
   narthex copy --codec portable --from /srv/backup/prometheus --to /mnt/never-needs-narthex
+  narthex copy --re-encrypt --from s3://backups/prometheus --to s3://backups/prometheus-2
 
 What is there already is not sent again. Every object is held to the digest of its manifest while it is sent; one that is damaged \
 is taken from what stands in for it, and archives that need more than that gives are left out and named, with exit code 3. Nothing is overwritten: what is \
@@ -90,6 +93,11 @@ pub(crate) struct Args {
     /// Remember nothing: read every manifest
     #[arg(long)]
     no_cache: bool,
+    /// Write everything anew for the recipients of the copy, as is done anyhow; refuse one that is
+    /// in clear, or that somebody can read who was taken off the list of keys
+    #[cfg(feature = "encryption")]
+    #[arg(long, help_heading = "Keys")]
+    re_encrypt: bool,
     /// Say what would be done, and do nothing
     #[arg(long)]
     dry_run: bool,
@@ -109,6 +117,16 @@ impl Args {
     /// The repository to copy to, as typed.
     pub(crate) fn to(&self) -> &Location {
         &self.to
+    }
+
+    /// Refuses to copy into `to`, where that is not what was asked for.
+    fn refuse_readers(&self, from: &Parts, to: &Parts) -> Result<()> {
+        #[cfg(feature = "encryption")]
+        if self.re_encrypt {
+            keys::refuse_former(from.root(), to.root())?;
+        }
+        let _ = (from, to);
+        Ok(())
     }
 
     fn choice(&self) -> Result<CopyChoice> {
@@ -146,6 +164,9 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
                 .progress
                 .remark(&format_args!("would make a new repository in {location}"));
         }
+        if let Some(to) = &to {
+            args.refuse_readers(&from, to)?;
+        }
         let mut report = CopyReport::default();
         for task in tasks(&from, to.as_ref(), &choice)? {
             let (to, choice) = (task.to.as_ref(), &task.choice);
@@ -156,6 +177,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     } else {
         refuse_in_clear(from.root(), &to, &args.state, args.no_create)?;
         let to = to.open_or_init(&args.state, args.no_create, from.is_by_source(), context)?;
+        args.refuse_readers(&from, &to)?;
         let mut report = CopyReport::default();
         for task in tasks(&from, Some(&to), &choice)? {
             let (from, choice) = (&task.from, &task.choice);

@@ -390,7 +390,7 @@ fn change(args: &ChangeArgs, change: Change, context: &mut Context<'_>) -> Resul
     }
     if change == Change::Remove && !typed.is_empty() {
         context.progress.remark(&format_args!(
-            "what is there can still be read with the keys that were taken off: narthex copy writes it anew, for those that are left"
+            "what is there can still be read with the keys that were taken off: narthex copy --re-encrypt writes it anew, into another repository, for those that are left"
         ));
     }
     list(repository, context)

@@ -403,6 +403,58 @@ fn a_copy_of_what_is_encrypted_is_not_made_in_clear_unasked() {
     desk.done("reader", &copy);
 }
 
+#[test]
+fn who_was_taken_off_the_list_reads_no_copy_that_is_encrypted_anew() {
+    let desk = Desk::new();
+    desk.init();
+    desk.back_up(1);
+    let recipient = |key: &str| desk.done("reader", &["key", "generate", key]).0;
+    let (gone, left) = (recipient("gone.key"), recipient("left.key"));
+    for (word, key) in [("add", &gone), ("remove", &gone)] {
+        let change = [
+            "key",
+            word,
+            "--recipient",
+            key.trim(),
+            "--admin",
+            "admin.key",
+        ];
+        desk.done("reader", &change);
+    }
+    let copy = |to: &str| {
+        let copy = ["copy", "--re-encrypt", "-i", "backup.key", "--to", to];
+        let output = desk.run("reader", &copy);
+        (output.status.code(), said(&output).1)
+    };
+    for (repo, readers) in [("theirs", vec![&left, &gone]), ("ours", vec![&left])] {
+        let mut words = vec!["init", "--repo", repo, "--admin", "admin.key"];
+        for reader in readers {
+            words.extend(["--recipient", reader.trim()]);
+        }
+        desk.done("reader", &words);
+    }
+    desk.done("reader", &["init", "--repo", "clear"]);
+    let (code, err) = copy("clear");
+    assert_eq!(code, Some(1), "{err}");
+    assert!(err.contains("found clear in clear"), "{err}");
+    let (code, err) = copy("theirs");
+    assert_eq!(code, Some(1), "{err}");
+    assert!(err.contains(gone.trim()), "{err}");
+    let (code, err) = copy("ours");
+    assert_eq!(code, Some(0), "{err}");
+    desk.done(
+        "reader",
+        &["check", "--read-data", "--repo", "ours", "-i", "left.key"],
+    );
+    let there = |repo: &str| {
+        fs::read_dir(desk.path(repo).join("archives"))
+            .unwrap()
+            .count()
+    };
+    assert_eq!(there("ours"), 1);
+    assert!(!desk.path("clear/archives").exists() && !desk.path("theirs/archives").exists());
+}
+
 /// Makes a key of a machine that keeps the repository in order.
 fn add_upkeep(desk: &Desk) {
     desk.done("reader", &["key", "generate", "--signing", "upkeep.key"]);

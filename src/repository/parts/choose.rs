@@ -1,0 +1,235 @@
+//! Which parts somebody means.
+
+use std::collections::BTreeSet;
+
+use super::{PartName, Parts};
+use crate::error::{Error, ErrorKind, Result, did_you_mean};
+use crate::model::Millis;
+use crate::repository::layout::SOURCES;
+use crate::repository::select::Server;
+use crate::repository::{Repository, SourceFilter, versions};
+
+/// Most sources that an error names.
+const MOST_NAMED: usize = 20;
+
+impl Parts {
+    /// All parts that hold anything, or did when this machine saw a witness of them; where it is
+    /// not in parts, the whole.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub fn all(&self) -> Result<Vec<Repository>> {
+        if !self.is_by_source() {
+            return Ok(vec![self.root.clone()]);
+        }
+        let dirs = self.root.stored().dirs(SOURCES)?;
+        let mut names: BTreeSet<_> = dirs.iter().filter_map(|dir| PartName::parse(dir)).collect();
+        // One that is gone is missed by whoever has seen it, and what is hidden may be witnessed.
+        #[cfg(feature = "encryption")]
+        names.extend(self.seen());
+        names.extend(self.hidden()?);
+        names.into_iter().map(|name| self.part(name)).collect()
+    }
+
+    /// The parts that hold archives which `filter` may let through: one, where it names a source.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`, where it names a source of which there is none, and there are others; when the
+    /// store fails.
+    pub fn meant(&self, filter: &SourceFilter) -> Result<Vec<Repository>> {
+        let Some(source_name) = filter.source_name.as_ref().filter(|_| self.is_by_source()) else {
+            return self.all();
+        };
+        let part = self.of_source(source_name)?;
+        let is_there = |part: &PartName| {
+            let dirs = self.root.stored().dirs(SOURCES)?;
+            Ok::<_, Error>(dirs.iter().any(|dir| dir == part.as_str()))
+        };
+        // What is there without a manifest is not whole, and whoever reads it says so.
+        let known = || part.part.as_ref().map_or(Ok(true), is_there);
+        if !part.manifest_names()?.is_empty() || known()? {
+            return Ok(vec![part]);
+        }
+        let sources = self.sources()?;
+        if sources.is_empty() {
+            return Ok(vec![part]);
+        }
+        let hint = did_you_mean(source_name, sources.iter().map(String::as_str));
+        let more = sources.len().saturating_sub(MOST_NAMED);
+        let mut named: Vec<_> = sources.iter().take(MOST_NAMED).cloned().collect();
+        if more > 0 {
+            named.push(format!("and {more} more"));
+        }
+        let error = format!("there is no archive of source {source_name:?}{hint}");
+        Err(Error::not_found(error).advise(format!(
+            "there are archives of sources {}",
+            named.join(", ")
+        )))
+    }
+
+    /// The part in which the archive is that `selector` means among those that `filter` lets
+    /// through: `latest`, or the beginning of an id. Where no part holds it, it may be any.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` when it may be in several; when the store fails.
+    pub fn holding(
+        &self,
+        selector: &str,
+        filter: &SourceFilter,
+        now: Millis,
+    ) -> Result<Repository> {
+        let mut parts = self.meant(filter)?;
+        if parts.len() > 1 && selector == "latest" {
+            let mut servers = BTreeSet::new();
+            let mut own = Vec::new();
+            for part in parts {
+                let latest = part.latest(filter, now)?;
+                if let Some(archive) = latest.archive {
+                    servers.insert(Server::of(&archive));
+                    own.push(part);
+                    continue;
+                }
+                // What nobody has signed who may counts for nothing.
+                let mut damaged = latest.damaged.into_iter();
+                if let Some(damaged) = damaged.find(|it| it.error.kind() != ErrorKind::Refused) {
+                    return Err(damaged
+                        .error
+                        .context("cannot tell which archive is the latest: name one by its id"));
+                }
+            }
+            Server::refuse_several(&servers)?;
+            parts = own;
+        } else if parts.len() > 1 {
+            let mut holding = Vec::new();
+            let mut ids = Vec::new();
+            for part in parts {
+                let names = part.manifest_names()?;
+                let mut own = names
+                    .iter()
+                    .filter(|name| !selector.is_empty() && name.id.as_str().starts_with(selector));
+                if let Some(name) = own.next() {
+                    holding.push(part);
+                    ids.push(name.id.to_string());
+                }
+            }
+            if ids.len() > 1 {
+                return Err(Error::invalid(format!(
+                    "expected the beginning of one archive id, found {selector:?}, which begins {}",
+                    ids.join(" and ")
+                )));
+            }
+            parts = holding;
+        }
+        match parts.into_iter().next() {
+            Some(part) => Ok(part),
+            None if selector == "latest" => Ok(self.root.clone()),
+            None => Err(Error::not_found(format!(
+                "there is no archive {selector:?} in {}: expected latest, or the beginning of an id as narthex archives lists them",
+                self.root.store().describe()
+            ))),
+        }
+    }
+
+    /// The parts that hold the archives `ids` (`latest`, or beginnings of ids) among those that
+    /// `filter` lets through, each with those of them that it holds. All parts that `filter` lets
+    /// through, where there are no `ids`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Parts::meant`] and [`Parts::holding`].
+    pub fn by_part(
+        &self,
+        ids: &[String],
+        filter: &SourceFilter,
+        now: Millis,
+    ) -> Result<Vec<(Repository, Vec<String>)>> {
+        if ids.is_empty() || !self.is_by_source() {
+            let meant = self.meant(filter)?.into_iter();
+            return Ok(meant.map(|part| (part, ids.to_vec())).collect());
+        }
+        let mut by_part: Vec<(Repository, Vec<String>)> = Vec::new();
+        for id in ids {
+            let part = self.holding(id, filter, now)?;
+            let mut known = by_part.iter_mut();
+            match known.find(|(known, _)| known.part() == part.part()) {
+                Some((_, ids)) => ids.push(id.clone()),
+                None => by_part.push((part, vec![id.clone()])),
+            }
+        }
+        Ok(by_part)
+    }
+
+    /// Names of the sources that there are archives of, as the newest of each part says.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub fn sources(&self) -> Result<BTreeSet<String>> {
+        let mut sources = BTreeSet::new();
+        for part in self.all()? {
+            match part.source_name() {
+                Err(none) if none.kind() == ErrorKind::NotFound => {}
+                name => {
+                    sources.insert(name?);
+                }
+            }
+        }
+        Ok(sources)
+    }
+
+    /// The parts of which this machine has seen a witness.
+    #[cfg(feature = "encryption")]
+    fn seen(&self) -> Vec<PartName> {
+        let scopes = self
+            .root
+            .keys()
+            .into_iter()
+            .flat_map(crate::repository::keyed::KeyedStore::seen_scopes);
+        let names = scopes.filter_map(|scope| scope.strip_prefix(&*self.root.descriptor.id));
+        names.filter_map(PartName::parse).collect()
+    }
+
+    /// The parts of which anything was ever there, where archives are witnessed and the store keeps
+    /// what is hidden behind delete markers.
+    fn hidden(&self) -> Result<BTreeSet<PartName>> {
+        if !self.root.is_encrypted() {
+            return Ok(BTreeSet::new());
+        }
+        let versions = versions::of(self.root.stored(), SOURCES)?;
+        let names = versions.iter().flat_map(|(_, versions)| versions.keys());
+        let dirs = names.filter_map(|name| name.as_str().strip_prefix(SOURCES)?.split('/').next());
+        Ok(dirs.filter_map(PartName::parse).collect())
+    }
+
+    /// What lies where parts are and is none that can be seen: links, files, directories with other
+    /// names. Each may stand for a part.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub fn unseen(&self) -> Result<Vec<String>> {
+        let store = self.root.stored();
+        if !self.is_by_source() {
+            return Ok(Vec::new());
+        }
+        let dirs = store.dirs(SOURCES)?.into_iter();
+        let strange = dirs.filter(|dir| PartName::parse(dir).is_none());
+        let mut unseen: Vec<_> = strange.map(|dir| format!("{SOURCES}{dir}")).collect();
+        // Object stores have no links, and would list everything.
+        if !store.is_far() {
+            let left = store.leftovers(SOURCES.trim_end_matches('/'))?.into_iter();
+            let names = left.map(|leftover| leftover.name);
+            let is_in_place = |name: &String| {
+                let below = name.strip_prefix(SOURCES);
+                name == SOURCES.trim_end_matches('/') || below.is_some_and(|it| !it.contains('/'))
+            };
+            unseen.extend(names.filter(is_in_place));
+        }
+        unseen.sort_unstable();
+        unseen.dedup();
+        Ok(unseen)
+    }
+}
