@@ -259,9 +259,15 @@ pub(crate) fn remember(location: &Location, repository: &Repository, state: &Sta
     }
 }
 
-/// Refuses to encrypt archives of `from` anew in `to`, where that is in clear, or where somebody who
-/// was taken off the list of keys of `from` can read.
-pub(crate) fn refuse_former(from: &Repository, to: &Repository) -> Result<()> {
+/// Refuses to encrypt archives of `from` anew at `location`, where what is there, `to`, is in clear,
+/// where nothing is there, or where somebody can read who was taken off the list of keys of `from`.
+pub(crate) fn refuse_former(
+    from: &Repository,
+    location: &Location,
+    to: Option<&Repository>,
+) -> Result<()> {
+    const MAKE: &str =
+        "make a repository for those who are left: narthex init --recipient KEY --admin FILE";
     let keys = |repository: &Repository| {
         let keys = repository.keys().map(|keys| keys.chain().clone());
         keys.ok_or_else(|| {
@@ -271,7 +277,12 @@ pub(crate) fn refuse_former(from: &Repository, to: &Repository) -> Result<()> {
             ))
         })
     };
-    let (old, new) = (keys(from)?, keys(to)?);
+    let old = keys(from)?;
+    let Some(to) = to else {
+        let none = format!("there is no repository in {location} yet");
+        return Err(Error::not_found(none).advise(MAKE));
+    };
+    let new = keys(to)?;
     let all = |chain: &KeyChain| -> Vec<Recipient> {
         let lists = chain.documents().iter();
         lists.flat_map(|list| list.recipients.clone()).collect()
@@ -287,7 +298,7 @@ pub(crate) fn refuse_former(from: &Repository, to: &Repository) -> Result<()> {
         from.store().describe(),
         to.store().describe()
     ))
-    .advise("make a repository for those who are left: narthex init --recipient KEY --admin FILE"))
+    .advise(MAKE))
 }
 
 /// Names what lies among lists of keys and is none, once.

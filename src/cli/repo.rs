@@ -148,17 +148,30 @@ impl RepoArgs {
             #[cfg(feature = "encryption")]
             keys::refuse_in_clear(location)?;
             let store = self.store()?;
-            let parts = Parts::init_or_open(store, by_source)?;
-            let id = &parts.root().descriptor().id;
-            let in_parts = if parts.is_by_source() {
-                ", in parts, one for each source"
+            let made = if by_source {
+                Parts::init_by_source(store)
             } else {
-                ""
+                Parts::init(store)
             };
-            announce(format_args!(
-                "made a new repository {id} in {location}{in_parts}"
-            ));
-            parts
+            match made {
+                // Another run has made it meanwhile.
+                Err(taken) if taken.kind() == ErrorKind::AlreadyExists => {
+                    self.open_to_write(state)?
+                }
+                made => {
+                    let parts = made?;
+                    let id = &parts.root().descriptor().id;
+                    let in_parts = if parts.is_by_source() {
+                        ", in parts, one for each source"
+                    } else {
+                        ""
+                    };
+                    announce(format_args!(
+                        "made a new repository {id} in {location}{in_parts}"
+                    ));
+                    parts
+                }
+            }
         };
         if let Some(reason) = state.remember(location, parts.root()) {
             context.progress.remark(&reason);

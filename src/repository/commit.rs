@@ -104,8 +104,13 @@ impl Commit<'_> {
             }
             published += 1;
         }
-        if store.delete(&claim).is_err() {
-            // Whoever takes this run for dead may not have waited for its manifests.
+        // A claim that cannot be removed expires. Whoever has taken this run for dead, and its claim
+        // away, may not have waited for its manifests.
+        let is_claimed = match store.delete(&claim) {
+            Ok(()) => true,
+            Err(error) => error.kind() == ErrorKind::Io && refuse_late(begun, self.again).is_ok(),
+        };
+        if !is_claimed {
             let committed = archives.get(..published).unwrap_or_default();
             self.prove(repository, true)
                 .map_err(|error| withdraw(repository, committed, error))?;

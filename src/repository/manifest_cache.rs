@@ -62,8 +62,8 @@ struct Manifest {
 }
 
 impl ManifestCache {
-    /// The cache in `dir`, of the repository that this machine calls so
-    /// ([`Repository::local_id`]); the directory is made when it is needed.
+    /// The cache in `dir`, of the repository whose [`local_id`](Repository::local_id) is
+    /// `repository`; the directory is made when it is needed.
     pub fn new(dir: &Path, repository: &str) -> Self {
         let path = dir.join(repository).join(FILE);
         ManifestCache {
@@ -81,6 +81,11 @@ impl ManifestCache {
     /// there beside objects with data.
     pub fn archives(&self, repository: &Repository) -> Result<Archives> {
         self.load().archives(repository, &repository.look()?)
+    }
+
+    /// Whether manifests of `repository` are remembered here.
+    fn is_of(&self, repository: &Repository) -> bool {
+        self.path.is_some() && self.repository == repository.local_id()
     }
 
     /// What is remembered of the manifests.
@@ -102,7 +107,7 @@ impl ManifestCache {
     /// Remembers the manifest of `archive`, which was committed just now: the next run need not
     /// read it. Where it is not stored as it is written, nothing is remembered.
     pub(crate) fn add(&self, repository: &Repository, archive: &Archive) {
-        if !repository.is_encrypted() && self.path.is_some() {
+        if !repository.is_encrypted() && self.is_of(repository) {
             // Whatever goes wrong, it is read when it is needed.
             let _ = self.with(self.load().kept, archive);
         }
@@ -173,7 +178,7 @@ impl RememberedManifests {
         let RememberedManifests { kept: old, cache } = self;
         let is_manifest = |name: &ObjectName| ManifestName::parse(name).is_some();
         let listed = seen.iter().filter(|(name, _)| is_manifest(name));
-        if cache.path.is_none() {
+        if !cache.is_of(repository) {
             return repository.read_listed(listed.cloned().collect());
         }
         let store = repository.store();

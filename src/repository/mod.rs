@@ -249,6 +249,10 @@ impl Repository {
     }
 
     /// Opens the repository in `store`, or makes one when the store is empty.
+    ///
+    /// # Errors
+    ///
+    /// As [`Parts::open_or_init`]; `Unsupported` where it is in parts.
     pub fn open_or_init(store: Arc<dyn Store>) -> Result<Self> {
         Parts::open_or_init(store)?.whole()
     }
@@ -344,26 +348,40 @@ fn find(store: &dyn Store) -> Result<(Descriptor, Option<String>)> {
 }
 
 fn find_current(store: &dyn Store) -> Result<(Descriptor, Option<String>)> {
-    let error = match read_descriptor(store) {
-        Ok(descriptor) => return Ok((descriptor, None)),
-        Err(error) => error,
-    };
-    let error = match error.kind() {
+    let mut read = read_descriptor(store);
+    let is_missing = |read: &Result<_>| matches!(read, Err(e) if e.kind() == ErrorKind::NotFound);
+    if is_missing(&read) {
         // Nothing stands in for it where there is nothing.
-        ErrorKind::NotFound if store.is_vacant().unwrap_or(true) => {
+        let is_vacant = store.is_vacant().map_err(|error| {
+            error.context(format!(
+                "cannot tell whether there is a repository in {}",
+                store.describe()
+            ))
+        });
+        if is_vacant? {
             return Err(Error::not_found(format!(
                 "there is no repository in {}: is the path right, and its disk mounted? narthex init makes a new one",
                 store.describe()
             )));
         }
-        ErrorKind::NotFound => Error::not_found(format!(
+        // Another run may have made it between the two looks.
+        read = read_descriptor(store);
+    }
+    if is_missing(&read) {
+        read = Err(Error::not_found(format!(
             "{} is not empty and is no repository, for it has no {}: is the path right, and its disk mounted?",
             store.describe(),
             layout::DESCRIPTOR
-        )),
-        ErrorKind::Corrupt | ErrorKind::Io => error,
-        _ => return Err(error),
+        )));
+    }
+    let error = match read {
+        Ok(descriptor) => return Ok((descriptor, None)),
+        Err(error) => error,
     };
+    let may_stand_in = [ErrorKind::NotFound, ErrorKind::Corrupt, ErrorKind::Io];
+    if !may_stand_in.contains(&error.kind()) {
+        return Err(error);
+    }
     // Where the whole store fails, the first failure says so.
     match find_descriptor(store) {
         Ok(Some(found)) => Ok((found, Some(error.chain()))),

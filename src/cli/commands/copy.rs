@@ -1,6 +1,6 @@
 //! `narthex copy`: copies archives to another repository.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use serde_json::{Value as Json, json};
@@ -93,8 +93,8 @@ pub(crate) struct Args {
     /// Remember nothing: read every manifest
     #[arg(long)]
     no_cache: bool,
-    /// Write everything anew for the recipients of the copy, as is done anyhow; refuse one that is
-    /// in clear, or that somebody can read who was taken off the list of keys
+    /// Write everything anew for other recipients, and refuse a copy that is in clear, or that
+    /// somebody can read who was taken off the list of keys
     #[cfg(feature = "encryption")]
     #[arg(long, help_heading = "Keys")]
     re_encrypt: bool,
@@ -117,16 +117,6 @@ impl Args {
     /// The repository to copy to, as typed.
     pub(crate) fn to(&self) -> &Location {
         &self.to
-    }
-
-    /// Refuses to copy into `to`, where that is not what was asked for.
-    fn refuse_readers(&self, from: &Parts, to: &Parts) -> Result<()> {
-        #[cfg(feature = "encryption")]
-        if self.re_encrypt {
-            keys::refuse_former(from.root(), to.root())?;
-        }
-        let _ = (from, to);
-        Ok(())
     }
 
     fn choice(&self) -> Result<CopyChoice> {
@@ -156,28 +146,28 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     };
     let from = RepoArgs::at(&args.from).open()?;
     let to = RepoArgs::at(&args.to);
+    let existing = to.existing(&args.state, args.no_create)?;
+    refuse_in_clear(from.root(), &to, existing.as_ref())?;
+    #[cfg(feature = "encryption")]
+    if args.re_encrypt {
+        keys::refuse_former(from.root(), &args.to, existing.as_ref().map(Parts::root))?;
+    }
     let report = if args.dry_run {
-        let to = to.existing(&args.state, args.no_create)?;
-        if to.is_none() {
+        if existing.is_none() {
             let location = &args.to;
             context
                 .progress
                 .remark(&format_args!("would make a new repository in {location}"));
         }
-        if let Some(to) = &to {
-            args.refuse_readers(&from, to)?;
-        }
         let mut report = CopyReport::default();
-        for task in tasks(&from, to.as_ref(), &choice)? {
+        for task in tasks(&from, existing.as_ref(), &choice)? {
             let (to, choice) = (task.to.as_ref(), &task.choice);
             let progress = context.progress;
             report.absorb(preview(&task.from, to, choice, &options, now(), progress)?);
         }
         report
     } else {
-        refuse_in_clear(from.root(), &to, &args.state, args.no_create)?;
         let to = to.open_or_init(&args.state, args.no_create, from.is_by_source(), context)?;
-        args.refuse_readers(&from, &to)?;
         let mut report = CopyReport::default();
         for task in tasks(&from, Some(&to), &choice)? {
             let (from, choice) = (&task.from, &task.choice);
@@ -230,17 +220,25 @@ fn tasks(from: &Parts, to: Option<&Parts>, choice: &CopyChoice) -> Result<Vec<Ta
         return Ok(tasks);
     }
     if !choice.ids.is_empty() {
-        for id in &choice.ids {
-            let part = from.holding(id, &choice.filter, now())?;
-            let found = part.find(id, &choice.filter, now())?;
-            tasks.push(Task {
-                to: target(&found.archive.source_name)?,
-                from: part,
-                choice: CopyChoice {
-                    ids: vec![id.clone()],
-                    ..choice.clone()
-                },
-            });
+        for (part, ids) in from.by_part(&choice.ids, &choice.filter, now())? {
+            let mut by_source: BTreeMap<String, Vec<String>> = BTreeMap::new();
+            for id in ids {
+                let found = part.find(&id, &choice.filter, now())?;
+                by_source
+                    .entry(found.archive.source_name)
+                    .or_default()
+                    .push(id);
+            }
+            for (source_name, ids) in by_source {
+                tasks.push(Task {
+                    to: target(&source_name)?,
+                    from: part.clone(),
+                    choice: CopyChoice {
+                        ids,
+                        ..choice.clone()
+                    },
+                });
+            }
         }
         return Ok(tasks);
     }
@@ -279,15 +277,10 @@ fn tasks(from: &Parts, to: Option<&Parts>, choice: &CopyChoice) -> Result<Vec<Ta
     Ok(tasks)
 }
 
-/// Refuses to make a repository in clear for what is encrypted.
-fn refuse_in_clear(
-    from: &Repository,
-    to: &RepoArgs,
-    state: &StateArgs,
-    no_create: bool,
-) -> Result<()> {
+/// Refuses to make a repository in clear for what is encrypted; `existing` is what is there.
+fn refuse_in_clear(from: &Repository, to: &RepoArgs, existing: Option<&Parts>) -> Result<()> {
     from.need_to_read()?;
-    if !from.is_encrypted() || to.existing(state, no_create)?.is_some() {
+    if !from.is_encrypted() || existing.is_some() {
         return Ok(());
     }
     Err(Error::refused(format!(
@@ -426,7 +419,8 @@ fn copy_behind(
         ..CopyOptions::default()
     };
     let to = RepoArgs::at(location);
-    refuse_in_clear(from, &to, args.state(), args.no_create())?;
+    let existing = to.existing(args.state(), args.no_create())?;
+    refuse_in_clear(from, &to, existing.as_ref())?;
     let to = to.open_or_init(
         args.state(),
         args.no_create(),

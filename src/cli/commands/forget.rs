@@ -206,9 +206,10 @@ impl Args {
     fn meant(&self, parts: &Parts) -> Result<Vec<(Repository, ForgetSelection)>> {
         let by_part = parts.by_part(&self.ids, &self.sources.filter(), now())?;
         let meant = by_part.into_iter().map(|(part, ids)| {
-            let selection = match ids.is_empty() {
-                true => self.selection(),
-                false => ForgetSelection::Ids(ids),
+            let selection = if ids.is_empty() {
+                self.selection()
+            } else {
+                ForgetSelection::Ids(ids)
             };
             (part, selection)
         });

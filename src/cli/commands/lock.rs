@@ -138,7 +138,13 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     let (mut locked, mut ahead) = (LockReport::default(), false);
     let mut elsewhere = Elsewhere::default();
     for (part, ids) in parts.by_part(&args.ids, &args.sources.filter(), now())? {
-        let chosen = elsewhere.pass_over(chosen(args, &part, &ids, context), &part)?;
+        let chosen = chosen(args, &part, &ids, context);
+        // What is named is in the part that was found to hold it.
+        let chosen = if ids.is_empty() {
+            elsewhere.pass_over(chosen, &part)?
+        } else {
+            Some(chosen?)
+        };
         let Some((archives, doubtful)) = chosen else {
             continue;
         };

@@ -382,16 +382,10 @@ impl Copies {
         self.listed.get_or_init(|| {
             let mut listed = Listed::default();
             let mut objects = Vec::new();
-            match self.store().list_many(&DATA) {
-                Ok(found) => objects = found,
-                // Perhaps one of them alone cannot be listed.
-                Err(_) => {
-                    for prefix in DATA {
-                        match self.store().list(prefix) {
-                            Ok(mut found) => objects.append(&mut found),
-                            Err(error) => listed.failed.push((prefix, error)),
-                        }
-                    }
+            for prefix in DATA {
+                match self.store().list(prefix) {
+                    Ok(mut found) => objects.append(&mut found),
+                    Err(error) => listed.failed.push((prefix, error)),
                 }
             }
             listed.mended = Mended::of(objects.iter().cloned());

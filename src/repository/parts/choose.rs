@@ -7,7 +7,7 @@ use crate::error::{Error, ErrorKind, Result, did_you_mean};
 use crate::model::Millis;
 use crate::repository::layout::SOURCES;
 use crate::repository::select::Server;
-use crate::repository::{Repository, SourceFilter, versions};
+use crate::repository::{ManifestName, Repository, SourceFilter, versions};
 
 /// Most sources that an error names.
 const MOST_NAMED: usize = 20;
@@ -70,96 +70,87 @@ impl Parts {
     }
 
     /// The part in which the archive is that `selector` means among those that `filter` lets
-    /// through: `latest`, or the beginning of an id. Where no part holds it, it may be any.
+    /// through: `latest`, or the beginning of an id. Where there is one part only, it may not hold
+    /// it.
     ///
     /// # Errors
     ///
-    /// `Invalid` when it may be in several; when the store fails.
+    /// `NotFound` when no part holds it; `Invalid` when it may be in several; when the store fails.
     pub fn holding(
         &self,
         selector: &str,
         filter: &SourceFilter,
         now: Millis,
     ) -> Result<Repository> {
-        let mut parts = self.meant(filter)?;
-        if parts.len() > 1 && selector == "latest" {
-            let mut servers = BTreeSet::new();
-            let mut own = Vec::new();
-            for part in parts {
-                let latest = part.latest(filter, now)?;
-                if let Some(archive) = latest.archive {
-                    servers.insert(Server::of(&archive));
-                    own.push(part);
-                    continue;
-                }
-                // What nobody has signed who may counts for nothing.
-                let mut damaged = latest.damaged.into_iter();
-                if let Some(damaged) = damaged.find(|it| it.error.kind() != ErrorKind::Refused) {
-                    return Err(damaged
-                        .error
-                        .context("cannot tell which archive is the latest: name one by its id"));
-                }
-            }
-            Server::refuse_several(&servers)?;
-            parts = own;
-        } else if parts.len() > 1 {
-            let mut holding = Vec::new();
-            let mut ids = Vec::new();
-            for part in parts {
-                let names = part.manifest_names()?;
-                let mut own = names
-                    .iter()
-                    .filter(|name| !selector.is_empty() && name.id.as_str().starts_with(selector));
-                if let Some(name) = own.next() {
-                    holding.push(part);
-                    ids.push(name.id.to_string());
-                }
-            }
-            if ids.len() > 1 {
-                return Err(Error::invalid(format!(
-                    "expected the beginning of one archive id, found {selector:?}, which begins {}",
-                    ids.join(" and ")
-                )));
-            }
-            parts = holding;
-        }
-        match parts.into_iter().next() {
-            Some(part) => Ok(part),
-            None if selector == "latest" => Ok(self.root.clone()),
-            None => Err(Error::not_found(format!(
-                "there is no archive {selector:?} in {}: expected latest, or the beginning of an id as narthex archives lists them",
-                self.root.store().describe()
-            ))),
-        }
+        let by_part = self.by_part(&[selector.to_owned()], filter, now)?;
+        let mut parts = by_part.into_iter().map(|(part, _)| part);
+        parts
+            .next()
+            .ok_or_else(|| self.no_archive(selector, filter))
     }
 
     /// The parts that hold the archives `ids` (`latest`, or beginnings of ids) among those that
     /// `filter` lets through, each with those of them that it holds. All parts that `filter` lets
-    /// through, where there are no `ids`.
+    /// through, where there are no `ids`. Where there is one part only, it may not hold them.
     ///
     /// # Errors
     ///
-    /// As [`Parts::meant`] and [`Parts::holding`].
+    /// `NotFound` when no part holds one of them; `Invalid` when one may be in several; when the
+    /// store fails.
     pub fn by_part(
         &self,
         ids: &[String],
         filter: &SourceFilter,
         now: Millis,
     ) -> Result<Vec<(Repository, Vec<String>)>> {
-        if ids.is_empty() || !self.is_by_source() {
-            let meant = self.meant(filter)?.into_iter();
-            return Ok(meant.map(|part| (part, ids.to_vec())).collect());
+        let meant = self.meant(filter)?;
+        if ids.is_empty() || !self.is_by_source() || meant.len() == 1 {
+            return Ok(meant.into_iter().map(|part| (part, ids.to_vec())).collect());
         }
-        let mut by_part: Vec<(Repository, Vec<String>)> = Vec::new();
+        let names = meant.iter().map(Repository::manifest_names);
+        let names: Vec<_> = names.collect::<Result<_>>()?;
+        let mut by_part: Vec<_> = meant.into_iter().map(|part| (part, Vec::new())).collect();
         for id in ids {
-            let part = self.holding(id, filter, now)?;
-            let mut known = by_part.iter_mut();
-            match known.find(|(known, _)| known.part() == part.part()) {
-                Some((_, ids)) => ids.push(id.clone()),
-                None => by_part.push((part, vec![id.clone()])),
-            }
+            let holding: Vec<_> = if id == "latest" {
+                let parts = by_part.iter().map(|(part, _)| part);
+                latest_among(parts, filter, now)?.into_iter().collect()
+            } else {
+                let is_meant =
+                    |name: &&ManifestName| !id.is_empty() && name.id.as_str().starts_with(id);
+                let mut found = Vec::new();
+                for (at, names) in names.iter().enumerate() {
+                    found.extend(names.iter().find(is_meant).map(|name| (at, &name.id)));
+                }
+                if found.len() > 1 {
+                    let ids: Vec<_> = found.iter().map(|(_, id)| id.as_str()).collect();
+                    return Err(Error::invalid(format!(
+                        "expected the beginning of one archive id, found {id:?}, which begins {}",
+                        ids.join(" and ")
+                    )));
+                }
+                found.into_iter().map(|(at, _)| at).collect()
+            };
+            let at = holding.first().copied();
+            let own = at.and_then(|at| by_part.get_mut(at));
+            let (_, own) = own.ok_or_else(|| self.no_archive(id, filter))?;
+            own.push(id.clone());
         }
+        by_part.retain(|(_, ids)| !ids.is_empty());
         Ok(by_part)
+    }
+
+    /// The error where no part holds what `selector` means.
+    fn no_archive(&self, selector: &str, filter: &SourceFilter) -> Error {
+        let place = self.root.store().describe();
+        Error::not_found(if selector != "latest" {
+            format!(
+                "there is no archive {selector:?} in {place}: expected latest, or the beginning of an id as narthex archives lists them"
+            )
+        } else if filter.is_everything() {
+            format!("there is no archive in {place} yet: narthex backup makes one")
+        } else {
+            format!("there is no archive {filter} in {place}: narthex archives lists them")
+        })
     }
 
     /// Names of the sources that there are archives of, as the newest of each part says.
@@ -232,4 +223,31 @@ impl Parts {
         unseen.dedup();
         Ok(unseen)
     }
+}
+
+/// Which of `parts` holds the latest archive that `filter` lets through.
+fn latest_among<'p>(
+    parts: impl Iterator<Item = &'p Repository>,
+    filter: &SourceFilter,
+    now: Millis,
+) -> Result<Option<usize>> {
+    let mut servers = BTreeSet::new();
+    let mut holding = None;
+    for (at, part) in parts.enumerate() {
+        let latest = part.latest(filter, now)?;
+        if let Some(archive) = latest.archive {
+            servers.insert(Server::of(&archive));
+            holding.get_or_insert(at);
+            continue;
+        }
+        // What nobody has signed who may counts for nothing.
+        let mut damaged = latest.damaged.into_iter();
+        if let Some(damaged) = damaged.find(|it| it.error.kind() != ErrorKind::Refused) {
+            return Err(damaged
+                .error
+                .context("cannot tell which archive is the latest: name one by its id"));
+        }
+    }
+    Server::refuse_several(&servers)?;
+    Ok(holding)
 }

@@ -146,32 +146,19 @@ impl Parts {
     ///
     /// # Errors
     ///
-    /// As [`Repository::open_or_init`].
+    /// As [`Parts::open`] and [`Parts::init`].
     pub fn open_or_init(store: Arc<dyn Store>) -> Result<Self> {
         match Self::open(Arc::clone(&store)) {
-            Err(none) if none.kind() == ErrorKind::NotFound => Self::init_or_open(store, false)
-                .map_err(|error| match error.kind() {
-                    ErrorKind::Refused => none,
-                    _ => error,
-                }),
+            Err(none) if none.kind() == ErrorKind::NotFound => {
+                match Self::init(Arc::clone(&store)) {
+                    // Another run has made it meanwhile.
+                    Err(e) if e.kind() == ErrorKind::AlreadyExists => Self::open(store),
+                    // It is not empty, and no repository: the first error says so.
+                    Err(e) if e.kind() == ErrorKind::Refused => Err(none),
+                    made => made,
+                }
+            }
             opened => opened,
-        }
-    }
-
-    /// Makes a new repository, in parts if `by_source`, in a store in which there was none; opens
-    /// the one that another run has made meanwhile.
-    ///
-    /// # Errors
-    ///
-    /// As [`Repository::init`] and [`Repository::open`].
-    pub fn init_or_open(store: Arc<dyn Store>, by_source: bool) -> Result<Self> {
-        let made = match by_source {
-            true => Self::init_by_source(Arc::clone(&store)),
-            false => Self::init(Arc::clone(&store)),
-        };
-        match made {
-            Err(taken) if taken.kind() == ErrorKind::AlreadyExists => Self::open(store),
-            made => made,
         }
     }
 
@@ -262,16 +249,20 @@ impl Repository {
     ///
     /// `NotFound`, when there is none; when the store fails.
     pub fn source_name(&self) -> Result<String> {
-        let names = self.manifest_names()?;
-        let mut newest = names.iter().rev();
-        let found = newest.find_map(|name| {
-            let name = self.archive(name).ok()?.source_name;
-            Some(name).filter(|name| name != UNKNOWN_SOURCE)
-        });
-        found.ok_or_else(|| {
-            let place = self.store().describe();
-            Error::not_found(format!("no archive in {place} says of which source it is"))
-        })
+        for name in self.manifest_names()?.iter().rev() {
+            match self.archive(name) {
+                Ok(archive) if archive.source_name == UNKNOWN_SOURCE => {}
+                Ok(archive) => return Ok(archive.source_name),
+                Err(error) if [ErrorKind::Io, ErrorKind::Locked].contains(&error.kind()) => {
+                    return Err(error);
+                }
+                Err(_) => {}
+            }
+        }
+        let place = self.store().describe();
+        Err(Error::not_found(format!(
+            "no archive in {place} says of which source it is"
+        )))
     }
 
     /// What `name` is called in the whole repository.

@@ -211,14 +211,15 @@ impl Repository {
         if !listed.is_empty() {
             self.need_to_read()?;
         }
-        self.read_all(&self.expect_manifests(listed))
+        self.read_all(&self.expect_manifests(&listed))
     }
 
     /// The names of manifests among `listed`; they will be read now.
-    fn expect_manifests(&self, mut listed: Vec<(ObjectName, u64)>) -> Vec<ManifestName> {
-        listed.retain(|(name, _)| ManifestName::parse(name).is_some());
-        self.store().expect(&listed);
-        manifests_among(&listed)
+    fn expect_manifests(&self, listed: &[(ObjectName, u64)]) -> Vec<ManifestName> {
+        let manifests = listed.iter();
+        let manifests = manifests.filter(|(name, _)| ManifestName::parse(name).is_some());
+        self.store().expect(&manifests.cloned().collect::<Vec<_>>());
+        manifests_among(listed)
     }
 
     /// The latest archive that `filter` lets through and that does not lie in the future at `now`.
@@ -284,13 +285,13 @@ impl Repository {
 
     /// The servers that `filter` lets through. Manifests that cannot be read tell of none.
     pub fn servers(&self, filter: &SourceFilter) -> Result<BTreeSet<Server>> {
-        self.servers_among(self.store().list(layout::ARCHIVES)?, filter)
+        self.servers_among(&self.store().list(layout::ARCHIVES)?, filter)
     }
 
     /// The same of the archives whose manifests are among `listed`.
     fn servers_among(
         &self,
-        listed: Vec<(ObjectName, u64)>,
+        listed: &[(ObjectName, u64)],
         filter: &SourceFilter,
     ) -> Result<BTreeSet<Server>> {
         let meant = self.marks(listed)?.into_iter().filter(|marked| {
@@ -302,7 +303,7 @@ impl Repository {
 
     /// What each manifest among `listed` says that a filter asks for. Those that cannot be read say
     /// nothing.
-    fn marks(&self, listed: Vec<(ObjectName, u64)>) -> Result<Vec<Marked>> {
+    fn marks(&self, listed: &[(ObjectName, u64)]) -> Result<Vec<Marked>> {
         let mut marks = Vec::new();
         for name in self.expect_manifests(listed) {
             self.need_to_read()?;
@@ -336,7 +337,7 @@ impl Repository {
         let names = manifests_among(&listed);
         if selector == "latest" {
             if filter.host.is_none() || filter.source_name.is_none() {
-                Server::refuse_several(&self.servers_among(listed.clone(), filter)?)?;
+                Server::refuse_several(&self.servers_among(&listed, filter)?)?;
             }
             let latest = self.latest_among(&names, filter, now)?;
             let (untrusted, damaged): (Vec<_>, Vec<_>) = latest
@@ -366,7 +367,7 @@ impl Repository {
                     )))
                 }
                 (None, None) => {
-                    let marks = self.marks(listed)?;
+                    let marks = self.marks(&listed)?;
                     let place = self.store().describe();
                     if marks.is_empty() {
                         return Err(self.no_archive(format!(

@@ -437,6 +437,37 @@ fn who_was_taken_off_the_list_reads_no_copy_that_is_encrypted_anew() {
     let (code, err) = copy("clear");
     assert_eq!(code, Some(1), "{err}");
     assert!(err.contains("found clear in clear"), "{err}");
+    // Nothing is made in clear, and what is only tried says the same.
+    for from in ["clear", "repo"] {
+        for more in [&["--dry-run"][..], &[]] {
+            let copy = [
+                "copy",
+                "--re-encrypt",
+                "-i",
+                "backup.key",
+                "--from",
+                from,
+                "--to",
+                "new",
+            ];
+            let output = desk.run("reader", &[&copy[..], more].concat());
+            assert_eq!(output.status.code(), Some(1), "{from} {more:?}");
+            assert!(!desk.path("new").exists());
+        }
+    }
+    let (code, err) = copy("theirs");
+    assert_eq!(code, Some(1), "{err}");
+    assert!(err.contains(gone.trim()), "{err}");
+    // Who was on its list once has read what came then.
+    let leave = [
+        "key",
+        "remove",
+        "--recipient",
+        gone.trim(),
+        "--admin",
+        "admin.key",
+    ];
+    desk.done("reader", &[&leave[..], &["--repo", "theirs"]].concat());
     let (code, err) = copy("theirs");
     assert_eq!(code, Some(1), "{err}");
     assert!(err.contains(gone.trim()), "{err}");
