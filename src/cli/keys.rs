@@ -259,8 +259,9 @@ pub(crate) fn remember(location: &Location, repository: &Repository, state: &Sta
     }
 }
 
-/// Refuses to encrypt archives of `from` anew at `location`, where what is there, `to`, is in clear,
-/// where nothing is there, or where somebody can read who was taken off the list of keys of `from`.
+/// Refuses to encrypt archives of `from` anew at `location`, where what is there, `to`, is in
+/// clear, where nothing is there, or where somebody can read who was taken off the list of keys of
+/// `from`.
 pub(crate) fn refuse_former(
     from: &Repository,
     location: &Location,

@@ -185,7 +185,8 @@ impl RepoArgs {
             Ok(parts) => Ok(Some(parts)),
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 if !self.store()?.is_vacant()? {
-                    return Err(error);
+                    // Perhaps another run has made it between the two looks.
+                    return self.open_to_write(state).map(Some);
                 }
                 state.refuse_vacant(&self.location)?;
                 if no_create {

@@ -224,16 +224,22 @@ fn prove_kept<'a>(
     let store = repository.store();
     let trash = Trash::list(store)?;
     for (name, bytes) in objects {
-        let is_there = match store.size(name) {
-            Err(gone) if gone.kind() == ErrorKind::NotFound => false,
-            found => {
-                let found = found?;
-                bytes.is_none_or(|bytes| bytes == found)
-            }
-        };
-        if !is_there || trash.is_condemned(name) {
+        if trash.is_condemned(name) {
             return Err(Error::refused(format!(
                 "a prune is deleting {name}, which is needed: run narthex repair again when it has ended"
+            )));
+        }
+        let found = match store.stored_size(name) {
+            Err(gone) if gone.kind() == ErrorKind::NotFound => {
+                return Err(Error::not_found(format!(
+                    "{name}, which is needed, has been deleted meanwhile: run narthex repair again"
+                )));
+            }
+            found => found?,
+        };
+        if let Some(bytes) = bytes.filter(|bytes| *bytes != found) {
+            return Err(Error::corrupt(format!(
+                "expected {name} to have {bytes} bytes, found {found}: run narthex repair again"
             )));
         }
         let _ = trash.unmark(store, name);

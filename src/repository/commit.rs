@@ -104,8 +104,8 @@ impl Commit<'_> {
             }
             published += 1;
         }
-        // A claim that cannot be removed expires. Whoever has taken this run for dead, and its claim
-        // away, may not have waited for its manifests.
+        // A claim that cannot be removed expires. Whoever has taken this run for dead, and its
+        // claim away, may not have waited for its manifests.
         let is_claimed = match store.delete(&claim) {
             Ok(()) => true,
             Err(error) => error.kind() == ErrorKind::Io && refuse_late(begun, self.again).is_ok(),

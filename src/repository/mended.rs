@@ -44,18 +44,16 @@ const GUARD: &str = "prune-needs-narthex-0.2.0";
 pub fn mended_object(store: &dyn Store, object: &ObjectName) -> Result<ObjectName> {
     let name = new_name(object)?;
     let guard = ObjectName::new(format!("{ARCHIVES}{GUARD}"))?;
-    match store.size(&guard) {
-        Err(none) if none.kind() == ErrorKind::NotFound => {
-            let why = "objects in mended/ need packs that no manifest names";
-            match store.put(
-                &guard,
-                &seal::to_bytes(&json!({"format_version": 1, "why": why}))?,
-            ) {
-                Err(taken) if taken.kind() == ErrorKind::AlreadyExists => {}
-                put => put?,
-            }
+    // Whoever may only write may list.
+    if store.list(guard.as_str())?.is_empty() {
+        let why = "objects in mended/ need packs that no manifest names";
+        match store.put(
+            &guard,
+            &seal::to_bytes(&json!({"format_version": 1, "why": why}))?,
+        ) {
+            Err(taken) if taken.kind() == ErrorKind::AlreadyExists => {}
+            put => put?,
         }
-        there => drop(there?),
     }
     Ok(name)
 }

@@ -348,31 +348,20 @@ fn find(store: &dyn Store) -> Result<(Descriptor, Option<String>)> {
 }
 
 fn find_current(store: &dyn Store) -> Result<(Descriptor, Option<String>)> {
-    let mut read = read_descriptor(store);
-    let is_missing = |read: &Result<_>| matches!(read, Err(e) if e.kind() == ErrorKind::NotFound);
-    if is_missing(&read) {
+    let mut read = try_descriptor(store);
+    if let Err(missing) = &read
+        && missing.kind() == ErrorKind::NotFound
+    {
+        let (is_vacant, explained) = no_descriptor(store)?;
         // Nothing stands in for it where there is nothing.
-        let is_vacant = store.is_vacant().map_err(|error| {
-            error.context(format!(
-                "cannot tell whether there is a repository in {}",
-                store.describe()
-            ))
-        });
-        if is_vacant? {
-            return Err(Error::not_found(format!(
-                "there is no repository in {}: is the path right, and its disk mounted? narthex init makes a new one",
-                store.describe()
-            )));
+        if is_vacant {
+            return Err(explained);
         }
         // Another run may have made it between the two looks.
-        read = read_descriptor(store);
-    }
-    if is_missing(&read) {
-        read = Err(Error::not_found(format!(
-            "{} is not empty and is no repository, for it has no {}: is the path right, and its disk mounted?",
-            store.describe(),
-            layout::DESCRIPTOR
-        )));
+        read = match try_descriptor(store) {
+            Err(missing) if missing.kind() == ErrorKind::NotFound => Err(explained),
+            read => read,
+        };
     }
     let error = match read {
         Ok(descriptor) => return Ok((descriptor, None)),
@@ -486,6 +475,35 @@ fn already_initialised(store: &dyn Store) -> Error {
 }
 
 fn read_descriptor(store: &dyn Store) -> Result<Descriptor> {
+    match try_descriptor(store) {
+        Err(missing) if missing.kind() == ErrorKind::NotFound => Err(no_descriptor(store)?.1),
+        read => read,
+    }
+}
+
+/// Whether there is nothing at all in `store`, in which no descriptor was found; and the error
+/// that says so.
+fn no_descriptor(store: &dyn Store) -> Result<(bool, Error)> {
+    let place = store.describe();
+    let is_vacant = store.is_vacant().map_err(|error| {
+        error.context(format!(
+            "cannot tell whether there is a repository in {place}"
+        ))
+    })?;
+    let message = if is_vacant {
+        format!(
+            "there is no repository in {place}: is the path right, and its disk mounted? narthex init makes a new one"
+        )
+    } else {
+        format!(
+            "{place} is not empty and is no repository, for it has no {}: is the path right, and its disk mounted?",
+            layout::DESCRIPTOR
+        )
+    };
+    Ok((is_vacant, Error::not_found(message)))
+}
+
+fn try_descriptor(store: &dyn Store) -> Result<Descriptor> {
     let name = descriptor_name()?;
     let bytes = store.get(&name, MAX_DESCRIPTOR_BYTES)?;
     seal::from_bytes(&bytes, REPOSITORY_VERSION)

@@ -50,7 +50,11 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
         let archives = ARCHIVES.all(&all.archives).json();
         context.print_json(&json!({"archives": archives, "damaged": damaged}))?;
     } else if all.archives.is_empty() {
-        context.print("no archives\n")?;
+        context.print(if all.damaged.is_empty() && !hidden {
+            "no archives\n"
+        } else {
+            "no archive that can be read\n"
+        })?;
     } else {
         let view = &context.view;
         let text = view.of(&ARCHIVES, &*all.archives, Extent::All).text(view);

@@ -16,6 +16,7 @@ use crate::cli::keys;
 use crate::cli::repo::{REPO_VARIABLE, RepoArgs};
 use crate::cli::selection::time_range;
 use crate::cli::state::{StateArgs, is_same_place};
+use crate::cli::stored::{remark_hidden, remark_unseen};
 use crate::copy::{CopyChoice, CopyOptions, CopyReport, Fate, copy, preview};
 use crate::error::{Error, Result};
 use crate::model::now;
@@ -152,6 +153,13 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     if args.re_encrypt {
         keys::refuse_former(from.root(), &args.to, existing.as_ref().map(Parts::root))?;
     }
+    let is_all = choice.ids.is_empty() && choice.filter.source_name.is_none();
+    let mut hidden = is_all && remark_unseen(&from, context)?;
+    if is_all {
+        for part in from.all()?.iter().filter(|_| from.is_by_source()) {
+            hidden |= remark_hidden(part, context)?;
+        }
+    }
     let report = if args.dry_run {
         if existing.is_none() {
             let location = &args.to;
@@ -196,7 +204,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     } else {
         print(&report, args.dry_run, context)?;
     }
-    Ok(Ending::problems_if(has_problems(&report)))
+    Ok(Ending::problems_if(hidden || has_problems(&report)))
 }
 
 /// A copy from one part of a repository to one of another.

@@ -11,7 +11,7 @@ use crate::cli::exit::Ending;
 use crate::cli::keep::KeepArgs;
 use crate::cli::repo::{Elsewhere, RepoArgs};
 use crate::cli::state::StateArgs;
-use crate::cli::stored::remark_hidden;
+use crate::cli::stored::{remark_hidden, remark_unseen};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::now;
 use crate::report::Extent;
@@ -114,7 +114,10 @@ impl Args {
 pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     let parts = args.repo.open_own(&args.state)?;
     let meant = args.meant(&parts)?;
-    let (mut hidden, mut is_witness_lost) = (false, false);
+    let is_all = args.ids.is_empty() && args.sources.source().is_none();
+    // Prune says it, too.
+    let mut hidden = is_all && !args.prune && remark_unseen(&parts, context)?;
+    let mut is_witness_lost = false;
     let mut elsewhere = Elsewhere::default();
     let (mut forgotten, mut unwitnessed) = (Forgotten::default(), false);
     // What is refused in one part is refused before anything is removed in another.

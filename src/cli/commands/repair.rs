@@ -10,6 +10,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::Ending;
 use crate::cli::repo::RepoArgs;
 use crate::cli::state::StateArgs;
+use crate::cli::stored::remark_unseen;
 use crate::copy::{CopyOptions, mend_from};
 use crate::dense::Cache;
 use crate::error::{Error, ErrorKind, Result};
@@ -101,6 +102,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
             ),
         });
     }
+    let hidden = remark_unseen(&parts, context)?;
     let (pairs, is_doubtful) = pairs(&parts, others.as_ref(), args.orphans, context)?;
     for (mut part, other) in pairs {
         let own = repair_part(args, &mut part, other.as_ref(), likely.as_deref(), context)?;
@@ -132,7 +134,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
         context.print(REPAIR_STEPS.all(&steps).paragraphs())?;
     }
     let left = steps.iter().any(|step| step.outcome == RepairOutcome::Left);
-    Ok(Ending::problems_if(left || is_doubtful))
+    Ok(Ending::problems_if(left || is_doubtful || hidden))
 }
 
 /// A part, and that of another repository which is to be fetched from.

@@ -27,9 +27,13 @@ impl KeyedStore {
             if self.keyring.accept_unsigned {
                 return Ok(stored);
             }
-            return Err(untrusted(
-                "it is not encrypted, as archives of this repository are",
-            ));
+            // Damage and a forgery look alike where nothing holds: what counts must not hang on it.
+            return Err(untrusted(match Archive::from_bytes(&stored) {
+                Ok(_) => "it is not encrypted, as archives of this repository are",
+                Err(_) => {
+                    "it is no whole manifest of this repository: it was damaged, and a copy may have it sound, or somebody has put it there"
+                }
+            }));
         };
         // A signature needs no identity.
         self.refuse_untrusted(name, &stored, &cover)?;

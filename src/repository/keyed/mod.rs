@@ -201,6 +201,20 @@ impl KeyedStore {
         let memory = self.memory.as_ref()?;
         (!is_in_clear(name) && memory.has(name)).then_some(memory)
     }
+
+    /// Refuses to read what a machine that only writes does not remember: it could not decrypt it,
+    /// and the store may not let it look either.
+    fn refuse_forgotten(&self, name: &ObjectName) -> Result<()> {
+        if self.memory.is_none() || self.can_read() || is_in_clear(name) {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::Locked,
+            format!(
+                "object {name} is encrypted, and this machine, which only writes, does not remember it"
+            ),
+        ))
+    }
 }
 
 /// Whether an object is stored as it is written, or has a cover.
@@ -232,21 +246,30 @@ impl ReadStore for KeyedStore {
         }
         match self.remembered(name) {
             Some(memory) => memory.get(name, max_bytes),
-            None => self.objects.get(name, max_bytes),
+            None => {
+                self.refuse_forgotten(name)?;
+                self.objects.get(name, max_bytes)
+            }
         }
     }
 
     fn get_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Vec<u8>> {
         match self.remembered(name) {
             Some(memory) => memory.get_range(name, range),
-            None => self.objects.get_range(name, range),
+            None => {
+                self.refuse_forgotten(name)?;
+                self.objects.get_range(name, range)
+            }
         }
     }
 
     fn size(&self, name: &ObjectName) -> Result<u64> {
         match self.remembered(name) {
             Some(memory) => memory.size(name),
-            None => self.objects.size(name),
+            None => {
+                self.refuse_forgotten(name)?;
+                self.objects.size(name)
+            }
         }
     }
 
@@ -257,7 +280,10 @@ impl ReadStore for KeyedStore {
     fn size_of_listed(&self, name: &ObjectName, listed: u64) -> Result<u64> {
         match self.remembered(name) {
             Some(memory) => memory.size(name),
-            None => self.objects.size_of_listed(name, listed),
+            None => {
+                self.refuse_forgotten(name)?;
+                self.objects.size_of_listed(name, listed)
+            }
         }
     }
 

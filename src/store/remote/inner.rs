@@ -34,7 +34,7 @@ pub(super) const CREATE_ONLY: &str = "narthexcreateonly";
 pub(super) const PARTS_AT_A_TIME: u32 = 6;
 
 /// Names that one request lists.
-const PAGE: usize = 1_000;
+pub(super) const PAGE: usize = 1_000;
 
 /// How often a page of a listing is asked for again when its answer was cut.
 pub(super) const MOST_REPEATS: u32 = 3;

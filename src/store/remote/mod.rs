@@ -345,8 +345,11 @@ impl Store for RemoteStore {
     }
 
     fn is_vacant(&self) -> Result<bool> {
-        let found = block_on(self.inner.list("", Some(1)))?;
-        Ok(found.is_empty())
+        let found = block_on(self.inner.list("", Some(inner::PAGE)))?;
+        // What a run has begun, or has tried names with, is nothing yet.
+        Ok(found
+            .keys()
+            .all(|name| name.split('/').next() == Some(TEMPORARY)))
     }
 
     fn locks(&self) -> Option<&dyn Locks> {

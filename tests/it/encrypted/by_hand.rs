@@ -58,11 +58,22 @@ fn an_encrypted_repository_is_decrypted_by_hand_and_its_signatures_hold() {
     }
     fs::create_dir(&clear).unwrap();
     let variables = [("REPO", &*repo), ("CLEAR", &*clear), ("IDENTITY", &*key)];
-    let (good, said) = run(commands()[0], &variables);
+    // The first says where things are.
+    let (good, said) = run(commands()[1], &variables);
     assert!(
         good && said.contains("good: ") && !said.contains("BAD"),
         "{said}"
     );
+    // With another key nothing comes out, and that is what is said.
+    let other = home.path().join("other.key");
+    Identity::create(&other).unwrap();
+    let nowhere = home.path().join("nowhere");
+    for (repo, key) in [(&repo, &other), (&nowhere, &key)] {
+        let (clear, key) = (home.path().join("wrong"), key.as_path());
+        let variables = [("REPO", &**repo), ("CLEAR", &*clear), ("IDENTITY", key)];
+        let (_, said) = run(commands()[1], &variables);
+        assert!(said.contains("BAD: ") && !said.contains("good: "), "{said}");
+    }
     let plain = Repository::open(Arc::new(LocalStore::new(&clear))).unwrap();
     for (name, number) in plain.manifest_names().unwrap().iter().zip([1, 2]) {
         assert_restored(&plain, name.id.as_str(), &night(number));
@@ -79,11 +90,11 @@ fn an_encrypted_repository_is_decrypted_by_hand_and_its_signatures_hold() {
         ("CLEAR", &*clear),
         ("MANIFEST", &*manifest),
     ];
-    let (good, said) = run(commands()[1], &variables);
+    let (good, said) = run(commands()[2], &variables);
     assert!(good, "{said}");
     // One digit more, and it is nobody's word.
     let changed = fs::read_to_string(&manifest).unwrap();
     fs::write(&manifest, changed.replacen("\"id\": \"", "\"id\": \"0", 1)).unwrap();
-    let (good, said) = run(commands()[1], &variables);
+    let (good, said) = run(commands()[2], &variables);
     assert!(!good, "{said}");
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use narthex::error::{Error, Result};
+use narthex::error::{Error, ErrorKind, Result};
 use narthex::repository::Repository;
 use narthex::repository::keyed::Memory;
 use narthex::store::{Leftover, MemoryStore, ObjectName, PendingObject, ReadStore, Store};
@@ -32,7 +32,11 @@ impl LetterBox {
 
     fn refuse<T>(&self, what: &str, name: &str) -> Result<T> {
         self.refused.lock().unwrap().push(format!("{what} {name}"));
-        Err(Error::refused(format!("may not {what} {name}")))
+        // As the stores in clouds say it.
+        Err(Error::new(
+            ErrorKind::Io,
+            format!("may not {what} {name}: 403 Forbidden"),
+        ))
     }
 }
 
@@ -58,6 +62,10 @@ impl ReadStore for LetterBox {
 
     fn describe(&self) -> String {
         "letter box".to_owned()
+    }
+
+    fn is_far(&self) -> bool {
+        true
     }
 }
 
@@ -181,6 +189,31 @@ fn a_host_that_has_forgotten_everything_stores_it_again_and_loses_nothing() {
     )
     .unwrap();
     assert_eq!(report.new_blocks, 0);
+}
+
+#[test]
+fn a_host_that_may_read_nothing_and_remembers_nothing_goes_on() {
+    let world = World::new();
+    let letters = Arc::new(LetterBox {
+        inner: world.store.clone(),
+        refused: Mutex::default(),
+    });
+    for (at, number) in [1, 1, 2].into_iter().enumerate() {
+        let host = Repository::open_with(letters.clone(), world.of_host()).unwrap();
+        let report = back_up(&host, &night(number), SOURCE, NIGHT + at as i64 * DAY).unwrap();
+        assert!(report.committed, "{at}");
+        fs::remove_dir_all(world.home.path().join("written")).unwrap();
+    }
+    let refused = letters.refused.lock().unwrap().clone();
+    // Claims were to be taken back, and what came before was looked for.
+    let is_data = |it: &String| !it.starts_with("delete claims/") && !it.contains(" archives/");
+    assert!(!refused.iter().any(is_data), "{refused:?}");
+    let reader = world.open(world.of_reader());
+    let names = reader.manifest_names().unwrap();
+    for (name, number) in names.iter().zip([1, 1, 2]) {
+        assert_restored(&reader, name.id.as_str(), &night(number));
+    }
+    assert!(problems(reader.store()).is_empty());
 }
 
 #[test]
