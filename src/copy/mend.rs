@@ -8,7 +8,7 @@ use super::plan::cache_of;
 use super::report::CopyOptions;
 use super::run::Run;
 use super::shelf::{Known, Shelf};
-use crate::error::{ErrorKind, Result};
+use crate::error::Result;
 use crate::model::Millis;
 use crate::progress::Progress;
 use crate::repair::{RepairOutcome, RepairStep};
@@ -49,7 +49,7 @@ pub fn mend_from(
         refuse_same(other, repository, now)?;
     }
     let shelf = Shelf::look(repository, &cache_of(repository, options))?;
-    let wanted = Wanted::of(&shelf, other, lost)?;
+    let wanted = Wanted::of(repository, &shelf, other, lost)?;
     if wanted.not_asked_for > 0 {
         progress.remark(&format_args!(
             "{} archives are in {} only: they were forgotten here, or their manifests are lost; --orphans brings them back, or narthex copy does",
@@ -77,7 +77,7 @@ pub fn mend_from(
 }
 
 impl Wanted {
-    fn of(shelf: &Shelf, other: &Repository, lost: bool) -> Result<Self> {
+    fn of(repository: &Repository, shelf: &Shelf, other: &Repository, lost: bool) -> Result<Self> {
         let mut wanted = Wanted::default();
         let mut seen = BTreeSet::new();
         let lacking = shelf
@@ -92,7 +92,7 @@ impl Wanted {
         let names = other.manifest_names()?;
         let damaged = shelf.damaged.iter();
         // What cannot be read now, or by this narthex, may be sound.
-        let damaged = damaged.filter(|it| it.error.kind() == ErrorKind::Corrupt);
+        let damaged = damaged.filter(|it| repository.is_broken(&it.name, &it.error));
         for name in damaged.filter_map(|damaged| ManifestName::parse(&damaged.name)) {
             if names.contains(&name)
                 && let Some(archive) = sound(other, &name)

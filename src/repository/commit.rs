@@ -156,7 +156,7 @@ impl Commit<'_> {
         for archive in self.archives {
             let name = archive.manifest_name()?.object()?;
             match read_manifest(repository.store(), &name) {
-                Err(damaged) if damaged.kind() == ErrorKind::Corrupt => {
+                Err(damaged) if repository.is_broken(&name, &damaged) => {
                     delete_if_there(repository.store(), &name)?;
                 }
                 // What is sound, or cannot be judged now, stays, and publishing says that the name

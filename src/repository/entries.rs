@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 use super::codec::ObjectCodec;
 use super::digest::Digest;
 use super::layout::{FilePath, Fingerprint};
+use crate::error::Result;
 use crate::model::{Millis, Stream, Ulid};
-use crate::store::{ObjectName, StoredForm};
+use crate::store::{ObjectName, Store, StoredForm};
 
 /// The file in a block's object, beside those of the block, that holds its statistics; see
 /// [`StoredBlock::statistics`].
@@ -294,6 +295,16 @@ impl StoredObject {
     /// Its name and how many bytes it takes in the store.
     pub fn listed(&self) -> (ObjectName, u64) {
         (self.name.clone(), self.listed_bytes())
+    }
+
+    /// The same object, with the form in which it lies in `store`.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read: where objects are encrypted all of it is.
+    pub(crate) fn lying_in(self, store: &dyn Store) -> Result<Self> {
+        let encrypted = store.stored_form(&self.name)?.map(EncryptedForm::from);
+        Ok(StoredObject { encrypted, ..self })
     }
 
     /// The same object, whose files are only part of what can be made of it.

@@ -179,7 +179,7 @@ impl RememberedManifests {
         let is_manifest = |name: &ObjectName| ManifestName::parse(name).is_some();
         let listed = seen.iter().filter(|(name, _)| is_manifest(name));
         if !cache.is_of(repository) {
-            return repository.read_listed(listed.cloned().collect());
+            return repository.read_listed(&listed.cloned().collect::<Vec<_>>());
         }
         let store = repository.store();
         let mut remembered: BTreeMap<_, _> = old

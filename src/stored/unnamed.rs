@@ -37,7 +37,8 @@ pub fn describe_block(
     fingerprint: &Fingerprint,
 ) -> Result<UnnamedBlock> {
     let mut object = Object::open(store, name, Root::Block(ulid))?;
-    let (mut stored, mut files) = object.contents(&mut NoVisitor, &NoProgress)?;
+    let (stored, mut files) = object.contents(&mut NoVisitor, &NoProgress)?;
+    let mut stored = stored.lying_in(store)?;
     let entries = object.entries()?;
     let meta = entries.iter().find(|entry| entry.name.as_str() == META);
     let meta = meta.ok_or_else(|| Error::corrupt(format!("expected a {META}, found none")))?;
@@ -97,7 +98,7 @@ pub fn describe_log(store: &dyn Store, name: &ObjectName) -> Result<StoredWal> {
     let object = Object::open(store, name, Root::Data)?;
     let (object, files) = object.contents(&mut NoVisitor, &NoProgress)?;
     Ok(StoredWal {
-        object,
+        object: object.lying_in(store)?,
         files,
         min_time: None,
         max_time: None,

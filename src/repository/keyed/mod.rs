@@ -196,17 +196,18 @@ impl KeyedStore {
         self.memory.as_ref()
     }
 
-    /// What is remembered of `name`, where something has to be.
-    fn remembered(&self, name: &ObjectName) -> Option<&Memory> {
-        let memory = self.memory.as_ref()?;
-        (!is_in_clear(name) && memory.has(name)).then_some(memory)
-    }
-
-    /// Refuses to read what a machine that only writes does not remember: it could not decrypt it,
-    /// and the store may not let it look either.
-    fn refuse_forgotten(&self, name: &ObjectName) -> Result<()> {
-        if self.memory.is_none() || self.can_read() || is_in_clear(name) {
-            return Ok(());
+    /// What remembers `name`, where it is not to be read where it lies. What a machine that only
+    /// writes has forgotten it is refused: it could not decrypt it, and the store may not let it
+    /// look either.
+    fn remembered(&self, name: &ObjectName) -> Result<Option<&Memory>> {
+        let Some(memory) = self.memory.as_ref().filter(|_| !is_in_clear(name)) else {
+            return Ok(None);
+        };
+        if memory.has(name) {
+            return Ok(Some(memory));
+        }
+        if self.can_read() {
+            return Ok(None);
         }
         Err(Error::new(
             ErrorKind::Locked,
@@ -244,32 +245,23 @@ impl ReadStore for KeyedStore {
             let stored = self.inner.get(name, max_bytes.max(MAX_MANIFEST_BYTES))?;
             return self.open_manifest(name, stored);
         }
-        match self.remembered(name) {
+        match self.remembered(name)? {
             Some(memory) => memory.get(name, max_bytes),
-            None => {
-                self.refuse_forgotten(name)?;
-                self.objects.get(name, max_bytes)
-            }
+            None => self.objects.get(name, max_bytes),
         }
     }
 
     fn get_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Vec<u8>> {
-        match self.remembered(name) {
+        match self.remembered(name)? {
             Some(memory) => memory.get_range(name, range),
-            None => {
-                self.refuse_forgotten(name)?;
-                self.objects.get_range(name, range)
-            }
+            None => self.objects.get_range(name, range),
         }
     }
 
     fn size(&self, name: &ObjectName) -> Result<u64> {
-        match self.remembered(name) {
+        match self.remembered(name)? {
             Some(memory) => memory.size(name),
-            None => {
-                self.refuse_forgotten(name)?;
-                self.objects.size(name)
-            }
+            None => self.objects.size(name),
         }
     }
 
@@ -278,12 +270,9 @@ impl ReadStore for KeyedStore {
     }
 
     fn size_of_listed(&self, name: &ObjectName, listed: u64) -> Result<u64> {
-        match self.remembered(name) {
+        match self.remembered(name)? {
             Some(memory) => memory.size(name),
-            None => {
-                self.refuse_forgotten(name)?;
-                self.objects.size_of_listed(name, listed)
-            }
+            None => self.objects.size_of_listed(name, listed),
         }
     }
 

@@ -203,15 +203,15 @@ impl Repository {
     /// Reads all archives; a damaged one does not hide the others.
     pub fn archives(&self) -> Result<Archives> {
         self.refuse_root()?;
-        self.read_listed(self.store().list(layout::ARCHIVES)?)
+        self.read_listed(&self.store().list(layout::ARCHIVES)?)
     }
 
     /// Reads the archives whose manifests are among `listed`.
-    pub(super) fn read_listed(&self, listed: Vec<(ObjectName, u64)>) -> Result<Archives> {
+    pub(super) fn read_listed(&self, listed: &[(ObjectName, u64)]) -> Result<Archives> {
         if !listed.is_empty() {
             self.need_to_read()?;
         }
-        self.read_all(&self.expect_manifests(&listed))
+        self.read_all(&self.expect_manifests(listed))
     }
 
     /// The names of manifests among `listed`; they will be read now.
@@ -463,6 +463,23 @@ impl Repository {
         match self.bereft() {
             Ok(Some(bereft)) => Error::not_found(format!("{message}: {bereft}")),
             _ => Error::not_found(message),
+        }
+    }
+
+    /// Whether the manifest `name`, which cannot be read because of `error`, is no whole manifest,
+    /// neither one that counts nor one that does not.
+    pub(crate) fn is_broken(&self, name: &ObjectName, error: &Error) -> bool {
+        match error.kind() {
+            ErrorKind::Corrupt => true,
+            ErrorKind::Refused => {
+                let stored = self.stored().get(name, MAX_MANIFEST_BYTES);
+                stored.is_ok_and(|bytes| {
+                    let is_broken = |error: Error| error.kind() == ErrorKind::Corrupt;
+                    !matches!(Cover::read(&bytes), Ok(Some(_)))
+                        && Archive::from_bytes(&bytes).is_err_and(is_broken)
+                })
+            }
+            _ => false,
         }
     }
 

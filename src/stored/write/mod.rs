@@ -25,9 +25,7 @@ use crate::model::{Millis, Ulid};
 use crate::progress::{Progress, Silent};
 use crate::raw::ReadMode;
 use crate::repository::portable::{self as codec, Object, Root, Staged};
-use crate::repository::{
-    Digest, EncryptedForm, FilePath, FindingCounts, Fingerprint, StoredFile, StoredObject,
-};
+use crate::repository::{Digest, FilePath, FindingCounts, Fingerprint, StoredFile, StoredObject};
 use crate::store::{ObjectName, Store};
 pub(crate) use fingerprint::{deep_fingerprint, fingerprint};
 pub(crate) use relatives::Descent;
@@ -240,16 +238,7 @@ impl Writer<'_> {
     ) -> Result<Option<(StoredObject, Vec<StoredFile>)>, Failure> {
         let read = Object::open(self.store, name, root)
             .and_then(|object| object.contents(&mut codec::NoVisitor, &Silent))
-            .and_then(|(object, files)| {
-                let encrypted = self.store.stored_form(name)?.map(EncryptedForm::from);
-                Ok((
-                    StoredObject {
-                        encrypted,
-                        ..object
-                    },
-                    files,
-                ))
-            });
+            .and_then(|(object, files)| Ok((object.lying_in(self.store)?, files)));
         match read {
             // Whoever published it may have died before it was durable.
             Ok(contents) => Ok(if_there(self.store.settle(name))?.map(|()| contents)),
