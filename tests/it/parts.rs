@@ -471,6 +471,16 @@ fn what_stands_where_a_part_should_be_is_named() {
     fs::rename(&part, part.with_file_name("0123456789ABCDEF")).unwrap();
     let checked = desk.run(&["check", "--repo", "fleet"], 3);
     assert!(checked.out.contains("part-unseen"), "{}", checked.out);
+    // Whoever works on all of them says that it did not.
+    for command in [
+        &["copy", "--from", "fleet", "--to", "copied"][..],
+        &["copy", "--from", "fleet", "--to", "copied", "--dry-run"],
+        &["forget", "--repo", "fleet", "--keep-last", "9"],
+        &["repair", "--repo", "fleet"],
+    ] {
+        let done = desk.run(command, 3);
+        assert!(done.err.contains("no part that can be seen"), "{command:?}: {}", done.err);
+    }
 }
 
 #[test]

@@ -404,6 +404,44 @@ fn a_copy_of_what_is_encrypted_is_not_made_in_clear_unasked() {
 }
 
 #[test]
+fn manifests_that_are_cut_off_or_lost_are_brought_back_or_made_anew() {
+    let desk = Desk::new();
+    desk.init();
+    desk.back_up(1);
+    desk.back_up(2);
+    let (other, _) = desk.done("reader", &["key", "generate", "other.key"]);
+    let init = ["init", "--recipient", other.trim(), "--admin", "admin.key"];
+    desk.done("reader", &[&init[..], &["--repo", "other"]].concat());
+    let keys = ["-i", "backup.key", "-i", "other.key"];
+    desk.done("reader", &[&["copy", "--to", "other"][..], &keys].concat());
+    let archives = desk.path("repo/archives");
+    let manifests = || {
+        let entries = fs::read_dir(&archives).unwrap();
+        let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+        paths.sort();
+        paths
+    };
+    let newest = manifests().pop().unwrap();
+    let whole = fs::read(&newest).unwrap();
+    fs::write(&newest, &whole[..whole.len() - 9]).unwrap();
+    let checked = desk.run("reader", &[&["check"][..], &keys].concat());
+    assert_eq!(checked.status.code(), Some(3));
+    assert!(said(&checked).0.contains("no whole manifest"));
+    let signing = ["--signing-key", "host.key"];
+    let repair = [&["repair"][..], &keys, &signing].concat();
+    desk.done("reader", &[&repair[..], &["--from", "other"]].concat());
+    desk.done("reader", &[&["check", "--read-data"][..], &keys].concat());
+
+    manifests().iter().for_each(|path| fs::remove_file(path).unwrap());
+    let repaired = desk.run("reader", &[&repair[..], &["--orphans"]].concat());
+    // Which of two logs is the last only manifests know.
+    let (out, err) = said(&repaired);
+    assert_eq!(repaired.status.code(), Some(3), "{out}{err}");
+    assert!(out.contains("of 8 blocks reconstructed"), "{out}{err}");
+    desk.done("reader", &[&["check", "--read-data"][..], &keys].concat());
+}
+
+#[test]
 fn who_was_taken_off_the_list_reads_no_copy_that_is_encrypted_anew() {
     let desk = Desk::new();
     desk.init();
