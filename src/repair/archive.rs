@@ -248,9 +248,14 @@ fn archive(
         1 => blocks.iter().any(is_known),
         _ => blocks.iter().all(is_known),
     };
+    // Archives of different parts are of different servers wherever they are copied to.
+    let unknown = match repository.part() {
+        Some(part) => part.unknown_source(),
+        None => UNKNOWN_SOURCE.to_owned(),
+    };
     let (host, source, source_name) = match sources.first() {
         Some(only) if sources.len() == 1 && is_related => *only,
-        _ => ("unknown", "unknown", UNKNOWN_SOURCE),
+        _ => ("unknown", "unknown", &*unknown),
     };
     let mut reason = "reconstructed by narthex repair from objects that no manifest named: the time of the backup, its server, and whether \
                       it had other blocks or logs are not known"

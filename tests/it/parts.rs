@@ -479,7 +479,11 @@ fn what_stands_where_a_part_should_be_is_named() {
         &["repair", "--repo", "fleet"],
     ] {
         let done = desk.run(command, 3);
-        assert!(done.err.contains("no part that can be seen"), "{command:?}: {}", done.err);
+        assert!(
+            done.err.contains("no part that can be seen"),
+            "{command:?}: {}",
+            done.err
+        );
     }
 }
 
@@ -533,4 +537,37 @@ fn what_its_parts_share_is_no_repository_to_the_library() {
     let options = BackupOptions::default();
     let made = archive::backup(&source, parts.root(), &options, now(), &Silent);
     assert_eq!(made.unwrap_err().kind(), ErrorKind::Unsupported);
+}
+
+#[test]
+fn what_is_made_of_what_was_left_in_two_parts_stays_of_two_servers() {
+    let desk = Desk::new();
+    desk.run(&["init", "--repo", "lost", "--by-source"], 0);
+    desk.backup("night-1", "a", "lost");
+    desk.backup("night-2", "b", "lost");
+    let parts = names(&desk.path("lost/sources"));
+    for part in &parts {
+        fs::remove_dir_all(desk.path("lost/sources").join(part).join("archives")).unwrap();
+    }
+    desk.run(&["repair", "--repo", "lost", "--orphans"], 0);
+    let unknown: Vec<_> = parts
+        .iter()
+        .map(|part| format!("reconstructed-{part}"))
+        .collect();
+    let listed = |repo: &str| {
+        let mut sources = desk.archives(repo, &[]);
+        sources.sort();
+        sources
+    };
+    assert_eq!(listed("lost"), unknown);
+    desk.run(&["copy", "--from", "lost", "--to", "copied"], 0);
+    assert_eq!(listed("copied"), unknown);
+    desk.run(&["check", "--repo", "lost", "--compare", "copied"], 0);
+    desk.run(&["forget", "--repo", "copied", "--keep-last", "1"], 0);
+    assert_eq!(listed("copied"), unknown);
+    let refused = desk.run(
+        &["restore", "latest", "--repo", "copied", "--target", "out"],
+        1,
+    );
+    assert!(refused.err.contains("--source"), "{}", refused.err);
 }

@@ -66,7 +66,18 @@ impl PartName {
     /// Whether archives of `source_name` belong into this part of the repository `id`. Of those
     /// that are made of what was left it is not always known whose they are.
     pub(super) fn takes(&self, id: &str, source_name: &str) -> bool {
-        source_name == UNKNOWN_SOURCE || PartName::of(id, source_name) == *self
+        self.is_unknown(source_name) || PartName::of(id, source_name) == *self
+    }
+
+    /// What the source of this part is called in archives that are made of what was left, where it
+    /// is not known: `reconstructed-` and the part.
+    pub(crate) fn unknown_source(&self) -> String {
+        format!("{UNKNOWN_SOURCE}-{self}")
+    }
+
+    /// Whether `source_name` says nothing of the source of this part.
+    fn is_unknown(&self, source_name: &str) -> bool {
+        source_name == UNKNOWN_SOURCE || source_name == self.unknown_source()
     }
 
     /// Refuses an archive that does not belong into this part of the repository `id`.
@@ -243,26 +254,37 @@ impl Repository {
         self.part.as_ref()
     }
 
-    /// Name of the source of the newest archive that can be read.
+    /// Name of the source of the newest archive that can be read; where no archive of a part says
+    /// it, what these are called that are made of what was left.
     ///
     /// # Errors
     ///
     /// `NotFound`, when there is none; when the store fails.
     pub fn source_name(&self) -> Result<String> {
+        let mut unknown = None;
         for name in self.manifest_names()?.iter().rev() {
             match self.archive(name) {
-                Ok(archive) if archive.source_name == UNKNOWN_SOURCE => {}
-                Ok(archive) => return Ok(archive.source_name),
+                Ok(archive) => {
+                    let name = archive.source_name;
+                    if self
+                        .part
+                        .as_ref()
+                        .is_none_or(|part| !part.is_unknown(&name))
+                    {
+                        return Ok(name);
+                    }
+                    unknown = unknown.or(Some(name));
+                }
                 Err(error) if [ErrorKind::Io, ErrorKind::Locked].contains(&error.kind()) => {
                     return Err(error);
                 }
                 Err(_) => {}
             }
         }
-        let place = self.store().describe();
-        Err(Error::not_found(format!(
-            "no archive in {place} says of which source it is"
-        )))
+        unknown.ok_or_else(|| {
+            let place = self.store().describe();
+            Error::not_found(format!("no archive in {place} says of which source it is"))
+        })
     }
 
     /// What `name` is called in the whole repository.
