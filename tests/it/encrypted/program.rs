@@ -432,9 +432,9 @@ fn manifests_that_are_cut_off_or_lost_are_brought_back_or_made_anew() {
     desk.done("reader", &[&repair[..], &["--from", "other"]].concat());
     desk.done("reader", &[&["check", "--read-data"][..], &keys].concat());
 
-    manifests()
-        .iter()
-        .for_each(|path| fs::remove_file(path).unwrap());
+    for path in manifests() {
+        fs::remove_file(path).unwrap();
+    }
     let repaired = desk.run("reader", &[&repair[..], &["--orphans"]].concat());
     // Which of two logs is the last only manifests know.
     let (out, err) = said(&repaired);
