@@ -367,6 +367,8 @@ impl Store for LocalStore {
         let mut entries = match fs::read_dir(&self.root) {
             Ok(entries) => entries,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(true),
+            // A file of somebody else's.
+            Err(e) if e.kind() == io::ErrorKind::NotADirectory => return Ok(false),
             Err(e) => return Err(Error::io("list", &self.root, e)),
         };
         let own = |name: &std::ffi::OsStr| name == TEMPORARY || name == LOST_AND_FOUND;

@@ -99,7 +99,7 @@ fn an_encrypted_archive_comes_back_from_a_bucket_by_hand() {
     let decrypt = commands(include_str!("../../../docs/encryption.md"), "## By hand");
     let key = home.join("reader.key");
     run(
-        decrypt[0],
+        decrypt[1],
         &[
             ("REPO", text(&sealed)),
             ("CLEAR", text(&clear)),
