@@ -131,8 +131,20 @@ impl RepoArgs {
         by_source: bool,
         context: &Context<'_>,
     ) -> Result<Parts> {
+        let existing = self.existing(state, no_create)?;
+        self.or_init(existing, state, by_source, context)
+    }
+
+    /// What [`existing`](Self::existing) has found, or a new repository, in parts if `by_source`.
+    pub(crate) fn or_init(
+        &self,
+        existing: Option<Parts>,
+        state: &StateArgs,
+        by_source: bool,
+        context: &Context<'_>,
+    ) -> Result<Parts> {
         let location = &self.location;
-        let parts = if let Some(mut parts) = self.existing(state, no_create)? {
+        let parts = if let Some(mut parts) = existing {
             // Before it is remembered which repository is there: perhaps only its new descriptor
             // says that.
             let likely = state.last(location)?;

@@ -562,6 +562,15 @@ fn what_is_made_of_what_was_left_in_two_parts_stays_of_two_servers() {
     assert_eq!(listed("lost"), unknown);
     desk.run(&["copy", "--from", "lost", "--to", "copied"], 0);
     assert_eq!(listed("copied"), unknown);
+    for name in &unknown {
+        for repo in ["lost", "copied"] {
+            assert_eq!(
+                desk.archives(repo, &["--source", name]),
+                [&**name],
+                "{repo}"
+            );
+        }
+    }
     desk.run(&["check", "--repo", "lost", "--compare", "copied"], 0);
     desk.run(&["forget", "--repo", "copied", "--keep-last", "1"], 0);
     assert_eq!(listed("copied"), unknown);
@@ -570,4 +579,35 @@ fn what_is_made_of_what_was_left_in_two_parts_stays_of_two_servers() {
         1,
     );
     assert!(refused.err.contains("--source"), "{}", refused.err);
+}
+
+#[test]
+fn where_there_is_no_archive_nothing_is_locked_or_restored_and_that_is_said() {
+    let desk = Desk::new();
+    desk.run(&["init", "--repo", "new", "--by-source"], 0);
+    desk.run(&["init", "--repo", "whole"], 0);
+    let lock = [
+        "lock",
+        "--keep-monthly",
+        "3",
+        "--for",
+        "30d",
+        "--repo",
+        "new",
+    ];
+    let refused = desk.run(&lock, 1);
+    assert!(
+        refused.err.contains("there is no archive"),
+        "{}",
+        refused.err
+    );
+    for repo in ["new", "whole"] {
+        let restore = ["restore", "latest", "--repo", repo, "--target", "out"];
+        let refused = desk.run(&restore, 1);
+        assert!(
+            refused.err.contains("narthex backup makes one"),
+            "{}",
+            refused.err
+        );
+    }
 }

@@ -155,9 +155,9 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     }
     let is_all = choice.ids.is_empty() && choice.filter.source_name.is_none();
     let mut hidden = is_all && remark_unseen(&from, context)?;
-    if is_all {
-        for part in from.all()?.iter().filter(|_| from.is_by_source()) {
-            hidden |= remark_hidden(part, context)?;
+    if is_all && from.is_by_source() {
+        for part in from.all()? {
+            hidden |= remark_hidden(&part, context)?;
         }
     }
     let report = if args.dry_run {
@@ -175,7 +175,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
         }
         report
     } else {
-        let to = to.open_or_init(&args.state, args.no_create, from.is_by_source(), context)?;
+        let to = to.or_init(existing, &args.state, from.is_by_source(), context)?;
         let mut report = CopyReport::default();
         for task in tasks(&from, Some(&to), &choice)? {
             let (from, choice) = (&task.from, &task.choice);
@@ -429,12 +429,7 @@ fn copy_behind(
     let to = RepoArgs::at(location);
     let existing = to.existing(args.state(), args.no_create())?;
     refuse_in_clear(from, &to, existing.as_ref())?;
-    let to = to.open_or_init(
-        args.state(),
-        args.no_create(),
-        from.part().is_some(),
-        context,
-    )?;
+    let to = to.or_init(existing, args.state(), from.part().is_some(), context)?;
     let source_name = choice.filter.source_name.as_deref().unwrap_or_default();
     let to = to.of_source(source_name)?;
     let planned = preview(from, Some(&to), choice, &options, now(), context.progress)?;

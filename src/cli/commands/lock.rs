@@ -135,7 +135,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     })?;
     let parts = args.repo.open_own(&args.state)?;
     parts.root().need_to_read()?;
-    let (mut locked, mut ahead) = (LockReport::default(), false);
+    let (mut locked, mut ahead, mut is_any) = (LockReport::default(), false, false);
     let mut elsewhere = Elsewhere::default();
     for (part, ids) in parts.by_part(&args.ids, &args.sources.filter(), now())? {
         let chosen = chosen(args, &part, &ids, context);
@@ -149,9 +149,15 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
             continue;
         };
         ahead |= doubtful;
+        is_any |= !archives.is_empty();
         locked.absorb(lock(&part, &archives, terms, args.dry_run, &args.state)?);
     }
     ahead |= elsewhere.end(context)?;
+    if !is_any {
+        return Err(Error::not_found(format!(
+            "there is no archive in {location} that could be locked"
+        )));
+    }
     let is_whole = tell(&locked, args.dry_run, location, context)?;
     if context.json {
         let mut object = LOCKED.all(&locked).object();

@@ -12,6 +12,9 @@ use crate::repository::{ManifestName, Repository, SourceFilter, versions};
 /// Most sources that an error names.
 const MOST_NAMED: usize = 20;
 
+/// What the newest archive is called where one is meant.
+const LATEST: &str = "latest";
+
 impl Parts {
     /// All parts that hold anything, or did when this machine saw a witness of them; where it is
     /// not in parts, the whole.
@@ -107,30 +110,18 @@ impl Parts {
         if ids.is_empty() || !self.is_by_source() || meant.len() == 1 {
             return Ok(meant.into_iter().map(|part| (part, ids.to_vec())).collect());
         }
-        let names = meant.iter().map(Repository::manifest_names);
-        let names: Vec<_> = names.collect::<Result<_>>()?;
+        let mut names = Vec::new();
+        if ids.iter().any(|id| id != LATEST) {
+            let listed = meant.iter().map(Repository::manifest_names);
+            names = listed.collect::<Result<_>>()?;
+        }
         let mut by_part: Vec<_> = meant.into_iter().map(|part| (part, Vec::new())).collect();
         for id in ids {
-            let holding: Vec<_> = if id == "latest" {
-                let parts = by_part.iter().map(|(part, _)| part);
-                latest_among(parts, filter, now)?.into_iter().collect()
+            let at = if id == LATEST {
+                latest_among(by_part.iter().map(|(part, _)| part), filter, now)?
             } else {
-                let is_meant =
-                    |name: &&ManifestName| !id.is_empty() && name.id.as_str().starts_with(id);
-                let mut found = Vec::new();
-                for (at, names) in names.iter().enumerate() {
-                    found.extend(names.iter().find(is_meant).map(|name| (at, &name.id)));
-                }
-                if found.len() > 1 {
-                    let ids: Vec<_> = found.iter().map(|(_, id)| id.as_str()).collect();
-                    return Err(Error::invalid(format!(
-                        "expected the beginning of one archive id, found {id:?}, which begins {}",
-                        ids.join(" and ")
-                    )));
-                }
-                found.into_iter().map(|(at, _)| at).collect()
+                beginning_among(&names, id)?
             };
-            let at = holding.first().copied();
             let own = at.and_then(|at| by_part.get_mut(at));
             let (_, own) = own.ok_or_else(|| self.no_archive(id, filter))?;
             own.push(id.clone());
@@ -142,14 +133,16 @@ impl Parts {
     /// The error where no part holds what `selector` means.
     fn no_archive(&self, selector: &str, filter: &SourceFilter) -> Error {
         let place = self.root.store().describe();
-        Error::not_found(if selector != "latest" {
+        Error::not_found(if selector != LATEST {
             format!(
                 "there is no archive {selector:?} in {place}: expected latest, or the beginning of an id as narthex archives lists them"
             )
-        } else if filter.is_everything() {
+        } else if !filter.is_everything() {
+            format!("there is no archive {filter} in {place}: narthex archives lists them")
+        } else if self.all().is_ok_and(|parts| parts.is_empty()) {
             format!("there is no archive in {place} yet: narthex backup makes one")
         } else {
-            format!("there is no archive {filter} in {place}: narthex archives lists them")
+            format!("there is no archive in {place}: narthex check says what is there")
         })
     }
 
@@ -223,6 +216,30 @@ impl Parts {
         unseen.dedup();
         Ok(unseen)
     }
+}
+
+/// Which of the parts that hold archives of these `names` holds the one whose id begins with
+/// `beginning`.
+fn beginning_among(names: &[Vec<ManifestName>], beginning: &str) -> Result<Option<usize>> {
+    let is_meant =
+        |name: &&ManifestName| !beginning.is_empty() && name.id.as_str().starts_with(beginning);
+    let mut found = Vec::new();
+    for (at, names) in names.iter().enumerate() {
+        found.extend(
+            names
+                .iter()
+                .find(is_meant)
+                .map(|name| (at, name.id.as_str())),
+        );
+    }
+    if found.len() > 1 {
+        let ids: Vec<_> = found.into_iter().map(|(_, id)| id).collect();
+        return Err(Error::invalid(format!(
+            "expected the beginning of one archive id, found {beginning:?}, which begins {}",
+            ids.join(" and ")
+        )));
+    }
+    Ok(found.first().map(|(at, _)| *at))
 }
 
 /// Which of `parts` holds the latest archive that `filter` lets through.

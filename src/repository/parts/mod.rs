@@ -75,6 +75,14 @@ impl PartName {
         format!("{UNKNOWN_SOURCE}-{self}")
     }
 
+    /// The part whose [`unknown_source`](Self::unknown_source) is `source_name`.
+    fn of_unknown(source_name: &str) -> Option<Self> {
+        let part = source_name
+            .strip_prefix(UNKNOWN_SOURCE)?
+            .strip_prefix('-')?;
+        PartName::parse(part)
+    }
+
     /// Whether `source_name` says nothing of the source of this part.
     fn is_unknown(&self, source_name: &str) -> bool {
         source_name == UNKNOWN_SOURCE || source_name == self.unknown_source()
@@ -211,6 +219,12 @@ impl Parts {
     pub fn of_source(&self, source_name: &str) -> Result<Repository> {
         if !self.is_by_source() {
             return Ok(self.root.clone());
+        }
+        // Where they were made; a copy has them in a part that is called after this name.
+        if let Some(part) = PartName::of_unknown(source_name)
+            && self.root.stored().dirs(SOURCES)?.contains(&part.0)
+        {
+            return self.part(part);
         }
         self.part(PartName::of(&self.root.descriptor.id, source_name))
     }

@@ -3,6 +3,7 @@
 
 mod by_hand;
 mod copied;
+mod copied_by_program;
 mod cover;
 mod first_release;
 mod flood;

@@ -22,6 +22,13 @@ struct LetterBox {
 }
 
 impl LetterBox {
+    fn of(world: &World) -> Arc<Self> {
+        Arc::new(LetterBox {
+            inner: world.store.clone(),
+            refused: Mutex::default(),
+        })
+    }
+
     fn may_read(&self, name: &ObjectName) -> Result<()> {
         let text = name.as_str();
         if text == "narthex.json" || text.starts_with("keys/") {
@@ -106,10 +113,7 @@ impl Store for LetterBox {
 #[test]
 fn nights_are_incremental_without_reading_or_deleting_anything() {
     let world = World::new();
-    let letters = Arc::new(LetterBox {
-        inner: world.store.clone(),
-        refused: Mutex::default(),
-    });
+    let letters = LetterBox::of(&world);
     let mut stored = Vec::new();
     for number in [1, 2, 2] {
         let keyring = world.of_host();
@@ -194,10 +198,7 @@ fn a_host_that_has_forgotten_everything_stores_it_again_and_loses_nothing() {
 #[test]
 fn a_host_that_may_read_nothing_and_remembers_nothing_goes_on() {
     let world = World::new();
-    let letters = Arc::new(LetterBox {
-        inner: world.store.clone(),
-        refused: Mutex::default(),
-    });
+    let letters = LetterBox::of(&world);
     for (at, number) in [1, 1, 2].into_iter().enumerate() {
         let host = Repository::open_with(letters.clone(), world.of_host()).unwrap();
         let report = back_up(&host, &night(number), SOURCE, NIGHT + at as i64 * DAY).unwrap();

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use super::proxy::{Fault, Proxy};
-use super::servers::{Kind, ObjectServer};
+use super::servers::{BUCKET, Kind, ObjectServer};
 use crate::fixtures::tree;
 
 /// What a command printed, and how it ended.
@@ -379,4 +379,51 @@ fn a_directory_has_no_traffic() {
     let said: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(said.get("traffic").is_none(), "{said}");
     assert!(fs::metadata(&repo).unwrap().is_dir());
+}
+
+#[test]
+fn first_backups_at_once_make_one_repository_also_where_one_was_killed() {
+    let Some(server) = ObjectServer::start_or_skip(Kind::Versity) else {
+        return;
+    };
+    let prefix = "at-once";
+    // What a run leaves that was killed while it tried whether names are given once.
+    let left = server
+        .home
+        .path()
+        .join("data")
+        .join(BUCKET)
+        .join(prefix)
+        .join("tmp");
+    fs::create_dir_all(&left).unwrap();
+    fs::write(left.join("probe-01M8T6DJV9751EQDQP1PB5WSK3"), b"1").unwrap();
+    let machines: Vec<_> = (0..4)
+        .map(|_| Machine::beside(&server, server.port, prefix))
+        .collect();
+    let dir = night("night-1");
+    let started = machines.iter().zip(0..).map(|(machine, number)| {
+        let source = format!("mon{number}");
+        let words = [
+            "backup",
+            dir.to_str().unwrap(),
+            "--source",
+            &source,
+            "--host",
+            "h",
+        ];
+        let mut command = machine.command(&words);
+        command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    });
+    for child in started.collect::<Vec<_>>() {
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(0), "{said}");
+    }
+    let listed = machines[0].done(&["archives", "--json"]).json();
+    assert_eq!(listed["archives"].as_array().unwrap().len(), 4, "{listed}");
+    machines[0].done(&["check", "--read-data"]);
 }

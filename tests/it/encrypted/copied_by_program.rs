@@ -1,0 +1,173 @@
+//! Copies, keys that change, and manifests that come back, by the program as its users start it.
+
+use std::fs;
+
+use super::program::{Desk, said};
+use super::world::night;
+
+#[test]
+fn a_copy_of_what_is_encrypted_is_not_made_in_clear_unasked() {
+    let desk = Desk::new();
+    desk.init();
+    desk.back_up(1);
+    let copy = ["copy", "--to", "other", "-i", "backup.key"];
+    let refused = desk.run("reader", &copy);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(said(&refused).1.contains("narthex init"));
+    assert!(!desk.path("other").exists());
+    desk.done("reader", &["init", "--repo", "other"]);
+    desk.done("reader", &copy);
+}
+
+#[test]
+fn manifests_that_are_cut_off_or_lost_are_brought_back_or_made_anew() {
+    let desk = Desk::new();
+    desk.init();
+    desk.back_up(1);
+    desk.back_up(2);
+    let (other, _) = desk.done("reader", &["key", "generate", "other.key"]);
+    let init = ["init", "--recipient", other.trim(), "--admin", "admin.key"];
+    desk.done("reader", &[&init[..], &["--repo", "other"]].concat());
+    let keys = ["-i", "backup.key", "-i", "other.key"];
+    desk.done("reader", &[&["copy", "--to", "other"][..], &keys].concat());
+    let archives = desk.path("repo/archives");
+    let manifests = || {
+        let entries = fs::read_dir(&archives).unwrap();
+        let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+        paths.sort();
+        paths
+    };
+    let newest = manifests().pop().unwrap();
+    let whole = fs::read(&newest).unwrap();
+    fs::write(&newest, &whole[..whole.len() - 9]).unwrap();
+    let checked = desk.run("reader", &[&["check"][..], &keys].concat());
+    assert_eq!(checked.status.code(), Some(3));
+    assert!(said(&checked).0.contains("no whole manifest"));
+    let signing = ["--signing-key", "host.key"];
+    let repair = [&["repair"][..], &keys, &signing].concat();
+    desk.done("reader", &[&repair[..], &["--from", "other"]].concat());
+    desk.done("reader", &[&["check", "--read-data"][..], &keys].concat());
+
+    for path in manifests() {
+        fs::remove_file(path).unwrap();
+    }
+    let repaired = desk.run("reader", &[&repair[..], &["--orphans"]].concat());
+    // Which of two logs is the last only manifests know.
+    let (out, err) = said(&repaired);
+    assert_eq!(repaired.status.code(), Some(3), "{out}{err}");
+    assert!(out.contains("of 8 blocks reconstructed"), "{out}{err}");
+    desk.done("reader", &[&["check", "--read-data"][..], &keys].concat());
+}
+
+#[test]
+fn who_was_taken_off_the_list_reads_no_copy_that_is_encrypted_anew() {
+    let desk = Desk::new();
+    desk.init();
+    desk.back_up(1);
+    let recipient = |key: &str| desk.done("reader", &["key", "generate", key]).0;
+    let (gone, left) = (recipient("gone.key"), recipient("left.key"));
+    for (word, key) in [("add", &gone), ("remove", &gone)] {
+        let change = [
+            "key",
+            word,
+            "--recipient",
+            key.trim(),
+            "--admin",
+            "admin.key",
+        ];
+        desk.done("reader", &change);
+    }
+    let copy = |to: &str| {
+        let copy = ["copy", "--re-encrypt", "-i", "backup.key", "--to", to];
+        let signing = ["--signing-key", "upkeep.key"];
+        let output = desk.run("reader", &[&copy[..], &signing].concat());
+        (output.status.code(), said(&output).1)
+    };
+    for (repo, readers) in [("theirs", vec![&left, &gone]), ("ours", vec![&left])] {
+        let mut words = vec!["init", "--repo", repo, "--admin", "admin.key"];
+        words.extend(["--signer", "host.key.pub", "--source", "host-a"]);
+        for reader in readers {
+            words.extend(["--recipient", reader.trim()]);
+        }
+        desk.done("reader", &words);
+    }
+    desk.done("reader", &["init", "--repo", "clear"]);
+    desk.done("reader", &["key", "generate", "--signing", "upkeep.key"]);
+    let signer = [
+        "key",
+        "add",
+        "--signer",
+        "upkeep.key.pub",
+        "--admin",
+        "admin.key",
+    ];
+    desk.done("reader", &[&signer[..], &["--repo", "ours"]].concat());
+    let (code, err) = copy("clear");
+    assert_eq!(code, Some(1), "{err}");
+    assert!(err.contains("found clear in clear"), "{err}");
+    // Nothing is made in clear, and what is only tried says the same.
+    for from in ["clear", "repo"] {
+        for more in [&["--dry-run"][..], &[]] {
+            let copy = [
+                "copy",
+                "--re-encrypt",
+                "-i",
+                "backup.key",
+                "--from",
+                from,
+                "--to",
+                "new",
+            ];
+            let output = desk.run("reader", &[&copy[..], more].concat());
+            assert_eq!(output.status.code(), Some(1), "{from} {more:?}");
+            assert!(!desk.path("new").exists());
+        }
+    }
+    let (code, err) = copy("theirs");
+    assert_eq!(code, Some(1), "{err}");
+    assert!(err.contains(gone.trim()), "{err}");
+    // Who was on its list once has read what came then.
+    let leave = [
+        "key",
+        "remove",
+        "--recipient",
+        gone.trim(),
+        "--admin",
+        "admin.key",
+    ];
+    desk.done("reader", &[&leave[..], &["--repo", "theirs"]].concat());
+    let (code, err) = copy("theirs");
+    assert_eq!(code, Some(1), "{err}");
+    assert!(err.contains(gone.trim()), "{err}");
+    let (code, err) = copy("ours");
+    assert_eq!(code, Some(0), "{err}");
+    desk.done(
+        "reader",
+        &["check", "--read-data", "--repo", "ours", "-i", "left.key"],
+    );
+    let there = |repo: &str| {
+        fs::read_dir(desk.path(repo).join("archives"))
+            .unwrap()
+            .count()
+    };
+    assert_eq!(there("ours"), 1);
+    // The host signs for its own source there, as before.
+    let night = night(1);
+    let backup = [
+        "backup",
+        night.to_str().unwrap(),
+        "--signing-key",
+        "host.key",
+    ];
+    for (source, code) in [("host-a", 0), ("host-b", 1)] {
+        let words = [&backup[..], &["--repo", "ours", "--source", source]].concat();
+        let output = desk.run("host", &words);
+        assert_eq!(
+            output.status.code(),
+            Some(code),
+            "{source}: {}",
+            said(&output).1
+        );
+    }
+    assert!(!desk.path("clear/archives").exists() && !desk.path("theirs/archives").exists());
+}
